@@ -1,0 +1,2 @@
+//! An event loop for Unix daemons.
+#![forbid(unsafe_code)]

@@ -1,0 +1,110 @@
+//! Descriptors: close-on-exec and non-blocking from their first moment, and questions about them.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use crate::syscall::{check, retry};
+
+/// Takes over the descriptor that a call has just returned.
+pub(crate) fn owned(result: libc::c_int) -> io::Result<OwnedFd> {
+    let fd = check(result)?;
+    // SAFETY: the call succeeded, so `fd` is open, and nobody else has heard of it yet.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A pipe, close-on-exec and non-blocking at both ends: (read end, write end).
+///
+/// ```
+/// use mainspring_sys::fd;
+/// use std::io::{PipeReader, Read};
+///
+/// let (reader, _writer) = fd::pipe()?;
+/// let refused = PipeReader::from(reader).read(&mut [0]).unwrap_err();
+/// assert_eq!(refused.kind(), std::io::ErrorKind::WouldBlock);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// As pipe(2): the process or the system is out of descriptors.
+#[cfg(has_atomic_cloexec)]
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [-1; 2];
+    // SAFETY: `ends` has room for the two numbers that the call writes.
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
+    Ok((owned(ends[0])?, owned(ends[1])?))
+}
+
+/// A pipe, close-on-exec and non-blocking at both ends: (read end, write end).
+///
+/// # Errors
+///
+/// As pipe(2): the process or the system is out of descriptors.
+#[cfg(not(has_atomic_cloexec))]
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [-1; 2];
+    // SAFETY: `ends` has room for the two numbers that the call writes.
+    check(unsafe { libc::pipe(ends.as_mut_ptr()) })?;
+    let (reader, writer) = (owned(ends[0])?, owned(ends[1])?);
+    for end in [&reader, &writer] {
+        set_cloexec(end.as_raw_fd())?;
+        set_nonblocking(end.as_raw_fd(), true)?;
+    }
+    Ok((reader, writer))
+}
+
+/// Makes calls on `fd`'s open file return instead of wait, or wait again. Returns what it was before.
+///
+/// The flag belongs to the open file, so everybody who shares the file sees it: other descriptors made by dup(2), and other
+/// processes. Whoever changes it for a file that is not its own (standard input, say) puts it back.
+///
+/// # Errors
+///
+/// As fcntl(2): `fd` is not open.
+pub fn set_nonblocking(fd: RawFd, nonblocking: bool) -> io::Result<bool> {
+    // SAFETY: F_GETFL takes no argument and touches no memory of ours.
+    let flags = check(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
+    let was = flags & libc::O_NONBLOCK != 0;
+    if was != nonblocking {
+        // SAFETY: F_SETFL takes an integer and touches no memory of ours.
+        check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags ^ libc::O_NONBLOCK) })?;
+    }
+    Ok(was)
+}
+
+/// Sees to it that `fd` is closed in a process that this one becomes by exec.
+#[cfg(not(has_atomic_cloexec))]
+pub(crate) fn set_cloexec(fd: RawFd) -> io::Result<()> {
+    // SAFETY: F_SETFD takes an integer and touches no memory of ours.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
+}
+
+/// Whether `fd` is the number of an open file of this process.
+pub fn is_open(fd: RawFd) -> bool {
+    // SAFETY: F_GETFD takes no argument and touches no memory of ours.
+    check(unsafe { libc::fcntl(fd, libc::F_GETFD) }).is_ok()
+}
+
+/// Reads once; 0 is end of file.
+///
+/// # Errors
+///
+/// As read(2).
+pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let (start, length) = (buffer.as_mut_ptr(), buffer.len());
+    // SAFETY: `buffer` is writable for its whole length and outlives the call.
+    let count = retry(|| check(unsafe { libc::read(fd.as_raw_fd(), start.cast(), length) }))?;
+    Ok(count as usize)
+}
+
+/// Writes once; the answer may be less than `bytes.len()`.
+///
+/// # Errors
+///
+/// As write(2).
+pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let (start, length) = (bytes.as_ptr(), bytes.len());
+    // SAFETY: `bytes` is readable for its whole length and outlives the call.
+    let count = retry(|| check(unsafe { libc::write(fd.as_raw_fd(), start.cast(), length) }))?;
+    Ok(count as usize)
+}

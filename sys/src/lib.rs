@@ -1,0 +1,26 @@
+//! The system-call layer of mainspring: everything unsafe, everything that differs between systems.
+//!
+//! Above this crate nobody names a system or writes `unsafe`. What lies here, from the kernel up:
+//!
+//! * [`syscall`] and [`fd`]: libc's conventions as [`std::io::Result`]; pipes, flags of descriptors;
+//! * [`event`] and [`timeout`]: the values that go in and out of a selector;
+//! * [`selector`]: one contract, and a backend for each of epoll, kqueue, poll and select;
+//! * [`wakeup`]: the doorbell that ends a sleep from another thread;
+//! * [`signal`]: signals as bits that a loop looks at, with exact restore of dispositions;
+//! * [`socket`]: non-blocking connect and accept, addresses, options.
+//!
+//! # Raw descriptors
+//!
+//! A [`Selector`] takes descriptors by number. It never reads, writes or closes one, so a wrong number can
+//! at worst give an error or an event that is not true. That is why these functions are safe.
+
+pub mod event;
+pub mod fd;
+pub mod selector;
+pub mod syscall;
+pub mod timeout;
+pub mod wakeup;
+
+pub use event::{Event, Events, Interest, Mode, Readiness, Token};
+pub use selector::{Selector, SelectorKind};
+pub use wakeup::{Wakeup, WakeupKind};

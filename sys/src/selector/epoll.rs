@@ -1,0 +1,231 @@
+//! epoll(7): the kernel keeps the registrations and hands out what is ready.
+//!
+//! # Invariant
+//!
+//! What the kernel refuses to watch (`EPERM`) is in `always` and nowhere in the kernel; everything else is in the kernel only.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::ptr;
+use std::time::Duration;
+
+use super::always::AlwaysReady;
+use super::{Selector, check_interest};
+use crate::event::{Event, Events, Interest, Mode, Readiness, Token};
+use crate::fd::owned;
+use crate::syscall::check;
+use crate::timeout::{self, retry_wait};
+
+/// The finest wait that is asked of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    /// epoll_pwait2(2), since Linux 5.11. Found missing at the first wait, it is not asked for again.
+    Nanoseconds,
+    /// epoll_wait(2).
+    Milliseconds,
+}
+
+/// A selector over epoll(7).
+#[derive(Debug)]
+pub struct Epoll {
+    epoll: OwnedFd,
+    always: AlwaysReady,
+    buffer: Vec<libc::epoll_event>,
+    resolution: Resolution,
+}
+
+impl Epoll {
+    /// A selector that waits with nanosecond resolution where the kernel can.
+    ///
+    /// # Errors
+    ///
+    /// As epoll_create1(2): the process or the system is out of descriptors or memory.
+    pub fn new() -> io::Result<Epoll> {
+        Epoll::with_resolution(Resolution::Nanoseconds)
+    }
+
+    /// A selector that asks for waits of at best this resolution.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Epoll::new).
+    pub fn with_resolution(resolution: Resolution) -> io::Result<Epoll> {
+        let always = AlwaysReady::default();
+        Ok(Epoll { epoll: create()?, always, buffer: Vec::new(), resolution })
+    }
+
+    fn control(
+        &self,
+        operation: libc::c_int,
+        fd: RawFd,
+        token: Token,
+        flags: u32,
+    ) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: flags, u64: token.to_u64() };
+        // SAFETY: `event` outlives the call, which copies it; a bad number is an error, not a fault.
+        check(unsafe { libc::epoll_ctl(self.raw(), operation, fd, &raw mut event) }).map(drop)
+    }
+
+    fn wait(&mut self, room: usize, timeout: Option<Duration>) -> io::Result<usize> {
+        self.buffer.reserve(room);
+        let room = room.min(libc::c_int::MAX as usize) as libc::c_int;
+        let count = retry_wait(timeout, |left| self.wait_once(room, left))?;
+        // SAFETY: the kernel has filled `count` events, and no more than there is room for.
+        unsafe { self.buffer.set_len(count as usize) };
+        Ok(count as usize)
+    }
+
+    fn wait_once(
+        &mut self,
+        room: libc::c_int,
+        timeout: Option<Duration>,
+    ) -> io::Result<libc::c_int> {
+        self.buffer.clear();
+        match timeout {
+            Some(wait) if !wait.is_zero() && self.resolution == Resolution::Nanoseconds => {
+                match self.wait_nanos(room, wait) {
+                    Err(error) if is_refused(&error) => self.resolution = Resolution::Milliseconds,
+                    result => return result,
+                }
+            }
+            _ => {}
+        }
+        let (buffer, millis) = (self.buffer.as_mut_ptr(), timeout::millis(timeout));
+        // SAFETY: `buffer` has capacity for `room` events, reserved by the caller, and outlives the call.
+        check(unsafe { libc::epoll_wait(self.raw(), buffer, room, millis) })
+    }
+
+    fn wait_nanos(&mut self, room: libc::c_int, wait: Duration) -> io::Result<libc::c_int> {
+        let (seconds, nanos) = timeout::seconds_and_nanos(wait);
+        let timeout = KernelTimespec { seconds, nanos };
+        let (call, buffer) = (libc::SYS_epoll_pwait2, self.buffer.as_mut_ptr());
+        let no_mask = ptr::null::<libc::sigset_t>();
+        // SAFETY: `buffer` has capacity for `room` events, reserved by the caller; `timeout` outlives the call; without a
+        // mask its size (the last argument) is not looked at.
+        let count = unsafe {
+            libc::syscall(call, self.raw(), buffer, room, &raw const timeout, no_mask, 0)
+        };
+        check(count).map(|count| count as libc::c_int)
+    }
+
+    fn raw(&self) -> RawFd {
+        self.epoll.as_raw_fd()
+    }
+}
+
+impl Selector for Epoll {
+    fn register(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+        mode: Mode,
+    ) -> io::Result<()> {
+        check_interest(interest)?;
+        match self.control(libc::EPOLL_CTL_ADD, fd, token, flags(interest, mode)) {
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                self.always.insert(fd, token, interest, mode)
+            }
+            result => result,
+        }
+    }
+
+    fn reregister(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+        mode: Mode,
+    ) -> io::Result<()> {
+        check_interest(interest)?;
+        if self.always.change(fd, token, interest, mode) {
+            return Ok(());
+        }
+        self.control(libc::EPOLL_CTL_MOD, fd, token, flags(interest, mode))
+    }
+
+    fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
+        if self.always.remove(fd) {
+            return Ok(());
+        }
+        self.control(libc::EPOLL_CTL_DEL, fd, Token::new(0, 0), 0)
+    }
+
+    fn drained(&mut self, fd: RawFd, interest: Interest) {
+        self.always.drained(fd, interest);
+    }
+
+    fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        events.clear();
+        let timeout = if self.always.is_ready() { Some(Duration::ZERO) } else { timeout };
+        self.always.report(events);
+        let count = self.wait(events.room(), timeout)?;
+        for event in &self.buffer[..count] {
+            events.push(translate(*event));
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self) -> io::Result<()> {
+        let fresh = create()?;
+        // SAFETY: both numbers are open and ours; the old object is replaced under its own number.
+        check(unsafe { libc::dup3(fresh.as_raw_fd(), self.raw(), libc::O_CLOEXEC) })?;
+        self.always.clear();
+        Ok(())
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.epoll.as_fd())
+    }
+}
+
+/// The kernel's own timespec of 64-bit calls, which libc's is not on every machine.
+#[repr(C)]
+struct KernelTimespec {
+    seconds: i64,
+    nanos: i64,
+}
+
+fn create() -> io::Result<OwnedFd> {
+    // SAFETY: the call takes a flag and touches no memory of ours.
+    owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })
+}
+
+/// Whether the kernel lacks the call, or a sandbox forbids it (seccomp answers `EPERM`).
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
+}
+
+/// End of file is asked for with reading only: a writer would be told of it for ever, and could not make it go away.
+fn flags(interest: Interest, mode: Mode) -> u32 {
+    let mut flags = match mode {
+        Mode::Level => 0,
+        Mode::Oneshot => libc::EPOLLONESHOT,
+        Mode::Edge => libc::EPOLLET,
+    };
+    if interest.contains(Interest::READABLE) {
+        flags |= libc::EPOLLIN | libc::EPOLLRDHUP;
+    }
+    if interest.contains(Interest::WRITABLE) {
+        flags |= libc::EPOLLOUT;
+    }
+    if interest.contains(Interest::PRIORITY) {
+        flags |= libc::EPOLLPRI;
+    }
+    flags as u32
+}
+
+fn translate(event: libc::epoll_event) -> Event {
+    const BITS: [(libc::c_int, Readiness); 6] = [
+        (libc::EPOLLIN, Readiness::READABLE),
+        (libc::EPOLLOUT, Readiness::WRITABLE),
+        (libc::EPOLLPRI, Readiness::PRIORITY),
+        (libc::EPOLLERR, Readiness::ERROR),
+        (libc::EPOLLHUP, Readiness::HANGUP),
+        (libc::EPOLLRDHUP, Readiness::READ_CLOSED),
+    ];
+    let (reported, token) = (event.events, event.u64); // Copied: the struct is packed on x86-64.
+    let said = BITS.iter().filter(|(bit, _)| reported & *bit as u32 != 0);
+    let readiness = said.fold(Readiness::empty(), |all, (_, readiness)| all | *readiness);
+    Event { token: Token::from_u64(token), readiness: readiness.settle() }
+}

@@ -1,0 +1,213 @@
+//! Asking the kernel which descriptors are ready: one contract, and a backend for each way to ask.
+//!
+//! # The contract
+//!
+//! The backends are parallel texts: the same functions in the same order, the same words where the behaviour is the same.
+//! What holds for all of them (a conformance suite runs it over every kind):
+//!
+//! * A registration is a number of an fd, a [`Token`] that comes back in events, an [`Interest`] and a [`Mode`].
+//!   A selector keeps no other data of its user's.
+//! * One registration per fd. A second one is the error `AlreadyExists`; changing or removing one that is not there is
+//!   `NotFound`; an fd that is not open is `EBADF`. An error leaves everything as it was.
+//! * An empty interest is the error `InvalidInput`: epoll and poll would still report hang-ups of such an fd and kqueue would
+//!   not, so whoever wants nothing deregisters.
+//! * Change takes effect at once: after [`deregister`](Selector::deregister) has returned, no event of the fd
+//!   comes, and the kernel holds no trace of it. Deregister before you close.
+//! * Error, hang-up and end of file are reported to whoever asked for anything, as [`Readiness::settle`] says.
+//! * What the kernel cannot watch but poll(2) calls always ready (regular files, directories, `/dev/null`) is always ready.
+//! * One event per registration and call. With more ready fds than room in [`Events`], each is reported before any is
+//!   reported twice.
+//! * A wait is never shorter than asked because of rounding, and a signal does not end it.
+//! * An fd closed while registered is reported once with [`Readiness::INVALID`] where the kernel tells, and otherwise
+//!   is silent. It never is an error of [`select`](Selector::select), nor a busy loop.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::event::{Events, Interest, Mode, Token};
+
+mod always;
+#[cfg(has_epoll)]
+pub mod epoll;
+
+/// A way to ask the kernel which descriptors are ready. The [module](self) text is the contract.
+///
+/// The loop is given its selector, so a user can write another one.
+pub trait Selector: fmt::Debug {
+    /// Begins to watch `fd`.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists`, `InvalidInput` for an empty interest, `EBADF`, the kernel's limits (`ENOSPC`, `ENOMEM`), and of
+    /// select an fd that is not below `FD_SETSIZE`.
+    fn register(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+        mode: Mode,
+    ) -> io::Result<()>;
+
+    /// Changes what is asked for `fd`, and re-arms it in the modes [`Mode::Oneshot`] and [`Mode::Edge`].
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, and those of [`register`](Selector::register).
+    fn reregister(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+        mode: Mode,
+    ) -> io::Result<()>;
+
+    /// Ends watching `fd`.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `EBADF` if it was closed before.
+    fn deregister(&mut self, fd: RawFd) -> io::Result<()>;
+
+    /// Tells that a call on `fd` in the directions of `interest` would have blocked, so the next beginning of readiness is
+    /// news again. Backends whose kernel sees that by itself do nothing.
+    fn drained(&mut self, fd: RawFd, interest: Interest) {
+        let _ = (fd, interest);
+    }
+
+    /// Waits until something is ready, or `timeout` is over, and replaces what is in `events` by what is ready.
+    /// Without a timeout it waits for as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// Only those of a selector that has become unusable.
+    fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Forgets every registration, with new kernel objects in the place of the old ones
+    /// ([`as_fd`](Selector::as_fd) keeps its number).
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a new descriptor; then everything is as it was.
+    fn reset(&mut self) -> io::Result<()>;
+
+    /// The kernel object that is readable when an event waits, for a loop that is embedded in another one. None where the kernel
+    /// has no such object (poll, select).
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// A way for other threads to make `select` report `token`, where the kernel has one that needs no descriptor.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where it has none; then a [`Wakeup`](crate::Wakeup) takes a descriptor.
+    fn user_event(&mut self, token: Token) -> io::Result<Box<dyn UserEvent>> {
+        let _ = token;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// An event that other threads make happen in a selector (`EVFILT_USER` of kqueue).
+pub trait UserEvent: fmt::Debug + Send + Sync {
+    /// Makes the selector report the event once. Several triggers before the report are merged.
+    ///
+    /// # Errors
+    ///
+    /// The selector's kernel object is gone.
+    fn trigger(&self) -> io::Result<()>;
+}
+
+/// The selectors that this crate has.
+///
+/// ```
+/// use mainspring_sys::SelectorKind;
+///
+/// let kind: SelectorKind = "poll".parse()?;
+/// assert_eq!(kind.to_string(), "poll");
+/// assert!(SelectorKind::available().contains(&kind));
+/// assert!("pool".parse::<SelectorKind>().is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SelectorKind {
+    /// epoll(7) of Linux.
+    Epoll,
+    /// kqueue(2) of macOS and the BSDs.
+    Kqueue,
+    /// poll(2), everywhere.
+    Poll,
+    /// select(2), everywhere, for descriptors below `FD_SETSIZE`.
+    Select,
+}
+
+impl SelectorKind {
+    /// The kinds that this system has, best first. The first is the default.
+    pub fn available() -> &'static [SelectorKind] {
+        &[
+            #[cfg(has_epoll)]
+            SelectorKind::Epoll,
+        ]
+    }
+
+    /// A new selector of this kind.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where the system has no such kind; the kernel refuses a new descriptor.
+    pub fn open(self) -> io::Result<Box<dyn Selector>> {
+        match self {
+            #[cfg(has_epoll)]
+            SelectorKind::Epoll => Ok(Box::new(epoll::Epoll::new()?)),
+            #[allow(unreachable_patterns)]
+            missing => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("this system has no {missing}; it has {}", list(Self::available())),
+            )),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            SelectorKind::Epoll => "epoll",
+            SelectorKind::Kqueue => "kqueue",
+            SelectorKind::Poll => "poll",
+            SelectorKind::Select => "select",
+        }
+    }
+}
+
+impl fmt::Display for SelectorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for SelectorKind {
+    type Err = io::Error;
+
+    /// Takes the names of the kinds that this system has.
+    fn from_str(name: &str) -> io::Result<SelectorKind> {
+        let kinds = SelectorKind::available();
+        kinds.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| {
+            let message = format!("no selector is called {name:?} here; there are {}", list(kinds));
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        })
+    }
+}
+
+fn list(kinds: &[SelectorKind]) -> String {
+    kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// The error of an empty interest.
+pub(crate) fn check_interest(interest: Interest) -> io::Result<()> {
+    if !interest.is_empty() {
+        return Ok(());
+    }
+    let message = "an empty interest cannot be watched; deregister the fd instead";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+}

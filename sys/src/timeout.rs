@@ -1,0 +1,54 @@
+//! How long to sleep, in the units of the kernel: rounded up, capped, and computed anew after a signal.
+//!
+//! Rounded down, a wait ends before its deadline and the loop spins until the clock catches up. Uncapped,
+//! it overflows the kernel's type. Repeated in full after each signal, it never ends under a storm of them.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+/// The longest single wait: one day. A loop that wakes up once a day to go back to sleep costs nothing, and
+/// every kernel's type holds a day.
+pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// `timeout` in whole milliseconds, rounded up; -1 for none.
+///
+/// ```
+/// use mainspring_sys::timeout::millis;
+/// use std::time::Duration;
+///
+/// assert_eq!(millis(Some(Duration::ZERO)), 0);
+/// assert_eq!(millis(Some(Duration::from_nanos(1))), 1);
+/// assert_eq!(millis(Some(Duration::MAX)), 24 * 60 * 60 * 1000);
+/// assert_eq!(millis(None), -1);
+/// ```
+pub fn millis(timeout: Option<Duration>) -> libc::c_int {
+    let Some(timeout) = timeout else { return -1 };
+    let nanos = timeout.min(LONGEST).as_nanos();
+    nanos.div_ceil(1_000_000) as libc::c_int
+}
+
+/// `timeout` in seconds and nanoseconds, capped.
+pub(crate) fn seconds_and_nanos(timeout: Duration) -> (i64, i64) {
+    let timeout = timeout.min(LONGEST);
+    (timeout.as_secs() as i64, i64::from(timeout.subsec_nanos()))
+}
+
+/// Runs a call that waits, again after each signal, with what is left of `timeout`.
+pub(crate) fn retry_wait<T>(
+    timeout: Option<Duration>,
+    mut wait: impl FnMut(Option<Duration>) -> io::Result<T>,
+) -> io::Result<T> {
+    // Without a wait to shorten there is no clock to read.
+    let deadline = match timeout {
+        None | Some(Duration::ZERO) => None,
+        Some(timeout) => Some(Instant::now() + timeout.min(LONGEST)),
+    };
+    let mut left = timeout;
+    loop {
+        match wait(left) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+        left = deadline.map(|end| end.saturating_duration_since(Instant::now())).or(timeout);
+    }
+}

@@ -1,0 +1,215 @@
+//! The doorbell: one bit that any thread may set and that a sleeping selector sees.
+//!
+//! The loop sleeps inside its selector, so another thread can reach it only through something the selector watches.
+//!
+//! # Invariant
+//!
+//! Once [`Wakeup::wake`] has returned `Ok`, the selector reports the wakeup's token until the next [`Wakeup::drain`].
+//! Wakes that arrive in between are merged: a wakeup says "look at the inbox", never how many entries are in it.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::str::FromStr;
+
+use crate::event::{Interest, Mode, Token};
+use crate::fd;
+use crate::selector::{Selector, UserEvent};
+
+/// What a [`Wakeup`] is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WakeupKind {
+    /// An event of the selector itself (`EVFILT_USER` of kqueue), which needs no descriptor.
+    UserEvent,
+    /// eventfd(2): one descriptor.
+    Eventfd,
+    /// pipe(2): two descriptors, on every system.
+    Pipe,
+}
+
+impl WakeupKind {
+    /// The kinds that this system has, best first. `UserEvent` also needs a selector that has it.
+    pub fn available() -> &'static [WakeupKind] {
+        &[
+            #[cfg(any(has_kqueue, mainspring_libkqueue))]
+            WakeupKind::UserEvent,
+            #[cfg(has_eventfd)]
+            WakeupKind::Eventfd,
+            WakeupKind::Pipe,
+        ]
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            WakeupKind::UserEvent => "user-event",
+            WakeupKind::Eventfd => "eventfd",
+            WakeupKind::Pipe => "pipe",
+        }
+    }
+}
+
+impl fmt::Display for WakeupKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for WakeupKind {
+    type Err = io::Error;
+
+    fn from_str(name: &str) -> io::Result<WakeupKind> {
+        let kinds = WakeupKind::available();
+        kinds.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| {
+            let names = kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+            let message = format!("no wakeup is called {name:?} here; there are {names}");
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        })
+    }
+}
+
+/// A doorbell at a selector.
+///
+/// ```
+/// use mainspring_sys::{Events, SelectorKind, Token, Wakeup, WakeupKind};
+///
+/// let mut selector = SelectorKind::available()[0].open()?;
+/// let wakeup = Wakeup::new(WakeupKind::Pipe, &mut *selector, Token::new(0, 0))?;
+/// wakeup.wake()?;
+/// wakeup.wake()?; // merged with the first
+/// let mut events = Events::with_capacity(8);
+/// selector.select(&mut events, None)?;
+/// assert_eq!(events.len(), 1);
+/// wakeup.drain()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Wakeup(Means);
+
+#[derive(Debug)]
+enum Means {
+    UserEvent(Box<dyn UserEvent>),
+    #[cfg(has_eventfd)]
+    Eventfd(OwnedFd),
+    Pipe {
+        reader: OwnedFd,
+        writer: OwnedFd,
+    },
+}
+
+impl Wakeup {
+    /// Hangs a doorbell of this kind at `selector`, which will report it as `token`.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` for `UserEvent` at a selector that has none, and for `Eventfd` on a system that has none; the kernel refuses a new descriptor.
+    pub fn new(kind: WakeupKind, selector: &mut dyn Selector, token: Token) -> io::Result<Wakeup> {
+        let means = match kind {
+            WakeupKind::UserEvent => Means::UserEvent(selector.user_event(token)?),
+            #[cfg(has_eventfd)]
+            WakeupKind::Eventfd => Means::Eventfd(eventfd()?),
+            #[cfg(not(has_eventfd))]
+            WakeupKind::Eventfd => return Err(io::ErrorKind::Unsupported.into()),
+            WakeupKind::Pipe => {
+                let (reader, writer) = fd::pipe()?;
+                Means::Pipe { reader, writer }
+            }
+        };
+        let wakeup = Wakeup(means);
+        if let Some(fd) = wakeup.watched_fd() {
+            selector.register(fd.as_raw_fd(), token, Interest::READABLE, Mode::Level)?;
+        }
+        Ok(wakeup)
+    }
+
+    /// The best doorbell that `selector` has.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Wakeup::new).
+    pub fn best(selector: &mut dyn Selector, token: Token) -> io::Result<Wakeup> {
+        let mut last = io::Error::from(io::ErrorKind::Unsupported);
+        for kind in WakeupKind::available() {
+            match Wakeup::new(*kind, selector, token) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => last = error,
+                result => return result,
+            }
+        }
+        Err(last)
+    }
+
+    /// Makes the selector report the wakeup. May be called from any thread.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the kernel says but "full": a full doorbell is already rung, which is all that a wake promises.
+    pub fn wake(&self) -> io::Result<()> {
+        let rung = match &self.0 {
+            Means::UserEvent(event) => return event.trigger(),
+            #[cfg(has_eventfd)]
+            Means::Eventfd(counter) => fd::write(counter.as_fd(), &1u64.to_ne_bytes()),
+            Means::Pipe { writer, .. } => fd::write(writer.as_fd(), &[1]),
+        };
+        unless_would_block(rung)
+    }
+
+    /// Makes the selector silent again.
+    ///
+    /// # Errors
+    ///
+    /// The descriptor can no longer be read.
+    pub fn drain(&self) -> io::Result<()> {
+        match &self.0 {
+            Means::UserEvent(_) => Ok(()), // Reported once a trigger, by EV_CLEAR.
+            #[cfg(has_eventfd)]
+            Means::Eventfd(counter) => unless_would_block(fd::read(counter.as_fd(), &mut [0; 8])),
+            Means::Pipe { reader, .. } => empty(reader.as_fd()),
+        }
+    }
+
+    /// The descriptor that the selector watches, where there is one.
+    pub fn watched_fd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.0 {
+            Means::UserEvent(_) => None,
+            #[cfg(has_eventfd)]
+            Means::Eventfd(counter) => Some(counter.as_fd()),
+            Means::Pipe { reader, .. } => Some(reader.as_fd()),
+        }
+    }
+
+    /// The descriptor to write eight bytes to from a signal handler, where there is one.
+    pub fn written_fd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.0 {
+            Means::UserEvent(_) => None,
+            #[cfg(has_eventfd)]
+            Means::Eventfd(counter) => Some(counter.as_fd()),
+            Means::Pipe { writer, .. } => Some(writer.as_fd()),
+        }
+    }
+}
+
+#[cfg(has_eventfd)]
+fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: the call takes two integers and touches no memory of ours.
+    fd::owned(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })
+}
+
+/// Reads until nothing is left: a pipe holds a byte for each wake.
+fn empty(reader: BorrowedFd<'_>) -> io::Result<()> {
+    let mut bytes = [0; 256];
+    while fd::read(reader, &mut bytes)
+        .map_or_else(unless_blocked, |count| Ok(count == bytes.len()))?
+    {}
+    Ok(())
+}
+
+fn unless_blocked(error: io::Error) -> io::Result<bool> {
+    unless_would_block(Err(error)).map(|()| false)
+}
+
+fn unless_would_block(result: io::Result<usize>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Ok(()),
+    }
+}
