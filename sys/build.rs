@@ -15,6 +15,8 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_epoll", &[LINUX]),
     ("has_eventfd", &[LINUX]),
     ("has_poll_rdhup", &[LINUX]),
+    // ppoll(2) of NetBSD came with its version 10, and we link to version 9.
+    ("has_ppoll", &[LINUX, &["freebsd", "openbsd", "dragonfly"]]),
     ("has_kqueue", &[APPLE, BSD]),
     // pipe2, accept4, SOCK_CLOEXEC and SOCK_NONBLOCK: close-on-exec and non-blocking in one call.
     ("has_atomic_cloexec", &[LINUX, BSD, SOLARIS]),
@@ -24,6 +26,8 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_abstract_unix", &[LINUX]),
     ("has_msg_nosignal", &[LINUX, BSD, SOLARIS]),
     ("has_so_nosigpipe", &[APPLE]),
+    // accept(2) may tell that the machine is on no network.
+    ("has_enonet", &[LINUX, SOLARIS]),
     ("has_getauxval", &[LINUX]),
     ("has_issetugid", &[APPLE, BSD, SOLARIS]),
     ("errno_is_errno_location", &[&["linux"]]),

@@ -64,6 +64,13 @@ bitflags! {
     }
 }
 
+impl Interest {
+    /// The part of an interest that `readiness` answers. The bits have the same values.
+    pub const fn answered_by(readiness: Readiness) -> Interest {
+        Interest::from_bits_truncate(readiness.bits())
+    }
+}
+
 bitflags! {
     /// What a selector reports.
     ///

@@ -14,13 +14,17 @@
 //! A [`Selector`] takes descriptors by number. It never reads, writes or closes one, so a wrong number can
 //! at worst give an error or an event that is not true. That is why these functions are safe.
 
+mod environment;
 pub mod event;
 pub mod fd;
 pub mod selector;
+pub mod signal;
+pub mod socket;
 pub mod syscall;
 pub mod timeout;
 pub mod wakeup;
 
 pub use event::{Event, Events, Interest, Mode, Readiness, Token};
 pub use selector::{Selector, SelectorKind};
+pub use signal::Signal;
 pub use wakeup::{Wakeup, WakeupKind};

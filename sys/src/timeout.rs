@@ -4,6 +4,7 @@
 //! it overflows the kernel's type. Repeated in full after each signal, it never ends under a storm of them.
 
 use std::io;
+use std::ptr;
 use std::time::{Duration, Instant};
 
 /// The longest single wait: one day. A loop that wakes up once a day to go back to sleep costs nothing, and
@@ -31,6 +32,18 @@ pub fn millis(timeout: Option<Duration>) -> libc::c_int {
 pub(crate) fn seconds_and_nanos(timeout: Duration) -> (i64, i64) {
     let timeout = timeout.min(LONGEST);
     (timeout.as_secs() as i64, i64::from(timeout.subsec_nanos()))
+}
+
+/// `timeout` in the type that most calls take, capped.
+pub(crate) fn timespec(timeout: Duration) -> libc::timespec {
+    let (seconds, nanos) = seconds_and_nanos(timeout);
+    // The fields' types differ between systems; a day and a second's nanoseconds fit into all of them.
+    libc::timespec { tv_sec: seconds as _, tv_nsec: nanos as _ }
+}
+
+/// The address that means `timeout` to the kernel: null for none. It holds for as long as `timeout` stays where it is.
+pub(crate) fn pointer(timeout: &Option<libc::timespec>) -> *const libc::timespec {
+    timeout.as_ref().map_or(ptr::null(), ptr::from_ref)
 }
 
 /// Runs a call that waits, again after each signal, with what is left of `timeout`.

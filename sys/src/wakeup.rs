@@ -12,6 +12,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::str::FromStr;
 
+use crate::environment;
 use crate::event::{Interest, Mode, Token};
 use crate::fd;
 use crate::selector::{Selector, UserEvent};
@@ -38,6 +39,17 @@ impl WakeupKind {
             WakeupKind::Eventfd,
             WakeupKind::Pipe,
         ]
+    }
+
+    /// The kind that the variable `MAINSPRING_WAKEUP` names, if it is set.
+    ///
+    /// A process that has more rights than whoever started it (set-user-ID and the like) does not look.
+    ///
+    /// # Errors
+    ///
+    /// The variable names no kind that this system has.
+    pub fn from_env() -> io::Result<Option<WakeupKind>> {
+        environment::choice("MAINSPRING_WAKEUP")
     }
 
     fn name(self) -> &'static str {

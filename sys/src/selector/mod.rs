@@ -27,11 +27,16 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::environment;
 use crate::event::{Events, Interest, Mode, Token};
 
+#[cfg(any(has_epoll, has_kqueue, mainspring_libkqueue))]
 mod always;
 #[cfg(has_epoll)]
 pub mod epoll;
+pub mod poll;
+pub mod select;
+mod table;
 
 /// A way to ask the kernel which descriptors are ready. The [module](self) text is the contract.
 ///
@@ -68,7 +73,7 @@ pub trait Selector: fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `NotFound`; `EBADF` if it was closed before.
+    /// `NotFound`; `EBADF` if it was closed before, and then it is forgotten all the same.
     fn deregister(&mut self, fd: RawFd) -> io::Result<()>;
 
     /// Tells that a call on `fd` in the directions of `interest` would have blocked, so the next beginning of readiness is
@@ -150,7 +155,20 @@ impl SelectorKind {
         &[
             #[cfg(has_epoll)]
             SelectorKind::Epoll,
+            SelectorKind::Poll,
+            SelectorKind::Select,
         ]
+    }
+
+    /// The kind that the variable `MAINSPRING_SELECTOR` names, if it is set.
+    ///
+    /// A process that has more rights than whoever started it (set-user-ID and the like) does not look.
+    ///
+    /// # Errors
+    ///
+    /// The variable names no kind that this system has.
+    pub fn from_env() -> io::Result<Option<SelectorKind>> {
+        environment::choice("MAINSPRING_SELECTOR")
     }
 
     /// A new selector of this kind.
@@ -162,6 +180,8 @@ impl SelectorKind {
         match self {
             #[cfg(has_epoll)]
             SelectorKind::Epoll => Ok(Box::new(epoll::Epoll::new()?)),
+            SelectorKind::Poll => Ok(Box::new(poll::Poll::new())),
+            SelectorKind::Select => Ok(Box::new(select::Select::new())),
             #[allow(unreachable_patterns)]
             missing => Err(io::Error::new(
                 io::ErrorKind::Unsupported,

@@ -1,0 +1,179 @@
+//! poll(2): the kernel is shown every registration in each call, and marks what is ready.
+//!
+//! The selector of systems that have nothing better, and the yardstick of the others: what poll(2) says is what
+//! [`Readiness`] means. One system (macOS) refuses devices such as terminals with the mark for a closed fd; for those there is select.
+//!
+//! # Invariant
+//!
+//! `polled` lies parallel to the table's entries. Where nothing is armed the fd is -1, which poll(2) passes over.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use super::table::{Entry, Ready, Table, check_open};
+use super::{Selector, check_interest};
+use crate::event::{Events, Interest, Mode, Readiness, Token};
+use crate::syscall::check;
+use crate::timeout::{self, retry_wait};
+
+/// A selector over poll(2), or ppoll(2) with its nanoseconds where the system has it.
+#[derive(Debug, Default)]
+pub struct Poll {
+    table: Table,
+    polled: Vec<libc::pollfd>,
+    ready: Vec<Ready>,
+}
+
+impl Poll {
+    /// A selector that needs nothing of the kernel until it waits.
+    pub fn new() -> Poll {
+        Poll::default()
+    }
+
+    /// Brings the kernel's side of an entry up to date.
+    fn show(&mut self, at: usize) {
+        let shown = question(&self.table.entries()[at]);
+        match self.polled.get_mut(at) {
+            Some(old) => *old = shown,
+            None => self.polled.push(shown),
+        }
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let count = retry_wait(timeout, |left| wait_once(&mut self.polled, left))?;
+        let marked = self.polled.iter().enumerate().filter(|(_, polled)| polled.revents != 0);
+        self.ready.clear();
+        self.ready.extend(
+            marked
+                .map(|(at, polled)| Ready { at, readiness: translate(polled.revents) })
+                .take(count),
+        );
+        Ok(())
+    }
+}
+
+impl Selector for Poll {
+    fn register(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+        mode: Mode,
+    ) -> io::Result<()> {
+        check_interest(interest)?;
+        let at = self.table.insert(fd, token, interest, mode)?;
+        self.show(at);
+        Ok(())
+    }
+
+    fn reregister(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+        mode: Mode,
+    ) -> io::Result<()> {
+        check_interest(interest)?;
+        let at = self.table.change(fd, token, interest, mode)?;
+        self.show(at);
+        Ok(())
+    }
+
+    fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
+        let removed = self.table.remove(fd);
+        if let Some(at) = removed {
+            self.polled.swap_remove(at);
+        }
+        check_open(fd)?;
+        removed.map(drop).ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    fn drained(&mut self, fd: RawFd, interest: Interest) {
+        if let Some(at) = self.table.drained(fd, interest) {
+            self.show(at);
+        }
+    }
+
+    fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        events.clear();
+        self.wait(timeout)?;
+        self.table.take_turns(&mut self.ready, events.room());
+        self.table.report(&self.ready, events);
+        for reported in 0..self.ready.len() {
+            self.show(self.ready[reported].at);
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self) -> io::Result<()> {
+        self.table.clear();
+        self.polled.clear();
+        Ok(())
+    }
+}
+
+/// What poll(2) is to be asked about an entry.
+pub(super) fn question(entry: &Entry) -> libc::pollfd {
+    let fd = if entry.armed.is_empty() { -1 } else { entry.fd };
+    libc::pollfd { fd, events: flags(entry.armed), revents: 0 }
+}
+
+/// One poll(2), which may be interrupted: the number of marked entries.
+#[cfg(has_ppoll)]
+pub(super) fn wait_once(
+    polled: &mut [libc::pollfd],
+    timeout: Option<Duration>,
+) -> io::Result<usize> {
+    let timeout = timeout.map(timeout::timespec);
+    let (start, length) = (polled.as_mut_ptr(), polled.len() as libc::nfds_t);
+    let (limit, no_mask) = (timeout::pointer(&timeout), std::ptr::null());
+    // SAFETY: `polled` is writable for its whole length, and `timeout` is null or readable; both outlive the call.
+    check(unsafe { libc::ppoll(start, length, limit, no_mask) }).map(|count| count as usize)
+}
+
+/// One poll(2), which may be interrupted: the number of marked entries.
+#[cfg(not(has_ppoll))]
+pub(super) fn wait_once(
+    polled: &mut [libc::pollfd],
+    timeout: Option<Duration>,
+) -> io::Result<usize> {
+    let (start, length) = (polled.as_mut_ptr(), polled.len() as libc::nfds_t);
+    // SAFETY: `polled` is writable for its whole length and outlives the call.
+    let count = check(unsafe { libc::poll(start, length, timeout::millis(timeout)) })?;
+    Ok(count as usize)
+}
+
+/// End of file is asked for with reading only: a writer would be told of it for ever, and could not make it go away.
+fn flags(interest: Interest) -> libc::c_short {
+    let mut flags = 0;
+    if interest.contains(Interest::READABLE) {
+        flags |= libc::POLLIN;
+        #[cfg(has_poll_rdhup)]
+        {
+            flags |= libc::POLLRDHUP;
+        }
+    }
+    if interest.contains(Interest::WRITABLE) {
+        flags |= libc::POLLOUT;
+    }
+    if interest.contains(Interest::PRIORITY) {
+        flags |= libc::POLLPRI;
+    }
+    flags
+}
+
+pub(super) fn translate(reported: libc::c_short) -> Readiness {
+    const BITS: &[(libc::c_short, Readiness)] = &[
+        (libc::POLLIN, Readiness::READABLE),
+        (libc::POLLOUT, Readiness::WRITABLE),
+        (libc::POLLPRI, Readiness::PRIORITY),
+        (libc::POLLERR, Readiness::ERROR),
+        (libc::POLLHUP, Readiness::HANGUP),
+        (libc::POLLNVAL, Readiness::INVALID),
+        #[cfg(has_poll_rdhup)]
+        (libc::POLLRDHUP, Readiness::READ_CLOSED),
+    ];
+    let said = BITS.iter().filter(|(bit, _)| reported & *bit != 0);
+    said.fold(Readiness::empty(), |all, (_, readiness)| all | *readiness).settle()
+}
