@@ -6,29 +6,22 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use crate::event::{Event, Events, Interest, Mode, Readiness, Token};
+use super::table::{Entry, Ready, Table};
+use crate::event::{Events, Interest, Mode, Readiness, Token};
+use crate::fd::is_open;
+
+/// What a file that is always ready answers: it has no priority data.
+const ANSWERS: Interest = Interest::READABLE.union(Interest::WRITABLE);
 
 /// Registrations that are always ready.
 #[derive(Debug, Default)]
 pub(crate) struct AlwaysReady {
-    entries: Vec<Entry>,
-    next: usize,
-}
-
-#[derive(Debug)]
-struct Entry {
-    fd: RawFd,
-    token: Token,
-    interest: Interest,
-    mode: Mode,
-    armed: Interest,
+    table: Table,
+    ready: Vec<Ready>,
+    rounds_up: bool,
 }
 
 impl AlwaysReady {
-    pub(crate) fn contains(&self, fd: RawFd) -> bool {
-        self.position(fd).is_some()
-    }
-
     pub(crate) fn insert(
         &mut self,
         fd: RawFd,
@@ -36,11 +29,7 @@ impl AlwaysReady {
         interest: Interest,
         mode: Mode,
     ) -> io::Result<()> {
-        if self.contains(fd) {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        self.entries.push(Entry { fd, token, interest, mode, armed: interest });
-        Ok(())
+        self.table.insert(fd, token, interest, mode).map(drop)
     }
 
     /// Changes an entry; false if there is none.
@@ -51,59 +40,49 @@ impl AlwaysReady {
         interest: Interest,
         mode: Mode,
     ) -> bool {
-        let Some(at) = self.position(fd) else { return false };
-        self.entries[at] = Entry { fd, token, interest, mode, armed: interest };
-        true
+        self.table.change(fd, token, interest, mode).is_ok()
     }
 
     /// Removes an entry; false if there is none.
     pub(crate) fn remove(&mut self, fd: RawFd) -> bool {
-        let Some(at) = self.position(fd) else { return false };
-        self.entries.remove(at);
-        true
+        self.table.remove(fd).is_some()
     }
 
     /// A regular file never makes anyone wait, so an edge begins anew with each drain.
     pub(crate) fn drained(&mut self, fd: RawFd, interest: Interest) {
-        if let Some(at) = self.position(fd) {
-            let entry = &mut self.entries[at];
-            entry.armed |= interest & entry.interest;
-        }
+        self.table.drained(fd, interest);
     }
 
     /// Whether a wait would be in vain.
     pub(crate) fn is_ready(&self) -> bool {
-        self.entries.iter().any(|entry| !entry.armed.is_empty())
+        self.table.entries().iter().any(is_ready)
     }
 
     pub(crate) fn clear(&mut self) {
-        self.entries.clear();
+        self.table.clear();
     }
 
-    /// Reports entries in turn, in at most half of the room, so that the kernel's own events have theirs.
+    /// Reports entries in turn, in half of the room, so that the kernel's own events have theirs. The half is
+    /// rounded up and down in turn: even in a room for one, both get their share.
     pub(crate) fn report(&mut self, events: &mut Events) {
-        let room = events.room().div_ceil(2);
-        let mut reported = 0;
-        for _ in 0..self.entries.len() {
-            if reported == room {
-                return;
-            }
-            self.next = (self.next + 1) % self.entries.len();
-            let entry = &mut self.entries[self.next];
-            if !entry.armed.is_empty() {
-                let readiness = Readiness::from(entry.armed & !Interest::PRIORITY);
-                if entry.mode != Mode::Level {
-                    entry.armed = Interest::empty();
-                }
-                if !readiness.is_empty() {
-                    events.push(Event { token: entry.token, readiness });
-                    reported += 1;
-                }
+        self.rounds_up = !self.rounds_up;
+        let room = (events.room() + usize::from(self.rounds_up)) / 2;
+        let entries = self.table.entries();
+        let ready = entries.iter().enumerate().filter(|(_, entry)| is_ready(entry));
+        self.ready.clear();
+        self.ready.extend(
+            ready.map(|(at, entry)| Ready { at, readiness: (entry.armed & ANSWERS).into() }),
+        );
+        self.table.take_turns(&mut self.ready, room);
+        for ready in &mut self.ready {
+            if !is_open(self.table.entries()[ready.at].fd) {
+                ready.readiness = Readiness::INVALID;
             }
         }
+        self.table.report(&self.ready, events);
     }
+}
 
-    fn position(&self, fd: RawFd) -> Option<usize> {
-        self.entries.iter().position(|entry| entry.fd == fd)
-    }
+fn is_ready(entry: &Entry) -> bool {
+    entry.armed.intersects(ANSWERS)
 }

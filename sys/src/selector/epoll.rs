@@ -7,10 +7,12 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::always::AlwaysReady;
 use super::{Selector, check_interest};
+use crate::environment;
 use crate::event::{Event, Events, Interest, Mode, Readiness, Token};
 use crate::fd::owned;
 use crate::syscall::check;
@@ -25,6 +27,22 @@ pub enum Resolution {
     Milliseconds,
 }
 
+impl FromStr for Resolution {
+    type Err = io::Error;
+
+    fn from_str(name: &str) -> io::Result<Resolution> {
+        match name {
+            "nanoseconds" => Ok(Resolution::Nanoseconds),
+            "milliseconds" => Ok(Resolution::Milliseconds),
+            _ => {
+                let there_are = "there are nanoseconds, milliseconds";
+                let message = format!("no resolution of waits is called {name:?}; {there_are}");
+                Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+            }
+        }
+    }
+}
+
 /// A selector over epoll(7).
 #[derive(Debug)]
 pub struct Epoll {
@@ -35,20 +53,23 @@ pub struct Epoll {
 }
 
 impl Epoll {
-    /// A selector that waits with nanosecond resolution where the kernel can.
+    /// A selector that waits with nanosecond resolution where the kernel can, unless the variable `MAINSPRING_WAIT` says
+    /// `milliseconds`.
     ///
     /// # Errors
     ///
-    /// As epoll_create1(2): the process or the system is out of descriptors or memory.
+    /// As epoll_create1(2): the process or the system is out of descriptors or memory. `InvalidInput` if the variable
+    /// has another value than `milliseconds` and `nanoseconds`.
     pub fn new() -> io::Result<Epoll> {
-        Epoll::with_resolution(Resolution::Nanoseconds)
+        let resolution = environment::choice("MAINSPRING_WAIT")?;
+        Epoll::with_resolution(resolution.unwrap_or(Resolution::Nanoseconds))
     }
 
     /// A selector that asks for waits of at best this resolution.
     ///
     /// # Errors
     ///
-    /// As [`new`](Epoll::new).
+    /// As epoll_create1(2).
     pub fn with_resolution(resolution: Resolution) -> io::Result<Epoll> {
         let always = AlwaysReady::default();
         Ok(Epoll { epoll: create()?, always, buffer: Vec::new(), resolution })
@@ -67,6 +88,7 @@ impl Epoll {
     }
 
     fn wait(&mut self, room: usize, timeout: Option<Duration>) -> io::Result<usize> {
+        self.buffer.clear();
         self.buffer.reserve(room);
         let room = room.min(libc::c_int::MAX as usize) as libc::c_int;
         let count = retry_wait(timeout, |left| self.wait_once(room, left))?;
@@ -123,10 +145,12 @@ impl Selector for Epoll {
     ) -> io::Result<()> {
         check_interest(interest)?;
         match self.control(libc::EPOLL_CTL_ADD, fd, token, flags(interest, mode)) {
-            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-                self.always.insert(fd, token, interest, mode)
+            Err(error) if is_refused_file(&error) => self.always.insert(fd, token, interest, mode),
+            Err(error) => Err(error),
+            Ok(()) => {
+                self.always.remove(fd); // A file that was closed without a word had this number.
+                Ok(())
             }
-            result => result,
         }
     }
 
@@ -138,17 +162,20 @@ impl Selector for Epoll {
         mode: Mode,
     ) -> io::Result<()> {
         check_interest(interest)?;
-        if self.always.change(fd, token, interest, mode) {
-            return Ok(());
+        match self.control(libc::EPOLL_CTL_MOD, fd, token, flags(interest, mode)) {
+            Err(error) if is_refused_file(&error) => {
+                found(self.always.change(fd, token, interest, mode))
+            }
+            result => result,
         }
-        self.control(libc::EPOLL_CTL_MOD, fd, token, flags(interest, mode))
     }
 
     fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
-        if self.always.remove(fd) {
-            return Ok(());
+        let removed = self.always.remove(fd);
+        match self.control(libc::EPOLL_CTL_DEL, fd, Token::new(0, 0), 0) {
+            Err(error) if is_refused_file(&error) => found(removed),
+            result => result,
         }
-        self.control(libc::EPOLL_CTL_DEL, fd, Token::new(0, 0), 0)
     }
 
     fn drained(&mut self, fd: RawFd, interest: Interest) {
@@ -159,9 +186,14 @@ impl Selector for Epoll {
         events.clear();
         let timeout = if self.always.is_ready() { Some(Duration::ZERO) } else { timeout };
         self.always.report(events);
-        let count = self.wait(events.room(), timeout)?;
-        for event in &self.buffer[..count] {
-            events.push(translate(*event));
+        if events.room() > 0 {
+            let count = self.wait(events.room(), timeout)?;
+            for event in &self.buffer[..count] {
+                events.push(translate(*event));
+            }
+        }
+        if events.is_empty() {
+            self.always.report(events); // It was the kernel's turn, and the kernel had nothing.
         }
         Ok(())
     }
@@ -189,6 +221,15 @@ struct KernelTimespec {
 fn create() -> io::Result<OwnedFd> {
     // SAFETY: the call takes a flag and touches no memory of ours.
     owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })
+}
+
+fn found(it_was: bool) -> io::Result<()> {
+    if it_was { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
+/// Whether the kernel says that the file never makes anyone wait.
+fn is_refused_file(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EPERM)
 }
 
 /// Whether the kernel lacks the call, or a sandbox forbids it (seccomp answers `EPERM`).
