@@ -28,6 +28,8 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_so_nosigpipe", &[APPLE]),
     // accept(2) may tell that the machine is on no network.
     ("has_enonet", &[LINUX, SOLARIS]),
+    // Several sockets at one address, if all of them agree.
+    ("has_reuse_port", &[LINUX, APPLE, BSD]),
     ("has_getauxval", &[LINUX]),
     ("has_issetugid", &[APPLE, BSD, SOLARIS]),
     ("errno_is_errno_location", &[&["linux"]]),

@@ -1,0 +1,253 @@
+//! What runs inside a signal handler, and nothing else.
+//!
+//! A handler interrupts a thread between two instructions, perhaps in the middle of an allocation or with a lock
+//! held. So what happens here is made of atomics, getpid(2) and write(2), which signal-safety(7) allows; nothing
+//! allocates, locks, indexes or panics, and `errno` is left as it was found.
+//!
+//! # Invariants
+//!
+//! * A [`Mailbox`] lives for ever and its `next` never changes, so a handler may walk the list at any moment.
+//! * `pending` is the truth and the doorbell only says "look": the bit is set before the bell is rung, and the
+//!   loop silences the bell before it takes the bits. A bit that the loop did not take rings after the silence.
+//! * A handler writes to a doorbell only between `visitors` going up and down, and looks at its number in between.
+//!   [`Mailbox::unplug`] takes the number away first and then waits for the visitors. By the total order of these
+//!   (SeqCst) operations a handler either finds no number or is waited for, so no number is written to that has
+//!   been closed, and perhaps opened again by somebody else. A handler that interrupts the waiting thread itself is over
+//!   before that thread goes on, and no handler waits for anything, so the wait ends.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64};
+use std::thread;
+use std::time::Duration;
+
+use super::Signal;
+
+/// The number of an unplugged doorbell.
+const NO_DOORBELL: RawFd = -1;
+
+/// The newest mailbox; the others follow from `next` to `next`.
+static NEWEST: AtomicPtr<Mailbox> = AtomicPtr::new(ptr::null_mut());
+
+/// Where the handler leaves signals for one loop.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    next: Option<&'static Mailbox>,
+    taken: AtomicBool,
+    wanted: Bits,
+    pending: Bits,
+    doorbell: AtomicI32,
+    visitors: Visitors,
+}
+
+impl Mailbox {
+    /// An empty mailbox: one that another loop has left, or a new one. The caller holds the lock of the registry.
+    pub(super) fn claim() -> &'static Mailbox {
+        if let Some(left) = all().find(|mailbox| !mailbox.taken.load(SeqCst)) {
+            left.taken.store(true, SeqCst);
+            return left;
+        }
+        let fresh = Mailbox {
+            next: all().next(),
+            taken: AtomicBool::new(true),
+            wanted: Bits::default(),
+            pending: Bits::default(),
+            doorbell: AtomicI32::new(NO_DOORBELL),
+            visitors: Visitors::default(),
+        };
+        let fresh: &'static mut Mailbox = Box::leak(Box::new(fresh));
+        let fresh = ptr::from_mut(fresh);
+        NEWEST.store(fresh, SeqCst);
+        // SAFETY: it has just been leaked, so it lives for ever, and nobody ever writes to it but through atomics.
+        unsafe { &*fresh }
+    }
+
+    /// Leaves the mailbox to whoever claims one next. The doorbell is unplugged and nothing is wanted any more.
+    pub(super) fn leave(&self) {
+        debug_assert_eq!(self.doorbell.load(SeqCst), NO_DOORBELL);
+        self.pending.read(|word| word.swap(0, SeqCst));
+        self.taken.store(false, SeqCst);
+    }
+
+    pub(super) fn want(&self, signal: Signal) {
+        self.wanted.insert(signal.raw());
+    }
+
+    /// Forgets the signal, also if it has come and was not taken yet.
+    pub(super) fn unwant(&self, signal: Signal) {
+        self.wanted.remove(signal.raw());
+        self.pending.remove(signal.raw());
+    }
+
+    pub(super) fn is_wanted(&self, signal: Signal) -> bool {
+        self.wanted.contains(signal.raw())
+    }
+
+    /// The signals that are wanted, as a mask with bit n - 1 for signal n.
+    pub(super) fn wanted(&self) -> u128 {
+        self.wanted.read(|word| word.load(SeqCst))
+    }
+
+    /// Takes what has come: a mask with bit n - 1 for signal n.
+    pub(super) fn take(&self) -> u128 {
+        let came = self.pending.read(|word| word.swap(0, SeqCst));
+        // A handler that was late may leave a signal that has just been given up.
+        came & self.wanted()
+    }
+
+    /// Rings `doorbell` from now on.
+    pub(super) fn plug(&self, doorbell: BorrowedFd<'_>) {
+        self.doorbell.store(doorbell.as_raw_fd(), SeqCst);
+    }
+
+    /// Rings no more. When it returns, no handler will write to the doorbell, which may be closed then.
+    pub(super) fn unplug(&self) {
+        self.doorbell.store(NO_DOORBELL, SeqCst);
+        self.visitors.wait_until_gone();
+    }
+
+    fn deliver(&self, number: libc::c_int) {
+        self.visitors.enter();
+        if self.wanted.contains(number) {
+            self.pending.insert(number);
+            self.ring();
+        }
+        self.visitors.leave();
+    }
+
+    fn ring(&self) {
+        let doorbell = self.doorbell.load(SeqCst);
+        if doorbell != NO_DOORBELL {
+            let one = 1u64.to_ne_bytes();
+            // A full doorbell is already rung; of any other error there is nobody to tell.
+            // SAFETY: `one` is readable for its whole length, and the doorbell stays open while we visit.
+            unsafe { libc::write(doorbell, one.as_ptr().cast(), one.len()) };
+        }
+    }
+}
+
+/// All mailboxes, newest first.
+fn all() -> impl Iterator<Item = &'static Mailbox> {
+    // SAFETY: the pointer is null or that of a leaked mailbox, which lives for ever and is only read.
+    let newest = unsafe { NEWEST.load(SeqCst).as_ref() };
+    std::iter::successors(newest, |mailbox| mailbox.next)
+}
+
+/// The handler of every watched signal.
+pub(super) extern "C" fn on_signal(number: libc::c_int) {
+    let errno = errno_location();
+    // SAFETY: each thread has an errno of its own, which is there as long as the thread.
+    let before = unsafe { *errno };
+    for mailbox in all() {
+        mailbox.deliver(number);
+    }
+    // SAFETY: as above.
+    unsafe { *errno = before };
+}
+
+/// A set of the signals 1 to 128: no system has more.
+#[derive(Debug, Default)]
+struct Bits {
+    low: AtomicU64,
+    high: AtomicU64,
+}
+
+impl Bits {
+    /// The word and the bit of a signal; none for a number that is no signal.
+    fn place(&self, number: libc::c_int) -> Option<(&AtomicU64, u64)> {
+        match number {
+            1..=64 => Some((&self.low, 1 << (number - 1))),
+            65..=128 => Some((&self.high, 1 << (number - 65))),
+            _ => None,
+        }
+    }
+
+    fn insert(&self, number: libc::c_int) {
+        if let Some((word, bit)) = self.place(number) {
+            word.fetch_or(bit, SeqCst);
+        }
+    }
+
+    fn remove(&self, number: libc::c_int) {
+        if let Some((word, bit)) = self.place(number) {
+            word.fetch_and(!bit, SeqCst);
+        }
+    }
+
+    fn contains(&self, number: libc::c_int) -> bool {
+        self.place(number).is_some_and(|(word, bit)| word.load(SeqCst) & bit != 0)
+    }
+
+    fn read(&self, word: impl Fn(&AtomicU64) -> u64) -> u128 {
+        u128::from(word(&self.high)) << 64 | u128::from(word(&self.low))
+    }
+}
+
+/// How many threads of this process are inside a mailbox: the process in the upper half, the count in the lower.
+///
+/// A child made by fork(2) inherits the count but not the threads that were counted. So the count of another process
+/// means nobody.
+#[derive(Debug, Default)]
+struct Visitors(AtomicU64);
+
+impl Visitors {
+    fn enter(&self) {
+        let process = process();
+        let _ = self.0.fetch_update(SeqCst, SeqCst, |seen| Some(process | (here(seen) + 1)));
+    }
+
+    fn leave(&self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+
+    fn wait_until_gone(&self) {
+        const YIELDS: u32 = 1000;
+        let mut looks = 0;
+        while here(self.0.load(SeqCst)) != 0 {
+            looks += 1;
+            if looks < YIELDS {
+                thread::yield_now();
+            } else {
+                // A real-time thread that only yields would never let a common one finish.
+                thread::sleep(Duration::from_micros(100));
+            }
+        }
+    }
+}
+
+/// How many of `seen` are threads of this process.
+fn here(seen: u64) -> u64 {
+    if seen & PROCESS == process() { seen & !PROCESS } else { 0 }
+}
+
+const PROCESS: u64 = 0xffff_ffff_0000_0000;
+
+fn process() -> u64 {
+    // SAFETY: the call takes nothing and touches no memory of ours.
+    let id = unsafe { libc::getpid() };
+    u64::from(id as u32) << 32
+}
+
+fn errno_location() -> *mut libc::c_int {
+    #[cfg(errno_is_triple_errno)]
+    use libc::___errno as location;
+    #[cfg(errno_is_errno)]
+    use libc::__errno as location;
+    #[cfg(errno_is_errno_location)]
+    use libc::__errno_location as location;
+    #[cfg(errno_is_error)]
+    use libc::__error as location;
+    // SAFETY: the call takes nothing and only tells where this thread's errno is.
+    unsafe { location() }
+}
+
+/// Refuses a number that does not fit into [`Bits`].
+pub(super) fn check_number(signal: Signal) -> io::Result<()> {
+    if Bits::default().place(signal.raw()).is_some() {
+        return Ok(());
+    }
+    let message = format!("{signal} cannot be watched: its number is above 128");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+}

@@ -1,0 +1,174 @@
+//! Signals by name and by number.
+
+use std::fmt;
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::str::FromStr;
+
+use crate::syscall::check;
+
+/// A signal that this system has.
+///
+/// ```
+/// use mainspring_sys::Signal;
+///
+/// let signal: Signal = "TERM".parse()?;
+/// assert_eq!(signal, Signal::TERM);
+/// assert_eq!(signal.to_string(), "SIGTERM");
+/// assert_eq!(Signal::from_raw(signal.raw()), Some(Signal::TERM));
+/// assert_eq!(Signal::from_raw(0), None);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Signal(libc::c_int);
+
+/// Writes the constants, and the table of their names beside them.
+macro_rules! signals {
+    ($($(#[doc = $doc:literal])+ $name:ident = $raw:ident;)+) => {
+        impl Signal {
+            $($(#[doc = $doc])+ pub const $name: Signal = Signal(libc::$raw);)+
+        }
+
+        const NAMES: &[(Signal, &str)] = &[$((Signal::$name, stringify!($raw)),)+];
+    };
+}
+
+signals! {
+    /// The terminal went away; by custom, a daemon reads its configuration again.
+    HUP = SIGHUP;
+    /// Ctrl-C.
+    INT = SIGINT;
+    /// Ctrl-\.
+    QUIT = SIGQUIT;
+    /// A forbidden instruction was executed. Cannot be watched.
+    ILL = SIGILL;
+    /// A breakpoint was reached. Cannot be watched.
+    TRAP = SIGTRAP;
+    /// abort(3) was called.
+    ABRT = SIGABRT;
+    /// A mapped address had no memory behind it. Cannot be watched.
+    BUS = SIGBUS;
+    /// A calculation had no result. Cannot be watched.
+    FPE = SIGFPE;
+    /// The process dies. Cannot be watched.
+    KILL = SIGKILL;
+    /// For the user's own purposes.
+    USR1 = SIGUSR1;
+    /// An address was not mapped. Cannot be watched.
+    SEGV = SIGSEGV;
+    /// For the user's own purposes.
+    USR2 = SIGUSR2;
+    /// A pipe or a socket was written to that nobody reads.
+    PIPE = SIGPIPE;
+    /// alarm(2) is due.
+    ALRM = SIGALRM;
+    /// The process is asked to end.
+    TERM = SIGTERM;
+    /// A child ended, stopped or went on.
+    CHLD = SIGCHLD;
+    /// The process goes on after a stop.
+    CONT = SIGCONT;
+    /// The process stops. Cannot be watched.
+    STOP = SIGSTOP;
+    /// Ctrl-Z.
+    TSTP = SIGTSTP;
+    /// A background process read from its terminal.
+    TTIN = SIGTTIN;
+    /// A background process wrote to its terminal.
+    TTOU = SIGTTOU;
+    /// A socket has urgent data.
+    URG = SIGURG;
+    /// The limit of processor time is reached.
+    XCPU = SIGXCPU;
+    /// The limit of the size of a file is reached.
+    XFSZ = SIGXFSZ;
+    /// A timer of the process's own time is due.
+    VTALRM = SIGVTALRM;
+    /// A profiling timer is due.
+    PROF = SIGPROF;
+    /// The terminal has another size.
+    WINCH = SIGWINCH;
+    /// A descriptor in asynchronous mode is ready.
+    IO = SIGIO;
+    /// A system call was refused. Cannot be watched.
+    SYS = SIGSYS;
+}
+
+impl Signal {
+    /// The signal of this number; None where the system has no such signal, or its C library keeps it for itself.
+    pub fn from_raw(number: libc::c_int) -> Option<Signal> {
+        let signal = Signal(number);
+        // Some systems do not even tell what KILL and STOP do.
+        let known = matches!(signal, Signal::KILL | Signal::STOP) || is_catchable(number);
+        known.then_some(signal)
+    }
+
+    /// The signal of a bit in a mask whose lowest bit is signal 1.
+    pub(super) const fn from_bit(bit: u32) -> Signal {
+        Signal(bit as libc::c_int + 1)
+    }
+
+    /// The number that the system knows the signal by.
+    pub const fn raw(self) -> libc::c_int {
+        self.0
+    }
+
+    /// Sends the signal to the calling thread; a handler has run when the call returns.
+    ///
+    /// # Errors
+    ///
+    /// As raise(3).
+    pub fn raise(self) -> io::Result<()> {
+        // SAFETY: the call takes an integer and touches no memory of ours.
+        match unsafe { libc::raise(self.0) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    fn name(self) -> Option<&'static str> {
+        NAMES.iter().find(|(signal, _)| *signal == self).map(|(_, name)| *name)
+    }
+}
+
+/// Whether the system tells what happens at this signal: it answers `EINVAL` for numbers that are none.
+fn is_catchable(number: libc::c_int) -> bool {
+    let mut current = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action the call only writes the current one to `current`, which has room for it.
+    check(unsafe { libc::sigaction(number, ptr::null(), current.as_mut_ptr()) }).is_ok()
+}
+
+impl fmt::Display for Signal {
+    /// The name, `SIGINT`; of a signal without one, `signal 34`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => f.pad(&format!("signal {}", self.0)),
+        }
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Signal {
+    type Err = io::Error;
+
+    /// Takes what a configuration says: `SIGINT`, `INT`, `int`, and numbers as `10` or `signal 34`.
+    fn from_str(text: &str) -> io::Result<Signal> {
+        let named = NAMES.iter().find(|(_, name)| {
+            let short = name.trim_start_matches("SIG");
+            text.eq_ignore_ascii_case(name) || text.eq_ignore_ascii_case(short)
+        });
+        let numbered =
+            || text.trim_start_matches("signal ").parse().ok().and_then(Signal::from_raw);
+        named.map(|(signal, _)| *signal).or_else(numbered).ok_or_else(|| {
+            let message = format!("no signal is called {text:?} on this system");
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        })
+    }
+}
