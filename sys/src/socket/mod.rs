@@ -1,0 +1,107 @@
+//! Sockets: what [`std::net`] lacks for a loop.
+//!
+//! Sockets whose connect does not wait, accept with its errors sorted by what to do about them, Unix addresses of all kinds, and options.
+//! What std has already (reading, writing, multicast) is one conversion away: `TcpStream::from(fd)`.
+//!
+//! # Invariants
+//!
+//! * Every socket made here is close-on-exec and non-blocking before anybody else sees it, where the kernel
+//!   can in the call that makes it.
+//! * No call made here raises SIGPIPE: the error `EPIPE` comes back instead.
+//! * No address is cut: what does not fit is an error.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use crate::fd::owned;
+use crate::syscall::check;
+
+mod accept;
+mod address;
+mod bind;
+mod connect;
+mod option;
+mod transfer;
+mod unix;
+
+pub use accept::{AcceptError, ReserveFd, accept};
+pub use address::Address;
+pub use bind::{BindOptions, ListenOptions, bind_datagram, listen};
+pub use connect::{Connecting, connect, connect_datagram, connect_from, finish_connect};
+pub use option::{
+    recv_buffer, send_buffer, set_keepalive, set_linger, set_nodelay, set_recv_buffer,
+    set_reuse_address, set_reuse_port, set_send_buffer, set_v6_only, take_error,
+};
+pub use transfer::{recv, send, send_vectored};
+pub use unix::UnixAddress;
+
+use address::KernelAddress;
+
+/// The address that the socket itself has.
+///
+/// # Errors
+///
+/// As getsockname(2); `Unsupported` for a family that is neither internet nor Unix.
+pub fn local_addr(socket: impl AsFd) -> io::Result<Address> {
+    let socket = socket.as_fd().as_raw_fd();
+    let ((), address) = KernelAddress::receive(|address, length| {
+        // SAFETY: `address` has room for the `length` bytes that the call may write, and both outlive it.
+        check(unsafe { libc::getsockname(socket, address, length) }).map(drop)
+    })?;
+    address.address()
+}
+
+/// The address that the socket is connected to.
+///
+/// # Errors
+///
+/// As getpeername(2), `NotConnected` above all; `Unsupported` for a family that is neither internet nor Unix.
+pub fn peer_addr(socket: impl AsFd) -> io::Result<Address> {
+    let socket = socket.as_fd().as_raw_fd();
+    let ((), address) = KernelAddress::receive(|address, length| {
+        // SAFETY: `address` has room for the `length` bytes that the call may write, and both outlive it.
+        check(unsafe { libc::getpeername(socket, address, length) }).map(drop)
+    })?;
+    address.address()
+}
+
+/// Tells the peer that nothing more comes: it reads end of file after the last byte. Reading goes on.
+///
+/// # Errors
+///
+/// As shutdown(2): `NotConnected`.
+pub fn shutdown_write(socket: impl AsFd) -> io::Result<()> {
+    // SAFETY: the call takes two integers and touches no memory of ours.
+    check(unsafe { libc::shutdown(socket.as_fd().as_raw_fd(), libc::SHUT_WR) }).map(drop)
+}
+
+/// A new socket for addresses like `address`, of type `kind` (`SOCK_STREAM`, `SOCK_DGRAM`).
+#[cfg(has_atomic_cloexec)]
+fn open(address: &Address, kind: libc::c_int) -> io::Result<OwnedFd> {
+    let kind = kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: the call takes integers and touches no memory of ours.
+    owned(unsafe { libc::socket(address.family(), kind, 0) })
+}
+
+/// A new socket for addresses like `address`, of type `kind` (`SOCK_STREAM`, `SOCK_DGRAM`).
+#[cfg(not(has_atomic_cloexec))]
+fn open(address: &Address, kind: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes integers and touches no memory of ours.
+    settle(owned(unsafe { libc::socket(address.family(), kind, 0) })?)
+}
+
+/// Gives a new socket the flags that could not be asked for in the call that made it.
+#[cfg(not(has_atomic_cloexec))]
+fn settle(socket: OwnedFd) -> io::Result<OwnedFd> {
+    crate::fd::set_cloexec(socket.as_raw_fd())?;
+    crate::fd::set_nonblocking(socket.as_raw_fd(), true)?;
+    #[cfg(has_so_nosigpipe)]
+    option::set_no_sigpipe(&socket)?;
+    Ok(socket)
+}
+
+fn bind_to(socket: &OwnedFd, address: &Address) -> io::Result<()> {
+    let kernel = KernelAddress::new(address);
+    // SAFETY: `kernel` is readable for its length and outlives the call.
+    check(unsafe { libc::bind(socket.as_raw_fd(), kernel.as_ptr(), kernel.length()) }).map(drop)
+}

@@ -1,0 +1,61 @@
+//! Sending and receiving once, without SIGPIPE.
+//!
+//! write(2) to a socket whose peer has gone raises SIGPIPE, which kills a process that did not take care. Here the call
+//! itself is told not to (`MSG_NOSIGNAL`), or the socket was (`SO_NOSIGPIPE`).
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd};
+
+use crate::syscall::{check, retry};
+
+#[cfg(has_msg_nosignal)]
+const FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
+#[cfg(not(has_msg_nosignal))]
+const FLAGS: libc::c_int = 0;
+
+/// The most slices that one call takes; every kernel takes as many.
+const SLICES: usize = 1024;
+
+/// Sends once; the answer may be less than `bytes.len()`.
+///
+/// # Errors
+///
+/// As send(2): `WouldBlock` if there is no room, `BrokenPipe` if the peer has gone.
+pub fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    let socket = socket.as_fd().as_raw_fd();
+    let (start, length) = (bytes.as_ptr().cast(), bytes.len());
+    // SAFETY: `bytes` is readable for its whole length and outlives the call.
+    let count = retry(|| check(unsafe { libc::send(socket, start, length, FLAGS) }))?;
+    Ok(count as usize)
+}
+
+/// Sends several slices at once over a stream; the answer may be less than all of them together, which it surely is with more than
+/// 1024.
+///
+/// # Errors
+///
+/// As sendmsg(2): `WouldBlock` if there is no room, `BrokenPipe` if the peer has gone.
+pub fn send_vectored(socket: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let socket = socket.as_fd().as_raw_fd();
+    // SAFETY: all fields of the struct are integers or pointers, for which zeroes are a value.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    // An IoSlice is an iovec, std promises, and the call does not write to it.
+    message.msg_iov = slices.as_ptr().cast_mut().cast();
+    message.msg_iovlen = slices.len().min(SLICES) as _;
+    // SAFETY: `message` names slices that are readable for their whole length and outlive the call.
+    let count = retry(|| check(unsafe { libc::sendmsg(socket, &raw const message, FLAGS) }))?;
+    Ok(count as usize)
+}
+
+/// Receives once; of a stream, 0 is end of file.
+///
+/// # Errors
+///
+/// As recv(2): `WouldBlock` if nothing is there.
+pub fn recv(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let socket = socket.as_fd().as_raw_fd();
+    let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: `buffer` is writable for its whole length and outlives the call.
+    let count = retry(|| check(unsafe { libc::recv(socket, start, length, 0) }))?;
+    Ok(count as usize)
+}
