@@ -1,0 +1,304 @@
+use std::time::Instant;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::{FEW, NEVER, TimerSlot, Timers};
+use crate::handle::Key;
+
+fn key(slot: u32) -> Key {
+    Key { slot, generation: 7 }
+}
+
+fn feed(timers: &mut Timers, now: u64) -> Vec<u32> {
+    let mut due = Vec::new();
+    timers.feed(now, |key| due.push(key.slot));
+    due
+}
+
+/// A repeatable sequence of numbers without pattern.
+fn noise() -> impl FnMut() -> u64 {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    }
+}
+
+#[test]
+fn equal_deadlines_are_due_in_order_of_registration() {
+    let mut timers = Timers::default();
+    let slots: Vec<_> = (0..5000).map(|i| timers.insert(100, key(i))).collect();
+    timers.reset(slots[0], 100);
+    timers.reset(slots[1], 900);
+    timers.reset(slots[1], 100);
+    timers.reset(slots[2], 50);
+    timers.reset(slots[2], 100);
+    timers.disarm(slots[3]);
+    timers.reset(slots[3], 100);
+    let expected: Vec<u32> = (4..5000).chain(0..4).collect();
+    assert_eq!(feed(&mut timers, 100), expected);
+}
+
+#[test]
+fn a_timer_pushed_back_to_the_deadline_of_another_is_due_after_it() {
+    let mut timers = Timers::default();
+    let early = timers.insert(10, key(0));
+    timers.insert(20, key(1));
+    timers.reset(early, 20);
+    timers.insert(20, key(2));
+    assert_eq!(feed(&mut timers, 20), [1, 0, 2]);
+}
+
+#[test]
+fn no_timer_is_due_a_nanosecond_early() {
+    let mut timers = Timers::default();
+    let slot = timers.insert(1_000, key(0));
+    assert_eq!(feed(&mut timers, 999), []);
+    timers.reset(slot, 2_000);
+    assert_eq!(feed(&mut timers, 1_999), []);
+    assert_eq!(timers.next_deadline(), Some(2_000));
+    assert_eq!(feed(&mut timers, 2_000), [0]);
+}
+
+#[test]
+fn zero_and_past_deadlines_are_due_once() {
+    let mut timers = Timers::default();
+    assert_eq!(feed(&mut timers, 1_000), []);
+    let slots =
+        [0, 999, 1_000, 1_001].map(|deadline| timers.insert(deadline, key(deadline as u32)));
+    assert_eq!(timers.next_deadline(), Some(0));
+    assert_eq!(feed(&mut timers, 1_000), [0, 999, 1_000]);
+    assert_eq!(feed(&mut timers, 1_000), []);
+    // A zero timeout that re-arms itself waits for the next feed, and does not overtake.
+    assert!(timers.take_fed(slots[0]));
+    timers.reset(slots[0], 0);
+    assert_eq!(feed(&mut timers, 1_001), [0, 1_001]);
+}
+
+#[test]
+fn never_is_accepted_and_never_due() {
+    let mut timers = Timers::default();
+    let slot = timers.insert(NEVER, key(0));
+    assert_eq!(timers.deadline(slot), Some(NEVER));
+    assert_eq!(timers.next_deadline(), None);
+    assert_eq!(feed(&mut timers, NEVER), []);
+    timers.reset(slot, 10);
+    timers.reset(slot, NEVER);
+    assert_eq!(timers.next_deadline(), None);
+    timers.reset(slot, NEVER - 1);
+    assert_eq!(timers.next_deadline(), Some(NEVER - 1));
+    assert_eq!(feed(&mut timers, NEVER - 2), []);
+    assert_eq!(feed(&mut timers, NEVER - 1), [0]);
+}
+
+#[test]
+fn what_was_fed_can_be_taken_back() {
+    let mut timers = Timers::default();
+    let slots = [0, 1, 2].map(|i| timers.insert(5, key(i)));
+    assert_eq!(feed(&mut timers, 5), [0, 1, 2]);
+    timers.reset(slots[0], 7);
+    timers.disarm(slots[1]);
+    assert_eq!(slots.map(|slot| timers.take_fed(slot)), [false, false, true]);
+    assert_eq!(slots.map(|slot| timers.take_fed(slot)), [false; 3]);
+    assert_eq!(slots.map(|slot| timers.deadline(slot)), [Some(7), None, None]);
+}
+
+#[test]
+fn memory_stays_with_the_living() {
+    let mut random = noise();
+    let mut timers = Timers::default();
+    let lasting: Vec<_> = (0..1000).map(|i| timers.insert(random() >> 1, key(i))).collect();
+    let mut window = std::collections::VecDeque::new();
+    for i in 0..1_000_000 {
+        window.push_back(timers.insert(random() >> 1, key(i)));
+        if window.len() > 100 {
+            timers.remove(window.pop_front().expect("it is longer than 100"));
+        }
+        // To an earlier time, so that each one leaves a stale entry.
+        let slot = lasting[i as usize % lasting.len()];
+        timers.reset(slot, timers.deadline(slot).expect("it is armed") - 1);
+    }
+    timers.verify();
+    let (slots, entries) = timers.capacity();
+    assert!(slots <= 4_096, "{slots} slots for 1,100 timers");
+    assert!(entries <= 16_384, "{entries} entries for 1,100 timers");
+}
+
+#[test]
+fn memory_is_given_back() {
+    let mut timers = Timers::default();
+    let slots: Vec<_> = (0..1_000_000).map(|i| timers.insert(i, key(0))).collect();
+    for slot in &slots[1..] {
+        timers.remove(*slot);
+    }
+    timers.verify();
+    assert!(timers.capacity().1 <= 4_096);
+    timers.remove(slots[0]);
+    assert!(timers.capacity().0 <= FEW && timers.is_empty());
+}
+
+#[test]
+fn cancelling_all_and_pushing_all_back_is_not_quadratic() {
+    const N: u32 = 300_000;
+    let started = Instant::now();
+    let patterns: [fn(u64) -> u64; 4] = [|_| 1 << 40, |i| i, |i| (1 << 40) - i, |i| 1 << (i % 63)];
+    for pattern in patterns {
+        let mut timers = Timers::default();
+        let slots: Vec<_> = (0..N).map(|i| timers.insert(pattern(i.into()), key(i))).collect();
+        for slot in &slots {
+            let deadline = timers.deadline(*slot).expect("it is armed");
+            timers.reset(*slot, deadline + 1);
+            assert!(timers.next_deadline().is_some());
+        }
+        assert!(timers.queue.pile_count() <= 32);
+        for slot in slots {
+            timers.remove(slot);
+            timers.next_deadline();
+        }
+        assert!(timers.is_empty());
+    }
+    // It takes a second without optimization; a quadratic queue takes many minutes.
+    assert!(started.elapsed().as_secs() < 60);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Insert(u64),
+    InsertIdle,
+    Reset(Index, u64),
+    Disarm(Index),
+    Remove(Index),
+    TakeFed(Index),
+    NextDeadline,
+    Feed(u64),
+}
+
+fn deadlines() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        8 => 0_u64..50,
+        4 => 0_u64..5_000,
+        1 => Just(NEVER),
+        1 => Just(NEVER - 1),
+        1 => any::<u64>(),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => deadlines().prop_map(Step::Insert),
+        1 => Just(Step::InsertIdle),
+        5 => (any::<Index>(), deadlines()).prop_map(|(i, deadline)| Step::Reset(i, deadline)),
+        1 => any::<Index>().prop_map(Step::Disarm),
+        2 => any::<Index>().prop_map(Step::Remove),
+        2 => any::<Index>().prop_map(Step::TakeFed),
+        2 => Just(Step::NextDeadline),
+        2 => deadlines().prop_map(Step::Feed),
+    ]
+}
+
+/// One timer of the naive twin: a list that is searched from end to end.
+#[derive(Clone, Debug)]
+struct Twin {
+    slot: TimerSlot,
+    name: u32,
+    armed: Option<(u64, u64)>,
+    fed: bool,
+}
+
+#[derive(Default)]
+struct Pair {
+    timers: Timers,
+    twins: Vec<Twin>,
+    sequence: u64,
+    names: u32,
+}
+
+impl Pair {
+    fn insert(&mut self, deadline: Option<u64>) {
+        self.names += 1;
+        self.sequence += 1;
+        let slot = match deadline {
+            Some(deadline) => self.timers.insert(deadline, key(self.names)),
+            None => self.timers.insert_idle(key(self.names)),
+        };
+        assert!(self.twins.iter().all(|twin| twin.slot != slot), "a slot is in use twice");
+        let armed = deadline.map(|deadline| (deadline, self.sequence));
+        self.twins.push(Twin { slot, name: self.names, armed, fed: false });
+    }
+
+    fn reset(&mut self, i: usize, deadline: u64) {
+        self.sequence += 1;
+        self.timers.reset(self.twins[i].slot, deadline);
+        self.twins[i].armed = Some((deadline, self.sequence));
+        self.twins[i].fed = false;
+    }
+
+    fn disarm(&mut self, i: usize) {
+        self.timers.disarm(self.twins[i].slot);
+        self.twins[i].armed = None;
+        self.twins[i].fed = false;
+    }
+
+    fn take_fed(&mut self, i: usize) {
+        let fed = std::mem::take(&mut self.twins[i].fed);
+        assert_eq!(self.timers.take_fed(self.twins[i].slot), fed);
+    }
+
+    fn next_deadline(&mut self) {
+        let armed = self.twins.iter().filter_map(|twin| twin.armed);
+        let expected = armed.map(|(deadline, _)| deadline).min().filter(|at| *at != NEVER);
+        assert_eq!(self.timers.next_deadline(), expected);
+    }
+
+    fn feed(&mut self, now: u64) {
+        let is_due = |at: &(u64, u64)| at.0 <= now && at.0 != NEVER;
+        let mut due: Vec<_> =
+            self.twins.iter_mut().filter(|twin| twin.armed.as_ref().is_some_and(is_due)).collect();
+        due.sort_by_key(|twin| twin.armed);
+        for twin in &mut due {
+            twin.armed = None;
+            twin.fed = true;
+        }
+        let expected: Vec<u32> = due.iter().map(|twin| twin.name).collect();
+        assert_eq!(feed(&mut self.timers, now), expected);
+    }
+
+    fn step(&mut self, step: Step) {
+        let pick = |i: Index| i.index(self.twins.len().max(1));
+        match step {
+            Step::Insert(deadline) => self.insert(Some(deadline)),
+            Step::InsertIdle => self.insert(None),
+            Step::NextDeadline => self.next_deadline(),
+            Step::Feed(now) => self.feed(now),
+            _ if self.twins.is_empty() => {}
+            Step::Reset(i, deadline) => self.reset(pick(i), deadline),
+            Step::Disarm(i) => self.disarm(pick(i)),
+            Step::TakeFed(i) => self.take_fed(pick(i)),
+            Step::Remove(i) => self.timers.remove(self.twins.swap_remove(pick(i)).slot),
+        }
+    }
+
+    fn compare(&self) {
+        self.timers.verify();
+        assert_eq!(self.timers.len(), self.twins.len());
+        for twin in &self.twins {
+            assert_eq!(self.timers.deadline(twin.slot), twin.armed.map(|(deadline, _)| deadline));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn behaves_like_a_sorted_list(steps in prop::collection::vec(steps(), 0..400)) {
+        let mut pair = Pair::default();
+        for step in steps {
+            pair.step(step);
+            pair.compare();
+        }
+    }
+}
