@@ -251,3 +251,86 @@ pub(super) fn check_number(signal: Signal) -> io::Result<()> {
     let message = format!("{signal} cannot be watched: its number is above 128");
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+    use crate::fd;
+
+    /// Stands for the lock of the registry.
+    static SERIAL: Mutex<()> = Mutex::new(());
+
+    #[test]
+    fn bits_hold_the_signals_that_systems_have() {
+        let bits = Bits::default();
+        for number in [1, 64, 65, 128] {
+            assert!(!bits.contains(number));
+            bits.insert(number);
+            assert!(bits.contains(number));
+            assert_eq!(bits.read(|word| word.load(SeqCst)), 1 << (number - 1));
+            bits.remove(number);
+        }
+        for number in [0, -1, 129, libc::c_int::MAX, libc::c_int::MIN] {
+            bits.insert(number);
+            assert!(!bits.contains(number));
+        }
+        assert_eq!(bits.read(|word| word.load(SeqCst)), 0);
+    }
+
+    /// A visitor that has the number of the doorbell may still write when nobody else sees the number any more.
+    #[test]
+    fn unplugging_waits_for_the_visitor() {
+        let _serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_reader, writer) = fd::pipe().unwrap();
+        let mailbox = Mailbox::claim();
+        for _ in 0..1000 {
+            mailbox.plug(writer.as_fd());
+            mailbox.visitors.enter();
+            let has_written = AtomicBool::new(false);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    while mailbox.doorbell.load(SeqCst) != NO_DOORBELL {
+                        thread::yield_now();
+                    }
+                    has_written.store(true, Relaxed);
+                    mailbox.visitors.leave();
+                });
+                mailbox.unplug();
+                assert!(has_written.load(Relaxed));
+            });
+        }
+        mailbox.leave();
+    }
+
+    #[test]
+    fn a_mailbox_that_was_left_is_used_again_and_is_empty() {
+        let _serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
+        let mailbox = Mailbox::claim();
+        mailbox.want(Signal::USR1);
+        mailbox.deliver(Signal::USR1.raw());
+        mailbox.deliver(Signal::USR2.raw());
+        assert_eq!(mailbox.pending.read(|word| word.load(SeqCst)), 1 << (Signal::USR1.raw() - 1));
+        mailbox.wanted.remove(Signal::USR1.raw());
+        assert_eq!(mailbox.take(), 0, "a late handler left what was given up");
+        mailbox.pending.insert(Signal::USR2.raw());
+        mailbox.leave();
+        mailbox.want(Signal::USR2);
+        assert_eq!(mailbox.take(), 0);
+        mailbox.unwant(Signal::USR2);
+    }
+
+    /// The threads that a forked child's parent had inside are not inside in the child.
+    #[test]
+    fn visitors_of_another_process_are_nobody() {
+        let visitors = Visitors(AtomicU64::new((process() ^ (1 << 40)) | 3));
+        visitors.wait_until_gone();
+        visitors.enter();
+        assert_eq!(visitors.0.load(SeqCst), process() | 1);
+        visitors.leave();
+        visitors.wait_until_gone();
+    }
+}

@@ -1,0 +1,111 @@
+//! Signals by the thousand: nothing is lost, no errno is changed, no foreign descriptor is written to.
+//!
+//! Dispositions belong to the process, so the tests run one at a time.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use mainspring_sys::signal::Subscription;
+use mainspring_sys::{Events, Selector, SelectorKind, Signal, Token, WakeupKind, fd};
+
+const TOKEN: Token = Token::new(3, 4);
+
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static SERIAL: Mutex<()> = Mutex::new(());
+    SERIAL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open(doorbell: WakeupKind) -> (Box<dyn Selector>, Subscription) {
+    let mut selector = SelectorKind::available()[0].open().unwrap();
+    let subscription = Subscription::with_doorbell(doorbell, &mut *selector, TOKEN).unwrap();
+    (selector, subscription)
+}
+
+fn is_reported(selector: &mut dyn Selector) -> bool {
+    let mut events = Events::with_capacity(4);
+    selector.select(&mut events, Some(Duration::ZERO)).unwrap();
+    !events.is_empty()
+}
+
+fn kill(signal: Signal) {
+    // SAFETY: the call takes integers.
+    assert_eq!(unsafe { libc::kill(libc::getpid(), signal.raw()) }, 0);
+}
+
+/// X3: a full doorbell costs no signal.
+#[test]
+fn x3_a_full_doorbell_loses_nothing() {
+    let _serial = one_at_a_time();
+    let (mut selector, mut subscription) = open(WakeupKind::Pipe);
+    subscription.subscribe(Signal::USR1).unwrap();
+    subscription.subscribe(Signal::USR2).unwrap();
+    for _ in 0..20_000 {
+        Signal::USR1.raise().unwrap(); // Eight bytes each: more than any pipe holds.
+    }
+    Signal::USR2.raise().unwrap();
+    assert!(is_reported(&mut *selector));
+    assert_eq!(subscription.drain().unwrap().collect::<Vec<_>>(), [Signal::USR1, Signal::USR2]);
+    assert!(!is_reported(&mut *selector));
+    Signal::USR2.raise().unwrap();
+    assert!(is_reported(&mut *selector));
+}
+
+/// X3: the handler keeps errno, also when its own write fails, as it does at a full doorbell.
+#[test]
+fn x3_errno_survives_a_storm() {
+    let _serial = one_at_a_time();
+    let (_selector, mut subscription) = open(WakeupKind::Pipe);
+    subscription.subscribe(Signal::USR1).unwrap();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let storm = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                kill(Signal::USR1);
+            }
+        });
+        for round in 0..30_000 {
+            // SAFETY: closing no descriptor is refused with EBADF.
+            unsafe { libc::close(-1) };
+            Signal::USR1.raise().unwrap(); // On success, raise(3) leaves errno alone.
+            let errno = io::Error::last_os_error().raw_os_error();
+            assert_eq!(errno, Some(libc::EBADF), "round {round}");
+        }
+        over.store(true, Ordering::Relaxed);
+        storm.join().unwrap();
+    });
+    assert_eq!(subscription.drain().unwrap().collect::<Vec<_>>(), [Signal::USR1]);
+}
+
+/// S62, rows 15 and 16 of the soundness list: no handler writes to a number that was reused.
+#[test]
+fn no_handler_writes_to_a_reused_number() {
+    let _serial = one_at_a_time();
+    let (_selector, mut keeper) = open(WakeupKind::Pipe);
+    keeper.subscribe(Signal::USR1).unwrap();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    Signal::USR1.raise().unwrap();
+                }
+            });
+        }
+        for _ in 0..3_000 {
+            let (selector, mut subscription) = open(WakeupKind::Pipe);
+            subscription.subscribe(Signal::USR1).unwrap();
+            drop((subscription, selector));
+            // Pipes at the numbers that have just become free.
+            let pipes = [fd::pipe().unwrap(), fd::pipe().unwrap()];
+            for (reader, _writer) in &pipes {
+                let nothing = fd::read(reader.as_fd(), &mut [0; 8]).unwrap_err();
+                assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+}
