@@ -1,4 +1,4 @@
-//! Keys: how everything that is registered is called, inside the loop and out.
+//! Keys and handles: how everything that is registered is called, inside the loop and out.
 //!
 //! # Invariant
 //!
@@ -6,6 +6,7 @@
 //! misses; it never hits a stranger.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 /// A slot and the generation of its tenant.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,5 +18,72 @@ pub(crate) struct Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#{}", self.slot, self.generation)
+    }
+}
+
+/// A scheduled callback, to [cancel](crate::LoopHandle::cancel) it by.
+///
+/// A handle is a name, not an owner: it is `Copy`, dropping it does nothing, and one that outlives its callback
+/// (or is used at another loop) names nothing any more.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Handle {
+    pub(crate) key: Key,
+    /// Which loop of this process the key belongs to.
+    pub(crate) home: u32,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({:?} of loop {})", self.key, self.home)
+    }
+}
+
+/// A callback with a deadline, to cancel it or to move its deadline by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TimerHandle(pub(crate) Handle);
+
+impl From<TimerHandle> for Handle {
+    fn from(timer: TimerHandle) -> Handle {
+        timer.0
+    }
+}
+
+/// A watched source of type `T` and its callback, to change or remove them by.
+pub struct Watcher<T> {
+    pub(crate) handle: Handle,
+    pub(crate) source: PhantomData<fn() -> T>,
+}
+
+impl<T> Watcher<T> {
+    pub(crate) fn new(handle: Handle) -> Watcher<T> {
+        Watcher { handle, source: PhantomData }
+    }
+}
+
+impl<T> Clone for Watcher<T> {
+    fn clone(&self) -> Watcher<T> {
+        *self
+    }
+}
+
+impl<T> Copy for Watcher<T> {}
+
+impl<T> PartialEq for Watcher<T> {
+    fn eq(&self, other: &Watcher<T>) -> bool {
+        self.handle == other.handle
+    }
+}
+
+impl<T> Eq for Watcher<T> {}
+
+impl<T> fmt::Debug for Watcher<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Watcher({:?} of loop {})", self.handle.key, self.handle.home)
+    }
+}
+
+impl<T> From<Watcher<T>> for Handle {
+    fn from(watcher: Watcher<T>) -> Handle {
+        watcher.handle
     }
 }

@@ -10,16 +10,19 @@
 //!
 //! # Invariants
 //!
-//! * A timer that is armed for a time other than `NEVER` has one entry, its ticket, which is no
-//!   later than its deadline. All other entries of its slot are stale.
+//! * An armed timer has one entry, which bears the number of its ticket and is no later than its
+//!   deadline; only when that is `NEVER` it may have none. All other entries are stale.
 //! * Less than half of the entries are stale, but for a small constant.
 
 mod queue;
 #[cfg(test)]
 mod tests;
 
+use std::mem;
+use std::num::NonZeroU32;
+
 use crate::handle::Key;
-use queue::{Entry, Queue, Rank};
+use queue::{Entry, Queue};
 
 /// The deadline that does not come.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -27,32 +30,45 @@ pub(crate) const NEVER: u64 = u64::MAX;
 /// How many stale entries are not worth a sweep.
 const FEW: usize = 64;
 
-/// The rank of an entry that does not exist: no deadline is later.
-const NO_TICKET: Rank = Rank { deadline: NEVER, sequence: 0 };
-
 /// Where a timer is kept. It is given out anew after [`Timers::remove`], so the caller uses it
 /// only while it owns the timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerSlot(u32);
 
-#[derive(Clone, Copy, Debug)]
-enum State {
-    /// Has no timer; the vacant slots form a list.
-    Vacant {
-        next: Option<u32>,
-    },
-    Idle,
-    Armed(Rank),
-    /// Was due and has been fed, but not been dispatched.
-    Fed,
-}
-
+/// A timer, in 24 bytes: filling fresh memory is the larger part of what a million timers cost.
 #[derive(Clone, Copy, Debug)]
 struct Timer {
     key: Key,
     state: State,
-    ticket: Rank,
 }
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Armed(Armed),
+    Unarmed(Unarmed),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Armed {
+    deadline: u64,
+    /// When it was armed, in relation to others.
+    sequence: NonZeroU32,
+    /// The sequence number of its entry, an older one if it has been pushed back since.
+    ticket: Option<NonZeroU32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Unarmed {
+    Idle,
+    /// Was due and has been fed, but not been dispatched.
+    Fed,
+    /// Has no timer; the vacant slots form a list.
+    Vacant {
+        next: Option<u32>,
+    },
+}
+
+const _: () = assert!(size_of::<Timer>() == 24);
 
 /// A set of timers.
 #[derive(Debug, Default)]
@@ -63,8 +79,8 @@ pub(crate) struct Timers {
     queue: Queue,
     /// How many entries are tickets; all others are stale.
     tickets: usize,
-    /// Grows with each arming, so that it orders equal deadlines.
-    sequence: u64,
+    /// The number of the latest arming.
+    sequence: u32,
 }
 
 impl Timers {
@@ -77,7 +93,7 @@ impl Timers {
 
     /// Adds a timer that is not due until it is [`reset`](Timers::reset).
     pub(crate) fn insert_idle(&mut self, key: Key) -> TimerSlot {
-        let timer = Timer { key, state: State::Idle, ticket: NO_TICKET };
+        let timer = Timer { key, state: State::Unarmed(Unarmed::Idle) };
         self.len += 1;
         let Some(slot) = self.vacant else {
             let slot = u32::try_from(self.slots.len()).expect("fewer than 2^32 timers");
@@ -85,7 +101,9 @@ impl Timers {
             return TimerSlot(slot);
         };
         let place = &mut self.slots[slot as usize];
-        let State::Vacant { next } = place.state else { unreachable!("a vacant slot is in use") };
+        let State::Unarmed(Unarmed::Vacant { next }) = place.state else {
+            unreachable!("a slot in use is listed as vacant")
+        };
         self.vacant = next;
         *place = timer;
         TimerSlot(slot)
@@ -93,61 +111,64 @@ impl Timers {
 
     /// Arms the timer, and if it was fed already, takes that back.
     ///
-    /// This counts as a new registration. It costs next to nothing when the deadline is later
-    /// than that of the ticket.
+    /// This counts as a new registration. It costs next to nothing when the timer is armed for an
+    /// earlier time.
     pub(crate) fn reset(&mut self, slot: TimerSlot, deadline: u64) {
-        self.sequence += 1;
-        let rank = Rank { deadline, sequence: self.sequence };
+        let sequence = self.next_sequence();
         let timer = &mut self.slots[slot.0 as usize];
-        timer.state = State::Armed(rank);
-        if timer.ticket.deadline > deadline {
-            let stale = timer.ticket != NO_TICKET;
-            self.enqueue(Entry { rank, slot: slot.0 });
-            if stale {
-                self.discard_ticket();
-            }
+        if let State::Armed(armed) = &mut timer.state
+            && armed.ticket.is_some()
+            && armed.deadline <= deadline
+        {
+            armed.deadline = deadline;
+            armed.sequence = sequence;
+            return;
         }
+        let ticket = (deadline != NEVER).then_some(sequence);
+        let armed = State::Armed(Armed { deadline, sequence, ticket });
+        let former = mem::replace(&mut timer.state, armed);
+        if ticket.is_some() {
+            self.tickets += 1;
+            self.queue.push(Entry { deadline, sequence, slot: slot.0 });
+        }
+        self.discard(former);
     }
 
     /// Makes the timer idle, whether it was armed or fed.
     pub(crate) fn disarm(&mut self, slot: TimerSlot) {
-        self.slots[slot.0 as usize].state = State::Idle;
+        self.unarm(slot, Unarmed::Idle);
     }
 
     /// Ends the timer; its slot may be given to another one.
     pub(crate) fn remove(&mut self, slot: TimerSlot) {
-        let timer = &mut self.slots[slot.0 as usize];
-        let stale = timer.ticket != NO_TICKET;
-        timer.ticket = NO_TICKET;
-        timer.state = State::Vacant { next: self.vacant };
-        self.vacant = Some(slot.0);
         self.len -= 1;
         if self.len == 0 {
-            self.clear();
-        } else if stale {
-            self.discard_ticket();
+            return self.clear();
         }
+        self.unarm(slot, Unarmed::Vacant { next: self.vacant });
+        self.vacant = Some(slot.0);
     }
 
     /// Returns when the timer is due, or `None` if it is not armed.
     pub(crate) fn deadline(&self, slot: TimerSlot) -> Option<u64> {
         match self.slots[slot.0 as usize].state {
-            State::Armed(rank) => Some(rank.deadline),
-            _ => None,
+            State::Armed(armed) => Some(armed.deadline),
+            State::Unarmed(_) => None,
         }
     }
 
     /// Returns the exact deadline of the soonest timer, or `None` if no timer is ever due.
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
-        self.soonest().map(|entry| entry.rank.deadline)
+        self.soonest().map(|entry| entry.deadline)
     }
 
     /// Hands the keys of all timers that are due at `now` to the sink, the soonest first.
     pub(crate) fn feed(&mut self, now: u64, mut sink: impl FnMut(Key)) {
-        while let Some(entry) = self.soonest().filter(|entry| entry.rank.deadline <= now) {
-            self.pop_ticket(entry);
+        while let Some(entry) = self.soonest().filter(|entry| entry.deadline <= now) {
+            self.queue.pop();
+            self.tickets -= 1;
             let timer = &mut self.slots[entry.slot as usize];
-            timer.state = State::Fed;
+            timer.state = State::Unarmed(Unarmed::Fed);
             sink(timer.key);
         }
     }
@@ -155,9 +176,9 @@ impl Timers {
     /// Makes a fed timer idle. Returns false if it was reset or disarmed since it was fed.
     pub(crate) fn take_fed(&mut self, slot: TimerSlot) -> bool {
         let state = &mut self.slots[slot.0 as usize].state;
-        let fed = matches!(state, State::Fed);
+        let fed = matches!(state, State::Unarmed(Unarmed::Fed));
         if fed {
-            *state = State::Idle;
+            *state = State::Unarmed(Unarmed::Idle);
         }
         fed
     }
@@ -171,45 +192,76 @@ impl Timers {
         self.len == 0
     }
 
+    fn next_sequence(&mut self) -> NonZeroU32 {
+        if self.sequence == u32::MAX {
+            self.renumber();
+        }
+        self.sequence += 1;
+        NonZeroU32::new(self.sequence).expect("it was increased")
+    }
+
+    /// Starts the sequence again from zero, with all armings in the order they had.
+    #[cold]
+    fn renumber(&mut self) {
+        self.queue.clear();
+        self.tickets = 0;
+        self.sequence = 0;
+        let mut order = Vec::new();
+        for (slot, timer) in self.slots.iter_mut().enumerate() {
+            if let State::Armed(armed) = timer.state {
+                timer.state = State::Unarmed(Unarmed::Idle);
+                order.push((armed.sequence, armed.deadline, TimerSlot(slot as u32)));
+            }
+        }
+        order.sort_unstable_by_key(|&(sequence, ..)| sequence);
+        for (_, deadline, slot) in order {
+            self.reset(slot, deadline);
+        }
+    }
+
     /// Returns the soonest entry after all before it have been dropped or put in their places.
     fn soonest(&mut self) -> Option<Entry> {
         loop {
             let entry = self.queue.peek()?;
-            let timer = self.slots[entry.slot as usize];
-            if timer.ticket != entry.rank {
-                self.queue.pop();
-                continue;
-            }
-            match timer.state {
-                State::Armed(rank) if rank == entry.rank => return Some(entry),
-                State::Armed(rank) if rank.deadline != NEVER => {
-                    self.pop_ticket(entry);
-                    self.enqueue(Entry { rank, ..entry });
+            match &mut self.slots[entry.slot as usize].state {
+                State::Armed(armed) if armed.ticket == Some(entry.sequence) => {
+                    if armed.sequence == entry.sequence {
+                        return Some(entry);
+                    }
+                    self.queue.pop();
+                    if armed.deadline == NEVER {
+                        armed.ticket = None;
+                        self.tickets -= 1;
+                    } else {
+                        armed.ticket = Some(armed.sequence);
+                        let (deadline, sequence) = (armed.deadline, armed.sequence);
+                        self.queue.push(Entry { deadline, sequence, ..entry });
+                    }
                 }
-                _ => self.pop_ticket(entry),
+                _ => self.queue.pop(),
             }
         }
     }
 
-    fn enqueue(&mut self, entry: Entry) {
-        self.slots[entry.slot as usize].ticket = entry.rank;
-        self.tickets += 1;
-        self.queue.push(entry);
+    fn unarm(&mut self, slot: TimerSlot, state: Unarmed) {
+        let timer = &mut self.slots[slot.0 as usize];
+        let former = mem::replace(&mut timer.state, State::Unarmed(state));
+        self.discard(former);
     }
 
-    fn pop_ticket(&mut self, entry: Entry) {
-        self.queue.pop();
-        self.slots[entry.slot as usize].ticket = NO_TICKET;
-        self.tickets -= 1;
-    }
-
-    /// Accounts for a ticket that has become stale.
-    fn discard_ticket(&mut self) {
-        self.tickets -= 1;
-        if self.queue.len() > 2 * self.tickets + FEW {
-            let slots = &self.slots;
-            self.queue.retain(|entry| slots[entry.slot as usize].ticket == entry.rank);
+    /// Accounts for the ticket of a state that has been replaced: its entry is stale now.
+    fn discard(&mut self, former: State) {
+        if let State::Armed(Armed { ticket: Some(_), .. }) = former {
+            self.tickets -= 1;
+            if self.queue.len() > 2 * self.tickets + FEW {
+                self.sweep();
+            }
         }
+    }
+
+    fn sweep(&mut self) {
+        let slots = &self.slots;
+        self.queue.retain(|entry| slots[entry.slot as usize].ticket() == Some(entry.sequence));
     }
 
     fn clear(&mut self) {
@@ -221,31 +273,43 @@ impl Timers {
     }
 }
 
+impl Timer {
+    fn ticket(&self) -> Option<NonZeroU32> {
+        match self.state {
+            State::Armed(armed) => armed.ticket,
+            State::Unarmed(_) => None,
+        }
+    }
+}
+
 #[cfg(test)]
 impl Timers {
     /// Panics if an invariant does not hold.
     pub(crate) fn verify(&self) {
         self.queue.verify();
-        let mut tickets = vec![NO_TICKET; self.slots.len()];
+        let mut found = 0;
         for entry in self.queue.entries() {
-            assert!(entry.rank.deadline < NEVER);
-            if self.slots[entry.slot as usize].ticket == entry.rank {
-                assert_eq!(tickets[entry.slot as usize], NO_TICKET, "two tickets of one timer");
-                tickets[entry.slot as usize] = entry.rank;
+            assert!(entry.deadline < NEVER);
+            match self.slots.get(entry.slot as usize).map(|timer| timer.state) {
+                Some(State::Armed(armed)) if armed.ticket == Some(entry.sequence) => {
+                    assert!(entry.deadline <= armed.deadline);
+                    assert!(entry.sequence <= armed.sequence);
+                    found += 1;
+                }
+                _ => {}
             }
         }
-        assert_eq!(tickets.iter().filter(|ticket| **ticket != NO_TICKET).count(), self.tickets);
+        // Sequence numbers are unique, so as many entries as tickets means one for each.
+        let tickets = self.slots.iter().filter_map(Timer::ticket).count();
+        assert_eq!((found, tickets), (self.tickets, self.tickets));
         assert!(self.queue.len() <= 2 * self.tickets + FEW);
-        for (timer, ticket) in self.slots.iter().zip(tickets) {
-            assert_eq!(timer.ticket, ticket, "a ticket without an entry");
-            match timer.state {
-                State::Armed(rank) => assert!(ticket.deadline <= rank.deadline),
-                State::Vacant { .. } | State::Fed => assert_eq!(ticket, NO_TICKET),
-                State::Idle => {}
-            }
-        }
-        let taken = |timer: &&Timer| !matches!(timer.state, State::Vacant { .. });
-        assert_eq!(self.slots.iter().filter(taken).count(), self.len);
+        let without = |timer: &&Timer| match timer.state {
+            State::Armed(armed) => armed.ticket.is_none() && armed.deadline != NEVER,
+            State::Unarmed(_) => false,
+        };
+        assert_eq!(self.slots.iter().filter(without).count(), 0);
+        let vacant = |timer: &&Timer| matches!(timer.state, State::Unarmed(Unarmed::Vacant { .. }));
+        assert_eq!(self.slots.len() - self.slots.iter().filter(vacant).count(), self.len);
     }
 
     /// Returns for how many timers and entries there is memory.

@@ -1,61 +1,48 @@
-//! A quicksort that stops as soon as it knows the soonest entry.
+//! A quicksort that stops as soon as it knows the soonest entries.
 //!
 //! Most timers are cancelled or pushed back long before they are due, so sorting them among each
-//! other is wasted. Hence only the few soonest entries are kept in a heap; all others lie unsorted
-//! in piles, each pile later than the one after it. An entry joins its pile without being compared
-//! to anything in it. When the heap runs empty, the soonest pile is halved until a heapful is left,
-//! and the halves that are cut off remain as piles. (The literature calls this a quickheap.)
+//! other is wasted. Hence only the few soonest entries are kept in order, as the run; all others
+//! lie unsorted in piles, each pile later than the one after it. An entry joins its pile without
+//! being compared to anything in it. When the run is used up, the soonest pile is halved until it
+//! is short enough to be sorted, and the halves that are cut off remain as piles. (The literature
+//! calls this a quickheap.)
 //!
 //! The piles lie behind each other in one vector, the latest first, so halving happens in place,
 //! taking the soonest means truncating, and the memory is that of the entries.
 //!
 //! # Invariants
 //!
-//! * Every entry in the heap is sooner than every bound, and bounds grow sooner from pile to pile.
+//! * The run is in order, the soonest entry last, and sooner than every bound.
 //! * An entry in a pile is no sooner than the bound of its pile, and sooner than that of the pile
 //!   before it.
 //! * The first pile starts at zero, and there is no entry outside of the piles.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
-use std::mem;
+use std::num::NonZeroU32;
 
-/// How many entries a refill moves into the heap at most. A heap twice that long spills.
+/// How long a pile may be to become the run. A run twice that long spills.
 /// Tests have less patience: with few entries they must get to see many piles.
-const HEAPFUL: usize = if cfg!(test) { 8 } else { 512 };
+const SHORT: usize = if cfg!(test) { 8 } else { 64 };
 
-/// When an entry is due: at its deadline, and among equals in the order of the sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rank {
-    pub(super) deadline: u64,
-    pub(super) sequence: u64,
-}
-
-impl Ord for Rank {
-    /// The sooner rank is the *greater* one, since a [`BinaryHeap`] yields the greatest first.
-    fn cmp(&self, other: &Rank) -> Ordering {
-        // One wide comparison has no branch to mispredict between its halves.
-        let wide = |rank: &Rank| u128::from(rank.deadline) << 64 | u128::from(rank.sequence);
-        wide(other).cmp(&wide(self))
-    }
-}
-
-impl PartialOrd for Rank {
-    fn partial_cmp(&self, other: &Rank) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// A timer's place in the queue.
+/// A timer's place in the queue: by its deadline, and among equals by its sequence number.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
-    pub(super) rank: Rank,
+    pub(super) deadline: u64,
+    pub(super) sequence: NonZeroU32,
     pub(super) slot: u32,
 }
 
+impl Entry {
+    /// The order as one number, since one comparison has no branch between its halves.
+    fn rank(&self) -> u128 {
+        u128::from(self.deadline) << 32 | u128::from(self.sequence.get())
+    }
+}
+
 impl Ord for Entry {
+    /// The sooner entry is the *greater* one, so that what is taken next is last.
     fn cmp(&self, other: &Entry) -> Ordering {
-        self.rank.cmp(&other.rank)
+        other.rank().cmp(&self.rank())
     }
 }
 
@@ -67,7 +54,7 @@ impl PartialOrd for Entry {
 
 impl PartialEq for Entry {
     fn eq(&self, other: &Entry) -> bool {
-        self.rank == other.rank
+        self.rank() == other.rank()
     }
 }
 
@@ -77,49 +64,49 @@ impl Eq for Entry {}
 #[derive(Clone, Copy, Debug)]
 struct Pile {
     start: usize,
-    bound: Rank,
+    bound: Entry,
 }
 
 /// The entries of the timers, the soonest first.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    near: BinaryHeap<Entry>,
+    run: Vec<Entry>,
     far: Vec<Entry>,
     piles: Vec<Pile>,
 }
 
 impl Queue {
     pub(super) fn len(&self) -> usize {
-        self.near.len() + self.far.len()
+        self.run.len() + self.far.len()
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
-        if self.piles.last().is_some_and(|pile| entry.rank <= pile.bound) {
+        if self.piles.last().is_some_and(|pile| entry <= pile.bound) {
             return self.push_far(entry);
         }
-        if self.near.len() == 2 * HEAPFUL {
+        let place = self.run.partition_point(|other| *other < entry);
+        self.run.insert(place, entry);
+        if self.run.len() == 2 * SHORT {
             self.spill();
-            return self.push(entry);
         }
-        self.near.push(entry);
     }
 
     /// Returns the soonest entry.
     pub(super) fn peek(&mut self) -> Option<Entry> {
-        if self.near.is_empty() {
+        if self.run.is_empty() {
             self.refill();
         }
-        self.near.peek().copied()
+        self.run.last().copied()
     }
 
     /// Takes the entry that [`peek`](Queue::peek) returned.
     pub(super) fn pop(&mut self) {
-        self.near.pop();
+        self.run.pop();
     }
 
     /// Drops the entries that are not to be kept, and the memory that is no longer needed.
     pub(super) fn retain(&mut self, keep: impl Fn(&Entry) -> bool) {
-        self.near.retain(&keep);
+        self.run.retain(&keep);
         self.far.retain(&keep);
         // Where the piles begin is lost, but as a single pile they are right again.
         let soonest = self.piles.pop().filter(|_| !self.far.is_empty());
@@ -129,14 +116,14 @@ impl Queue {
     }
 
     pub(super) fn clear(&mut self) {
-        self.near.clear();
+        self.run.clear();
         self.far.clear();
         self.piles.clear();
         self.shrink();
     }
 
     fn shrink(&mut self) {
-        self.far.shrink_to(HEAPFUL.max(2 * self.far.len()));
+        self.far.shrink_to(SHORT.max(2 * self.far.len()));
     }
 
     /// Puts an entry into its pile.
@@ -147,7 +134,7 @@ impl Queue {
         let mut hole = self.far.len();
         self.far.push(entry);
         for i in (1..self.piles.len()).rev() {
-            if entry.rank > self.piles[i - 1].bound {
+            if entry > self.piles[i - 1].bound {
                 break;
             }
             let start = self.piles[i].start;
@@ -158,28 +145,26 @@ impl Queue {
         self.far[hole] = entry;
     }
 
-    /// Moves the soonest entries of the soonest pile into the heap, which is empty.
+    /// Makes a run of the soonest entries of the soonest pile.
     fn refill(&mut self) {
         self.merge();
         let Some(Pile { mut start, .. }) = self.piles.pop() else { return };
-        while self.far.len() - start > HEAPFUL {
+        while self.far.len() - start > SHORT {
             let pile = &mut self.far[start..];
             let middle = pile.len() / 2;
-            let bound = pile.select_nth_unstable(middle).1.rank;
+            let bound = *pile.select_nth_unstable(middle).1;
             self.piles.push(Pile { start, bound });
             start += middle + 1;
         }
-        self.near.extend(self.far.drain(start..));
+        self.run.extend(self.far.drain(start..));
+        self.run.sort_unstable();
     }
 
-    /// Moves the later half of the heap into a pile of its own.
+    /// Moves the later half of the run into a pile of its own.
     fn spill(&mut self) {
-        let mut near = mem::take(&mut self.near).into_vec();
-        let middle = near.len() / 2;
-        let bound = near.select_nth_unstable(middle).1.rank;
+        let bound = self.run[SHORT - 1];
         self.piles.push(Pile { start: self.far.len(), bound });
-        self.far.extend(near.drain(..=middle));
-        self.near = near.into();
+        self.far.extend(self.run.drain(..SHORT));
         self.merge();
     }
 
@@ -203,24 +188,25 @@ impl Queue {
     /// Panics if an invariant does not hold.
     pub(super) fn verify(&self) {
         assert_eq!(self.piles.first().map_or(self.far.len(), |pile| pile.start), 0);
-        assert!(self.near.len() <= 2 * HEAPFUL);
+        assert!(self.run.len() < 2 * SHORT);
+        assert!(self.run.is_sorted());
         let mut end = self.far.len();
-        let mut sooner: Vec<Rank> = self.near.iter().map(|entry| entry.rank).collect();
+        let mut sooner = self.run.clone();
         for pile in self.piles.iter().rev() {
-            assert!(sooner.iter().all(|rank| *rank > pile.bound));
-            sooner = self.far[pile.start..end].iter().map(|entry| entry.rank).collect();
-            assert!(sooner.iter().all(|rank| *rank <= pile.bound));
+            assert!(sooner.iter().all(|entry| *entry > pile.bound));
+            sooner = self.far[pile.start..end].to_vec();
+            assert!(sooner.iter().all(|entry| *entry <= pile.bound));
             sooner.push(pile.bound);
             end = pile.start;
         }
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.near.iter().chain(&self.far)
+        self.run.iter().chain(&self.far)
     }
 
     pub(super) fn capacity(&self) -> usize {
-        self.near.capacity() + self.far.capacity()
+        self.run.capacity() + self.far.capacity()
     }
 
     pub(super) fn pile_count(&self) -> usize {

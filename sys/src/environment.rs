@@ -7,17 +7,20 @@ use std::env;
 use std::io;
 use std::str::FromStr;
 
-/// What the variable says; None if it is unset or empty, or this process may not listen.
+/// The value of the variable; None if it is unset or empty, or this process may not listen.
+pub fn variable(name: &str) -> Option<String> {
+    let value = env::var_os(name).filter(|value| !value.is_empty() && !is_privileged())?;
+    Some(value.to_string_lossy().into_owned())
+}
+
+/// The choice that the variable makes, if it makes one.
 ///
 /// # Errors
 ///
 /// The value is not one of those that `T` knows. The message names the variable.
 pub(crate) fn choice<T: FromStr<Err = io::Error>>(variable: &str) -> io::Result<Option<T>> {
-    let Some(value) = env::var_os(variable) else { return Ok(None) };
-    if value.is_empty() || is_privileged() {
-        return Ok(None);
-    }
-    match value.to_string_lossy().parse() {
+    let Some(value) = self::variable(variable) else { return Ok(None) };
+    match value.parse() {
         Ok(choice) => Ok(Some(choice)),
         Err(error) => Err(io::Error::new(error.kind(), format!("{variable}: {error}"))),
     }

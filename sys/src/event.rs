@@ -128,6 +128,12 @@ impl Readiness {
         }
         all
     }
+
+    /// The bits that nobody asks for and everybody is told.
+    pub const fn facts() -> Readiness {
+        const ENDED: Readiness = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED);
+        Readiness::ERROR.union(Readiness::HANGUP).union(ENDED).union(Readiness::INVALID)
+    }
 }
 
 impl From<Interest> for Readiness {

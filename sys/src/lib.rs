@@ -14,7 +14,7 @@
 //! A [`Selector`] takes descriptors by number. It never reads, writes or closes one, so a wrong number can
 //! at worst give an error or an event that is not true. That is why these functions are safe.
 
-mod environment;
+pub mod environment;
 pub mod event;
 pub mod fd;
 pub mod selector;

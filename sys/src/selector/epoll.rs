@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::always::AlwaysReady;
@@ -46,7 +47,7 @@ impl FromStr for Resolution {
 /// A selector over epoll(7).
 #[derive(Debug)]
 pub struct Epoll {
-    epoll: OwnedFd,
+    epoll: Arc<OwnedFd>,
     always: AlwaysReady,
     buffer: Vec<libc::epoll_event>,
     resolution: Resolution,
@@ -72,7 +73,7 @@ impl Epoll {
     /// As epoll_create1(2).
     pub fn with_resolution(resolution: Resolution) -> io::Result<Epoll> {
         let always = AlwaysReady::default();
-        Ok(Epoll { epoll: create()?, always, buffer: Vec::new(), resolution })
+        Ok(Epoll { epoll: Arc::new(create()?), always, buffer: Vec::new(), resolution })
     }
 
     fn control(
@@ -208,6 +209,10 @@ impl Selector for Epoll {
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.epoll.as_fd())
+    }
+
+    fn shared_fd(&self) -> Option<Arc<OwnedFd>> {
+        Some(self.epoll.clone())
     }
 }
 

@@ -1,0 +1,170 @@
+//! The callbacks arena: every closure that the loop may call, under a key that never names another.
+//!
+//! The arena does not know what it holds (`C`): it hands a callback out to be run and takes it back, and whatever it gives
+//! away is dropped by the caller, outside of any borrow, because a user's `Drop` may call the loop.
+//!
+//! # Invariants
+//!
+//! * A slot is free, or taken with its callback in it, or taken while the callback is out and runs.
+//! * A slot's generation changes when its tenant goes.
+
+use std::panic::Location;
+
+use mainspring_sys::Signal;
+
+use crate::handle::Key;
+use crate::timers::TimerSlot;
+use crate::watchers::Watch;
+
+/// What makes a callback ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// It was fed to the ready deque when it was made.
+    Soon,
+    /// A deadline.
+    Timer(TimerSlot),
+    /// An fd.
+    Watch(Watch),
+    /// A signal.
+    Signal(Signal),
+    /// A place in the tick.
+    Hook(Hook),
+}
+
+/// A place in the tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hook {
+    /// Before the selector is asked.
+    Prepare,
+    /// After the selector was asked.
+    Check,
+    /// When there is nothing else to do.
+    Idle,
+}
+
+/// A taken slot.
+#[derive(Debug)]
+pub(crate) struct Tenant<C> {
+    pub(crate) source: Source,
+    pub(crate) location: &'static Location<'static>,
+    /// Whether it alone keeps [`run`](crate::EventLoop::run) going.
+    pub(crate) background: bool,
+    /// Empty while it runs.
+    pub(crate) callback: Option<C>,
+}
+
+#[derive(Debug)]
+struct Slot<C> {
+    generation: u32,
+    content: Content<C>,
+}
+
+#[derive(Debug)]
+enum Content<C> {
+    Free { next: u32 },
+    Taken(Tenant<C>),
+}
+
+const NONE: u32 = u32::MAX;
+
+/// Callbacks by key.
+#[derive(Debug)]
+pub(crate) struct Callbacks<C> {
+    slots: Vec<Slot<C>>,
+    free: u32,
+}
+
+impl<C> Default for Callbacks<C> {
+    fn default() -> Callbacks<C> {
+        Callbacks { slots: Vec::new(), free: NONE }
+    }
+}
+
+impl<C> Callbacks<C> {
+    /// Takes a callback in, or keeps a slot for one that is put there later.
+    pub(crate) fn insert(
+        &mut self,
+        source: Source,
+        location: &'static Location<'static>,
+        callback: Option<C>,
+    ) -> Key {
+        let tenant = Tenant { source, location, background: false, callback };
+        if self.free == NONE {
+            return self.grow(tenant);
+        }
+        let slot = self.free;
+        let place = &mut self.slots[slot as usize];
+        if let Content::Free { next } = place.content {
+            self.free = next;
+        }
+        place.content = Content::Taken(tenant);
+        Key { slot, generation: place.generation }
+    }
+
+    fn grow(&mut self, tenant: Tenant<C>) -> Key {
+        let slot = u32::try_from(self.slots.len()).expect("a loop holds fewer than 2^32 callbacks");
+        self.slots.push(Slot { generation: 0, content: Content::Taken(tenant) });
+        Key { slot, generation: 0 }
+    }
+
+    pub(crate) fn tenant(&mut self, key: Key) -> Option<&mut Tenant<C>> {
+        match self.slots.get_mut(key.slot as usize) {
+            Some(Slot { generation, content: Content::Taken(tenant) })
+                if *generation == key.generation =>
+            {
+                Some(tenant)
+            }
+            _ => None,
+        }
+    }
+
+    /// Puts a callback back that has run. If it was removed or replaced meanwhile it is given back, to be dropped.
+    pub(crate) fn put_back(&mut self, key: Key, callback: C) -> Option<C> {
+        match self.tenant(key) {
+            Some(tenant) if tenant.callback.is_none() => {
+                tenant.callback = Some(callback);
+                None
+            }
+            _ => Some(callback),
+        }
+    }
+
+    /// Ends a tenancy.
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Tenant<C>> {
+        self.tenant(key)?;
+        let next = self.free;
+        let place = &mut self.slots[key.slot as usize];
+        let content = std::mem::replace(&mut place.content, Content::Free { next });
+        // A slot whose generations are used up is retired: it is on no list any more.
+        if let Some(generation) = place.generation.checked_add(1) {
+            place.generation = generation;
+            self.free = key.slot;
+        }
+        match content {
+            Content::Taken(tenant) => Some(tenant),
+            Content::Free { .. } => None,
+        }
+    }
+
+    /// The first tenant from slot `from` on, in turn, for which `wanted` holds.
+    pub(crate) fn find(
+        &self,
+        from: u32,
+        mut wanted: impl FnMut(Key, &Tenant<C>) -> bool,
+    ) -> Option<u32> {
+        let length = self.slots.len() as u32;
+        let start = if from < length { from } else { 0 };
+        (start..length).chain(0..start).find(|slot| {
+            let Slot { generation, content } = &self.slots[*slot as usize];
+            let key = Key { slot: *slot, generation: *generation };
+            matches!(content, Content::Taken(tenant) if wanted(key, tenant))
+        })
+    }
+
+    /// All tenants.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        let slots = (0..).zip(&self.slots);
+        let taken = slots.filter(|(_, place)| matches!(place.content, Content::Taken(_)));
+        taken.map(|(slot, place)| Key { slot, generation: place.generation }).collect()
+    }
+}

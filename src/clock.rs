@@ -1,0 +1,84 @@
+//! Time as the loop sees it: given to the loop, never fetched, so a test can bring its own.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Tells the time and has a say in sleeping.
+///
+/// The default methods are those of a real clock. A simulated one (see [`SimClock`](crate::testing::SimClock)) does not let the
+/// loop sleep and moves itself on instead.
+pub trait Clock: fmt::Debug {
+    /// The time now. It never goes back.
+    fn now(&self) -> Instant;
+
+    /// How long the selector may really sleep when the loop would sleep for `wanted`; `None` is "until an event".
+    fn allow(&self, wanted: Option<Duration>) -> Option<Duration> {
+        wanted
+    }
+
+    /// Nothing was ready within what [`allow`](Clock::allow) said, of the `wanted` sleep.
+    fn idle(&self, wanted: Option<Duration>) {
+        let _ = wanted;
+    }
+}
+
+/// The system's monotonic clock (`CLOCK_MONOTONIC`; it stands still while a machine is suspended).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MonotonicClock;
+
+impl Clock for MonotonicClock {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+/// A clock and the moment the loop began: instants of the outside, nanoseconds inside.
+#[derive(Debug)]
+pub(crate) struct Timeline {
+    clock: Box<dyn Clock>,
+    start: Instant,
+}
+
+/// A deadline that never comes: beyond what the loop's nanoseconds hold (584 years).
+pub(crate) const NEVER: u64 = u64::MAX;
+
+impl Timeline {
+    pub(crate) fn new(clock: Box<dyn Clock>) -> Timeline {
+        let start = clock.now();
+        Timeline { clock, start }
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Nanoseconds since the start.
+    pub(crate) fn now_nanos(&self) -> u64 {
+        self.nanos_of(self.clock.now())
+    }
+
+    /// The place of `instant` on the line; what lies before the start is the start.
+    pub(crate) fn nanos_of(&self, instant: Instant) -> u64 {
+        nanos(instant.saturating_duration_since(self.start))
+    }
+
+    /// The place that lies `delay` after now.
+    pub(crate) fn nanos_after(&self, delay: Duration) -> u64 {
+        self.now_nanos().saturating_add(nanos(delay))
+    }
+
+    /// The instant of a place on the line, if it can be told.
+    pub(crate) fn instant_of(&self, nanos: u64) -> Option<Instant> {
+        self.start.checked_add(Duration::from_nanos(nanos))
+    }
+}
+
+/// `duration` in nanoseconds; what is too long is [`NEVER`].
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    let seconds = duration.as_secs().checked_mul(1_000_000_000);
+    seconds.and_then(|nanos| nanos.checked_add(u64::from(duration.subsec_nanos()))).unwrap_or(NEVER)
+}

@@ -1,0 +1,165 @@
+//! What can go wrong, by operation.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use mainspring_sys::Signal;
+
+/// The result of everything that can fail here, and of callbacks.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An operation that failed. The cause, where there is one, is its [`source`](std::error::Error::source).
+///
+/// ```
+/// use std::error::Error as _;
+/// use mainspring::EventLoop;
+///
+/// let zero = EventLoop::new()?.call_every(std::time::Duration::ZERO, |_, _| {}).unwrap_err();
+/// assert_eq!(zero.to_string(), "an interval must be longer than zero");
+/// assert!(zero.source().is_none());
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A part of the loop could not be made; usually the process is out of descriptors.
+    #[error("cannot create the loop's {part}")]
+    Create {
+        /// What could not be made.
+        part: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A setting of the builder or of the environment has no meaning.
+    #[error("{0}")]
+    Setting(String),
+    /// The selector refused an fd.
+    #[error("cannot {operation} fd {fd}")]
+    Watch {
+        /// What was to be done.
+        operation: &'static str,
+        /// The fd's number.
+        fd: RawFd,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The fd has a callback for this direction already; `replace` swaps it, `remove` ends it.
+    #[error("fd {fd} already has a {role} in this loop")]
+    AlreadyWatched {
+        /// The fd's number.
+        fd: RawFd,
+        /// Which callback it has.
+        role: &'static str,
+    },
+    /// The handle names nothing (any more) in this loop.
+    #[error("cannot {operation}: the handle names nothing in this loop any more")]
+    Gone {
+        /// What was to be done.
+        operation: &'static str,
+    },
+    /// The selector has become unusable.
+    #[error("cannot wait for events")]
+    Select(#[source] io::Error),
+    /// The closure is queued, but the loop could not be woken for it: it will run when something else wakes the loop.
+    #[error("cannot wake the loop")]
+    Wake(#[source] io::Error),
+    /// The loop is closed.
+    #[error("the loop is closed")]
+    Closed,
+    /// The signal cannot be handled.
+    #[error("cannot handle {signal}")]
+    Signal {
+        /// The signal.
+        signal: Signal,
+        /// The reason.
+        source: io::Error,
+    },
+    /// An interval of zero would never let anything else run.
+    #[error("an interval must be longer than zero")]
+    ZeroInterval,
+    /// A connection could not be made.
+    #[error("cannot connect to {address}")]
+    Connect {
+        /// Where to.
+        address: String,
+        /// The system's answer, or `TimedOut`.
+        source: io::Error,
+    },
+    /// A listener could not be made.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A listener could not accept a connection.
+    #[error("cannot accept a connection on fd {fd}")]
+    Accept {
+        /// The listener.
+        fd: RawFd,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A callback panicked, and the policy is to report it.
+    #[error("a callback panicked: {0}")]
+    Panicked(String),
+    /// A callback kept the loop from everything else.
+    #[error("a callback ran for {0:?}")]
+    Slow(Duration),
+    /// A call on a descriptor failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// An error of the user's own, see [`Error::other`].
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// Wraps an error of one's own, or a message.
+    ///
+    /// ```
+    /// let error = mainspring::Error::other("the peer speaks another protocol");
+    /// assert_eq!(error.to_string(), "the peer speaks another protocol");
+    /// ```
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::Other(error.into())
+    }
+
+    /// The kind of the system error behind this one, `Other` if there is none.
+    pub fn kind(&self) -> io::ErrorKind {
+        match self {
+            Error::Create { source, .. }
+            | Error::Watch { source, .. }
+            | Error::Signal { source, .. }
+            | Error::Connect { source, .. }
+            | Error::Listen { source, .. }
+            | Error::Accept { source, .. }
+            | Error::Select(source)
+            | Error::Wake(source)
+            | Error::Io(source) => source.kind(),
+            Error::AlreadyWatched { .. } => io::ErrorKind::AlreadyExists,
+            Error::Gone { .. } => io::ErrorKind::NotFound,
+            Error::Setting(_) | Error::ZeroInterval => io::ErrorKind::InvalidInput,
+            _ => io::ErrorKind::Other,
+        }
+    }
+
+    /// Whether the error only means "call me when the fd is ready again".
+    pub(crate) fn is_retry(&self) -> bool {
+        use io::ErrorKind::{Interrupted, WouldBlock};
+        matches!(self, Error::Io(error) if matches!(error.kind(), WouldBlock | Interrupted))
+    }
+
+    /// The error and its causes in one line.
+    pub(crate) fn chain(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            line = format!("{line}: {error}");
+            cause = error.source();
+        }
+        line
+    }
+}

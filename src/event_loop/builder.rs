@@ -1,0 +1,213 @@
+//! Settings of a loop, and the making of one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainspring_sys::{Selector, SelectorKind, Wakeup, WakeupKind, environment};
+
+use super::core::{Core, INBOX, Limits};
+use super::report::PanicPolicy;
+use super::{EventLoop, LoopHandle};
+use crate::clock::{Clock, MonotonicClock, Timeline};
+use crate::error::{Error, Result};
+use crate::inbox::Inbox;
+use crate::watchers::Watchers;
+
+/// Which selector a loop gets: a [`SelectorKind`], or an object of one's own.
+#[derive(Debug)]
+pub enum SelectorChoice {
+    /// One of this crate's.
+    Kind(SelectorKind),
+    /// The user's.
+    Own(Box<dyn Selector>),
+}
+
+impl From<SelectorKind> for SelectorChoice {
+    fn from(kind: SelectorKind) -> SelectorChoice {
+        SelectorChoice::Kind(kind)
+    }
+}
+
+impl From<Box<dyn Selector>> for SelectorChoice {
+    fn from(selector: Box<dyn Selector>) -> SelectorChoice {
+        SelectorChoice::Own(selector)
+    }
+}
+
+/// Settings of a loop to be made. [`EventLoop::builder`] begins with the defaults.
+///
+/// ```
+/// use mainspring::{EventLoop, SelectorKind};
+/// use std::time::Duration;
+///
+/// let el = EventLoop::builder()
+///     .selector(SelectorKind::Poll)
+///     .event_capacity(64)
+///     .debug(true)
+///     .slow_callback_duration(Duration::from_millis(20))
+///     .build()?;
+/// assert!(el.poll_fd().is_none()); // poll(2) has no kernel object
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a builder makes no loop before `build`"]
+pub struct Builder {
+    selector: Option<SelectorChoice>,
+    wakeup: Option<WakeupKind>,
+    clock: Box<dyn Clock>,
+    event_capacity: usize,
+    limits: Limits,
+    debug: Option<bool>,
+    slow: Duration,
+    panic_policy: PanicPolicy,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Builder {
+        Builder {
+            selector: None,
+            wakeup: None,
+            clock: Box::new(MonotonicClock),
+            event_capacity: 1024,
+            limits: Limits { accept_batch: 64, inbox_batch: 1024, read_buffer: 64 * 1024 },
+            debug: None,
+            slow: Duration::from_millis(100),
+            panic_policy: PanicPolicy::default(),
+        }
+    }
+
+    /// The selector: a [`SelectorKind`], or a `Box<dyn Selector>`. Default: what the environment variable
+    /// `MAINSPRING_SELECTOR` names, else the best that the system has.
+    pub fn selector(mut self, selector: impl Into<SelectorChoice>) -> Builder {
+        self.selector = Some(selector.into());
+        self
+    }
+
+    /// The doorbell of other threads. Default: what `MAINSPRING_WAKEUP` names, else the best that the selector has.
+    pub fn wakeup(mut self, kind: WakeupKind) -> Builder {
+        self.wakeup = Some(kind);
+        self
+    }
+
+    /// The clock. Default: the system's monotonic clock.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Builder {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// How many fds a tick serves at most. Default: 1024.
+    pub fn event_capacity(mut self, events: usize) -> Builder {
+        self.event_capacity = events;
+        self
+    }
+
+    /// How many connections a listener accepts in a tick at most. Default: 64.
+    pub fn accept_batch(mut self, connections: usize) -> Builder {
+        self.limits.accept_batch = connections;
+        self
+    }
+
+    /// How many closures of other threads run in a tick at most. Default: 1024.
+    pub fn inbox_batch(mut self, closures: usize) -> Builder {
+        self.limits.inbox_batch = closures;
+        self
+    }
+
+    /// The size in bytes of the read buffer that all transports of the loop share. Default: 64 KiB.
+    pub fn read_buffer(mut self, bytes: usize) -> Builder {
+        self.limits.read_buffer = bytes;
+        self
+    }
+
+    /// Whether callbacks are timed, and slow ones reported. Default: whether the environment variable `MAINSPRING_DEBUG` is
+    /// set to something else than `0`.
+    pub fn debug(mut self, debug: bool) -> Builder {
+        self.debug = Some(debug);
+        self
+    }
+
+    /// From what duration on a callback counts as slow in the debug mode. Default: 100 ms.
+    pub fn slow_callback_duration(mut self, duration: Duration) -> Builder {
+        self.slow = duration;
+        self
+    }
+
+    /// What becomes of a panic in a callback. Default: it unwinds out of `run_*`.
+    pub fn on_panic(mut self, policy: PanicPolicy) -> Builder {
+        self.panic_policy = policy;
+        self
+    }
+
+    /// Makes the loop.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] for a zero size or a wrong value in the environment; [`Error::Create`] if the system refuses
+    /// a descriptor.
+    pub fn build(self) -> Result<EventLoop> {
+        self.build_with(())
+    }
+
+    /// Makes the loop, with `state` for its callbacks.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Builder::build).
+    pub fn build_with<S>(self, state: S) -> Result<EventLoop<S>> {
+        self.check()?;
+        let slow = self.debug.unwrap_or_else(debug_by_environment).then_some(self.slow);
+        let mut watchers = Watchers::new(open_selector(self.selector)?);
+        let wakeup = hang_doorbell(self.wakeup, &mut watchers)?;
+        let core = Core::new(watchers, Timeline::new(self.clock), self.limits);
+        let handle = LoopHandle::new(core, Arc::new(Inbox::new(wakeup)));
+        handle.on_panic(self.panic_policy);
+        Ok(EventLoop::assemble(handle, state, self.event_capacity, slow))
+    }
+
+    fn check(&self) -> Result<()> {
+        let sizes = [
+            ("event_capacity", self.event_capacity),
+            ("accept_batch", self.limits.accept_batch),
+            ("inbox_batch", self.limits.inbox_batch),
+            ("read_buffer", self.limits.read_buffer),
+        ];
+        match sizes.iter().find(|(_, size)| *size == 0) {
+            Some((name, _)) => Err(Error::Setting(format!("{name} must be at least 1"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn open_selector(choice: Option<SelectorChoice>) -> Result<Box<dyn Selector>> {
+    let kind = match choice {
+        Some(SelectorChoice::Own(selector)) => return Ok(selector),
+        Some(SelectorChoice::Kind(kind)) => kind,
+        None => SelectorKind::from_env().map_err(setting)?.unwrap_or(SelectorKind::available()[0]),
+    };
+    kind.open().map_err(|source| Error::Create { part: "selector", source })
+}
+
+fn hang_doorbell(kind: Option<WakeupKind>, watchers: &mut Watchers) -> Result<Wakeup> {
+    let kind = match kind {
+        Some(kind) => Some(kind),
+        None => WakeupKind::from_env().map_err(setting)?,
+    };
+    let selector = watchers.selector();
+    let wakeup = match kind {
+        Some(kind) => Wakeup::new(kind, selector, INBOX),
+        None => Wakeup::best(selector, INBOX),
+    };
+    let wakeup = wakeup.map_err(|source| Error::Create { part: "doorbell", source })?;
+    if let Some(fd) = wakeup.watched_fd() {
+        watchers.add_fixed(std::os::fd::AsRawFd::as_raw_fd(&fd), INBOX);
+    }
+    Ok(wakeup)
+}
+
+fn setting(error: std::io::Error) -> Error {
+    Error::Setting(error.to_string())
+}
+
+fn debug_by_environment() -> bool {
+    environment::variable("MAINSPRING_DEBUG").is_some_and(|value| value != "0")
+}

@@ -1,0 +1,153 @@
+//! The forms a callback takes inside the loop.
+
+use std::any::Any;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring_sys::Readiness;
+
+use super::core::Core;
+use super::{LoopHandle, Watched};
+use crate::error::{Error, Result};
+use crate::timers::TimerSlot;
+
+/// What a scheduled closure may return: nothing, or a [`Result`] whose error goes to the exception handler.
+pub trait Outcome {
+    /// The outcome as a result.
+    #[allow(clippy::missing_errors_doc)]
+    fn into_result(self) -> Result<()>;
+}
+
+impl Outcome for () {
+    fn into_result(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Outcome for Result<()> {
+    fn into_result(self) -> Result<()> {
+        self
+    }
+}
+
+/// A closure that runs once.
+pub(crate) type Once<S> = Box<dyn FnOnce(&LoopHandle<S>, &mut S) -> Result<()>>;
+
+/// A closure that another thread has sent.
+pub(crate) type Sent<S> = Box<dyn FnOnce(&LoopHandle<S>, &mut S) -> Result<()> + Send>;
+
+/// Whether a repeating callback stays registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    Stay,
+    Leave,
+}
+
+/// A callback that runs again and again.
+pub(crate) trait Repeat<S> {
+    /// Runs it. An error ends its registration.
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Result<Flow>;
+
+    /// The watched source, for a callback that takes the place of this one.
+    fn take_watched(&mut self) -> Option<Box<dyn Any>> {
+        None
+    }
+}
+
+/// A callback in the arena.
+pub(crate) enum Callback<S> {
+    Once(Once<S>),
+    Repeat(Box<dyn Repeat<S>>),
+}
+
+impl<S> fmt::Debug for Callback<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Callback::Once(_) => "Once",
+            Callback::Repeat(_) => "Repeat",
+        })
+    }
+}
+
+/// A hook, or the handler of a signal.
+pub(crate) struct Plain<F>(pub(crate) F);
+
+impl<S, F, R> Repeat<S> for Plain<F>
+where
+    F: FnMut(&LoopHandle<S>, &mut S) -> R,
+    R: Outcome,
+{
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Result<Flow> {
+        (self.0)(el, state).into_result().map(|()| Flow::Stay)
+    }
+}
+
+/// The callback of an interval, on the grid `next` + k * `period`.
+pub(crate) struct Interval<F> {
+    pub(crate) core: Rc<Core>,
+    pub(crate) timer: TimerSlot,
+    pub(crate) next: u64,
+    pub(crate) period: u64,
+    pub(crate) callback: F,
+}
+
+impl<F> Interval<F> {
+    /// Arms the first tick that is still to come, and tells how many are over.
+    fn advance(&mut self) -> u64 {
+        let late = self.core.timeline.now_nanos().saturating_sub(self.next);
+        let missed = late / self.period;
+        let steps = self.period.saturating_mul(missed.saturating_add(1));
+        self.next = self.next.saturating_add(steps);
+        self.core.timers.borrow_mut().reset(self.timer, self.next);
+        missed
+    }
+}
+
+impl<S, F, R> Repeat<S> for Interval<F>
+where
+    F: FnMut(&LoopHandle<S>, &mut S) -> R,
+    R: Outcome,
+{
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Result<Flow> {
+        let missed = self.advance();
+        self.core.missed.set(missed);
+        let outcome = (self.callback)(el, state);
+        self.core.missed.set(0);
+        outcome.into_result().map(|()| Flow::Stay)
+    }
+}
+
+/// The callback of a watched source.
+pub(crate) struct Watching<T, F> {
+    pub(crate) watched: Option<Watched<T>>,
+    pub(crate) callback: F,
+}
+
+impl<S, T, F> Repeat<S> for Watching<T, F>
+where
+    T: 'static,
+    F: FnMut(&LoopHandle<S>, &mut S, &mut Watched<T>) -> Result<()>,
+{
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Result<Flow> {
+        let Some(watched) = &mut self.watched else { return Ok(Flow::Leave) };
+        watched.begin(readiness);
+        match (self.callback)(el, state, watched) {
+            Err(error) if error.is_retry() => watched.drained(),
+            result => result?,
+        }
+        Ok(watched.flow())
+    }
+
+    fn take_watched(&mut self) -> Option<Box<dyn Any>> {
+        self.watched.take().map(|watched| Box::new(watched) as Box<dyn Any>)
+    }
+}
+
+/// The longest period that the timeline holds is the end of time; zero is refused.
+pub(crate) fn check_period(period: Duration) -> Result<u64> {
+    match crate::clock::nanos(period) {
+        0 => Err(Error::ZeroInterval),
+        nanos => Ok(nanos),
+    }
+}

@@ -1,0 +1,157 @@
+//! What the loop consists of besides closures and state: the sources, the ready deque, the clock.
+//!
+//! None of it knows the state type, so whatever works on it (watched sources, transports) need not know it either.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use mainspring_sys::{Interest, Mode, Readiness, Token};
+
+use crate::clock::{NEVER, Timeline};
+use crate::error::{Error, Result};
+use crate::handle::Key;
+use crate::ready::{Ready, ReadyDeque};
+use crate::signals::Signals;
+use crate::timers::{TimerSlot, Timers};
+use crate::watchers::{Role, Watch, Watchers, fixed_token};
+
+/// The token of the doorbell of other threads.
+pub(crate) const INBOX: Token = fixed_token(0);
+/// The token of the doorbell of signal handlers.
+pub(crate) const SIGNALS: Token = fixed_token(1);
+
+/// Settings of a loop that are read while it runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Connections that a listener accepts in a tick.
+    pub(crate) accept_batch: usize,
+    /// Closures of other threads that are run in a tick.
+    pub(crate) inbox_batch: usize,
+    /// Bytes that a transport reads at once.
+    pub(crate) read_buffer: usize,
+}
+
+pub(crate) struct Core {
+    /// The number of the loop in this process, carried by its handles.
+    pub(crate) home: u32,
+    pub(crate) limits: Limits,
+    pub(crate) timeline: Timeline,
+    pub(crate) ready: RefCell<ReadyDeque>,
+    pub(crate) watchers: RefCell<Watchers>,
+    pub(crate) timers: RefCell<Timers>,
+    pub(crate) signals: RefCell<Signals>,
+    pub(crate) stopping: Cell<bool>,
+    pub(crate) closed: Cell<bool>,
+    /// Whether an interest changed since the watchers were fed: then what is queued is looked at again.
+    pub(crate) interest_changed: Cell<bool>,
+    /// Ticks that the interval now running has missed.
+    pub(crate) missed: Cell<u64>,
+    /// The read buffer of all transports; it is out while one of them uses it.
+    pub(crate) read_buffer: Cell<Vec<u8>>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Core(loop {})", self.home)
+    }
+}
+
+impl Core {
+    pub(crate) fn new(watchers: Watchers, timeline: Timeline, limits: Limits) -> Rc<Core> {
+        static LOOPS: AtomicU32 = AtomicU32::new(0);
+        Rc::new(Core {
+            home: LOOPS.fetch_add(1, Ordering::Relaxed),
+            limits,
+            timeline,
+            ready: RefCell::default(),
+            watchers: RefCell::new(watchers),
+            timers: RefCell::default(),
+            signals: RefCell::default(),
+            stopping: Cell::new(false),
+            closed: Cell::new(false),
+            interest_changed: Cell::new(false),
+            missed: Cell::new(0),
+            read_buffer: Cell::default(),
+        })
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.get() { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    pub(crate) fn feed(&self, key: Key) {
+        self.ready.borrow_mut().feed(key, Readiness::empty());
+    }
+
+    pub(crate) fn watch(
+        &self,
+        fd: RawFd,
+        role: Role,
+        interest: Interest,
+        mode: Mode,
+        key: Key,
+    ) -> Result<Watch> {
+        let ready = &mut self.ready.borrow_mut();
+        self.watchers.borrow_mut().add(fd, role, interest, mode, key, ready)
+    }
+
+    pub(crate) fn set_interest(&self, watch: Watch, key: Key, interest: Interest) -> Result<()> {
+        self.interest_changed.set(true);
+        self.watchers.borrow_mut().set_interest(watch, key, interest)
+    }
+
+    pub(crate) fn pop(&self) -> Option<Ready> {
+        self.ready.borrow_mut().pop()
+    }
+
+    /// Has the kernel forget registrations that nobody knows.
+    pub(crate) fn rebuild(&self) -> Result<()> {
+        let ready = &mut self.ready.borrow_mut();
+        self.watchers.borrow_mut().rebuild(ready).map_err(Error::Select)
+    }
+
+    /// What of a queued readiness is still to be told to its watcher.
+    pub(crate) fn still_wanted(&self, watch: Watch, ready: Ready) -> Readiness {
+        if self.interest_changed.get() {
+            self.watchers.borrow().still_wanted(watch, ready)
+        } else {
+            ready.readiness
+        }
+    }
+
+    pub(crate) fn unwatch(&self, watch: Watch, key: Key) {
+        self.watchers.borrow_mut().remove(watch, key);
+    }
+
+    /// The deadline that comes first: now, if something is ready.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        if !self.ready.borrow().is_empty() {
+            return Some(self.timeline.now());
+        }
+        let deadline = self.timers.borrow_mut().next_deadline()?;
+        self.timeline.instant_of(deadline)
+    }
+
+    /// How long nothing is due; `None` is "until an event".
+    pub(crate) fn time_to_deadline(&self) -> Option<Duration> {
+        let deadline = self.timers.borrow_mut().next_deadline()?;
+        Some(Duration::from_nanos(deadline.saturating_sub(self.timeline.now_nanos())))
+    }
+
+    pub(crate) fn feed_timers(&self) {
+        let mut timers = self.timers.borrow_mut();
+        if timers.next_deadline().is_some() {
+            let mut ready = self.ready.borrow_mut();
+            timers.feed(self.timeline.now_nanos(), |key| ready.feed(key, Readiness::empty()));
+        }
+    }
+
+    /// Whether a timer will ever be due.
+    pub(crate) fn is_armed(&self, timer: TimerSlot) -> bool {
+        self.timers.borrow().deadline(timer).is_some_and(|deadline| deadline != NEVER)
+    }
+}

@@ -1,0 +1,172 @@
+//! From a ready handle to the callback to run, and back; and the end of registrations.
+
+use std::any::Any;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
+use mainspring_sys::Readiness;
+
+use super::LoopHandle;
+use super::callback::{Callback, Once, Repeat};
+use super::report::Origin;
+use crate::callbacks::{Hook, Source};
+use crate::handle::{Handle, Key};
+use crate::ready::Ready;
+
+/// Makes the callback that takes over a watched source.
+pub(crate) type Successor<S> = Box<dyn FnOnce(Box<dyn Any>) -> Option<Callback<S>>>;
+
+/// A callback that is about to run.
+pub(crate) enum Due<S> {
+    Once(Once<S>, Origin),
+    Repeat(Box<dyn Repeat<S>>, Readiness),
+    /// The fd of this number was closed behind the loop's back.
+    Invalid(RawFd),
+}
+
+/// The key that names nothing: no slot has this number.
+pub(crate) const NOWHERE: Key = Key { slot: u32::MAX, generation: 0 };
+
+impl<S> LoopHandle<S> {
+    pub(crate) fn handle(&self, key: Key) -> Handle {
+        Handle { key, home: self.core().home }
+    }
+
+    pub(crate) fn source_of(&self, handle: Handle) -> Option<Source> {
+        if handle.home != self.core().home {
+            return None;
+        }
+        self.shared.callbacks.borrow_mut().tenant(handle.key).map(|tenant| tenant.source)
+    }
+
+    /// Ends a registration everywhere; what it owned is dropped last, with nothing borrowed.
+    pub(crate) fn forget(&self, key: Key) -> bool {
+        let Some(tenant) = self.shared.callbacks.borrow_mut().remove(key) else { return false };
+        self.leave_source(tenant.source, key);
+        drop(tenant);
+        true
+    }
+
+    /// Takes a key out of the source that feeds it.
+    pub(crate) fn leave_source(&self, source: Source, key: Key) {
+        let core = self.core();
+        match source {
+            Source::Soon => {}
+            Source::Timer(timer) => core.timers.borrow_mut().remove(timer),
+            Source::Watch(watch) => core.unwatch(watch, key),
+            Source::Signal(signal) => core.signals.borrow_mut().remove(signal, key),
+            Source::Hook(_) => self.shared.hooks.borrow_mut().retain(|(_, other)| *other != key),
+        }
+        self.forget_name(key);
+    }
+
+    fn forget_name(&self, key: Key) {
+        let mut names = self.shared.names.borrow_mut();
+        if !names.is_empty() {
+            names.remove(&key);
+        }
+    }
+
+    pub(crate) fn keep_name(&self, old: Key, new: Key) {
+        let mut names = self.shared.names.borrow_mut();
+        if let Some(name) = names.remove(&old) {
+            names.insert(new, name);
+        }
+    }
+
+    /// Takes out what a ready handle is to run; none if it was cancelled, paused or moved to a later deadline meanwhile.
+    pub(crate) fn begin(&self, ready: Ready) -> Option<Due<S>> {
+        let core = self.core();
+        let mut callbacks = self.shared.callbacks.borrow_mut();
+        let tenant = callbacks.tenant(ready.key)?;
+        let (source, location) = (tenant.source, tenant.location);
+        let readiness = match source {
+            Source::Watch(watch) => match core.still_wanted(watch, ready) {
+                nothing if nothing.is_empty() => return None,
+                readiness if readiness.contains(Readiness::INVALID) => {
+                    return Some(Due::Invalid(core.watchers.borrow().fd(watch)));
+                }
+                readiness => readiness,
+            },
+            Source::Timer(timer) if !core.timers.borrow_mut().take_fed(timer) => return None,
+            _ => Readiness::empty(),
+        };
+        match tenant.callback.take()? {
+            Callback::Repeat(callback) => Some(Due::Repeat(callback, readiness)),
+            Callback::Once(once) => {
+                let origin = Origin { source, location, name: self.name_of(ready.key) };
+                callbacks.remove(ready.key);
+                drop(callbacks);
+                self.leave_source(source, ready.key);
+                Some(Due::Once(once, origin))
+            }
+        }
+    }
+
+    pub(crate) fn origin_of(&self, key: Key) -> Option<Origin> {
+        let mut callbacks = self.shared.callbacks.borrow_mut();
+        let tenant = callbacks.tenant(key)?;
+        let (source, location) = (tenant.source, tenant.location);
+        Some(Origin { source, location, name: self.name_of(key) })
+    }
+
+    fn name_of(&self, key: Key) -> Option<Rc<str>> {
+        let names = self.shared.names.borrow();
+        if names.is_empty() { None } else { names.get(&key).cloned() }
+    }
+
+    /// Moves the source of one callback to the next.
+    pub(crate) fn succeed(&self, key: Key, mut predecessor: Callback<S>, successor: Successor<S>) {
+        let watched = match &mut predecessor {
+            Callback::Repeat(repeat) => repeat.take_watched(),
+            Callback::Once(_) => None,
+        };
+        match watched.and_then(successor) {
+            Some(callback) => {
+                let unused = self.shared.callbacks.borrow_mut().put_back(key, callback);
+                drop(unused); // Removed meanwhile.
+            }
+            None => drop(self.forget(key)),
+        }
+    }
+
+    /// A repeating callback that has run goes back to its slot, or on to its successor, or away.
+    pub(crate) fn put_back(&self, key: Key, callback: Box<dyn Repeat<S>>) {
+        let callback = Callback::Repeat(callback);
+        let Some(homeless) = self.shared.callbacks.borrow_mut().put_back(key, callback) else {
+            return;
+        };
+        let mut replacements = self.shared.replacements.borrow_mut();
+        let Some(at) = replacements.iter().position(|(old, ..)| *old == key) else {
+            drop(replacements);
+            return drop(homeless);
+        };
+        let (_, key, successor) = replacements.swap_remove(at);
+        drop(replacements);
+        self.succeed(key, homeless, successor);
+    }
+
+    /// Whether this registration could ever be called.
+    pub(crate) fn can_be_called(&self, key: Key, source: Source) -> bool {
+        let core = self.core();
+        match source {
+            Source::Soon | Source::Signal(_) | Source::Hook(Hook::Idle) => true,
+            Source::Hook(Hook::Prepare | Hook::Check) => false,
+            Source::Timer(timer) => core.is_armed(timer),
+            Source::Watch(watch) => !core.watchers.borrow().interest(watch, key).is_empty(),
+        }
+    }
+
+    /// Ends everything. What is dropped may call the loop, which is closed to it.
+    pub(crate) fn forget_all(&self) {
+        let core = self.core();
+        let keys = self.shared.callbacks.borrow().keys();
+        for key in keys {
+            self.forget(key);
+        }
+        drop(self.shared.exception_handler.take());
+        core.signals.borrow_mut().close(&mut core.watchers.borrow_mut());
+        core.ready.borrow_mut().clear();
+        drop(core.read_buffer.take());
+    }
+}

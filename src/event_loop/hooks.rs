@@ -1,0 +1,136 @@
+//! Callbacks of signals, and of places in the tick; and the way in for other threads.
+
+use std::panic::Location;
+
+use mainspring_sys::Signal;
+
+use super::callback::{Callback, Outcome, Plain, Repeat};
+use super::core::SIGNALS;
+use super::{LoopHandle, Remote};
+use crate::callbacks::{Hook, Source};
+use crate::error::Result;
+use crate::handle::{Handle, Key};
+
+impl<S> LoopHandle<S> {
+    /// Calls `callback` when the process gets `signal`, as an ordinary callback. A signal may have several, in several loops too.
+    ///
+    /// Signals of the same number that come before the callback runs may be merged into one call, as everywhere in Unix;
+    /// different ones never are. Nothing is blocked, so children inherit nothing. When the last handler of a signal is removed, in
+    /// all loops, the process does exactly what it did before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Signal`] for KILL and STOP, which cannot be caught, and for the faults (SEGV, BUS, FPE, ILL ..); [`Error::Create`]
+    /// without descriptors for the doorbell; [`Error::Closed`].
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, Signal};
+    ///
+    /// let mut el = EventLoop::new()?;
+    /// el.add_signal_handler(Signal::TERM, |el, _| el.stop())?;
+    /// Signal::TERM.raise()?;
+    /// el.run_forever()?;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn add_signal_handler<F, R>(&self, signal: Signal, callback: F) -> Result<Handle>
+    where
+        F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
+        R: Outcome,
+    {
+        self.core().check_open()?;
+        let source = Source::Signal(signal);
+        let callback = Callback::Repeat(Box::new(Plain(callback)));
+        let location = Location::caller();
+        let key = self.shared.callbacks.borrow_mut().insert(source, location, Some(callback));
+        let mut watchers = self.core().watchers.borrow_mut();
+        let added = self.core().signals.borrow_mut().add(signal, key, &mut watchers, SIGNALS);
+        drop(watchers);
+        if let Err(error) = added {
+            let tenant = self.shared.callbacks.borrow_mut().remove(key);
+            drop(tenant);
+            return Err(error);
+        }
+        Ok(self.handle(key))
+    }
+
+    /// Ends a signal handler; false if it has ended before, or is none.
+    pub fn remove_signal_handler(&self, handler: Handle) -> bool {
+        matches!(self.source_of(handler), Some(Source::Signal(_))) && self.cancel(handler)
+    }
+
+    /// A way to reach the loop from other threads. It keeps [`run`](crate::EventLoop::run) going until it is dropped,
+    /// see [`Remote::unref`].
+    pub fn remote(&self) -> Remote<S> {
+        Remote::new(self.shared.inbox.clone())
+    }
+
+    /// Calls `callback` in each tick before the loop asks the selector: what it queues makes the loop not sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    #[track_caller]
+    pub fn on_prepare<F, R>(&self, callback: F) -> Result<Handle>
+    where
+        F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
+        R: Outcome,
+    {
+        self.add_hook(Hook::Prepare, Box::new(Plain(callback)), Location::caller())
+    }
+
+    /// Calls `callback` in each tick after the loop has asked the selector, before anything that the selector found.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    #[track_caller]
+    pub fn on_check<F, R>(&self, callback: F) -> Result<Handle>
+    where
+        F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
+        R: Outcome,
+    {
+        self.add_hook(Hook::Check, Box::new(Plain(callback)), Location::caller())
+    }
+
+    /// Calls `callback` in each tick that has nothing else to do. While there is such a hook the loop does not sleep, so remove it when its
+    /// work is done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    #[track_caller]
+    pub fn on_idle<F, R>(&self, callback: F) -> Result<Handle>
+    where
+        F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
+        R: Outcome,
+    {
+        self.add_hook(Hook::Idle, Box::new(Plain(callback)), Location::caller())
+    }
+
+    fn add_hook(
+        &self,
+        hook: Hook,
+        callback: Box<dyn Repeat<S>>,
+        location: &'static Location<'static>,
+    ) -> Result<Handle> {
+        self.core().check_open()?;
+        let callback = Some(Callback::Repeat(callback));
+        let key = self.shared.callbacks.borrow_mut().insert(Source::Hook(hook), location, callback);
+        self.shared.hooks.borrow_mut().push((hook, key));
+        Ok(self.handle(key))
+    }
+
+    pub(crate) fn has_hook(&self, hook: Hook) -> bool {
+        self.shared.hooks.borrow().iter().any(|(other, _)| *other == hook)
+    }
+
+    /// The hooks of one place, in order of adding.
+    pub(crate) fn hooks(&self, hook: Hook) -> Vec<Key> {
+        let hooks = self.shared.hooks.borrow();
+        if hooks.is_empty() {
+            return Vec::new();
+        }
+        hooks.iter().filter(|(other, _)| *other == hook).map(|(_, key)| *key).collect()
+    }
+}

@@ -1,0 +1,188 @@
+//! The loop as its callbacks see it: everything that can be registered, changed and removed.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mainspring_sys::Wakeup;
+
+use super::callback::{Callback, Sent};
+use super::core::Core;
+use super::dispatch::Successor;
+use super::report::{ExceptionHandler, PanicPolicy, Report};
+use crate::callbacks::{Callbacks, Hook};
+use crate::handle::{Handle, Key};
+use crate::inbox::Inbox;
+
+/// The inbox of a loop with state `S`.
+pub(crate) type LoopInbox<S> = Inbox<(Sent<S>, &'static Location<'static>), Wakeup>;
+
+/// What all handles of a loop share.
+pub(crate) struct Shared<S> {
+    pub(crate) core: Rc<Core>,
+    pub(crate) callbacks: RefCell<Callbacks<Callback<S>>>,
+    pub(crate) inbox: Arc<LoopInbox<S>>,
+    pub(crate) hooks: RefCell<Vec<(Hook, Key)>>,
+    pub(crate) names: RefCell<HashMap<Key, Rc<str>>>,
+    /// Callbacks that wait for the one that runs, to take over its source: old key, new key, constructor.
+    pub(crate) replacements: RefCell<Vec<(Key, Key, Successor<S>)>>,
+    pub(crate) exception_handler: Cell<Option<ExceptionHandler<S>>>,
+    pub(crate) panic_policy: Cell<PanicPolicy>,
+}
+
+/// A handle to a loop: what its callbacks get, and what anything on the loop's thread may keep.
+///
+/// It can register, change and remove everything, from any callback and from the `Drop` of anything that a callback owns: the
+/// loop holds no borrow while it runs or drops what is not its own. It cannot run the loop.
+///
+/// A handle that outlives its loop is harmless: what can fail answers [`Error::Closed`], and what cannot does nothing.
+pub struct LoopHandle<S = ()> {
+    pub(crate) shared: Rc<Shared<S>>,
+}
+
+impl<S> LoopHandle<S> {
+    pub(crate) fn new(core: Rc<Core>, inbox: Arc<LoopInbox<S>>) -> LoopHandle<S> {
+        let shared = Shared {
+            core,
+            callbacks: RefCell::default(),
+            inbox,
+            hooks: RefCell::default(),
+            names: RefCell::default(),
+            replacements: RefCell::default(),
+            exception_handler: Cell::new(None),
+            panic_policy: Cell::default(),
+        };
+        LoopHandle { shared: Rc::new(shared) }
+    }
+
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.shared.core
+    }
+
+    /// Cancels whatever `handle` names: when this returns true, the callback will never run again and its captures have been
+    /// dropped (those of the callback that is running: when it returns).
+    ///
+    /// False if it has run, was cancelled, or belongs to another loop.
+    ///
+    /// ```
+    /// let mut el = mainspring::EventLoop::with_state(0)?;
+    /// let handle = el.call_soon(|_, sum| *sum += 1);
+    /// assert!(el.cancel(handle));
+    /// assert!(!el.cancel(handle));
+    /// el.run()?;
+    /// assert_eq!(*el.state(), 0);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn cancel(&self, handle: impl Into<Handle>) -> bool {
+        let handle = handle.into();
+        handle.home == self.core().home && self.forget(handle.key)
+    }
+
+    /// Ends the run after the batch that is under way; what is queued later stays for the next run. Asked for while the
+    /// loop does not run, it ends the next run after one tick that does not sleep.
+    pub fn stop(&self) {
+        self.core().stopping.set(true);
+    }
+
+    /// Whether a stop was asked for that no run has seen yet.
+    pub fn is_stopping(&self) -> bool {
+        self.core().stopping.get()
+    }
+
+    /// Whether the loop is closed.
+    pub fn is_closed(&self) -> bool {
+        self.core().closed.get()
+    }
+
+    /// The time of the loop's clock, read now.
+    pub fn now(&self) -> Instant {
+        self.core().timeline.now()
+    }
+
+    /// When the loop has something to do next without any event: now if something is queued, none if nothing is.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.core().next_deadline()
+    }
+
+    /// Lets [`run`](crate::EventLoop::run) end although `handle` could still be called: it is a background affair. False if it names
+    /// nothing any more.
+    pub fn unref(&self, handle: impl Into<Handle>) -> bool {
+        self.set_background(handle.into(), true)
+    }
+
+    /// Makes [`run`](crate::EventLoop::run) wait for `handle` again. False if it names nothing any more.
+    pub fn reref(&self, handle: impl Into<Handle>) -> bool {
+        self.set_background(handle.into(), false)
+    }
+
+    fn set_background(&self, handle: Handle, background: bool) -> bool {
+        if handle.home != self.core().home {
+            return false;
+        }
+        match self.shared.callbacks.borrow_mut().tenant(handle.key) {
+            Some(tenant) => {
+                tenant.background = background;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Gives a registration a name, for reports. False if it names nothing any more.
+    pub fn set_name(&self, handle: impl Into<Handle>, name: &str) -> bool {
+        let handle = handle.into();
+        let known = self.source_of(handle).is_some();
+        if known {
+            self.shared.names.borrow_mut().insert(handle.key, name.into());
+        }
+        known
+    }
+
+    /// Sets what is told of failures: errors that callbacks return, panics if the policy is to report them, slow callbacks, trouble of
+    /// listeners. The default prints one line to standard error.
+    ///
+    /// ```
+    /// use mainspring::{Error, EventLoop};
+    ///
+    /// let mut el = EventLoop::with_state(0)?;
+    /// el.set_exception_handler(|_, failures, report| {
+    ///     assert_eq!(report.error.to_string(), "no luck");
+    ///     assert!(report.location.file().ends_with(".rs"));
+    ///     *failures += 1;
+    /// });
+    /// el.call_soon(|_, _| Err(Error::other("no luck")));
+    /// el.run()?;
+    /// assert_eq!(*el.state(), 1);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn set_exception_handler<F>(&self, handler: F)
+    where
+        F: FnMut(&LoopHandle<S>, &mut S, &Report) + 'static,
+    {
+        if !self.core().closed.get() {
+            let old = self.shared.exception_handler.replace(Some(Box::new(handler)));
+            drop(old);
+        }
+    }
+
+    /// Sets what becomes of a panic in a callback.
+    pub fn on_panic(&self, policy: PanicPolicy) {
+        self.shared.panic_policy.set(policy);
+    }
+}
+
+impl<S> Clone for LoopHandle<S> {
+    fn clone(&self) -> LoopHandle<S> {
+        LoopHandle { shared: self.shared.clone() }
+    }
+}
+
+impl<S> fmt::Debug for LoopHandle<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LoopHandle(loop {})", self.core().home)
+    }
+}

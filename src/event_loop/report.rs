@@ -1,0 +1,101 @@
+//! What the exception handler is told.
+
+use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
+
+use super::LoopHandle;
+use crate::callbacks::{Hook, Source};
+use crate::error::Error;
+
+/// The user's exception handler.
+pub(crate) type ExceptionHandler<S> = Box<dyn FnMut(&LoopHandle<S>, &mut S, &Report)>;
+
+/// What becomes of a panic in a callback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum PanicPolicy {
+    /// It unwinds out of `run_*`. The callback that panicked is dropped; the rest of the batch is kept for the next run, and the loop
+    /// is as usable as before.
+    #[default]
+    Propagate,
+    /// It goes to the exception handler, the callback is dropped, and the loop goes on.
+    Report,
+    /// It is printed, and the process ends by `abort`.
+    Abort,
+}
+
+/// What a failing callback was registered as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// By `call_soon`, here or from another thread.
+    Soon,
+    /// By `call_later`, `call_at`, `call_every` or `add_timer`.
+    Timer,
+    /// As the callback of an fd.
+    Watcher,
+    /// As the handler of a signal.
+    Signal,
+    /// As a hook.
+    Hook,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Kind::Soon => "callback",
+            Kind::Timer => "timer",
+            Kind::Watcher => "watcher",
+            Kind::Signal => "signal handler",
+            Kind::Hook => "hook",
+        })
+    }
+}
+
+/// A failure, as the exception handler sees it.
+///
+/// Displayed, it is one line that says what failed, where it was registered, and why.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// What failed.
+    pub kind: Kind,
+    /// Why.
+    pub error: Error,
+    /// Where it was registered.
+    pub location: &'static Location<'static>,
+    /// The name it was given.
+    pub name: Option<Rc<str>>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind)?;
+        if let Some(name) = &self.name {
+            write!(f, " {name:?}")?;
+        }
+        write!(f, " registered at {}: {}", self.location, self.error.chain())
+    }
+}
+
+/// Where a callback comes from.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) source: Source,
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) name: Option<Rc<str>>,
+}
+
+impl Origin {
+    pub(crate) fn report(self, error: Error) -> Report {
+        let kind = match self.source {
+            Source::Soon => Kind::Soon,
+            Source::Timer(_) => Kind::Timer,
+            Source::Watch(_) => Kind::Watcher,
+            Source::Signal(_) => Kind::Signal,
+            Source::Hook(Hook::Prepare | Hook::Check | Hook::Idle) => Kind::Hook,
+        };
+        Report { kind, error, location: self.location, name: self.name }
+    }
+}

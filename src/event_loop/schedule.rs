@@ -1,0 +1,226 @@
+//! Callbacks that wait for nothing but their turn, or for time.
+
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+use super::LoopHandle;
+use super::callback::{Callback, Interval, Once, Outcome, Plain, Repeat, check_period};
+use super::dispatch::NOWHERE;
+use crate::callbacks::Source;
+use crate::error::Result;
+use crate::handle::{Handle, Key, TimerHandle};
+use crate::timers::TimerSlot;
+
+impl<S> LoopHandle<S> {
+    /// Calls `callback` in the next tick. First in, first out; a closure without captures allocates nothing.
+    ///
+    /// On a closed loop the closure is dropped at once.
+    ///
+    /// ```
+    /// let mut el = mainspring::EventLoop::with_state(Vec::new())?;
+    /// el.call_soon(|el, order| {
+    ///     order.push("first");
+    ///     el.call_soon(|_, order| order.push("in the tick after"));
+    /// });
+    /// el.call_soon(|_, order| order.push("second"));
+    /// el.run()?;
+    /// assert_eq!(*el.state(), ["first", "second", "in the tick after"]);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn call_soon<F, R>(&self, callback: F) -> Handle
+    where
+        F: FnOnce(&LoopHandle<S>, &mut S) -> R + 'static,
+        R: Outcome,
+    {
+        let once: Once<S> = Box::new(move |el, state| callback(el, state).into_result());
+        let key = self.insert_soon(once, Location::caller());
+        self.handle(key)
+    }
+
+    /// Queues a closure and feeds it; on a closed loop drops it.
+    pub(crate) fn insert_soon(&self, once: Once<S>, location: &'static Location<'static>) -> Key {
+        if self.core().closed.get() {
+            return NOWHERE;
+        }
+        let callback = Some(Callback::Once(once));
+        let key = self.shared.callbacks.borrow_mut().insert(Source::Soon, location, callback);
+        self.core().feed(key);
+        key
+    }
+
+    /// Calls `callback` when `delay` is over, counted from now; never earlier, not by a nanosecond.
+    ///
+    /// A delay of zero is the next tick. One that ends beyond the clock's range, as [`Duration::MAX`], never ends.
+    /// Equal deadlines run in the order of their registration.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, testing::SimClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = SimClock::new();
+    /// let mut el = EventLoop::builder().clock(clock.clone()).build()?;
+    /// el.call_later(Duration::from_secs(3600), |_, _| {});
+    /// el.run()?; // takes no time
+    /// assert_eq!(clock.elapsed(), Duration::from_secs(3600));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn call_later<F, R>(&self, delay: Duration, callback: F) -> TimerHandle
+    where
+        F: FnOnce(&LoopHandle<S>, &mut S) -> R + 'static,
+        R: Outcome,
+    {
+        let once: Once<S> = Box::new(move |el, state| callback(el, state).into_result());
+        let deadline = self.core().timeline.nanos_after(delay);
+        self.insert_timer(Some(deadline), Callback::Once(once), Location::caller())
+    }
+
+    /// Calls `callback` at `deadline`, or in the next tick if that is over. Otherwise as [`call_later`](LoopHandle::call_later).
+    #[track_caller]
+    pub fn call_at<F, R>(&self, deadline: Instant, callback: F) -> TimerHandle
+    where
+        F: FnOnce(&LoopHandle<S>, &mut S) -> R + 'static,
+        R: Outcome,
+    {
+        let once: Once<S> = Box::new(move |el, state| callback(el, state).into_result());
+        let deadline = self.core().timeline.nanos_of(deadline);
+        self.insert_timer(Some(deadline), Callback::Once(once), Location::caller())
+    }
+
+    /// Calls `callback` after each `period`, on the grid now + k * `period`.
+    ///
+    /// Ticks that the loop was too busy for are skipped, not made up for; the callback reads their number from
+    /// [`missed_ticks`](LoopHandle::missed_ticks). An error that it returns ends the interval.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ZeroInterval`]; [`Error::Closed`].
+    #[track_caller]
+    pub fn call_every<F, R>(&self, period: Duration, callback: F) -> Result<TimerHandle>
+    where
+        F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
+        R: Outcome,
+    {
+        self.core().check_open()?;
+        let period = check_period(period)?;
+        let core = self.core().clone();
+        let next = core.timeline.now_nanos().saturating_add(period);
+        Ok(self.insert_repeating(next, Location::caller(), |timer| {
+            Box::new(Interval { core, timer, next, period, callback })
+        }))
+    }
+
+    /// Makes a timer that can be armed again and again: `callback` is called each time a deadline set by
+    /// [`reset_after`](LoopHandle::reset_after) or [`reset_at`](LoopHandle::reset_at) is reached. It begins without one.
+    ///
+    /// This is the timer for what happens again and again but not regularly, like a connection's idle limit: it
+    /// allocates when it is made and never again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    #[track_caller]
+    pub fn add_timer<F, R>(&self, callback: F) -> Result<TimerHandle>
+    where
+        F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
+        R: Outcome,
+    {
+        self.core().check_open()?;
+        let callback = Callback::Repeat(Box::new(Plain(callback)));
+        Ok(self.insert_timer(None, callback, Location::caller()))
+    }
+
+    fn insert_timer(
+        &self,
+        deadline: Option<u64>,
+        callback: Callback<S>,
+        location: &'static Location<'static>,
+    ) -> TimerHandle {
+        if self.core().closed.get() {
+            return TimerHandle(self.handle(NOWHERE));
+        }
+        let mut callbacks = self.shared.callbacks.borrow_mut();
+        let key = callbacks.insert(Source::Soon, location, Some(callback));
+        let mut timers = self.core().timers.borrow_mut();
+        let timer = match deadline {
+            Some(deadline) => timers.insert(deadline, key),
+            None => timers.insert_idle(key),
+        };
+        if let Some(tenant) = callbacks.tenant(key) {
+            tenant.source = Source::Timer(timer);
+        }
+        TimerHandle(self.handle(key))
+    }
+
+    fn insert_repeating(
+        &self,
+        deadline: u64,
+        location: &'static Location<'static>,
+        make: impl FnOnce(TimerSlot) -> Box<dyn Repeat<S>>,
+    ) -> TimerHandle {
+        let mut callbacks = self.shared.callbacks.borrow_mut();
+        let key = callbacks.insert(Source::Soon, location, None);
+        let timer = self.core().timers.borrow_mut().insert(deadline, key);
+        if let Some(tenant) = callbacks.tenant(key) {
+            tenant.source = Source::Timer(timer);
+            tenant.callback = Some(Callback::Repeat(make(timer)));
+        }
+        TimerHandle(self.handle(key))
+    }
+
+    /// Moves a timer's deadline to `delay` from now, and says whether the timer is still there.
+    ///
+    /// O(1) and without allocation for a later deadline, so an idle limit may be pushed back on each packet. Counts as a
+    /// new registration among equal deadlines. If the timer was due in this very tick but has not run yet, it does not.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, testing::SimClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = SimClock::new();
+    /// let mut el = EventLoop::builder().clock(clock.clone()).build()?;
+    /// let limit = el.call_later(Duration::from_secs(5), |_, _| {});
+    /// el.call_later(Duration::from_secs(4), move |el, _| {
+    ///     assert!(el.reset_after(limit, Duration::from_secs(5)));
+    /// });
+    /// el.run()?;
+    /// assert_eq!(clock.elapsed(), Duration::from_secs(9));
+    /// assert!(!el.reset_after(limit, Duration::ZERO)); // it has run
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn reset_after(&self, timer: TimerHandle, delay: Duration) -> bool {
+        self.reset(timer, self.core().timeline.nanos_after(delay))
+    }
+
+    /// Moves a timer's deadline to `deadline`. Otherwise as [`reset_after`](LoopHandle::reset_after).
+    pub fn reset_at(&self, timer: TimerHandle, deadline: Instant) -> bool {
+        self.reset(timer, self.core().timeline.nanos_of(deadline))
+    }
+
+    fn reset(&self, timer: TimerHandle, deadline: u64) -> bool {
+        match self.source_of(timer.0) {
+            Some(Source::Timer(slot)) => {
+                self.core().timers.borrow_mut().reset(slot, deadline);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes a timer's deadline away without ending it, and says whether the timer is still there. A new deadline arms it again.
+    pub fn disarm(&self, timer: TimerHandle) -> bool {
+        match self.source_of(timer.0) {
+            Some(Source::Timer(slot)) => {
+                self.core().timers.borrow_mut().disarm(slot);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// How many ticks the interval whose callback is running has skipped since the last one; zero everywhere else.
+    pub fn missed_ticks(&self) -> u64 {
+        self.core().missed.get()
+    }
+}

@@ -1,0 +1,237 @@
+//! Callbacks of descriptors.
+
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::panic::Location;
+
+use mainspring_sys::{Interest, Mode, fd};
+
+use super::callback::{Callback, Watching};
+use super::dispatch::Successor;
+use super::watched::make_nonblocking;
+use super::{LoopHandle, Watched};
+use crate::callbacks::Source;
+use crate::error::{Error, Result};
+use crate::handle::{Key, Watcher};
+use crate::watchers::Role;
+
+impl<S> LoopHandle<S> {
+    /// Calls `callback` in each tick in which `source` can be read without blocking: data, end of file or an error.
+    ///
+    /// The loop owns the source from now on and makes it non-blocking. The callback gets it lent, as [`Watched`]. When it
+    /// returns `WouldBlock` or `Interrupted`, so by `?` on a read that finds nothing more, it is called again when
+    /// there is something. Any other error ends the watcher, drops the source and goes to the exception handler.
+    ///
+    /// To have a reader and a writer, watch a shared source (`Rc<T>`, `Arc<T>`) twice, or use [`watch`](LoopHandle::watch).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyWatched`] if the fd has a reader; [`Error::Watch`] names the fd if the kernel refuses it;
+    /// [`Error::Closed`]. The source is dropped then.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use std::io::{Read, Write};
+    ///
+    /// let (reader, mut writer) = std::io::pipe()?;
+    /// let mut el = EventLoop::with_state(Vec::new())?;
+    /// el.add_reader(reader, |_, seen, reader| {
+    ///     let mut buffer = [0; 16];
+    ///     match reader.read(&mut buffer)? {
+    ///         0 => reader.remove(), // end of file
+    ///         n => seen.extend_from_slice(&buffer[..n]),
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// writer.write_all(b"hello")?;
+    /// drop(writer);
+    /// el.run()?;
+    /// assert_eq!(el.state(), b"hello");
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn add_reader<T, F>(&self, source: T, callback: F) -> Result<Watcher<T>>
+    where
+        T: AsFd + 'static,
+        F: FnMut(&LoopHandle<S>, &mut S, &mut Watched<T>) -> Result<()> + 'static,
+    {
+        self.add_watcher(source, Role::Reader, Interest::READABLE, Mode::Level, callback)
+    }
+
+    /// Calls `callback` in each tick in which `source` can be written without blocking. Otherwise as
+    /// [`add_reader`](LoopHandle::add_reader).
+    ///
+    /// # Errors
+    ///
+    /// As [`add_reader`](LoopHandle::add_reader).
+    #[track_caller]
+    pub fn add_writer<T, F>(&self, source: T, callback: F) -> Result<Watcher<T>>
+    where
+        T: AsFd + 'static,
+        F: FnMut(&LoopHandle<S>, &mut S, &mut Watched<T>) -> Result<()> + 'static,
+    {
+        self.add_watcher(source, Role::Writer, Interest::WRITABLE, Mode::Level, callback)
+    }
+
+    /// Calls one `callback` for everything in `interest`; it reads what happened from [`Watched::readiness`] and changes what it
+    /// wants by [`Watched::set_interest`]. An empty interest begins paused.
+    ///
+    /// A C library's fd is watched as `BorrowedFd<'static>`, whose constructor states what the library must promise.
+    ///
+    /// # Errors
+    ///
+    /// As [`add_reader`](LoopHandle::add_reader).
+    #[track_caller]
+    pub fn watch<T, F>(&self, source: T, interest: Interest, callback: F) -> Result<Watcher<T>>
+    where
+        T: AsFd + 'static,
+        F: FnMut(&LoopHandle<S>, &mut S, &mut Watched<T>) -> Result<()> + 'static,
+    {
+        self.add_watcher(source, Role::Both, interest, Mode::Level, callback)
+    }
+
+    /// As [`watch`](LoopHandle::watch), in another [`Mode`]: once for each change of the interest, or when a readiness begins.
+    ///
+    /// In the mode `Edge` the callback must go on until its call returns `WouldBlock`, and return that.
+    ///
+    /// # Errors
+    ///
+    /// As [`add_reader`](LoopHandle::add_reader).
+    #[track_caller]
+    pub fn watch_with_mode<T, F>(
+        &self,
+        source: T,
+        interest: Interest,
+        mode: Mode,
+        callback: F,
+    ) -> Result<Watcher<T>>
+    where
+        T: AsFd + 'static,
+        F: FnMut(&LoopHandle<S>, &mut S, &mut Watched<T>) -> Result<()> + 'static,
+    {
+        self.add_watcher(source, Role::Both, interest, mode, callback)
+    }
+
+    #[track_caller]
+    fn add_watcher<T, F>(
+        &self,
+        source: T,
+        role: Role,
+        interest: Interest,
+        mode: Mode,
+        callback: F,
+    ) -> Result<Watcher<T>>
+    where
+        T: AsFd + 'static,
+        F: FnMut(&LoopHandle<S>, &mut S, &mut Watched<T>) -> Result<()> + 'static,
+    {
+        self.core().check_open()?;
+        let (fd, was_blocking) = make_nonblocking(&source).map_err(|error| {
+            let fd = source.as_fd().as_raw_fd();
+            Error::Watch { operation: "watch", fd, source: error }
+        })?;
+        let location = Location::caller();
+        let key = self.shared.callbacks.borrow_mut().insert(Source::Soon, location, None);
+        let watch = match self.core().watch(fd, role, interest, mode, key) {
+            Ok(watch) => watch,
+            Err(error) => {
+                self.shared.callbacks.borrow_mut().remove(key);
+                restore(fd, was_blocking);
+                return Err(error);
+            }
+        };
+        let watched = Watched::new(source, self.core().clone(), fd, watch, key, was_blocking);
+        let watching = Watching { watched: Some(watched), callback };
+        self.settle_in(key, Source::Watch(watch), Callback::Repeat(Box::new(watching)));
+        Ok(Watcher::new(self.handle(key)))
+    }
+
+    /// Fills the slot that was kept under `key`.
+    fn settle_in(&self, key: Key, source: Source, callback: Callback<S>) {
+        if let Some(tenant) = self.shared.callbacks.borrow_mut().tenant(key) {
+            tenant.source = source;
+            tenant.callback = Some(callback);
+        }
+    }
+
+    /// Gives the watched source to another callback. The old one never runs again, even if it was already queued, and is dropped.
+    /// The old `watcher` names nothing any more; the new one is returned.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gone`] if the watcher has ended.
+    #[track_caller]
+    pub fn replace<T, F>(&self, watcher: Watcher<T>, callback: F) -> Result<Watcher<T>>
+    where
+        T: AsFd + 'static,
+        F: FnMut(&LoopHandle<S>, &mut S, &mut Watched<T>) -> Result<()> + 'static,
+    {
+        let gone = Error::Gone { operation: "replace a callback" };
+        let Some(Source::Watch(watch)) = self.source_of(watcher.handle) else { return Err(gone) };
+        let old = watcher.handle.key;
+        let mut callbacks = self.shared.callbacks.borrow_mut();
+        let key = callbacks.insert(Source::Watch(watch), Location::caller(), None);
+        let Some(tenant) = callbacks.remove(old) else { return Err(gone) };
+        drop(callbacks);
+        self.core().watchers.borrow_mut().replace_key(watch, old, key);
+        self.keep_name(old, key);
+        let successor: Successor<S> = Box::new(move |watched| {
+            let mut watched = watched.downcast::<Watched<T>>().ok()?;
+            if watched.is_removed() {
+                return None;
+            }
+            watched.rename(key);
+            Some(Callback::Repeat(Box::new(Watching { watched: Some(*watched), callback })))
+        });
+        match tenant.callback {
+            Some(predecessor) => self.succeed(key, predecessor, successor),
+            None => self.shared.replacements.borrow_mut().push((old, key, successor)),
+        }
+        Ok(Watcher::new(self.handle(key)))
+    }
+
+    /// Ends a reader: as [`remove`](LoopHandle::remove), but false for a watcher of another kind.
+    pub fn remove_reader<T>(&self, reader: Watcher<T>) -> bool {
+        self.role_of(reader) == Some(Role::Reader) && self.remove(reader)
+    }
+
+    /// Ends a writer: as [`remove`](LoopHandle::remove), but false for a watcher of another kind.
+    pub fn remove_writer<T>(&self, writer: Watcher<T>) -> bool {
+        self.role_of(writer) == Some(Role::Writer) && self.remove(writer)
+    }
+
+    /// Ends a watcher and drops its source; false if it has ended before.
+    ///
+    /// When this returns the callback never runs again, even if it was already queued, and the kernel has forgotten the fd.
+    pub fn remove<T>(&self, watcher: Watcher<T>) -> bool {
+        self.cancel(watcher)
+    }
+
+    fn role_of<T>(&self, watcher: Watcher<T>) -> Option<Role> {
+        match self.source_of(watcher.handle) {
+            Some(Source::Watch(watch)) => Some(watch.role),
+            _ => None,
+        }
+    }
+
+    /// Changes what a watcher is told of. An empty interest pauses it: the kernel does not watch the fd at all until it gets
+    /// another one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gone`]; the kernel refuses, and then the interest is as before.
+    pub fn set_interest<T>(&self, watcher: Watcher<T>, interest: Interest) -> Result<()> {
+        match self.source_of(watcher.handle) {
+            Some(Source::Watch(watch)) => {
+                self.core().set_interest(watch, watcher.handle.key, interest)
+            }
+            _ => Err(Error::Gone { operation: "change the interest" }),
+        }
+    }
+}
+
+fn restore(fd: RawFd, was_blocking: bool) {
+    if was_blocking {
+        // The error that the caller gets says more than this one could.
+        let _ = fd::set_nonblocking(fd, false);
+    }
+}

@@ -1,0 +1,159 @@
+//! A source that the loop owns and lends to its callback.
+
+use std::fmt;
+use std::io::{self, IoSliceMut, Read};
+use std::ops::Deref;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::rc::Rc;
+
+use mainspring_sys::{Interest, Readiness, fd};
+
+use super::callback::Flow;
+use super::core::Core;
+use crate::error::Result;
+use crate::handle::Key;
+use crate::watchers::Watch;
+
+/// A watched source, as its callback sees it.
+///
+/// It derefs to `&T` only, so the source cannot be swapped for another one while the kernel watches it. It implements
+/// [`Read`] where `&T` does. It does not implement `Write`: a `write_all` that stops half-way because the peer is slow would lose
+/// data; write streams through a [`Transport`](crate::net::Transport).
+///
+/// The kernel has forgotten the source before it is closed, always. If the loop made the source non-blocking, it is blocking again when
+/// the watcher ends.
+pub struct Watched<T> {
+    source: Option<T>,
+    fd: RawFd,
+    core: Rc<Core>,
+    watch: Watch,
+    key: Key,
+    readiness: Readiness,
+    flow: Flow,
+    was_blocking: bool,
+}
+
+impl<T> Watched<T> {
+    pub(crate) fn new(
+        source: T,
+        core: Rc<Core>,
+        fd: RawFd,
+        watch: Watch,
+        key: Key,
+        was_blocking: bool,
+    ) -> Watched<T> {
+        let (source, readiness, flow) = (Some(source), Readiness::empty(), Flow::Stay);
+        Watched { source, fd, core, watch, key, readiness, flow, was_blocking }
+    }
+
+    /// What the source is ready for.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness
+    }
+
+    /// What the callback is told of.
+    pub fn interest(&self) -> Interest {
+        self.core.watchers.borrow().interest(self.watch, self.key)
+    }
+
+    /// Changes what the callback is told of from now on. An empty interest pauses it: the kernel does not watch the source at all
+    /// until it gets another one.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses; then the interest is as before. [`Error::Gone`](crate::Error::Gone) after [`remove`](Watched::remove).
+    pub fn set_interest(&mut self, interest: Interest) -> Result<()> {
+        self.core.set_interest(self.watch, self.key, interest)
+    }
+
+    /// Ends watching: the callback is not called again. The source is dropped when the callback returns.
+    pub fn remove(&mut self) {
+        self.core.unwatch(self.watch, self.key);
+        self.flow = Flow::Leave;
+    }
+
+    /// Ends watching and takes the source out. An associated function, since `T` may have a method of that name.
+    ///
+    /// # Panics
+    ///
+    /// If it was taken out before. So do all uses of the source after this, in this call of the callback, which is the last one.
+    pub fn into_inner(this: &mut Watched<T>) -> T {
+        this.remove();
+        this.restore_blocking();
+        this.source.take().expect(TAKEN)
+    }
+
+    pub(crate) fn begin(&mut self, readiness: Readiness) {
+        self.readiness = readiness;
+    }
+
+    /// The callback met `WouldBlock`: it has seen all there is.
+    pub(crate) fn drained(&self) {
+        self.core.watchers.borrow_mut().drained(self.watch, self.key);
+    }
+
+    pub(crate) fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// Goes on under another key, for another callback.
+    pub(crate) fn rename(&mut self, key: Key) {
+        self.key = key;
+        self.flow = Flow::Stay;
+    }
+
+    pub(crate) fn is_removed(&self) -> bool {
+        self.flow == Flow::Leave
+    }
+
+    fn restore_blocking(&mut self) {
+        if std::mem::take(&mut self.was_blocking) {
+            // An fd that its owner has closed meanwhile needs no flag.
+            let _ = fd::set_nonblocking(self.fd, false);
+        }
+    }
+}
+
+const TAKEN: &str = "the source was taken out of its watcher by into_inner";
+
+impl<T> Drop for Watched<T> {
+    fn drop(&mut self) {
+        self.restore_blocking();
+    }
+}
+
+impl<T> Deref for Watched<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.source.as_ref().expect(TAKEN)
+    }
+}
+
+impl<T> Read for Watched<T>
+where
+    for<'a> &'a T: Read,
+{
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&**self).read(buffer)
+    }
+
+    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&**self).read_vectored(buffers)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Watched<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched")
+            .field("source", &self.source)
+            .field("readiness", &self.readiness)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a source non-blocking: its number, and whether it was blocking.
+pub(crate) fn make_nonblocking(source: &impl AsFd) -> io::Result<(RawFd, bool)> {
+    let fd = source.as_fd().as_raw_fd();
+    Ok((fd, !fd::set_nonblocking(fd, true)?))
+}

@@ -1,0 +1,74 @@
+//! A clock that moves only when the loop would sleep.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::clock::Clock;
+
+/// A simulated clock: when nothing is ready, it jumps to the next deadline instead of letting the loop sleep.
+///
+/// Descriptors are real: before each jump the selector is asked. A loop without any deadline waits for them for real.
+/// Clones show the same time.
+///
+/// ```
+/// use mainspring::{EventLoop, testing::SimClock};
+/// use std::time::Duration;
+///
+/// let clock = SimClock::new();
+/// let mut el = EventLoop::builder().clock(clock.clone()).build_with(0)?;
+/// el.call_every(Duration::from_secs(60), |el, minutes| {
+///     *minutes += 1;
+///     if *minutes == 24 * 60 { el.stop() }
+/// })?;
+/// el.run_forever()?;
+/// assert_eq!(clock.elapsed(), Duration::from_secs(24 * 60 * 60));
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SimClock {
+    start: Instant,
+    elapsed: Rc<Cell<Duration>>,
+}
+
+impl SimClock {
+    /// A clock that stands still at this moment.
+    pub fn new() -> SimClock {
+        SimClock { start: Instant::now(), elapsed: Rc::default() }
+    }
+
+    /// How far the clock has moved.
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed.get()
+    }
+
+    /// Moves the clock, as work that takes time would. It stops at the end of what an `Instant` can hold.
+    pub fn advance(&self, by: Duration) {
+        let elapsed = self.elapsed.get().saturating_add(by);
+        if self.start.checked_add(elapsed).is_some() {
+            self.elapsed.set(elapsed);
+        }
+    }
+}
+
+impl Default for SimClock {
+    fn default() -> SimClock {
+        SimClock::new()
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Instant {
+        self.start + self.elapsed.get()
+    }
+
+    fn allow(&self, wanted: Option<Duration>) -> Option<Duration> {
+        wanted.map(|_| Duration::ZERO)
+    }
+
+    fn idle(&self, wanted: Option<Duration>) {
+        if let Some(wanted) = wanted {
+            self.advance(wanted);
+        }
+    }
+}

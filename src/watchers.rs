@@ -1,0 +1,386 @@
+//! Watchers: for each fd the handles of its reader and its writer, kept in step with the selector.
+//!
+//! # Invariants
+//!
+//! * The kernel watches an fd for exactly the union of what its reader and its writer want; for nothing, it does not know it.
+//!   Both change together, at once.
+//! * An event feeds the handles of the entry whose token it carries. A token of an earlier tenant misses.
+//! * An error of the selector leaves the table as it was.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use mainspring_sys::{Events, Interest, Mode, Readiness, Selector, Token};
+
+use crate::error::{Error, Result};
+use crate::handle::Key;
+use crate::ready::{Ready, ReadyDeque};
+
+/// Which callback of an fd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The reader.
+    Reader,
+    /// The writer.
+    Writer,
+    /// Both in one.
+    Both,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Role::Reader => "reader",
+            Role::Writer => "writer",
+            Role::Both => "watcher",
+        }
+    }
+
+    fn half(self) -> usize {
+        match self {
+            Role::Reader | Role::Both => 0,
+            Role::Writer => 1,
+        }
+    }
+}
+
+/// A callback's place in the table. Valid for as long as the callback is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Watch {
+    slot: u32,
+    pub(crate) role: Role,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Half {
+    key: Key,
+    interest: Interest,
+    role: Role,
+}
+
+#[derive(Debug)]
+struct Entry {
+    fd: RawFd,
+    generation: u32,
+    registered: Interest,
+    mode: Mode,
+    halves: [Option<Half>; 2],
+}
+
+impl Entry {
+    fn wanted(&self) -> Interest {
+        self.halves.iter().flatten().fold(Interest::empty(), |all, half| all | half.interest)
+    }
+
+    fn token(&self, slot: u32) -> Token {
+        Token::new(slot, self.generation)
+    }
+
+    /// The fd is gone from the kernel: tells the callbacks, once.
+    fn invalidate(&mut self, ready: &mut ReadyDeque) {
+        self.registered = Interest::empty();
+        for half in self.halves.iter().flatten() {
+            ready.feed(half.key, Readiness::INVALID);
+        }
+    }
+}
+
+/// Tokens from this slot on are not watchers: the doorbells of the loop itself.
+const FIRST_FIXED: u32 = u32::MAX - 15;
+
+/// The token of the `index`-th doorbell.
+pub(crate) const fn fixed_token(index: u32) -> Token {
+    Token::new(FIRST_FIXED + index, 0)
+}
+
+/// The bit of a doorbell in [`Fed::doorbells`].
+pub(crate) const fn bit(doorbell: Token) -> u16 {
+    1 << (doorbell.slot() - FIRST_FIXED)
+}
+
+/// The watchers of a loop, and the selector that watches for them.
+#[derive(Debug)]
+pub(crate) struct Watchers {
+    selector: Box<dyn Selector>,
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    /// Slot by fd, plus one; zero is none.
+    by_fd: Vec<u32>,
+    /// The loop's own doorbells.
+    fixed: Vec<(RawFd, Token)>,
+}
+
+/// What [`Watchers::feed`] found besides watchers.
+#[derive(Debug, Default)]
+pub(crate) struct Fed {
+    /// Doorbells that rang, a bit for each.
+    pub(crate) doorbells: u16,
+    /// Registrations that nobody knows came from the kernel.
+    pub(crate) strangers: bool,
+}
+
+impl Watchers {
+    pub(crate) fn new(selector: Box<dyn Selector>) -> Watchers {
+        let (entries, free, by_fd, fixed) = Default::default();
+        Watchers { selector, entries, free, by_fd, fixed }
+    }
+
+    pub(crate) fn selector(&mut self) -> &mut dyn Selector {
+        &mut *self.selector
+    }
+
+
+    /// Remembers a doorbell of the loop, so that it survives [`rebuild`](Watchers::rebuild).
+    pub(crate) fn add_fixed(&mut self, fd: RawFd, token: Token) {
+        self.fixed.push((fd, token));
+    }
+
+    /// Lets go of a doorbell, before it is closed.
+    pub(crate) fn remove_fixed(&mut self, fd: RawFd) {
+        self.fixed.retain(|(other, _)| *other != fd);
+        // The doorbell is open and registered, so this cannot fail; and a closed one needs no more.
+        let _ = self.selector.deregister(fd);
+    }
+
+    /// Watches `fd` for `key`.
+    pub(crate) fn add(
+        &mut self,
+        fd: RawFd,
+        role: Role,
+        interest: Interest,
+        mode: Mode,
+        key: Key,
+        ready: &mut ReadyDeque,
+    ) -> Result<Watch> {
+        let slot = match self.slot_of(fd) {
+            Some(slot) if !self.outlived(slot, ready) => {
+                self.check_free(slot, role)?;
+                slot
+            }
+            _ => self.take_slot(fd, mode),
+        };
+        let half = Half { key, interest, role };
+        self.entries[slot as usize].halves[role.half()] = Some(half);
+        if let Err(source) = self.settle(slot, false) {
+            self.entries[slot as usize].halves[role.half()] = None;
+            self.release_if_empty(slot);
+            return Err(Error::Watch { operation: "watch", fd, source });
+        }
+        Ok(Watch { slot, role })
+    }
+
+    fn slot_of(&self, fd: RawFd) -> Option<u32> {
+        let fd = usize::try_from(fd).ok()?;
+        self.by_fd.get(fd)?.checked_sub(1)
+    }
+
+    /// Whether an entry has outlived its fd: closed behind the loop's back, and the number is in use again. Its callbacks
+    /// are fed the news. Kernels that forget a closed fd tell it by this question; the others have told already.
+    fn outlived(&mut self, slot: u32, ready: &mut ReadyDeque) -> bool {
+        let entry = &mut self.entries[slot as usize];
+        if entry.registered.is_empty() {
+            return false;
+        }
+        let token = Token::new(slot, entry.generation);
+        let known = self.selector.reregister(entry.fd, token, entry.registered, entry.mode);
+        let forgotten = matches!(known, Err(error) if error.kind() == io::ErrorKind::NotFound);
+        if forgotten {
+            entry.invalidate(ready);
+        }
+        forgotten
+    }
+
+    fn check_free(&self, slot: u32, role: Role) -> Result<()> {
+        let entry = &self.entries[slot as usize];
+        let whole = role == Role::Both;
+        let taken = entry
+            .halves
+            .iter()
+            .flatten()
+            .find(|half| whole || half.role == Role::Both || half.role == role);
+        match taken {
+            Some(half) => Err(Error::AlreadyWatched { fd: entry.fd, role: half.role.name() }),
+            None => Ok(()),
+        }
+    }
+
+    fn take_slot(&mut self, fd: RawFd, mode: Mode) -> u32 {
+        let (registered, halves) = (Interest::empty(), [None; 2]);
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                let entry = &mut self.entries[slot as usize];
+                *entry = Entry { fd, generation: entry.generation, registered, mode, halves };
+                slot
+            }
+            None => {
+                self.entries.push(Entry { fd, generation: 0, registered, mode, halves });
+                self.entries.len() as u32 - 1
+            }
+        };
+        if let Ok(at) = usize::try_from(fd) {
+            if at >= self.by_fd.len() {
+                self.by_fd.resize(at + 1, 0);
+            }
+            self.by_fd[at] = slot + 1;
+        }
+        slot
+    }
+
+    fn release_if_empty(&mut self, slot: u32) {
+        let entry = &mut self.entries[slot as usize];
+        if entry.halves.iter().any(Option::is_some) {
+            return;
+        }
+        match usize::try_from(entry.fd).ok().and_then(|fd| self.by_fd.get_mut(fd)) {
+            Some(place) if *place == slot + 1 => *place = 0,
+            _ => {} // The number has a new owner, see `outlived`.
+        }
+        // A slot whose generations are used up is retired.
+        if let Some(generation) = entry.generation.checked_add(1) {
+            entry.generation = generation;
+            self.free.push(slot);
+        }
+    }
+
+    /// Brings the kernel in line with the table; `rearm` also where nothing else changed.
+    fn settle(&mut self, slot: u32, rearm: bool) -> io::Result<()> {
+        let entry = &mut self.entries[slot as usize];
+        let (wanted, token) = (entry.wanted(), entry.token(slot));
+        let selector = &mut self.selector;
+        match (entry.registered.is_empty(), wanted.is_empty()) {
+            (true, true) => {}
+            (true, false) => selector.register(entry.fd, token, wanted, entry.mode)?,
+            (false, true) => selector.deregister(entry.fd)?,
+            (false, false) if wanted == entry.registered && !rearm => {}
+            (false, false) => selector.reregister(entry.fd, token, wanted, entry.mode)?,
+        }
+        entry.registered = wanted;
+        Ok(())
+    }
+
+    /// The half that `key` has at `watch`; none if it was removed, whoever has the place now.
+    fn half(&mut self, watch: Watch, key: Key) -> Option<&mut Half> {
+        let half = self.entries[watch.slot as usize].halves[watch.role.half()].as_mut();
+        half.filter(|half| half.key == key)
+    }
+
+    /// Changes what a callback wants to be told; nothing pauses it. In the modes oneshot and edge this re-arms.
+    pub(crate) fn set_interest(
+        &mut self,
+        watch: Watch,
+        key: Key,
+        interest: Interest,
+    ) -> Result<()> {
+        let Some(half) = self.half(watch, key) else {
+            return Err(Error::Gone { operation: "change the interest" });
+        };
+        let before = std::mem::replace(&mut half.interest, interest);
+        let Entry { fd, mode, .. } = self.entries[watch.slot as usize];
+        let settled = self.settle(watch.slot, mode != Mode::Level);
+        settled.map_err(|source| {
+            if let Some(half) = self.half(watch, key) {
+                half.interest = before;
+            }
+            Error::Watch { operation: "change the interest in", fd, source }
+        })
+    }
+
+    pub(crate) fn interest(&self, watch: Watch, key: Key) -> Interest {
+        let half = self.entries[watch.slot as usize].halves[watch.role.half()];
+        half.filter(|half| half.key == key).map_or(Interest::empty(), |half| half.interest)
+    }
+
+    pub(crate) fn fd(&self, watch: Watch) -> RawFd {
+        self.entries[watch.slot as usize].fd
+    }
+
+    /// Gives the place of one callback to another one.
+    pub(crate) fn replace_key(&mut self, watch: Watch, old: Key, new: Key) {
+        if let Some(half) = self.half(watch, old) {
+            half.key = new;
+        }
+    }
+
+    /// Ends watching for one callback. When it was the last one of its fd, the kernel forgets the fd now.
+    pub(crate) fn remove(&mut self, watch: Watch, key: Key) {
+        if self.half(watch, key).is_none() {
+            return;
+        }
+        self.entries[watch.slot as usize].halves[watch.role.half()] = None;
+        if self.settle(watch.slot, false).is_err() {
+            // Only an fd that was closed before: there is nothing to forget, or it comes back as a stranger (see `rebuild`).
+            self.entries[watch.slot as usize].registered = Interest::empty();
+        }
+        self.release_if_empty(watch.slot);
+    }
+
+    /// Passes on that a call on the fd would have blocked.
+    pub(crate) fn drained(&mut self, watch: Watch, key: Key) {
+        if self.half(watch, key).is_some() {
+            let entry = &self.entries[watch.slot as usize];
+            self.selector.drained(entry.fd, entry.registered);
+        }
+    }
+
+    /// What of `readiness` the callback wants to hear of now; its interest may have changed since it was fed.
+    pub(crate) fn still_wanted(&self, watch: Watch, ready: Ready) -> Readiness {
+        visible(ready.readiness, self.interest(watch, ready.key))
+    }
+
+    /// Feeds the handles of everything that is ready, reader before writer.
+    pub(crate) fn feed(&self, events: &Events, ready: &mut ReadyDeque) -> Fed {
+        let mut fed = Fed::default();
+        for event in events {
+            let slot = event.token.slot();
+            match self.entries.get(slot as usize) {
+                Some(entry) if entry.generation == event.token.generation() => {
+                    for half in entry.halves.iter().flatten() {
+                        let readiness = visible(event.readiness, half.interest);
+                        if !readiness.is_empty() {
+                            ready.feed(half.key, readiness);
+                        }
+                    }
+                }
+                _ if slot >= FIRST_FIXED => fed.doorbells |= bit(event.token),
+                _ => fed.strangers = true,
+            }
+        }
+        fed
+    }
+
+    /// Makes the kernel forget registrations that nobody can take back.
+    ///
+    /// epoll registers the open file, not its number. If an fd is closed behind the loop's back while a copy of it lives on
+    /// (dup(2), a child), its events keep coming and `EPOLL_CTL_DEL` has no number to name it by: epoll(7), "Questions and
+    /// answers", 6. A fresh kernel object with the registrations that are known is the only cure.
+    pub(crate) fn rebuild(&mut self, ready: &mut ReadyDeque) -> io::Result<()> {
+        self.selector.reset()?;
+        for (fd, token) in &self.fixed {
+            self.selector.register(*fd, *token, Interest::READABLE, Mode::Level)?;
+        }
+        for (slot, entry) in self.entries.iter_mut().enumerate() {
+            if !entry.registered.is_empty() {
+                let token = entry.token(slot as u32);
+                let again = self.selector.register(entry.fd, token, entry.registered, entry.mode);
+                if again.is_err() {
+                    entry.invalidate(ready);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The part of `readiness` that somebody with this interest is told: nothing to the paused.
+fn visible(readiness: Readiness, interest: Interest) -> Readiness {
+    if interest.is_empty() {
+        return Readiness::empty();
+    }
+    let always = Readiness::ERROR | Readiness::HANGUP | Readiness::INVALID;
+    let answers = Readiness::from(interest);
+    if readiness.intersects(answers | always) {
+        readiness & (answers | Readiness::facts())
+    } else {
+        Readiness::empty()
+    }
+}
