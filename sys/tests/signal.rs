@@ -5,7 +5,6 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::thread::JoinHandleExt;
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
@@ -92,8 +91,9 @@ fn nothing() -> libc::sighandler_t {
 }
 
 fn kill(signal: Signal) {
+    let process = std::process::id() as libc::pid_t;
     // SAFETY: the call takes integers.
-    assert_eq!(unsafe { libc::kill(libc::getpid(), signal.raw()) }, 0);
+    assert_eq!(unsafe { libc::kill(process, signal.raw()) }, 0);
 }
 
 /// X3: whatever the selector and the doorbell, each signal comes, and different ones do not swallow each other.
@@ -146,9 +146,15 @@ fn x3_a_signal_for_another_thread_reaches_the_loop() {
     let (mut selector, mut subscription) = open();
     subscription.subscribe(Signal::USR1).unwrap();
     let (end, ended) = mpsc::channel::<()>();
-    let other = thread::spawn(move || ended.recv());
-    // SAFETY: the thread has not been joined, so its id is valid.
-    assert_eq!(unsafe { libc::pthread_kill(other.as_pthread_t(), libc::SIGUSR1) }, 0);
+    let (tell, told) = mpsc::channel();
+    let other = thread::spawn(move || {
+        // SAFETY: the call takes nothing.
+        tell.send(unsafe { libc::pthread_self() } as usize).unwrap();
+        ended.recv()
+    });
+    let thread = told.recv().unwrap() as libc::pthread_t;
+    // SAFETY: the thread waits for us, so its id is valid.
+    assert_eq!(unsafe { libc::pthread_kill(thread, libc::SIGUSR1) }, 0);
     assert!(is_reported(&mut *selector, PATIENCE));
     assert_eq!(drained(&mut subscription), [Signal::USR1]);
     drop(end);

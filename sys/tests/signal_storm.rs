@@ -32,8 +32,9 @@ fn is_reported(selector: &mut dyn Selector) -> bool {
 }
 
 fn kill(signal: Signal) {
+    let process = std::process::id() as libc::pid_t;
     // SAFETY: the call takes integers.
-    assert_eq!(unsafe { libc::kill(libc::getpid(), signal.raw()) }, 0);
+    assert_eq!(unsafe { libc::kill(process, signal.raw()) }, 0);
 }
 
 /// X3: a full doorbell costs no signal.

@@ -97,8 +97,6 @@ impl FromStr for Address {
 }
 
 /// An address as the kernel has it.
-#[derive(Clone)]
-#[repr(C)]
 pub(super) struct KernelAddress {
     bytes: Bytes,
     length: usize,
@@ -107,7 +105,6 @@ pub(super) struct KernelAddress {
 const ROOM: usize = size_of::<libc::sockaddr_storage>();
 
 /// Aligned as every `sockaddr`.
-#[derive(Clone)]
 #[repr(C, align(8))]
 struct Bytes([u8; ROOM]);
 
@@ -219,5 +216,183 @@ impl KernelAddress {
         let ip: [u8; 16] = self.take(offset_of!(libc::sockaddr_in6, sin6_addr));
         let scope = u32::from_ne_bytes(self.take(offset_of!(libc::sockaddr_in6, sin6_scope_id)));
         SocketAddrV6::new(Ipv6Addr::from(ip), port, flow, scope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn round_trip(address: &Address) -> Address {
+        KernelAddress::new(address).address().unwrap()
+    }
+
+    /// What a kernel tells: `bytes`, and a length that may be another.
+    fn received(bytes: &[u8], length: usize) -> io::Result<Address> {
+        let ((), kernel) = KernelAddress::receive(|address, told| {
+            let place: *mut u8 = address.cast();
+            // SAFETY: the place has room for the largest address, and the tests write no more.
+            unsafe { place.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+            *told = length as libc::socklen_t;
+            Ok(())
+        })?;
+        kernel.address()
+    }
+
+    fn unix(path: &[u8]) -> Vec<u8> {
+        let mut kernel = KernelAddress::new(&UnixAddress::unnamed().into());
+        kernel.put(PATH, path);
+        kernel.bytes.0[..PATH + path.len()].to_vec()
+    }
+
+    fn any_inet() -> impl Strategy<Value = Address> {
+        let v4 = any::<(u32, u16)>().prop_map(|(ip, port)| SocketAddrV4::new(ip.into(), port));
+        let v6 = any::<(u128, u16, u32, u32)>()
+            .prop_map(|(ip, port, flow, scope)| SocketAddrV6::new(ip.into(), port, flow, scope));
+        prop_oneof![
+            v4.prop_map(|v4| Address::Inet(v4.into())),
+            v6.prop_map(|v6| Address::Inet(v6.into())),
+        ]
+    }
+
+    /// A path of up to 103 bytes fits everywhere; a name is a path where there are no names.
+    fn unix_address(is_path: bool, bytes: Vec<u8>) -> Address {
+        let name = || UnixAddress::from_abstract_name(&bytes);
+        let path = || UnixAddress::from_pathname(OsStr::from_bytes(&bytes));
+        let unix = if is_path || !cfg!(has_abstract_unix) { path() } else { name() };
+        unix.unwrap_or(UnixAddress::unnamed()).into()
+    }
+
+    fn any_address() -> impl Strategy<Value = Address> {
+        let path = vec(1..=255u8, 1..=103).prop_map(|path| unix_address(true, path));
+        let name = vec(any::<u8>(), 0..=103).prop_map(|name| unix_address(false, name));
+        prop_oneof![any_inet(), path, name]
+    }
+
+    /// Those that are shown without escapes.
+    fn any_printable() -> impl Strategy<Value = Address> {
+        let path = "[!-?A-~][!-~]{0,102}".prop_map(|path| unix_address(true, path.into()));
+        let name = "[a-z0-9@/. -]{1,103}".prop_map(|name| unix_address(false, name.into()));
+        prop_oneof![any_inet(), path, name]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: if cfg!(miri) { 20 } else { 2000 },
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn an_address_comes_back_from_the_kernel_as_it_went(address in any_address()) {
+            prop_assert_eq!(round_trip(&address), address);
+        }
+
+        /// Whatever a kernel writes, and whatever length it tells, is an address or an error.
+        #[test]
+        fn no_bytes_of_a_kernel_address_are_a_fault(
+            bytes in vec(any::<u8>(), 0..=ROOM),
+            length in 0..=2 * ROOM,
+        ) {
+            let _ = received(&bytes, length);
+        }
+
+        #[test]
+        fn an_address_as_text_is_read_back(address in any_printable()) {
+            let flowless = match address {
+                Address::Inet(net::SocketAddr::V6(mut v6)) => {
+                    v6.set_flowinfo(0);
+                    Address::Inet(v6.into())
+                }
+                other => other,
+            };
+            prop_assert_eq!(flowless.to_string().parse::<Address>().unwrap(), flowless);
+        }
+    }
+
+    /// S90: flow, scope and mapped addresses stay what they are.
+    #[test]
+    fn s90_internet_addresses_keep_all_their_parts() {
+        let mapped = Ipv4Addr::new(10, 1, 2, 3).to_ipv6_mapped();
+        for (ip, flow, scope) in [(Ipv6Addr::LOCALHOST, 0x1234, 7), (mapped, 0, u32::MAX)] {
+            let address = Address::Inet(SocketAddrV6::new(ip, 443, flow, scope).into());
+            assert_eq!(round_trip(&address), address);
+        }
+        let v4 = KernelAddress::new(&"127.0.0.1:258".parse().unwrap());
+        assert_eq!(v4.length, size_of::<libc::sockaddr_in>());
+        assert_eq!(v4.bytes.0[2..8], [1, 2, 127, 0, 0, 1], "big-endian, as on the wire");
+    }
+
+    /// S90: what kernels write for Unix sockets, with and without a zero at the end.
+    #[test]
+    fn s90_unix_addresses_as_kernels_write_them() {
+        let path = |text: &str| Address::Unix(UnixAddress::from_pathname(text).unwrap());
+        let unnamed = Address::Unix(UnixAddress::unnamed());
+        assert_eq!(received(&[], 0).unwrap(), unnamed);
+        assert_eq!(received(&unix(b""), PATH).unwrap(), unnamed);
+        assert_eq!(received(&unix(b"/a\0"), PATH + 3).unwrap(), path("/a"));
+        assert_eq!(received(&unix(b"/a"), PATH + 2).unwrap(), path("/a"));
+        assert_eq!(received(&unix(b"/a\0\0junk"), PATH + 8).unwrap(), path("/a"));
+        let full = [b'x'; size_of::<libc::sockaddr_un>() - PATH];
+        let whole = received(&unix(&full), PATH + full.len() + 1).unwrap();
+        assert_eq!(whole.as_unix().unwrap().as_pathname().unwrap().as_os_str().len(), full.len());
+        if cfg!(has_abstract_unix) {
+            let name = received(&unix(b"\0a\0b"), PATH + 4).unwrap();
+            assert_eq!(name.as_unix().unwrap().as_abstract_name(), Some(&b"a\0b"[..]));
+            assert_ne!(name, received(&unix(b"\0a\0b\0"), PATH + 5).unwrap());
+        }
+    }
+
+    #[test]
+    fn an_address_of_another_family_is_refused() {
+        let mut bytes = unix(b"");
+        bytes[FAMILY..FAMILY_END].fill(0x7f);
+        let refused = received(&bytes, bytes.len());
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::Unsupported);
+    }
+
+    /// S90: the longest path and name are kept whole; one byte more, or a zero inside a path, is an error.
+    #[test]
+    fn s90_no_unix_address_is_cut() {
+        let longest = size_of::<libc::sockaddr_un>() - PATH - 1;
+        let path = "p".repeat(longest);
+        let address = Address::Unix(UnixAddress::from_pathname(&path).unwrap());
+        assert_eq!(round_trip(&address), address);
+        for refused in [path + "p", String::new(), "a\0b".into()] {
+            let error = UnixAddress::from_pathname(refused).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+        if cfg!(has_abstract_unix) {
+            let name = vec![0; longest];
+            let address = Address::Unix(UnixAddress::from_abstract_name(&name).unwrap());
+            assert_eq!(round_trip(&address), address);
+            let error = UnixAddress::from_abstract_name([name, vec![0]].concat()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+
+    #[test]
+    fn addresses_are_read_from_text() {
+        for text in
+            ["127.0.0.1:80", "[::1]:0", "[fe80::1%3]:22", "unix:/run/x", "unix:x", "unix:./@x"]
+        {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        assert_eq!("/run/x".parse::<Address>().unwrap().to_string(), "unix:/run/x");
+        for text in ["", "unix:", "localhost:80", "127.0.0.1", "::1:80", "x", "127.0.0.1:65536"] {
+            let refused = text.parse::<Address>().unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{text:?}");
+        }
+        if cfg!(has_abstract_unix) {
+            let name: Address = "unix:@a b".parse().unwrap();
+            assert_eq!(name.as_unix().unwrap().as_abstract_name(), Some(&b"a b"[..]));
+            assert_eq!(name.to_string(), "unix:@a b");
+        }
     }
 }
