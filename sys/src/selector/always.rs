@@ -1,7 +1,9 @@
-//! Files that never make anyone wait: what poll(2) calls always ready and other kernel calls refuse.
+//! Files that never make anyone wait: what poll(2) calls always ready and other kernel calls
+//! refuse.
 //!
-//! epoll_ctl(2) answers `EPERM` for regular files, directories and `/dev/null`; kqueue stays silent at their end.
-//! The backends keep such registrations here and report them in each call, as poll(2) does.
+//! epoll_ctl(2) answers `EPERM` for regular files, directories and `/dev/null`; kqueue stays silent
+//! at their end. The backends keep such registrations here and report them in each call, as poll(2)
+//! does.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -62,8 +64,8 @@ impl AlwaysReady {
         self.table.clear();
     }
 
-    /// Reports entries in turn, in half of the room, so that the kernel's own events have theirs. The half is
-    /// rounded up and down in turn: even in a room for one, both get their share.
+    /// Reports entries in turn, in half of the room, so that the kernel's own events have theirs.
+    /// The half is rounded up and down in turn: even in a room for one, both get their share.
     pub(crate) fn report(&mut self, events: &mut Events) {
         self.rounds_up = !self.rounds_up;
         let room = (events.room() + usize::from(self.rounds_up)) / 2;

@@ -1,11 +1,13 @@
 //! poll(2): the kernel is shown every registration in each call, and marks what is ready.
 //!
-//! The selector of systems that have nothing better, and the yardstick of the others: what poll(2) says is what
-//! [`Readiness`] means. One system (macOS) refuses devices such as terminals with the mark for a closed fd; for those there is select.
+//! The selector of systems that have nothing better, and the yardstick of the others: what poll(2)
+//! says is what [`Readiness`] means. One system (macOS) refuses devices such as terminals with the
+//! mark for a closed fd; for those there is select.
 //!
 //! # Invariant
 //!
-//! `polled` lies parallel to the table's entries. Where nothing is armed the fd is -1, which poll(2) passes over.
+//! `polled` lies parallel to the table's entries. Where nothing is armed the fd is -1, which
+//! poll(2) passes over.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -128,7 +130,8 @@ pub(super) fn wait_once(
     let timeout = timeout.map(timeout::timespec);
     let (start, length) = (polled.as_mut_ptr(), polled.len() as libc::nfds_t);
     let (limit, no_mask) = (timeout::pointer(&timeout), std::ptr::null());
-    // SAFETY: `polled` is writable for its whole length, and `timeout` is null or readable; both outlive the call.
+    // SAFETY: `polled` is writable for its whole length, and `timeout` is null or readable; both
+    // outlive the call.
     check(unsafe { libc::ppoll(start, length, limit, no_mask) }).map(|count| count as usize)
 }
 
@@ -144,7 +147,8 @@ pub(super) fn wait_once(
     Ok(count as usize)
 }
 
-/// End of file is asked for with reading only: a writer would be told of it for ever, and could not make it go away.
+/// End of file is asked for with reading only: a writer would be told of it for ever, and could not
+/// make it go away.
 fn flags(interest: Interest) -> libc::c_short {
     let mut flags = 0;
     if interest.contains(Interest::READABLE) {

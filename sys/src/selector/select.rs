@@ -1,10 +1,11 @@
-//! select(2): the kernel is shown three sets of numbers in each call, and leaves in them what is ready.
+//! select(2): the kernel is shown sets of numbers in each call, and leaves in them what is ready.
 //!
-//! It knows only numbers below `FD_SETSIZE`, and says that an fd is ready but not why. So it is asked who is ready, and poll(2) is asked
-//! what those are ready for. In turn it watches devices that poll(2) refuses on some systems.
+//! It knows only numbers below `FD_SETSIZE`, and says that an fd is ready but not why. So it is
+//! asked who is ready, and poll(2) is asked what those are ready for. In turn it watches devices
+//! that poll(2) refuses on some systems.
 //!
-//! Who asks only for writing or priority is looked at for reading too, because the kernel tells of a hang-up nowhere else.
-//! If there is nothing but data, the wait goes on without that.
+//! Who asks only for writing or priority is looked at for reading too, because the kernel tells of
+//! a hang-up nowhere else. If there is nothing but data, the wait goes on without that.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -35,8 +36,8 @@ impl Select {
         Select::default()
     }
 
-    /// Waits until someone is ready, and finds out for what. A false alarm counts as an interruption: the wait goes on with
-    /// the time that is left.
+    /// Waits until someone is ready, and finds out for what. A false alarm counts as an
+    /// interruption: the wait goes on with the time that is left.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let mut quiet = FdSet::new();
         retry_wait(timeout, |left| {
@@ -143,13 +144,14 @@ fn check_size(fd: RawFd) -> io::Result<()> {
     let kinds = SelectorKind::available().iter().copied();
     let others: Vec<_> = kinds.filter(|kind| *kind != SelectorKind::Select).collect();
     let message = format!(
-        "select watches fds below {limit} (FD_SETSIZE) and this is fd {fd}; use another selector: {}",
+        "select cannot watch fd {fd}, only those below {limit}; use another selector: {}",
         list(&others)
     );
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
-/// What select(2) and poll(2) say together. Where poll(2) knows nothing or refuses the file, select(2) is believed.
+/// What select(2) and poll(2) say together. Where poll(2) knows nothing or refuses the file,
+/// select(2) is believed.
 fn settle(said: Readiness, revents: libc::c_short) -> Readiness {
     let more = translate(revents);
     if more.is_empty() || more.contains(Readiness::INVALID) { said.settle() } else { more }
@@ -187,12 +189,13 @@ impl Sets {
         let readable = &raw mut self.readable.0;
         let (writable, priority) = (&raw mut self.writable.0, &raw mut self.priority.0);
         let (limit, no_mask) = (timeout::pointer(&timeout), ptr::null());
-        // SAFETY: the sets are writable and hold no number from `count` on, and `timeout` is null or readable; all of
-        // them outlive the call.
+        // SAFETY: the sets are writable and hold no number from `count` on, and `timeout` is null
+        // or readable; all of them outlive the call.
         check(unsafe { libc::pselect(self.count, readable, writable, priority, limit, no_mask) })
     }
 
-    /// The asked-for directions in which the entry was found ready; None if it was not found in any set.
+    /// The asked-for directions in which the entry was found ready; None if it was not found in any
+    /// set.
     fn said(&self, entry: &Entry) -> Option<Readiness> {
         let sets = [
             (&self.readable, Readiness::READABLE),
@@ -217,12 +220,14 @@ impl FdSet {
     }
 
     fn insert(&mut self, fd: RawFd) {
-        // SAFETY: the set is writable, and `fd` was found to be below `FD_SETSIZE` when it was registered.
+        // SAFETY: the set is writable, and `fd` was found to be below `FD_SETSIZE` when it was
+        // registered.
         unsafe { libc::FD_SET(fd, &raw mut self.0) };
     }
 
     fn contains(&self, fd: RawFd) -> bool {
-        // SAFETY: the set is readable, and `fd` was found to be below `FD_SETSIZE` when it was registered.
+        // SAFETY: the set is readable, and `fd` was found to be below `FD_SETSIZE` when it was
+        // registered.
         unsafe { libc::FD_ISSET(fd, &raw const self.0) }
     }
 }

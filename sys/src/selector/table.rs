@@ -1,12 +1,14 @@
 //! The registrations of a selector whose kernel keeps none.
 //!
-//! poll(2) and select(2) are told everything anew in each call, so their backends keep the table that epoll(7)
-//! and kqueue(2) have in the kernel: with the same errors, the same modes and the same turns.
+//! poll(2) and select(2) are told everything anew in each call, so their backends keep the table
+//! that epoll(7) and kqueue(2) have in the kernel: with the same errors, the same modes and the
+//! same turns.
 //!
 //! # Invariants
 //!
 //! * The entries lie close together, in no order; `places` says where the entry of an fd lies.
-//! * What is armed is part of the interest. An entry without an interest is dead: its fd was found closed.
+//! * What is armed is part of the interest. An entry without an interest is dead: its fd was found
+//!   closed.
 //! * Whoever was reported or registered later has the greater `turn`.
 
 use std::io;
@@ -22,8 +24,8 @@ const NOWHERE: usize = usize::MAX;
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) fd: RawFd,
-    /// What the kernel is to be asked for. An entry with nothing armed must not be shown to it at all: it would
-    /// report a hang-up for ever.
+    /// What the kernel is to be asked for. An entry with nothing armed must not be shown to it at
+    /// all: it would report a hang-up for ever.
     pub(crate) armed: Interest,
     token: Token,
     interest: Interest,
@@ -103,7 +105,8 @@ impl Table {
         Some(at)
     }
 
-    /// Leaves at most `room` of those that are ready: whoever was not reported for the longest time.
+    /// Leaves at most `room` of those that are ready: whoever was not reported for the longest
+    /// time.
     pub(crate) fn take_turns(&self, ready: &mut Vec<Ready>, room: usize) {
         if ready.len() > room {
             ready.select_nth_unstable_by_key(room, |one| self.entries[one.at].turn);
@@ -157,7 +160,8 @@ impl Entry {
 
     /// Takes back what the mode says is not to be reported again.
     ///
-    /// A kernel reports an error or a hang-up whatever it is asked for, so in edge mode they take back everything.
+    /// A kernel reports an error or a hang-up whatever it is asked for, so in edge mode they take
+    /// back everything.
     fn disarm(&mut self, readiness: Readiness) {
         if readiness.contains(Readiness::INVALID) {
             self.interest = Interest::empty();

@@ -1,0 +1,133 @@
+//! An fd that is closed while it is registered: told once where the kernel tells, and never a busy
+//! loop.
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::{Duration, Instant};
+
+use mainspring_sys::{Mode, Readiness, SelectorKind};
+
+use crate::support::{R, READ, Subject, WRITE, dup_from, on_every_kind, pair};
+
+/// A number that nothing else gets by chance.
+const FAR: RawFd = 200;
+
+fn tells(subject: &Subject) -> bool {
+    matches!(subject.kind, SelectorKind::Poll | SelectorKind::Select)
+}
+
+fn assert_sleeps(subject: &mut Subject) {
+    let (wait, start) = (Duration::from_millis(2), Instant::now());
+    assert_eq!(subject.within(Some(wait)), [], "{}", subject.name);
+    assert!(start.elapsed() >= wait, "{}: no sleep", subject.name);
+}
+
+#[test]
+fn w8_a_closed_fd_is_told_once_and_disturbs_nobody() {
+    on_every_kind(|subject| {
+        let (ours, mut theirs) = pair();
+        let lost = dup_from(&pair().0, FAR);
+        subject.watch(&lost, 1, WRITE, Mode::Level);
+        subject.watch(&ours, 2, READ, Mode::Level);
+        let number = lost.as_raw_fd();
+        drop(lost);
+        let expected = if tells(subject) { vec![(1, Readiness::INVALID)] } else { Vec::new() };
+        assert_eq!(subject.now(), expected, "{}", subject.name);
+        assert_sleeps(subject);
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(subject.now(), [(2, R)], "{}", subject.name);
+        let removed = subject.selector.deregister(number).unwrap_err();
+        assert_eq!(removed.raw_os_error(), Some(libc::EBADF), "{}: {removed}", subject.name);
+    });
+}
+
+/// The registration is dead: neither a drain nor a new mode wakes it up, and its number can be used
+/// again.
+#[test]
+fn w8_a_dead_registration_stays_dead() {
+    on_every_kind(|subject| {
+        let lost = dup_from(&pair().0, FAR);
+        let number = lost.as_raw_fd();
+        subject.watch(&lost, 1, WRITE, Mode::Edge);
+        drop(lost);
+        subject.now();
+        subject.selector.drained(number, WRITE);
+        assert_sleeps(subject);
+        let (ours, _theirs) = pair();
+        let new = dup_from(&ours, FAR);
+        assert_eq!(new.as_raw_fd(), number);
+        assert_sleeps(subject);
+        let token = mainspring_sys::Token::new(3, 0);
+        let changed = subject.selector.reregister(number, token, WRITE, Mode::Level).unwrap_err();
+        assert_eq!(changed.kind(), ErrorKind::NotFound, "{}: {changed}", subject.name);
+        subject.watch(&new, 4, WRITE, Mode::Level);
+        assert_eq!(subject.who(), [4], "{}", subject.name);
+        subject.unwatch(&new);
+        assert_sleeps(subject);
+    });
+}
+
+/// Those that no kernel watches are ours to look after, so all selectors tell.
+#[test]
+fn w8_a_closed_file_is_told_once() {
+    on_every_kind(|subject| {
+        let file = dup_from(&File::open("/dev/null").unwrap(), FAR);
+        let number = file.as_raw_fd();
+        subject.watch(&file, 1, READ, Mode::Level);
+        assert_eq!(subject.now(), [(1, R)]);
+        drop(file);
+        assert_eq!(subject.now(), [(1, Readiness::INVALID)], "{}", subject.name);
+        assert_sleeps(subject);
+        let (ours, mut theirs) = pair();
+        let new = dup_from(&ours, FAR);
+        assert_eq!(new.as_raw_fd(), number);
+        subject.watch(&new, 2, READ, Mode::Level);
+        assert_sleeps(subject);
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(subject.now(), [(2, R)], "{}", subject.name);
+        subject.unwatch(&new);
+        assert_sleeps(subject);
+    });
+}
+
+/// A file that was closed and whose number is a pipe by now, before anyone looked.
+#[test]
+fn w4_a_number_that_was_a_file_is_not_always_ready() {
+    on_every_kind(|subject| {
+        let file = dup_from(&File::open("/dev/null").unwrap(), FAR);
+        subject.watch(&file, 1, READ, Mode::Level);
+        subject.unwatch(&file);
+        drop(file);
+        let (ours, mut theirs) = pair();
+        let new = dup_from(&ours, FAR);
+        subject.watch(&new, 2, READ, Mode::Level);
+        assert_sleeps(subject);
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(subject.now(), [(2, R)], "{}", subject.name);
+    });
+}
+
+/// More closed ones than room: each is told once.
+#[test]
+fn w8_many_closed_fds_are_each_told_once() {
+    on_every_kind(|subject| {
+        let (ours, _theirs) = pair();
+        let lost: Vec<_> = (0..10).map(|_| dup_from(&ours, FAR)).collect();
+        for (slot, fd) in (0..).zip(&lost) {
+            subject.watch(fd, slot, READ, Mode::Level);
+        }
+        drop(lost);
+        subject.events = mainspring_sys::Events::with_capacity(3);
+        let mut told = Vec::new();
+        for _ in 0..4 {
+            let seen = subject.now();
+            assert!(seen.iter().all(|(_, said)| *said == Readiness::INVALID), "{seen:?}");
+            told.extend(seen.into_iter().map(|(slot, _)| slot));
+        }
+        told.sort_unstable();
+        let expected = if tells(subject) { (0..10).collect() } else { Vec::new() };
+        assert_eq!(told, expected, "{}", subject.name);
+        assert_sleeps(subject);
+    });
+}

@@ -1,0 +1,160 @@
+//! Which descriptor is meant: copies, numbers used again, selectors inside selectors, and the
+//! selector's own.
+
+use std::io::Write;
+use std::os::fd::{AsRawFd, RawFd};
+
+use mainspring_sys::{Mode, SelectorKind, Token, Wakeup, WakeupKind};
+
+use crate::support::{READ, WRITE, alone, census, dup_from, on_every_kind, pair, subjects};
+
+/// S5
+#[test]
+fn copies_of_a_descriptor_are_registrations_of_their_own() {
+    on_every_kind(|subject| {
+        let (ours, mut theirs) = pair();
+        let copy = dup_from(&ours, 0);
+        subject.watch(&ours, 1, READ, Mode::Level);
+        subject.watch(&copy, 2, READ, Mode::Level);
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(subject.who(), [1, 2], "{}", subject.name);
+        subject.unwatch(&ours);
+        drop(ours);
+        assert_eq!(subject.who(), [2], "{}", subject.name);
+    });
+}
+
+/// S3
+#[test]
+fn w4_a_number_used_again_belongs_to_the_new_file() {
+    on_every_kind(|subject| {
+        for round in 0..1_000 {
+            let (ours, mut theirs) = pair();
+            let (used, generation) = (dup_from(&ours, 200), round);
+            assert_eq!(used.as_raw_fd(), 200);
+            let token = Token::new(0, generation);
+            subject.selector.register(200, token, READ, Mode::Level).unwrap();
+            assert_eq!(subject.now(), [], "{}, round {round}", subject.name);
+            theirs.write_all(b"x").unwrap();
+            assert_eq!(subject.who(), [0], "{}, round {round}", subject.name);
+            assert_eq!(subject.events.as_slice()[0].token, token);
+            subject.unwatch(&used);
+            assert_eq!(subject.who(), [], "{}, round {round}", subject.name);
+        }
+    });
+}
+
+/// S6
+#[test]
+fn a_change_takes_effect_at_once() {
+    on_every_kind(|subject| {
+        let (ours, mut theirs) = pair();
+        theirs.write_all(b"x").unwrap();
+        subject.watch(&ours, 1, READ | WRITE, Mode::Level);
+        subject.rewatch(&ours, 2, WRITE, Mode::Level);
+        assert_eq!(subject.now(), [(2, crate::support::W)], "{}", subject.name);
+        subject.rewatch(&ours, 3, READ, Mode::Level);
+        assert_eq!(subject.now(), [(3, crate::support::R)], "{}", subject.name);
+        subject.unwatch(&ours);
+        assert_eq!(subject.now(), [], "{}", subject.name);
+    });
+}
+
+/// S22
+#[test]
+fn a_selector_inside_another_is_readable_when_an_event_waits() {
+    let _alone = alone();
+    for (mut outer, mut inner) in subjects().into_iter().zip(subjects()) {
+        let Some(number) = inner.selector.as_fd().map(|fd| fd.as_raw_fd()) else { continue };
+        let (ours, mut theirs) = pair();
+        inner.watch(&ours, 1, READ, Mode::Level);
+        outer.selector.register(number, Token::new(2, 0), READ, Mode::Level).unwrap();
+        assert_eq!(outer.who(), [], "{}", outer.name);
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(outer.who(), [2], "{}", outer.name);
+        assert_eq!(inner.who(), [1], "{}", inner.name);
+    }
+}
+
+/// S22
+#[test]
+fn epoll_refuses_itself_and_cycles() {
+    on_every_kind(|subject| {
+        if subject.kind != SelectorKind::Epoll {
+            return;
+        }
+        let own = subject.selector.as_fd().unwrap().as_raw_fd();
+        let (token, mode) = (Token::new(1, 0), Mode::Level);
+        let itself = subject.selector.register(own, token, READ, mode).unwrap_err();
+        assert_eq!(itself.raw_os_error(), Some(libc::EINVAL), "{itself}");
+        let mut other = subject.kind.open().unwrap();
+        let others = other.as_fd().unwrap().as_raw_fd();
+        subject.selector.register(others, token, READ, mode).unwrap();
+        let cycle = other.register(own, token, READ, mode).unwrap_err();
+        assert_eq!(cycle.raw_os_error(), Some(libc::ELOOP), "{cycle}");
+        assert_eq!(subject.who(), []);
+    });
+}
+
+#[test]
+fn a_reset_forgets_everything_and_keeps_the_number() {
+    on_every_kind(|subject| {
+        let (ours, mut theirs) = pair();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        theirs.write_all(b"x").unwrap();
+        let number =
+            |subject: &crate::support::Subject| subject.selector.as_fd().map(|fd| fd.as_raw_fd());
+        let (open, before) = (census(), number(subject));
+        subject.watch(&ours, 1, READ, Mode::Level);
+        subject.watch(&file, 2, READ, Mode::Level);
+        assert_eq!(subject.who(), [1, 2]);
+        subject.selector.reset().unwrap();
+        assert_eq!(subject.now(), [], "{}", subject.name);
+        assert_eq!((census(), number(subject)), (open, before), "{}", subject.name);
+        let removed = subject.selector.deregister(ours.as_raw_fd()).unwrap_err();
+        assert_eq!(removed.kind(), std::io::ErrorKind::NotFound, "{}", subject.name);
+        subject.watch(&ours, 3, READ, Mode::Level);
+        subject.watch(&file, 4, READ, Mode::Level);
+        assert_eq!(subject.who(), [3, 4], "{}", subject.name);
+    });
+}
+
+/// Every descriptor that `make` creates, found by a census before and after, and gone with what it
+/// made.
+fn assert_well_behaved<T>(what: &str, must_not_wait: bool, make: impl FnOnce() -> T) {
+    let before = census();
+    let made = make();
+    for fd in census().difference(&before) {
+        assert!(flags(*fd, libc::F_GETFD) & libc::FD_CLOEXEC != 0, "{what}: fd {fd} survives exec");
+        let waits = flags(*fd, libc::F_GETFL) & libc::O_NONBLOCK == 0;
+        assert!(!(waits && must_not_wait), "{what}: fd {fd} makes its caller wait");
+    }
+    drop(made);
+    assert_eq!(census(), before, "{what} leaks");
+}
+
+fn flags(fd: RawFd, command: libc::c_int) -> libc::c_int {
+    // SAFETY: the two commands take no argument and touch no memory of ours.
+    unsafe { libc::fcntl(fd, command) }
+}
+
+/// A selector's own fd is not read from, so it has no use for the second flag.
+#[test]
+fn w11_own_descriptors_are_close_on_exec_and_non_blocking() {
+    let _alone = alone();
+    for kind in SelectorKind::available() {
+        assert_well_behaved(&kind.to_string(), false, || kind.open().unwrap());
+        assert_well_behaved(&format!("{kind}, reset"), false, || {
+            let mut selector = kind.open().unwrap();
+            selector.reset().unwrap();
+            selector
+        });
+        let mut selector = kind.open().unwrap();
+        for wakeup in WakeupKind::available() {
+            assert_well_behaved(&format!("{wakeup} at {kind}"), true, || {
+                Wakeup::new(*wakeup, &mut *selector, Token::new(0, 0)).ok()
+            });
+            selector.reset().unwrap();
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! One suite over every selector: what the contract promises must hold for each of them, and be the
+//! same on all.
+//!
+//! The expected values are those of poll(2), as measured (`truth`), and poll(2) itself, asked by
+//! the test at the same moment.
+
+mod closed;
+mod environment;
+mod errors;
+mod fairness;
+mod identity;
+mod modes;
+mod scripts;
+mod situations;
+mod support;
+mod truth;
+mod waits;
+mod wakeups;

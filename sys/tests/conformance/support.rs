@@ -1,0 +1,202 @@
+//! What the topics share: a selector with a name, an oracle, and ways to make descriptors.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use mainspring_sys::{Events, Interest, Mode, Readiness, Selector, SelectorKind, Token};
+
+/// The bits on which every selector must agree. The others are hints.
+pub const VERDICT: Readiness =
+    Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::PRIORITY);
+pub const R: Readiness = Readiness::READABLE;
+pub const W: Readiness = Readiness::WRITABLE;
+pub const READ: Interest = Interest::READABLE;
+pub const WRITE: Interest = Interest::WRITABLE;
+pub const BOTH: Interest = Interest::READABLE.union(Interest::WRITABLE);
+
+/// Numbers of closed descriptors are used again by whoever opens one next, so only one check runs
+/// at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A selector under test.
+pub struct Subject {
+    pub name: String,
+    pub kind: SelectorKind,
+    pub selector: Box<dyn Selector>,
+    pub events: Events,
+}
+
+/// Runs `check` with a fresh selector of each kind. A failure says which one it was.
+pub fn on_every_kind(check: impl Fn(&mut Subject)) {
+    let _alone = alone();
+    for mut subject in subjects() {
+        check(&mut subject);
+    }
+}
+
+/// Keeps other checks from opening and closing descriptors.
+pub fn alone() -> impl Drop {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub fn subjects() -> Vec<Subject> {
+    let kinds = SelectorKind::available().iter();
+    let mut subjects: Vec<_> =
+        kinds.map(|kind| Subject::new(kind.to_string(), *kind, kind.open().unwrap())).collect();
+    #[cfg(has_epoll)]
+    {
+        use mainspring_sys::selector::epoll::{Epoll, Resolution};
+        let coarse = Epoll::with_resolution(Resolution::Milliseconds).unwrap();
+        let name = "epoll in milliseconds".to_string();
+        subjects.push(Subject::new(name, SelectorKind::Epoll, Box::new(coarse)));
+    }
+    subjects
+}
+
+impl Subject {
+    fn new(name: String, kind: SelectorKind, selector: Box<dyn Selector>) -> Subject {
+        Subject { name, kind, selector, events: Events::with_capacity(64) }
+    }
+
+    /// Registers `fd`, and calls it `slot`.
+    pub fn watch(&mut self, fd: &impl AsFd, slot: u32, interest: Interest, mode: Mode) {
+        let fd = fd.as_fd().as_raw_fd();
+        self.selector.register(fd, Token::new(slot, 0), interest, mode).unwrap();
+    }
+
+    pub fn rewatch(&mut self, fd: &impl AsFd, slot: u32, interest: Interest, mode: Mode) {
+        let fd = fd.as_fd().as_raw_fd();
+        self.selector.reregister(fd, Token::new(slot, 0), interest, mode).unwrap();
+    }
+
+    pub fn unwatch(&mut self, fd: &impl AsFd) {
+        self.selector.deregister(fd.as_fd().as_raw_fd()).unwrap();
+    }
+
+    pub fn drained(&mut self, fd: &impl AsFd, interest: Interest) {
+        self.selector.drained(fd.as_fd().as_raw_fd(), interest);
+    }
+
+    /// What is ready within `timeout`, in the order of slots.
+    pub fn within(&mut self, timeout: Option<Duration>) -> Vec<(u32, Readiness)> {
+        self.selector.select(&mut self.events, timeout).unwrap();
+        let mut seen: Vec<_> =
+            self.events.into_iter().map(|event| (event.token.slot(), event.readiness)).collect();
+        seen.sort_by_key(|(slot, _)| *slot);
+        seen
+    }
+
+    /// What is ready now.
+    pub fn now(&mut self) -> Vec<(u32, Readiness)> {
+        self.within(Some(Duration::ZERO))
+    }
+
+    /// Who is ready now.
+    pub fn who(&mut self) -> Vec<u32> {
+        self.now().into_iter().map(|(slot, _)| slot).collect()
+    }
+
+    /// The part of an expectation that this kind of selector must meet: not all kernels give all
+    /// hints.
+    pub fn must_say(&self, expected: Readiness) -> Readiness {
+        if self.kind == SelectorKind::Kqueue { expected & VERDICT } else { expected }
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("this was the selector: {}", self.name);
+        }
+    }
+}
+
+/// What poll(2) says about `fd` now, in the words of [`Readiness`]; None for nothing.
+pub fn oracle(fd: RawFd, interest: Interest) -> Option<Readiness> {
+    let mut asked = libc::pollfd { fd, events: events(interest), revents: 0 };
+    // SAFETY: `asked` is one writable entry and outlives the call.
+    let count = unsafe { libc::poll(&raw mut asked, 1, 0) };
+    assert!(count >= 0, "poll: {}", io::Error::last_os_error());
+    readiness(asked.revents)
+}
+
+/// Waits until poll(2) reports one of `events` (or an error or a hang-up) of `fd`.
+pub fn wait_for(fd: &impl AsFd, events: libc::c_short) {
+    let mut asked = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events, revents: 0 };
+    // SAFETY: `asked` is one writable entry and outlives the call.
+    let count = unsafe { libc::poll(&raw mut asked, 1, 60_000) };
+    assert_eq!(count, 1, "poll: {}", io::Error::last_os_error());
+}
+
+fn events(interest: Interest) -> libc::c_short {
+    let mut events = 0;
+    if interest.contains(Interest::READABLE) {
+        events |= libc::POLLIN;
+        #[cfg(has_poll_rdhup)]
+        {
+            events |= libc::POLLRDHUP;
+        }
+    }
+    if interest.contains(Interest::WRITABLE) {
+        events |= libc::POLLOUT;
+    }
+    if interest.contains(Interest::PRIORITY) {
+        events |= libc::POLLPRI;
+    }
+    events
+}
+
+/// The meaning of poll(2)'s marks, spelt out once more so that the suite does not believe what it
+/// tests.
+fn readiness(revents: libc::c_short) -> Option<Readiness> {
+    const CLOSED: Readiness = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED);
+    let mut meaning = vec![
+        (libc::POLLIN, R),
+        (libc::POLLOUT, W),
+        (libc::POLLPRI, Readiness::PRIORITY),
+        (libc::POLLERR, Readiness::ERROR | R | W | Readiness::WRITE_CLOSED),
+        (libc::POLLHUP, Readiness::HANGUP | CLOSED | R | W),
+        (libc::POLLNVAL, Readiness::INVALID),
+    ];
+    #[cfg(has_poll_rdhup)]
+    meaning.push((libc::POLLRDHUP, Readiness::READ_CLOSED | R));
+    meaning.retain(|(mark, _)| revents & mark != 0);
+    meaning.into_iter().map(|(_, readiness)| readiness).reduce(|all, one| all | one)
+}
+
+/// Two connected stream sockets that never wait.
+pub fn pair() -> (UnixStream, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    (ours, theirs)
+}
+
+/// Another descriptor of the same open file, with a number not below `least`.
+pub fn dup_from(fd: &impl AsFd, least: RawFd) -> OwnedFd {
+    // SAFETY: F_DUPFD_CLOEXEC takes an integer and touches no memory of ours.
+    let fd = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) };
+    assert!(fd >= least, "F_DUPFD_CLOEXEC: {}", io::Error::last_os_error());
+    // SAFETY: the call succeeded, so `fd` is open, and nobody else has heard of it yet.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Lets this process have as many descriptors as it may.
+pub fn raise_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable and outlives the call.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }, 0);
+    limit.rlim_cur = limit.rlim_max.min(10_000);
+    // SAFETY: `limit` is readable and outlives the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+}
+
+/// The numbers of all open descriptors, of those below 1024.
+pub fn census() -> BTreeSet<RawFd> {
+    (0..1024).filter(|fd| mainspring_sys::fd::is_open(*fd)).collect()
+}

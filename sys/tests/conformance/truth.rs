@@ -1,0 +1,133 @@
+//! The truth table: each situation of a file, and what every selector says about it.
+
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+
+use mainspring_sys::{Interest, Mode, Readiness};
+
+use crate::situations::{self, refused_connect, reset_connection, tcp_pair};
+use crate::support::{BOTH, R, READ, Subject, VERDICT, W, WRITE, on_every_kind, oracle, wait_for};
+
+const PRIORITY: Interest = Interest::PRIORITY;
+
+/// Asks for `interest` in `fd` and compares with poll(2).
+fn compare(subject: &mut Subject, name: &str, fd: &impl std::os::fd::AsFd, interest: Interest) {
+    subject.watch(fd, 0, interest, Mode::Level);
+    let expected = oracle(fd.as_fd().as_raw_fd(), interest);
+    let expected: Vec<_> = expected.into_iter().map(|said| (0, subject.must_say(said))).collect();
+    let seen: Vec<_> =
+        subject.now().into_iter().map(|(slot, said)| (slot, subject.must_say(said))).collect();
+    assert_eq!(seen, expected, "{}: {name}, asked for {interest:?}", subject.name);
+    subject.unwatch(fd);
+}
+
+#[test]
+fn w10_every_situation_has_one_verdict() {
+    on_every_kind(|subject| {
+        for situation in situations::all() {
+            subject.watch(&situation.fd, 0, Interest::all(), Mode::Level);
+            let seen = subject.now().first().map_or(Readiness::empty(), |(_, said)| *said);
+            assert_eq!(seen & VERDICT, situation.verdict, "{}: {}", subject.name, situation.name);
+            subject.unwatch(&situation.fd);
+        }
+    });
+}
+
+/// W10, and W5: whatever was asked for, errors and hang-ups are told.
+#[test]
+fn w10_poll_is_the_oracle_for_each_interest() {
+    on_every_kind(|subject| {
+        for situation in situations::all() {
+            for interest in [READ, WRITE, PRIORITY, BOTH, Interest::all()] {
+                compare(subject, situation.name, &situation.fd, interest);
+            }
+        }
+    });
+}
+
+/// W6: what epoll refuses is always ready, in each call, beside others.
+#[test]
+fn w6_a_regular_file_is_always_ready() {
+    on_every_kind(|subject| {
+        let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+        let (ours, mut theirs) = crate::support::pair();
+        subject.watch(&file, 1, READ, Mode::Level);
+        subject.watch(&ours, 2, READ, Mode::Level);
+        assert_eq!(subject.within(None), [(1, R)]);
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(subject.who(), [1, 2]);
+        subject.rewatch(&file, 3, WRITE, Mode::Level);
+        assert!(subject.now().contains(&(3, W)));
+        subject.unwatch(&file);
+        assert_eq!(subject.who(), [2]);
+    });
+}
+
+#[test]
+fn an_error_is_reported_until_it_is_fetched() {
+    on_every_kind(|subject| {
+        let stream = reset_connection();
+        subject.watch(&stream, 0, BOTH, Mode::Level);
+        let before = subject.now()[0].1;
+        assert!(before.contains(subject.must_say(R | W | Readiness::ERROR | Readiness::HANGUP)));
+        let fetched = stream.take_error().unwrap().expect("the reset is an error");
+        assert_eq!(fetched.raw_os_error(), Some(libc::ECONNRESET));
+        assert!(stream.take_error().unwrap().is_none(), "an error is fetched once");
+        let after = subject.now()[0].1;
+        assert!(!after.contains(Readiness::ERROR), "{}: {after:?}", subject.name);
+        assert!(after.contains(R | W));
+    });
+}
+
+#[test]
+fn a_refused_connect_is_writable_with_an_error_to_fetch() {
+    on_every_kind(|subject| {
+        let socket = refused_connect();
+        subject.watch(&socket, 0, WRITE, Mode::Level);
+        let said = subject.within(None)[0].1;
+        assert!(
+            said.contains(subject.must_say(W | Readiness::ERROR)),
+            "{}: {said:?}",
+            subject.name
+        );
+        let error = std::net::TcpStream::from(socket).take_error().unwrap().unwrap();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    });
+}
+
+/// S14: an urgent byte is news for those who asked for priority, and for nobody else.
+#[test]
+fn an_urgent_byte_does_not_wake_a_reader() {
+    on_every_kind(|subject| {
+        let (mut ours, mut theirs) = tcp_pair();
+        // SAFETY: the byte is readable and outlives the call.
+        let sent =
+            unsafe { libc::send(theirs.as_raw_fd(), b"!".as_ptr().cast(), 1, libc::MSG_OOB) };
+        assert_eq!(sent, 1);
+        wait_for(&ours, libc::POLLPRI);
+        subject.watch(&ours, 0, READ, Mode::Level);
+        assert_eq!(subject.now(), []);
+        subject.rewatch(&ours, 0, READ | PRIORITY, Mode::Level);
+        assert_eq!(subject.now(), [(0, Readiness::PRIORITY)]);
+        theirs.write_all(b"x").unwrap();
+        wait_for(&ours, libc::POLLIN);
+        assert_eq!(subject.now(), [(0, R | Readiness::PRIORITY)]);
+        ours.read_exact(&mut [0]).unwrap();
+        assert!(!subject.now().iter().any(|(_, said)| said.contains(R)));
+    });
+}
+
+/// S8: level means in each call, without anything new.
+#[test]
+fn data_is_reported_for_as_long_as_it_waits() {
+    on_every_kind(|subject| {
+        let (mut ours, mut theirs) = crate::support::pair();
+        theirs.write_all(&[0; 64]).unwrap();
+        subject.watch(&ours, 0, READ, Mode::Level);
+        for _ in 0..64 {
+            assert_eq!(subject.now(), [(0, R)]);
+            ours.read_exact(&mut [0]).unwrap();
+        }
+        assert_eq!(subject.now(), []);
+    });
+}
