@@ -1,0 +1,5 @@
+//! The contract of the loop, sentence by sentence, on every selector that the system has.
+//!
+//! A test's name begins with the id of the sentence that it judges.
+
+mod support;
