@@ -28,7 +28,7 @@ use queue::{Entry, Queue};
 pub(crate) const NEVER: u64 = u64::MAX;
 
 /// How many stale entries are not worth a sweep.
-const FEW: usize = 64;
+const FEW: usize = 16;
 
 /// Where a timer is kept. It is given out anew after [`Timers::remove`], so the caller uses it
 /// only while it owns the timer.

@@ -2,27 +2,33 @@
 //!
 //! Most timers are cancelled or pushed back long before they are due, so sorting them among each
 //! other is wasted. Hence only the few soonest entries are kept in order, as the run; all others
-//! lie unsorted in piles, each pile later than the one after it. An entry joins its pile without
+//! lie unsorted in piles, each pile later than the one before it. An entry joins its pile without
 //! being compared to anything in it. When the run is used up, the soonest pile is halved until it
-//! is short enough to be sorted, and the halves that are cut off remain as piles. (The literature
-//! calls this a quickheap.)
+//! is in order or short enough to be sorted, and the halves that are cut off remain as piles. (The
+//! literature calls this a quickheap.) Timeouts of equal length come in order, and stay so.
 //!
-//! The piles lie behind each other in one vector, the latest first, so halving happens in place,
-//! taking the soonest means truncating, and the memory is that of the entries.
+//! Run and piles lie behind each other in one vector, the soonest first. So cutting happens in
+//! place, and the memory is that of the entries and of those that were taken of late.
 //!
 //! # Invariants
 //!
-//! * The run is in order, the soonest entry last, and sooner than every bound.
+//! * The run is in order and sooner than every bound.
 //! * An entry in a pile is no sooner than the bound of its pile, and sooner than that of the pile
-//!   before it.
-//! * The first pile starts at zero, and there is no entry outside of the piles.
+//!   after it.
+//! * The piles are listed the latest first, and end where the one before in the list starts.
 
 use std::cmp::Ordering;
 use std::num::NonZeroU32;
 
-/// How long a pile may be to become the run. A run twice that long spills.
+/// How long a pile may be to be sorted. A run of twice that length is cut.
 /// Tests have less patience: with few entries they must get to see many piles.
 const SHORT: usize = if cfg!(test) { 8 } else { 64 };
+
+/// How many piles there may be. Halving a million entries makes 14.
+const MOST_PILES: usize = 32;
+
+/// For how many entries memory is kept in any case, lest small queues allocate again and again.
+const KEPT: usize = 1024;
 
 /// A timer's place in the queue: by its deadline, and among equals by its sequence number.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +39,9 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// No entry is sooner.
+    const SOONEST: Entry = Entry { deadline: 0, sequence: NonZeroU32::MIN, slot: 0 };
+
     /// The order as one number, since one comparison has no branch between its halves.
     fn rank(&self) -> u128 {
         u128::from(self.deadline) << 32 | u128::from(self.sequence.get())
@@ -40,9 +49,8 @@ impl Entry {
 }
 
 impl Ord for Entry {
-    /// The sooner entry is the *greater* one, so that what is taken next is last.
     fn cmp(&self, other: &Entry) -> Ordering {
-        other.rank().cmp(&self.rank())
+        self.rank().cmp(&other.rank())
     }
 }
 
@@ -60,7 +68,7 @@ impl PartialEq for Entry {
 
 impl Eq for Entry {}
 
-/// A part of the far entries: from `start` to the start of the next pile.
+/// Unsorted entries: from `start` to the start of the next later pile.
 #[derive(Clone, Copy, Debug)]
 struct Pile {
     start: usize,
@@ -70,115 +78,171 @@ struct Pile {
 /// The entries of the timers, the soonest first.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    run: Vec<Entry>,
-    far: Vec<Entry>,
+    /// Taken entries up to `head`, then the run, then the piles.
+    entries: Vec<Entry>,
+    head: usize,
     piles: Vec<Pile>,
 }
 
 impl Queue {
     pub(super) fn len(&self) -> usize {
-        self.run.len() + self.far.len()
+        self.entries.len() - self.head
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
-        if self.piles.last().is_some_and(|pile| entry <= pile.bound) {
-            return self.push_far(entry);
+        if self.len() == 0 {
+            self.clear();
         }
-        let place = self.run.partition_point(|other| *other < entry);
-        self.run.insert(place, entry);
-        if self.run.len() == 2 * SHORT {
-            self.spill();
+        self.cut();
+        if self.piles.last().is_some_and(|pile| entry >= pile.bound) {
+            self.push_pile(entry);
+        } else {
+            self.push_run(entry);
         }
     }
 
     /// Returns the soonest entry.
     pub(super) fn peek(&mut self) -> Option<Entry> {
-        if self.run.is_empty() {
+        if self.head == self.run_end() {
             self.refill();
         }
-        self.run.last().copied()
+        self.entries.get(self.head).copied()
     }
 
     /// Takes the entry that [`peek`](Queue::peek) returned.
     pub(super) fn pop(&mut self) {
-        self.run.pop();
+        self.head += 1;
     }
 
-    /// Drops the entries that are not to be kept, and the memory that is no longer needed.
+    /// Drops the entries that are not to be kept.
     pub(super) fn retain(&mut self, keep: impl Fn(&Entry) -> bool) {
-        self.run.retain(&keep);
-        self.far.retain(&keep);
-        // Where the piles begin is lost, but as a single pile they are right again.
-        let soonest = self.piles.pop().filter(|_| !self.far.is_empty());
+        self.reclaim();
+        let run = &self.entries[..self.run_end()];
+        let start = run.iter().filter(|entry| keep(entry)).count();
+        self.entries.retain(keep);
+        // Where the later piles start is lost, but all of them are right as a single one.
+        let soonest = self.piles.pop();
         self.piles.clear();
-        self.piles.extend(soonest.map(|pile| Pile { start: 0, ..pile }));
+        self.piles.extend(soonest.map(|pile| Pile { start, ..pile }));
         self.shrink();
     }
 
+    /// Drops all entries. The next ones form a pile, until the soonest of them is asked for.
     pub(super) fn clear(&mut self) {
-        self.run.clear();
-        self.far.clear();
+        self.entries.clear();
+        self.head = 0;
         self.piles.clear();
+        self.piles.push(Pile { start: 0, bound: Entry::SOONEST });
         self.shrink();
     }
 
-    fn shrink(&mut self) {
-        self.far.shrink_to(SHORT.max(2 * self.far.len()));
+    fn run_end(&self) -> usize {
+        self.piles.last().map_or(self.entries.len(), |pile| pile.start)
     }
 
     /// Puts an entry into its pile.
     ///
-    /// Piles have no gaps between them. So each pile that is sooner moves up by one, which for an
-    /// unsorted pile means that its first entry becomes its last.
-    fn push_far(&mut self, entry: Entry) {
-        let mut hole = self.far.len();
-        self.far.push(entry);
-        for i in (1..self.piles.len()).rev() {
-            if entry > self.piles[i - 1].bound {
+    /// Piles have no gaps between them. So each later pile moves up by one, which for something
+    /// without order means that its first entry becomes its last.
+    fn push_pile(&mut self, entry: Entry) {
+        let mut hole = self.entries.len();
+        self.entries.push(entry);
+        for pile in &mut self.piles {
+            if entry >= pile.bound {
                 break;
             }
-            let start = self.piles[i].start;
-            self.far[hole] = self.far[start];
-            self.piles[i].start = start + 1;
-            hole = start;
+            self.entries[hole] = self.entries[pile.start];
+            hole = pile.start;
+            pile.start += 1;
         }
-        self.far[hole] = entry;
+        self.entries[hole] = entry;
     }
 
-    /// Makes a run of the soonest entries of the soonest pile.
+    /// Puts an entry into the run, whose sooner part moves into the place of a taken entry.
+    fn push_run(&mut self, entry: Entry) {
+        if self.head == 0 {
+            self.make_room();
+        }
+        let run = self.head..self.run_end();
+        let place = self.head + self.entries[run].partition_point(|other| *other < entry);
+        self.entries.copy_within(self.head..place, self.head - 1);
+        self.head -= 1;
+        self.entries[place - 1] = entry;
+    }
+
+    /// Moves everything up as if entries had been taken, by a share that makes this rare.
+    fn make_room(&mut self) {
+        let length = self.entries.len();
+        let room = SHORT.max(length / 2);
+        self.entries.resize(length + room, Entry::SOONEST);
+        self.entries.copy_within(..length, room);
+        for pile in &mut self.piles {
+            pile.start += room;
+        }
+        self.head = room;
+    }
+
+    /// Makes piles of the later parts of a long run, so that an insertion has little to move.
+    fn cut(&mut self) {
+        let mut length = self.run_end() - self.head;
+        while length >= 2 * SHORT {
+            length /= 2;
+            let start = self.head + length;
+            self.piles.push(Pile { start, bound: self.entries[start] });
+        }
+        self.limit_piles();
+    }
+
+    /// Makes the run of the soonest pile.
     fn refill(&mut self) {
-        self.merge();
-        let Some(Pile { mut start, .. }) = self.piles.pop() else { return };
-        while self.far.len() - start > SHORT {
-            let pile = &mut self.far[start..];
-            let middle = pile.len() / 2;
-            let bound = *pile.select_nth_unstable(middle).1;
-            self.piles.push(Pile { start, bound });
-            start += middle + 1;
+        if self.head > self.entries.len() / 2 {
+            self.reclaim();
+            self.shrink();
         }
-        self.run.extend(self.far.drain(start..));
-        self.run.sort_unstable();
-    }
-
-    /// Moves the later half of the run into a pile of its own.
-    fn spill(&mut self) {
-        let bound = self.run[SHORT - 1];
-        self.piles.push(Pile { start: self.far.len(), bound });
-        self.far.extend(self.run.drain(..SHORT));
-        self.merge();
-    }
-
-    /// Forgets the bound between the two soonest piles until the later one is half as long again.
-    ///
-    /// So their lengths grow geometrically, and there are only logarithmically many.
-    fn merge(&mut self) {
-        while let [.., before, last] = self.piles[..] {
-            if 2 * (last.start - before.start) >= 3 * (self.far.len() - last.start) {
+        self.piles.pop();
+        let end = self.run_end();
+        let mut run = &mut self.entries[self.head..end];
+        while !run.is_sorted() {
+            if run.len() <= SHORT {
+                run.sort_unstable();
                 break;
             }
-            self.piles.pop();
-            self.piles.pop();
-            self.piles.push(Pile { start: before.start, bound: last.bound });
+            let middle = run.len() / 2;
+            let bound = *run.select_nth_unstable(middle).1;
+            self.piles.push(Pile { start: self.head + middle, bound });
+            run = &mut run[..middle];
+        }
+        self.limit_piles();
+    }
+
+    /// Forgets bounds between piles while there are too many piles.
+    ///
+    /// A pile is best twice as long as the next sooner one. So the latest one that is shorter than
+    /// that swallows its neighbour; this will be paid for when it comes due, but once.
+    fn limit_piles(&mut self) {
+        while self.piles.len() > MOST_PILES {
+            let mut end = self.entries.len();
+            let too_short = self.piles.windows(2).position(|pair| {
+                let (length, next) = (end - pair[0].start, pair[0].start - pair[1].start);
+                end = pair[0].start;
+                length < 2 * next.max(1)
+            });
+            self.piles.remove(too_short.unwrap_or(self.piles.len() - 2));
+        }
+    }
+
+    /// Closes the gap that the taken entries have left.
+    fn reclaim(&mut self) {
+        self.entries.drain(..self.head);
+        for pile in &mut self.piles {
+            pile.start -= self.head;
+        }
+        self.head = 0;
+    }
+
+    fn shrink(&mut self) {
+        if self.entries.capacity() > KEPT.max(4 * self.entries.len()) {
+            self.entries.shrink_to(KEPT.max(2 * self.entries.len()));
         }
     }
 }
@@ -187,29 +251,26 @@ impl Queue {
 impl Queue {
     /// Panics if an invariant does not hold.
     pub(super) fn verify(&self) {
-        assert_eq!(self.piles.first().map_or(self.far.len(), |pile| pile.start), 0);
-        assert!(self.run.len() < 2 * SHORT);
-        assert!(self.run.is_sorted());
-        let mut end = self.far.len();
-        let mut sooner = self.run.clone();
-        for pile in self.piles.iter().rev() {
-            assert!(sooner.iter().all(|entry| *entry > pile.bound));
-            sooner = self.far[pile.start..end].to_vec();
-            assert!(sooner.iter().all(|entry| *entry <= pile.bound));
-            sooner.push(pile.bound);
-            end = pile.start;
+        assert!(self.piles.len() <= MOST_PILES);
+        assert!(self.entries.capacity() <= KEPT.max(8 * self.len().max(4 * SHORT)));
+        let mut parts = vec![(self.head, None)];
+        parts.extend(self.piles.iter().rev().map(|pile| (pile.start, Some(pile.bound))));
+        parts.push((self.entries.len(), None));
+        assert!(self.entries[self.head..self.run_end()].is_sorted());
+        for (i, &(start, bound)) in parts[..parts.len() - 1].iter().enumerate() {
+            let (end, next) = parts[i + 1];
+            for entry in &self.entries[start..end] {
+                assert!(bound.is_none_or(|bound| *entry >= bound));
+                assert!(next.is_none_or(|next| *entry < next));
+            }
         }
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.run.iter().chain(&self.far)
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries[self.head..]
     }
 
     pub(super) fn capacity(&self) -> usize {
-        self.run.capacity() + self.far.capacity()
-    }
-
-    pub(super) fn pile_count(&self) -> usize {
-        self.piles.len()
+        self.entries.capacity()
     }
 }

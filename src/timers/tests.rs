@@ -53,6 +53,18 @@ fn a_timer_pushed_back_to_the_deadline_of_another_is_due_after_it() {
 }
 
 #[test]
+fn order_survives_the_end_of_the_sequence_numbers() {
+    let mut timers = Timers { sequence: u32::MAX - 50, ..Timers::default() };
+    let slots: Vec<_> = (0..100).map(|i| timers.insert(100, key(i))).collect();
+    timers.insert(NEVER, key(100));
+    timers.sequence = u32::MAX;
+    timers.reset(slots[0], 100);
+    timers.verify();
+    assert!(timers.sequence < 200, "it was not started again");
+    assert_eq!(feed(&mut timers, NEVER), (1..100).chain([0]).collect::<Vec<u32>>());
+}
+
+#[test]
 fn no_timer_is_due_a_nanosecond_early() {
     let mut timers = Timers::default();
     let slot = timers.insert(1_000, key(0));
@@ -135,7 +147,7 @@ fn memory_is_given_back() {
         timers.remove(*slot);
     }
     timers.verify();
-    assert!(timers.capacity().1 <= 4_096);
+    assert!(timers.capacity().1 <= 1_024);
     timers.remove(slots[0]);
     assert!(timers.capacity().0 <= FEW && timers.is_empty());
 }
@@ -153,7 +165,6 @@ fn cancelling_all_and_pushing_all_back_is_not_quadratic() {
             timers.reset(*slot, deadline + 1);
             assert!(timers.next_deadline().is_some());
         }
-        assert!(timers.queue.pile_count() <= 32);
         for slot in slots {
             timers.remove(slot);
             timers.next_deadline();
@@ -294,8 +305,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn behaves_like_a_sorted_list(steps in prop::collection::vec(steps(), 0..400)) {
+    fn behaves_like_a_sorted_list(
+        steps in prop::collection::vec(steps(), 0..400),
+        numbers_left in 0_u32..800,
+    ) {
         let mut pair = Pair::default();
+        pair.timers.sequence = u32::MAX - numbers_left;
         for step in steps {
             pair.step(step);
             pair.compare();
