@@ -4,6 +4,7 @@
 //! and the rest of the workspace does not even see those. A system is added here and nowhere else.
 
 use std::env;
+use std::process::Command;
 
 const LINUX: &[&str] = &["linux", "android"];
 const APPLE: &[&str] = &["macos", "ios"];
@@ -18,6 +19,11 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     // ppoll(2) of NetBSD came with its version 10, and we link to version 9.
     ("has_ppoll", &[LINUX, &["freebsd", "openbsd", "dragonfly"]]),
     ("has_kqueue", &[APPLE, BSD]),
+    ("has_libc_kevent", &[APPLE, BSD]),
+    // The filter, the flags and the counts of kevent(2) are unsigned, and wider than elsewhere.
+    ("has_wide_kevent", &[&["netbsd"]]),
+    // A filter of kqueue(2) for priority data.
+    ("has_evfilt_except", &[APPLE, &["openbsd", "dragonfly"]]),
     // pipe2, accept4, SOCK_CLOEXEC and SOCK_NONBLOCK: close-on-exec and non-blocking in one call.
     ("has_atomic_cloexec", &[LINUX, BSD, SOLARIS]),
     // sockaddr has a length byte in front of the family.
@@ -38,14 +44,47 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("errno_is_triple_errno", &[SOLARIS]),
 ];
 
+/// What `--cfg mainspring_libkqueue` gives to systems that have no kqueue(2): an installed
+/// libkqueue, which has the same calls. It is for tests; a cfg and not a feature, because features
+/// add up and no user should get it by accident.
+const LIBRARY: &[(&str, &[&[&str]])] = &[("has_kqueue", &[LINUX]), ("kqueue_is_library", &[LINUX])];
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(mainspring_libkqueue)");
     let target = env::var("CARGO_CFG_TARGET_OS").expect("cargo names the target system");
+    let wants_library = env::var_os("CARGO_CFG_MAINSPRING_LIBKQUEUE").is_some();
+    let has = |families: &[&[&str]]| families.iter().any(|some| some.contains(&target.as_str()));
     for (feature, families) in FEATURES {
-        println!("cargo::rustc-check-cfg=cfg({feature})");
-        if families.iter().any(|systems| systems.contains(&target.as_str())) {
-            println!("cargo::rustc-cfg={feature}");
+        announce(feature, has(families));
+    }
+    for (feature, families) in LIBRARY {
+        announce(feature, wants_library && has(families));
+    }
+    if wants_library && has(&[LINUX]) {
+        link_libkqueue();
+    }
+}
+
+fn announce(feature: &str, is_there: bool) {
+    println!("cargo::rustc-check-cfg=cfg({feature})");
+    if is_there {
+        println!("cargo::rustc-cfg={feature}");
+    }
+}
+
+/// Links to the libkqueue that pkg-config knows. Where it lies must also be told to the dynamic
+/// linker.
+fn link_libkqueue() {
+    println!("cargo::rerun-if-env-changed=PKG_CONFIG_PATH");
+    let output = Command::new("pkg-config").args(["--libs", "libkqueue"]).output();
+    let output = output.expect("pkg-config is needed to find libkqueue");
+    assert!(output.status.success(), "pkg-config knows no libkqueue; see PKG_CONFIG_PATH");
+    for word in String::from_utf8_lossy(&output.stdout).split_whitespace() {
+        match word.split_at_checked(2) {
+            Some(("-L", folder)) => println!("cargo::rustc-link-search=native={folder}"),
+            Some(("-l", library)) => println!("cargo::rustc-link-lib={library}"),
+            _ => {}
         }
     }
 }

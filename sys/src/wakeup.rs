@@ -33,7 +33,7 @@ impl WakeupKind {
     /// The kinds that this system has, best first. `UserEvent` also needs a selector that has it.
     pub fn available() -> &'static [WakeupKind] {
         &[
-            #[cfg(any(has_kqueue, mainspring_libkqueue))]
+            #[cfg(has_kqueue)]
             WakeupKind::UserEvent,
             #[cfg(has_eventfd)]
             WakeupKind::Eventfd,

@@ -23,17 +23,20 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::environment;
 use crate::event::{Events, Interest, Mode, Token};
 
-#[cfg(any(has_epoll, has_kqueue, mainspring_libkqueue))]
+#[cfg(any(has_epoll, has_kqueue, test))]
 mod always;
 #[cfg(has_epoll)]
 pub mod epoll;
+#[cfg(any(has_kqueue, test))]
+pub mod kqueue;
 pub mod poll;
 pub mod select;
 mod table;
@@ -104,6 +107,11 @@ pub trait Selector: fmt::Debug {
         None
     }
 
+    /// [`as_fd`](Selector::as_fd), to be kept.
+    fn shared_fd(&self) -> Option<Arc<OwnedFd>> {
+        None
+    }
+
     /// A way for other threads to make `select` report `token`, where the kernel has one that needs no descriptor.
     ///
     /// # Errors
@@ -155,6 +163,8 @@ impl SelectorKind {
         &[
             #[cfg(has_epoll)]
             SelectorKind::Epoll,
+            #[cfg(has_kqueue)]
+            SelectorKind::Kqueue,
             SelectorKind::Poll,
             SelectorKind::Select,
         ]
@@ -180,6 +190,8 @@ impl SelectorKind {
         match self {
             #[cfg(has_epoll)]
             SelectorKind::Epoll => Ok(Box::new(epoll::Epoll::new()?)),
+            #[cfg(has_kqueue)]
+            SelectorKind::Kqueue => Ok(Box::new(kqueue::Kqueue::new()?)),
             SelectorKind::Poll => Ok(Box::new(poll::Poll::new())),
             SelectorKind::Select => Ok(Box::new(select::Select::new())),
             #[allow(unreachable_patterns)]

@@ -1,0 +1,106 @@
+//! The selector over a kernel that is a script.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use self::fake::{Fake, FakeFile};
+use super::Kqueue;
+use super::kevent::{EV_DISPATCH, Filter};
+use crate::event::{Event, Events, Interest, Mode, Readiness, Token};
+use crate::selector::Selector;
+
+mod errors;
+mod fake;
+mod model;
+mod reports;
+
+const READ: Interest = Interest::READABLE;
+const WRITE: Interest = Interest::WRITABLE;
+const BOTH: Interest = READ.union(WRITE);
+const EMPTY: FakeFile = FakeFile {
+    is_file: false,
+    is_idle_device: false,
+    readable: false,
+    writable: false,
+    priority: false,
+    read_end: false,
+    write_end: false,
+    error: 0,
+};
+const READY: FakeFile = FakeFile { readable: true, writable: true, ..EMPTY };
+
+/// A selector, and the kernel behind it.
+struct Bench {
+    kernel: Fake,
+    selector: Kqueue<Fake>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let kernel = Fake::new();
+        Bench { selector: Kqueue::over(kernel.clone()), kernel }
+    }
+
+    /// With one file, open as fd 7.
+    fn with(file: FakeFile) -> Bench {
+        let bench = Bench::new();
+        bench.kernel.open(7, file);
+        bench
+    }
+
+    fn register(&mut self, fd: RawFd, token: u32, interest: Interest, mode: Mode) -> Verdict {
+        verdict(self.selector.register(fd, Token::new(token, 9), interest, mode))
+    }
+
+    fn reregister(&mut self, fd: RawFd, token: u32, interest: Interest, mode: Mode) -> Verdict {
+        verdict(self.selector.reregister(fd, Token::new(token, 9), interest, mode))
+    }
+
+    fn deregister(&mut self, fd: RawFd) -> Verdict {
+        verdict(self.selector.deregister(fd))
+    }
+
+    fn select(&mut self) -> Vec<(u32, Readiness)> {
+        self.select_at_most(64)
+    }
+
+    fn select_at_most(&mut self, room: usize) -> Vec<(u32, Readiness)> {
+        let mut events = Events::with_capacity(room);
+        self.selector.select(&mut events, Some(Duration::ZERO)).unwrap();
+        let plain = |event: &Event| (event.token.slot(), event.readiness);
+        events.as_slice().iter().map(plain).collect()
+    }
+
+    /// What the kernel is asked in a call: changes, timeout.
+    fn calls(&self) -> Vec<(usize, Option<Duration>)> {
+        std::mem::take(&mut self.kernel.state().calls)
+    }
+}
+
+/// An error as its errno, for what has one in the contract, or as its kind.
+type Verdict = Result<(), Refusal>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    Errno(i32),
+    Kind(io::ErrorKind),
+}
+
+const EXISTS: Verdict = Err(Refusal::Kind(io::ErrorKind::AlreadyExists));
+const NOT_FOUND: Verdict = Err(Refusal::Kind(io::ErrorKind::NotFound));
+const UNSUPPORTED: Verdict = Err(Refusal::Kind(io::ErrorKind::Unsupported));
+const BAD_FD: Verdict = Err(Refusal::Errno(libc::EBADF));
+
+fn verdict(result: io::Result<()>) -> Verdict {
+    result.map_err(|error| match error.raw_os_error() {
+        Some(errno) => Refusal::Errno(errno),
+        None => Refusal::Kind(error.kind()),
+    })
+}
+
+/// A file that is open in this process too, which the files that are always ready are asked for.
+fn null() -> File {
+    File::open("/dev/null").unwrap()
+}
