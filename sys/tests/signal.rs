@@ -96,7 +96,8 @@ fn kill(signal: Signal) {
     assert_eq!(unsafe { libc::kill(process, signal.raw()) }, 0);
 }
 
-/// X3: whatever the selector and the doorbell, each signal comes, and different ones do not swallow each other.
+/// X3: whatever the selector and the doorbell, each signal comes, and different ones do not swallow
+/// each other.
 #[test]
 fn x3_different_signals_never_swallow_each_other() {
     let _serial = one_at_a_time();
@@ -188,7 +189,8 @@ fn x4_two_loops_both_get_it_and_one_goes_on_alone() {
     assert_eq!(disposition(libc::SIGUSR1), before);
 }
 
-/// X4: handler, flags and mask come back exactly, by unsubscribing and by dropping, after the last loop only.
+/// X4: handler, flags and mask come back exactly, by unsubscribing and by dropping, after the last
+/// loop only.
 #[test]
 fn x4_the_exact_disposition_comes_back() {
     let _serial = one_at_a_time();
@@ -220,7 +222,8 @@ fn x4_the_exact_disposition_comes_back() {
     set_action(Signal::USR2, &found);
 }
 
-/// X4: a handler that somebody else has put in the place of ours stays; a new subscription works all the same.
+/// X4: a handler that somebody else has put in the place of ours stays; a new subscription works
+/// all the same.
 #[test]
 fn x4_a_newer_handler_of_somebody_else_stays() {
     let _serial = one_at_a_time();
@@ -285,7 +288,8 @@ fn x7_a_forked_child_is_independent() {
     let (mut selector, mut subscription) = open();
     subscription.subscribe(Signal::USR1).unwrap();
     Signal::USR1.raise().unwrap();
-    // SAFETY: the child calls nothing that another thread of ours could have locked, and ends by _exit.
+    // SAFETY: the child calls nothing that another thread of ours could have locked, and ends by
+    // _exit.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let independent = || -> io::Result<bool> {

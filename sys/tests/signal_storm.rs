@@ -1,4 +1,5 @@
-//! Signals by the thousand: nothing is lost, no errno is changed, no foreign descriptor is written to.
+//! Signals by the thousand: nothing is lost, no errno is changed, no foreign descriptor is written
+//! to.
 //!
 //! Dispositions belong to the process, so the tests run one at a time.
 
@@ -29,6 +30,15 @@ fn is_reported(selector: &mut dyn Selector) -> bool {
     let mut events = Events::with_capacity(4);
     selector.select(&mut events, Some(Duration::ZERO)).unwrap();
     !events.is_empty()
+}
+
+/// Ends a storm, also when the test panics under it: the scope waits for its threads.
+struct Storm<'a>(&'a AtomicBool);
+
+impl Drop for Storm<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn kill(signal: Signal) {
@@ -63,7 +73,8 @@ fn x3_errno_survives_a_storm() {
     subscription.subscribe(Signal::USR1).unwrap();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let storm = scope.spawn(|| {
+        let _ends = Storm(&over);
+        scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 kill(Signal::USR1);
             }
@@ -75,8 +86,6 @@ fn x3_errno_survives_a_storm() {
             let errno = io::Error::last_os_error().raw_os_error();
             assert_eq!(errno, Some(libc::EBADF), "round {round}");
         }
-        over.store(true, Ordering::Relaxed);
-        storm.join().unwrap();
     });
     assert_eq!(subscription.drain().unwrap().collect::<Vec<_>>(), [Signal::USR1]);
 }
@@ -89,6 +98,7 @@ fn no_handler_writes_to_a_reused_number() {
     keeper.subscribe(Signal::USR1).unwrap();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _ends = Storm(&over);
         for _ in 0..2 {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
@@ -107,6 +117,5 @@ fn no_handler_writes_to_a_reused_number() {
                 assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
             }
         }
-        over.store(true, Ordering::Relaxed);
     });
 }

@@ -173,7 +173,8 @@ fn s5_a_full_unix_backlog_is_an_error() {
     assert!(matches!(socket::connect(&file.address()), Ok(Connecting::Done(_))));
 }
 
-/// S5: "ready to write, and no error" is not success: so looks a socket that never began to connect.
+/// S5: "ready to write, and no error" is not success: so looks a socket that never began to
+/// connect.
 #[test]
 fn s5_a_socket_that_never_connected_is_no_success() {
     let unconnected = socket::bind_datagram(&LOOPBACK.parse().unwrap(), &BindOptions::default());
@@ -210,7 +211,8 @@ fn a_connection_may_come_from_a_chosen_address() {
     assert_eq!(refused.kind(), io::ErrorKind::AddrNotAvailable);
 }
 
-/// S90: paths and names of the greatest length, and names with zeroes inside, through the kernel and back.
+/// S90: paths and names of the greatest length, and names with zeroes inside, through the kernel
+/// and back.
 #[test]
 fn s90_unix_addresses_go_through_the_kernel_whole() {
     let file = SocketFile::new();
@@ -349,6 +351,16 @@ fn bytes_go_through_and_the_last_is_followed_by_the_end() {
     assert_eq!(text, format!("one {}", "x".repeat(1024)));
 }
 
+fn is_kept_alive(socket: &OwnedFd) -> bool {
+    let mut value: libc::c_int = -1;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    let (fd, place) = (socket.as_raw_fd(), (&raw mut value).cast());
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_KEEPALIVE);
+    // SAFETY: `place` has room for `length` bytes.
+    assert_eq!(unsafe { libc::getsockopt(fd, level, name, place, &raw mut length) }, 0);
+    value != 0
+}
+
 #[test]
 fn options_are_what_the_kernel_then_tells() {
     let (listener, address) = listen(LOOPBACK);
@@ -356,6 +368,7 @@ fn options_are_what_the_kernel_then_tells() {
     for on in [true, false] {
         socket::set_nodelay(&client, on).unwrap();
         socket::set_keepalive(&client, on).unwrap();
+        assert_eq!(is_kept_alive(&client), on);
     }
     for bytes in [8192, usize::MAX] {
         socket::set_send_buffer(&client, bytes).unwrap();

@@ -29,8 +29,8 @@ fn exhaust() -> Vec<OwnedFd> {
     taken
 }
 
-/// S4: at the limit, accept says so, the reserve gets one connection out of the way, and nobody else suffers. X4: nothing is left
-/// behind by a subscription that could not be made.
+/// S4: at the limit, accept says so, the reserve gets one connection out of the way, and nobody
+/// else suffers. X4: nothing is left behind by a subscription that could not be made.
 #[test]
 fn s4_at_the_limit_the_reserve_gets_a_connection_out_of_the_way() {
     let listener = socket::listen(&"127.0.0.1:0".parse().unwrap(), &ListenOptions::default());

@@ -1,9 +1,11 @@
-//! What the process does at a signal: ours while somebody watches it, and then exactly what it was before.
+//! What the process does at a signal: ours while somebody watches it, and then exactly what it was
+//! before.
 //!
 //! # Invariant
 //!
-//! An entry of [`WATCHED`] is a signal that at least one loop watches, with what was in force before the first of
-//! them. Only the holder of the lock calls sigaction(2); no handler ever takes the lock.
+//! An entry of [`WATCHED`] is a signal that at least one loop watches, with what was in force
+//! before the first of them. Only the holder of the lock calls sigaction(2); no handler ever takes
+//! the lock.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -37,7 +39,8 @@ pub(super) fn watch(signal: Signal) -> io::Result<()> {
         None => watched.push(Watched { signal, watchers: 1, before }),
         Some(entry) => {
             entry.watchers += 1;
-            // Somebody has replaced our handler since. It is theirs that the last of us leaves behind.
+            // Somebody has replaced our handler since. It is theirs that the last of us leaves
+            // behind.
             if !is_ours(&before) {
                 entry.before = before;
             }
@@ -66,7 +69,8 @@ fn lock() -> MutexGuard<'static, Vec<Watched>> {
     WATCHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Refuses what cannot be caught, and faults: a handler that returns only makes the thread repeat the fault, for ever.
+/// Refuses what cannot be caught, and faults: a handler that returns only makes the thread repeat
+/// the fault, for ever.
 fn refuse(signal: Signal) -> io::Result<()> {
     let reason = match signal {
         Signal::KILL | Signal::STOP => "no process may catch it",
@@ -79,11 +83,13 @@ fn refuse(signal: Signal) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
-/// Our action. System calls go on after it (SA_RESTART), it runs on the alternate stack where a thread has one
-/// (SA_ONSTACK: the stacks of foreign run-times may be too small for a handler), and no other signal interrupts it.
+/// Our action. System calls go on after it (SA_RESTART), it runs on the alternate stack where a
+/// thread has one (SA_ONSTACK: the stacks of foreign run-times may be too small for a handler), and
+/// no other signal interrupts it.
 fn ours() -> io::Result<libc::sigaction> {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: all fields of the struct are integers or optional pointers, for which zeroes are a value.
+    // SAFETY: all fields of the struct are integers or optional pointers, for which zeroes are a
+    // value.
     let action = unsafe { action.assume_init_mut() };
     let on_signal: extern "C" fn(libc::c_int) = handler::on_signal;
     action.sa_sigaction = on_signal as libc::sighandler_t;
@@ -110,8 +116,8 @@ fn current(signal: Signal) -> io::Result<libc::sigaction> {
 /// sigaction(2). A null `action` changes nothing.
 fn query(signal: Signal, action: *const libc::sigaction) -> io::Result<libc::sigaction> {
     let mut before = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: `action` is null or a whole action, whose handler is one that was in force or ours, which is safe at
-    // any moment; `before` has room for what the call writes.
+    // SAFETY: `action` is null or a whole action, whose handler is one that was in force or ours,
+    // which is safe at any moment; `before` has room for what the call writes.
     check(unsafe { libc::sigaction(signal.raw(), action, before.as_mut_ptr()) })?;
     // SAFETY: the call succeeded, so it has written the action.
     Ok(unsafe { before.assume_init() })

@@ -1,19 +1,23 @@
 //! What runs inside a signal handler, and nothing else.
 //!
-//! A handler interrupts a thread between two instructions, perhaps in the middle of an allocation or with a lock
-//! held. So what happens here is made of atomics, getpid(2) and write(2), which signal-safety(7) allows; nothing
-//! allocates, locks, indexes or panics, and `errno` is left as it was found.
+//! A handler interrupts a thread between two instructions, perhaps in the middle of an allocation
+//! or with a lock held. So what happens here is made of atomics, getpid(2) and write(2), which
+//! signal-safety(7) allows; nothing allocates, locks, indexes or panics, and `errno` is left as it
+//! was found.
 //!
 //! # Invariants
 //!
-//! * A [`Mailbox`] lives for ever and its `next` never changes, so a handler may walk the list at any moment.
-//! * `pending` is the truth and the doorbell only says "look": the bit is set before the bell is rung, and the
-//!   loop silences the bell before it takes the bits. A bit that the loop did not take rings after the silence.
-//! * A handler writes to a doorbell only between `visitors` going up and down, and looks at its number in between.
-//!   [`Mailbox::unplug`] takes the number away first and then waits for the visitors. By the total order of these
-//!   (SeqCst) operations a handler either finds no number or is waited for, so no number is written to that has
-//!   been closed, and perhaps opened again by somebody else. A handler that interrupts the waiting thread itself is over
-//!   before that thread goes on, and no handler waits for anything, so the wait ends.
+//! * A [`Mailbox`] lives for ever and its `next` never changes, so a handler may walk the list at
+//!   any moment.
+//! * `pending` is the truth and the doorbell only says "look": the bit is set before the bell is
+//!   rung, and the loop silences the bell before it takes the bits. A bit that the loop did not
+//!   take rings after the silence.
+//! * A handler writes to a doorbell only between `visitors` going up and down, and looks at its
+//!   number in between. [`Mailbox::unplug`] takes the number away first and then waits for the
+//!   visitors. By the total order of these (SeqCst) operations a handler either finds no number or
+//!   is waited for, so no number is written to that has been closed, and perhaps opened again by
+//!   somebody else. A handler that interrupts the waiting thread itself is over before that thread
+//!   goes on, and no handler waits for anything, so the wait ends.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -43,7 +47,8 @@ pub(super) struct Mailbox {
 }
 
 impl Mailbox {
-    /// An empty mailbox: one that another loop has left, or a new one. The caller holds the lock of the registry.
+    /// An empty mailbox: one that another loop has left, or a new one. The caller holds the lock of
+    /// the registry.
     pub(super) fn claim() -> &'static Mailbox {
         if let Some(left) = all().find(|mailbox| !mailbox.taken.load(SeqCst)) {
             left.taken.store(true, SeqCst);
@@ -60,11 +65,13 @@ impl Mailbox {
         let fresh: &'static mut Mailbox = Box::leak(Box::new(fresh));
         let fresh = ptr::from_mut(fresh);
         NEWEST.store(fresh, SeqCst);
-        // SAFETY: it has just been leaked, so it lives for ever, and nobody ever writes to it but through atomics.
+        // SAFETY: it has just been leaked, so it lives for ever, and nobody ever writes to it but
+        // through atomics.
         unsafe { &*fresh }
     }
 
-    /// Leaves the mailbox to whoever claims one next. The doorbell is unplugged and nothing is wanted any more.
+    /// Leaves the mailbox to whoever claims one next. The doorbell is unplugged and nothing is
+    /// wanted any more.
     pub(super) fn leave(&self) {
         debug_assert_eq!(self.doorbell.load(SeqCst), NO_DOORBELL);
         self.pending.read(|word| word.swap(0, SeqCst));
@@ -102,7 +109,8 @@ impl Mailbox {
         self.doorbell.store(doorbell.as_raw_fd(), SeqCst);
     }
 
-    /// Rings no more. When it returns, no handler will write to the doorbell, which may be closed then.
+    /// Rings no more. When it returns, no handler will write to the doorbell, which may be closed
+    /// then.
     pub(super) fn unplug(&self) {
         self.doorbell.store(NO_DOORBELL, SeqCst);
         self.visitors.wait_until_gone();
@@ -122,7 +130,9 @@ impl Mailbox {
         if doorbell != NO_DOORBELL {
             let one = 1u64.to_ne_bytes();
             // A full doorbell is already rung; of any other error there is nobody to tell.
-            // SAFETY: `one` is readable for its whole length, and the doorbell stays open while we visit.
+            //
+            // SAFETY: `one` is readable for its whole length, and the doorbell stays open while
+            // we visit.
             unsafe { libc::write(doorbell, one.as_ptr().cast(), one.len()) };
         }
     }
@@ -130,7 +140,8 @@ impl Mailbox {
 
 /// All mailboxes, newest first.
 fn all() -> impl Iterator<Item = &'static Mailbox> {
-    // SAFETY: the pointer is null or that of a leaked mailbox, which lives for ever and is only read.
+    // SAFETY: the pointer is null or that of a leaked mailbox, which lives for ever and is only
+    // read.
     let newest = unsafe { NEWEST.load(SeqCst).as_ref() };
     std::iter::successors(newest, |mailbox| mailbox.next)
 }
@@ -185,10 +196,11 @@ impl Bits {
     }
 }
 
-/// How many threads of this process are inside a mailbox: the process in the upper half, the count in the lower.
+/// How many threads of this process are inside a mailbox: the process in the upper half, the count
+/// in the lower.
 ///
-/// A child made by fork(2) inherits the count but not the threads that were counted. So the count of another process
-/// means nobody.
+/// A child made by fork(2) inherits the count but not the threads that were counted. So the count
+/// of another process means nobody.
 #[derive(Debug, Default)]
 struct Visitors(AtomicU64);
 
@@ -281,7 +293,8 @@ mod tests {
         assert_eq!(bits.read(|word| word.load(SeqCst)), 0);
     }
 
-    /// A visitor that has the number of the doorbell may still write when nobody else sees the number any more.
+    /// A visitor that has the number of the doorbell may still write when nobody else sees the
+    /// number any more.
     #[test]
     fn unplugging_waits_for_the_visitor() {
         let _serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);

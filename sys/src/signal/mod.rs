@@ -1,16 +1,17 @@
 //! Subscription as bits that a loop looks at, with exact restore of what the process did before.
 //!
-//! A signal handler may do next to nothing, so ours only leaves a bit for each loop that watches the signal and rings
-//! that loop's doorbell. The loop's callbacks then run as ordinary code.
-//! No signal is ever blocked: children would inherit the mask.
+//! A signal handler may do next to nothing, so ours only leaves a bit for each loop that watches
+//! the signal and rings that loop's doorbell. The loop's callbacks then run as ordinary code. No
+//! signal is ever blocked: children would inherit the mask.
 //!
 //! # Invariants
 //!
-//! * A signal sent after [`Subscription::subscribe`] has returned is in a later [`Subscription::drain`]. Several of the same signal
-//!   may be one; different signals never hide each other.
+//! * A signal sent after [`Subscription::subscribe`] has returned is in a later
+//!   [`Subscription::drain`]. Several of the same signal may be one; different signals never hide
+//!   each other.
 //! * Each loop that watches a signal sees it, whatever the others do.
-//! * While nobody watches a signal, its disposition (handler, flags, mask) is exactly what it was before.
-//!   If somebody else has replaced our handler in the meantime, theirs stays.
+//! * While nobody watches a signal, its disposition (handler, flags, mask) is exactly what it was
+//!   before. If somebody else has replaced our handler in the meantime, theirs stays.
 
 use std::io;
 use std::mem;
@@ -44,8 +45,8 @@ pub use number::Signal;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// Dropping it ends all its subscriptions. Deregister [`watched_fd`](Subscription::watched_fd) from the selector before, as
-/// with every descriptor.
+/// Dropping it ends all its subscriptions. Deregister [`watched_fd`](Subscription::watched_fd) from
+/// the selector before, as with every descriptor.
 #[derive(Debug)]
 pub struct Subscription {
     mailbox: &'static handler::Mailbox,
@@ -70,8 +71,8 @@ impl Subscription {
     ///
     /// # Errors
     ///
-    /// `Unsupported` for a kind that a signal handler cannot ring, or that the system has not; the kernel refuses a new
-    /// descriptor.
+    /// `Unsupported` for a kind that a signal handler cannot ring, or that the system has not; the
+    /// kernel refuses a new descriptor.
     pub fn with_doorbell(
         kind: WakeupKind,
         selector: &mut dyn Selector,
@@ -88,8 +89,8 @@ impl Subscription {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for what cannot be caught (KILL, STOP) and for faults (SEGV, BUS, FPE, ILL, TRAP, SYS). Then nothing has
-    /// changed.
+    /// `InvalidInput` for what cannot be caught (KILL, STOP) and for faults (SEGV, BUS, FPE, ILL,
+    /// TRAP, SYS). Then nothing has changed.
     pub fn subscribe(&mut self, signal: Signal) -> io::Result<bool> {
         if self.mailbox.is_wanted(signal) {
             return Ok(false);
@@ -105,7 +106,8 @@ impl Subscription {
         }
     }
 
-    /// No longer watches `signal`, and forgets it if it has come and was not drained; false if it was not watched.
+    /// No longer watches `signal`, and forgets it if it has come and was not drained; false if it
+    /// was not watched.
     ///
     /// # Errors
     ///
@@ -134,8 +136,9 @@ impl Subscription {
         self.doorbell.watched_fd().expect("the doorbell of a handler has a descriptor")
     }
 
-    /// Makes the copy in a forked child independent of its parent: a doorbell of its own at `selector`, and nothing pending. To be
-    /// called after [`Selector::reset`], before the child's first drain.
+    /// Makes the copy in a forked child independent of its parent: a doorbell of its own at
+    /// `selector`, and nothing pending. To be called after [`Selector::reset`], before the child's
+    /// first drain.
     ///
     /// Until then the child's handlers ring at the parent, which finds nothing and sleeps on.
     ///
@@ -161,7 +164,8 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         for signal in Drain(self.mailbox.wanted()) {
-            // The only error is that the system does not take the old disposition back; a drop has nobody to tell.
+            // The only error is that the system does not take the old disposition back; a drop has
+            // nobody to tell.
             let _ = self.unsubscribe(signal);
         }
         self.mailbox.unplug();

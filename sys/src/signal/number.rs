@@ -96,7 +96,8 @@ signals! {
 }
 
 impl Signal {
-    /// The signal of this number; None where the system has no such signal, or its C library keeps it for itself.
+    /// The signal of this number; None where the system has no such signal, or its C library keeps
+    /// it for itself.
     pub fn from_raw(number: libc::c_int) -> Option<Signal> {
         let signal = Signal(number);
         // Some systems do not even tell what KILL and STOP do.
@@ -132,10 +133,12 @@ impl Signal {
     }
 }
 
-/// Whether the system tells what happens at this signal: it answers `EINVAL` for numbers that are none.
+/// Whether the system tells what happens at this signal: it answers `EINVAL` for numbers that are
+/// none.
 fn is_catchable(number: libc::c_int) -> bool {
     let mut current = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: without a new action the call only writes the current one to `current`, which has room for it.
+    // SAFETY: without a new action the call only writes the current one to `current`, which has
+    // room for it.
     check(unsafe { libc::sigaction(number, ptr::null(), current.as_mut_ptr()) }).is_ok()
 }
 

@@ -20,8 +20,8 @@ pub enum AcceptError {
     WouldBlock,
     /// This connection failed before it was accepted. Go on with the next one.
     Connection(io::Error),
-    /// The process or the system is out of descriptors or memory. Stop for a while, or use the [`ReserveFd`]: the connection
-    /// still waits, so the listener stays ready.
+    /// The process or the system is out of descriptors or memory. Stop for a while, or use the
+    /// [`ReserveFd`]: the connection still waits, so the listener stays ready.
     Capacity(io::Error),
     /// The listener itself is of no more use.
     Listener(io::Error),
@@ -54,7 +54,8 @@ impl From<io::Error> for AcceptError {
     }
 }
 
-/// Errors of a connection that was about to be accepted; accept(2) of Linux passes on what had happened to it on the network.
+/// Errors of a connection that was about to be accepted; accept(2) of Linux passes on what had
+/// happened to it on the network.
 const CONNECTION: &[libc::c_int] = &[
     libc::ECONNRESET,
     libc::ETIMEDOUT,
@@ -130,9 +131,9 @@ fn accept_fd(
 
 /// A descriptor kept for the moment when there are no more.
 ///
-/// At the limit of descriptors a listener stays ready, since the connection still waits, and nothing can be done about it:
-/// unless one descriptor was put by. It is given up, the connection is taken and closed, so its peer learns at once, and the
-/// reserve is filled again.
+/// At the limit of descriptors a listener stays ready, since the connection still waits, and
+/// nothing can be done about it: unless one descriptor was put by. It is given up, the connection
+/// is taken and closed, so its peer learns at once, and the reserve is filled again.
 ///
 /// ```
 /// use mainspring_sys::socket::{self, ListenOptions, ReserveFd};
@@ -188,7 +189,8 @@ impl ReserveFd {
     ///
     /// # Errors
     ///
-    /// Those of [`accept`]. `Capacity` if another thread was faster to take the descriptor that was given up.
+    /// Those of [`accept`]. `Capacity` if another thread was faster to take the descriptor that was
+    /// given up.
     pub fn turn_away(&mut self, listener: impl AsFd) -> Result<Address, AcceptError> {
         self.refill()?;
         self.release();

@@ -1,7 +1,8 @@
 //! Addresses of sockets, and their form in the kernel.
 //!
-//! A `sockaddr` is put together and taken apart byte by byte, at the offsets that the C structs have. So nothing is assumed of how
-//! Rust lays out its own types, and no byte is read that the kernel did not write.
+//! A `sockaddr` is put together and taken apart byte by byte, at the offsets that the C structs
+//! have. So nothing is assumed of how Rust lays out its own types, and no byte is read that the
+//! kernel did not write.
 
 use std::fmt;
 use std::io;
@@ -336,9 +337,9 @@ mod tests {
         let unnamed = Address::Unix(UnixAddress::unnamed());
         assert_eq!(received(&[], 0).unwrap(), unnamed);
         assert_eq!(received(&unix(b""), PATH).unwrap(), unnamed);
-        assert_eq!(received(&unix(b"/a\0"), PATH + 3).unwrap(), path("/a"));
         assert_eq!(received(&unix(b"/a"), PATH + 2).unwrap(), path("/a"));
         assert_eq!(received(&unix(b"/a\0\0junk"), PATH + 8).unwrap(), path("/a"));
+        assert_eq!(received(&unix(b"/a"), 2 * ROOM).unwrap(), path("/a"), "told, but not written");
         let full = [b'x'; size_of::<libc::sockaddr_un>() - PATH];
         let whole = received(&unix(&full), PATH + full.len() + 1).unwrap();
         assert_eq!(whole.as_unix().unwrap().as_pathname().unwrap().as_os_str().len(), full.len());
@@ -357,7 +358,8 @@ mod tests {
         assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::Unsupported);
     }
 
-    /// S90: the longest path and name are kept whole; one byte more, or a zero inside a path, is an error.
+    /// S90: the longest path and name are kept whole; one byte more, or a zero inside a path, is an
+    /// error.
     #[test]
     fn s90_no_unix_address_is_cut() {
         let longest = size_of::<libc::sockaddr_un>() - PATH - 1;

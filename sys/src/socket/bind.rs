@@ -48,8 +48,8 @@ impl Default for ListenOptions {
 ///
 /// # Errors
 ///
-/// As socket(2), bind(2) and listen(2). `AddrInUse` also for a Unix path that exists, whatever is there: it is never
-/// removed here.
+/// As socket(2), bind(2) and listen(2). `AddrInUse` also for a Unix path that exists, whatever is
+/// there: it is never removed here.
 pub fn listen(address: &Address, options: &ListenOptions) -> io::Result<OwnedFd> {
     let listener = open_bound(address, libc::SOCK_STREAM, &options.bind)?;
     let backlog = libc::c_int::try_from(options.backlog).unwrap_or(libc::c_int::MAX);

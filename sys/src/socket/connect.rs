@@ -1,7 +1,8 @@
 //! Connecting without waiting.
 //!
-//! connect(2) of a non-blocking socket only begins. The end is told by readiness to write, which also comes when it
-//! failed, and even where it never began. So the verdict is the kernel's word: no error, and a peer that has a name.
+//! connect(2) of a non-blocking socket only begins. The end is told by readiness to write, which
+//! also comes when it failed, and even where it never began. So the verdict is the kernel's word:
+//! no error, and a peer that has a name.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -49,9 +50,9 @@ impl AsFd for Connecting {
 ///
 /// # Errors
 ///
-/// As socket(2) and connect(2). A Unix peer whose backlog is full gives `ResourceBusy`: nothing is under way, and a
-/// later attempt needs a new call. (The kernel's own `EAGAIN` would read as "wait for readiness", which would then come and
-/// mean nothing.)
+/// As socket(2) and connect(2). A Unix peer whose backlog is full gives `ResourceBusy`: nothing is
+/// under way, and a later attempt needs a new call. (The kernel's own `EAGAIN` would read as "wait
+/// for readiness", which would then come and mean nothing.)
 pub fn connect(remote: &Address) -> io::Result<Connecting> {
     begin(open(remote, libc::SOCK_STREAM)?, remote)
 }
@@ -100,8 +101,8 @@ fn begin(socket: OwnedFd, remote: &Address) -> io::Result<Connecting> {
 ///
 /// # Errors
 ///
-/// Why the connection failed, as connect(2) would tell; `NotConnected` for a socket that never began to connect, or whose error
-/// has been taken before.
+/// Why the connection failed, as connect(2) would tell; `NotConnected` for a socket that never
+/// began to connect, or whose error has been taken before.
 pub fn finish_connect(socket: impl AsFd) -> io::Result<bool> {
     let socket = socket.as_fd();
     if !is_settled(socket)? {

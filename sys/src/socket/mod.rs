@@ -1,12 +1,13 @@
 //! Sockets: what [`std::net`] lacks for a loop.
 //!
-//! Sockets whose connect does not wait, accept with its errors sorted by what to do about them, Unix addresses of all kinds, and options.
-//! What std has already (reading, writing, multicast) is one conversion away: `TcpStream::from(fd)`.
+//! Sockets whose connect does not wait, accept with its errors sorted by what to do about them,
+//! Unix addresses of all kinds, and options. What std has already (reading, writing, multicast) is
+//! one conversion away: `TcpStream::from(fd)`.
 //!
 //! # Invariants
 //!
-//! * Every socket made here is close-on-exec and non-blocking before anybody else sees it, where the kernel
-//!   can in the call that makes it.
+//! * Every socket made here is close-on-exec and non-blocking before anybody else sees it, where
+//!   the kernel can in the call that makes it.
 //! * No call made here raises SIGPIPE: the error `EPIPE` comes back instead.
 //! * No address is cut: what does not fit is an error.
 
@@ -45,7 +46,8 @@ use address::KernelAddress;
 pub fn local_addr(socket: impl AsFd) -> io::Result<Address> {
     let socket = socket.as_fd().as_raw_fd();
     let ((), address) = KernelAddress::receive(|address, length| {
-        // SAFETY: `address` has room for the `length` bytes that the call may write, and both outlive it.
+        // SAFETY: `address` has room for the `length` bytes that the call may write, and both
+        // outlive it.
         check(unsafe { libc::getsockname(socket, address, length) }).map(drop)
     })?;
     address.address()
@@ -55,17 +57,20 @@ pub fn local_addr(socket: impl AsFd) -> io::Result<Address> {
 ///
 /// # Errors
 ///
-/// As getpeername(2), `NotConnected` above all; `Unsupported` for a family that is neither internet nor Unix.
+/// As getpeername(2), `NotConnected` above all; `Unsupported` for a family that is neither internet
+/// nor Unix.
 pub fn peer_addr(socket: impl AsFd) -> io::Result<Address> {
     let socket = socket.as_fd().as_raw_fd();
     let ((), address) = KernelAddress::receive(|address, length| {
-        // SAFETY: `address` has room for the `length` bytes that the call may write, and both outlive it.
+        // SAFETY: `address` has room for the `length` bytes that the call may write, and both
+        // outlive it.
         check(unsafe { libc::getpeername(socket, address, length) }).map(drop)
     })?;
     address.address()
 }
 
-/// Tells the peer that nothing more comes: it reads end of file after the last byte. Reading goes on.
+/// Tells the peer that nothing more comes: it reads end of file after the last byte. Reading goes
+/// on.
 ///
 /// # Errors
 ///

@@ -34,8 +34,8 @@ pub fn set_reuse_address(socket: impl AsFd, on: bool) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, libc::c_int::from(on))
 }
 
-/// Allows several sockets to be bound to one address (`SO_REUSEPORT`). Linux then spreads connections over them; elsewhere the
-/// last one may get them all.
+/// Allows several sockets to be bound to one address (`SO_REUSEPORT`). Linux then spreads
+/// connections over them; elsewhere the last one may get them all.
 ///
 /// # Errors
 ///
@@ -95,8 +95,8 @@ pub fn recv_buffer(socket: impl AsFd) -> io::Result<usize> {
     integer(socket, libc::SO_RCVBUF).map(|bytes| bytes as usize)
 }
 
-/// What becomes of unsent bytes when the socket is closed (`SO_LINGER`): None sends them in the background, as always; zero drops
-/// them and resets the connection.
+/// What becomes of unsent bytes when the socket is closed (`SO_LINGER`): None sends them in the
+/// background, as always; zero drops them and resets the connection.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! Sending and receiving once, without SIGPIPE.
 //!
-//! write(2) to a socket whose peer has gone raises SIGPIPE, which kills a process that did not take care. Here the call
-//! itself is told not to (`MSG_NOSIGNAL`), or the socket was (`SO_NOSIGPIPE`).
+//! write(2) to a socket whose peer has gone raises SIGPIPE, which kills a process that did not take
+//! care. Here the call itself is told not to (`MSG_NOSIGNAL`), or the socket was (`SO_NOSIGPIPE`).
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd};
@@ -29,8 +29,8 @@ pub fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     Ok(count as usize)
 }
 
-/// Sends several slices at once over a stream; the answer may be less than all of them together, which it surely is with more than
-/// 1024.
+/// Sends several slices at once over a stream; the answer may be less than all of them together,
+/// which it surely is with more than 1024.
 ///
 /// # Errors
 ///

@@ -14,7 +14,8 @@ const PATH: usize = offset_of!(libc::sockaddr_un, sun_path);
 
 /// The address of a Unix socket.
 ///
-/// As text: `unix:` and the path, or `unix:@` and a name outside the file system; an absolute path needs no `unix:`.
+/// As text: `unix:` and the path, or `unix:@` and a name outside the file system; an absolute path
+/// needs no `unix:`.
 ///
 /// ```
 /// use mainspring_sys::socket::UnixAddress;
@@ -40,7 +41,8 @@ impl UnixAddress {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a path that is empty, too long for the kernel, or has a zero byte in it. It is never cut.
+    /// `InvalidInput` for a path that is empty, too long for the kernel, or has a zero byte in it.
+    /// It is never cut.
     pub fn from_pathname(path: impl AsRef<Path>) -> io::Result<UnixAddress> {
         let path = path.as_ref();
         let bytes = path.as_os_str().as_bytes();
@@ -54,11 +56,13 @@ impl UnixAddress {
         Ok(UnixAddress(Name::Path(path.to_owned())))
     }
 
-    /// The address of a name outside the file system, which goes when the last socket with it is closed. All bytes are allowed.
+    /// The address of a name outside the file system, which goes when the last socket with it is
+    /// closed. All bytes are allowed.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a name that is too long for the kernel; `Unsupported` where the system has no such names.
+    /// `InvalidInput` for a name that is too long for the kernel; `Unsupported` where the system
+    /// has no such names.
     pub fn from_abstract_name(name: impl AsRef<[u8]>) -> io::Result<UnixAddress> {
         let name = name.as_ref();
         if !cfg!(has_abstract_unix) {
@@ -69,7 +73,8 @@ impl UnixAddress {
         Ok(UnixAddress(Name::Abstract(name.to_owned())))
     }
 
-    /// The address of a socket that was not bound. To bind to it makes the kernel choose a name, where it has abstract ones.
+    /// The address of a socket that was not bound. To bind to it makes the kernel choose a name,
+    /// where it has abstract ones.
     pub fn unnamed() -> UnixAddress {
         UnixAddress(Name::Unnamed)
     }
@@ -112,7 +117,8 @@ impl UnixAddress {
         }
     }
 
-    /// Reads what the kernel wrote into `sun_path`, within the length that it told. A path may fill it without a zero.
+    /// Reads what the kernel wrote into `sun_path`, within the length that it told. A path may fill
+    /// it without a zero.
     pub(super) fn from_kernel_bytes(bytes: &[u8]) -> UnixAddress {
         let path = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
         UnixAddress(match bytes {
