@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
-use mainspring_sys::{Mode, Readiness, SelectorKind};
+use mainspring_sys::{Events, Mode, Readiness, SelectorKind, Token};
 
 use crate::support::{R, READ, Subject, WRITE, dup_from, on_every_kind, pair};
 
@@ -58,7 +58,7 @@ fn w8_a_dead_registration_stays_dead() {
         let new = dup_from(&ours, FAR);
         assert_eq!(new.as_raw_fd(), number);
         assert_sleeps(subject);
-        let token = mainspring_sys::Token::new(3, 0);
+        let token = Token::new(3, 0);
         let changed = subject.selector.reregister(number, token, WRITE, Mode::Level).unwrap_err();
         assert_eq!(changed.kind(), ErrorKind::NotFound, "{}: {changed}", subject.name);
         subject.watch(&new, 4, WRITE, Mode::Level);
@@ -91,16 +91,22 @@ fn w8_a_closed_file_is_told_once() {
     });
 }
 
-/// A file that was closed and whose number is a pipe by now, before anyone looked.
+/// A file was closed without a word, and its number is a socket by now. A kernel knows that; our
+/// tables cannot, and take the new one for a second registration until the first is removed.
 #[test]
 fn w4_a_number_that_was_a_file_is_not_always_ready() {
     on_every_kind(|subject| {
         let file = dup_from(&File::open("/dev/null").unwrap(), FAR);
         subject.watch(&file, 1, READ, Mode::Level);
-        subject.unwatch(&file);
         drop(file);
         let (ours, mut theirs) = pair();
         let new = dup_from(&ours, FAR);
+        let (number, token) = (new.as_raw_fd(), Token::new(2, 0));
+        if tells(subject) {
+            let second = subject.selector.register(number, token, READ, Mode::Level).unwrap_err();
+            assert_eq!(second.kind(), ErrorKind::AlreadyExists, "{}", subject.name);
+            subject.unwatch(&new);
+        }
         subject.watch(&new, 2, READ, Mode::Level);
         assert_sleeps(subject);
         theirs.write_all(b"x").unwrap();
@@ -118,7 +124,7 @@ fn w8_many_closed_fds_are_each_told_once() {
             subject.watch(fd, slot, READ, Mode::Level);
         }
         drop(lost);
-        subject.events = mainspring_sys::Events::with_capacity(3);
+        subject.events = Events::with_capacity(3);
         let mut told = Vec::new();
         for _ in 0..4 {
             let seen = subject.now();

@@ -31,13 +31,13 @@ fn choices_of(program: &Path, variable: &str, value: &str) -> String {
         command.env_remove(name);
     }
     command.args(["--exact", "environment::choices", "--nocapture"]).env(variable, value);
-    let _alone = alone();
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
 fn assert_says(variable: &str, value: &str, expected: &[&str]) {
+    let _alone = alone();
     let said = choices_of(&std::env::current_exe().unwrap(), variable, value);
     for part in expected {
         assert!(said.contains(part), "{variable}={value}: no {part:?} in {said}");
@@ -82,6 +82,7 @@ fn the_wait_of_epoll_can_be_chosen() {
 #[test]
 fn raised_privileges_are_no_place_for_choices() {
     const NOBODY: u32 = 65_534;
+    let _alone = alone();
     let program = std::env::temp_dir().join(format!("mainspring-raised-{}", std::process::id()));
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let may = chown(&program, Some(NOBODY), None).is_ok();

@@ -86,6 +86,24 @@ fn w10_removals_do_not_change_whose_turn_it_is() {
     });
 }
 
+/// Who comes later goes behind: a stream of newcomers must not starve those who wait.
+#[test]
+fn w10_newcomers_do_not_overtake() {
+    on_every_kind(|subject| {
+        subject.events = Events::with_capacity(1);
+        let waiting = watch_many(subject, 4);
+        let first: HashSet<_> = (0..4).flat_map(|_| turn(subject)).collect();
+        let mut newcomers = Vec::new();
+        let mut second = HashSet::new();
+        for slot in 100..104 {
+            newcomers.push(dup_from(&waiting[0], 0));
+            subject.watch(newcomers.last().unwrap(), slot, READ, Mode::Level);
+            second.extend(turn(subject));
+        }
+        assert_eq!((first.len(), second), (4, first), "{}", subject.name);
+    });
+}
+
 /// W6: files that are always ready neither starve the others nor are starved, even in a room for
 /// one.
 #[test]

@@ -131,7 +131,7 @@ fn edge_reports_a_hang_up_once() {
     on_every_kind(|subject| {
         let (mut ours, mut theirs) = pair();
         fill(&mut ours);
-        subject.watch(&ours, 0, BOTH, Mode::Edge);
+        subject.watch(&ours, 0, Interest::all(), Mode::Edge);
         theirs.write_all(b"x").unwrap();
         assert_eq!(subject.now(), [(0, R)], "{}", subject.name);
         drop(theirs);

@@ -35,6 +35,7 @@ pub struct Subject {
 pub fn on_every_kind(check: impl Fn(&mut Subject)) {
     let _alone = alone();
     for mut subject in subjects() {
+        let _name = NameOnPanic(subject.name.clone());
         check(&mut subject);
     }
 }
@@ -46,16 +47,22 @@ pub fn alone() -> impl Drop {
 
 pub fn subjects() -> Vec<Subject> {
     let kinds = SelectorKind::available().iter();
-    let mut subjects: Vec<_> =
-        kinds.map(|kind| Subject::new(kind.to_string(), *kind, kind.open().unwrap())).collect();
-    #[cfg(has_epoll)]
-    {
-        use mainspring_sys::selector::epoll::{Epoll, Resolution};
-        let coarse = Epoll::with_resolution(Resolution::Milliseconds).unwrap();
-        let name = "epoll in milliseconds".to_string();
-        subjects.push(Subject::new(name, SelectorKind::Epoll, Box::new(coarse)));
-    }
-    subjects
+    let subjects = kinds.map(|kind| Subject::new(kind.to_string(), *kind, kind.open().unwrap()));
+    subjects.chain(coarse_epoll()).collect()
+}
+
+/// epoll as it is on a kernel without the finer wait.
+#[cfg(has_epoll)]
+fn coarse_epoll() -> Option<Subject> {
+    use mainspring_sys::selector::epoll::{Epoll, Resolution};
+    let coarse = Epoll::with_resolution(Resolution::Milliseconds).unwrap();
+    let name = "epoll in milliseconds".to_string();
+    Some(Subject::new(name, SelectorKind::Epoll, Box::new(coarse)))
+}
+
+#[cfg(not(has_epoll))]
+fn coarse_epoll() -> Option<Subject> {
+    None
 }
 
 impl Subject {
@@ -108,10 +115,13 @@ impl Subject {
     }
 }
 
-impl Drop for Subject {
+/// Not every assertion names the selector.
+struct NameOnPanic(String);
+
+impl Drop for NameOnPanic {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("this was the selector: {}", self.name);
+            eprintln!("this was the selector: {}", self.0);
         }
     }
 }
