@@ -27,8 +27,8 @@ use queue::{Entry, Queue};
 /// The deadline that does not come.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// How many stale entries are not worth a sweep.
-const FEW: usize = 16;
+/// How many stale entries are not worth a sweep. Tests sweep early, so that few steps suffice.
+const FEW: usize = if cfg!(test) { 4 } else { 16 };
 
 /// Where a timer is kept. It is given out anew after [`Timers::remove`], so the caller uses it
 /// only while it owns the timer.
@@ -171,6 +171,8 @@ impl Timers {
             timer.state = State::Unarmed(Unarmed::Fed);
             sink(timer.key);
         }
+        // Those that were due may have left the stale ones in the majority.
+        self.sweep();
     }
 
     /// Makes a fed timer idle. Returns false if it was reset or disarmed since it was fed.
@@ -232,6 +234,7 @@ impl Timers {
                     if armed.deadline == NEVER {
                         armed.ticket = None;
                         self.tickets -= 1;
+                        self.sweep();
                     } else {
                         armed.ticket = Some(armed.sequence);
                         let (deadline, sequence) = (armed.deadline, armed.sequence);
@@ -253,13 +256,15 @@ impl Timers {
     fn discard(&mut self, former: State) {
         if let State::Armed(Armed { ticket: Some(_), .. }) = former {
             self.tickets -= 1;
-            if self.queue.len() > 2 * self.tickets + FEW {
-                self.sweep();
-            }
+            self.sweep();
         }
     }
 
+    /// Drops the stale entries if they are the larger part.
     fn sweep(&mut self) {
+        if self.queue.len() <= 2 * self.tickets + FEW {
+            return;
+        }
         let slots = &self.slots;
         self.queue.retain(|entry| slots[entry.slot as usize].ticket() == Some(entry.sequence));
     }

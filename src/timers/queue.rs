@@ -270,6 +270,10 @@ impl Queue {
         &self.entries[self.head..]
     }
 
+    pub(super) fn run_len(&self) -> usize {
+        self.run_end() - self.head
+    }
+
     pub(super) fn capacity(&self) -> usize {
         self.entries.capacity()
     }
