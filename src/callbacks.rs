@@ -25,6 +25,8 @@ pub(crate) enum Source {
     Timer(TimerSlot),
     /// An fd.
     Watch(Watch),
+    /// The fd of a stream or a listener, whose callback knows itself what it still wants to hear of.
+    Stream(Watch),
     /// A signal.
     Signal(Signal),
     /// A place in the tick.

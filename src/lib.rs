@@ -7,6 +7,7 @@ mod error;
 mod event_loop;
 mod handle;
 mod inbox;
+pub mod net;
 mod ready;
 mod signals;
 mod sync;

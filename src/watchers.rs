@@ -10,7 +10,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use mainspring_sys::{Events, Interest, Mode, Readiness, Selector, Token};
+use mainspring_sys::{Events, Interest, Mode, Readiness, Selector, Token, fd};
 
 use crate::error::{Error, Result};
 use crate::handle::Key;
@@ -129,7 +129,6 @@ impl Watchers {
         &mut *self.selector
     }
 
-
     /// Remembers a doorbell of the loop, so that it survives [`rebuild`](Watchers::rebuild).
     pub(crate) fn add_fixed(&mut self, fd: RawFd, token: Token) {
         self.fixed.push((fd, token));
@@ -152,21 +151,33 @@ impl Watchers {
         key: Key,
         ready: &mut ReadyDeque,
     ) -> Result<Watch> {
-        let slot = match self.slot_of(fd) {
-            Some(slot) if !self.outlived(slot, ready) => {
-                self.check_free(slot, role)?;
-                slot
-            }
+        let slot = match self.slot_of(fd).map(|slot| (slot, self.check_free(slot, role))) {
+            Some((slot, Ok(()))) => slot,
+            Some((slot, Err(taken))) if !self.outlived(slot, ready) => return Err(taken),
             _ => self.take_slot(fd, mode),
         };
         let half = Half { key, interest, role };
-        self.entries[slot as usize].halves[role.half()] = Some(half);
-        if let Err(source) = self.settle(slot, false) {
-            self.entries[slot as usize].halves[role.half()] = None;
+        let placed = self.place(slot, half).or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error);
+            }
+            // The number is in use again, and the kernel has forgotten whose it was.
+            self.lose(slot, ready);
+            let slot = self.take_slot(fd, mode);
+            self.place(slot, half)
+        });
+        placed.map_err(|source| Error::Watch { operation: "watch", fd, source })
+    }
+
+    fn place(&mut self, slot: u32, half: Half) -> io::Result<Watch> {
+        let (role, at) = (half.role, half.role.half());
+        self.entries[slot as usize].halves[at] = Some(half);
+        let settled = self.settle(slot, false);
+        if settled.is_err() {
+            self.entries[slot as usize].halves[at] = None;
             self.release_if_empty(slot);
-            return Err(Error::Watch { operation: "watch", fd, source });
         }
-        Ok(Watch { slot, role })
+        settled.map(|()| Watch { slot, role })
     }
 
     fn slot_of(&self, fd: RawFd) -> Option<u32> {
@@ -176,18 +187,24 @@ impl Watchers {
 
     /// Whether an entry has outlived its fd: closed behind the loop's back, and the number is in use again. Its callbacks
     /// are fed the news. Kernels that forget a closed fd tell it by this question; the others have told already.
+    ///
+    /// The question is to add it again: to change it would arm it again where it was reported once.
     fn outlived(&mut self, slot: u32, ready: &mut ReadyDeque) -> bool {
-        let entry = &mut self.entries[slot as usize];
-        if entry.registered.is_empty() {
+        let entry = &self.entries[slot as usize];
+        let (fd, token, registered) = (entry.fd, entry.token(slot), entry.registered);
+        if registered.is_empty() || self.selector.register(fd, token, registered, entry.mode).is_err() {
             return false;
         }
-        let token = Token::new(slot, entry.generation);
-        let known = self.selector.reregister(entry.fd, token, entry.registered, entry.mode);
-        let forgotten = matches!(known, Err(error) if error.kind() == io::ErrorKind::NotFound);
-        if forgotten {
-            entry.invalidate(ready);
-        }
-        forgotten
+        self.lose(slot, ready);
+        true
+    }
+
+    /// The fd was closed behind the loop's back: has the kernel forget what it can, and tells the callbacks.
+    fn lose(&mut self, slot: u32, ready: &mut ReadyDeque) {
+        let entry = &mut self.entries[slot as usize];
+        // Where the kernel keeps an open file that it knows by no number any more, it comes back as a stranger, see `rebuild`.
+        let _ = self.selector.deregister(entry.fd);
+        entry.invalidate(ready);
     }
 
     fn check_free(&self, slot: u32, role: Role) -> Result<()> {
@@ -270,6 +287,7 @@ impl Watchers {
         watch: Watch,
         key: Key,
         interest: Interest,
+        ready: &mut ReadyDeque,
     ) -> Result<()> {
         let Some(half) = self.half(watch, key) else {
             return Err(Error::Gone { operation: "change the interest" });
@@ -281,6 +299,9 @@ impl Watchers {
             if let Some(half) = self.half(watch, key) {
                 half.interest = before;
             }
+            if source.kind() == io::ErrorKind::NotFound || !fd::is_open(fd) {
+                self.lose(watch.slot, ready);
+            }
             Error::Watch { operation: "change the interest in", fd, source }
         })
     }
@@ -290,26 +311,49 @@ impl Watchers {
         half.filter(|half| half.key == key).map_or(Interest::empty(), |half| half.interest)
     }
 
+    /// Whether anything can be told to `key`: at its place, or at the writer's where that has another fd.
+    pub(crate) fn is_wanted(&self, watch: Watch, key: Key) -> bool {
+        let of_key = |half: &&Half| half.key == key && !half.interest.is_empty();
+        match watch.role {
+            Role::Both | Role::Writer => !self.interest(watch, key).is_empty(),
+            Role::Reader => {
+                self.entries.iter().any(|it| it.halves.iter().flatten().any(|half| of_key(&half)))
+            }
+        }
+    }
+
     pub(crate) fn fd(&self, watch: Watch) -> RawFd {
         self.entries[watch.slot as usize].fd
     }
 
-    /// Gives the place of one callback to another one.
-    pub(crate) fn replace_key(&mut self, watch: Watch, old: Key, new: Key) {
-        if let Some(half) = self.half(watch, old) {
-            half.key = new;
+    /// Gives the place of one callback to another one. In the modes oneshot and edge this re-arms: what the old one was to be
+    /// told, the new one is told.
+    pub(crate) fn replace_key(
+        &mut self,
+        watch: Watch,
+        old: Key,
+        new: Key,
+        ready: &mut ReadyDeque,
+    ) {
+        let Some(half) = self.half(watch, old) else { return };
+        half.key = new;
+        let Entry { registered, mode, .. } = self.entries[watch.slot as usize];
+        if mode != Mode::Level && !registered.is_empty() && self.settle(watch.slot, true).is_err() {
+            self.lose(watch.slot, ready);
         }
     }
 
     /// Ends watching for one callback. When it was the last one of its fd, the kernel forgets the fd now.
-    pub(crate) fn remove(&mut self, watch: Watch, key: Key) {
+    pub(crate) fn remove(&mut self, watch: Watch, key: Key, ready: &mut ReadyDeque) {
         if self.half(watch, key).is_none() {
             return;
         }
-        self.entries[watch.slot as usize].halves[watch.role.half()] = None;
-        if self.settle(watch.slot, false).is_err() {
-            // Only an fd that was closed before: there is nothing to forget, or it comes back as a stranger (see `rebuild`).
-            self.entries[watch.slot as usize].registered = Interest::empty();
+        let entry = &mut self.entries[watch.slot as usize];
+        entry.halves[watch.role.half()] = None;
+        // What is not registered was paused, or it was lost: then the number may be a stranger's by now.
+        if !entry.registered.is_empty() && self.settle(watch.slot, false).is_err() {
+            // Only an fd that was closed before. Whoever shares it is told.
+            self.lose(watch.slot, ready);
         }
         self.release_if_empty(watch.slot);
     }

@@ -1,6 +1,7 @@
 //! The forms a callback takes inside the loop.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -104,6 +105,15 @@ impl<F> Interval<F> {
     }
 }
 
+/// Sets a count back to zero when it ends, also by a panic.
+struct Forgotten<'a>(&'a Cell<u64>);
+
+impl Drop for Forgotten<'_> {
+    fn drop(&mut self) {
+        self.0.set(0);
+    }
+}
+
 impl<S, F, R> Repeat<S> for Interval<F>
 where
     F: FnMut(&LoopHandle<S>, &mut S) -> R,
@@ -112,9 +122,8 @@ where
     fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Result<Flow> {
         let missed = self.advance();
         self.core.missed.set(missed);
-        let outcome = (self.callback)(el, state);
-        self.core.missed.set(0);
-        outcome.into_result().map(|()| Flow::Stay)
+        let _forgotten = Forgotten(&self.core.missed);
+        (self.callback)(el, state).into_result().map(|()| Flow::Stay)
     }
 }
 

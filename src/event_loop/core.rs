@@ -46,7 +46,9 @@ pub(crate) struct Core {
     pub(crate) signals: RefCell<Signals>,
     pub(crate) stopping: Cell<bool>,
     pub(crate) closed: Cell<bool>,
-    /// Whether an interest changed since the watchers were fed: then what is queued is looked at again.
+    /// The number of the tick.
+    pub(crate) tick: Cell<u64>,
+    /// Whether an interest changed since the last batch ended: then what is queued is looked at again.
     pub(crate) interest_changed: Cell<bool>,
     /// Ticks that the interval now running has missed.
     pub(crate) missed: Cell<u64>,
@@ -73,6 +75,7 @@ impl Core {
             signals: RefCell::default(),
             stopping: Cell::new(false),
             closed: Cell::new(false),
+            tick: Cell::new(0),
             interest_changed: Cell::new(false),
             missed: Cell::new(0),
             read_buffer: Cell::default(),
@@ -84,7 +87,11 @@ impl Core {
     }
 
     pub(crate) fn feed(&self, key: Key) {
-        self.ready.borrow_mut().feed(key, Readiness::empty());
+        self.feed_as(key, Readiness::empty());
+    }
+
+    pub(crate) fn feed_as(&self, key: Key, readiness: Readiness) {
+        self.ready.borrow_mut().feed(key, readiness);
     }
 
     pub(crate) fn watch(
@@ -101,7 +108,13 @@ impl Core {
 
     pub(crate) fn set_interest(&self, watch: Watch, key: Key, interest: Interest) -> Result<()> {
         self.interest_changed.set(true);
-        self.watchers.borrow_mut().set_interest(watch, key, interest)
+        let ready = &mut self.ready.borrow_mut();
+        self.watchers.borrow_mut().set_interest(watch, key, interest, ready)
+    }
+
+    pub(crate) fn replace_key(&self, watch: Watch, old: Key, new: Key) {
+        let ready = &mut self.ready.borrow_mut();
+        self.watchers.borrow_mut().replace_key(watch, old, new, ready);
     }
 
     pub(crate) fn pop(&self) -> Option<Ready> {
@@ -124,7 +137,7 @@ impl Core {
     }
 
     pub(crate) fn unwatch(&self, watch: Watch, key: Key) {
-        self.watchers.borrow_mut().remove(watch, key);
+        self.watchers.borrow_mut().remove(watch, key, &mut self.ready.borrow_mut());
     }
 
     /// The deadline that comes first: now, if something is ready.

@@ -2,14 +2,16 @@
 
 use std::any::Any;
 use std::os::fd::RawFd;
+use std::panic::Location;
 use std::rc::Rc;
 
 use mainspring_sys::Readiness;
 
 use super::LoopHandle;
 use super::callback::{Callback, Once, Repeat};
-use super::report::Origin;
+use super::report::{Origin, Report};
 use crate::callbacks::{Hook, Source};
+use crate::error::Error;
 use crate::handle::{Handle, Key};
 use crate::ready::Ready;
 
@@ -28,6 +30,35 @@ pub(crate) enum Due<S> {
 pub(crate) const NOWHERE: Key = Key { slot: u32::MAX, generation: 0 };
 
 impl<S> LoopHandle<S> {
+    /// Keeps a slot for a callback that is put there by [`settle_in`](LoopHandle::settle_in).
+    pub(crate) fn reserve(&self, location: &'static Location<'static>) -> Key {
+        self.shared.callbacks.borrow_mut().insert(Source::Soon, location, None)
+    }
+
+    /// Fills the slot that was kept under `key`.
+    pub(crate) fn settle_in(&self, key: Key, source: Source, callback: Callback<S>) {
+        if let Some(tenant) = self.shared.callbacks.borrow_mut().tenant(key) {
+            tenant.source = source;
+            tenant.callback = Some(callback);
+        }
+    }
+
+    /// A report about the registration `key`, which goes on.
+    pub(crate) fn report_of(&self, key: Key, error: Error) -> Option<Report> {
+        self.origin_of(key).map(|origin| origin.report(error))
+    }
+
+    /// Tells the exception handler, or else standard error.
+    pub(crate) fn report(&self, state: &mut S, report: Report) {
+        let Some(mut handler) = self.shared.exception_handler.take() else {
+            return eprintln!("mainspring: {report}");
+        };
+        handler(self, state, &report);
+        // It may have set another one meanwhile.
+        let newer = self.shared.exception_handler.take();
+        self.shared.exception_handler.set(newer.or(Some(handler)));
+    }
+
     pub(crate) fn handle(&self, key: Key) -> Handle {
         Handle { key, home: self.core().home }
     }
@@ -53,7 +84,7 @@ impl<S> LoopHandle<S> {
         match source {
             Source::Soon => {}
             Source::Timer(timer) => core.timers.borrow_mut().remove(timer),
-            Source::Watch(watch) => core.unwatch(watch, key),
+            Source::Watch(watch) | Source::Stream(watch) => core.unwatch(watch, key),
             Source::Signal(signal) => core.signals.borrow_mut().remove(signal, key),
             Source::Hook(_) => self.shared.hooks.borrow_mut().retain(|(_, other)| *other != key),
         }
@@ -89,6 +120,7 @@ impl<S> LoopHandle<S> {
                 readiness => readiness,
             },
             Source::Timer(timer) if !core.timers.borrow_mut().take_fed(timer) => return None,
+            Source::Stream(_) => ready.readiness,
             _ => Readiness::empty(),
         };
         match tenant.callback.take()? {
@@ -122,17 +154,13 @@ impl<S> LoopHandle<S> {
             Callback::Once(_) => None,
         };
         match watched.and_then(successor) {
-            Some(callback) => {
-                let unused = self.shared.callbacks.borrow_mut().put_back(key, callback);
-                drop(unused); // Removed meanwhile.
-            }
+            Some(callback) => self.put_back(key, callback),
             None => drop(self.forget(key)),
         }
     }
 
-    /// A repeating callback that has run goes back to its slot, or on to its successor, or away.
-    pub(crate) fn put_back(&self, key: Key, callback: Box<dyn Repeat<S>>) {
-        let callback = Callback::Repeat(callback);
+    /// A repeating callback that has run goes back to its slot, or on to its successor, who may have one in turn, or away.
+    pub(crate) fn put_back(&self, key: Key, callback: Callback<S>) {
         let Some(homeless) = self.shared.callbacks.borrow_mut().put_back(key, callback) else {
             return;
         };
@@ -153,7 +181,9 @@ impl<S> LoopHandle<S> {
             Source::Soon | Source::Signal(_) | Source::Hook(Hook::Idle) => true,
             Source::Hook(Hook::Prepare | Hook::Check) => false,
             Source::Timer(timer) => core.is_armed(timer),
-            Source::Watch(watch) => !core.watchers.borrow().interest(watch, key).is_empty(),
+            Source::Watch(watch) | Source::Stream(watch) => {
+                core.watchers.borrow().is_wanted(watch, key)
+            }
         }
     }
 

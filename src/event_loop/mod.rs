@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use mainspring_sys::{Events, Readiness};
 
-use self::callback::{Flow, Once, Repeat, Sent};
+use self::callback::{Callback, Flow, Once, Repeat, Sent};
 use self::core::{INBOX, SIGNALS};
 use self::dispatch::Due;
 use self::report::Origin;
@@ -209,7 +209,7 @@ impl<S> EventLoop<S> {
     }
 
     fn run_once(&mut self, limit: Option<Duration>) -> Result<usize> {
-        self.handle.core().check_open()?;
+        self.begin_tick()?;
         self.run_hooks(Hook::Prepare);
         let timeout = self.time_to_sleep(limit);
         self.select(timeout)?;
@@ -219,6 +219,12 @@ impl<S> EventLoop<S> {
         self.handle.core().feed_timers();
         self.feed_idle();
         Ok(self.run_batch())
+    }
+
+    fn begin_tick(&self) -> Result<()> {
+        let core = self.handle.core();
+        core.tick.set(core.tick.get().wrapping_add(1));
+        core.check_open()
     }
 
     /// Zero if anything is ready, else the time to the first deadline; `None` is "until an event".
@@ -253,7 +259,6 @@ impl<S> EventLoop<S> {
 
     fn feed_watchers(&mut self) -> Result<()> {
         let core = self.handle.core();
-        core.interest_changed.set(false);
         let Fed { doorbells, strangers } =
             core.watchers.borrow().feed(&self.events, &mut core.ready.borrow_mut());
         if doorbells != 0 {
@@ -280,7 +285,7 @@ impl<S> EventLoop<S> {
 
     /// Takes a bite of what other threads have sent.
     fn feed_inbox(&mut self) {
-        if self.bite.is_empty() && self.rang {
+        if self.bite.is_empty() && (self.rang || self.handle.shared.inbox.was_not_rung_for()) {
             self.rang = false;
             self.handle.shared.inbox.take(&mut self.bite);
         }
@@ -299,12 +304,15 @@ impl<S> EventLoop<S> {
     /// Runs what is ready now; what is added meanwhile waits for the next tick.
     fn run_batch(&mut self) -> usize {
         let batch = self.handle.core().ready.borrow().batch();
+        let mut ran = 0;
         for _ in 0..batch {
             let Some(ready) = self.handle.core().pop() else { break };
-            self.call(ready);
+            ran += usize::from(self.call(ready));
         }
-        self.handle.core().ready.borrow_mut().end_batch(batch);
-        batch
+        let core = self.handle.core();
+        core.ready.borrow_mut().end_batch(batch);
+        core.interest_changed.set(false);
+        ran
     }
 
     fn run_hooks(&mut self, hook: Hook) {
@@ -313,32 +321,34 @@ impl<S> EventLoop<S> {
         }
     }
 
-    /// The only place that calls user code.
-    fn call(&mut self, ready: Ready) {
+    /// The only place that calls user code. False if there was nothing to call any more.
+    fn call(&mut self, ready: Ready) -> bool {
         match self.slow {
             None => self.dispatch(ready),
             Some(limit) => self.dispatch_timed(ready, limit),
         }
     }
 
-    fn dispatch(&mut self, ready: Ready) {
+    fn dispatch(&mut self, ready: Ready) -> bool {
         match self.handle.begin(ready) {
-            None => {}
+            None => return false,
             Some(Due::Repeat(callback, readiness)) => self.repeat(ready.key, callback, readiness),
             Some(Due::Once(once, origin)) => self.once(once, origin),
             Some(Due::Invalid(fd)) => self.end(ready.key, invalid(fd)),
         }
+        true
     }
 
     /// In the debug mode: reports a callback that keeps the loop from everything else.
-    fn dispatch_timed(&mut self, ready: Ready, limit: Duration) {
+    fn dispatch_timed(&mut self, ready: Ready, limit: Duration) -> bool {
         let origin = self.handle.origin_of(ready.key);
         let began = self.handle.now();
-        self.dispatch(ready);
+        let ran = self.dispatch(ready);
         let took = self.handle.now().saturating_duration_since(began);
         if let (true, Some(origin)) = (took >= limit, origin) {
             self.report(origin.report(Error::Slow(took)));
         }
+        ran
     }
 
     fn once(&mut self, once: Once<S>, origin: Origin) {
@@ -359,7 +369,7 @@ impl<S> EventLoop<S> {
             Ok(Flow::Leave) => drop(self.handle.forget(key)),
             Err(error) => self.end(key, error),
         }
-        self.handle.put_back(key, callback);
+        self.handle.put_back(key, Callback::Repeat(callback));
     }
 
     /// Ends a registration because of `error`.
@@ -372,13 +382,7 @@ impl<S> EventLoop<S> {
     }
 
     fn report(&mut self, report: Report) {
-        let Some(mut handler) = self.handle.shared.exception_handler.take() else {
-            return eprintln!("mainspring: {report}");
-        };
-        handler(&self.handle, &mut self.state, &report);
-        // It may have set another one meanwhile.
-        let newer = self.handle.shared.exception_handler.take();
-        self.handle.shared.exception_handler.set(newer.or(Some(handler)));
+        self.handle.report(&mut self.state, report);
     }
 }
 

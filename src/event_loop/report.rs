@@ -35,6 +35,8 @@ pub enum Kind {
     Timer,
     /// As the callback of an fd.
     Watcher,
+    /// As the protocol of a connection, or of a listener.
+    Stream,
     /// As the handler of a signal.
     Signal,
     /// As a hook.
@@ -47,6 +49,7 @@ impl fmt::Display for Kind {
             Kind::Soon => "callback",
             Kind::Timer => "timer",
             Kind::Watcher => "watcher",
+            Kind::Stream => "stream",
             Kind::Signal => "signal handler",
             Kind::Hook => "hook",
         })
@@ -93,6 +96,7 @@ impl Origin {
             Source::Soon => Kind::Soon,
             Source::Timer(_) => Kind::Timer,
             Source::Watch(_) => Kind::Watcher,
+            Source::Stream(_) => Kind::Stream,
             Source::Signal(_) => Kind::Signal,
             Source::Hook(Hook::Prepare | Hook::Check | Hook::Idle) => Kind::Hook,
         };

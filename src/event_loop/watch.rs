@@ -11,7 +11,7 @@ use super::watched::make_nonblocking;
 use super::{LoopHandle, Watched};
 use crate::callbacks::Source;
 use crate::error::{Error, Result};
-use crate::handle::{Key, Watcher};
+use crate::handle::Watcher;
 use crate::watchers::Role;
 
 impl<S> LoopHandle<S> {
@@ -130,7 +130,7 @@ impl<S> LoopHandle<S> {
             Error::Watch { operation: "watch", fd, source: error }
         })?;
         let location = Location::caller();
-        let key = self.shared.callbacks.borrow_mut().insert(Source::Soon, location, None);
+        let key = self.reserve(location);
         let watch = match self.core().watch(fd, role, interest, mode, key) {
             Ok(watch) => watch,
             Err(error) => {
@@ -145,26 +145,19 @@ impl<S> LoopHandle<S> {
         Ok(Watcher::new(self.handle(key)))
     }
 
-    /// Fills the slot that was kept under `key`.
-    fn settle_in(&self, key: Key, source: Source, callback: Callback<S>) {
-        if let Some(tenant) = self.shared.callbacks.borrow_mut().tenant(key) {
-            tenant.source = source;
-            tenant.callback = Some(callback);
-        }
-    }
-
     /// Gives the watched source to another callback. The old one never runs again, even if it was already queued, and is dropped.
     /// The old `watcher` names nothing any more; the new one is returned.
     ///
     /// # Errors
     ///
-    /// [`Error::Gone`] if the watcher has ended.
+    /// [`Error::Gone`] if the watcher has ended; [`Error::Closed`].
     #[track_caller]
     pub fn replace<T, F>(&self, watcher: Watcher<T>, callback: F) -> Result<Watcher<T>>
     where
         T: AsFd + 'static,
         F: FnMut(&LoopHandle<S>, &mut S, &mut Watched<T>) -> Result<()> + 'static,
     {
+        self.core().check_open()?;
         let gone = Error::Gone { operation: "replace a callback" };
         let Some(Source::Watch(watch)) = self.source_of(watcher.handle) else { return Err(gone) };
         let old = watcher.handle.key;
@@ -172,7 +165,7 @@ impl<S> LoopHandle<S> {
         let key = callbacks.insert(Source::Watch(watch), Location::caller(), None);
         let Some(tenant) = callbacks.remove(old) else { return Err(gone) };
         drop(callbacks);
-        self.core().watchers.borrow_mut().replace_key(watch, old, key);
+        self.core().replace_key(watch, old, key);
         self.keep_name(old, key);
         let successor: Successor<S> = Box::new(move |watched| {
             let mut watched = watched.downcast::<Watched<T>>().ok()?;

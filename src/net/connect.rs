@@ -1,0 +1,145 @@
+//! Connecting without waiting.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::panic::Location;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring_sys::socket::{self, Address, Connecting};
+use mainspring_sys::{Interest, Mode, Readiness};
+
+use super::socket::Socket;
+use crate::callbacks::Source;
+use crate::error::{Error, Result};
+use crate::event_loop::LoopHandle;
+use crate::event_loop::callback::{Callback, Flow, Outcome, Repeat};
+use crate::handle::{Handle, Key, TimerHandle};
+use crate::watchers::{Role, Watch};
+
+/// The callback of a connection that is being made.
+struct Attempt<F> {
+    address: Address,
+    socket: Option<io::Result<Connecting>>,
+    callback: Option<F>,
+    timer: TimerHandle,
+    timed_out: Rc<Cell<bool>>,
+    key: Key,
+    watch: Option<Watch>,
+}
+
+impl<F> Attempt<F> {
+    /// How it has ended, if it has.
+    fn outcome(&mut self) -> Option<io::Result<Socket>> {
+        let finished = match self.socket.as_ref()? {
+            Ok(Connecting::Done(_)) | Err(_) => Ok(true),
+            Ok(Connecting::InProgress(_)) if self.timed_out.get() => {
+                Err(io::ErrorKind::TimedOut.into())
+            }
+            Ok(Connecting::InProgress(fd)) => socket::finish_connect(fd),
+        };
+        match finished {
+            Ok(false) => None,
+            Ok(true) => Some(self.socket.take()?.map(|socket| Socket::new(socket.into_fd()))),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl<S: 'static, F, R> Repeat<S> for Attempt<F>
+where
+    F: FnOnce(&LoopHandle<S>, &mut S, Result<Socket>) -> R,
+    R: Outcome,
+{
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Result<Flow> {
+        let Some(outcome) = self.outcome() else { return Ok(Flow::Stay) };
+        el.cancel(self.timer);
+        if let Some(watch) = self.watch.take() {
+            // The socket is the callback's from now on, which may have it watched again.
+            el.core().unwatch(watch, self.key);
+        }
+        let Some(callback) = self.callback.take() else { return Ok(Flow::Leave) };
+        let address = &self.address;
+        let result =
+            outcome.map_err(|source| Error::Connect { address: address.to_string(), source });
+        callback(el, state, result).into_result().map(|()| Flow::Leave)
+    }
+}
+
+impl<S: 'static> LoopHandle<S> {
+    /// Connects a stream socket to `address` and calls `callback` once, with the socket or with the reason why not: refused, reset,
+    /// unreachable, `TimedOut` after `timeout`, no descriptors. Cancelling the handle gives up, and closes the socket.
+    ///
+    /// The socket is then used as it is, made a stream of std, or [attached](LoopHandle::attach) to a protocol.
+    ///
+    /// A Unix socket whose backlog is full is the error `ResourceBusy`, never a success.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, net::Address};
+    /// use std::time::Duration;
+    ///
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let address = Address::from(listener.local_addr()?);
+    /// let mut el = EventLoop::with_state(false)?;
+    /// el.connect(address, Duration::from_secs(5), |el, connected, socket| {
+    ///     *connected = true;
+    ///     el.attach(socket?, |_el, _state, _conn, data| Ok(assert_eq!(data, b"hi")))?.close();
+    ///     Ok(())
+    /// });
+    /// el.run()?;
+    /// assert!(*el.state());
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn connect<F, R>(
+        &self,
+        address: impl Into<Address>,
+        timeout: Duration,
+        callback: F,
+    ) -> Handle
+    where
+        F: FnOnce(&LoopHandle<S>, &mut S, Result<Socket>) -> R + 'static,
+        R: Outcome + 'static,
+    {
+        let address = address.into();
+        let key = self.reserve(Location::caller());
+        if self.core().closed.get() {
+            self.forget(key);
+            return self.handle(key);
+        }
+        let (socket, watch) = self.begin_to_connect(&address, key);
+        let timed_out = Rc::new(Cell::new(false));
+        let expired = timed_out.clone();
+        let timer = self.call_later(timeout, move |el, _| {
+            expired.set(true);
+            el.core().feed_as(key, Readiness::WRITABLE);
+        });
+        let (socket, callback) = (Some(socket), Some(callback));
+        let source = watch.map_or(Source::Soon, Source::Stream);
+        let attempt = Attempt { address, socket, callback, timer, timed_out, key, watch };
+        self.settle_in(key, source, Callback::Repeat(Box::new(attempt)));
+        self.handle(key)
+    }
+
+    /// Begins, and sees to it that the callback is called when there is something to tell.
+    fn begin_to_connect(
+        &self,
+        address: &Address,
+        key: Key,
+    ) -> (io::Result<Connecting>, Option<Watch>) {
+        let socket = socket::connect(address);
+        let Ok(Connecting::InProgress(fd)) = &socket else {
+            self.core().feed(key);
+            return (socket, None);
+        };
+        let fd = fd.as_fd().as_raw_fd();
+        match self.core().watch(fd, Role::Both, Interest::WRITABLE, Mode::Level, key) {
+            Ok(watch) => (socket, Some(watch)),
+            Err(error) => {
+                self.core().feed(key);
+                (Err(io::Error::other(error)), None)
+            }
+        }
+    }
+}

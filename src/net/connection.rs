@@ -1,0 +1,197 @@
+//! A connection: a transport and its protocol, as a callback of the loop.
+
+use std::panic::Location;
+
+use mainspring_sys::Readiness;
+
+use super::protocol::{Closure, Protocol};
+use super::server::Membership;
+use super::stream::Stream;
+use super::transport::{Tide, Transport};
+use crate::callbacks::Source;
+use crate::error::{Error, Result};
+use crate::event_loop::LoopHandle;
+use crate::event_loop::callback::{Callback, Flow, Repeat};
+
+/// The callback of a connection.
+pub(crate) struct Connection<P> {
+    transport: Transport,
+    protocol: P,
+    made: bool,
+    /// The place among the connections of a server; leaves it when dropped.
+    _membership: Option<Membership>,
+}
+
+impl<P> Connection<P> {
+    fn moments<S>(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Result<()>
+    where
+        P: Protocol<S>,
+    {
+        let Connection { transport: conn, protocol, made, .. } = self;
+        if !*made {
+            *made = true;
+            retry(protocol.connection_made(el, state, conn))?;
+        }
+        if readiness.contains(Readiness::INVALID) {
+            conn.fail(Error::other("the stream's fd was closed while it was watched"));
+        }
+        if readiness.contains(Readiness::READABLE) && conn.is_reading() {
+            let received = conn.receive(|data| match data {
+                [] => protocol.eof_received(el, state, conn),
+                data => protocol.data_received(el, state, conn, data),
+            });
+            retry(received.unwrap_or(Ok(())))?;
+        }
+        if readiness.contains(Readiness::WRITABLE) {
+            conn.flush();
+        }
+        match conn.turn_of_tide() {
+            Some(Tide::High) => retry(protocol.pause_writing(el, state, conn)),
+            Some(Tide::Low) => retry(protocol.resume_writing(el, state, conn)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `WouldBlock` and `Interrupted` from a call that the protocol made by `?` are no errors.
+fn retry(moment: Result<()>) -> Result<()> {
+    match moment {
+        Err(error) if error.is_retry() => Ok(()),
+        result => result,
+    }
+}
+
+impl<S, P: Protocol<S>> Repeat<S> for Connection<P> {
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Result<Flow> {
+        self.transport.begin();
+        let failure = self.moments(el, state, readiness).err();
+        if failure.is_none() && !self.transport.is_done() {
+            self.transport.end();
+            return Ok(Flow::Stay);
+        }
+        self.transport.abort();
+        let reason = self.transport.take_error();
+        let lost = self.protocol.connection_lost(el, state, failure.as_ref().or(reason.as_deref()));
+        match failure {
+            Some(error) => Err(error),
+            None => lost.map(|()| Flow::Leave),
+        }
+    }
+}
+
+impl<P> Drop for Connection<P> {
+    fn drop(&mut self) {
+        self.transport.detach();
+    }
+}
+
+/// When a new connection's protocol learns of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// In the next tick.
+    Announce,
+    /// Never: a closure has no such moment.
+    Silent,
+}
+
+impl<S: 'static> LoopHandle<S> {
+    /// Has the loop read and write `stream`, and calls `closure` with what comes in.
+    ///
+    /// The loop owns the stream from now on and makes it non-blocking. The transport that is returned, and lent to the closure, can be
+    /// cloned and kept, to write from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyWatched`], [`Error::Watch`] with the fd that the kernel refuses, [`Error::Closed`]. The stream is
+    /// dropped then.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use std::io::{Read, Write};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// let mut el = EventLoop::new()?;
+    /// el.attach(ours, |_el, _state, conn, data| {
+    ///     conn.write(&data.to_ascii_uppercase());
+    ///     conn.close();
+    ///     Ok(())
+    /// })?;
+    /// theirs.write_all(b"hello")?;
+    /// el.run()?; // until the connection is over
+    /// let mut answer = String::new();
+    /// theirs.read_to_string(&mut answer)?;
+    /// assert_eq!(answer, "HELLO");
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn attach<T, F>(&self, stream: T, closure: F) -> Result<Transport>
+    where
+        T: Stream + 'static,
+        F: FnMut(&LoopHandle<S>, &mut S, &Transport, &[u8]) -> Result<()> + 'static,
+    {
+        self.attach_as(stream, Closure(closure), Made::Silent, Location::caller())
+    }
+
+    /// Has the loop read and write `stream` for `protocol`, whose `connection_made` comes in the next tick. Otherwise as
+    /// [`attach`](LoopHandle::attach).
+    ///
+    /// # Errors
+    ///
+    /// As [`attach`](LoopHandle::attach).
+    #[track_caller]
+    pub fn attach_with<T, P>(&self, stream: T, protocol: P) -> Result<Transport>
+    where
+        T: Stream + 'static,
+        P: Protocol<S> + 'static,
+    {
+        self.attach_as(stream, protocol, Made::Announce, Location::caller())
+    }
+
+    fn attach_as<T, P>(
+        &self,
+        stream: T,
+        protocol: P,
+        made: Made,
+        location: &'static Location<'static>,
+    ) -> Result<Transport>
+    where
+        T: Stream + 'static,
+        P: Protocol<S> + 'static,
+    {
+        self.core().check_open()?;
+        self.adopt(stream, protocol, made, location, |transport| {
+            transport.make_nonblocking()?;
+            Ok(None)
+        })
+    }
+
+    /// Registers a connection. `prepare` may still refuse it.
+    pub(crate) fn adopt<T, P>(
+        &self,
+        stream: T,
+        protocol: P,
+        made: Made,
+        location: &'static Location<'static>,
+        prepare: impl FnOnce(&Transport) -> Result<Option<Membership>>,
+    ) -> Result<Transport>
+    where
+        T: Stream + 'static,
+        P: Protocol<S> + 'static,
+    {
+        let key = self.reserve(location);
+        let transport = Transport::new(self.core().clone(), stream, key);
+        let watched = prepare(&transport).and_then(|it| Ok((it, transport.watch()?)));
+        let (membership, watch) = watched.inspect_err(|_| {
+            self.forget(key);
+        })?;
+        let made = made == Made::Silent;
+        let connection =
+            Connection { transport: transport.clone(), protocol, made, _membership: membership };
+        self.settle_in(key, Source::Stream(watch), Callback::Repeat(Box::new(connection)));
+        if !made {
+            transport.feed();
+        }
+        Ok(transport)
+    }
+}

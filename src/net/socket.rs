@@ -1,0 +1,69 @@
+//! A stream socket of any family.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use mainspring_sys::socket::{self, Address};
+
+/// A connected stream socket, TCP or Unix: what a listener accepts and what connecting gives.
+///
+/// It is non-blocking and close-on-exec, and writing to it never raises SIGPIPE. As an `OwnedFd` it becomes a
+/// [`TcpStream`](std::net::TcpStream) or a [`UnixStream`](std::os::unix::net::UnixStream).
+#[derive(Debug)]
+pub struct Socket(OwnedFd);
+
+impl Socket {
+    pub(crate) fn new(fd: OwnedFd) -> Socket {
+        Socket(fd)
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    ///
+    /// As getsockname(2).
+    pub fn local_addr(&self) -> io::Result<Address> {
+        socket::local_addr(self)
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    ///
+    /// As getpeername(2): the connection is over.
+    pub fn peer_addr(&self) -> io::Result<Address> {
+        socket::peer_addr(self)
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> OwnedFd {
+        socket.0
+    }
+}
+
+impl Read for &Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        socket::recv(self, buffer)
+    }
+}
+
+impl Write for &Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        socket::send(self, bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        socket::send_vectored(self, slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

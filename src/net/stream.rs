@@ -1,0 +1,151 @@
+//! What a transport can own.
+
+use std::any::TypeId;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use mainspring_sys::socket;
+
+/// A byte stream with a descriptor for each direction, mostly the same one.
+///
+/// Whatever is `AsFd` and can be read and written through a shared reference is one: sockets of std and of this crate, files,
+/// wrappers of one's own. Two descriptors are joined by a [`PipePair`].
+pub trait Stream {
+    /// Reads once; 0 is end of file.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is nothing to read yet.
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes once, as much as there is room for.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is no room at all.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Writes several slices at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Stream::write).
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Tells the peer that nothing more comes.
+    ///
+    /// # Errors
+    ///
+    /// The stream has no way to tell.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+
+    /// The descriptor to read from.
+    fn reader(&self) -> BorrowedFd<'_>;
+
+    /// The descriptor to write to, where it is another one.
+    fn writer(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+impl<T> Stream for T
+where
+    T: AsFd + 'static,
+    for<'a> &'a T: Read + Write,
+{
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Read::read(&mut { self }, buffer)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(&mut { self }, bytes)
+    }
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if is_std_socket::<T>() {
+            // std writes slices with writev(2), which raises SIGPIPE where the process does not ignore it.
+            return socket::send_vectored(self, slices);
+        }
+        Write::write_vectored(&mut { self }, slices)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        socket::shutdown_write(&*self)
+    }
+
+    fn reader(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
+}
+
+fn is_std_socket<T: 'static>() -> bool {
+    [TypeId::of::<TcpStream>(), TypeId::of::<UnixStream>()].contains(&TypeId::of::<T>())
+}
+
+/// A reader and a writer joined to a stream: the two ends that a process has of two pipes, or standard input and output.
+///
+/// ```
+/// use mainspring::net::{PipePair, Stream};
+///
+/// let (reader, writer) = std::io::pipe()?;
+/// let mut pair = PipePair::new(reader, writer);
+/// pair.write(b"round trip")?;
+/// let mut buffer = [0; 16];
+/// assert_eq!(pair.read(&mut buffer)?, 10);
+/// pair.shutdown_write()?; // closes the writer
+/// assert_eq!(pair.read(&mut buffer)?, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct PipePair<R, W> {
+    reader: R,
+    writer: Option<W>,
+}
+
+impl<R, W> PipePair<R, W> {
+    /// Joins a reader and a writer.
+    pub fn new(reader: R, writer: W) -> PipePair<R, W> {
+        PipePair { reader, writer: Some(writer) }
+    }
+}
+
+impl<R, W> Stream for PipePair<R, W>
+where
+    R: AsFd,
+    W: AsFd,
+    for<'a> &'a R: Read,
+    for<'a> &'a W: Write,
+{
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Read::read(&mut &self.reader, buffer)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.writer {
+            Some(writer) => Write::write(&mut { writer }, bytes),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match &self.writer {
+            Some(writer) => Write::write_vectored(&mut { writer }, slices),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.writer = None;
+        Ok(())
+    }
+
+    fn reader(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+
+    fn writer(&self) -> Option<BorrowedFd<'_>> {
+        self.writer.as_ref().map(AsFd::as_fd)
+    }
+}
