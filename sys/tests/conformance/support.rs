@@ -108,10 +108,27 @@ impl Subject {
         self.now().into_iter().map(|(slot, _)| slot).collect()
     }
 
+    /// All that can be asked for. Some kernels' kqueue has no filter for priority data.
+    pub fn everything(&self) -> Interest {
+        match self.kind {
+            SelectorKind::Kqueue if cfg!(not(has_evfilt_except)) => BOTH,
+            _ => Interest::all(),
+        }
+    }
+
+    /// Whether the selector is libkqueue, which keeps its own books: it has threads that open and
+    /// close descriptors, and what the real kernel forgets with a closed fd it keeps.
+    pub fn is_library(&self) -> bool {
+        cfg!(kqueue_is_library) && self.kind == SelectorKind::Kqueue
+    }
+
     /// The part of an expectation that this kind of selector must meet: not all kernels give all
-    /// hints.
-    pub fn must_say(&self, expected: Readiness) -> Readiness {
-        if self.kind == SelectorKind::Kqueue { expected & VERDICT } else { expected }
+    /// hints, and some say nothing of a direction that was not asked for.
+    pub fn must_say(&self, expected: Readiness, asked: Interest) -> Readiness {
+        match self.kind {
+            SelectorKind::Kqueue => expected & VERDICT & asked.into(),
+            _ => expected,
+        }
     }
 }
 
