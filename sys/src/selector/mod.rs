@@ -13,13 +13,14 @@
 //!   not, so whoever wants nothing deregisters.
 //! * Change takes effect at once: after [`deregister`](Selector::deregister) has returned, no event of the fd
 //!   comes, and the kernel holds no trace of it. Deregister before you close.
-//! * Error, hang-up and end of file are reported to whoever asked for anything, as [`Readiness::settle`] says.
+//! * Error, hang-up and end of file are reported to whoever asked for anything, as
+//!   [`Readiness::settle`](crate::Readiness::settle) says.
 //! * What the kernel cannot watch but poll(2) calls always ready (regular files, directories, `/dev/null`) is always ready.
 //! * One event per registration and call. With more ready fds than room in [`Events`], each is reported before any is
 //!   reported twice.
 //! * A wait is never shorter than asked because of rounding, and a signal does not end it.
-//! * An fd closed while registered is reported once with [`Readiness::INVALID`] where the kernel tells, and otherwise
-//!   is silent. It never is an error of [`select`](Selector::select), nor a busy loop.
+//! * An fd closed while registered is reported once with [`INVALID`](crate::Readiness::INVALID) where the kernel tells, and
+//!   otherwise is silent. It never is an error of [`select`](Selector::select), nor a busy loop.
 
 use std::fmt;
 use std::io;
