@@ -10,6 +10,26 @@
 //! Run and piles lie behind each other in one vector, the soonest first. So cutting happens in
 //! place, and the memory is that of the entries and of those that were taken of late.
 //!
+//! Candidates, in nanoseconds for each of a million timers that are due within a minute (stale
+//! entries for all but the heap with positions, which needs none; lazy pushing back for all):
+//!
+//! |                                   | this | 4-ary heap with positions | radix heap |
+//! |-----------------------------------|-----:|--------------------------:|-----------:|
+//! | insert                            |   11 |                        31 |         10 |
+//! | cancel in order                   |    7 |                        35 |         13 |
+//! | cancel at random                  |   45 |                       123 |         54 |
+//! | insert and feed at once           |  115 |                       307 |        139 |
+//! | the same, a lone far timer first  |  113 |                       286 |        640 |
+//! | the same, equal deadlines         |   22 |                        97 |        101 |
+//! | the same, falling deadlines       |   47 |                        80 |         81 |
+//! | push back one of 10,000 at random |    7 |                        12 |          8 |
+//! | push back 10,000 in turn          |   32 |                        50 |         29 |
+//! | feed and set again, one of 10     |   33 |                        24 |         42 |
+//! | feed and set again, one of 10,000 |   65 |                        90 |         53 |
+//!
+//! A radix heap is as good until a lone far timer drags its base beyond the present: from then on
+//! all insertions are below the base. Bounds that are entries do not have this weakness.
+//!
 //! # Invariants
 //!
 //! * The run is in order and sooner than every bound.

@@ -177,6 +177,21 @@ fn no_insertion_goes_into_a_long_run() {
 }
 
 #[test]
+fn stale_entries_are_swept_when_the_others_are_never_due() {
+    let mut timers = Timers::default();
+    let late = [0; 20].map(|_| timers.insert(1_000, key(0)));
+    let soon = [0; 20].map(|_| timers.insert(10, key(0)));
+    for slot in &late[5..] {
+        timers.remove(*slot);
+    }
+    for slot in soon {
+        timers.reset(slot, NEVER);
+    }
+    assert_eq!(timers.next_deadline(), Some(1_000));
+    timers.verify();
+}
+
+#[test]
 fn memory_is_given_back() {
     let mut timers = Timers::default();
     let slots: Vec<_> = (0..1_000_000).map(|i| timers.insert(i, key(0))).collect();
