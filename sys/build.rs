@@ -38,8 +38,8 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_reuse_port", &[LINUX, APPLE, BSD]),
     ("has_getauxval", &[LINUX]),
     ("has_issetugid", &[APPLE, BSD, SOLARIS]),
-    ("errno_is_errno_location", &[&["linux"]]),
-    ("errno_is_error", &[APPLE, &["freebsd", "dragonfly"]]),
+    ("errno_is_errno_location", &[&["linux", "dragonfly"]]),
+    ("errno_is_error", &[APPLE, &["freebsd"]]),
     ("errno_is_errno", &[&["android", "netbsd", "openbsd"]]),
     ("errno_is_triple_errno", &[SOLARIS]),
 ];

@@ -10,7 +10,7 @@ use std::time::Duration;
 use libc::c_int;
 
 use super::kernel::Kernel;
-use super::kevent::{self, EV_ADD, EV_DELETE, EV_DISABLE, EV_ERROR, EV_RECEIPT};
+use super::kevent::{self, EV_ADD, EV_DELETE, EV_DISABLE, EV_ENABLE, EV_ERROR, EV_RECEIPT};
 use super::kevent::{Filter, Flags, Kevent};
 use super::table::Registration;
 use crate::event::{Interest, Mode, Token};
@@ -54,10 +54,10 @@ impl Changes {
         self.ask(fd, held, token, EV_DISABLE);
     }
 
-    /// Asks whether the filters that `registration` holds are there, by a change that changes
-    /// nothing.
+    /// Asks whether the filters that `registration` holds are there, by making them what they are.
     pub fn touch(&mut self, fd: RawFd, registration: &Registration) {
-        self.ask(fd, registration.held, registration.token, 0);
+        let flags = if registration.asleep { EV_DISABLE } else { EV_ENABLE };
+        self.ask(fd, registration.held, registration.token, flags);
     }
 
     /// Asks for a user event: `EV_CLEAR` makes each trigger one report.

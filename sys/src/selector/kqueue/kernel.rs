@@ -47,6 +47,9 @@ pub trait Kernel: fmt::Debug {
     /// Whether there is a filter for priority data.
     fn has_except(&self) -> bool;
 
+    /// Whether the filters of an fd go with it when it is closed.
+    fn forgets_closed(&self) -> bool;
+
     /// A new kqueue in the place of the old one.
     fn renew(&mut self) -> io::Result<()>;
 

@@ -28,7 +28,7 @@ mod words {
     #[cfg(has_wide_kevent)]
     pub type Count = libc::size_t;
 
-    pub use libc::{EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_DISPATCH};
+    pub use libc::{EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_DISPATCH, EV_ENABLE};
     pub use libc::{EV_EOF, EV_ERROR, EV_RECEIPT, NOTE_TRIGGER};
     #[cfg(has_evfilt_except)]
     pub use libc::{EVFILT_EXCEPT, NOTE_OOB};
@@ -55,6 +55,7 @@ mod words {
     pub const EVFILT_EXCEPT: FilterNumber = -15;
     pub const EV_ADD: Flags = 0x0001;
     pub const EV_DELETE: Flags = 0x0002;
+    pub const EV_ENABLE: Flags = 0x0004;
     pub const EV_DISABLE: Flags = 0x0008;
     pub const EV_CLEAR: Flags = 0x0020;
     pub const EV_RECEIPT: Flags = 0x0040;
@@ -186,7 +187,7 @@ mod checks {
 
     use super::*;
 
-    const _: () = assert!(EV_ADD == 1 && EV_DELETE == 2 && EV_DISABLE == 8);
+    const _: () = assert!(EV_ADD == 1 && EV_DELETE == 2 && EV_ENABLE == 4 && EV_DISABLE == 8);
     const _: () = assert!(EV_CLEAR == 0x20 && EV_RECEIPT == 0x40 && EV_DISPATCH == 0x80);
     const _: () = assert!(EV_ERROR == 0x4000 && EV_EOF == 0x8000 && NOTE_TRIGGER == 0x0100_0000);
 

@@ -72,6 +72,10 @@ impl Kernel for System {
         cfg!(has_evfilt_except)
     }
 
+    fn forgets_closed(&self) -> bool {
+        !cfg!(kqueue_is_library)
+    }
+
     fn renew(&mut self) -> io::Result<()> {
         replace(&mut self.kqueue, create()?)
     }

@@ -36,6 +36,16 @@ fn a_second_registration_leaves_the_first_as_it_was_even_asleep() {
 }
 
 #[test]
+fn a_library_that_keeps_filters_is_not_asked_for_them() {
+    let mut bench = Bench::with(READY);
+    bench.kernel.state().is_library = true;
+    bench.register(7, 1, READ, Mode::Level).unwrap();
+    bench.calls();
+    assert_eq!(bench.register(7, 2, READ, Mode::Level), EXISTS);
+    assert_eq!(bench.calls(), []);
+}
+
+#[test]
 fn a_refused_second_filter_takes_the_first_one_with_it() {
     let mut bench = Bench::with(READY);
     bench.kernel.state().refusals.insert((7, Filter::Write), libc::ENOMEM);

@@ -17,7 +17,9 @@ use libc::c_int;
 use crate::event::{Interest, Token};
 use crate::selector::UserEvent;
 use crate::selector::kqueue::kernel::Kernel;
-use crate::selector::kqueue::kevent::{self, EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_DISPATCH};
+use crate::selector::kqueue::kevent::{
+    self, EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_DISPATCH, EV_ENABLE,
+};
 use crate::selector::kqueue::kevent::{EV_EOF, EV_ERROR, EV_RECEIPT, Filter, Flags, Kevent};
 
 /// A kernel with one kqueue. Copies are the same kernel, so a test keeps one to pull the strings.
@@ -36,6 +38,7 @@ pub struct State {
     pub refusals: BTreeMap<(RawFd, Filter), c_int>,
     pub has_except: bool,
     pub ignores_receipts: bool,
+    pub is_library: bool,
     /// How many waits a signal will interrupt.
     pub signals: usize,
     /// The error of the next call, which makes its changes all the same: nobody knows how far it
@@ -153,6 +156,7 @@ impl State {
             Some(at) => {
                 let one = &mut self.filters[at];
                 one.udata = udata;
+                one.disabled &= flags & EV_ENABLE == 0;
                 one.disabled |= flags & EV_DISABLE != 0;
                 one.active |= is_ready;
             }
@@ -250,6 +254,10 @@ impl Kernel for Fake {
 
     fn has_except(&self) -> bool {
         self.state().has_except
+    }
+
+    fn forgets_closed(&self) -> bool {
+        !self.state().is_library
     }
 
     fn renew(&mut self) -> io::Result<()> {

@@ -22,11 +22,12 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let interest = || prop_oneof![Just(READ), Just(WRITE), Just(BOTH)];
-    let mode = || prop_oneof![Just(Mode::Level), Just(Mode::Oneshot), Just(Mode::Edge)];
+    let interest = prop_oneof![Just(READ), Just(WRITE), Just(BOTH)];
+    let mode = prop_oneof![Just(Mode::Level), Just(Mode::Oneshot), Just(Mode::Edge)];
+    let asked = (FDS, interest, mode);
     prop_oneof![
-        4 => (FDS, interest(), mode()).prop_map(|(fd, what, mode)| Step::Register(fd, what, mode)),
-        3 => (FDS, interest(), mode()).prop_map(|(fd, what, mode)| Step::Reregister(fd, what, mode)),
+        4 => asked.clone().prop_map(|(fd, what, mode)| Step::Register(fd, what, mode)),
+        3 => asked.prop_map(|(fd, what, mode)| Step::Reregister(fd, what, mode)),
         2 => FDS.prop_map(Step::Deregister),
         3 => FDS.prop_map(Step::Open),
         1 => FDS.prop_map(Step::Close),
@@ -186,7 +187,11 @@ fn verify(bench: &Bench, model: &Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 500,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn the_selector_does_what_the_model_says(steps in prop::collection::vec(step(), 1..80)) {
