@@ -192,7 +192,9 @@ impl Watchers {
     fn outlived(&mut self, slot: u32, ready: &mut ReadyDeque) -> bool {
         let entry = &self.entries[slot as usize];
         let (fd, token, registered) = (entry.fd, entry.token(slot), entry.registered);
-        if registered.is_empty() || self.selector.register(fd, token, registered, entry.mode).is_err() {
+        if registered.is_empty()
+            || self.selector.register(fd, token, registered, entry.mode).is_err()
+        {
             return false;
         }
         self.lose(slot, ready);
@@ -328,13 +330,7 @@ impl Watchers {
 
     /// Gives the place of one callback to another one. In the modes oneshot and edge this re-arms: what the old one was to be
     /// told, the new one is told.
-    pub(crate) fn replace_key(
-        &mut self,
-        watch: Watch,
-        old: Key,
-        new: Key,
-        ready: &mut ReadyDeque,
-    ) {
+    pub(crate) fn replace_key(&mut self, watch: Watch, old: Key, new: Key, ready: &mut ReadyDeque) {
         let Some(half) = self.half(watch, old) else { return };
         half.key = new;
         let Entry { registered, mode, .. } = self.entries[watch.slot as usize];

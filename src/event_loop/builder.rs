@@ -95,7 +95,7 @@ impl Builder {
         self
     }
 
-    /// How many fds a tick serves at most. Default: 1024.
+    /// How many fds a tick serves at most; at most a million. Default: 1024.
     pub fn event_capacity(mut self, events: usize) -> Builder {
         self.event_capacity = events;
         self
@@ -142,7 +142,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for a zero size or a wrong value in the environment; [`Error::Create`] if the system refuses
+    /// [`Error::Setting`] for a zero or immense size or a wrong value in the environment; [`Error::Create`] if the system refuses
     /// a descriptor.
     pub fn build(self) -> Result<EventLoop> {
         self.build_with(())
@@ -171,9 +171,13 @@ impl Builder {
             ("inbox_batch", self.limits.inbox_batch),
             ("read_buffer", self.limits.read_buffer),
         ];
-        match sizes.iter().find(|(_, size)| *size == 0) {
-            Some((name, _)) => Err(Error::Setting(format!("{name} must be at least 1"))),
-            None => Ok(()),
+        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return Err(Error::Setting(format!("{name} must be at least 1")));
+        }
+        match self.event_capacity {
+            // The buffer is allocated with the loop.
+            1_000_001.. => Err(Error::Setting("event_capacity must be at most a million".into())),
+            _ => Ok(()),
         }
     }
 }

@@ -3,13 +3,14 @@
 //! None of it knows the state type, so whatever works on it (watched sources, transports) need not know it either.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use mainspring_sys::{Interest, Mode, Readiness, Token};
+use mainspring_sys::{Interest, Mode, Readiness, Token, fd};
 
 use crate::clock::{NEVER, Timeline};
 use crate::error::{Error, Result};
@@ -54,6 +55,8 @@ pub(crate) struct Core {
     pub(crate) missed: Cell<u64>,
     /// The read buffer of all transports; it is out while one of them uses it.
     pub(crate) read_buffer: Cell<Vec<u8>>,
+    /// The fds of files that waited before they were watched: how many watchers keep each of them from it.
+    blocking: RefCell<HashMap<RawFd, usize>>,
 }
 
 impl fmt::Debug for Core {
@@ -79,6 +82,7 @@ impl Core {
             interest_changed: Cell::new(false),
             missed: Cell::new(0),
             read_buffer: Cell::default(),
+            blocking: RefCell::default(),
         })
     }
 
@@ -138,6 +142,28 @@ impl Core {
 
     pub(crate) fn unwatch(&self, watch: Watch, key: Key) {
         self.watchers.borrow_mut().remove(watch, key, &mut self.ready.borrow_mut());
+    }
+
+    /// A watcher of `fd`, which does not wait any more, begins. Whether it has to tell when it ends: then the last one puts back
+    /// what the first one has found.
+    pub(crate) fn keep_nonblocking(&self, fd: RawFd, was_blocking: bool) -> bool {
+        let mut blocking = self.blocking.borrow_mut();
+        let found = was_blocking || blocking.contains_key(&fd);
+        if found {
+            *blocking.entry(fd).or_default() += 1;
+        }
+        found
+    }
+
+    pub(crate) fn end_nonblocking(&self, fd: RawFd) {
+        let mut blocking = self.blocking.borrow_mut();
+        let Some(watchers) = blocking.get_mut(&fd) else { return };
+        *watchers -= 1;
+        if *watchers == 0 {
+            blocking.remove(&fd);
+            // An fd that its owner has closed meanwhile needs no flag.
+            let _ = fd::set_nonblocking(fd, false);
+        }
     }
 
     /// The deadline that comes first: now, if something is ready.

@@ -21,9 +21,10 @@ pub(crate) type Successor<S> = Box<dyn FnOnce(Box<dyn Any>) -> Option<Callback<S
 /// A callback that is about to run.
 pub(crate) enum Due<S> {
     Once(Once<S>, Origin),
-    Repeat(Box<dyn Repeat<S>>, Readiness),
+    /// With its origin, but for the name.
+    Repeat(Box<dyn Repeat<S>>, Readiness, Origin),
     /// The fd of this number was closed behind the loop's back.
-    Invalid(RawFd),
+    Invalid(RawFd, Origin),
 }
 
 /// The key that names nothing: no slot has this number.
@@ -111,11 +112,12 @@ impl<S> LoopHandle<S> {
         let mut callbacks = self.shared.callbacks.borrow_mut();
         let tenant = callbacks.tenant(ready.key)?;
         let (source, location) = (tenant.source, tenant.location);
+        let origin = Origin { source, location, name: None };
         let readiness = match source {
             Source::Watch(watch) => match core.still_wanted(watch, ready) {
                 nothing if nothing.is_empty() => return None,
                 readiness if readiness.contains(Readiness::INVALID) => {
-                    return Some(Due::Invalid(core.watchers.borrow().fd(watch)));
+                    return Some(Due::Invalid(core.watchers.borrow().fd(watch), origin));
                 }
                 readiness => readiness,
             },
@@ -124,9 +126,9 @@ impl<S> LoopHandle<S> {
             _ => Readiness::empty(),
         };
         match tenant.callback.take()? {
-            Callback::Repeat(callback) => Some(Due::Repeat(callback, readiness)),
+            Callback::Repeat(callback) => Some(Due::Repeat(callback, readiness, origin)),
             Callback::Once(once) => {
-                let origin = Origin { source, location, name: self.name_of(ready.key) };
+                let origin = Origin { name: self.name_of(ready.key), ..origin };
                 callbacks.remove(ready.key);
                 drop(callbacks);
                 self.leave_source(source, ready.key);

@@ -332,9 +332,11 @@ impl<S> EventLoop<S> {
     fn dispatch(&mut self, ready: Ready) -> bool {
         match self.handle.begin(ready) {
             None => return false,
-            Some(Due::Repeat(callback, readiness)) => self.repeat(ready.key, callback, readiness),
+            Some(Due::Repeat(callback, readiness, origin)) => {
+                self.repeat(ready.key, callback, readiness, origin);
+            }
             Some(Due::Once(once, origin)) => self.once(once, origin),
-            Some(Due::Invalid(fd)) => self.end(ready.key, invalid(fd)),
+            Some(Due::Invalid(fd, origin)) => self.end(ready.key, origin, invalid(fd)),
         }
         true
     }
@@ -358,7 +360,13 @@ impl<S> EventLoop<S> {
         }
     }
 
-    fn repeat(&mut self, key: Key, mut callback: Box<dyn Repeat<S>>, readiness: Readiness) {
+    fn repeat(
+        &mut self,
+        key: Key,
+        mut callback: Box<dyn Repeat<S>>,
+        readiness: Readiness,
+        origin: Origin,
+    ) {
         let policy = self.handle.shared.panic_policy.get();
         let unwinding = Unwinding { handle: &self.handle, key };
         let run = || callback.call(&self.handle, &mut self.state, readiness);
@@ -367,18 +375,16 @@ impl<S> EventLoop<S> {
         match flow {
             Ok(Flow::Stay) => {}
             Ok(Flow::Leave) => drop(self.handle.forget(key)),
-            Err(error) => self.end(key, error),
+            Err(error) => self.end(key, origin, error),
         }
         self.handle.put_back(key, Callback::Repeat(callback));
     }
 
-    /// Ends a registration because of `error`.
-    fn end(&mut self, key: Key, error: Error) {
-        let origin = self.handle.origin_of(key);
+    /// Ends a registration because of `error`. A callback may have ended it itself before it failed; its error counts all the same.
+    fn end(&mut self, key: Key, unnamed: Origin, error: Error) {
+        let origin = self.handle.origin_of(key).unwrap_or(unnamed);
         self.handle.forget(key);
-        if let Some(origin) = origin {
-            self.report(origin.report(error));
-        }
+        self.report(origin.report(error));
     }
 
     fn report(&mut self, report: Report) {

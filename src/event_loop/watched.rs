@@ -21,7 +21,7 @@ use crate::watchers::Watch;
 /// data; write streams through a [`Transport`](crate::net::Transport).
 ///
 /// The kernel has forgotten the source before it is closed, always. If the loop made the source non-blocking, it is blocking again when
-/// the watcher ends.
+/// its watcher ends, or the last one of a shared source.
 pub struct Watched<T> {
     source: Option<T>,
     fd: RawFd,
@@ -30,6 +30,7 @@ pub struct Watched<T> {
     key: Key,
     readiness: Readiness,
     flow: Flow,
+    /// Whether the file waited before it was watched.
     was_blocking: bool,
 }
 
@@ -42,6 +43,7 @@ impl<T> Watched<T> {
         key: Key,
         was_blocking: bool,
     ) -> Watched<T> {
+        let was_blocking = core.keep_nonblocking(fd, was_blocking);
         let (source, readiness, flow) = (Some(source), Readiness::empty(), Flow::Stay);
         Watched { source, fd, core, watch, key, readiness, flow, was_blocking }
     }
@@ -108,8 +110,7 @@ impl<T> Watched<T> {
 
     fn restore_blocking(&mut self) {
         if std::mem::take(&mut self.was_blocking) {
-            // An fd that its owner has closed meanwhile needs no flag.
-            let _ = fd::set_nonblocking(self.fd, false);
+            self.core.end_nonblocking(self.fd);
         }
     }
 }
