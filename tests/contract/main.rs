@@ -2,4 +2,10 @@
 //!
 //! A test's name begins with the id of the sentence that it judges.
 
+mod files;
+mod spy;
 mod support;
+mod watcher_errors;
+mod watcher_flags;
+mod watcher_lives;
+mod watchers;

@@ -1,0 +1,110 @@
+//! Descriptors for the tests, what they are, and processes of their own for tests that count them.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::io::{ErrorKind, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use mainspring::EventLoop;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::OFlags;
+
+/// One tick that does not sleep; how many handles it ran.
+pub fn tick<S>(el: &mut EventLoop<S>) -> usize {
+    el.turn(Some(Duration::ZERO)).expect("a tick")
+}
+
+/// Two connected streams.
+pub fn pair() -> (UnixStream, UnixStream) {
+    UnixStream::pair().expect("a pair of sockets")
+}
+
+/// A stream with data to read, and its peer.
+pub fn readable() -> (UnixStream, UnixStream) {
+    let (ours, mut theirs) = pair();
+    theirs.write_all(b"x").unwrap();
+    (ours, theirs)
+}
+
+/// Writes until nothing more fits.
+pub fn fill(stream: &UnixStream) {
+    stream.set_nonblocking(true).unwrap();
+    let error = loop {
+        if let Err(error) = (&*stream).write(&[0; 4096]) {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+}
+
+pub fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (theirs, _) = listener.accept().unwrap();
+    (ours, theirs)
+}
+
+/// A connection that its peer has reset.
+pub fn reset_connection() -> TcpStream {
+    let (ours, theirs) = tcp_pair();
+    rustix::net::sockopt::set_socket_linger(&theirs, Some(Duration::ZERO)).unwrap();
+    drop(theirs);
+    wait_for(&ours, PollFlags::empty());
+    ours
+}
+
+/// Waits until poll(2) reports one of `flags`, or an error or a hang-up.
+pub fn wait_for(fd: &impl AsFd, flags: PollFlags) {
+    let a_minute = Timespec { tv_sec: 60, tv_nsec: 0 };
+    let mut asked = [PollFd::new(fd, flags)];
+    assert_eq!(rustix::event::poll(&mut asked, Some(&a_minute)).unwrap(), 1);
+}
+
+/// What poll(2) says about `fd` now.
+pub fn poll(fd: &impl AsFd, flags: PollFlags) -> PollFlags {
+    let mut asked = [PollFd::new(fd, flags)];
+    rustix::event::poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap();
+    asked[0].revents()
+}
+
+/// Whether calls on the open file of `fd` wait.
+pub fn is_blocking(fd: &impl AsFd) -> bool {
+    !rustix::fs::fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK)
+}
+
+/// The numbers of all open descriptors below 1024.
+pub fn census() -> BTreeSet<RawFd> {
+    (0..1024).filter(|fd| mainspring_sys::fd::is_open(*fd)).collect()
+}
+
+const CHILD: &str = "MAINSPRING_TEST_ALONE";
+
+/// Runs `check`, which is the body of the test called `name`, in a process of its own: there it may count descriptors, lower limits
+/// and wait for signals without disturbing other tests.
+pub fn alone(name: &str, check: impl FnOnce()) {
+    let output = alone_as(name, check, |child| child);
+    assert!(output.is_none_or(|output| output.status.success()), "{name} failed when alone");
+}
+
+/// As [`alone`], in a process that `prepare` has changed. In the new process this returns nothing, in the old one how the new one
+/// ended, after what it printed.
+pub fn alone_as(
+    name: &str,
+    check: impl FnOnce(),
+    prepare: impl FnOnce(Command) -> Command,
+) -> Option<Output> {
+    if env::var(CHILD).as_deref() == Ok(name) {
+        check();
+        return None;
+    }
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CHILD, name);
+    let output = prepare(child).output().expect("this binary can be run again");
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    Some(output)
+}
