@@ -1,0 +1,80 @@
+//! Signals as ordinary callbacks, and a second Ctrl-C that always works.
+//!
+//! `cargo run --example signals` prints its pid and waits for signals: HUP and USR1 are told, TERM
+//! and INT (Ctrl-C) wind the daemon down. `--demo` raises the signals at itself and ends.
+//!
+//! A second Ctrl-C ends the process at once. No code does that: the first one removes its own
+//! handler, the loop gives the signal back, and the kernel does with the next one what it does by
+//! default, even while a callback hangs.
+
+use std::env;
+use std::error::Error as _;
+use std::process::{self, ExitCode};
+use std::time::Duration;
+
+use mainspring::{EventLoop, Handle, LoopHandle, Signal};
+
+struct Daemon {
+    /// How long it takes to wind down.
+    grace: Duration,
+    interrupt: Option<Handle>,
+    reloads: u32,
+}
+
+fn run(demo: bool) -> mainspring::Result<()> {
+    let grace = if demo { Duration::from_millis(50) } else { Duration::from_secs(10) };
+    let mut el = EventLoop::with_state(Daemon { grace, interrupt: None, reloads: 0 })?;
+
+    el.add_signal_handler(Signal::HUP, |_, daemon| {
+        daemon.reloads += 1;
+        println!("HUP: reading the configuration again");
+    })?;
+    el.add_signal_handler(Signal::USR1, |_, daemon| {
+        println!("USR1: {} reloads so far", daemon.reloads);
+    })?;
+    el.add_signal_handler(Signal::TERM, |el, daemon| wind_down(el, daemon, "TERM"))?;
+    let interrupt =
+        el.add_signal_handler(Signal::INT, |el, daemon| wind_down(el, daemon, "INT"))?;
+    el.state_mut().interrupt = Some(interrupt);
+
+    println!("pid {}", process::id());
+    if demo {
+        raise_in_turn(&el);
+    }
+    el.run_forever()?;
+    println!("the end");
+    Ok(())
+}
+
+/// What INT and TERM do.
+fn wind_down(el: &LoopHandle<Daemon>, daemon: &mut Daemon, signal: &str) {
+    let Some(interrupt) = daemon.interrupt.take() else {
+        return println!("{signal}: already winding down");
+    };
+    el.remove_signal_handler(interrupt);
+    println!("{signal}: winding down, Ctrl-C ends at once");
+    el.call_later(daemon.grace, |el, _| el.stop());
+}
+
+fn raise_in_turn(el: &LoopHandle<Daemon>) {
+    for (turn, signal) in (1..).zip([Signal::HUP, Signal::USR1, Signal::INT, Signal::TERM]) {
+        el.call_later(turn * Duration::from_millis(20), move |_, _| Ok(signal.raise()?));
+    }
+}
+
+fn main() -> ExitCode {
+    let mut arguments = env::args_os().skip(1).peekable();
+    let demo = arguments.next_if(|argument| argument == "--demo").is_some();
+    if let Some(argument) = arguments.next() {
+        eprintln!("signals: unexpected argument {argument:?}");
+        return ExitCode::from(2);
+    }
+    match run(demo) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
+            eprintln!("signals: {error}{cause}");
+            ExitCode::FAILURE
+        }
+    }
+}
