@@ -1,0 +1,235 @@
+//! A C library in the loop: libcurl's multi-socket interface, driven by watchers and one timer.
+//!
+//! `cargo run -p curl_multi [URL ..]` fetches all URLs at once; without any, it fetches from three
+//! slow servers of its own. libcurl says which sockets to watch and when to call it, and the loop
+//! does just that:
+//!
+//! | libcurl says                 | the loop does                          |
+//! |------------------------------|----------------------------------------|
+//! | watch this socket            | `watch`                                |
+//! | watch it for something else  | `set_interest`                         |
+//! | forget it                    | `remove`                               |
+//! | call me in 50 ms, or do not  | `reset_after` or `disarm` of the timer |
+//!
+//! It says so while it is being called, when its handle, a part of the loop's state, is in use. So
+//! its callbacks only queue wishes, and the wishes are granted when the call has returned.
+
+use std::collections::{HashMap, HashSet};
+use std::env;
+use std::error::Error as StdError;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use curl::MultiError;
+use curl::easy::{Easy2, Handler, WriteError};
+use curl::multi::{Easy2Handle, Events, Multi, Socket, SocketEvents};
+use mainspring::{Error, EventLoop, Interest, LoopHandle, Readiness, TimerHandle, Watcher};
+
+/// What libcurl wants of the loop.
+enum Wish {
+    Watch(Socket, io::Result<OwnedFd>, Interest),
+    SetInterest(Socket, Interest),
+    Remove(Socket),
+    Call(Option<Duration>),
+}
+
+/// The loop's state.
+struct Downloads {
+    /// Before `multi`, because they leave it when they are dropped.
+    transfers: Vec<(String, Easy2Handle<Body>)>,
+    multi: Multi,
+    wishes: Receiver<Wish>,
+    watchers: HashMap<Socket, Watcher<OwnedFd>>,
+    timer: Option<TimerHandle>,
+    arrived: usize,
+    /// What the transfers would have taken one after the other.
+    sum: Duration,
+}
+
+/// Fetches everything, and returns how many transfers failed.
+fn run(urls: Vec<String>) -> Result<usize, Box<dyn StdError>> {
+    let urls = if urls.is_empty() { slow_servers()? } else { urls };
+    let began = Instant::now();
+    let mut el = EventLoop::with_state(downloads_of(urls)?)?;
+    let timer = el.add_timer(|el, downloads| call_curl(el, downloads, Multi::timeout))?;
+    el.state_mut().timer = Some(timer);
+    el.call_soon(grant_wishes); // The first one: call me at once.
+    el.run()?; // It ends when libcurl has neither a socket nor a deadline left.
+    let Downloads { transfers, arrived, sum, .. } = el.state();
+    let (total, sum) = (began.elapsed().as_millis(), sum.as_millis());
+    println!("{arrived} transfers in {total} ms, one by one they would take {sum} ms");
+    Ok(transfers.len() - arrived)
+}
+
+fn downloads_of(urls: Vec<String>) -> Result<Downloads, Box<dyn StdError>> {
+    let mut multi = Multi::new();
+    let (sender, wishes) = channel();
+    multi.socket_function(socket_wishes(sender.clone()))?;
+    multi.timer_function(move |delay| sender.send(Wish::Call(delay)).is_ok())?;
+    let mut transfers = Vec::new();
+    for url in urls {
+        let mut easy = Easy2::new(Body(Vec::new()));
+        easy.url(&url)?;
+        easy.noproxy("127.0.0.1")?; // A proxy in the environment does not know our own servers.
+        let mut transfer = multi.add2(easy)?;
+        transfer.set_token(transfers.len())?;
+        transfers.push((url, transfer));
+    }
+    let (watchers, timer, arrived, sum) = (HashMap::new(), None, 0, Duration::ZERO);
+    Ok(Downloads { transfers, multi, wishes, watchers, timer, arrived, sum })
+}
+
+/// The body of an answer.
+struct Body(Vec<u8>);
+
+impl Handler for Body {
+    fn write(&mut self, data: &[u8]) -> Result<usize, WriteError> {
+        self.0.extend_from_slice(data);
+        Ok(data.len())
+    }
+}
+
+/// What libcurl calls when it wants something else of a socket.
+fn socket_wishes(wishes: Sender<Wish>) -> impl FnMut(Socket, SocketEvents, usize) {
+    let mut known = HashSet::new();
+    move |socket, events, _token| {
+        let mut interest = Interest::empty();
+        interest.set(Interest::READABLE, events.input() || events.input_and_output());
+        interest.set(Interest::WRITABLE, events.output() || events.input_and_output());
+        let wish = if events.remove() {
+            known.remove(&socket);
+            Wish::Remove(socket)
+        } else if known.insert(socket) {
+            Wish::Watch(socket, duplicate(socket), interest)
+        } else {
+            Wish::SetInterest(socket, interest)
+        };
+        let _ = wishes.send(wish); // At the very end nobody grants wishes any more.
+    }
+}
+
+/// A descriptor of our own for libcurl's socket. To be called while libcurl names the socket, and
+/// at no other time.
+///
+/// libcurl may close a socket in the same call in which it wishes it forgotten, before the wish is
+/// granted. So the socket itself cannot be lent to the loop as `BorrowedFd<'static>`, as that of a
+/// library could that leaves closing to its user.
+fn duplicate(socket: Socket) -> io::Result<OwnedFd> {
+    // SAFETY: libcurl names sockets that it holds open while it does so, and the loan ends with
+    // this function.
+    let lent = unsafe { BorrowedFd::borrow_raw(socket) };
+    lent.try_clone_to_owned()
+}
+
+/// The only place that calls libcurl while the loop runs.
+fn call_curl(
+    el: &LoopHandle<Downloads>,
+    downloads: &mut Downloads,
+    call: impl FnOnce(&Multi) -> Result<u32, MultiError>,
+) -> mainspring::Result<()> {
+    call(&downloads.multi).map_err(Error::other)?;
+    tell_finished(downloads);
+    grant_wishes(el, downloads)
+}
+
+fn grant_wishes(el: &LoopHandle<Downloads>, downloads: &mut Downloads) -> mainspring::Result<()> {
+    let Downloads { wishes, watchers, timer, .. } = downloads;
+    let timer = timer.expect("the timer is made before the loop runs");
+    while let Ok(wish) = wishes.try_recv() {
+        match wish {
+            Wish::Watch(socket, fd, interest) => {
+                let watcher = el.watch(fd?, interest, move |el, downloads, fd| {
+                    let events = events_of(fd.readiness());
+                    call_curl(el, downloads, |multi| multi.action(socket, &events))
+                })?;
+                watchers.insert(socket, watcher);
+            }
+            Wish::SetInterest(socket, interest) => {
+                if let Some(watcher) = watchers.get(&socket) {
+                    el.set_interest(*watcher, interest)?;
+                }
+            }
+            Wish::Remove(socket) => {
+                if let Some(watcher) = watchers.remove(&socket) {
+                    el.remove(watcher);
+                }
+            }
+            Wish::Call(Some(delay)) => _ = el.reset_after(timer, delay),
+            Wish::Call(None) => _ = el.disarm(timer),
+        }
+    }
+    Ok(())
+}
+
+fn events_of(readiness: Readiness) -> Events {
+    let mut events = Events::new();
+    events.input(readiness.contains(Readiness::READABLE));
+    events.output(readiness.contains(Readiness::WRITABLE));
+    events.error(readiness.contains(Readiness::ERROR));
+    events
+}
+
+fn tell_finished(downloads: &mut Downloads) {
+    let Downloads { multi, transfers, arrived, sum, .. } = downloads;
+    multi.messages(|message| {
+        let Ok(number) = message.token() else { return };
+        let (url, transfer) = &transfers[number];
+        *sum += transfer.total_time().unwrap_or_default();
+        match message.result_for2(transfer) {
+            Some(Ok(())) => {
+                *arrived += 1;
+                let status = transfer.response_code().unwrap_or_default();
+                println!("{url}: status {status}, {} bytes", transfer.get_ref().0.len());
+            }
+            Some(Err(error)) => eprintln!("curl_multi: {url}: {error}"),
+            None => {} // Not the end of this transfer.
+        }
+    });
+}
+
+fn slow_servers() -> io::Result<Vec<String>> {
+    [(100, 10_000), (200, 200_000), (300, 3_000_000)]
+        .into_iter()
+        .map(|(latency_ms, bytes)| slow_server(Duration::from_millis(latency_ms), bytes))
+        .collect()
+}
+
+/// A server that takes its time, for one request.
+fn slow_server(latency: Duration, bytes: usize) -> io::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("http://{}/", listener.local_addr()?);
+    thread::spawn(move || -> io::Result<()> {
+        let mut peer = BufReader::new(listener.accept()?.0);
+        let mut line = String::new();
+        while peer.read_line(&mut line)? > 2 {
+            line.clear(); // The head ends with an empty line.
+        }
+        thread::sleep(latency);
+        write!(peer.get_mut(), "HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n")?;
+        peer.get_mut().write_all(&vec![b'x'; bytes])
+    });
+    Ok(url)
+}
+
+fn main() -> ExitCode {
+    let urls: Vec<String> =
+        env::args_os().skip(1).map(|url| url.to_string_lossy().into_owned()).collect();
+    if let Some(wrong) = urls.iter().find(|url| url.is_empty() || url.starts_with('-')) {
+        eprintln!("curl_multi: {wrong:?} is not a URL");
+        return ExitCode::from(2);
+    }
+    match run(urls) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
+            eprintln!("curl_multi: {error}{cause}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The loop as a guest: a poll(2) loop of somebody else drives it.
+//!
+//! `cargo run --example embed` ends by itself. The host is what a user interface or another
+//! framework would be: it has a descriptor of its own, and it is the one that sleeps. The guest
+//! costs it three lines: `poll_fd` beside its own descriptors, `next_deadline` as the limit of its
+//! sleep, and a `turn` that does not wait.
+//!
+//! Each job travels through both loops: a thread posts it to the guest, the guest passes it on
+//! through a pipe that the host reads, and the host answers through a pipe that the guest reads.
+
+use std::env;
+use std::error::Error as _;
+use std::io::{self, PipeReader, PipeWriter, Read, Write, pipe};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use mainspring::{Error, EventLoop};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+const LAST_JOB: u8 = 3;
+
+fn run() -> mainspring::Result<()> {
+    let (jobs, job_writer) = pipe()?;
+    let (answers, answer_writer) = pipe()?;
+    let guest = new_guest(job_writer, answers)?;
+    host(guest, jobs, answer_writer)
+}
+
+/// A loop with a timer, a thread that posts to it, and a reader. Its state is where it sends jobs.
+fn new_guest(jobs: PipeWriter, answers: PipeReader) -> mainspring::Result<EventLoop<PipeWriter>> {
+    let el = EventLoop::with_state(jobs)?;
+    el.call_later(Duration::from_millis(50), |_, _| println!("guest: the timer of 50 ms"));
+
+    let remote = el.remote();
+    thread::spawn(move || {
+        (1..=LAST_JOB).try_for_each(|job| {
+            remote.call_soon(move |_, jobs| {
+                println!("guest: job {job} from the thread");
+                Ok(jobs.write_all(&[job])?)
+            })
+        })
+    });
+
+    el.add_reader(answers, |_, _, answers| {
+        let mut answer = [0];
+        answers.read_exact(&mut answer)?;
+        println!("guest: answer {}", answer[0]);
+        if answer == [LAST_JOB] {
+            answers.remove();
+        }
+        Ok(())
+    })?;
+    Ok(el)
+}
+
+/// Somebody else's loop.
+fn host(
+    mut guest: EventLoop<PipeWriter>,
+    mut jobs: PipeReader,
+    mut answers: PipeWriter,
+) -> mainspring::Result<()> {
+    while guest.is_alive() && !guest.is_stopping() {
+        let Some(guest_fd) = guest.poll_fd() else {
+            let problem = "this selector has no descriptor to wait for; epoll and kqueue have one";
+            return Err(Error::other(problem));
+        };
+        let deadline = guest.next_deadline();
+        let limit = deadline.map(|deadline| deadline.saturating_duration_since(guest.now()));
+        let mut fds =
+            [PollFd::from_borrowed_fd(guest_fd, PollFlags::IN), PollFd::new(&jobs, PollFlags::IN)];
+        sleep_until_ready(&mut fds, limit)?;
+
+        let has_job = !fds[1].revents().is_empty();
+        if has_job {
+            let mut job = [0];
+            jobs.read_exact(&mut job)?;
+            println!("host: job {}", job[0]);
+            answers.write_all(&job)?;
+        }
+        guest.turn(Some(Duration::ZERO))?;
+    }
+    println!("host: the guest has nothing left to do");
+    Ok(())
+}
+
+/// The only place that sleeps.
+fn sleep_until_ready(fds: &mut [PollFd<'_>], limit: Option<Duration>) -> io::Result<()> {
+    // A limit beyond what the system can count is as good as none.
+    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+    match poll(fds, limit.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn main() -> ExitCode {
+    if let Some(argument) = env::args_os().nth(1) {
+        eprintln!("embed: unexpected argument {argument:?}");
+        return ExitCode::from(2);
+    }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
+            eprintln!("embed: {error}{cause}");
+            ExitCode::FAILURE
+        }
+    }
+}
