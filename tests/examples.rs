@@ -1,0 +1,15 @@
+//! The programs in `examples/`, run as their users run them: they do what their first lines
+//! promise.
+//!
+//! `cargo test` builds them first; `cargo test --test examples` alone does not, and takes the ones
+//! that are there.
+
+mod examples {
+    pub mod program;
+
+    mod embed;
+    mod signals;
+    mod threads;
+    mod timers;
+    mod udp_echo;
+}

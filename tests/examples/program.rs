@@ -1,0 +1,112 @@
+//! An example as a child: found, started, watched, and never left behind.
+
+use std::env;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// When a program counts as hanging. No verdict depends on it but that one.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a program said, and how it ended.
+#[derive(Debug)]
+pub struct Ending {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ending {
+    /// The standard output of a program that succeeded without a complaint.
+    #[track_caller]
+    pub fn success(self) -> String {
+        assert!(self.status.success() && self.stderr.is_empty(), "{self:?}");
+        self.stdout
+    }
+
+    /// The only line that a program said, for one that failed with this code.
+    #[track_caller]
+    pub fn complaint(self, code: i32) -> String {
+        assert_eq!(self.status.code(), Some(code), "{self:?}");
+        assert!(self.stdout.is_empty() && self.stderr.lines().count() == 1, "{self:?}");
+        self.stderr
+    }
+}
+
+/// A running program.
+pub struct Program {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    stderr: ChildStderr,
+    /// Its end tells the watchdog that the program has ended.
+    watched: Sender<()>,
+    watchdog: JoinHandle<()>,
+}
+
+impl Program {
+    pub fn start(name: &str, arguments: &[&str]) -> Program {
+        Program::spawn(command(name).args(arguments))
+    }
+
+    pub fn spawn(command: &mut Command) -> Program {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| {
+            panic!("{command:?}: {error} (`cargo build --examples` builds it)")
+        });
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let stderr = child.stderr.take().expect("it is piped");
+        let pid = pid(&child);
+        let (watched, ended) = channel::<()>();
+        let watchdog = thread::spawn(move || {
+            if ended.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        });
+        Program { child, stdout, stderr, watched, watchdog }
+    }
+
+    /// The next line of its standard output; empty at the end.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("a program prints text");
+        line.trim_end().to_owned()
+    }
+
+    pub fn send(&self, signal: Signal) {
+        kill_process(pid(&self.child), signal).expect("a child that was not waited for exists");
+    }
+
+    /// Waits for the end; the output is what was not read before.
+    pub fn end(mut self) -> Ending {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        self.stdout.read_to_string(&mut stdout).expect("a program prints text");
+        self.stderr.read_to_string(&mut stderr).expect("a program prints text");
+        // Not waited for yet, the pid is still the program's: the watchdog can kill nobody else.
+        drop(self.watched);
+        self.watchdog.join().expect("the watchdog does not panic");
+        let status = self.child.wait().expect("a child can be waited for");
+        Ending { status, stdout, stderr }
+    }
+}
+
+/// Runs an example to its end.
+pub fn run(name: &str, arguments: &[&str]) -> Ending {
+    Program::start(name, arguments).end()
+}
+
+/// The command of an example: cargo puts them into `examples`, beside the folder of this test.
+pub fn command(name: &str) -> Command {
+    let test = env::current_exe().expect("a test knows where it is");
+    let profile = test.ancestors().nth(2).expect("a test is in PROFILE/deps");
+    let path: PathBuf = [profile.as_os_str(), "examples".as_ref(), name.as_ref()].iter().collect();
+    Command::new(path)
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_child(child)
+}
