@@ -9,7 +9,6 @@
 //! through a pipe that the host reads, and the host answers through a pipe that the guest reads.
 
 use std::env;
-use std::error::Error as _;
 use std::io::{self, PipeReader, PipeWriter, Read, Write, pipe};
 use std::process::ExitCode;
 use std::thread;
@@ -103,8 +102,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
-            eprintln!("embed: {error}{cause}");
+            eprintln!("embed: {}", error.chain());
             ExitCode::FAILURE
         }
     }

@@ -8,7 +8,6 @@
 //! default, even while a callback hangs.
 
 use std::env;
-use std::error::Error as _;
 use std::process::{self, ExitCode};
 use std::time::Duration;
 
@@ -72,8 +71,7 @@ fn main() -> ExitCode {
     match run(demo) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
-            eprintln!("signals: {error}{cause}");
+            eprintln!("signals: {}", error.chain());
             ExitCode::FAILURE
         }
     }

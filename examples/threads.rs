@@ -6,7 +6,6 @@
 //! then nothing can come any more.
 
 use std::env;
-use std::error::Error as _;
 use std::ops::Range;
 use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
@@ -61,8 +60,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
-            eprintln!("threads: {error}{cause}");
+            eprintln!("threads: {}", error.chain());
             ExitCode::FAILURE
         }
     }

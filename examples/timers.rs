@@ -4,7 +4,6 @@
 //! `run` returns when nothing is left that could call back.
 
 use std::env;
-use std::error::Error as _;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -72,8 +71,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
-            eprintln!("timers: {error}{cause}");
+            eprintln!("timers: {}", error.chain());
             ExitCode::FAILURE
         }
     }

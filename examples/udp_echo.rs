@@ -5,7 +5,6 @@
 //! ends it, and it says what it has done. `nc -u 127.0.0.1 PORT` talks to it.
 
 use std::env;
-use std::error::Error as _;
 use std::ffi::OsString;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::ExitCode;
@@ -73,8 +72,7 @@ fn main() -> ExitCode {
     match run(address) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
-            eprintln!("udp_echo: {error}{cause}");
+            eprintln!("udp_echo: {}", error.chain());
             ExitCode::FAILURE
         }
     }
