@@ -2,10 +2,14 @@
 //!
 //! A test's name begins with the id of the sentence that it judges.
 
+mod descriptors;
 mod files;
+mod signals;
 mod spy;
 mod support;
 mod watcher_errors;
 mod watcher_flags;
 mod watcher_lives;
+mod watcher_model;
+mod watcher_pause;
 mod watchers;

@@ -45,7 +45,7 @@ fn w1_a_writer_is_called_in_each_tick_while_there_is_room() {
         el.add_writer(ours, |_, calls, socket| {
             *calls += 1;
             if *calls == 10 {
-                fill(socket);
+                fill(&**socket);
             }
             Ok(())
         })

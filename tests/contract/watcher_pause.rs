@@ -1,0 +1,272 @@
+//! W5: who is woken by the end of a connection, and that a paused watcher costs nothing.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::rc::Rc;
+
+use mainspring::{EventLoop, Interest, LoopHandle, Mode, Readiness, SelectorKind, Watched};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
+use crate::files::{fill, pair, readable, reset_connection, tcp_pair, tick};
+use crate::spy::{Call, spied};
+use crate::support::{on_every_selector, simulated};
+
+const READ: Interest = Interest::READABLE;
+const WRITE: Interest = Interest::WRITABLE;
+
+type Names = Vec<&'static str>;
+
+fn says<T>(
+    name: &'static str,
+) -> impl FnMut(&LoopHandle<Names>, &mut Names, &mut Watched<T>) -> mainspring::Result<()> {
+    move |_, names, _| Ok(names.push(name))
+}
+
+/// Which of the callbacks of `fd` are called, when there are these ones.
+fn woken<T: AsFd + 'static>(kind: SelectorKind, fd: &Rc<T>, interest: Interest) -> Names {
+    let mut el = EventLoop::builder().selector(kind).build_with(Names::new()).unwrap();
+    if interest.contains(READ) {
+        el.add_reader(fd.clone(), says("reader")).unwrap();
+    }
+    if interest.contains(WRITE) {
+        el.add_writer(fd.clone(), says("writer")).unwrap();
+    }
+    tick(&mut el);
+    el.state_mut().split_off(0)
+}
+
+/// S9 and pitfalls of others: whoever is there is told, asked for the direction or not.
+#[test]
+fn w5_an_end_wakes_whoever_is_there() {
+    on_every_selector(|kind| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        fill(&writer);
+        let full = Rc::new(writer);
+        assert_eq!(woken(kind, &full, WRITE), [] as [&str; 0]);
+        drop(reader);
+        assert_eq!(woken(kind, &full, WRITE), ["writer"]);
+        assert_eq!(woken(kind, &full, READ), ["reader"]);
+
+        let (reader, writer) = std::io::pipe().unwrap();
+        let empty = Rc::new(reader);
+        assert_eq!(woken(kind, &empty, READ | WRITE), [] as [&str; 0]);
+        drop(writer);
+        assert_eq!(woken(kind, &empty, READ | WRITE), ["reader", "writer"]);
+
+        let (ours, theirs) = pair();
+        fill(&ours);
+        let full = Rc::new(ours);
+        assert_eq!(woken(kind, &full, READ | WRITE), [] as [&str; 0]);
+        drop(theirs);
+        assert_eq!(woken(kind, &full, WRITE), ["writer"]);
+        assert_eq!(woken(kind, &full, READ | WRITE), ["reader", "writer"]);
+        for interest in [READ, WRITE, READ | WRITE] {
+            let reset = Rc::new(reset_connection());
+            assert_eq!(woken(kind, &reset, interest).len(), interest.iter().count());
+        }
+    });
+}
+
+/// S14: the urgent byte of TCP is for who asks for it; the next common byte wakes the reader.
+#[test]
+fn w5_priority_data_wakes_only_who_asked_for_it() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, Names::new());
+        let (ours, theirs) = tcp_pair();
+        let twin = ours.try_clone().unwrap();
+        el.add_reader(ours, says("reader")).unwrap();
+        let urgent = el.watch(twin, Interest::PRIORITY, |_, names: &mut Names, socket| {
+            assert!(socket.readiness().contains(Readiness::PRIORITY));
+            Ok(names.push("urgent"))
+        });
+        rustix::net::send(&theirs, b"!", SendFlags::OOB).unwrap();
+        while tick(&mut el) == 0 {} // Until the byte has arrived.
+        assert_eq!(el.state_mut().split_off(0), ["urgent"]);
+        assert!(el.remove(urgent.unwrap()));
+        assert_eq!(tick(&mut el), 0);
+        (&theirs).write_all(b"x").unwrap();
+        while tick(&mut el) == 0 {}
+        assert_eq!(el.state()[..], ["reader"]);
+    });
+}
+
+/// The kernel does not know it at all, so not even a hang-up wakes the loop.
+#[test]
+fn w5_a_paused_watcher_is_not_registered() {
+    on_every_selector(|kind| {
+        let (mut el, log) = spied(kind, Names::new());
+        let (ours, theirs) = readable();
+        let fd = ours.as_raw_fd();
+        let watcher = el.watch(ours, Interest::empty(), says("paused")).unwrap();
+        assert_eq!(log.take(), []);
+        el.run().unwrap(); // It could never be called, so nothing is left to run.
+        el.set_interest(watcher, READ).unwrap();
+        assert_eq!(log.take(), [Call::Register(fd, READ)]);
+        assert_eq!(tick(&mut el), 1);
+        el.set_interest(watcher, Interest::empty()).unwrap();
+        assert_eq!(log.take(), [Call::Deregister(fd)]);
+        drop(theirs);
+        (0..3).for_each(|_| assert_eq!(tick(&mut el), 0));
+        assert!(el.remove(watcher));
+        assert_eq!(log.take(), []);
+        assert_eq!(el.state().len(), 1);
+    });
+}
+
+/// In control calls: one for a change, none where nothing changes.
+#[test]
+fn w5_a_change_of_interest_costs_at_most_one_call() {
+    on_every_selector(|kind| {
+        let (el, log) = spied(kind, Names::new());
+        let (ours, _theirs) = pair();
+        let (fd, source) = (ours.as_raw_fd(), Rc::new(ours));
+        let reader = el.add_reader(source.clone(), says("reader")).unwrap();
+        let writer = el.add_writer(source, says("writer")).unwrap();
+        assert_eq!(log.take(), [Call::Register(fd, READ), Call::Reregister(fd, READ | WRITE)]);
+        let steps = [
+            (reader, READ, None),
+            (writer, READ, Some(Call::Reregister(fd, READ))),
+            (reader, Interest::empty(), None),
+            (writer, Interest::empty(), Some(Call::Deregister(fd))),
+            (writer, Interest::empty(), None),
+            (reader, READ | WRITE, Some(Call::Register(fd, READ | WRITE))),
+            (writer, WRITE, None),
+            (reader, Interest::empty(), Some(Call::Reregister(fd, WRITE))),
+        ];
+        for (watcher, interest, expected) in steps {
+            el.set_interest(watcher, interest).unwrap();
+            assert_eq!(log.take(), Vec::from_iter(expected), "after {interest:?}");
+        }
+        assert!(el.remove(reader));
+        assert_eq!(log.take(), []);
+        drop(el);
+        assert_eq!(log.take()[0], Call::Deregister(fd));
+    });
+}
+
+/// A steady connection costs no control call, whatever its callbacks return.
+#[test]
+fn w5_serving_costs_no_call() {
+    on_every_selector(|kind| {
+        let (mut el, log) = spied(kind, 0);
+        let (ours, _theirs) = readable();
+        el.add_reader(ours, |_, calls: &mut usize, socket| {
+            *calls += 1;
+            socket.set_interest(READ)?;
+            if *calls == 3 { socket.read_exact(&mut [0; 2]).map_err(Into::into) } else { Ok(()) }
+        })
+        .unwrap();
+        log.take();
+        while tick(&mut el) > 0 {}
+        assert_eq!((*el.state(), log.take()), (3, Vec::new()));
+    });
+}
+
+/// Within a batch: one that is paused is not called any more, also if it was queued; resumed, it is.
+#[test]
+fn w5_a_watcher_paused_within_its_batch_is_not_called() {
+    on_every_selector(|kind| {
+        for resumes in [false, true] {
+            let (mut el, _clock) = simulated(kind, Names::new());
+            let (ours, _theirs) = readable();
+            let watcher = el.add_reader(ours, says("reader")).unwrap();
+            el.call_soon(move |el, _| {
+                el.set_interest(watcher, Interest::empty())?;
+                if resumes { el.set_interest(watcher, READ) } else { Ok(()) }
+            });
+            tick(&mut el);
+            assert_eq!(el.state().len(), usize::from(resumes));
+        }
+    });
+}
+
+/// Oneshot: once for each change of the interest. A refused second watcher is no change.
+#[test]
+fn w5_oneshot_is_called_once_for_each_change() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, Names::new());
+        let (ours, _theirs) = readable();
+        let source = Rc::new(ours);
+        let once = el.watch_with_mode(source.clone(), READ, Mode::Oneshot, says("once")).unwrap();
+        let calls = |el: &mut EventLoop<Names>| {
+            (0..3).for_each(|_| _ = tick(el));
+            el.state_mut().split_off(0).len()
+        };
+        assert_eq!(calls(&mut el), 1);
+        el.add_reader(source.clone(), says("wrong")).unwrap_err();
+        assert_eq!(calls(&mut el), 0, "a refused watcher has armed it");
+        el.set_interest(once, READ).unwrap();
+        assert_eq!(calls(&mut el), 1);
+        el.set_interest(once, WRITE).unwrap();
+        assert_eq!(calls(&mut el), 1);
+        el.set_interest(once, Interest::empty()).unwrap();
+        el.set_interest(once, READ | WRITE).unwrap();
+        assert_eq!(calls(&mut el), 1);
+    });
+}
+
+/// Edge: when readiness begins. `WouldBlock` out of the callback says that it is over.
+#[test]
+fn w5_edge_is_called_when_readiness_begins() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, (0, 0));
+        let (ours, theirs) = readable();
+        el.watch_with_mode(ours, READ, Mode::Edge, |_, (calls, bytes): &mut (u32, u32), socket| {
+            *calls += 1;
+            loop {
+                socket.read_exact(&mut [0])?; // Until it would block.
+                *bytes += 1;
+            }
+        })
+        .unwrap();
+        for rounds in 1..=5 {
+            (0..3).for_each(|_| _ = tick(&mut el));
+            assert_eq!(*el.state(), (rounds, 2 * rounds - 1));
+            (&theirs).write_all(b"xy").unwrap();
+        }
+    });
+}
+
+/// S11: what was written to a pseudo terminal before its end was closed is read, all of it, before the end.
+#[test]
+fn w5_a_hang_up_hides_no_byte_of_a_terminal() {
+    on_every_selector(|kind| {
+        const BYTES: usize = 64 * 1024;
+        let (mut el, _clock) = simulated(kind, 0);
+        let (ours, theirs) = terminal();
+        let writer = std::thread::spawn(move || {
+            (&theirs).write_all(&[b'x'; BYTES]).unwrap();
+        });
+        el.add_reader(ours, |_, sum: &mut usize, terminal| {
+            let mut buffer = [0; 700];
+            match terminal.read(&mut buffer) {
+                Ok(0) => Ok(terminal.remove()),
+                Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+                    Ok(terminal.remove())
+                }
+                result => Ok(*sum += result?),
+            }
+        })
+        .unwrap();
+        el.run().unwrap();
+        assert_eq!(*el.state(), BYTES);
+        writer.join().unwrap();
+    });
+}
+
+/// A pseudo terminal that passes bytes on as they are.
+fn terminal() -> (std::fs::File, std::fs::File) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    let theirs = std::fs::File::options().read(true).write(true).open(name.to_str().unwrap());
+    let theirs = theirs.unwrap();
+    let mut settings = tcgetattr(&theirs).unwrap();
+    settings.make_raw();
+    tcsetattr(&theirs, OptionalActions::Now, &settings).unwrap();
+    (ours.into(), theirs)
+}
