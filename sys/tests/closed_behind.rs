@@ -1,0 +1,236 @@
+//! W8 and W7 on the loop itself: descriptors that are closed while the loop watches them, or were never open.
+//!
+//! Only unsafe code can do that to a loop, and above this crate there is none, so the tests are here.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use mainspring::{Error, EventLoop, Interest, LoopHandle, SelectorKind, Watched};
+
+/// What was seen: callbacks by name, and reports.
+type Seen = Vec<String>;
+type Lent = BorrowedFd<'static>;
+
+/// A closed number is used again by whoever opens a descriptor next, so only one test runs at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn on_every_selector(mut check: impl FnMut(SelectorKind, EventLoop<Seen>)) {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    for kind in SelectorKind::available() {
+        println!("on {kind}");
+        let el = EventLoop::builder().selector(*kind).build_with(Seen::new()).unwrap();
+        el.set_exception_handler(|_, seen: &mut Seen, report| {
+            seen.push(format!("report: {}", report.error));
+        });
+        check(*kind, el);
+    }
+}
+
+/// poll and select are told of a closed fd; epoll and kqueue forget it in silence.
+fn tells(kind: SelectorKind) -> bool {
+    matches!(kind, SelectorKind::Poll | SelectorKind::Select)
+}
+
+fn tick(el: &mut EventLoop<Seen>) -> usize {
+    el.turn(Some(Duration::ZERO)).unwrap()
+}
+
+/// Ticks until nothing is called any more, which must not take long.
+fn settle(el: &mut EventLoop<Seen>) -> Seen {
+    let ticks = (0..20).take_while(|_| tick(el) > 0).count();
+    assert!(ticks < 20, "it spins: {:?}", el.state());
+    std::mem::take(el.state_mut())
+}
+
+/// A stream with data to read, as a number far from those that others get, and its peer.
+fn far(number: RawFd) -> (OwnedFd, UnixStream) {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.write_all(b"x").unwrap();
+    (put(&ours, number), theirs)
+}
+
+/// Gives `file` another descriptor, of this number.
+fn put(file: &impl AsRawFd, number: RawFd) -> OwnedFd {
+    // SAFETY: the call takes two integers, and the number is the tests' own.
+    let fd = unsafe { libc::dup2(file.as_raw_fd(), number) };
+    assert_eq!(fd, number);
+    // SAFETY: the call succeeded, so `fd` is open, and nobody else has it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Breaks the promise that a lent descriptor stays open, as a faulty C library would.
+fn lend(number: RawFd) -> Lent {
+    // SAFETY: not kept, on purpose. The number is only passed to system calls, which answer EBADF.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+fn says(
+    name: &'static str,
+) -> impl FnMut(&LoopHandle<Seen>, &mut Seen, &mut Watched<Lent>) -> mainspring::Result<()> {
+    move |_, seen, _| {
+        seen.push(name.to_owned());
+        Ok(())
+    }
+}
+
+/// A reader that reads what is there, so it meets the error if the number is closed.
+fn reads(el: &EventLoop<Seen>, number: RawFd) {
+    el.add_reader(lend(number), |_, seen: &mut Seen, fd| {
+        mainspring_sys::fd::read(**fd, &mut [0])?;
+        seen.push("read".to_owned());
+        Ok(())
+    })
+    .unwrap();
+}
+
+const FAR: RawFd = 300;
+
+/// Closed, and no other descriptor of the file: nobody else is disturbed, and where the kernel tells, the watcher ends.
+#[test]
+fn w8_a_closed_fd_ends_its_watcher_or_is_silent() {
+    on_every_selector(|kind, mut el| {
+        let (ours, _theirs) = far(FAR);
+        el.add_reader(lend(FAR), says("reader")).unwrap();
+        el.add_writer(lend(FAR), says("writer")).unwrap();
+        let (other, _peer_of_other) = far(FAR + 1);
+        reads(&el, other.as_raw_fd());
+        tick(&mut el);
+        assert_eq!(std::mem::take(el.state_mut()).len(), 3);
+        drop(ours);
+        let report = format!("report: cannot watch fd {FAR}");
+        let expected = if tells(kind) { vec![report; 2] } else { Vec::new() };
+        assert_eq!(settle(&mut el), expected);
+    });
+}
+
+/// Closed while a twin keeps the file open: epoll goes on reporting a number that is closed. The reader meets the error and ends,
+/// and with it the writer, whom nothing would wake any more.
+#[test]
+fn w8_a_closed_fd_whose_file_lives_on_does_not_spin() {
+    on_every_selector(|_, mut el| {
+        let (ours, _theirs) = far(FAR);
+        let twin = ours.try_clone().unwrap();
+        File::from(twin.try_clone().unwrap()).read_exact(&mut [0]).unwrap();
+        reads(&el, FAR);
+        el.add_writer(lend(FAR), |_, _, _| Ok(())).unwrap();
+        let (other, mut peer_of_other) = far(FAR + 1);
+        reads(&el, other.as_raw_fd());
+        drop((ours, _theirs));
+        let seen = settle(&mut el);
+        assert_eq!(seen.iter().filter(|what| what.starts_with("report: ")).count(), 2, "{seen:?}");
+        peer_of_other.write_all(b"x").unwrap();
+        assert_eq!(settle(&mut el), ["read"]);
+        el.call_soon(|el, _| el.stop());
+        el.run_forever().unwrap();
+        drop(twin);
+    });
+}
+
+/// A file whose watcher was removed too late: the kernel knows it by no number, so it is a stranger, and goes.
+#[test]
+fn w8_a_stranger_in_the_kernel_is_thrown_out() {
+    on_every_selector(|_, mut el| {
+        let (ours, _theirs) = far(FAR);
+        let watcher = el.add_reader(lend(FAR), says("wrong")).unwrap();
+        let (other, _peer_of_other) = far(FAR + 1);
+        el.add_reader(lend(FAR + 1), says("other")).unwrap();
+        let _twin = ours.try_clone().unwrap();
+        drop(ours);
+        assert!(el.remove(watcher));
+        let remote = el.remote();
+        (0..3).for_each(|_| assert_eq!(tick(&mut el), 1));
+        assert_eq!(std::mem::take(el.state_mut()), ["other"; 3]);
+        // The doorbells were not thrown out with it: this sleeps until it is rung.
+        drop(other);
+        let thread = std::thread::spawn(move || {
+            remote.call_soon(|el, seen| {
+                seen.push("remote".to_owned());
+                el.stop();
+            })
+        });
+        el.run_forever().unwrap();
+        thread.join().unwrap().unwrap();
+        assert!(el.state().contains(&"remote".to_owned()), "{:?}", el.state());
+    });
+}
+
+/// W4 from the other side: whoever gets the number next is not mistaken for the old one, and the old one ends.
+#[test]
+fn w8_the_next_owner_of_the_number_is_served() {
+    on_every_selector(|kind, mut el| {
+        if tells(kind) {
+            return; // They ask by number only, and cannot know that it changed hands.
+        }
+        let (ours, _theirs) = far(FAR);
+        el.add_reader(lend(FAR), says("old")).unwrap();
+        drop(ours);
+        let (new, _peer_of_new) = far(FAR);
+        el.add_reader(lend(FAR), says("new")).unwrap();
+        let seen = [tick(&mut el), tick(&mut el)];
+        assert!(!el.state().contains(&"old".to_owned()), "{:?}", el.state());
+        let report = format!("report: cannot watch fd {FAR}");
+        let reports = el.state().iter().filter(|what| **what == report).count();
+        assert_eq!((reports, seen), (1, [2, 1]), "{:?}", el.state());
+        drop(new);
+    });
+}
+
+/// The same where only a change of the interest finds it out.
+#[test]
+fn w8_a_change_of_interest_finds_the_closed_fd() {
+    on_every_selector(|_, mut el| {
+        let (ours, _theirs) = far(FAR);
+        let reader = el.add_reader(lend(FAR), says("wrong")).unwrap();
+        el.add_writer(lend(FAR), says("wrong")).unwrap();
+        drop(ours);
+        let error = el.set_interest(reader, Interest::PRIORITY).unwrap_err();
+        assert!(matches!(error, Error::Watch { fd: FAR, .. }), "{error:?}");
+        let report = format!("report: cannot watch fd {FAR}");
+        assert_eq!(settle(&mut el), [report.clone(), report]);
+        el.run().unwrap(); // Nothing is left.
+    });
+}
+
+/// Files that never wait are not in the kernel's table, but just as gone.
+#[test]
+fn w8_a_closed_regular_file_ends_its_watcher() {
+    on_every_selector(|_, mut el| {
+        let file = put(&File::open("/dev/null").unwrap(), FAR);
+        el.add_reader(lend(FAR), says("reader")).unwrap();
+        assert_eq!(tick(&mut el), 1);
+        drop(file);
+        assert_eq!(
+            settle(&mut el),
+            ["reader".to_owned(), format!("report: cannot watch fd {FAR}")]
+        );
+        el.run().unwrap();
+    });
+}
+
+/// Numbers that are not open, and such that never are; then the first that is open works.
+#[test]
+fn w7_a_number_that_is_not_open_is_an_error() {
+    on_every_selector(|_, mut el| {
+        let none = [FAR, 1_048_576, RawFd::MAX, -2, RawFd::MIN];
+        for number in none {
+            let capture = Rc::new(());
+            let held = capture.clone();
+            let added = el.add_reader(lend(number), move |_, _, _| Ok(drop(held.clone())));
+            let error = added.unwrap_err();
+            let Error::Watch { operation: "watch", fd, source } = &error else {
+                panic!("{error:?}")
+            };
+            assert_eq!((*fd, source.raw_os_error()), (number, Some(libc::EBADF)));
+            assert_eq!(Rc::strong_count(&capture), 1, "the callback was kept");
+        }
+        el.run().unwrap(); // Nothing was kept.
+        let (_ours, _theirs) = far(FAR);
+        reads(&el, FAR);
+        assert_eq!(settle(&mut el), ["read"]);
+    });
+}
