@@ -1,0 +1,85 @@
+//! What stands in for the opponent on a system without epoll: the same names, of which none can be made.
+
+use std::convert::Infallible;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+/// Whether this system has an opponent.
+pub const IS_HERE: bool = false;
+
+pub const READ: u32 = 0;
+
+/// Never made.
+pub struct Epoll(Infallible);
+
+impl Epoll {
+    pub fn new() -> io::Result<Epoll> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub fn add(&self, _fd: RawFd, _flags: u32) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub fn wait(&mut self, _millis: i32) -> io::Result<usize> {
+        match self.0 {}
+    }
+
+    pub fn event(&self, _index: usize) -> (RawFd, u32) {
+        match self.0 {}
+    }
+}
+
+/// Never made.
+pub struct Soon<S>(Infallible, PhantomData<S>);
+
+impl<S> Soon<S> {
+    pub fn push(&mut self, _once: impl FnOnce(&mut Soon<S>, &mut S) + 'static) {
+        match self.0 {}
+    }
+}
+
+/// Never made.
+pub struct Loop<S> {
+    pub soon: Soon<S>,
+    pub state: S,
+}
+
+impl<S> Loop<S> {
+    pub fn new(_state: S) -> io::Result<Loop<S>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub fn add_reader(
+        &mut self,
+        _fd: RawFd,
+        _reader: impl FnMut(&mut S) + 'static,
+    ) -> io::Result<()> {
+        match self.soon.0 {}
+    }
+
+    pub fn tick(&mut self) -> io::Result<()> {
+        match self.soon.0 {}
+    }
+}
+
+pub fn serve(_listener: OwnedFd) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The time since the first call, in the place of CPU time.
+pub fn cpu_of_this_thread() -> Duration {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
+}
+
+pub fn cpu_of(_process: u32) -> io::Result<Duration> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Leaves the process where it is.
+pub fn pin(_to_last: bool) -> io::Result<()> {
+    Ok(())
+}

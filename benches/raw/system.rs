@@ -1,0 +1,53 @@
+//! CPU time, and cores to run on.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+use super::epoll::check;
+
+/// Whether this system has an opponent.
+pub const IS_HERE: bool = true;
+
+/// CPU time of this thread so far, user and system.
+pub fn cpu_of_this_thread() -> Duration {
+    read(libc::CLOCK_THREAD_CPUTIME_ID).expect("a thread has a CPU clock")
+}
+
+/// CPU time of another process so far, user and system; by the scheduler's own count, not by ticks.
+pub fn cpu_of(process: u32) -> io::Result<Duration> {
+    let mut clock = 0;
+    // SAFETY: `clock` outlives the call, which writes it.
+    match unsafe { libc::clock_getcpuclockid(process as libc::pid_t, &raw mut clock) } {
+        0 => read(clock),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+fn read(clock: libc::clockid_t) -> io::Result<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` outlives the call, which writes it.
+    check(unsafe { libc::clock_gettime(clock, &raw mut time) })?;
+    Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
+/// Keeps this process on the first core that it may use, or on the last one.
+pub fn pin(to_last: bool) -> io::Result<()> {
+    let mut cores = MaybeUninit::<libc::cpu_set_t>::zeroed();
+    let size = size_of::<libc::cpu_set_t>();
+    // SAFETY: `cores` is writable for `size` bytes and outlives the call.
+    check(unsafe { libc::sched_getaffinity(0, size, cores.as_mut_ptr()) })?;
+    // SAFETY: a set of bits is valid whatever the bits.
+    let mut cores = unsafe { cores.assume_init() };
+    // SAFETY: the numbers are below the size of the set.
+    let is_in = |core: &usize| unsafe { libc::CPU_ISSET(*core, &cores) };
+    let mut all = 0..libc::CPU_SETSIZE as usize;
+    let found = if to_last { all.rfind(is_in) } else { all.find(is_in) };
+    let core = found.ok_or(io::ErrorKind::NotFound)?;
+    // SAFETY: the set is a valid one.
+    unsafe { libc::CPU_ZERO(&mut cores) };
+    // SAFETY: the number is below the size of the set.
+    unsafe { libc::CPU_SET(core, &mut cores) };
+    // SAFETY: `cores` is readable for `size` bytes and outlives the call.
+    check(unsafe { libc::sched_setaffinity(0, size, &raw const cores) }).map(drop)
+}

@@ -1,0 +1,61 @@
+//! Medians, and how far the rounds lie apart.
+
+use std::fmt;
+
+/// The median of some figures.
+pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+    Spread::of(figures).median
+}
+
+/// The median, the least and the greatest of some figures.
+#[derive(Debug, Clone, Copy)]
+pub struct Spread {
+    pub median: f64,
+    pub least: f64,
+    pub greatest: f64,
+}
+
+impl Spread {
+    pub fn of(figures: impl IntoIterator<Item = f64>) -> Spread {
+        let mut sorted: Vec<f64> = figures.into_iter().collect();
+        sorted.sort_by(f64::total_cmp);
+        let (count, middle) = (sorted.len(), sorted.len() / 2);
+        assert!(count > 0, "a median needs a figure");
+        let median = (sorted[middle] + sorted[(count - 1) / 2]) / 2.0;
+        Spread { median, least: sorted[0], greatest: sorted[count - 1] }
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} ({:.3}..{:.3})", self.median, self.least, self.greatest)
+    }
+}
+
+/// Pairs of rounds: raw, mainspring.
+#[derive(Debug)]
+pub struct Pairs(pub Vec<[f64; 2]>);
+
+impl Pairs {
+    pub fn raw(&self) -> f64 {
+        median(self.0.iter().map(|[raw, _]| *raw))
+    }
+
+    pub fn mainspring(&self) -> f64 {
+        median(self.0.iter().map(|[_, ours]| *ours))
+    }
+
+    pub fn ratio(&self) -> Spread {
+        Spread::of(self.0.iter().map(|[raw, ours]| ours / raw))
+    }
+
+    /// The two medians and the ratio, for a table.
+    pub fn columns(&self) -> [String; 3] {
+        [figure(self.raw()), figure(self.mainspring()), self.ratio().to_string()]
+    }
+}
+
+/// A figure with about three digits.
+pub fn figure(value: f64) -> String {
+    if value.abs() < 100.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+}

@@ -1,0 +1,80 @@
+//! An echo server in a process of its own.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process;
+use std::time::Duration;
+
+use mainspring::EventLoop;
+use mainspring::net::{Address, ListenOptions, listen};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::Side;
+use super::child::Child;
+use crate::raw;
+
+/// A running server. It is killed when this is dropped.
+pub struct Server {
+    child: Child,
+    port: u16,
+    /// Its process, also where a tool was started that has started it.
+    pub process: u32,
+}
+
+impl Server {
+    pub fn start(side: Side) -> Server {
+        Server::start_under(&[], side)
+    }
+
+    pub fn start_under(tool: &[&str], side: Side) -> Server {
+        let mut child = Child::start_under(tool, &["serve"], side);
+        let line = child.line();
+        let mut numbers = line.split_whitespace().map(|it| it.parse().expect("a number"));
+        let port = numbers.next().expect("a server tells its port");
+        let process = numbers.next().expect("a server tells its process");
+        Server { child, port: port as u16, process }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// CPU time so far.
+    pub fn cpu(&self) -> Duration {
+        raw::cpu_of(self.process).expect("a running process has a CPU clock")
+    }
+
+    /// Ends it by a signal and returns what its tool has reported.
+    pub fn end(self) -> String {
+        let process = Pid::from_raw(self.process as i32).expect("a process has a number");
+        kill_process(process, Signal::TERM).expect("the server still runs");
+        self.child.end()
+    }
+}
+
+/// The worker: serves until it is killed.
+pub fn serve(side: Side) {
+    let address: Address = "0.0.0.0:0".parse().expect("an address");
+    let options = ListenOptions { backlog: 4096, ..ListenOptions::default() };
+    let listener = listen(&address, &options).expect("an address is free");
+    let announce = |address: Address| {
+        let address = address.as_inet().expect("an internet address");
+        println!("{} {}", address.port(), process::id());
+    };
+    match side {
+        Side::Raw => {
+            let listener = std::net::TcpListener::from(listener);
+            announce(listener.local_addr().expect("it is bound").into());
+            raw::serve(listener.into()).expect("epoll works");
+        }
+        Side::Mainspring => {
+            let mut el = EventLoop::new().expect("the system has a selector");
+            let echo = |_: &_, _: &mut (), conn: &mainspring::net::Transport, data: &[u8]| {
+                conn.write(data);
+                Ok(())
+            };
+            let server = el.serve(listener, echo).expect("a listener can be served");
+            announce(server.local_addr().expect("it is bound"));
+            el.run_forever().expect("the selector works");
+        }
+    }
+}
