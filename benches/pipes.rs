@@ -1,0 +1,139 @@
+//! Bytes that travel along a chain of pipes, the benchmark of libevent: CPU time for an event.
+//!
+//! N pipes are watched, A of them get a byte. Whoever reads a byte writes one to the next pipe, until enough are
+//! written. So few of many fds are ready at a time. An event costs both sides a read(2) and a write(2) besides its share of a
+//! wait. Raw has boxed closures in a table by fd. A cell is `N x A`.
+
+mod raw;
+mod support;
+
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::os::fd::AsRawFd;
+
+use mainspring::EventLoop;
+use support::child::answer;
+use support::instructions;
+use support::options::Options;
+use support::race::race;
+use support::table::Table;
+use support::{Side, run};
+
+fn main() {
+    run("pipes", lead, work);
+}
+
+fn lead(options: &Options) {
+    let cells = options.cells(
+        &[&[10, 2]],
+        &[&[100, 1], &[100, 10], &[1000, 100], &[9000, 100]],
+        &[
+            &[100, 1],
+            &[100, 10],
+            &[100, 100],
+            &[1000, 1],
+            &[1000, 10],
+            &[1000, 100],
+            &[9000, 1],
+            &[9000, 10],
+            &[9000, 100],
+        ],
+    );
+    let row = |cell: &Vec<usize>| {
+        let words: Vec<String> = cell.iter().map(usize::to_string).collect();
+        (words.join("x"), words)
+    };
+    let rows: Vec<(String, Vec<String>)> = cells.iter().map(row).collect();
+    if options.instructions {
+        return instructions::table(options, "instructions", &rows);
+    }
+    let mut table = Table::new(&["ns an event", "raw", "mainspring", "ratio"]);
+    for (name, words) in rows {
+        options.progress(&name);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        table.row([name].into_iter().chain(race(options, &words).columns()));
+    }
+    table.print(options);
+}
+
+/// The state of both loops.
+struct Chain {
+    writers: Vec<PipeWriter>,
+    /// How many bytes are still to be written by those who read one.
+    to_write: u64,
+    read: u64,
+}
+
+impl Chain {
+    /// The reader of pipe `index` has a byte.
+    fn pass_on(&mut self, index: usize, mut reader: &PipeReader) {
+        let mut byte = [0];
+        let count = reader.read(&mut byte).expect("a reader is called when there is something");
+        self.read += count as u64;
+        if self.to_write > 0 {
+            self.to_write -= 1;
+            let next = if index + 1 == self.writers.len() { 0 } else { index + 1 };
+            self.write(next);
+        }
+    }
+
+    fn write(&mut self, index: usize) {
+        (&self.writers[index]).write_all(b"x").expect("a pipe has room for some bytes");
+    }
+
+    /// Begins with a byte in each of `active` pipes, evenly apart; how many events there will be.
+    fn begin(&mut self, active: usize, events: u64) -> u64 {
+        let apart = self.writers.len() / active;
+        (0..active).for_each(|number| self.write(number * apart));
+        let active = active as u64;
+        self.to_write = events.saturating_sub(active);
+        self.read = 0;
+        self.to_write + active
+    }
+}
+
+fn work(words: &[String], side: Side) {
+    let [count, active] = [0, 1].map(|at| words[at].parse().expect("a number"));
+    let pipe = |_| std::io::pipe().expect("there are descriptors");
+    let (readers, writers): (Vec<_>, Vec<_>) = (0..count).map(pipe).unzip();
+    let chain = Chain { writers, to_write: 0, read: 0 };
+    match side {
+        Side::Raw => raw(readers, chain, active),
+        Side::Mainspring => ours(readers, chain, active),
+    }
+}
+
+fn raw(readers: Vec<PipeReader>, chain: Chain, active: usize) {
+    let mut el = raw::Loop::new(chain).expect("epoll works");
+    for (index, reader) in readers.into_iter().enumerate() {
+        let fd = reader.as_raw_fd();
+        let pass_on = move |chain: &mut Chain| chain.pass_on(index, &reader);
+        el.add_reader(fd, pass_on).expect("a pipe can be watched");
+    }
+    answer(|events| {
+        let before = raw::cpu_of_this_thread();
+        let events = el.state.begin(active, events);
+        while el.state.read < events {
+            el.tick().expect("epoll works");
+        }
+        (raw::cpu_of_this_thread() - before).as_nanos() as u64
+    });
+}
+
+fn ours(readers: Vec<PipeReader>, chain: Chain, active: usize) {
+    let mut el = EventLoop::with_state(chain).expect("the system has a selector");
+    for (index, reader) in readers.into_iter().enumerate() {
+        let added = el.add_reader(reader, move |_, chain, reader| {
+            chain.pass_on(index, reader);
+            Ok(())
+        });
+        added.expect("a pipe can be watched");
+    }
+    answer(|events| {
+        let before = raw::cpu_of_this_thread();
+        let events = el.state_mut().begin(active, events);
+        while el.state().read < events {
+            el.turn(None).expect("the selector works");
+        }
+        (raw::cpu_of_this_thread() - before).as_nanos() as u64
+    });
+}
