@@ -152,8 +152,17 @@ impl Error {
         matches!(self, Error::Io(error) if matches!(error.kind(), WouldBlock | Interrupted))
     }
 
-    /// The error and its causes in one line.
-    pub(crate) fn chain(&self) -> String {
+    /// The error and its causes in one line, for a log or a user.
+    ///
+    /// ```
+    /// use mainspring::net::{self, Address, ListenOptions};
+    ///
+    /// let nowhere: Address = "/no/such/folder/socket".parse()?;
+    /// let error = net::listen(&nowhere, &ListenOptions::default()).unwrap_err();
+    /// assert!(error.chain().starts_with("cannot listen on unix:/no/such/folder/socket: No such file"));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn chain(&self) -> String {
         let mut line = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {

@@ -13,6 +13,11 @@ use std::io;
 
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
 
+#[cfg(all(loom, test))]
+mod loom_tests;
+#[cfg(all(not(loom), test))]
+mod tests;
+
 /// What ends a sleep from another thread.
 pub(crate) trait Doorbell {
     /// Makes the selector report it; a ring on top of a ring is merged.
@@ -52,6 +57,8 @@ pub(crate) struct Inbox<T, D> {
     queue: Mutex<Queue<T>>,
     /// Set from the first send until the loop looks.
     notified: AtomicBool,
+    /// Set if the doorbell refused to ring: then the loop looks in its next tick, whatever made it tick.
+    unrung: AtomicBool,
     /// Senders that keep the loop running.
     senders: AtomicUsize,
     doorbell: D,
@@ -60,7 +67,8 @@ pub(crate) struct Inbox<T, D> {
 impl<T, D: Doorbell> Inbox<T, D> {
     pub(crate) fn new(doorbell: D) -> Inbox<T, D> {
         let queue = Mutex::new(Queue { items: VecDeque::new(), closed: false });
-        Inbox { queue, notified: AtomicBool::new(false), senders: AtomicUsize::new(0), doorbell }
+        let (notified, unrung) = (AtomicBool::new(false), AtomicBool::new(false));
+        Inbox { queue, notified, unrung, senders: AtomicUsize::new(0), doorbell }
     }
 
     /// Puts an item in and sees to it that the loop looks.
@@ -82,6 +90,7 @@ impl<T, D: Doorbell> Inbox<T, D> {
         self.doorbell.ring().inspect_err(|_| {
             // The next sender tries again, instead of relying on a ring that never was.
             self.notified.store(false, Ordering::Release);
+            self.unrung.store(true, Ordering::Release);
         })
     }
 
@@ -110,7 +119,13 @@ impl<T, D: Doorbell> Inbox<T, D> {
 
     /// Whether something was sent that the loop has not looked for yet.
     pub(crate) fn is_notified(&self) -> bool {
-        self.notified.load(Ordering::Acquire)
+        self.notified.load(Ordering::Acquire) || self.unrung.load(Ordering::Acquire)
+    }
+
+    /// Whether something was sent that the doorbell did not ring for, since this was last asked.
+    pub(crate) fn was_not_rung_for(&self) -> bool {
+        // A tick reads; only one that follows a broken ring writes.
+        self.unrung.load(Ordering::Acquire) && self.unrung.swap(false, Ordering::AcqRel)
     }
 
     /// Counts a sender that keeps the loop running.

@@ -134,6 +134,11 @@ impl Watchers {
         self.fixed.push((fd, token));
     }
 
+    /// Whether an event waits that the selector's descriptor does not show.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.selector.has_ready()
+    }
+
     /// Lets go of a doorbell, before it is closed.
     pub(crate) fn remove_fixed(&mut self, fd: RawFd) {
         self.fixed.retain(|(other, _)| *other != fd);

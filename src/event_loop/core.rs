@@ -8,7 +8,7 @@ use std::fmt;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mainspring_sys::{Interest, Mode, Readiness, Token, fd};
 
@@ -47,10 +47,16 @@ pub(crate) struct Core {
     pub(crate) signals: RefCell<Signals>,
     pub(crate) stopping: Cell<bool>,
     pub(crate) closed: Cell<bool>,
+    /// Whether work of other threads waits inside the loop, because a tick takes a bounded bite of it.
+    pub(crate) bitten: Cell<bool>,
+    /// The callback that runs.
+    pub(crate) current: Cell<Option<Key>>,
     /// The number of the tick.
     pub(crate) tick: Cell<u64>,
     /// Whether an interest changed since the last batch ended: then what is queued is looked at again.
     pub(crate) interest_changed: Cell<bool>,
+    /// Who is to have the source of a callback that runs: its key, and the key of its successor, who may have one in turn.
+    pub(crate) heirs: RefCell<Vec<(Key, Key)>>,
     /// Ticks that the interval now running has missed.
     pub(crate) missed: Cell<u64>,
     /// The read buffer of all transports; it is out while one of them uses it.
@@ -78,8 +84,11 @@ impl Core {
             signals: RefCell::default(),
             stopping: Cell::new(false),
             closed: Cell::new(false),
+            bitten: Cell::new(false),
+            current: Cell::new(None),
             tick: Cell::new(0),
             interest_changed: Cell::new(false),
+            heirs: RefCell::default(),
             missed: Cell::new(0),
             read_buffer: Cell::default(),
             blocking: RefCell::default(),
@@ -119,6 +128,22 @@ impl Core {
     pub(crate) fn replace_key(&self, watch: Watch, old: Key, new: Key) {
         let ready = &mut self.ready.borrow_mut();
         self.watchers.borrow_mut().replace_key(watch, old, new, ready);
+    }
+
+    /// Takes the successor of a callback that does not run any more, if it has one.
+    pub(crate) fn take_heir(&self, key: Key) -> Option<Key> {
+        let mut heirs = self.heirs.borrow_mut();
+        let at = heirs.iter().position(|(old, _)| *old == key)?;
+        Some(heirs.swap_remove(at).1)
+    }
+
+    /// Whose the source is by now that was lent to the callback `key`.
+    pub(crate) fn last_heir(&self, mut key: Key) -> Key {
+        let heirs = self.heirs.borrow();
+        while let Some((_, heir)) = heirs.iter().find(|(old, _)| *old == key) {
+            key = *heir;
+        }
+        key
     }
 
     pub(crate) fn pop(&self) -> Option<Ready> {
@@ -166,13 +191,9 @@ impl Core {
         }
     }
 
-    /// The deadline that comes first: now, if something is ready.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        if !self.ready.borrow().is_empty() {
-            return Some(self.timeline.now());
-        }
-        let deadline = self.timers.borrow_mut().next_deadline()?;
-        self.timeline.instant_of(deadline)
+    /// Whether the next tick has something to do without any event or deadline.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.ready.borrow().is_empty() || self.bitten.get() || self.stopping.get()
     }
 
     /// How long nothing is due; `None` is "until an event".

@@ -16,7 +16,7 @@ use crate::handle::{Handle, Key};
 use crate::ready::Ready;
 
 /// Makes the callback that takes over a watched source.
-pub(crate) type Successor<S> = Box<dyn FnOnce(Box<dyn Any>) -> Option<Callback<S>>>;
+pub(crate) type Successor<S> = Box<dyn FnOnce(&LoopHandle<S>, Box<dyn Any>) -> Option<Callback<S>>>;
 
 /// A callback that is about to run.
 pub(crate) enum Due<S> {
@@ -55,9 +55,14 @@ impl<S> LoopHandle<S> {
             return eprintln!("mainspring: {report}");
         };
         handler(self, state, &report);
-        // It may have set another one meanwhile.
-        let newer = self.shared.exception_handler.take();
-        self.shared.exception_handler.set(newer.or(Some(handler)));
+        // It may have set another one meanwhile; and one that is dropped may set yet another one.
+        match self.shared.exception_handler.take() {
+            None => self.shared.exception_handler.set(Some(handler)),
+            newer => {
+                self.shared.exception_handler.set(newer);
+                drop(handler);
+            }
+        }
     }
 
     pub(crate) fn handle(&self, key: Key) -> Handle {
@@ -75,8 +80,26 @@ impl<S> LoopHandle<S> {
     pub(crate) fn forget(&self, key: Key) -> bool {
         let Some(tenant) = self.shared.callbacks.borrow_mut().remove(key) else { return false };
         self.leave_source(tenant.source, key);
-        drop(tenant);
+        let successor = self.take_successor(key);
+        drop((tenant, successor));
         true
+    }
+
+    /// Takes out the callback `key`, which waits for the one that runs to get its source.
+    fn take_successor(&self, key: Key) -> Option<Successor<S>> {
+        let mut successors = self.shared.successors.borrow_mut();
+        let at = successors.iter().position(|(heir, _)| *heir == key)?;
+        Some(successors.swap_remove(at).1)
+    }
+
+    /// Ends a callback that has lost its source, and with it those who were to have that.
+    pub(crate) fn forget_with_heirs(&self, mut key: Key) {
+        self.forget(key);
+        while let Some(heir) = self.core().take_heir(key) {
+            self.forget(heir);
+            drop(self.take_successor(heir)); // If that one was replaced in turn.
+            key = heir;
+        }
     }
 
     /// Takes a key out of the source that feeds it.
@@ -155,9 +178,9 @@ impl<S> LoopHandle<S> {
             Callback::Repeat(repeat) => repeat.take_watched(),
             Callback::Once(_) => None,
         };
-        match watched.and_then(successor) {
+        match watched.and_then(|watched| successor(self, watched)) {
             Some(callback) => self.put_back(key, callback),
-            None => drop(self.forget(key)),
+            None => self.forget_with_heirs(key),
         }
     }
 
@@ -166,14 +189,11 @@ impl<S> LoopHandle<S> {
         let Some(homeless) = self.shared.callbacks.borrow_mut().put_back(key, callback) else {
             return;
         };
-        let mut replacements = self.shared.replacements.borrow_mut();
-        let Some(at) = replacements.iter().position(|(old, ..)| *old == key) else {
-            drop(replacements);
-            return drop(homeless);
-        };
-        let (_, key, successor) = replacements.swap_remove(at);
-        drop(replacements);
-        self.succeed(key, homeless, successor);
+        let heir = self.core().take_heir(key);
+        match heir.and_then(|heir| Some((heir, self.take_successor(heir)?))) {
+            Some((heir, successor)) => self.succeed(heir, homeless, successor),
+            None => drop(homeless),
+        }
     }
 
     /// Whether this registration could ever be called.

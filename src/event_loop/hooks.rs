@@ -125,12 +125,9 @@ impl<S> LoopHandle<S> {
         self.shared.hooks.borrow().iter().any(|(other, _)| *other == hook)
     }
 
-    /// The hooks of one place, in order of adding.
-    pub(crate) fn hooks(&self, hook: Hook) -> Vec<Key> {
+    /// Hands the hooks of one place to `sink`, in order of adding.
+    pub(crate) fn feed_hooks(&self, hook: Hook, sink: impl FnMut(Key)) {
         let hooks = self.shared.hooks.borrow();
-        if hooks.is_empty() {
-            return Vec::new();
-        }
-        hooks.iter().filter(|(other, _)| *other == hook).map(|(_, key)| *key).collect()
+        hooks.iter().filter(|(other, _)| *other == hook).map(|(_, key)| *key).for_each(sink);
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Shared<S> {
     pub(crate) hooks: RefCell<Vec<(Hook, Key)>>,
     pub(crate) names: RefCell<HashMap<Key, Rc<str>>>,
     /// Callbacks that wait for the one that runs, to take over its source: old key, new key, constructor.
-    pub(crate) replacements: RefCell<Vec<(Key, Key, Successor<S>)>>,
+    pub(crate) successors: RefCell<Vec<(Key, Successor<S>)>>,
     pub(crate) exception_handler: Cell<Option<ExceptionHandler<S>>>,
     pub(crate) panic_policy: Cell<PanicPolicy>,
 }
@@ -52,7 +52,7 @@ impl<S> LoopHandle<S> {
             inbox,
             hooks: RefCell::default(),
             names: RefCell::default(),
-            replacements: RefCell::default(),
+            successors: RefCell::default(),
             exception_handler: Cell::new(None),
             panic_policy: Cell::default(),
         };
@@ -103,9 +103,43 @@ impl<S> LoopHandle<S> {
         self.core().timeline.now()
     }
 
-    /// When the loop has something to do next without any event: now if something is queued, none if nothing is.
+    /// When the loop has something to do next, whatever its descriptors do: now if anything is queued, a stop is asked for or a file is
+    /// watched that is always ready; else the first timer's deadline; none if it waits for events only.
+    ///
+    /// A host that sleeps until then, or until [`poll_fd`](crate::EventLoop::poll_fd) is readable, misses nothing.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.core().next_deadline()
+        let core = self.core();
+        if self.has_work() || core.watchers.borrow().has_ready() {
+            return Some(core.timeline.now());
+        }
+        let deadline = core.timers.borrow_mut().next_deadline()?;
+        core.timeline.instant_of(deadline)
+    }
+
+    /// The handle of the callback that runs: for one that removes itself, or keeps its own timer. None outside of callbacks.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use std::time::Duration;
+    ///
+    /// let mut el = EventLoop::with_state(0)?;
+    /// el.call_every(Duration::from_micros(1), |el, ticks| {
+    ///     *ticks += 1;
+    ///     if *ticks == 3 {
+    ///         el.current().map(|this| el.cancel(this));
+    ///     }
+    /// })?;
+    /// el.run()?;
+    /// assert_eq!(*el.state(), 3);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn current(&self) -> Option<Handle> {
+        self.core().current.get().map(|key| self.handle(key))
+    }
+
+    /// Whether the next tick has something to do without any event or deadline.
+    pub(crate) fn has_work(&self) -> bool {
+        self.core().has_work() || self.has_hook(Hook::Idle)
     }
 
     /// Lets [`run`](crate::EventLoop::run) end although `handle` could still be called: it is a background affair. False if it names

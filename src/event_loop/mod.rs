@@ -9,33 +9,25 @@
 //!
 //! # Invariants
 //!
-//! * [`EventLoop::select`] is the only place that sleeps, [`EventLoop::call`] the only one that calls user code.
+//! * `select` is the only place that sleeps, `call` the only one that calls user code.
 //! * While user code runs or is dropped, nothing of the loop is borrowed.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io;
-use std::mem;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::process;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainspring_sys::{Events, Readiness};
+use mainspring_sys::Events;
 
-use self::callback::{Callback, Flow, Once, Repeat, Sent};
-use self::core::{INBOX, SIGNALS};
-use self::dispatch::Due;
-use self::report::Origin;
-use crate::callbacks::Hook;
-use crate::error::{Error, Result};
+use self::callback::Sent;
+use crate::error::Result;
 use crate::handle::Key;
-use crate::ready::Ready;
-use crate::watchers::{Fed, bit};
 
 mod builder;
+mod call;
 pub(crate) mod callback;
 pub(crate) mod core;
 mod dispatch;
@@ -44,6 +36,7 @@ mod loop_handle;
 mod remote;
 mod report;
 mod schedule;
+mod tick;
 mod watch;
 mod watched;
 
@@ -66,8 +59,10 @@ pub struct EventLoop<S = ()> {
     events: Events,
     /// What is out of the inbox and not yet fed, because a tick takes a bounded bite.
     bite: VecDeque<(Sent<S>, &'static Location<'static>)>,
-    /// Whether the doorbell has rung since the inbox was last taken.
-    rang: bool,
+    /// The hooks that are run now: a list that is kept for its memory.
+    due_hooks: Vec<Key>,
+    /// The doorbells that rang in this tick.
+    rung: u16,
     /// From what duration on a callback is reported, in the debug mode.
     slow: Option<Duration>,
     poll_fd: Option<Arc<OwnedFd>>,
@@ -109,8 +104,8 @@ impl<S> EventLoop<S> {
     ) -> EventLoop<S> {
         let events = Events::with_capacity(event_capacity);
         let poll_fd = handle.core().watchers.borrow_mut().selector().shared_fd();
-        let (bite, rang, witness) = (VecDeque::new(), false, 0);
-        EventLoop { handle, state, events, bite, rang, slow, poll_fd, witness }
+        let (bite, due_hooks, rung, witness) = (VecDeque::new(), Vec::new(), 0, 0);
+        EventLoop { handle, state, events, bite, due_hooks, rung, slow, poll_fd, witness }
     }
 
     /// The handle that callbacks get, to be cloned and kept.
@@ -182,7 +177,7 @@ impl<S> EventLoop<S> {
     pub fn is_alive(&mut self) -> bool {
         let core = self.handle.core();
         let inbox = &self.handle.shared.inbox;
-        if !core.ready.borrow().is_empty() || !self.bite.is_empty() || self.rang {
+        if !core.ready.borrow().is_empty() || core.bitten.get() {
             return true;
         }
         // In this order: a sender first leaves its item and then goes.
@@ -207,222 +202,6 @@ impl<S> EventLoop<S> {
         self.bite = VecDeque::new();
         self.handle.forget_all();
     }
-
-    fn run_once(&mut self, limit: Option<Duration>) -> Result<usize> {
-        self.begin_tick()?;
-        self.run_hooks(Hook::Prepare);
-        let timeout = self.time_to_sleep(limit);
-        self.select(timeout)?;
-        self.run_hooks(Hook::Check);
-        self.feed_watchers()?;
-        self.feed_inbox();
-        self.handle.core().feed_timers();
-        self.feed_idle();
-        Ok(self.run_batch())
-    }
-
-    fn begin_tick(&self) -> Result<()> {
-        let core = self.handle.core();
-        core.tick.set(core.tick.get().wrapping_add(1));
-        core.check_open()
-    }
-
-    /// Zero if anything is ready, else the time to the first deadline; `None` is "until an event".
-    fn time_to_sleep(&self, limit: Option<Duration>) -> Option<Duration> {
-        let core = self.handle.core();
-        let has_work = !core.ready.borrow().is_empty()
-            || !self.bite.is_empty()
-            || self.rang
-            || core.stopping.get()
-            || self.handle.has_hook(Hook::Idle);
-        if has_work {
-            return Some(Duration::ZERO);
-        }
-        match (core.time_to_deadline(), limit) {
-            (Some(deadline), Some(limit)) => Some(deadline.min(limit)),
-            (deadline, limit) => deadline.or(limit),
-        }
-    }
-
-    /// The only place that sleeps.
-    fn select(&mut self, timeout: Option<Duration>) -> Result<()> {
-        let core = self.handle.core();
-        let clock = core.timeline.clock();
-        let mut watchers = core.watchers.borrow_mut();
-        let allowed = clock.allow(timeout);
-        watchers.selector().select(&mut self.events, allowed).map_err(Error::Select)?;
-        if self.events.is_empty() && timeout != Some(Duration::ZERO) {
-            clock.idle(timeout);
-        }
-        Ok(())
-    }
-
-    fn feed_watchers(&mut self) -> Result<()> {
-        let core = self.handle.core();
-        let Fed { doorbells, strangers } =
-            core.watchers.borrow().feed(&self.events, &mut core.ready.borrow_mut());
-        if doorbells != 0 {
-            self.feed_doorbells(doorbells)?;
-        }
-        if strangers {
-            self.handle.core().rebuild()?;
-        }
-        Ok(())
-    }
-
-    fn feed_doorbells(&mut self, doorbells: u16) -> Result<()> {
-        let core = self.handle.core();
-        if doorbells & bit(INBOX) != 0 {
-            self.handle.shared.inbox.answer().map_err(Error::Select)?;
-            self.rang = true;
-        }
-        if doorbells & bit(SIGNALS) != 0 {
-            let mut signals = core.signals.borrow_mut();
-            signals.feed(&mut core.ready.borrow_mut()).map_err(Error::Select)?;
-        }
-        Ok(())
-    }
-
-    /// Takes a bite of what other threads have sent.
-    fn feed_inbox(&mut self) {
-        if self.bite.is_empty() && (self.rang || self.handle.shared.inbox.was_not_rung_for()) {
-            self.rang = false;
-            self.handle.shared.inbox.take(&mut self.bite);
-        }
-        let bite = self.bite.len().min(self.handle.core().limits.inbox_batch);
-        for (sent, location) in self.bite.drain(..bite) {
-            self.handle.insert_soon(sent, location);
-        }
-    }
-
-    fn feed_idle(&self) {
-        if self.handle.core().ready.borrow().is_empty() {
-            self.handle.hooks(Hook::Idle).into_iter().for_each(|key| self.handle.core().feed(key));
-        }
-    }
-
-    /// Runs what is ready now; what is added meanwhile waits for the next tick.
-    fn run_batch(&mut self) -> usize {
-        let batch = self.handle.core().ready.borrow().batch();
-        let mut ran = 0;
-        for _ in 0..batch {
-            let Some(ready) = self.handle.core().pop() else { break };
-            ran += usize::from(self.call(ready));
-        }
-        let core = self.handle.core();
-        core.ready.borrow_mut().end_batch(batch);
-        core.interest_changed.set(false);
-        ran
-    }
-
-    fn run_hooks(&mut self, hook: Hook) {
-        for key in self.handle.hooks(hook) {
-            self.call(Ready { key, readiness: Readiness::empty() });
-        }
-    }
-
-    /// The only place that calls user code. False if there was nothing to call any more.
-    fn call(&mut self, ready: Ready) -> bool {
-        match self.slow {
-            None => self.dispatch(ready),
-            Some(limit) => self.dispatch_timed(ready, limit),
-        }
-    }
-
-    fn dispatch(&mut self, ready: Ready) -> bool {
-        match self.handle.begin(ready) {
-            None => return false,
-            Some(Due::Repeat(callback, readiness, origin)) => {
-                self.repeat(ready.key, callback, readiness, origin);
-            }
-            Some(Due::Once(once, origin)) => self.once(once, origin),
-            Some(Due::Invalid(fd, origin)) => self.end(ready.key, origin, invalid(fd)),
-        }
-        true
-    }
-
-    /// In the debug mode: reports a callback that keeps the loop from everything else.
-    fn dispatch_timed(&mut self, ready: Ready, limit: Duration) -> bool {
-        let origin = self.handle.origin_of(ready.key);
-        let began = self.handle.now();
-        let ran = self.dispatch(ready);
-        let took = self.handle.now().saturating_duration_since(began);
-        if let (true, Some(origin)) = (took >= limit, origin) {
-            self.report(origin.report(Error::Slow(took)));
-        }
-        ran
-    }
-
-    fn once(&mut self, once: Once<S>, origin: Origin) {
-        let policy = self.handle.shared.panic_policy.get();
-        if let Err(error) = guard(policy, || once(&self.handle, &mut self.state)) {
-            self.report(origin.report(error));
-        }
-    }
-
-    fn repeat(
-        &mut self,
-        key: Key,
-        mut callback: Box<dyn Repeat<S>>,
-        readiness: Readiness,
-        origin: Origin,
-    ) {
-        let policy = self.handle.shared.panic_policy.get();
-        let unwinding = Unwinding { handle: &self.handle, key };
-        let run = || callback.call(&self.handle, &mut self.state, readiness);
-        let flow = guard(policy, run);
-        mem::forget(unwinding);
-        match flow {
-            Ok(Flow::Stay) => {}
-            Ok(Flow::Leave) => drop(self.handle.forget(key)),
-            Err(error) => self.end(key, origin, error),
-        }
-        self.handle.put_back(key, Callback::Repeat(callback));
-    }
-
-    /// Ends a registration because of `error`. A callback may have ended it itself before it failed; its error counts all the same.
-    fn end(&mut self, key: Key, unnamed: Origin, error: Error) {
-        let origin = self.handle.origin_of(key).unwrap_or(unnamed);
-        self.handle.forget(key);
-        self.report(origin.report(error));
-    }
-
-    fn report(&mut self, report: Report) {
-        self.handle.report(&mut self.state, report);
-    }
-}
-
-/// Ends the registration of a callback that unwinds, before the callback and its source are dropped.
-struct Unwinding<'a, S> {
-    handle: &'a LoopHandle<S>,
-    key: Key,
-}
-
-impl<S> Drop for Unwinding<'_, S> {
-    fn drop(&mut self) {
-        self.handle.forget(self.key);
-    }
-}
-
-/// Runs user code as the policy says.
-fn guard<T>(policy: PanicPolicy, run: impl FnOnce() -> Result<T>) -> Result<T> {
-    if policy == PanicPolicy::Propagate {
-        return run();
-    }
-    // What the closure leaves half-changed is the user's own; the loop's tables are not in its reach.
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
-        if policy == PanicPolicy::Abort {
-            process::abort(); // The panic hook has printed the message.
-        }
-        let text = payload.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        Err(Error::Panicked(text.unwrap_or("with a value that is no text").to_owned()))
-    })
-}
-
-fn invalid(fd: RawFd) -> Error {
-    let source = io::Error::other("it was closed while it was watched");
-    Error::Watch { operation: "watch", fd, source }
 }
 
 impl<S> Deref for EventLoop<S> {

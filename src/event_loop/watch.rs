@@ -162,14 +162,18 @@ impl<S> LoopHandle<S> {
         let Some(Source::Watch(watch)) = self.source_of(watcher.handle) else { return Err(gone) };
         let old = watcher.handle.key;
         let mut callbacks = self.shared.callbacks.borrow_mut();
-        let key = callbacks.insert(Source::Watch(watch), Location::caller(), None);
         let Some(tenant) = callbacks.remove(old) else { return Err(gone) };
+        let key = callbacks.insert(Source::Watch(watch), Location::caller(), None);
+        if let Some(heir) = callbacks.tenant(key) {
+            heir.background = tenant.background;
+        }
         drop(callbacks);
         self.core().replace_key(watch, old, key);
         self.keep_name(old, key);
-        let successor: Successor<S> = Box::new(move |watched| {
+        let successor: Successor<S> = Box::new(move |el, watched| {
             let mut watched = watched.downcast::<Watched<T>>().ok()?;
             if watched.is_removed() {
+                el.forget_with_heirs(key); // Before the source and the callback are dropped, here.
                 return None;
             }
             watched.rename(key);
@@ -177,7 +181,10 @@ impl<S> LoopHandle<S> {
         });
         match tenant.callback {
             Some(predecessor) => self.succeed(key, predecessor, successor),
-            None => self.shared.replacements.borrow_mut().push((old, key, successor)),
+            None => {
+                self.core().heirs.borrow_mut().push((old, key));
+                self.shared.successors.borrow_mut().push((key, successor));
+            }
         }
         Ok(Watcher::new(self.handle(key)))
     }

@@ -55,7 +55,7 @@ impl<T> Watched<T> {
 
     /// What the callback is told of.
     pub fn interest(&self) -> Interest {
-        self.core.watchers.borrow().interest(self.watch, self.key)
+        self.core.watchers.borrow().interest(self.watch, self.key())
     }
 
     /// Changes what the callback is told of from now on. An empty interest pauses it: the kernel does not watch the source at all
@@ -65,12 +65,12 @@ impl<T> Watched<T> {
     ///
     /// The kernel refuses; then the interest is as before. [`Error::Gone`](crate::Error::Gone) after [`remove`](Watched::remove).
     pub fn set_interest(&mut self, interest: Interest) -> Result<()> {
-        self.core.set_interest(self.watch, self.key, interest)
+        self.core.set_interest(self.watch, self.key(), interest)
     }
 
     /// Ends watching: the callback is not called again. The source is dropped when the callback returns.
     pub fn remove(&mut self) {
-        self.core.unwatch(self.watch, self.key);
+        self.core.unwatch(self.watch, self.key());
         self.flow = Flow::Leave;
     }
 
@@ -91,11 +91,16 @@ impl<T> Watched<T> {
 
     /// The callback met `WouldBlock`: it has seen all there is.
     pub(crate) fn drained(&self) {
-        self.core.watchers.borrow_mut().drained(self.watch, self.key);
+        self.core.watchers.borrow_mut().drained(self.watch, self.key());
     }
 
     pub(crate) fn flow(&self) -> Flow {
         self.flow
+    }
+
+    /// The callback may have been replaced while it runs: then the source is the other one's.
+    fn key(&self) -> Key {
+        self.core.last_heir(self.key)
     }
 
     /// Goes on under another key, for another callback.

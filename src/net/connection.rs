@@ -71,10 +71,17 @@ impl<S, P: Protocol<S>> Repeat<S> for Connection<P> {
         }
         self.transport.abort();
         let reason = self.transport.take_error();
-        let lost = self.protocol.connection_lost(el, state, failure.as_ref().or(reason.as_deref()));
-        match failure {
-            Some(error) => Err(error),
-            None => lost.map(|()| Flow::Leave),
+        let why = failure.as_ref().or(reason.as_deref());
+        let lost = retry(self.protocol.connection_lost(el, state, why));
+        match (failure, lost) {
+            (Some(error), Ok(())) => Err(error),
+            (Some(error), Err(another)) => {
+                if let Some(report) = el.report_of(self.transport.key(), error) {
+                    el.report(state, report);
+                }
+                Err(another)
+            }
+            (None, lost) => lost.map(|()| Flow::Leave),
         }
     }
 }

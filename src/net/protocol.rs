@@ -13,7 +13,8 @@ use crate::event_loop::LoopHandle;
 /// connection_made  (data_received)*  eof_received?  connection_lost
 /// ```
 ///
-/// with pairs of `pause_writing` and `resume_writing` in between. `connection_lost` comes exactly once and last.
+/// with pairs of `pause_writing` and `resume_writing` in between. `connection_lost` comes exactly once and last; only a protocol that
+/// has panicked, and those of a loop that is dropped, are dropped without it.
 ///
 /// An error returned from any of them ends the connection at once: what is queued is dropped, `connection_lost` gets the
 /// error, and the exception handler too. `WouldBlock` and `Interrupted` are no errors.

@@ -64,11 +64,7 @@ where
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        if is_std_socket::<T>() {
-            // std writes slices with writev(2), which raises SIGPIPE where the process does not ignore it.
-            return socket::send_vectored(self, slices);
-        }
-        Write::write_vectored(&mut { self }, slices)
+        write_slices(self, slices)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
@@ -80,8 +76,17 @@ where
     }
 }
 
-fn is_std_socket<T: 'static>() -> bool {
-    [TypeId::of::<TcpStream>(), TypeId::of::<UnixStream>()].contains(&TypeId::of::<T>())
+/// std writes slices with writev(2), which raises SIGPIPE at a socket where the process does not ignore it.
+fn write_slices<T>(stream: &T, slices: &[IoSlice<'_>]) -> io::Result<usize>
+where
+    T: AsFd + 'static,
+    for<'a> &'a T: Write,
+{
+    let sockets_of_std = [TypeId::of::<TcpStream>(), TypeId::of::<UnixStream>()];
+    if sockets_of_std.contains(&TypeId::of::<T>()) {
+        return socket::send_vectored(stream, slices);
+    }
+    Write::write_vectored(&mut { stream }, slices)
 }
 
 /// A reader and a writer joined to a stream: the two ends that a process has of two pipes, or standard input and output.
@@ -114,7 +119,7 @@ impl<R, W> PipePair<R, W> {
 impl<R, W> Stream for PipePair<R, W>
 where
     R: AsFd,
-    W: AsFd,
+    W: AsFd + 'static,
     for<'a> &'a R: Read,
     for<'a> &'a W: Write,
 {
@@ -131,7 +136,7 @@ where
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match &self.writer {
-            Some(writer) => Write::write_vectored(&mut { writer }, slices),
+            Some(writer) => write_slices(writer, slices),
             None => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }

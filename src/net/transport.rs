@@ -75,14 +75,26 @@ pub(crate) trait Slot {
 
 impl<T: Stream> Slot for Cell<Option<T>> {
     fn with(&self, call: &mut dyn FnMut(&mut dyn Stream)) {
-        if let Some(mut stream) = self.take() {
-            call(&mut stream);
-            self.set(Some(stream));
+        if let Some(stream) = self.take() {
+            let mut lent = Lent { place: self, stream: Some(stream) };
+            lent.stream.iter_mut().for_each(|stream| call(stream));
         }
     }
 
     fn close(&self) {
         drop(self.take());
+    }
+}
+
+/// A stream that is in use. It goes back to its place also when the use ends in a panic: the kernel still knows it.
+struct Lent<'a, T> {
+    place: &'a Cell<Option<T>>,
+    stream: Option<T>,
+}
+
+impl<T> Drop for Lent<'_, T> {
+    fn drop(&mut self) {
+        self.place.set(self.stream.take());
     }
 }
 
@@ -190,6 +202,24 @@ impl Inner<dyn Slot> {
         }
     }
 
+    /// Writes once if nothing is queued. Also gives what a stream of the user's own has written to us meanwhile: it comes after
+    /// what this write leaves.
+    fn write_now(&self, write: impl Fn(&dyn Stream) -> io::Result<usize>) -> (usize, VecDeque<u8>) {
+        if self.queued() > 0 {
+            return (0, VecDeque::new());
+        }
+        let written = self.try_write(write);
+        let nothing = self.queued() == 0;
+        (written, if nothing { VecDeque::new() } else { self.queue.take() })
+    }
+
+    /// Queues what was written meanwhile. The stream is watched for it already.
+    fn append(&self, mut meanwhile: VecDeque<u8>) {
+        if !self.has(Flags::DONE) {
+            self.queue.borrow_mut().append(&mut meanwhile);
+        }
+    }
+
     fn can_write(&self) -> bool {
         !self.has(Flags::CLOSING | Flags::SHUTTING | Flags::SHUT | Flags::DONE)
     }
@@ -291,11 +321,9 @@ impl Transport {
         if data.is_empty() || !inner.can_write() {
             return;
         }
-        let written = match inner.queued() {
-            0 => inner.try_write(|stream| stream.write(data)),
-            _ => 0,
-        };
+        let (written, meanwhile) = inner.write_now(|stream| stream.write(data));
         inner.enqueue(&data[written..]);
+        inner.append(meanwhile);
     }
 
     /// Writes several slices as if they were one, with one system call if nothing is queued.
@@ -304,15 +332,13 @@ impl Transport {
         if !inner.can_write() || slices.iter().all(|slice| slice.is_empty()) {
             return;
         }
-        let mut written = match inner.queued() {
-            0 => inner.try_write(|stream| stream.write_vectored(slices)),
-            _ => 0,
-        };
+        let (mut written, meanwhile) = inner.write_now(|stream| stream.write_vectored(slices));
         for slice in slices {
             let skipped = written.min(slice.len());
             inner.enqueue(&slice[skipped..]);
             written -= skipped;
         }
+        inner.append(meanwhile);
     }
 
     /// How many bytes wait for the peer.
@@ -450,9 +476,12 @@ impl Transport {
         self.inner.set(Flags::FED);
     }
 
-    /// The callback ends.
+    /// The callback ends. A moment of the tide may itself have turned it, which is for the next tick to tell.
     pub(crate) fn end(&self) {
         self.inner.unset(Flags::FED);
+        if self.tide().is_some() {
+            self.inner.feed();
+        }
     }
 
     /// Reads once into the loop's buffer and hands over what came.
@@ -463,6 +492,8 @@ impl Transport {
         let mut count = Err(io::ErrorKind::WouldBlock.into());
         inner.stream.with(&mut |stream| count = stream.read(&mut buffer));
         let handed = match count {
+            // A stream of the user's own has ended the connection while it was read.
+            Ok(_) if inner.has(Flags::CLOSING | Flags::DONE) => None,
             Ok(0) => {
                 inner.set(Flags::EOF);
                 inner.settle();
@@ -487,16 +518,24 @@ impl Transport {
 
     /// What the protocol is to be told of its queue now, strictly in turn.
     pub(crate) fn turn_of_tide(&self) -> Option<Tide> {
+        let tide = self.tide();
+        match tide {
+            Some(Tide::High) => self.inner.set(Flags::TOLD),
+            Some(Tide::Low) => self.inner.unset(Flags::TOLD),
+            None => {}
+        }
+        tide
+    }
+
+    fn tide(&self) -> Option<Tide> {
         let inner = &*self.inner;
         let (low, high) = inner.water.get();
         let (queued, told) = (inner.queued(), inner.has(Flags::TOLD));
         if inner.has(Flags::DONE) {
             None
         } else if !told && queued > high as usize {
-            inner.set(Flags::TOLD);
             Some(Tide::High)
         } else if told && queued <= low as usize {
-            inner.unset(Flags::TOLD);
             Some(Tide::Low)
         } else {
             None
@@ -505,6 +544,10 @@ impl Transport {
 
     pub(crate) fn fail(&self, error: Error) {
         self.inner.fail(error);
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.inner.key.get()
     }
 
     pub(crate) fn is_done(&self) -> bool {

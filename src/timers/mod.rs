@@ -185,15 +185,6 @@ impl Timers {
         fed
     }
 
-    /// Returns how many timers there are, armed or not.
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     fn next_sequence(&mut self) -> NonZeroU32 {
         if self.sequence == u32::MAX {
             self.renumber();

@@ -211,6 +211,10 @@ impl Selector for Epoll {
         Some(self.epoll.as_fd())
     }
 
+    fn has_ready(&self) -> bool {
+        self.always.is_ready()
+    }
+
     fn shared_fd(&self) -> Option<Arc<OwnedFd>> {
         Some(self.epoll.clone())
     }

@@ -328,6 +328,10 @@ impl<K: Kernel> Selector for Kqueue<K> {
         Some(self.kernel.fd().as_fd())
     }
 
+    fn has_ready(&self) -> bool {
+        self.always.is_ready()
+    }
+
     fn shared_fd(&self) -> Option<Arc<OwnedFd>> {
         Some(self.kernel.fd().clone())
     }

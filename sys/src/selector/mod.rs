@@ -108,6 +108,12 @@ pub trait Selector: fmt::Debug {
         None
     }
 
+    /// Whether an event waits that [`as_fd`](Selector::as_fd) does not show: the kernel does not know of files that are always
+    /// ready.
+    fn has_ready(&self) -> bool {
+        false
+    }
+
     /// [`as_fd`](Selector::as_fd), to be kept.
     fn shared_fd(&self) -> Option<Arc<OwnedFd>> {
         None

@@ -1,0 +1,62 @@
+//! What the echo daemons have in common: their command line, and how they listen.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use mainspring::net::{Address, ListenOptions, UnixAddress, listen};
+use mainspring::{Error, Result, SelectorKind};
+
+/// `[ADDR] [--unix PATH] [--selector KIND]`
+#[derive(Debug)]
+pub struct Options {
+    pub address: Address,
+    pub unix: Option<PathBuf>,
+    pub selector: Option<SelectorKind>,
+}
+
+impl Options {
+    pub fn from_args(mut args: impl Iterator<Item = String>) -> Result<Options> {
+        let mut options = Options { address: "127.0.0.1:0".parse()?, unix: None, selector: None };
+        let mut address = None;
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or_else(|| bad(format!("{arg} needs a value")));
+            match arg.as_str() {
+                "--unix" => options.unix = Some(value()?.into()),
+                "--selector" => options.selector = Some(value()?.parse()?),
+                _ if arg.starts_with('-') => return Err(bad(format!("there is no option {arg}"))),
+                _ if address.is_some() => return Err(bad(format!("one address only, not {arg}"))),
+                _ => address = Some(arg),
+            }
+        }
+        if let Some(address) = address {
+            let parsed = address.parse();
+            options.address =
+                parsed.map_err(|error| bad(format!("bad address {address:?}: {error}")))?;
+        }
+        Ok(options)
+    }
+}
+
+fn bad(message: String) -> Error {
+    Error::other(format!("{message}; usage: [ADDR] [--unix PATH] [--selector KIND]"))
+}
+
+/// A Unix listener whose file goes when the daemon does.
+#[derive(Debug)]
+pub struct UnixFile(PathBuf);
+
+impl UnixFile {
+    pub fn listen(path: &Path) -> Result<(OwnedFd, UnixFile)> {
+        let address = Address::from(UnixAddress::from_pathname(path)?);
+        let listener = listen(&address, &ListenOptions::default())?;
+        Ok((listener, UnixFile(path.to_owned())))
+    }
+}
+
+impl Drop for UnixFile {
+    fn drop(&mut self) {
+        // If somebody was faster, the file is gone, which is all we want.
+        let _ = fs::remove_file(&self.0);
+    }
+}

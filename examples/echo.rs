@@ -1,0 +1,93 @@
+//! An echo daemon on the callback layer, TCP and Unix.
+//!
+//! ```text
+//! cargo run --release --example echo -- [ADDR] [--unix PATH] [--selector KIND]
+//! ```
+//!
+//! It prints `listening on ADDR` when it is ready. SIGINT or SIGTERM: it stops accepting, lets its clients finish for at
+//! most five seconds, prints what it has done and exits. A second signal cuts that short.
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use mainspring::net::{ListenOptions, Server, listen};
+use mainspring::{EventLoop, LoopHandle, Result, Signal};
+
+mod common;
+
+use common::{Options, UnixFile};
+
+const DRAIN: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+struct Daemon {
+    servers: Vec<Server>,
+    bytes: u64,
+    draining: bool,
+}
+
+fn main() -> ExitCode {
+    match Options::from_args(env::args().skip(1)).and_then(|options| run(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("echo: {}", error.chain());
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let mut builder = EventLoop::builder();
+    if let Some(kind) = options.selector {
+        builder = builder.selector(kind);
+    }
+    let mut el = builder.build_with(Daemon::default())?;
+
+    let tcp = serve(&el, listen(&options.address, &ListenOptions::default())?)?;
+    let mut ready = format!("listening on {}\n", tcp.local_addr()?);
+    el.state_mut().servers.push(tcp);
+
+    let mut _file = None;
+    if let Some(path) = &options.unix {
+        let (listener, file) = UnixFile::listen(path)?;
+        _file = Some(file);
+        let unix = serve(&el, listener)?;
+        el.state_mut().servers.push(unix);
+        ready += &format!("listening on {}\n", path.display());
+    }
+    for signal in [Signal::INT, Signal::TERM] {
+        let handler = el.add_signal_handler(signal, drain)?;
+        el.unref(handler); // The daemon ends when its servers and clients have gone.
+    }
+    io::stdout().write_all(ready.as_bytes())?;
+    io::stdout().flush()?;
+    el.run()?;
+
+    let Daemon { servers, bytes, .. } = el.state();
+    let connections: u64 = servers.iter().map(Server::accepted).sum();
+    println!("{connections} connections, {bytes} bytes");
+    Ok(())
+}
+
+fn serve(el: &LoopHandle<Daemon>, listener: std::os::fd::OwnedFd) -> Result<Server> {
+    el.serve(listener, |_el, daemon, conn, data| {
+        daemon.bytes += data.len() as u64;
+        conn.write(data);
+        Ok(())
+    })
+}
+
+/// The first signal stops accepting; the clients' time begins to run out. The second one is impatient.
+fn drain(el: &LoopHandle<Daemon>, daemon: &mut Daemon) {
+    if daemon.draining {
+        return daemon.servers.iter().for_each(Server::abort_clients);
+    }
+    daemon.draining = true;
+    daemon.servers.iter().for_each(Server::close);
+    let limit = el.call_later(DRAIN, |_, daemon: &mut Daemon| {
+        daemon.servers.iter().for_each(Server::abort_clients);
+    });
+    el.unref(limit);
+}

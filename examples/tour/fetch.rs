@@ -1,0 +1,138 @@
+//! A fetch: connect, ask, wait for the headers, wait for the body.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::thread;
+use std::time::Duration;
+
+use mainspring::net::{Protocol, Transport};
+use mainspring::{Error, LoopHandle, Result};
+
+use crate::Tour;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An `http://` URL, taken apart.
+#[derive(Debug, Clone)]
+pub struct Url {
+    host: String,
+    port: u16,
+    path: String,
+}
+
+impl Url {
+    pub fn parse(text: &str) -> Result<Url> {
+        let Some(rest) = text.strip_prefix("http://") else {
+            return Err(Error::other(format!("{text:?} does not begin with http://")));
+        };
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
+            _ => (authority, Some(80)),
+        };
+        match port {
+            Some(port) if !host.is_empty() => {
+                let path = if path.is_empty() { "/" } else { path };
+                Ok(Url { host: host.to_owned(), port, path: path.to_owned() })
+            }
+            _ => Err(Error::other(format!("{text:?} has no host and port"))),
+        }
+    }
+
+    fn resolve(&self) -> Result<SocketAddr> {
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        let first = (host, self.port).to_socket_addrs()?.next();
+        first.ok_or_else(|| Error::other(format!("{} has no address", self.host)))
+    }
+}
+
+/// Starts a fetch. A name may take long to resolve, so a thread does that and sends the address to the loop.
+pub fn start(el: &LoopHandle<Tour>, tour: &mut Tour, lane: usize, url: Url) {
+    tour.timeline.step(lane, el.now(), &format!("fetch of {}:{} starts", url.host, url.port));
+    let remote = el.remote();
+    thread::spawn(move || {
+        let address = url.resolve();
+        remote.call_soon(move |el, tour| match address {
+            Ok(address) => connect(el, lane, address, url),
+            Err(error) => tour.failed(el, lane, &error),
+        })
+    });
+}
+
+fn connect(el: &LoopHandle<Tour>, lane: usize, address: SocketAddr, url: Url) {
+    el.connect(address, PATIENCE, move |el, tour, socket| {
+        match socket.and_then(|socket| el.attach_with(socket, Fetch::new(lane, url))) {
+            Ok(conn) => {
+                let limit = el.call_later(PATIENCE, move |_, _| conn.abort());
+                el.unref(limit);
+            }
+            Err(error) => tour.failed(el, lane, &error),
+        }
+    });
+}
+
+/// The client's side of one connection.
+struct Fetch {
+    lane: usize,
+    url: Url,
+    answer: Vec<u8>,
+    /// Where the body begins, once the headers are here.
+    body: Option<usize>,
+}
+
+impl Fetch {
+    fn new(lane: usize, url: Url) -> Fetch {
+        Fetch { lane, url, answer: Vec::new(), body: None }
+    }
+
+    fn status(&self) -> String {
+        let line = self.answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        String::from_utf8_lossy(line).into_owned()
+    }
+}
+
+impl Protocol<Tour> for Fetch {
+    fn connection_made(
+        &mut self,
+        el: &LoopHandle<Tour>,
+        tour: &mut Tour,
+        conn: &Transport,
+    ) -> Result<()> {
+        let Url { host, path, .. } = &self.url;
+        conn.write(format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes());
+        tour.timeline.step(self.lane, el.now(), "connected, asks, SUSPENDS until the headers come");
+        Ok(())
+    }
+
+    fn data_received(
+        &mut self,
+        el: &LoopHandle<Tour>,
+        tour: &mut Tour,
+        _: &Transport,
+        data: &[u8],
+    ) -> Result<()> {
+        self.answer.extend_from_slice(data);
+        if self.body.is_none() {
+            let end = self.answer.windows(4).position(|window| window == b"\r\n\r\n");
+            self.body = end.map(|end| end + 4);
+            if self.body.is_some() {
+                let what = format!("RESUMES, {}, SUSPENDS until the body is here", self.status());
+                tour.timeline.step(self.lane, el.now(), &what);
+            }
+        }
+        Ok(())
+    }
+
+    fn connection_lost(
+        &mut self,
+        el: &LoopHandle<Tour>,
+        tour: &mut Tour,
+        reason: Option<&Error>,
+    ) -> Result<()> {
+        match (self.body, reason) {
+            (Some(body), None) => tour.completed(el, self.lane, self.answer.len() - body),
+            (_, Some(error)) => tour.failed(el, self.lane, error),
+            (None, None) => tour.failed(el, self.lane, &Error::other("no answer")),
+        }
+        Ok(())
+    }
+}

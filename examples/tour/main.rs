@@ -1,0 +1,108 @@
+//! Five fetches at once, on one thread: the real-world example of the event loop guide.
+//!
+//! ```text
+//! cargo run --release --example tour [-- URL ...]
+//! ```
+//!
+//! Without arguments it starts five local origins with different latencies, on the same loop, and fetches from all of them at once.
+//! Each step is printed at its time; then the five lanes, and what the fetches would have taken one after the other. With `http://` URLs
+//! it fetches those.
+
+use std::env;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use mainspring::{Error, EventLoop, LoopHandle, Result};
+
+mod fetch;
+mod origin;
+mod timeline;
+
+use fetch::Url;
+use origin::Latency;
+use timeline::Timeline;
+
+/// The state of the loop: what the callbacks of all fetches share.
+struct Tour {
+    timeline: Timeline,
+    /// What each completed fetch took.
+    parts: Vec<Duration>,
+    bytes: usize,
+}
+
+impl Tour {
+    fn completed(&mut self, el: &LoopHandle<Tour>, lane: usize, bytes: usize) {
+        self.timeline.step(lane, el.now(), &format!("RESUMES, {bytes} bytes of body, done"));
+        self.parts.push(self.timeline.end(lane, el.now()));
+        self.bytes += bytes;
+        self.leave(el);
+    }
+
+    fn failed(&mut self, el: &LoopHandle<Tour>, lane: usize, error: &Error) {
+        self.timeline.step(lane, el.now(), &format!("failed: {}", error.chain()));
+        self.timeline.end(lane, el.now());
+        self.leave(el);
+    }
+
+    /// The last fetch ends the tour.
+    fn leave(&self, el: &LoopHandle<Tour>) {
+        if self.timeline.has_ended() {
+            el.stop();
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&env::args().skip(1).collect::<Vec<_>>()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("tour: {}", error.chain());
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether every fetch was completed.
+fn run(args: &[String]) -> Result<bool> {
+    let given: Vec<Url> = args.iter().map(|arg| Url::parse(arg)).collect::<Result<_>>()?;
+    let lanes = if given.is_empty() { LATENCIES.len() } else { given.len() };
+    let start = Instant::now();
+    let (parts, bytes) = (Vec::new(), 0);
+    let mut el =
+        EventLoop::with_state(Tour { timeline: Timeline::new(start, lanes), parts, bytes })?;
+    let urls = if given.is_empty() { local_origins(&el)? } else { given };
+
+    el.call_soon(move |el, tour| {
+        for (lane, url) in urls.into_iter().enumerate() {
+            fetch::start(el, tour, lane, url);
+        }
+    });
+    el.run_forever()?;
+    print(el.state(), start.elapsed());
+    Ok(el.state().parts.len() == lanes)
+}
+
+/// Before the headers and before the body, in milliseconds.
+const LATENCIES: [(u64, u64); 5] = [(150, 50), (100, 80), (190, 50), (120, 100), (60, 150)];
+
+fn local_origins(el: &LoopHandle<Tour>) -> Result<Vec<Url>> {
+    let origins = LATENCIES.iter().enumerate().map(|(index, (headers, body))| {
+        let latency = Latency {
+            headers: Duration::from_millis(*headers),
+            body: Duration::from_millis(*body),
+        };
+        let server = origin::start(el, latency, format!("I am origin {}\n", index + 1).repeat(64))?;
+        Url::parse(&format!("http://{}/", server.local_addr()?))
+    });
+    origins.collect()
+}
+
+fn print(tour: &Tour, total: Duration) {
+    let sum: Duration = tour.parts.iter().sum();
+    let speedup = sum.as_secs_f64() / total.as_secs_f64();
+    println!("\n{}", tour.timeline.draw());
+    println!("Fetched {} URLs, {} bytes, in {total:.0?}", tour.parts.len(), tour.bytes);
+    println!("One after the other: {sum:.0?} (the sum of the parts)");
+    println!("Speedup: {speedup:.1}x");
+}

@@ -1,0 +1,64 @@
+//! What happened when: the steps as lines, the fetches as lanes.
+
+use std::time::{Duration, Instant};
+
+/// How wide a lane is drawn, in characters.
+const WIDTH: usize = 60;
+
+/// A fetch in the picture: it runs in the moments noted here, and is suspended in between.
+#[derive(Debug, Default)]
+struct Lane {
+    running: Vec<Duration>,
+    ended: Option<Duration>,
+}
+
+/// The time line of the whole tour.
+#[derive(Debug)]
+pub struct Timeline {
+    start: Instant,
+    lanes: Vec<Lane>,
+}
+
+impl Timeline {
+    pub fn new(start: Instant, lanes: usize) -> Timeline {
+        Timeline { start, lanes: (0..lanes).map(|_| Lane::default()).collect() }
+    }
+
+    /// Prints a step of a fetch, and notes that it runs now.
+    pub fn step(&mut self, lane: usize, now: Instant, what: &str) {
+        let at = now.duration_since(self.start);
+        println!("T={:<7} URL{}: {what}", format!("{}ms:", at.as_millis()), lane + 1);
+        self.lanes[lane].running.push(at);
+    }
+
+    /// Ends a fetch. Returns how long it took, counted from its own first step.
+    pub fn end(&mut self, lane: usize, now: Instant) -> Duration {
+        let lane = &mut self.lanes[lane];
+        let at = now.duration_since(self.start);
+        lane.ended = Some(at);
+        at.saturating_sub(lane.running.first().copied().unwrap_or(at))
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.ended.is_some())
+    }
+
+    /// The lanes, as the architecture guide draws them.
+    pub fn draw(&self) -> String {
+        let longest = self.lanes.iter().filter_map(|lane| lane.ended).max().unwrap_or_default();
+        let column = |at: Duration| {
+            let share = at.as_secs_f64() / longest.as_secs_f64().max(f64::MIN_POSITIVE);
+            ((share * WIDTH as f64) as usize).min(WIDTH - 1)
+        };
+        let mut picture = String::new();
+        for (index, lane) in self.lanes.iter().enumerate() {
+            let last = lane.ended.map_or(0, column);
+            let mut cells = vec!['─'; last + 1];
+            for moment in &lane.running {
+                cells[column(*moment).min(last)] = '█';
+            }
+            picture += &format!("URL{}: {}\n", index + 1, cells.iter().collect::<String>());
+        }
+        picture + "\n████ running    ──── suspended, while the others run\n"
+    }
+}

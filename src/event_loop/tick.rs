@@ -1,0 +1,127 @@
+//! A tick: one pass of the loop, as the picture shows it.
+
+use std::mem;
+use std::time::Duration;
+
+use mainspring_sys::Readiness;
+
+use super::EventLoop;
+use super::core::{INBOX, SIGNALS};
+use crate::callbacks::Hook;
+use crate::error::{Error, Result};
+use crate::ready::Ready;
+use crate::watchers::{Fed, bit};
+
+impl<S> EventLoop<S> {
+    pub(crate) fn run_once(&mut self, limit: Option<Duration>) -> Result<usize> {
+        self.begin_tick()?;
+        self.run_hooks(Hook::Prepare);
+        let timeout = self.time_to_sleep(limit); // zero if anything is ready
+        self.select(timeout)?; // the only place that sleeps
+        self.run_hooks(Hook::Check);
+        self.feed_watchers()?;
+        self.feed_signals()?;
+        self.feed_inbox()?;
+        self.feed_timers();
+        self.feed_idle();
+        Ok(self.run_batch()) // calls user code, as do the hooks, by `call` only
+    }
+
+    fn begin_tick(&self) -> Result<()> {
+        let core = self.core();
+        core.tick.set(core.tick.get().wrapping_add(1));
+        core.check_open()
+    }
+
+    /// Zero if anything is ready, else the time to the first deadline; `None` is "until an event".
+    fn time_to_sleep(&self, limit: Option<Duration>) -> Option<Duration> {
+        if self.has_work() {
+            return Some(Duration::ZERO);
+        }
+        match (self.core().time_to_deadline(), limit) {
+            (Some(deadline), Some(limit)) => Some(deadline.min(limit)),
+            (deadline, limit) => deadline.or(limit),
+        }
+    }
+
+    fn select(&mut self, timeout: Option<Duration>) -> Result<()> {
+        let core = self.handle.core();
+        let clock = core.timeline.clock();
+        let allowed = clock.allow(timeout);
+        let mut watchers = core.watchers.borrow_mut();
+        watchers.selector().select(&mut self.events, allowed).map_err(Error::Select)?;
+        drop(watchers);
+        if self.events.is_empty() && timeout != Some(Duration::ZERO) {
+            clock.idle(timeout);
+        }
+        Ok(())
+    }
+
+    fn feed_watchers(&mut self) -> Result<()> {
+        let core = self.handle.core();
+        let Fed { doorbells, strangers } =
+            core.watchers.borrow().feed(&self.events, &mut core.ready.borrow_mut());
+        self.rung = doorbells;
+        if strangers { core.rebuild() } else { Ok(()) }
+    }
+
+    fn feed_signals(&self) -> Result<()> {
+        if self.rung & bit(SIGNALS) == 0 {
+            return Ok(());
+        }
+        let core = self.core();
+        let fed = core.signals.borrow_mut().feed(&mut core.ready.borrow_mut());
+        fed.map_err(Error::Select)
+    }
+
+    /// Takes a bite of what other threads have sent.
+    fn feed_inbox(&mut self) -> Result<()> {
+        let (core, inbox) = (self.handle.core(), &self.handle.shared.inbox);
+        if self.rung & bit(INBOX) != 0 {
+            inbox.answer().map_err(Error::Select)?;
+            core.bitten.set(true);
+        }
+        if self.bite.is_empty() && (core.bitten.take() || inbox.was_not_rung_for()) {
+            inbox.take(&mut self.bite);
+        }
+        let bite = self.bite.len().min(core.limits.inbox_batch);
+        for (sent, location) in self.bite.drain(..bite) {
+            self.handle.insert_soon(sent, location);
+        }
+        core.bitten.set(core.bitten.get() || !self.bite.is_empty());
+        Ok(())
+    }
+
+    fn feed_timers(&self) {
+        self.core().feed_timers();
+    }
+
+    fn feed_idle(&self) {
+        if self.handle.core().ready.borrow().is_empty() {
+            self.handle.feed_hooks(Hook::Idle, |key| self.handle.core().feed(key));
+        }
+    }
+
+    /// Runs what is ready now; what is added meanwhile waits for the next tick.
+    fn run_batch(&mut self) -> usize {
+        let batch = self.handle.core().ready.borrow().batch();
+        let mut ran = 0;
+        for _ in 0..batch {
+            let Some(ready) = self.handle.core().pop() else { break };
+            ran += usize::from(self.call(ready));
+        }
+        let core = self.handle.core();
+        core.ready.borrow_mut().end_batch(batch);
+        core.interest_changed.set(false);
+        ran
+    }
+
+    fn run_hooks(&mut self, hook: Hook) {
+        let mut due = mem::take(&mut self.due_hooks);
+        self.handle.feed_hooks(hook, |key| due.push(key));
+        for key in due.drain(..) {
+            self.call(Ready { key, readiness: Readiness::empty() });
+        }
+        self.due_hooks = due;
+    }
+}

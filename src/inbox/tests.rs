@@ -1,0 +1,104 @@
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+use super::{Doorbell, Inbox, SendError};
+
+/// A doorbell that counts, and refuses on demand.
+#[derive(Debug, Default)]
+struct Bell {
+    rings: AtomicUsize,
+    broken: AtomicBool,
+}
+
+impl Doorbell for Bell {
+    fn ring(&self) -> io::Result<()> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.rings.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn silence(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn taken<T>(inbox: &Inbox<T, Bell>) -> Vec<T> {
+    let mut taken = VecDeque::new();
+    inbox.take(&mut taken);
+    taken.into()
+}
+
+#[test]
+fn sends_between_two_answers_ring_once() {
+    let inbox = Inbox::new(Bell::default());
+    for round in 1..=3 {
+        (0..10).for_each(|i| inbox.send(i).unwrap());
+        assert!(inbox.is_notified());
+        assert_eq!(inbox.doorbell.rings.load(Ordering::SeqCst), round);
+        inbox.answer().unwrap();
+        assert!(!inbox.is_notified());
+        assert_eq!(taken(&inbox), (0..10).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_doorbell_that_refuses_is_tried_again_and_the_item_is_not_forgotten() {
+    let inbox = Inbox::new(Bell::default());
+    inbox.doorbell.broken.store(true, Ordering::SeqCst);
+    assert!(matches!(inbox.send(1), Err(SendError::Doorbell(_))));
+    assert!(inbox.is_notified());
+    assert!(inbox.was_not_rung_for() && !inbox.was_not_rung_for());
+    inbox.doorbell.broken.store(false, Ordering::SeqCst);
+    inbox.send(2).unwrap();
+    assert_eq!(inbox.doorbell.rings.load(Ordering::SeqCst), 1);
+    assert_eq!(taken(&inbox), [1, 2]);
+}
+
+#[test]
+fn a_closed_inbox_gives_items_back_and_keeps_none() {
+    let inbox = Inbox::new(Bell::default());
+    inbox.send(1).unwrap();
+    assert_eq!(inbox.close(), [1]);
+    assert!(matches!(inbox.send(2), Err(SendError::Closed(2))));
+    assert!(inbox.is_closed() && inbox.close().is_empty());
+}
+
+#[test]
+fn the_last_sender_to_go_rings() {
+    let inbox: Inbox<u32, Bell> = Inbox::new(Bell::default());
+    inbox.add_sender();
+    inbox.add_sender();
+    inbox.remove_sender();
+    assert!(inbox.has_senders() && !inbox.is_notified());
+    inbox.remove_sender();
+    assert!(!inbox.has_senders() && inbox.is_notified());
+}
+
+#[test]
+fn threads_keep_their_order() {
+    const EACH: usize = if cfg!(miri) { 20 } else { 2_000 };
+    let (inbox, start) = (Arc::new(Inbox::new(Bell::default())), Arc::new(Barrier::new(3)));
+    let senders = [0, 1].map(|thread| {
+        let (inbox, start) = (inbox.clone(), start.clone());
+        thread::spawn(move || {
+            start.wait();
+            (0..EACH).for_each(|i| inbox.send((thread, i)).unwrap());
+        })
+    });
+    start.wait();
+    let next = [Cell::new(0), Cell::new(0)];
+    while next.iter().any(|next| next.get() < EACH) {
+        inbox.answer().unwrap();
+        for (thread, i) in taken(&inbox) {
+            let next: &Cell<usize> = &next[thread];
+            assert_eq!(next.replace(i + 1), i);
+        }
+    }
+    senders.into_iter().for_each(|sender| sender.join().unwrap());
+}
