@@ -1,7 +1,8 @@
 //! The callbacks arena: every closure that the loop may call, under a key that never names another.
 //!
-//! The arena does not know what it holds (`C`): it hands a callback out to be run and takes it back, and whatever it gives
-//! away is dropped by the caller, outside of any borrow, because a user's `Drop` may call the loop.
+//! The arena does not know what it holds (`C`): it hands a callback out to be run and takes it
+//! back, and whatever it gives away is dropped by the caller, outside of any borrow, because a
+//! user's `Drop` may call the loop.
 //!
 //! # Invariants
 //!
@@ -25,7 +26,8 @@ pub(crate) enum Source {
     Timer(TimerSlot),
     /// An fd.
     Watch(Watch),
-    /// The fd of a stream or a listener, whose callback knows itself what it still wants to hear of.
+    /// The fd of a stream or a listener, whose callback knows itself what it still wants to hear
+    /// of.
     Stream(Watch),
     /// A signal.
     Signal(Signal),
@@ -120,7 +122,8 @@ impl<C> Callbacks<C> {
         }
     }
 
-    /// Puts a callback back that has run. If it was removed or replaced meanwhile it is given back, to be dropped.
+    /// Puts a callback back that has run. If it was removed or replaced meanwhile it is given back,
+    /// to be dropped.
     pub(crate) fn put_back(&mut self, key: Key, callback: C) -> Option<C> {
         match self.tenant(key) {
             Some(tenant) if tenant.callback.is_none() => {

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 /// Tells the time and has a say in sleeping.
 ///
-/// The default methods are those of a real clock. A simulated one (see [`SimClock`](crate::testing::SimClock)) does not let the
-/// loop sleep and moves itself on instead.
+/// The default methods are those of a real clock. A simulated one (see
+/// [`SimClock`](crate::testing::SimClock)) does not let the loop sleep and moves itself on instead.
 pub trait Clock: fmt::Debug {
     /// The time now. It never goes back.
     fn now(&self) -> Instant;
 
-    /// How long the selector may really sleep when the loop would sleep for `wanted`; `None` is "until an event".
+    /// How long the selector may really sleep when the loop would sleep for `wanted`; `None` is
+    /// "until an event".
     fn allow(&self, wanted: Option<Duration>) -> Option<Duration> {
         wanted
     }

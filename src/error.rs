@@ -9,7 +9,8 @@ use mainspring_sys::Signal;
 /// The result of everything that can fail here, and of callbacks.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An operation that failed. The cause, where there is one, is its [`source`](std::error::Error::source).
+/// An operation that failed. The cause, where there is one, is its
+/// [`source`](std::error::Error::source).
 ///
 /// ```
 /// use std::error::Error as _;
@@ -61,7 +62,8 @@ pub enum Error {
     /// The selector has become unusable.
     #[error("cannot wait for events")]
     Select(#[source] io::Error),
-    /// The closure is queued, but the loop could not be woken for it: it will run when something else wakes the loop.
+    /// The closure is queued, but the loop could not be woken for it: it will run when something
+    /// else wakes the loop.
     #[error("cannot wake the loop")]
     Wake(#[source] io::Error),
     /// The loop is closed.

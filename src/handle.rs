@@ -2,8 +2,8 @@
 //!
 //! # Invariant
 //!
-//! A key names one tenant of one slot for ever. A slot whose generations are used up is never given out again, so an old key
-//! misses; it never hits a stranger.
+//! A key names one tenant of one slot for ever. A slot whose generations are used up is never given
+//! out again, so an old key misses; it never hits a stranger.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -23,8 +23,8 @@ impl fmt::Debug for Key {
 
 /// A scheduled callback, to [cancel](crate::LoopHandle::cancel) it by.
 ///
-/// A handle is a name, not an owner: it is `Copy`, dropping it does nothing, and one that outlives its callback
-/// (or is used at another loop) names nothing any more.
+/// A handle is a name, not an owner: it is `Copy`, dropping it does nothing, and one that outlives
+/// its callback (or is used at another loop) names nothing any more.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Handle {
     pub(crate) key: Key,

@@ -2,11 +2,12 @@
 //!
 //! # Invariants
 //!
-//! * A sender puts its item in, then swaps the flag, and rings if it was the first. The loop reads the doorbell, then clears the
-//!   flag, then takes the items. In this order no item waits while the loop sleeps with a silent doorbell: an item that
-//!   comes after the taking finds the flag cleared, and its ring comes after the reading.
-//! * Closed is a state of the queue, under its lock: a send either puts the item in before the loop takes the last ones, or gets it
-//!   back.
+//! * A sender puts its item in, then swaps the flag, and rings if it was the first. The loop reads
+//!   the doorbell, then clears the flag, then takes the items. In this order no item waits while
+//!   the loop sleeps with a silent doorbell: an item that comes after the taking finds the flag
+//!   cleared, and its ring comes after the reading.
+//! * Closed is a state of the queue, under its lock: a send either puts the item in before the loop
+//!   takes the last ones, or gets it back.
 
 use std::collections::VecDeque;
 use std::io;
@@ -57,7 +58,8 @@ pub(crate) struct Inbox<T, D> {
     queue: Mutex<Queue<T>>,
     /// Set from the first send until the loop looks.
     notified: AtomicBool,
-    /// Set if the doorbell refused to ring: then the loop looks in its next tick, whatever made it tick.
+    /// Set if the doorbell refused to ring: then the loop looks in its next tick, whatever made it
+    /// tick.
     unrung: AtomicBool,
     /// Senders that keep the loop running.
     senders: AtomicUsize,
@@ -145,7 +147,8 @@ impl<T, D: Doorbell> Inbox<T, D> {
         self.senders.load(Ordering::Acquire) > 0
     }
 
-    /// A panic while the lock is held cannot leave the queue half-changed, so its poison means nothing.
+    /// A panic while the lock is held cannot leave the queue half-changed, so its poison means
+    /// nothing.
     fn lock(&self) -> MutexGuard<'_, Queue<T>> {
         self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

@@ -1,4 +1,47 @@
-//! An event loop for Unix daemons.
+//! An event loop for network daemons on Unix: selector, ready deque, callbacks.
+//!
+//! ```text
+//!  fds ─────────► selector ─► watchers ─ feed ─┐
+//!  signals ──────► handlers ──────────── feed ─┤
+//!  other threads ─► inbox ──────────────── feed ─┼─► ready ─ run_batch ─► callbacks
+//!  clock ────────► timers ────────────── feed ─┘     ▲      call_soon       │
+//!                                                   └──────────────────────┘
+//! ```
+//!
+//! [`EventLoop`] owns your state and runs; [`LoopHandle`] is what callbacks get and where
+//! everything is registered; [`Remote`] is the loop as other threads see it. Streams and servers
+//! are in [`net`], simulated time in [`testing`].
+//!
+//! ```
+//! use mainspring::EventLoop;
+//! use std::time::Duration;
+//!
+//! let mut el = EventLoop::with_state(Vec::new())?;
+//! el.call_later(Duration::from_millis(2), |_el, seen| seen.push("later"));
+//! el.call_soon(|_el, seen| seen.push("soon"));
+//! el.run()?; // until nothing is left that could call back
+//! assert_eq!(*el.state(), ["soon", "later"]);
+//! # Ok::<(), mainspring::Error>(())
+//! ```
+//!
+//! # One pass
+//!
+//! A tick asks the selector, sleeping if nothing is due, and then feeds the ready deque in this
+//! order: what callbacks queued before, descriptors (the reader before the writer of one fd),
+//! signals, other threads, timers. Then it runs what is in the deque, which is a batch: what
+//! callbacks add runs in a later tick, after the selector was asked again. So nobody can keep
+//! others waiting for more than two ticks, except by not returning.
+//!
+//! # Environment
+//!
+//! | variable | says |
+//! |---|---|
+//! | `MAINSPRING_SELECTOR` | which selector to use: `epoll`, `kqueue`, `poll`, `select` |
+//! | `MAINSPRING_WAKEUP` | the doorbell of other threads: `user-event`, `eventfd`, `pipe` |
+//! | `MAINSPRING_WAIT` | the finest wait asked of epoll: `nanoseconds`, `milliseconds` |
+//! | `MAINSPRING_DEBUG` | `1`: report callbacks that run longer than [`Builder::slow_callback_duration`] |
+//!
+//! They are ignored in a process with raised privileges.
 #![forbid(unsafe_code)]
 
 mod callbacks;
@@ -25,3 +68,8 @@ pub use handle::{Handle, TimerHandle, Watcher};
 pub use mainspring_sys::{
     Event, Events, Interest, Mode, Readiness, Selector, SelectorKind, Signal, Token, WakeupKind,
 };
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,7 +1,7 @@
 //! The ready deque: handles that are due, in order.
 //!
-//! Sources feed it, the loop runs it. It holds keys, never closures, so to cancel is to empty a slot elsewhere; the key that is
-//! left behind here misses.
+//! Sources feed it, the loop runs it. It holds keys, never closures, so to cancel is to empty a
+//! slot elsewhere; the key that is left behind here misses.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,5 @@
-//! Signals of a loop: which handlers wait for which, fed from the pending bits that the signal layer keeps.
+//! Signals of a loop: which handlers wait for which, fed from the pending bits that the signal
+//! layer keeps.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -11,7 +12,8 @@ use crate::handle::Key;
 use crate::ready::ReadyDeque;
 use crate::watchers::Watchers;
 
-/// The signals that a loop handles. Nothing is made in the system before the first handler is added.
+/// The signals that a loop handles. Nothing is made in the system before the first handler is
+/// added.
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
     subscription: Option<Subscription>,

@@ -2,9 +2,10 @@
 //!
 //! # Invariants
 //!
-//! * The kernel watches an fd for exactly the union of what its reader and its writer want; for nothing, it does not know it.
-//!   Both change together, at once.
-//! * An event feeds the handles of the entry whose token it carries. A token of an earlier tenant misses.
+//! * The kernel watches an fd for exactly the union of what its reader and its writer want; for
+//!   nothing, it does not know it. Both change together, at once.
+//! * An event feeds the handles of the entry whose token it carries. A token of an earlier tenant
+//!   misses.
 //! * An error of the selector leaves the table as it was.
 
 use std::io;
@@ -190,8 +191,9 @@ impl Watchers {
         self.by_fd.get(fd)?.checked_sub(1)
     }
 
-    /// Whether an entry has outlived its fd: closed behind the loop's back, and the number is in use again. Its callbacks
-    /// are fed the news. Kernels that forget a closed fd tell it by this question; the others have told already.
+    /// Whether an entry has outlived its fd: closed behind the loop's back, and the number is in
+    /// use again. Its callbacks are fed the news. Kernels that forget a closed fd tell it by this
+    /// question; the others have told already.
     ///
     /// The question is to add it again: to change it would arm it again where it was reported once.
     fn outlived(&mut self, slot: u32, ready: &mut ReadyDeque) -> bool {
@@ -206,10 +208,12 @@ impl Watchers {
         true
     }
 
-    /// The fd was closed behind the loop's back: has the kernel forget what it can, and tells the callbacks.
+    /// The fd was closed behind the loop's back: has the kernel forget what it can, and tells the
+    /// callbacks.
     fn lose(&mut self, slot: u32, ready: &mut ReadyDeque) {
         let entry = &mut self.entries[slot as usize];
-        // Where the kernel keeps an open file that it knows by no number any more, it comes back as a stranger, see `rebuild`.
+        // Where the kernel keeps an open file that it knows by no number any more, it comes back as
+        // a stranger, see `rebuild`.
         let _ = self.selector.deregister(entry.fd);
         entry.invalidate(ready);
     }
@@ -288,7 +292,8 @@ impl Watchers {
         half.filter(|half| half.key == key)
     }
 
-    /// Changes what a callback wants to be told; nothing pauses it. In the modes oneshot and edge this re-arms.
+    /// Changes what a callback wants to be told; nothing pauses it. In the modes oneshot and edge
+    /// this re-arms.
     pub(crate) fn set_interest(
         &mut self,
         watch: Watch,
@@ -318,7 +323,8 @@ impl Watchers {
         half.filter(|half| half.key == key).map_or(Interest::empty(), |half| half.interest)
     }
 
-    /// Whether anything can be told to `key`: at its place, or at the writer's where that has another fd.
+    /// Whether anything can be told to `key`: at its place, or at the writer's where that has
+    /// another fd.
     pub(crate) fn is_wanted(&self, watch: Watch, key: Key) -> bool {
         let of_key = |half: &&Half| half.key == key && !half.interest.is_empty();
         match watch.role {
@@ -333,8 +339,8 @@ impl Watchers {
         self.entries[watch.slot as usize].fd
     }
 
-    /// Gives the place of one callback to another one. In the modes oneshot and edge this re-arms: what the old one was to be
-    /// told, the new one is told.
+    /// Gives the place of one callback to another one. In the modes oneshot and edge this re-arms:
+    /// what the old one was to be told, the new one is told.
     pub(crate) fn replace_key(&mut self, watch: Watch, old: Key, new: Key, ready: &mut ReadyDeque) {
         let Some(half) = self.half(watch, old) else { return };
         half.key = new;
@@ -344,14 +350,16 @@ impl Watchers {
         }
     }
 
-    /// Ends watching for one callback. When it was the last one of its fd, the kernel forgets the fd now.
+    /// Ends watching for one callback. When it was the last one of its fd, the kernel forgets the
+    /// fd now.
     pub(crate) fn remove(&mut self, watch: Watch, key: Key, ready: &mut ReadyDeque) {
         if self.half(watch, key).is_none() {
             return;
         }
         let entry = &mut self.entries[watch.slot as usize];
         entry.halves[watch.role.half()] = None;
-        // What is not registered was paused, or it was lost: then the number may be a stranger's by now.
+        // What is not registered was paused, or it was lost: then the number may be a stranger's by
+        // now.
         if !entry.registered.is_empty() && self.settle(watch.slot, false).is_err() {
             // Only an fd that was closed before. Whoever shares it is told.
             self.lose(watch.slot, ready);
@@ -367,7 +375,8 @@ impl Watchers {
         }
     }
 
-    /// What of `readiness` the callback wants to hear of now; its interest may have changed since it was fed.
+    /// What of `readiness` the callback wants to hear of now; its interest may have changed since
+    /// it was fed.
     pub(crate) fn still_wanted(&self, watch: Watch, ready: Ready) -> Readiness {
         visible(ready.readiness, self.interest(watch, ready.key))
     }
@@ -395,9 +404,10 @@ impl Watchers {
 
     /// Makes the kernel forget registrations that nobody can take back.
     ///
-    /// epoll registers the open file, not its number. If an fd is closed behind the loop's back while a copy of it lives on
-    /// (dup(2), a child), its events keep coming and `EPOLL_CTL_DEL` has no number to name it by: epoll(7), "Questions and
-    /// answers", 6. A fresh kernel object with the registrations that are known is the only cure.
+    /// epoll registers the open file, not its number. If an fd is closed behind the loop's back
+    /// while a copy of it lives on (dup(2), a child), its events keep coming and `EPOLL_CTL_DEL`
+    /// has no number to name it by: epoll(7), "Questions and answers", 6. A fresh kernel object
+    /// with the registrations that are known is the only cure.
     pub(crate) fn rebuild(&mut self, ready: &mut ReadyDeque) -> io::Result<()> {
         self.selector.reset()?;
         for (fd, token) in &self.fixed {

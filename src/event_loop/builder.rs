@@ -76,14 +76,15 @@ impl Builder {
         }
     }
 
-    /// The selector: a [`SelectorKind`], or a `Box<dyn Selector>`. Default: what the environment variable
-    /// `MAINSPRING_SELECTOR` names, else the best that the system has.
+    /// The selector: a [`SelectorKind`], or a `Box<dyn Selector>`. Default: what the environment
+    /// variable `MAINSPRING_SELECTOR` names, else the best that the system has.
     pub fn selector(mut self, selector: impl Into<SelectorChoice>) -> Builder {
         self.selector = Some(selector.into());
         self
     }
 
-    /// The doorbell of other threads. Default: what `MAINSPRING_WAKEUP` names, else the best that the selector has.
+    /// The doorbell of other threads. Default: what `MAINSPRING_WAKEUP` names, else the best that
+    /// the selector has.
     pub fn wakeup(mut self, kind: WakeupKind) -> Builder {
         self.wakeup = Some(kind);
         self
@@ -119,8 +120,8 @@ impl Builder {
         self
     }
 
-    /// Whether callbacks are timed, and slow ones reported. Default: whether the environment variable `MAINSPRING_DEBUG` is
-    /// set to something else than `0`.
+    /// Whether callbacks are timed, and slow ones reported. Default: whether the environment
+    /// variable `MAINSPRING_DEBUG` is set to something else than `0`.
     pub fn debug(mut self, debug: bool) -> Builder {
         self.debug = Some(debug);
         self
@@ -142,8 +143,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for a zero or immense size or a wrong value in the environment; [`Error::Create`] if the system refuses
-    /// a descriptor.
+    /// [`Error::Setting`] for a zero or immense size or a wrong value in the environment;
+    /// [`Error::Create`] if the system refuses a descriptor.
     pub fn build(self) -> Result<EventLoop> {
         self.build_with(())
     }

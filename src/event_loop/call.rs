@@ -80,7 +80,8 @@ impl<S> EventLoop<S> {
         self.handle.put_back(key, Callback::Repeat(callback));
     }
 
-    /// Ends a registration because of `error`. A callback may have ended it itself before it failed; its error counts all the same.
+    /// Ends a registration because of `error`. A callback may have ended it itself before it
+    /// failed; its error counts all the same.
     fn end(&mut self, key: Key, unnamed: Origin, error: Error) {
         let origin = self.handle.origin_of(key).unwrap_or(unnamed);
         self.handle.forget(key);
@@ -92,7 +93,8 @@ impl<S> EventLoop<S> {
     }
 }
 
-/// Ends the registration of a callback that unwinds, before the callback and its source are dropped.
+/// Ends the registration of a callback that unwinds, before the callback and its source are
+/// dropped.
 struct Unwinding<'a, S> {
     handle: &'a LoopHandle<S>,
     key: Key,
@@ -109,7 +111,8 @@ fn guard<T>(policy: PanicPolicy, run: impl FnOnce() -> Result<T>) -> Result<T> {
     if policy == PanicPolicy::Propagate {
         return run();
     }
-    // What the closure leaves half-changed is the user's own; the loop's tables are not in its reach.
+    // What the closure leaves half-changed is the user's own; the loop's tables are not in its
+    // reach.
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
         if policy == PanicPolicy::Abort {
             process::abort(); // The panic hook has printed the message.

@@ -13,7 +13,8 @@ use super::{LoopHandle, Watched};
 use crate::error::{Error, Result};
 use crate::timers::TimerSlot;
 
-/// What a scheduled closure may return: nothing, or a [`Result`] whose error goes to the exception handler.
+/// What a scheduled closure may return: nothing, or a [`Result`] whose error goes to the exception
+/// handler.
 pub trait Outcome {
     /// The outcome as a result.
     #[allow(clippy::missing_errors_doc)]

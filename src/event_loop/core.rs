@@ -1,6 +1,7 @@
 //! What the loop consists of besides closures and state: the sources, the ready deque, the clock.
 //!
-//! None of it knows the state type, so whatever works on it (watched sources, transports) need not know it either.
+//! None of it knows the state type, so whatever works on it (watched sources, transports) need not
+//! know it either.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -47,21 +48,25 @@ pub(crate) struct Core {
     pub(crate) signals: RefCell<Signals>,
     pub(crate) stopping: Cell<bool>,
     pub(crate) closed: Cell<bool>,
-    /// Whether work of other threads waits inside the loop, because a tick takes a bounded bite of it.
+    /// Whether work of other threads waits inside the loop, because a tick takes a bounded bite of
+    /// it.
     pub(crate) bitten: Cell<bool>,
     /// The callback that runs.
     pub(crate) current: Cell<Option<Key>>,
     /// The number of the tick.
     pub(crate) tick: Cell<u64>,
-    /// Whether an interest changed since the last batch ended: then what is queued is looked at again.
+    /// Whether an interest changed since the last batch ended: then what is queued is looked at
+    /// again.
     pub(crate) interest_changed: Cell<bool>,
-    /// Who is to have the source of a callback that runs: its key, and the key of its successor, who may have one in turn.
+    /// Who is to have the source of a callback that runs: its key, and the key of its successor,
+    /// who may have one in turn.
     pub(crate) heirs: RefCell<Vec<(Key, Key)>>,
     /// Ticks that the interval now running has missed.
     pub(crate) missed: Cell<u64>,
     /// The read buffer of all transports; it is out while one of them uses it.
     pub(crate) read_buffer: Cell<Vec<u8>>,
-    /// The fds of files that waited before they were watched: how many watchers keep each of them from it.
+    /// The fds of files that waited before they were watched: how many watchers keep each of them
+    /// from it.
     blocking: RefCell<HashMap<RawFd, usize>>,
 }
 
@@ -169,8 +174,8 @@ impl Core {
         self.watchers.borrow_mut().remove(watch, key, &mut self.ready.borrow_mut());
     }
 
-    /// A watcher of `fd`, which does not wait any more, begins. Whether it has to tell when it ends: then the last one puts back
-    /// what the first one has found.
+    /// A watcher of `fd`, which does not wait any more, begins. Whether it has to tell when it
+    /// ends: then the last one puts back what the first one has found.
     pub(crate) fn keep_nonblocking(&self, fd: RawFd, was_blocking: bool) -> bool {
         let mut blocking = self.blocking.borrow_mut();
         let found = was_blocking || blocking.contains_key(&fd);

@@ -129,7 +129,8 @@ impl<S> LoopHandle<S> {
         }
     }
 
-    /// Takes out what a ready handle is to run; none if it was cancelled, paused or moved to a later deadline meanwhile.
+    /// Takes out what a ready handle is to run; none if it was cancelled, paused or moved to a
+    /// later deadline meanwhile.
     pub(crate) fn begin(&self, ready: Ready) -> Option<Due<S>> {
         let core = self.core();
         let mut callbacks = self.shared.callbacks.borrow_mut();
@@ -184,7 +185,8 @@ impl<S> LoopHandle<S> {
         }
     }
 
-    /// A repeating callback that has run goes back to its slot, or on to its successor, who may have one in turn, or away.
+    /// A repeating callback that has run goes back to its slot, or on to its successor, who may
+    /// have one in turn, or away.
     pub(crate) fn put_back(&self, key: Key, callback: Callback<S>) {
         let Some(homeless) = self.shared.callbacks.borrow_mut().put_back(key, callback) else {
             return;

@@ -12,16 +12,19 @@ use crate::error::Result;
 use crate::handle::{Handle, Key};
 
 impl<S> LoopHandle<S> {
-    /// Calls `callback` when the process gets `signal`, as an ordinary callback. A signal may have several, in several loops too.
+    /// Calls `callback` when the process gets `signal`, as an ordinary callback. A signal may have
+    /// several, in several loops too.
     ///
-    /// Signals of the same number that come before the callback runs may be merged into one call, as everywhere in Unix;
-    /// different ones never are. Nothing is blocked, so children inherit nothing. When the last handler of a signal is removed, in
-    /// all loops, the process does exactly what it did before.
+    /// Signals of the same number that come before the callback runs may be merged into one call,
+    /// as everywhere in Unix; different ones never are. Nothing is blocked, so children inherit
+    /// nothing. When the last handler of a signal is removed, in all loops, the process does
+    /// exactly what it did before.
     ///
     /// # Errors
     ///
-    /// [`Error::Signal`] for KILL and STOP, which cannot be caught, and for the faults (SEGV, BUS, FPE, ILL ..); [`Error::Create`]
-    /// without descriptors for the doorbell; [`Error::Closed`].
+    /// [`Error::Signal`](crate::Error::Signal) for KILL and STOP, which cannot be caught, and for
+    /// the faults (SEGV, BUS, FPE, ILL ..); [`Error::Create`] without descriptors for the doorbell;
+    /// [`Error::Closed`](crate::Error::Closed).
     ///
     /// ```
     /// use mainspring::{EventLoop, Signal};
@@ -59,17 +62,18 @@ impl<S> LoopHandle<S> {
         matches!(self.source_of(handler), Some(Source::Signal(_))) && self.cancel(handler)
     }
 
-    /// A way to reach the loop from other threads. It keeps [`run`](crate::EventLoop::run) going until it is dropped,
-    /// see [`Remote::unref`].
+    /// A way to reach the loop from other threads. It keeps [`run`](crate::EventLoop::run) going
+    /// until it is dropped, see [`Remote::unref`].
     pub fn remote(&self) -> Remote<S> {
         Remote::new(self.shared.inbox.clone())
     }
 
-    /// Calls `callback` in each tick before the loop asks the selector: what it queues makes the loop not sleep.
+    /// Calls `callback` in each tick before the loop asks the selector: what it queues makes the
+    /// loop not sleep.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`].
+    /// [`Error::Closed`](crate::Error::Closed).
     #[track_caller]
     pub fn on_prepare<F, R>(&self, callback: F) -> Result<Handle>
     where
@@ -79,11 +83,12 @@ impl<S> LoopHandle<S> {
         self.add_hook(Hook::Prepare, Box::new(Plain(callback)), Location::caller())
     }
 
-    /// Calls `callback` in each tick after the loop has asked the selector, before anything that the selector found.
+    /// Calls `callback` in each tick after the loop has asked the selector, before anything that
+    /// the selector found.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`].
+    /// [`Error::Closed`](crate::Error::Closed).
     #[track_caller]
     pub fn on_check<F, R>(&self, callback: F) -> Result<Handle>
     where
@@ -93,12 +98,12 @@ impl<S> LoopHandle<S> {
         self.add_hook(Hook::Check, Box::new(Plain(callback)), Location::caller())
     }
 
-    /// Calls `callback` in each tick that has nothing else to do. While there is such a hook the loop does not sleep, so remove it when its
-    /// work is done.
+    /// Calls `callback` in each tick that has nothing else to do. While there is such a hook the
+    /// loop does not sleep, so remove it when its work is done.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`].
+    /// [`Error::Closed`](crate::Error::Closed).
     #[track_caller]
     pub fn on_idle<F, R>(&self, callback: F) -> Result<Handle>
     where

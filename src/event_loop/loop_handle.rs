@@ -28,7 +28,8 @@ pub(crate) struct Shared<S> {
     pub(crate) inbox: Arc<LoopInbox<S>>,
     pub(crate) hooks: RefCell<Vec<(Hook, Key)>>,
     pub(crate) names: RefCell<HashMap<Key, Rc<str>>>,
-    /// Callbacks that wait for the one that runs, to take over its source: old key, new key, constructor.
+    /// Callbacks that wait for the one that runs, to take over its source: old key, new key,
+    /// constructor.
     pub(crate) successors: RefCell<Vec<(Key, Successor<S>)>>,
     pub(crate) exception_handler: Cell<Option<ExceptionHandler<S>>>,
     pub(crate) panic_policy: Cell<PanicPolicy>,
@@ -36,10 +37,12 @@ pub(crate) struct Shared<S> {
 
 /// A handle to a loop: what its callbacks get, and what anything on the loop's thread may keep.
 ///
-/// It can register, change and remove everything, from any callback and from the `Drop` of anything that a callback owns: the
-/// loop holds no borrow while it runs or drops what is not its own. It cannot run the loop.
+/// It can register, change and remove everything, from any callback and from the `Drop` of anything
+/// that a callback owns: the loop holds no borrow while it runs or drops what is not its own. It
+/// cannot run the loop.
 ///
-/// A handle that outlives its loop is harmless: what can fail answers [`Error::Closed`], and what cannot does nothing.
+/// A handle that outlives its loop is harmless: what can fail answers
+/// [`Error::Closed`](crate::Error::Closed), and what cannot does nothing.
 pub struct LoopHandle<S = ()> {
     pub(crate) shared: Rc<Shared<S>>,
 }
@@ -63,8 +66,8 @@ impl<S> LoopHandle<S> {
         &self.shared.core
     }
 
-    /// Cancels whatever `handle` names: when this returns true, the callback will never run again and its captures have been
-    /// dropped (those of the callback that is running: when it returns).
+    /// Cancels whatever `handle` names: when this returns true, the callback will never run again
+    /// and its captures have been dropped (those of the callback that is running: when it returns).
     ///
     /// False if it has run, was cancelled, or belongs to another loop.
     ///
@@ -82,8 +85,9 @@ impl<S> LoopHandle<S> {
         handle.home == self.core().home && self.forget(handle.key)
     }
 
-    /// Ends the run after the batch that is under way; what is queued later stays for the next run. Asked for while the
-    /// loop does not run, it ends the next run after one tick that does not sleep.
+    /// Ends the run after the batch that is under way; what is queued later stays for the next run.
+    /// Asked for while the loop does not run, it ends the next run after one tick that does not
+    /// sleep.
     pub fn stop(&self) {
         self.core().stopping.set(true);
     }
@@ -103,10 +107,12 @@ impl<S> LoopHandle<S> {
         self.core().timeline.now()
     }
 
-    /// When the loop has something to do next, whatever its descriptors do: now if anything is queued, a stop is asked for or a file is
-    /// watched that is always ready; else the first timer's deadline; none if it waits for events only.
+    /// When the loop has something to do next, whatever its descriptors do: now if anything is
+    /// queued, a stop is asked for or a file is watched that is always ready; else the first
+    /// timer's deadline; none if it waits for events only.
     ///
-    /// A host that sleeps until then, or until [`poll_fd`](crate::EventLoop::poll_fd) is readable, misses nothing.
+    /// A host that sleeps until then, or until [`poll_fd`](crate::EventLoop::poll_fd) is readable,
+    /// misses nothing.
     pub fn next_deadline(&self) -> Option<Instant> {
         let core = self.core();
         if self.has_work() || core.watchers.borrow().has_ready() {
@@ -116,7 +122,8 @@ impl<S> LoopHandle<S> {
         core.timeline.instant_of(deadline)
     }
 
-    /// The handle of the callback that runs: for one that removes itself, or keeps its own timer. None outside of callbacks.
+    /// The handle of the callback that runs: for one that removes itself, or keeps its own timer.
+    /// None outside of callbacks.
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -142,13 +149,14 @@ impl<S> LoopHandle<S> {
         self.core().has_work() || self.has_hook(Hook::Idle)
     }
 
-    /// Lets [`run`](crate::EventLoop::run) end although `handle` could still be called: it is a background affair. False if it names
-    /// nothing any more.
+    /// Lets [`run`](crate::EventLoop::run) end although `handle` could still be called: it is a
+    /// background affair. False if it names nothing any more.
     pub fn unref(&self, handle: impl Into<Handle>) -> bool {
         self.set_background(handle.into(), true)
     }
 
-    /// Makes [`run`](crate::EventLoop::run) wait for `handle` again. False if it names nothing any more.
+    /// Makes [`run`](crate::EventLoop::run) wait for `handle` again. False if it names nothing any
+    /// more.
     pub fn reref(&self, handle: impl Into<Handle>) -> bool {
         self.set_background(handle.into(), false)
     }
@@ -176,8 +184,9 @@ impl<S> LoopHandle<S> {
         known
     }
 
-    /// Sets what is told of failures: errors that callbacks return, panics if the policy is to report them, slow callbacks, trouble of
-    /// listeners. The default prints one line to standard error.
+    /// Sets what is told of failures: errors that callbacks return, panics if the policy is to
+    /// report them, slow callbacks, trouble of listeners. The default prints one line to standard
+    /// error.
     ///
     /// ```
     /// use mainspring::{Error, EventLoop};

@@ -49,8 +49,9 @@ pub use self::watched::Watched;
 
 /// An event loop with the state `S` of its user.
 ///
-/// Everything that can be registered is a method of [`LoopHandle`], to which a loop derefs. What only the owner can do is here:
-/// running it, and reaching the state between runs. Callbacks get `&LoopHandle<S>` and `&mut S`.
+/// Everything that can be registered is a method of [`LoopHandle`], to which a loop derefs. What
+/// only the owner can do is here: running it, and reaching the state between runs. Callbacks get
+/// `&LoopHandle<S>` and `&mut S`.
 ///
 /// Dropping the loop drops every closure and every source exactly once, on this thread.
 pub struct EventLoop<S = ()> {
@@ -127,7 +128,8 @@ impl<S> EventLoop<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`]; [`Error::Select`] if the selector has become unusable.
+    /// [`Error::Closed`](crate::Error::Closed); [`Error::Select`](crate::Error::Select) if the
+    /// selector has become unusable.
     pub fn run_forever(&mut self) -> Result<()> {
         loop {
             self.run_once(None)?;
@@ -139,8 +141,8 @@ impl<S> EventLoop<S> {
 
     /// Runs until nothing is left that could ever call back, or [`stop`](LoopHandle::stop).
     ///
-    /// What counts is what is queued, armed timers, watchers that are not paused, signal handlers, idle hooks and
-    /// [`Remote`]s, except for those that were [`unref`](LoopHandle::unref)ed.
+    /// What counts is what is queued, armed timers, watchers that are not paused, signal handlers,
+    /// idle hooks and [`Remote`]s, except for those that were [`unref`](LoopHandle::unref)ed.
     ///
     /// # Errors
     ///
@@ -156,8 +158,9 @@ impl<S> EventLoop<S> {
         Ok(())
     }
 
-    /// Runs one tick, which sleeps for at most `timeout` (`None`: until something happens), and says how many
-    /// handles it ran. For a loop that is driven by another one; see [`poll_fd`](EventLoop::poll_fd).
+    /// Runs one tick, which sleeps for at most `timeout` (`None`: until something happens), and
+    /// says how many handles it ran. For a loop that is driven by another one; see
+    /// [`poll_fd`](EventLoop::poll_fd).
     ///
     /// # Errors
     ///
@@ -166,14 +169,16 @@ impl<S> EventLoop<S> {
         self.run_once(timeout)
     }
 
-    /// The descriptor that is readable when [`turn`](EventLoop::turn) has an event to serve: an fd's, a signal's or another
-    /// thread's. Deadlines are not in it, see [`next_deadline`](LoopHandle::next_deadline). None on poll and select, which
-    /// have no kernel object.
+    /// The descriptor that is readable when [`turn`](EventLoop::turn) has an event to serve: an
+    /// fd's, a signal's or another thread's. Deadlines are not in it, see
+    /// [`next_deadline`](LoopHandle::next_deadline). None on poll and select, which have no kernel
+    /// object.
     pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         self.poll_fd.as_ref().map(|fd| fd.as_fd())
     }
 
-    /// Whether anything is left that could call back; what [`run`](EventLoop::run) asks before each tick.
+    /// Whether anything is left that could call back; what [`run`](EventLoop::run) asks before each
+    /// tick.
     pub fn is_alive(&mut self) -> bool {
         let core = self.handle.core();
         let inbox = &self.handle.shared.inbox;
@@ -192,8 +197,8 @@ impl<S> EventLoop<S> {
         witness.is_some()
     }
 
-    /// Closes the loop: drops every closure and source, gives signals back, answers `Closed` to other threads from now on. Closing twice
-    /// does nothing. Dropping the loop closes it.
+    /// Closes the loop: drops every closure and source, gives signals back, answers `Closed` to
+    /// other threads from now on. Closing twice does nothing. Dropping the loop closes it.
     pub fn close(&mut self) {
         if self.handle.core().closed.replace(true) {
             return;

@@ -12,8 +12,8 @@ use crate::inbox::SendError;
 
 /// A way to reach a loop from any thread: it can be sent, shared and cloned.
 ///
-/// As long as a remote exists something may still come, so [`EventLoop::run`](crate::EventLoop::run) waits for it; see
-/// [`unref`](Remote::unref).
+/// As long as a remote exists something may still come, so
+/// [`EventLoop::run`](crate::EventLoop::run) waits for it; see [`unref`](Remote::unref).
 ///
 /// ```
 /// use mainspring::EventLoop;
@@ -40,13 +40,14 @@ impl<S> Remote<S> {
         Remote { inbox, background: false }
     }
 
-    /// Calls `callback` on the loop, in a tick that begins after this. The closures of one thread run in the order in which
-    /// it sent them, each exactly once.
+    /// Calls `callback` on the loop, in a tick that begins after this. The closures of one thread
+    /// run in the order in which it sent them, each exactly once.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`]: the loop is closed, the closure has been dropped, on this thread. [`Error::Wake`]: the closure is queued, but the loop's
-    /// doorbell is broken; it runs when anything else wakes the loop.
+    /// [`Error::Closed`]: the loop is closed, the closure has been dropped, on this thread.
+    /// [`Error::Wake`]: the closure is queued, but the loop's doorbell is broken; it runs when
+    /// anything else wakes the loop.
     #[track_caller]
     pub fn call_soon<F, R>(&self, callback: F) -> Result<()>
     where
@@ -76,7 +77,8 @@ impl<S> Remote<S> {
         self.inbox.is_closed()
     }
 
-    /// A remote that does not keep [`EventLoop::run`](crate::EventLoop::run) going. Nor do its clones.
+    /// A remote that does not keep [`EventLoop::run`](crate::EventLoop::run) going. Nor do its
+    /// clones.
     #[must_use]
     pub fn unref(&self) -> Remote<S> {
         Remote { inbox: self.inbox.clone(), background: true }

@@ -15,8 +15,8 @@ pub(crate) type ExceptionHandler<S> = Box<dyn FnMut(&LoopHandle<S>, &mut S, &Rep
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum PanicPolicy {
-    /// It unwinds out of `run_*`. The callback that panicked is dropped; the rest of the batch is kept for the next run, and the loop
-    /// is as usable as before.
+    /// It unwinds out of `run_*`. The callback that panicked is dropped; the rest of the batch is
+    /// kept for the next run, and the loop is as usable as before.
     #[default]
     Propagate,
     /// It goes to the exception handler, the callback is dropped, and the loop goes on.

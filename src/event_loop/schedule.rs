@@ -12,7 +12,8 @@ use crate::handle::{Handle, Key, TimerHandle};
 use crate::timers::TimerSlot;
 
 impl<S> LoopHandle<S> {
-    /// Calls `callback` in the next tick. First in, first out; a closure without captures allocates nothing.
+    /// Calls `callback` in the next tick. First in, first out; a closure without captures allocates
+    /// nothing.
     ///
     /// On a closed loop the closure is dropped at once.
     ///
@@ -51,8 +52,8 @@ impl<S> LoopHandle<S> {
 
     /// Calls `callback` when `delay` is over, counted from now; never earlier, not by a nanosecond.
     ///
-    /// A delay of zero is the next tick. One that ends beyond the clock's range, as [`Duration::MAX`], never ends.
-    /// Equal deadlines run in the order of their registration.
+    /// A delay of zero is the next tick. One that ends beyond the clock's range, as
+    /// [`Duration::MAX`], never ends. Equal deadlines run in the order of their registration.
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
@@ -76,7 +77,8 @@ impl<S> LoopHandle<S> {
         self.insert_timer(Some(deadline), Callback::Once(once), Location::caller())
     }
 
-    /// Calls `callback` at `deadline`, or in the next tick if that is over. Otherwise as [`call_later`](LoopHandle::call_later).
+    /// Calls `callback` at `deadline`, or in the next tick if that is over. Otherwise as
+    /// [`call_later`](LoopHandle::call_later).
     #[track_caller]
     pub fn call_at<F, R>(&self, deadline: Instant, callback: F) -> TimerHandle
     where
@@ -90,12 +92,14 @@ impl<S> LoopHandle<S> {
 
     /// Calls `callback` after each `period`, on the grid now + k * `period`.
     ///
-    /// Ticks that the loop was too busy for are skipped, not made up for; the callback reads their number from
-    /// [`missed_ticks`](LoopHandle::missed_ticks). An error that it returns ends the interval.
+    /// Ticks that the loop was too busy for are skipped, not made up for; the callback reads their
+    /// number from [`missed_ticks`](LoopHandle::missed_ticks). An error that it returns ends the
+    /// interval.
     ///
     /// # Errors
     ///
-    /// [`Error::ZeroInterval`]; [`Error::Closed`].
+    /// [`Error::ZeroInterval`](crate::Error::ZeroInterval);
+    /// [`Error::Closed`](crate::Error::Closed).
     #[track_caller]
     pub fn call_every<F, R>(&self, period: Duration, callback: F) -> Result<TimerHandle>
     where
@@ -111,15 +115,16 @@ impl<S> LoopHandle<S> {
         }))
     }
 
-    /// Makes a timer that can be armed again and again: `callback` is called each time a deadline set by
-    /// [`reset_after`](LoopHandle::reset_after) or [`reset_at`](LoopHandle::reset_at) is reached. It begins without one.
+    /// Makes a timer that can be armed again and again: `callback` is called each time a deadline
+    /// set by [`reset_after`](LoopHandle::reset_after) or [`reset_at`](LoopHandle::reset_at) is
+    /// reached. It begins without one.
     ///
-    /// This is the timer for what happens again and again but not regularly, like a connection's idle limit: it
-    /// allocates when it is made and never again.
+    /// This is the timer for what happens again and again but not regularly, like a connection's
+    /// idle limit: it allocates when it is made and never again.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`].
+    /// [`Error::Closed`](crate::Error::Closed).
     #[track_caller]
     pub fn add_timer<F, R>(&self, callback: F) -> Result<TimerHandle>
     where
@@ -171,8 +176,9 @@ impl<S> LoopHandle<S> {
 
     /// Moves a timer's deadline to `delay` from now, and says whether the timer is still there.
     ///
-    /// O(1) and without allocation for a later deadline, so an idle limit may be pushed back on each packet. Counts as a
-    /// new registration among equal deadlines. If the timer was due in this very tick but has not run yet, it does not.
+    /// O(1) and without allocation for a later deadline, so an idle limit may be pushed back on
+    /// each packet. Counts as a new registration among equal deadlines. If the timer was due in
+    /// this very tick but has not run yet, it does not.
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
@@ -193,7 +199,8 @@ impl<S> LoopHandle<S> {
         self.reset(timer, self.core().timeline.nanos_after(delay))
     }
 
-    /// Moves a timer's deadline to `deadline`. Otherwise as [`reset_after`](LoopHandle::reset_after).
+    /// Moves a timer's deadline to `deadline`. Otherwise as
+    /// [`reset_after`](LoopHandle::reset_after).
     pub fn reset_at(&self, timer: TimerHandle, deadline: Instant) -> bool {
         self.reset(timer, self.core().timeline.nanos_of(deadline))
     }
@@ -208,7 +215,8 @@ impl<S> LoopHandle<S> {
         }
     }
 
-    /// Takes a timer's deadline away without ending it, and says whether the timer is still there. A new deadline arms it again.
+    /// Takes a timer's deadline away without ending it, and says whether the timer is still there.
+    /// A new deadline arms it again.
     pub fn disarm(&self, timer: TimerHandle) -> bool {
         match self.source_of(timer.0) {
             Some(Source::Timer(slot)) => {
@@ -219,7 +227,8 @@ impl<S> LoopHandle<S> {
         }
     }
 
-    /// How many ticks the interval whose callback is running has skipped since the last one; zero everywhere else.
+    /// How many ticks the interval whose callback is running has skipped since the last one; zero
+    /// everywhere else.
     pub fn missed_ticks(&self) -> u64 {
         self.core().missed.get()
     }

@@ -18,8 +18,8 @@ impl<S> EventLoop<S> {
         self.run_hooks(Hook::Prepare);
         let timeout = self.time_to_sleep(limit); // zero if anything is ready
         self.select(timeout)?; // the only place that sleeps
+        self.feed_watchers()?; // before a hook removes a watcher: its event would look like a stranger's
         self.run_hooks(Hook::Check);
-        self.feed_watchers()?;
         self.feed_signals()?;
         self.feed_inbox()?;
         self.feed_timers();

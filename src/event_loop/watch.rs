@@ -15,18 +15,21 @@ use crate::handle::Watcher;
 use crate::watchers::Role;
 
 impl<S> LoopHandle<S> {
-    /// Calls `callback` in each tick in which `source` can be read without blocking: data, end of file or an error.
+    /// Calls `callback` in each tick in which `source` can be read without blocking: data, end of
+    /// file or an error.
     ///
-    /// The loop owns the source from now on and makes it non-blocking. The callback gets it lent, as [`Watched`]. When it
-    /// returns `WouldBlock` or `Interrupted`, so by `?` on a read that finds nothing more, it is called again when
-    /// there is something. Any other error ends the watcher, drops the source and goes to the exception handler.
+    /// The loop owns the source from now on and makes it non-blocking. The callback gets it lent,
+    /// as [`Watched`]. When it returns `WouldBlock` or `Interrupted`, so by `?` on a read that
+    /// finds nothing more, it is called again when there is something. Any other error ends the
+    /// watcher, drops the source and goes to the exception handler.
     ///
-    /// To have a reader and a writer, watch a shared source (`Rc<T>`, `Arc<T>`) twice, or use [`watch`](LoopHandle::watch).
+    /// To have a reader and a writer, watch a shared source (`Rc<T>`, `Arc<T>`) twice, or use
+    /// [`watch`](LoopHandle::watch).
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyWatched`] if the fd has a reader; [`Error::Watch`] names the fd if the kernel refuses it;
-    /// [`Error::Closed`]. The source is dropped then.
+    /// [`Error::AlreadyWatched`] if the fd has a reader; [`Error::Watch`] names the fd if the
+    /// kernel refuses it; [`Error::Closed`]. The source is dropped then.
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -57,8 +60,8 @@ impl<S> LoopHandle<S> {
         self.add_watcher(source, Role::Reader, Interest::READABLE, Mode::Level, callback)
     }
 
-    /// Calls `callback` in each tick in which `source` can be written without blocking. Otherwise as
-    /// [`add_reader`](LoopHandle::add_reader).
+    /// Calls `callback` in each tick in which `source` can be written without blocking. Otherwise
+    /// as [`add_reader`](LoopHandle::add_reader).
     ///
     /// # Errors
     ///
@@ -72,10 +75,12 @@ impl<S> LoopHandle<S> {
         self.add_watcher(source, Role::Writer, Interest::WRITABLE, Mode::Level, callback)
     }
 
-    /// Calls one `callback` for everything in `interest`; it reads what happened from [`Watched::readiness`] and changes what it
-    /// wants by [`Watched::set_interest`]. An empty interest begins paused.
+    /// Calls one `callback` for everything in `interest`; it reads what happened from
+    /// [`Watched::readiness`] and changes what it wants by [`Watched::set_interest`]. An empty
+    /// interest begins paused.
     ///
-    /// A C library's fd is watched as `BorrowedFd<'static>`, whose constructor states what the library must promise.
+    /// A C library's fd is watched as `BorrowedFd<'static>`, whose constructor states what the
+    /// library must promise.
     ///
     /// # Errors
     ///
@@ -89,9 +94,11 @@ impl<S> LoopHandle<S> {
         self.add_watcher(source, Role::Both, interest, Mode::Level, callback)
     }
 
-    /// As [`watch`](LoopHandle::watch), in another [`Mode`]: once for each change of the interest, or when a readiness begins.
+    /// As [`watch`](LoopHandle::watch), in another [`Mode`]: once for each change of the interest,
+    /// or when a readiness begins.
     ///
-    /// In the mode `Edge` the callback must go on until its call returns `WouldBlock`, and return that.
+    /// In the mode `Edge` the callback must go on until its call returns `WouldBlock`, and return
+    /// that.
     ///
     /// # Errors
     ///
@@ -145,8 +152,9 @@ impl<S> LoopHandle<S> {
         Ok(Watcher::new(self.handle(key)))
     }
 
-    /// Gives the watched source to another callback. The old one never runs again, even if it was already queued, and is dropped.
-    /// The old `watcher` names nothing any more; the new one is returned.
+    /// Gives the watched source to another callback. The old one never runs again, even if it was
+    /// already queued, and is dropped. The old `watcher` names nothing any more; the new one is
+    /// returned.
     ///
     /// # Errors
     ///
@@ -201,7 +209,8 @@ impl<S> LoopHandle<S> {
 
     /// Ends a watcher and drops its source; false if it has ended before.
     ///
-    /// When this returns the callback never runs again, even if it was already queued, and the kernel has forgotten the fd.
+    /// When this returns the callback never runs again, even if it was already queued, and the
+    /// kernel has forgotten the fd.
     pub fn remove<T>(&self, watcher: Watcher<T>) -> bool {
         self.cancel(watcher)
     }
@@ -213,8 +222,8 @@ impl<S> LoopHandle<S> {
         }
     }
 
-    /// Changes what a watcher is told of. An empty interest pauses it: the kernel does not watch the fd at all until it gets
-    /// another one.
+    /// Changes what a watcher is told of. An empty interest pauses it: the kernel does not watch
+    /// the fd at all until it gets another one.
     ///
     /// # Errors
     ///

@@ -16,12 +16,13 @@ use crate::watchers::Watch;
 
 /// A watched source, as its callback sees it.
 ///
-/// It derefs to `&T` only, so the source cannot be swapped for another one while the kernel watches it. It implements
-/// [`Read`] where `&T` does. It does not implement `Write`: a `write_all` that stops half-way because the peer is slow would lose
-/// data; write streams through a [`Transport`](crate::net::Transport).
+/// It derefs to `&T` only, so the source cannot be swapped for another one while the kernel watches
+/// it. It implements [`Read`] where `&T` does. It does not implement `Write`: a `write_all` that
+/// stops half-way because the peer is slow would lose data; write streams through a
+/// [`Transport`](crate::net::Transport).
 ///
-/// The kernel has forgotten the source before it is closed, always. If the loop made the source non-blocking, it is blocking again when
-/// its watcher ends, or the last one of a shared source.
+/// The kernel has forgotten the source before it is closed, always. If the loop made the source
+/// non-blocking, it is blocking again when its watcher ends, or the last one of a shared source.
 pub struct Watched<T> {
     source: Option<T>,
     fd: RawFd,
@@ -58,27 +59,31 @@ impl<T> Watched<T> {
         self.core.watchers.borrow().interest(self.watch, self.key())
     }
 
-    /// Changes what the callback is told of from now on. An empty interest pauses it: the kernel does not watch the source at all
-    /// until it gets another one.
+    /// Changes what the callback is told of from now on. An empty interest pauses it: the kernel
+    /// does not watch the source at all until it gets another one.
     ///
     /// # Errors
     ///
-    /// The kernel refuses; then the interest is as before. [`Error::Gone`](crate::Error::Gone) after [`remove`](Watched::remove).
+    /// The kernel refuses; then the interest is as before. [`Error::Gone`](crate::Error::Gone)
+    /// after [`remove`](Watched::remove).
     pub fn set_interest(&mut self, interest: Interest) -> Result<()> {
         self.core.set_interest(self.watch, self.key(), interest)
     }
 
-    /// Ends watching: the callback is not called again. The source is dropped when the callback returns.
+    /// Ends watching: the callback is not called again. The source is dropped when the callback
+    /// returns.
     pub fn remove(&mut self) {
         self.core.unwatch(self.watch, self.key());
         self.flow = Flow::Leave;
     }
 
-    /// Ends watching and takes the source out. An associated function, since `T` may have a method of that name.
+    /// Ends watching and takes the source out. An associated function, since `T` may have a method
+    /// of that name.
     ///
     /// # Panics
     ///
-    /// If it was taken out before. So do all uses of the source after this, in this call of the callback, which is the last one.
+    /// If it was taken out before. So do all uses of the source after this, in this call of the
+    /// callback, which is the last one.
     pub fn into_inner(this: &mut Watched<T>) -> T {
         this.remove();
         this.restore_blocking();

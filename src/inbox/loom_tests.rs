@@ -1,7 +1,8 @@
 //! Every order in which two senders and the loop can meet, explored by loom:
 //! `RUSTFLAGS="--cfg loom" cargo test --release --lib inbox`.
 //!
-//! The loop of these tests sleeps until the doorbell rings, so a lost wake is a deadlock, which loom reports.
+//! The loop of these tests sleeps until the doorbell rings, so a lost wake is a deadlock, which
+//! loom reports.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,7 +13,8 @@ use loom::thread;
 use super::{Doorbell, Inbox, SendError};
 use crate::sync::Ordering;
 
-/// A doorbell as the kernel's: it rings until it is silenced, and rings on top of a ring are merged.
+/// A doorbell as the kernel's: it rings until it is silenced, and rings on top of a ring are
+/// merged.
 #[derive(Debug)]
 struct Bell {
     rings: Mutex<bool>,
@@ -55,7 +57,8 @@ type TestInbox = Inbox<u32, Bell>;
 /// How the loop answers the doorbell.
 type Answer = fn(&TestInbox);
 
-/// The mutant: with the flag cleared first, a ring that comes in between is read away while the flag stays set.
+/// The mutant: with the flag cleared first, a ring that comes in between is read away while the
+/// flag stays set.
 fn answer_in_the_wrong_order(inbox: &TestInbox) {
     inbox.notified.swap(false, Ordering::AcqRel);
     inbox.doorbell.silence().unwrap();
@@ -159,7 +162,8 @@ fn an_item_that_meets_the_close_is_taken_or_given_back() {
     });
 }
 
-/// The last sender to go wakes a loop that was kept running by it alone, after the items that it left.
+/// The last sender to go wakes a loop that was kept running by it alone, after the items that it
+/// left.
 #[test]
 fn the_last_sender_to_go_wakes_the_loop() {
     loom::model(|| {

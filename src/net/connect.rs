@@ -18,8 +18,9 @@ use crate::event_loop::callback::{Callback, Flow, Outcome, Repeat};
 use crate::handle::{Handle, Key, TimerHandle};
 use crate::watchers::{Role, Watch};
 
-/// The callback of a connection that is being made.
-struct Attempt<F> {
+/// The callback of a connection that is being made. Its timer goes with it, also when it is cancelled.
+struct Attempt<S, F> {
+    el: LoopHandle<S>,
     address: Address,
     socket: Option<io::Result<Connecting>>,
     callback: Option<F>,
@@ -29,7 +30,13 @@ struct Attempt<F> {
     watch: Option<Watch>,
 }
 
-impl<F> Attempt<F> {
+impl<S, F> Drop for Attempt<S, F> {
+    fn drop(&mut self) {
+        self.el.cancel(self.timer);
+    }
+}
+
+impl<S, F> Attempt<S, F> {
     /// How it has ended, if it has.
     fn outcome(&mut self) -> Option<io::Result<Socket>> {
         let finished = match self.socket.as_ref()? {
@@ -47,7 +54,7 @@ impl<F> Attempt<F> {
     }
 }
 
-impl<S: 'static, F, R> Repeat<S> for Attempt<F>
+impl<S: 'static, F, R> Repeat<S> for Attempt<S, F>
 where
     F: FnOnce(&LoopHandle<S>, &mut S, Result<Socket>) -> R,
     R: Outcome,
@@ -68,10 +75,12 @@ where
 }
 
 impl<S: 'static> LoopHandle<S> {
-    /// Connects a stream socket to `address` and calls `callback` once, with the socket or with the reason why not: refused, reset,
-    /// unreachable, `TimedOut` after `timeout`, no descriptors. Cancelling the handle gives up, and closes the socket.
+    /// Connects a stream socket to `address` and calls `callback` once, with the socket or with the
+    /// reason why not: refused, reset, unreachable, `TimedOut` after `timeout`, no descriptors.
+    /// Cancelling the handle gives up, and closes the socket.
     ///
-    /// The socket is then used as it is, made a stream of std, or [attached](LoopHandle::attach) to a protocol.
+    /// The socket is then used as it is, made a stream of std, or [attached](LoopHandle::attach) to
+    /// a protocol.
     ///
     /// A Unix socket whose backlog is full is the error `ResourceBusy`, never a success.
     ///
@@ -117,7 +126,8 @@ impl<S: 'static> LoopHandle<S> {
         });
         let (socket, callback) = (Some(socket), Some(callback));
         let source = watch.map_or(Source::Soon, Source::Stream);
-        let attempt = Attempt { address, socket, callback, timer, timed_out, key, watch };
+        let el = self.clone();
+        let attempt = Attempt { el, address, socket, callback, timer, timed_out, key, watch };
         self.settle_in(key, source, Callback::Repeat(Box::new(attempt)));
         self.handle(key)
     }

@@ -104,13 +104,13 @@ pub(crate) enum Made {
 impl<S: 'static> LoopHandle<S> {
     /// Has the loop read and write `stream`, and calls `closure` with what comes in.
     ///
-    /// The loop owns the stream from now on and makes it non-blocking. The transport that is returned, and lent to the closure, can be
-    /// cloned and kept, to write from elsewhere.
+    /// The loop owns the stream from now on and makes it non-blocking. The transport that is
+    /// returned, and lent to the closure, can be cloned and kept, to write from elsewhere.
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyWatched`], [`Error::Watch`] with the fd that the kernel refuses, [`Error::Closed`]. The stream is
-    /// dropped then.
+    /// [`Error::AlreadyWatched`], [`Error::Watch`] with the fd that the kernel refuses,
+    /// [`Error::Closed`]. The stream is dropped then.
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -140,8 +140,8 @@ impl<S: 'static> LoopHandle<S> {
         self.attach_as(stream, Closure(closure), Made::Silent, Location::caller())
     }
 
-    /// Has the loop read and write `stream` for `protocol`, whose `connection_made` comes in the next tick. Otherwise as
-    /// [`attach`](LoopHandle::attach).
+    /// Has the loop read and write `stream` for `protocol`, whose `connection_made` comes in the
+    /// next tick. Otherwise as [`attach`](LoopHandle::attach).
     ///
     /// # Errors
     ///

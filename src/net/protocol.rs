@@ -13,14 +13,16 @@ use crate::event_loop::LoopHandle;
 /// connection_made  (data_received)*  eof_received?  connection_lost
 /// ```
 ///
-/// with pairs of `pause_writing` and `resume_writing` in between. `connection_lost` comes exactly once and last; only a protocol that
-/// has panicked, and those of a loop that is dropped, are dropped without it.
+/// with pairs of `pause_writing` and `resume_writing` in between. `connection_lost` comes exactly
+/// once and last; only a protocol that has panicked, and those of a loop that is dropped, are
+/// dropped without it.
 ///
-/// An error returned from any of them ends the connection at once: what is queued is dropped, `connection_lost` gets the
-/// error, and the exception handler too. `WouldBlock` and `Interrupted` are no errors.
+/// An error returned from any of them ends the connection at once: what is queued is dropped,
+/// `connection_lost` gets the error, and the exception handler too. `WouldBlock` and `Interrupted`
+/// are no errors.
 ///
-/// For the common case [`serve`](LoopHandle::serve) and [`attach`](LoopHandle::attach) take a closure in the place of
-/// `data_received`; the other moments are the defaults.
+/// For the common case [`serve`](LoopHandle::serve) and [`attach`](LoopHandle::attach) take a
+/// closure in the place of `data_received`; the other moments are the defaults.
 pub trait Protocol<S> {
     /// The connection is there. `conn` can be cloned and kept, to write from elsewhere.
     ///
@@ -37,8 +39,8 @@ pub trait Protocol<S> {
         Ok(())
     }
 
-    /// Bytes have come: any number of them, at least one, in the order in which they were sent. `data` is the loop's buffer
-    /// and only lent.
+    /// Bytes have come: any number of them, at least one, in the order in which they were sent.
+    /// `data` is the loop's buffer and only lent.
     ///
     /// # Errors
     ///
@@ -51,7 +53,8 @@ pub trait Protocol<S> {
         data: &[u8],
     ) -> Result<()>;
 
-    /// The peer sends nothing more. The default closes the connection; without that it stays open for writing.
+    /// The peer sends nothing more. The default closes the connection; without that it stays open
+    /// for writing.
     ///
     /// # Errors
     ///
@@ -62,8 +65,8 @@ pub trait Protocol<S> {
         Ok(())
     }
 
-    /// More is queued than the high-water mark: the peer is slower than we. The default stops reading, so a peer that does not
-    /// read its answers cannot make us queue more of them.
+    /// More is queued than the high-water mark: the peer is slower than we. The default stops
+    /// reading, so a peer that does not read its answers cannot make us queue more of them.
     ///
     /// # Errors
     ///
@@ -126,7 +129,8 @@ where
 
 /// One closure for all connections of a server.
 ///
-/// Only the loop calls it, and never inside of itself, so the borrow is always free; a panic in it gives it back.
+/// Only the loop calls it, and never inside of itself, so the borrow is always free; a panic in it
+/// gives it back.
 pub(crate) struct SharedClosure<F>(pub(crate) Rc<RefCell<F>>);
 
 impl<S, F> Protocol<S> for SharedClosure<F>

@@ -2,11 +2,12 @@
 //!
 //! # The accept policy
 //!
-//! A tick accepts at most a batch of connections; and only one, unless the listener was ready in the tick before as well, so a single
-//! connection costs a single accept(2). An error of one connection skips that one. At the limit of descriptors the listener
-//! rests until a timer, one for each incident, or until one of its own connections ends. If there is still no room then, a few
-//! of those who wait are turned away by means of a reserve descriptor, so that they learn it: the backlog moves on and the loop does
-//! not spin. An incident is reported once.
+//! A tick accepts at most a batch of connections; and only one, unless the listener was ready in
+//! the tick before as well, so a single connection costs a single accept(2). An error of one
+//! connection skips that one. At the limit of descriptors the listener rests until a timer, one for
+//! each incident, or until one of its own connections ends. If there is still no room then, a few
+//! of those who wait are turned away by means of a reserve descriptor, so that they learn it: the
+//! backlog moves on and the loop does not spin. An incident is reported once.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -46,7 +47,8 @@ pub fn listen(address: &Address, options: &ListenOptions) -> Result<OwnedFd> {
     listening.map_err(|source| Error::Listen { address: address.to_string(), source })
 }
 
-/// A server, to ask after its connections and to end it. Clones are the same server; dropping it changes nothing.
+/// A server, to ask after its connections and to end it. Clones are the same server; dropping it
+/// changes nothing.
 #[derive(Clone)]
 pub struct Server {
     shared: Rc<Shared>,
@@ -166,7 +168,8 @@ impl Shared {
     }
 
     fn ask(&self, watch: Watch, interest: Interest) {
-        // It was watched before. If the kernel refuses it now for want of memory, the next rest's end tries again.
+        // It was watched before. If the kernel refuses it now for want of memory, the next rest's
+        // end tries again.
         if self.core.set_interest(watch, self.key, interest).is_err() {
             self.resting.set(true);
         }
@@ -300,15 +303,18 @@ impl<F> Drop for Accepting<F> {
 impl<S: 'static> LoopHandle<S> {
     /// Serves each connection of `listener` with `closure`, which is called with what comes in.
     ///
-    /// `listener` is anything with the descriptor of a listening stream socket: a listener of std, or of [`listen`]. The loop
-    /// owns it from now on and makes it non-blocking. TCP connections get `TCP_NODELAY`, as the loop writes whole messages.
+    /// `listener` is anything with the descriptor of a listening stream socket: a listener of std,
+    /// or of [`listen`]. The loop owns it from now on and makes it non-blocking. TCP connections
+    /// get `TCP_NODELAY`, as the loop writes whole messages.
     ///
     /// A connection whose peer does not read its answers is not read either, see
-    /// [`pause_writing`](Protocol::pause_writing). One whose closure fails is closed and reported; the others go on.
+    /// [`pause_writing`](Protocol::pause_writing). One whose closure fails is closed and reported;
+    /// the others go on.
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyWatched`], [`Error::Watch`], [`Error::Create`] without a descriptor to keep in reserve, [`Error::Closed`].
+    /// [`Error::AlreadyWatched`], [`Error::Watch`], [`Error::Create`] without a descriptor to keep
+    /// in reserve, [`Error::Closed`].
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -347,8 +353,8 @@ impl<S: 'static> LoopHandle<S> {
         self.serve_as(Box::new(listener), factory, Made::Silent, Location::caller())
     }
 
-    /// Serves each connection of `listener` with a protocol of its own, made by `factory`. Otherwise as
-    /// [`serve`](LoopHandle::serve).
+    /// Serves each connection of `listener` with a protocol of its own, made by `factory`.
+    /// Otherwise as [`serve`](LoopHandle::serve).
     ///
     /// # Errors
     ///

@@ -7,8 +7,9 @@ use mainspring_sys::socket::{self, Address};
 
 /// A connected stream socket, TCP or Unix: what a listener accepts and what connecting gives.
 ///
-/// It is non-blocking and close-on-exec, and writing to it never raises SIGPIPE. As an `OwnedFd` it becomes a
-/// [`TcpStream`](std::net::TcpStream) or a [`UnixStream`](std::os::unix::net::UnixStream).
+/// It is non-blocking and close-on-exec, and writing to it never raises SIGPIPE. As an `OwnedFd` it
+/// becomes a [`TcpStream`](std::net::TcpStream) or a
+/// [`UnixStream`](std::os::unix::net::UnixStream).
 #[derive(Debug)]
 pub struct Socket(OwnedFd);
 

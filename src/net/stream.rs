@@ -10,8 +10,8 @@ use mainspring_sys::socket;
 
 /// A byte stream with a descriptor for each direction, mostly the same one.
 ///
-/// Whatever is `AsFd` and can be read and written through a shared reference is one: sockets of std and of this crate, files,
-/// wrappers of one's own. Two descriptors are joined by a [`PipePair`].
+/// Whatever is `AsFd` and can be read and written through a shared reference is one: sockets of std
+/// and of this crate, files, wrappers of one's own. Two descriptors are joined by a [`PipePair`].
 pub trait Stream {
     /// Reads once; 0 is end of file.
     ///
@@ -76,7 +76,8 @@ where
     }
 }
 
-/// std writes slices with writev(2), which raises SIGPIPE at a socket where the process does not ignore it.
+/// std writes slices with writev(2), which raises SIGPIPE at a socket where the process does not
+/// ignore it.
 fn write_slices<T>(stream: &T, slices: &[IoSlice<'_>]) -> io::Result<usize>
 where
     T: AsFd + 'static,
@@ -89,7 +90,8 @@ where
     Write::write_vectored(&mut { stream }, slices)
 }
 
-/// A reader and a writer joined to a stream: the two ends that a process has of two pipes, or standard input and output.
+/// A reader and a writer joined to a stream: the two ends that a process has of two pipes, or
+/// standard input and output.
 ///
 /// ```
 /// use mainspring::net::{PipePair, Stream};

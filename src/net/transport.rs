@@ -1,8 +1,9 @@
 //! A transport: a stream that the loop reads and writes.
 //!
-//! Reading happens when the stream is ready, once an event, into one buffer that all transports share, so an idle connection
-//! costs no buffer. Writing is tried at once; only what the kernel does not take is queued, and only then is the stream watched for
-//! writing. So a request and its answer cost two system calls, and none that changes a registration.
+//! Reading happens when the stream is ready, once an event, into one buffer that all transports
+//! share, so an idle connection costs no buffer. Writing is tried at once; only what the kernel
+//! does not take is queued, and only then is the stream watched for writing. So a request and its
+//! answer cost two system calls, and none that changes a registration.
 //!
 //! # Invariants
 //!
@@ -53,7 +54,8 @@ bitflags! {
 const HIGH: u32 = 64 * 1024;
 const LOW: u32 = 16 * 1024;
 
-/// What is left of the capacity of an empty queue; a connection that was once slow does not keep its queue.
+/// What is left of the capacity of an empty queue; a connection that was once slow does not keep
+/// its queue.
 const KEEP: usize = 4 * 1024;
 
 /// A connection, to write to it and to end it. Clones are the same connection.
@@ -66,7 +68,8 @@ pub struct Transport {
 
 /// The place of a stream that can be closed while handles to it remain.
 pub(crate) trait Slot {
-    /// Uses the stream, if it is open. It is out of its place meanwhile: a stream of the user's own may call back here.
+    /// Uses the stream, if it is open. It is out of its place meanwhile: a stream of the user's own
+    /// may call back here.
     fn with(&self, call: &mut dyn FnMut(&mut dyn Stream));
 
     /// Takes the stream out for good.
@@ -86,7 +89,8 @@ impl<T: Stream> Slot for Cell<Option<T>> {
     }
 }
 
-/// A stream that is in use. It goes back to its place also when the use ends in a panic: the kernel still knows it.
+/// A stream that is in use. It goes back to its place also when the use ends in a panic: the kernel
+/// still knows it.
 struct Lent<'a, T> {
     place: &'a Cell<Option<T>>,
     stream: Option<T>,
@@ -202,8 +206,8 @@ impl Inner<dyn Slot> {
         }
     }
 
-    /// Writes once if nothing is queued. Also gives what a stream of the user's own has written to us meanwhile: it comes after
-    /// what this write leaves.
+    /// Writes once if nothing is queued. Also gives what a stream of the user's own has written to
+    /// us meanwhile: it comes after what this write leaves.
     fn write_now(&self, write: impl Fn(&dyn Stream) -> io::Result<usize>) -> (usize, VecDeque<u8>) {
         if self.queued() > 0 {
             return (0, VecDeque::new());
@@ -313,9 +317,11 @@ impl Inner<dyn Slot> {
 }
 
 impl Transport {
-    /// Writes `data`: at once as much as the kernel takes, the rest as the peer reads. Never blocks, never fails for want
-    /// of room; an error of the stream ends the connection and comes to `connection_lost`. After
-    /// [`close`](Transport::close) or [`shutdown_write`](Transport::shutdown_write), and when the connection is over, it does nothing.
+    /// Writes `data`: at once as much as the kernel takes, the rest as the peer reads. Never
+    /// blocks, never fails for want of room; an error of the stream ends the connection and comes
+    /// to `connection_lost`. After [`close`](Transport::close) or
+    /// [`shutdown_write`](Transport::shutdown_write), and when the connection is over, it does
+    /// nothing.
     pub fn write(&self, data: &[u8]) {
         let inner = &*self.inner;
         if data.is_empty() || !inner.can_write() {
@@ -346,8 +352,8 @@ impl Transport {
         self.inner.queued()
     }
 
-    /// Sets below how many queued bytes the protocol is told to resume writing, and above how many to pause.
-    /// Default: 16 KiB and 64 KiB.
+    /// Sets below how many queued bytes the protocol is told to resume writing, and above how many
+    /// to pause. Default: 16 KiB and 64 KiB.
     ///
     /// # Panics
     ///
@@ -358,7 +364,8 @@ impl Transport {
         self.inner.feed();
     }
 
-    /// Stops reading, until [`resume_reading`](Transport::resume_reading): the peer is slowed down by its own full buffers.
+    /// Stops reading, until [`resume_reading`](Transport::resume_reading): the peer is slowed down
+    /// by its own full buffers.
     pub fn pause_reading(&self) {
         self.inner.set(Flags::PAUSED);
         self.inner.settle();
@@ -476,7 +483,8 @@ impl Transport {
         self.inner.set(Flags::FED);
     }
 
-    /// The callback ends. A moment of the tide may itself have turned it, which is for the next tick to tell.
+    /// The callback ends. A moment of the tide may itself have turned it, which is for the next
+    /// tick to tell.
     pub(crate) fn end(&self) {
         self.inner.unset(Flags::FED);
         if self.tide().is_some() {
@@ -559,7 +567,8 @@ impl Transport {
         self.inner.error.take()
     }
 
-    /// Ends everything, for a callback that is dropped. The kernel forgets the stream before it is closed.
+    /// Ends everything, for a callback that is dropped. The kernel forgets the stream before it is
+    /// closed.
     pub(crate) fn detach(&self) {
         self.inner.set(Flags::DONE | Flags::FED);
         self.inner.unwatch();

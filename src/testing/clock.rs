@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 
-/// A simulated clock: when nothing is ready, it jumps to the next deadline instead of letting the loop sleep.
+/// A simulated clock: when nothing is ready, it jumps to the next deadline instead of letting the
+/// loop sleep.
 ///
-/// Descriptors are real: before each jump the selector is asked. A loop without any deadline waits for them for real.
-/// Clones show the same time.
+/// Descriptors are real: before each jump the selector is asked. A loop without any deadline waits
+/// for them for real. Clones show the same time.
 ///
 /// ```
 /// use mainspring::{EventLoop, testing::SimClock};
@@ -42,7 +43,8 @@ impl SimClock {
         self.elapsed.get()
     }
 
-    /// Moves the clock, as work that takes time would. It stops at the end of what an `Instant` can hold.
+    /// Moves the clock, as work that takes time would. It stops at the end of what an `Instant` can
+    /// hold.
     pub fn advance(&self, by: Duration) {
         let elapsed = self.elapsed.get().saturating_add(by);
         if self.start.checked_add(elapsed).is_some() {

@@ -1,7 +1,7 @@
 //! Choices that the environment may make for a program: which selector, which wakeup, which wait.
 //!
-//! They are there for tests and for a user in trouble. A process that has more rights than whoever started it
-//! must not let that one choose, so it is told that nothing is set.
+//! They are there for tests and for a user in trouble. A process that has more rights than whoever
+//! started it must not let that one choose, so it is told that nothing is set.
 
 use std::env;
 use std::io;

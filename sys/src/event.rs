@@ -6,7 +6,8 @@ use bitflags::bitflags;
 
 /// What a registration is called in the kernel: a slot and the generation of its tenant.
 ///
-/// The generation makes an event that arrives late miss, instead of reaching whoever has the slot now.
+/// The generation makes an event that arrives late miss, instead of reaching whoever has the slot
+/// now.
 ///
 /// ```
 /// use mainspring_sys::Token;
@@ -74,9 +75,10 @@ impl Interest {
 bitflags! {
     /// What a selector reports.
     ///
-    /// The first three answer the three bits of [`Interest`]. The first two mean "will not block", so end of file, an
-    /// error and a hang-up set them too, asked for or not: whoever waits is always told.
-    /// The others are facts that the kernel adds, and hints only: some kernels do not tell them in some situations.
+    /// The first three answer the three bits of [`Interest`]. The first two mean "will not block",
+    /// so end of file, an error and a hang-up set them too, asked for or not: whoever waits is
+    /// always told. The others are facts that the kernel adds, and hints only: some kernels do not
+    /// tell them in some situations.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     pub struct Readiness: u8 {
         /// A read will not block: there is data, end of file or an error to fetch.
@@ -101,8 +103,9 @@ bitflags! {
 impl Readiness {
     /// Completes what a kernel said with what it implies.
     ///
-    /// Every backend passes its reports through here, so that all of them give the same verdict: a hang-up closes
-    /// both directions, an error ends writing, and what is closed or in error does not block.
+    /// Every backend passes its reports through here, so that all of them give the same verdict: a
+    /// hang-up closes both directions, an error ends writing, and what is closed or in error does
+    /// not block.
     ///
     /// ```
     /// use mainspring_sys::Readiness;
@@ -149,10 +152,11 @@ pub enum Mode {
     /// In every [`select`](crate::Selector::select) for as long as it lasts.
     #[default]
     Level,
-    /// Once; then the registration sleeps until the next [`reregister`](crate::Selector::reregister).
+    /// Once; then the registration sleeps until the next
+    /// [`reregister`](crate::Selector::reregister).
     Oneshot,
-    /// When it begins, per direction. Whoever is told must go on until the call would block and then say
-    /// [`drained`](crate::Selector::drained); until then further reports may come or not.
+    /// When it begins, per direction. Whoever is told must go on until the call would block and
+    /// then say [`drained`](crate::Selector::drained); until then further reports may come or not.
     Edge,
 }
 

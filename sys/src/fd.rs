@@ -53,10 +53,12 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
-/// Makes calls on `fd`'s open file return instead of wait, or wait again. Returns what it was before.
+/// Makes calls on `fd`'s open file return instead of wait, or wait again. Returns what it was
+/// before.
 ///
-/// The flag belongs to the open file, so everybody who shares the file sees it: other descriptors made by dup(2), and other
-/// processes. Whoever changes it for a file that is not its own (standard input, say) puts it back.
+/// The flag belongs to the open file, so everybody who shares the file sees it: other descriptors
+/// made by dup(2), and other processes. Whoever changes it for a file that is not its own (standard
+/// input, say) puts it back.
 ///
 /// # Errors
 ///

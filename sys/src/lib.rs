@@ -2,7 +2,8 @@
 //!
 //! Above this crate nobody names a system or writes `unsafe`. What lies here, from the kernel up:
 //!
-//! * [`syscall`] and [`fd`]: libc's conventions as [`std::io::Result`]; pipes, flags of descriptors;
+//! * [`syscall`] and [`fd`]: libc's conventions as [`std::io::Result`]; pipes, flags of
+//!   descriptors;
 //! * [`event`] and [`timeout`]: the values that go in and out of a selector;
 //! * [`selector`]: one contract, and a backend for each of epoll, kqueue, poll and select;
 //! * [`wakeup`]: the doorbell that ends a sleep from another thread;
@@ -11,8 +12,9 @@
 //!
 //! # Raw descriptors
 //!
-//! A [`Selector`] takes descriptors by number. It never reads, writes or closes one, so a wrong number can
-//! at worst give an error or an event that is not true. That is why these functions are safe.
+//! A [`Selector`] takes descriptors by number. It never reads, writes or closes one, so a wrong
+//! number can at worst give an error or an event that is not true. That is why these functions are
+//! safe.
 
 pub mod environment;
 pub mod event;

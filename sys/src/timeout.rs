@@ -1,14 +1,16 @@
-//! How long to sleep, in the units of the kernel: rounded up, capped, and computed anew after a signal.
+//! How long to sleep, in the units of the kernel: rounded up, capped, and computed anew after a
+//! signal.
 //!
-//! Rounded down, a wait ends before its deadline and the loop spins until the clock catches up. Uncapped,
-//! it overflows the kernel's type. Repeated in full after each signal, it never ends under a storm of them.
+//! Rounded down, a wait ends before its deadline and the loop spins until the clock catches up.
+//! Uncapped, it overflows the kernel's type. Repeated in full after each signal, it never ends
+//! under a storm of them.
 
 use std::io;
 use std::ptr;
 use std::time::{Duration, Instant};
 
-/// The longest single wait: one day. A loop that wakes up once a day to go back to sleep costs nothing, and
-/// every kernel's type holds a day.
+/// The longest single wait: one day. A loop that wakes up once a day to go back to sleep costs
+/// nothing, and every kernel's type holds a day.
 pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// `timeout` in whole milliseconds, rounded up; -1 for none.
@@ -37,11 +39,13 @@ pub(crate) fn seconds_and_nanos(timeout: Duration) -> (i64, i64) {
 /// `timeout` in the type that most calls take, capped.
 pub(crate) fn timespec(timeout: Duration) -> libc::timespec {
     let (seconds, nanos) = seconds_and_nanos(timeout);
-    // The fields' types differ between systems; a day and a second's nanoseconds fit into all of them.
+    // The fields' types differ between systems; a day and a second's nanoseconds fit into all of
+    // them.
     libc::timespec { tv_sec: seconds as _, tv_nsec: nanos as _ }
 }
 
-/// The address that means `timeout` to the kernel: null for none. It holds for as long as `timeout` stays where it is.
+/// The address that means `timeout` to the kernel: null for none. It holds for as long as `timeout`
+/// stays where it is.
 pub(crate) fn pointer(timeout: &Option<libc::timespec>) -> *const libc::timespec {
     timeout.as_ref().map_or(ptr::null(), ptr::from_ref)
 }

@@ -1,11 +1,13 @@
 //! The doorbell: one bit that any thread may set and that a sleeping selector sees.
 //!
-//! The loop sleeps inside its selector, so another thread can reach it only through something the selector watches.
+//! The loop sleeps inside its selector, so another thread can reach it only through something the
+//! selector watches.
 //!
 //! # Invariant
 //!
-//! Once [`Wakeup::wake`] has returned `Ok`, the selector reports the wakeup's token until the next [`Wakeup::drain`].
-//! Wakes that arrive in between are merged: a wakeup says "look at the inbox", never how many entries are in it.
+//! Once [`Wakeup::wake`] has returned `Ok`, the selector reports the wakeup's token until the next
+//! [`Wakeup::drain`]. Wakes that arrive in between are merged: a wakeup says "look at the inbox",
+//! never how many entries are in it.
 
 use std::fmt;
 use std::io;
@@ -43,7 +45,8 @@ impl WakeupKind {
 
     /// The kind that the variable `MAINSPRING_WAKEUP` names, if it is set.
     ///
-    /// A process that has more rights than whoever started it (set-user-ID and the like) does not look.
+    /// A process that has more rights than whoever started it (set-user-ID and the like) does not
+    /// look.
     ///
     /// # Errors
     ///
@@ -114,7 +117,8 @@ impl Wakeup {
     ///
     /// # Errors
     ///
-    /// `Unsupported` for `UserEvent` at a selector that has none, and for `Eventfd` on a system that has none; the kernel refuses a new descriptor.
+    /// `Unsupported` for `UserEvent` at a selector that has none, and for `Eventfd` on a system
+    /// that has none; the kernel refuses a new descriptor.
     pub fn new(kind: WakeupKind, selector: &mut dyn Selector, token: Token) -> io::Result<Wakeup> {
         let means = match kind {
             WakeupKind::UserEvent => Means::UserEvent(selector.user_event(token)?),
@@ -154,7 +158,8 @@ impl Wakeup {
     ///
     /// # Errors
     ///
-    /// Whatever the kernel says but "full": a full doorbell is already rung, which is all that a wake promises.
+    /// Whatever the kernel says but "full": a full doorbell is already rung, which is all that a
+    /// wake promises.
     pub fn wake(&self) -> io::Result<()> {
         let rung = match &self.0 {
             Means::UserEvent(event) => return event.trigger(),

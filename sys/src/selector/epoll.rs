@@ -2,7 +2,8 @@
 //!
 //! # Invariant
 //!
-//! What the kernel refuses to watch (`EPERM`) is in `always` and nowhere in the kernel; everything else is in the kernel only.
+//! What the kernel refuses to watch (`EPERM`) is in `always` and nowhere in the kernel; everything
+//! else is in the kernel only.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -22,7 +23,8 @@ use crate::timeout::{self, retry_wait};
 /// The finest wait that is asked of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
-    /// epoll_pwait2(2), since Linux 5.11. Found missing at the first wait, it is not asked for again.
+    /// epoll_pwait2(2), since Linux 5.11. Found missing at the first wait, it is not asked for
+    /// again.
     Nanoseconds,
     /// epoll_wait(2).
     Milliseconds,
@@ -54,13 +56,13 @@ pub struct Epoll {
 }
 
 impl Epoll {
-    /// A selector that waits with nanosecond resolution where the kernel can, unless the variable `MAINSPRING_WAIT` says
-    /// `milliseconds`.
+    /// A selector that waits with nanosecond resolution where the kernel can, unless the variable
+    /// `MAINSPRING_WAIT` says `milliseconds`.
     ///
     /// # Errors
     ///
-    /// As epoll_create1(2): the process or the system is out of descriptors or memory. `InvalidInput` if the variable
-    /// has another value than `milliseconds` and `nanoseconds`.
+    /// As epoll_create1(2): the process or the system is out of descriptors or memory.
+    /// `InvalidInput` if the variable has another value than `milliseconds` and `nanoseconds`.
     pub fn new() -> io::Result<Epoll> {
         let resolution = environment::choice("MAINSPRING_WAIT")?;
         Epoll::with_resolution(resolution.unwrap_or(Resolution::Nanoseconds))
@@ -84,7 +86,8 @@ impl Epoll {
         flags: u32,
     ) -> io::Result<()> {
         let mut event = libc::epoll_event { events: flags, u64: token.to_u64() };
-        // SAFETY: `event` outlives the call, which copies it; a bad number is an error, not a fault.
+        // SAFETY: `event` outlives the call, which copies it; a bad number is an error, not a
+        // fault.
         check(unsafe { libc::epoll_ctl(self.raw(), operation, fd, &raw mut event) }).map(drop)
     }
 
@@ -114,7 +117,8 @@ impl Epoll {
             _ => {}
         }
         let (buffer, millis) = (self.buffer.as_mut_ptr(), timeout::millis(timeout));
-        // SAFETY: `buffer` has capacity for `room` events, reserved by the caller, and outlives the call.
+        // SAFETY: `buffer` has capacity for `room` events, reserved by the caller, and outlives the
+        // call.
         check(unsafe { libc::epoll_wait(self.raw(), buffer, room, millis) })
     }
 
@@ -123,8 +127,8 @@ impl Epoll {
         let timeout = KernelTimespec { seconds, nanos };
         let (call, buffer) = (libc::SYS_epoll_pwait2, self.buffer.as_mut_ptr());
         let no_mask = ptr::null::<libc::sigset_t>();
-        // SAFETY: `buffer` has capacity for `room` events, reserved by the caller; `timeout` outlives the call; without a
-        // mask its size (the last argument) is not looked at.
+        // SAFETY: `buffer` has capacity for `room` events, reserved by the caller; `timeout`
+        // outlives the call; without a mask its size (the last argument) is not looked at.
         let count = unsafe {
             libc::syscall(call, self.raw(), buffer, room, &raw const timeout, no_mask, 0)
         };
@@ -246,7 +250,8 @@ fn is_refused(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
 }
 
-/// End of file is asked for with reading only: a writer would be told of it for ever, and could not make it go away.
+/// End of file is asked for with reading only: a writer would be told of it for ever, and could not
+/// make it go away.
 fn flags(interest: Interest, mode: Mode) -> u32 {
     let mut flags = match mode {
         Mode::Level => 0,

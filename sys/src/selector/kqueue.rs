@@ -15,8 +15,8 @@
 //!   it.
 //! * An fd closed while registered is silent: the kernel forgets its filters with it. The number
 //!   can be registered again.
-//! * With more ready fds than room, the two filters of an fd may come in two calls, so an fd that is
-//!   ready in both directions may be reported in both before others have been.
+//! * With more ready fds than room, the two filters of an fd may come in two calls, so an fd that
+//!   is ready in both directions may be reported in both before others have been.
 //!
 //! # Invariants
 //!

@@ -2,25 +2,28 @@
 //!
 //! # The contract
 //!
-//! The backends are parallel texts: the same functions in the same order, the same words where the behaviour is the same.
-//! What holds for all of them (a conformance suite runs it over every kind):
+//! The backends are parallel texts: the same functions in the same order, the same words where the
+//! behaviour is the same. What holds for all of them (a conformance suite runs it over every kind):
 //!
-//! * A registration is a number of an fd, a [`Token`] that comes back in events, an [`Interest`] and a [`Mode`].
-//!   A selector keeps no other data of its user's.
-//! * One registration per fd. A second one is the error `AlreadyExists`; changing or removing one that is not there is
-//!   `NotFound`; an fd that is not open is `EBADF`. An error leaves everything as it was.
-//! * An empty interest is the error `InvalidInput`: epoll and poll would still report hang-ups of such an fd and kqueue would
-//!   not, so whoever wants nothing deregisters.
-//! * Change takes effect at once: after [`deregister`](Selector::deregister) has returned, no event of the fd
-//!   comes, and the kernel holds no trace of it. Deregister before you close.
+//! * A registration is a number of an fd, a [`Token`] that comes back in events, an [`Interest`]
+//!   and a [`Mode`]. A selector keeps no other data of its user's.
+//! * One registration per fd. A second one is the error `AlreadyExists`; changing or removing one
+//!   that is not there is `NotFound`; an fd that is not open is `EBADF`. An error leaves everything
+//!   as it was.
+//! * An empty interest is the error `InvalidInput`: epoll and poll would still report hang-ups of
+//!   such an fd and kqueue would not, so whoever wants nothing deregisters.
+//! * Change takes effect at once: after [`deregister`](Selector::deregister) has returned, no event
+//!   of the fd comes, and the kernel holds no trace of it. Deregister before you close.
 //! * Error, hang-up and end of file are reported to whoever asked for anything, as
 //!   [`Readiness::settle`](crate::Readiness::settle) says.
-//! * What the kernel cannot watch but poll(2) calls always ready (regular files, directories, `/dev/null`) is always ready.
-//! * One event per registration and call. With more ready fds than room in [`Events`], each is reported before any is
-//!   reported twice.
+//! * What the kernel cannot watch but poll(2) calls always ready (regular files, directories,
+//!   `/dev/null`) is always ready.
+//! * One event per registration and call. With more ready fds than room in [`Events`], each is
+//!   reported before any is reported twice.
 //! * A wait is never shorter than asked because of rounding, and a signal does not end it.
-//! * An fd closed while registered is reported once with [`INVALID`](crate::Readiness::INVALID) where the kernel tells, and
-//!   otherwise is silent. It never is an error of [`select`](Selector::select), nor a busy loop.
+//! * An fd closed while registered is reported once with [`INVALID`](crate::Readiness::INVALID)
+//!   where the kernel tells, and otherwise is silent. It never is an error of
+//!   [`select`](Selector::select), nor a busy loop.
 
 use std::fmt;
 use std::io;
@@ -50,8 +53,8 @@ pub trait Selector: fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists`, `InvalidInput` for an empty interest, `EBADF`, the kernel's limits (`ENOSPC`, `ENOMEM`), and of
-    /// select an fd that is not below `FD_SETSIZE`.
+    /// `AlreadyExists`, `InvalidInput` for an empty interest, `EBADF`, the kernel's limits
+    /// (`ENOSPC`, `ENOMEM`), and of select an fd that is not below `FD_SETSIZE`.
     fn register(
         &mut self,
         fd: RawFd,
@@ -60,7 +63,8 @@ pub trait Selector: fmt::Debug {
         mode: Mode,
     ) -> io::Result<()>;
 
-    /// Changes what is asked for `fd`, and re-arms it in the modes [`Mode::Oneshot`] and [`Mode::Edge`].
+    /// Changes what is asked for `fd`, and re-arms it in the modes [`Mode::Oneshot`] and
+    /// [`Mode::Edge`].
     ///
     /// # Errors
     ///
@@ -80,14 +84,14 @@ pub trait Selector: fmt::Debug {
     /// `NotFound`; `EBADF` if it was closed before, and then it is forgotten all the same.
     fn deregister(&mut self, fd: RawFd) -> io::Result<()>;
 
-    /// Tells that a call on `fd` in the directions of `interest` would have blocked, so the next beginning of readiness is
-    /// news again. Backends whose kernel sees that by itself do nothing.
+    /// Tells that a call on `fd` in the directions of `interest` would have blocked, so the next
+    /// beginning of readiness is news again. Backends whose kernel sees that by itself do nothing.
     fn drained(&mut self, fd: RawFd, interest: Interest) {
         let _ = (fd, interest);
     }
 
-    /// Waits until something is ready, or `timeout` is over, and replaces what is in `events` by what is ready.
-    /// Without a timeout it waits for as long as it takes.
+    /// Waits until something is ready, or `timeout` is over, and replaces what is in `events` by
+    /// what is ready. Without a timeout it waits for as long as it takes.
     ///
     /// # Errors
     ///
@@ -102,14 +106,14 @@ pub trait Selector: fmt::Debug {
     /// The kernel refuses a new descriptor; then everything is as it was.
     fn reset(&mut self) -> io::Result<()>;
 
-    /// The kernel object that is readable when an event waits, for a loop that is embedded in another one. None where the kernel
-    /// has no such object (poll, select).
+    /// The kernel object that is readable when an event waits, for a loop that is embedded in
+    /// another one. None where the kernel has no such object (poll, select).
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
-    /// Whether an event waits that [`as_fd`](Selector::as_fd) does not show: the kernel does not know of files that are always
-    /// ready.
+    /// Whether an event waits that [`as_fd`](Selector::as_fd) does not show: the kernel does not
+    /// know of files that are always ready.
     fn has_ready(&self) -> bool {
         false
     }
@@ -119,7 +123,8 @@ pub trait Selector: fmt::Debug {
         None
     }
 
-    /// A way for other threads to make `select` report `token`, where the kernel has one that needs no descriptor.
+    /// A way for other threads to make `select` report `token`, where the kernel has one that needs
+    /// no descriptor.
     ///
     /// # Errors
     ///
@@ -179,7 +184,8 @@ impl SelectorKind {
 
     /// The kind that the variable `MAINSPRING_SELECTOR` names, if it is set.
     ///
-    /// A process that has more rights than whoever started it (set-user-ID and the like) does not look.
+    /// A process that has more rights than whoever started it (set-user-ID and the like) does not
+    /// look.
     ///
     /// # Errors
     ///
