@@ -218,33 +218,60 @@ fn x4_what_cannot_be_handled_is_refused() {
     });
 }
 
-/// Watches USR1 with two loops, as `prepare` has left it, sees it, gives it back in one of two ways, and raises it again.
-fn watch_and_raise(name: &str, prepare: impl FnOnce(Command) -> Command) -> Option<Output> {
+/// How a loop gives a signal back.
+#[derive(Clone, Copy, PartialEq)]
+enum GivesBack {
+    ByRemoval,
+    ByDrop,
+}
+
+/// Watches USR1 with two loops of each kind, as `prepare` has left the process, sees it, gives it back, and raises it again.
+fn watch_and_raise(
+    name: &str,
+    way: GivesBack,
+    prepare: impl FnOnce(Command) -> Command,
+) -> Option<Output> {
     let check = || {
+        let mut loops = Vec::new();
         on_every_selector(|kind| {
             let (mut el, _clock) = simulated(kind, Names::new());
             let (mut other, _clock) = simulated(kind, Names::new());
             let handlers = [add(&el, Signal::USR1, "a"), add(&el, Signal::USR1, "b")];
-            add(&other, Signal::USR1, "c");
+            let last = add(&other, Signal::USR1, "c");
             Signal::USR1.raise().unwrap();
             assert_eq!((tick(&mut el), tick(&mut other)), (2, 1));
             assert!(handlers.iter().all(|handler| el.remove_signal_handler(*handler)));
             Signal::USR1.raise().unwrap(); // The other loop still watches.
             assert_eq!((tick(&mut el), tick(&mut other)), (0, 1));
-            drop(other);
+            assert!(way == GivesBack::ByDrop || other.remove_signal_handler(last));
+            loops.extend([el, other]);
         });
+        loops.truncate(if way == GivesBack::ByDrop { 0 } else { loops.len() });
+        println!("given back");
         Signal::USR1.raise().unwrap();
         println!("survived");
     };
     alone_as(name, check, prepare)
 }
 
-/// The default disposition of USR1 is death, and when nobody watches any more it is so again.
+/// The default disposition of USR1 is death.
+fn assert_died(output: &Output) {
+    assert_eq!(output.status.signal(), Some(Signal::USR1.raw()), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("given back"), "{output:?}");
+}
+
 #[test]
 fn x4_the_default_disposition_is_back_after_the_last_handler() {
     let name = "signals::x4_the_default_disposition_is_back_after_the_last_handler";
-    let Some(output) = watch_and_raise(name, |child| child) else { return };
-    assert_eq!(output.status.signal(), Some(Signal::USR1.raw()), "{output:?}");
+    let output = watch_and_raise(name, GivesBack::ByRemoval, |child| child);
+    output.iter().for_each(assert_died);
+}
+
+#[test]
+fn x4_the_default_disposition_is_back_after_the_last_loop() {
+    let name = "signals::x4_the_default_disposition_is_back_after_the_last_loop";
+    let output = watch_and_raise(name, GivesBack::ByDrop, |child| child);
+    output.iter().for_each(assert_died);
 }
 
 /// A signal that whoever started the process has it ignore is ignored again.
@@ -258,7 +285,7 @@ fn x4_an_ignored_signal_is_ignored_again() {
         shell.envs(child.get_envs().filter_map(|(name, value)| Some((name, value?))));
         shell
     };
-    let Some(output) = watch_and_raise(name, ignoring) else { return };
+    let Some(output) = watch_and_raise(name, GivesBack::ByRemoval, ignoring) else { return };
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("survived"), "{output:?}");
 }

@@ -27,7 +27,11 @@ fn s13_a_blocking_source_is_blocking_again_when_its_watcher_ends() {
                 match way {
                     0 => Ok(socket.remove()),
                     1 => Err(mainspring::Error::other("enough")),
-                    2 => Ok(*taken = Some(Watched::into_inner(socket))),
+                    2 => {
+                        let source = Watched::into_inner(socket);
+                        assert!(is_blocking(&source), "after into_inner");
+                        Ok(*taken = Some(source))
+                    }
                     _ => Ok(()),
                 }
             });
@@ -38,7 +42,6 @@ fn s13_a_blocking_source_is_blocking_again_when_its_watcher_ends() {
                 assert!(el.remove(watcher));
             }
             if let Some(mut taken) = el.state_mut().take() {
-                assert!(is_blocking(&taken), "after into_inner");
                 taken.read_exact(&mut [0]).unwrap();
             }
             drop(el);

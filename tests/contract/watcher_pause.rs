@@ -61,6 +61,13 @@ fn w5_an_end_wakes_whoever_is_there() {
         drop(theirs);
         assert_eq!(woken(kind, &full, WRITE), ["writer"]);
         assert_eq!(woken(kind, &full, READ | WRITE), ["reader", "writer"]);
+        let urgent = |_: &_, names: &mut Names, _: &mut _| Ok(names.push("urgent"));
+        let mut el = EventLoop::builder().selector(kind).build_with(Names::new()).unwrap();
+        let (ours, theirs) = pair();
+        el.watch(ours, Interest::PRIORITY, urgent).unwrap();
+        assert_eq!(tick(&mut el), 0);
+        drop(theirs);
+        assert_eq!(tick(&mut el), 1, "who waits for priority data is told, too");
         for interest in [READ, WRITE, READ | WRITE] {
             let reset = Rc::new(reset_connection());
             assert_eq!(woken(kind, &reset, interest).len(), interest.iter().count());

@@ -50,7 +50,7 @@ fn w1_a_writer_is_called_in_each_tick_while_there_is_room() {
             Ok(())
         })
         .unwrap();
-        (0..20).for_each(|_| drop(tick(&mut el)));
+        (0..20).for_each(|_| _ = tick(&mut el));
         assert_eq!(*el.state(), 10);
         theirs.set_nonblocking(true).unwrap();
         while theirs.read(&mut [0; 4096]).is_ok() {}
@@ -155,7 +155,7 @@ fn w9_would_block_and_interrupted_are_no_errors() {
             Err(Error::Io(kinds[*calls % 2].into()))
         })
         .unwrap();
-        (0..6).for_each(|_| drop(tick(&mut el)));
+        (0..6).for_each(|_| _ = tick(&mut el));
         assert_eq!(*el.state(), 6);
     });
 }
