@@ -160,7 +160,7 @@ impl Drop for Membership {
 }
 
 impl Shared {
-    /// Accepts again after a rest.
+    /// Accepts again after a rest. The rest goes on if the kernel has no memory for it.
     fn wake_up(&self) {
         if let (true, Some(watch)) = (self.resting.replace(false), self.watch.get()) {
             self.ask(watch, Interest::READABLE);
@@ -253,8 +253,7 @@ impl<F> Accepting<F> {
         self.shared.resting.set(true);
         self.shared.ask(watch, Interest::empty());
         if !self.timer.is_some_and(|timer| el.reset_after(timer, REST)) {
-            let shared = self.shared.clone();
-            self.timer = Some(el.call_later(REST, move |_, _| shared.wake_up()));
+            self.timer = Some(wake_up_later(el, self.shared.clone()));
         }
     }
 
@@ -273,6 +272,16 @@ impl<F> Accepting<F> {
         }
         self.shared.listener.set(Some(listener));
     }
+}
+
+/// The timer at the end of a rest. If the listener cannot be woken up, another rest follows.
+fn wake_up_later<S: 'static>(el: &LoopHandle<S>, shared: Rc<Shared>) -> TimerHandle {
+    el.call_later(REST, move |el, _| {
+        shared.wake_up();
+        if shared.resting.get() {
+            wake_up_later(el, shared);
+        }
+    })
 }
 
 impl<S: 'static, F, P> Repeat<S> for Accepting<F>

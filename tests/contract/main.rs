@@ -5,10 +5,19 @@
 // `Ok(*calls += 1)`: a callback that only counts is worth one line.
 #![allow(clippy::unit_arg)]
 
+mod broken_pipes;
+mod connects;
 mod descriptors;
+mod endings;
+mod fd_limit;
 mod files;
+mod moments;
+mod own_streams;
+mod servers;
 mod signals;
 mod spy;
+mod stream_model;
+mod streams;
 mod support;
 mod watcher_errors;
 mod watcher_flags;
@@ -17,3 +26,4 @@ mod watcher_model;
 mod watcher_numbers;
 mod watcher_pause;
 mod watchers;
+mod water;
