@@ -1,0 +1,139 @@
+//! What an idle connection costs, and what one that was busy gives back, to the byte.
+//!
+//! An allocator that counts stands between these tests and the system's. It counts per thread, since
+//! tests run side by side.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use mainspring::net::{Address, ListenOptions, Protocol, Server, Transport, listen};
+use mainspring::{EventLoop, LoopHandle, Result, SelectorKind};
+
+thread_local! {
+    /// The bytes that this thread holds.
+    static HELD: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(bytes: isize) {
+    // A thread that is ending has no count any more.
+    let _ = HELD.try_with(|held| held.set(held.get() + bytes));
+}
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator as it came, and its answer goes back as it
+// came. Counting touches a constant-initialised thread-local without a destructor, which allocates
+// nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller keeps the contract of `alloc`, which is that of the system's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: the block comes from `System`, as all do here, with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn settle(el: &mut EventLoop) {
+    for _ in 0..100_000 {
+        if el.turn(Some(Duration::ZERO)).unwrap() == 0 {
+            return;
+        }
+    }
+    panic!("it does not come to rest");
+}
+
+/// The kinds that can watch as many descriptors as are open here: select(2) ends at 1024.
+fn kinds() -> impl Iterator<Item = SelectorKind> {
+    SelectorKind::available().iter().copied().filter(|kind| *kind != SelectorKind::Select)
+}
+
+/// Connects clients until the server has `wanted`.
+fn connect(el: &mut EventLoop, server: &Server, clients: &mut Vec<TcpStream>, wanted: usize) {
+    let address = server.local_addr().unwrap().as_inet().unwrap();
+    while server.connections() < wanted {
+        clients.push(TcpStream::connect(address).unwrap());
+        settle(el);
+    }
+}
+
+fn measure(name: &str, serve: impl Fn(&EventLoop, std::os::fd::OwnedFd) -> Server) -> usize {
+    const FEW: usize = 24;
+    const MANY: usize = 1000;
+    let mut worst = 0;
+    for kind in kinds() {
+        let mut el = EventLoop::builder().selector(kind).build().unwrap();
+        let any = Address::from(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let server = serve(&el, listen(&any, &ListenOptions::default()).unwrap());
+        let mut clients = Vec::with_capacity(MANY);
+        // The first ones pay for what all share, above all the read buffer.
+        connect(&mut el, &server, &mut clients, FEW);
+        clients[0].write_all(b"x").unwrap();
+        settle(&mut el);
+        let before = HELD.get();
+        connect(&mut el, &server, &mut clients, MANY);
+        let each = (HELD.get() - before) as usize / (MANY - FEW);
+        println!("{name}: {each} bytes for an idle connection on {kind}");
+        worst = worst.max(each);
+        drop(clients);
+        settle(&mut el);
+        assert_eq!(server.connections(), 0);
+    }
+    worst
+}
+
+/// A protocol of the least size.
+struct Listening;
+
+impl Protocol<()> for Listening {
+    fn data_received(&mut self, _: &LoopHandle, _: &mut (), _: &Transport, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// S117.
+#[test]
+fn s117_an_idle_connection_costs_less_than_500_bytes() {
+    let closure = measure("serve", |el, fd| el.serve(fd, |_, _, _, _| Ok(())).unwrap());
+    let protocol = measure("serve_with", |el, fd| el.serve_with(fd, || Listening).unwrap());
+    assert!(closure <= 500 && protocol <= 500, "{closure} and {protocol} bytes");
+}
+
+/// S2: a queue that was long is given back when it is empty.
+#[test]
+fn s2_a_connection_that_was_slow_does_not_keep_its_queue() {
+    for kind in kinds() {
+        let mut el = EventLoop::builder().selector(kind).build().unwrap();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let conn = el.attach(ours, |_, _, _, _| Ok(())).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let mut buffer = vec![0; 1 << 20];
+        let text = vec![0; 10 << 20];
+        settle(&mut el);
+        let before = HELD.get();
+        conn.write(&text);
+        assert!(conn.queued() > 9 << 20);
+        assert!(HELD.get() - before >= conn.queued() as isize, "the allocator counts");
+        while conn.queued() > 0 {
+            while theirs.read(&mut buffer).is_ok() {}
+            settle(&mut el);
+        }
+        let kept = HELD.get() - before;
+        println!("{kept} bytes kept on {kind}");
+        assert!(kept <= 8 * 1024, "{kept} bytes kept on {kind}");
+        conn.close();
+        settle(&mut el);
+    }
+}
