@@ -6,19 +6,31 @@
 #![allow(clippy::unit_arg)]
 
 mod broken_pipes;
+mod budgets;
+mod chaos;
+mod chaos_model;
 mod connects;
+mod counted;
 mod descriptors;
 mod endings;
+mod fairness;
 mod fd_limit;
 mod files;
+mod heirs;
 mod moments;
 mod own_streams;
+mod panics;
+mod queue;
+mod running;
 mod servers;
 mod signals;
 mod spy;
 mod stream_model;
 mod streams;
 mod support;
+mod threads;
+mod time;
+mod timer_model;
 mod watcher_errors;
 mod watcher_flags;
 mod watcher_lives;

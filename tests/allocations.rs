@@ -1,0 +1,250 @@
+//! Q10 and T6: after warm-up the loop allocates nothing, and what it keeps is in proportion to what lives.
+//!
+//! An allocator that counts stands between these tests and the system's. It counts per thread, since tests run side by side.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use mainspring::testing::SimClock;
+use mainspring::{EventLoop, SelectorKind, Signal};
+
+thread_local! {
+    /// Allocations of this thread, and the bytes that it holds.
+    static COUNTS: Cell<(usize, isize)> = const { Cell::new((0, 0)) };
+}
+
+fn count(calls: usize, bytes: isize) {
+    // A thread that is ending has no counts any more.
+    let _ = COUNTS.try_with(|counts| {
+        let (all, held) = counts.get();
+        counts.set((all + calls, held + bytes));
+    });
+}
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator as it came, and its answer goes back as it came. Counting touches
+// a constant-initialised thread-local without a destructor, which allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(1, layout.size() as isize);
+        // SAFETY: the caller keeps the contract of `alloc`, which is that of the system's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(0, -(layout.size() as isize));
+        // SAFETY: the block comes from `System`, as all do here, with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const NOW: Option<Duration> = Some(Duration::ZERO);
+const MILLI: Duration = Duration::from_millis(1);
+const WARM_UP: usize = 2_000;
+const MEASURED: usize = 10_000;
+
+type Turn = Box<dyn FnMut(&mut EventLoop<usize>)>;
+
+/// Does `turn` often, and counts the allocations of all but the first times.
+fn allocations(el: &mut EventLoop<usize>, mut turn: Turn) -> usize {
+    (0..WARM_UP).for_each(|_| turn(el));
+    let (before, _) = COUNTS.get();
+    (0..MEASURED).for_each(|_| turn(el));
+    COUNTS.get().0 - before
+}
+
+/// Sets a loop up on each selector kind, and expects that a tick of it allocates nothing and runs `ran` callbacks.
+fn expect_none(what: &str, ran: usize, set_up: impl Fn(&EventLoop<usize>, SimClock) -> Turn) {
+    for kind in SelectorKind::available() {
+        let clock = SimClock::new();
+        let builder = EventLoop::builder().selector(*kind).clock(clock.clone());
+        let mut el = builder.build_with(0).expect("a loop");
+        let turn = set_up(&el, clock);
+        let allocated = allocations(&mut el, turn);
+        println!("{what}: {allocated} allocations in {MEASURED} ticks on {kind}");
+        assert_eq!(allocated, 0, "{what} on {kind}");
+        assert_eq!(*el.state(), ran * (WARM_UP + MEASURED), "{what} on {kind}");
+    }
+}
+
+fn tick(el: &mut EventLoop<usize>) {
+    el.turn(NOW).expect("a tick");
+}
+
+#[test]
+fn q10_the_counter_counts() {
+    let (before, held) = COUNTS.get();
+    let block = Box::new([0_u8; 4096]);
+    assert_eq!(COUNTS.get(), (before + 1, held + 4096));
+    drop(block);
+    assert_eq!(COUNTS.get(), (before + 1, held));
+}
+
+#[test]
+fn q10_an_empty_tick_allocates_nothing() {
+    expect_none("an empty tick", 0, |_, _| Box::new(tick));
+}
+
+#[test]
+fn q10_an_fd_event_allocates_nothing() {
+    expect_none("an fd event", 1, |el, _| {
+        let (stream, mut peer) = UnixStream::pair().expect("a pair of sockets");
+        let reader = el.add_reader(stream, |_, ran, stream| {
+            *ran += 1;
+            while stream.read(&mut [0; 8])? > 0 {}
+            Ok(())
+        });
+        reader.expect("a reader");
+        Box::new(move |el| {
+            peer.write_all(b"x").expect("room");
+            tick(el);
+        })
+    });
+}
+
+#[test]
+fn q10_pausing_and_resuming_a_watcher_allocates_nothing() {
+    expect_none("a change of interest", 0, |el, _| {
+        let (stream, peer) = UnixStream::pair().expect("a pair of sockets");
+        let readable = mainspring::Interest::READABLE;
+        let watcher = el.watch(stream, readable, |_, _, _| Ok(())).expect("a watcher");
+        Box::new(move |el| {
+            let _open = &peer;
+            el.set_interest(watcher, mainspring::Interest::empty()).expect("a pause");
+            el.set_interest(watcher, readable).expect("the end of it");
+            tick(el);
+        })
+    });
+}
+
+#[test]
+fn q10_re_arming_a_timer_allocates_nothing() {
+    expect_none("a timer that is pushed back", 0, |el, clock| {
+        let timer = el.add_timer(|_, ran| *ran += 1).expect("a timer");
+        Box::new(move |el| {
+            assert!(el.reset_after(timer, 50 * MILLI));
+            clock.advance(MILLI);
+            tick(el);
+        })
+    });
+    expect_none("a timer that is set earlier and earlier", 0, |el, _| {
+        let timer = el.add_timer(|_, ran| *ran += 1).expect("a timer");
+        let mut delay = Duration::from_secs(1_000_000);
+        Box::new(move |el| {
+            delay -= MILLI;
+            assert!(el.reset_after(timer, delay));
+            tick(el);
+        })
+    });
+    expect_none("a timer that is due each time", 1, |el, _| {
+        let timer = el.add_timer(|_, ran| *ran += 1).expect("a timer");
+        Box::new(move |el| {
+            assert!(el.reset_after(timer, Duration::ZERO));
+            tick(el);
+        })
+    });
+}
+
+#[test]
+fn q10_an_interval_allocates_nothing() {
+    expect_none("an interval", 1, |el, clock| {
+        el.call_every(MILLI, |_, ran| *ran += 1).expect("an interval");
+        Box::new(move |el| {
+            clock.advance(MILLI);
+            tick(el);
+        })
+    });
+}
+
+#[test]
+fn q10_closures_without_captures_allocate_nothing() {
+    expect_none("call_soon", 10, |_, _| {
+        Box::new(|el| {
+            for _ in 0..10 {
+                el.call_soon(|_, ran| *ran += 1);
+            }
+            tick(el);
+        })
+    });
+    expect_none("call_later", 1, |_, clock| {
+        Box::new(move |el| {
+            el.call_later(MILLI, |_, ran| *ran += 1);
+            clock.advance(MILLI);
+            tick(el);
+        })
+    });
+    expect_none("call_soon of a remote", 1, |el, _| {
+        let remote = el.remote();
+        Box::new(move |el| {
+            remote.call_soon(|_, ran| *ran += 1).expect("an open loop");
+            tick(el);
+        })
+    });
+}
+
+#[test]
+fn q10_a_signal_allocates_nothing() {
+    expect_none("a signal", 1, |el, _| {
+        el.add_signal_handler(Signal::WINCH, |_, ran| *ran += 1).expect("a handler");
+        Box::new(|el| {
+            Signal::WINCH.raise().expect("a signal");
+            tick(el);
+        })
+    });
+}
+
+#[test]
+fn q10_hooks_allocate_nothing() {
+    expect_none("three hooks", 3, |el, _| {
+        el.on_prepare(|_, ran| *ran += 1).expect("a hook");
+        el.on_check(|_, ran| *ran += 1).expect("a hook");
+        el.on_idle(|_, ran| *ran += 1).expect("a hook");
+        Box::new(tick)
+    });
+}
+
+#[test]
+fn t6_memory_stays_with_the_timers_that_live() {
+    let mut el = EventLoop::builder().clock(SimClock::new()).build_with(0).expect("a loop");
+    let idle = el.add_timer(|_, _: &mut usize| {}).expect("a timer");
+    let (_, before) = COUNTS.get();
+    for i in 0..1_000_000_u64 {
+        let timer = el.call_later(Duration::from_nanos(i * 7_919 % 1_000_000_007), |_, _| {});
+        assert!(el.reset_after(idle, Duration::from_nanos(2_000_000_000 - i)) && el.cancel(timer));
+        if i % 1000 == 0 {
+            tick(&mut el);
+        }
+    }
+    let held = COUNTS.get().1 - before;
+    println!("after a million cancelled timers {held} bytes more are held than before");
+    assert!(held < 64 * 1024, "{held} bytes for one timer");
+}
+
+#[test]
+fn q8_a_loop_gives_back_all_its_memory() {
+    for kind in SelectorKind::available() {
+        let mut first = COUNTS.get().1;
+        for round in 0..4 {
+            let mut el = EventLoop::builder().selector(*kind).build_with(0).expect("a loop");
+            for i in 0..1000 {
+                el.call_later(MILLI * 1000, move |_, ran| *ran += i);
+            }
+            el.add_signal_handler(Signal::WINCH, |_, _| {}).expect("a handler");
+            let remote = el.remote();
+            remote.call_soon(move |_, ran| *ran += round).expect("an open loop");
+            tick(&mut el);
+            drop((el, remote));
+            // What the process makes once for all loops is made by the first one.
+            first = if round == 0 { COUNTS.get().1 } else { first };
+        }
+        assert_eq!(COUNTS.get().1, first, "on {kind}");
+    }
+}
