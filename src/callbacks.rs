@@ -17,6 +17,9 @@ use crate::handle::Key;
 use crate::timers::TimerSlot;
 use crate::watchers::Watch;
 
+#[cfg(test)]
+mod tests;
+
 /// What makes a callback ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
