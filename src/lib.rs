@@ -46,6 +46,8 @@
 
 mod callbacks;
 mod clock;
+#[cfg(doctest)]
+mod compile_fail;
 mod error;
 mod event_loop;
 mod handle;

@@ -1,0 +1,49 @@
+//! X1 and S57: what must not compile. Rustdoc builds these; each has a twin that compiles, so that none fails for another reason.
+//!
+//! What a thread sends may own nothing of its own thread:
+//!
+//! ```
+//! let el = mainspring::EventLoop::new()?;
+//! let shared = std::sync::Arc::new(());
+//! el.remote().call_soon(move |_, ()| drop(shared))?;
+//! # Ok::<(), mainspring::Error>(())
+//! ```
+//! ```compile_fail,E0277
+//! let el = mainspring::EventLoop::new()?;
+//! let shared = std::rc::Rc::new(());
+//! el.remote().call_soon(move |_, ()| drop(shared))?;
+//! # Ok::<(), mainspring::Error>(())
+//! ```
+//!
+//! A remote crosses threads, a handle of the loop does not, and neither does the loop:
+//!
+//! ```
+//! let el = mainspring::EventLoop::new()?;
+//! let remote = el.remote();
+//! std::thread::spawn(move || remote.stop()).join().unwrap()?;
+//! # Ok::<(), mainspring::Error>(())
+//! ```
+//! ```compile_fail,E0277
+//! let el = mainspring::EventLoop::new()?;
+//! let handle = el.handle().clone();
+//! std::thread::spawn(move || handle.stop()).join().unwrap();
+//! # Ok::<(), mainspring::Error>(())
+//! ```
+//! ```compile_fail,E0277
+//! let mut el = mainspring::EventLoop::new()?;
+//! std::thread::spawn(move || el.run()).join().unwrap()?;
+//! # Ok::<(), mainspring::Error>(())
+//! ```
+//!
+//! A callback cannot run the loop that runs it:
+//!
+//! ```
+//! let el = mainspring::EventLoop::new()?;
+//! el.call_soon(|el: &mainspring::LoopHandle, ()| el.stop());
+//! # Ok::<(), mainspring::Error>(())
+//! ```
+//! ```compile_fail,E0599
+//! let el = mainspring::EventLoop::new()?;
+//! el.call_soon(|el: &mainspring::LoopHandle, ()| el.run());
+//! # Ok::<(), mainspring::Error>(())
+//! ```
