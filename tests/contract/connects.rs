@@ -134,7 +134,12 @@ fn s5_each_failure_is_told_once_and_leaves_nothing() {
             for (address, expected) in failures {
                 let began = clock.elapsed();
                 let handle = el.connect(address.clone(), LONG, note);
-                el.run().unwrap();
+                // As `run`, but it ends also if no timeout comes.
+                for _ in 0..20 {
+                    if el.is_alive() {
+                        el.turn(Some(2 * LONG)).unwrap();
+                    }
+                }
                 assert_eq!(std::mem::take(el.state_mut()), [Some(expected)], "{address}");
                 assert_eq!(census(), before, "{address}");
                 assert!(!el.is_alive() && !el.cancel(handle));

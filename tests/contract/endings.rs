@@ -1,19 +1,23 @@
 //! S3: how connections end.
 
-use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use mainspring::net::Transport;
+use mainspring::net::{PipePair, Transport};
 use mainspring::{Error, PanicPolicy};
 
 use crate::files::{alone, census, pair, tick};
-use crate::moments::{Moment, Recording, recorded, recording, settle, ticks};
+use crate::moments::{Moment, Recording, Told, recorded, recording, settle, ticks};
+use crate::spy::{Call, spied};
 use crate::streams::stretch;
 use crate::support::on_every_selector;
 
+/// What the peer finds until the end, which must be there already.
 fn read_all(peer: &mut UnixStream) -> Vec<u8> {
+    peer.set_nonblocking(true).unwrap();
     let mut got = Vec::new();
     peer.read_to_end(&mut got).unwrap();
     got
@@ -199,6 +203,35 @@ fn s3_an_error_in_any_moment_ends_the_connection_and_is_reported_once() {
     });
 }
 
+/// When the loss is told, the connection is over for everybody: queued bytes are dropped, and a
+/// transport that was kept does nothing.
+#[test]
+fn s3_after_an_error_nothing_is_sent_any_more() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, mut theirs) = pair();
+        let kept = Rc::new(std::cell::OnceCell::<Transport>::new());
+        let place = kept.clone();
+        let script = Recording::new(&Rc::new(()), move |_, _, conn, _| match conn {
+            Some(conn) => {
+                conn.write(b"before");
+                Err(Error::other("no luck"))
+            }
+            None => {
+                let conn = place.get().expect("a transport");
+                assert!(conn.is_closing());
+                conn.write(b"after");
+                assert_eq!(conn.queued(), 0);
+                Ok(())
+            }
+        });
+        kept.set(el.attach_with(ours, script).unwrap()).unwrap();
+        settle(&mut el);
+        assert_eq!(el.state().order(), [Moment::Made, Moment::Lost(Some(ErrorKind::Other))]);
+        assert_eq!(read_all(&mut theirs), b"before");
+    });
+}
+
 #[test]
 fn s3_an_error_and_another_one_while_it_is_told_are_both_reported() {
     on_every_selector(|kind| {
@@ -292,6 +325,28 @@ fn s3_dropping_the_loop_drops_protocols_once_and_tells_them_nothing() {
         for (conn, mut theirs) in conns.iter().zip(peers) {
             assert!(conn.is_closing());
             read_all(&mut theirs);
+        }
+    });
+}
+
+/// The kernel forgets both descriptors of a stream at once when it ends, and before they are closed.
+#[test]
+fn s3_the_selector_forgets_a_stream_before_it_is_closed() {
+    on_every_selector(|kind| {
+        for abort in [true, false] {
+            let (mut el, log) = spied(kind, Told::default());
+            let ((us, _to_us), (_from_us, writer)) = (io::pipe().unwrap(), io::pipe().unwrap());
+            let (reading, writing) = (us.as_raw_fd(), writer.as_raw_fd());
+            let conn = el.attach_with(PipePair::new(us, writer), recording()).unwrap();
+            conn.write(&[0; 1 << 20]);
+            settle(&mut el);
+            log.take();
+            if abort {
+                conn.abort();
+            } else {
+                drop(el);
+            }
+            assert_eq!(log.take(), [reading, writing].map(Call::Deregister));
         }
     });
 }

@@ -231,8 +231,10 @@ fn sip(dice: &mut Dice, peer: &mut impl Read, read: usize) -> usize {
     }
 }
 
-fn check_a_slow_reader<T: Stream + 'static>(kind: SelectorKind, ours: T, mut peer: impl Read) {
-    let total = 8 << 20;
+fn check_a_slow_reader<T>(kind: SelectorKind, total: usize, ours: T, mut peer: impl Read)
+where
+    T: Stream + 'static,
+{
     let (mut el, _) = recorded(kind);
     let mut reading = Dice::new(86);
     let conn = el.attach_with(ours, recording()).unwrap();
@@ -246,7 +248,7 @@ fn check_a_slow_reader<T: Stream + 'static>(kind: SelectorKind, ours: T, mut pee
     settle(&mut el);
     el.state().assert_in_order();
     let tides = el.state().moments.len() - 1;
-    assert!(tides > 20 && tides % 2 == 0, "{tides} turns of the tide");
+    assert!(tides >= 8 && tides % 2 == 0, "{tides} turns of the tide");
     assert!(sender.most_queued <= 64 * 1024 + 40_000, "{} queued", sender.most_queued);
     assert_eq!(conn.queued(), 0);
 }
@@ -258,14 +260,15 @@ fn s1_megabytes_through_a_tiny_buffer_to_a_slow_reader() {
         let (ours, theirs) = tcp_pair();
         socket::set_send_buffer(&ours, 4096).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        check_a_slow_reader(kind, ours, theirs);
+        // With a buffer this small TCP waits again and again for delayed acknowledgements.
+        check_a_slow_reader(kind, 1 << 20, ours, theirs);
         let (ours, theirs) = pair();
         socket::set_send_buffer(&ours, 4096).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        check_a_slow_reader(kind, ours, theirs);
+        check_a_slow_reader(kind, 64 << 20, ours, theirs);
         let ((us, _to_us), (reader, writer)) = (io::pipe().unwrap(), io::pipe().unwrap());
         rustix::io::ioctl_fionbio(&reader, true).unwrap();
-        check_a_slow_reader(kind, PipePair::new(us, writer), reader);
+        check_a_slow_reader(kind, 64 << 20, PipePair::new(us, writer), reader);
     });
 }
 

@@ -183,6 +183,7 @@ fn s2_by_default_a_peer_that_reads_no_answers_is_not_read() {
         theirs.set_nonblocking(true).unwrap();
         let (mut sent, mut most) = (0, 0);
         while conn.is_reading() {
+            assert!(sent < 50 << 20, "a peer that reads nothing is read for ever");
             let piece = stretch(sent, 4096);
             sent += (&theirs).write(&piece).unwrap_or(0);
             tick(&mut el);
