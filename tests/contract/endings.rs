@@ -329,7 +329,8 @@ fn s3_dropping_the_loop_drops_protocols_once_and_tells_them_nothing() {
     });
 }
 
-/// The kernel forgets both descriptors of a stream at once when it ends, and before they are closed.
+/// The kernel forgets both descriptors of a stream at once when it ends, and before they are
+/// closed.
 #[test]
 fn s3_the_selector_forgets_a_stream_before_it_is_closed() {
     on_every_selector(|kind| {
