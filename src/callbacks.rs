@@ -1,12 +1,11 @@
 //! The callbacks arena: every closure that the loop may call, under a key that never names another.
 //!
-//! The arena does not know what it holds (`C`): it hands a callback out to be run and takes it
-//! back, and whatever it gives away is dropped by the caller, outside of any borrow, because a
+//! The arena does not know what it holds (`C`): whatever it gives away is dropped by the caller, outside of any borrow, because a
 //! user's `Drop` may call the loop.
 //!
 //! # Invariants
 //!
-//! * A slot is free, or taken with its callback in it, or taken while the callback is out and runs.
+//! * A slot is free, or taken with its callback in it, or kept for one that is on its way.
 //! * A slot's generation changes when its tenant goes.
 
 use std::panic::Location;
@@ -56,7 +55,7 @@ pub(crate) struct Tenant<C> {
     pub(crate) location: &'static Location<'static>,
     /// Whether it alone keeps [`run`](crate::EventLoop::run) going.
     pub(crate) background: bool,
-    /// Empty while it runs.
+    /// Empty while it is on its way.
     pub(crate) callback: Option<C>,
 }
 
@@ -89,31 +88,34 @@ impl<C> Default for Callbacks<C> {
 
 impl<C> Callbacks<C> {
     /// Takes a callback in, or keeps a slot for one that is put there later.
+    #[inline]
     pub(crate) fn insert(
         &mut self,
         source: Source,
         location: &'static Location<'static>,
         callback: Option<C>,
     ) -> Key {
-        let tenant = Tenant { source, location, background: false, callback };
         if self.free == NONE {
-            return self.grow(tenant);
+            self.grow();
         }
         let slot = self.free;
         let place = &mut self.slots[slot as usize];
         if let Content::Free { next } = place.content {
             self.free = next;
         }
-        place.content = Content::Taken(tenant);
+        place.content = Content::Taken(Tenant { source, location, background: false, callback });
         Key { slot, generation: place.generation }
     }
 
-    fn grow(&mut self, tenant: Tenant<C>) -> Key {
+    /// Makes a free slot.
+    #[cold]
+    fn grow(&mut self) {
         let slot = u32::try_from(self.slots.len()).expect("a loop holds fewer than 2^32 callbacks");
-        self.slots.push(Slot { generation: 0, content: Content::Taken(tenant) });
-        Key { slot, generation: 0 }
+        self.slots.push(Slot { generation: 0, content: Content::Free { next: NONE } });
+        self.free = slot;
     }
 
+    #[inline]
     pub(crate) fn tenant(&mut self, key: Key) -> Option<&mut Tenant<C>> {
         match self.slots.get_mut(key.slot as usize) {
             Some(Slot { generation, content: Content::Taken(tenant) })
@@ -125,8 +127,7 @@ impl<C> Callbacks<C> {
         }
     }
 
-    /// Puts a callback back that has run. If it was removed or replaced meanwhile it is given back,
-    /// to be dropped.
+    /// Puts a callback into the slot that was kept for it. If that is gone it is given back.
     pub(crate) fn put_back(&mut self, key: Key, callback: C) -> Option<C> {
         match self.tenant(key) {
             Some(tenant) if tenant.callback.is_none() => {

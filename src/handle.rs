@@ -15,6 +15,11 @@ pub(crate) struct Key {
     pub(crate) generation: u32,
 }
 
+impl Key {
+    /// The key that names nothing: no slot has this number.
+    pub(crate) const NOWHERE: Key = Key { slot: u32::MAX, generation: 0 };
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#{}", self.slot, self.generation)

@@ -125,6 +125,7 @@ impl<T, D: Doorbell> Inbox<T, D> {
     }
 
     /// Whether something was sent that the doorbell did not ring for, since this was last asked.
+    #[inline]
     pub(crate) fn was_not_rung_for(&self) -> bool {
         // A tick reads; only one that follows a broken ring writes.
         self.unrung.load(Ordering::Acquire) && self.unrung.swap(false, Ordering::AcqRel)

@@ -4,10 +4,14 @@
 //! slot elsewhere; the key that is left behind here misses.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use mainspring_sys::Readiness;
 
 use crate::handle::Key;
+
+#[cfg(test)]
+mod tests;
 
 /// A handle that is due, and what its fd is ready for (empty if it has none).
 #[derive(Debug, Clone, Copy)]
@@ -26,31 +30,42 @@ pub(crate) struct ReadyDeque {
 const KEEP: usize = 16 * 1024;
 
 impl ReadyDeque {
+    #[inline]
     pub(crate) fn feed(&mut self, key: Key, readiness: Readiness) {
         self.handles.push_back(Ready { key, readiness });
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Ready> {
-        self.handles.pop_front()
-    }
-
-    /// The length of the batch that begins now: what is added later waits for the next one.
-    pub(crate) fn batch(&self) -> usize {
-        self.handles.len()
-    }
-
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.handles.is_empty()
     }
 
-    /// Ends a batch of `length` handles.
-    pub(crate) fn end_batch(&mut self, length: usize) {
-        if length > KEEP && self.handles.len() < KEEP / 4 {
-            self.handles.shrink_to(KEEP);
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.handles.len()
+    }
+
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<Ready> {
+        self.handles.pop_front()
+    }
+
+    /// Begins a batch: all that is due goes into the empty `batch`, in exchange for its memory. What
+    /// is fed from now on waits for the next one.
+    pub(crate) fn take_batch(&mut self, batch: &mut ReadyDeque) {
+        if batch.handles.capacity() > KEEP {
+            batch.handles = VecDeque::new();
         }
+        mem::swap(self, batch);
+    }
+
+    /// Puts back what is left of a batch that a panic has ended: it comes first in the next one.
+    pub(crate) fn put_back(&mut self, batch: &mut ReadyDeque) {
+        batch.handles.append(&mut self.handles);
+        mem::swap(self, batch);
     }
 
     pub(crate) fn clear(&mut self) {
-        self.handles = VecDeque::new();
+        *self = ReadyDeque::default();
     }
 }

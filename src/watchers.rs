@@ -11,7 +11,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use mainspring_sys::{Events, Interest, Mode, Readiness, Selector, Token, fd};
+use mainspring_sys::{Event, Events, Interest, Mode, Readiness, Selector, Token, fd};
 
 use crate::error::{Error, Result};
 use crate::handle::Key;
@@ -48,8 +48,27 @@ impl Role {
 /// A callback's place in the table. Valid for as long as the callback is registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Watch {
-    slot: u32,
-    pub(crate) role: Role,
+    /// Slot and role in one number, so that a callback's source fits into a register.
+    slot_and_role: u32,
+}
+
+impl Watch {
+    fn new(slot: u32, role: Role) -> Watch {
+        debug_assert!(slot < 1 << 30, "there are no more fds than that");
+        Watch { slot_and_role: slot << 2 | role as u32 }
+    }
+
+    fn slot(self) -> u32 {
+        self.slot_and_role >> 2
+    }
+
+    pub(crate) fn role(self) -> Role {
+        match self.slot_and_role & 0b11 {
+            0 => Role::Reader,
+            1 => Role::Writer,
+            _ => Role::Both,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +94,16 @@ impl Entry {
 
     fn token(&self, slot: u32) -> Token {
         Token::new(slot, self.generation)
+    }
+
+    #[inline]
+    fn feed(&self, readiness: Readiness, ready: &mut ReadyDeque) {
+        for half in self.halves.iter().flatten() {
+            let readiness = visible(readiness, half.interest);
+            if !readiness.is_empty() {
+                ready.feed(half.key, readiness);
+            }
+        }
     }
 
     /// The fd is gone from the kernel: tells the callbacks, once.
@@ -183,7 +212,7 @@ impl Watchers {
             self.entries[slot as usize].halves[at] = None;
             self.release_if_empty(slot);
         }
-        settled.map(|()| Watch { slot, role })
+        settled.map(|()| Watch::new(slot, role))
     }
 
     fn slot_of(&self, fd: RawFd) -> Option<u32> {
@@ -288,7 +317,7 @@ impl Watchers {
 
     /// The half that `key` has at `watch`; none if it was removed, whoever has the place now.
     fn half(&mut self, watch: Watch, key: Key) -> Option<&mut Half> {
-        let half = self.entries[watch.slot as usize].halves[watch.role.half()].as_mut();
+        let half = self.entries[watch.slot() as usize].halves[watch.role().half()].as_mut();
         half.filter(|half| half.key == key)
     }
 
@@ -305,21 +334,21 @@ impl Watchers {
             return Err(Error::Gone { operation: "change the interest" });
         };
         let before = std::mem::replace(&mut half.interest, interest);
-        let Entry { fd, mode, .. } = self.entries[watch.slot as usize];
-        let settled = self.settle(watch.slot, mode != Mode::Level);
+        let Entry { fd, mode, .. } = self.entries[watch.slot() as usize];
+        let settled = self.settle(watch.slot(), mode != Mode::Level);
         settled.map_err(|source| {
             if let Some(half) = self.half(watch, key) {
                 half.interest = before;
             }
             if source.kind() == io::ErrorKind::NotFound || !fd::is_open(fd) {
-                self.lose(watch.slot, ready);
+                self.lose(watch.slot(), ready);
             }
             Error::Watch { operation: "change the interest in", fd, source }
         })
     }
 
     pub(crate) fn interest(&self, watch: Watch, key: Key) -> Interest {
-        let half = self.entries[watch.slot as usize].halves[watch.role.half()];
+        let half = self.entries[watch.slot() as usize].halves[watch.role().half()];
         half.filter(|half| half.key == key).map_or(Interest::empty(), |half| half.interest)
     }
 
@@ -327,7 +356,7 @@ impl Watchers {
     /// another fd.
     pub(crate) fn is_wanted(&self, watch: Watch, key: Key) -> bool {
         let of_key = |half: &&Half| half.key == key && !half.interest.is_empty();
-        match watch.role {
+        match watch.role() {
             Role::Both | Role::Writer => !self.interest(watch, key).is_empty(),
             Role::Reader => {
                 self.entries.iter().any(|it| it.halves.iter().flatten().any(|half| of_key(&half)))
@@ -335,18 +364,15 @@ impl Watchers {
         }
     }
 
-    pub(crate) fn fd(&self, watch: Watch) -> RawFd {
-        self.entries[watch.slot as usize].fd
-    }
-
     /// Gives the place of one callback to another one. In the modes oneshot and edge this re-arms:
     /// what the old one was to be told, the new one is told.
     pub(crate) fn replace_key(&mut self, watch: Watch, old: Key, new: Key, ready: &mut ReadyDeque) {
         let Some(half) = self.half(watch, old) else { return };
         half.key = new;
-        let Entry { registered, mode, .. } = self.entries[watch.slot as usize];
-        if mode != Mode::Level && !registered.is_empty() && self.settle(watch.slot, true).is_err() {
-            self.lose(watch.slot, ready);
+        let Entry { registered, mode, .. } = self.entries[watch.slot() as usize];
+        if mode != Mode::Level && !registered.is_empty() && self.settle(watch.slot(), true).is_err()
+        {
+            self.lose(watch.slot(), ready);
         }
     }
 
@@ -356,21 +382,21 @@ impl Watchers {
         if self.half(watch, key).is_none() {
             return;
         }
-        let entry = &mut self.entries[watch.slot as usize];
-        entry.halves[watch.role.half()] = None;
+        let entry = &mut self.entries[watch.slot() as usize];
+        entry.halves[watch.role().half()] = None;
         // What is not registered was paused, or it was lost: then the number may be a stranger's by
         // now.
-        if !entry.registered.is_empty() && self.settle(watch.slot, false).is_err() {
+        if !entry.registered.is_empty() && self.settle(watch.slot(), false).is_err() {
             // Only an fd that was closed before. Whoever shares it is told.
-            self.lose(watch.slot, ready);
+            self.lose(watch.slot(), ready);
         }
-        self.release_if_empty(watch.slot);
+        self.release_if_empty(watch.slot());
     }
 
     /// Passes on that a call on the fd would have blocked.
     pub(crate) fn drained(&mut self, watch: Watch, key: Key) {
         if self.half(watch, key).is_some() {
-            let entry = &self.entries[watch.slot as usize];
+            let entry = &self.entries[watch.slot() as usize];
             self.selector.drained(entry.fd, entry.registered);
         }
     }
@@ -384,18 +410,12 @@ impl Watchers {
     /// Feeds the handles of everything that is ready, reader before writer.
     pub(crate) fn feed(&self, events: &Events, ready: &mut ReadyDeque) -> Fed {
         let mut fed = Fed::default();
-        for event in events {
-            let slot = event.token.slot();
-            match self.entries.get(slot as usize) {
-                Some(entry) if entry.generation == event.token.generation() => {
-                    for half in entry.halves.iter().flatten() {
-                        let readiness = visible(event.readiness, half.interest);
-                        if !readiness.is_empty() {
-                            ready.feed(half.key, readiness);
-                        }
-                    }
+        for Event { token, readiness } in events {
+            match self.entries.get(token.slot() as usize) {
+                Some(entry) if entry.generation == token.generation() => {
+                    entry.feed(*readiness, ready);
                 }
-                _ if slot >= FIRST_FIXED => fed.doorbells |= bit(event.token),
+                _ if token.slot() >= FIRST_FIXED => fed.doorbells |= bit(*token),
                 _ => fed.strangers = true,
             }
         }
@@ -427,14 +447,12 @@ impl Watchers {
 }
 
 /// The part of `readiness` that somebody with this interest is told: nothing to the paused.
+#[inline]
 fn visible(readiness: Readiness, interest: Interest) -> Readiness {
-    if interest.is_empty() {
-        return Readiness::empty();
-    }
-    let always = Readiness::ERROR | Readiness::HANGUP | Readiness::INVALID;
+    const ALWAYS: Readiness = Readiness::ERROR.union(Readiness::HANGUP).union(Readiness::INVALID);
     let answers = Readiness::from(interest);
-    if readiness.intersects(answers | always) {
-        readiness & (answers | Readiness::facts())
+    if !interest.is_empty() && readiness.intersects(answers.union(ALWAYS)) {
+        readiness.intersection(answers.union(Readiness::facts()))
     } else {
         Readiness::empty()
     }

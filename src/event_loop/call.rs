@@ -1,93 +1,113 @@
 //! Calling user code: one handle at a time, whatever becomes of it.
 
-use std::io;
 use std::mem;
-use std::os::fd::RawFd;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
+use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring_sys::Readiness;
 
-use super::callback::{Callback, Flow, Once, Repeat};
-use super::dispatch::Due;
+use super::callback::{Callback, Repeating, failed};
 use super::report::{Origin, PanicPolicy, Report};
 use super::{EventLoop, LoopHandle};
+use crate::callbacks::Source;
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::ready::Ready;
 
 impl<S> EventLoop<S> {
     /// The only place that calls user code. False if there was nothing to call any more.
+    #[inline]
     pub(crate) fn call(&mut self, ready: Ready) -> bool {
-        self.core().current.set(Some(ready.key));
-        let ran = match self.slow {
+        self.core().current.set(ready.key);
+        match self.slow {
             None => self.dispatch(ready),
             Some(limit) => self.dispatch_timed(ready, limit),
-        };
-        self.core().current.set(None);
-        ran
+        }
     }
 
+    #[inline]
     fn dispatch(&mut self, ready: Ready) -> bool {
-        match self.handle.begin(ready) {
-            None => return false,
-            Some(Due::Repeat(callback, readiness, origin)) => {
-                self.repeat(ready.key, callback, readiness, origin);
+        let mut callbacks = self.handle.shared.callbacks.borrow_mut();
+        let Some(tenant) = callbacks.tenant(ready.key) else { return false };
+        let origin = Origin { source: tenant.source, location: tenant.location };
+        let Some(readiness) = self.handle.core().still_due(origin.source, ready) else {
+            return false;
+        };
+        match &tenant.callback {
+            Some(Callback::Repeat(repeat)) => {
+                let repeat = repeat.clone();
+                drop(callbacks);
+                self.repeat(ready.key, repeat, readiness, origin);
+                true
             }
-            Some(Due::Once(once, origin)) => self.once(once, origin),
-            Some(Due::Invalid(fd, origin)) => self.end(ready.key, origin, invalid(fd)),
+            Some(Callback::Once(_)) => {
+                let tenant = callbacks.remove(ready.key);
+                drop(callbacks);
+                self.once(ready.key, tenant.and_then(|tenant| tenant.callback), origin);
+                true
+            }
+            None => false,
         }
-        true
     }
 
     /// In the debug mode: reports a callback that keeps the loop from everything else.
+    #[cold]
     fn dispatch_timed(&mut self, ready: Ready, limit: Duration) -> bool {
         let origin = self.handle.origin_of(ready.key);
+        let name = self.handle.name_of(ready.key);
         let began = self.handle.now();
         let ran = self.dispatch(ready);
         let took = self.handle.now().saturating_duration_since(began);
         if let (true, Some(origin)) = (took >= limit, origin) {
-            self.report(origin.report(Error::Slow(took)));
+            self.report(origin.report(Error::Slow(took), name));
         }
         ran
     }
 
-    fn once(&mut self, once: Once<S>, origin: Origin) {
-        let policy = self.handle.shared.panic_policy.get();
-        if let Err(error) = guard(policy, || once(&self.handle, &mut self.state)) {
-            self.report(origin.report(error));
+    #[inline]
+    fn once(&mut self, key: Key, callback: Option<Callback<S>>, origin: Origin) {
+        let Some(Callback::Once(once)) = callback else { return };
+        if origin.source != Source::Soon {
+            self.handle.leave_source(origin.source, key);
         }
+        let policy = self.handle.shared.panic_policy.get();
+        let run = || once(&self.handle, &mut self.state);
+        if let Err(error) = guard(policy, run, Err) {
+            self.report(origin.report(error, self.handle.name_of(key)));
+        }
+        self.handle.forget_name(key);
     }
 
-    fn repeat(
-        &mut self,
-        key: Key,
-        mut callback: Box<dyn Repeat<S>>,
-        readiness: Readiness,
-        origin: Origin,
-    ) {
+    #[inline]
+    fn repeat(&mut self, key: Key, repeat: Repeating<S>, readiness: Readiness, origin: Origin) {
         let policy = self.handle.shared.panic_policy.get();
         let unwinding = Unwinding { handle: &self.handle, key };
-        let run = || callback.call(&self.handle, &mut self.state, readiness);
-        let flow = guard(policy, run);
+        let run = || repeat.borrow_mut().call(&self.handle, &mut self.state, readiness);
+        let turn = guard(policy, run, failed);
         mem::forget(unwinding);
-        match flow {
-            Ok(Flow::Stay) => {}
-            Ok(Flow::Leave) => drop(self.handle.forget(key)),
-            Err(error) => self.end(key, origin, error),
+        if let ControlFlow::Break(error) = turn {
+            self.end(key, origin, error);
         }
-        self.handle.put_back(key, Callback::Repeat(callback));
+        if Rc::strong_count(&repeat) == 1 {
+            self.handle.pass_on(key, &Callback::Repeat(repeat));
+        }
     }
 
-    /// Ends a registration because of `error`. A callback may have ended it itself before it
-    /// failed; its error counts all the same.
-    fn end(&mut self, key: Key, unnamed: Origin, error: Error) {
-        let origin = self.handle.origin_of(key).unwrap_or(unnamed);
+    /// Ends a registration, because of `error` if there is one. A callback may have ended it itself
+    /// before it failed; its error counts all the same.
+    #[cold]
+    fn end(&mut self, key: Key, origin: Origin, error: Option<Box<Error>>) {
+        let name = self.handle.name_of(key);
         self.handle.forget(key);
-        self.report(origin.report(error));
+        if let Some(error) = error {
+            self.report(origin.report(*error, name));
+        }
     }
 
+    #[cold]
     fn report(&mut self, report: Report) {
         self.handle.report(&mut self.state, report);
     }
@@ -106,24 +126,25 @@ impl<S> Drop for Unwinding<'_, S> {
     }
 }
 
-/// Runs user code as the policy says.
-fn guard<T>(policy: PanicPolicy, run: impl FnOnce() -> Result<T>) -> Result<T> {
-    if policy == PanicPolicy::Propagate {
-        return run();
+/// Runs user code as the policy says; `failed` makes a result of a panic.
+#[inline]
+fn guard<T>(policy: PanicPolicy, run: impl FnOnce() -> T, failed: impl FnOnce(Error) -> T) -> T {
+    match policy {
+        PanicPolicy::Propagate => run(),
+        PanicPolicy::Report | PanicPolicy::Abort => catch(policy, run).unwrap_or_else(failed),
     }
+}
+
+#[cold]
+fn catch<T>(policy: PanicPolicy, run: impl FnOnce() -> T) -> Result<T> {
     // What the closure leaves half-changed is the user's own; the loop's tables are not in its
     // reach.
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
         if policy == PanicPolicy::Abort {
             process::abort(); // The panic hook has printed the message.
         }
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        Err(Error::Panicked(text.unwrap_or("with a value that is no text").to_owned()))
+        Error::Panicked(text.unwrap_or("with a value that is no text").to_owned())
     })
-}
-
-fn invalid(fd: RawFd) -> Error {
-    let source = io::Error::other("it was closed while it was watched");
-    Error::Watch { operation: "watch", fd, source }
 }

@@ -2,7 +2,9 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -39,17 +41,34 @@ pub(crate) type Once<S> = Box<dyn FnOnce(&LoopHandle<S>, &mut S) -> Result<()>>;
 /// A closure that another thread has sent.
 pub(crate) type Sent<S> = Box<dyn FnOnce(&LoopHandle<S>, &mut S) -> Result<()> + Send>;
 
-/// Whether a repeating callback stays registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flow {
-    Stay,
-    Leave,
+/// What comes of one call of a repeating callback: it stays, or leaves, or leaves because of an
+/// error. In this form it fits into two registers.
+pub(crate) type Turn = ControlFlow<Option<Box<Error>>>;
+
+/// The callback stays.
+pub(crate) const STAY: Turn = ControlFlow::Continue(());
+/// The callback leaves, and nothing went wrong.
+pub(crate) const LEAVE: Turn = ControlFlow::Break(None);
+
+/// The callback leaves because of an error.
+#[cold]
+pub(crate) fn failed(error: Error) -> Turn {
+    ControlFlow::Break(Some(Box::new(error)))
+}
+
+/// The callback stays unless it failed.
+#[inline]
+fn stay(result: Result<()>) -> Turn {
+    match result {
+        Ok(()) => STAY,
+        Err(error) => failed(error),
+    }
 }
 
 /// A callback that runs again and again.
 pub(crate) trait Repeat<S> {
     /// Runs it. An error ends its registration.
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Result<Flow>;
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn;
 
     /// The watched source, for a callback that takes the place of this one.
     fn take_watched(&mut self) -> Option<Box<dyn Any>> {
@@ -57,10 +76,24 @@ pub(crate) trait Repeat<S> {
     }
 }
 
+/// A repeating callback, shared by its slot and, while it runs, by the loop. Its cell is borrowed
+/// while it runs, and by nobody else then: callbacks do not run inside of callbacks.
+pub(crate) type Repeating<S> = Rc<RefCell<dyn Repeat<S>>>;
+
 /// A callback in the arena.
 pub(crate) enum Callback<S> {
     Once(Once<S>),
-    Repeat(Box<dyn Repeat<S>>),
+    Repeat(Repeating<S>),
+}
+
+impl<S> Callback<S> {
+    pub(crate) fn repeat(repeat: impl Repeat<S> + 'static) -> Callback<S> {
+        Callback::Repeat(Rc::new(RefCell::new(repeat)))
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self, Callback::Repeat(repeat) if repeat.try_borrow_mut().is_err())
+    }
 }
 
 impl<S> fmt::Debug for Callback<S> {
@@ -80,8 +113,8 @@ where
     F: FnMut(&LoopHandle<S>, &mut S) -> R,
     R: Outcome,
 {
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Result<Flow> {
-        (self.0)(el, state).into_result().map(|()| Flow::Stay)
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Turn {
+        stay((self.0)(el, state).into_result())
     }
 }
 
@@ -120,11 +153,11 @@ where
     F: FnMut(&LoopHandle<S>, &mut S) -> R,
     R: Outcome,
 {
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Result<Flow> {
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Turn {
         let missed = self.advance();
         self.core.missed.set(missed);
         let _forgotten = Forgotten(&self.core.missed);
-        (self.callback)(el, state).into_result().map(|()| Flow::Stay)
+        stay((self.callback)(el, state).into_result())
     }
 }
 
@@ -139,14 +172,19 @@ where
     T: 'static,
     F: FnMut(&LoopHandle<S>, &mut S, &mut Watched<T>) -> Result<()>,
 {
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Result<Flow> {
-        let Some(watched) = &mut self.watched else { return Ok(Flow::Leave) };
-        watched.begin(readiness);
-        match (self.callback)(el, state, watched) {
-            Err(error) if error.is_retry() => watched.drained(),
-            result => result?,
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn {
+        let Some(watched) = &mut self.watched else { return LEAVE };
+        if let Err(error) = watched.begin(readiness) {
+            return failed(error);
         }
-        Ok(watched.flow())
+        match (self.callback)(el, state, watched) {
+            Ok(()) => watched.turn(),
+            Err(error) if error.is_retry() => {
+                watched.drained();
+                watched.turn()
+            }
+            Err(error) => failed(error),
+        }
     }
 
     fn take_watched(&mut self) -> Option<Box<dyn Any>> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use mainspring_sys::{Interest, Mode, Readiness, Token, fd};
 
+use crate::callbacks::Source;
 use crate::clock::{NEVER, Timeline};
 use crate::error::{Error, Result};
 use crate::handle::Key;
@@ -48,11 +49,16 @@ pub(crate) struct Core {
     pub(crate) signals: RefCell<Signals>,
     pub(crate) stopping: Cell<bool>,
     pub(crate) closed: Cell<bool>,
+    /// How many handles of the batch under way are still to run; what is left of one that a panic
+    /// has ended runs in the next tick.
+    pub(crate) batch_left: Cell<usize>,
+    /// How many hooks there are.
+    pub(crate) hooks: Cell<usize>,
     /// Whether work of other threads waits inside the loop, because a tick takes a bounded bite of
     /// it.
     pub(crate) bitten: Cell<bool>,
     /// The callback that runs.
-    pub(crate) current: Cell<Option<Key>>,
+    pub(crate) current: Cell<Key>,
     /// The number of the tick.
     pub(crate) tick: Cell<u64>,
     /// Whether an interest changed since the last batch ended: then what is queued is looked at
@@ -89,8 +95,10 @@ impl Core {
             signals: RefCell::default(),
             stopping: Cell::new(false),
             closed: Cell::new(false),
+            batch_left: Cell::new(0),
+            hooks: Cell::new(0),
             bitten: Cell::new(false),
-            current: Cell::new(None),
+            current: Cell::new(Key::NOWHERE),
             tick: Cell::new(0),
             interest_changed: Cell::new(false),
             heirs: RefCell::default(),
@@ -151,23 +159,31 @@ impl Core {
         key
     }
 
-    pub(crate) fn pop(&self) -> Option<Ready> {
-        self.ready.borrow_mut().pop()
-    }
-
     /// Has the kernel forget registrations that nobody knows.
     pub(crate) fn rebuild(&self) -> Result<()> {
         let ready = &mut self.ready.borrow_mut();
         self.watchers.borrow_mut().rebuild(ready).map_err(Error::Select)
     }
 
-    /// What of a queued readiness is still to be told to its watcher.
-    pub(crate) fn still_wanted(&self, watch: Watch, ready: Ready) -> Readiness {
-        if self.interest_changed.get() {
-            self.watchers.borrow().still_wanted(watch, ready)
-        } else {
-            ready.readiness
-        }
+    /// With what a queued handle is still to run: not if its watcher was paused or its timer moved
+    /// since it was fed.
+    #[inline]
+    pub(crate) fn still_due(&self, source: Source, ready: Ready) -> Option<Readiness> {
+        let due = match source {
+            Source::Watch(watch) if self.interest_changed.get() => {
+                return self.still_wanted(watch, ready);
+            }
+            Source::Watch(_) => !ready.readiness.is_empty(),
+            Source::Timer(timer) => self.timers.borrow_mut().take_fed(timer),
+            Source::Stream(_) | Source::Soon | Source::Signal(_) | Source::Hook(_) => true,
+        };
+        due.then_some(ready.readiness)
+    }
+
+    #[cold]
+    fn still_wanted(&self, watch: Watch, ready: Ready) -> Option<Readiness> {
+        let wanted = self.watchers.borrow().still_wanted(watch, ready);
+        (!wanted.is_empty()).then_some(wanted)
     }
 
     pub(crate) fn unwatch(&self, watch: Watch, key: Key) {
@@ -197,16 +213,22 @@ impl Core {
     }
 
     /// Whether the next tick has something to do without any event or deadline.
+    #[inline]
     pub(crate) fn has_work(&self) -> bool {
-        !self.ready.borrow().is_empty() || self.bitten.get() || self.stopping.get()
+        !self.ready.borrow().is_empty()
+            || self.batch_left.get() > 0
+            || self.bitten.get()
+            || self.stopping.get()
     }
 
     /// How long nothing is due; `None` is "until an event".
+    #[inline]
     pub(crate) fn time_to_deadline(&self) -> Option<Duration> {
         let deadline = self.timers.borrow_mut().next_deadline()?;
         Some(Duration::from_nanos(deadline.saturating_sub(self.timeline.now_nanos())))
     }
 
+    #[inline]
     pub(crate) fn feed_timers(&self) {
         let mut timers = self.timers.borrow_mut();
         if timers.next_deadline().is_some() {

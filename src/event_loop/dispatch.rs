@@ -1,34 +1,19 @@
 //! From a ready handle to the callback to run, and back; and the end of registrations.
 
 use std::any::Any;
-use std::os::fd::RawFd;
 use std::panic::Location;
 use std::rc::Rc;
 
-use mainspring_sys::Readiness;
 
 use super::LoopHandle;
-use super::callback::{Callback, Once, Repeat};
+use super::callback::Callback;
 use super::report::{Origin, Report};
 use crate::callbacks::{Hook, Source};
 use crate::error::Error;
 use crate::handle::{Handle, Key};
-use crate::ready::Ready;
 
 /// Makes the callback that takes over a watched source.
 pub(crate) type Successor<S> = Box<dyn FnOnce(&LoopHandle<S>, Box<dyn Any>) -> Option<Callback<S>>>;
-
-/// A callback that is about to run.
-pub(crate) enum Due<S> {
-    Once(Once<S>, Origin),
-    /// With its origin, but for the name.
-    Repeat(Box<dyn Repeat<S>>, Readiness, Origin),
-    /// The fd of this number was closed behind the loop's back.
-    Invalid(RawFd, Origin),
-}
-
-/// The key that names nothing: no slot has this number.
-pub(crate) const NOWHERE: Key = Key { slot: u32::MAX, generation: 0 };
 
 impl<S> LoopHandle<S> {
     /// Keeps a slot for a callback that is put there by [`settle_in`](LoopHandle::settle_in).
@@ -46,7 +31,7 @@ impl<S> LoopHandle<S> {
 
     /// A report about the registration `key`, which goes on.
     pub(crate) fn report_of(&self, key: Key, error: Error) -> Option<Report> {
-        self.origin_of(key).map(|origin| origin.report(error))
+        self.origin_of(key).map(|origin| origin.report(error, self.name_of(key)))
     }
 
     /// Tells the exception handler, or else standard error.
@@ -80,6 +65,7 @@ impl<S> LoopHandle<S> {
     pub(crate) fn forget(&self, key: Key) -> bool {
         let Some(tenant) = self.shared.callbacks.borrow_mut().remove(key) else { return false };
         self.leave_source(tenant.source, key);
+        self.forget_name(key);
         let successor = self.take_successor(key);
         drop((tenant, successor));
         true
@@ -110,12 +96,11 @@ impl<S> LoopHandle<S> {
             Source::Timer(timer) => core.timers.borrow_mut().remove(timer),
             Source::Watch(watch) | Source::Stream(watch) => core.unwatch(watch, key),
             Source::Signal(signal) => core.signals.borrow_mut().remove(signal, key),
-            Source::Hook(_) => self.shared.hooks.borrow_mut().retain(|(_, other)| *other != key),
+            Source::Hook(_) => self.remove_hook(key),
         }
-        self.forget_name(key);
     }
 
-    fn forget_name(&self, key: Key) {
+    pub(crate) fn forget_name(&self, key: Key) {
         let mut names = self.shared.names.borrow_mut();
         if !names.is_empty() {
             names.remove(&key);
@@ -129,72 +114,39 @@ impl<S> LoopHandle<S> {
         }
     }
 
-    /// Takes out what a ready handle is to run; none if it was cancelled, paused or moved to a
-    /// later deadline meanwhile.
-    pub(crate) fn begin(&self, ready: Ready) -> Option<Due<S>> {
-        let core = self.core();
-        let mut callbacks = self.shared.callbacks.borrow_mut();
-        let tenant = callbacks.tenant(ready.key)?;
-        let (source, location) = (tenant.source, tenant.location);
-        let origin = Origin { source, location, name: None };
-        let readiness = match source {
-            Source::Watch(watch) => match core.still_wanted(watch, ready) {
-                nothing if nothing.is_empty() => return None,
-                readiness if readiness.contains(Readiness::INVALID) => {
-                    return Some(Due::Invalid(core.watchers.borrow().fd(watch), origin));
-                }
-                readiness => readiness,
-            },
-            Source::Timer(timer) if !core.timers.borrow_mut().take_fed(timer) => return None,
-            Source::Stream(_) => ready.readiness,
-            _ => Readiness::empty(),
-        };
-        match tenant.callback.take()? {
-            Callback::Repeat(callback) => Some(Due::Repeat(callback, readiness, origin)),
-            Callback::Once(once) => {
-                let origin = Origin { name: self.name_of(ready.key), ..origin };
-                callbacks.remove(ready.key);
-                drop(callbacks);
-                self.leave_source(source, ready.key);
-                Some(Due::Once(once, origin))
-            }
-        }
-    }
-
     pub(crate) fn origin_of(&self, key: Key) -> Option<Origin> {
         let mut callbacks = self.shared.callbacks.borrow_mut();
         let tenant = callbacks.tenant(key)?;
-        let (source, location) = (tenant.source, tenant.location);
-        Some(Origin { source, location, name: self.name_of(key) })
+        Some(Origin { source: tenant.source, location: tenant.location })
     }
 
-    fn name_of(&self, key: Key) -> Option<Rc<str>> {
+    pub(crate) fn name_of(&self, key: Key) -> Option<Rc<str>> {
         let names = self.shared.names.borrow();
         if names.is_empty() { None } else { names.get(&key).cloned() }
     }
 
-    /// Moves the source of one callback to the next.
-    pub(crate) fn succeed(&self, key: Key, mut predecessor: Callback<S>, successor: Successor<S>) {
-        let watched = match &mut predecessor {
-            Callback::Repeat(repeat) => repeat.take_watched(),
+    /// Moves the source of one callback to the next, who may have a successor in turn.
+    pub(crate) fn succeed(&self, key: Key, predecessor: &Callback<S>, successor: Successor<S>) {
+        let watched = match predecessor {
+            Callback::Repeat(repeat) => repeat.borrow_mut().take_watched(),
             Callback::Once(_) => None,
         };
-        match watched.and_then(|watched| successor(self, watched)) {
-            Some(callback) => self.put_back(key, callback),
-            None => self.forget_with_heirs(key),
+        let Some(callback) = watched.and_then(|watched| successor(self, watched)) else {
+            return self.forget_with_heirs(key);
+        };
+        let homeless = self.shared.callbacks.borrow_mut().put_back(key, callback);
+        if let Some(replaced) = homeless {
+            self.pass_on(key, &replaced);
         }
     }
 
-    /// A repeating callback that has run goes back to its slot, or on to its successor, who may
-    /// have one in turn, or away.
-    pub(crate) fn put_back(&self, key: Key, callback: Callback<S>) {
-        let Some(homeless) = self.shared.callbacks.borrow_mut().put_back(key, callback) else {
-            return;
-        };
+    /// A callback that has run is not registered any more: its source goes to its successor, if it
+    /// has one.
+    #[cold]
+    pub(crate) fn pass_on(&self, key: Key, predecessor: &Callback<S>) {
         let heir = self.core().take_heir(key);
-        match heir.and_then(|heir| Some((heir, self.take_successor(heir)?))) {
-            Some((heir, successor)) => self.succeed(heir, homeless, successor),
-            None => drop(homeless),
+        if let Some((heir, successor)) = heir.and_then(|it| Some((it, self.take_successor(it)?))) {
+            self.succeed(heir, predecessor, successor);
         }
     }
 
@@ -205,9 +157,8 @@ impl<S> LoopHandle<S> {
             Source::Soon | Source::Signal(_) | Source::Hook(Hook::Idle) => true,
             Source::Hook(Hook::Prepare | Hook::Check) => false,
             Source::Timer(timer) => core.is_armed(timer),
-            Source::Watch(watch) | Source::Stream(watch) => {
-                core.watchers.borrow().is_wanted(watch, key)
-            }
+            Source::Watch(watch) => !core.watchers.borrow().interest(watch, key).is_empty(),
+            Source::Stream(watch) => core.watchers.borrow().is_wanted(watch, key),
         }
     }
 

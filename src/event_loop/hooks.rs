@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use mainspring_sys::Signal;
 
-use super::callback::{Callback, Outcome, Plain, Repeat};
+use super::callback::{Callback, Outcome, Plain};
 use super::core::SIGNALS;
 use super::{LoopHandle, Remote};
 use crate::callbacks::{Hook, Source};
@@ -23,7 +23,7 @@ impl<S> LoopHandle<S> {
     /// # Errors
     ///
     /// [`Error::Signal`](crate::Error::Signal) for KILL and STOP, which cannot be caught, and for
-    /// the faults (SEGV, BUS, FPE, ILL ..); [`Error::Create`] without descriptors for the doorbell;
+    /// the faults (SEGV, BUS, FPE, ILL ..); [`Error::Create`](crate::Error::Create) without descriptors for the doorbell;
     /// [`Error::Closed`](crate::Error::Closed).
     ///
     /// ```
@@ -43,7 +43,7 @@ impl<S> LoopHandle<S> {
     {
         self.core().check_open()?;
         let source = Source::Signal(signal);
-        let callback = Callback::Repeat(Box::new(Plain(callback)));
+        let callback = Callback::repeat(Plain(callback));
         let location = Location::caller();
         let key = self.shared.callbacks.borrow_mut().insert(source, location, Some(callback));
         let mut watchers = self.core().watchers.borrow_mut();
@@ -80,7 +80,7 @@ impl<S> LoopHandle<S> {
         F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
         R: Outcome,
     {
-        self.add_hook(Hook::Prepare, Box::new(Plain(callback)), Location::caller())
+        self.add_hook(Hook::Prepare, Callback::repeat(Plain(callback)), Location::caller())
     }
 
     /// Calls `callback` in each tick after the loop has asked the selector, before anything that
@@ -95,7 +95,7 @@ impl<S> LoopHandle<S> {
         F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
         R: Outcome,
     {
-        self.add_hook(Hook::Check, Box::new(Plain(callback)), Location::caller())
+        self.add_hook(Hook::Check, Callback::repeat(Plain(callback)), Location::caller())
     }
 
     /// Calls `callback` in each tick that has nothing else to do. While there is such a hook the
@@ -110,24 +110,36 @@ impl<S> LoopHandle<S> {
         F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
         R: Outcome,
     {
-        self.add_hook(Hook::Idle, Box::new(Plain(callback)), Location::caller())
+        self.add_hook(Hook::Idle, Callback::repeat(Plain(callback)), Location::caller())
     }
 
     fn add_hook(
         &self,
         hook: Hook,
-        callback: Box<dyn Repeat<S>>,
+        callback: Callback<S>,
         location: &'static Location<'static>,
     ) -> Result<Handle> {
         self.core().check_open()?;
-        let callback = Some(Callback::Repeat(callback));
-        let key = self.shared.callbacks.borrow_mut().insert(Source::Hook(hook), location, callback);
+        let source = Source::Hook(hook);
+        let key = self.shared.callbacks.borrow_mut().insert(source, location, Some(callback));
         self.shared.hooks.borrow_mut().push((hook, key));
+        self.count_hooks();
         Ok(self.handle(key))
     }
 
+    pub(crate) fn remove_hook(&self, key: Key) {
+        self.shared.hooks.borrow_mut().retain(|(_, other)| *other != key);
+        self.count_hooks();
+    }
+
+    fn count_hooks(&self) {
+        self.core().hooks.set(self.shared.hooks.borrow().len());
+    }
+
+    #[inline]
     pub(crate) fn has_hook(&self, hook: Hook) -> bool {
-        self.shared.hooks.borrow().iter().any(|(other, _)| *other == hook)
+        self.core().hooks.get() > 0
+            && self.shared.hooks.borrow().iter().any(|(other, _)| *other == hook)
     }
 
     /// Hands the hooks of one place to `sink`, in order of adding.

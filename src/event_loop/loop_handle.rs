@@ -141,7 +141,8 @@ impl<S> LoopHandle<S> {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn current(&self) -> Option<Handle> {
-        self.core().current.get().map(|key| self.handle(key))
+        let key = self.core().current.get();
+        (key != Key::NOWHERE).then(|| self.handle(key))
     }
 
     /// Whether the next tick has something to do without any event or deadline.

@@ -25,6 +25,7 @@ use mainspring_sys::Events;
 use self::callback::Sent;
 use crate::error::Result;
 use crate::handle::Key;
+use crate::ready::ReadyDeque;
 
 mod builder;
 mod call;
@@ -60,6 +61,8 @@ pub struct EventLoop<S = ()> {
     events: Events,
     /// What is out of the inbox and not yet fed, because a tick takes a bounded bite.
     bite: VecDeque<(Sent<S>, &'static Location<'static>)>,
+    /// The batch under way.
+    batch: ReadyDeque,
     /// The hooks that are run now: a list that is kept for its memory.
     due_hooks: Vec<Key>,
     /// The doorbells that rang in this tick.
@@ -105,8 +108,9 @@ impl<S> EventLoop<S> {
     ) -> EventLoop<S> {
         let events = Events::with_capacity(event_capacity);
         let poll_fd = handle.core().watchers.borrow_mut().selector().shared_fd();
-        let (bite, due_hooks, rung, witness) = (VecDeque::new(), Vec::new(), 0, 0);
-        EventLoop { handle, state, events, bite, due_hooks, rung, slow, poll_fd, witness }
+        let (bite, batch, due_hooks) = (VecDeque::new(), ReadyDeque::default(), Vec::new());
+        let (rung, witness) = (0, 0);
+        EventLoop { handle, state, events, bite, batch, due_hooks, rung, slow, poll_fd, witness }
     }
 
     /// The handle that callbacks get, to be cloned and kept.
@@ -182,7 +186,7 @@ impl<S> EventLoop<S> {
     pub fn is_alive(&mut self) -> bool {
         let core = self.handle.core();
         let inbox = &self.handle.shared.inbox;
-        if !core.ready.borrow().is_empty() || core.bitten.get() {
+        if !core.ready.borrow().is_empty() || core.batch_left.get() > 0 || core.bitten.get() {
             return true;
         }
         // In this order: a sender first leaves its item and then goes.

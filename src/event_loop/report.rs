@@ -83,15 +83,14 @@ impl fmt::Display for Report {
 }
 
 /// Where a callback comes from.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
     pub(crate) source: Source,
     pub(crate) location: &'static Location<'static>,
-    pub(crate) name: Option<Rc<str>>,
 }
 
 impl Origin {
-    pub(crate) fn report(self, error: Error) -> Report {
+    pub(crate) fn report(self, error: Error, name: Option<Rc<str>>) -> Report {
         let kind = match self.source {
             Source::Soon => Kind::Soon,
             Source::Timer(_) => Kind::Timer,
@@ -100,6 +99,6 @@ impl Origin {
             Source::Signal(_) => Kind::Signal,
             Source::Hook(Hook::Prepare | Hook::Check | Hook::Idle) => Kind::Hook,
         };
-        Report { kind, error, location: self.location, name: self.name }
+        Report { kind, error, location: self.location, name }
     }
 }

@@ -4,8 +4,7 @@ use std::panic::Location;
 use std::time::{Duration, Instant};
 
 use super::LoopHandle;
-use super::callback::{Callback, Interval, Once, Outcome, Plain, Repeat, check_period};
-use super::dispatch::NOWHERE;
+use super::callback::{Callback, Interval, Once, Outcome, Plain, check_period};
 use crate::callbacks::Source;
 use crate::error::Result;
 use crate::handle::{Handle, Key, TimerHandle};
@@ -42,7 +41,7 @@ impl<S> LoopHandle<S> {
     /// Queues a closure and feeds it; on a closed loop drops it.
     pub(crate) fn insert_soon(&self, once: Once<S>, location: &'static Location<'static>) -> Key {
         if self.core().closed.get() {
-            return NOWHERE;
+            return Key::NOWHERE;
         }
         let callback = Some(Callback::Once(once));
         let key = self.shared.callbacks.borrow_mut().insert(Source::Soon, location, callback);
@@ -111,7 +110,7 @@ impl<S> LoopHandle<S> {
         let core = self.core().clone();
         let next = core.timeline.now_nanos().saturating_add(period);
         Ok(self.insert_repeating(next, Location::caller(), |timer| {
-            Box::new(Interval { core, timer, next, period, callback })
+            Callback::repeat(Interval { core, timer, next, period, callback })
         }))
     }
 
@@ -132,7 +131,7 @@ impl<S> LoopHandle<S> {
         R: Outcome,
     {
         self.core().check_open()?;
-        let callback = Callback::Repeat(Box::new(Plain(callback)));
+        let callback = Callback::repeat(Plain(callback));
         Ok(self.insert_timer(None, callback, Location::caller()))
     }
 
@@ -143,7 +142,7 @@ impl<S> LoopHandle<S> {
         location: &'static Location<'static>,
     ) -> TimerHandle {
         if self.core().closed.get() {
-            return TimerHandle(self.handle(NOWHERE));
+            return TimerHandle(self.handle(Key::NOWHERE));
         }
         let mut callbacks = self.shared.callbacks.borrow_mut();
         let key = callbacks.insert(Source::Soon, location, Some(callback));
@@ -162,14 +161,14 @@ impl<S> LoopHandle<S> {
         &self,
         deadline: u64,
         location: &'static Location<'static>,
-        make: impl FnOnce(TimerSlot) -> Box<dyn Repeat<S>>,
+        make: impl FnOnce(TimerSlot) -> Callback<S>,
     ) -> TimerHandle {
         let mut callbacks = self.shared.callbacks.borrow_mut();
         let key = callbacks.insert(Source::Soon, location, None);
         let timer = self.core().timers.borrow_mut().insert(deadline, key);
         if let Some(tenant) = callbacks.tenant(key) {
             tenant.source = Source::Timer(timer);
-            tenant.callback = Some(Callback::Repeat(make(timer)));
+            tenant.callback = Some(make(timer));
         }
         TimerHandle(self.handle(key))
     }

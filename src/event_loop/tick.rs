@@ -9,6 +9,7 @@ use super::EventLoop;
 use super::core::{INBOX, SIGNALS};
 use crate::callbacks::Hook;
 use crate::error::{Error, Result};
+use crate::handle::Key;
 use crate::ready::Ready;
 use crate::watchers::{Fed, bit};
 
@@ -27,10 +28,14 @@ impl<S> EventLoop<S> {
         Ok(self.run_batch()) // calls user code, as do the hooks, by `call` only
     }
 
-    fn begin_tick(&self) -> Result<()> {
-        let core = self.core();
+    fn begin_tick(&mut self) -> Result<()> {
+        let core = self.handle.core();
+        core.check_open()?;
         core.tick.set(core.tick.get().wrapping_add(1));
-        core.check_open()
+        if core.batch_left.get() > 0 {
+            self.resume_batch();
+        }
+        Ok(())
     }
 
     /// Zero if anything is ready, else the time to the first deadline; `None` is "until an event".
@@ -84,6 +89,9 @@ impl<S> EventLoop<S> {
         if self.bite.is_empty() && (core.bitten.take() || inbox.was_not_rung_for()) {
             inbox.take(&mut self.bite);
         }
+        if self.bite.is_empty() {
+            return Ok(());
+        }
         let bite = self.bite.len().min(core.limits.inbox_batch);
         for (sent, location) in self.bite.drain(..bite) {
             self.handle.insert_soon(sent, location);
@@ -97,31 +105,46 @@ impl<S> EventLoop<S> {
     }
 
     fn feed_idle(&self) {
-        if self.handle.core().ready.borrow().is_empty() {
+        if self.core().hooks.get() > 0 && self.core().ready.borrow().is_empty() {
             self.handle.feed_hooks(Hook::Idle, |key| self.handle.core().feed(key));
         }
     }
 
     /// Runs what is ready now; what is added meanwhile waits for the next tick.
     fn run_batch(&mut self) -> usize {
-        let batch = self.handle.core().ready.borrow().batch();
+        self.handle.core().ready.borrow_mut().take_batch(&mut self.batch);
         let mut ran = 0;
-        for _ in 0..batch {
-            let Some(ready) = self.handle.core().pop() else { break };
+        while let Some(ready) = self.batch.pop() {
+            self.core().batch_left.set(self.batch.len());
             ran += usize::from(self.call(ready));
         }
-        let core = self.handle.core();
-        core.ready.borrow_mut().end_batch(batch);
-        core.interest_changed.set(false);
+        self.end_calls();
         ran
     }
 
+    #[inline]
     fn run_hooks(&mut self, hook: Hook) {
+        if self.core().hooks.get() == 0 {
+            return;
+        }
         let mut due = mem::take(&mut self.due_hooks);
         self.handle.feed_hooks(hook, |key| due.push(key));
         for key in due.drain(..) {
             self.call(Ready { key, readiness: Readiness::empty() });
         }
         self.due_hooks = due;
+        self.core().current.set(Key::NOWHERE);
+    }
+
+    fn end_calls(&self) {
+        self.core().interest_changed.set(false);
+        self.core().current.set(Key::NOWHERE);
+    }
+
+    /// A callback has panicked in the last tick: the rest of its batch is still to run.
+    #[cold]
+    fn resume_batch(&mut self) {
+        self.handle.core().ready.borrow_mut().put_back(&mut self.batch);
+        self.core().batch_left.set(0); // What its interests have become is still to be looked at.
     }
 }

@@ -148,7 +148,7 @@ impl<S> LoopHandle<S> {
         };
         let watched = Watched::new(source, self.core().clone(), fd, watch, key, was_blocking);
         let watching = Watching { watched: Some(watched), callback };
-        self.settle_in(key, Source::Watch(watch), Callback::Repeat(Box::new(watching)));
+        self.settle_in(key, Source::Watch(watch), Callback::repeat(watching));
         Ok(Watcher::new(self.handle(key)))
     }
 
@@ -185,11 +185,13 @@ impl<S> LoopHandle<S> {
                 return None;
             }
             watched.rename(key);
-            Some(Callback::Repeat(Box::new(Watching { watched: Some(*watched), callback })))
+            Some(Callback::repeat(Watching { watched: Some(*watched), callback }))
         });
         match tenant.callback {
-            Some(predecessor) => self.succeed(key, predecessor, successor),
-            None => {
+            Some(predecessor) if !predecessor.is_running() => {
+                self.succeed(key, &predecessor, successor);
+            }
+            _ => {
                 self.core().heirs.borrow_mut().push((old, key));
                 self.shared.successors.borrow_mut().push((key, successor));
             }
@@ -217,7 +219,7 @@ impl<S> LoopHandle<S> {
 
     fn role_of<T>(&self, watcher: Watcher<T>) -> Option<Role> {
         match self.source_of(watcher.handle) {
-            Some(Source::Watch(watch)) => Some(watch.role),
+            Some(Source::Watch(watch)) => Some(watch.role()),
             _ => None,
         }
     }

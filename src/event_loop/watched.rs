@@ -8,9 +8,9 @@ use std::rc::Rc;
 
 use mainspring_sys::{Interest, Readiness, fd};
 
-use super::callback::Flow;
+use super::callback::{LEAVE, STAY, Turn};
 use super::core::Core;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::watchers::Watch;
 
@@ -30,7 +30,7 @@ pub struct Watched<T> {
     watch: Watch,
     key: Key,
     readiness: Readiness,
-    flow: Flow,
+    removed: bool,
     /// Whether the file waited before it was watched.
     was_blocking: bool,
 }
@@ -45,8 +45,8 @@ impl<T> Watched<T> {
         was_blocking: bool,
     ) -> Watched<T> {
         let was_blocking = core.keep_nonblocking(fd, was_blocking);
-        let (source, readiness, flow) = (Some(source), Readiness::empty(), Flow::Stay);
-        Watched { source, fd, core, watch, key, readiness, flow, was_blocking }
+        let (source, readiness, removed) = (Some(source), Readiness::empty(), false);
+        Watched { source, fd, core, watch, key, readiness, removed, was_blocking }
     }
 
     /// What the source is ready for.
@@ -74,7 +74,7 @@ impl<T> Watched<T> {
     /// returns.
     pub fn remove(&mut self) {
         self.core.unwatch(self.watch, self.key());
-        self.flow = Flow::Leave;
+        self.removed = true;
     }
 
     /// Ends watching and takes the source out. An associated function, since `T` may have a method
@@ -90,8 +90,14 @@ impl<T> Watched<T> {
         this.source.take().expect(TAKEN)
     }
 
-    pub(crate) fn begin(&mut self, readiness: Readiness) {
+    #[inline]
+    pub(crate) fn begin(&mut self, readiness: Readiness) -> Result<()> {
         self.readiness = readiness;
+        if readiness.contains(Readiness::INVALID) {
+            Err(closed_while_watched(self.fd))
+        } else {
+            Ok(())
+        }
     }
 
     /// The callback met `WouldBlock`: it has seen all there is.
@@ -99,8 +105,9 @@ impl<T> Watched<T> {
         self.core.watchers.borrow_mut().drained(self.watch, self.key());
     }
 
-    pub(crate) fn flow(&self) -> Flow {
-        self.flow
+    #[inline]
+    pub(crate) fn turn(&self) -> Turn {
+        if self.removed { LEAVE } else { STAY }
     }
 
     /// The callback may have been replaced while it runs: then the source is the other one's.
@@ -111,11 +118,11 @@ impl<T> Watched<T> {
     /// Goes on under another key, for another callback.
     pub(crate) fn rename(&mut self, key: Key) {
         self.key = key;
-        self.flow = Flow::Stay;
+        self.removed = false;
     }
 
     pub(crate) fn is_removed(&self) -> bool {
-        self.flow == Flow::Leave
+        self.removed
     }
 
     fn restore_blocking(&mut self) {
@@ -167,4 +174,10 @@ impl<T: fmt::Debug> fmt::Debug for Watched<T> {
 pub(crate) fn make_nonblocking(source: &impl AsFd) -> io::Result<(RawFd, bool)> {
     let fd = source.as_fd().as_raw_fd();
     Ok((fd, !fd::set_nonblocking(fd, true)?))
+}
+
+#[cold]
+fn closed_while_watched(fd: RawFd) -> Error {
+    let source = io::Error::other("it was closed while it was watched");
+    Error::Watch { operation: "watch", fd, source }
 }

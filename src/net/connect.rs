@@ -14,7 +14,7 @@ use super::socket::Socket;
 use crate::callbacks::Source;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
-use crate::event_loop::callback::{Callback, Flow, Outcome, Repeat};
+use crate::event_loop::callback::{Callback, LEAVE, Outcome, Repeat, STAY, Turn, failed};
 use crate::handle::{Handle, Key, TimerHandle};
 use crate::watchers::{Role, Watch};
 
@@ -59,18 +59,21 @@ where
     F: FnOnce(&LoopHandle<S>, &mut S, Result<Socket>) -> R,
     R: Outcome,
 {
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Result<Flow> {
-        let Some(outcome) = self.outcome() else { return Ok(Flow::Stay) };
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Turn {
+        let Some(outcome) = self.outcome() else { return STAY };
         el.cancel(self.timer);
         if let Some(watch) = self.watch.take() {
             // The socket is the callback's from now on, which may have it watched again.
             el.core().unwatch(watch, self.key);
         }
-        let Some(callback) = self.callback.take() else { return Ok(Flow::Leave) };
+        let Some(callback) = self.callback.take() else { return LEAVE };
         let address = &self.address;
         let result =
             outcome.map_err(|source| Error::Connect { address: address.to_string(), source });
-        callback(el, state, result).into_result().map(|()| Flow::Leave)
+        match callback(el, state, result).into_result() {
+            Ok(()) => LEAVE,
+            Err(error) => failed(error),
+        }
     }
 }
 
@@ -128,7 +131,7 @@ impl<S: 'static> LoopHandle<S> {
         let source = watch.map_or(Source::Soon, Source::Stream);
         let el = self.clone();
         let attempt = Attempt { el, address, socket, callback, timer, timed_out, key, watch };
-        self.settle_in(key, source, Callback::Repeat(Box::new(attempt)));
+        self.settle_in(key, source, Callback::repeat(attempt));
         self.handle(key)
     }
 

@@ -11,7 +11,7 @@ use super::transport::{Tide, Transport};
 use crate::callbacks::Source;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
-use crate::event_loop::callback::{Callback, Flow, Repeat};
+use crate::event_loop::callback::{Callback, LEAVE, Repeat, STAY, Turn, failed};
 
 /// The callback of a connection.
 pub(crate) struct Connection<P> {
@@ -62,26 +62,27 @@ fn retry(moment: Result<()>) -> Result<()> {
 }
 
 impl<S, P: Protocol<S>> Repeat<S> for Connection<P> {
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Result<Flow> {
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn {
         self.transport.begin();
         let failure = self.moments(el, state, readiness).err();
         if failure.is_none() && !self.transport.is_done() {
             self.transport.end();
-            return Ok(Flow::Stay);
+            return STAY;
         }
         self.transport.abort();
         let reason = self.transport.take_error();
         let why = failure.as_ref().or(reason.as_deref());
         let lost = retry(self.protocol.connection_lost(el, state, why));
         match (failure, lost) {
-            (Some(error), Ok(())) => Err(error),
+            (Some(error), Ok(())) => failed(error),
             (Some(error), Err(another)) => {
                 if let Some(report) = el.report_of(self.transport.key(), error) {
                     el.report(state, report);
                 }
-                Err(another)
+                failed(another)
             }
-            (None, lost) => lost.map(|()| Flow::Leave),
+            (None, Ok(())) => LEAVE,
+            (None, Err(error)) => failed(error),
         }
     }
 }
@@ -195,7 +196,7 @@ impl<S: 'static> LoopHandle<S> {
         let made = made == Made::Silent;
         let connection =
             Connection { transport: transport.clone(), protocol, made, _membership: membership };
-        self.settle_in(key, Source::Stream(watch), Callback::Repeat(Box::new(connection)));
+        self.settle_in(key, Source::Stream(watch), Callback::repeat(connection));
         if !made {
             transport.feed();
         }

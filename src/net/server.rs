@@ -27,7 +27,7 @@ use super::transport::Transport;
 use crate::callbacks::Source;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
-use crate::event_loop::callback::{Callback, Flow, Repeat};
+use crate::event_loop::callback::{Callback, LEAVE, Repeat, STAY, Turn, failed};
 use crate::event_loop::core::Core;
 use crate::handle::{Handle, Key, TimerHandle};
 use crate::watchers::{Role, Watch};
@@ -289,16 +289,18 @@ where
     F: FnMut() -> P,
     P: Protocol<S> + 'static,
 {
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Result<Flow> {
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn {
         if self.shared.watch.get().is_none() {
-            return Ok(Flow::Leave);
+            return LEAVE;
         }
         if readiness.contains(Readiness::INVALID) {
             let source = io::Error::other("it was closed while it was watched");
-            return Err(Error::Accept { fd: self.shared.fd, source });
+            return failed(Error::Accept { fd: self.shared.fd, source });
         }
-        self.accept(el, state)?;
-        Ok(Flow::Stay)
+        match self.accept(el, state) {
+            Ok(()) => STAY,
+            Err(error) => failed(error),
+        }
     }
 }
 
@@ -417,7 +419,7 @@ impl<S: 'static> LoopHandle<S> {
         let (incident, timer) = (false, None);
         let accepting =
             Accepting { shared, factory, made, reserve, location, busy, incident, timer };
-        self.settle_in(key, Source::Stream(watch), Callback::Repeat(Box::new(accepting)));
+        self.settle_in(key, Source::Stream(watch), Callback::repeat(accepting));
         Ok(server)
     }
 }

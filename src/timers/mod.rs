@@ -158,7 +158,11 @@ impl Timers {
     }
 
     /// Returns the exact deadline of the soonest timer, or `None` if no timer is ever due.
+    #[inline]
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
+        if self.tickets == 0 {
+            return None; // Most ticks of a loop without timers end here.
+        }
         self.soonest().map(|entry| entry.deadline)
     }
 

@@ -26,11 +26,13 @@ impl Token {
     }
 
     /// The place in the table of whoever registered.
+    #[inline]
     pub const fn slot(self) -> u32 {
         self.0 as u32
     }
 
     /// Which tenant of the slot is meant.
+    #[inline]
     pub const fn generation(self) -> u32 {
         (self.0 >> 32) as u32
     }
@@ -141,8 +143,9 @@ impl Readiness {
 
 impl From<Interest> for Readiness {
     /// The answers that `interest` can get. The bits have the same values.
+    #[inline]
     fn from(interest: Interest) -> Readiness {
-        Readiness::from_bits_truncate(interest.bits())
+        Readiness::from_bits_retain(interest.bits())
     }
 }
 
@@ -203,6 +206,12 @@ impl Events {
     pub fn push(&mut self, event: Event) {
         assert!(self.list.len() < self.capacity, "a selector reported more events than asked for");
         self.list.push(event);
+    }
+
+    /// Adds events, of which there are no more than there is [`room`](Events::room) for.
+    pub(crate) fn extend(&mut self, events: impl Iterator<Item = Event>) {
+        self.list.extend(events);
+        debug_assert!(self.list.len() <= self.capacity, "a selector reported more than asked for");
     }
 
     /// Forgets all events and keeps the memory.

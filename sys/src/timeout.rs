@@ -26,8 +26,9 @@ pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// ```
 pub fn millis(timeout: Option<Duration>) -> libc::c_int {
     let Some(timeout) = timeout else { return -1 };
-    let nanos = timeout.min(LONGEST).as_nanos();
-    nanos.div_ceil(1_000_000) as libc::c_int
+    let timeout = timeout.min(LONGEST);
+    let below_a_second = timeout.subsec_nanos().div_ceil(1_000_000);
+    (timeout.as_secs() * 1000) as libc::c_int + below_a_second as libc::c_int
 }
 
 /// `timeout` in seconds and nanoseconds, capped.

@@ -56,6 +56,7 @@ impl AlwaysReady {
     }
 
     /// Whether a wait would be in vain.
+    #[inline]
     pub(crate) fn is_ready(&self) -> bool {
         self.table.entries().iter().any(is_ready)
     }
@@ -66,7 +67,14 @@ impl AlwaysReady {
 
     /// Reports entries in turn, in half of the room, so that the kernel's own events have theirs.
     /// The half is rounded up and down in turn: even in a room for one, both get their share.
+    #[inline]
     pub(crate) fn report(&mut self, events: &mut Events) {
+        if !self.table.entries().is_empty() {
+            self.report_entries(events);
+        }
+    }
+
+    fn report_entries(&mut self, events: &mut Events) {
         self.rounds_up = !self.rounds_up;
         let room = (events.room() + usize::from(self.rounds_up)) / 2;
         let entries = self.table.entries();

@@ -193,9 +193,7 @@ impl Selector for Epoll {
         self.always.report(events);
         if events.room() > 0 {
             let count = self.wait(events.room(), timeout)?;
-            for event in &self.buffer[..count] {
-                events.push(translate(*event));
-            }
+            events.extend(self.buffer[..count].iter().map(translate));
         }
         if events.is_empty() {
             self.always.report(events); // It was the kernel's turn, and the kernel had nothing.
@@ -270,7 +268,23 @@ fn flags(interest: Interest, mode: Mode) -> u32 {
     flags as u32
 }
 
-fn translate(event: libc::epoll_event) -> Event {
+/// What epoll says of an fd, by [`said`].
+const READINESS: [Readiness; 64] = {
+    let mut table = [Readiness::empty(); 64];
+    let mut index = 0;
+    while index < table.len() {
+        table[index] = readiness((index & 0x1f | (index >> 5) << 13) as libc::c_int);
+        index += 1;
+    }
+    table
+};
+
+/// The place in [`READINESS`] of what was reported: the five lowest bits and `EPOLLRDHUP`.
+const fn said(reported: u32) -> usize {
+    (reported & 0x1f | (reported >> 13 & 1) << 5) as usize
+}
+
+const fn readiness(reported: libc::c_int) -> Readiness {
     const BITS: [(libc::c_int, Readiness); 6] = [
         (libc::EPOLLIN, Readiness::READABLE),
         (libc::EPOLLOUT, Readiness::WRITABLE),
@@ -279,8 +293,21 @@ fn translate(event: libc::epoll_event) -> Event {
         (libc::EPOLLHUP, Readiness::HANGUP),
         (libc::EPOLLRDHUP, Readiness::READ_CLOSED),
     ];
+    let mut all = Readiness::empty();
+    let mut at = 0;
+    while at < BITS.len() {
+        let (bit, readiness) = BITS[at];
+        assert!(bit & !0x201f == 0, "the table has no place for this bit");
+        if reported & bit != 0 {
+            all = all.union(readiness);
+        }
+        at += 1;
+    }
+    all.settle()
+}
+
+#[inline]
+fn translate(event: &libc::epoll_event) -> Event {
     let (reported, token) = (event.events, event.u64); // Copied: the struct is packed on x86-64.
-    let said = BITS.iter().filter(|(bit, _)| reported & *bit as u32 != 0);
-    let readiness = said.fold(Readiness::empty(), |all, (_, readiness)| all | *readiness);
-    Event { token: Token::from_u64(token), readiness: readiness.settle() }
+    Event { token: Token::from_u64(token), readiness: READINESS[said(reported)] }
 }
