@@ -1,0 +1,185 @@
+//! The house rules, as far as a program can judge them: what the sources may contain, and what must be there.
+//!
+//! An exception is a line in a table here, with its reason. A table that names more than there is fails
+//! as well, so it can only become shorter.
+
+mod house_rules {
+    pub mod source;
+
+    mod layers;
+    mod shape;
+}
+
+use house_rules::source::{Source, assert_none, read, sources, words};
+
+/// Who may say `unsafe` outside of sys/, and how often.
+const UNSAFE: &[(&str, usize)] = &[
+    // A raw epoll loop is what the benches compare with.
+    ("benches/raw/echo.rs", 6),
+    ("benches/raw/epoll.rs", 4),
+    ("benches/raw/system.rs", 8),
+    // libcurl lends its sockets as bare numbers.
+    ("examples/curl_multi/src/main.rs", 1),
+    // Allocators that count.
+    ("tests/allocations.rs", 5),
+    ("tests/idle_memory.rs", 5),
+];
+
+/// Who may name systems: the table of capabilities, and the benches' opponent, which exists for Linux only.
+const NAMES_SYSTEMS: &[&str] = &["sys/build.rs", "benches/raw/mod.rs"];
+
+/// The sentences of the contract that concern what exists.
+const CONTRACT: &[(&str, &[u32])] = &[
+    ("q", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+    ("t", &[1, 2, 3, 4, 5, 6]),
+    ("w", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+    ("x", &[1, 2, 3, 4, 8]),
+    ("s", &[1, 2, 3, 4, 5]),
+];
+
+#[test]
+fn unsafe_code_is_in_sys() {
+    let mut found = Vec::new();
+    for source in rust_outside_of_sys() {
+        let count = words(&source.code()).filter(|(_, word)| *word == "unsafe").count();
+        let allowed = UNSAFE.iter().find(|(path, _)| *path == source.path);
+        let allowed = allowed.map_or(0, |(_, count)| *count);
+        if count != allowed {
+            found.push(format!("{}: `unsafe` {count} times, allowed: {allowed}", source.path));
+        }
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn only_the_table_of_capabilities_names_systems() {
+    let names = ["target_os", "target_vendor", "target_family"];
+    let rust = sources(".rs").into_iter();
+    let found = rust.filter(|source| words(&source.code()).any(|(_, word)| names.contains(&word)));
+    let found: Vec<String> = found.map(|source| source.path).collect();
+    let surprising = found.iter().filter(|path| !NAMES_SYSTEMS.contains(&path.as_str()));
+    assert_none(&surprising.collect::<Vec<_>>());
+    assert!(!read("Cargo.toml").contains(names[0]), "Cargo.toml names a system");
+    assert!(!read("sys/Cargo.toml").contains(names[0]), "sys/Cargo.toml names a system");
+}
+
+#[test]
+fn nothing_is_left_to_be_done() {
+    // Put together, so that they are not found here.
+    let marks = [
+        concat!("to", "do!"),
+        concat!("unimpl", "emented!"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X"),
+        concat!("#[ig", "nore"),
+    ];
+    assert_none(
+        &sources("").iter().flat_map(|source| source.lines_with(&marks)).collect::<Vec<_>>(),
+    );
+}
+
+/// Paths of somebody's machine. Tests ask the system for its temporary folder.
+#[test]
+fn no_machine_is_named() {
+    let paths = [
+        concat!("/wo", "rk/"),
+        concat!("/ro", "ot/"),
+        concat!("/ho", "me/"),
+        concat!("/tmp/", "target"),
+        concat!("/Us", "ers/"),
+    ];
+    assert_none(
+        &sources("").iter().flat_map(|source| source.lines_with(&paths)).collect::<Vec<_>>(),
+    );
+}
+
+/// Each thing has one name, and these are other people's names for ours.
+#[test]
+fn the_vocabulary_is_kept() {
+    let avoided = ["reactor", "reactors", "driver", "drivers", "fire", "fires", "fired", "firing"];
+    let mut found = Vec::new();
+    for source in sources("").iter().filter(|source| is_told_to_users(&source.path)) {
+        for (number, line) in (1..).zip(source.text.lines()) {
+            let line = line.to_lowercase();
+            let wrong = words(&line).any(|(_, word)| avoided.contains(&word));
+            if wrong || line.contains("event handler") {
+                found.push(format!("{}:{number}: {}", source.path, line.trim()));
+            }
+        }
+    }
+    assert_none(&found);
+}
+
+/// A test that judges a sentence begins with its id; what must not compile is in documentation, which
+/// names the id.
+#[test]
+fn every_sentence_of_the_contract_has_a_test() {
+    let rust = sources(".rs");
+    let tests = |source: &&Source| {
+        source.path.starts_with("tests/") || source.path.starts_with("sys/tests/")
+    };
+    let judged: String = rust.iter().filter(tests).map(Source::code).collect();
+    let refused = read("src/compile_fail.rs");
+    let mut missing = Vec::new();
+    for (section, numbers) in CONTRACT {
+        for number in *numbers {
+            let id = format!("{section}{number}");
+            let has_test = judged.contains(&format!("fn {id}_"));
+            if !has_test && !words(&refused).any(|(_, word)| word == id.to_uppercase()) {
+                missing.push(id.to_uppercase());
+            }
+        }
+    }
+    assert_none(&missing);
+}
+
+#[test]
+fn every_crate_obeys_the_lints() {
+    let root = read("Cargo.toml");
+    assert!(root.contains("[workspace.lints.rust]"));
+    assert!(read("src/lib.rs").lines().any(|line| line == "#![forbid(unsafe_code)]"));
+    for manifest in ["Cargo.toml", "sys/Cargo.toml", "examples/curl_multi/Cargo.toml"] {
+        assert!(read(manifest).contains("[lints]\nworkspace = true"), "{manifest}");
+    }
+}
+
+#[test]
+fn the_changelog_is_open() {
+    let changelog = read("CHANGELOG.md");
+    let mut headings = changelog.lines().filter(|line| line.starts_with('#'));
+    assert!(headings.any(|line| line.to_lowercase().contains("unreleased")));
+}
+
+/// Whoever looks for something begins at the map: a row of a table names each file or folder. What must
+/// not compile is a test, and not on the map.
+#[test]
+fn the_map_in_the_readme_is_complete() {
+    let readme = read("README.md");
+    let rows: Vec<&str> = readme.lines().filter(|line| line.starts_with('|')).collect();
+    let mut missing = Vec::new();
+    for (folder, is_sys) in [("src", false), ("sys/src", true)] {
+        let rows = rows.iter().filter(|row| row.contains("sys/") == is_sys);
+        let rows: String = rows.flat_map(|row| [row, "\n"]).collect();
+        let rust = sources(".rs");
+        let paths =
+            rust.iter().filter_map(|source| source.path.strip_prefix(folder)?.strip_prefix('/'));
+        for path in paths.filter(|path| !["lib.rs", "compile_fail.rs"].contains(path)) {
+            let name = path.split(['/', '.']).next().unwrap_or(path);
+            let is_named = |at: usize| rows[at + name.len()..].starts_with([',', '/', ' ', '.']);
+            let mut places = rows.match_indices(name).map(|(at, _)| at).filter(|at| *at > 0);
+            if !places.any(|at| is_named(at) && rows[..at].ends_with(['/', ' '])) {
+                missing.push(format!("{folder}/{name}"));
+            }
+        }
+    }
+    missing.dedup();
+    assert_none(&missing);
+}
+
+fn rust_outside_of_sys() -> impl Iterator<Item = Source> {
+    sources(".rs").into_iter().filter(|source| !source.path.starts_with("sys/"))
+}
+
+fn is_told_to_users(path: &str) -> bool {
+    path.starts_with("src/") || path.starts_with("sys/src/") || path.ends_with(".md")
+}

@@ -1,0 +1,112 @@
+//! Which module of src may know which: each only those of lower layers, and none beside it.
+
+use super::source::{Source, assert_none, is_word, sources, words};
+
+/// The modules, lowest layer first.
+const LAYERS: &[&[&str]] = &[
+    &["error", "clock", "handle", "sync"],
+    &["ready", "callbacks"],
+    &["timers", "watchers", "inbox", "signals"],
+    &["event_loop"],
+    &["net"],
+    // Beside the tower: nothing of it may be needed by it.
+    &["testing", "compile_fail"],
+];
+
+/// Who breaks the rule, and to whom.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    // The arena remembers by what a callback is fed, for the loop.
+    ("callbacks", "timers"),
+    ("callbacks", "watchers"),
+    // The descriptor by which signals are told is watched like any other.
+    ("signals", "watchers"),
+];
+
+#[test]
+fn modules_know_only_lower_layers() {
+    let mut found = Vec::new();
+    let mut met = Vec::new();
+    for source in sources(".rs").iter().filter(|source| source.path.starts_with("src/")) {
+        let module = module_of(source);
+        for known in known_by(source).filter(|known| *known != module && module != "lib") {
+            if EXCEPTIONS.contains(&(&module, &known)) {
+                met.push((module.clone(), known));
+            } else if layer(&known).is_none_or(|low| layer(&module).is_none_or(|own| low >= own)) {
+                found.push(format!("{}: crate::{known}", source.path));
+            }
+        }
+    }
+    for (module, known) in EXCEPTIONS {
+        if !met.iter().any(|(one, other)| (one.as_str(), other.as_str()) == (*module, *known)) {
+            found.push(format!(
+                "{module} -> {known} is no exception any more: take it off the list"
+            ));
+        }
+    }
+    assert_none(&found);
+}
+
+/// Every module has a layer, and every layer has only modules that exist.
+#[test]
+fn the_layers_are_all_of_src() {
+    let mut modules: Vec<String> = sources(".rs")
+        .iter()
+        .filter(|source| source.path.starts_with("src/") && source.path != "src/lib.rs")
+        .map(module_of)
+        .collect();
+    modules.dedup();
+    let layered: Vec<&str> = LAYERS.concat();
+    let unknown = modules.iter().filter(|module| !layered.contains(&module.as_str()));
+    assert_none(&unknown.collect::<Vec<_>>());
+    let gone = layered.iter().filter(|module| !modules.iter().any(|other| other == *module));
+    assert_none(&gone.collect::<Vec<_>>());
+}
+
+/// `super` ends at the module of the file's folder: further up is the business of `crate`, which the first test reads.
+#[test]
+fn nobody_goes_around_by_super() {
+    let mut found = Vec::new();
+    for source in sources(".rs").iter().filter(|source| source.path.starts_with("src/")) {
+        let code = source.code();
+        let folders = source.path.matches('/').count() - 1;
+        let depth = folders + usize::from(!source.path.ends_with("/mod.rs"));
+        let inline =
+            words(&code).filter(|(at, word)| *word == "mod" && has_body(&code[*at..])).count();
+        for steps in chains_of_super(&code).filter(|steps| *steps >= depth + inline.min(1)) {
+            found.push(format!("{}: `super` {steps} times leaves the module", source.path));
+        }
+    }
+    assert_none(&found);
+}
+
+fn has_body(code: &str) -> bool {
+    code.find(['{', ';']).is_some_and(|at| code[at..].starts_with('{'))
+}
+
+/// For each path that begins with `super`, how many of them.
+fn chains_of_super(code: &str) -> impl Iterator<Item = usize> {
+    let starts = code.match_indices("super::").filter(|(at, _)| !code[..*at].ends_with("::"));
+    starts.map(|(at, _)| code[at..].split("::").take_while(|part| *part == "super").count())
+}
+
+fn module_of(source: &Source) -> String {
+    let path = source.path.trim_start_matches("src/");
+    path.split(['/', '.']).next().unwrap_or(path).to_owned()
+}
+
+/// What follows `crate::` in the code: a module, or what lib.rs exports, which is no layer at all.
+fn known_by(source: &Source) -> impl Iterator<Item = String> {
+    let code = source.code();
+    let after: Vec<String> = code
+        .match_indices("crate::")
+        .map(|(at, path)| {
+            let rest = &code[at + path.len()..];
+            rest[..rest.find(|c| !is_word(c)).unwrap_or(rest.len())].to_owned()
+        })
+        .collect();
+    after.into_iter()
+}
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
+}

@@ -1,0 +1,129 @@
+//! How long things may be, and how they begin.
+
+use super::source::{assert_none, is_word, sources, words};
+
+const COLUMNS: usize = 120;
+const LINES_OF_A_FILE: usize = 400;
+const LINES_OF_A_FUNCTION: usize = 60;
+
+const NO_EXCEPTION: &str = "no exception any more, take it off the list";
+
+/// Files of src and sys/src with more lines than they should have, and how many they may have.
+const LONG_FILES: &[(&str, usize)] =
+    &[("src/net/server.rs", 440), ("src/net/transport.rs", 610), ("src/watchers.rs", 460)];
+
+/// Files with lines that are too wide, and how many.
+const WIDE_LINES: &[(&str, usize)] = &[
+    ("benches/churn.rs", 2),
+    ("benches/dispatch.rs", 2),
+    ("benches/echo.rs", 3),
+    ("benches/idle.rs", 2),
+    ("benches/pipes.rs", 1),
+    ("benches/raw/callbacks.rs", 1),
+    ("benches/raw/echo.rs", 2),
+    ("benches/raw/mod.rs", 2),
+    ("benches/support/child.rs", 1),
+    ("benches/support/instructions.rs", 2),
+    ("benches/support/mod.rs", 3),
+    ("benches/support/race.rs", 1),
+    ("benches/timers.rs", 3),
+    ("src/callbacks.rs", 1),
+    ("src/callbacks/tests.rs", 1),
+    ("src/compile_fail.rs", 1),
+    ("src/event_loop/hooks.rs", 1),
+    ("sys/tests/closed_behind.rs", 3),
+    ("tests/allocations.rs", 1),
+    ("tests/contract/chaos.rs", 1),
+    ("tests/contract/files.rs", 2),
+    ("tests/contract/panics.rs", 1),
+    ("tests/contract/signals.rs", 1),
+    ("tests/contract/watcher_lives.rs", 1),
+    ("tests/contract/watcher_numbers.rs", 1),
+];
+
+#[test]
+fn no_line_is_too_wide() {
+    let mut found = Vec::new();
+    // A table in Markdown cannot be wrapped.
+    for source in sources("").iter().filter(|source| !source.path.ends_with(".md")) {
+        let wide = source.text.lines().filter(|line| line.chars().count() > COLUMNS).count();
+        let allowed = WIDE_LINES.iter().find(|(path, _)| *path == source.path);
+        match allowed {
+            Some((path, _)) if wide == 0 => found.push(format!("{path}: {NO_EXCEPTION}")),
+            _ if wide <= allowed.map_or(0, |(_, count)| *count) => {}
+            _ => found.push(format!("{}: {wide} lines wider than {COLUMNS}", source.path)),
+        }
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let mut found = Vec::new();
+    for source in sources(".rs").iter().filter(|source| is_library(&source.path)) {
+        let lines = source.text.lines().count();
+        match LONG_FILES.iter().find(|(path, _)| *path == source.path) {
+            Some((path, most)) if lines > *most => {
+                found.push(format!("{path}: {lines} lines, {most} allowed"))
+            }
+            Some((path, _)) if lines <= LINES_OF_A_FILE => {
+                found.push(format!("{path}: {NO_EXCEPTION}"));
+            }
+            None if lines > LINES_OF_A_FILE => {
+                found.push(format!("{}: {lines} lines", source.path))
+            }
+            _ => {}
+        }
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn no_function_is_too_long() {
+    let mut found = Vec::new();
+    for source in sources(".rs") {
+        let code = source.code();
+        for (at, _) in words(&code).filter(|(_, word)| *word == "fn") {
+            let lines = code[at..at + length_of_item(&code[at..])].lines().count();
+            if lines > LINES_OF_A_FUNCTION {
+                let name =
+                    code[at + 2..].trim_start().split(|c| !is_word(c)).next().unwrap_or_default();
+                found.push(format!("{}: `{name}` has {lines} lines", source.path));
+            }
+        }
+    }
+    assert_none(&found);
+}
+
+/// From the word `fn` to the brace that closes the body, or to the semicolon that stands for it.
+fn length_of_item(code: &str) -> usize {
+    let (mut braces, mut brackets) = (0, 0);
+    for (at, byte) in code.bytes().enumerate() {
+        match byte {
+            b'{' => braces += 1,
+            b'}' if braces <= 1 => return at,
+            b'}' => braces -= 1,
+            b'(' | b'[' => brackets += 1,
+            b')' | b']' if brackets == 0 => return at, // The type of a function, in a list.
+            b')' | b']' => brackets -= 1,
+            b';' | b',' | b'=' if braces == 0 && brackets == 0 => return at,
+            _ => {}
+        }
+    }
+    code.len()
+}
+
+/// The first line of a file says what it is. A file of unit tests says it by its name, and by the
+/// module that it belongs to.
+#[test]
+fn every_module_says_what_it_is() {
+    let is_part_of_a_whole =
+        |path: &str| path.ends_with("/tests.rs") || path.starts_with("tests/examples/");
+    let rust = sources(".rs").into_iter().filter(|source| !is_part_of_a_whole(&source.path));
+    let silent = rust.filter(|source| !source.text.starts_with("//! "));
+    assert_none(&silent.map(|source| source.path).collect::<Vec<_>>());
+}
+
+fn is_library(path: &str) -> bool {
+    path.starts_with("src/") || path.starts_with("sys/src/")
+}

@@ -1,0 +1,156 @@
+//! The source tree, as text.
+
+use std::fmt::Display;
+use std::fs;
+use std::iter;
+use std::path::Path;
+
+/// Folders that are not sources: what is built, what is stored, what a failing test left.
+const SKIPPED: &[&str] = &["target", ".git", "proptest-regressions"];
+
+/// A file of the project.
+#[derive(Debug)]
+pub struct Source {
+    /// From the root of the project, with slashes.
+    pub path: String,
+    pub text: String,
+}
+
+impl Source {
+    /// The text with comments and literals blanked: every line and column is where it was.
+    pub fn code(&self) -> String {
+        let mut code = String::with_capacity(self.text.len());
+        let mut rest = self.text.as_str();
+        while !rest.is_empty() {
+            let (kept, blanked) = next_token(rest);
+            code.push_str(&rest[..kept]);
+            let blank = |character: char| if character == '\n' { '\n' } else { ' ' };
+            code.extend(rest[kept..kept + blanked].chars().map(blank));
+            rest = &rest[kept + blanked..];
+        }
+        code
+    }
+
+    /// The lines that contain one of `marks`.
+    pub fn lines_with(&self, marks: &[&str]) -> Vec<String> {
+        let lines = (1..).zip(self.text.lines());
+        let marked = lines.filter(|(_, line)| marks.iter().any(|mark| line.contains(mark)));
+        marked.map(|(number, line)| format!("{}:{number}: {}", self.path, line.trim())).collect()
+    }
+}
+
+/// How many bytes at the beginning of `rest` are code, and how many after them are a comment or a literal.
+fn next_token(rest: &str) -> (usize, usize) {
+    let first = rest.chars().next().map_or(0, char::len_utf8);
+    if rest.starts_with("//") {
+        return (0, rest.find('\n').unwrap_or(rest.len()));
+    }
+    if rest.starts_with("/*") {
+        return (0, rest.find("*/").map_or(rest.len(), |end| end + 2));
+    }
+    if let Some(body) = rest.strip_prefix('"') {
+        return (0, 1 + end_of_literal(body, '"'));
+    }
+    if rest.starts_with('\'') && is_character(rest) {
+        return (0, 1 + end_of_literal(&rest[1..], '\''));
+    }
+    let word = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+    if rest[..word].ends_with('r') && word <= 2 {
+        let hashes = rest[word..].bytes().take_while(|byte| *byte == b'#').count();
+        if rest[word + hashes..].starts_with('"') {
+            let end = format!("\"{}", "#".repeat(hashes));
+            let body = &rest[word + hashes + 1..];
+            return (
+                0,
+                word + hashes + 1 + body.find(&end).map_or(body.len(), |at| at + end.len()),
+            );
+        }
+    }
+    (word.max(first), 0)
+}
+
+/// Whether the quotation mark begins a character, and not the name of a lifetime.
+fn is_character(rest: &str) -> bool {
+    let mut characters = rest.chars().skip(1);
+    characters.next() == Some('\\') || characters.next() == Some('\'')
+}
+
+/// The length of a literal up to its closing mark.
+fn end_of_literal(body: &str, mark: char) -> usize {
+    let mut is_escaped = false;
+    for (at, character) in body.char_indices() {
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            _ if character == mark => return at + mark.len_utf8(),
+            _ => {}
+        }
+    }
+    body.len()
+}
+
+pub fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+/// The words of a text, and where they begin.
+pub fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    iter::from_fn(move || {
+        at += text[at..].find(is_word)?;
+        let length = text[at..].find(|c| !is_word(c)).unwrap_or(text.len() - at);
+        at += length;
+        Some((at - length, &text[at - length..at]))
+    })
+}
+
+/// All files of the project whose name ends like this, in order of their paths.
+pub fn sources(ending: &str) -> Vec<Source> {
+    let mut found = Vec::new();
+    collect(Path::new(env!("CARGO_MANIFEST_DIR")), "", ending, &mut found);
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    assert!(!found.is_empty(), "no sources, so nothing was judged");
+    found
+}
+
+fn collect(folder: &Path, prefix: &str, ending: &str, found: &mut Vec<Source>) {
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let entry = entry.expect("a readable folder");
+        let name = entry.file_name().into_string().expect("a name in UTF-8");
+        let path = format!("{prefix}{name}");
+        let kind = entry.file_type().expect("a file or a folder");
+        if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
+            collect(&entry.path(), &format!("{path}/"), ending, found);
+        } else if kind.is_file() && is_ours(&name) && name.ends_with(ending) {
+            // One that is no text, or has gone since the folder was read, is no source.
+            if let Ok(text) = fs::read_to_string(entry.path()) {
+                found.push(Source { path, text });
+            }
+        }
+    }
+}
+
+/// Written by hand, that is. The licences are other people's texts.
+fn is_ours(name: &str) -> bool {
+    let endings = [".rs", ".toml", ".md", ".yml", ".c"];
+    endings.iter().any(|ending| name.ends_with(ending)) || !name.contains(['.', '-'])
+}
+
+/// A file that must be there.
+pub fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[track_caller]
+pub fn assert_none(found: &[impl Display]) {
+    let lines: String = found.iter().map(|line| format!("\n  {line}")).collect();
+    assert!(found.is_empty(), "{}:{lines}", found.len());
+}
+
+#[test]
+fn comments_and_literals_are_no_code() {
+    let text = "a /* b */ 'c' \"d\\\"\" r#\"e\"\"# br\"f\" &'g h // i\nj '\\'' k".to_owned();
+    let code = Source { path: String::new(), text }.code();
+    assert_eq!(words(&code).map(|(_, word)| word).collect::<Vec<_>>(), ["a", "g", "h", "j", "k"]);
+}
