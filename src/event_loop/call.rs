@@ -85,7 +85,7 @@ impl<S> EventLoop<S> {
     fn repeat(&mut self, key: Key, repeat: Repeating<S>, readiness: Readiness, origin: Origin) {
         let policy = self.handle.shared.panic_policy.get();
         let unwinding = Unwinding { handle: &self.handle, key };
-        let run = || repeat.borrow_mut().call(&self.handle, &mut self.state, readiness);
+        let run = || repeat.call(&self.handle, &mut self.state, readiness);
         let turn = guard(policy, run, failed);
         mem::forget(unwinding);
         if let ControlFlow::Break(error) = turn {

@@ -76,9 +76,30 @@ pub(crate) trait Repeat<S> {
     }
 }
 
-/// A repeating callback, shared by its slot and, while it runs, by the loop. Its cell is borrowed
-/// while it runs, and by nobody else then: callbacks do not run inside of callbacks.
-pub(crate) type Repeating<S> = Rc<RefCell<dyn Repeat<S>>>;
+/// A repeating callback in its cell, which is borrowed while it runs, and by nobody else then:
+/// callbacks do not run inside of callbacks.
+pub(crate) trait Repeated<S> {
+    fn call(&self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn;
+    fn take_watched(&self) -> Option<Box<dyn Any>>;
+    fn is_running(&self) -> bool;
+}
+
+impl<S, R: Repeat<S>> Repeated<S> for RefCell<R> {
+    fn call(&self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn {
+        self.borrow_mut().call(el, state, readiness)
+    }
+
+    fn take_watched(&self) -> Option<Box<dyn Any>> {
+        self.borrow_mut().take_watched()
+    }
+
+    fn is_running(&self) -> bool {
+        self.try_borrow_mut().is_err()
+    }
+}
+
+/// A repeating callback, shared by its slot and, while it runs, by the loop.
+pub(crate) type Repeating<S> = Rc<dyn Repeated<S>>;
 
 /// A callback in the arena.
 pub(crate) enum Callback<S> {
@@ -92,7 +113,7 @@ impl<S> Callback<S> {
     }
 
     pub(crate) fn is_running(&self) -> bool {
-        matches!(self, Callback::Repeat(repeat) if repeat.try_borrow_mut().is_err())
+        matches!(self, Callback::Repeat(repeat) if repeat.is_running())
     }
 }
 

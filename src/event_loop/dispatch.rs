@@ -4,7 +4,6 @@ use std::any::Any;
 use std::panic::Location;
 use std::rc::Rc;
 
-
 use super::LoopHandle;
 use super::callback::Callback;
 use super::report::{Origin, Report};
@@ -128,7 +127,7 @@ impl<S> LoopHandle<S> {
     /// Moves the source of one callback to the next, who may have a successor in turn.
     pub(crate) fn succeed(&self, key: Key, predecessor: &Callback<S>, successor: Successor<S>) {
         let watched = match predecessor {
-            Callback::Repeat(repeat) => repeat.borrow_mut().take_watched(),
+            Callback::Repeat(repeat) => repeat.take_watched(),
             Callback::Once(_) => None,
         };
         let Some(callback) = watched.and_then(|watched| successor(self, watched)) else {

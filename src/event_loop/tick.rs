@@ -84,19 +84,19 @@ impl<S> EventLoop<S> {
         let (core, inbox) = (self.handle.core(), &self.handle.shared.inbox);
         if self.rung & bit(INBOX) != 0 {
             inbox.answer().map_err(Error::Select)?;
-            core.bitten.set(true);
+            self.rang = true;
         }
-        if self.bite.is_empty() && (core.bitten.take() || inbox.was_not_rung_for()) {
+        if self.bite.is_empty() && (self.rang || inbox.was_not_rung_for()) {
+            self.rang = false;
             inbox.take(&mut self.bite);
         }
-        if self.bite.is_empty() {
-            return Ok(());
+        if !self.bite.is_empty() {
+            let bite = self.bite.len().min(core.limits.inbox_batch);
+            for (sent, location) in self.bite.drain(..bite) {
+                self.handle.insert_soon(sent, location);
+            }
         }
-        let bite = self.bite.len().min(core.limits.inbox_batch);
-        for (sent, location) in self.bite.drain(..bite) {
-            self.handle.insert_soon(sent, location);
-        }
-        core.bitten.set(core.bitten.get() || !self.bite.is_empty());
+        core.bitten.set(self.rang || !self.bite.is_empty());
         Ok(())
     }
 
@@ -124,9 +124,13 @@ impl<S> EventLoop<S> {
 
     #[inline]
     fn run_hooks(&mut self, hook: Hook) {
-        if self.core().hooks.get() == 0 {
-            return;
+        if self.core().hooks.get() > 0 {
+            self.run_hooks_of(hook);
         }
+    }
+
+    #[cold]
+    fn run_hooks_of(&mut self, hook: Hook) {
         let mut due = mem::take(&mut self.due_hooks);
         self.handle.feed_hooks(hook, |key| due.push(key));
         for key in due.drain(..) {

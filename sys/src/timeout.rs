@@ -9,6 +9,8 @@ use std::io;
 use std::ptr;
 use std::time::{Duration, Instant};
 
+use crate::syscall::retry;
+
 /// The longest single wait: one day. A loop that wakes up once a day to go back to sleep costs
 /// nothing, and every kernel's type holds a day.
 pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -52,21 +54,29 @@ pub(crate) fn pointer(timeout: &Option<libc::timespec>) -> *const libc::timespec
 }
 
 /// Runs a call that waits, again after each signal, with what is left of `timeout`.
+#[inline]
 pub(crate) fn retry_wait<T>(
     timeout: Option<Duration>,
     mut wait: impl FnMut(Option<Duration>) -> io::Result<T>,
 ) -> io::Result<T> {
-    // Without a wait to shorten there is no clock to read.
-    let deadline = match timeout {
-        None | Some(Duration::ZERO) => None,
-        Some(timeout) => Some(Instant::now() + timeout.min(LONGEST)),
-    };
-    let mut left = timeout;
+    match timeout {
+        Some(wanted) if !wanted.is_zero() => retry_for(wanted, wait),
+        // Without a wait to shorten there is no clock to read.
+        _ => retry(|| wait(timeout)),
+    }
+}
+
+fn retry_for<T>(
+    wanted: Duration,
+    mut wait: impl FnMut(Option<Duration>) -> io::Result<T>,
+) -> io::Result<T> {
+    let deadline = Instant::now() + wanted.min(LONGEST);
+    let mut left = wanted;
     loop {
-        match wait(left) {
+        match wait(Some(left)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }
-        left = deadline.map(|end| end.saturating_duration_since(Instant::now())).or(timeout);
+        left = deadline.saturating_duration_since(Instant::now());
     }
 }

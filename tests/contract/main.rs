@@ -12,6 +12,7 @@ mod chaos_model;
 mod connects;
 mod counted;
 mod descriptors;
+mod embedding;
 mod endings;
 mod fairness;
 mod fd_limit;
