@@ -4,8 +4,9 @@
 //! cargo run --release --example echo -- [ADDR] [--unix PATH] [--selector KIND]
 //! ```
 //!
-//! It prints `listening on ADDR` when it is ready. SIGINT or SIGTERM: it stops accepting, lets its clients finish for at
-//! most five seconds, prints what it has done and exits. A second signal cuts that short.
+//! It prints `listening on ADDR` when it is ready. SIGINT or SIGTERM: it stops accepting, lets its
+//! clients finish for at most five seconds, prints what it has done and exits. A second signal cuts
+//! that short.
 
 use std::env;
 use std::io::{self, Write};
@@ -79,7 +80,8 @@ fn serve(el: &LoopHandle<Daemon>, listener: std::os::fd::OwnedFd) -> Result<Serv
     })
 }
 
-/// The first signal stops accepting; the clients' time begins to run out. The second one is impatient.
+/// The first signal stops accepting; the clients' time begins to run out. The second one is
+/// impatient.
 fn drain(el: &LoopHandle<Daemon>, daemon: &mut Daemon) {
     if daemon.draining {
         return daemon.servers.iter().for_each(Server::abort_clients);

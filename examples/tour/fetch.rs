@@ -45,7 +45,8 @@ impl Url {
     }
 }
 
-/// Starts a fetch. A name may take long to resolve, so a thread does that and sends the address to the loop.
+/// Starts a fetch. A name may take long to resolve, so a thread does that and sends the address to
+/// the loop.
 pub fn start(el: &LoopHandle<Tour>, tour: &mut Tour, lane: usize, url: Url) {
     tour.timeline.step(lane, el.now(), &format!("fetch of {}:{} starts", url.host, url.port));
     let remote = el.remote();

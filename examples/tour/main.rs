@@ -4,9 +4,9 @@
 //! cargo run --release --example tour [-- URL ...]
 //! ```
 //!
-//! Without arguments it starts five local origins with different latencies, on the same loop, and fetches from all of them at once.
-//! Each step is printed at its time; then the five lanes, and what the fetches would have taken one after the other. With `http://` URLs
-//! it fetches those.
+//! Without arguments it starts five local origins with different latencies, on the same loop, and
+//! fetches from all of them at once. Each step is printed at its time; then the five lanes, and
+//! what the fetches would have taken one after the other. With `http://` URLs it fetches those.
 
 use std::env;
 use std::process::ExitCode;
