@@ -60,20 +60,21 @@ pub(crate) fn retry_wait<T>(
     mut wait: impl FnMut(Option<Duration>) -> io::Result<T>,
 ) -> io::Result<T> {
     match timeout {
-        Some(wanted) if !wanted.is_zero() => retry_for(wanted, wait),
+        Some(wanted) if !wanted.is_zero() => retry_for(wanted, |left| wait(Some(left))),
         // Without a wait to shorten there is no clock to read.
         _ => retry(|| wait(timeout)),
     }
 }
 
-fn retry_for<T>(
+/// As [`retry_wait`], for a wait that has an end.
+pub(crate) fn retry_for<T>(
     wanted: Duration,
-    mut wait: impl FnMut(Option<Duration>) -> io::Result<T>,
+    mut wait: impl FnMut(Duration) -> io::Result<T>,
 ) -> io::Result<T> {
     let deadline = Instant::now() + wanted.min(LONGEST);
     let mut left = wanted;
     loop {
-        match wait(Some(left)) {
+        match wait(left) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }

@@ -55,6 +55,12 @@ impl AlwaysReady {
         self.table.drained(fd, interest);
     }
 
+    /// Whether there are no such files.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.entries().is_empty()
+    }
+
     /// Whether a wait would be in vain.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
@@ -67,14 +73,7 @@ impl AlwaysReady {
 
     /// Reports entries in turn, in half of the room, so that the kernel's own events have theirs.
     /// The half is rounded up and down in turn: even in a room for one, both get their share.
-    #[inline]
     pub(crate) fn report(&mut self, events: &mut Events) {
-        if !self.table.entries().is_empty() {
-            self.report_entries(events);
-        }
-    }
-
-    fn report_entries(&mut self, events: &mut Events) {
         self.rounds_up = !self.rounds_up;
         let room = (events.room() + usize::from(self.rounds_up)) / 2;
         let entries = self.table.entries();

@@ -17,8 +17,8 @@ use super::{Selector, check_interest};
 use crate::environment;
 use crate::event::{Event, Events, Interest, Mode, Readiness, Token};
 use crate::fd::owned;
-use crate::syscall::check;
-use crate::timeout::{self, retry_wait};
+use crate::syscall::{check, retry};
+use crate::timeout::{self, retry_for};
 
 /// The finest wait that is asked of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,34 +91,34 @@ impl Epoll {
         check(unsafe { libc::epoll_ctl(self.raw(), operation, fd, &raw mut event) }).map(drop)
     }
 
+    /// Waits for at most `room` events, which are then the first ones in the buffer.
     fn wait(&mut self, room: usize, timeout: Option<Duration>) -> io::Result<usize> {
-        self.buffer.clear();
-        self.buffer.reserve(room);
-        let room = room.min(libc::c_int::MAX as usize) as libc::c_int;
-        let count = retry_wait(timeout, |left| self.wait_once(room, left))?;
-        // SAFETY: the kernel has filled `count` events, and no more than there is room for.
-        unsafe { self.buffer.set_len(count as usize) };
+        if self.buffer.len() < room {
+            self.buffer.resize(room, libc::epoll_event { events: 0, u64: 0 });
+        }
+        let room = libc::c_int::try_from(room).unwrap_or(libc::c_int::MAX);
+        let count = match timeout {
+            None => retry(|| self.wait_millis(room, -1))?,
+            Some(Duration::ZERO) => retry(|| self.wait_millis(room, 0))?,
+            Some(wanted) => retry_for(wanted, |left| self.wait_for(room, left))?,
+        };
         Ok(count as usize)
     }
 
-    fn wait_once(
-        &mut self,
-        room: libc::c_int,
-        timeout: Option<Duration>,
-    ) -> io::Result<libc::c_int> {
-        self.buffer.clear();
-        match timeout {
-            Some(wait) if !wait.is_zero() && self.resolution == Resolution::Nanoseconds => {
-                match self.wait_nanos(room, wait) {
-                    Err(error) if is_refused(&error) => self.resolution = Resolution::Milliseconds,
-                    result => return result,
-                }
+    fn wait_for(&mut self, room: libc::c_int, wait: Duration) -> io::Result<libc::c_int> {
+        if self.resolution == Resolution::Nanoseconds && !wait.is_zero() {
+            match self.wait_nanos(room, wait) {
+                Err(error) if is_refused(&error) => self.resolution = Resolution::Milliseconds,
+                result => return result,
             }
-            _ => {}
         }
-        let (buffer, millis) = (self.buffer.as_mut_ptr(), timeout::millis(timeout));
-        // SAFETY: `buffer` has capacity for `room` events, reserved by the caller, and outlives the
-        // call.
+        self.wait_millis(room, timeout::millis(Some(wait)))
+    }
+
+    #[inline]
+    fn wait_millis(&mut self, room: libc::c_int, millis: libc::c_int) -> io::Result<libc::c_int> {
+        let buffer = self.buffer.as_mut_ptr();
+        // SAFETY: `buffer` has `room` events, seen to by the caller, and outlives the call.
         check(unsafe { libc::epoll_wait(self.raw(), buffer, room, millis) })
     }
 
@@ -127,12 +127,30 @@ impl Epoll {
         let timeout = KernelTimespec { seconds, nanos };
         let (call, buffer) = (libc::SYS_epoll_pwait2, self.buffer.as_mut_ptr());
         let no_mask = ptr::null::<libc::sigset_t>();
-        // SAFETY: `buffer` has capacity for `room` events, reserved by the caller; `timeout`
-        // outlives the call; without a mask its size (the last argument) is not looked at.
+        // SAFETY: `buffer` has `room` events, seen to by the caller; `timeout` outlives the call;
+        // without a mask its size (the last argument) is not looked at.
         let count = unsafe {
             libc::syscall(call, self.raw(), buffer, room, &raw const timeout, no_mask, 0)
         };
         check(count).map(|count| count as libc::c_int)
+    }
+
+    /// The kernel's events, and those of files that the kernel does not watch.
+    fn select_beside_files(
+        &mut self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        let timeout = if self.always.is_ready() { Some(Duration::ZERO) } else { timeout };
+        self.always.report(events);
+        if events.room() > 0 {
+            let count = self.wait(events.room(), timeout)?;
+            events.extend(self.buffer[..count].iter().map(translate));
+        }
+        if events.is_empty() {
+            self.always.report(events); // It was the kernel's turn, and the kernel had nothing.
+        }
+        Ok(())
     }
 
     fn raw(&self) -> RawFd {
@@ -189,15 +207,11 @@ impl Selector for Epoll {
 
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
-        let timeout = if self.always.is_ready() { Some(Duration::ZERO) } else { timeout };
-        self.always.report(events);
-        if events.room() > 0 {
-            let count = self.wait(events.room(), timeout)?;
-            events.extend(self.buffer[..count].iter().map(translate));
+        if !self.always.is_empty() {
+            return self.select_beside_files(events, timeout);
         }
-        if events.is_empty() {
-            self.always.report(events); // It was the kernel's turn, and the kernel had nothing.
-        }
+        let count = self.wait(events.room(), timeout)?;
+        events.extend(self.buffer[..count].iter().map(translate));
         Ok(())
     }
 
