@@ -7,9 +7,11 @@
 mod examples {
     pub mod program;
 
+    mod echo;
     mod embed;
     mod signals;
     mod threads;
     mod timers;
+    mod tour;
     mod udp_echo;
 }

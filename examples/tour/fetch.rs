@@ -1,10 +1,11 @@
 //! A fetch: connect, ask, wait for the headers, wait for the body.
 
+use std::collections::VecDeque;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::thread;
 use std::time::Duration;
 
-use mainspring::net::{Protocol, Transport};
+use mainspring::net::{Protocol, Socket, Transport};
 use mainspring::{Error, LoopHandle, Result};
 
 use crate::Tour;
@@ -38,10 +39,10 @@ impl Url {
         }
     }
 
-    fn resolve(&self) -> Result<SocketAddr> {
+    /// The addresses of the host, best first.
+    fn resolve(&self) -> Result<VecDeque<SocketAddr>> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        let first = (host, self.port).to_socket_addrs()?.next();
-        first.ok_or_else(|| Error::other(format!("{} has no address", self.host)))
+        Ok((host, self.port).to_socket_addrs()?.collect())
     }
 }
 
@@ -51,24 +52,40 @@ pub fn start(el: &LoopHandle<Tour>, tour: &mut Tour, lane: usize, url: Url) {
     tour.timeline.step(lane, el.now(), &format!("fetch of {}:{} starts", url.host, url.port));
     let remote = el.remote();
     thread::spawn(move || {
-        let address = url.resolve();
-        remote.call_soon(move |el, tour| match address {
-            Ok(address) => connect(el, lane, address, url),
+        let addresses = url.resolve();
+        remote.call_soon(move |el, tour| match addresses {
+            Ok(addresses) => connect(el, tour, lane, addresses, url),
             Err(error) => tour.failed(el, lane, &error),
         })
     });
 }
 
-fn connect(el: &LoopHandle<Tour>, lane: usize, address: SocketAddr, url: Url) {
-    el.connect(address, PATIENCE, move |el, tour, socket| {
-        match socket.and_then(|socket| el.attach_with(socket, Fetch::new(lane, url))) {
-            Ok(conn) => {
-                let limit = el.call_later(PATIENCE, move |_, _| conn.abort());
-                el.unref(limit);
-            }
-            Err(error) => tour.failed(el, lane, &error),
-        }
+/// Tries one address after the other.
+fn connect(
+    el: &LoopHandle<Tour>,
+    tour: &mut Tour,
+    lane: usize,
+    mut addresses: VecDeque<SocketAddr>,
+    url: Url,
+) {
+    let Some(address) = addresses.pop_front() else {
+        return tour.failed(el, lane, &Error::other(format!("{} has no address", url.host)));
+    };
+    el.connect(address, PATIENCE, move |el, tour, socket| match socket {
+        Ok(socket) => ask(el, tour, lane, socket, url),
+        Err(error) if addresses.is_empty() => tour.failed(el, lane, &error),
+        Err(_) => connect(el, tour, lane, addresses, url),
     });
+}
+
+fn ask(el: &LoopHandle<Tour>, tour: &mut Tour, lane: usize, socket: Socket, url: Url) {
+    match el.attach_with(socket, Fetch::new(lane, url)) {
+        Ok(conn) => {
+            let limit = el.call_later(PATIENCE, move |_, _| conn.abort());
+            el.unref(limit);
+        }
+        Err(error) => tour.failed(el, lane, &error),
+    }
 }
 
 /// The client's side of one connection.

@@ -1,0 +1,59 @@
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use super::program::run;
+
+#[test]
+fn fetches_five_origins_at_once() {
+    let said = run("tour", &[]).success();
+    for url in 1..=5 {
+        for step in [" starts", " SUSPENDS until the headers come", " done"] {
+            let of_url = |line: &str| line.contains(&format!("URL{url}: ")) && line.ends_with(step);
+            assert_eq!(said.lines().filter(|line| of_url(line)).count(), 1, "{step}\n{said}");
+        }
+        assert!(said.contains(&format!("\nURL{url}: █")), "{said}");
+    }
+    // All of them start before the first one is done: that is the point.
+    let done = said.lines().position(|line| line.ends_with(" done")).unwrap();
+    let starts = |line: &&str| line.ends_with(" starts");
+    assert_eq!(said.lines().take(done).filter(starts).count(), 5, "{said}");
+    assert!(said.contains("Fetched 5 URLs, 4480 bytes, in "), "{said}");
+    let speedup = said.lines().find_map(|line| line.strip_prefix("Speedup: ")).unwrap();
+    assert!(speedup.ends_with('x'), "{said}");
+}
+
+#[test]
+fn fetches_a_given_url() {
+    let origin = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://localhost:{}/path?query", origin.local_addr().unwrap().port());
+    let serving = thread::spawn(move || {
+        let (stream, _) = origin.accept().unwrap();
+        let lines = BufReader::new(&stream).lines().map(Result::unwrap);
+        let request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+        (&stream).write_all(b"HTTP/1.0 404 Not Found\r\n\r\ngone").unwrap();
+        request
+    });
+    let said = run("tour", &[&url]).success();
+    assert_eq!(serving.join().unwrap(), ["GET /path?query HTTP/1.0", "Host: localhost"]);
+    assert!(said.contains("HTTP/1.0 404 Not Found"), "{said}");
+    assert!(said.contains("4 bytes of body, done"), "{said}");
+}
+
+#[test]
+fn a_fetch_that_fails_is_told_and_the_others_go_on() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", nobody.local_addr().unwrap());
+    drop(nobody);
+    let ending = run("tour", &[&url, &url]);
+    assert_eq!(ending.status.code(), Some(1), "{ending:?}");
+    assert_eq!(ending.stdout.matches("failed: cannot connect to 127.0.0.1:").count(), 2);
+}
+
+#[test]
+fn says_what_is_wrong_with_its_arguments() {
+    let line = run("tour", &["https://example.org/"]).complaint(2);
+    assert_eq!(line, "tour: \"https://example.org/\" does not begin with http://\n");
+    run("tour", &["http://:80/"]).complaint(2);
+    run("tour", &["http://host:port/"]).complaint(2);
+}
