@@ -1,7 +1,8 @@
-//! Short connections: CPU time of the server for one that connects, sends 64 bytes, gets their echo and closes.
+//! Short connections: CPU time of the server for one that connects, sends 64 bytes, gets their echo
+//! and closes.
 //!
-//! A cell is the number of clients that connect at once. One alone costs a tick of the loop for the accept, one for the echo
-//! and one for the end; many share them.
+//! A cell is the number of clients that connect at once. One alone costs a tick of the loop for the
+//! accept, one for the echo and one for the end; many share them.
 
 mod raw;
 mod support;
@@ -80,8 +81,8 @@ impl Clients {
         }
     }
 
-    /// One of many addresses of the same server: a closed connection keeps its pair of ports for a minute, and there are not
-    /// enough of them for one address.
+    /// One of many addresses of the same server: a closed connection keeps its pair of ports for a
+    /// minute, and there are not enough of them for one address.
     fn next_address(&mut self, port: u16) -> SocketAddr {
         self.made = self.made.wrapping_add(1);
         let [_, high, middle, low] = (self.made / 1000 % 0xff_ffff + 1).to_be_bytes();

@@ -1,9 +1,12 @@
 //! What a callback costs that does nothing but count.
 //!
-//! * `readers N`: N pipes with a byte in them that nobody reads, so each tick reports all of them. The kernel's share is the
-//!   same on both sides and large: see `--instructions` for what is not the kernel's. Raw has boxed closures in a table by fd.
-//! * `chain`: a closure that queues its successor for the next tick: one wait and one closure a tick.
-//! * `batch`: a thousand closures with a captured number (so both allocate for each) are queued and run in one tick.
+//! * `readers N`: N pipes with a byte in them that nobody reads, so each tick reports all of them.
+//!   The kernel's share is the same on both sides and large: see `--instructions` for what is not
+//!   the kernel's. Raw has boxed closures in a table by fd.
+//! * `chain`: a closure that queues its successor for the next tick: one wait and one closure a
+//!   tick.
+//! * `batch`: a thousand closures with a captured number (so both allocate for each) are queued and
+//!   run in one tick.
 //!
 //! Figures are CPU nanoseconds for a callback. The cells of `--cells` are numbers of readers.
 

@@ -1,14 +1,16 @@
 //! An echo server over TCP: CPU time for a request, and requests in a second.
 //!
-//! The server runs in a process of its own on one core, the load generator on another one. Each connection sends a message,
-//! waits for its echo, checks every byte and sends the next. A cell is `size x connections`.
+//! The server runs in a process of its own on one core, the load generator on another one. Each
+//! connection sends a message, waits for its echo, checks every byte and sends the next. A cell is
+//! `size x connections`.
 //!
-//! Nearly all of a request is the kernel's work and the same on both sides; `more` is what mainspring takes beyond raw. The rate
-//! is bound by whichever process is slower, so compare the CPU time.
+//! Nearly all of a request is the kernel's work and the same on both sides; `more` is what
+//! mainspring takes beyond raw. The rate is bound by whichever process is slower, so compare the
+//! CPU time.
 //!
-//! `--count` counts system calls for a request with strace. It slows the server down, so that more connections are ready in each
-//! wait than otherwise: compare the sides, and the calls that do not depend on it. `--instructions` counts instructions
-//! with valgrind, for which the same holds.
+//! `--count` counts system calls for a request with strace. It slows the server down, so that more
+//! connections are ready in each wait than otherwise: compare the sides, and the calls that do not
+//! depend on it. `--instructions` counts instructions with valgrind, for which the same holds.
 
 mod raw;
 mod support;
@@ -105,7 +107,8 @@ fn count(options: &Options, cells: &[Vec<usize>]) {
     table.print(options);
 }
 
-/// The difference between a long and a short run, so that starting, accepting and closing cancel out.
+/// The difference between a long and a short run, so that starting, accepting and closing cancel
+/// out.
 fn calls_per_request(cell: &[usize], side: Side) -> BTreeMap<String, f64> {
     let short = requests_for(cell);
     let counted = |requests| parse_calls(&report_of(STRACE, cell, side, requests));

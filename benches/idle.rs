@@ -1,9 +1,10 @@
 //! Memory of the server for a connection that is open and has nothing to say.
 //!
-//! Connections are opened to a server in a process of its own; each sends one message first, so that what is allocated by use is
-//! there. The figure is the growth of its resident memory (proportional share, `Pss`; and `Rss`) from `/proc`, for each connection.
-//! It includes what growing tables have grown by in advance.
-//! What the kernel needs for a socket is not in it. A cell is the number of connections.
+//! Connections are opened to a server in a process of its own; each sends one message first, so
+//! that what is allocated by use is there. The figure is the growth of its resident memory
+//! (proportional share, `Pss`; and `Rss`) from `/proc`, for each connection. It includes what
+//! growing tables have grown by in advance. What the kernel needs for a socket is not in it. A cell
+//! is the number of connections.
 
 mod raw;
 mod support;

@@ -1,8 +1,9 @@
 //! Bytes that travel along a chain of pipes, the benchmark of libevent: CPU time for an event.
 //!
-//! N pipes are watched, A of them get a byte. Whoever reads a byte writes one to the next pipe, until enough are
-//! written. So few of many fds are ready at a time. An event costs both sides a read(2) and a write(2) besides its share of a
-//! wait. Raw has boxed closures in a table by fd. A cell is `N x A`.
+//! N pipes are watched, A of them get a byte. Whoever reads a byte writes one to the next pipe,
+//! until enough are written. So few of many fds are ready at a time. An event costs both sides a
+//! read(2) and a write(2) besides its share of a wait. Raw has boxed closures in a table by fd. A
+//! cell is `N x A`.
 
 mod raw;
 mod support;

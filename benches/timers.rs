@@ -1,14 +1,16 @@
-//! Timers: CPU nanoseconds for an operation. There is no opponent, since a hand-written loop has no timers worth the name.
+//! Timers: CPU nanoseconds for an operation. There is no opponent, since a hand-written loop has no
+//! timers worth the name.
 //!
 //! * `insert`: `call_at` with deadlines in a random order.
 //! * `cancel`: each of them, in the order of their making; what daemons do with nearly all timers.
 //! * `run`: all are due at once, and run in one tick.
-//! * `push back`: `reset_at` of timers that are armed, to a later deadline; what a connection's idle limit does.
-//! * `pull in`: `reset_at` to an earlier deadline, which has to move the timer. Both end with a question for the next deadline,
-//!   for which whatever was put off has to be done.
+//! * `push back`: `reset_at` of timers that are armed, to a later deadline; what a connection's
+//!   idle limit does.
+//! * `pull in`: `reset_at` to an earlier deadline, which has to move the timer. Both end with a
+//!   question for the next deadline, for which whatever was put off has to be done.
 //!
-//! The clock is moved by hand. A cell of `--cells` is a number of timers; push back and pull in take a hundredth of it, and a
-//! thousand operations for each of those.
+//! The clock is moved by hand. A cell of `--cells` is a number of timers; push back and pull in
+//! take a hundredth of it, and a thousand operations for each of those.
 
 mod raw;
 mod support;
@@ -111,7 +113,8 @@ fn insert_and_run(count: usize) -> [f64; 2] {
     [insert, run]
 }
 
-/// Resets each timer many times, in turn, to the microsecond that `place` tells for the step and the timer.
+/// Resets each timer many times, in turn, to the microsecond that `place` tells for the step and
+/// the timer.
 fn reset(count: usize, place: impl Fn(u32, u32) -> u32) -> f64 {
     let timers = Timers::new();
     let far = timers.start + Duration::from_secs(3600);

@@ -1,7 +1,7 @@
 //! The callbacks arena: every closure that the loop may call, under a key that never names another.
 //!
-//! The arena does not know what it holds (`C`): whatever it gives away is dropped by the caller, outside of any borrow, because a
-//! user's `Drop` may call the loop.
+//! The arena does not know what it holds (`C`): whatever it gives away is dropped by the caller,
+//! outside of any borrow, because a user's `Drop` may call the loop.
 //!
 //! # Invariants
 //!

@@ -1,6 +1,8 @@
-//! Q10 and T6: after warm-up the loop allocates nothing, and what it keeps is in proportion to what lives.
+//! Q10 and T6: after warm-up the loop allocates nothing, and what it keeps is in proportion to what
+//! lives.
 //!
-//! An allocator that counts stands between these tests and the system's. It counts per thread, since tests run side by side.
+//! An allocator that counts stands between these tests and the system's. It counts per thread,
+//! since tests run side by side.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -27,8 +29,9 @@ fn count(calls: usize, bytes: isize) {
 
 struct Counting;
 
-// SAFETY: every call goes to the system's allocator as it came, and its answer goes back as it came. Counting touches
-// a constant-initialised thread-local without a destructor, which allocates nothing.
+// SAFETY: every call goes to the system's allocator as it came, and its answer goes back as it
+// came. Counting touches a constant-initialised thread-local without a destructor, which allocates
+// nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(1, layout.size() as isize);
@@ -61,7 +64,8 @@ fn allocations(el: &mut EventLoop<usize>, mut turn: Turn) -> usize {
     COUNTS.get().0 - before
 }
 
-/// Sets a loop up on each selector kind, and expects that a tick of it allocates nothing and runs `ran` callbacks.
+/// Sets a loop up on each selector kind, and expects that a tick of it allocates nothing and runs
+/// `ran` callbacks.
 fn expect_none(what: &str, ran: usize, set_up: impl Fn(&EventLoop<usize>, SimClock) -> Turn) {
     for kind in SelectorKind::available() {
         let clock = SimClock::new();

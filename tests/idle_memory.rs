@@ -1,7 +1,7 @@
 //! What an idle connection costs, and what one that was busy gives back, to the byte.
 //!
-//! An allocator that counts stands between these tests and the system's. It counts per thread, since
-//! tests run side by side.
+//! An allocator that counts stands between these tests and the system's. It counts per thread,
+//! since tests run side by side.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};

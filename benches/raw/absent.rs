@@ -1,4 +1,5 @@
-//! What stands in for the opponent on a system without epoll: the same names, of which none can be made.
+//! What stands in for the opponent on a system without epoll: the same names, of which none can be
+//! made.
 
 use std::convert::Infallible;
 use std::io;

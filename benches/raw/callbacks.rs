@@ -1,6 +1,8 @@
-//! A loop of boxed closures: readers in a table indexed by fd, and a queue of closures for the next tick.
+//! A loop of boxed closures: readers in a table indexed by fd, and a queue of closures for the next
+//! tick.
 //!
-//! Boxed, because a loop for callbacks of any kind cannot do with less; a program with one kind of callback needs no box.
+//! Boxed, because a loop for callbacks of any kind cannot do with less; a program with one kind of
+//! callback needs no box.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,5 +1,6 @@
-//! An echo server with the policy of mainspring's: it reads once an event into one shared buffer, writes at once, queues what the
-//! kernel does not take, does not read a peer that has 64 KiB to take, and accepts one connection a tick unless there are more.
+//! An echo server with the policy of mainspring's: it reads once an event into one shared buffer,
+//! writes at once, queues what the kernel does not take, does not read a peer that has 64 KiB to
+//! take, and accepts one connection a tick unless there are more.
 
 use std::collections::VecDeque;
 use std::io;

@@ -39,11 +39,13 @@ impl Epoll {
     fn control(&self, operation: libc::c_int, fd: RawFd, flags: u32) -> io::Result<()> {
         let mut event = libc::epoll_event { events: flags, u64: fd as u64 };
         let epoll = self.epoll.as_raw_fd();
-        // SAFETY: `event` outlives the call, which copies it; a bad number is an error, not a fault.
+        // SAFETY: `event` outlives the call, which copies it; a bad number is an error, not a
+        // fault.
         check(unsafe { libc::epoll_ctl(epoll, operation, fd, &raw mut event) }).map(drop)
     }
 
-    /// Waits for at most `millis` (-1: until something is ready) and tells how many events there are.
+    /// Waits for at most `millis` (-1: until something is ready) and tells how many events there
+    /// are.
     pub fn wait(&mut self, millis: i32) -> io::Result<usize> {
         let (epoll, buffer) = (self.epoll.as_raw_fd(), self.events.as_mut_ptr());
         loop {

@@ -1,4 +1,5 @@
-//! Processes that work for a bench: its own program again, which reads questions from standard input and answers on standard output.
+//! Processes that work for a bench: its own program again, which reads questions from standard
+//! input and answers on standard output.
 
 use std::env;
 use std::fmt::Display;

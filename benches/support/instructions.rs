@@ -1,4 +1,5 @@
-//! Instructions in user space, counted by valgrind's callgrind: they do not jitter. What the kernel does is not in them.
+//! Instructions in user space, counted by valgrind's callgrind: they do not jitter. What the kernel
+//! does is not in them.
 
 use super::Side;
 use super::child::{Child, is_installed};
@@ -7,8 +8,8 @@ use super::table::Table;
 
 const TOOL: &[&str] = &["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
 
-/// Prints instructions for each unit of work, for workers started with the words of each row. The start and the end of a
-/// process cancel out: two runs of different length are compared.
+/// Prints instructions for each unit of work, for workers started with the words of each row. The
+/// start and the end of a process cancel out: two runs of different length are compared.
 pub fn table(options: &Options, unit: &str, rows: &[(String, Vec<String>)]) {
     if !is_installed(TOOL[0]) {
         return println!("skipped: valgrind is not installed");

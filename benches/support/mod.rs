@@ -1,8 +1,9 @@
 //! What the benches share: options, the two sides and their processes, figures, tables.
 //!
-//! Both sides run in one run of a bench, each in a process of its own on the same core, in turn: A B A B. The figures are CPU time,
-//! which other work on the machine disturbs least, and for each pair of rounds the ratio mainspring / raw, of which the median
-//! counts. What is printed as `1.03 (1.01..1.06)` is the median, the least and the greatest ratio.
+//! Both sides run in one run of a bench, each in a process of its own on the same core, in turn: A
+//! B A B. The figures are CPU time, which other work on the machine disturbs least, and for each
+//! pair of rounds the ratio mainspring / raw, of which the median counts. What is printed as `1.03
+//! (1.01..1.06)` is the median, the least and the greatest ratio.
 #![allow(dead_code)] // Each bench uses a part of it.
 
 pub mod child;
@@ -43,8 +44,8 @@ impl Side {
     }
 }
 
-/// The `main` of a bench: `lead` runs in the process that was started, `work` in those that it starts, which get the words
-/// that they were started with and their side.
+/// The `main` of a bench: `lead` runs in the process that was started, `work` in those that it
+/// starts, which get the words that they were started with and their side.
 pub fn run(name: &str, lead: fn(&Options), work: fn(&[String], Side)) {
     let words: Vec<String> = env::args().skip(1).collect();
     if let [flag, words @ .., side] = &words[..]

@@ -40,7 +40,8 @@ const USAGE: &str = "options:
   --instructions   dispatch, pipes, echo: count instructions in user space, with valgrind";
 
 impl Options {
-    /// Ends the process where a word is not understood. Words without dashes are cargo's filters for tests.
+    /// Ends the process where a word is not understood. Words without dashes are cargo's filters
+    /// for tests.
     pub fn parse(words: Vec<String>) -> Options {
         let (mut effort, mut seconds) = (Effort::Smoke, None);
         let (mut rounds, mut cells) = (None, None);

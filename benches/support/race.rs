@@ -11,7 +11,8 @@ pub fn pairs(options: &Options, mut measure: impl FnMut(Side) -> f64) -> Pairs {
     Pairs((0..options.rounds).map(pair).collect())
 }
 
-/// How much work takes as long as a round is to take; `run` does some and tells the nanoseconds it took.
+/// How much work takes as long as a round is to take; `run` does some and tells the nanoseconds it
+/// took.
 pub fn calibrate(options: &Options, least: u64, mut run: impl FnMut(u64) -> f64) -> u64 {
     let wanted = options.seconds * 1e9;
     let mut work = least;
@@ -24,8 +25,8 @@ pub fn calibrate(options: &Options, least: u64, mut run: impl FnMut(u64) -> f64)
     }
 }
 
-/// CPU nanoseconds for each unit of work of two workers that were started with these words. They are asked for an amount
-/// of work and answer with its CPU nanoseconds.
+/// CPU nanoseconds for each unit of work of two workers that were started with these words. They
+/// are asked for an amount of work and answer with its CPU nanoseconds.
 pub fn race(options: &Options, words: &[&str]) -> Pairs {
     let [mut raw, mut ours] = Side::BOTH.map(|side| Child::start(words, side));
     let work = calibrate(options, 1000, |work| raw.ask(work) as f64);

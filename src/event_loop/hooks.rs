@@ -23,8 +23,8 @@ impl<S> LoopHandle<S> {
     /// # Errors
     ///
     /// [`Error::Signal`](crate::Error::Signal) for KILL and STOP, which cannot be caught, and for
-    /// the faults (SEGV, BUS, FPE, ILL ..); [`Error::Create`](crate::Error::Create) without descriptors for the doorbell;
-    /// [`Error::Closed`](crate::Error::Closed).
+    /// the faults (SEGV, BUS, FPE, ILL ..); [`Error::Create`](crate::Error::Create) without
+    /// descriptors for the doorbell; [`Error::Closed`](crate::Error::Closed).
     ///
     /// ```
     /// use mainspring::{EventLoop, Signal};

@@ -1,6 +1,8 @@
-//! W8 and W7 on the loop itself: descriptors that are closed while the loop watches them, or were never open.
+//! W8 and W7 on the loop itself: descriptors that are closed while the loop watches them, or were
+//! never open.
 //!
-//! Only unsafe code can do that to a loop, and above this crate there is none, so the tests are here.
+//! Only unsafe code can do that to a loop, and above this crate there is none, so the tests are
+//! here.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -16,7 +18,8 @@ use mainspring::{Error, EventLoop, Interest, LoopHandle, SelectorKind, Watched};
 type Seen = Vec<String>;
 type Lent = BorrowedFd<'static>;
 
-/// A closed number is used again by whoever opens a descriptor next, so only one test runs at a time.
+/// A closed number is used again by whoever opens a descriptor next, so only one test runs at a
+/// time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn on_every_selector(mut check: impl FnMut(SelectorKind, EventLoop<Seen>)) {
@@ -90,7 +93,8 @@ fn reads(el: &EventLoop<Seen>, number: RawFd) {
 
 const FAR: RawFd = 300;
 
-/// Closed, and no other descriptor of the file: nobody else is disturbed, and where the kernel tells, the watcher ends.
+/// Closed, and no other descriptor of the file: nobody else is disturbed, and where the kernel
+/// tells, the watcher ends.
 #[test]
 fn w8_a_closed_fd_ends_its_watcher_or_is_silent() {
     on_every_selector(|kind, mut el| {
@@ -108,8 +112,8 @@ fn w8_a_closed_fd_ends_its_watcher_or_is_silent() {
     });
 }
 
-/// Closed while a twin keeps the file open: epoll goes on reporting a number that is closed. The reader meets the error and ends,
-/// and with it the writer, whom nothing would wake any more.
+/// Closed while a twin keeps the file open: epoll goes on reporting a number that is closed. The
+/// reader meets the error and ends, and with it the writer, whom nothing would wake any more.
 #[test]
 fn w8_a_closed_fd_whose_file_lives_on_does_not_spin() {
     on_every_selector(|_, mut el| {
@@ -130,8 +134,8 @@ fn w8_a_closed_fd_whose_file_lives_on_does_not_spin() {
     });
 }
 
-/// A file whose watcher was removed too late: the kernel knows it by no number, so it is a stranger, and goes. Whoever else was lost
-/// in silence is found by that.
+/// A file whose watcher was removed too late: the kernel knows it by no number, so it is a
+/// stranger, and goes. Whoever else was lost in silence is found by that.
 #[test]
 fn w8_a_stranger_in_the_kernel_is_thrown_out() {
     on_every_selector(|_, mut el| {
@@ -178,8 +182,8 @@ fn assert_sleeps(el: &mut EventLoop<Seen>) {
     assert!(start.elapsed() >= wait, "it spins");
 }
 
-/// W4 from the other side: whoever gets the number next is not mistaken for the old one, and the old one ends, if it had the same
-/// direction or the other one.
+/// W4 from the other side: whoever gets the number next is not mistaken for the old one, and the
+/// old one ends, if it had the same direction or the other one.
 #[test]
 fn w8_the_next_owner_of_the_number_is_served() {
     on_every_selector(|kind, mut el| {

@@ -1,7 +1,9 @@
-//! Q9, S45: callbacks of every kind, and the `Drop` of what they own, do anything to the loop at any time.
+//! Q9, S45: callbacks of every kind, and the `Drop` of what they own, do anything to the loop at
+//! any time.
 //!
-//! The [model](super::chaos_model) knows what is registered. Whatever was removed must never run; what `cancel` answers must be
-//! what the model says; everything is dropped once, the latest with the loop.
+//! The [model](super::chaos_model) knows what is registered. Whatever was removed must never run;
+//! what `cancel` answers must be what the model says; everything is dropped once, the latest with
+//! the loop.
 
 use std::io::{ErrorKind, Read};
 use std::panic::resume_unwind;
@@ -82,7 +84,8 @@ fn use_source(world: &World, id: usize, source: &mut Watched<Source>) -> Result<
     Ok(())
 }
 
-/// An error but that there is nothing ends the watcher: the peer may be gone with bytes of ours unread.
+/// An error but that there is nothing ends the watcher: the peer may be gone with bytes of ours
+/// unread.
 fn read(world: &World, id: usize, source: &Source) -> Result<()> {
     match source.stream().read(&mut [0; 64]) {
         Err(error) if error.kind() != ErrorKind::WouldBlock => {
@@ -165,7 +168,8 @@ fn watch(el: &El, world: &World, role: Role, which: u8, interest: u8) {
     world.added(id, el, added.map(Thing::Watcher));
 }
 
-/// Another thread's closure may own nothing of this one's, so the state is its only way to the model.
+/// Another thread's closure may own nothing of this one's, so the state is its only way to the
+/// model.
 fn send(el: &El, world: &World) {
     let (id, sent) = world.enter_sent();
     let answer = world.remote.get().expect("a remote").call_soon(move |el, world: &mut World| {

@@ -1,4 +1,5 @@
-//! The world that chaos plays in: what is registered, what is dropped, and the script of what happens next.
+//! The world that chaos plays in: what is registered, what is dropped, and the script of what
+//! happens next.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -126,7 +127,8 @@ impl Source {
         &self.stream
     }
 
-    /// Whose callback this is the source of: after a replacement no longer that of the callback that runs.
+    /// Whose callback this is the source of: after a replacement no longer that of the callback
+    /// that runs.
     pub fn owner(&self) -> usize {
         self.owner.get()
     }

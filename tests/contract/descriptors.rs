@@ -34,8 +34,8 @@ fn inherited() -> BTreeSet<RawFd> {
     String::from_utf8(output.stdout).unwrap().lines().map(|line| line.parse().unwrap()).collect()
 }
 
-/// Doorbells of threads and of signals, of each kind, and the selector's own object. Nobody reads that one, so only the
-/// others must not wait.
+/// Doorbells of threads and of signals, of each kind, and the selector's own object. Nobody reads
+/// that one, so only the others must not wait.
 #[test]
 fn w11_what_the_loop_opens_is_close_on_exec_and_does_not_wait() {
     alone("descriptors::w11_what_the_loop_opens_is_close_on_exec_and_does_not_wait", || {
@@ -83,7 +83,8 @@ fn w11_a_dropped_loop_leaves_no_descriptor() {
     });
 }
 
-/// Runs `make` with room for no new descriptor, then for one, and so on, until it is content: the errors on the way.
+/// Runs `make` with room for no new descriptor, then for one, and so on, until it is content: the
+/// errors on the way.
 fn starve<T>(mut make: impl FnMut() -> mainspring::Result<T>) -> Vec<Error> {
     let (before, limits) = (census(), getrlimit(Resource::Nofile));
     let mut errors = Vec::new();

@@ -153,7 +153,8 @@ fn q5_an_idle_hook_runs_only_when_nothing_else_is_to_be_done() {
     });
 }
 
-/// A readiness that waits in the batch when its callback is replaced is the new callback's: no second one will come.
+/// A readiness that waits in the batch when its callback is replaced is the new callback's: no
+/// second one will come.
 #[test]
 fn q5_a_callback_that_takes_over_an_edge_is_told_of_it() {
     on_every_selector(|kind| {

@@ -83,15 +83,15 @@ pub fn census() -> BTreeSet<RawFd> {
 
 const CHILD: &str = "MAINSPRING_TEST_ALONE";
 
-/// Runs `check`, which is the body of the test called `name`, in a process of its own: there it may count descriptors, lower limits
-/// and wait for signals without disturbing other tests.
+/// Runs `check`, which is the body of the test called `name`, in a process of its own: there it may
+/// count descriptors, lower limits and wait for signals without disturbing other tests.
 pub fn alone(name: &str, check: impl FnOnce()) {
     let output = alone_as(name, check, |child| child);
     assert!(output.is_none_or(|output| output.status.success()), "{name} failed when alone");
 }
 
-/// As [`alone`], in a process that `prepare` has changed. In the new process this returns nothing, in the old one how the new one
-/// ended, after what it printed.
+/// As [`alone`], in a process that `prepare` has changed. In the new process this returns nothing,
+/// in the old one how the new one ended, after what it printed.
 pub fn alone_as(
     name: &str,
     check: impl FnOnce(),

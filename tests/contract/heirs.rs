@@ -1,4 +1,5 @@
-//! Q4, Q9: a watcher's callback that is replaced while it runs, and what else happens to it before it returns.
+//! Q4, Q9: a watcher's callback that is replaced while it runs, and what else happens to it before
+//! it returns.
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
@@ -16,7 +17,8 @@ const NOW: Option<Duration> = Some(Duration::ZERO);
 
 type Own = Rc<Cell<Option<Watcher<Source>>>>;
 
-/// Adds a reader that is ready and replaces itself; then it does what `last` does, with the handle of its heir.
+/// Adds a reader that is ready and replaces itself; then it does what `last` does, with the handle
+/// of its heir.
 fn replacing(
     el: &LoopHandle<Vec<&'static str>>,
     alive: &Rc<()>,
@@ -189,7 +191,8 @@ fn q9_an_heir_without_a_source_is_gone_before_its_captures_are_dropped() {
     assert_eq!(Rc::strong_count(&own), 1);
 }
 
-/// An exception handler that is dropped because it has replaced itself sets yet another one: the last one set counts.
+/// An exception handler that is dropped because it has replaced itself sets yet another one: the
+/// last one set counts.
 #[test]
 fn q9_an_exception_handler_set_by_the_drop_of_another_stays() {
     struct Last(LoopHandle<Vec<&'static str>>);

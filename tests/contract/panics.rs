@@ -1,4 +1,5 @@
-//! S97: of five callbacks the third panics. The others run exactly once, now or in the next run, and the loop stays usable.
+//! S97: of five callbacks the third panics. The others run exactly once, now or in the next run,
+//! and the loop stays usable.
 
 use std::env;
 use std::io::Write;
@@ -78,7 +79,8 @@ fn five(kind: SelectorKind, policy: PanicPolicy, form: Form) -> (EventLoop<Seen>
     (el, alive)
 }
 
-/// How many clones of `alive` there are when only the third callback is gone, for callbacks that stay.
+/// How many clones of `alive` there are when only the third callback is gone, for callbacks that
+/// stay.
 fn left(form: Form) -> usize {
     match form {
         Form::Soon | Form::Timer => 1,
@@ -143,7 +145,8 @@ fn s97_a_missed_tick_is_forgotten_when_the_interval_panics() {
     }
 }
 
-/// A change of interest that came before the panic counts for the rest of the batch, which the next run takes up.
+/// A change of interest that came before the panic counts for the rest of the batch, which the next
+/// run takes up.
 #[test]
 fn s97_a_watcher_paused_before_the_panic_stays_paused_after_it() {
     on_every_selector(|kind| {
@@ -151,7 +154,8 @@ fn s97_a_watcher_paused_before_the_panic_stays_paused_after_it() {
         let peers: Vec<UnixStream> = (0..4).map(|i| add_pausing(&mut el, i)).collect();
         let turn = catch_unwind(AssertUnwindSafe(|| el.turn(NOW)));
         assert!(turn.is_err());
-        // The first one has paused all others and has panicked. The second tick finds them in the deque.
+        // The first one has paused all others and has panicked. The second tick finds them in the
+        // deque.
         el.turn(NOW).unwrap();
         assert_eq!(el.state().1.len(), 1, "a paused watcher was called");
         drop(peers);

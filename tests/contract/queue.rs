@@ -15,7 +15,8 @@ use crate::support::{Source, on_every_selector, simulated};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
-/// Registers one callback of each kind, none of which is ready. All of them and their sources share `alive`.
+/// Registers one callback of each kind, none of which is ready. All of them and their sources share
+/// `alive`.
 pub fn one_of_each<S: 'static>(
     el: &LoopHandle<S>,
     alive: &Rc<()>,

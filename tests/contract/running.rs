@@ -271,7 +271,8 @@ fn q8_captures_that_own_the_loop_handle_make_no_cycle() {
     });
 }
 
-/// The `Drop` of one callback tries to give the source of another one a new callback, while the loop closes.
+/// The `Drop` of one callback tries to give the source of another one a new callback, while the
+/// loop closes.
 #[test]
 fn q8_replace_while_the_loop_closes_leaks_nothing() {
     struct Heir(LoopHandle<()>, Rc<Cell<Option<mainspring::Watcher<UnixStream>>>>, Rc<()>);

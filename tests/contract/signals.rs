@@ -25,7 +25,8 @@ fn add(el: &mainspring::LoopHandle<Names>, signal: Signal, name: &'static str) -
     el.add_signal_handler(signal, move |_, names: &mut Names| names.push(name)).unwrap()
 }
 
-/// After the fds and before the timers; by number and then by age; each once, however often it came.
+/// After the fds and before the timers; by number and then by age; each once, however often it
+/// came.
 #[test]
 fn x3_handlers_run_in_their_place_in_the_tick() {
     on_each("signals::x3_handlers_run_in_their_place_in_the_tick", |kind| {
@@ -198,7 +199,8 @@ fn x3_two_loops_in_two_threads_watch_one_signal() {
     });
 }
 
-/// S61: what cannot be caught, and faults, which would be repeated for ever. No number that is no signal becomes one.
+/// S61: what cannot be caught, and faults, which would be repeated for ever. No number that is no
+/// signal becomes one.
 #[test]
 fn x4_what_cannot_be_handled_is_refused() {
     on_each("signals::x4_what_cannot_be_handled_is_refused", |kind| {
@@ -225,7 +227,8 @@ enum GivesBack {
     ByDrop,
 }
 
-/// Watches USR1 with two loops of each kind, as `prepare` has left the process, sees it, gives it back, and raises it again.
+/// Watches USR1 with two loops of each kind, as `prepare` has left the process, sees it, gives it
+/// back, and raises it again.
 fn watch_and_raise(
     name: &str,
     way: GivesBack,

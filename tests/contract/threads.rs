@@ -17,7 +17,8 @@ use crate::support::on_every_selector;
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
-/// Compiles only for types that are neither `Send` nor `Sync`: otherwise the call below has two meanings.
+/// Compiles only for types that are neither `Send` nor `Sync`: otherwise the call below has two
+/// meanings.
 trait Local<Which> {
     fn stays() {}
 }

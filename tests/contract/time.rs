@@ -159,7 +159,8 @@ fn t4_deadlines_beyond_the_clock_are_accepted_and_never_come() {
         assert_eq!((el.next_deadline(), el.is_alive()), (None, false));
         el.call_later(SECOND, |_, ran| *ran += 1);
         el.turn(None).unwrap();
-        // A simulated clock asks without sleeping; the wait that it was for is that of the only deadline.
+        // A simulated clock asks without sleeping; the wait that it was for is that of the only
+        // deadline.
         assert_eq!((calls.selects.get(), clock.elapsed(), *el.state()), (1, SECOND, 1));
         assert!(el.cancel(soon_over) && !el.cancel(soon_over));
         el.run().unwrap();
@@ -201,7 +202,8 @@ fn t5_an_interval_stays_on_its_grid() {
         })
         .unwrap();
         el.run().unwrap();
-        // 2000 + 3500 ms is past the ticks 3, 4 and 5; then two more ticks are due, and one of them is missed.
+        // 2000 + 3500 ms is past the ticks 3, 4 and 5; then two more ticks are due, and one of them
+        // is missed.
         assert_eq!(*el.state(), [(1000, 0), (2000, 0), (5500, 2), (7500, 1)]);
         assert_eq!(el.next_deadline(), Some(el.now() + Duration::from_millis(500)));
         assert_eq!(el.missed_ticks(), 0);

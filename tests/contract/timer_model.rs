@@ -1,4 +1,5 @@
-//! T2, T3, T6: timers of a loop against a sorted list, with callbacks that change timers of their own batch.
+//! T2, T3, T6: timers of a loop against a sorted list, with callbacks that change timers of their
+//! own batch.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -110,7 +110,8 @@ fn w7_an_fd_that_cannot_be_watched_is_an_error_to_the_caller() {
     });
 }
 
-/// S121, S22: the loop's own kernel object is as foreign as any other fd, and the loop does not lose it.
+/// S121, S22: the loop's own kernel object is as foreign as any other fd, and the loop does not
+/// lose it.
 #[test]
 fn w7_a_loop_cannot_watch_itself() {
     on_every_selector(|kind| {
@@ -129,7 +130,8 @@ fn w7_a_loop_cannot_watch_itself() {
     });
 }
 
-/// S22: a loop that is embedded in another one wakes it; the other way round at the same time is refused.
+/// S22: a loop that is embedded in another one wakes it; the other way round at the same time is
+/// refused.
 #[test]
 fn w7_loops_watch_each_other_only_one_way() {
     on_every_selector(|kind| {

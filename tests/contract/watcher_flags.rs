@@ -12,7 +12,8 @@ use crate::support::{on_every_selector, simulated};
 
 const READ: Interest = Interest::READABLE;
 
-/// However the watcher ends. The twin shares the flag, as a parent process would share its terminal's.
+/// However the watcher ends. The twin shares the flag, as a parent process would share its
+/// terminal's.
 #[test]
 fn s13_a_blocking_source_is_blocking_again_when_its_watcher_ends() {
     on_every_selector(|kind| {
@@ -64,7 +65,8 @@ fn s13_a_source_that_did_not_block_stays_so() {
     });
 }
 
-/// The writer's socket must not wait because the reader has ended; the last of the two puts the flag back.
+/// The writer's socket must not wait because the reader has ended; the last of the two puts the
+/// flag back.
 #[test]
 fn s13_the_last_watcher_of_a_socket_makes_it_blocking_again() {
     on_every_selector(|kind| {

@@ -76,7 +76,8 @@ fn w2_a_dup_has_a_reader_of_its_own() {
     });
 }
 
-/// The old callback is gone at once, with its captures, and the new one has the source, the direction and the name.
+/// The old callback is gone at once, with its captures, and the new one has the source, the
+/// direction and the name.
 #[test]
 fn w2_replace_swaps_the_callback_even_if_it_was_queued() {
     on_every_selector(|kind| {
@@ -90,7 +91,8 @@ fn w2_replace_swaps_the_callback_even_if_it_was_queued() {
             Ok(())
         });
         let old = old.unwrap();
-        // A handle that was queued before runs before it, in the batch in which the old callback is queued too.
+        // A handle that was queued before runs before it, in the batch in which the old callback is
+        // queued too.
         el.call_soon(move |el, _| {
             let new = el.replace(old, says("new")).unwrap();
             assert_eq!(Rc::strong_count(&capture), 1, "the old callback lives on");
@@ -103,7 +105,8 @@ fn w2_replace_swaps_the_callback_even_if_it_was_queued() {
     });
 }
 
-/// From inside the callback that is replaced, twice: the last one gets the source, when the first has returned.
+/// From inside the callback that is replaced, twice: the last one gets the source, when the first
+/// has returned.
 #[test]
 fn w2_a_callback_may_replace_itself_again_and_again() {
     on_every_selector(|kind| {
@@ -131,7 +134,8 @@ fn w2_a_callback_may_replace_itself_again_and_again() {
     });
 }
 
-/// A callback that replaces itself and then removes the successor, or the watcher as a whole, ends it all.
+/// A callback that replaces itself and then removes the successor, or the watcher as a whole, ends
+/// it all.
 #[test]
 fn w2_a_replacement_may_be_removed_before_it_has_the_source() {
     on_every_selector(|kind| {
@@ -158,7 +162,8 @@ fn w2_a_replacement_may_be_removed_before_it_has_the_source() {
     });
 }
 
-/// In the modes that report once, the report that the old callback did not get any more is not lost.
+/// In the modes that report once, the report that the old callback did not get any more is not
+/// lost.
 #[test]
 fn w2_replace_loses_no_event_in_any_mode() {
     on_every_selector(|kind| {
@@ -174,7 +179,8 @@ fn w2_replace_loses_no_event_in_any_mode() {
     });
 }
 
-/// Between the question to the selector and the batch, in a hook: the answer is for nobody any more, and no news about the kernel.
+/// Between the question to the selector and the batch, in a hook: the answer is for nobody any
+/// more, and no news about the kernel.
 #[test]
 fn w3_a_watcher_removed_by_a_hook_does_not_run() {
     on_every_selector(|kind| {

@@ -1,4 +1,5 @@
-//! S16: random programs over eight sockets. Who is called in a tick is what poll(2) says, fd by fd, and nobody else.
+//! S16: random programs over eight sockets. Who is called in a tick is what poll(2) says, fd by fd,
+//! and nobody else.
 
 use std::net::Shutdown;
 use std::os::fd::AsFd;

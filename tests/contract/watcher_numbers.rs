@@ -37,7 +37,8 @@ fn w4_ten_thousand_owners_of_one_number() {
     });
 }
 
-/// Within one batch: whoever comes first closes the other's fd and watches a new one of the same number, which is silent.
+/// Within one batch: whoever comes first closes the other's fd and watches a new one of the same
+/// number, which is silent.
 #[test]
 fn w4_an_event_of_the_old_owner_does_not_reach_the_new_one() {
     on_every_selector(|kind| {

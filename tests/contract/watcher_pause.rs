@@ -170,7 +170,8 @@ fn w5_serving_costs_no_call() {
     });
 }
 
-/// Within a batch: one that is paused is not called any more, also if it was queued; resumed, it is.
+/// Within a batch: one that is paused is not called any more, also if it was queued; resumed, it
+/// is.
 #[test]
 fn w5_a_watcher_paused_within_its_batch_is_not_called() {
     on_every_selector(|kind| {
@@ -235,7 +236,8 @@ fn w5_edge_is_called_when_readiness_begins() {
     });
 }
 
-/// S11: what was written to a pseudo terminal before its end was closed is read, all of it, before the end.
+/// S11: what was written to a pseudo terminal before its end was closed is read, all of it, before
+/// the end.
 #[test]
 fn w5_a_hang_up_hides_no_byte_of_a_terminal() {
     on_every_selector(|kind| {

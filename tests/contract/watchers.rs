@@ -160,7 +160,8 @@ fn w9_would_block_and_interrupted_are_no_errors() {
     });
 }
 
-/// S12: what never makes anyone wait is always ready, as poll(2) says, for as long as somebody wants it.
+/// S12: what never makes anyone wait is always ready, as poll(2) says, for as long as somebody
+/// wants it.
 #[test]
 fn w6_files_that_never_wait_are_always_ready() {
     on_every_selector(|kind| {
@@ -235,7 +236,8 @@ fn w10_each_is_served_before_any_is_served_twice() {
     });
 }
 
-/// End of file is ready for the reader, and no news for a writer that has room anyway or waits for some.
+/// End of file is ready for the reader, and no news for a writer that has room anyway or waits for
+/// some.
 #[test]
 fn w10_a_half_close_wakes_the_reader_only() {
     on_every_selector(|kind| {

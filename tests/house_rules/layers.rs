@@ -62,7 +62,8 @@ fn the_layers_are_all_of_src() {
     assert_none(&gone.collect::<Vec<_>>());
 }
 
-/// `super` ends at the module of the file's folder: further up is the business of `crate`, which the first test reads.
+/// `super` ends at the module of the file's folder: further up is the business of `crate`, which
+/// the first test reads.
 #[test]
 fn nobody_goes_around_by_super() {
     let mut found = Vec::new();

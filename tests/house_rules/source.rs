@@ -39,7 +39,8 @@ impl Source {
     }
 }
 
-/// How many bytes at the beginning of `rest` are code, and how many after them are a comment or a literal.
+/// How many bytes at the beginning of `rest` are code, and how many after them are a comment or a
+/// literal.
 fn next_token(rest: &str) -> (usize, usize) {
     let first = rest.chars().next().map_or(0, char::len_utf8);
     if rest.starts_with("//") {

@@ -17,103 +17,10 @@ use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 
-/// Which callback of an fd.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// The reader.
-    Reader,
-    /// The writer.
-    Writer,
-    /// Both in one.
-    Both,
-}
+use self::entry::{Entry, Half, visible};
+pub(crate) use self::entry::{Role, Watch};
 
-impl Role {
-    fn name(self) -> &'static str {
-        match self {
-            Role::Reader => "reader",
-            Role::Writer => "writer",
-            Role::Both => "watcher",
-        }
-    }
-
-    fn half(self) -> usize {
-        match self {
-            Role::Reader | Role::Both => 0,
-            Role::Writer => 1,
-        }
-    }
-}
-
-/// A callback's place in the table. Valid for as long as the callback is registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Watch {
-    /// Slot and role in one number, so that a callback's source fits into a register.
-    slot_and_role: u32,
-}
-
-impl Watch {
-    fn new(slot: u32, role: Role) -> Watch {
-        debug_assert!(slot < 1 << 30, "there are no more fds than that");
-        Watch { slot_and_role: slot << 2 | role as u32 }
-    }
-
-    fn slot(self) -> u32 {
-        self.slot_and_role >> 2
-    }
-
-    pub(crate) fn role(self) -> Role {
-        match self.slot_and_role & 0b11 {
-            0 => Role::Reader,
-            1 => Role::Writer,
-            _ => Role::Both,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Half {
-    key: Key,
-    interest: Interest,
-    role: Role,
-}
-
-#[derive(Debug)]
-struct Entry {
-    fd: RawFd,
-    generation: u32,
-    registered: Interest,
-    mode: Mode,
-    halves: [Option<Half>; 2],
-}
-
-impl Entry {
-    fn wanted(&self) -> Interest {
-        self.halves.iter().flatten().fold(Interest::empty(), |all, half| all | half.interest)
-    }
-
-    fn token(&self, slot: u32) -> Token {
-        Token::new(slot, self.generation)
-    }
-
-    #[inline]
-    fn feed(&self, readiness: Readiness, ready: &mut ReadyDeque) {
-        for half in self.halves.iter().flatten() {
-            let readiness = visible(readiness, half.interest);
-            if !readiness.is_empty() {
-                ready.feed(half.key, readiness);
-            }
-        }
-    }
-
-    /// The fd is gone from the kernel: tells the callbacks, once.
-    fn invalidate(&mut self, ready: &mut ReadyDeque) {
-        self.registered = Interest::empty();
-        for half in self.halves.iter().flatten() {
-            ready.feed(half.key, Readiness::INVALID);
-        }
-    }
-}
+mod entry;
 
 /// Tokens from this slot on are not watchers: the doorbells of the loop itself.
 const FIRST_FIXED: u32 = u32::MAX - 15;
@@ -443,17 +350,5 @@ impl Watchers {
             }
         }
         Ok(())
-    }
-}
-
-/// The part of `readiness` that somebody with this interest is told: nothing to the paused.
-#[inline]
-fn visible(readiness: Readiness, interest: Interest) -> Readiness {
-    const ALWAYS: Readiness = Readiness::ERROR.union(Readiness::HANGUP).union(Readiness::INVALID);
-    let answers = Readiness::from(interest);
-    if !interest.is_empty() && readiness.intersects(answers.union(ALWAYS)) {
-        readiness.intersection(answers.union(Readiness::facts()))
-    } else {
-        Readiness::empty()
     }
 }
