@@ -1,7 +1,8 @@
-//! The house rules, as far as a program can judge them: what the sources may contain, and what must be there.
+//! The house rules, as far as a program can judge them: what the sources may contain, and what must
+//! be there.
 //!
-//! An exception is a line in a table here, with its reason. A table that names more than there is fails
-//! as well, so it can only become shorter.
+//! An exception is a line in a table here, with its reason. A table that names more than there is
+//! fails as well, so it can only become shorter.
 
 mod house_rules {
     pub mod source;
@@ -25,7 +26,8 @@ const UNSAFE: &[(&str, usize)] = &[
     ("tests/idle_memory.rs", 5),
 ];
 
-/// Who may name systems: the table of capabilities, and the benches' opponent, which exists for Linux only.
+/// Who may name systems: the table of capabilities, and the benches' opponent, which exists for
+/// Linux only.
 const NAMES_SYSTEMS: &[&str] = &["sys/build.rs", "benches/raw/mod.rs"];
 
 /// The sentences of the contract that concern what exists.
@@ -110,8 +112,8 @@ fn the_vocabulary_is_kept() {
     assert_none(&found);
 }
 
-/// A test that judges a sentence begins with its id; what must not compile is in documentation, which
-/// names the id.
+/// A test that judges a sentence begins with its id; what must not compile is in documentation,
+/// which names the id.
 #[test]
 fn every_sentence_of_the_contract_has_a_test() {
     let rust = sources(".rs");
@@ -150,8 +152,8 @@ fn the_changelog_is_open() {
     assert!(headings.any(|line| line.to_lowercase().contains("unreleased")));
 }
 
-/// Whoever looks for something begins at the map: a row of a table names each file or folder. What must
-/// not compile is a test, and not on the map.
+/// Whoever looks for something begins at the map: a row of a table names each file or folder. What
+/// must not compile is a test, and not on the map.
 #[test]
 fn the_map_in_the_readme_is_complete() {
     let readme = read("README.md");

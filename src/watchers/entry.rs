@@ -1,0 +1,121 @@
+//! An entry of the table of watchers: an fd and its callbacks.
+
+use std::os::fd::RawFd;
+
+use mainspring_sys::{Interest, Mode, Readiness, Token};
+
+use crate::handle::Key;
+use crate::ready::ReadyDeque;
+
+/// Which callback of an fd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The reader.
+    Reader,
+    /// The writer.
+    Writer,
+    /// Both in one.
+    Both,
+}
+
+impl Role {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Role::Reader => "reader",
+            Role::Writer => "writer",
+            Role::Both => "watcher",
+        }
+    }
+
+    pub(super) fn half(self) -> usize {
+        match self {
+            Role::Reader | Role::Both => 0,
+            Role::Writer => 1,
+        }
+    }
+}
+
+/// A callback's place in the table. Valid for as long as the callback is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Watch {
+    /// Slot and role in one number, so that a callback's source fits into a register.
+    slot_and_role: u32,
+}
+
+impl Watch {
+    pub(super) fn new(slot: u32, role: Role) -> Watch {
+        debug_assert!(slot < 1 << 30, "there are no more fds than that");
+        Watch { slot_and_role: slot << 2 | role as u32 }
+    }
+
+    pub(super) fn slot(self) -> u32 {
+        self.slot_and_role >> 2
+    }
+
+    pub(crate) fn role(self) -> Role {
+        match self.slot_and_role & 0b11 {
+            0 => Role::Reader,
+            1 => Role::Writer,
+            _ => Role::Both,
+        }
+    }
+}
+
+/// One callback of an fd, and what it wants.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Half {
+    pub(super) key: Key,
+    pub(super) interest: Interest,
+    pub(super) role: Role,
+}
+
+/// An fd, and its callbacks: the reader or the one for both first, then the writer.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) fd: RawFd,
+    pub(super) generation: u32,
+    /// What the kernel was asked for; nothing: it does not know the fd.
+    pub(super) registered: Interest,
+    pub(super) mode: Mode,
+    pub(super) halves: [Option<Half>; 2],
+}
+
+impl Entry {
+    pub(super) fn wanted(&self) -> Interest {
+        self.halves.iter().flatten().fold(Interest::empty(), |all, half| all | half.interest)
+    }
+
+    pub(super) fn token(&self, slot: u32) -> Token {
+        Token::new(slot, self.generation)
+    }
+
+    #[inline]
+    pub(super) fn feed(&self, readiness: Readiness, ready: &mut ReadyDeque) {
+        for half in self.halves.iter().flatten() {
+            let readiness = visible(readiness, half.interest);
+            if !readiness.is_empty() {
+                ready.feed(half.key, readiness);
+            }
+        }
+    }
+
+    /// The fd is gone from the kernel: tells the callbacks, once.
+    pub(super) fn invalidate(&mut self, ready: &mut ReadyDeque) {
+        self.registered = Interest::empty();
+        for half in self.halves.iter().flatten() {
+            ready.feed(half.key, Readiness::INVALID);
+        }
+    }
+}
+
+/// The part of `readiness` that somebody with this interest is told: nothing to the paused.
+#[inline]
+pub(super) fn visible(readiness: Readiness, interest: Interest) -> Readiness {
+    const ALWAYS: Readiness = Readiness::ERROR.union(Readiness::HANGUP).union(Readiness::INVALID);
+    let answers = Readiness::from(interest);
+    if !interest.is_empty() && readiness.intersects(answers.union(ALWAYS)) {
+        readiness.intersection(answers.union(Readiness::facts()))
+    } else {
+        Readiness::empty()
+    }
+}
