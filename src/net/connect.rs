@@ -18,7 +18,8 @@ use crate::event_loop::callback::{Callback, LEAVE, Outcome, Repeat, STAY, Turn, 
 use crate::handle::{Handle, Key, TimerHandle};
 use crate::watchers::{Role, Watch};
 
-/// The callback of a connection that is being made. Its timer goes with it, also when it is cancelled.
+/// The callback of a connection that is being made. Its timer goes with it, also when it is
+/// cancelled.
 struct Attempt<S, F> {
     el: LoopHandle<S>,
     address: Address,
@@ -96,7 +97,7 @@ impl<S: 'static> LoopHandle<S> {
     /// let mut el = EventLoop::with_state(false)?;
     /// el.connect(address, Duration::from_secs(5), |el, connected, socket| {
     ///     *connected = true;
-    ///     el.attach(socket?, |_el, _state, _conn, data| Ok(assert_eq!(data, b"hi")))?.close();
+    ///     el.attach(socket?, |_el, _state, _conn, data| Ok(assert_eq!(data, b"hi")))?.abort();
     ///     Ok(())
     /// });
     /// el.run()?;

@@ -23,56 +23,61 @@ pub(crate) struct Connection<P> {
 }
 
 impl<P> Connection<P> {
-    fn moments<S>(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Result<()>
+    #[inline]
+    fn moments<S>(
+        &mut self,
+        el: &LoopHandle<S>,
+        state: &mut S,
+        mut readiness: Readiness,
+    ) -> Result<()>
     where
         P: Protocol<S>,
     {
         let Connection { transport: conn, protocol, made, .. } = self;
         if !*made {
             *made = true;
-            retry(protocol.connection_made(el, state, conn))?;
+            no_retry(protocol.connection_made(el, state, conn))?;
         }
         if readiness.contains(Readiness::INVALID) {
             conn.fail(Error::other("the stream's fd was closed while it was watched"));
         }
         if readiness.contains(Readiness::READABLE) && conn.is_reading() {
+            readiness -= Readiness::READABLE; // Once an event, also if it lingers from now on.
             let received = conn.receive(|data| match data {
                 [] => protocol.eof_received(el, state, conn),
                 data => protocol.data_received(el, state, conn, data),
             });
-            retry(received.unwrap_or(Ok(())))?;
+            if let Some(received) = received {
+                no_retry(received)?;
+            }
         }
-        if readiness.contains(Readiness::WRITABLE) {
-            conn.flush();
-        }
+        if conn.is_busy() { self.tides(el, state, readiness) } else { Ok(()) }
+    }
+
+    #[inline(never)]
+    fn tides<S>(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Result<()>
+    where
+        P: Protocol<S>,
+    {
+        let Connection { transport: conn, protocol, .. } = self;
+        conn.go_on(readiness);
         match conn.turn_of_tide() {
-            Some(Tide::High) => retry(protocol.pause_writing(el, state, conn)),
-            Some(Tide::Low) => retry(protocol.resume_writing(el, state, conn)),
+            Some(Tide::High) => no_retry(protocol.pause_writing(el, state, conn)),
+            Some(Tide::Low) => no_retry(protocol.resume_writing(el, state, conn)),
             None => Ok(()),
         }
     }
-}
 
-/// `WouldBlock` and `Interrupted` from a call that the protocol made by `?` are no errors.
-fn retry(moment: Result<()>) -> Result<()> {
-    match moment {
-        Err(error) if error.is_retry() => Ok(()),
-        result => result,
-    }
-}
-
-impl<S, P: Protocol<S>> Repeat<S> for Connection<P> {
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn {
-        self.transport.begin();
-        let failure = self.moments(el, state, readiness).err();
-        if failure.is_none() && !self.transport.is_done() {
-            self.transport.end();
-            return STAY;
-        }
+    /// The last moment, because of an error that the protocol has returned or for other reasons.
+    #[cold]
+    fn lost<S>(&mut self, el: &LoopHandle<S>, state: &mut S, failure: Option<Error>) -> Turn
+    where
+        P: Protocol<S>,
+    {
         self.transport.abort();
         let reason = self.transport.take_error();
         let why = failure.as_ref().or(reason.as_deref());
-        let lost = retry(self.protocol.connection_lost(el, state, why));
+        let lost = no_retry(self.protocol.connection_lost(el, state, why));
         match (failure, lost) {
             (Some(error), Ok(())) => failed(error),
             (Some(error), Err(another)) => {
@@ -83,6 +88,28 @@ impl<S, P: Protocol<S>> Repeat<S> for Connection<P> {
             }
             (None, Ok(())) => LEAVE,
             (None, Err(error)) => failed(error),
+        }
+    }
+}
+
+/// `WouldBlock` and `Interrupted` from a call that the protocol made by `?` are no errors.
+#[inline]
+fn no_retry(moment: Result<()>) -> Result<()> {
+    match moment {
+        Err(error) if error.is_retry() => Ok(()),
+        result => result,
+    }
+}
+
+impl<S, P: Protocol<S>> Repeat<S> for Connection<P> {
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn {
+        self.transport.begin();
+        match self.moments(el, state, readiness) {
+            Ok(()) if !self.transport.is_done() => {
+                self.transport.end();
+                STAY
+            }
+            moments => self.lost(el, state, moments.err()),
         }
     }
 }
@@ -126,6 +153,7 @@ impl<S: 'static> LoopHandle<S> {
     ///     Ok(())
     /// })?;
     /// theirs.write_all(b"hello")?;
+    /// theirs.shutdown(std::net::Shutdown::Write)?;
     /// el.run()?; // until the connection is over
     /// let mut answer = String::new();
     /// theirs.read_to_string(&mut answer)?;

@@ -46,6 +46,7 @@ fn s3_close_sends_what_is_queued_and_takes_nothing_more() {
             tick(&mut el);
         }
         assert!(got == stretch(0, 1 << 20));
+        drop(theirs);
         settle(&mut el);
         assert_eq!(el.state().bytes(), b"");
         assert_eq!(el.state().loss(), Some(None));
@@ -91,6 +92,9 @@ fn s3_a_connection_that_ends_before_it_was_told_of_is_told_of_in_order() {
             theirs.write_all(b"not read any more").unwrap();
             let conn = el.attach_with(ours, recording()).unwrap();
             end(&conn);
+            settle(&mut el);
+            assert_eq!(el.state().moments[0], Moment::Made);
+            drop(theirs); // A connection that was only closed waits for the end of its peer.
             settle(&mut el);
             assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)]);
         }

@@ -18,6 +18,7 @@ mod fairness;
 mod fd_limit;
 mod files;
 mod heirs;
+mod lingering;
 mod moments;
 mod own_streams;
 mod panics;

@@ -273,10 +273,12 @@ fn s4_clients_are_closed_with_what_is_queued_or_without() {
                 false => server.close_clients(),
             }
             settle(&mut el);
-            assert_eq!((server.connections(), big.connections()), (0, 0));
             for client in &mut clients {
                 assert_eq!(client.read(&mut [0]).unwrap(), 0);
             }
+            drop(clients);
+            settle(&mut el);
+            assert_eq!((server.connections(), big.connections()), (0, 0));
             let lost = el.state().moments.iter().filter(|it| **it == Moment::Lost(None)).count();
             assert_eq!(lost, 3);
             let _next = client(address);

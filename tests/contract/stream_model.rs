@@ -202,8 +202,10 @@ impl Bench {
                 assert!(buffer[..count] == stretch(self.read_by_peer, count)[..], "wrong bytes");
                 self.read_by_peer += count;
             }
-            // A Unix stream is reset if its peer leaves bytes unread.
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            // A Unix stream is reset if its peer leaves bytes unread, which `close` never does.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                assert!(self.model.borrow().broken, "reset");
+            }
             Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
         }
         true
@@ -218,6 +220,7 @@ impl Bench {
             !self.peer_reads(1 << 20)
         });
         assert!(ended);
+        self.peer = None;
         settle(&mut self.el);
         let (told, model) = (self.el.state(), self.model.borrow());
         told.assert_in_order();

@@ -362,6 +362,7 @@ fn s1_a_thread_and_the_loop_talk_in_turns() {
         let theirs = thread.join().unwrap().unwrap();
         wait_for(&theirs, PollFlags::OUT);
         conn.close();
+        drop(theirs);
         settle(&mut el);
         assert_eq!(el.state().bytes(), b"hello".repeat(100));
         assert_eq!(el.state().loss(), Some(None));

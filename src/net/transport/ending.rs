@@ -1,0 +1,139 @@
+//! The ways in which a connection ends.
+//!
+//! # Lingering
+//!
+//! A kernel that closes a socket with unread input, or gets input for a socket that was closed,
+//! resets the connection and throws away what the peer has not received yet. So a connection that
+//! closes before its peer has ended first tells the peer that nothing more comes, and then goes on
+//! reading, for nobody, until the peer's end comes too. A peer that does not end is waited for only
+//! so long. Most peers end first, and then none of this costs anything.
+
+use std::io;
+use std::time::Duration;
+
+use super::flags::Flags;
+use super::inner::{Inner, is_retry};
+use super::slot::Slot;
+use crate::error::Error;
+
+/// How long the peer's end is awaited after everything was sent.
+const LINGER: Duration = Duration::from_secs(2);
+
+impl Inner<dyn Slot> {
+    /// Whether something has waited for the end of the queue, and that is there.
+    pub(super) fn is_due(&self) -> bool {
+        self.has(Flags::SHUTTING | Flags::CLOSING)
+            && !self.has(Flags::QUEUED | Flags::LINGERING | Flags::DONE)
+    }
+
+    /// Does what has waited for the end of the queue. If the stream is in use, which has called us
+    /// then, the callback does it.
+    pub(super) fn finish(&self) {
+        if !self.is_due() {
+            return;
+        }
+        if !self.stream.with(&mut |_| {}) {
+            return self.feed();
+        }
+        if self.has(Flags::SHUTTING) {
+            self.shut();
+        }
+        if self.has(Flags::CLOSING) && !self.has(Flags::DONE) {
+            self.close();
+        }
+    }
+
+    fn shut(&self) {
+        self.unset(Flags::SHUTTING);
+        self.set(Flags::SHUT);
+        let [reader, writer] = self.watches.get();
+        if let Some(writer) = writer {
+            self.core.unwatch(writer, self.key);
+            self.watches.set([reader, None]);
+        }
+        match self.tell() {
+            // The peer was faster: the end of the stream will say so.
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => self.fail(error.into()),
+            _ => {}
+        }
+    }
+
+    /// Tells the peer that nothing more comes.
+    fn tell(&self) -> io::Result<()> {
+        let mut told = Ok(());
+        self.stream.with(&mut |stream| told = stream.shutdown_write());
+        told
+    }
+
+    /// Everything is sent: closes, at once if the peer has ended or its end cannot be awaited.
+    fn close(&self) {
+        let at_once =
+            self.has(Flags::EOF | Flags::PAIR) || (!self.has(Flags::SHUT) && self.tell().is_err());
+        if self.has(Flags::DONE) {
+            return; // By a stream of the user's own.
+        }
+        if at_once {
+            return self.done();
+        }
+        self.set(Flags::SHUT | Flags::LINGERING);
+        let deadline = self.core.timeline.nanos_after(LINGER);
+        let timer = self.core.timers.borrow_mut().insert(deadline, self.key);
+        self.patience.set(Some(timer));
+        self.settle();
+    }
+
+    /// The callback of a connection that lingers: reads once, or has waited long enough.
+    pub(super) fn linger(&self, is_readable: bool) {
+        let timer = self.patience.get();
+        let mut over = timer.is_some_and(|it| self.core.timers.borrow_mut().take_fed(it));
+        if is_readable {
+            let buffer = &mut *self.lend_buffer();
+            over |= match self.stream.read(buffer) {
+                Ok(count) => count == 0,
+                Err(error) => !is_retry(&error),
+            };
+        }
+        if over && !self.has(Flags::DONE) {
+            self.done();
+        }
+    }
+
+    #[cold]
+    pub(super) fn fail(&self, error: Error) {
+        if !self.has(Flags::DONE) {
+            self.error.set(Some(Box::new(error)));
+            self.done();
+        }
+    }
+
+    /// Ends the connection but for `connection_lost`. The kernel forgets the stream now.
+    pub(super) fn done(&self) {
+        self.leave();
+        self.feed();
+    }
+
+    /// Leaves everything that would call the callback.
+    fn leave(&self) {
+        self.set(Flags::DONE);
+        self.unset(Flags::QUEUED);
+        drop(self.queue.take());
+        if let Some(timer) = self.patience.take() {
+            self.core.timers.borrow_mut().remove(timer);
+        }
+        self.unwatch();
+    }
+
+    pub(super) fn unwatch(&self) {
+        for watch in self.watches.take().into_iter().flatten() {
+            self.core.unwatch(watch, self.key);
+        }
+    }
+
+    /// Ends everything, for a callback that is dropped. The kernel forgets the stream before it is
+    /// closed.
+    pub(super) fn detach(&self) {
+        self.set(Flags::FED);
+        self.leave();
+        self.stream.close();
+    }
+}

@@ -1,0 +1,41 @@
+//! What state a connection is in.
+
+use bitflags::bitflags;
+
+bitflags! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) struct Flags: u16 {
+        /// The user has paused reading.
+        const PAUSED = 1;
+        /// The peer sends nothing more.
+        const EOF = 1 << 1;
+        /// To be closed when the queue is empty.
+        const CLOSING = 1 << 2;
+        /// To tell the peer that nothing more comes, when the queue is empty.
+        const SHUTTING = 1 << 3;
+        /// The peer has been told.
+        const SHUT = 1 << 4;
+        /// Over; `connection_lost` is due.
+        const DONE = 1 << 5;
+        /// The protocol knows that the queue is too long.
+        const TOLD = 1 << 6;
+        /// The callback is in the ready deque because of a change.
+        const FED = 1 << 7;
+        /// The queue is not empty.
+        const QUEUED = 1 << 8;
+        /// Everything is sent and the peer has been told; its end is awaited.
+        const LINGERING = 1 << 9;
+        /// The stream has two descriptors.
+        const PAIR = 1 << 10;
+
+        /// Nothing more is taken to be written.
+        const MUTE = Self::CLOSING.bits() | Self::SHUTTING.bits() | Self::SHUT.bits()
+            | Self::DONE.bits();
+        /// Nothing is read, or nothing of it is told.
+        const DEAF = Self::PAUSED.bits() | Self::EOF.bits() | Self::CLOSING.bits()
+            | Self::DONE.bits();
+        /// The callback has more to look at than what came in.
+        const BUSY = Self::QUEUED.bits() | Self::TOLD.bits() | Self::SHUTTING.bits()
+            | Self::CLOSING.bits() | Self::DONE.bits();
+    }
+}

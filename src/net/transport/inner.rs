@@ -1,0 +1,189 @@
+//! What the kernel is asked for, and the queue.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
+use mainspring_sys::Interest;
+
+use super::flags::Flags;
+use super::slot::Slot;
+use crate::error::{Error, Result};
+use crate::event_loop::core::Core;
+use crate::handle::Key;
+use crate::timers::TimerSlot;
+use crate::watchers::Watch;
+
+/// What is left of the capacity of an empty queue; a connection that was once slow does not keep
+/// its queue.
+const KEEP: usize = 4 * 1024;
+
+pub(crate) struct Inner<T: ?Sized> {
+    pub(super) core: Rc<Core>,
+    pub(super) key: Key,
+    pub(super) watches: Cell<[Option<Watch>; 2]>,
+    pub(super) fd: RawFd,
+    pub(super) flags: Cell<Flags>,
+    pub(super) water: Cell<(u32, u32)>,
+    pub(super) interest: Cell<Interest>,
+    pub(super) queue: RefCell<VecDeque<u8>>,
+    pub(super) error: Cell<Option<Box<Error>>>,
+    /// How long the peer's end is awaited.
+    pub(super) patience: Cell<Option<TimerSlot>>,
+    pub(super) stream: T,
+}
+
+impl Inner<dyn Slot> {
+    #[inline]
+    pub(super) fn has(&self, any: Flags) -> bool {
+        self.flags.get().intersects(any)
+    }
+
+    #[inline]
+    pub(super) fn set(&self, flags: Flags) {
+        self.flags.set(self.flags.get() | flags);
+    }
+
+    #[inline]
+    pub(super) fn unset(&self, flags: Flags) {
+        self.flags.set(self.flags.get() - flags);
+    }
+
+    fn wanted(&self) -> Interest {
+        let mut wanted = Interest::empty();
+        if self.has(Flags::DONE) {
+            return wanted;
+        }
+        if self.has(Flags::LINGERING) || !self.has(Flags::DEAF) {
+            wanted |= Interest::READABLE;
+        }
+        if self.has(Flags::QUEUED) {
+            wanted |= Interest::WRITABLE;
+        }
+        wanted
+    }
+
+    /// Brings what the kernel is asked for in line with what is wanted.
+    pub(super) fn settle(&self) {
+        let wanted = self.wanted();
+        if self.interest.replace(wanted) == wanted {
+            return;
+        }
+        let asked = match self.watches.get() {
+            [Some(both), None] => self.ask(both, wanted),
+            [reader, writer] => {
+                let asked = reader.map_or(Ok(()), |it| self.ask(it, wanted & Interest::READABLE));
+                asked.and(writer.map_or(Ok(()), |it| self.ask(it, wanted & Interest::WRITABLE)))
+            }
+        };
+        if let Err(error) = asked {
+            self.fail(error);
+        }
+    }
+
+    fn ask(&self, watch: Watch, interest: Interest) -> Result<()> {
+        self.core.set_interest(watch, self.key, interest)
+    }
+
+    /// Has the callback run although nothing happened at the stream.
+    pub(super) fn feed(&self) {
+        if !self.has(Flags::FED) {
+            self.set(Flags::FED);
+            self.core.feed(self.key);
+        }
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.queue.borrow().len()
+    }
+
+    /// How much a write has taken; its error ends the connection.
+    fn taken(&self, written: io::Result<usize>) -> usize {
+        match written {
+            // A stream that takes nothing and does not say why would be asked for ever.
+            Ok(0) => self.fail(io::Error::from(io::ErrorKind::WriteZero).into()),
+            Ok(count) => return count,
+            Err(error) if is_retry(&error) => {}
+            Err(error) => self.fail(error.into()),
+        }
+        0
+    }
+
+    /// Queues what a write has left. It goes before what a stream of the user's own has written to
+    /// us meanwhile.
+    #[cold]
+    pub(super) fn queue_rest(&self, written: io::Result<usize>, slices: &[IoSlice<'_>]) {
+        let mut written = self.taken(written);
+        if self.has(Flags::DONE) {
+            return;
+        }
+        let mut queue = self.queue.borrow_mut();
+        let mut meanwhile = VecDeque::new();
+        if !queue.is_empty() {
+            meanwhile.append(&mut queue);
+        }
+        for slice in slices {
+            let skipped = written.min(slice.len());
+            queue.extend(&slice[skipped..]);
+            written -= skipped;
+        }
+        queue.append(&mut meanwhile);
+        let queued = queue.len();
+        drop(queue);
+        self.has_queued(queued);
+    }
+
+    /// Queues all of it, as there is a queue.
+    #[inline(never)]
+    pub(super) fn enqueue(&self, bytes: &[u8]) {
+        let mut queue = self.queue.borrow_mut();
+        queue.extend(bytes);
+        let queued = queue.len();
+        drop(queue);
+        self.has_queued(queued);
+    }
+
+    fn has_queued(&self, queued: usize) {
+        if queued == 0 {
+            return;
+        }
+        self.set(Flags::QUEUED);
+        self.settle();
+        let (_, high) = self.water.get();
+        if queued > high as usize && !self.has(Flags::TOLD) {
+            self.feed();
+        }
+    }
+
+    /// Writes once from the queue, and does what waits for its end.
+    pub(super) fn flush(&self) {
+        // What a stream of the user's own writes to us meanwhile is queued, as the flag says so.
+        let mut queue = self.queue.take();
+        let (front, back) = queue.as_slices();
+        let written = match back {
+            [] => self.stream.write(front),
+            back => self.stream.write_vectored(&[IoSlice::new(front), IoSlice::new(back)]),
+        };
+        let written = self.taken(written).min(queue.len());
+        if self.has(Flags::DONE) {
+            return;
+        }
+        queue.drain(..written);
+        if queue.is_empty() && queue.capacity() > KEEP {
+            queue = VecDeque::new();
+        }
+        let mut meanwhile = self.queue.replace(queue);
+        self.queue.borrow_mut().append(&mut meanwhile);
+        if self.queued() == 0 {
+            self.unset(Flags::QUEUED);
+            self.finish();
+        }
+        self.settle();
+    }
+}
+
+pub(super) fn is_retry(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

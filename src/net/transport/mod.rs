@@ -1,0 +1,210 @@
+//! A transport: a stream that the loop reads and writes.
+//!
+//! Reading happens when the stream is ready, once an event, into one buffer that all transports
+//! share, so an idle connection costs no buffer. Writing is tried at once; only what the kernel
+//! does not take is queued, and only then is the stream watched for writing. So a request and its
+//! answer cost two system calls, and none that changes a registration.
+//!
+//! # Invariants
+//!
+//! * The kernel is asked for exactly what `Inner::wanted` says.
+//! * `QUEUED` is set while the queue is not empty.
+//! * Bytes are written in the order of the `write` calls: none is tried while others are queued.
+//! * Once `DONE` is set nothing is read or written any more; what follows is `connection_lost`.
+//! * There is a timer while `LINGERING` is set and `DONE` is not.
+
+mod ending;
+mod flags;
+mod inner;
+mod moments;
+mod slot;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+
+use mainspring_sys::Interest;
+use mainspring_sys::socket::{self, Address};
+
+use self::flags::Flags;
+use self::inner::Inner;
+pub(crate) use self::moments::Tide;
+use self::slot::Slot;
+use super::stream::Stream;
+use crate::event_loop::core::Core;
+use crate::handle::Key;
+
+/// When a protocol is told that its queue is too long, and when that it is short again, in bytes.
+const HIGH: u32 = 64 * 1024;
+const LOW: u32 = 16 * 1024;
+
+/// A connection, to write to it and to end it. Clones are the same connection.
+///
+/// A transport outlives its connection harmlessly: writing to a closed one does nothing.
+#[derive(Clone)]
+pub struct Transport {
+    inner: Rc<Inner<dyn Slot>>,
+}
+
+impl Transport {
+    /// A transport whose callback will be under `key`. Nothing is watched yet.
+    pub(crate) fn new<T: Stream + 'static>(core: Rc<Core>, stream: T, key: Key) -> Transport {
+        let fd = stream.reader().as_raw_fd();
+        let inner = Inner {
+            core,
+            key,
+            watches: Cell::new([None; 2]),
+            fd,
+            flags: Cell::new(Flags::empty()),
+            water: Cell::new((LOW, HIGH)),
+            interest: Cell::new(Interest::empty()),
+            queue: RefCell::default(),
+            error: Cell::new(None),
+            patience: Cell::new(None),
+            stream: Cell::new(Some(stream)),
+        };
+        Transport { inner: Rc::new(inner) }
+    }
+
+    /// Writes `data`: at once as much as the kernel takes, the rest as the peer reads. Never
+    /// blocks, never fails for want of room; an error of the stream ends the connection and comes
+    /// to `connection_lost`. After [`close`](Transport::close) or
+    /// [`shutdown_write`](Transport::shutdown_write), and when the connection is over, it does
+    /// nothing.
+    pub fn write(&self, data: &[u8]) {
+        let inner = &*self.inner;
+        if data.is_empty() || inner.has(Flags::MUTE) {
+            return;
+        }
+        if inner.has(Flags::QUEUED) {
+            return inner.enqueue(data);
+        }
+        let written = inner.stream.write(data);
+        if !matches!(written, Ok(count) if count >= data.len()) {
+            inner.queue_rest(written, &[IoSlice::new(data)]);
+        }
+    }
+
+    /// Writes several slices as if they were one, with one system call if nothing is queued.
+    pub fn write_vectored(&self, slices: &[IoSlice<'_>]) {
+        let inner = &*self.inner;
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        if length == 0 || inner.has(Flags::MUTE) {
+            return;
+        }
+        if inner.has(Flags::QUEUED) {
+            return slices.iter().for_each(|slice| inner.enqueue(slice));
+        }
+        let written = inner.stream.write_vectored(slices);
+        if !matches!(written, Ok(count) if count >= length) {
+            inner.queue_rest(written, slices);
+        }
+    }
+
+    /// How many bytes wait for the peer.
+    pub fn queued(&self) -> usize {
+        self.inner.queued()
+    }
+
+    /// Sets below how many queued bytes the protocol is told to resume writing, and above how many
+    /// to pause. Default: 16 KiB and 64 KiB.
+    ///
+    /// # Panics
+    ///
+    /// If `low` is above `high`.
+    pub fn set_water_marks(&self, low: u32, high: u32) {
+        assert!(low <= high, "the low-water mark must not be above the high one");
+        self.inner.water.set((low, high));
+        self.inner.feed();
+    }
+
+    /// Stops reading, until [`resume_reading`](Transport::resume_reading): the peer is slowed down
+    /// by its own full buffers.
+    pub fn pause_reading(&self) {
+        self.inner.set(Flags::PAUSED);
+        self.inner.settle();
+    }
+
+    /// Reads again.
+    pub fn resume_reading(&self) {
+        self.inner.unset(Flags::PAUSED);
+        self.inner.settle();
+    }
+
+    /// Whether the stream is read.
+    #[inline]
+    pub fn is_reading(&self) -> bool {
+        !self.inner.has(Flags::DEAF)
+    }
+
+    /// Closes the connection when everything queued is sent; what comes in from now on is nobody's.
+    ///
+    /// The kernel resets a socket that is closed while its peer still sends, and the peer loses the
+    /// last of what was sent. So unless the peer's end has come already, the peer is told that
+    /// nothing more comes, and the connection is kept until its end comes, an error, or two seconds
+    /// have gone by; only then it is over, and `connection_lost` is told. Until then it holds its
+    /// descriptor, and keeps [`run`](crate::EventLoop::run) going.
+    /// [`abort`](Transport::abort) does not wait, and cuts the wait short.
+    pub fn close(&self) {
+        let inner = &*self.inner;
+        if inner.has(Flags::CLOSING | Flags::DONE) {
+            return;
+        }
+        inner.set(Flags::CLOSING);
+        if inner.has(Flags::QUEUED) { inner.settle() } else { inner.finish() }
+    }
+
+    /// Closes the connection now; what is queued is dropped.
+    pub fn abort(&self) {
+        if !self.inner.has(Flags::DONE) {
+            self.inner.done();
+        }
+    }
+
+    /// Tells the peer, when everything queued is sent, that nothing more comes. Reading goes on.
+    pub fn shutdown_write(&self) {
+        let inner = &*self.inner;
+        if !inner.has(Flags::MUTE) {
+            inner.set(Flags::SHUTTING);
+            inner.finish();
+        }
+    }
+
+    /// Whether the connection is over, or to be closed.
+    pub fn is_closing(&self) -> bool {
+        self.inner.has(Flags::CLOSING | Flags::DONE)
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    ///
+    /// As getpeername(2); `NotConnected` when the connection is over.
+    pub fn peer_addr(&self) -> io::Result<Address> {
+        self.address(|stream| socket::peer_addr(stream.reader()))
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    ///
+    /// As getsockname(2); `NotConnected` when the connection is over.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        self.address(|stream| socket::local_addr(stream.reader()))
+    }
+
+    fn address(&self, ask: impl Fn(&dyn Stream) -> io::Result<Address>) -> io::Result<Address> {
+        let mut address = Err(io::ErrorKind::NotConnected.into());
+        self.inner.stream.with(&mut |stream| address = ask(stream));
+        address
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flags = self.inner.flags.get();
+        write!(f, "Transport(fd {}, {} queued, {flags:?})", self.inner.fd, self.queued())
+    }
+}

@@ -1,0 +1,219 @@
+//! The transport as the connection's callback knows it.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::AsRawFd;
+
+use mainspring_sys::{Interest, Mode, Readiness, fd};
+
+use super::Transport;
+use super::flags::Flags;
+use super::inner::{Inner, is_retry};
+use super::slot::Slot;
+use crate::error::{Error, Result};
+use crate::event_loop::core::Core;
+use crate::handle::Key;
+use crate::watchers::{Role, Watch};
+
+/// The queue has passed a water mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tide {
+    /// Above the high one.
+    High,
+    /// Below the low one.
+    Low,
+}
+
+/// The read buffer that all transports share, while one of them uses it.
+pub(super) struct Buffer<'a> {
+    core: &'a Core,
+    bytes: Vec<u8>,
+}
+
+impl Deref for Buffer<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Buffer<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Buffer<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.core.read_buffer.set(std::mem::take(&mut self.bytes));
+    }
+}
+
+impl Inner<dyn Slot> {
+    #[inline]
+    pub(super) fn lend_buffer(&self) -> Buffer<'_> {
+        let mut bytes = self.core.read_buffer.take();
+        if bytes.len() != self.core.limits.read_buffer {
+            bytes = vec![0; self.core.limits.read_buffer]; // The first of this loop.
+        }
+        Buffer { core: &self.core, bytes }
+    }
+
+    /// A read brought no bytes. Whether that is the end.
+    #[cold]
+    fn is_eof(&self, count: io::Result<usize>) -> bool {
+        match count {
+            // A stream of the user's own has ended the connection while it was read.
+            Ok(_) if self.has(Flags::CLOSING | Flags::DONE) => false,
+            Ok(_) => {
+                self.set(Flags::EOF);
+                self.settle();
+                true
+            }
+            Err(error) if is_retry(&error) => false,
+            Err(error) => {
+                self.fail(error.into());
+                false
+            }
+        }
+    }
+
+    fn tide(&self) -> Option<Tide> {
+        let (low, high) = self.water.get();
+        let (queued, told) = (self.queued(), self.has(Flags::TOLD));
+        if self.has(Flags::LINGERING | Flags::DONE) {
+            None
+        } else if !told && queued > high as usize {
+            Some(Tide::High)
+        } else if told && queued <= low as usize {
+            Some(Tide::Low)
+        } else {
+            None
+        }
+    }
+}
+
+impl Transport {
+    /// Makes the stream non-blocking.
+    pub(crate) fn make_nonblocking(&self) -> Result<()> {
+        let mut made = Ok(());
+        self.inner.stream.with(&mut |stream| {
+            let writer = stream.writer().map(|writer| writer.as_raw_fd());
+            let reader = stream.reader().as_raw_fd();
+            made = [Some(reader), writer].into_iter().flatten().try_for_each(|fd| {
+                let set = fd::set_nonblocking(fd, true);
+                set.map(drop).map_err(|source| Error::Watch { operation: "watch", fd, source })
+            });
+        });
+        made
+    }
+
+    /// Begins to watch the stream for reading; the place of its reader in the table.
+    pub(crate) fn watch(&self) -> Result<Watch> {
+        let inner = &*self.inner;
+        let mut writer = None;
+        inner.stream.with(&mut |stream| writer = stream.writer().map(|fd| fd.as_raw_fd()));
+        let role = if writer.is_some() { Role::Reader } else { Role::Both };
+        let watch =
+            |fd, role, interest| inner.core.watch(fd, role, interest, Mode::Level, inner.key);
+        let reading = watch(inner.fd, role, Interest::READABLE)?;
+        inner.watches.set([Some(reading), None]);
+        if let Some(fd) = writer {
+            inner.set(Flags::PAIR);
+            let writing = watch(fd, Role::Writer, Interest::empty());
+            inner.watches.set([Some(reading), Some(writing.inspect_err(|_| inner.unwatch())?)]);
+        }
+        inner.interest.set(Interest::READABLE);
+        Ok(reading)
+    }
+
+    /// Has the callback run in the next tick.
+    pub(crate) fn feed(&self) {
+        self.inner.feed();
+    }
+
+    /// The callback begins: what changes from now on it sees by itself.
+    #[inline]
+    pub(crate) fn begin(&self) {
+        self.inner.set(Flags::FED);
+    }
+
+    /// Whether the callback has to [`go_on`](Transport::go_on), and to tell of the tide.
+    #[inline]
+    pub(crate) fn is_busy(&self) -> bool {
+        self.inner.has(Flags::BUSY)
+    }
+
+    /// The callback ends. A moment of the tide may itself have turned it, which is for the next
+    /// tick to tell.
+    #[inline]
+    pub(crate) fn end(&self) {
+        self.inner.unset(Flags::FED);
+        if self.is_busy() && (self.inner.tide().is_some() || self.inner.is_due()) {
+            self.inner.feed();
+        }
+    }
+
+    /// Reads once into the loop's buffer and hands over what came.
+    #[inline]
+    pub(crate) fn receive<R>(&self, hand_over: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let inner = &*self.inner;
+        let mut buffer = inner.lend_buffer();
+        match inner.stream.read(&mut buffer) {
+            Ok(count @ 1..) if !inner.has(Flags::CLOSING | Flags::DONE) => {
+                Some(hand_over(&buffer[..count]))
+            }
+            count => inner.is_eof(count).then(|| hand_over(&[])),
+        }
+    }
+
+    /// Writes from the queue, and goes on with what waits for its end.
+    pub(crate) fn go_on(&self, readiness: Readiness) {
+        let inner = &*self.inner;
+        if inner.has(Flags::LINGERING) {
+            inner.linger(readiness.contains(Readiness::READABLE));
+        } else if !inner.has(Flags::QUEUED) {
+            inner.finish();
+        } else if readiness.contains(Readiness::WRITABLE) {
+            inner.flush();
+        }
+    }
+
+    /// What the protocol is to be told of its queue now, strictly in turn.
+    pub(crate) fn turn_of_tide(&self) -> Option<Tide> {
+        let tide = self.inner.tide();
+        match tide {
+            Some(Tide::High) => self.inner.set(Flags::TOLD),
+            Some(Tide::Low) => self.inner.unset(Flags::TOLD),
+            None => {}
+        }
+        tide
+    }
+
+    pub(crate) fn fail(&self, error: Error) {
+        self.inner.fail(error);
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.inner.key
+    }
+
+    #[inline]
+    pub(crate) fn is_done(&self) -> bool {
+        self.inner.has(Flags::DONE)
+    }
+
+    /// Why the connection is over.
+    pub(crate) fn take_error(&self) -> Option<Box<Error>> {
+        self.inner.error.take()
+    }
+
+    /// Ends everything, for a callback that is dropped.
+    pub(crate) fn detach(&self) {
+        self.inner.detach();
+    }
+}

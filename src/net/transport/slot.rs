@@ -1,0 +1,74 @@
+//! Where a transport keeps its stream.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+
+use crate::net::stream::Stream;
+
+/// The place of a stream that can be closed while handles to it remain.
+///
+/// The stream is out of its place while it is used: one of the user's own may call back here. Then
+/// there is nothing to read and no room to write.
+pub(crate) trait Slot {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Uses the stream for anything else. False if it is not in its place.
+    fn with(&self, call: &mut dyn FnMut(&mut dyn Stream)) -> bool;
+
+    /// Takes the stream out for good.
+    fn close(&self);
+}
+
+impl<T: Stream> Slot for Cell<Option<T>> {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        lend(self, |stream| stream.read(buffer)).unwrap_or_else(nothing)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        lend(self, |stream| stream.write(bytes)).unwrap_or_else(nothing)
+    }
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        lend(self, |stream| stream.write_vectored(slices)).unwrap_or_else(nothing)
+    }
+
+    fn with(&self, call: &mut dyn FnMut(&mut dyn Stream)) -> bool {
+        lend(self, |stream| call(stream)).is_some()
+    }
+
+    fn close(&self) {
+        drop(self.take());
+    }
+}
+
+#[cold]
+fn nothing() -> io::Result<usize> {
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+#[inline]
+fn lend<T, R>(place: &Cell<Option<T>>, call: impl FnOnce(&mut T) -> R) -> Option<R> {
+    let mut lent = Lent { place, stream: place.take() };
+    lent.stream.as_mut().map(call)
+}
+
+/// A stream that is in use. It goes back to its place also when the use ends in a panic: the kernel
+/// still knows it.
+struct Lent<'a, T> {
+    place: &'a Cell<Option<T>>,
+    stream: Option<T>,
+}
+
+impl<T> Drop for Lent<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // If it was not there, somebody else will put it back.
+        if let Some(stream) = self.stream.take() {
+            self.place.set(Some(stream));
+        }
+    }
+}
