@@ -208,10 +208,14 @@ impl Events {
         self.list.push(event);
     }
 
-    /// Adds events, of which there are no more than there is [`room`](Events::room) for.
-    pub(crate) fn extend(&mut self, events: impl Iterator<Item = Event>) {
+    /// Adds events.
+    ///
+    /// # Panics
+    ///
+    /// If there are more of them than [`room`](Events::room).
+    pub fn extend(&mut self, events: impl Iterator<Item = Event>) {
         self.list.extend(events);
-        debug_assert!(self.list.len() <= self.capacity, "a selector reported more than asked for");
+        assert!(self.list.len() <= self.capacity, "a selector reported more events than asked for");
     }
 
     /// Forgets all events and keeps the memory.

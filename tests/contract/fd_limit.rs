@@ -167,7 +167,7 @@ fn s4_at_the_fd_limit_a_connection_that_ends_makes_room_at_once() {
             ticks(&mut crowd.el, 10);
             assert_eq!(crowd.accepted(), 2, "one place, one client");
             assert_eq!(crowd.clock.elapsed(), began, "it did not wait for its time");
-            assert_eq!(crowd.el.state().reports.len(), 2, "a second incident");
+            assert_eq!(crowd.el.state().reports.len(), 1, "it is the same incident");
             let [first, ..] = &mut crowd.waiting[..] else { unreachable!() };
             assert!(says_hello(&mut crowd.el, first));
             assert_eq!(crowd.turned_away(), 0);
@@ -176,6 +176,43 @@ fn s4_at_the_fd_limit_a_connection_that_ends_makes_room_at_once() {
             settle(&mut crowd.el);
             assert_eq!(crowd.accepted(), 4);
             assert_eq!(crowd.el.next_deadline(), None);
+        });
+    });
+}
+
+/// Clients come and go at the limit, so that somebody is let in all the time.
+#[test]
+fn s4_an_incident_is_told_once_and_the_next_one_again() {
+    alone("fd_limit::s4_an_incident_is_told_once_and_the_next_one_again", || {
+        on_every_selector(|kind| {
+            let mut crowd = Crowd::new(kind, 40);
+            let mut full = Full::new();
+            settle(&mut crowd.el);
+            for round in 0..30 {
+                full.taken.pop();
+                crowd.clock.advance(REST / 2 * (1 + round % 3));
+                settle(&mut crowd.el);
+                crowd.sleep();
+            }
+            assert_eq!((crowd.accepted(), crowd.turned_away()), (31, 0));
+            assert_eq!(crowd.el.state().reports.len(), 1);
+            full.taken.clear();
+            crowd.sleep();
+            settle(&mut crowd.el);
+            assert_eq!(crowd.accepted(), 41);
+            for (calm, incidents) in [(REST, 1), (10 * REST, 2)] {
+                crowd.clock.advance(calm);
+                full.taken.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
+                let address = crowd.server.local_addr().unwrap().as_inet().unwrap();
+                full.taken.pop();
+                crowd.waiting.push(client(address));
+                settle(&mut crowd.el);
+                assert_eq!(crowd.el.state().reports.len(), incidents, "after {calm:?}");
+                full.taken.clear();
+                crowd.sleep();
+                settle(&mut crowd.el);
+            }
+            assert_eq!(crowd.accepted(), 43);
         });
     });
 }

@@ -330,3 +330,69 @@ fn s3_a_stream_that_panics_while_others_write_stays_in_its_place() {
         place.take();
     });
 }
+
+/// A stream that takes so many pieces, and then nothing, and calls it no error.
+struct Mute(UnixStream, Cell<u32>);
+
+impl AsFd for Mute {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Read for &Mute {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Read::read(&mut &self.0, buffer)
+    }
+}
+
+impl Write for &Mute {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Ok(usize::from(self.1.replace(self.1.get().saturating_sub(1)) > 0))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn s3_a_stream_that_takes_nothing_is_not_asked_for_ever() {
+    on_every_selector(|kind| {
+        for pieces in 0..3 {
+            let (mut el, _) = recorded(kind);
+            let (ours, _theirs) = pair();
+            let conn = el.attach_with(Mute(ours, Cell::new(pieces)), recording()).unwrap();
+            conn.write(b"");
+            conn.write_vectored(&[b"".as_slice(), b"text"].map(IoSlice::new));
+            settle(&mut el);
+            assert_eq!(el.state().loss(), Some(Some(ErrorKind::WriteZero)), "after {pieces}");
+        }
+    });
+}
+
+/// What the stream asks for while it is used comes after what is under way.
+#[test]
+fn s3_a_stream_that_ends_its_writing_while_it_is_used_is_heard() {
+    on_every_selector(|kind| {
+        let tricks: [fn(&Transport); 2] = [Transport::close, Transport::shutdown_write];
+        for (trick, writing) in tricks.iter().flat_map(|it| [(*it, true), (*it, false)]) {
+            let (mut el, _) = recorded(kind);
+            let (ours, mut theirs) = pair();
+            let trick: Trick = Rc::new(trick);
+            let (on_read, on_write) =
+                if writing { (None, Some(trick)) } else { (Some(trick), None) };
+            let (stream, place) = Mirror::new(ours, on_read, on_write);
+            let conn = el.attach_with(stream, recording()).unwrap();
+            *place.borrow_mut() = Some(conn.clone());
+            conn.write(b"under way");
+            theirs.write_all(b"x").unwrap();
+            settle(&mut el);
+            theirs.set_nonblocking(true).unwrap();
+            let mut got = String::new();
+            theirs.read_to_string(&mut got).expect("the end, in time");
+            assert_eq!(got, "under way");
+            place.take();
+        }
+    });
+}

@@ -1,5 +1,6 @@
 //! W5: who is woken by the end of a connection, and that a paused watcher costs nothing.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
@@ -265,17 +266,11 @@ fn w5_a_hang_up_hides_no_byte_of_a_terminal() {
 }
 
 /// A pseudo terminal that passes bytes on as they are.
-fn terminal() -> (std::fs::File, std::fs::File) {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+fn terminal() -> (File, File) {
     use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&ours).unwrap();
-    unlockpt(&ours).unwrap();
-    let name = ptsname(&ours, Vec::new()).unwrap();
-    let theirs = std::fs::File::options().read(true).write(true).open(name.to_str().unwrap());
-    let theirs = theirs.unwrap();
-    let mut settings = tcgetattr(&theirs).unwrap();
+    let pair = nix::pty::openpty(None, None).unwrap();
+    let mut settings = tcgetattr(&pair.slave).unwrap();
     settings.make_raw();
-    tcsetattr(&theirs, OptionalActions::Now, &settings).unwrap();
-    (ours.into(), theirs)
+    tcsetattr(&pair.slave, OptionalActions::Now, &settings).unwrap();
+    (pair.master.into(), pair.slave.into())
 }

@@ -301,7 +301,9 @@ impl<K: Kernel> Selector for Kqueue<K> {
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
         let timeout = if self.always.is_ready() { Some(Duration::ZERO) } else { timeout };
-        self.always.report(events);
+        if !self.always.is_empty() {
+            self.always.report(events);
+        }
         if events.room() > 0 {
             self.wait(events.room(), timeout)?;
             self.merge();
