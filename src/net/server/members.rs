@@ -1,0 +1,70 @@
+//! The connections that came from a server, and what it shares with them.
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::{AsFd, RawFd};
+use std::rc::Rc;
+
+use mainspring_sys::Interest;
+
+use crate::event_loop::core::Core;
+use crate::handle::Key;
+use crate::net::transport::Transport;
+use crate::watchers::Watch;
+
+/// What a server, its callback and its connections share.
+pub(super) struct Shared {
+    pub(super) core: Rc<Core>,
+    pub(super) key: Key,
+    pub(super) fd: RawFd,
+    pub(super) watch: Cell<Option<Watch>>,
+    /// Gone when the server is closed.
+    pub(super) listener: Cell<Option<Box<dyn AsFd>>>,
+    pub(super) connections: RefCell<Vec<Option<Transport>>>,
+    pub(super) vacant: RefCell<Vec<u32>>,
+    pub(super) accepted: Cell<u64>,
+    pub(super) resting: Cell<bool>,
+}
+
+/// A connection's place among those of its server.
+pub(crate) struct Membership {
+    shared: Rc<Shared>,
+    place: u32,
+}
+
+impl Membership {
+    pub(super) fn enter(shared: &Rc<Shared>, transport: &Transport) -> Membership {
+        let mut connections = shared.connections.borrow_mut();
+        let place = shared.vacant.borrow_mut().pop().unwrap_or_else(|| {
+            connections.push(None);
+            connections.len() as u32 - 1
+        });
+        connections[place as usize] = Some(transport.clone());
+        Membership { shared: shared.clone(), place }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let transport = self.shared.connections.borrow_mut()[self.place as usize].take();
+        drop(transport);
+        self.shared.vacant.borrow_mut().push(self.place);
+        self.shared.wake_up();
+    }
+}
+
+impl Shared {
+    /// Accepts again after a rest. The rest goes on if the kernel has no memory for it.
+    pub(super) fn wake_up(&self) {
+        if let (true, Some(watch)) = (self.resting.replace(false), self.watch.get()) {
+            self.ask(watch, Interest::READABLE);
+        }
+    }
+
+    pub(super) fn ask(&self, watch: Watch, interest: Interest) {
+        // It was watched before. If the kernel refuses it now for want of memory, the next rest's
+        // end tries again.
+        if self.core.set_interest(watch, self.key, interest).is_err() {
+            self.resting.set(true);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! A server: a listener, its accept policy, and the connections that came from it.
+
+mod accepting;
+mod members;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::panic::Location;
+use std::rc::Rc;
+
+use mainspring_sys::socket::{self, Address, ListenOptions, ReserveFd};
+use mainspring_sys::{Interest, Mode, fd};
+
+use self::accepting::Accepting;
+pub(crate) use self::members::Membership;
+use self::members::Shared;
+use super::connection::Made;
+use super::protocol::{Protocol, SharedClosure};
+use super::transport::Transport;
+use crate::callbacks::Source;
+use crate::error::{Error, Result};
+use crate::event_loop::LoopHandle;
+use crate::event_loop::callback::Callback;
+use crate::handle::Handle;
+use crate::watchers::Role;
+
+/// Opens a socket that listens at `address`, TCP or Unix, to be [served](LoopHandle::serve).
+///
+/// # Errors
+///
+/// [`Error::Listen`] with the address: it is in use, the file exists, the address is not ours ..
+pub fn listen(address: &Address, options: &ListenOptions) -> Result<OwnedFd> {
+    let listening = socket::listen(address, options);
+    listening.map_err(|source| Error::Listen { address: address.to_string(), source })
+}
+
+/// A server, to ask after its connections and to end it. Clones are the same server; dropping it
+/// changes nothing.
+#[derive(Clone)]
+pub struct Server {
+    shared: Rc<Shared>,
+}
+
+impl Server {
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.borrow().len() - self.shared.vacant.borrow().len()
+    }
+
+    /// How many connections were accepted since the start.
+    pub fn accepted(&self) -> u64 {
+        self.shared.accepted.get()
+    }
+
+    /// The address at which the server listens.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` when it is closed.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        let shared = &self.shared;
+        let Some(listener) = shared.listener.take() else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let address = socket::local_addr(listener.as_fd());
+        shared.listener.set(Some(listener));
+        address
+    }
+
+    /// Stops accepting and closes the listener, now. Connections go on. Closing twice does nothing.
+    pub fn close(&self) {
+        let shared = &self.shared;
+        if let Some(watch) = shared.watch.take() {
+            shared.core.unwatch(watch, shared.key);
+            drop(shared.listener.take());
+            shared.core.feed(shared.key); // So that the callback goes as well.
+        }
+    }
+
+    /// [Closes](Transport::close) every connection when what is queued for it is sent. Those whose
+    /// peers have not ended stay open for up to two seconds.
+    pub fn close_clients(&self) {
+        self.for_each(Transport::close);
+    }
+
+    /// Closes every connection now.
+    pub fn abort_clients(&self) {
+        self.for_each(Transport::abort);
+    }
+
+    fn for_each(&self, act: impl Fn(&Transport)) {
+        let open: Vec<Transport> =
+            self.shared.connections.borrow().iter().flatten().cloned().collect();
+        open.iter().for_each(act);
+    }
+
+    /// The handle by which the loop knows the listener, to [name](LoopHandle::set_name) it or to
+    /// [unref](LoopHandle::unref) it.
+    pub fn handle(&self) -> Handle {
+        Handle { key: self.shared.key, home: self.shared.core.home }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Server(fd {}, {} connections)", self.shared.fd, self.connections())
+    }
+}
+
+impl<S: 'static> LoopHandle<S> {
+    /// Serves each connection of `listener` with `closure`, which is called with what comes in.
+    ///
+    /// `listener` is anything with the descriptor of a listening stream socket: a listener of std,
+    /// or of [`listen`]. The loop owns it from now on and makes it non-blocking. TCP connections
+    /// get `TCP_NODELAY`, as the loop writes whole messages.
+    ///
+    /// A connection whose peer does not read its answers is not read either, see
+    /// [`pause_writing`](Protocol::pause_writing). One whose closure fails is closed and reported;
+    /// the others go on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyWatched`], [`Error::Watch`], [`Error::Create`] without a descriptor to keep
+    /// in reserve, [`Error::Closed`].
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use std::io::{Read, Write};
+    /// use std::net::{TcpListener, TcpStream};
+    ///
+    /// let mut el = EventLoop::with_state(0)?;
+    /// let server = el.serve(TcpListener::bind("127.0.0.1:0")?, |_el, bytes, conn, data| {
+    ///     *bytes += data.len();
+    ///     conn.write(data);
+    ///     Ok(())
+    /// })?;
+    /// let address = server.local_addr()?.as_inet().unwrap();
+    /// let remote = el.remote();
+    /// let client = std::thread::spawn(move || {
+    ///     let mut stream = TcpStream::connect(address)?;
+    ///     stream.write_all(b"hello")?;
+    ///     let mut answer = [0; 5];
+    ///     stream.read_exact(&mut answer)?;
+    ///     assert_eq!(&answer, b"hello");
+    ///     remote.stop()
+    /// });
+    /// el.run_forever()?;
+    /// client.join().unwrap()?;
+    /// assert_eq!((*el.state(), server.accepted()), (5, 1));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn serve<L, F>(&self, listener: L, closure: F) -> Result<Server>
+    where
+        L: AsFd + 'static,
+        F: FnMut(&LoopHandle<S>, &mut S, &Transport, &[u8]) -> Result<()> + 'static,
+    {
+        let closure = Rc::new(RefCell::new(closure));
+        let factory = move || SharedClosure(closure.clone());
+        self.serve_as(Box::new(listener), factory, Made::Silent, Location::caller())
+    }
+
+    /// Serves each connection of `listener` with a protocol of its own, made by `factory`.
+    /// Otherwise as [`serve`](LoopHandle::serve).
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](LoopHandle::serve).
+    #[track_caller]
+    pub fn serve_with<L, F, P>(&self, listener: L, factory: F) -> Result<Server>
+    where
+        L: AsFd + 'static,
+        F: FnMut() -> P + 'static,
+        P: Protocol<S> + 'static,
+    {
+        self.serve_as(Box::new(listener), factory, Made::Announce, Location::caller())
+    }
+
+    fn serve_as<F, P>(
+        &self,
+        listener: Box<dyn AsFd>,
+        factory: F,
+        made: Made,
+        location: &'static Location<'static>,
+    ) -> Result<Server>
+    where
+        F: FnMut() -> P + 'static,
+        P: Protocol<S> + 'static,
+    {
+        self.core().check_open()?;
+        let fd = listener.as_fd().as_raw_fd();
+        let refused = |source| Error::Watch { operation: "serve", fd, source };
+        fd::set_nonblocking(fd, true).map_err(refused)?;
+        inherit_nodelay(&*listener).map_err(refused)?;
+        let reserve = ReserveFd::new()
+            .map_err(|source| Error::Create { part: "reserve descriptor", source })?;
+        let key = self.reserve(location);
+        let watch = self.core().watch(fd, Role::Reader, Interest::READABLE, Mode::Level, key);
+        let watch = watch.inspect_err(|_| {
+            self.forget(key);
+        })?;
+        let shared = Rc::new(Shared {
+            core: self.core().clone(),
+            key,
+            fd,
+            watch: Cell::new(Some(watch)),
+            listener: Cell::new(Some(listener)),
+            connections: RefCell::default(),
+            vacant: RefCell::default(),
+            accepted: Cell::new(0),
+            resting: Cell::new(false),
+        });
+        let server = Server { shared: shared.clone() };
+        let accepting = Accepting::new(shared, factory, made, reserve, location);
+        self.settle_in(key, Source::Stream(watch), Callback::repeat(accepting));
+        Ok(server)
+    }
+}
+
+/// Accepted sockets inherit the option from their listener, which saves a system call for each.
+fn inherit_nodelay(listener: &dyn AsFd) -> io::Result<()> {
+    match socket::local_addr(listener.as_fd())? {
+        Address::Inet(_) => socket::set_nodelay(listener.as_fd(), true),
+        _ => Ok(()),
+    }
+}
