@@ -9,10 +9,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring::SelectorKind;
-use mainspring::net::{PipePair, Stream};
+use mainspring::net::{PipePair, Stream, Transport};
 
 use crate::files::{pair, tcp_pair, tick};
 use crate::moments::{Moment, Recording, recorded, recording, settle, tick_until};
+use crate::own_streams::{Mirror, Trick};
 use crate::streams::stretch;
 use crate::support::on_every_selector;
 
@@ -257,4 +258,97 @@ fn s3_a_loop_that_is_dropped_waits_for_no_peer() {
         assert!(conn.is_closing());
         assert_eq!(theirs.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
     });
+}
+
+/// What comes with the event that led to the close was read; the next read waits for the next one.
+#[test]
+fn s3_a_close_while_bytes_are_told_reads_no_further_in_this_event() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, mut theirs, reads, ends) = Counting::pair();
+        let script = Recording::new(&Rc::new(()), |_, _, conn, moment| {
+            if matches!(moment, Moment::Data(_)) {
+                conn.unwrap().close();
+            }
+            Ok(())
+        });
+        el.attach_with(ours, script).unwrap();
+        Write::write_all(&mut theirs, b"x").unwrap();
+        settle(&mut el);
+        assert_eq!((reads.get(), ends.get()), (1, 1));
+        drop(theirs);
+        settle(&mut el);
+        assert_eq!((reads.get(), el.state().loss()), (2, Some(None)));
+    });
+}
+
+/// What the stream asks for while it is used comes after what is under way.
+#[test]
+fn s3_a_stream_that_ends_its_writing_while_it_is_used_is_heard() {
+    on_every_selector(|kind| {
+        let tricks: [fn(&Transport); 2] = [Transport::close, Transport::shutdown_write];
+        let tricks = tricks.iter().flat_map(|it| [(*it, true), (*it, false)]);
+        // The stream takes three bytes of a write in which it plays a trick.
+        for ((trick, writing), text) in tricks.flat_map(|it| [(it, "all"), (it, "a part")]) {
+            let (mut el, _) = recorded(kind);
+            let (ours, theirs) = pair();
+            let trick: Trick = Rc::new(trick);
+            let (on_read, on_write) =
+                if writing { (None, Some(trick)) } else { (Some(trick), None) };
+            let (stream, place) = Mirror::new(ours, on_read, on_write);
+            let conn = el.attach_with(stream, recording()).unwrap();
+            settle(&mut el);
+            *place.borrow_mut() = Some(conn.clone());
+            conn.write(text.as_bytes());
+            if !writing {
+                Stream::write(&theirs, b"x").unwrap();
+            }
+            settle(&mut el);
+            assert_eq!(read_to_the_end(theirs), text);
+            place.take();
+        }
+    });
+}
+
+/// The last chance of the callback to hear of it: nothing of it comes after the tide.
+#[test]
+fn s3_a_stream_that_closes_while_the_tide_is_told_is_heard() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, theirs) = pair();
+        let (stream, place) = Mirror::new(ours, None, Some(Rc::new(Transport::close)));
+        let its_place = place.clone();
+        let script = Recording::new(&Rc::new(()), move |_, _, conn, moment| {
+            match (conn, moment) {
+                (Some(conn), Moment::Made) => {
+                    conn.set_water_marks(0, 0);
+                    conn.write(&[0; 1 << 20]);
+                }
+                (Some(conn), Moment::Resume) => {
+                    *its_place.borrow_mut() = Some(conn.clone());
+                    conn.write(b"all");
+                }
+                _ => {}
+            }
+            Ok(())
+        });
+        el.attach_with(stream, script).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let mut buffer = vec![0; 1 << 20];
+        tick_until(&mut el, |el| {
+            let resumed = el.state().moments.contains(&Moment::Resume);
+            resumed || Stream::read(&theirs, &mut buffer).is_ok_and(|count| count == 0)
+        });
+        settle(&mut el);
+        assert!(read_to_the_end(theirs).ends_with("all"));
+        place.take();
+    });
+}
+
+/// What the peer finds until the end, which must be there already.
+fn read_to_the_end(mut peer: UnixStream) -> String {
+    peer.set_nonblocking(true).unwrap();
+    let mut got = String::new();
+    peer.read_to_string(&mut got).expect("the end, in time");
+    got
 }

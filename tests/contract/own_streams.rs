@@ -121,10 +121,10 @@ fn s96_an_error_of_the_stream_ends_the_connection_and_nothing_spins() {
     });
 }
 
-type Trick = Rc<dyn Fn(&Transport)>;
+pub type Trick = Rc<dyn Fn(&Transport)>;
 
 /// A stream that uses its own transport while it is used.
-struct Mirror {
+pub struct Mirror {
     stream: UnixStream,
     transport: Rc<RefCell<Option<Transport>>>,
     on_read: Option<Trick>,
@@ -134,7 +134,7 @@ struct Mirror {
 
 impl Mirror {
     /// A mirror, and the place for its transport.
-    fn new(
+    pub fn new(
         stream: UnixStream,
         on_read: Option<Trick>,
         on_write: Option<Trick>,
@@ -367,32 +367,6 @@ fn s3_a_stream_that_takes_nothing_is_not_asked_for_ever() {
             conn.write_vectored(&[b"".as_slice(), b"text"].map(IoSlice::new));
             settle(&mut el);
             assert_eq!(el.state().loss(), Some(Some(ErrorKind::WriteZero)), "after {pieces}");
-        }
-    });
-}
-
-/// What the stream asks for while it is used comes after what is under way.
-#[test]
-fn s3_a_stream_that_ends_its_writing_while_it_is_used_is_heard() {
-    on_every_selector(|kind| {
-        let tricks: [fn(&Transport); 2] = [Transport::close, Transport::shutdown_write];
-        for (trick, writing) in tricks.iter().flat_map(|it| [(*it, true), (*it, false)]) {
-            let (mut el, _) = recorded(kind);
-            let (ours, mut theirs) = pair();
-            let trick: Trick = Rc::new(trick);
-            let (on_read, on_write) =
-                if writing { (None, Some(trick)) } else { (Some(trick), None) };
-            let (stream, place) = Mirror::new(ours, on_read, on_write);
-            let conn = el.attach_with(stream, recording()).unwrap();
-            *place.borrow_mut() = Some(conn.clone());
-            conn.write(b"under way");
-            theirs.write_all(b"x").unwrap();
-            settle(&mut el);
-            theirs.set_nonblocking(true).unwrap();
-            let mut got = String::new();
-            theirs.read_to_string(&mut got).expect("the end, in time");
-            assert_eq!(got, "under way");
-            place.take();
         }
     });
 }
