@@ -1,7 +1,7 @@
 //! The callbacks arena: every closure that the loop may call, under a key that never names another.
 //!
-//! The arena does not know what it holds (`C`): whatever it gives away is dropped by the caller,
-//! outside of any borrow, because a user's `Drop` may call the loop.
+//! The arena knows neither what it holds (`C`) nor what that waits for (`O`). Whatever it gives
+//! away is dropped by the caller, outside of any borrow, because a user's `Drop` may call the loop.
 //!
 //! # Invariants
 //!
@@ -10,48 +10,16 @@
 
 use std::panic::Location;
 
-use mainspring_sys::Signal;
-
 use crate::handle::Key;
-use crate::timers::TimerSlot;
-use crate::watchers::Watch;
 
 #[cfg(test)]
 mod tests;
 
-/// What makes a callback ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// It was fed to the ready deque when it was made.
-    Soon,
-    /// A deadline.
-    Timer(TimerSlot),
-    /// An fd.
-    Watch(Watch),
-    /// The fd of a stream or a listener, whose callback knows itself what it still wants to hear
-    /// of.
-    Stream(Watch),
-    /// A signal.
-    Signal(Signal),
-    /// A place in the tick.
-    Hook(Hook),
-}
-
-/// A place in the tick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hook {
-    /// Before the selector is asked.
-    Prepare,
-    /// After the selector was asked.
-    Check,
-    /// When there is nothing else to do.
-    Idle,
-}
-
 /// A taken slot.
 #[derive(Debug)]
-pub(crate) struct Tenant<C> {
-    pub(crate) source: Source,
+pub(crate) struct Tenant<O, C> {
+    /// What makes the callback ready.
+    pub(crate) source: O,
     pub(crate) location: &'static Location<'static>,
     /// Whether it alone keeps [`run`](crate::EventLoop::run) going.
     pub(crate) background: bool,
@@ -59,39 +27,41 @@ pub(crate) struct Tenant<C> {
     pub(crate) callback: Option<C>,
 }
 
+/// A cache line, so that an event touches one.
 #[derive(Debug)]
-struct Slot<C> {
+#[repr(align(64))]
+struct Slot<O, C> {
     generation: u32,
-    content: Content<C>,
+    content: Content<O, C>,
 }
 
 #[derive(Debug)]
-enum Content<C> {
+enum Content<O, C> {
     Free { next: u32 },
-    Taken(Tenant<C>),
+    Taken(Tenant<O, C>),
 }
 
 const NONE: u32 = u32::MAX;
 
 /// Callbacks by key.
 #[derive(Debug)]
-pub(crate) struct Callbacks<C> {
-    slots: Vec<Slot<C>>,
+pub(crate) struct Callbacks<O, C> {
+    slots: Vec<Slot<O, C>>,
     free: u32,
 }
 
-impl<C> Default for Callbacks<C> {
-    fn default() -> Callbacks<C> {
+impl<O, C> Default for Callbacks<O, C> {
+    fn default() -> Callbacks<O, C> {
         Callbacks { slots: Vec::new(), free: NONE }
     }
 }
 
-impl<C> Callbacks<C> {
+impl<O, C> Callbacks<O, C> {
     /// Takes a callback in, or keeps a slot for one that is put there later.
     #[inline]
     pub(crate) fn insert(
         &mut self,
-        source: Source,
+        source: O,
         location: &'static Location<'static>,
         callback: Option<C>,
     ) -> Key {
@@ -116,7 +86,7 @@ impl<C> Callbacks<C> {
     }
 
     #[inline]
-    pub(crate) fn tenant(&mut self, key: Key) -> Option<&mut Tenant<C>> {
+    pub(crate) fn tenant(&mut self, key: Key) -> Option<&mut Tenant<O, C>> {
         match self.slots.get_mut(key.slot as usize) {
             Some(Slot { generation, content: Content::Taken(tenant) })
                 if *generation == key.generation =>
@@ -139,7 +109,7 @@ impl<C> Callbacks<C> {
     }
 
     /// Ends a tenancy.
-    pub(crate) fn remove(&mut self, key: Key) -> Option<Tenant<C>> {
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Tenant<O, C>> {
         self.tenant(key)?;
         let next = self.free;
         let place = &mut self.slots[key.slot as usize];
@@ -159,7 +129,7 @@ impl<C> Callbacks<C> {
     pub(crate) fn find(
         &self,
         from: u32,
-        mut wanted: impl FnMut(Key, &Tenant<C>) -> bool,
+        mut wanted: impl FnMut(Key, &Tenant<O, C>) -> bool,
     ) -> Option<u32> {
         let length = self.slots.len() as u32;
         let start = if from < length { from } else { 0 };

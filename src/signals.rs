@@ -2,15 +2,14 @@
 //! layer keeps.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use mainspring_sys::signal::{Signal, Subscription};
-use mainspring_sys::{Readiness, Token};
+use mainspring_sys::{Readiness, Selector, Token};
 
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::ready::ReadyDeque;
-use crate::watchers::Watchers;
 
 /// The signals that a loop handles. Nothing is made in the system before the first handler is
 /// added.
@@ -21,20 +20,32 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Adds a handler; the first one of a signal subscribes to it.
-    pub(crate) fn add(
+    /// Makes the doorbell at `selector` if there is none, and then gives its descriptor.
+    pub(crate) fn open(
         &mut self,
-        signal: Signal,
-        key: Key,
-        watchers: &mut Watchers,
+        selector: &mut dyn Selector,
         token: Token,
-    ) -> Result<()> {
-        let subscription = match &mut self.subscription {
-            Some(subscription) => subscription,
-            none => none.insert(open(watchers, token)?),
-        };
-        subscription.subscribe(signal).map_err(|source| Error::Signal { signal, source })?;
-        self.handlers.push((signal, key));
+    ) -> Result<Option<RawFd>> {
+        if self.subscription.is_some() {
+            return Ok(None);
+        }
+        let subscription = Subscription::new(selector, token)
+            .map_err(|source| Error::Create { part: "doorbell for signals", source })?;
+        self.subscription = Some(subscription);
+        Ok(self.doorbell())
+    }
+
+    /// The descriptor by which signals are told.
+    pub(crate) fn doorbell(&self) -> Option<RawFd> {
+        self.subscription.as_ref().map(|subscription| subscription.watched_fd().as_raw_fd())
+    }
+
+    /// Adds a handler; the first one of a signal subscribes to it. To be opened before.
+    pub(crate) fn add(&mut self, signal: Signal, key: Key) -> Result<()> {
+        if let Some(subscription) = &mut self.subscription {
+            subscription.subscribe(signal).map_err(|source| Error::Signal { signal, source })?;
+            self.handlers.push((signal, key));
+        }
         Ok(())
     }
 
@@ -59,18 +70,9 @@ impl Signals {
         Ok(())
     }
 
-    /// Gives all signals back.
-    pub(crate) fn close(&mut self, watchers: &mut Watchers) {
+    /// Gives all signals back. The selector is to have forgotten the doorbell before.
+    pub(crate) fn close(&mut self) {
         self.handlers.clear();
-        if let Some(subscription) = self.subscription.take() {
-            watchers.remove_fixed(subscription.watched_fd().as_raw_fd());
-        }
+        self.subscription = None;
     }
-}
-
-fn open(watchers: &mut Watchers, token: Token) -> Result<Subscription> {
-    let subscription = Subscription::new(watchers.selector(), token)
-        .map_err(|source| Error::Create { part: "doorbell for signals", source })?;
-    watchers.add_fixed(subscription.watched_fd().as_raw_fd(), token);
-    Ok(subscription)
 }

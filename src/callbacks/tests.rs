@@ -5,11 +5,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::{Callbacks, Content, Source};
+use super::{Callbacks, Content};
 use crate::handle::Key;
 
-fn insert<C>(callbacks: &mut Callbacks<C>, callback: C) -> Key {
-    callbacks.insert(Source::Soon, Location::caller(), Some(callback))
+fn insert<C>(callbacks: &mut Callbacks<(), C>, callback: C) -> Key {
+    callbacks.insert((), Location::caller(), Some(callback))
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_slot_whose_generations_are_used_up_is_retired() {
 #[test]
 fn a_callback_that_is_out_has_its_place_kept() {
     let mut callbacks = Callbacks::default();
-    let key = callbacks.insert(Source::Soon, Location::caller(), None);
+    let key = callbacks.insert((), Location::caller(), None);
     assert_eq!(callbacks.put_back(key, 1), None);
     // The place is taken: a second callback is given back.
     assert_eq!(callbacks.put_back(key, 2), Some(2));

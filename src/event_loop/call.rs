@@ -11,8 +11,8 @@ use mainspring_sys::Readiness;
 
 use super::callback::{Callback, Repeating, failed};
 use super::report::{Origin, PanicPolicy, Report};
+use super::source::Source;
 use super::{EventLoop, LoopHandle};
-use crate::callbacks::Source;
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::ready::Ready;

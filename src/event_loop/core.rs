@@ -11,9 +11,9 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use mainspring_sys::{Interest, Mode, Readiness, Token, fd};
+use mainspring_sys::{Interest, Mode, Readiness, Signal, Token, fd};
 
-use crate::callbacks::Source;
+use super::source::Source;
 use crate::clock::{NEVER, Timeline};
 use crate::error::{Error, Result};
 use crate::handle::Key;
@@ -157,6 +157,24 @@ impl Core {
             key = *heir;
         }
         key
+    }
+
+    /// Adds a handler of a signal, behind a doorbell that is watched like any other fd.
+    pub(crate) fn add_signal(&self, signal: Signal, key: Key) -> Result<()> {
+        let mut signals = self.signals.borrow_mut();
+        let mut watchers = self.watchers.borrow_mut();
+        if let Some(doorbell) = signals.open(watchers.selector(), SIGNALS)? {
+            watchers.add_fixed(doorbell, SIGNALS);
+        }
+        signals.add(signal, key)
+    }
+
+    pub(crate) fn close_signals(&self) {
+        let mut signals = self.signals.borrow_mut();
+        if let Some(doorbell) = signals.doorbell() {
+            self.watchers.borrow_mut().remove_fixed(doorbell);
+        }
+        signals.close();
     }
 
     /// Has the kernel forget registrations that nobody knows.

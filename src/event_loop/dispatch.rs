@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::LoopHandle;
 use super::callback::Callback;
 use super::report::{Origin, Report};
-use crate::callbacks::{Hook, Source};
+use super::source::{Hook, Source};
 use crate::error::Error;
 use crate::handle::{Handle, Key};
 
@@ -169,7 +169,7 @@ impl<S> LoopHandle<S> {
             self.forget(key);
         }
         drop(self.shared.exception_handler.take());
-        core.signals.borrow_mut().close(&mut core.watchers.borrow_mut());
+        core.close_signals();
         core.ready.borrow_mut().clear();
         drop(core.read_buffer.take());
     }

@@ -5,9 +5,8 @@ use std::panic::Location;
 use mainspring_sys::Signal;
 
 use super::callback::{Callback, Outcome, Plain};
-use super::core::SIGNALS;
+use super::source::{Hook, Source};
 use super::{LoopHandle, Remote};
-use crate::callbacks::{Hook, Source};
 use crate::error::Result;
 use crate::handle::{Handle, Key};
 
@@ -46,10 +45,7 @@ impl<S> LoopHandle<S> {
         let callback = Callback::repeat(Plain(callback));
         let location = Location::caller();
         let key = self.shared.callbacks.borrow_mut().insert(source, location, Some(callback));
-        let mut watchers = self.core().watchers.borrow_mut();
-        let added = self.core().signals.borrow_mut().add(signal, key, &mut watchers, SIGNALS);
-        drop(watchers);
-        if let Err(error) = added {
+        if let Err(error) = self.core().add_signal(signal, key) {
             let tenant = self.shared.callbacks.borrow_mut().remove(key);
             drop(tenant);
             return Err(error);

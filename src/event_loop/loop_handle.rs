@@ -14,7 +14,8 @@ use super::callback::{Callback, Sent};
 use super::core::Core;
 use super::dispatch::Successor;
 use super::report::{ExceptionHandler, PanicPolicy, Report};
-use crate::callbacks::{Callbacks, Hook};
+use super::source::{Hook, Source};
+use crate::callbacks::Callbacks;
 use crate::handle::{Handle, Key};
 use crate::inbox::Inbox;
 
@@ -24,7 +25,7 @@ pub(crate) type LoopInbox<S> = Inbox<(Sent<S>, &'static Location<'static>), Wake
 /// What all handles of a loop share.
 pub(crate) struct Shared<S> {
     pub(crate) core: Rc<Core>,
-    pub(crate) callbacks: RefCell<Callbacks<Callback<S>>>,
+    pub(crate) callbacks: RefCell<Callbacks<Source, Callback<S>>>,
     pub(crate) inbox: Arc<LoopInbox<S>>,
     pub(crate) hooks: RefCell<Vec<(Hook, Key)>>,
     pub(crate) names: RefCell<HashMap<Key, Rc<str>>>,

@@ -37,6 +37,7 @@ mod loop_handle;
 mod remote;
 mod report;
 mod schedule;
+pub(crate) mod source;
 mod tick;
 mod watch;
 mod watched;

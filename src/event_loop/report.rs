@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::LoopHandle;
-use crate::callbacks::{Hook, Source};
+use super::source::{Hook, Source};
 use crate::error::Error;
 
 /// The user's exception handler.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::LoopHandle;
 use super::callback::{Callback, Interval, Once, Outcome, Plain, check_period};
-use crate::callbacks::Source;
+use super::source::Source;
 use crate::error::Result;
 use crate::handle::{Handle, Key, TimerHandle};
 use crate::timers::TimerSlot;

@@ -7,7 +7,7 @@ use mainspring_sys::Readiness;
 
 use super::EventLoop;
 use super::core::{INBOX, SIGNALS};
-use crate::callbacks::Hook;
+use super::source::Hook;
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::ready::Ready;

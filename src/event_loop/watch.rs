@@ -7,9 +7,9 @@ use mainspring_sys::{Interest, Mode, fd};
 
 use super::callback::{Callback, Watching};
 use super::dispatch::Successor;
+use super::source::Source;
 use super::watched::make_nonblocking;
 use super::{LoopHandle, Watched};
-use crate::callbacks::Source;
 use crate::error::{Error, Result};
 use crate::handle::Watcher;
 use crate::watchers::Role;

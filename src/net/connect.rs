@@ -11,10 +11,10 @@ use mainspring_sys::socket::{self, Address, Connecting};
 use mainspring_sys::{Interest, Mode, Readiness};
 
 use super::socket::Socket;
-use crate::callbacks::Source;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
 use crate::event_loop::callback::{Callback, LEAVE, Outcome, Repeat, STAY, Turn, failed};
+use crate::event_loop::source::Source;
 use crate::handle::{Handle, Key, TimerHandle};
 use crate::watchers::{Role, Watch};
 

@@ -8,10 +8,10 @@ use super::protocol::{Closure, Protocol};
 use super::server::Membership;
 use super::stream::Stream;
 use super::transport::{Tide, Transport};
-use crate::callbacks::Source;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
 use crate::event_loop::callback::{Callback, LEAVE, Repeat, STAY, Turn, failed};
+use crate::event_loop::source::Source;
 
 /// The callback of a connection.
 pub(crate) struct Connection<P> {

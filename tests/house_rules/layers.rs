@@ -14,13 +14,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// Who breaks the rule, and to whom.
-const EXCEPTIONS: &[(&str, &str)] = &[
-    // The arena remembers by what a callback is fed, for the loop.
-    ("callbacks", "timers"),
-    ("callbacks", "watchers"),
-    // The descriptor by which signals are told is watched like any other.
-    ("signals", "watchers"),
-];
+const EXCEPTIONS: &[(&str, &str)] = &[];
 
 #[test]
 fn modules_know_only_lower_layers() {

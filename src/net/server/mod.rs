@@ -19,10 +19,10 @@ use self::members::Shared;
 use super::connection::Made;
 use super::protocol::{Protocol, SharedClosure};
 use super::transport::Transport;
-use crate::callbacks::Source;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
 use crate::event_loop::callback::Callback;
+use crate::event_loop::source::Source;
 use crate::handle::Handle;
 use crate::watchers::Role;
 
