@@ -11,6 +11,7 @@ mod chaos;
 mod chaos_model;
 mod connects;
 mod counted;
+mod debug;
 mod descriptors;
 mod embedding;
 mod endings;
