@@ -73,12 +73,12 @@ impl<S> EventLoop<S> {
         if origin.source != Source::Soon {
             self.handle.leave_source(origin.source, key);
         }
+        let name = self.handle.take_name(key);
         let policy = self.handle.shared.panic_policy.get();
         let run = || once(&self.handle, &mut self.state);
         if let Err(error) = guard(policy, run, Err) {
-            self.report(origin.report(error, self.handle.name_of(key)));
+            self.report(origin.report(error, name));
         }
-        self.handle.forget_name(key);
     }
 
     #[inline]

@@ -64,7 +64,7 @@ impl<S> LoopHandle<S> {
     pub(crate) fn forget(&self, key: Key) -> bool {
         let Some(tenant) = self.shared.callbacks.borrow_mut().remove(key) else { return false };
         self.leave_source(tenant.source, key);
-        self.forget_name(key);
+        drop(self.take_name(key));
         let successor = self.take_successor(key);
         drop((tenant, successor));
         true
@@ -99,11 +99,11 @@ impl<S> LoopHandle<S> {
         }
     }
 
-    pub(crate) fn forget_name(&self, key: Key) {
+    /// The name of a registration that ends now.
+    #[inline]
+    pub(crate) fn take_name(&self, key: Key) -> Option<Rc<str>> {
         let mut names = self.shared.names.borrow_mut();
-        if !names.is_empty() {
-            names.remove(&key);
-        }
+        if names.is_empty() { None } else { names.remove(&key) }
     }
 
     pub(crate) fn keep_name(&self, old: Key, new: Key) {
