@@ -274,6 +274,7 @@ fn s4_clients_are_closed_with_what_is_queued_or_without() {
             }
             settle(&mut el);
             for client in &mut clients {
+                client.set_nonblocking(false).unwrap(); // The end may be on its way.
                 assert_eq!(client.read(&mut [0]).unwrap(), 0);
             }
             drop(clients);
