@@ -171,6 +171,9 @@ impl<S> LoopHandle<S> {
         drop(self.shared.exception_handler.take());
         core.close_signals();
         core.ready.borrow_mut().clear();
+        core.batch_left.set(0);
+        core.bitten.set(false);
+        core.stopping.set(false);
         drop(core.read_buffer.take());
     }
 }

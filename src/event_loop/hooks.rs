@@ -80,7 +80,7 @@ impl<S> LoopHandle<S> {
     }
 
     /// Calls `callback` in each tick after the loop has asked the selector, before anything that
-    /// the selector found.
+    /// the selector found. What it queues runs after that.
     ///
     /// # Errors
     ///

@@ -29,8 +29,8 @@ pub(crate) struct Shared<S> {
     pub(crate) inbox: Arc<LoopInbox<S>>,
     pub(crate) hooks: RefCell<Vec<(Hook, Key)>>,
     pub(crate) names: RefCell<HashMap<Key, Rc<str>>>,
-    /// Callbacks that wait for the one that runs, to take over its source: old key, new key,
-    /// constructor.
+    /// Callbacks that wait for the one that runs, to take over its source: their keys, and how to
+    /// make them. Whose source it is, is in [`Core::heirs`].
     pub(crate) successors: RefCell<Vec<(Key, Successor<S>)>>,
     pub(crate) exception_handler: Cell<Option<ExceptionHandler<S>>>,
     pub(crate) panic_policy: Cell<PanicPolicy>,

@@ -247,11 +247,6 @@ impl Events {
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
-
-    /// The event of `token` in this buffer, for a backend that merges two reports of one fd.
-    pub fn find_mut(&mut self, token: Token) -> Option<&mut Event> {
-        self.list.iter_mut().find(|event| event.token == token)
-    }
 }
 
 impl<'a> IntoIterator for &'a Events {

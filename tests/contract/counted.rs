@@ -98,7 +98,7 @@ impl Selector for Counted {
         self.calls.timeout.set(timeout);
         self.inner.select(events, timeout)?;
         match &self.bell {
-            Some((token, bell)) if events.find_mut(*token).is_some() => bell.drain(),
+            Some((token, bell)) if rings(events, *token) => bell.drain(),
             _ => Ok(()),
         }
     }
@@ -116,4 +116,8 @@ impl Selector for Counted {
         let (rings, broken) = (self.calls.rings.clone(), self.calls.broken.clone());
         Ok(Box::new(Bell { wakeup, rings, broken }))
     }
+}
+
+fn rings(events: &Events, token: Token) -> bool {
+    events.into_iter().any(|event| event.token == token)
 }

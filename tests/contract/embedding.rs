@@ -152,3 +152,18 @@ fn a_callback_knows_its_own_handle_and_nobody_else_does() {
         assert_eq!(el.current(), None);
     });
 }
+
+/// What a panic has left of a batch, and a stop that nobody saw, go with the loop.
+#[test]
+fn q8_a_closed_loop_has_no_deadline() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, 0);
+        el.call_soon(|_, _| -> () { panic!("on purpose") });
+        el.call_soon(|_, ran| *ran += 1);
+        el.stop();
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| el.turn(None))).unwrap_err();
+        assert_eq!(el.next_deadline(), Some(el.now()), "the rest of the batch waits");
+        el.close();
+        assert_eq!((el.next_deadline(), *el.state()), (None, 0));
+    });
+}

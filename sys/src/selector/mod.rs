@@ -47,7 +47,8 @@ mod table;
 
 /// A way to ask the kernel which descriptors are ready. The [module](self) text is the contract.
 ///
-/// The loop is given its selector, so a user can write another one.
+/// The loop is given its selector, so a user can write another one. It is a part of the loop, which
+/// holds its tables while it asks: a selector must not call the loop.
 pub trait Selector: fmt::Debug {
     /// Begins to watch `fd`.
     ///
