@@ -1,0 +1,68 @@
+"""trio: `trio_peer.py trio SCENARIO [SIZE ..]`."""
+
+import sys
+
+import trio
+import trio.testing
+
+from convention import HOUR, TAKING_TURNS, cpu, memory, questions, reply
+
+
+async def nothing():
+    pass
+
+
+async def spawn():
+    """Its tasks have no handles: they are joined by the end of their nursery."""
+    for count in questions():
+        before = cpu()
+        async with trio.open_nursery() as nursery:
+            for _ in range(count):
+                nursery.start_soon(nothing)
+        reply(cpu() - before)
+
+
+async def switch():
+    async def turns(count):
+        for _ in range(count):
+            await trio.sleep(0)
+
+    for count in questions():
+        before = cpu()
+        async with trio.open_nursery() as nursery:
+            for _ in range(TAKING_TURNS):
+                nursery.start_soon(turns, count // TAKING_TURNS)
+        reply(cpu() - before)
+
+
+async def waiting():
+    async with trio.open_nursery() as nursery:
+        for count in questions():
+            before = memory()
+            events = [None] * count
+            for number in range(count):
+                events[number] = trio.Event()
+                nursery.start_soon(events[number].wait)
+            await trio.testing.wait_all_tasks_blocked()
+            reply(memory() - before)
+
+
+async def asleep():
+    async with trio.open_nursery() as nursery:
+        for count in questions():
+            before = memory()
+            for _ in range(count):
+                nursery.start_soon(trio.sleep, HOUR)
+            await trio.testing.wait_all_tasks_blocked()
+            reply(memory() - before)
+
+
+def main(_flavour, scenario, *sizes):
+    if scenario == "version":
+        print(trio.__version__)
+        return
+    trio.run(globals()[scenario], *map(int, sizes))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,67 @@
+//! Threads of the system, one for each unit of work, as std has them.
+
+use std::sync::{Arc, Barrier, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use super::{Peer, Work};
+use crate::work::{HOUR, TAKING_TURNS, answer, memory, process_cpu};
+
+pub const PEER: Peer = Peer::own("threads", "std", WORK);
+
+const WORK: &[(&str, Work)] =
+    &[("spawn", spawn), ("switch", switch), ("waiting", waiting), ("asleep", asleep)];
+
+fn spawn(_: &[usize]) {
+    answer(|count| {
+        let before = process_cpu();
+        // A thread that has ended takes room until it is joined, and there is room for some.
+        for _ in 0..count.div_ceil(1000) {
+            let threads: Vec<_> = (0..1000).map(|_| thread::spawn(|| {})).collect();
+            threads.into_iter().for_each(|thread| thread.join().expect("a thread ends"));
+        }
+        [(process_cpu() - before).as_nanos() as u64]
+    });
+}
+
+fn switch(_: &[usize]) {
+    answer(|count| {
+        let before = process_cpu();
+        let turns = move || (0..count / TAKING_TURNS).for_each(|_| thread::yield_now());
+        let threads: Vec<_> = (0..TAKING_TURNS).map(|_| thread::spawn(turns)).collect();
+        threads.into_iter().for_each(|thread| thread.join().expect("a thread ends"));
+        [(process_cpu() - before).as_nanos() as u64]
+    });
+}
+
+fn waiting(_: &[usize]) {
+    answer(|count| {
+        let mut senders = Vec::with_capacity(count as usize);
+        grown(count, || {
+            let (sender, receiver) = mpsc::sync_channel::<()>(1);
+            senders.push(sender);
+            move || receiver.recv().unwrap_or_default()
+        })
+    });
+}
+
+fn asleep(_: &[usize]) {
+    answer(|count| grown(count, || || thread::sleep(HOUR)));
+}
+
+/// By how much the memory grows with threads that all have begun.
+fn grown<F: FnOnce() + Send + 'static>(count: u64, mut body: impl FnMut() -> F) -> [u64; 1] {
+    let all_began = Arc::new(Barrier::new(count as usize + 1));
+    let before = memory();
+    let mut threads = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let (all_began, body) = (Arc::clone(&all_began), body());
+        threads.push(thread::spawn(move || {
+            all_began.wait();
+            body();
+        }));
+    }
+    all_began.wait();
+    thread::sleep(Duration::from_millis(50)); // Now they wait.
+    [memory() - before]
+}

@@ -1,0 +1,15 @@
+//! The scenarios: what is measured, how, and what the figures mean.
+
+use crate::contest::Contest;
+
+mod tasks;
+
+/// A part of the contest.
+#[derive(Debug)]
+pub struct Scenario {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub run: fn(&mut Contest),
+}
+
+pub static SCENARIOS: &[Scenario] = &[tasks::SCENARIO];
