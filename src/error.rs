@@ -1,5 +1,7 @@
 //! What can go wrong, by operation.
 
+use std::any::Any;
+use std::borrow::Cow;
 use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
@@ -104,9 +106,58 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
-    /// A callback panicked, and the policy is to report it.
-    #[error("a callback panicked: {0}")]
+    /// As many jobs as are allowed wait for a thread of the executor.
+    #[error(
+        "cannot submit a job: {waiting} wait already; await some of them first, or allow more \
+         threads or a longer queue"
+    )]
+    QueueFull {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// The executor is closed, and takes no more jobs.
+    #[error("cannot submit a job: the executor is closed")]
+    ExecutorClosed,
+    /// There is no thread for the job; usually the process is at its limit of threads or memory.
+    #[error("cannot submit a job: there is no thread for it, and none can be started")]
+    Thread(#[source] io::Error),
+    /// What should name a host and a port cannot be a name or an address of any.
+    #[error("cannot look up {host:?}: {reason}")]
+    Host {
+        /// What was given; the beginning of it, if it is long.
+        host: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The system's resolver gave no address.
+    #[error("cannot look up {host}")]
+    Lookup {
+        /// The name and the port.
+        host: String,
+        /// The resolver's answer.
+        source: io::Error,
+    },
+    /// A callback panicked, and the policy is to report it; or a task that nobody awaits.
+    #[error("panicked: {0}")]
     Panicked(String),
+    /// A task was cancelled, for the reason given.
+    #[error("cancelled: {0}")]
+    Cancelled(Cow<'static, str>),
+    /// A time limit is over.
+    #[error("not done within {0:?}")]
+    TimedOut(Duration),
+    /// The promise was dropped before it was set.
+    #[error("the promise was abandoned: it was dropped before it was set")]
+    Abandoned,
+    /// The loop was stopped before the future was complete.
+    #[error("the loop was stopped before the future was complete")]
+    Stopped,
+    /// A function that needs a running loop was called where none runs.
+    #[error("`{call}` needs a running loop: call it from a callback or a task")]
+    NoLoop {
+        /// The function.
+        call: &'static str,
+    },
     /// A callback kept the loop from everything else.
     #[error("a callback ran for {0:?}")]
     Slow(Duration),
@@ -138,12 +189,18 @@ impl Error {
             | Error::Connect { source, .. }
             | Error::Listen { source, .. }
             | Error::Accept { source, .. }
+            | Error::Lookup { source, .. }
+            | Error::Thread(source)
             | Error::Select(source)
             | Error::Wake(source)
             | Error::Io(source) => source.kind(),
             Error::AlreadyWatched { .. } => io::ErrorKind::AlreadyExists,
             Error::Gone { .. } => io::ErrorKind::NotFound,
-            Error::Setting(_) | Error::ZeroInterval => io::ErrorKind::InvalidInput,
+            Error::TimedOut(_) => io::ErrorKind::TimedOut,
+            Error::Setting(_) | Error::ZeroInterval | Error::Host { .. } => {
+                io::ErrorKind::InvalidInput
+            }
+            Error::QueueFull { .. } => io::ErrorKind::ResourceBusy,
             _ => io::ErrorKind::Other,
         }
     }
@@ -173,4 +230,11 @@ impl Error {
         }
         line
     }
+}
+
+/// What a panic said, for a message.
+pub(crate) fn text_of_panic(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("with a value that is no text")
 }

@@ -18,6 +18,15 @@ pub(crate) struct Key {
 impl Key {
     /// The key that names nothing: no slot has this number.
     pub(crate) const NOWHERE: Key = Key { slot: u32::MAX, generation: 0 };
+
+    /// Slots from here on are not in the arena of callbacks, but the guest's.
+    pub(crate) const GUEST: u32 = 1 << 31;
+
+    /// Whether the key names something of the guest, a task for example.
+    #[inline]
+    pub(crate) fn is_guest(self) -> bool {
+        self.slot >= Key::GUEST
+    }
 }
 
 impl fmt::Debug for Key {

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 #[cfg(all(loom, test))]
 mod loom_tests;
@@ -52,25 +52,57 @@ struct Queue<T> {
     closed: bool,
 }
 
-/// Items on their way to the loop.
+/// Tells the loop, once until it looks, that something was put into one of its inboxes.
 #[derive(Debug)]
-pub(crate) struct Inbox<T, D> {
-    queue: Mutex<Queue<T>>,
+pub(crate) struct Notifier<D> {
     /// Set from the first send until the loop looks.
     notified: AtomicBool,
     /// Set if the doorbell refused to ring: then the loop looks in its next tick, whatever made it
     /// tick.
     unrung: AtomicBool,
+    doorbell: D,
+}
+
+impl<D: Doorbell> Notifier<D> {
+    fn new(doorbell: D) -> Notifier<D> {
+        let (notified, unrung) = (AtomicBool::new(false), AtomicBool::new(false));
+        Notifier { notified, unrung, doorbell }
+    }
+
+    fn notify(&self) -> io::Result<()> {
+        if self.notified.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.doorbell.ring().inspect_err(|_| {
+            // The next sender tries again, instead of relying on a ring that never was.
+            self.notified.store(false, Ordering::Release);
+            self.unrung.store(true, Ordering::Release);
+        })
+    }
+}
+
+/// Items on their way to the loop.
+#[derive(Debug)]
+pub(crate) struct Inbox<T, D> {
+    queue: Mutex<Queue<T>>,
     /// Senders that keep the loop running.
     senders: AtomicUsize,
-    doorbell: D,
+    notifier: Arc<Notifier<D>>,
 }
 
 impl<T, D: Doorbell> Inbox<T, D> {
     pub(crate) fn new(doorbell: D) -> Inbox<T, D> {
+        Inbox::with_notifier(Arc::new(Notifier::new(doorbell)))
+    }
+
+    /// An inbox for other items, behind the same doorbell: who answers it looks into both.
+    pub(crate) fn beside<U>(other: &Inbox<U, D>) -> Inbox<T, D> {
+        Inbox::with_notifier(other.notifier.clone())
+    }
+
+    fn with_notifier(notifier: Arc<Notifier<D>>) -> Inbox<T, D> {
         let queue = Mutex::new(Queue { items: VecDeque::new(), closed: false });
-        let (notified, unrung) = (AtomicBool::new(false), AtomicBool::new(false));
-        Inbox { queue, notified, unrung, senders: AtomicUsize::new(0), doorbell }
+        Inbox { queue, senders: AtomicUsize::new(0), notifier }
     }
 
     /// Puts an item in and sees to it that the loop looks.
@@ -86,20 +118,13 @@ impl<T, D: Doorbell> Inbox<T, D> {
 
     /// Sees to it that the loop looks, with or without an item.
     pub(crate) fn notify(&self) -> io::Result<()> {
-        if self.notified.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        self.doorbell.ring().inspect_err(|_| {
-            // The next sender tries again, instead of relying on a ring that never was.
-            self.notified.store(false, Ordering::Release);
-            self.unrung.store(true, Ordering::Release);
-        })
+        self.notifier.notify()
     }
 
     /// The doorbell rang: what is in the inbox from now on rings again.
     pub(crate) fn answer(&self) -> io::Result<()> {
-        self.doorbell.silence()?;
-        self.notified.swap(false, Ordering::AcqRel);
+        self.notifier.doorbell.silence()?;
+        self.notifier.notified.swap(false, Ordering::AcqRel);
         Ok(())
     }
 
@@ -121,14 +146,16 @@ impl<T, D: Doorbell> Inbox<T, D> {
 
     /// Whether something was sent that the loop has not looked for yet.
     pub(crate) fn is_notified(&self) -> bool {
-        self.notified.load(Ordering::Acquire) || self.unrung.load(Ordering::Acquire)
+        let Notifier { notified, unrung, .. } = &*self.notifier;
+        notified.load(Ordering::Acquire) || unrung.load(Ordering::Acquire)
     }
 
     /// Whether something was sent that the doorbell did not ring for, since this was last asked.
     #[inline]
     pub(crate) fn was_not_rung_for(&self) -> bool {
+        let unrung = &self.notifier.unrung;
         // A tick reads; only one that follows a broken ring writes.
-        self.unrung.load(Ordering::Acquire) && self.unrung.swap(false, Ordering::AcqRel)
+        unrung.load(Ordering::Acquire) && unrung.swap(false, Ordering::AcqRel)
     }
 
     /// Counts a sender that keeps the loop running.

@@ -44,31 +44,39 @@
 //! They are ignored in a process with raised privileges.
 #![forbid(unsafe_code)]
 
+mod builder;
 mod callbacks;
 mod clock;
 #[cfg(doctest)]
 mod compile_fail;
 mod error;
 mod event_loop;
+mod executor;
 mod handle;
 mod inbox;
 pub mod net;
 mod ready;
 mod signals;
 mod sync;
+mod task;
 pub mod testing;
 mod timers;
 mod watchers;
 
+pub use builder::{Builder, SelectorChoice};
 pub use clock::{Clock, MonotonicClock};
 pub use error::{Error, Result};
-pub use event_loop::{
-    Builder, EventLoop, Kind, LoopHandle, Outcome, PanicPolicy, Remote, Report, SelectorChoice,
-    Watched,
-};
+pub use event_loop::{EventLoop, Kind, LoopHandle, Outcome, PanicPolicy, Remote, Report, Watched};
+pub use executor::{Executor, ExecutorBuilder, Job, JobBuilder, JobError, StuckJob, StuckJobs};
 pub use handle::{Handle, TimerHandle, Watcher};
 pub use mainspring_sys::{
     Event, Events, Interest, Mode, Readiness, Selector, SelectorKind, Signal, Token, WakeupKind,
+};
+
+pub use task::{
+    CurrentLoop, Ending, Interval, JoinError, Panic, Promise, Promised, Reason, RemoteTask, Sleep,
+    Task, TaskState, YieldNow, current_loop, interval, sleep, sleep_until, spawn, timeout,
+    timeout_at, yield_now,
 };
 
 /// The examples of the README are tests.

@@ -30,6 +30,9 @@ impl<S> EventLoop<S> {
 
     #[inline]
     fn dispatch(&mut self, ready: Ready) -> bool {
+        if ready.key.is_guest() {
+            return self.handle.shared.guest.call(ready);
+        }
         let mut callbacks = self.handle.shared.callbacks.borrow_mut();
         let Some(tenant) = callbacks.tenant(ready.key) else { return false };
         let origin = Origin { source: tenant.source, location: tenant.location };
@@ -56,13 +59,12 @@ impl<S> EventLoop<S> {
     /// In the debug mode: reports a callback that keeps the loop from everything else.
     #[cold]
     fn dispatch_timed(&mut self, ready: Ready, limit: Duration) -> bool {
-        let origin = self.handle.origin_of(ready.key);
-        let name = self.handle.name_of(ready.key);
+        let report = self.handle.report_of(ready.key, Error::Slow(limit));
         let began = self.handle.now();
         let ran = self.dispatch(ready);
         let took = self.handle.now().saturating_duration_since(began);
-        if let (true, Some(origin)) = (took >= limit, origin) {
-            self.report(origin.report(Error::Slow(took), name));
+        if let (true, Some(report)) = (took >= limit, report) {
+            self.report(Report { error: Error::Slow(took), ..report });
         }
         ran
     }
@@ -104,6 +106,15 @@ impl<S> EventLoop<S> {
         self.handle.forget(key);
         if let Some(error) = error {
             self.report(origin.report(*error, name));
+        }
+    }
+
+    /// Reports the failures that nobody has asked for.
+    #[cold]
+    pub(crate) fn report_unobserved(&mut self) {
+        let reports = self.core().unobserved.take();
+        for report in reports {
+            self.report(report);
         }
     }
 

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use mainspring_sys::{Interest, Mode, Readiness, Signal, Token, fd};
 
+use super::guest::Guest;
+use super::report::Report;
 use super::source::Source;
 use crate::clock::{NEVER, Timeline};
 use crate::error::{Error, Result};
@@ -69,6 +71,8 @@ pub(crate) struct Core {
     pub(crate) heirs: RefCell<Vec<(Key, Key)>>,
     /// Ticks that the interval now running has missed.
     pub(crate) missed: Cell<u64>,
+    /// Failures that nobody has asked for, to be reported after the batch.
+    pub(crate) unobserved: RefCell<Vec<Report>>,
     /// The read buffer of all transports; it is out while one of them uses it.
     pub(crate) read_buffer: Cell<Vec<u8>>,
     /// The fds of files that waited before they were watched: how many watchers keep each of them
@@ -103,6 +107,7 @@ impl Core {
             interest_changed: Cell::new(false),
             heirs: RefCell::default(),
             missed: Cell::new(0),
+            unobserved: RefCell::default(),
             read_buffer: Cell::default(),
             blocking: RefCell::default(),
         })
@@ -237,6 +242,7 @@ impl Core {
             || self.batch_left.get() > 0
             || self.bitten.get()
             || self.stopping.get()
+            || self.has_unobserved()
     }
 
     /// How long nothing is due; `None` is "until an event".
@@ -247,11 +253,19 @@ impl Core {
     }
 
     #[inline]
-    pub(crate) fn feed_timers(&self) {
+    pub(crate) fn has_unobserved(&self) -> bool {
+        !self.unobserved.borrow().is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn feed_timers(&self, guest: &dyn Guest) {
         let mut timers = self.timers.borrow_mut();
         if timers.next_deadline().is_some() {
             let mut ready = self.ready.borrow_mut();
-            timers.feed(self.timeline.now_nanos(), |key| ready.feed(key, Readiness::empty()));
+            timers.feed(self.timeline.now_nanos(), |key| match key.is_guest() {
+                true => guest.feed_timer(key, &mut ready),
+                false => ready.feed(key, Readiness::empty()),
+            });
         }
     }
 

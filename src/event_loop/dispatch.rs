@@ -30,7 +30,10 @@ impl<S> LoopHandle<S> {
 
     /// A report about the registration `key`, which goes on.
     pub(crate) fn report_of(&self, key: Key, error: Error) -> Option<Report> {
-        self.origin_of(key).map(|origin| origin.report(error, self.name_of(key)))
+        match key.is_guest() {
+            true => self.shared.guest.report_of(key, error),
+            false => self.origin_of(key).map(|origin| origin.report(error, self.name_of(key))),
+        }
     }
 
     /// Tells the exception handler, or else standard error.

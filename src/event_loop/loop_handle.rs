@@ -13,6 +13,7 @@ use mainspring_sys::Wakeup;
 use super::callback::{Callback, Sent};
 use super::core::Core;
 use super::dispatch::Successor;
+use super::guest::Guest;
 use super::report::{ExceptionHandler, PanicPolicy, Report};
 use super::source::{Hook, Source};
 use crate::callbacks::Callbacks;
@@ -25,6 +26,7 @@ pub(crate) type LoopInbox<S> = Inbox<(Sent<S>, &'static Location<'static>), Wake
 /// What all handles of a loop share.
 pub(crate) struct Shared<S> {
     pub(crate) core: Rc<Core>,
+    pub(crate) guest: Rc<dyn Guest>,
     pub(crate) callbacks: RefCell<Callbacks<Source, Callback<S>>>,
     pub(crate) inbox: Arc<LoopInbox<S>>,
     pub(crate) hooks: RefCell<Vec<(Hook, Key)>>,
@@ -49,9 +51,14 @@ pub struct LoopHandle<S = ()> {
 }
 
 impl<S> LoopHandle<S> {
-    pub(crate) fn new(core: Rc<Core>, inbox: Arc<LoopInbox<S>>) -> LoopHandle<S> {
+    pub(crate) fn new(
+        core: Rc<Core>,
+        inbox: Arc<LoopInbox<S>>,
+        guest: Rc<dyn Guest>,
+    ) -> LoopHandle<S> {
         let shared = Shared {
             core,
+            guest,
             callbacks: RefCell::default(),
             inbox,
             hooks: RefCell::default(),
@@ -83,7 +90,11 @@ impl<S> LoopHandle<S> {
     /// ```
     pub fn cancel(&self, handle: impl Into<Handle>) -> bool {
         let handle = handle.into();
-        handle.home == self.core().home && self.forget(handle.key)
+        match handle.key {
+            _ if handle.home != self.core().home => false,
+            key if key.is_guest() => self.shared.guest.cancel(key),
+            key => self.forget(key),
+        }
     }
 
     /// Ends the run after the batch that is under way; what is queued later stays for the next run.
@@ -167,6 +178,9 @@ impl<S> LoopHandle<S> {
         if handle.home != self.core().home {
             return false;
         }
+        if handle.key.is_guest() {
+            return self.shared.guest.set_background(handle.key, background);
+        }
         match self.shared.callbacks.borrow_mut().tenant(handle.key) {
             Some(tenant) => {
                 tenant.background = background;
@@ -179,6 +193,9 @@ impl<S> LoopHandle<S> {
     /// Gives a registration a name, for reports. False if it names nothing any more.
     pub fn set_name(&self, handle: impl Into<Handle>, name: &str) -> bool {
         let handle = handle.into();
+        if handle.key.is_guest() && handle.home == self.core().home {
+            return self.shared.guest.set_name(handle.key, name);
+        }
         let known = self.source_of(handle).is_some();
         if known {
             self.shared.names.borrow_mut().insert(handle.key, name.into());

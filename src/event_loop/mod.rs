@@ -23,15 +23,16 @@ use std::time::Duration;
 use mainspring_sys::Events;
 
 use self::callback::Sent;
+use self::guest::Inside;
 use crate::error::Result;
 use crate::handle::Key;
 use crate::ready::ReadyDeque;
 
-mod builder;
 mod call;
 pub(crate) mod callback;
 pub(crate) mod core;
 mod dispatch;
+pub(crate) mod guest;
 mod hooks;
 mod loop_handle;
 mod remote;
@@ -42,7 +43,6 @@ mod tick;
 mod watch;
 mod watched;
 
-pub use self::builder::{Builder, SelectorChoice};
 pub use self::callback::Outcome;
 pub use self::loop_handle::LoopHandle;
 pub use self::remote::Remote;
@@ -77,32 +77,7 @@ pub struct EventLoop<S = ()> {
     witness: u32,
 }
 
-impl EventLoop {
-    /// A loop without state, with the best selector that the system has.
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::build`].
-    pub fn new() -> Result<EventLoop> {
-        EventLoop::builder().build()
-    }
-
-    /// A loop with other settings.
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-}
-
 impl<S> EventLoop<S> {
-    /// A loop that hands `&mut state` to every callback.
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::build`].
-    pub fn with_state(state: S) -> Result<EventLoop<S>> {
-        Builder::new().build_with(state)
-    }
-
     pub(crate) fn assemble(
         handle: LoopHandle<S>,
         state: S,
@@ -128,6 +103,11 @@ impl<S> EventLoop<S> {
         }
     }
 
+    /// Makes this the loop that runs on this thread, while the answer lives.
+    pub(crate) fn inside(&self) -> Inside {
+        Inside::enter(&self.handle.shared.guest)
+    }
+
     /// The handle that callbacks get, to be cloned and kept.
     pub fn handle(&self) -> &LoopHandle<S> {
         &self.handle
@@ -150,6 +130,7 @@ impl<S> EventLoop<S> {
     /// [`Error::Closed`](crate::Error::Closed); [`Error::Select`](crate::Error::Select) if the
     /// selector has become unusable.
     pub fn run_forever(&mut self) -> Result<()> {
+        let _inside = self.inside();
         loop {
             self.run_once(None)?;
             if self.handle.core().stopping.take() {
@@ -160,14 +141,15 @@ impl<S> EventLoop<S> {
 
     /// Runs until nothing is left that could ever call back, or [`stop`](LoopHandle::stop).
     ///
-    /// What counts is what is queued, armed timers, watchers that are not paused, signal handlers,
-    /// idle hooks and [`Remote`]s, except for those that were [`unref`](LoopHandle::unref)ed.
+    /// What counts is what is queued, tasks, armed timers, watchers that are not paused, signal
+    /// handlers, idle hooks and [`Remote`]s, except for those that were [`unref`](LoopHandle::unref)ed.
     ///
     /// # Errors
     ///
     /// As [`run_forever`](EventLoop::run_forever).
     pub fn run(&mut self) -> Result<()> {
         self.handle.core().check_open()?;
+        let _inside = self.inside();
         while self.is_alive() || self.handle.is_stopping() {
             self.run_once(None)?;
             if self.handle.core().stopping.take() {
@@ -185,6 +167,7 @@ impl<S> EventLoop<S> {
     ///
     /// As [`run_forever`](EventLoop::run_forever).
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize> {
+        let _inside = self.inside();
         self.run_once(timeout)
     }
 
@@ -205,7 +188,7 @@ impl<S> EventLoop<S> {
             return true;
         }
         // In this order: a sender first leaves its item and then goes.
-        if inbox.has_senders() || inbox.is_notified() {
+        if inbox.has_senders() || inbox.is_notified() || self.handle.shared.guest.is_alive() {
             return true;
         }
         let callbacks = self.handle.shared.callbacks.borrow();
@@ -222,8 +205,11 @@ impl<S> EventLoop<S> {
         if self.handle.core().closed.replace(true) {
             return;
         }
+        let _inside = self.inside();
         drop(self.handle.shared.inbox.close());
         self.bite = VecDeque::new();
+        self.handle.shared.guest.close();
+        self.report_unobserved();
         self.handle.forget_all();
     }
 }

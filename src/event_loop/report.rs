@@ -41,6 +41,10 @@ pub enum Kind {
     Signal,
     /// As a hook.
     Hook,
+    /// By `spawn`.
+    Task,
+    /// As a promise.
+    Promise,
 }
 
 impl fmt::Display for Kind {
@@ -52,7 +56,20 @@ impl fmt::Display for Kind {
             Kind::Stream => "stream",
             Kind::Signal => "signal handler",
             Kind::Hook => "hook",
+            Kind::Task => "task",
+            Kind::Promise => "promise",
         })
+    }
+}
+
+impl Kind {
+    /// How it came to the loop.
+    fn verb(self) -> &'static str {
+        match self {
+            Kind::Task => "spawned",
+            Kind::Promise => "failed",
+            _ => "registered",
+        }
     }
 }
 
@@ -66,7 +83,7 @@ pub struct Report {
     pub kind: Kind,
     /// Why.
     pub error: Error,
-    /// Where it was registered.
+    /// Where it was registered; of a promise, where it failed.
     pub location: &'static Location<'static>,
     /// The name it was given.
     pub name: Option<Rc<str>>,
@@ -78,7 +95,7 @@ impl fmt::Display for Report {
         if let Some(name) = &self.name {
             write!(f, " {name:?}")?;
         }
-        write!(f, " registered at {}: {}", self.location, self.error.chain())
+        write!(f, " {} at {}: {}", self.kind.verb(), self.location, self.error.chain())
     }
 }
 

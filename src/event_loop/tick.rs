@@ -82,11 +82,15 @@ impl<S> EventLoop<S> {
     /// Takes a bite of what other threads have sent.
     fn feed_inbox(&mut self) -> Result<()> {
         let (core, inbox) = (self.handle.core(), &self.handle.shared.inbox);
-        if self.rung & bit(INBOX) != 0 {
+        let rung = self.rung & bit(INBOX) != 0;
+        if rung {
             inbox.answer().map_err(Error::Select)?;
-            self.rang = true;
         }
-        if self.bite.is_empty() && (self.rang || inbox.was_not_rung_for()) {
+        if rung || inbox.was_not_rung_for() {
+            self.rang = true;
+            self.handle.shared.guest.feed_inbox();
+        }
+        if self.bite.is_empty() && self.rang {
             self.rang = false;
             inbox.take(&mut self.bite);
         }
@@ -101,7 +105,7 @@ impl<S> EventLoop<S> {
     }
 
     fn feed_timers(&self) {
-        self.core().feed_timers();
+        self.core().feed_timers(&*self.handle.shared.guest);
     }
 
     fn feed_idle(&self) {
@@ -119,6 +123,9 @@ impl<S> EventLoop<S> {
             ran += usize::from(self.call(ready));
         }
         self.end_calls();
+        if self.core().has_unobserved() {
+            self.report_unobserved();
+        }
         ran
     }
 

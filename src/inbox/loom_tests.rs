@@ -60,8 +60,8 @@ type Answer = fn(&TestInbox);
 /// The mutant: with the flag cleared first, a ring that comes in between is read away while the
 /// flag stays set.
 fn answer_in_the_wrong_order(inbox: &TestInbox) {
-    inbox.notified.swap(false, Ordering::AcqRel);
-    inbox.doorbell.silence().unwrap();
+    inbox.notifier.notified.swap(false, Ordering::AcqRel);
+    inbox.notifier.doorbell.silence().unwrap();
 }
 
 fn answer(inbox: &TestInbox) {
@@ -78,7 +78,7 @@ fn sender(inbox: &Arc<TestInbox>, items: &'static [u32]) -> thread::JoinHandle<(
 fn receive(inbox: &TestInbox, wanted: usize, answer: Answer) -> Vec<u32> {
     let mut all = Vec::new();
     while all.len() < wanted {
-        inbox.doorbell.sleep();
+        inbox.notifier.doorbell.sleep();
         answer(inbox);
         let mut taken = VecDeque::new();
         inbox.take(&mut taken);
@@ -89,8 +89,11 @@ fn receive(inbox: &TestInbox, wanted: usize, answer: Answer) -> Vec<u32> {
 
 /// While the loop could go to sleep now, nothing waits for it.
 fn verify(inbox: &TestInbox) {
-    if inbox.doorbell.is_silent() {
-        assert!(!inbox.notified.load(Ordering::Acquire), "the flag is set, and no ring will come");
+    if inbox.notifier.doorbell.is_silent() {
+        assert!(
+            !inbox.notifier.notified.load(Ordering::Acquire),
+            "the flag is set, and no ring will come"
+        );
         assert!(inbox.lock().items.is_empty(), "an item waits, and no ring will come");
     }
 }
@@ -128,7 +131,7 @@ fn one_answer(answer: Answer) {
     loom::model(move || {
         let inbox = Arc::new(Inbox::new(Bell::new()));
         let senders = [sender(&inbox, &[1]), sender(&inbox, &[10])];
-        if !inbox.doorbell.is_silent() {
+        if !inbox.notifier.doorbell.is_silent() {
             answer(&inbox);
             inbox.take(&mut VecDeque::new());
         }
@@ -181,7 +184,7 @@ fn the_last_sender_to_go_wakes_the_loop() {
         });
         let mut taken = VecDeque::new();
         while inbox.has_senders() || inbox.is_notified() {
-            inbox.doorbell.sleep();
+            inbox.notifier.doorbell.sleep();
             inbox.answer().unwrap();
             let mut bite = VecDeque::new();
             inbox.take(&mut bite);

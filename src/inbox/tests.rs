@@ -40,7 +40,7 @@ fn sends_between_two_answers_ring_once() {
     for round in 1..=3 {
         (0..10).for_each(|i| inbox.send(i).unwrap());
         assert!(inbox.is_notified());
-        assert_eq!(inbox.doorbell.rings.load(Ordering::SeqCst), round);
+        assert_eq!(inbox.notifier.doorbell.rings.load(Ordering::SeqCst), round);
         inbox.answer().unwrap();
         assert!(!inbox.is_notified());
         assert_eq!(taken(&inbox), (0..10).collect::<Vec<_>>());
@@ -50,13 +50,13 @@ fn sends_between_two_answers_ring_once() {
 #[test]
 fn a_doorbell_that_refuses_is_tried_again_and_the_item_is_not_forgotten() {
     let inbox = Inbox::new(Bell::default());
-    inbox.doorbell.broken.store(true, Ordering::SeqCst);
+    inbox.notifier.doorbell.broken.store(true, Ordering::SeqCst);
     assert!(matches!(inbox.send(1), Err(SendError::Doorbell(_))));
     assert!(inbox.is_notified());
     assert!(inbox.was_not_rung_for() && !inbox.was_not_rung_for());
-    inbox.doorbell.broken.store(false, Ordering::SeqCst);
+    inbox.notifier.doorbell.broken.store(false, Ordering::SeqCst);
     inbox.send(2).unwrap();
-    assert_eq!(inbox.doorbell.rings.load(Ordering::SeqCst), 1);
+    assert_eq!(inbox.notifier.doorbell.rings.load(Ordering::SeqCst), 1);
     assert_eq!(taken(&inbox), [1, 2]);
 }
 

@@ -179,6 +179,16 @@ impl Timers {
         self.sweep();
     }
 
+    /// Whether the timer was due, and has not been armed since.
+    pub(crate) fn is_fed(&self, slot: TimerSlot) -> bool {
+        matches!(self.slots[slot.0 as usize].state, State::Unarmed(Unarmed::Fed))
+    }
+
+    /// Whom to feed when the timer is due.
+    pub(crate) fn set_key(&mut self, slot: TimerSlot, key: Key) {
+        self.slots[slot.0 as usize].key = key;
+    }
+
     /// Makes a fed timer idle. Returns false if it was reset or disarmed since it was fed.
     pub(crate) fn take_fed(&mut self, slot: TimerSlot) -> bool {
         let state = &mut self.slots[slot.0 as usize].state;

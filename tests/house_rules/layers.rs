@@ -6,9 +6,10 @@ use super::source::{Source, assert_none, is_word, sources, words};
 const LAYERS: &[&[&str]] = &[
     &["error", "clock", "handle", "sync"],
     &["ready", "callbacks"],
-    &["timers", "watchers", "inbox", "signals"],
+    &["timers", "watchers", "inbox", "signals", "executor"],
     &["event_loop"],
-    &["net"],
+    &["task"],
+    &["net", "builder"],
     // Beside the tower: nothing of it may be needed by it.
     &["testing", "compile_fail"],
 ];

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use mainspring_sys::{Selector, SelectorKind, Wakeup, WakeupKind, environment};
 
-use super::core::{Core, INBOX, Limits};
-use super::report::PanicPolicy;
-use super::{EventLoop, LoopHandle};
 use crate::clock::{Clock, MonotonicClock, Timeline};
 use crate::error::{Error, Result};
+use crate::event_loop::core::{Core, INBOX, Limits};
+use crate::event_loop::{EventLoop, LoopHandle, PanicPolicy};
 use crate::inbox::Inbox;
+use crate::task::Tasks;
 use crate::watchers::Watchers;
 
 /// Which selector a loop gets: a [`SelectorKind`], or an object of one's own.
@@ -31,6 +31,33 @@ impl From<SelectorKind> for SelectorChoice {
 impl From<Box<dyn Selector>> for SelectorChoice {
     fn from(selector: Box<dyn Selector>) -> SelectorChoice {
         SelectorChoice::Own(selector)
+    }
+}
+
+impl EventLoop {
+    /// A loop without state, with the best selector that the system has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    pub fn new() -> Result<EventLoop> {
+        EventLoop::builder().build()
+    }
+
+    /// A loop with other settings.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
+impl<S> EventLoop<S> {
+    /// A loop that hands `&mut state` to every callback.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    pub fn with_state(state: S) -> Result<EventLoop<S>> {
+        Builder::new().build_with(state)
     }
 }
 
@@ -160,7 +187,9 @@ impl Builder {
         let mut watchers = Watchers::new(open_selector(self.selector)?);
         let wakeup = hang_doorbell(self.wakeup, &mut watchers)?;
         let core = Core::new(watchers, Timeline::new(self.clock), self.limits);
-        let handle = LoopHandle::new(core, Arc::new(Inbox::new(wakeup)));
+        let inbox = Arc::new(Inbox::new(wakeup));
+        let tasks = Tasks::new(core.clone(), Inbox::beside(&inbox));
+        let handle = LoopHandle::new(core, inbox, tasks);
         handle.on_panic(self.panic_policy);
         Ok(EventLoop::assemble(handle, state, self.event_capacity, slow))
     }

@@ -1,0 +1,48 @@
+//! What shares the ready deque with the callbacks: the tasks, as the loop sees them.
+//!
+//! The loop knows keys, not futures. A key of the guest takes its turn like any other.
+
+use std::rc::Rc;
+
+use super::report::Report;
+use crate::error::Error;
+use crate::handle::Key;
+use crate::ready::{Ready, ReadyDeque};
+
+/// Owner of the keys that are not callbacks ([`Key::is_guest`]).
+pub(crate) trait Guest {
+    /// The loop begins to run on this thread.
+    fn enter(self: Rc<Self>);
+    /// The loop has ended to run.
+    fn leave(&self);
+    /// Runs what is due. False if it is gone.
+    fn call(&self, ready: Ready) -> bool;
+    /// A deadline of `key` has come.
+    fn feed_timer(&self, key: Key, ready: &mut ReadyDeque);
+    /// Other threads have sent something.
+    fn feed_inbox(&self);
+    /// Whether anything keeps [`run`](crate::EventLoop::run) going.
+    fn is_alive(&self) -> bool;
+    fn cancel(&self, key: Key) -> bool;
+    fn set_background(&self, key: Key, background: bool) -> bool;
+    fn set_name(&self, key: Key, name: &str) -> bool;
+    fn report_of(&self, key: Key, error: Error) -> Option<Report>;
+    /// Ends everything; what is dropped may call the loop, which is closed to it.
+    fn close(&self);
+}
+
+/// A loop that runs on this thread, until this is dropped.
+pub(crate) struct Inside(Rc<dyn Guest>);
+
+impl Inside {
+    pub(crate) fn enter(guest: &Rc<dyn Guest>) -> Inside {
+        guest.clone().enter();
+        Inside(guest.clone())
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}

@@ -1,0 +1,64 @@
+//! Which loops there are on this thread, and which of them runs.
+//!
+//! Tasks, promises and wakers name their loop by a number, so they are small and keep nothing alive;
+//! here the number becomes the loop again, as long as there is one.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+
+use super::tasks::Tasks;
+
+thread_local! {
+    /// The loops that run, the innermost last.
+    static RUNNING: RefCell<Vec<Rc<Tasks>>> = const { RefCell::new(Vec::new()) };
+    /// All loops of this thread.
+    static LOOPS: RefCell<Vec<(u32, Weak<Tasks>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The loop that runs on this thread.
+#[inline]
+pub(crate) fn running() -> Option<Rc<Tasks>> {
+    let running = RUNNING.try_with(|running| running.borrow().last().cloned());
+    running.ok().flatten()
+}
+
+/// The loop with this number, if it is one of this thread and is not gone.
+#[inline]
+pub(crate) fn find(home: u32) -> Option<Rc<Tasks>> {
+    match running() {
+        Some(tasks) if tasks.home() == home => Some(tasks),
+        _ => find_idle(home),
+    }
+}
+
+/// Also those that do not run now.
+#[cold]
+fn find_idle(home: u32) -> Option<Rc<Tasks>> {
+    let found = LOOPS.try_with(|loops| {
+        let loops = loops.borrow();
+        let (_, tasks) = loops.iter().find(|(number, _)| *number == home)?;
+        tasks.upgrade()
+    });
+    found.ok().flatten()
+}
+
+pub(super) fn enter(tasks: Rc<Tasks>) {
+    // Without thread-locals the thread ends, and so does everything on it.
+    let _ = RUNNING.try_with(|running| running.borrow_mut().push(tasks));
+}
+
+pub(super) fn leave() {
+    let left = RUNNING.try_with(|running| running.borrow_mut().pop());
+    drop(left);
+}
+
+/// A loop is made.
+pub(super) fn add(tasks: &Rc<Tasks>) {
+    let entry = (tasks.home(), Rc::downgrade(tasks));
+    let _ = LOOPS.try_with(|loops| loops.borrow_mut().push(entry));
+}
+
+/// A loop is gone.
+pub(super) fn remove(home: u32) {
+    let _ = LOOPS.try_with(|loops| loops.borrow_mut().retain(|(number, _)| *number != home));
+}

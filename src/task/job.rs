@@ -1,0 +1,92 @@
+//! What a task consists of: its future, later its output, in one box that forgets their types.
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::join::{JoinError, drop_caught};
+use crate::error::{Error, Result as Outcome};
+
+/// The future of a task, or its output.
+pub(crate) type Boxed = Pin<Box<dyn Job>>;
+
+/// A future whose output stays in a box.
+pub(crate) trait Job {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Boxed>;
+
+    /// [`Finished`] or [`Failed`], or whatever the task ended as.
+    fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>>;
+}
+
+impl<F> Job for F
+where
+    F: Future,
+    F::Output: 'static,
+{
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Boxed> {
+        Future::poll(self, cx).map(|output| Box::pin(Finished(output)) as Boxed)
+    }
+
+    fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
+        None
+    }
+}
+
+/// The output of a task.
+pub(crate) struct Finished<T>(pub(crate) T);
+
+/// Why a task has no output.
+pub(crate) struct Failed(pub(crate) JoinError);
+
+// Nobody pins the output: it is moved out.
+impl<T> Unpin for Finished<T> {}
+
+impl<T: 'static> Job for Finished<T> {
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Boxed> {
+        Poll::Pending
+    }
+
+    fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
+        let output: Box<Self> = Pin::into_inner(self);
+        Some(output)
+    }
+}
+
+impl Job for Failed {
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Boxed> {
+        Poll::Pending
+    }
+
+    fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
+        let output: Box<Self> = Pin::into_inner(self);
+        Some(output)
+    }
+}
+
+/// What a finished task has to say to whoever knows its type.
+pub(crate) fn open<T: 'static>(output: Boxed) -> Result<T, JoinError> {
+    let output = output.into_any().expect("a task that is done has an output");
+    match output.downcast::<Finished<T>>() {
+        Ok(finished) => Ok(finished.0),
+        Err(other) => {
+            let failed = other.downcast::<Failed>();
+            Err(failed.expect("a task ends with its output or a failure").0)
+        }
+    }
+}
+
+/// What a finished task has to say to nobody: a failure, if it was one.
+pub(crate) fn observe(output: Boxed) -> Outcome<()> {
+    let Some(output) = output.into_any() else { return Ok(()) };
+    let output = match output.downcast::<Finished<Outcome<()>>>() {
+        Ok(finished) => return finished.0,
+        Err(output) => output,
+    };
+    match output.downcast::<Failed>().map(|failed| failed.0) {
+        Ok(JoinError::Cancelled(_)) => Ok(()),
+        Ok(panicked) => Err(Error::from(panicked)),
+        Err(output) => drop_caught(output).map_err(Error::from),
+    }
+}

@@ -1,0 +1,310 @@
+//! Tasks as their owners see them: to be awaited, cancelled, or left alone.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use super::current;
+use super::job::{self, Boxed, Failed, Finished};
+use super::tasks::Tasks;
+use crate::error::Error;
+use crate::handle::{Handle, Key};
+
+/// Why something was cancelled, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason(Cow<'static, str>);
+
+impl Default for Reason {
+    fn default() -> Reason {
+        Reason("cancelled".into())
+    }
+}
+
+impl<T: Into<Cow<'static, str>>> From<T> for Reason {
+    fn from(words: T) -> Reason {
+        Reason(words.into())
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What a panic has left.
+pub struct Panic {
+    message: String,
+    /// In a lock only to be shared between threads: a payload need not be.
+    payload: Mutex<Box<dyn Any + Send>>,
+}
+
+impl Panic {
+    /// What the panic said.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The payload, for [`std::panic::resume_unwind`].
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panic").field(&self.message).finish()
+    }
+}
+
+/// Why a task has no output.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// It was cancelled.
+    #[error("the task was cancelled: {0}")]
+    Cancelled(Reason),
+    /// It panicked.
+    #[error("the task panicked: {}", .0.message())]
+    Panicked(Panic),
+}
+
+impl JoinError {
+    /// Whether the task was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, JoinError::Cancelled(_))
+    }
+
+    /// Whether the task panicked.
+    pub fn is_panic(&self) -> bool {
+        matches!(self, JoinError::Panicked(_))
+    }
+
+    pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> JoinError {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let message = text.unwrap_or("with a value that is no text").to_owned();
+        JoinError::Panicked(Panic { message, payload: Mutex::new(payload) })
+    }
+
+    pub(super) fn closed() -> JoinError {
+        JoinError::Cancelled("the loop is closed".into())
+    }
+
+    pub(super) fn ending(&self) -> Ending {
+        match self {
+            JoinError::Cancelled(_) => Ending::Cancelled,
+            JoinError::Panicked(_) => Ending::Panicked,
+        }
+    }
+}
+
+impl From<JoinError> for Error {
+    fn from(error: JoinError) -> Error {
+        match error {
+            JoinError::Cancelled(reason) => Error::Cancelled(reason.0),
+            JoinError::Panicked(panic) => Error::Panicked(panic.message),
+        }
+    }
+}
+
+/// Drops user's things; a panic of theirs is the answer.
+pub(crate) fn drop_caught<T>(things: T) -> Result<(), JoinError> {
+    catch_unwind(AssertUnwindSafe(|| drop(things))).map_err(JoinError::panicked)
+}
+
+/// Where a task is in its life. It goes from pending to running, back and forth between that and
+/// waiting, and ends as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskState {
+    /// Spawned, and not yet begun.
+    Pending,
+    /// It is the one that runs now.
+    Running,
+    /// It has begun, and waits for something or for its next turn.
+    Waiting,
+    /// It is over.
+    Done(Ending),
+}
+
+/// How a task has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// With its result.
+    Result,
+    /// By a panic.
+    Panicked,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// A spawned task: a future that gives the task's output.
+///
+/// Dropping it detaches the task, which goes on; a panic, or an error of a task whose output is
+/// [`mainspring::Result<()>`](crate::Result), then goes to the exception handler.
+///
+/// ```
+/// let mut el = mainspring::EventLoop::new()?;
+/// let answer = el.run_until_complete(async {
+///     let task = mainspring::spawn(async { 6 * 7 });
+///     task.await
+/// })?;
+/// assert_eq!(answer.unwrap(), 42);
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+#[must_use = "dropping a task detaches it; `detach` says so"]
+pub struct Task<T> {
+    handle: Handle,
+    output: PhantomData<Rc<T>>,
+}
+
+// The output is in the loop's slab, not in here.
+impl<T> Unpin for Task<T> {}
+
+impl<T: 'static> Task<T> {
+    pub(super) fn new(tasks: &Tasks, key: Key) -> Task<T> {
+        Task { handle: tasks.handle(key), output: PhantomData }
+    }
+
+    /// A task that never began, because its loop is closed.
+    pub(super) fn closed(home: u32) -> Task<T> {
+        Task { handle: Handle { key: Key::NOWHERE, home }, output: PhantomData }
+    }
+
+    /// The task's handle in its loop, to name it, [`unref`](crate::LoopHandle::unref) it or cancel
+    /// it by.
+    pub fn handle(&self) -> Handle {
+        self.handle
+    }
+
+    /// Lets the task go on by itself.
+    pub fn detach(self) {}
+
+    /// Asks the task to end: its future is dropped at its next turn, never inside of its own poll,
+    /// and whoever awaits it gets [`JoinError::Cancelled`] with this reason. An output that is
+    /// already there wins.
+    ///
+    /// False if the task is done or was cancelled before.
+    pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
+        self.tasks().is_some_and(|tasks| tasks.cancel_task(self.handle.key, reason.into()))
+    }
+
+    /// Whether the task is done; also if it was ended with its loop.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.state(), TaskState::Done(_))
+    }
+
+    /// Where the task is in its life.
+    pub fn state(&self) -> TaskState {
+        let state = self.tasks().and_then(|tasks| tasks.state(self.handle.key));
+        state.unwrap_or(TaskState::Done(Ending::Cancelled))
+    }
+
+    /// Where the task was spawned; none if it was ended with its loop.
+    pub fn location(&self) -> Option<&'static Location<'static>> {
+        self.tasks()?.location(self.handle.key)
+    }
+
+    /// The name that the task was given.
+    pub fn name(&self) -> Option<Rc<str>> {
+        self.tasks()?.name(self.handle.key)
+    }
+
+    /// Gives the task a name, for reports and pictures.
+    pub fn named(self, name: &str) -> Task<T> {
+        if let Some(tasks) = self.tasks() {
+            crate::event_loop::guest::Guest::set_name(&*tasks, self.handle.key, name);
+        }
+        self
+    }
+
+    /// Calls `callback` when the task is done, with what came of it: through the ready deque, in the
+    /// order in which callbacks were added, exactly once. Whoever awaits the task gets the output
+    /// after them.
+    ///
+    /// If the loop is gone the callback is dropped.
+    #[track_caller]
+    pub fn add_done_callback(&self, callback: impl FnOnce(Result<&T, &JoinError>) + 'static) {
+        let (home, key) = (self.handle.home, self.handle.key);
+        let callback = move || {
+            let tasks = current::find(home);
+            let shown = tasks.and_then(|tasks| Shown::borrow(tasks, key));
+            if let Some(Shown { output: Some(output), .. }) = &shown {
+                callback(output.as_ref());
+            }
+        };
+        if let Some(tasks) = self.tasks() {
+            tasks.add_done_callback(key, (Box::new(callback), Location::caller()));
+        }
+    }
+
+    fn tasks(&self) -> Option<Rc<Tasks>> {
+        current::find(self.handle.home)
+    }
+}
+
+impl<T: 'static> Future for Task<T> {
+    type Output = Result<T, JoinError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        let key = self.handle.key;
+        let joined = self.tasks().and_then(|tasks| tasks.join(key, cx.waker()));
+        match joined {
+            Some(Poll::Pending) => Poll::Pending,
+            Some(Poll::Ready(output)) => {
+                self.handle.key = Key::NOWHERE;
+                Poll::Ready(job::open(output))
+            }
+            None => Poll::Ready(Err(JoinError::closed())),
+        }
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        if self.handle.key != Key::NOWHERE
+            && let Some(tasks) = current::find(self.handle.home)
+        {
+            tasks.detach(self.handle.key);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Task({:?} of loop {})", self.handle.key, self.handle.home)
+    }
+}
+
+/// An output that is shown to a done-callback, and goes back when that has run, or panicked.
+struct Shown<T: 'static> {
+    tasks: Rc<Tasks>,
+    key: Key,
+    output: Option<Result<T, JoinError>>,
+}
+
+impl<T: 'static> Shown<T> {
+    fn borrow(tasks: Rc<Tasks>, key: Key) -> Option<Shown<T>> {
+        let output = tasks.borrow_output(key)?;
+        Some(Shown { tasks, key, output: Some(job::open(output)) })
+    }
+}
+
+impl<T: 'static> Drop for Shown<T> {
+    fn drop(&mut self) {
+        let output: Boxed = match self.output.take() {
+            Some(Ok(output)) => Box::pin(Finished(output)),
+            Some(Err(error)) => Box::pin(Failed(error)),
+            None => return,
+        };
+        self.tasks.return_output(self.key, output);
+    }
+}

@@ -1,0 +1,138 @@
+//! Futures and tasks: a thin adapter on the callback layer.
+//!
+//! ```text
+//!   spawn ──► slab: futures by key            a timer, an fd, a promise, another task, a thread
+//!                │       ▲                                      │ wake (by key, or by `Waker`)
+//!                ▼ poll  │ Pending                              ▼
+//!             call ◄──── run_batch ◄──── ready deque ◄──── feed the task's key, once
+//! ```
+//!
+//! A task is a key in the same ready deque as the callbacks. When its turn comes its future is
+//! polled; when the future is pending, the task waits until something wakes it, which feeds its key
+//! again. Any future runs here, also one that knows nothing of this loop.
+//!
+//! # Cancellation
+//!
+//! To cancel is to drop a future, at an `await` where it waits; what runs then is the `Drop` of what
+//! it holds. There is no cleaning up that awaits: do that in a task of its own.
+
+mod current;
+mod job;
+mod join;
+mod promise;
+mod remote;
+mod run;
+mod slab;
+mod tasks;
+mod time;
+mod waker;
+
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+pub use self::join::{Ending, JoinError, Panic, Reason, Task, TaskState};
+pub use self::promise::{Promise, Promised};
+pub use self::remote::RemoteTask;
+pub use self::run::CurrentLoop;
+pub(crate) use self::tasks::Tasks;
+pub use self::time::{Interval, Sleep, interval, sleep, sleep_until, timeout, timeout_at};
+
+use crate::error::{Error, Result};
+
+/// Spawns a task on the loop that runs on this thread: it begins in the next tick.
+///
+/// # Panics
+///
+/// Where no loop runs. [`LoopHandle::spawn`](crate::LoopHandle::spawn) works there as well.
+///
+/// ```
+/// let mut el = mainspring::EventLoop::new()?;
+/// let sum = el.run_until_complete(async {
+///     let tasks = [1, 2, 3].map(|n| mainspring::spawn(async move { n * n }));
+///     let mut sum = 0;
+///     for task in tasks {
+///         sum += task.await?;
+///     }
+///     Ok::<_, mainspring::Error>(sum)
+/// })??;
+/// assert_eq!(sum, 14);
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+#[track_caller]
+#[inline]
+pub fn spawn<F>(future: F) -> Task<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let tasks = expect("mainspring::spawn");
+    Task::new(&tasks, tasks.spawn(future, Location::caller()))
+}
+
+/// The loop that runs on this thread.
+///
+/// # Errors
+///
+/// [`Error::NoLoop`] where none runs.
+///
+/// ```
+/// assert!(mainspring::current_loop().is_err());
+/// let mut el = mainspring::EventLoop::new()?;
+/// el.run_until_complete(async { assert!(mainspring::current_loop().is_ok()) })?;
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+pub fn current_loop() -> Result<CurrentLoop> {
+    running("mainspring::current_loop").map(CurrentLoop::new)
+}
+
+/// Lets everything else that is ready run first: the task goes to the end of the ready deque.
+///
+/// ```
+/// let mut el = mainspring::EventLoop::new()?;
+/// el.run_until_complete(async {
+///     let other = mainspring::spawn(async {});
+///     mainspring::yield_now().await;
+///     assert!(other.is_finished());
+/// })?;
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+#[inline]
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false }
+}
+
+/// The future of [`yield_now`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct YieldNow {
+    yielded: bool,
+}
+
+impl Future for YieldNow {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// The loop that runs here, for a function that cannot do without.
+pub(crate) fn running(call: &'static str) -> Result<Rc<Tasks>> {
+    current::running().ok_or(Error::NoLoop { call })
+}
+
+#[track_caller]
+fn expect(call: &'static str) -> Rc<Tasks> {
+    match running(call) {
+        Ok(tasks) => tasks,
+        Err(error) => panic!("{error}"),
+    }
+}

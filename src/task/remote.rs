@@ -1,0 +1,208 @@
+//! Tasks that other threads send to the loop.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::join::{JoinError, Reason, Task};
+use crate::error::Result;
+use crate::event_loop::Remote;
+
+impl<S> Remote<S> {
+    /// Spawns a task on the loop, which begins in a tick after this.
+    ///
+    /// # Errors
+    ///
+    /// As [`call_soon`](Remote::call_soon); the future is dropped then, on this thread.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let mut el = mainspring::EventLoop::new()?;
+    /// let remote = el.remote();
+    /// let worker = std::thread::spawn(move || {
+    ///     let task = remote.spawn(async {
+    ///         mainspring::sleep(Duration::from_millis(1)).await;
+    ///         42
+    ///     })?;
+    ///     Ok::<_, mainspring::Error>(task.join()?)
+    /// });
+    /// el.run()?;
+    /// assert_eq!(worker.join().unwrap()?, 42);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> Result<RemoteTask<F::Output>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.spawn_with(move || future)
+    }
+
+    /// Spawns the task that `make` makes on the loop's thread, whose future need not be [`Send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Remote::spawn).
+    #[track_caller]
+    pub fn spawn_with<M, F>(&self, make: M) -> Result<RemoteTask<F::Output>>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        let shared = Arc::new(Shared::default());
+        let relay = Relay(Some(shared.clone()));
+        self.call_soon(move |el, _| {
+            let task = el.spawn(make());
+            el.spawn(relay.run(task)).detach();
+        })?;
+        Ok(RemoteTask { shared })
+    }
+}
+
+/// A task on a loop of another thread: to be awaited there, in any executor, or to be joined.
+///
+/// Dropping it detaches the task.
+#[must_use = "dropping a task detaches it; `detach` says so"]
+pub struct RemoteTask<T> {
+    shared: Arc<Shared<T>>,
+}
+
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    done: Condvar,
+}
+
+struct State<T> {
+    output: Option<Result<T, JoinError>>,
+    /// The one who awaits it.
+    waker: Option<Waker>,
+    cancelled: Option<Reason>,
+    /// The relay's, to be told of a cancellation.
+    relay: Option<Waker>,
+}
+
+impl<T> Default for Shared<T> {
+    fn default() -> Shared<T> {
+        let state = State { output: None, waker: None, cancelled: None, relay: None };
+        Shared { state: Mutex::new(state), done: Condvar::new() }
+    }
+}
+
+impl<T> Shared<T> {
+    /// Whatever panicked while the lock was held has not left it half-changed.
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the relay told of a cancellation; the reason of one that came.
+    fn listen(&self, relay: &Waker) -> Option<Reason> {
+        let relay = relay.clone();
+        let mut state = self.lock();
+        let (old, reason) = (state.relay.replace(relay), state.cancelled.take());
+        drop(state);
+        drop(old);
+        reason
+    }
+}
+
+impl<T> RemoteTask<T> {
+    /// Waits for the output, and blocks this thread meanwhile. Not for the loop's own thread, which
+    /// would wait for itself.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`] if the task was cancelled, also by the end of its loop, or panicked.
+    pub fn join(self) -> Result<T, JoinError> {
+        let mut state = self.shared.lock();
+        loop {
+            if let Some(output) = state.output.take() {
+                return output;
+            }
+            state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Asks the task to end. See [`Task::cancel`].
+    pub fn cancel(&self, reason: impl Into<Reason>) {
+        let mut state = self.shared.lock();
+        state.cancelled = Some(reason.into());
+        let relay = state.relay.take();
+        drop(state);
+        if let Some(relay) = relay {
+            relay.wake();
+        }
+    }
+
+    /// Whether the output is there.
+    pub fn is_finished(&self) -> bool {
+        self.shared.lock().output.is_some()
+    }
+
+    /// Lets the task go on by itself.
+    pub fn detach(self) {}
+}
+
+impl<T> Future for RemoteTask<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        let waker = cx.waker().clone();
+        let mut state = self.shared.lock();
+        if let Some(output) = state.output.take() {
+            return Poll::Ready(output);
+        }
+        let old = state.waker.replace(waker);
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+}
+
+impl<T> fmt::Debug for RemoteTask<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteTask").field("finished", &self.is_finished()).finish()
+    }
+}
+
+/// Carries the output of a task to the other thread; if it never gets one, it says so.
+struct Relay<T>(Option<Arc<Shared<T>>>);
+
+impl<T: 'static> Relay<T> {
+    async fn run(mut self, mut task: Task<T>) {
+        let Some(shared) = self.0.clone() else { return };
+        let output = poll_fn(|cx| {
+            if let Some(reason) = shared.listen(cx.waker()) {
+                task.cancel(reason);
+            }
+            Pin::new(&mut task).poll(cx)
+        });
+        let output = output.await;
+        self.send(output);
+    }
+}
+
+impl<T> Relay<T> {
+    fn send(&mut self, output: Result<T, JoinError>) {
+        let Some(shared) = self.0.take() else { return };
+        let mut state = shared.lock();
+        state.output = Some(output);
+        let (waker, relay) = (state.waker.take(), state.relay.take());
+        drop(state);
+        drop(relay);
+        shared.done.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Drop for Relay<T> {
+    fn drop(&mut self) {
+        self.send(Err(JoinError::closed()));
+    }
+}

@@ -1,0 +1,128 @@
+//! The end of a task: who is told, and what becomes of its output.
+
+use std::cell::Cell;
+use std::mem;
+use std::panic::Location;
+use std::task::{Poll, Waker};
+
+use super::{DoneCallback, Flags, Slot, Tasks};
+use crate::event_loop::{Kind, Report};
+use crate::handle::Key;
+use crate::task::job::{Boxed, observe};
+use crate::task::join::Ending;
+
+impl Tasks {
+    /// A task has ended, and its future is gone.
+    pub(super) fn finish(&self, key: Key, output: Boxed, ending: Ending) {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get(key) else { return };
+        slot.flags.remove(Flags::RUNNING | Flags::QUEUED);
+        slot.flags.insert(Flags::ended(ending));
+        if !slot.flags.contains(Flags::BACKGROUND) {
+            self.alive.set(self.alive.get() - 1);
+        }
+        slot.content = Some(output);
+        let joiner = mem::replace(&mut slot.joiner, Key::NOWHERE);
+        let extras = slot.extras.as_mut();
+        let callbacks = extras.map_or(Vec::new(), |extras| mem::take(&mut extras.callbacks));
+        let unwanted = slot.flags.contains(Flags::DETACHED) && callbacks.is_empty();
+        drop(slots);
+        for (callback, location) in callbacks {
+            self.spawn_callback(callback, location);
+        }
+        if unwanted {
+            self.discard(key);
+        }
+        self.wake(joiner);
+    }
+
+    fn spawn_callback(&self, callback: Box<dyn FnOnce()>, location: &'static Location<'static>) {
+        let key = self.spawn(async move { callback() }, location);
+        self.detach(key);
+    }
+
+    /// Ends the tenancy of a task that is done; a failure that nobody has seen is reported.
+    fn discard(&self, key: Key) {
+        let slot = self.slots.borrow_mut().remove(key);
+        let Some(Slot { content: Some(output), location, extras, .. }) = slot else { return };
+        let name = extras.and_then(|extras| extras.name);
+        if let Err(error) = observe(output) {
+            self.report(Report { kind: Kind::Task, error, location, name });
+        }
+    }
+
+    /// Nobody will ask for the output of this task.
+    pub(in crate::task) fn detach(&self, key: Key) {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get(key) else { return };
+        slot.flags.insert(Flags::DETACHED);
+        let waiter = mem::replace(&mut slot.joiner, Key::NOWHERE);
+        let callbacks = slot.extras.as_ref().is_some_and(|extras| extras.outstanding > 0);
+        let over = slot.flags.contains(Flags::DONE) && !callbacks;
+        drop(slots);
+        self.forget_waiter(waiter);
+        if over {
+            self.discard(key);
+        }
+    }
+
+    /// The output of a task that is done; until then `waker` is kept. None if there is no such task.
+    #[inline]
+    pub(in crate::task) fn join(&self, key: Key, waker: &Waker) -> Option<Poll<Boxed>> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.get(key)?;
+        let outstanding = slot.extras.as_ref().is_some_and(|extras| extras.outstanding > 0);
+        if slot.flags.contains(Flags::DONE) && !outstanding {
+            let slot = slots.remove(key)?;
+            drop(slots);
+            self.forget_waiter(slot.joiner);
+            return slot.content.map(Poll::Ready);
+        }
+        let place = Cell::new(slot.joiner);
+        drop(slots);
+        self.wait(&place, waker);
+        if let Some(slot) = self.slots.borrow_mut().get(key) {
+            slot.joiner = place.get();
+        }
+        Some(Poll::Pending)
+    }
+
+    /// Adds what is to be done when the task is done. False if there is no such task.
+    pub(in crate::task) fn add_done_callback(&self, key: Key, callback: DoneCallback) -> bool {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get(key) else { return false };
+        let done = slot.flags.contains(Flags::DONE);
+        let extras = slot.extras();
+        extras.outstanding += 1;
+        if done {
+            drop(slots);
+            self.spawn_callback(callback.0, callback.1);
+        } else {
+            extras.callbacks.push(callback);
+        }
+        true
+    }
+
+    /// Takes the output out, to show it to a done-callback.
+    pub(in crate::task) fn borrow_output(&self, key: Key) -> Option<Boxed> {
+        self.slots.borrow_mut().get(key)?.content.take()
+    }
+
+    /// A done-callback has run: puts the output back.
+    pub(in crate::task) fn return_output(&self, key: Key, output: Boxed) {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get(key) else { return };
+        slot.content = Some(output);
+        slot.extras().outstanding -= 1;
+        if slot.extras().outstanding > 0 {
+            return;
+        }
+        let joiner = mem::replace(&mut slot.joiner, Key::NOWHERE);
+        let unwanted = slot.flags.contains(Flags::DETACHED);
+        drop(slots);
+        if unwanted {
+            self.discard(key);
+        }
+        self.wake(joiner);
+    }
+}

@@ -1,0 +1,113 @@
+//! The tasks as a guest of the loop.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use mainspring_sys::Readiness;
+
+use super::{Flags, Tasks};
+use crate::error::Error;
+use crate::event_loop::guest::Guest;
+use crate::event_loop::{Kind as ReportKind, Report};
+use crate::handle::Key;
+use crate::ready::{Ready, ReadyDeque};
+use crate::task::current;
+use crate::task::join::{Reason, drop_caught};
+use crate::task::slab::Kind;
+
+impl Guest for Tasks {
+    fn enter(self: Rc<Tasks>) {
+        current::enter(self);
+    }
+
+    fn leave(&self) {
+        current::leave();
+    }
+
+    #[inline]
+    fn call(&self, ready: Ready) -> bool {
+        match Kind::of(ready.key) {
+            Kind::Task => self.run(ready.key),
+            Kind::Waker => {
+                self.wake(ready.key);
+                true
+            }
+            Kind::Io => false,
+        }
+    }
+
+    fn feed_timer(&self, key: Key, ready: &mut ReadyDeque) {
+        if Kind::of(key) != Kind::Task || self.mark_queued(key) {
+            ready.feed(key, Readiness::empty());
+        }
+    }
+
+    fn feed_inbox(&self) {
+        let mut wakes = VecDeque::new();
+        self.inbox.take(&mut wakes);
+        for waker in wakes {
+            waker.received();
+            self.wake(waker.key());
+        }
+    }
+
+    fn is_alive(&self) -> bool {
+        self.alive.get() > 0
+    }
+
+    fn cancel(&self, key: Key) -> bool {
+        self.cancel_task(key, Reason::default())
+    }
+
+    fn set_background(&self, key: Key, background: bool) -> bool {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get(key) else { return false };
+        if slot.flags.contains(Flags::DONE) {
+            return false;
+        }
+        let was = slot.flags.contains(Flags::BACKGROUND);
+        slot.flags.set(Flags::BACKGROUND, background);
+        match (was, background) {
+            (false, true) => self.alive.set(self.alive.get() - 1),
+            (true, false) => self.alive.set(self.alive.get() + 1),
+            _ => {}
+        }
+        true
+    }
+
+    fn set_name(&self, key: Key, name: &str) -> bool {
+        let name = Some(name.into());
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get(key) else { return false };
+        slot.extras().name = name;
+        true
+    }
+
+    fn report_of(&self, key: Key, error: Error) -> Option<Report> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.get(key)?;
+        let name = slot.extras.as_ref().and_then(|extras| extras.name.clone());
+        Some(Report { kind: ReportKind::Task, error, location: slot.location, name })
+    }
+
+    fn close(&self) {
+        drop(self.inbox.close());
+        let keys = self.slots.borrow().keys();
+        for key in keys {
+            let slot = self.slots.borrow_mut().remove(key);
+            // Whatever panics now has nobody to be told of it but the panic hook, which has printed it.
+            let Some(slot) = slot else { continue };
+            let _ = slot.content.map(drop_caught);
+            let extras = slot.extras.map(|extras| extras.callbacks);
+            let _ = drop_caught(extras);
+        }
+        self.alive.set(0);
+        let wakers = self.wakers.borrow().keys();
+        for key in wakers {
+            // Those who wait from outside see that the loop is gone.
+            self.wake(key);
+        }
+        drop(self.spare.take());
+        current::remove(self.home());
+    }
+}

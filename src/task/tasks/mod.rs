@@ -1,0 +1,308 @@
+//! The tasks of a loop: their futures, who waits for them, and their turns.
+//!
+//! A task is a slot with a box in it: first the future, later its output. Its key takes its turn in
+//! the ready deque like a callback's.
+//!
+//! # Invariants
+//!
+//! * A task is in the ready deque at most once; `QUEUED` says whether it is.
+//! * A future is polled and dropped here only, on the loop's thread, with nothing borrowed. It is
+//!   dropped before whoever waits for the task is woken.
+//! * `DONE` is final.
+
+use std::cell::{Cell, RefCell};
+use std::panic::Location;
+use std::ptr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::current;
+use super::job::{Boxed, Job};
+use super::join::{Ending, Reason, TaskState};
+use super::slab::{Kind, Slab};
+use super::waker::{Bell, WakeInbox};
+use crate::event_loop::Report;
+use crate::event_loop::core::Core;
+use crate::handle::{Handle, Key};
+
+mod end;
+mod guest;
+mod turn;
+
+bitflags::bitflags! {
+    /// Where a task is in its life.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    struct Flags: u16 {
+        /// It has been polled.
+        const STARTED = 1;
+        /// It is in the ready deque.
+        const QUEUED = 1 << 1;
+        /// It is being polled, or dropped.
+        const RUNNING = 1 << 2;
+        const DONE = 1 << 3;
+        /// It ended by a panic.
+        const PANICKED = 1 << 4;
+        /// It ended because it was cancelled.
+        const CANCELLED = 1 << 5;
+        /// Somebody wants it to end.
+        const CANCELLING = 1 << 6;
+        /// Nobody will ask for its output.
+        const DETACHED = 1 << 7;
+        /// It does not keep the loop running.
+        const BACKGROUND = 1 << 8;
+        /// Its future is with whoever runs the loop.
+        const MAIN = 1 << 9;
+    }
+}
+
+impl Flags {
+    fn ended(ending: Ending) -> Flags {
+        Flags::DONE
+            | match ending {
+                Ending::Result => Flags::empty(),
+                Ending::Panicked => Flags::PANICKED,
+                Ending::Cancelled => Flags::CANCELLED,
+            }
+    }
+}
+
+/// A task.
+struct Slot {
+    /// The future, or the output; it is out while it is polled.
+    content: Option<Boxed>,
+    location: &'static Location<'static>,
+    extras: Option<Box<Extras>>,
+    /// Who waits for the end.
+    joiner: Key,
+    flags: Flags,
+}
+
+/// What most tasks do not have.
+#[derive(Default)]
+struct Extras {
+    name: Option<Rc<str>>,
+    reason: Option<Reason>,
+    /// Its own waker, once somebody has kept it.
+    bell: Option<Bell>,
+    /// What is to be done when it is done.
+    callbacks: Vec<DoneCallback>,
+    /// How many of them have not run.
+    outstanding: usize,
+    /// How many shields keep a cancellation off.
+    shields: usize,
+}
+
+/// A done-callback, and where it was added.
+pub(super) type DoneCallback = (Box<dyn FnOnce()>, &'static Location<'static>);
+
+impl Slot {
+    fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+}
+
+/// Who is polled now: the task, and the address of its waker.
+#[derive(Clone, Copy)]
+struct Polled {
+    key: Key,
+    waker: *const (),
+}
+
+/// The tasks of a loop.
+pub(crate) struct Tasks {
+    pub(crate) core: Rc<Core>,
+    inbox: Arc<WakeInbox>,
+    slots: RefCell<Slab<Slot>>,
+    /// Wakers that are not a task's of this loop, waiting for something that is.
+    wakers: RefCell<Slab<Waker>>,
+    /// The waker to lend to the next task that has none of its own.
+    spare: Cell<Option<Bell>>,
+    polled: Cell<Polled>,
+    /// How many tasks keep the loop running.
+    alive: Cell<usize>,
+    /// Whether the future of the main task is to be polled.
+    main_due: Cell<bool>,
+}
+
+impl Tasks {
+    pub(crate) fn new(core: Rc<Core>, inbox: WakeInbox) -> Rc<Tasks> {
+        let tasks = Rc::new(Tasks {
+            core,
+            inbox: Arc::new(inbox),
+            slots: RefCell::new(Slab::new(Kind::Task)),
+            wakers: RefCell::new(Slab::new(Kind::Waker)),
+            spare: Cell::new(None),
+            polled: Cell::new(Polled { key: Key::NOWHERE, waker: ptr::null() }),
+            alive: Cell::new(0),
+            main_due: Cell::new(false),
+        });
+        current::add(&tasks);
+        tasks
+    }
+
+    #[inline]
+    pub(crate) fn home(&self) -> u32 {
+        self.core.home
+    }
+
+    pub(crate) fn handle(&self, key: Key) -> Handle {
+        Handle { key, home: self.home() }
+    }
+
+    /// The task that is polled now.
+    pub(crate) fn current(&self) -> Option<Handle> {
+        let key = self.polled.get().key;
+        (key != Key::NOWHERE).then(|| self.handle(key))
+    }
+
+    /// Takes a future in and feeds it. A closed loop drops it.
+    #[inline]
+    pub(super) fn spawn(
+        &self,
+        job: impl Job + 'static,
+        location: &'static Location<'static>,
+    ) -> Key {
+        if self.core.closed.get() {
+            return Key::NOWHERE;
+        }
+        let slot = Slot {
+            content: Some(Box::pin(job)),
+            location,
+            extras: None,
+            joiner: Key::NOWHERE,
+            flags: Flags::QUEUED,
+        };
+        let key = self.slots.borrow_mut().insert(slot);
+        self.alive.set(self.alive.get() + 1);
+        self.core.feed(key);
+        key
+    }
+
+    /// Sees to it that `key` gets a turn; a waker that is not a task's is woken at once.
+    #[inline]
+    pub(crate) fn wake(&self, key: Key) {
+        match Kind::of(key) {
+            Kind::Task => {
+                if self.mark_queued(key) {
+                    self.core.feed(key);
+                }
+            }
+            Kind::Waker => self.wake_foreign(key),
+            Kind::Io => {}
+        }
+    }
+
+    /// Whether the task was not in the ready deque and now has to be.
+    fn mark_queued(&self, key: Key) -> bool {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get(key) else { return false };
+        let wakes = !slot.flags.intersects(Flags::QUEUED | Flags::DONE);
+        slot.flags.insert(Flags::QUEUED);
+        wakes
+    }
+
+    #[cold]
+    fn wake_foreign(&self, key: Key) {
+        let waker = self.wakers.borrow_mut().remove(key);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Keeps in `place` whom to wake: the task that is polled, if the waker is its own.
+    #[inline]
+    pub(crate) fn wait(&self, place: &Cell<Key>, waker: &Waker) {
+        let polled = self.polled.get();
+        // The address is the task's as long as it is polled, so nobody else's waker has it.
+        if waker.data() == polled.waker {
+            let old = place.replace(polled.key);
+            if old != polled.key {
+                self.forget_waiter(old);
+            }
+        } else {
+            self.wait_foreign(place, waker);
+        }
+    }
+
+    #[cold]
+    fn wait_foreign(&self, place: &Cell<Key>, waker: &Waker) {
+        let known = match self.wakers.borrow_mut().get(place.get()) {
+            Some(known) => Kind::of(place.get()) == Kind::Waker && known.will_wake(waker),
+            None => false,
+        };
+        if !known {
+            let clone = waker.clone();
+            let key = self.wakers.borrow_mut().insert(clone);
+            self.forget_waiter(place.replace(key));
+        }
+    }
+
+    /// Whoever waited under this key does so no more.
+    #[inline]
+    pub(crate) fn forget_waiter(&self, key: Key) {
+        if key != Key::NOWHERE && Kind::of(key) == Kind::Waker {
+            let waker = self.wakers.borrow_mut().remove(key);
+            drop(waker);
+        }
+    }
+
+    pub(crate) fn report(&self, report: Report) {
+        self.core.unobserved.borrow_mut().push(report);
+    }
+
+    /// Keeps a slot for a future that whoever runs the loop polls himself; it is due at once.
+    pub(super) fn begin_main(&self, location: &'static Location<'static>) -> Key {
+        self.main_due.set(true);
+        let flags = Flags::MAIN | Flags::STARTED;
+        let slot = Slot { content: None, location, extras: None, joiner: Key::NOWHERE, flags };
+        self.slots.borrow_mut().insert(slot)
+    }
+
+    pub(super) fn end_main(&self, key: Key) {
+        let slot = self.slots.borrow_mut().remove(key);
+        drop(slot);
+    }
+
+    /// Whether the main future is to be polled; asked once for each wake.
+    pub(super) fn take_main_due(&self) -> bool {
+        self.main_due.take()
+    }
+
+    /// Asks a task to end. False if it is done, or was asked before.
+    pub(crate) fn cancel_task(&self, key: Key, reason: Reason) -> bool {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get(key) else { return false };
+        if slot.flags.intersects(Flags::DONE | Flags::CANCELLING | Flags::MAIN) {
+            return false;
+        }
+        slot.flags.insert(Flags::CANCELLING);
+        slot.extras().reason = Some(reason);
+        drop(slots);
+        self.wake(key);
+        true
+    }
+
+    /// Where a task is in its life; none if it is gone.
+    pub(super) fn state(&self, key: Key) -> Option<TaskState> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.get(key)?;
+        let flags = slot.flags;
+        Some(match () {
+            () if flags.contains(Flags::PANICKED) => TaskState::Done(Ending::Panicked),
+            () if flags.contains(Flags::CANCELLED) => TaskState::Done(Ending::Cancelled),
+            () if flags.contains(Flags::DONE) => TaskState::Done(Ending::Result),
+            () if flags.contains(Flags::RUNNING) => TaskState::Running,
+            () if flags.contains(Flags::STARTED) => TaskState::Waiting,
+            () => TaskState::Pending,
+        })
+    }
+
+    pub(super) fn location(&self, key: Key) -> Option<&'static Location<'static>> {
+        self.slots.borrow_mut().get(key).map(|slot| slot.location)
+    }
+
+    pub(super) fn name(&self, key: Key) -> Option<Rc<str>> {
+        self.slots.borrow_mut().get(key)?.extras.as_ref()?.name.clone()
+    }
+}

@@ -1,0 +1,170 @@
+//! A turn of a task: its future is polled, or dropped because it was cancelled.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Poll};
+
+use super::{Flags, Polled, Tasks};
+use crate::handle::Key;
+use crate::task::job::{Boxed, Failed};
+use crate::task::join::{Ending, JoinError, drop_caught};
+use crate::task::waker::Bell;
+
+impl Tasks {
+    /// A turn of a task.
+    #[inline]
+    pub(super) fn run(&self, key: Key) -> bool {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get(key) else { return false };
+        slot.flags.remove(Flags::QUEUED);
+        if slot.flags.intersects(Flags::CANCELLING | Flags::MAIN | Flags::RUNNING | Flags::DONE) {
+            drop(slots);
+            return self.run_otherwise(key);
+        }
+        let Some(future) = slot.content.take() else { return false };
+        slot.flags.insert(Flags::STARTED | Flags::RUNNING);
+        let own = slot.extras.as_mut().and_then(|extras| extras.bell.take());
+        drop(slots);
+        self.turn(key, future, own);
+        true
+    }
+
+    /// A turn of a task that is to end, or whose future is elsewhere.
+    #[cold]
+    fn run_otherwise(&self, key: Key) -> bool {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get(key) else { return false };
+        if slot.flags.contains(Flags::MAIN) {
+            self.main_due.set(true);
+            return true;
+        }
+        let Some(future) = slot.content.take_if(|_| !slot.flags.contains(Flags::DONE)) else {
+            return false;
+        };
+        slot.flags.insert(Flags::RUNNING);
+        let extras = slot.extras();
+        if extras.shields > 0 {
+            let own = extras.bell.take();
+            slot.flags.insert(Flags::STARTED);
+            drop(slots);
+            self.turn(key, future, own);
+            return true;
+        }
+        let reason = extras.reason.clone().unwrap_or_default();
+        drop(slots);
+        let failure = drop_caught(future).err().unwrap_or(JoinError::Cancelled(reason));
+        self.fail(key, failure);
+        true
+    }
+
+    /// Polls a task's future and sees what comes of it.
+    #[inline]
+    fn turn(&self, key: Key, mut future: Boxed, own: Option<Bell>) {
+        let bell = own.unwrap_or_else(|| self.lend(key));
+        let turn = self.begin_turn(key, &bell);
+        let mut cx = Context::from_waker(bell.waker());
+        // What the future leaves half-changed is dropped with it.
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut cx)));
+        drop(turn);
+        match polled {
+            Ok(Poll::Pending) => self.suspend(key, future, bell),
+            Ok(Poll::Ready(output)) => {
+                self.take_back(bell);
+                self.complete(key, future, output);
+            }
+            Err(payload) => {
+                self.take_back(bell);
+                // The first panic is the one to tell of.
+                let _ = drop_caught(future);
+                self.fail(key, JoinError::panicked(payload));
+            }
+        }
+    }
+
+    /// The future is over and is dropped; if that panics, the output is lost to it.
+    #[inline]
+    fn complete(&self, key: Key, future: Boxed, output: Boxed) {
+        match drop_caught(future) {
+            Ok(()) => self.finish(key, output, Ending::Result),
+            Err(panicked) => {
+                let _ = drop_caught(output);
+                self.fail(key, panicked);
+            }
+        }
+    }
+
+    #[cold]
+    fn fail(&self, key: Key, failure: JoinError) {
+        let ending = failure.ending();
+        self.finish(key, Box::pin(Failed(failure)), ending);
+    }
+
+    /// Puts a future back that waits for something.
+    #[inline]
+    fn suspend(&self, key: Key, future: Boxed, bell: Bell) {
+        if let Some(slot) = self.slots.borrow_mut().get(key) {
+            slot.content = Some(future);
+            slot.flags.remove(Flags::RUNNING);
+        }
+        self.keep_bell(key, bell);
+    }
+
+    /// Runs `poll` as a turn of the main task.
+    pub(in crate::task) fn poll_main<T>(
+        &self,
+        key: Key,
+        poll: impl FnOnce(&mut Context<'_>) -> T,
+    ) -> T {
+        let own = self.slots.borrow_mut().get(key).and_then(|slot| slot.extras().bell.take());
+        let bell = own.unwrap_or_else(|| self.lend(key));
+        let turn = self.begin_turn(key, &bell);
+        let polled = poll(&mut Context::from_waker(bell.waker()));
+        drop(turn);
+        self.keep_bell(key, bell);
+        polled
+    }
+
+    #[inline]
+    fn begin_turn(&self, key: Key, bell: &Bell) -> Turn<'_> {
+        let before = self.polled.replace(Polled { key, waker: bell.waker().data() });
+        Turn { tasks: self, before }
+    }
+
+    /// A waker that the task has kept becomes its own.
+    #[inline]
+    fn keep_bell(&self, key: Key, bell: Bell) {
+        if bell.is_free() {
+            return self.take_back(bell);
+        }
+        if let Some(slot) = self.slots.borrow_mut().get(key) {
+            slot.extras().bell = Some(bell);
+        }
+    }
+
+    /// A waker for a task that has none.
+    #[inline]
+    fn lend(&self, key: Key) -> Bell {
+        let bell = self.spare.take().unwrap_or_else(|| Bell::new(self.home(), self.inbox.clone()));
+        bell.assign(key);
+        bell
+    }
+
+    /// Keeps a waker for the next task, if nobody else has it.
+    #[inline]
+    fn take_back(&self, bell: Bell) {
+        if bell.is_free() {
+            self.spare.set(Some(bell));
+        }
+    }
+}
+
+/// A poll under way: ends also by a panic.
+struct Turn<'a> {
+    tasks: &'a Tasks,
+    before: Polled,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.tasks.polled.set(self.before);
+    }
+}
