@@ -10,100 +10,94 @@ use super::stream::Stream;
 use super::transport::{Tide, Transport};
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
-use crate::event_loop::callback::{Callback, LEAVE, Repeat, STAY, Turn, failed};
+use crate::event_loop::callback::{Callback, LEAVE, Repeat, STAY, Turn};
 use crate::event_loop::source::Source;
 
 /// The callback of a connection.
 pub(crate) struct Connection<P> {
     transport: Transport,
     protocol: P,
-    made: bool,
     /// The place among the connections of a server; leaves it when dropped.
     _membership: Option<Membership>,
 }
 
 impl<P> Connection<P> {
     #[inline]
-    fn moments<S>(
-        &mut self,
-        el: &LoopHandle<S>,
-        state: &mut S,
-        mut readiness: Readiness,
-    ) -> Result<()>
+    fn moments<S>(&mut self, el: &LoopHandle<S>, state: &mut S, mut readiness: Readiness) -> Moment
     where
         P: Protocol<S>,
     {
-        let Connection { transport: conn, protocol, made, .. } = self;
-        if !*made {
-            *made = true;
-            no_retry(protocol.connection_made(el, state, conn))?;
+        let Connection { transport: conn, protocol, .. } = self;
+        if conn.begin() {
+            told(protocol.connection_made(el, state, conn))?;
         }
         if readiness.contains(Readiness::INVALID) {
             conn.fail(Error::other("the stream's fd was closed while it was watched"));
         }
         if readiness.contains(Readiness::READABLE) && conn.is_reading() {
             readiness -= Readiness::READABLE; // Once an event, also if it lingers from now on.
-            let received = conn.receive(|data| match data {
-                [] => protocol.eof_received(el, state, conn),
-                data => protocol.data_received(el, state, conn, data),
-            });
-            if let Some(received) = received {
-                no_retry(received)?;
-            }
+            conn.receive(el.core(), |data| match data {
+                [] => told(protocol.eof_received(el, state, conn)),
+                data => told(protocol.data_received(el, state, conn, data)),
+            })?;
         }
         if conn.is_busy() { self.tides(el, state, readiness) } else { Ok(()) }
     }
 
-    #[inline(never)]
-    fn tides<S>(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Result<()>
+    #[cold]
+    fn tides<S>(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Moment
     where
         P: Protocol<S>,
     {
         let Connection { transport: conn, protocol, .. } = self;
         conn.go_on(readiness);
         match conn.turn_of_tide() {
-            Some(Tide::High) => no_retry(protocol.pause_writing(el, state, conn)),
-            Some(Tide::Low) => no_retry(protocol.resume_writing(el, state, conn)),
+            Some(Tide::High) => told(protocol.pause_writing(el, state, conn)),
+            Some(Tide::Low) => told(protocol.resume_writing(el, state, conn)),
             None => Ok(()),
         }
     }
 
     /// The last moment, because of an error that the protocol has returned or for other reasons.
     #[cold]
-    fn lost<S>(&mut self, el: &LoopHandle<S>, state: &mut S, failure: Option<Error>) -> Turn
+    fn lost<S>(&mut self, el: &LoopHandle<S>, state: &mut S, failure: Option<Box<Error>>) -> Turn
     where
         P: Protocol<S>,
     {
         self.transport.abort();
         let reason = self.transport.take_error();
-        let why = failure.as_ref().or(reason.as_deref());
-        let lost = no_retry(self.protocol.connection_lost(el, state, why));
+        let why = failure.as_deref().or(reason.as_deref());
+        let lost = told(self.protocol.connection_lost(el, state, why));
         match (failure, lost) {
-            (Some(error), Ok(())) => failed(error),
+            (Some(error), Ok(())) | (None, Err(error)) => Turn::Break(Some(error)),
             (Some(error), Err(another)) => {
-                if let Some(report) = el.report_of(self.transport.key(), error) {
+                if let Some(report) = el.report_of(self.transport.key(), *error) {
                     el.report(state, report);
                 }
-                failed(another)
+                Turn::Break(Some(another))
             }
             (None, Ok(())) => LEAVE,
-            (None, Err(error)) => failed(error),
         }
     }
 }
 
+/// What came of telling the protocol something, in a form that fits into a register.
+type Moment = Result<(), Box<Error>>;
+
 /// `WouldBlock` and `Interrupted` from a call that the protocol made by `?` are no errors.
 #[inline]
-fn no_retry(moment: Result<()>) -> Result<()> {
-    match moment {
-        Err(error) if error.is_retry() => Ok(()),
-        result => result,
-    }
+fn told(moment: Result<()>) -> Moment {
+    moment.or_else(unless_retry)
+}
+
+#[cold]
+fn unless_retry(error: Error) -> Moment {
+    if error.is_retry() { Ok(()) } else { Err(Box::new(error)) }
 }
 
 impl<S, P: Protocol<S>> Repeat<S> for Connection<P> {
+    #[inline]
     fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn {
-        self.transport.begin();
         match self.moments(el, state, readiness) {
             Ok(()) if !self.transport.is_done() => {
                 self.transport.end();
@@ -221,12 +215,11 @@ impl<S: 'static> LoopHandle<S> {
         let (membership, watch) = watched.inspect_err(|_| {
             self.forget(key);
         })?;
-        let made = made == Made::Silent;
         let connection =
-            Connection { transport: transport.clone(), protocol, made, _membership: membership };
+            Connection { transport: transport.clone(), protocol, _membership: membership };
         self.settle_in(key, Source::Stream(watch), Callback::repeat(connection));
-        if !made {
-            transport.feed();
+        if made == Made::Announce {
+            transport.announce();
         }
         Ok(transport)
     }

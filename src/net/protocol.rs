@@ -116,6 +116,7 @@ impl<S, F> Protocol<S> for Closure<F>
 where
     F: FnMut(&LoopHandle<S>, &mut S, &Transport, &[u8]) -> Result<()>,
 {
+    #[inline]
     fn data_received(
         &mut self,
         el: &LoopHandle<S>,
@@ -137,6 +138,7 @@ impl<S, F> Protocol<S> for SharedClosure<F>
 where
     F: FnMut(&LoopHandle<S>, &mut S, &Transport, &[u8]) -> Result<()>,
 {
+    #[inline]
     fn data_received(
         &mut self,
         el: &LoopHandle<S>,

@@ -38,6 +38,7 @@ impl Socket {
 }
 
 impl AsFd for Socket {
+    #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -50,12 +51,14 @@ impl From<Socket> for OwnedFd {
 }
 
 impl Read for &Socket {
+    #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         socket::recv(self, buffer)
     }
 }
 
 impl Write for &Socket {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         socket::send(self, bytes)
     }

@@ -1,5 +1,6 @@
 //! An entry of the table of watchers: an fd and its callbacks.
 
+use std::num::NonZeroU32;
 use std::os::fd::RawFd;
 
 use mainspring_sys::{Interest, Mode, Readiness, Token};
@@ -11,11 +12,11 @@ use crate::ready::ReadyDeque;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// The reader.
-    Reader,
+    Reader = 1,
     /// The writer.
-    Writer,
+    Writer = 2,
     /// Both in one.
-    Both,
+    Both = 3,
 }
 
 impl Role {
@@ -39,23 +40,24 @@ impl Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Watch {
     /// Slot and role in one number, so that a callback's source fits into a register.
-    slot_and_role: u32,
+    slot_and_role: NonZeroU32,
 }
 
 impl Watch {
     pub(super) fn new(slot: u32, role: Role) -> Watch {
         debug_assert!(slot < 1 << 30, "there are no more fds than that");
-        Watch { slot_and_role: slot << 2 | role as u32 }
+        let slot_and_role = slot << 2 | role as u32;
+        Watch { slot_and_role: NonZeroU32::new(slot_and_role).expect("a role is not zero") }
     }
 
     pub(super) fn slot(self) -> u32 {
-        self.slot_and_role >> 2
+        self.slot_and_role.get() >> 2
     }
 
     pub(crate) fn role(self) -> Role {
-        match self.slot_and_role & 0b11 {
-            0 => Role::Reader,
-            1 => Role::Writer,
+        match self.slot_and_role.get() & 0b11 {
+            1 => Role::Reader,
+            2 => Role::Writer,
             _ => Role::Both,
         }
     }

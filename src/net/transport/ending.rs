@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::flags::Flags;
 use super::inner::{Inner, is_retry};
+use super::moments::Buffer;
 use super::slot::Slot;
 use crate::error::Error;
 
@@ -78,16 +79,16 @@ impl Inner<dyn Slot> {
         self.set(Flags::SHUT | Flags::LINGERING);
         let deadline = self.core.timeline.nanos_after(LINGER);
         let timer = self.core.timers.borrow_mut().insert(deadline, self.key);
-        self.patience.set(Some(timer));
+        self.rest().patience.set(Some(timer));
         self.settle();
     }
 
     /// The callback of a connection that lingers: reads once, or has waited long enough.
     pub(super) fn linger(&self, is_readable: bool) {
-        let timer = self.patience.get();
+        let timer = self.rest().patience.get();
         let mut over = timer.is_some_and(|it| self.core.timers.borrow_mut().take_fed(it));
         if is_readable {
-            let buffer = &mut *self.lend_buffer();
+            let buffer = &mut *Buffer::of(&self.core);
             over |= match self.stream.read(buffer) {
                 Ok(count) => count == 0,
                 Err(error) => !is_retry(&error),
@@ -101,7 +102,7 @@ impl Inner<dyn Slot> {
     #[cold]
     pub(super) fn fail(&self, error: Error) {
         if !self.has(Flags::DONE) {
-            self.error.set(Some(Box::new(error)));
+            self.rest().error.set(Some(Box::new(error)));
             self.done();
         }
     }
@@ -116,9 +117,11 @@ impl Inner<dyn Slot> {
     fn leave(&self) {
         self.set(Flags::DONE);
         self.unset(Flags::QUEUED);
-        drop(self.queue.take());
-        if let Some(timer) = self.patience.take() {
-            self.core.timers.borrow_mut().remove(timer);
+        if let Some(rest) = self.rest.get() {
+            drop(rest.queue.take());
+            if let Some(timer) = rest.patience.take() {
+                self.core.timers.borrow_mut().remove(timer);
+            }
         }
         self.unwatch();
     }

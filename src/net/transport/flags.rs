@@ -27,6 +27,8 @@ bitflags! {
         const LINGERING = 1 << 9;
         /// The stream has two descriptors.
         const PAIR = 1 << 10;
+        /// The protocol does not know that there is a connection.
+        const NEW = 1 << 11;
 
         /// Nothing more is taken to be written.
         const MUTE = Self::CLOSING.bits() | Self::SHUTTING.bits() | Self::SHUT.bits()

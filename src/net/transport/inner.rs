@@ -1,6 +1,6 @@
 //! What the kernel is asked for, and the queue.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::RawFd;
@@ -13,6 +13,7 @@ use super::slot::Slot;
 use crate::error::{Error, Result};
 use crate::event_loop::core::Core;
 use crate::handle::Key;
+use crate::net::socket::Socket;
 use crate::timers::TimerSlot;
 use crate::watchers::Watch;
 
@@ -20,19 +21,41 @@ use crate::watchers::Watch;
 /// its queue.
 const KEEP: usize = 4 * 1024;
 
+/// When a protocol is told that its queue is too long, and when that it is short again, in bytes.
+const HIGH: u32 = 64 * 1024;
+const LOW: u32 = 16 * 1024;
+
+/// With the counts of its `Rc` it has the size of a cache line. What a request needs lies together,
+/// in this order at the end.
+#[repr(C)]
 pub(crate) struct Inner<T: ?Sized> {
     pub(super) core: Rc<Core>,
     pub(super) key: Key,
     pub(super) watches: Cell<[Option<Watch>; 2]>,
+    /// Made for the first queue, error or end that is not the peer's.
+    pub(super) rest: OnceCell<Box<Rest>>,
     pub(super) fd: RawFd,
-    pub(super) flags: Cell<Flags>,
-    pub(super) water: Cell<(u32, u32)>,
     pub(super) interest: Cell<Interest>,
+    pub(super) flags: Cell<Flags>,
+    pub(super) stream: T,
+}
+
+const _: () = assert!(size_of::<Inner<Cell<Option<Socket>>>>() <= 48);
+
+/// What most connections do without for most of their life.
+pub(super) struct Rest {
+    pub(super) water: Cell<(u32, u32)>,
     pub(super) queue: RefCell<VecDeque<u8>>,
     pub(super) error: Cell<Option<Box<Error>>>,
     /// How long the peer's end is awaited.
     pub(super) patience: Cell<Option<TimerSlot>>,
-    pub(super) stream: T,
+}
+
+impl Rest {
+    fn new() -> Box<Rest> {
+        let (queue, error, patience) = Default::default();
+        Box::new(Rest { water: Cell::new((LOW, HIGH)), queue, error, patience })
+    }
 }
 
 impl Inner<dyn Slot> {
@@ -49,6 +72,10 @@ impl Inner<dyn Slot> {
     #[inline]
     pub(super) fn unset(&self, flags: Flags) {
         self.flags.set(self.flags.get() - flags);
+    }
+
+    pub(super) fn rest(&self) -> &Rest {
+        self.rest.get_or_init(Rest::new)
     }
 
     fn wanted(&self) -> Interest {
@@ -96,7 +123,7 @@ impl Inner<dyn Slot> {
     }
 
     pub(super) fn queued(&self) -> usize {
-        self.queue.borrow().len()
+        self.rest.get().map_or(0, |rest| rest.queue.borrow().len())
     }
 
     /// How much a write has taken; its error ends the connection.
@@ -119,7 +146,7 @@ impl Inner<dyn Slot> {
         if self.has(Flags::DONE) {
             return;
         }
-        let mut queue = self.queue.borrow_mut();
+        let mut queue = self.rest().queue.borrow_mut();
         let mut meanwhile = VecDeque::new();
         if !queue.is_empty() {
             meanwhile.append(&mut queue);
@@ -138,7 +165,7 @@ impl Inner<dyn Slot> {
     /// Queues all of it, as there is a queue.
     #[inline(never)]
     pub(super) fn enqueue(&self, bytes: &[u8]) {
-        let mut queue = self.queue.borrow_mut();
+        let mut queue = self.rest().queue.borrow_mut();
         queue.extend(bytes);
         let queued = queue.len();
         drop(queue);
@@ -151,7 +178,7 @@ impl Inner<dyn Slot> {
         }
         self.set(Flags::QUEUED);
         self.settle();
-        let (_, high) = self.water.get();
+        let (_, high) = self.rest().water.get();
         if queued > high as usize && !self.has(Flags::TOLD) {
             self.feed();
         }
@@ -160,7 +187,8 @@ impl Inner<dyn Slot> {
     /// Writes once from the queue, and does what waits for its end.
     pub(super) fn flush(&self) {
         // What a stream of the user's own writes to us meanwhile is queued, as the flag says so.
-        let mut queue = self.queue.take();
+        let rest = self.rest();
+        let mut queue = rest.queue.take();
         let (front, back) = queue.as_slices();
         let written = match back {
             [] => self.stream.write(front),
@@ -174,8 +202,8 @@ impl Inner<dyn Slot> {
         if queue.is_empty() && queue.capacity() > KEEP {
             queue = VecDeque::new();
         }
-        let mut meanwhile = self.queue.replace(queue);
-        self.queue.borrow_mut().append(&mut meanwhile);
+        let mut meanwhile = rest.queue.replace(queue);
+        rest.queue.borrow_mut().append(&mut meanwhile);
         if self.queued() == 0 {
             self.unset(Flags::QUEUED);
             self.finish();

@@ -19,7 +19,7 @@ mod inner;
 mod moments;
 mod slot;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
@@ -35,10 +35,6 @@ use self::slot::Slot;
 use super::stream::Stream;
 use crate::event_loop::core::Core;
 use crate::handle::Key;
-
-/// When a protocol is told that its queue is too long, and when that it is short again, in bytes.
-const HIGH: u32 = 64 * 1024;
-const LOW: u32 = 16 * 1024;
 
 /// A connection, to write to it and to end it. Clones are the same connection.
 ///
@@ -56,13 +52,10 @@ impl Transport {
             core,
             key,
             watches: Cell::new([None; 2]),
+            rest: OnceCell::new(),
             fd,
-            flags: Cell::new(Flags::empty()),
-            water: Cell::new((LOW, HIGH)),
             interest: Cell::new(Interest::empty()),
-            queue: RefCell::default(),
-            error: Cell::new(None),
-            patience: Cell::new(None),
+            flags: Cell::new(Flags::empty()),
             stream: Cell::new(Some(stream)),
         };
         Transport { inner: Rc::new(inner) }
@@ -73,6 +66,7 @@ impl Transport {
     /// to `connection_lost`. After [`close`](Transport::close) or
     /// [`shutdown_write`](Transport::shutdown_write), and when the connection is over, it does
     /// nothing.
+    #[inline]
     pub fn write(&self, data: &[u8]) {
         let inner = &*self.inner;
         if data.is_empty() || inner.has(Flags::MUTE) {
@@ -116,7 +110,7 @@ impl Transport {
     /// If `low` is above `high`.
     pub fn set_water_marks(&self, low: u32, high: u32) {
         assert!(low <= high, "the low-water mark must not be above the high one");
-        self.inner.water.set((low, high));
+        self.inner.rest().water.set((low, high));
         self.inner.feed();
     }
 

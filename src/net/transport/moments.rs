@@ -53,16 +53,18 @@ impl Drop for Buffer<'_> {
     }
 }
 
-impl Inner<dyn Slot> {
+impl Buffer<'_> {
     #[inline]
-    pub(super) fn lend_buffer(&self) -> Buffer<'_> {
-        let mut bytes = self.core.read_buffer.take();
-        if bytes.len() != self.core.limits.read_buffer {
-            bytes = vec![0; self.core.limits.read_buffer]; // The first of this loop.
+    pub(super) fn of(core: &Core) -> Buffer<'_> {
+        let mut bytes = core.read_buffer.take();
+        if bytes.len() != core.limits.read_buffer {
+            bytes = vec![0; core.limits.read_buffer]; // The first of this loop.
         }
-        Buffer { core: &self.core, bytes }
+        Buffer { core, bytes }
     }
+}
 
+impl Inner<dyn Slot> {
     /// A read brought no bytes. Whether that is the end.
     #[cold]
     fn is_eof(&self, count: io::Result<usize>) -> bool {
@@ -83,7 +85,7 @@ impl Inner<dyn Slot> {
     }
 
     fn tide(&self) -> Option<Tide> {
-        let (low, high) = self.water.get();
+        let (low, high) = self.rest.get()?.water.get();
         let (queued, told) = (self.queued(), self.has(Flags::TOLD));
         if self.has(Flags::LINGERING | Flags::DONE) {
             None
@@ -131,15 +133,19 @@ impl Transport {
         Ok(reading)
     }
 
-    /// Has the callback run in the next tick.
-    pub(crate) fn feed(&self) {
-        self.inner.feed();
+    /// The callback begins: what changes from now on it sees by itself. Whether its protocol has to
+    /// be told first that the connection is made.
+    #[inline]
+    pub(crate) fn begin(&self) -> bool {
+        let flags = self.inner.flags.get();
+        self.inner.flags.set(flags.union(Flags::FED).difference(Flags::NEW));
+        flags.contains(Flags::NEW)
     }
 
-    /// The callback begins: what changes from now on it sees by itself.
-    #[inline]
-    pub(crate) fn begin(&self) {
-        self.inner.set(Flags::FED);
+    /// Has the protocol told, in the next tick, that the connection is made.
+    pub(crate) fn announce(&self) {
+        self.inner.set(Flags::NEW);
+        self.inner.feed();
     }
 
     /// Whether the callback has to [`go_on`](Transport::go_on), and to tell of the tide.
@@ -160,15 +166,21 @@ impl Transport {
 
     /// Reads once into the loop's buffer and hands over what came.
     #[inline]
-    pub(crate) fn receive<R>(&self, hand_over: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    pub(crate) fn receive<E>(
+        &self,
+        core: &Core,
+        hand_over: impl FnOnce(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let inner = &*self.inner;
-        let mut buffer = inner.lend_buffer();
-        match inner.stream.read(&mut buffer) {
-            Ok(count @ 1..) if !inner.has(Flags::CLOSING | Flags::DONE) => {
-                Some(hand_over(&buffer[..count]))
-            }
-            count => inner.is_eof(count).then(|| hand_over(&[])),
-        }
+        let mut buffer = Buffer::of(core);
+        let count = match inner.stream.read(&mut buffer) {
+            Ok(count @ 1..) if !inner.has(Flags::CLOSING | Flags::DONE) => count,
+            nothing => match inner.is_eof(nothing) {
+                true => 0,
+                false => return Ok(()),
+            },
+        };
+        hand_over(&buffer[..count])
     }
 
     /// Writes from the queue, and goes on with what waits for its end.
@@ -209,7 +221,7 @@ impl Transport {
 
     /// Why the connection is over.
     pub(crate) fn take_error(&self) -> Option<Box<Error>> {
-        self.inner.error.take()
+        self.inner.rest.get()?.error.take()
     }
 
     /// Ends everything, for a callback that is dropped.

@@ -21,6 +21,7 @@ const SLICES: usize = 1024;
 /// # Errors
 ///
 /// As send(2): `WouldBlock` if there is no room, `BrokenPipe` if the peer has gone.
+#[inline]
 pub fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     let socket = socket.as_fd().as_raw_fd();
     let (start, length) = (bytes.as_ptr().cast(), bytes.len());
@@ -52,6 +53,7 @@ pub fn send_vectored(socket: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<us
 /// # Errors
 ///
 /// As recv(2): `WouldBlock` if nothing is there.
+#[inline]
 pub fn recv(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     let socket = socket.as_fd().as_raw_fd();
     let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
