@@ -4,7 +4,7 @@ import asyncio
 import platform
 import sys
 
-from convention import HOUR, TAKING_TURNS, cpu, memory, questions, reply
+from convention import BACKLOG, HOUR, TAKING_TURNS, cpu, listener, memory, questions, reply
 
 
 async def nothing():
@@ -58,6 +58,20 @@ async def asleep():
             tasks[number] = asyncio.create_task(asyncio.sleep(HOUR))
         await asyncio.create_task(nothing())  # It is the last one to run.
         reply(memory() - before)
+
+
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.transport.write(data)
+
+
+async def echo():
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Echo, sock=listener(), backlog=BACKLOG)
+    await server.serve_forever()
 
 
 def main(flavour, scenario, *sizes):

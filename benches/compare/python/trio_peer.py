@@ -5,7 +5,7 @@ import sys
 import trio
 import trio.testing
 
-from convention import HOUR, TAKING_TURNS, cpu, memory, questions, reply
+from convention import BUFFER, HOUR, TAKING_TURNS, cpu, listener, memory, questions, reply
 
 
 async def nothing():
@@ -55,6 +55,16 @@ async def asleep():
                 nursery.start_soon(trio.sleep, HOUR)
             await trio.testing.wait_all_tasks_blocked()
             reply(memory() - before)
+
+
+async def serve(stream):
+    while data := await stream.receive_some(BUFFER):
+        await stream.send_all(data)
+
+
+async def echo():
+    server = trio.SocketListener(trio.socket.from_stdlib_socket(listener()))
+    await trio.serve_listeners(serve, [server])
 
 
 def main(_flavour, scenario, *sizes):

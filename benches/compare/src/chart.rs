@@ -1,7 +1,7 @@
 //! Charts of a sheet, as SVG that needs no font, script or style of its own.
 
-use crate::figures::{figure, median};
-use crate::sheet::{Column, Sheet};
+use crate::figures::median;
+use crate::sheet::{Column, Sheet, figure};
 
 const LABELS: f64 = 130.0;
 const BARS: f64 = 420.0;

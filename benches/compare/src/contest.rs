@@ -86,6 +86,26 @@ impl Contest {
         &mut self,
         scenario: &str,
         cell: &str,
+        measure: impl FnMut(&Contest, &'static Peer) -> io::Result<Vec<f64>>,
+    ) -> Vec<(&'static Peer, Rounds)> {
+        self.race_rounds(self.options.rounds, scenario, cell, measure)
+    }
+
+    /// A race of one round, for figures that do not jitter.
+    pub fn race_once(
+        &mut self,
+        scenario: &str,
+        cell: &str,
+        measure: impl FnMut(&Contest, &'static Peer) -> io::Result<Vec<f64>>,
+    ) -> Vec<(&'static Peer, Rounds)> {
+        self.race_rounds(1, scenario, cell, measure)
+    }
+
+    fn race_rounds(
+        &mut self,
+        rounds: usize,
+        scenario: &str,
+        cell: &str,
         mut measure: impl FnMut(&Contest, &'static Peer) -> io::Result<Vec<f64>>,
     ) -> Vec<(&'static Peer, Rounds)> {
         let racing = self.peers.iter().filter(|peer| peer.has(scenario));
@@ -93,7 +113,7 @@ impl Contest {
         let what = format!("{scenario} {cell}");
         let what = what.trim();
         let mut failed = Vec::new();
-        for round in 1..=self.options.rounds {
+        for round in 1..=rounds {
             all.retain_mut(|(peer, rounds)| {
                 progress(&format!("{what}, round {round}: {}", peer.name));
                 let figures = measure(self, peer);
@@ -108,8 +128,7 @@ impl Contest {
             });
         }
         progress("");
-        failed.iter().for_each(|line| eprintln!("{line}"));
-        self.skipped.extend(failed);
+        failed.into_iter().for_each(|line| self.tell(line));
         all
     }
 
@@ -140,6 +159,12 @@ impl Contest {
             let figures = worker.ask(amount)?;
             Ok(figures.into_iter().map(|figure| figure / amount as f64).collect())
         })
+    }
+
+    /// Notes what is missing.
+    pub fn tell(&mut self, what: String) {
+        eprintln!("{what}");
+        self.skipped.push(what);
     }
 
     pub fn add(&mut self, sheet: Sheet) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::chart;
 use crate::contest::Rounds;
-use crate::figures::{Spread, figure, median};
+use crate::figures::{Spread, median};
 use crate::peers::Peer;
 
 /// What the ratios are to.
@@ -116,6 +116,15 @@ impl Sheet {
 
     pub fn chart(&self) -> String {
         chart::bars(self)
+    }
+}
+
+/// A figure with three digits or more.
+pub fn figure(value: f64) -> String {
+    match value.abs() {
+        ..10.0 => format!("{value:.2}"),
+        ..100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
     }
 }
 

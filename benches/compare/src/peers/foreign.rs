@@ -21,11 +21,20 @@ pub enum Foreign {
     Python { script: &'static str, flavour: &'static str, install: &'static str },
 }
 
-const TASKS: &[&str] = &["spawn", "switch", "waiting", "asleep"];
+const IN_C: &[&str] = &["echo"];
+const IN_PYTHON: &[&str] = &["spawn", "switch", "waiting", "asleep", "echo"];
+
+pub const LIBUV: Peer = c("libuv", &["uv"], "libuv1-dev");
+pub const LIBEV: Peer = c("libev", &["ev"], "libev-dev");
+pub const LIBEVENT: Peer = c("libevent", &["event", "event_pthreads"], "libevent-dev");
 
 pub const ASYNCIO: Peer = python("asyncio", "asyncio_peer", "asyncio", "python3");
 pub const UVLOOP: Peer = python("uvloop", "asyncio_peer", "uvloop", "pip install uvloop");
 pub const TRIO: Peer = python("trio", "trio_peer", "trio", "pip install trio");
+
+const fn c(library: &'static str, links: &'static [&'static str], package: &'static str) -> Peer {
+    Peer { name: library, origin: Origin::Foreign(Foreign::C { library, links, package }, IN_C) }
+}
 
 const fn python(
     name: &'static str,
@@ -34,7 +43,7 @@ const fn python(
     install: &'static str,
 ) -> Peer {
     let program = Foreign::Python { script, flavour, install };
-    Peer { name, origin: Origin::Foreign(program, TASKS) }
+    Peer { name, origin: Origin::Foreign(program, IN_PYTHON) }
 }
 
 impl Foreign {
@@ -62,7 +71,7 @@ impl Foreign {
             Foreign::C { library, .. } => Ok(Command::new(built(library)?)),
             Foreign::Python { script, flavour, .. } => {
                 let mut command = Command::new("python3");
-                command.arg(format!("{FOLDER}/python/{script}.py")).arg(flavour);
+                command.arg("-B").arg(format!("{FOLDER}/python/{script}.py")).arg(flavour);
                 Ok(command)
             }
         }

@@ -11,7 +11,10 @@ mod calloop;
 mod foreign;
 mod mainspring;
 mod mainspring_tasks;
+mod mio;
 mod monoio;
+mod polling;
+mod raw;
 mod smol;
 mod threads;
 mod tokio;
@@ -44,13 +47,19 @@ enum Version {
 }
 
 pub static ALL: &[Peer] = &[
+    raw::PEER,
     mainspring::PEER,
     mainspring_tasks::PEER,
+    mio::PEER,
+    polling::PEER,
     calloop::PEER,
     tokio::PEER,
     smol::PEER,
     monoio::PEER,
     threads::PEER,
+    foreign::LIBUV,
+    foreign::LIBEV,
+    foreign::LIBEVENT,
     foreign::ASYNCIO,
     foreign::UVLOOP,
     foreign::TRIO,

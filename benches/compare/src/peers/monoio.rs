@@ -2,15 +2,23 @@
 
 use futures::channel::oneshot;
 use futures_lite::future::yield_now;
+use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
+use monoio::net::{TcpListener, TcpStream};
 use monoio::{FusionDriver, RuntimeBuilder};
 
 use super::{Peer, Work};
+use crate::work::echo::{BUFFER, listener};
 use crate::work::{HOUR, TAKING_TURNS, answer, cpu, lists, memory, since};
 
 pub const PEER: Peer = Peer::rust("monoio", WORK);
 
-const WORK: &[(&str, Work)] =
-    &[("spawn", spawn), ("switch", switch), ("waiting", waiting), ("asleep", asleep)];
+const WORK: &[(&str, Work)] = &[
+    ("spawn", spawn),
+    ("switch", switch),
+    ("waiting", waiting),
+    ("asleep", asleep),
+    ("echo", echo),
+];
 
 /// Its type names the kernel's interfaces that are tried.
 macro_rules! runtime {
@@ -83,4 +91,28 @@ fn asleep(_: &[usize]) {
             [memory() - before]
         })
     });
+}
+
+fn echo(_: &[usize]) {
+    runtime!().block_on(async {
+        let listener = TcpListener::from_std(listener()).expect("a listener");
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            monoio::spawn(serve(stream));
+        }
+    });
+}
+
+async fn serve(mut stream: TcpStream) {
+    let mut buffer: Vec<u8> = Vec::with_capacity(BUFFER);
+    loop {
+        let (count, filled) = stream.read(buffer).await;
+        let Ok(1..) = count else { return };
+        let (written, returned) = stream.write_all(filled).await;
+        if written.is_err() {
+            return;
+        }
+        buffer = returned;
+        buffer.clear();
+    }
 }

@@ -2,15 +2,23 @@
 
 use futures::channel::oneshot;
 use smol::future::yield_now;
-use smol::{LocalExecutor, Timer, block_on};
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::net::{TcpListener, TcpStream};
+use smol::{Async, LocalExecutor, Timer, block_on};
 
 use super::{Peer, Work};
+use crate::work::echo::{BUFFER, listener};
 use crate::work::{HOUR, TAKING_TURNS, answer, cpu, lists, memory, since};
 
 pub const PEER: Peer = Peer::rust("smol", WORK);
 
-const WORK: &[(&str, Work)] =
-    &[("spawn", spawn), ("switch", switch), ("waiting", waiting), ("asleep", asleep)];
+const WORK: &[(&str, Work)] = &[
+    ("spawn", spawn),
+    ("switch", switch),
+    ("waiting", waiting),
+    ("asleep", asleep),
+    ("echo", echo),
+];
 
 fn spawn(_: &[usize]) {
     let executor = LocalExecutor::new();
@@ -76,4 +84,25 @@ fn asleep(_: &[usize]) {
             [memory() - before]
         }))
     });
+}
+
+fn echo(_: &[usize]) {
+    let executor = LocalExecutor::new();
+    block_on(executor.run(async {
+        let listener = Async::try_from(listener()).expect("a listener");
+        let listener = TcpListener::from(listener);
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            executor.spawn(serve(stream)).detach();
+        }
+    }));
+}
+
+async fn serve(mut stream: TcpStream) {
+    let mut buffer = vec![0; BUFFER];
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        if stream.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
 }

@@ -1,16 +1,24 @@
 //! tokio, on its runtime for one thread.
 
 use futures::channel::oneshot;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 
 use super::{Peer, Work};
+use crate::work::echo::{BUFFER, listener};
 use crate::work::{HOUR, TAKING_TURNS, answer, cpu, lists, memory, since};
 
 pub const PEER: Peer = Peer::rust("tokio", WORK);
 
-const WORK: &[(&str, Work)] =
-    &[("spawn", spawn), ("switch", switch), ("waiting", waiting), ("asleep", asleep)];
+const WORK: &[(&str, Work)] = &[
+    ("spawn", spawn),
+    ("switch", switch),
+    ("waiting", waiting),
+    ("asleep", asleep),
+    ("echo", echo),
+];
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
@@ -80,4 +88,23 @@ fn asleep(_: &[usize]) {
             [memory() - before]
         })
     });
+}
+
+fn echo(_: &[usize]) {
+    runtime().block_on(async {
+        let listener = TcpListener::from_std(listener()).expect("a listener");
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            tokio::spawn(serve(stream));
+        }
+    });
+}
+
+async fn serve(mut stream: TcpStream) {
+    let mut buffer = vec![0; BUFFER];
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        if stream.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use crate::contest::Contest;
 
+mod churn;
+mod echo;
 mod tasks;
 
 /// A part of the contest.
@@ -12,4 +14,4 @@ pub struct Scenario {
     pub run: fn(&mut Contest),
 }
 
-pub static SCENARIOS: &[Scenario] = &[tasks::SCENARIO];
+pub static SCENARIOS: &[Scenario] = &[tasks::SCENARIO, echo::SCENARIO, churn::SCENARIO];

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::raw;
 
+pub mod echo;
+
 /// Answers each number from standard input with the figures that `work` gives.
 pub fn answer<const N: usize>(mut work: impl FnMut(u64) -> [u64; N]) {
     for line in io::stdin().lines() {

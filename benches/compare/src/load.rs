@@ -1,0 +1,154 @@
+//! A load generator: connections to an echo server that keep some requests under way each, and that
+//! check every byte that comes back.
+//!
+//! What a connection sends is one long text with a period; requests are pieces of it, and so an
+//! echo that is lost, doubled or somebody else's does not fit.
+
+use std::io::{self, Error, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use crate::raw::{Epoll, READ};
+
+/// A prime, so that it fits no buffer and no message.
+const PERIOD: usize = 251;
+const BUFFER: usize = 256 * 1024;
+/// A server that says nothing for so long is broken.
+const PATIENCE_MS: i32 = 10_000;
+const WRITE: u32 = libc::EPOLLOUT as u32;
+
+struct Connection {
+    stream: TcpStream,
+    /// Bytes of all requests so far, and how many of them are sent and echoed.
+    requested: usize,
+    sent: usize,
+    echoed: usize,
+    is_blocked: bool,
+}
+
+/// Connections to one server.
+pub struct Load {
+    epoll: Epoll,
+    connections: Vec<Connection>,
+    /// The connection of an fd.
+    by_fd: Vec<usize>,
+    text: Vec<u8>,
+    buffer: Vec<u8>,
+    size: usize,
+    in_flight: usize,
+}
+
+impl Load {
+    pub fn connect(
+        server: SocketAddr,
+        connections: usize,
+        size: usize,
+        in_flight: usize,
+    ) -> io::Result<Load> {
+        let mut noise = 1u32;
+        let mut byte = || {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (noise >> 24) as u8
+        };
+        let period: Vec<u8> = (0..PERIOD).map(|_| byte()).collect();
+        let text = period.iter().copied().cycle().take(PERIOD + BUFFER).collect();
+        let (epoll, buffer) = (Epoll::new()?, vec![0; BUFFER]);
+        let (none, by_fd) = (Vec::new(), Vec::new());
+        let mut load = Load { epoll, connections: none, by_fd, text, buffer, size, in_flight };
+        for _ in 0..connections {
+            load.add(TcpStream::connect(server)?)?;
+        }
+        Ok(load)
+    }
+
+    fn add(&mut self, stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let fd = stream.as_raw_fd();
+        self.epoll.add(fd, READ)?;
+        if self.by_fd.len() <= fd as usize {
+            self.by_fd.resize(fd as usize + 1, usize::MAX);
+        }
+        self.by_fd[fd as usize] = self.connections.len();
+        let (requested, sent, echoed, is_blocked) = (0, 0, 0, false);
+        self.connections.push(Connection { stream, requested, sent, echoed, is_blocked });
+        Ok(())
+    }
+
+    /// Sends so many requests in all and tells how long it took until the last echo was there.
+    pub fn run(&mut self, requests: usize) -> io::Result<Duration> {
+        let began = Instant::now();
+        let (mut to_request, mut to_come) = (requests, requests);
+        'all: for _ in 0..self.in_flight {
+            for connection in &mut self.connections {
+                if to_request == 0 {
+                    break 'all;
+                }
+                connection.requested += self.size;
+                to_request -= 1;
+            }
+        }
+        for number in 0..self.connections.len() {
+            self.send(number)?;
+        }
+        while to_come > 0 {
+            let count = self.epoll.wait(PATIENCE_MS)?;
+            if count == 0 {
+                return Err(Error::other(format!("{to_come} echoes do not come")));
+            }
+            for index in 0..count {
+                let (fd, flags) = self.epoll.event(index);
+                let number = self.by_fd[fd as usize];
+                let complete = if flags & READ != 0 { self.receive(number)? } else { 0 };
+                to_come -= complete;
+                let more = complete.min(to_request);
+                to_request -= more;
+                self.connections[number].requested += more * self.size;
+                self.send(number)?;
+            }
+        }
+        Ok(began.elapsed())
+    }
+
+    /// Sends what is requested, as far as there is room for it.
+    fn send(&mut self, number: usize) -> io::Result<()> {
+        let connection = &mut self.connections[number];
+        let mut is_blocked = false;
+        while connection.sent < connection.requested && !is_blocked {
+            let left = connection.requested - connection.sent;
+            match connection.stream.write(piece(&self.text, number, connection.sent, left)) {
+                Ok(count) => connection.sent += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => is_blocked = true,
+                Err(error) => return Err(error),
+            }
+        }
+        if is_blocked != connection.is_blocked {
+            connection.is_blocked = is_blocked;
+            let flags = if is_blocked { READ | WRITE } else { READ };
+            self.epoll.change(connection.stream.as_raw_fd(), flags)?;
+        }
+        Ok(())
+    }
+
+    /// Reads once; how many echoes are complete by it.
+    fn receive(&mut self, number: usize) -> io::Result<usize> {
+        let connection = &mut self.connections[number];
+        let count = connection.stream.read(&mut self.buffer)?;
+        let due = piece(&self.text, number, connection.echoed, count);
+        if count == 0 || connection.echoed + count > connection.sent {
+            return Err(Error::other("the server has closed a connection, or says too much"));
+        }
+        if due != &self.buffer[..count] {
+            return Err(Error::other("an echo has wrong bytes"));
+        }
+        let before = connection.echoed / self.size;
+        connection.echoed += count;
+        Ok(connection.echoed / self.size - before)
+    }
+}
+
+/// At most so many bytes of what a connection sends, from a place on.
+fn piece(text: &[u8], connection: usize, from: usize, length: usize) -> &[u8] {
+    &text[(connection * 7 + from) % PERIOD..][..length.min(BUFFER)]
+}

@@ -1,0 +1,78 @@
+//! mio: events of sources, edge-triggered, and nothing above them.
+
+use std::io::ErrorKind;
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+
+use super::{Peer, Work};
+use crate::work::echo::{BUFFER, Echo, listener};
+
+pub const PEER: Peer = Peer::rust("mio", WORK);
+
+const WORK: &[(&str, Work)] = &[("echo", echo)];
+
+const ROOM: usize = 1024;
+const LISTENER: Token = Token(usize::MAX);
+
+fn echo(_: &[usize]) {
+    let mut poll = Poll::new().expect("a selector");
+    let mut listener = TcpListener::from_std(listener());
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE).expect("a source");
+    let (mut connections, mut free) = (Vec::new(), Vec::new());
+    let (mut events, mut buffer) = (Events::with_capacity(ROOM), vec![0; BUFFER]);
+    loop {
+        poll.poll(&mut events, None).expect("the selector works");
+        for event in &events {
+            if event.token() == LISTENER {
+                accept(&poll, &listener, &mut connections, &mut free);
+                continue;
+            }
+            let Token(slot) = event.token();
+            let Some(connection) = &mut connections[slot] else { continue };
+            if !serve(connection, event, &mut buffer) {
+                connections[slot] = None; // Closing it deregisters it.
+                free.push(slot);
+            }
+        }
+    }
+}
+
+fn accept(
+    poll: &Poll,
+    listener: &TcpListener,
+    connections: &mut Vec<Option<(TcpStream, Echo)>>,
+    free: &mut Vec<usize>,
+) {
+    loop {
+        let mut stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(error) => panic!("accept: {error}"),
+        };
+        let slot = free.pop().unwrap_or_else(|| {
+            connections.push(None);
+            connections.len() - 1
+        });
+        let both = Interest::READABLE | Interest::WRITABLE;
+        poll.registry().register(&mut stream, Token(slot), both).expect("a source");
+        connections[slot] = Some((stream, Echo::default()));
+    }
+}
+
+/// Whether the connection goes on. An edge is reported once: it reads until there is no more.
+fn serve((stream, echo): &mut (TcpStream, Echo), event: &Event, buffer: &mut [u8]) -> bool {
+    if event.is_writable() && echo.writable(&*stream).is_err() {
+        return false;
+    }
+    loop {
+        match echo.readable(&*stream, buffer) {
+            Err(_) => return false,
+            Ok(more) if !more && !event.is_read_closed() => break,
+            Ok(_) if echo.wants().0 => {}
+            Ok(_) => break,
+        }
+    }
+    echo.wants() != (false, false)
+}

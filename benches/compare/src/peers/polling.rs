@@ -1,0 +1,87 @@
+//! polling: a poller, level-triggered.
+
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+
+use polling::{Event, Events, PollMode, Poller};
+
+use super::{Peer, Work};
+use crate::work::echo::{BUFFER, Echo, listener};
+
+pub const PEER: Peer = Peer::rust("polling", WORK);
+
+const WORK: &[(&str, Work)] = &[("echo", echo)];
+
+/// The key of the listener; connections have their place in the list.
+const LISTENER: usize = usize::MAX - 1;
+
+/// Whether a connection wants to read, and to write.
+type Wants = (bool, bool);
+
+/// Adds a source, which is to be deleted before it is closed.
+fn add(poller: &Poller, source: &impl AsRawFd, interest: Event) {
+    // SAFETY: all sources here are deleted before they are closed, or live until the process ends.
+    unsafe { poller.add_with_mode(source, interest, PollMode::Level) }.expect("a source");
+}
+
+struct Server {
+    poller: Poller,
+    listener: TcpListener,
+    /// With the interest that each has.
+    connections: Vec<Option<(TcpStream, Echo, Wants)>>,
+    free: Vec<usize>,
+    buffer: Vec<u8>,
+}
+
+fn echo(_: &[usize]) {
+    let (poller, listener) = (Poller::new().expect("a poller"), listener());
+    add(&poller, &listener, Event::readable(LISTENER));
+    let (connections, free, buffer) = (Vec::new(), Vec::new(), vec![0; BUFFER]);
+    let mut server = Server { poller, listener, connections, free, buffer };
+    let mut events = Events::new();
+    loop {
+        events.clear();
+        server.poller.wait(&mut events, None).expect("the poller works");
+        for event in events.iter() {
+            match event.key {
+                LISTENER => server.accept(),
+                slot => server.serve(slot, event),
+            }
+        }
+    }
+}
+
+impl Server {
+    fn accept(&mut self) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            stream.set_nonblocking(true).expect("an option of a socket");
+            let slot = self.free.pop().unwrap_or(self.connections.len());
+            add(&self.poller, &stream, Event::readable(slot));
+            if slot == self.connections.len() {
+                self.connections.push(None);
+            }
+            self.connections[slot] = Some((stream, Echo::default(), (true, false)));
+        }
+    }
+
+    fn serve(&mut self, slot: usize, event: Event) {
+        let Some((stream, echo, interest)) = &mut self.connections[slot] else { return };
+        let mut lives = true;
+        if event.readable {
+            lives = echo.readable(&*stream, &mut self.buffer).is_ok();
+        }
+        if event.writable {
+            lives = lives && echo.writable(&*stream).is_ok();
+        }
+        let wants = echo.wants();
+        if !lives || wants == (false, false) {
+            self.poller.delete(&*stream).expect("a source");
+            self.connections[slot] = None;
+            self.free.push(slot);
+        } else if wants != *interest {
+            *interest = wants;
+            let event = Event::new(slot, wants.0, wants.1);
+            self.poller.modify_with_mode(&*stream, event, PollMode::Level).expect("a source");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Short connections: what one costs the server that connects, sends 64 bytes, gets their echo and
+//! closes.
+//!
+//! A cell is the number of clients that connect at once. The servers are those of the scenario
+//! `echo`, and the figure is the same: CPU time of the server's process.
+
+use std::io::{self, Error, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Scenario;
+use crate::contest::Contest;
+use crate::peers::Peer;
+use crate::server::Server;
+use crate::sheet::{Base, Sheet};
+
+pub const SCENARIO: Scenario =
+    Scenario { name: "churn", about: "connect, echo, close: CPU time of the server", run };
+
+fn run(contest: &mut Contest) {
+    let title = "Connect, echo, close: CPU time of the server";
+    let mut sheet = Sheet::new(title, "ns CPU a connection", Base::Raw);
+    for cell in contest.options.cells(&[&[1], &[50]]) {
+        let name = format!("{} at once", cell[0]);
+        let measure = |contest: &Contest, peer: &Peer| {
+            let server = Server::start(contest, peer, "echo")?;
+            cost(contest, &server, &mut Clients { at_once: cell[0], made: 0 })
+        };
+        let race = contest.race("echo", &format!("churn {name}"), measure);
+        sheet.add(name, &race, 0);
+    }
+    contest.add(sheet);
+}
+
+fn cost(contest: &Contest, server: &Server, clients: &mut Clients) -> io::Result<Vec<f64>> {
+    let batches = |seconds: f64, per_batch: f64| ((seconds / per_batch) as usize).max(1);
+    let trial = 20;
+    let took = clients.run(server.port, trial)?.as_secs_f64();
+    let batches = batches(contest.options.seconds, took / trial as f64);
+    let before = server.cpu()?;
+    clients.run(server.port, batches)?;
+    thread::sleep(Duration::from_millis(5)); // It still closes the last ones.
+    let spent = (server.cpu()? - before).as_nanos() as f64;
+    Ok(vec![spent / (batches * clients.at_once) as f64])
+}
+
+struct Clients {
+    at_once: usize,
+    made: u32,
+}
+
+impl Clients {
+    fn run(&mut self, port: u16, batches: usize) -> io::Result<Duration> {
+        let began = Instant::now();
+        (0..batches).try_for_each(|_| self.batch(port))?;
+        Ok(began.elapsed())
+    }
+
+    fn batch(&mut self, port: u16) -> io::Result<()> {
+        let message = [b'm'; 64];
+        let mut streams = Vec::with_capacity(self.at_once);
+        for _ in 0..self.at_once {
+            let mut stream = TcpStream::connect(self.next_address(port))?;
+            stream.write_all(&message)?;
+            streams.push(stream);
+        }
+        for mut stream in streams {
+            let mut echo = [0; 64];
+            stream.read_exact(&mut echo)?;
+            if echo != message {
+                return Err(Error::other("an echo has wrong bytes"));
+            }
+        }
+        Ok(())
+    }
+
+    /// One of many addresses of the same server: a closed connection keeps its pair of ports for a
+    /// minute, and there are not enough of them for one address.
+    fn next_address(&mut self, port: u16) -> SocketAddr {
+        self.made = self.made.wrapping_add(1);
+        let [_, high, middle, low] = (self.made / 1000 % 0xff_ffff + 1).to_be_bytes();
+        (Ipv4Addr::new(127, high, middle, low), port).into()
+    }
+}

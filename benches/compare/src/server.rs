@@ -1,0 +1,69 @@
+//! An echo server of a peer, in a process of its own, seen from the leading process.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::contest::Contest;
+use crate::cores::Place;
+use crate::peers::Peer;
+use crate::raw;
+use crate::worker::Worker;
+
+/// A running server. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    worker: Worker,
+    pub port: u16,
+    /// Its process, also where a tool was started that has started it.
+    process: u32,
+}
+
+impl Server {
+    pub fn start(contest: &Contest, peer: &Peer, scenario: &str) -> io::Result<Server> {
+        Server::start_under(&[], contest, peer, scenario)
+    }
+
+    /// Starts a server under a tool such as strace, whose report goes to standard error.
+    pub fn start_under(
+        tool: &[&str],
+        contest: &Contest,
+        peer: &Peer,
+        scenario: &str,
+    ) -> io::Result<Server> {
+        let server = peer.command(scenario, &[])?;
+        let command = match tool {
+            [] => server,
+            [tool, options @ ..] => {
+                let mut command = Command::new(tool);
+                command.args(options).arg(server.get_program()).args(server.get_args());
+                command.stderr(Stdio::piped());
+                command
+            }
+        };
+        let mut worker = contest.cores.at(Place::Alone, || Worker::start(command))?;
+        match worker.figures()?[..] {
+            [port, process] => Ok(Server { worker, port: port as u16, process: process as u32 }),
+            _ => Err(io::Error::other("a server tells its port and its process")),
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// CPU time of all its threads so far.
+    pub fn cpu(&self) -> io::Result<Duration> {
+        raw::cpu_of(self.process)
+    }
+
+    /// Ends it by a signal and returns what its tool has reported.
+    pub fn end(self) -> io::Result<String> {
+        let process = Pid::from_raw(self.process as i32).ok_or(io::ErrorKind::NotFound)?;
+        kill_process(process, Signal::TERM)?;
+        self.worker.end()
+    }
+}

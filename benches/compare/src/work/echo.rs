@@ -1,0 +1,96 @@
+//! What echo servers share: the listener, and for those with callbacks the connection.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process;
+
+use rustix::net::sockopt::set_tcp_nodelay;
+use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
+
+/// What servers read at a time.
+pub const BUFFER: usize = 64 * 1024;
+/// Who has more to take is not read, until there is less than `LOW`.
+const HIGH: usize = 64 * 1024;
+const LOW: usize = 16 * 1024;
+
+/// A listener on all addresses that is announced already. Accepted sockets inherit `TCP_NODELAY`.
+pub fn listener() -> TcpListener {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    set_tcp_nodelay(&socket, true).expect("an option of a socket");
+    let any: SocketAddr = (Ipv4Addr::UNSPECIFIED, 0).into();
+    bind(&socket, &any).expect("a port is free");
+    listen(&socket, 4096).expect("a socket can listen");
+    let listener = TcpListener::from(socket);
+    listener.set_nonblocking(true).expect("an option of a socket");
+    announce(listener.local_addr().expect("it is bound").port());
+    listener
+}
+
+/// Tells the leading process where to find the server.
+pub fn announce(port: u16) {
+    println!("{port} {}", process::id());
+}
+
+/// A connection of a server with callbacks: what is read is written at once, and queued as far as
+/// there is no room for it.
+#[derive(Debug, Default)]
+pub struct Echo {
+    queue: VecDeque<u8>,
+    is_paused: bool,
+    is_ended: bool,
+}
+
+impl Echo {
+    /// Reads once and echoes what came; whether there may be more to read.
+    pub fn readable<S>(&mut self, mut stream: S, buffer: &mut [u8]) -> io::Result<bool>
+    where
+        S: Read + Write,
+    {
+        if self.is_paused || self.is_ended {
+            return Ok(false);
+        }
+        match stream.read(buffer) {
+            Ok(0) => self.is_ended = true,
+            Ok(count) => {
+                self.write(stream, &buffer[..count])?;
+                return Ok(count == buffer.len());
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        Ok(false)
+    }
+
+    /// Writes what is queued, as far as there is room.
+    pub fn writable(&mut self, mut stream: impl Write) -> io::Result<()> {
+        while !self.queue.is_empty() {
+            match stream.write(self.queue.as_slices().0) {
+                Ok(count) => drop(self.queue.drain(..count)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it wants to read, and to write. Nothing at all means that it is over.
+    pub fn wants(&mut self) -> (bool, bool) {
+        let queued = self.queue.len();
+        self.is_paused = queued > if self.is_paused { LOW } else { HIGH };
+        (!self.is_paused && !self.is_ended, queued > 0)
+    }
+
+    fn write(&mut self, mut stream: impl Write, bytes: &[u8]) -> io::Result<()> {
+        let mut written = 0;
+        if self.queue.is_empty() {
+            match stream.write(bytes) {
+                Ok(count) => written = count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.queue.extend(&bytes[written..]);
+        Ok(())
+    }
+}
