@@ -92,17 +92,29 @@ impl Epoll {
     }
 
     /// Waits for at most `room` events, which are then the first ones in the buffer.
+    // Each return after a system call is one that the processor has not predicted.
+    #[inline(always)]
     fn wait(&mut self, room: usize, timeout: Option<Duration>) -> io::Result<usize> {
         if self.buffer.len() < room {
-            self.buffer.resize(room, libc::epoll_event { events: 0, u64: 0 });
+            self.grow(room);
         }
         let room = libc::c_int::try_from(room).unwrap_or(libc::c_int::MAX);
         let count = match timeout {
-            None => retry(|| self.wait_millis(room, -1))?,
-            Some(Duration::ZERO) => retry(|| self.wait_millis(room, 0))?,
-            Some(wanted) => retry_for(wanted, |left| self.wait_for(room, left))?,
+            Some(wanted) if !wanted.is_zero() => self.wait_until(room, wanted)?,
+            // Without a wait to shorten there is no clock to read.
+            _ => retry(|| self.wait_millis(room, timeout.map_or(-1, |_| 0)))?,
         };
         Ok(count as usize)
+    }
+
+    #[cold]
+    fn grow(&mut self, room: usize) {
+        self.buffer.resize(room, libc::epoll_event { events: 0, u64: 0 });
+    }
+
+    #[inline(never)]
+    fn wait_until(&mut self, room: libc::c_int, wanted: Duration) -> io::Result<libc::c_int> {
+        retry_for(wanted, |left| self.wait_for(room, left))
     }
 
     fn wait_for(&mut self, room: libc::c_int, wait: Duration) -> io::Result<libc::c_int> {
@@ -136,6 +148,7 @@ impl Epoll {
     }
 
     /// The kernel's events, and those of files that the kernel does not watch.
+    #[cold]
     fn select_beside_files(
         &mut self,
         events: &mut Events,
