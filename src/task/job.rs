@@ -66,15 +66,19 @@ impl Job for Failed {
 }
 
 /// What a finished task has to say to whoever knows its type.
+#[inline]
 pub(crate) fn open<T: 'static>(output: Boxed) -> Result<T, JoinError> {
     let output = output.into_any().expect("a task that is done has an output");
     match output.downcast::<Finished<T>>() {
         Ok(finished) => Ok(finished.0),
-        Err(other) => {
-            let failed = other.downcast::<Failed>();
-            Err(failed.expect("a task ends with its output or a failure").0)
-        }
+        Err(other) => Err(failure(other)),
     }
+}
+
+#[cold]
+fn failure(output: Box<dyn Any>) -> JoinError {
+    let failed = output.downcast::<Failed>();
+    failed.expect("a task ends with its output or a failure").0
 }
 
 /// What a finished task has to say to nobody: a failure, if it was one.
@@ -87,6 +91,6 @@ pub(crate) fn observe(output: Boxed) -> Outcome<()> {
     match output.downcast::<Failed>().map(|failed| failed.0) {
         Ok(JoinError::Cancelled(_)) => Ok(()),
         Ok(panicked) => Err(Error::from(panicked)),
-        Err(output) => drop_caught(output).map_err(Error::from),
+        Err(output) => drop_caught(output).map_err(|payload| JoinError::panicked(payload).into()),
     }
 }

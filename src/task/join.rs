@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::thread;
 
 use super::current;
 use super::job::{self, Boxed, Failed, Finished};
@@ -40,27 +41,36 @@ impl fmt::Display for Reason {
 }
 
 /// What a panic has left.
-pub struct Panic {
+pub struct Panic(Box<Remains>);
+
+struct Remains {
     message: String,
     /// In a lock only to be shared between threads: a payload need not be.
     payload: Mutex<Box<dyn Any + Send>>,
 }
 
 impl Panic {
+    fn new(payload: Box<dyn Any + Send>) -> Panic {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let message = text.unwrap_or("with a value that is no text").to_owned();
+        Panic(Box::new(Remains { message, payload: Mutex::new(payload) }))
+    }
+
     /// What the panic said.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The payload, for [`std::panic::resume_unwind`].
     pub fn into_payload(self) -> Box<dyn Any + Send> {
-        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.0.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Panic").field(&self.message).finish()
+        f.debug_tuple("Panic").field(&self.message()).finish()
     }
 }
 
@@ -88,10 +98,7 @@ impl JoinError {
     }
 
     pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> JoinError {
-        let text = payload.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        let message = text.unwrap_or("with a value that is no text").to_owned();
-        JoinError::Panicked(Panic { message, payload: Mutex::new(payload) })
+        JoinError::Panicked(Panic::new(payload))
     }
 
     pub(super) fn closed() -> JoinError {
@@ -110,14 +117,15 @@ impl From<JoinError> for Error {
     fn from(error: JoinError) -> Error {
         match error {
             JoinError::Cancelled(reason) => Error::Cancelled(reason.0),
-            JoinError::Panicked(panic) => Error::Panicked(panic.message),
+            JoinError::Panicked(panic) => Error::Panicked(panic.0.message),
         }
     }
 }
 
 /// Drops user's things; a panic of theirs is the answer.
-pub(crate) fn drop_caught<T>(things: T) -> Result<(), JoinError> {
-    catch_unwind(AssertUnwindSafe(|| drop(things))).map_err(JoinError::panicked)
+#[inline]
+pub(crate) fn drop_caught<T>(things: T) -> thread::Result<()> {
+    catch_unwind(AssertUnwindSafe(|| drop(things)))
 }
 
 /// Where a task is in its life. It goes from pending to running, back and forth between that and
@@ -245,6 +253,7 @@ impl<T: 'static> Task<T> {
         }
     }
 
+    #[inline]
     fn tasks(&self) -> Option<Rc<Tasks>> {
         current::find(self.handle.home)
     }
@@ -255,9 +264,8 @@ impl<T: 'static> Future for Task<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        let key = self.handle.key;
-        let joined = self.tasks().and_then(|tasks| tasks.join(key, cx.waker()));
-        match joined {
+        let Some(tasks) = self.tasks() else { return Poll::Ready(Err(JoinError::closed())) };
+        match tasks.join(self.handle.key, cx.waker()) {
             Some(Poll::Pending) => Poll::Pending,
             Some(Poll::Ready(output)) => {
                 self.handle.key = Key::NOWHERE;

@@ -130,9 +130,16 @@ pub(crate) fn running(call: &'static str) -> Result<Rc<Tasks>> {
 }
 
 #[track_caller]
+#[inline]
 fn expect(call: &'static str) -> Rc<Tasks> {
-    match running(call) {
-        Ok(tasks) => tasks,
-        Err(error) => panic!("{error}"),
+    match current::running() {
+        Some(tasks) => tasks,
+        None => no_loop(call),
     }
+}
+
+#[cold]
+#[track_caller]
+fn no_loop(call: &'static str) -> ! {
+    panic!("{}", Error::NoLoop { call })
 }

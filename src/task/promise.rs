@@ -47,14 +47,23 @@ pub struct Promised<T: 'static> {
     shared: Rc<Shared<T>>,
 }
 
+/// What both sides share. There may be a million of them, so whatever most do not have is in a box.
 struct Shared<T: 'static> {
+    /// The loop of `task`, and the one to tell if nobody takes a failure.
+    home: Cell<u32>,
+    /// The task that waits.
+    task: Cell<Key>,
     state: Cell<State<T>>,
+    others: Cell<Option<Box<Others<T>>>>,
 }
 
-enum State<T: 'static> {
-    Unset(Waiting<T>),
-    /// The result, and the loop to tell if nobody takes it.
-    Set(Settled<T>, u32),
+const _: () = assert!(size_of::<Shared<()>>() == 24);
+
+enum State<T> {
+    Unset,
+    Set(T),
+    /// Why is with the others.
+    Failed,
     /// It was given away, or nobody wants it.
     Taken,
 }
@@ -87,24 +96,16 @@ impl Failure {
     }
 }
 
-/// Who waits, in three words: there may be a million of them.
-struct Waiting<T: 'static> {
-    /// The loop of `task`.
-    home: u32,
-    task: Key,
-    others: Option<Box<Others<T>>>,
-}
-
-/// What most promises do not have.
 struct Others<T> {
     /// Somebody who waits where no loop runs.
     waker: Option<Waker>,
     callbacks: Vec<Added<T>>,
+    failure: Option<Box<Failure>>,
 }
 
 impl<T> Default for Others<T> {
     fn default() -> Others<T> {
-        Others { waker: None, callbacks: Vec::new() }
+        Others { waker: None, callbacks: Vec::new(), failure: None }
     }
 }
 
@@ -115,8 +116,9 @@ type DoneCallback<T> = Box<dyn FnOnce(Result<&T, &Error>)>;
 impl<T: 'static> Promise<T> {
     /// A promise, and its future.
     pub fn new() -> (Promise<T>, Promised<T>) {
-        let waiting = Waiting { home: 0, task: Key::NOWHERE, others: None };
-        let shared = Rc::new(Shared { state: Cell::new(State::Unset(waiting)) });
+        let (home, task) = (Cell::new(0), Cell::new(Key::NOWHERE));
+        let (state, others) = (Cell::new(State::Unset), Cell::new(None));
+        let shared = Rc::new(Shared { home, task, state, others });
         (Promise { shared: shared.clone() }, Promised { shared })
     }
 
@@ -139,7 +141,9 @@ impl<T: 'static> Promise<T> {
 
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
-        self.shared.settle(Err(Failure::new(Error::Abandoned)));
+        if self.shared.is_unset() {
+            self.shared.settle(Err(Failure::new(Error::Abandoned)));
+        }
     }
 }
 
@@ -152,27 +156,19 @@ impl<T> Promised<T> {
     #[track_caller]
     pub fn add_done_callback(&self, callback: impl FnOnce(Result<&T, &Error>) + 'static) {
         let added: Added<T> = (Box::new(callback), Location::caller());
-        match self.shared.state.replace(State::Taken) {
-            State::Unset(mut waiting) => {
-                waiting.others().callbacks.push(added);
-                self.shared.state.set(State::Unset(waiting));
-            }
-            State::Set(result, home) => {
-                let waiting = Waiting { home, task: Key::NOWHERE, others: None };
-                self.shared.state.set(State::Unset(waiting));
-                let (shared, result) = (self.shared.clone(), Some(result));
-                drop(Showing { shared, home, result, callbacks: vec![added] });
-            }
-            State::Taken => {}
+        if !self.is_set() {
+            return self.shared.with_others(|others| others.callbacks.push(added));
+        }
+        if let Some(result) = self.shared.take() {
+            self.shared.state.set(State::Unset);
+            let (shared, result) = (self.shared.clone(), Some(result));
+            drop(Showing { shared, result, callbacks: vec![added] });
         }
     }
 
     /// Whether the result is there.
     pub fn is_set(&self) -> bool {
-        let state = self.shared.state.replace(State::Taken);
-        let set = !matches!(state, State::Unset(_));
-        self.shared.state.set(state);
-        set
+        !self.shared.is_unset()
     }
 }
 
@@ -181,94 +177,123 @@ impl<T> Future for Promised<T> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        match self.shared.state.replace(State::Taken) {
-            State::Set(result, _) => Poll::Ready(result.map_err(|failure| failure.error)),
-            State::Unset(mut waiting) => {
-                waiting.wait(cx.waker());
-                self.shared.state.set(State::Unset(waiting));
+        match self.shared.take() {
+            Some(result) => Poll::Ready(result.map_err(|failure| failure.error)),
+            None if self.shared.is_unset() => {
+                self.shared.wait(cx.waker());
                 Poll::Pending
             }
-            State::Taken => Poll::Ready(Err(Error::Abandoned)),
+            None => Poll::Ready(Err(Error::Abandoned)),
         }
     }
 }
 
 impl<T> Drop for Promised<T> {
     fn drop(&mut self) {
-        match self.shared.state.replace(State::Taken) {
-            State::Set(Err(failure), home) => failure.report_unless_seen(home),
-            State::Unset(mut waiting) => {
-                waiting.forget();
-                self.shared.state.set(State::Unset(waiting));
-            }
-            // The result is dropped with nothing borrowed.
-            _ => {}
-        }
-    }
-}
-
-impl<T> Waiting<T> {
-    fn others(&mut self) -> &mut Others<T> {
-        self.others.get_or_insert_default()
-    }
-
-    #[inline]
-    fn wait(&mut self, waker: &Waker) {
-        let Some(tasks) = current::running() else {
-            self.others().waker = Some(waker.clone());
-            return;
-        };
-        if tasks.home() != self.home {
-            self.forget();
-            self.home = tasks.home();
-        }
-        let place = Cell::new(self.task);
-        tasks.wait(&place, waker);
-        self.task = place.get();
-    }
-
-    /// Nobody waits any more.
-    fn forget(&mut self) {
-        let task = mem::replace(&mut self.task, Key::NOWHERE);
-        if task != Key::NOWHERE
-            && let Some(tasks) = current::find(self.home)
-        {
-            tasks.forget_waiter(task);
+        self.shared.forget_waiter();
+        // A result that nobody wants is dropped here, with nothing borrowed.
+        if let Some(Err(failure)) = self.shared.take() {
+            failure.report_unless_seen(self.shared.home.get());
         }
     }
 }
 
 impl<T> Shared<T> {
-    /// Shows the result to the done-callbacks, and then to whoever waits; only the first time.
-    fn settle(self: &Rc<Self>, result: Settled<T>) {
+    fn is_unset(&self) -> bool {
+        let state = self.state.replace(State::Taken);
+        let unset = matches!(state, State::Unset);
+        self.state.set(state);
+        unset
+    }
+
+    /// The result, if it is there: once.
+    #[inline]
+    fn take(&self) -> Option<Settled<T>> {
         match self.state.replace(State::Taken) {
-            State::Unset(mut waiting) => {
-                let others = waiting.others.as_mut();
-                let mut callbacks = others.map_or(Vec::new(), |it| mem::take(&mut it.callbacks));
-                callbacks.reverse();
-                let home = waiting.home;
-                self.state.set(State::Unset(waiting));
-                drop(Showing { shared: self.clone(), home, result: Some(result), callbacks });
+            State::Set(result) => Some(Ok(result)),
+            State::Failed => self.with_others(|others| others.failure.take()).map(Err),
+            other => {
+                self.state.set(other);
+                None
             }
-            settled => self.state.set(settled),
+        }
+    }
+
+    fn with_others<R>(&self, change: impl FnOnce(&mut Others<T>) -> R) -> R {
+        let mut others = self.others.take().unwrap_or_default();
+        let result = change(&mut others);
+        self.others.set(Some(others));
+        result
+    }
+
+    #[inline]
+    fn wait(&self, waker: &Waker) {
+        let Some(tasks) = current::running() else {
+            let waker = waker.clone();
+            let old = self.with_others(|others| others.waker.replace(waker));
+            return drop(old);
+        };
+        if tasks.home() != self.home.get() {
+            self.forget_waiter();
+            self.home.set(tasks.home());
+        }
+        tasks.wait(&self.task, waker);
+    }
+
+    /// Nobody waits any more.
+    fn forget_waiter(&self) {
+        let task = self.task.replace(Key::NOWHERE);
+        if task != Key::NOWHERE
+            && let Some(tasks) = current::find(self.home.get())
+        {
+            tasks.forget_waiter(task);
+        }
+    }
+
+    /// Shows the result to the done-callbacks, and then to whoever waits; only the first time.
+    #[inline]
+    fn settle(self: &Rc<Self>, result: Settled<T>) {
+        if !self.is_unset() {
+            return;
+        }
+        match self.others.take() {
+            None => self.publish(result),
+            Some(mut others) => {
+                let mut callbacks = mem::take(&mut others.callbacks);
+                callbacks.reverse();
+                self.others.set(Some(others));
+                drop(Showing { shared: self.clone(), result: Some(result), callbacks });
+            }
         }
     }
 
     /// The result is there for whoever waits.
-    fn publish(&self, result: Settled<T>, wanted: bool) {
-        let State::Unset(waiting) = self.state.replace(State::Taken) else { return };
-        let Waiting { home, task, others } = waiting;
+    #[inline]
+    fn publish(&self, result: Settled<T>) {
         match result {
-            Err(failure) if !wanted => failure.report_unless_seen(home),
-            result => self.state.set(State::Set(result, home)),
+            Ok(result) => self.state.set(State::Set(result)),
+            Err(failure) => {
+                self.with_others(|others| others.failure = Some(failure));
+                self.state.set(State::Failed);
+            }
         }
+        let task = self.task.replace(Key::NOWHERE);
         if task != Key::NOWHERE
-            && let Some(tasks) = current::find(home)
+            && let Some(tasks) = current::find(self.home.get())
         {
             tasks.wake(task);
         }
-        if let Some(waker) = others.and_then(|others| others.waker) {
-            waker.wake();
+        self.wake_foreign();
+    }
+
+    #[inline]
+    fn wake_foreign(&self) {
+        if let Some(mut others) = self.others.take() {
+            let waker = others.waker.take();
+            self.others.set(Some(others));
+            if let Some(waker) = waker {
+                waker.wake();
+            }
         }
     }
 }
@@ -277,7 +302,6 @@ impl<T> Shared<T> {
 /// when it is dropped, so also after a callback that panicked.
 struct Showing<T: 'static> {
     shared: Rc<Shared<T>>,
-    home: u32,
     result: Option<Settled<T>>,
     /// Those that have not seen it, the next one last.
     callbacks: Vec<Added<T>>,
@@ -298,19 +322,26 @@ impl<T> Drop for Showing<T> {
     fn drop(&mut self) {
         let Some(result) = self.result.take() else { return };
         let Some((callback, location)) = self.callbacks.pop() else {
-            // The one who waits and this one.
-            let wanted = Rc::strong_count(&self.shared) > 1;
-            return self.shared.publish(result, wanted);
+            return self.shared.publish(result);
         };
-        let (shared, home) = (self.shared.clone(), self.home);
-        let callbacks = mem::take(&mut self.callbacks);
-        let rest = Showing { shared, home, result: Some(result), callbacks };
+        let (shared, callbacks) = (self.shared.clone(), mem::take(&mut self.callbacks));
+        let home = shared.home.get();
+        let rest = Showing { shared, result: Some(result), callbacks };
         match current::find(home).or_else(current::running) {
             Some(tasks) => {
                 let key = tasks.spawn(async move { rest.show(callback) }, location);
                 tasks.detach(key);
             }
             None => rest.show(callback),
+        }
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        // Set after the one who was to take it had gone.
+        if let Some(Err(failure)) = self.take() {
+            failure.report_unless_seen(self.home.get());
         }
     }
 }

@@ -31,43 +31,56 @@ impl Kind {
 }
 
 #[derive(Debug)]
-struct Entry<T> {
-    generation: u32,
+struct Entry<T, M> {
     tenant: Option<T>,
+    generation: u32,
+    /// Beside the generation it takes no room of its own.
+    mark: M,
 }
 
-/// Things of one kind, by key.
+/// Things of one kind, by key, each with a small mark.
 #[derive(Debug)]
-pub(crate) struct Slab<T> {
+pub(crate) struct Slab<T, M = ()> {
     /// The upper bits of its keys.
     base: u32,
-    entries: Vec<Entry<T>>,
+    entries: Vec<Entry<T, M>>,
     free: Vec<u32>,
 }
 
-impl<T> Slab<T> {
-    pub(crate) fn new(kind: Kind) -> Slab<T> {
+impl<T, M> Slab<T, M> {
+    pub(crate) fn new(kind: Kind) -> Slab<T, M> {
         let base = Key::GUEST | (kind as u32) << SHIFT;
         Slab { base, entries: Vec::new(), free: Vec::new() }
     }
 
     #[inline]
-    pub(crate) fn insert(&mut self, tenant: T) -> Key {
-        if let Some(slot) = self.free.pop() {
-            let entry = &mut self.entries[slot as usize];
-            entry.tenant = Some(tenant);
-            return Key { slot: self.base | slot, generation: entry.generation };
-        }
-        let slot = u32::try_from(self.entries.len()).ok().filter(|slot| *slot < SLOT);
-        let slot = slot.expect("a loop holds fewer than 2^29 tasks");
-        self.entries.push(Entry { generation: 0, tenant: Some(tenant) });
-        Key { slot: self.base | slot, generation: 0 }
+    pub(crate) fn insert(&mut self, tenant: T, mark: M) -> Key {
+        let Some(slot) = self.free.pop() else { return self.append(tenant, mark) };
+        let entry = &mut self.entries[slot as usize];
+        entry.tenant = Some(tenant);
+        entry.mark = mark;
+        Key { slot: self.base | slot, generation: entry.generation }
+    }
+
+    #[inline]
+    fn append(&mut self, tenant: T, mark: M) -> Key {
+        let slot = self.entries.len();
+        assert!(slot < SLOT as usize, "a loop holds fewer than 2^29 tasks");
+        self.entries.push(Entry { tenant: Some(tenant), generation: 0, mark });
+        Key { slot: self.base | slot as u32, generation: 0 }
     }
 
     #[inline]
     pub(crate) fn get(&mut self, key: Key) -> Option<&mut T> {
-        let entry = self.entries.get_mut((key.slot & SLOT) as usize)?;
-        if entry.generation == key.generation { entry.tenant.as_mut() } else { None }
+        self.marked(key).map(|(tenant, _)| tenant)
+    }
+
+    /// A tenant and its mark.
+    #[inline]
+    pub(crate) fn marked(&mut self, key: Key) -> Option<(&mut T, &mut M)> {
+        let Entry { tenant, generation, mark } =
+            self.entries.get_mut((key.slot & SLOT) as usize)?;
+        if *generation == key.generation { Some((tenant.as_mut()?, mark)) } else { None }
     }
 
     #[inline]

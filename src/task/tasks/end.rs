@@ -15,25 +15,35 @@ impl Tasks {
     /// A task has ended, and its future is gone.
     pub(super) fn finish(&self, key: Key, output: Boxed, ending: Ending) {
         let mut slots = self.slots.borrow_mut();
-        let Some(slot) = slots.get(key) else { return };
-        slot.flags.remove(Flags::RUNNING | Flags::QUEUED);
-        slot.flags.insert(Flags::ended(ending));
-        if !slot.flags.contains(Flags::BACKGROUND) {
+        let Some((slot, flags)) = slots.marked(key) else { return };
+        flags.remove(Flags::RUNNING | Flags::QUEUED);
+        flags.insert(Flags::ended(ending));
+        if !flags.contains(Flags::BACKGROUND) {
             self.alive.set(self.alive.get() - 1);
         }
         slot.content = Some(output);
         let joiner = mem::replace(&mut slot.joiner, Key::NOWHERE);
-        let extras = slot.extras.as_mut();
+        let outstanding = slot.outstanding();
+        let detached = flags.contains(Flags::DETACHED);
+        drop(slots);
+        if outstanding {
+            self.spawn_callbacks(key);
+        } else if detached {
+            self.discard(key);
+        }
+        self.wake(joiner);
+    }
+
+    /// Queues what is to be done now that the task is done.
+    #[cold]
+    fn spawn_callbacks(&self, key: Key) {
+        let mut slots = self.slots.borrow_mut();
+        let extras = slots.get(key).and_then(|slot| slot.extras.as_mut());
         let callbacks = extras.map_or(Vec::new(), |extras| mem::take(&mut extras.callbacks));
-        let unwanted = slot.flags.contains(Flags::DETACHED) && callbacks.is_empty();
         drop(slots);
         for (callback, location) in callbacks {
             self.spawn_callback(callback, location);
         }
-        if unwanted {
-            self.discard(key);
-        }
-        self.wake(joiner);
     }
 
     fn spawn_callback(&self, callback: Box<dyn FnOnce()>, location: &'static Location<'static>) {
@@ -54,11 +64,10 @@ impl Tasks {
     /// Nobody will ask for the output of this task.
     pub(in crate::task) fn detach(&self, key: Key) {
         let mut slots = self.slots.borrow_mut();
-        let Some(slot) = slots.get(key) else { return };
-        slot.flags.insert(Flags::DETACHED);
+        let Some((slot, flags)) = slots.marked(key) else { return };
+        flags.insert(Flags::DETACHED);
         let waiter = mem::replace(&mut slot.joiner, Key::NOWHERE);
-        let callbacks = slot.extras.as_ref().is_some_and(|extras| extras.outstanding > 0);
-        let over = slot.flags.contains(Flags::DONE) && !callbacks;
+        let over = flags.contains(Flags::DONE) && !slot.outstanding();
         drop(slots);
         self.forget_waiter(waiter);
         if over {
@@ -70,9 +79,8 @@ impl Tasks {
     #[inline]
     pub(in crate::task) fn join(&self, key: Key, waker: &Waker) -> Option<Poll<Boxed>> {
         let mut slots = self.slots.borrow_mut();
-        let slot = slots.get(key)?;
-        let outstanding = slot.extras.as_ref().is_some_and(|extras| extras.outstanding > 0);
-        if slot.flags.contains(Flags::DONE) && !outstanding {
+        let (slot, flags) = slots.marked(key)?;
+        if flags.contains(Flags::DONE) && !slot.outstanding() {
             let slot = slots.remove(key)?;
             drop(slots);
             self.forget_waiter(slot.joiner);
@@ -90,8 +98,8 @@ impl Tasks {
     /// Adds what is to be done when the task is done. False if there is no such task.
     pub(in crate::task) fn add_done_callback(&self, key: Key, callback: DoneCallback) -> bool {
         let mut slots = self.slots.borrow_mut();
-        let Some(slot) = slots.get(key) else { return false };
-        let done = slot.flags.contains(Flags::DONE);
+        let Some((slot, flags)) = slots.marked(key) else { return false };
+        let done = flags.contains(Flags::DONE);
         let extras = slot.extras();
         extras.outstanding += 1;
         if done {
@@ -111,14 +119,14 @@ impl Tasks {
     /// A done-callback has run: puts the output back.
     pub(in crate::task) fn return_output(&self, key: Key, output: Boxed) {
         let mut slots = self.slots.borrow_mut();
-        let Some(slot) = slots.get(key) else { return };
+        let Some((slot, flags)) = slots.marked(key) else { return };
         slot.content = Some(output);
         slot.extras().outstanding -= 1;
-        if slot.extras().outstanding > 0 {
+        if slot.outstanding() {
             return;
         }
         let joiner = mem::replace(&mut slot.joiner, Key::NOWHERE);
-        let unwanted = slot.flags.contains(Flags::DETACHED);
+        let unwanted = flags.contains(Flags::DETACHED);
         drop(slots);
         if unwanted {
             self.discard(key);

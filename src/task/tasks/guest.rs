@@ -61,12 +61,12 @@ impl Guest for Tasks {
 
     fn set_background(&self, key: Key, background: bool) -> bool {
         let mut slots = self.slots.borrow_mut();
-        let Some(slot) = slots.get(key) else { return false };
-        if slot.flags.contains(Flags::DONE) {
+        let Some((_, flags)) = slots.marked(key) else { return false };
+        if flags.contains(Flags::DONE) {
             return false;
         }
-        let was = slot.flags.contains(Flags::BACKGROUND);
-        slot.flags.set(Flags::BACKGROUND, background);
+        let was = flags.contains(Flags::BACKGROUND);
+        flags.set(Flags::BACKGROUND, background);
         match (was, background) {
             (false, true) => self.alive.set(self.alive.get() - 1),
             (true, false) => self.alive.set(self.alive.get() + 1),

@@ -75,8 +75,10 @@ struct Slot {
     extras: Option<Box<Extras>>,
     /// Who waits for the end.
     joiner: Key,
-    flags: Flags,
 }
+
+// There may be a million of them. With generation and flags, a slot of the slab has 48 bytes.
+const _: () = assert!(size_of::<Option<Slot>>() == 40);
 
 /// What most tasks do not have.
 #[derive(Default)]
@@ -100,6 +102,12 @@ impl Slot {
     fn extras(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
     }
+
+    /// Whether done-callbacks have not run yet.
+    #[inline]
+    fn outstanding(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.outstanding > 0)
+    }
 }
 
 /// Who is polled now: the task, and the address of its waker.
@@ -113,7 +121,7 @@ struct Polled {
 pub(crate) struct Tasks {
     pub(crate) core: Rc<Core>,
     inbox: Arc<WakeInbox>,
-    slots: RefCell<Slab<Slot>>,
+    slots: RefCell<Slab<Slot, Flags>>,
     /// Wakers that are not a task's of this loop, waiting for something that is.
     wakers: RefCell<Slab<Waker>>,
     /// The waker to lend to the next task that has none of its own.
@@ -166,14 +174,9 @@ impl Tasks {
         if self.core.closed.get() {
             return Key::NOWHERE;
         }
-        let slot = Slot {
-            content: Some(Box::pin(job)),
-            location,
-            extras: None,
-            joiner: Key::NOWHERE,
-            flags: Flags::QUEUED,
-        };
-        let key = self.slots.borrow_mut().insert(slot);
+        let slot =
+            Slot { content: Some(Box::pin(job)), location, extras: None, joiner: Key::NOWHERE };
+        let key = self.slots.borrow_mut().insert(slot, Flags::QUEUED);
         self.alive.set(self.alive.get() + 1);
         self.core.feed(key);
         key
@@ -196,9 +199,9 @@ impl Tasks {
     /// Whether the task was not in the ready deque and now has to be.
     fn mark_queued(&self, key: Key) -> bool {
         let mut slots = self.slots.borrow_mut();
-        let Some(slot) = slots.get(key) else { return false };
-        let wakes = !slot.flags.intersects(Flags::QUEUED | Flags::DONE);
-        slot.flags.insert(Flags::QUEUED);
+        let Some((_, flags)) = slots.marked(key) else { return false };
+        let wakes = !flags.intersects(Flags::QUEUED | Flags::DONE);
+        flags.insert(Flags::QUEUED);
         wakes
     }
 
@@ -233,7 +236,7 @@ impl Tasks {
         };
         if !known {
             let clone = waker.clone();
-            let key = self.wakers.borrow_mut().insert(clone);
+            let key = self.wakers.borrow_mut().insert(clone, ());
             self.forget_waiter(place.replace(key));
         }
     }
@@ -255,8 +258,8 @@ impl Tasks {
     pub(super) fn begin_main(&self, location: &'static Location<'static>) -> Key {
         self.main_due.set(true);
         let flags = Flags::MAIN | Flags::STARTED;
-        let slot = Slot { content: None, location, extras: None, joiner: Key::NOWHERE, flags };
-        self.slots.borrow_mut().insert(slot)
+        let slot = Slot { content: None, location, extras: None, joiner: Key::NOWHERE };
+        self.slots.borrow_mut().insert(slot, flags)
     }
 
     pub(super) fn end_main(&self, key: Key) {
@@ -272,11 +275,11 @@ impl Tasks {
     /// Asks a task to end. False if it is done, or was asked before.
     pub(crate) fn cancel_task(&self, key: Key, reason: Reason) -> bool {
         let mut slots = self.slots.borrow_mut();
-        let Some(slot) = slots.get(key) else { return false };
-        if slot.flags.intersects(Flags::DONE | Flags::CANCELLING | Flags::MAIN) {
+        let Some((slot, flags)) = slots.marked(key) else { return false };
+        if flags.intersects(Flags::DONE | Flags::CANCELLING | Flags::MAIN) {
             return false;
         }
-        slot.flags.insert(Flags::CANCELLING);
+        flags.insert(Flags::CANCELLING);
         slot.extras().reason = Some(reason);
         drop(slots);
         self.wake(key);
@@ -286,8 +289,7 @@ impl Tasks {
     /// Where a task is in its life; none if it is gone.
     pub(super) fn state(&self, key: Key) -> Option<TaskState> {
         let mut slots = self.slots.borrow_mut();
-        let slot = slots.get(key)?;
-        let flags = slot.flags;
+        let (_, flags) = slots.marked(key)?;
         Some(match () {
             () if flags.contains(Flags::PANICKED) => TaskState::Done(Ending::Panicked),
             () if flags.contains(Flags::CANCELLED) => TaskState::Done(Ending::Cancelled),

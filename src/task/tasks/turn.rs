@@ -14,14 +14,14 @@ impl Tasks {
     #[inline]
     pub(super) fn run(&self, key: Key) -> bool {
         let mut slots = self.slots.borrow_mut();
-        let Some(slot) = slots.get(key) else { return false };
-        slot.flags.remove(Flags::QUEUED);
-        if slot.flags.intersects(Flags::CANCELLING | Flags::MAIN | Flags::RUNNING | Flags::DONE) {
+        let Some((slot, flags)) = slots.marked(key) else { return false };
+        flags.remove(Flags::QUEUED);
+        if flags.intersects(Flags::CANCELLING | Flags::MAIN | Flags::RUNNING | Flags::DONE) {
             drop(slots);
             return self.run_otherwise(key);
         }
         let Some(future) = slot.content.take() else { return false };
-        slot.flags.insert(Flags::STARTED | Flags::RUNNING);
+        flags.insert(Flags::STARTED | Flags::RUNNING);
         let own = slot.extras.as_mut().and_then(|extras| extras.bell.take());
         drop(slots);
         self.turn(key, future, own);
@@ -32,27 +32,29 @@ impl Tasks {
     #[cold]
     fn run_otherwise(&self, key: Key) -> bool {
         let mut slots = self.slots.borrow_mut();
-        let Some(slot) = slots.get(key) else { return false };
-        if slot.flags.contains(Flags::MAIN) {
+        let Some((slot, flags)) = slots.marked(key) else { return false };
+        if flags.contains(Flags::MAIN) {
             self.main_due.set(true);
             return true;
         }
-        let Some(future) = slot.content.take_if(|_| !slot.flags.contains(Flags::DONE)) else {
+        let Some(future) = slot.content.take_if(|_| !flags.contains(Flags::DONE)) else {
             return false;
         };
-        slot.flags.insert(Flags::RUNNING);
+        flags.insert(Flags::RUNNING);
         let extras = slot.extras();
         if extras.shields > 0 {
             let own = extras.bell.take();
-            slot.flags.insert(Flags::STARTED);
+            flags.insert(Flags::STARTED);
             drop(slots);
             self.turn(key, future, own);
             return true;
         }
         let reason = extras.reason.clone().unwrap_or_default();
         drop(slots);
-        let failure = drop_caught(future).err().unwrap_or(JoinError::Cancelled(reason));
-        self.fail(key, failure);
+        match drop_caught(future) {
+            Ok(()) => self.fail(key, JoinError::Cancelled(reason)),
+            Err(payload) => self.fail(key, JoinError::panicked(payload)),
+        }
         true
     }
 
@@ -85,9 +87,9 @@ impl Tasks {
     fn complete(&self, key: Key, future: Boxed, output: Boxed) {
         match drop_caught(future) {
             Ok(()) => self.finish(key, output, Ending::Result),
-            Err(panicked) => {
+            Err(payload) => {
                 let _ = drop_caught(output);
-                self.fail(key, panicked);
+                self.fail(key, JoinError::panicked(payload));
             }
         }
     }
@@ -101,9 +103,9 @@ impl Tasks {
     /// Puts a future back that waits for something.
     #[inline]
     fn suspend(&self, key: Key, future: Boxed, bell: Bell) {
-        if let Some(slot) = self.slots.borrow_mut().get(key) {
+        if let Some((slot, flags)) = self.slots.borrow_mut().marked(key) {
             slot.content = Some(future);
-            slot.flags.remove(Flags::RUNNING);
+            flags.remove(Flags::RUNNING);
         }
         self.keep_bell(key, bell);
     }
@@ -114,13 +116,17 @@ impl Tasks {
         key: Key,
         poll: impl FnOnce(&mut Context<'_>) -> T,
     ) -> T {
-        let own = self.slots.borrow_mut().get(key).and_then(|slot| slot.extras().bell.take());
+        let own = self.own_bell(key);
         let bell = own.unwrap_or_else(|| self.lend(key));
         let turn = self.begin_turn(key, &bell);
         let polled = poll(&mut Context::from_waker(bell.waker()));
         drop(turn);
         self.keep_bell(key, bell);
         polled
+    }
+
+    fn own_bell(&self, key: Key) -> Option<Bell> {
+        self.slots.borrow_mut().get(key)?.extras.as_mut()?.bell.take()
     }
 
     #[inline]
