@@ -9,6 +9,7 @@ mod examples {
 
     mod echo;
     mod embed;
+    mod promise;
     mod signals;
     mod threads;
     mod timers;

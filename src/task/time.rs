@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -65,6 +66,8 @@ impl When {
 pub struct Sleep {
     when: When,
     armed: Option<Armed>,
+    /// Its timer belongs to a loop of this thread.
+    local: PhantomData<*const ()>,
 }
 
 /// A timer of a loop.
@@ -77,7 +80,7 @@ struct Armed {
 
 impl Sleep {
     fn new(when: When) -> Sleep {
-        Sleep { when, armed: None }
+        Sleep { when, armed: None, local: PhantomData }
     }
 
     /// Whether the time is over, as far as the loop has noticed.

@@ -81,10 +81,7 @@ impl Tasks {
         let mut slots = self.slots.borrow_mut();
         let (slot, flags) = slots.marked(key)?;
         if flags.contains(Flags::DONE) && !slot.outstanding() {
-            let slot = slots.remove(key)?;
-            drop(slots);
-            self.forget_waiter(slot.joiner);
-            return slot.content.map(Poll::Ready);
+            return slots.remove(key)?.content.map(Poll::Ready);
         }
         let place = Cell::new(slot.joiner);
         drop(slots);

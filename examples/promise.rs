@@ -1,0 +1,85 @@
+//! A callback API as a future, in ten lines: see `connect`.
+//!
+//! ```text
+//! cargo run --example promise [-- ADDR ...]
+//! ```
+//!
+//! It knocks at all addresses at once and tells who opened, and after how long. Without arguments it
+//! knocks at a port of its own, and at one where nobody listens any more.
+
+use std::env;
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use mainspring::net::{Address, Socket};
+use mainspring::{Error, EventLoop, LoopHandle, Promise, Result};
+
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// `LoopHandle::connect` calls back. The callback keeps the promise, and the caller awaits what was
+/// promised.
+async fn connect(el: &LoopHandle, address: Address) -> Result<Socket> {
+    let (promise, promised) = Promise::new();
+    el.connect(address, PATIENCE, move |_el, _state, outcome| match outcome {
+        Ok(socket) => promise.set_result(socket),
+        Err(error) => promise.set_error(error),
+    });
+    promised.await
+}
+
+async fn knock(el: LoopHandle, address: Address) -> bool {
+    let began = el.now();
+    let outcome = connect(&el, address.clone()).await;
+    let took = el.now() - began;
+    match &outcome {
+        Ok(_) => println!("{address}: open, after {took:.1?}"),
+        Err(error) => println!("{address}: {}, after {took:.1?}", error.chain()),
+    }
+    outcome.is_ok()
+}
+
+/// How many have opened.
+fn run(addresses: Vec<Address>) -> Result<usize> {
+    let mut el = EventLoop::new()?;
+    let handle = el.handle().clone();
+    el.run_until_complete(async {
+        let visits: Vec<_> = addresses
+            .into_iter()
+            .map(|address| mainspring::spawn(knock(handle.clone(), address)))
+            .collect();
+        let mut open = 0;
+        for visit in visits {
+            open += usize::from(visit.await?);
+        }
+        Ok(open)
+    })?
+}
+
+/// A port that is open for as long as the listener lives, and one that is not.
+fn neighbours() -> Result<(TcpListener, Vec<Address>)> {
+    let open = TcpListener::bind("127.0.0.1:0")?;
+    let closed = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let addresses = vec![open.local_addr()?.into(), closed.into()];
+    Ok((open, addresses))
+}
+
+fn visit(args: &[String]) -> Result<usize> {
+    if args.is_empty() {
+        let (_listener, addresses) = neighbours()?;
+        return run(addresses);
+    }
+    let parsed = args.iter().map(|arg| arg.parse().map_err(Error::other));
+    run(parsed.collect::<Result<_>>()?)
+}
+
+fn main() -> ExitCode {
+    match visit(&env::args().skip(1).collect::<Vec<_>>()) {
+        Ok(0) => ExitCode::FAILURE,
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("promise: {}", error.chain());
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,24 @@
+use super::program::run;
+
+#[test]
+fn one_neighbour_opens_and_the_other_is_out() {
+    let stdout = run("promise", &[]).success();
+    let mut lines: Vec<&str> = stdout.lines().collect();
+    lines.sort_unstable_by_key(|line| line.contains("cannot connect"));
+    assert_eq!(lines.len(), 2, "{stdout}");
+    assert!(lines[0].contains(": open, after "), "{stdout}");
+    assert!(lines[1].contains("Connection refused"), "{stdout}");
+}
+
+#[test]
+fn nobody_at_home_is_a_failure() {
+    let ending = run("promise", &["127.0.0.1:1"]);
+    assert_eq!(ending.status.code(), Some(1));
+    assert!(ending.stdout.contains("127.0.0.1:1: cannot connect"), "{ending:?}");
+}
+
+#[test]
+fn refuses_what_is_no_address() {
+    let said = run("promise", &["nonsense"]).complaint(2);
+    assert!(said.starts_with("promise: \"nonsense\" is no address"), "{said}");
+}
