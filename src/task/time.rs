@@ -64,28 +64,19 @@ impl When {
 /// The future of [`sleep`] and [`sleep_until`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
-    when: When,
-    armed: Option<Armed>,
+    alarm: Alarm,
     /// Its timer belongs to a loop of this thread.
     local: PhantomData<*const ()>,
 }
 
-/// A timer of a loop.
-struct Armed {
-    home: u32,
-    timer: TimerSlot,
-    /// Who waits.
-    waiter: Cell<Key>,
-}
-
 impl Sleep {
     fn new(when: When) -> Sleep {
-        Sleep { when, armed: None, local: PhantomData }
+        Sleep { alarm: Alarm { when, armed: None }, local: PhantomData }
     }
 
     /// Whether the time is over, as far as the loop has noticed.
     pub fn is_elapsed(&self) -> bool {
-        match &self.armed {
+        match &self.alarm.armed {
             Some(armed) => current::find(armed.home).is_none_or(|tasks| armed.is_over(&tasks)),
             None => false,
         }
@@ -93,6 +84,50 @@ impl Sleep {
 
     /// Moves the end to `deadline`, whether it is over or not.
     pub fn reset(&mut self, deadline: Instant) {
+        self.alarm.reset(deadline);
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.alarm.poll(cx.waker())
+    }
+}
+
+/// A deadline, and once somebody waits for it, a timer.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    when: When,
+    armed: Option<Armed>,
+}
+
+/// A timer of a loop.
+#[derive(Debug)]
+struct Armed {
+    home: u32,
+    timer: TimerSlot,
+    /// Who waits.
+    waiter: Key,
+}
+
+impl Alarm {
+    pub(crate) fn at(deadline: Instant) -> Alarm {
+        Alarm { when: When::At(deadline), armed: None }
+    }
+
+    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<()> {
+        let Some(armed) = &mut self.armed else { return self.arm(waker) };
+        let Some(tasks) = current::find(armed.home) else { return Poll::Pending };
+        if armed.is_over(&tasks) {
+            return Poll::Ready(());
+        }
+        armed.wait(&tasks, waker);
+        Poll::Pending
+    }
+
+    pub(crate) fn reset(&mut self, deadline: Instant) {
         self.when = When::At(deadline);
         if let Some(armed) = &self.armed
             && let Some(tasks) = current::find(armed.home)
@@ -110,7 +145,8 @@ impl Sleep {
         let nanos = self.when.nanos(&tasks);
         let waiter = Cell::new(Key::NOWHERE);
         tasks.wait(&waiter, waker);
-        let timer = tasks.core.timers.borrow_mut().insert(nanos, waiter.get());
+        let waiter = waiter.get();
+        let timer = tasks.core.timers.borrow_mut().insert(nanos, waiter);
         self.armed = Some(Armed { home: tasks.home(), timer, waiter });
         Poll::Pending
     }
@@ -122,43 +158,30 @@ impl Armed {
     }
 
     /// Sees to it that the timer wakes whoever polls now.
-    fn wait(&self, tasks: &Tasks, waker: &Waker) {
-        let before = self.waiter.get();
-        tasks.wait(&self.waiter, waker);
-        if self.waiter.get() != before {
-            tasks.core.timers.borrow_mut().set_key(self.timer, self.waiter.get());
+    fn wait(&mut self, tasks: &Tasks, waker: &Waker) {
+        let waiter = Cell::new(self.waiter);
+        tasks.wait(&waiter, waker);
+        if waiter.get() != self.waiter {
+            self.waiter = waiter.get();
+            tasks.core.timers.borrow_mut().set_key(self.timer, self.waiter);
         }
     }
 }
 
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(armed) = &self.armed else { return self.arm(cx.waker()) };
-        let Some(tasks) = current::find(armed.home) else { return Poll::Pending };
-        if armed.is_over(&tasks) {
-            return Poll::Ready(());
-        }
-        armed.wait(&tasks, cx.waker());
-        Poll::Pending
-    }
-}
-
-impl Drop for Sleep {
+impl Drop for Alarm {
     fn drop(&mut self) {
         if let Some(Armed { home, timer, waiter }) = self.armed.take()
             && let Some(tasks) = current::find(home)
         {
             tasks.core.timers.borrow_mut().remove(timer);
-            tasks.forget_waiter(waiter.get());
+            tasks.forget_waiter(waiter);
         }
     }
 }
 
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sleep").field("when", &self.when).finish_non_exhaustive()
+        f.debug_struct("Sleep").field("when", &self.alarm.when).finish_non_exhaustive()
     }
 }
 
