@@ -2,6 +2,7 @@
 
 mod connect;
 mod connection;
+mod lookup;
 mod protocol;
 mod server;
 mod socket;
@@ -10,6 +11,7 @@ mod transport;
 
 pub use mainspring_sys::socket::{Address, BindOptions, ListenOptions, UnixAddress};
 
+pub use self::lookup::{Host, Lookup};
 pub use self::protocol::Protocol;
 pub use self::server::{Server, listen};
 pub use self::socket::Socket;
