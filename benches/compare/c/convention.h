@@ -8,6 +8,9 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +43,11 @@ static inline void reply(uint64_t figure) {
     fflush(stdout);
 }
 
+static inline void reply_two(uint64_t one, uint64_t other) {
+    printf("%lu %lu\n", one, other);
+    fflush(stdout);
+}
+
 static inline uint64_t clock_ns(clockid_t clock) {
     struct timespec now;
     clock_gettime(clock, &now);
@@ -50,6 +58,140 @@ static inline uint64_t clock_ns(clockid_t clock) {
 static inline uint64_t cpu(void) {
     return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
+
+/* -- timers -- */
+
+enum { HOUR = 3600, SOON = 2 };
+
+/* Seconds from now, in a random order: within `span` from `start`; the same for all peers. */
+static inline double *delays(double start, double span, uint64_t count) {
+    double *delays = malloc(count * sizeof *delays);
+    uint64_t noise = 1;
+    for (uint64_t at = 0; at < count; at++) {
+        noise = noise * 6364136223846793005u + 1;
+        delays[at] = start + (double)((noise >> 20) % (uint64_t)(span * 1e9)) / 1e9;
+    }
+    return delays;
+}
+
+/* -- messages from another thread -- */
+
+struct message {
+    struct message *next;
+    sem_t *reply;
+};
+
+/* A list of messages, and whether it was rung for. */
+struct inbox {
+    pthread_mutex_t lock;
+    struct message *first, **last;
+    atomic_bool is_rung;
+};
+
+static struct inbox inbox = {.lock = PTHREAD_MUTEX_INITIALIZER, .last = &inbox.first};
+
+/* What is to be posted, and how the loop is rung for. */
+struct traffic {
+    uint64_t count, received;
+    int has_replies;
+    void (*ring)(void);
+    uint64_t *trips;
+};
+
+static struct traffic traffic;
+
+static inline void post(sem_t *reply) {
+    struct message *message = malloc(sizeof *message);
+    *message = (struct message){.reply = reply};
+    pthread_mutex_lock(&inbox.lock);
+    *inbox.last = message;
+    inbox.last = &message->next;
+    pthread_mutex_unlock(&inbox.lock);
+    if (!atomic_exchange(&inbox.is_rung, 1))
+        traffic.ring();
+}
+
+/* The loop was rung for: receives what is there, and says whether that was all. */
+static inline int receive_all(void) {
+    atomic_store(&inbox.is_rung, 0);
+    pthread_mutex_lock(&inbox.lock);
+    struct message *message = inbox.first;
+    inbox.first = NULL;
+    inbox.last = &inbox.first;
+    pthread_mutex_unlock(&inbox.lock);
+    while (message) {
+        struct message *next = message->next;
+        traffic.received++;
+        if (message->reply)
+            sem_post(message->reply);
+        free(message);
+        message = next;
+    }
+    return traffic.received == traffic.count;
+}
+
+/* Moves the thread to the first core of the process, or to the last one. */
+static inline void go_to_core(const cpu_set_t *cores, int to_last) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    for (int core = 0; core < CPU_SETSIZE; core++) {
+        if (CPU_ISSET(core, cores) && (to_last || CPU_COUNT(&one) == 0)) {
+            CPU_ZERO(&one);
+            CPU_SET(core, &one);
+        }
+    }
+    pthread_setaffinity_np(pthread_self(), sizeof one, &one);
+}
+
+static cpu_set_t cores;
+
+static inline void *posting(void *unused) {
+    go_to_core(&cores, 1);
+    for (uint64_t at = 0; at < traffic.count; at++) {
+        if (!traffic.has_replies) {
+            post(NULL);
+            continue;
+        }
+        sem_t reply;
+        sem_init(&reply, 0, 0);
+        uint64_t began = clock_ns(CLOCK_MONOTONIC);
+        post(&reply);
+        while (sem_wait(&reply) != 0)
+            ;
+        traffic.trips[at] = clock_ns(CLOCK_MONOTONIC) - began;
+    }
+    return NULL;
+}
+
+static inline int ascending(const void *one, const void *other) {
+    uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
+    return (a > b) - (a < b);
+}
+
+/* The workers of `post` and `round_trip`: `ring` wakes the loop, `run` runs it until all was received. */
+static inline void carry(int has_replies, void (*ring)(void), void (*run)(void)) {
+    uint64_t count;
+    sched_getaffinity(0, sizeof cores, &cores);
+    go_to_core(&cores, 0);
+    while (next_question(&count)) {
+        traffic = (struct traffic){.count = count, .has_replies = has_replies, .ring = ring};
+        traffic.trips = malloc(count * sizeof *traffic.trips);
+        pthread_t thread;
+        uint64_t began = clock_ns(CLOCK_MONOTONIC);
+        pthread_create(&thread, NULL, posting, NULL);
+        run();
+        uint64_t took = clock_ns(CLOCK_MONOTONIC) - began;
+        pthread_join(thread, NULL);
+        qsort(traffic.trips, has_replies ? count : 0, sizeof *traffic.trips, ascending);
+        if (has_replies)
+            reply_two(traffic.trips[count * 50 / 100], traffic.trips[count * 99 / 100]);
+        else
+            reply(took);
+        free(traffic.trips);
+    }
+}
+
+/* -- echo -- */
 
 /* A listener on all addresses that is announced already. Accepted sockets inherit TCP_NODELAY. */
 static inline int listener(void) {

@@ -87,7 +87,99 @@ static void echo(const long *sizes) {
     ev_run(loop, 0);
 }
 
-static const struct scenario all[] = {{"echo", echo}, {0}};
+/* -- timers -- */
+
+static uint64_t ran;
+
+static void run(struct ev_loop *loop, ev_timer *timer, int events) {
+    ran++;
+}
+
+static ev_timer *started(const double *delays, uint64_t count) {
+    ev_timer *timers = calloc(count, sizeof *timers);
+    ev_now_update(EV_DEFAULT);
+    for (uint64_t at = 0; at < count; at++) {
+        ev_timer_init(&timers[at], run, delays[at], 0);
+        ev_timer_start(EV_DEFAULT, &timers[at]);
+    }
+    return timers;
+}
+
+static void timers(const long *sizes) {
+    uint64_t count;
+    while (next_question(&count)) {
+        double *all = delays(HOUR, HOUR, count);
+        uint64_t before = cpu();
+        ev_timer *timers = started(all, count);
+        uint64_t inserted = cpu();
+        for (uint64_t at = 0; at < count; at++)
+            ev_timer_stop(EV_DEFAULT, &timers[at]);
+        reply_two(inserted - before, cpu() - inserted);
+    }
+}
+
+static void timers_run(const long *sizes) {
+    uint64_t count;
+    while (next_question(&count)) {
+        double *all = delays(SOON, 0.2, count);
+        uint64_t before = cpu();
+        started(all, count);
+        ev_run(EV_DEFAULT, 0);
+        reply(cpu() - before);
+        check(ran == count, "timers");
+    }
+}
+
+static void rearm(const long *sizes) {
+    uint64_t count;
+    ev_timer *timers = started(delays(HOUR, HOUR, sizes[0]), sizes[0]);
+    while (next_question(&count)) {
+        uint64_t before = cpu();
+        for (uint64_t step = 0; step < count; step++) {
+            timers[step % sizes[0]].repeat = HOUR + step * 1e-6;
+            ev_timer_again(EV_DEFAULT, &timers[step % sizes[0]]);
+        }
+        ev_run(EV_DEFAULT, EVRUN_NOWAIT);
+        reply(cpu() - before);
+    }
+}
+
+/* -- messages -- */
+
+static ev_async bell;
+
+static void rung(struct ev_loop *loop, ev_async *bell, int events) {
+    if (receive_all())
+        ev_break(loop, EVBREAK_ALL);
+}
+
+static void ring_bell(void) {
+    ev_async_send(EV_DEFAULT, &bell);
+}
+
+static void run_loop(void) {
+    ev_run(EV_DEFAULT, 0);
+}
+
+static void listen_for_bell(void) {
+    ev_async_init(&bell, rung);
+    ev_async_start(EV_DEFAULT, &bell);
+}
+
+static void throughput(const long *sizes) {
+    listen_for_bell();
+    carry(0, ring_bell, run_loop);
+}
+
+static void round_trip(const long *sizes) {
+    listen_for_bell();
+    carry(1, ring_bell, run_loop);
+}
+
+static const struct scenario all[] = {
+    {"echo", echo},   {"timers", timers},   {"timers_run", timers_run}, {"rearm", rearm},
+    {"post", throughput}, {"round_trip", round_trip}, {0},
+};
 
 int main(int count, char **words) {
     char version[32];

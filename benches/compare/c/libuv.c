@@ -52,7 +52,92 @@ static void echo(const long *sizes) {
     uv_run(uv_default_loop(), UV_RUN_DEFAULT);
 }
 
-static const struct scenario all[] = {{"echo", echo}, {0}};
+/* -- timers: milliseconds, by handles -- */
+
+static uint64_t ran;
+
+static void run(uv_timer_t *timer) {
+    ran++;
+}
+
+static uv_timer_t *started(const double *delays, uint64_t count) {
+    uv_timer_t *timers = calloc(count, sizeof *timers);
+    uv_update_time(uv_default_loop());
+    for (uint64_t at = 0; at < count; at++) {
+        uv_timer_init(uv_default_loop(), &timers[at]);
+        uv_timer_start(&timers[at], run, (uint64_t)(delays[at] * 1e3), 0);
+    }
+    return timers;
+}
+
+static void timers(const long *sizes) {
+    uint64_t count;
+    while (next_question(&count)) {
+        double *all = delays(HOUR, HOUR, count);
+        uint64_t before = cpu();
+        uv_timer_t *timers = started(all, count);
+        uint64_t inserted = cpu();
+        for (uint64_t at = 0; at < count; at++)
+            uv_timer_stop(&timers[at]);
+        reply_two(inserted - before, cpu() - inserted);
+    }
+}
+
+static void timers_run(const long *sizes) {
+    uint64_t count;
+    while (next_question(&count)) {
+        double *all = delays(SOON, 0.2, count);
+        uint64_t before = cpu();
+        started(all, count);
+        uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+        reply(cpu() - before);
+        check(ran == count, "timers");
+    }
+}
+
+static void rearm(const long *sizes) {
+    uint64_t count;
+    uv_timer_t *timers = started(delays(HOUR, HOUR, sizes[0]), sizes[0]);
+    while (next_question(&count)) {
+        uint64_t before = cpu();
+        for (uint64_t step = 0; step < count; step++)
+            uv_timer_start(&timers[step % sizes[0]], run, HOUR * 1000 + step / 1000, 0);
+        uv_run(uv_default_loop(), UV_RUN_NOWAIT);
+        reply(cpu() - before);
+    }
+}
+
+/* -- messages -- */
+
+static uv_async_t bell;
+
+static void rung(uv_async_t *bell) {
+    if (receive_all())
+        uv_stop(bell->loop);
+}
+
+static void ring_bell(void) {
+    uv_async_send(&bell);
+}
+
+static void run_loop(void) {
+    uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+}
+
+static void throughput(const long *sizes) {
+    uv_async_init(uv_default_loop(), &bell, rung);
+    carry(0, ring_bell, run_loop);
+}
+
+static void round_trip(const long *sizes) {
+    uv_async_init(uv_default_loop(), &bell, rung);
+    carry(1, ring_bell, run_loop);
+}
+
+static const struct scenario all[] = {
+    {"echo", echo},   {"timers", timers},   {"timers_run", timers_run}, {"rearm", rearm},
+    {"post", throughput}, {"round_trip", round_trip}, {0},
+};
 
 int main(int count, char **words) {
     return convene(count, words, uv_version_string(), all);

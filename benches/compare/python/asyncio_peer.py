@@ -3,8 +3,10 @@
 import asyncio
 import platform
 import sys
+import time
 
-from convention import BACKLOG, HOUR, TAKING_TURNS, cpu, listener, memory, questions, reply
+from convention import BACKLOG, BATCH, HOUR, SOON, TAKING_TURNS
+from convention import cpu, delays, listener, memory, posting, questions, reply
 
 
 async def nothing():
@@ -72,6 +74,118 @@ async def echo():
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Echo, sock=listener(), backlog=BACKLOG)
     await server.serve_forever()
+
+
+ran = 0
+
+
+def run():
+    global ran
+    ran += 1
+
+
+async def timers():
+    loop = asyncio.get_running_loop()
+    for count in questions():
+        base, timers = loop.time(), [None] * count
+        deadlines = [base + delay for delay in delays(HOUR, HOUR, count)]
+        before = cpu()
+        for number, deadline in enumerate(deadlines):
+            timers[number] = loop.call_at(deadline, run)
+        inserted = cpu()
+        for timer in timers:
+            timer.cancel()
+        reply(inserted - before, cpu() - inserted)
+
+
+async def timers_run():
+    loop = asyncio.get_running_loop()
+    for count in questions():
+        base = loop.time()
+        deadlines = [base + delay for delay in delays(SOON, 0.2, count)]
+        before = cpu()
+        for deadline in deadlines:
+            loop.call_at(deadline, run)
+        while ran < count:
+            await asyncio.sleep(0.1)
+        reply(cpu() - before)
+
+
+async def rearm(size):
+    """A timer cannot be moved: it is cancelled, and another one made."""
+    loop = asyncio.get_running_loop()
+    base = loop.time() + HOUR
+    timers = [loop.call_at(base, run) for _ in range(size)]
+    for count in questions():
+        before = cpu()
+        for step in range(count):
+            timers[step % size].cancel()
+            timers[step % size] = loop.call_at(base + step * 1e-6, run)
+        await asyncio.sleep(0)
+        reply(cpu() - before)
+
+
+async def chain():
+    loop = asyncio.get_running_loop()
+
+    def link(left, end):
+        if left:
+            loop.call_soon(link, left - 1, end)
+        else:
+            end.set_result(None)
+
+    for count in questions():
+        end = loop.create_future()
+        before = cpu()
+        link(count, end)
+        await end
+        reply(cpu() - before)
+
+
+async def batch():
+    loop = asyncio.get_running_loop()
+    total = 0
+
+    def add(number):
+        nonlocal total
+        total += number
+
+    for count in questions():
+        before = cpu()
+        for _ in range(count // BATCH):
+            for number in range(BATCH):
+                loop.call_soon(add, number)
+            await asyncio.sleep(0)
+        reply(cpu() - before)
+
+
+async def post():
+    for count in questions():
+        began = time.monotonic_ns()
+        await carry(count, False)
+        reply(time.monotonic_ns() - began)
+
+
+async def round_trip():
+    for count in questions():
+        reply(*(await carry(count, True)).get())
+
+
+async def carry(count, has_replies):
+    loop = asyncio.get_running_loop()
+    received, end = 0, loop.create_future()
+
+    def receive(answer):
+        nonlocal received
+        received += 1
+        if answer:
+            answer(None)
+        if received == count:
+            end.set_result(None)
+
+    result = posting(count, lambda answer: loop.call_soon_threadsafe(receive, answer), has_replies)
+    await end
+    return result
 
 
 def main(flavour, scenario, *sizes):

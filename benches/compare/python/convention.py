@@ -4,12 +4,16 @@ The same convention as that of the workers in Rust: a number a line comes in, a 
 """
 
 import os
+import queue
 import socket
 import sys
+import threading
 import time
 
 HOUR = 3600
+SOON = 2
 TAKING_TURNS = 100
+BATCH = 1000
 BUFFER = 64 * 1024
 BACKLOG = 4096
 
@@ -47,3 +51,36 @@ def listener():
     listener.setblocking(False)
     reply(listener.getsockname()[1], os.getpid())
     return listener
+
+
+def delays(start, span, count):
+    """Seconds from now, in a random order: within `span` from `start`; the same for all peers."""
+    noise, result = 1, []
+    for _ in range(count):
+        noise = (noise * 6364136223846793005 + 1) % 2**64
+        result.append(start + (noise >> 20) % int(span * 1e9) / 1e9)
+    return result
+
+
+CORES = sorted(os.sched_getaffinity(0))
+
+
+def posting(count, post, has_replies):
+    """Starts a thread that posts, on the last core; the loop goes to the first one. Its result is a queue."""
+    result = queue.SimpleQueue()
+
+    def run():
+        os.sched_setaffinity(0, CORES[-1:])
+        replies, trips = queue.SimpleQueue(), []
+        for _ in range(count):
+            began = time.monotonic_ns()
+            post(replies.put if has_replies else None)
+            if has_replies:
+                replies.get()
+                trips.append(time.monotonic_ns() - began)
+        trips.sort()
+        result.put([trips[len(trips) * part // 100] for part in (50, 99)] if trips else [])
+
+    os.sched_setaffinity(0, CORES[:1])
+    threading.Thread(target=run).start()
+    return result

@@ -1,11 +1,13 @@
 """trio: `trio_peer.py trio SCENARIO [SIZE ..]`."""
 
 import sys
+import time
 
 import trio
 import trio.testing
 
-from convention import BUFFER, HOUR, TAKING_TURNS, cpu, listener, memory, questions, reply
+from convention import BUFFER, HOUR, TAKING_TURNS
+from convention import cpu, listener, memory, posting, questions, reply
 
 
 async def nothing():
@@ -65,6 +67,35 @@ async def serve(stream):
 async def echo():
     server = trio.SocketListener(trio.socket.from_stdlib_socket(listener()))
     await trio.serve_listeners(serve, [server])
+
+
+async def post():
+    for count in questions():
+        began = time.monotonic_ns()
+        await carry(count, False)
+        reply(time.monotonic_ns() - began)
+
+
+async def round_trip():
+    for count in questions():
+        reply(*(await carry(count, True)).get())
+
+
+async def carry(count, has_replies):
+    token, end = trio.lowlevel.current_trio_token(), trio.Event()
+    received = 0
+
+    def receive(answer):
+        nonlocal received
+        received += 1
+        if answer:
+            answer(None)
+        if received == count:
+            end.set()
+
+    result = posting(count, lambda answer: token.run_sync_soon(receive, answer), has_replies)
+    await end.wait()
+    return result
 
 
 def main(_flavour, scenario, *sizes):

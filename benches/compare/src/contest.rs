@@ -31,7 +31,8 @@ pub type Rounds = Vec<Vec<f64>>;
 impl Contest {
     pub fn new(options: Options) -> Contest {
         machine::raise_descriptor_limit();
-        let cores = Cores::take();
+        let cores = Cores::of_this_process();
+        cores.go_to_last();
         let facts = machine::facts(cores.count());
         let (peers, sheets) = (Vec::new(), Vec::new());
         let (present, skipped) = (Vec::new(), Vec::new());
@@ -152,9 +153,19 @@ impl Contest {
         sizes: &[usize],
         least: u64,
     ) -> Vec<(&'static Peer, Rounds)> {
+        self.race_for_time_at(Place::Alone, scenario, sizes, least)
+    }
+
+    pub fn race_for_time_at(
+        &mut self,
+        place: Place,
+        scenario: &str,
+        sizes: &[usize],
+        least: u64,
+    ) -> Vec<(&'static Peer, Rounds)> {
         let cell = sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
         self.race(scenario, &cell, |contest, peer| {
-            let mut worker = contest.start(peer, scenario, sizes, Place::Alone)?;
+            let mut worker = contest.start(peer, scenario, sizes, place)?;
             let amount = calibrate(&mut worker, contest.options.seconds, least)?;
             let figures = worker.ask(amount)?;
             Ok(figures.into_iter().map(|figure| figure / amount as f64).collect())

@@ -3,6 +3,8 @@
 //! A worker inherits the core from the process that starts it, so that this works for programs in
 //! any language: who starts one goes where it shall be, and then back.
 
+use std::sync::OnceLock;
+
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The cores that this process was given.
@@ -14,26 +16,36 @@ pub struct Cores(CpuSet);
 pub enum Place {
     /// On the first core, which it has for itself.
     Alone,
-    /// Wherever the system likes: it has threads that are to run at the same time.
+    /// On all: it has two threads, and gives them a core each.
     Anywhere,
 }
 
 impl Cores {
-    /// Moves this process to its last core.
-    pub fn take() -> Cores {
-        let cores = Cores(sched_getaffinity(None).expect("a process may ask for its cores"));
-        cores.go(&cores.last());
-        cores
+    /// Those that the process was given, wherever its threads have gone since the first call.
+    pub fn of_this_process() -> Cores {
+        static CORES: OnceLock<Cores> = OnceLock::new();
+        let ask = || Cores(sched_getaffinity(None).expect("a process may ask for its cores"));
+        *CORES.get_or_init(ask)
+    }
+
+    /// Moves this thread, and what it will start.
+    pub fn go_to_first(&self) {
+        self.go(&self.first());
+    }
+
+    /// The same, to the last one.
+    pub fn go_to_last(&self) {
+        self.go(&self.last());
     }
 
     /// Calls `start` at a place for workers, and comes back.
     pub fn at<T>(&self, place: Place, start: impl FnOnce() -> T) -> T {
         match place {
-            Place::Alone => self.go(&self.first()),
+            Place::Alone => self.go_to_first(),
             Place::Anywhere => self.go(&self.0),
         }
         let started = start();
-        self.go(&self.last());
+        self.go_to_last();
         started
     }
 

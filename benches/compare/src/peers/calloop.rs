@@ -4,19 +4,24 @@ use std::cell::RefCell;
 use std::io;
 use std::net::TcpStream;
 use std::rc::Rc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+use calloop::channel::{self, channel};
 use calloop::futures::{Scheduler, executor};
 use calloop::generic::Generic;
-use calloop::timer::TimeoutFuture;
+use calloop::timer::{TimeoutAction, TimeoutFuture, Timer};
 use calloop::{
-    EventLoop, EventSource, Interest, Mode, Poll, PostAction, Readiness, Token, TokenFactory,
+    Dispatcher, EventLoop, EventSource, Interest, LoopHandle, Mode, Poll, PostAction, Readiness,
+    RegistrationToken, Token, TokenFactory,
 };
 use futures::channel::oneshot;
 use futures_lite::future::yield_now;
 
 use super::{Peer, Work};
 use crate::work::echo::{BUFFER, Echo, listener};
-use crate::work::{HOUR, TAKING_TURNS, answer, cpu, memory, since};
+use crate::work::post::{Message, Traffic, round_trips, throughput};
+use crate::work::{BATCH, HOUR, TAKING_TURNS, answer, cpu, deadlines, memory, since, soon};
 
 pub const PEER: Peer = Peer::rust("calloop", WORK);
 
@@ -26,6 +31,13 @@ const WORK: &[(&str, Work)] = &[
     ("waiting", waiting),
     ("asleep", asleep),
     ("echo", echo),
+    ("timers", timers),
+    ("timers_run", timers_run),
+    ("rearm", rearm),
+    ("chain", chain),
+    ("batch", batch),
+    ("post", |_| throughput(carry)),
+    ("round_trip", |_| round_trips(carry)),
 ];
 
 /// A loop whose state is the number of futures that have ended.
@@ -174,4 +186,111 @@ fn echo(_: &[usize]) {
     };
     el.handle().insert_source(listener, accept).expect("a source");
     el.run(None, &mut (), |()| {}).expect("the loop turns");
+}
+
+/// A loop whose state is the number of timers that have run, and timers on it.
+fn timed(deadlines: &[Instant]) -> (EventLoop<'static, u64>, Vec<RegistrationToken>) {
+    let el = EventLoop::try_new().expect("a loop");
+    let mut timers = Vec::with_capacity(deadlines.len());
+    for deadline in deadlines {
+        let run = |_, (): &mut (), ran: &mut u64| {
+            *ran += 1;
+            TimeoutAction::Drop
+        };
+        let timer = Timer::from_deadline(*deadline);
+        timers.push(el.handle().insert_source(timer, run).expect("a source"));
+    }
+    (el, timers)
+}
+
+fn timers(_: &[usize]) {
+    answer(|count| {
+        let deadlines = deadlines(Instant::now() + HOUR, HOUR, count);
+        let before = cpu();
+        let (el, timers) = timed(&deadlines);
+        let inserted = since(before);
+        timers.into_iter().for_each(|timer| el.handle().remove(timer));
+        [inserted, since(before) - inserted]
+    });
+}
+
+fn timers_run(_: &[usize]) {
+    answer(|count| {
+        let deadlines = soon(count);
+        let before = cpu();
+        let (mut el, _timers) = timed(&deadlines);
+        run_until_ended(&mut el, count);
+        [since(before)]
+    });
+}
+
+fn rearm(sizes: &[usize]) {
+    let mut el: EventLoop<'_, ()> = EventLoop::try_new().expect("a loop");
+    let base = Instant::now() + HOUR;
+    let insert = |_| {
+        let run = |_, (): &mut (), (): &mut ()| TimeoutAction::Drop;
+        let timer = Dispatcher::new(Timer::from_deadline(base), run);
+        let token = el.handle().register_dispatcher(timer.clone()).expect("a source");
+        (timer, token)
+    };
+    let timers: Vec<_> = (0..sizes[0]).map(insert).collect();
+    answer(|count| {
+        let before = cpu();
+        for step in 0..count {
+            let (timer, token) = &timers[step as usize % sizes[0]];
+            timer.as_source_mut().set_deadline(base + Duration::from_micros(step));
+            el.handle().update(token).expect("a source");
+        }
+        el.dispatch(Duration::ZERO, &mut ()).expect("the loop turns");
+        [since(before)]
+    });
+}
+
+fn chain(_: &[usize]) {
+    fn link(el: &LoopHandle<'static, u64>) {
+        let next = el.clone();
+        el.insert_idle(move |seen| {
+            *seen += 1;
+            link(&next);
+        });
+    }
+    let mut el = EventLoop::try_new().expect("a loop");
+    link(&el.handle());
+    answer(|count| {
+        let (before, mut seen) = (cpu(), 0);
+        while seen < count {
+            el.dispatch(Duration::ZERO, &mut seen).expect("the loop turns");
+        }
+        [since(before)]
+    });
+}
+
+fn batch(_: &[usize]) {
+    let mut el: EventLoop<'_, u64> = EventLoop::try_new().expect("a loop");
+    answer(|count| {
+        let (before, mut sum) = (cpu(), 0);
+        for _ in 0..count.div_ceil(BATCH) {
+            for number in 0..BATCH {
+                el.handle().insert_idle(move |sum| *sum = sum.wrapping_add(number));
+            }
+            el.dispatch(Duration::ZERO, &mut sum).expect("the loop turns");
+        }
+        [since(before)]
+    });
+}
+
+fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+    let mut el = EventLoop::try_new().expect("a loop");
+    let (sender, receiver) = channel();
+    let receive = |event, (): &mut (), sum: &mut u64| match event {
+        channel::Event::Msg(message) => Message::receive(message, sum),
+        channel::Event::Closed => {}
+    };
+    el.handle().insert_source(receiver, receive).expect("a source");
+    let thread = traffic.begin(move |message| sender.send(message).expect("it is received"));
+    let mut sum = 0;
+    while sum < traffic.count {
+        el.dispatch(None, &mut sum).expect("the loop turns");
+    }
+    thread
 }

@@ -21,16 +21,32 @@ pub enum Foreign {
     Python { script: &'static str, flavour: &'static str, install: &'static str },
 }
 
-const IN_C: &[&str] = &["echo"];
-const IN_PYTHON: &[&str] = &["spawn", "switch", "waiting", "asleep", "echo"];
+const IN_C: &[&str] = &["echo", "timers", "timers_run", "rearm", "post", "round_trip"];
+const IN_ASYNCIO: &[&str] = &[
+    "spawn",
+    "switch",
+    "waiting",
+    "asleep",
+    "echo",
+    "timers",
+    "timers_run",
+    "rearm",
+    "chain",
+    "batch",
+    "post",
+    "round_trip",
+];
+/// It has no callbacks.
+const IN_TRIO: &[&str] = &["spawn", "switch", "waiting", "asleep", "echo", "post", "round_trip"];
 
 pub const LIBUV: Peer = c("libuv", &["uv"], "libuv1-dev");
 pub const LIBEV: Peer = c("libev", &["ev"], "libev-dev");
 pub const LIBEVENT: Peer = c("libevent", &["event", "event_pthreads"], "libevent-dev");
 
-pub const ASYNCIO: Peer = python("asyncio", "asyncio_peer", "asyncio", "python3");
-pub const UVLOOP: Peer = python("uvloop", "asyncio_peer", "uvloop", "pip install uvloop");
-pub const TRIO: Peer = python("trio", "trio_peer", "trio", "pip install trio");
+pub const ASYNCIO: Peer = python("asyncio", "asyncio_peer", "asyncio", "python3", IN_ASYNCIO);
+pub const UVLOOP: Peer =
+    python("uvloop", "asyncio_peer", "uvloop", "pip install uvloop", IN_ASYNCIO);
+pub const TRIO: Peer = python("trio", "trio_peer", "trio", "pip install trio", IN_TRIO);
 
 const fn c(library: &'static str, links: &'static [&'static str], package: &'static str) -> Peer {
     Peer { name: library, origin: Origin::Foreign(Foreign::C { library, links, package }, IN_C) }
@@ -41,9 +57,10 @@ const fn python(
     script: &'static str,
     flavour: &'static str,
     install: &'static str,
+    scenarios: &'static [&'static str],
 ) -> Peer {
     let program = Foreign::Python { script, flavour, install };
-    Peer { name, origin: Origin::Foreign(program, IN_PYTHON) }
+    Peer { name, origin: Origin::Foreign(program, scenarios) }
 }
 
 impl Foreign {

@@ -1,13 +1,27 @@
 //! mainspring: callbacks.
 
-use mainspring::EventLoop;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use mainspring::{EventLoop, LoopHandle, TimerHandle};
 
 use super::{Peer, Work};
 use crate::work::echo::listener;
+use crate::work::post::{Traffic, round_trips, throughput};
+use crate::work::{BATCH, HOUR, answer, cpu, deadlines, since, soon};
 
 pub const PEER: Peer = Peer::rust("mainspring", WORK);
 
-const WORK: &[(&str, Work)] = &[("echo", echo)];
+const WORK: &[(&str, Work)] = &[
+    ("echo", echo),
+    ("timers", timers),
+    ("timers_run", timers_run),
+    ("rearm", rearm),
+    ("chain", chain),
+    ("batch", batch),
+    ("post", |_| throughput(carry)),
+    ("round_trip", |_| round_trips(carry)),
+];
 
 fn echo(_: &[usize]) {
     let mut el = EventLoop::new().expect("a loop");
@@ -17,4 +31,91 @@ fn echo(_: &[usize]) {
     })
     .expect("a listener can be served");
     el.run_forever().expect("the loop turns");
+}
+
+/// A loop whose state is the number of timers that have run, and timers on it.
+fn timed(deadlines: &[Instant]) -> (EventLoop<u64>, Vec<TimerHandle>) {
+    let el = EventLoop::with_state(0).expect("a loop");
+    let mut timers = Vec::with_capacity(deadlines.len());
+    timers.extend(deadlines.iter().map(|deadline| el.call_at(*deadline, |_, ran| *ran += 1)));
+    (el, timers)
+}
+
+fn timers(_: &[usize]) {
+    answer(|count| {
+        let deadlines = deadlines(Instant::now() + HOUR, HOUR, count);
+        let before = cpu();
+        let (el, timers) = timed(&deadlines);
+        let inserted = since(before);
+        timers.into_iter().for_each(|timer| assert!(el.cancel(timer)));
+        [inserted, since(before) - inserted]
+    });
+}
+
+fn timers_run(_: &[usize]) {
+    answer(|count| {
+        let deadlines = soon(count);
+        let before = cpu();
+        let (mut el, _timers) = timed(&deadlines);
+        el.run().expect("the loop turns");
+        assert_eq!(*el.state(), count);
+        [since(before)]
+    });
+}
+
+fn rearm(sizes: &[usize]) {
+    let base = Instant::now() + HOUR;
+    let (mut el, timers) = timed(&vec![base; sizes[0]]);
+    answer(|count| {
+        let before = cpu();
+        for step in 0..count {
+            let deadline = base + Duration::from_micros(step);
+            el.reset_at(timers[step as usize % sizes[0]], deadline);
+        }
+        el.turn(Some(Duration::ZERO)).expect("the loop turns");
+        [since(before)]
+    });
+}
+
+fn chain(_: &[usize]) {
+    fn link(el: &LoopHandle<u64>, seen: &mut u64) {
+        *seen += 1;
+        el.call_soon(link);
+    }
+    let mut el = EventLoop::with_state(0u64).expect("a loop");
+    el.call_soon(link);
+    answer(|count| {
+        let before = cpu();
+        *el.state_mut() = 0;
+        while *el.state() < count {
+            el.turn(None).expect("the loop turns");
+        }
+        [since(before)]
+    });
+}
+
+fn batch(_: &[usize]) {
+    let mut el = EventLoop::with_state(0u64).expect("a loop");
+    answer(|count| {
+        let before = cpu();
+        for _ in 0..count.div_ceil(BATCH) {
+            for number in 0..BATCH {
+                el.call_soon(move |_, sum| *sum = sum.wrapping_add(number));
+            }
+            el.turn(None).expect("the loop turns");
+        }
+        [since(before)]
+    });
+}
+
+/// It ends by itself when the thread has dropped its remote.
+fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+    let mut el = EventLoop::with_state(0u64).expect("a loop");
+    let remote = el.remote();
+    let thread = traffic.begin(move |message| {
+        remote.call_soon(move |_, sum| message.receive(sum)).expect("the loop is there");
+    });
+    el.run().expect("the loop turns");
+    assert_eq!(*el.state(), traffic.count);
+    thread
 }

@@ -1,17 +1,21 @@
 //! mio: events of sources, edge-triggered, and nothing above them.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::{Peer, Work};
 use crate::work::echo::{BUFFER, Echo, listener};
+use crate::work::post::{Inbox, Traffic, round_trips, throughput};
 
 pub const PEER: Peer = Peer::rust("mio", WORK);
 
-const WORK: &[(&str, Work)] = &[("echo", echo)];
+const WORK: &[(&str, Work)] =
+    &[("echo", echo), ("post", |_| throughput(carry)), ("round_trip", |_| round_trips(carry))];
 
 const ROOM: usize = 1024;
 const LISTENER: Token = Token(usize::MAX);
@@ -75,4 +79,24 @@ fn serve((stream, echo): &mut (TcpStream, Echo), event: &Event, buffer: &mut [u8
         }
     }
     echo.wants() != (false, false)
+}
+
+/// A list behind a lock, and its waker.
+fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+    let mut poll = Poll::new().expect("a selector");
+    let waker = Arc::new(Waker::new(poll.registry(), Token(0)).expect("a waker"));
+    let inbox = Arc::new(Inbox::default());
+    let (letters, ringing) = (Arc::clone(&inbox), Arc::clone(&waker));
+    let thread = traffic.begin(move |message| {
+        if letters.push(message) {
+            ringing.wake().expect("the selector is there");
+        }
+    });
+    let (mut events, mut taken, mut sum) = (Events::with_capacity(ROOM), Vec::new(), 0);
+    while sum < traffic.count {
+        poll.poll(&mut events, None).expect("the selector works");
+        inbox.take(&mut taken);
+        taken.drain(..).for_each(|message| message.receive(&mut sum));
+    }
+    thread
 }

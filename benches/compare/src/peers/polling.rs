@@ -2,15 +2,19 @@
 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use polling::{Event, Events, PollMode, Poller};
 
 use super::{Peer, Work};
 use crate::work::echo::{BUFFER, Echo, listener};
+use crate::work::post::{Inbox, Traffic, round_trips, throughput};
 
 pub const PEER: Peer = Peer::rust("polling", WORK);
 
-const WORK: &[(&str, Work)] = &[("echo", echo)];
+const WORK: &[(&str, Work)] =
+    &[("echo", echo), ("post", |_| throughput(carry)), ("round_trip", |_| round_trips(carry))];
 
 /// The key of the listener; connections have their place in the list.
 const LISTENER: usize = usize::MAX - 1;
@@ -84,4 +88,24 @@ impl Server {
             self.poller.modify_with_mode(&*stream, event, PollMode::Level).expect("a source");
         }
     }
+}
+
+/// A list behind a lock, and its notification.
+fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+    let poller = Arc::new(Poller::new().expect("a poller"));
+    let inbox = Arc::new(Inbox::default());
+    let (letters, notified) = (Arc::clone(&inbox), Arc::clone(&poller));
+    let thread = traffic.begin(move |message| {
+        if letters.push(message) {
+            notified.notify().expect("the poller is there");
+        }
+    });
+    let (mut events, mut taken, mut sum) = (Events::new(), Vec::new(), 0);
+    while sum < traffic.count {
+        events.clear();
+        poller.wait(&mut events, None).expect("the poller works");
+        inbox.take(&mut taken);
+        taken.drain(..).for_each(|message| message.receive(&mut sum));
+    }
+    thread
 }

@@ -1,13 +1,83 @@
 //! The hand-written loop: epoll and nothing else, as in the benches of the loop alone.
 
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::{read, write};
+
 use super::{Peer, Work};
 use crate::raw;
 use crate::work::echo::listener;
+use crate::work::post::{Inbox, Traffic, round_trips, throughput};
+use crate::work::{BATCH, answer, cpu, since};
 
 pub const PEER: Peer = Peer::own("raw", "(epoll)", WORK);
 
-const WORK: &[(&str, Work)] = &[("echo", echo)];
+const WORK: &[(&str, Work)] = &[
+    ("echo", echo),
+    ("chain", chain),
+    ("batch", batch),
+    ("post", |_| throughput(carry)),
+    ("round_trip", |_| round_trips(carry)),
+];
 
 fn echo(_: &[usize]) {
     raw::serve(listener().into()).expect("epoll works");
+}
+
+fn chain(_: &[usize]) {
+    fn link(soon: &mut raw::Soon<u64>, seen: &mut u64) {
+        *seen += 1;
+        soon.push(link);
+    }
+    let mut el = raw::Loop::new(0u64).expect("epoll works");
+    el.soon.push(link);
+    answer(|count| {
+        let before = cpu();
+        el.state = 0;
+        while el.state < count {
+            el.tick().expect("epoll works");
+        }
+        [since(before)]
+    });
+}
+
+fn batch(_: &[usize]) {
+    let mut el = raw::Loop::new(0u64).expect("epoll works");
+    answer(|count| {
+        let before = cpu();
+        for _ in 0..count.div_ceil(BATCH) {
+            for number in 0..BATCH {
+                el.soon.push(move |_, sum| *sum = sum.wrapping_add(number));
+            }
+            el.tick().expect("epoll works");
+        }
+        [since(before)]
+    });
+}
+
+/// A list behind a lock, and an eventfd.
+fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+    let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("an eventfd");
+    let (bell, inbox) = (Arc::new(bell), Arc::new(Inbox::default()));
+    let (ring, letters) = (Arc::clone(&bell), Arc::clone(&inbox));
+    let mut el = raw::Loop::new(0u64).expect("epoll works");
+    let (fd, mut taken) = (bell.as_raw_fd(), Vec::new());
+    let receive = move |sum: &mut u64| {
+        read(&bell, &mut [0; 8]).expect("the bell was rung");
+        inbox.take(&mut taken);
+        taken.drain(..).for_each(|message| message.receive(sum));
+    };
+    el.add_reader(fd, receive).expect("an eventfd can be watched");
+    let thread = traffic.begin(move |message| {
+        if letters.push(message) {
+            write(&ring, &1u64.to_ne_bytes()).expect("a bell can be rung");
+        }
+    });
+    while el.state < traffic.count {
+        el.tick().expect("epoll works");
+    }
+    thread
 }

@@ -1,6 +1,13 @@
 //! smol, on its executor for one thread.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
 use futures::channel::oneshot;
+use smol::channel::unbounded;
 use smol::future::yield_now;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::{TcpListener, TcpStream};
@@ -8,7 +15,10 @@ use smol::{Async, LocalExecutor, Timer, block_on};
 
 use super::{Peer, Work};
 use crate::work::echo::{BUFFER, listener};
-use crate::work::{HOUR, TAKING_TURNS, answer, cpu, lists, memory, since};
+use crate::work::post::{Traffic, round_trips, throughput};
+use crate::work::{
+    HOUR, Link, TAKING_TURNS, answer, cpu, deadlines, link, lists, memory, process_cpu, since, soon,
+};
 
 pub const PEER: Peer = Peer::rust("smol", WORK);
 
@@ -18,6 +28,12 @@ const WORK: &[(&str, Work)] = &[
     ("waiting", waiting),
     ("asleep", asleep),
     ("echo", echo),
+    ("timers", timers),
+    ("timers_run", timers_run),
+    ("rearm", rearm),
+    ("chain", chain),
+    ("post", |_| throughput(carry)),
+    ("round_trip", |_| round_trips(carry)),
 ];
 
 fn spawn(_: &[usize]) {
@@ -105,4 +121,98 @@ async fn serve(mut stream: TcpStream) {
             return;
         }
     }
+}
+
+/// Timers of one task. One is in the reactor when it was polled.
+async fn started(deadlines: &[Instant]) -> Vec<Timer> {
+    let mut timers = Vec::with_capacity(deadlines.len());
+    let start = |context: &mut Context<'_>| {
+        for deadline in deadlines {
+            let mut timer = Timer::at(*deadline);
+            assert!(Pin::new(&mut timer).poll(context).is_pending());
+            timers.push(timer);
+        }
+        Poll::Ready(())
+    };
+    poll_fn(start).await;
+    timers
+}
+
+fn timers(_: &[usize]) {
+    let executor = LocalExecutor::new();
+    answer(|count| {
+        let deadlines = deadlines(Instant::now() + HOUR, HOUR, count);
+        block_on(executor.run(async {
+            let before = cpu();
+            let timers = started(&deadlines).await;
+            let inserted = since(before);
+            drop(timers);
+            [inserted, since(before) - inserted]
+        }))
+    });
+}
+
+fn timers_run(_: &[usize]) {
+    let executor = LocalExecutor::new();
+    answer(|count| {
+        let deadlines = soon(count);
+        block_on(executor.run(async {
+            let before = process_cpu();
+            for timer in started(&deadlines).await {
+                timer.await;
+            }
+            [(process_cpu() - before).as_nanos() as u64]
+        }))
+    });
+}
+
+fn rearm(sizes: &[usize]) {
+    let executor = LocalExecutor::new();
+    answer(|count| {
+        block_on(executor.run(async {
+            let base = Instant::now() + HOUR;
+            let mut timers = started(&vec![base; sizes[0]]).await;
+            let before = cpu();
+            for step in 0..count {
+                timers[step as usize % sizes[0]].set_at(base + Duration::from_micros(step));
+            }
+            yield_now().await;
+            [since(before)]
+        }))
+    });
+}
+
+thread_local! {
+    /// The executor of the chain, where its links find it.
+    static EXECUTOR: LocalExecutor<'static> = const { LocalExecutor::new() };
+}
+
+/// Its callbacks are tasks.
+fn chain(_: &[usize]) {
+    answer(|count| {
+        let (end, ended) = oneshot::channel();
+        let spawn: fn(Link) = |next| EXECUTOR.with(|el| el.spawn(link(next)).detach());
+        let before = cpu();
+        EXECUTOR.with(|executor| {
+            block_on(executor.run(async {
+                spawn(Link { left: count, end, spawn });
+                ended.await.unwrap_or_default();
+            }));
+        });
+        [since(before)]
+    });
+}
+
+fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+    let executor = LocalExecutor::new();
+    block_on(executor.run(async {
+        let (sender, receiver) = unbounded();
+        let post = move |message| sender.try_send(message).expect("it is received");
+        let thread = traffic.begin(post);
+        let mut sum = 0;
+        while sum < traffic.count {
+            receiver.recv().await.expect("it is sent").receive(&mut sum);
+        }
+        thread
+    }))
 }

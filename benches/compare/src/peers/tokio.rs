@@ -1,14 +1,25 @@
 //! tokio, on its runtime for one thread.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
 use futures::channel::oneshot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::yield_now;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::{unconstrained, yield_now};
+use tokio::time::Sleep;
 
 use super::{Peer, Work};
 use crate::work::echo::{BUFFER, listener};
-use crate::work::{HOUR, TAKING_TURNS, answer, cpu, lists, memory, since};
+use crate::work::post::{Traffic, round_trips, throughput};
+use crate::work::{
+    HOUR, Link, TAKING_TURNS, answer, cpu, deadlines, link, lists, memory, since, soon,
+};
 
 pub const PEER: Peer = Peer::rust("tokio", WORK);
 
@@ -18,6 +29,12 @@ const WORK: &[(&str, Work)] = &[
     ("waiting", waiting),
     ("asleep", asleep),
     ("echo", echo),
+    ("timers", timers),
+    ("timers_run", timers_run),
+    ("rearm", rearm),
+    ("chain", chain),
+    ("post", |_| throughput(carry)),
+    ("round_trip", |_| round_trips(carry)),
 ];
 
 fn runtime() -> Runtime {
@@ -107,4 +124,92 @@ async fn serve(mut stream: TcpStream) {
             return;
         }
     }
+}
+
+/// Sleeps of one task. A sleep is in the timers when it was polled; `unconstrained`, because the
+/// budget for polls is a hundred and some.
+async fn sleeps(deadlines: &[Instant]) -> Vec<Pin<Box<Sleep>>> {
+    let mut sleeps = Vec::with_capacity(deadlines.len());
+    let start = |context: &mut Context<'_>| {
+        for deadline in deadlines {
+            let mut sleep = Box::pin(tokio::time::sleep_until((*deadline).into()));
+            assert!(sleep.as_mut().poll(context).is_pending());
+            sleeps.push(sleep);
+        }
+        Poll::Ready(())
+    };
+    unconstrained(poll_fn(start)).await;
+    sleeps
+}
+
+fn timers(_: &[usize]) {
+    let runtime = runtime();
+    answer(|count| {
+        let deadlines = deadlines(Instant::now() + HOUR, HOUR, count);
+        runtime.block_on(async {
+            let before = cpu();
+            let sleeps = sleeps(&deadlines).await;
+            let inserted = since(before);
+            drop(sleeps);
+            [inserted, since(before) - inserted]
+        })
+    });
+}
+
+fn timers_run(_: &[usize]) {
+    let runtime = runtime();
+    answer(|count| {
+        let deadlines = soon(count);
+        runtime.block_on(async {
+            let before = cpu();
+            for sleep in sleeps(&deadlines).await {
+                sleep.await;
+            }
+            [since(before)]
+        })
+    });
+}
+
+fn rearm(sizes: &[usize]) {
+    let runtime = runtime();
+    answer(|count| {
+        runtime.block_on(async {
+            let base = Instant::now() + HOUR;
+            let mut sleeps = sleeps(&vec![base; sizes[0]]).await;
+            let before = cpu();
+            for step in 0..count {
+                let deadline = base + Duration::from_micros(step);
+                sleeps[step as usize % sizes[0]].as_mut().reset(deadline.into());
+            }
+            yield_now().await;
+            [since(before)]
+        })
+    });
+}
+
+/// Its callbacks are tasks.
+fn chain(_: &[usize]) {
+    let runtime = runtime();
+    answer(|count| {
+        let (end, ended) = oneshot::channel();
+        let spawn: fn(Link) = |next| drop(tokio::spawn(link(next)));
+        let before = cpu();
+        runtime.block_on(async {
+            spawn(Link { left: count, end, spawn });
+            ended.await.unwrap_or_default();
+        });
+        [since(before)]
+    });
+}
+
+fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+    runtime().block_on(async {
+        let (sender, mut receiver) = unbounded_channel();
+        let thread = traffic.begin(move |message| sender.send(message).expect("it is received"));
+        let mut sum = 0;
+        while sum < traffic.count {
+            receiver.recv().await.expect("it is sent").receive(&mut sum);
+        }
+        thread
+    })
 }

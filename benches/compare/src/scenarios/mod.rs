@@ -4,7 +4,10 @@ use crate::contest::Contest;
 
 mod churn;
 mod echo;
+mod post;
+mod soon;
 mod tasks;
+mod timers;
 
 /// A part of the contest.
 #[derive(Debug)]
@@ -14,4 +17,11 @@ pub struct Scenario {
     pub run: fn(&mut Contest),
 }
 
-pub static SCENARIOS: &[Scenario] = &[tasks::SCENARIO, echo::SCENARIO, churn::SCENARIO];
+pub static SCENARIOS: &[Scenario] = &[
+    tasks::SCENARIO,
+    echo::SCENARIO,
+    churn::SCENARIO,
+    timers::SCENARIO,
+    soon::SCENARIO,
+    post::SCENARIO,
+];

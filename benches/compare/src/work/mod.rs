@@ -7,9 +7,12 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
+use futures::channel::oneshot;
+
 use crate::raw;
 
 pub mod echo;
+pub mod post;
 
 /// Answers each number from standard input with the figures that `work` gives.
 pub fn answer<const N: usize>(mut work: impl FnMut(u64) -> [u64; N]) {
@@ -53,6 +56,31 @@ pub const HOUR: Duration = Duration::from_secs(3600);
 
 /// How many tasks take turns in the scenario `switch`.
 pub const TAKING_TURNS: u64 = 100;
+
+/// How many callbacks are queued at once in the scenario `batch`.
+pub const BATCH: u64 = 1000;
+
+/// A task that spawns its successor, for so many times: what a callback does that queues the next.
+#[derive(Debug)]
+pub struct Link {
+    pub left: u64,
+    /// Tells the end, when it is dropped.
+    pub end: oneshot::Sender<()>,
+    pub spawn: fn(Link),
+}
+
+/// Its future.
+pub async fn link(Link { left, end, spawn }: Link) {
+    if left > 0 {
+        spawn(Link { left: left - 1, end, spawn });
+    }
+}
+
+/// So many deadlines that are soon due: in two seconds, when the last one is inserted, and within a
+/// fifth of one.
+pub fn soon(count: u64) -> Vec<Instant> {
+    deadlines(Instant::now() + Duration::from_secs(2), Duration::from_millis(200), count)
+}
 
 /// So many deadlines in a random order, within `span` from `start`; the same for all peers.
 pub fn deadlines(start: Instant, span: Duration, count: u64) -> Vec<Instant> {
