@@ -232,6 +232,16 @@ impl Error {
     }
 }
 
+impl From<Error> for io::Error {
+    /// An error of the system comes out as it went in; others are inside, with their kind.
+    fn from(error: Error) -> io::Error {
+        match error {
+            Error::Io(error) => error,
+            other => io::Error::new(other.kind(), other),
+        }
+    }
+}
+
 /// What a panic said, for a message.
 pub(crate) fn text_of_panic(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();

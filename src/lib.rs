@@ -74,8 +74,8 @@ pub use mainspring_sys::{
 };
 
 pub use task::{
-    CurrentLoop, Ending, Interval, JoinError, Panic, Promise, Promised, Reason, RemoteTask, Sleep,
-    Task, TaskState, YieldNow, current_loop, interval, sleep, sleep_until, spawn, timeout,
+    CurrentLoop, Ending, Interval, Io, JoinError, Panic, Promise, Promised, Reason, RemoteTask,
+    Sleep, Task, TaskState, YieldNow, current_loop, interval, sleep, sleep_until, spawn, timeout,
     timeout_at, yield_now,
 };
 

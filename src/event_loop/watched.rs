@@ -102,7 +102,8 @@ impl<T> Watched<T> {
 
     /// The callback met `WouldBlock`: it has seen all there is.
     pub(crate) fn drained(&self) {
-        self.core.watchers.borrow_mut().drained(self.watch, self.key());
+        let key = self.key();
+        self.core.watchers.borrow_mut().drained(self.watch, key, Interest::all());
     }
 
     #[inline]

@@ -17,6 +17,7 @@
 //! it holds. There is no cleaning up that awaits: do that in a task of its own.
 
 mod current;
+mod io;
 mod job;
 mod join;
 mod promise;
@@ -33,6 +34,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+pub use self::io::Io;
 pub use self::join::{Ending, JoinError, Panic, Reason, Task, TaskState};
 pub use self::promise::{Promise, Promised};
 pub use self::remote::RemoteTask;

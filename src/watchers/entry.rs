@@ -112,7 +112,7 @@ impl Entry {
 
 /// The part of `readiness` that somebody with this interest is told: nothing to the paused.
 #[inline]
-pub(super) fn visible(readiness: Readiness, interest: Interest) -> Readiness {
+pub(crate) fn visible(readiness: Readiness, interest: Interest) -> Readiness {
     const ALWAYS: Readiness = Readiness::ERROR.union(Readiness::HANGUP).union(Readiness::INVALID);
     let answers = Readiness::from(interest);
     if !interest.is_empty() && readiness.intersects(answers.union(ALWAYS)) {

@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 
-use self::entry::{Entry, Half, visible};
-pub(crate) use self::entry::{Role, Watch};
+use self::entry::{Entry, Half};
+pub(crate) use self::entry::{Role, Watch, visible};
 
 mod entry;
 
@@ -300,11 +300,11 @@ impl Watchers {
         self.release_if_empty(watch.slot());
     }
 
-    /// Passes on that a call on the fd would have blocked.
-    pub(crate) fn drained(&mut self, watch: Watch, key: Key) {
+    /// Passes on that a call on the fd in the directions of `interest` would have blocked.
+    pub(crate) fn drained(&mut self, watch: Watch, key: Key, interest: Interest) {
         if self.half(watch, key).is_some() {
             let entry = &self.entries[watch.slot() as usize];
-            self.selector.drained(entry.fd, entry.registered);
+            self.selector.drained(entry.fd, entry.registered & interest);
         }
     }
 

@@ -32,7 +32,7 @@ impl Guest for Tasks {
                 self.wake(ready.key);
                 true
             }
-            Kind::Io => false,
+            Kind::Io => self.deliver(ready),
         }
     }
 
@@ -84,6 +84,7 @@ impl Guest for Tasks {
     }
 
     fn report_of(&self, key: Key, error: Error) -> Option<Report> {
+        let key = if Kind::of(key) == Kind::Io { self.io_waiter(key)? } else { key };
         let mut slots = self.slots.borrow_mut();
         let slot = slots.get(key)?;
         let name = slot.extras.as_ref().and_then(|extras| extras.name.clone());
@@ -102,6 +103,7 @@ impl Guest for Tasks {
             let _ = drop_caught(extras);
         }
         self.alive.set(0);
+        self.unwatch_ios();
         let wakers = self.wakers.borrow().keys();
         for key in wakers {
             // Those who wait from outside see that the loop is gone.

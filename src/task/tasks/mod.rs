@@ -28,7 +28,11 @@ use crate::handle::{Handle, Key};
 
 mod end;
 mod guest;
+mod ios;
 mod turn;
+
+use self::ios::IoSlot;
+pub(super) use self::ios::Place;
 
 bitflags::bitflags! {
     /// Where a task is in its life.
@@ -124,6 +128,7 @@ pub(crate) struct Tasks {
     slots: RefCell<Slab<Slot, Flags>>,
     /// Wakers that are not a task's of this loop, waiting for something that is.
     wakers: RefCell<Slab<Waker>>,
+    ios: RefCell<Slab<IoSlot>>,
     /// The waker to lend to the next task that has none of its own.
     spare: Cell<Option<Bell>>,
     polled: Cell<Polled>,
@@ -140,6 +145,7 @@ impl Tasks {
             inbox: Arc::new(inbox),
             slots: RefCell::new(Slab::new(Kind::Task)),
             wakers: RefCell::new(Slab::new(Kind::Waker)),
+            ios: RefCell::new(Slab::new(Kind::Io)),
             spare: Cell::new(None),
             polled: Cell::new(Polled { key: Key::NOWHERE, waker: ptr::null() }),
             alive: Cell::new(0),

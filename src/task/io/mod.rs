@@ -1,0 +1,330 @@
+//! Any source as a future: something with a descriptor, and what to do when it is ready.
+//!
+//! ```text
+//!   call ── would block ──► watched, once ──► wait ◄── cached ◄── edge of readiness
+//!     ▲                                        │
+//!     └──────────────────── wake ◄─────────────┘
+//! ```
+//!
+//! A call is tried at once. Only when it would block is the source made known to the loop that runs,
+//! for both directions, and it stays so: what the kernel tells is kept until a call finds the
+//! opposite.
+
+mod registration;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::task::{Context, Poll};
+
+use mainspring_sys::{Interest, Readiness, fd};
+
+use self::registration::Registration;
+use crate::error::{Error, Result};
+
+/// A source whose readiness can be awaited: a socket, a pipe, a terminal, a descriptor of a
+/// library.
+///
+/// All methods take `&self`, so that one task can read while another one writes; several tasks may
+/// wait for the same thing. Dropping a future that waits is harmless: nothing has happened yet.
+///
+/// The loop in which a call first had to wait watches the source until this is dropped, or the loop
+/// is closed; then another loop may. The kernel forgets the source before it is closed, always. A
+/// file that was blocking is so again afterwards.
+///
+/// What never makes anyone wait, a regular file for example, never waits here either.
+///
+/// A task that does nothing but use a source that is always ready lets others have their turn after
+/// a number of calls.
+///
+/// ```
+/// use mainspring::{EventLoop, Io};
+/// use std::io::{Read, Write};
+///
+/// let (reader, writer) = std::io::pipe()?;
+/// let (reader, writer) = (Io::new(reader)?, Io::new(writer)?);
+/// let mut el = EventLoop::new()?;
+/// el.run_until_complete(async move {
+///     let writing = mainspring::spawn(async move { writer.write_all(b"hello").await });
+///     let mut buffer = [0; 16];
+///     let count = reader.read_with(|mut pipe| pipe.read(&mut buffer)).await?;
+///     assert_eq!(&buffer[..count], b"hello");
+///     writing.await??;
+///     Ok::<(), mainspring::Error>(())
+/// })??;
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+pub struct Io<T> {
+    /// Ends before the source does: fields are dropped in this order.
+    registration: Registration,
+    source: T,
+}
+
+impl<T: AsFd> Io<T> {
+    /// Makes the source non-blocking, and ready to be awaited. This needs no loop.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Watch`] names the fd. The source is dropped then.
+    pub fn new(source: T) -> Result<Io<T>> {
+        Io::with_interest(source, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// As [`new`](Io::new), for a source that is watched for just this: with
+    /// [`PRIORITY`](Interest::PRIORITY) for urgent data too, without
+    /// [`WRITABLE`](Interest::WRITABLE) for one that is never written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Watch`] names the fd; the interest is empty. The source is dropped then.
+    pub fn with_interest(source: T, interest: Interest) -> Result<Io<T>> {
+        let fd = source.as_fd().as_raw_fd();
+        let refused = |source| Error::Watch { operation: "watch", fd, source };
+        if interest.is_empty() {
+            return Err(refused(io::ErrorKind::InvalidInput.into()));
+        }
+        let was_blocking = !fd::set_nonblocking(fd, true).map_err(refused)?;
+        Ok(Io { registration: Registration::new(fd, interest, was_blocking), source })
+    }
+
+    /// Of a source that never was blocking.
+    pub(crate) fn nonblocking(source: T, interest: Interest) -> Io<T> {
+        let fd = source.as_fd().as_raw_fd();
+        Io { registration: Registration::new(fd, interest, false), source }
+    }
+}
+
+impl<T> Io<T> {
+    /// The source.
+    pub fn get_ref(&self) -> &T {
+        &self.source
+    }
+
+    /// Ends watching, and gives the source back; blocking, if it was so before.
+    pub fn into_inner(self) -> T {
+        let Io { registration, source } = self;
+        drop(registration);
+        source
+    }
+
+    /// Completes when a read would not block: data, end of file or an error waits.
+    ///
+    /// That is what was last heard. [`try_io`](Io::try_io) and the calls that wait by themselves find
+    /// out when it is not so any more; a call made on [`get_ref`](Io::get_ref) does not tell.
+    ///
+    /// # Errors
+    ///
+    /// The loop cannot watch the source: [`Error::AlreadyWatched`], [`Error::Watch`],
+    /// [`Error::Closed`], [`Error::NoLoop`] where no loop runs, in an [`io::Error`].
+    pub async fn readable(&self) -> io::Result<()> {
+        self.ready(Interest::READABLE).await.map(drop)
+    }
+
+    /// Completes when a write would not block: there is room, or an error waits. Otherwise as
+    /// [`readable`](Io::readable).
+    ///
+    /// # Errors
+    ///
+    /// As [`readable`](Io::readable).
+    pub async fn writable(&self) -> io::Result<()> {
+        self.ready(Interest::WRITABLE).await.map(drop)
+    }
+
+    /// Completes when the source is ready for something in `interest`, and tells what for. Otherwise
+    /// as [`readable`](Io::readable).
+    ///
+    /// # Errors
+    ///
+    /// As [`readable`](Io::readable); `InvalidInput` for an interest that the source is not
+    /// [watched for](Io::with_interest).
+    pub async fn ready(&self, interest: Interest) -> io::Result<Readiness> {
+        self.registration.check(interest)?;
+        let waiter = self.registration.waiter(interest);
+        poll_fn(|cx| waiter.poll_ready(cx)).await
+    }
+
+    /// Makes a call on the source without waiting. `WouldBlock` is the answer if it would block, and
+    /// then it is known that the source is not ready.
+    ///
+    /// The call is to be `WouldBlock` only when one on the descriptor was: whoever then awaits
+    /// readiness waits for it to begin anew.
+    ///
+    /// # Errors
+    ///
+    /// Those of the call, and of [`readable`](Io::readable).
+    pub fn try_io<R>(
+        &self,
+        interest: Interest,
+        call: impl FnOnce(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.registration.check(interest)?;
+        let settled = self.registration.settle(interest, call(&self.source))?;
+        settled.ok_or(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Makes a call that reads, as soon as it does not block. See [`try_io`](Io::try_io) for what is
+    /// asked of it.
+    ///
+    /// If the future is dropped, the call has not had any effect: the poll in which it succeeds is
+    /// the one that returns its result.
+    ///
+    /// # Errors
+    ///
+    /// Those of the call, and of [`readable`](Io::readable).
+    pub async fn read_with<R>(&self, call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.call_with(Interest::READABLE, call).await
+    }
+
+    /// Makes a call that writes, as soon as it does not block. Otherwise as
+    /// [`read_with`](Io::read_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`read_with`](Io::read_with).
+    pub async fn write_with<R>(&self, call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.call_with(Interest::WRITABLE, call).await
+    }
+
+    #[inline]
+    async fn call_with<R>(
+        &self,
+        interest: Interest,
+        mut call: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let waiter = self.registration.waiter(interest);
+        poll_fn(|cx| waiter.poll_call(cx, || call(&self.source))).await
+    }
+
+    /// [`read_with`](Io::read_with) for those who write futures by hand. As everywhere in std, only
+    /// the latest caller is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_with`](Io::read_with).
+    pub fn poll_read_with<R>(
+        &self,
+        cx: &mut Context<'_>,
+        mut call: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.registration.poll_call(Interest::READABLE, cx, || call(&self.source))
+    }
+
+    /// [`write_with`](Io::write_with) for those who write futures by hand. As everywhere in std,
+    /// only the latest caller is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_with`](Io::read_with).
+    pub fn poll_write_with<R>(
+        &self,
+        cx: &mut Context<'_>,
+        mut call: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.registration.poll_call(Interest::WRITABLE, cx, || call(&self.source))
+    }
+
+    /// Tells that a call on the source in the directions of `interest` would block, though none did:
+    /// for whoever knows it otherwise. A pipe that gave less than was asked for is empty, for
+    /// example, and need not be asked again. Readiness is then awaited to begin anew.
+    pub fn drained(&self, interest: Interest) {
+        self.registration.drained(interest);
+    }
+
+    /// [`call_with`](Io::call_with) for a call that moves bytes of a stream. If it moved fewer than
+    /// `wanted`, the next one is known to block.
+    #[inline]
+    pub(crate) async fn transfer(
+        &self,
+        interest: Interest,
+        wanted: usize,
+        call: impl FnMut(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let moved = self.call_with(interest, call).await?;
+        self.note_transfer(interest, wanted, moved);
+        Ok(moved)
+    }
+
+    /// [`transfer`](Io::transfer) for poll functions.
+    #[inline]
+    pub(crate) fn poll_transfer(
+        &self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+        wanted: usize,
+        mut call: impl FnMut(&T) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let moved = self.registration.poll_call(interest, cx, || call(&self.source))?;
+        moved.map(|moved| {
+            self.note_transfer(interest, wanted, moved);
+            Ok(moved)
+        })
+    }
+
+    #[inline]
+    fn note_transfer(&self, interest: Interest, wanted: usize, moved: usize) {
+        // Nothing moved is end of file, which is there for the next one as well.
+        if 0 < moved && moved < wanted {
+            self.registration.exhausted(interest);
+        }
+    }
+}
+
+impl<T> Io<T>
+where
+    for<'a> &'a T: Read,
+{
+    /// Reads once, as soon as there is something; 0 is end of file.
+    ///
+    /// # Errors
+    ///
+    /// Those of the source, and of [`readable`](Io::readable).
+    pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_with(|mut source| source.read(buffer)).await
+    }
+}
+
+impl<T> Io<T>
+where
+    for<'a> &'a T: Write,
+{
+    /// Writes once, as soon as there is room; the answer may be less than `bytes.len()`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the source, and of [`readable`](Io::readable).
+    pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_with(|mut source| source.write(bytes)).await
+    }
+
+    /// Writes all of `bytes`. If the future is dropped, a part of them may have been written.
+    ///
+    /// # Errors
+    ///
+    /// Those of the source, `WriteZero` if it takes nothing more, and those of
+    /// [`readable`](Io::readable).
+    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.write(bytes).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => bytes = &bytes[count..],
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T> AsFd for Io<T>
+where
+    T: AsFd,
+{
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.source.as_fd()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Io<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Io(fd {}, {:?})", self.registration.fd(), self.source)
+    }
+}

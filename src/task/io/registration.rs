@@ -1,0 +1,325 @@
+//! An fd as a loop knows it, and the end of that.
+//!
+//! # Invariants
+//!
+//! * Nothing is asked of a loop before a call would have blocked. From then on the fd is watched, by
+//!   one loop, until the registration ends or the loop is closed.
+//! * The registration ends before the fd is closed.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use mainspring_sys::{Interest, Readiness, fd};
+
+use crate::error::{Error, Result};
+use crate::handle::Key;
+use crate::task::current;
+use crate::task::tasks::{Place, Tasks};
+use crate::watchers::visible;
+
+/// How often in a tick an fd is used before others have their turn.
+const TURNS: u32 = 64;
+
+/// A word about an fd.
+pub(super) struct Registration {
+    fd: RawFd,
+    /// What the selector is asked for.
+    interest: Cell<Interest>,
+    /// The loop, and the fd's key in it.
+    watched: Cell<Option<(u32, Key)>>,
+    /// Whether the file waited before, and the loop that has to know.
+    was_blocking: Cell<bool>,
+    shared_in: Cell<Option<u32>>,
+    /// The latest tick, and how often the fd was used in it.
+    used: Cell<(u32, u32)>,
+    /// Who waits without a future of ours, by poll functions: to read, to write.
+    pollers: [Place; 2],
+}
+
+/// A place in the line, for as long as a future waits there.
+pub(super) struct Waiter<'a> {
+    registration: &'a Registration,
+    interest: Interest,
+    place: Place,
+}
+
+impl Drop for Waiter<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.place.is_taken() {
+            self.registration.leave(&self.place, self.interest);
+        }
+    }
+}
+
+impl Waiter<'_> {
+    #[inline]
+    pub(super) fn poll_call<R>(
+        &self,
+        cx: &mut Context<'_>,
+        call: impl FnMut() -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.registration.poll_at(&self.place, self.interest, cx, call)
+    }
+
+    pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Readiness>> {
+        let Waiter { registration, interest, place } = self;
+        if registration.is_greedy(cx) {
+            return Poll::Pending;
+        }
+        let (tasks, key) = match registration.find() {
+            Some(found) => found,
+            None => registration.begin()?,
+        };
+        registration.poll_known(&tasks, key, place, *interest, cx)
+    }
+}
+
+impl Registration {
+    /// Of a file that does not wait any more.
+    pub(super) fn new(fd: RawFd, interest: Interest, was_blocking: bool) -> Registration {
+        let registration = Registration {
+            fd,
+            interest: Cell::new(interest),
+            watched: Cell::new(None),
+            was_blocking: Cell::new(was_blocking),
+            shared_in: Cell::new(None),
+            used: Cell::new((0, 0)),
+            pollers: [const { Place::new() }; 2],
+        };
+        if let Some(tasks) = current::running() {
+            registration.share(&tasks);
+        }
+        registration
+    }
+
+    /// # Errors
+    ///
+    /// `InvalidInput` for an interest that the fd is not watched for.
+    pub(super) fn check(&self, interest: Interest) -> io::Result<()> {
+        if !interest.is_empty() && self.interest.get().contains(interest) {
+            return Ok(());
+        }
+        let message = format!("fd {} is not watched for {interest:?}", self.fd);
+        Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+    }
+
+    pub(super) fn fd(&self) -> RawFd {
+        self.fd
+    }
+
+    /// A place in the line of those who wait for `interest`.
+    #[inline]
+    pub(super) fn waiter(&self, interest: Interest) -> Waiter<'_> {
+        Waiter { registration: self, interest, place: Place::new() }
+    }
+
+    /// Calls `call` until it does not block, waiting in between. Of those who come by this way only
+    /// the latest one is woken for each direction.
+    #[inline]
+    pub(super) fn poll_call<R>(
+        &self,
+        interest: Interest,
+        cx: &mut Context<'_>,
+        call: impl FnMut() -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        let side = usize::from(interest.contains(Interest::WRITABLE));
+        self.poll_at(&self.pollers[side], interest, cx, call)
+    }
+
+    #[inline]
+    fn poll_at<R>(
+        &self,
+        place: &Place,
+        interest: Interest,
+        cx: &mut Context<'_>,
+        mut call: impl FnMut() -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        if self.is_greedy(cx) {
+            return Poll::Pending;
+        }
+        loop {
+            if let Some((tasks, key)) = self.find() {
+                ready!(self.poll_known(&tasks, key, place, interest, cx))?;
+            }
+            match self.settle(interest, call()) {
+                Ok(Some(result)) => return Poll::Ready(Ok(result)),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// What the answer of a call says about the fd; none: the call is to be made again, when the fd
+    /// is ready.
+    #[inline]
+    pub(super) fn settle<R>(
+        &self,
+        interest: Interest,
+        answer: io::Result<R>,
+    ) -> io::Result<Option<R>> {
+        match answer {
+            Ok(result) => Ok(Some(result)),
+            Err(error) => self.settle_error(interest, error).map(|()| None),
+        }
+    }
+
+    fn settle_error(&self, interest: Interest, error: io::Error) -> io::Result<()> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => self.blocked(interest),
+            io::ErrorKind::Interrupted => Ok(()),
+            _ if !fd::is_open(self.fd) => {
+                Err(Error::Watch { operation: "use", fd: self.fd, source: error }.into())
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// A call would have blocked.
+    pub(super) fn blocked(&self, interest: Interest) -> io::Result<()> {
+        match self.find() {
+            Some((tasks, key)) => tasks.io_blocked(key, interest),
+            None => drop(self.begin()?),
+        }
+        Ok(())
+    }
+
+    /// A call did less than it was asked for.
+    #[inline]
+    pub(super) fn exhausted(&self, interest: Interest) {
+        // Urgent data makes reads stop short, so it has to be known of.
+        if self.interest.get().contains(Interest::PRIORITY)
+            && let Some((tasks, key)) = self.find()
+        {
+            tasks.io_exhausted(key, interest);
+        }
+    }
+
+    /// The fd has nothing more in these directions.
+    pub(super) fn drained(&self, interest: Interest) {
+        if let Some((tasks, key)) = self.find() {
+            tasks.io_blocked(key, interest);
+        }
+    }
+
+    #[inline]
+    fn poll_known(
+        &self,
+        tasks: &Tasks,
+        key: Key,
+        place: &Place,
+        interest: Interest,
+        cx: &Context<'_>,
+    ) -> Poll<io::Result<Readiness>> {
+        let Some(readiness) = tasks.io_readiness(key) else {
+            return Poll::Ready(Err(Error::Closed.into()));
+        };
+        if readiness.contains(Readiness::INVALID) {
+            return Poll::Ready(Err(self.lost()));
+        }
+        let known = visible(readiness, interest);
+        if known.is_empty() {
+            tasks.io_wait(key, place, interest, cx.waker());
+            return Poll::Pending;
+        }
+        place.clear();
+        Poll::Ready(Ok(known))
+    }
+
+    #[cold]
+    fn lost(&self) -> io::Error {
+        let source = io::Error::other("it was closed while it was watched");
+        Error::Watch { operation: "watch", fd: self.fd, source }.into()
+    }
+
+    /// Whether others are to have their turn first: then the task is queued for the next tick.
+    #[inline]
+    fn is_greedy(&self, cx: &Context<'_>) -> bool {
+        let Some(tick) = current::running().map(|tasks| tasks.core.tick.get() as u32) else {
+            return false;
+        };
+        let times = match self.used.get() {
+            (latest, times) if latest == tick => times + 1,
+            _ => 1,
+        };
+        if times > TURNS {
+            cx.waker().wake_by_ref();
+            return true;
+        }
+        self.used.set((tick, times));
+        false
+    }
+
+    /// The loop that watches the fd. One that is closed does so no more, and the next one may.
+    #[inline]
+    fn find(&self) -> Option<(Rc<Tasks>, Key)> {
+        let (home, key) = self.watched.get()?;
+        match current::find(home) {
+            Some(tasks) => Some((tasks, key)),
+            None => {
+                self.watched.set(None);
+                self.pollers.iter().for_each(Place::clear);
+                None
+            }
+        }
+    }
+
+    /// Has the loop that runs watch the fd from now on.
+    fn begin(&self) -> Result<(Rc<Tasks>, Key)> {
+        let tasks = current::running().ok_or(Error::NoLoop { call: "mainspring::Io" })?;
+        self.share(&tasks);
+        let key = self.watch(&tasks)?;
+        self.watched.set(Some((tasks.home(), key)));
+        Ok((tasks, key))
+    }
+
+    /// Where a selector knows nothing of priority data, the fd is watched without.
+    fn watch(&self, tasks: &Tasks) -> Result<Key> {
+        match tasks.watch_io(self.fd, self.interest.get()) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                self.interest.set(self.interest.get() - Interest::PRIORITY);
+                tasks.watch_io(self.fd, self.interest.get())
+            }
+            result => result,
+        }
+    }
+
+    fn leave(&self, place: &Place, interest: Interest) {
+        if let Some((tasks, key)) = self.find() {
+            tasks.io_leave(key, place, interest);
+        }
+    }
+
+    /// Lets the loop know that the file waited before, in case that watchers share it.
+    fn share(&self, tasks: &Tasks) {
+        if self.shared_in.get().is_none()
+            && tasks.core.keep_nonblocking(self.fd, self.was_blocking.get())
+        {
+            self.was_blocking.set(true);
+            self.shared_in.set(Some(tasks.home()));
+        }
+    }
+
+    fn restore_blocking(&self) {
+        if !self.was_blocking.get() {
+            return;
+        }
+        match self.shared_in.get().and_then(current::find) {
+            Some(tasks) => tasks.core.end_nonblocking(self.fd),
+            // An fd that its owner has closed meanwhile needs no flag.
+            None => drop(fd::set_nonblocking(self.fd, false)),
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if let Some((tasks, key)) = self.find() {
+            tasks.unwatch_io(key);
+        }
+        self.restore_blocking();
+    }
+}

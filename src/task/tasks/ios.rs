@@ -1,0 +1,256 @@
+//! Descriptors that tasks wait for: what each is ready for, as far as that is known, and who waits.
+//!
+//! The watcher of such an fd is edge-triggered, for all directions at once, and stays. What it was
+//! told is kept here until a call on the fd finds the opposite. So whoever waits asks nothing of the
+//! kernel: a connection in use costs its calls and its share of a wait.
+//!
+//! # Invariants
+//!
+//! * Nobody waits for what the fd is known to be ready for.
+//! * Who is told has left the line. Whoever finds that another one was faster queues up again.
+
+use std::cell::Cell;
+use std::mem;
+use std::os::fd::RawFd;
+use std::task::Waker;
+
+use mainspring_sys::{Interest, Mode, Readiness};
+
+use super::Tasks;
+use crate::error::Result;
+use crate::handle::Key;
+use crate::ready::Ready;
+use crate::task::slab::Kind;
+use crate::watchers::{Role, Watch, visible};
+
+/// An fd.
+pub(super) struct IoSlot {
+    /// None when the fd was closed behind the loop's back.
+    watch: Option<Watch>,
+    readiness: Readiness,
+    /// The latest ticket.
+    ticket: u32,
+    first: Waiting,
+    others: Vec<Waiting>,
+}
+
+/// Somebody who waits.
+#[derive(Clone, Copy)]
+struct Waiting {
+    key: Key,
+    /// Tells apart those who wait under one key.
+    ticket: u32,
+    interest: Interest,
+}
+
+const NOBODY: Waiting = Waiting { key: Key::NOWHERE, ticket: 0, interest: Interest::empty() };
+
+/// A place in the line of those who wait for an fd, which its holder gives up when it is done.
+pub(in crate::task) struct Place {
+    key: Cell<Key>,
+    ticket: Cell<u32>,
+}
+
+impl Place {
+    pub(in crate::task) const fn new() -> Place {
+        Place { key: Cell::new(Key::NOWHERE), ticket: Cell::new(0) }
+    }
+
+    /// Whether it may be in a line: who was told is not, and has not noticed.
+    pub(in crate::task) fn is_taken(&self) -> bool {
+        self.key.get() != Key::NOWHERE
+    }
+
+    /// Its holder was told.
+    pub(in crate::task) fn clear(&self) {
+        self.key.set(Key::NOWHERE);
+    }
+}
+
+impl IoSlot {
+    fn new() -> IoSlot {
+        let (watch, readiness) = (None, Readiness::empty());
+        IoSlot { watch, readiness, ticket: 0, first: NOBODY, others: Vec::new() }
+    }
+
+    fn waiting(&mut self) -> impl Iterator<Item = &mut Waiting> {
+        let first = Some(&mut self.first).filter(|first| first.key != Key::NOWHERE);
+        first.into_iter().chain(&mut self.others)
+    }
+
+    fn queue_up(&mut self, place: &Place, interest: Interest) {
+        let (key, ticket) = (place.key.get(), place.ticket.get());
+        let known = self.waiting().find(|it| it.ticket == ticket && it.interest == interest);
+        if let Some(known) = known {
+            known.key = key;
+            return;
+        }
+        self.ticket = self.ticket.wrapping_add(1);
+        place.ticket.set(self.ticket);
+        let waiting = Waiting { key, ticket: self.ticket, interest };
+        match self.first.key {
+            Key::NOWHERE if self.others.is_empty() => self.first = waiting,
+            _ => self.others.push(waiting),
+        }
+    }
+
+    /// Takes out the first one for whom `is_meant` holds.
+    fn take(&mut self, is_meant: impl Fn(&Waiting) -> bool) -> Option<Key> {
+        if self.first.key != Key::NOWHERE && is_meant(&self.first) {
+            return Some(mem::replace(&mut self.first, NOBODY).key);
+        }
+        let at = self.others.iter().position(is_meant)?;
+        Some(self.others.remove(at).key)
+    }
+
+    /// Takes out the first one who waits for what the fd is ready for.
+    fn take_due(&mut self) -> Option<Key> {
+        let readiness = self.readiness;
+        self.take(|waiting| !visible(readiness, waiting.interest).is_empty())
+    }
+}
+
+impl Tasks {
+    /// Begins to watch `fd`; nothing is known of it yet.
+    pub(in crate::task) fn watch_io(&self, fd: RawFd, interest: Interest) -> Result<Key> {
+        self.core.check_open()?;
+        let key = self.ios.borrow_mut().insert(IoSlot::new(), ());
+        let watch = self.core.watch(fd, Role::Both, interest, Mode::Edge, key);
+        let mut ios = self.ios.borrow_mut();
+        match watch {
+            Ok(watch) => ios.get(key).expect("just inserted").watch = Some(watch),
+            Err(error) => {
+                ios.remove(key);
+                return Err(error);
+            }
+        }
+        Ok(key)
+    }
+
+    /// Ends watching: the kernel forgets the fd now.
+    pub(in crate::task) fn unwatch_io(&self, key: Key) {
+        let slot = self.ios.borrow_mut().remove(key);
+        let Some(mut slot) = slot else { return };
+        if let Some(watch) = slot.watch {
+            self.core.unwatch(watch, key);
+        }
+        while let Some(waiter) = slot.take(|_| true) {
+            self.forget_waiter(waiter);
+        }
+    }
+
+    /// The loop is closed.
+    pub(super) fn unwatch_ios(&self) {
+        let keys = self.ios.borrow().keys();
+        for key in keys {
+            let slot = self.ios.borrow_mut().remove(key);
+            if let Some(watch) = slot.and_then(|slot| slot.watch) {
+                self.core.unwatch(watch, key);
+            }
+        }
+    }
+
+    /// What the fd is known to be ready for; none if the loop is closed.
+    #[inline]
+    pub(in crate::task) fn io_readiness(&self, key: Key) -> Option<Readiness> {
+        self.ios.borrow_mut().get(key).map(|slot| slot.readiness)
+    }
+
+    /// A call would have blocked: the fd is not ready for `interest`, whatever was known.
+    #[inline]
+    pub(in crate::task) fn io_blocked(&self, key: Key, interest: Interest) {
+        let mut stale = Readiness::from(interest) | Readiness::ERROR | Readiness::HANGUP;
+        stale.set(Readiness::READ_CLOSED, interest.contains(Interest::READABLE));
+        stale.set(Readiness::WRITE_CLOSED, interest.contains(Interest::WRITABLE));
+        self.io_drained(key, interest, stale);
+    }
+
+    /// A call did less than it was asked for, so the next one would block: epoll(7), "Questions and
+    /// answers", 9. Not where the direction is over, which is no news a second time; and not after
+    /// urgent data, at which a read stops short.
+    #[inline]
+    pub(in crate::task) fn io_exhausted(&self, key: Key, interest: Interest) {
+        const OVER: Readiness = Readiness::facts().union(Readiness::PRIORITY);
+        if self.io_readiness(key).is_some_and(|readiness| !readiness.intersects(OVER)) {
+            self.io_drained(key, interest, Readiness::from(interest));
+        }
+    }
+
+    #[inline]
+    fn io_drained(&self, key: Key, interest: Interest, stale: Readiness) {
+        let mut ios = self.ios.borrow_mut();
+        let Some(slot) = ios.get(key) else { return };
+        slot.readiness.remove(stale);
+        if let Some(watch) = slot.watch {
+            self.core.watchers.borrow_mut().drained(watch, key, interest);
+        }
+    }
+
+    /// Sees to it that `waker` is woken when the fd is ready for `interest`, which it is not now.
+    #[inline]
+    pub(in crate::task) fn io_wait(
+        &self,
+        key: Key,
+        place: &Place,
+        interest: Interest,
+        waker: &Waker,
+    ) {
+        self.wait(&place.key, waker);
+        if let Some(slot) = self.ios.borrow_mut().get(key) {
+            slot.queue_up(place, interest);
+        }
+    }
+
+    /// Takes somebody out of the line.
+    pub(in crate::task) fn io_leave(&self, key: Key, place: &Place, interest: Interest) {
+        let ticket = place.ticket.get();
+        if let Some(slot) = self.ios.borrow_mut().get(key) {
+            slot.take(|it| it.ticket == ticket && it.interest == interest);
+        }
+        self.forget_waiter(place.key.replace(Key::NOWHERE));
+    }
+
+    /// The first one in the line, for a report.
+    pub(super) fn io_waiter(&self, key: Key) -> Option<Key> {
+        self.ios.borrow_mut().get(key)?.waiting().next().map(|waiting| waiting.key)
+    }
+
+    /// Something is known of an fd. Who has waited for it longest runs at once, as the callback of
+    /// a watcher would, and the others in the next tick.
+    #[inline]
+    pub(super) fn deliver(&self, ready: Ready) -> bool {
+        self.core.current.set(Key::NOWHERE); // Nobody but the watcher knows this key.
+        let Some(first) = self.note(ready) else { return false };
+        while let Some(other) = self.next_due(ready.key) {
+            self.wake(other);
+        }
+        if Kind::of(first) != Kind::Task {
+            self.wake(first);
+            return true;
+        }
+        let due = self.mark_queued(first);
+        if due {
+            self.core.current.set(first);
+            self.run(first);
+        }
+        due
+    }
+
+    #[inline]
+    fn note(&self, ready: Ready) -> Option<Key> {
+        let mut ios = self.ios.borrow_mut();
+        let slot = ios.get(ready.key)?;
+        slot.readiness |= ready.readiness;
+        if ready.readiness.contains(Readiness::INVALID)
+            && let Some(watch) = slot.watch.take()
+        {
+            self.core.unwatch(watch, ready.key);
+        }
+        slot.take_due()
+    }
+
+    #[inline]
+    fn next_due(&self, key: Key) -> Option<Key> {
+        self.ios.borrow_mut().get(key)?.take_due()
+    }
+}
