@@ -9,6 +9,7 @@ use crate::clock::{Clock, MonotonicClock, Timeline};
 use crate::error::{Error, Result};
 use crate::event_loop::core::{Core, INBOX, Limits};
 use crate::event_loop::{EventLoop, LoopHandle, PanicPolicy};
+use crate::executor::Executor;
 use crate::inbox::Inbox;
 use crate::task::Tasks;
 use crate::watchers::Watchers;
@@ -87,6 +88,7 @@ pub struct Builder {
     debug: Option<bool>,
     slow: Duration,
     panic_policy: PanicPolicy,
+    executor: Option<Executor>,
 }
 
 impl Builder {
@@ -100,6 +102,7 @@ impl Builder {
             debug: None,
             slow: Duration::from_millis(100),
             panic_policy: PanicPolicy::default(),
+            executor: None,
         }
     }
 
@@ -166,6 +169,21 @@ impl Builder {
         self
     }
 
+    /// The threads for blocking work. Default: [`Executor::new`].
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, Executor};
+    ///
+    /// let executor = Executor::builder().threads(2).name("disk").build()?;
+    /// let el = EventLoop::builder().executor(executor).build()?;
+    /// assert_eq!(el.executor().threads(), 0); // none before the first job
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn executor(mut self, executor: Executor) -> Builder {
+        self.executor = Some(executor);
+        self
+    }
+
     /// Makes the loop.
     ///
     /// # Errors
@@ -186,7 +204,8 @@ impl Builder {
         let slow = self.debug.unwrap_or_else(debug_by_environment).then_some(self.slow);
         let mut watchers = Watchers::new(open_selector(self.selector)?);
         let wakeup = hang_doorbell(self.wakeup, &mut watchers)?;
-        let core = Core::new(watchers, Timeline::new(self.clock), self.limits);
+        let executor = self.executor.unwrap_or_default();
+        let core = Core::new(watchers, Timeline::new(self.clock), executor, self.limits);
         let inbox = Arc::new(Inbox::new(wakeup));
         let tasks = Tasks::new(core.clone(), Inbox::beside(&inbox));
         let handle = LoopHandle::new(core, inbox, tasks);

@@ -18,6 +18,7 @@ use super::report::Report;
 use super::source::Source;
 use crate::clock::{NEVER, Timeline};
 use crate::error::{Error, Result};
+use crate::executor::Executor;
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 use crate::signals::Signals;
@@ -49,6 +50,7 @@ pub(crate) struct Core {
     pub(crate) watchers: RefCell<Watchers>,
     pub(crate) timers: RefCell<Timers>,
     pub(crate) signals: RefCell<Signals>,
+    executor: Executor,
     pub(crate) stopping: Cell<bool>,
     pub(crate) closed: Cell<bool>,
     /// How many handles of the batch under way are still to run; what is left of one that a panic
@@ -87,7 +89,12 @@ impl fmt::Debug for Core {
 }
 
 impl Core {
-    pub(crate) fn new(watchers: Watchers, timeline: Timeline, limits: Limits) -> Rc<Core> {
+    pub(crate) fn new(
+        watchers: Watchers,
+        timeline: Timeline,
+        executor: Executor,
+        limits: Limits,
+    ) -> Rc<Core> {
         static LOOPS: AtomicU32 = AtomicU32::new(0);
         Rc::new(Core {
             home: LOOPS.fetch_add(1, Ordering::Relaxed),
@@ -97,6 +104,7 @@ impl Core {
             watchers: RefCell::new(watchers),
             timers: RefCell::default(),
             signals: RefCell::default(),
+            executor,
             stopping: Cell::new(false),
             closed: Cell::new(false),
             batch_left: Cell::new(0),
@@ -111,6 +119,10 @@ impl Core {
             read_buffer: Cell::default(),
             blocking: RefCell::default(),
         })
+    }
+
+    pub(crate) fn executor(&self) -> &Executor {
+        &self.executor
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {

@@ -200,7 +200,8 @@ impl<S> EventLoop<S> {
     }
 
     /// Closes the loop: drops every closure and source, gives signals back, answers `Closed` to
-    /// other threads from now on. Closing twice does nothing. Dropping the loop closes it.
+    /// other threads from now on. Jobs of the executor that have not begun are dropped; nobody waits
+    /// for those that run. Closing twice does nothing. Dropping the loop closes it.
     pub fn close(&mut self) {
         if self.handle.core().closed.replace(true) {
             return;
@@ -209,6 +210,8 @@ impl<S> EventLoop<S> {
         drop(self.handle.shared.inbox.close());
         self.bite = VecDeque::new();
         self.handle.shared.guest.close();
+        // The jobs that still run are not waited for, so that they are no error here.
+        let _ = self.handle.core().executor().close(Duration::ZERO);
         self.report_unobserved();
         self.handle.forget_all();
     }

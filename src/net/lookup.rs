@@ -13,6 +13,27 @@ use std::task::{Context, Poll};
 
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Job};
+use crate::task;
+
+/// The addresses of a host, by the threads of the running loop's executor, in the order in which
+/// they should be tried.
+///
+/// # Errors
+///
+/// [`Error::Host`] for what is no `name:port` or address, before any resolver is asked;
+/// [`Error::Lookup`] if the resolver knows none; [`Error::NoLoop`].
+///
+/// ```
+/// let mut el = mainspring::EventLoop::new()?;
+/// let found = el.run_until_complete(mainspring::net::lookup_host("127.0.0.1:80"))??;
+/// assert_eq!(found[0].port(), 80);
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+pub async fn lookup_host(host: &str) -> Result<Vec<SocketAddr>> {
+    let host: Host = host.parse()?;
+    let tasks = task::running("mainspring::net::lookup_host")?;
+    host.lookup(tasks.core.executor())?.await
+}
 
 /// As many bytes as a name in the DNS has at most, without the dot that may end it.
 const LONGEST_NAME: usize = 253;

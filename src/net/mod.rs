@@ -11,7 +11,7 @@ mod transport;
 
 pub use mainspring_sys::socket::{Address, BindOptions, ListenOptions, UnixAddress};
 
-pub use self::lookup::{Host, Lookup};
+pub use self::lookup::{Host, Lookup, lookup_host};
 pub use self::protocol::Protocol;
 pub use self::server::{Server, listen};
 pub use self::socket::Socket;

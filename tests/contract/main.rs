@@ -5,6 +5,7 @@
 // `Ok(*calls += 1)`: a callback that only counts is worth one line.
 #![allow(clippy::unit_arg)]
 
+mod blocking;
 mod broken_pipes;
 mod budgets;
 mod chaos;
@@ -26,17 +27,22 @@ mod lookup;
 mod moments;
 mod own_streams;
 mod panics;
+mod promises;
 mod queue;
 mod running;
+mod scopes;
 mod servers;
+mod shields;
 mod signals;
 mod spy;
 mod stream_model;
 mod streams;
 mod support;
+mod tasks;
 mod threads;
 mod time;
 mod timer_model;
+mod wakers;
 mod watcher_errors;
 mod watcher_flags;
 mod watcher_lives;

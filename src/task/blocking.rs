@@ -1,0 +1,64 @@
+//! Blocking work of tasks and callbacks: in the threads of the loop's executor.
+
+use std::future::Future;
+
+use super::expect;
+use crate::error::Result;
+use crate::event_loop::LoopHandle;
+use crate::executor::Executor;
+
+/// Runs `closure` in a thread of the running loop's executor, and gives what it returns. It is
+/// queued by this call.
+///
+/// Dropping the future abandons the job: one that has not begun never runs, one that runs goes on
+/// and what it returns is dropped, in its thread.
+///
+/// # Errors
+///
+/// The future gives [`Error::QueueFull`](crate::Error::QueueFull) if too many jobs wait,
+/// [`Error::ExecutorClosed`](crate::Error::ExecutorClosed), and
+/// [`Error::Panicked`](crate::Error::Panicked) if the closure panicked.
+///
+/// # Panics
+///
+/// Where no loop runs; [`LoopHandle::run_in_executor`] works there as well.
+///
+/// ```
+/// let mut el = mainspring::EventLoop::new()?;
+/// let bytes = el.run_until_complete(async {
+///     mainspring::spawn_blocking(|| std::fs::read("/dev/null")).await
+/// })??;
+/// assert_eq!(bytes?.len(), 0);
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+#[track_caller]
+pub fn spawn_blocking<F, T>(closure: F) -> impl Future<Output = Result<T>> + use<F, T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let job = expect("mainspring::spawn_blocking").core.executor().submit(closure);
+    async move { Ok(job?.await?) }
+}
+
+impl<S> LoopHandle<S> {
+    /// The threads for this loop's blocking work. The first one starts with the first job; the
+    /// settings are those of [`Builder::executor`](crate::Builder::executor).
+    ///
+    /// Closing the loop closes it without waiting. To wait for the jobs that run, and to learn which
+    /// of them are stuck, [close](Executor::close) it before, with a limit.
+    pub fn executor(&self) -> &Executor {
+        self.core().executor()
+    }
+
+    /// Runs `closure` in a thread of the loop's executor. See [`spawn_blocking`].
+    #[track_caller]
+    pub fn run_in_executor<F, T>(&self, closure: F) -> impl Future<Output = Result<T>> + use<F, T, S>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let job = self.executor().submit(closure);
+        async move { Ok(job?.await?) }
+    }
+}
