@@ -16,13 +16,16 @@
 //! To cancel is to drop a future, at an `await` where it waits; what runs then is the `Drop` of what
 //! it holds. There is no cleaning up that awaits: do that in a task of its own.
 
+mod combine;
 mod current;
+mod extent;
 mod io;
 mod job;
 mod join;
 mod promise;
 mod remote;
 mod run;
+mod scope;
 mod slab;
 mod tasks;
 mod time;
@@ -34,11 +37,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+pub use self::combine::race;
 pub use self::io::Io;
 pub use self::join::{Ending, JoinError, Panic, Reason, Task, TaskState};
 pub use self::promise::{Promise, Promised};
 pub use self::remote::RemoteTask;
 pub use self::run::CurrentLoop;
+pub use self::scope::{CancelScope, Cancelled};
 pub(crate) use self::tasks::Tasks;
 pub use self::time::{Interval, Sleep, interval, sleep, sleep_until, timeout, timeout_at};
 

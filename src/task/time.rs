@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::current;
+use super::extent::{Guard, Owned};
 use super::tasks::Tasks;
 use crate::clock;
 use crate::error::{Error, Result};
@@ -189,7 +190,8 @@ impl fmt::Debug for Sleep {
 ///
 /// An output that is ready in the very tick in which the time is over is delivered. What did not
 /// complete is dropped: that is how a future is cancelled. So a timeout never swallows a
-/// cancellation from outside, which drops both.
+/// cancellation from outside, which drops both. A [shield](crate::CancelScope::shielded) inside
+/// holds until it ends, and a [`TaskGroup`](crate::TaskGroup) until its children have ended.
 ///
 /// # Errors
 ///
@@ -225,16 +227,23 @@ pub fn timeout_at<F: Future>(
 }
 
 async fn limited<F: Future>(sleep: Sleep, limit: Duration, future: F) -> Result<F::Output> {
+    let extent = Owned::new(Guard::None);
     let (mut future, mut sleep) = (pin!(future), pin!(sleep));
     let mut last_call = false;
-    poll_fn(move |cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+    poll_fn(|cx| {
+        if last_call {
+            extent.set_due();
+        }
+        if let Poll::Ready(output) = extent.enter(|| future.as_mut().poll(cx)) {
             return Poll::Ready(Ok(output));
         }
-        if last_call {
+        if extent.ends() {
             return Poll::Ready(Err(Error::TimedOut(limit)));
         }
-        if sleep.as_mut().poll(cx).is_ready() {
+        if last_call {
+            // A guard inside: whoever lifts it wakes this.
+            extent.wait(cx.waker());
+        } else if sleep.as_mut().poll(cx).is_ready() {
             // What others make ready in this same tick still counts.
             last_call = true;
             cx.waker().wake_by_ref();

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::current;
+use super::extent::Extent;
 use super::job::{Boxed, Job};
 use super::join::{Ending, Reason, TaskState};
 use super::slab::{Kind, Slab};
@@ -95,8 +96,8 @@ struct Extras {
     callbacks: Vec<DoneCallback>,
     /// How many of them have not run.
     outstanding: usize,
-    /// How many shields keep a cancellation off.
-    shields: usize,
+    /// Knows what keeps a cancellation off, once there was something.
+    extent: Option<Rc<Extent>>,
 }
 
 /// A done-callback, and where it was added.
@@ -111,6 +112,12 @@ impl Slot {
     #[inline]
     fn outstanding(&self) -> bool {
         self.extras.as_ref().is_some_and(|extras| extras.outstanding > 0)
+    }
+
+    /// Whether something keeps a cancellation off.
+    fn is_guarded(&self) -> bool {
+        let extent = self.extras.as_ref().and_then(|extras| extras.extent.as_ref());
+        extent.is_some_and(|extent| extent.is_guarded())
     }
 }
 
@@ -286,10 +293,36 @@ impl Tasks {
             return false;
         }
         flags.insert(Flags::CANCELLING);
-        slot.extras().reason = Some(reason);
+        let extras = slot.extras();
+        extras.reason = Some(reason);
+        let extent = extras.extent.clone();
         drop(slots);
-        self.wake(key);
+        match extent {
+            Some(extent) => extent.cancel(),
+            None => self.wake(key),
+        }
         true
+    }
+
+    /// The extent of a task, if there was a need for it.
+    pub(super) fn extent(&self, task: Handle) -> Option<Rc<Extent>> {
+        self.slots.borrow_mut().get(task.key)?.extras.as_ref()?.extent.clone()
+    }
+
+    /// The extent of a task, for something that keeps a cancellation off.
+    pub(super) fn extent_or_new(&self, task: Handle) -> Option<Rc<Extent>> {
+        let mut slots = self.slots.borrow_mut();
+        let (slot, flags) = slots.marked(task.key)?;
+        let is_due = flags.contains(Flags::CANCELLING);
+        let new = || Extent::of_task(task, is_due);
+        Some(slot.extras().extent.get_or_insert_with(new).clone())
+    }
+
+    /// Whether the task is cancelled at its next turn, as things are.
+    pub(super) fn ends_next(&self, task: Handle) -> bool {
+        let mut slots = self.slots.borrow_mut();
+        let Some((slot, flags)) = slots.marked(task.key) else { return false };
+        flags.contains(Flags::CANCELLING) && !slot.is_guarded()
     }
 
     /// Where a task is in its life; none if it is gone.

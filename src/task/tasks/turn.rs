@@ -41,8 +41,9 @@ impl Tasks {
             return false;
         };
         flags.insert(Flags::RUNNING);
+        let is_guarded = slot.is_guarded();
         let extras = slot.extras();
-        if extras.shields > 0 {
+        if is_guarded {
             let own = extras.bell.take();
             flags.insert(Flags::STARTED);
             drop(slots);

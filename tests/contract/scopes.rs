@@ -1,0 +1,286 @@
+//! F5: scopes and their deadlines, and who of several is the one to end.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use mainspring::testing::SimClock;
+use mainspring::{
+    CancelScope, Error, EventLoop, Promise, SelectorKind, current_loop, sleep, spawn, timeout,
+    yield_now,
+};
+
+use crate::support::simulated;
+
+pub const SECOND: Duration = Duration::from_secs(1);
+
+/// What happened, in order, and after how many seconds.
+#[derive(Clone)]
+pub struct Log(Rc<RefCell<Vec<(u64, &'static str)>>>, SimClock);
+
+impl Log {
+    pub fn note(&self, what: &'static str) {
+        self.0.borrow_mut().push((self.1.elapsed().as_secs(), what));
+    }
+
+    /// Notes something when it is dropped.
+    pub fn end(&self, what: &'static str) -> End {
+        End(self.clone(), what)
+    }
+
+    #[track_caller]
+    pub fn check(&self, wanted: &[(u64, &'static str)]) {
+        assert_eq!(*self.0.borrow(), wanted);
+    }
+}
+
+pub struct End(Log, &'static str);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.note(self.1);
+    }
+}
+
+/// A loop, and the log of what happens in it.
+pub fn noting() -> (EventLoop<()>, Log) {
+    let (el, clock) = simulated(SelectorKind::available()[0], ());
+    (el, Log(Rc::default(), clock))
+}
+
+/// Cancels `scope` after so many seconds.
+pub fn cancel_after(seconds: u32, scope: &CancelScope) {
+    let scope = scope.clone();
+    let cancelling = async move {
+        sleep(seconds * SECOND).await;
+        assert!(scope.cancel("asked to"));
+        assert!(!scope.cancel("asked again"));
+    };
+    spawn(cancelling).detach();
+}
+
+#[test]
+fn f5_a_deadline_ends_what_waits_and_says_so() {
+    let (mut el, log) = noting();
+    let run = async {
+        let scope = CancelScope::new().timeout(2 * SECOND);
+        let _outside = log.end("outside");
+        let inside = log.end("inside");
+        let cancelled = scope
+            .run(async move {
+                let _inside = inside;
+                pending::<()>().await
+            })
+            .await
+            .unwrap_err();
+        log.note("ended");
+        assert!(cancelled.is_deadline() && scope.is_cancelled());
+        assert_eq!(cancelled.to_string(), "cancelled: the deadline has passed");
+        assert_eq!(Error::from(cancelled).to_string(), "cancelled: the deadline has passed");
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(2, "inside"), (2, "ended"), (2, "outside")]);
+}
+
+#[test]
+fn f5_a_result_of_the_tick_of_the_deadline_is_delivered() {
+    let (mut el, _) = noting();
+    let results = el.run_until_complete(async {
+        let mut results = Vec::new();
+        for late in [false, true] {
+            let (promise, promised) = Promise::new();
+            let scope = CancelScope::new().timeout(SECOND);
+            let setting = async move {
+                sleep(SECOND).await; // After the deadline of the same instant, in the same tick.
+                if late {
+                    yield_now().await;
+                    yield_now().await;
+                }
+                promise.set_result(());
+            };
+            let run = scope.run(promised);
+            let mut run = pin!(run);
+            let begun = poll_fn(|cx| Poll::Ready(run.as_mut().poll(cx).is_ready())).await;
+            assert!(!begun);
+            spawn(setting).detach();
+            results.push(run.await.is_ok());
+        }
+        results
+    });
+    assert_eq!(results.unwrap(), [true, false]);
+}
+
+#[test]
+fn f5_a_deadline_moves_both_ways_while_the_scope_runs() {
+    let (mut el, log) = noting();
+    let run = async {
+        let now = || current_loop().unwrap().now();
+        let plans: [(u32, Option<u32>, u64); 4] =
+            [(9, Some(2), 3), (2, Some(9), 10), (2, None, 20), (20, Some(0), 1)];
+        for (first, second, ended) in plans {
+            let began = log.1.elapsed();
+            let scope = CancelScope::new().deadline(now() + first * SECOND);
+            let other = scope.clone();
+            let moving = async move {
+                sleep(SECOND).await;
+                other.set_deadline(second.map(|second| now() + second * SECOND));
+            };
+            spawn(moving).detach();
+            let outcome = scope.run(sleep(20 * SECOND)).await;
+            assert_eq!(outcome.is_ok(), second.is_none());
+            assert_eq!((log.1.elapsed() - began).as_secs(), ended);
+        }
+    };
+    el.run_until_complete(run).unwrap();
+}
+
+/// The deadline has passed and is moved in the very tick.
+#[test]
+fn f5_a_deadline_that_is_moved_in_time_does_not_count() {
+    let (mut el, log) = noting();
+    let run = async {
+        let scope = CancelScope::new().timeout(SECOND);
+        let other = scope.clone();
+        let run = spawn(async move { scope.run(sleep(5 * SECOND)).await });
+        yield_now().await;
+        sleep(SECOND).await;
+        other.set_deadline(None);
+        assert!(run.await.unwrap().is_ok());
+        log.note("done");
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(5, "done")]);
+}
+
+#[test]
+fn f5_all_runs_of_a_scope_are_cancelled_together_for_the_first_reason() {
+    let (mut el, log) = noting();
+    let run = async {
+        let scope = CancelScope::new();
+        cancel_after(3, &scope);
+        let runs = [(); 3].map(|()| {
+            let scope = scope.clone();
+            spawn(async move { scope.run(pending::<()>()).await })
+        });
+        for run in runs {
+            assert_eq!(run.await.unwrap().unwrap_err().reason().to_string(), "asked to");
+        }
+        assert_eq!(scope.reason().unwrap().to_string(), "asked to");
+        log.note("over");
+        // It is cancelled for good: a run gets as far as its first wait.
+        assert!(scope.run(async { log.note("no wait") }).await.is_ok());
+        let first_wait = async {
+            log.note("before the wait");
+            yield_now().await;
+            log.note("never");
+        };
+        assert!(!scope.run(first_wait).await.unwrap_err().is_deadline());
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(3, "over"), (3, "no wait"), (3, "before the wait")]);
+}
+
+#[test]
+fn f5_who_cancels_its_own_scope_goes_on_to_the_next_wait() {
+    let (mut el, log) = noting();
+    let scope = CancelScope::new();
+    let outcome = el.run_until_complete(scope.run(async {
+        scope.cancel("enough");
+        log.note("still here");
+        std::future::ready(()).await;
+        log.note("still here");
+        yield_now().await;
+        log.note("never");
+    }));
+    assert!(outcome.unwrap().is_err());
+    log.check(&[(0, "still here"), (0, "still here")]);
+}
+
+/// Two are to end at once: the outer one does, and nothing between the two runs any more.
+#[test]
+fn f5_the_outer_scope_ends_if_both_are_cancelled() {
+    let (mut el, log) = noting();
+    let run = async {
+        for by_deadline in [false, true] {
+            let (outer, inner) = (CancelScope::new(), CancelScope::new());
+            let (outer, inner) = match by_deadline {
+                true => (outer.timeout(SECOND), inner.timeout(SECOND)),
+                false => (outer, inner),
+            };
+            let both = (inner.clone(), outer.clone());
+            let cancelling = async move {
+                both.0.cancel("inner");
+                both.1.cancel("outer");
+            };
+            let nested = async {
+                inner.run(pending::<()>()).await.ok();
+                log.note("the cancellation was swallowed");
+            };
+            if !by_deadline {
+                spawn(cancelling).detach();
+            }
+            let cancelled = outer.run(nested).await.unwrap_err();
+            assert_eq!(cancelled.is_deadline(), by_deadline);
+        }
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[]);
+}
+
+#[test]
+fn f5_an_inner_scope_that_ends_leaves_the_outer_one_running() {
+    let (mut el, log) = noting();
+    let run = async {
+        let outer = CancelScope::new().timeout(4 * SECOND);
+        let nested = async {
+            let inner = CancelScope::new().timeout(SECOND);
+            assert!(inner.run(pending::<()>()).await.is_err());
+            log.note("inner");
+            assert!(timeout(SECOND, pending::<()>()).await.is_err());
+            log.note("timeout");
+            pending::<()>().await
+        };
+        assert!(outer.run(nested).await.is_err());
+        log.note("outer");
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(1, "inner"), (2, "timeout"), (4, "outer")]);
+}
+
+#[test]
+fn f5_a_scope_that_runs_where_no_loop_runs_needs_no_deadline() {
+    let scope = CancelScope::new();
+    let mut run = Box::pin(scope.run(pending::<()>()));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(run.as_mut().poll(&mut cx).is_pending());
+    scope.cancel("by hand");
+    assert!(run.as_mut().poll(&mut cx).is_ready());
+    let timed = CancelScope::new().timeout(SECOND);
+    let mut run = Box::pin(timed.run(pending::<()>()));
+    assert!(catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(&mut cx))).is_err());
+    // The first run in a loop tells the time.
+    let (mut el, log) = noting();
+    assert!(el.run_until_complete(timed.run(pending::<()>())).unwrap().is_err());
+    log.note("over");
+    log.check(&[(1, "over")]);
+}
+
+#[test]
+fn a_scope_forgets_the_runs_that_are_over() {
+    let (mut el, _) = noting();
+    let (scope, left) = (CancelScope::new(), Cell::new(0));
+    let run = async {
+        for _ in 0..10 {
+            scope.run(yield_now()).await.unwrap();
+            drop(scope.run(yield_now()));
+            left.set(left.get() + 1);
+        }
+    };
+    el.run_until_complete(run).unwrap();
+    assert_eq!(left.get(), 10);
+    assert!(format!("{scope:?}").contains("runs: 0"), "{scope:?}");
+}
