@@ -16,6 +16,7 @@
 //! To cancel is to drop a future, at an `await` where it waits; what runs then is the `Drop` of what
 //! it holds. There is no cleaning up that awaits: do that in a task of its own.
 
+mod blocking;
 mod combine;
 mod current;
 mod extent;
@@ -37,6 +38,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+pub use self::blocking::spawn_blocking;
 pub use self::combine::race;
 pub use self::io::Io;
 pub use self::join::{Ending, JoinError, Panic, Reason, Task, TaskState};
