@@ -8,13 +8,14 @@
 //! The result becomes visible to whoever waits after all done-callbacks have seen it.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
-use std::mem;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::thread;
 
 use super::current;
 use crate::error::{Error, Result};
@@ -59,8 +60,13 @@ struct Shared<T: 'static> {
 
 const _: () = assert!(size_of::<Shared<()>>() == 24);
 
+/// The home of a promise that no task has waited for.
+const NO_LOOP: u32 = u32::MAX;
+
 enum State<T> {
     Unset,
+    /// The done-callbacks are seeing it.
+    Shown,
     Set(T),
     /// Why is with the others.
     Failed,
@@ -99,13 +105,13 @@ impl Failure {
 struct Others<T> {
     /// Somebody who waits where no loop runs.
     waker: Option<Waker>,
-    callbacks: Vec<Added<T>>,
+    callbacks: VecDeque<Added<T>>,
     failure: Option<Box<Failure>>,
 }
 
 impl<T> Default for Others<T> {
     fn default() -> Others<T> {
-        Others { waker: None, callbacks: Vec::new(), failure: None }
+        Others { waker: None, callbacks: VecDeque::new(), failure: None }
     }
 }
 
@@ -116,7 +122,7 @@ type DoneCallback<T> = Box<dyn FnOnce(Result<&T, &Error>)>;
 impl<T: 'static> Promise<T> {
     /// A promise, and its future.
     pub fn new() -> (Promise<T>, Promised<T>) {
-        let (home, task) = (Cell::new(0), Cell::new(Key::NOWHERE));
+        let (home, task) = (Cell::new(NO_LOOP), Cell::new(Key::NOWHERE));
         let (state, others) = (Cell::new(State::Unset), Cell::new(None));
         let shared = Rc::new(Shared { home, task, state, others });
         (Promise { shared: shared.clone() }, Promised { shared })
@@ -141,7 +147,7 @@ impl<T: 'static> Promise<T> {
 
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
-        if self.shared.is_unset() {
+        if self.shared.is(|state| matches!(state, State::Unset)) {
             self.shared.settle(Err(Failure::new(Error::Abandoned)));
         }
     }
@@ -151,24 +157,24 @@ impl<T> Promised<T> {
     /// Calls `callback` with the result when it is set: through the ready deque, in the order in
     /// which callbacks were added, exactly once. Whoever awaits gets the result after them.
     ///
-    /// The deque is that of the loop that runs, or else of the one that ran when a task last waited
-    /// here. Where there is none the callback runs at once.
+    /// The deque is that of the loop whose task waits here, or else of the loop that runs; a loop
+    /// that is closed drops the callback. Where there is no loop the callback runs at once.
     #[track_caller]
     pub fn add_done_callback(&self, callback: impl FnOnce(Result<&T, &Error>) + 'static) {
-        let added: Added<T> = (Box::new(callback), Location::caller());
-        if !self.is_set() {
-            return self.shared.with_others(|others| others.callbacks.push(added));
+        let result = self.shared.take();
+        if result.is_none() && self.is_set() {
+            return;
         }
-        if let Some(result) = self.shared.take() {
-            self.shared.state.set(State::Unset);
-            let (shared, result) = (self.shared.clone(), Some(result));
-            drop(Showing { shared, result, callbacks: vec![added] });
+        let added: Added<T> = (Box::new(callback), Location::caller());
+        self.shared.with_others(|others| others.callbacks.push_back(added));
+        if let Some(result) = result {
+            self.shared.show(result);
         }
     }
 
     /// Whether the result is there.
     pub fn is_set(&self) -> bool {
-        !self.shared.is_unset()
+        !self.shared.is(|state| matches!(state, State::Unset | State::Shown))
     }
 }
 
@@ -179,11 +185,11 @@ impl<T> Future for Promised<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         match self.shared.take() {
             Some(result) => Poll::Ready(result.map_err(|failure| failure.error)),
-            None if self.shared.is_unset() => {
+            None if self.is_set() => Poll::Ready(Err(Error::Abandoned)),
+            None => {
                 self.shared.wait(cx.waker());
                 Poll::Pending
             }
-            None => Poll::Ready(Err(Error::Abandoned)),
         }
     }
 }
@@ -199,11 +205,11 @@ impl<T> Drop for Promised<T> {
 }
 
 impl<T> Shared<T> {
-    fn is_unset(&self) -> bool {
+    fn is(&self, asked: impl FnOnce(&State<T>) -> bool) -> bool {
         let state = self.state.replace(State::Taken);
-        let unset = matches!(state, State::Unset);
+        let answer = asked(&state);
         self.state.set(state);
-        unset
+        answer
     }
 
     /// The result, if it is there: once.
@@ -250,21 +256,26 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Shows the result to the done-callbacks, and then to whoever waits; only the first time.
+    /// The result is known; only the first time.
     #[inline]
     fn settle(self: &Rc<Self>, result: Settled<T>) {
-        if !self.is_unset() {
+        if !self.is(|state| matches!(state, State::Unset)) {
             return;
         }
         match self.others.take() {
             None => self.publish(result),
-            Some(mut others) => {
-                let mut callbacks = mem::take(&mut others.callbacks);
-                callbacks.reverse();
-                self.others.set(Some(others));
-                drop(Showing { shared: self.clone(), result: Some(result), callbacks });
+            others => {
+                self.others.set(others);
+                self.show(result);
             }
         }
+    }
+
+    /// Shows the result to the done-callbacks, and then to whoever waits.
+    #[cold]
+    fn show(self: &Rc<Self>, result: Settled<T>) {
+        self.state.set(State::Shown);
+        drop(Showing { shared: self.clone(), result: Some(result) });
     }
 
     /// The result is there for whoever waits.
@@ -303,12 +314,14 @@ impl<T> Shared<T> {
 struct Showing<T: 'static> {
     shared: Rc<Shared<T>>,
     result: Option<Settled<T>>,
-    /// Those that have not seen it, the next one last.
-    callbacks: Vec<Added<T>>,
 }
 
 impl<T> Showing<T> {
-    fn show(mut self, callback: DoneCallback<T>) {
+    fn next(&self) -> Option<Added<T>> {
+        self.shared.with_others(|others| others.callbacks.pop_front())
+    }
+
+    fn show(&mut self, callback: DoneCallback<T>) {
         if let Some(Err(failure)) = &mut self.result {
             failure.seen = true;
         }
@@ -316,23 +329,47 @@ impl<T> Showing<T> {
             callback(result.as_ref().map_err(|failure| &failure.error));
         }
     }
+
+    /// Where there is no deque. The first panic is the caller's, when all is done.
+    fn show_all(&mut self) {
+        let mut panic = None;
+        while let Some((callback, _)) = self.next() {
+            let shown = catch_unwind(AssertUnwindSafe(|| self.show(callback)));
+            panic = panic.or(shown.err());
+        }
+        self.publish();
+        if let Some(payload) = panic.filter(|_| !thread::panicking()) {
+            resume_unwind(payload);
+        }
+    }
+
+    fn publish(&mut self) {
+        if let Some(result) = self.result.take() {
+            self.shared.publish(result);
+        }
+    }
 }
 
 impl<T> Drop for Showing<T> {
     fn drop(&mut self) {
-        let Some(result) = self.result.take() else { return };
-        let Some((callback, location)) = self.callbacks.pop() else {
-            return self.shared.publish(result);
-        };
-        let (shared, callbacks) = (self.shared.clone(), mem::take(&mut self.callbacks));
-        let home = shared.home.get();
-        let rest = Showing { shared, result: Some(result), callbacks };
-        match current::find(home).or_else(current::running) {
-            Some(tasks) => {
-                let key = tasks.spawn(async move { rest.show(callback) }, location);
-                tasks.detach(key);
+        if self.result.is_none() {
+            return;
+        }
+        match current::find(self.shared.home.get()).or_else(current::running) {
+            None => self.show_all(),
+            Some(tasks) if tasks.core.closed.get() => {
+                while self.next().is_some() {}
+                self.publish();
             }
-            None => rest.show(callback),
+            Some(tasks) => match self.next() {
+                None => self.publish(),
+                Some((callback, location)) => {
+                    let mut rest =
+                        Showing { shared: self.shared.clone(), result: self.result.take() };
+                    let key = tasks.spawn(async move { rest.show(callback) }, location);
+                    tasks.detach(key);
+                }
+            },
         }
     }
 }

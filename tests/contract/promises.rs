@@ -1,0 +1,369 @@
+//! F8: promises.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures::executor::block_on;
+use mainspring::{
+    Error, EventLoop, Kind, LoopHandle, Promise, Promised, SelectorKind, spawn, yield_now,
+};
+
+use crate::support::simulated;
+
+/// What was reported: the line, and the error.
+type Reports = Vec<(u32, String)>;
+
+/// A loop that notes the failures of promises.
+fn noting() -> EventLoop<Reports> {
+    let (el, _) = simulated(SelectorKind::Poll, Reports::new());
+    el.set_exception_handler(|_, reports: &mut Reports, report| {
+        assert_eq!((report.kind, &report.name), (Kind::Promise, &None));
+        assert_eq!(report.location.file(), file!());
+        reports.push((report.location.line(), report.error.to_string()));
+    });
+    el
+}
+
+#[test]
+fn f8_a_result_that_is_set_is_given_to_the_one_who_waits() {
+    let mut el = noting();
+    for early in [false, true] {
+        let (promise, promised) = Promise::new();
+        assert!(!promised.is_set() && !promise.is_closed());
+        let waits = el.spawn(promised);
+        if !early {
+            el.run_until_stalled().unwrap();
+        }
+        promise.set_result(42);
+        assert_eq!(el.run_until_complete(waits).unwrap().unwrap().unwrap(), 42);
+    }
+    let (promise, promised) = Promise::<u32>::new();
+    promise.set_error(Error::other("no luck"));
+    assert!(promised.is_set());
+    assert_eq!(el.run_until_complete(promised).unwrap().unwrap_err().to_string(), "no luck");
+    assert!(el.state().is_empty());
+}
+
+#[test]
+fn f8_a_promise_that_is_dropped_is_abandoned() {
+    let mut el = noting();
+    let (promise, promised) = Promise::<()>::new();
+    let (waits, late) = (el.spawn(promised), Promise::<()>::new().1);
+    el.run_until_stalled().unwrap();
+    drop(promise);
+    let outputs = el.run_until_complete(async { (waits.await.unwrap(), late.await) }).unwrap();
+    assert!(matches!(outputs, (Err(Error::Abandoned), Err(Error::Abandoned))));
+    drop(Promise::<()>::new());
+    el.run_until_stalled().unwrap();
+    assert!(el.state().is_empty(), "nobody failed");
+}
+
+#[test]
+fn f8_a_promise_knows_that_nobody_waits() {
+    let (promise, promised) = Promise::new();
+    drop(promised);
+    assert!(promise.is_closed());
+    let alive = Rc::new(());
+    promise.set_result(alive.clone());
+    assert_eq!(Rc::strong_count(&alive), 1);
+}
+
+/// Who never gets to know of a failure, and what is reported then: how it comes to nothing.
+#[test]
+fn f8_an_unobserved_failure_is_reported_once_with_its_place() {
+    type Fail = fn(&LoopHandle<Reports>) -> u32;
+    let fails: [Fail; 4] = [
+        |_| {
+            let (promise, promised) = Promise::<()>::new();
+            promise.set_error(Error::other("no luck"));
+            drop(promised);
+            line!() - 2
+        },
+        |_| {
+            let (promise, promised) = Promise::<()>::new();
+            drop(promised); // The waiter is gone before.
+            promise.set_error(Error::other("no luck"));
+            line!() - 1
+        },
+        |el| {
+            // A task that is cancelled between the failure and its turn.
+            let (promise, promised) = Promise::<()>::new();
+            let task = el.spawn(promised);
+            el.call_soon(move |_, _| {
+                promise.set_error(Error::other("no luck"));
+                task.cancel("not interested");
+            });
+            line!() - 3
+        },
+        |el| {
+            // A task that was waiting and is cancelled.
+            let (promise, promised) = Promise::<()>::new();
+            let task = el.spawn(async { promised.await });
+            el.call_soon(move |el, _| {
+                task.cancel("not interested");
+                el.call_soon(|_, _| promise.set_error(Error::other("no luck")));
+            });
+            line!() - 2
+        },
+    ];
+    for running in [false, true] {
+        for fail in fails {
+            let mut el = noting();
+            let line = Rc::new(Cell::new(0));
+            if running {
+                let line = line.clone();
+                el.call_soon(move |el, _| line.set(fail(el)));
+            } else {
+                let handle = el.handle().clone();
+                line.set(el.run_until_complete(async move { fail(&handle) }).unwrap());
+            }
+            el.run_until_stalled().unwrap();
+            assert_eq!(*el.state(), [(line.get(), "no luck".to_owned())]);
+        }
+    }
+}
+
+#[test]
+fn f8_what_a_callback_has_seen_is_not_reported() {
+    let mut el = noting();
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let callback = |seen: &Rc<RefCell<Vec<String>>>| {
+        let seen = seen.clone();
+        move |result: Result<&(), &Error>| seen.borrow_mut().push(format!("{result:?}"))
+    };
+    el.run_until_complete(async {
+        let (promise, promised) = Promise::new();
+        promised.add_done_callback(callback(&seen));
+        promise.set_error(Error::Closed); // Seen before it is dropped,
+        yield_now().await;
+        drop(promised);
+        let (promise, promised) = Promise::new();
+        promised.add_done_callback(callback(&seen));
+        drop(promised); // after,
+        promise.set_error(Error::Closed);
+        let (promise, promised) = Promise::new();
+        promise.set_error(Error::Closed);
+        promised.add_done_callback(callback(&seen)); // or added when it had failed.
+        drop(promised);
+    })
+    .unwrap();
+    el.run_until_stalled().unwrap();
+    assert_eq!(*seen.borrow(), ["Err(Closed)"; 3]);
+    assert!(el.state().is_empty());
+}
+
+#[test]
+fn f7_callbacks_of_a_promise_run_in_order_before_the_one_who_waits() {
+    let mut el = noting();
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let (promise, promised) = Promise::new();
+    for i in 0..3 {
+        let seen = seen.clone();
+        promised.add_done_callback(move |result| seen.borrow_mut().push((i, *result.unwrap())));
+    }
+    let (waited, later) = (seen.clone(), seen.clone());
+    el.spawn(async move {
+        let result = promised.await.unwrap();
+        waited.borrow_mut().push((9, result));
+    })
+    .detach();
+    el.run_until_stalled().unwrap();
+    el.call_soon(move |_, _| {
+        promise.set_result(42);
+        assert!(later.borrow().is_empty(), "callbacks run through the deque");
+    });
+    el.run_until_stalled().unwrap();
+    assert_eq!(*seen.borrow(), [(0, 42), (1, 42), (2, 42), (9, 42)]);
+    // Added when it is set: before the one who waits, too.
+    let (promise, promised) = Promise::new();
+    let added = seen.clone();
+    promise.set_result(7);
+    promised.add_done_callback(move |result| added.borrow_mut().push((0, *result.unwrap())));
+    assert_eq!(el.run_until_complete(promised).unwrap().unwrap(), 7);
+    assert_eq!(seen.borrow().last(), Some(&(0, 7)));
+}
+
+#[test]
+fn f7_a_panicking_callback_of_a_promise_takes_nothing_from_the_others() {
+    let (mut el, _) = simulated(SelectorKind::Poll, Vec::new());
+    el.set_exception_handler(|_, reports: &mut Vec<String>, report| {
+        reports.push(format!("{} {}", report.kind, report.error));
+    });
+    let seen = Rc::new(Cell::new(0));
+    let (promise, promised) = Promise::new();
+    let (before, after) = (seen.clone(), seen.clone());
+    promised.add_done_callback(move |_| before.set(before.get() + 1));
+    promised.add_done_callback(|_| panic!("as it should"));
+    promised.add_done_callback(move |_| after.set(after.get() + 1));
+    el.call_soon(|_, _| promise.set_result(42));
+    assert_eq!(el.run_until_complete(promised).unwrap().unwrap(), 42);
+    assert_eq!((seen.get(), el.state().len()), (2, 1));
+    assert_eq!(el.state()[0], "task panicked: as it should");
+}
+
+#[test]
+fn f8_a_promise_works_where_no_loop_is() {
+    let (promise, promised) = Promise::new();
+    let seen = Rc::new(Cell::new(0));
+    for _ in 0..2 {
+        let seen = seen.clone();
+        promised.add_done_callback(move |result| seen.set(seen.get() + *result.unwrap()));
+    }
+    let both = futures::future::join(promised, async move { promise.set_result(21) });
+    assert_eq!(block_on(both).0.unwrap(), 21);
+    assert_eq!(seen.get(), 42);
+}
+
+/// Awaited on another executor while the loop sets it, and on another loop of the same thread.
+#[test]
+fn f8_a_promise_is_awaited_elsewhere() {
+    let mut el = noting();
+    let (promise, promised) = Promise::new();
+    el.call_soon(|_, _| promise.set_result(42));
+    let turns = poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        if el.run_until_stalled().unwrap() == 0 { Poll::Ready(()) } else { Poll::Pending }
+    });
+    let (result, ()) = block_on(futures::future::join(promised, turns));
+    assert_eq!(result.unwrap(), 42);
+
+    let mut other = noting();
+    let (promise, promised) = Promise::new();
+    let waits = other.spawn(promised);
+    other.run_until_stalled().unwrap();
+    el.call_soon(|_, _| promise.set_result(7));
+    el.run_until_stalled().unwrap();
+    assert_eq!(other.run_until_complete(waits).unwrap().unwrap().unwrap(), 7);
+}
+
+#[test]
+fn f8_a_promised_moves_between_tasks_and_loops() {
+    let (mut one, mut two) = (noting(), noting());
+    let (promise, promised) = Promise::new();
+    let shared = Rc::new(RefCell::new(promised));
+    let polls = Rc::new(Cell::new(0));
+    let wait = || {
+        let (shared, polls) = (shared.clone(), polls.clone());
+        poll_fn(move |cx| {
+            polls.set(polls.get() + 1);
+            Pin::new(&mut *shared.borrow_mut()).poll(cx)
+        })
+    };
+    let before = [one.spawn(wait()), two.spawn(wait()), one.spawn(wait())];
+    for el in [&mut one, &mut two] {
+        el.run_until_stalled().unwrap();
+    }
+    let last = two.spawn(wait());
+    two.run_until_stalled().unwrap();
+    assert_eq!(polls.get(), 4);
+    promise.set_result(42);
+    assert_eq!(two.run_until_complete(last).unwrap().unwrap().unwrap(), 42);
+    one.run_until_stalled().unwrap();
+    two.run_until_stalled().unwrap();
+    assert_eq!(polls.get(), 5, "only the last one who waits is woken");
+    assert!(before.iter().all(|task| !task.is_finished()));
+}
+
+/// The loop that ran when a promise was last awaited has the callbacks, not the first of all loops.
+#[test]
+fn f7_callbacks_of_a_promise_run_in_a_loop_that_runs() {
+    let _idle = noting();
+    let mut el = noting();
+    let ran = Rc::new(Cell::new(false));
+    let inside = ran.clone();
+    el.run_until_complete(async move {
+        let (promise, promised) = Promise::new();
+        promised.add_done_callback(move |_| inside.set(true));
+        promise.set_result(());
+        promised.await.unwrap();
+    })
+    .unwrap();
+    assert!(ran.get());
+}
+
+/// As many callbacks as one likes, on a loop, on none, and on one that is closed meanwhile.
+#[test]
+fn f7_a_promise_has_many_callbacks() {
+    const MANY: usize = 100_000;
+    let many = || {
+        let (promise, promised) = Promise::new();
+        let ran = Rc::new(Cell::new(0));
+        for _ in 0..MANY {
+            let ran = ran.clone();
+            promised.add_done_callback(move |_| ran.set(ran.get() + 1));
+        }
+        (promise, promised, ran)
+    };
+    let (promise, promised, ran) = many();
+    promise.set_result(());
+    drop(promised);
+    assert_eq!(ran.get(), MANY);
+
+    let mut el = noting();
+    let (promise, promised, ran) = many();
+    el.call_soon(|_, _| promise.set_result(()));
+    el.run_until_complete(promised).unwrap().unwrap();
+    assert_eq!(ran.get(), MANY);
+
+    let (promise, promised, ran) = many();
+    el.spawn(async move { drop(promised.await) }).detach();
+    el.call_soon(|_, _| promise.set_result(()));
+    el.turn(None).unwrap();
+    el.turn(None).unwrap();
+    drop(el);
+    assert_eq!(Rc::strong_count(&ran), 1, "all callbacks are dropped");
+}
+
+/// Two callbacks that panic, outside of a loop: the panic is the caller's, once.
+#[test]
+fn f7_callbacks_of_a_promise_panic_outside_of_a_loop() {
+    let (promise, promised) = Promise::new();
+    for _ in 0..2 {
+        promised.add_done_callback(|_| panic!("as it should"));
+    }
+    let set = std::panic::AssertUnwindSafe(|| promise.set_result(42));
+    assert!(std::panic::catch_unwind(set).is_err());
+    assert_eq!(block_on(promised).unwrap(), 42);
+}
+
+thread_local! {
+    static LAST: Cell<Option<Promise<u32>>> = const { Cell::new(None) };
+}
+
+/// S104: the waker that is replaced is dropped when nothing is half-done, so its `Drop` may even
+/// set the promise.
+#[test]
+fn f8_s104_the_drop_of_a_waker_sets_the_promise() {
+    struct Setter;
+    impl Wake for Setter {
+        fn wake(self: Arc<Setter>) {}
+    }
+    impl Drop for Setter {
+        fn drop(&mut self) {
+            if let Some(promise) = LAST.take() {
+                promise.set_result(42);
+            }
+        }
+    }
+    let poll = |promised: &mut Promised<u32>, waker: &Waker| {
+        Pin::new(promised).poll(&mut Context::from_waker(waker)).is_ready()
+    };
+    for in_a_loop in [false, true] {
+        let (promise, mut promised) = Promise::new();
+        LAST.set(Some(promise));
+        let test = async move {
+            assert!(!poll(&mut promised, &Waker::from(Arc::new(Setter))));
+            if !poll(&mut promised, Waker::noop()) {
+                assert!(poll(&mut promised, Waker::noop()), "the result is lost");
+            }
+        };
+        match in_a_loop {
+            true => noting().run_until_complete(async { spawn(test).await.unwrap() }).unwrap(),
+            false => block_on(test),
+        }
+    }
+}
