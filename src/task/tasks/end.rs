@@ -9,7 +9,7 @@ use super::{DoneCallback, Flags, Slot, Tasks};
 use crate::event_loop::{Kind, Report};
 use crate::handle::Key;
 use crate::task::job::{Boxed, observe};
-use crate::task::join::Ending;
+use crate::task::join::{Ending, JoinError, drop_caught};
 
 impl Tasks {
     /// A task has ended, and its future is gone.
@@ -126,8 +126,19 @@ impl Tasks {
         let unwanted = flags.contains(Flags::DETACHED);
         drop(slots);
         if unwanted {
-            self.discard(key);
+            self.discard_seen(key);
         }
         self.wake(joiner);
+    }
+
+    /// As [`discard`](Tasks::discard), if done-callbacks have seen what came of the task.
+    fn discard_seen(&self, key: Key) {
+        let slot = self.slots.borrow_mut().remove(key);
+        let Some(Slot { content, location, extras, .. }) = slot else { return };
+        let name = extras.and_then(|extras| extras.name);
+        if let Err(payload) = drop_caught(content) {
+            let error = JoinError::panicked(payload).into();
+            self.report(Report { kind: Kind::Task, error, location, name });
+        }
     }
 }
