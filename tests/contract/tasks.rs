@@ -1,0 +1,394 @@
+//! F1, F2, F4 and F7: the life of a task, and who is told of its end.
+
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::thread;
+
+use mainspring::{
+    Ending, EventLoop, JoinError, LoopHandle, SelectorKind, Task, TaskState, current_loop, spawn,
+    yield_now,
+};
+
+use crate::support::{on_every_selector, simulated};
+
+/// What happened, in order.
+type Seen = Rc<RefCell<Vec<&'static str>>>;
+
+/// Says so when it is dropped.
+struct Noted(Seen, &'static str);
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.0.borrow_mut().push(self.1);
+    }
+}
+
+fn any_loop() -> EventLoop<()> {
+    simulated(SelectorKind::Poll, ()).0
+}
+
+fn reason(error: JoinError) -> String {
+    match error {
+        JoinError::Cancelled(reason) => reason.to_string(),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn f1_a_task_goes_through_its_states_and_never_back() {
+    let mut el = any_loop();
+    let (seen, own) = (Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(None)));
+    let (inside, itself) = (seen.clone(), own.clone());
+    let look = move || inside.borrow_mut().push(itself.borrow().as_ref().map(Task::state));
+    let task = el.spawn(async move {
+        look();
+        yield_now().await;
+        look();
+    });
+    assert_eq!(task.state(), TaskState::Pending);
+    *own.borrow_mut() = Some(task);
+    let state = || own.borrow().as_ref().map(Task::state).unwrap();
+    el.turn(None).unwrap();
+    assert_eq!(state(), TaskState::Waiting);
+    el.turn(None).unwrap();
+    assert_eq!(*seen.borrow(), [Some(TaskState::Running); 2]);
+    assert_eq!(state(), TaskState::Done(Ending::Result));
+    assert!(!own.borrow().as_ref().unwrap().cancel("too late"));
+    el.run_until_stalled().unwrap();
+    assert_eq!(state(), TaskState::Done(Ending::Result));
+    assert!(own.borrow().as_ref().unwrap().is_finished());
+}
+
+#[test]
+fn f1_a_task_ends_by_its_result_by_a_panic_or_cancelled() {
+    let mut el = any_loop();
+    let result = el.spawn(async { "result" });
+    let panics = el.spawn(async { panic!("as it should") });
+    let cancelled = el.spawn(pending::<()>());
+    assert!(cancelled.cancel("not wanted"));
+    assert!(!cancelled.is_finished());
+    el.run().unwrap();
+    assert_eq!(result.state(), TaskState::Done(Ending::Result));
+    assert_eq!(panics.state(), TaskState::Done(Ending::Panicked));
+    assert_eq!(cancelled.state(), TaskState::Done(Ending::Cancelled));
+    el.run_until_complete(async {
+        assert_eq!(result.await.unwrap(), "result");
+        let error: JoinError = panics.await.unwrap_err();
+        assert!(error.is_panic() && !error.is_cancelled());
+        assert_eq!(error.to_string(), "the task panicked: as it should");
+        let JoinError::Panicked(panic) = error else { unreachable!() };
+        assert_eq!(panic.message(), "as it should");
+        assert_eq!(panic.into_payload().downcast_ref(), Some(&"as it should"));
+        let error = cancelled.await.unwrap_err();
+        assert!(error.is_cancelled() && !error.is_panic());
+        assert_eq!(error.to_string(), "the task was cancelled: not wanted");
+    })
+    .unwrap();
+}
+
+#[test]
+fn f1_a_task_knows_its_name_and_place() {
+    let mut el = any_loop();
+    let (here, first) = (line!(), el.spawn(async {}));
+    assert_eq!(first.name(), None);
+    let first = first.named("first");
+    assert_eq!(first.name().as_deref(), Some("first"));
+    assert!(el.set_name(first.handle(), "renamed"));
+    assert_eq!(first.name().as_deref(), Some("renamed"));
+    let place = first.location().unwrap();
+    assert_eq!((place.file(), place.line()), (file!(), here));
+    let handle = first.handle();
+    el.run_until_complete(async move {
+        let (here, second) = (line!(), spawn(async { current_loop().unwrap().task() }));
+        assert_eq!(second.location().map(|place| place.line()), Some(here));
+        let (here, third) = (line!(), current_loop().unwrap().spawn(async {}));
+        assert_eq!(third.location().map(|place| place.line()), Some(here));
+        assert_eq!(second.handle(), second.await.unwrap().unwrap());
+        first.await.unwrap();
+    })
+    .unwrap();
+    assert!(!el.set_name(handle, "nobody")); // What was joined is gone.
+}
+
+#[test]
+fn f2_a_dropped_handle_detaches() {
+    let mut el = any_loop();
+    let ran = Rc::new(Cell::new(0));
+    for detach in [drop::<Task<()>>, Task::detach] {
+        let begun = ran.clone();
+        detach(el.spawn(async move {
+            yield_now().await;
+            begun.set(begun.get() + 1);
+        }));
+    }
+    let (begun, outer) = (ran.clone(), el.handle().clone());
+    drop(el.spawn(async move {
+        drop(outer.spawn(async move { begun.set(begun.get() + 1) }));
+    }));
+    el.run().unwrap();
+    assert_eq!(ran.get(), 3);
+}
+
+#[test]
+fn f2_the_future_is_dropped_before_the_joiner_is_woken() {
+    for ending in ["result", "panic", "cancel"] {
+        let mut el = any_loop();
+        let seen = Seen::default();
+        let noted = Noted(seen.clone(), "dropped");
+        let task = el.spawn(async move {
+            let _noted = noted;
+            match ending {
+                "result" => yield_now().await,
+                "panic" => panic!("as it should"),
+                _ => pending().await,
+            }
+        });
+        let (joined, canceller) = (seen.clone(), el.handle().clone());
+        let handle = task.handle();
+        el.spawn(async move {
+            let _ = task.await;
+            joined.borrow_mut().push("joined");
+        })
+        .detach();
+        if ending == "cancel" {
+            el.call_soon(move |_, ()| assert!(canceller.cancel(handle)));
+        }
+        el.run().unwrap();
+        assert_eq!(*seen.borrow(), ["dropped", "joined"], "{ending}");
+    }
+}
+
+/// S102: nothing of a task that is not `Send` leaves its thread, whoever ends it.
+#[test]
+fn f2_s102_a_future_is_dropped_on_its_own_thread() {
+    struct Guard(thread::ThreadId, Rc<Cell<usize>>);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            assert_eq!(thread::current().id(), self.0);
+            self.1.set(self.1.get() + 1);
+        }
+    }
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, ());
+        let dropped = Rc::new(Cell::new(0));
+        let guard = || Guard(thread::current().id(), dropped.clone());
+        // The last waker of a task that waits dies elsewhere; so does one of a task that is over.
+        for over in [false, true] {
+            let (inside, (send, wakers)) = (guard(), std::sync::mpsc::channel());
+            el.spawn(async move {
+                let _inside = inside;
+                poll_fn(|cx| {
+                    send.send(cx.waker().clone()).unwrap();
+                    if over { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+            })
+            .detach();
+            el.turn(None).unwrap();
+            thread::spawn(move || drop(wakers.recv().unwrap())).join().unwrap();
+            assert_eq!(dropped.get(), usize::from(over));
+            dropped.set(0);
+        }
+        // Cancelled from elsewhere.
+        let (inside, remote) = ((guard(), guard()), el.remote());
+        let keep = el.spawn(async move {
+            let _inside = inside;
+            pending::<()>().await;
+        });
+        let handle = keep.handle();
+        thread::spawn(move || remote.call_soon(move |el, ()| _ = el.cancel(handle)).unwrap());
+        while !keep.is_finished() {
+            el.turn(None).unwrap();
+        }
+        assert_eq!(dropped.get(), 2);
+        drop(el);
+        assert_eq!(dropped.get(), 3); // And the one that waited for a dead waker.
+    });
+}
+
+#[test]
+fn f4_a_task_that_never_began_is_dropped_unpolled() {
+    let mut el = any_loop();
+    let seen = Seen::default();
+    let noted = Noted(seen.clone(), "dropped");
+    let task = el.spawn(async move {
+        noted.0.borrow_mut().push("polled");
+        drop(noted);
+    });
+    assert!(task.cancel("first"));
+    assert!(!task.cancel("second"));
+    assert!(seen.borrow().is_empty()); // At its next turn, not inside of `cancel`.
+    let error = el.run_until_complete(task).unwrap().unwrap_err();
+    assert_eq!(reason(error), "first");
+    assert_eq!(*seen.borrow(), ["dropped"]);
+}
+
+#[test]
+fn f4_a_task_that_waits_is_dropped_at_its_next_turn() {
+    let mut el = any_loop();
+    let seen = Seen::default();
+    let noted = Noted(seen.clone(), "dropped");
+    let task = el.spawn(async move {
+        let _noted = noted;
+        pending::<()>().await;
+    });
+    el.turn(None).unwrap();
+    assert!(el.cancel(task.handle()) && !el.cancel(task.handle()));
+    assert!(!task.cancel("first reason wins"));
+    assert!(seen.borrow().is_empty());
+    assert_eq!(el.turn(None).unwrap(), 1);
+    assert_eq!(*seen.borrow(), ["dropped"]);
+    assert!(!task.cancel("too late") && task.is_finished());
+    assert_eq!(reason(el.run_until_complete(task).unwrap().unwrap_err()), "cancelled");
+}
+
+/// By itself, and by a neighbour that it calls: never inside of its own poll.
+#[test]
+fn f4_a_task_that_cancels_itself_is_dropped_after_its_poll() {
+    for completes in [false, true] {
+        let mut el = any_loop();
+        let seen = Seen::default();
+        let (noted, own) = (Noted(seen.clone(), "dropped"), Rc::new(RefCell::new(None)));
+        let itself: Rc<RefCell<Option<Task<u32>>>> = own.clone();
+        *own.borrow_mut() = Some(el.spawn(async move {
+            assert!(itself.borrow().as_ref().unwrap().cancel("by itself"));
+            assert_eq!(itself.borrow().as_ref().unwrap().state(), TaskState::Running);
+            noted.0.borrow_mut().push("goes on");
+            if !completes {
+                yield_now().await;
+                noted.0.borrow_mut().push("never");
+            }
+            42
+        }));
+        el.run().unwrap();
+        assert_eq!(*seen.borrow(), ["goes on", "dropped"]);
+        let task = own.take().unwrap();
+        match el.run_until_complete(task).unwrap() {
+            Ok(output) => assert!(completes && output == 42), // A result that is there wins.
+            Err(error) => assert!(!completes && reason(error) == "by itself"),
+        }
+    }
+}
+
+#[test]
+fn f4_an_output_that_is_there_wins() {
+    let mut el = any_loop();
+    let done = el.spawn(async { 42 });
+    let stopped = el.spawn(async { pending().await });
+    el.turn(None).unwrap();
+    assert!(!done.cancel("too late") && !el.cancel(done.handle()));
+    assert!(stopped.cancel("in time"));
+    el.turn(None).unwrap();
+    assert!(!stopped.cancel("twice"));
+    let outputs = el.run_until_complete(async { (done.await, stopped.await) }).unwrap();
+    assert_eq!(outputs.0.unwrap(), 42);
+    assert_eq!(reason(Result::<(), _>::unwrap_err(outputs.1)), "in time");
+}
+
+#[test]
+fn f4_whoever_cancels_twice_while_the_future_is_dropped_gets_false() {
+    struct Meddler(LoopHandle, Rc<Cell<Option<mainspring::Handle>>>, Seen);
+    impl Drop for Meddler {
+        fn drop(&mut self) {
+            assert!(!self.0.cancel(self.1.get().unwrap()));
+            self.2.borrow_mut().push("dropped");
+        }
+    }
+    let mut el = any_loop();
+    let (seen, own) = (Seen::default(), Rc::new(Cell::new(None)));
+    let meddler = Meddler(el.handle().clone(), own.clone(), seen.clone());
+    let task = el.spawn(async move {
+        let _meddler = meddler;
+        pending::<()>().await;
+    });
+    own.set(Some(task.handle()));
+    el.turn(None).unwrap();
+    assert!(task.cancel("once"));
+    el.run().unwrap();
+    assert_eq!(*seen.borrow(), ["dropped"]);
+    assert_eq!(task.state(), TaskState::Done(Ending::Cancelled));
+}
+
+#[test]
+fn f7_done_callbacks_run_in_order_once_and_before_the_joiner() {
+    let mut el = any_loop();
+    let seen = Seen::default();
+    let task = el.spawn(async { 42 });
+    for name in ["first", "second", "third"] {
+        let seen = seen.clone();
+        task.add_done_callback(move |output| {
+            assert_eq!(*output.unwrap(), 42);
+            seen.borrow_mut().push(name);
+        });
+    }
+    let joined = seen.clone();
+    let task = Rc::new(RefCell::new(Some(task)));
+    let joiner = task.clone();
+    el.spawn(async move {
+        let mut task = joiner.borrow_mut().take().unwrap();
+        assert_eq!(Pin::new(&mut task).await.unwrap(), 42);
+        joined.borrow_mut().push("joined");
+    })
+    .detach();
+    el.turn(None).unwrap();
+    assert!(seen.borrow().is_empty()); // Through the ready deque: in the next tick.
+    el.run().unwrap();
+    assert_eq!(*seen.borrow(), ["first", "second", "third", "joined"]);
+}
+
+#[test]
+fn f7_a_callback_that_is_added_after_the_end_runs_in_the_next_tick() {
+    let mut el = any_loop();
+    let seen = Seen::default();
+    let task = el.spawn(async { "output" });
+    el.run().unwrap();
+    for _ in 0..2 {
+        let seen = seen.clone();
+        task.add_done_callback(move |output| seen.borrow_mut().push(output.unwrap()));
+    }
+    assert!(seen.borrow().is_empty());
+    let output = el.run_until_complete(task).unwrap().unwrap();
+    assert_eq!((output, &*seen.borrow()), ("output", &vec!["output"; 2]));
+}
+
+#[test]
+fn f7_a_callback_that_panics_takes_nothing_from_the_others() {
+    let mut el = any_loop();
+    let seen = Seen::default();
+    let reports = Seen::default();
+    let reported = reports.clone();
+    el.set_exception_handler(move |_, (), report| {
+        assert_eq!(report.location.line(), line!() + 7);
+        assert_eq!(report.error.to_string(), "panicked: as it should");
+        reported.borrow_mut().push("reported");
+    });
+    let task = el.spawn(async { "output" });
+    let (first, last) = (seen.clone(), seen.clone());
+    task.add_done_callback(move |output| first.borrow_mut().push(output.unwrap()));
+    task.add_done_callback(|_| panic!("as it should"));
+    task.add_done_callback(move |output| last.borrow_mut().push(output.unwrap()));
+    assert_eq!(el.run_until_complete(task).unwrap().unwrap(), "output");
+    assert_eq!((seen.borrow().len(), reports.borrow().len()), (2, 1));
+}
+
+#[test]
+fn f7_a_detached_task_keeps_its_callbacks() {
+    let mut el = any_loop();
+    let seen = Seen::default();
+    let reports = Seen::default();
+    let reported = reports.clone();
+    el.set_exception_handler(move |_, (), _| reported.borrow_mut().push("reported"));
+    let (task, fails) = (el.spawn(async { "output" }), el.spawn(async { panic!("seen") }));
+    let (result, failure) = (seen.clone(), seen.clone());
+    task.add_done_callback(move |output| result.borrow_mut().push(output.unwrap()));
+    fails.add_done_callback(move |output: Result<&(), _>| {
+        failure.borrow_mut().push(if output.unwrap_err().is_panic() { "panic" } else { "" });
+    });
+    drop((task, fails));
+    el.run().unwrap();
+    assert_eq!(*seen.borrow(), ["output", "panic"]);
+    assert!(reports.borrow().is_empty(), "what a callback has seen is not unobserved");
+}
