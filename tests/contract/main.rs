@@ -22,6 +22,8 @@ mod fairness;
 mod fd_limit;
 mod files;
 mod heirs;
+mod io;
+mod io_waiters;
 mod lingering;
 mod lookup;
 mod moments;

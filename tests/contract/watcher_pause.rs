@@ -266,7 +266,7 @@ fn w5_a_hang_up_hides_no_byte_of_a_terminal() {
 }
 
 /// A pseudo terminal that passes bytes on as they are.
-fn terminal() -> (File, File) {
+pub fn terminal() -> (File, File) {
     use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
     let pair = nix::pty::openpty(None, None).unwrap();
     let mut settings = tcgetattr(&pair.slave).unwrap();
