@@ -59,6 +59,68 @@ static inline uint64_t cpu(void) {
     return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
+/* -- pipes -- */
+
+/* Bytes that travel along a chain of pipes: who reads one writes one to the next pipe, until enough are written. */
+struct chain {
+    long pipes, active;
+    int *readers, *writers;
+    uint64_t to_write, to_read;
+};
+
+static struct chain chain;
+
+static inline void write_byte(long index) {
+    check(write(chain.writers[index], "x", 1) == 1, "write");
+}
+
+static inline void make_pipes(long count, long active) {
+    chain = (struct chain){.pipes = count, .active = active};
+    chain.readers = calloc(count, sizeof *chain.readers);
+    chain.writers = calloc(count, sizeof *chain.writers);
+    for (long at = 0; at < count; at++) {
+        int ends[2];
+        check(pipe(ends) == 0, "pipe");
+        fcntl(ends[0], F_SETFL, O_NONBLOCK);
+        chain.readers[at] = ends[0];
+        chain.writers[at] = ends[1];
+    }
+}
+
+/* Begins with a byte in some of them, evenly apart. */
+static inline void begin_chain(uint64_t events) {
+    uint64_t active = chain.active;
+    chain.to_write = events > active ? events - active : 0;
+    chain.to_read = events > active ? events : active;
+    for (long at = 0; at < chain.active; at++)
+        write_byte(at * (chain.pipes / chain.active));
+}
+
+/* A pipe has a byte; says whether it was the last one. */
+static inline int pass_on(long index) {
+    char bytes[8];
+    ssize_t count = read(chain.readers[index], bytes, sizeof bytes);
+    check(count > 0, "read");
+    for (ssize_t at = 0; at < count; at++) {
+        if (chain.to_write > 0) {
+            chain.to_write--;
+            write_byte(index + 1 == chain.pipes ? 0 : index + 1);
+        }
+    }
+    chain.to_read -= count;
+    return chain.to_read == 0;
+}
+
+/* Pipes with a byte in them that nobody reads. */
+static inline void make_full_pipes(long count) {
+    make_pipes(count, count);
+    for (long at = 0; at < count; at++)
+        write_byte(at);
+}
+
+/* How often readers are to be called, and how often they were. */
+static uint64_t to_see, seen;
+
 /* -- timers -- */
 
 enum { HOUR = 3600, SOON = 2 };

@@ -176,7 +176,52 @@ static void round_trip(const long *sizes) {
     carry(1, ring_bell, run_loop);
 }
 
+/* -- pipes -- */
+
+static void saw(struct ev_loop *loop, ev_io *reader, int events) {
+    if (++seen == to_see)
+        ev_break(loop, EVBREAK_ALL);
+}
+
+static void has_byte(struct ev_loop *loop, ev_io *reader, int events) {
+    if (pass_on((long)reader->data))
+        ev_break(loop, EVBREAK_ALL);
+}
+
+static void watch_pipes(void (*callback)(struct ev_loop *, ev_io *, int)) {
+    ev_io *readers = calloc(chain.pipes, sizeof *readers);
+    for (long at = 0; at < chain.pipes; at++) {
+        ev_io_init(&readers[at], callback, chain.readers[at], EV_READ);
+        readers[at].data = (void *)at;
+        ev_io_start(EV_DEFAULT, &readers[at]);
+    }
+}
+
+static void dispatch(const long *sizes) {
+    make_full_pipes(sizes[0]);
+    watch_pipes(saw);
+    while (next_question(&to_see)) {
+        uint64_t before = cpu();
+        seen = 0;
+        ev_run(EV_DEFAULT, 0);
+        reply(cpu() - before);
+    }
+}
+
+static void pipes(const long *sizes) {
+    uint64_t events;
+    make_pipes(sizes[0], sizes[1]);
+    watch_pipes(has_byte);
+    while (next_question(&events)) {
+        uint64_t before = cpu();
+        begin_chain(events);
+        ev_run(EV_DEFAULT, 0);
+        reply(cpu() - before);
+    }
+}
+
 static const struct scenario all[] = {
+    {"dispatch", dispatch}, {"pipes", pipes},
     {"echo", echo},   {"timers", timers},   {"timers_run", timers_run}, {"rearm", rearm},
     {"post", throughput}, {"round_trip", round_trip}, {0},
 };

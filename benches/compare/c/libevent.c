@@ -173,7 +173,48 @@ static void round_trip(const long *sizes) {
     carry(1, ring_bell, run_loop);
 }
 
+/* -- pipes -- */
+
+static void saw(evutil_socket_t fd, short events, void *context) {
+    if (++seen == to_see)
+        event_base_loopbreak(base);
+}
+
+static void has_byte(evutil_socket_t fd, short events, void *context) {
+    if (pass_on((long)context))
+        event_base_loopbreak(base);
+}
+
+static void watch_pipes(event_callback_fn callback) {
+    for (long at = 0; at < chain.pipes; at++)
+        event_add(event_new(base, chain.readers[at], EV_READ | EV_PERSIST, callback, (void *)at), NULL);
+}
+
+static void dispatch(const long *sizes) {
+    make_full_pipes(sizes[0]);
+    watch_pipes(saw);
+    while (next_question(&to_see)) {
+        uint64_t before = cpu();
+        seen = 0;
+        event_base_dispatch(base);
+        reply(cpu() - before);
+    }
+}
+
+static void pipes(const long *sizes) {
+    uint64_t events;
+    make_pipes(sizes[0], sizes[1]);
+    watch_pipes(has_byte);
+    while (next_question(&events)) {
+        uint64_t before = cpu();
+        begin_chain(events);
+        event_base_dispatch(base);
+        reply(cpu() - before);
+    }
+}
+
 static const struct scenario all[] = {
+    {"dispatch", dispatch}, {"pipes", pipes},
     {"echo", echo},   {"timers", timers},   {"timers_run", timers_run}, {"rearm", rearm},
     {"post", throughput}, {"round_trip", round_trip}, {0},
 };

@@ -134,7 +134,52 @@ static void round_trip(const long *sizes) {
     carry(1, ring_bell, run_loop);
 }
 
+/* -- pipes -- */
+
+static void saw(uv_poll_t *reader, int status, int events) {
+    if (++seen == to_see)
+        uv_stop(reader->loop);
+}
+
+static void has_byte(uv_poll_t *reader, int status, int events) {
+    if (pass_on((long)reader->data))
+        uv_stop(reader->loop);
+}
+
+static void watch_pipes(uv_poll_cb callback) {
+    uv_poll_t *readers = calloc(chain.pipes, sizeof *readers);
+    for (long at = 0; at < chain.pipes; at++) {
+        readers[at].data = (void *)at;
+        check(uv_poll_init(uv_default_loop(), &readers[at], chain.readers[at]) == 0, "poll");
+        uv_poll_start(&readers[at], UV_READABLE, callback);
+    }
+}
+
+static void dispatch(const long *sizes) {
+    make_full_pipes(sizes[0]);
+    watch_pipes(saw);
+    while (next_question(&to_see)) {
+        uint64_t before = cpu();
+        seen = 0;
+        uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+        reply(cpu() - before);
+    }
+}
+
+static void pipes(const long *sizes) {
+    uint64_t events;
+    make_pipes(sizes[0], sizes[1]);
+    watch_pipes(has_byte);
+    while (next_question(&events)) {
+        uint64_t before = cpu();
+        begin_chain(events);
+        uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+        reply(cpu() - before);
+    }
+}
+
 static const struct scenario all[] = {
+    {"dispatch", dispatch}, {"pipes", pipes},
     {"echo", echo},   {"timers", timers},   {"timers_run", timers_run}, {"rearm", rearm},
     {"post", throughput}, {"round_trip", round_trip}, {0},
 };

@@ -1,12 +1,13 @@
 """asyncio, on its own loop or on uvloop's: `asyncio_peer.py {asyncio,uvloop} SCENARIO [SIZE ..]`."""
 
 import asyncio
+import os
 import platform
 import sys
 import time
 
-from convention import BACKLOG, BATCH, HOUR, SOON, TAKING_TURNS
-from convention import cpu, delays, listener, memory, posting, questions, reply
+from convention import BACKLOG, BATCH, HOUR, SOON, TAKING_TURNS, Chain
+from convention import cpu, delays, listener, memory, pipes as make_pipes, posting, questions, reply
 
 
 async def nothing():
@@ -156,6 +157,41 @@ async def batch():
             for number in range(BATCH):
                 loop.call_soon(add, number)
             await asyncio.sleep(0)
+        reply(cpu() - before)
+
+
+async def dispatch(size):
+    loop = asyncio.get_running_loop()
+    readers, writers = make_pipes(size)
+    seen, to_see, end = 0, 0, None
+
+    def see():
+        nonlocal seen
+        seen += 1
+        if seen == to_see:
+            end.set_result(None)
+
+    for reader, writer in zip(readers, writers):
+        os.write(writer, b"x")
+        loop.add_reader(reader, see)
+    for count in questions():
+        seen, to_see, end = 0, count, loop.create_future()
+        before = cpu()
+        await end
+        reply(cpu() - before)
+
+
+async def pipes(size, active):
+    loop = asyncio.get_running_loop()
+    readers, writers = make_pipes(size)
+    chain = Chain(writers)
+    for index, reader in enumerate(readers):
+        loop.add_reader(reader, chain.pass_on, index, reader)
+    for count in questions():
+        end = loop.create_future()
+        before = cpu()
+        chain.begin(active, count, lambda: end.set_result(None))
+        await end
         reply(cpu() - before)
 
 

@@ -6,8 +6,8 @@ import time
 import trio
 import trio.testing
 
-from convention import BUFFER, HOUR, TAKING_TURNS
-from convention import cpu, listener, memory, posting, questions, reply
+from convention import BUFFER, HOUR, TAKING_TURNS, Chain
+from convention import cpu, listener, memory, pipes as make_pipes, posting, questions, reply
 
 
 async def nothing():
@@ -67,6 +67,27 @@ async def serve(stream):
 async def echo():
     server = trio.SocketListener(trio.socket.from_stdlib_socket(listener()))
     await trio.serve_listeners(serve, [server])
+
+
+async def pipes(size, active):
+    readers, writers = make_pipes(size)
+    chain = Chain(writers)
+
+    async def pass_on(index, reader):
+        while True:
+            await trio.lowlevel.wait_readable(reader)
+            chain.pass_on(index, reader)
+
+    async with trio.open_nursery() as nursery:
+        for index, reader in enumerate(readers):
+            nursery.start_soon(pass_on, index, reader)
+        await trio.testing.wait_all_tasks_blocked()
+        for count in questions():
+            end = trio.Event()
+            before = cpu()
+            chain.begin(active, count, end.set)
+            await end.wait()
+            reply(cpu() - before)
 
 
 async def post():

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use calloop::channel::{self, channel};
 use calloop::futures::{Scheduler, executor};
-use calloop::generic::Generic;
+use calloop::generic::{Generic, NoIoDrop};
 use calloop::timer::{TimeoutAction, TimeoutFuture, Timer};
 use calloop::{
     Dispatcher, EventLoop, EventSource, Interest, LoopHandle, Mode, Poll, PostAction, Readiness,
@@ -20,6 +20,7 @@ use futures_lite::future::yield_now;
 
 use super::{Peer, Work};
 use crate::work::echo::{BUFFER, Echo, listener};
+use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Message, Traffic, round_trips, throughput};
 use crate::work::{BATCH, HOUR, TAKING_TURNS, answer, cpu, deadlines, memory, since, soon};
 
@@ -38,6 +39,8 @@ const WORK: &[(&str, Work)] = &[
     ("batch", batch),
     ("post", |_| throughput(carry)),
     ("round_trip", |_| round_trips(carry)),
+    ("dispatch", dispatch),
+    ("pipes", watch_pipes),
 ];
 
 /// A loop whose state is the number of futures that have ended.
@@ -174,7 +177,7 @@ fn echo(_: &[usize]) {
     let mut el: EventLoop<'_, ()> = EventLoop::try_new().expect("a loop");
     let listener = Generic::new(listener(), Interest::READ, Mode::Level);
     let (handle, buffer) = (el.handle(), Rc::new(RefCell::new(vec![0; BUFFER])));
-    let accept = move |_, listener: &mut calloop::generic::NoIoDrop<_>, (): &mut ()| {
+    let accept = move |_, listener: &mut NoIoDrop<_>, (): &mut ()| {
         while let Ok((stream, _)) = std::net::TcpListener::accept(listener) {
             stream.set_nonblocking(true)?;
             let stream = Generic::new(stream, Interest::READ, Mode::Level);
@@ -293,4 +296,46 @@ fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
         el.dispatch(None, &mut sum).expect("the loop turns");
     }
     thread
+}
+
+fn dispatch(sizes: &[usize]) {
+    let (readers, _writers) = full_pipes(sizes[0]);
+    let mut el = EventLoop::try_new().expect("a loop");
+    for reader in readers {
+        let count = |_, _: &mut _, seen: &mut u64| {
+            *seen += 1;
+            Ok(PostAction::Continue)
+        };
+        let reader = Generic::new(reader, Interest::READ, Mode::Level);
+        el.handle().insert_source(reader, count).expect("a source");
+    }
+    answer(|count| {
+        let (before, mut seen) = (cpu(), 0);
+        while seen < count {
+            el.dispatch(None, &mut seen).expect("the loop turns");
+        }
+        [since(before)]
+    });
+}
+
+fn watch_pipes(sizes: &[usize]) {
+    let (readers, writers) = pipes(sizes[0]);
+    let mut el = EventLoop::try_new().expect("a loop");
+    for (index, reader) in readers.into_iter().enumerate() {
+        let pass_on = move |_, reader: &mut NoIoDrop<_>, chain: &mut Chain| {
+            chain.pass_on(index, reader);
+            Ok(PostAction::Continue)
+        };
+        let reader = Generic::new(reader, Interest::READ, Mode::Level);
+        el.handle().insert_source(reader, pass_on).expect("a source");
+    }
+    let mut chain = Chain::new(writers);
+    answer(|count| {
+        let before = cpu();
+        chain.begin(sizes[1], count);
+        while !chain.is_at_end() {
+            el.dispatch(None, &mut chain).expect("the loop turns");
+        }
+        [since(before)]
+    });
 }

@@ -21,7 +21,8 @@ pub enum Foreign {
     Python { script: &'static str, flavour: &'static str, install: &'static str },
 }
 
-const IN_C: &[&str] = &["echo", "timers", "timers_run", "rearm", "post", "round_trip"];
+const IN_C: &[&str] =
+    &["echo", "timers", "timers_run", "rearm", "post", "round_trip", "dispatch", "pipes"];
 const IN_ASYNCIO: &[&str] = &[
     "spawn",
     "switch",
@@ -35,9 +36,12 @@ const IN_ASYNCIO: &[&str] = &[
     "batch",
     "post",
     "round_trip",
+    "dispatch",
+    "pipes",
 ];
 /// It has no callbacks.
-const IN_TRIO: &[&str] = &["spawn", "switch", "waiting", "asleep", "echo", "post", "round_trip"];
+const IN_TRIO: &[&str] =
+    &["spawn", "switch", "waiting", "asleep", "echo", "post", "round_trip", "pipes"];
 
 pub const LIBUV: Peer = c("libuv", &["uv"], "libuv1-dev");
 pub const LIBEV: Peer = c("libev", &["ev"], "libev-dev");

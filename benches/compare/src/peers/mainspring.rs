@@ -7,6 +7,7 @@ use mainspring::{EventLoop, LoopHandle, TimerHandle};
 
 use super::{Peer, Work};
 use crate::work::echo::listener;
+use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
 use crate::work::{BATCH, HOUR, answer, cpu, deadlines, since, soon};
 
@@ -21,6 +22,8 @@ const WORK: &[(&str, Work)] = &[
     ("batch", batch),
     ("post", |_| throughput(carry)),
     ("round_trip", |_| round_trips(carry)),
+    ("dispatch", dispatch),
+    ("pipes", watch_pipes),
 ];
 
 fn echo(_: &[usize]) {
@@ -118,4 +121,44 @@ fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     el.run().expect("the loop turns");
     assert_eq!(*el.state(), traffic.count);
     thread
+}
+
+fn dispatch(sizes: &[usize]) {
+    let (readers, _writers) = full_pipes(sizes[0]);
+    let mut el = EventLoop::with_state(0u64).expect("a loop");
+    for reader in readers {
+        let count = |_: &LoopHandle<u64>, seen: &mut u64, _: &mut _| {
+            *seen += 1;
+            Ok(())
+        };
+        el.add_reader(reader, count).expect("a pipe can be watched");
+    }
+    answer(|count| {
+        let before = cpu();
+        *el.state_mut() = 0;
+        while *el.state() < count {
+            el.turn(None).expect("the loop turns");
+        }
+        [since(before)]
+    });
+}
+
+fn watch_pipes(sizes: &[usize]) {
+    let (readers, writers) = pipes(sizes[0]);
+    let mut el = EventLoop::with_state(Chain::new(writers)).expect("a loop");
+    for (index, reader) in readers.into_iter().enumerate() {
+        el.add_reader(reader, move |_, chain, reader| {
+            chain.pass_on(index, reader);
+            Ok(())
+        })
+        .expect("a pipe can be watched");
+    }
+    answer(|events| {
+        let before = cpu();
+        el.state().begin(sizes[1], events);
+        while !el.state().is_at_end() {
+            el.turn(None).expect("the loop turns");
+        }
+        [since(before)]
+    });
 }

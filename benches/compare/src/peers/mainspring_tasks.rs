@@ -1,7 +1,81 @@
-//! mainspring: its tasks, where the scenario `tasks` asks for them.
+//! mainspring: its tasks, beside its callbacks in the file `mainspring`.
+
+use mainspring::{EventLoop, Promise, sleep, yield_now};
 
 use super::{Peer, Work};
+use crate::work::{HOUR, TAKING_TURNS, answer, cpu, lists, memory, since};
 
 pub const PEER: Peer = Peer::own("mainspring-tasks", "as mainspring", WORK);
 
-const WORK: &[(&str, Work)] = &[];
+const WORK: &[(&str, Work)] =
+    &[("spawn", spawn), ("switch", switch), ("waiting", waiting), ("asleep", asleep)];
+
+fn spawn(_: &[usize]) {
+    let mut el = EventLoop::new().expect("a loop");
+    answer(|count| {
+        let mut tasks = Vec::with_capacity(count as usize);
+        let before = cpu();
+        el.run_until_complete(async {
+            tasks.extend((0..count).map(|_| mainspring::spawn(async {})));
+            for task in tasks {
+                task.await.expect("a task ends");
+            }
+        })
+        .expect("the loop turns");
+        [since(before)]
+    });
+}
+
+fn switch(_: &[usize]) {
+    let mut el = EventLoop::new().expect("a loop");
+    answer(|count| {
+        let before = cpu();
+        el.run_until_complete(async {
+            let turns = move || async move {
+                for _ in 0..count / TAKING_TURNS {
+                    yield_now().await;
+                }
+            };
+            let tasks: Vec<_> = (0..TAKING_TURNS).map(|_| mainspring::spawn(turns())).collect();
+            for task in tasks {
+                task.await.expect("a task ends");
+            }
+        })
+        .expect("the loop turns");
+        [since(before)]
+    });
+}
+
+fn waiting(_: &[usize]) {
+    let mut el = EventLoop::new().expect("a loop");
+    answer(|count| {
+        el.run_until_complete(async {
+            let before = memory();
+            let (mut tasks, mut promises) = lists(count);
+            for _ in 0..count {
+                let (promise, promised) = Promise::<()>::new();
+                tasks.push(mainspring::spawn(promised));
+                promises.push(promise);
+            }
+            mainspring::spawn(async {}).await.expect("a task ends"); // It is the last one to run.
+            [memory() - before]
+        })
+        .expect("the loop turns")
+    });
+}
+
+fn asleep(_: &[usize]) {
+    let mut el = EventLoop::new().expect("a loop");
+    answer(|count| {
+        el.run_until_complete(async {
+            let before = memory();
+            let mut tasks = Vec::with_capacity(count as usize);
+            for _ in 0..count {
+                tasks.push(mainspring::spawn(async { sleep(HOUR).await }));
+            }
+            mainspring::spawn(async {}).await.expect("a task ends"); // It is the last one to run.
+            [memory() - before]
+        })
+        .expect("the loop turns")
+    });
+}

@@ -1,21 +1,29 @@
 //! mio: events of sources, edge-triggered, and nothing above them.
 
 use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::{Peer, Work};
 use crate::work::echo::{BUFFER, Echo, listener};
+use crate::work::pipes::{Chain, pipes};
 use crate::work::post::{Inbox, Traffic, round_trips, throughput};
+use crate::work::{answer, cpu, since};
 
 pub const PEER: Peer = Peer::rust("mio", WORK);
 
-const WORK: &[(&str, Work)] =
-    &[("echo", echo), ("post", |_| throughput(carry)), ("round_trip", |_| round_trips(carry))];
+const WORK: &[(&str, Work)] = &[
+    ("echo", echo),
+    ("post", |_| throughput(carry)),
+    ("round_trip", |_| round_trips(carry)),
+    ("pipes", watch_pipes),
+];
 
 const ROOM: usize = 1024;
 const LISTENER: Token = Token(usize::MAX);
@@ -99,4 +107,27 @@ fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
         taken.drain(..).for_each(|message| message.receive(&mut sum));
     }
     thread
+}
+
+fn watch_pipes(sizes: &[usize]) {
+    let (readers, writers) = pipes(sizes[0]);
+    let (mut poll, chain) = (Poll::new().expect("a selector"), Chain::new(writers));
+    for (index, reader) in readers.iter().enumerate() {
+        let fd = reader.as_raw_fd();
+        let (mut source, token) = (SourceFd(&fd), Token(index));
+        poll.registry().register(&mut source, token, Interest::READABLE).expect("a source");
+    }
+    let mut events = Events::with_capacity(ROOM);
+    answer(|count| {
+        let before = cpu();
+        chain.begin(sizes[1], count);
+        while !chain.is_at_end() {
+            poll.poll(&mut events, None).expect("the selector works");
+            for event in &events {
+                let Token(index) = event.token();
+                chain.pass_on(index, &readers[index]);
+            }
+        }
+        [since(before)]
+    });
 }

@@ -9,12 +9,19 @@ use polling::{Event, Events, PollMode, Poller};
 
 use super::{Peer, Work};
 use crate::work::echo::{BUFFER, Echo, listener};
+use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Inbox, Traffic, round_trips, throughput};
+use crate::work::{answer, cpu, since};
 
 pub const PEER: Peer = Peer::rust("polling", WORK);
 
-const WORK: &[(&str, Work)] =
-    &[("echo", echo), ("post", |_| throughput(carry)), ("round_trip", |_| round_trips(carry))];
+const WORK: &[(&str, Work)] = &[
+    ("echo", echo),
+    ("post", |_| throughput(carry)),
+    ("round_trip", |_| round_trips(carry)),
+    ("dispatch", dispatch),
+    ("pipes", watch_pipes),
+];
 
 /// The key of the listener; connections have their place in the list.
 const LISTENER: usize = usize::MAX - 1;
@@ -108,4 +115,40 @@ fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
         taken.drain(..).for_each(|message| message.receive(&mut sum));
     }
     thread
+}
+
+fn dispatch(sizes: &[usize]) {
+    let (poller, mut events) = (Poller::new().expect("a poller"), Events::new());
+    let (readers, _writers) = full_pipes(sizes[0]);
+    for (index, reader) in readers.iter().enumerate() {
+        add(&poller, reader, Event::readable(index));
+    }
+    answer(|count| {
+        let (before, mut seen) = (cpu(), 0);
+        while seen < count {
+            events.clear();
+            poller.wait(&mut events, None).expect("the poller works");
+            events.iter().for_each(|event| seen += u64::from(event.readable));
+        }
+        [since(before)]
+    });
+}
+
+fn watch_pipes(sizes: &[usize]) {
+    let (poller, mut events) = (Poller::new().expect("a poller"), Events::new());
+    let (readers, writers) = pipes(sizes[0]);
+    for (index, reader) in readers.iter().enumerate() {
+        add(&poller, reader, Event::readable(index));
+    }
+    let chain = Chain::new(writers);
+    answer(|count| {
+        let before = cpu();
+        chain.begin(sizes[1], count);
+        while !chain.is_at_end() {
+            events.clear();
+            poller.wait(&mut events, None).expect("the poller works");
+            events.iter().for_each(|event| chain.pass_on(event.key, &readers[event.key]));
+        }
+        [since(before)]
+    });
 }

@@ -10,6 +10,7 @@ use rustix::io::{read, write};
 use super::{Peer, Work};
 use crate::raw;
 use crate::work::echo::listener;
+use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Inbox, Traffic, round_trips, throughput};
 use crate::work::{BATCH, answer, cpu, since};
 
@@ -21,6 +22,8 @@ const WORK: &[(&str, Work)] = &[
     ("batch", batch),
     ("post", |_| throughput(carry)),
     ("round_trip", |_| round_trips(carry)),
+    ("dispatch", dispatch),
+    ("pipes", watch_pipes),
 ];
 
 fn echo(_: &[usize]) {
@@ -80,4 +83,38 @@ fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
         el.tick().expect("epoll works");
     }
     thread
+}
+
+fn dispatch(sizes: &[usize]) {
+    let (readers, _writers) = full_pipes(sizes[0]);
+    let mut el = raw::Loop::new(0u64).expect("epoll works");
+    for reader in &readers {
+        el.add_reader(reader.as_raw_fd(), |seen| *seen += 1).expect("a pipe can be watched");
+    }
+    answer(|count| {
+        let before = cpu();
+        el.state = 0;
+        while el.state < count {
+            el.tick().expect("epoll works");
+        }
+        [since(before)]
+    });
+}
+
+fn watch_pipes(sizes: &[usize]) {
+    let (readers, writers) = pipes(sizes[0]);
+    let mut el = raw::Loop::new(Chain::new(writers)).expect("epoll works");
+    for (index, reader) in readers.into_iter().enumerate() {
+        let fd = reader.as_raw_fd();
+        let pass_on = move |chain: &mut Chain| chain.pass_on(index, &reader);
+        el.add_reader(fd, pass_on).expect("a pipe can be watched");
+    }
+    answer(|events| {
+        let before = cpu();
+        el.state.begin(sizes[1], events);
+        while !el.state.is_at_end() {
+            el.tick().expect("epoll works");
+        }
+        [since(before)]
+    });
 }

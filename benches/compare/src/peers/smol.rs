@@ -1,7 +1,9 @@
 //! smol, on its executor for one thread.
 
 use std::future::{Future, poll_fn};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -15,6 +17,7 @@ use smol::{Async, LocalExecutor, Timer, block_on};
 
 use super::{Peer, Work};
 use crate::work::echo::{BUFFER, listener};
+use crate::work::pipes::{Chain, ROOM, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
 use crate::work::{
     HOUR, Link, TAKING_TURNS, answer, cpu, deadlines, link, lists, memory, process_cpu, since, soon,
@@ -34,6 +37,7 @@ const WORK: &[(&str, Work)] = &[
     ("chain", chain),
     ("post", |_| throughput(carry)),
     ("round_trip", |_| round_trips(carry)),
+    ("pipes", watch_pipes),
 ];
 
 fn spawn(_: &[usize]) {
@@ -215,4 +219,28 @@ fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
         }
         thread
     }))
+}
+
+fn watch_pipes(sizes: &[usize]) {
+    let executor = LocalExecutor::new();
+    let (readers, writers) = pipes(sizes[0]);
+    let chain = Rc::new(Chain::new(writers));
+    for (index, reader) in readers.into_iter().enumerate() {
+        let chain = Rc::clone(&chain);
+        let pass_on = async move {
+            let reader = Async::new_nonblocking(OwnedFd::from(reader)).expect("a pipe");
+            let mut bytes = [0; ROOM];
+            let read = |fd: &OwnedFd, bytes: &mut [u8]| Ok(rustix::io::read(fd, bytes)?);
+            while let Ok(count @ 1..) = reader.read_with(|fd| read(fd, &mut bytes)).await {
+                chain.received(index, count);
+            }
+        };
+        executor.spawn(pass_on).detach();
+    }
+    answer(|count| {
+        let before = cpu();
+        chain.begin(sizes[1], count);
+        block_on(executor.run(chain.end()));
+        [since(before)]
+    });
 }

@@ -2,12 +2,14 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe::Receiver;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::unbounded_channel;
@@ -16,6 +18,7 @@ use tokio::time::Sleep;
 
 use super::{Peer, Work};
 use crate::work::echo::{BUFFER, listener};
+use crate::work::pipes::{Chain, ROOM, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
 use crate::work::{
     HOUR, Link, TAKING_TURNS, answer, cpu, deadlines, link, lists, memory, since, soon,
@@ -35,6 +38,7 @@ const WORK: &[(&str, Work)] = &[
     ("chain", chain),
     ("post", |_| throughput(carry)),
     ("round_trip", |_| round_trips(carry)),
+    ("pipes", watch_pipes),
 ];
 
 fn runtime() -> Runtime {
@@ -212,4 +216,26 @@ fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
         }
         thread
     })
+}
+
+fn watch_pipes(sizes: &[usize]) {
+    let runtime = runtime();
+    let (readers, writers) = pipes(sizes[0]);
+    let chain = Arc::new(Chain::new(writers));
+    for (index, reader) in readers.into_iter().enumerate() {
+        let chain = Arc::clone(&chain);
+        runtime.spawn(async move {
+            let mut reader = Receiver::from_owned_fd(reader.into()).expect("a pipe");
+            let mut bytes = [0; ROOM];
+            while let Ok(count @ 1..) = reader.read(&mut bytes).await {
+                chain.received(index, count);
+            }
+        });
+    }
+    answer(|count| {
+        let before = cpu();
+        chain.begin(sizes[1], count);
+        runtime.block_on(chain.end());
+        [since(before)]
+    });
 }

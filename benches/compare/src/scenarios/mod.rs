@@ -3,7 +3,9 @@
 use crate::contest::Contest;
 
 mod churn;
+mod dispatch;
 mod echo;
+mod pipes;
 mod post;
 mod soon;
 mod tasks;
@@ -24,4 +26,6 @@ pub static SCENARIOS: &[Scenario] = &[
     timers::SCENARIO,
     soon::SCENARIO,
     post::SCENARIO,
+    dispatch::SCENARIO,
+    pipes::SCENARIO,
 ];

@@ -12,6 +12,7 @@ use futures::channel::oneshot;
 use crate::raw;
 
 pub mod echo;
+pub mod pipes;
 pub mod post;
 
 /// Answers each number from standard input with the figures that `work` gives.

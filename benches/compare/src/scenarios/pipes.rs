@@ -1,0 +1,25 @@
+//! Bytes that travel along a chain of pipes, the benchmark of libevent: CPU time for an event.
+//!
+//! N pipes are watched, A of them get a byte. Whoever reads a byte writes one to the next pipe,
+//! until enough are written. So few of many fds are ready at a time. An event is a read(2) and a
+//! write(2) besides its share of a wait. A cell is `N x A`; the bytes travel in step, ten pipes
+//! apart or more, so that no two are read at once. Where callbacks are tasks there is one for each
+//! pipe.
+
+use super::Scenario;
+use crate::contest::Contest;
+use crate::sheet::{Base, Sheet};
+
+pub const SCENARIO: Scenario =
+    Scenario { name: "pipes", about: "a chain of pipes, libevent's benchmark", run };
+
+const CELLS: &[&[usize]] = &[&[100, 1], &[100, 10], &[1000, 10], &[1000, 100], &[9000, 100]];
+
+fn run(contest: &mut Contest) {
+    let mut sheet = Sheet::new("Chain of pipes", "ns CPU an event", Base::Raw);
+    for cell in contest.options.cells(CELLS) {
+        let race = contest.race_for_time("pipes", &cell[..2], 1000);
+        sheet.add(format!("{}x{}", cell[0], cell[1]), &race, 0);
+    }
+    contest.add(sheet);
+}
