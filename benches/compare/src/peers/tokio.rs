@@ -8,6 +8,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::Receiver;
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +21,7 @@ use tokio::time::Sleep;
 
 use super::{Peer, Work};
 use crate::work::echo::{BUFFER, listener};
+use crate::work::http::hello;
 use crate::work::pipes::{Chain, ROOM, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
 use crate::work::{
@@ -39,6 +43,7 @@ const WORK: &[(&str, Work)] = &[
     ("post", |_| throughput(carry)),
     ("round_trip", |_| round_trips(carry)),
     ("pipes", watch_pipes),
+    ("http", http),
 ];
 
 fn runtime() -> Runtime {
@@ -237,5 +242,17 @@ fn watch_pipes(sizes: &[usize]) {
         chain.begin(sizes[1], count);
         runtime.block_on(chain.end());
         [since(before)]
+    });
+}
+
+fn http(_: &[usize]) {
+    runtime().block_on(async {
+        let listener = TcpListener::from_std(listener()).expect("a listener");
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            let served = http1::Builder::new();
+            let served = served.serve_connection(TokioIo::new(stream), service_fn(hello));
+            tokio::spawn(async { served.await.unwrap_or_default() });
+        }
     });
 }

@@ -5,6 +5,7 @@ use crate::contest::Contest;
 mod churn;
 mod dispatch;
 mod echo;
+mod http;
 mod pipes;
 mod post;
 mod soon;
@@ -28,4 +29,5 @@ pub static SCENARIOS: &[Scenario] = &[
     post::SCENARIO,
     dispatch::SCENARIO,
     pipes::SCENARIO,
+    http::SCENARIO,
 ];

@@ -1,0 +1,42 @@
+//! HTTP: hyper with a service that answers with thirteen bytes, on the runtimes that have it.
+//!
+//! The connections are kept alive and have one request under way each. CPU time of the server's
+//! process for a request, and wall time; the load has a core of its own, and is the slower side of
+//! the two where the wall time is longer than the CPU time.
+
+use std::io;
+
+use super::Scenario;
+use crate::contest::Contest;
+use crate::http_load::HttpLoad;
+use crate::peers::Peer;
+use crate::server::Server;
+use crate::sheet::{Base, Sheet};
+
+pub const SCENARIO: Scenario =
+    Scenario { name: "http", about: "hyper: CPU time of the server, and requests", run };
+
+fn run(contest: &mut Contest) {
+    let mut cost = Sheet::new("hyper: CPU time of the server", "ns CPU a request", Base::Best);
+    let mut wall = Sheet::new("hyper: wall time", "ns a request", Base::Best);
+    for cell in contest.options.cells(&[&[1], &[50], &[1000]]) {
+        let name = format!("{} connections", cell[0]);
+        let race = contest.race("http", &name, |contest, peer| measure(contest, peer, cell[0]));
+        cost.add(&name, &race, 0);
+        wall.add(&name, &race, 1);
+    }
+    contest.add(cost);
+    contest.add(wall);
+}
+
+fn measure(contest: &Contest, peer: &Peer, connections: usize) -> io::Result<Vec<f64>> {
+    let server = Server::start(contest, peer, "http")?;
+    let mut load = HttpLoad::connect(server.address(), connections)?;
+    let trial = connections.max(2000);
+    let took = load.run(trial)?.as_secs_f64();
+    let requests = (trial as f64 * contest.options.seconds / took) as usize;
+    let before = server.cpu()?;
+    let took = load.run(requests)?.as_nanos();
+    let spent = (server.cpu()? - before).as_nanos();
+    Ok([spent, took].map(|it| it as f64 / requests as f64).to_vec())
+}
