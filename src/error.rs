@@ -143,6 +143,9 @@ pub enum Error {
     /// A task was cancelled, for the reason given.
     #[error("cancelled: {0}")]
     Cancelled(Cow<'static, str>),
+    /// The task group was cancelled, has failed, or is over, and takes no more children.
+    #[error("cannot spawn: the task group is ending")]
+    GroupEnding,
     /// A time limit is over.
     #[error("not done within {0:?}")]
     TimedOut(Duration),

@@ -74,9 +74,10 @@ pub use mainspring_sys::{
 };
 
 pub use task::{
-    CancelScope, Cancelled, CurrentLoop, Ending, Interval, Io, JoinError, Panic, Promise, Promised,
-    Reason, RemoteTask, Sleep, Task, TaskState, YieldNow, current_loop, interval, race, sleep,
-    sleep_until, spawn, spawn_blocking, timeout, timeout_at, yield_now,
+    CancelScope, Cancelled, CurrentLoop, Ending, GroupError, GroupTask, Interval, Io, JoinError,
+    Panic, Promise, Promised, Reason, RemoteTask, Sleep, Task, TaskGroup, TaskState, YieldNow,
+    current_loop, interval, race, sleep, sleep_until, spawn, spawn_blocking, timeout, timeout_at,
+    yield_now,
 };
 
 /// The examples of the README are tests.

@@ -20,6 +20,7 @@ mod blocking;
 mod combine;
 mod current;
 mod extent;
+mod group;
 mod io;
 mod job;
 mod join;
@@ -40,6 +41,7 @@ use std::task::{Context, Poll};
 
 pub use self::blocking::spawn_blocking;
 pub use self::combine::race;
+pub use self::group::{GroupError, GroupTask, TaskGroup};
 pub use self::io::Io;
 pub use self::join::{Ending, JoinError, Panic, Reason, Task, TaskState};
 pub use self::promise::{Promise, Promised};

@@ -21,6 +21,8 @@ mod executor_drops;
 mod fairness;
 mod fd_limit;
 mod files;
+mod group_ends;
+mod groups;
 mod heirs;
 mod io;
 mod io_waiters;

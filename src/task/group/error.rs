@@ -1,0 +1,52 @@
+//! What a group has to say if not all went well.
+
+use std::fmt;
+
+use crate::error::Error;
+
+/// Everything that failed in a [`TaskGroup`], in the order of occurrence; at least one error.
+///
+/// Its [`source`](std::error::Error::source) is the first. As an [`Error`] it is
+/// [`Other`](Error::Other).
+#[derive(Debug)]
+pub struct GroupError {
+    pub(super) errors: Vec<Error>,
+}
+
+impl GroupError {
+    /// The errors.
+    pub fn errors(&self) -> &[Error] {
+        &self.errors
+    }
+
+    /// The errors, to keep.
+    pub fn into_errors(self) -> Vec<Error> {
+        self.errors
+    }
+}
+
+impl fmt::Display for GroupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.errors.len() {
+            1 => f.write_str("a task group failed: ")?,
+            count => write!(f, "a task group failed, with {count} errors: ")?,
+        }
+        for (i, error) in self.errors.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "; " };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for GroupError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.errors.first().map(|error| error as _)
+    }
+}
+
+impl From<GroupError> for Error {
+    fn from(error: GroupError) -> Error {
+        Error::other(error)
+    }
+}
