@@ -33,7 +33,7 @@ pub use option::{
     recv_buffer, send_buffer, set_keepalive, set_linger, set_nodelay, set_recv_buffer,
     set_reuse_address, set_reuse_port, set_send_buffer, set_v6_only, take_error,
 };
-pub use transfer::{recv, send, send_vectored};
+pub use transfer::{peek, recv, recv_vectored, send, send_vectored};
 pub use unix::UnixAddress;
 
 use address::KernelAddress;

@@ -3,7 +3,7 @@
 //! write(2) to a socket whose peer has gone raises SIGPIPE, which kills a process that did not take
 //! care. Here the call itself is told not to (`MSG_NOSIGNAL`), or the socket was (`SO_NOSIGPIPE`).
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd};
 
 use crate::syscall::{check, retry};
@@ -55,9 +55,41 @@ pub fn send_vectored(socket: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<us
 /// As recv(2): `WouldBlock` if nothing is there.
 #[inline]
 pub fn recv(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    recv_with(socket, buffer, 0)
+}
+
+/// As [`recv`], and leaves what it gives to be received again.
+///
+/// # Errors
+///
+/// As [`recv`].
+pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    recv_with(socket, buffer, libc::MSG_PEEK)
+}
+
+#[inline]
+fn recv_with(socket: impl AsFd, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
     let socket = socket.as_fd().as_raw_fd();
     let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
     // SAFETY: `buffer` is writable for its whole length and outlives the call.
-    let count = retry(|| check(unsafe { libc::recv(socket, start, length, 0) }))?;
+    let count = retry(|| check(unsafe { libc::recv(socket, start, length, flags) }))?;
+    Ok(count as usize)
+}
+
+/// Receives once into several buffers, in their order; of a stream, 0 is end of file. Of more than
+/// 1024 buffers the first 1024 are used.
+///
+/// # Errors
+///
+/// As recvmsg(2): `WouldBlock` if nothing is there.
+pub fn recv_vectored(socket: impl AsFd, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    let socket = socket.as_fd().as_raw_fd();
+    // SAFETY: all fields of the struct are integers or pointers, for which zeroes are a value.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    // An IoSliceMut is an iovec, std promises.
+    message.msg_iov = buffers.as_mut_ptr().cast();
+    message.msg_iovlen = buffers.len().min(SLICES) as _;
+    // SAFETY: `message` names buffers that are writable for their whole length and outlive the call.
+    let count = retry(|| check(unsafe { libc::recvmsg(socket, &raw mut message, 0) }))?;
     Ok(count as usize)
 }
