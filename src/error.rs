@@ -98,6 +98,14 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+    /// A datagram socket could not be given its address.
+    #[error("cannot bind to {address}")]
+    Bind {
+        /// Which address.
+        address: String,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// A listener could not accept a connection.
     #[error("cannot accept a connection on fd {fd}")]
     Accept {
@@ -191,6 +199,7 @@ impl Error {
             | Error::Signal { source, .. }
             | Error::Connect { source, .. }
             | Error::Listen { source, .. }
+            | Error::Bind { source, .. }
             | Error::Accept { source, .. }
             | Error::Lookup { source, .. }
             | Error::Thread(source)

@@ -52,6 +52,7 @@ pub(crate) use self::tasks::Tasks;
 pub use self::time::{Interval, Sleep, interval, sleep, sleep_until, timeout, timeout_at};
 
 use crate::error::{Error, Result};
+use crate::event_loop::guest::Guest;
 
 /// Spawns a task on the loop that runs on this thread: it begins in the next tick.
 ///
@@ -132,6 +133,15 @@ impl Future for YieldNow {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+/// Tells the exception handler of trouble that the task which runs has no part in.
+pub(crate) fn report(error: Error) {
+    let tasks = current::running();
+    let report = tasks.as_ref().and_then(|tasks| tasks.report_of(tasks.current()?.key, error));
+    if let (Some(tasks), Some(report)) = (tasks, report) {
+        tasks.report(report);
     }
 }
 

@@ -8,6 +8,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -37,6 +38,8 @@ pub(super) struct Registration {
     used: Cell<(u32, u32)>,
     /// Who waits without a future of ours, by poll functions: to read, to write.
     pollers: [Place; 2],
+    /// Its loop is one of this thread.
+    local: PhantomData<Rc<Tasks>>,
 }
 
 /// A place in the line, for as long as a future waits there.
@@ -89,6 +92,7 @@ impl Registration {
             shared_in: Cell::new(None),
             used: Cell::new((0, 0)),
             pollers: [const { Place::new() }; 2],
+            local: PhantomData,
         };
         if let Some(tasks) = current::running() {
             registration.share(&tasks);

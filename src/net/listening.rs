@@ -1,0 +1,130 @@
+//! Accepting, as a future.
+//!
+//! # Invariants
+//!
+//! * A connection is accepted in the poll that returns it, so whoever drops the future loses none.
+//! * At the limit of descriptors nothing spins, and no error ends a loop that just accepts: the
+//!   listener rests, for all who wait for it. After a rest in vain a few clients are turned away by
+//!   means of a reserve descriptor, so that they learn it. An incident is reported once; it is over
+//!   when the limit was not met for a while.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use mainspring_sys::Interest;
+use mainspring_sys::socket::{self, AcceptError, Address, ListenOptions, ReserveFd};
+
+use crate::error::{Error, Result};
+use crate::task::{Io, current_loop, report, sleep_until};
+
+/// How long a listener rests when there is no room for another connection.
+const REST: Duration = Duration::from_millis(100);
+/// How many of those who wait are turned away after a rest that did not help.
+const TURNED_AWAY: usize = 8;
+/// How long the limit was not met when an incident is over.
+const CALM: Duration = Duration::from_secs(1);
+
+/// A listener of tasks.
+pub(super) struct Listening {
+    io: Io<OwnedFd>,
+    reserve: RefCell<ReserveFd>,
+    /// The end of the latest rest, and whether nobody was let in since it began.
+    rest: Cell<Option<Instant>>,
+    in_vain: Cell<bool>,
+    /// When the limit was met last.
+    met: Cell<Option<Instant>>,
+}
+
+impl Listening {
+    pub(super) fn bind(address: &Address, options: &ListenOptions) -> Result<Listening> {
+        let fd = super::server::listen(address, options)?;
+        Listening::of(Io::nonblocking(fd, Interest::READABLE))
+    }
+
+    /// Of a listening socket from elsewhere.
+    pub(super) fn new(fd: OwnedFd) -> Result<Listening> {
+        Listening::of(Io::with_interest(fd, Interest::READABLE)?)
+    }
+
+    fn of(io: Io<OwnedFd>) -> Result<Listening> {
+        let reserve = ReserveFd::new()
+            .map_err(|source| Error::Create { part: "reserve descriptor", source })?;
+        let (reserve, in_vain) = (RefCell::new(reserve), Cell::new(false));
+        Ok(Listening { io, reserve, rest: Cell::new(None), in_vain, met: Cell::new(None) })
+    }
+
+    pub(super) async fn accept(&self) -> Result<(OwnedFd, Address)> {
+        loop {
+            if let Some(end) = self.rest.get() {
+                if current_loop()?.now() < end {
+                    sleep_until(end).await;
+                    continue;
+                }
+                self.rest.set(None);
+            }
+            match self.io.read_with(accept).await? {
+                Ok(accepted) => {
+                    self.in_vain.set(false);
+                    return Ok(accepted);
+                }
+                Err(AcceptError::Capacity(error)) => self.begin_rest(error)?,
+                Err(AcceptError::Listener(source)) => {
+                    return Err(Error::Accept { fd: self.io.as_fd().as_raw_fd(), source });
+                }
+                // Only this connection has failed.
+                Err(AcceptError::Connection(_) | AcceptError::WouldBlock) => {}
+            }
+        }
+    }
+
+    /// There is no room.
+    fn begin_rest(&self, source: io::Error) -> Result<()> {
+        if self.in_vain.replace(true) {
+            self.turn_away();
+        }
+        let now = current_loop()?.now();
+        let before = self.met.replace(Some(now));
+        if before.is_none_or(|before| now.saturating_duration_since(before) >= CALM) {
+            report(Error::Accept { fd: self.io.as_fd().as_raw_fd(), source });
+        }
+        self.rest.set(Some(now + REST));
+        Ok(())
+    }
+
+    fn turn_away(&self) {
+        let mut reserve = self.reserve.borrow_mut();
+        for _ in 0..TURNED_AWAY {
+            if reserve.turn_away(&self.io).is_err() {
+                break;
+            }
+        }
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<Address> {
+        socket::local_addr(self)
+    }
+}
+
+/// Errors of accepting are results here: only to wait is the descriptor's business.
+#[allow(clippy::type_complexity)]
+fn accept(listener: &OwnedFd) -> io::Result<std::result::Result<(OwnedFd, Address), AcceptError>> {
+    match socket::accept(listener) {
+        Err(AcceptError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        other => Ok(other),
+    }
+}
+
+impl AsFd for Listening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
+impl fmt::Debug for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Listening(fd {})", self.io.as_fd().as_raw_fd())
+    }
+}

@@ -1,0 +1,331 @@
+//! Connected sockets of tasks, and their halves.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use mainspring_sys::socket::{self, Address};
+use mainspring_sys::{Interest, Readiness};
+
+use super::socket::Socket;
+use crate::error::Result;
+use crate::task::Io;
+
+const READ: Interest = Interest::READABLE;
+const WRITE: Interest = Interest::WRITABLE;
+
+/// A connected socket of a task: what a [`TcpStream`](crate::net::TcpStream) and a
+/// [`UnixStream`](crate::net::UnixStream) have in common, and both deref to.
+///
+/// All methods take `&self`: one task may read while another one writes. What several tasks read or
+/// write at the same time is each piece whole, and the pieces in no order.
+///
+/// A future that is dropped has read or written nothing, unless it says otherwise.
+pub struct StreamSocket {
+    io: Io<Socket>,
+}
+
+impl StreamSocket {
+    /// Urgent data is watched for because a read stops short at it, which would otherwise mean that
+    /// there is nothing more. Reads of Unix sockets stop short at descriptors that are passed, which
+    /// no readiness tells, so there it always takes another read to know.
+    pub(super) fn tcp(socket: Socket) -> StreamSocket {
+        StreamSocket { io: Io::nonblocking(socket, READ | WRITE | Interest::PRIORITY) }
+    }
+
+    pub(super) fn unix(socket: Socket) -> StreamSocket {
+        StreamSocket { io: Io::nonblocking(socket, READ | WRITE) }
+    }
+
+    pub(super) fn new(io: Io<Socket>) -> StreamSocket {
+        StreamSocket { io }
+    }
+
+    /// Reads once, as soon as there is something; 0 is end of file.
+    ///
+    /// # Errors
+    ///
+    /// As recv(2), and of [`Io::readable`].
+    #[inline]
+    pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len();
+        self.io.transfer(READ, wanted, |socket| socket::recv(socket, buffer)).await
+    }
+
+    /// Reads once into several buffers. Otherwise as [`read`](StreamSocket::read).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](StreamSocket::read).
+    pub async fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.io.read_with(|socket| socket::recv_vectored(socket, buffers)).await
+    }
+
+    /// Reads once, as soon as there is something, and leaves it to be read again.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](StreamSocket::read).
+    pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.io.read_with(|socket| socket::peek(socket, buffer)).await
+    }
+
+    /// Fills the buffer. If the future is dropped, what was read by then is lost.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the peer sends no more before that; those of
+    /// [`read`](StreamSocket::read).
+    pub async fn read_exact(&self, mut buffer: &mut [u8]) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match self.read(buffer).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => buffer = &mut buffer[count..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads until the end of file, appends that to `buffer`, and says how much it was. If the
+    /// future is dropped, what was read by then is in the buffer.
+    ///
+    /// The peer decides how much memory this takes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](StreamSocket::read).
+    pub async fn read_to_end(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        const PIECE: usize = 16 * 1024;
+        let before = buffer.len();
+        let mut piece = vec![0; PIECE];
+        loop {
+            match self.read(&mut piece).await? {
+                0 => return Ok(buffer.len() - before),
+                count => buffer.extend_from_slice(&piece[..count]),
+            }
+        }
+    }
+
+    /// Writes once, as soon as there is room; the answer may be less than `bytes.len()`.
+    ///
+    /// # Errors
+    ///
+    /// As send(2), `BrokenPipe` and `ConnectionReset` if the peer has gone, and of
+    /// [`Io::writable`]. There is never a SIGPIPE.
+    #[inline]
+    pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.io.transfer(WRITE, bytes.len(), |socket| socket::send(socket, bytes)).await
+    }
+
+    /// Writes once what is in several slices. Otherwise as [`write`](StreamSocket::write).
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](StreamSocket::write).
+    pub async fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.io.write_with(|socket| socket::send_vectored(socket, slices)).await
+    }
+
+    /// Writes all of `bytes`. If the future is dropped, a part of them may have been written.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](StreamSocket::write).
+    #[inline]
+    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.write(bytes).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => bytes = &bytes[count..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the peer that nothing more comes: it reads end of file after the last byte. Reading
+    /// goes on.
+    ///
+    /// # Errors
+    ///
+    /// As shutdown(2): `NotConnected`.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        socket::shutdown_write(self)
+    }
+
+    /// Completes when a read would not block. See [`Io::readable`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Io::readable`].
+    pub async fn readable(&self) -> io::Result<()> {
+        self.io.readable().await
+    }
+
+    /// Completes when a write would not block. See [`Io::writable`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Io::writable`].
+    pub async fn writable(&self) -> io::Result<()> {
+        self.io.writable().await
+    }
+
+    /// Completes when the socket is ready for something in `interest`. See [`Io::ready`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Io::ready`].
+    pub async fn ready(&self, interest: Interest) -> io::Result<Readiness> {
+        self.io.ready(interest).await
+    }
+
+    /// Makes a call on the socket without waiting. See [`Io::try_io`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Io::try_io`].
+    pub fn try_io<R>(
+        &self,
+        interest: Interest,
+        call: impl FnOnce(&Socket) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.io.try_io(interest, call)
+    }
+
+    /// [`read`](StreamSocket::read) for those who write futures by hand. Only the latest caller is
+    /// woken.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](StreamSocket::read).
+    #[inline]
+    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let wanted = buffer.len();
+        self.io.poll_transfer(cx, READ, wanted, |socket| socket::recv(socket, buffer))
+    }
+
+    /// [`write`](StreamSocket::write) for those who write futures by hand. Only the latest caller is
+    /// woken.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](StreamSocket::write).
+    #[inline]
+    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.io.poll_transfer(cx, WRITE, bytes.len(), |socket| socket::send(socket, bytes))
+    }
+
+    /// The two directions, for two parts of one task.
+    pub fn split(&self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        (ReadHalf { socket: self }, WriteHalf { socket: self })
+    }
+
+    /// The two directions, for two tasks.
+    pub(super) fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        let socket = Rc::new(self);
+        (OwnedReadHalf { socket: socket.clone() }, OwnedWriteHalf { socket })
+    }
+
+    /// Ends watching, and gives the socket back.
+    pub(super) fn into_socket(self) -> Socket {
+        self.io.into_inner()
+    }
+
+    pub(super) async fn write_with<R>(
+        &self,
+        call: impl FnMut(&Socket) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.io.write_with(call).await
+    }
+
+    pub(super) fn socket(&self) -> &Socket {
+        self.io.get_ref()
+    }
+
+    pub(super) fn local(&self) -> Result<Address> {
+        Ok(self.socket().local_addr()?)
+    }
+
+    pub(super) fn peer(&self) -> Result<Address> {
+        Ok(self.socket().peer_addr()?)
+    }
+}
+
+impl AsFd for StreamSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
+impl fmt::Debug for StreamSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.io.fmt(f)
+    }
+}
+
+/// The half of a socket that reads; derefs to the whole, for `read` and the like.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadHalf<'a> {
+    socket: &'a StreamSocket,
+}
+
+/// The half of a socket that writes; derefs to the whole, for `write_all` and the like.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteHalf<'a> {
+    socket: &'a StreamSocket,
+}
+
+/// The half of a socket that reads, for a task of its own; derefs to the whole.
+#[derive(Debug)]
+pub struct OwnedReadHalf {
+    socket: Rc<StreamSocket>,
+}
+
+/// The half of a socket that writes, for a task of its own; derefs to the whole. Dropping it tells
+/// the peer that nothing more comes.
+#[derive(Debug)]
+pub struct OwnedWriteHalf {
+    socket: Rc<StreamSocket>,
+}
+
+impl Deref for ReadHalf<'_> {
+    type Target = StreamSocket;
+
+    fn deref(&self) -> &StreamSocket {
+        self.socket
+    }
+}
+
+impl Deref for WriteHalf<'_> {
+    type Target = StreamSocket;
+
+    fn deref(&self) -> &StreamSocket {
+        self.socket
+    }
+}
+
+impl Deref for OwnedReadHalf {
+    type Target = StreamSocket;
+
+    fn deref(&self) -> &StreamSocket {
+        &self.socket
+    }
+}
+
+impl Deref for OwnedWriteHalf {
+    type Target = StreamSocket;
+
+    fn deref(&self) -> &StreamSocket {
+        &self.socket
+    }
+}
+
+impl Drop for OwnedWriteHalf {
+    fn drop(&mut self) {
+        // A connection that is over needs no word of it.
+        let _ = self.socket.shutdown_write();
+    }
+}

@@ -1,0 +1,303 @@
+//! TCP for tasks.
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use mainspring_sys::Interest;
+use mainspring_sys::socket::{self, Address, ListenOptions};
+
+use super::dial;
+use super::into_address::{IntoAddress, inet};
+use super::listening::Listening;
+use super::lookup::lookup_host;
+use super::socket::Socket;
+use super::stream_socket::{OwnedReadHalf, OwnedWriteHalf, StreamSocket};
+use crate::error::{Error, Result};
+use crate::task::Io;
+
+/// A TCP socket that listens, for tasks.
+///
+/// ```
+/// use mainspring::{EventLoop, net::{TcpListener, TcpStream}};
+///
+/// async fn serve(conn: TcpStream) -> mainspring::Result<()> {
+///     let mut buffer = [0; 1024];
+///     loop {
+///         match conn.read(&mut buffer).await? {
+///             0 => return Ok(()),
+///             count => conn.write_all(&buffer[..count]).await?,
+///         }
+///     }
+/// }
+///
+/// let mut el = EventLoop::new()?;
+/// el.run_until_complete(async {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     let address = listener.local_addr()?;
+///     mainspring::spawn(async move {
+///         loop {
+///             let (conn, _from) = listener.accept().await?;
+///             mainspring::spawn(serve(conn)).detach();
+///         }
+///         # #[allow(unreachable_code)]
+///         Ok::<(), mainspring::Error>(())
+///     })
+///     .detach();
+///     let conn = TcpStream::connect(address).await?;
+///     conn.write_all(b"hello").await?;
+///     let mut answer = [0; 5];
+///     conn.read_exact(&mut answer).await?;
+///     assert_eq!(&answer, b"hello");
+///     Ok::<(), mainspring::Error>(())
+/// })??;
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct TcpListener {
+    listening: Listening,
+}
+
+impl TcpListener {
+    /// Opens a socket that listens at `address`, as [`ListenOptions::default`] says. What it accepts
+    /// has `TCP_NODELAY`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] with the address; [`Error::Create`] without a descriptor to keep in
+    /// reserve; `InvalidInput` for what is no internet address.
+    pub fn bind(address: impl IntoAddress) -> Result<TcpListener> {
+        TcpListener::bind_with(address, &ListenOptions::default())
+    }
+
+    /// As [`bind`](TcpListener::bind), with other options.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](TcpListener::bind).
+    pub fn bind_with(address: impl IntoAddress, options: &ListenOptions) -> Result<TcpListener> {
+        let address = Address::Inet(inet(&address.into_address()?)?);
+        let listening = Listening::bind(&address, options)?;
+        // Accepted sockets inherit it, which saves a system call for each.
+        socket::set_nodelay(&listening, true)?;
+        Ok(TcpListener { listening })
+    }
+
+    /// Of a listener of std, or of one that was inherited.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Watch`] if it cannot be made non-blocking; [`Error::Create`].
+    pub fn from_std(listener: std::net::TcpListener) -> Result<TcpListener> {
+        Ok(TcpListener { listening: Listening::new(listener.into())? })
+    }
+
+    /// Accepts a connection, and says who it is from.
+    ///
+    /// If the future is dropped no connection is lost. At the limit of descriptors it waits: those
+    /// who can not be let in for long are turned away, and the first time is reported to the
+    /// [exception handler](crate::LoopHandle::set_exception_handler). An error of one connection is
+    /// skipped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Accept`] if the listener is of no more use; those of [`Io::readable`].
+    pub async fn accept(&self) -> Result<(TcpStream, SocketAddr)> {
+        let (fd, from) = self.listening.accept().await?;
+        let from = inet(&from)?;
+        Ok((TcpStream { socket: StreamSocket::tcp(Socket::new(fd)) }, from))
+    }
+
+    /// The address at which it listens.
+    ///
+    /// # Errors
+    ///
+    /// As getsockname(2).
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        Ok(inet(&self.listening.local_addr()?)?)
+    }
+}
+
+impl AsFd for TcpListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listening.as_fd()
+    }
+}
+
+/// A TCP connection, for tasks. Reading and writing are methods of [`StreamSocket`], to which it
+/// derefs.
+///
+/// See [`TcpListener`] for an example.
+#[derive(Debug)]
+pub struct TcpStream {
+    socket: StreamSocket,
+}
+
+impl TcpStream {
+    /// Connects to `address`. If the future is dropped the socket is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`]: refused, reset, unreachable, no descriptors; `InvalidInput` for what is
+    /// no internet address.
+    pub async fn connect(address: impl IntoAddress) -> Result<TcpStream> {
+        let address = inet(&address.into_address()?)?;
+        let socket = dial::dial(&address.into()).await?;
+        Ok(TcpStream { socket })
+    }
+
+    /// Connects to `address` within `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`] with `TimedOut`; those of [`connect`](TcpStream::connect).
+    pub async fn connect_timeout(address: impl IntoAddress, limit: Duration) -> Result<TcpStream> {
+        let address = inet(&address.into_address()?)?;
+        dial::within(limit, address, TcpStream::connect(address)).await
+    }
+
+    /// Connects to the first of `addresses` that answers within `limit`, which is for all together.
+    ///
+    /// The families take turns, beginning with that of the first address. The next attempt begins
+    /// when one has failed, or after 250 ms; those under way go on (RFC 8305, "happy eyeballs"). The
+    /// first success wins, and the others are closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`], with a list of all failures if none answers.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, net::TcpStream};
+    /// use std::{net::TcpListener, time::Duration};
+    ///
+    /// let nobody = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let somebody = listener.local_addr()?;
+    /// let connecting = TcpStream::connect_any(&[nobody, somebody], Duration::from_secs(5));
+    /// let stream = EventLoop::new()?.run_until_complete(connecting)??;
+    /// assert_eq!(stream.peer_addr()?, somebody);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub async fn connect_any(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream> {
+        let race = dial::race(addresses);
+        let socket = dial::within(limit, dial::listed(addresses), race).await?;
+        Ok(TcpStream { socket })
+    }
+
+    /// Looks `host`, a `name:port`, up by the threads of the executor, and connects to [the first
+    /// address that answers](TcpStream::connect_any). The limit is for all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Host`], [`Error::Lookup`], [`Error::Connect`].
+    pub async fn connect_host(host: &str, limit: Duration) -> Result<TcpStream> {
+        let connecting = async {
+            let addresses = lookup_host(host).await?;
+            dial::race(&addresses).await
+        };
+        let socket = dial::within(limit, host, connecting).await?;
+        Ok(TcpStream { socket })
+    }
+
+    /// Of a stream of std.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Watch`] if it cannot be made non-blocking.
+    pub fn from_std(stream: std::net::TcpStream) -> Result<TcpStream> {
+        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
+        let io = Io::with_interest(Socket::new(OwnedFd::from(stream)), interest)?;
+        Ok(TcpStream { socket: StreamSocket::new(io) })
+    }
+
+    /// Ends watching, and gives the socket back: to be [attached](crate::LoopHandle::attach) to a
+    /// protocol, for example.
+    pub fn into_socket(self) -> Socket {
+        self.socket.into_socket()
+    }
+
+    /// The two directions, for two tasks. The socket is closed when both are dropped.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        self.socket.into_split()
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    ///
+    /// As getsockname(2).
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        Ok(inet(&self.socket.local()?)?)
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    ///
+    /// As getpeername(2): the connection is over.
+    pub fn peer_addr(&self) -> Result<SocketAddr> {
+        Ok(inet(&self.socket.peer()?)?)
+    }
+
+    /// Sends small pieces at once (`TCP_NODELAY`), instead of waiting for more or for the peer's
+    /// word.
+    ///
+    /// # Errors
+    ///
+    /// As setsockopt(2).
+    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        socket::set_nodelay(self, on)
+    }
+
+    /// Asks a silent peer from time to time whether it is still there (`SO_KEEPALIVE`).
+    ///
+    /// # Errors
+    ///
+    /// As setsockopt(2).
+    pub fn set_keepalive(&self, on: bool) -> io::Result<()> {
+        socket::set_keepalive(self, on)
+    }
+
+    /// What becomes of unsent bytes when the socket is closed (`SO_LINGER`): None sends them in the
+    /// background, as always; zero drops them and resets the connection.
+    ///
+    /// # Errors
+    ///
+    /// As setsockopt(2).
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        socket::set_linger(self, linger)
+    }
+}
+
+impl Deref for TcpStream {
+    type Target = StreamSocket;
+
+    #[inline]
+    fn deref(&self) -> &StreamSocket {
+        &self.socket
+    }
+}
+
+impl AsFd for TcpStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl TryFrom<std::net::TcpStream> for TcpStream {
+    type Error = Error;
+
+    fn try_from(stream: std::net::TcpStream) -> Result<TcpStream> {
+        TcpStream::from_std(stream)
+    }
+}
+
+impl TryFrom<std::net::TcpListener> for TcpListener {
+    type Error = Error;
+
+    fn try_from(listener: std::net::TcpListener) -> Result<TcpListener> {
+        TcpListener::from_std(listener)
+    }
+}
