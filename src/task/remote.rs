@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -18,15 +19,10 @@ impl<S> Remote<S> {
     /// As [`call_soon`](Remote::call_soon); the future is dropped then, on this thread.
     ///
     /// ```
-    /// use std::time::Duration;
-    ///
     /// let mut el = mainspring::EventLoop::new()?;
     /// let remote = el.remote();
     /// let worker = std::thread::spawn(move || {
-    ///     let task = remote.spawn(async {
-    ///         mainspring::sleep(Duration::from_millis(1)).await;
-    ///         42
-    ///     })?;
+    ///     let task = remote.spawn(async { 6 * 7 })?;
     ///     Ok::<_, mainspring::Error>(task.join()?)
     /// });
     /// el.run()?;
@@ -42,11 +38,26 @@ impl<S> Remote<S> {
         self.spawn_with(move || future)
     }
 
-    /// Spawns the task that `make` makes on the loop's thread, whose future need not be [`Send`].
+    /// Spawns the task that `make` makes on the loop's thread. Its future need not be [`Send`], so
+    /// this is for whatever belongs to a loop, a [`sleep`](crate::sleep) for example.
     ///
     /// # Errors
     ///
     /// As [`spawn`](Remote::spawn).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let mut el = mainspring::EventLoop::new()?;
+    /// let remote = el.remote();
+    /// let worker = std::thread::spawn(move || {
+    ///     let task = remote.spawn_with(|| mainspring::sleep(Duration::from_millis(1)))?;
+    ///     Ok::<_, mainspring::Error>(task.join()?)
+    /// });
+    /// el.run()?;
+    /// worker.join().unwrap()?;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     #[track_caller]
     pub fn spawn_with<M, F>(&self, make: M) -> Result<RemoteTask<F::Output>>
     where
@@ -55,10 +66,12 @@ impl<S> Remote<S> {
         F::Output: Send + 'static,
     {
         let shared = Arc::new(Shared::default());
-        let relay = Relay(Some(shared.clone()));
+        let (relay, location) = (Relay(Some(shared.clone())), Location::caller());
         self.call_soon(move |el, _| {
-            let task = el.spawn(make());
-            el.spawn(relay.run(task)).detach();
+            let Some(tasks) = el.tasks() else { return };
+            // Also a panic of `make` is the task's.
+            let task = Task::new(&tasks, tasks.spawn(async move { make().await }, location));
+            tasks.detach(tasks.spawn(relay.run(task), location));
         })?;
         Ok(RemoteTask { shared })
     }
@@ -66,7 +79,7 @@ impl<S> Remote<S> {
 
 /// A task on a loop of another thread: to be awaited there, in any executor, or to be joined.
 ///
-/// Dropping it detaches the task.
+/// Dropping it detaches the task, as dropping a [`Task`] does.
 #[must_use = "dropping a task detaches it; `detach` says so"]
 pub struct RemoteTask<T> {
     shared: Arc<Shared<T>>,
@@ -129,8 +142,9 @@ impl<T> RemoteTask<T> {
 
     /// Asks the task to end. See [`Task::cancel`].
     pub fn cancel(&self, reason: impl Into<Reason>) {
+        let reason = reason.into();
         let mut state = self.shared.lock();
-        state.cancelled = Some(reason.into());
+        state.cancelled.get_or_insert(reason);
         let relay = state.relay.take();
         drop(state);
         if let Some(relay) = relay {
@@ -179,10 +193,15 @@ impl<T: 'static> Relay<T> {
             if let Some(reason) = shared.listen(cx.waker()) {
                 task.cancel(reason);
             }
-            Pin::new(&mut task).poll(cx)
+            // What nobody waits for, besides `shared` and this, is the loop's to report.
+            if task.is_finished() && Arc::strong_count(&shared) == 2 {
+                return Poll::Ready(None);
+            }
+            Pin::new(&mut task).poll(cx).map(Some)
         });
-        let output = output.await;
-        self.send(output);
+        if let Some(output) = output.await {
+            self.send(output);
+        }
     }
 }
 

@@ -63,7 +63,7 @@ impl<S> LoopHandle<S> {
     }
 
     /// The tasks of this loop, unless it is closed.
-    fn tasks(&self) -> Option<Rc<Tasks>> {
+    pub(super) fn tasks(&self) -> Option<Rc<Tasks>> {
         current::find(self.core().home)
     }
 }
