@@ -68,6 +68,8 @@ impl Guest for Tasks {
         let was = flags.contains(Flags::BACKGROUND);
         flags.set(Flags::BACKGROUND, background);
         match (was, background) {
+            // Whoever runs the loop for it does not ask.
+            _ if flags.contains(Flags::MAIN) => {}
             (false, true) => self.alive.set(self.alive.get() - 1),
             (true, false) => self.alive.set(self.alive.get() + 1),
             _ => {}
