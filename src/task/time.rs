@@ -120,7 +120,8 @@ impl Alarm {
 
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<()> {
         let Some(armed) = &mut self.armed else { return self.arm(waker) };
-        let Some(tasks) = current::find(armed.home) else { return Poll::Pending };
+        // The time of a loop that is gone is over.
+        let Some(tasks) = current::find(armed.home) else { return Poll::Ready(()) };
         if armed.is_over(&tasks) {
             return Poll::Ready(());
         }
