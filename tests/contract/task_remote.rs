@@ -1,0 +1,228 @@
+//! X2 for tasks: what other threads spawn, await, join and cancel.
+
+use std::cell::Cell;
+use std::future::pending;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use futures::executor::block_on;
+use mainspring::{Error, EventLoop, JoinError, Kind, Remote, RemoteTask, sleep, yield_now};
+
+use crate::support::{on_every_selector, simulated};
+
+fn reason(error: &JoinError) -> String {
+    match error {
+        JoinError::Cancelled(reason) => reason.to_string(),
+        other => panic!("{other}"),
+    }
+}
+
+/// A thread that has a remote and gives `work` to it, while this thread runs the loop.
+fn beside<T: Send + 'static>(
+    el: &mut EventLoop<()>,
+    work: impl FnOnce(&Remote) -> T + Send + 'static,
+) -> T {
+    let remote = el.remote();
+    let worker = thread::spawn(move || work(&remote));
+    el.run().unwrap();
+    worker.join().unwrap()
+}
+
+#[test]
+fn x2_a_task_of_another_thread_is_joined_and_awaited_there() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, ());
+        let here = thread::current().id();
+        let outputs = beside(&mut el, move |remote| {
+            let slow = remote.spawn_with(move || async move {
+                sleep(Duration::from_secs(3600)).await;
+                assert_eq!(thread::current().id(), here);
+                1
+            });
+            let made = remote.spawn_with(move || {
+                assert_eq!(thread::current().id(), here);
+                let local = Rc::new(Cell::new(1));
+                async move {
+                    yield_now().await;
+                    local.set(local.get() + 1);
+                    local.get()
+                }
+            });
+            let (slow, made) = (slow.unwrap(), made.unwrap());
+            let fails = remote.spawn(async { panic!("as it should") }).unwrap();
+            let error: JoinError = fails.join().map(|()| ()).unwrap_err();
+            (slow.join().unwrap(), block_on(made).unwrap(), error.to_string())
+        });
+        assert_eq!(outputs, (1, 2, "the task panicked: as it should".to_owned()));
+    });
+}
+
+#[test]
+fn f4_a_task_of_another_thread_is_cancelled_from_there() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, ());
+        let dropped = Arc::new(AtomicBool::new(false));
+        struct Noted(Arc<AtomicBool>, thread::ThreadId);
+        impl Drop for Noted {
+            fn drop(&mut self) {
+                assert_eq!(thread::current().id(), self.1);
+                self.0.store(true, Ordering::Release);
+            }
+        }
+        let noted = Noted(dropped.clone(), thread::current().id());
+        beside(&mut el, move |remote| {
+            let (started, starts) = mpsc::channel();
+            let task: RemoteTask<()> = remote
+                .spawn(async move {
+                    let _noted = noted;
+                    started.send(()).unwrap();
+                    pending().await
+                })
+                .unwrap();
+            starts.recv().unwrap();
+            assert!(!task.is_finished());
+            task.cancel("from another thread");
+            assert_eq!(reason(&task.join().unwrap_err()), "from another thread");
+            assert!(dropped.load(Ordering::Acquire), "the future is dropped before the join ends");
+        });
+    });
+}
+
+/// Both before the loop has looked: the first reason wins, and so does an output that is there.
+#[test]
+fn f4_the_first_reason_of_another_thread_wins() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, ());
+        let begun = Arc::new(AtomicUsize::new(0));
+        let begins = begun.clone();
+        let waits = async move {
+            begins.fetch_add(1, Ordering::Relaxed);
+            pending::<()>().await;
+        };
+        let task = el.remote().spawn(waits).unwrap();
+        task.cancel("first");
+        task.cancel("second");
+        el.run_until_stalled().unwrap();
+        task.cancel("third");
+        el.run_until_stalled().unwrap();
+        assert!(task.is_finished());
+        assert_eq!(reason(&task.join().unwrap_err()), "first");
+        let done = el.remote().spawn(async { 42 }).unwrap();
+        el.run_until_stalled().unwrap();
+        done.cancel("too late");
+        el.run_until_stalled().unwrap();
+        assert_eq!(done.join().unwrap(), 42);
+    });
+}
+
+#[test]
+fn q8_the_end_of_a_loop_ends_the_tasks_of_other_threads() {
+    on_every_selector(|kind| {
+        for started in [false, true] {
+            let (mut el, _) = simulated(kind, ());
+            let alive = Arc::new(());
+            let inside = alive.clone();
+            let task = el.remote().spawn(async move {
+                let _inside = inside;
+                pending::<()>().await;
+            });
+            let task = task.unwrap();
+            if started {
+                el.run_until_stalled().unwrap();
+            }
+            let waits = thread::spawn(move || task.join());
+            let remote = el.remote();
+            drop(el);
+            let error = waits.join().unwrap().unwrap_err();
+            assert_eq!(reason(&error), "the loop is closed");
+            assert_eq!(Arc::strong_count(&alive), 1);
+            let inside = alive.clone();
+            let refused = remote.spawn(async move { drop(inside) });
+            assert!(matches!(refused, Err(Error::Closed)));
+            assert_eq!(Arc::strong_count(&alive), 1);
+        }
+    });
+}
+
+#[test]
+fn f2_a_dropped_handle_of_another_thread_detaches() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, ());
+        let ran = Arc::new(AtomicUsize::new(0));
+        let count = ran.clone();
+        beside(&mut el, move |remote| {
+            for detach in [drop::<RemoteTask<()>>, RemoteTask::detach] {
+                let count = count.clone();
+                let task = remote.spawn_with(move || async move {
+                    sleep(Duration::from_secs(1)).await;
+                    count.fetch_add(1, Ordering::Relaxed);
+                });
+                detach(task.unwrap());
+            }
+        });
+        assert_eq!(ran.load(Ordering::Relaxed), 2);
+    });
+}
+
+/// A task is a task, wherever it was spawned: its place is the caller's.
+#[test]
+fn f8_a_failure_that_no_other_thread_waits_for_is_reported() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, Vec::new());
+        el.set_exception_handler(|_, reports: &mut Vec<_>, report| {
+            assert_eq!((report.kind, report.location.file()), (Kind::Task, file!()));
+            reports.push((report.location.line(), report.error.to_string()));
+        });
+        let remote = el.remote();
+        let spawned = line!() + 1;
+        remote.spawn::<_>(async { panic!("unheard") }).map(RemoteTask::<()>::detach).unwrap();
+        let failed = line!() + 1;
+        remote.spawn(async { Err::<(), _>(Error::other("no luck")) }).unwrap().detach();
+        let made = line!() + 1;
+        let task = remote.spawn_with(|| match () {
+            () if true => panic!("not even made"),
+            () => async {},
+        });
+        el.run_until_stalled().unwrap();
+        let error = task.unwrap().join().unwrap_err();
+        assert_eq!(error.to_string(), "the task panicked: not even made", "line {made}");
+        let reports = [(spawned, "panicked: unheard"), (failed, "no luck")];
+        assert_eq!(*el.state(), reports.map(|(line, text)| (line, text.to_owned())));
+    });
+}
+
+/// A loop of one thread waits for a task of a loop of another one.
+#[test]
+fn x2_a_task_awaits_a_task_of_another_loop() {
+    on_every_selector(|kind| {
+        let (mut one, _) = simulated(kind, ());
+        let (mut two, _) = simulated(kind, ());
+        let remote = one.remote();
+        let (send, told) = mpsc::channel();
+        let other = thread::spawn(move || {
+            let (mut el, _) = simulated(kind, ());
+            send.send(el.remote()).unwrap();
+            el.run().unwrap();
+        });
+        let there = told.recv().unwrap();
+        let task = two.spawn(async move {
+            let mut sum = 0;
+            for i in 0..20 {
+                let mut task = there.spawn(async move {
+                    yield_now().await;
+                    i
+                });
+                sum += Pin::new(task.as_mut().unwrap()).await.unwrap();
+            }
+            sum
+        });
+        assert_eq!(two.run_until_complete(task).unwrap().unwrap(), 190);
+        drop(remote);
+        one.run().unwrap();
+        other.join().unwrap();
+    });
+}
