@@ -11,6 +11,7 @@ mod examples {
     mod embed;
     mod promise;
     mod signals;
+    mod supervisor;
     mod threads;
     mod timers;
     mod tour;

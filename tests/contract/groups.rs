@@ -111,8 +111,8 @@ fn f6_the_first_failure_cancels_the_rest_and_every_error_is_kept() {
     });
     let error = el.run_until_complete(run).unwrap().unwrap_err();
     assert_eq!(error.to_string(), "a task group failed, with 2 errors: first; second");
-    assert_eq!(error.source().unwrap().to_string(), "first");
-    assert_eq!(Error::from(error).chain().matches("first").count(), 2);
+    assert!(error.source().is_none(), "its message has all causes");
+    assert_eq!(Error::from(error).chain().matches("first").count(), 1);
     log.check(&[(1, "child"), (1, "body")]);
 }
 

@@ -6,8 +6,8 @@ use crate::error::Error;
 
 /// Everything that failed in a [`TaskGroup`], in the order of occurrence; at least one error.
 ///
-/// Its [`source`](std::error::Error::source) is the first. As an [`Error`] it is
-/// [`Other`](Error::Other).
+/// Its message has all of them with their causes, so it has no
+/// [`source`](std::error::Error::source). As an [`Error`] it is [`Other`](Error::Other).
 #[derive(Debug)]
 pub struct GroupError {
     pub(super) errors: Vec<Error>,
@@ -33,17 +33,13 @@ impl fmt::Display for GroupError {
         }
         for (i, error) in self.errors.iter().enumerate() {
             let separator = if i == 0 { "" } else { "; " };
-            write!(f, "{separator}{error}")?;
+            write!(f, "{separator}{}", error.chain())?;
         }
         Ok(())
     }
 }
 
-impl std::error::Error for GroupError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.errors.first().map(|error| error as _)
-    }
-}
+impl std::error::Error for GroupError {}
 
 impl From<GroupError> for Error {
     fn from(error: GroupError) -> Error {
