@@ -123,7 +123,12 @@ static uint64_t to_see, seen;
 
 /* -- timers -- */
 
-enum { HOUR = 3600, SOON = 2 };
+enum { HOUR = 3600 };
+
+/* Seconds until so many timers are inserted. */
+static inline double soon(uint64_t count) {
+    return 0.05 + 2e-6 * count;
+}
 
 /* Seconds from now, in a random order: within `span` from `start`; the same for all peers. */
 static inline double *delays(double start, double span, uint64_t count) {

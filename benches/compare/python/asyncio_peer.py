@@ -6,8 +6,8 @@ import platform
 import sys
 import time
 
-from convention import BACKLOG, BATCH, HOUR, SOON, TAKING_TURNS, Chain
-from convention import cpu, delays, listener, memory, pipes as make_pipes, posting, questions, reply
+from convention import BACKLOG, BATCH, HOUR, TAKING_TURNS, Chain
+from convention import cpu, delays, listener, memory, pipes as make_pipes, posting, questions, reply, soon
 
 
 async def nothing():
@@ -103,12 +103,13 @@ async def timers_run():
     loop = asyncio.get_running_loop()
     for count in questions():
         base = loop.time()
-        deadlines = [base + delay for delay in delays(SOON, 0.2, count)]
+        deadlines = [base + delay for delay in soon(count)]
         before = cpu()
         for deadline in deadlines:
             loop.call_at(deadline, run)
+        await asyncio.sleep(max(deadlines) - loop.time())
         while ran < count:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.001)
         reply(cpu() - before)
 
 
@@ -178,7 +179,7 @@ async def dispatch(size):
         seen, to_see, end = 0, count, loop.create_future()
         before = cpu()
         await end
-        reply(cpu() - before)
+        reply((cpu() - before) * count // seen)  # A batch is not cut short.
 
 
 async def pipes(size, active):

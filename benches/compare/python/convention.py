@@ -11,7 +11,6 @@ import threading
 import time
 
 HOUR = 3600
-SOON = 2
 TAKING_TURNS = 100
 BATCH = 1000
 BUFFER = 64 * 1024
@@ -60,6 +59,11 @@ def delays(start, span, count):
         noise = (noise * 6364136223846793005 + 1) % 2**64
         result.append(start + (noise >> 20) % int(span * 1e9) / 1e9)
     return result
+
+
+def soon(count):
+    """So many delays of timers that are soon due: when the last one is inserted, and 200 ns apart."""
+    return delays(0.05 + 2e-5 * count, 2e-7 * count, count)
 
 
 CORES = sorted(os.sched_getaffinity(0))

@@ -11,7 +11,7 @@ const HEADING: f64 = 34.0;
 
 /// A bar that is longer than so many times the shortest one is cut, or the others could not be told
 /// apart.
-const LONGEST: f64 = 8.0;
+const LONGEST: f64 = 5.0;
 
 const OURS: &str = "#1f6feb";
 const RAW: &str = "#57606a";
@@ -55,7 +55,7 @@ fn panel(column: &Column, top: f64) -> (String, f64) {
     (svg, ROW * (bars.len() + 1) as f64 + 10.0)
 }
 
-fn colour(peer: &str) -> &'static str {
+pub fn colour(peer: &str) -> &'static str {
     match peer {
         name if name.starts_with("mainspring") => OURS,
         "raw" => RAW,
@@ -63,12 +63,12 @@ fn colour(peer: &str) -> &'static str {
     }
 }
 
-fn text(x: f64, y: f64, weight: &str, text: &str) -> String {
+pub fn text(x: f64, y: f64, weight: &str, text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;");
     format!("<text x=\"{x:.1}\" y=\"{y:.1}\" font-weight=\"{weight}\">{text}</text>\n")
 }
 
-fn page(width: f64, height: f64, content: &str) -> String {
+pub fn page(width: f64, height: f64, content: &str) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
          font-family=\"sans-serif\" font-size=\"12\">\n\

@@ -81,6 +81,14 @@ impl Contest {
         lines.join("\n")
     }
 
+    /// Runs a part of a scenario with some of the peers only.
+    pub fn among(&mut self, is_in: impl Fn(&Peer) -> bool, part: impl FnOnce(&mut Contest)) {
+        let all = self.peers.clone();
+        self.peers.retain(|peer| is_in(peer));
+        part(self);
+        self.peers = all;
+    }
+
     /// Rounds in turn: `measure` gives the figures of one peer in one round. Who fails is out of
     /// this race, and the failure is told.
     pub fn race(

@@ -152,3 +152,52 @@ impl Load {
 fn piece(text: &[u8], connection: usize, from: usize, length: usize) -> &[u8] {
     &text[(connection * 7 + from) % PERIOD..][..length.min(BUFFER)]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+    use std::thread;
+
+    use super::Load;
+
+    /// A server that echoes two connections, and spoils the byte at a place of each.
+    fn server(spoiled: Option<usize>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming().take(2) {
+                let mut stream = stream.unwrap();
+                thread::spawn(move || {
+                    let (mut buffer, mut place) = ([0; 4096], 0);
+                    while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                        if let Some(at) = spoiled.filter(|at| (place..place + count).contains(at)) {
+                            buffer[at - place] ^= 1;
+                        }
+                        place += count;
+                        stream.write_all(&buffer[..count]).unwrap();
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_faithful_echo_is_accepted() {
+        for (size, in_flight) in [(64, 1), (100, 16), (300_000, 1), (300_000, 2)] {
+            let mut load = Load::connect(server(None), 2, size, in_flight).unwrap();
+            load.run(7).unwrap();
+            load.run(40).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_single_wrong_byte_is_seen() {
+        for place in [0, 63, 64, 32 * 64 - 1] {
+            let mut load = Load::connect(server(Some(place)), 1, 64, 4).unwrap();
+            let error = load.run(32).unwrap_err();
+            assert_eq!(error.to_string(), "an echo has wrong bytes", "{place}");
+        }
+    }
+}

@@ -20,6 +20,7 @@ mod raw;
 mod chart;
 mod contest;
 mod cores;
+mod curves;
 mod http_load;
 mod load;
 mod machine;

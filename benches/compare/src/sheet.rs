@@ -4,17 +4,21 @@ use std::fmt;
 
 use crate::chart;
 use crate::contest::Rounds;
+use crate::curves;
 use crate::figures::{Spread, median};
 use crate::peers::Peer;
 
 /// What the ratios are to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Base {
-    /// The hand-written loop.
-    Raw,
+    /// One of the peers.
+    To(&'static str),
     /// Whichever peer is best in the column, mainspring aside.
     Best,
 }
+
+/// The hand-written loop.
+pub const RAW: Base = Base::To("raw");
 
 /// The table; small figures are better.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub struct Sheet {
     pub title: String,
     pub unit: &'static str,
     base: Base,
+    /// What the names of the columns count, where they are the sizes of a growth.
+    pub sizes: Option<&'static str>,
     pub columns: Vec<Column>,
     notes: Vec<String>,
 }
@@ -36,7 +42,13 @@ pub struct Column {
 
 impl Sheet {
     pub fn new(title: impl Into<String>, unit: &'static str, base: Base) -> Sheet {
-        Sheet { title: title.into(), unit, base, columns: Vec::new(), notes: Vec::new() }
+        let (columns, notes) = (Vec::new(), Vec::new());
+        Sheet { title: title.into(), unit, base, sizes: None, columns, notes }
+    }
+
+    /// A table of a growth: the columns are sizes.
+    pub fn curves(title: &str, sizes: &'static str, unit: &'static str, base: Base) -> Sheet {
+        Sheet { sizes: Some(sizes), ..Sheet::new(title, unit, base) }
     }
 
     /// Adds a column of a race: the figures at `index` of what the workers gave.
@@ -67,15 +79,15 @@ impl Sheet {
         let others = column.figures.iter().filter(|(name, _)| !name.starts_with("mainspring"));
         let best = others.min_by(|one, other| of(&one.1).total_cmp(&of(&other.1)));
         match self.base {
-            Base::Raw => column.figures_of("raw").map(|_| "raw"),
+            Base::To(peer) => Some(peer),
             Base::Best => best.map(|(name, _)| *name),
         }
     }
 
     fn rows(&self) -> Vec<Vec<String>> {
         let base = match self.base {
-            Base::Raw => "x raw",
-            Base::Best => "x the best peer",
+            Base::To(peer) => format!("x {peer}"),
+            Base::Best => "x the best peer".to_owned(),
         };
         let mut rows = vec![vec![format!("{}, {base}", self.unit)]];
         rows[0].extend(self.columns.iter().map(|column| column.name.clone()));
@@ -115,7 +127,10 @@ impl Sheet {
     }
 
     pub fn chart(&self) -> String {
-        chart::bars(self)
+        match self.sizes {
+            None => chart::bars(self),
+            Some(sizes) => curves::curves(self, sizes),
+        }
     }
 }
 

@@ -22,7 +22,9 @@ use super::{Peer, Work};
 use crate::work::echo::{BUFFER, Echo, listener};
 use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Message, Traffic, round_trips, throughput};
-use crate::work::{BATCH, HOUR, TAKING_TURNS, answer, cpu, deadlines, memory, since, soon};
+use crate::work::{
+    BATCH, HOUR, TAKING_TURNS, answer, cpu, deadlines, memory, since, since_for, soon,
+};
 
 pub const PEER: Peer = Peer::rust("calloop", WORK);
 
@@ -314,7 +316,7 @@ fn dispatch(sizes: &[usize]) {
         while seen < count {
             el.dispatch(None, &mut seen).expect("the loop turns");
         }
-        [since(before)]
+        [since_for(before, count, seen)]
     });
 }
 

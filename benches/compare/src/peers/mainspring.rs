@@ -9,7 +9,7 @@ use super::{Peer, Work};
 use crate::work::echo::listener;
 use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
-use crate::work::{BATCH, HOUR, answer, cpu, deadlines, since, soon};
+use crate::work::{BATCH, HOUR, answer, cpu, deadlines, since, since_for, soon};
 
 pub const PEER: Peer = Peer::rust("mainspring", WORK);
 
@@ -139,7 +139,7 @@ fn dispatch(sizes: &[usize]) {
         while *el.state() < count {
             el.turn(None).expect("the loop turns");
         }
-        [since(before)]
+        [since_for(before, count, *el.state())]
     });
 }
 

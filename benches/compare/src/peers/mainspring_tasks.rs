@@ -1,14 +1,23 @@
 //! mainspring: its tasks, beside its callbacks in the file `mainspring`.
 
-use mainspring::{EventLoop, Promise, sleep, yield_now};
+use std::io::Read;
+use std::rc::Rc;
+
+use mainspring::{EventLoop, Interest, Io, Promise, sleep, yield_now};
 
 use super::{Peer, Work};
+use crate::work::pipes::{Chain, ROOM, pipes};
 use crate::work::{HOUR, TAKING_TURNS, answer, cpu, lists, memory, since};
 
 pub const PEER: Peer = Peer::own("mainspring-tasks", "as mainspring", WORK);
 
-const WORK: &[(&str, Work)] =
-    &[("spawn", spawn), ("switch", switch), ("waiting", waiting), ("asleep", asleep)];
+const WORK: &[(&str, Work)] = &[
+    ("spawn", spawn),
+    ("switch", switch),
+    ("waiting", waiting),
+    ("asleep", asleep),
+    ("pipes", watch_pipes),
+];
 
 fn spawn(_: &[usize]) {
     let mut el = EventLoop::new().expect("a loop");
@@ -77,5 +86,31 @@ fn asleep(_: &[usize]) {
             [memory() - before]
         })
         .expect("the loop turns")
+    });
+}
+
+fn watch_pipes(sizes: &[usize]) {
+    let mut el = EventLoop::new().expect("a loop");
+    let (readers, writers) = pipes(sizes[0]);
+    let chain = Rc::new(Chain::new(writers));
+    for (index, reader) in readers.into_iter().enumerate() {
+        let chain = Rc::clone(&chain);
+        let pass_on = async move {
+            let reader = Io::with_interest(reader, Interest::READABLE).expect("a pipe");
+            let mut bytes = [0; ROOM];
+            while let Ok(count @ 1..) = reader.read_with(|mut pipe| pipe.read(&mut bytes)).await {
+                if count < ROOM {
+                    reader.drained(Interest::READABLE);
+                }
+                chain.received(index, count);
+            }
+        };
+        drop(el.spawn(pass_on)); // It goes on without its handle.
+    }
+    answer(|count| {
+        let before = cpu();
+        chain.begin(sizes[1], count);
+        el.run_until_complete(chain.end()).expect("the loop turns");
+        [since(before)]
     });
 }

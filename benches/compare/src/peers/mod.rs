@@ -14,6 +14,7 @@ mod mainspring_tasks;
 mod mio;
 mod monoio;
 mod polling;
+mod processes;
 mod raw;
 mod smol;
 mod threads;
@@ -57,6 +58,7 @@ pub static ALL: &[Peer] = &[
     smol::PEER,
     monoio::PEER,
     threads::PEER,
+    processes::PEER,
     foreign::LIBUV,
     foreign::LIBEV,
     foreign::LIBEVENT,

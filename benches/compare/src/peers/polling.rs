@@ -11,7 +11,7 @@ use super::{Peer, Work};
 use crate::work::echo::{BUFFER, Echo, listener};
 use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Inbox, Traffic, round_trips, throughput};
-use crate::work::{answer, cpu, since};
+use crate::work::{answer, cpu, since, since_for};
 
 pub const PEER: Peer = Peer::rust("polling", WORK);
 
@@ -130,7 +130,7 @@ fn dispatch(sizes: &[usize]) {
             poller.wait(&mut events, None).expect("the poller works");
             events.iter().for_each(|event| seen += u64::from(event.readable));
         }
-        [since(before)]
+        [since_for(before, count, seen)]
     });
 }
 

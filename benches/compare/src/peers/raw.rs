@@ -12,7 +12,7 @@ use crate::raw;
 use crate::work::echo::listener;
 use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Inbox, Traffic, round_trips, throughput};
-use crate::work::{BATCH, answer, cpu, since};
+use crate::work::{BATCH, answer, cpu, since, since_for};
 
 pub const PEER: Peer = Peer::own("raw", "(epoll)", WORK);
 
@@ -97,7 +97,7 @@ fn dispatch(sizes: &[usize]) {
         while el.state < count {
             el.tick().expect("epoll works");
         }
-        [since(before)]
+        [since_for(before, count, el.state)]
     });
 }
 

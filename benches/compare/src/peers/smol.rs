@@ -20,7 +20,8 @@ use crate::work::echo::{BUFFER, listener};
 use crate::work::pipes::{Chain, ROOM, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
 use crate::work::{
-    HOUR, Link, TAKING_TURNS, answer, cpu, deadlines, link, lists, memory, process_cpu, since, soon,
+    HOUR, Link, TAKING_TURNS, answer, cpu, deadlines, link, lists, memory, process_cpu, since,
+    since_process, soon,
 };
 
 pub const PEER: Peer = Peer::rust("smol", WORK);
@@ -165,7 +166,7 @@ fn timers_run(_: &[usize]) {
             for timer in started(&deadlines).await {
                 timer.await;
             }
-            [(process_cpu() - before).as_nanos() as u64]
+            [since_process(before)]
         }))
     });
 }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Peer, Work};
-use crate::work::{HOUR, TAKING_TURNS, answer, memory, process_cpu};
+use crate::work::{HOUR, TAKING_TURNS, answer, memory, process_cpu, since_process};
 
 pub const PEER: Peer = Peer::own("threads", "std", WORK);
 
@@ -20,7 +20,7 @@ fn spawn(_: &[usize]) {
             let threads: Vec<_> = (0..1000).map(|_| thread::spawn(|| {})).collect();
             threads.into_iter().for_each(|thread| thread.join().expect("a thread ends"));
         }
-        [(process_cpu() - before).as_nanos() as u64]
+        [since_process(before)]
     });
 }
 
@@ -30,7 +30,7 @@ fn switch(_: &[usize]) {
         let turns = move || (0..count / TAKING_TURNS).for_each(|_| thread::yield_now());
         let threads: Vec<_> = (0..TAKING_TURNS).map(|_| thread::spawn(turns)).collect();
         threads.into_iter().for_each(|thread| thread.join().expect("a thread ends"));
-        [(process_cpu() - before).as_nanos() as u64]
+        [since_process(before)]
     });
 }
 

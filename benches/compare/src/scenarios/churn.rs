@@ -13,14 +13,14 @@ use super::Scenario;
 use crate::contest::Contest;
 use crate::peers::Peer;
 use crate::server::Server;
-use crate::sheet::{Base, Sheet};
+use crate::sheet::{RAW, Sheet};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "churn", about: "connect, echo, close: CPU time of the server", run };
 
 fn run(contest: &mut Contest) {
     let title = "Connect, echo, close: CPU time of the server";
-    let mut sheet = Sheet::new(title, "ns CPU a connection", Base::Raw);
+    let mut sheet = Sheet::new(title, "ns CPU a connection", RAW);
     for cell in contest.options.cells(&[&[1], &[50]]) {
         let name = format!("{} at once", cell[0]);
         let measure = |contest: &Contest, peer: &Peer| {

@@ -22,7 +22,7 @@ use crate::contest::Contest;
 use crate::load::Load;
 use crate::peers::Peer;
 use crate::server::Server;
-use crate::sheet::{Base, Sheet};
+use crate::sheet::{RAW, Sheet};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "echo", about: "TCP echo: CPU time and system calls of the server", run };
@@ -55,7 +55,7 @@ fn run(contest: &mut Contest) {
     let cells = contest.options.cells(CELLS);
     for cells in cells.chunk_by(|one, other| one[0] == other[0] && one.len() == other.len()) {
         let title = format!("Echo of {} bytes: CPU time of the server", cells[0][0]);
-        let mut sheet = Sheet::new(title, "ns CPU a request", Base::Raw);
+        let mut sheet = Sheet::new(title, "ns CPU a request", RAW);
         for cell in cells {
             let race = contest.race("echo", &name(cell), |contest, peer| cost(contest, peer, cell));
             sheet.add(name(cell), &race, 0);
@@ -65,7 +65,7 @@ fn run(contest: &mut Contest) {
     if !is_strace_here() {
         return contest.tell("skipped: system calls: strace is not installed".to_owned());
     }
-    let mut sheet = Sheet::new("Echo: system calls of the server", "calls a request", Base::Raw);
+    let mut sheet = Sheet::new("Echo: system calls of the server", "calls a request", RAW);
     for cell in contest.options.cells(COUNTED) {
         let race =
             contest.race_once("echo", &format!("{}, strace", name(&cell)), |contest, peer| {
@@ -84,7 +84,7 @@ fn load(server: &Server, cell: &[usize]) -> io::Result<Load> {
     Load::connect(server.address(), cell[1], cell[0], cell.get(2).copied().unwrap_or(1))
 }
 
-fn cost(contest: &Contest, peer: &Peer, cell: &[usize]) -> io::Result<Vec<f64>> {
+pub fn cost(contest: &Contest, peer: &Peer, cell: &[usize]) -> io::Result<Vec<f64>> {
     let server = Server::start(contest, peer, "echo")?;
     let mut load = load(&server, cell)?;
     let mut requests = cell[1] * 2;

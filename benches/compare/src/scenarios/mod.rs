@@ -5,12 +5,14 @@ use crate::contest::Contest;
 mod churn;
 mod dispatch;
 mod echo;
+mod growth;
 mod http;
 mod pipes;
 mod post;
 mod soon;
 mod tasks;
 mod timers;
+mod units;
 
 /// A part of the contest.
 #[derive(Debug)]
@@ -30,4 +32,6 @@ pub static SCENARIOS: &[Scenario] = &[
     dispatch::SCENARIO,
     pipes::SCENARIO,
     http::SCENARIO,
+    growth::SCENARIO,
+    units::SCENARIO,
 ];

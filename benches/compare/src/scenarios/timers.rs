@@ -2,8 +2,8 @@
 //!
 //! * `insert`, `cancel`: a million timers with deadlines in a random order, an hour and more ahead;
 //!   then each of them is cancelled, in the order of their making.
-//! * `insert + run`: a million timers that are due in two seconds, in a random order within 200 ms,
-//!   until all have run.
+//! * `insert + run`: a million timers that are due when all are inserted, two seconds later, in a
+//!   random order and 200 ns apart on average, until all have run.
 //! * `re-arm`: 10,000 timers, each pushed back again and again to a later deadline, in turn; then
 //!   one turn of the loop that does not wait.
 //!

@@ -35,15 +35,31 @@ pub fn since(before: Duration) -> u64 {
     (cpu() - before).as_nanos() as u64
 }
 
+/// The same for the part that was asked for, where more was done: a batch is not cut short.
+pub fn since_for(before: Duration, asked: u64, did: u64) -> u64 {
+    (u128::from(since(before)) * u128::from(asked) / u128::from(did)) as u64
+}
+
 /// CPU time of all threads of this process so far.
 pub fn process_cpu() -> Duration {
     raw::cpu_of(std::process::id()).expect("a process has a CPU clock")
 }
 
+/// Nanoseconds of CPU time of all threads since then.
+pub fn since_process(before: Duration) -> u64 {
+    (process_cpu() - before).as_nanos() as u64
+}
+
 /// Bytes of this process that are in memory.
 pub fn memory() -> u64 {
-    let text = fs::read_to_string("/proc/self/smaps_rollup").expect("the kernel tells it");
-    let line = text.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap_or_default();
+    memory_of(std::process::id(), "Rss:")
+}
+
+/// Bytes of a process, by the kernel's own sum.
+pub fn memory_of(process: u32, sum: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"));
+    let text = text.expect("the kernel tells it");
+    let line = text.lines().find_map(|line| line.strip_prefix(sum)).unwrap_or_default();
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kilobytes * 1024
 }
@@ -78,10 +94,10 @@ pub async fn link(Link { left, end, spawn }: Link) {
     }
 }
 
-/// So many deadlines that are soon due: in two seconds, when the last one is inserted, and within a
-/// fifth of one.
+/// So many deadlines that are soon due: when the last one is inserted, and 200 ns apart on average.
 pub fn soon(count: u64) -> Vec<Instant> {
-    deadlines(Instant::now() + Duration::from_secs(2), Duration::from_millis(200), count)
+    let inserted = Duration::from_millis(50) + Duration::from_micros(2 * count);
+    deadlines(Instant::now() + inserted, Duration::from_nanos(200 * count), count)
 }
 
 /// So many deadlines in a random order, within `span` from `start`; the same for all peers.
