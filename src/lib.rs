@@ -24,6 +24,11 @@
 //! # Ok::<(), mainspring::Error>(())
 //! ```
 //!
+//! # Features
+//!
+//! `futures-io`, off by default, implements `AsyncRead` and `AsyncWrite` of the crate of that name
+//! for [`Io`] and the streams of [`net`].
+//!
 //! # One pass
 //!
 //! A tick asks the selector, sleeping if nothing is due, and then feeds the ready deque in this
@@ -53,6 +58,8 @@ mod error;
 mod event_loop;
 mod executor;
 mod handle;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod inbox;
 pub mod net;
 mod ready;
@@ -74,10 +81,11 @@ pub use mainspring_sys::{
 };
 
 pub use task::{
-    CancelScope, Cancelled, CurrentLoop, Ending, GroupError, GroupTask, Interval, Io, JoinError,
-    Panic, Promise, Promised, Reason, RemoteTask, Sleep, Task, TaskGroup, TaskState, YieldNow,
-    current_loop, interval, race, sleep, sleep_until, spawn, spawn_blocking, timeout, timeout_at,
-    yield_now,
+    AsCompleted, CancelScope, Cancelled, CurrentLoop, Ending, GroupError, GroupTask, Interval, Io,
+    JoinError, Panic, Promise, Promised, Reason, RemoteTask, Shutdown, ShutdownEnding,
+    ShutdownGuard, Sleep, Task, TaskGroup, TaskState, When, YieldNow, as_completed, current_loop,
+    gather, gather_all, interval, race, race_all, shield, sleep, sleep_until, spawn,
+    spawn_blocking, timeout, timeout_at, wait, yield_now,
 };
 
 /// The examples of the README are tests.

@@ -35,6 +35,7 @@ mod dispatch;
 pub(crate) mod guest;
 mod hooks;
 mod loop_handle;
+pub(crate) mod read_buffer;
 mod remote;
 mod report;
 mod schedule;

@@ -12,6 +12,8 @@ use mainspring_sys::{Interest, Readiness};
 
 use super::socket::Socket;
 use crate::error::Result;
+#[cfg(feature = "hyper")]
+use crate::event_loop::read_buffer::ReadBuffer;
 use crate::task::Io;
 
 const READ: Interest = Interest::READABLE;
@@ -216,6 +218,61 @@ impl StreamSocket {
     #[inline]
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.io.poll_transfer(cx, WRITE, bytes.len(), |socket| socket::send(socket, bytes))
+    }
+
+    /// Reads at most `most` bytes, and shows them to `take`, out of the buffer that all of the loop
+    /// shares.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn poll_show(
+        &self,
+        cx: &mut Context<'_>,
+        most: usize,
+        take: impl FnOnce(&[u8]),
+    ) -> Poll<io::Result<()>> {
+        let tasks = crate::task::running("StreamSocket::poll_read")?;
+        let mut buffer = ReadBuffer::of(&tasks.core);
+        let wanted = most.min(buffer.len());
+        let read = self.poll_read(cx, &mut buffer[..wanted]);
+        read.map_ok(|count| take(&buffer[..count]))
+    }
+
+    #[cfg(feature = "hyper")]
+    pub(crate) fn poll_write_slices(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wanted = slices.iter().map(|slice| slice.len()).sum();
+        let send = |socket: &Socket| socket::send_vectored(socket, slices);
+        self.io.poll_transfer(cx, WRITE, wanted, send)
+    }
+
+    /// [`read_vectored`](StreamSocket::read_vectored) for those who write futures by hand. Only the
+    /// latest caller is woken.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](StreamSocket::read).
+    pub fn poll_read_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.io.poll_read_with(cx, |socket| socket::recv_vectored(socket, buffers))
+    }
+
+    /// [`write_vectored`](StreamSocket::write_vectored) for those who write futures by hand. Only
+    /// the latest caller is woken.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](StreamSocket::write).
+    pub fn poll_write_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.io.poll_write_with(cx, |socket| socket::send_vectored(socket, slices))
     }
 
     /// The two directions, for two parts of one task.

@@ -16,6 +16,7 @@
 //! To cancel is to drop a future, at an `await` where it waits; what runs then is the `Drop` of what
 //! it holds. There is no cleaning up that awaits: do that in a task of its own.
 
+mod as_completed;
 mod blocking;
 mod combine;
 mod current;
@@ -28,6 +29,7 @@ mod promise;
 mod remote;
 mod run;
 mod scope;
+mod shutdown;
 mod slab;
 mod tasks;
 mod time;
@@ -39,8 +41,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+pub use self::as_completed::{AsCompleted, as_completed};
 pub use self::blocking::spawn_blocking;
-pub use self::combine::race;
+pub use self::combine::{When, gather, gather_all, race, race_all, shield, wait};
 pub use self::group::{GroupError, GroupTask, TaskGroup};
 pub use self::io::Io;
 pub use self::join::{Ending, JoinError, Panic, Reason, Task, TaskState};
@@ -48,7 +51,10 @@ pub use self::promise::{Promise, Promised};
 pub use self::remote::RemoteTask;
 pub use self::run::CurrentLoop;
 pub use self::scope::{CancelScope, Cancelled};
+pub use self::shutdown::{Shutdown, ShutdownEnding, ShutdownGuard};
 pub(crate) use self::tasks::Tasks;
+#[cfg(feature = "hyper")]
+pub(crate) use self::time::Alarm;
 pub use self::time::{Interval, Sleep, interval, sleep, sleep_until, timeout, timeout_at};
 
 use crate::error::{Error, Result};

@@ -114,6 +114,7 @@ struct Armed {
 }
 
 impl Alarm {
+    #[cfg(feature = "hyper")]
     pub(crate) fn at(deadline: Instant) -> Alarm {
         Alarm { when: When::At(deadline), armed: None }
     }

@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["event_loop"],
     &["task"],
     &["net", "builder"],
+    &["hyper"],
     // Beside the tower: nothing of it may be needed by it.
     &["testing", "compile_fail"],
 ];

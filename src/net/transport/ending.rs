@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use super::flags::Flags;
 use super::inner::{Inner, is_retry};
-use super::moments::Buffer;
 use super::slot::Slot;
+use crate::event_loop::read_buffer::ReadBuffer;
 use crate::error::Error;
 
 /// How long the peer's end is awaited after everything was sent.
@@ -88,7 +88,7 @@ impl Inner<dyn Slot> {
         let timer = self.rest().patience.get();
         let mut over = timer.is_some_and(|it| self.core.timers.borrow_mut().take_fed(it));
         if is_readable {
-            let buffer = &mut *Buffer::of(&self.core);
+            let buffer = &mut *ReadBuffer::of(&self.core);
             over |= match self.stream.read(buffer) {
                 Ok(count) => count == 0,
                 Err(error) => !is_retry(&error),

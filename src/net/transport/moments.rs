@@ -1,7 +1,6 @@
 //! The transport as the connection's callback knows it.
 
 use std::io;
-use std::ops::{Deref, DerefMut};
 use std::os::fd::AsRawFd;
 
 use mainspring_sys::{Interest, Mode, Readiness, fd};
@@ -12,6 +11,7 @@ use super::inner::{Inner, is_retry};
 use super::slot::Slot;
 use crate::error::{Error, Result};
 use crate::event_loop::core::Core;
+use crate::event_loop::read_buffer::ReadBuffer;
 use crate::handle::Key;
 use crate::watchers::{Role, Watch};
 
@@ -22,46 +22,6 @@ pub(crate) enum Tide {
     High,
     /// Below the low one.
     Low,
-}
-
-/// The read buffer that all transports share, while one of them uses it.
-pub(super) struct Buffer<'a> {
-    core: &'a Core,
-    bytes: Vec<u8>,
-}
-
-impl Deref for Buffer<'_> {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl DerefMut for Buffer<'_> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
-    }
-}
-
-impl Drop for Buffer<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.core.read_buffer.set(std::mem::take(&mut self.bytes));
-    }
-}
-
-impl Buffer<'_> {
-    #[inline]
-    pub(super) fn of(core: &Core) -> Buffer<'_> {
-        let mut bytes = core.read_buffer.take();
-        if bytes.len() != core.limits.read_buffer {
-            bytes = vec![0; core.limits.read_buffer]; // The first of this loop.
-        }
-        Buffer { core, bytes }
-    }
 }
 
 impl Inner<dyn Slot> {
@@ -172,7 +132,7 @@ impl Transport {
         hand_over: impl FnOnce(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let inner = &*self.inner;
-        let mut buffer = Buffer::of(core);
+        let mut buffer = ReadBuffer::of(core);
         let count = match inner.stream.read(&mut buffer) {
             Ok(count @ 1..) if !inner.has(Flags::CLOSING | Flags::DONE) => count,
             nothing => match inner.is_eof(nothing) {

@@ -1,0 +1,156 @@
+//! hyper on this loop: its clients and servers, with our streams, tasks and time.
+//!
+//! With the feature `hyper`, [`TcpStream`] and [`UnixStream`] are hyper's transports as they are, and
+//! here are its executor and its timer.
+//!
+//! ```
+//! use http_body_util::{BodyExt, Full};
+//! use hyper::body::{Bytes, Incoming};
+//! use hyper::{Request, Response, client, server, service::service_fn};
+//! use mainspring::EventLoop;
+//! use mainspring::hyper::LoopTimer;
+//! use mainspring::net::{TcpListener, TcpStream};
+//!
+//! async fn greet(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+//!     Ok(Response::new(Full::from("hello")))
+//! }
+//!
+//! let mut el = EventLoop::new()?;
+//! let body = el.run_until_complete(async {
+//!     let listener = TcpListener::bind("127.0.0.1:0")?;
+//!     let address = listener.local_addr()?;
+//!     mainspring::spawn(async move {
+//!         let (stream, _) = listener.accept().await.unwrap();
+//!         let server = server::conn::http1::Builder::new().timer(LoopTimer).clone();
+//!         server.serve_connection(stream, service_fn(greet)).await
+//!     })
+//!     .detach();
+//!
+//!     let stream = TcpStream::connect(address).await?;
+//!     let (mut sender, connection) = client::conn::http1::handshake(stream).await?;
+//!     mainspring::spawn(connection).detach();
+//!     let request = Request::get("/").header("host", "here").body(Full::<Bytes>::default())?;
+//!     let response = sender.send_request(request).await?;
+//!     Ok::<_, Box<dyn std::error::Error>>(response.into_body().collect().await?.to_bytes())
+//! })??;
+//! assert_eq!(body, "hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
+
+use crate::net::{TcpStream, UnixStream};
+use crate::task::{Alarm, current_loop, spawn};
+
+/// hyper's executor: it spawns on the loop that runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LoopExecutor;
+
+impl<F> Executor<F> for LoopExecutor
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        spawn(future).detach();
+    }
+}
+
+/// hyper's timer: the time of the loop that runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LoopTimer;
+
+impl LoopTimer {
+    fn now() -> Instant {
+        current_loop().map_or_else(|_| Instant::now(), |el| el.now())
+    }
+}
+
+impl Timer for LoopTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        self.sleep_until(LoopTimer::now() + duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Sleeping(Alarm::at(deadline)))
+    }
+
+    fn now(&self) -> Instant {
+        LoopTimer::now()
+    }
+
+    fn reset(&self, sleep: &mut Pin<Box<dyn Sleep>>, deadline: Instant) {
+        match sleep.as_mut().downcast_mut_pin::<Sleeping>() {
+            Some(sleeping) => sleeping.get_mut().0.reset(deadline),
+            None => *sleep = self.sleep_until(deadline),
+        }
+    }
+}
+
+/// A [`Sleep`](crate::Sleep) without its mark that it stays in its thread, which hyper does not know
+/// of. Its connections do stay there.
+struct Sleeping(Alarm);
+
+impl Future for Sleeping {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll(cx.waker())
+    }
+}
+
+impl Sleep for Sleeping {}
+
+/// The impls for a type of stream.
+macro_rules! transport {
+    ($stream:ty) => {
+        impl Read for $stream {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                mut buffer: ReadBufCursor<'_>,
+            ) -> Poll<io::Result<()>> {
+                self.poll_show(cx, buffer.remaining(), |bytes| buffer.put_slice(bytes))
+            }
+        }
+
+        impl Write for $stream {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bytes: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                (**self).poll_write(cx, bytes)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(self.shutdown_write())
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                true
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                slices: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.poll_write_slices(cx, slices)
+            }
+        }
+    };
+}
+
+transport!(TcpStream);
+transport!(UnixStream);
