@@ -3,9 +3,11 @@
 use std::io::Read;
 use std::rc::Rc;
 
+use mainspring::net::{TcpListener, TcpStream};
 use mainspring::{EventLoop, Interest, Io, Promise, sleep, yield_now};
 
 use super::{Peer, Work};
+use crate::work::echo::{BUFFER, listener};
 use crate::work::pipes::{Chain, ROOM, pipes};
 use crate::work::{HOUR, TAKING_TURNS, answer, cpu, lists, memory, since};
 
@@ -16,6 +18,7 @@ const WORK: &[(&str, Work)] = &[
     ("switch", switch),
     ("waiting", waiting),
     ("asleep", asleep),
+    ("echo", echo),
     ("pipes", watch_pipes),
 ];
 
@@ -113,4 +116,25 @@ fn watch_pipes(sizes: &[usize]) {
         el.run_until_complete(chain.end()).expect("the loop turns");
         [since(before)]
     });
+}
+
+fn echo(_: &[usize]) {
+    let mut el = EventLoop::new().expect("a loop");
+    el.run_until_complete(async {
+        let listener = TcpListener::from_std(listener()).expect("a listener");
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            drop(mainspring::spawn(serve(stream))); // It goes on without its handle.
+        }
+    })
+    .expect("the loop turns")
+}
+
+async fn serve(stream: TcpStream) {
+    let mut buffer = vec![0; BUFFER];
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        if stream.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
 }
