@@ -5,13 +5,17 @@
 //! loop unchanged.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::iter;
+use std::pin::{Pin, pin};
 use std::task::Poll;
+
+use super::as_completed::{AsCompleted, as_completed};
+use super::join::{JoinError, Reason, Task};
 
 /// Gives the output of whichever of two futures completes first, and drops the other; the first one
 /// is preferred. Both are polled by the task that awaits this, and may borrow.
 ///
-/// Dropping a [`Task`](crate::Task) detaches it.
+/// Dropping a [`Task`] detaches it; for tasks there is [`race_all`].
 ///
 /// ```
 /// use mainspring::{EventLoop, race, sleep, testing::SimClock};
@@ -35,4 +39,204 @@ where
         Poll::Pending => second.as_mut().poll(cx),
     })
     .await
+}
+
+/// Spawns `future` as a task of its own, so that it goes on when whoever awaits it is cancelled.
+///
+/// To cancel is to drop, and to drop a [`Task`] is to detach it. So this is
+/// [`spawn`](crate::spawn), under the name that says why. If nobody awaits it any more, a panic, or
+/// an error of a future that gives [`mainspring::Result<()>`](crate::Result), goes to the exception
+/// handler. Where cancellation is to wait instead, there is
+/// [`CancelScope::shielded`](crate::CancelScope::shielded).
+///
+/// # Panics
+///
+/// Where no loop runs.
+///
+/// ```
+/// use mainspring::{EventLoop, shield, sleep, testing::SimClock, timeout};
+/// use std::{cell::Cell, rc::Rc, time::Duration};
+///
+/// let mut el = EventLoop::builder().clock(SimClock::new()).build()?;
+/// let saved = Rc::new(Cell::new(false));
+/// let done = saved.clone();
+/// el.run_until_complete(async move {
+///     let save = async move { sleep(Duration::from_secs(2)).await; done.set(true) };
+///     assert!(timeout(Duration::from_secs(1), shield(save)).await.is_err());
+/// })?;
+/// assert!(!saved.get());
+/// el.run()?;
+/// assert!(saved.get());
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+#[track_caller]
+pub fn shield<F>(future: F) -> Task<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    super::spawn(future)
+}
+
+/// Gives the results of all tasks, in the order of the tasks; the first error cancels the rest, and
+/// comes when they have ended. Further errors are dropped; a [`TaskGroup`](crate::TaskGroup) keeps
+/// them.
+///
+/// If this is dropped the tasks are cancelled.
+///
+/// # Errors
+///
+/// The first error in time, be it a task's own, its cancellation or its panic.
+///
+/// ```
+/// use mainspring::{Error, EventLoop, gather, sleep, spawn, testing::SimClock};
+/// use std::time::Duration;
+///
+/// let mut el = EventLoop::builder().clock(SimClock::new()).build()?;
+/// let sum = el.run_until_complete(async {
+///     let squares = [3, 1, 2].map(|n| spawn(async move {
+///         sleep(Duration::from_secs(n)).await;
+///         Ok::<_, Error>(n * n)
+///     }));
+///     gather(squares).await
+/// })?;
+/// assert_eq!(sum?, [9, 1, 4]);
+/// # Ok::<(), Error>(())
+/// ```
+pub async fn gather<T, E>(tasks: impl IntoIterator<Item = Task<Result<T, E>>>) -> Result<Vec<T>, E>
+where
+    T: 'static,
+    E: From<JoinError> + 'static,
+{
+    let mut owned = Owned(as_completed(tasks));
+    let mut results = none(owned.0.total());
+    while let Some((i, outcome)) = owned.0.next().await {
+        match outcome.map_err(E::from).and_then(|result| result) {
+            Ok(result) => results[i] = Some(result),
+            Err(error) => {
+                owned.end("another task has failed").await;
+                return Err(error);
+            }
+        }
+    }
+    Ok(results.into_iter().flatten().collect())
+}
+
+/// Waits for all tasks, and gives what came of each, in the order of the tasks.
+///
+/// If this is dropped the tasks are cancelled.
+pub async fn gather_all<T: 'static>(
+    tasks: impl IntoIterator<Item = Task<T>>,
+) -> Vec<Result<T, JoinError>> {
+    let mut owned = Owned(as_completed(tasks));
+    let mut outcomes = none(owned.0.total());
+    while let Some((i, outcome)) = owned.0.next().await {
+        outcomes[i] = Some(outcome);
+    }
+    outcomes.into_iter().flatten().collect()
+}
+
+/// Gives what came of the task that is done first, and cancels the others; returns when they have
+/// ended.
+///
+/// If this is dropped the tasks are cancelled.
+///
+/// # Errors
+///
+/// [`JoinError`] if the first one was cancelled or has panicked.
+///
+/// # Panics
+///
+/// The future panics if there is no task.
+pub async fn race_all<T: 'static>(
+    tasks: impl IntoIterator<Item = Task<T>>,
+) -> Result<T, JoinError> {
+    let mut owned = Owned(as_completed(tasks));
+    let (_, outcome) = owned.0.next().await.expect("`race_all` needs a task");
+    owned.end("another task was first").await;
+    outcome
+}
+
+/// What [`wait`] is to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Until one task is done.
+    FirstCompleted,
+    /// Until one task has failed, by an error, a panic or a cancellation, or all are done.
+    FirstError,
+    /// Until all tasks are done.
+    All,
+}
+
+/// Waits for tasks, and tells those that are done from those that are not; both in the order of the
+/// tasks. Those that are done give their output at once.
+///
+/// Nothing is cancelled, and no error is taken; if this is dropped the tasks are detached.
+///
+/// ```
+/// use mainspring::{EventLoop, Result, When, sleep, spawn, testing::SimClock, wait};
+/// use std::time::Duration;
+///
+/// let mut el = EventLoop::builder().clock(SimClock::new()).build()?;
+/// el.run_until_complete(async {
+///     let tasks = [2, 1].map(|n| spawn(async move {
+///         sleep(Duration::from_secs(n)).await;
+///         Ok(n)
+///     }));
+///     let (done, pending) = wait(tasks, When::FirstCompleted).await;
+///     for task in done {
+///         assert_eq!(task.await??, 1);
+///     }
+///     assert_eq!(pending.len(), 1);
+///     Result::Ok(())
+/// })??;
+/// # Result::Ok(())
+/// ```
+pub async fn wait<T, E>(
+    tasks: impl IntoIterator<Item = Task<Result<T, E>>>,
+    when: When,
+) -> (Vec<Task<Result<T, E>>>, Vec<Task<Result<T, E>>>)
+where
+    T: 'static,
+    E: 'static,
+{
+    let mut tasks: Vec<_> = tasks.into_iter().collect();
+    poll_fn(|cx| {
+        let (mut done, mut failed) = (0, false);
+        for task in &mut tasks {
+            if task.is_finished() {
+                done += 1;
+                failed |= when == When::FirstError && task.has_failed(Result::is_err);
+            } else {
+                // To be woken at its end.
+                let _ = Pin::new(task).poll(cx);
+            }
+        }
+        let enough = done == tasks.len() || failed || (when == When::FirstCompleted && done > 0);
+        if enough { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    tasks.into_iter().partition(Task::is_finished)
+}
+
+/// So many places without anything in them.
+fn none<T>(count: usize) -> Vec<Option<T>> {
+    iter::repeat_with(|| None).take(count).collect()
+}
+
+/// Tasks that are cancelled if nobody waits for them any more.
+struct Owned<T: 'static>(AsCompleted<T>);
+
+impl<T> Owned<T> {
+    /// Cancels the rest, and waits until it has ended.
+    async fn end(&mut self, reason: &'static str) {
+        self.0.cancel(&reason.into());
+        self.0.drained().await;
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        self.0.cancel(&Reason::from("nobody waits for it any more"));
+    }
 }

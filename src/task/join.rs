@@ -253,6 +253,20 @@ impl<T: 'static> Task<T> {
         }
     }
 
+    /// Whether the task is done and has failed; `judge` tells of an output. The output stays.
+    pub(super) fn has_failed(&self, judge: fn(&T) -> bool) -> bool {
+        if !self.is_finished() {
+            return false;
+        }
+        // Without its loop it was cancelled.
+        let Some(tasks) = self.tasks() else { return true };
+        let Some(output) = tasks.borrow_output(self.handle.key) else { return true };
+        let output = job::open(output);
+        let failed = output.as_ref().map_or(true, judge);
+        tasks.restore_output(self.handle.key, pack(output));
+        failed
+    }
+
     #[inline]
     fn tasks(&self) -> Option<Rc<Tasks>> {
         current::find(self.handle.home)
@@ -308,11 +322,16 @@ impl<T: 'static> Shown<T> {
 
 impl<T: 'static> Drop for Shown<T> {
     fn drop(&mut self) {
-        let output: Boxed = match self.output.take() {
-            Some(Ok(output)) => Box::pin(Finished(output)),
-            Some(Err(error)) => Box::pin(Failed(error)),
-            None => return,
-        };
-        self.tasks.return_output(self.key, output);
+        if let Some(output) = self.output.take() {
+            self.tasks.return_output(self.key, pack(output));
+        }
+    }
+}
+
+/// The reverse of [`job::open`].
+fn pack<T: 'static>(output: Result<T, JoinError>) -> Boxed {
+    match output {
+        Ok(output) => Box::pin(Finished(output)),
+        Err(error) => Box::pin(Failed(error)),
     }
 }

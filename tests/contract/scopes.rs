@@ -20,7 +20,7 @@ pub const SECOND: Duration = Duration::from_secs(1);
 
 /// What happened, in order, and after how many seconds.
 #[derive(Clone)]
-pub struct Log(pub Rc<RefCell<Vec<(u64, &'static str)>>>, SimClock);
+pub struct Log(pub Rc<RefCell<Vec<(u64, &'static str)>>>, pub SimClock);
 
 impl Log {
     pub fn note(&self, what: &'static str) {

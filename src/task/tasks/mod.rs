@@ -304,6 +304,13 @@ impl Tasks {
         true
     }
 
+    /// Puts an output back that was only looked at.
+    pub(super) fn restore_output(&self, key: Key, output: Boxed) {
+        if let Some(slot) = self.slots.borrow_mut().get(key) {
+            slot.content = Some(output);
+        }
+    }
+
     /// The extent of a task, if there was a need for it.
     pub(super) fn extent(&self, task: Handle) -> Option<Rc<Extent>> {
         self.slots.borrow_mut().get(task.key)?.extras.as_ref()?.extent.clone()

@@ -1,0 +1,143 @@
+//! Tasks in the order in which they are done.
+//!
+//! Each is awaited with a waker of its own, which says which it is; so a crowd of them costs nothing
+//! but what happens.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::current;
+use super::join::{JoinError, Reason, Task};
+use crate::event_loop::{Kind, Report};
+
+/// Gives what comes of tasks in the order in which they are done.
+///
+/// Dropping the [`AsCompleted`] detaches the tasks that are left.
+///
+/// ```
+/// use mainspring::{EventLoop, as_completed, sleep, spawn, testing::SimClock};
+/// use std::time::Duration;
+///
+/// let mut el = EventLoop::builder().clock(SimClock::new()).build()?;
+/// let order = el.run_until_complete(async {
+///     let tasks = [3, 1, 2].map(|n| spawn(sleep(Duration::from_secs(n))));
+///     let (mut done, mut order) = (as_completed(tasks), Vec::new());
+///     while let Some((i, outcome)) = done.next().await {
+///         outcome?;
+///         order.push(i);
+///     }
+///     Ok::<_, mainspring::Error>(order)
+/// })??;
+/// assert_eq!(order, [1, 2, 0]);
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsCompleted<T> {
+    let tasks: Vec<_> = tasks.into_iter().map(Some).collect();
+    let woken = Woken { numbers: (0..tasks.len()).collect(), waiter: None };
+    AsCompleted { left: tasks.len(), tasks, woken: Arc::new(Mutex::new(woken)) }
+}
+
+/// What [`as_completed`] makes.
+pub struct AsCompleted<T: 'static> {
+    tasks: Vec<Option<Task<T>>>,
+    /// How many have not been given out.
+    left: usize,
+    woken: Arc<Mutex<Woken>>,
+}
+
+/// What is to be polled, and who waits for that.
+struct Woken {
+    numbers: VecDeque<usize>,
+    waiter: Option<Waker>,
+}
+
+impl<T> AsCompleted<T> {
+    /// The next task that is done: its number among those that were given, and what came of it.
+    /// None when there are no more.
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<(usize, Result<T, JoinError>)> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, Result<T, JoinError>)>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let waiter = cx.waker().clone();
+        let old = lock(&self.woken).waiter.replace(waiter);
+        drop(old);
+        while let Some(number) = self.next_woken() {
+            let Some(task) = &mut self.tasks[number] else { continue };
+            let waker = Waker::from(Arc::new(OneOf { number, woken: self.woken.clone() }));
+            if let Poll::Ready(outcome) = Pin::new(task).poll(&mut Context::from_waker(&waker)) {
+                self.left -= 1;
+                self.tasks[number] = None;
+                return Poll::Ready(Some((number, outcome)));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn next_woken(&self) -> Option<usize> {
+        lock(&self.woken).numbers.pop_front()
+    }
+
+    /// How many tasks were given.
+    pub(super) fn total(&self) -> usize {
+        self.tasks.len()
+    }
+
+    pub(super) fn cancel(&self, reason: &Reason) {
+        for task in self.tasks.iter().flatten() {
+            task.cancel(reason.clone());
+        }
+    }
+
+    /// Waits until the tasks that are left are done. What came of them is nobody's, so a panic is
+    /// reported.
+    pub(super) async fn drained(&mut self) {
+        let places: Vec<_> = self.tasks.iter().map(|task| task.as_ref()?.location()).collect();
+        while let Some((number, outcome)) = self.next().await {
+            if let (Err(error @ JoinError::Panicked(_)), Some(location)) = (outcome, places[number])
+                && let Some(tasks) = current::running()
+            {
+                let error = error.into();
+                tasks.report(Report { kind: Kind::Task, error, location, name: None });
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for AsCompleted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsCompleted").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+fn lock(woken: &Mutex<Woken>) -> MutexGuard<'_, Woken> {
+    woken.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The waker of one of the tasks.
+struct OneOf {
+    number: usize,
+    woken: Arc<Mutex<Woken>>,
+}
+
+impl Wake for OneOf {
+    fn wake(self: Arc<OneOf>) {
+        let mut woken = lock(&self.woken);
+        woken.numbers.push_back(self.number);
+        let waiter = mem::take(&mut woken.waiter);
+        drop(woken);
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+    }
+}
