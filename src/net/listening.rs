@@ -82,10 +82,13 @@ impl Listening {
 
     /// There is no room.
     fn begin_rest(&self, source: io::Error) -> Result<()> {
+        let now = current_loop()?.now();
+        if self.rest.get().is_some_and(|end| now < end) {
+            return Ok(()); // Another task has found out first.
+        }
         if self.in_vain.replace(true) {
             self.turn_away();
         }
-        let now = current_loop()?.now();
         let before = self.met.replace(Some(now));
         if before.is_none_or(|before| now.saturating_duration_since(before) >= CALM) {
             report(Error::Accept { fd: self.io.as_fd().as_raw_fd(), source });

@@ -22,13 +22,13 @@ use crate::support::on_every_selector;
 const REST: Duration = Duration::from_millis(100);
 
 /// The process is at its limit: all numbers below it are taken.
-struct Full {
-    taken: Vec<File>,
+pub struct Full {
+    pub taken: Vec<File>,
     before: Rlimit,
 }
 
 impl Full {
-    fn new() -> Full {
+    pub fn new() -> Full {
         let before = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, Rlimit { current: Some(200), ..before }).unwrap();
         let taken = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();

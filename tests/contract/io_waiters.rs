@@ -6,7 +6,6 @@ use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, Read, Write, pipe};
 use std::os::unix::net::UnixStream;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -5,6 +5,7 @@
 // `Ok(*calls += 1)`: a callback that only counts is worth one line.
 #![allow(clippy::unit_arg)]
 
+mod async_net;
 mod blocking;
 mod broken_pipes;
 mod budgets;
@@ -13,6 +14,7 @@ mod chaos_model;
 mod combine;
 mod connects;
 mod counted;
+mod datagrams;
 mod debug;
 mod descriptors;
 mod embedding;
@@ -24,6 +26,7 @@ mod fd_limit;
 mod files;
 mod group_ends;
 mod groups;
+mod happy_eyeballs;
 mod heirs;
 mod io;
 mod io_waiters;

@@ -1,0 +1,119 @@
+//! S5 with several addresses: who is tried when, and who wins.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use mainspring::net::TcpStream;
+use mainspring::testing::SimClock;
+use mainspring::{EventLoop, Result, SelectorKind};
+
+use crate::connects::Deaf;
+use crate::files::{alone, census};
+use crate::support::{on_every_selector, simulated};
+
+const STAGGER: Duration = Duration::from_millis(250);
+const LONG: Duration = Duration::from_secs(3600);
+
+fn nobody_there() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn somebody() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// Connects, and says how long that took.
+fn connect(
+    kind: SelectorKind,
+    addresses: &[SocketAddr],
+    limit: Duration,
+) -> (Result<SocketAddr>, Duration) {
+    let (mut el, clock): (EventLoop, SimClock) = simulated(kind, ());
+    let connecting = async {
+        let stream = TcpStream::connect_any(addresses, limit).await?;
+        stream.peer_addr()
+    };
+    (el.run_until_complete(connecting).unwrap(), clock.elapsed())
+}
+
+#[test]
+fn s5_a_failure_begins_the_next_attempt_at_once() {
+    on_every_selector(|kind| {
+        let (_listener, good) = somebody();
+        let addresses = [nobody_there(), nobody_there(), good, nobody_there()];
+        let (connected, took) = connect(kind, &addresses, LONG);
+        assert_eq!((connected.unwrap(), took), (good, Duration::ZERO));
+    });
+}
+
+#[test]
+fn s5_silence_begins_the_next_attempt_after_a_while_and_the_rest_is_closed() {
+    alone(
+        "happy_eyeballs::s5_silence_begins_the_next_attempt_after_a_while_and_the_rest_is_closed",
+        || {
+            on_every_selector(|kind| {
+                let (deaf, deafer) = (Deaf::new(), Deaf::new());
+                let (_listener, good) = somebody();
+                let before = census();
+                let addresses = [deaf.address, deafer.address, good];
+                let (connected, took) = connect(kind, &addresses, LONG);
+                assert_eq!((connected.unwrap(), took), (good, 2 * STAGGER));
+                assert_eq!(census(), before);
+            });
+        },
+    );
+}
+
+#[test]
+fn s5_all_failures_are_told() {
+    on_every_selector(|kind| {
+        let addresses = [nobody_there(), nobody_there()];
+        let (failed, took) = connect(kind, &addresses, LONG);
+        let failed = failed.unwrap_err();
+        assert_eq!((failed.kind(), took), (ErrorKind::ConnectionRefused, Duration::ZERO));
+        let told = failed.chain();
+        for address in addresses {
+            assert!(told.contains(&format!("{address}: Connection refused")), "{told}");
+        }
+        let (none, _) = connect(kind, &[], LONG);
+        assert_eq!(none.unwrap_err().kind(), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
+fn s5_the_limit_is_for_all_attempts() {
+    alone("happy_eyeballs::s5_the_limit_is_for_all_attempts", || {
+        on_every_selector(|kind| {
+            let (deaf, deafer) = (Deaf::new(), Deaf::new());
+            let before = census();
+            let addresses = [deaf.address, deafer.address, nobody_there()];
+            let limit = Duration::from_secs(1);
+            let (late, took) = connect(kind, &addresses, limit);
+            let late = late.unwrap_err();
+            assert_eq!((late.kind(), took), (ErrorKind::TimedOut, limit));
+            assert!(late.to_string().contains(&deaf.address.to_string()), "{late}");
+            assert_eq!(census(), before);
+        });
+    });
+}
+
+#[test]
+fn s5_a_host_is_looked_up_and_connected_to() {
+    on_every_selector(|kind| {
+        let (_listener, good) = somebody();
+        let mut el = EventLoop::builder().selector(kind).build().unwrap();
+        el.run_until_complete(async {
+            let port = good.port();
+            for host in [format!("127.0.0.1:{port}"), format!("localhost:{port}")] {
+                let stream = TcpStream::connect_host(&host, LONG).await.unwrap();
+                assert_eq!(stream.peer_addr().unwrap(), good);
+            }
+            let refused = TcpStream::connect_host("two words:80", LONG).await.unwrap_err();
+            assert!(matches!(refused, mainspring::Error::Host { .. }), "{refused:?}");
+        })
+        .unwrap();
+    });
+}
