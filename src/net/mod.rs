@@ -4,6 +4,8 @@
 mod connect;
 mod connection;
 mod dial;
+#[cfg(feature = "futures-io")]
+mod futures_io;
 mod into_address;
 mod listening;
 mod lookup;

@@ -24,6 +24,8 @@ mod executor_drops;
 mod fairness;
 mod fd_limit;
 mod files;
+#[cfg(feature = "futures-io")]
+mod futures_io;
 mod group_ends;
 mod groups;
 mod happy_eyeballs;

@@ -10,6 +10,8 @@
 //! for both directions, and it stays so: what the kernel tells is kept until a call finds the
 //! opposite.
 
+#[cfg(feature = "futures-io")]
+mod futures_io;
 mod registration;
 
 use std::fmt;
@@ -60,6 +62,9 @@ pub struct Io<T> {
     registration: Registration,
     source: T,
 }
+
+// Nobody pins the source: it is lent out.
+impl<T> Unpin for Io<T> {}
 
 impl<T: AsFd> Io<T> {
     /// Makes the source non-blocking, and ready to be awaited. This needs no loop.
