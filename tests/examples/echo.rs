@@ -11,8 +11,11 @@ use rustix::process::Signal;
 
 use super::program::{Program, run};
 
-fn start(arguments: &[&str]) -> (Program, SocketAddr) {
-    let mut echo = Program::start("echo", arguments);
+/// The daemon with callbacks, and the one with tasks: they behave the same.
+const DAEMONS: [&str; 2] = ["echo", "echo_tasks"];
+
+fn start(daemon: &str, arguments: &[&str]) -> (Program, SocketAddr) {
+    let mut echo = Program::start(daemon, arguments);
     let line = echo.line();
     let address = line.strip_prefix("listening on ").expect("it says where it listens");
     let address: SocketAddr = address.parse().expect("it says an address");
@@ -34,89 +37,101 @@ fn path(name: &str) -> PathBuf {
 
 #[test]
 fn answers_on_every_selector_and_counts() {
-    for kind in SelectorKind::available() {
-        let (echo, address) = start(&["--selector", &kind.to_string()]);
-        let mut clients = [(); 3].map(|()| TcpStream::connect(address).unwrap());
-        for client in &mut clients {
-            round_trip(client, b"hello");
-            round_trip(client, &[7; 10_000]);
+    for daemon in DAEMONS {
+        for kind in SelectorKind::available() {
+            let (echo, address) = start(daemon, &["--selector", &kind.to_string()]);
+            let mut clients = [(); 3].map(|()| TcpStream::connect(address).unwrap());
+            for client in &mut clients {
+                round_trip(client, b"hello");
+                round_trip(client, &[7; 10_000]);
+            }
+            drop(clients);
+            echo.send(Signal::TERM);
+            assert_eq!(echo.end().success(), "3 connections, 30015 bytes\n", "{kind}");
         }
-        drop(clients);
-        echo.send(Signal::TERM);
-        assert_eq!(echo.end().success(), "3 connections, 30015 bytes\n", "{kind}");
     }
 }
 
 #[test]
 fn megabytes_come_back_although_they_are_read_late() {
-    let (echo, address) = start(&[]);
-    let mut client = TcpStream::connect(address).unwrap();
-    let mut writer = client.try_clone().unwrap();
-    let sent: Vec<u8> = (0..8_000_000u32).map(|at| (at % 251) as u8).collect();
-    let expected = sent.clone();
-    let writing = thread::spawn(move || writer.write_all(&sent).unwrap());
-    let mut answer = vec![0; expected.len()];
-    client.read_exact(&mut answer).unwrap();
-    writing.join().unwrap();
-    assert!(answer == expected);
-    drop(client);
-    echo.send(Signal::INT);
-    assert_eq!(echo.end().success(), "1 connections, 8000000 bytes\n");
+    for daemon in DAEMONS {
+        let (echo, address) = start(daemon, &[]);
+        let mut client = TcpStream::connect(address).unwrap();
+        let mut writer = client.try_clone().unwrap();
+        let sent: Vec<u8> = (0..8_000_000u32).map(|at| (at % 251) as u8).collect();
+        let expected = sent.clone();
+        let writing = thread::spawn(move || writer.write_all(&sent).unwrap());
+        let mut answer = vec![0; expected.len()];
+        client.read_exact(&mut answer).unwrap();
+        writing.join().unwrap();
+        assert!(answer == expected);
+        drop(client);
+        echo.send(Signal::INT);
+        assert_eq!(echo.end().success(), "1 connections, 8000000 bytes\n");
+    }
 }
 
 #[test]
 fn a_signal_lets_clients_finish_and_nobody_new_in() {
-    let (echo, address) = start(&[]);
-    let mut client = TcpStream::connect(address).unwrap();
-    round_trip(&mut client, b"before");
-    echo.send(Signal::TERM);
-    while TcpStream::connect(address).is_ok() {} // Until the listener is closed.
-    round_trip(&mut client, b"after");
-    drop(client);
-    echo.end().success();
+    for daemon in DAEMONS {
+        let (echo, address) = start(daemon, &[]);
+        let mut client = TcpStream::connect(address).unwrap();
+        round_trip(&mut client, b"before");
+        echo.send(Signal::TERM);
+        while TcpStream::connect(address).is_ok() {} // Until the listener is closed.
+        round_trip(&mut client, b"after");
+        drop(client);
+        echo.end().success();
+    }
 }
 
 #[test]
 fn a_second_signal_is_impatient() {
-    let (echo, address) = start(&[]);
-    let mut client = TcpStream::connect(address).unwrap();
-    round_trip(&mut client, b"here to stay");
-    echo.send(Signal::TERM);
-    while TcpStream::connect(address).is_ok() {}
-    echo.send(Signal::TERM);
-    assert!(echo.end().success().ends_with(" 12 bytes\n"));
+    for daemon in DAEMONS {
+        let (echo, address) = start(daemon, &[]);
+        let mut client = TcpStream::connect(address).unwrap();
+        round_trip(&mut client, b"here to stay");
+        echo.send(Signal::TERM);
+        while TcpStream::connect(address).is_ok() {}
+        echo.send(Signal::TERM);
+        assert!(echo.end().success().ends_with(" 12 bytes\n"));
+    }
 }
 
 #[test]
 fn listens_on_a_path_and_takes_it_away() {
-    let path = path("echo");
-    let (mut echo, _) = start(&["--unix", path.to_str().unwrap()]);
-    assert_eq!(echo.line(), format!("listening on {}", path.display()));
-    round_trip(&mut UnixStream::connect(&path).unwrap(), b"hello");
-    echo.send(Signal::TERM);
-    assert_eq!(echo.end().success(), "1 connections, 5 bytes\n");
-    assert!(!path.exists());
+    for daemon in DAEMONS {
+        let path = path(daemon);
+        let (mut echo, _) = start(daemon, &["--unix", path.to_str().unwrap()]);
+        assert_eq!(echo.line(), format!("listening on {}", path.display()));
+        round_trip(&mut UnixStream::connect(&path).unwrap(), b"hello");
+        echo.send(Signal::TERM);
+        assert_eq!(echo.end().success(), "1 connections, 5 bytes\n");
+        assert!(!path.exists());
+    }
 }
 
 #[test]
 fn says_what_is_wrong() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = taken.local_addr().unwrap().to_string();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let in_use = listener.local_addr().unwrap().to_string();
-    let file = path("file");
-    fs::write(&file, b"precious").unwrap();
+    for daemon in DAEMONS {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = taken.local_addr().unwrap().to_string();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let in_use = listener.local_addr().unwrap().to_string();
+        let file = path(&format!("file-{daemon}"));
+        fs::write(&file, b"precious").unwrap();
 
-    let line = run("echo", &[&in_use]).complaint(2);
-    assert!(line.starts_with(&format!("echo: cannot listen on {in_use}: ")), "{line}");
-    let line = run("echo", &[&taken, "--unix", file.to_str().unwrap()]).complaint(2);
-    assert!(line.contains(" in use"), "{line}");
-    assert_eq!(fs::read(&file).unwrap(), b"precious");
-    fs::remove_file(&file).unwrap();
-    let line = run("echo", &["--selector", "pool"]).complaint(2);
-    assert!(line.contains("no selector is called \"pool\" here; there are "), "{line}");
-    for arguments in [&["nowhere"][..], &["--unix"], &["-x"], &["127.0.0.1:0", "127.0.0.1:0"]] {
-        let line = run("echo", arguments).complaint(2);
-        assert!(line.contains("usage: [ADDR] [--unix PATH] [--selector KIND]"), "{line}");
+        let line = run(daemon, &[&in_use]).complaint(2);
+        assert!(line.starts_with(&format!("{daemon}: cannot listen on {in_use}: ")), "{line}");
+        let line = run(daemon, &[&taken, "--unix", file.to_str().unwrap()]).complaint(2);
+        assert!(line.contains(" in use"), "{line}");
+        assert_eq!(fs::read(&file).unwrap(), b"precious");
+        fs::remove_file(&file).unwrap();
+        let line = run(daemon, &["--selector", "pool"]).complaint(2);
+        assert!(line.contains("no selector is called \"pool\" here; there are "), "{line}");
+        for arguments in [&["nowhere"][..], &["--unix"], &["-x"], &["127.0.0.1:0", "127.0.0.1:0"]] {
+            let line = run(daemon, arguments).complaint(2);
+            assert!(line.contains("usage: [ADDR] [--unix PATH] [--selector KIND]"), "{line}");
+        }
     }
 }

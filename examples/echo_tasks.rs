@@ -1,0 +1,133 @@
+//! The echo daemon of `echo`, written with tasks: the same command line, the same behaviour. The two
+//! are meant to be read side by side.
+//!
+//! ```text
+//! cargo run --release --example echo_tasks -- [ADDR] [--unix PATH] [--selector KIND]
+//! ```
+//!
+//! It prints `listening on ADDR` when it is ready. SIGINT or SIGTERM: it stops accepting, lets its
+//! clients finish for at most five seconds, prints what it has done and exits. A second signal cuts
+//! that short.
+
+use std::cell::Cell;
+use std::env;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::ops::Deref;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring::net::{Address, ListenOptions, StreamSocket, TcpListener, UnixListener, listen};
+use mainspring::{EventLoop, Result, Shutdown, Signal, spawn};
+
+mod common;
+
+use common::{Options, UnixFile};
+
+const DRAIN: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+struct Daemon {
+    shutdown: Shutdown,
+    connections: Cell<u64>,
+    bytes: Cell<u64>,
+}
+
+fn main() -> ExitCode {
+    match Options::from_args(env::args().skip(1)).and_then(|options| run(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("echo_tasks: {}", error.chain());
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let mut builder = EventLoop::builder();
+    if let Some(kind) = options.selector {
+        builder = builder.selector(kind);
+    }
+    let mut el = builder.build()?;
+    let daemon = Rc::new(Daemon::default());
+
+    let listener = listen(&options.address, &ListenOptions::default())?;
+    let mut ready = match options.address {
+        Address::Inet(_) => serve_tcp(&el, &daemon, listener)?,
+        Address::Unix(_) => serve_unix(&el, &daemon, listener, &options.address)?,
+    };
+    let mut _file = None;
+    if let Some(path) = &options.unix {
+        let (listener, file) = UnixFile::listen(path)?;
+        _file = Some(file);
+        ready += &serve_unix(&el, &daemon, listener, &path.display())?;
+    }
+    for signal in [Signal::INT, Signal::TERM] {
+        let shutdown = daemon.shutdown.clone();
+        el.add_signal_handler(signal, move |_, ()| drain(&shutdown))?;
+    }
+    io::stdout().write_all(ready.as_bytes())?;
+    io::stdout().flush()?;
+    el.run_until_complete(daemon.shutdown.finish())?;
+
+    println!("{} connections, {} bytes", daemon.connections.get(), daemon.bytes.get());
+    Ok(())
+}
+
+/// Listens, and says where.
+fn serve_tcp(el: &EventLoop, daemon: &Rc<Daemon>, listener: OwnedFd) -> Result<String> {
+    let tcp = TcpListener::from_std(listener.into())?;
+    let address = tcp.local_addr()?;
+    let accept = async move || Ok(tcp.accept().await?.0);
+    el.spawn(daemon.clone().serve(accept)).detach();
+    Ok(format!("listening on {address}\n"))
+}
+
+fn serve_unix(
+    el: &EventLoop,
+    daemon: &Rc<Daemon>,
+    listener: OwnedFd,
+    address: &impl Display,
+) -> Result<String> {
+    let unix = UnixListener::from_std(listener.into())?;
+    let accept = async move || Ok(unix.accept().await?.0);
+    el.spawn(daemon.clone().serve(accept)).detach();
+    Ok(format!("listening on {address}\n"))
+}
+
+impl Daemon {
+    /// Accepts until the shutdown begins.
+    async fn serve<C>(self: Rc<Daemon>, accept: impl AsyncFn() -> Result<C>) -> Result<()>
+    where
+        C: Deref<Target = StreamSocket> + 'static,
+    {
+        while let Some(conn) = self.shutdown.until_started(accept()).await {
+            let (daemon, conn) = (self.clone(), conn?);
+            self.connections.set(self.connections.get() + 1);
+            // A client that goes away is no failure of the daemon.
+            let client = async move { daemon.echo(&conn).await.ok() };
+            spawn(self.shutdown.track(client)).detach();
+        }
+        Ok(())
+    }
+
+    async fn echo(&self, conn: &StreamSocket) -> io::Result<()> {
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            let count = conn.read(&mut buffer).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.bytes.set(self.bytes.get() + count as u64);
+            conn.write_all(&buffer[..count]).await?;
+        }
+    }
+}
+
+/// The first signal stops accepting; the clients' time begins to run out. The second one is
+/// impatient.
+fn drain(shutdown: &Shutdown) {
+    shutdown.begin(if shutdown.is_started() { Duration::ZERO } else { DRAIN });
+}
