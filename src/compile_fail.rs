@@ -48,3 +48,18 @@
 //! el.call_soon(|el: &mainspring::LoopHandle, ()| el.run());
 //! # Ok::<(), mainspring::Error>(())
 //! ```
+//!
+//! A source that a loop may watch stays with the thread of that loop:
+//!
+//! ```
+//! let (_reader, writer) = std::io::pipe()?;
+//! let writer = mainspring::Io::new(writer)?.into_inner();
+//! std::thread::spawn(move || drop(writer)).join().unwrap();
+//! # Ok::<(), mainspring::Error>(())
+//! ```
+//! ```compile_fail,E0277
+//! let (_reader, writer) = std::io::pipe()?;
+//! let writer = mainspring::Io::new(writer)?;
+//! std::thread::spawn(move || drop(writer)).join().unwrap();
+//! # Ok::<(), mainspring::Error>(())
+//! ```

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
-use mainspring::{EventLoop, SelectorKind, Signal};
+use mainspring::{EventLoop, SelectorKind, Signal, net};
 
 thread_local! {
     /// Allocations of this thread, and the bytes that it holds.
@@ -212,6 +212,32 @@ fn q10_hooks_allocate_nothing() {
         el.on_check(|_, ran| *ran += 1).expect("a hook");
         el.on_idle(|_, ran| *ran += 1).expect("a hook");
         Box::new(tick)
+    });
+}
+
+#[test]
+fn q10_a_request_to_a_task_allocates_nothing() {
+    expect_none("an echo by a task", 1, |el, _| {
+        let (stream, mut peer) = UnixStream::pair().expect("a pair of sockets");
+        let stream = net::UnixStream::from_std(stream).expect("a socket");
+        let handle = el.handle().clone();
+        el.spawn(async move {
+            let mut buffer = [0; 64];
+            loop {
+                let count = stream.read(&mut buffer).await?;
+                stream.write_all(&buffer[..count]).await?;
+                handle.call_soon(|_, ran| *ran += 1);
+            }
+            #[allow(unreachable_code)]
+            Ok::<(), mainspring::Error>(())
+        })
+        .detach();
+        Box::new(move |el| {
+            peer.write_all(b"ping").expect("room");
+            tick(el);
+            peer.read_exact(&mut [0; 4]).expect("an answer");
+            tick(el);
+        })
     });
 }
 

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mainspring::{Error, EventLoop, Interest, LoopHandle, SelectorKind, Watched};
+use mainspring::{Error, EventLoop, Interest, Io, LoopHandle, SelectorKind, Watched};
 
 /// What was seen: callbacks by name, and reports.
 type Seen = Vec<String>;
@@ -222,6 +222,66 @@ fn w8_a_change_of_interest_finds_the_closed_fd() {
         let report = format!("report: cannot watch fd {FAR}");
         assert_eq!(settle(&mut el), [report.clone(), report]);
         el.run().unwrap(); // Nothing is left.
+    });
+}
+
+/// A task that reads from a lent descriptor until that fails, and says why it did.
+fn reading_until_it_fails(el: &EventLoop<Seen>, io: &Rc<Io<Lent>>) -> mainspring::Task<String> {
+    let io = io.clone();
+    el.spawn(async move {
+        loop {
+            if let Err(error) = io.read_with(|fd| mainspring_sys::fd::read(*fd, &mut [0])).await {
+                return error.to_string();
+            }
+        }
+    })
+}
+
+#[test]
+fn w8_a_task_that_waits_for_a_closed_fd_is_told_or_hears_nothing() {
+    on_every_selector(|kind, mut el| {
+        let (ours, _theirs) = far(FAR);
+        let io = Rc::new(Io::new(lend(FAR)).unwrap());
+        let reading = reading_until_it_fails(&el, &io);
+        settle(&mut el);
+        drop(ours);
+        settle(&mut el);
+        assert_eq!(reading.is_finished(), tells(kind));
+        if tells(kind) {
+            let told = el.run_until_complete(reading).unwrap().unwrap();
+            assert_eq!(told, format!("cannot watch fd {FAR}"));
+            // And again, for whoever tries, without a call on a number that may be a stranger's.
+            let told = el.run_until_complete(reading_until_it_fails(&el, &io)).unwrap().unwrap();
+            assert_eq!(told, format!("cannot watch fd {FAR}"));
+        }
+        let read = io.try_io(Interest::READABLE, |fd| mainspring_sys::fd::read(*fd, &mut [0]));
+        assert_eq!(read.unwrap_err().to_string(), format!("cannot use fd {FAR}"));
+    });
+}
+
+/// W4: the next owner of the number is another task's, and the old one is told.
+#[test]
+fn w8_the_next_task_with_the_number_is_served() {
+    on_every_selector(|kind, mut el| {
+        if tells(kind) {
+            return; // They ask by number only, and cannot know that it changed hands.
+        }
+        let (ours, _theirs) = far(FAR);
+        let old = Rc::new(Io::new(lend(FAR)).unwrap());
+        let left = reading_until_it_fails(&el, &old);
+        settle(&mut el);
+        drop(ours);
+        let (_new, mut peer) = far(FAR);
+        let new = Rc::new(Io::new(lend(FAR)).unwrap());
+        let served = reading_until_it_fails(&el, &new);
+        settle(&mut el);
+        let told = el.run_until_complete(left).unwrap().unwrap();
+        assert_eq!(told, format!("cannot watch fd {FAR}"));
+        peer.write_all(b"more").unwrap();
+        settle(&mut el);
+        let rest = new.try_io(Interest::READABLE, |fd| mainspring_sys::fd::read(*fd, &mut [0]));
+        assert_eq!(rest.unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "it has read all");
+        assert!(!served.is_finished());
     });
 }
 
