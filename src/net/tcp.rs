@@ -174,10 +174,10 @@ impl TcpStream {
     ///
     /// let nobody = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     /// let listener = TcpListener::bind("127.0.0.1:0")?;
-    /// let somebody = listener.local_addr()?;
-    /// let connecting = TcpStream::connect_any(&[nobody, somebody], Duration::from_secs(5));
+    /// let addresses = [nobody, listener.local_addr()?];
+    /// let connecting = TcpStream::connect_any(&addresses, Duration::from_secs(5));
     /// let stream = EventLoop::new()?.run_until_complete(connecting)??;
-    /// assert_eq!(stream.peer_addr()?, somebody);
+    /// assert_eq!(stream.peer_addr()?, addresses[1]);
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub async fn connect_any(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream> {

@@ -55,7 +55,7 @@ fn s1_a_stream_is_copied_onto_itself() {
             let (conn, _) = listener.accept().await.unwrap();
             copy(&conn, &mut &conn).await.unwrap()
         });
-        let sent: Vec<u8> = (0..TOTAL).map(|at| (at * 7919 >> 3) as u8).collect();
+        let sent: Vec<u8> = (0..TOTAL).map(|at| ((at * 7919) >> 3) as u8).collect();
         el.run_until_complete(async {
             let conn = TcpStream::connect(address).await.unwrap();
             let (mut reader, mut writer) = conn.split();
