@@ -10,14 +10,14 @@ use mainspring::{Error, LoopHandle, Result};
 
 use crate::Tour;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An `http://` URL, taken apart.
 #[derive(Debug, Clone)]
 pub struct Url {
-    host: String,
-    port: u16,
-    path: String,
+    pub host: String,
+    pub port: u16,
+    pub path: String,
 }
 
 impl Url {

@@ -1,12 +1,14 @@
 //! Five fetches at once, on one thread: the real-world example of the event loop guide.
 //!
 //! ```text
-//! cargo run --release --example tour [-- URL ...]
+//! cargo run --release --example tour [-- [--tasks] [URL ...]]
 //! ```
 //!
-//! Without arguments it starts five local origins with different latencies, on the same loop, and
-//! fetches from all of them at once. Each step is printed at its time; then the five lanes, and
-//! what the fetches would have taken one after the other. With `http://` URLs it fetches those.
+//! Without URLs it starts five local origins with different latencies, on the same loop, and fetches
+//! from all of them at once. Each step is printed at its time; then the five lanes, and what the
+//! fetches would have taken one after the other. With `http://` URLs it fetches those.
+//!
+//! The fetches are callbacks (`fetch`), or with `--tasks` they are tasks (`tasks`).
 
 use std::env;
 use std::process::ExitCode;
@@ -16,6 +18,7 @@ use mainspring::{Error, EventLoop, LoopHandle, Result};
 
 mod fetch;
 mod origin;
+mod tasks;
 mod timeline;
 
 use fetch::Url;
@@ -35,20 +38,11 @@ impl Tour {
         self.timeline.step(lane, el.now(), &format!("RESUMES, {bytes} bytes of body, done"));
         self.parts.push(self.timeline.end(lane, el.now()));
         self.bytes += bytes;
-        self.leave(el);
     }
 
     fn failed(&mut self, el: &LoopHandle<Tour>, lane: usize, error: &Error) {
         self.timeline.step(lane, el.now(), &format!("failed: {}", error.chain()));
         self.timeline.end(lane, el.now());
-        self.leave(el);
-    }
-
-    /// The last fetch ends the tour.
-    fn leave(&self, el: &LoopHandle<Tour>) {
-        if self.timeline.has_ended() {
-            el.stop();
-        }
     }
 }
 
@@ -65,7 +59,11 @@ fn main() -> ExitCode {
 
 /// Whether every fetch was completed.
 fn run(args: &[String]) -> Result<bool> {
-    let given: Vec<Url> = args.iter().map(|arg| Url::parse(arg)).collect::<Result<_>>()?;
+    let (with_tasks, urls) = match args {
+        [flag, urls @ ..] if flag == "--tasks" => (true, urls),
+        urls => (false, urls),
+    };
+    let given: Vec<Url> = urls.iter().map(|url| Url::parse(url)).collect::<Result<_>>()?;
     let lanes = if given.is_empty() { LATENCIES.len() } else { given.len() };
     let start = Instant::now();
     let (parts, bytes) = (Vec::new(), 0);
@@ -73,12 +71,17 @@ fn run(args: &[String]) -> Result<bool> {
         EventLoop::with_state(Tour { timeline: Timeline::new(start, lanes), parts, bytes })?;
     let urls = if given.is_empty() { local_origins(&el)? } else { given };
 
-    el.call_soon(move |el, tour| {
-        for (lane, url) in urls.into_iter().enumerate() {
-            fetch::start(el, tour, lane, url);
-        }
-    });
-    el.run_forever()?;
+    if with_tasks {
+        let fetches = tasks::fetch_all(el.handle().clone(), urls);
+        el.run_until_complete(fetches)??;
+    } else {
+        el.call_soon(move |el, tour| {
+            for (lane, url) in urls.into_iter().enumerate() {
+                fetch::start(el, tour, lane, url);
+            }
+        });
+        el.run()?; // until nothing is left to come
+    }
     print(el.state(), start.elapsed());
     Ok(el.state().parts.len() == lanes)
 }

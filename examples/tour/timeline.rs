@@ -39,10 +39,6 @@ impl Timeline {
         at.saturating_sub(lane.running.first().copied().unwrap_or(at))
     }
 
-    pub fn has_ended(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.ended.is_some())
-    }
-
     /// The lanes, as the architecture guide draws them.
     pub fn draw(&self) -> String {
         let longest = self.lanes.iter().filter_map(|lane| lane.ended).max().unwrap_or_default();

@@ -6,7 +6,15 @@ use super::program::run;
 
 #[test]
 fn fetches_five_origins_at_once() {
-    let said = run("tour", &[]).success();
+    check(&run("tour", &[]).success());
+}
+
+#[test]
+fn fetches_them_with_tasks_too() {
+    check(&run("tour", &["--tasks"]).success());
+}
+
+fn check(said: &str) {
     for url in 1..=5 {
         for step in [" starts", " SUSPENDS until the headers come", " done"] {
             let of_url = |line: &str| line.contains(&format!("URL{url}: ")) && line.ends_with(step);
@@ -27,17 +35,20 @@ fn fetches_five_origins_at_once() {
 fn fetches_a_given_url() {
     let origin = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://localhost:{}/path?query", origin.local_addr().unwrap().port());
-    let serving = thread::spawn(move || {
-        let (stream, _) = origin.accept().unwrap();
-        let lines = BufReader::new(&stream).lines().map(Result::unwrap);
-        let request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-        (&stream).write_all(b"HTTP/1.0 404 Not Found\r\n\r\ngone").unwrap();
-        request
-    });
-    let said = run("tour", &[&url]).success();
-    assert_eq!(serving.join().unwrap(), ["GET /path?query HTTP/1.0", "Host: localhost"]);
-    assert!(said.contains("HTTP/1.0 404 Not Found"), "{said}");
-    assert!(said.contains("4 bytes of body, done"), "{said}");
+    for arguments in [&[&*url][..], &["--tasks", &url]] {
+        let origin = origin.try_clone().unwrap();
+        let serving = thread::spawn(move || {
+            let (stream, _) = origin.accept().unwrap();
+            let lines = BufReader::new(&stream).lines().map(Result::unwrap);
+            let request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            (&stream).write_all(b"HTTP/1.0 404 Not Found\r\n\r\ngone").unwrap();
+            request
+        });
+        let said = run("tour", arguments).success();
+        assert_eq!(serving.join().unwrap(), ["GET /path?query HTTP/1.0", "Host: localhost"]);
+        assert!(said.contains("HTTP/1.0 404 Not Found"), "{said}");
+        assert!(said.contains("4 bytes of body, done"), "{said}");
+    }
 }
 
 #[test]
@@ -45,9 +56,11 @@ fn a_fetch_that_fails_is_told_and_the_others_go_on() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", nobody.local_addr().unwrap());
     drop(nobody);
-    let ending = run("tour", &[&url, &url]);
-    assert_eq!(ending.status.code(), Some(1), "{ending:?}");
-    assert_eq!(ending.stdout.matches("failed: cannot connect to 127.0.0.1:").count(), 2);
+    for arguments in [&[&*url, &url][..], &["--tasks", &url, &url]] {
+        let ending = run("tour", arguments);
+        assert_eq!(ending.status.code(), Some(1), "{ending:?}");
+        assert_eq!(ending.stdout.matches("failed: cannot connect to 127.0.0.1:").count(), 2);
+    }
 }
 
 #[test]
