@@ -12,7 +12,9 @@ use std::convert::Infallible;
 use std::env;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -21,7 +23,9 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use mainspring::hyper::LoopTimer;
 use mainspring::net::{TcpListener, TcpStream};
-use mainspring::{Error, EventLoop, Result};
+use mainspring::{Error, EventLoop, Result, Shutdown, Signal, spawn};
+
+const DRAIN: Duration = Duration::from_secs(5);
 
 async fn answer(
     request: Request<Incoming>,
@@ -36,25 +40,38 @@ async fn answer(
     Ok(response)
 }
 
-async fn serve(conn: TcpStream) {
+async fn serve(conn: TcpStream, shutdown: Shutdown) {
     let mut server = http1::Builder::new();
     server.timer(LoopTimer);
+    let mut serving = pin!(server.serve_connection(conn, service_fn(answer)));
     // A client that goes away in the middle of a request is the client's affair.
-    let _ = server.serve_connection(conn, service_fn(answer)).await;
+    if shutdown.until_started(serving.as_mut()).await.is_none() {
+        serving.as_mut().graceful_shutdown();
+        let _ = serving.await;
+    }
+}
+
+async fn accept(listener: TcpListener, shutdown: Shutdown) -> Result<()> {
+    while let Some(accepted) = shutdown.until_started(listener.accept()).await {
+        let (conn, _peer) = accepted?;
+        conn.set_nodelay(true)?;
+        spawn(shutdown.track(serve(conn, shutdown.clone()))).detach();
+    }
+    Ok(())
 }
 
 fn run(address: SocketAddr) -> Result<()> {
     let mut el = EventLoop::new()?;
-    el.run_until_complete(async {
-        let listener = TcpListener::bind(address)?;
-        println!("listening on {}", listener.local_addr()?);
-        io::stdout().flush()?;
-        loop {
-            let (conn, _peer) = listener.accept().await?;
-            conn.set_nodelay(true)?;
-            mainspring::spawn(serve(conn)).detach();
-        }
-    })?
+    let shutdown = Shutdown::new();
+    for signal in [Signal::INT, Signal::TERM] {
+        let shutdown = shutdown.clone();
+        el.add_signal_handler(signal, move |_, ()| shutdown.begin(DRAIN))?;
+    }
+    let listener = TcpListener::bind(address)?;
+    println!("listening on {}", listener.local_addr()?);
+    io::stdout().flush()?;
+    el.spawn(accept(listener, shutdown.clone())).detach();
+    el.run_until_complete(shutdown.finish()).map(drop)
 }
 
 fn main() -> ExitCode {
