@@ -9,6 +9,8 @@ mod examples {
 
     mod echo;
     mod embed;
+    #[cfg(feature = "hyper")]
+    mod hyper_server;
     mod promise;
     mod signals;
     mod supervisor;
