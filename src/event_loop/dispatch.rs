@@ -164,13 +164,17 @@ impl<S> LoopHandle<S> {
         }
     }
 
-    /// Ends everything. What is dropped may call the loop, which is closed to it.
-    pub(crate) fn forget_all(&self) {
-        let core = self.core();
+    /// Ends all callbacks. What is dropped may call the loop, which is closed to it.
+    pub(crate) fn forget_callbacks(&self) {
         let keys = self.shared.callbacks.borrow().keys();
         for key in keys {
             self.forget(key);
         }
+    }
+
+    /// Ends the rest.
+    pub(crate) fn forget_all(&self) {
+        let core = self.core();
         drop(self.shared.exception_handler.take());
         core.close_signals();
         core.ready.borrow_mut().clear();

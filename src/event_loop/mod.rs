@@ -213,6 +213,7 @@ impl<S> EventLoop<S> {
         self.handle.shared.guest.close();
         // The jobs that still run are not waited for, so that they are no error here.
         let _ = self.handle.core().executor().close(Duration::ZERO);
+        self.handle.forget_callbacks();
         self.report_unobserved();
         self.handle.forget_all();
     }

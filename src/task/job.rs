@@ -91,6 +91,11 @@ pub(crate) fn observe(output: Boxed) -> Outcome<()> {
     match output.downcast::<Failed>().map(|failed| failed.0) {
         Ok(JoinError::Cancelled(_)) => Ok(()),
         Ok(panicked) => Err(Error::from(panicked)),
-        Err(output) => drop_caught(output).map_err(|payload| JoinError::panicked(payload).into()),
+        Err(output) => drop_observed(output),
     }
+}
+
+/// Drops what a finished task has to say. What fails then is only the dropping.
+pub(crate) fn drop_observed<T>(output: T) -> Outcome<()> {
+    drop_caught(output).map_err(|payload| JoinError::panicked(payload).into())
 }

@@ -8,8 +8,8 @@ use std::task::{Poll, Waker};
 use super::{DoneCallback, Flags, Slot, Tasks};
 use crate::event_loop::{Kind, Report};
 use crate::handle::Key;
-use crate::task::job::{Boxed, observe};
-use crate::task::join::{Ending, JoinError, drop_caught};
+use crate::task::job::{Boxed, drop_observed, observe};
+use crate::task::join::{Ending, drop_caught};
 
 impl Tasks {
     /// A task has ended, and its future is gone.
@@ -55,10 +55,29 @@ impl Tasks {
     fn discard(&self, key: Key) {
         let slot = self.slots.borrow_mut().remove(key);
         let Some(Slot { content: Some(output), location, extras, .. }) = slot else { return };
-        let name = extras.and_then(|extras| extras.name);
-        if let Err(error) = observe(output) {
+        let observed = match &extras {
+            Some(extras) if extras.seen => drop_observed(output),
+            _ => observe(output),
+        };
+        if let Err(error) = observed {
+            let name = extras.and_then(|extras| extras.name);
             self.report(Report { kind: Kind::Task, error, location, name });
         }
+    }
+
+    /// Ends a task with its loop. Whatever panics then has nobody to be told of it but the panic
+    /// hook, which has printed it.
+    pub(super) fn end(&self, key: Key) {
+        let mut slots = self.slots.borrow_mut();
+        if slots.marked(key).is_some_and(|(_, flags)| flags.contains(Flags::DONE)) {
+            drop(slots);
+            return self.discard(key);
+        }
+        let slot = slots.remove(key);
+        drop(slots);
+        let Some(slot) = slot else { return };
+        let _ = slot.content.map(drop_caught);
+        let _ = slot.extras.map(|extras| drop_caught(extras.callbacks));
     }
 
     /// Nobody will ask for the output of this task.
@@ -118,7 +137,9 @@ impl Tasks {
         let mut slots = self.slots.borrow_mut();
         let Some((slot, flags)) = slots.marked(key) else { return };
         slot.content = Some(output);
-        slot.extras().outstanding -= 1;
+        let extras = slot.extras();
+        extras.seen = true;
+        extras.outstanding -= 1;
         if slot.outstanding() {
             return;
         }
@@ -126,19 +147,8 @@ impl Tasks {
         let unwanted = flags.contains(Flags::DETACHED);
         drop(slots);
         if unwanted {
-            self.discard_seen(key);
+            self.discard(key);
         }
         self.wake(joiner);
-    }
-
-    /// As [`discard`](Tasks::discard), if done-callbacks have seen what came of the task.
-    fn discard_seen(&self, key: Key) {
-        let slot = self.slots.borrow_mut().remove(key);
-        let Some(Slot { content, location, extras, .. }) = slot else { return };
-        let name = extras.and_then(|extras| extras.name);
-        if let Err(payload) = drop_caught(content) {
-            let error = JoinError::panicked(payload).into();
-            self.report(Report { kind: Kind::Task, error, location, name });
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The tasks as a guest of the loop.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use mainspring_sys::Readiness;
@@ -12,7 +13,7 @@ use crate::event_loop::{Kind as ReportKind, Report};
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 use crate::task::current;
-use crate::task::join::{Reason, drop_caught};
+use crate::task::join::Reason;
 use crate::task::slab::Kind;
 
 impl Guest for Tasks {
@@ -97,19 +98,14 @@ impl Guest for Tasks {
         drop(self.inbox.close());
         let keys = self.slots.borrow().keys();
         for key in keys {
-            let slot = self.slots.borrow_mut().remove(key);
-            // Whatever panics now has nobody to be told of it but the panic hook, which has printed it.
-            let Some(slot) = slot else { continue };
-            let _ = slot.content.map(drop_caught);
-            let extras = slot.extras.map(|extras| extras.callbacks);
-            let _ = drop_caught(extras);
+            self.end(key);
         }
         self.alive.set(0);
         self.unwatch_ios();
         let wakers = self.wakers.borrow().keys();
         for key in wakers {
             // Those who wait from outside see that the loop is gone.
-            self.wake(key);
+            let _ = catch_unwind(AssertUnwindSafe(|| self.wake(key)));
         }
         drop(self.spare.take());
         current::remove(self.home());

@@ -96,6 +96,8 @@ struct Extras {
     callbacks: Vec<DoneCallback>,
     /// How many of them have not run.
     outstanding: usize,
+    /// Whether one has.
+    seen: bool,
     /// Knows what keeps a cancellation off, once there was something.
     extent: Option<Rc<Extent>>,
 }
