@@ -56,17 +56,29 @@ impl<S> EventLoop<S> {
         }
     }
 
-    /// In the debug mode: reports a callback that keeps the loop from everything else.
     #[cold]
     fn dispatch_timed(&mut self, ready: Ready, limit: Duration) -> bool {
-        let report = self.handle.report_of(ready.key, Error::Slow(limit));
+        self.timed(ready.key, limit, |el| el.dispatch(ready))
+    }
+
+    /// In the debug mode: reports what keeps the loop from everything else.
+    fn timed<T>(&mut self, key: Key, limit: Duration, run: impl FnOnce(&mut Self) -> T) -> T {
+        let report = self.handle.report_of(key, Error::Slow(limit));
         let began = self.handle.now();
-        let ran = self.dispatch(ready);
+        let result = run(self);
         let took = self.handle.now().saturating_duration_since(began);
         if let (true, Some(report)) = (took >= limit, report) {
             self.report(Report { error: Error::Slow(took), ..report });
         }
-        ran
+        result
+    }
+
+    /// Runs what is the guest's under `key`, but not in the guest's hands.
+    pub(crate) fn run_beside<T>(&mut self, key: Key, run: impl FnOnce() -> T) -> T {
+        match self.slow {
+            None => run(),
+            Some(limit) => self.timed(key, limit, |_| run()),
+        }
     }
 
     #[inline]

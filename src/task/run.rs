@@ -94,7 +94,8 @@ impl<S> EventLoop<S> {
         let mut future = pin!(future);
         let mut ticked = false;
         loop {
-            if let Poll::Ready(output) = main.poll_if_due(future.as_mut()) {
+            let polled = self.run_beside(main.key, || main.poll_if_due(future.as_mut()));
+            if let Poll::Ready(output) = polled {
                 self.core().stopping.set(false);
                 return Ok(output);
             }
