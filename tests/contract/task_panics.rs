@@ -1,0 +1,278 @@
+//! S98: panics in everything of a task that is the user's. Each reaches the joiner or the exception
+//! handler, everything is dropped once, and the loop goes on.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use futures::future::FutureExt;
+use mainspring::{
+    Ending, EventLoop, Kind, PanicPolicy, SelectorKind, Task, TaskState, sleep, yield_now,
+};
+
+use crate::support::simulated;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What was reported.
+type Reports = Vec<String>;
+
+fn noting() -> EventLoop<Reports> {
+    let (el, _) = simulated(SelectorKind::Poll, Reports::new());
+    el.set_exception_handler(|_, reports: &mut Reports, report| {
+        assert_eq!(report.kind, Kind::Task);
+        reports.push(report.error.to_string());
+    });
+    el
+}
+
+/// Panics when it is dropped, and counts that.
+struct Bomb(Rc<Cell<usize>>, &'static str);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+        panic!("{}", self.1);
+    }
+}
+
+/// A future that panics when it is dropped, with an output that does so as well.
+struct Fragile {
+    ends: &'static str,
+    output: Option<Bomb>,
+    _future: Bomb,
+}
+
+impl Future for Fragile {
+    type Output = Option<Bomb>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Bomb>> {
+        match self.ends {
+            "ready" => Poll::Ready(self.output.take()),
+            "panic" => panic!("in poll"),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl Fragile {
+    fn new(ends: &'static str, drops: &Rc<Cell<usize>>, with_output: bool) -> Fragile {
+        let output = with_output.then(|| Bomb(drops.clone(), "of the output"));
+        Fragile { ends, output, _future: Bomb(drops.clone(), "of the future") }
+    }
+}
+
+fn message<T>(output: Result<T, mainspring::JoinError>) -> String {
+    output.err().expect("a failure").to_string()
+}
+
+#[test]
+fn s98_a_panic_in_a_task_stays_in_it() {
+    for policy in [PanicPolicy::Propagate, PanicPolicy::Report] {
+        let mut el = noting();
+        el.on_panic(policy);
+        let neighbours: Vec<_> = (0..3).map(|_| el.spawn(yield_now())).collect();
+        let task = el.spawn(async {
+            yield_now().await;
+            panic!("in poll");
+        });
+        el.run().unwrap();
+        assert!(neighbours.iter().all(Task::is_finished));
+        assert_eq!(task.state(), TaskState::Done(Ending::Panicked));
+        let output: Result<(), _> = el.run_until_complete(task).unwrap();
+        assert_eq!(message(output), "the task panicked: in poll");
+        assert!(el.state().is_empty());
+    }
+}
+
+#[test]
+fn s98_a_panic_when_the_future_is_dropped_reaches_the_joiner() {
+    for (ends, says, bombs) in [
+        ("ready", "the task panicked: of the future", 2),
+        ("panic", "the task panicked: in poll", 1),
+        ("cancel", "the task panicked: of the future", 1),
+    ] {
+        let mut el = noting();
+        let drops = Rc::new(Cell::new(0));
+        let task = el.spawn(Fragile::new(ends, &drops, ends == "ready"));
+        el.run_until_stalled().unwrap();
+        if ends == "cancel" {
+            assert!(task.cancel("cancelled"));
+        }
+        el.run().unwrap();
+        assert_eq!(task.state(), TaskState::Done(Ending::Panicked));
+        assert_eq!(message(el.run_until_complete(task).unwrap()), says, "{ends}");
+        assert_eq!(drops.get(), bombs, "{ends}");
+        assert_eq!(el.run_until_complete(async { 42 }).unwrap(), 42);
+    }
+}
+
+#[test]
+fn s98_a_panic_of_a_detached_task_is_reported_whatever_panicked() {
+    let mut el = noting();
+    let drops = Rc::new(Cell::new(0));
+    for ends in ["ready", "panic"] {
+        el.spawn(Fragile::new(ends, &drops, false)).detach();
+        el.run().unwrap();
+    }
+    let output = drops.clone();
+    el.spawn(async move { Bomb(output, "of the output") }).detach();
+    el.run().unwrap();
+    let output = drops.clone();
+    let late = el.spawn(async move { Bomb(output, "of the late output") });
+    el.run().unwrap();
+    drop(late);
+    el.run_until_stalled().unwrap();
+    let says = ["of the future", "in poll", "of the output", "of the late output"];
+    assert_eq!(*el.state(), says.map(|text| format!("panicked: {text}")));
+    assert_eq!(drops.get(), 4);
+}
+
+#[test]
+fn s98_an_output_that_panics_after_its_callbacks_is_reported() {
+    let mut el = noting();
+    let drops = Rc::new(Cell::new(0));
+    let output = drops.clone();
+    let task = el.spawn(async move { Bomb(output, "of the output") });
+    task.add_done_callback(|_| panic!("in the callback"));
+    task.add_done_callback(|output| assert!(output.is_ok()));
+    drop(task);
+    el.run().unwrap();
+    el.run_until_stalled().unwrap();
+    let says = ["in the callback", "of the output"];
+    assert_eq!(*el.state(), says.map(|text| format!("panicked: {text}")));
+    assert_eq!(drops.get(), 1);
+}
+
+#[test]
+fn s98_panics_while_the_loop_closes_keep_nothing_from_being_dropped() {
+    let mut el = noting();
+    let drops = Rc::new(Cell::new(0));
+    let mut tasks = Vec::new();
+    for ends in ["pending", "ready", "pending", "panic"] {
+        tasks.push(el.spawn(Fragile::new(ends, &drops, false)));
+    }
+    let output = drops.clone();
+    let done = el.spawn(async move { Bomb(output, "of the output") });
+    el.run_until_stalled().unwrap();
+    let waits = el.spawn(pending::<()>());
+    let callback = Bomb(drops.clone(), "of the callback");
+    waits.add_done_callback(move |_| drop(callback));
+    tasks.push(el.spawn(Fragile::new("pending", &drops, false))); // Never begun.
+    drop(el);
+    assert!(tasks.iter().all(Task::is_finished) && done.is_finished() && waits.is_finished());
+    assert_eq!(drops.get(), 5 + 1 + 1);
+}
+
+/// A waker of another executor that panics.
+struct Touchy {
+    when: &'static str,
+    count: AtomicUsize,
+}
+
+impl Wake for Touchy {
+    fn wake(self: Arc<Touchy>) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        assert!(self.when != "wake", "as it should");
+    }
+}
+
+impl Drop for Touchy {
+    fn drop(&mut self) {
+        assert!(self.when != "drop", "as it should");
+    }
+}
+
+fn touchy(when: &'static str) -> Waker {
+    Waker::from(Arc::new(Touchy { when, count: AtomicUsize::new(0) }))
+}
+
+fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+#[test]
+fn s98_a_waker_that_panics_leaves_the_loop_usable() {
+    for when in ["wake", "drop"] {
+        let mut el = noting();
+        let mut task = el.spawn(async { 42 });
+        assert!(poll(&mut task, &touchy(when)).is_pending());
+        let ran = Rc::new(Cell::new(0));
+        for _ in 0..3 {
+            let ran = ran.clone();
+            el.spawn(async move { ran.set(ran.get() + 1) }).detach();
+        }
+        // Nobody but whoever runs the loop is there to be told.
+        assert!(catch_unwind(AssertUnwindSafe(|| el.run())).is_err(), "{when}");
+        assert_eq!(task.state(), TaskState::Done(Ending::Result));
+        el.run().unwrap();
+        assert_eq!(ran.get(), 3, "the rest of the batch");
+        assert_eq!(el.run_until_complete(task).unwrap().unwrap(), 42);
+    }
+}
+
+#[test]
+fn s98_a_waker_that_panics_when_it_is_replaced_or_forgotten_loses_no_wake() {
+    let mut el = noting();
+    type Wait = Pin<Box<dyn Future<Output = ()>>>;
+    let waits: [fn(&EventLoop<Reports>) -> Wait; 2] = [
+        |_| Box::pin(sleep(SECOND)),
+        |el| Box::pin(el.spawn(sleep(SECOND)).map(Result::unwrap)),
+    ];
+    for wait in waits {
+        let slot = Rc::new(RefCell::new(Some(wait(&el))));
+        let (inside, other) = (slot.clone(), touchy("never"));
+        el.call_soon(move |_, _| {
+            let mut wait = inside.borrow_mut();
+            let wait = wait.as_mut().unwrap();
+            let touchy = touchy("drop");
+            assert!(poll(wait, &touchy).is_pending());
+            drop(touchy);
+            let replaced = catch_unwind(AssertUnwindSafe(|| poll(wait, &other).is_pending()));
+            assert!(replaced.is_err(), "the old waker is dropped by this poll");
+            assert!(poll(wait, &other).is_pending());
+        });
+        el.run_until_stalled().unwrap();
+        el.run_until_complete(sleep(SECOND)).unwrap();
+        let mut wait = slot.borrow_mut().take().unwrap();
+        assert!(poll(&mut wait, Waker::noop()).is_ready());
+    }
+    let mut task = el.spawn(pending::<()>());
+    assert!(poll(&mut task, &touchy("drop")).is_pending());
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(task))).is_err());
+    assert!(el.run_until_stalled().is_ok());
+}
+
+/// All of those who wait are woken when the loop closes, whoever of them panics.
+#[test]
+fn s98_a_waker_that_panics_while_the_loop_closes_keeps_no_other_from_being_woken() {
+    for when in ["wake", "drop"] {
+        let el = noting();
+        let mut tasks: Vec<_> = (0..3).map(|_| el.spawn(pending::<()>())).collect();
+        let counts = ["never", when, "never"].map(|when| {
+            let touchy = Arc::new(Touchy { when, count: AtomicUsize::new(0) });
+            (Arc::downgrade(&touchy), Waker::from(touchy))
+        });
+        let mut counts = counts.into_iter();
+        let held: Vec<_> = (tasks.iter_mut().zip(&mut counts))
+            .map(|(task, (count, waker))| {
+                assert!(poll(task, &waker).is_pending());
+                let others = (count.upgrade().unwrap().when == "never").then_some(waker);
+                (count, others)
+            })
+            .collect();
+        drop(el); // Whatever panics has nobody to be told.
+        for (count, waker) in [&held[0], &held[2]] {
+            assert!(waker.is_some());
+            assert_eq!(count.upgrade().unwrap().count.load(Ordering::Relaxed), 1, "{when}");
+        }
+        assert!(tasks.iter().all(Task::is_finished));
+        assert!(tasks.into_iter().all(|mut task| poll(&mut task, Waker::noop()).is_ready()));
+    }
+}

@@ -1,0 +1,155 @@
+//! F8 and the debug mode: failures of tasks that nobody asks for, and tasks that keep the loop from
+//! everything else.
+
+use std::cell::RefCell;
+use std::future::pending;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring::testing::SimClock;
+use mainspring::{Error, EventLoop, Kind, LoopHandle, Promise, Task, spawn, yield_now};
+
+/// What was reported: the line, the name, the error.
+type Reports = Rc<RefCell<Vec<(u32, Option<String>, String)>>>;
+
+const MILLI: Duration = Duration::from_millis(1);
+
+fn noting(debug: bool) -> (EventLoop<()>, SimClock, Reports) {
+    let clock = SimClock::new();
+    let builder = EventLoop::builder().clock(clock.clone()).debug(debug);
+    let (el, reports) = (builder.build().unwrap(), Reports::default());
+    let noted = reports.clone();
+    el.set_exception_handler(move |_, (), report| {
+        assert_eq!((report.kind, report.location.file()), (Kind::Task, file!()));
+        let name = report.name.as_deref().map(str::to_owned);
+        noted.borrow_mut().push((report.location.line(), name, report.error.to_string()));
+    });
+    (el, clock, reports)
+}
+
+#[test]
+fn f8_a_failure_of_a_detached_task_is_reported_once() {
+    type Fail = fn(&LoopHandle) -> (u32, Task<mainspring::Result<()>>);
+    let fails: [(Fail, &str); 2] = [
+        (|el| (line!(), el.spawn(async { panic!("as it should") })), "panicked: as it should"),
+        (|el| (line!(), el.spawn(async { Err(Error::other("no luck")) })), "no luck"),
+    ];
+    for (fail, says) in fails {
+        for when in ["before", "after", "named", "by the loop's end"] {
+            let (mut el, _, reports) = noting(false);
+            let (line, mut task) = fail(&el);
+            match when {
+                "before" => drop(task),
+                "after" => {
+                    el.run().unwrap();
+                    assert!(reports.borrow().is_empty(), "somebody may still ask");
+                    drop(task);
+                }
+                "named" => {
+                    task = task.named("worker");
+                    task.detach();
+                }
+                _ => {
+                    el.run().unwrap();
+                    el.close();
+                    drop(task);
+                }
+            }
+            if when != "by the loop's end" {
+                el.run_until_stalled().unwrap();
+            }
+            drop(el);
+            let name = (when == "named").then(|| "worker".to_owned());
+            assert_eq!(*reports.borrow(), [(line, name, says.to_owned())], "{when}");
+        }
+    }
+}
+
+#[test]
+fn f8_what_was_asked_for_or_cancelled_is_not_reported() {
+    let (mut el, _, reports) = noting(false);
+    let asked = el.spawn(async { panic!("asked for") });
+    let output: Result<(), _> = el.run_until_complete(asked).unwrap();
+    assert!(output.unwrap_err().is_panic());
+    let asked = el.spawn(async { Err::<(), _>(Error::other("asked for")) });
+    assert!(el.run_until_complete(asked).unwrap().unwrap().is_err());
+    let cancelled = el.spawn(pending::<()>());
+    cancelled.cancel("not wanted");
+    drop(cancelled);
+    el.spawn(async { Err::<(), &str>("not an error of this crate") }).detach();
+    el.spawn(async { Ok::<(), Error>(()) }).detach();
+    el.run().unwrap();
+    drop(el);
+    assert!(reports.borrow().is_empty());
+}
+
+/// Whoever holds the failure is itself dropped when the loop closes.
+#[test]
+fn f8_a_failure_that_a_callback_held_is_reported_when_the_loop_closes() {
+    let (mut el, _, reports) = noting(false);
+    let (line, task) = (line!(), el.spawn(async { panic!("held") }));
+    el.run().unwrap();
+    el.call_later(MILLI, move |_, ()| drop::<Task<()>>(task));
+    drop(el);
+    assert_eq!(*reports.borrow(), [(line, None, "panicked: held".to_owned())]);
+
+    let el = EventLoop::<()>::new().unwrap();
+    let promises = Rc::new(RefCell::new(0));
+    let noted = promises.clone();
+    el.set_exception_handler(move |_, (), report| {
+        assert_eq!(report.kind, Kind::Promise);
+        *noted.borrow_mut() += 1;
+    });
+    let (promise, promised) = Promise::<()>::new();
+    promise.set_error(Error::other("held"));
+    el.call_later(MILLI, move |_, ()| drop(promised));
+    drop(el);
+    assert_eq!(*promises.borrow(), 1);
+}
+
+#[test]
+fn f8_a_report_reads_well() {
+    let (mut el, _, _) = noting(false);
+    let lines = Rc::new(RefCell::new(Vec::new()));
+    let noted = lines.clone();
+    el.set_exception_handler(move |_, (), report| noted.borrow_mut().push(report.to_string()));
+    let place = format!("{}:{}:", file!(), line!() + 1);
+    drop::<Task<()>>(el.spawn(async { panic!("as it should") }).named("worker"));
+    el.run().unwrap();
+    let line = lines.borrow()[0].clone();
+    assert!(line.starts_with(&format!("task \"worker\" spawned at {place}")), "{line}");
+    assert!(line.ends_with(": panicked: as it should"), "{line}");
+}
+
+#[test]
+fn f1_a_slow_task_is_reported_with_its_place_and_name() {
+    let (mut el, clock, reports) = noting(true);
+    let busy = clock.clone();
+    let (line, task) = (line!(), el.spawn(slow(busy)));
+    let task = task.named("busy");
+    el.run().unwrap();
+    assert!(task.is_finished());
+    let says = |took: u32| (line, Some("busy".to_owned()), format!("a callback ran for {took}ms"));
+    assert_eq!(*reports.borrow(), [says(100), says(250)]);
+    drop(reports.take());
+    // The one who runs the loop is a task as well.
+    let busy = clock.clone();
+    let line = line!() + 1;
+    el.run_until_complete(async move {
+        slow(busy.clone()).await;
+        let child = spawn(async {});
+        child.await.unwrap();
+    })
+    .unwrap();
+    el.run_until_stalled().unwrap();
+    let says = |took: u32| (line, None, format!("a callback ran for {took}ms"));
+    assert_eq!(*reports.borrow(), [says(100), says(250)]);
+}
+
+async fn slow(clock: SimClock) {
+    clock.advance(100 * MILLI);
+    yield_now().await;
+    clock.advance(99 * MILLI); // Not slow.
+    yield_now().await;
+    clock.advance(250 * MILLI);
+}
