@@ -19,7 +19,8 @@ use crate::ready::Ready;
 
 impl<S> EventLoop<S> {
     /// The only place that calls user code. False if there was nothing to call any more.
-    #[inline]
+    // Inlined with all below it: a return after a callback's system calls is always mispredicted.
+    #[inline(always)]
     pub(crate) fn call(&mut self, ready: Ready) -> bool {
         self.core().current.set(ready.key);
         match self.slow {
@@ -28,7 +29,7 @@ impl<S> EventLoop<S> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn dispatch(&mut self, ready: Ready) -> bool {
         if ready.key.is_guest() {
             return self.handle.shared.guest.call(ready);
@@ -95,7 +96,7 @@ impl<S> EventLoop<S> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn repeat(&mut self, key: Key, repeat: Repeating<S>, readiness: Readiness, origin: Origin) {
         let policy = self.handle.shared.panic_policy.get();
         let unwinding = Unwinding { handle: &self.handle, key };
