@@ -13,8 +13,10 @@
 mod raw;
 mod support;
 
+use std::cell::Cell;
 use std::io::{PipeReader, PipeWriter, Write};
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring::{EventLoop, LoopHandle};
@@ -96,19 +98,23 @@ fn raw_readers(pipes: Vec<(PipeReader, PipeWriter)>) {
 fn our_readers(pipes: Vec<(PipeReader, PipeWriter)>) {
     let mut el = EventLoop::with_state(0u64).expect("the system has a selector");
     let (readers, _writers): (Vec<_>, Vec<_>) = pipes.into_iter().unzip();
+    let wanted = Rc::new(Cell::new(0));
     for reader in readers {
-        let count = |_: &LoopHandle<u64>, seen: &mut u64, _: &mut _| {
+        let wanted = wanted.clone();
+        let count = move |el: &LoopHandle<u64>, seen: &mut u64, _: &mut _| {
             *seen += 1;
+            if *seen == wanted.get() {
+                el.stop();
+            }
             Ok(())
         };
         el.add_reader(reader, count).expect("a pipe can be watched");
     }
     answer(|count| {
+        wanted.set(count);
         timed(|| {
             *el.state_mut() = 0;
-            while *el.state() < count {
-                el.turn(None).expect("the selector works");
-            }
+            el.run_forever().expect("the selector works");
         })
     });
 }

@@ -61,7 +61,8 @@ struct Chain {
     writers: Vec<PipeWriter>,
     /// How many bytes are still to be written by those who read one.
     to_write: u64,
-    read: u64,
+    /// How many bytes are still to be read.
+    to_read: u64,
 }
 
 impl Chain {
@@ -69,7 +70,7 @@ impl Chain {
     fn pass_on(&mut self, index: usize, mut reader: &PipeReader) {
         let mut byte = [0];
         let count = reader.read(&mut byte).expect("a reader is called when there is something");
-        self.read += count as u64;
+        self.to_read -= count as u64;
         if self.to_write > 0 {
             self.to_write -= 1;
             let next = if index + 1 == self.writers.len() { 0 } else { index + 1 };
@@ -81,14 +82,13 @@ impl Chain {
         (&self.writers[index]).write_all(b"x").expect("a pipe has room for some bytes");
     }
 
-    /// Begins with a byte in each of `active` pipes, evenly apart; how many events there will be.
-    fn begin(&mut self, active: usize, events: u64) -> u64 {
+    /// Begins with a byte in each of `active` pipes, evenly apart.
+    fn begin(&mut self, active: usize, events: u64) {
         let apart = self.writers.len() / active;
         (0..active).for_each(|number| self.write(number * apart));
         let active = active as u64;
         self.to_write = events.saturating_sub(active);
-        self.read = 0;
-        self.to_write + active
+        self.to_read = self.to_write + active;
     }
 }
 
@@ -96,7 +96,7 @@ fn work(words: &[String], side: Side) {
     let [count, active] = [0, 1].map(|at| words[at].parse().expect("a number"));
     let pipe = |_| std::io::pipe().expect("there are descriptors");
     let (readers, writers): (Vec<_>, Vec<_>) = (0..count).map(pipe).unzip();
-    let chain = Chain { writers, to_write: 0, read: 0 };
+    let chain = Chain { writers, to_write: 0, to_read: 0 };
     match side {
         Side::Raw => raw(readers, chain, active),
         Side::Mainspring => ours(readers, chain, active),
@@ -112,8 +112,8 @@ fn raw(readers: Vec<PipeReader>, chain: Chain, active: usize) {
     }
     answer(|events| {
         let before = raw::cpu_of_this_thread();
-        let events = el.state.begin(active, events);
-        while el.state.read < events {
+        el.state.begin(active, events);
+        while el.state.to_read > 0 {
             el.tick().expect("epoll works");
         }
         (raw::cpu_of_this_thread() - before).as_nanos() as u64
@@ -123,18 +123,19 @@ fn raw(readers: Vec<PipeReader>, chain: Chain, active: usize) {
 fn ours(readers: Vec<PipeReader>, chain: Chain, active: usize) {
     let mut el = EventLoop::with_state(chain).expect("the system has a selector");
     for (index, reader) in readers.into_iter().enumerate() {
-        let added = el.add_reader(reader, move |_, chain, reader| {
+        let added = el.add_reader(reader, move |el, chain, reader| {
             chain.pass_on(index, reader);
+            if chain.to_read == 0 {
+                el.stop();
+            }
             Ok(())
         });
         added.expect("a pipe can be watched");
     }
     answer(|events| {
         let before = raw::cpu_of_this_thread();
-        let events = el.state_mut().begin(active, events);
-        while el.state().read < events {
-            el.turn(None).expect("the selector works");
-        }
+        el.state_mut().begin(active, events);
+        el.run_forever().expect("the selector works");
         (raw::cpu_of_this_thread() - before).as_nanos() as u64
     });
 }
