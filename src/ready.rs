@@ -3,7 +3,6 @@
 //! Sources feed it, the loop runs it. It holds keys, never closures, so to cancel is to empty a
 //! slot elsewhere; the key that is left behind here misses.
 
-use std::collections::VecDeque;
 use std::mem;
 
 use mainspring_sys::Readiness;
@@ -21,9 +20,14 @@ pub(crate) struct Ready {
 }
 
 /// Handles that are due, first in, first out.
+///
+/// What is taken out of the front leaves its place when all of it is out: each batch runs to its
+/// end, so a list and a position do, and cost less than a ring.
 #[derive(Debug, Default)]
 pub(crate) struct ReadyDeque {
-    handles: VecDeque<Ready>,
+    handles: Vec<Ready>,
+    /// How many handles at the front are out.
+    out: usize,
 }
 
 /// Capacity that an empty deque keeps; what a burst took beyond that is given back.
@@ -32,29 +36,35 @@ const KEEP: usize = 16 * 1024;
 impl ReadyDeque {
     #[inline]
     pub(crate) fn feed(&mut self, key: Key, readiness: Readiness) {
-        self.handles.push_back(Ready { key, readiness });
+        self.handles.push(Ready { key, readiness });
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.handles.is_empty()
+        self.len() == 0
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.handles.len()
+        self.handles.len() - self.out
     }
 
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Ready> {
-        self.handles.pop_front()
+        let Some(Ready { key, readiness }) = self.handles.get(self.out) else {
+            self.clear();
+            return None;
+        };
+        self.out += 1;
+        Some(Ready { key: *key, readiness: *readiness })
     }
 
     /// Begins a batch: all that is due goes into the empty `batch`, in exchange for its memory. What
     /// is fed from now on waits for the next one.
+    #[inline]
     pub(crate) fn take_batch(&mut self, batch: &mut ReadyDeque) {
         if batch.handles.capacity() > KEEP {
-            batch.handles = VecDeque::new();
+            batch.handles = Vec::new();
         }
         mem::swap(self, batch);
     }
@@ -66,6 +76,7 @@ impl ReadyDeque {
     }
 
     pub(crate) fn clear(&mut self) {
-        *self = ReadyDeque::default();
+        self.handles.clear();
+        self.out = 0;
     }
 }
