@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use crate::cores::{Cores, Place};
+use crate::instructions;
 use crate::machine;
 use crate::options::Options;
 use crate::peers::{self, Peer};
@@ -58,7 +59,9 @@ impl Contest {
     fn gather(&mut self) {
         let asked = |peer: &Peer| {
             let names = &self.options.peers;
-            names.is_empty() || names.iter().any(|name| name == peer.name)
+            let is_asked = names.is_empty() || names.iter().any(|name| name == peer.name);
+            // An interpreter under valgrind takes minutes, and nobody would learn from it.
+            is_asked && !(self.options.instructions && peer.is_interpreted())
         };
         for peer in peers::ALL.iter().filter(|peer| asked(peer)) {
             match peer.version() {
@@ -164,6 +167,7 @@ impl Contest {
         self.race_for_time_at(Place::Alone, scenario, sizes, least)
     }
 
+    /// The same at another place.
     pub fn race_for_time_at(
         &mut self,
         place: Place,
@@ -172,12 +176,23 @@ impl Contest {
         least: u64,
     ) -> Vec<(&'static Peer, Rounds)> {
         let cell = sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
+        if self.options.instructions && place == Place::Alone {
+            let cell = format!("{cell} valgrind");
+            return self.race_once(scenario, &cell, |contest, peer| {
+                Ok(vec![instructions::per_unit(contest, peer, scenario, sizes, least)?])
+            });
+        }
         self.race(scenario, &cell, |contest, peer| {
             let mut worker = contest.start(peer, scenario, sizes, place)?;
             let amount = calibrate(&mut worker, contest.options.seconds, least)?;
             let figures = worker.ask(amount)?;
             Ok(figures.into_iter().map(|figure| figure / amount as f64).collect())
         })
+    }
+
+    /// What the figures of `race_for_time` count.
+    pub fn unit(&self, time: &'static str) -> &'static str {
+        if self.options.instructions { "instructions" } else { time }
     }
 
     /// Notes what is missing.
@@ -193,6 +208,10 @@ impl Contest {
     /// Writes what a scenario has given as Markdown, and a chart for each sheet.
     fn write(&self, scenario: &str, about: &str, first: usize) -> io::Result<()> {
         let out: &Path = &self.options.out;
+        let scenario = match self.options.instructions {
+            true => format!("{scenario}-instructions"),
+            false => scenario.to_owned(),
+        };
         fs::create_dir_all(out)?;
         let mut text = format!("# {scenario}\n\n{about}\n\n```text\n{}\n```\n", self.preamble());
         for (number, sheet) in (1..).zip(&self.sheets[first..]) {

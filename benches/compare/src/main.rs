@@ -22,6 +22,7 @@ mod contest;
 mod cores;
 mod curves;
 mod http_load;
+mod instructions;
 mod load;
 mod machine;
 mod options;

@@ -16,6 +16,8 @@ pub struct Options {
     /// How long a round of one peer is to take, where the scenario does not fix the work.
     pub seconds: f64,
     pub cells: Option<Vec<Vec<usize>>>,
+    /// Count instructions instead of time.
+    pub instructions: bool,
     /// The folder for what is written.
     pub out: PathBuf,
 }
@@ -26,7 +28,8 @@ impl Options {
         let (rounds, seconds, cells) = (5, 0.3, None);
         let out = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/results"));
         let (scenarios, peers) = (Vec::new(), Vec::new());
-        let mut options = Options { scenarios, peers, rounds, seconds, cells, out };
+        let instructions = false;
+        let mut options = Options { scenarios, peers, rounds, seconds, cells, instructions, out };
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             match word.as_str() {
@@ -34,6 +37,7 @@ impl Options {
                 "--rounds" => options.rounds = value::<usize>(words.next()).max(1),
                 "--seconds" => options.seconds = value(words.next()),
                 "--cells" => options.cells = Some(cells_of(&value::<String>(words.next()))),
+                "--instructions" => options.instructions = true,
                 "--out" => options.out = value(words.next()),
                 word if is_scenario(word) => options.scenarios.push(word.to_owned()),
                 "--help" => usage(0),
@@ -91,6 +95,8 @@ options:
   --rounds N       rounds, each of which has all peers in turn; default 5
   --seconds S      how long one peer works in a round, where that is free; default 0.3
   --cells AxB,..   only these sizes, named as in the table; for one scenario
+  --instructions   count instructions in user space, with valgrind, in: tasks (time), timers
+                   (re-arm), soon, dispatch, pipes
   --out DIR        where tables and charts are written; default benches/compare/results",
         peers::ALL.iter().map(|peer| peer.name).collect::<Vec<_>>().join(",")
     );

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,7 +10,7 @@ use crate::contest::Contest;
 use crate::cores::Place;
 use crate::peers::Peer;
 use crate::raw;
-use crate::worker::Worker;
+use crate::worker::{Worker, under};
 
 /// A running server. It is killed when this is dropped.
 #[derive(Debug)]
@@ -34,16 +33,7 @@ impl Server {
         peer: &Peer,
         scenario: &str,
     ) -> io::Result<Server> {
-        let server = peer.command(scenario, &[])?;
-        let command = match tool {
-            [] => server,
-            [tool, options @ ..] => {
-                let mut command = Command::new(tool);
-                command.args(options).arg(server.get_program()).args(server.get_args());
-                command.stderr(Stdio::piped());
-                command
-            }
-        };
+        let command = under(tool, peer.command(scenario, &[])?);
         let mut worker = contest.cores.at(Place::Alone, || Worker::start(command))?;
         match worker.figures()?[..] {
             [port, process] => Ok(Server { worker, port: port as u16, process: process as u32 }),

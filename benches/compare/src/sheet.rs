@@ -105,9 +105,8 @@ impl Sheet {
         let spread = Spread::of(figures.iter().copied());
         let half = (spread.greatest - spread.least) / 2.0 / spread.median * 100.0;
         let base = self.base_of(column).and_then(|base| column.figures_of(base));
-        let ratio = base.map_or(f64::NAN, |base| {
-            median(figures.iter().zip(base).map(|(figure, base)| figure / base))
-        });
+        let Some(base) = base else { return format!("{} ±{half:.0}%", figure(spread.median)) };
+        let ratio = median(figures.iter().zip(base).map(|(figure, base)| figure / base));
         format!("{} ±{half:.0}% {ratio:.2}x", figure(spread.median))
     }
 

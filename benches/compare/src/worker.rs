@@ -12,6 +12,15 @@ pub const FLAG: &str = "--worker";
 /// A worker that says nothing for so long has lost its way.
 const PATIENCE: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
 
+/// A command under a tool such as strace, whose report goes to standard error.
+pub fn under(tool: &[&str], command: Command) -> Command {
+    let [tool, options @ ..] = tool else { return command };
+    let mut under = Command::new(tool);
+    under.args(options).arg(command.get_program()).args(command.get_args());
+    under.stderr(Stdio::piped());
+    under
+}
+
 /// A worker. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Worker {

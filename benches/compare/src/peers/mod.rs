@@ -99,6 +99,11 @@ impl Peer {
         }
     }
 
+    /// Whether another program reads its program.
+    pub fn is_interpreted(&self) -> bool {
+        matches!(self.origin, Origin::Foreign(Foreign::Python { .. }, _))
+    }
+
     /// The command line of a worker.
     pub fn command(&self, scenario: &str, sizes: &[usize]) -> io::Result<Command> {
         let mut command = match &self.origin {

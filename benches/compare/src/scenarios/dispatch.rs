@@ -12,7 +12,7 @@ pub const SCENARIO: Scenario =
     Scenario { name: "dispatch", about: "always-readable fds: a callback that counts", run };
 
 fn run(contest: &mut Contest) {
-    let mut sheet = Sheet::new("Always-readable fds", "ns CPU a callback", RAW);
+    let mut sheet = Sheet::new("Always-readable fds", contest.unit("ns CPU a callback"), RAW);
     for cell in contest.options.cells(&[&[10], &[100], &[1000], &[9000]]) {
         let race = contest.race_for_time("dispatch", &cell[..1], 1000);
         sheet.add(cell[0].to_string(), &race, 0);

@@ -37,7 +37,12 @@ fn run(contest: &mut Contest) {
 
 fn run_among(contest: &mut Contest) {
     let count = contest.options.cells(&[&[MILLION as usize]])[0][0] as u64;
-    let mut time = Sheet::new("Tasks: time", "ns CPU", Base::Best);
+    let mut time = Sheet::new("Tasks: time", contest.unit("ns CPU"), Base::Best);
+    if contest.options.instructions {
+        time.add("spawn + join", &contest.race_for_time("spawn", &[], 1000), 0);
+        time.add("switch", &contest.race_for_time("switch", &[], 10_000), 0);
+        return contest.add(time);
+    }
     let spawn = contest.race("spawn", "", |contest, peer| {
         let mut worker = contest.start(peer, "spawn", &[], Place::Alone)?;
         worker.ask(FEW)?;

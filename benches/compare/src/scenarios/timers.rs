@@ -23,7 +23,11 @@ const MILLION: usize = 1_000_000;
 
 fn run(contest: &mut Contest) {
     let count = contest.options.cells(&[&[MILLION]])[0][0] as u64;
-    let mut sheet = Sheet::new("Timers", "ns CPU each", Base::Best);
+    let mut sheet = Sheet::new("Timers", contest.unit("ns CPU each"), Base::Best);
+    if contest.options.instructions {
+        sheet.add("re-arm", &contest.race_for_time("rearm", &[10_000], 10_000), 0);
+        return contest.add(sheet);
+    }
     let once = |scenario: &'static str| {
         move |contest: &Contest, peer: &'static Peer| {
             let mut worker = contest.start(peer, scenario, &[], Place::Alone)?;
