@@ -256,6 +256,26 @@ fn q8_a_source_outlives_its_loop_and_serves_the_next_one() {
     });
 }
 
+/// What is left over from a loop that is closed stands in no line of the next one.
+#[test]
+fn q8_a_wait_in_a_closed_loop_is_no_wait_in_the_next_one() {
+    on_every_selector(|kind| {
+        let (io, mut peer) = io_pair();
+        let mut left = Box::pin(read_one(&io));
+        let (mut el, _) = simulated(kind, ());
+        let once = poll_fn(|cx| Poll::Ready(left.as_mut().poll(cx).is_pending()));
+        assert!(el.run_until_complete(once).unwrap());
+        drop(el);
+        let (mut el, _) = simulated(kind, ());
+        let reading = reading(&el, &io);
+        settle(&mut el);
+        drop(left);
+        peer.write_all(b"x").unwrap();
+        settle(&mut el);
+        assert!(reading.is_finished(), "its place in the line was given up");
+    });
+}
+
 #[test]
 fn f3_try_io_remembers_that_a_call_would_block() {
     on_every_selector(|kind| {

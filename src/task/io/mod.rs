@@ -178,7 +178,7 @@ impl<T> Io<T> {
     ///
     /// Those of the call, and of [`readable`](Io::readable).
     pub async fn read_with<R>(&self, call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.call_with(Interest::READABLE, call).await
+        self.call_with(Interest::READABLE, call, |_| false).await
     }
 
     /// Makes a call that writes, as soon as it does not block. Otherwise as
@@ -188,7 +188,7 @@ impl<T> Io<T> {
     ///
     /// As [`read_with`](Io::read_with).
     pub async fn write_with<R>(&self, call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.call_with(Interest::WRITABLE, call).await
+        self.call_with(Interest::WRITABLE, call, |_| false).await
     }
 
     #[inline]
@@ -196,9 +196,22 @@ impl<T> Io<T> {
         &self,
         interest: Interest,
         mut call: impl FnMut(&T) -> io::Result<R>,
+        is_short: impl Fn(&R) -> bool,
     ) -> io::Result<R> {
         let waiter = self.registration.waiter(interest);
-        poll_fn(|cx| waiter.poll_call(cx, || call(&self.source))).await
+        poll_fn(|cx| waiter.poll_call(cx, || call(&self.source), &is_short)).await
+    }
+
+    #[inline]
+    fn poll_call_with<R>(
+        &self,
+        interest: Interest,
+        cx: &mut Context<'_>,
+        mut call: impl FnMut(&T) -> io::Result<R>,
+        is_short: impl Fn(&R) -> bool,
+    ) -> Poll<io::Result<R>> {
+        let place = self.registration.poller(interest);
+        self.registration.poll_call(place, interest, cx, || call(&self.source), is_short)
     }
 
     /// [`read_with`](Io::read_with) for those who write futures by hand. As everywhere in std, only
@@ -210,9 +223,9 @@ impl<T> Io<T> {
     pub fn poll_read_with<R>(
         &self,
         cx: &mut Context<'_>,
-        mut call: impl FnMut(&T) -> io::Result<R>,
+        call: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.registration.poll_call(Interest::READABLE, cx, || call(&self.source))
+        self.poll_call_with(Interest::READABLE, cx, call, |_| false)
     }
 
     /// [`write_with`](Io::write_with) for those who write futures by hand. As everywhere in std,
@@ -224,9 +237,9 @@ impl<T> Io<T> {
     pub fn poll_write_with<R>(
         &self,
         cx: &mut Context<'_>,
-        mut call: impl FnMut(&T) -> io::Result<R>,
+        call: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.registration.poll_call(Interest::WRITABLE, cx, || call(&self.source))
+        self.poll_call_with(Interest::WRITABLE, cx, call, |_| false)
     }
 
     /// Tells that a call on the source in the directions of `interest` would block, though none did:
@@ -236,8 +249,8 @@ impl<T> Io<T> {
         self.registration.drained(interest);
     }
 
-    /// [`call_with`](Io::call_with) for a call that moves bytes of a stream. If it moved fewer than
-    /// `wanted`, the next one is known to block.
+    /// Makes a call that moves bytes of a stream. If it moved fewer than `wanted`, the next one is
+    /// known to block; unless it moved none, which is the end of file, and is so the next time.
     #[inline]
     pub(crate) async fn transfer(
         &self,
@@ -245,9 +258,7 @@ impl<T> Io<T> {
         wanted: usize,
         call: impl FnMut(&T) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let moved = self.call_with(interest, call).await?;
-        self.note_transfer(interest, wanted, moved);
-        Ok(moved)
+        self.call_with(interest, call, |moved| 0 < *moved && *moved < wanted).await
     }
 
     /// [`transfer`](Io::transfer) for poll functions.
@@ -257,21 +268,9 @@ impl<T> Io<T> {
         cx: &mut Context<'_>,
         interest: Interest,
         wanted: usize,
-        mut call: impl FnMut(&T) -> io::Result<usize>,
+        call: impl FnMut(&T) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let moved = self.registration.poll_call(interest, cx, || call(&self.source))?;
-        moved.map(|moved| {
-            self.note_transfer(interest, wanted, moved);
-            Ok(moved)
-        })
-    }
-
-    #[inline]
-    fn note_transfer(&self, interest: Interest, wanted: usize, moved: usize) {
-        // Nothing moved is end of file, which is there for the next one as well.
-        if 0 < moved && moved < wanted {
-            self.registration.exhausted(interest);
-        }
+        self.poll_call_with(interest, cx, call, |moved| 0 < *moved && *moved < wanted)
     }
 }
 

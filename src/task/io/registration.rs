@@ -64,13 +64,14 @@ impl Waiter<'_> {
         &self,
         cx: &mut Context<'_>,
         call: impl FnMut() -> io::Result<R>,
+        is_short: impl Fn(&R) -> bool,
     ) -> Poll<io::Result<R>> {
-        self.registration.poll_at(&self.place, self.interest, cx, call)
+        self.registration.poll_call(&self.place, self.interest, cx, call, is_short)
     }
 
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Readiness>> {
         let Waiter { registration, interest, place } = self;
-        if registration.is_greedy(cx) {
+        if registration.is_greedy(current::running().as_deref(), cx) {
             return Poll::Pending;
         }
         let (tasks, key) = match registration.find() {
@@ -121,40 +122,55 @@ impl Registration {
         Waiter { registration: self, interest, place: Place::new() }
     }
 
-    /// Calls `call` until it does not block, waiting in between. Of those who come by this way only
-    /// the latest one is woken for each direction.
+    /// Who comes by poll functions. Only the latest one is woken for each direction.
     #[inline]
-    pub(super) fn poll_call<R>(
-        &self,
-        interest: Interest,
-        cx: &mut Context<'_>,
-        call: impl FnMut() -> io::Result<R>,
-    ) -> Poll<io::Result<R>> {
-        let side = usize::from(interest.contains(Interest::WRITABLE));
-        self.poll_at(&self.pollers[side], interest, cx, call)
+    pub(super) fn poller(&self, interest: Interest) -> &Place {
+        &self.pollers[usize::from(interest.contains(Interest::WRITABLE))]
     }
 
+    /// Calls `call` until it does not block, waiting in between. If its result `is_short`, the next
+    /// call is known to block.
     #[inline]
-    fn poll_at<R>(
+    pub(super) fn poll_call<R>(
         &self,
         place: &Place,
         interest: Interest,
         cx: &mut Context<'_>,
         mut call: impl FnMut() -> io::Result<R>,
+        is_short: impl Fn(&R) -> bool,
     ) -> Poll<io::Result<R>> {
-        if self.is_greedy(cx) {
+        let running = current::running();
+        if self.is_greedy(running.as_deref(), cx) {
             return Poll::Pending;
         }
         loop {
-            if let Some((tasks, key)) = self.find() {
-                ready!(self.poll_known(&tasks, key, place, interest, cx))?;
+            let elsewhere;
+            let watched = match (self.watched.get(), &running) {
+                (Some((home, key)), Some(tasks)) if tasks.home() == home => Some((&**tasks, key)),
+                (None, _) => None,
+                _ => {
+                    elsewhere = self.find();
+                    elsewhere.as_ref().map(|(tasks, key)| (&**tasks, *key))
+                }
+            };
+            if let Some((tasks, key)) = watched {
+                ready!(self.poll_known(tasks, key, place, interest, cx))?;
             }
-            match self.settle(interest, call()) {
-                Ok(Some(result)) => return Poll::Ready(Ok(result)),
-                Ok(None) => {}
-                Err(error) => return Poll::Ready(Err(error)),
+            let Some(result) = self.settle(interest, call())? else { continue };
+            if let Some((tasks, key)) = watched
+                && is_short(&result)
+                && self.tells_of_urgent_data()
+            {
+                tasks.io_exhausted(key, interest);
             }
+            return Poll::Ready(Ok(result));
         }
+    }
+
+    /// Whether a short read may be taken for the last one: one also stops short at urgent data.
+    #[inline]
+    fn tells_of_urgent_data(&self) -> bool {
+        self.interest.get().contains(Interest::PRIORITY)
     }
 
     /// What the answer of a call says about the fd; none: the call is to be made again, when the fd
@@ -189,17 +205,6 @@ impl Registration {
             None => drop(self.begin()?),
         }
         Ok(())
-    }
-
-    /// A call did less than it was asked for.
-    #[inline]
-    pub(super) fn exhausted(&self, interest: Interest) {
-        // Urgent data makes reads stop short, so it has to be known of.
-        if self.interest.get().contains(Interest::PRIORITY)
-            && let Some((tasks, key)) = self.find()
-        {
-            tasks.io_exhausted(key, interest);
-        }
     }
 
     /// The fd has nothing more in these directions.
@@ -241,10 +246,8 @@ impl Registration {
 
     /// Whether others are to have their turn first: then the task is queued for the next tick.
     #[inline]
-    fn is_greedy(&self, cx: &Context<'_>) -> bool {
-        let Some(tick) = current::running().map(|tasks| tasks.core.tick.get() as u32) else {
-            return false;
-        };
+    fn is_greedy(&self, running: Option<&Tasks>, cx: &Context<'_>) -> bool {
+        let Some(tick) = running.map(|tasks| tasks.core.tick.get() as u32) else { return false };
         let times = match self.used.get() {
             (latest, times) if latest == tick => times + 1,
             _ => 1,
@@ -265,7 +268,6 @@ impl Registration {
             Some(tasks) => Some((tasks, key)),
             None => {
                 self.watched.set(None);
-                self.pollers.iter().for_each(Place::clear);
                 None
             }
         }

@@ -47,13 +47,15 @@ const NOBODY: Waiting = Waiting { key: Key::NOWHERE, ticket: 0, interest: Intere
 
 /// A place in the line of those who wait for an fd, which its holder gives up when it is done.
 pub(in crate::task) struct Place {
+    /// The loop of the line.
+    home: Cell<u32>,
     key: Cell<Key>,
     ticket: Cell<u32>,
 }
 
 impl Place {
     pub(in crate::task) const fn new() -> Place {
-        Place { key: Cell::new(Key::NOWHERE), ticket: Cell::new(0) }
+        Place { home: Cell::new(0), key: Cell::new(Key::NOWHERE), ticket: Cell::new(0) }
     }
 
     /// Whether it may be in a line: who was told is not, and has not noticed.
@@ -162,7 +164,9 @@ impl Tasks {
         let mut stale = Readiness::from(interest) | Readiness::ERROR | Readiness::HANGUP;
         stale.set(Readiness::READ_CLOSED, interest.contains(Interest::READABLE));
         stale.set(Readiness::WRITE_CLOSED, interest.contains(Interest::WRITABLE));
-        self.io_drained(key, interest, stale);
+        if let Some(slot) = self.ios.borrow_mut().get(key) {
+            self.drain(slot, key, interest, stale);
+        }
     }
 
     /// A call did less than it was asked for, so the next one would block: epoll(7), "Questions and
@@ -171,15 +175,16 @@ impl Tasks {
     #[inline]
     pub(in crate::task) fn io_exhausted(&self, key: Key, interest: Interest) {
         const OVER: Readiness = Readiness::facts().union(Readiness::PRIORITY);
-        if self.io_readiness(key).is_some_and(|readiness| !readiness.intersects(OVER)) {
-            self.io_drained(key, interest, Readiness::from(interest));
+        let mut ios = self.ios.borrow_mut();
+        if let Some(slot) = ios.get(key)
+            && !slot.readiness.intersects(OVER)
+        {
+            self.drain(slot, key, interest, interest.into());
         }
     }
 
     #[inline]
-    fn io_drained(&self, key: Key, interest: Interest, stale: Readiness) {
-        let mut ios = self.ios.borrow_mut();
-        let Some(slot) = ios.get(key) else { return };
+    fn drain(&self, slot: &mut IoSlot, key: Key, interest: Interest, stale: Readiness) {
         slot.readiness.remove(stale);
         if let Some(watch) = slot.watch {
             self.core.watchers.borrow_mut().drained(watch, key, interest);
@@ -195,6 +200,9 @@ impl Tasks {
         interest: Interest,
         waker: &Waker,
     ) {
+        if place.home.replace(self.home()) != self.home() {
+            place.clear(); // That loop is closed.
+        }
         self.wait(&place.key, waker);
         if let Some(slot) = self.ios.borrow_mut().get(key) {
             slot.queue_up(place, interest);
@@ -204,6 +212,9 @@ impl Tasks {
     /// Takes somebody out of the line.
     pub(in crate::task) fn io_leave(&self, key: Key, place: &Place, interest: Interest) {
         let ticket = place.ticket.get();
+        if place.home.get() != self.home() {
+            return; // That loop is closed.
+        }
         if let Some(slot) = self.ios.borrow_mut().get(key) {
             slot.take(|it| it.ticket == ticket && it.interest == interest);
         }
@@ -220,9 +231,9 @@ impl Tasks {
     #[inline]
     pub(super) fn deliver(&self, ready: Ready) -> bool {
         self.core.current.set(Key::NOWHERE); // Nobody but the watcher knows this key.
-        let Some(first) = self.note(ready) else { return false };
-        while let Some(other) = self.next_due(ready.key) {
-            self.wake(other);
+        let Some((first, is_alone)) = self.note(ready) else { return false };
+        if !is_alone {
+            self.wake_due(ready.key);
         }
         if Kind::of(first) != Kind::Task {
             self.wake(first);
@@ -236,8 +247,9 @@ impl Tasks {
         due
     }
 
+    /// The first one who is told, and whether nobody else waits.
     #[inline]
-    fn note(&self, ready: Ready) -> Option<Key> {
+    fn note(&self, ready: Ready) -> Option<(Key, bool)> {
         let mut ios = self.ios.borrow_mut();
         let slot = ios.get(ready.key)?;
         slot.readiness |= ready.readiness;
@@ -246,11 +258,13 @@ impl Tasks {
         {
             self.core.unwatch(watch, ready.key);
         }
-        slot.take_due()
+        Some((slot.take_due()?, slot.others.is_empty()))
     }
 
-    #[inline]
-    fn next_due(&self, key: Key) -> Option<Key> {
-        self.ios.borrow_mut().get(key)?.take_due()
+    fn wake_due(&self, key: Key) {
+        let next = || self.ios.borrow_mut().get(key)?.take_due();
+        while let Some(waiter) = next() {
+            self.wake(waiter);
+        }
     }
 }
