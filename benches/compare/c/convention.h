@@ -10,11 +10,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -260,11 +262,14 @@ static inline void carry(int has_replies, void (*ring)(void), void (*run)(void))
 
 /* -- echo -- */
 
-/* A listener on all addresses that is announced already. Accepted sockets inherit TCP_NODELAY. */
+/* A listener on all addresses that is announced already. Accepted sockets inherit TCP_NODELAY.
+ *
+ * A server reads no questions whose end it would see, so it ends with whoever has started it. */
 static inline int listener(void) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
     struct sockaddr_in any = {.sin_family = AF_INET};
     socklen_t length = sizeof any;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
     check(fd >= 0, "socket");
     check(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0, "setsockopt");
     check(bind(fd, (struct sockaddr *)&any, length) == 0, "bind");

@@ -3,8 +3,10 @@
 The same convention as that of the workers in Rust: a number a line comes in, a line of figures goes out.
 """
 
+import ctypes
 import os
 import queue
+import signal
 import socket
 import sys
 import threading
@@ -15,6 +17,7 @@ TAKING_TURNS = 100
 BATCH = 1000
 BUFFER = 64 * 1024
 BACKLOG = 4096
+PR_SET_PDEATHSIG = 1  # From <sys/prctl.h>.
 
 
 def questions():
@@ -42,7 +45,11 @@ def memory():
 
 
 def listener():
-    """A listener on all addresses that is announced already. Accepted sockets inherit TCP_NODELAY."""
+    """A listener on all addresses that is announced already. Accepted sockets inherit TCP_NODELAY.
+
+    A server reads no questions whose end it would see, so it ends with whoever has started it.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     listener = socket.socket()
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.bind(("", 0))

@@ -3,11 +3,15 @@
 use std::io::Read;
 use std::rc::Rc;
 
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use mainspring::hyper::LoopTimer;
 use mainspring::net::{TcpListener, TcpStream};
 use mainspring::{EventLoop, Interest, Io, Promise, sleep, yield_now};
 
 use super::{Peer, Work};
 use crate::work::echo::{BUFFER, listener};
+use crate::work::http::hello;
 use crate::work::pipes::{Chain, ROOM, pipes};
 use crate::work::{HOUR, TAKING_TURNS, answer, cpu, lists, memory, since};
 
@@ -20,6 +24,7 @@ const WORK: &[(&str, Work)] = &[
     ("asleep", asleep),
     ("echo", echo),
     ("pipes", watch_pipes),
+    ("http", http),
 ];
 
 fn spawn(_: &[usize]) {
@@ -108,7 +113,7 @@ fn watch_pipes(sizes: &[usize]) {
                 chain.received(index, count);
             }
         };
-        drop(el.spawn(pass_on)); // It goes on without its handle.
+        el.spawn(pass_on).detach();
     }
     answer(|count| {
         let before = cpu();
@@ -124,7 +129,7 @@ fn echo(_: &[usize]) {
         let listener = TcpListener::from_std(listener()).expect("a listener");
         loop {
             let (stream, _) = listener.accept().await.expect("a connection");
-            drop(mainspring::spawn(serve(stream))); // It goes on without its handle.
+            mainspring::spawn(serve(stream)).detach();
         }
     })
     .expect("the loop turns")
@@ -137,4 +142,22 @@ async fn serve(stream: TcpStream) {
             return;
         }
     }
+}
+
+fn http(_: &[usize]) {
+    let mut el = EventLoop::new().expect("a loop");
+    el.run_until_complete(async {
+        let listener = TcpListener::from_std(listener()).expect("a listener");
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            let serve = async {
+                let mut server = http1::Builder::new();
+                server.timer(LoopTimer);
+                let serving = server.serve_connection(stream, service_fn(hello));
+                serving.await.unwrap_or_default();
+            };
+            mainspring::spawn(serve).detach();
+        }
+    })
+    .expect("the loop turns")
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures::channel::oneshot;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::Receiver;
 use tokio::net::{TcpListener, TcpStream};
@@ -250,9 +250,12 @@ fn http(_: &[usize]) {
         let listener = TcpListener::from_std(listener()).expect("a listener");
         loop {
             let (stream, _) = listener.accept().await.expect("a connection");
-            let served = http1::Builder::new();
-            let served = served.serve_connection(TokioIo::new(stream), service_fn(hello));
-            tokio::spawn(async { served.await.unwrap_or_default() });
+            tokio::spawn(async {
+                let mut server = http1::Builder::new();
+                server.timer(TokioTimer::new());
+                let serving = server.serve_connection(TokioIo::new(stream), service_fn(hello));
+                serving.await.unwrap_or_default();
+            });
         }
     });
 }

@@ -7,6 +7,7 @@ use std::process;
 
 use rustix::net::sockopt::set_tcp_nodelay;
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 /// What servers read at a time.
 pub const BUFFER: usize = 64 * 1024;
@@ -15,7 +16,10 @@ const HIGH: usize = 64 * 1024;
 const LOW: usize = 16 * 1024;
 
 /// A listener on all addresses that is announced already. Accepted sockets inherit `TCP_NODELAY`.
+///
+/// A server reads no questions whose end it would see, so it ends with whoever has started it.
 pub fn listener() -> TcpListener {
+    set_parent_process_death_signal(Some(Signal::TERM)).expect("a signal");
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
     set_tcp_nodelay(&socket, true).expect("an option of a socket");
     let any: SocketAddr = (Ipv4Addr::UNSPECIFIED, 0).into();
