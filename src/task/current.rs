@@ -3,14 +3,14 @@
 //! Tasks, promises and wakers name their loop by a number, so they are small and keep nothing alive;
 //! here the number becomes the loop again, as long as there is one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use super::tasks::Tasks;
 
 thread_local! {
-    /// The loops that run, the innermost last.
-    static RUNNING: RefCell<Vec<Rc<Tasks>>> = const { RefCell::new(Vec::new()) };
+    /// The loop that runs; it knows the one around it. Only here is it taken out, and put back.
+    static RUNNING: Cell<Option<Rc<Tasks>>> = const { Cell::new(None) };
     /// All loops of this thread.
     static LOOPS: RefCell<Vec<(u32, Weak<Tasks>)>> = const { RefCell::new(Vec::new()) };
 }
@@ -18,8 +18,13 @@ thread_local! {
 /// The loop that runs on this thread.
 #[inline]
 pub(crate) fn running() -> Option<Rc<Tasks>> {
-    let running = RUNNING.try_with(|running| running.borrow().last().cloned());
-    running.ok().flatten()
+    let found = RUNNING.try_with(|running| {
+        let tasks = running.take();
+        let found = tasks.clone();
+        running.set(tasks);
+        found
+    });
+    found.ok().flatten()
 }
 
 /// The loop with this number, if it is one of this thread and is not gone.
@@ -42,14 +47,11 @@ fn find_idle(home: u32) -> Option<Rc<Tasks>> {
     found.ok().flatten()
 }
 
-pub(super) fn enter(tasks: Rc<Tasks>) {
+/// From now on `tasks` is the loop that runs; the answer is the one around it.
+#[inline]
+pub(super) fn enter(tasks: Option<Rc<Tasks>>) -> Option<Rc<Tasks>> {
     // Without thread-locals the thread ends, and so does everything on it.
-    let _ = RUNNING.try_with(|running| running.borrow_mut().push(tasks));
-}
-
-pub(super) fn leave() {
-    let left = RUNNING.try_with(|running| running.borrow_mut().pop());
-    drop(left);
+    RUNNING.try_with(|running| running.replace(tasks)).ok().flatten()
 }
 
 /// A loop is made.

@@ -1,6 +1,5 @@
 //! The tasks as a guest of the loop.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -18,11 +17,12 @@ use crate::task::slab::Kind;
 
 impl Guest for Tasks {
     fn enter(self: Rc<Tasks>) {
-        current::enter(self);
+        let tasks = self.clone();
+        tasks.around.set(current::enter(Some(self)));
     }
 
     fn leave(&self) {
-        current::leave();
+        drop(current::enter(self.around.take()));
     }
 
     #[inline]
@@ -44,12 +44,13 @@ impl Guest for Tasks {
     }
 
     fn feed_inbox(&self) {
-        let mut wakes = VecDeque::new();
+        let mut wakes = self.wakes.take();
         self.inbox.take(&mut wakes);
-        for waker in wakes {
+        for waker in wakes.drain(..) {
             waker.received();
             self.wake(waker.key());
         }
+        self.wakes.set(wakes);
     }
 
     fn is_alive(&self) -> bool {

@@ -11,6 +11,7 @@
 //! * `DONE` is final.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::panic::Location;
 use std::ptr;
 use std::rc::Rc;
@@ -22,7 +23,7 @@ use super::extent::Extent;
 use super::job::{Boxed, Job};
 use super::join::{Ending, Reason, TaskState};
 use super::slab::{Kind, Slab};
-use super::waker::{Bell, WakeInbox};
+use super::waker::{Bell, TaskWaker, WakeInbox};
 use crate::event_loop::Report;
 use crate::event_loop::core::Core;
 use crate::handle::{Handle, Key};
@@ -145,6 +146,10 @@ pub(crate) struct Tasks {
     alive: Cell<usize>,
     /// Whether the future of the main task is to be polled.
     main_due: Cell<bool>,
+    /// The loop in one of whose turns this one runs.
+    around: Cell<Option<Rc<Tasks>>>,
+    /// What was in the inbox: a list that is kept for its memory.
+    wakes: Cell<VecDeque<Arc<TaskWaker>>>,
 }
 
 impl Tasks {
@@ -159,6 +164,8 @@ impl Tasks {
             polled: Cell::new(Polled { key: Key::NOWHERE, waker: ptr::null() }),
             alive: Cell::new(0),
             main_due: Cell::new(false),
+            around: Cell::new(None),
+            wakes: Cell::default(),
         });
         current::add(&tasks);
         tasks
