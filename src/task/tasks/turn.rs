@@ -71,11 +71,11 @@ impl Tasks {
         match polled {
             Ok(Poll::Pending) => self.suspend(key, future, bell),
             Ok(Poll::Ready(output)) => {
-                self.take_back(bell);
+                drop(self.take_back(bell));
                 self.complete(key, future, output);
             }
             Err(payload) => {
-                self.take_back(bell);
+                drop(self.take_back(bell));
                 // The first panic is the one to tell of.
                 let _ = drop_caught(future);
                 self.fail(key, JoinError::panicked(payload));
@@ -136,13 +136,12 @@ impl Tasks {
         Turn { tasks: self, before }
     }
 
-    /// A waker that the task has kept becomes its own.
+    /// A waker that the task has kept becomes its own, for as long as it may keep it again.
     #[inline]
     fn keep_bell(&self, key: Key, bell: Bell) {
-        if bell.is_free() {
-            return self.take_back(bell);
-        }
-        if let Some(slot) = self.slots.borrow_mut().get(key) {
+        if let Some(bell) = self.take_back(bell)
+            && let Some(slot) = self.slots.borrow_mut().get(key)
+        {
             slot.extras().bell = Some(bell);
         }
     }
@@ -155,12 +154,20 @@ impl Tasks {
         bell
     }
 
-    /// Keeps a waker for the next task, if nobody else has it.
+    /// Keeps a waker for the next task, unless somebody else has it or there is one.
     #[inline]
-    fn take_back(&self, bell: Bell) {
-        if bell.is_free() {
-            self.spare.set(Some(bell));
+    fn take_back(&self, bell: Bell) -> Option<Bell> {
+        if !bell.is_free() {
+            return Some(bell);
         }
+        match self.spare.take() {
+            None => self.spare.set(Some(bell)),
+            spare => {
+                self.spare.set(spare);
+                return Some(bell);
+            }
+        }
+        None
     }
 }
 
