@@ -14,6 +14,10 @@ use std::time::Duration;
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, SelectorKind, Signal, net};
 
+mod allocations {
+    mod tasks;
+}
+
 thread_local! {
     /// Allocations of this thread, and the bytes that it holds.
     static COUNTS: Cell<(usize, isize)> = const { Cell::new((0, 0)) };

@@ -1,0 +1,182 @@
+//! Q8 and Q10 for tasks.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use mainspring::testing::SimClock;
+use mainspring::{EventLoop, Promise, SelectorKind, sleep, yield_now};
+
+use crate::{COUNTS, MEASURED, MILLI, allocations, expect_none, tick};
+
+/// How often something was done.
+type Count = Rc<Cell<usize>>;
+
+/// Expects that a tick allocates nothing in which `task` counts once.
+fn expect_none_of<F>(what: &str, task: impl Fn(Count) -> F)
+where
+    F: Future<Output = ()> + 'static,
+{
+    expect_none(what, 0, |el, clock| {
+        let count = Count::default();
+        el.spawn(task(count.clone())).detach();
+        let mut ticks = 0;
+        Box::new(move |el| {
+            tick(el);
+            ticks += 1;
+            assert_eq!(count.get(), ticks);
+            clock.advance(MILLI);
+        })
+    });
+}
+
+fn add_one(count: &Count) {
+    count.set(count.get() + 1);
+}
+
+#[test]
+fn q10_a_task_that_goes_on_allocates_nothing() {
+    expect_none_of("a task that yields", |count| async move {
+        loop {
+            add_one(&count);
+            yield_now().await;
+        }
+    });
+    expect_none_of("a task that sleeps", |count| async move {
+        loop {
+            add_one(&count);
+            sleep(MILLI).await;
+        }
+    });
+    expect_none_of("a task that polls its sleep again", |count| async move {
+        let (mut long, mut promised) = (sleep(MILLI * 1_000_000), Promise::<()>::new());
+        loop {
+            add_one(&count);
+            poll_fn(|cx| {
+                let waits = Pin::new(&mut long).poll(cx).is_pending();
+                assert!(waits && Pin::new(&mut promised.1).poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            yield_now().await;
+        }
+    });
+}
+
+/// The waker of a task that waits, and of a second one.
+type Slots = [Rc<Cell<Option<Waker>>>; 2];
+
+/// Waits until the other one wakes it.
+async fn pass(own: &Cell<Option<Waker>>, other: &Cell<Option<Waker>>) {
+    let mut waits = false;
+    poll_fn(|cx| {
+        if let Some(waker) = other.take() {
+            waker.wake();
+        }
+        if std::mem::replace(&mut waits, true) {
+            return Poll::Ready(());
+        }
+        own.set(Some(cx.waker().clone()));
+        Poll::Pending
+    })
+    .await;
+}
+
+#[test]
+fn q10_a_wake_allocates_nothing() {
+    for sleeps in [false, true] {
+        expect_none("two tasks that wake each other", 0, |el, clock| {
+            let slots = Slots::default();
+            let count = Count::default();
+            for (own, other) in [(0, 1), (1, 0)] {
+                let (own, other) = (slots[own].clone(), slots[other].clone());
+                let count = count.clone();
+                el.spawn(async move {
+                    loop {
+                        add_one(&count);
+                        pass(&own, &other).await;
+                        if sleeps {
+                            sleep(MILLI).await; // Keeps no waker.
+                        }
+                    }
+                })
+                .detach();
+            }
+            Box::new(move |el| {
+                clock.advance(MILLI);
+                let before = count.get();
+                (0..3).for_each(|_| tick(el));
+                clock.advance(MILLI);
+                (0..3).for_each(|_| tick(el));
+                assert!(count.get() > before);
+            })
+        });
+    }
+    expect_none("a waker beside the loop", 0, |el, _| {
+        let waker = Rc::new(Cell::new(None));
+        let kept = waker.clone();
+        el.spawn(poll_fn(move |cx| {
+            kept.set(Some(cx.waker().clone()));
+            Poll::<()>::Pending
+        }))
+        .detach();
+        Box::new(move |el| {
+            if let Some(waker) = waker.take() {
+                waker.wake();
+            }
+            tick(el);
+        })
+    });
+}
+
+#[test]
+fn q10_a_task_costs_one_allocation() {
+    for kind in SelectorKind::available() {
+        let mut el = EventLoop::builder().selector(*kind).build_with(0).expect("a loop");
+        let joined = allocations(
+            &mut el,
+            Box::new(|el| {
+                let task = el.spawn(async {});
+                el.spawn(async { task.await.expect("an output") }).detach();
+                (0..2).for_each(|_| tick(el));
+            }),
+        );
+        println!("a task and one that joins it: {joined} allocations in {MEASURED} rounds");
+        assert!(joined <= 2 * MEASURED, "{joined} on {kind}");
+        let detached = allocations(
+            &mut el,
+            Box::new(|el| {
+                el.spawn(async {}).detach();
+                tick(el);
+            }),
+        );
+        assert!(detached <= MEASURED, "{detached} on {kind}");
+    }
+}
+
+#[test]
+fn q8_tasks_give_back_all_their_memory() {
+    let round = || {
+        let mut el = EventLoop::builder().clock(SimClock::new()).build_with(0).expect("a loop");
+        let own = Rc::new(Cell::new(None));
+        let itself = own.clone();
+        own.set(Some(el.spawn(async move {
+            let _own = itself.take(); // It owns its handle.
+            yield_now().await;
+            std::future::pending::<()>().await;
+        })));
+        let (promise, promised) = Promise::<()>::new();
+        el.spawn(async move { drop(promised.await) }).detach();
+        for i in 0..100 {
+            el.spawn(async move { sleep(MILLI * i).await }).detach();
+        }
+        (0..3).for_each(|_| tick(&mut el));
+        drop((el, promise, own));
+    };
+    (0..2).for_each(|_| round());
+    let before = COUNTS.get().1;
+    (0..3).for_each(|_| round());
+    assert_eq!(COUNTS.get().1, before);
+}
