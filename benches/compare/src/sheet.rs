@@ -169,3 +169,37 @@ impl fmt::Display for Sheet {
         self.notes.iter().try_for_each(|note| writeln!(f, "  {note}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Base, Column, RAW, Sheet};
+
+    fn sheet(base: Base, figures: &[(&'static str, &[f64])]) -> Sheet {
+        let mut sheet = Sheet::new("title", "ns", base);
+        let figures = figures.iter().map(|(peer, figures)| (*peer, figures.to_vec())).collect();
+        sheet.columns.push(Column { name: "column".to_owned(), figures });
+        sheet
+    }
+
+    #[test]
+    fn ratios_are_those_of_rounds_and_not_of_medians() {
+        let rounds: [&[f64]; 2] = [&[10.0, 20.0, 40.0], &[11.0, 30.0, 44.0]];
+        let sheet = sheet(RAW, &[("raw", rounds[0]), ("mio", rounds[1])]);
+        assert_eq!(sheet.entry(&sheet.columns[0], "mio"), "30.0 ±55% 1.10x");
+    }
+
+    #[test]
+    fn mainspring_is_no_peer_of_itself() {
+        let figures: [(_, &[f64]); 3] =
+            [("mainspring", &[1.0]), ("mio", &[3.0]), ("tokio", &[2.0])];
+        let sheet = sheet(Base::Best, &figures);
+        assert_eq!(sheet.entry(&sheet.columns[0], "mainspring"), "1.00 ±0% 0.50x");
+    }
+
+    #[test]
+    fn who_is_missing_has_no_figure_and_no_ratio() {
+        let sheet = sheet(RAW, &[("mio", &[3.0]), ("tokio", &[])]);
+        assert_eq!(sheet.entry(&sheet.columns[0], "mio"), "3.00 ±0%");
+        assert_eq!(sheet.entry(&sheet.columns[0], "tokio"), "-");
+    }
+}

@@ -105,3 +105,14 @@ impl Inbox {
         std::mem::swap(&mut *messages, taken);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::percentiles;
+
+    #[test]
+    fn percentiles_are_of_the_sorted_figures() {
+        assert_eq!(percentiles((0..1000).rev().collect()), [500, 990]);
+        assert_eq!(percentiles(vec![7]), [7, 7]);
+    }
+}
