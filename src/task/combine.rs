@@ -174,23 +174,23 @@ pub enum When {
 /// Nothing is cancelled, and no error is taken; if this is dropped the tasks are detached.
 ///
 /// ```
-/// use mainspring::{EventLoop, Result, When, sleep, spawn, testing::SimClock, wait};
+/// use mainspring::{Error, EventLoop, When, sleep, spawn, testing::SimClock, wait};
 /// use std::time::Duration;
 ///
 /// let mut el = EventLoop::builder().clock(SimClock::new()).build()?;
 /// el.run_until_complete(async {
 ///     let tasks = [2, 1].map(|n| spawn(async move {
 ///         sleep(Duration::from_secs(n)).await;
-///         Ok(n)
+///         Ok::<_, Error>(n)
 ///     }));
 ///     let (done, pending) = wait(tasks, When::FirstCompleted).await;
 ///     for task in done {
 ///         assert_eq!(task.await??, 1);
 ///     }
 ///     assert_eq!(pending.len(), 1);
-///     Result::Ok(())
+///     Ok::<_, Error>(())
 /// })??;
-/// # Result::Ok(())
+/// # Ok::<_, Error>(())
 /// ```
 pub async fn wait<T, E>(
     tasks: impl IntoIterator<Item = Task<Result<T, E>>>,
