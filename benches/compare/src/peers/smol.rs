@@ -128,14 +128,16 @@ async fn serve(mut stream: TcpStream) {
     }
 }
 
-/// Timers of one task. One is in the reactor when it was polled.
+/// Timers of one task. One is in the reactor when it was polled; on a slow machine the first ones
+/// may be due already.
 async fn started(deadlines: &[Instant]) -> Vec<Timer> {
     let mut timers = Vec::with_capacity(deadlines.len());
     let start = |context: &mut Context<'_>| {
         for deadline in deadlines {
             let mut timer = Timer::at(*deadline);
-            assert!(Pin::new(&mut timer).poll(context).is_pending());
-            timers.push(timer);
+            if Pin::new(&mut timer).poll(context).is_pending() {
+                timers.push(timer);
+            }
         }
         Poll::Ready(())
     };
