@@ -136,8 +136,7 @@ async fn serve(mut stream: TcpStream) {
 }
 
 /// Sleeps of one task. A sleep is in the timers when it was polled, unless a slow machine has
-/// made it due already; `unconstrained`, because the
-/// budget for polls is a hundred and some.
+/// made it due already; `unconstrained`, because the budget for polls is a hundred and some.
 async fn sleeps(deadlines: &[Instant]) -> Vec<Pin<Box<Sleep>>> {
     let mut sleeps = Vec::with_capacity(deadlines.len());
     let start = |context: &mut Context<'_>| {
