@@ -1,0 +1,115 @@
+//! TLS on the loop: an echo server and its client, with rustls and a certificate made for the
+//! occasion.
+//!
+//! ```text
+//! cargo run -p tls_echo [-- LINE ...]
+//! ```
+//!
+//! The client sends each line and prints what comes back. rustls reads and writes our streams by the
+//! traits of the futures crates (feature `futures-io`) and knows nothing of this loop. A second
+//! client, which does not trust the certificate, is refused; that is printed too.
+
+use std::env;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use futures::{AsyncBufReadExt, AsyncWriteExt, StreamExt, io::BufReader};
+use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use futures_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use futures_rustls::{TlsAcceptor, TlsConnector};
+use mainspring::net::{TcpListener, TcpStream};
+use mainspring::{Error, EventLoop, Result, spawn};
+
+const NAME: &str = "localhost";
+
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor) -> Result<()> {
+    loop {
+        let (conn, _) = listener.accept().await?;
+        spawn(serve(acceptor.clone(), conn)).detach();
+    }
+}
+
+/// Sends back each line that it gets.
+async fn serve(acceptor: TlsAcceptor, conn: TcpStream) -> Result<()> {
+    // A client that does not like the certificate is the client's affair.
+    let Ok(stream) = acceptor.accept(conn).await else { return Ok(()) };
+    let (reader, mut writer) = futures::AsyncReadExt::split(stream);
+    let mut lines = BufReader::new(reader).lines();
+    while let Some(line) = lines.next().await {
+        writer.write_all(format!("{}\n", line?).as_bytes()).await?;
+        writer.flush().await?;
+    }
+    Ok(writer.close().await?)
+}
+
+/// Sends the lines one by one, and gives what comes back.
+async fn ask(connector: TlsConnector, conn: TcpStream, lines: &[String]) -> Result<Vec<String>> {
+    let name = ServerName::try_from(NAME).map_err(Error::other)?;
+    let stream = connector.connect(name, conn).await?;
+    let (reader, mut writer) = futures::AsyncReadExt::split(stream);
+    let mut answers = BufReader::new(reader).lines();
+    let mut heard = Vec::new();
+    for line in lines {
+        writer.write_all(format!("{line}\n").as_bytes()).await?;
+        writer.flush().await?;
+        heard.push(answers.next().await.ok_or(Error::other("the server has gone"))??);
+    }
+    writer.close().await?;
+    Ok(heard)
+}
+
+/// A certificate that says it is this host's, and its key.
+fn certificate() -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>)> {
+    let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).map_err(Error::other)?;
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(Error::other)?;
+    Ok((made.cert.der().clone(), key))
+}
+
+fn connector(trusted: Option<CertificateDer<'static>>) -> Result<TlsConnector> {
+    let mut roots = RootCertStore::empty();
+    if let Some(certificate) = trusted {
+        roots.add(certificate).map_err(Error::other)?;
+    }
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+async fn talk(lines: &[String]) -> Result<Vec<String>> {
+    let (certificate, key) = certificate()?;
+    let config = ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(vec![certificate.clone()], key).map_err(Error::other)?;
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let accepting = spawn(accept(listener, acceptor));
+
+    let heard = ask(connector(Some(certificate))?, TcpStream::connect(address).await?, lines).await;
+    let stranger = ask(connector(None)?, TcpStream::connect(address).await?, lines).await;
+    if let Err(error) = stranger {
+        println!("one who does not trust it: {}", error.chain());
+    }
+    accepting.cancel("the visit is over");
+    heard
+}
+
+fn run(lines: &[String]) -> Result<()> {
+    for line in EventLoop::new()?.run_until_complete(talk(lines))?? {
+        println!("came back: {line}");
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let mut lines: Vec<String> = env::args().skip(1).collect();
+    if lines.is_empty() {
+        lines = ["hello", "over TLS"].map(str::to_owned).to_vec();
+    }
+    match run(&lines) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tls_echo: {}", error.chain());
+            ExitCode::FAILURE
+        }
+    }
+}
