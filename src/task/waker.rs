@@ -13,14 +13,18 @@
 //! * A wake only queues: it never polls, and runs no user code.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::task::{Wake, Waker};
 
 use mainspring_sys::Wakeup;
 
 use super::current;
 use crate::handle::Key;
-use crate::inbox::Inbox;
+use crate::inbox::{Doorbell, Inbox};
+use crate::sync::AtomicBool;
+
+#[cfg(all(loom, test))]
+mod loom_tests;
 
 /// Wakes on their way from other threads.
 pub(crate) type WakeInbox = Inbox<Arc<TaskWaker>, Wakeup>;
@@ -29,8 +33,7 @@ pub(crate) type WakeInbox = Inbox<Arc<TaskWaker>, Wakeup>;
 #[derive(Debug)]
 pub(crate) struct TaskWaker {
     home: u32,
-    /// Whether it is in the inbox.
-    sent: AtomicBool,
+    sent: Sent,
     key: AtomicU64,
     inbox: Arc<WakeInbox>,
 }
@@ -43,7 +46,30 @@ impl TaskWaker {
 
     /// It is out of the inbox: the next wake sends it again.
     pub(super) fn received(&self) {
-        self.sent.swap(false, Ordering::AcqRel);
+        self.sent.received();
+    }
+}
+
+/// Whether something is in the inbox: it goes there once until it is received.
+#[derive(Debug)]
+struct Sent(AtomicBool);
+
+impl Sent {
+    fn new() -> Sent {
+        Sent(AtomicBool::new(false))
+    }
+
+    fn send<T, D: Doorbell>(&self, inbox: &Inbox<T, D>, item: impl FnOnce() -> T) {
+        if !self.0.swap(true, Ordering::AcqRel) {
+            // A loop that is closed has no tasks, and one whose doorbell is broken looks into its
+            // inbox in each tick.
+            drop(inbox.send(item()));
+        }
+    }
+
+    /// Before what was sent is looked at: whoever changes that later sends it again.
+    fn received(&self) {
+        self.0.swap(false, Ordering::AcqRel);
     }
 }
 
@@ -55,10 +81,7 @@ impl Wake for TaskWaker {
     fn wake_by_ref(self: &Arc<TaskWaker>) {
         match current::running() {
             Some(tasks) if tasks.home() == self.home => tasks.wake(self.key()),
-            _ if self.sent.swap(true, Ordering::AcqRel) => {}
-            // A loop that is closed has no tasks, and one whose doorbell is broken looks into its
-            // inbox in each tick.
-            _ => drop(self.inbox.send(self.clone())),
+            _ => self.sent.send(&self.inbox, || self.clone()),
         }
     }
 }
@@ -72,7 +95,7 @@ pub(crate) struct Bell {
 
 impl Bell {
     pub(super) fn new(home: u32, inbox: Arc<WakeInbox>) -> Bell {
-        let (sent, key) = (AtomicBool::new(false), AtomicU64::new(0));
+        let (sent, key) = (Sent::new(), AtomicU64::new(0));
         let inside = Arc::new(TaskWaker { home, sent, key, inbox });
         Bell { waker: Waker::from(inside.clone()), inside }
     }
