@@ -1,0 +1,145 @@
+//! Tasks. What needs a tick is there with one task, where the tick's question to the selector is
+//! most of the figure, and with a hundred, which share it.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use mainspring::{EventLoop, Promise, Task, TaskGroup, sleep, spawn, yield_now};
+
+const FEW_AND_MANY: [usize; 2] = [1, 100];
+const MANY: usize = 100;
+
+fn new_loop() -> EventLoop {
+    EventLoop::new().expect("the system has a selector")
+}
+
+fn run<F: Future>(el: &mut EventLoop, future: F) -> F::Output {
+    el.run_until_complete(future).expect("the selector works")
+}
+
+/// The tick that a run of nothing takes is not among these.
+#[divan::bench]
+fn run_until_complete(bencher: Bencher<'_, '_>) {
+    let mut el = new_loop();
+    bencher.bench_local(|| run(&mut el, async {}));
+}
+
+/// They are spawned, and then each is awaited.
+#[divan::bench(args = FEW_AND_MANY)]
+fn spawn_join(bencher: Bencher<'_, '_>, count: usize) {
+    let mut el = new_loop();
+    let mut tasks: Vec<Task<usize>> = Vec::with_capacity(count);
+    bencher.counter(ItemsCount::new(count)).bench_local(|| {
+        run(&mut el, async {
+            tasks.extend((0..count).map(|number| spawn(async move { number })));
+            for (number, task) in tasks.drain(..).enumerate() {
+                assert_eq!(task.await.expect("it ends by itself"), number);
+            }
+        });
+    });
+}
+
+/// A tick in which each of a hundred tasks goes on to its next `yield_now`.
+#[divan::bench]
+fn switch_of_100(bencher: Bencher<'_, '_>) {
+    let mut el = new_loop();
+    for _ in 0..MANY {
+        let forever = async {
+            loop {
+                yield_now().await;
+            }
+        };
+        el.spawn(forever).detach();
+    }
+    bencher.counter(ItemsCount::new(MANY)).bench_local(|| {
+        assert_eq!(el.turn(Some(Duration::ZERO)).expect("the selector works"), MANY);
+    });
+}
+
+/// Each task waits for a promise, which is set; in the next tick it makes another one.
+#[divan::bench(args = FEW_AND_MANY)]
+fn promise_set_and_wake(bencher: Bencher<'_, '_>, count: usize) {
+    let mut el = new_loop();
+    let promises: Rc<RefCell<Vec<Promise<()>>>> = Rc::default();
+    for _ in 0..count {
+        let promises = promises.clone();
+        let waits_forever = async move {
+            loop {
+                let (promise, promised) = Promise::new();
+                promises.borrow_mut().push(promise);
+                promised.await.expect("it is set");
+            }
+        };
+        el.spawn(waits_forever).detach();
+    }
+    el.run_until_stalled().expect("the selector works");
+    let mut due = Vec::with_capacity(count);
+    bencher.counter(ItemsCount::new(count)).bench_local(|| {
+        due.append(&mut promises.borrow_mut());
+        due.drain(..).for_each(|promise| promise.set_result(()));
+        assert_eq!(el.turn(Some(Duration::ZERO)).expect("the selector works"), count);
+    });
+    drop(el); // The tasks first: a promise that is dropped is an error to who waits for it.
+}
+
+/// What a time limit costs that is not reached.
+#[divan::bench]
+fn sleep_insert_cancel_of_100(bencher: Bencher<'_, '_>) {
+    let mut el = new_loop();
+    bencher.counter(ItemsCount::new(MANY)).bench_local(|| {
+        let insert_and_cancel = poll_fn(|cx| {
+            for _ in 0..MANY {
+                let sleep = pin!(sleep(Duration::from_secs(3600)));
+                assert!(sleep.poll(cx).is_pending());
+            }
+            Poll::Ready(())
+        });
+        run(&mut el, insert_and_cancel);
+    });
+    assert_eq!(el.next_deadline(), None);
+}
+
+#[divan::bench]
+fn task_group_of_100(bencher: Bencher<'_, '_>) {
+    let mut el = new_loop();
+    bencher.counter(ItemsCount::new(MANY)).bench_local(|| {
+        let group = TaskGroup::run(async |group| {
+            for _ in 0..MANY {
+                group.spawn(async { Ok(()) })?;
+            }
+            Ok(())
+        });
+        run(&mut el, group).expect("no child fails");
+    });
+}
+
+/// There and back: a task gives its waker to a thread that sleeps, and sleeps until that has called
+/// it. Most of it is the kernel's, waking two threads.
+#[divan::bench]
+fn cross_thread_wake(bencher: Bencher<'_, '_>) {
+    let (sender, wakers) = mpsc::channel::<Waker>();
+    let other = thread::spawn(move || wakers.into_iter().for_each(Waker::wake));
+    let mut el = new_loop();
+    bencher.bench_local(|| {
+        let mut is_sent = false;
+        let there_and_back = poll_fn(|cx| {
+            if is_sent {
+                return Poll::Ready(());
+            }
+            is_sent = true;
+            sender.send(cx.waker().clone()).expect("the thread is there");
+            Poll::Pending
+        });
+        run(&mut el, there_and_back);
+    });
+    drop(sender);
+    other.join().expect("the thread ends when nobody sends");
+}

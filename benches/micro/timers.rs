@@ -1,0 +1,107 @@
+//! Timers, by how many there are. The clock is moved by hand.
+
+use std::time::{Duration, Instant};
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use mainspring::testing::SimClock;
+use mainspring::{Clock, EventLoop, TimerHandle};
+
+/// Unoptimized it is a test that all works, for which a thousand are enough.
+const SIZES: &[usize] =
+    if cfg!(debug_assertions) { &[1000] } else { &[1000, 10_000, 100_000, 1_000_000] };
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// How often `re_arm` resets each timer before it asks for the next deadline.
+const RESETS: u32 = 10;
+
+struct Timers {
+    el: EventLoop<usize>,
+    clock: SimClock,
+}
+
+impl Timers {
+    fn new() -> Timers {
+        let clock = SimClock::new();
+        let el = EventLoop::builder().clock(clock.clone()).build_with(0);
+        Timers { el: el.expect("the system has a selector"), clock }
+    }
+
+    fn insert(&self, deadline: Instant) -> TimerHandle {
+        self.el.call_at(deadline, |_, ran| *ran += 1)
+    }
+
+    fn insert_and_cancel(&self, bencher: Bencher<'_, '_>, deadlines: &[Instant]) {
+        let mut timers = Vec::with_capacity(deadlines.len());
+        bencher.counter(ItemsCount::new(deadlines.len())).bench_local(|| {
+            timers.extend(deadlines.iter().map(|deadline| self.insert(*deadline)));
+            for timer in timers.drain(..) {
+                assert!(self.el.cancel(timer));
+            }
+        });
+        assert_eq!(self.el.next_deadline(), None);
+    }
+}
+
+/// Delays within an hour.
+fn random_delays(count: usize) -> impl Iterator<Item = Duration> {
+    let mut noise = 1u64;
+    (0..count).map(move |_| {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        Duration::from_nanos((noise >> 20) % HOUR.as_nanos() as u64)
+    })
+}
+
+/// Each is inserted behind all others, and they are cancelled from the first to the last.
+#[divan::bench(args = SIZES)]
+fn insert_cancel_in_order(bencher: Bencher<'_, '_>, count: usize) {
+    let timers = Timers::new();
+    let start = timers.clock.now() + HOUR;
+    let deadlines: Vec<Instant> =
+        (0..count as u64).map(|at| start + Duration::from_micros(at)).collect();
+    timers.insert_and_cancel(bencher, &deadlines);
+}
+
+/// They are cancelled in the order in which they were inserted, which is none of time.
+#[divan::bench(args = SIZES)]
+fn insert_cancel_at_random(bencher: Bencher<'_, '_>, count: usize) {
+    let timers = Timers::new();
+    let start = timers.clock.now() + HOUR;
+    let deadlines: Vec<Instant> = random_delays(count).map(|delay| start + delay).collect();
+    timers.insert_and_cancel(bencher, &deadlines);
+}
+
+/// Inserted at random; then all are due, and run in one tick.
+#[divan::bench(args = SIZES)]
+fn insert_run(bencher: Bencher<'_, '_>, count: usize) {
+    let Timers { mut el, clock } = Timers::new();
+    let delays: Vec<Duration> = random_delays(count).collect();
+    bencher.counter(ItemsCount::new(count)).bench_local(|| {
+        for delay in &delays {
+            el.call_later(*delay, |_, ran| *ran += 1);
+        }
+        clock.advance(HOUR);
+        el.turn(Some(Duration::ZERO)).expect("the selector works");
+    });
+    assert!(*el.state() >= count);
+    assert_eq!(el.next_deadline(), None);
+}
+
+/// Each deadline is pushed back ten times, as a connection's idle limit on each packet; then the
+/// next deadline is asked for, for which all that was put off has to be done.
+#[divan::bench(args = SIZES)]
+fn re_arm(bencher: Bencher<'_, '_>, count: usize) {
+    let timers = Timers::new();
+    let mut deadline = timers.clock.now() + HOUR;
+    let handles: Vec<TimerHandle> = (0..count).map(|_| timers.insert(deadline)).collect();
+    bencher.counter(ItemsCount::new(count * RESETS as usize)).bench_local(|| {
+        for _ in 0..RESETS {
+            for handle in &handles {
+                deadline += Duration::from_nanos(1);
+                assert!(timers.el.reset_at(*handle, deadline));
+            }
+        }
+        assert!(timers.el.next_deadline().is_some());
+    });
+}

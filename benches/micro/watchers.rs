@@ -1,0 +1,61 @@
+//! Watchers, on each selector: to change what is watched, and a tick that finds so many readable.
+//!
+//! What is ready is a UDP socket that has sent itself a datagram, which nobody reads: that takes one
+//! descriptor each, so that a thousand fit into the 1024 of select(2).
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::Arc;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use mainspring::{EventLoop, Interest, SelectorKind};
+
+fn loop_on(kind: SelectorKind) -> EventLoop<u64> {
+    EventLoop::builder().selector(kind).build_with(0).expect("the system has this selector")
+}
+
+fn ready_socket() -> UdpSocket {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("there are ports");
+    let address = socket.local_addr().expect("it is bound");
+    socket.send_to(b"x", address).expect("it has room for a byte");
+    socket
+}
+
+#[divan::bench(args = SelectorKind::available())]
+fn add_remove(bencher: Bencher<'_, '_>, kind: &SelectorKind) {
+    let el = loop_on(*kind);
+    let socket = Arc::new(ready_socket());
+    bencher.bench_local(|| {
+        let reader = el.add_reader(socket.clone(), |_, _, _| Ok(()));
+        assert!(el.remove(reader.expect("a socket can be watched")));
+    });
+}
+
+/// Watched for reading, for writing, and so on.
+#[divan::bench(args = SelectorKind::available())]
+fn set_interest(bencher: Bencher<'_, '_>, kind: &SelectorKind) {
+    let el = loop_on(*kind);
+    let watcher = el.watch(ready_socket(), Interest::READABLE, |_, _, _| Ok(()));
+    let watcher = watcher.expect("a socket can be watched");
+    let mut interests = [Interest::WRITABLE, Interest::READABLE].into_iter().cycle();
+    bencher.bench_local(|| {
+        let interest = interests.next().expect("they go on for ever");
+        el.set_interest(watcher, interest).expect("it is watched");
+    });
+}
+
+#[divan::bench(args = SelectorKind::available(), consts = [1, 10, 100, 1000])]
+fn tick_with_ready<const READY: usize>(bencher: Bencher<'_, '_>, kind: &SelectorKind) {
+    let mut el = loop_on(*kind);
+    for _ in 0..READY {
+        let reader = el.add_reader(ready_socket(), |_, ran, _| {
+            *ran += 1;
+            Ok(())
+        });
+        reader.expect("a socket can be watched");
+    }
+    bencher.counter(ItemsCount::new(READY)).bench_local(|| {
+        let ran = el.turn(None).expect("the selector works");
+        assert_eq!(ran, READY);
+    });
+}
