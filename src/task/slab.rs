@@ -6,6 +6,9 @@
 
 use crate::handle::Key;
 
+#[cfg(all(not(loom), test))]
+mod tests;
+
 /// What a key of the guest names: the upper bits of its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
