@@ -100,8 +100,15 @@ impl fmt::Display for JobError {
 impl std::error::Error for JobError {}
 
 impl From<JobError> for Error {
+    /// [`Error::Panicked`], without the payload, or [`Error::Other`].
     fn from(error: JobError) -> Error {
-        Error::other(error)
+        match &error.reason {
+            Reason::Panicked(payload) => {
+                let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
+                Error::Panicked(format!("{}, in the {}", text_of_panic(&**payload), error.about))
+            }
+            Reason::Closed => Error::other(error),
+        }
     }
 }
 

@@ -92,9 +92,13 @@ fn f9_the_errors_of_jobs_cross_threads_and_become_errors_of_the_crate() {
     crosses::<JobError>();
     crosses::<StuckJobs>();
     let executor = Executor::new();
-    let job = executor.submit(|| panic!("seven is missing")).unwrap();
+    let job = executor.job().name("sums").submit(|| panic!("seven is missing")).unwrap();
     let error = Error::from(job.wait().map(|()| ()).unwrap_err());
-    assert!(error.chain().ends_with("panicked: seven is missing"), "{}", error.chain());
+    assert!(matches!(&error, Error::Panicked(_)), "{error:?}");
+    let text = error.to_string();
+    let expected =
+        format!("panicked: seven is missing, in the job \"sums\" submitted at {}", file!());
+    assert!(text.starts_with(&expected), "{text}");
 }
 
 #[test]
