@@ -437,3 +437,91 @@ fn s116_a_late_answer_of_a_lookup_is_freed() {
         assert_eq!(log.take(), [("answer", WORKER.to_owned())]);
     }
 }
+
+/// Uses the executor when it is dropped, and when it is woken.
+struct Busybody(Arc<Executor>, Arc<AtomicUsize>);
+
+impl Busybody {
+    fn meddle(&self) {
+        assert!(self.0.threads() <= 1);
+        drop(self.0.submit(|| ()));
+        self.1.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Busybody {
+    fn drop(&mut self) {
+        self.meddle();
+    }
+}
+
+impl Wake for Busybody {
+    fn wake(self: Arc<Self>) {
+        self.meddle();
+    }
+}
+
+/// Nothing is locked when anything of the user's runs or is dropped: otherwise this hangs.
+#[test]
+fn f9_what_belongs_to_a_job_may_use_its_executor() {
+    let executor = Arc::new(Executor::builder().threads(1).queue(2).build().unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let (_, busy) = held(executor.job());
+    let busybody = || Busybody(executor.clone(), count.clone());
+    let submit = || {
+        let [closure, result] = [busybody(), busybody()];
+        executor.submit(move || {
+            drop(closure);
+            result
+        })
+    };
+    let (first, second) = (submit().unwrap(), submit().unwrap());
+    drop(submit().unwrap_err()); // The queue is full.
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+    drop(first);
+    assert_eq!(count.load(Ordering::SeqCst), 4);
+    let mut third = submit().unwrap();
+    let waker = Waker::from(Arc::new(busybody()));
+    assert!(poll(&mut third, &waker).is_pending());
+    drop(waker);
+    drop(busy);
+    until(|| executor.running() + executor.waiting() == 0);
+    // Both closures, and the waker when it was woken and when it was dropped.
+    assert_eq!(count.load(Ordering::SeqCst), 4 + 2 + 2);
+    drop((second, third));
+    assert_eq!(count.load(Ordering::SeqCst), 8 + 2);
+
+    let (_, busy) = held(executor.job());
+    let late = submit().unwrap();
+    executor.close(Duration::ZERO).unwrap_err();
+    assert_eq!(count.load(Ordering::SeqCst), 10 + 2);
+    drop((busy, late));
+    executor.close(Duration::MAX).unwrap();
+}
+
+/// Polls its job while it is woken, as some runtimes do.
+struct Inline(Mutex<Option<Job<i32>>>, mpsc::Sender<i32>);
+
+impl Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        let mut job = self.0.lock().unwrap().take().unwrap();
+        match poll(&mut job, Waker::noop()) {
+            Poll::Ready(Ok(result)) => self.1.send(result).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn f9_a_job_may_be_polled_by_the_waker_that_it_wakes() {
+    let executor = with_threads(1);
+    let (_, busy) = held(executor.job());
+    let (send, sent) = mpsc::channel();
+    let inline = Arc::new(Inline(Mutex::default(), send));
+    let mut job = executor.submit(|| 7).unwrap();
+    assert!(poll(&mut job, &Waker::from(inline.clone())).is_pending());
+    *inline.0.lock().unwrap() = Some(job);
+    drop(busy);
+    assert_eq!(sent.recv().unwrap(), 7);
+    assert_survived(&executor);
+}
