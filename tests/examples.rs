@@ -18,4 +18,5 @@ mod examples {
     mod timers;
     mod tour;
     mod udp_echo;
+    mod workers;
 }
