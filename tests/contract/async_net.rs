@@ -122,6 +122,40 @@ fn q10_a_steady_echo_changes_no_registration() {
     });
 }
 
+/// A read or a write over TCP that moved less than it was asked for needs no other one to know that
+/// the next would block.
+#[test]
+fn q10_a_short_read_is_known_to_be_the_last() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, ());
+        let (conn, mut peer) = stream();
+        let task = el.spawn(async move {
+            let mut buffer = [0; 8];
+            assert_eq!(conn.read(&mut buffer).await.unwrap(), 4);
+            assert!(is_pending(conn.readable()).await, "another read would have to find out");
+            // A full buffer says nothing; and the end of file is no news a second time.
+            assert_eq!(conn.read(&mut buffer).await.unwrap(), 8);
+            assert!(!is_pending(conn.readable()).await);
+            for _ in 0..3 {
+                assert_eq!(conn.read(&mut buffer).await.unwrap(), 0);
+            }
+        });
+        settle(&mut el);
+        peer.write_all(b"four").unwrap();
+        settle(&mut el);
+        peer.write_all(b"eight...").unwrap();
+        drop(peer);
+        settle(&mut el);
+        assert!(task.is_finished());
+        el.run_until_complete(task).unwrap().unwrap();
+    });
+}
+
+async fn is_pending(future: impl Future) -> bool {
+    let mut future = pin!(future);
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+}
+
 /// What a task has read so far.
 type Heard = Rc<RefCell<Vec<u8>>>;
 

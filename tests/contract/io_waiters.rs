@@ -10,8 +10,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use futures::future::join;
+use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Interest, Io, SelectorKind, Task, spawn, yield_now};
 
 use crate::counted::counted;
@@ -395,6 +397,30 @@ fn w1_pipes_and_terminals_are_sources_like_others() {
         drop(writer);
         settle(&mut el);
         assert!(piping.is_finished());
+    });
+}
+
+/// In the debug mode a task that is slow after an event is the one that is named.
+#[test]
+fn w9_a_slow_task_is_named_after_its_event() {
+    on_every_selector(|kind| {
+        let clock = SimClock::new();
+        let builder = EventLoop::builder().selector(kind).clock(clock.clone()).debug(true);
+        let mut el = builder.build_with(Vec::new()).unwrap();
+        el.set_exception_handler(|_, reports: &mut Vec<String>, report| {
+            reports.push(format!("{} {:?}", report.kind, report.name));
+        });
+        let (io, mut peer) = io_pair();
+        let slow = el.spawn(async move {
+            read_one(&io).await;
+            clock.advance(Duration::from_secs(1));
+        });
+        let slow = slow.named("slow");
+        settle(&mut el);
+        peer.write_all(b"x").unwrap();
+        settle(&mut el);
+        assert!(slow.is_finished());
+        assert_eq!(*el.state(), ["task Some(\"slow\")"]);
     });
 }
 
