@@ -96,7 +96,7 @@ impl Executor {
     ///
     /// let executor = Executor::new();
     /// let broken = executor.job().name("sums").submit(|| panic!("one is missing"))?;
-    /// let error = broken.wait().map(|()| ()).unwrap_err().to_string();
+    /// let error = broken.wait().unwrap_err().to_string();
     /// assert!(error.starts_with("job \"sums\" submitted at "));
     /// assert!(error.ends_with(" panicked: one is missing"));
     /// # Ok::<(), mainspring::Error>(())

@@ -72,7 +72,7 @@ fn f9_a_panic_reaches_whoever_awaits_it_and_the_thread_survives() {
     for round in 0..5 {
         let line = line!() + 1;
         let job = executor.job().name("sums").submit(move || panic!("in round {round}")).unwrap();
-        let error: JobError = job.wait().map(|()| ()).unwrap_err();
+        let error: JobError = job.wait().unwrap_err();
         assert!(error.is_panic());
         let place = format!("{}:{line}:", file!());
         let text = error.to_string();
@@ -93,7 +93,7 @@ fn f9_the_errors_of_jobs_cross_threads_and_become_errors_of_the_crate() {
     crosses::<StuckJobs>();
     let executor = Executor::new();
     let job = executor.job().name("sums").submit(|| panic!("seven is missing")).unwrap();
-    let error = Error::from(job.wait().map(|()| ()).unwrap_err());
+    let error = Error::from(job.wait().unwrap_err());
     assert!(matches!(&error, Error::Panicked(_)), "{error:?}");
     let text = error.to_string();
     let expected =
