@@ -7,6 +7,8 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use mainspring::{EventLoop, WakeupKind};
 
+use crate::FEW;
+
 /// A tick takes as many from the inbox.
 const BATCH: u64 = 1000;
 
@@ -22,7 +24,7 @@ fn loop_with(kind: WakeupKind) -> EventLoop<u64> {
 
 /// A closure is sent to a loop that has nothing else to do, which rings; and the tick that the ring
 /// has woken runs it.
-#[divan::bench(args = kinds())]
+#[divan::bench(args = kinds(), sample_size = FEW)]
 fn ring_and_turn(bencher: Bencher<'_, '_>, kind: &WakeupKind) {
     let mut el = loop_with(*kind);
     let remote = el.remote();

@@ -7,6 +7,8 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use mainspring::{EventLoop, LoopHandle};
 
+use crate::{FEW, SHORT};
+
 const BATCHES: [u64; 3] = [1, 100, 1000];
 
 /// A loop that counts.
@@ -19,7 +21,7 @@ fn tick(el: &mut EventLoop<u64>) {
 }
 
 /// Each callback queues its successor for the next tick.
-#[divan::bench]
+#[divan::bench(sample_size = SHORT)]
 fn chain(bencher: Bencher<'_, '_>) {
     fn link(el: &LoopHandle<u64>, ran: &mut u64) {
         *ran += 1;
@@ -32,7 +34,7 @@ fn chain(bencher: Bencher<'_, '_>) {
 }
 
 /// Nothing is allocated for these closures.
-#[divan::bench(args = BATCHES)]
+#[divan::bench(args = BATCHES, sample_size = FEW)]
 fn batch_without_captures(bencher: Bencher<'_, '_>, batch: u64) {
     let mut el = counting_loop();
     bencher.counter(ItemsCount::new(batch)).bench_local(|| {
@@ -44,7 +46,7 @@ fn batch_without_captures(bencher: Bencher<'_, '_>, batch: u64) {
     assert!(*el.state() >= batch);
 }
 
-#[divan::bench(args = BATCHES)]
+#[divan::bench(args = BATCHES, sample_size = FEW)]
 fn batch_with_captures(bencher: Bencher<'_, '_>, batch: u64) {
     let mut el = counting_loop();
     bencher.counter(ItemsCount::new(batch)).bench_local(|| {
@@ -58,7 +60,7 @@ fn batch_with_captures(bencher: Bencher<'_, '_>, batch: u64) {
 }
 
 /// Cancelled before their turn.
-#[divan::bench]
+#[divan::bench(sample_size = SHORT)]
 fn call_and_cancel(bencher: Bencher<'_, '_>) {
     let mut el = counting_loop();
     bencher.bench_local(|| {

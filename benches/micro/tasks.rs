@@ -14,7 +14,9 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use mainspring::{EventLoop, Promise, Task, TaskGroup, sleep, spawn, yield_now};
 
-const FEW_AND_MANY: [usize; 2] = [1, 100];
+use crate::{FEW, SHORT};
+
+const ONE_AND_MANY: [usize; 2] = [1, 100];
 const MANY: usize = 100;
 
 fn new_loop() -> EventLoop {
@@ -26,14 +28,14 @@ fn run<F: Future>(el: &mut EventLoop, future: F) -> F::Output {
 }
 
 /// The tick that a run of nothing takes is not among these.
-#[divan::bench]
+#[divan::bench(sample_size = SHORT)]
 fn run_until_complete(bencher: Bencher<'_, '_>) {
     let mut el = new_loop();
     bencher.bench_local(|| run(&mut el, async {}));
 }
 
 /// They are spawned, and then each is awaited.
-#[divan::bench(args = FEW_AND_MANY)]
+#[divan::bench(args = ONE_AND_MANY, sample_size = FEW)]
 fn spawn_join(bencher: Bencher<'_, '_>, count: usize) {
     let mut el = new_loop();
     let mut tasks: Vec<Task<usize>> = Vec::with_capacity(count);
@@ -48,7 +50,7 @@ fn spawn_join(bencher: Bencher<'_, '_>, count: usize) {
 }
 
 /// A tick in which each of a hundred tasks goes on to its next `yield_now`.
-#[divan::bench]
+#[divan::bench(sample_size = FEW)]
 fn switch_of_100(bencher: Bencher<'_, '_>) {
     let mut el = new_loop();
     for _ in 0..MANY {
@@ -65,7 +67,7 @@ fn switch_of_100(bencher: Bencher<'_, '_>) {
 }
 
 /// Each task waits for a promise, which is set; in the next tick it makes another one.
-#[divan::bench(args = FEW_AND_MANY)]
+#[divan::bench(args = ONE_AND_MANY, sample_size = FEW)]
 fn promise_set_and_wake(bencher: Bencher<'_, '_>, count: usize) {
     let mut el = new_loop();
     let promises: Rc<RefCell<Vec<Promise<()>>>> = Rc::default();
@@ -91,7 +93,7 @@ fn promise_set_and_wake(bencher: Bencher<'_, '_>, count: usize) {
 }
 
 /// What a time limit costs that is not reached.
-#[divan::bench]
+#[divan::bench(sample_size = FEW)]
 fn sleep_insert_cancel_of_100(bencher: Bencher<'_, '_>) {
     let mut el = new_loop();
     bencher.counter(ItemsCount::new(MANY)).bench_local(|| {

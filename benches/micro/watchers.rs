@@ -10,6 +10,8 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use mainspring::{EventLoop, Interest, SelectorKind};
 
+use crate::{FEW, SHORT};
+
 fn loop_on(kind: SelectorKind) -> EventLoop<u64> {
     EventLoop::builder().selector(kind).build_with(0).expect("the system has this selector")
 }
@@ -21,7 +23,7 @@ fn ready_socket() -> UdpSocket {
     socket
 }
 
-#[divan::bench(args = SelectorKind::available())]
+#[divan::bench(args = SelectorKind::available(), sample_size = FEW)]
 fn add_remove(bencher: Bencher<'_, '_>, kind: &SelectorKind) {
     let el = loop_on(*kind);
     let socket = Arc::new(ready_socket());
@@ -32,7 +34,7 @@ fn add_remove(bencher: Bencher<'_, '_>, kind: &SelectorKind) {
 }
 
 /// Watched for reading, for writing, and so on.
-#[divan::bench(args = SelectorKind::available())]
+#[divan::bench(args = SelectorKind::available(), sample_size = SHORT)]
 fn set_interest(bencher: Bencher<'_, '_>, kind: &SelectorKind) {
     let el = loop_on(*kind);
     let watcher = el.watch(ready_socket(), Interest::READABLE, |_, _, _| Ok(()));
@@ -44,7 +46,7 @@ fn set_interest(bencher: Bencher<'_, '_>, kind: &SelectorKind) {
     });
 }
 
-#[divan::bench(args = SelectorKind::available(), consts = [1, 10, 100, 1000])]
+#[divan::bench(args = SelectorKind::available(), consts = [1, 10, 100, 1000], sample_size = FEW)]
 fn tick_with_ready<const READY: usize>(bencher: Bencher<'_, '_>, kind: &SelectorKind) {
     let mut el = loop_on(*kind);
     for _ in 0..READY {
