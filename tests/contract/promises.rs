@@ -102,7 +102,7 @@ fn f8_an_unobserved_failure_is_reported_once_with_its_place() {
         |el| {
             // A task that was waiting and is cancelled.
             let (promise, promised) = Promise::<()>::new();
-            let task = el.spawn(async { promised.await });
+            let task = el.spawn(promised);
             el.call_soon(move |el, _| {
                 task.cancel("not interested");
                 el.call_soon(|_, _| promise.set_error(Error::other("no luck")));

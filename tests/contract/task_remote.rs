@@ -53,8 +53,8 @@ fn x2_a_task_of_another_thread_is_joined_and_awaited_there() {
                 }
             });
             let (slow, made) = (slow.unwrap(), made.unwrap());
-            let fails = remote.spawn(async { panic!("as it should") }).unwrap();
-            let error: JoinError = fails.join().map(|()| ()).unwrap_err();
+            let fails: RemoteTask<()> = remote.spawn(async { panic!("as it should") }).unwrap();
+            let error: JoinError = fails.join().unwrap_err();
             (slow.join().unwrap(), block_on(made).unwrap(), error.to_string())
         });
         assert_eq!(outputs, (1, 2, "the task panicked: as it should".to_owned()));

@@ -305,7 +305,7 @@ fn q8_loops_of_one_thread_are_independent() {
         })
         .collect();
     for at in [1, 2, 0, 0] {
-        loops.iter_mut().for_each(|el| drop(el.run_until_stalled().unwrap()));
+        loops.iter_mut().for_each(|el| _ = el.run_until_stalled().unwrap());
         drop(loops.remove(at));
         assert_eq!(Rc::strong_count(&alive), 1 + loops.len());
     }

@@ -139,11 +139,9 @@ fn f5_a_cancellation_from_outside_is_not_swallowed() {
         if !cancels_first {
             el.call_later(SECOND, cancel());
         }
-        let mut task = el.run_until_complete(async {
-            sleep(2 * SECOND).await;
-            slot.borrow_mut().take().unwrap()
-        });
-        let output = el.run_until_complete(task.as_mut().unwrap()).unwrap();
+        el.run_until_complete(sleep(2 * SECOND)).unwrap();
+        let task = slot.borrow_mut().take().unwrap();
+        let output = el.run_until_complete(task).unwrap();
         assert_eq!(output.unwrap_err().to_string(), "the task was cancelled: outside");
         assert_eq!(outcome.get(), "none", "first: {cancels_first}");
     }
@@ -351,12 +349,8 @@ impl ThenSome for () {
 #[test]
 fn q8_a_sleep_of_a_loop_that_is_gone_is_over() {
     let (mut el, _) = any_loop();
-    let sleep = el.run_until_complete(async {
-        let mut sleep = sleep(SECOND);
-        assert!(is_pending(&mut sleep));
-        sleep
-    });
-    let mut sleep = sleep.unwrap();
+    let mut sleep = sleep_until(el.now() + SECOND);
+    el.run_until_complete(async { assert!(is_pending(&mut sleep)) }).unwrap();
     assert!(!sleep.is_elapsed() && is_pending(&mut sleep));
     let closes = async move { drop(el) };
     block_on(futures::future::join(&mut sleep, closes));
