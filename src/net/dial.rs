@@ -62,8 +62,8 @@ fn failed(address: impl Display, source: io::Error) -> Error {
     Error::Connect { address: address.to_string(), source }
 }
 
-/// Connects to the first of `addresses` that answers. The attempts that are still under way then are
-/// given up.
+/// Connects to the first of `addresses` that answers. The attempts that are still under way then
+/// are given up.
 pub(super) async fn race(addresses: &[SocketAddr]) -> Result<StreamSocket> {
     let mut race = Race {
         waiting: interleaved(addresses).into_iter(),

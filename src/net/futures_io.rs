@@ -1,7 +1,7 @@
 //! Sockets of tasks with the traits of the futures crates.
 //!
-//! As everywhere with these traits, only the latest caller of each direction is woken: a socket that
-//! several tasks read at the same time is read by its own methods.
+//! As everywhere with these traits, only the latest caller of each direction is woken: a socket
+//! that several tasks read at the same time is read by its own methods.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;

@@ -32,8 +32,8 @@ pub struct StreamSocket {
 
 impl StreamSocket {
     /// Urgent data is watched for because a read stops short at it, which would otherwise mean that
-    /// there is nothing more. Reads of Unix sockets stop short at descriptors that are passed, which
-    /// no readiness tells, so there it always takes another read to know.
+    /// there is nothing more. Reads of Unix sockets stop short at descriptors that are passed,
+    /// which no readiness tells, so there it always takes another read to know.
     pub(super) fn tcp(socket: Socket) -> StreamSocket {
         StreamSocket { io: Io::nonblocking(socket, READ | WRITE | Interest::PRIORITY) }
     }
@@ -209,8 +209,8 @@ impl StreamSocket {
         self.io.poll_transfer(cx, READ, wanted, |socket| socket::recv(socket, buffer))
     }
 
-    /// [`write`](StreamSocket::write) for those who write futures by hand. Only the latest caller is
-    /// woken.
+    /// [`write`](StreamSocket::write) for those who write futures by hand. Only the latest caller
+    /// is woken.
     ///
     /// # Errors
     ///

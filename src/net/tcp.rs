@@ -61,8 +61,8 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Opens a socket that listens at `address`, as [`ListenOptions::default`] says. What it accepts
-    /// has `TCP_NODELAY`.
+    /// Opens a socket that listens at `address`, as [`ListenOptions::default`] says. What it
+    /// accepts has `TCP_NODELAY`.
     ///
     /// # Errors
     ///
@@ -161,8 +161,8 @@ impl TcpStream {
     /// Connects to the first of `addresses` that answers within `limit`, which is for all together.
     ///
     /// The families take turns, beginning with that of the first address. The next attempt begins
-    /// when one has failed, or after 250 ms; those under way go on (RFC 8305, "happy eyeballs"). The
-    /// first success wins, and the others are closed.
+    /// when one has failed, or after 250 ms; those under way go on (RFC 8305, "happy eyeballs").
+    /// The first success wins, and the others are closed.
     ///
     /// # Errors
     ///

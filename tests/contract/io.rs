@@ -318,7 +318,8 @@ fn w5_errors_and_hang_ups_wake_both_sides() {
         drop(reader);
         settle(&mut el);
         assert_eq!(output(&mut el, writing).unwrap_err().kind(), ErrorKind::BrokenPipe);
-        // Nobody writes it any more: its reader gets the end of file (a selector calls that hang-up).
+        // Nobody writes it any more: its reader gets the end of file (a selector calls that
+        // hang-up).
         let (reader, writer) = pipe().unwrap();
         let reader = Io::new(reader).unwrap();
         let reading = el.spawn(async move { reader.read(&mut [0; 8]).await });
@@ -445,6 +446,9 @@ fn w7_an_interest_that_nobody_watches_is_refused() {
         let error = io.try_io(interest, |_| Ok(())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     }
+    fill(&io);
+    let error = el.run_until_complete(io.write_all(b"x")).unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "nothing would wake it");
     let (ours, _peer) = pair();
     let error = Io::with_interest(ours, Interest::empty()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");

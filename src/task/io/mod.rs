@@ -6,8 +6,8 @@
 //!     └──────────────────── wake ◄─────────────┘
 //! ```
 //!
-//! A call is tried at once. Only when it would block is the source made known to the loop that runs,
-//! for both directions, and it stays so: what the kernel tells is kept until a call finds the
+//! A call is tried at once. Only when it would block is the source made known to the loop that
+//! runs, for both directions, and it stays so: what the kernel tells is kept until a call finds the
 //! opposite.
 
 #[cfg(feature = "futures-io")]
@@ -115,8 +115,8 @@ impl<T> Io<T> {
 
     /// Completes when a read would not block: data, end of file or an error waits.
     ///
-    /// That is what was last heard. [`try_io`](Io::try_io) and the calls that wait by themselves find
-    /// out when it is not so any more; a call made on [`get_ref`](Io::get_ref) does not tell.
+    /// That is what was last heard. [`try_io`](Io::try_io) and the calls that wait by themselves
+    /// find out when it is not so any more; a call made on [`get_ref`](Io::get_ref) does not tell.
     ///
     /// # Errors
     ///
@@ -136,8 +136,8 @@ impl<T> Io<T> {
         self.ready(Interest::WRITABLE).await.map(drop)
     }
 
-    /// Completes when the source is ready for something in `interest`, and tells what for. Otherwise
-    /// as [`readable`](Io::readable).
+    /// Completes when the source is ready for something in `interest`, and tells what for.
+    /// Otherwise as [`readable`](Io::readable).
     ///
     /// # Errors
     ///
@@ -149,8 +149,8 @@ impl<T> Io<T> {
         poll_fn(|cx| waiter.poll_ready(cx)).await
     }
 
-    /// Makes a call on the source without waiting. `WouldBlock` is the answer if it would block, and
-    /// then it is known that the source is not ready.
+    /// Makes a call on the source without waiting. `WouldBlock` is the answer if it would block,
+    /// and then it is known that the source is not ready.
     ///
     /// The call is to be `WouldBlock` only when one on the descriptor was: whoever then awaits
     /// readiness waits for it to begin anew.
@@ -168,15 +168,15 @@ impl<T> Io<T> {
         settled.ok_or(io::ErrorKind::WouldBlock.into())
     }
 
-    /// Makes a call that reads, as soon as it does not block. See [`try_io`](Io::try_io) for what is
-    /// asked of it.
+    /// Makes a call that reads, as soon as it does not block. See [`try_io`](Io::try_io) for what
+    /// is asked of it.
     ///
     /// If the future is dropped, the call has not had any effect: the poll in which it succeeds is
     /// the one that returns its result.
     ///
     /// # Errors
     ///
-    /// Those of the call, and of [`readable`](Io::readable).
+    /// Those of the call, and of [`ready`](Io::ready).
     pub async fn read_with<R>(&self, call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.call_with(Interest::READABLE, call, |_| false).await
     }
@@ -242,8 +242,8 @@ impl<T> Io<T> {
         self.poll_call_with(Interest::WRITABLE, cx, call, |_| false)
     }
 
-    /// Tells that a call on the source in the directions of `interest` would block, though none did:
-    /// for whoever knows it otherwise. A pipe that gave less than was asked for is empty, for
+    /// Tells that a call on the source in the directions of `interest` would block, though none
+    /// did: for whoever knows it otherwise. A pipe that gave less than was asked for is empty, for
     /// example, and need not be asked again. Readiness is then awaited to begin anew.
     pub fn drained(&self, interest: Interest) {
         self.registration.drained(interest);

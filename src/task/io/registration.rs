@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! * Nothing is asked of a loop before a call would have blocked. From then on the fd is watched, by
-//!   one loop, until the registration ends or the loop is closed.
+//! * Nothing is asked of a loop before a call would have blocked. From then on the fd is watched,
+//!   by one loop, until the registration ends or the loop is closed.
 //! * The registration ends before the fd is closed.
 
 use std::cell::Cell;
@@ -24,7 +24,7 @@ use crate::watchers::visible;
 /// How often in a tick an fd is used before others have their turn.
 const TURNS: u32 = 64;
 
-/// A word about an fd.
+/// An fd, from the source's side.
 pub(super) struct Registration {
     fd: RawFd,
     /// What the selector is asked for.
@@ -199,7 +199,8 @@ impl Registration {
     }
 
     /// A call would have blocked.
-    pub(super) fn blocked(&self, interest: Interest) -> io::Result<()> {
+    fn blocked(&self, interest: Interest) -> io::Result<()> {
+        self.check(interest)?;
         match self.find() {
             Some((tasks, key)) => tasks.io_blocked(key, interest),
             None => drop(self.begin()?),

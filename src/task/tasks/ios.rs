@@ -1,8 +1,8 @@
 //! Descriptors that tasks wait for: what each is ready for, as far as that is known, and who waits.
 //!
 //! The watcher of such an fd is edge-triggered, for all directions at once, and stays. What it was
-//! told is kept here until a call on the fd finds the opposite. So whoever waits asks nothing of the
-//! kernel: a connection in use costs its calls and its share of a wait.
+//! told is kept here until a call on the fd finds the opposite. So whoever waits asks nothing of
+//! the kernel: a connection in use costs its calls and its share of a wait.
 //!
 //! # Invariants
 //!
@@ -50,6 +50,7 @@ pub(in crate::task) struct Place {
     /// The loop of the line.
     home: Cell<u32>,
     key: Cell<Key>,
+    /// Zero is none.
     ticket: Cell<u32>,
 }
 
@@ -66,6 +67,7 @@ impl Place {
     /// Its holder was told.
     pub(in crate::task) fn clear(&self) {
         self.key.set(Key::NOWHERE);
+        self.ticket.set(0);
     }
 }
 
@@ -82,12 +84,14 @@ impl IoSlot {
 
     fn queue_up(&mut self, place: &Place, interest: Interest) {
         let (key, ticket) = (place.key.get(), place.ticket.get());
-        let known = self.waiting().find(|it| it.ticket == ticket && it.interest == interest);
-        if let Some(known) = known {
+        let is_known = |it: &&mut Waiting| it.ticket == ticket && it.interest == interest;
+        if ticket != 0
+            && let Some(known) = self.waiting().find(is_known)
+        {
             known.key = key;
             return;
         }
-        self.ticket = self.ticket.wrapping_add(1);
+        self.ticket = self.ticket.checked_add(1).unwrap_or(1);
         place.ticket.set(self.ticket);
         let waiting = Waiting { key, ticket: self.ticket, interest };
         match self.first.key {
