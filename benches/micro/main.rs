@@ -14,14 +14,14 @@
 //! all of a cell whose iterations are longer than a scheduler's slice. `median` and `fastest` are
 //! what to look at.
 //!
-//! An iteration is one operation where the name says nothing else. Where it is many, the second line
-//! of a row says how many items (callbacks, timers, tasks) a second that is.
+//! An iteration is one operation where the name says nothing else. Where it is many, a second line
+//! says how many items (callbacks, timers, tasks) a second that is.
 //!
 //! # The harness
 //!
 //! [divan](https://docs.rs/divan), and not criterion, for three reasons. It ends a cell by a time
-//! limit, so that all of them take less than a minute; criterion takes eight seconds for each unless
-//! told otherwise. Kinds of selectors and sizes are arguments, and become a tree. And it keeps
+//! limit, so that all take less than a minute; criterion takes eight seconds for each unless told
+//! otherwise. Kinds of selectors and sizes are arguments, and become a tree. And it keeps
 //! nothing from the last run to compare with, which on a shared machine would mostly report the
 //! neighbours.
 
@@ -37,8 +37,8 @@ use std::time::Duration;
 use divan::Divan;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The iterations in a sample of what takes some 100 ns. What divan would choose is one, and so most
-/// of the figure the clock's steps; many more, and a sample is seldom without a neighbour in it.
+/// The iterations in a sample of what takes some 100 ns. With one, which is what divan would choose,
+/// the clock's steps are seen in the figure; with many more, a neighbour is in most samples.
 const SHORT: u32 = 100;
 
 /// The same for what takes a microsecond, or so with the least of its arguments.

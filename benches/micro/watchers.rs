@@ -1,6 +1,6 @@
 //! Watchers, on each selector: to change what is watched, and a tick that finds so many readable.
 //!
-//! What is ready is a UDP socket that has sent itself a datagram, which nobody reads: that takes one
+//! What is ready is a UDP socket that has sent itself a datagram, which nobody reads. It takes one
 //! descriptor each, so that a thousand fit into the 1024 of select(2).
 
 use std::net::{Ipv4Addr, UdpSocket};
