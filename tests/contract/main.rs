@@ -49,6 +49,7 @@ mod spy;
 mod stream_model;
 mod streams;
 mod support;
+mod task_callbacks;
 mod task_drops;
 mod task_libraries;
 mod task_model;

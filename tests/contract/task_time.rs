@@ -12,8 +12,8 @@ use futures::future::{FutureExt, join_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 use mainspring::testing::SimClock;
 use mainspring::{
-    Error, EventLoop, Promise, SelectorKind, Task, current_loop, interval, sleep, sleep_until,
-    spawn, timeout, timeout_at, yield_now,
+    Error, EventLoop, LoopHandle, Promise, SelectorKind, Task, current_loop, interval, sleep,
+    sleep_until, spawn, timeout, timeout_at, yield_now,
 };
 
 use crate::support::{on_every_selector, simulated};
@@ -33,11 +33,24 @@ fn is_pending(future: &mut (impl Future + Unpin)) -> bool {
 fn f5_a_result_of_the_same_tick_is_delivered() {
     type Wait = Pin<Box<dyn Future<Output = ()>>>;
     // What becomes ready one second from now, in the tick in which the limit is over.
-    let waits: [fn(&EventLoop<()>) -> Wait; 5] = [
+    let waits: [fn(&EventLoop<()>) -> Wait; 6] = [
         |_| Box::pin(async { sleep(SECOND).await }),
         |el| {
             let (promise, promised) = Promise::new();
             el.call_later(SECOND, |_, ()| promise.set_result(()));
+            Box::pin(async { promised.await.unwrap() })
+        },
+        |el| {
+            // Registered after the limit, so that its turn comes after.
+            let ((promise, promised), at) = (Promise::new(), el.now() + SECOND);
+            let set = move |el: &LoopHandle, (): &mut ()| {
+                el.call_at(at, |_, ()| promise.set_result(()));
+            };
+            el.call_soon(|el, ()| {
+                el.call_soon(|el, ()| {
+                    el.call_soon(set);
+                });
+            });
             Box::pin(async { promised.await.unwrap() })
         },
         |el| {
