@@ -37,8 +37,8 @@ use std::time::Duration;
 use divan::Divan;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The iterations in a sample of what takes some 100 ns. With one, which is what divan would choose,
-/// the clock's steps are seen in the figure; with many more, a neighbour is in most samples.
+/// The iterations in a sample of what takes some 100 ns. With one, which divan would choose, the
+/// clock's steps are seen in the figure; with many more, a neighbour is in most samples.
 const SHORT: u32 = 100;
 
 /// The same for what takes a microsecond, or so with the least of its arguments.

@@ -1,7 +1,7 @@
 //! Timers, by how many there are. The loop's clock is moved by hand.
 //!
-//! From a hundred thousand on an iteration takes many milliseconds, and a busy machine is in it. The
-//! bench `timers` beside this one counts CPU time.
+//! From a hundred thousand on an iteration takes many milliseconds, and a busy machine is in it;
+//! the bench `timers`, which is not this one, counts CPU time.
 
 use std::iter;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Streams over a socketpair, of which the loop has both ends: one writes, the other echoes, and the
-//! first has read it all. The kernel copies the bytes four times, for all of these alike.
+//! Streams over a socketpair, of which the loop has both ends: one writes, the other echoes, and
+//! the first has read it all. The kernel copies the bytes four times, for all of these alike.
 
 use std::os::unix::net::UnixStream;
 
