@@ -125,6 +125,17 @@ where
 /// Waits for all tasks, and gives what came of each, in the order of the tasks.
 ///
 /// If this is dropped the tasks are cancelled.
+///
+/// ```
+/// let mut el = mainspring::EventLoop::new()?;
+/// let outcomes = el.run_until_complete(async {
+///     let tasks = [1, 2].map(|n| mainspring::spawn(async move { n }));
+///     tasks[1].cancel("not wanted");
+///     mainspring::gather_all(tasks).await
+/// })?;
+/// assert!(matches!(&outcomes[..], [Ok(1), Err(error)] if error.is_cancelled()));
+/// # Ok::<(), mainspring::Error>(())
+/// ```
 pub async fn gather_all<T: 'static>(
     tasks: impl IntoIterator<Item = Task<T>>,
 ) -> Vec<Result<T, JoinError>> {
@@ -148,6 +159,24 @@ pub async fn gather_all<T: 'static>(
 /// # Panics
 ///
 /// The future panics if there is no task.
+///
+/// ```
+/// use mainspring::{EventLoop, race_all, sleep, spawn, testing::SimClock};
+/// use std::time::Duration;
+///
+/// let mut el = EventLoop::builder().clock(SimClock::new()).build()?;
+/// let first = el.run_until_complete(async {
+///     race_all([3, 1, 2].map(|seconds| {
+///         spawn(async move {
+///             sleep(Duration::from_secs(seconds)).await;
+///             seconds
+///         })
+///     }))
+///     .await
+/// })?;
+/// assert!(matches!(first, Ok(1)));
+/// # Ok::<(), mainspring::Error>(())
+/// ```
 pub async fn race_all<T: 'static>(
     tasks: impl IntoIterator<Item = Task<T>>,
 ) -> Result<T, JoinError> {

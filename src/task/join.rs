@@ -200,6 +200,18 @@ impl<T: 'static> Task<T> {
     /// already there wins.
     ///
     /// False if the task is done or was cancelled before.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, JoinError};
+    ///
+    /// let mut el = EventLoop::new()?;
+    /// let task = el.spawn(std::future::pending::<()>());
+    /// assert!(task.cancel("the client has gone"));
+    /// assert!(!task.cancel("again"));
+    /// let ended = el.run_until_complete(task)?;
+    /// assert!(matches!(ended, Err(JoinError::Cancelled(_))));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
         self.tasks().is_some_and(|tasks| tasks.cancel_task(self.handle.key, reason.into()))
     }
@@ -238,6 +250,19 @@ impl<T: 'static> Task<T> {
     /// after them.
     ///
     /// If the loop is gone the callback is dropped.
+    ///
+    /// ```
+    /// use std::{cell::Cell, rc::Rc};
+    ///
+    /// let mut el = mainspring::EventLoop::new()?;
+    /// let seen = Rc::new(Cell::new(0));
+    /// let task = el.spawn(async { 42 });
+    /// let sees = seen.clone();
+    /// task.add_done_callback(move |output| sees.set(*output.unwrap()));
+    /// assert!(matches!(el.run_until_complete(task)?, Ok(42)));
+    /// assert_eq!(seen.get(), 42); // whoever awaits comes after it
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     #[track_caller]
     pub fn add_done_callback(&self, callback: impl FnOnce(Result<&T, &JoinError>) + 'static) {
         let (home, key) = (self.handle.home, self.handle.key);

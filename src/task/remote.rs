@@ -130,6 +130,18 @@ impl<T> RemoteTask<T> {
     /// # Errors
     ///
     /// [`JoinError`] if the task was cancelled, also by the end of its loop, or panicked.
+    ///
+    /// ```
+    /// let mut el = mainspring::EventLoop::new()?;
+    /// let remote = el.remote();
+    /// let other = std::thread::spawn(move || {
+    ///     let task = remote.spawn(async { 6 * 7 })?;
+    ///     task.join().map_err(mainspring::Error::from)
+    /// });
+    /// el.run()?; // until the thread has dropped its remote
+    /// assert_eq!(other.join().unwrap()?, 42);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     pub fn join(self) -> Result<T, JoinError> {
         let mut state = self.shared.lock();
         loop {

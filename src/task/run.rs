@@ -115,6 +115,18 @@ impl<S> EventLoop<S> {
     /// # Errors
     ///
     /// As [`run_forever`](EventLoop::run_forever).
+    ///
+    /// ```
+    /// let mut el = mainspring::EventLoop::with_state(0)?;
+    /// el.call_soon(|el, ran| {
+    ///     *ran += 1;
+    ///     el.call_soon(|_, ran| *ran += 1);
+    /// });
+    /// assert_eq!(el.run_until_stalled()?, 2);
+    /// assert_eq!(*el.state(), 2);
+    /// assert_eq!(el.run_until_stalled()?, 0);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     pub fn run_until_stalled(&mut self) -> Result<usize> {
         let _inside = self.inside();
         let mut ran = 0;

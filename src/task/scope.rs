@@ -138,6 +138,25 @@ impl CancelScope {
     }
 
     /// Keeps cancellation from outside off what the scope runs.
+    ///
+    /// ```
+    /// use mainspring::{CancelScope, EventLoop, sleep, spawn, testing::SimClock, yield_now};
+    /// use std::time::Duration;
+    ///
+    /// let clock = SimClock::new();
+    /// let mut el = EventLoop::builder().clock(clock.clone()).build()?;
+    /// el.run_until_complete(async {
+    ///     let task = spawn(async {
+    ///         let shield = CancelScope::new().shielded();
+    ///         shield.run(sleep(Duration::from_secs(1))).await.map_err(drop)
+    ///     });
+    ///     yield_now().await;
+    ///     task.cancel("it has to finish first");
+    ///     task.await.map_err(drop)
+    /// })?;
+    /// assert_eq!(clock.elapsed(), Duration::from_secs(1));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     pub fn shielded(self) -> CancelScope {
         self.set_shielded(true);
         self
@@ -175,6 +194,19 @@ impl CancelScope {
 
     /// Moves the deadline, to an earlier or a later time or to never, also while the scope runs.
     /// What it has cancelled already stays cancelled.
+    ///
+    /// ```
+    /// use mainspring::{CancelScope, Clock, EventLoop, sleep, testing::SimClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = SimClock::new();
+    /// let mut el = EventLoop::builder().clock(clock.clone()).build()?;
+    /// let scope = CancelScope::new().timeout(Duration::from_secs(1));
+    /// scope.set_deadline(clock.now() + Duration::from_secs(3)); // it may take longer, after all
+    /// let ran = el.run_until_complete(scope.run(sleep(Duration::from_secs(2))))?;
+    /// assert!(ran.is_ok());
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     pub fn set_deadline(&self, deadline: impl Into<Option<Instant>>) {
         self.set_limit(deadline.into().map_or(Limit::Never, Limit::At));
     }

@@ -40,6 +40,17 @@ pub fn sleep(delay: Duration) -> Sleep {
 }
 
 /// Completes at `deadline`, or in the next tick if that is over.
+///
+/// ```
+/// use mainspring::{Clock, EventLoop, sleep_until, testing::SimClock};
+/// use std::time::Duration;
+///
+/// let clock = SimClock::new();
+/// let mut el = EventLoop::builder().clock(clock.clone()).build()?;
+/// el.run_until_complete(sleep_until(clock.now() + Duration::from_secs(60)))?;
+/// assert_eq!(clock.elapsed(), Duration::from_secs(60));
+/// # Ok::<(), mainspring::Error>(())
+/// ```
 pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep::new(When::At(deadline))
 }
@@ -220,6 +231,19 @@ pub fn timeout<F: Future>(
 }
 
 /// Gives `future` until `deadline` to complete. Otherwise as [`timeout`].
+///
+/// ```
+/// use mainspring::{Clock, EventLoop, testing::SimClock, timeout_at};
+/// use std::time::Duration;
+///
+/// let clock = SimClock::new();
+/// let mut el = EventLoop::builder().clock(clock.clone()).build()?;
+/// let deadline = clock.now() + Duration::from_secs(1);
+/// let never = timeout_at(deadline, std::future::pending::<()>());
+/// assert!(el.run_until_complete(never)?.is_err());
+/// assert_eq!(clock.elapsed(), Duration::from_secs(1));
+/// # Ok::<(), mainspring::Error>(())
+/// ```
 pub fn timeout_at<F: Future>(
     deadline: Instant,
     future: F,
