@@ -7,7 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use mainspring::{
-    CancelScope, Error, GroupError, GroupTask, JoinError, Result, TaskGroup, race, sleep, yield_now,
+    CancelScope, Error, GroupError, GroupTask, JoinError, Result, TaskGroup, race, sleep, timeout,
+    yield_now,
 };
 
 use crate::scopes::{Log, SECOND, noting};
@@ -169,6 +170,31 @@ fn f6_a_panic_of_the_body_goes_on_after_the_children() {
     log.check(&[(0, "child"), (3, "stubborn")]);
 }
 
+/// The body is dropped, because a child has failed or from outside, and panics then: that waits for
+/// the children, too.
+#[test]
+fn f6_a_body_that_panics_when_it_is_dropped_waits_for_its_children() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    for (fails, limit) in [(1, 9), (9, 1)] {
+        let (mut el, log) = noting();
+        let run = TaskGroup::run(async |group| {
+            group.spawn(stubborn(log.clone(), 3, "stubborn"))?;
+            group.spawn(failing(fails, "first"))?;
+            let _bomb = Bomb;
+            pending::<Result<()>>().await
+        });
+        let run = async { timeout(limit * SECOND, run).await };
+        let unwound = catch_unwind(AssertUnwindSafe(|| el.run_until_complete(run)));
+        assert_eq!(*unwound.err().unwrap().downcast::<&str>().unwrap(), "dropped");
+        log.check(&[(3, "stubborn")]);
+    }
+}
+
 #[test]
 fn f6_an_inner_group_fails_into_the_outer_one() {
     let (mut el, log) = noting();
@@ -292,6 +318,29 @@ fn f6_who_drops_a_group_cancels_its_children() {
     log.check(&[(0, "dropped"), (0, "child"), (0, "a tick later")]);
     assert_eq!(*reports.borrow(), ["late"]);
     assert!(left.take().unwrap().is_empty());
+}
+
+/// The group has failed, and is dropped while it waits for the rest.
+#[test]
+fn f6_errors_of_a_group_that_is_dropped_are_reported() {
+    let (mut el, log) = noting();
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let noted = reports.clone();
+    el.set_exception_handler(move |_, (), report| {
+        noted.borrow_mut().push(report.error.to_string());
+    });
+    let run = async {
+        let group = TaskGroup::run(async |group| {
+            group.spawn(stubborn(log.clone(), 3, "stubborn"))?;
+            group.spawn(failing(1, "to nobody"))?;
+            Ok(())
+        });
+        race(async { drop(group.await) }, sleep(2 * SECOND)).await;
+        sleep(2 * SECOND).await;
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(3, "stubborn")]);
+    assert_eq!(*reports.borrow(), ["to nobody"]);
 }
 
 #[test]

@@ -109,6 +109,51 @@ fn f5_a_shielded_scope_still_ends_for_its_own_reasons() {
     log.check(&[(1, "deadline"), (2, "cancelled"), (2, "outer")]);
 }
 
+/// A task and a scope in it are both to end when the shield in them does: the task ends.
+#[test]
+fn f5_the_task_ends_if_a_scope_in_it_is_cancelled_as_well() {
+    let (mut el, log) = noting();
+    let run = async {
+        let (scope, noting) = (CancelScope::new(), log.clone());
+        cancel_after(1, &scope);
+        let task = spawn(async move {
+            let inside = async {
+                CancelScope::new().shielded().run(sleep(3 * SECOND)).await.unwrap();
+                noting.note("shield over");
+                pending::<()>().await
+            };
+            scope.run(inside).await.ok();
+            noting.note("the cancellation was swallowed");
+        });
+        sleep(SECOND).await;
+        assert!(task.cancel("asked to"));
+        assert!(task.await.is_err());
+        log.note("over");
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(3, "shield over"), (3, "over")]);
+}
+
+/// The shield comes after the cancellation, in the same turn: it holds, and nothing after it does.
+#[test]
+fn f5_a_task_that_was_cancelled_before_its_shield_ends_after_it() {
+    let (mut el, log) = noting();
+    let run = async {
+        let own: Rc<RefCell<Option<Task<()>>>> = Rc::default();
+        let (place, noting) = (own.clone(), log.clone());
+        let task = spawn(async move {
+            assert!(place.borrow().as_ref().is_some_and(|task| task.cancel("by itself")));
+            half_shielded(noting).await
+        });
+        *own.borrow_mut() = Some(task);
+        sleep(SECOND).await;
+        let task = own.borrow_mut().take().unwrap();
+        assert!(task.await.unwrap_err().is_cancelled());
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(5, "shield over"), (5, "no wait yet"), (5, "dropped")]);
+}
+
 /// What came while the shield was up takes effect when it is lifted, and what is raised in time
 /// counts, although the scope runs already (pitfall: who owns a cancellation is decided when it is
 /// delivered).
