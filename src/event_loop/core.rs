@@ -129,10 +129,12 @@ impl Core {
         if self.closed.get() { Err(Error::Closed) } else { Ok(()) }
     }
 
+    #[inline]
     pub(crate) fn feed(&self, key: Key) {
         self.feed_as(key, Readiness::empty());
     }
 
+    #[inline]
     pub(crate) fn feed_as(&self, key: Key, readiness: Readiness) {
         self.ready.borrow_mut().feed(key, readiness);
     }

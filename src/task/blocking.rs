@@ -53,7 +53,10 @@ impl<S> LoopHandle<S> {
 
     /// Runs `closure` in a thread of the loop's executor. See [`spawn_blocking`].
     #[track_caller]
-    pub fn run_in_executor<F, T>(&self, closure: F) -> impl Future<Output = Result<T>> + use<F, T, S>
+    pub fn run_in_executor<F, T>(
+        &self,
+        closure: F,
+    ) -> impl Future<Output = Result<T>> + use<F, T, S>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,

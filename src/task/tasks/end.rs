@@ -31,7 +31,9 @@ impl Tasks {
         } else if detached {
             self.discard(key);
         }
-        self.wake(joiner);
+        if joiner != Key::NOWHERE {
+            self.wake(joiner);
+        }
     }
 
     /// Queues what is to be done now that the task is done.

@@ -92,7 +92,7 @@ struct Extras {
     name: Option<Rc<str>>,
     reason: Option<Reason>,
     /// Its own waker, once somebody has kept it.
-    bell: Option<Bell>,
+    bell: Option<Box<Bell>>,
     /// What is to be done when it is done.
     callbacks: Vec<DoneCallback>,
     /// How many of them have not run.
@@ -140,7 +140,7 @@ pub(crate) struct Tasks {
     wakers: RefCell<Slab<Waker>>,
     ios: RefCell<Slab<IoSlot>>,
     /// The waker to lend to the next task that has none of its own.
-    spare: Cell<Option<Bell>>,
+    spare: Cell<Option<Box<Bell>>>,
     polled: Cell<Polled>,
     /// How many tasks keep the loop running.
     alive: Cell<usize>,

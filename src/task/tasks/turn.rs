@@ -1,5 +1,6 @@
 //! A turn of a task: its future is polled, or dropped because it was cancelled.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
@@ -61,38 +62,34 @@ impl Tasks {
 
     /// Polls a task's future and sees what comes of it.
     #[inline]
-    fn turn(&self, key: Key, mut future: Boxed, own: Option<Bell>) {
+    fn turn(&self, key: Key, future: Boxed, own: Option<Box<Bell>>) {
         let bell = own.unwrap_or_else(|| self.lend(key));
         let turn = self.begin_turn(key, &bell);
         let mut cx = Context::from_waker(bell.waker());
+        let mut life = Life { future: Some(future), output: None };
         // What the future leaves half-changed is dropped with it.
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut cx)));
+        let polled = catch_unwind(AssertUnwindSafe(|| life.poll(&mut cx)));
         drop(turn);
-        match polled {
-            Ok(Poll::Pending) => self.suspend(key, future, bell),
-            Ok(Poll::Ready(output)) => {
+        match (polled, life) {
+            (Err(payload), life) => {
                 drop(self.take_back(bell));
-                self.complete(key, future, output);
+                self.unwound(key, payload, life);
             }
-            Err(payload) => {
+            (Ok(()), Life { output: Some(output), .. }) => {
                 drop(self.take_back(bell));
-                // The first panic is the one to tell of.
-                let _ = drop_caught(future);
-                self.fail(key, JoinError::panicked(payload));
+                self.finish(key, output, Ending::Result);
             }
+            (Ok(()), Life { future, .. }) => self.suspend(key, future, bell),
         }
     }
 
-    /// The future is over and is dropped; if that panics, the output is lost to it.
-    #[inline]
-    fn complete(&self, key: Key, future: Boxed, output: Boxed) {
-        match drop_caught(future) {
-            Ok(()) => self.finish(key, output, Ending::Result),
-            Err(payload) => {
-                let _ = drop_caught(output);
-                self.fail(key, JoinError::panicked(payload));
-            }
-        }
+    /// A poll has panicked, or the drop of the future after it: then the output is lost to that.
+    #[cold]
+    fn unwound(&self, key: Key, payload: Box<dyn Any + Send>, life: Life) {
+        // The first panic is the one to tell of.
+        let _ = drop_caught(life.future);
+        let _ = drop_caught(life.output);
+        self.fail(key, JoinError::panicked(payload));
     }
 
     #[cold]
@@ -103,9 +100,9 @@ impl Tasks {
 
     /// Puts a future back that waits for something.
     #[inline]
-    fn suspend(&self, key: Key, future: Boxed, bell: Bell) {
+    fn suspend(&self, key: Key, future: Option<Boxed>, bell: Box<Bell>) {
         if let Some((slot, flags)) = self.slots.borrow_mut().marked(key) {
-            slot.content = Some(future);
+            slot.content = future;
             flags.remove(Flags::RUNNING);
         }
         self.keep_bell(key, bell);
@@ -126,7 +123,7 @@ impl Tasks {
         polled
     }
 
-    fn own_bell(&self, key: Key) -> Option<Bell> {
+    fn own_bell(&self, key: Key) -> Option<Box<Bell>> {
         self.slots.borrow_mut().get(key)?.extras.as_mut()?.bell.take()
     }
 
@@ -138,7 +135,7 @@ impl Tasks {
 
     /// A waker that the task has kept becomes its own, for as long as it may keep it again.
     #[inline]
-    fn keep_bell(&self, key: Key, bell: Bell) {
+    fn keep_bell(&self, key: Key, bell: Box<Bell>) {
         if let Some(bell) = self.take_back(bell)
             && let Some(slot) = self.slots.borrow_mut().get(key)
         {
@@ -148,15 +145,20 @@ impl Tasks {
 
     /// A waker for a task that has none.
     #[inline]
-    fn lend(&self, key: Key) -> Bell {
-        let bell = self.spare.take().unwrap_or_else(|| Bell::new(self.home(), self.inbox.clone()));
+    fn lend(&self, key: Key) -> Box<Bell> {
+        let bell = self.spare.take().unwrap_or_else(|| self.make_bell());
         bell.assign(key);
         bell
     }
 
+    #[cold]
+    fn make_bell(&self) -> Box<Bell> {
+        Box::new(Bell::new(self.home(), self.inbox.clone()))
+    }
+
     /// Keeps a waker for the next task, unless somebody else has it or there is one.
     #[inline]
-    fn take_back(&self, bell: Bell) -> Option<Bell> {
+    fn take_back(&self, bell: Box<Bell>) -> Option<Box<Bell>> {
         if !bell.is_free() {
             return Some(bell);
         }
@@ -168,6 +170,24 @@ impl Tasks {
             }
         }
         None
+    }
+}
+
+/// What there is of a task while it has its turn.
+struct Life {
+    future: Option<Boxed>,
+    output: Option<Boxed>,
+}
+
+impl Life {
+    /// A future that is over is dropped before anybody sees its output.
+    #[inline]
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        let Some(future) = &mut self.future else { return };
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            self.output = Some(output);
+            self.future = None;
+        }
     }
 }
 
