@@ -86,7 +86,7 @@ impl<F> Drop for Running<'_, F> {
     }
 }
 
-/// A task of a [`TaskGroup`]: a future that gives its output.
+/// A task of a [`TaskGroup`](crate::TaskGroup): a future that gives its output.
 ///
 /// If the child fails, the group is what has the error, and this says that it was cancelled, as all
 /// of the group are. Dropping it changes nothing. As a [`Task`] by `Deref`, it has a state and a

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::Error;
 
-/// Everything that failed in a [`TaskGroup`], in the order of occurrence; at least one error.
+/// Everything that failed in a [`TaskGroup`](crate::TaskGroup), in the order of occurrence; at least one error.
 ///
 /// Its message has all of them with their causes, so it has no
 /// [`source`](std::error::Error::source). As an [`Error`] it is [`Other`](Error::Other).
