@@ -31,4 +31,4 @@ pub use self::{callbacks::Loop, callbacks::Soon, echo::serve, epoll::Epoll, epol
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub use self::system::{Epoll, Loop, READ, Soon, serve};
 
-pub use self::system::{IS_HERE, cpu_of, cpu_of_this_thread, pin};
+pub use self::system::{IS_HERE, cores, cpu_of, cpu_of_this_thread, pin};

@@ -31,23 +31,28 @@ fn read(clock: libc::clockid_t) -> io::Result<Duration> {
     Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
-/// Keeps this process on the first core that it may use, or on the last one.
-pub fn pin(to_last: bool) -> io::Result<()> {
+/// The first and the last core that this process may use.
+pub fn cores() -> io::Result<(usize, usize)> {
     let mut cores = MaybeUninit::<libc::cpu_set_t>::zeroed();
     let size = size_of::<libc::cpu_set_t>();
     // SAFETY: `cores` is writable for `size` bytes and outlives the call.
     check(unsafe { libc::sched_getaffinity(0, size, cores.as_mut_ptr()) })?;
     // SAFETY: a set of bits is valid whatever the bits.
-    let mut cores = unsafe { cores.assume_init() };
+    let cores = unsafe { cores.assume_init() };
     // SAFETY: the numbers are below the size of the set.
     let is_in = |core: &usize| unsafe { libc::CPU_ISSET(*core, &cores) };
-    let mut all = 0..libc::CPU_SETSIZE as usize;
-    let found = if to_last { all.rfind(is_in) } else { all.find(is_in) };
-    let core = found.ok_or(io::ErrorKind::NotFound)?;
-    // SAFETY: the set is a valid one.
-    unsafe { libc::CPU_ZERO(&mut cores) };
-    // SAFETY: the number is below the size of the set.
+    let all = 0..libc::CPU_SETSIZE as usize;
+    let ends = all.clone().find(is_in).zip(all.rev().find(is_in));
+    ends.ok_or(io::ErrorKind::NotFound.into())
+}
+
+/// Keeps this process on a core.
+pub fn pin(core: usize) -> io::Result<()> {
+    // SAFETY: a set of bits is valid whatever the bits.
+    let mut cores = unsafe { MaybeUninit::<libc::cpu_set_t>::zeroed().assume_init() };
+    // SAFETY: the number is below the size of the set: `cores` has found it.
     unsafe { libc::CPU_SET(core, &mut cores) };
+    let size = size_of::<libc::cpu_set_t>();
     // SAFETY: `cores` is readable for `size` bytes and outlives the call.
     check(unsafe { libc::sched_setaffinity(0, size, &raw const cores) }).map(drop)
 }

@@ -5,11 +5,20 @@ use std::env;
 use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{self, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 
 use super::Side;
+use crate::raw;
 
 /// The first word of a worker's command line.
 pub const WORKER: &str = "--worker";
+
+/// The first and the last core, as they were before the leader went to the last: its workers inherit
+/// that, and could not find the first any more.
+pub fn cores() -> (usize, usize) {
+    static CORES: OnceLock<(usize, usize)> = OnceLock::new();
+    *CORES.get_or_init(|| raw::cores().expect("a process may ask for its cores"))
+}
 
 /// A worker. It is killed when this is dropped.
 pub struct Child {
@@ -36,7 +45,8 @@ impl Child {
                 command
             }
         };
-        command.arg(WORKER).args(words).arg(side.name());
+        let (first, _) = cores();
+        command.arg(WORKER).arg(first.to_string()).args(words).arg(side.name());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("a worker can be started");
         let questions = process.stdin.take();

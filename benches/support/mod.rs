@@ -1,7 +1,7 @@
 //! What the benches share: options, the two sides and their processes, figures, tables.
 //!
-//! Both sides run in one run of a bench, each in a process of its own on the same core, in turn: A
-//! B A B. The figures are CPU time, which other work on the machine disturbs least, and for each
+//! Both sides run in one run of a bench, each in a process of its own on the first core, in
+//! turn: A B A B. Whatever loads them runs on the last one. The figures are CPU time, which other work on the machine disturbs least, and for each
 //! pair of rounds the ratio mainspring / raw, of which the median counts. What is printed as `1.03
 //! (1.01..1.06)` is the median, the least and the greatest ratio.
 #![allow(dead_code)] // Each bench uses a part of it.
@@ -48,10 +48,11 @@ impl Side {
 /// starts, which get the words that they were started with and their side.
 pub fn run(name: &str, lead: fn(&Options), work: fn(&[String], Side)) {
     let words: Vec<String> = env::args().skip(1).collect();
-    if let [flag, words @ .., side] = &words[..]
+    if let [flag, core, words @ .., side] = &words[..]
         && flag == child::WORKER
     {
-        raw::pin(false).expect("a process may choose among its cores");
+        let core = core.parse().expect("a leader names a core");
+        raw::pin(core).expect("a process may choose among its cores");
         return work(words, Side::named(side));
     }
     let options = Options::parse(words);
@@ -61,7 +62,8 @@ pub fn run(name: &str, lead: fn(&Options), work: fn(&[String], Side)) {
     if options.effort != Effort::Smoke {
         println!("\n# {name}\n\n{}\n", machine());
     }
-    raw::pin(true).expect("a process may choose among its cores");
+    let (_, last) = child::cores();
+    raw::pin(last).expect("a process may choose among its cores");
     lead(&options);
 }
 
