@@ -133,9 +133,10 @@ fn q10_a_short_read_is_known_to_be_the_last() {
             let mut buffer = [0; 8];
             assert_eq!(conn.read(&mut buffer).await.unwrap(), 4);
             assert!(is_pending(conn.readable()).await, "another read would have to find out");
-            // A full buffer says nothing; and the end of file is no news a second time.
+            // A full buffer says nothing; and an end that was told with the data is told no more.
             assert_eq!(conn.read(&mut buffer).await.unwrap(), 8);
             assert!(!is_pending(conn.readable()).await);
+            assert_eq!(conn.read(&mut buffer).await.unwrap(), 4);
             for _ in 0..3 {
                 assert_eq!(conn.read(&mut buffer).await.unwrap(), 0);
             }
@@ -143,8 +144,8 @@ fn q10_a_short_read_is_known_to_be_the_last() {
         settle(&mut el);
         peer.write_all(b"four").unwrap();
         settle(&mut el);
-        peer.write_all(b"eight...").unwrap();
-        drop(peer);
+        peer.write_all(b"eight...four").unwrap();
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
         settle(&mut el);
         assert!(task.is_finished());
         el.run_until_complete(task).unwrap().unwrap();

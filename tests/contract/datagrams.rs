@@ -5,7 +5,7 @@ use std::net::UdpSocket as StdSocket;
 use std::time::Duration;
 
 use mainspring::net::{UdpSocket, UnixDatagram};
-use mainspring::{Error, EventLoop};
+use mainspring::{Error, EventLoop, Interest, Readiness, timeout};
 
 use crate::support::{on_every_selector, simulated};
 
@@ -24,6 +24,9 @@ fn s87_a_refused_datagram_is_told_once_to_who_is_connected() {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             socket.connect(nobody).unwrap();
             let mut buffer = [0; 64];
+            // It has waited once, so that it is told of the error.
+            let waiting = timeout(Duration::ZERO, socket.recv(&mut buffer)).await;
+            assert!(matches!(waiting, Err(Error::TimedOut(_))));
             socket.send(b"lost").await.unwrap();
             let refused = socket.recv(&mut buffer).await.unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
@@ -37,6 +40,9 @@ fn s87_a_refused_datagram_is_told_once_to_who_is_connected() {
             });
             assert_eq!(socket.recv(&mut buffer).await.unwrap(), 6);
             answering.await.unwrap();
+            // The error is over, and no readiness tells of it any more.
+            let ready = socket.io().ready(Interest::WRITABLE).await.unwrap();
+            assert_eq!(ready, Readiness::WRITABLE);
             loose.send_to(b"still good", loose.local_addr().unwrap()).await.unwrap();
             assert_eq!(loose.recv_from(&mut buffer).await.unwrap().0, 10);
         })

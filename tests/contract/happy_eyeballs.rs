@@ -67,6 +67,18 @@ fn s5_silence_begins_the_next_attempt_after_a_while_and_the_rest_is_closed() {
     );
 }
 
+/// A failure is news also while another attempt goes on.
+#[test]
+fn s5_a_failure_beside_an_attempt_under_way_begins_the_next_at_once() {
+    on_every_selector(|kind| {
+        let deaf = Deaf::new();
+        let (_listener, good) = somebody();
+        let addresses = [deaf.address, nobody_there(), nobody_there(), good];
+        let (connected, took) = connect(kind, &addresses, LONG);
+        assert_eq!((connected.unwrap(), took), (good, STAGGER));
+    });
+}
+
 #[test]
 fn s5_all_failures_are_told() {
     on_every_selector(|kind| {

@@ -162,15 +162,17 @@ impl Tasks {
         self.ios.borrow_mut().get(key).map(|slot| slot.readiness)
     }
 
-    /// A call would have blocked: the fd is not ready for `interest`, whatever was known.
+    /// A call would have blocked: the fd is not ready for `interest`, whatever was known. An error
+    /// that is over takes with it what it had implied.
     #[inline]
     pub(in crate::task) fn io_blocked(&self, key: Key, interest: Interest) {
+        let mut ios = self.ios.borrow_mut();
+        let Some(slot) = ios.get(key) else { return };
+        let failed = slot.readiness.contains(Readiness::ERROR);
         let mut stale = Readiness::from(interest) | Readiness::ERROR | Readiness::HANGUP;
         stale.set(Readiness::READ_CLOSED, interest.contains(Interest::READABLE));
-        stale.set(Readiness::WRITE_CLOSED, interest.contains(Interest::WRITABLE));
-        if let Some(slot) = self.ios.borrow_mut().get(key) {
-            self.drain(slot, key, interest, stale);
-        }
+        stale.set(Readiness::WRITE_CLOSED, interest.contains(Interest::WRITABLE) || failed);
+        self.drain(slot, key, interest, stale);
     }
 
     /// A call did less than it was asked for, so the next one would block: epoll(7), "Questions and
