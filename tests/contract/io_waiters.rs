@@ -143,6 +143,8 @@ fn f3_two_futures_of_one_task_are_told_apart() {
     });
 }
 
+type Boxed = Pin<Box<dyn Future<Output = ()>>>;
+
 /// One was told, has not looked, and is dropped while another one of the same task waits, who does
 /// not look either.
 #[test]
@@ -150,7 +152,7 @@ fn f3_a_future_that_was_told_and_is_dropped_takes_nobody_with_it() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
-        let left: Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>> = Rc::default();
+        let left: Rc<RefCell<Option<Boxed>>> = Rc::default();
         let (inside, own) = (left.clone(), io.clone());
         let task = el.spawn(async move {
             let reader = own.clone();
