@@ -1,9 +1,10 @@
 //! What the benches share: options, the two sides and their processes, figures, tables.
 //!
-//! Both sides run in one run of a bench, each in a process of its own on the first core, in
-//! turn: A B A B. Whatever loads them runs on the last one. The figures are CPU time, which other work on the machine disturbs least, and for each
-//! pair of rounds the ratio mainspring / raw, of which the median counts. What is printed as `1.03
-//! (1.01..1.06)` is the median, the least and the greatest ratio.
+//! Both sides run in one run of a bench, each in a process of its own on the first core, in turn: A B
+//! A B. Whatever loads them runs on the last one. The figures are CPU time, which other work on the
+//! machine disturbs least, and for each pair of rounds the ratio mainspring / raw, of which the
+//! median counts. What is printed as `1.03 (1.01..1.06)` is the median, the least and the greatest
+//! ratio.
 #![allow(dead_code)] // Each bench uses a part of it.
 
 pub mod child;

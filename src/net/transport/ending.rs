@@ -14,8 +14,8 @@ use std::time::Duration;
 use super::flags::Flags;
 use super::inner::{Inner, is_retry};
 use super::slot::Slot;
-use crate::event_loop::read_buffer::ReadBuffer;
 use crate::error::Error;
+use crate::event_loop::read_buffer::ReadBuffer;
 
 /// How long the peer's end is awaited after everything was sent.
 const LINGER: Duration = Duration::from_secs(2);
