@@ -221,10 +221,8 @@ fn s98_a_waker_that_panics_leaves_the_loop_usable() {
 fn s98_a_waker_that_panics_when_it_is_replaced_or_forgotten_loses_no_wake() {
     let mut el = noting();
     type Wait = Pin<Box<dyn Future<Output = ()>>>;
-    let waits: [fn(&EventLoop<Reports>) -> Wait; 2] = [
-        |_| Box::pin(sleep(SECOND)),
-        |el| Box::pin(el.spawn(sleep(SECOND)).map(Result::unwrap)),
-    ];
+    let waits: [fn(&EventLoop<Reports>) -> Wait; 2] =
+        [|_| Box::pin(sleep(SECOND)), |el| Box::pin(el.spawn(sleep(SECOND)).map(Result::unwrap))];
     for wait in waits {
         let slot = Rc::new(RefCell::new(Some(wait(&el))));
         let (inside, other) = (slot.clone(), touchy("never"));
