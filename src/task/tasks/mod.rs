@@ -13,7 +13,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::panic::Location;
-use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -124,6 +123,9 @@ impl Slot {
     }
 }
 
+/// Its address is the waker's while no task is polled: nobody's waker has it.
+static NOBODY: u8 = 0;
+
 /// Who is polled now: the task, and the address of its waker.
 #[derive(Clone, Copy)]
 struct Polled {
@@ -161,7 +163,7 @@ impl Tasks {
             wakers: RefCell::new(Slab::new(Kind::Waker)),
             ios: RefCell::new(Slab::new(Kind::Io)),
             spare: Cell::new(None),
-            polled: Cell::new(Polled { key: Key::NOWHERE, waker: ptr::null() }),
+            polled: Cell::new(Polled { key: Key::NOWHERE, waker: (&raw const NOBODY).cast() }),
             alive: Cell::new(0),
             main_due: Cell::new(false),
             around: Cell::new(None),
