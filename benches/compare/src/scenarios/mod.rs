@@ -13,6 +13,7 @@ mod soon;
 mod tasks;
 mod timers;
 mod units;
+mod workers;
 
 /// A part of the contest.
 #[derive(Debug)]
@@ -34,4 +35,5 @@ pub static SCENARIOS: &[Scenario] = &[
     http::SCENARIO,
     growth::SCENARIO,
     units::SCENARIO,
+    workers::SCENARIO,
 ];

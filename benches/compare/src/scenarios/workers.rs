@@ -1,0 +1,199 @@
+//! More than one core: `examples/workers`, with one worker and with two, each with a listener of
+//! its own or served by one acceptor.
+//!
+//! Each worker is one thread. Four daemons take turns; the clients are one thread of this process,
+//! on the last core; the daemon may use all cores.
+//!
+//! * `wall`: what a request takes from the first to the last. On two cores this is no figure of the
+//!   daemon alone: the clients need about as much time as the echo does, and with two workers they
+//!   need it on a core that a worker has as well.
+//! * `server`: CPU time of the daemon's process for a request. What two workers spend on a request,
+//!   beside what one spends, tells how many more they serve where the clients are elsewhere.
+//! * `clients`: CPU time of the clients for a request.
+
+use std::env;
+use std::io::{self, BufRead, BufReader, Error, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::Scenario;
+use crate::contest::{Contest, progress};
+use crate::cores::Place;
+use crate::load::Load;
+use crate::raw;
+use crate::sheet::{Base, Column, Sheet};
+
+pub const SCENARIO: Scenario = Scenario {
+    name: "workers",
+    about: "the example with a loop for each core: 1 and 2 of them",
+    run,
+};
+
+/// The command lines of the daemons.
+const DAEMONS: &[(&str, &[&str])] = &[
+    ("1 worker", &["--workers", "1"]),
+    ("2 workers", &["--workers", "2"]),
+    ("1, handover", &["--workers", "1", "--handover"]),
+    ("2, handover", &["--workers", "2", "--handover"]),
+];
+
+const FIGURES: [&str; 3] = ["wall", "server", "clients"];
+const CONNECTIONS: usize = 50;
+const SIZE: usize = 64;
+/// Fewer than there are ports: a closed connection keeps its pair for a minute.
+const CHURNED: usize = 10_000;
+
+/// Time from first to last, of the daemon, of the clients; for each request.
+type Costs = [f64; 3];
+
+fn run(contest: &mut Contest) {
+    let program = match build() {
+        Ok(program) => program,
+        Err(error) => return contest.tell(format!("skipped: workers: {error}")),
+    };
+    for (title, unit, measure) in [
+        ("Workers: echo of 64 bytes, 50 connections", "ns a request", echo as Measure),
+        ("Workers: connect, echo, close, 50 at once", "ns a connection", churn),
+    ] {
+        let mut sheet = Sheet::new(title, unit, Base::To(DAEMONS[0].0));
+        match rounds(contest, &program, title, measure) {
+            Ok(figures) => sheet.columns = columns(&figures),
+            Err(error) => return contest.tell(format!("failed: workers: {error}")),
+        }
+        contest.add(sheet);
+    }
+}
+
+type Measure = fn(&Contest, &Daemon) -> io::Result<Costs>;
+
+/// By round and daemon.
+fn rounds(
+    contest: &Contest,
+    program: &Path,
+    title: &str,
+    measure: Measure,
+) -> io::Result<Vec<Vec<Costs>>> {
+    let round = |round| {
+        let one = |(name, arguments): &(&str, &[&str])| {
+            progress(&format!("{title}, round {round}: {name}"));
+            let daemon = contest.cores.at(Place::Anywhere, || Daemon::start(program, arguments))?;
+            let costs = measure(contest, &daemon)?;
+            daemon.end()?;
+            Ok(costs)
+        };
+        DAEMONS.iter().map(one).collect()
+    };
+    let all = (1..=contest.options.rounds).map(round).collect();
+    progress("");
+    all
+}
+
+fn columns(rounds: &[Vec<Costs>]) -> Vec<Column> {
+    let column = |(index, name): (usize, &&str)| {
+        let of = |number: usize| rounds.iter().map(|round| round[number][index]).collect();
+        let figures = DAEMONS.iter().enumerate().map(|(at, (daemon, _))| (*daemon, of(at)));
+        Column { name: (*name).to_owned(), figures: figures.collect() }
+    };
+    FIGURES.iter().enumerate().map(column).collect()
+}
+
+fn echo(contest: &Contest, daemon: &Daemon) -> io::Result<Costs> {
+    let mut load = Load::connect(daemon.address, CONNECTIONS, SIZE, 1)?;
+    let trial = CONNECTIONS * 40;
+    let took = load.run(trial)?.as_secs_f64();
+    let requests = (trial as f64 * contest.options.seconds / took).max(trial as f64) as usize;
+    daemon.costs(requests, || load.run(requests).map(drop))
+}
+
+fn churn(_: &Contest, daemon: &Daemon) -> io::Result<Costs> {
+    batches(daemon.address, CHURNED / 10)?;
+    daemon.costs(CHURNED, || batches(daemon.address, CHURNED))
+}
+
+fn batches(address: SocketAddr, connections: usize) -> io::Result<()> {
+    let message = [b'm'; SIZE];
+    for _ in 0..connections / CONNECTIONS {
+        let mut streams = Vec::with_capacity(CONNECTIONS);
+        for _ in 0..CONNECTIONS {
+            let mut stream = TcpStream::connect(address)?;
+            stream.write_all(&message)?;
+            streams.push(stream);
+        }
+        for mut stream in streams {
+            let mut echo = [0; SIZE];
+            stream.read_exact(&mut echo)?;
+            if echo != message {
+                return Err(Error::other("an echo has wrong bytes"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Has cargo build the example as users build it, beside this program.
+fn build() -> io::Result<PathBuf> {
+    let this = env::current_exe()?;
+    let folder = this.parent().ok_or(io::ErrorKind::NotFound)?;
+    let target = folder.parent().ok_or(io::ErrorKind::NotFound)?;
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo.args(["build", "--quiet", "--release", "--package", "mainspring"]);
+    cargo.args(["--example", "workers", "--target-dir"]).arg(target);
+    let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status()?;
+    if !status.success() {
+        return Err(Error::other("cargo cannot build the example"));
+    }
+    Ok(target.join("release/examples/workers"))
+}
+
+/// The example, running. It is killed when this is dropped.
+struct Daemon {
+    process: Child,
+    output: BufReader<ChildStdout>,
+    address: SocketAddr,
+}
+
+impl Daemon {
+    fn start(program: &Path, arguments: &[&str]) -> io::Result<Daemon> {
+        let mut process = Command::new(program).args(arguments).stdout(Stdio::piped()).spawn()?;
+        let output = BufReader::new(process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
+        let mut daemon = Daemon { process, output, address: ([0, 0, 0, 0], 0).into() };
+        let mut line = String::new();
+        daemon.output.read_line(&mut line)?;
+        let address = line.trim_end().strip_prefix("listening on ").map(str::parse);
+        daemon.address = address.and_then(Result::ok).ok_or_else(|| Error::other(line))?;
+        Ok(daemon)
+    }
+
+    fn costs(&self, requests: usize, work: impl FnOnce() -> io::Result<()>) -> io::Result<Costs> {
+        let server = || raw::cpu_of(self.process.id());
+        let before = (Instant::now(), server()?, raw::cpu_of_this_thread());
+        work()?;
+        let took = [before.0.elapsed(), server()? - before.1, raw::cpu_of_this_thread() - before.2];
+        Ok(took.map(|time: Duration| time.as_nanos() as f64 / requests as f64))
+    }
+
+    /// Ends it by a signal, and waits for the tally.
+    fn end(mut self) -> io::Result<()> {
+        let process = Pid::from_child(&self.process);
+        kill_process(process, Signal::TERM)?;
+        let mut tally = String::new();
+        self.output.read_to_string(&mut tally)?;
+        if tally.contains("total: ") {
+            Ok(())
+        } else {
+            Err(Error::other("it has not said a tally"))
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
