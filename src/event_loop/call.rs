@@ -13,7 +13,7 @@ use super::callback::{Callback, Repeating, failed};
 use super::report::{Origin, PanicPolicy, Report};
 use super::source::Source;
 use super::{EventLoop, LoopHandle};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, text_of_panic};
 use crate::handle::Key;
 use crate::ready::Ready;
 
@@ -167,8 +167,6 @@ fn catch<T>(policy: PanicPolicy, run: impl FnOnce() -> T) -> Result<T> {
         if policy == PanicPolicy::Abort {
             process::abort(); // The panic hook has printed the message.
         }
-        let text = payload.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        Error::Panicked(text.unwrap_or("with a value that is no text").to_owned())
+        Error::Panicked(text_of_panic(&*payload).to_owned())
     })
 }

@@ -15,7 +15,7 @@ use std::thread;
 use super::current;
 use super::job::{self, Boxed, Failed, Finished};
 use super::tasks::Tasks;
-use crate::error::Error;
+use crate::error::{Error, text_of_panic};
 use crate::handle::{Handle, Key};
 
 /// Why something was cancelled, in words.
@@ -51,9 +51,7 @@ struct Remains {
 
 impl Panic {
     fn new(payload: Box<dyn Any + Send>) -> Panic {
-        let text = payload.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        let message = text.unwrap_or("with a value that is no text").to_owned();
+        let message = text_of_panic(&*payload).to_owned();
         Panic(Box::new(Remains { message, payload: Mutex::new(payload) }))
     }
 
