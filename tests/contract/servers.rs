@@ -70,8 +70,10 @@ fn s4_every_kind_of_listener_is_served() {
         }
         assert_eq!(servers[1].local_addr().unwrap(), Address::from(address));
         drop((first, second, third));
-        settle(&mut el);
-        assert!(servers.iter().all(|server| server.connections() == 0));
+        // The ends may be on their way: the loop sleeps until they are here.
+        while servers.iter().any(|server| server.connections() > 0) {
+            el.turn(None).unwrap();
+        }
         std::fs::remove_file(path).unwrap();
     });
 }
