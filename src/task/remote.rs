@@ -92,6 +92,8 @@ struct Shared<T> {
 
 struct State<T> {
     output: Option<Result<T, JoinError>>,
+    /// Whether there was an output, taken or not.
+    done: bool,
     /// The one who awaits it.
     waker: Option<Waker>,
     cancelled: Option<Reason>,
@@ -101,7 +103,8 @@ struct State<T> {
 
 impl<T> Default for Shared<T> {
     fn default() -> Shared<T> {
-        let state = State { output: None, waker: None, cancelled: None, relay: None };
+        let (output, waker, cancelled, relay) = (None, None, None, None);
+        let state = State { output, done: false, waker, cancelled, relay };
         Shared { state: Mutex::new(state), done: Condvar::new() }
     }
 }
@@ -164,9 +167,9 @@ impl<T> RemoteTask<T> {
         }
     }
 
-    /// Whether the output is there.
+    /// Whether the task is done.
     pub fn is_finished(&self) -> bool {
-        self.shared.lock().output.is_some()
+        self.shared.lock().done
     }
 
     /// Lets the task go on by itself.
@@ -181,6 +184,9 @@ impl<T> Future for RemoteTask<T> {
         let mut state = self.shared.lock();
         if let Some(output) = state.output.take() {
             return Poll::Ready(output);
+        }
+        if state.done {
+            return Poll::Ready(Err(JoinError::Cancelled("its output was taken before".into())));
         }
         let old = state.waker.replace(waker);
         drop(state);
@@ -221,7 +227,7 @@ impl<T> Relay<T> {
     fn send(&mut self, output: Result<T, JoinError>) {
         let Some(shared) = self.0.take() else { return };
         let mut state = shared.lock();
-        state.output = Some(output);
+        (state.output, state.done) = (Some(output), true);
         let (waker, relay) = (state.waker.take(), state.relay.take());
         drop(state);
         drop(relay);

@@ -226,3 +226,17 @@ fn x2_a_task_awaits_a_task_of_another_loop() {
         other.join().unwrap();
     });
 }
+
+/// It waited for ever, and said that it was not finished.
+#[test]
+fn f1_a_task_of_another_thread_stays_done_when_its_output_is_taken() {
+    let mut el = EventLoop::new().unwrap();
+    let (first, second, finished) = beside(&mut el, |remote| {
+        let mut task = remote.spawn(async { 42 }).unwrap();
+        let outputs = (block_on(&mut task), block_on(&mut task));
+        (outputs.0, outputs.1, task.is_finished())
+    });
+    assert_eq!(first.unwrap(), 42);
+    assert_eq!(reason(&second.unwrap_err()), "its output was taken before");
+    assert!(finished);
+}
