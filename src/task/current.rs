@@ -3,14 +3,14 @@
 //! Tasks, promises and wakers name their loop by a number, so they are small and keep nothing alive;
 //! here the number becomes the loop again, as long as there is one.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
 use super::tasks::Tasks;
 
 thread_local! {
-    /// The loop that runs; it knows the one around it. Only here is it taken out, and put back.
-    static RUNNING: Cell<Option<Rc<Tasks>>> = const { Cell::new(None) };
+    /// The loop that runs; it knows the one around it.
+    static RUNNING: RefCell<Option<Rc<Tasks>>> = const { RefCell::new(None) };
     /// All loops of this thread.
     static LOOPS: RefCell<Vec<(u32, Weak<Tasks>)>> = const { RefCell::new(Vec::new()) };
 }
@@ -18,13 +18,14 @@ thread_local! {
 /// The loop that runs on this thread.
 #[inline]
 pub(crate) fn running() -> Option<Rc<Tasks>> {
-    let found = RUNNING.try_with(|running| {
-        let tasks = running.take();
-        let found = tasks.clone();
-        running.set(tasks);
-        found
-    });
-    found.ok().flatten()
+    RUNNING.try_with(|running| running.borrow().clone()).ok().flatten()
+}
+
+/// Asks the loop that runs on this thread, with no other code between: `ask` must not let go of
+/// anything of the user's.
+#[inline]
+pub(crate) fn ask<T>(ask: impl FnOnce(&Tasks) -> T) -> Option<T> {
+    RUNNING.try_with(|running| running.borrow().as_deref().map(ask)).ok().flatten()
 }
 
 /// The loop with this number, if it is one of this thread and is not gone.

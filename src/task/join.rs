@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 use std::thread;
 
 use super::current;
@@ -301,16 +301,26 @@ impl<T: 'static> Future for Task<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        let Some(tasks) = self.tasks() else { return Poll::Ready(Err(JoinError::closed())) };
-        match tasks.join(self.handle.key, cx.waker()) {
-            Some(Poll::Pending) => Poll::Pending,
-            Some(Poll::Ready(output)) => {
-                self.handle.key = Key::NOWHERE;
-                Poll::Ready(job::open(output))
-            }
-            None => Poll::Ready(Err(JoinError::closed())),
-        }
+        let Handle { key, home } = self.handle;
+        let take = |tasks: &Tasks| {
+            if tasks.home() == home { tasks.take_output(key) } else { None }
+        };
+        let output = match current::ask(take).flatten() {
+            Some(output) => output,
+            None => match ready!(join(self.handle, cx.waker())) {
+                Some(output) => output,
+                None => return Poll::Ready(Err(JoinError::closed())),
+            },
+        };
+        self.handle.key = Key::NOWHERE;
+        Poll::Ready(job::open(output))
     }
+}
+
+/// Waits for the end of a task; none if its loop is gone, or closed.
+fn join(task: Handle, waker: &Waker) -> Poll<Option<Boxed>> {
+    let joined = current::find(task.home).and_then(|tasks| tasks.join(task.key, waker));
+    joined.map_or(Poll::Ready(None), |joined| joined.map(Some))
 }
 
 impl<T> Drop for Task<T> {

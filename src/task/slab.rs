@@ -16,74 +16,68 @@ pub(crate) enum Kind {
     Task,
     /// A waker that is not a task's of this loop.
     Waker,
+    /// What few tasks have.
+    Extras,
     /// An fd's readiness, and who waits for it.
     Io,
 }
 
 const SHIFT: u32 = 29;
-const SLOT: u32 = (1 << SHIFT) - 1;
+/// What is left for the number of the slot.
+pub(crate) const SLOT: u32 = (1 << SHIFT) - 1;
 
 impl Kind {
     pub(crate) fn of(key: Key) -> Kind {
         match (key.slot & !Key::GUEST) >> SHIFT {
             0 => Kind::Task,
             1 => Kind::Waker,
+            2 => Kind::Extras,
             _ => Kind::Io,
         }
     }
 }
 
 #[derive(Debug)]
-struct Entry<T, M> {
+struct Entry<T> {
     tenant: Option<T>,
     generation: u32,
-    /// Beside the generation it takes no room of its own.
-    mark: M,
 }
 
-/// Things of one kind, by key, each with a small mark.
+/// Things of one kind, by key.
 #[derive(Debug)]
-pub(crate) struct Slab<T, M = ()> {
+pub(crate) struct Slab<T> {
     /// The upper bits of its keys.
     base: u32,
-    entries: Vec<Entry<T, M>>,
+    entries: Vec<Entry<T>>,
     free: Vec<u32>,
 }
 
-impl<T, M> Slab<T, M> {
-    pub(crate) fn new(kind: Kind) -> Slab<T, M> {
+impl<T> Slab<T> {
+    pub(crate) fn new(kind: Kind) -> Slab<T> {
         let base = Key::GUEST | (kind as u32) << SHIFT;
         Slab { base, entries: Vec::new(), free: Vec::new() }
     }
 
     #[inline]
-    pub(crate) fn insert(&mut self, tenant: T, mark: M) -> Key {
-        let Some(slot) = self.free.pop() else { return self.append(tenant, mark) };
+    pub(crate) fn insert(&mut self, tenant: T) -> Key {
+        let Some(slot) = self.free.pop() else { return self.append(tenant) };
         let entry = &mut self.entries[slot as usize];
         entry.tenant = Some(tenant);
-        entry.mark = mark;
         Key { slot: self.base | slot, generation: entry.generation }
     }
 
     #[inline]
-    fn append(&mut self, tenant: T, mark: M) -> Key {
+    fn append(&mut self, tenant: T) -> Key {
         let slot = self.entries.len();
-        assert!(slot < SLOT as usize, "a loop holds fewer than 2^29 tasks");
-        self.entries.push(Entry { tenant: Some(tenant), generation: 0, mark });
+        assert!(slot < SLOT as usize, "a loop holds fewer than 2^29 of each kind");
+        self.entries.push(Entry { tenant: Some(tenant), generation: 0 });
         Key { slot: self.base | slot as u32, generation: 0 }
     }
 
     #[inline]
     pub(crate) fn get(&mut self, key: Key) -> Option<&mut T> {
-        self.marked(key).map(|(tenant, _)| tenant)
-    }
-
-    /// A tenant and its mark.
-    #[inline]
-    pub(crate) fn marked(&mut self, key: Key) -> Option<(&mut T, &mut M)> {
-        let Entry { tenant, generation, mark } =
-            self.entries.get_mut((key.slot & SLOT) as usize)?;
-        if *generation == key.generation { Some((tenant.as_mut()?, mark)) } else { None }
+        let Entry { tenant, generation } = self.entries.get_mut((key.slot & SLOT) as usize)?;
+        if *generation == key.generation { tenant.as_mut() } else { None }
     }
 
     #[inline]

@@ -5,7 +5,8 @@ use std::mem;
 use std::panic::Location;
 use std::task::{Poll, Waker};
 
-use super::{DoneCallback, Flags, Slot, Tasks};
+use super::table::Removed;
+use super::{DoneCallback, Flags, Tasks};
 use crate::event_loop::{Kind, Report};
 use crate::handle::Key;
 use crate::task::job::{Boxed, drop_observed, observe};
@@ -15,16 +16,17 @@ impl Tasks {
     /// A task has ended, and its future is gone.
     pub(super) fn finish(&self, key: Key, output: Boxed, ending: Ending) {
         let mut slots = self.slots.borrow_mut();
-        let Some((slot, flags)) = slots.marked(key) else { return };
+        let Some(mut task) = slots.get(key) else { return };
+        let flags = &mut task.slot.flags;
         flags.remove(Flags::RUNNING | Flags::QUEUED);
         flags.insert(Flags::ended(ending));
         if !flags.contains(Flags::BACKGROUND) {
             self.alive.set(self.alive.get() - 1);
         }
-        slot.content = Some(output);
-        let joiner = mem::replace(&mut slot.joiner, Key::NOWHERE);
-        let outstanding = slot.outstanding();
         let detached = flags.contains(Flags::DETACHED);
+        task.slot.content = Some(output);
+        let outstanding = task.outstanding();
+        let joiner = mem::replace(task.joiner(), Key::NOWHERE);
         drop(slots);
         if outstanding {
             self.spawn_callbacks(key);
@@ -40,7 +42,8 @@ impl Tasks {
     #[cold]
     fn spawn_callbacks(&self, key: Key) {
         let mut slots = self.slots.borrow_mut();
-        let extras = slots.get(key).and_then(|slot| slot.extras.as_mut());
+        let Some(mut task) = slots.get(key) else { return };
+        let extras = task.extras();
         let callbacks = extras.map_or(Vec::new(), |extras| mem::take(&mut extras.callbacks));
         drop(slots);
         for (callback, location) in callbacks {
@@ -55,8 +58,11 @@ impl Tasks {
 
     /// Ends the tenancy of a task that is done; a failure that nobody has seen is reported.
     fn discard(&self, key: Key) {
-        let slot = self.slots.borrow_mut().remove(key);
-        let Some(Slot { content: Some(output), location, extras, .. }) = slot else { return };
+        let mut slots = self.slots.borrow_mut();
+        let Some(removed) = slots.remove(key) else { return };
+        let location = slots.place_of(&removed);
+        drop(slots);
+        let Removed { content: Some(output), extras, .. } = removed else { return };
         let observed = match &extras {
             Some(extras) if extras.seen => drop_observed(output),
             _ => observe(output),
@@ -71,24 +77,24 @@ impl Tasks {
     /// hook, which has printed it.
     pub(super) fn end(&self, key: Key) {
         let mut slots = self.slots.borrow_mut();
-        if slots.marked(key).is_some_and(|(_, flags)| flags.contains(Flags::DONE)) {
+        if slots.get(key).is_some_and(|task| task.slot.flags.contains(Flags::DONE)) {
             drop(slots);
             return self.discard(key);
         }
-        let slot = slots.remove(key);
+        let removed = slots.remove(key);
         drop(slots);
-        let Some(slot) = slot else { return };
-        let _ = slot.content.map(drop_caught);
-        let _ = slot.extras.map(|extras| drop_caught(extras.callbacks));
+        let Some(removed) = removed else { return };
+        let _ = removed.content.map(drop_caught);
+        let _ = removed.extras.map(|extras| drop_caught(extras.callbacks));
     }
 
     /// Nobody will ask for the output of this task.
     pub(in crate::task) fn detach(&self, key: Key) {
         let mut slots = self.slots.borrow_mut();
-        let Some((slot, flags)) = slots.marked(key) else { return };
-        flags.insert(Flags::DETACHED);
-        let waiter = mem::replace(&mut slot.joiner, Key::NOWHERE);
-        let over = flags.contains(Flags::DONE) && !slot.outstanding();
+        let Some(mut task) = slots.get(key) else { return };
+        task.slot.flags.insert(Flags::DETACHED);
+        let waiter = mem::replace(task.joiner(), Key::NOWHERE);
+        let over = task.slot.flags.contains(Flags::DONE) && !task.outstanding();
         drop(slots);
         self.forget_waiter(waiter);
         if over {
@@ -96,19 +102,26 @@ impl Tasks {
         }
     }
 
-    /// The output of a task that is done; until then `waker` is kept. None if there is no such task.
+    /// The output of a task that is done, in most cases: [`join`](Tasks::join) knows all of them.
     #[inline]
+    pub(in crate::task) fn take_output(&self, key: Key) -> Option<Boxed> {
+        self.slots.borrow_mut().take_output(key)
+    }
+
+    /// The output of a task that is done; until then `waker` is kept. None if there is no such task.
     pub(in crate::task) fn join(&self, key: Key, waker: &Waker) -> Option<Poll<Boxed>> {
         let mut slots = self.slots.borrow_mut();
-        let (slot, flags) = slots.marked(key)?;
-        if flags.contains(Flags::DONE) && !slot.outstanding() {
-            return slots.remove(key)?.content.map(Poll::Ready);
+        let mut task = slots.get(key)?;
+        if task.slot.flags.contains(Flags::DONE) && !task.outstanding() {
+            let removed = slots.remove(key)?;
+            drop(slots);
+            return removed.content.map(Poll::Ready);
         }
-        let place = Cell::new(slot.joiner);
+        let place = Cell::new(*task.joiner());
         drop(slots);
         self.wait(&place, waker);
-        if let Some(slot) = self.slots.borrow_mut().get(key) {
-            slot.joiner = place.get();
+        if let Some(mut task) = self.slots.borrow_mut().get(key) {
+            *task.joiner() = place.get();
         }
         Some(Poll::Pending)
     }
@@ -116,9 +129,9 @@ impl Tasks {
     /// Adds what is to be done when the task is done. False if there is no such task.
     pub(in crate::task) fn add_done_callback(&self, key: Key, callback: DoneCallback) -> bool {
         let mut slots = self.slots.borrow_mut();
-        let Some((slot, flags)) = slots.marked(key) else { return false };
-        let done = flags.contains(Flags::DONE);
-        let extras = slot.extras();
+        let Some(task) = slots.get(key) else { return false };
+        let done = task.slot.flags.contains(Flags::DONE);
+        let extras = task.extras_or_new();
         extras.outstanding += 1;
         if done {
             drop(slots);
@@ -131,22 +144,23 @@ impl Tasks {
 
     /// Takes the output out, to show it to a done-callback.
     pub(in crate::task) fn borrow_output(&self, key: Key) -> Option<Boxed> {
-        self.slots.borrow_mut().get(key)?.content.take()
+        self.slots.borrow_mut().get(key)?.slot.content.take()
     }
 
     /// A done-callback has run: puts the output back.
     pub(in crate::task) fn return_output(&self, key: Key, output: Boxed) {
         let mut slots = self.slots.borrow_mut();
-        let Some((slot, flags)) = slots.marked(key) else { return };
-        slot.content = Some(output);
-        let extras = slot.extras();
-        extras.seen = true;
-        extras.outstanding -= 1;
-        if slot.outstanding() {
+        let Some(mut task) = slots.get(key) else { return };
+        task.slot.content = Some(output);
+        let unwanted = task.slot.flags.contains(Flags::DETACHED);
+        if let Some(extras) = task.extras() {
+            extras.seen = true;
+            extras.outstanding -= 1;
+        }
+        if task.outstanding() {
             return;
         }
-        let joiner = mem::replace(&mut slot.joiner, Key::NOWHERE);
-        let unwanted = flags.contains(Flags::DETACHED);
+        let joiner = mem::replace(task.joiner(), Key::NOWHERE);
         drop(slots);
         if unwanted {
             self.discard(key);

@@ -34,6 +34,7 @@ impl Guest for Tasks {
                 true
             }
             Kind::Io => self.deliver(ready),
+            Kind::Extras => false,
         }
     }
 
@@ -63,7 +64,8 @@ impl Guest for Tasks {
 
     fn set_background(&self, key: Key, background: bool) -> bool {
         let mut slots = self.slots.borrow_mut();
-        let Some((_, flags)) = slots.marked(key) else { return false };
+        let Some(task) = slots.get(key) else { return false };
+        let flags = &mut task.slot.flags;
         if flags.contains(Flags::DONE) {
             return false;
         }
@@ -82,17 +84,17 @@ impl Guest for Tasks {
     fn set_name(&self, key: Key, name: &str) -> bool {
         let name = Some(name.into());
         let mut slots = self.slots.borrow_mut();
-        let Some(slot) = slots.get(key) else { return false };
-        slot.extras().name = name;
+        let Some(task) = slots.get(key) else { return false };
+        task.extras_or_new().name = name;
         true
     }
 
     fn report_of(&self, key: Key, error: Error) -> Option<Report> {
         let key = if Kind::of(key) == Kind::Io { self.io_waiter(key)? } else { key };
         let mut slots = self.slots.borrow_mut();
-        let slot = slots.get(key)?;
-        let name = slot.extras.as_ref().and_then(|extras| extras.name.clone());
-        Some(Report { kind: ReportKind::Task, error, location: slot.location, name })
+        let name = slots.get(key)?.extras().and_then(|extras| extras.name.clone());
+        let location = slots.location(key)?;
+        Some(Report { kind: ReportKind::Task, error, location, name })
     }
 
     fn close(&self) {

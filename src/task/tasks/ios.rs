@@ -120,7 +120,7 @@ impl Tasks {
     /// Begins to watch `fd`; nothing is known of it yet.
     pub(in crate::task) fn watch_io(&self, fd: RawFd, interest: Interest) -> Result<Key> {
         self.core.check_open()?;
-        let key = self.ios.borrow_mut().insert(IoSlot::new(), ());
+        let key = self.ios.borrow_mut().insert(IoSlot::new());
         let watch = self.core.watch(fd, Role::Both, interest, Mode::Edge, key);
         let mut ios = self.ios.borrow_mut();
         match watch {

@@ -30,98 +30,16 @@ use crate::handle::{Handle, Key};
 mod end;
 mod guest;
 mod ios;
+mod places;
+mod table;
 mod turn;
 
 use self::ios::IoSlot;
 pub(super) use self::ios::Place;
-
-bitflags::bitflags! {
-    /// Where a task is in its life.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    struct Flags: u16 {
-        /// It has been polled.
-        const STARTED = 1;
-        /// It is in the ready deque.
-        const QUEUED = 1 << 1;
-        /// It is being polled, or dropped.
-        const RUNNING = 1 << 2;
-        const DONE = 1 << 3;
-        /// It ended by a panic.
-        const PANICKED = 1 << 4;
-        /// It ended because it was cancelled.
-        const CANCELLED = 1 << 5;
-        /// Somebody wants it to end.
-        const CANCELLING = 1 << 6;
-        /// Nobody will ask for its output.
-        const DETACHED = 1 << 7;
-        /// It does not keep the loop running.
-        const BACKGROUND = 1 << 8;
-        /// Its future is with whoever runs the loop.
-        const MAIN = 1 << 9;
-    }
-}
-
-impl Flags {
-    fn ended(ending: Ending) -> Flags {
-        Flags::DONE
-            | match ending {
-                Ending::Result => Flags::empty(),
-                Ending::Panicked => Flags::PANICKED,
-                Ending::Cancelled => Flags::CANCELLED,
-            }
-    }
-}
-
-/// A task.
-struct Slot {
-    /// The future, or the output; it is out while it is polled.
-    content: Option<Boxed>,
-    location: &'static Location<'static>,
-    extras: Option<Box<Extras>>,
-    /// Who waits for the end.
-    joiner: Key,
-}
-
-// There may be a million of them. With generation and flags, a slot of the slab has 48 bytes.
-const _: () = assert!(size_of::<Option<Slot>>() == 40);
-
-/// What most tasks do not have.
-#[derive(Default)]
-struct Extras {
-    name: Option<Rc<str>>,
-    reason: Option<Reason>,
-    /// Its own waker, once somebody has kept it.
-    bell: Option<Box<Bell>>,
-    /// What is to be done when it is done.
-    callbacks: Vec<DoneCallback>,
-    /// How many of them have not run.
-    outstanding: usize,
-    /// Whether one has.
-    seen: bool,
-    /// Knows what keeps a cancellation off, once there was something.
-    extent: Option<Rc<Extent>>,
-}
+use self::table::{Flags, Table};
 
 /// A done-callback, and where it was added.
 pub(super) type DoneCallback = (Box<dyn FnOnce()>, &'static Location<'static>);
-
-impl Slot {
-    fn extras(&mut self) -> &mut Extras {
-        self.extras.get_or_insert_default()
-    }
-
-    /// Whether done-callbacks have not run yet.
-    #[inline]
-    fn outstanding(&self) -> bool {
-        self.extras.as_ref().is_some_and(|extras| extras.outstanding > 0)
-    }
-
-    /// Whether something keeps a cancellation off.
-    fn is_guarded(&self) -> bool {
-        let extent = self.extras.as_ref().and_then(|extras| extras.extent.as_ref());
-        extent.is_some_and(|extent| extent.is_guarded())
-    }
-}
 
 /// Its address is the waker's while no task is polled: nobody's waker has it.
 static NOBODY: u8 = 0;
@@ -137,7 +55,7 @@ struct Polled {
 pub(crate) struct Tasks {
     pub(crate) core: Rc<Core>,
     inbox: Arc<WakeInbox>,
-    slots: RefCell<Slab<Slot, Flags>>,
+    slots: RefCell<Table>,
     /// Wakers that are not a task's of this loop, waiting for something that is.
     wakers: RefCell<Slab<Waker>>,
     ios: RefCell<Slab<IoSlot>>,
@@ -159,7 +77,7 @@ impl Tasks {
         let tasks = Rc::new(Tasks {
             core,
             inbox: Arc::new(inbox),
-            slots: RefCell::new(Slab::new(Kind::Task)),
+            slots: RefCell::new(Table::new()),
             wakers: RefCell::new(Slab::new(Kind::Waker)),
             ios: RefCell::new(Slab::new(Kind::Io)),
             spare: Cell::new(None),
@@ -198,9 +116,8 @@ impl Tasks {
         if self.core.closed.get() {
             return Key::NOWHERE;
         }
-        let slot =
-            Slot { content: Some(Box::pin(job)), location, extras: None, joiner: Key::NOWHERE };
-        let key = self.slots.borrow_mut().insert(slot, Flags::QUEUED);
+        let future: Boxed = Box::pin(job);
+        let key = self.slots.borrow_mut().insert(Some(future), Flags::QUEUED, location);
         self.alive.set(self.alive.get() + 1);
         self.core.feed(key);
         key
@@ -216,16 +133,16 @@ impl Tasks {
                 }
             }
             Kind::Waker => self.wake_foreign(key),
-            Kind::Io => {}
+            Kind::Io | Kind::Extras => {}
         }
     }
 
     /// Whether the task was not in the ready deque and now has to be.
     fn mark_queued(&self, key: Key) -> bool {
         let mut slots = self.slots.borrow_mut();
-        let Some((_, flags)) = slots.marked(key) else { return false };
-        let wakes = !flags.intersects(Flags::QUEUED | Flags::DONE);
-        flags.insert(Flags::QUEUED);
+        let Some(task) = slots.get(key) else { return false };
+        let wakes = !task.slot.flags.intersects(Flags::QUEUED | Flags::DONE);
+        task.slot.flags.insert(Flags::QUEUED);
         wakes
     }
 
@@ -260,7 +177,7 @@ impl Tasks {
         };
         if !known {
             let clone = waker.clone();
-            let key = self.wakers.borrow_mut().insert(clone, ());
+            let key = self.wakers.borrow_mut().insert(clone);
             self.forget_waiter(place.replace(key));
         }
     }
@@ -282,8 +199,7 @@ impl Tasks {
     pub(super) fn begin_main(&self, location: &'static Location<'static>) -> Key {
         self.main_due.set(true);
         let flags = Flags::MAIN | Flags::STARTED;
-        let slot = Slot { content: None, location, extras: None, joiner: Key::NOWHERE };
-        self.slots.borrow_mut().insert(slot, flags)
+        self.slots.borrow_mut().insert(None, flags, location)
     }
 
     pub(super) fn end_main(&self, key: Key) {
@@ -299,12 +215,12 @@ impl Tasks {
     /// Asks a task to end. False if it is done, or was asked before.
     pub(crate) fn cancel_task(&self, key: Key, reason: Reason) -> bool {
         let mut slots = self.slots.borrow_mut();
-        let Some((slot, flags)) = slots.marked(key) else { return false };
-        if flags.intersects(Flags::DONE | Flags::CANCELLING | Flags::MAIN) {
+        let Some(task) = slots.get(key) else { return false };
+        if task.slot.flags.intersects(Flags::DONE | Flags::CANCELLING | Flags::MAIN) {
             return false;
         }
-        flags.insert(Flags::CANCELLING);
-        let extras = slot.extras();
+        task.slot.flags.insert(Flags::CANCELLING);
+        let extras = task.extras_or_new();
         extras.reason = Some(reason);
         let extent = extras.extent.clone();
         drop(slots);
@@ -317,36 +233,36 @@ impl Tasks {
 
     /// Puts an output back that was only looked at.
     pub(super) fn restore_output(&self, key: Key, output: Boxed) {
-        if let Some(slot) = self.slots.borrow_mut().get(key) {
-            slot.content = Some(output);
+        if let Some(task) = self.slots.borrow_mut().get(key) {
+            task.slot.content = Some(output);
         }
     }
 
     /// The extent of a task, if there was a need for it.
     pub(super) fn extent(&self, task: Handle) -> Option<Rc<Extent>> {
-        self.slots.borrow_mut().get(task.key)?.extras.as_ref()?.extent.clone()
+        self.slots.borrow_mut().get(task.key)?.extras()?.extent.clone()
     }
 
     /// The extent of a task, for something that keeps a cancellation off.
     pub(super) fn extent_or_new(&self, task: Handle) -> Option<Rc<Extent>> {
         let mut slots = self.slots.borrow_mut();
-        let (slot, flags) = slots.marked(task.key)?;
-        let is_due = flags.contains(Flags::CANCELLING);
+        let entry = slots.get(task.key)?;
+        let is_due = entry.slot.flags.contains(Flags::CANCELLING);
         let new = || Extent::of_task(task, is_due);
-        Some(slot.extras().extent.get_or_insert_with(new).clone())
+        Some(entry.extras_or_new().extent.get_or_insert_with(new).clone())
     }
 
     /// Whether the task is cancelled at its next turn, as things are.
     pub(super) fn ends_next(&self, task: Handle) -> bool {
         let mut slots = self.slots.borrow_mut();
-        let Some((slot, flags)) = slots.marked(task.key) else { return false };
-        flags.contains(Flags::CANCELLING) && !slot.is_guarded()
+        let Some(mut task) = slots.get(task.key) else { return false };
+        task.slot.flags.contains(Flags::CANCELLING) && !task.is_guarded()
     }
 
     /// Where a task is in its life; none if it is gone.
     pub(super) fn state(&self, key: Key) -> Option<TaskState> {
         let mut slots = self.slots.borrow_mut();
-        let (_, flags) = slots.marked(key)?;
+        let flags = slots.get(key)?.slot.flags;
         Some(match () {
             () if flags.contains(Flags::PANICKED) => TaskState::Done(Ending::Panicked),
             () if flags.contains(Flags::CANCELLED) => TaskState::Done(Ending::Cancelled),
@@ -358,10 +274,10 @@ impl Tasks {
     }
 
     pub(super) fn location(&self, key: Key) -> Option<&'static Location<'static>> {
-        self.slots.borrow_mut().get(key).map(|slot| slot.location)
+        self.slots.borrow_mut().location(key)
     }
 
     pub(super) fn name(&self, key: Key) -> Option<Rc<str>> {
-        self.slots.borrow_mut().get(key)?.extras.as_ref()?.name.clone()
+        self.slots.borrow_mut().get(key)?.extras()?.name.clone()
     }
 }

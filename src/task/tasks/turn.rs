@@ -15,15 +15,19 @@ impl Tasks {
     #[inline]
     pub(super) fn run(&self, key: Key) -> bool {
         let mut slots = self.slots.borrow_mut();
-        let Some((slot, flags)) = slots.marked(key) else { return false };
-        flags.remove(Flags::QUEUED);
-        if flags.intersects(Flags::CANCELLING | Flags::MAIN | Flags::RUNNING | Flags::DONE) {
+        let Some(mut task) = slots.get(key) else { return false };
+        task.slot.flags.remove(Flags::QUEUED);
+        if task
+            .slot
+            .flags
+            .intersects(Flags::CANCELLING | Flags::MAIN | Flags::RUNNING | Flags::DONE)
+        {
             drop(slots);
             return self.run_otherwise(key);
         }
-        let Some(future) = slot.content.take() else { return false };
-        flags.insert(Flags::STARTED | Flags::RUNNING);
-        let own = slot.extras.as_mut().and_then(|extras| extras.bell.take());
+        let Some(future) = task.slot.content.take() else { return false };
+        task.slot.flags.insert(Flags::STARTED | Flags::RUNNING);
+        let own = task.extras().and_then(|extras| extras.bell.take());
         drop(slots);
         self.turn(key, future, own);
         true
@@ -33,20 +37,21 @@ impl Tasks {
     #[cold]
     fn run_otherwise(&self, key: Key) -> bool {
         let mut slots = self.slots.borrow_mut();
-        let Some((slot, flags)) = slots.marked(key) else { return false };
-        if flags.contains(Flags::MAIN) {
+        let Some(mut task) = slots.get(key) else { return false };
+        if task.slot.flags.contains(Flags::MAIN) {
             self.main_due.set(true);
             return true;
         }
-        let Some(future) = slot.content.take_if(|_| !flags.contains(Flags::DONE)) else {
-            return false;
-        };
-        flags.insert(Flags::RUNNING);
-        let is_guarded = slot.is_guarded();
-        let extras = slot.extras();
+        let is_done = task.slot.flags.contains(Flags::DONE);
+        let Some(future) = task.slot.content.take_if(|_| !is_done) else { return false };
+        task.slot.flags.insert(Flags::RUNNING);
+        let is_guarded = task.is_guarded();
+        if is_guarded {
+            task.slot.flags.insert(Flags::STARTED);
+        }
+        let extras = task.extras_or_new();
         if is_guarded {
             let own = extras.bell.take();
-            flags.insert(Flags::STARTED);
             drop(slots);
             self.turn(key, future, own);
             return true;
@@ -101,9 +106,9 @@ impl Tasks {
     /// Puts a future back that waits for something.
     #[inline]
     fn suspend(&self, key: Key, future: Option<Boxed>, bell: Box<Bell>) {
-        if let Some((slot, flags)) = self.slots.borrow_mut().marked(key) {
-            slot.content = future;
-            flags.remove(Flags::RUNNING);
+        if let Some(task) = self.slots.borrow_mut().get(key) {
+            task.slot.content = future;
+            task.slot.flags.remove(Flags::RUNNING);
         }
         self.keep_bell(key, bell);
     }
@@ -124,7 +129,7 @@ impl Tasks {
     }
 
     fn own_bell(&self, key: Key) -> Option<Box<Bell>> {
-        self.slots.borrow_mut().get(key)?.extras.as_mut()?.bell.take()
+        self.slots.borrow_mut().get(key)?.extras()?.bell.take()
     }
 
     #[inline]
@@ -137,9 +142,9 @@ impl Tasks {
     #[inline]
     fn keep_bell(&self, key: Key, bell: Box<Bell>) {
         if let Some(bell) = self.take_back(bell)
-            && let Some(slot) = self.slots.borrow_mut().get(key)
+            && let Some(task) = self.slots.borrow_mut().get(key)
         {
-            slot.extras().bell = Some(bell);
+            task.extras_or_new().bell = Some(bell);
         }
     }
 

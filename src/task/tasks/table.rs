@@ -1,0 +1,276 @@
+//! The table of a loop's tasks: a slot of 32 bytes for each, because there may be a million.
+//!
+//! What few tasks have lies elsewhere: a name, a waker of its own, done-callbacks. Where a task was
+//! spawned is one of few places in the program, so a slot has the number of its place. The vacant
+//! slots are a list that goes through themselves.
+//!
+//! # Invariants
+//!
+//! * A key names one task for ever: a slot whose generations are used up is retired.
+//! * A vacant slot has a generation that no key has yet.
+
+use std::mem;
+use std::panic::Location;
+use std::rc::Rc;
+
+use super::DoneCallback;
+use super::places::Places;
+use crate::handle::Key;
+use crate::task::extent::Extent;
+use crate::task::job::Boxed;
+use crate::task::join::{Ending, Reason};
+use crate::task::slab::{Kind, SLOT, Slab};
+use crate::task::waker::Bell;
+
+#[cfg(all(not(loom), test))]
+mod tests;
+
+bitflags::bitflags! {
+    /// Where a task is in its life. The bits above these are the number of its place.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) struct Flags: u32 {
+        /// It has been polled.
+        const STARTED = 1;
+        /// It is in the ready deque.
+        const QUEUED = 1 << 1;
+        /// It is being polled, or dropped.
+        const RUNNING = 1 << 2;
+        const DONE = 1 << 3;
+        /// It ended by a panic.
+        const PANICKED = 1 << 4;
+        /// It ended because it was cancelled.
+        const CANCELLED = 1 << 5;
+        /// Somebody wants it to end.
+        const CANCELLING = 1 << 6;
+        /// Nobody will ask for its output.
+        const DETACHED = 1 << 7;
+        /// It does not keep the loop running.
+        const BACKGROUND = 1 << 8;
+        /// Its future is with whoever runs the loop.
+        const MAIN = 1 << 9;
+        /// There is no such task.
+        const VACANT = 1 << 10;
+    }
+}
+
+/// No slot has this number.
+const NONE: u32 = SLOT;
+
+const PLACE_SHIFT: u32 = 11;
+
+impl Flags {
+    pub(super) fn ended(ending: Ending) -> Flags {
+        Flags::DONE
+            | match ending {
+                Ending::Result => Flags::empty(),
+                Ending::Panicked => Flags::PANICKED,
+                Ending::Cancelled => Flags::CANCELLED,
+            }
+    }
+
+    #[inline]
+    fn at(self, place: u32) -> Flags {
+        Flags::from_bits_retain(self.bits() | place << PLACE_SHIFT)
+    }
+
+    fn place(self) -> u32 {
+        self.bits() >> PLACE_SHIFT
+    }
+}
+
+/// A task.
+pub(super) struct Slot {
+    /// The future, or the output; it is out while it is polled.
+    pub(super) content: Option<Boxed>,
+    /// Who waits for the end. If the task has extras these are named here, and know who waits; a
+    /// vacant slot names the next one.
+    link: Key,
+    generation: u32,
+    pub(super) flags: Flags,
+}
+
+const _: () = assert!(size_of::<Slot>() == 32);
+
+/// What most tasks do not have.
+pub(super) struct Extras {
+    pub(super) name: Option<Rc<str>>,
+    pub(super) reason: Option<Reason>,
+    /// Its own waker, once somebody has kept it.
+    pub(super) bell: Option<Box<Bell>>,
+    /// What is to be done when it is done.
+    pub(super) callbacks: Vec<DoneCallback>,
+    /// How many of them have not run.
+    pub(super) outstanding: usize,
+    /// Whether one has.
+    pub(super) seen: bool,
+    /// Knows what keeps a cancellation off, once there was something.
+    pub(super) extent: Option<Rc<Extent>>,
+    joiner: Key,
+}
+
+impl Extras {
+    fn new(joiner: Key) -> Extras {
+        let (name, reason, bell, callbacks, outstanding, seen, extent) = Default::default();
+        Extras { name, reason, bell, callbacks, outstanding, seen, extent, joiner }
+    }
+}
+
+const THERE: &str = "extras live as long as their task";
+
+/// A task of the table.
+pub(super) struct Entry<'a> {
+    pub(super) slot: &'a mut Slot,
+    aside: &'a mut Slab<Extras>,
+}
+
+impl<'a> Entry<'a> {
+    #[inline]
+    pub(super) fn extras(&mut self) -> Option<&mut Extras> {
+        if self.has_extras() { self.look_aside() } else { None }
+    }
+
+    #[cold]
+    fn look_aside(&mut self) -> Option<&mut Extras> {
+        self.aside.get(self.slot.link)
+    }
+
+    #[inline]
+    fn has_extras(&self) -> bool {
+        Kind::of(self.slot.link) == Kind::Extras
+    }
+
+    pub(super) fn extras_or_new(self) -> &'a mut Extras {
+        if !self.has_extras() {
+            self.slot.link = self.aside.insert(Extras::new(self.slot.link));
+        }
+        self.aside.get(self.slot.link).expect(THERE)
+    }
+
+    /// Whether done-callbacks have not run yet.
+    #[inline]
+    pub(super) fn outstanding(&mut self) -> bool {
+        self.extras().is_some_and(|extras| extras.outstanding > 0)
+    }
+
+    /// Whether something keeps a cancellation off.
+    pub(super) fn is_guarded(&mut self) -> bool {
+        let extent = self.extras().and_then(|extras| extras.extent.as_ref());
+        extent.is_some_and(|extent| extent.is_guarded())
+    }
+
+    /// Who waits for the end.
+    #[inline]
+    pub(super) fn joiner(&mut self) -> &mut Key {
+        match self.has_extras() {
+            true => &mut self.look_aside().expect(THERE).joiner,
+            false => &mut self.slot.link,
+        }
+    }
+}
+
+/// What was in a slot.
+pub(super) struct Removed {
+    pub(super) content: Option<Boxed>,
+    pub(super) extras: Option<Extras>,
+    place: u32,
+}
+
+/// The tasks of a loop, by key.
+pub(super) struct Table {
+    slots: Vec<Slot>,
+    /// The first vacant slot, if it is one.
+    vacant: u32,
+    aside: Slab<Extras>,
+    places: Places,
+}
+
+impl Table {
+    pub(super) fn new() -> Table {
+        let (slots, places) = Default::default();
+        Table { slots, vacant: NONE, aside: Slab::new(Kind::Extras), places }
+    }
+
+    #[inline]
+    pub(super) fn insert(
+        &mut self,
+        content: Option<Boxed>,
+        flags: Flags,
+        location: &'static Location<'static>,
+    ) -> Key {
+        let flags = flags.at(self.places.number(location));
+        let at = self.vacant;
+        let Some(slot) = self.slots.get_mut(at as usize) else {
+            return self.append(content, flags);
+        };
+        self.vacant = slot.link.slot;
+        slot.content = content;
+        slot.link = Key::NOWHERE;
+        slot.flags = flags;
+        Key { slot: Key::GUEST | at, generation: slot.generation }
+    }
+
+    #[inline]
+    fn append(&mut self, content: Option<Boxed>, flags: Flags) -> Key {
+        let at = self.slots.len();
+        assert!(at < NONE as usize, "a loop holds fewer than 2^29 tasks");
+        self.slots.push(Slot { content, link: Key::NOWHERE, generation: 0, flags });
+        Key { slot: Key::GUEST | at as u32, generation: 0 }
+    }
+
+    #[inline]
+    pub(super) fn get(&mut self, key: Key) -> Option<Entry<'_>> {
+        let slot = self.slots.get_mut((key.slot & SLOT) as usize)?;
+        (slot.generation == key.generation).then_some(Entry { slot, aside: &mut self.aside })
+    }
+
+    /// The output of a task that is done and has no extras: that ends its tenancy.
+    #[inline]
+    pub(super) fn take_output(&mut self, key: Key) -> Option<Boxed> {
+        let entry = self.get(key)?;
+        if !entry.slot.flags.contains(Flags::DONE) || entry.has_extras() {
+            return None;
+        }
+        let output = entry.slot.content.take();
+        self.vacate(key);
+        output
+    }
+
+    /// Ends a tenancy.
+    pub(super) fn remove(&mut self, key: Key) -> Option<Removed> {
+        let entry = self.get(key)?;
+        let extras = if entry.has_extras() { entry.aside.remove(entry.slot.link) } else { None };
+        let (content, place) = (entry.slot.content.take(), entry.slot.flags.place());
+        self.vacate(key);
+        Some(Removed { content, extras, place })
+    }
+
+    #[inline]
+    fn vacate(&mut self, key: Key) {
+        let at = key.slot & SLOT;
+        let slot = &mut self.slots[at as usize];
+        slot.flags = Flags::VACANT;
+        slot.generation += 1;
+        if slot.generation < u32::MAX {
+            slot.link.slot = mem::replace(&mut self.vacant, at);
+        }
+    }
+
+    /// The place where something was spawned that was removed.
+    pub(super) fn place_of(&self, removed: &Removed) -> &'static Location<'static> {
+        self.places.of(removed.place)
+    }
+
+    /// Where a task was spawned.
+    pub(super) fn location(&mut self, key: Key) -> Option<&'static Location<'static>> {
+        let place = self.get(key)?.slot.flags.place();
+        Some(self.places.of(place))
+    }
+
+    /// The keys of all tasks.
+    pub(super) fn keys(&self) -> Vec<Key> {
+        let taken = (0..).zip(&self.slots).filter(|(_, slot)| !slot.flags.contains(Flags::VACANT));
+        let key =
+            |(at, slot): (u32, &Slot)| Key { slot: Key::GUEST | at, generation: slot.generation };
+        taken.map(key).collect()
+    }
+}
