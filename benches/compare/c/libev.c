@@ -71,8 +71,10 @@ static void ready(struct ev_loop *loop, ev_io *watcher, int events) {
 }
 
 static void connected(struct ev_loop *loop, ev_io *watcher, int events) {
-    int fd;
-    while ((fd = accept4(watcher->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+    for (int left = to_accept(ev_iteration(loop)); left > 0; left--) {
+        int fd = accept4(watcher->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            return;
         struct connection *connection = calloc(1, sizeof *connection);
         ev_io_init(&connection->watcher, ready, fd, EV_READ);
         ev_io_start(loop, &connection->watcher);

@@ -68,6 +68,7 @@ static void receive(evutil_socket_t fd, short events, void *context) {
     event_add(connection->writer, NULL);
 }
 
+/* Until there is nobody left, as its own listener does it. */
 static void connected(evutil_socket_t server, short events, void *context) {
     int fd;
     while ((fd = accept4(server, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {

@@ -70,7 +70,7 @@ def delays(start, span, count):
 
 def soon(count):
     """So many delays of timers that are soon due: when the last one is inserted, and 200 ns apart."""
-    return delays(0.05 + 2e-5 * count, 2e-7 * count, count)
+    return delays(0.05 + 1e-5 * count, 2e-7 * count, count)
 
 
 CORES = sorted(os.sched_getaffinity(0))

@@ -1,8 +1,8 @@
 //! calloop: callbacks for sources, and an executor for futures as one of the sources.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use futures::channel::oneshot;
 use futures_lite::future::yield_now;
 
 use super::{Peer, Work};
-use crate::work::echo::{BUFFER, Echo, listener};
+use crate::work::echo::{BUFFER, Backlog, Echo, listener};
 use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Message, Traffic, round_trips, throughput};
 use crate::work::{
@@ -32,6 +32,7 @@ const WORK: &[(&str, Work)] = &[
     ("spawn", spawn),
     ("switch", switch),
     ("waiting", waiting),
+    ("oneshot", waiting),
     ("asleep", asleep),
     ("echo", echo),
     ("timers", timers),
@@ -179,8 +180,11 @@ fn echo(_: &[usize]) {
     let mut el: EventLoop<'_, ()> = EventLoop::try_new().expect("a loop");
     let listener = Generic::new(listener(), Interest::READ, Mode::Level);
     let (handle, buffer) = (el.handle(), Rc::new(RefCell::new(vec![0; BUFFER])));
-    let accept = move |_, listener: &mut NoIoDrop<_>, (): &mut ()| {
-        while let Ok((stream, _)) = std::net::TcpListener::accept(listener) {
+    let (turn, mut backlog) = (Rc::new(Cell::new(0)), Backlog::default());
+    let this_turn = Rc::clone(&turn);
+    let accept = move |_, listener: &mut NoIoDrop<TcpListener>, (): &mut ()| {
+        for _ in 0..backlog.batch(this_turn.get()) {
+            let Ok((stream, _)) = listener.accept() else { break };
             stream.set_nonblocking(true)?;
             let stream = Generic::new(stream, Interest::READ, Mode::Level);
             let (echo, buffer) = (Echo::default(), Rc::clone(&buffer));
@@ -190,7 +194,7 @@ fn echo(_: &[usize]) {
         Ok(PostAction::Continue)
     };
     el.handle().insert_source(listener, accept).expect("a source");
-    el.run(None, &mut (), |()| {}).expect("the loop turns");
+    el.run(None, &mut (), |()| turn.set(turn.get() + 1)).expect("the loop turns");
 }
 
 /// A loop whose state is the number of timers that have run, and timers on it.

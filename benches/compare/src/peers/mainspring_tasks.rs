@@ -1,28 +1,45 @@
 //! mainspring: its tasks, beside its callbacks in the file `mainspring`.
 
+use std::future::{Future, poll_fn};
 use std::io::Read;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+use async_channel::unbounded;
+use futures::channel::oneshot;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use mainspring::hyper::LoopTimer;
 use mainspring::net::{TcpListener, TcpStream};
-use mainspring::{EventLoop, Interest, Io, Promise, sleep, yield_now};
+use mainspring::{EventLoop, Interest, Io, Promise, Sleep, sleep, sleep_until, yield_now};
 
 use super::{Peer, Work};
 use crate::work::echo::{BUFFER, listener};
 use crate::work::http::hello;
 use crate::work::pipes::{Chain, ROOM, pipes};
-use crate::work::{HOUR, TAKING_TURNS, answer, cpu, lists, memory, since};
+use crate::work::post::{Traffic, round_trips, throughput};
+use crate::work::{
+    HOUR, Link, TAKING_TURNS, answer, cpu, deadlines, link, lists, memory, since, soon,
+};
 
-pub const PEER: Peer = Peer::own("mainspring-tasks", "as mainspring", WORK);
+pub const PEER: Peer = Peer::own("mainspring-tasks", "(its tasks)", WORK);
 
 const WORK: &[(&str, Work)] = &[
     ("spawn", spawn),
     ("switch", switch),
     ("waiting", waiting),
+    ("oneshot", one_oneshot),
     ("asleep", asleep),
     ("echo", echo),
+    ("timers", timers),
+    ("timers_run", timers_run),
+    ("rearm", rearm),
+    ("chain", chain),
+    ("post", |_| throughput(carry)),
+    ("round_trip", |_| round_trips(carry)),
     ("pipes", watch_pipes),
     ("http", http),
 ];
@@ -63,16 +80,25 @@ fn switch(_: &[usize]) {
     });
 }
 
+/// With its own promise.
 fn waiting(_: &[usize]) {
+    grown(Promise::<()>::new);
+}
+
+fn one_oneshot(_: &[usize]) {
+    grown(oneshot::channel::<()>);
+}
+
+fn grown<S, R: Future + 'static>(channel: fn() -> (S, R)) {
     let mut el = EventLoop::new().expect("a loop");
     answer(|count| {
         el.run_until_complete(async {
             let before = memory();
-            let (mut tasks, mut promises) = lists(count);
+            let (mut tasks, mut senders) = lists(count);
             for _ in 0..count {
-                let (promise, promised) = Promise::<()>::new();
-                tasks.push(mainspring::spawn(promised));
-                promises.push(promise);
+                let (sender, receiver) = channel();
+                tasks.push(mainspring::spawn(receiver));
+                senders.push(sender);
             }
             mainspring::spawn(async {}).await.expect("a task ends"); // It is the last one to run.
             [memory() - before]
@@ -95,6 +121,101 @@ fn asleep(_: &[usize]) {
         })
         .expect("the loop turns")
     });
+}
+
+/// Sleeps of one task. A sleep is in the timers when it was polled, and never over at once.
+async fn sleeps(deadlines: &[Instant]) -> Vec<Pin<Box<Sleep>>> {
+    let mut sleeps = Vec::with_capacity(deadlines.len());
+    let start = |context: &mut Context<'_>| {
+        for deadline in deadlines {
+            let mut sleep = Box::pin(sleep_until(*deadline));
+            if sleep.as_mut().poll(context).is_pending() {
+                sleeps.push(sleep);
+            }
+        }
+        Poll::Ready(())
+    };
+    poll_fn(start).await;
+    sleeps
+}
+
+fn timers(_: &[usize]) {
+    let mut el = EventLoop::new().expect("a loop");
+    answer(|count| {
+        let deadlines = deadlines(Instant::now() + HOUR, HOUR, count);
+        el.run_until_complete(async {
+            let before = cpu();
+            let sleeps = sleeps(&deadlines).await;
+            let inserted = since(before);
+            drop(sleeps);
+            [inserted, since(before) - inserted]
+        })
+        .expect("the loop turns")
+    });
+}
+
+fn timers_run(_: &[usize]) {
+    let mut el = EventLoop::new().expect("a loop");
+    answer(|count| {
+        let deadlines = soon(count);
+        el.run_until_complete(async {
+            let before = cpu();
+            for sleep in sleeps(&deadlines).await {
+                sleep.await;
+            }
+            [since(before)]
+        })
+        .expect("the loop turns")
+    });
+}
+
+fn rearm(sizes: &[usize]) {
+    let mut el = EventLoop::new().expect("a loop");
+    answer(|count| {
+        el.run_until_complete(async {
+            let base = Instant::now() + HOUR;
+            let mut sleeps = sleeps(&vec![base; sizes[0]]).await;
+            let before = cpu();
+            for step in 0..count {
+                let deadline = base + Duration::from_micros(step);
+                sleeps[step as usize % sizes[0]].reset(deadline);
+            }
+            yield_now().await;
+            [since(before)]
+        })
+        .expect("the loop turns")
+    });
+}
+
+/// Its callbacks are tasks; those of the loop are in the file `mainspring`.
+fn chain(_: &[usize]) {
+    let mut el = EventLoop::new().expect("a loop");
+    answer(|count| {
+        let (end, ended) = oneshot::channel();
+        let spawn: fn(Link) = |next| mainspring::spawn(link(next)).detach();
+        let before = cpu();
+        el.run_until_complete(async {
+            spawn(Link { left: count, end, spawn });
+            ended.await.unwrap_or_default();
+        })
+        .expect("the loop turns");
+        [since(before)]
+    });
+}
+
+fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+    let mut el = EventLoop::new().expect("a loop");
+    el.run_until_complete(async {
+        let (sender, receiver) = unbounded();
+        let post = move |message| sender.try_send(message).expect("it is received");
+        let thread = traffic.begin(post);
+        let mut sum = 0;
+        while sum < traffic.count {
+            receiver.recv().await.expect("it is sent").receive(&mut sum);
+        }
+        thread
+    })
+    .expect("the loop turns")
 }
 
 fn watch_pipes(sizes: &[usize]) {

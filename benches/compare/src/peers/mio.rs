@@ -75,8 +75,11 @@ fn accept(
 
 /// Whether the connection goes on. An edge is reported once: it reads until there is no more.
 fn serve((stream, echo): &mut (TcpStream, Echo), event: &Event, buffer: &mut [u8]) -> bool {
-    if event.is_writable() && echo.writable(&*stream).is_err() {
-        return false;
+    if event.is_writable() {
+        if echo.writable(&*stream).is_err() {
+            return false;
+        }
+        echo.wants(); // With room for more it reads again what was left, of which nobody tells.
     }
     loop {
         match echo.readable(&*stream, buffer) {

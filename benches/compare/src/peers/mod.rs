@@ -86,8 +86,19 @@ impl Peer {
     pub fn version(&self) -> Result<String, String> {
         match &self.origin {
             Origin::Rust { version: Version::Known(version), .. } => Ok((*version).to_owned()),
-            Origin::Rust { version: Version::Locked, .. } => Ok(locked_version(self.name)),
+            Origin::Rust { version: Version::Locked, .. } => {
+                Ok(format!("{}{}", locked_version(self.name), self.interface()))
+            }
             Origin::Foreign(program, _) => program.version(),
+        }
+    }
+
+    /// What it stands upon here, where it has a choice.
+    fn interface(&self) -> &'static str {
+        match self.name {
+            "monoio" if ::monoio::utils::detect_uring() => " (io_uring)",
+            "monoio" => " (epoll: no io_uring here)",
+            _ => "",
         }
     }
 

@@ -26,6 +26,7 @@ const WORK: &[(&str, Work)] = &[
     ("spawn", spawn),
     ("switch", switch),
     ("waiting", waiting),
+    ("oneshot", waiting),
     ("asleep", asleep),
     ("echo", echo),
     ("timers", timers),

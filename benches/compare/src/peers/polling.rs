@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use polling::{Event, Events, PollMode, Poller};
 
 use super::{Peer, Work};
-use crate::work::echo::{BUFFER, Echo, listener};
+use crate::work::echo::{BUFFER, Backlog, Echo, listener};
 use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Inbox, Traffic, round_trips, throughput};
 use crate::work::{answer, cpu, since, since_for};
@@ -42,17 +42,21 @@ struct Server {
     connections: Vec<Option<(TcpStream, Echo, Wants)>>,
     free: Vec<usize>,
     buffer: Vec<u8>,
+    turn: u64,
+    backlog: Backlog,
 }
 
 fn echo(_: &[usize]) {
     let (poller, listener) = (Poller::new().expect("a poller"), listener());
     add(&poller, &listener, Event::readable(LISTENER));
     let (connections, free, buffer) = (Vec::new(), Vec::new(), vec![0; BUFFER]);
-    let mut server = Server { poller, listener, connections, free, buffer };
+    let (turn, backlog) = (0, Backlog::default());
+    let mut server = Server { poller, listener, connections, free, buffer, turn, backlog };
     let mut events = Events::new();
     loop {
         events.clear();
         server.poller.wait(&mut events, None).expect("the poller works");
+        server.turn += 1;
         for event in events.iter() {
             match event.key {
                 LISTENER => server.accept(),
@@ -64,7 +68,8 @@ fn echo(_: &[usize]) {
 
 impl Server {
     fn accept(&mut self) {
-        while let Ok((stream, _)) = self.listener.accept() {
+        for _ in 0..self.backlog.batch(self.turn) {
+            let Ok((stream, _)) = self.listener.accept() else { return };
             stream.set_nonblocking(true).expect("an option of a socket");
             let slot = self.free.pop().unwrap_or(self.connections.len());
             add(&self.poller, &stream, Event::readable(slot));

@@ -8,7 +8,7 @@ use super::{Peer, Work};
 use crate::work::{TAKING_TURNS, answer, memory_of, process_cpu, since_process};
 use crate::worker::FLAG;
 
-pub const PEER: Peer = Peer::own("processes", "std", WORK);
+pub const PEER: Peer = Peer::own("processes", "(std)", WORK);
 
 const WORK: &[(&str, Work)] =
     &[("spawn", spawn), ("switch", switch), ("waiting", waiting), ("unit", unit)];

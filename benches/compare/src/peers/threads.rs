@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Peer, Work};
 use crate::work::{HOUR, TAKING_TURNS, answer, memory, process_cpu, since_process};
 
-pub const PEER: Peer = Peer::own("threads", "std", WORK);
+pub const PEER: Peer = Peer::own("threads", "(std)", WORK);
 
 const WORK: &[(&str, Work)] =
     &[("spawn", spawn), ("switch", switch), ("waiting", waiting), ("asleep", asleep)];

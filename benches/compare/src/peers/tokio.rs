@@ -34,6 +34,7 @@ const WORK: &[(&str, Work)] = &[
     ("spawn", spawn),
     ("switch", switch),
     ("waiting", waiting),
+    ("oneshot", one_oneshot),
     ("asleep", asleep),
     ("echo", echo),
     ("timers", timers),
@@ -84,14 +85,26 @@ fn switch(_: &[usize]) {
     });
 }
 
+/// With its own oneshot.
 fn waiting(_: &[usize]) {
+    grown(tokio::sync::oneshot::channel::<()>);
+}
+
+fn one_oneshot(_: &[usize]) {
+    grown(oneshot::channel::<()>);
+}
+
+fn grown<S, R>(channel: fn() -> (S, R))
+where
+    R: Future<Output: Send> + Send + 'static,
+{
     let runtime = runtime();
     answer(|count| {
         runtime.block_on(async {
             let before = memory();
             let (mut tasks, mut senders) = lists(count);
             for _ in 0..count {
-                let (sender, receiver) = oneshot::channel::<()>();
+                let (sender, receiver) = channel();
                 tasks.push(tokio::spawn(receiver));
                 senders.push(sender);
             }

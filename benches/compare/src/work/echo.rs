@@ -36,6 +36,24 @@ pub fn announce(port: u16) {
     println!("{port} {}", process::id());
 }
 
+/// How many connections a server accepts at a time that is told again of those who wait: one, since
+/// to look for a second costs a call, and more where somebody has waited in the turn before.
+///
+/// It is what mainspring and the hand-written loop do, for those who leave it to their user.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    busy: u64,
+}
+
+impl Backlog {
+    /// How many to accept in a turn, at most.
+    pub fn batch(&mut self, turn: u64) -> usize {
+        let is_in_a_row = turn == self.busy + 1;
+        self.busy = turn;
+        if is_in_a_row { 64 } else { 1 }
+    }
+}
+
 /// A connection of a server with callbacks: what is read is written at once, and queued as far as
 /// there is no room for it.
 #[derive(Debug, Default)]
@@ -96,5 +114,27 @@ impl Echo {
         }
         self.queue.extend(&bytes[written..]);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Backlog, Echo};
+
+    #[test]
+    fn many_are_accepted_when_somebody_waited_in_the_turn_before() {
+        let mut backlog = Backlog::default();
+        assert_eq!([5, 7, 8, 9, 11].map(|turn| backlog.batch(turn)), [1, 1, 64, 64, 1]);
+    }
+
+    #[test]
+    fn who_has_much_to_take_is_not_read() {
+        let mut echo = Echo::default();
+        echo.queue.extend([0; super::HIGH + 1]);
+        assert_eq!(echo.wants(), (false, true));
+        echo.queue.truncate(super::LOW + 1);
+        assert_eq!(echo.wants(), (false, true), "not yet");
+        echo.queue.truncate(super::LOW);
+        assert_eq!(echo.wants(), (true, true));
     }
 }

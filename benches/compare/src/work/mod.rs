@@ -96,7 +96,7 @@ pub async fn link(Link { left, end, spawn }: Link) {
 
 /// So many deadlines that are soon due: when the last one is inserted, and 200 ns apart on average.
 pub fn soon(count: u64) -> Vec<Instant> {
-    let inserted = Duration::from_millis(50) + Duration::from_micros(2 * count);
+    let inserted = Duration::from_millis(50) + Duration::from_micros(count);
     deadlines(Instant::now() + inserted, Duration::from_nanos(200 * count), count)
 }
 
