@@ -1,77 +1,238 @@
-//! Charts of a sheet, as SVG that needs no font, script or style of its own.
+//! Pictures of tables, as SVG that needs no font, script or style of its own. They bring their
+//! background with them, so that they are readable on any page.
 
-use crate::figures::median;
-use crate::sheet::{Column, Sheet, figure};
+use crate::sheet::{Base, Column, Picture, Sheet, figure};
 
-const LABELS: f64 = 130.0;
-const BARS: f64 = 420.0;
-const FIGURES: f64 = 110.0;
-const ROW: f64 = 18.0;
-const HEADING: f64 = 34.0;
+pub const PAGE: f64 = 980.0;
+const MARGIN: f64 = 12.0;
+const PANELS: usize = 4;
+const NAMES: f64 = 110.0;
+const FIGURES: f64 = 56.0;
+const ROW: f64 = 15.0;
+const HEADING: f64 = 30.0;
 
-/// A bar that is longer than so many times the shortest one is cut, or the others could not be told
-/// apart.
-const LONGEST: f64 = 5.0;
+/// A bar that is longer than so many times the base is cut, or the others could not be told apart.
+const LONGEST: f64 = 3.0;
 
-const OURS: &str = "#1f6feb";
-const RAW: &str = "#57606a";
-const OTHERS: &str = "#afb8c1";
+const OURS: &str = "#0969da";
+const OUR_TASKS: &str = "#54aeff";
+const INK: &str = "#1f2328";
+pub const FAINT: &str = "#59636e";
+pub const RULE: &str = "#d1d9e0";
 
-/// A panel of bars for each column, the shortest first; shorter is better.
-pub fn bars(sheet: &Sheet) -> String {
-    let mut panels = String::new();
-    let mut top = HEADING;
-    for column in &sheet.columns {
-        let (panel, height) = panel(column, top);
-        panels += &panel;
-        top += height;
+/// Panels of bars for all tables that have them, one for each column, the shortest bar first;
+/// nothing if there are none.
+pub fn bars(sheets: &[Sheet]) -> Option<String> {
+    let sheets: Vec<&Sheet> =
+        sheets.iter().filter(|sheet| !matches!(sheet.picture, Picture::Curves(_))).collect();
+    let most = sheets.iter().map(|sheet| sheet.columns.len()).max()?;
+    let beside = most.clamp(1, PANELS);
+    let (mut svg, mut top) = (String::new(), MARGIN);
+    for sheet in sheets {
+        svg += &text(MARGIN, top + 14.0, "bold", INK, &heading(sheet));
+        top += HEADING;
+        for row in sheet.columns.chunks(beside) {
+            let width = (PAGE - MARGIN) / beside as f64;
+            for (number, column) in row.iter().enumerate() {
+                let left = MARGIN + width * number as f64;
+                svg += &Panel { left, top, width: width - MARGIN, sheet, column }.draw();
+            }
+            let rows = row.iter().map(|column| column.figures.len()).max().unwrap_or(0);
+            top += ROW * (rows + 1) as f64 + MARGIN;
+        }
+        top += MARGIN;
     }
-    let heading = format!("{} ({}; shorter is better)", sheet.title, sheet.unit);
-    let title = text(8.0, 20.0, "bold", &heading);
-    page(LABELS + BARS + FIGURES, top + 8.0, &format!("{title}{panels}"))
+    Some(page(PAGE, top, &svg))
 }
 
-fn panel(column: &Column, top: f64) -> (String, f64) {
-    let with_median = |(name, figures): &(&'static str, Vec<f64>)| {
-        (!figures.is_empty()).then(|| (*name, median(figures.iter().copied())))
+fn heading(sheet: &Sheet) -> String {
+    let base = match sheet.base {
+        Base::To(peer) => format!("ratio to {peer}"),
+        Base::Best => "ratio to the best peer".to_owned(),
     };
-    let mut bars: Vec<(&str, f64)> = column.figures.iter().filter_map(with_median).collect();
-    bars.sort_by(|one, other| one.1.total_cmp(&other.1));
-    let shortest = bars.first().map_or(1.0, |bar| bar.1);
-    let limit = bars.last().map_or(1.0, |bar| bar.1).min(shortest * LONGEST);
-    let mut svg = text(8.0, top + 14.0, "bold", &column.name);
-    for (number, (name, value)) in bars.iter().enumerate() {
-        let y = top + ROW * (number + 1) as f64;
-        let width = BARS * value.min(limit) / limit;
-        let (colour, cut) = (colour(name), if *value > limit { " »" } else { "" });
-        svg += &text(16.0, y + 13.0, "normal", name);
-        svg += &format!(
-            "<rect x=\"{LABELS}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"12\" fill=\"{colour}\"/>\n",
-            y + 3.0
-        );
-        let label = format!("{cut} {}", figure(*value));
-        svg += &text(LABELS + width + 4.0, y + 13.0, "normal", label.trim());
+    match sheet.picture {
+        Picture::Magnitudes => format!("{} (bars are logarithmic)", sheet.title),
+        _ => format!("{}, {} ({base}; shorter is better; »: cut)", sheet.title, sheet.unit),
     }
-    (svg, ROW * (bars.len() + 1) as f64 + 10.0)
 }
 
+/// The bars of a column.
+struct Panel<'a> {
+    left: f64,
+    top: f64,
+    width: f64,
+    sheet: &'a Sheet,
+    column: &'a Column,
+}
+
+impl Panel<'_> {
+    fn draw(&self) -> String {
+        let (sheet, column) = (self.sheet, self.column);
+        let with_median =
+            |(name, _): &(&'static str, Vec<f64>)| Some((*name, column.median_of(name)?));
+        let mut bars: Vec<_> = column.figures.iter().filter_map(with_median).collect();
+        bars.sort_by(|one, other| one.1.total_cmp(&other.1));
+        let base = sheet.base_of(column).and_then(|base| Some((base, column.median_of(base)?)));
+        let base = base.filter(|_| sheet.picture == Picture::Bars);
+        let of_base = base.map(|(_, value)| format!(" (1x = {})", figure(value)));
+        let title = format!("{}{}", column.name, of_base.unwrap_or_default());
+        let mut svg = text(self.left, self.top + 10.0, "bold", FAINT, &title);
+        let (shortest, longest) = ends(&bars);
+        for (number, (name, value)) in bars.iter().enumerate() {
+            let ratio = base.and_then(|(base, _)| column.ratio(name, base));
+            let (part, is_cut) = match (sheet.picture, ratio) {
+                (Picture::Magnitudes, _) => (magnitude(*value, shortest, longest), false),
+                (_, Some(_)) => length(*value, base.map_or(shortest, |base| base.1), longest),
+                (_, None) => length(*value, shortest, longest),
+            };
+            let label = ratio.map_or(short(*value), |ratio| format!("{}x", figure(ratio)));
+            let label = format!("{}{label}", if is_cut { "» " } else { "" });
+            svg += &self.bar(number, name, part, &label);
+        }
+        svg
+    }
+
+    fn bar(&self, number: usize, name: &str, part: f64, label: &str) -> String {
+        let (x, y) = (self.left + NAMES, self.top + ROW * (number + 1) as f64);
+        let width = (self.width - NAMES - FIGURES) * part;
+        let (colour, top) = (bar_colour(name), y + 1.0);
+        let mut svg = text(self.left, y + 10.0, weight(name), INK, name);
+        svg += &format!(
+            "<rect x=\"{x:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"11\" \
+             fill=\"{colour}\"/>\n"
+        );
+        svg + &text(x + width + 3.0, y + 10.0, weight(name), INK, label)
+    }
+}
+
+/// A figure that is short, however large.
+fn short(value: f64) -> String {
+    if value < 1e6 { figure(value) } else { format!("{:.1}M", value / 1e6) }
+}
+
+/// The shortest and the longest one of bars in order.
+fn ends(bars: &[(&str, f64)]) -> (f64, f64) {
+    let value = |bar: Option<&(&str, f64)>| bar.map_or(1.0, |bar| bar.1);
+    (value(bars.first()), value(bars.last()))
+}
+
+/// The length of a bar as a part of the longest possible one, and whether it is cut.
+fn length(value: f64, base: f64, longest: f64) -> (f64, bool) {
+    let limit = longest.min(base * LONGEST).max(f64::MIN_POSITIVE);
+    (value.min(limit) / limit, value > limit)
+}
+
+/// The same by powers of ten: the shortest bar begins at the power below it.
+fn magnitude(value: f64, shortest: f64, longest: f64) -> f64 {
+    let from = shortest.log10().floor();
+    let to = longest.log10().ceil().max(from + 1.0);
+    ((value.log10() - from) / (to - from)).clamp(0.01, 1.0)
+}
+
+pub fn is_ours(peer: &str) -> bool {
+    peer.starts_with("mainspring")
+}
+
+pub fn weight(peer: &str) -> &'static str {
+    if is_ours(peer) { "bold" } else { "normal" }
+}
+
+fn bar_colour(peer: &str) -> &'static str {
+    match peer {
+        "mainspring" | "mainspring-tasks" => colour(peer),
+        "raw" => "#59636e",
+        _ => "#afb8c1",
+    }
+}
+
+/// Of lines and dots, which have to be told apart.
 pub fn colour(peer: &str) -> &'static str {
     match peer {
-        name if name.starts_with("mainspring") => OURS,
-        "raw" => RAW,
-        _ => OTHERS,
+        "mainspring" => OURS,
+        "mainspring-tasks" => OUR_TASKS,
+        "raw" => "#1f2328",
+        "mio" => "#8250df",
+        "polling" => "#c297ff",
+        "calloop" => "#953800",
+        "tokio" => "#cf222e",
+        "smol" => "#fa4549",
+        "monoio" => "#d4a72c",
+        "libuv" => "#1a7f37",
+        "libev" => "#4ac26b",
+        "libevent" => "#7d8590",
+        "asyncio" => "#9a6700",
+        "uvloop" => "#e16f24",
+        "trio" => "#bf3989",
+        _ => "#afb8c1",
     }
 }
 
-pub fn text(x: f64, y: f64, weight: &str, text: &str) -> String {
+pub fn text(x: f64, y: f64, weight: &str, colour: &str, text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;");
-    format!("<text x=\"{x:.1}\" y=\"{y:.1}\" font-weight=\"{weight}\">{text}</text>\n")
+    format!(
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" font-weight=\"{weight}\" fill=\"{colour}\">{text}</text>\n"
+    )
+}
+
+/// The same, with its end at `x`.
+pub fn text_to(x: f64, y: f64, colour: &str, words: &str) -> String {
+    text(x, y, "normal", colour, words).replacen("<text", "<text text-anchor=\"end\"", 1)
+}
+
+pub fn line((x1, y1): (f64, f64), (x2, y2): (f64, f64), colour: &str) -> String {
+    format!("<path d=\"M{x1:.1} {y1:.1}L{x2:.1} {y2:.1}\" stroke=\"{colour}\"/>\n")
 }
 
 pub fn page(width: f64, height: f64, content: &str) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
-         font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{content}</svg>\n"
+         width=\"{width:.0}\" font-family=\"sans-serif\" font-size=\"11\">\n\
+         <rect x=\"0.5\" y=\"0.5\" width=\"{:.0}\" height=\"{:.0}\" rx=\"6\" fill=\"white\" \
+         stroke=\"{RULE}\"/>\n{content}</svg>\n",
+        width - 1.0,
+        height - 1.0
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bars, length, magnitude};
+    use crate::sheet::{Column, RAW, Sheet};
+
+    fn sheet(figures: &[(&'static str, f64)]) -> Sheet {
+        let mut sheet = Sheet::new("a < b", "ns", RAW);
+        let figures = figures.iter().map(|(peer, figure)| (*peer, vec![*figure])).collect();
+        sheet.columns.push(Column { name: "column".to_owned(), figures });
+        sheet
+    }
+
+    #[test]
+    fn a_bar_is_cut_at_three_times_the_base() {
+        assert_eq!(length(2.0, 1.0, 2.0), (1.0, false));
+        assert_eq!(length(1.5, 1.0, 100.0), (0.5, false));
+        assert_eq!(length(100.0, 1.0, 100.0), (1.0, true));
+    }
+
+    #[test]
+    fn large_figures_are_short() {
+        assert_eq!([999_999.0, 1e6, 1e7].map(super::short), ["999,999", "1.0M", "10.0M"]);
+    }
+
+    #[test]
+    fn a_magnitude_is_a_part_of_the_powers_of_ten() {
+        assert_eq!(magnitude(1000.0, 20.0, 9000.0), 2.0 / 3.0);
+        assert_eq!(magnitude(5.0, 5.0, 5.0), 5f64.log10());
+    }
+
+    #[test]
+    fn the_shortest_bar_comes_first_and_names_are_escaped() {
+        let svg = bars(&[sheet(&[("raw", 2.0), ("mio", 1.0)])]).unwrap();
+        assert!(svg.find(">mio<").unwrap() < svg.find(">raw<").unwrap());
+        assert!(svg.contains("a &lt; b") && svg.contains(">0.50x<") && svg.contains("(1x = 2.00)"));
+    }
+
+    #[test]
+    fn curves_alone_give_no_bars() {
+        assert!(bars(&[Sheet::curves("title", "fds", "ns", RAW)]).is_none());
+    }
 }

@@ -1,14 +1,15 @@
-//! The run: which peers take part, rounds in turn, and what is printed and written in the end.
+//! The run: which peers take part, and rounds in turn.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::time::Instant;
 
 use crate::cores::{Cores, Place};
 use crate::instructions;
 use crate::machine;
-use crate::options::Options;
+use crate::options::{Options, joined};
 use crate::peers::{self, Peer};
+use crate::report::{Page, Report};
 use crate::scenarios::SCENARIOS;
 use crate::sheet::Sheet;
 use crate::worker::Worker;
@@ -23,11 +24,20 @@ pub struct Contest {
     /// What was asked for: names and versions of those who take part, and reasons of the others.
     present: Vec<String>,
     skipped: Vec<String>,
+    /// Those of the scenario that runs.
     sheets: Vec<Sheet>,
+    /// What was measured so far, by scenario, cell and peer: nothing is measured twice.
+    measured: BTreeMap<String, Rounds>,
 }
 
 /// The figures of one peer: for each round as many as its worker gives.
 pub type Rounds = Vec<Vec<f64>>;
+
+/// The figures of those who took part.
+pub type Race = Vec<(&'static Peer, Rounds)>;
+
+/// Who is read by another program is so far from the others that more rounds tell nothing.
+const ROUNDS_OF_INTERPRETED: usize = 3;
 
 impl Contest {
     pub fn new(options: Options) -> Contest {
@@ -36,22 +46,35 @@ impl Contest {
         cores.go_to_last();
         let facts = machine::facts(cores.count());
         let (peers, sheets) = (Vec::new(), Vec::new());
-        let (present, skipped) = (Vec::new(), Vec::new());
-        Contest { options, cores, facts, peers, present, skipped, sheets }
+        let (present, skipped, measured) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Contest { options, cores, facts, peers, present, skipped, sheets, measured }
     }
 
+    /// Runs what was asked for. Each scenario is written as soon as it is over.
     pub fn run(mut self) -> io::Result<()> {
+        let began = Instant::now();
         self.gather();
         println!("{}\n", self.preamble());
+        let mut report = Report::default();
         for scenario in SCENARIOS {
             let asked = &self.options.scenarios;
             if asked.is_empty() || asked.iter().any(|name| name == scenario.name) {
-                let before = self.sheets.len();
                 (scenario.run)(&mut self);
-                self.sheets[before..].iter().for_each(|sheet| println!("{sheet}"));
-                self.write(scenario.name, scenario.about, before)?;
+                self.sheets.iter().for_each(|sheet| println!("{sheet}"));
+                let name = match self.options.instructions {
+                    true => format!("{}-instructions", scenario.name),
+                    false => scenario.name.to_owned(),
+                };
+                let (about, sheets) = (scenario.about, std::mem::take(&mut self.sheets));
+                let page = Page { name, about, preamble: self.preamble(), sheets };
+                page.write(&self.options.out)?;
+                report.pages.push(page);
             }
         }
+        if self.options.scenarios.is_empty() && !self.options.instructions {
+            report.write(&self.preamble(), &self.options.out)?;
+        }
+        eprintln!("It took {:.0} s.", began.elapsed().as_secs_f64());
         Ok(())
     }
 
@@ -75,64 +98,64 @@ impl Contest {
     }
 
     fn preamble(&self) -> String {
-        let mut lines = vec![
-            self.facts.clone(),
-            format!("{} rounds, {} s each", self.options.rounds, self.options.seconds),
-            self.present.join(", "),
-        ];
+        let mut lines = vec![self.options.command(), self.facts.clone(), self.present.join(", ")];
         lines.extend(self.skipped.iter().cloned());
         lines.join("\n")
     }
 
+    pub fn peers(&self) -> &[&'static Peer] {
+        &self.peers
+    }
+
     /// Runs a part of a scenario with some of the peers only.
-    pub fn among(&mut self, is_in: impl Fn(&Peer) -> bool, part: impl FnOnce(&mut Contest)) {
+    pub fn among<T>(
+        &mut self,
+        is_in: impl Fn(&Peer) -> bool,
+        part: impl FnOnce(&mut Contest) -> T,
+    ) -> T {
         let all = self.peers.clone();
         self.peers.retain(|peer| is_in(peer));
-        part(self);
+        let result = part(self);
         self.peers = all;
+        result
+    }
+
+    /// Runs a part of a scenario in so many rounds at most.
+    pub fn in_rounds<T>(&mut self, most: usize, part: impl FnOnce(&mut Contest) -> T) -> T {
+        let rounds = self.options.rounds;
+        self.options.rounds = rounds.min(most);
+        let result = part(self);
+        self.options.rounds = rounds;
+        result
     }
 
     /// Rounds in turn: `measure` gives the figures of one peer in one round. Who fails is out of
-    /// this race, and the failure is told.
+    /// this race, and the failure is told. What is named alike, by scenario and cell, is measured
+    /// once in a run.
     pub fn race(
         &mut self,
         scenario: &str,
-        cell: &str,
-        measure: impl FnMut(&Contest, &'static Peer) -> io::Result<Vec<f64>>,
-    ) -> Vec<(&'static Peer, Rounds)> {
-        self.race_rounds(self.options.rounds, scenario, cell, measure)
-    }
-
-    /// A race of one round, for figures that do not jitter.
-    pub fn race_once(
-        &mut self,
-        scenario: &str,
-        cell: &str,
-        measure: impl FnMut(&Contest, &'static Peer) -> io::Result<Vec<f64>>,
-    ) -> Vec<(&'static Peer, Rounds)> {
-        self.race_rounds(1, scenario, cell, measure)
-    }
-
-    fn race_rounds(
-        &mut self,
-        rounds: usize,
-        scenario: &str,
-        cell: &str,
+        cell: impl Fn(&Peer) -> String,
         mut measure: impl FnMut(&Contest, &'static Peer) -> io::Result<Vec<f64>>,
-    ) -> Vec<(&'static Peer, Rounds)> {
-        let racing = self.peers.iter().filter(|peer| peer.has(scenario));
-        let mut all: Vec<(&Peer, Rounds)> = racing.map(|peer| (*peer, Vec::new())).collect();
-        let what = format!("{scenario} {cell}");
-        let what = what.trim();
-        let mut failed = Vec::new();
-        for round in 1..=rounds {
-            all.retain_mut(|(peer, rounds)| {
-                progress(&format!("{what}, round {round}: {}", peer.name));
+    ) -> Race {
+        let racing = self.peers.iter().copied().filter(|peer| peer.has(scenario));
+        let racing: Vec<&'static Peer> = racing.collect();
+        let what = |peer: &Peer| format!("{scenario} {}", cell(peer)).trim().to_owned();
+        let key = |peer: &Peer| format!("{}: {}", what(peer), peer.name);
+        let mut left = racing.clone();
+        left.retain(|peer| !self.measured.contains_key(&key(peer)));
+        for round in 1..=self.options.rounds {
+            left.retain(|peer| {
+                if peer.is_interpreted() && round > ROUNDS_OF_INTERPRETED {
+                    return false;
+                }
+                progress(&format!("{}, round {round}: {}", what(peer), peer.name));
                 let figures = measure(self, peer);
+                let rounds = self.measured.entry(key(peer)).or_default();
                 match figures {
                     Ok(figures) => rounds.push(figures),
                     Err(error) => {
-                        failed.push(format!("failed: {} in {what}: {error}", peer.name));
+                        self.tell(format!("failed: {} in {}: {error}", peer.name, what(peer)));
                         return false;
                     }
                 }
@@ -140,8 +163,8 @@ impl Contest {
             });
         }
         progress("");
-        failed.into_iter().for_each(|line| self.tell(line));
-        all
+        let measured = |peer: &'static Peer| Some((peer, self.measured.get(&key(peer))?.clone()));
+        racing.into_iter().filter_map(measured).collect()
     }
 
     /// Starts a worker of a peer.
@@ -156,14 +179,40 @@ impl Contest {
         self.cores.at(place, || Worker::start(command))
     }
 
-    /// A race of workers that decide themselves how much they do in the time of a round. The
+    /// A race of workers that do a fixed amount of work, after `warm` that are not measured. The
     /// figures are for each unit of work.
-    pub fn race_for_time(
+    pub fn race_for_amount(
         &mut self,
         scenario: &str,
         sizes: &[usize],
-        least: u64,
-    ) -> Vec<(&'static Peer, Rounds)> {
+        warm: u64,
+        amount: impl Fn(&Peer) -> u64,
+    ) -> Race {
+        let cell = |peer: &Peer| format!("{} of {}", joined(sizes), amount(peer));
+        self.race(scenario, cell, |contest, peer| {
+            let (mut worker, amount) =
+                (contest.start(peer, scenario, sizes, Place::Alone)?, amount(peer));
+            if warm > 0 {
+                worker.ask(warm)?;
+            }
+            Ok(each(worker.ask(amount)?, amount))
+        })
+    }
+
+    /// A race of workers that decide themselves how much they do in the time of a round. The
+    /// figures are for each unit of work.
+    pub fn race_for_time(&mut self, scenario: &str, sizes: &[usize], least: u64) -> Race {
+        if self.options.instructions {
+            return self.in_rounds(1, |contest| {
+                contest.race(
+                    scenario,
+                    |_| joined(sizes),
+                    |contest, peer| {
+                        Ok(vec![instructions::per_unit(contest, peer, scenario, sizes, least)?])
+                    },
+                )
+            });
+        }
         self.race_for_time_at(Place::Alone, scenario, sizes, least)
     }
 
@@ -174,20 +223,16 @@ impl Contest {
         scenario: &str,
         sizes: &[usize],
         least: u64,
-    ) -> Vec<(&'static Peer, Rounds)> {
-        let cell = sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
-        if self.options.instructions && place == Place::Alone {
-            let cell = format!("{cell} valgrind");
-            return self.race_once(scenario, &cell, |contest, peer| {
-                Ok(vec![instructions::per_unit(contest, peer, scenario, sizes, least)?])
-            });
-        }
-        self.race(scenario, &cell, |contest, peer| {
-            let mut worker = contest.start(peer, scenario, sizes, place)?;
-            let amount = calibrate(&mut worker, contest.options.seconds, least)?;
-            let figures = worker.ask(amount)?;
-            Ok(figures.into_iter().map(|figure| figure / amount as f64).collect())
-        })
+    ) -> Race {
+        self.race(
+            scenario,
+            |_| joined(sizes),
+            |contest, peer| {
+                let mut worker = contest.start(peer, scenario, sizes, place)?;
+                let amount = calibrate(&mut worker, contest.options.seconds, least)?;
+                Ok(each(worker.ask(amount)?, amount))
+            },
+        )
     }
 
     /// What the figures of `race_for_time` count.
@@ -201,26 +246,20 @@ impl Contest {
         self.skipped.push(what);
     }
 
-    pub fn add(&mut self, sheet: Sheet) {
+    /// Adds a table, with a note that names those who have no part in it.
+    pub fn add(&mut self, mut sheet: Sheet) {
+        let present = sheet.peers();
+        let absent = self.peers.iter().map(|peer| peer.name);
+        let absent: Vec<&str> = absent.filter(|name| !present.contains(name)).collect();
+        if !absent.is_empty() && !sheet.is_closed {
+            sheet.note(format!("They have nothing of the kind: {}.", absent.join(", ")));
+        }
         self.sheets.push(sheet);
     }
+}
 
-    /// Writes what a scenario has given as Markdown, and a chart for each sheet.
-    fn write(&self, scenario: &str, about: &str, first: usize) -> io::Result<()> {
-        let out: &Path = &self.options.out;
-        let scenario = match self.options.instructions {
-            true => format!("{scenario}-instructions"),
-            false => scenario.to_owned(),
-        };
-        fs::create_dir_all(out)?;
-        let mut text = format!("# {scenario}\n\n{about}\n\n```text\n{}\n```\n", self.preamble());
-        for (number, sheet) in (1..).zip(&self.sheets[first..]) {
-            let chart = format!("{scenario}-{number}.svg");
-            fs::write(out.join(&chart), sheet.chart())?;
-            text += &format!("\n{}\n![{}]({chart})\n", sheet.markdown(), sheet.title);
-        }
-        fs::write(out.join(format!("{scenario}.md")), text)
-    }
+fn each(figures: Vec<f64>, amount: u64) -> Vec<f64> {
+    figures.into_iter().map(|figure| figure / amount as f64).collect()
 }
 
 /// How much work takes as long as a round is to take. The worker gets warm by it.

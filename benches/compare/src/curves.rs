@@ -1,71 +1,83 @@
 //! Charts of a growth: a line for each peer, both axes logarithmic.
 
-use crate::chart::{colour, page, text};
-use crate::figures::median;
-use crate::sheet::{Sheet, figure};
+use crate::chart::{FAINT, RULE, colour, is_ours, line, page, text, text_to, weight};
+use crate::sheet::{Column, Sheet, figure};
 
 const LEFT: f64 = 60.0;
 const TOP: f64 = 40.0;
-const WIDTH: f64 = 480.0;
-const HEIGHT: f64 = 320.0;
+const WIDTH: f64 = 560.0;
+const HEIGHT: f64 = 340.0;
 const NAMES: f64 = 130.0;
 /// Names of lines that end close together are moved apart.
 const LINE: f64 = 13.0;
 
 /// A line through the points (size, figure) of each peer; lower is better, and flat is best.
 pub fn curves(sheet: &Sheet, sizes: &str) -> String {
-    let lines: Vec<Line> = sheet.peers().into_iter().map(|peer| Line::of(sheet, peer)).collect();
-    let points = || lines.iter().flat_map(|line| &line.points);
+    let mut peers = sheet.peers();
+    peers.sort_by_key(|peer| is_ours(peer)); // Above the others.
+    let curves: Vec<Curve> = peers.into_iter().map(|peer| Curve::of(sheet, peer)).collect();
+    let points = || curves.iter().flat_map(|curve| &curve.points);
     let plot = Plot {
         x: Axis::around(points().map(|point| point.0)),
         y: Axis::around(points().map(|point| point.1)),
     };
-    let heading = format!("{} ({}, lower is better)", sheet.title, sheet.unit);
-    let mut svg = text(8.0, 20.0, "bold", &heading);
+    let heading = format!("{} ({}; lower is better)", sheet.title, sheet.unit);
+    let mut svg = text(12.0, 20.0, "bold", colour("raw"), &heading);
     svg += &plot.grid();
-    svg += &text(LEFT + WIDTH / 2.0 - 20.0, TOP + HEIGHT + 34.0, "normal", sizes);
-    lines.iter().for_each(|line| svg += &plot.line(line));
-    svg += &plot.names(&lines);
-    page(LEFT + WIDTH + NAMES, TOP + HEIGHT + 44.0, &svg)
+    let axis = format!("{sizes} (both axes are logarithmic)");
+    svg += &text(LEFT + WIDTH / 2.0 - 90.0, TOP + HEIGHT + 34.0, "normal", FAINT, &axis);
+    curves.iter().for_each(|curve| svg += &plot.curve(curve));
+    svg += &plot.names(&curves);
+    page(LEFT + WIDTH + NAMES, TOP + HEIGHT + 46.0, &svg)
 }
 
-struct Line {
+struct Curve {
     peer: &'static str,
     points: Vec<(f64, f64)>,
 }
 
-impl Line {
-    fn of(sheet: &Sheet, peer: &'static str) -> Line {
-        let point = |column: &crate::sheet::Column| {
-            let figures = column.figures_of(peer)?.iter().copied();
-            Some((column.name.parse().ok()?, median(figures)))
-        };
-        Line { peer, points: sheet.columns.iter().filter_map(point).collect() }
+impl Curve {
+    fn of(sheet: &Sheet, peer: &'static str) -> Curve {
+        let point = |column: &Column| Some((column.name.parse().ok()?, column.median_of(peer)?));
+        Curve { peer, points: sheet.columns.iter().filter_map(point).collect() }
     }
 }
 
-/// From a power of ten to another one, around all figures.
+/// From a round number to another one, around all figures.
 struct Axis {
-    least: i32,
-    greatest: i32,
+    least: f64,
+    greatest: f64,
 }
 
 impl Axis {
     fn around(figures: impl Iterator<Item = f64> + Clone) -> Axis {
         let least = figures.clone().fold(f64::INFINITY, f64::min).max(1e-3);
         let greatest = figures.fold(1e-3, f64::max);
-        let least = (least.min(greatest).log10() + 1e-9).floor() as i32;
-        Axis { least, greatest: ((greatest.log10() - 1e-9).ceil() as i32).max(least + 1) }
+        let ends = || ticks().filter(|(tick, _)| *tick > 0.0).map(|(tick, _)| tick);
+        let below = ends().take_while(|tick| *tick <= least.min(greatest) * 1.0001).last();
+        let above = ends().find(|tick| *tick >= greatest * 0.9999);
+        let least = below.unwrap_or(1e-3);
+        Axis { least, greatest: above.unwrap_or(1e9).max(least * 2.0) }
     }
 
     /// Where a figure lies, from 0 to 1.
     fn place(&self, figure: f64) -> f64 {
-        (figure.log10() - f64::from(self.least)) / f64::from(self.greatest - self.least)
+        (figure / self.least).log10() / (self.greatest / self.least).log10()
     }
 
-    fn decades(&self) -> impl Iterator<Item = f64> {
-        (self.least..=self.greatest).map(|power| 10f64.powi(power))
+    /// The round numbers on it, and their names, where there is room for them.
+    fn ticks(&self) -> impl Iterator<Item = (f64, Option<String>)> {
+        let is_narrow = self.greatest / self.least <= 1000.0;
+        let is_on = |tick: f64| tick >= self.least * 0.999 && tick <= self.greatest * 1.001;
+        ticks()
+            .filter(move |(tick, _)| is_on(*tick))
+            .map(move |(tick, is_power)| (tick, (is_power || is_narrow).then(|| label(tick))))
     }
+}
+
+/// 1, 2, 5, 10, 20, 50 and so on, and whether it is a power of ten.
+fn ticks() -> impl Iterator<Item = (f64, bool)> {
+    (-3..=9).flat_map(|power| [1.0, 2.0, 5.0].map(|it| (it * 10f64.powi(power), it == 1.0)))
 }
 
 struct Plot {
@@ -80,58 +92,118 @@ impl Plot {
 
     fn grid(&self) -> String {
         let (right, bottom) = (LEFT + WIDTH, TOP + HEIGHT);
-        let mut svg = String::new();
-        let mut rule = |x1: f64, y1: f64, x2: f64, y2: f64| {
-            svg += &format!("<path d=\"M{x1:.1} {y1:.1}L{x2:.1} {y2:.1}\" stroke=\"#d0d7de\"/>\n");
-        };
-        let mut labels = String::new();
-        for decade in self.x.decades() {
-            let x = LEFT + WIDTH * self.x.place(decade);
-            rule(x, TOP, x, bottom);
-            labels += &text(x - 12.0, bottom + 16.0, "normal", &label(decade));
+        let (mut svg, mut labels) = (String::new(), String::new());
+        for (tick, name) in self.x.ticks() {
+            let x = LEFT + WIDTH * self.x.place(tick);
+            if let Some(name) = name {
+                svg += &line((x, TOP), (x, bottom), RULE);
+                labels += &text_to(x + 9.0, bottom + 16.0, FAINT, &name);
+            }
         }
-        for decade in self.y.decades() {
-            let y = bottom - HEIGHT * self.y.place(decade);
-            rule(LEFT, y, right, y);
-            labels += &text(8.0, y + 4.0, "normal", &label(decade));
+        for (tick, name) in self.y.ticks() {
+            let y = bottom - HEIGHT * self.y.place(tick);
+            if let Some(name) = name {
+                svg += &line((LEFT, y), (right, y), RULE);
+                labels += &text_to(LEFT - 6.0, y + 4.0, FAINT, &name);
+            }
         }
         svg + &labels
     }
 
-    fn line(&self, line: &Line) -> String {
-        let points = line.points.iter().map(|point| {
-            let (x, y) = self.at(*point);
-            format!("{x:.1},{y:.1}")
-        });
-        let width = if line.peer.starts_with("mainspring") { 3.0 } else { 1.5 };
-        format!(
-            "<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"{width}\" points=\"{}\"/>\n",
-            colour(line.peer),
-            points.collect::<Vec<_>>().join(" ")
-        )
-    }
-
-    /// The names at the ends of the lines, from the highest to the lowest.
-    fn names(&self, lines: &[Line]) -> String {
-        let end = |line: &Line| Some((self.at(*line.points.last()?), line.peer));
-        let mut ends: Vec<_> = lines.iter().filter_map(end).collect();
-        ends.sort_by(|one, other| one.0.1.total_cmp(&other.0.1));
-        let (mut svg, mut lowest) = (String::new(), 0.0);
-        for ((x, y), peer) in ends {
-            let y = f64::max(y + 4.0, lowest + LINE);
-            lowest = y;
-            let weight = if peer.starts_with("mainspring") { "bold" } else { "normal" };
-            svg += &text(x + 6.0, y, weight, peer);
+    fn curve(&self, curve: &Curve) -> String {
+        let (colour, ours) = (colour(curve.peer), is_ours(curve.peer));
+        let points: Vec<(f64, f64)> = curve.points.iter().map(|point| self.at(*point)).collect();
+        let width = if ours { 3.0 } else { 1.2 };
+        let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        let mut svg = format!(
+            "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" points=\"{}\"/>\n",
+            path.join(" ")
+        );
+        for (x, y) in points {
+            let radius = if ours { 3.5 } else { 2.0 };
+            svg += &format!(
+                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{colour}\"/>\n"
+            );
         }
         svg
     }
+
+    /// The names beside the ends of the lines, from the highest to the lowest.
+    fn names(&self, curves: &[Curve]) -> String {
+        let end = |curve: &Curve| Some((self.at(*curve.points.last()?).1, curve.peer));
+        let mut ends: Vec<(f64, &str)> = curves.iter().filter_map(end).collect();
+        ends.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let wanted: Vec<f64> = ends.iter().map(|(y, _)| y + 4.0).collect();
+        let places = apart(&wanted, LINE, TOP + HEIGHT + 30.0);
+        let name = |((_, peer), y): (&(f64, &str), f64)| {
+            text(LEFT + WIDTH + 8.0, y, weight(peer), colour(peer), peer)
+        };
+        ends.iter().zip(places).map(name).collect()
+    }
 }
 
-fn label(decade: f64) -> String {
-    match decade {
-        1e6.. => format!("{:.0}M", decade / 1e6),
-        1e3.. => format!("{:.0}k", decade / 1e3),
-        1.0.. => format!("{decade:.0}"),
-        _ => figure(decade),
+/// Places in the order of those that are wanted, at least `distance` apart, none beyond `end`.
+fn apart(wanted: &[f64], distance: f64, end: f64) -> Vec<f64> {
+    let mut places = wanted.to_vec();
+    for at in 1..places.len() {
+        places[at] = places[at].max(places[at - 1] + distance);
+    }
+    let mut limit = end;
+    for place in places.iter_mut().rev() {
+        *place = place.min(limit);
+        limit = *place - distance;
+    }
+    places
+}
+
+fn label(tick: f64) -> String {
+    match tick {
+        1e6.. => format!("{:.0}M", tick / 1e6),
+        1e3.. => format!("{:.0}k", tick / 1e3),
+        1.0.. => format!("{tick:.0}"),
+        _ => figure(tick),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Axis, apart, curves, label};
+    use crate::sheet::{Column, RAW, Sheet};
+
+    #[test]
+    fn an_axis_ends_at_round_numbers() {
+        let axis = Axis::around([30.0, 9000.0].into_iter());
+        assert_eq!((axis.least, axis.greatest), (20.0, 10_000.0));
+        assert_eq!((axis.place(20.0), axis.place(10_000.0)), (0.0, 1.0));
+    }
+
+    #[test]
+    fn an_axis_of_one_figure_has_a_length() {
+        let axis = Axis::around([100.0].into_iter());
+        assert_eq!((axis.least, axis.greatest), (100.0, 200.0));
+    }
+
+    #[test]
+    fn names_are_moved_apart_and_not_off_the_page() {
+        assert_eq!(apart(&[0.0, 1.0, 50.0], 10.0, 100.0), [0.0, 10.0, 50.0]);
+        assert_eq!(apart(&[95.0, 99.0, 100.0], 10.0, 100.0), [80.0, 90.0, 100.0]);
+    }
+
+    #[test]
+    fn ticks_are_short_words() {
+        assert_eq!([0.5, 2.0, 50_000.0, 1e6].map(label), ["0.50", "2", "50k", "1M"]);
+    }
+
+    #[test]
+    fn a_peer_that_cannot_have_the_largest_size_has_a_shorter_line() {
+        let mut sheet = Sheet::curves("title", "fds", "ns", RAW);
+        let columns = [("10", vec![("raw", 1.0), ("mio", 2.0)]), ("100", vec![("raw", 3.0)])];
+        for (name, figures) in columns {
+            let figures = figures.into_iter().map(|(peer, it)| (peer, vec![it])).collect();
+            sheet.columns.push(Column { name: name.to_owned(), figures });
+        }
+        let svg = curves(&sheet, "fds");
+        assert_eq!(svg.matches("<circle").count(), 3);
+        assert_eq!(svg.matches("<polyline").count(), 2);
     }
 }

@@ -1,20 +1,40 @@
 //! What the figures depend on.
 
 use std::fs;
+use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The processor, the kernel, and how busy they are.
+/// The processor, the memory, the kernel, the compilers, and how busy it all is.
 pub fn facts(cores: u32) -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let cpuinfo = read("/proc/cpuinfo");
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
-    let model = model.unwrap_or("unknown CPU").trim_start_matches(['\t', ' ', ':']);
+    let (cpuinfo, meminfo) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
+    let model = after(&cpuinfo, "model name").unwrap_or("unknown CPU");
+    let kilobytes =
+        after(&meminfo, "MemTotal").and_then(|it| it.trim_end_matches(" kB").parse().ok());
+    let gigabytes: f64 = kilobytes.unwrap_or(0.0) / f64::from(1 << 20);
     let kernel = read("/proc/sys/kernel/osrelease");
+    let kernel = kernel.trim().split('-').next().unwrap_or_default();
     let load = read("/proc/loadavg");
     let load = load.split(' ').next().unwrap_or("unknown");
-    let kernel = kernel.trim().split('-').next().unwrap_or_default();
-    format!("{model}, {cores} cores, kernel {kernel}, load average {load} at the start")
+    let compilers = [version("rustc"), version("cc")].join(", ");
+    format!(
+        "{model}, {cores} cores, {gigabytes:.0} GiB, kernel {kernel}, load average {load} at the \
+         start\n{compilers}"
+    )
+}
+
+fn after<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim_start_matches(['\t', ' ', ':']).trim_end())
+}
+
+/// The first line of what a tool says of itself.
+fn version(tool: &str) -> String {
+    let output = Command::new(tool).arg("--version").output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let line = text.ok().and_then(|text| Some(text.lines().next()?.to_owned()));
+    line.unwrap_or_else(|| format!("no {tool}"))
 }
 
 /// As many descriptors as the system allows: scenarios use thousands.

@@ -17,6 +17,7 @@ mod figures;
 #[path = "../../raw/mod.rs"]
 mod raw;
 
+mod calls;
 mod chart;
 mod contest;
 mod cores;
@@ -27,9 +28,11 @@ mod load;
 mod machine;
 mod options;
 mod peers;
+mod report;
 mod scenarios;
 mod server;
 mod sheet;
+mod summary;
 mod work;
 mod worker;
 

@@ -45,6 +45,11 @@ impl Server {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
+    /// Its process, also where a tool has started it.
+    pub fn process(&self) -> u32 {
+        self.process
+    }
+
     /// CPU time of all its threads so far.
     pub fn cpu(&self) -> io::Result<Duration> {
         raw::cpu_of(self.process)

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use crate::chart;
 use crate::contest::Rounds;
-use crate::curves;
 use crate::figures::{Spread, median};
 use crate::peers::Peer;
 
@@ -13,21 +11,44 @@ use crate::peers::Peer;
 pub enum Base {
     /// One of the peers.
     To(&'static str),
-    /// Whichever peer is best in the column, mainspring aside.
+    /// Whichever peer is best in the column, mainspring and the hand-written loop aside.
     Best,
 }
 
 /// The hand-written loop.
 pub const RAW: Base = Base::To("raw");
 
+/// What the picture of a table shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Picture {
+    /// Bars of a length that is the figure.
+    Bars,
+    /// Bars of a length that is the figure's logarithm: the figures are too far apart.
+    Magnitudes,
+    /// Lines over sizes, which the names of the columns count.
+    Curves(&'static str),
+}
+
+/// How a table takes part in the summary of the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Headline {
+    /// In one line: the columns are sizes of the same thing.
+    Whole(String),
+    /// In a line for each column, after this word.
+    Each(&'static str),
+    No,
+}
+
 /// The table; small figures are better.
 #[derive(Debug)]
 pub struct Sheet {
     pub title: String,
     pub unit: &'static str,
-    base: Base,
-    /// What the names of the columns count, where they are the sizes of a growth.
-    pub sizes: Option<&'static str>,
+    pub base: Base,
+    pub picture: Picture,
+    pub headline: Headline,
+    /// Whether it is for some peers only, so that the others are not missing.
+    pub is_closed: bool,
     pub columns: Vec<Column>,
     notes: Vec<String>,
 }
@@ -42,13 +63,26 @@ pub struct Column {
 
 impl Sheet {
     pub fn new(title: impl Into<String>, unit: &'static str, base: Base) -> Sheet {
-        let (columns, notes) = (Vec::new(), Vec::new());
-        Sheet { title: title.into(), unit, base, sizes: None, columns, notes }
+        Sheet {
+            title: title.into(),
+            unit,
+            base,
+            picture: Picture::Bars,
+            headline: Headline::No,
+            is_closed: false,
+            columns: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// A table of a growth: the columns are sizes.
     pub fn curves(title: &str, sizes: &'static str, unit: &'static str, base: Base) -> Sheet {
-        Sheet { sizes: Some(sizes), ..Sheet::new(title, unit, base) }
+        Sheet { picture: Picture::Curves(sizes), ..Sheet::new(title, unit, base) }
+    }
+
+    /// A table of things of different kinds, whose columns name their units.
+    pub fn magnitudes(title: &str, base: Base) -> Sheet {
+        Sheet { picture: Picture::Magnitudes, is_closed: true, ..Sheet::new(title, "", base) }
     }
 
     /// Adds a column of a race: the figures at `index` of what the workers gave.
@@ -75,12 +109,10 @@ impl Sheet {
     }
 
     /// The peer that the ratios of a column are to.
-    fn base_of(&self, column: &Column) -> Option<&'static str> {
-        let others = column.figures.iter().filter(|(name, _)| !name.starts_with("mainspring"));
-        let best = others.min_by(|one, other| of(&one.1).total_cmp(&of(&other.1)));
+    pub fn base_of(&self, column: &Column) -> Option<&'static str> {
         match self.base {
             Base::To(peer) => Some(peer),
-            Base::Best => best.map(|(name, _)| *name),
+            Base::Best => column.best(),
         }
     }
 
@@ -89,7 +121,8 @@ impl Sheet {
             Base::To(peer) => format!("x {peer}"),
             Base::Best => "x the best peer".to_owned(),
         };
-        let mut rows = vec![vec![format!("{}, {base}", self.unit)]];
+        let heading = [self.unit, &base].into_iter().filter(|word| !word.is_empty());
+        let mut rows = vec![vec![heading.collect::<Vec<_>>().join(", ")]];
         rows[0].extend(self.columns.iter().map(|column| column.name.clone()));
         for peer in self.peers() {
             let entry = |column: &Column| self.entry(column, peer);
@@ -104,10 +137,10 @@ impl Sheet {
         let Some(figures) = column.figures_of(peer) else { return "-".to_owned() };
         let spread = Spread::of(figures.iter().copied());
         let half = (spread.greatest - spread.least) / 2.0 / spread.median * 100.0;
-        let base = self.base_of(column).and_then(|base| column.figures_of(base));
-        let Some(base) = base else { return format!("{} ±{half:.0}%", figure(spread.median)) };
-        let ratio = median(figures.iter().zip(base).map(|(figure, base)| figure / base));
-        format!("{} ±{half:.0}% {ratio:.2}x", figure(spread.median))
+        let ratio = self.base_of(column).and_then(|base| column.ratio(peer, base));
+        let ratio = ratio.map(|ratio| format!(" {}x", figure(ratio))).unwrap_or_default();
+        let half = if figures.len() > 1 { format!(" ±{half:.0}%") } else { String::new() };
+        format!("{}{half}{ratio}", figure(spread.median))
     }
 
     pub fn markdown(&self) -> String {
@@ -124,13 +157,6 @@ impl Sheet {
         }
         text
     }
-
-    pub fn chart(&self) -> String {
-        match self.sizes {
-            None => chart::bars(self),
-            Some(sizes) => curves::curves(self, sizes),
-        }
-    }
 }
 
 /// A figure with three digits or more.
@@ -138,8 +164,18 @@ pub fn figure(value: f64) -> String {
     match value.abs() {
         ..10.0 => format!("{value:.2}"),
         ..100.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
+        _ => grouped(&format!("{value:.0}")),
     }
+}
+
+/// With a comma before each third digit from the end, if there are five or more.
+fn grouped(digits: &str) -> String {
+    if digits.len() < 5 {
+        return digits.to_owned();
+    }
+    let is_before_three = |at: usize| at > 0 && (digits.len() - at).is_multiple_of(3);
+    let comma = |at| if is_before_three(at) { "," } else { "" };
+    digits.char_indices().map(|(at, digit)| format!("{}{digit}", comma(at))).collect()
 }
 
 impl Column {
@@ -147,11 +183,24 @@ impl Column {
         let found = self.figures.iter().find(|(name, _)| *name == peer);
         found.map(|(_, figures)| &figures[..]).filter(|figures| !figures.is_empty())
     }
-}
 
-/// The median, and the end of the list for nobody.
-fn of(figures: &[f64]) -> f64 {
-    if figures.is_empty() { f64::INFINITY } else { median(figures.iter().copied()) }
+    pub fn median_of(&self, peer: &str) -> Option<f64> {
+        Some(median(self.figures_of(peer)?.iter().copied()))
+    }
+
+    /// Whichever peer has the least median, ourselves and the hand-written loop aside.
+    pub fn best(&self) -> Option<&'static str> {
+        let is_peer = |name: &str| !name.starts_with("mainspring") && name != "raw";
+        let others = self.figures.iter().filter(|(name, _)| is_peer(name));
+        let others = others.filter_map(|(name, _)| Some((*name, self.median_of(name)?)));
+        others.min_by(|one, other| one.1.total_cmp(&other.1)).map(|(name, _)| name)
+    }
+
+    /// The median of the ratios of the rounds.
+    pub fn ratio(&self, peer: &str, base: &str) -> Option<f64> {
+        let pairs = self.figures_of(peer)?.iter().zip(self.figures_of(base)?);
+        Some(median(pairs.map(|(figure, base)| figure / base)))
+    }
 }
 
 impl fmt::Display for Sheet {
@@ -193,13 +242,38 @@ mod tests {
         let figures: [(_, &[f64]); 3] =
             [("mainspring", &[1.0]), ("mio", &[3.0]), ("tokio", &[2.0])];
         let sheet = sheet(Base::Best, &figures);
-        assert_eq!(sheet.entry(&sheet.columns[0], "mainspring"), "1.00 ±0% 0.50x");
+        assert_eq!(sheet.entry(&sheet.columns[0], "mainspring"), "1.00 0.50x");
     }
 
     #[test]
     fn who_is_missing_has_no_figure_and_no_ratio() {
         let sheet = sheet(RAW, &[("mio", &[3.0]), ("tokio", &[])]);
-        assert_eq!(sheet.entry(&sheet.columns[0], "mio"), "3.00 ±0%");
+        assert_eq!(sheet.entry(&sheet.columns[0], "mio"), "3.00");
         assert_eq!(sheet.entry(&sheet.columns[0], "tokio"), "-");
+    }
+
+    #[test]
+    fn long_figures_are_grouped() {
+        let figures = [0.5, 9.994, 12.34, 999.6, 9999.0, 10_000.0, 1_234_567.0];
+        let shown = ["0.50", "9.99", "12.3", "1000", "9999", "10,000", "1,234,567"];
+        assert_eq!(figures.map(super::figure), shown);
+    }
+
+    #[test]
+    fn markdown_has_a_row_for_each_peer_and_the_notes() {
+        let mut sheet = sheet(RAW, &[("raw", &[2.0, 2.0]), ("mio", &[3.0, 3.0])]);
+        sheet.note("A note.");
+        let lines = [
+            "## title",
+            "",
+            "| ns, x raw | column |",
+            "|---|---:|",
+            "| raw | 2.00 ±0% 1.00x |",
+            "| mio | 3.00 ±0% 1.50x |",
+            "",
+            "A note.",
+            "",
+        ];
+        assert_eq!(sheet.markdown(), lines.join("\n"));
     }
 }

@@ -2,7 +2,7 @@
 //! closes.
 //!
 //! A cell is the number of clients that connect at once. The servers are those of the scenario
-//! `echo`, and the figure is the same: CPU time of the server's process.
+//! `echo`, and the figures are the same: CPU time and system calls of the server's process.
 
 use std::io::{self, Error, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -10,28 +10,70 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Scenario;
+use crate::calls::{self, Counter};
 use crate::contest::Contest;
 use crate::peers::Peer;
 use crate::server::Server;
-use crate::sheet::{RAW, Sheet};
+use crate::sheet::{Headline, RAW, Sheet};
 
 pub const SCENARIO: Scenario =
-    Scenario { name: "churn", about: "connect, echo, close: CPU time of the server", run };
+    Scenario { name: "churn", about: "connect, echo, close: CPU time and system calls", run };
+
+const CELLS: &[&[usize]] = &[&[1], &[50]];
 
 fn run(contest: &mut Contest) {
-    let title = "Connect, echo, close: CPU time of the server";
+    let cells = contest.options.cells(&CELLS[1..], CELLS);
+    let title = "Connect, echo, close: CPU time";
     let mut sheet = Sheet::new(title, "ns CPU a connection", RAW);
-    for cell in contest.options.cells(&[&[1], &[50]]) {
-        let name = format!("{} at once", cell[0]);
+    sheet.headline = Headline::Whole("connect, echo, close".to_owned());
+    for cell in &cells {
+        let name = name(cell);
         let measure = |contest: &Contest, peer: &Peer| {
             let server = Server::start(contest, peer, "echo")?;
             cost(contest, &server, &mut Clients { at_once: cell[0], made: 0 })
         };
-        let race = contest.race("echo", &format!("churn {name}"), measure);
+        let race = contest.race("echo", |_| format!("churn {name}"), measure);
         sheet.add(name, &race, 0);
     }
     contest.add(sheet);
+    match Counter::here() {
+        Ok(counter) => count(contest, counter, &cells),
+        Err(reason) => contest.tell(format!("skipped: system calls: {reason}")),
+    }
 }
+
+fn name(cell: &[usize]) -> String {
+    format!("{} at once", cell[0])
+}
+
+fn count(contest: &mut Contest, counter: Counter, cells: &[Vec<usize>]) {
+    let mut sheet = Sheet::new("Connect, echo, close: system calls", "calls a connection", RAW);
+    for cell in cells {
+        let what = |_: &Peer| format!("churn {}, system calls", name(cell));
+        let connect = |server: &Server| {
+            let (mut clients, port) = (Clients { at_once: cell[0], made: 0 }, server.port);
+            Ok(move |connections: usize| {
+                clients.run(port, connections / cell[0])?;
+                thread::sleep(CLOSING);
+                Ok(())
+            })
+        };
+        let race = contest.in_rounds(1, |contest| {
+            contest.race("echo", what, |contest, peer| {
+                Ok(vec![calls::per_unit(counter, contest, peer, COUNTED, connect)?])
+            })
+        });
+        sheet.add(name(cell), &race, 0);
+    }
+    sheet.note(counter.told());
+    contest.add(sheet);
+}
+
+/// Connections whose system calls are counted.
+const COUNTED: usize = 2000;
+
+/// So long a server still closes the last ones.
+const CLOSING: Duration = Duration::from_millis(5);
 
 fn cost(contest: &Contest, server: &Server, clients: &mut Clients) -> io::Result<Vec<f64>> {
     let batches = |seconds: f64, per_batch: f64| ((seconds / per_batch) as usize).max(1);
@@ -40,7 +82,7 @@ fn cost(contest: &Contest, server: &Server, clients: &mut Clients) -> io::Result
     let batches = batches(contest.options.seconds, took / trial as f64);
     let before = server.cpu()?;
     clients.run(server.port, batches)?;
-    thread::sleep(Duration::from_millis(5)); // It still closes the last ones.
+    thread::sleep(CLOSING);
     let spent = (server.cpu()? - before).as_nanos() as f64;
     Ok(vec![spent / (batches * clients.at_once) as f64])
 }

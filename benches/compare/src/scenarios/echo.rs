@@ -8,20 +8,21 @@
 //! All have `TCP_NODELAY` (from the listener, or set for each connection by those who insist),
 //! buffers of 64 KiB to read into, and a backlog of 4096. Callbacks share one buffer, tasks have one
 //! each. Servers are written as the documentation of each peer writes them; where it offers a choice
-//! they have what is best here: level-triggered polling, mio with a short read taken as the last.
+//! they have what is best here: level-triggered polling, mio with a short read taken as the last,
+//! asyncio and uvloop with buffered protocols.
 //!
-//! System calls are counted by strace, which slows the server down, so that more connections are
-//! ready in each wait than otherwise. What io_uring does is no system call.
+//! System calls are counted in a run of their own, all that the server makes for a request.
 
 use std::io;
-use std::process::{Command, Stdio};
 
 use super::Scenario;
-use crate::contest::Contest;
+use crate::calls::{self, Counter};
+use crate::contest::{Contest, Race};
 use crate::load::Load;
+use crate::options::joined;
 use crate::peers::Peer;
 use crate::server::Server;
-use crate::sheet::{RAW, Sheet};
+use crate::sheet::{Headline, RAW, Sheet};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "echo", about: "TCP echo: CPU time and system calls of the server", run };
@@ -43,102 +44,106 @@ const CELLS: &[&[usize]] = &[
     &[102400, 50],
     &[102400, 1000],
     &[102400, 8000],
+    &[64, 1, 16],
     &[64, 50, 16],
     &[1024, 50, 16],
+    &[10240, 50, 16],
 ];
+const FEW: &[&[usize]] = &[&[64, 50], &[10240, 50], &[64, 50, 16]];
 
 /// For which system calls are counted.
-const COUNTED: &[&[usize]] = &[&[64, 1], &[64, 50], &[10240, 50], &[64, 50, 16]];
+const COUNTED: &[&[usize]] = &[
+    &[64, 1],
+    &[64, 50],
+    &[64, 1000],
+    &[64, 8000],
+    &[1024, 50],
+    &[10240, 50],
+    &[102400, 50],
+    &[64, 50, 16],
+];
+
+/// With fewer requests the clock is too coarse.
+const LEAST: usize = 500;
+
+/// In these a single pass over all connections takes as long as a round elsewhere.
+const MANY: usize = 1000;
 
 fn run(contest: &mut Contest) {
-    let cells = contest.options.cells(CELLS);
-    for cells in cells.chunk_by(|one, other| one[0] == other[0] && one.len() == other.len()) {
-        let title = format!("Echo of {} bytes: CPU time of the server", cells[0][0]);
-        let mut sheet = Sheet::new(title, "ns CPU a request", RAW);
+    let cells = contest.options.cells(FEW, CELLS);
+    let is_alike = |one: &Vec<usize>, other: &Vec<usize>| {
+        one.len() == other.len() && (one[0] == other[0] || one.len() > 2)
+    };
+    for cells in cells.chunk_by(is_alike) {
+        let what = match cells[0][..] {
+            [_, _, in_flight, ..] => format!("echo, {in_flight} requests in flight"),
+            _ => format!("echo of {}", size(cells[0][0])),
+        };
+        let mut sheet = Sheet::new(format!("TCP {what}: CPU time"), "ns CPU a request", RAW);
+        sheet.headline = Headline::Whole(what);
         for cell in cells {
-            let race = contest.race("echo", &name(cell), |contest, peer| cost(contest, peer, cell));
-            sheet.add(name(cell), &race, 0);
+            sheet.add(joined(cell), &race(contest, cell), 0);
         }
         contest.add(sheet);
     }
-    if !is_strace_here() {
-        return contest.tell("skipped: system calls: strace is not installed".to_owned());
+    match Counter::here() {
+        Ok(counter) => count(contest, counter),
+        Err(reason) => contest.tell(format!("skipped: system calls: {reason}")),
     }
-    let mut sheet = Sheet::new("Echo: system calls of the server", "calls a request", RAW);
-    for cell in contest.options.cells(COUNTED) {
-        let race =
-            contest.race_once("echo", &format!("{}, strace", name(&cell)), |contest, peer| {
-                Ok(vec![calls_per_request(contest, peer, &cell)?])
-            });
-        sheet.add(name(&cell), &race, 0);
+}
+
+/// The race of a cell, which the growth has as well.
+pub fn race(contest: &mut Contest, cell: &[usize]) -> Race {
+    let most = if cell[1] >= MANY { 3 } else { usize::MAX };
+    contest.in_rounds(most, |contest| {
+        contest.race("echo", |_| joined(cell), |contest, peer| cost(contest, peer, cell))
+    })
+}
+
+fn count(contest: &mut Contest, counter: Counter) {
+    let mut sheet = Sheet::new("TCP echo: system calls", "calls a request", RAW);
+    for cell in &contest.options.cells(FEW, COUNTED) {
+        let what = |_: &Peer| format!("{}, system calls", joined(cell));
+        let amount = (cell[1] * 2).max(2000);
+        let connect = |server: &Server| {
+            let mut load = load(server, cell)?;
+            Ok(move |requests| load.run(requests).map(drop))
+        };
+        let race = contest.in_rounds(1, |contest| {
+            contest.race("echo", what, |contest, peer| {
+                Ok(vec![calls::per_unit(counter, contest, peer, amount, connect)?])
+            })
+        });
+        sheet.add(joined(cell), &race, 0);
     }
+    sheet.note(counter.told());
     contest.add(sheet);
 }
 
-fn name(cell: &[usize]) -> String {
-    cell.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
+fn size(bytes: usize) -> String {
+    if bytes.is_multiple_of(1024) { format!("{} KiB", bytes / 1024) } else { format!("{bytes} B") }
 }
 
 fn load(server: &Server, cell: &[usize]) -> io::Result<Load> {
     Load::connect(server.address(), cell[1], cell[0], cell.get(2).copied().unwrap_or(1))
 }
 
-pub fn cost(contest: &Contest, peer: &Peer, cell: &[usize]) -> io::Result<Vec<f64>> {
+/// All connections have as many requests under way as they may, at least once.
+fn cost(contest: &Contest, peer: &Peer, cell: &[usize]) -> io::Result<Vec<f64>> {
     let server = Server::start(contest, peer, "echo")?;
     let mut load = load(&server, cell)?;
-    let mut requests = cell[1] * 2;
-    loop {
+    let least = (cell[1] * cell.get(2).unwrap_or(&1)).max(LEAST);
+    let mut requests = least;
+    let took = loop {
         let took = load.run(requests)?.as_secs_f64();
         if took >= contest.options.seconds / 8.0 {
-            requests = (requests as f64 * contest.options.seconds / took) as usize;
-            break;
+            break took;
         }
         requests *= 4;
-    }
-    let requests = requests.max(cell[1] * 2);
+    };
+    let requests = (requests as f64 * contest.options.seconds / took) as usize;
+    let requests = requests.max(least);
     let before = server.cpu()?;
     load.run(requests)?;
     Ok(vec![(server.cpu()? - before).as_nanos() as f64 / requests as f64])
-}
-
-const STRACE: &[&str] = &["strace", "-f", "-c", "-U", "calls,name"];
-
-fn is_strace_here() -> bool {
-    let mut command = Command::new(STRACE[0]);
-    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
-}
-
-/// The difference between a long and a short run, so that starting, accepting and closing cancel
-/// out.
-fn calls_per_request(contest: &Contest, peer: &Peer, cell: &[usize]) -> io::Result<f64> {
-    let short = (cell[1] * 4).max(2000);
-    let counted = |requests| -> io::Result<f64> {
-        let server = Server::start_under(STRACE, contest, peer, "echo")?;
-        let mut load = load(&server, cell)?;
-        load.run(requests)?;
-        Ok(all_calls(&server.end()?))
-    };
-    Ok((counted(short * 3)? - counted(short)?) / (2 * short) as f64)
-}
-
-/// The sum of strace's table of calls and names.
-fn all_calls(report: &str) -> f64 {
-    let calls = report.lines().filter_map(|line| {
-        let (count, name) = line.trim().split_once(char::is_whitespace)?;
-        if name.trim() == "total" { None } else { count.parse::<f64>().ok() }
-    });
-    calls.sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::all_calls;
-
-    #[test]
-    fn the_total_is_not_counted_twice() {
-        let report = "    calls syscall\n--------- ------\n       20 recvfrom\n        3 sendto\n\
-                      --------- ------\n       23 total\n";
-        assert_eq!(all_calls(report), 23.0);
-    }
 }

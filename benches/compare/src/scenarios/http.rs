@@ -11,17 +11,21 @@ use crate::contest::Contest;
 use crate::http_load::HttpLoad;
 use crate::peers::Peer;
 use crate::server::Server;
-use crate::sheet::{Base, Sheet};
+use crate::sheet::{Base, Headline, Sheet};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "http", about: "hyper: CPU time of the server, and requests", run };
 
+const CELLS: &[&[usize]] = &[&[1], &[50], &[1000]];
+
 fn run(contest: &mut Contest) {
     let mut cost = Sheet::new("hyper: CPU time of the server", "ns CPU a request", Base::Best);
     let mut wall = Sheet::new("hyper: wall time", "ns a request", Base::Best);
-    for cell in contest.options.cells(&[&[1], &[50], &[1000]]) {
+    cost.headline = Headline::Whole("hyper".to_owned());
+    for cell in contest.options.cells(&CELLS[1..2], CELLS) {
         let name = format!("{} connections", cell[0]);
-        let race = contest.race("http", &name, |contest, peer| measure(contest, peer, cell[0]));
+        let race =
+            contest.race("http", |_| name.clone(), |contest, peer| measure(contest, peer, cell[0]));
         cost.add(&name, &race, 0);
         wall.add(&name, &race, 1);
     }

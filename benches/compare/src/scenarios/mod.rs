@@ -24,14 +24,14 @@ pub struct Scenario {
 }
 
 pub static SCENARIOS: &[Scenario] = &[
-    tasks::SCENARIO,
     echo::SCENARIO,
     churn::SCENARIO,
+    pipes::SCENARIO,
+    dispatch::SCENARIO,
     timers::SCENARIO,
     soon::SCENARIO,
     post::SCENARIO,
-    dispatch::SCENARIO,
-    pipes::SCENARIO,
+    tasks::SCENARIO,
     http::SCENARIO,
     growth::SCENARIO,
     units::SCENARIO,

@@ -12,7 +12,7 @@
 use super::Scenario;
 use crate::contest::Contest;
 use crate::cores::Place;
-use crate::sheet::{Base, Sheet};
+use crate::sheet::{Base, Headline, Sheet};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "post", about: "messages from another thread: throughput, round trip", run };
@@ -21,16 +21,23 @@ const TRIPS: u64 = 20_000;
 
 fn run(contest: &mut Contest) {
     let mut sheet = Sheet::new("Post: throughput", "ns a message", Base::Best);
+    sheet.headline = Headline::Each("post");
     let race = contest.race_for_time_at(Place::Anywhere, "post", &[], 10_000);
     sheet.add("throughput", &race, 0);
     contest.add(sheet);
 
     let mut sheet = Sheet::new("Post: round trip", "ns", Base::Best);
-    let race = contest.race("round_trip", "", |contest, peer| {
-        let mut worker = contest.start(peer, "round_trip", &[], Place::Anywhere)?;
-        worker.ask(TRIPS / 10)?;
-        worker.ask(TRIPS)
-    });
+    sheet.headline = Headline::Each("post, round trip");
+    let trips = contest.options.scaled(TRIPS);
+    let race = contest.race(
+        "round_trip",
+        |_| String::new(),
+        |contest, peer| {
+            let mut worker = contest.start(peer, "round_trip", &[], Place::Anywhere)?;
+            worker.ask(trips / 10)?;
+            worker.ask(trips)
+        },
+    );
     sheet.add("median", &race, 0);
     sheet.add("99 of 100", &race, 1);
     contest.add(sheet);

@@ -11,14 +11,16 @@
 //! * `asleep`: a million tasks that each sleep for an hour; the same, with one list for the
 //!   handles.
 //!
-//! Rust's tasks wait for the oneshot of the crate `futures`, Python's for what their library has.
+//! What `waiting` waits for is what a library has: mainspring's promise, tokio's oneshot, asyncio's
+//! future, trio's event; the others have the oneshot of the crate `futures`. In `waiting, one
+//! oneshot` all in Rust wait for that one.
+//!
 //! Who cannot have a million has fewer, as [`amount`] tells.
 
 use super::Scenario;
 use crate::contest::Contest;
-use crate::cores::Place;
 use crate::peers::Peer;
-use crate::sheet::{Base, Sheet};
+use crate::sheet::{Base, Headline, Sheet};
 
 pub const SCENARIO: Scenario = Scenario {
     name: "tasks",
@@ -29,41 +31,38 @@ pub const SCENARIO: Scenario = Scenario {
 const MILLION: u64 = 1_000_000;
 
 /// With which the code gets warm, and not the memory.
-const FEW: u64 = 1000;
+pub const FEW: u64 = 1000;
 
 fn run(contest: &mut Contest) {
     contest.among(|peer| peer.name != "processes", run_among);
 }
 
 fn run_among(contest: &mut Contest) {
-    let count = contest.options.cells(&[&[MILLION as usize]])[0][0] as u64;
+    let count = contest.options.amount(MILLION);
     let mut time = Sheet::new("Tasks: time", contest.unit("ns CPU"), Base::Best);
+    time.headline = Headline::Each("tasks");
     if contest.options.instructions {
         time.add("spawn + join", &contest.race_for_time("spawn", &[], 1000), 0);
         time.add("switch", &contest.race_for_time("switch", &[], 10_000), 0);
         return contest.add(time);
     }
-    let spawn = contest.race("spawn", "", |contest, peer| {
-        let mut worker = contest.start(peer, "spawn", &[], Place::Alone)?;
-        worker.ask(FEW)?;
-        let count = amount(peer, "spawn", count);
-        Ok(vec![worker.ask(count)?[0] / count as f64])
-    });
-    time.add("spawn + join", &spawn, 0);
+    let race = contest.race_for_amount("spawn", &[], FEW, |peer| amount(peer, "spawn", count));
+    time.add("spawn + join", &race, 0);
     time.add("switch", &contest.race_for_time("switch", &[], 10_000), 0);
     contest.add(time);
 
     let mut memory = Sheet::new("Tasks: memory", "bytes each", Base::Best);
-    for scenario in ["waiting", "asleep"] {
-        let race = contest.race(scenario, "", |contest, peer| {
-            let mut worker = contest.start(peer, scenario, &[], Place::Alone)?;
-            let count = amount(peer, scenario, count);
-            Ok(vec![worker.ask(count)?[0] / count as f64])
-        });
-        memory.add(scenario, &race, 0);
+    memory.headline = Headline::Each("tasks");
+    for (name, scenario) in
+        [("waiting", "waiting"), ("waiting, one oneshot", "oneshot"), ("asleep", "asleep")]
+    {
+        let amount = |peer: &Peer| amount(peer, scenario, count);
+        let race = contest.in_rounds(3, |it| it.race_for_amount(scenario, &[], 0, amount));
+        memory.add(name, &race, 0);
     }
     memory.note(
-        "Of threads there were 10,000, of tasks in Python and of calloop's sleepers 100,000.",
+        "Of threads there were 10,000, of tasks in Python and of calloop's sleepers 100,000. Of \
+         threads it is what their process takes; the kernel's stack of each comes on top.",
     );
     contest.add(memory);
 }

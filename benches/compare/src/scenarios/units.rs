@@ -6,13 +6,14 @@
 //! * `memory`: of those that wait. Tasks wait for a promise, threads for a channel, processes for a
 //!   pipe. Growth of resident memory, for processes the sum of their proportional shares. The
 //!   kernel's own memory, 16 KiB of stack and more for each thread and process, comes on top.
+//! * `at once`: how many were alive at the same time for the column before. A note says what the
+//!   system would allow.
 
 use std::fs;
-use std::io;
 
 use super::Scenario;
+use super::tasks::FEW;
 use crate::contest::{Contest, Rounds};
-use crate::cores::Place;
 use crate::peers::Peer;
 use crate::sheet::{Base, Sheet};
 
@@ -24,14 +25,14 @@ const UNITS: &[&str] = &["mainspring-tasks", "asyncio", "threads", "processes"];
 /// The ratios are to it.
 const TASK: Base = Base::To("mainspring-tasks");
 
-/// How many of them there are at once, or are made.
-fn amount(peer: &Peer) -> u64 {
-    match peer.name {
+/// How many of them there are at once.
+fn amount(contest: &Contest, peer: &Peer) -> u64 {
+    contest.options.scaled(match peer.name {
         "processes" => 500,
         "threads" => 10_000,
         "asyncio" => 1_000_000,
         _ => 10_000_000,
-    }
+    })
 }
 
 fn run(contest: &mut Contest) {
@@ -39,35 +40,30 @@ fn run(contest: &mut Contest) {
 }
 
 fn run_among(contest: &mut Contest) {
-    let mut time = Sheet::new("A task, a thread, a process: time", "ns", TASK);
-    time.add("switch", &contest.race_for_time("switch", &[], 1000), 0);
-    let spawn = |contest: &Contest, peer: &Peer| ask(contest, peer, "spawn", amount(peer) / 10);
-    time.add("spawn + join", &contest.race("spawn", "", spawn), 0);
-    contest.add(time);
-
-    let mut memory = Sheet::new("A task, a thread, a process: memory", "bytes each", TASK);
-    let waiting = |contest: &Contest, peer: &Peer| ask(contest, peer, "waiting", amount(peer));
-    let race: Vec<(&Peer, Rounds)> = contest.race_once("waiting", "", waiting);
-    memory.add("waiting", &race, 0);
-    let at_once = race.iter().map(|(peer, _)| format!("{} of {}", amount(peer), peer.name));
-    memory.note(format!("At once there were {}.", at_once.collect::<Vec<_>>().join(", ")));
-    memory.note(limits());
-    contest.add(memory);
+    let amounts: Vec<(&str, u64)> =
+        contest.peers().iter().map(|peer| (peer.name, amount(contest, peer))).collect();
+    let of = |peer: &Peer| amounts.iter().find(|it| it.0 == peer.name).map_or(0, |it| it.1);
+    let mut sheet = Sheet::magnitudes("A task, a thread, a process", TASK);
+    let race = contest.race_for_time("switch", &[], 1000);
+    sheet.add("switch, ns", &race, 0);
+    let race = contest.race_for_amount("spawn", &[], FEW, |peer| of(peer) / 10);
+    sheet.add("spawn + join, ns", &race, 0);
+    let race = contest.in_rounds(3, |it| it.race_for_amount("waiting", &[], 0, of));
+    sheet.add("memory, bytes", &race, 0);
+    let at_once = |(peer, _): &(&'static Peer, Rounds)| (*peer, vec![vec![of(peer) as f64]]);
+    sheet.add("at once", &race.iter().map(at_once).collect::<Vec<_>>(), 0);
+    sheet.note(limits());
+    contest.add(sheet);
 }
 
-fn ask(contest: &Contest, peer: &Peer, scenario: &str, count: u64) -> io::Result<Vec<f64>> {
-    let mut worker = contest.start(peer, scenario, &[], Place::Alone)?;
-    Ok(vec![worker.ask(count)?[0] / count as f64])
-}
-
-/// How many threads and processes the system would allow.
+/// How many threads and processes the system would allow, and how much memory there is.
 fn limits() -> String {
     let read = |name| fs::read_to_string(format!("/proc/sys/{name}")).unwrap_or_default();
     let [ids, threads, maps] =
         ["kernel/pid_max", "kernel/threads-max", "vm/max_map_count"].map(read);
     format!(
         "This system allows {} processes and threads together ({} by memory), and {} pieces of \
-         memory in a process, of which a thread needs two.",
+         memory in a process, of which a thread needs two. Tasks are limited by memory only.",
         ids.trim(),
         threads.trim(),
         maps.trim()

@@ -60,6 +60,7 @@ fn run(contest: &mut Contest) {
         ("Workers: connect, echo, close, 50 at once", "ns a connection", churn),
     ] {
         let mut sheet = Sheet::new(title, unit, Base::To(DAEMONS[0].0));
+        sheet.is_closed = true;
         match rounds(contest, &program, title, measure) {
             Ok(figures) => sheet.columns = columns(&figures),
             Err(error) => return contest.tell(format!("failed: workers: {error}")),

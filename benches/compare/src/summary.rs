@@ -1,0 +1,229 @@
+//! The whole run in one table and in one picture: ratios to the hand-written loop and to the best
+//! peer, with nothing left out that a scenario has as its figure.
+
+use crate::chart::{FAINT, PAGE, RULE, colour, is_ours, line, page, text, text_to};
+use crate::sheet::{Base, Column, Headline, Sheet, figure};
+
+/// A line of the picture.
+#[derive(Debug, PartialEq)]
+struct Line {
+    name: String,
+    /// Whom the ratios are to.
+    base: &'static str,
+    ratios: Vec<(&'static str, f64)>,
+}
+
+/// Whom the picture shows beside us, if they have taken part: those who are known best.
+const SHOWN: &[&str] =
+    &["tokio", "monoio", "mio", "libuv", "libev", "uvloop", "mainspring-tasks", "mainspring"];
+
+/// A table with a row for each figure.
+pub fn table<'a>(sheets: impl Iterator<Item = &'a Sheet>) -> String {
+    let columns = ["what", "unit", "raw", "best peer", "mainspring", "x raw", "x best"];
+    let tasks = ["mainspring-tasks", "x raw", "x best"];
+    let mut text = format!("| {} | {} |\n", columns.join(" | "), tasks.join(" | "));
+    text += &format!("|---|---{}\n", "|---:".repeat(columns.len() + tasks.len() - 2) + "|");
+    for sheet in sheets.filter(|sheet| sheet.headline != Headline::No) {
+        for column in &sheet.columns {
+            text += &row(sheet, column);
+        }
+    }
+    text
+}
+
+fn row(sheet: &Sheet, column: &Column) -> String {
+    let shown = |value: Option<f64>| value.map_or("-".to_owned(), figure);
+    let ratio = |peer: &str, base: Option<&'static str>| {
+        let ratio = base.and_then(|base| column.ratio(peer, base));
+        ratio.map_or("-".to_owned(), |ratio| format!("{}x", figure(ratio)))
+    };
+    let best = column.best();
+    let mut words = vec![format!("{}, {}", sheet.title, column.name), sheet.unit.to_owned()];
+    words.push(shown(column.median_of("raw")));
+    words.push(
+        best.map_or("-".to_owned(), |best| format!("{best} {}", shown(column.median_of(best)))),
+    );
+    for ours in ["mainspring", "mainspring-tasks"] {
+        words.push(shown(column.median_of(ours)));
+        words.push(ratio(ours, Some("raw")));
+        words.push(ratio(ours, best));
+    }
+    format!("| {} |\n", words.join(" | "))
+}
+
+fn lines<'a>(sheets: impl Iterator<Item = &'a Sheet>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for sheet in sheets {
+        let columns: Vec<&Column> = sheet.columns.iter().collect();
+        match &sheet.headline {
+            Headline::Whole(name) => lines.extend(summed(sheet, name.clone(), &columns)),
+            Headline::Each(word) => {
+                lines.extend(columns.iter().filter_map(|column| {
+                    summed(sheet, format!("{word}: {}", column.name), &[column])
+                }))
+            }
+            Headline::No => {}
+        }
+    }
+    lines
+}
+
+/// The geometric mean of the ratios, of those who have a figure in each of the columns.
+fn summed(sheet: &Sheet, name: String, columns: &[&Column]) -> Option<Line> {
+    let bases = columns.iter().map(|column| sheet.base_of(column));
+    let bases: Vec<&'static str> = bases.collect::<Option<_>>()?;
+    let base = match sheet.base {
+        Base::To(peer) => peer,
+        Base::Best if bases.iter().all(|base| *base == bases[0]) => bases[0],
+        Base::Best => "best peer",
+    };
+    let mean = |peer: &'static str| {
+        let ratios = columns.iter().zip(&bases).map(|(column, base)| column.ratio(peer, base));
+        let ratios: Vec<f64> = ratios.collect::<Option<_>>()?;
+        let logarithms: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
+        Some((peer, (logarithms / ratios.len() as f64).exp()))
+    };
+    let ratios: Vec<_> = sheet.peers().into_iter().filter_map(mean).collect();
+    let count = columns.len();
+    let name = if count > 1 { format!("{name} (mean of {count})") } else { name };
+    ratios.iter().any(|(peer, _)| is_ours(peer)).then_some(Line { name, base, ratios })
+}
+
+const TOP: f64 = 74.0;
+const ROW: f64 = 21.0;
+/// Where the scale begins and ends, and what it shows.
+const LEFT: f64 = 290.0;
+const RIGHT: f64 = 735.0;
+const LEAST: f64 = 0.25;
+const GREATEST: f64 = 16.0;
+const TICKS: &[f64] = &[0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
+
+/// The picture: a line for each figure, a dot for each peer.
+pub fn picture<'a>(sheets: impl Iterator<Item = &'a Sheet>) -> String {
+    let lines = lines(sheets);
+    let bottom = TOP + ROW * lines.len() as f64;
+    let title = "mainspring beside others: ratio to the hand-written loop (raw), or else to the \
+                 best peer";
+    let mut svg = text(12.0, 22.0, "bold", colour("raw"), title);
+    svg += &legend();
+    svg += &scale(bottom);
+    for (number, line) in lines.iter().enumerate() {
+        svg += &drawn(line, TOP + ROW * number as f64 + ROW / 2.0);
+    }
+    let note = "logarithmic scale; left is better; dots at its ends lie beyond them";
+    svg += &text(LEFT, bottom + 30.0, "normal", FAINT, note);
+    page(PAGE, bottom + 42.0, &svg)
+}
+
+fn legend() -> String {
+    let (mut svg, mut x) = (String::new(), 12.0);
+    for peer in SHOWN.iter().rev() {
+        svg += &dot(peer, x + 5.0, 40.0);
+        svg += &text(x + 14.0, 44.0, crate::chart::weight(peer), colour(peer), peer);
+        x += 30.0 + 6.4 * peer.len() as f64;
+    }
+    svg
+}
+
+fn scale(bottom: f64) -> String {
+    let zero = place(1.0);
+    let mut svg = format!(
+        "<rect x=\"{LEFT}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"#f0f7ff\"/>\n",
+        zero - LEFT,
+        bottom - TOP
+    );
+    for tick in TICKS {
+        let (x, ink) = (place(*tick), if *tick == 1.0 { FAINT } else { RULE });
+        svg += &line((x, TOP), (x, bottom), ink);
+        svg += &text_to(x + 8.0, bottom + 14.0, FAINT, &format!("{tick}x"));
+    }
+    let heads = [(LEFT - 8.0, "to"), (806.0, "mainspring"), (852.0, "tasks"), (968.0, "best peer")];
+    let head = |(x, word): (f64, &str)| text_to(x, TOP - 6.0, FAINT, word);
+    svg + &heads.map(head).concat()
+}
+
+fn drawn(line: &Line, y: f64) -> String {
+    let of = |name: &str| line.ratios.iter().find(|it| it.0 == name).map(|it| it.1);
+    let shown = |name: &str| of(name).map_or("-".to_owned(), figure);
+    let mut svg = crate::chart::line((12.0, y + ROW / 2.0), (968.0, y + ROW / 2.0), "#eff2f5");
+    svg += &text(12.0, y + 4.0, "normal", colour("raw"), &line.name);
+    svg += &text_to(LEFT - 8.0, y + 4.0, FAINT, line.base);
+    svg += &text_to(806.0, y + 4.0, colour("mainspring"), &shown("mainspring"));
+    svg += &text_to(852.0, y + 4.0, colour("mainspring-tasks"), &shown("mainspring-tasks"));
+    let others = line.ratios.iter().filter(|(peer, _)| !is_ours(peer) && *peer != "raw");
+    if let Some((best, ratio)) = others.min_by(|one, other| one.1.total_cmp(&other.1)) {
+        svg += &text_to(968.0, y + 4.0, FAINT, &format!("{best} {}", figure(*ratio)));
+    }
+    for peer in SHOWN {
+        if let Some(ratio) = of(peer) {
+            svg += &dot(peer, place(ratio), y);
+        }
+    }
+    svg
+}
+
+fn place(ratio: f64) -> f64 {
+    let part = (ratio.clamp(LEAST, GREATEST) / LEAST).ln() / (GREATEST / LEAST).ln();
+    LEFT + (RIGHT - LEFT) * part
+}
+
+fn dot(peer: &str, x: f64, y: f64) -> String {
+    let radius = if is_ours(peer) { 5.5 } else { 4.0 };
+    format!(
+        "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{}\" stroke=\"white\"/>\n",
+        colour(peer)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LEFT, Line, RIGHT, lines, picture, place, table};
+    use crate::sheet::{Base, Column, Headline, RAW, Sheet};
+
+    type Figures = &'static [(&'static str, f64)];
+
+    fn sheet(base: Base, headline: Headline, columns: &[Figures]) -> Sheet {
+        let mut sheet = Sheet::new("title", "ns", base);
+        sheet.headline = headline;
+        for (number, figures) in columns.iter().enumerate() {
+            let figures = figures.iter().map(|(peer, it)| (*peer, vec![*it])).collect();
+            sheet.columns.push(Column { name: number.to_string(), figures });
+        }
+        sheet
+    }
+
+    const TWO: [Figures; 2] =
+        [&[("raw", 1.0), ("mainspring", 2.0), ("mio", 3.0)], &[("raw", 1.0), ("mainspring", 8.0)]];
+
+    #[test]
+    fn a_whole_is_the_geometric_mean_of_those_who_have_all() {
+        let whole = sheet(RAW, Headline::Whole("echo".to_owned()), &TWO);
+        let line = lines([whole].iter()).remove(0);
+        assert_eq!((line.name.as_str(), line.base), ("echo (mean of 2)", "raw"));
+        assert!((line.ratios[1].1 - 4.0).abs() < 1e-9);
+        assert_eq!(line.ratios.len(), 2, "mio has no figure in the second column");
+    }
+
+    #[test]
+    fn each_column_has_its_own_best_peer() {
+        let figures: Figures = &[("raw", 1.0), ("mainspring", 2.0), ("mio", 4.0), ("tokio", 8.0)];
+        let each = sheet(Base::Best, Headline::Each("post"), &[figures]);
+        let ratios = vec![("raw", 0.25), ("mainspring", 0.5), ("mio", 1.0), ("tokio", 2.0)];
+        let line = Line { name: "post: 0".to_owned(), base: "mio", ratios };
+        assert_eq!(lines([each].iter()), [line]);
+    }
+
+    #[test]
+    fn the_table_has_both_ratios_and_says_who_is_missing() {
+        let each = sheet(Base::Best, Headline::Each("post"), &TWO[..1]);
+        let row = table([each].iter()).lines().last().unwrap().to_owned();
+        let words = "title, 0 | ns | 1.00 | mio 3.00 | 2.00 | 2.00x | 0.67x | - | - | -";
+        assert_eq!(row, format!("| {words} |"));
+    }
+
+    #[test]
+    fn what_is_beyond_the_scale_lies_at_its_end() {
+        assert_eq!((place(0.01), place(1000.0)), (LEFT, RIGHT));
+        assert!(picture([sheet(RAW, Headline::No, &TWO)].iter()).contains("</svg>"));
+    }
+}
