@@ -3,17 +3,38 @@
 //! Time is in nanoseconds since the loop's start; [`NEVER`] is accepted and never due. Equal
 //! deadlines are due in the order in which they were set.
 //!
-//! Daemons push deadlines back and cancel far more often than they let a timer run out. So a later
-//! deadline only overwrites a field of the timer: its entry in the [`Queue`] stays where it is, and
-//! goes to its right place when it becomes the soonest. A removed timer likewise leaves its entry
-//! behind, as a stale one; when more than half of the entries are stale, all of them are swept out.
+//! Daemons push deadlines back and cancel far more often than they let a timer run out. So whatever
+//! lies behind the horizon is not queued at all: such a timer is one of the [`Far`], which costs a
+//! bit. When the [`Queue`] is used up, all of them get an entry in it at once, and the latest of
+//! their deadlines is the new horizon; timeouts that are set from then on mostly lie behind it.
+//!
+//! What that changes, in nanoseconds for each of a million timers that are due within a minute:
+//!
+//! |                                   | all queued | far ones not |
+//! |-----------------------------------|-----------:|-------------:|
+//! | insert                            |         17 |            5 |
+//! | cancel at random, unasked         |         33 |           22 |
+//! | cancel in order, after a question |         19 |           19 |
+//! | insert and feed at once           |        119 |          101 |
+//! | push back 10,000 in turn          |         29 |            8 |
+//! | feed and set again, one of 10     |         29 |           36 |
+//! | feed and set again, one of 10,000 |         47 |           57 |
+//!
+//! A later deadline only overwrites a field of the timer: its entry stays where it is, and goes to
+//! its right place when it becomes the soonest. A removed timer likewise leaves its entry behind, as
+//! a stale one; when more than half of the entries are stale, all of them are swept out.
 //!
 //! # Invariants
 //!
-//! * An armed timer has one entry, which bears the number of its ticket and is no later than its
-//!   deadline; only when that is `NEVER` it may have none. All other entries are stale.
+//! * An armed timer either has one entry, which bears the number of its ticket and is no later than
+//!   its deadline, or is far, or its deadline is `NEVER`. All other entries are stale.
+//! * No entry is later than the horizon, and no far timer's deadline is sooner than it. Of those at
+//!   the horizon itself the entries are the older ones.
 //! * Less than half of the entries are stale, but for a small constant.
 
+mod far;
+#[cfg(test)]
+mod invariants;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -22,6 +43,7 @@ use std::mem;
 use std::num::NonZeroU32;
 
 use crate::handle::Key;
+use far::Far;
 use queue::{Entry, Queue};
 
 /// The deadline that does not come.
@@ -53,8 +75,21 @@ struct Armed {
     deadline: u64,
     /// When it was armed, in relation to others.
     sequence: NonZeroU32,
-    /// The sequence number of its entry, an older one if it has been pushed back since.
+    /// The sequence number of its entry, an older one if it has been pushed back since. Without an
+    /// entry it is far, or its deadline is `NEVER`.
     ticket: Option<NonZeroU32>,
+}
+
+impl Armed {
+    /// Whether the timer may be armed anew where it is.
+    #[inline]
+    fn may_become(self, new: Armed) -> bool {
+        match (self.ticket, new.ticket) {
+            (Some(_), _) => self.deadline <= new.deadline,
+            (None, None) => (self.deadline == NEVER) == (new.deadline == NEVER),
+            (None, Some(_)) => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,21 +114,31 @@ pub(crate) struct Timers {
     queue: Queue,
     /// How many entries are tickets; all others are stale.
     tickets: usize,
+    far: Far,
+    /// From which deadline on timers are far.
+    horizon: u64,
     /// The number of the latest arming.
     sequence: u32,
 }
 
 impl Timers {
     /// Adds a timer that is due at `deadline`.
+    #[inline]
     pub(crate) fn insert(&mut self, deadline: u64, key: Key) -> TimerSlot {
-        let slot = self.insert_idle(key);
-        self.reset(slot, deadline);
+        let armed = self.armed(deadline);
+        let slot = self.take_slot(key, State::Armed(armed));
+        self.put(slot.0, armed);
         slot
     }
 
     /// Adds a timer that is not due until it is [`reset`](Timers::reset).
     pub(crate) fn insert_idle(&mut self, key: Key) -> TimerSlot {
-        let timer = Timer { key, state: State::Unarmed(Unarmed::Idle) };
+        self.take_slot(key, State::Unarmed(Unarmed::Idle))
+    }
+
+    #[inline]
+    fn take_slot(&mut self, key: Key, state: State) -> TimerSlot {
+        let timer = Timer { key, state };
         self.len += 1;
         let Some(slot) = self.vacant else {
             let slot = u32::try_from(self.slots.len()).expect("fewer than 2^32 timers");
@@ -112,26 +157,19 @@ impl Timers {
     /// Arms the timer, and if it was fed already, takes that back.
     ///
     /// This counts as a new registration. It costs next to nothing when the timer is armed for an
-    /// earlier time.
+    /// earlier time, or is far and remains so.
     pub(crate) fn reset(&mut self, slot: TimerSlot, deadline: u64) {
-        let sequence = self.next_sequence();
-        let timer = &mut self.slots[slot.0 as usize];
-        if let State::Armed(armed) = &mut timer.state
-            && armed.ticket.is_some()
-            && armed.deadline <= deadline
+        let armed = self.armed(deadline);
+        let state = &mut self.slots[slot.0 as usize].state;
+        if let State::Armed(former) = state
+            && former.may_become(armed)
         {
-            armed.deadline = deadline;
-            armed.sequence = sequence;
+            *former = Armed { ticket: former.ticket, ..armed };
             return;
         }
-        let ticket = (deadline != NEVER).then_some(sequence);
-        let armed = State::Armed(Armed { deadline, sequence, ticket });
-        let former = mem::replace(&mut timer.state, armed);
-        if ticket.is_some() {
-            self.tickets += 1;
-            self.queue.push(Entry { deadline, sequence, slot: slot.0 });
-        }
-        self.discard(former);
+        let former = mem::replace(state, State::Armed(armed));
+        self.discard(slot.0, former);
+        self.put(slot.0, armed);
     }
 
     /// Makes the timer idle, whether it was armed or fed.
@@ -141,12 +179,12 @@ impl Timers {
 
     /// Ends the timer; its slot may be given to another one.
     pub(crate) fn remove(&mut self, slot: TimerSlot) {
-        self.len -= 1;
-        if self.len == 0 {
-            return self.clear();
-        }
         self.unarm(slot, Unarmed::Vacant { next: self.vacant });
         self.vacant = Some(slot.0);
+        self.len -= 1;
+        if self.len == 0 {
+            self.clear();
+        }
     }
 
     /// Returns when the timer is due, or `None` if it is not armed.
@@ -160,7 +198,7 @@ impl Timers {
     /// Returns the exact deadline of the soonest timer, or `None` if no timer is ever due.
     #[inline]
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
-        if self.tickets == 0 {
+        if self.tickets == 0 && self.far.is_empty() {
             return None; // Most ticks of a loop without timers end here.
         }
         self.soonest().map(|entry| entry.deadline)
@@ -199,6 +237,7 @@ impl Timers {
         fed
     }
 
+    #[inline]
     fn next_sequence(&mut self) -> NonZeroU32 {
         if self.sequence == u32::MAX {
             self.renumber();
@@ -212,6 +251,7 @@ impl Timers {
     fn renumber(&mut self) {
         self.queue.clear();
         self.tickets = 0;
+        self.far.drain(|_| {});
         self.sequence = 0;
         let mut order = Vec::new();
         for (slot, timer) in self.slots.iter_mut().enumerate() {
@@ -226,9 +266,34 @@ impl Timers {
         }
     }
 
+    /// An arming, with a ticket if it is to be queued.
+    #[inline]
+    fn armed(&mut self, deadline: u64) -> Armed {
+        let sequence = self.next_sequence();
+        if self.tickets == 0 {
+            self.horizon = 0; // Nothing is queued that the far ones have to be later than.
+        }
+        let ticket = (deadline < self.horizon).then_some(sequence);
+        Armed { deadline, sequence, ticket }
+    }
+
+    /// Puts a timer that was armed where it belongs.
+    #[inline]
+    fn put(&mut self, slot: u32, Armed { deadline, sequence, ticket }: Armed) {
+        if ticket.is_some() {
+            self.tickets += 1;
+            self.queue.push(Entry { deadline, sequence, slot });
+        } else if deadline != NEVER {
+            self.far.insert(slot);
+        }
+    }
+
     /// Returns the soonest entry after all before it have been dropped or put in their places.
     fn soonest(&mut self) -> Option<Entry> {
         loop {
+            if self.tickets == 0 {
+                self.queue_far();
+            }
             let entry = self.queue.peek()?;
             match &mut self.slots[entry.slot as usize].state {
                 State::Armed(armed) if armed.ticket == Some(entry.sequence) => {
@@ -236,32 +301,51 @@ impl Timers {
                         return Some(entry);
                     }
                     self.queue.pop();
-                    if armed.deadline == NEVER {
-                        armed.ticket = None;
-                        self.tickets -= 1;
-                        self.sweep();
-                    } else {
-                        armed.ticket = Some(armed.sequence);
-                        let (deadline, sequence) = (armed.deadline, armed.sequence);
-                        self.queue.push(Entry { deadline, sequence, ..entry });
-                    }
+                    self.tickets -= 1;
+                    armed.ticket = (armed.deadline < self.horizon).then_some(armed.sequence);
+                    let armed = *armed;
+                    self.put(entry.slot, armed);
+                    self.sweep();
                 }
                 _ => self.queue.pop(),
             }
         }
     }
 
+    /// Queues the far timers, when nothing else is queued.
+    fn queue_far(&mut self) {
+        let Timers { slots, queue, far, .. } = self;
+        self.tickets = far.len();
+        queue.clear_for(far.len());
+        let mut horizon = 0;
+        far.drain(|slot| {
+            let State::Armed(armed) = &mut slots[slot as usize].state else {
+                unreachable!("a timer is far that is not armed")
+            };
+            armed.ticket = Some(armed.sequence);
+            horizon = horizon.max(armed.deadline);
+            queue.add(Entry { deadline: armed.deadline, sequence: armed.sequence, slot });
+        });
+        self.horizon = horizon;
+    }
+
     fn unarm(&mut self, slot: TimerSlot, state: Unarmed) {
         let timer = &mut self.slots[slot.0 as usize];
         let former = mem::replace(&mut timer.state, State::Unarmed(state));
-        self.discard(former);
+        self.discard(slot.0, former);
     }
 
-    /// Accounts for the ticket of a state that has been replaced: its entry is stale now.
-    fn discard(&mut self, former: State) {
-        if let State::Armed(Armed { ticket: Some(_), .. }) = former {
-            self.tickets -= 1;
-            self.sweep();
+    /// Takes a state that has been replaced out of the account: if it has an entry, that is stale
+    /// now.
+    #[inline]
+    fn discard(&mut self, slot: u32, former: State) {
+        match former {
+            State::Armed(Armed { ticket: Some(_), .. }) => {
+                self.tickets -= 1;
+                self.sweep();
+            }
+            State::Armed(Armed { deadline, .. }) if deadline != NEVER => self.far.remove(slot),
+            _ => {}
         }
     }
 
@@ -276,7 +360,7 @@ impl Timers {
 
     fn clear(&mut self) {
         self.queue.clear();
-        self.tickets = 0;
+        self.far.shrink();
         self.slots.clear();
         self.slots.shrink_to(FEW);
         self.vacant = None;
@@ -289,41 +373,5 @@ impl Timer {
             State::Armed(armed) => armed.ticket,
             State::Unarmed(_) => None,
         }
-    }
-}
-
-#[cfg(test)]
-impl Timers {
-    /// Panics if an invariant does not hold.
-    pub(crate) fn verify(&self) {
-        self.queue.verify();
-        let mut found = 0;
-        for entry in self.queue.entries() {
-            assert!(entry.deadline < NEVER);
-            match self.slots.get(entry.slot as usize).map(|timer| timer.state) {
-                Some(State::Armed(armed)) if armed.ticket == Some(entry.sequence) => {
-                    assert!(entry.deadline <= armed.deadline);
-                    assert!(entry.sequence <= armed.sequence);
-                    found += 1;
-                }
-                _ => {}
-            }
-        }
-        // Sequence numbers are unique, so as many entries as tickets means one for each.
-        let tickets = self.slots.iter().filter_map(Timer::ticket).count();
-        assert_eq!((found, tickets), (self.tickets, self.tickets));
-        assert!(self.queue.len() <= 2 * self.tickets + FEW);
-        let without = |timer: &&Timer| match timer.state {
-            State::Armed(armed) => armed.ticket.is_none() && armed.deadline != NEVER,
-            State::Unarmed(_) => false,
-        };
-        assert_eq!(self.slots.iter().filter(without).count(), 0);
-        let vacant = |timer: &&Timer| matches!(timer.state, State::Unarmed(Unarmed::Vacant { .. }));
-        assert_eq!(self.slots.len() - self.slots.iter().filter(vacant).count(), self.len);
-    }
-
-    /// Returns for how many timers and entries there is memory.
-    pub(crate) fn capacity(&self) -> (usize, usize) {
-        (self.slots.capacity(), self.queue.capacity())
     }
 }

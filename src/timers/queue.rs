@@ -11,7 +11,8 @@
 //! place, and the memory is that of the entries and of those that were taken of late.
 //!
 //! Candidates, in nanoseconds for each of a million timers that are due within a minute (stale
-//! entries for all but the heap with positions, which needs none; lazy pushing back for all):
+//! entries for all but the heap with positions, which needs none; lazy pushing back for all; for
+//! none of them the far timers, which are not in the queue yet):
 //!
 //! |                                   | this | 4-ary heap with positions | radix heap |
 //! |-----------------------------------|-----:|--------------------------:|-----------:|
@@ -109,10 +110,19 @@ impl Queue {
         self.entries.len() - self.head
     }
 
+    #[inline]
     pub(super) fn push(&mut self, entry: Entry) {
         if self.len() == 0 {
             self.clear();
         }
+        match self.piles.first() {
+            Some(latest) if entry >= latest.bound => self.entries.push(entry),
+            _ => self.push_before(entry),
+        }
+    }
+
+    /// Puts an entry before the latest pile.
+    fn push_before(&mut self, entry: Entry) {
         self.cut();
         if self.piles.last().is_some_and(|pile| entry >= pile.bound) {
             self.push_pile(entry);
@@ -149,11 +159,23 @@ impl Queue {
 
     /// Drops all entries. The next ones form a pile, until the soonest of them is asked for.
     pub(super) fn clear(&mut self) {
+        self.clear_for(0);
+    }
+
+    /// The same, with memory for the entries that come next by [`add`](Queue::add).
+    pub(super) fn clear_for(&mut self, count: usize) {
         self.entries.clear();
         self.head = 0;
         self.piles.clear();
         self.piles.push(Pile { start: 0, bound: Entry::SOONEST });
-        self.shrink();
+        self.shrink_to(count);
+        self.entries.reserve(count);
+    }
+
+    /// Adds an entry to a queue that was cleared, and not asked since.
+    #[inline]
+    pub(super) fn add(&mut self, entry: Entry) {
+        self.entries.push(entry);
     }
 
     fn run_end(&self) -> usize {
@@ -261,8 +283,12 @@ impl Queue {
     }
 
     fn shrink(&mut self) {
-        if self.entries.capacity() > KEPT.max(4 * self.entries.len()) {
-            self.entries.shrink_to(KEPT.max(2 * self.entries.len()));
+        self.shrink_to(self.entries.len());
+    }
+
+    fn shrink_to(&mut self, count: usize) {
+        if self.entries.capacity() > KEPT.max(4 * count) {
+            self.entries.shrink_to(KEPT.max(2 * count));
         }
     }
 }

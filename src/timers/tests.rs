@@ -1,10 +1,10 @@
 use std::time::Instant;
 
-use proptest::prelude::*;
-use proptest::sample::Index;
-
-use super::{FEW, NEVER, TimerSlot, Timers};
+use super::{FEW, NEVER, Timers};
 use crate::handle::Key;
+
+mod far;
+mod twin;
 
 fn key(slot: u32) -> Key {
     Key { slot, generation: 7 }
@@ -122,11 +122,45 @@ fn what_was_fed_can_be_taken_back() {
 fn a_later_deadline_leaves_the_queue_alone() {
     let mut timers = Timers::default();
     let slots = [0, 1, 2].map(|i| timers.insert(10, key(i)));
+    assert_eq!(timers.next_deadline(), Some(10));
     for deadline in 10..1_000 {
         timers.reset(slots[1], deadline);
         assert_eq!(timers.queue.len(), 3);
     }
     assert_eq!(timers.next_deadline(), Some(10));
+}
+
+#[test]
+fn what_lies_behind_the_horizon_is_not_queued() {
+    let mut timers = Timers::default();
+    timers.insert(10, key(0));
+    assert_eq!(timers.next_deadline(), Some(10));
+    let slots = [10, 11, 500].map(|deadline| timers.insert(deadline, key(deadline as u32)));
+    for slot in slots {
+        timers.reset(slot, 20);
+        timers.reset(slot, 15);
+        timers.disarm(slot);
+        timers.reset(slot, 10);
+    }
+    timers.remove(slots[2]);
+    assert_eq!(timers.queue.len(), 1);
+    timers.verify();
+    assert_eq!(feed(&mut timers, 10), [0, 10, 11]);
+}
+
+#[test]
+fn the_horizon_moves_when_the_queue_is_used_up() {
+    let mut timers = Timers::default();
+    for deadline in [10, 30] {
+        timers.insert(deadline, key(deadline as u32));
+    }
+    assert_eq!(feed(&mut timers, 10), [10]);
+    timers.insert(20, key(20)); // Before the horizon, hence between the others.
+    timers.insert(40, key(40));
+    assert_eq!(timers.queue.len(), 2);
+    assert_eq!(feed(&mut timers, 30), [20, 30]);
+    assert_eq!(timers.queue.len(), 1);
+    assert_eq!(timers.next_deadline(), Some(40));
 }
 
 #[test]
@@ -171,7 +205,7 @@ fn no_insertion_goes_into_a_long_run() {
     }
     assert_eq!(timers.next_deadline(), Some(0));
     assert_eq!(timers.queue.run_len(), 1_000);
-    timers.insert(2_000, key(0));
+    timers.insert(998, key(0));
     assert!(timers.queue.run_len() < 50);
     timers.verify();
 }
@@ -231,147 +265,4 @@ fn cancelling_all_and_pushing_all_back_is_not_quadratic() {
     }
     // It takes a second without optimization; a quadratic queue takes the better part of a minute.
     assert!(started.elapsed().as_secs() < 20);
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Insert(u64),
-    InsertIdle,
-    Reset(Index, u64),
-    Disarm(Index),
-    Remove(Index),
-    TakeFed(Index),
-    NextDeadline,
-    Feed(u64),
-}
-
-fn deadlines() -> impl Strategy<Value = u64> {
-    prop_oneof![
-        8 => 0_u64..50,
-        4 => 0_u64..5_000,
-        1 => Just(NEVER),
-        1 => Just(NEVER - 1),
-        1 => any::<u64>(),
-    ]
-}
-
-fn steps() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        6 => deadlines().prop_map(Step::Insert),
-        1 => Just(Step::InsertIdle),
-        5 => (any::<Index>(), deadlines()).prop_map(|(i, deadline)| Step::Reset(i, deadline)),
-        1 => any::<Index>().prop_map(Step::Disarm),
-        2 => any::<Index>().prop_map(Step::Remove),
-        2 => any::<Index>().prop_map(Step::TakeFed),
-        2 => Just(Step::NextDeadline),
-        2 => deadlines().prop_map(Step::Feed),
-    ]
-}
-
-/// One timer of the naive twin: a list that is searched from end to end.
-#[derive(Clone, Debug)]
-struct Twin {
-    slot: TimerSlot,
-    name: u32,
-    armed: Option<(u64, u64)>,
-    fed: bool,
-}
-
-#[derive(Default)]
-struct Pair {
-    timers: Timers,
-    twins: Vec<Twin>,
-    sequence: u64,
-    names: u32,
-}
-
-impl Pair {
-    fn insert(&mut self, deadline: Option<u64>) {
-        self.names += 1;
-        self.sequence += 1;
-        let slot = match deadline {
-            Some(deadline) => self.timers.insert(deadline, key(self.names)),
-            None => self.timers.insert_idle(key(self.names)),
-        };
-        assert!(self.twins.iter().all(|twin| twin.slot != slot), "a slot is in use twice");
-        let armed = deadline.map(|deadline| (deadline, self.sequence));
-        self.twins.push(Twin { slot, name: self.names, armed, fed: false });
-    }
-
-    fn reset(&mut self, i: usize, deadline: u64) {
-        self.sequence += 1;
-        self.timers.reset(self.twins[i].slot, deadline);
-        self.twins[i].armed = Some((deadline, self.sequence));
-        self.twins[i].fed = false;
-    }
-
-    fn disarm(&mut self, i: usize) {
-        self.timers.disarm(self.twins[i].slot);
-        self.twins[i].armed = None;
-        self.twins[i].fed = false;
-    }
-
-    fn take_fed(&mut self, i: usize) {
-        let fed = std::mem::take(&mut self.twins[i].fed);
-        assert_eq!(self.timers.take_fed(self.twins[i].slot), fed);
-    }
-
-    fn next_deadline(&mut self) {
-        let armed = self.twins.iter().filter_map(|twin| twin.armed);
-        let expected = armed.map(|(deadline, _)| deadline).min().filter(|at| *at != NEVER);
-        assert_eq!(self.timers.next_deadline(), expected);
-    }
-
-    fn feed(&mut self, now: u64) {
-        let is_due = |at: &(u64, u64)| at.0 <= now && at.0 != NEVER;
-        let mut due: Vec<_> =
-            self.twins.iter_mut().filter(|twin| twin.armed.as_ref().is_some_and(is_due)).collect();
-        due.sort_by_key(|twin| twin.armed);
-        for twin in &mut due {
-            twin.armed = None;
-            twin.fed = true;
-        }
-        let expected: Vec<u32> = due.iter().map(|twin| twin.name).collect();
-        assert_eq!(feed(&mut self.timers, now), expected);
-    }
-
-    fn step(&mut self, step: Step) {
-        let pick = |i: Index| i.index(self.twins.len().max(1));
-        match step {
-            Step::Insert(deadline) => self.insert(Some(deadline)),
-            Step::InsertIdle => self.insert(None),
-            Step::NextDeadline => self.next_deadline(),
-            Step::Feed(now) => self.feed(now),
-            _ if self.twins.is_empty() => {}
-            Step::Reset(i, deadline) => self.reset(pick(i), deadline),
-            Step::Disarm(i) => self.disarm(pick(i)),
-            Step::TakeFed(i) => self.take_fed(pick(i)),
-            Step::Remove(i) => self.timers.remove(self.twins.swap_remove(pick(i)).slot),
-        }
-    }
-
-    fn compare(&self) {
-        self.timers.verify();
-        assert_eq!(self.timers.len, self.twins.len());
-        for twin in &self.twins {
-            assert_eq!(self.timers.deadline(twin.slot), twin.armed.map(|(deadline, _)| deadline));
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn behaves_like_a_sorted_list(
-        steps in prop::collection::vec(steps(), 0..400),
-        numbers_left in 0_u32..800,
-    ) {
-        let mut pair = Pair::default();
-        pair.timers.sequence = u32::MAX - numbers_left;
-        for step in steps {
-            pair.step(step);
-            pair.compare();
-        }
-    }
 }
