@@ -1,3 +1,5 @@
+//! The set of far timers beside one that is kept in order.
+
 use std::collections::BTreeSet;
 
 use super::noise;
