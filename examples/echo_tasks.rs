@@ -114,14 +114,13 @@ impl Daemon {
     }
 
     async fn echo(&self, conn: &StreamSocket) -> io::Result<()> {
-        let mut buffer = vec![0; 16 * 1024];
         loop {
-            let count = conn.read(&mut buffer).await?;
-            if count == 0 {
+            let chunk = conn.read_chunk().await?;
+            if chunk.is_empty() {
                 return Ok(());
             }
-            self.bytes.set(self.bytes.get() + count as u64);
-            conn.write_all(&buffer[..count]).await?;
+            self.bytes.set(self.bytes.get() + chunk.len() as u64);
+            conn.write_all(&chunk).await?;
         }
     }
 }

@@ -81,10 +81,10 @@ pub use mainspring_sys::{
 };
 
 pub use task::{
-    AsCompleted, CancelScope, Cancelled, CurrentLoop, Ending, GroupError, GroupTask, Interval, Io,
-    JoinError, Panic, Promise, Promised, Reason, RemoteTask, Shutdown, ShutdownEnding,
-    ShutdownGuard, Sleep, Task, TaskGroup, TaskState, When, YieldNow, as_completed, current_loop,
-    gather, gather_all, interval, race, race_all, shield, sleep, sleep_until, spawn,
+    AsCompleted, CancelScope, Cancelled, Chunk, CurrentLoop, Ending, GroupError, GroupTask,
+    Interval, Io, JoinError, Panic, Promise, Promised, Reason, RemoteTask, Shutdown,
+    ShutdownEnding, ShutdownGuard, Sleep, Task, TaskGroup, TaskState, When, YieldNow, as_completed,
+    current_loop, gather, gather_all, interval, race, race_all, shield, sleep, sleep_until, spawn,
     spawn_blocking, timeout, timeout_at, wait, yield_now,
 };
 

@@ -246,6 +246,31 @@ fn q10_a_request_to_a_task_allocates_nothing() {
 }
 
 #[test]
+fn q10_a_chunk_allocates_nothing() {
+    expect_none("an echo of a chunk", 1, |el, _| {
+        let (stream, mut peer) = UnixStream::pair().expect("a pair of sockets");
+        let stream = net::UnixStream::from_std(stream).expect("a socket");
+        let handle = el.handle().clone();
+        el.spawn(async move {
+            loop {
+                let chunk = stream.read_chunk().await?;
+                stream.write_all(&chunk).await?;
+                handle.call_soon(|_, ran| *ran += 1);
+            }
+            #[allow(unreachable_code)]
+            Ok::<(), mainspring::Error>(())
+        })
+        .detach();
+        Box::new(move |el| {
+            peer.write_all(b"ping").expect("room");
+            tick(el);
+            peer.read_exact(&mut [0; 4]).expect("an answer");
+            tick(el);
+        })
+    });
+}
+
+#[test]
 fn t6_memory_stays_with_the_timers_that_live() {
     let mut el = EventLoop::builder().clock(SimClock::new()).build_with(0).expect("a loop");
     let idle = el.add_timer(|_, _: &mut usize| {}).expect("a timer");

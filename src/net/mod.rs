@@ -6,6 +6,7 @@ mod connection;
 mod dial;
 #[cfg(feature = "futures-io")]
 mod futures_io;
+mod halves;
 mod into_address;
 mod listening;
 mod lookup;
@@ -21,13 +22,14 @@ mod unix;
 
 pub use mainspring_sys::socket::{Address, BindOptions, ListenOptions, UnixAddress};
 
+pub use self::halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 pub use self::into_address::IntoAddress;
 pub use self::lookup::{Host, Lookup, lookup_host};
 pub use self::protocol::Protocol;
 pub use self::server::{Server, listen};
 pub use self::socket::Socket;
 pub use self::stream::{PipePair, Stream};
-pub use self::stream_socket::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, StreamSocket, WriteHalf};
+pub use self::stream_socket::StreamSocket;
 pub use self::tcp::{TcpListener, TcpStream};
 pub use self::transport::Transport;
 pub use self::udp::UdpSocket;

@@ -1,10 +1,9 @@
 //! Connected sockets of tasks, and their halves.
 
 use std::fmt;
+use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use mainspring_sys::socket::{self, Address};
@@ -14,7 +13,7 @@ use super::socket::Socket;
 use crate::error::Result;
 #[cfg(feature = "hyper")]
 use crate::event_loop::read_buffer::ReadBuffer;
-use crate::task::Io;
+use crate::task::{Chunk, Io};
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
@@ -52,9 +51,47 @@ impl StreamSocket {
     ///
     /// As recv(2), and of [`Io::readable`].
     #[inline]
-    pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         let wanted = buffer.len();
-        self.io.transfer(READ, wanted, |socket| socket::recv(socket, buffer)).await
+        self.io.transfer(READ, wanted, |socket| socket::recv(socket, buffer))
+    }
+
+    /// Reads once, as soon as there is something, into a buffer that the loop lends for that; what
+    /// is empty is end of file.
+    ///
+    /// A connection that waits has no buffer. With many of them this takes less memory than a buffer
+    /// each, and less time, since the loop's one stays in the cache.
+    ///
+    /// ```
+    /// use mainspring::net::UnixStream;
+    ///
+    /// let mut el = mainspring::EventLoop::new()?;
+    /// el.run_until_complete(async {
+    ///     let (ours, theirs) = UnixStream::pair()?;
+    ///     let echo = async move {
+    ///         loop {
+    ///             let chunk = theirs.read_chunk().await?;
+    ///             if chunk.is_empty() {
+    ///                 return Ok::<(), mainspring::Error>(());
+    ///             }
+    ///             theirs.write_all(&chunk).await?;
+    ///         }
+    ///     };
+    ///     let echo = mainspring::spawn(echo);
+    ///     ours.write_all(b"hello").await?;
+    ///     assert_eq!(&ours.read_chunk().await?[..], b"hello");
+    ///     ours.shutdown_write()?;
+    ///     echo.await?
+    /// })??;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](StreamSocket::read).
+    #[inline]
+    pub fn read_chunk(&self) -> impl Future<Output = io::Result<Chunk>> {
+        self.io.transfer_chunk(|socket, buffer| socket::recv(socket, buffer))
     }
 
     /// Reads once into several buffers. Otherwise as [`read`](StreamSocket::read).
@@ -118,8 +155,8 @@ impl StreamSocket {
     /// As send(2), `BrokenPipe` and `ConnectionReset` if the peer has gone, and of
     /// [`Io::writable`]. There is never a SIGPIPE.
     #[inline]
-    pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.io.transfer(WRITE, bytes.len(), |socket| socket::send(socket, bytes)).await
+    pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        self.io.transfer(WRITE, bytes.len(), |socket| socket::send(socket, bytes))
     }
 
     /// Writes once what is in several slices. Otherwise as [`write`](StreamSocket::write).
@@ -137,14 +174,8 @@ impl StreamSocket {
     ///
     /// Those of [`write`](StreamSocket::write).
     #[inline]
-    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.write(bytes).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                count => bytes = &bytes[count..],
-            }
-        }
-        Ok(())
+    pub fn write_all(&self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
+        self.io.transfer_all(bytes, |socket, bytes| socket::send(socket, bytes))
     }
 
     /// Tells the peer that nothing more comes: it reads end of file after the last byte. Reading
@@ -275,17 +306,6 @@ impl StreamSocket {
         self.io.poll_write_with(cx, |socket| socket::send_vectored(socket, slices))
     }
 
-    /// The two directions, for two parts of one task.
-    pub fn split(&self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        (ReadHalf { socket: self }, WriteHalf { socket: self })
-    }
-
-    /// The two directions, for two tasks.
-    pub(super) fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        let socket = Rc::new(self);
-        (OwnedReadHalf { socket: socket.clone() }, OwnedWriteHalf { socket })
-    }
-
     /// Ends watching, and gives the socket back.
     pub(super) fn into_socket(self) -> Socket {
         self.io.into_inner()
@@ -320,69 +340,5 @@ impl AsFd for StreamSocket {
 impl fmt::Debug for StreamSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.io.fmt(f)
-    }
-}
-
-/// The half of a socket that reads; derefs to the whole, for `read` and the like.
-#[derive(Debug, Clone, Copy)]
-pub struct ReadHalf<'a> {
-    socket: &'a StreamSocket,
-}
-
-/// The half of a socket that writes; derefs to the whole, for `write_all` and the like.
-#[derive(Debug, Clone, Copy)]
-pub struct WriteHalf<'a> {
-    socket: &'a StreamSocket,
-}
-
-/// The half of a socket that reads, for a task of its own; derefs to the whole.
-#[derive(Debug)]
-pub struct OwnedReadHalf {
-    socket: Rc<StreamSocket>,
-}
-
-/// The half of a socket that writes, for a task of its own; derefs to the whole. Dropping it tells
-/// the peer that nothing more comes.
-#[derive(Debug)]
-pub struct OwnedWriteHalf {
-    socket: Rc<StreamSocket>,
-}
-
-impl Deref for ReadHalf<'_> {
-    type Target = StreamSocket;
-
-    fn deref(&self) -> &StreamSocket {
-        self.socket
-    }
-}
-
-impl Deref for WriteHalf<'_> {
-    type Target = StreamSocket;
-
-    fn deref(&self) -> &StreamSocket {
-        self.socket
-    }
-}
-
-impl Deref for OwnedReadHalf {
-    type Target = StreamSocket;
-
-    fn deref(&self) -> &StreamSocket {
-        &self.socket
-    }
-}
-
-impl Deref for OwnedWriteHalf {
-    type Target = StreamSocket;
-
-    fn deref(&self) -> &StreamSocket {
-        &self.socket
-    }
-}
-
-impl Drop for OwnedWriteHalf {
-    fn drop(&mut self) {
-        // A connection that is over needs no word of it.
-        let _ = self.socket.shutdown_write();
     }
 }

@@ -10,11 +10,12 @@ use mainspring_sys::Interest;
 use mainspring_sys::socket::{self, Address, ListenOptions};
 
 use super::dial;
+use super::halves::{OwnedReadHalf, OwnedWriteHalf};
 use super::into_address::{IntoAddress, inet};
 use super::listening::Listening;
 use super::lookup::lookup_host;
 use super::socket::Socket;
-use super::stream_socket::{OwnedReadHalf, OwnedWriteHalf, StreamSocket};
+use super::stream_socket::StreamSocket;
 use crate::error::{Error, Result};
 use crate::task::Io;
 

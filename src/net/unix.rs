@@ -11,10 +11,11 @@ use mainspring_sys::Interest;
 use mainspring_sys::socket::{self, Address, BindOptions, ListenOptions, UnixAddress};
 
 use super::dial;
+use super::halves::{OwnedReadHalf, OwnedWriteHalf};
 use super::into_address::{IntoAddress, unix};
 use super::listening::Listening;
 use super::socket::Socket;
-use super::stream_socket::{OwnedReadHalf, OwnedWriteHalf, StreamSocket};
+use super::stream_socket::StreamSocket;
 use crate::error::{Error, Result};
 use crate::task::{Io, sleep};
 

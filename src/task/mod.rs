@@ -45,7 +45,7 @@ pub use self::as_completed::{AsCompleted, as_completed};
 pub use self::blocking::spawn_blocking;
 pub use self::combine::{When, gather, gather_all, race, race_all, shield, wait};
 pub use self::group::{GroupError, GroupTask, TaskGroup};
-pub use self::io::Io;
+pub use self::io::{Chunk, Io};
 pub use self::join::{Ending, JoinError, Panic, Reason, Task, TaskState};
 pub use self::promise::{Promise, Promised};
 pub use self::remote::RemoteTask;

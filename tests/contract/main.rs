@@ -11,6 +11,7 @@ mod broken_pipes;
 mod budgets;
 mod chaos;
 mod chaos_model;
+mod chunks;
 mod combine;
 mod connects;
 mod counted;

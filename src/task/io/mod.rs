@@ -10,18 +10,20 @@
 //! runs, for both directions, and it stays so: what the kernel tells is kept until a call finds the
 //! opposite.
 
+mod chunk;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 mod registration;
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use mainspring_sys::{Interest, Readiness, fd};
 
+pub use self::chunk::Chunk;
 use self::registration::Registration;
 use crate::error::{Error, Result};
 
@@ -177,8 +179,11 @@ impl<T> Io<T> {
     /// # Errors
     ///
     /// Those of the call, and of [`ready`](Io::ready).
-    pub async fn read_with<R>(&self, call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.call_with(Interest::READABLE, call, |_| false).await
+    pub fn read_with<R>(
+        &self,
+        call: impl FnMut(&T) -> io::Result<R>,
+    ) -> impl Future<Output = io::Result<R>> {
+        self.call_with(Interest::READABLE, call, |_| false)
     }
 
     /// Makes a call that writes, as soon as it does not block. Otherwise as
@@ -187,19 +192,24 @@ impl<T> Io<T> {
     /// # Errors
     ///
     /// As [`read_with`](Io::read_with).
-    pub async fn write_with<R>(&self, call: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.call_with(Interest::WRITABLE, call, |_| false).await
+    pub fn write_with<R>(
+        &self,
+        call: impl FnMut(&T) -> io::Result<R>,
+    ) -> impl Future<Output = io::Result<R>> {
+        self.call_with(Interest::WRITABLE, call, |_| false)
     }
 
+    /// No `async fn`, nor are those above it: each would keep its arguments twice, and lie between
+    /// a system call and the task.
     #[inline]
-    async fn call_with<R>(
+    fn call_with<R>(
         &self,
         interest: Interest,
         mut call: impl FnMut(&T) -> io::Result<R>,
         is_short: impl Fn(&R) -> bool,
-    ) -> io::Result<R> {
+    ) -> impl Future<Output = io::Result<R>> {
         let waiter = self.registration.waiter(interest);
-        poll_fn(|cx| waiter.poll_call(cx, || call(&self.source), &is_short)).await
+        poll_fn(move |cx| waiter.poll_call(cx, || call(&self.source), &is_short))
     }
 
     #[inline]
@@ -252,13 +262,44 @@ impl<T> Io<T> {
     /// Makes a call that moves bytes of a stream. If it moved fewer than `wanted`, the next one is
     /// known to block; unless it moved none, which is the end of file, and is so the next time.
     #[inline]
-    pub(crate) async fn transfer(
+    pub(crate) fn transfer(
         &self,
         interest: Interest,
         wanted: usize,
         call: impl FnMut(&T) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        self.call_with(interest, call, |moved| 0 < *moved && *moved < wanted).await
+    ) -> impl Future<Output = io::Result<usize>> {
+        self.call_with(interest, call, move |moved| 0 < *moved && *moved < wanted)
+    }
+
+    /// [`transfer`](Io::transfer) into a buffer of the loop.
+    #[inline]
+    pub(crate) fn transfer_chunk(
+        &self,
+        read: impl Fn(&T, &mut [u8]) -> io::Result<usize>,
+    ) -> impl Future<Output = io::Result<Chunk>> {
+        let call = move |source: &T| Chunk::read(|buffer| read(source, buffer));
+        self.call_with(Interest::READABLE, call, Chunk::is_short)
+    }
+
+    /// Writes all of `bytes` with a call that writes a part.
+    #[inline]
+    pub(crate) fn transfer_all(
+        &self,
+        mut bytes: &[u8],
+        write: impl Fn(&T, &[u8]) -> io::Result<usize>,
+    ) -> impl Future<Output = io::Result<()>> {
+        let waiter = self.registration.waiter(Interest::WRITABLE);
+        poll_fn(move |cx| {
+            while !bytes.is_empty() {
+                let is_short = |moved: &usize| 0 < *moved && *moved < bytes.len();
+                let write = || write(&self.source, bytes);
+                match ready!(waiter.poll_call(cx, write, is_short))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    count => bytes = &bytes[count..],
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
     }
 
     /// [`transfer`](Io::transfer) for poll functions.
@@ -285,6 +326,16 @@ where
     /// Those of the source, and of [`readable`](Io::readable).
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.read_with(|mut source| source.read(buffer)).await
+    }
+
+    /// Reads once, as soon as there is something, into a buffer that the loop lends for that; what
+    /// is empty is end of file. A task that waits has no buffer, so a million of them are cheap.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Io::read).
+    pub fn read_chunk(&self) -> impl Future<Output = io::Result<Chunk>> {
+        self.read_with(|mut source| Chunk::read(|buffer| source.read(buffer)))
     }
 }
 
