@@ -17,7 +17,7 @@ use mainspring::net::{TcpListener, TcpStream};
 use mainspring::{EventLoop, Interest, Io, Promise, Sleep, sleep, sleep_until, yield_now};
 
 use super::{Peer, Work};
-use crate::work::echo::{BUFFER, listener};
+use crate::work::echo::listener;
 use crate::work::http::hello;
 use crate::work::pipes::{Chain, ROOM, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
@@ -257,9 +257,8 @@ fn echo(_: &[usize]) {
 }
 
 async fn serve(stream: TcpStream) {
-    let mut buffer = vec![0; BUFFER];
-    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-        if stream.write_all(&buffer[..count]).await.is_err() {
+    while let Ok(chunk) = stream.read_chunk().await {
+        if chunk.is_empty() || stream.write_all(&chunk).await.is_err() {
             return;
         }
     }

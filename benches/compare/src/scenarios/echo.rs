@@ -6,10 +6,10 @@
 //! in its name included; it runs on one core, the load on another one.
 //!
 //! All have `TCP_NODELAY` (from the listener, or set for each connection by those who insist),
-//! buffers of 64 KiB to read into, and a backlog of 4096. Callbacks share one buffer, tasks have one
-//! each. Servers are written as the documentation of each peer writes them; where it offers a choice
-//! they have what is best here: level-triggered polling, mio with a short read taken as the last,
-//! asyncio and uvloop with buffered protocols.
+//! buffers of 64 KiB to read into, and a backlog of 4096. Callbacks share one buffer, and so do
+//! mainspring's tasks; those of the others have one each. Servers are written as the documentation
+//! of each peer writes them; where it offers a choice they have what is best here: level-triggered
+//! polling, mio with a short read taken as the last, asyncio and uvloop with buffered protocols.
 //!
 //! System calls are counted in a run of their own, all that the server makes for a request.
 
