@@ -37,7 +37,7 @@ pub type Rounds = Vec<Vec<f64>>;
 pub type Race = Vec<(&'static Peer, Rounds)>;
 
 /// Who is read by another program is so far from the others that more rounds tell nothing.
-const ROUNDS_OF_INTERPRETED: usize = 3;
+const ROUNDS_OF_INTERPRETED: usize = 2;
 
 impl Contest {
     pub fn new(options: Options) -> Contest {

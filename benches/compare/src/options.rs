@@ -172,7 +172,8 @@ fn usage(status: i32) -> ! {
         "
 options:
   --size SIZE      quick (two minutes: few cells, to see that all is well), normal (the default:
-                   all cells, 3 rounds of 0.1 s), full (what is published: 5 rounds of 0.2 s)
+                   all cells, 3 rounds of 0.1 s), full (what is published:
+                   5 rounds of 0.2 s, some twenty minutes)
   --peers A,B,..   only these: {}
   --rounds N       rounds, each of which has all peers in turn
   --seconds S      how long one peer works in a round, where that is free

@@ -16,7 +16,7 @@ pub const SCENARIO: Scenario =
 
 const FDS: &[&[usize]] = &[&[10], &[30], &[100], &[300], &[1000], &[3000], &[9000]];
 const DECADES: &[&[usize]] = &[&[1000], &[10_000], &[100_000], &[1_000_000]];
-const CONNECTIONS: &[&[usize]] = &[&[10], &[50], &[100], &[300], &[1000], &[3000], &[8000]];
+const CONNECTIONS: &[&[usize]] = &[&[10], &[100], &[1000], &[3000], &[8000]];
 
 fn run(contest: &mut Contest) {
     contest.in_rounds(3, |contest| {

@@ -48,7 +48,7 @@ fn run_among(contest: &mut Contest) {
     sheet.add("switch, ns", &race, 0);
     let race = contest.race_for_amount("spawn", &[], FEW, |peer| of(peer) / 10);
     sheet.add("spawn + join, ns", &race, 0);
-    let race = contest.in_rounds(3, |it| it.race_for_amount("waiting", &[], 0, of));
+    let race = contest.in_rounds(1, |it| it.race_for_amount("waiting", &[], 0, of));
     sheet.add("memory, bytes", &race, 0);
     let at_once = |(peer, _): &(&'static Peer, Rounds)| (*peer, vec![vec![of(peer) as f64]]);
     sheet.add("at once", &race.iter().map(at_once).collect::<Vec<_>>(), 0);
