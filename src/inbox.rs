@@ -1,17 +1,22 @@
 //! The inbox: what other threads send to the loop, and the doorbell that tells it so.
 //!
+//! A ring costs a system call on both sides. So a loop that was told of something keeps looking, and
+//! nobody rings, until it has found nothing at the end of a tick.
+//!
 //! # Invariants
 //!
-//! * A sender puts its item in, then swaps the flag, and rings if it was the first. The loop reads
-//!   the doorbell, then clears the flag, then takes the items. In this order no item waits while
-//!   the loop sleeps with a silent doorbell: an item that comes after the taking finds the flag
-//!   cleared, and its ring comes after the reading.
+//! * `told` is written under the lock of the queue: the sender who puts an item in and finds it
+//!   unset sets it, and rings. While it is set nobody else rings, because the loop will look.
+//! * The loop reads the doorbell first and then takes the items of each inbox behind it, and it looks
+//!   again before it sleeps, as long as `told` is set. To take nothing unsets it, under the lock. So
+//!   no item waits while the loop sleeps with a silent doorbell.
 //! * Closed is a state of the queue, under its lock: a send either puts the item in before the loop
-//!   takes the last ones, or gets it back.
+//!   takes the last ones, or is refused.
 
 use std::collections::VecDeque;
 use std::io;
 
+use crate::error::{Error, Result};
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 #[cfg(all(loom, test))]
@@ -37,13 +42,13 @@ impl Doorbell for mainspring_sys::Wakeup {
     }
 }
 
-/// Why an item was not sent.
+/// What senders and the loop exchange, in cache lines of its own.
 #[derive(Debug)]
-pub(crate) enum SendError<T> {
-    /// The loop is closed; here is the item.
-    Closed(T),
-    /// The item is in the inbox, but the doorbell is broken.
-    Doorbell(io::Error),
+#[repr(align(128))]
+struct Shelf<T> {
+    queue: Mutex<Queue<T>>,
+    /// Whether the loop will look. Written under the lock only, and read without it.
+    told: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -52,39 +57,22 @@ struct Queue<T> {
     closed: bool,
 }
 
-/// Tells the loop, once until it looks, that something was put into one of its inboxes.
+/// Capacity that an empty list keeps; what a burst took beyond that is given back.
+const KEEP: usize = 16 * 1024;
+
+/// The doorbell of a loop, for all of its inboxes.
 #[derive(Debug)]
-pub(crate) struct Notifier<D> {
-    /// Set from the first send until the loop looks.
-    notified: AtomicBool,
+struct Notifier<D> {
     /// Set if the doorbell refused to ring: then the loop looks in its next tick, whatever made it
     /// tick.
     unrung: AtomicBool,
     doorbell: D,
 }
 
-impl<D: Doorbell> Notifier<D> {
-    fn new(doorbell: D) -> Notifier<D> {
-        let (notified, unrung) = (AtomicBool::new(false), AtomicBool::new(false));
-        Notifier { notified, unrung, doorbell }
-    }
-
-    fn notify(&self) -> io::Result<()> {
-        if self.notified.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        self.doorbell.ring().inspect_err(|_| {
-            // The next sender tries again, instead of relying on a ring that never was.
-            self.notified.store(false, Ordering::Release);
-            self.unrung.store(true, Ordering::Release);
-        })
-    }
-}
-
 /// Items on their way to the loop.
 #[derive(Debug)]
 pub(crate) struct Inbox<T, D> {
-    queue: Mutex<Queue<T>>,
+    shelf: Shelf<T>,
     /// Senders that keep the loop running.
     senders: AtomicUsize,
     notifier: Arc<Notifier<D>>,
@@ -92,7 +80,7 @@ pub(crate) struct Inbox<T, D> {
 
 impl<T, D: Doorbell> Inbox<T, D> {
     pub(crate) fn new(doorbell: D) -> Inbox<T, D> {
-        Inbox::with_notifier(Arc::new(Notifier::new(doorbell)))
+        Inbox::with_notifier(Arc::new(Notifier { unrung: AtomicBool::new(false), doorbell }))
     }
 
     /// An inbox for other items, behind the same doorbell: who answers it looks into both.
@@ -102,35 +90,71 @@ impl<T, D: Doorbell> Inbox<T, D> {
 
     fn with_notifier(notifier: Arc<Notifier<D>>) -> Inbox<T, D> {
         let queue = Mutex::new(Queue { items: VecDeque::new(), closed: false });
-        Inbox { queue, senders: AtomicUsize::new(0), notifier }
+        let shelf = Shelf { queue, told: AtomicBool::new(false) };
+        Inbox { shelf, senders: AtomicUsize::new(0), notifier }
     }
 
     /// Puts an item in and sees to it that the loop looks.
-    pub(crate) fn send(&self, item: T) -> Result<(), SendError<T>> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`]: the item is dropped. [`Error::Wake`]: the item is in, but the doorbell is
+    /// broken; the loop looks in its next tick.
+    #[inline]
+    pub(crate) fn send(&self, item: T) -> Result<()> {
         let mut queue = self.lock();
         if queue.closed {
-            return Err(SendError::Closed(item));
+            drop(queue); // What is dropped with the item may send.
+            return Err(Error::Closed);
         }
         queue.items.push_back(item);
+        self.tell(queue)
+    }
+
+    /// Sees to it that the loop looks, although nothing was put in.
+    pub(crate) fn notify(&self) -> Result<()> {
+        self.tell(self.lock())
+    }
+
+    #[inline]
+    fn tell(&self, queue: MutexGuard<'_, Queue<T>>) -> Result<()> {
+        let told = &self.shelf.told;
+        if told.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        told.store(true, Ordering::Release);
         drop(queue);
-        self.notify().map_err(SendError::Doorbell)
+        self.ring()
     }
 
-    /// Sees to it that the loop looks, with or without an item.
-    pub(crate) fn notify(&self) -> io::Result<()> {
-        self.notifier.notify()
+    #[cold]
+    fn ring(&self) -> Result<()> {
+        self.notifier.doorbell.ring().map_err(|error| {
+            // The next sender tries again, instead of relying on a ring that never was.
+            let queue = self.lock();
+            self.shelf.told.store(false, Ordering::Release);
+            drop(queue);
+            self.notifier.unrung.store(true, Ordering::Release);
+            Error::Wake(error)
+        })
     }
 
-    /// The doorbell rang: what is in the inbox from now on rings again.
-    pub(crate) fn answer(&self) -> io::Result<()> {
-        self.notifier.doorbell.silence()?;
-        self.notifier.notified.swap(false, Ordering::AcqRel);
-        Ok(())
+    /// The doorbell rang: makes it silent, before the loop looks into each inbox behind it.
+    pub(crate) fn answer(&self) -> Result<()> {
+        self.notifier.doorbell.silence().map_err(Error::Select)
     }
 
-    /// Exchanges what is in the inbox with the empty `taken`.
+    /// Exchanges what is in the inbox with the empty `taken`. If that is nothing, who sends from now
+    /// on rings again.
     pub(crate) fn take(&self, taken: &mut VecDeque<T>) {
-        std::mem::swap(&mut self.lock().items, taken);
+        if taken.capacity() > KEEP {
+            *taken = VecDeque::new();
+        }
+        let mut queue = self.lock();
+        std::mem::swap(&mut queue.items, taken);
+        if taken.is_empty() {
+            self.shelf.told.store(false, Ordering::Release);
+        }
     }
 
     /// Lets nothing in any more. What is inside is the caller's to drop.
@@ -144,10 +168,15 @@ impl<T, D: Doorbell> Inbox<T, D> {
         self.lock().closed
     }
 
+    /// Whether the loop has to look before it sleeps, because nobody will ring.
+    #[inline]
+    pub(crate) fn is_told(&self) -> bool {
+        self.shelf.told.load(Ordering::Acquire)
+    }
+
     /// Whether something was sent that the loop has not looked for yet.
     pub(crate) fn is_notified(&self) -> bool {
-        let Notifier { notified, unrung, .. } = &*self.notifier;
-        notified.load(Ordering::Acquire) || unrung.load(Ordering::Acquire)
+        self.is_told() || self.notifier.unrung.load(Ordering::Acquire)
     }
 
     /// Whether something was sent that the doorbell did not ring for, since this was last asked.
@@ -178,6 +207,6 @@ impl<T, D: Doorbell> Inbox<T, D> {
     /// A panic while the lock is held cannot leave the queue half-changed, so its poison means
     /// nothing.
     fn lock(&self) -> MutexGuard<'_, Queue<T>> {
-        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.shelf.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -58,8 +58,8 @@ pub(crate) struct Core {
     pub(crate) batch_left: Cell<usize>,
     /// How many hooks there are.
     pub(crate) hooks: Cell<usize>,
-    /// Whether work of other threads waits inside the loop, because a tick takes a bounded bite of
-    /// it.
+    /// Whether the next tick has to look for work of other threads without a ring: because a tick
+    /// takes a bounded bite of it, or because they know that the loop is awake.
     pub(crate) bitten: Cell<bool>,
     /// The callback that runs.
     pub(crate) current: Cell<Key>,

@@ -19,8 +19,10 @@ pub(crate) trait Guest {
     fn call(&self, ready: Ready) -> bool;
     /// A deadline of `key` has come.
     fn feed_timer(&self, key: Key, ready: &mut ReadyDeque);
-    /// Other threads have sent something.
+    /// Other threads may have sent something.
     fn feed_inbox(&self);
+    /// Whether they may have sent something again, and nobody will ring for it.
+    fn is_told(&self) -> bool;
     /// Whether anything keeps [`run`](crate::EventLoop::run) going.
     fn is_alive(&self) -> bool;
     fn cancel(&self, key: Key) -> bool;

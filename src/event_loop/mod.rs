@@ -67,8 +67,6 @@ pub struct EventLoop<S = ()> {
     batch: ReadyDeque,
     /// The hooks that are run now: a list that is kept for its memory.
     due_hooks: Vec<Key>,
-    /// Whether the doorbell has rung since the inbox was last taken.
-    rang: bool,
     /// The doorbells that rang in this tick.
     rung: u16,
     /// From what duration on a callback is reported, in the debug mode.
@@ -88,20 +86,8 @@ impl<S> EventLoop<S> {
         let events = Events::with_capacity(event_capacity);
         let poll_fd = handle.core().watchers.borrow_mut().selector().shared_fd();
         let (bite, batch, due_hooks) = (VecDeque::new(), ReadyDeque::default(), Vec::new());
-        let (rung, rang, witness) = (0, false, 0);
-        EventLoop {
-            handle,
-            state,
-            events,
-            bite,
-            batch,
-            due_hooks,
-            rung,
-            rang,
-            slow,
-            poll_fd,
-            witness,
-        }
+        let (rung, witness) = (0, 0);
+        EventLoop { handle, state, events, bite, batch, due_hooks, rung, slow, poll_fd, witness }
     }
 
     /// Makes this the loop that runs on this thread, while the answer lives.

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use super::LoopHandle;
 use super::callback::{Outcome, Sent};
 use super::loop_handle::LoopInbox;
-use crate::error::{Error, Result};
-use crate::inbox::SendError;
+use crate::error::Result;
 
 /// A way to reach a loop from any thread: it can be sent, shared and cloned.
 ///
@@ -55,11 +54,7 @@ impl<S> Remote<S> {
         R: Outcome,
     {
         let sent: Sent<S> = Box::new(move |el, state| callback(el, state).into_result());
-        match self.inbox.send((sent, Location::caller())) {
-            Ok(()) => Ok(()),
-            Err(SendError::Closed(_)) => Err(Error::Closed),
-            Err(SendError::Doorbell(error)) => Err(Error::Wake(error)),
-        }
+        self.inbox.send((sent, Location::caller()))
     }
 
     /// Stops the loop, after what this thread has sent before. See [`LoopHandle::stop`].

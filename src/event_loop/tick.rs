@@ -7,6 +7,7 @@ use mainspring_sys::Readiness;
 
 use super::EventLoop;
 use super::core::{INBOX, SIGNALS};
+use super::loop_handle::Shared;
 use super::source::Hook;
 use crate::error::{Error, Result};
 use crate::handle::Key;
@@ -25,7 +26,11 @@ impl<S> EventLoop<S> {
         self.feed_inbox()?;
         self.feed_timers();
         self.feed_idle();
-        Ok(self.run_batch()) // calls user code, as do the hooks, by `call` only
+        let ran = self.run_batch(); // calls user code, as do the hooks, by `call` only
+        if self.core().bitten.get() {
+            self.look_again();
+        }
+        Ok(ran)
     }
 
     fn begin_tick(&mut self) -> Result<()> {
@@ -80,28 +85,44 @@ impl<S> EventLoop<S> {
     }
 
     /// Takes a bite of what other threads have sent.
+    #[inline]
     fn feed_inbox(&mut self) -> Result<()> {
         let (core, inbox) = (self.handle.core(), &self.handle.shared.inbox);
         let rung = self.rung & bit(INBOX) != 0;
         if rung {
-            inbox.answer().map_err(Error::Select)?;
+            inbox.answer()?;
         }
-        if rung || inbox.was_not_rung_for() {
-            self.rang = true;
-            self.handle.shared.guest.feed_inbox();
+        if rung || core.bitten.get() || inbox.was_not_rung_for() {
+            self.look_into_inbox();
         }
-        if self.bite.is_empty() && self.rang {
-            self.rang = false;
+        Ok(())
+    }
+
+    fn look_into_inbox(&mut self) {
+        // Also if a panic keeps the tick from its end, the next one looks again.
+        self.core().bitten.set(true);
+        self.handle.shared.guest.feed_inbox();
+        if self.bite.is_empty() {
+            self.handle.shared.inbox.take(&mut self.bite);
+        }
+        let bite = self.bite.len().min(self.core().limits.inbox_batch);
+        for (sent, location) in self.bite.drain(..bite) {
+            self.handle.insert_soon(sent, location);
+        }
+    }
+
+    /// The end of a tick that has looked into the inbox: if nothing came meanwhile, whoever sends
+    /// from now on rings; else the next tick does not sleep.
+    fn look_again(&mut self) {
+        let Shared { inbox, guest, .. } = &*self.handle.shared;
+        if self.bite.is_empty() && inbox.is_told() {
             inbox.take(&mut self.bite);
         }
-        if !self.bite.is_empty() {
-            let bite = self.bite.len().min(core.limits.inbox_batch);
-            for (sent, location) in self.bite.drain(..bite) {
-                self.handle.insert_soon(sent, location);
-            }
+        if guest.is_told() {
+            guest.feed_inbox();
         }
-        core.bitten.set(self.rang || !self.bite.is_empty());
-        Ok(())
+        let waits = !self.bite.is_empty() || inbox.is_told() || guest.is_told();
+        self.core().bitten.set(waits);
     }
 
     fn feed_timers(&self) {

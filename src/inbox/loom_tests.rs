@@ -10,7 +10,8 @@ use std::io;
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-use super::{Doorbell, Inbox, SendError};
+use super::{Doorbell, Inbox};
+use crate::error::Error;
 use crate::sync::Ordering;
 
 /// A doorbell as the kernel's: it rings until it is silenced, and rings on top of a ring are
@@ -54,18 +55,55 @@ impl Doorbell for Bell {
 
 type TestInbox = Inbox<u32, Bell>;
 
-/// How the loop answers the doorbell.
-type Answer = fn(&TestInbox);
+/// What the loop does from a ring to its next sleep: the items that it takes.
+type Look = fn(&TestInbox) -> Vec<u32>;
 
-/// The mutant: with the flag cleared first, a ring that comes in between is read away while the
-/// flag stays set.
-fn answer_in_the_wrong_order(inbox: &TestInbox) {
-    inbox.notifier.notified.swap(false, Ordering::AcqRel);
-    inbox.notifier.doorbell.silence().unwrap();
+fn look(inbox: &TestInbox) -> Vec<u32> {
+    inbox.answer().unwrap();
+    take_until_rest(inbox)
 }
 
-fn answer(inbox: &TestInbox) {
+fn take_until_rest(inbox: &TestInbox) -> Vec<u32> {
+    let mut all = Vec::new();
+    loop {
+        all.extend(take(inbox));
+        if !inbox.is_told() {
+            return all;
+        }
+    }
+}
+
+fn take(inbox: &TestInbox) -> VecDeque<u32> {
+    let mut taken = VecDeque::new();
+    inbox.take(&mut taken);
+    taken
+}
+
+/// A mutant: a ring that comes after the taking is read away.
+fn look_and_then_answer(inbox: &TestInbox) -> Vec<u32> {
+    let taken = take_until_rest(inbox);
     inbox.answer().unwrap();
+    taken
+}
+
+/// A mutant: what comes after the taking finds the flag set, and the loop sleeps.
+fn look_once(inbox: &TestInbox) -> Vec<u32> {
+    inbox.answer().unwrap();
+    take(inbox).into()
+}
+
+/// A mutant: what comes between the taking and the clearing is told to nobody.
+fn look_and_clear_without_the_lock(inbox: &TestInbox) -> Vec<u32> {
+    inbox.answer().unwrap();
+    let mut all = Vec::new();
+    loop {
+        let taken = std::mem::take(&mut inbox.lock().items);
+        if taken.is_empty() {
+            inbox.shelf.told.store(false, Ordering::Release);
+            return all;
+        }
+        all.extend(taken);
+    }
 }
 
 /// Sends `items` from a thread of its own.
@@ -74,15 +112,12 @@ fn sender(inbox: &Arc<TestInbox>, items: &'static [u32]) -> thread::JoinHandle<(
     thread::spawn(move || items.iter().for_each(|item| inbox.send(*item).unwrap()))
 }
 
-/// The loop until it has `wanted` items: sleeps, answers, takes.
-fn receive(inbox: &TestInbox, wanted: usize, answer: Answer) -> Vec<u32> {
+/// The loop until it has `wanted` items.
+fn receive(inbox: &TestInbox, wanted: usize, look: Look) -> Vec<u32> {
     let mut all = Vec::new();
     while all.len() < wanted {
         inbox.notifier.doorbell.sleep();
-        answer(inbox);
-        let mut taken = VecDeque::new();
-        inbox.take(&mut taken);
-        all.extend(taken);
+        all.extend(look(inbox));
     }
     all
 }
@@ -90,22 +125,17 @@ fn receive(inbox: &TestInbox, wanted: usize, answer: Answer) -> Vec<u32> {
 /// While the loop could go to sleep now, nothing waits for it.
 fn verify(inbox: &TestInbox) {
     if inbox.notifier.doorbell.is_silent() {
-        assert!(
-            !inbox.notifier.notified.load(Ordering::Acquire),
-            "the flag is set, and no ring will come"
-        );
+        assert!(!inbox.is_told(), "the flag is set, and no ring will come");
         assert!(inbox.lock().items.is_empty(), "an item waits, and no ring will come");
     }
 }
 
 /// Senders with `items` for each of them, and the loop until it has all of them.
-fn meet(items: &'static [&'static [u32]], answer: Answer) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3); // Without a bound it takes five minutes, and finds nothing else.
-    builder.check(move || {
+fn meet(items: &'static [&'static [u32]], look: Look) {
+    explore(move || {
         let inbox = Arc::new(Inbox::new(Bell::new()));
         let senders: Vec<_> = items.iter().map(|items| sender(&inbox, items)).collect();
-        let all = receive(&inbox, items.concat().len(), answer);
+        let all = receive(&inbox, items.concat().len(), look);
         for items in items {
             let of_one = all.iter().copied().filter(|item| items.contains(item));
             assert!(of_one.eq(items.iter().copied()), "{all:?}");
@@ -114,26 +144,37 @@ fn meet(items: &'static [&'static [u32]], answer: Answer) {
     });
 }
 
+fn explore(meeting: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3); // Without a bound it takes minutes, and finds nothing else.
+    builder.check(meeting);
+}
+
 #[test]
 fn no_wake_is_lost() {
-    meet(&[&[1, 2], &[10]], answer);
-    meet(&[&[1, 2, 3]], answer);
+    meet(&[&[1, 2], &[10]], look);
+    meet(&[&[1, 2, 3]], look);
 }
 
 #[test]
 #[should_panic(expected = "deadlock")]
-fn loom_finds_the_wake_that_the_wrong_order_loses() {
-    meet(&[&[1, 2, 3]], answer_in_the_wrong_order);
+fn loom_finds_the_wake_that_a_single_look_loses() {
+    meet(&[&[1, 2, 3]], look_once);
 }
 
-/// The state after one answer, whenever it comes: an item or a set flag has its ring.
-fn one_answer(answer: Answer) {
+#[test]
+#[should_panic(expected = "deadlock")]
+fn loom_finds_the_wake_that_clearing_without_the_lock_loses() {
+    meet(&[&[1, 2, 3]], look_and_clear_without_the_lock);
+}
+
+/// The state before a sleep, whenever it comes: an item or a set flag has its ring.
+fn one_look(look: Look) {
     loom::model(move || {
         let inbox = Arc::new(Inbox::new(Bell::new()));
         let senders = [sender(&inbox, &[1]), sender(&inbox, &[10])];
         if !inbox.notifier.doorbell.is_silent() {
-            answer(&inbox);
-            inbox.take(&mut VecDeque::new());
+            look(&inbox);
         }
         senders.into_iter().for_each(|sender| sender.join().unwrap());
         verify(&inbox);
@@ -142,30 +183,63 @@ fn one_answer(answer: Answer) {
 
 #[test]
 fn the_loop_never_sleeps_on_an_item_with_a_silent_doorbell() {
-    one_answer(answer);
+    one_look(look);
 }
 
 #[test]
 #[should_panic(expected = "the flag is set, and no ring will come")]
-fn loom_finds_the_flag_that_the_wrong_order_leaves() {
-    one_answer(answer_in_the_wrong_order);
+fn loom_finds_the_flag_that_a_single_look_leaves() {
+    one_look(look_once);
 }
 
 #[test]
-fn an_item_that_meets_the_close_is_taken_or_given_back() {
+#[should_panic(expected = "the flag is set, and no ring will come")]
+fn loom_finds_the_flag_that_a_late_answer_leaves() {
+    one_look(look_and_then_answer);
+}
+
+/// Two inboxes behind one doorbell: whoever answers it looks into both.
+fn one_look_beside(look_beside: Look) {
+    loom::model(move || {
+        let inbox: Arc<TestInbox> = Arc::new(Inbox::new(Bell::new()));
+        let beside = Arc::new(Inbox::beside(&inbox));
+        let senders = [sender(&inbox, &[1]), sender(&beside, &[10])];
+        if !inbox.notifier.doorbell.is_silent() {
+            look(&inbox);
+            look_beside(&beside);
+        }
+        senders.into_iter().for_each(|sender| sender.join().unwrap());
+        verify(&inbox);
+        verify(&beside);
+    });
+}
+
+#[test]
+fn the_loop_never_sleeps_on_an_item_beside() {
+    one_look_beside(take_until_rest);
+}
+
+#[test]
+#[should_panic(expected = "the flag is set, and no ring will come")]
+fn loom_finds_the_inbox_that_is_forgotten() {
+    one_look_beside(|_| Vec::new());
+}
+
+#[test]
+fn an_item_that_meets_the_close_is_taken_or_refused() {
     loom::model(|| {
         let inbox = Arc::new(Inbox::new(Bell::new()));
         let senders = [1, 2].map(|item| {
             let inbox = inbox.clone();
             thread::spawn(move || match inbox.send(item) {
                 Ok(()) => 0,
-                Err(SendError::Closed(back)) => back,
-                Err(SendError::Doorbell(error)) => panic!("{error}"),
+                Err(Error::Closed) => item,
+                Err(error) => panic!("{error}"),
             })
         });
         let taken: u32 = inbox.close().into_iter().sum();
-        let back: u32 = senders.map(|sender| sender.join().unwrap()).iter().sum();
-        assert_eq!(taken + back, 3);
+        let refused: u32 = senders.map(|sender| sender.join().unwrap()).iter().sum();
+        assert_eq!(taken + refused, 3);
         assert!(inbox.is_closed() && inbox.lock().items.is_empty());
     });
 }
@@ -182,13 +256,10 @@ fn the_last_sender_to_go_wakes_the_loop() {
             leaving.send(7).unwrap();
             leaving.remove_sender();
         });
-        let mut taken = VecDeque::new();
+        let mut taken = Vec::new();
         while inbox.has_senders() || inbox.is_notified() {
             inbox.notifier.doorbell.sleep();
-            inbox.answer().unwrap();
-            let mut bite = VecDeque::new();
-            inbox.take(&mut bite);
-            taken.append(&mut bite);
+            taken.extend(look(&inbox));
         }
         assert_eq!(taken, [7]);
         sender.join().unwrap();

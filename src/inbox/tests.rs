@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use super::{Doorbell, Inbox, SendError};
+use super::{Doorbell, Inbox, KEEP};
+use crate::error::Error;
 
 /// A doorbell that counts, and refuses on demand.
 #[derive(Debug, Default)]
@@ -34,39 +35,86 @@ fn taken<T>(inbox: &Inbox<T, Bell>) -> Vec<T> {
     taken.into()
 }
 
+fn rings<T>(inbox: &Inbox<T, Bell>) -> usize {
+    inbox.notifier.doorbell.rings.load(Ordering::SeqCst)
+}
+
 #[test]
-fn sends_between_two_answers_ring_once() {
+fn sends_between_two_rests_ring_once() {
     let inbox = Inbox::new(Bell::default());
     for round in 1..=3 {
-        (0..10).for_each(|i| inbox.send(i).unwrap());
-        assert!(inbox.is_notified());
-        assert_eq!(inbox.notifier.doorbell.rings.load(Ordering::SeqCst), round);
-        inbox.answer().unwrap();
+        for _ in 0..5 {
+            (0..10).for_each(|i| inbox.send(i).unwrap());
+            assert!(inbox.is_notified());
+            assert_eq!(rings(&inbox), round, "the loop is awake");
+            inbox.answer().unwrap();
+            assert_eq!(taken(&inbox), (0..10).collect::<Vec<_>>());
+            assert!(inbox.is_told(), "nobody would ring now");
+        }
+        assert_eq!(taken(&inbox), []);
         assert!(!inbox.is_notified());
-        assert_eq!(taken(&inbox), (0..10).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn each_inbox_behind_a_doorbell_rings_for_itself() {
+    let inbox = Inbox::new(Bell::default());
+    let beside: Inbox<u32, Bell> = Inbox::beside(&inbox);
+    inbox.send('a').unwrap();
+    beside.send(1).unwrap();
+    assert_eq!((taken(&inbox), rings(&inbox)), (vec!['a'], 2));
+    assert_eq!(taken(&inbox), []);
+    assert!(!inbox.is_told() && beside.is_told());
+}
+
+#[test]
+fn memory_of_a_burst_is_given_back() {
+    let inbox = Inbox::new(Bell::default());
+    let mut list = VecDeque::new();
+    for burst in [4 * KEEP, 0, 10, 0, 10] {
+        (0..burst).for_each(|i| inbox.send(i).unwrap());
+        inbox.take(&mut list);
+        assert_eq!(list.len(), burst);
+        list.clear();
+    }
+    assert!(list.capacity() <= KEEP && inbox.lock().items.capacity() <= KEEP);
 }
 
 #[test]
 fn a_doorbell_that_refuses_is_tried_again_and_the_item_is_not_forgotten() {
     let inbox = Inbox::new(Bell::default());
     inbox.notifier.doorbell.broken.store(true, Ordering::SeqCst);
-    assert!(matches!(inbox.send(1), Err(SendError::Doorbell(_))));
+    assert!(matches!(inbox.send(1), Err(Error::Wake(_))));
     assert!(inbox.is_notified());
     assert!(inbox.was_not_rung_for() && !inbox.was_not_rung_for());
     inbox.notifier.doorbell.broken.store(false, Ordering::SeqCst);
     inbox.send(2).unwrap();
-    assert_eq!(inbox.notifier.doorbell.rings.load(Ordering::SeqCst), 1);
+    assert_eq!(rings(&inbox), 1);
     assert_eq!(taken(&inbox), [1, 2]);
 }
 
 #[test]
-fn a_closed_inbox_gives_items_back_and_keeps_none() {
+fn a_closed_inbox_refuses_items_and_keeps_none() {
     let inbox = Inbox::new(Bell::default());
     inbox.send(1).unwrap();
     assert_eq!(inbox.close(), [1]);
-    assert!(matches!(inbox.send(2), Err(SendError::Closed(2))));
+    assert!(matches!(inbox.send(2), Err(Error::Closed)));
     assert!(inbox.is_closed() && inbox.close().is_empty());
+}
+
+/// What is dropped may send, since nothing is locked.
+#[test]
+fn an_item_that_is_refused_may_send_when_it_is_dropped() {
+    struct Sends(Arc<Inbox<Option<Sends>, Bell>>);
+    impl Drop for Sends {
+        fn drop(&mut self) {
+            assert!(matches!(self.0.send(None), Err(Error::Closed)));
+        }
+    }
+    let inbox = Arc::new(Inbox::new(Bell::default()));
+    drop(inbox.close());
+    assert!(inbox.send(Some(Sends(inbox.clone()))).is_err());
+    assert_eq!(Arc::strong_count(&inbox), 1);
 }
 
 #[test]

@@ -62,6 +62,31 @@ fn q7_a_bitten_inbox_is_a_deadline_of_now() {
     });
 }
 
+/// Between the turns the host sleeps on the descriptor, so whoever sends then rings, whatever the
+/// turn before has found.
+#[test]
+fn q7_what_is_sent_between_two_turns_makes_the_descriptor_readable() {
+    on_every_selector(|kind| {
+        if !has_descriptor(kind) {
+            return;
+        }
+        let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
+        let remote = el.remote();
+        for round in 1..=3 {
+            let again = remote.clone();
+            let sent = remote.call_soon(move |_, ran| {
+                *ran += 1;
+                let send = || again.call_soon(|_, ran| *ran += 1).unwrap();
+                std::thread::scope(|scope| scope.spawn(send).join().unwrap());
+            });
+            sent.unwrap();
+            assert!(!would_sleep_for_ever(&el));
+            assert_eq!(serve_as_a_host(&mut el), 2);
+            assert_eq!(*el.state(), 2 * round);
+        }
+    });
+}
+
 #[test]
 fn q7_a_file_that_is_always_ready_is_a_deadline_of_now() {
     on_every_selector(|kind| {

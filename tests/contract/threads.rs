@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsRawFd;
+use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use mainspring::{Error, EventLoop, LoopHandle, Remote, WakeupKind};
+use mainspring::{Error, EventLoop, Kind, LoopHandle, PanicPolicy, Remote, WakeupKind};
 
 use crate::counted::counted;
 use crate::support::on_every_selector;
@@ -212,5 +213,99 @@ fn x2_a_doorbell_that_refuses_is_told_and_what_was_sent_runs_in_the_next_tick() 
         drop(remote);
         el.run().unwrap();
         assert_eq!(*el.state(), 2);
+    });
+}
+
+/// Sends from a thread of its own, and waits for that.
+fn send_elsewhere(remote: &Remote<Vec<u32>>, numbers: std::ops::Range<u32>) {
+    let send = || numbers.for_each(|i| remote.call_soon(move |_, ran| ran.push(i)).unwrap());
+    thread::scope(|scope| scope.spawn(send).join().unwrap());
+}
+
+#[test]
+fn x2_nobody_rings_while_the_loop_is_awake() {
+    on_every_selector(|kind| {
+        let (selector, calls) = counted(kind);
+        let builder = EventLoop::builder().selector(selector).wakeup(WakeupKind::UserEvent);
+        let mut el = builder.build_with(Vec::new()).unwrap();
+        let remote = el.remote().unref();
+        for round in 1..=3 {
+            let (first, again) = (remote.clone(), remote.clone());
+            let sent = first.call_soon(move |_, _| {
+                send_elsewhere(&again, 0..500);
+                again.call_soon(|_, ran: &mut Vec<u32>| ran.push(500)).unwrap();
+            });
+            sent.unwrap();
+            assert_eq!(el.turn(None).unwrap(), 1);
+            assert_eq!(el.turn(None).unwrap(), 501, "it does not sleep");
+            assert_eq!(calls.rings.load(Ordering::SeqCst), round);
+            assert!(el.state_mut().drain(..).eq(0..=500));
+            assert_eq!(el.next_deadline(), None, "it is at rest");
+        }
+    });
+}
+
+#[test]
+fn x2_a_panic_keeps_nothing_in_the_inbox() {
+    on_every_selector(|kind| {
+        for batch in [1, 2, 1000] {
+            let builder = EventLoop::builder().selector(kind).inbox_batch(batch);
+            let mut el = builder.build_with(Vec::new()).unwrap();
+            let remote = el.remote().unref();
+            let again = remote.clone();
+            let panicking = move |_: &LoopHandle<_>, _: &mut _| -> () {
+                send_elsewhere(&again, 2..5);
+                panic!("on purpose");
+            };
+            remote.call_soon(panicking).unwrap();
+            send_elsewhere(&remote, 0..2);
+            let turn = panic::catch_unwind(AssertUnwindSafe(|| el.turn(None).unwrap()));
+            turn.unwrap_err();
+            while el.state().len() < 5 {
+                assert!(el.next_deadline().is_some_and(|deadline| deadline <= el.now()));
+                el.turn(None).unwrap();
+            }
+            assert_eq!(*el.state(), [0, 1, 2, 3, 4]);
+        }
+    });
+}
+
+#[test]
+fn x2_a_failure_is_reported_where_it_was_sent() {
+    for policy in [PanicPolicy::Report, PanicPolicy::Propagate] {
+        let mut el = EventLoop::builder().build_with(Vec::new()).unwrap();
+        el.on_panic(policy);
+        el.set_exception_handler(|_, lines, report| {
+            lines.push((report.kind, report.location.line(), report.error.to_string()));
+        });
+        let remote = el.remote().unref();
+        let failing = |_: &LoopHandle<_>, _: &mut _| Err(Error::other("no luck"));
+        let first = line!() + 1;
+        remote.call_soon(failing).unwrap();
+        remote.call_soon(|_, _| {}).unwrap();
+        remote.call_soon(failing).unwrap();
+        assert_eq!(el.turn(None).unwrap(), 3);
+        let no_luck = |line| (Kind::Soon, line, "no luck".to_owned());
+        assert_eq!(*el.state(), [no_luck(first), no_luck(first + 2)]);
+    }
+}
+
+/// Nobody has a handle of what was sent, so the one that it finds itself under names nothing.
+#[test]
+fn x2_what_was_sent_cannot_be_cancelled() {
+    on_every_selector(|kind| {
+        let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
+        let remote = el.remote();
+        el.spawn(std::future::pending::<()>()).detach();
+        for _ in 0..3 {
+            let sent = remote.call_soon(|el, ran| {
+                let this = el.current().unwrap();
+                assert!(!el.cancel(this) && !el.unref(this) && !el.set_name(this, "sent"));
+                *ran += 1;
+            });
+            sent.unwrap();
+        }
+        assert_eq!(el.turn(None).unwrap(), 4);
+        assert_eq!(*el.state(), 3);
     });
 }

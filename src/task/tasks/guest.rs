@@ -54,6 +54,10 @@ impl Guest for Tasks {
         self.wakes.set(wakes);
     }
 
+    fn is_told(&self) -> bool {
+        self.inbox.is_told()
+    }
+
     fn is_alive(&self) -> bool {
         self.alive.get() > 0
     }

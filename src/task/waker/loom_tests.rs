@@ -68,12 +68,18 @@ impl Model {
         Arc::new(Model { inbox: Inbox::new(bell.clone()), bell, task })
     }
 
-    /// What a tick of the loop takes out of the inbox.
-    fn take(&self) -> VecDeque<Arc<Task>> {
+    /// A tick of the loop, which looks until nothing comes any more: how much work is done.
+    fn tick(&self, turn: Turn) -> usize {
         self.inbox.answer().unwrap();
-        let mut wakes = VecDeque::new();
-        self.inbox.take(&mut wakes);
-        wakes
+        let (mut done, mut wakes) = (0, VecDeque::new());
+        loop {
+            self.inbox.take(&mut wakes);
+            assert!(wakes.len() <= 1, "queued once");
+            done += wakes.drain(..).map(|task| turn(&task)).sum::<usize>();
+            if !self.inbox.is_told() {
+                return done;
+            }
+        }
     }
 }
 
@@ -113,7 +119,7 @@ fn meet(threads: &'static [usize], turn: Turn) {
         let mut done = 0;
         while done < threads.iter().sum() {
             model.bell.sleep();
-            done += model.take().iter().map(|task| turn(task)).sum::<usize>();
+            done += model.tick(turn);
         }
         wakers.into_iter().for_each(|waker| waker.join().unwrap());
     });
@@ -132,7 +138,7 @@ fn one_tick(turn: Turn) {
         let model = Model::new();
         let wakers = [waker(&model, 1), waker(&model, 1)];
         if model.bell.rings() {
-            model.take().iter().for_each(|task| _ = turn(task));
+            model.tick(turn);
         }
         wakers.into_iter().for_each(|waker| waker.join().unwrap());
         let left = model.task.work.load(Ordering::Relaxed);
@@ -159,9 +165,7 @@ fn over(turns: usize) {
         let wakers = [waker(&model, 1), waker(&model, 1)];
         for _ in 0..turns {
             model.bell.sleep();
-            let wakes = model.take();
-            assert!(wakes.len() <= 1, "queued once");
-            wakes.iter().for_each(|task| _ = turn(task));
+            model.tick(turn);
         }
         drop(model.inbox.close());
         wakers.into_iter().for_each(|waker| waker.join().unwrap());
