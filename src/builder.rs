@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainspring_sys::{Selector, SelectorKind, Wakeup, WakeupKind, environment};
+use mainspring_sys::{AnySelector, Selector, SelectorKind, Wakeup, WakeupKind, environment};
 
 use crate::clock::{Clock, MonotonicClock, Timeline};
 use crate::error::{Error, Result};
@@ -231,13 +231,13 @@ impl Builder {
     }
 }
 
-fn open_selector(choice: Option<SelectorChoice>) -> Result<Box<dyn Selector>> {
+fn open_selector(choice: Option<SelectorChoice>) -> Result<AnySelector> {
     let kind = match choice {
-        Some(SelectorChoice::Own(selector)) => return Ok(selector),
+        Some(SelectorChoice::Own(selector)) => return Ok(AnySelector::Other(selector)),
         Some(SelectorChoice::Kind(kind)) => kind,
         None => SelectorKind::from_env().map_err(setting)?.unwrap_or(SelectorKind::available()[0]),
     };
-    kind.open().map_err(|source| Error::Create { part: "selector", source })
+    AnySelector::open(kind).map_err(|source| Error::Create { part: "selector", source })
 }
 
 fn hang_doorbell(kind: Option<WakeupKind>, watchers: &mut Watchers) -> Result<Wakeup> {
@@ -245,7 +245,7 @@ fn hang_doorbell(kind: Option<WakeupKind>, watchers: &mut Watchers) -> Result<Wa
         Some(kind) => Some(kind),
         None => WakeupKind::from_env().map_err(setting)?,
     };
-    let selector = watchers.selector();
+    let selector = &mut **watchers.selector();
     let wakeup = match kind {
         Some(kind) => Wakeup::new(kind, selector, INBOX),
         None => Wakeup::best(selector, INBOX),

@@ -182,7 +182,7 @@ impl Core {
     pub(crate) fn add_signal(&self, signal: Signal, key: Key) -> Result<()> {
         let mut signals = self.signals.borrow_mut();
         let mut watchers = self.watchers.borrow_mut();
-        if let Some(doorbell) = signals.open(watchers.selector(), SIGNALS)? {
+        if let Some(doorbell) = signals.open(&mut **watchers.selector(), SIGNALS)? {
             watchers.add_fixed(doorbell, SIGNALS);
         }
         signals.add(signal, key)

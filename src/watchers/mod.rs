@@ -11,7 +11,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use mainspring_sys::{Event, Events, Interest, Mode, Readiness, Selector, Token, fd};
+use mainspring_sys::{AnySelector, Event, Events, Interest, Mode, Readiness, Token, fd};
 
 use crate::error::{Error, Result};
 use crate::handle::Key;
@@ -38,7 +38,7 @@ pub(crate) const fn bit(doorbell: Token) -> u16 {
 /// The watchers of a loop, and the selector that watches for them.
 #[derive(Debug)]
 pub(crate) struct Watchers {
-    selector: Box<dyn Selector>,
+    selector: AnySelector,
     entries: Vec<Entry>,
     free: Vec<u32>,
     /// Slot by fd, plus one; zero is none.
@@ -57,13 +57,14 @@ pub(crate) struct Fed {
 }
 
 impl Watchers {
-    pub(crate) fn new(selector: Box<dyn Selector>) -> Watchers {
+    pub(crate) fn new(selector: AnySelector) -> Watchers {
         let (entries, free, by_fd, fixed) = Default::default();
         Watchers { selector, entries, free, by_fd, fixed }
     }
 
-    pub(crate) fn selector(&mut self) -> &mut dyn Selector {
-        &mut *self.selector
+    #[inline]
+    pub(crate) fn selector(&mut self) -> &mut AnySelector {
+        &mut self.selector
     }
 
     /// Remembers a doorbell of the loop, so that it survives [`rebuild`](Watchers::rebuild).

@@ -218,6 +218,7 @@ impl Selector for Epoll {
         self.always.drained(fd, interest);
     }
 
+    #[inline(always)] // As `wait`.
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
         if !self.always.is_empty() {

@@ -27,6 +27,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -201,9 +202,15 @@ impl SelectorKind {
     ///
     /// `Unsupported` where the system has no such kind; the kernel refuses a new descriptor.
     pub fn open(self) -> io::Result<Box<dyn Selector>> {
-        match self {
+        match AnySelector::open(self)? {
             #[cfg(has_epoll)]
-            SelectorKind::Epoll => Ok(Box::new(epoll::Epoll::new()?)),
+            AnySelector::Epoll(epoll) => Ok(Box::new(epoll)),
+            AnySelector::Other(other) => Ok(other),
+        }
+    }
+
+    fn open_other(self) -> io::Result<Box<dyn Selector>> {
+        match self {
             #[cfg(has_kqueue)]
             SelectorKind::Kqueue => Ok(Box::new(kqueue::Kqueue::new()?)),
             SelectorKind::Poll => Ok(Box::new(poll::Poll::new())),
@@ -222,6 +229,71 @@ impl SelectorKind {
             SelectorKind::Kqueue => "kqueue",
             SelectorKind::Poll => "poll",
             SelectorKind::Select => "select",
+        }
+    }
+}
+
+/// A selector of any kind, as a loop keeps it.
+///
+/// [`select`](AnySelector::select) calls the selector that most loops have directly. Behind a
+/// pointer it would return twice after the system call, and processors that forget their callers
+/// there predict neither.
+#[derive(Debug)]
+pub enum AnySelector {
+    /// epoll(7).
+    #[cfg(has_epoll)]
+    Epoll(epoll::Epoll),
+    /// Any other.
+    Other(Box<dyn Selector>),
+}
+
+impl AnySelector {
+    /// A new selector of this kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`SelectorKind::open`].
+    pub fn open(kind: SelectorKind) -> io::Result<AnySelector> {
+        match kind {
+            #[cfg(has_epoll)]
+            SelectorKind::Epoll => Ok(AnySelector::Epoll(epoll::Epoll::new()?)),
+            other => Ok(AnySelector::Other(other.open_other()?)),
+        }
+    }
+
+    /// As [`Selector::select`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Selector::select`].
+    #[inline(always)]
+    pub fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            #[cfg(has_epoll)]
+            AnySelector::Epoll(epoll) => epoll.select(events, timeout),
+            AnySelector::Other(other) => other.select(events, timeout),
+        }
+    }
+}
+
+impl Deref for AnySelector {
+    type Target = dyn Selector;
+
+    fn deref(&self) -> &(dyn Selector + 'static) {
+        match self {
+            #[cfg(has_epoll)]
+            AnySelector::Epoll(epoll) => epoll,
+            AnySelector::Other(other) => &**other,
+        }
+    }
+}
+
+impl DerefMut for AnySelector {
+    fn deref_mut(&mut self) -> &mut (dyn Selector + 'static) {
+        match self {
+            #[cfg(has_epoll)]
+            AnySelector::Epoll(epoll) => epoll,
+            AnySelector::Other(other) => &mut **other,
         }
     }
 }
