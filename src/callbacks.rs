@@ -80,8 +80,8 @@ impl<O, C> Callbacks<O, C> {
     /// Makes a free slot.
     #[cold]
     fn grow(&mut self) {
-        let slot = u32::try_from(self.slots.len()).ok().filter(|slot| *slot < Key::GUEST);
-        let slot = slot.expect("a loop holds fewer than 2^31 callbacks");
+        let slot = u32::try_from(self.slots.len()).ok().filter(|slot| *slot < Key::SOON);
+        let slot = slot.expect("a loop holds fewer than 2^30 callbacks");
         self.slots.push(Slot { generation: 0, content: Content::Free { next: NONE } });
         self.free = slot;
     }

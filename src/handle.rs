@@ -19,8 +19,41 @@ impl Key {
     /// The key that names nothing: no slot has this number.
     pub(crate) const NOWHERE: Key = Key { slot: u32::MAX, generation: 0 };
 
-    /// Slots from here on are not in the arena of callbacks, but the guest's.
+    /// The turn of what another thread has sent, which nobody calls by name. No slot has this number
+    /// either.
+    pub(crate) const SENT: Key = Key { slot: u32::MAX, generation: 1 };
+
+    /// Slots from here on are not in the arena of callbacks: what waits for its turn only is in a
+    /// row, by a number that begins in the slot.
+    pub(crate) const SOON: u32 = 1 << 30;
+
+    /// Slots from here on are the guest's.
     pub(crate) const GUEST: u32 = 1 << 31;
+
+    /// The key of the `number`-th callback that was queued for the next tick.
+    #[inline]
+    pub(crate) fn of_soon(number: u64) -> Key {
+        Key { slot: Key::SOON | (number >> 32) as u32, generation: number as u32 }
+    }
+
+    /// The number of [`of_soon`](Key::of_soon), if it is a key of that kind.
+    #[inline]
+    pub(crate) fn soon_number(self) -> Option<u64> {
+        let high = u64::from(self.slot & !Key::SOON) << 32;
+        self.is_soon().then_some(high | u64::from(self.generation))
+    }
+
+    /// Whether the key names a callback that waits for nothing but its turn.
+    #[inline]
+    pub(crate) fn is_soon(self) -> bool {
+        (Key::SOON..Key::GUEST).contains(&self.slot)
+    }
+
+    /// Whether the key names a callback in the arena.
+    #[inline]
+    pub(crate) fn is_callback(self) -> bool {
+        self.slot < Key::SOON
+    }
 
     /// Whether the key names something of the guest, a task for example.
     #[inline]

@@ -64,6 +64,7 @@ mod inbox;
 pub mod net;
 mod ready;
 mod signals;
+mod soon;
 mod sync;
 mod task;
 pub mod testing;

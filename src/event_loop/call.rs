@@ -8,8 +8,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring_sys::Readiness;
+use mainspring_sys::closure::{CallOnce, Room};
 
-use super::callback::{Callback, Repeating, failed};
+use super::callback::{Callback, Done, Repeating, failed};
 use super::report::{Origin, PanicPolicy, Report};
 use super::source::Source;
 use super::{EventLoop, LoopHandle};
@@ -22,7 +23,7 @@ impl<S> EventLoop<S> {
     // Inlined with all below it: a return after a callback's system calls is always mispredicted.
     #[inline(always)]
     pub(crate) fn call(&mut self, ready: Ready) -> bool {
-        self.core().current.set(ready.key);
+        self.core.current.set(ready.key);
         match self.slow {
             None => self.dispatch(ready),
             Some(limit) => self.dispatch_timed(ready, limit),
@@ -31,13 +32,13 @@ impl<S> EventLoop<S> {
 
     #[inline(always)]
     fn dispatch(&mut self, ready: Ready) -> bool {
-        if ready.key.is_guest() {
-            return self.handle.shared.guest.call(ready);
+        if !ready.key.is_callback() {
+            return self.dispatch_other(ready);
         }
         let mut callbacks = self.handle.shared.callbacks.borrow_mut();
         let Some(tenant) = callbacks.tenant(ready.key) else { return false };
         let origin = Origin { source: tenant.source, location: tenant.location };
-        let Some(readiness) = self.handle.core().still_due(origin.source, ready) else {
+        let Some(readiness) = self.core.still_due(origin.source, ready) else {
             return false;
         };
         match &tenant.callback {
@@ -50,11 +51,38 @@ impl<S> EventLoop<S> {
             Some(Callback::Once(_)) => {
                 let tenant = callbacks.remove(ready.key);
                 drop(callbacks);
-                self.once(ready.key, tenant.and_then(|tenant| tenant.callback), origin);
+                self.handle.leave_source(origin.source, ready.key);
+                if let Some(Callback::Once(once)) = tenant.and_then(|tenant| tenant.callback) {
+                    self.once(ready.key, once, origin);
+                }
                 true
             }
             None => false,
         }
+    }
+
+    /// What is not in the arena: queued for this tick, or the guest's.
+    #[inline(always)]
+    fn dispatch_other(&mut self, ready: Ready) -> bool {
+        if ready.key.is_guest() {
+            return match ready.key {
+                Key::SENT => self.call_sent(),
+                _ => self.handle.shared.guest.call(ready),
+            };
+        }
+        let queued = self.handle.shared.soon.borrow_mut().next();
+        let Some((once, location)) = queued else { return false };
+        self.once(ready.key, once, Origin { source: Source::Soon, location });
+        true
+    }
+
+    /// What another thread has sent, and whose turn is next.
+    #[inline]
+    fn call_sent(&mut self) -> bool {
+        let Some((sent, location)) = self.bite.pop_front() else { return false };
+        self.bite_fed -= 1;
+        self.once(Key::SENT, sent.into_inner(), Origin { source: Source::Soon, location });
+        true
     }
 
     #[cold]
@@ -64,7 +92,7 @@ impl<S> EventLoop<S> {
 
     /// In the debug mode: reports what keeps the loop from everything else.
     fn timed<T>(&mut self, key: Key, limit: Duration, run: impl FnOnce(&mut Self) -> T) -> T {
-        let report = self.handle.report_of(key, Error::Slow(limit));
+        let report = self.report_of_turn(key, Error::Slow(limit));
         let began = self.handle.now();
         let result = run(self);
         let took = self.handle.now().saturating_duration_since(began);
@@ -72,6 +100,15 @@ impl<S> EventLoop<S> {
             self.report(Report { error: Error::Slow(took), ..report });
         }
         result
+    }
+
+    fn report_of_turn(&self, key: Key, error: Error) -> Option<Report> {
+        match self.bite.front() {
+            Some((_, location)) if key == Key::SENT => {
+                Some(Origin { source: Source::Soon, location }.report(error, None))
+            }
+            _ => self.handle.report_of(key, error),
+        }
     }
 
     /// Runs what is the guest's under `key`, but not in the guest's hands.
@@ -82,17 +119,29 @@ impl<S> EventLoop<S> {
         }
     }
 
-    #[inline]
-    fn once(&mut self, key: Key, callback: Option<Callback<S>>, origin: Origin) {
-        let Some(Callback::Once(once)) = callback else { return };
-        if origin.source != Source::Soon {
-            self.handle.leave_source(origin.source, key);
-        }
-        let name = self.handle.take_name(key);
+    #[inline(always)]
+    fn once<P: Room>(
+        &mut self,
+        key: Key,
+        once: CallOnce<P, LoopHandle<S>, S, Done>,
+        origin: Origin,
+    ) {
         let policy = self.handle.shared.panic_policy.get();
-        let run = || once(&self.handle, &mut self.state);
-        if let Err(error) = guard(policy, run, Err) {
-            self.report(origin.report(error, name));
+        let unwinding = Unwinding { handle: &self.handle, key };
+        let run = || once.call(&self.handle, &mut self.state);
+        let done = guard(policy, run, |error| Err(Box::new(error)));
+        mem::forget(unwinding);
+        if done.is_err() || self.handle.has_names() {
+            self.end_once(key, origin, done);
+        }
+    }
+
+    /// A callback that ran once is over: because of its error, or because it may have a name.
+    #[cold]
+    fn end_once(&mut self, key: Key, origin: Origin, done: Done) {
+        let name = self.handle.take_name(key);
+        if let Err(error) = done {
+            self.report(origin.report(*error, name));
         }
     }
 
@@ -125,7 +174,7 @@ impl<S> EventLoop<S> {
     /// Reports the failures that nobody has asked for.
     #[cold]
     pub(crate) fn report_unobserved(&mut self) {
-        let reports = self.core().unobserved.take();
+        let reports = self.core.unobserved.take();
         for report in reports {
             self.report(report);
         }

@@ -5,10 +5,12 @@ use std::cell::Cell;
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::ControlFlow;
+use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring_sys::Readiness;
+use mainspring_sys::closure::{CallOnce, OneWord, SendOnce, ThreeWords};
 
 use super::core::Core;
 use super::{LoopHandle, Watched};
@@ -35,11 +37,23 @@ impl Outcome for Result<()> {
     }
 }
 
+/// What comes of a closure that runs once. In this form it fits into a register.
+pub(crate) type Done = Result<(), Box<Error>>;
+
 /// A closure that runs once.
-pub(crate) type Once<S> = Box<dyn FnOnce(&LoopHandle<S>, &mut S) -> Result<()>>;
+pub(crate) type Once<S> = CallOnce<OneWord, LoopHandle<S>, S, Done>;
 
 /// A closure that another thread has sent.
-pub(crate) type Sent<S> = Box<dyn FnOnce(&LoopHandle<S>, &mut S) -> Result<()> + Send>;
+pub(crate) type Sent<S> = SendOnce<ThreeWords, LoopHandle<S>, S, Done>;
+
+/// Such a closure on its way, and where it was sent.
+pub(crate) type Letter<S> = (Sent<S>, &'static Location<'static>);
+
+/// What comes of a closure that runs once and returned `outcome`.
+#[inline]
+pub(crate) fn done(outcome: impl Outcome) -> Done {
+    outcome.into_result().map_err(Box::new)
+}
 
 /// What comes of one call of a repeating callback: it stays, or leaves, or leaves because of an
 /// error. In this form it fits into two registers.

@@ -60,11 +60,16 @@ impl<S> LoopHandle<S> {
         if handle.home != self.core().home {
             return None;
         }
-        self.shared.callbacks.borrow_mut().tenant(handle.key).map(|tenant| tenant.source)
+        self.origin_of(handle.key).map(|origin| origin.source)
     }
 
     /// Ends a registration everywhere; what it owned is dropped last, with nothing borrowed.
     pub(crate) fn forget(&self, key: Key) -> bool {
+        if key.is_soon() {
+            let taken = self.shared.soon.borrow_mut().cancel(key);
+            drop(self.take_name(key));
+            return taken.is_some();
+        }
         let Some(tenant) = self.shared.callbacks.borrow_mut().remove(key) else { return false };
         self.leave_source(tenant.source, key);
         drop(self.take_name(key));
@@ -103,10 +108,14 @@ impl<S> LoopHandle<S> {
     }
 
     /// The name of a registration that ends now.
-    #[inline]
     pub(crate) fn take_name(&self, key: Key) -> Option<Rc<str>> {
         let mut names = self.shared.names.borrow_mut();
         if names.is_empty() { None } else { names.remove(&key) }
+    }
+
+    #[inline]
+    pub(crate) fn has_names(&self) -> bool {
+        !self.shared.names.borrow().is_empty()
     }
 
     pub(crate) fn keep_name(&self, old: Key, new: Key) {
@@ -117,6 +126,10 @@ impl<S> LoopHandle<S> {
     }
 
     pub(crate) fn origin_of(&self, key: Key) -> Option<Origin> {
+        if key.is_soon() {
+            let location = self.shared.soon.borrow_mut().location(key)?;
+            return Some(Origin { source: Source::Soon, location });
+        }
         let mut callbacks = self.shared.callbacks.borrow_mut();
         let tenant = callbacks.tenant(key)?;
         Some(Origin { source: tenant.source, location: tenant.location })
@@ -166,6 +179,10 @@ impl<S> LoopHandle<S> {
 
     /// Ends all callbacks. What is dropped may call the loop, which is closed to it.
     pub(crate) fn forget_callbacks(&self) {
+        while !self.shared.soon.borrow().is_empty() {
+            let queued = self.shared.soon.borrow_mut().next();
+            drop(queued);
+        }
         let keys = self.shared.callbacks.borrow().keys();
         for key in keys {
             self.forget(key);

@@ -3,14 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use mainspring_sys::Wakeup;
 
-use super::callback::{Callback, Sent};
+use super::callback::{Callback, Letter, Once};
 use super::core::Core;
 use super::dispatch::Successor;
 use super::guest::Guest;
@@ -19,15 +18,17 @@ use super::source::{Hook, Source};
 use crate::callbacks::Callbacks;
 use crate::handle::{Handle, Key};
 use crate::inbox::Inbox;
+use crate::soon::Soon;
 
 /// The inbox of a loop with state `S`.
-pub(crate) type LoopInbox<S> = Inbox<(Sent<S>, &'static Location<'static>), Wakeup>;
+pub(crate) type LoopInbox<S> = Inbox<Letter<S>, Wakeup>;
 
 /// What all handles of a loop share.
 pub(crate) struct Shared<S> {
     pub(crate) core: Rc<Core>,
     pub(crate) guest: Rc<dyn Guest>,
     pub(crate) callbacks: RefCell<Callbacks<Source, Callback<S>>>,
+    pub(crate) soon: RefCell<Soon<Once<S>>>,
     pub(crate) inbox: Arc<LoopInbox<S>>,
     pub(crate) hooks: RefCell<Vec<(Hook, Key)>>,
     pub(crate) names: RefCell<HashMap<Key, Rc<str>>>,
@@ -60,6 +61,7 @@ impl<S> LoopHandle<S> {
             core,
             guest,
             callbacks: RefCell::default(),
+            soon: RefCell::default(),
             inbox,
             hooks: RefCell::default(),
             names: RefCell::default(),
@@ -182,6 +184,8 @@ impl<S> LoopHandle<S> {
             return self.shared.guest.set_background(handle.key, background);
         }
         match self.shared.callbacks.borrow_mut().tenant(handle.key) {
+            // What is queued keeps the loop running in any case.
+            None if handle.key.is_soon() => self.origin_of(handle.key).is_some(),
             Some(tenant) => {
                 tenant.background = background;
                 true

@@ -16,13 +16,14 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::panic::Location;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mainspring_sys::Events;
 
-use self::callback::Sent;
+use self::callback::Letter;
+use self::core::Core;
 use self::guest::Inside;
 use crate::error::Result;
 use crate::handle::Key;
@@ -59,10 +60,14 @@ pub use self::watched::Watched;
 /// Dropping the loop drops every closure and every source exactly once, on this thread.
 pub struct EventLoop<S = ()> {
     handle: LoopHandle<S>,
+    /// The handle's, nearer at hand.
+    core: Rc<Core>,
     state: S,
     events: Events,
-    /// What is out of the inbox and not yet fed, because a tick takes a bounded bite.
-    bite: VecDeque<(Sent<S>, &'static Location<'static>)>,
+    /// What is out of the inbox and has not had its turn, in order.
+    bite: VecDeque<Letter<S>>,
+    /// How much of it is in the ready deque, because a tick takes a bounded bite.
+    bite_fed: usize,
     /// The batch under way.
     batch: ReadyDeque,
     /// The hooks that are run now: a list that is kept for its memory.
@@ -84,10 +89,24 @@ impl<S> EventLoop<S> {
         slow: Option<Duration>,
     ) -> EventLoop<S> {
         let events = Events::with_capacity(event_capacity);
-        let poll_fd = handle.core().watchers.borrow_mut().selector().shared_fd();
+        let core = handle.core().clone();
+        let poll_fd = core.watchers.borrow_mut().selector().shared_fd();
         let (bite, batch, due_hooks) = (VecDeque::new(), ReadyDeque::default(), Vec::new());
-        let (rung, witness) = (0, 0);
-        EventLoop { handle, state, events, bite, batch, due_hooks, rung, slow, poll_fd, witness }
+        let (bite_fed, rung, witness) = (0, 0, 0);
+        EventLoop {
+            handle,
+            core,
+            state,
+            events,
+            bite,
+            bite_fed,
+            batch,
+            due_hooks,
+            rung,
+            slow,
+            poll_fd,
+            witness,
+        }
     }
 
     /// Makes this the loop that runs on this thread, while the answer lives.
@@ -120,7 +139,7 @@ impl<S> EventLoop<S> {
         let _inside = self.inside();
         loop {
             self.run_once(None)?;
-            if self.handle.core().stopping.take() {
+            if self.core.stopping.take() {
                 return Ok(());
             }
         }
@@ -135,11 +154,11 @@ impl<S> EventLoop<S> {
     ///
     /// As [`run_forever`](EventLoop::run_forever).
     pub fn run(&mut self) -> Result<()> {
-        self.handle.core().check_open()?;
+        self.core.check_open()?;
         let _inside = self.inside();
         while self.is_alive() || self.handle.is_stopping() {
             self.run_once(None)?;
-            if self.handle.core().stopping.take() {
+            if self.core.stopping.take() {
                 break;
             }
         }
@@ -169,7 +188,7 @@ impl<S> EventLoop<S> {
     /// Whether anything is left that could call back; what [`run`](EventLoop::run) asks before each
     /// tick.
     pub fn is_alive(&mut self) -> bool {
-        let core = self.handle.core();
+        let core = &self.core;
         let inbox = &self.handle.shared.inbox;
         if !core.ready.borrow().is_empty() || core.batch_left.get() > 0 || core.bitten.get() {
             return true;
@@ -190,7 +209,7 @@ impl<S> EventLoop<S> {
     /// other threads from now on. Jobs of the executor that have not begun are dropped; nobody waits
     /// for those that run. Closing twice does nothing. Dropping the loop closes it.
     pub fn close(&mut self) {
-        if self.handle.core().closed.replace(true) {
+        if self.core.closed.replace(true) {
             return;
         }
         let _inside = self.inside();
@@ -198,7 +217,7 @@ impl<S> EventLoop<S> {
         self.bite = VecDeque::new();
         self.handle.shared.guest.close();
         // The jobs that still run are not waited for, so that they are no error here.
-        let _ = self.handle.core().executor().close(Duration::ZERO);
+        let _ = self.core.executor().close(Duration::ZERO);
         self.handle.forget_callbacks();
         self.report_unobserved();
         self.handle.forget_all();

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::LoopHandle;
-use super::callback::{Outcome, Sent};
+use super::callback::{Outcome, Sent, done};
 use super::loop_handle::LoopInbox;
 use crate::error::Result;
 
@@ -53,7 +53,7 @@ impl<S> Remote<S> {
         F: FnOnce(&LoopHandle<S>, &mut S) -> R + Send + 'static,
         R: Outcome,
     {
-        let sent: Sent<S> = Box::new(move |el, state| callback(el, state).into_result());
+        let sent = Sent::new(|el, state| done(callback(el, state)));
         self.inbox.send((sent, Location::caller()))
     }
 

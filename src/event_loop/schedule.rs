@@ -3,8 +3,10 @@
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
+use mainspring_sys::closure::CallOnce;
+
 use super::LoopHandle;
-use super::callback::{Callback, Interval, Once, Outcome, Plain, check_period};
+use super::callback::{Callback, Interval, Once, Outcome, Plain, check_period, done};
 use super::source::Source;
 use crate::error::Result;
 use crate::handle::{Handle, Key, TimerHandle};
@@ -33,18 +35,18 @@ impl<S> LoopHandle<S> {
         F: FnOnce(&LoopHandle<S>, &mut S) -> R + 'static,
         R: Outcome,
     {
-        let once: Once<S> = Box::new(move |el, state| callback(el, state).into_result());
+        let once = CallOnce::new(|el, state| done(callback(el, state)));
         let key = self.insert_soon(once, Location::caller());
         self.handle(key)
     }
 
     /// Queues a closure and feeds it; on a closed loop drops it.
+    #[inline]
     pub(crate) fn insert_soon(&self, once: Once<S>, location: &'static Location<'static>) -> Key {
         if self.core().closed.get() {
             return Key::NOWHERE;
         }
-        let callback = Some(Callback::Once(once));
-        let key = self.shared.callbacks.borrow_mut().insert(Source::Soon, location, callback);
+        let key = self.shared.soon.borrow_mut().push(once, location);
         self.core().feed(key);
         key
     }
@@ -71,7 +73,7 @@ impl<S> LoopHandle<S> {
         F: FnOnce(&LoopHandle<S>, &mut S) -> R + 'static,
         R: Outcome,
     {
-        let once: Once<S> = Box::new(move |el, state| callback(el, state).into_result());
+        let once = CallOnce::new(|el, state| done(callback(el, state)));
         let deadline = self.core().timeline.nanos_after(delay);
         self.insert_timer(Some(deadline), Callback::Once(once), Location::caller())
     }
@@ -84,7 +86,7 @@ impl<S> LoopHandle<S> {
         F: FnOnce(&LoopHandle<S>, &mut S) -> R + 'static,
         R: Outcome,
     {
-        let once: Once<S> = Box::new(move |el, state| callback(el, state).into_result());
+        let once = CallOnce::new(|el, state| done(callback(el, state)));
         let deadline = self.core().timeline.nanos_of(deadline);
         self.insert_timer(Some(deadline), Callback::Once(once), Location::caller())
     }

@@ -27,14 +27,14 @@ impl<S> EventLoop<S> {
         self.feed_timers();
         self.feed_idle();
         let ran = self.run_batch(); // calls user code, as do the hooks, by `call` only
-        if self.core().bitten.get() {
+        if self.core.bitten.get() {
             self.look_again();
         }
         Ok(ran)
     }
 
     fn begin_tick(&mut self) -> Result<()> {
-        let core = self.handle.core();
+        let core = &self.core;
         core.check_open()?;
         core.tick.set(core.tick.get().wrapping_add(1));
         if core.batch_left.get() > 0 {
@@ -48,14 +48,14 @@ impl<S> EventLoop<S> {
         if self.has_work() {
             return Some(Duration::ZERO);
         }
-        match (self.core().time_to_deadline(), limit) {
+        match (self.core.time_to_deadline(), limit) {
             (Some(deadline), Some(limit)) => Some(deadline.min(limit)),
             (deadline, limit) => deadline.or(limit),
         }
     }
 
     fn select(&mut self, timeout: Option<Duration>) -> Result<()> {
-        let core = self.handle.core();
+        let core = &self.core;
         let clock = core.timeline.clock();
         let allowed = clock.allow(timeout);
         let mut watchers = core.watchers.borrow_mut();
@@ -68,7 +68,7 @@ impl<S> EventLoop<S> {
     }
 
     fn feed_watchers(&mut self) -> Result<()> {
-        let core = self.handle.core();
+        let core = &self.core;
         let Fed { doorbells, strangers } =
             core.watchers.borrow().feed(&self.events, &mut core.ready.borrow_mut());
         self.rung = doorbells;
@@ -79,7 +79,7 @@ impl<S> EventLoop<S> {
         if self.rung & bit(SIGNALS) == 0 {
             return Ok(());
         }
-        let core = self.core();
+        let core = &self.core;
         let fed = core.signals.borrow_mut().feed(&mut core.ready.borrow_mut());
         fed.map_err(Error::Select)
     }
@@ -87,7 +87,7 @@ impl<S> EventLoop<S> {
     /// Takes a bite of what other threads have sent.
     #[inline]
     fn feed_inbox(&mut self) -> Result<()> {
-        let (core, inbox) = (self.handle.core(), &self.handle.shared.inbox);
+        let (core, inbox) = (&self.core, &self.handle.shared.inbox);
         let rung = self.rung & bit(INBOX) != 0;
         if rung {
             inbox.answer()?;
@@ -100,15 +100,15 @@ impl<S> EventLoop<S> {
 
     fn look_into_inbox(&mut self) {
         // Also if a panic keeps the tick from its end, the next one looks again.
-        self.core().bitten.set(true);
+        self.core.bitten.set(true);
         self.handle.shared.guest.feed_inbox();
         if self.bite.is_empty() {
             self.handle.shared.inbox.take(&mut self.bite);
         }
-        let bite = self.bite.len().min(self.core().limits.inbox_batch);
-        for (sent, location) in self.bite.drain(..bite) {
-            self.handle.insert_soon(sent, location);
-        }
+        let bite = (self.bite.len() - self.bite_fed).min(self.core.limits.inbox_batch);
+        self.bite_fed += bite;
+        let mut ready = self.core.ready.borrow_mut();
+        (0..bite).for_each(|_| ready.feed(Key::SENT, Readiness::empty()));
     }
 
     /// The end of a tick that has looked into the inbox: if nothing came meanwhile, whoever sends
@@ -122,29 +122,29 @@ impl<S> EventLoop<S> {
             guest.feed_inbox();
         }
         let waits = !self.bite.is_empty() || inbox.is_told() || guest.is_told();
-        self.core().bitten.set(waits);
+        self.core.bitten.set(waits);
     }
 
     fn feed_timers(&self) {
-        self.core().feed_timers(&*self.handle.shared.guest);
+        self.core.feed_timers(&*self.handle.shared.guest);
     }
 
     fn feed_idle(&self) {
-        if self.core().hooks.get() > 0 && self.core().ready.borrow().is_empty() {
-            self.handle.feed_hooks(Hook::Idle, |key| self.handle.core().feed(key));
+        if self.core.hooks.get() > 0 && self.core.ready.borrow().is_empty() {
+            self.handle.feed_hooks(Hook::Idle, |key| self.core.feed(key));
         }
     }
 
     /// Runs what is ready now; what is added meanwhile waits for the next tick.
     fn run_batch(&mut self) -> usize {
-        self.handle.core().ready.borrow_mut().take_batch(&mut self.batch);
+        self.core.ready.borrow_mut().take_batch(&mut self.batch);
         let mut ran = 0;
         while let Some(ready) = self.batch.pop() {
-            self.core().batch_left.set(self.batch.len());
+            self.core.batch_left.set(self.batch.len());
             ran += usize::from(self.call(ready));
         }
         self.end_calls();
-        if self.core().has_unobserved() {
+        if self.core.has_unobserved() {
             self.report_unobserved();
         }
         ran
@@ -152,7 +152,7 @@ impl<S> EventLoop<S> {
 
     #[inline]
     fn run_hooks(&mut self, hook: Hook) {
-        if self.core().hooks.get() > 0 {
+        if self.core.hooks.get() > 0 {
             self.run_hooks_of(hook);
         }
     }
@@ -165,18 +165,18 @@ impl<S> EventLoop<S> {
             self.call(Ready { key, readiness: Readiness::empty() });
         }
         self.due_hooks = due;
-        self.core().current.set(Key::NOWHERE);
+        self.core.current.set(Key::NOWHERE);
     }
 
     fn end_calls(&self) {
-        self.core().interest_changed.set(false);
-        self.core().current.set(Key::NOWHERE);
+        self.core.interest_changed.set(false);
+        self.core.current.set(Key::NOWHERE);
     }
 
     /// A callback has panicked in the last tick: the rest of its batch is still to run.
     #[cold]
     fn resume_batch(&mut self) {
-        self.handle.core().ready.borrow_mut().put_back(&mut self.batch);
-        self.core().batch_left.set(0); // What its interests have become is still to be looked at.
+        self.core.ready.borrow_mut().put_back(&mut self.batch);
+        self.core.batch_left.set(0); // What its interests have become is still to be looked at.
     }
 }

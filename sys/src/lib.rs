@@ -8,7 +8,8 @@
 //! * [`selector`]: one contract, and a backend for each of epoll, kqueue, poll and select;
 //! * [`wakeup`]: the doorbell that ends a sleep from another thread;
 //! * [`signal`]: signals as bits that a loop looks at, with exact restore of dispositions;
-//! * [`socket`]: non-blocking connect and accept, addresses, options.
+//! * [`socket`]: non-blocking connect and accept, addresses, options;
+//! * [`closure`]: closures without a box, which is unsafe code as well.
 //!
 //! # Raw descriptors
 //!
@@ -16,6 +17,7 @@
 //! number can at worst give an error or an event that is not true. That is why these functions are
 //! safe.
 
+pub mod closure;
 pub mod environment;
 pub mod event;
 pub mod fd;
@@ -27,6 +29,6 @@ pub mod timeout;
 pub mod wakeup;
 
 pub use event::{Event, Events, Interest, Mode, Readiness, Token};
-pub use selector::{Selector, SelectorKind};
+pub use selector::{AnySelector, Selector, SelectorKind};
 pub use signal::Signal;
 pub use wakeup::{Wakeup, WakeupKind};

@@ -5,7 +5,7 @@ use super::source::{Source, assert_none, is_word, sources, words};
 /// The modules, lowest layer first.
 const LAYERS: &[&[&str]] = &[
     &["error", "clock", "handle", "sync"],
-    &["ready", "callbacks"],
+    &["ready", "soon", "callbacks"],
     &["timers", "watchers", "inbox", "signals", "executor"],
     &["event_loop"],
     &["task"],

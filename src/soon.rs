@@ -1,0 +1,84 @@
+//! Callbacks that wait for nothing but their turn, in the order in which they were queued.
+//!
+//! They run in that order as well, so they need no arena: each has the next number of a row for a
+//! key, and whose turn it is stands in front.
+//!
+//! # Invariants
+//!
+//! * A key is one number of the row. There are 2^62 of them, so none is given twice.
+//! * Each place has its key in the ready deque, and they are in the same order there.
+
+use std::collections::VecDeque;
+use std::panic::Location;
+
+use crate::handle::Key;
+
+#[cfg(test)]
+mod tests;
+
+/// A callback, and where it was queued.
+pub(crate) type Queued<C> = (C, &'static Location<'static>);
+
+/// Callbacks by number. A place is empty if its callback was cancelled.
+#[derive(Debug)]
+pub(crate) struct Soon<C> {
+    places: VecDeque<Option<Queued<C>>>,
+    /// The number of the first place.
+    first: u64,
+}
+
+/// Capacity that an empty row keeps; what a burst took beyond that is given back.
+const KEEP: usize = 16 * 1024;
+
+impl<C> Default for Soon<C> {
+    fn default() -> Soon<C> {
+        Soon { places: VecDeque::new(), first: 0 }
+    }
+}
+
+impl<C> Soon<C> {
+    #[inline]
+    pub(crate) fn push(&mut self, callback: C, location: &'static Location<'static>) -> Key {
+        let number = self.first + self.places.len() as u64;
+        self.places.push_back(Some((callback, location)));
+        Key::of_soon(number)
+    }
+
+    /// Takes out the callback in front, whose turn it is; none if it was cancelled.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<Queued<C>> {
+        let next = self.places.pop_front()?;
+        self.first += 1;
+        if self.places.is_empty() && self.places.capacity() > KEEP {
+            self.give_back();
+        }
+        next
+    }
+
+    #[cold]
+    fn give_back(&mut self) {
+        self.places = VecDeque::new();
+    }
+
+    /// Takes out a callback whose turn will not come. Its place stays, as its key stays in the ready
+    /// deque.
+    pub(crate) fn cancel(&mut self, key: Key) -> Option<Queued<C>> {
+        self.place(key)?.take()
+    }
+
+    /// Where the callback was queued, if it is still there.
+    pub(crate) fn location(&mut self, key: Key) -> Option<&'static Location<'static>> {
+        self.place(key)?.as_ref().map(|(_, location)| *location)
+    }
+
+    /// Whether nobody waits for a turn.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// A place that has not had its turn.
+    fn place(&mut self, key: Key) -> Option<&mut Option<Queued<C>>> {
+        let at = key.soon_number()?.checked_sub(self.first)?;
+        self.places.get_mut(usize::try_from(at).ok()?)
+    }
+}

@@ -1,0 +1,119 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use super::{CallOnce, OneWord, Room, SendOnce, ThreeWords, fits};
+
+type Closure = CallOnce<ThreeWords, &'static str, String, usize>;
+
+/// A value that can be counted by its clones.
+fn counted() -> Rc<()> {
+    Rc::new(())
+}
+
+fn say<P: Room>(
+    closure: CallOnce<P, &'static str, String, usize>,
+    word: &'static str,
+) -> (usize, String) {
+    let mut said = String::new();
+    let result = closure.call(&word, &mut said);
+    (result, said)
+}
+
+#[test]
+fn closures_of_every_size_are_called_with_what_they_captured() {
+    assert_eq!(say(Closure::new(|_, _| 1), ""), (1, String::new()));
+    let small = [1u8; 3];
+    let closure = Closure::new(move |word: &&str, said: &mut String| {
+        said.push_str(word);
+        small.map(usize::from).into_iter().sum()
+    });
+    assert_eq!(say(closure, "small"), (3, "small".to_owned()));
+    let large = [1usize; 100];
+    assert!(!fits::<[usize; 100], ThreeWords>());
+    let closure = Closure::new(move |word: &&str, said: &mut String| {
+        said.push_str(word);
+        large.into_iter().sum()
+    });
+    assert_eq!(say(closure, "large"), (100, "large".to_owned()));
+}
+
+#[test]
+fn what_is_more_aligned_than_a_word_gets_a_box() {
+    #[repr(align(64))]
+    struct Line(u8);
+    let line = Line(7);
+    assert!(!fits::<Line, ThreeWords>());
+    let closure = Closure::new(move |_: &&str, _: &mut String| {
+        let line = &line;
+        assert_eq!((&raw const *line).addr() % 64, 0);
+        usize::from(line.0)
+    });
+    assert_eq!(say(closure, "").0, 7);
+}
+
+#[test]
+fn captures_are_dropped_once_called_or_not() {
+    let (count, large) = (counted(), [0usize; 9]);
+    let (one, two) = (count.clone(), count.clone());
+    let closures: [Closure; 2] = [
+        CallOnce::new(move |_, _| Rc::strong_count(&one)),
+        CallOnce::new(move |_, _| Rc::strong_count(&two) + large.len()),
+    ];
+    assert_eq!(Rc::strong_count(&count), 3);
+    let [small, boxed] = closures;
+    assert_eq!(say(small, "").0, 3);
+    assert_eq!(Rc::strong_count(&count), 2);
+    drop(boxed);
+    assert_eq!(Rc::strong_count(&count), 1);
+}
+
+#[test]
+fn captures_of_a_closure_that_panics_are_dropped_once() {
+    let count = counted();
+    let kept = count.clone();
+    let closure: Closure = CallOnce::new(move |_, _| {
+        let _kept = kept;
+        panic!("as planned")
+    });
+    assert!(catch_unwind(AssertUnwindSafe(|| say(closure, ""))).is_err());
+    assert_eq!(Rc::strong_count(&count), 1);
+}
+
+#[test]
+fn a_closure_is_called_on_the_thread_it_was_sent_to() {
+    let (word, large) = (String::from("sent"), [1usize; 8]);
+    let sent: [SendOnce<ThreeWords, &'static str, String, usize>; 2] = [
+        SendOnce::new(move |_: &&'static str, said: &mut String| {
+            said.push_str(&word);
+            0
+        }),
+        SendOnce::new(move |_: &&'static str, _: &mut String| large.len()),
+    ];
+    let said = std::thread::spawn(move || sent.map(|sent| say(sent.into_inner(), "")));
+    let [(_, word), (length, _)] = said.join().unwrap();
+    assert_eq!((word.as_str(), length), ("sent", 8));
+}
+
+#[test]
+fn one_word_is_room_for_a_number_or_a_pointer() {
+    type Small = CallOnce<OneWord, &'static str, String, usize>;
+    let (count, number) = (counted(), 3usize);
+    let kept = count.clone();
+    let closures = [
+        Small::new(|_, _| 0),
+        Small::new(move |_, _| number),
+        Small::new(move |_, _| Rc::strong_count(&kept)),
+        Small::new(move |word, _| number + word.len()),
+    ];
+    assert_eq!(closures.map(|closure| say(closure, "1234").0), [0, 3, 2, 7]);
+    assert_eq!(Rc::strong_count(&count), 1);
+    assert!(fits::<Rc<()>, OneWord>() && !fits::<&str, OneWord>());
+}
+
+/// An `Option` of it costs nothing.
+#[test]
+fn it_is_its_room_and_a_pointer() {
+    let words = |bytes| bytes / size_of::<usize>();
+    assert_eq!(words(size_of::<Option<CallOnce<OneWord, (), (), ()>>>()), 2);
+    assert_eq!(words(size_of::<Option<CallOnce<ThreeWords, (), (), ()>>>()), 4);
+}
