@@ -25,19 +25,16 @@ pub(crate) struct Tenant<O, C> {
     pub(crate) background: bool,
     /// Empty while it is on its way.
     pub(crate) callback: Option<C>,
-}
-
-/// A cache line, so that an event touches one.
-#[derive(Debug)]
-#[repr(align(64))]
-struct Slot<O, C> {
     generation: u32,
-    content: Content<O, C>,
 }
 
 #[derive(Debug)]
-enum Content<O, C> {
-    Free { next: u32 },
+enum Slot<O, C> {
+    /// What its next tenant's generation is, and which slot is the next free one.
+    Free {
+        generation: u32,
+        next: u32,
+    },
     Taken(Tenant<O, C>),
 }
 
@@ -65,35 +62,40 @@ impl<O, C> Callbacks<O, C> {
         location: &'static Location<'static>,
         callback: Option<C>,
     ) -> Key {
-        if self.free == NONE {
-            self.grow();
-        }
-        let slot = self.free;
-        let place = &mut self.slots[slot as usize];
-        if let Content::Free { next } = place.content {
-            self.free = next;
-        }
-        place.content = Content::Taken(Tenant { source, location, background: false, callback });
-        Key { slot, generation: place.generation }
+        self.insert_with(location, callback, |_| source)
     }
 
-    /// Makes a free slot.
-    #[cold]
-    fn grow(&mut self) {
-        let slot = u32::try_from(self.slots.len()).ok().filter(|slot| *slot < Key::SOON);
-        let slot = slot.expect("a loop holds fewer than 2^30 callbacks");
-        self.slots.push(Slot { generation: 0, content: Content::Free { next: NONE } });
-        self.free = slot;
+    /// The same for a source that is made for the key.
+    #[inline]
+    pub(crate) fn insert_with(
+        &mut self,
+        location: &'static Location<'static>,
+        callback: Option<C>,
+        source: impl FnOnce(Key) -> O,
+    ) -> Key {
+        let slot = self.free;
+        if slot == NONE {
+            let slot = u32::try_from(self.slots.len()).ok().filter(|slot| *slot < Key::SOON);
+            let slot = slot.expect("a loop holds fewer than 2^30 callbacks");
+            let source = source(Key { slot, generation: 0 });
+            let tenant = Tenant { source, location, background: false, callback, generation: 0 };
+            self.slots.push(Slot::Taken(tenant));
+            return Key { slot, generation: 0 };
+        }
+        let place = &mut self.slots[slot as usize];
+        let Slot::Free { generation, next } = *place else {
+            unreachable!("a taken slot is listed as free")
+        };
+        self.free = next;
+        let source = source(Key { slot, generation });
+        *place = Slot::Taken(Tenant { source, location, background: false, callback, generation });
+        Key { slot, generation }
     }
 
     #[inline]
     pub(crate) fn tenant(&mut self, key: Key) -> Option<&mut Tenant<O, C>> {
         match self.slots.get_mut(key.slot as usize) {
-            Some(Slot { generation, content: Content::Taken(tenant) })
-                if *generation == key.generation =>
-            {
-                Some(tenant)
-            }
+            Some(Slot::Taken(tenant)) if tenant.generation == key.generation => Some(tenant),
             _ => None,
         }
     }
@@ -112,17 +114,17 @@ impl<O, C> Callbacks<O, C> {
     /// Ends a tenancy.
     pub(crate) fn remove(&mut self, key: Key) -> Option<Tenant<O, C>> {
         self.tenant(key)?;
-        let next = self.free;
-        let place = &mut self.slots[key.slot as usize];
-        let content = std::mem::replace(&mut place.content, Content::Free { next });
         // A slot whose generations are used up is retired: it is on no list any more.
-        if let Some(generation) = place.generation.checked_add(1) {
-            place.generation = generation;
-            self.free = key.slot;
-        }
-        match content {
-            Content::Taken(tenant) => Some(tenant),
-            Content::Free { .. } => None,
+        let next = match key.generation.checked_add(1) {
+            Some(generation) => {
+                let next = std::mem::replace(&mut self.free, key.slot);
+                Slot::Free { generation, next }
+            }
+            None => Slot::Free { generation: u32::MAX, next: NONE },
+        };
+        match std::mem::replace(&mut self.slots[key.slot as usize], next) {
+            Slot::Taken(tenant) => Some(tenant),
+            Slot::Free { .. } => None,
         }
     }
 
@@ -134,17 +136,20 @@ impl<O, C> Callbacks<O, C> {
     ) -> Option<u32> {
         let length = self.slots.len() as u32;
         let start = if from < length { from } else { 0 };
-        (start..length).chain(0..start).find(|slot| {
-            let Slot { generation, content } = &self.slots[*slot as usize];
-            let key = Key { slot: *slot, generation: *generation };
-            matches!(content, Content::Taken(tenant) if wanted(key, tenant))
+        (start..length).chain(0..start).find(|slot| match &self.slots[*slot as usize] {
+            Slot::Taken(tenant) => {
+                wanted(Key { slot: *slot, generation: tenant.generation }, tenant)
+            }
+            Slot::Free { .. } => false,
         })
     }
 
     /// All tenants.
     pub(crate) fn keys(&self) -> Vec<Key> {
-        let slots = (0..).zip(&self.slots);
-        let taken = slots.filter(|(_, place)| matches!(place.content, Content::Taken(_)));
-        taken.map(|(slot, place)| Key { slot, generation: place.generation }).collect()
+        let key = |(slot, place): (u32, &Slot<O, C>)| match place {
+            Slot::Taken(Tenant { generation, .. }) => Some(Key { slot, generation: *generation }),
+            Slot::Free { .. } => None,
+        };
+        (0..).zip(&self.slots).filter_map(key).collect()
     }
 }

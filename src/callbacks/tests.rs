@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::{Callbacks, Content};
+use super::{Callbacks, Slot};
 use crate::handle::Key;
 
 fn insert<C>(callbacks: &mut Callbacks<(), C>, callback: C) -> Key {
@@ -31,7 +31,7 @@ fn a_slot_whose_generations_are_used_up_is_retired() {
     let mut callbacks = Callbacks::default();
     let first = insert(&mut callbacks, 0);
     callbacks.remove(first);
-    callbacks.slots[0].generation = u32::MAX - 1;
+    callbacks.slots[0] = Slot::Free { generation: u32::MAX - 1, next: u32::MAX };
     let mut kept = vec![first];
     for generation in [u32::MAX - 1, u32::MAX] {
         let key = insert(&mut callbacks, 1);
@@ -46,7 +46,7 @@ fn a_slot_whose_generations_are_used_up_is_retired() {
         kept.iter().for_each(|old| assert!(callbacks.remove(*old).is_none()));
         callbacks.remove(key);
     }
-    assert!(matches!(callbacks.slots[0].content, Content::Free { .. }));
+    assert!(matches!(callbacks.slots[0], Slot::Free { .. }));
     assert_eq!(callbacks.slots.len(), 2);
     assert!(callbacks.keys().is_empty());
 }

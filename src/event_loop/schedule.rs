@@ -147,15 +147,13 @@ impl<S> LoopHandle<S> {
             return TimerHandle(self.handle(Key::NOWHERE));
         }
         let mut callbacks = self.shared.callbacks.borrow_mut();
-        let key = callbacks.insert(Source::Soon, location, Some(callback));
         let mut timers = self.core().timers.borrow_mut();
-        let timer = match deadline {
-            Some(deadline) => timers.insert(deadline, key),
-            None => timers.insert_idle(key),
-        };
-        if let Some(tenant) = callbacks.tenant(key) {
-            tenant.source = Source::Timer(timer);
-        }
+        let key = callbacks.insert_with(location, Some(callback), |key| {
+            Source::Timer(match deadline {
+                Some(deadline) => timers.insert(deadline, key),
+                None => timers.insert_idle(key),
+            })
+        });
         TimerHandle(self.handle(key))
     }
 
