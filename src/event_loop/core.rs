@@ -271,16 +271,22 @@ impl Core {
         !self.unobserved.borrow().is_empty()
     }
 
+    /// A tick without timers reads no clock.
     #[inline]
     pub(crate) fn feed_timers(&self, guest: &dyn Guest) {
-        let mut timers = self.timers.borrow_mut();
-        if timers.next_deadline().is_some() {
-            let mut ready = self.ready.borrow_mut();
-            timers.feed(self.timeline.now_nanos(), |key| match key.is_guest() {
-                true => guest.feed_timer(key, &mut ready),
-                false => ready.feed(key, Readiness::empty()),
-            });
+        if self.timers.borrow().is_any_armed() {
+            self.feed_due(guest);
         }
+    }
+
+    #[inline(never)]
+    fn feed_due(&self, guest: &dyn Guest) {
+        let mut ready = self.ready.borrow_mut();
+        let now = self.timeline.now_nanos();
+        self.timers.borrow_mut().feed(now, |key| match key.is_guest() {
+            true => guest.feed_timer(key, &mut ready),
+            false => ready.feed(key, Readiness::empty()),
+        });
     }
 
     /// Whether a timer will ever be due.

@@ -160,6 +160,7 @@ impl<S> LoopHandle<S> {
     }
 
     /// Whether the next tick has something to do without any event or deadline.
+    #[inline]
     pub(crate) fn has_work(&self) -> bool {
         self.core().has_work() || self.has_hook(Hook::Idle)
     }

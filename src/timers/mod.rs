@@ -198,10 +198,14 @@ impl Timers {
     /// Returns the exact deadline of the soonest timer, or `None` if no timer is ever due.
     #[inline]
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
-        if self.tickets == 0 && self.far.is_empty() {
-            return None; // Most ticks of a loop without timers end here.
-        }
-        self.soonest().map(|entry| entry.deadline)
+        if self.is_any_armed() { self.soonest().map(|entry| entry.deadline) } else { None }
+    }
+
+    /// Whether any timer has a deadline that will come. Most ticks of a loop without timers ask no
+    /// more.
+    #[inline]
+    pub(crate) fn is_any_armed(&self) -> bool {
+        self.tickets > 0 || !self.far.is_empty()
     }
 
     /// Hands the keys of all timers that are due at `now` to the sink, the soonest first.

@@ -316,6 +316,7 @@ impl Watchers {
     }
 
     /// Feeds the handles of everything that is ready, reader before writer.
+    #[inline]
     pub(crate) fn feed(&self, events: &Events, ready: &mut ReadyDeque) -> Fed {
         let mut fed = Fed::default();
         for Event { token, readiness } in events {

@@ -81,18 +81,20 @@ fn rearm(sizes: &[usize]) {
 }
 
 fn chain(_: &[usize]) {
-    fn link(el: &LoopHandle<u64>, seen: &mut u64) {
-        *seen += 1;
-        el.call_soon(link);
+    fn link(el: &LoopHandle<u64>, left: &mut u64) {
+        *left -= 1;
+        if *left > 0 {
+            el.call_soon(link);
+        } else {
+            el.stop();
+        }
     }
     let mut el = EventLoop::with_state(0u64).expect("a loop");
-    el.call_soon(link);
     answer(|count| {
         let before = cpu();
-        *el.state_mut() = 0;
-        while *el.state() < count {
-            el.turn(None).expect("the loop turns");
-        }
+        *el.state_mut() = count;
+        el.call_soon(link);
+        el.run_forever().expect("the loop turns");
         [since(before)]
     });
 }
@@ -123,23 +125,30 @@ fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     thread
 }
 
+/// How many callbacks have run, and after how many the loop is to stop.
+struct Seen {
+    now: u64,
+    wanted: u64,
+}
+
 fn dispatch(sizes: &[usize]) {
     let (readers, _writers) = full_pipes(sizes[0]);
-    let mut el = EventLoop::with_state(0u64).expect("a loop");
+    let mut el = EventLoop::with_state(Seen { now: 0, wanted: 0 }).expect("a loop");
     for reader in readers {
-        let count = |_: &LoopHandle<u64>, seen: &mut u64, _: &mut _| {
-            *seen += 1;
+        let count = |el: &LoopHandle<Seen>, seen: &mut Seen, _: &mut _| {
+            seen.now += 1;
+            if seen.now == seen.wanted {
+                el.stop();
+            }
             Ok(())
         };
         el.add_reader(reader, count).expect("a pipe can be watched");
     }
     answer(|count| {
         let before = cpu();
-        *el.state_mut() = 0;
-        while *el.state() < count {
-            el.turn(None).expect("the loop turns");
-        }
-        [since_for(before, count, *el.state())]
+        *el.state_mut() = Seen { now: 0, wanted: count };
+        el.run_forever().expect("the loop turns");
+        [since_for(before, count, el.state().now)]
     });
 }
 
@@ -147,8 +156,11 @@ fn watch_pipes(sizes: &[usize]) {
     let (readers, writers) = pipes(sizes[0]);
     let mut el = EventLoop::with_state(Chain::new(writers)).expect("a loop");
     for (index, reader) in readers.into_iter().enumerate() {
-        el.add_reader(reader, move |_, chain, reader| {
+        el.add_reader(reader, move |el, chain, reader| {
             chain.pass_on(index, reader);
+            if chain.is_at_end() {
+                el.stop();
+            }
             Ok(())
         })
         .expect("a pipe can be watched");
@@ -156,9 +168,7 @@ fn watch_pipes(sizes: &[usize]) {
     answer(|events| {
         let before = cpu();
         el.state().begin(sizes[1], events);
-        while !el.state().is_at_end() {
-            el.turn(None).expect("the loop turns");
-        }
+        el.run_forever().expect("the loop turns");
         [since(before)]
     });
 }
