@@ -205,25 +205,31 @@ impl<S> LoopHandle<S> {
     }
 
     fn reset(&self, timer: TimerHandle, deadline: u64) -> bool {
-        match self.source_of(timer.0) {
-            Some(Source::Timer(slot)) => {
-                self.core().timers.borrow_mut().reset(slot, deadline);
-                true
-            }
-            _ => false,
+        let slot = self.timer_slot(timer);
+        if let Some(slot) = slot {
+            self.core().timers.borrow_mut().reset(slot, deadline);
+        }
+        slot.is_some()
+    }
+
+    fn timer_slot(&self, TimerHandle(Handle { key, home }): TimerHandle) -> Option<TimerSlot> {
+        if home != self.core().home {
+            return None;
+        }
+        match self.shared.callbacks.borrow_mut().tenant(key)?.source {
+            Source::Timer(slot) => Some(slot),
+            _ => None,
         }
     }
 
     /// Takes a timer's deadline away without ending it, and says whether the timer is still there.
     /// A new deadline arms it again.
     pub fn disarm(&self, timer: TimerHandle) -> bool {
-        match self.source_of(timer.0) {
-            Some(Source::Timer(slot)) => {
-                self.core().timers.borrow_mut().disarm(slot);
-                true
-            }
-            _ => false,
+        let slot = self.timer_slot(timer);
+        if let Some(slot) = slot {
+            self.core().timers.borrow_mut().disarm(slot);
         }
+        slot.is_some()
     }
 
     /// How many ticks the interval whose callback is running has skipped since the last one; zero

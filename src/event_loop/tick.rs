@@ -27,9 +27,7 @@ impl<S> EventLoop<S> {
         self.feed_timers();
         self.feed_idle();
         let ran = self.run_batch(); // calls user code, as do the hooks, by `call` only
-        if self.core.bitten.get() {
-            self.look_again();
-        }
+        self.look_again();
         Ok(ran)
     }
 
@@ -111,9 +109,16 @@ impl<S> EventLoop<S> {
         (0..bite).for_each(|_| ready.feed(Key::SENT, Readiness::empty()));
     }
 
+    #[inline]
+    fn look_again(&mut self) {
+        if self.core.bitten.get() {
+            self.look_again_into_inbox();
+        }
+    }
+
     /// The end of a tick that has looked into the inbox: if nothing came meanwhile, whoever sends
     /// from now on rings; else the next tick does not sleep.
-    fn look_again(&mut self) {
+    fn look_again_into_inbox(&mut self) {
         let Shared { inbox, guest, .. } = &*self.handle.shared;
         if self.bite.is_empty() && inbox.is_told() {
             inbox.take(&mut self.bite);

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::panic::Location;
+use std::rc::Rc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -45,6 +46,18 @@ fn who_is_cancelled_keeps_the_place_but_not_the_turn() {
     assert_eq!([(); 3].map(|()| next(&mut soon)), [None, Some("second"), Some("third")]);
     assert_eq!(cancel(&mut soon, keys[1]), None, "its turn is over");
     assert!(soon.location(keys[2]).is_none());
+}
+
+#[test]
+fn what_waits_is_dropped_once() {
+    let count = Rc::new(());
+    let mut soon = Soon::default();
+    let keys = [(); 4].map(|()| push(&mut soon, count.clone()));
+    drop(next(&mut soon));
+    drop(cancel(&mut soon, keys[2]));
+    assert_eq!(Rc::strong_count(&count), 3);
+    drop(soon);
+    assert_eq!(Rc::strong_count(&count), 1);
 }
 
 #[test]
