@@ -1,6 +1,5 @@
 //! What can go wrong, by operation.
 
-use std::any::Any;
 use std::borrow::Cow;
 use std::io;
 use std::os::fd::RawFd;
@@ -252,11 +251,4 @@ impl From<Error> for io::Error {
             other => io::Error::new(other.kind(), other),
         }
     }
-}
-
-/// What a panic said, for a message.
-pub(crate) fn text_of_panic(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("with a value that is no text")
 }

@@ -62,6 +62,7 @@ mod handle;
 pub mod hyper;
 mod inbox;
 pub mod net;
+mod panic;
 mod ready;
 mod signals;
 mod soon;
@@ -80,12 +81,12 @@ pub use handle::{Handle, TimerHandle, Watcher};
 pub use mainspring_sys::{
     Event, Events, Interest, Mode, Readiness, Selector, SelectorKind, Signal, Token, WakeupKind,
 };
-
+pub use panic::Panic;
 pub use task::{
     AsCompleted, CancelScope, Cancelled, Chunk, CurrentLoop, Ending, GroupError, GroupTask,
-    Interval, Io, JoinError, Panic, Promise, Promised, Reason, RemoteTask, Shutdown,
-    ShutdownEnding, ShutdownGuard, Sleep, Task, TaskGroup, TaskState, When, YieldNow, as_completed,
-    current_loop, gather, gather_all, interval, race, race_all, shield, sleep, sleep_until, spawn,
+    Interval, Io, JoinError, Promise, Promised, Reason, RemoteTask, Shutdown, ShutdownEnding,
+    ShutdownGuard, Sleep, Task, TaskGroup, TaskState, When, YieldNow, as_completed, current_loop,
+    gather, gather_all, interval, race, race_all, shield, sleep, sleep_until, spawn,
     spawn_blocking, timeout, timeout_at, wait, yield_now,
 };
 

@@ -14,8 +14,9 @@ use super::callback::{Callback, Done, Repeating, failed};
 use super::report::{Origin, PanicPolicy, Report};
 use super::source::Source;
 use super::{EventLoop, LoopHandle};
-use crate::error::{Error, Result, text_of_panic};
+use crate::error::{Error, Result};
 use crate::handle::Key;
+use crate::panic::text_of_panic;
 use crate::ready::Ready;
 
 impl<S> EventLoop<S> {

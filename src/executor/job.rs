@@ -13,7 +13,8 @@ use std::thread::{self, Thread};
 
 use super::pool::Pool;
 use super::state::{Class, Work};
-use crate::error::{Error, Result, text_of_panic};
+use crate::error::{Error, Result};
+use crate::panic::Panic;
 use crate::sync::{Mutex, MutexGuard};
 
 /// What errors say about a job.
@@ -43,14 +44,13 @@ pub struct JobError {
 
 #[derive(Debug)]
 enum Reason {
-    /// The lock is never contended: it makes the error `Sync`, which a payload need not be.
-    Panicked(std::sync::Mutex<Box<dyn Any + Send>>),
+    Panicked(Panic),
     Closed,
 }
 
 impl JobError {
     fn panicked(about: About, payload: Box<dyn Any + Send>) -> JobError {
-        JobError { about, reason: Reason::Panicked(std::sync::Mutex::new(payload)) }
+        JobError { about, reason: Reason::Panicked(Panic::new(payload)) }
     }
 
     /// Whether the job panicked. If not, its executor was closed before it began.
@@ -75,9 +75,7 @@ impl JobError {
     /// The error itself, if the job did not panic.
     pub fn into_panic(self) -> Result<Box<dyn Any + Send>, JobError> {
         match self.reason {
-            Reason::Panicked(payload) => {
-                Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
-            }
+            Reason::Panicked(panic) => Ok(panic.into_payload()),
             Reason::Closed => Err(self),
         }
     }
@@ -86,9 +84,8 @@ impl JobError {
 impl fmt::Display for JobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
-            Reason::Panicked(payload) => {
-                let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
-                write!(f, "{} panicked: {}", self.about, text_of_panic(&**payload))
+            Reason::Panicked(panic) => {
+                write!(f, "{} panicked: {}", self.about, panic.message())
             }
             Reason::Closed => {
                 write!(f, "{} never ran: the executor was closed first", self.about)
@@ -103,9 +100,8 @@ impl From<JobError> for Error {
     /// [`Error::Panicked`], without the payload, or [`Error::Other`].
     fn from(error: JobError) -> Error {
         match &error.reason {
-            Reason::Panicked(payload) => {
-                let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
-                Error::Panicked(format!("{}, in the {}", text_of_panic(&**payload), error.about))
+            Reason::Panicked(panic) => {
+                Error::Panicked(format!("{}, in the {}", panic.message(), error.about))
             }
             Reason::Closed => Error::other(error),
         }

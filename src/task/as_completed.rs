@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::current;
-use super::join::{JoinError, Reason, Task};
+use super::ending::{JoinError, Reason};
+use super::join::Task;
 use crate::event_loop::{Kind, Report};
 
 /// Gives what comes of tasks in the order in which they are done.

@@ -10,7 +10,8 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use super::as_completed::{AsCompleted, as_completed};
-use super::join::{JoinError, Reason, Task};
+use super::ending::{JoinError, Reason};
+use super::join::Task;
 
 /// Gives the output of whichever of two futures completes first, and drops the other; the first one
 /// is preferred. Both are polled by the task that awaits this, and may borrow.

@@ -5,8 +5,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::join::{JoinError, drop_caught};
+use super::ending::JoinError;
 use crate::error::{Error, Result as Outcome};
+use crate::panic::drop_caught;
 
 /// The future of a task, or its output.
 pub(crate) type Boxed = Pin<Box<dyn Job>>;

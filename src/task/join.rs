@@ -1,155 +1,18 @@
 //! Tasks as their owners see them: to be awaited, cancelled, or left alone.
 
-use std::any::Any;
-use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
-use std::thread;
 
 use super::current;
+use super::ending::{Ending, JoinError, Reason, TaskState};
 use super::job::{self, Boxed, Failed, Finished};
 use super::tasks::Tasks;
-use crate::error::{Error, text_of_panic};
 use crate::handle::{Handle, Key};
-
-/// Why something was cancelled, in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reason(Cow<'static, str>);
-
-impl Default for Reason {
-    fn default() -> Reason {
-        Reason("cancelled".into())
-    }
-}
-
-impl<T: Into<Cow<'static, str>>> From<T> for Reason {
-    fn from(words: T) -> Reason {
-        Reason(words.into())
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-/// What a panic has left.
-pub struct Panic(Box<Remains>);
-
-struct Remains {
-    message: String,
-    /// In a lock only to be shared between threads: a payload need not be.
-    payload: Mutex<Box<dyn Any + Send>>,
-}
-
-impl Panic {
-    fn new(payload: Box<dyn Any + Send>) -> Panic {
-        let message = text_of_panic(&*payload).to_owned();
-        Panic(Box::new(Remains { message, payload: Mutex::new(payload) }))
-    }
-
-    /// What the panic said.
-    pub fn message(&self) -> &str {
-        &self.0.message
-    }
-
-    /// The payload, for [`std::panic::resume_unwind`].
-    pub fn into_payload(self) -> Box<dyn Any + Send> {
-        self.0.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Panic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Panic").field(&self.message()).finish()
-    }
-}
-
-/// Why a task has no output.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// It was cancelled.
-    #[error("the task was cancelled: {0}")]
-    Cancelled(Reason),
-    /// It panicked.
-    #[error("the task panicked: {}", .0.message())]
-    Panicked(Panic),
-}
-
-impl JoinError {
-    /// Whether the task was cancelled.
-    pub fn is_cancelled(&self) -> bool {
-        matches!(self, JoinError::Cancelled(_))
-    }
-
-    /// Whether the task panicked.
-    pub fn is_panic(&self) -> bool {
-        matches!(self, JoinError::Panicked(_))
-    }
-
-    pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> JoinError {
-        JoinError::Panicked(Panic::new(payload))
-    }
-
-    pub(super) fn closed() -> JoinError {
-        JoinError::Cancelled("the loop is closed".into())
-    }
-
-    pub(super) fn ending(&self) -> Ending {
-        match self {
-            JoinError::Cancelled(_) => Ending::Cancelled,
-            JoinError::Panicked(_) => Ending::Panicked,
-        }
-    }
-}
-
-impl From<JoinError> for Error {
-    fn from(error: JoinError) -> Error {
-        match error {
-            JoinError::Cancelled(reason) => Error::Cancelled(reason.0),
-            JoinError::Panicked(panic) => Error::Panicked(panic.0.message),
-        }
-    }
-}
-
-/// Drops user's things; a panic of theirs is the answer.
-#[inline]
-pub(crate) fn drop_caught<T>(things: T) -> thread::Result<()> {
-    catch_unwind(AssertUnwindSafe(|| drop(things)))
-}
-
-/// Where a task is in its life. It goes from pending to running, back and forth between that and
-/// waiting, and ends as done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TaskState {
-    /// Spawned, and not yet begun.
-    Pending,
-    /// It is the one that runs now.
-    Running,
-    /// It has begun, and waits for something or for its next turn.
-    Waiting,
-    /// It is over.
-    Done(Ending),
-}
-
-/// How a task has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// With its result.
-    Result,
-    /// By a panic.
-    Panicked,
-    /// It was cancelled.
-    Cancelled,
-}
 
 /// A spawned task: a future that gives the task's output.
 ///

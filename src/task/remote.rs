@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::join::{JoinError, Reason, Task};
+use super::ending::{JoinError, Reason};
+use super::join::Task;
 use crate::error::Result;
 use crate::event_loop::Remote;
 

@@ -16,8 +16,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::current;
+use super::ending::Reason;
 use super::extent::{Extent, Guard, Owned};
-use super::join::Reason;
 use super::time::{Sleep, sleep_until};
 use crate::error::Error;
 

@@ -4,7 +4,7 @@ use super::source::{Source, assert_none, is_word, sources, words};
 
 /// The modules, lowest layer first.
 const LAYERS: &[&[&str]] = &[
-    &["error", "clock", "handle", "sync"],
+    &["error", "panic", "clock", "handle", "sync"],
     &["ready", "soon", "callbacks"],
     &["timers", "watchers", "inbox", "signals", "executor"],
     &["event_loop"],

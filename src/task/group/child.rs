@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 
 use super::{Shared, clear};
 use crate::error::Result;
-use crate::task::join::{JoinError, Task};
+use crate::task::ending::JoinError;
+use crate::task::join::Task;
 
 /// A place in the list of children.
 pub(super) struct Member {

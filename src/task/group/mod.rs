@@ -17,8 +17,9 @@ use std::rc::Rc;
 use std::thread;
 
 use super::current;
+use super::ending::{JoinError, Reason};
 use super::extent::Extent;
-use super::join::{JoinError, Reason, Task};
+use super::join::Task;
 use crate::error::{Error, Result};
 use crate::event_loop::{Kind, Report};
 use crate::handle::{Handle, Key};

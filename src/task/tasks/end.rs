@@ -9,8 +9,9 @@ use super::table::Removed;
 use super::{DoneCallback, Flags, Tasks};
 use crate::event_loop::{Kind, Report};
 use crate::handle::Key;
+use crate::panic::drop_caught;
+use crate::task::ending::Ending;
 use crate::task::job::{Boxed, drop_observed, observe};
-use crate::task::join::{Ending, drop_caught};
 
 impl Tasks {
     /// A task has ended, and its future is gone.

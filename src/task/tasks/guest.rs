@@ -12,7 +12,7 @@ use crate::event_loop::{Kind as ReportKind, Report};
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 use crate::task::current;
-use crate::task::join::Reason;
+use crate::task::ending::Reason;
 use crate::task::slab::Kind;
 
 impl Guest for Tasks {

@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::current;
+use super::ending::{Ending, Reason, TaskState};
 use super::extent::Extent;
 use super::job::{Boxed, Job};
-use super::join::{Ending, Reason, TaskState};
 use super::slab::{Kind, Slab};
 use super::waker::{Bell, TaskWaker, WakeInbox};
 use crate::event_loop::Report;

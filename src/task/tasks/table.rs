@@ -16,9 +16,9 @@ use std::rc::Rc;
 use super::DoneCallback;
 use super::places::Places;
 use crate::handle::Key;
+use crate::task::ending::{Ending, Reason};
 use crate::task::extent::Extent;
 use crate::task::job::Boxed;
-use crate::task::join::{Ending, Reason};
 use crate::task::slab::{Kind, SLOT, Slab};
 use crate::task::waker::Bell;
 

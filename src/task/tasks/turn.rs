@@ -6,8 +6,9 @@ use std::task::{Context, Poll};
 
 use super::{Flags, Polled, Tasks};
 use crate::handle::Key;
+use crate::panic::drop_caught;
+use crate::task::ending::{Ending, JoinError};
 use crate::task::job::{Boxed, Failed};
-use crate::task::join::{Ending, JoinError, drop_caught};
 use crate::task::waker::Bell;
 
 impl Tasks {
@@ -16,12 +17,9 @@ impl Tasks {
     pub(super) fn run(&self, key: Key) -> bool {
         let mut slots = self.slots.borrow_mut();
         let Some(mut task) = slots.get(key) else { return false };
-        task.slot.flags.remove(Flags::QUEUED);
-        if task
-            .slot
-            .flags
-            .intersects(Flags::CANCELLING | Flags::MAIN | Flags::RUNNING | Flags::DONE)
-        {
+        let flags = &mut task.slot.flags;
+        flags.remove(Flags::QUEUED);
+        if flags.intersects(Flags::CANCELLING | Flags::MAIN | Flags::RUNNING | Flags::DONE) {
             drop(slots);
             return self.run_otherwise(key);
         }
