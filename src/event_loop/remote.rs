@@ -44,9 +44,9 @@ impl<S> Remote<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`]: the loop is closed, the closure has been dropped, on this thread.
-    /// [`Error::Wake`]: the closure is queued, but the loop's doorbell is broken; it runs when
-    /// anything else wakes the loop.
+    /// [`Error::Closed`](crate::Error::Closed): the loop is closed, the closure has been dropped, on
+    /// this thread. [`Error::Wake`](crate::Error::Wake): the closure is queued, but the loop's
+    /// doorbell is broken; it runs when anything else wakes the loop.
     #[track_caller]
     pub fn call_soon<F, R>(&self, callback: F) -> Result<()>
     where
