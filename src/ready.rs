@@ -66,6 +66,7 @@ impl ReadyDeque {
         if batch.handles.capacity() > KEEP {
             batch.handles = Vec::new();
         }
+        batch.clear(); // A panic in its last turn has kept the batch from its end.
         mem::swap(self, batch);
     }
 
@@ -75,6 +76,7 @@ impl ReadyDeque {
         mem::swap(self, batch);
     }
 
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.handles.clear();
         self.out = 0;

@@ -9,6 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
@@ -306,4 +307,18 @@ fn q8_a_loop_gives_back_all_its_memory() {
         }
         assert_eq!(COUNTS.get().1, first, "on {kind}");
     }
+}
+
+#[test]
+fn t6_a_named_timer_that_panics_leaves_no_name() {
+    let mut el = EventLoop::builder().clock(SimClock::new()).build().unwrap();
+    let mut run = || {
+        let timer = el.call_later(MILLI, |_, _| -> () { resume_unwind(Box::new(())) });
+        assert!(el.set_name(timer, "a name that takes some memory"));
+        assert!(catch_unwind(AssertUnwindSafe(|| el.run())).is_err());
+    };
+    (0..100).for_each(|_| run());
+    let before = COUNTS.get().1;
+    (0..100).for_each(|_| run());
+    assert_eq!(COUNTS.get().1, before);
 }

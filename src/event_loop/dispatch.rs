@@ -63,16 +63,16 @@ impl<S> LoopHandle<S> {
         self.origin_of(handle.key).map(|origin| origin.source)
     }
 
-    /// Ends a registration everywhere; what it owned is dropped last, with nothing borrowed.
+    /// Ends a registration everywhere; what it owned is dropped last, with nothing borrowed. One that
+    /// has run once is gone already, but not its name.
     pub(crate) fn forget(&self, key: Key) -> bool {
+        drop(self.take_name(key));
         if key.is_soon() {
             let taken = self.shared.soon.borrow_mut().cancel(key);
-            drop(self.take_name(key));
             return taken.is_some();
         }
         let Some(tenant) = self.shared.callbacks.borrow_mut().remove(key) else { return false };
         self.leave_source(tenant.source, key);
-        drop(self.take_name(key));
         let successor = self.take_successor(key);
         drop((tenant, successor));
         true
