@@ -108,6 +108,7 @@ fn an_item_that_is_refused_may_send_when_it_is_dropped() {
     struct Sends(Arc<Inbox<Option<Sends>, Bell>>);
     impl Drop for Sends {
         fn drop(&mut self) {
+            assert!(self.0.shelf.queue.try_lock().is_ok(), "it would wait for ever");
             assert!(matches!(self.0.send(None), Err(Error::Closed)));
         }
     }
