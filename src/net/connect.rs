@@ -49,7 +49,10 @@ impl<S, F> Attempt<S, F> {
         };
         match finished {
             Ok(false) => None,
-            Ok(true) => Some(self.socket.take()?.map(|socket| Socket::new(socket.into_fd()))),
+            Ok(true) => {
+                let socket = self.socket.take()?;
+                Some(socket.map(|socket| Socket::of_peer(socket.into_fd(), &self.address)))
+            }
             Err(error) => Some(Err(error)),
         }
     }

@@ -1,12 +1,14 @@
 //! What a transport can own.
 
-use std::any::TypeId;
+use std::any::{Any, TypeId};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use mainspring_sys::socket;
+
+use super::socket::Socket;
 
 /// A byte stream with a descriptor for each direction, mostly the same one.
 ///
@@ -48,6 +50,17 @@ pub trait Stream {
     fn writer(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    /// Whether a read that brings less than there was room for has brought all there was, and a
+    /// write that takes less than it was given has left no room, as with TCP.
+    ///
+    /// Such a stream is watched for edges where the kernel has them, which costs less. Its reads
+    /// may stop short at urgent data and before the end, which the kernel tells; if they do so
+    /// anywhere else, the rest is not read until more comes. Those of Unix sockets stop short at
+    /// passed descriptors, and those of TLS where a record ends.
+    fn short_is_last(&self) -> bool {
+        false
+    }
 }
 
 impl<T> Stream for T
@@ -73,6 +86,11 @@ where
 
     fn reader(&self) -> BorrowedFd<'_> {
         self.as_fd()
+    }
+
+    fn short_is_last(&self) -> bool {
+        let stream: &dyn Any = self;
+        stream.is::<TcpStream>() || stream.downcast_ref().is_some_and(Socket::is_tcp)
     }
 }
 

@@ -88,7 +88,7 @@ impl<F> Accepting<F> {
             let accepted = socket::accept(listener.as_fd());
             self.shared.listener.set(Some(listener));
             match accepted {
-                Ok((socket, _)) => self.welcome(el, state, Socket::new(socket)),
+                Ok((socket, peer)) => self.welcome(el, state, Socket::of_peer(socket, &peer)),
                 Err(AcceptError::Connection(_)) => {}
                 Err(AcceptError::WouldBlock) => break,
                 Err(AcceptError::Capacity(error)) => {

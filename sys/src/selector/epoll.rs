@@ -218,6 +218,10 @@ impl Selector for Epoll {
         self.always.drained(fd, interest);
     }
 
+    fn has_edges(&self) -> bool {
+        true
+    }
+
     #[inline(always)] // As `wait`.
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();

@@ -92,6 +92,12 @@ pub trait Selector: fmt::Debug {
         let _ = (fd, interest);
     }
 
+    /// Whether the kernel itself reports edges, those of the read side's end and of priority data
+    /// included: then nobody needs to say [`drained`](Selector::drained).
+    fn has_edges(&self) -> bool {
+        false
+    }
+
     /// Waits until something is ready, or `timeout` is over, and replaces what is in `events` by
     /// what is ready. Without a timeout it waits for as long as it takes.
     ///
