@@ -1,16 +1,17 @@
 //! An event loop for network daemons on Unix: selector, ready deque, callbacks.
 //!
 //! ```text
-//!  fds ─────────► selector ─► watchers ─ feed ─┐
-//!  signals ──────► handlers ──────────── feed ─┤
-//!  other threads ─► inbox ──────────────── feed ─┼─► ready ─ run_batch ─► callbacks
-//!  clock ────────► timers ────────────── feed ─┘     ▲      call_soon       │
-//!                                                   └──────────────────────┘
+//!  fds ──────────► selector ─► watchers ─ feed ─┐
+//!  signals ──────► handlers ───────────── feed ─┤
+//!  other threads ► inbox ──────────────── feed ─┼─► ready ─ run_batch ─► callbacks, tasks
+//!  clock ────────► timers ─────────────── feed ─┘     ▲      call_soon       │
+//!                                                     └──────────────────────┘
 //! ```
 //!
 //! [`EventLoop`] owns your state and runs; [`LoopHandle`] is what callbacks get and where
-//! everything is registered; [`Remote`] is the loop as other threads see it. Streams and servers
-//! are in [`net`], simulated time in [`testing`].
+//! everything is registered; [`Remote`] is the loop as other threads see it, and the only one of
+//! the three that may leave the loop's thread. Streams and servers are in [`net`], simulated time
+//! in [`testing`].
 //!
 //! ```
 //! use mainspring::EventLoop;
@@ -24,10 +25,50 @@
 //! # Ok::<(), mainspring::Error>(())
 //! ```
 //!
+//! # Where to begin
+//!
+//! | you want | with callbacks | with tasks |
+//! |---|---|---|
+//! | something to run | [`call_soon`] | [`spawn`], [`run_until_complete`] |
+//! | time | [`call_later`], [`call_every`], [`add_timer`] | [`sleep`], [`interval`], [`timeout`] |
+//! | any descriptor | [`add_reader`], [`watch`] | [`Io`] |
+//! | a server | [`serve`], [`serve_with`] and [`net::Protocol`] | [`net::TcpListener`], [`net::UnixListener`] |
+//! | a client | [`connect`], then [`attach_with`] | [`net::TcpStream::connect_host`] |
+//! | blocking work, other threads | [`Remote::call_soon`] | [`spawn_blocking`], [`Remote::spawn`] |
+//! | a signal, a graceful end | [`add_signal_handler`], [`net::Server::close`] | [`Shutdown`] |
+//! | to end what goes on | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |
+//! | failures of others | [`set_exception_handler`], [`PanicPolicy`] | [`JoinError`] |
+//! | a loop inside another one | [`poll_fd`], [`next_deadline`], [`turn`] | |
+//!
+//! Both live in one loop. A task reaches the state by [`with`], and hands a socket over to a
+//! protocol by [`into_socket`]; a callback becomes a future by [`Promise`].
+//!
+//! [`add_reader`]: LoopHandle::add_reader
+//! [`add_signal_handler`]: LoopHandle::add_signal_handler
+//! [`add_timer`]: LoopHandle::add_timer
+//! [`attach_with`]: LoopHandle::attach_with
+//! [`call_every`]: LoopHandle::call_every
+//! [`call_later`]: LoopHandle::call_later
+//! [`call_soon`]: LoopHandle::call_soon
+//! [`cancel`]: LoopHandle::cancel
+//! [`connect`]: LoopHandle::connect
+//! [`into_socket`]: net::TcpStream::into_socket
+//! [`next_deadline`]: LoopHandle::next_deadline
+//! [`poll_fd`]: EventLoop::poll_fd
+//! [`run_until_complete`]: EventLoop::run_until_complete
+//! [`serve`]: LoopHandle::serve
+//! [`serve_with`]: LoopHandle::serve_with
+//! [`set_exception_handler`]: LoopHandle::set_exception_handler
+//! [`turn`]: EventLoop::turn
+//! [`watch`]: LoopHandle::watch
+//! [`with`]: LoopHandle::with
+//!
 //! # Features
 //!
 //! `futures-io`, off by default, implements `AsyncRead` and `AsyncWrite` of the crate of that name
-//! for [`Io`] and the streams of [`net`].
+//! for [`Io`] and the streams of [`net`]: so `BufReader`, `lines` and `copy` of the crate `futures`
+//! work. `hyper`, off by default, adds the module `hyper`: the streams, the executor and the timer
+//! that the crate of that name asks for.
 //!
 //! # One pass
 //!

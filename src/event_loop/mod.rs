@@ -57,6 +57,9 @@ pub use self::watched::Watched;
 /// only the owner can do is here: running it, and reaching the state between runs. Callbacks get
 /// `&LoopHandle<S>` and `&mut S`.
 ///
+/// A loop stays on the thread that has made it, and so does its handle; other threads, other loops
+/// among them, have a [`Remote`].
+///
 /// Dropping the loop drops every closure and every source exactly once, on this thread.
 pub struct EventLoop<S = ()> {
     handle: LoopHandle<S>,
