@@ -54,7 +54,8 @@ pub trait Protocol<S> {
     ) -> Result<()>;
 
     /// The peer sends nothing more. The default closes the connection; without that it stays open
-    /// for writing.
+    /// for writing until [`close`](Transport::close), also when
+    /// [`shutdown_write`](Transport::shutdown_write) has ended the other direction.
     ///
     /// # Errors
     ///
@@ -66,7 +67,9 @@ pub trait Protocol<S> {
     }
 
     /// More is queued than the high-water mark: the peer is slower than we. The default stops
-    /// reading, so a peer that does not read its answers cannot make us queue more of them.
+    /// reading, so a peer that does not read its answers cannot make us queue more of them. What
+    /// others write to it, as in a chat, is queued all the same: look at
+    /// [`queued`](Transport::queued), and [`abort`](Transport::abort) who is too slow.
     ///
     /// # Errors
     ///
@@ -77,7 +80,8 @@ pub trait Protocol<S> {
         Ok(())
     }
 
-    /// The queue is below the low-water mark again. The default resumes reading.
+    /// The queue is below the low-water mark again. The default resumes reading, whoever has paused
+    /// it: a protocol that [pauses](Transport::pause_reading) for reasons of its own overrides both.
     ///
     /// # Errors
     ///
@@ -93,7 +97,8 @@ pub trait Protocol<S> {
         Ok(())
     }
 
-    /// The connection is over: closed by us (`None`), or because of an error.
+    /// The connection is over: closed by us (`None`), or because of an error. The peer's regular end
+    /// is no error: [`eof_received`](Self::eof_received) has told of it, and its default closes.
     ///
     /// # Errors
     ///

@@ -38,6 +38,10 @@ pub fn listen(address: &Address, options: &ListenOptions) -> Result<OwnedFd> {
 
 /// A server, to ask after its connections and to end it. Clones are the same server; dropping it
 /// changes nothing.
+///
+/// It lets in as many as there are descriptors. To have fewer, look at
+/// [`connections`](Server::connections) in [`connection_made`](super::Protocol::connection_made),
+/// and [`abort`](super::Transport::abort) who is too many.
 #[derive(Clone)]
 pub struct Server {
     shared: Rc<Shared>,

@@ -115,7 +115,11 @@ impl Transport {
     }
 
     /// Stops reading, until [`resume_reading`](Transport::resume_reading): the peer is slowed down
-    /// by its own full buffers.
+    /// by its own full buffers. That it has gone is learned when something is written, or when
+    /// reading goes on.
+    ///
+    /// The default [`resume_writing`](super::Protocol::resume_writing), which is that of every
+    /// closure, reads again as well.
     pub fn pause_reading(&self) {
         self.inner.set(Flags::PAUSED);
         self.inner.settle();
