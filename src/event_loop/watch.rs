@@ -21,10 +21,15 @@ impl<S> LoopHandle<S> {
     /// The loop owns the source from now on and makes it non-blocking. The callback gets it lent,
     /// as [`Watched`]. When it returns `WouldBlock` or `Interrupted`, so by `?` on a read that
     /// finds nothing more, it is called again when there is something. Any other error ends the
-    /// watcher, drops the source and goes to the exception handler.
+    /// watcher, drops the source and goes to the exception handler: so handle by yourself what is
+    /// to be survived, `ConnectionRefused` of a connected UDP socket for example.
     ///
     /// To have a reader and a writer, watch a shared source (`Rc<T>`, `Arc<T>`) twice, or use
-    /// [`watch`](LoopHandle::watch).
+    /// [`watch`](LoopHandle::watch). To write from elsewhere, keep a clone of such a source.
+    ///
+    /// A source must not have a buffer of its own, as `std::io::Stdin` has: what lies in there the
+    /// kernel does not report again. Watch its descriptor, as
+    /// `File::from(stdin().as_fd().try_clone_to_owned()?)`.
     ///
     /// # Errors
     ///

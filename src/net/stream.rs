@@ -111,6 +111,9 @@ where
 /// A reader and a writer joined to a stream: the two ends that a process has of two pipes, or
 /// standard input and output.
 ///
+/// Neither may have a buffer, which the kernel knows nothing of: what `std::io::Stdout` keeps until
+/// the end of the line comes late. So take the descriptors of these, as files.
+///
 /// ```
 /// use mainspring::net::{PipePair, Stream};
 ///
@@ -121,6 +124,12 @@ where
 /// assert_eq!(pair.read(&mut buffer)?, 10);
 /// pair.shutdown_write()?; // closes the writer
 /// assert_eq!(pair.read(&mut buffer)?, 0);
+///
+/// use std::{fs::File, io, os::fd::AsFd};
+/// let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+/// let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+/// let filter = PipePair::new(stdin, stdout); // to be attached
+/// # drop(filter);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
