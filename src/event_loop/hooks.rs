@@ -19,6 +19,11 @@ impl<S> LoopHandle<S> {
     /// nothing. When the last handler of a signal is removed, in all loops, the process does
     /// exactly what it did before.
     ///
+    /// A handler keeps [`run`](crate::EventLoop::run) going: [`unref`](LoopHandle::unref) it if the
+    /// loop is to end when its other work is done. A task waits for a signal by a
+    /// [`Promise`](crate::Promise) that the handler sets, or by a [`Shutdown`](crate::Shutdown) that
+    /// it begins.
+    ///
     /// # Errors
     ///
     /// [`Error::Signal`](crate::Error::Signal) for KILL and STOP, which cannot be caught, and for

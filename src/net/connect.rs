@@ -86,8 +86,12 @@ impl<S: 'static> LoopHandle<S> {
     /// reason why not: refused, reset, unreachable, `TimedOut` after `timeout`, no descriptors.
     /// Cancelling the handle gives up, and closes the socket.
     ///
+    /// On a closed loop the callback is dropped at once.
+    ///
     /// The socket is then used as it is, made a stream of std, or [attached](LoopHandle::attach) to
-    /// a protocol.
+    /// a protocol. A host's name has to be looked up, which is for a task:
+    /// [`TcpStream::connect_host`](super::TcpStream::connect_host), whose
+    /// [`into_socket`](super::TcpStream::into_socket) can be attached as well.
     ///
     /// A Unix socket whose backlog is full is the error `ResourceBusy`, never a success.
     ///

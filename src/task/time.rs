@@ -22,6 +22,10 @@ use crate::timers::TimerSlot;
 ///
 /// Outside of a loop it is counted from the first poll. [`Duration::MAX`] never ends.
 ///
+/// # Panics
+///
+/// The future panics where no loop runs.
+///
 /// ```
 /// use mainspring::{EventLoop, testing::SimClock};
 /// use std::time::Duration;
@@ -39,7 +43,7 @@ pub fn sleep(delay: Duration) -> Sleep {
     })
 }
 
-/// Completes at `deadline`, or in the next tick if that is over.
+/// Completes at `deadline`, or in the next tick if that is over. Otherwise as [`sleep`].
 ///
 /// ```
 /// use mainspring::{Clock, EventLoop, sleep_until, testing::SimClock};
@@ -209,6 +213,10 @@ impl fmt::Debug for Sleep {
 /// # Errors
 ///
 /// The future gives [`Error::TimedOut`].
+///
+/// # Panics
+///
+/// The future panics where no loop runs.
 ///
 /// ```
 /// use mainspring::{EventLoop, testing::SimClock, sleep, timeout};
