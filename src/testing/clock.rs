@@ -26,6 +26,27 @@ use crate::clock::Clock;
 /// assert_eq!(clock.elapsed(), Duration::from_secs(24 * 60 * 60));
 /// # Ok::<(), mainspring::Error>(())
 /// ```
+///
+/// A test that looks at each moment moves the clock itself, and runs what is due by then:
+/// [`run_until_stalled`](crate::EventLoop::run_until_stalled) does not sleep, so nothing jumps.
+///
+/// ```
+/// use mainspring::{EventLoop, testing::SimClock};
+/// use std::time::Duration;
+///
+/// let clock = SimClock::new();
+/// let mut el = EventLoop::builder().clock(clock.clone()).build_with("alive")?;
+/// el.call_later(Duration::from_secs(30), |_el, session| *session = "expired");
+///
+/// clock.advance(Duration::from_secs(29));
+/// el.run_until_stalled()?;
+/// assert_eq!(*el.state(), "alive");
+///
+/// clock.advance(Duration::from_secs(1));
+/// el.run_until_stalled()?;
+/// assert_eq!(*el.state(), "expired");
+/// # Ok::<(), mainspring::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct SimClock {
     start: Instant,
