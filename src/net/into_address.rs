@@ -17,7 +17,8 @@ use mainspring_sys::socket::{Address, UnixAddress};
 ///
 /// assert_eq!("127.0.0.1:80".into_address()?, Address::Inet(([127, 0, 0, 1], 80).into()));
 /// assert!("unix:/run/daemon.sock".into_address()?.as_unix().is_some());
-/// assert!("localhost:80".into_address().is_err());
+/// let error = "localhost:80".into_address().unwrap_err().to_string();
+/// assert!(error.ends_with("a host's name has to be looked up first"));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait IntoAddress {

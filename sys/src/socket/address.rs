@@ -17,8 +17,7 @@ use super::UnixAddress;
 /// As text, what begins with `unix:` or `/` is a Unix address, and everything else an internet one.
 ///
 /// ```
-/// use mainspring_sys::socket::Address;
-///
+/// # use mainspring_sys::socket::Address;
 /// let address: Address = "[::1]:80".parse()?;
 /// assert_eq!(address.to_string(), "[::1]:80");
 /// let address: Address = "/run/daemon.sock".parse()?;
@@ -90,7 +89,8 @@ impl FromStr for Address {
         }
         text.parse().map(Address::Inet).map_err(|_| {
             let message = format!(
-                "{text:?} is no address: expected IP:PORT, [IPv6]:PORT, unix:PATH or an absolute path"
+                "{text:?} is no address: expected IP:PORT, [IPv6]:PORT, unix:PATH or an absolute path; \
+                 a host's name has to be looked up first"
             );
             io::Error::new(io::ErrorKind::InvalidInput, message)
         })
