@@ -10,8 +10,7 @@ use bitflags::bitflags;
 /// now.
 ///
 /// ```
-/// use mainspring_sys::Token;
-///
+/// # use mainspring_sys::Token;
 /// let token = Token::new(7, 2);
 /// assert_eq!((token.slot(), token.generation()), (7, 2));
 /// assert_eq!(Token::from_u64(token.to_u64()), token);
@@ -110,8 +109,7 @@ impl Readiness {
     /// not block.
     ///
     /// ```
-    /// use mainspring_sys::Readiness;
-    ///
+    /// # use mainspring_sys::Readiness;
     /// // The read end of a pipe whose writer is gone: a read answers end of file at once.
     /// assert!(Readiness::HANGUP.settle().contains(Readiness::READABLE));
     /// ```
@@ -175,8 +173,7 @@ pub struct Event {
 /// The buffer that [`select`](crate::Selector::select) fills, of a size fixed at the start.
 ///
 /// ```
-/// use mainspring_sys::{Event, Events, Readiness, Token};
-///
+/// # use mainspring_sys::{Event, Events, Readiness, Token};
 /// let mut events = Events::with_capacity(2);
 /// events.push(Event { token: Token::new(0, 0), readiness: Readiness::READABLE });
 /// assert_eq!((events.len(), events.room()), (1, 1));

@@ -11,8 +11,7 @@ use crate::syscall::check;
 /// A signal that this system has.
 ///
 /// ```
-/// use mainspring_sys::Signal;
-///
+/// # use mainspring_sys::Signal;
 /// let signal: Signal = "TERM".parse()?;
 /// assert_eq!(signal, Signal::TERM);
 /// assert_eq!(signal.to_string(), "SIGTERM");

@@ -18,8 +18,7 @@ const PATH: usize = offset_of!(libc::sockaddr_un, sun_path);
 /// needs no `unix:`.
 ///
 /// ```
-/// use mainspring_sys::socket::UnixAddress;
-///
+/// # use mainspring_sys::socket::UnixAddress;
 /// let address = UnixAddress::from_pathname("/run/daemon.sock")?;
 /// assert_eq!(address.to_string(), "unix:/run/daemon.sock");
 /// assert!(UnixAddress::from_pathname("/run/\0").is_err());
