@@ -7,12 +7,13 @@
 //! What io_uring does is no system call; only the calls that submit to it are.
 
 use std::io::{self, Error};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::contest::Contest;
 use crate::cores::Place;
 use crate::peers::Peer;
 use crate::server::Server;
+use crate::tools::{Reports, Tool};
 use crate::worker::{Worker, under};
 
 /// Who counts.
@@ -22,18 +23,14 @@ pub enum Counter {
     Strace,
 }
 
-const PERF: &[&str] = &["perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter"];
-const STRACE: &[&str] = &["strace", "-f", "-c", "-U", "calls,name"];
+pub const PERF: Tool =
+    Tool(&["perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter,context-switches"]);
+pub const STRACE: Tool = Tool(&["strace", "-f", "-c", "-U", "calls,name"]);
 
 impl Counter {
     /// Who can count here, or why nobody can and what would help.
     pub fn here() -> Result<Counter, String> {
-        let works = |tool: &[&str]| {
-            let mut command = under(tool, Command::new("true"));
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-            command.status().is_ok_and(|status| status.success())
-        };
-        match (works(PERF), works(STRACE)) {
+        match (PERF.works(), STRACE.works()) {
             (true, _) => Ok(Counter::Perf),
             (false, true) => Ok(Counter::Strace),
             _ => Err("neither perf (which needs the right to trace) nor strace works here; get \
@@ -45,12 +42,33 @@ impl Counter {
     /// A sentence for the table.
     pub fn told(self) -> &'static str {
         match self {
-            Counter::Perf => "Counted by `perf stat -e raw_syscalls:sys_enter -p SERVER`.",
+            Counter::Perf => "Counted by `perf stat -e raw_syscalls:sys_enter`.",
             Counter::Strace => {
                 "Counted by `strace -f -c`, which slows the server down: more is ready in each wait."
             }
         }
     }
+
+    /// What a worker is started under.
+    pub fn tool(self) -> Tool {
+        match self {
+            Counter::Perf => PERF,
+            Counter::Strace => STRACE,
+        }
+    }
+
+    /// The number of calls in the report of that tool.
+    pub fn read(self, report: &str) -> io::Result<f64> {
+        match self {
+            Counter::Perf => counted_by_perf(report, "sys_enter"),
+            Counter::Strace => Ok(counted_by_strace(report).iter().map(|(_, count)| count).sum()),
+        }
+    }
+}
+
+/// How often threads were taken from their cores, in perf's report.
+pub fn switches(report: &str) -> io::Result<f64> {
+    counted_by_perf(report, "context-switches")
 }
 
 /// System calls for each unit of work of a server. `connect` gives what works for an amount.
@@ -64,27 +82,30 @@ pub fn per_unit<W>(
 where
     W: FnMut(usize) -> io::Result<()>,
 {
-    let calls = match counter {
-        Counter::Perf => {
-            let server = Server::start(contest, peer, "echo")?;
-            let mut work = connect(&server)?;
-            work(amount)?; // All are accepted, and buffers get their size.
-            let mut perf = Perf::attach(contest, &server)?;
-            work(amount)?;
-            perf.wait_for_server()?;
-            counted_by_perf(&perf.0.end()?)?
-        }
-        // Starting, accepting and closing cancel out.
-        Counter::Strace => {
-            let counted = |amount| -> io::Result<f64> {
-                let server = Server::start_under(STRACE, contest, peer, "echo")?;
-                connect(&server)?(amount)?;
-                Ok(counted_by_strace(&server.end()?))
-            };
-            counted(amount * 2)? - counted(amount)?
-        }
-    };
-    Ok(calls / amount as f64)
+    if counter == Counter::Strace {
+        return STRACE.of_server(contest, peer, amount, connect)?.each(|it| counter.read(it));
+    }
+    let server = Server::start(contest, peer, "echo")?;
+    let mut work = connect(&server)?;
+    work(amount)?; // All are accepted, and buffers get their size.
+    let mut perf = Perf::attach(contest, &server)?;
+    work(amount)?;
+    perf.wait_for_server()?;
+    Ok(counter.read(&perf.0.end()?)? / amount as f64)
+}
+
+/// The calls for each unit of work, by their names, the most frequent ones first; by strace.
+pub fn by_name(reports: &Reports) -> io::Result<Vec<(String, f64)>> {
+    let mut calls = Vec::new();
+    for (name, _) in counted_by_strace(reports.last()) {
+        let of_name = |report: &str| {
+            let found = counted_by_strace(report).into_iter().find(|it| it.0 == name);
+            Ok(found.map_or(0.0, |it| it.1))
+        };
+        calls.push((name.clone(), reports.each(of_name)?));
+    }
+    calls.sort_by(|one, other| other.1.total_cmp(&one.1));
+    Ok(calls)
 }
 
 /// perf counts as long as its command runs, which is a `cat` here: what we say to it comes back as
@@ -94,7 +115,7 @@ struct Perf(Worker);
 impl Perf {
     fn attach(contest: &Contest, server: &Server) -> io::Result<Perf> {
         let process = server.process().to_string();
-        let tool: Vec<&str> = PERF.iter().copied().chain(["-p", &process]).collect();
+        let tool: Vec<&str> = PERF.0.iter().copied().chain(["-p", &process]).collect();
         let command = under(&tool, Command::new("cat"));
         let mut perf = Perf(contest.cores.at(Place::Anywhere, || Worker::start(command))?);
         perf.wait_for_server()?;
@@ -107,37 +128,40 @@ impl Perf {
     }
 }
 
-/// The number in perf's line of words with commas between them.
-fn counted_by_perf(report: &str) -> io::Result<f64> {
-    let line = report.lines().find(|line| line.contains("sys_enter"));
+/// The number in perf's line of an event, of words with commas between them.
+fn counted_by_perf(report: &str, event: &str) -> io::Result<f64> {
+    let line = report.lines().find(|line| line.contains(event));
     let count = line.and_then(|line| line.split(',').next()?.parse().ok());
     count.ok_or_else(|| Error::other(format!("perf has not counted: {report}")))
 }
 
-/// The sum of strace's table of calls and names.
-fn counted_by_strace(report: &str) -> f64 {
+/// The lines of strace's table of calls and names.
+fn counted_by_strace(report: &str) -> Vec<(String, f64)> {
     let calls = report.lines().filter_map(|line| {
         let (count, name) = line.trim().split_once(char::is_whitespace)?;
-        if name.trim() == "total" { None } else { count.parse::<f64>().ok() }
+        let (count, name) = (count.parse().ok()?, name.trim());
+        if name == "total" { None } else { Some((name.to_owned(), count)) }
     });
-    calls.sum()
+    calls.collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{counted_by_perf, counted_by_strace};
+    use super::{Counter, switches};
 
     #[test]
     fn the_total_of_strace_is_not_counted_twice() {
         let report = "    calls syscall\n--------- ------\n       20 recvfrom\n        3 sendto\n\
                       --------- ------\n       23 total\n";
-        assert_eq!(counted_by_strace(report), 23.0);
+        assert_eq!(Counter::Strace.read(report).unwrap(), 23.0);
     }
 
     #[test]
     fn the_count_of_perf_is_before_the_first_comma() {
-        let report = "# started\n4007,,raw_syscalls:sys_enter,1200,100.00,,\n";
-        assert_eq!(counted_by_perf(report).unwrap(), 4007.0);
-        assert!(counted_by_perf("<not counted>,,raw_syscalls:sys_enter,0,0.00,,").is_err());
+        let report = "# started\n4007,,raw_syscalls:sys_enter,1200,100.00,,\n\
+                      15,,context-switches,1200,100.00,,\n";
+        assert_eq!(Counter::Perf.read(report).unwrap(), 4007.0);
+        assert_eq!(switches(report).unwrap(), 15.0);
+        assert!(Counter::Perf.read("<not counted>,,raw_syscalls:sys_enter,0,0.00,,").is_err());
     }
 }

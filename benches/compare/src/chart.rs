@@ -23,8 +23,7 @@ pub const RULE: &str = "#d1d9e0";
 /// Panels of bars for all tables that have them, one for each column, the shortest bar first;
 /// nothing if there are none.
 pub fn bars(sheets: &[Sheet]) -> Option<String> {
-    let sheets: Vec<&Sheet> =
-        sheets.iter().filter(|sheet| !matches!(sheet.picture, Picture::Curves(_))).collect();
+    let sheets: Vec<&Sheet> = sheets.iter().filter(|sheet| is_bars(sheet.picture)).collect();
     let most = sheets.iter().map(|sheet| sheet.columns.len()).max()?;
     let beside = most.clamp(1, PANELS);
     let (mut svg, mut top) = (String::new(), MARGIN);
@@ -45,10 +44,15 @@ pub fn bars(sheets: &[Sheet]) -> Option<String> {
     Some(page(PAGE, top, &svg))
 }
 
+fn is_bars(picture: Picture) -> bool {
+    matches!(picture, Picture::Bars | Picture::Magnitudes)
+}
+
 fn heading(sheet: &Sheet) -> String {
     let base = match sheet.base {
         Base::To(peer) => format!("ratio to {peer}"),
         Base::Best => "ratio to the best peer".to_owned(),
+        Base::Nothing => "no ratio".to_owned(),
     };
     match sheet.picture {
         Picture::Magnitudes => format!("{} (bars are logarithmic)", sheet.title),
@@ -197,7 +201,7 @@ pub fn page(width: f64, height: f64, content: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{bars, length, magnitude};
-    use crate::sheet::{Column, RAW, Sheet};
+    use crate::sheet::{Column, Picture, RAW, Sheet};
 
     fn sheet(figures: &[(&'static str, f64)]) -> Sheet {
         let mut sheet = Sheet::new("a < b", "ns", RAW);
@@ -234,5 +238,7 @@ mod tests {
     #[test]
     fn curves_alone_give_no_bars() {
         assert!(bars(&[Sheet::curves("title", "fds", "ns", RAW)]).is_none());
+        let sheet = Sheet { picture: Picture::Nothing, ..sheet(&[("raw", 2.0)]) };
+        assert!(bars(&[sheet]).is_none());
     }
 }

@@ -5,7 +5,6 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
 
 use crate::cores::{Cores, Place};
-use crate::instructions;
 use crate::machine;
 use crate::options::{Options, joined};
 use crate::peers::{self, Peer};
@@ -61,17 +60,14 @@ impl Contest {
             if asked.is_empty() || asked.iter().any(|name| name == scenario.name) {
                 (scenario.run)(&mut self);
                 self.sheets.iter().for_each(|sheet| println!("{sheet}"));
-                let name = match self.options.instructions {
-                    true => format!("{}-instructions", scenario.name),
-                    false => scenario.name.to_owned(),
-                };
-                let (about, sheets) = (scenario.about, std::mem::take(&mut self.sheets));
+                let (name, about) = (scenario.name.to_owned(), scenario.about);
+                let sheets = std::mem::take(&mut self.sheets);
                 let page = Page { name, about, preamble: self.preamble(), sheets };
                 page.write(&self.options.out)?;
                 report.pages.push(page);
             }
         }
-        if self.options.scenarios.is_empty() && !self.options.instructions {
+        if self.options.scenarios.is_empty() {
             report.write(&self.preamble(), &self.options.out)?;
         }
         eprintln!("It took {:.0} s.", began.elapsed().as_secs_f64());
@@ -82,9 +78,7 @@ impl Contest {
     fn gather(&mut self) {
         let asked = |peer: &Peer| {
             let names = &self.options.peers;
-            let is_asked = names.is_empty() || names.iter().any(|name| name == peer.name);
-            // An interpreter under valgrind takes minutes, and nobody would learn from it.
-            is_asked && !(self.options.instructions && peer.is_interpreted())
+            names.is_empty() || names.iter().any(|name| name == peer.name)
         };
         for peer in peers::ALL.iter().filter(|peer| asked(peer)) {
             match peer.version() {
@@ -202,17 +196,6 @@ impl Contest {
     /// A race of workers that decide themselves how much they do in the time of a round. The
     /// figures are for each unit of work.
     pub fn race_for_time(&mut self, scenario: &str, sizes: &[usize], least: u64) -> Race {
-        if self.options.instructions {
-            return self.in_rounds(1, |contest| {
-                contest.race(
-                    scenario,
-                    |_| joined(sizes),
-                    |contest, peer| {
-                        Ok(vec![instructions::per_unit(contest, peer, scenario, sizes, least)?])
-                    },
-                )
-            });
-        }
         self.race_for_time_at(Place::Alone, scenario, sizes, least)
     }
 
@@ -233,11 +216,6 @@ impl Contest {
                 Ok(each(worker.ask(amount)?, amount))
             },
         )
-    }
-
-    /// What the figures of `race_for_time` count.
-    pub fn unit(&self, time: &'static str) -> &'static str {
-        if self.options.instructions { "instructions" } else { time }
     }
 
     /// Notes what is missing.

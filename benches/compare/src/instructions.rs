@@ -3,36 +3,32 @@
 
 use std::io::{self, Error};
 
-use crate::contest::Contest;
-use crate::cores::Place;
-use crate::peers::Peer;
-use crate::worker::{Worker, under};
+use crate::tools::Tool;
 
-const TOOL: &[&str] = &["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
+pub const CALLGRIND: Tool =
+    Tool(&["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]);
 
-/// Instructions for each unit of work. The start and the end of a process cancel out: two runs of
-/// different length are compared.
-pub fn per_unit(
-    contest: &Contest,
-    peer: &Peer,
-    scenario: &str,
-    sizes: &[usize],
-    least: u64,
-) -> io::Result<f64> {
-    let (few, many) = (least * 20, least * 120);
-    let count = |work: u64| -> io::Result<f64> {
-        let command = under(TOOL, peer.command(scenario, sizes)?);
-        let mut worker = contest.cores.at(Place::Alone, || Worker::start(command))?;
-        worker.ask(few)?; // The buffers get their size here.
-        worker.ask(work)?;
-        collected(&worker.end()?)
-    };
-    Ok((count(many)? - count(few)?) / (many - few) as f64)
+/// Whether they can be counted here, or why not and what would help.
+pub fn counter() -> Result<Tool, String> {
+    let remedy = "valgrind does not work here; get it with: apt-get install valgrind";
+    if CALLGRIND.works() { Ok(CALLGRIND) } else { Err(remedy.to_owned()) }
 }
 
 /// The number of instructions in callgrind's report.
-fn collected(report: &str) -> io::Result<f64> {
+pub fn collected(report: &str) -> io::Result<f64> {
     let number = report.lines().find_map(|line| line.split("Collected :").nth(1));
     let number = number.and_then(|number| number.trim().parse().ok());
     number.ok_or_else(|| Error::other("callgrind has not counted"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::collected;
+
+    #[test]
+    fn callgrind_says_how_many_it_has_collected() {
+        let report = "==7== Events    : Ir\n==7== Collected : 39396448\n==7== \n";
+        assert_eq!(collected(report).unwrap(), 39_396_448.0);
+        assert!(collected("==7== Process terminating\n").is_err());
+    }
 }

@@ -33,6 +33,7 @@ mod scenarios;
 mod server;
 mod sheet;
 mod summary;
+mod tools;
 mod work;
 mod worker;
 

@@ -28,8 +28,6 @@ pub struct Options {
     /// How long a round of one peer is to take, where the scenario does not fix the work.
     pub seconds: f64,
     pub cells: Option<Vec<Vec<usize>>>,
-    /// Count instructions instead of time.
-    pub instructions: bool,
     /// The folder for what is written.
     pub out: PathBuf,
 }
@@ -47,7 +45,6 @@ impl Options {
                 "--rounds" => rounds = Some(value::<usize>(words.next()).max(1)),
                 "--seconds" => seconds = Some(value(words.next())),
                 "--cells" => options.cells = Some(cells_of(&value::<String>(words.next()))),
-                "--instructions" => options.instructions = true,
                 "--out" => options.out = value(words.next()),
                 word if is_scenario(word) => options.scenarios.push(word.to_owned()),
                 "--help" => usage(0),
@@ -73,7 +70,6 @@ impl Options {
             rounds: 3,
             seconds: 0.1,
             cells: None,
-            instructions: false,
             out: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../results")),
         }
     }
@@ -112,9 +108,6 @@ impl Options {
         if let Some(cells) = &self.cells {
             let cells: Vec<String> = cells.iter().map(|cell| joined(cell)).collect();
             words.push(format!("--cells {}", cells.join(",")));
-        }
-        if self.instructions {
-            words.push("--instructions".to_owned());
         }
         words.join(" ")
     }
@@ -171,15 +164,13 @@ fn usage(status: i32) -> ! {
     eprintln!(
         "
 options:
-  --size SIZE      quick (two minutes: few cells, to see that all is well), normal (the default:
+  --size SIZE      quick (three minutes: few cells, to see that all is well), normal (the default:
                    all cells, 3 rounds of 0.1 s), full (what is published:
-                   5 rounds of 0.2 s, some twenty minutes)
+                   5 rounds of 0.2 s, half an hour)
   --peers A,B,..   only these: {}
   --rounds N       rounds, each of which has all peers in turn
   --seconds S      how long one peer works in a round, where that is free
   --cells AxB,..   only these sizes, named as in the table; for one scenario
-  --instructions   count instructions in user space, with valgrind, in: tasks (time), timers
-                   (re-arm), soon, dispatch, pipes
   --out DIR        where tables and charts are written; default benches/results. The index and
                    the summary are written by a run of all scenarios",
         peers::ALL.iter().map(|peer| peer.name).collect::<Vec<_>>().join(",")

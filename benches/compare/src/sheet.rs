@@ -13,6 +13,8 @@ pub enum Base {
     To(&'static str),
     /// Whichever peer is best in the column, mainspring and the hand-written loop aside.
     Best,
+    /// There are none.
+    Nothing,
 }
 
 /// The hand-written loop.
@@ -27,6 +29,8 @@ pub enum Picture {
     Magnitudes,
     /// Lines over sizes, which the names of the columns count.
     Curves(&'static str),
+    /// There is none.
+    Nothing,
 }
 
 /// How a table takes part in the summary of the run.
@@ -113,6 +117,7 @@ impl Sheet {
         match self.base {
             Base::To(peer) => Some(peer),
             Base::Best => column.best(),
+            Base::Nothing => None,
         }
     }
 
@@ -120,6 +125,7 @@ impl Sheet {
         let base = match self.base {
             Base::To(peer) => format!("x {peer}"),
             Base::Best => "x the best peer".to_owned(),
+            Base::Nothing => String::new(),
         };
         let heading = [self.unit, &base].into_iter().filter(|word| !word.is_empty());
         let mut rows = vec![vec![heading.collect::<Vec<_>>().join(", ")]];
@@ -196,6 +202,17 @@ impl Column {
         others.min_by(|one, other| one.1.total_cmp(&other.1)).map(|(name, _)| name)
     }
 
+    /// How far the rounds of a peer lie apart, as a part of their median, and whose are furthest.
+    pub fn furthest(&self) -> Option<(f64, &'static str)> {
+        let apart = |(name, figures): &(&'static str, Vec<f64>)| {
+            let spread = Spread::of(self.figures_of(name)?.iter().copied());
+            let part = (spread.greatest - spread.least) / spread.median;
+            (figures.len() > 1).then_some((part, *name))
+        };
+        let all = self.figures.iter().filter_map(apart);
+        all.max_by(|one, other| one.0.total_cmp(&other.0))
+    }
+
     /// The median of the ratios of the rounds.
     pub fn ratio(&self, peer: &str, base: &str) -> Option<f64> {
         let pairs = self.figures_of(peer)?.iter().zip(self.figures_of(base)?);
@@ -250,6 +267,20 @@ mod tests {
         let sheet = sheet(RAW, &[("mio", &[3.0]), ("tokio", &[])]);
         assert_eq!(sheet.entry(&sheet.columns[0], "mio"), "3.00");
         assert_eq!(sheet.entry(&sheet.columns[0], "tokio"), "-");
+    }
+
+    #[test]
+    fn the_furthest_rounds_are_found() {
+        let figures: [(_, &[f64]); 3] =
+            [("raw", &[10.0, 10.0]), ("mio", &[9.0, 10.0, 12.0]), ("tokio", &[5.0])];
+        assert_eq!(sheet(RAW, &figures).columns[0].furthest(), Some((0.3, "mio")));
+        assert_eq!(sheet(RAW, &figures[2..]).columns[0].furthest(), None);
+    }
+
+    #[test]
+    fn without_a_base_there_are_no_ratios() {
+        let sheet = sheet(Base::Nothing, &[("raw", &[2.0])]);
+        assert_eq!(sheet.rows(), [["ns", "column"], ["raw", "2.00"]]);
     }
 
     #[test]

@@ -75,7 +75,7 @@ fn summed(sheet: &Sheet, name: String, columns: &[&Column]) -> Option<Line> {
     let base = match sheet.base {
         Base::To(peer) => peer,
         Base::Best if bases.iter().all(|base| *base == bases[0]) => bases[0],
-        Base::Best => "best peer",
+        Base::Best | Base::Nothing => "best peer",
     };
     let mean = |peer: &'static str| {
         let ratios = columns.iter().zip(&bases).map(|(column, base)| column.ratio(peer, base));

@@ -96,7 +96,7 @@ impl Peer {
     /// What it stands upon here, where it has a choice.
     fn interface(&self) -> &'static str {
         match self.name {
-            "monoio" if ::monoio::utils::detect_uring() => " (io_uring)",
+            "monoio" if self.waits_in_io_uring() => " (io_uring)",
             "monoio" => " (epoll: no io_uring here)",
             _ => "",
         }
@@ -113,6 +113,11 @@ impl Peer {
     /// Whether another program reads its program.
     pub fn is_interpreted(&self) -> bool {
         matches!(self.origin, Origin::Foreign(Foreign::Python { .. }, _))
+    }
+
+    /// Whether it waits in a system call of io_uring.
+    pub fn waits_in_io_uring(&self) -> bool {
+        self.name == "monoio" && ::monoio::utils::detect_uring()
     }
 
     /// The command line of a worker.

@@ -10,8 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Scenario;
+use super::echo::Requests;
 use crate::calls::{self, Counter};
-use crate::contest::Contest;
+use crate::contest::{Contest, Race};
 use crate::peers::Peer;
 use crate::server::Server;
 use crate::sheet::{Headline, RAW, Sheet};
@@ -49,24 +50,32 @@ fn name(cell: &[usize]) -> String {
 fn count(contest: &mut Contest, counter: Counter, cells: &[Vec<usize>]) {
     let mut sheet = Sheet::new("Connect, echo, close: system calls", "calls a connection", RAW);
     for cell in cells {
-        let what = |_: &Peer| format!("churn {}, system calls", name(cell));
-        let connect = |server: &Server| {
-            let (mut clients, port) = (Clients { at_once: cell[0], made: 0 }, server.port);
-            Ok(move |connections: usize| {
-                clients.run(port, connections / cell[0])?;
-                thread::sleep(CLOSING);
-                Ok(())
-            })
-        };
-        let race = contest.in_rounds(1, |contest| {
-            contest.race("echo", what, |contest, peer| {
-                Ok(vec![calls::per_unit(counter, contest, peer, COUNTED, connect)?])
-            })
-        });
-        sheet.add(name(cell), &race, 0);
+        sheet.add(name(cell), &calls(contest, counter, cell[0]), 0);
     }
     sheet.note(counter.told());
     contest.add(sheet);
+}
+
+/// The system calls of a connection.
+pub fn calls(contest: &mut Contest, counter: Counter, at_once: usize) -> Race {
+    contest.in_rounds(1, |contest| {
+        let what = |_: &Peer| format!("churn {}, system calls", name(&[at_once]));
+        contest.race("echo", what, |contest, peer| {
+            Ok(vec![calls::per_unit(counter, contest, peer, COUNTED, connections(at_once))?])
+        })
+    })
+}
+
+/// What makes as many connections as it is asked for, so many at once.
+pub fn connections(at_once: usize) -> impl Fn(&Server) -> io::Result<Requests> {
+    move |server| {
+        let (mut clients, port) = (Clients { at_once, made: 0 }, server.port);
+        Ok(Box::new(move |connections| {
+            clients.run(port, connections / at_once)?;
+            thread::sleep(CLOSING);
+            Ok(())
+        }))
+    }
 }
 
 /// Connections whose system calls are counted.

@@ -14,7 +14,7 @@ pub const SCENARIO: Scenario =
 const CELLS: &[&[usize]] = &[&[10], &[100], &[1000], &[9000]];
 
 fn run(contest: &mut Contest) {
-    let mut sheet = Sheet::new("Always-readable fds", contest.unit("ns CPU a callback"), RAW);
+    let mut sheet = Sheet::new("Always-readable fds", "ns CPU a callback", RAW);
     sheet.headline = Headline::Whole("always-readable fds".to_owned());
     for cell in contest.options.cells(&CELLS[1..3], CELLS) {
         let race = contest.race_for_time("dispatch", &cell[..1], 1000);

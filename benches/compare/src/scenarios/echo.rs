@@ -103,26 +103,36 @@ pub fn race(contest: &mut Contest, cell: &[usize]) -> Race {
 fn count(contest: &mut Contest, counter: Counter) {
     let mut sheet = Sheet::new("TCP echo: system calls", "calls a request", RAW);
     for cell in &contest.options.cells(FEW, COUNTED) {
-        let what = |_: &Peer| format!("{}, system calls", joined(cell));
-        let amount = (cell[1] * 2).max(2000);
-        let connect = |server: &Server| {
-            let mut load = load(server, cell)?;
-            Ok(move |requests| load.run(requests).map(drop))
-        };
-        let race = contest.in_rounds(1, |contest| {
-            contest.race("echo", what, |contest, peer| {
-                Ok(vec![calls::per_unit(counter, contest, peer, amount, connect)?])
-            })
-        });
-        sheet.add(joined(cell), &race, 0);
+        sheet.add(joined(cell), &calls(contest, counter, cell), 0);
     }
     sheet.note(counter.told());
     contest.add(sheet);
 }
 
+/// The system calls of a request.
+pub fn calls(contest: &mut Contest, counter: Counter, cell: &[usize]) -> Race {
+    let amount = (cell[1] * 2).max(2000);
+    contest.in_rounds(1, |contest| {
+        let what = |_: &Peer| format!("{}, system calls", joined(cell));
+        contest.race("echo", what, |contest, peer| {
+            Ok(vec![calls::per_unit(counter, contest, peer, amount, requests(cell))?])
+        })
+    })
+}
+
 fn size(bytes: usize) -> String {
     if bytes.is_multiple_of(1024) { format!("{} KiB", bytes / 1024) } else { format!("{bytes} B") }
 }
+
+/// What connects, and then sends as many requests as it is asked for.
+pub fn requests(cell: &[usize]) -> impl Fn(&Server) -> io::Result<Requests> {
+    |server| {
+        let mut load = load(server, cell)?;
+        Ok(Box::new(move |requests| load.run(requests).map(drop)))
+    }
+}
+
+pub type Requests = Box<dyn FnMut(usize) -> io::Result<()>>;
 
 fn load(server: &Server, cell: &[usize]) -> io::Result<Load> {
     Load::connect(server.address(), cell[1], cell[0], cell.get(2).copied().unwrap_or(1))

@@ -3,6 +3,7 @@
 use crate::contest::Contest;
 
 mod churn;
+mod counts;
 mod dispatch;
 mod echo;
 mod growth;
@@ -33,6 +34,7 @@ pub static SCENARIOS: &[Scenario] = &[
     post::SCENARIO,
     tasks::SCENARIO,
     http::SCENARIO,
+    counts::SCENARIO,
     growth::SCENARIO,
     units::SCENARIO,
     workers::SCENARIO,

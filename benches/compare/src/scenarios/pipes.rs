@@ -16,7 +16,7 @@ pub const SCENARIO: Scenario =
 const CELLS: &[&[usize]] = &[&[100, 1], &[100, 10], &[1000, 10], &[1000, 100], &[9000, 100]];
 
 fn run(contest: &mut Contest) {
-    let mut sheet = Sheet::new("Chain of pipes", contest.unit("ns CPU an event"), RAW);
+    let mut sheet = Sheet::new("Chain of pipes", "ns CPU an event", RAW);
     sheet.headline = Headline::Whole("chain of pipes".to_owned());
     for cell in contest.options.cells(&CELLS[1..2], CELLS) {
         let race = contest.race_for_time("pipes", &cell[..2], 1000);

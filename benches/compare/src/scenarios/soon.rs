@@ -13,7 +13,7 @@ pub const SCENARIO: Scenario =
     Scenario { name: "soon", about: "callbacks for the next tick: a chain, batches", run };
 
 fn run(contest: &mut Contest) {
-    let mut sheet = Sheet::new("Callbacks for the next tick", contest.unit("ns CPU each"), RAW);
+    let mut sheet = Sheet::new("Callbacks for the next tick", "ns CPU each", RAW);
     sheet.headline = Headline::Each("call_soon");
     for scenario in ["chain", "batch"] {
         sheet.add(scenario, &contest.race_for_time(scenario, &[], 1000), 0);

@@ -39,13 +39,8 @@ fn run(contest: &mut Contest) {
 
 fn run_among(contest: &mut Contest) {
     let count = contest.options.amount(MILLION);
-    let mut time = Sheet::new("Tasks: time", contest.unit("ns CPU"), Base::Best);
+    let mut time = Sheet::new("Tasks: time", "ns CPU", Base::Best);
     time.headline = Headline::Each("tasks");
-    if contest.options.instructions {
-        time.add("spawn + join", &contest.race_for_time("spawn", &[], 1000), 0);
-        time.add("switch", &contest.race_for_time("switch", &[], 10_000), 0);
-        return contest.add(time);
-    }
     let race = contest.race_for_amount("spawn", &[], FEW, |peer| amount(peer, "spawn", count));
     time.add("spawn + join", &race, 0);
     time.add("switch", &contest.race_for_time("switch", &[], 10_000), 0);

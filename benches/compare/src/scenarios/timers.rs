@@ -25,12 +25,8 @@ const IN_TURN: usize = 10_000;
 
 fn run(contest: &mut Contest) {
     let count = contest.options.amount(MILLION);
-    let mut sheet = Sheet::new("Timers", contest.unit("ns CPU each"), Base::Best);
+    let mut sheet = Sheet::new("Timers", "ns CPU each", Base::Best);
     sheet.headline = Headline::Each("timers");
-    if contest.options.instructions {
-        sheet.add("re-arm", &contest.race_for_time("rearm", &[IN_TURN], 10_000), 0);
-        return contest.add(sheet);
-    }
     let race = contest.race_for_amount("timers", &[], 0, |peer| amount(peer, count));
     sheet.add("insert", &race, 0);
     sheet.add("cancel", &race, 1);
