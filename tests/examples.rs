@@ -9,6 +9,7 @@ mod examples {
 
     mod echo;
     mod embed;
+    mod faults;
     #[cfg(feature = "hyper")]
     mod hyper_server;
     mod promise;

@@ -1,0 +1,160 @@
+//! S99: the calls of a daemon fail one after the other, and it goes on. The kernel's word is forged
+//! by strace(1); without it there is nothing to be seen.
+//!
+//! Whatever fails, nobody gets a wrong byte, nothing panics, who is there afterwards is served, and
+//! the daemon ends when it is told to. A complaint names what failed and on which descriptor.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::thread;
+
+use rustix::process::Signal;
+
+use super::program::{Ending, Program, command};
+
+/// The daemon with callbacks, and the one with tasks. Tasks are told by edges, and the kernel never
+/// denies what it has announced so: who forges that waits for ever.
+const CALLBACKS: &str = "echo";
+const DAEMONS: [&str; 2] = [CALLBACKS, "echo_tasks"];
+
+const SELECT: &str = "?epoll_wait,?epoll_pwait,?epoll_pwait2";
+
+const CLIENTS: usize = 12;
+
+/// A daemon whose `calls` fail like this, as the command line of strace has it. Through `-D` the
+/// daemon is the child, so signals go to it.
+fn traced(daemon: &str, calls: &str, fault: &str) -> Option<Program> {
+    if Command::new("strace").arg("-V").output().is_err() {
+        println!("skipped: strace is not installed, and nothing else forges errors");
+        return None;
+    }
+    let daemon = command(daemon);
+    let mut strace = Command::new("strace");
+    strace.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
+    strace.args(["-e", &format!("inject={calls}:{fault}")]).arg(daemon.get_program());
+    // Which calls there are depends on these.
+    strace.args(["--selector", "epoll"]).env_remove("MAINSPRING_WAKEUP");
+    Some(Program::spawn(&mut strace))
+}
+
+/// Sends and compares, for some time: whether the connection lived to see the end of it.
+fn talk(address: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else { return false };
+    let message: Vec<u8> = (0..5000_u32).map(|at| (at % 251) as u8).collect();
+    for length in (0..10).map(|round| 1 + round * 500) {
+        if stream.write_all(&message[..length]).is_err() {
+            return false;
+        }
+        let mut answer = vec![0; length];
+        let mut arrived = 0;
+        while arrived < length {
+            match stream.read(&mut answer[arrived..]) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => arrived += count,
+            }
+        }
+        assert!(answer[..arrived] == message[..arrived], "other bytes came back");
+        if arrived < length {
+            return false;
+        }
+    }
+    true
+}
+
+/// How many of the clients lived to see the end, and what the daemon said at its own.
+fn serve_crowd(daemon: &str, calls: &str, fault: &str) -> Option<(usize, Ending)> {
+    println!("{daemon}: {calls} {fault}"); // Shown when the test fails.
+    let mut echo = traced(daemon, calls, fault)?;
+    let line = echo.line();
+    let Some(address) = line.strip_prefix("listening on ") else {
+        panic!("it does not say where it listens: {:?}", echo.end());
+    };
+    let address = address.parse().expect("it says an address");
+    let clients: Vec<_> = (0..CLIENTS).map(|_| thread::spawn(move || talk(address))).collect();
+    let survivors = clients.into_iter().filter_map(|client| client.join().unwrap().then_some(()));
+    let survivors = survivors.count();
+    assert!((0..10).any(|_| talk(address)), "nobody is served any more");
+    echo.send(Signal::TERM);
+    let ending = echo.end();
+    assert!(ending.status.success() && ending.stdout.ends_with(" bytes\n"), "{ending:?}");
+    Some((survivors, ending))
+}
+
+#[test]
+fn s99_what_is_tried_again_is_seen_by_nobody() {
+    let retried = [
+        (SELECT, "EINTR"),
+        ("recvfrom", "EINTR"),
+        ("sendto", "EINTR"),
+        ("accept4", "EINTR"),
+        ("accept4", "ECONNABORTED"),
+    ];
+    let denied = [("recvfrom", "EAGAIN"), ("sendto", "EAGAIN"), ("accept4", "EAGAIN")];
+    let of_both = DAEMONS.iter().flat_map(|daemon| retried.map(|fault| (*daemon, fault)));
+    for (daemon, (calls, error)) in of_both.chain(denied.map(|fault| (CALLBACKS, fault))) {
+        let fault = format!("error={error}:when=1+2");
+        let Some((survivors, ending)) = serve_crowd(daemon, calls, &fault) else { return };
+        assert_eq!((survivors, &ending.stderr[..]), (CLIENTS, ""));
+    }
+}
+
+#[test]
+fn s99_what_fails_for_good_ends_one_connection() {
+    let calls = [
+        ("recvfrom", "ECONNRESET:when=6..60+9"),
+        ("recvfrom", "EIO:when=6..60+9"),
+        ("sendto", "EPIPE:when=6..60+9"),
+        ("sendto", "ENOBUFS:when=6..60+9"),
+    ];
+    let of_both = DAEMONS.iter().flat_map(|daemon| calls.map(|fault| (*daemon, fault)));
+    // A task that never waits registers nothing, so these meet callbacks only. The first three
+    // register the listener and the doorbells.
+    let registrations = ["ENOMEM:when=4..9", "ENOSPC:when=4..9"];
+    let of_callbacks = registrations.map(|fault| (CALLBACKS, ("epoll_ctl", fault)));
+    for (daemon, (calls, error)) in of_both.chain(of_callbacks) {
+        let fault = format!("error={error}");
+        let Some((survivors, ending)) = serve_crowd(daemon, calls, &fault) else { return };
+        assert!((1..CLIENTS).contains(&survivors), "{survivors} survive");
+        let of_limits = |line: &str| line.contains(": cannot watch fd ");
+        assert!(ending.stderr.lines().all(of_limits), "{}", ending.stderr);
+        assert_eq!(!ending.stderr.is_empty(), calls == "epoll_ctl", "{}", ending.stderr);
+    }
+}
+
+#[test]
+fn s99_a_limit_delays_and_turns_nobody_away() {
+    let limits = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
+    for (daemon, error) in DAEMONS.iter().flat_map(|one| limits.map(|limit| (one, limit))) {
+        let Some((survivors, ending)) =
+            serve_crowd(daemon, "accept4", &format!("error={error}:when=2+4"))
+        else {
+            return;
+        };
+        assert_eq!(survivors, CLIENTS);
+        let complaint = ": cannot accept a connection on fd ";
+        assert!(ending.stderr.lines().all(|line| line.contains(complaint)), "{}", ending.stderr);
+        assert!(!ending.stderr.is_empty());
+    }
+}
+
+#[test]
+fn s99_a_daemon_that_cannot_begin_says_why_in_a_line() {
+    let begins = [
+        ("epoll_create1", "EMFILE:when=1", "the loop's selector: "),
+        ("eventfd2", "EMFILE:when=1", "the loop's doorbell: "),
+        ("eventfd2", "ENOMEM:when=2", "the loop's doorbell for signals: "),
+        ("epoll_ctl", "ENOSPC:when=1", "the loop's doorbell: "),
+        ("socket", "EAFNOSUPPORT:when=1", "cannot listen on 127.0.0.1:0: "),
+        ("bind", "EACCES:when=1", "cannot listen on 127.0.0.1:0: "),
+        ("listen", "EADDRINUSE:when=1", "cannot listen on 127.0.0.1:0: "),
+        ("fcntl", "EINVAL:when=1", " fd "),
+    ];
+    for (daemon, (calls, fault, named)) in
+        DAEMONS.iter().flat_map(|one| begins.map(|begin| (one, begin)))
+    {
+        let Some(program) = traced(daemon, calls, &format!("error={fault}")) else { return };
+        let line = program.end().complaint(2);
+        assert!(line.contains(named), "{calls} {fault}: {line}");
+    }
+}
