@@ -18,7 +18,7 @@ use mainspring_sys::Interest;
 use mainspring_sys::socket::{self, AcceptError, Address, ListenOptions, ReserveFd};
 
 use crate::error::{Error, Result};
-use crate::task::{Io, current_loop, report, sleep_until};
+use crate::task::{Io, current_loop, report, running, sleep_until};
 
 /// How long a listener rests when there is no room for another connection.
 const REST: Duration = Duration::from_millis(100);
@@ -36,6 +36,8 @@ pub(super) struct Listening {
     in_vain: Cell<bool>,
     /// When the limit was met last.
     met: Cell<Option<Instant>>,
+    /// The latest tick in which somebody was let in.
+    busy: Cell<u64>,
 }
 
 impl Listening {
@@ -52,8 +54,9 @@ impl Listening {
     fn of(io: Io<OwnedFd>) -> Result<Listening> {
         let reserve = ReserveFd::new()
             .map_err(|source| Error::Create { part: "reserve descriptor", source })?;
-        let (reserve, in_vain) = (RefCell::new(reserve), Cell::new(false));
-        Ok(Listening { io, reserve, rest: Cell::new(None), in_vain, met: Cell::new(None) })
+        let (io, reserve) = (io.by_level(), RefCell::new(reserve));
+        let (rest, in_vain, met, busy) = Default::default();
+        Ok(Listening { io, reserve, rest, in_vain, met, busy })
     }
 
     pub(super) async fn accept(&self) -> Result<(OwnedFd, Address)> {
@@ -68,6 +71,9 @@ impl Listening {
             match self.io.read_with(accept).await? {
                 Ok(accepted) => {
                     self.in_vain.set(false);
+                    if !self.is_busy() {
+                        self.io.drained(Interest::READABLE);
+                    }
                     return Ok(accepted);
                 }
                 Err(AcceptError::Capacity(error)) => self.begin_rest(error)?,
@@ -78,6 +84,14 @@ impl Listening {
                 Err(AcceptError::Connection(_) | AcceptError::WouldBlock) => {}
             }
         }
+    }
+
+    /// Whether somebody was let in in the tick before, so that it is worth a call to look for more.
+    /// Otherwise the selector tells whether somebody is left.
+    fn is_busy(&self) -> bool {
+        let Ok(tasks) = running("mainspring::net") else { return true };
+        let tick = tasks.core.tick.get();
+        tick.wrapping_sub(self.busy.replace(tick)) <= 1
     }
 
     /// There is no room.

@@ -41,6 +41,11 @@ impl StreamSocket {
         StreamSocket { io: Io::nonblocking(socket, READ | WRITE) }
     }
 
+    /// It was accepted: a server waits for what its client says, and most have not said it yet.
+    pub(super) fn accepted(self) -> StreamSocket {
+        StreamSocket { io: self.io.watched() }
+    }
+
     pub(super) fn new(io: Io<Socket>) -> StreamSocket {
         StreamSocket { io }
     }

@@ -97,10 +97,10 @@ impl TcpListener {
 
     /// Accepts a connection, and says who it is from.
     ///
-    /// If the future is dropped no connection is lost. At the limit of descriptors it waits: those
-    /// who can not be let in for long are turned away, and the first time is reported to the
-    /// [exception handler](crate::LoopHandle::set_exception_handler). An error of one connection is
-    /// skipped.
+    /// The loop watches the connection at once. If the future is dropped none is lost. At the limit
+    /// of descriptors it waits: those who can not be let in for long are turned away, and the first
+    /// time is reported to the [exception handler](crate::LoopHandle::set_exception_handler). An
+    /// error of one connection is skipped.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl TcpListener {
     pub async fn accept(&self) -> Result<(TcpStream, SocketAddr)> {
         let (fd, from) = self.listening.accept().await?;
         let from = inet(&from)?;
-        Ok((TcpStream { socket: StreamSocket::tcp(Socket::tcp(fd)) }, from))
+        Ok((TcpStream { socket: StreamSocket::tcp(Socket::tcp(fd)).accepted() }, from))
     }
 
     /// The address at which it listens.

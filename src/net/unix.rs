@@ -67,7 +67,7 @@ impl UnixListener {
     pub async fn accept(&self) -> Result<(UnixStream, UnixAddress)> {
         let (fd, from) = self.listening.accept().await?;
         let from = unix(&from)?;
-        Ok((UnixStream { socket: StreamSocket::unix(Socket::unix(fd)) }, from))
+        Ok((UnixStream { socket: StreamSocket::unix(Socket::unix(fd)).accepted() }, from))
     }
 
     /// The address at which it listens.

@@ -5,6 +5,7 @@
 // `Ok(*calls += 1)`: a callback that only counts is worth one line.
 #![allow(clippy::unit_arg)]
 
+mod accepting;
 mod async_net;
 mod blocking;
 mod broken_pipes;
@@ -46,6 +47,7 @@ mod servers;
 mod shields;
 mod shutdown;
 mod signals;
+mod soak;
 mod spy;
 mod stream_model;
 mod streams;

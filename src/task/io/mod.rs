@@ -34,7 +34,7 @@ use crate::error::{Error, Result};
 /// wait for the same thing. Dropping a future that waits is harmless: nothing has happened yet.
 ///
 /// The loop in which a call first had to wait watches the source until this is dropped, or the loop
-/// is closed; then another loop may. The kernel forgets the source before it is closed, always. A
+/// is closed; then another loop may. What a listener has accepted is watched at once. The kernel forgets the source before it is closed, always. A
 /// file that was blocking is so again afterwards.
 ///
 /// What never makes anyone wait, a regular file for example, never waits here either.
@@ -103,6 +103,20 @@ impl<T: AsFd> Io<T> {
 }
 
 impl<T> Io<T> {
+    /// Has it watched by level: whoever waits is told of all that is left, so a call that has
+    /// succeeded may be followed by [`drained`](Io::drained).
+    pub(crate) fn by_level(mut self) -> Io<T> {
+        self.registration.by_level();
+        self
+    }
+
+    /// Has the loop that runs watch it from now on, and saves the call that would find out that one
+    /// has to wait.
+    pub(crate) fn watched(self) -> Io<T> {
+        self.registration.watch_now();
+        self
+    }
+
     /// The source.
     pub fn get_ref(&self) -> &T {
         &self.source

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! * Nothing is asked of a loop before a call would have blocked. From then on the fd is watched,
-//!   by one loop, until the registration ends or the loop is closed.
+//! * Nothing is asked of a loop before a call would have blocked, unless it is known that one will.
+//!   From then on the fd is watched, by one loop, until the registration ends or the loop is closed.
 //! * The registration ends before the fd is closed.
 
 use std::cell::Cell;
@@ -13,7 +13,7 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use mainspring_sys::{Interest, Readiness, fd};
+use mainspring_sys::{Interest, Mode, Readiness, fd};
 
 use crate::error::{Error, Result};
 use crate::handle::Key;
@@ -29,6 +29,7 @@ pub(super) struct Registration {
     fd: RawFd,
     /// What the selector is asked for.
     interest: Cell<Interest>,
+    mode: Mode,
     /// The loop, and the fd's key in it.
     watched: Cell<Option<(u32, Key)>>,
     /// Whether the file waited before, and the loop that has to know.
@@ -88,6 +89,7 @@ impl Registration {
         let registration = Registration {
             fd,
             interest: Cell::new(interest),
+            mode: Mode::Edge,
             watched: Cell::new(None),
             was_blocking: Cell::new(was_blocking),
             shared_in: Cell::new(None),
@@ -99,6 +101,18 @@ impl Registration {
             registration.share(&tasks);
         }
         registration
+    }
+
+    /// See [`Io::by_level`](super::Io::by_level).
+    pub(super) fn by_level(&mut self) {
+        self.mode = Mode::Level;
+    }
+
+    /// See [`Io::watched`](super::Io::watched).
+    pub(super) fn watch_now(&self) {
+        if self.watched.get().is_none() {
+            let _ = self.begin(); // The first one who waits asks again, and is told.
+        }
     }
 
     /// # Errors
@@ -232,7 +246,7 @@ impl Registration {
         }
         let known = visible(readiness, interest);
         if known.is_empty() {
-            tasks.io_wait(key, place, interest, cx.waker());
+            tasks.io_wait(key, place, interest, cx.waker())?;
             return Poll::Pending;
         }
         place.clear();
@@ -285,10 +299,10 @@ impl Registration {
 
     /// Where a selector knows nothing of priority data, the fd is watched without.
     fn watch(&self, tasks: &Tasks) -> Result<Key> {
-        match tasks.watch_io(self.fd, self.interest.get()) {
+        match tasks.watch_io(self.fd, self.interest.get(), self.mode) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 self.interest.set(self.interest.get() - Interest::PRIORITY);
-                tasks.watch_io(self.fd, self.interest.get())
+                tasks.watch_io(self.fd, self.interest.get(), self.mode)
             }
             result => result,
         }

@@ -4,6 +4,9 @@
 //! told is kept here until a call on the fd finds the opposite. So whoever waits asks nothing of
 //! the kernel: a connection in use costs its calls and its share of a wait.
 //!
+//! A listener is watched by level: who has accepted one client is told if another one waits, and
+//! need not ask. It is paused when it is ready and nobody accepts, and resumed by whoever waits.
+//!
 //! # Invariants
 //!
 //! * Nobody waits for what the fd is known to be ready for.
@@ -28,10 +31,21 @@ pub(super) struct IoSlot {
     /// None when the fd was closed behind the loop's back.
     watch: Option<Watch>,
     readiness: Readiness,
+    level: Level,
     /// The latest ticket.
     ticket: u32,
     first: Waiting,
     others: Vec<Waiting>,
+}
+
+/// Whether an fd is watched by level.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    /// By edges.
+    No,
+    Yes,
+    /// It was ready, and nobody waited for that: the kernel does not watch it.
+    Paused,
 }
 
 /// Somebody who waits.
@@ -72,9 +86,10 @@ impl Place {
 }
 
 impl IoSlot {
-    fn new() -> IoSlot {
+    fn new(mode: Mode) -> IoSlot {
         let (watch, readiness) = (None, Readiness::empty());
-        IoSlot { watch, readiness, ticket: 0, first: NOBODY, others: Vec::new() }
+        let level = if mode == Mode::Level { Level::Yes } else { Level::No };
+        IoSlot { watch, readiness, level, ticket: 0, first: NOBODY, others: Vec::new() }
     }
 
     fn waiting(&mut self) -> impl Iterator<Item = &mut Waiting> {
@@ -118,10 +133,15 @@ impl IoSlot {
 
 impl Tasks {
     /// Begins to watch `fd`; nothing is known of it yet.
-    pub(in crate::task) fn watch_io(&self, fd: RawFd, interest: Interest) -> Result<Key> {
+    pub(in crate::task) fn watch_io(
+        &self,
+        fd: RawFd,
+        interest: Interest,
+        mode: Mode,
+    ) -> Result<Key> {
         self.core.check_open()?;
-        let key = self.ios.borrow_mut().insert(IoSlot::new());
-        let watch = self.core.watch(fd, Role::Both, interest, Mode::Edge, key);
+        let key = self.ios.borrow_mut().insert(IoSlot::new(mode));
+        let watch = self.core.watch(fd, Role::Both, interest, mode, key);
         let mut ios = self.ios.borrow_mut();
         match watch {
             Ok(watch) => ios.get(key).expect("just inserted").watch = Some(watch),
@@ -205,13 +225,34 @@ impl Tasks {
         place: &Place,
         interest: Interest,
         waker: &Waker,
-    ) {
+    ) -> Result<()> {
         if place.home.replace(self.home()) != self.home() {
             place.clear(); // That loop is closed.
         }
         self.wait(&place.key, waker);
-        if let Some(slot) = self.ios.borrow_mut().get(key) {
-            slot.queue_up(place, interest);
+        let mut ios = self.ios.borrow_mut();
+        let Some(slot) = ios.get(key) else { return Ok(()) };
+        slot.queue_up(place, interest);
+        if slot.level == Level::Paused { self.resume(slot, key, interest) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn resume(&self, slot: &mut IoSlot, key: Key, interest: Interest) -> Result<()> {
+        if let Some(watch) = slot.watch {
+            self.core.set_interest(watch, key, interest)?;
+        }
+        slot.level = Level::Yes;
+        Ok(())
+    }
+
+    /// Nobody waits for an fd that would be reported in each tick.
+    #[cold]
+    fn pause(&self, slot: &mut IoSlot, key: Key) {
+        // What cannot be changed any more is lost: that is told like any other event.
+        if let Some(watch) = slot.watch
+            && self.core.set_interest(watch, key, Interest::empty()).is_ok()
+        {
+            slot.level = Level::Paused;
         }
     }
 
@@ -264,7 +305,13 @@ impl Tasks {
         {
             self.core.unwatch(watch, ready.key);
         }
-        Some((slot.take_due()?, slot.others.is_empty()))
+        let Some(first) = slot.take_due() else {
+            if slot.level == Level::Yes {
+                self.pause(slot, ready.key);
+            }
+            return None;
+        };
+        Some((first, slot.others.is_empty()))
     }
 
     fn wake_due(&self, key: Key) {
