@@ -25,7 +25,17 @@ pub enum Counter {
 
 pub const PERF: Tool =
     Tool(&["perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter,context-switches"]);
-pub const STRACE: Tool = Tool(&["strace", "-f", "-c", "-U", "calls,name"]);
+/// The same by name, of the calls that loops make; strace knows all names.
+const PERF_NAMES: Tool = Tool(&["perf", "stat", "-x,", "-e", EVENTS]);
+const EVENTS: &str = concat!(
+    "syscalls:sys_enter_accept4,syscalls:sys_enter_epoll_wait,syscalls:sys_enter_epoll_pwait,",
+    "syscalls:sys_enter_epoll_ctl,syscalls:sys_enter_read,syscalls:sys_enter_recvfrom,",
+    "syscalls:sys_enter_write,syscalls:sys_enter_sendto,syscalls:sys_enter_sendmsg,",
+    "syscalls:sys_enter_close,syscalls:sys_enter_shutdown,syscalls:sys_enter_fcntl,",
+    "syscalls:sys_enter_ioctl,syscalls:sys_enter_setsockopt,syscalls:sys_enter_timerfd_settime,",
+    "syscalls:sys_enter_futex,syscalls:sys_enter_io_uring_enter",
+);
+const STRACE: Tool = Tool(&["strace", "-f", "-c", "-U", "calls,name"]);
 
 impl Counter {
     /// Who can count here, or why nobody can and what would help.
@@ -57,12 +67,36 @@ impl Counter {
         }
     }
 
+    /// The same, where names are asked for.
+    pub fn tool_of_names(self) -> Tool {
+        match self {
+            Counter::Perf => PERF_NAMES,
+            Counter::Strace => STRACE,
+        }
+    }
+
     /// The number of calls in the report of that tool.
     pub fn read(self, report: &str) -> io::Result<f64> {
         match self {
             Counter::Perf => counted_by_perf(report, "sys_enter"),
-            Counter::Strace => Ok(counted_by_strace(report).iter().map(|(_, count)| count).sum()),
+            Counter::Strace => Ok(names_by_strace(report).iter().map(|(_, count)| count).sum()),
         }
+    }
+
+    /// The calls for each unit of work, by their names.
+    pub fn names(self, reports: &Reports) -> io::Result<Vec<(String, f64)>> {
+        let names = match self {
+            Counter::Perf => names_by_perf,
+            Counter::Strace => names_by_strace,
+        };
+        let each = |(name, _): (String, f64)| {
+            let of_name = |report: &str| {
+                let found = names(report).into_iter().find(|it| it.0 == name);
+                Ok(found.map_or(0.0, |it| it.1))
+            };
+            Ok((name.clone(), reports.each(of_name)?))
+        };
+        names(reports.last()).into_iter().map(each).collect()
     }
 }
 
@@ -82,30 +116,32 @@ pub fn per_unit<W>(
 where
     W: FnMut(usize) -> io::Result<()>,
 {
+    let reports = reports(counter, counter.tool(), contest, peer, amount, connect)?;
+    reports.each(|report| counter.read(report))
+}
+
+/// What a tool of the counter says of a server.
+pub fn reports<W>(
+    counter: Counter,
+    tool: Tool,
+    contest: &Contest,
+    peer: &Peer,
+    amount: usize,
+    connect: impl Fn(&Server) -> io::Result<W>,
+) -> io::Result<Reports>
+where
+    W: FnMut(usize) -> io::Result<()>,
+{
     if counter == Counter::Strace {
-        return STRACE.of_server(contest, peer, amount, connect)?.each(|it| counter.read(it));
+        return tool.of_server(contest, peer, amount, connect);
     }
     let server = Server::start(contest, peer, "echo")?;
     let mut work = connect(&server)?;
     work(amount)?; // All are accepted, and buffers get their size.
-    let mut perf = Perf::attach(contest, &server)?;
+    let mut perf = Perf::attach(tool, contest, &server)?;
     work(amount)?;
     perf.wait_for_server()?;
-    Ok(counter.read(&perf.0.end()?)? / amount as f64)
-}
-
-/// The calls for each unit of work, by their names, the most frequent ones first; by strace.
-pub fn by_name(reports: &Reports) -> io::Result<Vec<(String, f64)>> {
-    let mut calls = Vec::new();
-    for (name, _) in counted_by_strace(reports.last()) {
-        let of_name = |report: &str| {
-            let found = counted_by_strace(report).into_iter().find(|it| it.0 == name);
-            Ok(found.map_or(0.0, |it| it.1))
-        };
-        calls.push((name.clone(), reports.each(of_name)?));
-    }
-    calls.sort_by(|one, other| other.1.total_cmp(&one.1));
-    Ok(calls)
+    Ok(Reports::of_all(perf.0.end()?, amount))
 }
 
 /// perf counts as long as its command runs, which is a `cat` here: what we say to it comes back as
@@ -113,9 +149,9 @@ pub fn by_name(reports: &Reports) -> io::Result<Vec<(String, f64)>> {
 struct Perf(Worker);
 
 impl Perf {
-    fn attach(contest: &Contest, server: &Server) -> io::Result<Perf> {
+    fn attach(tool: Tool, contest: &Contest, server: &Server) -> io::Result<Perf> {
         let process = server.process().to_string();
-        let tool: Vec<&str> = PERF.0.iter().copied().chain(["-p", &process]).collect();
+        let tool: Vec<&str> = tool.0.iter().copied().chain(["-p", &process]).collect();
         let command = under(&tool, Command::new("cat"));
         let mut perf = Perf(contest.cores.at(Place::Anywhere, || Worker::start(command))?);
         perf.wait_for_server()?;
@@ -135,8 +171,18 @@ fn counted_by_perf(report: &str, event: &str) -> io::Result<f64> {
     count.ok_or_else(|| Error::other(format!("perf has not counted: {report}")))
 }
 
+/// The names and numbers of perf's lines.
+fn names_by_perf(report: &str) -> Vec<(String, f64)> {
+    let calls = report.lines().filter_map(|line| {
+        let (count, rest) = line.split_once(',')?;
+        let name = rest.split_once("syscalls:sys_enter_")?.1.split(',').next()?;
+        Some((name.to_owned(), count.parse().ok()?))
+    });
+    calls.collect()
+}
+
 /// The lines of strace's table of calls and names.
-fn counted_by_strace(report: &str) -> Vec<(String, f64)> {
+fn names_by_strace(report: &str) -> Vec<(String, f64)> {
     let calls = report.lines().filter_map(|line| {
         let (count, name) = line.trim().split_once(char::is_whitespace)?;
         let (count, name) = (count.parse().ok()?, name.trim());
@@ -148,12 +194,24 @@ fn counted_by_strace(report: &str) -> Vec<(String, f64)> {
 #[cfg(test)]
 mod tests {
     use super::{Counter, switches};
+    use crate::tools::Reports;
 
     #[test]
     fn the_total_of_strace_is_not_counted_twice() {
         let report = "    calls syscall\n--------- ------\n       20 recvfrom\n        3 sendto\n\
                       --------- ------\n       23 total\n";
         assert_eq!(Counter::Strace.read(report).unwrap(), 23.0);
+    }
+
+    #[test]
+    fn calls_have_names() {
+        let by_perf = "7,,syscalls:sys_enter_close,1200,100.00,,\n\
+                       <not counted>,,syscalls:sys_enter_read,0,0.00,,\n";
+        let by_strace = "    calls syscall\n------- ------\n   7 close\n------- ------\n 7 total\n";
+        for (counter, report) in [(Counter::Perf, by_perf), (Counter::Strace, by_strace)] {
+            let reports = Reports::of_all(report.to_owned(), 2);
+            assert_eq!(counter.names(&reports).unwrap(), [("close".to_owned(), 3.5)]);
+        }
     }
 
     #[test]

@@ -16,10 +16,10 @@ use crate::worker::{Worker, under};
 #[derive(Debug, Clone, Copy)]
 pub struct Tool(pub &'static [&'static str]);
 
-/// What a tool has said of work of two lengths.
+/// What a tool has said of work of two lengths, or of work without its start and its end.
 #[derive(Debug)]
 pub struct Reports {
-    few: String,
+    few: Option<String>,
     many: String,
     /// By how much one is longer than the other.
     apart: f64,
@@ -78,12 +78,19 @@ impl Tool {
 impl Reports {
     fn of(least: u64, report: impl Fn(u64) -> io::Result<String>) -> io::Result<Reports> {
         let most = least * LENGTHS;
-        Ok(Reports { few: report(least)?, many: report(most)?, apart: (most - least) as f64 })
+        let (few, many) = (Some(report(least)?), report(most)?);
+        Ok(Reports { few, many, apart: (most - least) as f64 })
+    }
+
+    /// Of work that was counted without its start and its end.
+    pub fn of_all(report: String, amount: usize) -> Reports {
+        Reports { few: None, many: report, apart: amount as f64 }
     }
 
     /// The count that `read` finds in a report, for each unit of work.
     pub fn each(&self, read: impl Fn(&str) -> io::Result<f64>) -> io::Result<f64> {
-        Ok((read(&self.many)? - read(&self.few)?) / self.apart)
+        let few = self.few.as_deref().map_or(Ok(0.0), &read)?;
+        Ok((read(&self.many)? - few) / self.apart)
     }
 
     /// The longer one.
@@ -101,6 +108,8 @@ mod tests {
         let reports = Reports::of(10, |amount| Ok((700 + 3 * amount).to_string())).unwrap();
         assert_eq!(reports.each(|report| Ok(report.parse().unwrap())).unwrap(), 3.0);
         assert_eq!(reports.last(), "880");
+        let reports = Reports::of_all("30".to_owned(), 10);
+        assert_eq!(reports.each(|report| Ok(report.parse().unwrap())).unwrap(), 3.0);
     }
 
     #[test]

@@ -14,13 +14,15 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use super::echo::Requests;
 use super::{Scenario, churn, echo};
-use crate::calls::{self, Counter, STRACE};
+use crate::calls::{self, Counter};
 use crate::contest::{Contest, Race};
 use crate::cores::Place;
 use crate::instructions;
 use crate::options::{Size, joined};
 use crate::peers::Peer;
+use crate::server::Server;
 use crate::sheet::{Base, Column, Headline, Picture, RAW, Sheet};
 use crate::tools::{Reports, Tool};
 
@@ -87,6 +89,8 @@ const GROUPS: &[Group] = &[
 /// Of these the calls are told by their names.
 const NAMED: &[Work] = &[Echo(1), Churn(1), Churn(50), Paired("round_trip", 2000)];
 
+const NAMED_AMOUNT: usize = 2000;
+
 fn run(contest: &mut Contest) {
     let absent: Vec<_> = contest.peers().iter().filter(|it| it.is_interpreted()).collect();
     let absent: Vec<&str> = absent.iter().map(|peer| peer.name).collect();
@@ -103,7 +107,6 @@ fn run(contest: &mut Contest) {
         contest.in_rounds(ROUNDS, |contest| {
             count_instructions(contest);
             count_calls(contest);
-            name_calls(contest);
         });
     });
 }
@@ -165,13 +168,10 @@ fn count_calls(contest: &mut Contest) {
         }
         contest.add(sheet);
     }
+    name_calls(contest, counter);
 }
 
-fn name_calls(contest: &mut Contest) {
-    if !STRACE.works() {
-        let reason = "strace does not work here; get it with: apt-get install strace";
-        return contest.tell(format!("skipped: system calls by name: {reason}"));
-    }
+fn name_calls(contest: &mut Contest, counter: Counter) {
     for work in cells(contest, NAMED) {
         let mut found = Vec::new();
         contest.in_rounds(1, |contest| {
@@ -179,7 +179,7 @@ fn name_calls(contest: &mut Contest) {
                 work.scenario(),
                 |_| work.named("calls by name"),
                 |contest, peer| {
-                    found.push((peer.name, calls::by_name(&work.counted(STRACE, contest, peer)?)?));
+                    found.push((peer.name, work.names(contest, counter, peer)?));
                     Ok(Vec::new())
                 },
             )
@@ -188,7 +188,6 @@ fn name_calls(contest: &mut Contest) {
         sheet.picture = Picture::Nothing;
         sheet.headline = Headline::No;
         sheet.columns = columns(&found);
-        sheet.note("Counted by `strace -f -c`, which slows all down: more is ready in each wait.");
         contest.add(sheet);
     }
 }
@@ -264,6 +263,24 @@ impl Work {
                 tool.of_worker(contest, peer, (scenario, &[]), Place::Anywhere, least)
             }
         }
+    }
+
+    /// The calls by their names.
+    fn names(
+        self,
+        contest: &Contest,
+        counter: Counter,
+        peer: &Peer,
+    ) -> io::Result<Vec<(String, f64)>> {
+        let tool = counter.tool_of_names();
+        let of_server = |connect: &dyn Fn(&Server) -> io::Result<Requests>| {
+            calls::reports(counter, tool, contest, peer, NAMED_AMOUNT, connect)
+        };
+        counter.names(&match self {
+            Echo(connections) => of_server(&echo::requests(&[64, connections]))?,
+            Churn(at_once) => of_server(&churn::connections(at_once))?,
+            Alone(..) | Paired(..) => self.counted(tool, contest, peer)?,
+        })
     }
 
     /// The calls, and by perf the switches as well.
