@@ -47,6 +47,7 @@ mod servers;
 mod shields;
 mod shutdown;
 mod signals;
+mod soak;
 mod spy;
 mod stream_model;
 mod streams;
