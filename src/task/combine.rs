@@ -231,19 +231,25 @@ where
     E: 'static,
 {
     let mut tasks: Vec<_> = tasks.into_iter().collect();
+    // Each task is judged once, when it is done.
+    let mut pending: Vec<usize> = (0..tasks.len()).collect();
     poll_fn(|cx| {
-        let (mut done, mut failed) = (0, false);
-        for task in &mut tasks {
-            if task.is_finished() {
-                done += 1;
-                failed |= when == When::FirstError && task.has_failed(Result::is_err);
-            } else {
+        let mut enough = false;
+        pending.retain(|&at| {
+            let task = &mut tasks[at];
+            if !task.is_finished() {
                 // To be woken at its end.
                 let _ = Pin::new(task).poll(cx);
+                return true;
             }
-        }
-        let enough = done == tasks.len() || failed || (when == When::FirstCompleted && done > 0);
-        if enough { Poll::Ready(()) } else { Poll::Pending }
+            enough |= match when {
+                When::FirstCompleted => true,
+                When::FirstError => task.has_failed(Result::is_err),
+                When::All => false,
+            };
+            false
+        });
+        if enough || pending.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
     tasks.into_iter().partition(Task::is_finished)

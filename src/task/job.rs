@@ -18,6 +18,9 @@ pub(crate) trait Job {
 
     /// [`Finished`] or [`Failed`], or whatever the task ended as.
     fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>>;
+
+    /// The same, where it is.
+    fn as_any(&self) -> Option<&dyn Any>;
 }
 
 impl<F> Job for F
@@ -33,7 +36,13 @@ where
     fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
         None
     }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
 }
+
+const OUTCOME: &str = "a task ends with its output or a failure";
 
 /// The output of a task.
 pub(crate) struct Finished<T>(pub(crate) T);
@@ -53,6 +62,10 @@ impl<T: 'static> Job for Finished<T> {
         let output: Box<Self> = Pin::into_inner(self);
         Some(output)
     }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
 }
 
 impl Job for Failed {
@@ -63,6 +76,10 @@ impl Job for Failed {
     fn into_any(self: Pin<Box<Self>>) -> Option<Box<dyn Any>> {
         let output: Box<Self> = Pin::into_inner(self);
         Some(output)
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
     }
 }
 
@@ -79,7 +96,16 @@ pub(crate) fn open<T: 'static>(output: Boxed) -> Result<T, JoinError> {
 #[cold]
 fn failure(output: Box<dyn Any>) -> JoinError {
     let failed = output.downcast::<Failed>();
-    failed.expect("a task ends with its output or a failure").0
+    failed.expect(OUTCOME).0
+}
+
+/// What a finished task will say to whoever knows its type.
+pub(crate) fn look<T: 'static>(output: &Boxed) -> Result<&T, &JoinError> {
+    let output = output.as_any().expect("a task that is done has an output");
+    match output.downcast_ref::<Finished<T>>() {
+        Some(finished) => Ok(&finished.0),
+        None => Err(&output.downcast_ref::<Failed>().expect(OUTCOME).0),
+    }
 }
 
 /// What a finished task has to say to nobody: a failure, if it was one.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use super::current;
 use super::ending::{Ending, JoinError, Reason, TaskState};
-use super::job::{self, Boxed, Failed, Finished};
+use super::job::{self, Boxed};
 use super::tasks::Tasks;
 use crate::handle::{Handle, Key};
 
@@ -131,7 +131,7 @@ impl<T: 'static> Task<T> {
             let tasks = current::find(home);
             let shown = tasks.and_then(|tasks| Shown::borrow(tasks, key));
             if let Some(Shown { output: Some(output), .. }) = &shown {
-                callback(output.as_ref());
+                callback(job::look(output));
             }
         };
         if let Some(tasks) = self.tasks() {
@@ -147,9 +147,8 @@ impl<T: 'static> Task<T> {
         // Without its loop it was cancelled.
         let Some(tasks) = self.tasks() else { return true };
         let Some(output) = tasks.borrow_output(self.handle.key) else { return true };
-        let output = job::open(output);
-        let failed = output.as_ref().map_or(true, judge);
-        tasks.restore_output(self.handle.key, pack(output));
+        let failed = job::look(&output).map_or(true, judge);
+        tasks.restore_output(self.handle.key, output);
         failed
     }
 
@@ -203,31 +202,23 @@ impl<T> fmt::Debug for Task<T> {
 }
 
 /// An output that is shown to a done-callback, and goes back when that has run, or panicked.
-struct Shown<T: 'static> {
+struct Shown {
     tasks: Rc<Tasks>,
     key: Key,
-    output: Option<Result<T, JoinError>>,
+    output: Option<Boxed>,
 }
 
-impl<T: 'static> Shown<T> {
-    fn borrow(tasks: Rc<Tasks>, key: Key) -> Option<Shown<T>> {
+impl Shown {
+    fn borrow(tasks: Rc<Tasks>, key: Key) -> Option<Shown> {
         let output = tasks.borrow_output(key)?;
-        Some(Shown { tasks, key, output: Some(job::open(output)) })
+        Some(Shown { tasks, key, output: Some(output) })
     }
 }
 
-impl<T: 'static> Drop for Shown<T> {
+impl Drop for Shown {
     fn drop(&mut self) {
         if let Some(output) = self.output.take() {
-            self.tasks.return_output(self.key, pack(output));
+            self.tasks.return_output(self.key, output);
         }
-    }
-}
-
-/// The reverse of [`job::open`].
-fn pack<T: 'static>(output: Result<T, JoinError>) -> Boxed {
-    match output {
-        Ok(output) => Box::pin(Finished(output)),
-        Err(error) => Box::pin(Failed(error)),
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use mainspring::testing::SimClock;
-use mainspring::{EventLoop, Promise, SelectorKind, sleep, yield_now};
+use mainspring::{Error, EventLoop, Promise, SelectorKind, When, sleep, wait, yield_now};
 
 use crate::{COUNTS, MEASURED, MILLI, allocations, expect_none, tick};
 
@@ -153,6 +153,34 @@ fn q10_a_task_costs_one_allocation() {
             }),
         );
         assert!(detached <= MEASURED, "{detached} on {kind}");
+    }
+}
+
+/// To see whether a task has failed, and to show its output to a done-callback, is to look at it.
+#[test]
+fn q10_looking_at_an_output_allocates_nothing() {
+    for kind in SelectorKind::available() {
+        let mut el = EventLoop::builder().selector(*kind).build_with(0).expect("a loop");
+        let mut waiting = |when, with_callback| {
+            let round = Box::new(move |el: &mut EventLoop<usize>| {
+                let one = el.spawn(async { Ok::<u64, Error>(7) });
+                if with_callback {
+                    one.add_done_callback(|output| assert!(matches!(output, Ok(Ok(7)))));
+                }
+                let other = el.spawn(async {
+                    yield_now().await;
+                    Ok(8)
+                });
+                el.spawn(async move { drop(wait([one, other], when).await) }).detach();
+                (0..6).for_each(|_| tick(el));
+            });
+            allocations(&mut el, round)
+        };
+        let (all, judged) = (waiting(When::All, false), waiting(When::FirstError, false));
+        assert_eq!(judged, all, "on {kind}");
+        // The callback's own turn, the list and the extras of its task.
+        let shown = waiting(When::All, true) - all;
+        assert!(shown <= 3 * MEASURED, "{shown} on {kind}");
     }
 }
 
