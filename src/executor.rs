@@ -102,7 +102,7 @@ impl Executor {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn job(&self) -> JobBuilder<'_> {
-        JobBuilder { pool: &self.pool, name: None, class: Class::Work }
+        JobBuilder { pool: &self.pool, name: None, class: Class::Work, location: None }
     }
 
     /// How many threads there are, busy or not.
@@ -262,6 +262,7 @@ pub struct JobBuilder<'a> {
     pool: &'a Arc<Pool>,
     name: Option<Cow<'static, str>>,
     class: Class,
+    location: Option<&'static Location<'static>>,
 }
 
 impl JobBuilder<'_> {
@@ -282,6 +283,12 @@ impl JobBuilder<'_> {
         self
     }
 
+    /// Errors name this place, for a function that submits the job later than it was asked to.
+    pub(crate) fn at(mut self, location: &'static Location<'static>) -> Self {
+        self.location = Some(location);
+        self
+    }
+
     /// Has a thread run `closure`, as [`Executor::submit`].
     ///
     /// # Errors
@@ -293,7 +300,8 @@ impl JobBuilder<'_> {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let about = About { name: self.name, location: Location::caller() };
+        let location = self.location.unwrap_or(Location::caller());
+        let about = About { name: self.name, location };
         Job::submit(self.pool, self.class, about, closure)
     }
 }

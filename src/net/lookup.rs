@@ -7,6 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::panic::Location;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::task::{Context, Poll};
@@ -16,7 +17,7 @@ use crate::executor::{Executor, Job};
 use crate::task;
 
 /// The addresses of a host, by the threads of the running loop's executor, in the order in which
-/// they should be tried.
+/// they should be tried. Reports of a lookup that is stuck name the place of this call.
 ///
 /// # Errors
 ///
@@ -29,10 +30,14 @@ use crate::task;
 /// assert_eq!(found[0].port(), 80);
 /// # Ok::<(), mainspring::Error>(())
 /// ```
-pub async fn lookup_host(host: &str) -> Result<Vec<SocketAddr>> {
-    let host: Host = host.parse()?;
-    let tasks = task::running("mainspring::net::lookup_host")?;
-    host.lookup(tasks.core.executor())?.await
+#[track_caller]
+pub fn lookup_host(host: &str) -> impl Future<Output = Result<Vec<SocketAddr>>> + use<> {
+    let (host, caller) = (host.parse::<Host>(), Location::caller());
+    async move {
+        let host = host?;
+        let tasks = task::running("mainspring::net::lookup_host")?;
+        host.lookup_at(caller, tasks.core.executor())?.await
+    }
 }
 
 /// As many bytes as a name in the DNS has at most, without the dot that may end it.
@@ -129,12 +134,16 @@ impl Host {
     /// As [`JobBuilder::submit`](crate::JobBuilder::submit).
     #[track_caller]
     pub fn lookup(&self, executor: &Executor) -> Result<Lookup> {
+        self.lookup_at(Location::caller(), executor)
+    }
+
+    fn lookup_at(&self, place: &'static Location<'static>, executor: &Executor) -> Result<Lookup> {
         let (name, port) = match &self.0 {
             Kind::Address(address) => return Ok(Lookup(Answer::Known(*address))),
             Kind::Name(name, port) => (name.clone(), *port),
         };
         let host = self.to_string();
-        let job = executor.job().lookup().name(format!("lookup of {host}"));
+        let job = executor.job().lookup().name(format!("lookup of {host}")).at(place);
         let job = job.submit(move || {
             resolve(&name, port).map_err(|source| Error::Lookup { host, source })
         })?;

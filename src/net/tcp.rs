@@ -1,5 +1,6 @@
 //! TCP for tasks.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -193,13 +194,14 @@ impl TcpStream {
     /// # Errors
     ///
     /// [`Error::Host`], [`Error::Lookup`], [`Error::Connect`].
-    pub async fn connect_host(host: &str, limit: Duration) -> Result<TcpStream> {
-        let connecting = async {
-            let addresses = lookup_host(host).await?;
-            dial::race(&addresses).await
-        };
-        let socket = dial::within(limit, host, connecting).await?;
-        Ok(TcpStream { socket })
+    #[track_caller]
+    pub fn connect_host(host: &str, limit: Duration) -> impl Future<Output = Result<TcpStream>> {
+        let lookup = lookup_host(host); // Here, so that it knows the caller.
+        async move {
+            let connecting = async { dial::race(&lookup.await?).await };
+            let socket = dial::within(limit, host, connecting).await?;
+            Ok(TcpStream { socket })
+        }
     }
 
     /// Of a stream of std.

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use mainspring::net::lookup_host;
+use mainspring::net::{TcpStream, lookup_host};
 use mainspring::{Error, EventLoop, Executor, spawn_blocking, timeout};
 
 use crate::executor::{held, until};
@@ -120,4 +120,25 @@ fn s115_a_lookup_goes_through_the_loop_and_refuses_what_is_no_name() {
     })
     .unwrap();
     assert_eq!(el.executor().threads(), 0);
+}
+
+/// S115: whoever reads that a lookup is stuck, or never ran, wants to know who has asked for it.
+#[test]
+fn s115_a_lookup_is_named_by_the_line_that_asked_for_it() {
+    let executor = Executor::builder().threads(2);
+    let mut el = EventLoop::builder().executor(executor.build().unwrap()).build().unwrap();
+    let (_, _hanging) = held(el.executor().job().lookup());
+    let lookup = el.spawn(async { lookup_host("localhost:80").await.map(drop) });
+    let asked = line!() - 1;
+    let limit = Duration::from_secs(3600);
+    let dial =
+        el.spawn(async move { TcpStream::connect_host("localhost:80", limit).await.map(drop) });
+    let dialled = line!() - 1;
+    el.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(el.executor().waiting(), 2);
+    el.executor().close(Duration::ZERO).unwrap_err();
+    for (task, line) in [(lookup, asked), (dial, dialled)] {
+        let error = el.run_until_complete(task).unwrap().unwrap().unwrap_err().chain();
+        assert!(error.contains(&format!("blocking.rs:{line}:")), "{error}");
+    }
 }
