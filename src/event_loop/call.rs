@@ -37,7 +37,7 @@ impl<S> EventLoop<S> {
             return self.dispatch_other(ready);
         }
         let mut callbacks = self.handle.shared.callbacks.borrow_mut();
-        let Some(tenant) = callbacks.tenant(ready.key) else { return false };
+        let Some(tenant) = callbacks.tenant(ready.key) else { return self.core.missed(ready) };
         let origin = Origin { source: tenant.source, location: tenant.location };
         let Some(readiness) = self.core.still_due(origin.source, ready) else {
             return false;

@@ -23,7 +23,7 @@ use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 use crate::signals::Signals;
 use crate::timers::{TimerSlot, Timers};
-use crate::watchers::{Role, Watch, Watchers, fixed_token};
+use crate::watchers::{Role, Watch, Watchers, fixed_token, is_plain};
 
 /// The token of the doorbell of other threads.
 pub(crate) const INBOX: Token = fixed_token(0);
@@ -61,6 +61,8 @@ pub(crate) struct Core {
     /// Whether the next tick has to look for work of other threads without a ring: because a tick
     /// takes a bounded bite of it, or because they know that the loop is awake.
     pub(crate) bitten: Cell<bool>,
+    /// Whether an event found nobody: then the next ones are looked at closely.
+    pub(crate) event_missed: Cell<bool>,
     /// The callback that runs.
     pub(crate) current: Cell<Key>,
     /// The number of the tick.
@@ -110,6 +112,7 @@ impl Core {
             batch_left: Cell::new(0),
             hooks: Cell::new(0),
             bitten: Cell::new(false),
+            event_missed: Cell::new(false),
             current: Cell::new(Key::NOWHERE),
             tick: Cell::new(0),
             interest_changed: Cell::new(false),
@@ -207,7 +210,7 @@ impl Core {
     #[inline]
     pub(crate) fn still_due(&self, source: Source, ready: Ready) -> Option<Readiness> {
         let due = match source {
-            Source::Watch(watch) if self.interest_changed.get() => {
+            Source::Watch(watch) if self.interest_changed.get() || !is_plain(ready.readiness) => {
                 return self.still_wanted(watch, ready);
             }
             Source::Watch(_) => !ready.readiness.is_empty(),
@@ -221,6 +224,16 @@ impl Core {
     fn still_wanted(&self, watch: Watch, ready: Ready) -> Option<Readiness> {
         let wanted = self.watchers.borrow().still_wanted(watch, ready);
         (!wanted.is_empty()).then_some(wanted)
+    }
+
+    /// A handle is gone: false. If an event was for it, either its callback was removed since, or
+    /// nobody has known it.
+    #[cold]
+    pub(crate) fn missed(&self, ready: Ready) -> bool {
+        if !ready.readiness.is_empty() {
+            self.event_missed.set(true);
+        }
+        false
     }
 
     pub(crate) fn unwatch(&self, watch: Watch, key: Key) {

@@ -17,6 +17,8 @@ pub(crate) trait Guest {
     fn leave(&self);
     /// Runs what is due. False if it is gone.
     fn call(&self, ready: Ready) -> bool;
+    /// Whether `key` is that of an fd.
+    fn is_watching(&self, key: Key) -> bool;
     /// A deadline of `key` has come.
     fn feed_timer(&self, key: Key, ready: &mut ReadyDeque);
     /// Other threads may have sent something.

@@ -12,7 +12,7 @@ use super::source::Hook;
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::ready::Ready;
-use crate::watchers::{Fed, bit};
+use crate::watchers::{Fed, Watchers, bit};
 
 impl<S> EventLoop<S> {
     pub(crate) fn run_once(&mut self, limit: Option<Duration>) -> Result<usize> {
@@ -70,7 +70,21 @@ impl<S> EventLoop<S> {
         let Fed { doorbells, strangers } =
             core.watchers.borrow().feed(&self.events, &mut core.ready.borrow_mut());
         self.rung = doorbells;
-        if strangers { core.rebuild() } else { Ok(()) }
+        if strangers || core.event_missed.take() && self.has_strangers() {
+            core.rebuild()?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is an event for nobody. Not so if its callback was removed by another one of
+    /// its batch, which is the usual reason for a miss; then no more of them come.
+    #[cold]
+    fn has_strangers(&self) -> bool {
+        let Shared { callbacks, guest, .. } = &*self.handle.shared;
+        Watchers::has_strangers(&self.events, |key| match key.is_guest() {
+            true => guest.is_watching(key),
+            false => callbacks.borrow_mut().tenant(key).is_some(),
+        })
     }
 
     fn feed_signals(&self) -> Result<()> {

@@ -78,20 +78,65 @@ pub(super) struct Entry {
     pub(super) generation: u32,
     /// What the kernel was asked for; nothing: it does not know the fd.
     pub(super) registered: Interest,
+    /// What the kernel calls it, if it knows it.
+    pub(super) token: Token,
     pub(super) mode: Mode,
     pub(super) halves: [Option<Half>; 2],
 }
 
+/// The name of an fd with one callback is that callback's key, so its events go straight to it.
+fn name_of_one(key: Key) -> Token {
+    Token::new(key.slot, key.generation)
+}
+
+/// An fd with two callbacks is named by its entry, among numbers that are no keys of callbacks of
+/// descriptors.
+fn name_of_two(slot: u32, generation: u32) -> Token {
+    Token::new(Key::SOON | slot, generation)
+}
+
+/// Whom an event is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Name {
+    One(Key),
+    Two { slot: u32, generation: u32 },
+}
+
+impl Name {
+    #[inline]
+    pub(super) fn of(token: Token) -> Name {
+        let key = Key { slot: token.slot(), generation: token.generation() };
+        match key.is_soon() {
+            true => Name::Two { slot: key.slot & !Key::SOON, generation: key.generation },
+            false => Name::One(key),
+        }
+    }
+}
+
 impl Entry {
+    pub(super) fn new(fd: RawFd, generation: u32, mode: Mode) -> Entry {
+        let (registered, token) = (Interest::empty(), name_of_two(0, 0));
+        Entry { fd, generation, registered, token, mode, halves: [None; 2] }
+    }
+
+    /// Whether events reach its callbacks under the name that the kernel has for it: the name of
+    /// two does also for the one who is left.
+    pub(super) fn is_called(&self, name: Token) -> bool {
+        self.token == name || matches!(Name::of(self.token), Name::Two { .. })
+    }
+
     pub(super) fn wanted(&self) -> Interest {
         self.halves.iter().flatten().fold(Interest::empty(), |all, half| all | half.interest)
     }
 
-    pub(super) fn token(&self, slot: u32) -> Token {
-        Token::new(slot, self.generation)
+    /// What the kernel is to call it.
+    pub(super) fn name(&self, slot: u32) -> Token {
+        match self.halves {
+            [Some(Half { key, .. }), None] | [None, Some(Half { key, .. })] => name_of_one(key),
+            _ => name_of_two(slot, self.generation),
+        }
     }
 
-    #[inline]
     pub(super) fn feed(&self, readiness: Readiness, ready: &mut ReadyDeque) {
         for half in self.halves.iter().flatten() {
             let readiness = visible(readiness, half.interest);
@@ -108,6 +153,12 @@ impl Entry {
             ready.feed(half.key, Readiness::INVALID);
         }
     }
+}
+
+/// Whether a kernel says that only to somebody who has asked for it. Facts imply more than that.
+#[inline]
+pub(crate) fn is_plain(readiness: Readiness) -> bool {
+    !readiness.intersects(Readiness::facts())
 }
 
 /// The part of `readiness` that somebody with this interest is told: nothing to the paused.

@@ -4,8 +4,8 @@
 //!
 //! * The kernel watches an fd for exactly the union of what its reader and its writer want; for
 //!   nothing, it does not know it. Both change together, at once.
-//! * An event feeds the handles of the entry whose token it carries. A token of an earlier tenant
-//!   misses.
+//! * The kernel knows an fd with one callback by that callback's key, and one with two by their
+//!   entry. A key or an entry of earlier times misses.
 //! * An error of the selector leaves the table as it was.
 
 use std::io;
@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 
-use self::entry::{Entry, Half};
-pub(crate) use self::entry::{Role, Watch, visible};
+use self::entry::{Entry, Half, Name};
+pub(crate) use self::entry::{Role, Watch, is_plain, visible};
 
 mod entry;
 
@@ -135,10 +135,8 @@ impl Watchers {
     /// The question is to add it again: to change it would arm it again where it was reported once.
     fn outlived(&mut self, slot: u32, ready: &mut ReadyDeque) -> bool {
         let entry = &self.entries[slot as usize];
-        let (fd, token, registered) = (entry.fd, entry.token(slot), entry.registered);
-        if registered.is_empty()
-            || self.selector.register(fd, token, registered, entry.mode).is_err()
-        {
+        let Entry { fd, token, registered, mode, .. } = *entry;
+        if registered.is_empty() || self.selector.register(fd, token, registered, mode).is_err() {
             return false;
         }
         self.lose(slot, ready);
@@ -170,15 +168,14 @@ impl Watchers {
     }
 
     fn take_slot(&mut self, fd: RawFd, mode: Mode) -> u32 {
-        let (registered, halves) = (Interest::empty(), [None; 2]);
         let slot = match self.free.pop() {
             Some(slot) => {
                 let entry = &mut self.entries[slot as usize];
-                *entry = Entry { fd, generation: entry.generation, registered, mode, halves };
+                *entry = Entry::new(fd, entry.generation, mode);
                 slot
             }
             None => {
-                self.entries.push(Entry { fd, generation: 0, registered, mode, halves });
+                self.entries.push(Entry::new(fd, 0, mode));
                 self.entries.len() as u32 - 1
             }
         };
@@ -210,16 +207,18 @@ impl Watchers {
     /// Brings the kernel in line with the table; `rearm` also where nothing else changed.
     fn settle(&mut self, slot: u32, rearm: bool) -> io::Result<()> {
         let entry = &mut self.entries[slot as usize];
-        let (wanted, token) = (entry.wanted(), entry.token(slot));
+        let (wanted, name) = (entry.wanted(), entry.name(slot));
         let selector = &mut self.selector;
         match (entry.registered.is_empty(), wanted.is_empty()) {
             (true, true) => {}
-            (true, false) => selector.register(entry.fd, token, wanted, entry.mode)?,
+            (true, false) => selector.register(entry.fd, name, wanted, entry.mode)?,
             (false, true) => selector.deregister(entry.fd)?,
-            (false, false) if wanted == entry.registered && !rearm => {}
-            (false, false) => selector.reregister(entry.fd, token, wanted, entry.mode)?,
+            (false, false) if !rearm && wanted == entry.registered && entry.is_called(name) => {
+                return Ok(());
+            }
+            (false, false) => selector.reregister(entry.fd, name, wanted, entry.mode)?,
         }
-        entry.registered = wanted;
+        (entry.registered, entry.token) = (wanted, name);
         Ok(())
     }
 
@@ -278,8 +277,7 @@ impl Watchers {
         let Some(half) = self.half(watch, old) else { return };
         half.key = new;
         let Entry { registered, mode, .. } = self.entries[watch.slot() as usize];
-        if mode != Mode::Level && !registered.is_empty() && self.settle(watch.slot(), true).is_err()
-        {
+        if !registered.is_empty() && self.settle(watch.slot(), mode != Mode::Level).is_err() {
             self.lose(watch.slot(), ready);
         }
     }
@@ -303,7 +301,7 @@ impl Watchers {
 
     /// Passes on that a call on the fd in the directions of `interest` would have blocked.
     pub(crate) fn drained(&mut self, watch: Watch, key: Key, interest: Interest) {
-        if self.half(watch, key).is_some() {
+        if !self.selector.ignores_drained() && self.half(watch, key).is_some() {
             let entry = &self.entries[watch.slot() as usize];
             self.selector.drained(entry.fd, entry.registered & interest);
         }
@@ -316,19 +314,34 @@ impl Watchers {
     }
 
     /// Feeds the handles of everything that is ready, reader before writer.
+    ///
+    /// A callback that has the fd for itself is not looked up here, so it hears what the kernel
+    /// said, and not only what it asked for: see [`is_plain`].
     #[inline]
     pub(crate) fn feed(&self, events: &Events, ready: &mut ReadyDeque) -> Fed {
         let mut fed = Fed::default();
         for Event { token, readiness } in events {
-            match self.entries.get(token.slot() as usize) {
-                Some(entry) if entry.generation == token.generation() => {
-                    entry.feed(*readiness, ready);
-                }
+            match Name::of(*token) {
                 _ if token.slot() >= FIRST_FIXED => fed.doorbells |= bit(*token),
-                _ => fed.strangers = true,
+                Name::One(key) => ready.feed(key, *readiness),
+                Name::Two { slot, generation } => match self.entries.get(slot as usize) {
+                    Some(entry) if entry.generation == generation => {
+                        entry.feed(*readiness, ready);
+                    }
+                    _ => fed.strangers = true,
+                },
             }
         }
         fed
+    }
+
+    /// Whether an event is for a callback that is not `known`.
+    #[cold]
+    pub(crate) fn has_strangers(events: &Events, known: impl Fn(Key) -> bool) -> bool {
+        events.into_iter().any(|Event { token, .. }| match Name::of(*token) {
+            Name::One(key) => token.slot() < FIRST_FIXED && !known(key),
+            Name::Two { .. } => false, // Seen when it was fed.
+        })
     }
 
     /// Makes the kernel forget registrations that nobody can take back.
@@ -342,11 +355,10 @@ impl Watchers {
         for (fd, token) in &self.fixed {
             self.selector.register(*fd, *token, Interest::READABLE, Mode::Level)?;
         }
-        for (slot, entry) in self.entries.iter_mut().enumerate() {
+        for entry in &mut self.entries {
             if !entry.registered.is_empty() {
-                let token = entry.token(slot as u32);
-                let again = self.selector.register(entry.fd, token, entry.registered, entry.mode);
-                if again.is_err() {
+                let Entry { fd, token, registered, mode, .. } = *entry;
+                if self.selector.register(fd, token, registered, mode).is_err() {
                     entry.invalidate(ready);
                 }
             }

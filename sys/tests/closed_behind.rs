@@ -158,6 +158,44 @@ fn w8_a_stranger_in_the_kernel_is_thrown_out() {
     });
 }
 
+/// The same for an fd with two callbacks, which the kernel knows by another kind of name, and for
+/// that of a task.
+#[test]
+fn w8_a_stranger_of_two_callbacks_or_of_a_task_is_thrown_out() {
+    on_every_selector(|_, mut el| {
+        let (ours, theirs) = far(FAR);
+        let reader = el.add_reader(lend(FAR), says("wrong")).unwrap();
+        let writer = el.add_writer(lend(FAR), says("wrong")).unwrap();
+        let twin = ours.try_clone().unwrap();
+        drop(ours);
+        assert!(el.remove(reader) && el.remove(writer));
+        assert_eq!(settle(&mut el), Seen::new());
+        assert_sleeps(&mut el);
+        drop((theirs, twin));
+
+        let (ours, mut theirs) = far(FAR + 1);
+        let io = Rc::new(Io::new(lend(FAR + 1)).unwrap());
+        let reading = reading_until_it_fails(&el, &io);
+        settle(&mut el);
+        let twin = ours.try_clone().unwrap();
+        drop((ours, io));
+        assert!(reading.cancel("over"));
+        settle(&mut el);
+        let (silent, _peer_of_silent) = far(FAR + 2);
+        el.add_reader(lend(FAR + 2), says("wrong")).unwrap();
+        drop(silent);
+        // That one is found when the kernel's table is made anew. A task's stranger comes by edges:
+        // one makes the loop look closely, the next is seen.
+        for _ in 0..2 {
+            theirs.write_all(b"more").unwrap();
+            tick(&mut el);
+        }
+        assert_eq!(settle(&mut el), [format!("report: cannot watch fd {}", FAR + 2)]);
+        assert_sleeps(&mut el);
+        drop(twin);
+    });
+}
+
 /// The doorbell is not thrown out with the stranger.
 #[test]
 fn w8_the_loop_can_be_woken_after_a_stranger() {

@@ -76,6 +76,30 @@ fn w5_an_end_wakes_whoever_is_there() {
     });
 }
 
+/// An end implies both directions; each callback hears of the one it asked for, alone or not.
+#[test]
+fn w5_an_end_shows_nobody_a_direction_that_was_not_asked_for() {
+    type Heard = Vec<(Interest, Readiness)>;
+    fn hears<T>(
+        asked: Interest,
+    ) -> impl FnMut(&LoopHandle<Heard>, &mut Heard, &mut Watched<T>) -> mainspring::Result<()> {
+        move |_, heard, me| Ok(heard.push((asked, me.readiness())))
+    }
+    const BOTH: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);
+    on_every_selector(|kind| {
+        let mut el = EventLoop::builder().selector(kind).build_with(Heard::new()).unwrap();
+        el.watch(reset_connection(), READ, hears(READ)).unwrap();
+        el.watch(reset_connection(), WRITE, hears(WRITE)).unwrap();
+        let shared = Rc::new(reset_connection());
+        el.add_reader(shared.clone(), hears(READ)).unwrap();
+        el.add_writer(shared, hears(WRITE)).unwrap();
+        assert_eq!(tick(&mut el), 4);
+        for (asked, heard) in el.state() {
+            assert_eq!(heard.intersection(BOTH), Readiness::from(*asked));
+        }
+    });
+}
+
 /// S14: the urgent byte of TCP is for who asks for it; the next common byte wakes the reader.
 #[test]
 fn w5_priority_data_wakes_only_who_asked_for_it() {

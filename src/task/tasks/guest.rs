@@ -34,8 +34,12 @@ impl Guest for Tasks {
                 true
             }
             Kind::Io => self.deliver(ready),
-            Kind::Extras => false,
+            Kind::Aside => false,
         }
+    }
+
+    fn is_watching(&self, key: Key) -> bool {
+        Kind::of(key) == Kind::Io && self.io_readiness(key).is_some()
     }
 
     fn feed_timer(&self, key: Key, ready: &mut ReadyDeque) {

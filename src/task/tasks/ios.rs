@@ -298,7 +298,10 @@ impl Tasks {
     #[inline]
     fn note(&self, ready: Ready) -> Option<(Key, bool)> {
         let mut ios = self.ios.borrow_mut();
-        let slot = ios.get(ready.key)?;
+        let Some(slot) = ios.get(ready.key) else {
+            self.core.missed(ready);
+            return None;
+        };
         slot.readiness |= ready.readiness;
         if ready.readiness.contains(Readiness::INVALID)
             && let Some(watch) = slot.watch.take()

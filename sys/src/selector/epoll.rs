@@ -166,6 +166,12 @@ impl Epoll {
         Ok(())
     }
 
+    /// Whether there are files that the kernel does not watch.
+    #[inline]
+    pub(super) fn has_files(&self) -> bool {
+        !self.always.is_empty()
+    }
+
     fn raw(&self) -> RawFd {
         self.epoll.as_raw_fd()
     }

@@ -101,6 +101,8 @@ pub trait Selector: fmt::Debug {
     /// Waits until something is ready, or `timeout` is over, and replaces what is in `events` by
     /// what is ready. Without a timeout it waits for as long as it takes.
     ///
+    /// Without one of the [facts](Readiness::facts), a report says nothing but what was asked for.
+    ///
     /// # Errors
     ///
     /// Only those of a selector that has become unusable.
@@ -278,6 +280,16 @@ impl AnySelector {
             #[cfg(has_epoll)]
             AnySelector::Epoll(epoll) => epoll.select(events, timeout),
             AnySelector::Other(other) => other.select(events, timeout),
+        }
+    }
+
+    /// Whether [`drained`](Selector::drained) would do nothing now, whatever it is told.
+    #[inline]
+    pub fn ignores_drained(&self) -> bool {
+        match self {
+            #[cfg(has_epoll)]
+            AnySelector::Epoll(epoll) => !epoll.has_files(),
+            AnySelector::Other(_) => false,
         }
     }
 }
