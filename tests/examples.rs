@@ -13,6 +13,7 @@ mod examples {
     #[cfg(feature = "hyper")]
     mod hyper_server;
     mod promise;
+    mod proxy;
     mod signals;
     mod supervisor;
     mod threads;
