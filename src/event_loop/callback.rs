@@ -197,9 +197,13 @@ where
 }
 
 /// The callback of a watched source.
+///
+/// In this order an event reads the first 40 bytes of the box, counts and a small capture included,
+/// which mostly are one cache line.
+#[repr(C)]
 pub(crate) struct Watching<T, F> {
-    pub(crate) watched: Option<Watched<T>>,
     pub(crate) callback: F,
+    pub(crate) watched: Option<Watched<T>>,
 }
 
 impl<S, T, F> Repeat<S> for Watching<T, F>

@@ -23,16 +23,18 @@ use crate::watchers::Watch;
 ///
 /// The kernel has forgotten the source before it is closed, always. If the loop made the source
 /// non-blocking, it is blocking again when its watcher ends, or the last one of a shared source.
+// What an event needs comes first, see `Watching`.
+#[repr(C)]
 pub struct Watched<T> {
     source: Option<T>,
-    fd: RawFd,
-    core: Rc<Core>,
-    watch: Watch,
-    key: Key,
     readiness: Readiness,
     removed: bool,
     /// Whether the file waited before it was watched.
     was_blocking: bool,
+    fd: RawFd,
+    watch: Watch,
+    key: Key,
+    core: Rc<Core>,
 }
 
 impl<T> Watched<T> {
