@@ -25,6 +25,11 @@ const WRITE: Interest = Interest::WRITABLE;
 /// write at the same time is each piece whole, and the pieces in no order.
 ///
 /// A future that is dropped has read or written nothing, unless it says otherwise.
+///
+/// To drop the socket is to close it, at once. If its peer still sends, the kernel resets the
+/// connection, and what the peer has not received by then is lost. So who ends a conversation first
+/// says so by [`shutdown_write`](StreamSocket::shutdown_write), and reads until the peer's end, or
+/// until a [`timeout`](crate::timeout). A [`Transport`](super::Transport) does that by itself.
 pub struct StreamSocket {
     io: Io<Socket>,
 }
