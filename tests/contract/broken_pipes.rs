@@ -1,12 +1,14 @@
 //! X8: SIGPIPE never kills the process because of our socket writes.
 
 use std::cell::Cell;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
+use std::ops::Deref;
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::time::Duration;
 
-use mainspring::net::{PipePair, Stream};
-use mainspring::{SelectorKind, Signal};
+use mainspring::net::{PipePair, Stream, StreamSocket, TcpStream, UnixStream};
+use mainspring::{EventLoop, SelectorKind, Signal, yield_now};
 use mainspring_sys::socket;
 
 use crate::files::{alone, pair, tcp_pair};
@@ -28,6 +30,43 @@ fn x8_no_transport_raises_sigpipe() {
             check_no_sigpipe(kind, halves, theirs);
         });
     });
+}
+
+/// The same of tasks.
+#[test]
+fn x8_no_socket_of_tasks_raises_sigpipe() {
+    alone("broken_pipes::x8_no_socket_of_tasks_raises_sigpipe", || {
+        on_every_selector(|kind| {
+            let (ours, theirs) = tcp_pair();
+            check_no_sigpipe_of_tasks(kind, TcpStream::from_std(ours).unwrap(), theirs);
+            let (ours, theirs) = pair();
+            check_no_sigpipe_of_tasks(kind, UnixStream::from_std(ours).unwrap(), theirs);
+        });
+    });
+}
+
+fn check_no_sigpipe_of_tasks<T>(kind: SelectorKind, conn: T, theirs: impl AsFd)
+where
+    T: Deref<Target = StreamSocket> + 'static,
+{
+    let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
+    el.add_signal_handler(Signal::PIPE, |_, signals| *signals += 1).unwrap();
+    drop(theirs);
+    let errors = el.run_until_complete(async move {
+        // As above, the first bytes may still find somebody.
+        while conn.write_vectored(&[IoSlice::new(b"to "), IoSlice::new(b"nobody")]).await.is_ok() {
+            yield_now().await;
+        }
+        let gathered = conn.write_vectored(&[IoSlice::new(b"x"), IoSlice::new(b"y")]).await;
+        [gathered, conn.write(b"x").await, conn.write_all(b"x").await.map(|()| 1)]
+    });
+    let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    assert!(errors.unwrap().iter().all(|sent| sent.as_ref().is_err_and(is_broken)));
+    el.turn(Some(Duration::ZERO)).unwrap(); // The handler's turn, if it has one.
+    assert_eq!(*el.state(), 0, "SIGPIPE for a {}", std::any::type_name::<T>());
+    Signal::PIPE.raise().unwrap();
+    el.turn(None).unwrap();
+    assert_eq!(*el.state(), 1, "the handler does count");
 }
 
 fn check_no_sigpipe<T: Stream + 'static>(kind: SelectorKind, ours: T, theirs: impl AsFd) {
