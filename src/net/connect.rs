@@ -49,10 +49,7 @@ impl<S, F> Attempt<S, F> {
         };
         match finished {
             Ok(false) => None,
-            Ok(true) => {
-                let socket = self.socket.take()?;
-                Some(socket.map(|socket| Socket::of_peer(socket.into_fd(), &self.address)))
-            }
+            Ok(true) => Some(self.socket.take()?.map(|socket| Socket::new(socket.into_fd()))),
             Err(error) => Some(Err(error)),
         }
     }

@@ -34,12 +34,12 @@ impl<P> Connection<P> {
         if readiness.contains(Readiness::INVALID) {
             conn.fail(Error::other("the stream's fd was closed while it was watched"));
         }
-        if readiness.contains(Readiness::READABLE) && conn.is_reading() {
-            readiness -= Readiness::READABLE; // Once an event, also if it lingers from now on.
-            conn.receive(el.core(), |data| match data {
+        if conn.has_input(readiness) {
+            conn.receive(el.core(), readiness, |data| match data {
                 [] => told(protocol.eof_received(el, state, conn)),
                 data => told(protocol.data_received(el, state, conn, data)),
             })?;
+            readiness -= Readiness::READABLE; // Once an event, also if it lingers from now on.
         }
         if conn.is_busy() { self.tides(el, state, readiness) } else { Ok(()) }
     }
@@ -192,6 +192,9 @@ impl<S: 'static> LoopHandle<S> {
         self.core().check_open()?;
         self.adopt(stream, protocol, made, location, |transport| {
             transport.make_nonblocking()?;
+            if transport.is_tcp() {
+                transport.prefer_edges();
+            }
             Ok(None)
         })
     }

@@ -32,9 +32,9 @@ async fn connected(address: &Address) -> io::Result<StreamSocket> {
         Address::Unix(_) => StreamSocket::unix,
     };
     match socket::connect(address)? {
-        Connecting::Done(fd) => Ok(wrap(Socket::of_peer(fd, address))),
+        Connecting::Done(fd) => Ok(wrap(Socket::new(fd))),
         Connecting::InProgress(fd) => {
-            let stream = wrap(Socket::of_peer(fd, address));
+            let stream = wrap(Socket::new(fd));
             stream.write_with(finish).await?;
             Ok(stream)
         }

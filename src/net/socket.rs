@@ -11,27 +11,11 @@ use mainspring_sys::socket::{self, Address};
 /// becomes a [`TcpStream`](std::net::TcpStream) or a
 /// [`UnixStream`](std::os::unix::net::UnixStream).
 #[derive(Debug)]
-pub struct Socket {
-    fd: OwnedFd,
-    is_tcp: bool,
-}
+pub struct Socket(OwnedFd);
 
 impl Socket {
-    pub(super) fn tcp(fd: OwnedFd) -> Socket {
-        Socket { fd, is_tcp: true }
-    }
-
-    pub(super) fn unix(fd: OwnedFd) -> Socket {
-        Socket { fd, is_tcp: false }
-    }
-
-    /// A socket that has a peer with this address.
-    pub(super) fn of_peer(fd: OwnedFd, peer: &Address) -> Socket {
-        Socket { fd, is_tcp: matches!(peer, Address::Inet(_)) }
-    }
-
-    pub(super) fn is_tcp(&self) -> bool {
-        self.is_tcp
+    pub(crate) fn new(fd: OwnedFd) -> Socket {
+        Socket(fd)
     }
 
     /// The address of this end.
@@ -56,13 +40,13 @@ impl Socket {
 impl AsFd for Socket {
     #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.0.as_fd()
     }
 }
 
 impl From<Socket> for OwnedFd {
     fn from(socket: Socket) -> OwnedFd {
-        socket.fd
+        socket.0
     }
 }
 

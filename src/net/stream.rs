@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use mainspring_sys::socket;
+use mainspring_sys::socket::{self, Address};
 
 use super::socket::Socket;
 
@@ -50,17 +50,6 @@ pub trait Stream {
     fn writer(&self) -> Option<BorrowedFd<'_>> {
         None
     }
-
-    /// Whether a read that brings less than there was room for has brought all there was, and a
-    /// write that takes less than it was given has left no room, as with TCP.
-    ///
-    /// Such a stream is watched for edges where the kernel has them, which costs less. Its reads
-    /// may stop short at urgent data and before the end, which the kernel tells; if they do so
-    /// anywhere else, the rest is not read until more comes. Those of Unix sockets stop short at
-    /// passed descriptors, and those of TLS where a record ends.
-    fn short_is_last(&self) -> bool {
-        false
-    }
 }
 
 impl<T> Stream for T
@@ -87,11 +76,14 @@ where
     fn reader(&self) -> BorrowedFd<'_> {
         self.as_fd()
     }
+}
 
-    fn short_is_last(&self) -> bool {
-        let stream: &dyn Any = self;
-        stream.is::<TcpStream>() || stream.downcast_ref().is_some_and(Socket::is_tcp)
-    }
+/// Whether nobody but TCP decides where a read or a write stops short. One of the user's own (TLS)
+/// may do so wherever it likes.
+pub(super) fn is_tcp<T: 'static>(stream: &T) -> bool {
+    let stream: &dyn Any = stream;
+    let is_inet = |socket: &Socket| matches!(socket.local_addr(), Ok(Address::Inet(_)));
+    stream.is::<TcpStream>() || stream.downcast_ref().is_some_and(is_inet)
 }
 
 /// std writes slices with writev(2), which raises SIGPIPE at a socket where the process does not

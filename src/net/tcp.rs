@@ -109,7 +109,7 @@ impl TcpListener {
     pub async fn accept(&self) -> Result<(TcpStream, SocketAddr)> {
         let (fd, from) = self.listening.accept().await?;
         let from = inet(&from)?;
-        Ok((TcpStream { socket: StreamSocket::tcp(Socket::tcp(fd)).accepted() }, from))
+        Ok((TcpStream { socket: StreamSocket::tcp(Socket::new(fd)).accepted() }, from))
     }
 
     /// The address at which it listens.
@@ -211,7 +211,7 @@ impl TcpStream {
     /// [`Error::Watch`] if it cannot be made non-blocking.
     pub fn from_std(stream: std::net::TcpStream) -> Result<TcpStream> {
         let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
-        let io = Io::with_interest(Socket::tcp(OwnedFd::from(stream)), interest)?;
+        let io = Io::with_interest(Socket::new(OwnedFd::from(stream)), interest)?;
         Ok(TcpStream { socket: StreamSocket::new(io) })
     }
 

@@ -67,7 +67,7 @@ impl UnixListener {
     pub async fn accept(&self) -> Result<(UnixStream, UnixAddress)> {
         let (fd, from) = self.listening.accept().await?;
         let from = unix(&from)?;
-        Ok((UnixStream { socket: StreamSocket::unix(Socket::unix(fd)).accepted() }, from))
+        Ok((UnixStream { socket: StreamSocket::unix(Socket::new(fd)).accepted() }, from))
     }
 
     /// The address at which it listens.
@@ -134,7 +134,7 @@ impl UnixStream {
     /// Of a socket that nobody else has.
     fn take_over(stream: StdStream) -> Result<UnixStream> {
         stream.set_nonblocking(true)?;
-        Ok(UnixStream { socket: StreamSocket::unix(Socket::unix(OwnedFd::from(stream))) })
+        Ok(UnixStream { socket: StreamSocket::unix(Socket::new(OwnedFd::from(stream))) })
     }
 
     /// Of a stream of std.
@@ -143,7 +143,7 @@ impl UnixStream {
     ///
     /// [`Error::Watch`] if it cannot be made non-blocking.
     pub fn from_std(stream: StdStream) -> Result<UnixStream> {
-        let io = Io::with_interest(Socket::unix(OwnedFd::from(stream)), BOTH)?;
+        let io = Io::with_interest(Socket::new(OwnedFd::from(stream)), BOTH)?;
         Ok(UnixStream { socket: StreamSocket::new(io) })
     }
 

@@ -89,6 +89,10 @@ impl Selector for Counted {
         self.inner.deregister(fd)
     }
 
+    fn has_edges(&self) -> bool {
+        self.inner.has_edges()
+    }
+
     fn drained(&mut self, fd: RawFd, interest: Interest) {
         self.inner.drained(fd, interest);
     }

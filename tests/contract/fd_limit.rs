@@ -282,7 +282,7 @@ fn s4_a_listener_that_cannot_be_watched_again_is_tried_again() {
 }
 
 fn is_a_beginning(call: &&Call) -> bool {
-    matches!(call, Call::Register(_, interest) if *interest == Interest::READABLE)
+    matches!(call, Call::Register(_, interest) if interest.contains(Interest::READABLE))
 }
 
 /// Whether the listener was deregistered, as one who rests is.

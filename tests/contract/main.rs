@@ -19,6 +19,7 @@ mod counted;
 mod datagrams;
 mod debug;
 mod descriptors;
+mod edges;
 mod embedding;
 mod endings;
 mod executor;

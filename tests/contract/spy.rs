@@ -96,6 +96,10 @@ impl Selector for Spy {
         self.real.deregister(fd)
     }
 
+    fn has_edges(&self) -> bool {
+        self.real.has_edges()
+    }
+
     fn drained(&mut self, fd: RawFd, interest: Interest) {
         self.real.drained(fd, interest);
     }

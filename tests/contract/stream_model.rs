@@ -4,16 +4,18 @@
 use std::cell::RefCell;
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use mainspring::net::Transport;
+use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, SelectorKind};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::files::{pair, tick};
-use crate::moments::{Moment, Recording, Told, recorded, settle, ticks};
+use crate::files::{pair, tcp_pair, tick};
+use crate::moments::{Moment, Recording, Told, settle, tick_until, ticks, write_down_reports};
 use crate::streams::stretch;
 
 /// A call to a transport.
@@ -142,11 +144,24 @@ struct Bench {
     read_by_peer: usize,
 }
 
+/// What carries the bytes.
+#[derive(Debug, Clone, Copy)]
+enum Family {
+    Unix,
+    Tcp,
+}
+
+/// A loop that reads so little at once that much takes several turns.
+fn hasty(kind: SelectorKind) -> EventLoop<Told> {
+    let builder = EventLoop::builder().selector(kind).clock(SimClock::new()).read_buffer(1000);
+    let el = builder.build_with(Told::default()).unwrap();
+    write_down_reports(&el);
+    el
+}
+
 impl Bench {
-    fn new(kind: SelectorKind) -> Bench {
-        let (el, _) = recorded(kind);
-        let (ours, peer) = pair();
-        peer.set_nonblocking(true).unwrap();
+    fn new(kind: SelectorKind, family: Family) -> Bench {
+        let el = hasty(kind);
         let (model, plan, alive) = (Shared::<Model>::default(), Plan::default(), Rc::new(()));
         let (its_model, its_plan) = (model.clone(), plan.clone());
         let script = Recording::new(&alive, move |_, _, conn, moment| {
@@ -160,7 +175,19 @@ impl Bench {
             model.closing |= fails;
             if fails { Err(Error::other("planned")) } else { Ok(()) }
         });
-        let conn = el.attach_with(ours, script).unwrap();
+        let (conn, peer) = match family {
+            Family::Unix => {
+                let (ours, peer) = pair();
+                (el.attach_with(ours, script).unwrap(), peer)
+            }
+            Family::Tcp => {
+                let (ours, peer) = tcp_pair();
+                // The peer is read, written and shut down by the same calls.
+                let peer = UnixStream::from(OwnedFd::from(peer));
+                (el.attach_with(ours, script).unwrap(), peer)
+            }
+        };
+        peer.set_nonblocking(true).unwrap();
         let peer = Some(peer);
         let (sent_by_peer, read_by_peer, peer_writes) = (0, 0, true);
         Bench { el, conn, model, plan, alive, peer, peer_writes, sent_by_peer, read_by_peer }
@@ -211,16 +238,32 @@ impl Bench {
         true
     }
 
+    /// All that the peer has sent comes, although nobody sends more, and its end after it.
+    fn hear_all(&mut self) {
+        self.model.borrow_mut().call(&self.conn, Call::ResumeReading);
+        let has_ended = !self.peer_writes;
+        let (conn, model, sent) = (&self.conn, &self.model, self.sent_by_peer);
+        tick_until(&mut self.el, |el| {
+            let told = el.state();
+            let is_whole = told.bytes().len() == sent;
+            model.borrow().broken
+                || conn.is_closing()
+                || is_whole && (!has_ended || told.moments.contains(&Moment::Eof))
+        });
+    }
+
     /// Closes what is still open, and compares what has become of everything.
     fn finish(mut self) {
         self.plan.borrow_mut().clear();
+        self.hear_all();
         self.model.borrow_mut().call(&self.conn, Call::Close);
-        let ended = (0..10_000).any(|_| {
+        let ended = (0..100_000).any(|_| {
             tick(&mut self.el);
             !self.peer_reads(1 << 20)
         });
         assert!(ended);
         self.peer = None;
+        tick_until(&mut self.el, |el| el.state().loss().is_some());
         settle(&mut self.el);
         let (told, model) = (self.el.state(), self.model.borrow());
         told.assert_in_order();
@@ -249,10 +292,12 @@ proptest! {
     #[test]
     fn s3_any_program_ends_as_documented(steps in vec(a_step(), 1..40)) {
         for kind in SelectorKind::available() {
-            println!("on {kind}");
-            let mut bench = Bench::new(*kind);
-            steps.iter().for_each(|step| bench.step(step));
-            bench.finish();
+            for family in [Family::Unix, Family::Tcp] {
+                println!("on {kind}, {family:?}");
+                let mut bench = Bench::new(*kind, family);
+                steps.iter().for_each(|step| bench.step(step));
+                bench.finish();
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mainspring_sys::socket::{self, AcceptError, ReserveFd};
+use mainspring_sys::socket::{self, AcceptError, Address, ReserveFd};
 use mainspring_sys::{Interest, Readiness};
 
 use super::members::{Membership, Shared};
@@ -88,7 +88,7 @@ impl<F> Accepting<F> {
             let accepted = socket::accept(listener.as_fd());
             self.shared.listener.set(Some(listener));
             match accepted {
-                Ok((socket, peer)) => self.welcome(el, state, Socket::of_peer(socket, &peer)),
+                Ok((socket, peer)) => self.welcome(el, state, Socket::new(socket), &peer),
                 Err(AcceptError::Connection(_)) => {}
                 Err(AcceptError::WouldBlock) => break,
                 Err(AcceptError::Capacity(error)) => {
@@ -103,8 +103,13 @@ impl<F> Accepting<F> {
         Ok(())
     }
 
-    fn welcome<S: 'static, P>(&mut self, el: &LoopHandle<S>, state: &mut S, socket: Socket)
-    where
+    fn welcome<S: 'static, P>(
+        &mut self,
+        el: &LoopHandle<S>,
+        state: &mut S,
+        socket: Socket,
+        peer: &Address,
+    ) where
         F: FnMut() -> P,
         P: Protocol<S> + 'static,
     {
@@ -113,6 +118,9 @@ impl<F> Accepting<F> {
         let protocol = (self.factory)();
         let shared = &self.shared;
         let adopted = el.adopt(socket, protocol, self.made, self.location, |transport| {
+            if matches!(peer, Address::Inet(_)) {
+                transport.prefer_edges();
+            }
             Ok(Some(Membership::enter(shared, transport)))
         });
         if let Err(error) = adopted {

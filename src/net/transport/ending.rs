@@ -12,7 +12,7 @@ use std::io;
 use std::time::Duration;
 
 use super::flags::Flags;
-use super::inner::{Inner, is_retry};
+use super::inner::{Inner, READS, is_retry};
 use super::slot::Slot;
 use crate::error::Error;
 use crate::event_loop::read_buffer::ReadBuffer;
@@ -83,20 +83,35 @@ impl Inner<dyn Slot> {
         self.settle();
     }
 
-    /// The callback of a connection that lingers: reads once, or has waited long enough.
+    /// The callback of a connection that lingers: reads, or has waited long enough.
     pub(super) fn linger(&self, is_readable: bool) {
         let timer = self.rest().patience.get();
         let mut over = timer.is_some_and(|it| self.core.timers.borrow_mut().take_fed(it));
-        if is_readable {
-            let buffer = &mut *ReadBuffer::of(&self.core);
-            over |= match self.stream.read(buffer) {
-                Ok(count) => count == 0,
-                Err(error) => !is_retry(&error),
-            };
+        if is_readable || self.has(Flags::MORE) {
+            over |= self.read_for_nobody();
         }
         if over && !self.has(Flags::DONE) {
             self.done();
         }
+    }
+
+    /// Whether the peer's end has come, or an error.
+    fn read_for_nobody(&self) -> bool {
+        let mut buffer = ReadBuffer::of(&self.core);
+        for _ in 0..READS {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return true,
+                Ok(_) if !self.has(Flags::EDGE) => return false,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.unset(Flags::MORE);
+                    return !is_retry(&error);
+                }
+            }
+        }
+        self.leave_more();
+        false
     }
 
     #[cold]

@@ -29,6 +29,11 @@ bitflags! {
         const PAIR = 1 << 10;
         /// The protocol does not know that there is a connection.
         const NEW = 1 << 11;
+        /// The kernel tells when input begins, and not that some is left.
+        const EDGE = 1 << 12;
+        /// There is perhaps more to read, of which the kernel tells no more; a read that would have
+        /// blocked says that there is not.
+        const MORE = 1 << 13;
 
         /// Nothing more is taken to be written.
         const MUTE = Self::CLOSING.bits() | Self::SHUTTING.bits() | Self::SHUT.bits()
@@ -38,6 +43,6 @@ bitflags! {
             | Self::DONE.bits();
         /// The callback has more to look at than what came in.
         const BUSY = Self::QUEUED.bits() | Self::TOLD.bits() | Self::SHUTTING.bits()
-            | Self::CLOSING.bits() | Self::DONE.bits();
+            | Self::CLOSING.bits() | Self::DONE.bits() | Self::MORE.bits();
     }
 }

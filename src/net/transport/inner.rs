@@ -17,6 +17,9 @@ use crate::net::socket::Socket;
 use crate::timers::TimerSlot;
 use crate::watchers::Watch;
 
+/// How often a stream is read in a turn, before others have theirs.
+pub(super) const READS: usize = 8;
+
 /// What is left of the capacity of an empty queue; a connection that was once slow does not keep
 /// its queue.
 const KEEP: usize = 4 * 1024;
@@ -78,13 +81,16 @@ impl Inner<dyn Slot> {
         self.rest.get_or_init(Rest::new)
     }
 
-    fn wanted(&self) -> Interest {
+    pub(super) fn wanted(&self) -> Interest {
         let mut wanted = Interest::empty();
         if self.has(Flags::DONE) {
             return wanted;
         }
         if self.has(Flags::LINGERING) || !self.has(Flags::DEAF) {
             wanted |= Interest::READABLE;
+            if self.has(Flags::EDGE) {
+                wanted |= Interest::PRIORITY; // A read stops short there.
+            }
         }
         if self.has(Flags::QUEUED) {
             wanted |= Interest::WRITABLE;
@@ -97,6 +103,9 @@ impl Inner<dyn Slot> {
         let wanted = self.wanted();
         if self.interest.replace(wanted) == wanted {
             return;
+        }
+        if !wanted.contains(Interest::READABLE) {
+            self.unset(Flags::MORE); // To be asked again, the kernel will look.
         }
         let asked = match self.watches.get() {
             [Some(both), None] => self.ask(both, wanted),
@@ -112,6 +121,16 @@ impl Inner<dyn Slot> {
 
     fn ask(&self, watch: Watch, interest: Interest) -> Result<()> {
         self.core.set_interest(watch, self.key, interest)
+    }
+
+    /// A turn ends, perhaps with input left. Has the callback go on in the next tick, unless the
+    /// kernel tells it to, or nobody wants it.
+    #[cold]
+    pub(super) fn leave_more(&self) {
+        if self.has(Flags::EDGE) && self.interest.get().contains(Interest::READABLE) {
+            self.set(Flags::MORE);
+            self.feed();
+        }
     }
 
     /// Has the callback run although nothing happened at the stream.

@@ -1,9 +1,17 @@
 //! A transport: a stream that the loop reads and writes.
 //!
-//! Reading happens when the stream is ready, once an event, into one buffer that all transports
-//! share, so an idle connection costs no buffer. Writing is tried at once; only what the kernel
-//! does not take is queued, and only then is the stream watched for writing. So a request and its
-//! answer cost two system calls, and none that changes a registration.
+//! Reading happens when the stream is ready, into one buffer that all transports share, so an idle
+//! connection costs no buffer. Writing is tried at once; only what the kernel does not take is
+//! queued, and only then is the stream watched for writing. So a request and its answer cost two
+//! system calls, and none that changes a registration.
+//!
+//! # Turns
+//!
+//! A stream that is ready is read until a read brings less than there was room for, but only so
+//! often before others have their turn. TCP is watched for edges where the kernel has them, since by
+//! level it looks at each socket twice. There a turn that leaves something has itself called in the
+//! next tick. A read over TCP also stops short at urgent data and before the end. The kernel tells
+//! both, and then it is read until a read would block.
 //!
 //! # Invariants
 //!
@@ -11,6 +19,8 @@
 //! * `QUEUED` is set while the queue is not empty.
 //! * Bytes are written in the order of the `write` calls: none is tried while others are queued.
 //! * Once `DONE` is set nothing is read or written any more; what follows is `connection_lost`.
+//! * While reading is wanted of a stream that is watched for edges, either a read has found nothing
+//!   more, or an event is to come, or `MORE` is set and the callback is fed.
 //! * There is a timer while `LINGERING` is set and `DONE` is not.
 
 mod ending;

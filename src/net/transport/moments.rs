@@ -1,19 +1,25 @@
 //! The transport as the connection's callback knows it.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 
 use mainspring_sys::{Interest, Mode, Readiness, fd};
 
 use super::Transport;
 use super::flags::Flags;
-use super::inner::{Inner, is_retry};
+use super::inner::{Inner, READS, is_retry};
 use super::slot::Slot;
 use crate::error::{Error, Result};
 use crate::event_loop::core::Core;
 use crate::event_loop::read_buffer::ReadBuffer;
 use crate::handle::Key;
 use crate::watchers::{Role, Watch};
+
+/// With these a read over TCP may bring less than there is.
+const STOPS: Readiness = Readiness::PRIORITY
+    .union(Readiness::READ_CLOSED)
+    .union(Readiness::HANGUP)
+    .union(Readiness::ERROR);
 
 /// The queue has passed a water mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +42,34 @@ impl Inner<dyn Slot> {
                 self.settle();
                 true
             }
-            Err(error) if is_retry(&error) => false,
+            Err(error) if is_retry(&error) => {
+                match error.kind() {
+                    ErrorKind::WouldBlock => self.unset(Flags::MORE),
+                    _ => self.leave_more(),
+                }
+                false
+            }
             Err(error) => {
                 self.fail(error.into());
                 false
             }
         }
+    }
+
+    /// Whether the callback, which ends, has to be called although nothing happens at the stream.
+    fn has_more_to_do(&self) -> bool {
+        self.has(Flags::MORE) || self.tide().is_some() || self.is_due()
+    }
+
+    /// Whether another read in this turn is wanted. A tide is told first.
+    #[inline(never)]
+    fn reads_on(&self, reads: &mut usize) -> bool {
+        *reads += 1;
+        let on = *reads < READS && !self.has(Flags::DEAF) && self.tide().is_none();
+        if !on {
+            self.leave_more();
+        }
+        on
     }
 
     fn tide(&self) -> Option<Tide> {
@@ -60,6 +88,19 @@ impl Inner<dyn Slot> {
 }
 
 impl Transport {
+    /// Whether the stream is TCP, whose reads stop short only where the kernel tells: at urgent data
+    /// and before the end. Those of Unix sockets also do so at passed descriptors.
+    pub(crate) fn is_tcp(&self) -> bool {
+        self.inner.stream.is_tcp()
+    }
+
+    /// Has a TCP stream watched for edges, where the kernel has them.
+    pub(crate) fn prefer_edges(&self) {
+        if self.inner.core.watchers.borrow_mut().selector().has_edges() {
+            self.inner.set(Flags::EDGE);
+        }
+    }
+
     /// Makes the stream non-blocking.
     pub(crate) fn make_nonblocking(&self) -> Result<()> {
         let mut made = Ok(());
@@ -80,16 +121,17 @@ impl Transport {
         let mut writer = None;
         inner.stream.with(&mut |stream| writer = stream.writer().map(|fd| fd.as_raw_fd()));
         let role = if writer.is_some() { Role::Reader } else { Role::Both };
-        let watch =
-            |fd, role, interest| inner.core.watch(fd, role, interest, Mode::Level, inner.key);
-        let reading = watch(inner.fd, role, Interest::READABLE)?;
+        let mode = if inner.has(Flags::EDGE) { Mode::Edge } else { Mode::Level };
+        let watch = |fd, role, interest| inner.core.watch(fd, role, interest, mode, inner.key);
+        let wanted = inner.wanted();
+        let reading = watch(inner.fd, role, wanted)?;
         inner.watches.set([Some(reading), None]);
         if let Some(fd) = writer {
             inner.set(Flags::PAIR);
             let writing = watch(fd, Role::Writer, Interest::empty());
             inner.watches.set([Some(reading), Some(writing.inspect_err(|_| inner.unwatch())?)]);
         }
-        inner.interest.set(Interest::READABLE);
+        inner.interest.set(wanted);
         Ok(reading)
     }
 
@@ -119,28 +161,46 @@ impl Transport {
     #[inline]
     pub(crate) fn end(&self) {
         self.inner.unset(Flags::FED);
-        if self.is_busy() && (self.inner.tide().is_some() || self.inner.is_due()) {
+        if self.is_busy() && self.inner.has_more_to_do() {
             self.inner.feed();
         }
     }
 
-    /// Reads once into the loop's buffer and hands over what came.
+    /// Whether there is something to read and somebody who wants it.
+    #[inline]
+    pub(crate) fn has_input(&self, readiness: Readiness) -> bool {
+        (readiness.contains(Readiness::READABLE) || self.inner.has(Flags::MORE))
+            && self.is_reading()
+    }
+
+    /// Reads into the loop's buffer and hands over what came, until a read is the last one: a short
+    /// one, or if it may stop short for other reasons, one that would have blocked.
     #[inline]
     pub(crate) fn receive<E>(
         &self,
         core: &Core,
-        hand_over: impl FnOnce(&[u8]) -> Result<(), E>,
+        readiness: Readiness,
+        mut hand_over: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let inner = &*self.inner;
+        if readiness.intersects(STOPS) {
+            inner.leave_more();
+        }
         let mut buffer = ReadBuffer::of(core);
-        let count = match inner.stream.read(&mut buffer) {
-            Ok(count @ 1..) if !inner.has(Flags::CLOSING | Flags::DONE) => count,
-            nothing => match inner.is_eof(nothing) {
-                true => 0,
-                false => return Ok(()),
-            },
-        };
-        hand_over(&buffer[..count])
+        let mut reads = 0;
+        loop {
+            let count = match inner.stream.read(&mut buffer) {
+                Ok(count @ 1..) if !inner.has(Flags::CLOSING | Flags::DONE) => count,
+                nothing => match inner.is_eof(nothing) {
+                    true => 0,
+                    false => return Ok(()),
+                },
+            };
+            hand_over(&buffer[..count])?;
+            if count < buffer.len() && !inner.has(Flags::MORE) || !inner.reads_on(&mut reads) {
+                return Ok(());
+            }
+        }
     }
 
     /// Writes from the queue, and goes on with what waits for its end.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 
-use crate::net::stream::Stream;
+use crate::net::stream::{Stream, is_tcp};
 
 /// The place of a stream that can be closed while handles to it remain.
 ///
@@ -16,6 +16,9 @@ pub(crate) trait Slot {
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// As [`is_tcp`].
+    fn is_tcp(&self) -> bool;
+
     /// Uses the stream for anything else. False if it is not in its place.
     fn with(&self, call: &mut dyn FnMut(&mut dyn Stream)) -> bool;
 
@@ -23,7 +26,7 @@ pub(crate) trait Slot {
     fn close(&self);
 }
 
-impl<T: Stream> Slot for Cell<Option<T>> {
+impl<T: Stream + 'static> Slot for Cell<Option<T>> {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         lend(self, |stream| stream.read(buffer)).unwrap_or_else(nothing)
     }
@@ -34,6 +37,10 @@ impl<T: Stream> Slot for Cell<Option<T>> {
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         lend(self, |stream| stream.write_vectored(slices)).unwrap_or_else(nothing)
+    }
+
+    fn is_tcp(&self) -> bool {
+        lend(self, |stream| is_tcp(stream)).unwrap_or(false)
     }
 
     fn with(&self, call: &mut dyn FnMut(&mut dyn Stream)) -> bool {
