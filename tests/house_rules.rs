@@ -68,6 +68,16 @@ fn only_the_table_of_capabilities_names_systems() {
     assert!(!read("sys/Cargo.toml").contains(names[0]), "sys/Cargo.toml names a system");
 }
 
+/// T1, S35: the wall clock jumps, back as well, and the loop never looks at it.
+#[test]
+fn t1_s35_nobody_asks_the_wall_clock() {
+    let names = ["SystemTime", "UNIX_EPOCH", "CLOCK_REALTIME", "gettimeofday"];
+    let ours = |source: &Source| source.path.split('/').any(|folder| folder == "src");
+    let rust = sources(".rs").into_iter().filter(ours);
+    let asks = rust.filter(|source| words(&source.code()).any(|(_, word)| names.contains(&word)));
+    assert_none(&asks.map(|source| source.path).collect::<Vec<_>>());
+}
+
 #[test]
 fn nothing_is_left_to_be_done() {
     // Put together, so that they are not found here.

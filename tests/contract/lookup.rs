@@ -51,6 +51,10 @@ fn a_name_that_is_too_long_is_refused_and_never_cut() {
     for bytes in [254, 255, 257, 300, 70_000] {
         assert_eq!(reason(Host::new(&name_of(bytes), 1)), LONG);
     }
+    // An interface is part of what the resolver gets.
+    let scoped = |bytes: usize| "fe80::1%".to_owned() + &"e".repeat(bytes - 8);
+    assert_eq!(Host::new(&scoped(253), 1).unwrap().name(), Some(&scoped(253)[..]));
+    assert_eq!(reason(Host::new(&scoped(254), 1)), LONG);
     let behind = "0x7f000001".to_owned() + &name_of(250);
     assert_eq!(reason(Host::new(&behind, 1)), LONG);
     assert!(Host::new(&"a".repeat(63), 1).is_ok());
