@@ -16,8 +16,8 @@ pub(crate) enum Kind {
     Task,
     /// A waker that is not a task's of this loop.
     Waker,
-    /// What few tasks have.
-    Extras,
+    /// What most tasks do not have.
+    Aside,
     /// An fd's readiness, and who waits for it.
     Io,
 }
@@ -31,7 +31,7 @@ impl Kind {
         match (key.slot & !Key::GUEST) >> SHIFT {
             0 => Kind::Task,
             1 => Kind::Waker,
-            2 => Kind::Extras,
+            2 => Kind::Aside,
             _ => Kind::Io,
         }
     }

@@ -86,7 +86,7 @@ impl Wake for TaskWaker {
     }
 }
 
-/// A task's waker, as the loop holds it.
+/// A task's waker, as a poll has it. A task that waits keeps the inside only.
 #[derive(Debug)]
 pub(crate) struct Bell {
     inside: Arc<TaskWaker>,
@@ -96,8 +96,15 @@ pub(crate) struct Bell {
 impl Bell {
     pub(super) fn new(home: u32, inbox: Arc<WakeInbox>) -> Bell {
         let (sent, key) = (Sent::new(), AtomicU64::new(0));
-        let inside = Arc::new(TaskWaker { home, sent, key, inbox });
+        Bell::of(Arc::new(TaskWaker { home, sent, key, inbox }))
+    }
+
+    pub(super) fn of(inside: Arc<TaskWaker>) -> Bell {
         Bell { waker: Waker::from(inside.clone()), inside }
+    }
+
+    pub(super) fn into_inside(self) -> Arc<TaskWaker> {
+        self.inside
     }
 
     pub(super) fn waker(&self) -> &Waker {

@@ -18,7 +18,7 @@ fn a_key_finds_its_tenant_and_nobody_else() {
 
 #[test]
 fn a_key_knows_its_kind() {
-    for kind in [Kind::Task, Kind::Waker, Kind::Extras, Kind::Io] {
+    for kind in [Kind::Task, Kind::Waker, Kind::Aside, Kind::Io] {
         let key = Slab::new(kind).insert(());
         assert!(key.is_guest());
         assert_eq!(Kind::of(key), kind);

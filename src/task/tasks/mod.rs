@@ -133,7 +133,7 @@ impl Tasks {
                 }
             }
             Kind::Waker => self.wake_foreign(key),
-            Kind::Io | Kind::Extras => {}
+            Kind::Io | Kind::Aside => {}
         }
     }
 

@@ -12,6 +12,7 @@
 use std::mem;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::DoneCallback;
 use super::places::Places;
@@ -20,7 +21,7 @@ use crate::task::ending::{Ending, Reason};
 use crate::task::extent::Extent;
 use crate::task::job::Boxed;
 use crate::task::slab::{Kind, SLOT, Slab};
-use crate::task::waker::Bell;
+use crate::task::waker::TaskWaker;
 
 #[cfg(all(not(loom), test))]
 mod tests;
@@ -82,8 +83,8 @@ impl Flags {
 pub(super) struct Slot {
     /// The future, or the output; it is out while it is polled.
     pub(super) content: Option<Boxed>,
-    /// Who waits for the end. If the task has extras these are named here, and know who waits; a
-    /// vacant slot names the next one.
+    /// Who waits for the end. If something of the task lies aside that is named here, and knows who
+    /// waits; a vacant slot names the next one.
     link: Key,
     generation: u32,
     pub(super) flags: Flags,
@@ -92,11 +93,18 @@ pub(super) struct Slot {
 const _: () = assert!(size_of::<Slot>() == 32);
 
 /// What most tasks do not have.
+struct Aside {
+    /// Its own waker, once somebody has kept it.
+    waker: Option<Arc<TaskWaker>>,
+    joiner: Key,
+    extras: Option<Box<Extras>>,
+}
+
+/// What few tasks have.
+#[derive(Default)]
 pub(super) struct Extras {
     pub(super) name: Option<Rc<str>>,
     pub(super) reason: Option<Reason>,
-    /// Its own waker, once somebody has kept it.
-    pub(super) bell: Option<Box<Bell>>,
     /// What is to be done when it is done.
     pub(super) callbacks: Vec<DoneCallback>,
     /// How many of them have not run.
@@ -105,45 +113,57 @@ pub(super) struct Extras {
     pub(super) seen: bool,
     /// Knows what keeps a cancellation off, once there was something.
     pub(super) extent: Option<Rc<Extent>>,
-    joiner: Key,
 }
 
-impl Extras {
-    fn new(joiner: Key) -> Extras {
-        let (name, reason, bell, callbacks, outstanding, seen, extent) = Default::default();
-        Extras { name, reason, bell, callbacks, outstanding, seen, extent, joiner }
-    }
-}
-
-const THERE: &str = "extras live as long as their task";
+const THERE: &str = "what lies aside lives as long as its task";
 
 /// A task of the table.
 pub(super) struct Entry<'a> {
     pub(super) slot: &'a mut Slot,
-    aside: &'a mut Slab<Extras>,
+    aside: &'a mut Slab<Aside>,
 }
 
 impl<'a> Entry<'a> {
     #[inline]
     pub(super) fn extras(&mut self) -> Option<&mut Extras> {
-        if self.has_extras() { self.look_aside() } else { None }
+        self.aside()?.extras.as_deref_mut()
+    }
+
+    pub(super) fn extras_or_new(self) -> &'a mut Extras {
+        self.aside_or_new().extras.get_or_insert_default()
+    }
+
+    #[inline]
+    fn aside(&mut self) -> Option<&mut Aside> {
+        if self.has_aside() { self.look_aside() } else { None }
     }
 
     #[cold]
-    fn look_aside(&mut self) -> Option<&mut Extras> {
+    fn look_aside(&mut self) -> Option<&mut Aside> {
         self.aside.get(self.slot.link)
     }
 
     #[inline]
-    fn has_extras(&self) -> bool {
-        Kind::of(self.slot.link) == Kind::Extras
+    fn has_aside(&self) -> bool {
+        Kind::of(self.slot.link) == Kind::Aside
     }
 
-    pub(super) fn extras_or_new(self) -> &'a mut Extras {
-        if !self.has_extras() {
-            self.slot.link = self.aside.insert(Extras::new(self.slot.link));
+    fn aside_or_new(self) -> &'a mut Aside {
+        if !self.has_aside() {
+            let new = Aside { waker: None, joiner: self.slot.link, extras: None };
+            self.slot.link = self.aside.insert(new);
         }
         self.aside.get(self.slot.link).expect(THERE)
+    }
+
+    /// Its own waker, if it has one.
+    #[inline]
+    pub(super) fn take_waker(&mut self) -> Option<Arc<TaskWaker>> {
+        self.aside()?.waker.take()
+    }
+
+    pub(super) fn keep_waker(self, waker: Arc<TaskWaker>) {
+        self.aside_or_new().waker = Some(waker);
     }
 
     /// Whether done-callbacks have not run yet.
@@ -161,7 +181,7 @@ impl<'a> Entry<'a> {
     /// Who waits for the end.
     #[inline]
     pub(super) fn joiner(&mut self) -> &mut Key {
-        match self.has_extras() {
+        match self.has_aside() {
             true => &mut self.look_aside().expect(THERE).joiner,
             false => &mut self.slot.link,
         }
@@ -171,7 +191,7 @@ impl<'a> Entry<'a> {
 /// What was in a slot.
 pub(super) struct Removed {
     pub(super) content: Option<Boxed>,
-    pub(super) extras: Option<Extras>,
+    pub(super) extras: Option<Box<Extras>>,
     place: u32,
 }
 
@@ -180,14 +200,14 @@ pub(super) struct Table {
     slots: Vec<Slot>,
     /// The first vacant slot, if it is one.
     vacant: u32,
-    aside: Slab<Extras>,
+    aside: Slab<Aside>,
     places: Places,
 }
 
 impl Table {
     pub(super) fn new() -> Table {
         let (slots, places) = Default::default();
-        Table { slots, vacant: NONE, aside: Slab::new(Kind::Extras), places }
+        Table { slots, vacant: NONE, aside: Slab::new(Kind::Aside), places }
     }
 
     #[inline]
@@ -223,11 +243,11 @@ impl Table {
         (slot.generation == key.generation).then_some(Entry { slot, aside: &mut self.aside })
     }
 
-    /// The output of a task that is done and has no extras: that ends its tenancy.
+    /// The output of a task that is done, with nothing aside: that ends its tenancy.
     #[inline]
     pub(super) fn take_output(&mut self, key: Key) -> Option<Boxed> {
         let entry = self.get(key)?;
-        if !entry.slot.flags.contains(Flags::DONE) || entry.has_extras() {
+        if !entry.slot.flags.contains(Flags::DONE) || entry.has_aside() {
             return None;
         }
         let output = entry.slot.content.take();
@@ -238,7 +258,8 @@ impl Table {
     /// Ends a tenancy.
     pub(super) fn remove(&mut self, key: Key) -> Option<Removed> {
         let entry = self.get(key)?;
-        let extras = if entry.has_extras() { entry.aside.remove(entry.slot.link) } else { None };
+        let aside = if entry.has_aside() { entry.aside.remove(entry.slot.link) } else { None };
+        let extras = aside.and_then(|aside| aside.extras);
         let (content, place) = (entry.slot.content.take(), entry.slot.flags.place());
         self.vacate(key);
         Some(Removed { content, extras, place })

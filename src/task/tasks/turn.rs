@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::{Flags, Polled, Tasks};
@@ -9,7 +10,7 @@ use crate::handle::Key;
 use crate::panic::drop_caught;
 use crate::task::ending::{Ending, JoinError};
 use crate::task::job::{Boxed, Failed};
-use crate::task::waker::Bell;
+use crate::task::waker::{Bell, TaskWaker};
 
 impl Tasks {
     /// A turn of a task.
@@ -25,7 +26,7 @@ impl Tasks {
         }
         let Some(future) = task.slot.content.take() else { return false };
         task.slot.flags.insert(Flags::STARTED | Flags::RUNNING);
-        let own = task.extras().and_then(|extras| extras.bell.take());
+        let own = task.take_waker();
         drop(slots);
         self.turn(key, future, own);
         true
@@ -47,14 +48,13 @@ impl Tasks {
         if is_guarded {
             task.slot.flags.insert(Flags::STARTED);
         }
-        let extras = task.extras_or_new();
         if is_guarded {
-            let own = extras.bell.take();
+            let own = task.take_waker();
             drop(slots);
             self.turn(key, future, own);
             return true;
         }
-        let reason = extras.reason.clone().unwrap_or_default();
+        let reason = task.extras_or_new().reason.clone().unwrap_or_default();
         drop(slots);
         match drop_caught(future) {
             Ok(()) => self.fail(key, JoinError::Cancelled(reason)),
@@ -65,24 +65,38 @@ impl Tasks {
 
     /// Polls a task's future and sees what comes of it.
     #[inline]
-    fn turn(&self, key: Key, future: Boxed, own: Option<Box<Bell>>) {
-        let bell = own.unwrap_or_else(|| self.lend(key));
-        let turn = self.begin_turn(key, &bell);
+    fn turn(&self, key: Key, future: Boxed, own: Option<Arc<TaskWaker>>) {
+        match own {
+            None => {
+                let bell = self.lend(key);
+                self.turn_with(key, future, &bell);
+                self.take_back(key, bell);
+            }
+            Some(own) => self.turn_with_own(key, future, own),
+        }
+    }
+
+    #[cold]
+    fn turn_with_own(&self, key: Key, future: Boxed, own: Arc<TaskWaker>) {
+        let bell = Bell::of(own);
+        self.turn_with(key, future, &bell);
+        self.keep_waker(key, bell);
+    }
+
+    #[inline]
+    fn turn_with(&self, key: Key, future: Boxed, bell: &Bell) {
+        let turn = self.begin_turn(key, bell);
         let mut cx = Context::from_waker(bell.waker());
         let mut life = Life { future: Some(future), output: None };
         // What the future leaves half-changed is dropped with it.
         let polled = catch_unwind(AssertUnwindSafe(|| life.poll(&mut cx)));
         drop(turn);
         match (polled, life) {
-            (Err(payload), life) => {
-                drop(self.take_back(bell));
-                self.unwound(key, payload, life);
-            }
+            (Err(payload), life) => self.unwound(key, payload, life),
             (Ok(()), Life { output: Some(output), .. }) => {
-                drop(self.take_back(bell));
                 self.finish(key, output, Ending::Result);
             }
-            (Ok(()), Life { future, .. }) => self.suspend(key, future, bell),
+            (Ok(()), Life { future, .. }) => self.suspend(key, future),
         }
     }
 
@@ -103,12 +117,11 @@ impl Tasks {
 
     /// Puts a future back that waits for something.
     #[inline]
-    fn suspend(&self, key: Key, future: Option<Boxed>, bell: Box<Bell>) {
+    fn suspend(&self, key: Key, future: Option<Boxed>) {
         if let Some(task) = self.slots.borrow_mut().get(key) {
             task.slot.content = future;
             task.slot.flags.remove(Flags::RUNNING);
         }
-        self.keep_bell(key, bell);
     }
 
     /// Runs `poll` as a turn of the main task.
@@ -117,33 +130,34 @@ impl Tasks {
         key: Key,
         poll: impl FnOnce(&mut Context<'_>) -> T,
     ) -> T {
-        let own = self.own_bell(key);
-        let bell = own.unwrap_or_else(|| self.lend(key));
-        let turn = self.begin_turn(key, &bell);
-        let polled = poll(&mut Context::from_waker(bell.waker()));
-        drop(turn);
-        self.keep_bell(key, bell);
-        polled
+        let poll = |bell: &Bell| {
+            let _turn = self.begin_turn(key, bell);
+            poll(&mut Context::from_waker(bell.waker()))
+        };
+        match self.own_waker(key) {
+            None => {
+                let bell = self.lend(key);
+                let polled = poll(&bell);
+                self.take_back(key, bell);
+                polled
+            }
+            Some(own) => {
+                let bell = Bell::of(own);
+                let polled = poll(&bell);
+                self.keep_waker(key, bell);
+                polled
+            }
+        }
     }
 
-    fn own_bell(&self, key: Key) -> Option<Box<Bell>> {
-        self.slots.borrow_mut().get(key)?.extras()?.bell.take()
+    fn own_waker(&self, key: Key) -> Option<Arc<TaskWaker>> {
+        self.slots.borrow_mut().get(key)?.take_waker()
     }
 
     #[inline]
     fn begin_turn(&self, key: Key, bell: &Bell) -> Turn<'_> {
         let before = self.polled.replace(Polled { key, waker: bell.waker().data() });
         Turn { tasks: self, before }
-    }
-
-    /// A waker that the task has kept becomes its own, for as long as it may keep it again.
-    #[inline]
-    fn keep_bell(&self, key: Key, bell: Box<Bell>) {
-        if let Some(bell) = self.take_back(bell)
-            && let Some(task) = self.slots.borrow_mut().get(key)
-        {
-            task.extras_or_new().bell = Some(bell);
-        }
     }
 
     /// A waker for a task that has none.
@@ -161,18 +175,22 @@ impl Tasks {
 
     /// Keeps a waker for the next task, unless somebody else has it or there is one.
     #[inline]
-    fn take_back(&self, bell: Box<Bell>) -> Option<Box<Bell>> {
+    fn take_back(&self, key: Key, bell: Box<Bell>) {
         if !bell.is_free() {
-            return Some(bell);
+            return self.keep_waker(key, *bell);
         }
-        match self.spare.take() {
-            None => self.spare.set(Some(bell)),
-            spare => {
-                self.spare.set(spare);
-                return Some(bell);
-            }
+        let other = self.spare.replace(Some(bell));
+        drop(other);
+    }
+
+    /// A waker that somebody has kept becomes the task's own, as long as the task lives.
+    #[cold]
+    fn keep_waker(&self, key: Key, bell: Bell) {
+        if let Some(task) = self.slots.borrow_mut().get(key)
+            && !task.slot.flags.contains(Flags::DONE)
+        {
+            task.keep_waker(bell.into_inside());
         }
-        None
     }
 }
 
