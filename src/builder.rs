@@ -252,7 +252,7 @@ fn hang_doorbell(kind: Option<WakeupKind>, watchers: &mut Watchers) -> Result<Wa
     };
     let wakeup = wakeup.map_err(|source| Error::Create { part: "doorbell", source })?;
     if let Some(fd) = wakeup.watched_fd() {
-        watchers.add_fixed(std::os::fd::AsRawFd::as_raw_fd(&fd), INBOX);
+        watchers.add_fixed(std::os::fd::AsRawFd::as_raw_fd(&fd), INBOX, wakeup.mode());
     }
     Ok(wakeup)
 }

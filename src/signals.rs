@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
 use mainspring_sys::signal::{Signal, Subscription};
-use mainspring_sys::{Readiness, Selector, Token};
+use mainspring_sys::{Mode, Readiness, Selector, Token};
 
 use crate::error::{Error, Result};
 use crate::handle::Key;
@@ -20,12 +20,13 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Makes the doorbell at `selector` if there is none, and then gives its descriptor.
+    /// Makes the doorbell at `selector` if there is none, and then gives its descriptor and how that
+    /// is watched.
     pub(crate) fn open(
         &mut self,
         selector: &mut dyn Selector,
         token: Token,
-    ) -> Result<Option<RawFd>> {
+    ) -> Result<Option<(RawFd, Mode)>> {
         if self.subscription.is_some() {
             return Ok(None);
         }
@@ -35,9 +36,10 @@ impl Signals {
         Ok(self.doorbell())
     }
 
-    /// The descriptor by which signals are told.
-    pub(crate) fn doorbell(&self) -> Option<RawFd> {
-        self.subscription.as_ref().map(|subscription| subscription.watched_fd().as_raw_fd())
+    /// The descriptor by which signals are told, and how it is watched.
+    pub(crate) fn doorbell(&self) -> Option<(RawFd, Mode)> {
+        let subscription = self.subscription.as_ref()?;
+        Some((subscription.watched_fd().as_raw_fd(), subscription.mode()))
     }
 
     /// Adds a handler; the first one of a signal subscribes to it. To be opened before.

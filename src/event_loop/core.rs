@@ -61,6 +61,9 @@ pub(crate) struct Core {
     /// Whether the next tick has to look for work of other threads without a ring: because a tick
     /// takes a bounded bite of it, or because they know that the loop is awake.
     pub(crate) bitten: Cell<bool>,
+    /// The doorbells that rang and were not answered yet, a bit for each. By edges they ring once: a
+    /// tick that a panic or an error ends leaves them to the next one.
+    pub(crate) rung: Cell<u16>,
     /// Whether an event found nobody: then the next ones are looked at closely.
     pub(crate) event_missed: Cell<bool>,
     /// The callback that runs.
@@ -112,6 +115,7 @@ impl Core {
             batch_left: Cell::new(0),
             hooks: Cell::new(0),
             bitten: Cell::new(false),
+            rung: Cell::new(0),
             event_missed: Cell::new(false),
             current: Cell::new(Key::NOWHERE),
             tick: Cell::new(0),
@@ -185,15 +189,15 @@ impl Core {
     pub(crate) fn add_signal(&self, signal: Signal, key: Key) -> Result<()> {
         let mut signals = self.signals.borrow_mut();
         let mut watchers = self.watchers.borrow_mut();
-        if let Some(doorbell) = signals.open(&mut **watchers.selector(), SIGNALS)? {
-            watchers.add_fixed(doorbell, SIGNALS);
+        if let Some((doorbell, mode)) = signals.open(&mut **watchers.selector(), SIGNALS)? {
+            watchers.add_fixed(doorbell, SIGNALS, mode);
         }
         signals.add(signal, key)
     }
 
     pub(crate) fn close_signals(&self) {
         let mut signals = self.signals.borrow_mut();
-        if let Some(doorbell) = signals.doorbell() {
+        if let Some((doorbell, _)) = signals.doorbell() {
             self.watchers.borrow_mut().remove_fixed(doorbell);
         }
         signals.close();
@@ -268,6 +272,7 @@ impl Core {
         !self.ready.borrow().is_empty()
             || self.batch_left.get() > 0
             || self.bitten.get()
+            || self.rung.get() != 0
             || self.stopping.get()
             || self.has_unobserved()
     }

@@ -197,6 +197,7 @@ impl<S> LoopHandle<S> {
         core.ready.borrow_mut().clear();
         core.batch_left.set(0);
         core.bitten.set(false);
+        core.rung.set(0);
         core.stopping.set(false);
         drop(core.read_buffer.take());
     }

@@ -75,8 +75,6 @@ pub struct EventLoop<S = ()> {
     batch: ReadyDeque,
     /// The hooks that are run now: a list that is kept for its memory.
     due_hooks: Vec<Key>,
-    /// The doorbells that rang in this tick.
-    rung: u16,
     /// From what duration on a callback is reported, in the debug mode.
     slow: Option<Duration>,
     poll_fd: Option<Arc<OwnedFd>>,
@@ -95,7 +93,7 @@ impl<S> EventLoop<S> {
         let core = handle.core().clone();
         let poll_fd = core.watchers.borrow_mut().selector().shared_fd();
         let (bite, batch, due_hooks) = (VecDeque::new(), ReadyDeque::default(), Vec::new());
-        let (bite_fed, rung, witness) = (0, 0, 0);
+        let (bite_fed, witness) = (0, 0);
         EventLoop {
             handle,
             core,
@@ -105,7 +103,6 @@ impl<S> EventLoop<S> {
             bite_fed,
             batch,
             due_hooks,
-            rung,
             slow,
             poll_fd,
             witness,

@@ -69,7 +69,7 @@ impl<S> EventLoop<S> {
         let core = &self.core;
         let Fed { doorbells, strangers } =
             core.watchers.borrow().feed(&self.events, &mut core.ready.borrow_mut());
-        self.rung = doorbells;
+        core.rung.set(core.rung.get() | doorbells);
         if strangers || core.event_missed.take() && self.has_strangers() {
             core.rebuild()?;
         }
@@ -88,21 +88,24 @@ impl<S> EventLoop<S> {
     }
 
     fn feed_signals(&self) -> Result<()> {
-        if self.rung & bit(SIGNALS) == 0 {
+        let core = &self.core;
+        if core.rung.get() & bit(SIGNALS) == 0 {
             return Ok(());
         }
-        let core = &self.core;
         let fed = core.signals.borrow_mut().feed(&mut core.ready.borrow_mut());
-        fed.map_err(Error::Select)
+        fed.map_err(Error::Select)?;
+        core.rung.set(core.rung.get() & !bit(SIGNALS));
+        Ok(())
     }
 
     /// Takes a bite of what other threads have sent.
     #[inline]
     fn feed_inbox(&mut self) -> Result<()> {
         let (core, inbox) = (&self.core, &self.handle.shared.inbox);
-        let rung = self.rung & bit(INBOX) != 0;
+        let rung = core.rung.get() & bit(INBOX) != 0;
         if rung {
             inbox.answer()?;
+            core.rung.set(core.rung.get() & !bit(INBOX));
         }
         if rung || core.bitten.get() || inbox.was_not_rung_for() {
             self.look_into_inbox();

@@ -43,8 +43,8 @@ pub(crate) struct Watchers {
     free: Vec<u32>,
     /// Slot by fd, plus one; zero is none.
     by_fd: Vec<u32>,
-    /// The loop's own doorbells.
-    fixed: Vec<(RawFd, Token)>,
+    /// The loop's own doorbells, and how they are watched.
+    fixed: Vec<(RawFd, Token, Mode)>,
 }
 
 /// What [`Watchers::feed`] found besides watchers.
@@ -68,8 +68,8 @@ impl Watchers {
     }
 
     /// Remembers a doorbell of the loop, so that it survives [`rebuild`](Watchers::rebuild).
-    pub(crate) fn add_fixed(&mut self, fd: RawFd, token: Token) {
-        self.fixed.push((fd, token));
+    pub(crate) fn add_fixed(&mut self, fd: RawFd, token: Token, mode: Mode) {
+        self.fixed.push((fd, token, mode));
     }
 
     /// Whether an event waits that the selector's descriptor does not show.
@@ -79,7 +79,7 @@ impl Watchers {
 
     /// Lets go of a doorbell, before it is closed.
     pub(crate) fn remove_fixed(&mut self, fd: RawFd) {
-        self.fixed.retain(|(other, _)| *other != fd);
+        self.fixed.retain(|(other, ..)| *other != fd);
         // The doorbell is open and registered, so this cannot fail; and a closed one needs no more.
         let _ = self.selector.deregister(fd);
     }
@@ -352,8 +352,8 @@ impl Watchers {
     /// with the registrations that are known is the only cure.
     pub(crate) fn rebuild(&mut self, ready: &mut ReadyDeque) -> io::Result<()> {
         self.selector.reset()?;
-        for (fd, token) in &self.fixed {
-            self.selector.register(*fd, *token, Interest::READABLE, Mode::Level)?;
+        for (fd, token, mode) in &self.fixed {
+            self.selector.register(*fd, *token, Interest::READABLE, *mode)?;
         }
         for entry in &mut self.entries {
             if !entry.registered.is_empty() {

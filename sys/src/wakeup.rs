@@ -5,9 +5,9 @@
 //!
 //! # Invariant
 //!
-//! Once [`Wakeup::wake`] has returned `Ok`, the selector reports the wakeup's token until the next
-//! [`Wakeup::drain`]. Wakes that arrive in between are merged: a wakeup says "look at the inbox",
-//! never how many entries are in it.
+//! Once [`Wakeup::wake`] has returned `Ok`, the selector reports the wakeup's token at least once,
+//! and may go on until the next [`Wakeup::drain`]. Wakes that arrive in between are merged: a wakeup
+//! says "look at the inbox", never how many entries are in it.
 
 use std::fmt;
 use std::io;
@@ -105,7 +105,11 @@ pub struct Wakeup(Means);
 enum Means {
     UserEvent(Box<dyn UserEvent>),
     #[cfg(has_eventfd)]
-    Eventfd(OwnedFd),
+    Eventfd {
+        counter: OwnedFd,
+        /// How it is watched. By edges each write is an event of its own, and nobody has to read.
+        mode: Mode,
+    },
     Pipe {
         reader: OwnedFd,
         writer: OwnedFd,
@@ -123,7 +127,10 @@ impl Wakeup {
         let means = match kind {
             WakeupKind::UserEvent => Means::UserEvent(selector.user_event(token)?),
             #[cfg(has_eventfd)]
-            WakeupKind::Eventfd => Means::Eventfd(eventfd()?),
+            WakeupKind::Eventfd => {
+                let mode = if selector.has_edges() { Mode::Edge } else { Mode::Level };
+                Means::Eventfd { counter: eventfd()?, mode }
+            }
             #[cfg(not(has_eventfd))]
             WakeupKind::Eventfd => return Err(io::ErrorKind::Unsupported.into()),
             WakeupKind::Pipe => {
@@ -133,7 +140,7 @@ impl Wakeup {
         };
         let wakeup = Wakeup(means);
         if let Some(fd) = wakeup.watched_fd() {
-            selector.register(fd.as_raw_fd(), token, Interest::READABLE, Mode::Level)?;
+            selector.register(fd.as_raw_fd(), token, Interest::READABLE, wakeup.mode())?;
         }
         Ok(wakeup)
     }
@@ -164,7 +171,7 @@ impl Wakeup {
         let rung = match &self.0 {
             Means::UserEvent(event) => return event.trigger(),
             #[cfg(has_eventfd)]
-            Means::Eventfd(counter) => fd::write(counter.as_fd(), &1u64.to_ne_bytes()),
+            Means::Eventfd { counter, mode } => add_one(counter.as_fd(), *mode),
             Means::Pipe { writer, .. } => fd::write(writer.as_fd(), &[1]),
         };
         unless_would_block(rung)
@@ -179,8 +186,19 @@ impl Wakeup {
         match &self.0 {
             Means::UserEvent(_) => Ok(()), // Reported once a trigger, by EV_CLEAR.
             #[cfg(has_eventfd)]
-            Means::Eventfd(counter) => unless_would_block(fd::read(counter.as_fd(), &mut [0; 8])),
+            Means::Eventfd { mode: Mode::Edge, .. } => Ok(()),
+            #[cfg(has_eventfd)]
+            Means::Eventfd { counter, .. } => reset(counter.as_fd()),
             Means::Pipe { reader, .. } => empty(reader.as_fd()),
+        }
+    }
+
+    /// How the selector watches the descriptor.
+    pub fn mode(&self) -> Mode {
+        match &self.0 {
+            #[cfg(has_eventfd)]
+            Means::Eventfd { mode, .. } => *mode,
+            _ => Mode::Level,
         }
     }
 
@@ -189,7 +207,7 @@ impl Wakeup {
         match &self.0 {
             Means::UserEvent(_) => None,
             #[cfg(has_eventfd)]
-            Means::Eventfd(counter) => Some(counter.as_fd()),
+            Means::Eventfd { counter, .. } => Some(counter.as_fd()),
             Means::Pipe { reader, .. } => Some(reader.as_fd()),
         }
     }
@@ -199,7 +217,7 @@ impl Wakeup {
         match &self.0 {
             Means::UserEvent(_) => None,
             #[cfg(has_eventfd)]
-            Means::Eventfd(counter) => Some(counter.as_fd()),
+            Means::Eventfd { counter, .. } => Some(counter.as_fd()),
             Means::Pipe { writer, .. } => Some(writer.as_fd()),
         }
     }
@@ -209,6 +227,24 @@ impl Wakeup {
 fn eventfd() -> io::Result<OwnedFd> {
     // SAFETY: the call takes two integers and touches no memory of ours.
     fd::owned(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })
+}
+
+/// A counter that nobody reads is full in the end, which is no event: then it begins anew.
+#[cfg(has_eventfd)]
+fn add_one(counter: BorrowedFd<'_>, mode: Mode) -> io::Result<usize> {
+    let add = || fd::write(counter, &1u64.to_ne_bytes());
+    match add() {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && mode == Mode::Edge => {
+            reset(counter)?;
+            add()
+        }
+        added => added,
+    }
+}
+
+#[cfg(has_eventfd)]
+fn reset(counter: BorrowedFd<'_>) -> io::Result<()> {
+    unless_would_block(fd::read(counter, &mut [0; 8]))
 }
 
 /// Reads until nothing is left: a pipe holds a byte for each wake.

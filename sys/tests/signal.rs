@@ -313,6 +313,7 @@ fn x7_a_forked_child_is_independent() {
     // SAFETY: `status` has room for the answer.
     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
     assert_eq!(status, 0);
+    assert!(is_reported(&mut *selector, Some(Duration::ZERO)));
     assert_eq!(
         drained(&mut subscription),
         [Signal::USR1],

@@ -270,6 +270,31 @@ fn x2_a_panic_keeps_nothing_in_the_inbox() {
     });
 }
 
+/// A hook runs between the doorbell's report and the look into the inbox.
+#[test]
+fn x2_a_tick_that_a_hook_ends_leaves_the_ring_to_the_next_one() {
+    on_every_selector(|kind| {
+        for (wakeup, close) in
+            WakeupKind::available().iter().flat_map(|it| [(it, false), (it, true)])
+        {
+            let builder = EventLoop::builder().selector(kind).wakeup(*wakeup);
+            let Ok(mut el) = builder.build_with(Vec::new()) else { continue };
+            el.on_check(|_, _| -> () { panic!("on purpose") }).unwrap();
+            send_elsewhere(&el.remote().unref(), 0..2);
+            let turn = panic::catch_unwind(AssertUnwindSafe(|| el.turn(None).unwrap()));
+            turn.unwrap_err();
+            assert!(el.next_deadline().is_some(), "nothing of it is forgotten");
+            if close {
+                el.close();
+            } else {
+                el.turn(NOW).unwrap();
+                assert_eq!(*el.state(), [0, 1]);
+            }
+            assert_eq!(el.next_deadline(), None, "it is at rest");
+        }
+    });
+}
+
 #[test]
 fn x2_a_failure_is_reported_where_it_was_sent() {
     for policy in [PanicPolicy::Report, PanicPolicy::Propagate] {

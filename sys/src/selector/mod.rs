@@ -101,7 +101,7 @@ pub trait Selector: fmt::Debug {
     /// Waits until something is ready, or `timeout` is over, and replaces what is in `events` by
     /// what is ready. Without a timeout it waits for as long as it takes.
     ///
-    /// Without one of the [facts](Readiness::facts), a report says nothing but what was asked for.
+    /// Without one of the [facts](crate::Readiness::facts), a report says nothing but what was asked for.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ use std::io;
 use std::mem;
 use std::os::fd::BorrowedFd;
 
-use crate::event::Token;
+use crate::event::{Mode, Token};
 use crate::selector::Selector;
 use crate::wakeup::{Wakeup, WakeupKind};
 
@@ -134,6 +134,11 @@ impl Subscription {
     /// The descriptor that the selector watches, to be deregistered before the drop.
     pub fn watched_fd(&self) -> BorrowedFd<'_> {
         self.doorbell.watched_fd().expect("the doorbell of a handler has a descriptor")
+    }
+
+    /// How the selector watches it.
+    pub fn mode(&self) -> Mode {
+        self.doorbell.mode()
     }
 
     /// Makes the copy in a forked child independent of its parent: a doorbell of its own at

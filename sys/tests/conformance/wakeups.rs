@@ -39,12 +39,29 @@ fn x2_wakes_are_merged_until_drained() {
                 wakeup.wake().unwrap();
                 wakeup.wake().unwrap();
                 assert_eq!(subject.who(), [9], "{} and {kind}", subject.name);
-                if kind != WakeupKind::UserEvent {
+                if kind != WakeupKind::UserEvent && wakeup.mode() == Mode::Level {
                     assert_eq!(subject.who(), [9], "{} and {kind}", subject.name);
                 }
                 wakeup.drain().unwrap();
                 assert_eq!(subject.who(), [], "{} and {kind}", subject.name);
                 wakeup.drain().unwrap(); // Nothing to drain is no error.
+            }
+        });
+    });
+}
+
+/// By edges nobody reads: what was reported is not reported again, and each wake is news.
+#[test]
+fn x2_a_wake_is_reported_once_where_the_kernel_has_edges() {
+    on_every_kind(|subject| {
+        with_each_wakeup(subject, |subject, kind, wakeup| {
+            if wakeup.mode() == Mode::Level {
+                return assert!(kind != WakeupKind::Eventfd || !subject.selector.has_edges());
+            }
+            for _ in 0..3 {
+                wakeup.wake().unwrap();
+                assert_eq!(subject.who(), [9], "{} and {kind}", subject.name);
+                assert_eq!(subject.who(), [], "{} and {kind}", subject.name);
             }
         });
     });
