@@ -43,7 +43,7 @@ pub struct Program {
     child: Child,
     stdout: BufReader<ChildStdout>,
     stderr: ChildStderr,
-    /// Its end tells the watchdog that the program has ended.
+    /// Tells the watchdog that the program has ended. If nobody waits for that, it kills at once.
     watched: Sender<()>,
     watchdog: JoinHandle<()>,
 }
@@ -63,7 +63,7 @@ impl Program {
         let pid = pid(&child);
         let (watched, ended) = channel::<()>();
         let watchdog = thread::spawn(move || {
-            if ended.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if ended.recv_timeout(PATIENCE).is_err() {
                 let _ = kill_process(pid, Signal::KILL);
             }
         });
@@ -87,7 +87,7 @@ impl Program {
         self.stdout.read_to_string(&mut stdout).expect("a program prints text");
         self.stderr.read_to_string(&mut stderr).expect("a program prints text");
         // Not waited for yet, the pid is still the program's: the watchdog can kill nobody else.
-        drop(self.watched);
+        let _ = self.watched.send(()); // Nobody listens if it has killed.
         self.watchdog.join().expect("the watchdog does not panic");
         let status = self.child.wait().expect("a child can be waited for");
         Ending { status, stdout, stderr }
