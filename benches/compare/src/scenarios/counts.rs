@@ -72,7 +72,7 @@ const GROUPS: &[Group] = &[
             Alone("chain", &[], 20_000),
         ],
     ),
-    ("post", RAW, HasCalls::Yes, &[Paired("round_trip", 2000), Paired("post", 50_000)]),
+    ("post", RAW, HasCalls::Yes, &[Paired("round_trip", 1000), Paired("post", 50_000)]),
     (
         "tasks, timers, batch",
         Base::Best,
@@ -80,14 +80,14 @@ const GROUPS: &[Group] = &[
         &[
             Alone("spawn", &[], 20_000),
             Alone("switch", &[], 50_000),
-            Alone("rearm", &[10_000], 50_000),
+            Alone("rearm", &[10_000], 10_000),
             Alone("batch", &[], 20_000),
         ],
     ),
 ];
 
 /// Of these the calls are told by their names.
-const NAMED: &[Work] = &[Echo(1), Churn(1), Churn(50), Paired("round_trip", 2000)];
+const NAMED: &[Work] = &[Echo(1), Churn(1), Churn(50), Paired("round_trip", 1000)];
 
 const NAMED_AMOUNT: usize = 2000;
 
