@@ -12,6 +12,7 @@
 //! * `select` is the only place that sleeps, `call` the only one that calls user code.
 //! * While user code runs or is dropped, nothing of the loop is borrowed.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Deref;
@@ -79,7 +80,7 @@ pub struct EventLoop<S = ()> {
     slow: Option<Duration>,
     poll_fd: Option<Arc<OwnedFd>>,
     /// The callback that kept the loop alive when it was last asked.
-    witness: u32,
+    witness: Cell<u32>,
 }
 
 impl<S> EventLoop<S> {
@@ -93,7 +94,7 @@ impl<S> EventLoop<S> {
         let core = handle.core().clone();
         let poll_fd = core.watchers.borrow_mut().selector().shared_fd();
         let (bite, batch, due_hooks) = (VecDeque::new(), ReadyDeque::default(), Vec::new());
-        let (bite_fed, witness) = (0, 0);
+        let (bite_fed, witness) = (0, Cell::new(0));
         EventLoop {
             handle,
             core,
@@ -187,8 +188,11 @@ impl<S> EventLoop<S> {
 
     /// Whether anything is left that could call back; what [`run`](EventLoop::run) asks before each
     /// tick.
-    pub fn is_alive(&mut self) -> bool {
+    pub fn is_alive(&self) -> bool {
         let core = &self.core;
+        if core.closed.get() {
+            return false;
+        }
         let inbox = &self.handle.shared.inbox;
         if !core.ready.borrow().is_empty() || core.batch_left.get() > 0 || core.bitten.get() {
             return true;
@@ -198,10 +202,10 @@ impl<S> EventLoop<S> {
             return true;
         }
         let callbacks = self.handle.shared.callbacks.borrow();
-        let witness = callbacks.find(self.witness, |key, tenant| {
+        let witness = callbacks.find(self.witness.get(), |key, tenant| {
             !tenant.background && self.handle.can_be_called(key, tenant.source)
         });
-        self.witness = witness.unwrap_or(0);
+        self.witness.set(witness.unwrap_or(0));
         witness.is_some()
     }
 

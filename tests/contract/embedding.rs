@@ -188,7 +188,9 @@ fn q8_a_closed_loop_has_no_deadline() {
         el.stop();
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| el.turn(None))).unwrap_err();
         assert_eq!(el.next_deadline(), Some(el.now()), "the rest of the batch waits");
+        let remote = el.remote();
         el.close();
         assert_eq!((el.next_deadline(), *el.state()), (None, 0));
+        assert!(!el.is_alive(), "with {remote:?}");
     });
 }
