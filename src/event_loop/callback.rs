@@ -19,6 +19,11 @@ use crate::timers::TimerSlot;
 
 /// What a scheduled closure may return: nothing, or a [`Result`] whose error goes to the exception
 /// handler.
+#[diagnostic::on_unimplemented(
+    message = "a callback returns `()` or `mainspring::Result<()>`, and not `{Self}`",
+    note = "end its last expression with `;` to return nothing",
+    note = "another error becomes a `mainspring::Error` by `?`, or by `Error::other`"
+)]
 pub trait Outcome {
     /// The outcome as a result.
     #[allow(clippy::missing_errors_doc)]
