@@ -1,7 +1,10 @@
 //! What a task consists of: its future, later its output, in one box that forgets their types.
 
 use std::any::Any;
+use std::error::Error as StdError;
+use std::fmt::Display;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -108,17 +111,38 @@ pub(crate) fn look<T: 'static>(output: &Boxed) -> Result<&T, &JoinError> {
     }
 }
 
-/// What a finished task has to say to nobody: a failure, if it was one.
+/// What a finished task has to say to nobody: a failure, if it was one, or if it is an output of the
+/// usual forms.
 pub(crate) fn observe(output: Boxed) -> Outcome<()> {
+    type Threaded = Box<dyn StdError + Send + Sync>;
     let Some(output) = output.into_any() else { return Ok(()) };
-    let output = match output.downcast::<Finished<Outcome<()>>>() {
-        Ok(finished) => return finished.0,
-        Err(output) => output,
-    };
-    match output.downcast::<Failed>().map(|failed| failed.0) {
-        Ok(JoinError::Cancelled(_)) => Ok(()),
-        Ok(panicked) => Err(Error::from(panicked)),
-        Err(output) => drop_observed(output),
+    judge(output, Failed::report)
+        .or_else(|it| judge(it, |Finished(outcome): Finished<Outcome<()>>| outcome))
+        .or_else(|it| judge(it, |Finished(outcome): Finished<io::Result<()>>| Ok(outcome?)))
+        .or_else(|it| judge(it, of_others::<Threaded>))
+        .or_else(|it| judge(it, of_others::<Box<dyn StdError>>))
+        .unwrap_or_else(drop_observed)
+}
+
+/// What `judgement` says of an output of its type, or the output.
+fn judge<T: 'static>(
+    output: Box<dyn Any>,
+    judgement: impl FnOnce(T) -> Outcome<()>,
+) -> Result<Outcome<()>, Box<dyn Any>> {
+    output.downcast().map(|output| judgement(*output))
+}
+
+fn of_others<E: Display>(Finished(outcome): Finished<Result<(), E>>) -> Outcome<()> {
+    outcome.map_err(|error| Error::other(error.to_string()))
+}
+
+impl Failed {
+    /// To be cancelled is no failure.
+    fn report(self) -> Outcome<()> {
+        match self.0 {
+            JoinError::Cancelled(_) => Ok(()),
+            panicked => Err(Error::from(panicked)),
+        }
     }
 }
 

@@ -17,7 +17,8 @@ use crate::handle::{Handle, Key};
 /// A spawned task: a future that gives the task's output.
 ///
 /// Dropping it detaches the task, which goes on; a panic, or an error of a task whose output is
-/// [`mainspring::Result<()>`](crate::Result), then goes to the exception handler.
+/// `Result<(), E>`, then goes to the exception handler, where `E` is [`mainspring::Error`](crate::Error),
+/// [`io::Error`](std::io::Error) or a `Box<dyn Error>` (`+ Send + Sync`).
 ///
 /// ```
 /// let mut el = mainspring::EventLoop::new()?;

@@ -240,7 +240,7 @@ fn s4_a_server_may_be_closed_while_it_rests() {
 fn s4_no_server_begins_without_a_descriptor_in_reserve() {
     alone("fd_limit::s4_no_server_begins_without_a_descriptor_in_reserve", || {
         on_every_selector(|kind| {
-            let (mut el, log) = spied(kind, Told::default());
+            let (el, log) = spied(kind, Told::default());
             let (socket, _) = listener();
             let full = Full::new();
             let refused = el.serve(socket, |_, _, conn: &Transport, _| Ok(conn.close()));

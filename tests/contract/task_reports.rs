@@ -65,6 +65,22 @@ fn f8_a_failure_of_a_detached_task_is_reported_once() {
     }
 }
 
+/// What people return from an `async fn`, besides this crate's own result.
+#[test]
+fn f8_an_error_of_any_usual_form_is_reported() {
+    type AnyError = Box<dyn std::error::Error>;
+    let (mut el, _, reports) = noting(false);
+    el.spawn(async { Err::<(), _>(std::io::Error::other("of a call")) }).detach();
+    el.spawn(async { Err::<(), AnyError>("of anybody".into()) }).detach();
+    el.spawn(async { Err::<(), AnyError>("of anybody".into()) }).detach();
+    el.spawn(async { Err::<(), Box<dyn std::error::Error + Send + Sync>>("sent".into()) }).detach();
+    el.spawn(async { Ok::<(), std::io::Error>(()) }).detach();
+    el.spawn(async { Ok::<(), AnyError>(()) }).detach();
+    el.run().unwrap();
+    let said: Vec<String> = reports.borrow().iter().map(|(_, _, error)| error.clone()).collect();
+    assert_eq!(said, ["of a call", "of anybody", "of anybody", "sent"]);
+}
+
 #[test]
 fn f8_what_was_asked_for_or_cancelled_is_not_reported() {
     let (mut el, _, reports) = noting(false);

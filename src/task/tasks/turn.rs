@@ -47,8 +47,6 @@ impl Tasks {
         let is_guarded = task.is_guarded();
         if is_guarded {
             task.slot.flags.insert(Flags::STARTED);
-        }
-        if is_guarded {
             let own = task.take_waker();
             drop(slots);
             self.turn(key, future, own);
