@@ -1,5 +1,6 @@
 //! A connection: a transport and its protocol, as a callback of the loop.
 
+use std::io::ErrorKind;
 use std::panic::Location;
 
 use mainspring_sys::Readiness;
@@ -32,7 +33,7 @@ impl<P> Connection<P> {
             told(protocol.connection_made(el, state, conn))?;
         }
         if readiness.contains(Readiness::INVALID) {
-            conn.fail(Error::other("the stream's fd was closed while it was watched"));
+            conn.fail_of_closed();
         }
         if conn.has_input(readiness) {
             conn.receive(el.core(), readiness, |data| match data {
@@ -65,7 +66,10 @@ impl<P> Connection<P> {
         P: Protocol<S>,
     {
         self.transport.abort();
-        let reason = self.transport.take_error();
+        let (failure, reason) = match (failure, self.transport.take_error()) {
+            (None, Some(error)) if is_alarming(&error) => (Some(error), None),
+            reasons => reasons,
+        };
         let why = failure.as_deref().or(reason.as_deref());
         let lost = told(self.protocol.connection_lost(el, state, why));
         match (failure, lost) {
@@ -78,6 +82,30 @@ impl<P> Connection<P> {
             }
             (None, Ok(())) => LEAVE,
         }
+    }
+}
+
+/// Whether somebody has to know of it even if the protocol does not care: an error of the system,
+/// and not one of those that are a connection's daily life.
+fn is_alarming(error: &Error) -> bool {
+    use ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown,
+        NetworkUnreachable, NotConnected, TimedOut,
+    };
+    const DAILY: [ErrorKind; 8] = [
+        BrokenPipe,
+        ConnectionAborted,
+        ConnectionReset,
+        HostUnreachable,
+        NetworkDown,
+        NetworkUnreachable,
+        NotConnected,
+        TimedOut,
+    ];
+    match error {
+        Error::Io(error) => error.raw_os_error().is_some() && !DAILY.contains(&error.kind()),
+        Error::Watch { .. } => true,
+        _ => false,
     }
 }
 

@@ -54,8 +54,8 @@ pub trait Protocol<S> {
     ) -> Result<()>;
 
     /// The peer sends nothing more. The default closes the connection; without that it stays open
-    /// for writing until [`close`](Transport::close), also when
-    /// [`shutdown_write`](Transport::shutdown_write) has ended the other direction.
+    /// for writing until [`close`](Transport::close) or
+    /// [`shutdown_write`](Transport::shutdown_write).
     ///
     /// # Errors
     ///
@@ -76,12 +76,13 @@ pub trait Protocol<S> {
     /// End the connection, as everywhere here.
     fn pause_writing(&mut self, el: &LoopHandle<S>, state: &mut S, conn: &Transport) -> Result<()> {
         let _ = (el, state);
-        conn.pause_reading();
+        conn.hold_reading();
         Ok(())
     }
 
-    /// The queue is below the low-water mark again. The default resumes reading, whoever has paused
-    /// it: a protocol that [pauses](Transport::pause_reading) for reasons of its own overrides both.
+    /// The queue is below the low-water mark again. The default reads again, unless you have
+    /// [paused](Transport::pause_reading) that for reasons of your own. Who overrides one of the two
+    /// overrides both.
     ///
     /// # Errors
     ///
@@ -93,12 +94,14 @@ pub trait Protocol<S> {
         conn: &Transport,
     ) -> Result<()> {
         let _ = (el, state);
-        conn.resume_reading();
+        conn.release_reading();
         Ok(())
     }
 
-    /// The connection is over: closed by us (`None`), or because of an error. The peer's regular end
-    /// is no error: [`eof_received`](Self::eof_received) has told of it, and its default closes.
+    /// The connection is over: closed by us, or both directions have ended (`None`), or because of an
+    /// error. The peer's regular end is no error: [`eof_received`](Self::eof_received) has told of
+    /// it, and its default closes. An error of the system that is not the network's, such as a full
+    /// disk, goes to the exception handler as well.
     ///
     /// # Errors
     ///

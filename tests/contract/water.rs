@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use mainspring::net::Transport;
-use mainspring::{EventLoop, SelectorKind};
+use mainspring::{EventLoop, LoopHandle, SelectorKind};
 
 use crate::files::{fill, pair, tick};
 use crate::moments::{Moment, Recording, Told, recorded, recording, settle, tick_until};
@@ -202,6 +202,44 @@ fn s2_by_default_a_peer_that_reads_no_answers_is_not_read() {
         });
         assert!(got == stretch(0, sent));
         assert!(conn.is_reading());
+    });
+}
+
+/// Two reasons not to read: the user's, and the default's while the queue is long. Each is taken
+/// back by whoever had it.
+#[test]
+fn s2_a_pause_of_the_user_outlasts_the_one_of_a_long_queue() {
+    on_every_selector(|kind| {
+        for user_is_first in [false, true] {
+            let (mut el, _) = recorded(kind);
+            let (ours, mut theirs) = pair();
+            let note = |_: &LoopHandle<_>, told: &mut Told, conn: &Transport, data: &[u8]| {
+                told.moments.push(Moment::Data(data.to_vec()));
+                conn.write(&stretch(0, 1 << 20));
+                Ok(conn.pause_reading())
+            };
+            let conn = el.attach(ours, note).unwrap();
+            theirs.write_all(b"first").unwrap();
+            settle(&mut el);
+            theirs.write_all(b"second").unwrap();
+            theirs.set_nonblocking(true).unwrap();
+            if user_is_first {
+                conn.resume_reading();
+                settle(&mut el);
+                assert!(el.state().bytes() == b"first" && conn.queued() > HIGH);
+            }
+            let mut got = 0;
+            tick_until(&mut el, |_| {
+                got += drain(&mut theirs).len();
+                got >= 1 << 20
+            });
+            if !user_is_first {
+                settle(&mut el);
+                assert!(!conn.is_reading() && el.state().bytes() == b"first");
+                conn.resume_reading();
+            }
+            tick_until(&mut el, |el| el.state().bytes() == b"firstsecond");
+        }
     });
 }
 

@@ -55,7 +55,14 @@ impl Inner<dyn Slot> {
         match self.tell() {
             // The peer was faster: the end of the stream will say so.
             Err(error) if error.kind() != io::ErrorKind::NotConnected => self.fail(error.into()),
-            _ => {}
+            _ => self.end_if_over(),
+        }
+    }
+
+    /// Ends a connection whose two directions have ended.
+    pub(super) fn end_if_over(&self) {
+        if self.has(Flags::SHUT) && self.has(Flags::EOF) && !self.has(Flags::DONE) {
+            self.done();
         }
     }
 

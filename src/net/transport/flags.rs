@@ -34,13 +34,15 @@ bitflags! {
         /// There is perhaps more to read, of which the kernel tells no more; a read that would have
         /// blocked says that there is not.
         const MORE = 1 << 13;
+        /// Reading waits for the queue to be short again.
+        const HELD = 1 << 14;
 
         /// Nothing more is taken to be written.
         const MUTE = Self::CLOSING.bits() | Self::SHUTTING.bits() | Self::SHUT.bits()
             | Self::DONE.bits();
         /// Nothing is read, or nothing of it is told.
-        const DEAF = Self::PAUSED.bits() | Self::EOF.bits() | Self::CLOSING.bits()
-            | Self::DONE.bits();
+        const DEAF = Self::PAUSED.bits() | Self::HELD.bits() | Self::EOF.bits()
+            | Self::CLOSING.bits() | Self::DONE.bits();
         /// The callback has more to look at than what came in.
         const BUSY = Self::QUEUED.bits() | Self::TOLD.bits() | Self::SHUTTING.bits()
             | Self::CLOSING.bits() | Self::DONE.bits() | Self::MORE.bits();

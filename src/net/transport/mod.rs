@@ -127,17 +127,28 @@ impl Transport {
     /// Stops reading, until [`resume_reading`](Transport::resume_reading): the peer is slowed down
     /// by its own full buffers. That it has gone is learned when something is written, or when
     /// reading goes on.
-    ///
-    /// The default [`resume_writing`](super::Protocol::resume_writing), which is that of every
-    /// closure, reads again as well.
     pub fn pause_reading(&self) {
         self.inner.set(Flags::PAUSED);
         self.inner.settle();
     }
 
-    /// Reads again.
+    /// Reads again; if the default [`pause_writing`](super::Protocol::pause_writing) waits for the
+    /// queue, not before that is short enough.
     pub fn resume_reading(&self) {
         self.inner.unset(Flags::PAUSED);
+        self.inner.settle();
+    }
+
+    /// Stops reading until [`release_reading`](Transport::release_reading), whatever the user says
+    /// meanwhile.
+    pub(crate) fn hold_reading(&self) {
+        self.inner.set(Flags::HELD);
+        self.inner.settle();
+    }
+
+    /// Reads again, unless the user has paused it.
+    pub(crate) fn release_reading(&self) {
+        self.inner.unset(Flags::HELD);
         self.inner.settle();
     }
 
@@ -171,7 +182,8 @@ impl Transport {
         }
     }
 
-    /// Tells the peer, when everything queued is sent, that nothing more comes. Reading goes on.
+    /// Tells the peer, when everything queued is sent, that nothing more comes. Reading goes on. When
+    /// the peer's end has come too, the connection is over.
     pub fn shutdown_write(&self) {
         let inner = &*self.inner;
         if !inner.has(Flags::MUTE) {

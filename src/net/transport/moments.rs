@@ -197,6 +197,9 @@ impl Transport {
                 },
             };
             hand_over(&buffer[..count])?;
+            if count == 0 {
+                inner.end_if_over();
+            }
             if count < buffer.len() && !inner.has(Flags::MORE) || !inner.reads_on(&mut reads) {
                 return Ok(());
             }
@@ -226,8 +229,11 @@ impl Transport {
         tide
     }
 
-    pub(crate) fn fail(&self, error: Error) {
-        self.inner.fail(error);
+    /// The kernel says that nobody has the descriptor any more.
+    #[cold]
+    pub(crate) fn fail_of_closed(&self) {
+        let source = io::Error::other("it was closed while it was watched");
+        self.inner.fail(Error::Watch { operation: "watch", fd: self.inner.fd, source });
     }
 
     pub(crate) fn key(&self) -> Key {
