@@ -63,6 +63,32 @@ fn f1_a_task_goes_through_its_states_and_never_back() {
     assert!(own.borrow().as_ref().unwrap().is_finished());
 }
 
+/// Asks a task for its state when it is dropped.
+struct Asks(Rc<RefCell<Option<Task<()>>>>, Rc<Cell<Option<TaskState>>>);
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        self.1.set(self.0.borrow().as_ref().map(Task::state));
+    }
+}
+
+#[test]
+fn f1_a_future_that_is_dropped_by_a_cancellation_is_running() {
+    let mut el = any_loop();
+    let (own, seen) = (Rc::new(RefCell::new(None)), Rc::new(Cell::new(None)));
+    let asks = Asks(own.clone(), seen.clone());
+    let task = el.spawn(async move {
+        let _asks = asks;
+        pending().await
+    });
+    *own.borrow_mut() = Some(task);
+    el.turn(None).unwrap();
+    assert!(own.borrow().as_ref().unwrap().cancel("enough"));
+    el.turn(None).unwrap();
+    assert_eq!(seen.get(), Some(TaskState::Running));
+    assert_eq!(own.borrow().as_ref().unwrap().state(), TaskState::Done(Ending::Cancelled));
+}
+
 #[test]
 fn f1_a_task_ends_by_its_result_by_a_panic_or_cancelled() {
     let mut el = any_loop();
