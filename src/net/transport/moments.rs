@@ -39,7 +39,6 @@ impl Inner<dyn Slot> {
             Ok(_) if self.has(Flags::CLOSING | Flags::DONE) => false,
             Ok(_) => {
                 self.set(Flags::EOF);
-                self.settle();
                 true
             }
             Err(error) if is_retry(&error) => {
@@ -199,6 +198,7 @@ impl Transport {
             hand_over(&buffer[..count])?;
             if count == 0 {
                 inner.end_if_over();
+                inner.settle(); // Not before: most are over now, and have left the kernel.
             }
             if count < buffer.len() && !inner.has(Flags::MORE) || !inner.reads_on(&mut reads) {
                 return Ok(());
