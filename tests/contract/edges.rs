@@ -6,13 +6,13 @@
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring::net::{TcpStream as TaskStream, Transport};
 use mainspring::testing::SimClock;
-use mainspring::{EventLoop, Interest, SelectorKind};
+use mainspring::{EventLoop, Events, Interest, Mode, Readiness, SelectorKind, Token};
 use rustix::event::PollFlags;
 use rustix::net::{SendFlags, send};
 
@@ -43,6 +43,17 @@ fn small(kind: SelectorKind) -> (EventLoop<Told>, SimClock) {
 fn wait_for_bytes(stream: &impl AsFd, count: usize) {
     while rustix::io::ioctl_fionread(stream).unwrap() < count as u64 {
         std::thread::yield_now();
+    }
+}
+
+/// Waits until the kernel knows that the peer sends nothing more, whatever is still to be read.
+fn wait_for_end(socket: &impl AsFd) {
+    let mut selector = SelectorKind::available()[0].open().unwrap();
+    let (fd, token) = (socket.as_fd().as_raw_fd(), Token::new(0, 0));
+    selector.register(fd, token, Interest::READABLE, Mode::Level).unwrap();
+    let mut events = Events::with_capacity(1);
+    while !events.as_slice().iter().any(|it| it.readiness.contains(Readiness::READ_CLOSED)) {
+        selector.select(&mut events, None).unwrap();
     }
 }
 
@@ -84,7 +95,7 @@ impl Bench {
     /// The peer sends nothing more, which is known when this returns.
     fn ends(&self) {
         self.peer.shutdown(Shutdown::Write).unwrap();
-        wait_for(&self.twin, PollFlags::RDHUP);
+        wait_for_end(&self.twin);
     }
 
     /// All that has come, which must be what was sent, so far.
