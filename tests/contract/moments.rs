@@ -176,10 +176,16 @@ pub fn tick_until(el: &mut EventLoop<Told>, mut done: impl FnMut(&mut EventLoop<
     panic!("it does not come: {:?}, {:?}", el.state().order(), el.state().reports);
 }
 
-/// Ticks until nothing is left to do; a loop that spins does not pass.
+/// Ticks until nothing is left to do; a loop that spins does not pass. What the network delivers
+/// between two ticks may make the second one busy again.
 #[track_caller]
 pub fn settle(el: &mut EventLoop<Told>) {
-    let idle = (0..1000).any(|_| crate::files::tick(el) == 0);
-    assert!(idle, "it does not come to rest: {:?}", el.state().order());
-    assert_eq!(crate::files::tick(el), 0);
+    let mut idle = 0;
+    for _ in 0..1000 {
+        idle = if crate::files::tick(el) == 0 { idle + 1 } else { 0 };
+        if idle == 2 {
+            return;
+        }
+    }
+    panic!("it does not come to rest: {:?}", el.state().order());
 }
