@@ -35,8 +35,6 @@ struct Pair {
     client: OnceCell<Transport>,
     upstream: OnceCell<Transport>,
     attempt: Cell<Option<Handle>>,
-    /// Whether a direction has ended.
-    is_half_closed: Cell<bool>,
 }
 
 #[derive(Clone, Copy)]
@@ -101,19 +99,11 @@ impl Protocol<Proxy> for End {
         Ok(())
     }
 
-    /// The end goes on to the other side, behind what is queued there. The second one is the end of
-    /// both connections.
-    fn eof_received(
-        &mut self,
-        _: &LoopHandle<Proxy>,
-        _: &mut Proxy,
-        conn: &Transport,
-    ) -> Result<()> {
-        let Some(other) = self.other() else { return Ok(()) };
-        other.shutdown_write();
-        if self.1.is_half_closed.replace(true) {
-            conn.close();
-            other.close();
+    /// The end goes on to the other side, behind what is queued there. A connection whose two
+    /// directions have ended is over by itself.
+    fn eof_received(&mut self, _: &LoopHandle<Proxy>, _: &mut Proxy, _: &Transport) -> Result<()> {
+        if let Some(other) = self.other() {
+            other.shutdown_write();
         }
         Ok(())
     }

@@ -190,6 +190,13 @@ impl Error {
         Error::Other(error.into())
     }
 
+    /// The kernel says that nobody has a watched descriptor any more.
+    #[cold]
+    pub(crate) fn closed_while_watched(fd: RawFd) -> Error {
+        let source = io::Error::other("it was closed while it was watched");
+        Error::Watch { operation: "watch", fd, source }
+    }
+
     /// The kind of the system error behind this one, `Other` if there is none.
     pub fn kind(&self) -> io::ErrorKind {
         match self {

@@ -96,7 +96,7 @@ impl<T> Watched<T> {
     pub(crate) fn begin(&mut self, readiness: Readiness) -> Result<()> {
         self.readiness = readiness;
         if readiness.contains(Readiness::INVALID) {
-            Err(closed_while_watched(self.fd))
+            Err(Error::closed_while_watched(self.fd))
         } else {
             Ok(())
         }
@@ -177,10 +177,4 @@ impl<T: fmt::Debug> fmt::Debug for Watched<T> {
 pub(crate) fn make_nonblocking(source: &impl AsFd) -> io::Result<(RawFd, bool)> {
     let fd = source.as_fd().as_raw_fd();
     Ok((fd, !fd::set_nonblocking(fd, true)?))
-}
-
-#[cold]
-fn closed_while_watched(fd: RawFd) -> Error {
-    let source = io::Error::other("it was closed while it was watched");
-    Error::Watch { operation: "watch", fd, source }
 }

@@ -67,7 +67,9 @@ impl<P> Connection<P> {
     {
         self.transport.abort();
         let (failure, reason) = match (failure, self.transport.take_error()) {
-            (None, Some(error)) if is_alarming(&error) => (Some(error), None),
+            (None, Some(error)) if is_alarming(&error) => {
+                (Some(Box::new(self.transport.naming_fd(*error))), None)
+            }
             reasons => reasons,
         };
         let why = failure.as_deref().or(reason.as_deref());

@@ -232,8 +232,7 @@ impl Transport {
     /// The kernel says that nobody has the descriptor any more.
     #[cold]
     pub(crate) fn fail_of_closed(&self) {
-        let source = io::Error::other("it was closed while it was watched");
-        self.inner.fail(Error::Watch { operation: "watch", fd: self.inner.fd, source });
+        self.inner.fail(Error::closed_while_watched(self.inner.fd));
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -243,6 +242,14 @@ impl Transport {
     #[inline]
     pub(crate) fn is_done(&self) -> bool {
         self.inner.has(Flags::DONE)
+    }
+
+    /// The error with the descriptor that it was met at, for a report.
+    pub(crate) fn naming_fd(&self, error: Error) -> Error {
+        match error {
+            Error::Io(source) => Error::Watch { operation: "use", fd: self.inner.fd, source },
+            other => other,
+        }
     }
 
     /// Why the connection is over.

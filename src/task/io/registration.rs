@@ -242,7 +242,7 @@ impl Registration {
             return Poll::Ready(Err(Error::Closed.into()));
         };
         if readiness.contains(Readiness::INVALID) {
-            return Poll::Ready(Err(self.lost()));
+            return Poll::Ready(Err(Error::closed_while_watched(self.fd).into()));
         }
         let known = visible(readiness, interest);
         if known.is_empty() {
@@ -251,12 +251,6 @@ impl Registration {
         }
         place.clear();
         Poll::Ready(Ok(known))
-    }
-
-    #[cold]
-    fn lost(&self) -> io::Error {
-        let source = io::Error::other("it was closed while it was watched");
-        Error::Watch { operation: "watch", fd: self.fd, source }.into()
     }
 
     /// Whether others are to have their turn first: then the task is queued for the next tick.

@@ -93,7 +93,7 @@ pub trait Selector: fmt::Debug {
     }
 
     /// Whether the kernel itself reports edges, those of the read side's end and of priority data
-    /// included: then nobody needs to say [`drained`](Selector::drained).
+    /// included: then only files that are always ready need [`drained`](Selector::drained).
     fn has_edges(&self) -> bool {
         false
     }
