@@ -106,8 +106,9 @@ impl Builder {
         }
     }
 
-    /// The selector: a [`SelectorKind`], or a `Box<dyn Selector>`. Default: what the environment
-    /// variable `MAINSPRING_SELECTOR` names, else the best that the system has.
+    /// The selector: a [`SelectorKind`], or a `Box<dyn Selector>`, which [`Selector`] shows how to
+    /// write. Default: what the environment variable `MAINSPRING_SELECTOR` names, else the best that
+    /// the system has.
     pub fn selector(mut self, selector: impl Into<SelectorChoice>) -> Builder {
         self.selector = Some(selector.into());
         self

@@ -120,7 +120,8 @@ pub use event_loop::{EventLoop, Kind, LoopHandle, Outcome, PanicPolicy, Remote, 
 pub use executor::{Executor, ExecutorBuilder, Job, JobBuilder, JobError, StuckJob, StuckJobs};
 pub use handle::{Handle, TimerHandle, Watcher};
 pub use mainspring_sys::{
-    Event, Events, Interest, Mode, Readiness, Selector, SelectorKind, Signal, Token, WakeupKind,
+    Event, Events, Interest, Mode, Readiness, Selector, SelectorKind, Signal, Token, UserEvent,
+    WakeupKind,
 };
 pub use panic::Panic;
 pub use task::{

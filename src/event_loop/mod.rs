@@ -92,7 +92,7 @@ impl<S> EventLoop<S> {
     ) -> EventLoop<S> {
         let events = Events::with_capacity(event_capacity);
         let core = handle.core().clone();
-        let poll_fd = core.watchers.borrow_mut().selector().shared_fd();
+        let poll_fd = core.watchers.borrow_mut().selector().poll_fd();
         let (bite, batch, due_hooks) = (VecDeque::new(), ReadyDeque::default(), Vec::new());
         let (bite_fed, witness) = (0, Cell::new(0));
         EventLoop {

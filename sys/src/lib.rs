@@ -29,6 +29,6 @@ pub mod timeout;
 pub mod wakeup;
 
 pub use event::{Event, Events, Interest, Mode, Readiness, Token};
-pub use selector::{AnySelector, Selector, SelectorKind};
+pub use selector::{AnySelector, Selector, SelectorKind, UserEvent};
 pub use signal::Signal;
 pub use wakeup::{Wakeup, WakeupKind};

@@ -2,14 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mainspring::{Events, Interest, Mode, Selector, SelectorKind, Token};
-use mainspring_sys::selector::UserEvent;
+use mainspring::{Events, Interest, Mode, Selector, SelectorKind, Token, UserEvent};
 use mainspring_sys::{Wakeup, WakeupKind};
 
 /// What a selector was asked for.
@@ -112,6 +111,14 @@ impl Selector for Counted {
         let Some((token, bell)) = &self.bell else { return Ok(()) };
         let fd = bell.watched_fd().expect("a pipe").as_raw_fd();
         self.inner.register(fd, *token, Interest::READABLE, Mode::Level)
+    }
+
+    fn poll_fd(&self) -> Option<Arc<OwnedFd>> {
+        self.inner.poll_fd()
+    }
+
+    fn has_ready(&self) -> bool {
+        self.inner.has_ready()
     }
 
     fn user_event(&mut self, token: Token) -> io::Result<Box<dyn UserEvent>> {

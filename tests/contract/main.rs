@@ -38,6 +38,7 @@ mod io_waiters;
 mod lingering;
 mod lookup;
 mod moments;
+mod own_selector;
 mod own_streams;
 mod panics;
 mod promises;

@@ -2,13 +2,12 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainspring::{EventLoop, Events, Interest, Mode, Selector, SelectorKind, Token};
-use mainspring_sys::selector::UserEvent;
+use mainspring::{EventLoop, Events, Interest, Mode, Selector, SelectorKind, Token, UserEvent};
 
 /// What a selector was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,12 +112,12 @@ impl Selector for Spy {
         self.real.reset()
     }
 
-    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.real.as_fd()
+    fn poll_fd(&self) -> Option<Arc<OwnedFd>> {
+        self.real.poll_fd()
     }
 
-    fn shared_fd(&self) -> Option<Arc<OwnedFd>> {
-        self.real.shared_fd()
+    fn has_ready(&self) -> bool {
+        self.real.has_ready()
     }
 
     fn user_event(&mut self, token: Token) -> io::Result<Box<dyn UserEvent>> {

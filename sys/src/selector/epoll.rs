@@ -6,14 +6,14 @@
 //! else is in the kernel only.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::always::AlwaysReady;
-use super::{Selector, check_interest};
+use super::{Selector, UserEvent, check_interest, no_user_events};
 use crate::environment;
 use crate::event::{Event, Events, Interest, Mode, Readiness, Token};
 use crate::fd::owned;
@@ -247,16 +247,16 @@ impl Selector for Epoll {
         Ok(())
     }
 
-    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.epoll.as_fd())
+    fn poll_fd(&self) -> Option<Arc<OwnedFd>> {
+        Some(self.epoll.clone())
     }
 
     fn has_ready(&self) -> bool {
         self.always.is_ready()
     }
 
-    fn shared_fd(&self) -> Option<Arc<OwnedFd>> {
-        Some(self.epoll.clone())
+    fn user_event(&mut self, _: Token) -> io::Result<Box<dyn UserEvent>> {
+        no_user_events()
     }
 }
 

@@ -27,7 +27,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -298,6 +298,10 @@ impl<K: Kernel> Selector for Kqueue<K> {
         self.always.drained(fd, interest);
     }
 
+    fn has_edges(&self) -> bool {
+        false // EV_CLEAR is an edge, but priority data and half ends are not.
+    }
+
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
         let timeout = if self.always.is_ready() { Some(Duration::ZERO) } else { timeout };
@@ -326,16 +330,12 @@ impl<K: Kernel> Selector for Kqueue<K> {
         Ok(())
     }
 
-    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.kernel.fd().as_fd())
+    fn poll_fd(&self) -> Option<Arc<OwnedFd>> {
+        Some(self.kernel.fd().clone())
     }
 
     fn has_ready(&self) -> bool {
         self.always.is_ready()
-    }
-
-    fn shared_fd(&self) -> Option<Arc<OwnedFd>> {
-        Some(self.kernel.fd().clone())
     }
 
     fn user_event(&mut self, token: Token) -> io::Result<Box<dyn UserEvent>> {

@@ -28,16 +28,17 @@
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::environment;
-use crate::event::{Events, Interest, Mode, Token};
+use crate::event::{Events, Interest};
+
+pub use self::contract::{Selector, UserEvent};
 
 #[cfg(any(has_epoll, has_kqueue, test))]
 mod always;
+mod contract;
 #[cfg(has_epoll)]
 pub mod epoll;
 #[cfg(any(has_kqueue, test))]
@@ -45,115 +46,6 @@ pub mod kqueue;
 pub mod poll;
 pub mod select;
 mod table;
-
-/// A way to ask the kernel which descriptors are ready. The [module](self) text is the contract.
-///
-/// The loop is given its selector, so a user can write another one. It is a part of the loop, which
-/// holds its tables while it asks: a selector must not call the loop.
-pub trait Selector: fmt::Debug {
-    /// Begins to watch `fd`.
-    ///
-    /// # Errors
-    ///
-    /// `AlreadyExists`, `InvalidInput` for an empty interest, `EBADF`, the kernel's limits
-    /// (`ENOSPC`, `ENOMEM`), and of select an fd that is not below `FD_SETSIZE`.
-    fn register(
-        &mut self,
-        fd: RawFd,
-        token: Token,
-        interest: Interest,
-        mode: Mode,
-    ) -> io::Result<()>;
-
-    /// Changes what is asked for `fd`, and re-arms it in the modes [`Mode::Oneshot`] and
-    /// [`Mode::Edge`].
-    ///
-    /// # Errors
-    ///
-    /// `NotFound`, and those of [`register`](Selector::register).
-    fn reregister(
-        &mut self,
-        fd: RawFd,
-        token: Token,
-        interest: Interest,
-        mode: Mode,
-    ) -> io::Result<()>;
-
-    /// Ends watching `fd`.
-    ///
-    /// # Errors
-    ///
-    /// `NotFound`; `EBADF` if it was closed before, and then it is forgotten all the same.
-    fn deregister(&mut self, fd: RawFd) -> io::Result<()>;
-
-    /// Tells that a call on `fd` in the directions of `interest` would have blocked, so the next
-    /// beginning of readiness is news again. Backends whose kernel sees that by itself do nothing.
-    fn drained(&mut self, fd: RawFd, interest: Interest) {
-        let _ = (fd, interest);
-    }
-
-    /// Whether the kernel itself reports edges, those of the read side's end and of priority data
-    /// included: then only files that are always ready need [`drained`](Selector::drained).
-    fn has_edges(&self) -> bool {
-        false
-    }
-
-    /// Waits until something is ready, or `timeout` is over, and replaces what is in `events` by
-    /// what is ready. Without a timeout it waits for as long as it takes.
-    ///
-    /// Without one of the [facts](crate::Readiness::facts), a report says nothing but what was asked for.
-    ///
-    /// # Errors
-    ///
-    /// Only those of a selector that has become unusable.
-    fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()>;
-
-    /// Forgets every registration, with new kernel objects in the place of the old ones
-    /// ([`as_fd`](Selector::as_fd) keeps its number).
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a new descriptor; then everything is as it was.
-    fn reset(&mut self) -> io::Result<()>;
-
-    /// The kernel object that is readable when an event waits, for a loop that is embedded in
-    /// another one. None where the kernel has no such object (poll, select).
-    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    /// Whether an event waits that [`as_fd`](Selector::as_fd) does not show: the kernel does not
-    /// know of files that are always ready.
-    fn has_ready(&self) -> bool {
-        false
-    }
-
-    /// [`as_fd`](Selector::as_fd), to be kept.
-    fn shared_fd(&self) -> Option<Arc<OwnedFd>> {
-        None
-    }
-
-    /// A way for other threads to make `select` report `token`, where the kernel has one that needs
-    /// no descriptor.
-    ///
-    /// # Errors
-    ///
-    /// `Unsupported` where it has none; then a [`Wakeup`](crate::Wakeup) takes a descriptor.
-    fn user_event(&mut self, token: Token) -> io::Result<Box<dyn UserEvent>> {
-        let _ = token;
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-/// An event that other threads make happen in a selector (`EVFILT_USER` of kqueue).
-pub trait UserEvent: fmt::Debug + Send + Sync {
-    /// Makes the selector report the event once. Several triggers before the report are merged.
-    ///
-    /// # Errors
-    ///
-    /// The selector's kernel object is gone.
-    fn trigger(&self) -> io::Result<()>;
-}
 
 /// The selectors that this crate has.
 ///
@@ -333,6 +225,11 @@ impl FromStr for SelectorKind {
             io::Error::new(io::ErrorKind::InvalidInput, message)
         })
     }
+}
+
+/// The answer of selectors whose kernel has no user events.
+fn no_user_events() -> io::Result<Box<dyn UserEvent>> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn list(kinds: &[SelectorKind]) -> String {

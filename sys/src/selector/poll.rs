@@ -10,11 +10,12 @@
 //! poll(2) passes over.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::table::{Entry, Ready, Table, check_open};
-use super::{Selector, check_interest};
+use super::{Selector, UserEvent, check_interest, no_user_events};
 use crate::event::{Events, Interest, Mode, Readiness, Token};
 use crate::syscall::check;
 use crate::timeout::{self, retry_wait};
@@ -97,6 +98,10 @@ impl Selector for Poll {
         }
     }
 
+    fn has_edges(&self) -> bool {
+        false
+    }
+
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
         self.wait(timeout)?;
@@ -112,6 +117,18 @@ impl Selector for Poll {
         self.table.clear();
         self.polled.clear();
         Ok(())
+    }
+
+    fn poll_fd(&self) -> Option<Arc<OwnedFd>> {
+        None
+    }
+
+    fn has_ready(&self) -> bool {
+        false
+    }
+
+    fn user_event(&mut self, _: Token) -> io::Result<Box<dyn UserEvent>> {
+        no_user_events()
     }
 }
 

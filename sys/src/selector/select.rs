@@ -9,13 +9,14 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::poll::{question, translate, wait_once};
 use super::table::{Entry, Ready, Table, check_open};
-use super::{Selector, SelectorKind, check_interest, list};
+use super::{Selector, SelectorKind, UserEvent, check_interest, list, no_user_events};
 use crate::event::{Events, Interest, Mode, Readiness, Token};
 use crate::fd::is_open;
 use crate::syscall::{check, retry};
@@ -121,6 +122,10 @@ impl Selector for Select {
         self.table.drained(fd, interest);
     }
 
+    fn has_edges(&self) -> bool {
+        false
+    }
+
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
         self.wait(timeout)?;
@@ -132,6 +137,18 @@ impl Selector for Select {
     fn reset(&mut self) -> io::Result<()> {
         self.table.clear();
         Ok(())
+    }
+
+    fn poll_fd(&self) -> Option<Arc<OwnedFd>> {
+        None
+    }
+
+    fn has_ready(&self) -> bool {
+        false
+    }
+
+    fn user_event(&mut self, _: Token) -> io::Result<Box<dyn UserEvent>> {
+        no_user_events()
     }
 }
 

@@ -65,7 +65,7 @@ fn a_change_takes_effect_at_once() {
 fn a_selector_inside_another_is_readable_when_an_event_waits() {
     let _alone = alone();
     for (mut outer, mut inner) in subjects().into_iter().zip(subjects()) {
-        let Some(number) = inner.selector.as_fd().map(|fd| fd.as_raw_fd()) else { continue };
+        let Some(number) = inner.selector.poll_fd().map(|fd| fd.as_raw_fd()) else { continue };
         if inner.is_library() {
             continue;
         }
@@ -86,12 +86,12 @@ fn epoll_refuses_itself_and_cycles() {
         if subject.kind != SelectorKind::Epoll {
             return;
         }
-        let own = subject.selector.as_fd().unwrap().as_raw_fd();
+        let own = subject.selector.poll_fd().unwrap().as_raw_fd();
         let (token, mode) = (Token::new(1, 0), Mode::Level);
         let itself = subject.selector.register(own, token, READ, mode).unwrap_err();
         assert_eq!(itself.raw_os_error(), Some(libc::EINVAL), "{itself}");
         let mut other = subject.kind.open().unwrap();
-        let others = other.as_fd().unwrap().as_raw_fd();
+        let others = other.poll_fd().unwrap().as_raw_fd();
         subject.selector.register(others, token, READ, mode).unwrap();
         let cycle = other.register(own, token, READ, mode).unwrap_err();
         assert_eq!(cycle.raw_os_error(), Some(libc::ELOOP), "{cycle}");
@@ -106,7 +106,7 @@ fn a_reset_forgets_everything_and_keeps_the_number() {
         let file = std::fs::File::open("/dev/null").unwrap();
         theirs.write_all(b"x").unwrap();
         let number =
-            |subject: &crate::support::Subject| subject.selector.as_fd().map(|fd| fd.as_raw_fd());
+            |subject: &crate::support::Subject| subject.selector.poll_fd().map(|fd| fd.as_raw_fd());
         let (open, before) = (census(), number(subject));
         subject.watch(&ours, 1, READ, Mode::Level);
         subject.watch(&file, 2, READ, Mode::Level);
