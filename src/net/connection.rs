@@ -29,7 +29,7 @@ impl<P> Connection<P> {
         P: Protocol<S>,
     {
         let Connection { transport: conn, protocol, .. } = self;
-        if conn.begin() {
+        if conn.begin(readiness) {
             told(protocol.connection_made(el, state, conn))?;
         }
         if readiness.contains(Readiness::INVALID) {

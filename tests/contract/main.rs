@@ -27,6 +27,7 @@ mod executor_drops;
 mod fairness;
 mod fd_limit;
 mod files;
+mod flood;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 mod group_ends;

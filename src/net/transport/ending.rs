@@ -94,7 +94,7 @@ impl Inner<dyn Slot> {
     pub(super) fn linger(&self, is_readable: bool) {
         let timer = self.rest().patience.get();
         let mut over = timer.is_some_and(|it| self.core.timers.borrow_mut().take_fed(it));
-        if is_readable || self.has(Flags::MORE) {
+        if is_readable {
             over |= self.read_for_nobody();
         }
         if over && !self.has(Flags::DONE) {
@@ -157,7 +157,7 @@ impl Inner<dyn Slot> {
     /// Ends everything, for a callback that is dropped. The kernel forgets the stream before it is
     /// closed.
     pub(super) fn detach(&self) {
-        self.set(Flags::FED);
+        self.set(Flags::RUNNING); // Nothing queues the callback again.
         self.leave();
         self.stream.close();
     }

@@ -19,7 +19,7 @@ bitflags! {
         const DONE = 1 << 5;
         /// The protocol knows that the queue is too long.
         const TOLD = 1 << 6;
-        /// The callback is in the ready deque because of a change.
+        /// The ready deque has an entry of the connection that no event of its stream has put there.
         const FED = 1 << 7;
         /// The queue is not empty.
         const QUEUED = 1 << 8;
@@ -36,6 +36,8 @@ bitflags! {
         const MORE = 1 << 13;
         /// Reading waits for the queue to be short again.
         const HELD = 1 << 14;
+        /// The callback is running.
+        const RUNNING = 1 << 15;
 
         /// Nothing more is taken to be written.
         const MUTE = Self::CLOSING.bits() | Self::SHUTTING.bits() | Self::SHUT.bits()

@@ -17,8 +17,13 @@ use crate::net::socket::Socket;
 use crate::timers::TimerSlot;
 use crate::watchers::Watch;
 
-/// How often a stream is read in a turn, before others have theirs.
+/// Reads of a stream in one tick, at most; then other callbacks run.
 pub(super) const READS: usize = 8;
+/// Bytes read from a stream in one tick after which no further read follows.
+pub(super) const READ_BYTES: usize = 256 * 1024;
+
+/// Value of [`Inner::latest_turn`] before the first turn.
+pub(super) const NO_TURN: u8 = 0;
 
 /// What is left of the capacity of an empty queue; a connection that was once slow does not keep
 /// its queue.
@@ -39,6 +44,8 @@ pub(crate) struct Inner<T: ?Sized> {
     pub(super) rest: OnceCell<Box<Rest>>,
     pub(super) fd: RawFd,
     pub(super) interest: Cell<Interest>,
+    /// Tick of the latest run that used up its reads or came without an event, modulo 255, plus one.
+    pub(super) latest_turn: Cell<u8>,
     pub(super) flags: Cell<Flags>,
     pub(super) stream: T,
 }
@@ -133,9 +140,11 @@ impl Inner<dyn Slot> {
         }
     }
 
-    /// Has the callback run although nothing happened at the stream.
+    /// Queues the callback for the next tick although nothing happened at the stream: at most once,
+    /// however many events come before that entry runs. While the callback is running,
+    /// [`end`](super::Transport::end) decides.
     pub(super) fn feed(&self) {
-        if !self.has(Flags::FED) {
+        if !self.has(Flags::FED | Flags::RUNNING) {
             self.set(Flags::FED);
             self.core.feed(self.key);
         }

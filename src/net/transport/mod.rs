@@ -39,7 +39,7 @@ use mainspring_sys::Interest;
 use mainspring_sys::socket::{self, Address};
 
 use self::flags::Flags;
-use self::inner::Inner;
+use self::inner::{Inner, NO_TURN};
 pub(crate) use self::moments::Tide;
 use self::slot::Slot;
 use super::stream::Stream;
@@ -65,6 +65,7 @@ impl Transport {
             rest: OnceCell::new(),
             fd,
             interest: Cell::new(Interest::empty()),
+            latest_turn: Cell::new(NO_TURN),
             flags: Cell::new(Flags::empty()),
             stream: Cell::new(Some(stream)),
         };

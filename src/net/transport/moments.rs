@@ -7,7 +7,7 @@ use mainspring_sys::{Interest, Mode, Readiness, fd};
 
 use super::Transport;
 use super::flags::Flags;
-use super::inner::{Inner, READS, is_retry};
+use super::inner::{Inner, NO_TURN, READ_BYTES, READS, is_retry};
 use super::slot::Slot;
 use crate::error::{Error, Result};
 use crate::event_loop::core::Core;
@@ -20,6 +20,13 @@ const STOPS: Readiness = Readiness::PRIORITY
     .union(Readiness::READ_CLOSED)
     .union(Readiness::HANGUP)
     .union(Readiness::ERROR);
+
+/// Size of a run's reads so far.
+#[derive(Debug, Default)]
+struct ReadTurn {
+    reads: usize,
+    bytes: usize,
+}
 
 /// The queue has passed a water mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +67,45 @@ impl Inner<dyn Slot> {
         self.has(Flags::MORE) || self.tide().is_some() || self.is_due()
     }
 
+    /// Returns true if this run may read. A second run in a tick that has read already leaves the
+    /// input to the next tick: both a queued entry and an event may come in one batch.
+    #[inline]
+    fn may_read(&self, readiness: Readiness) -> bool {
+        if self.latest_turn.get() != NO_TURN && self.has_had_its_turn() {
+            self.leave_more();
+            return false;
+        }
+        if readiness.is_empty() {
+            self.note_turn();
+        }
+        true
+    }
+
+    #[cold]
+    fn has_had_its_turn(&self) -> bool {
+        self.latest_turn.get() == self.turn_of_tick()
+    }
+
+    #[cold]
+    fn note_turn(&self) {
+        self.latest_turn.set(self.turn_of_tick());
+    }
+
+    /// Number of the tick, as far as one byte holds it. A turn of 255 ticks ago looks like one of
+    /// this tick, which delays an event by one tick.
+    fn turn_of_tick(&self) -> u8 {
+        (self.core.tick.get() % 255) as u8 + 1
+    }
+
     /// Whether another read in this turn is wanted. A tide is told first.
     #[inline(never)]
-    fn reads_on(&self, reads: &mut usize) -> bool {
-        *reads += 1;
-        let on = *reads < READS && !self.has(Flags::DEAF) && self.tide().is_none();
+    fn reads_on(&self, turn: &mut ReadTurn, count: usize) -> bool {
+        turn.reads += 1;
+        turn.bytes += count;
+        let is_over = turn.reads >= READS || turn.bytes >= READ_BYTES;
+        let on = !is_over && !self.has(Flags::DEAF) && self.tide().is_none();
         if !on {
+            self.note_turn();
             self.leave_more();
         }
         on
@@ -134,12 +174,15 @@ impl Transport {
         Ok(reading)
     }
 
-    /// The callback begins: what changes from now on it sees by itself. Whether its protocol has to
-    /// be told first that the connection is made.
+    /// Begins a run of the callback. Returns true if `connection_made` is due.
+    ///
+    /// An entry without readiness is the one that [`feed`](Inner::feed) has queued. An event leaves
+    /// that entry pending: otherwise both would queue another one, and the deque would grow.
     #[inline]
-    pub(crate) fn begin(&self) -> bool {
+    pub(crate) fn begin(&self, readiness: Readiness) -> bool {
         let flags = self.inner.flags.get();
-        self.inner.flags.set(flags.union(Flags::FED).difference(Flags::NEW));
+        let done = if readiness.is_empty() { Flags::NEW | Flags::FED } else { Flags::NEW };
+        self.inner.flags.set(flags.difference(done).union(Flags::RUNNING));
         flags.contains(Flags::NEW)
     }
 
@@ -155,21 +198,21 @@ impl Transport {
         self.inner.has(Flags::BUSY)
     }
 
-    /// The callback ends. A moment of the tide may itself have turned it, which is for the next
-    /// tick to tell.
+    /// Ends a run of the callback. A callback of the water marks may itself have crossed one, which
+    /// the next tick reports.
     #[inline]
     pub(crate) fn end(&self) {
-        self.inner.unset(Flags::FED);
+        self.inner.unset(Flags::RUNNING);
         if self.is_busy() && self.inner.has_more_to_do() {
             self.inner.feed();
         }
     }
 
-    /// Whether there is something to read and somebody who wants it.
+    /// Returns true if there may be input, the protocol wants it, and this run may read it.
     #[inline]
     pub(crate) fn has_input(&self, readiness: Readiness) -> bool {
-        (readiness.contains(Readiness::READABLE) || self.inner.has(Flags::MORE))
-            && self.is_reading()
+        let has_more = readiness.contains(Readiness::READABLE) || self.inner.has(Flags::MORE);
+        has_more && self.is_reading() && self.inner.may_read(readiness)
     }
 
     /// Reads into the loop's buffer and hands over what came, until a read is the last one: a short
@@ -186,7 +229,7 @@ impl Transport {
             inner.leave_more();
         }
         let mut buffer = ReadBuffer::of(core);
-        let mut reads = 0;
+        let mut turn = ReadTurn::default();
         loop {
             let count = match inner.stream.read(&mut buffer) {
                 Ok(count @ 1..) if !inner.has(Flags::CLOSING | Flags::DONE) => count,
@@ -200,7 +243,8 @@ impl Transport {
                 inner.end_if_over();
                 inner.settle(); // Not before: most are over now, and have left the kernel.
             }
-            if count < buffer.len() && !inner.has(Flags::MORE) || !inner.reads_on(&mut reads) {
+            if count < buffer.len() && !inner.has(Flags::MORE) || !inner.reads_on(&mut turn, count)
+            {
                 return Ok(());
             }
         }
@@ -210,7 +254,8 @@ impl Transport {
     pub(crate) fn go_on(&self, readiness: Readiness) {
         let inner = &*self.inner;
         if inner.has(Flags::LINGERING) {
-            inner.linger(readiness.contains(Readiness::READABLE));
+            let is_readable = readiness.contains(Readiness::READABLE) || inner.has(Flags::MORE);
+            inner.linger(is_readable && inner.may_read(readiness));
         } else if !inner.has(Flags::QUEUED) {
             inner.finish();
         } else if readiness.contains(Readiness::WRITABLE) {
