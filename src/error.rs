@@ -1,17 +1,23 @@
 //! What can go wrong, by operation.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
 use mainspring_sys::Signal;
 
+use crate::text::write_chain;
+
 /// The result of everything that can fail here, and of callbacks.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An operation that failed. The cause, where there is one, is its
 /// [`source`](std::error::Error::source).
+///
+/// `Debug` is the line of [`chain`](Error::chain), because that is what a `main` that returns an
+/// error prints, and what `unwrap` shows.
 ///
 /// ```
 /// use std::error::Error as _;
@@ -20,9 +26,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// let zero = EventLoop::new()?.call_every(std::time::Duration::ZERO, |_, _| {}).unwrap_err();
 /// assert_eq!(zero.to_string(), "an interval must be longer than zero");
 /// assert!(zero.source().is_none());
+/// assert_eq!(format!("{zero:?}"), zero.chain());
 /// # Ok::<(), mainspring::Error>(())
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A part of the loop could not be made; usually the process is out of descriptors.
@@ -229,7 +236,8 @@ impl Error {
         matches!(self, Error::Io(error) if matches!(error.kind(), WouldBlock | Interrupted))
     }
 
-    /// The error and its causes in one line, for a log or a user.
+    /// The error and its causes in one line, for a log or a user. A cause that the text before it
+    /// repeats is left out, and control characters are escaped.
     ///
     /// ```
     /// use mainspring::net::{self, Address, ListenOptions};
@@ -240,13 +248,15 @@ impl Error {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn chain(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            line = format!("{line}: {error}");
-            cause = error.source();
-        }
+        let mut line = String::new();
+        let _ = write_chain(&mut line, self); // A `String` takes everything.
         line
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_chain(f, self)
     }
 }
 

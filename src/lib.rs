@@ -110,6 +110,7 @@ mod soon;
 mod sync;
 mod task;
 pub mod testing;
+mod text;
 mod timers;
 mod watchers;
 

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use super::job::About;
 use crate::error::Error;
+use crate::text::listed;
 
 /// The executor was closed, and these jobs still ran at the end of the limit.
 ///
-/// Displayed, it is one line that names each of them. It becomes an [`Error`] by `?`.
+/// Displayed, it is one line that names the first of them, as many as fit into about 500 bytes, and
+/// says how many more there are. It becomes an [`Error`] by `?`.
 #[derive(Debug)]
 pub struct StuckJobs {
     limit: Duration,
@@ -30,11 +32,7 @@ impl StuckJobs {
 impl fmt::Display for StuckJobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "jobs that did not end within {:?}: ", self.limit)?;
-        for (i, job) in self.jobs.iter().enumerate() {
-            let separator = if i > 0 { "; " } else { "" };
-            write!(f, "{separator}{job}")?;
-        }
-        Ok(())
+        f.write_str(&listed(self.jobs.iter(), "; "))
     }
 }
 

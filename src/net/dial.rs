@@ -17,6 +17,7 @@ use super::socket::Socket;
 use super::stream_socket::StreamSocket;
 use crate::error::{Error, Result};
 use crate::task::{Sleep, sleep, timeout};
+use crate::text;
 
 /// How long an attempt is alone.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -75,9 +76,9 @@ pub(super) async fn race(addresses: &[SocketAddr]) -> Result<StreamSocket> {
     outcome.map_err(|source| failed(listed(addresses), source))
 }
 
-/// All addresses, for a message.
+/// Returns the first addresses and the number of the others, for a message.
 pub(super) fn listed(addresses: &[SocketAddr]) -> String {
-    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
+    text::listed(addresses.iter(), ", ")
 }
 
 /// The families take turns; the first address stays the first, and each family keeps its order.
@@ -161,7 +162,7 @@ impl Race {
         }
         let kind = last.kind();
         let told = self.failures.iter().map(|(address, error)| format!("{address}: {error}"));
-        io::Error::new(kind, told.collect::<Vec<_>>().join("; "))
+        io::Error::new(kind, text::listed(told, "; "))
     }
 }
 

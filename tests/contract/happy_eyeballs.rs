@@ -129,3 +129,22 @@ fn s5_a_host_is_looked_up_and_connected_to() {
         .unwrap();
     });
 }
+
+/// B: the text of an error does not grow with the number of addresses, which a stranger's DNS answer
+/// may choose.
+#[test]
+fn s5_many_addresses_that_refuse_make_no_long_message() {
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let addresses = vec![dead; 300];
+    let mut el = mainspring::EventLoop::new().unwrap();
+    let limit = std::time::Duration::from_secs(60);
+    let connected =
+        el.run_until_complete(mainspring::net::TcpStream::connect_any(&addresses, limit));
+    let error = connected.unwrap().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    let text = error.chain();
+    assert!(text.len() < 1500, "{} bytes", text.len());
+    let counts: Vec<&str> = text.split("and ").skip(1).collect();
+    assert_eq!(counts.len(), 2, "{text}");
+    assert!(counts.iter().all(|count| count.contains(" more")), "{text}");
+}

@@ -152,7 +152,7 @@ fn f8_what_a_callback_has_seen_is_not_reported() {
     })
     .unwrap();
     el.run_until_stalled().unwrap();
-    assert_eq!(*seen.borrow(), ["Err(Closed)"; 3]);
+    assert_eq!(*seen.borrow(), ["Err(the loop is closed)"; 3]);
     assert!(el.state().is_empty());
 }
 

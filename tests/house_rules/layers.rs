@@ -4,6 +4,7 @@ use super::source::{Source, assert_none, is_word, sources, words};
 
 /// The modules, lowest layer first.
 const LAYERS: &[&[&str]] = &[
+    &["text"],
     &["error", "panic", "clock", "handle", "sync"],
     &["ready", "soon", "callbacks"],
     &["timers", "watchers", "inbox", "signals", "executor"],

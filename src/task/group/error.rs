@@ -3,12 +3,13 @@
 use std::fmt;
 
 use crate::error::Error;
+use crate::text::listed;
 
 /// Everything that failed in a [`TaskGroup`](crate::TaskGroup), in the order of occurrence; at least one error.
 ///
-/// Its message has all of them with their causes, so it has no
-/// [`source`](std::error::Error::source). As an [`Error`] it is [`Other`](Error::Other).
-#[derive(Debug)]
+/// Its message has the first of them with their causes, as many as fit into about 500 bytes, and the
+/// number of the others. So it has no [`source`](std::error::Error::source). `Debug` is the same
+/// line. As an [`Error`] it is [`Other`](Error::Other).
 pub struct GroupError {
     pub(super) errors: Vec<Error>,
 }
@@ -31,11 +32,13 @@ impl fmt::Display for GroupError {
             1 => f.write_str("a task group failed: ")?,
             count => write!(f, "a task group failed, with {count} errors: ")?,
         }
-        for (i, error) in self.errors.iter().enumerate() {
-            let separator = if i == 0 { "" } else { "; " };
-            write!(f, "{separator}{}", error.chain())?;
-        }
-        Ok(())
+        f.write_str(&listed(self.errors.iter().map(Error::chain), "; "))
+    }
+}
+
+impl fmt::Debug for GroupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

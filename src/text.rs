@@ -1,0 +1,229 @@
+//! Texts for a log: one line each, whatever a peer or an error type puts into them.
+
+use std::error::Error;
+use std::fmt::{self, Display, Write};
+use std::mem;
+
+/// Characters that would end the line, move the cursor, or change the order of what follows.
+fn is_control(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Passes text on with control characters escaped, for example `\n` and `\u{1b}`.
+pub(crate) struct OneLine<'a>(pub(crate) &'a mut dyn Write);
+
+impl Write for OneLine<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some(at) = rest.find(is_control) {
+            self.0.write_str(&rest[..at])?;
+            let mut characters = rest[at..].chars();
+            for c in characters.next().into_iter().flat_map(char::escape_default) {
+                self.0.write_char(c)?;
+            }
+            rest = characters.as_str();
+        }
+        self.0.write_str(rest)
+    }
+}
+
+/// Writes `error` and its causes with colons between them. A cause that the text before it mentions
+/// is left out, because many types repeat the cause in their own text.
+pub(crate) fn write_chain(out: &mut dyn Write, error: &(dyn Error + 'static)) -> fmt::Result {
+    let mut before = shown(error);
+    let mut line = OneLine(out);
+    line.write_str(&before)?;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = shown(error);
+        if !mentions(&before, &text) {
+            write!(line, ": {text}")?;
+            before = text;
+        }
+        cause = error.source();
+    }
+    Ok(())
+}
+
+/// Returns the text of `value`. Unlike with `to_string`, a `Display` that fails is no panic.
+pub(crate) fn shown(value: &(impl Display + ?Sized)) -> String {
+    let mut text = String::new();
+    match write!(text, "{value}") {
+        Ok(()) => text,
+        Err(_) => text + "(the rest cannot be shown)",
+    }
+}
+
+/// True if `part` is in `text` and is not a piece of a longer word there.
+fn mentions(text: &str, part: &str) -> bool {
+    let touches = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    text.match_indices(part).any(|(at, _)| {
+        let (front, back) = (&text[..at], &text[at + part.len()..]);
+        part.is_empty() || !touches(front.chars().next_back()) && !touches(back.chars().next())
+    })
+}
+
+/// A text of limited length. What does not fit is left out, and an ellipsis shows it.
+pub(crate) struct Limited {
+    text: String,
+    /// Greatest length in bytes.
+    limit: usize,
+    is_full: bool,
+}
+
+const ELLIPSIS: &str = "…";
+
+impl Limited {
+    pub(crate) fn new(limit: usize) -> Limited {
+        Limited { text: String::new(), limit, is_full: false }
+    }
+
+    /// Returns the text, which is empty afterwards.
+    pub(crate) fn take(&mut self) -> String {
+        self.is_full = false;
+        mem::take(&mut self.text)
+    }
+}
+
+impl Write for Limited {
+    /// Fails when the text is full, so that the writer stops.
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.is_full {
+            return Err(fmt::Error);
+        }
+        if self.text.len() + text.len() <= self.limit {
+            self.text.push_str(text);
+            return Ok(());
+        }
+        self.is_full = true;
+        self.text.push_str(text);
+        let room = self.limit.saturating_sub(ELLIPSIS.len());
+        let end = (0..=room).rev().find(|at| self.text.is_char_boundary(*at));
+        self.text.truncate(end.unwrap_or(0));
+        self.text.push_str(ELLIPSIS);
+        Err(fmt::Error)
+    }
+}
+
+/// Returns `items` with `separator` between them: the first ones, as many as fit into
+/// [`LONGEST_LIST`] bytes, and the number of the others.
+pub(crate) fn listed(items: impl ExactSizeIterator<Item: Display>, separator: &str) -> String {
+    let total = items.len();
+    let mut list = String::new();
+    for (number, item) in items.enumerate() {
+        let item = shown(&item);
+        if number > 0 && list.len() + separator.len() + item.len() > LONGEST_LIST {
+            return format!("{list}{separator}and {} more", grouped((total - number) as u64));
+        }
+        if number > 0 {
+            list.push_str(separator);
+        }
+        list.push_str(&item);
+    }
+    list
+}
+
+/// Longest list in a message, in bytes.
+const LONGEST_LIST: usize = 500;
+
+/// Returns a number with a comma between each three digits.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Told(&'static str, Option<Box<Told>>);
+
+    impl Display for Told {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Told {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|cause| cause as _)
+        }
+    }
+
+    fn chain(texts: &[&'static str]) -> String {
+        let told = texts.iter().rev().fold(None, |cause, text| Some(Box::new(Told(text, cause))));
+        let mut out = String::new();
+        write_chain(&mut out, &*told.unwrap()).unwrap();
+        out
+    }
+
+    #[test]
+    fn causes_follow_once_each() {
+        assert_eq!(chain(&["a", "b", "c"]), "a: b: c");
+        assert_eq!(chain(&["IO error: X", "X"]), "IO error: X");
+        assert_eq!(chain(&["X (while reading)", "X", "deeper"]), "X (while reading): deeper");
+        assert_eq!(chain(&["no file", "file 12", "12"]), "no file: file 12");
+        assert_eq!(chain(&["no file 123", "file 12"]), "no file 123: file 12");
+        assert_eq!(chain(&["a", "", "b"]), "a: b");
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(chain(&["a\nb\r\u{1b}[2J\0\u{85}"]), r"a\nb\r\u{1b}[2J\u{0}\u{85}");
+        assert_eq!(chain(&["\u{2028}\u{202e}x\u{2066}"]), r"\u{2028}\u{202e}x\u{2066}");
+        assert_eq!(chain(&[r#"é \n "" 語"#]), r#"é \n "" 語"#);
+    }
+
+    struct Failing;
+
+    impl Display for Failing {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("begun ")?;
+            Err(fmt::Error)
+        }
+    }
+
+    #[test]
+    fn a_display_that_fails_is_no_panic() {
+        assert_eq!(shown(&Failing), "begun (the rest cannot be shown)");
+    }
+
+    #[test]
+    fn a_limited_text_ends_at_a_character() {
+        for limit in 3..12 {
+            let mut text = Limited::new(limit);
+            assert!(write!(text, "aéé語xy").is_ok() == (limit >= 10), "{limit}");
+            let text = text.take();
+            assert!(text.len() <= limit, "{text} {limit}");
+            assert_eq!(text.ends_with('…'), limit < 10, "{text} {limit}");
+        }
+    }
+
+    #[test]
+    fn a_list_says_how_many_are_left_out() {
+        assert_eq!(listed([1, 2, 3].into_iter(), ", "), "1, 2, 3");
+        assert_eq!(listed(Vec::<u8>::new().into_iter(), ", "), "");
+        let long = listed((0..100_000).map(|n| format!("{n:05}")), "; ");
+        assert!(long.len() < 530, "{}", long.len());
+        assert!(long.starts_with("00000; 00001; "), "{long}");
+        assert!(long.ends_with("; and 99,929 more"), "{long}");
+    }
+
+    #[test]
+    fn digits_are_grouped() {
+        let numbers = [0, 12, 999, 1_000, 54_321, 1_000_000, u64::MAX];
+        let texts = numbers.map(grouped);
+        let expected = ["0", "12", "999", "1,000", "54,321", "1,000,000"];
+        assert_eq!(texts[..6], expected);
+        assert_eq!(texts[6], "18,446,744,073,709,551,615");
+    }
+}
