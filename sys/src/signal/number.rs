@@ -36,9 +36,9 @@ macro_rules! signals {
 signals! {
     /// The terminal went away; by custom, a daemon reads its configuration again.
     HUP = SIGHUP;
-    /// Ctrl-C.
+    /// `Ctrl-C` at a terminal.
     INT = SIGINT;
-    /// Ctrl-\.
+    /// `Ctrl-\` at a terminal. The default action also writes a core file.
     QUIT = SIGQUIT;
     /// A forbidden instruction was executed. Cannot be watched.
     ILL = SIGILL;

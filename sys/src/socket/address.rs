@@ -11,6 +11,7 @@ use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::str::FromStr;
 
 use super::UnixAddress;
+use super::refusal::refused;
 
 /// Where a socket is, or shall go.
 ///
@@ -87,13 +88,7 @@ impl FromStr for Address {
         if text.starts_with("unix:") || text.starts_with('/') {
             return text.parse().map(Address::Unix);
         }
-        text.parse().map(Address::Inet).map_err(|_| {
-            let message = format!(
-                "{text:?} is no address: expected IP:PORT, [IPv6]:PORT, unix:PATH or an absolute path; \
-                 a host's name has to be looked up first"
-            );
-            io::Error::new(io::ErrorKind::InvalidInput, message)
-        })
+        text.parse().map(Address::Inet).map_err(|_| refused(text))
     }
 }
 

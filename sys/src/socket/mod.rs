@@ -22,6 +22,7 @@ mod address;
 mod bind;
 mod connect;
 mod option;
+mod refusal;
 mod transfer;
 mod unix;
 

@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::refusal::quoted;
+
 /// The most bytes of a path or name. One is left for the zero behind a path or in front of a name.
 const LONGEST: usize = size_of::<libc::sockaddr_un>() - PATH - 1;
 const PATH: usize = offset_of!(libc::sockaddr_un, sun_path);
@@ -49,7 +51,8 @@ impl UnixAddress {
             return Err(invalid("the path of a socket cannot be empty".into()));
         }
         if bytes.contains(&0) {
-            return Err(invalid(format!("the path {path:?} of a socket has a zero byte in it")));
+            let path = quoted(&path.to_string_lossy());
+            return Err(invalid(format!("the path {path} of a socket has a zero byte in it")));
         }
         check_length("path", bytes)?;
         Ok(UnixAddress(Name::Path(path.to_owned())))
