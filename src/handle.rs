@@ -23,6 +23,10 @@ impl Key {
     /// either.
     pub(crate) const SENT: Key = Key { slot: u32::MAX, generation: 1 };
 
+    /// Key of the timer that ends in a line about reports that were left out. It never enters the
+    /// ready deque.
+    pub(crate) const REPORTS: Key = Key { slot: u32::MAX, generation: 2 };
+
     /// Slots from here on are not in the arena of callbacks: what waits for its turn only is in a
     /// row, by a number that begins in the slot.
     pub(crate) const SOON: u32 = 1 << 30;

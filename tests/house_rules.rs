@@ -78,6 +78,39 @@ fn t1_s35_nobody_asks_the_wall_clock() {
     assert_none(&asks.map(|source| source.path).collect::<Vec<_>>());
 }
 
+/// A full pipe, a full disk or a closed terminal makes these panic or wait. The library writes its
+/// reports through `mainspring_sys::stderr` only.
+#[test]
+fn the_library_prints_nothing_that_can_panic() {
+    let rust = sources(".rs").into_iter();
+    let ours =
+        rust.filter(|source| ["src/", "sys/src/"].iter().any(|it| source.path.starts_with(it)));
+    assert_none(&ours.flat_map(|source| prints(&source)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_planted_print_is_found() {
+    let text = "fn f() { eprintln!(\"x\"); ::std::println! (\"y\"); io::stderr().lock(); dbg!(z) }\n\
+                // eprintln!(\"a comment\")\nfn print(stdout: u8) { stderr::write(b\"x\") }";
+    let source = Source { path: "src/planted.rs".into(), text: text.into() };
+    let planted = ["eprintln", "println", "stderr", "dbg"];
+    assert_eq!(prints(&source), planted.map(|word| format!("src/planted.rs: `{word}`")));
+}
+
+/// Calls of the standard library's streams and macros for output.
+fn prints(source: &Source) -> Vec<String> {
+    let code = source.code();
+    let calls = words(&code).filter(|(at, word)| {
+        let after = code[at + word.len()..].trim_start();
+        match *word {
+            "print" | "println" | "eprint" | "eprintln" | "dbg" => after.starts_with('!'),
+            "stdout" | "stderr" => after.starts_with('('),
+            _ => false,
+        }
+    });
+    calls.map(|(_, word)| format!("{}: `{word}`", source.path)).collect()
+}
+
 #[test]
 fn nothing_is_left_to_be_done() {
     // Put together, so that they are not found here.

@@ -15,6 +15,7 @@ use mainspring_sys::{Interest, Mode, Readiness, Signal, Token, fd};
 
 use super::guest::Guest;
 use super::report::Report;
+use super::report_log::ReportLog;
 use super::source::Source;
 use crate::clock::{NEVER, Timeline};
 use crate::error::{Error, Result};
@@ -80,6 +81,8 @@ pub(crate) struct Core {
     pub(crate) missed: Cell<u64>,
     /// Failures that nobody has asked for, to be reported after the batch.
     pub(crate) unobserved: RefCell<Vec<Report>>,
+    /// Counts of reports that go to standard error.
+    pub(super) log: RefCell<ReportLog>,
     /// The read buffer of all transports; it is out while one of them uses it.
     pub(crate) read_buffer: Cell<Vec<u8>>,
     /// The fds of files that waited before they were watched: how many watchers keep each of them
@@ -123,6 +126,7 @@ impl Core {
             heirs: RefCell::default(),
             missed: Cell::new(0),
             unobserved: RefCell::default(),
+            log: RefCell::default(),
             read_buffer: Cell::default(),
             blocking: RefCell::default(),
         })
@@ -301,10 +305,15 @@ impl Core {
     fn feed_due(&self, guest: &dyn Guest) {
         let mut ready = self.ready.borrow_mut();
         let now = self.timeline.now_nanos();
+        let mut reports_due = false;
         self.timers.borrow_mut().feed(now, |key| match key.is_guest() {
+            true if key == Key::REPORTS => reports_due = true,
             true => guest.feed_timer(key, &mut ready),
             false => ready.feed(key, Readiness::empty()),
         });
+        if reports_due {
+            self.flush_reports();
+        }
     }
 
     /// Whether a timer will ever be due.

@@ -39,7 +39,7 @@ impl<S> LoopHandle<S> {
     /// Tells the exception handler, or else standard error.
     pub(crate) fn report(&self, state: &mut S, report: Report) {
         let Some(mut handler) = self.shared.exception_handler.take() else {
-            return eprintln!("mainspring: {report}");
+            return self.core().print(&report);
         };
         handler(self, state, &report);
         // It may have set another one meanwhile; and one that is dropped may set yet another one.
@@ -193,6 +193,7 @@ impl<S> LoopHandle<S> {
     pub(crate) fn forget_all(&self) {
         let core = self.core();
         drop(self.shared.exception_handler.take());
+        core.flush_reports();
         core.close_signals();
         core.ready.borrow_mut().clear();
         core.batch_left.set(0);

@@ -209,8 +209,13 @@ impl<S> LoopHandle<S> {
     }
 
     /// Sets what is told of failures: errors that callbacks return, panics if the policy is to
-    /// report them, slow callbacks, trouble of listeners. The default prints one line to standard
-    /// error.
+    /// report them, slow callbacks, trouble of listeners.
+    ///
+    /// The handler gets every report. Without one, each report is a line on standard error, written
+    /// in one call. Of each place of registration 10 lines are written in 10 seconds; the next line
+    /// then has the number of the others ("and 4,211 more"). A line that standard error does not take
+    /// at once is counted too, so a full pipe, a full disk or a closed descriptor never stops the
+    /// loop.
     ///
     /// ```
     /// use mainspring::{Error, EventLoop};

@@ -40,6 +40,7 @@ mod loop_handle;
 pub(crate) mod read_buffer;
 mod remote;
 mod report;
+mod report_log;
 mod schedule;
 pub(crate) mod source;
 mod tick;
@@ -50,6 +51,7 @@ pub use self::callback::Outcome;
 pub use self::loop_handle::LoopHandle;
 pub use self::remote::Remote;
 pub use self::report::{Kind, PanicPolicy, Report};
+pub(crate) use self::report_log::print_outside;
 pub use self::watched::Watched;
 
 /// An event loop with the state `S` of its user.

@@ -64,7 +64,7 @@ impl fmt::Display for Kind {
 
 impl Kind {
     /// How it came to the loop.
-    fn verb(self) -> &'static str {
+    pub(super) fn verb(self) -> &'static str {
         match self {
             Kind::Task => "spawned",
             Kind::Promise => "failed",
@@ -75,7 +75,20 @@ impl Kind {
 
 /// A failure, as the exception handler sees it.
 ///
-/// Displayed, it is one line that says what failed, where it was registered, and why.
+/// Displayed, it is one line that says what failed, where it was registered, and why. Newlines and
+/// other control characters of an error's text are escaped, because a peer may have chosen them.
+///
+/// ```
+/// use mainspring::{Error, EventLoop};
+///
+/// let mut el = EventLoop::with_state(String::new())?;
+/// el.set_exception_handler(|_, log, report| *log += &format!("{report}\n"));
+/// el.call_soon(|_, _| Err(Error::other("bad name: \"x\nroot logged in\"")));
+/// el.run()?;
+/// assert_eq!(el.state().lines().count(), 1);
+/// assert!(el.state().ends_with("bad name: \"x\\nroot logged in\"\n"));
+/// # Ok::<(), mainspring::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Report {

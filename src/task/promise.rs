@@ -19,7 +19,7 @@ use std::thread;
 
 use super::current;
 use crate::error::{Error, Result};
-use crate::event_loop::{Kind, Report};
+use crate::event_loop::{Kind, Report, print_outside};
 use crate::handle::Key;
 
 /// A result that is set once: the side that sets it. Dropped before that, it is abandoned.
@@ -97,7 +97,7 @@ impl Failure {
         let report = Report { kind: Kind::Promise, error, location, name: None };
         match current::find(home).or_else(current::running) {
             Some(tasks) => tasks.report(report),
-            None => eprintln!("mainspring: {report}"),
+            None => print_outside(&report),
         }
     }
 }

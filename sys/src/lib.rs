@@ -9,6 +9,7 @@
 //! * [`wakeup`]: the doorbell that ends a sleep from another thread;
 //! * [`signal`]: signals as bits that a loop looks at, with exact restore of dispositions;
 //! * [`socket`]: non-blocking connect and accept, addresses, options;
+//! * [`stderr`]: lines of a log that neither wait nor fail the process;
 //! * [`closure`]: closures without a box, which is unsafe code as well.
 //!
 //! # Raw descriptors
@@ -24,6 +25,7 @@ pub mod fd;
 pub mod selector;
 pub mod signal;
 pub mod socket;
+pub mod stderr;
 pub mod syscall;
 pub mod timeout;
 pub mod wakeup;

@@ -44,6 +44,7 @@ mod own_streams;
 mod panics;
 mod promises;
 mod queue;
+mod reports;
 mod running;
 mod scopes;
 mod servers;

@@ -21,7 +21,7 @@ use super::ending::{JoinError, Reason};
 use super::extent::Extent;
 use super::join::Task;
 use crate::error::{Error, Result};
-use crate::event_loop::{Kind, Report};
+use crate::event_loop::{Kind, Report, print_outside};
 use crate::handle::{Handle, Key};
 
 mod child;
@@ -232,7 +232,7 @@ impl Shared {
         let report = Report { kind: Kind::Task, error, location: self.location, name: None };
         match current::running() {
             Some(tasks) => tasks.report(report),
-            None => eprintln!("mainspring: {report}"),
+            None => print_outside(&report),
         }
     }
 }
