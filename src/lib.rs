@@ -32,6 +32,7 @@
 //! | something to run | [`call_soon`] | [`spawn`], [`run_until_complete`] |
 //! | time | [`call_later`], [`call_every`], [`add_timer`] | [`sleep`], [`interval`], [`timeout`] |
 //! | any descriptor | [`add_reader`], [`watch`] | [`Io`] |
+//! | a library in C with its own descriptors | [`watch`](LoopHandle::watch#libraries-in-c), [`set_interest`] | [`Io`] |
 //! | a server | [`serve`], [`serve_with`] and [`net::Protocol`] | [`net::TcpListener`], [`net::UnixListener`] |
 //! | a client | [`connect`], then [`attach_with`] | [`net::TcpStream::connect_host`] |
 //! | blocking work, other threads | [`Remote::call_soon`] | [`spawn_blocking`], [`Remote::spawn`] |
@@ -58,6 +59,7 @@
 //! [`run_until_complete`]: EventLoop::run_until_complete
 //! [`serve`]: LoopHandle::serve
 //! [`serve_with`]: LoopHandle::serve_with
+//! [`set_interest`]: LoopHandle::set_interest
 //! [`set_exception_handler`]: LoopHandle::set_exception_handler
 //! [`turn`]: EventLoop::turn
 //! [`watch`]: LoopHandle::watch

@@ -24,7 +24,7 @@ use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 use crate::signals::Signals;
 use crate::timers::{TimerSlot, Timers};
-use crate::watchers::{Role, Watch, Watchers, fixed_token, is_plain};
+use crate::watchers::{Half, Ownership, Role, Watch, Watchers, fixed_token, is_plain};
 
 /// The token of the doorbell of other threads.
 pub(crate) const INBOX: Token = fixed_token(0);
@@ -150,6 +150,7 @@ impl Core {
         self.ready.borrow_mut().feed(key, readiness);
     }
 
+    /// Watches an fd that its source owns.
     pub(crate) fn watch(
         &self,
         fd: RawFd,
@@ -158,8 +159,12 @@ impl Core {
         mode: Mode,
         key: Key,
     ) -> Result<Watch> {
+        self.watch_half(fd, mode, Half { key, interest, role, ownership: Ownership::Owned })
+    }
+
+    pub(crate) fn watch_half(&self, fd: RawFd, mode: Mode, half: Half) -> Result<Watch> {
         let ready = &mut self.ready.borrow_mut();
-        self.watchers.borrow_mut().add(fd, role, interest, mode, key, ready)
+        self.watchers.borrow_mut().add(fd, mode, half, ready)
     }
 
     pub(crate) fn set_interest(&self, watch: Watch, key: Key, interest: Interest) -> Result<()> {

@@ -12,7 +12,7 @@ use super::watched::make_nonblocking;
 use super::{LoopHandle, Watched};
 use crate::error::{Error, Result};
 use crate::handle::Watcher;
-use crate::watchers::Role;
+use crate::watchers::{Half, Ownership, Role};
 
 impl<S> LoopHandle<S> {
     /// Calls `callback` in each tick in which `source` can be read without blocking: data, end of
@@ -84,8 +84,48 @@ impl<S> LoopHandle<S> {
     /// [`Watched::readiness`] and changes what it wants by [`Watched::set_interest`]. An empty
     /// interest begins paused.
     ///
-    /// A C library's fd is watched as `BorrowedFd<'static>`, whose constructor states what the
-    /// library must promise.
+    /// # Libraries in C
+    ///
+    /// A library that brings its own descriptors (libcurl multi, c-ares, libpq, hiredis) is driven by
+    /// one watcher for each of them and one timer. The fd is watched as `BorrowedFd<'static>`, whose
+    /// constructor states what the library must promise: the fd is open until `remove`.
+    ///
+    /// | the library | the program |
+    /// |---|---|
+    /// | wants an fd watched (`CURL_POLL_IN`, `ev.addRead`) | `watch(fd, interest, ..)` |
+    /// | has another interest, or may have another socket (`PQconnectPoll`) | [`set_interest`] |
+    /// | wants no events of the fd for now | [`set_interest`] with an empty interest |
+    /// | is done with the fd (`CURL_POLL_REMOVE`, `ev.cleanup`) | [`remove`] |
+    /// | has another timeout (`CURLMOPT_TIMERFUNCTION`, `ares_timeout`) | [`reset_after`], `disarm` |
+    ///
+    /// The callback and the timer call the library, which may close its socket and open the next one:
+    /// the kernel then often gives the same number again. epoll(7) and kqueue(2) drop a registration
+    /// with its file, so call `set_interest` after each call of the library, also for the same
+    /// interest. It watches the file that has the number now, on every selector. For the sources of
+    /// the standard library, which close their own fd, an unchanged interest costs no system call.
+    ///
+    /// [`remove`]: LoopHandle::remove
+    /// [`reset_after`]: LoopHandle::reset_after
+    /// [`set_interest`]: LoopHandle::set_interest
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, Interest};
+    /// use std::io::Write;
+    /// use std::os::fd::AsFd;
+    ///
+    /// // A library would own the socket, and give its number away.
+    /// let (socket, mut server) = std::io::pipe()?;
+    /// let socket: &'static std::io::PipeReader = Box::leak(Box::new(socket));
+    /// let mut el = EventLoop::with_state(0)?;
+    /// el.watch(socket.as_fd(), Interest::READABLE, |_, calls, fd| {
+    ///     *calls += 1; // Here the library is called, and says what it waits for now.
+    ///     fd.set_interest(if *calls < 3 { Interest::READABLE } else { Interest::empty() })
+    /// })?;
+    /// server.write_all(b"answer")?;
+    /// el.run()?;
+    /// assert_eq!(*el.state(), 3);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -143,7 +183,8 @@ impl<S> LoopHandle<S> {
         })?;
         let location = Location::caller();
         let key = self.reserve(location);
-        let watch = match self.core().watch(fd, role, interest, mode, key) {
+        let half = Half { key, interest, role, ownership: Ownership::of_source::<T>() };
+        let watch = match self.core().watch_half(fd, mode, half) {
             Ok(watch) => watch,
             Err(error) => {
                 self.shared.callbacks.borrow_mut().remove(key);
@@ -231,6 +272,10 @@ impl<S> LoopHandle<S> {
 
     /// Changes what a watcher is told of. An empty interest pauses it: the kernel does not watch
     /// the fd at all until it gets another one.
+    ///
+    /// For a borrowed fd, and any source that is not of the standard library, the same interest is
+    /// set again: if the number has become another file's, that file is watched. See
+    /// [`watch`](LoopHandle::watch#libraries-in-c).
     ///
     /// # Errors
     ///

@@ -62,7 +62,8 @@ impl<T> Watched<T> {
     }
 
     /// Changes what the callback is told of from now on. An empty interest pauses it: the kernel
-    /// does not watch the source at all until it gets another one.
+    /// does not watch the source at all until it gets another one. Otherwise like
+    /// [`LoopHandle::set_interest`](crate::LoopHandle::set_interest).
     ///
     /// # Errors
     ///

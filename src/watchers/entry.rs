@@ -7,6 +7,7 @@ use mainspring_sys::{Interest, Mode, Readiness, Token};
 
 use crate::handle::Key;
 use crate::ready::ReadyDeque;
+use crate::watchers::Ownership;
 
 /// Which callback of an fd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,10 +66,11 @@ impl Watch {
 
 /// One callback of an fd, and what it wants.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Half {
-    pub(super) key: Key,
-    pub(super) interest: Interest,
-    pub(super) role: Role,
+pub(crate) struct Half {
+    pub(crate) key: Key,
+    pub(crate) interest: Interest,
+    pub(crate) role: Role,
+    pub(crate) ownership: Ownership,
 }
 
 /// An fd, and its callbacks: the reader or the one for both first, then the writer.
@@ -84,13 +86,13 @@ pub(super) struct Entry {
     pub(super) halves: [Option<Half>; 2],
 }
 
-/// The name of an fd with one callback is that callback's key, so its events go straight to it.
+/// The name of an owned fd with one callback is that callback's key, so its events go straight to it.
 fn name_of_one(key: Key) -> Token {
     Token::new(key.slot, key.generation)
 }
 
-/// An fd with two callbacks is named by its entry, among numbers that are no keys of callbacks of
-/// descriptors.
+/// An fd with two callbacks, or a borrowed one, is named by its entry, among numbers that are no keys
+/// of callbacks of descriptors.
 fn name_of_two(slot: u32, generation: u32) -> Token {
     Token::new(Key::SOON | slot, generation)
 }
@@ -132,9 +134,23 @@ impl Entry {
     /// What the kernel is to call it.
     pub(super) fn name(&self, slot: u32) -> Token {
         match self.halves {
-            [Some(Half { key, .. }), None] | [None, Some(Half { key, .. })] => name_of_one(key),
+            [Some(half), None] | [None, Some(half)] if half.ownership == Ownership::Owned => {
+                name_of_one(half.key)
+            }
             _ => name_of_two(slot, self.generation),
         }
+    }
+
+    /// True if the number may have become another file's without the loop's knowledge: the entry of
+    /// a library's fd.
+    pub(super) fn is_borrowed(&self) -> bool {
+        self.halves.iter().flatten().all(|half| half.ownership == Ownership::Borrowed)
+    }
+
+    /// Gives the entry a name that the kernel has not seen: an event of the file that had the number
+    /// before misses.
+    pub(super) fn rename(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
     }
 
     pub(super) fn feed(&self, readiness: Readiness, ready: &mut ReadyDeque) {

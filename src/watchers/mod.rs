@@ -4,8 +4,10 @@
 //!
 //! * The kernel watches an fd for exactly the union of what its reader and its writer want; for
 //!   nothing, it does not know it. Both change together, at once.
-//! * The kernel knows an fd with one callback by that callback's key, and one with two by their
+//! * The kernel knows an owned fd with one callback by that callback's key, and any other by its
 //!   entry. A key or an entry of earlier times misses.
+//! * A borrowed fd may become another file's under the same number. An interest that is set is then
+//!   set for that file, and events of the old one miss.
 //! * An error of the selector leaves the table as it was.
 
 use std::io;
@@ -17,10 +19,12 @@ use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 
-use self::entry::{Entry, Half, Name};
-pub(crate) use self::entry::{Role, Watch, is_plain, visible};
+use self::entry::{Entry, Name};
+pub(crate) use self::entry::{Half, Role, Watch, is_plain, visible};
+pub(crate) use self::ownership::Ownership;
 
 mod entry;
+mod ownership;
 
 /// Tokens from this slot on are not watchers: the doorbells of the loop itself.
 const FIRST_FIXED: u32 = u32::MAX - 15;
@@ -84,22 +88,19 @@ impl Watchers {
         let _ = self.selector.deregister(fd);
     }
 
-    /// Watches `fd` for `key`.
+    /// Watches `fd` for the callback of `half`.
     pub(crate) fn add(
         &mut self,
         fd: RawFd,
-        role: Role,
-        interest: Interest,
         mode: Mode,
-        key: Key,
+        half: Half,
         ready: &mut ReadyDeque,
     ) -> Result<Watch> {
-        let slot = match self.slot_of(fd).map(|slot| (slot, self.check_free(slot, role))) {
+        let slot = match self.slot_of(fd).map(|slot| (slot, self.check_free(slot, half.role))) {
             Some((slot, Ok(()))) => slot,
             Some((slot, Err(taken))) if !self.outlived(slot, ready) => return Err(taken),
             _ => self.take_slot(fd, mode),
         };
-        let half = Half { key, interest, role };
         let placed = self.place(slot, half).or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
                 return Err(error);
@@ -222,6 +223,21 @@ impl Watchers {
         Ok(())
     }
 
+    /// Like [`settle`](Watchers::settle), but where the kernel does not know a borrowed fd, the number
+    /// is another file's by now, and that one is watched.
+    fn settle_borrowed(&mut self, slot: u32, rearm: bool) -> io::Result<()> {
+        let settled = self.settle(slot, rearm);
+        let entry = &mut self.entries[slot as usize];
+        match settled {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && entry.is_borrowed() => {
+                entry.registered = Interest::empty();
+                entry.rename();
+                self.settle(slot, false)
+            }
+            settled => settled,
+        }
+    }
+
     /// The half that `key` has at `watch`; none if it was removed, whoever has the place now.
     fn half(&mut self, watch: Watch, key: Key) -> Option<&mut Half> {
         let half = self.entries[watch.slot() as usize].halves[watch.role().half()].as_mut();
@@ -229,7 +245,7 @@ impl Watchers {
     }
 
     /// Changes what a callback wants to be told; nothing pauses it. In the modes oneshot and edge
-    /// this re-arms.
+    /// this re-arms. The kernel is asked even for the same interest if the fd is borrowed.
     pub(crate) fn set_interest(
         &mut self,
         watch: Watch,
@@ -241,8 +257,9 @@ impl Watchers {
             return Err(Error::Gone { operation: "change the interest" });
         };
         let before = std::mem::replace(&mut half.interest, interest);
+        let is_borrowed = half.ownership == Ownership::Borrowed;
         let Entry { fd, mode, .. } = self.entries[watch.slot() as usize];
-        let settled = self.settle(watch.slot(), mode != Mode::Level);
+        let settled = self.settle_borrowed(watch.slot(), is_borrowed || mode != Mode::Level);
         settled.map_err(|source| {
             if let Some(half) = self.half(watch, key) {
                 half.interest = before;
@@ -277,7 +294,9 @@ impl Watchers {
         let Some(half) = self.half(watch, old) else { return };
         half.key = new;
         let Entry { registered, mode, .. } = self.entries[watch.slot() as usize];
-        if !registered.is_empty() && self.settle(watch.slot(), mode != Mode::Level).is_err() {
+        if !registered.is_empty()
+            && self.settle_borrowed(watch.slot(), mode != Mode::Level).is_err()
+        {
             self.lose(watch.slot(), ready);
         }
     }
@@ -292,7 +311,7 @@ impl Watchers {
         entry.halves[watch.role().half()] = None;
         // What is not registered was paused, or it was lost: then the number may be a stranger's by
         // now.
-        if !entry.registered.is_empty() && self.settle(watch.slot(), false).is_err() {
+        if !entry.registered.is_empty() && self.settle_borrowed(watch.slot(), false).is_err() {
             // Only an fd that was closed before. Whoever shares it is told.
             self.lose(watch.slot(), ready);
         }

@@ -8,6 +8,7 @@
 mod accepting;
 mod async_net;
 mod blocking;
+mod borrowed;
 mod broken_pipes;
 mod budgets;
 mod chaos;

@@ -14,18 +14,20 @@ mod chunk;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 mod registration;
+mod transfer;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use mainspring_sys::{Interest, Readiness, fd};
 
 pub use self::chunk::Chunk;
 use self::registration::Registration;
 use crate::error::{Error, Result};
+use crate::watchers::Ownership;
 
 /// A source whose readiness can be awaited: a socket, a pipe, a terminal, a descriptor of a
 /// library.
@@ -38,6 +40,13 @@ use crate::error::{Error, Result};
 /// forgets the source before it is closed, always. A file that was blocking is so again afterwards.
 ///
 /// What never makes anyone wait, a regular file for example, never waits here either.
+///
+/// A source without a destructor (`BorrowedFd`, a reference) cannot own its descriptor: a library may
+/// close it and get the same number for its next socket. So before each wait of such a source the
+/// kernel is asked for the file that has the number then, which is one system call. A library that
+/// reads and writes by its own calls needs [`drained`](Io::drained) before each
+/// [`ready`](Io::ready). A source with a destructor that wraps a library's handle is given to a new
+/// `Io` ([`into_inner`](Io::into_inner), [`new`](Io::new)) when the library has changed its socket.
 ///
 /// A task that does nothing but use a source that is always ready lets others have their turn after
 /// a number of calls.
@@ -92,13 +101,15 @@ impl<T: AsFd> Io<T> {
             return Err(refused(io::ErrorKind::InvalidInput.into()));
         }
         let was_blocking = !fd::set_nonblocking(fd, true).map_err(refused)?;
-        Ok(Io { registration: Registration::new(fd, interest, was_blocking), source })
+        let ownership = Ownership::of_borrowing::<T>();
+        let registration = Registration::new(fd, interest, was_blocking, ownership);
+        Ok(Io { registration, source })
     }
 
     /// Of a source that never was blocking.
     pub(crate) fn nonblocking(source: T, interest: Interest) -> Io<T> {
         let fd = source.as_fd().as_raw_fd();
-        Io { registration: Registration::new(fd, interest, false), source }
+        Io { registration: Registration::new(fd, interest, false, Ownership::Owned), source }
     }
 }
 
@@ -271,61 +282,6 @@ impl<T> Io<T> {
     /// example, and need not be asked again. Readiness is then awaited to begin anew.
     pub fn drained(&self, interest: Interest) {
         self.registration.drained(interest);
-    }
-
-    /// Makes a call that moves bytes of a stream. If it moved fewer than `wanted`, the next one is
-    /// known to block; unless it moved none, which is the end of file, and is so the next time.
-    #[inline]
-    pub(crate) fn transfer(
-        &self,
-        interest: Interest,
-        wanted: usize,
-        call: impl FnMut(&T) -> io::Result<usize>,
-    ) -> impl Future<Output = io::Result<usize>> {
-        self.call_with(interest, call, move |moved| 0 < *moved && *moved < wanted)
-    }
-
-    /// [`transfer`](Io::transfer) into a buffer of the loop.
-    #[inline]
-    pub(crate) fn transfer_chunk(
-        &self,
-        read: impl Fn(&T, &mut [u8]) -> io::Result<usize>,
-    ) -> impl Future<Output = io::Result<Chunk>> {
-        let call = move |source: &T| Chunk::read(|buffer| read(source, buffer));
-        self.call_with(Interest::READABLE, call, Chunk::is_short)
-    }
-
-    /// Writes all of `bytes` with a call that writes a part.
-    #[inline]
-    pub(crate) fn transfer_all(
-        &self,
-        mut bytes: &[u8],
-        write: impl Fn(&T, &[u8]) -> io::Result<usize>,
-    ) -> impl Future<Output = io::Result<()>> {
-        let waiter = self.registration.waiter(Interest::WRITABLE);
-        poll_fn(move |cx| {
-            while !bytes.is_empty() {
-                let is_short = |moved: &usize| 0 < *moved && *moved < bytes.len();
-                let write = || write(&self.source, bytes);
-                match ready!(waiter.poll_call(cx, write, is_short))? {
-                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    count => bytes = &bytes[count..],
-                }
-            }
-            Poll::Ready(Ok(()))
-        })
-    }
-
-    /// [`transfer`](Io::transfer) for poll functions.
-    #[inline]
-    pub(crate) fn poll_transfer(
-        &self,
-        cx: &mut Context<'_>,
-        interest: Interest,
-        wanted: usize,
-        call: impl FnMut(&T) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        self.poll_call_with(interest, cx, call, |moved| 0 < *moved && *moved < wanted)
     }
 }
 

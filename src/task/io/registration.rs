@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::task::current;
 use crate::task::tasks::{Place, Tasks};
-use crate::watchers::visible;
+use crate::watchers::{Ownership, visible};
 
 /// How often in a tick an fd is used before others have their turn.
 const TURNS: u32 = 64;
@@ -30,6 +30,7 @@ pub(super) struct Registration {
     /// What the selector is asked for.
     interest: Cell<Interest>,
     mode: Mode,
+    ownership: Ownership,
     /// The loop, and the fd's key in it.
     watched: Cell<Option<(u32, Key)>>,
     /// Whether the file waited before, and the loop that has to know.
@@ -85,11 +86,17 @@ impl Waiter<'_> {
 
 impl Registration {
     /// Of a file that does not wait any more.
-    pub(super) fn new(fd: RawFd, interest: Interest, was_blocking: bool) -> Registration {
+    pub(super) fn new(
+        fd: RawFd,
+        interest: Interest,
+        was_blocking: bool,
+        ownership: Ownership,
+    ) -> Registration {
         let registration = Registration {
             fd,
             interest: Cell::new(interest),
             mode: Mode::Edge,
+            ownership,
             watched: Cell::new(None),
             was_blocking: Cell::new(was_blocking),
             shared_in: Cell::new(None),
@@ -293,10 +300,11 @@ impl Registration {
 
     /// Where a selector knows nothing of priority data, the fd is watched without.
     fn watch(&self, tasks: &Tasks) -> Result<Key> {
-        match tasks.watch_io(self.fd, self.interest.get(), self.mode) {
+        let watch = || tasks.watch_io(self.fd, self.interest.get(), self.mode, self.ownership);
+        match watch() {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 self.interest.set(self.interest.get() - Interest::PRIORITY);
-                tasks.watch_io(self.fd, self.interest.get(), self.mode)
+                watch()
             }
             result => result,
         }

@@ -24,7 +24,7 @@ use crate::error::Result;
 use crate::handle::Key;
 use crate::ready::Ready;
 use crate::task::slab::Kind;
-use crate::watchers::{Role, Watch, visible};
+use crate::watchers::{Half, Ownership, Role, Watch, visible};
 
 /// An fd.
 pub(super) struct IoSlot {
@@ -46,6 +46,9 @@ enum Level {
     Yes,
     /// It was ready, and nobody waited for that: the kernel does not watch it.
     Paused,
+    /// By edges, and its number may become another file's: the kernel is asked before each wait, for
+    /// what is waited for.
+    Borrowed,
 }
 
 /// Somebody who waits.
@@ -86,9 +89,13 @@ impl Place {
 }
 
 impl IoSlot {
-    fn new(mode: Mode) -> IoSlot {
+    fn new(mode: Mode, ownership: Ownership) -> IoSlot {
         let (watch, readiness) = (None, Readiness::empty());
-        let level = if mode == Mode::Level { Level::Yes } else { Level::No };
+        let level = match (mode, ownership) {
+            (_, Ownership::Borrowed) => Level::Borrowed,
+            (Mode::Level, _) => Level::Yes,
+            _ => Level::No,
+        };
         IoSlot { watch, readiness, level, ticket: 0, first: NOBODY, others: Vec::new() }
     }
 
@@ -138,10 +145,12 @@ impl Tasks {
         fd: RawFd,
         interest: Interest,
         mode: Mode,
+        ownership: Ownership,
     ) -> Result<Key> {
         self.core.check_open()?;
-        let key = self.ios.borrow_mut().insert(IoSlot::new(mode));
-        let watch = self.core.watch(fd, Role::Both, interest, mode, key);
+        let key = self.ios.borrow_mut().insert(IoSlot::new(mode, ownership));
+        let half = Half { key, interest, role: Role::Both, ownership };
+        let watch = self.core.watch_half(fd, mode, half);
         let mut ios = self.ios.borrow_mut();
         match watch {
             Ok(watch) => ios.get(key).expect("just inserted").watch = Some(watch),
@@ -233,7 +242,19 @@ impl Tasks {
         let mut ios = self.ios.borrow_mut();
         let Some(slot) = ios.get(key) else { return Ok(()) };
         slot.queue_up(place, interest);
-        if slot.level == Level::Paused { self.resume(slot, key, interest) } else { Ok(()) }
+        match slot.level {
+            Level::No | Level::Yes => Ok(()),
+            Level::Paused => self.resume(slot, key, interest),
+            Level::Borrowed => self.ask_again(slot, key),
+        }
+    }
+
+    /// Has the kernel watch what the number stands for now, for those who wait.
+    #[cold]
+    fn ask_again(&self, slot: &mut IoSlot, key: Key) -> Result<()> {
+        let Some(watch) = slot.watch else { return Ok(()) };
+        let waited_for = slot.waiting().fold(Interest::empty(), |all, it| all | it.interest);
+        self.core.set_interest(watch, key, waited_for)
     }
 
     #[cold]
