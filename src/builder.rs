@@ -1,5 +1,6 @@
 //! Settings of a loop, and the making of one.
 
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +87,7 @@ pub struct Builder {
     event_capacity: usize,
     limits: Limits,
     debug: Option<bool>,
+    report_disconnects: Option<bool>,
     slow: Duration,
     panic_policy: PanicPolicy,
     executor: Option<Executor>,
@@ -98,8 +100,15 @@ impl Builder {
             wakeup: None,
             clock: Box::new(MonotonicClock),
             event_capacity: 1024,
-            limits: Limits { accept_batch: 64, inbox_batch: 1024, read_buffer: 64 * 1024 },
+            limits: Limits {
+                accept_batch: 64,
+                inbox_batch: 1024,
+                read_buffer: 64 * 1024,
+                report_disconnects: false,
+                debug: false,
+            },
             debug: None,
+            report_disconnects: None,
             slow: Duration::from_millis(100),
             panic_policy: PanicPolicy::default(),
             executor: None,
@@ -151,10 +160,37 @@ impl Builder {
         self
     }
 
-    /// Whether callbacks are timed, and slow ones reported. Default: whether the environment
-    /// variable `MAINSPRING_DEBUG` is set to something else than `0`.
+    /// Turns the debug mode on or off: it times callbacks and reports slow ones, reports bytes that
+    /// are [written](crate::net::Transport::write) to a connection after its `close`, and includes
+    /// [disconnects](Builder::report_disconnects). Default: the environment variable
+    /// `MAINSPRING_DEBUG`, which is `1` or `0`.
     pub fn debug(mut self, debug: bool) -> Builder {
         self.debug = Some(debug);
+        self
+    }
+
+    /// Includes in reports the errors by which peers go
+    /// ([`Error::is_disconnect`](crate::Error::is_disconnect)), when they end a connection of a
+    /// protocol or a detached task. Default: only in the debug mode.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use std::io::{Error, ErrorKind};
+    ///
+    /// for shown in [false, true] {
+    ///     let mut el = EventLoop::builder().report_disconnects(shown).build_with(0)?;
+    ///     el.set_exception_handler(|_, reports, report| {
+    ///         assert!(report.error.is_disconnect());
+    ///         *reports += 1;
+    ///     });
+    ///     el.spawn(async { Err::<(), _>(Error::from(ErrorKind::ConnectionReset)) }).detach();
+    ///     el.run()?;
+    ///     assert_eq!(*el.state(), i32::from(shown));
+    /// }
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn report_disconnects(mut self, report: bool) -> Builder {
+        self.report_disconnects = Some(report);
         self
     }
 
@@ -200,9 +236,14 @@ impl Builder {
     /// # Errors
     ///
     /// As [`build`](Builder::build).
-    pub fn build_with<S>(self, state: S) -> Result<EventLoop<S>> {
+    pub fn build_with<S>(mut self, state: S) -> Result<EventLoop<S>> {
         self.check()?;
-        let slow = self.debug.unwrap_or_else(debug_by_environment).then_some(self.slow);
+        self.limits.debug = match self.debug {
+            Some(debug) => debug,
+            None => debug_by_environment()?,
+        };
+        self.limits.report_disconnects = self.report_disconnects.unwrap_or(self.limits.debug);
+        let slow = self.limits.debug.then_some(self.slow);
         let mut watchers = Watchers::new(open_selector(self.selector)?);
         let wakeup = hang_doorbell(self.wakeup, &mut watchers)?;
         let executor = self.executor.unwrap_or_default();
@@ -238,7 +279,11 @@ fn open_selector(choice: Option<SelectorChoice>) -> Result<AnySelector> {
         Some(SelectorChoice::Kind(kind)) => kind,
         None => SelectorKind::from_env().map_err(setting)?.unwrap_or(SelectorKind::available()[0]),
     };
-    AnySelector::open(kind).map_err(|source| Error::Create { part: "selector", source })
+    AnySelector::open(kind).map_err(|source| match source.kind() {
+        // A selector refuses only what the environment asks of it.
+        ErrorKind::InvalidInput => setting(source),
+        _ => Error::Create { part: "selector", source },
+    })
 }
 
 fn hang_doorbell(kind: Option<WakeupKind>, watchers: &mut Watchers) -> Result<Wakeup> {
@@ -258,10 +303,16 @@ fn hang_doorbell(kind: Option<WakeupKind>, watchers: &mut Watchers) -> Result<Wa
     Ok(wakeup)
 }
 
-fn setting(error: std::io::Error) -> Error {
+fn setting(error: io::Error) -> Error {
     Error::Setting(error.to_string())
 }
 
-fn debug_by_environment() -> bool {
-    environment::variable("MAINSPRING_DEBUG").is_some_and(|value| value != "0")
+fn debug_by_environment() -> Result<bool> {
+    match environment::variable("MAINSPRING_DEBUG").as_deref() {
+        None | Some("0") => Ok(false),
+        Some("1") => Ok(true),
+        Some(value) => {
+            Err(Error::Setting(format!("MAINSPRING_DEBUG is 0 or 1, and not {value:?}")))
+        }
+    }
 }

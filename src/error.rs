@@ -204,9 +204,25 @@ impl Error {
         Error::Watch { operation: "watch", fd, source }
     }
 
-    /// The kind of the system error behind this one, `Other` if there is none.
+    /// The kind of the system error behind this one, `Other` if there is none. A failed lookup is
+    /// `NotFound`, whatever the resolver's reason, unless that was a system error.
+    ///
+    /// ```
+    /// use mainspring::{Error, EventLoop, net::lookup_host};
+    /// use std::io::ErrorKind;
+    ///
+    /// let mut el = EventLoop::new()?;
+    /// let failed = el.run_until_complete(lookup_host("[fe80::1%no-such-interface]:80"))?.unwrap_err();
+    /// assert!(matches!(failed, Error::Lookup { .. }));
+    /// assert_eq!(failed.kind(), ErrorKind::NotFound);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn kind(&self) -> io::ErrorKind {
         match self {
+            // Of the answers of getaddrinfo(3) std makes a kind that has no name.
+            Error::Lookup { source, .. } if source.raw_os_error().is_none() => {
+                io::ErrorKind::NotFound
+            }
             Error::Create { source, .. }
             | Error::Watch { source, .. }
             | Error::Signal { source, .. }
@@ -227,6 +243,33 @@ impl Error {
             }
             Error::QueueFull { .. } => io::ErrorKind::ResourceBusy,
             _ => io::ErrorKind::Other,
+        }
+    }
+
+    /// True if the error only says that the peer of a stream has gone: the system's
+    /// `ConnectionReset`, `BrokenPipe`, `ConnectionAborted` or `TimedOut` (`ETIMEDOUT`, after
+    /// retransmissions without an answer; a limit of your own is another error).
+    ///
+    /// Clients do that every day, and their number must not be that of the lines of a log. So such
+    /// an error is not reported when it ends a connection of a [`Protocol`](crate::net::Protocol) or
+    /// a detached task, unless [`Builder::report_disconnects`](crate::Builder::report_disconnects) is
+    /// set.
+    ///
+    /// ```
+    /// use std::io;
+    ///
+    /// let reset = mainspring::Error::from(io::Error::from(io::ErrorKind::ConnectionReset));
+    /// assert!(reset.is_disconnect());
+    /// let end = mainspring::Error::from(io::Error::from(io::ErrorKind::UnexpectedEof));
+    /// assert!(!end.is_disconnect());
+    /// ```
+    pub fn is_disconnect(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
+        let Error::Io(error) = self else { return false };
+        match error.kind() {
+            ConnectionReset | BrokenPipe | ConnectionAborted => true,
+            TimedOut => error.raw_os_error().is_some(),
+            _ => false,
         }
     }
 

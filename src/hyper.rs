@@ -58,7 +58,7 @@ where
     F::Output: 'static,
 {
     fn execute(&self, future: F) {
-        spawn(future).detach();
+        spawn(future).detach_discarding();
     }
 }
 

@@ -87,9 +87,10 @@
 //! | `MAINSPRING_SELECTOR` | which selector to use: `epoll`, `kqueue`, `poll`, `select` |
 //! | `MAINSPRING_WAKEUP` | the doorbell of other threads: `user-event`, `eventfd`, `pipe` |
 //! | `MAINSPRING_WAIT` | the finest wait asked of epoll: `nanoseconds`, `milliseconds` |
-//! | `MAINSPRING_DEBUG` | `1`: report callbacks that run longer than [`Builder::slow_callback_duration`] |
+//! | `MAINSPRING_DEBUG` | `1`: the mode of [`Builder::debug`], which reports slow callbacks; `0`: not |
 //!
-//! They are ignored in a process with raised privileges.
+//! They are ignored in a process with raised privileges. Any other value is
+//! [`Error::Setting`] when a loop is built.
 #![forbid(unsafe_code)]
 
 mod builder;
@@ -128,10 +129,10 @@ pub use mainspring_sys::{
 };
 pub use panic::Panic;
 pub use task::{
-    AsCompleted, CancelScope, Cancelled, Chunk, CurrentLoop, Ending, GroupError, GroupTask,
-    Interval, Io, JoinError, Promise, Promised, Reason, RemoteTask, Shutdown, ShutdownEnding,
-    ShutdownGuard, Sleep, Task, TaskGroup, TaskState, When, YieldNow, as_completed, current_loop,
-    gather, gather_all, interval, race, race_all, shield, sleep, sleep_until, spawn,
+    AsCompleted, CancelScope, Cancelled, Chunk, CurrentLoop, DetachedOutput, Ending, GroupError,
+    GroupTask, Interval, Io, JoinError, Promise, Promised, Reason, RemoteTask, Shutdown,
+    ShutdownEnding, ShutdownGuard, Sleep, Task, TaskGroup, TaskState, When, YieldNow, as_completed,
+    current_loop, gather, gather_all, interval, race, race_all, shield, sleep, sleep_until, spawn,
     spawn_blocking, timeout, timeout_at, wait, yield_now,
 };
 

@@ -40,6 +40,10 @@ pub(crate) struct Limits {
     pub(crate) inbox_batch: usize,
     /// Bytes that a transport reads at once.
     pub(crate) read_buffer: usize,
+    /// True if reports include the disconnects of peers.
+    pub(crate) report_disconnects: bool,
+    /// True in the debug mode.
+    pub(crate) debug: bool,
 }
 
 pub(crate) struct Core {
@@ -130,6 +134,11 @@ impl Core {
             read_buffer: Cell::default(),
             blocking: RefCell::default(),
         })
+    }
+
+    /// Returns true for an error that no report is wanted of.
+    pub(crate) fn is_everyday(&self, error: &Error) -> bool {
+        error.is_disconnect() && !self.limits.report_disconnects
     }
 
     pub(crate) fn executor(&self) -> &Executor {

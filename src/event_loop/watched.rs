@@ -87,6 +87,7 @@ impl<T> Watched<T> {
     ///
     /// If it was taken out before. So do all uses of the source after this, in this call of the
     /// callback, which is the last one.
+    #[track_caller]
     pub fn into_inner(this: &mut Watched<T>) -> T {
         this.remove();
         this.restore_blocking();

@@ -174,6 +174,7 @@ impl<T> Future for Job<T> {
     /// # Panics
     ///
     /// After it was ready.
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.cell.poll(context.waker()) {
             Progress::Unfinished(_) => Poll::Pending,

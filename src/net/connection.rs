@@ -1,6 +1,5 @@
 //! A connection: a transport and its protocol, as a callback of the loop.
 
-use std::io::ErrorKind;
 use std::panic::Location;
 
 use mainspring_sys::Readiness;
@@ -67,7 +66,8 @@ impl<P> Connection<P> {
     {
         self.transport.abort();
         let (failure, reason) = match (failure, self.transport.take_error()) {
-            (None, Some(error)) if is_alarming(&error) => {
+            (Some(error), _) if el.core().is_everyday(&error) => (None, Some(error)),
+            (None, Some(error)) if !el.core().is_everyday(&error) => {
                 (Some(Box::new(self.transport.naming_fd(*error))), None)
             }
             reasons => reasons,
@@ -84,30 +84,6 @@ impl<P> Connection<P> {
             }
             (None, Ok(())) => LEAVE,
         }
-    }
-}
-
-/// Whether somebody has to know of it even if the protocol does not care: an error of the system,
-/// and not one of those that are a connection's daily life.
-fn is_alarming(error: &Error) -> bool {
-    use ErrorKind::{
-        BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown,
-        NetworkUnreachable, NotConnected, TimedOut,
-    };
-    const DAILY: [ErrorKind; 8] = [
-        BrokenPipe,
-        ConnectionAborted,
-        ConnectionReset,
-        HostUnreachable,
-        NetworkDown,
-        NetworkUnreachable,
-        NotConnected,
-        TimedOut,
-    ];
-    match error {
-        Error::Io(error) => error.raw_os_error().is_some() && !DAILY.contains(&error.kind()),
-        Error::Watch { .. } => true,
-        _ => false,
     }
 }
 

@@ -348,6 +348,7 @@ impl Future for Lookup {
     /// # Panics
     ///
     /// After it was ready.
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             Answer::Known(address) => Poll::Ready(Ok(vec![*address])),

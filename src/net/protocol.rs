@@ -21,6 +21,11 @@ use crate::event_loop::LoopHandle;
 /// `connection_lost` gets the error, and the exception handler too. `WouldBlock` and `Interrupted`
 /// are no errors.
 ///
+/// The exception handler does not get an error by which a peer goes
+/// ([`Error::is_disconnect`]), whether the loop met it or a callback returned it, unless
+/// [`Builder::report_disconnects`](crate::Builder::report_disconnects) is set. The rule for detached
+/// tasks is the same.
+///
 /// For the common case [`serve`](LoopHandle::serve) and [`attach`](LoopHandle::attach) take a
 /// closure in the place of `data_received`; the other moments are the defaults.
 pub trait Protocol<S> {
@@ -100,8 +105,9 @@ pub trait Protocol<S> {
 
     /// The connection is over: closed by us, or both directions have ended (`None`), or because of an
     /// error. The peer's regular end is no error: [`eof_received`](Self::eof_received) has told of
-    /// it, and its default closes. An error of the system that is not the network's, such as a full
-    /// disk, goes to the exception handler as well.
+    /// it, and its default closes. An error that is no
+    /// [disconnect](crate::Error::is_disconnect), such as a full disk, goes to the exception handler as
+    /// well.
     ///
     /// # Errors
     ///

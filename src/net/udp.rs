@@ -70,6 +70,27 @@ impl UdpSocket {
         Ok(UdpSocket { io: Io::new(socket)? })
     }
 
+    /// Takes the socket of std out, for example for
+    /// [`add_reader`](crate::LoopHandle::add_reader). Unlike the bind of std, [`bind`](UdpSocket::bind)
+    /// names the address in its error.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, net::UdpSocket};
+    ///
+    /// let taken = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// let address = taken.local_addr()?;
+    /// let error = UdpSocket::bind(address).unwrap_err();
+    /// assert!(error.to_string().ends_with(&address.to_string()));
+    ///
+    /// let el = EventLoop::new()?;
+    /// let socket = UdpSocket::bind("127.0.0.1:0")?.into_std();
+    /// el.add_reader(socket, |_el, (), socket| socket.recv(&mut [0; 512]).map(drop).map_err(Into::into))?;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn into_std(self) -> StdSocket {
+        self.io.into_inner()
+    }
+
     /// From now on sends to `address`, and receives only from there. This does not wait.
     ///
     /// # Errors

@@ -159,7 +159,7 @@ pub async fn gather_all<T: 'static>(
 ///
 /// # Panics
 ///
-/// The future panics if there is no task.
+/// If there is no task.
 ///
 /// ```
 /// use mainspring::{EventLoop, race_all, sleep, spawn, testing::SimClock};
@@ -178,13 +178,19 @@ pub async fn gather_all<T: 'static>(
 /// assert!(matches!(first, Ok(1)));
 /// # Ok::<(), mainspring::Error>(())
 /// ```
-pub async fn race_all<T: 'static>(
-    tasks: impl IntoIterator<Item = Task<T>>,
-) -> Result<T, JoinError> {
+#[track_caller]
+pub fn race_all<T, I>(tasks: I) -> impl Future<Output = Result<T, JoinError>> + use<T, I>
+where
+    T: 'static,
+    I: IntoIterator<Item = Task<T>>,
+{
     let mut owned = Owned(as_completed(tasks));
-    let (_, outcome) = owned.0.next().await.expect("`race_all` needs a task");
-    owned.end("another task was first").await;
-    outcome
+    assert!(owned.0.total() > 0, "`race_all` needs a task");
+    async move {
+        let (_, outcome) = owned.0.next().await.expect("there is a first task");
+        owned.end("another task was first").await;
+        outcome
+    }
 }
 
 /// What [`wait`] is to wait for.

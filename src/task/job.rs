@@ -2,12 +2,13 @@
 
 use std::any::Any;
 use std::error::Error as StdError;
-use std::fmt::Display;
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use super::detached::{DetachedOutput, of_boxed, of_local};
 use super::ending::JoinError;
 use crate::error::{Error, Result as Outcome};
 use crate::panic::drop_caught;
@@ -111,16 +112,40 @@ pub(crate) fn look<T: 'static>(output: &Boxed) -> Result<&T, &JoinError> {
     }
 }
 
-/// What a finished task has to say to nobody: a failure, if it was one, or if it is an output of the
-/// usual forms.
-pub(crate) fn observe(output: Boxed) -> Outcome<()> {
-    type Threaded = Box<dyn StdError + Send + Sync>;
+/// Returns the failure in the output of a detached task: its [`Finished`] or [`Failed`].
+pub(crate) type Judge = fn(Box<dyn Any>) -> Outcome<()>;
+
+/// Drops the output of a detached task. Returns the failure to report.
+pub(crate) fn observe(output: Boxed, judge: Judge) -> Outcome<()> {
     let Some(output) = output.into_any() else { return Ok(()) };
+    let judged = catch_unwind(AssertUnwindSafe(|| judge(output)));
+    judged.unwrap_or_else(|payload| Err(JoinError::panicked(payload).into()))
+}
+
+/// The judge of a task whose type said what its failures are.
+pub(crate) fn judge_as<T: DetachedOutput>(output: Box<dyn Any>) -> Outcome<()> {
+    judge(output, |Finished(output): Finished<T>| output.into_result())
+        .or_else(|it| judge(it, Failed::report))
+        .unwrap_or_else(drop_observed)
+}
+
+/// The judge of a task whose output nobody wants: only a panic is a failure.
+pub(crate) fn judge_none(output: Box<dyn Any>) -> Outcome<()> {
+    judge(output, Failed::report).unwrap_or_else(drop_observed)
+}
+
+/// The judge of a task that was dropped, which says nothing of its type: a failure is a panic, or an
+/// output of a usual form.
+pub(crate) fn judge_known(output: Box<dyn Any>) -> Outcome<()> {
+    type Boxed = Box<dyn StdError>;
+    type BoxedSync = Box<dyn StdError + Send + Sync>;
     judge(output, Failed::report)
         .or_else(|it| judge(it, |Finished(outcome): Finished<Outcome<()>>| outcome))
         .or_else(|it| judge(it, |Finished(outcome): Finished<io::Result<()>>| Ok(outcome?)))
-        .or_else(|it| judge(it, of_others::<Threaded>))
-        .or_else(|it| judge(it, of_others::<Box<dyn StdError>>))
+        .or_else(|it| {
+            judge(it, |Finished(it): Finished<Result<(), BoxedSync>>| it.map_err(of_boxed))
+        })
+        .or_else(|it| judge(it, |Finished(it): Finished<Result<(), Boxed>>| it.map_err(of_local)))
         .unwrap_or_else(drop_observed)
 }
 
@@ -130,10 +155,6 @@ fn judge<T: 'static>(
     judgement: impl FnOnce(T) -> Outcome<()>,
 ) -> Result<Outcome<()>, Box<dyn Any>> {
     output.downcast().map(|output| judgement(*output))
-}
-
-fn of_others<E: Display>(Finished(outcome): Finished<Result<(), E>>) -> Outcome<()> {
-    outcome.map_err(|error| Error::other(error.to_string()))
 }
 
 impl Failed {

@@ -9,16 +9,19 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use super::current;
+use super::detached::DetachedOutput;
 use super::ending::{Ending, JoinError, Reason, TaskState};
-use super::job::{self, Boxed};
+use super::job::{self, Boxed, Judge};
 use super::tasks::Tasks;
 use crate::handle::{Handle, Key};
 
 /// A spawned task: a future that gives the task's output.
 ///
-/// Dropping it detaches the task, which goes on; a panic, or an error of a task whose output is
-/// `Result<(), E>`, then goes to the exception handler, where `E` is [`mainspring::Error`](crate::Error),
-/// [`io::Error`](std::io::Error) or a `Box<dyn Error>` (`+ Send + Sync`).
+/// Dropping it detaches the task, which goes on. [`detach`](Task::detach) does the same and reports
+/// every failure, because it takes only outputs whose errors can be shown. The drop cannot ask for
+/// that: it reports a panic, and the error of a `Result<(), E>` where `E` is
+/// [`mainspring::Error`](crate::Error), [`io::Error`](std::io::Error) or a `Box<dyn Error>` (`+ Send +
+/// Sync`).
 ///
 /// ```
 /// let mut el = mainspring::EventLoop::new()?;
@@ -54,8 +57,68 @@ impl<T: 'static> Task<T> {
         self.handle
     }
 
-    /// Lets the task go on by itself.
-    pub fn detach(self) {}
+    /// Lets the task go on without this handle. A panic or an error then goes to the exception
+    /// handler, with the line that spawned the task; see [`DetachedOutput`].
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// #[error("the queue is full")]
+    /// struct Full;
+    ///
+    /// let mut el = EventLoop::with_state(Vec::new())?;
+    /// el.set_exception_handler(|_, seen, report| seen.push(report.error.to_string()));
+    /// el.spawn(async { Err::<u32, Full>(Full) }).detach();
+    /// el.spawn(async { Err::<(), &str>("no luck") }).detach();
+    /// el.run()?;
+    /// assert_eq!(*el.state(), ["the queue is full", "no luck"]);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    ///
+    /// An output that may hide a failure does not compile:
+    ///
+    /// ```compile_fail,E0277
+    /// struct Unshowable;
+    /// let el = mainspring::EventLoop::new()?;
+    /// el.spawn(async { Err::<(), Unshowable>(Unshowable) }).detach();
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    #[inline]
+    pub fn detach(self)
+    where
+        T: DetachedOutput,
+    {
+        self.detach_as(job::judge_as::<T>);
+    }
+
+    /// Lets the task go on without this handle, and drops its output unseen, even an error. A panic
+    /// goes to the exception handler all the same.
+    ///
+    /// ```
+    /// let mut el = mainspring::EventLoop::with_state(0)?;
+    /// el.set_exception_handler(|_, reports, _| *reports += 1);
+    /// el.spawn(async { vec![6, 7] }).detach_discarding();
+    /// el.spawn(async { Err::<(), _>(mainspring::Error::other("not wanted")) }).detach_discarding();
+    /// el.run()?;
+    /// assert_eq!(*el.state(), 0);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn detach_discarding(self) {
+        self.detach_as(job::judge_none);
+    }
+
+    #[inline]
+    pub(super) fn detach_as(mut self, judge: Judge) {
+        let Handle { key, home } = self.handle;
+        self.handle.key = Key::NOWHERE;
+        if key != Key::NOWHERE
+            && let Some(tasks) = current::find(home)
+        {
+            let number = tasks.judge_number::<T>(judge);
+            tasks.detach(key, number);
+        }
+    }
 
     /// Asks the task to end: its future is dropped at its next turn, never inside of its own poll,
     /// and whoever awaits it gets [`JoinError::Cancelled`] with this reason. An output that is
@@ -191,7 +254,7 @@ impl<T> Drop for Task<T> {
         if self.handle.key != Key::NOWHERE
             && let Some(tasks) = current::find(self.handle.home)
         {
-            tasks.detach(self.handle.key);
+            tasks.detach(self.handle.key, Key::NOWHERE);
         }
     }
 }

@@ -367,7 +367,7 @@ impl<T> Drop for Showing<T> {
                     let mut rest =
                         Showing { shared: self.shared.clone(), result: self.result.take() };
                     let key = tasks.spawn(async move { rest.show(callback) }, location);
-                    tasks.detach(key);
+                    tasks.detach(key, Key::NOWHERE);
                 }
             },
         }

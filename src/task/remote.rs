@@ -7,10 +7,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::detached::DetachedOutput;
 use super::ending::{JoinError, Reason};
+use super::job::{self, Failed, Finished, Judge, judge_known, observe};
 use super::join::Task;
 use crate::error::Result;
-use crate::event_loop::Remote;
+use crate::event_loop::{Kind, Remote, Report, print_outside};
+use crate::handle::Key;
 
 impl<S> Remote<S> {
     /// Spawns a task on the loop, which begins in a tick after this.
@@ -66,13 +69,14 @@ impl<S> Remote<S> {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        let shared = Arc::new(Shared::default());
-        let (relay, location) = (Relay(Some(shared.clone())), Location::caller());
+        let location = Location::caller();
+        let shared = Arc::new(Shared::new(location));
+        let relay = Relay(Some(shared.clone()));
         self.call_soon(move |el, _| {
             let Some(tasks) = el.tasks() else { return };
             // Also a panic of `make` is the task's.
             let task = Task::new(&tasks, tasks.spawn(async move { make().await }, location));
-            tasks.detach(tasks.spawn(relay.run(task), location));
+            tasks.detach(tasks.spawn(relay.run(task), location), Key::NOWHERE);
         })?;
         Ok(RemoteTask { shared })
     }
@@ -80,7 +84,8 @@ impl<S> Remote<S> {
 
 /// A task on a loop of another thread: to be awaited there, in any executor, or to be joined.
 ///
-/// Dropping it detaches the task, as dropping a [`Task`] does.
+/// Dropping it detaches the task, as dropping a [`Task`] does, with the same limits: prefer
+/// [`detach`](RemoteTask::detach), which reports every error that can be shown.
 #[must_use = "dropping a task detaches it; `detach` says so"]
 pub struct RemoteTask<T> {
     shared: Arc<Shared<T>>,
@@ -89,6 +94,8 @@ pub struct RemoteTask<T> {
 struct Shared<T> {
     state: Mutex<State<T>>,
     done: Condvar,
+    /// Place of the spawn.
+    location: &'static Location<'static>,
 }
 
 struct State<T> {
@@ -100,17 +107,17 @@ struct State<T> {
     cancelled: Option<Reason>,
     /// The relay's, to be told of a cancellation.
     relay: Option<Waker>,
-}
-
-impl<T> Default for Shared<T> {
-    fn default() -> Shared<T> {
-        let (output, waker, cancelled, relay) = (None, None, None, None);
-        let state = State { output, done: false, waker, cancelled, relay };
-        Shared { state: Mutex::new(state), done: Condvar::new() }
-    }
+    /// Set by `detach`: the failures in the output, and how to report them.
+    judge: Option<Judge>,
 }
 
 impl<T> Shared<T> {
+    fn new(location: &'static Location<'static>) -> Shared<T> {
+        let (output, waker, cancelled, relay, judge) = Default::default();
+        let state = State { output, done: false, waker, cancelled, relay, judge };
+        Shared { state: Mutex::new(state), done: Condvar::new(), location }
+    }
+
     /// Whatever panicked while the lock was held has not left it half-changed.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -173,8 +180,44 @@ impl<T> RemoteTask<T> {
         self.shared.lock().done
     }
 
-    /// Lets the task go on by itself.
-    pub fn detach(self) {}
+    /// Lets the task go on without this handle. A panic or an error then goes to the exception handler
+    /// of its loop, see [`DetachedOutput`](crate::DetachedOutput).
+    pub fn detach(self)
+    where
+        T: DetachedOutput,
+    {
+        self.detach_as(job::judge_as::<T>);
+    }
+
+    /// Like [`detach`](RemoteTask::detach), but drops the output unseen, even an error.
+    pub fn detach_discarding(self)
+    where
+        T: 'static,
+    {
+        self.detach_as(job::judge_none);
+    }
+
+    /// A failure that has arrived here before goes to standard error, since the loop has given it away.
+    fn detach_as(self, judge: Judge)
+    where
+        T: 'static,
+    {
+        let mut state = self.shared.lock();
+        state.judge = Some(judge);
+        let output = state.output.take();
+        drop(state);
+        let judged = match output {
+            None => Ok(()),
+            Some(Ok(output)) => observe(Box::pin(Finished(output)), judge),
+            Some(Err(error)) => observe(Box::pin(Failed(error)), judge),
+        };
+        if let Err(error) = judged
+            && !error.is_disconnect()
+        {
+            let location = self.shared.location;
+            print_outside(&Report { kind: Kind::Task, error, location, name: None });
+        }
+    }
 }
 
 impl<T> Future for RemoteTask<T> {
@@ -218,8 +261,12 @@ impl<T: 'static> Relay<T> {
             }
             Pin::new(&mut task).poll(cx).map(Some)
         });
-        if let Some(output) = output.await {
-            self.send(output);
+        match output.await {
+            Some(output) => self.send(output),
+            None => {
+                let judge = shared.lock().judge;
+                task.detach_as(judge.unwrap_or(judge_known));
+            }
         }
     }
 }

@@ -107,6 +107,10 @@ impl Sleep {
 impl Future for Sleep {
     type Output = ();
 
+    /// # Panics
+    ///
+    /// Where no loop runs, at the line of the `await`.
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.alarm.poll(cx.waker())
     }
@@ -134,6 +138,7 @@ impl Alarm {
         Alarm { when: When::At(deadline), armed: None }
     }
 
+    #[track_caller]
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<()> {
         let Some(armed) = &mut self.armed else { return self.arm(waker) };
         // The time of a loop that is gone is over.
@@ -155,10 +160,9 @@ impl Alarm {
         }
     }
 
+    #[track_caller]
     fn arm(&mut self, waker: &Waker) -> Poll<()> {
-        let Some(tasks) = current::running() else {
-            panic!("{}", Error::NoLoop { call: "mainspring::sleep" });
-        };
+        let tasks = super::expect("mainspring::sleep");
         // Also what is over already waits for the next tick, so that others have their turn.
         let nanos = self.when.nanos(&tasks);
         let waiter = Cell::new(Key::NOWHERE);

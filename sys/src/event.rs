@@ -190,6 +190,7 @@ impl Events {
     /// # Panics
     ///
     /// If `capacity` is zero: such a buffer could never report anything.
+    #[track_caller]
     pub fn with_capacity(capacity: usize) -> Events {
         assert!(capacity > 0, "an event buffer needs room for at least one event");
         Events { list: Vec::with_capacity(capacity), capacity }
@@ -200,6 +201,7 @@ impl Events {
     /// # Panics
     ///
     /// If the buffer is full: a selector asks [`room`](Events::room) first.
+    #[track_caller]
     pub fn push(&mut self, event: Event) {
         assert!(self.list.len() < self.capacity, "a selector reported more events than asked for");
         self.list.push(event);
@@ -210,6 +212,7 @@ impl Events {
     /// # Panics
     ///
     /// If there are more of them than [`room`](Events::room).
+    #[track_caller]
     pub fn extend(&mut self, events: impl Iterator<Item = Event>) {
         self.list.extend(events);
         assert!(self.list.len() <= self.capacity, "a selector reported more events than asked for");

@@ -118,11 +118,11 @@ fn s98_a_panic_of_a_detached_task_is_reported_whatever_panicked() {
     let mut el = noting();
     let drops = Rc::new(Cell::new(0));
     for ends in ["ready", "panic"] {
-        el.spawn(Fragile::new(ends, &drops, false)).detach();
+        el.spawn(Fragile::new(ends, &drops, false)).detach_discarding();
         el.run().unwrap();
     }
     let output = drops.clone();
-    el.spawn(async move { Bomb(output, "of the output") }).detach();
+    el.spawn(async move { Bomb(output, "of the output") }).detach_discarding();
     el.run().unwrap();
     let output = drops.clone();
     let late = el.spawn(async move { Bomb(output, "of the late output") });

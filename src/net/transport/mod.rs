@@ -119,6 +119,7 @@ impl Transport {
     /// # Panics
     ///
     /// If `low` is above `high`.
+    #[track_caller]
     pub fn set_water_marks(&self, low: u32, high: u32) {
         assert!(low <= high, "the low-water mark must not be above the high one");
         self.inner.rest().water.set((low, high));

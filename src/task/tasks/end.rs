@@ -1,8 +1,10 @@
 //! The end of a task: who is told, and what becomes of its output.
 
+use std::any::TypeId;
 use std::cell::Cell;
 use std::mem;
 use std::panic::Location;
+use std::ptr;
 use std::task::{Poll, Waker};
 
 use super::table::Removed;
@@ -11,7 +13,7 @@ use crate::event_loop::{Kind, Report};
 use crate::handle::Key;
 use crate::panic::drop_caught;
 use crate::task::ending::Ending;
-use crate::task::job::{Boxed, drop_observed, observe};
+use crate::task::job::{Boxed, Judge, drop_observed, judge_known, observe};
 
 impl Tasks {
     /// A task has ended, and its future is gone.
@@ -27,7 +29,10 @@ impl Tasks {
         let detached = flags.contains(Flags::DETACHED);
         task.slot.content = Some(output);
         let outstanding = task.outstanding();
-        let joiner = mem::replace(task.joiner(), Key::NOWHERE);
+        let joiner = match detached {
+            true => Key::NOWHERE,
+            false => mem::replace(task.joiner(), Key::NOWHERE),
+        };
         drop(slots);
         if outstanding {
             self.spawn_callbacks(key);
@@ -54,7 +59,7 @@ impl Tasks {
 
     fn spawn_callback(&self, callback: Box<dyn FnOnce()>, location: &'static Location<'static>) {
         let key = self.spawn(async move { callback() }, location);
-        self.detach(key);
+        self.detach(key, Key::NOWHERE);
     }
 
     /// Ends the tenancy of a task that is done; a failure that nobody has seen is reported.
@@ -63,15 +68,37 @@ impl Tasks {
         let Some(removed) = slots.remove(key) else { return };
         let location = slots.place_of(&removed);
         drop(slots);
-        let Removed { content: Some(output), extras, .. } = removed else { return };
+        let Removed { content: Some(output), extras, joiner, .. } = removed else { return };
         let observed = match &extras {
             Some(extras) if extras.seen => drop_observed(output),
-            _ => observe(output),
+            _ => observe(output, self.judge(joiner)),
         };
-        if let Err(error) = observed {
+        if let Err(error) = observed
+            && !self.core.is_everyday(&error)
+        {
             let name = extras.and_then(|extras| extras.name);
             self.report(Report { kind: Kind::Task, error, location, name });
         }
+    }
+
+    /// Returns the number of the judge for outputs of type `T`, in the form of a key.
+    #[inline]
+    pub(in crate::task) fn judge_number<T: 'static>(&self, judge: Judge) -> Key {
+        let mut judges = self.judges.borrow_mut();
+        let known = judges.iter().position(|(output, known)| {
+            *output == TypeId::of::<T>() && ptr::fn_addr_eq(*known, judge)
+        });
+        let slot = known.unwrap_or_else(|| {
+            judges.push((TypeId::of::<T>(), judge));
+            judges.len() - 1
+        });
+        Key { slot: slot as u32, generation: 0 }
+    }
+
+    fn judge(&self, number: Key) -> Judge {
+        let judges = self.judges.borrow();
+        let judge = judges.get(number.slot as usize).filter(|_| number != Key::NOWHERE);
+        judge.map_or(judge_known, |(_, judge)| *judge)
     }
 
     /// Ends a task with its loop. Whatever panics then has nobody to be told of it but the panic
@@ -89,12 +116,13 @@ impl Tasks {
         let _ = removed.extras.map(|extras| drop_caught(extras.callbacks));
     }
 
-    /// Nobody will ask for the output of this task.
-    pub(in crate::task) fn detach(&self, key: Key) {
+    /// Marks a task whose output will not be asked for. `judge` is a
+    /// [`judge_number`](Tasks::judge_number), or [`Key::NOWHERE`] for outputs of the usual forms.
+    pub(in crate::task) fn detach(&self, key: Key, judge: Key) {
         let mut slots = self.slots.borrow_mut();
         let Some(mut task) = slots.get(key) else { return };
         task.slot.flags.insert(Flags::DETACHED);
-        let waiter = mem::replace(task.joiner(), Key::NOWHERE);
+        let waiter = mem::replace(task.joiner(), judge);
         let over = task.slot.flags.contains(Flags::DONE) && !task.outstanding();
         drop(slots);
         self.forget_waiter(waiter);
@@ -161,11 +189,12 @@ impl Tasks {
         if task.outstanding() {
             return;
         }
+        if unwanted {
+            drop(slots);
+            return self.discard(key);
+        }
         let joiner = mem::replace(task.joiner(), Key::NOWHERE);
         drop(slots);
-        if unwanted {
-            self.discard(key);
-        }
         self.wake(joiner);
     }
 }

@@ -10,6 +10,7 @@
 //!   dropped before whoever waits for the task is woken.
 //! * `DONE` is final.
 
+use std::any::TypeId;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -20,7 +21,7 @@ use std::task::Waker;
 use super::current;
 use super::ending::{Ending, Reason, TaskState};
 use super::extent::Extent;
-use super::job::{Boxed, Job};
+use super::job::{Boxed, Job, Judge};
 use super::slab::{Kind, Slab};
 use super::waker::{Bell, TaskWaker, WakeInbox};
 use crate::event_loop::Report;
@@ -56,6 +57,8 @@ pub(crate) struct Tasks {
     pub(crate) core: Rc<Core>,
     inbox: Arc<WakeInbox>,
     slots: RefCell<Table>,
+    /// Judges of the outputs of detached tasks, one for each type.
+    judges: RefCell<Vec<(TypeId, Judge)>>,
     /// Wakers that are not a task's of this loop, waiting for something that is.
     wakers: RefCell<Slab<Waker>>,
     ios: RefCell<Slab<IoSlot>>,
@@ -78,6 +81,7 @@ impl Tasks {
             core,
             inbox: Arc::new(inbox),
             slots: RefCell::new(Table::new()),
+            judges: RefCell::default(),
             wakers: RefCell::new(Slab::new(Kind::Waker)),
             ios: RefCell::new(Slab::new(Kind::Io)),
             spare: Cell::new(None),

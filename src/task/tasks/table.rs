@@ -178,7 +178,7 @@ impl<'a> Entry<'a> {
         extent.is_some_and(|extent| extent.is_guarded())
     }
 
-    /// Who waits for the end.
+    /// Who waits for the end; of a detached task, the number of its judge.
     #[inline]
     pub(super) fn joiner(&mut self) -> &mut Key {
         match self.has_aside() {
@@ -192,6 +192,8 @@ impl<'a> Entry<'a> {
 pub(super) struct Removed {
     pub(super) content: Option<Boxed>,
     pub(super) extras: Option<Box<Extras>>,
+    /// The joiner; of a detached task, the number of its judge.
+    pub(super) joiner: Key,
     place: u32,
 }
 
@@ -259,10 +261,13 @@ impl Table {
     pub(super) fn remove(&mut self, key: Key) -> Option<Removed> {
         let entry = self.get(key)?;
         let aside = if entry.has_aside() { entry.aside.remove(entry.slot.link) } else { None };
-        let extras = aside.and_then(|aside| aside.extras);
+        let (joiner, extras) = match aside {
+            Some(aside) => (aside.joiner, aside.extras),
+            None => (entry.slot.link, None),
+        };
         let (content, place) = (entry.slot.content.take(), entry.slot.flags.place());
         self.vacate(key);
-        Some(Removed { content, extras, place })
+        Some(Removed { content, extras, joiner, place })
     }
 
     #[inline]
