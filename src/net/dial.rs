@@ -16,7 +16,7 @@ use mainspring_sys::socket::{self, Address, Connecting};
 use super::socket::Socket;
 use super::stream_socket::StreamSocket;
 use crate::error::{Error, Result};
-use crate::task::{Sleep, sleep, timeout};
+use crate::task::{Sleep, budget, sleep, timeout};
 use crate::text;
 
 /// How long an attempt is alone.
@@ -32,6 +32,7 @@ async fn connected(address: &Address) -> io::Result<StreamSocket> {
         Address::Inet(_) => StreamSocket::tcp,
         Address::Unix(_) => StreamSocket::unix,
     };
+    budget::step().await; // A Unix socket connects at once, and a refusal may come at once.
     match socket::connect(address)? {
         Connecting::Done(fd) => Ok(wrap(Socket::new(fd))),
         Connecting::InProgress(fd) => {

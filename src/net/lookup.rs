@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Job};
-use crate::task;
+use crate::task::{self, budget};
 
 /// The addresses of a host, by the threads of the running loop's executor, in the order in which
 /// they should be tried. Reports of a lookup that is stuck name the place of this call.
@@ -34,6 +34,7 @@ use crate::task;
 pub fn lookup_host(host: &str) -> impl Future<Output = Result<Vec<SocketAddr>>> + use<> {
     let (host, caller) = (host.parse::<Host>(), Location::caller());
     async move {
+        budget::step().await;
         let host = host?;
         let tasks = task::running("mainspring::net::lookup_host")?;
         host.lookup_at(caller, tasks.core.executor())?.await
@@ -351,7 +352,7 @@ impl Future for Lookup {
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            Answer::Known(address) => Poll::Ready(Ok(vec![*address])),
+            Answer::Known(address) => budget::metered(context, |_| Poll::Ready(Ok(vec![*address]))),
             Answer::Asked(job) => Pin::new(job).poll(context).map(|answer| answer?),
         }
     }

@@ -13,7 +13,7 @@ use super::socket::Socket;
 use crate::error::Result;
 #[cfg(feature = "hyper")]
 use crate::event_loop::read_buffer::ReadBuffer;
-use crate::task::{Chunk, Io};
+use crate::task::{Chunk, Io, budget};
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
@@ -129,6 +129,7 @@ impl StreamSocket {
     /// `UnexpectedEof` if the peer sends no more before that; those of
     /// [`read`](StreamSocket::read).
     pub async fn read_exact(&self, mut buffer: &mut [u8]) -> io::Result<()> {
+        budget::step().await;
         while !buffer.is_empty() {
             match self.read(buffer).await? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),

@@ -18,7 +18,7 @@ use super::lookup::lookup_host;
 use super::socket::Socket;
 use super::stream_socket::StreamSocket;
 use crate::error::{Error, Result};
-use crate::task::Io;
+use crate::task::{Io, budget};
 
 /// A TCP socket that listens, for tasks.
 ///
@@ -145,6 +145,7 @@ impl TcpStream {
     /// [`Error::Connect`]: refused, reset, unreachable, no descriptors; `InvalidInput` for what is
     /// no internet address.
     pub async fn connect(address: impl IntoAddress) -> Result<TcpStream> {
+        budget::step().await;
         let address = inet(&address.into_address()?)?;
         let socket = dial::dial(&address.into()).await?;
         Ok(TcpStream { socket })
@@ -156,6 +157,7 @@ impl TcpStream {
     ///
     /// [`Error::Connect`] with `TimedOut`; those of [`connect`](TcpStream::connect).
     pub async fn connect_timeout(address: impl IntoAddress, limit: Duration) -> Result<TcpStream> {
+        budget::step().await;
         let address = inet(&address.into_address()?)?;
         dial::within(limit, address, TcpStream::connect(address)).await
     }
@@ -183,6 +185,7 @@ impl TcpStream {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub async fn connect_any(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream> {
+        budget::step().await;
         let race = dial::race(addresses);
         let socket = dial::within(limit, dial::listed(addresses), race).await?;
         Ok(TcpStream { socket })

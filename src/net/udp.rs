@@ -9,7 +9,7 @@ use mainspring_sys::socket::{self, Address, BindOptions};
 
 use super::into_address::{IntoAddress, inet};
 use crate::error::{Error, Result};
-use crate::task::Io;
+use crate::task::{Io, budget};
 
 /// A UDP socket, for tasks.
 ///
@@ -115,6 +115,7 @@ impl UdpSocket {
     ///
     /// As sendto(2), and of [`Io::writable`]; `InvalidInput` for what is no internet address.
     pub async fn send_to(&self, bytes: &[u8], address: impl IntoAddress) -> io::Result<usize> {
+        budget::step().await;
         let address = inet(&address.into_address()?)?;
         self.io.write_with(|socket| socket.send_to(bytes, address)).await
     }

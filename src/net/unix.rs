@@ -17,7 +17,7 @@ use super::listening::Listening;
 use super::socket::Socket;
 use super::stream_socket::StreamSocket;
 use crate::error::{Error, Result};
-use crate::task::{Io, sleep};
+use crate::task::{Io, budget, sleep};
 
 const BOTH: Interest = Interest::READABLE.union(Interest::WRITABLE);
 
@@ -116,6 +116,7 @@ impl UnixStream {
     /// [`Error::Connect`]: refused, no such file, and `ResourceBusy` if the listener's backlog is
     /// full; `InvalidInput` for what is no address of a Unix socket.
     pub async fn connect(address: impl IntoAddress) -> Result<UnixStream> {
+        budget::step().await;
         let address = unix(&address.into_address()?)?;
         let socket = dial::dial(&address.into()).await?;
         Ok(UnixStream { socket })
@@ -290,6 +291,7 @@ impl UnixDatagram {
     /// As sendto(2).
     pub async fn send_to(&self, bytes: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         const LONGEST: Duration = Duration::from_millis(64);
+        budget::step().await;
         let mut pause = Duration::from_millis(1);
         loop {
             match self.io.get_ref().send_to(bytes, &path) {

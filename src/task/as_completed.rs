@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use super::budget;
 use super::current;
 use super::ending::{JoinError, Reason};
 use super::join::Task;
@@ -63,7 +64,7 @@ impl<T> AsCompleted<T> {
     ///
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<(usize, Result<T, JoinError>)> {
-        poll_fn(|cx| self.poll_next(cx)).await
+        poll_fn(|cx| budget::metered(cx, |cx| self.poll_next(cx))).await
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, Result<T, JoinError>)>> {

@@ -2,10 +2,10 @@
 
 use std::future::Future;
 
-use super::expect;
+use super::{budget, expect};
 use crate::error::Result;
 use crate::event_loop::LoopHandle;
-use crate::executor::Executor;
+use crate::executor::{Executor, Job};
 
 /// Runs `closure` in a thread of the running loop's executor, and gives what it returns. It is
 /// queued by this call.
@@ -38,7 +38,12 @@ where
     T: Send + 'static,
 {
     let job = expect("mainspring::spawn_blocking").core.executor().submit(closure);
-    async move { Ok(job?.await?) }
+    finished(job)
+}
+
+async fn finished<T>(job: Result<Job<T>>) -> Result<T> {
+    budget::step().await; // A refused job is an answer at once.
+    Ok(job?.await?)
 }
 
 impl<S> LoopHandle<S> {
@@ -62,6 +67,6 @@ impl<S> LoopHandle<S> {
         T: Send + 'static,
     {
         let job = self.executor().submit(closure);
-        async move { Ok(job?.await?) }
+        finished(job)
     }
 }

@@ -10,6 +10,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use super::as_completed::{AsCompleted, as_completed};
+use super::budget;
 use super::ending::{JoinError, Reason};
 use super::join::Task;
 
@@ -34,6 +35,7 @@ where
     A: Future,
     B: Future<Output = A::Output>,
 {
+    budget::step().await;
     let (mut first, mut second) = (pin!(first), pin!(second));
     poll_fn(|cx| match first.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(output),
@@ -110,6 +112,7 @@ where
     E: From<JoinError> + 'static,
 {
     let mut owned = Owned(as_completed(tasks));
+    budget::step().await;
     let mut results = none(owned.0.total());
     while let Some((i, outcome)) = owned.0.next().await {
         match outcome.map_err(E::from).and_then(|result| result) {
@@ -141,6 +144,7 @@ pub async fn gather_all<T: 'static>(
     tasks: impl IntoIterator<Item = Task<T>>,
 ) -> Vec<Result<T, JoinError>> {
     let mut owned = Owned(as_completed(tasks));
+    budget::step().await;
     let mut outcomes = none(owned.0.total());
     while let Some((i, outcome)) = owned.0.next().await {
         outcomes[i] = Some(outcome);
@@ -237,6 +241,7 @@ where
     E: 'static,
 {
     let mut tasks: Vec<_> = tasks.into_iter().collect();
+    budget::step().await;
     // Each task is judged once, when it is done.
     let mut pending: Vec<usize> = (0..tasks.len()).collect();
     poll_fn(|cx| {

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
+use super::budget;
 use super::current;
 use super::detached::DetachedOutput;
 use super::ending::{Ending, JoinError, Reason, TaskState};
@@ -227,6 +228,7 @@ impl<T: 'static> Future for Task<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        ready!(budget::poll_left(cx));
         let Handle { key, home } = self.handle;
         let take = |tasks: &Tasks| {
             if tasks.home() == home { tasks.take_output(key) } else { None }
@@ -235,10 +237,14 @@ impl<T: 'static> Future for Task<T> {
             Some(output) => output,
             None => match ready!(join(self.handle, cx.waker())) {
                 Some(output) => output,
-                None => return Poll::Ready(Err(JoinError::closed())),
+                None => {
+                    budget::spend(1);
+                    return Poll::Ready(Err(JoinError::closed()));
+                }
             },
         };
         self.handle.key = Key::NOWHERE;
+        budget::spend(1);
         Poll::Ready(job::open(output))
     }
 }

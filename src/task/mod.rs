@@ -11,6 +11,13 @@
 //! polled; when the future is pending, the task waits until something wakes it, which feeds its key
 //! again. Any future runs here, also one that knows nothing of this loop.
 //!
+//! # Budget
+//!
+//! An await that completes at once does not return to the loop. So that other callbacks run in
+//! between, one poll of a task completes at most 128 awaits of this crate; the next one is pending
+//! until the next tick. A call that moves more than 4 KiB counts once for each 4 KiB. Futures of
+//! other crates have no such bound: call [`yield_now`] in a loop that only awaits those.
+//!
 //! # Cancellation
 //!
 //! To cancel is to drop a future, at an `await` where it waits; what runs then is the `Drop` of what
@@ -18,6 +25,7 @@
 
 mod as_completed;
 mod blocking;
+pub(crate) mod budget;
 mod combine;
 mod current;
 mod detached;

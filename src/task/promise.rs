@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
+use super::budget;
 use super::current;
 use crate::error::{Error, Result};
 use crate::event_loop::{Kind, Report, print_outside};
@@ -183,14 +184,14 @@ impl<T> Future for Promised<T> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        match self.shared.take() {
+        budget::metered(cx, |cx| match self.shared.take() {
             Some(result) => Poll::Ready(result.map_err(|failure| failure.error)),
             None if self.is_set() => Poll::Ready(Err(Error::Abandoned)),
             None => {
                 self.shared.wait(cx.waker());
                 Poll::Pending
             }
-        }
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::budget;
 use super::detached::DetachedOutput;
 use super::ending::{JoinError, Reason};
 use super::job::{self, Failed, Finished, Judge, judge_known, observe};
@@ -224,6 +225,12 @@ impl<T> Future for RemoteTask<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        budget::metered(cx, |cx| self.poll_output(cx))
+    }
+}
+
+impl<T> RemoteTask<T> {
+    fn poll_output(&self, cx: &Context<'_>) -> Poll<Result<T, JoinError>> {
         let waker = cx.waker().clone();
         let mut state = self.shared.lock();
         if let Some(output) = state.output.take() {

@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::budget;
 use super::current;
 use super::ending::Reason;
 use super::extent::{Extent, Guard, Owned};
@@ -178,6 +179,7 @@ impl CancelScope {
     ) -> impl Future<Output = Result<F::Output, Cancelled>> + use<F> {
         let shared = self.shared.clone();
         async move {
+            budget::step().await;
             let mut run = Run::new(shared);
             let mut future = pin!(future);
             poll_fn(|cx| run.poll(future.as_mut(), cx)).await

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::budget;
 use super::combine::race;
 use super::scope::{CancelScope, Cancelled};
 
@@ -157,6 +158,7 @@ impl Shutdown {
     fn until(&self, is_so: fn(&Shared) -> bool) -> impl Future<Output = ()> + use<> {
         let shared = self.shared.clone();
         async move {
+            budget::step().await;
             let waiter = Waiter::new(&shared.waiters);
             poll_fn(|cx| if is_so(&shared) { Poll::Ready(()) } else { waiter.wait(cx) }).await;
         }

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::budget;
 use super::current;
 use super::extent::{Guard, Owned};
 use super::tasks::Tasks;
@@ -265,6 +266,7 @@ pub fn timeout_at<F: Future>(
 }
 
 async fn limited<F: Future>(sleep: Sleep, limit: Duration, future: F) -> Result<F::Output> {
+    budget::step().await;
     let extent = Owned::new(Guard::None);
     let (mut future, mut sleep) = (pin!(future), pin!(sleep));
     let mut last_call = false;

@@ -163,3 +163,31 @@ fn q5_a_tick_reads_a_bounded_number_of_bytes() {
         }
     });
 }
+/// The same bound for a source of a task.
+#[test]
+fn q5_a_task_reads_a_bounded_number_of_bytes_in_a_tick() {
+    const KIB: usize = 1024;
+    on_every_selector(|kind| {
+        for (buffer, bytes, reads) in
+            [(KIB, 64 * KIB, 64), (64 * KIB, 256 * KIB, 4), (1024 * KIB, 1024 * KIB, 1)]
+        {
+            let builder = EventLoop::builder().selector(kind).clock(SimClock::new());
+            let mut el = builder.read_buffer(buffer).build().unwrap();
+            let (ours, mut theirs) = pair();
+            theirs.write_all(b"x").unwrap();
+            let seen = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+            let stream = Endless { stream: ours, bytes: seen.0.clone(), reads: seen.1.clone() };
+            let reading = async move {
+                let stream = mainspring::Io::new(stream).unwrap();
+                loop {
+                    stream.read_chunk().await.unwrap();
+                }
+            };
+            el.spawn(reading).detach();
+            for _ in 0..3 {
+                el.turn(Some(Duration::ZERO)).unwrap();
+                assert_eq!((seen.0.take(), seen.1.take()), (bytes, reads));
+            }
+        }
+    });
+}

@@ -59,6 +59,7 @@ mod spy;
 mod stream_model;
 mod streams;
 mod support;
+mod task_budget;
 mod task_callbacks;
 mod task_drops;
 mod task_libraries;

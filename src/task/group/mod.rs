@@ -16,6 +16,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::thread;
 
+use super::budget;
 use super::current;
 use super::ending::{JoinError, Reason};
 use super::extent::Extent;
@@ -128,6 +129,7 @@ impl TaskGroup {
     {
         let location = Location::caller();
         async move {
+            budget::step().await;
             let nursery = Nursery::new(location);
             let value = {
                 let mut body = pin!(Some(body(&nursery.group)));

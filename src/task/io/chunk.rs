@@ -11,6 +11,7 @@ use std::mem;
 use std::ops::Deref;
 use std::rc::Rc;
 
+use super::transfer::Moved;
 use crate::task::current;
 use crate::task::tasks::Tasks;
 
@@ -60,10 +61,9 @@ impl Chunk {
         Ok(chunk)
     }
 
-    /// Whether there was less than would have had room, and not the end.
     #[inline]
-    pub(super) fn is_short(&self) -> bool {
-        0 < self.length && self.length < self.buffer.len()
+    pub(super) fn moved(&self) -> Moved {
+        Moved::of(self.length, self.buffer.len())
     }
 }
 

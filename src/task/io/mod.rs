@@ -26,7 +26,9 @@ use mainspring_sys::{Interest, Readiness, fd};
 
 pub use self::chunk::Chunk;
 use self::registration::Registration;
+use self::transfer::Moved;
 use crate::error::{Error, Result};
+use crate::task::budget;
 use crate::watchers::Ownership;
 
 /// A source whose readiness can be awaited: a socket, a pipe, a terminal, a descriptor of a
@@ -48,8 +50,8 @@ use crate::watchers::Ownership;
 /// [`ready`](Io::ready). A source with a destructor that wraps a library's handle is given to a new
 /// `Io` ([`into_inner`](Io::into_inner), [`new`](Io::new)) when the library has changed its socket.
 ///
-/// A task that does nothing but use a source that is always ready lets others have their turn after
-/// a number of calls.
+/// A tick gives each source at most 64 calls that complete, and after 256 KiB no further one. A call
+/// beyond that is pending until the next tick, so a source that is always ready delays no other.
 ///
 /// ```
 /// use mainspring::{EventLoop, Io};
@@ -171,7 +173,10 @@ impl<T> Io<T> {
     /// As [`readable`](Io::readable); `InvalidInput` for an interest that the source is not
     /// [watched for](Io::with_interest).
     pub async fn ready(&self, interest: Interest) -> io::Result<Readiness> {
-        self.registration.check(interest)?;
+        if let Err(error) = self.registration.check(interest) {
+            budget::step().await;
+            return Err(error);
+        }
         let waiter = self.registration.waiter(interest);
         poll_fn(|cx| waiter.poll_ready(cx)).await
     }
@@ -208,7 +213,7 @@ impl<T> Io<T> {
         &self,
         call: impl FnMut(&T) -> io::Result<R>,
     ) -> impl Future<Output = io::Result<R>> {
-        self.call_with(Interest::READABLE, call, |_| false)
+        self.call_with(Interest::READABLE, call, |_| Moved::UNKNOWN)
     }
 
     /// Makes a call that writes, as soon as it does not block. Otherwise as
@@ -221,7 +226,7 @@ impl<T> Io<T> {
         &self,
         call: impl FnMut(&T) -> io::Result<R>,
     ) -> impl Future<Output = io::Result<R>> {
-        self.call_with(Interest::WRITABLE, call, |_| false)
+        self.call_with(Interest::WRITABLE, call, |_| Moved::UNKNOWN)
     }
 
     /// No `async fn`, nor are those above it: each would keep its arguments twice, and lie between
@@ -231,10 +236,10 @@ impl<T> Io<T> {
         &self,
         interest: Interest,
         mut call: impl FnMut(&T) -> io::Result<R>,
-        is_short: impl Fn(&R) -> bool,
+        moved: impl Fn(&R) -> Moved,
     ) -> impl Future<Output = io::Result<R>> {
         let waiter = self.registration.waiter(interest);
-        poll_fn(move |cx| waiter.poll_call(cx, || call(&self.source), &is_short))
+        poll_fn(move |cx| waiter.poll_call(cx, || call(&self.source), &moved))
     }
 
     #[inline]
@@ -243,10 +248,10 @@ impl<T> Io<T> {
         interest: Interest,
         cx: &mut Context<'_>,
         mut call: impl FnMut(&T) -> io::Result<R>,
-        is_short: impl Fn(&R) -> bool,
+        moved: impl Fn(&R) -> Moved,
     ) -> Poll<io::Result<R>> {
         let place = self.registration.poller(interest);
-        self.registration.poll_call(place, interest, cx, || call(&self.source), is_short)
+        self.registration.poll_call(place, interest, cx, || call(&self.source), moved)
     }
 
     /// [`read_with`](Io::read_with) for those who write futures by hand. As everywhere in std, only
@@ -260,7 +265,7 @@ impl<T> Io<T> {
         cx: &mut Context<'_>,
         call: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_call_with(Interest::READABLE, cx, call, |_| false)
+        self.poll_call_with(Interest::READABLE, cx, call, |_| Moved::UNKNOWN)
     }
 
     /// [`write_with`](Io::write_with) for those who write futures by hand. As everywhere in std,
@@ -274,7 +279,7 @@ impl<T> Io<T> {
         cx: &mut Context<'_>,
         call: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_call_with(Interest::WRITABLE, cx, call, |_| false)
+        self.poll_call_with(Interest::WRITABLE, cx, call, |_| Moved::UNKNOWN)
     }
 
     /// Tells that a call on the source in the directions of `interest` would block, though none
@@ -295,7 +300,8 @@ where
     ///
     /// Those of the source, and of [`readable`](Io::readable).
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.read_with(|mut source| source.read(buffer)).await
+        let read = |mut source: &T| source.read(buffer);
+        self.call_with(Interest::READABLE, read, |bytes| Moved::bytes(*bytes)).await
     }
 
     /// Reads once, as soon as there is something, into a buffer that the loop lends for that; what
@@ -305,7 +311,8 @@ where
     ///
     /// As [`read`](Io::read).
     pub fn read_chunk(&self) -> impl Future<Output = io::Result<Chunk>> {
-        self.read_with(|mut source| Chunk::read(|buffer| source.read(buffer)))
+        let read = |mut source: &T| Chunk::read(|buffer| source.read(buffer));
+        self.call_with(Interest::READABLE, read, |chunk| Moved::bytes(chunk.len()))
     }
 }
 
@@ -319,7 +326,8 @@ where
     ///
     /// Those of the source, and of [`readable`](Io::readable).
     pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_with(|mut source| source.write(bytes)).await
+        let write = |mut source: &T| source.write(bytes);
+        self.call_with(Interest::WRITABLE, write, |bytes| Moved::bytes(*bytes)).await
     }
 
     /// Writes all of `bytes`. If the future is dropped, a part of them may have been written.
@@ -329,6 +337,7 @@ where
     /// Those of the source, `WriteZero` if it takes nothing more, and those of
     /// [`readable`](Io::readable).
     pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        budget::step().await;
         while !bytes.is_empty() {
             match self.write(bytes).await? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),

@@ -15,14 +15,15 @@ use std::task::{Context, Poll, ready};
 
 use mainspring_sys::{Interest, Mode, Readiness, fd};
 
+use super::transfer::Moved;
 use crate::error::{Error, Result};
 use crate::handle::Key;
-use crate::task::current;
 use crate::task::tasks::{Place, Tasks};
+use crate::task::{budget, current};
 use crate::watchers::{Ownership, visible};
 
-/// How often in a tick an fd is used before others have their turn.
-const TURNS: u32 = 64;
+/// Steps that the calls on an fd may take in a tick: 64 calls, or 256 KiB. See [`budget`].
+const STEPS: u32 = 64;
 
 /// An fd, from the source's side.
 pub(super) struct Registration {
@@ -36,7 +37,7 @@ pub(super) struct Registration {
     /// Whether the file waited before, and the loop that has to know.
     was_blocking: Cell<bool>,
     shared_in: Cell<Option<u32>>,
-    /// The latest tick, and how often the fd was used in it.
+    /// The latest tick in which the fd was used, and the steps taken in it.
     used: Cell<(u32, u32)>,
     /// Who waits without a future of ours, by poll functions: to read, to write.
     pollers: [Place; 2],
@@ -66,9 +67,9 @@ impl Waiter<'_> {
         &self,
         cx: &mut Context<'_>,
         call: impl FnMut() -> io::Result<R>,
-        is_short: impl Fn(&R) -> bool,
+        moved: impl Fn(&R) -> Moved,
     ) -> Poll<io::Result<R>> {
-        self.registration.poll_call(&self.place, self.interest, cx, call, is_short)
+        self.registration.poll_call(&self.place, self.interest, cx, call, moved)
     }
 
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Readiness>> {
@@ -158,7 +159,7 @@ impl Registration {
         interest: Interest,
         cx: &mut Context<'_>,
         mut call: impl FnMut() -> io::Result<R>,
-        is_short: impl Fn(&R) -> bool,
+        moved: impl Fn(&R) -> Moved,
     ) -> Poll<io::Result<R>> {
         let running = current::running();
         if self.is_greedy(running.as_deref(), cx) {
@@ -178,12 +179,14 @@ impl Registration {
                 ready!(self.poll_known(tasks, key, place, interest, cx))?;
             }
             let Some(result) = self.settle(interest, call())? else { continue };
+            let Moved { bytes, is_short } = moved(&result);
             if let Some((tasks, key)) = watched
-                && is_short(&result)
+                && is_short
                 && self.tells_of_urgent_data()
             {
                 tasks.io_exhausted(key, interest);
             }
+            self.note(bytes);
             return Poll::Ready(Ok(result));
         }
     }
@@ -260,20 +263,29 @@ impl Registration {
         Poll::Ready(Ok(known))
     }
 
-    /// Whether others are to have their turn first: then the task is queued for the next tick.
+    /// Returns true if the fd or the task has used up its steps: the task is queued for the next tick.
     #[inline]
     fn is_greedy(&self, running: Option<&Tasks>, cx: &Context<'_>) -> bool {
         let Some(tick) = running.map(|tasks| tasks.core.tick.get() as u32) else { return false };
-        let times = match self.used.get() {
-            (latest, times) if latest == tick => times + 1,
-            _ => 1,
+        let used = match self.used.get() {
+            (latest, used) if latest == tick => used,
+            _ => 0,
         };
-        if times > TURNS {
+        if used >= STEPS {
             cx.waker().wake_by_ref();
             return true;
         }
-        self.used.set((tick, times));
-        false
+        self.used.set((tick, used + 1));
+        budget::poll_left(cx).is_pending()
+    }
+
+    /// Takes the steps of a call that has moved `bytes`.
+    #[inline]
+    fn note(&self, bytes: usize) {
+        let steps = budget::steps_of(bytes);
+        let (tick, used) = self.used.get();
+        self.used.set((tick, used + steps - 1)); // One was taken before the call.
+        budget::spend(steps);
     }
 
     /// The loop that watches the fd. One that is closed does so no more, and the next one may.

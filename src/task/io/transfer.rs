@@ -1,4 +1,4 @@
-//! Calls that move bytes of a stream, of which a short one is known to be the last.
+//! Calls that move bytes, and what their results say about the source.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -7,6 +7,33 @@ use std::task::{Context, Poll, ready};
 use mainspring_sys::Interest;
 
 use super::{Chunk, Io};
+use crate::task::budget;
+
+/// Size of a transfer that succeeded.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moved {
+    pub(super) bytes: usize,
+    /// The call moved less than it was asked to, so the next one would block.
+    pub(super) is_short: bool,
+}
+
+impl Moved {
+    /// A call whose result says nothing of bytes.
+    pub(super) const UNKNOWN: Moved = Moved { bytes: 0, is_short: false };
+
+    /// A transfer that may stop short anywhere.
+    #[inline]
+    pub(super) fn bytes(bytes: usize) -> Moved {
+        Moved { bytes, is_short: false }
+    }
+
+    /// A transfer that stops short only if the next one would block. Zero bytes are the end of the
+    /// stream, and so is the next call.
+    #[inline]
+    pub(super) fn of(bytes: usize, wanted: usize) -> Moved {
+        Moved { bytes, is_short: 0 < bytes && bytes < wanted }
+    }
+}
 
 impl<T> Io<T> {
     /// Makes a call that moves bytes of a stream. If it moved fewer than `wanted`, the next one is
@@ -18,7 +45,7 @@ impl<T> Io<T> {
         wanted: usize,
         call: impl FnMut(&T) -> io::Result<usize>,
     ) -> impl Future<Output = io::Result<usize>> {
-        self.call_with(interest, call, move |moved| 0 < *moved && *moved < wanted)
+        self.call_with(interest, call, move |bytes| Moved::of(*bytes, wanted))
     }
 
     /// [`transfer`](Io::transfer) into a buffer of the loop.
@@ -28,7 +55,7 @@ impl<T> Io<T> {
         read: impl Fn(&T, &mut [u8]) -> io::Result<usize>,
     ) -> impl Future<Output = io::Result<Chunk>> {
         let call = move |source: &T| Chunk::read(|buffer| read(source, buffer));
-        self.call_with(Interest::READABLE, call, Chunk::is_short)
+        self.call_with(Interest::READABLE, call, Chunk::moved)
     }
 
     /// Writes all of `bytes` with a call that writes a part.
@@ -40,10 +67,13 @@ impl<T> Io<T> {
     ) -> impl Future<Output = io::Result<()>> {
         let waiter = self.registration.waiter(Interest::WRITABLE);
         poll_fn(move |cx| {
+            if bytes.is_empty() {
+                return budget::metered(cx, |_| Poll::Ready(Ok(())));
+            }
             while !bytes.is_empty() {
-                let is_short = |moved: &usize| 0 < *moved && *moved < bytes.len();
+                let moved = |count: &usize| Moved::of(*count, bytes.len());
                 let write = || write(&self.source, bytes);
-                match ready!(waiter.poll_call(cx, write, is_short))? {
+                match ready!(waiter.poll_call(cx, write, moved))? {
                     0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     count => bytes = &bytes[count..],
                 }
@@ -61,6 +91,6 @@ impl<T> Io<T> {
         wanted: usize,
         call: impl FnMut(&T) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        self.poll_call_with(interest, cx, call, |moved| 0 < *moved && *moved < wanted)
+        self.poll_call_with(interest, cx, call, |bytes| Moved::of(*bytes, wanted))
     }
 }

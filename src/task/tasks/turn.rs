@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use super::{Flags, Polled, Tasks};
 use crate::handle::Key;
 use crate::panic::drop_caught;
+use crate::task::budget;
 use crate::task::ending::{Ending, JoinError};
 use crate::task::job::{Boxed, Failed};
 use crate::task::waker::{Bell, TaskWaker};
@@ -155,7 +156,7 @@ impl Tasks {
     #[inline]
     fn begin_turn(&self, key: Key, bell: &Bell) -> Turn<'_> {
         let before = self.polled.replace(Polled { key, waker: bell.waker().data() });
-        Turn { tasks: self, before }
+        Turn { tasks: self, before, _budget: budget::Outer::begin_poll() }
     }
 
     /// A waker for a task that has none.
@@ -214,6 +215,7 @@ impl Life {
 struct Turn<'a> {
     tasks: &'a Tasks,
     before: Polled,
+    _budget: budget::Outer,
 }
 
 impl Drop for Turn<'_> {

@@ -1,0 +1,94 @@
+//! The budget of a task's poll: the number of awaits that may complete before other callbacks run.
+//!
+//! A task that only awaits what is ready (a set promise, a refused connect, a finished task) never
+//! returns to the loop, so no timer and no signal would be served. Each await of this crate takes a
+//! step when it completes. Without a step left it is pending, and the task is queued for the next
+//! tick. Sources have a bound for each tick as well: see `task::io`.
+//!
+//! # Invariants
+//!
+//! * A pending await takes no step, so a task that waits for many futures at once makes progress.
+//! * Outside a poll of a task, where other executors run, there is no bound.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+/// Steps of one poll.
+const STEPS: u32 = 128;
+/// Bytes that a call moves for one step.
+const STEP_BYTES: usize = 4096;
+/// Value outside a poll of a task.
+const UNLIMITED: u32 = u32::MAX;
+
+thread_local! {
+    /// Steps left in the poll that runs on this thread.
+    static LEFT: Cell<u32> = const { Cell::new(UNLIMITED) };
+}
+
+/// The budget of the code around a poll, restored when the poll ends.
+#[derive(Debug)]
+pub(super) struct Outer(u32);
+
+impl Outer {
+    /// Begins a poll with a whole budget.
+    #[inline]
+    pub(super) fn begin_poll() -> Outer {
+        Outer(LEFT.replace(STEPS))
+    }
+}
+
+impl Drop for Outer {
+    #[inline]
+    fn drop(&mut self) {
+        LEFT.set(self.0);
+    }
+}
+
+/// Returns the steps that a call costs which moved so many bytes.
+#[inline]
+pub(super) fn steps_of(bytes: usize) -> u32 {
+    (bytes / STEP_BYTES).clamp(1, STEPS as usize) as u32
+}
+
+/// Takes steps from the budget of the poll; what is missing is forgiven.
+#[inline]
+pub(super) fn spend(steps: u32) {
+    let left = LEFT.get();
+    if left != UNLIMITED {
+        LEFT.set(left.saturating_sub(steps));
+    }
+}
+
+/// Pending if no step is left; then the task is queued for the next tick.
+#[inline]
+pub(crate) fn poll_left(cx: &Context<'_>) -> Poll<()> {
+    if LEFT.get() == 0 {
+        return wait_for_the_next_tick(cx);
+    }
+    Poll::Ready(())
+}
+
+#[cold]
+fn wait_for_the_next_tick(cx: &Context<'_>) -> Poll<()> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// Polls by `poll`, whose completion takes a step.
+#[inline]
+pub(crate) fn metered<T>(
+    cx: &mut Context<'_>,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    ready!(poll_left(cx));
+    let output = ready!(poll(cx));
+    spend(1);
+    Poll::Ready(output)
+}
+
+/// Takes one step, in the next tick if none is left: the first line of an `async fn` that may
+/// complete without the kernel or another task.
+pub(crate) async fn step() {
+    poll_fn(|cx| metered(cx, |_| Poll::Ready(()))).await;
+}
