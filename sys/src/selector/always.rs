@@ -10,7 +10,6 @@ use std::os::fd::RawFd;
 
 use super::table::{Entry, Ready, Table};
 use crate::event::{Events, Interest, Mode, Readiness, Token};
-use crate::fd::is_open;
 
 /// What a file that is always ready answers: it has no priority data.
 const ANSWERS: Interest = Interest::READABLE.union(Interest::WRITABLE);
@@ -45,6 +44,28 @@ impl AlwaysReady {
         self.table.change(fd, token, interest, mode).is_ok()
     }
 
+    /// Adds or replaces an entry of which only the directions in `left` will be reported, until it
+    /// is changed, or in level mode all of them.
+    #[cfg(any(has_kqueue, test))]
+    pub(crate) fn put(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        (interest, left): (Interest, Interest),
+        mode: Mode,
+    ) -> io::Result<()> {
+        self.table.remove(fd);
+        let at = self.table.insert(fd, token, interest, mode)?;
+        self.table.keep_armed(at, left);
+        Ok(())
+    }
+
+    /// Returns true if `fd` has an entry that was not found closed.
+    #[cfg(any(has_kqueue, test))]
+    pub(crate) fn has(&self, fd: RawFd) -> bool {
+        self.table.has(fd)
+    }
+
     /// Removes an entry; false if there is none.
     pub(crate) fn remove(&mut self, fd: RawFd) -> bool {
         self.table.remove(fd).is_some()
@@ -73,7 +94,9 @@ impl AlwaysReady {
 
     /// Reports entries in turn, in half of the room, so that the kernel's own events have theirs.
     /// The half is rounded up and down in turn: even in a room for one, both get their share.
-    pub(crate) fn report(&mut self, events: &mut Events) {
+    ///
+    /// An entry whose fd is no longer open, as `is_open` answers, is reported as invalid.
+    pub(crate) fn report(&mut self, events: &mut Events, is_open: impl Fn(RawFd) -> bool) {
         self.rounds_up = !self.rounds_up;
         let room = (events.room() + usize::from(self.rounds_up)) / 2;
         let entries = self.table.entries();

@@ -16,7 +16,7 @@ use super::always::AlwaysReady;
 use super::{Selector, UserEvent, check_interest, no_user_events};
 use crate::environment;
 use crate::event::{Event, Events, Interest, Mode, Readiness, Token};
-use crate::fd::owned;
+use crate::fd::{is_open, owned};
 use crate::syscall::{check, retry};
 use crate::timeout::{self, retry_for};
 
@@ -155,13 +155,13 @@ impl Epoll {
         timeout: Option<Duration>,
     ) -> io::Result<()> {
         let timeout = if self.always.is_ready() { Some(Duration::ZERO) } else { timeout };
-        self.always.report(events);
+        self.always.report(events, is_open);
         if events.room() > 0 {
             let count = self.wait(events.room(), timeout)?;
             events.extend(self.buffer[..count].iter().map(translate));
         }
         if events.is_empty() {
-            self.always.report(events); // It was the kernel's turn, and the kernel had nothing.
+            self.always.report(events, is_open); // It was the kernel's turn, and the kernel had nothing.
         }
         Ok(())
     }

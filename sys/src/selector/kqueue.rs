@@ -5,25 +5,31 @@
 //! the events of an fd into one, and turns the end of either direction into what
 //! [`Readiness::settle`] understands.
 //!
-//! What kqueue does not tell, or not everywhere:
+//! Limits of kqueue(2), or of some systems (`facts.rs` lists them kernel by kernel):
 //!
 //! * Priority data needs `EVFILT_EXCEPT` (macOS, OpenBSD, DragonFly). On the other systems an
 //!   interest in it is the error `Unsupported`; poll and select have it. Asked for alone, it comes
 //!   without the end of the file.
-//! * A hang-up is seen by whoever asked for both directions. Others get the end of theirs.
+//! * A hang-up is reported if both directions were asked for. One direction gets its own end.
 //! * A terminal that the kernel refuses (`/dev/tty` of macOS) is the kernel's error; select takes
-//!   it.
-//! * An fd closed while registered is silent: the kernel forgets its filters with it. The number
-//!   can be registered again.
+//!   it. The reader of a terminal that is revoked may wait forever on FreeBSD.
+//! * An fd closed while registered is silent: the kernel forgets its filters with it. The loss is
+//!   found by the next call with that number, which may then be registered again.
 //! * With more ready fds than room, the two filters of an fd may come in two calls, so an fd that
 //!   is ready in both directions may be reported in both before others have been.
+//! * The kqueue's own fd stays readable after a level report until the next call finds nothing.
 //!
 //! # Invariants
 //!
-//! * What the kernel does not watch for want of a reason to wait is in `always`; everything else is
-//!   in the kernel and in `table`.
-//! * For each registration the kernel has exactly the filters in `held`, unless the fd was closed.
+//! * A file that never waits is in `always`: by its type; because poll(2) calls a device ready and
+//!   kqueue(2) does not; or because the kernel has dropped or refused a filter of a file that has
+//!   lost its other end (a pipe without a reader, a revoked terminal).
+//! * A registration is in `table` if the kernel has filters of it. For each one the kernel has
+//!   exactly those in `held`, unless the fd was closed, or it drops one of its own accord. It
+//!   reports that once, with an `EV_ONESHOT` that was not asked for.
 //! * A registration that is asleep holds no filter that is enabled.
+//! * An fd in both has lost its other end: the entry in `table` is asleep, and its one read filter
+//!   proves that the number still belongs to the file.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -32,17 +38,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::changes::Changes;
-use self::kernel::Kernel;
-use self::kevent::{EV_EOF, EV_ERROR, Filter, Kevent};
+use self::kernel::{Kernel, Kind};
+use self::kevent::Kevent;
+use self::merging::{Report, settle};
 use self::table::{Registration, Table};
 use super::always::AlwaysReady;
 use super::{Selector, UserEvent, check_interest};
-use crate::event::{Event, Events, Interest, Mode, Readiness, Token};
+use crate::event::{Event, Events, Interest, Mode, Token};
 use crate::timeout::retry_wait;
 
 mod changes;
+mod facts;
 mod kernel;
 mod kevent;
+mod merging;
+mod registering;
 mod table;
 
 #[cfg(test)]
@@ -60,17 +70,8 @@ pub struct Kqueue<K> {
     changes: Changes,
     buffer: Vec<Kevent>,
     reports: Vec<Report>,
-}
-
-/// What a batch says about one registration so far, as the kernel put it.
-#[derive(Debug)]
-struct Report {
-    /// None for a user event.
-    fd: Option<RawFd>,
-    token: Token,
-    readiness: Readiness,
-    /// The directions whose filters have reported.
-    from: Interest,
+    /// Numbers of fds of which the batch says that the kernel has dropped a filter.
+    dropped: Vec<RawFd>,
 }
 
 #[cfg(has_kqueue)]
@@ -96,155 +97,13 @@ impl<K: Kernel> Kqueue<K> {
             changes: Changes::default(),
             buffer: Vec::new(),
             reports: Vec::new(),
-        }
-    }
-
-    /// Whether `fd` is registered. A registration whose filters the kernel has forgotten goes away
-    /// here: its fd was closed, and the number is another file's now. A kernel that forgets nothing
-    /// is not asked; libkqueue would answer at random.
-    fn is_registered(&mut self, fd: RawFd) -> io::Result<bool> {
-        let Some(registration) = self.table.get(fd) else { return Ok(false) };
-        if !self.kernel.forgets_closed() {
-            return Ok(true);
-        }
-        self.changes.touch(fd, &registration);
-        let found = self.changes.apply(&mut self.kernel)?.found;
-        if !found {
-            self.table.remove(fd);
-        }
-        Ok(found)
-    }
-
-    /// Puts `fresh` into the kernel in the place of `old`.
-    ///
-    /// The kernel keeps the mode that a filter was added with, so the old ones are always deleted
-    /// first. That they were there is also the proof that the number still belongs to the file that
-    /// was registered.
-    fn replace(
-        &mut self,
-        fd: RawFd,
-        old: Option<Registration>,
-        fresh: Registration,
-    ) -> io::Result<()> {
-        if fresh.interest.contains(Interest::PRIORITY) && !self.kernel.has_except() {
-            return Err(no_priority());
-        }
-        self.changes.delete(fd, old.map_or(Interest::empty(), |old| old.held));
-        self.changes.add(fd, &fresh);
-        let answer = match self.changes.apply(&mut self.kernel) {
-            Ok(answer) => answer,
-            Err(error) => {
-                self.undo(fd, fresh.interest, old);
-                return Err(error);
-            }
-        };
-        if old.is_some() && !answer.found {
-            self.undo(fd, answer.added, None);
-            self.table.remove(fd);
-            return Err(answer.gone());
-        }
-        let Some(errno) = answer.refusal else {
-            self.table.insert(fd, fresh);
-            self.always.remove(fd); // A file that was closed without a word had this number.
-            return Ok(());
-        };
-        if self.never_waits(fd, errno) {
-            self.undo(fd, answer.added, None);
-            self.table.remove(fd);
-            return self.always.insert(fd, fresh.token, fresh.interest, fresh.mode);
-        }
-        self.undo(fd, answer.added, old);
-        Err(io::Error::from_raw_os_error(errno))
-    }
-
-    /// Whether `fd`, which the kernel refused with `errno`, makes nobody wait.
-    ///
-    /// `EPIPE` says that the other end of a pipe is gone: whoever writes gets the same at once,
-    /// whoever reads gets what is left and then the end.
-    fn never_waits(&self, fd: RawFd, errno: libc::c_int) -> bool {
-        errno == libc::EPIPE || self.kernel.is_idle_device(fd)
-    }
-
-    /// Takes `added` out of the kernel again, and puts `old` back. Its own failures have nobody to
-    /// go to: the first error is what the caller gets, and what could not be put back is no longer
-    /// held.
-    fn undo(&mut self, fd: RawFd, added: Interest, old: Option<Registration>) {
-        self.changes.delete(fd, added);
-        if let Some(old) = old {
-            self.changes.add(fd, &old);
-        }
-        if self.changes.is_empty() {
-            return;
-        }
-        let answer = self.changes.apply(&mut self.kernel);
-        if let Some(old) = self.table.get_mut(fd).filter(|_| old.is_some()) {
-            old.held = answer.map_or(Interest::empty(), |answer| answer.added);
+            dropped: Vec::new(),
         }
     }
 
     fn wait(&mut self, room: usize, timeout: Option<Duration>) -> io::Result<()> {
         let (kernel, buffer) = (&mut self.kernel, &mut self.buffer);
         retry_wait(timeout, |left| kernel.kevent(&[], buffer, room, left))
-    }
-
-    /// Merges the kernel's events into one report a registration.
-    fn merge(&mut self) {
-        self.reports.clear();
-        for at in 0..self.buffer.len() {
-            let event = self.buffer[at];
-            match Filter::in_event(&event) {
-                None => {}
-                Some(Filter::User) => self.merge_user(event.ident),
-                Some(filter) => self.merge_fd(filter, &event),
-            }
-        }
-    }
-
-    fn merge_user(&mut self, ident: usize) {
-        if let Some(&token) = self.users.get(&ident) {
-            let (readiness, from) = (Readiness::READABLE, Interest::empty());
-            self.reports.push(Report { fd: None, token, readiness, from });
-        }
-    }
-
-    /// Adds an event to the report of its fd. An event that nobody asked for is not reported, and
-    /// its filter deleted, or disabled if its registration is asleep: it would end every wait to
-    /// come.
-    fn merge_fd(&mut self, filter: Filter, event: &Kevent) {
-        let (fd, from) = (event.ident as RawFd, filter.interest());
-        let registration = self.table.get_mut(fd).filter(|one| is_wanted(one, event, from));
-        let Some(registration) = registration else { return self.changes.delete(fd, from) };
-        let readiness = translate(filter, event);
-        match self.reports.get_mut(registration.mark).filter(|report| report.fd == Some(fd)) {
-            Some(report) => {
-                report.readiness |= readiness;
-                report.from |= from;
-            }
-            None if registration.asleep => self.changes.disable(fd, from, registration.token),
-            None => {
-                registration.mark = self.reports.len();
-                registration.asleep = registration.mode == Mode::Oneshot;
-                let token = registration.token;
-                self.reports.push(Report { fd: Some(fd), token, readiness, from });
-            }
-        }
-    }
-
-    /// Sends to sleep what was reported in [`Mode::Oneshot`]: the kernel has disabled the filters
-    /// that reported, and the others are deleted. Those that stay are the proof for later that the
-    /// fd was not closed.
-    fn disarm(&mut self) -> io::Result<()> {
-        for report in &self.reports {
-            let Some(fd) = report.fd else { continue };
-            if let Some(one) = self.table.get_mut(fd).filter(|one| one.asleep) {
-                self.changes.delete(fd, one.held - report.from);
-                one.held = report.from;
-            }
-        }
-        if self.changes.is_empty() {
-            return Ok(());
-        }
-        self.changes.apply(&mut self.kernel).map(drop)
     }
 }
 
@@ -257,14 +116,14 @@ impl<K: Kernel> Selector for Kqueue<K> {
         mode: Mode,
     ) -> io::Result<()> {
         check_interest(interest)?;
-        let is_file = self.kernel.is_file(fd)?;
+        let (kind, idle) = self.look_at(fd, interest)?;
         if self.is_registered(fd)? {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        if is_file {
-            return self.always.insert(fd, token, interest, mode);
+        match idle {
+            Some(ready) => self.always.insert(fd, token, ready, mode),
+            None => self.replace(fd, None, Registration::new(kind, token, interest, mode)),
         }
-        self.replace(fd, None, Registration::new(token, interest, mode))
     }
 
     fn reregister(
@@ -275,22 +134,30 @@ impl<K: Kernel> Selector for Kqueue<K> {
         mode: Mode,
     ) -> io::Result<()> {
         check_interest(interest)?;
-        if let Some(old) = self.table.get(fd) {
-            return self.replace(fd, Some(old), Registration::new(token, interest, mode));
+        if let Some(old) = self.table.get(fd).filter(|old| old.kind == Kind::Other) {
+            return self.replace(fd, Some(old), Registration::new(old.kind, token, interest, mode));
         }
-        self.kernel.is_file(fd)?;
-        found(self.always.change(fd, token, interest, mode))
+        let (kind, idle) = self.look_at(fd, interest)?;
+        match (self.table.get(fd), idle) {
+            (None, _) if !self.always.has(fd) => Err(io::ErrorKind::NotFound.into()),
+            (None, Some(ready)) => found(self.always.change(fd, token, ready, mode)),
+            (Some(_), Some(ready)) => {
+                self.deregister(fd)?;
+                self.always.insert(fd, token, ready, mode)
+            }
+            (old, None) => self.replace(fd, old, Registration::new(kind, token, interest, mode)),
+        }
     }
 
     fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
         let Some(old) = self.table.get(fd) else {
             let removed = self.always.remove(fd);
-            self.kernel.is_file(fd)?;
+            self.kernel.kind(fd)?;
             return found(removed);
         };
         self.changes.delete(fd, old.held);
         let answer = self.changes.apply(&mut self.kernel)?;
-        self.table.remove(fd);
+        self.forget(fd);
         if answer.found { Ok(()) } else { Err(answer.gone()) }
     }
 
@@ -306,18 +173,20 @@ impl<K: Kernel> Selector for Kqueue<K> {
         events.clear();
         let timeout = if self.always.is_ready() { Some(Duration::ZERO) } else { timeout };
         if !self.always.is_empty() {
-            self.always.report(events);
+            self.always.report(events, |fd| self.kernel.kind(fd).is_ok());
         }
         if events.room() > 0 {
             self.wait(events.room(), timeout)?;
             self.merge();
             self.disarm()?;
+            self.retire_dropped();
             for report in &self.reports {
                 events.push(Event { token: report.token, readiness: settle(report.readiness) });
             }
         }
         if events.is_empty() {
-            self.always.report(events); // It was the kernel's turn, and the kernel had nothing.
+            // It was the kernel's turn, and the kernel had nothing.
+            self.always.report(events, |fd| self.kernel.kind(fd).is_ok());
         }
         Ok(())
     }
@@ -355,42 +224,4 @@ impl<K: Kernel> Selector for Kqueue<K> {
 
 fn found(it_was: bool) -> io::Result<()> {
     if it_was { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
-}
-
-fn no_priority() -> io::Error {
-    let message = "this kqueue reports no priority data; poll and select do";
-    io::Error::new(io::ErrorKind::Unsupported, message)
-}
-
-/// Whether the registration that holds the number asked for this event: not one that had the number
-/// before.
-fn is_wanted(registration: &Registration, event: &Kevent, from: Interest) -> bool {
-    let udata = event.udata;
-    registration.held.contains(from) && udata.addr() == kevent::udata(registration.token)
-}
-
-/// What one filter says. Its flags are about its own direction; the errno of a socket comes only
-/// with the end.
-fn translate(filter: Filter, event: &Kevent) -> Readiness {
-    let (ready, closed) = match filter {
-        Filter::Read => (Readiness::READABLE, Readiness::READ_CLOSED),
-        Filter::Write => (Readiness::WRITABLE, Readiness::WRITE_CLOSED),
-        Filter::Except | Filter::User => (Readiness::PRIORITY, Readiness::empty()),
-    };
-    let mut readiness = ready;
-    if event.flags & EV_EOF != 0 {
-        readiness |= closed;
-        readiness.set(Readiness::ERROR, filter != Filter::Except && event.fflags != 0);
-    }
-    if event.flags & EV_ERROR != 0 {
-        readiness |= Readiness::ERROR;
-    }
-    readiness
-}
-
-/// Completes a merged report: when both filters have seen their end, the fd is hung up.
-fn settle(readiness: Readiness) -> Readiness {
-    const ENDED: Readiness = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED);
-    let hangup = if readiness.contains(ENDED) { Readiness::HANGUP } else { Readiness::empty() };
-    (readiness | hangup).settle()
 }

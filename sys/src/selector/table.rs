@@ -95,6 +95,18 @@ impl Table {
         Some(at)
     }
 
+    /// Returns true if `fd` has an entry that was not found closed.
+    #[cfg(any(has_kqueue, test))]
+    pub(crate) fn has(&self, fd: RawFd) -> bool {
+        self.place(fd).is_some_and(|at| !self.entries[at].is_dead())
+    }
+
+    /// Disarms all directions of the entry at `at` that are not in `left`.
+    #[cfg(any(has_kqueue, test))]
+    pub(crate) fn keep_armed(&mut self, at: usize, left: Interest) {
+        self.entries[at].armed &= left;
+    }
+
     /// Arms these directions of an entry in edge mode again.
     pub(crate) fn drained(&mut self, fd: RawFd, interest: Interest) -> Option<usize> {
         let at = self.place(fd)?;

@@ -32,7 +32,7 @@ pub struct Answer {
     closed: bool,
     /// The filters that were added.
     pub added: Interest,
-    /// Why others were not: the first reason, but `EPIPE` only if it is the only one.
+    /// Why others were not: the first reason, but `EPIPE` or `EBADF` only if there is no other.
     pub refusal: Option<c_int>,
 }
 
@@ -111,7 +111,8 @@ impl Answer {
                 self.added |= filter.map_or(Interest::empty(), Filter::interest);
             }
             _ if adds => {
-                self.refusal = self.refusal.filter(|first| *first != libc::EPIPE).or(Some(errno));
+                let weak = |first: &c_int| matches!(*first, libc::EPIPE | libc::EBADF);
+                self.refusal = self.refusal.filter(|first| !weak(first)).or(Some(errno));
             }
             libc::ENOENT => {}
             libc::EBADF => self.closed = true,

@@ -10,11 +10,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::kevent::Kevent;
-use crate::event::Token;
+use crate::event::{Interest, Token};
 use crate::selector::UserEvent;
 
 #[cfg(has_kqueue)]
 pub use system::System;
+
+/// A kind of file, as far as it matters for watching it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Never waits: a regular file, a directory, a disk.
+    File,
+    /// A character device that is no terminal. Some of them never wait, which poll(2) reports.
+    Device,
+    /// Any other: sockets, pipes, terminals.
+    Other,
+}
 
 /// One kqueue, and what else the selector asks of the kernel.
 pub trait Kernel: fmt::Debug {
@@ -32,17 +43,23 @@ pub trait Kernel: fmt::Debug {
         timeout: Option<Duration>,
     ) -> io::Result<()>;
 
-    /// Whether `fd` is a file that never makes anyone wait, by its type: a regular file, a
-    /// directory, a disk.
+    /// Returns the kind of file that `fd` refers to, by fstat(2).
     ///
     /// # Errors
     ///
     /// `EBADF`: `fd` is not open.
-    fn is_file(&self, fd: RawFd) -> io::Result<bool>;
+    fn kind(&self, fd: RawFd) -> io::Result<Kind>;
 
-    /// Whether `fd` is a device that is always ready, by what poll(2) says: `/dev/null` is, a
-    /// terminal is not.
-    fn is_idle_device(&self, fd: RawFd) -> bool;
+    /// Returns the directions of `asked` that poll(2) reports for `fd` now.
+    fn polled(&self, fd: RawFd, asked: Interest) -> Interest;
+
+    /// Returns the directions of `asked` that a new kqueue reports for `fd` at once. A direction
+    /// that it refuses to watch is not reported.
+    ///
+    /// # Errors
+    ///
+    /// Those of kqueue(2): the process or the system is out of descriptors or memory.
+    fn probed(&self, fd: RawFd, asked: Interest) -> io::Result<Interest>;
 
     /// Whether there is a filter for priority data.
     fn has_except(&self) -> bool;

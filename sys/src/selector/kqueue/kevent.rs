@@ -29,7 +29,7 @@ mod words {
     pub type Count = libc::size_t;
 
     pub use libc::{EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_DISPATCH, EV_ENABLE};
-    pub use libc::{EV_EOF, EV_ERROR, EV_RECEIPT, NOTE_TRIGGER};
+    pub use libc::{EV_EOF, EV_ERROR, EV_ONESHOT, EV_RECEIPT, NOTE_TRIGGER};
     #[cfg(has_evfilt_except)]
     pub use libc::{EVFILT_EXCEPT, NOTE_OOB};
     pub use libc::{EVFILT_READ, EVFILT_USER, EVFILT_WRITE, kevent as Kevent};
@@ -57,6 +57,7 @@ mod words {
     pub const EV_DELETE: Flags = 0x0002;
     pub const EV_ENABLE: Flags = 0x0004;
     pub const EV_DISABLE: Flags = 0x0008;
+    pub const EV_ONESHOT: Flags = 0x0010;
     pub const EV_CLEAR: Flags = 0x0020;
     pub const EV_RECEIPT: Flags = 0x0040;
     pub const EV_DISPATCH: Flags = 0x0080;
@@ -188,7 +189,8 @@ mod checks {
     use super::*;
 
     const _: () = assert!(EV_ADD == 1 && EV_DELETE == 2 && EV_ENABLE == 4 && EV_DISABLE == 8);
-    const _: () = assert!(EV_CLEAR == 0x20 && EV_RECEIPT == 0x40 && EV_DISPATCH == 0x80);
+    const _: () = assert!(EV_ONESHOT == 0x10 && EV_CLEAR == 0x20);
+    const _: () = assert!(EV_RECEIPT == 0x40 && EV_DISPATCH == 0x80);
     const _: () = assert!(EV_ERROR == 0x4000 && EV_EOF == 0x8000 && NOTE_TRIGGER == 0x0100_0000);
 
     #[cfg(not(has_wide_kevent))]

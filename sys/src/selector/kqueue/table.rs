@@ -5,17 +5,20 @@
 
 use std::os::fd::RawFd;
 
+use super::kernel::Kind;
 use crate::event::{Interest, Mode, Token};
 
 /// A registration.
 #[derive(Debug, Clone, Copy)]
 pub struct Registration {
+    pub kind: Kind,
     pub token: Token,
     pub interest: Interest,
     pub mode: Mode,
     /// The filters that the kernel holds for the fd, enabled or not.
     pub held: Interest,
-    /// Reported once in [`Mode::Oneshot`]: what is still held is disabled.
+    /// True if nothing of it may be reported: the filters in `held` are disabled. It was reported
+    /// in [`Mode::Oneshot`], or its file has lost its other end and `always` reports it.
     pub asleep: bool,
     /// Where the report of this fd may lie in the batch under way. Only a report that names the fd
     /// makes it true, so nobody has to take old marks away.
@@ -23,8 +26,8 @@ pub struct Registration {
 }
 
 impl Registration {
-    pub fn new(token: Token, interest: Interest, mode: Mode) -> Registration {
-        Registration { token, interest, mode, held: interest, asleep: false, mark: 0 }
+    pub fn new(kind: Kind, token: Token, interest: Interest, mode: Mode) -> Registration {
+        Registration { kind, token, interest, mode, held: interest, asleep: false, mark: 0 }
     }
 }
 

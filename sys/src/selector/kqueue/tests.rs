@@ -6,7 +6,9 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use self::fake::{Fake, FakeFile};
+use self::profiles::on_every_kernel;
 use super::Kqueue;
+use super::kernel::{Kernel, Kind};
 use super::kevent::{EV_DISPATCH, Filter};
 use crate::event::{Event, Events, Interest, Mode, Readiness, Token};
 use crate::selector::Selector;
@@ -14,22 +16,30 @@ use crate::selector::Selector;
 mod errors;
 mod fake;
 mod model;
+mod never_waits;
+mod profiles;
+mod recorded;
 mod reports;
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
 const BOTH: Interest = READ.union(WRITE);
 const EMPTY: FakeFile = FakeFile {
-    is_file: false,
-    is_idle_device: false,
+    kind: Kind::Other,
+    is_pipe: false,
+    is_null: false,
     readable: false,
     writable: false,
+    arrivals: 0,
     priority: false,
     read_end: false,
     write_end: false,
     error: 0,
 };
 const READY: FakeFile = FakeFile { readable: true, writable: true, ..EMPTY };
+const FILE: FakeFile = FakeFile { kind: Kind::File, ..EMPTY };
+const PIPE: FakeFile = FakeFile { is_pipe: true, ..EMPTY };
+const NULL: FakeFile = FakeFile { kind: Kind::Device, is_null: true, ..READY };
 
 /// A selector, and the kernel behind it.
 struct Bench {

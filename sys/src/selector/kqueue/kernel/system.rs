@@ -7,11 +7,12 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Kernel;
-use crate::event::Token;
+use super::{Kernel, Kind};
+use crate::event::{Interest, Token};
 use crate::fd::owned;
 use crate::selector::UserEvent;
-use crate::selector::kqueue::kevent::{self, Count, Filter, Kevent, NOTE_TRIGGER};
+use crate::selector::kqueue::kevent::NOTE_TRIGGER;
+use crate::selector::kqueue::kevent::{self, Count, EV_ADD, EV_RECEIPT, Filter, Kevent};
 use crate::syscall::{check, retry};
 use crate::timeout::seconds_and_nanos;
 
@@ -59,13 +60,31 @@ impl Kernel for System {
         Ok(())
     }
 
-    fn is_file(&self, fd: RawFd) -> io::Result<bool> {
-        let kind = file_type(fd)?;
-        Ok(matches!(kind, libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK))
+    fn kind(&self, fd: RawFd) -> io::Result<Kind> {
+        Ok(match file_type(fd)? {
+            libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK => Kind::File,
+            libc::S_IFCHR if !is_terminal(fd) => Kind::Device,
+            _ => Kind::Other,
+        })
     }
 
-    fn is_idle_device(&self, fd: RawFd) -> bool {
-        file_type(fd).is_ok_and(|kind| kind == libc::S_IFCHR) && !is_terminal(fd) && polls_idle(fd)
+    fn polled(&self, fd: RawFd, asked: Interest) -> Interest {
+        Filter::OF_FDS.into_iter().fold(Interest::empty(), |ready, (bit, filter)| {
+            let is_ready = asked.contains(bit) && polls(fd, filter);
+            if is_ready { ready | bit } else { ready }
+        })
+    }
+
+    fn probed(&self, fd: RawFd, asked: Interest) -> io::Result<Interest> {
+        let mut probe = System::new()?;
+        let mut events = Vec::new();
+        for filter in Filter::of(asked) {
+            let add = kevent::change(filter, fd as usize, Token::new(0, 0), EV_ADD | EV_RECEIPT);
+            probe.kevent(&[add], &mut events, 1, Some(Duration::ZERO))?;
+        }
+        retry(|| probe.kevent(&[], &mut events, asked.iter().count(), Some(Duration::ZERO)))?;
+        let reported = events.iter().filter_map(Filter::in_event);
+        Ok(reported.fold(Interest::empty(), |all, filter| all | filter.interest()))
     }
 
     fn has_except(&self) -> bool {
@@ -167,10 +186,16 @@ fn is_terminal(fd: RawFd) -> bool {
     unsafe { libc::isatty(fd) == 1 }
 }
 
-fn polls_idle(fd: RawFd) -> bool {
-    const READY: libc::c_short = libc::POLLIN | libc::POLLOUT;
-    let mut polled = libc::pollfd { fd, events: READY, revents: 0 };
+/// Returns true if poll(2) reports the direction of `filter`. Each direction is a question of its
+/// own: `/dev/random` is ready for reading only.
+fn polls(fd: RawFd, filter: Filter) -> bool {
+    let events = match filter {
+        Filter::Read => libc::POLLIN,
+        Filter::Write => libc::POLLOUT,
+        Filter::Except | Filter::User => return false,
+    };
+    let mut polled = libc::pollfd { fd, events, revents: 0 };
     // SAFETY: `polled` is one entry, writable, and outlives the call, which does not wait.
     let count = retry(|| check(unsafe { libc::poll(&raw mut polled, 1, 0) }));
-    count.is_ok() && polled.revents == READY
+    count.is_ok() && polled.revents == events
 }

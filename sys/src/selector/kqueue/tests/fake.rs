@@ -1,9 +1,11 @@
 //! A kernel that plays by the rules of the BSDs, and does what a test tells it to.
 //!
-//! The rules: each change with `EV_RECEIPT` or an error is answered while there is room, and
-//! answers end the call; without room an error ends it. A filter keeps the mode it was added with,
-//! and takes the udata of each change. Closing a file drops its filters without a word. A level
-//! filter that was reported goes to the end of the queue.
+//! The rules, which `recorded.rs` compares with the answers of a real kernel: each change with
+//! `EV_RECEIPT` or an error is answered while there is room, and answers end the call; without room
+//! an error ends it. A filter keeps the mode it was added with, and takes the udata of each change.
+//! An event repeats the flags of its filter, `EV_RECEIPT` included. Closing a file drops its filters
+//! without a word. A level filter that was reported goes to the end of the queue. Where kernels
+//! differ, the profile decides.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,11 +16,12 @@ use std::time::Duration;
 
 use libc::c_int;
 
+use super::profiles::{self, Except, Null, Profile};
 use crate::event::{Interest, Token};
 use crate::selector::UserEvent;
-use crate::selector::kqueue::kernel::Kernel;
+use crate::selector::kqueue::kernel::{Kernel, Kind};
 use crate::selector::kqueue::kevent::{
-    self, EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_DISPATCH, EV_ENABLE,
+    self, EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_DISPATCH, EV_ENABLE, EV_ONESHOT,
 };
 use crate::selector::kqueue::kevent::{EV_EOF, EV_ERROR, EV_RECEIPT, Filter, Flags, Kevent};
 
@@ -29,14 +32,14 @@ pub struct Fake {
     null: Arc<OwnedFd>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct State {
+    pub profile: Profile,
     pub files: BTreeMap<RawFd, FakeFile>,
     /// In the order in which they will be looked at.
     pub filters: Vec<Knote>,
     /// What kevent(2) answers when a filter is added.
     pub refusals: BTreeMap<(RawFd, Filter), c_int>,
-    pub has_except: bool,
     pub ignores_receipts: bool,
     pub is_library: bool,
     /// How many waits a signal will interrupt.
@@ -51,12 +54,17 @@ pub struct State {
     pub calls: Vec<(usize, Option<Duration>)>,
 }
 
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub struct FakeFile {
-    pub is_file: bool,
-    pub is_idle_device: bool,
+    pub kind: Kind,
+    /// A pipe or a fifo: with both ends it has lost its peer.
+    pub is_pipe: bool,
+    /// `/dev/null` or a device like it: always ready by poll(2), and by the profile for kqueue(2).
+    pub is_null: bool,
     pub readable: bool,
     pub writable: bool,
+    /// Counts what arrives, which is news to an edge even if the file was readable before.
+    pub arrivals: usize,
     pub priority: bool,
     pub read_end: bool,
     pub write_end: bool,
@@ -71,12 +79,26 @@ pub struct Knote {
     pub mode: Flags,
     pub disabled: bool,
     pub active: bool,
+    /// True if its list of filters was cleared: it is dropped once it is reported.
+    pub cleared: bool,
 }
 
 impl Fake {
     pub fn new() -> Fake {
         let null = Arc::new(File::open("/dev/null").unwrap().into());
-        let state = State { has_except: true, ..State::default() };
+        let state = State {
+            profile: profiles::current(),
+            files: BTreeMap::new(),
+            filters: Vec::new(),
+            refusals: BTreeMap::new(),
+            ignores_receipts: false,
+            is_library: false,
+            signals: 0,
+            failure: None,
+            renewal_fails: false,
+            foreign_ident: None,
+            calls: Vec::new(),
+        };
         Fake { state: Arc::new(Mutex::new(state)), null }
     }
 
@@ -94,14 +116,27 @@ impl Fake {
         state.filters.retain(|one| one.filter == Filter::User || one.ident != fd as usize);
     }
 
-    /// Changes what is true of a file; every filter that it makes true becomes active.
+    /// Changes what is true of a file. A filter becomes active if it is about what has changed.
     pub fn happen(&self, fd: RawFd, change: impl FnOnce(&mut FakeFile)) {
-        let mut state = self.state();
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let old = state.files[&fd].clone();
         change(state.files.get_mut(&fd).unwrap());
-        let file = state.files[&fd].clone();
+        let (file, profile) = (&state.files[&fd], &state.profile);
         let of_fd = |one: &&mut Knote| one.filter != Filter::User && one.ident == fd as usize;
         for one in state.filters.iter_mut().filter(of_fd) {
-            one.active |= file.is_ready(one.filter);
+            one.active |= file.is_active(one.filter, profile) && file.is_news(one.filter, &old);
+            one.cleared |= profile.drops_filters && file.has_lost_its_end(one.filter);
+        }
+    }
+
+    /// Ends a terminal, as revoke(2) does: its filters are cleared, which activates none of them.
+    pub fn revoke(&self, fd: RawFd) {
+        let mut state = self.state();
+        let file = state.files.get_mut(&fd).unwrap();
+        (file.read_end, file.write_end) = (true, true);
+        for one in state.filters.iter_mut().filter(|one| one.ident == fd as usize) {
+            one.cleared = true;
         }
     }
 
@@ -118,6 +153,7 @@ impl Fake {
 }
 
 impl FakeFile {
+    /// Readiness as poll(2) reports it.
     pub fn is_ready(&self, filter: Filter) -> bool {
         match filter {
             Filter::Read => self.readable || self.read_end,
@@ -127,8 +163,51 @@ impl FakeFile {
         }
     }
 
+    /// Returns true if `filter` is about something that was different in `old`.
+    pub fn is_news(&self, filter: Filter, old: &FakeFile) -> bool {
+        let seen = |file: &FakeFile| match filter {
+            Filter::Read => (file.readable, file.read_end, file.arrivals, file.error),
+            Filter::Write => (file.writable, file.write_end, 0, file.error),
+            Filter::Except => (file.priority, file.read_end, 0, 0),
+            Filter::User => (false, false, 0, 0),
+        };
+        seen(self) != seen(old)
+    }
+
+    /// Readiness as the filter of this kernel sees it.
+    fn is_active(&self, filter: Filter, profile: &Profile) -> bool {
+        let is_silent = self.is_null && profile.null == Null::Silent && filter == Filter::Read;
+        let at_end = filter == Filter::Except && self.is_pipe && self.read_end;
+        let is_active = if at_end {
+            self.priority || profile.except == Except::UrgentAndEnds
+        } else {
+            self.is_ready(filter)
+        };
+        is_active && !is_silent
+    }
+
+    /// Returns true if `filter` waits for a peer that is gone for good.
+    fn has_lost_its_end(&self, filter: Filter) -> bool {
+        self.is_pipe && self.write_end && filter == Filter::Write
+    }
+
     fn ended(&self, filter: Filter) -> bool {
-        (filter == Filter::Read && self.read_end) || (filter == Filter::Write && self.write_end)
+        match filter {
+            Filter::Read => self.read_end,
+            Filter::Write => self.write_end,
+            Filter::Except => self.is_pipe && self.read_end && !self.priority,
+            Filter::User => false,
+        }
+    }
+
+    /// The errno of adding `filter`, or 0.
+    fn refusal(&self, filter: Filter, profile: &Profile) -> c_int {
+        match (filter, profile.null) {
+            (Filter::Except, _) if profile.except == Except::Missing => libc::EINVAL,
+            (_, Null::Refused(errno)) if self.is_null => errno,
+            _ if self.has_lost_its_end(filter) => profile.lost_end.unwrap_or(0),
+            _ => 0,
+        }
     }
 }
 
@@ -140,7 +219,8 @@ impl State {
         if filter != Filter::User && file.is_none() {
             return libc::EBADF;
         }
-        let is_ready = file.is_some_and(|file| file.is_ready(filter));
+        let profile = self.profile;
+        let is_active = file.as_ref().is_some_and(|file| file.is_active(filter, &profile));
         let known = self.filters.iter().position(|one| one.filter == filter && one.ident == ident);
         match known {
             None if flags & EV_ADD == 0 => return libc::ENOENT,
@@ -148,9 +228,14 @@ impl State {
                 if let Some(errno) = self.refusals.get(&(ident as RawFd, filter)) {
                     return *errno;
                 }
-                let (mode, disabled) = (flags & (EV_CLEAR | EV_DISPATCH), flags & EV_DISABLE != 0);
-                let active = is_ready;
-                self.filters.push(Knote { filter, ident, udata, mode, disabled, active });
+                match file.map_or(0, |file| file.refusal(filter, &profile)) {
+                    0 => {}
+                    errno => return errno,
+                }
+                let disabled = flags & EV_DISABLE != 0;
+                let mode = flags & (EV_CLEAR | EV_DISPATCH | EV_RECEIPT);
+                let (active, cleared) = (is_active, false);
+                self.filters.push(Knote { filter, ident, udata, mode, disabled, active, cleared });
             }
             Some(at) if flags & EV_DELETE != 0 => drop(self.filters.remove(at)),
             Some(at) => {
@@ -158,7 +243,7 @@ impl State {
                 one.udata = udata;
                 one.disabled &= flags & EV_ENABLE == 0;
                 one.disabled |= flags & EV_DISABLE != 0;
-                one.active |= is_ready;
+                one.active |= is_active;
             }
         }
         0
@@ -174,17 +259,17 @@ impl State {
         for one in &mut self.filters {
             let file = self.files.get(&(one.ident as RawFd));
             let file = file.filter(|_| one.filter != Filter::User);
-            one.active &= file.is_none_or(|file| file.is_ready(one.filter));
+            one.active &= file.is_none_or(|file| file.is_active(one.filter, &self.profile));
             if events.len() == room || !one.active || one.disabled {
                 continue;
             }
             events.push(one.event(file));
-            one.active &= one.mode == 0;
+            one.active &= one.mode & (EV_CLEAR | EV_DISPATCH) == 0;
             one.disabled |= one.mode & EV_DISPATCH != 0;
             reported.push(*one);
         }
         self.filters.retain(|one| !reported.contains(one));
-        self.filters.append(&mut reported);
+        self.filters.extend(reported.into_iter().filter(|one| !one.cleared));
     }
 }
 
@@ -195,6 +280,9 @@ impl Knote {
         if let Some(file) = file.filter(|file| file.ended(self.filter)) {
             event.flags |= EV_EOF;
             event.fflags = file.error as _;
+        }
+        if self.cleared {
+            event.flags |= EV_EOF | EV_ONESHOT;
         }
         event
     }
@@ -243,17 +331,29 @@ impl Kernel for Fake {
         Ok(())
     }
 
-    fn is_file(&self, fd: RawFd) -> io::Result<bool> {
-        let file = self.state().files.get(&fd).map(|file| file.is_file);
-        file.ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))
+    fn kind(&self, fd: RawFd) -> io::Result<Kind> {
+        let kind = self.state().files.get(&fd).map(|file| file.kind);
+        kind.ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))
     }
 
-    fn is_idle_device(&self, fd: RawFd) -> bool {
-        self.state().files.get(&fd).is_some_and(|file| file.is_idle_device)
+    fn polled(&self, fd: RawFd, asked: Interest) -> Interest {
+        let state = self.state();
+        let ready = |filter: &Filter| state.files[&fd].is_ready(*filter);
+        Filter::of(asked).filter(ready).fold(Interest::empty(), |all, one| all | one.interest())
+    }
+
+    fn probed(&self, fd: RawFd, asked: Interest) -> io::Result<Interest> {
+        let state = self.state();
+        let (file, profile) = (&state.files[&fd], &state.profile);
+        let is_active =
+            |one: &Filter| file.refusal(*one, profile) == 0 && file.is_active(*one, profile);
+        Ok(Filter::of(asked)
+            .filter(is_active)
+            .fold(Interest::empty(), |all, one| all | one.interest()))
     }
 
     fn has_except(&self) -> bool {
-        self.state().has_except
+        self.state().profile.except != Except::Missing
     }
 
     fn forgets_closed(&self) -> bool {

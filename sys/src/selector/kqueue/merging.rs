@@ -1,0 +1,133 @@
+//! Events: those of one fd are merged into one report.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use super::Kqueue;
+use super::kernel::Kernel;
+use super::kevent::{self, EV_EOF, EV_ERROR, EV_ONESHOT, Filter, Kevent, NOTE_OOB};
+use super::table::Registration;
+use crate::event::{Interest, Mode, Readiness, Token};
+
+/// Events of one registration in a batch, merged.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// None for a user event.
+    pub(super) fd: Option<RawFd>,
+    pub(super) token: Token,
+    pub(super) readiness: Readiness,
+    /// The directions whose filters have reported.
+    pub(super) from: Interest,
+}
+
+impl<K: Kernel> Kqueue<K> {
+    /// Merges the kernel's events into one report a registration.
+    pub(super) fn merge(&mut self) {
+        self.reports.clear();
+        for at in 0..self.buffer.len() {
+            let event = self.buffer[at];
+            match Filter::in_event(&event) {
+                None => {}
+                Some(Filter::User) => self.merge_user(event.ident),
+                Some(filter) => self.merge_fd(filter, &event),
+            }
+        }
+    }
+
+    fn merge_user(&mut self, ident: usize) {
+        if let Some(&token) = self.users.get(&ident) {
+            let (readiness, from) = (Readiness::READABLE, Interest::empty());
+            self.reports.push(Report { fd: None, token, readiness, from });
+        }
+    }
+
+    /// Adds an event to the report of its fd.
+    ///
+    /// An event that no registration asked for is not reported. Its filter is deleted, or disabled
+    /// if its registration is asleep, because it would end every later wait.
+    ///
+    /// `EV_ONESHOT` is never asked for: an event with it says that the kernel has dropped the
+    /// filter, because the file has lost its other end.
+    fn merge_fd(&mut self, filter: Filter, event: &Kevent) {
+        let (fd, from) = (event.ident as RawFd, filter.interest());
+        let registration = self.table.get_mut(fd).filter(|one| is_wanted(one, event, from));
+        let Some(registration) = registration else { return self.changes.delete(fd, from) };
+        let is_dropped = event.flags & EV_ONESHOT != 0;
+        if is_dropped {
+            registration.held -= from;
+            self.dropped.push(fd);
+        }
+        let readiness = translate(filter, event);
+        match self.reports.get_mut(registration.mark).filter(|report| report.fd == Some(fd)) {
+            Some(report) => {
+                report.readiness |= readiness;
+                report.from |= from;
+            }
+            None if registration.asleep && is_dropped => {}
+            None if registration.asleep => self.changes.disable(fd, from, registration.token),
+            None => {
+                registration.mark = self.reports.len();
+                registration.asleep = registration.mode == Mode::Oneshot;
+                let token = registration.token;
+                self.reports.push(Report { fd: Some(fd), token, readiness, from });
+            }
+        }
+    }
+
+    /// Sends to sleep what was reported in [`Mode::Oneshot`]: the kernel has disabled the filters
+    /// that reported, and the others are deleted. Those that stay are the proof for later that the
+    /// fd was not closed.
+    pub(super) fn disarm(&mut self) -> io::Result<()> {
+        for report in &self.reports {
+            let Some(fd) = report.fd else { continue };
+            if let Some(one) = self.table.get_mut(fd).filter(|one| one.asleep) {
+                self.changes.delete(fd, one.held - report.from);
+                one.held &= report.from;
+            }
+        }
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        self.changes.apply(&mut self.kernel).map(drop)
+    }
+}
+
+/// Whether the registration that holds the number asked for this event: not one that had the number
+/// before.
+fn is_wanted(registration: &Registration, event: &Kevent, from: Interest) -> bool {
+    let udata = event.udata;
+    registration.held.contains(from) && udata.addr() == kevent::udata(registration.token)
+}
+
+/// Readiness of one event. Its flags are about its own direction; the errno of a socket comes only
+/// with the end.
+///
+/// OpenBSD's filter for priority data is also active at the end of a pipe, with `EV_EOF` and without
+/// `NOTE_OOB` (filt_pipeexcept in sys_pipe.c). That is the end, and no priority data.
+fn translate(filter: Filter, event: &Kevent) -> Readiness {
+    let is_end = event.flags & EV_EOF != 0;
+    let (ready, closed) = match filter {
+        Filter::Read => (Readiness::READABLE, Readiness::READ_CLOSED),
+        Filter::Write => (Readiness::WRITABLE, Readiness::WRITE_CLOSED),
+        Filter::Except if is_end && event.fflags & NOTE_OOB == 0 => {
+            (Readiness::READ_CLOSED, Readiness::WRITE_CLOSED)
+        }
+        Filter::Except | Filter::User => (Readiness::PRIORITY, Readiness::empty()),
+    };
+    let mut readiness = ready;
+    if is_end {
+        readiness |= closed;
+        readiness.set(Readiness::ERROR, filter != Filter::Except && event.fflags != 0);
+    }
+    if event.flags & EV_ERROR != 0 {
+        readiness |= Readiness::ERROR;
+    }
+    readiness
+}
+
+/// Completes a merged report: when both filters have seen their end, the fd is hung up.
+pub(super) fn settle(readiness: Readiness) -> Readiness {
+    const ENDED: Readiness = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED);
+    let hangup = if readiness.contains(ENDED) { Readiness::HANGUP } else { Readiness::empty() };
+    (readiness | hangup).settle()
+}

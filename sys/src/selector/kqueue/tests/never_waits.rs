@@ -1,0 +1,306 @@
+//! Files that the kernel does not watch, or no longer: pipes without a reader, revoked terminals,
+//! idle devices.
+
+use super::profiles::{Except, Null, current};
+use super::*;
+
+const RW: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);
+const MODES: [Mode; 3] = [Mode::Level, Mode::Oneshot, Mode::Edge];
+
+/// A bench with `file` open under a number that is open in this process too.
+fn bench_with(file: FakeFile) -> (Bench, RawFd, File) {
+    let (bench, null) = (Bench::new(), null());
+    let fd = null.as_raw_fd();
+    bench.kernel.open(fd, file);
+    (bench, fd, null)
+}
+
+fn lose_reader(bench: &Bench, fd: RawFd) {
+    bench.kernel.happen(fd, |file| (file.read_end, file.write_end) = (true, true));
+}
+
+/// The directions of each report.
+fn said(reports: &[(u32, Readiness)]) -> Vec<(u32, Interest)> {
+    reports.iter().map(|(token, said)| (*token, Interest::answered_by(*said))).collect()
+}
+
+#[test]
+fn w1_a_pipe_whose_reader_goes_is_reported_as_its_mode_says() {
+    on_every_kernel(|| {
+        for mode in MODES {
+            let (mut bench, fd, _null) = bench_with(FakeFile { writable: true, ..PIPE });
+            bench.register(fd, 1, WRITE, mode).unwrap();
+            assert_eq!(bench.select(), [(1, Readiness::WRITABLE)]);
+            bench.reregister(fd, 1, WRITE, mode).unwrap();
+            lose_reader(&bench, fd);
+            let counts: Vec<usize> = (0..4).map(|_| bench.select().len()).collect();
+            let expected = if mode == Mode::Level { [1, 1, 1, 1] } else { [1, 0, 0, 0] };
+            assert_eq!(counts, expected, "{mode:?}");
+            bench.reregister(fd, 2, WRITE, mode).unwrap();
+            assert_eq!(said(&bench.select()), [(2, WRITE)], "{mode:?}");
+            bench.deregister(fd).unwrap();
+            assert_eq!(bench.select(), [], "{mode:?}");
+            assert!(bench.kernel.state().filters.is_empty(), "{mode:?}");
+            assert_eq!(bench.deregister(fd), NOT_FOUND);
+        }
+    });
+}
+
+#[test]
+fn w5_the_writer_of_a_full_pipe_is_woken_when_the_reader_goes() {
+    on_every_kernel(|| {
+        for mode in MODES {
+            let (mut bench, fd, _null) = bench_with(PIPE);
+            bench.register(fd, 1, WRITE, mode).unwrap();
+            assert_eq!(bench.select(), []);
+            lose_reader(&bench, fd);
+            let reports = bench.select();
+            assert_eq!(said(&reports), [(1, WRITE)], "{mode:?}");
+            assert!(reports[0].1.contains(Readiness::WRITE_CLOSED), "{mode:?}");
+        }
+    });
+}
+
+#[test]
+fn w5_a_reader_that_goes_while_the_writer_sleeps_is_reported_after_it_is_armed() {
+    on_every_kernel(|| {
+        let (mut bench, fd, _null) = bench_with(FakeFile { writable: true, ..PIPE });
+        bench.register(fd, 1, WRITE, Mode::Oneshot).unwrap();
+        assert_eq!(bench.select().len(), 1);
+        lose_reader(&bench, fd);
+        assert_eq!(bench.select(), []);
+        bench.reregister(fd, 2, WRITE, Mode::Oneshot).unwrap();
+        assert_eq!(said(&bench.select()), [(2, WRITE)]);
+        assert_eq!(bench.select(), []);
+    });
+}
+
+/// Both filters of one fd, in one call and in two.
+#[test]
+fn w1_the_other_direction_of_a_lost_pipe_is_reported_too() {
+    on_every_kernel(|| {
+        for room in [64, 1] {
+            let (mut bench, fd, _null) = bench_with(PIPE);
+            bench.register(fd, 1, BOTH, Mode::Level).unwrap();
+            lose_reader(&bench, fd);
+            assert_eq!(bench.select_at_most(room).len(), 1);
+            for _ in 0..3 {
+                assert_eq!(said(&bench.select()), [(1, BOTH)], "room {room}");
+            }
+            assert_eq!(bench.register(fd, 2, READ, Mode::Level), EXISTS);
+            bench.deregister(fd).unwrap();
+            assert!(bench.kernel.state().filters.is_empty());
+        }
+    });
+}
+
+#[test]
+fn a_oneshot_report_of_a_lost_pipe_is_one_though_its_filters_straddle_two_calls() {
+    on_every_kernel(|| {
+        let (mut bench, fd, _null) = bench_with(PIPE);
+        bench.register(fd, 1, BOTH, Mode::Oneshot).unwrap();
+        lose_reader(&bench, fd);
+        let counts: Vec<usize> = (0..4).map(|_| bench.select_at_most(1).len()).collect();
+        assert_eq!(counts, [1, 0, 0, 0]);
+        assert_eq!(bench.kernel.enabled(fd), Interest::empty());
+        bench.reregister(fd, 2, BOTH, Mode::Oneshot).unwrap();
+        assert_eq!(said(&bench.select()), [(2, BOTH)]);
+    });
+}
+
+#[test]
+fn a_pipe_that_had_no_reader_when_it_was_registered_never_waits() {
+    on_every_kernel(|| {
+        let lost = FakeFile { read_end: true, write_end: true, ..PIPE };
+        for asked in [WRITE, BOTH] {
+            let (mut bench, fd, _null) = bench_with(lost.clone());
+            bench.register(fd, 1, asked, Mode::Level).unwrap();
+            for _ in 0..2 {
+                assert_eq!(said(&bench.select()), [(1, asked)]);
+            }
+            for other in [READ, WRITE, BOTH] {
+                assert_eq!(bench.register(fd, 2, other, Mode::Level), EXISTS);
+            }
+            bench.reregister(fd, 2, WRITE, Mode::Oneshot).unwrap();
+            assert_eq!(said(&bench.select()), [(2, WRITE)]);
+            assert_eq!(bench.select(), []);
+            bench.reregister(fd, 3, READ, Mode::Level).unwrap();
+            assert_eq!(said(&bench.select()), [(3, READ)]);
+            bench.deregister(fd).unwrap();
+            assert_eq!(bench.deregister(fd), NOT_FOUND);
+            assert!(bench.kernel.state().filters.is_empty());
+        }
+    });
+}
+
+#[test]
+fn a_pipe_that_loses_its_reader_before_a_change_never_waits() {
+    on_every_kernel(|| {
+        let (mut bench, fd, _null) = bench_with(READY);
+        bench.kernel.happen(fd, |file| file.is_pipe = true);
+        bench.register(fd, 1, READ, Mode::Level).unwrap();
+        lose_reader(&bench, fd);
+        bench.reregister(fd, 2, WRITE, Mode::Level).unwrap();
+        assert_eq!(said(&bench.select()), [(2, WRITE)]);
+        bench.deregister(fd).unwrap();
+        assert!(bench.kernel.state().filters.is_empty());
+    });
+}
+
+/// The number says nothing: the filter that is left in the kernel proves that the fd is the same.
+#[test]
+fn w4_the_next_owner_of_the_number_of_a_lost_pipe_is_watched() {
+    on_every_kernel(|| {
+        let (mut bench, fd, _null) = bench_with(PIPE);
+        bench.register(fd, 1, WRITE, Mode::Level).unwrap();
+        lose_reader(&bench, fd);
+        assert_eq!(bench.select().len(), 1);
+        bench.kernel.close(fd);
+        bench.kernel.open(fd, FakeFile { readable: true, ..EMPTY });
+        bench.register(fd, 2, READ, Mode::Level).unwrap();
+        for _ in 0..2 {
+            assert_eq!(bench.select(), [(2, Readiness::READABLE)]);
+        }
+        bench.kernel.close(fd);
+        bench.kernel.open(fd, EMPTY);
+        assert_eq!(bench.reregister(fd, 3, READ, Mode::Level), NOT_FOUND);
+        assert_eq!(bench.select(), []);
+    });
+}
+
+#[test]
+fn w8_a_lost_pipe_that_is_closed_is_reported_or_forgotten() {
+    on_every_kernel(|| {
+        let (mut bench, fd, null) = bench_with(PIPE);
+        bench.register(fd, 1, WRITE, Mode::Level).unwrap();
+        lose_reader(&bench, fd);
+        bench.select();
+        bench.kernel.close(fd);
+        drop(null);
+        let last = bench.select();
+        assert!(last.iter().all(|report| report.1.contains(Readiness::INVALID)), "{last:?}");
+        assert_eq!(bench.select(), []);
+        assert_eq!(bench.deregister(fd), BAD_FD);
+    });
+}
+
+#[test]
+fn a_revoked_terminal_never_waits() {
+    on_every_kernel(|| {
+        if !current().drops_filters {
+            return;
+        }
+        let (mut bench, fd, _null) = bench_with(FakeFile { writable: true, ..EMPTY });
+        bench.register(fd, 1, BOTH, Mode::Level).unwrap();
+        assert_eq!(bench.select(), [(1, Readiness::WRITABLE)]);
+        bench.kernel.revoke(fd);
+        assert_eq!(said(&bench.select()), [(1, WRITE)]);
+        for _ in 0..2 {
+            assert_eq!(said(&bench.select()), [(1, BOTH)]);
+        }
+        bench.deregister(fd).unwrap();
+        assert!(bench.kernel.state().filters.is_empty());
+    });
+}
+
+/// NetBSD's errno of a lost pipe is that of a closed fd.
+#[test]
+fn w7_a_closed_fd_is_no_lost_pipe() {
+    on_every_kernel(|| {
+        let mut bench = Bench::with(PIPE);
+        bench.register(7, 1, READ, Mode::Level).unwrap();
+        bench.kernel.close(7);
+        assert_eq!(bench.reregister(7, 2, WRITE, Mode::Level), BAD_FD);
+        assert_eq!(bench.register(7, 2, WRITE, Mode::Level), BAD_FD);
+        bench.kernel.open(7, EMPTY);
+        bench.kernel.state().refusals.insert((7, Filter::Write), libc::ENOMEM);
+        assert_eq!(bench.register(7, 1, BOTH, Mode::Level), Err(Refusal::Errno(libc::ENOMEM)));
+    });
+}
+
+#[test]
+fn w6_an_idle_device_is_always_ready_though_its_filters_are_silent() {
+    on_every_kernel(|| {
+        for asked in [READ, WRITE, BOTH] {
+            let (mut bench, fd, _null) = bench_with(NULL);
+            bench.register(fd, 1, asked, Mode::Level).unwrap();
+            for _ in 0..2 {
+                assert_eq!(said(&bench.select()), [(1, asked)], "{asked:?}");
+            }
+            assert_eq!(bench.register(fd, 2, READ, Mode::Level), EXISTS);
+            for other in [WRITE, READ, BOTH] {
+                bench.reregister(fd, 3, other, Mode::Level).unwrap();
+                assert_eq!(said(&bench.select()), [(3, other)], "{asked:?}, then {other:?}");
+            }
+            bench.deregister(fd).unwrap();
+            assert_eq!(bench.select(), []);
+            assert!(bench.kernel.state().filters.is_empty());
+        }
+    });
+}
+
+/// `/dev/random` is ready for reading only, and poll(2) then reports nothing but that.
+#[test]
+fn w6_a_device_that_is_ready_in_one_direction_is_reported_in_that_one() {
+    on_every_kernel(|| {
+        if !matches!(current().null, Null::Refused(_)) {
+            return;
+        }
+        let random = FakeFile { writable: false, ..NULL };
+        for asked in [READ, BOTH] {
+            let (mut bench, fd, _null) = bench_with(random.clone());
+            bench.register(fd, 1, asked, Mode::Level).unwrap();
+            assert_eq!(bench.select(), [(1, Readiness::READABLE)], "{asked:?}");
+        }
+        let (mut bench, fd, _null) = bench_with(random);
+        let Null::Refused(errno) = current().null else { unreachable!() };
+        assert_eq!(bench.register(fd, 1, WRITE, Mode::Level), Err(Refusal::Errno(errno)));
+    });
+}
+
+/// A device with data now is not one that never waits: its filter reports the data as well.
+#[test]
+fn w1_a_device_with_data_is_watched() {
+    on_every_kernel(|| {
+        let (mut bench, fd, _null) = bench_with(FakeFile { kind: Kind::Device, ..READY });
+        bench.register(fd, 1, READ, Mode::Level).unwrap();
+        assert_eq!(bench.select(), [(1, Readiness::READABLE)]);
+        bench.kernel.happen(fd, |file| file.readable = false);
+        assert_eq!(bench.select(), []);
+    });
+}
+
+#[test]
+fn a_refused_terminal_is_an_error() {
+    on_every_kernel(|| {
+        let mut bench = Bench::with(READY);
+        bench.kernel.state().refusals.insert((7, Filter::Read), libc::EINVAL);
+        assert_eq!(bench.register(7, 2, READ, Mode::Level), Err(Refusal::Errno(libc::EINVAL)));
+    });
+}
+
+#[test]
+fn the_end_of_a_pipe_is_no_priority_data() {
+    on_every_kernel(|| {
+        if current().except == Except::Missing {
+            return;
+        }
+        let (mut bench, fd, _null) = bench_with(PIPE);
+        bench.register(fd, 1, Interest::PRIORITY, Mode::Level).unwrap();
+        lose_reader(&bench, fd);
+        let reports = bench.select();
+        match current().except {
+            Except::UrgentAndEnds => assert_eq!(reports, [(1, Readiness::HANGUP.settle())]),
+            _ => assert_eq!(reports, []),
+        }
+    });
+}
+
+#[test]
+fn rw_is_what_a_file_answers() {
+    on_every_kernel(|| {
+        let (mut bench, fd, _null) = bench_with(FILE);
+        bench.register(fd, 1, BOTH, Mode::Level).unwrap();
+        assert_eq!(bench.select(), [(1, RW)]);
+    });
+}

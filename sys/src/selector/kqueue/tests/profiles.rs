@@ -1,0 +1,96 @@
+//! The kernels, where they differ.
+//!
+//! FreeBSD 13 and 15 are as measured; the others are as their sources say, function by function in
+//! `facts.rs`.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use libc::c_int;
+
+/// A kernel's answers that other kernels do not give.
+#[derive(Debug, Clone, Copy)]
+pub struct Profile {
+    pub name: &'static str,
+    pub except: Except,
+    /// Errno of adding a write filter to a pipe without a reader. None if the kernel takes it.
+    pub lost_end: Option<c_int>,
+    /// True if the write filter of such a pipe is reported with `EV_EOF | EV_ONESHOT` and dropped.
+    pub drops_filters: bool,
+    pub null: Null,
+}
+
+/// A kernel's filter for priority data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Except {
+    Missing,
+    /// Active while there is priority data.
+    Urgent,
+    /// Active also at the end of a pipe, without `NOTE_OOB`.
+    UrgentAndEnds,
+}
+
+/// A kernel's filters of `/dev/null`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Null {
+    Refused(c_int),
+    /// The read filter is taken and never active.
+    Silent,
+    Watched,
+}
+
+pub const ALL: [Profile; 5] = [
+    Profile {
+        name: "FreeBSD 13",
+        except: Except::Missing,
+        lost_end: Some(libc::EPIPE),
+        drops_filters: true,
+        null: Null::Refused(libc::ENODEV),
+    },
+    Profile {
+        name: "FreeBSD 15",
+        except: Except::Missing,
+        lost_end: Some(libc::EPIPE),
+        drops_filters: true,
+        null: Null::Silent,
+    },
+    Profile {
+        name: "NetBSD",
+        except: Except::Missing,
+        lost_end: Some(libc::EBADF),
+        drops_filters: false,
+        null: Null::Watched,
+    },
+    Profile {
+        name: "OpenBSD",
+        except: Except::UrgentAndEnds,
+        lost_end: Some(libc::EPIPE),
+        drops_filters: false,
+        null: Null::Watched,
+    },
+    Profile {
+        name: "macOS",
+        except: Except::Urgent,
+        lost_end: None,
+        drops_filters: false,
+        null: Null::Refused(libc::EINVAL),
+    },
+];
+
+thread_local! {
+    static CURRENT: Cell<Profile> = const { Cell::new(ALL[0]) };
+}
+
+/// The kernel that a test runs on.
+pub fn current() -> Profile {
+    CURRENT.get()
+}
+
+/// Runs `check` once over each kernel.
+pub fn on_every_kernel(check: impl Fn()) {
+    for profile in ALL {
+        CURRENT.set(profile);
+        let checked = catch_unwind(AssertUnwindSafe(&check));
+        assert!(checked.is_ok(), "that was over {}", profile.name);
+    }
+}
