@@ -60,6 +60,9 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// made by dup(2), and other processes. Whoever changes it for a file that is not its own (standard
 /// input, say) puts it back.
 ///
+/// A file without such a mode is accepted: a kqueue of the BSDs and macOS refuses the flag with
+/// `ENOTTY` (its ioctl(2) has no `FIONBIO`), and no read or write of it ever waits.
+///
 /// # Errors
 ///
 /// As fcntl(2): `fd` is not open.
@@ -69,9 +72,18 @@ pub fn set_nonblocking(fd: RawFd, nonblocking: bool) -> io::Result<bool> {
     let was = flags & libc::O_NONBLOCK != 0;
     if was != nonblocking {
         // SAFETY: F_SETFL takes an integer and touches no memory of ours.
-        check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags ^ libc::O_NONBLOCK) })?;
+        let set = check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags ^ libc::O_NONBLOCK) });
+        accept_without_mode(set.map(drop))?;
     }
     Ok(was)
+}
+
+/// Makes the errno of a file that has no non-blocking mode a success.
+fn accept_without_mode(set: io::Result<()>) -> io::Result<()> {
+    set.or_else(|error| match error.raw_os_error() {
+        Some(libc::ENOTTY) => Ok(()),
+        _ => Err(error),
+    })
 }
 
 /// Sees to it that `fd` is closed in a process that this one becomes by exec.
@@ -109,4 +121,20 @@ pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: `bytes` is readable for its whole length and outlives the call.
     let count = retry(|| check(unsafe { libc::write(fd.as_raw_fd(), start.cast(), length) }))?;
     Ok(count as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kqueue of the BSDs answers `ENOTTY`; on other systems no file does.
+    #[test]
+    fn a_file_without_a_mode_is_accepted_and_no_other_error() {
+        let refused = |errno| Err(io::Error::from_raw_os_error(errno));
+        accept_without_mode(Ok(())).unwrap();
+        accept_without_mode(refused(libc::ENOTTY)).unwrap();
+        let error = accept_without_mode(refused(libc::EBADF)).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+        assert_eq!(set_nonblocking(-1, true).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    }
 }
