@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use mainspring_sys::Interest;
 use mainspring_sys::socket::{self, AcceptError, Address, ListenOptions, ReserveFd};
 
+use super::server::FAILURES;
 use crate::error::{Error, Result};
 use crate::task::{Io, current_loop, report, running, sleep_until};
 
@@ -36,6 +37,8 @@ pub(super) struct Listening {
     in_vain: Cell<bool>,
     /// When the limit was met last.
     met: Cell<Option<Instant>>,
+    /// Connections in a row that failed while they were accepted.
+    failures: Cell<u32>,
     /// The latest tick in which somebody was let in.
     busy: Cell<u64>,
 }
@@ -55,8 +58,8 @@ impl Listening {
         let reserve = ReserveFd::new()
             .map_err(|source| Error::Create { part: "reserve descriptor", source })?;
         let (io, reserve) = (io.by_level(), RefCell::new(reserve));
-        let (rest, in_vain, met, busy) = Default::default();
-        Ok(Listening { io, reserve, rest, in_vain, met, busy })
+        let (rest, in_vain, met, failures, busy) = Default::default();
+        Ok(Listening { io, reserve, rest, in_vain, met, failures, busy })
     }
 
     pub(super) async fn accept(&self) -> Result<(OwnedFd, Address)> {
@@ -71,6 +74,7 @@ impl Listening {
             match self.io.read_with(accept).await? {
                 Ok(accepted) => {
                     self.in_vain.set(false);
+                    self.failures.set(0);
                     if !self.is_busy() {
                         self.io.drained(Interest::READABLE);
                     }
@@ -81,7 +85,8 @@ impl Listening {
                     return Err(Error::Accept { fd: self.io.as_fd().as_raw_fd(), source });
                 }
                 // Only this connection has failed.
-                Err(AcceptError::Connection(_) | AcceptError::WouldBlock) => {}
+                Err(AcceptError::Connection(error)) => self.fail(error)?,
+                Err(AcceptError::WouldBlock) => {}
             }
         }
     }
@@ -103,12 +108,27 @@ impl Listening {
         if self.in_vain.replace(true) {
             self.turn_away();
         }
+        self.pause(now, source);
+        Ok(())
+    }
+
+    /// One connection has failed. Accept may fail every time and leave it in the backlog, like with
+    /// EPERM of a seccomp filter, so the listener rests after several in a row.
+    fn fail(&self, source: io::Error) -> Result<()> {
+        self.failures.set(self.failures.get() + 1);
+        if self.failures.get() >= FAILURES {
+            self.failures.set(0);
+            self.pause(current_loop()?.now(), source);
+        }
+        Ok(())
+    }
+
+    fn pause(&self, now: Instant, source: io::Error) {
         let before = self.met.replace(Some(now));
         if before.is_none_or(|before| now.saturating_duration_since(before) >= CALM) {
             report(Error::Accept { fd: self.io.as_fd().as_raw_fd(), source });
         }
         self.rest.set(Some(now + REST));
-        Ok(())
     }
 
     fn turn_away(&self) {

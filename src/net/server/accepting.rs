@@ -12,6 +12,15 @@
 //! A connection that [lingers](crate::net::Transport::close) holds its descriptor, two seconds at
 //! most.
 //!
+//! # Failures in a row
+//!
+//! Accept may fail every time and leave the connection in the backlog, so that the listener stays
+//! ready: EPERM of a seccomp or BPF filter. Or no accepted connection can be registered: select(2)
+//! beyond its greatest descriptor, epoll at its limit of watches. After [`FAILURES`] in a row without
+//! a connection between them, the listener rests as well.
+//!
+//! # Incidents
+//!
 //! An incident is reported once. Under load each client that goes makes room for one who waits, and
 //! the next one meets the limit again: that is still the same incident. As long as somebody waits,
 //! the limit is met after each rest; so an incident is over when it was not met for a while.
@@ -40,6 +49,8 @@ const REST: Duration = Duration::from_millis(100);
 const TURNED_AWAY: usize = 8;
 /// How long the limit was not met when an incident is over.
 const CALM: Duration = Duration::from_secs(1);
+/// Number of failures in a row after which the listener rests.
+pub(in crate::net) const FAILURES: u32 = 64;
 
 /// The callback of a listener.
 pub(super) struct Accepting<F> {
@@ -54,6 +65,8 @@ pub(super) struct Accepting<F> {
     met: Option<u64>,
     /// Whether nobody was let in since the last rest began.
     in_vain: bool,
+    /// Connections in a row that failed while they were accepted or registered.
+    failures: u32,
     /// The end of the rest.
     timer: Option<TimerHandle>,
 }
@@ -67,8 +80,8 @@ impl<F> Accepting<F> {
         location: &'static Location<'static>,
     ) -> Accepting<F> {
         let busy = shared.core.tick.get();
-        let (met, in_vain, timer) = (None, false, None);
-        Accepting { shared, factory, made, reserve, location, busy, met, in_vain, timer }
+        let (met, in_vain, failures, timer) = (None, false, 0, None);
+        Accepting { shared, factory, made, reserve, location, busy, met, in_vain, failures, timer }
     }
 
     fn batch(&mut self) -> usize {
@@ -88,8 +101,20 @@ impl<F> Accepting<F> {
             let accepted = socket::accept(listener.as_fd());
             self.shared.listener.set(Some(listener));
             match accepted {
-                Ok((socket, peer)) => self.welcome(el, state, Socket::new(socket), &peer),
-                Err(AcceptError::Connection(_)) => {}
+                Ok((socket, peer)) => match self.welcome(el, Socket::new(socket), &peer) {
+                    Ok(()) => self.failures = 0,
+                    Err(error) => {
+                        if self.fail(el, state, error, true) {
+                            break;
+                        }
+                    }
+                },
+                Err(AcceptError::Connection(source)) => {
+                    let error = Error::Accept { fd: self.shared.fd, source };
+                    if self.fail(el, state, error, false) {
+                        break;
+                    }
+                }
                 Err(AcceptError::WouldBlock) => break,
                 Err(AcceptError::Capacity(error)) => {
                     self.rest(el, state, error);
@@ -106,10 +131,10 @@ impl<F> Accepting<F> {
     fn welcome<S: 'static, P>(
         &mut self,
         el: &LoopHandle<S>,
-        state: &mut S,
         socket: Socket,
         peer: &Address,
-    ) where
+    ) -> Result<()>
+    where
         F: FnMut() -> P,
         P: Protocol<S> + 'static,
     {
@@ -123,9 +148,28 @@ impl<F> Accepting<F> {
             }
             Ok(Some(Membership::enter(shared, transport)))
         });
-        if let Err(error) = adopted {
+        adopted.map(drop)
+    }
+
+    /// One connection has failed. Returns true if the listener rests now. The error of a connection is
+    /// everyday life until then, but that of a registration is the first of an incident.
+    fn fail<S: 'static>(
+        &mut self,
+        el: &LoopHandle<S>,
+        state: &mut S,
+        error: Error,
+        is_incident: bool,
+    ) -> bool {
+        self.failures += 1;
+        let rests = self.failures >= FAILURES;
+        if (rests || is_incident) && self.is_a_new_incident() {
             self.report(el, state, error);
         }
+        if rests {
+            self.failures = 0;
+            self.pause(el);
+        }
+        rests
     }
 
     /// There is no room: stops accepting for a while.
@@ -136,6 +180,10 @@ impl<F> Accepting<F> {
         if self.is_a_new_incident() {
             self.report(el, state, Error::Accept { fd: self.shared.fd, source });
         }
+        self.pause(el);
+    }
+
+    fn pause<S: 'static>(&mut self, el: &LoopHandle<S>) {
         let Some(watch) = self.shared.watch.get() else { return };
         self.shared.resting.set(true);
         self.shared.ask(watch, Interest::empty());

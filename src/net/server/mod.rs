@@ -14,6 +14,7 @@ use mainspring_sys::socket::{self, Address, ListenOptions, ReserveFd};
 use mainspring_sys::{Interest, Mode, fd};
 
 use self::accepting::Accepting;
+pub(super) use self::accepting::FAILURES;
 pub(crate) use self::members::Membership;
 use self::members::Shared;
 use super::connection::Made;
