@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt::Display;
 use std::io;
+use std::time::{Duration, Instant};
 
 use super::ending::JoinError;
 use super::job::{Finished, judge_known};
@@ -12,15 +13,15 @@ use super::scope::Cancelled;
 use crate::error::{Error, Result as Outcome};
 use crate::text::write_chain;
 
-/// Output of a task that [`detach`](crate::Task::detach) accepts: nothing, or a `Result` whose error
-/// implements `Display`.
+/// Output of a task that [`detach`](crate::Task::detach) accepts: nothing, a plain value such as a
+/// number or a text, or a `Result` whose error implements `Display`.
 ///
 /// # What is reported
 ///
 /// An `Err` goes to the exception handler with the line that spawned the task, and so does a panic.
 /// These are not reported:
 ///
-/// * `Ok`, except for an `Err` inside it whose type is one of [`mainspring::Error`](Error),
+/// * a plain value, and `Ok`, except for an `Err` inside it whose type is one of [`mainspring::Error`](Error),
 ///   [`io::Error`], `Box<dyn Error>` and `Box<dyn Error + Send + Sync>`, as in the output of a
 ///   [`timeout`](crate::timeout);
 /// * a cancellation, and [`Cancelled`] as the error, unless a deadline was the reason;
@@ -56,7 +57,7 @@ use crate::text::write_chain;
 /// # Ok::<(), Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "a detached task returns `()`, or a `Result` whose error implements `Display`; not `{Self}`",
+    message = "a detached task returns `()`, a plain value, or a `Result` whose error implements `Display`; not `{Self}`",
     note = "`detach_discarding` detaches a task and drops its output unseen",
     note = "a task can return `Ok(())`, or an `Err` with a text, in place of this output"
 )]
@@ -72,6 +73,26 @@ pub trait DetachedOutput: Sized + 'static {
 impl DetachedOutput for () {
     fn into_result(self) -> Outcome<()> {
         Ok(())
+    }
+}
+
+/// Values that are no failure.
+macro_rules! no_failure {
+    ($($type:ty)*) => {$(
+        impl DetachedOutput for $type {
+            fn into_result(self) -> Outcome<()> {
+                Ok(())
+            }
+        }
+    )*};
+}
+
+no_failure! { bool char f32 f64 &'static str String Vec<u8> Duration Instant }
+no_failure! { i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize }
+
+impl<T: DetachedOutput> DetachedOutput for Option<T> {
+    fn into_result(self) -> Outcome<()> {
+        self.map_or(Ok(()), T::into_result)
     }
 }
 

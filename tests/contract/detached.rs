@@ -52,6 +52,9 @@ fn f8_every_error_that_can_be_shown_is_reported() {
         el.spawn(async { Ok::<Result<()>, Mine>(Err(Error::other("inside"))) }).detach();
         el.spawn(timeout(Duration::from_secs(9), async { Err::<(), _>(Error::other("limited")) }))
             .detach();
+        el.spawn(async { Some(Err::<u8, _>("in an option")) }).detach();
+        el.spawn(async { 42 }).detach();
+        el.spawn(async { Some(String::from("a text is no failure")) }).detach();
         el.spawn(async { panic!("a panic") }).detach();
         el.run().unwrap();
         let expected = [
@@ -63,6 +66,7 @@ fn f8_every_error_that_can_be_shown_is_reported() {
             "an enum of the user",
             "inside",
             "limited",
+            "in an option",
             "panicked: a panic",
         ];
         assert_eq!(*reports.borrow(), expected);
