@@ -6,6 +6,7 @@ mod churn;
 mod counts;
 mod dispatch;
 mod echo;
+mod flood;
 mod growth;
 mod http;
 mod pipes;
@@ -27,6 +28,7 @@ pub struct Scenario {
 pub static SCENARIOS: &[Scenario] = &[
     echo::SCENARIO,
     churn::SCENARIO,
+    flood::SCENARIO,
     pipes::SCENARIO,
     dispatch::SCENARIO,
     timers::SCENARIO,
