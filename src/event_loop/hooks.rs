@@ -19,6 +19,10 @@ impl<S> LoopHandle<S> {
     /// nothing. When the last handler of a signal is removed, in all loops, the process does
     /// exactly what it did before.
     ///
+    /// A handler that other code had installed with sigaction(2) before, signal-hook's for example,
+    /// still runs: the loop's handler calls it, after it has recorded the signal. The default action
+    /// and `SIG_IGN` do not apply while a loop handles the signal.
+    ///
     /// A handler keeps [`run`](crate::EventLoop::run) going: [`unref`](LoopHandle::unref) it if the
     /// loop is to end when its other work is done. A task waits for a signal by a
     /// [`Promise`](crate::Promise) that the handler sets, or by a [`Shutdown`](crate::Shutdown) that

@@ -208,7 +208,7 @@ fn x4_the_exact_disposition_comes_back() {
         assert!(one.subscribe(Signal::USR2).unwrap());
         let (handler, flags, _) = disposition(libc::SIGUSR2);
         assert_ne!(handler, before.0);
-        assert_eq!(flags, libc::SA_RESTART | libc::SA_ONSTACK);
+        assert_eq!(flags, libc::SA_RESTART | libc::SA_ONSTACK | libc::SA_SIGINFO);
         assert!(two.subscribe(Signal::USR2).unwrap());
         assert!(one.unsubscribe(Signal::USR2).unwrap());
         assert!(!one.unsubscribe(Signal::USR2).unwrap());

@@ -1,9 +1,9 @@
 //! What runs inside a signal handler, and nothing else.
 //!
 //! A handler interrupts a thread between two instructions, perhaps in the middle of an allocation
-//! or with a lock held. So what happens here is made of atomics, getpid(2) and write(2), which
-//! signal-safety(7) allows; nothing allocates, locks, indexes or panics, and `errno` is left as it
-//! was found.
+//! or with a lock held. So what happens here is made of atomics, getpid(2), read(2) and write(2),
+//! which signal-safety(7) allows; nothing allocates, locks, indexes or panics, and `errno` is left as
+//! it was found.
 //!
 //! # Invariants
 //!
@@ -28,6 +28,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::Signal;
+use crate::syscall;
 
 /// The number of an unplugged doorbell.
 const NO_DOORBELL: RawFd = -1;
@@ -127,14 +128,15 @@ impl Mailbox {
 
     fn ring(&self) {
         let doorbell = self.doorbell.load(SeqCst);
-        if doorbell != NO_DOORBELL {
-            let one = 1u64.to_ne_bytes();
-            // A full doorbell is already rung; of any other error there is nobody to tell.
-            //
-            // SAFETY: `one` is readable for its whole length, and the doorbell stays open while
-            // we visit.
-            unsafe { libc::write(doorbell, one.as_ptr().cast(), one.len()) };
+        if doorbell == NO_DOORBELL || write_one(doorbell) {
+            return;
         }
+        // A full eventfd that is watched by edges makes no event: it is emptied, and rings again. A
+        // full pipe is readable, so it is reported already; its writing end refuses the read.
+        let mut count = [0; 8];
+        // SAFETY: the doorbell stays open while we visit, and it is ours to read.
+        unsafe { syscall::read_without_cancel(doorbell, &mut count) };
+        write_one(doorbell);
     }
 }
 
@@ -146,16 +148,19 @@ fn all() -> impl Iterator<Item = &'static Mailbox> {
     std::iter::successors(newest, |mailbox| mailbox.next)
 }
 
-/// The handler of every watched signal.
-pub(super) extern "C" fn on_signal(number: libc::c_int) {
-    let errno = errno_location();
-    // SAFETY: each thread has an errno of its own, which is there as long as the thread.
-    let before = unsafe { *errno };
+/// Leaves a signal in each mailbox whose loop watches it.
+pub(super) fn deliver(number: libc::c_int) {
     for mailbox in all() {
         mailbox.deliver(number);
     }
-    // SAFETY: as above.
-    unsafe { *errno = before };
+}
+
+/// Rings; false if the doorbell is full. Any other error has no place to go.
+fn write_one(doorbell: RawFd) -> bool {
+    let one = 1u64.to_ne_bytes();
+    // SAFETY: the caller visits the mailbox, so the doorbell stays open, and it is ours to write to.
+    let written = unsafe { syscall::write_without_cancel(doorbell, &one) };
+    written >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock
 }
 
 /// A set of the signals 1 to 128: no system has more.
@@ -242,7 +247,7 @@ fn process() -> u64 {
     u64::from(id as u32) << 32
 }
 
-fn errno_location() -> *mut libc::c_int {
+pub(super) fn errno_location() -> *mut libc::c_int {
     #[cfg(errno_is_triple_errno)]
     use libc::___errno as location;
     #[cfg(errno_is_errno)]

@@ -12,6 +12,9 @@
 //! * Each loop that watches a signal sees it, whatever the others do.
 //! * While nobody watches a signal, its disposition (handler, flags, mask) is exactly what it was
 //!   before. If somebody else has replaced our handler in the meantime, theirs stays.
+//! * A handler that other code had put in force before is called after ours, with the same
+//!   arguments, as often as the kernel would call it. `SIG_DFL` and `SIG_IGN` are no handlers: while
+//!   a loop watches the signal it neither ends the process nor is ignored.
 
 use std::io;
 use std::mem;
@@ -21,6 +24,7 @@ use crate::event::{Mode, Token};
 use crate::selector::Selector;
 use crate::wakeup::{Wakeup, WakeupKind};
 
+mod chain;
 mod disposition;
 mod handler;
 mod number;
