@@ -55,7 +55,7 @@ impl Listening {
     }
 
     fn of(io: Io<OwnedFd>) -> Result<Listening> {
-        let reserve = ReserveFd::new()
+        let reserve = ReserveFd::new(&io)
             .map_err(|source| Error::Create { part: "reserve descriptor", source })?;
         let (io, reserve) = (io.by_level(), RefCell::new(reserve));
         let (rest, in_vain, met, failures, busy) = Default::default();

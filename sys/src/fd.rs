@@ -1,15 +1,34 @@
 //! Descriptors: close-on-exec and non-blocking from their first moment, and questions about them.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::syscall::{check, retry};
 
-/// Takes over the descriptor that a call has just returned.
+/// The lowest number that a descriptor of this crate has.
+///
+/// Numbers 0 to 2 are standard input, output and error even while they are closed: a program prints
+/// to them, and daemon(3) puts `/dev/null` over them, whatever file they name by then.
+const LOWEST: RawFd = 3;
+
+/// Takes over the descriptor that a call has just returned, under a number above 2.
 pub(crate) fn owned(result: libc::c_int) -> io::Result<OwnedFd> {
+    let fd = owned_as_is(result)?;
+    if fd.as_raw_fd() < LOWEST { duplicate(fd.as_fd()) } else { Ok(fd) }
+}
+
+/// Takes over the descriptor that a call has just returned.
+pub(crate) fn owned_as_is(result: libc::c_int) -> io::Result<OwnedFd> {
     let fd = check(result)?;
     // SAFETY: the call succeeded, so `fd` is open, and nobody else has heard of it yet.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A second descriptor of the same open file, close-on-exec and above 2.
+#[cold]
+pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes an integer and touches no memory of ours.
+    owned_as_is(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, LOWEST) })
 }
 
 /// A pipe, close-on-exec and non-blocking at both ends: (read end, write end).
@@ -46,8 +65,8 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     // SAFETY: `ends` has room for the two numbers that the call writes.
     check(unsafe { libc::pipe(ends.as_mut_ptr()) })?;
     let (reader, writer) = (owned(ends[0])?, owned(ends[1])?);
-    for end in [&reader, &writer] {
-        set_cloexec(end.as_raw_fd())?;
+    for end in [reader.as_fd(), writer.as_fd()] {
+        set_cloexec(end)?;
         set_nonblocking(end.as_raw_fd(), true)?;
     }
     Ok((reader, writer))
@@ -88,9 +107,9 @@ fn accept_without_mode(set: io::Result<()>) -> io::Result<()> {
 
 /// Sees to it that `fd` is closed in a process that this one becomes by exec.
 #[cfg(not(has_atomic_cloexec))]
-pub(crate) fn set_cloexec(fd: RawFd) -> io::Result<()> {
+pub(crate) fn set_cloexec(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: F_SETFD takes an integer and touches no memory of ours.
-    check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
 }
 
 /// Whether `fd` is the number of an open file of this process.

@@ -165,8 +165,8 @@ impl Wakeup {
     ///
     /// # Errors
     ///
-    /// Whatever the kernel says but "full": a full doorbell is already rung, which is all that a
-    /// wake promises.
+    /// The kernel's, except "full": a full doorbell is reported already, and one that is watched by
+    /// edges is emptied first. `EBADF` or a short write: the descriptor is no longer the doorbell's.
     pub fn wake(&self) -> io::Result<()> {
         let rung = match &self.0 {
             Means::UserEvent(event) => return event.trigger(),
@@ -174,14 +174,15 @@ impl Wakeup {
             Means::Eventfd { counter, mode } => add_one(counter.as_fd(), *mode),
             Means::Pipe { writer, .. } => fd::write(writer.as_fd(), &[1]),
         };
-        unless_would_block(rung)
+        unless_would_block(rung).map(drop)
     }
 
     /// Makes the selector silent again.
     ///
     /// # Errors
     ///
-    /// The descriptor can no longer be read.
+    /// The descriptor cannot be read, or is another file's: closed behind the loop, and its number
+    /// used again (daemon(3), closefrom(3)). Such a file may stay readable for ever.
     pub fn drain(&self) -> io::Result<()> {
         match &self.0 {
             Means::UserEvent(_) => Ok(()), // Reported once a trigger, by EV_CLEAR.
@@ -234,6 +235,7 @@ fn eventfd() -> io::Result<OwnedFd> {
 fn add_one(counter: BorrowedFd<'_>, mode: Mode) -> io::Result<usize> {
     let add = || fd::write(counter, &1u64.to_ne_bytes());
     match add() {
+        Ok(count) if count != COUNTER => Err(another_file()),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock && mode == Mode::Edge => {
             reset(counter)?;
             add()
@@ -242,27 +244,39 @@ fn add_one(counter: BorrowedFd<'_>, mode: Mode) -> io::Result<usize> {
     }
 }
 
+/// Size in bytes of each read and write of an eventfd.
+#[cfg(has_eventfd)]
+const COUNTER: usize = size_of::<u64>();
+
 #[cfg(has_eventfd)]
 fn reset(counter: BorrowedFd<'_>) -> io::Result<()> {
-    unless_would_block(fd::read(counter, &mut [0; 8]))
+    match unless_would_block(fd::read(counter, &mut [0; COUNTER]))? {
+        None | Some(COUNTER) => Ok(()),
+        Some(_) => Err(another_file()),
+    }
 }
 
 /// Reads until nothing is left: a pipe holds a byte for each wake.
 fn empty(reader: BorrowedFd<'_>) -> io::Result<()> {
     let mut bytes = [0; 256];
-    while fd::read(reader, &mut bytes)
-        .map_or_else(unless_blocked, |count| Ok(count == bytes.len()))?
-    {}
-    Ok(())
-}
-
-fn unless_blocked(error: io::Error) -> io::Result<bool> {
-    unless_would_block(Err(error)).map(|()| false)
-}
-
-fn unless_would_block(result: io::Result<usize>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-        _ => Ok(()),
+    loop {
+        match unless_would_block(fd::read(reader, &mut bytes))? {
+            // The writing end is open, so a pipe of ours has no end of file.
+            Some(0) => return Err(another_file()),
+            Some(count) if count == bytes.len() => {}
+            _ => return Ok(()),
+        }
     }
+}
+
+/// Returns `None` if the call would have blocked.
+fn unless_would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+fn another_file() -> io::Error {
+    io::Error::other("the descriptor of the loop's doorbell was closed and names another file now")
 }

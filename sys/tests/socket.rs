@@ -292,7 +292,7 @@ fn s4_errors_of_accept_are_sorted() {
 #[test]
 fn a_reserve_turns_one_connection_away() {
     let (listener, address) = listen(LOOPBACK);
-    let mut reserve = ReserveFd::new().unwrap();
+    let mut reserve = ReserveFd::new(&listener).unwrap();
     assert!(matches!(reserve.turn_away(&listener), Err(AcceptError::WouldBlock)));
     let unlucky = connect(&address).unwrap();
     let lucky = connect(&address).unwrap();
@@ -303,7 +303,7 @@ fn a_reserve_turns_one_connection_away() {
     assert_eq!(accept(&listener).1, socket::local_addr(&lucky).unwrap());
     assert!(reserve.release());
     assert!(!reserve.release() && !reserve.is_filled());
-    reserve.refill().unwrap();
+    reserve.refill(&listener).unwrap();
     assert!(reserve.is_filled());
 }
 

@@ -42,7 +42,7 @@ fn s4_at_the_limit_the_reserve_gets_a_connection_out_of_the_way() {
     selector.register(fd, Token::new(0, 0), Interest::READABLE, Mode::Level).unwrap();
     let mut events = Events::with_capacity(1);
     selector.select(&mut events, Some(Duration::from_secs(30))).unwrap();
-    let mut reserve = ReserveFd::new().unwrap();
+    let mut reserve = ReserveFd::new(&listener).unwrap();
 
     let before = limit(64);
     let mut taken = exhaust();
@@ -55,7 +55,7 @@ fn s4_at_the_limit_the_reserve_gets_a_connection_out_of_the_way() {
     let thief = std::fs::File::open("/dev/null").unwrap();
     assert!(matches!(reserve.turn_away(&listener), Err(AcceptError::Capacity(_))));
     assert!(!reserve.is_filled());
-    assert!(ReserveFd::new().is_err());
+    assert!(ReserveFd::new(&listener).is_err());
     assert!(socket::connect(&address).is_err());
     assert!(Subscription::new(&mut *selector, Token::new(1, 0)).is_err());
     drop(thief);

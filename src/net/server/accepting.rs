@@ -31,7 +31,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mainspring_sys::socket::{self, AcceptError, Address, ReserveFd};
+use mainspring_sys::socket::{self, AcceptError, Address};
 use mainspring_sys::{Interest, Readiness};
 
 use super::members::{Membership, Shared};
@@ -57,7 +57,6 @@ pub(super) struct Accepting<F> {
     shared: Rc<Shared>,
     factory: F,
     made: Made,
-    reserve: ReserveFd,
     location: &'static Location<'static>,
     /// The last tick in which somebody waited.
     busy: u64,
@@ -76,12 +75,11 @@ impl<F> Accepting<F> {
         shared: Rc<Shared>,
         factory: F,
         made: Made,
-        reserve: ReserveFd,
         location: &'static Location<'static>,
     ) -> Accepting<F> {
         let busy = shared.core.tick.get();
         let (met, in_vain, failures, timer) = (None, false, 0, None);
-        Accepting { shared, factory, made, reserve, location, busy, met, in_vain, failures, timer }
+        Accepting { shared, factory, made, location, busy, met, in_vain, failures, timer }
     }
 
     fn batch(&mut self) -> usize {
@@ -205,9 +203,9 @@ impl<F> Accepting<F> {
     }
 
     fn turn_away(&mut self) {
-        let Some(listener) = self.shared.listener.take() else { return };
+        let Some(mut listener) = self.shared.listener.take() else { return };
         for _ in 0..TURNED_AWAY {
-            if self.reserve.turn_away(listener.as_fd()).is_err() {
+            if listener.turn_away().is_err() {
                 break;
             }
         }

@@ -1,15 +1,41 @@
 //! The connections that came from a server, and what it shares with them.
 
 use std::cell::{Cell, RefCell};
-use std::os::fd::{AsFd, RawFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 
 use mainspring_sys::Interest;
+use mainspring_sys::socket::{AcceptError, ReserveFd};
 
 use crate::event_loop::core::Core;
 use crate::handle::Key;
 use crate::net::transport::Transport;
 use crate::watchers::Watch;
+
+/// A listening socket, and the descriptor kept in reserve for it. Both are closed together.
+pub(super) struct Listener {
+    socket: Box<dyn AsFd>,
+    reserve: ReserveFd,
+}
+
+impl Listener {
+    pub(super) fn new(socket: Box<dyn AsFd>) -> io::Result<Listener> {
+        let reserve = ReserveFd::new(&socket)?;
+        Ok(Listener { socket, reserve })
+    }
+
+    /// Accepts one connection by means of the reserve, and closes it.
+    pub(super) fn turn_away(&mut self) -> Result<(), AcceptError> {
+        self.reserve.turn_away(&self.socket).map(drop)
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
 
 /// What a server, its callback and its connections share.
 pub(super) struct Shared {
@@ -18,7 +44,7 @@ pub(super) struct Shared {
     pub(super) fd: RawFd,
     pub(super) watch: Cell<Option<Watch>>,
     /// Gone when the server is closed.
-    pub(super) listener: Cell<Option<Box<dyn AsFd>>>,
+    pub(super) listener: Cell<Option<Listener>>,
     pub(super) connections: RefCell<Vec<Option<Transport>>>,
     pub(super) vacant: RefCell<Vec<u32>>,
     pub(super) accepted: Cell<u64>,

@@ -10,13 +10,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::panic::Location;
 use std::rc::Rc;
 
-use mainspring_sys::socket::{self, Address, ListenOptions, ReserveFd};
+use mainspring_sys::socket::{self, Address, ListenOptions};
 use mainspring_sys::{Interest, Mode, fd};
 
 use self::accepting::Accepting;
 pub(super) use self::accepting::FAILURES;
 pub(crate) use self::members::Membership;
-use self::members::Shared;
+use self::members::{Listener, Shared};
 use super::connection::Made;
 use super::protocol::{Protocol, SharedClosure};
 use super::transport::Transport;
@@ -199,7 +199,7 @@ impl<S: 'static> LoopHandle<S> {
         let refused = |source| Error::Watch { operation: "serve", fd, source };
         fd::set_nonblocking(fd, true).map_err(refused)?;
         inherit_nodelay(&*listener).map_err(refused)?;
-        let reserve = ReserveFd::new()
+        let listener = Listener::new(listener)
             .map_err(|source| Error::Create { part: "reserve descriptor", source })?;
         let key = self.reserve(location);
         let watch = self.core().watch(fd, Role::Reader, Interest::READABLE, Mode::Level, key);
@@ -218,7 +218,7 @@ impl<S: 'static> LoopHandle<S> {
             resting: Cell::new(false),
         });
         let server = Server { shared: shared.clone() };
-        let accepting = Accepting::new(shared, factory, made, reserve, location);
+        let accepting = Accepting::new(shared, factory, made, location);
         self.settle_in(key, Source::Stream(watch), Callback::repeat(accepting));
         Ok(server)
     }

@@ -2,13 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
-use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
 
 use super::{Address, KernelAddress};
-use crate::fd::owned;
+use crate::fd::{duplicate, owned};
 use crate::syscall::retry;
 
 /// Why [`accept`] gave no connection.
@@ -135,12 +133,15 @@ fn accept_fd(
 /// nothing can be done about it: unless one descriptor was put by. It is given up, the connection
 /// is taken and closed, so its peer learns at once, and the reserve is filled again.
 ///
+/// The descriptor is a copy of the listener, which needs no file of the system, so a reserve can be
+/// filled in an empty chroot(2). Drop it with the listener: the socket listens until both are closed.
+///
 /// ```
 /// use mainspring_sys::socket::{self, ListenOptions, ReserveFd};
 ///
 /// let listener = socket::listen(&"127.0.0.1:0".parse()?, &ListenOptions::default())?;
 /// let _client = socket::connect(&socket::local_addr(&listener)?)?;
-/// let mut reserve = ReserveFd::new()?;
+/// let mut reserve = ReserveFd::new(&listener)?;
 /// let from = reserve.turn_away(&listener)?;
 /// assert!(from.as_inet().unwrap().ip().is_loopback());
 /// assert!(reserve.is_filled());
@@ -150,14 +151,14 @@ fn accept_fd(
 pub struct ReserveFd(Option<OwnedFd>);
 
 impl ReserveFd {
-    /// A filled reserve.
+    /// A filled reserve for `listener`.
     ///
     /// # Errors
     ///
     /// The process or the system is out of descriptors already.
-    pub fn new() -> io::Result<ReserveFd> {
+    pub fn new(listener: impl AsFd) -> io::Result<ReserveFd> {
         let mut reserve = ReserveFd(None);
-        reserve.refill()?;
+        reserve.refill(listener)?;
         Ok(reserve)
     }
 
@@ -176,11 +177,9 @@ impl ReserveFd {
     /// # Errors
     ///
     /// The process or the system is out of descriptors. A later call may succeed.
-    pub fn refill(&mut self) -> io::Result<()> {
+    pub fn refill(&mut self, listener: impl AsFd) -> io::Result<()> {
         if self.0.is_none() {
-            let mut options = OpenOptions::new();
-            let null = options.read(true).custom_flags(libc::O_NONBLOCK).open("/dev/null")?;
-            self.0 = Some(null.into());
+            self.0 = Some(duplicate(listener.as_fd())?);
         }
         Ok(())
     }
@@ -192,11 +191,11 @@ impl ReserveFd {
     /// Those of [`accept`]. `Capacity` if another thread was faster to take the descriptor that was
     /// given up.
     pub fn turn_away(&mut self, listener: impl AsFd) -> Result<Address, AcceptError> {
-        self.refill()?;
+        self.refill(&listener)?;
         self.release();
-        let turned_away = accept(listener).map(|(_closed_here, from)| from);
+        let turned_away = accept(&listener).map(|(_closed_here, from)| from);
         // If it fails, the next call tries again, and finds out whether it matters.
-        let _ = self.refill();
+        let _ = self.refill(&listener);
         turned_away
     }
 }

@@ -99,7 +99,7 @@ fn open(address: &Address, kind: libc::c_int) -> io::Result<OwnedFd> {
 /// Gives a new socket the flags that could not be asked for in the call that made it.
 #[cfg(not(has_atomic_cloexec))]
 fn settle(socket: OwnedFd) -> io::Result<OwnedFd> {
-    crate::fd::set_cloexec(socket.as_raw_fd())?;
+    crate::fd::set_cloexec(socket.as_fd())?;
     crate::fd::set_nonblocking(socket.as_raw_fd(), true)?;
     #[cfg(has_so_nosigpipe)]
     option::set_no_sigpipe(&socket)?;

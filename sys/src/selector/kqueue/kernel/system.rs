@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{Kernel, Kind};
 use crate::event::{Interest, Token};
-use crate::fd::owned;
+use crate::fd::{owned, owned_as_is};
 use crate::selector::UserEvent;
 use crate::selector::kqueue::kevent::NOTE_TRIGGER;
 use crate::selector::kqueue::kevent::{self, Count, EV_ADD, EV_RECEIPT, Filter, Kevent};
@@ -127,8 +127,10 @@ impl UserEvent for Trigger {
 }
 
 fn create() -> io::Result<OwnedFd> {
+    // The library knows its kqueues by number, so a duplicate above 2 would be none.
+    let own = if cfg!(kqueue_is_library) { owned_as_is } else { owned };
     // SAFETY: the call takes nothing and touches no memory of ours.
-    let kqueue = owned(unsafe { kevent::kqueue() })?;
+    let kqueue = own(unsafe { kevent::kqueue() })?;
     close_on_exec(kqueue.as_fd())?;
     Ok(kqueue)
 }
