@@ -77,6 +77,10 @@ pub enum Error {
     /// The loop is closed.
     #[error("the loop is closed")]
     Closed,
+    /// The process is a forked child, and the loop is its parent's; see
+    /// [`after_fork_child`](crate::LoopHandle::after_fork_child).
+    #[error("Forked: the loop is the parent process's; `after_fork_child` makes the copy usable")]
+    Forked,
     /// The signal cannot be handled.
     #[error("cannot handle {signal}")]
     Signal {

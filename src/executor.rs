@@ -45,6 +45,9 @@ use self::state::Class;
 /// The first thread starts with the first job, a further one when a job comes and all are busy, up
 /// to [`threads`](ExecutorBuilder::threads). A thread that has had nothing to do for a while ends.
 ///
+/// In a child made by fork(2) the executor starts again, without threads: those of the parent are not
+/// there. An inherited [`Job`] has an error there; its parent gets the result.
+///
 /// Dropping the executor [closes](Executor::close) it without waiting: what runs then runs to its
 /// end, on threads that nobody waits for.
 ///
@@ -102,22 +105,22 @@ impl Executor {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn job(&self) -> JobBuilder<'_> {
-        JobBuilder { pool: &self.pool, name: None, class: Class::Work, location: None }
+        JobBuilder { pool: self.pool.here(), name: None, class: Class::Work, location: None }
     }
 
     /// How many threads there are, busy or not.
     pub fn threads(&self) -> usize {
-        self.pool.lock().threads()
+        self.pool.here().lock().threads()
     }
 
     /// How many jobs run.
     pub fn running(&self) -> usize {
-        self.pool.lock().running()
+        self.pool.here().lock().running()
     }
 
     /// How many jobs wait for a thread.
     pub fn waiting(&self) -> usize {
-        self.pool.lock().waiting()
+        self.pool.here().lock().waiting()
     }
 
     /// Takes no more jobs, drops those that wait, and waits for those that run, but no longer than
@@ -150,7 +153,7 @@ impl Executor {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn close(&self, limit: Duration) -> Result<(), StuckJobs> {
-        let stuck = self.pool.close(limit);
+        let stuck = self.pool.here().close(limit);
         if stuck.is_empty() { Ok(()) } else { Err(StuckJobs::new(limit, stuck)) }
     }
 }
@@ -163,7 +166,10 @@ impl Default for Executor {
 
 impl Drop for Executor {
     fn drop(&mut self) {
-        self.pool.close(Duration::ZERO);
+        // A forked child drops a copy: the jobs and threads are its parent's.
+        if self.pool.is_here() || self.pool.has_child() {
+            self.pool.here().close(Duration::ZERO);
+        }
     }
 }
 

@@ -15,6 +15,10 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem::{self, ManuallyDrop};
+use std::sync::{OnceLock, PoisonError, TryLockError};
+
+use mainspring_sys::process::Process;
 
 use crate::error::{Error, Result};
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
@@ -49,12 +53,51 @@ struct Shelf<T> {
     queue: Mutex<Queue<T>>,
     /// Whether the loop will look. Written under the lock only, and read without it.
     told: AtomicBool,
+    /// The process whose threads send here.
+    process: Process,
+    /// The shelf of a forked child. A thread of its parent may have held the lock of the inherited
+    /// one, which nothing unlocks then.
+    of_child: OnceLock<Box<Shelf<T>>>,
 }
 
 #[derive(Debug)]
 struct Queue<T> {
-    items: VecDeque<T>,
+    /// Dropped only by whatever holds the lock: at a fork, another thread may be changing it.
+    items: ManuallyDrop<VecDeque<T>>,
     closed: bool,
+}
+
+impl<T> Shelf<T> {
+    fn new(queue: Queue<T>) -> Shelf<T> {
+        let (queue, told) = (Mutex::new(queue), AtomicBool::new(false));
+        Shelf { queue, told, process: Process::current(), of_child: OnceLock::new() }
+    }
+
+    /// The shelf of a child of the process whose shelf this is.
+    #[cold]
+    fn inherited(&self) -> Option<&Shelf<T>> {
+        let mut shelf = self.of_child.get()?;
+        while !shelf.process.is_current() {
+            shelf = shelf.of_child.get()?;
+        }
+        Some(shelf)
+    }
+
+    /// The queue, unless another thread has it, or had it when the process was forked.
+    fn try_lock(&self) -> Option<MutexGuard<'_, Queue<T>>> {
+        match self.queue.try_lock() {
+            Ok(queue) => Some(queue),
+            Err(TryLockError::Poisoned(poison)) => Some(poison.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+impl<T> Drop for Shelf<T> {
+    fn drop(&mut self) {
+        let items = self.try_lock().map(|mut queue| mem::take(&mut *queue.items));
+        drop(items);
+    }
 }
 
 /// Capacity that an empty list keeps; what a burst took beyond that is given back.
@@ -89,50 +132,81 @@ impl<T, D: Doorbell> Inbox<T, D> {
     }
 
     fn with_notifier(notifier: Arc<Notifier<D>>) -> Inbox<T, D> {
-        let queue = Mutex::new(Queue { items: VecDeque::new(), closed: false });
-        let shelf = Shelf { queue, told: AtomicBool::new(false) };
+        let shelf = Shelf::new(Queue { items: ManuallyDrop::default(), closed: false });
         Inbox { shelf, senders: AtomicUsize::new(0), notifier }
+    }
+
+    /// The doorbell of the loop.
+    pub(crate) fn doorbell(&self) -> &D {
+        &self.notifier.doorbell
+    }
+
+    /// Makes a forked child's copy its own. What was inside is inside in both processes, unless a
+    /// thread was just putting something in.
+    pub(crate) fn after_fork(&self) {
+        let mut last = &self.shelf;
+        while let Some(next) = last.of_child.get() {
+            last = next;
+        }
+        if last.process.is_current() {
+            return;
+        }
+        let (mut items, mut closed) = (VecDeque::new(), false);
+        if let Some(mut queue) = last.try_lock() {
+            (items, closed) = (mem::take(&mut *queue.items), queue.closed);
+        }
+        let shelf = Shelf::new(Queue { items: ManuallyDrop::new(items), closed });
+        shelf.told.store(true, Ordering::Release); // The loop will look.
+        let _ = last.of_child.set(Box::new(shelf));
+    }
+
+    /// The shelf of this process; none in a forked child before [`after_fork`](Inbox::after_fork).
+    #[inline]
+    fn shelf(&self) -> Option<&Shelf<T>> {
+        if self.shelf.process.is_current() { Some(&self.shelf) } else { self.shelf.inherited() }
     }
 
     /// Puts an item in and sees to it that the loop looks.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`]: the item is dropped. [`Error::Wake`]: the item is in, but the doorbell is
+    /// [`Error::Closed`], [`Error::Forked`]: the item is dropped. [`Error::Wake`]: the item is in, but the doorbell is
     /// broken; the loop looks in its next tick.
     #[inline]
     pub(crate) fn send(&self, item: T) -> Result<()> {
-        let mut queue = self.lock();
+        let shelf = self.shelf().ok_or(Error::Forked)?;
+        let mut queue = lock(shelf);
         if queue.closed {
             drop(queue); // What is dropped with the item may send.
             return Err(Error::Closed);
         }
         queue.items.push_back(item);
-        self.tell(queue)
+        self.tell(shelf, queue)
     }
 
     /// Sees to it that the loop looks, although nothing was put in.
     pub(crate) fn notify(&self) -> Result<()> {
-        self.tell(self.lock())
+        let shelf = self.shelf().ok_or(Error::Forked)?;
+        self.tell(shelf, lock(shelf))
     }
 
     #[inline]
-    fn tell(&self, queue: MutexGuard<'_, Queue<T>>) -> Result<()> {
-        let told = &self.shelf.told;
+    fn tell(&self, shelf: &Shelf<T>, queue: MutexGuard<'_, Queue<T>>) -> Result<()> {
+        let told = &shelf.told;
         if told.load(Ordering::Relaxed) {
             return Ok(());
         }
         told.store(true, Ordering::Release);
         drop(queue);
-        self.ring()
+        self.ring(shelf)
     }
 
     #[cold]
-    fn ring(&self) -> Result<()> {
+    fn ring(&self, shelf: &Shelf<T>) -> Result<()> {
         self.notifier.doorbell.ring().map_err(|error| {
             // The next sender tries again, instead of relying on a ring that never was.
-            let queue = self.lock();
-            self.shelf.told.store(false, Ordering::Release);
+            let queue = lock(shelf);
+            shelf.told.store(false, Ordering::Release);
             drop(queue);
             self.notifier.unrung.store(true, Ordering::Release);
             Error::Wake(error)
@@ -150,28 +224,31 @@ impl<T, D: Doorbell> Inbox<T, D> {
         if taken.capacity() > KEEP {
             *taken = VecDeque::new();
         }
-        let mut queue = self.lock();
-        std::mem::swap(&mut queue.items, taken);
+        let Some(shelf) = self.shelf() else { return };
+        let mut queue = lock(shelf);
+        mem::swap(&mut *queue.items, taken);
         if taken.is_empty() {
-            self.shelf.told.store(false, Ordering::Release);
+            shelf.told.store(false, Ordering::Release);
         }
     }
 
     /// Lets nothing in any more. What is inside is the caller's to drop.
     pub(crate) fn close(&self) -> VecDeque<T> {
-        let mut queue = self.lock();
+        // The copy of a forked child holds what its parent will run.
+        let Some(shelf) = self.shelf() else { return VecDeque::new() };
+        let mut queue = lock(shelf);
         queue.closed = true;
-        std::mem::take(&mut queue.items)
+        mem::take(&mut *queue.items)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.shelf().is_some_and(|shelf| lock(shelf).closed)
     }
 
     /// Whether the loop has to look before it sleeps, because nobody will ring.
     #[inline]
     pub(crate) fn is_told(&self) -> bool {
-        self.shelf.told.load(Ordering::Acquire)
+        self.shelf().is_some_and(|shelf| shelf.told.load(Ordering::Acquire))
     }
 
     /// Whether something was sent that the loop has not looked for yet.
@@ -203,10 +280,9 @@ impl<T, D: Doorbell> Inbox<T, D> {
     pub(crate) fn has_senders(&self) -> bool {
         self.senders.load(Ordering::Acquire) > 0
     }
+}
 
-    /// A panic while the lock is held cannot leave the queue half-changed, so its poison means
-    /// nothing.
-    fn lock(&self) -> MutexGuard<'_, Queue<T>> {
-        self.shelf.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
+/// A panic while the lock is held cannot leave the queue half-changed, so its poison means nothing.
+fn lock<T>(shelf: &Shelf<T>) -> MutexGuard<'_, Queue<T>> {
+    shelf.queue.lock().unwrap_or_else(PoisonError::into_inner)
 }

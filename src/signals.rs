@@ -72,6 +72,11 @@ impl Signals {
         Ok(())
     }
 
+    /// Gives a forked child a doorbell of its own, which its selector does not watch yet.
+    pub(crate) fn after_fork(&mut self) -> io::Result<()> {
+        self.subscription.as_mut().map_or(Ok(()), Subscription::after_fork)
+    }
+
     /// Gives all signals back. The selector is to have forgotten the doorbell before.
     pub(crate) fn close(&mut self) {
         self.handlers.clear();

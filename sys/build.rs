@@ -38,6 +38,8 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_enonet", &[LINUX, SOLARIS]),
     // Several sockets at one address, if all of them agree.
     ("has_reuse_port", &[LINUX, APPLE, BSD]),
+    // A page that is empty in a forked child.
+    ("has_wipe_on_fork", &[LINUX]),
     // syscall(2), and the numbers for it in the libc crate.
     ("has_numbered_syscalls", &[LINUX]),
     ("has_getauxval", &[LINUX]),

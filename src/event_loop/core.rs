@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use mainspring_sys::process::Process;
 use mainspring_sys::{Interest, Mode, Readiness, Signal, Token, fd};
 
 use super::guest::Guest;
@@ -58,6 +59,9 @@ pub(crate) struct Core {
     executor: Executor,
     pub(crate) stopping: Cell<bool>,
     pub(crate) closed: Cell<bool>,
+    /// The process whose loop this is. The copy in a forked child is unusable until it is the
+    /// child's own.
+    process: Cell<Process>,
     /// How many handles of the batch under way are still to run; what is left of one that a panic
     /// has ended runs in the next tick.
     pub(crate) batch_left: Cell<usize>,
@@ -119,6 +123,7 @@ impl Core {
             executor,
             stopping: Cell::new(false),
             closed: Cell::new(false),
+            process: Cell::new(Process::current()),
             batch_left: Cell::new(0),
             hooks: Cell::new(0),
             bitten: Cell::new(false),
@@ -146,7 +151,32 @@ impl Core {
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.get() { Err(Error::Closed) } else { Ok(()) }
+        if self.closed.get() {
+            Err(Error::Closed)
+        } else if self.is_forked() {
+            Err(Error::Forked)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// True in a forked child until the loop is its own.
+    #[inline]
+    pub(crate) fn is_forked(&self) -> bool {
+        !self.process.get().is_current()
+    }
+
+    /// Has the copy of a forked child ask the kernel by objects of its own, for what was registered.
+    pub(crate) fn after_fork(&self) -> Result<()> {
+        let refused = |source| Error::Create { part: "copy after a fork", source };
+        self.signals.borrow_mut().after_fork().map_err(refused)?;
+        let ready = &mut self.ready.borrow_mut();
+        self.watchers.borrow_mut().rebuild(ready).map_err(refused)?;
+        self.rung.set(0); // The bells that rang were the parent's.
+        self.event_missed.set(false);
+        self.bitten.set(true);
+        self.process.set(Process::current());
+        Ok(())
     }
 
     #[inline]
@@ -172,11 +202,15 @@ impl Core {
     }
 
     pub(crate) fn watch_half(&self, fd: RawFd, mode: Mode, half: Half) -> Result<Watch> {
+        self.check_open()?;
         let ready = &mut self.ready.borrow_mut();
         self.watchers.borrow_mut().add(fd, mode, half, ready)
     }
 
     pub(crate) fn set_interest(&self, watch: Watch, key: Key, interest: Interest) -> Result<()> {
+        if self.is_forked() {
+            return Err(Error::Forked);
+        }
         self.interest_changed.set(true);
         let ready = &mut self.ready.borrow_mut();
         self.watchers.borrow_mut().set_interest(watch, key, interest, ready)
@@ -279,8 +313,11 @@ impl Core {
         *watchers -= 1;
         if *watchers == 0 {
             blocking.remove(&fd);
-            // An fd that its owner has closed meanwhile needs no flag.
-            let _ = fd::set_nonblocking(fd, false);
+            // An fd that its owner has closed meanwhile needs no flag. A forked child's copy leaves it:
+            // the open file is its parent's too.
+            if !self.is_forked() {
+                let _ = fd::set_nonblocking(fd, false);
+            }
         }
     }
 

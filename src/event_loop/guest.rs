@@ -31,6 +31,9 @@ pub(crate) trait Guest {
     fn set_background(&self, key: Key, background: bool) -> bool;
     fn set_name(&self, key: Key, name: &str) -> bool;
     fn report_of(&self, key: Key, error: Error) -> Option<Report>;
+    /// The loop is a forked child's own from now on: what waits for a thread of the parent looks
+    /// again.
+    fn after_fork(&self);
     /// Ends everything; what is dropped may call the loop, which is closed to it.
     fn close(&self);
 }

@@ -16,6 +16,7 @@ use super::guest::Guest;
 use super::report::{ExceptionHandler, PanicPolicy, Report};
 use super::source::{Hook, Source};
 use crate::callbacks::Callbacks;
+use crate::error::{Error, Result};
 use crate::handle::{Handle, Key};
 use crate::inbox::Inbox;
 use crate::soon::Soon;
@@ -114,6 +115,59 @@ impl<S> LoopHandle<S> {
     /// Whether the loop is closed.
     pub fn is_closed(&self) -> bool {
         self.core().closed.get()
+    }
+
+    /// Makes the loop usable in a child process made by fork(2), with everything that is registered.
+    ///
+    /// The kernel objects behind a loop are shared with the parent, so in the child the loop is
+    /// unusable at first: what can fail answers [`Error::Forked`](crate::Error::Forked), and dropping
+    /// the loop closes the child's copies of descriptors and changes nothing of the parent's. This
+    /// call makes a new selector and new doorbells and registers every watcher again. Both loops
+    /// watch the same files then, so close or remove in each process what the other one serves.
+    ///
+    /// * Callbacks, timers and tasks are there, each in both processes. Every task is polled once.
+    /// * Closures that were sent before the fork run in both processes, except one that a thread was
+    ///   just sending. A [`Remote`](super::Remote) reaches the loop of its own process.
+    /// * The executor starts again without threads, and lookups with it. A job of the parent is an
+    ///   error in the child.
+    /// * Signals that came to the child since the fork are delivered now. A child that drops the loop
+    ///   instead puts the dispositions back.
+    ///
+    /// A child that calls [`exec`](std::os::unix::process::CommandExt::exec), or was made by
+    /// [`std::process::Command`], inherits no descriptor of the loop.
+    ///
+    /// In the process that made the loop, the call does nothing. Call it before the child opens other
+    /// files: where the kernel does not pass the selector on to a child (kqueue(2)), its number may be
+    /// in use by then, which is an error. A child made inside a callback calls it there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Create`](crate::Error::Create) if the system refuses a descriptor: the loop is still
+    /// unusable, and the call can be repeated. [`Error::Closed`](crate::Error::Closed).
+    ///
+    /// ```
+    /// let mut el = mainspring::EventLoop::with_state(0)?;
+    /// el.call_soon(|_, calls| *calls += 1);
+    /// // if fork() == 0 {
+    /// el.after_fork_child()?;
+    /// el.run()?;
+    /// assert_eq!(*el.state(), 1);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn after_fork_child(&self) -> Result<()> {
+        let (core, Shared { inbox, guest, .. }) = (self.core(), &*self.shared);
+        if core.closed.get() {
+            return Err(Error::Closed);
+        }
+        if !core.is_forked() {
+            return Ok(());
+        }
+        let renewed = inbox.doorbell().after_fork();
+        renewed.map_err(|source| Error::Create { part: "doorbell", source })?;
+        core.after_fork()?;
+        inbox.after_fork();
+        guest.after_fork();
+        Ok(())
     }
 
     /// The time of the loop's clock, read now.

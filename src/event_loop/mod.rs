@@ -136,8 +136,9 @@ impl<S> EventLoop<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`](crate::Error::Closed); [`Error::Select`](crate::Error::Select) if the
-    /// selector has become unusable.
+    /// [`Error::Closed`](crate::Error::Closed); [`Error::Forked`](crate::Error::Forked) in a child
+    /// before [`after_fork_child`](LoopHandle::after_fork_child);
+    /// [`Error::Select`](crate::Error::Select) if the selector has become unusable.
     pub fn run_forever(&mut self) -> Result<()> {
         let _inside = self.inside();
         loop {

@@ -46,6 +46,7 @@ pub struct JobError {
 enum Reason {
     Panicked(Panic),
     Closed,
+    Forked,
 }
 
 impl JobError {
@@ -53,7 +54,8 @@ impl JobError {
         JobError { about, reason: Reason::Panicked(Panic::new(payload)) }
     }
 
-    /// Whether the job panicked. If not, its executor was closed before it began.
+    /// Whether the job panicked. If not, its executor was closed before it began, or the process is a
+    /// forked child and the job is its parent's.
     pub fn is_panic(&self) -> bool {
         matches!(self.reason, Reason::Panicked(_))
     }
@@ -76,7 +78,7 @@ impl JobError {
     pub fn into_panic(self) -> Result<Box<dyn Any + Send>, JobError> {
         match self.reason {
             Reason::Panicked(panic) => Ok(panic.into_payload()),
-            Reason::Closed => Err(self),
+            Reason::Closed | Reason::Forked => Err(self),
         }
     }
 }
@@ -89,6 +91,9 @@ impl fmt::Display for JobError {
             }
             Reason::Closed => {
                 write!(f, "{} never ran: the executor was closed first", self.about)
+            }
+            Reason::Forked => {
+                write!(f, "{} is the parent process's: it has no result here", self.about)
             }
         }
     }
@@ -103,7 +108,7 @@ impl From<JobError> for Error {
             Reason::Panicked(panic) => {
                 Error::Panicked(format!("{}, in the {}", panic.message(), error.about))
             }
-            Reason::Closed => Error::other(error),
+            Reason::Closed | Reason::Forked => Error::other(error),
         }
     }
 }
@@ -135,7 +140,8 @@ impl<T: Send + 'static> Job<T> {
     where
         F: FnOnce() -> T + Send + 'static,
     {
-        let cell = Arc::new(Cell { progress: Mutex::new(Progress::Unfinished(None)) });
+        let progress = Mutex::new(Progress::Unfinished(None));
+        let cell = Arc::new(Cell { progress, about: about.clone() });
         let submitted = Submitted { closure, about: about.clone(), cell: cell.clone() };
         let id = pool.submit(class, about, Box::new(submitted))?;
         Ok(Job { cell, pool: pool.clone(), class, id })
@@ -164,7 +170,7 @@ impl<T> Job<T> {
 
     /// Whether the job has ended, so that awaiting it takes no time.
     pub fn is_finished(&self) -> bool {
-        !matches!(*self.cell.lock(), Progress::Unfinished(_))
+        !self.pool.is_here() || !matches!(*self.cell.lock(), Progress::Unfinished(_))
     }
 }
 
@@ -176,6 +182,9 @@ impl<T> Future for Job<T> {
     /// After it was ready.
     #[track_caller]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.pool.is_here() {
+            return Poll::Ready(self.cell.result_in_child());
+        }
         match self.cell.poll(context.waker()) {
             Progress::Unfinished(_) => Poll::Pending,
             Progress::Finished(result) => Poll::Ready(result),
@@ -186,6 +195,9 @@ impl<T> Future for Job<T> {
 
 impl<T> Drop for Job<T> {
     fn drop(&mut self) {
+        if !self.pool.is_here() {
+            return; // The parent drops its own copy; a thread of it may hold the lock.
+        }
         if let Progress::Unfinished(_) = self.cell.end(Progress::Over) {
             drop(self.pool.remove(self.class, self.id));
         }
@@ -219,9 +231,19 @@ enum Progress<T> {
 /// What a job and its future share.
 struct Cell<T> {
     progress: Mutex<Progress<T>>,
+    about: About,
 }
 
 impl<T> Cell<T> {
+    /// The result of a parent process's job, if it was there before the fork.
+    fn result_in_child(&self) -> Result<T, JobError> {
+        let progress = self.progress.try_lock().ok();
+        match progress.map(|mut progress| mem::replace(&mut *progress, Progress::Over)) {
+            Some(Progress::Finished(result)) => result,
+            _ => Err(JobError { about: self.about.clone(), reason: Reason::Forked }),
+        }
+    }
+
     /// The result, if it is there; else `waker` is the one to be woken.
     fn poll(&self, waker: &Waker) -> Progress<T> {
         if let Progress::Unfinished(Some(known)) = &*self.lock()

@@ -11,8 +11,10 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+
+use mainspring_sys::process::Process;
 
 use super::job::About;
 use super::state::{Class, State, Waiting, Work};
@@ -36,6 +38,10 @@ type Start = fn(String, Box<dyn FnOnce() + Send>) -> io::Result<()>;
 pub(super) struct Pool {
     limits: Limits,
     start: Start,
+    /// The process that has the threads.
+    process: Process,
+    /// The pool of a forked child, which has none of them.
+    of_child: OnceLock<Arc<Pool>>,
     state: Mutex<State>,
     /// Notified of a job that waits, and of the closing.
     pub(super) work: Condvar,
@@ -46,7 +52,34 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn new(limits: Limits, start: Start) -> Arc<Pool> {
         let state = Mutex::new(State::new(limits.threads));
-        Arc::new(Pool { limits, start, state, work: Condvar::new(), ended: Condvar::new() })
+        let (process, of_child) = (Process::current(), OnceLock::new());
+        let (work, ended) = (Condvar::new(), Condvar::new());
+        Arc::new(Pool { limits, start, process, of_child, state, work, ended })
+    }
+
+    /// The pool that serves this process: in a forked child a new one, without threads and jobs. It
+    /// is closed if the inherited one was.
+    pub(super) fn here(self: &Arc<Pool>) -> &Arc<Pool> {
+        let mut pool = self;
+        while !pool.is_here() {
+            pool = pool.of_child.get_or_init(|| {
+                let fresh = Pool::new(pool.limits.clone(), pool.start);
+                // A thread of the parent may have held the lock, which nothing unlocks then.
+                fresh.lock().closed = pool.state.try_lock().is_ok_and(|state| state.closed);
+                fresh
+            });
+        }
+        pool
+    }
+
+    /// False in a forked child of the process whose jobs these are.
+    pub(super) fn is_here(&self) -> bool {
+        self.process.is_current()
+    }
+
+    /// True if a forked child has used the executor.
+    pub(super) fn has_child(&self) -> bool {
+        self.of_child.get().is_some()
     }
 
     /// Adds a job, and sees to it that a worker takes it.

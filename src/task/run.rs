@@ -89,6 +89,7 @@ impl<S> EventLoop<S> {
     #[track_caller]
     pub fn run_until_complete<F: Future>(&mut self, future: F) -> Result<F::Output> {
         let tasks = current::find(self.core().home).ok_or(Error::Closed)?;
+        self.core().check_open()?;
         let _inside = self.inside();
         let main = Main::new(&tasks, Location::caller());
         let mut future = pin!(future);

@@ -13,6 +13,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use mainspring_sys::process::Process;
 use mainspring_sys::{AnySelector, Event, Events, Interest, Mode, Readiness, Token, fd};
 
 use crate::error::{Error, Result};
@@ -49,6 +50,9 @@ pub(crate) struct Watchers {
     by_fd: Vec<u32>,
     /// The loop's own doorbells, and how they are watched.
     fixed: Vec<(RawFd, Token, Mode)>,
+    /// The process that the selector watches for. In a forked child only the table changes, until
+    /// it is [rebuilt](Watchers::rebuild): the kernel's registrations are the parent's.
+    process: Process,
 }
 
 /// What [`Watchers::feed`] found besides watchers.
@@ -63,7 +67,7 @@ pub(crate) struct Fed {
 impl Watchers {
     pub(crate) fn new(selector: AnySelector) -> Watchers {
         let (entries, free, by_fd, fixed) = Default::default();
-        Watchers { selector, entries, free, by_fd, fixed }
+        Watchers { selector, entries, free, by_fd, fixed, process: Process::current() }
     }
 
     #[inline]
@@ -84,8 +88,11 @@ impl Watchers {
     /// Lets go of a doorbell, before it is closed.
     pub(crate) fn remove_fixed(&mut self, fd: RawFd) {
         self.fixed.retain(|(other, ..)| *other != fd);
-        // The doorbell is open and registered, so this cannot fail; and a closed one needs no more.
-        let _ = self.selector.deregister(fd);
+        if self.process.is_current() {
+            // The doorbell is open and registered, so this cannot fail; and a closed one needs no
+            // more.
+            let _ = self.selector.deregister(fd);
+        }
     }
 
     /// Watches `fd` for the callback of `half`.
@@ -209,6 +216,10 @@ impl Watchers {
     fn settle(&mut self, slot: u32, rearm: bool) -> io::Result<()> {
         let entry = &mut self.entries[slot as usize];
         let (wanted, name) = (entry.wanted(), entry.name(slot));
+        if !self.process.is_current() {
+            (entry.registered, entry.token) = (wanted, name);
+            return Ok(());
+        }
         let selector = &mut self.selector;
         match (entry.registered.is_empty(), wanted.is_empty()) {
             (true, true) => {}
@@ -371,6 +382,7 @@ impl Watchers {
     /// with the registrations that are known is the only cure.
     pub(crate) fn rebuild(&mut self, ready: &mut ReadyDeque) -> io::Result<()> {
         self.selector.reset()?;
+        self.process = Process::current();
         for (fd, token, mode) in &self.fixed {
             self.selector.register(*fd, *token, Interest::READABLE, *mode)?;
         }

@@ -31,6 +31,23 @@ pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     owned_as_is(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, LOWEST) })
 }
 
+/// Puts `fresh` under the number of `old`, whose file this process no longer uses then. Other
+/// processes keep it.
+pub(crate) fn replace(old: BorrowedFd<'_>, fresh: OwnedFd) -> io::Result<()> {
+    let (fresh, old) = (fresh.as_raw_fd(), old.as_raw_fd());
+    #[cfg(has_atomic_cloexec)]
+    // SAFETY: both numbers are open and the caller's; the call touches no memory of ours.
+    check(unsafe { libc::dup3(fresh, old, libc::O_CLOEXEC) })?;
+    #[cfg(not(has_atomic_cloexec))]
+    {
+        // SAFETY: as above.
+        check(unsafe { libc::dup2(fresh, old) })?;
+        // SAFETY: F_SETFD takes an integer and touches no memory of ours.
+        check(unsafe { libc::fcntl(old, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    }
+    Ok(())
+}
+
 /// A pipe, close-on-exec and non-blocking at both ends: (read end, write end).
 ///
 /// ```

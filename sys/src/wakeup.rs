@@ -194,6 +194,25 @@ impl Wakeup {
         }
     }
 
+    /// Gives a forked child a doorbell of its own, under the same numbers: the inherited one is its
+    /// parent's. The selector is reset and told of it afterwards, by [`watched_fd`](Wakeup::watched_fd).
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a new descriptor; then everything is as it was.
+    pub fn after_fork(&self) -> io::Result<()> {
+        match &self.0 {
+            Means::UserEvent(_) => Ok(()), // The selector keeps it through its reset.
+            #[cfg(has_eventfd)]
+            Means::Eventfd { counter, .. } => fd::replace(counter.as_fd(), eventfd()?),
+            Means::Pipe { reader, writer } => {
+                let (new_reader, new_writer) = fd::pipe()?;
+                fd::replace(reader.as_fd(), new_reader)?;
+                fd::replace(writer.as_fd(), new_writer)
+            }
+        }
+    }
+
     /// How the selector watches the descriptor.
     pub fn mode(&self) -> Mode {
         match &self.0 {

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use mainspring_sys::signal::Subscription;
-use mainspring_sys::{Events, Selector, SelectorKind, Signal, Token, WakeupKind, fd};
+use mainspring_sys::{Events, Interest, Selector, SelectorKind, Signal, Token, WakeupKind, fd};
 
 const TOKEN: Token = Token::new(3, 4);
 /// Long enough for any machine; it ends only tests that fail.
@@ -294,7 +294,9 @@ fn x7_a_forked_child_is_independent() {
     if child == 0 {
         let independent = || -> io::Result<bool> {
             let mut selector = SelectorKind::available()[0].open()?;
-            subscription.after_fork(&mut *selector, TOKEN)?;
+            subscription.after_fork()?;
+            let (fd, mode) = (subscription.watched_fd().as_raw_fd(), subscription.mode());
+            selector.register(fd, TOKEN, Interest::READABLE, mode)?;
             let forgot = subscription.drain()?.next().is_none();
             Signal::USR1.raise()?;
             let reported = is_reported(&mut *selector, PATIENCE);

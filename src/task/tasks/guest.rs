@@ -105,6 +105,22 @@ impl Guest for Tasks {
         Some(Report { kind: ReportKind::Task, error, location, name })
     }
 
+    fn after_fork(&self) {
+        self.inbox.after_fork();
+        let keys = self.slots.borrow().keys();
+        for key in keys {
+            let mut slots = self.slots.borrow_mut();
+            let Some(mut task) = slots.get(key) else { continue };
+            // A wake on its way from a thread of the parent is lost.
+            if let Some(waker) = task.take_waker() {
+                waker.received();
+                task.keep_waker(waker);
+            }
+            drop(slots);
+            self.wake(key);
+        }
+    }
+
     fn close(&self) {
         drop(self.inbox.close());
         let keys = self.slots.borrow().keys();

@@ -145,7 +145,8 @@ pub trait Selector: fmt::Debug {
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()>;
 
     /// Forgets every registration, with new kernel objects in the place of the old ones
-    /// ([`poll_fd`](Selector::poll_fd) keeps its number).
+    /// ([`poll_fd`](Selector::poll_fd) keeps its number). [User events](Selector::user_event) stay. In
+    /// a forked child the parent keeps the old objects.
     ///
     /// # Errors
     ///

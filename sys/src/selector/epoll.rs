@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::always::AlwaysReady;
-use super::{Selector, UserEvent, check_interest, no_user_events};
+use super::{Selector, UserEvent, check_interest, no_user_events, parents_selector};
 use crate::environment;
 use crate::event::{Event, Events, Interest, Mode, Readiness, Token};
 use crate::fd::{is_open, owned};
+use crate::process::Process;
 use crate::syscall::{check, retry};
 use crate::timeout::{self, retry_for};
 
@@ -53,6 +54,9 @@ pub struct Epoll {
     always: AlwaysReady,
     buffer: Vec<libc::epoll_event>,
     resolution: Resolution,
+    /// The process that made the instance. A child of it shares the instance: what it registered or
+    /// removed there would be registered or removed for its parent.
+    process: Process,
 }
 
 impl Epoll {
@@ -74,8 +78,8 @@ impl Epoll {
     ///
     /// As epoll_create1(2).
     pub fn with_resolution(resolution: Resolution) -> io::Result<Epoll> {
-        let always = AlwaysReady::default();
-        Ok(Epoll { epoll: Arc::new(create()?), always, buffer: Vec::new(), resolution })
+        let (epoll, always, buffer) = (Arc::new(create()?), AlwaysReady::default(), Vec::new());
+        Ok(Epoll { epoll, always, buffer, resolution, process: Process::current() })
     }
 
     fn control(
@@ -85,6 +89,9 @@ impl Epoll {
         token: Token,
         flags: u32,
     ) -> io::Result<()> {
+        if !self.process.is_current() {
+            return Err(parents_selector());
+        }
         let mut event = libc::epoll_event { events: flags, u64: token.to_u64() };
         // SAFETY: `event` outlives the call, which copies it; a bad number is an error, not a
         // fault.
@@ -241,8 +248,10 @@ impl Selector for Epoll {
 
     fn reset(&mut self) -> io::Result<()> {
         let fresh = create()?;
+        // A child's descriptors are its own, so its parent keeps the old object.
         // SAFETY: both numbers are open and ours; the old object is replaced under its own number.
         check(unsafe { libc::dup3(fresh.as_raw_fd(), self.raw(), libc::O_CLOEXEC) })?;
+        self.process = Process::current();
         self.always.clear();
         Ok(())
     }

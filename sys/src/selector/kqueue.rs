@@ -195,7 +195,15 @@ impl<K: Kernel> Selector for Kqueue<K> {
         self.kernel.renew()?;
         self.table.clear();
         self.always.clear();
-        self.users.clear();
+        for (ident, token) in &self.users {
+            self.changes.add_user(*ident, *token);
+        }
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        if let Some(errno) = self.changes.apply(&mut self.kernel)?.refusal {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
         Ok(())
     }
 

@@ -236,6 +236,12 @@ fn list(kinds: &[SelectorKind]) -> String {
     kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
 }
 
+/// The error of a selector that a forked child shares with its parent.
+#[cfg(has_epoll)]
+pub(crate) fn parents_selector() -> io::Error {
+    io::Error::other("the selector belongs to the parent process; a forked child resets it first")
+}
+
 /// The error of an empty interest.
 pub(crate) fn check_interest(interest: Interest) -> io::Result<()> {
     if !interest.is_empty() {

@@ -23,11 +23,12 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64};
 use std::thread;
 use std::time::Duration;
 
 use super::Signal;
+use crate::process::Process;
 use crate::syscall;
 
 /// The number of an unplugged doorbell.
@@ -43,6 +44,10 @@ pub(super) struct Mailbox {
     taken: AtomicBool,
     wanted: Bits,
     pending: Bits,
+    /// The number of the process whose loop this is.
+    owner: AtomicU32,
+    /// What came to a forked child before its copy of the loop was made its own.
+    since_fork: Bits,
     doorbell: AtomicI32,
     visitors: Visitors,
 }
@@ -53,6 +58,7 @@ impl Mailbox {
     pub(super) fn claim() -> &'static Mailbox {
         if let Some(left) = all().find(|mailbox| !mailbox.taken.load(SeqCst)) {
             left.taken.store(true, SeqCst);
+            left.owner.store(Process::current().number(), SeqCst);
             return left;
         }
         let fresh = Mailbox {
@@ -60,6 +66,8 @@ impl Mailbox {
             taken: AtomicBool::new(true),
             wanted: Bits::default(),
             pending: Bits::default(),
+            owner: AtomicU32::new(Process::current().number()),
+            since_fork: Bits::default(),
             doorbell: AtomicI32::new(NO_DOORBELL),
             visitors: Visitors::default(),
         };
@@ -76,6 +84,7 @@ impl Mailbox {
     pub(super) fn leave(&self) {
         debug_assert_eq!(self.doorbell.load(SeqCst), NO_DOORBELL);
         self.pending.read(|word| word.swap(0, SeqCst));
+        self.since_fork.read(|word| word.swap(0, SeqCst));
         self.taken.store(false, SeqCst);
     }
 
@@ -87,6 +96,7 @@ impl Mailbox {
     pub(super) fn unwant(&self, signal: Signal) {
         self.wanted.remove(signal.raw());
         self.pending.remove(signal.raw());
+        self.since_fork.remove(signal.raw());
     }
 
     pub(super) fn is_wanted(&self, signal: Signal) -> bool {
@@ -117,11 +127,28 @@ impl Mailbox {
         self.visitors.wait_until_gone();
     }
 
+    /// Makes a forked child the owner: what came to its parent is forgotten.
+    pub(super) fn after_fork(&self) {
+        self.pending.read(|word| word.swap(0, SeqCst));
+        self.owner.store(Process::current().number(), SeqCst);
+        let came = [&self.since_fork.low, &self.since_fork.high].map(|word| word.swap(0, SeqCst));
+        for (word, came) in [&self.pending.low, &self.pending.high].into_iter().zip(came) {
+            word.fetch_or(came, SeqCst);
+        }
+    }
+
+    pub(super) fn has_pending(&self) -> bool {
+        self.pending.read(|word| word.load(SeqCst)) != 0
+    }
+
     fn deliver(&self, number: libc::c_int) {
         self.visitors.enter();
-        if self.wanted.contains(number) {
+        if !self.wanted.contains(number) {
+        } else if self.owner.load(SeqCst) == Process::current().number() {
             self.pending.insert(number);
             self.ring();
+        } else {
+            self.since_fork.insert(number); // The doorbell is the parent's.
         }
         self.visitors.leave();
     }

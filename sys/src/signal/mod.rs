@@ -17,7 +17,6 @@
 //!   a loop watches the signal it neither ends the process nor is ignored.
 
 use std::io;
-use std::mem;
 use std::os::fd::BorrowedFd;
 
 use crate::event::{Mode, Token};
@@ -54,7 +53,6 @@ pub use number::Signal;
 #[derive(Debug)]
 pub struct Subscription {
     mailbox: &'static handler::Mailbox,
-    kind: WakeupKind,
     doorbell: Wakeup,
 }
 
@@ -84,7 +82,7 @@ impl Subscription {
     ) -> io::Result<Subscription> {
         let doorbell = open_doorbell(kind, selector, token)?;
         let mailbox = disposition::claim();
-        let signals = Subscription { mailbox, kind, doorbell };
+        let signals = Subscription { mailbox, doorbell };
         signals.plug();
         Ok(signals)
     }
@@ -145,23 +143,26 @@ impl Subscription {
         self.doorbell.mode()
     }
 
-    /// Makes the copy in a forked child independent of its parent: a doorbell of its own at
-    /// `selector`, and nothing pending. To be called after [`Selector::reset`], before the child's
-    /// first drain.
+    /// Makes the copy in a forked child independent of its parent, with a doorbell of its own under
+    /// the same number, for the selector to watch. What came to the parent is forgotten, and what
+    /// has come to the child since the fork is in the next [`drain`](Subscription::drain).
     ///
-    /// Until then the child's handlers ring at the parent, which finds nothing and sleeps on.
+    /// Until then the child's handlers keep what comes to the child, and ring no doorbell.
     ///
     /// # Errors
     ///
     /// The kernel refuses a new descriptor; then everything is as it was.
-    pub fn after_fork(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
-        let doorbell = open_doorbell(self.kind, selector, token)?;
+    pub fn after_fork(&mut self) -> io::Result<()> {
         self.mailbox.unplug();
-        let parents = mem::replace(&mut self.doorbell, doorbell);
-        drop(parents);
-        self.mailbox.take();
+        let renewed = self.doorbell.after_fork();
+        if renewed.is_ok() {
+            self.mailbox.after_fork();
+        }
         self.plug();
-        Ok(())
+        if self.mailbox.has_pending() {
+            self.doorbell.wake()?;
+        }
+        renewed
     }
 
     fn plug(&self) {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::{Kernel, Kind};
 use crate::event::{Interest, Token};
-use crate::fd::{owned, owned_as_is};
+use crate::fd::{is_open, owned, owned_as_is};
+use crate::process::Process;
 use crate::selector::UserEvent;
 use crate::selector::kqueue::kevent::NOTE_TRIGGER;
 use crate::selector::kqueue::kevent::{self, Count, EV_ADD, EV_RECEIPT, Filter, Kevent};
@@ -23,11 +24,22 @@ use crate::timeout::seconds_and_nanos;
 #[derive(Debug)]
 pub struct System {
     kqueue: Arc<OwnedFd>,
+    /// The process that has the kqueue: a child made by fork(2) does not inherit it, so there the
+    /// number is free, or another file's.
+    process: Process,
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        if !self.process.is_current() {
+            mem::forget(Arc::clone(&self.kqueue)); // Never closes the number.
+        }
+    }
 }
 
 impl System {
     pub fn new() -> io::Result<System> {
-        Ok(System { kqueue: Arc::new(create()?) })
+        Ok(System { kqueue: Arc::new(create()?), process: Process::current() })
     }
 }
 
@@ -96,7 +108,15 @@ impl Kernel for System {
     }
 
     fn renew(&mut self) -> io::Result<()> {
-        replace(&mut self.kqueue, create()?)
+        let number = self.kqueue.as_raw_fd();
+        if !self.process.is_current() && is_open(number) {
+            let message =
+                format!("fd {number}, the kqueue's in the parent process, is in use here");
+            return Err(io::Error::other(message));
+        }
+        replace(&mut self.kqueue, create()?)?;
+        self.process = Process::current();
+        Ok(())
     }
 
     fn user_event(&self, ident: usize, token: Token) -> Box<dyn UserEvent> {

@@ -1,0 +1,431 @@
+//! Contract X6, X7 and what else depends on the process: loops in real children.
+//!
+//! A child of a process with several threads may do next to nothing, so this program has none but
+//! those that a test starts, and runs its tests one after the other.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mainspring::{
+    Error, EventLoop, Executor, Interest, Io, SelectorKind, Signal, spawn_blocking, timeout,
+};
+
+type Test = fn(SelectorKind);
+
+const TESTS: &[(&str, Test)] = &[
+    ("x7_a_child_refuses_to_run_and_its_drop_changes_nothing", x7_refuses),
+    ("x7_a_child_takes_the_loop_over", x7_takes_over),
+    ("x7_a_child_made_in_a_callback_takes_the_loop_over", x7_in_a_callback),
+    ("x7_a_hundred_children_under_load", x7_under_load),
+    ("x7_an_executor_starts_again", x7_executor),
+    ("x7_signals_of_a_child", x7_signals),
+    ("x7_grandchildren", x7_grandchildren),
+    ("x6_a_command_inherits_nothing", x6_command),
+    ("w11_descriptors_stay_above_2", w11_low_numbers),
+    ("w8_a_doorbell_that_is_another_file_is_an_error", w8_doorbell),
+];
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
+    for (name, test) in TESTS {
+        if !wanted.is_empty() && !wanted.iter().any(|it| name.contains(it.as_str())) {
+            continue;
+        }
+        for kind in SelectorKind::available() {
+            println!("test {name} on {kind}");
+            in_child(|| test(*kind)); // Each begins with a process as new.
+        }
+    }
+}
+
+/// Runs `code` in a forked child; panics if it does not end well within a minute.
+fn in_child(code: impl FnOnce()) {
+    wait_for(start_child(code));
+}
+
+fn start_child(code: impl FnOnce()) -> libc::pid_t {
+    // SAFETY: the child ends by _exit, and takes no lock that a thread of ours could hold: this
+    // program's threads allocate, which the C library is prepared for, and post to loops.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "{}", std::io::Error::last_os_error());
+    if child > 0 {
+        return child;
+    }
+    // SAFETY: the call takes an integer.
+    unsafe { libc::alarm(60) };
+    let failed = catch_unwind(AssertUnwindSafe(code)).is_err();
+    // SAFETY: ends the process without running anything of it.
+    unsafe { libc::_exit(libc::c_int::from(failed)) }
+}
+
+fn wait_for(child: libc::pid_t) {
+    let mut status = -1;
+    loop {
+        // SAFETY: `status` has room for the answer.
+        let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        if waited == child {
+            break;
+        }
+        let error = std::io::Error::last_os_error();
+        assert_eq!(error.kind(), std::io::ErrorKind::Interrupted);
+    }
+    assert_eq!(status, 0, "the child failed");
+}
+
+fn new_loop<S>(kind: SelectorKind, state: S) -> EventLoop<S> {
+    EventLoop::builder().selector(kind).build_with(state).unwrap()
+}
+
+/// A loop that counts the bytes that arrive, and the other end.
+fn counting(kind: SelectorKind) -> (EventLoop<usize>, UnixStream) {
+    let el = new_loop(kind, 0);
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    el.add_reader(ours, |_, count: &mut usize, stream| {
+        let mut bytes = [0; 64];
+        *count += stream.read(&mut bytes)?;
+        Ok(())
+    })
+    .unwrap();
+    (el, theirs)
+}
+
+/// Runs until `done`, or for ten seconds.
+fn run_until<S>(el: &mut EventLoop<S>, done: impl Fn(&S) -> bool) {
+    let tick = Some(Duration::from_millis(10));
+    for _ in 0..1000 {
+        if done(el.state()) {
+            return;
+        }
+        el.turn(tick).unwrap();
+    }
+    panic!("it did not happen");
+}
+
+fn is_forked<T>(result: Result<T, Error>) -> bool {
+    matches!(result, Err(Error::Forked))
+}
+
+/// Every call that can fail does so in a child; what the child removes and drops stays in the parent.
+fn x7_refuses(kind: SelectorKind) {
+    let (mut el, mut theirs) = counting(kind);
+    let (paused, mut peer) = UnixStream::pair().unwrap();
+    let watcher = el.watch(paused, Interest::READABLE, |_, count, stream| {
+        *count += stream.read(&mut [0; 8])?;
+        Ok(())
+    });
+    let watcher = watcher.unwrap();
+    let signal = el.add_signal_handler(Signal::USR1, |_, count| *count += 100).unwrap();
+    let remote = el.remote();
+    el.turn(Some(Duration::ZERO)).unwrap();
+    let mut inherited = Some((el, remote));
+    for removes in [false, true] {
+        in_child(|| {
+            let (mut el, remote) = inherited.take().unwrap();
+            assert!(is_forked(el.turn(None)));
+            assert!(is_forked(el.run()));
+            assert!(is_forked(el.run_forever()));
+            assert!(is_forked(el.run_until_complete(async {})));
+            assert!(is_forked(el.set_interest(watcher, Interest::WRITABLE)));
+            assert!(is_forked(el.call_every(Duration::from_secs(1), |_, _| {})));
+            assert!(is_forked(el.add_signal_handler(Signal::USR2, |_, _| {})));
+            assert!(is_forked(el.add_reader(theirs.try_clone().unwrap(), |_, _, _| Ok(()))));
+            assert!(is_forked(el.attach(theirs.try_clone().unwrap(), |_, _, _, _| Ok(()))));
+            assert!(is_forked(remote.call_soon(|_, count| *count = 0)));
+            if removes {
+                assert!(el.remove(watcher));
+                assert!(el.cancel(signal));
+            }
+        });
+    }
+    let (mut el, remote) = inherited.unwrap();
+    theirs.write_all(b"hello").unwrap();
+    peer.write_all(b"x").unwrap();
+    Signal::USR1.raise().unwrap();
+    remote.call_soon(|_, count| *count += 1000).unwrap();
+    run_until(&mut el, |count| *count == 1106);
+}
+
+/// The usual daemon: everything is set up, then the child goes on with it.
+fn x7_takes_over(kind: SelectorKind) {
+    let mut el = new_loop(kind, Vec::<&str>::new());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    el.serve(listener, |_, _, conn, data| {
+        conn.write(data);
+        Ok(())
+    })
+    .unwrap();
+    el.add_signal_handler(Signal::USR1, |_, seen| seen.push("signal")).unwrap();
+    el.call_later(Duration::from_millis(1), |_, seen| seen.push("timer"));
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let told = Rc::new(Cell::new(0));
+    let heard = told.clone();
+    let task = async move {
+        let io = Io::new(ours).unwrap();
+        let mut bytes = [0; 8];
+        heard.set(io.read(&mut bytes).await.unwrap());
+    };
+    el.spawn(task).detach();
+    let remote = el.remote();
+    assert_eq!(el.run_until_complete(async { spawn_blocking(|| 1).await.unwrap() }).unwrap(), 1);
+    in_child(|| {
+        el.after_fork_child().unwrap();
+        el.after_fork_child().unwrap(); // Does nothing.
+        let sender = std::thread::spawn(move || remote.call_soon(|_, seen| seen.push("sent")));
+        sender.join().unwrap().unwrap();
+        let client = std::thread::spawn(move || {
+            let mut client = TcpStream::connect(address).unwrap();
+            client.write_all(b"hi").unwrap();
+            client.read_exact(&mut [0; 2])
+        });
+        theirs.write_all(b"task").unwrap();
+        Signal::USR1.raise().unwrap();
+        let job = async { timeout(Duration::from_secs(10), spawn_blocking(|| 5)).await };
+        assert_eq!(el.run_until_complete(job).unwrap().unwrap().unwrap(), 5);
+        let lookup = async { mainspring::net::lookup_host("localhost:1").await.map(drop) };
+        let lookup = el.run_until_complete(timeout(Duration::from_secs(10), lookup)).unwrap();
+        assert!(lookup.is_ok(), "a lookup gets an answer, whatever that is");
+        run_until(&mut el, |seen| seen.len() >= 3 && client.is_finished() && told.get() == 4);
+        client.join().unwrap().unwrap();
+        el.state_mut().sort();
+        assert_eq!(*el.state(), ["sent", "signal", "timer"]);
+    });
+    // The parent's is as it was.
+    Signal::USR1.raise().unwrap();
+    run_until(&mut el, |seen| seen.len() == 2);
+}
+
+/// A callback forks, and its child goes on with the loop where it is.
+fn x7_in_a_callback(kind: SelectorKind) {
+    let (mut el, mut theirs) = counting(kind);
+    let child = Rc::new(Cell::new(None));
+    let forked = child.clone();
+    el.call_soon(move |el, count| {
+        // SAFETY: this process has one thread.
+        let child = unsafe { libc::fork() };
+        forked.set(Some(child));
+        if child == 0 {
+            *count = 10;
+            el.after_fork_child().unwrap();
+        }
+    });
+    el.turn(Some(Duration::ZERO)).unwrap();
+    if child.get() != Some(0) {
+        wait_for(child.get().unwrap());
+        theirs.write_all(b"x").unwrap(); // The child has read what was there.
+        return run_until(&mut el, |count| *count == 1);
+    }
+    let ends = catch_unwind(AssertUnwindSafe(|| {
+        theirs.write_all(b"abc").unwrap();
+        run_until(&mut el, |count| *count == 13);
+    }));
+    // SAFETY: ends the process without running anything of it.
+    unsafe { libc::_exit(libc::c_int::from(ends.is_err())) }
+}
+
+/// Threads post, bytes flow, timers and signals come, and the parent forks a hundred times. It
+/// misses nothing, and no child hangs.
+fn x7_under_load(kind: SelectorKind) {
+    let (mut el, mut theirs) = counting(kind);
+    el.add_signal_handler(Signal::USR1, |_, _| {}).unwrap();
+    el.run_until_complete(async { spawn_blocking(|| ()).await.unwrap() }).unwrap();
+    let stopping = AtomicBool::new(false);
+    let posted = std::thread::scope(|scope| {
+        let posters = [(); 2].map(|()| {
+            let remote = el.remote();
+            let stopping = &stopping;
+            scope.spawn(move || {
+                let mut posts = 0;
+                while !stopping.load(Ordering::Relaxed) {
+                    remote.call_soon(|_, count| *count += 1).unwrap();
+                    posts += 1;
+                    std::thread::sleep(Duration::from_micros(50));
+                }
+                posts
+            })
+        });
+        for round in 0..100 {
+            theirs.write_all(b"x").unwrap();
+            let job = el.executor().submit(|| 1).unwrap();
+            let child = start_child(|| under_load_in_child(el.handle(), round));
+            Signal::USR1.raise().unwrap();
+            el.turn(Some(Duration::ZERO)).unwrap();
+            assert_eq!(el.run_until_complete(job).unwrap().unwrap(), 1);
+            wait_for(child);
+        }
+        stopping.store(true, Ordering::Relaxed);
+        posters.map(|poster| poster.join().unwrap()).iter().sum::<usize>()
+    });
+    run_until(&mut el, |count| *count == 100 + posted);
+}
+
+fn under_load_in_child(el: &mainspring::LoopHandle<usize>, round: usize) {
+    if round.is_multiple_of(2) {
+        assert!(is_forked(el.remote().call_soon(|_, _| {})));
+        return;
+    }
+    el.after_fork_child().unwrap();
+    el.remote().call_soon(|_, count| *count += 1).unwrap();
+    assert_eq!(el.executor().submit(|| 5).unwrap().wait().unwrap(), 5);
+}
+
+fn x7_executor(_: SelectorKind) {
+    let executor = Executor::builder().threads(2).build().unwrap();
+    executor.submit(|| 1).unwrap().wait().unwrap();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let slow = executor.submit(move || ended.recv().is_err()).unwrap();
+    let mut inherited = Some((executor, slow));
+    in_child(|| {
+        let (executor, slow) = inherited.take().unwrap();
+        assert_eq!(executor.submit(|| 5).unwrap().wait().unwrap(), 5);
+        let error = slow.wait().unwrap_err();
+        assert!(error.to_string().contains("the parent process's"), "{error}");
+    });
+    in_child(|| drop(inherited.take()));
+    let (executor, slow) = inherited.unwrap();
+    drop(end);
+    assert!(slow.wait().unwrap());
+    executor.close(Duration::from_secs(10)).unwrap();
+}
+
+/// What comes to a child before it takes the loop over is delivered then, and never to the parent.
+/// A child that drops the loop has the dispositions that were there before.
+fn x7_signals(kind: SelectorKind) {
+    let mut el = new_loop(kind, 0);
+    el.add_signal_handler(Signal::TERM, |_, count| *count += 1).unwrap();
+    el.turn(Some(Duration::ZERO)).unwrap();
+    in_child(|| {
+        Signal::TERM.raise().unwrap();
+        el.after_fork_child().unwrap();
+        run_until(&mut el, |count| *count == 1);
+        Signal::TERM.raise().unwrap();
+        run_until(&mut el, |count| *count == 2);
+    });
+    let mut inherited = Some(el);
+    in_child(|| {
+        drop(inherited.take());
+        let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: a null action changes nothing, and `action` has room for the current one.
+        let asked =
+            unsafe { libc::sigaction(libc::SIGTERM, std::ptr::null(), action.as_mut_ptr()) };
+        assert_eq!(asked, 0);
+        // SAFETY: the call has written it.
+        assert_eq!(unsafe { action.assume_init() }.sa_sigaction, libc::SIG_DFL);
+    });
+    let mut el = inherited.unwrap();
+    assert_eq!(el.turn(Some(Duration::from_millis(50))).unwrap(), 0);
+    assert_eq!(*el.state(), 0);
+    Signal::TERM.raise().unwrap();
+    run_until(&mut el, |count| *count == 1);
+}
+
+fn x7_grandchildren(kind: SelectorKind) {
+    let (mut el, mut theirs) = counting(kind);
+    let remote = el.remote();
+    in_child(|| {
+        el.after_fork_child().unwrap();
+        in_child(|| {
+            assert!(is_forked(el.turn(None)));
+            assert!(is_forked(remote.call_soon(|_, _| {})));
+            el.after_fork_child().unwrap();
+            theirs.write_all(b"12").unwrap();
+            remote.call_soon(|_, count| *count += 10).unwrap();
+            run_until(&mut el, |count| *count == 12);
+        });
+        theirs.write_all(b"1").unwrap();
+        run_until(&mut el, |count| *count == 1);
+    });
+    theirs.write_all(b"123").unwrap();
+    run_until(&mut el, |count| *count == 3);
+}
+
+/// By posix_spawn(3) and by fork and exec, which a `pre_exec` asks for.
+fn x6_command(kind: SelectorKind) {
+    let mut el = new_loop(kind, 0);
+    el.add_signal_handler(Signal::USR1, |_, _| {}).unwrap();
+    el.serve(TcpListener::bind("127.0.0.1:0").unwrap(), |_, _, _, _| Ok(())).unwrap();
+    el.turn(Some(Duration::ZERO)).unwrap();
+    for forks in [false, true] {
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            "for fd in 3 4 5 6 7 8 9; do (: <&$fd) 2>/dev/null && exit 1; done; exit 0",
+        ]);
+        if forks {
+            // SAFETY: the closure does nothing.
+            unsafe { command.pre_exec(|| Ok(())) };
+        }
+        assert!(command.status().unwrap().success());
+    }
+    el.call_soon(|_, count| *count = 1);
+    run_until(&mut el, |count| *count == 1);
+}
+
+/// The process was started without standard descriptors, and daemon(3) puts `/dev/null` there later.
+fn w11_low_numbers(kind: SelectorKind) {
+    let mut report = File::from(std::io::stderr().as_fd().try_clone_to_owned().unwrap());
+    let result = catch_unwind(|| {
+        for fd in 0..3 {
+            // SAFETY: the numbers are this process's, and nothing owns them.
+            unsafe { libc::close(fd) };
+        }
+        let mut el = new_loop(kind, 0);
+        el.add_signal_handler(Signal::USR1, |_, count| *count += 1).unwrap();
+        let listener: mainspring::net::Address = "127.0.0.1:0".parse().unwrap();
+        let listener = mainspring::net::listen(&listener, &Default::default()).unwrap();
+        assert!(listener.as_fd().as_raw_fd() > 2);
+        assert!((0..3).all(|fd| !mainspring_sys::fd::is_open(fd)));
+        let null = File::open("/dev/null").unwrap();
+        for fd in 0..3 {
+            // SAFETY: both numbers are this process's, and nothing owns those below 3.
+            unsafe { libc::dup2(null.as_raw_fd(), fd) };
+        }
+        std::mem::forget(null);
+        let remote = el.remote();
+        let sender = std::thread::spawn(move || remote.call_soon(|_, count| *count += 1));
+        sender.join().unwrap().unwrap();
+        Signal::USR1.raise().unwrap();
+        run_until(&mut el, |count| *count == 2);
+        assert_eq!(el.turn(Some(Duration::from_millis(20))).unwrap(), 0);
+    });
+    if let Err(panic) = &result {
+        let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+        let _ = writeln!(report, "{text}");
+    }
+    assert!(result.is_ok());
+}
+
+/// The numbers of the doorbells are used again for a file that is always readable.
+fn w8_doorbell(kind: SelectorKind) {
+    let before: Vec<i32> = (0..64).filter(|fd| mainspring_sys::fd::is_open(*fd)).collect();
+    let mut el = new_loop(kind, ());
+    let selector = el.poll_fd().map(|fd| fd.as_fd().as_raw_fd());
+    let null = File::open("/dev/null").unwrap();
+    let ours = (0..64).filter(|fd| mainspring_sys::fd::is_open(*fd) && !before.contains(fd));
+    for fd in ours.filter(|fd| *fd != null.as_raw_fd() && Some(*fd) != selector) {
+        // SAFETY: the doorbell's number is given another file, which is what is tested.
+        unsafe { libc::dup2(null.as_raw_fd(), fd) };
+    }
+    let ended = (0..10).find_map(|_| el.turn(Some(Duration::from_millis(1))).err());
+    match kind {
+        // The kernel has forgotten the doorbell with its file.
+        SelectorKind::Epoll | SelectorKind::Kqueue => assert!(ended.is_none()),
+        _ => assert!(matches!(ended, Some(Error::Select(_))), "{ended:?}"),
+    }
+    if let Some(selector) = selector {
+        // SAFETY: as above.
+        unsafe { libc::dup2(null.as_raw_fd(), selector) };
+        assert!(matches!(el.turn(Some(Duration::from_millis(1))), Err(Error::Select(_))));
+    }
+}
