@@ -158,6 +158,11 @@ pub enum Mode {
     Oneshot,
     /// When it begins, per direction. Whoever is told must go on until the call would block and
     /// then say [`drained`](crate::Selector::drained); until then further reports may come or not.
+    ///
+    /// An end, a hang-up and an error are reported when they come, on every selector, and a direction
+    /// again after it was seen to be not ready. epoll(7) and kqueue(2) also report data that arrives
+    /// behind data not yet read, and room that grows; poll(2) and select(2) have no sign of it.
+    /// select(2) cannot tell an end from unread data before it until something else ends the wait.
     Edge,
 }
 

@@ -22,6 +22,7 @@ mod datagrams;
 mod debug;
 mod descriptors;
 mod detached;
+mod edge_mode;
 mod edges;
 mod embedding;
 mod endings;

@@ -103,7 +103,7 @@ impl AlwaysReady {
         let ready = entries.iter().enumerate().filter(|(_, entry)| is_ready(entry));
         self.ready.clear();
         self.ready.extend(
-            ready.map(|(at, entry)| Ready { at, readiness: (entry.armed & ANSWERS).into() }),
+            ready.map(|(at, entry)| Ready { at, readiness: (entry.asked() & ANSWERS).into() }),
         );
         self.table.take_turns(&mut self.ready, room);
         for ready in &mut self.ready {
@@ -116,5 +116,5 @@ impl AlwaysReady {
 }
 
 fn is_ready(entry: &Entry) -> bool {
-    entry.armed.intersects(ANSWERS)
+    entry.asked().intersects(ANSWERS)
 }

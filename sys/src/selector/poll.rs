@@ -4,10 +4,18 @@
 //! says is what [`Readiness`] means. One system (macOS) refuses devices such as terminals with the
 //! mark for a closed fd; for those there is select.
 //!
+//! # Edges
+//!
+//! poll(2) knows levels only. What was reported in edge mode is not asked for again, and all the rest
+//! is. Before each wait one more poll(2) finds out which of it has ended, for example because
+//! everything was read without a call that would block; its next beginning is an edge again. Two
+//! things that epoll(7) reports cannot be seen: data that arrives behind data not yet read, and
+//! anything at an fd whose error or hang-up was reported, until something else ends the wait.
+//!
 //! # Invariant
 //!
-//! `polled` lies parallel to the table's entries. Where nothing is armed the fd is -1, which
-//! poll(2) passes over.
+//! `polled` lies parallel to the table's entries. Where an entry sleeps the fd is -1, which poll(2)
+//! passes over.
 
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
@@ -17,7 +25,7 @@ use std::time::Duration;
 use super::table::{Entry, Ready, Table, check_open};
 use super::{Selector, UserEvent, check_interest, no_user_events};
 use crate::event::{Events, Interest, Mode, Readiness, Token};
-use crate::syscall::check;
+use crate::syscall::{check, retry};
 use crate::timeout::{self, retry_wait};
 
 /// A selector over poll(2), or ppoll(2) with its nanoseconds where the system has it.
@@ -26,6 +34,7 @@ pub struct Poll {
     table: Table,
     polled: Vec<libc::pollfd>,
     ready: Vec<Ready>,
+    look: Look,
 }
 
 impl Poll {
@@ -44,15 +53,28 @@ impl Poll {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let count = retry_wait(timeout, |left| wait_once(&mut self.polled, left))?;
+        retry_wait(timeout, |left| {
+            self.look.look(&mut self.table)?;
+            for looked in 0..self.look.places.len() {
+                self.show(self.look.places[looked]);
+            }
+            let count = wait_once(&mut self.polled, left)?;
+            self.collect(count);
+            // What has gone between the two calls ends no wait.
+            if count > 0 && self.ready.is_empty() { Err(interrupted()) } else { Ok(()) }
+        })
+    }
+
+    fn collect(&mut self, count: usize) {
+        let entries = self.table.entries();
         let marked = self.polled.iter().enumerate().filter(|(_, polled)| polled.revents != 0);
         self.ready.clear();
         self.ready.extend(
             marked
-                .map(|(at, polled)| Ready { at, readiness: translate(polled.revents) })
-                .take(count),
+                .take(count)
+                .map(|(at, polled)| Ready { at, readiness: entries[at].news(said(polled.revents)) })
+                .filter(|ready| !ready.readiness.is_empty()),
         );
-        Ok(())
     }
 }
 
@@ -132,10 +154,43 @@ impl Selector for Poll {
     }
 }
 
+/// The question that finds out what has ended of all that was reported in edge mode.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    polled: Vec<libc::pollfd>,
+    /// Indices of the entries that were looked at.
+    pub(super) places: Vec<usize>,
+}
+
+impl Look {
+    pub(super) fn look(&mut self, table: &mut Table) -> io::Result<()> {
+        self.polled.clear();
+        self.places.clear();
+        for (at, entry) in table.told() {
+            self.places.push(at);
+            let events = flags(entry.armed, entry.armed.contains(Interest::READABLE));
+            self.polled.push(libc::pollfd { fd: entry.fd, events, revents: 0 });
+        }
+        if self.polled.is_empty() {
+            return Ok(());
+        }
+        retry(|| wait_once(&mut self.polled, Some(Duration::ZERO)))?;
+        for ((_, entry), polled) in table.told().zip(&self.polled) {
+            entry.look(said(polled.revents));
+        }
+        Ok(())
+    }
+}
+
+/// A reason to wait on, as a signal is one.
+pub(super) fn interrupted() -> io::Error {
+    io::ErrorKind::Interrupted.into()
+}
+
 /// What poll(2) is to be asked about an entry.
 pub(super) fn question(entry: &Entry) -> libc::pollfd {
-    let fd = if entry.armed.is_empty() { -1 } else { entry.fd };
-    libc::pollfd { fd, events: flags(entry.armed), revents: 0 }
+    let fd = if entry.sleeps() { -1 } else { entry.fd };
+    libc::pollfd { fd, events: flags(entry.asked(), entry.asks_for_end()), revents: 0 }
 }
 
 /// One poll(2), which may be interrupted: the number of marked entries.
@@ -166,14 +221,10 @@ pub(super) fn wait_once(
 
 /// End of file is asked for with reading only: a writer would be told of it for ever, and could not
 /// make it go away.
-fn flags(interest: Interest) -> libc::c_short {
+fn flags(interest: Interest, with_end: bool) -> libc::c_short {
     let mut flags = 0;
     if interest.contains(Interest::READABLE) {
         flags |= libc::POLLIN;
-        #[cfg(has_poll_rdhup)]
-        {
-            flags |= libc::POLLRDHUP;
-        }
     }
     if interest.contains(Interest::WRITABLE) {
         flags |= libc::POLLOUT;
@@ -181,10 +232,17 @@ fn flags(interest: Interest) -> libc::c_short {
     if interest.contains(Interest::PRIORITY) {
         flags |= libc::POLLPRI;
     }
+    #[cfg(has_poll_rdhup)]
+    if with_end {
+        flags |= libc::POLLRDHUP;
+    }
+    #[cfg(not(has_poll_rdhup))]
+    let _ = with_end;
     flags
 }
 
-pub(super) fn translate(reported: libc::c_short) -> Readiness {
+/// What poll(2) answered, without what that implies.
+pub(super) fn said(reported: libc::c_short) -> Readiness {
     const BITS: &[(libc::c_short, Readiness)] = &[
         (libc::POLLIN, Readiness::READABLE),
         (libc::POLLOUT, Readiness::WRITABLE),
@@ -196,5 +254,5 @@ pub(super) fn translate(reported: libc::c_short) -> Readiness {
         (libc::POLLRDHUP, Readiness::READ_CLOSED),
     ];
     let said = BITS.iter().filter(|(bit, _)| reported & *bit != 0);
-    said.fold(Readiness::empty(), |all, (_, readiness)| all | *readiness).settle()
+    said.fold(Readiness::empty(), |all, (_, readiness)| all | *readiness)
 }

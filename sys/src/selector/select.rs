@@ -6,6 +6,9 @@
 //!
 //! Who asks only for writing or priority is looked at for reading too, because the kernel tells of
 //! a hang-up nowhere else. If there is nothing but data, the wait goes on without that.
+//!
+//! Edges are those of [`poll`](super::poll), with one more blind spot: an end behind data that was
+//! reported and is not read is seen when something else ends the wait.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -14,7 +17,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::poll::{question, translate, wait_once};
+use super::poll::{self, Look, interrupted, question, wait_once};
 use super::table::{Entry, Ready, Table, check_open};
 use super::{Selector, SelectorKind, UserEvent, check_interest, list, no_user_events};
 use crate::event::{Events, Interest, Mode, Readiness, Token};
@@ -29,6 +32,7 @@ pub struct Select {
     said: Vec<Ready>,
     polled: Vec<libc::pollfd>,
     ready: Vec<Ready>,
+    look: Look,
 }
 
 impl Select {
@@ -42,18 +46,31 @@ impl Select {
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let mut quiet = FdSet::new();
         retry_wait(timeout, |left| {
+            self.look.look(&mut self.table)?;
             let mut sets = Sets::of(self.table.entries(), &quiet);
-            match sets.wait(left) {
-                Ok(0) => {
-                    self.ready.clear();
-                    return Ok(());
-                }
-                Ok(_) => self.ask_what(&sets, &mut quiet)?,
-                Err(error) if error.raw_os_error() == Some(libc::EBADF) => self.find_closed(),
-                Err(error) => return Err(error),
-            }
-            if self.ready.is_empty() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+            let answer = sets.wait(left);
+            self.take(answer, &sets, &mut quiet)
         })
+    }
+
+    /// Finds out what an answer of select(2) means. An answer without anything ready counts as an
+    /// interruption.
+    fn take(
+        &mut self,
+        answer: io::Result<libc::c_int>,
+        sets: &Sets,
+        quiet: &mut FdSet,
+    ) -> io::Result<()> {
+        match answer {
+            Ok(0) => {
+                self.ready.clear();
+                return Ok(());
+            }
+            Ok(_) => self.ask_what(sets, quiet)?,
+            Err(error) if error.raw_os_error() == Some(libc::EBADF) => self.find_closed(),
+            Err(error) => return Err(error),
+        }
+        if self.ready.is_empty() { Err(interrupted()) } else { Ok(()) }
     }
 
     fn ask_what(&mut self, sets: &Sets, quiet: &mut FdSet) -> io::Result<()> {
@@ -68,7 +85,8 @@ impl Select {
         retry(|| wait_once(&mut self.polled, Some(Duration::ZERO)))?;
         self.ready.clear();
         for (said, polled) in self.said.iter().zip(&self.polled) {
-            let readiness = settle(said.readiness, polled.revents);
+            let entry = &self.table.entries()[said.at];
+            let readiness = entry.news(settle(said.readiness, polled.revents));
             match readiness.is_empty() {
                 true => quiet.insert(polled.fd),
                 false => self.ready.push(Ready { at: said.at, readiness }),
@@ -170,8 +188,8 @@ fn check_size(fd: RawFd) -> io::Result<()> {
 /// What select(2) and poll(2) say together. Where poll(2) knows nothing or refuses the file,
 /// select(2) is believed.
 fn settle(said: Readiness, revents: libc::c_short) -> Readiness {
-    let more = translate(revents);
-    if more.is_empty() || more.contains(Readiness::INVALID) { said.settle() } else { more }
+    let more = poll::said(revents);
+    if more.is_empty() || more.contains(Readiness::INVALID) { said } else { more }
 }
 
 /// What select(2) is to be asked, and then what it answered.
@@ -186,15 +204,16 @@ impl Sets {
     fn of(entries: &[Entry], quiet: &FdSet) -> Sets {
         let (readable, writable, priority) = (FdSet::new(), FdSet::new(), FdSet::new());
         let mut sets = Sets { count: 0, readable, writable, priority };
-        for entry in entries.iter().filter(|entry| !entry.armed.is_empty()) {
+        for entry in entries.iter().filter(|entry| !entry.sleeps()) {
+            let asked = entry.asked();
             sets.count = sets.count.max(entry.fd + 1);
-            if entry.armed.contains(Interest::READABLE) || !quiet.contains(entry.fd) {
+            if asked.contains(Interest::READABLE) || !quiet.contains(entry.fd) {
                 sets.readable.insert(entry.fd);
             }
-            if entry.armed.contains(Interest::WRITABLE) {
+            if asked.contains(Interest::WRITABLE) {
                 sets.writable.insert(entry.fd);
             }
-            if entry.armed.contains(Interest::PRIORITY) {
+            if asked.contains(Interest::PRIORITY) {
                 sets.priority.insert(entry.fd);
             }
         }
@@ -221,8 +240,8 @@ impl Sets {
         ];
         let found = sets.iter().filter(|(set, _)| set.contains(entry.fd));
         let found = found.fold(Readiness::empty(), |all, (_, readiness)| all | *readiness);
-        let asked = Readiness::from(entry.armed);
-        (!entry.armed.is_empty() && !found.is_empty()).then_some(found & asked)
+        let asked = Readiness::from(entry.asked());
+        (!entry.sleeps() && !found.is_empty()).then_some(found & asked)
     }
 }
 
@@ -246,5 +265,25 @@ impl FdSet {
         // SAFETY: the set is readable, and `fd` was found to be below `FD_SETSIZE` when it was
         // registered.
         unsafe { libc::FD_ISSET(fd, &raw const self.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only `EBADF` is about a registration. Any other error is the caller's, and the loop does not
+    /// go on as if nothing had happened.
+    #[test]
+    fn w7_an_error_of_the_wait_is_returned() {
+        let mut select = Select::new();
+        for errno in [libc::ENOMEM, libc::EINVAL, libc::EPERM] {
+            let sets = Sets::of(&[], &FdSet::new());
+            let answer = Err(io::Error::from_raw_os_error(errno));
+            let error = select.take(answer, &sets, &mut FdSet::new()).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(errno));
+        }
+        let nothing = select.take(Ok(0), &Sets::of(&[], &FdSet::new()), &mut FdSet::new());
+        assert!(nothing.is_ok());
     }
 }

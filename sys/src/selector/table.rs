@@ -9,6 +9,8 @@
 //! * The entries lie close together, in no order; `places` says where the entry of an fd lies.
 //! * What is armed is part of the interest. An entry without an interest is dead: its fd was found
 //!   closed.
+//! * What was reported in edge mode stays in `told` until it is seen to have ended, or
+//!   [`drained`](Table::drained) says so. It is not asked for, and so the rest still is.
 //! * Whoever was reported or registered later has the greater `turn`.
 
 use std::io;
@@ -24,9 +26,13 @@ const NOWHERE: usize = usize::MAX;
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) fd: RawFd,
-    /// What the kernel is to be asked for. An entry with nothing armed must not be shown to it at
-    /// all: it would report a hang-up for ever.
+    /// What the mode leaves of the interest. An entry with nothing armed must not be shown to the
+    /// kernel at all: it would report a hang-up for ever.
     pub(crate) armed: Interest,
+    /// What was reported in edge mode and lasts, as the kernel said it.
+    told: Readiness,
+    /// True if something new is seen beside an error or a hang-up that was reported.
+    stirs: bool,
     token: Token,
     interest: Interest,
     mode: Mode,
@@ -39,6 +45,8 @@ pub(crate) struct Table {
     entries: Vec<Entry>,
     places: Vec<usize>,
     turns: u64,
+    /// True if there ever was an entry in edge mode.
+    has_edges: bool,
 }
 
 impl Table {
@@ -57,7 +65,8 @@ impl Table {
     ) -> io::Result<usize> {
         check_open(fd)?;
         self.turns += 1;
-        let entry = Entry { fd, armed: interest, token, interest, mode, turn: self.turns };
+        self.has_edges |= mode == Mode::Edge;
+        let entry = Entry::new(fd, token, interest, mode, self.turns);
         match self.place(fd) {
             Some(at) if self.entries[at].is_dead() => {
                 self.entries[at] = entry;
@@ -79,8 +88,8 @@ impl Table {
         check_open(fd)?;
         let at = self.place(fd).filter(|at| !self.entries[*at].is_dead());
         let at = at.ok_or(io::ErrorKind::NotFound)?;
-        let turn = self.entries[at].turn;
-        self.entries[at] = Entry { fd, armed: interest, token, interest, mode, turn };
+        self.has_edges |= mode == Mode::Edge;
+        self.entries[at] = Entry::new(fd, token, interest, mode, self.entries[at].turn);
         Ok(at)
     }
 
@@ -104,17 +113,24 @@ impl Table {
     /// Disarms all directions of the entry at `at` that are not in `left`.
     #[cfg(any(has_kqueue, test))]
     pub(crate) fn keep_armed(&mut self, at: usize, left: Interest) {
-        self.entries[at].armed &= left;
+        let entry = &mut self.entries[at];
+        match entry.mode {
+            Mode::Edge => entry.told |= (entry.armed - left).into(),
+            Mode::Level | Mode::Oneshot => entry.armed &= left,
+        }
     }
 
-    /// Arms these directions of an entry in edge mode again.
+    /// Has the next readiness in these directions of an entry in edge mode reported.
     pub(crate) fn drained(&mut self, fd: RawFd, interest: Interest) -> Option<usize> {
         let at = self.place(fd)?;
-        let entry = &mut self.entries[at];
-        if entry.mode == Mode::Edge {
-            entry.armed |= interest & entry.interest;
-        }
+        self.entries[at].told.remove(interest.into());
         Some(at)
+    }
+
+    /// Entries of which something was reported that may have ended, with their indices.
+    pub(crate) fn told(&mut self) -> impl Iterator<Item = (usize, &mut Entry)> {
+        let entries = if self.has_edges { &mut self.entries[..] } else { &mut [] };
+        entries.iter_mut().enumerate().filter(|(_, entry)| !entry.told.is_empty())
     }
 
     /// Leaves at most `room` of those that are ready: whoever was not reported for the longest
@@ -133,7 +149,7 @@ impl Table {
             let entry = &mut self.entries[at];
             entry.turn = self.turns;
             entry.disarm(readiness);
-            events.push(Event { token: entry.token, readiness });
+            events.push(Event { token: entry.token, readiness: readiness.settle() });
         }
     }
 
@@ -158,34 +174,68 @@ impl Table {
     }
 }
 
-/// An entry, by its index, and what the kernel said about it.
+/// An entry, by its index, and what the kernel said about it that is news.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ready {
     pub(crate) at: usize,
     pub(crate) readiness: Readiness,
 }
 
+/// What a kernel reports whatever it is asked for.
+const UNASKED: Readiness = Readiness::ERROR.union(Readiness::HANGUP);
+
 impl Entry {
+    fn new(fd: RawFd, token: Token, interest: Interest, mode: Mode, turn: u64) -> Entry {
+        let (told, stirs) = (Readiness::empty(), false);
+        Entry { fd, armed: interest, told, stirs, token, interest, mode, turn }
+    }
+
     fn is_dead(&self) -> bool {
         self.interest.is_empty()
     }
 
+    /// What the kernel is to be asked for beside the end of the read side.
+    pub(crate) fn asked(&self) -> Interest {
+        self.armed - Interest::answered_by(self.told)
+    }
+
+    /// True if the end of the read side is to be asked for.
+    pub(crate) fn asks_for_end(&self) -> bool {
+        self.armed.contains(Interest::READABLE) && !self.told.contains(Readiness::READ_CLOSED)
+    }
+
+    /// True if a wait must leave the entry out: nothing is armed, or what was reported would end each
+    /// wait at once.
+    pub(crate) fn sleeps(&self) -> bool {
+        self.armed.is_empty() || self.told.intersects(UNASKED) && !self.stirs
+    }
+
+    /// What is new in an answer of the kernel.
+    pub(crate) fn news(&self, said: Readiness) -> Readiness {
+        said - self.told
+    }
+
+    /// Takes the kernel's answer to a question for all that is armed: what was reported and has
+    /// ended is news when it begins again.
+    pub(crate) fn look(&mut self, said: Readiness) {
+        self.told &= said;
+        self.stirs = !self.news(said).is_empty();
+    }
+
     /// Takes back what the mode says is not to be reported again.
-    ///
-    /// A kernel reports an error or a hang-up whatever it is asked for, so in edge mode they take
-    /// back everything.
     fn disarm(&mut self, readiness: Readiness) {
         if readiness.contains(Readiness::INVALID) {
             self.interest = Interest::empty();
         }
-        self.armed = match self.mode {
-            Mode::Level => self.interest,
-            Mode::Oneshot => Interest::empty(),
-            Mode::Edge if readiness.intersects(Readiness::ERROR | Readiness::HANGUP) => {
-                Interest::empty()
+        match self.mode {
+            Mode::Level => self.armed = self.interest,
+            Mode::Oneshot => self.armed = Interest::empty(),
+            Mode::Edge => {
+                self.armed = self.interest;
+                self.told |= readiness;
+                self.stirs = false;
             }
-            Mode::Edge => (self.armed & self.interest) - Interest::answered_by(readiness),
-        };
+        }
     }
 }
 

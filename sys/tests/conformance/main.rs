@@ -5,6 +5,7 @@
 //! the test at the same moment.
 
 mod closed;
+mod edges;
 mod environment;
 mod errors;
 mod fairness;

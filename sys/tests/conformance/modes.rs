@@ -10,7 +10,7 @@ use mainspring_sys::{Interest, Mode, Readiness};
 use crate::support::{BOTH, R, READ, Subject, W, WRITE, on_every_kind, pair};
 
 /// Nothing is reported, and the selector sleeps over it instead of looking again and again.
-fn assert_silent(subject: &mut Subject, when: &str) {
+pub fn assert_silent(subject: &mut Subject, when: &str) {
     let (wait, start) = (Duration::from_millis(2), Instant::now());
     assert_eq!(subject.within(Some(wait)), [], "{}: {when}", subject.name);
     assert!(start.elapsed() >= wait, "{}: no sleep, {when}", subject.name);
@@ -29,7 +29,7 @@ fn drain(subject: &mut Subject, stream: &mut UnixStream) {
 }
 
 /// Writes until a write would block.
-fn fill(stream: &mut UnixStream) {
+pub fn fill(stream: &mut UnixStream) {
     let refused = loop {
         if let Err(error) = stream.write(&[0; 4096]) {
             break error;
