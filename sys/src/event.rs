@@ -63,23 +63,33 @@ bitflags! {
         const WRITABLE = 0b010;
         /// Priority data: TCP's urgent byte, a pseudo terminal's control status.
         const PRIORITY = 0b100;
+        /// The end of what the peer sends, without the data before it: its shutdown(2), a hang-up, an
+        /// error. For a source that is not read for a while, so that a peer that has gone is noticed.
+        ///
+        /// [`READABLE`](Interest::READABLE) includes it. poll(2) and select(2) on systems without
+        /// `POLLRDHUP` report hang-ups and errors only. select(2) does not see an end behind unread
+        /// data until something else ends its wait. kqueue(2) has no filter for it: without
+        /// `READABLE` it is the error `Unsupported` there.
+        const READ_CLOSED = 1 << 5;
     }
 }
 
 impl Interest {
-    /// The part of an interest that `readiness` answers. The bits have the same values.
+    /// The directions of an interest that `readiness` answers. The bits have the same values.
     pub const fn answered_by(readiness: Readiness) -> Interest {
-        Interest::from_bits_truncate(readiness.bits())
+        const DIRECTIONS: Interest =
+            Interest::READABLE.union(Interest::WRITABLE).union(Interest::PRIORITY);
+        Interest::from_bits_truncate(readiness.bits()).intersection(DIRECTIONS)
     }
 }
 
 bitflags! {
     /// What a selector reports.
     ///
-    /// The first three answer the three bits of [`Interest`]. The first two mean "will not block",
-    /// so end of file, an error and a hang-up set them too, asked for or not: whoever waits is
-    /// always told. The others are facts that the kernel adds, and hints only: some kernels do not
-    /// tell them in some situations.
+    /// The first three and `READ_CLOSED` answer the bits of [`Interest`]. The first two mean "will
+    /// not block", so end of file, an error and a hang-up set them too, asked for or not: whoever
+    /// waits is always told. The others are facts that the kernel adds, and hints only: some kernels
+    /// do not tell them in some situations.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     pub struct Readiness: u8 {
         /// A read will not block: there is data, end of file or an error to fetch.

@@ -306,6 +306,9 @@ fn flags(interest: Interest, mode: Mode) -> u32 {
     if interest.contains(Interest::READABLE) {
         flags |= libc::EPOLLIN | libc::EPOLLRDHUP;
     }
+    if interest.contains(Interest::READ_CLOSED) {
+        flags |= libc::EPOLLRDHUP;
+    }
     if interest.contains(Interest::WRITABLE) {
         flags |= libc::EPOLLOUT;
     }

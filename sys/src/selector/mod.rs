@@ -11,7 +11,8 @@
 //!   that is not there is `NotFound`; an fd that is not open is `EBADF`. An error leaves everything
 //!   as it was.
 //! * An empty interest is the error `InvalidInput`: epoll and poll would still report hang-ups of
-//!   such an fd and kqueue would not, so whoever wants nothing deregisters.
+//!   such an fd and kqueue would not, so whoever wants nothing deregisters. The interest in nothing
+//!   but the end is [`Interest::READ_CLOSED`].
 //! * Change takes effect at once: after [`deregister`](Selector::deregister) has returned, no event
 //!   of the fd comes, and the kernel holds no trace of it. Deregister before you close.
 //! * Error, hang-up and end of file are reported to whoever asked for anything, as
@@ -249,4 +250,14 @@ pub(crate) fn check_interest(interest: Interest) -> io::Result<()> {
     }
     let message = "an empty interest cannot be watched; deregister the fd instead";
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+}
+
+/// The error of an interest in the end alone, where the kernel reports it to readers only.
+#[cfg(any(has_kqueue, test))]
+pub(crate) fn check_end(interest: Interest) -> io::Result<()> {
+    if interest & (Interest::READABLE | Interest::READ_CLOSED) != Interest::READ_CLOSED {
+        return Ok(());
+    }
+    let message = "kqueue reports the end of the read side to readers only; poll and select do";
+    Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }

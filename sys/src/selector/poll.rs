@@ -168,7 +168,7 @@ impl Look {
         self.places.clear();
         for (at, entry) in table.told() {
             self.places.push(at);
-            let events = flags(entry.armed, entry.armed.contains(Interest::READABLE));
+            let events = flags(entry.armed, entry.asked_for_end());
             self.polled.push(libc::pollfd { fd: entry.fd, events, revents: 0 });
         }
         if self.polled.is_empty() {

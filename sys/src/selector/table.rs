@@ -123,7 +123,7 @@ impl Table {
     /// Has the next readiness in these directions of an entry in edge mode reported.
     pub(crate) fn drained(&mut self, fd: RawFd, interest: Interest) -> Option<usize> {
         let at = self.place(fd)?;
-        self.entries[at].told.remove(interest.into());
+        self.entries[at].told.remove((interest - Interest::READ_CLOSED).into()); // An end stays one.
         Some(at)
     }
 
@@ -201,7 +201,8 @@ impl Entry {
 
     /// True if the end of the read side is to be asked for.
     pub(crate) fn asks_for_end(&self) -> bool {
-        self.armed.contains(Interest::READABLE) && !self.told.contains(Readiness::READ_CLOSED)
+        const WITH_END: Interest = Interest::READABLE.union(Interest::READ_CLOSED);
+        self.armed.intersects(WITH_END) && !self.told.contains(Readiness::READ_CLOSED)
     }
 
     /// True if a wait must leave the entry out: nothing is armed, or what was reported would end each
@@ -213,6 +214,11 @@ impl Entry {
     /// What is new in an answer of the kernel.
     pub(crate) fn news(&self, said: Readiness) -> Readiness {
         said - self.told
+    }
+
+    /// True if an end of the read side that was reported is to be asked for all the same.
+    pub(crate) fn asked_for_end(&self) -> bool {
+        self.asks_for_end() || self.told.contains(Readiness::READ_CLOSED)
     }
 
     /// Takes the kernel's answer to a question for all that is armed: what was reported and has

@@ -6,6 +6,7 @@
 
 mod closed;
 mod edges;
+mod ends;
 mod environment;
 mod errors;
 mod fairness;

@@ -112,7 +112,7 @@ impl Subject {
     pub fn everything(&self) -> Interest {
         match self.kind {
             SelectorKind::Kqueue if cfg!(not(has_evfilt_except)) => BOTH,
-            _ => Interest::all(),
+            _ => BOTH | Interest::PRIORITY,
         }
     }
 
@@ -164,10 +164,10 @@ fn events(interest: Interest) -> libc::c_short {
     let mut events = 0;
     if interest.contains(Interest::READABLE) {
         events |= libc::POLLIN;
-        #[cfg(has_poll_rdhup)]
-        {
-            events |= libc::POLLRDHUP;
-        }
+    }
+    #[cfg(has_poll_rdhup)]
+    if interest.intersects(READ | Interest::READ_CLOSED) {
+        events |= libc::POLLRDHUP;
     }
     if interest.contains(Interest::WRITABLE) {
         events |= libc::POLLOUT;

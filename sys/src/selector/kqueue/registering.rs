@@ -7,6 +7,7 @@ use super::Kqueue;
 use super::kernel::{Kernel, Kind};
 use super::table::Registration;
 use crate::event::{Interest, Mode};
+use crate::selector::check_end;
 
 /// The directions that poll(2) is asked about.
 const DIRECTIONS: Interest = Interest::READABLE.union(Interest::WRITABLE);
@@ -84,6 +85,7 @@ impl<K: Kernel> Kqueue<K> {
         if fresh.interest.contains(Interest::PRIORITY) && !self.kernel.has_except() {
             return Err(no_priority());
         }
+        check_end(fresh.interest)?;
         self.changes.delete(fd, old.map_or(Interest::empty(), |old| old.held));
         self.changes.add(fd, &fresh);
         let answer = match self.changes.apply(&mut self.kernel) {

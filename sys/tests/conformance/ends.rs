@@ -1,0 +1,100 @@
+//! The interest in nothing but the end: a source that is not read, and a peer that goes.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+
+use mainspring_sys::{Interest, Mode, Readiness, SelectorKind, Token};
+
+use crate::modes::assert_silent;
+use crate::support::{READ, Subject, W, WRITE, on_every_kind, pair};
+
+const END: Interest = Interest::READ_CLOSED;
+const READ_CLOSED: Readiness = Readiness::READ_CLOSED;
+
+/// A kqueue refuses the interest, and that is all it does with it.
+fn is_refused(subject: &mut Subject, fd: &impl AsRawFd) -> bool {
+    if subject.kind != SelectorKind::Kqueue {
+        return false;
+    }
+    for interest in [END, END | WRITE] {
+        let token = Token::new(0, 0);
+        let error = subject.selector.register(fd.as_raw_fd(), token, interest, Mode::Level);
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+    subject.selector.register(fd.as_raw_fd(), Token::new(0, 0), END | READ, Mode::Level).unwrap();
+    true
+}
+
+/// True if the system can say that one half is over.
+const HAS_HALVES: bool = cfg!(has_poll_rdhup);
+
+#[test]
+fn w10_the_end_is_reported_and_data_is_not() {
+    on_every_kind(|subject| {
+        for mode in [Mode::Level, Mode::Oneshot, Mode::Edge] {
+            let (mut ours, mut theirs) = pair();
+            if is_refused(subject, &ours) {
+                return;
+            }
+            subject.watch(&ours, 0, END, mode);
+            theirs.write_all(b"data").unwrap();
+            assert_silent(subject, "data was not asked for");
+            if HAS_HALVES {
+                theirs.shutdown(Shutdown::Write).unwrap();
+                let said = subject.now();
+                assert_eq!(said.len(), 1, "{} {mode:?}", subject.name);
+                assert!(said[0].1.contains(READ_CLOSED), "{}: {said:?}", subject.name);
+                match mode {
+                    Mode::Level => assert_eq!(subject.now().len(), 1),
+                    _ => assert_silent(subject, "it was reported"),
+                }
+                ours.read_exact(&mut [0; 4]).unwrap();
+            }
+            subject.rewatch(&ours, 0, END, mode);
+            drop(theirs);
+            let said = subject.now();
+            assert!(said[0].1.contains(Readiness::HANGUP), "{}: {said:?}", subject.name);
+            subject.unwatch(&ours);
+        }
+    });
+}
+
+#[test]
+fn w10_the_end_beside_room() {
+    on_every_kind(|subject| {
+        let (ours, mut theirs) = pair();
+        if is_refused(subject, &ours) {
+            return;
+        }
+        subject.watch(&ours, 0, END | WRITE, Mode::Edge);
+        assert_eq!(subject.now(), [(0, W)]);
+        theirs.write_all(b"data").unwrap();
+        assert!(subject.now().iter().all(|(_, said)| !said.contains(READ_CLOSED)));
+        drop(theirs);
+        let said = subject.now();
+        assert!(said[0].1.contains(Readiness::HANGUP), "{}: {said:?}", subject.name);
+        assert_silent(subject, "it was reported");
+    });
+}
+
+/// A reset ends it as well.
+#[test]
+fn w10_a_reset_is_an_end() {
+    on_every_kind(|subject| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut ours, _) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        if is_refused(subject, &ours) {
+            return;
+        }
+        ours.write_all(b"unread").unwrap(); // Then the peer's close is a reset.
+        crate::support::wait_for(&theirs, libc::POLLIN);
+        subject.watch(&ours, 0, END, Mode::Level);
+        assert_silent(subject, "nothing has ended");
+        drop(theirs);
+        let said = subject.within(None);
+        assert!(said[0].1.contains(Readiness::ERROR), "{}: {said:?}", subject.name);
+    });
+}
