@@ -54,7 +54,9 @@ impl<S> LoopHandle<S> {
     /// Calls `callback` when `delay` is over, counted from now; never earlier, not by a nanosecond.
     ///
     /// A delay of zero is the next tick. One that ends beyond the clock's range, as
-    /// [`Duration::MAX`], never ends. Equal deadlines run in the order of their registration.
+    /// [`Duration::MAX`], never ends; it keeps [`run`](crate::EventLoop::run) going like any other
+    /// timer, and like a task that sleeps that long. Equal deadlines run in the order of their
+    /// registration.
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
@@ -223,7 +225,8 @@ impl<S> LoopHandle<S> {
     }
 
     /// Takes a timer's deadline away without ending it, and says whether the timer is still there.
-    /// A new deadline arms it again.
+    /// A new deadline arms it again. Without a deadline it does not keep
+    /// [`run`](crate::EventLoop::run) going.
     pub fn disarm(&self, timer: TimerHandle) -> bool {
         let slot = self.timer_slot(timer);
         if let Some(slot) = slot {

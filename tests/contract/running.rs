@@ -72,7 +72,7 @@ fn q6_a_turn_does_not_sleep_before_a_stop_and_does_not_use_it_up() {
 /// Registers one thing, and takes it away from the running loop's accounts again.
 type Keeper = fn(&LoopHandle<()>) -> Box<dyn FnOnce(&LoopHandle<()>)>;
 
-const KEEPERS: [(&str, Keeper); 8] = [
+const KEEPERS: [(&str, Keeper); 10] = [
     ("timer", |el| {
         let timer = el.call_later(HOUR, |_, ()| {});
         Box::new(move |el| assert!(el.disarm(timer)))
@@ -106,6 +106,15 @@ const KEEPERS: [(&str, Keeper); 8] = [
         let idle = el.on_idle(|_, ()| {}).unwrap();
         Box::new(move |el| assert!(el.cancel(idle)))
     }),
+    ("a timer beyond the clock", |el| {
+        let timer = el.call_later(Duration::MAX, |_, ()| {});
+        Box::new(move |el| assert!(el.cancel(timer)))
+    }),
+    ("a timer with a deadline beyond the clock", |el| {
+        let timer = el.add_timer(|_, ()| {}).unwrap();
+        assert!(el.reset_after(timer, Duration::MAX));
+        Box::new(move |el| assert!(el.disarm(timer)))
+    }),
     ("remote", |el| {
         let remote = el.remote();
         Box::new(move |_| drop(remote.unref()))
@@ -117,7 +126,8 @@ fn q7_run_ends_when_nothing_is_left_that_could_call() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         el.on_prepare(|_, ()| {}).unwrap();
-        el.call_later(Duration::MAX, |_, ()| {});
+        let idle = el.call_later(Duration::MAX, |_, ()| {});
+        assert!(el.unref(idle));
         el.run().unwrap();
         for (name, keep) in KEEPERS {
             let let_go = keep(&el);

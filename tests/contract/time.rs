@@ -148,21 +148,23 @@ fn t4_deadlines_beyond_the_clock_are_accepted_and_never_come() {
         let builder = EventLoop::builder().selector(selector).clock(clock.clone());
         let mut el = builder.build_with(0).unwrap();
         let soon_over = el.call_later(Duration::MAX, |_, ran| *ran += 1_000);
-        el.call_later(Duration::from_secs(u64::MAX), |_, ran| *ran += 1_000);
-        let far = Duration::from_secs(1 << 40);
-        if let Some(far) = el.now().checked_add(far) {
-            el.call_at(far, |_, ran| *ran += 1_000);
-        }
-        el.call_every(Duration::MAX, |_, ran| *ran += 1_000).unwrap();
+        let too_far = el.call_later(Duration::from_secs(u64::MAX), |_, ran| *ran += 1_000);
+        let far = el.now().checked_add(Duration::from_secs(1 << 40));
+        let far_away = far.map(|far| el.call_at(far, |_, ran| *ran += 1_000));
+        let every = el.call_every(Duration::MAX, |_, ran| *ran += 1_000).unwrap();
         let timer = el.add_timer(|_, ran| *ran += 1_000).unwrap();
         assert!(el.reset_after(timer, Duration::MAX));
-        assert_eq!((el.next_deadline(), el.is_alive()), (None, false));
+        // They are timers like any other: `run` goes on until they are cancelled.
+        assert_eq!((el.next_deadline(), el.is_alive()), (None, true));
         el.call_later(SECOND, |_, ran| *ran += 1);
         el.turn(None).unwrap();
         // A simulated clock asks without sleeping; the wait that it was for is that of the only
         // deadline.
         assert_eq!((calls.selects.get(), clock.elapsed(), *el.state()), (1, SECOND, 1));
         assert!(el.cancel(soon_over) && !el.cancel(soon_over));
+        assert!(el.is_alive());
+        assert!(el.unref(too_far) && el.cancel(every) && el.disarm(timer));
+        assert!(far_away.is_none_or(|far_away| el.unref(far_away)));
         el.run().unwrap();
         assert_eq!(*el.state(), 1);
     });
