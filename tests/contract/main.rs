@@ -76,6 +76,7 @@ mod tasks;
 mod threads;
 mod time;
 mod timer_model;
+mod two_loops;
 mod wakers;
 mod watcher_errors;
 mod watcher_flags;

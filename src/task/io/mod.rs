@@ -38,7 +38,8 @@ use crate::watchers::Ownership;
 /// wait for the same thing. Dropping a future that waits is harmless: nothing has happened yet.
 ///
 /// The loop in which a call first had to wait watches the source until this is dropped, or the loop
-/// is closed; then another loop may. What a listener has accepted is watched at once. The kernel
+/// is closed. A wait in another loop moves it there, unless a task of the first one waits for it:
+/// then that is the error `ResourceBusy`. What a listener has accepted is watched at once. The kernel
 /// forgets the source before it is closed, always. A file that was blocking is so again afterwards.
 ///
 /// What never makes anyone wait, a regular file for example, never waits here either.

@@ -77,6 +77,10 @@ impl Waiter<'_> {
         if registration.is_greedy(current::running().as_deref(), cx) {
             return Poll::Pending;
         }
+        let running = current::running();
+        if running.as_deref().is_some_and(|tasks| registration.is_elsewhere(tasks)) {
+            registration.move_here(place, *interest)?;
+        }
         let (tasks, key) = match registration.find() {
             Some(found) => found,
             None => registration.begin()?,
@@ -127,7 +131,11 @@ impl Registration {
     ///
     /// `InvalidInput` for an interest that the fd is not watched for.
     pub(super) fn check(&self, interest: Interest) -> io::Result<()> {
-        if !interest.is_empty() && self.interest.get().contains(interest) {
+        let mut watched = self.interest.get();
+        if watched.contains(Interest::READABLE) {
+            watched |= Interest::READ_CLOSED;
+        }
+        if !interest.is_empty() && watched.contains(interest) {
             return Ok(());
         }
         let message = format!("fd {} is not watched for {interest:?}", self.fd);
@@ -170,7 +178,10 @@ impl Registration {
             let watched = match (self.watched.get(), &running) {
                 (Some((home, key)), Some(tasks)) if tasks.home() == home => Some((&**tasks, key)),
                 (None, _) => None,
-                _ => {
+                (_, running) => {
+                    if running.is_some() {
+                        self.move_here(place, interest)?;
+                    }
                     elsewhere = self.find();
                     elsewhere.as_ref().map(|(tasks, key)| (&**tasks, *key))
                 }
@@ -222,9 +233,42 @@ impl Registration {
         }
     }
 
+    /// True if another loop than `running` watches the fd.
+    #[inline]
+    fn is_elsewhere(&self, running: &Tasks) -> bool {
+        self.watched.get().is_some_and(|(home, _)| home != running.home())
+    }
+
+    /// Ends watching in another loop, so that the one that runs can begin. The other loop may never
+    /// run again, and a wait there would not end.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceBusy` if a task waits there.
+    #[cold]
+    fn move_here(&self, place: &Place, interest: Interest) -> Result<()> {
+        let Some((tasks, key)) = self.find() else { return Ok(()) };
+        let own = [(place, interest)];
+        let pollers = self.pollers.iter().zip([Interest::READABLE, Interest::WRITABLE]);
+        for (place, interest) in own.into_iter().chain(pollers).filter(|(it, _)| it.is_taken()) {
+            tasks.io_leave(key, place, interest);
+        }
+        if tasks.io_waiter(key).is_some() {
+            let why = "a task of another loop waits for it";
+            let source = io::Error::new(io::ErrorKind::ResourceBusy, why);
+            return Err(Error::Watch { operation: "watch", fd: self.fd, source });
+        }
+        tasks.unwatch_io(key);
+        self.watched.set(None);
+        Ok(())
+    }
+
     /// A call would have blocked.
     fn blocked(&self, interest: Interest) -> io::Result<()> {
         self.check(interest)?;
+        if current::running().is_some_and(|tasks| self.is_elsewhere(&tasks)) {
+            self.move_here(self.poller(interest), interest)?;
+        }
         match self.find() {
             Some((tasks, key)) => tasks.io_blocked(key, interest),
             None => drop(self.begin()?),

@@ -289,8 +289,8 @@ impl Tasks {
         self.forget_waiter(place.key.replace(Key::NOWHERE));
     }
 
-    /// The first one in the line, for a report.
-    pub(super) fn io_waiter(&self, key: Key) -> Option<Key> {
+    /// The first one in the line.
+    pub(in crate::task) fn io_waiter(&self, key: Key) -> Option<Key> {
         self.ios.borrow_mut().get(key)?.waiting().next().map(|waiting| waiting.key)
     }
 
