@@ -1,6 +1,11 @@
 //! The read buffer: one for the whole loop, so that an idle connection has none.
 
+use std::any::TypeId;
+use std::fs::File;
+use std::io::PipeReader;
+use std::net::TcpStream;
 use std::ops::{Deref, DerefMut};
+use std::os::unix::net::UnixStream;
 
 use super::core::Core;
 
@@ -42,4 +47,16 @@ impl ReadBuffer<'_> {
         }
         ReadBuffer { core, bytes }
     }
+}
+
+/// True for types of std whose reads are one system call: they hold no bytes, and write all that
+/// they claim. A buffer that others have used is cleared before any other type reads into it.
+pub(crate) fn is_plain_source<T: 'static>() -> bool {
+    let types = [
+        TypeId::of::<TcpStream>(),
+        TypeId::of::<UnixStream>(),
+        TypeId::of::<File>(),
+        TypeId::of::<PipeReader>(),
+    ];
+    types.contains(&TypeId::of::<T>())
 }

@@ -27,10 +27,10 @@ impl<P> Connection<P> {
     where
         P: Protocol<S>,
     {
-        let Connection { transport: conn, protocol, .. } = self;
-        if conn.begin(readiness) {
-            told(protocol.connection_made(el, state, conn))?;
+        if self.transport.begin(readiness) {
+            self.prepare(el, state)?;
         }
+        let Connection { transport: conn, protocol, .. } = self;
         if readiness.contains(Readiness::INVALID) {
             conn.fail_of_closed();
         }
@@ -42,6 +42,20 @@ impl<P> Connection<P> {
             readiness -= Readiness::READABLE; // Once an event, also if it lingers from now on.
         }
         if conn.is_busy() { self.tides(el, state, readiness) } else { Ok(()) }
+    }
+
+    /// Does what a turn of few connections begins with.
+    #[cold]
+    fn prepare<S>(&mut self, el: &LoopHandle<S>, state: &mut S) -> Moment
+    where
+        P: Protocol<S>,
+    {
+        let conn = &self.transport;
+        if conn.take_new() {
+            told(self.protocol.connection_made(el, state, conn))?;
+        }
+        conn.clear_for_own(el.core());
+        Ok(())
     }
 
     #[cold]

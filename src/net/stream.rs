@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use mainspring_sys::socket::{self, Address};
 
 use super::socket::Socket;
+use crate::event_loop::read_buffer::is_plain_source;
 
 /// A byte stream with a descriptor for each direction, mostly the same one.
 ///
@@ -40,7 +41,8 @@ pub trait Stream {
     ///
     /// # Errors
     ///
-    /// The stream has no way to tell.
+    /// The stream has no way to tell. `WouldBlock` if it has no room for its last words: the loop
+    /// calls again when the kernel has some.
     fn shutdown_write(&mut self) -> io::Result<()>;
 
     /// The descriptor to read from.
@@ -49,6 +51,30 @@ pub trait Stream {
     /// The descriptor to write to, where it is another one.
     fn writer(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+
+    /// Returns true if a read may return bytes, the end of file or an error that the kernel does
+    /// not report, because the stream holds it already.
+    ///
+    /// The loop asks when it begins to read: after `attach`, after a pause, and after each read
+    /// that returned bytes. After true it reads again, without an event, until a read returns
+    /// `WouldBlock`. So "perhaps" is true, and costs one read; false must be certain. The default
+    /// is true. The blanket implementation returns false for files, pipes and sockets of std.
+    fn has_buffered(&self) -> bool {
+        true
+    }
+
+    /// Gives the kernel the bytes that [`write`](Stream::write) has taken and the stream still
+    /// holds.
+    ///
+    /// The loop calls it after writing, and after reading, since a handshake also sends. The
+    /// default has nothing to give. The blanket implementation calls [`Write::flush`].
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if bytes are left: the loop calls again when the kernel has room.
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -76,6 +102,19 @@ where
     fn reader(&self) -> BorrowedFd<'_> {
         self.as_fd()
     }
+
+    fn has_buffered(&self) -> bool {
+        !is_unbuffered::<T>()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Write::flush(&mut { self })
+    }
+}
+
+/// True for types of which the kernel holds every byte.
+pub(crate) fn is_unbuffered<T: 'static>() -> bool {
+    TypeId::of::<T>() == TypeId::of::<Socket>() || is_plain_source::<T>()
 }
 
 /// Whether nobody but TCP decides where a read or a write stops short. One of the user's own (TLS)
@@ -139,7 +178,7 @@ impl<R, W> PipePair<R, W> {
 
 impl<R, W> Stream for PipePair<R, W>
 where
-    R: AsFd,
+    R: AsFd + 'static,
     W: AsFd + 'static,
     for<'a> &'a R: Read,
     for<'a> &'a W: Write,
@@ -173,5 +212,13 @@ where
 
     fn writer(&self) -> Option<BorrowedFd<'_>> {
         self.writer.as_ref().map(AsFd::as_fd)
+    }
+
+    fn has_buffered(&self) -> bool {
+        !is_unbuffered::<R>()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.writer.as_ref().map_or(Ok(()), |writer| Write::flush(&mut { writer }))
     }
 }

@@ -59,6 +59,10 @@ impl Stream for Counting {
     fn reader(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
+
+    fn has_buffered(&self) -> bool {
+        false
+    }
 }
 
 /// The peer says something before the close, and something after it, and gets everything.

@@ -184,6 +184,10 @@ impl Stream for Mirror {
     fn reader(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
+
+    fn has_buffered(&self) -> bool {
+        false
+    }
 }
 
 /// What was asked to be written first comes first, and whole, also if the stream took only a part

@@ -7,6 +7,12 @@
 //! closes before its peer has ended first tells the peer that nothing more comes, and then goes on
 //! reading, for nobody, until the peer's end comes too. A peer that does not end is waited for only
 //! so long. Most peers end first, and then none of this costs anything.
+//!
+//! # Errors of one direction
+//!
+//! A peer that answers early and resets has often sent its answer before. The kernel keeps what has
+//! arrived, so an error of writing first reads until a read would block, ends or fails, and only
+//! then ends the connection. An end of file that is read then is a part of the error.
 
 use std::io;
 use std::time::Duration;
@@ -24,7 +30,7 @@ impl Inner<dyn Slot> {
     /// Whether something has waited for the end of the queue, and that is there.
     pub(super) fn is_due(&self) -> bool {
         self.has(Flags::SHUTTING | Flags::CLOSING)
-            && !self.has(Flags::QUEUED | Flags::LINGERING | Flags::DONE)
+            && !self.has(Flags::PENDING | Flags::LINGERING | Flags::DONE)
     }
 
     /// Does what has waited for the end of the queue. If the stream is in use, which has called us
@@ -54,7 +60,13 @@ impl Inner<dyn Slot> {
         }
         match self.tell() {
             // The peer was faster: the end of the stream will say so.
-            Err(error) if error.kind() != io::ErrorKind::NotConnected => self.fail(error.into()),
+            Err(error) if is_retry(&error) => {
+                self.unset(Flags::SHUT);
+                self.wait_for_room(Flags::SHUTTING);
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => {
+                self.fail_writing(error.into());
+            }
             _ => self.end_if_over(),
         }
     }
@@ -66,6 +78,13 @@ impl Inner<dyn Slot> {
         }
     }
 
+    /// The stream has no room for its last words: tries again when it has.
+    #[cold]
+    fn wait_for_room(&self, then: Flags) {
+        self.set(then | Flags::UNSENT);
+        self.settle();
+    }
+
     /// Tells the peer that nothing more comes.
     fn tell(&self) -> io::Result<()> {
         let mut told = Ok(());
@@ -75,13 +94,17 @@ impl Inner<dyn Slot> {
 
     /// Everything is sent: closes, at once if the peer has ended or its end cannot be awaited.
     fn close(&self) {
-        let at_once =
-            self.has(Flags::EOF | Flags::PAIR) || (!self.has(Flags::SHUT) && self.tell().is_err());
+        let told = match self.has(Flags::EOF | Flags::PAIR | Flags::SHUT | Flags::FAILING) {
+            true => Ok(()),
+            false => self.tell(),
+        };
         if self.has(Flags::DONE) {
             return; // By a stream of the user's own.
         }
-        if at_once {
-            return self.done();
+        match told {
+            Ok(()) if !self.has(Flags::EOF | Flags::PAIR | Flags::FAILING) => {}
+            Err(error) if is_retry(&error) => return self.wait_for_room(Flags::CLOSING),
+            _ => return self.done(),
         }
         self.set(Flags::SHUT | Flags::LINGERING);
         let deadline = self.core.timeline.nanos_after(LINGER);
@@ -108,7 +131,7 @@ impl Inner<dyn Slot> {
         for _ in 0..READS {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return true,
-                Ok(_) if !self.has(Flags::EDGE) => return false,
+                Ok(_) if !self.has(Flags::EDGE) && !self.holds_more() => return false,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
@@ -121,12 +144,31 @@ impl Inner<dyn Slot> {
         false
     }
 
+    /// Ends the connection because of `error`, or because of the one that writing has met before.
     #[cold]
     pub(super) fn fail(&self, error: Error) {
         if !self.has(Flags::DONE) {
-            self.rest().error.set(Some(Box::new(error)));
+            if !self.has(Flags::FAILING) {
+                self.rest().error.set(Some(Box::new(error)));
+            }
             self.done();
         }
+    }
+
+    /// Ends the connection because of an error of its writing direction. The input that has arrived
+    /// is delivered first, even if reading is paused, since nothing more may ever resume it.
+    #[cold]
+    pub(super) fn fail_writing(&self, error: Error) {
+        if self.has(Flags::EOF | Flags::CLOSING | Flags::FAILING | Flags::DONE) {
+            return self.fail(error);
+        }
+        let rest = self.rest();
+        rest.error.set(Some(Box::new(error)));
+        drop(rest.queue.take());
+        self.unset(Flags::PENDING | Flags::PAUSED | Flags::HELD | Flags::SHUTTING);
+        self.set(Flags::FAILING | Flags::MORE);
+        self.settle();
+        self.feed();
     }
 
     /// Ends the connection but for `connection_lost`. The kernel forgets the stream now.
@@ -138,7 +180,7 @@ impl Inner<dyn Slot> {
     /// Leaves everything that would call the callback.
     fn leave(&self) {
         self.set(Flags::DONE);
-        self.unset(Flags::QUEUED);
+        self.unset(Flags::PENDING);
         if let Some(rest) = self.rest.get() {
             drop(rest.queue.take());
             if let Some(timer) = rest.patience.take() {

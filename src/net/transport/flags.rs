@@ -4,7 +4,7 @@ use bitflags::bitflags;
 
 bitflags! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub(super) struct Flags: u16 {
+    pub(super) struct Flags: u32 {
         /// The user has paused reading.
         const PAUSED = 1;
         /// The peer sends nothing more.
@@ -38,15 +38,31 @@ bitflags! {
         const HELD = 1 << 14;
         /// The callback is running.
         const RUNNING = 1 << 15;
+        /// The stream is of a type that may hold bytes of which the kernel knows nothing, in either
+        /// direction.
+        const OWN = 1 << 16;
+        /// Writing has failed. The input that has arrived is delivered, then the error.
+        const FAILING = 1 << 17;
+        /// The stream has taken bytes that it could not give to the kernel yet.
+        const UNSENT = 1 << 18;
 
         /// Nothing more is taken to be written.
         const MUTE = Self::CLOSING.bits() | Self::SHUTTING.bits() | Self::SHUT.bits()
-            | Self::DONE.bits();
+            | Self::DONE.bits() | Self::FAILING.bits();
         /// Nothing is read, or nothing of it is told.
         const DEAF = Self::PAUSED.bits() | Self::HELD.bits() | Self::EOF.bits()
             | Self::CLOSING.bits() | Self::DONE.bits();
         /// The callback has more to look at than what came in.
         const BUSY = Self::QUEUED.bits() | Self::TOLD.bits() | Self::SHUTTING.bits()
-            | Self::CLOSING.bits() | Self::DONE.bits() | Self::MORE.bits();
+            | Self::CLOSING.bits() | Self::DONE.bits() | Self::MORE.bits() | Self::UNSENT.bits();
+        /// Bytes that wait for the kernel to take more.
+        const PENDING = Self::QUEUED.bits() | Self::UNSENT.bits();
+        /// A read needs a closer look than its count.
+        const CAREFUL_READ = Self::CLOSING.bits() | Self::DONE.bits() | Self::OWN.bits()
+            | Self::FAILING.bits();
+        /// A write needs more than one call of the stream.
+        const CAREFUL_WRITE = Self::MUTE.bits() | Self::QUEUED.bits() | Self::OWN.bits();
+        /// The callback has something to do before it reads.
+        const CAREFUL_TURN = Self::NEW.bits() | Self::OWN.bits();
     }
 }

@@ -33,6 +33,10 @@ const KEEP: usize = 4 * 1024;
 const HIGH: u32 = 64 * 1024;
 const LOW: u32 = 16 * 1024;
 
+/// Bytes that are delivered at most after writing has failed. No kernel holds more by default; a
+/// peer that can still send would otherwise decide when the error is reported.
+const LAST_BYTES: usize = 64 * 1024 * 1024;
+
 /// With the counts of its `Rc` it has the size of a cache line. What a request needs lies together,
 /// in this order at the end.
 #[repr(C)]
@@ -59,12 +63,15 @@ pub(super) struct Rest {
     pub(super) error: Cell<Option<Box<Error>>>,
     /// How long the peer's end is awaited.
     pub(super) patience: Cell<Option<TimerSlot>>,
+    /// While writing has failed: the bytes that are still delivered at most.
+    pub(super) last_bytes: Cell<usize>,
 }
 
 impl Rest {
     fn new() -> Box<Rest> {
         let (queue, error, patience) = Default::default();
-        Box::new(Rest { water: Cell::new((LOW, HIGH)), queue, error, patience })
+        let (water, last_bytes) = (Cell::new((LOW, HIGH)), Cell::new(LAST_BYTES));
+        Box::new(Rest { water, queue, error, patience, last_bytes })
     }
 }
 
@@ -99,7 +106,7 @@ impl Inner<dyn Slot> {
                 wanted |= Interest::PRIORITY; // A read stops short there.
             }
         }
-        if self.has(Flags::QUEUED) {
+        if self.has(Flags::PENDING) {
             wanted |= Interest::WRITABLE;
         }
         wanted
@@ -108,11 +115,14 @@ impl Inner<dyn Slot> {
     /// Brings what the kernel is asked for in line with what is wanted.
     pub(super) fn settle(&self) {
         let wanted = self.wanted();
-        if self.interest.replace(wanted) == wanted {
+        let before = self.interest.replace(wanted);
+        if before == wanted {
             return;
         }
         if !wanted.contains(Interest::READABLE) {
             self.unset(Flags::MORE); // To be asked again, the kernel will look.
+        } else if self.has(Flags::OWN) && !before.contains(Interest::READABLE) {
+            self.look_inside();
         }
         let asked = match self.watches.get() {
             [Some(both), None] => self.ask(both, wanted),
@@ -122,7 +132,7 @@ impl Inner<dyn Slot> {
             }
         };
         if let Err(error) = asked {
-            self.fail(error);
+            self.fail_writing(error);
         }
     }
 
@@ -130,14 +140,58 @@ impl Inner<dyn Slot> {
         self.core.set_interest(watch, self.key, interest)
     }
 
+    /// Stops reading, for the reason `why`.
+    pub(super) fn pause(&self, why: Flags) {
+        if !self.has(Flags::FAILING) {
+            self.set(why);
+            self.settle();
+        }
+    }
+
     /// A turn ends, perhaps with input left. Has the callback go on in the next tick, unless the
     /// kernel tells it to, or nobody wants it.
     #[cold]
     pub(super) fn leave_more(&self) {
-        if self.has(Flags::EDGE) && self.interest.get().contains(Interest::READABLE) {
+        if self.has(Flags::EDGE | Flags::OWN) && self.interest.get().contains(Interest::READABLE) {
             self.set(Flags::MORE);
             self.feed();
         }
+    }
+
+    /// Has the callback read on if the stream may hold input that the kernel does not report.
+    #[cold]
+    pub(super) fn look_inside(&self) {
+        if self.holds_more() {
+            self.leave_more();
+        }
+    }
+
+    /// Returns true if the stream may hold input that the kernel does not report.
+    pub(super) fn holds_more(&self) -> bool {
+        let mut has_more = false;
+        if self.has(Flags::OWN) {
+            self.stream.with(&mut |stream| has_more = stream.has_buffered());
+        }
+        has_more
+    }
+
+    /// Gives the kernel what the stream has taken and still holds.
+    #[cold]
+    pub(super) fn flush_stream(&self) {
+        if !self.has(Flags::OWN) || self.has(Flags::DONE | Flags::FAILING | Flags::LINGERING) {
+            return;
+        }
+        let mut flushed = Ok(());
+        self.stream.with(&mut |stream| flushed = stream.flush());
+        match flushed {
+            Ok(()) => {
+                self.unset(Flags::UNSENT);
+                self.finish();
+            }
+            Err(error) if is_retry(&error) => self.set(Flags::UNSENT),
+            Err(error) => return self.fail_writing(error.into()),
+        }
+        self.settle();
     }
 
     /// Queues the callback for the next tick although nothing happened at the stream: at most once,
@@ -158,10 +212,10 @@ impl Inner<dyn Slot> {
     fn taken(&self, written: io::Result<usize>) -> usize {
         match written {
             // A stream that takes nothing and does not say why would be asked for ever.
-            Ok(0) => self.fail(io::Error::from(io::ErrorKind::WriteZero).into()),
+            Ok(0) => self.fail_writing(io::Error::from(io::ErrorKind::WriteZero).into()),
             Ok(count) => return count,
             Err(error) if is_retry(&error) => {}
-            Err(error) => self.fail(error.into()),
+            Err(error) => self.fail_writing(error.into()),
         }
         0
     }
@@ -171,7 +225,7 @@ impl Inner<dyn Slot> {
     #[cold]
     pub(super) fn queue_rest(&self, written: io::Result<usize>, slices: &[IoSlice<'_>]) {
         let mut written = self.taken(written);
-        if self.has(Flags::DONE) {
+        if self.has(Flags::DONE | Flags::FAILING) {
             return;
         }
         let mut queue = self.rest().queue.borrow_mut();
@@ -188,6 +242,31 @@ impl Inner<dyn Slot> {
         let queued = queue.len();
         drop(queue);
         self.has_queued(queued);
+    }
+
+    /// Writes `data` where the fast path of `write` does not hold.
+    #[cold]
+    pub(super) fn write_one_carefully(&self, data: &[u8]) {
+        self.write_carefully(&[IoSlice::new(data)], data.len());
+    }
+
+    /// Writes `slices` of `length` bytes together, where the fast path of `write` does not hold.
+    #[cold]
+    pub(super) fn write_carefully(&self, slices: &[IoSlice<'_>], length: usize) {
+        if self.has(Flags::MUTE) {
+            return;
+        }
+        if self.has(Flags::QUEUED) {
+            return slices.iter().for_each(|slice| self.enqueue(slice));
+        }
+        let written = match slices {
+            [slice] => self.stream.write(slice),
+            slices => self.stream.write_vectored(slices),
+        };
+        if !matches!(written, Ok(count) if count >= length) {
+            self.queue_rest(written, slices);
+        }
+        self.flush_stream();
     }
 
     /// Queues all of it, as there is a queue.
@@ -214,6 +293,13 @@ impl Inner<dyn Slot> {
 
     /// Writes once from the queue, and does what waits for its end.
     pub(super) fn flush(&self) {
+        if self.has(Flags::QUEUED) {
+            self.flush_queue();
+        }
+        self.flush_stream();
+    }
+
+    fn flush_queue(&self) {
         // What a stream of the user's own writes to us meanwhile is queued, as the flag says so.
         let rest = self.rest();
         let mut queue = rest.queue.take();
@@ -223,7 +309,7 @@ impl Inner<dyn Slot> {
             back => self.stream.write_vectored(&[IoSlice::new(front), IoSlice::new(back)]),
         };
         let written = self.taken(written).min(queue.len());
-        if self.has(Flags::DONE) {
+        if self.has(Flags::DONE | Flags::FAILING) {
             return;
         }
         queue.drain(..written);
@@ -234,7 +320,9 @@ impl Inner<dyn Slot> {
         rest.queue.borrow_mut().append(&mut meanwhile);
         if self.queued() == 0 {
             self.unset(Flags::QUEUED);
-            self.finish();
+            if !self.has(Flags::OWN) {
+                self.finish();
+            }
         }
         self.settle();
     }

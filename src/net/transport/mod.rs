@@ -74,17 +74,17 @@ impl Transport {
 
     /// Writes `data`: at once as much as the kernel takes, the rest as the peer reads. Never
     /// blocks, never fails for want of room; an error of the stream ends the connection and comes
-    /// to `connection_lost`. After [`close`](Transport::close) or
+    /// to `connection_lost`, after the input that has arrived by then. After [`close`](Transport::close) or
     /// [`shutdown_write`](Transport::shutdown_write), and when the connection is over, it does
     /// nothing.
     #[inline]
     pub fn write(&self, data: &[u8]) {
         let inner = &*self.inner;
-        if data.is_empty() || inner.has(Flags::MUTE) {
+        if data.is_empty() {
             return;
         }
-        if inner.has(Flags::QUEUED) {
-            return inner.enqueue(data);
+        if inner.has(Flags::CAREFUL_WRITE) {
+            return inner.write_one_carefully(data);
         }
         let written = inner.stream.write(data);
         if !matches!(written, Ok(count) if count >= data.len()) {
@@ -96,11 +96,11 @@ impl Transport {
     pub fn write_vectored(&self, slices: &[IoSlice<'_>]) {
         let inner = &*self.inner;
         let length: usize = slices.iter().map(|slice| slice.len()).sum();
-        if length == 0 || inner.has(Flags::MUTE) {
+        if length == 0 {
             return;
         }
-        if inner.has(Flags::QUEUED) {
-            return slices.iter().for_each(|slice| inner.enqueue(slice));
+        if inner.has(Flags::CAREFUL_WRITE) {
+            return inner.write_carefully(slices, length);
         }
         let written = inner.stream.write_vectored(slices);
         if !matches!(written, Ok(count) if count >= length) {
@@ -129,9 +129,11 @@ impl Transport {
     /// Stops reading, until [`resume_reading`](Transport::resume_reading): the peer is slowed down
     /// by its own full buffers. That it has gone is learned when something is written, or when
     /// reading goes on.
+    ///
+    /// An error of writing ends the pause: the input that has arrived is delivered, then
+    /// `connection_lost` gets the error.
     pub fn pause_reading(&self) {
-        self.inner.set(Flags::PAUSED);
-        self.inner.settle();
+        self.inner.pause(Flags::PAUSED);
     }
 
     /// Reads again; if the default [`pause_writing`](super::Protocol::pause_writing) waits for the
@@ -144,8 +146,7 @@ impl Transport {
     /// Stops reading until [`release_reading`](Transport::release_reading), whatever the user says
     /// meanwhile.
     pub(crate) fn hold_reading(&self) {
-        self.inner.set(Flags::HELD);
-        self.inner.settle();
+        self.inner.pause(Flags::HELD);
     }
 
     /// Reads again, unless the user has paused it.
@@ -157,7 +158,7 @@ impl Transport {
     /// Whether the stream is read.
     #[inline]
     pub fn is_reading(&self) -> bool {
-        !self.inner.has(Flags::DEAF)
+        !self.inner.has(Flags::DEAF | Flags::FAILING)
     }
 
     /// Closes the connection when everything queued is sent; what comes in from now on is nobody's.
@@ -174,7 +175,7 @@ impl Transport {
             return;
         }
         inner.set(Flags::CLOSING);
-        if inner.has(Flags::QUEUED) { inner.settle() } else { inner.finish() }
+        if inner.has(Flags::PENDING) { inner.settle() } else { inner.finish() }
     }
 
     /// Closes the connection now; what is queued is dropped.
@@ -196,7 +197,7 @@ impl Transport {
 
     /// Whether the connection is over, or to be closed.
     pub fn is_closing(&self) -> bool {
-        self.inner.has(Flags::CLOSING | Flags::DONE)
+        self.inner.has(Flags::CLOSING | Flags::FAILING | Flags::DONE)
     }
 
     /// The address of the other end.

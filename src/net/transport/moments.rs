@@ -38,28 +38,53 @@ pub(crate) enum Tide {
 }
 
 impl Inner<dyn Slot> {
-    /// A read brought no bytes. Whether that is the end.
+    /// Looks closely at the answer of a read: at one without bytes, at those of a type of the user,
+    /// and at the last ones. Returns how many bytes to deliver; 0 is the end of file.
     #[cold]
-    fn is_eof(&self, count: io::Result<usize>) -> bool {
-        match count {
+    fn examine(&self, read: io::Result<usize>, room: usize) -> Option<usize> {
+        self.flush_stream(); // A handshake answers what it reads.
+        match read {
             // A stream of the user's own has ended the connection while it was read.
-            Ok(_) if self.has(Flags::CLOSING | Flags::DONE) => false,
-            Ok(_) => {
+            Ok(_) if self.has(Flags::CLOSING | Flags::DONE) => {}
+            Ok(0) if self.has(Flags::FAILING) => self.done(),
+            Ok(0) => {
                 self.set(Flags::EOF);
-                true
+                return Some(0);
             }
+            Ok(count) => return self.admit(count, room),
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.leave_more(),
             Err(error) if is_retry(&error) => {
-                match error.kind() {
-                    ErrorKind::WouldBlock => self.unset(Flags::MORE),
-                    _ => self.leave_more(),
+                self.unset(Flags::MORE);
+                if self.has(Flags::FAILING) {
+                    self.done();
                 }
-                false
             }
-            Err(error) => {
-                self.fail(error.into());
-                false
+            Err(error) => self.fail(error.into()),
+        }
+        None
+    }
+
+    /// Checks the count of a read, and whether the stream holds more.
+    fn admit(&self, count: usize, room: usize) -> Option<usize> {
+        if count > room {
+            let message = format!("the stream claims {count} bytes in a buffer of {room}");
+            self.fail(io::Error::new(ErrorKind::InvalidData, message).into());
+            return None;
+        }
+        if self.has(Flags::OWN) {
+            self.look_inside();
+        }
+        if self.has(Flags::FAILING) {
+            let left = &self.rest().last_bytes;
+            match left.get().checked_sub(count) {
+                Some(rest) => left.set(rest),
+                None => {
+                    self.done();
+                    return None;
+                }
             }
         }
+        Some(count)
     }
 
     /// Whether the callback, which ends, has to be called although nothing happens at the stream.
@@ -114,7 +139,7 @@ impl Inner<dyn Slot> {
     fn tide(&self) -> Option<Tide> {
         let (low, high) = self.rest.get()?.water.get();
         let (queued, told) = (self.queued(), self.has(Flags::TOLD));
-        if self.has(Flags::LINGERING | Flags::DONE) {
+        if self.has(Flags::LINGERING | Flags::FAILING | Flags::DONE) {
             None
         } else if !told && queued > high as usize {
             Some(Tide::High)
@@ -171,19 +196,38 @@ impl Transport {
             inner.watches.set([Some(reading), Some(writing.inspect_err(|_| inner.unwatch())?)]);
         }
         inner.interest.set(wanted);
+        if !inner.stream.is_unbuffered() {
+            inner.set(Flags::OWN);
+            inner.look_inside();
+        }
         Ok(reading)
     }
 
-    /// Begins a run of the callback. Returns true if `connection_made` is due.
+    /// Begins a run of the callback. Returns true if it has more to do first than to read.
     ///
     /// An entry without readiness is the one that [`feed`](Inner::feed) has queued. An event leaves
     /// that entry pending: otherwise both would queue another one, and the deque would grow.
     #[inline]
     pub(crate) fn begin(&self, readiness: Readiness) -> bool {
         let flags = self.inner.flags.get();
-        let done = if readiness.is_empty() { Flags::NEW | Flags::FED } else { Flags::NEW };
+        let done = if readiness.is_empty() { Flags::FED } else { Flags::empty() };
         self.inner.flags.set(flags.difference(done).union(Flags::RUNNING));
-        flags.contains(Flags::NEW)
+        flags.intersects(Flags::CAREFUL_TURN)
+    }
+
+    /// Returns true once if the protocol was not told yet that the connection is made.
+    pub(crate) fn take_new(&self) -> bool {
+        let is_new = self.inner.has(Flags::NEW);
+        self.inner.unset(Flags::NEW);
+        is_new
+    }
+
+    /// Clears the loop's read buffer for a stream that may claim more bytes than it wrote: what
+    /// another connection has received is not for this one.
+    pub(crate) fn clear_for_own(&self, core: &Core) {
+        if self.inner.has(Flags::OWN) && !self.inner.has(Flags::DEAF) {
+            ReadBuffer::of(core).fill(0);
+        }
     }
 
     /// Has the protocol told, in the next tick, that the connection is made.
@@ -212,7 +256,7 @@ impl Transport {
     #[inline]
     pub(crate) fn has_input(&self, readiness: Readiness) -> bool {
         let has_more = readiness.contains(Readiness::READABLE) || self.inner.has(Flags::MORE);
-        has_more && self.is_reading() && self.inner.may_read(readiness)
+        has_more && !self.inner.has(Flags::DEAF) && self.inner.may_read(readiness)
     }
 
     /// Reads into the loop's buffer and hands over what came, until a read is the last one: a short
@@ -232,10 +276,10 @@ impl Transport {
         let mut turn = ReadTurn::default();
         loop {
             let count = match inner.stream.read(&mut buffer) {
-                Ok(count @ 1..) if !inner.has(Flags::CLOSING | Flags::DONE) => count,
-                nothing => match inner.is_eof(nothing) {
-                    true => 0,
-                    false => return Ok(()),
+                Ok(count @ 1..) if !inner.has(Flags::CAREFUL_READ) => count,
+                answer => match inner.examine(answer, buffer.len()) {
+                    Some(count) => count,
+                    None => return Ok(()),
                 },
             };
             hand_over(&buffer[..count])?;
@@ -256,7 +300,7 @@ impl Transport {
         if inner.has(Flags::LINGERING) {
             let is_readable = readiness.contains(Readiness::READABLE) || inner.has(Flags::MORE);
             inner.linger(is_readable && inner.may_read(readiness));
-        } else if !inner.has(Flags::QUEUED) {
+        } else if !inner.has(Flags::PENDING) {
             inner.finish();
         } else if readiness.contains(Readiness::WRITABLE) {
             inner.flush();

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 
-use crate::net::stream::{Stream, is_tcp};
+use crate::net::stream::{Stream, is_tcp, is_unbuffered};
 
 /// The place of a stream that can be closed while handles to it remain.
 ///
@@ -18,6 +18,9 @@ pub(crate) trait Slot {
 
     /// As [`is_tcp`].
     fn is_tcp(&self) -> bool;
+
+    /// As [`is_unbuffered`].
+    fn is_unbuffered(&self) -> bool;
 
     /// Uses the stream for anything else. False if it is not in its place.
     fn with(&self, call: &mut dyn FnMut(&mut dyn Stream)) -> bool;
@@ -41,6 +44,10 @@ impl<T: Stream + 'static> Slot for Cell<Option<T>> {
 
     fn is_tcp(&self) -> bool {
         lend(self, |stream| is_tcp(stream)).unwrap_or(false)
+    }
+
+    fn is_unbuffered(&self) -> bool {
+        is_unbuffered::<T>()
     }
 
     fn with(&self, call: &mut dyn FnMut(&mut dyn Stream)) -> bool {

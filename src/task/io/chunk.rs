@@ -57,7 +57,12 @@ impl Chunk {
         if chunk.buffer.len() != size {
             chunk.buffer = vec![0; size]; // Somebody else has it, or nobody had one yet.
         }
-        chunk.length = read(&mut chunk.buffer)?;
+        let length = read(&mut chunk.buffer)?;
+        if length > size {
+            let message = format!("the source claims {length} bytes in a buffer of {size}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        chunk.length = length;
         Ok(chunk)
     }
 

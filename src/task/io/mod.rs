@@ -28,6 +28,7 @@ pub use self::chunk::Chunk;
 use self::registration::Registration;
 use self::transfer::Moved;
 use crate::error::{Error, Result};
+use crate::event_loop::read_buffer::is_plain_source;
 use crate::task::budget;
 use crate::watchers::Ownership;
 
@@ -311,8 +312,18 @@ where
     /// # Errors
     ///
     /// As [`read`](Io::read).
-    pub fn read_chunk(&self) -> impl Future<Output = io::Result<Chunk>> {
-        let read = |mut source: &T| Chunk::read(|buffer| source.read(buffer));
+    pub fn read_chunk(&self) -> impl Future<Output = io::Result<Chunk>>
+    where
+        T: 'static,
+    {
+        let read = |mut source: &T| {
+            Chunk::read(|buffer| {
+                if !is_plain_source::<T>() {
+                    buffer.fill(0); // It may claim more than it writes.
+                }
+                source.read(buffer)
+            })
+        };
         self.call_with(Interest::READABLE, read, |chunk| Moved::bytes(chunk.len()))
     }
 }
