@@ -137,7 +137,7 @@ fn s5_connect_and_reset_is_an_error() {
     let (server, _) = accept(&listener);
     socket::set_linger(&server, Some(Duration::ZERO)).unwrap();
     drop(server);
-    wait(&connecting, Interest::READABLE);
+    wait(&connecting, Interest::READABLE); // The reset has arrived.
     let reset = socket::finish_connect(&connecting).unwrap_err();
     assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset);
 }
@@ -149,7 +149,9 @@ fn a_unix_path_without_a_socket_is_an_error_at_once() {
     assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     std::fs::write(&file.0, "no socket").unwrap();
     let refused = socket::connect(&file.address()).unwrap_err();
-    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    // Linux refuses; the BSDs say that the file is no socket (`ENOTSOCK`).
+    let is_no_socket = refused.raw_os_error() == Some(libc::ENOTSOCK);
+    assert!(refused.kind() == io::ErrorKind::ConnectionRefused || is_no_socket, "{refused}");
 }
 
 /// S5: a full Unix backlog is not success, nor a connection that will finish some day.
@@ -191,20 +193,26 @@ fn a_connection_under_way_is_neither_success_nor_failure() {
     let options = ListenOptions { backlog: 0, ..ListenOptions::default() };
     let listener = socket::listen(&LOOPBACK.parse().unwrap(), &options).unwrap();
     let address = socket::local_addr(&listener).unwrap();
-    let clients: Vec<_> = (0..8).map(|_| socket::connect(&address).unwrap()).collect();
+    let clients: Vec<_> = (0..8).map(|_| socket::connect(&address)).collect();
+    let clients = clients.into_iter().flatten(); // The BSDs reset what a backlog has no room for.
     let finished: Vec<_> =
-        clients.iter().map(|client| socket::finish_connect(client).unwrap()).collect();
-    assert!(finished[0]);
-    assert!(finished.contains(&false), "{finished:?}");
+        clients.map(|client| (socket::finish_connect(&client).ok(), client)).collect();
+    wait(&finished[0].1, Interest::WRITABLE);
+    assert!(socket::finish_connect(&finished[0].1).unwrap());
+    let seen: Vec<_> = finished.iter().map(|(seen, _)| *seen).collect();
+    assert!(seen.iter().any(|seen| *seen != Some(true)), "{seen:?}");
 }
 
 #[test]
 fn a_connection_may_come_from_a_chosen_address() {
     let (listener, address) = listen(LOOPBACK);
-    let local = "127.0.0.2:0".parse().unwrap();
+    // Only Linux has all numbers of 127.0.0.0/8.
+    let has = |ip: &&str| TcpListener::bind((*ip, 0)).is_ok();
+    let ip = ["127.0.0.2", "127.0.0.1"].into_iter().find(has).unwrap();
+    let local = format!("{ip}:0").parse().unwrap();
     let client = socket::connect_from(&address, &local).unwrap();
     let (_server, from) = accept(&listener);
-    assert_eq!(from.as_inet().unwrap().ip().to_string(), "127.0.0.2");
+    assert_eq!(from.as_inet().unwrap().ip().to_string(), ip);
     assert_eq!(socket::local_addr(&client).unwrap(), from);
     let foreign = "192.0.2.1:0".parse().unwrap();
     let refused = socket::connect_from(&address, &foreign).unwrap_err();
@@ -216,7 +224,7 @@ fn a_connection_may_come_from_a_chosen_address() {
 #[test]
 fn s90_unix_addresses_go_through_the_kernel_whole() {
     let file = SocketFile::new();
-    let room = 107 - file.0.as_os_str().len();
+    let room = if cfg!(has_abstract_unix) { 107 - file.0.as_os_str().len() } else { 0 };
     let longest = SocketFile(PathBuf::from(format!("{}{}", file.0.display(), "x".repeat(room))));
     let mut addresses = vec![file.address()];
     if cfg!(has_abstract_unix) {
@@ -318,7 +326,8 @@ fn x8_sending_to_a_closed_peer_is_an_error_and_no_signal() {
     socket::set_linger(&server, Some(Duration::ZERO)).unwrap();
     drop(server);
     wait(&tcp, Interest::READABLE);
-    assert!(socket::take_error(&tcp).unwrap().is_some());
+    let reset = socket::take_error(&tcp).unwrap();
+    assert!(reset.is_some() || socket::send(&tcp, b"x").is_err());
     let (unix, peer) = UnixStream::pair().unwrap();
     drop(peer);
     for socket in [tcp.as_fd(), unix.as_fd()] {

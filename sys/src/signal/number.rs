@@ -181,14 +181,14 @@ mod tests {
 
     #[test]
     fn numbers_and_names_that_are_no_signals_are_refused() {
-        for number in [0, 65, -1, 129, libc::c_int::MAX, libc::c_int::MIN] {
+        for number in [0, -1, 129, libc::c_int::MAX, libc::c_int::MIN] {
             assert_eq!(Signal::from_raw(number), None, "{number}");
         }
-        for text in ["", "SIG", "SIGFOO", "0", "65", "-1", "signal 0", "SIG SIG INT"] {
+        for text in ["", "SIG", "SIGFOO", "0", "129", "-1", "signal 0", "SIG SIG INT"] {
             let refused = text.parse::<Signal>().unwrap_err();
             assert!(refused.to_string().contains("no signal is called"), "{text}: {refused}");
         }
-        for number in 1..=64 {
+        for number in 1..=128 {
             let Some(signal) = Signal::from_raw(number) else { continue };
             assert_eq!(signal.to_string().parse::<Signal>().unwrap(), signal);
             assert_eq!(number.to_string().parse::<Signal>().unwrap(), signal);
