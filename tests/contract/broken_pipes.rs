@@ -12,6 +12,7 @@ use mainspring::{EventLoop, SelectorKind, Signal, yield_now};
 use mainspring_sys::socket;
 
 use crate::files::{alone, pair, tcp_pair};
+use crate::loopback;
 use crate::moments::{recorded, recording, settle};
 use crate::support::on_every_selector;
 
@@ -49,7 +50,7 @@ fn check_no_sigpipe_of_tasks<T>(kind: SelectorKind, conn: T, theirs: impl AsFd)
 where
     T: Deref<Target = StreamSocket> + 'static,
 {
-    let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
+    let mut el = EventLoop::builder().selector(loopback::selector(kind)).build_with(0).unwrap();
     el.add_signal_handler(Signal::PIPE, |_, signals| *signals += 1).unwrap();
     drop(theirs);
     let errors = el.run_until_complete(async move {
@@ -82,8 +83,8 @@ fn check_no_sigpipe<T: Stream + 'static>(kind: SelectorKind, ours: T, theirs: im
     for _ in 0..3 {
         // A TCP peer answers the first bytes that come too late, and only then is the pipe broken.
         conn.write_vectored(&[IoSlice::new(b"to "), IoSlice::new(b"nobody")]);
+        settle(&mut el);
     }
-    settle(&mut el);
     assert!(el.state().loss().flatten().is_some());
     assert_eq!(signals.get(), 0, "SIGPIPE for a {}", std::any::type_name::<T>());
     el.call_soon(|_, _| Ok(Signal::PIPE.raise()?));

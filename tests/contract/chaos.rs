@@ -14,7 +14,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::chaos_model::{Role, Source, Step, Thing, World, world};
-use crate::support::on_every_selector;
+use crate::support::{cases, on_every_selector};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
@@ -234,7 +234,7 @@ fn check(script: &[Step], close: bool) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 1000,
+        cases: cases(1000),
         failure_persistence: None,
         max_shrink_iters: 5000,
         ..ProptestConfig::default()

@@ -15,6 +15,8 @@ use mainspring::{
     EventLoop, Handle, LoopHandle, Remote, Result, SelectorKind, Signal, TimerHandle, Watcher,
 };
 
+use crate::loopback;
+
 /// The model, which is the state of the loop and is shared with everything that is dropped.
 pub type World = Rc<Model>;
 type El = LoopHandle<World>;
@@ -163,7 +165,7 @@ pub fn world(kind: SelectorKind, script: &[Step]) -> (EventLoop<World>, World) {
     };
     (0..3).for_each(|i| model.streams.borrow_mut().push(stream(i)));
     let world = Rc::new(model);
-    let builder = EventLoop::builder().selector(kind).clock(clock);
+    let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock);
     let el: EventLoop<World> = builder.build_with(world.clone()).expect("a loop");
     world.remote.set(el.remote().unref()).expect("it was empty");
     (el, world)

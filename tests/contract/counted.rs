@@ -42,7 +42,7 @@ impl Calls {
 /// A selector of this kind that is counted.
 pub fn counted(kind: SelectorKind) -> (Box<dyn Selector>, Rc<Calls>) {
     let calls = Rc::new(Calls::default());
-    let inner = kind.open().expect("a selector");
+    let inner = crate::loopback::open(kind);
     (Box::new(Counted { inner, calls: calls.clone(), bell: None }), calls)
 }
 

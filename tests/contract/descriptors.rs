@@ -126,8 +126,12 @@ fn s94_a_loop_without_descriptors_is_an_error_that_names_the_part() {
             let mut parts: Vec<_> = errors.iter().map(part).collect();
             parts.dedup();
             let has_object = builder((kind, wakeup)).build().unwrap().poll_fd().is_some();
-            let expected = ["selector", "doorbell"];
-            assert_eq!(parts, expected[usize::from(!has_object)..]);
+            let mut expected = vec!["selector", "doorbell"];
+            expected.retain(|part| match *part {
+                "selector" => has_object,
+                _ => wakeup != WakeupKind::UserEvent,
+            });
+            assert_eq!(parts, expected);
             assert_eq!(census(), before);
         });
     });

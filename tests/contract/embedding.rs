@@ -153,10 +153,12 @@ fn q7_a_signal_and_another_thread_make_the_descriptor_readable() {
         let (mut el, _) = simulated(kind, 0);
         el.add_signal_handler(Signal::WINCH, |_, ran| *ran += 1).unwrap();
         Signal::WINCH.raise().unwrap();
-        assert_eq!(serve_as_a_host(&mut el), 1);
+        // A kqueue is readable once more after a level report.
+        let most = 1 + usize::from(kind == SelectorKind::Kqueue);
+        assert!((1..=most).contains(&serve_as_a_host(&mut el)));
         let remote = el.remote();
         std::thread::spawn(move || remote.call_soon(|_, ran| *ran += 10)).join().unwrap().unwrap();
-        assert_eq!(serve_as_a_host(&mut el), 1);
+        assert!((1..=most).contains(&serve_as_a_host(&mut el)));
         assert_eq!(*el.state(), 11);
     });
 }

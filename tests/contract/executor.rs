@@ -9,6 +9,7 @@ use std::time::Duration;
 use mainspring::{Error, Executor, ExecutorBuilder, Job, JobBuilder, JobError, StuckJobs};
 
 use crate::files::alone_as;
+use crate::support::cases;
 
 /// Ends the job that it belongs to when it is dropped.
 pub type Hold = Sender<()>;
@@ -391,10 +392,10 @@ fn s112_a_job_that_never_ends_delays_neither_the_closing_nor_the_end_of_the_proc
 /// A job that meets the closing runs, or is dropped and its awaiter told, or is refused.
 #[test]
 fn s113_no_job_is_lost_when_submitting_meets_closing() {
-    const ROUNDS: usize = 2_000;
+    let rounds = cases(2_000) as usize;
     let owned = Arc::new(());
     let [mut ran, mut dropped, mut refused] = [0, 0, 0];
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let executor = Executor::builder().threads(2).build().unwrap();
         let start = Barrier::new(2);
         thread::scope(|scope| {
@@ -419,20 +420,20 @@ fn s113_no_job_is_lost_when_submitting_meets_closing() {
         });
     }
     println!("{ran} ran, {dropped} were dropped, {refused} were refused");
-    assert_eq!(ran + dropped + refused, 3 * ROUNDS);
+    assert_eq!(ran + dropped + refused, 3 * rounds);
     assert_eq!(Arc::strong_count(&owned), 1);
 }
 
 /// A job that comes while a thread gives up waiting for one runs.
 #[test]
 fn s113_no_job_is_lost_when_submitting_meets_an_idle_end() {
-    const ROUNDS: usize = 10_000;
+    let rounds = cases(10_000) as usize;
     for idle in [Duration::ZERO, Duration::from_nanos(1), Duration::from_micros(20)] {
         let executor = Executor::builder().threads(2).idle(idle).build().unwrap();
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
-                    for i in 0..ROUNDS / 6 {
+                    for i in 0..rounds / 6 {
                         assert_eq!(executor.submit(move || i).unwrap().wait().unwrap(), i);
                     }
                 });

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mainspring::{EventLoop, LoopHandle, Mode, Signal, TimerHandle};
 
+use crate::loopback;
 use crate::support::{on_every_selector, simulated};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
@@ -81,7 +82,10 @@ fn q5_who_never_stops_delays_nobody_by_more_than_two_ticks() {
 fn q5_two_threads_that_flood_the_inbox_delay_nobody() {
     on_every_selector(|kind| {
         let clock = mainspring::testing::SimClock::new();
-        let builder = EventLoop::builder().selector(kind).clock(clock.clone()).inbox_batch(16);
+        let builder = EventLoop::builder()
+            .selector(loopback::selector(kind))
+            .clock(clock.clone())
+            .inbox_batch(16);
         let mut el = builder.build_with(Served::default()).unwrap();
         el.on_prepare(|_, served| served.tick += 1).unwrap();
         let over = Arc::new(AtomicBool::new(false));
@@ -118,7 +122,8 @@ fn flooder(el: &EventLoop<Served>, over: Arc<AtomicBool>) -> std::thread::JoinHa
 fn q5_fds_that_are_always_ready_take_turns() {
     on_every_selector(|kind| {
         let clock = mainspring::testing::SimClock::new();
-        let builder = EventLoop::builder().selector(kind).clock(clock).event_capacity(1);
+        let builder =
+            EventLoop::builder().selector(loopback::selector(kind)).clock(clock).event_capacity(1);
         let mut el = builder.build_with([0_u32; 3]).unwrap();
         let peers: Vec<UnixStream> = (0..3)
             .map(|i| {

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::files::{alone, tick};
+use crate::loopback;
 use crate::moments::{Told, recorded, settle, ticks, write_down_reports};
 use crate::servers::{client, echo, listener};
 use crate::spy::{Call, Log, spied};
@@ -47,6 +48,7 @@ fn says_hello(el: &mut EventLoop<Told>, client: &mut TcpStream) -> bool {
     (0..5).any(|_| {
         // Only the ticks that are due at once: the clock must not jump.
         el.turn(Some(Duration::ZERO)).unwrap();
+        loopback::deliver();
         matches!(client.read(&mut [0; 8]), Ok(5))
     })
 }
@@ -84,6 +86,7 @@ impl Crowd {
     }
 
     fn turned_away(&mut self) -> usize {
+        loopback::deliver();
         let gone = |client: &mut TcpStream| match client.read(&mut [0]) {
             Ok(count) => count == 0,
             Err(error) => error.kind() != ErrorKind::WouldBlock,

@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mainspring::EventLoop;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -16,6 +16,27 @@ use rustix::fs::OFlags;
 /// One tick that does not sleep; how many handles it ran.
 pub fn tick<S>(el: &mut EventLoop<S>) -> usize {
     el.turn(Some(Duration::ZERO)).expect("a tick")
+}
+
+/// Ticks until `done`, for what the kernel may deliver late.
+///
+/// # Panics
+///
+/// It takes more than a million ticks, or a minute. A tick that runs nothing gives the machine a
+/// millisecond.
+#[track_caller]
+pub fn wait_until<S>(el: &mut EventLoop<S>, mut done: impl FnMut(&mut EventLoop<S>) -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    for _ in 0..1_000_000 {
+        if done(el) {
+            return;
+        }
+        if tick(el) == 0 {
+            assert!(Instant::now() < end, "it does not come within a minute");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    panic!("it does not come within a million ticks");
 }
 
 /// Two connected streams.
@@ -53,7 +74,7 @@ pub fn reset_connection() -> TcpStream {
     let (ours, theirs) = tcp_pair();
     rustix::net::sockopt::set_socket_linger(&theirs, Some(Duration::ZERO)).unwrap();
     drop(theirs);
-    wait_for(&ours, PollFlags::empty());
+    wait_for(&ours, PollFlags::IN); // Some kernels wake no waiter that asks for nothing.
     ours
 }
 

@@ -17,6 +17,7 @@ use mainspring::{EventLoop, SelectorKind};
 
 use crate::counted::{Calls, counted};
 use crate::files::{pair, tcp_pair, tick};
+use crate::loopback;
 use crate::support::on_every_selector;
 
 /// Size of the loop's read buffer.
@@ -149,7 +150,8 @@ fn q5_a_tick_reads_a_bounded_number_of_bytes() {
         for (buffer, bytes, reads) in
             [(KIB, 8 * KIB, 8), (64 * KIB, 256 * KIB, 4), (1024 * KIB, 1024 * KIB, 1)]
         {
-            let builder = EventLoop::builder().selector(kind).clock(SimClock::new());
+            let builder =
+                EventLoop::builder().selector(loopback::selector(kind)).clock(SimClock::new());
             let mut el = builder.read_buffer(buffer).build().unwrap();
             let (ours, mut theirs) = pair();
             theirs.write_all(b"x").unwrap();

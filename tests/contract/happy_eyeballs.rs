@@ -55,7 +55,7 @@ fn s5_silence_begins_the_next_attempt_after_a_while_and_the_rest_is_closed() {
         "happy_eyeballs::s5_silence_begins_the_next_attempt_after_a_while_and_the_rest_is_closed",
         || {
             on_every_selector(|kind| {
-                let (deaf, deafer) = (Deaf::new(), Deaf::new());
+                let (Some(deaf), Some(deafer)) = (Deaf::new(), Deaf::new()) else { return };
                 let (_listener, good) = somebody();
                 let before = census();
                 let addresses = [deaf.address, deafer.address, good];
@@ -71,7 +71,7 @@ fn s5_silence_begins_the_next_attempt_after_a_while_and_the_rest_is_closed() {
 #[test]
 fn s5_a_failure_beside_an_attempt_under_way_begins_the_next_at_once() {
     on_every_selector(|kind| {
-        let deaf = Deaf::new();
+        let Some(deaf) = Deaf::new() else { return };
         let (_listener, good) = somebody();
         let addresses = [deaf.address, nobody_there(), nobody_there(), good];
         let (connected, took) = connect(kind, &addresses, LONG);
@@ -99,7 +99,7 @@ fn s5_all_failures_are_told() {
 fn s5_the_limit_is_for_all_attempts() {
     alone("happy_eyeballs::s5_the_limit_is_for_all_attempts", || {
         on_every_selector(|kind| {
-            let (deaf, deafer) = (Deaf::new(), Deaf::new());
+            let (Some(deaf), Some(deafer)) = (Deaf::new(), Deaf::new()) else { return };
             let before = census();
             let addresses = [deaf.address, deafer.address, nobody_there()];
             let limit = Duration::from_secs(1);

@@ -19,6 +19,7 @@ use mainspring::{EventLoop, Interest, Io, SelectorKind, Task, spawn, yield_now};
 
 use crate::counted::counted;
 use crate::files::{pair, tick};
+use crate::loopback;
 use crate::support::{on_every_selector, simulated};
 
 type Shared = Rc<Io<UnixStream>>;
@@ -409,7 +410,10 @@ fn w1_pipes_and_terminals_are_sources_like_others() {
 fn w9_a_slow_task_is_named_after_its_event() {
     on_every_selector(|kind| {
         let clock = SimClock::new();
-        let builder = EventLoop::builder().selector(kind).clock(clock.clone()).debug(true);
+        let builder = EventLoop::builder()
+            .selector(loopback::selector(kind))
+            .clock(clock.clone())
+            .debug(true);
         let mut el = builder.build_with(Vec::new()).unwrap();
         el.set_exception_handler(|_, reports: &mut Vec<String>, report| {
             reports.push(format!("{} {:?}", report.kind, report.name));

@@ -44,6 +44,7 @@ mod io_waiters;
 mod last_bytes;
 mod lingering;
 mod lookup;
+mod loopback;
 mod messages;
 mod moments;
 mod own_selector;

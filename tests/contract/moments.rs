@@ -164,16 +164,21 @@ pub fn ticks(el: &mut EventLoop<Told>, count: usize) {
     }
 }
 
-/// Ticks that do not sleep, until `done`.
+/// Like [`wait_until`](crate::files::wait_until), and shows what was told if it does not come.
 #[track_caller]
-pub fn tick_until(el: &mut EventLoop<Told>, mut done: impl FnMut(&mut EventLoop<Told>) -> bool) {
-    for _ in 0..100_000 {
-        if done(el) {
-            return;
+pub fn tick_until(el: &mut EventLoop<Told>, done: impl FnMut(&mut EventLoop<Told>) -> bool) {
+    let shown = ShownOnPanic(el);
+    crate::files::wait_until(shown.0, done);
+}
+
+struct ShownOnPanic<'a>(&'a mut EventLoop<Told>);
+
+impl Drop for ShownOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{:?}, {:?}", self.0.state().order(), self.0.state().reports);
         }
-        crate::files::tick(el);
     }
-    panic!("it does not come: {:?}, {:?}", el.state().order(), el.state().reports);
 }
 
 /// Ticks until nothing is left to do; a loop that spins does not pass. What the network delivers

@@ -13,6 +13,7 @@ use std::time::Duration;
 use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, Handle, PanicPolicy, SelectorKind};
 
+use crate::loopback;
 use crate::support::{Source, on_every_selector};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
@@ -70,7 +71,10 @@ fn add(el: &mut EventLoop<Seen>, form: Form, i: usize, alive: &Rc<()>) {
 /// Five callbacks that are due, and what is alive of them.
 fn five(kind: SelectorKind, policy: PanicPolicy, form: Form) -> (EventLoop<Seen>, Rc<()>) {
     let clock = SimClock::new();
-    let builder = EventLoop::builder().selector(kind).clock(clock.clone()).on_panic(policy);
+    let builder = EventLoop::builder()
+        .selector(loopback::selector(kind))
+        .clock(clock.clone())
+        .on_panic(policy);
     let mut el = builder.build_with(Seen::default()).unwrap();
     let alive = Rc::new(());
     (1..=5).for_each(|i| add(&mut el, form, i, &alive));

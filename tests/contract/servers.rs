@@ -13,6 +13,7 @@ use mainspring::{EventLoop, LoopHandle, SelectorKind};
 use rustix::io::Errno;
 
 use crate::files::{alone, alone_as, tick};
+use crate::loopback;
 use crate::moments::{
     Moment, Recording, Told, recorded, recording, settle, tick_until, ticks, write_down_reports,
 };
@@ -42,6 +43,7 @@ pub fn client(to: SocketAddr) -> TcpStream {
 fn is_served(el: &mut EventLoop<Told>, client: &mut TcpStream, within: usize) -> bool {
     client.write_all(b"ping").unwrap();
     ticks(el, within);
+    loopback::deliver();
     let mut answer = [0; 8];
     client.read(&mut answer).is_ok_and(|count| answer[..count] == *b"ping")
 }
@@ -83,7 +85,7 @@ fn s4_every_kind_of_listener_is_served() {
 fn s4_a_long_backlog_is_accepted_in_bites_and_others_are_served_between() {
     alone("servers::s4_a_long_backlog_is_accepted_in_bites_and_others_are_served_between", || {
         on_every_selector(|kind| {
-            let builder = EventLoop::builder().selector(kind).accept_batch(8);
+            let builder = EventLoop::builder().selector(loopback::selector(kind)).accept_batch(8);
             let mut el = builder.build_with(Told::default()).unwrap();
             let (socket, address) = listener();
             let server = echo(&el, socket);
@@ -136,6 +138,7 @@ fn s4_accepted_sockets_are_private_do_not_wait_and_send_small_pieces_at_once() {
             assert!(fd > 4 && !is_inherited(fd), "{fd}");
             server.close();
             let _waiting = client(address);
+            loopback::deliver();
             let (accepted, _) = copy.accept().unwrap();
             assert!(accepted.nodelay().unwrap(), "what the listener has, its sockets have");
         });

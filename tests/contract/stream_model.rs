@@ -15,8 +15,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::files::{pair, tcp_pair, tick};
+use crate::loopback;
 use crate::moments::{Moment, Recording, Told, settle, tick_until, ticks, write_down_reports};
 use crate::streams::stretch;
+use crate::support::cases;
 
 /// A call to a transport.
 #[derive(Debug, Clone, Copy)]
@@ -155,7 +157,10 @@ enum Family {
 
 /// A loop that reads so little at once that much takes several turns.
 fn hasty(kind: SelectorKind) -> EventLoop<Told> {
-    let builder = EventLoop::builder().selector(kind).clock(SimClock::new()).read_buffer(1000);
+    let builder = EventLoop::builder()
+        .selector(loopback::selector(kind))
+        .clock(SimClock::new())
+        .read_buffer(1000);
     let el = builder.build_with(Told::default()).unwrap();
     write_down_reports(&el);
     el
@@ -290,7 +295,7 @@ impl Bench {
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
-        cases: 128,
+        cases: cases(128),
         ..ProptestConfig::default()
     })]
 

@@ -14,6 +14,7 @@ use mainspring_sys::socket;
 use rustix::event::PollFlags;
 
 use crate::files::{fill, pair, tcp_pair, tick, wait_for};
+use crate::loopback;
 use crate::moments::{
     Moment, Recording, Told, recorded, recording, settle, tick_until, write_down_reports,
 };
@@ -57,7 +58,7 @@ fn check_all_before_the_end<T: Stream + 'static>(
 ) {
     let name = std::any::type_name::<T>();
     let text = stretch(0, 1000);
-    let builder = EventLoop::builder().selector(kind).read_buffer(7);
+    let builder = EventLoop::builder().selector(loopback::selector(kind)).read_buffer(7);
     let mut el = builder.build_with(Told::default()).unwrap();
     let fd = ours.reader().as_raw_fd();
     let script = Recording::new(&Rc::new(()), |_, _, conn, moment| {

@@ -1,11 +1,14 @@
 //! Loops for the tests: one for each selector kind, with simulated time.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use mainspring::testing::SimClock;
-use mainspring::{EventLoop, SelectorKind};
+use mainspring::{EventLoop, Interest, Mode, SelectorKind, Token};
+use proptest::prelude::ProptestConfig;
+
+use crate::loopback;
 
 /// Runs `check` on a loop of each kind that the system has.
 pub fn on_every_selector(mut check: impl FnMut(SelectorKind)) {
@@ -18,8 +21,23 @@ pub fn on_every_selector(mut check: impl FnMut(SelectorKind)) {
 /// A loop of this kind whose time is simulated.
 pub fn simulated<S>(kind: SelectorKind, state: S) -> (EventLoop<S>, SimClock) {
     let clock = SimClock::new();
-    let builder = EventLoop::builder().selector(kind).clock(clock.clone());
+    let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
     (builder.build_with(state).expect("a loop"), clock)
+}
+
+/// The number of cases of a random test, or of repetitions of one that looks for a race: `usual`,
+/// or less by the variable `PROPTEST_CASES`, for slow machines.
+pub fn cases(usual: u32) -> u32 {
+    let asked = std::env::var_os("PROPTEST_CASES").map(|_| ProptestConfig::default().cases);
+    asked.map_or(usual, |asked| asked.min(usual))
+}
+
+/// True if this selector reports priority data: not every kqueue does.
+pub fn has_priority(kind: SelectorKind) -> bool {
+    let (ours, _theirs) = UnixStream::pair().expect("a pair of sockets");
+    let mut selector = kind.open().expect("a selector");
+    let token = Token::new(0, 0);
+    selector.register(ours.as_raw_fd(), token, Interest::PRIORITY, Mode::Level).is_ok()
 }
 
 /// A source that keeps count of itself: the count of the `Rc` is what is alive.

@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use rustix::event::PollFlags;
 
 use crate::files::{pair, poll, tick};
-use crate::support::on_every_selector;
+use crate::loopback;
+use crate::support::{cases, on_every_selector};
 
 const PLACES: usize = 8;
 const READER: usize = 0;
@@ -107,7 +108,10 @@ fn callback(
 
 impl World {
     fn new(kind: SelectorKind) -> World {
-        let el = EventLoop::builder().selector(kind).build_with(Seen::default()).unwrap();
+        let el = EventLoop::builder()
+            .selector(loopback::selector(kind))
+            .build_with(Seen::default())
+            .unwrap();
         World { el, places: Default::default(), versions: 0 }
     }
 
@@ -246,7 +250,11 @@ impl Place {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: cases(64),
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn w10_random_programs_agree_with_poll(

@@ -9,9 +9,10 @@ use mainspring::{EventLoop, Interest, LoopHandle, Mode, Readiness, SelectorKind,
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use crate::files::{fill, pair, readable, reset_connection, tcp_pair, tick};
+use crate::files::{fill, pair, readable, reset_connection, tcp_pair, tick, wait_until};
+use crate::loopback;
 use crate::spy::{Call, spied};
-use crate::support::{on_every_selector, simulated};
+use crate::support::{has_priority, on_every_selector, simulated};
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
@@ -26,7 +27,8 @@ fn says<T>(
 
 /// Which of the callbacks of `fd` are called, when there are these ones.
 fn woken<T: AsFd + 'static>(kind: SelectorKind, fd: &Rc<T>, interest: Interest) -> Names {
-    let mut el = EventLoop::builder().selector(kind).build_with(Names::new()).unwrap();
+    let mut el =
+        EventLoop::builder().selector(loopback::selector(kind)).build_with(Names::new()).unwrap();
     if interest.contains(READ) {
         el.add_reader(fd.clone(), says("reader")).unwrap();
     }
@@ -51,7 +53,7 @@ fn w5_an_end_wakes_whoever_is_there() {
 
         let (reader, writer) = std::io::pipe().unwrap();
         let empty = Rc::new(reader);
-        assert_eq!(woken(kind, &empty, READ | WRITE), [] as [&str; 0]);
+        assert_eq!(woken(kind, &empty, READ), [] as [&str; 0]); // Some pipes go both ways.
         drop(writer);
         assert_eq!(woken(kind, &empty, READ | WRITE), ["reader", "writer"]);
 
@@ -62,17 +64,23 @@ fn w5_an_end_wakes_whoever_is_there() {
         drop(theirs);
         assert_eq!(woken(kind, &full, WRITE), ["writer"]);
         assert_eq!(woken(kind, &full, READ | WRITE), ["reader", "writer"]);
+        for interest in [READ, WRITE, READ | WRITE] {
+            let reset = Rc::new(reset_connection());
+            assert_eq!(woken(kind, &reset, interest).len(), interest.iter().count());
+        }
+        if kind == SelectorKind::Kqueue {
+            return; // Its filter for priority data, if there is one, is silent about ends.
+        }
         let urgent = |_: &_, names: &mut Names, _: &mut _| Ok(names.push("urgent"));
-        let mut el = EventLoop::builder().selector(kind).build_with(Names::new()).unwrap();
+        let mut el = EventLoop::builder()
+            .selector(loopback::selector(kind))
+            .build_with(Names::new())
+            .unwrap();
         let (ours, theirs) = pair();
         el.watch(ours, Interest::PRIORITY, urgent).unwrap();
         assert_eq!(tick(&mut el), 0);
         drop(theirs);
         assert_eq!(tick(&mut el), 1, "who waits for priority data is told, too");
-        for interest in [READ, WRITE, READ | WRITE] {
-            let reset = Rc::new(reset_connection());
-            assert_eq!(woken(kind, &reset, interest).len(), interest.iter().count());
-        }
     });
 }
 
@@ -87,7 +95,10 @@ fn w5_an_end_shows_nobody_a_direction_that_was_not_asked_for() {
     }
     const BOTH: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);
     on_every_selector(|kind| {
-        let mut el = EventLoop::builder().selector(kind).build_with(Heard::new()).unwrap();
+        let mut el = EventLoop::builder()
+            .selector(loopback::selector(kind))
+            .build_with(Heard::new())
+            .unwrap();
         el.watch(reset_connection(), READ, hears(READ)).unwrap();
         el.watch(reset_connection(), WRITE, hears(WRITE)).unwrap();
         let shared = Rc::new(reset_connection());
@@ -105,6 +116,9 @@ fn w5_an_end_shows_nobody_a_direction_that_was_not_asked_for() {
 fn w5_priority_data_wakes_only_who_asked_for_it() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, Names::new());
+        if !has_priority(kind) {
+            return;
+        }
         let (ours, theirs) = tcp_pair();
         let twin = ours.try_clone().unwrap();
         el.add_reader(ours, says("reader")).unwrap();
@@ -113,12 +127,12 @@ fn w5_priority_data_wakes_only_who_asked_for_it() {
             Ok(names.push("urgent"))
         });
         rustix::net::send(&theirs, b"!", SendFlags::OOB).unwrap();
-        while tick(&mut el) == 0 {} // Until the byte has arrived.
+        wait_until(&mut el, |el| !el.state().is_empty()); // The byte has arrived.
         assert_eq!(el.state_mut().split_off(0), ["urgent"]);
         assert!(el.remove(urgent.unwrap()));
         assert_eq!(tick(&mut el), 0);
         (&theirs).write_all(b"x").unwrap();
-        while tick(&mut el) == 0 {}
+        wait_until(&mut el, |el| !el.state().is_empty());
         assert_eq!(el.state()[..], ["reader"]);
     });
 }

@@ -1,0 +1,122 @@
+//! A loopback that delivers after the call that sent has returned, as on the BSDs and macOS.
+//!
+//! The contract counts ticks: an event that is there before a tick is seen in it. The tests keep
+//! those counts. On a system with such a loopback each wait of the loop under test first waits for
+//! all that was sent before. The packets of the loopback are delivered in order, so a datagram that
+//! a socket sends to itself arrives after them.
+
+use std::cell::OnceCell;
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use mainspring::{
+    Events, Interest, Mode, Selector, SelectorChoice, SelectorKind, Token, UserEvent,
+};
+
+/// A packet may cause another one: three open a connection, and a reset may answer the last.
+const HOPS: usize = 5;
+
+/// Longer than any machine takes for one datagram.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// A selector of this kind. Before it asks the kernel, all that was sent has arrived.
+pub fn selector(kind: SelectorKind) -> SelectorChoice {
+    match is_immediate() {
+        true => kind.into(),
+        false => open(kind).into(),
+    }
+}
+
+/// Like [`selector`], opened.
+pub fn open(kind: SelectorKind) -> Box<dyn Selector> {
+    let inner = kind.open().expect("a selector");
+    deliver(); // Opens the socket, which a full table of descriptors would refuse later.
+    if is_immediate() { inner } else { Box::new(Delivered(inner)) }
+}
+
+/// Waits until all that was sent over the loopback has arrived, and what was sent because of it.
+pub fn deliver() {
+    thread_local! {
+        static SOCKET: OnceCell<UdpSocket> = const { OnceCell::new() };
+    }
+    if is_immediate() {
+        return;
+    }
+    SOCKET.with(|socket| {
+        let socket = socket.get_or_init(to_itself);
+        for _ in 0..HOPS {
+            socket.send(b"x").expect("a datagram is sent");
+            socket.recv(&mut [0; 2]).expect("a datagram arrives");
+        }
+    });
+}
+
+fn to_itself() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(socket.local_addr().unwrap()).unwrap();
+    socket.set_read_timeout(Some(BOUND)).unwrap();
+    socket
+}
+
+/// True if a datagram is there when the call that sent it returns. No accept(2) is used to find
+/// out, because some tests count and forge those.
+fn is_immediate() -> bool {
+    static MEASURED: OnceLock<bool> = OnceLock::new();
+    *MEASURED.get_or_init(|| {
+        let socket = to_itself();
+        socket.set_nonblocking(true).unwrap();
+        (0..64).all(|_| {
+            socket.send(b"x").expect("a datagram is sent");
+            socket.recv(&mut [0; 2]).is_ok()
+        })
+    })
+}
+
+#[derive(Debug)]
+struct Delivered(Box<dyn Selector>);
+
+impl Selector for Delivered {
+    fn register(&mut self, fd: RawFd, token: Token, of: Interest, mode: Mode) -> io::Result<()> {
+        self.0.register(fd, token, of, mode)
+    }
+
+    fn reregister(&mut self, fd: RawFd, token: Token, of: Interest, mode: Mode) -> io::Result<()> {
+        self.0.reregister(fd, token, of, mode)
+    }
+
+    fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
+        self.0.deregister(fd)
+    }
+
+    fn has_edges(&self) -> bool {
+        self.0.has_edges()
+    }
+
+    fn drained(&mut self, fd: RawFd, interest: Interest) {
+        self.0.drained(fd, interest);
+    }
+
+    fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        deliver();
+        self.0.select(events, timeout)
+    }
+
+    fn reset(&mut self) -> io::Result<()> {
+        self.0.reset()
+    }
+
+    fn poll_fd(&self) -> Option<Arc<OwnedFd>> {
+        self.0.poll_fd()
+    }
+
+    fn has_ready(&self) -> bool {
+        self.0.has_ready()
+    }
+
+    fn user_event(&mut self, token: Token) -> io::Result<Box<dyn UserEvent>> {
+        self.0.user_event(token)
+    }
+}
