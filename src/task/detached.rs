@@ -57,7 +57,7 @@ use crate::text::write_chain;
 /// # Ok::<(), Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "a detached task returns `()`, a plain value, or a `Result` whose error implements `Display`; not `{Self}`",
+    message = "a detached task returns a plain value, or a `Result` whose error implements `Display`; not `{Self}`",
     note = "`detach_discarding` detaches a task and drops its output unseen",
     note = "a task can return `Ok(())`, or an `Err` with a text, in place of this output"
 )]
