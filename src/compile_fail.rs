@@ -49,6 +49,25 @@
 //! # Ok::<(), mainspring::Error>(())
 //! ```
 //!
+//! A callback returns nothing, a result, or never; another value is refused:
+//!
+//! ```
+//! let el = mainspring::EventLoop::new()?;
+//! el.call_soon(|_, ()| std::process::abort());
+//! el.call_soon(|_, ()| -> mainspring::Result<()> { Err(mainspring::Error::Closed) });
+//! # Ok::<(), mainspring::Error>(())
+//! ```
+//! ```compile_fail,E0277
+//! let el = mainspring::EventLoop::new()?;
+//! el.call_soon(|_, ()| 42);
+//! # Ok::<(), mainspring::Error>(())
+//! ```
+//! ```compile_fail,E0277
+//! let el = mainspring::EventLoop::new()?;
+//! el.add_signal_handler(mainspring::Signal::TERM, |_, ()| Some(()))?;
+//! # Ok::<(), mainspring::Error>(())
+//! ```
+//!
 //! A source that a loop may watch stays with the thread of that loop:
 //!
 //! ```

@@ -18,7 +18,16 @@ use crate::error::{Error, Result};
 use crate::timers::TimerSlot;
 
 /// What a scheduled closure may return: nothing, or a [`Result`] whose error goes to the exception
-/// handler.
+/// handler. A closure that never returns, since it ends the process or loops, is a callback as well:
+///
+/// ```no_run
+/// use mainspring::{EventLoop, Signal};
+///
+/// let mut el = EventLoop::new()?;
+/// el.add_signal_handler(Signal::TERM, |_, _| std::process::exit(0))?;
+/// el.run_forever()
+/// # ; Ok::<(), mainspring::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a callback returns `()` or `mainspring::Result<()>`, and not `{Self}`",
     note = "end its last expression with `;` to return nothing",
@@ -37,6 +46,26 @@ impl Outcome for () {
 }
 
 impl Outcome for Result<()> {
+    fn into_result(self) -> Result<()> {
+        self
+    }
+}
+
+/// Names the return type of a function pointer.
+pub trait Returns {
+    /// The return type.
+    type Value;
+}
+
+impl<T> Returns for fn() -> T {
+    type Value = T;
+}
+
+/// The type `!`, which stable Rust accepts only as the return type of a function.
+type Never = <fn() -> ! as Returns>::Value;
+
+/// A callback that never returns.
+impl Outcome for Never {
     fn into_result(self) -> Result<()> {
         self
     }

@@ -24,6 +24,7 @@ mod debug;
 mod descriptors;
 mod detached;
 mod edge_mode;
+mod diverging;
 mod edges;
 mod embedding;
 mod endings;

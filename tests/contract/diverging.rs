@@ -1,0 +1,86 @@
+//! Callbacks that never return. They compile on stable Rust in every place that takes a callback;
+//! here each ends by a panic, which is the way to return to a test.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use mainspring::{EventLoop, Interest, SelectorKind, Signal};
+
+use crate::support::simulated;
+
+const NOW: Option<Duration> = Some(Duration::ZERO);
+
+/// Ends like `std::process::exit`, whose type it has.
+fn diverge() -> ! {
+    panic!("diverged")
+}
+
+/// The message of the panic that ends the next tick.
+fn tick(el: &mut EventLoop<()>) -> String {
+    let ended = catch_unwind(AssertUnwindSafe(|| el.turn(NOW))).expect_err("a callback diverges");
+    (*ended.downcast::<&str>().expect("a text")).to_owned()
+}
+
+fn each(add: impl FnOnce(&EventLoop<()>)) {
+    let (mut el, clock) = simulated(SelectorKind::Poll, ());
+    add(&el);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(tick(&mut el), "diverged");
+}
+
+#[test]
+fn x3_a_callback_may_diverge_wherever_it_is_registered() {
+    let second = Duration::from_secs(1);
+    each(|el| _ = el.call_soon(|_, ()| diverge()));
+    each(|el| _ = el.call_later(second, |_, ()| diverge()));
+    each(|el| _ = el.call_at(el.now() + second, |_, ()| diverge()));
+    each(|el| drop(el.call_every(second, |_, ()| diverge())));
+    each(|el| el.remote().call_soon(|_, ()| diverge()).unwrap());
+    each(|el| drop(el.on_prepare(|_, ()| diverge())));
+    each(|el| drop(el.on_check(|_, ()| diverge())));
+    each(|el| drop(el.on_idle(|_, ()| diverge())));
+    each(|el| {
+        el.add_signal_handler(Signal::URG, |_, ()| diverge()).unwrap();
+        Signal::URG.raise().unwrap();
+    });
+    each(|el| {
+        let timer = el.add_timer(|_, ()| diverge()).unwrap();
+        el.reset_after(timer, second);
+    });
+}
+
+#[test]
+fn w9_a_callback_of_a_descriptor_may_diverge() {
+    let readable = || {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"x").unwrap();
+        (ours, theirs)
+    };
+    let (reader, _reader) = readable();
+    each(move |el| drop(el.add_reader(reader, |_, (), _| diverge())));
+    let (writer, _writer) = readable();
+    each(move |el| drop(el.add_writer(writer, |_, (), _| diverge())));
+    let (both, _both) = readable();
+    each(move |el| drop(el.watch(both, Interest::READABLE, |_, (), _| diverge())));
+    let (stream, _stream) = readable();
+    each(move |el| drop(el.attach(stream, |_, (), _, _| diverge())));
+    let second = Duration::from_secs(1);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    each(move |el| {
+        let address = mainspring::net::Address::from(address);
+        el.connect(address, second, |_, (), _| diverge());
+    });
+    drop(listener);
+}
+
+#[test]
+fn an_exception_handler_and_a_done_callback_may_diverge() {
+    each(|el| {
+        el.set_exception_handler(|_, (), _| diverge());
+        el.call_soon(|_, ()| -> mainspring::Result<()> { Err(mainspring::Error::Closed) });
+    });
+}
