@@ -26,6 +26,7 @@ use mainspring_sys::Events;
 use self::callback::Letter;
 use self::core::Core;
 use self::guest::Inside;
+use self::tick::Sleep;
 use crate::error::Result;
 use crate::handle::Key;
 use crate::ready::ReadyDeque;
@@ -153,6 +154,8 @@ impl<S> EventLoop<S> {
     ///
     /// What counts is what is queued, tasks, armed timers, watchers that are not paused, signal
     /// handlers, idle hooks and [`Remote`]s, except for those that were [`unref`](LoopHandle::unref)ed.
+    /// A tick asks again after its prepare hooks: if one of them has ended the last of these, the
+    /// tick does not sleep.
     ///
     /// # Errors
     ///
@@ -161,7 +164,7 @@ impl<S> EventLoop<S> {
         self.core.check_open()?;
         let _inside = self.inside();
         while self.is_alive() || self.handle.is_stopping() {
-            self.run_once(None)?;
+            self.tick(None, Sleep::WhileAlive)?;
             if self.core.stopping.take() {
                 break;
             }

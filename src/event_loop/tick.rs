@@ -14,10 +14,25 @@ use crate::handle::Key;
 use crate::ready::Ready;
 use crate::watchers::{Fed, Watchers, bit};
 
+/// The condition under which a tick may sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sleep {
+    /// Until its limit.
+    Always,
+    /// Only if something is alive after the prepare hooks, which may have ended the last of it.
+    WhileAlive,
+}
+
 impl<S> EventLoop<S> {
+    #[inline]
     pub(crate) fn run_once(&mut self, limit: Option<Duration>) -> Result<usize> {
+        self.tick(limit, Sleep::Always)
+    }
+
+    pub(crate) fn tick(&mut self, limit: Option<Duration>, sleep: Sleep) -> Result<usize> {
         self.begin_tick()?;
         self.run_hooks(Hook::Prepare);
+        let limit = if self.may_sleep(sleep) { limit } else { Some(Duration::ZERO) };
         let timeout = self.time_to_sleep(limit); // zero if anything is ready
         self.select(timeout)?; // the only place that sleeps
         self.feed_watchers()?; // before a hook removes a watcher: its event would look like a stranger's
@@ -39,6 +54,12 @@ impl<S> EventLoop<S> {
             self.resume_batch();
         }
         Ok(())
+    }
+
+    /// Without hooks, [`run`](EventLoop::run) has just asked whether anything is alive.
+    #[inline]
+    fn may_sleep(&self, sleep: Sleep) -> bool {
+        sleep == Sleep::Always || self.core.hooks.get() == 0 || self.is_alive()
     }
 
     /// Zero if anything is ready, else the time to the first deadline; `None` is "until an event".

@@ -7,6 +7,7 @@
 
 mod accept_failures;
 mod accepting;
+mod alive_model;
 mod async_net;
 mod blocking;
 mod borrowed;

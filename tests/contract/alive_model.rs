@@ -1,0 +1,237 @@
+//! Q7 by a model: `run` sleeps only while something is left that could call back, and ends as soon as
+//! nothing is, whatever has ended the last of it: a callback, a prepare hook or a check hook, by
+//! cancelling, removing or unreferencing.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mainspring::testing::SimClock;
+use mainspring::{Clock, EventLoop, Handle, LoopHandle, Remote, Signal, Task, Watcher};
+use proptest::prelude::*;
+
+use crate::support::on_every_selector;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Something that may keep `run` going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Due after so many seconds.
+    Timer(u8),
+    /// A reader of a stream that is never readable.
+    Reader,
+    Signal,
+    /// A task that never ends.
+    Task,
+    Remote,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    End,
+    Unref,
+    Reref,
+}
+
+/// Where in the tick a deed is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// By a timer of its own.
+    Callback,
+    Prepare,
+    Check,
+}
+
+/// From that second on the deed is done once, to the thing of that number.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    second: u8,
+    at: At,
+    deed: Deed,
+    thing: usize,
+}
+
+/// A registration, to be ended.
+enum Thing {
+    Handle(Handle),
+    Reader(Watcher<UnixStream>, #[expect(dead_code, reason = "stays open")] UnixStream),
+    Task(Task<()>),
+    Remote(Remote),
+}
+
+/// A thing and what the model knows of it.
+struct Entry {
+    thing: Option<Thing>,
+    background: bool,
+}
+
+/// The things of a loop. One is alive if it is there and was not unreferenced.
+#[derive(Default)]
+struct Model {
+    entries: RefCell<Vec<Entry>>,
+    handle: OnceCell<LoopHandle>,
+    /// True if the loop would have slept until an event that does not come.
+    stopped: Cell<bool>,
+    /// True if a remote has gone: its ring ends the next sleep at once.
+    rung: Cell<bool>,
+}
+
+impl Model {
+    fn is_alive(&self) -> bool {
+        self.entries.borrow().iter().any(|entry| entry.thing.is_some() && !entry.background)
+    }
+
+    fn act(&self, el: &LoopHandle, deed: Deed, thing: usize) {
+        let mut entries = self.entries.borrow_mut();
+        let count = entries.len();
+        let Entry { thing, background } = &mut entries[thing % count];
+        let handle = match thing {
+            None => return,
+            Some(Thing::Handle(handle)) => Some(*handle),
+            Some(Thing::Reader(watcher, _)) => Some(Handle::from(*watcher)),
+            Some(Thing::Task(task)) => Some(task.handle()),
+            Some(Thing::Remote(remote)) => {
+                *remote = if deed == Deed::Reref { el.remote() } else { remote.unref() };
+                self.rung.set(true);
+                None
+            }
+        };
+        *background = deed == Deed::Unref;
+        match (deed, handle) {
+            (Deed::End, Some(handle)) => assert!(el.cancel(handle)),
+            (Deed::Unref, Some(handle)) => assert!(el.unref(handle)),
+            (Deed::Reref, Some(handle)) => assert!(el.reref(handle)),
+            (_, None) => {}
+        }
+        if deed == Deed::End {
+            *thing = None;
+        }
+    }
+}
+
+/// The clock is asked before each sleep.
+struct Watchful(SimClock, Rc<Model>);
+
+impl std::fmt::Debug for Watchful {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Clock for Watchful {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn allow(&self, wanted: Option<Duration>) -> Option<Duration> {
+        if self.1.rung.take() {
+            return Some(Duration::ZERO);
+        }
+        if wanted != Some(Duration::ZERO) {
+            assert!(self.1.is_alive(), "it sleeps although nothing is left");
+        }
+        if wanted.is_none() {
+            self.1.stopped.set(true);
+            self.1.handle.get().unwrap().stop();
+        }
+        Some(Duration::ZERO)
+    }
+
+    fn idle(&self, wanted: Option<Duration>) {
+        self.0.idle(wanted);
+    }
+}
+
+fn make(el: &EventLoop, model: &Rc<Model>, form: Form) {
+    let place = model.entries.borrow().len();
+    let thing = match form {
+        Form::Timer(seconds) => {
+            let ran = model.clone();
+            let over = move |_: &LoopHandle, (): &mut ()| {
+                ran.entries.borrow_mut()[place].thing = None;
+            };
+            Thing::Handle(el.call_later(u32::from(seconds) * SECOND, over).into())
+        }
+        Form::Reader => {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            Thing::Reader(el.add_reader(ours, |_, (), _| Ok(())).unwrap(), theirs)
+        }
+        Form::Signal => Thing::Handle(el.add_signal_handler(Signal::IO, |_, ()| {}).unwrap()),
+        Form::Task => Thing::Task(el.spawn(std::future::pending())),
+        Form::Remote => Thing::Remote(el.remote()),
+    };
+    model.entries.borrow_mut().push(Entry { thing: Some(thing), background: false });
+}
+
+/// Does the steps at their time and place: those of hooks in the first tick that is not earlier.
+fn schedule(el: &EventLoop, clock: &SimClock, model: &Rc<Model>, steps: &[Step]) {
+    for at in [At::Prepare, At::Check] {
+        let mut due: Vec<Step> = steps.iter().copied().filter(|step| step.at == at).collect();
+        let (clock, model) = (clock.clone(), model.clone());
+        let hook = move |el: &LoopHandle, (): &mut ()| {
+            due.retain(|step| {
+                let is_due = clock.elapsed() >= u32::from(step.second) * SECOND;
+                if is_due {
+                    model.act(el, step.deed, step.thing);
+                }
+                !is_due
+            });
+        };
+        match at {
+            At::Prepare => el.on_prepare(hook).unwrap(),
+            _ => el.on_check(hook).unwrap(),
+        };
+    }
+    for step in steps.iter().copied().filter(|step| step.at == At::Callback) {
+        let model = model.clone();
+        let timer = el.call_later(u32::from(step.second) * SECOND, move |el, ()| {
+            model.act(el, step.deed, step.thing);
+        });
+        el.unref(timer); // Only the things keep the loop going.
+    }
+}
+
+fn forms() -> impl Strategy<Value = Vec<Form>> {
+    let form = prop_oneof![
+        (0..4u8).prop_map(Form::Timer),
+        Just(Form::Reader),
+        Just(Form::Signal),
+        Just(Form::Task),
+        Just(Form::Remote),
+    ];
+    prop::collection::vec(form, 1..4)
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let at = prop_oneof![Just(At::Callback), Just(At::Prepare), Just(At::Check)];
+    let deed = prop_oneof![3 => Just(Deed::End), 3 => Just(Deed::Unref), 1 => Just(Deed::Reref)];
+    let step = (0..4u8, at, deed, 0..3usize).prop_map(|(second, at, deed, thing)| Step {
+        second,
+        at,
+        deed,
+        thing,
+    });
+    prop::collection::vec(step, 0..8)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn q7_run_ends_at_once_when_nothing_is_left(forms in forms(), steps in steps()) {
+        on_every_selector(|kind| {
+            let (clock, model) = (SimClock::new(), Rc::new(Model::default()));
+            let watchful = Watchful(clock.clone(), model.clone());
+            let mut el = EventLoop::builder().selector(kind).clock(watchful).build().unwrap();
+            model.handle.set(el.handle().clone()).unwrap();
+            forms.iter().for_each(|form| make(&el, &model, *form));
+            schedule(&el, &clock, &model, &steps);
+            el.run().unwrap();
+            assert_eq!(model.is_alive(), model.stopped.get());
+            model.entries.take();
+            drop(el);
+        });
+    }
+}
