@@ -27,7 +27,9 @@ impl Panic {
     }
 
     pub(crate) fn into_message(self) -> String {
-        self.0.message
+        let Remains { message, payload } = *self.0;
+        quietly(|| drop(payload));
+        message
     }
 
     /// The payload, for [`std::panic::resume_unwind`].
@@ -47,6 +49,22 @@ pub(crate) fn text_of_panic(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("with a value that is no text")
+}
+
+/// The text of a panic, whose payload is dropped.
+pub(crate) fn message_of(payload: Box<dyn Any + Send>) -> String {
+    let message = text_of_panic(&*payload).to_owned();
+    quietly(|| drop(payload));
+    message
+}
+
+/// Runs user code whose panic has no receiver; the panic hook has printed it.
+pub(crate) fn quietly(code: impl FnOnce()) {
+    let mut outcome = catch_unwind(AssertUnwindSafe(code));
+    // The payload may panic when it is dropped, and so may the payload of that.
+    while let Err(payload) = outcome {
+        outcome = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+    }
 }
 
 /// Drops user's things; a panic of theirs is the answer.

@@ -2,7 +2,7 @@
 
 use std::mem;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,13 +10,14 @@ use std::time::Duration;
 use mainspring_sys::Readiness;
 use mainspring_sys::closure::{CallOnce, Room};
 
-use super::callback::{Callback, Done, Repeating, failed};
+use super::callback::{Callback, Done, LEAVE, Repeating, Turn, failed};
+use super::contain::{Failure, Payload, guard};
 use super::report::{Origin, PanicPolicy, Report};
 use super::source::Source;
 use super::{EventLoop, LoopHandle};
 use crate::error::{Error, Result};
 use crate::handle::Key;
-use crate::panic::text_of_panic;
+use crate::panic::{message_of, quietly};
 use crate::ready::Ready;
 
 impl<S> EventLoop<S> {
@@ -127,8 +128,8 @@ impl<S> EventLoop<S> {
         once: CallOnce<P, LoopHandle<S>, S, Done>,
         origin: Origin,
     ) {
-        let policy = self.handle.shared.panic_policy.get();
-        let unwinding = Unwinding { handle: &self.handle, key };
+        let policy = self.core.panic_policy.get();
+        let unwinding = Unwinding { handle: &self.handle, key, origin, repeat: None };
         let run = || once.call(&self.handle, &mut self.state);
         let done = guard(policy, run, |error| Err(Box::new(error)));
         mem::forget(unwinding);
@@ -148,36 +149,83 @@ impl<S> EventLoop<S> {
 
     #[inline(always)]
     fn repeat(&mut self, key: Key, repeat: Repeating<S>, readiness: Readiness, origin: Origin) {
-        let policy = self.handle.shared.panic_policy.get();
-        let unwinding = Unwinding { handle: &self.handle, key };
-        let run = || repeat.call(&self.handle, &mut self.state, readiness);
+        let policy = self.core.panic_policy.get();
+        let unwinding = Unwinding { handle: &self.handle, key, origin, repeat: Some(repeat) };
+        let run = || unwinding.call(&mut self.state, readiness);
         let turn = guard(policy, run, failed);
-        mem::forget(unwinding);
-        if let ControlFlow::Break(error) = turn {
-            self.end(key, origin, error);
-        }
-        if Rc::strong_count(&repeat) == 1 {
-            self.handle.pass_on(key, &Callback::Repeat(repeat));
+        let Some(repeat) = unwinding.disarm() else { return };
+        match turn {
+            ControlFlow::Break(error) => self.end(key, repeat, origin, error),
+            ControlFlow::Continue(()) if Rc::strong_count(&repeat) == 1 => {
+                self.handle.bury(key, repeat, origin, None);
+            }
+            ControlFlow::Continue(()) => {}
         }
     }
 
     /// Ends a registration, because of `error` if there is one. A callback may have ended it itself
-    /// before it failed; its error counts all the same.
+    /// before it failed; its error counts all the same. A listener outlives a panic of its factory.
     #[cold]
-    fn end(&mut self, key: Key, origin: Origin, error: Option<Box<Error>>) {
+    fn end(&mut self, key: Key, repeat: Repeating<S>, origin: Origin, error: Option<Box<Error>>) {
         let name = self.handle.name_of(key);
-        self.handle.forget(key);
-        if let Some(error) = error {
-            self.report(origin.report(*error, name));
+        let panicked = matches!(error.as_deref(), Some(Error::Panicked(_)));
+        if !(panicked && repeat.survives_panics()) {
+            self.handle.forget(key);
+        }
+        let report = error.map(|error| origin.report(*error, name.clone()));
+        // The captures are dropped even if the exception handler panics.
+        let reported =
+            catch_unwind(AssertUnwindSafe(|| report.into_iter().for_each(|it| self.report(it))));
+        if Rc::strong_count(&repeat) == 1 {
+            self.handle.bury(key, repeat, origin, name);
+        }
+        if let Err(payload) = reported {
+            resume_unwind(payload);
         }
     }
 
-    /// Reports the failures that nobody has asked for.
+    /// Deals with the failures of the batch: reports them, or unwinds. The rest stays for the next
+    /// tick if one unwinds.
     #[cold]
-    pub(crate) fn report_unobserved(&mut self) {
-        let reports = self.core.unobserved.take();
-        for report in reports {
-            self.report(report);
+    pub(crate) fn end_failures(&mut self) {
+        let count = self.core.failures.borrow().len();
+        for _ in 0..count {
+            let failure = self.core.failures.borrow_mut().pop_front();
+            match failure {
+                Some(Failure::Report(report)) => self.report(report),
+                Some(Failure::Panic(payload)) => resume_unwind(payload),
+                None => break,
+            }
+        }
+    }
+
+    /// Reports the failures of a loop that is being closed; the panic to unwind is `first`, or the
+    /// first one among them.
+    pub(crate) fn report_failures(&mut self, mut first: Option<Payload>) -> Option<Payload> {
+        loop {
+            let failure = self.core.failures.borrow_mut().pop_front();
+            match failure {
+                Some(Failure::Report(report)) => self.report(report),
+                Some(Failure::Panic(payload)) if first.is_none() => first = Some(payload),
+                Some(Failure::Panic(payload)) => quietly(|| drop(payload)),
+                None => return first,
+            }
+        }
+    }
+
+    /// Runs ticks. A panic that unwinds out of them although the policy is another one comes from a
+    /// custom selector or clock: then the run ends with an error.
+    pub(crate) fn contained<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let ran = catch_unwind(AssertUnwindSafe(|| run(self)));
+        ran.unwrap_or_else(|payload| Err(self.unwound(payload)))
+    }
+
+    #[cold]
+    pub(crate) fn unwound(&self, payload: Payload) -> Error {
+        match self.core.panic_policy.get() {
+            PanicPolicy::Propagate => resume_unwind(payload),
+            PanicPolicy::Report => Error::Panicked(message_of(payload)),
+            PanicPolicy::Abort => process::abort(),
         }
     }
 
@@ -192,31 +240,36 @@ impl<S> EventLoop<S> {
 struct Unwinding<'a, S> {
     handle: &'a LoopHandle<S>,
     key: Key,
+    origin: Origin,
+    /// The callback, unless it runs once and is gone.
+    repeat: Option<Repeating<S>>,
+}
+
+impl<S> Unwinding<'_, S> {
+    #[inline(always)]
+    fn call(&self, state: &mut S, readiness: Readiness) -> Turn {
+        match &self.repeat {
+            Some(repeat) => repeat.call(self.handle, state, readiness),
+            None => LEAVE,
+        }
+    }
+
+    /// The callback has returned, and is given back.
+    #[inline(always)]
+    fn disarm(mut self) -> Option<Repeating<S>> {
+        let repeat = self.repeat.take();
+        mem::forget(self);
+        repeat
+    }
 }
 
 impl<S> Drop for Unwinding<'_, S> {
     fn drop(&mut self) {
-        self.handle.forget_with_heirs(self.key);
-    }
-}
-
-/// Runs user code as the policy says; `failed` makes a result of a panic.
-#[inline]
-fn guard<T>(policy: PanicPolicy, run: impl FnOnce() -> T, failed: impl FnOnce(Error) -> T) -> T {
-    match policy {
-        PanicPolicy::Propagate => run(),
-        PanicPolicy::Report | PanicPolicy::Abort => catch(policy, run).unwrap_or_else(failed),
-    }
-}
-
-#[cold]
-fn catch<T>(policy: PanicPolicy, run: impl FnOnce() -> T) -> Result<T> {
-    // What the closure leaves half-changed is the user's own; the loop's tables are not in its
-    // reach.
-    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
-        if policy == PanicPolicy::Abort {
-            process::abort(); // The panic hook has printed the message.
+        let repeat = self.repeat.take();
+        if !repeat.as_ref().is_some_and(|repeat| repeat.survives_panics()) {
+            self.handle.forget_with_heirs(self.key);
         }
-        Error::Panicked(text_of_panic(&*payload).to_owned())
-    })
+        // A second panic while this one unwinds would abort the process.
+        self.handle.discard(self.origin, None, repeat);
+    }
 }

@@ -115,6 +115,9 @@ fn stay(result: Result<()>) -> Turn {
 
 /// A callback that runs again and again.
 pub(crate) trait Repeat<S> {
+    /// True if a panic of user code that it calls does not end its registration.
+    const SURVIVES_PANICS: bool = false;
+
     /// Runs it. An error ends its registration.
     fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn;
 
@@ -130,6 +133,7 @@ pub(crate) trait Repeated<S> {
     fn call(&self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn;
     fn take_watched(&self) -> Option<Box<dyn Any>>;
     fn is_running(&self) -> bool;
+    fn survives_panics(&self) -> bool;
 }
 
 impl<S, R: Repeat<S>> Repeated<S> for RefCell<R> {
@@ -143,6 +147,10 @@ impl<S, R: Repeat<S>> Repeated<S> for RefCell<R> {
 
     fn is_running(&self) -> bool {
         self.try_borrow_mut().is_err()
+    }
+
+    fn survives_panics(&self) -> bool {
+        R::SURVIVES_PANICS
     }
 }
 

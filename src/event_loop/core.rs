@@ -4,7 +4,7 @@
 //! know it either.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -14,8 +14,9 @@ use std::time::Duration;
 use mainspring_sys::process::Process;
 use mainspring_sys::{Interest, Mode, Readiness, Signal, Token, fd};
 
+use super::contain::Failure;
 use super::guest::Guest;
-use super::report::Report;
+use super::report::PanicPolicy;
 use super::report_log::ReportLog;
 use super::source::Source;
 use crate::clock::Timeline;
@@ -87,8 +88,11 @@ pub(crate) struct Core {
     pub(crate) heirs: RefCell<Vec<(Key, Key)>>,
     /// Ticks that the interval now running has missed.
     pub(crate) missed: Cell<u64>,
-    /// Failures that nobody has asked for, to be reported after the batch.
-    pub(crate) unobserved: RefCell<Vec<Report>>,
+    /// Failures that wait for the end of the batch, oldest first.
+    pub(crate) failures: RefCell<VecDeque<Failure>>,
+    pub(crate) panic_policy: Cell<PanicPolicy>,
+    /// True while the loop is being closed: a panic then waits until everything is dropped.
+    pub(crate) closing: Cell<bool>,
     /// Counts of reports that go to standard error.
     pub(super) log: RefCell<ReportLog>,
     /// The read buffer of all transports; it is out while one of them uses it.
@@ -134,7 +138,9 @@ impl Core {
             interest_changed: Cell::new(false),
             heirs: RefCell::default(),
             missed: Cell::new(0),
-            unobserved: RefCell::default(),
+            failures: RefCell::default(),
+            panic_policy: Cell::default(),
+            closing: Cell::new(false),
             log: RefCell::default(),
             read_buffer: Cell::default(),
             blocking: RefCell::default(),
@@ -247,12 +253,15 @@ impl Core {
         signals.add(signal, key)
     }
 
-    pub(crate) fn close_signals(&self) {
-        let mut signals = self.signals.borrow_mut();
-        if let Some((doorbell, _)) = signals.doorbell() {
+    /// Forgets the doorbell of signals, which the next call closes.
+    pub(crate) fn unwatch_signals(&self) {
+        if let Some((doorbell, _)) = self.signals.borrow().doorbell() {
             self.watchers.borrow_mut().remove_fixed(doorbell);
         }
-        signals.close();
+    }
+
+    pub(crate) fn close_signals(&self) {
+        self.signals.borrow_mut().close();
     }
 
     /// Has the kernel forget registrations that nobody knows.
@@ -329,7 +338,7 @@ impl Core {
             || self.bitten.get()
             || self.rung.get() != 0
             || self.stopping.get()
-            || self.has_unobserved()
+            || self.has_failures()
     }
 
     /// How long nothing is due; `None` is "until an event".
@@ -337,11 +346,6 @@ impl Core {
     pub(crate) fn time_to_deadline(&self) -> Option<Duration> {
         let deadline = self.timers.borrow_mut().next_deadline()?;
         Some(Duration::from_nanos(deadline.saturating_sub(self.timeline.now_nanos())))
-    }
-
-    #[inline]
-    pub(crate) fn has_unobserved(&self) -> bool {
-        !self.unobserved.borrow().is_empty()
     }
 
     /// A tick without timers reads no clock.

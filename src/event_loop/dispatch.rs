@@ -1,15 +1,17 @@
 //! From a ready handle to the callback to run, and back; and the end of registrations.
 
 use std::any::Any;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
+use std::{process, thread};
 
 use super::LoopHandle;
-use super::callback::Callback;
-use super::report::{Origin, Report};
+use super::callback::{Callback, Repeating};
+use super::report::{ExceptionHandler, Kind, Origin, PanicPolicy, Report, internal};
 use super::source::{Hook, Source};
 use crate::error::Error;
 use crate::handle::{Handle, Key};
+use crate::panic::message_of;
 
 /// Makes the callback that takes over a watched source.
 pub(crate) type Successor<S> = Box<dyn FnOnce(&LoopHandle<S>, Box<dyn Any>) -> Option<Callback<S>>>;
@@ -36,18 +38,37 @@ impl<S> LoopHandle<S> {
         }
     }
 
-    /// Tells the exception handler, or else standard error.
+    /// Calls the exception handler with a report, or prints it. The handler is kept even if it
+    /// panics.
     pub(crate) fn report(&self, state: &mut S, report: Report) {
-        let Some(mut handler) = self.shared.exception_handler.take() else {
-            return self.core().print(&report);
-        };
-        handler(self, state, &report);
-        // It may have set another one meanwhile; and one that is dropped may set yet another one.
         match self.shared.exception_handler.take() {
-            None => self.shared.exception_handler.set(Some(handler)),
-            newer => {
-                self.shared.exception_handler.set(newer);
-                drop(handler);
+            Some(handler) => self.call_handler(state, &report, handler),
+            None => self.core().print(&report),
+        }
+        let (kind, location) = (report.kind, report.location);
+        let origin = |error| Report { kind, error, location, name: None };
+        // The error of the report may be a type of the user.
+        self.core().contain(origin, || drop(report));
+    }
+
+    fn call_handler(&self, state: &mut S, report: &Report, handler: ExceptionHandler<S>) {
+        let location = handler.location;
+        let mut lent = LentHandler { handle: self, handler: Some(handler) };
+        let policy = self.core().panic_policy.get();
+        if policy == PanicPolicy::Propagate && !self.core().closing.get() && !thread::panicking() {
+            return lent.call(state, report);
+        }
+        let called = catch_unwind(AssertUnwindSafe(|| lent.call(state, report)));
+        drop(lent);
+        let Err(payload) = called else { return };
+        match policy {
+            PanicPolicy::Abort => process::abort(),
+            PanicPolicy::Propagate => self.core().unwind_later(payload),
+            PanicPolicy::Report => {
+                let error = Error::Panicked(message_of(payload));
+                let kind = Kind::ExceptionHandler;
+                self.core().print(report);
+                self.core().print(&Report { kind, error, location, name: None });
             }
         }
     }
@@ -66,16 +87,43 @@ impl<S> LoopHandle<S> {
     /// Ends a registration everywhere; what it owned is dropped last, with nothing borrowed. One that
     /// has run once is gone already, but not its name.
     pub(crate) fn forget(&self, key: Key) -> bool {
-        drop(self.take_name(key));
+        let name = self.take_name(key);
         if key.is_soon() {
             let taken = self.shared.soon.borrow_mut().cancel(key);
-            return taken.is_some();
+            let Some((once, location)) = taken else { return false };
+            self.discard(Origin { source: Source::Soon, location }, name, once);
+            return true;
         }
         let Some(tenant) = self.shared.callbacks.borrow_mut().remove(key) else { return false };
         self.leave_source(tenant.source, key);
         let successor = self.take_successor(key);
-        drop((tenant, successor));
+        let origin = Origin { source: tenant.source, location: tenant.location };
+        if successor.is_some() {
+            self.discard(origin, name.clone(), successor);
+        }
+        self.discard(origin, name, tenant);
         true
+    }
+
+    /// Drops what belongs to the user, as the panic policy says.
+    #[inline]
+    pub(crate) fn discard<T>(&self, origin: Origin, name: Option<Rc<str>>, things: T) {
+        self.core().contain(|error| origin.report(error, name), || drop(things));
+    }
+
+    /// Drops a repeating callback that has ended and is not registered any more, after its source
+    /// has gone to its successor.
+    #[cold]
+    pub(crate) fn bury(
+        &self,
+        key: Key,
+        repeat: Repeating<S>,
+        origin: Origin,
+        name: Option<Rc<str>>,
+    ) {
+        let callback = Callback::Repeat(repeat);
+        self.pass_on(key, &callback);
+        self.discard(origin, name, callback);
     }
 
     /// Takes out the callback `key`, which waits for the one that runs to get its source.
@@ -181,25 +229,73 @@ impl<S> LoopHandle<S> {
     pub(crate) fn forget_callbacks(&self) {
         while !self.shared.soon.borrow().is_empty() {
             let queued = self.shared.soon.borrow_mut().next();
-            drop(queued);
+            if let Some((once, location)) = queued {
+                self.discard(Origin { source: Source::Soon, location }, None, once);
+            }
         }
         let keys = self.shared.callbacks.borrow().keys();
         for key in keys {
-            self.forget(key);
+            let Some(origin) = self.origin_of(key) else { continue };
+            // A custom selector may panic as well.
+            self.core().contain(
+                |error| origin.report(error, None),
+                || {
+                    self.forget(key);
+                },
+            );
         }
     }
 
     /// Ends the rest.
     pub(crate) fn forget_all(&self) {
         let core = self.core();
-        drop(self.shared.exception_handler.take());
-        core.flush_reports();
+        if let Some(handler) = self.shared.exception_handler.take() {
+            self.discard_handler(handler);
+        }
+        let origin = |error| internal(Kind::Signal, error);
+        core.contain(origin, || core.unwatch_signals());
         core.close_signals();
+        core.contain(origin, || core.watchers.borrow_mut().close());
         core.ready.borrow_mut().clear();
         core.batch_left.set(0);
         core.bitten.set(false);
         core.rung.set(0);
         core.stopping.set(false);
         drop(core.read_buffer.take());
+    }
+
+    pub(crate) fn discard_handler(&self, handler: ExceptionHandler<S>) {
+        let (kind, location) = (Kind::ExceptionHandler, handler.location);
+        let origin = |error| Report { kind, error, location, name: None };
+        self.core().contain(origin, || drop(handler));
+    }
+}
+
+/// The exception handler while it runs. It goes back to its place, also when it unwinds.
+struct LentHandler<'a, S> {
+    handle: &'a LoopHandle<S>,
+    handler: Option<ExceptionHandler<S>>,
+}
+
+impl<S> LentHandler<'_, S> {
+    fn call(&mut self, state: &mut S, report: &Report) {
+        if let Some(handler) = &mut self.handler {
+            (handler.call)(self.handle, state, report);
+        }
+    }
+}
+
+impl<S> Drop for LentHandler<'_, S> {
+    fn drop(&mut self) {
+        let Some(handler) = self.handler.take() else { return };
+        let place = &self.handle.shared.exception_handler;
+        // It may have set another one; and one that is dropped may set yet another one.
+        match place.take() {
+            None => place.set(Some(handler)),
+            newer => {
+                place.set(newer);
+                self.handle.discard_handler(handler);
+            }
+        }
     }
 }

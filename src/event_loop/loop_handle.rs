@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,7 +38,6 @@ pub(crate) struct Shared<S> {
     /// make them. Whose source it is, is in [`Core::heirs`].
     pub(crate) successors: RefCell<Vec<(Key, Successor<S>)>>,
     pub(crate) exception_handler: Cell<Option<ExceptionHandler<S>>>,
-    pub(crate) panic_policy: Cell<PanicPolicy>,
 }
 
 /// A handle to a loop: what its callbacks get, and what anything on the loop's thread may keep.
@@ -68,7 +68,6 @@ impl<S> LoopHandle<S> {
             names: RefCell::default(),
             successors: RefCell::default(),
             exception_handler: Cell::new(None),
-            panic_policy: Cell::default(),
         };
         LoopHandle { shared: Rc::new(shared) }
     }
@@ -285,19 +284,23 @@ impl<S> LoopHandle<S> {
     /// assert_eq!(*el.state(), 1);
     /// # Ok::<(), mainspring::Error>(())
     /// ```
+    #[track_caller]
     pub fn set_exception_handler<F>(&self, handler: F)
     where
         F: FnMut(&LoopHandle<S>, &mut S, &Report) + 'static,
     {
         if !self.core().closed.get() {
-            let old = self.shared.exception_handler.replace(Some(Box::new(handler)));
-            drop(old);
+            let handler =
+                ExceptionHandler { call: Box::new(handler), location: Location::caller() };
+            if let Some(old) = self.shared.exception_handler.replace(Some(handler)) {
+                self.discard_handler(old);
+            }
         }
     }
 
-    /// Sets what becomes of a panic in a callback.
+    /// Sets the fate of a panic of user code.
     pub fn on_panic(&self, policy: PanicPolicy) {
-        self.shared.panic_policy.set(policy);
+        self.core().panic_policy.set(policy);
     }
 }
 

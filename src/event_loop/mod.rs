@@ -15,10 +15,13 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use mainspring_sys::Events;
@@ -26,6 +29,9 @@ use mainspring_sys::Events;
 use self::callback::Letter;
 use self::core::Core;
 use self::guest::Inside;
+use self::loop_handle::Shared;
+use self::report::{Origin, internal};
+use self::source::Source;
 use self::tick::Sleep;
 use crate::error::Result;
 use crate::handle::Key;
@@ -33,6 +39,7 @@ use crate::ready::ReadyDeque;
 
 mod call;
 pub(crate) mod callback;
+mod contain;
 pub(crate) mod core;
 mod dispatch;
 pub(crate) mod guest;
@@ -40,7 +47,7 @@ mod hooks;
 mod loop_handle;
 pub(crate) mod read_buffer;
 mod remote;
-mod report;
+pub(crate) mod report;
 mod report_log;
 mod schedule;
 pub(crate) mod source;
@@ -142,12 +149,14 @@ impl<S> EventLoop<S> {
     /// [`Error::Select`](crate::Error::Select) if the selector has become unusable.
     pub fn run_forever(&mut self) -> Result<()> {
         let _inside = self.inside();
-        loop {
-            self.run_once(None)?;
-            if self.core.stopping.take() {
-                return Ok(());
+        self.contained(|el| {
+            loop {
+                el.run_once(None)?;
+                if el.core.stopping.take() {
+                    return Ok(());
+                }
             }
-        }
+        })
     }
 
     /// Runs until nothing is left that could ever call back, or [`stop`](LoopHandle::stop).
@@ -163,13 +172,15 @@ impl<S> EventLoop<S> {
     pub fn run(&mut self) -> Result<()> {
         self.core.check_open()?;
         let _inside = self.inside();
-        while self.is_alive() || self.handle.is_stopping() {
-            self.tick(None, Sleep::WhileAlive)?;
-            if self.core.stopping.take() {
-                break;
+        self.contained(|el| {
+            while el.is_alive() || el.handle.is_stopping() {
+                el.tick(None, Sleep::WhileAlive)?;
+                if el.core.stopping.take() {
+                    break;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Runs one tick, which sleeps for at most `timeout` (`None`: until something happens), and
@@ -181,7 +192,7 @@ impl<S> EventLoop<S> {
     /// As [`run_forever`](EventLoop::run_forever).
     pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize> {
         let _inside = self.inside();
-        self.run_once(timeout)
+        self.contained(|el| el.run_once(timeout))
     }
 
     /// The descriptor that is readable when [`turn`](EventLoop::turn) has an event to serve: an
@@ -200,7 +211,8 @@ impl<S> EventLoop<S> {
             return false;
         }
         let inbox = &self.handle.shared.inbox;
-        if !core.ready.borrow().is_empty() || core.batch_left.get() > 0 || core.bitten.get() {
+        let queued = !core.ready.borrow().is_empty() || core.batch_left.get() > 0;
+        if queued || core.bitten.get() || core.has_failures() {
             return true;
         }
         // In this order: a sender first leaves its item and then goes.
@@ -218,19 +230,44 @@ impl<S> EventLoop<S> {
     /// Closes the loop: drops every closure and source, gives signals back, answers `Closed` to
     /// other threads from now on. Jobs of the executor that have not begun are dropped; nobody waits
     /// for those that run. Closing twice does nothing. Dropping the loop closes it.
+    ///
+    /// The descriptors of the loop itself are closed as well, even if handles, transports or tasks
+    /// outlive it. The exception is the doorbell, which stays open while a [`Remote`], a
+    /// [`LoopHandle`] or a waker of a task could still ring it.
+    ///
+    /// # Panics
+    ///
+    /// If the `Drop` of something panics, under [`PanicPolicy::Propagate`]: after everything is
+    /// dropped and given back, the first such panic unwinds.
     pub fn close(&mut self) {
         if self.core.closed.replace(true) {
             return;
         }
         let _inside = self.inside();
-        drop(self.handle.shared.inbox.close());
-        self.bite = VecDeque::new();
-        self.handle.shared.guest.close();
+        self.core.closing.set(true);
+        self.forget_sent();
+        let Shared { core, guest, .. } = &*self.handle.shared;
+        core.contain(|error| internal(Kind::Task, error), || guest.close());
         // The jobs that still run are not waited for, so that they are no error here.
-        let _ = self.core.executor().close(Duration::ZERO);
+        let _ = core.executor().close(Duration::ZERO);
         self.handle.forget_callbacks();
-        self.report_unobserved();
+        let first = self.report_failures(None);
         self.handle.forget_all();
+        let first = self.report_failures(first);
+        self.core.flush_reports();
+        self.poll_fd = None;
+        self.core.closing.set(false);
+        if let Some(payload) = first.filter(|_| !thread::panicking()) {
+            resume_unwind(payload);
+        }
+    }
+
+    /// Drops what other threads have sent.
+    fn forget_sent(&mut self) {
+        let sent = mem::take(&mut self.bite).into_iter().chain(self.handle.shared.inbox.close());
+        for (closure, location) in sent {
+            self.handle.discard(Origin { source: Source::Soon, location }, None, closure);
+        }
     }
 }
 

@@ -8,20 +8,51 @@ use super::LoopHandle;
 use super::source::{Hook, Source};
 use crate::error::Error;
 
-/// The user's exception handler.
-pub(crate) type ExceptionHandler<S> = Box<dyn FnMut(&LoopHandle<S>, &mut S, &Report)>;
+type HandleReport<S> = dyn FnMut(&LoopHandle<S>, &mut S, &Report);
 
-/// What becomes of a panic in a callback.
+/// The exception handler, and where it was set.
+pub(crate) struct ExceptionHandler<S> {
+    pub(crate) call: Box<HandleReport<S>>,
+    pub(crate) location: &'static Location<'static>,
+}
+
+/// The fate of a panic of user code.
+///
+/// The loop runs user code in many places, and the policy is the same for all of them. Whatever
+/// panics, the loop stays whole: everything else is called, dropped and closed as usual. "Ends"
+/// means that the callback is dropped, and its source closed.
+///
+/// | a panic in | ends | reported as |
+/// |---|---|---|
+/// | a callback, a hook, a signal handler | that callback | its registration |
+/// | a method of a [`Protocol`](crate::net::Protocol), a [`Stream`](crate::net::Stream) | that connection | [`Kind::Stream`] |
+/// | the factory of [`serve_with`](LoopHandle::serve_with) | the new connection; the server goes on | [`Kind::Stream`] |
+/// | the exception handler | nothing, it is kept | printed, after the report that it was called with |
+/// | the `Drop` of captures, of a source, of a protocol | nothing more: it is dropped | its registration |
+/// | a waker of another executor: `wake`, `drop` | nothing, the other tasks are woken | [`Kind::Waker`] |
+/// | a custom selector or clock, during a tick | the run, with [`Error::Panicked`] | |
+///
+/// Some panics have a place of their own, whatever the policy: that of a task or of a done-callback
+/// of a task goes to the [`JoinError`](crate::JoinError), or is reported if the task is detached.
+/// That of a job goes to the [`JobError`](crate::JobError). That of the future that
+/// [`run_until_complete`](crate::EventLoop::run_until_complete) was called with unwinds out of it.
+///
+/// [`close`](crate::EventLoop::close), and the drop of a loop, first drop everything and give signals
+/// back; a panic then follows the policy.
+///
+/// Rust itself aborts the process if a value panics in its `Drop` while another panic unwinds
+/// through the same code. The loop prevents that for what it owns, but not inside a callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum PanicPolicy {
-    /// It unwinds out of `run_*`. The callback that panicked is dropped; the rest of the batch is
-    /// kept for the next run, and the loop is as usable as before.
+    /// It unwinds out of `run_*`, or out of the call that dropped the value, such as
+    /// [`cancel`](LoopHandle::cancel). The rest of the batch is kept for the next run, and the loop is
+    /// as usable as before. Of several panics in one batch the first one unwinds.
     #[default]
     Propagate,
-    /// It goes to the exception handler, the callback is dropped, and the loop goes on.
+    /// It goes to the exception handler, and the loop goes on.
     Report,
-    /// It is printed, and the process ends by `abort`.
+    /// The panic hook prints it, and the process ends by `abort`.
     Abort,
 }
 
@@ -45,6 +76,10 @@ pub enum Kind {
     Task,
     /// As a promise.
     Promise,
+    /// As the exception handler.
+    ExceptionHandler,
+    /// As the waker of another executor. Its location is in this library.
+    Waker,
 }
 
 impl fmt::Display for Kind {
@@ -58,6 +93,8 @@ impl fmt::Display for Kind {
             Kind::Hook => "hook",
             Kind::Task => "task",
             Kind::Promise => "promise",
+            Kind::ExceptionHandler => "exception handler",
+            Kind::Waker => "waker",
         })
     }
 }
@@ -110,6 +147,12 @@ impl fmt::Display for Report {
         }
         write!(f, " {} at {}: {}", self.kind.verb(), self.location, self.error.chain())
     }
+}
+
+/// A report about user code that has no registration.
+#[track_caller]
+pub(crate) fn internal(kind: Kind, error: Error) -> Report {
+    Report { kind, error, location: Location::caller(), name: None }
 }
 
 /// Where a callback comes from.

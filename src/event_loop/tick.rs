@@ -187,8 +187,8 @@ impl<S> EventLoop<S> {
             ran += usize::from(self.call(ready));
         }
         self.end_calls();
-        if self.core.has_unobserved() {
-            self.report_unobserved();
+        if self.core.has_failures() {
+            self.end_failures();
         }
         ran
     }

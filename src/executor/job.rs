@@ -14,7 +14,7 @@ use std::thread::{self, Thread};
 use super::pool::Pool;
 use super::state::{Class, Work};
 use crate::error::{Error, Result};
-use crate::panic::Panic;
+use crate::panic::{Panic, quietly};
 use crate::sync::{Mutex, MutexGuard};
 
 /// What errors say about a job.
@@ -305,7 +305,7 @@ where
         let Submitted { closure, about, cell } = *self;
         // What the closure leaves half-changed is the user's own.
         let result = catch_unwind(AssertUnwindSafe(closure));
-        contain(|| cell.finish(result.map_err(|payload| JobError::panicked(about, payload))));
+        quietly(|| cell.finish(result.map_err(|payload| JobError::panicked(about, payload))));
     }
 
     fn refuse(self: Box<Self>) {
@@ -314,15 +314,6 @@ where
             Ok(()) => JobError { about, reason: Reason::Closed },
             Err(payload) => JobError::panicked(about, payload),
         };
-        contain(|| cell.finish(Err(error)));
-    }
-}
-
-/// Runs user code whose panic nobody awaits: the panic hook has told of it.
-fn contain(code: impl FnOnce()) {
-    let mut outcome = catch_unwind(AssertUnwindSafe(code));
-    // The payload may panic when it is dropped, and so may the payload of that.
-    while let Err(payload) = outcome {
-        outcome = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        quietly(|| cell.finish(Err(error)));
     }
 }

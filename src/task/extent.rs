@@ -20,8 +20,8 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::current;
 use super::tasks::Tasks;
+use super::{current, foreign};
 use crate::handle::Handle;
 
 thread_local! {
@@ -248,12 +248,16 @@ pub(super) struct WakerCell(Cell<Option<Waker>>);
 impl WakerCell {
     /// Keeps a clone of `waker`, unless it has one that does the same.
     pub(super) fn keep(&self, waker: &Waker) {
-        let kept = self.0.take().filter(|kept| kept.will_wake(waker));
-        self.0.set(Some(kept.unwrap_or_else(|| waker.clone())));
+        let kept = self.0.take();
+        if kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+            return self.0.set(kept);
+        }
+        self.0.set(Some(waker.clone()));
+        foreign::discard(kept);
     }
 
     /// Wakes, once. False if nobody waits.
     pub(super) fn wake(&self) -> bool {
-        self.0.take().map(Waker::wake).is_some()
+        self.0.take().map(foreign::wake).is_some()
     }
 }

@@ -31,6 +31,7 @@ mod current;
 mod detached;
 mod ending;
 mod extent;
+mod foreign;
 mod group;
 mod io;
 mod job;

@@ -17,8 +17,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use super::budget;
-use super::current;
+use super::{budget, current, foreign};
 use crate::error::{Error, Result};
 use crate::event_loop::{Kind, Report, print_outside};
 use crate::handle::Key;
@@ -238,7 +237,7 @@ impl<T> Shared<T> {
         let Some(tasks) = current::running() else {
             let waker = waker.clone();
             let old = self.with_others(|others| others.waker.replace(waker));
-            return drop(old);
+            return foreign::discard(old);
         };
         if tasks.home() != self.home.get() {
             self.forget_waiter();
@@ -304,7 +303,7 @@ impl<T> Shared<T> {
             let waker = others.waker.take();
             self.others.set(Some(others));
             if let Some(waker) = waker {
-                waker.wake();
+                foreign::wake(waker);
             }
         }
     }

@@ -1,8 +1,9 @@
 //! The loop, as far as it runs futures: ways in, from its owner and its callbacks.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -92,10 +93,26 @@ impl<S> EventLoop<S> {
         self.core().check_open()?;
         let _inside = self.inside();
         let main = Main::new(&tasks, Location::caller());
-        let mut future = pin!(future);
+        let future = pin!(future);
+        let is_polled = Cell::new(false);
+        let ran = catch_unwind(AssertUnwindSafe(|| self.run_main(&main, future, &is_polled)));
+        ran.unwrap_or_else(|payload| match is_polled.get() {
+            true => resume_unwind(payload), // The future is a part of the caller.
+            false => Err(self.unwound(payload)),
+        })
+    }
+
+    fn run_main<F: Future>(
+        &mut self,
+        main: &Main<'_>,
+        mut future: Pin<&mut F>,
+        is_polled: &Cell<bool>,
+    ) -> Result<F::Output> {
         let mut ticked = false;
         loop {
+            is_polled.set(true);
             let polled = self.run_beside(main.key, || main.poll_if_due(future.as_mut()));
+            is_polled.set(false);
             if let Poll::Ready(output) = polled {
                 self.core().stopping.set(false);
                 return Ok(output);
@@ -130,14 +147,16 @@ impl<S> EventLoop<S> {
     /// ```
     pub fn run_until_stalled(&mut self) -> Result<usize> {
         let _inside = self.inside();
-        let mut ran = 0;
-        loop {
-            let now = self.run_once(Some(Duration::ZERO))?;
-            ran += now;
-            if self.core().stopping.take() || (now == 0 && !self.has_work()) {
-                return Ok(ran);
+        self.contained(|el| {
+            let mut ran = 0;
+            loop {
+                let now = el.run_once(Some(Duration::ZERO))?;
+                ran += now;
+                if el.core().stopping.take() || (now == 0 && !el.has_work()) {
+                    return Ok(ran);
+                }
             }
-        }
+        })
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::budget;
 use super::combine::race;
+use super::foreign;
 use super::scope::{CancelScope, Cancelled};
 
 /// The end of a service, in two stages: first it drains, which is to take on nothing new and to end
@@ -227,7 +228,7 @@ impl Waiters {
     /// Wakes all, with nothing borrowed.
     fn wake(&self) {
         let wakers = self.wakers.take();
-        wakers.into_values().for_each(Waker::wake);
+        wakers.into_values().for_each(foreign::wake);
     }
 }
 
@@ -245,7 +246,7 @@ impl Waiter<'_> {
     fn wait<T>(&self, cx: &Context<'_>) -> Poll<T> {
         let waker = cx.waker().clone();
         let old = self.waiters.wakers.borrow_mut().insert(self.number, waker);
-        drop(old);
+        foreign::discard(old);
         Poll::Pending
     }
 }
@@ -253,6 +254,6 @@ impl Waiter<'_> {
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let waker = self.waiters.wakers.borrow_mut().remove(&self.number);
-        drop(waker);
+        foreign::discard(waker);
     }
 }

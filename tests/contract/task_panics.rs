@@ -265,7 +265,7 @@ fn s98_a_waker_that_panics_while_the_loop_closes_keeps_no_other_from_being_woken
                 (count, others)
             })
             .collect();
-        drop(el); // Whatever panics has nobody to be told.
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(el))).is_err(), "after all are woken");
         for (count, waker) in [&held[0], &held[2]] {
             assert!(waker.is_some());
             assert_eq!(count.upgrade().unwrap().count.load(Ordering::Relaxed), 1, "{when}");

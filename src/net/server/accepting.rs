@@ -26,7 +26,6 @@
 //! the limit is met after each rest; so an incident is over when it was not met for a while.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
@@ -95,9 +94,10 @@ impl<F> Accepting<F> {
         P: Protocol<S> + 'static,
     {
         for _ in 0..self.batch() {
-            let Some(listener) = self.shared.listener.take() else { break };
-            let accepted = socket::accept(listener.as_fd());
-            self.shared.listener.set(Some(listener));
+            let Some(accepted) = self.shared.with_listener(|listener| socket::accept(&*listener))
+            else {
+                break;
+            };
             match accepted {
                 Ok((socket, peer)) => match self.welcome(el, Socket::new(socket), &peer) {
                     Ok(()) => self.failures = 0,
@@ -203,13 +203,10 @@ impl<F> Accepting<F> {
     }
 
     fn turn_away(&mut self) {
-        let Some(mut listener) = self.shared.listener.take() else { return };
-        for _ in 0..TURNED_AWAY {
-            if listener.turn_away().is_err() {
-                break;
-            }
-        }
-        self.shared.listener.set(Some(listener));
+        self.shared.with_listener(|listener| {
+            let mut turned_away = (0..TURNED_AWAY).map(|_| listener.turn_away());
+            turned_away.all(|it| it.is_ok());
+        });
     }
 }
 
@@ -228,6 +225,9 @@ where
     F: FnMut() -> P,
     P: Protocol<S> + 'static,
 {
+    /// A factory that panics has cost the connection that it was called for.
+    const SURVIVES_PANICS: bool = true;
+
     fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn {
         if self.shared.watch.get().is_none() {
             return LEAVE;

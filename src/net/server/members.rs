@@ -79,6 +79,19 @@ impl Drop for Membership {
 }
 
 impl Shared {
+    /// Uses the listener, unless that is closed. It is out of its place meanwhile, and goes back even
+    /// if its `as_fd` panics.
+    pub(super) fn with_listener<R>(&self, run: impl FnOnce(&mut Listener) -> R) -> Option<R> {
+        struct Lent<'a>(&'a Shared, Option<Listener>);
+        impl Drop for Lent<'_> {
+            fn drop(&mut self) {
+                self.0.listener.set(self.1.take());
+            }
+        }
+        let mut lent = Lent(self, self.listener.take());
+        lent.1.as_mut().map(run)
+    }
+
     /// Accepts again after a rest. The rest goes on if the kernel has no memory for it.
     pub(super) fn wake_up(&self) {
         if let (true, Some(watch)) = (self.resting.replace(false), self.watch.get()) {

@@ -66,12 +66,8 @@ impl Server {
     /// `NotConnected` when it is closed.
     pub fn local_addr(&self) -> io::Result<Address> {
         let shared = &self.shared;
-        let Some(listener) = shared.listener.take() else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        let address = socket::local_addr(listener.as_fd());
-        shared.listener.set(Some(listener));
-        address
+        let address = shared.with_listener(|listener| socket::local_addr(&*listener));
+        address.unwrap_or(Err(io::ErrorKind::NotConnected.into()))
     }
 
     /// Stops accepting and closes the listener, now. Connections go on. Closing twice does nothing.
@@ -79,8 +75,8 @@ impl Server {
         let shared = &self.shared;
         if let Some(watch) = shared.watch.take() {
             shared.core.unwatch(watch, shared.key);
-            drop(shared.listener.take());
             shared.core.feed(shared.key); // So that the callback goes as well.
+            drop(shared.listener.take());
         }
     }
 
@@ -169,6 +165,9 @@ impl<S: 'static> LoopHandle<S> {
 
     /// Serves each connection of `listener` with a protocol of its own, made by `factory`.
     /// Otherwise as [`serve`](LoopHandle::serve).
+    ///
+    /// A factory that panics costs the connection that it was called for; the server goes on. The
+    /// panic follows the [`PanicPolicy`](crate::PanicPolicy).
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@ use super::{DoneCallback, Flags, Tasks};
 use crate::event_loop::{Kind, Report};
 use crate::handle::Key;
 use crate::panic::drop_caught;
-use crate::task::ending::Ending;
+use crate::task::ending::{Ending, JoinError};
 use crate::task::job::{Boxed, Judge, drop_observed, judge_known, observe};
 
 impl Tasks {
@@ -101,19 +101,23 @@ impl Tasks {
         judge.map_or(judge_known, |(_, judge)| *judge)
     }
 
-    /// Ends a task with its loop. Whatever panics then has nobody to be told of it but the panic
-    /// hook, which has printed it.
+    /// Ends a task with its loop. A panic of what is dropped then is reported.
     pub(super) fn end(&self, key: Key) {
         let mut slots = self.slots.borrow_mut();
         if slots.get(key).is_some_and(|task| task.slot.flags.contains(Flags::DONE)) {
             drop(slots);
             return self.discard(key);
         }
-        let removed = slots.remove(key);
+        let Some(removed) = slots.remove(key) else { return };
+        let location = slots.place_of(&removed);
         drop(slots);
-        let Some(removed) = removed else { return };
-        let _ = removed.content.map(drop_caught);
-        let _ = removed.extras.map(|extras| drop_caught(extras.callbacks));
+        let Removed { content, extras, .. } = removed;
+        let name = extras.as_ref().and_then(|extras| extras.name.clone());
+        for dropped in [drop_caught(content), drop_caught(extras.map(|it| it.callbacks))] {
+            let Err(payload) = dropped else { continue };
+            let (error, name) = (JoinError::panicked(payload).into(), name.clone());
+            self.report(Report { kind: Kind::Task, error, location, name });
+        }
     }
 
     /// Marks a task whose output will not be asked for. `judge` is a
@@ -125,10 +129,10 @@ impl Tasks {
         let waiter = mem::replace(task.joiner(), judge);
         let over = task.slot.flags.contains(Flags::DONE) && !task.outstanding();
         drop(slots);
-        self.forget_waiter(waiter);
         if over {
             self.discard(key);
         }
+        self.forget_waiter(waiter);
     }
 
     /// The output of a task that is done, in most cases: [`join`](Tasks::join) knows all of them.

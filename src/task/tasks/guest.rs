@@ -1,6 +1,5 @@
 //! The tasks as a guest of the loop.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use mainspring_sys::Readiness;
@@ -131,8 +130,7 @@ impl Guest for Tasks {
         self.unwatch_ios();
         let wakers = self.wakers.borrow().keys();
         for key in wakers {
-            // Those who wait from outside see that the loop is gone.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.wake(key)));
+            self.wake(key); // Those who wait from outside see that the loop is gone.
         }
         drop(self.spare.take());
         current::remove(self.home());

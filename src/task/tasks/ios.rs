@@ -170,7 +170,7 @@ impl Tasks {
             self.core.unwatch(watch, key);
         }
         while let Some(waiter) = slot.take(|_| true) {
-            self.forget_waiter(waiter);
+            self.forget_waiter_later(waiter);
         }
     }
 

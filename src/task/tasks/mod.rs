@@ -24,8 +24,9 @@ use super::extent::Extent;
 use super::job::{Boxed, Job, Judge};
 use super::slab::{Kind, Slab};
 use super::waker::{Bell, TaskWaker, WakeInbox};
-use crate::event_loop::Report;
 use crate::event_loop::core::Core;
+use crate::event_loop::report::internal;
+use crate::event_loop::{Kind as ReportKind, Report};
 use crate::handle::{Handle, Key};
 
 mod end;
@@ -154,7 +155,7 @@ impl Tasks {
     fn wake_foreign(&self, key: Key) {
         let waker = self.wakers.borrow_mut().remove(key);
         if let Some(waker) = waker {
-            waker.wake();
+            self.wake_contained(waker);
         }
     }
 
@@ -191,12 +192,22 @@ impl Tasks {
     pub(crate) fn forget_waiter(&self, key: Key) {
         if key != Key::NOWHERE && Kind::of(key) == Kind::Waker {
             let waker = self.wakers.borrow_mut().remove(key);
-            drop(waker);
+            self.discard_waker(waker);
         }
     }
 
+    /// Like [`forget_waiter`](Tasks::forget_waiter), but for one of several.
+    pub(crate) fn forget_waiter_later(&self, key: Key) {
+        self.core.contain_later(
+            |error| internal(ReportKind::Waker, error),
+            || {
+                self.forget_waiter(key);
+            },
+        );
+    }
+
     pub(crate) fn report(&self, report: Report) {
-        self.core.unobserved.borrow_mut().push(report);
+        self.core.report(report);
     }
 
     /// Keeps a slot for a future that whoever runs the loop polls himself; it is due at once.

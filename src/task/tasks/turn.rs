@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use super::{Flags, Polled, Tasks};
 use crate::handle::Key;
-use crate::panic::drop_caught;
+use crate::panic::{drop_caught, quietly};
 use crate::task::budget;
 use crate::task::ending::{Ending, JoinError};
 use crate::task::job::{Boxed, Failed};
@@ -103,8 +103,8 @@ impl Tasks {
     #[cold]
     fn unwound(&self, key: Key, payload: Box<dyn Any + Send>, life: Life) {
         // The first panic is the one to tell of.
-        let _ = drop_caught(life.future);
-        let _ = drop_caught(life.output);
+        quietly(|| drop(life.future));
+        quietly(|| drop(life.output));
         self.fail(key, JoinError::panicked(payload));
     }
 

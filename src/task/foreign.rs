@@ -1,0 +1,45 @@
+//! Wakers that belong to another executor, whose panics do not reach the code that wakes or drops them.
+//!
+//! Such a panic is treated as the policy of the loop says, after the batch. Where no loop runs the
+//! panic hook has printed it, and nothing else is done.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
+
+use super::current;
+use super::tasks::Tasks;
+use crate::event_loop::Kind;
+use crate::event_loop::report::internal;
+use crate::panic::quietly;
+
+/// Wakes a task of any executor.
+pub(super) fn wake(waker: Waker) {
+    contain(|| waker.wake());
+}
+
+/// Drops the waker of a task of any executor.
+pub(super) fn discard(waker: Option<Waker>) {
+    if waker.is_some() {
+        contain(|| drop(waker));
+    }
+}
+
+fn contain(code: impl FnOnce()) {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(code)) else { return };
+    match current::running() {
+        Some(tasks) => tasks.core.panicked(|error| internal(Kind::Waker, error), payload),
+        None => quietly(|| drop(payload)),
+    }
+}
+
+impl Tasks {
+    /// Wakes in the middle of an operation of the loop: a panic waits for the end of the batch.
+    pub(super) fn wake_contained(&self, waker: Waker) {
+        self.core.contain_later(|error| internal(Kind::Waker, error), || waker.wake());
+    }
+
+    /// Drops a waker as the last step of an operation.
+    pub(super) fn discard_waker(&self, waker: Option<Waker>) {
+        self.core.contain(|error| internal(Kind::Waker, error), || drop(waker));
+    }
+}

@@ -1,0 +1,385 @@
+//! Panics of what a user puts into a loop besides callbacks: wakers, streams, errors, clocks and
+//! selectors.
+
+use std::cell::Cell;
+use std::future::{Future, pending};
+use std::io::{self, IoSlice, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use mainspring::net::Stream;
+use mainspring::{
+    Clock, Error, EventLoop, Events, Interest, Kind, Mode, MonotonicClock, PanicPolicy, Result,
+    Selector, SelectorKind, Shutdown, Token, UserEvent, sleep,
+};
+
+use crate::support::on_every_selector;
+
+const POLICIES: [PanicPolicy; 2] = [PanicPolicy::Propagate, PanicPolicy::Report];
+type Reports = Vec<(Kind, String)>;
+
+fn noting(kind: SelectorKind, policy: PanicPolicy) -> EventLoop<Reports> {
+    let builder = EventLoop::builder().selector(kind).on_panic(policy);
+    let el = builder.build_with(Reports::new()).unwrap();
+    note(&el);
+    el
+}
+
+fn note(el: &EventLoop<Reports>) {
+    el.set_exception_handler(|_, reports, report| {
+        reports.push((report.kind, report.error.to_string()));
+    });
+}
+
+fn on_each(mut check: impl FnMut(SelectorKind, PanicPolicy)) {
+    on_every_selector(|kind| POLICIES.into_iter().for_each(|policy| check(kind, policy)));
+}
+
+/// Runs once; true if it unwinds.
+fn unwinds(el: &mut EventLoop<Reports>) -> bool {
+    catch_unwind(AssertUnwindSafe(|| el.run().unwrap())).is_err()
+}
+
+/// A waker of another executor, which counts its wakes, and may panic at each.
+struct Other {
+    panics: bool,
+    wakes: AtomicUsize,
+}
+
+impl Wake for Other {
+    fn wake(self: Arc<Other>) {
+        self.wakes.fetch_add(1, Ordering::Relaxed);
+        assert!(!self.panics, "in wake");
+    }
+}
+
+fn others() -> [Arc<Other>; 3] {
+    [false, true, false].map(|panics| Arc::new(Other { panics, wakes: AtomicUsize::new(0) }))
+}
+
+fn poll_with<F: Future>(future: std::pin::Pin<&mut F>, other: &Arc<Other>) {
+    let waker = Waker::from(other.clone());
+    assert!(future.poll(&mut Context::from_waker(&waker)).is_pending());
+}
+
+/// Three tasks of another executor wait for one event of this loop; the waker of the second panics.
+#[test]
+fn s98_a_waker_that_panics_keeps_no_other_from_being_woken() {
+    on_each(|kind, policy| {
+        let mut el = noting(kind, policy);
+        let others = others();
+        let shutdown = Shutdown::new();
+        let mut waits = [(); 3].map(|()| Box::pin(shutdown.started()));
+        for (wait, other) in waits.iter_mut().zip(&others) {
+            poll_with(wait.as_mut(), other);
+        }
+        let begun = shutdown.clone();
+        el.call_soon(move |_, _| begun.begin(Duration::from_secs(1)));
+        assert_eq!(unwinds(&mut el), policy == PanicPolicy::Propagate);
+        assert!(others.iter().all(|other| other.wakes.load(Ordering::Relaxed) == 1));
+        check_waker_report(&el, policy);
+    });
+}
+
+#[test]
+fn s98_a_waker_that_panics_at_the_end_of_a_task_leaves_the_batch_whole() {
+    on_each(|kind, policy| {
+        let mut el = noting(kind, policy);
+        let others = others();
+        let mut tasks = [(); 3].map(|()| Box::pin(el.spawn(async {})));
+        for (task, other) in tasks.iter_mut().zip(&others) {
+            poll_with(task.as_mut(), other);
+        }
+        assert_eq!(unwinds(&mut el), policy == PanicPolicy::Propagate);
+        assert!(others.iter().all(|other| other.wakes.load(Ordering::Relaxed) == 1));
+        check_waker_report(&el, policy);
+        assert!(tasks.iter().all(|task| task.is_finished()));
+    });
+}
+
+fn check_waker_report(el: &EventLoop<Reports>, policy: PanicPolicy) {
+    match policy {
+        PanicPolicy::Propagate => assert_eq!(el.state(), &[]),
+        _ => assert_eq!(el.state(), &[(Kind::Waker, "panicked: in wake".to_owned())]),
+    }
+}
+
+/// A timer wakes the waker of another executor in its own turn of the batch.
+#[test]
+fn s98_a_waker_that_panics_at_a_deadline_leaves_the_timers_whole() {
+    on_each(|kind, policy| {
+        let mut el = noting(kind, policy);
+        let others = others();
+        let mut sleeps: Vec<_> = Vec::new();
+        el.run_until_complete(async {
+            for other in &others {
+                let mut sleep = Box::pin(sleep(Duration::from_millis(1)));
+                poll_with(sleep.as_mut(), other);
+                sleeps.push(sleep);
+            }
+        })
+        .unwrap();
+        el.call_later(Duration::from_millis(2), |_, reports| {
+            reports.push((Kind::Timer, String::new()))
+        });
+        let mut unwound = 0;
+        while !el.state().iter().any(|(kind, _)| *kind == Kind::Timer) {
+            unwound += usize::from(unwinds(&mut el));
+        }
+        assert_eq!(unwound, usize::from(policy == PanicPolicy::Propagate));
+        assert!(others.iter().all(|other| other.wakes.load(Ordering::Relaxed) == 1));
+    });
+}
+
+/// A stream that panics when it is read.
+#[derive(Debug)]
+struct Broken(UnixStream);
+
+impl Stream for Broken {
+    fn read(&self, _: &mut [u8]) -> io::Result<usize> {
+        panic!("in read")
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Stream::write(&self.0, bytes)
+    }
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Stream::write_vectored(&self.0, slices)
+    }
+
+    fn reader(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn s98_a_stream_that_panics_costs_its_connection() {
+    on_each(|kind, policy| {
+        let mut el = noting(kind, policy);
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"x").unwrap();
+        el.attach(Broken(ours), |_, _, _, _| Ok(())).unwrap();
+        match policy {
+            PanicPolicy::Propagate => assert!(unwinds(&mut el)),
+            _ => {
+                assert!(!unwinds(&mut el));
+                assert_eq!(el.state(), &[(Kind::Stream, "panicked: in read".to_owned())]);
+            }
+        }
+        el.run().unwrap(); // Nothing is left.
+        assert!(theirs.write_all(b"x").is_err(), "closed");
+    });
+}
+
+/// An error that panics when it is dropped.
+#[derive(Debug)]
+struct Touchy;
+
+impl std::fmt::Display for Touchy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("touchy")
+    }
+}
+
+impl std::error::Error for Touchy {}
+
+impl Drop for Touchy {
+    fn drop(&mut self) {
+        panic!("in drop of the error");
+    }
+}
+
+#[test]
+fn s98_an_error_that_panics_when_it_is_dropped_has_been_reported() {
+    on_each(|kind, policy| {
+        let mut el = noting(kind, policy);
+        el.call_soon(|_, _| Err::<(), _>(Error::other(Touchy)));
+        assert_eq!(unwinds(&mut el), policy == PanicPolicy::Propagate);
+        let texts: Vec<&str> = el.state().iter().map(|(_, text)| &**text).collect();
+        match policy {
+            PanicPolicy::Propagate => assert_eq!(texts, ["touchy"]),
+            _ => assert_eq!(texts, ["touchy", "panicked: in drop of the error"]),
+        }
+    });
+}
+
+#[test]
+fn f1_a_panic_of_the_main_future_is_the_callers() {
+    on_each(|kind, policy| {
+        let mut el = noting(kind, policy);
+        let main = async { panic!("in main") };
+        let ran = catch_unwind(AssertUnwindSafe(|| el.run_until_complete(main)));
+        assert!(ran.is_err());
+        assert_eq!(el.run_until_complete(async { 42 }).unwrap(), 42);
+        assert_eq!(el.state(), &[]);
+    });
+}
+
+/// A clock that panics in one call of `allow`, which the loop makes before it sleeps.
+#[derive(Debug)]
+struct Clockwork(Rc<Cell<bool>>);
+
+impl Clock for Clockwork {
+    fn now(&self) -> Instant {
+        MonotonicClock.now()
+    }
+
+    fn allow(&self, wanted: Option<Duration>) -> Option<Duration> {
+        assert!(!self.0.take(), "in the clock");
+        wanted
+    }
+}
+
+/// A selector that panics in one call of `select` or `deregister`.
+#[derive(Debug)]
+struct Moody {
+    inner: Box<dyn Selector>,
+    panics_at: Rc<Cell<&'static str>>,
+}
+
+impl Moody {
+    fn at(&self, method: &'static str) {
+        if self.panics_at.get() == method {
+            self.panics_at.set("");
+            panic!("in the selector");
+        }
+    }
+}
+
+impl Selector for Moody {
+    fn register(&mut self, fd: RawFd, token: Token, of: Interest, mode: Mode) -> io::Result<()> {
+        self.inner.register(fd, token, of, mode)
+    }
+
+    fn reregister(&mut self, fd: RawFd, token: Token, of: Interest, mode: Mode) -> io::Result<()> {
+        self.inner.reregister(fd, token, of, mode)
+    }
+
+    fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
+        self.at("deregister");
+        self.inner.deregister(fd)
+    }
+
+    fn drained(&mut self, fd: RawFd, interest: Interest) {
+        self.inner.drained(fd, interest);
+    }
+
+    fn has_edges(&self) -> bool {
+        self.inner.has_edges()
+    }
+
+    fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        self.at("select");
+        self.inner.select(events, timeout)
+    }
+
+    fn reset(&mut self) -> io::Result<()> {
+        self.inner.reset()
+    }
+
+    fn poll_fd(&self) -> Option<Arc<OwnedFd>> {
+        self.inner.poll_fd()
+    }
+
+    fn has_ready(&self) -> bool {
+        self.inner.has_ready()
+    }
+
+    fn user_event(&mut self, token: Token) -> io::Result<Box<dyn UserEvent>> {
+        self.inner.user_event(token)
+    }
+}
+
+impl Drop for Moody {
+    fn drop(&mut self) {
+        self.panics_at.set("gone");
+    }
+}
+
+fn moody(kind: SelectorKind, policy: PanicPolicy) -> (EventLoop<Reports>, Rc<Cell<&'static str>>) {
+    let panics_at = Rc::new(Cell::new(""));
+    let inner = kind.open().unwrap();
+    let selector: Box<dyn Selector> = Box::new(Moody { inner, panics_at: panics_at.clone() });
+    let builder = EventLoop::builder().selector(selector).on_panic(policy);
+    let el = builder.build_with(Reports::new()).unwrap();
+    note(&el);
+    (el, panics_at)
+}
+
+/// Runs into a panic of a part of the loop: it ends the run, and only that.
+fn ends_one_run(el: &mut EventLoop<Reports>, policy: PanicPolicy) {
+    el.call_later(Duration::from_millis(1), |_, reports| {
+        reports.push((Kind::Timer, String::new()))
+    });
+    let ran: std::thread::Result<Result<()>> = catch_unwind(AssertUnwindSafe(|| el.run()));
+    match (policy, ran) {
+        (PanicPolicy::Propagate, Err(_)) | (_, Ok(Err(Error::Panicked(_)))) => {}
+        (_, ran) => panic!("{policy:?}: {ran:?}"),
+    }
+    assert_eq!(el.state(), &[]);
+    el.run().unwrap();
+    assert_eq!(el.state(), &[(Kind::Timer, String::new())]);
+}
+
+#[test]
+fn q8_a_clock_or_a_selector_that_panics_ends_one_run() {
+    on_each(|kind, policy| {
+        let panics = Rc::new(Cell::new(false));
+        let builder = EventLoop::builder().selector(kind).clock(Clockwork(panics.clone()));
+        let mut el = builder.on_panic(policy).build_with(Reports::new()).unwrap();
+        panics.set(true);
+        ends_one_run(&mut el, policy);
+        let (mut el, panics_at) = moody(kind, policy);
+        panics_at.set("select");
+        ends_one_run(&mut el, policy);
+    });
+}
+
+#[test]
+fn q8_a_selector_that_panics_during_close_keeps_nothing_open() {
+    on_each(|kind, policy| {
+        let (mut el, panics_at) = moody(kind, policy);
+        let alive = Rc::new(());
+        for _ in 0..3 {
+            let (source, _) = crate::support::Source::pair(&alive);
+            el.add_reader(source, |_, _, _| Ok(())).unwrap();
+        }
+        panics_at.set("deregister");
+        let closed = catch_unwind(AssertUnwindSafe(|| el.close()));
+        assert_eq!(closed.is_err(), policy == PanicPolicy::Propagate);
+        assert_eq!(Rc::strong_count(&alive), 1);
+    });
+}
+
+/// Handles of all kinds outlive the loop; its selector does not.
+#[test]
+fn q8_what_outlives_a_loop_keeps_no_descriptor_of_its_selector() {
+    on_every_selector(|kind| {
+        let (mut el, panics_at) = moody(kind, PanicPolicy::Propagate);
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let conn = el.attach(ours, |_, _, _, _| Ok(())).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = el.serve(listener, |_, _, _, _| Ok(())).unwrap();
+        let task = el.spawn(pending::<()>());
+        let handle = el.handle().clone();
+        el.turn(Some(Duration::ZERO)).unwrap();
+        drop(el);
+        assert_eq!(panics_at.get(), "gone");
+        conn.write(b"x");
+        conn.abort();
+        server.close();
+        assert!(handle.next_deadline().is_none() && task.is_finished());
+        drop((conn, server, task, handle));
+    });
+}
