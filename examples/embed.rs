@@ -67,8 +67,7 @@ fn host(
         };
         let deadline = guest.next_deadline();
         let limit = deadline.map(|deadline| deadline.saturating_duration_since(guest.now()));
-        let mut fds =
-            [PollFd::from_borrowed_fd(guest_fd, PollFlags::IN), PollFd::new(&jobs, PollFlags::IN)];
+        let mut fds = [PollFd::new(&guest_fd, PollFlags::IN), PollFd::new(&jobs, PollFlags::IN)];
         sleep_until_ready(&mut fds, limit)?;
 
         let has_job = !fds[1].revents().is_empty();

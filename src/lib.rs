@@ -39,7 +39,7 @@
 //! | a signal, a graceful end | [`add_signal_handler`], [`net::Server::close`] | [`Shutdown`] |
 //! | to end what goes on | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |
 //! | failures of others | [`set_exception_handler`], [`PanicPolicy`] | [`JoinError`] |
-//! | a loop inside another one | [`poll_fd`], [`next_deadline`], [`turn`] | |
+//! | a loop inside another one | [`PollFd`], [`next_deadline`], [`turn`] | |
 //!
 //! Both live in one loop. A task reaches the state by [`with`], and hands a socket over to a
 //! protocol by [`into_socket`]; a callback becomes a future by [`Promise`].
@@ -55,7 +55,6 @@
 //! [`connect`]: LoopHandle::connect
 //! [`into_socket`]: net::TcpStream::into_socket
 //! [`next_deadline`]: LoopHandle::next_deadline
-//! [`poll_fd`]: EventLoop::poll_fd
 //! [`run_until_complete`]: EventLoop::run_until_complete
 //! [`serve`]: LoopHandle::serve
 //! [`serve_with`]: LoopHandle::serve_with
@@ -120,7 +119,9 @@ mod watchers;
 pub use builder::{Builder, SelectorChoice};
 pub use clock::{Clock, MonotonicClock};
 pub use error::{Error, Result};
-pub use event_loop::{EventLoop, Kind, LoopHandle, Outcome, PanicPolicy, Remote, Report, Watched};
+pub use event_loop::{
+    EventLoop, Kind, LoopHandle, Outcome, PanicPolicy, PollFd, Remote, Report, Watched,
+};
 pub use executor::{Executor, ExecutorBuilder, Job, JobBuilder, JobError, StuckJob, StuckJobs};
 pub use handle::{Handle, TimerHandle, Watcher};
 pub use mainspring_sys::{

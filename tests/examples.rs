@@ -10,6 +10,7 @@ mod examples {
     mod echo;
     mod embed;
     mod faults;
+    mod glib_source;
     #[cfg(feature = "hyper")]
     mod hyper_server;
     mod promise;

@@ -174,15 +174,17 @@ impl<S> LoopHandle<S> {
         self.core().timeline.now()
     }
 
-    /// When the loop has something to do next, whatever its descriptors do: now if anything is
-    /// queued, a stop is asked for or a file is watched that is always ready; else the first
-    /// timer's deadline; none if it waits for events only.
+    /// Returns the time at which the loop has something to do next, whatever its descriptors do.
+    ///
+    /// That is now if anything is queued, a stop is asked for, the last tick found a descriptor ready,
+    /// or a file is watched that is always ready; else the first timer's deadline. None if the loop
+    /// waits for events only.
     ///
     /// A host that sleeps until then, or until [`poll_fd`](crate::EventLoop::poll_fd) is readable,
-    /// misses nothing.
+    /// misses nothing, even if it sees only edges of that.
     pub fn next_deadline(&self) -> Option<Instant> {
         let core = self.core();
-        if self.has_work() || core.watchers.borrow().has_ready() {
+        if self.has_work() || core.found.get() || core.watchers.borrow().has_ready() {
             return Some(core.timeline.now());
         }
         let deadline = core.timers.borrow_mut().next_deadline()?;

@@ -17,10 +17,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -45,6 +43,7 @@ mod dispatch;
 pub(crate) mod guest;
 mod hooks;
 mod loop_handle;
+mod poll_fd;
 pub(crate) mod read_buffer;
 mod remote;
 pub(crate) mod report;
@@ -57,6 +56,7 @@ mod watched;
 
 pub use self::callback::Outcome;
 pub use self::loop_handle::LoopHandle;
+pub use self::poll_fd::PollFd;
 pub use self::remote::Remote;
 pub use self::report::{Kind, PanicPolicy, Report};
 pub(crate) use self::report_log::print_outside;
@@ -88,7 +88,7 @@ pub struct EventLoop<S = ()> {
     due_hooks: Vec<Key>,
     /// From what duration on a callback is reported, in the debug mode.
     slow: Option<Duration>,
-    poll_fd: Option<Arc<OwnedFd>>,
+    poll_fd: Option<PollFd>,
     /// The callback that kept the loop alive when it was last asked.
     witness: Cell<u32>,
 }
@@ -102,7 +102,7 @@ impl<S> EventLoop<S> {
     ) -> EventLoop<S> {
         let events = Events::with_capacity(event_capacity);
         let core = handle.core().clone();
-        let poll_fd = core.watchers.borrow_mut().selector().poll_fd();
+        let poll_fd = core.watchers.borrow_mut().selector().poll_fd().map(PollFd);
         let (bite, batch, due_hooks) = (VecDeque::new(), ReadyDeque::default(), Vec::new());
         let (bite_fed, witness) = (0, Cell::new(0));
         EventLoop {
@@ -183,9 +183,9 @@ impl<S> EventLoop<S> {
         })
     }
 
-    /// Runs one tick, which sleeps for at most `timeout` (`None`: until something happens), and
-    /// says how many handles it ran. For a loop that is driven by another one; see
-    /// [`poll_fd`](EventLoop::poll_fd).
+    /// Runs one tick, which sleeps for at most `timeout` (`None`: until something happens). Returns
+    /// the number of handles that it ran; 0 if nothing was ready. For a loop inside another one, see
+    /// [`PollFd`].
     ///
     /// # Errors
     ///
@@ -195,12 +195,30 @@ impl<S> EventLoop<S> {
         self.contained(|el| el.run_once(timeout))
     }
 
-    /// The descriptor that is readable when [`turn`](EventLoop::turn) has an event to serve: an
-    /// fd's, a signal's or another thread's. Deadlines are not in it, see
+    /// Returns the descriptor that is readable when [`turn`](EventLoop::turn) has an event to serve:
+    /// an fd's, a signal's or another thread's. Deadlines are not in it, see
     /// [`next_deadline`](LoopHandle::next_deadline). None on poll and select, which have no kernel
-    /// object.
-    pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.poll_fd.as_ref().map(|fd| fd.as_fd())
+    /// object, and on a closed loop.
+    ///
+    /// [`PollFd`] describes how another loop drives this one.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let mut el = EventLoop::with_state(0)?;
+    /// el.call_later(Duration::from_millis(5), |_, ran| *ran += 1);
+    /// let fd = el.poll_fd(); // for the host's own selector
+    /// while let Some(deadline) = el.next_deadline() {
+    ///     std::thread::sleep(deadline.saturating_duration_since(Instant::now())); // the host's sleep
+    ///     el.turn(Some(Duration::ZERO))?;
+    /// }
+    /// assert_eq!(*el.state(), 1);
+    /// # drop(fd);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn poll_fd(&self) -> Option<PollFd> {
+        self.poll_fd.clone()
     }
 
     /// Whether anything is left that could call back; what [`run`](EventLoop::run) asks before each

@@ -43,6 +43,7 @@ mod group_ends;
 mod groups;
 mod happy_eyeballs;
 mod heirs;
+mod hosts;
 mod io;
 mod io_waiters;
 mod last_bytes;

@@ -1,7 +1,6 @@
 //! A custom selector that wraps a real one gives the loop all that the real one gives.
 
 use std::fs::File;
-use std::os::fd::AsFd;
 
 use mainspring::EventLoop;
 
@@ -13,8 +12,8 @@ fn w10_a_wrapped_selector_can_be_embedded_like_the_real_one() {
     on_every_selector(|kind| {
         let real = EventLoop::builder().selector(kind).build().unwrap();
         let wrapped = EventLoop::builder().selector(counted(kind).0).build().unwrap();
-        let has_object = |el: &EventLoop| el.poll_fd().map(|fd| fd.as_fd().try_clone_to_owned());
-        assert_eq!(has_object(&wrapped).is_some(), has_object(&real).is_some());
+        let has_object = |el: &EventLoop| el.poll_fd().is_some();
+        assert_eq!(has_object(&wrapped), has_object(&real));
     });
 }
 

@@ -1,0 +1,85 @@
+//! A loop inside tokio's, on one thread.
+//!
+//! `cargo run -p tokio_host` ends without help. A socket gets 100 datagrams at once, of which the
+//! loop reads one a tick, and a thread posts to the loop, while a task of tokio has its own turns.
+//!
+//! `AsyncFd` is edge-triggered. [`drive`] forgets what it knew, makes one turn, and sleeps again: the
+//! loop has a deadline of now as long as there may be more.
+
+use std::io;
+use std::net::UdpSocket;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use mainspring::{Error, EventLoop, PollFd};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Builder;
+use tokio::time::{Instant, sleep, timeout_at};
+
+const DATAGRAMS: u32 = 100;
+
+/// Runs the loop until nothing is left in it, as `EventLoop::run` would.
+async fn drive(el: &mut EventLoop<u32>) -> mainspring::Result<()> {
+    let problem = "this selector has no descriptor to wait for; epoll and kqueue have one";
+    let fd = el.poll_fd().ok_or_else(|| Error::other(problem))?;
+    let fd: AsyncFd<PollFd> = AsyncFd::with_interest(fd, Interest::READABLE)?;
+    while el.is_alive() && !el.is_stopping() {
+        match el.next_deadline() {
+            Some(deadline) => {
+                let readable = timeout_at(Instant::from_std(deadline), fd.readable()).await;
+                readable.ok().transpose()?.map(|mut ready| ready.clear_ready());
+            }
+            None => fd.readable().await?.clear_ready(),
+        }
+        el.turn(Some(Duration::ZERO))?;
+    }
+    Ok(())
+}
+
+/// A loop that ends when it has read all datagrams and the thread is done.
+fn guest() -> mainspring::Result<EventLoop<u32>> {
+    let el = EventLoop::with_state(0)?;
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let sender = UdpSocket::bind("127.0.0.1:0")?;
+    sender.connect(socket.local_addr()?)?;
+    (0..DATAGRAMS).try_for_each(|_| sender.send(b"x").map(drop))?;
+    el.add_reader(socket, |_, received, socket| {
+        socket.recv(&mut [0; 8])?;
+        *received += 1;
+        if *received == DATAGRAMS {
+            println!("guest: {received} datagrams");
+            socket.remove();
+        }
+        Ok(())
+    })?;
+    el.call_later(Duration::from_millis(50), |_, _| println!("guest: the timer of 50 ms"));
+    let remote = el.remote();
+    thread::spawn(move || remote.call_soon(|_, _| println!("guest: a message")));
+    Ok(el)
+}
+
+fn run() -> mainspring::Result<()> {
+    let runtime: io::Result<_> = Builder::new_current_thread().enable_all().build();
+    runtime?.block_on(async {
+        let own = tokio::spawn(async {
+            for _ in 0..3 {
+                sleep(Duration::from_millis(5)).await;
+                println!("host: tick");
+            }
+        });
+        drive(&mut guest()?).await?;
+        own.await.map_err(Error::other)
+    })
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tokio_host: {}", error.chain());
+            ExitCode::FAILURE
+        }
+    }
+}

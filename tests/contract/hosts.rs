@@ -1,0 +1,117 @@
+//! Hosts that drive a loop, and do no more than the docs of `PollFd` ask of them.
+
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use mainspring::{EventLoop, Events, Interest, Mode, PollFd, Selector, SelectorKind, Token};
+
+use crate::support::{on_every_selector, simulated};
+
+const NOW: Option<Duration> = Some(Duration::ZERO);
+
+/// A loop that reads one byte a tick, with 100 of them waiting.
+fn guest(kind: SelectorKind) -> (EventLoop<u32>, UnixStream) {
+    let (el, _) = simulated(kind, 0);
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    el.add_reader(ours, |_, bytes, stream| {
+        stream.read_exact(&mut [0])?;
+        *bytes += 1;
+        Ok(())
+    })
+    .unwrap();
+    theirs.write_all(&[0; 100]).unwrap();
+    (el, theirs)
+}
+
+/// A host whose selector reports the guest's descriptor in this mode.
+struct Host {
+    selector: Box<dyn Selector>,
+    events: Events,
+}
+
+impl Host {
+    fn new(kind: SelectorKind, fd: &PollFd, mode: Mode) -> Host {
+        let mut selector = kind.open().unwrap();
+        let token = Token::new(1, 1);
+        selector.register(fd.as_raw_fd(), token, Interest::READABLE, mode).unwrap();
+        Host { selector, events: Events::with_capacity(8) }
+    }
+
+    /// Makes one turn for each edge and for each deadline that is due. Returns the number of turns
+    /// before the host would sleep.
+    fn drive(&mut self, guest: &mut EventLoop<u32>) -> usize {
+        let mut turns = 0;
+        loop {
+            self.selector.select(&mut self.events, NOW).unwrap();
+            let is_due = guest.next_deadline().is_some_and(|deadline| deadline <= guest.now());
+            if self.events.is_empty() && !is_due {
+                return turns;
+            }
+            guest.turn(NOW).unwrap();
+            turns += 1;
+            assert!(turns < 1000, "the host spins");
+        }
+    }
+}
+
+#[test]
+fn q7_one_turn_for_an_edge_or_a_deadline_loses_nothing() {
+    on_every_selector(|kind| {
+        for mode in [Mode::Level, Mode::Edge] {
+            let (mut el, mut peer) = guest(kind);
+            let Some(fd) = el.poll_fd() else { return };
+            let mut host = Host::new(kind, &fd, mode);
+            let turns = host.drive(&mut el);
+            assert_eq!(*el.state(), 100, "{mode:?}");
+            assert!((100..=102).contains(&turns), "{mode:?}: {turns} turns");
+            // It sleeps, and wakes for what comes then.
+            peer.write_all(&[0; 3]).unwrap();
+            host.drive(&mut el);
+            let remote = el.remote();
+            std::thread::spawn(move || remote.call_soon(|_, bytes| *bytes += 1))
+                .join()
+                .unwrap()
+                .unwrap();
+            host.drive(&mut el);
+            assert_eq!(*el.state(), 104, "{mode:?}");
+        }
+    });
+}
+
+#[test]
+fn q7_turns_until_one_returns_zero_serve_everything() {
+    on_every_selector(|kind| {
+        let (mut el, _peer) = guest(kind);
+        while el.turn(NOW).unwrap() > 0 {}
+        assert_eq!(*el.state(), 100);
+    });
+}
+
+/// A message of another thread is taken by one turn, with no other one to see that it was.
+#[test]
+fn q7_a_wake_is_one_turn() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, 0);
+        let remote = el.remote();
+        remote.call_soon(|_, ran| *ran += 1).unwrap();
+        assert_eq!(el.turn(NOW).unwrap(), 1);
+        assert_eq!(el.next_deadline(), None);
+    });
+}
+
+#[test]
+fn q8_the_descriptor_outlives_its_loop_and_is_silent() {
+    on_every_selector(|kind| {
+        let (el, _peer) = guest(kind);
+        let Some(fd) = el.poll_fd() else { return };
+        let mut host = Host::new(kind, &fd, Mode::Level);
+        drop(el);
+        host.selector.select(&mut host.events, NOW).unwrap();
+        assert!(host.events.is_empty());
+        let (mut closed, _peer) = guest(kind);
+        closed.close();
+        assert!(closed.poll_fd().is_none() && closed.next_deadline().is_none());
+    });
+}
