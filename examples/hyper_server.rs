@@ -54,7 +54,6 @@ async fn serve(conn: TcpStream, shutdown: Shutdown) {
 async fn accept(listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     while let Some(accepted) = shutdown.until_started(listener.accept()).await {
         let (conn, _peer) = accepted?;
-        conn.set_nodelay(true)?;
         spawn(shutdown.track(serve(conn, shutdown.clone()))).detach();
     }
     Ok(())

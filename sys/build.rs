@@ -34,8 +34,6 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_so_nosigpipe", &[APPLE]),
     // PIPE_BUF is at least 4096; elsewhere it is what POSIX asks for, 512.
     ("has_page_sized_pipe_buf", &[LINUX, SOLARIS]),
-    // accept(2) may tell that the machine is on no network.
-    ("has_enonet", &[LINUX, SOLARIS]),
     // Several sockets at one address, if all of them agree.
     ("has_reuse_port", &[LINUX, APPLE, BSD]),
     // A page that is empty in a forked child.

@@ -62,6 +62,16 @@ impl Listening {
         Ok(Listening { io, reserve, rest, in_vain, met, failures, busy })
     }
 
+    /// Sets what accepted sockets inherit, which saves a system call for each. Returns the address.
+    pub(super) fn prepare(&self) -> Result<Address> {
+        let fd = self.io.as_fd();
+        socket::prepare_listener(fd).map_err(|source| Error::Watch {
+            operation: "prepare",
+            fd: fd.as_raw_fd(),
+            source,
+        })
+    }
+
     pub(super) async fn accept(&self) -> Result<(OwnedFd, Address)> {
         loop {
             if let Some(end) = self.rest.get() {

@@ -82,18 +82,21 @@ impl TcpListener {
     pub fn bind_with(address: impl IntoAddress, options: &ListenOptions) -> Result<TcpListener> {
         let address = Address::Inet(inet(&address.into_address()?)?);
         let listening = Listening::bind(&address, options)?;
-        // Accepted sockets inherit it, which saves a system call for each.
-        socket::set_nodelay(&listening, true)?;
+        listening.prepare()?;
         Ok(TcpListener { listening })
     }
 
-    /// Of a listener of std, or of one that was inherited.
+    /// Takes over a listener of std, or one that was inherited. Like with
+    /// [`bind`](TcpListener::bind), accepted connections have `TCP_NODELAY`.
     ///
     /// # Errors
     ///
-    /// [`Error::Watch`] if it cannot be made non-blocking; [`Error::Create`].
+    /// [`Error::Watch`] if it cannot be made non-blocking, or is no socket; [`Error::Create`];
+    /// `InvalidInput` for a socket of another family.
     pub fn from_std(listener: std::net::TcpListener) -> Result<TcpListener> {
-        Ok(TcpListener { listening: Listening::new(listener.into())? })
+        let listening = Listening::new(listener.into())?;
+        inet(&listening.prepare()?)?;
+        Ok(TcpListener { listening })
     }
 
     /// Accepts a connection, and says who it is from.

@@ -49,13 +49,16 @@ impl UnixListener {
         Ok(UnixListener { listening: Listening::bind(&address, options)? })
     }
 
-    /// Of a listener of std, or of one that was inherited.
+    /// Takes over a listener of std, or one that was inherited.
     ///
     /// # Errors
     ///
-    /// [`Error::Watch`] if it cannot be made non-blocking; [`Error::Create`].
+    /// [`Error::Watch`] if it cannot be made non-blocking, or is no socket; [`Error::Create`];
+    /// `InvalidInput` for a socket of another family.
     pub fn from_std(listener: std::os::unix::net::UnixListener) -> Result<UnixListener> {
-        Ok(UnixListener { listening: Listening::new(listener.into())? })
+        let listening = Listening::new(listener.into())?;
+        unix(&listening.prepare()?)?;
+        Ok(UnixListener { listening })
     }
 
     /// Accepts a connection, and says who it is from: mostly nobody with a name. Otherwise as

@@ -285,13 +285,13 @@ fn s4_errors_of_accept_are_sorted() {
     for number in [ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, EHOSTUNREACH] {
         assert!(matches!(sorted(number), AcceptError::Connection(_)), "{number}");
     }
-    for number in [EOPNOTSUPP, ENETUNREACH, libc::EPERM, libc::ETIMEDOUT, libc::ECONNRESET] {
+    for number in [ENETUNREACH, libc::EPERM, libc::ETIMEDOUT, libc::ECONNRESET, libc::EIO] {
         assert!(matches!(sorted(number), AcceptError::Connection(_)), "{number}");
     }
     for number in [EMFILE, ENFILE, ENOBUFS, ENOMEM] {
         assert!(matches!(sorted(number), AcceptError::Capacity(_)), "{number}");
     }
-    for number in [EBADF, EINVAL, libc::EFAULT, libc::ENOTSOCK] {
+    for number in [EBADF, EINVAL, EOPNOTSUPP, libc::EFAULT, libc::ENOTSOCK] {
         assert!(matches!(sorted(number), AcceptError::Listener(_)), "{number}");
     }
     assert!(matches!(sorted(EAGAIN), AcceptError::WouldBlock));

@@ -5,6 +5,7 @@
 // `Ok(*calls += 1)`: a callback that only counts is worth one line.
 #![allow(clippy::unit_arg)]
 
+mod accept_errors;
 mod accept_failures;
 mod accepting;
 mod alive_model;

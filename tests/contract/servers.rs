@@ -9,10 +9,10 @@ use std::process::Command;
 use std::rc::Rc;
 
 use mainspring::net::{Address, ListenOptions, Server, listen};
-use mainspring::{EventLoop, LoopHandle, SelectorKind};
+use mainspring::{EventLoop, LoopHandle};
 use rustix::io::Errno;
 
-use crate::files::{alone, alone_as, tick};
+use crate::files::{alone, tick};
 use crate::loopback;
 use crate::moments::{
     Moment, Recording, Told, recorded, recording, settle, tick_until, ticks, write_down_reports,
@@ -164,38 +164,6 @@ fn s4_a_connection_that_fails_is_reported_and_the_next_one_is_served() {
         assert!(is_served(&mut el, &mut lucky, 3));
         assert_eq!((server.connections(), server.accepted()), (1, 2));
     });
-}
-
-/// S85: what happened to a connection on the network is no reason to stop. The kernel's word is
-/// forged by strace(1).
-#[test]
-fn s4_accept_errors_of_one_connection_do_not_stop_the_listener() {
-    let name = "servers::s4_accept_errors_of_one_connection_do_not_stop_the_listener";
-    if Command::new("strace").arg("-V").output().is_err() {
-        return println!("skipped: strace is not installed, and nothing else forges errors");
-    }
-    for error in ["ECONNABORTED", "EPROTO", "ENETDOWN", "EHOSTUNREACH", "ENONET", "EINTR"] {
-        let inject = format!("inject=accept4,accept:error={error}:when=1..3");
-        let traced = |child: Command| {
-            let mut strace = Command::new("strace");
-            strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4,accept", "-e"]);
-            strace.arg(&inject).arg(child.get_program()).args(child.get_args());
-            let variables = child.get_envs().filter_map(|(key, value)| Some((key, value?)));
-            strace.envs(variables);
-            strace
-        };
-        let check = || {
-            let (mut el, _) = recorded(SelectorKind::available()[0]);
-            let (socket, address) = listener();
-            let server = echo(&el, socket);
-            let mut clients = [client(address), client(address)];
-            settle(&mut el);
-            assert!(clients.iter_mut().all(|client| is_served(&mut el, client, 3)));
-            assert_eq!((server.accepted(), &el.state().reports[..]), (2, &[][..]));
-        };
-        let Some(output) = alone_as(name, check, traced) else { return };
-        assert!(output.status.success(), "{error} stopped the listener");
-    }
 }
 
 #[test]

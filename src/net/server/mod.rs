@@ -197,7 +197,8 @@ impl<S: 'static> LoopHandle<S> {
         let fd = listener.as_fd().as_raw_fd();
         let refused = |source| Error::Watch { operation: "serve", fd, source };
         fd::set_nonblocking(fd, true).map_err(refused)?;
-        inherit_nodelay(&*listener).map_err(refused)?;
+        // Accepted sockets inherit the options, which saves a system call for each.
+        socket::prepare_listener(&*listener).map_err(refused)?;
         let listener = Listener::new(listener)
             .map_err(|source| Error::Create { part: "reserve descriptor", source })?;
         let key = self.reserve(location);
@@ -220,13 +221,5 @@ impl<S: 'static> LoopHandle<S> {
         let accepting = Accepting::new(shared, factory, made, location);
         self.settle_in(key, Source::Stream(watch), Callback::repeat(accepting));
         Ok(server)
-    }
-}
-
-/// Accepted sockets inherit the option from their listener, which saves a system call for each.
-fn inherit_nodelay(listener: &dyn AsFd) -> io::Result<()> {
-    match socket::local_addr(listener.as_fd())? {
-        Address::Inet(_) => socket::set_nodelay(listener.as_fd(), true),
-        _ => Ok(()),
     }
 }

@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use super::{Address, KernelAddress};
+use super::{Address, KernelAddress, option};
 use crate::fd::{duplicate, owned};
 use crate::syscall::retry;
 
@@ -14,19 +14,27 @@ use crate::syscall::retry;
 /// The four are all there will be: each names what to do next.
 #[derive(Debug)]
 pub enum AcceptError {
-    /// Nobody waits. Wait for readiness.
+    /// The backlog is empty. Wait for readiness.
     WouldBlock,
-    /// This connection failed before it was accepted. Go on with the next one.
+    /// This connection failed, before or right after it was accepted. Go on with the next one.
+    ///
+    /// An error that is not listed anywhere belongs here as well, since a peer may have caused it.
+    /// A caller that meets several in a row pauses, because the listener may stay ready.
     Connection(io::Error),
     /// The process or the system is out of descriptors or memory. Stop for a while, or use the
     /// [`ReserveFd`]: the connection still waits, so the listener stays ready.
     Capacity(io::Error),
-    /// The listener itself is of no more use.
+    /// The descriptor cannot accept, now or later: it is closed, no socket, or does not listen.
     Listener(io::Error),
 }
 
 impl From<io::Error> for AcceptError {
     /// Sorts an error of accept(2).
+    ///
+    /// Only the errors that POSIX gives for a descriptor that is no listening socket are
+    /// [`Listener`](AcceptError::Listener). Linux passes on what happened to the connection on the
+    /// network (accept(2): ENETDOWN, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH,
+    /// ENETUNREACH), and firewalls add EPERM, so the rest concerns one connection.
     ///
     /// ```
     /// use mainspring_sys::socket::AcceptError;
@@ -39,44 +47,25 @@ impl From<io::Error> for AcceptError {
         if error.kind() == io::ErrorKind::WouldBlock {
             return AcceptError::WouldBlock;
         }
-        if error.kind() == io::ErrorKind::ConnectionAborted {
-            return AcceptError::Connection(error);
-        }
         match error.raw_os_error() {
-            Some(number) if CONNECTION.contains(&number) => AcceptError::Connection(error),
             Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
                 AcceptError::Capacity(error)
             }
-            _ => AcceptError::Listener(error),
+            Some(number) if LISTENER.contains(&number) => AcceptError::Listener(error),
+            _ => AcceptError::Connection(error),
         }
     }
 }
 
-/// Errors of a connection that was about to be accepted; accept(2) of Linux passes on what had
-/// happened to it on the network.
-const CONNECTION: &[libc::c_int] = &[
-    libc::ECONNRESET,
-    libc::ETIMEDOUT,
-    libc::EPROTO,
-    libc::ENOPROTOOPT,
-    libc::EPROTONOSUPPORT,
-    libc::ESOCKTNOSUPPORT,
-    libc::EOPNOTSUPP,
-    libc::ENETDOWN,
-    libc::ENETUNREACH,
-    libc::EHOSTDOWN,
-    libc::EHOSTUNREACH,
-    #[cfg(has_enonet)]
-    libc::ENONET,
-    // A firewall forbids it.
-    libc::EPERM,
-];
+/// The errors that POSIX accept() gives for a descriptor that can never accept.
+const LISTENER: &[libc::c_int] =
+    &[libc::EBADF, libc::ENOTSOCK, libc::EOPNOTSUPP, libc::EINVAL, libc::EFAULT];
 
 impl fmt::Display for AcceptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             AcceptError::WouldBlock => "no connection waits to be accepted",
-            AcceptError::Connection(_) => "a connection failed before it was accepted",
+            AcceptError::Connection(_) => "a connection failed while it was accepted",
             AcceptError::Capacity(_) => "no room for another connection",
             AcceptError::Listener(_) => "the listener can no longer accept",
         })
@@ -94,16 +83,50 @@ impl Error for AcceptError {
     }
 }
 
-/// Takes the next connection of `listener`, and who it is from.
+/// Takes the next connection of `listener`, and the address of its peer.
+///
+/// The socket is close-on-exec and non-blocking. On Apple systems it raises no SIGPIPE if its
+/// listener does not, see [`prepare_listener`](super::prepare_listener).
 ///
 /// # Errors
 ///
-/// See [`AcceptError`]. A listener of another family than internet or Unix is of no use.
+/// See [`AcceptError`]. After accept(2) has succeeded, every error is that of the connection: a
+/// client that has reset by then can make any later call on its socket fail.
 pub fn accept(listener: impl AsFd) -> Result<(OwnedFd, Address), AcceptError> {
-    let listener = listener.as_fd().as_raw_fd();
-    let (socket, from) =
-        retry(|| KernelAddress::receive(|address, length| accept_fd(listener, address, length)))?;
-    Ok((socket, from.address()?))
+    accept_by(listener.as_fd(), accept_fd, settle)
+}
+
+/// [`accept`] by way of these two calls, so that a test can play another kernel.
+fn accept_by(
+    listener: BorrowedFd<'_>,
+    call: impl Fn(RawFd, *mut libc::sockaddr, &mut libc::socklen_t) -> io::Result<OwnedFd>,
+    settle: impl FnOnce(&OwnedFd) -> io::Result<()>,
+) -> Result<(OwnedFd, Address), AcceptError> {
+    let fd = listener.as_raw_fd();
+    let received = retry(|| KernelAddress::receive(|address, length| call(fd, address, length)));
+    let (socket, from) = received.map_err(|error| sorted(listener, error))?;
+    settle(&socket).map_err(AcceptError::Connection)?;
+    let from = peer(listener, &from).map_err(AcceptError::Connection)?;
+    Ok((socket, from))
+}
+
+/// EINVAL and EOPNOTSUPP mean "does not listen". Kernels also have the first one for a connection
+/// that is gone, and Linux passes the second one on from the network, so the socket is asked.
+fn sorted(listener: BorrowedFd<'_>, error: io::Error) -> AcceptError {
+    let is_ambiguous = matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP));
+    if is_ambiguous && option::is_listening(listener).unwrap_or(false) {
+        return AcceptError::Connection(error);
+    }
+    AcceptError::from(error)
+}
+
+/// The address that accept(2) wrote. XNU writes none for a TCP connection that was reset in the
+/// backlog; other kernels write none for an unnamed Unix peer.
+fn peer(listener: BorrowedFd<'_>, from: &KernelAddress) -> io::Result<Address> {
+    if from.is_empty() && matches!(super::local_addr(listener)?, Address::Inet(_)) {
+        return Err(io::Error::from_raw_os_error(libc::ECONNABORTED));
+    }
+    from.address()
 }
 
 #[cfg(has_atomic_cloexec)]
@@ -124,7 +147,20 @@ fn accept_fd(
     length: &mut libc::socklen_t,
 ) -> io::Result<OwnedFd> {
     // SAFETY: the caller gives `address` room for `length` bytes, and both outlive the call.
-    super::settle(owned(unsafe { libc::accept(listener, address, length) })?)
+    owned(unsafe { libc::accept(listener, address, length) })
+}
+
+/// Nothing is left to set on a socket that accept4(2) made.
+#[cfg(has_atomic_cloexec)]
+fn settle(_: &OwnedFd) -> io::Result<()> {
+    Ok(())
+}
+
+/// Sets the flags that accept(2) cannot set. SO_NOSIGPIPE is inherited from the listener, and to
+/// set it on a socket whose client has reset is EINVAL on XNU.
+#[cfg(not(has_atomic_cloexec))]
+fn settle(socket: &OwnedFd) -> io::Result<()> {
+    super::set_flags(socket)
 }
 
 /// A descriptor kept for the moment when there are no more.
@@ -197,5 +233,86 @@ impl ReserveFd {
         // If it fails, the next call tries again, and finds out whether it matters.
         let _ = self.refill(&listener);
         turned_away
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind, Read};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    fn no_settling(_: &OwnedFd) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// A listener at `[::1]` or 127.0.0.1 and a client in its backlog.
+    fn backlog() -> (TcpListener, TcpStream) {
+        let listener = TcpListener::bind("[::1]:0").or_else(|_| TcpListener::bind("127.0.0.1:0"));
+        let listener = listener.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener, client)
+    }
+
+    /// XNU: the client has reset in the backlog, accept(2) succeeds, and writes no address.
+    #[test]
+    fn s4_an_empty_address_concerns_one_connection() {
+        let (listener, mut client) = backlog();
+        let nameless = |fd, address: *mut libc::sockaddr, length: &mut libc::socklen_t| {
+            let socket = accept_fd(fd, address, length)?;
+            *length = 0;
+            Ok(socket)
+        };
+        let refused = accept_by(listener.as_fd(), nameless, no_settling).unwrap_err();
+        let AcceptError::Connection(error) = refused else { panic!("{refused:?}") };
+        assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
+        assert_eq!(client.read(&mut [0]).unwrap_or(0), 0, "the socket is closed");
+    }
+
+    /// XNU: setsockopt(2) on the dead socket answers EINVAL.
+    #[test]
+    fn s4_what_fails_after_accept_concerns_one_connection() {
+        let numbers = [libc::EINVAL, libc::EBADF, libc::ENOTSOCK, libc::EMFILE, libc::EAGAIN];
+        for number in numbers {
+            let (listener, _client) = backlog();
+            let dead = |_: &OwnedFd| Err(Error::from_raw_os_error(number));
+            let refused = accept_by(listener.as_fd(), accept_fd, dead).unwrap_err();
+            let AcceptError::Connection(error) = refused else { panic!("{refused:?}") };
+            assert_eq!(error.raw_os_error(), Some(number));
+        }
+    }
+
+    /// An empty address is that of an unnamed peer only where the listener is a Unix socket.
+    #[test]
+    fn an_empty_address_of_a_unix_peer_is_unnamed() {
+        let name = format!("mainspring-{}-nameless", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let nameless = |fd, address: *mut libc::sockaddr, length: &mut libc::socklen_t| {
+            let socket = accept_fd(fd, address, length)?;
+            *length = 0;
+            Ok(socket)
+        };
+        let (_, from) = accept_by(listener.as_fd(), nameless, no_settling).unwrap();
+        assert!(from.as_unix().unwrap().is_unnamed());
+    }
+
+    /// The listener still listens, so the error was the connection's.
+    #[test]
+    fn s4_ambiguous_errors_end_only_what_does_not_listen() {
+        for number in [libc::EINVAL, libc::EOPNOTSUPP] {
+            let (listener, _client) = backlog();
+            let invalid = |_, _: *mut libc::sockaddr, _: &mut libc::socklen_t| {
+                Err(Error::from_raw_os_error(number))
+            };
+            let refused = accept_by(listener.as_fd(), invalid, no_settling).unwrap_err();
+            assert!(matches!(refused, AcceptError::Connection(_)), "{refused:?}");
+            let bound = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            let refused = accept_by(bound.as_fd(), invalid, no_settling).unwrap_err();
+            assert!(matches!(refused, AcceptError::Listener(_)), "{refused:?}");
+        }
     }
 }

@@ -141,14 +141,18 @@ impl KernelAddress {
         Ok((value, kernel))
     }
 
-    /// Taken apart again.
+    /// Returns true if the kernel wrote no address. Some do so for an unnamed Unix peer.
+    pub(super) fn is_empty(&self) -> bool {
+        self.length < FAMILY_END
+    }
+
+    /// Taken apart again. Without an address it is an unnamed Unix one.
     ///
     /// # Errors
     ///
     /// `Unsupported` for a family that is neither internet nor Unix.
     pub(super) fn address(&self) -> io::Result<Address> {
-        // Some kernels write nothing at all for an unnamed Unix peer.
-        if self.length < FAMILY_END {
+        if self.is_empty() {
             return Ok(UnixAddress::unnamed().into());
         }
         match libc::c_int::from(libc::sa_family_t::from_ne_bytes(self.take(FAMILY))) {

@@ -96,14 +96,62 @@ fn open(address: &Address, kind: libc::c_int) -> io::Result<OwnedFd> {
     settle(owned(unsafe { libc::socket(address.family(), kind, 0) })?)
 }
 
-/// Gives a new socket the flags that could not be asked for in the call that made it.
+/// Gives a new socket what could not be asked for in the call that made it.
 #[cfg(not(has_atomic_cloexec))]
 fn settle(socket: OwnedFd) -> io::Result<OwnedFd> {
-    crate::fd::set_cloexec(socket.as_fd())?;
-    crate::fd::set_nonblocking(socket.as_raw_fd(), true)?;
-    #[cfg(has_so_nosigpipe)]
-    option::set_no_sigpipe(&socket)?;
+    set_flags(&socket)?;
+    raise_no_sigpipe(&socket)?;
     Ok(socket)
+}
+
+/// Makes a new socket close-on-exec and non-blocking.
+#[cfg(not(has_atomic_cloexec))]
+fn set_flags(socket: &OwnedFd) -> io::Result<()> {
+    crate::fd::set_cloexec(socket.as_fd())?;
+    crate::fd::set_nonblocking(socket.as_raw_fd(), true).map(drop)
+}
+
+#[cfg(has_so_nosigpipe)]
+fn raise_no_sigpipe(socket: impl AsFd) -> io::Result<()> {
+    option::set_no_sigpipe(socket)
+}
+
+#[cfg(not(has_so_nosigpipe))]
+fn raise_no_sigpipe(_: impl AsFd) -> io::Result<()> {
+    Ok(())
+}
+
+/// Gives a listener from elsewhere the options that the sockets it accepts inherit, and returns its
+/// address: `TCP_NODELAY` for TCP, `SO_NOSIGPIPE` on Apple systems. A [`listen`]ing socket of this
+/// module has the second one already.
+///
+/// An option set once on the listener costs no system call for each connection. It also cannot fail
+/// for a client that has reset in the meantime.
+///
+/// ```
+/// use mainspring_sys::socket;
+/// use std::net::{TcpListener, TcpStream};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let address = socket::prepare_listener(&listener)?.as_inet().unwrap();
+/// let _client = TcpStream::connect(address)?;
+/// let (accepted, _) = socket::accept(&listener)?;
+/// assert!(TcpStream::from(accepted).nodelay()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of getsockname(2) and setsockopt(2); `Unsupported` for a family that is neither internet
+/// nor Unix.
+pub fn prepare_listener(listener: impl AsFd) -> io::Result<Address> {
+    let listener = listener.as_fd();
+    let address = local_addr(listener)?;
+    raise_no_sigpipe(listener)?;
+    if matches!(address, Address::Inet(_)) {
+        set_nodelay(listener, true)?;
+    }
+    Ok(address)
 }
 
 fn bind_to(socket: &OwnedFd, address: &Address) -> io::Result<()> {

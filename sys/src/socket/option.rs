@@ -120,6 +120,11 @@ pub fn take_error(socket: impl AsFd) -> io::Result<Option<io::Error>> {
     Ok((number != 0).then(|| io::Error::from_raw_os_error(number)))
 }
 
+/// Returns true if the socket listens (`SO_ACCEPTCONN`).
+pub(super) fn is_listening(socket: impl AsFd) -> io::Result<bool> {
+    integer(socket, libc::SO_ACCEPTCONN).map(|value| value != 0)
+}
+
 /// Makes writes to a closed peer an error and no signal (`SO_NOSIGPIPE`).
 #[cfg(has_so_nosigpipe)]
 pub(super) fn set_no_sigpipe(socket: impl AsFd) -> io::Result<()> {
