@@ -93,7 +93,7 @@ fn run(options: &Options) -> Result<()> {
 fn share(address: &mut SocketAddr) -> Result<net::TcpListener> {
     let mut options = ListenOptions::default();
     options.bind.reuse_port = true;
-    let listener = net::TcpListener::from(listen(&(*address).into(), &options)?);
+    let listener = net::TcpListener::from(listen(*address, &options)?);
     *address = listener.local_addr()?;
     Ok(listener)
 }

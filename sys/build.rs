@@ -34,12 +34,27 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_so_nosigpipe", &[APPLE]),
     // PIPE_BUF is at least 4096; elsewhere it is what POSIX asks for, 512.
     ("has_page_sized_pipe_buf", &[LINUX, SOLARIS]),
+    // ENONET: the machine is on no network.
+    ("has_enonet", &[LINUX, SOLARIS]),
     // Several sockets at one address, if all of them agree.
     ("has_reuse_port", &[LINUX, APPLE, BSD]),
     // A page that is empty in a forked child.
     ("has_wipe_on_fork", &[LINUX]),
     // syscall(2), and the numbers for it in the libc crate.
     ("has_numbered_syscalls", &[LINUX]),
+    // TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT; the first one has another name on Apple systems.
+    // OpenBSD has none of them for a single socket.
+    ("has_tcp_keepidle", &[LINUX, &["freebsd", "netbsd", "dragonfly"], SOLARIS]),
+    ("has_tcp_keepalive", &[APPLE]),
+    // TCP_USER_TIMEOUT: how long data may stay unacknowledged.
+    ("has_user_timeout", &[LINUX]),
+    // SO_LINGER counts ticks on Apple systems, SO_LINGER_SEC seconds.
+    ("has_so_linger_sec", &[APPLE]),
+    // The peer of a Unix socket: its ids in one option, or by getpeereid(3) without a process id.
+    ("has_so_peercred", &[LINUX]),
+    ("has_getpeereid", &[APPLE, BSD]),
+    ("has_local_peerpid", &[APPLE]),
+    ("has_flock", &[LINUX, APPLE, BSD]),
     ("has_getauxval", &[LINUX]),
     ("has_issetugid", &[APPLE, BSD, SOLARIS]),
     ("errno_is_errno_location", &[&["linux", "dragonfly"]]),

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::rc::Rc;
 
+use mainspring_sys::everyday::end_of_terminal;
 use mainspring_sys::{Interest, Readiness, fd};
 
 use super::callback::{LEAVE, STAY, Turn};
@@ -153,16 +154,17 @@ impl<T> Deref for Watched<T> {
     }
 }
 
-impl<T> Read for Watched<T>
+/// The end of a pseudo terminal, for which Linux has the error EIO, is 0 here.
+impl<T: AsFd> Read for Watched<T>
 where
     for<'a> &'a T: Read,
 {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&**self).read(buffer)
+        end_of_terminal(self.as_fd(), (&**self).read(buffer))
     }
 
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&**self).read_vectored(buffers)
+        end_of_terminal(self.as_fd(), (&**self).read_vectored(buffers))
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use mainspring_sys::socket::{self, Address, Connecting};
 use mainspring_sys::{Interest, Mode, Readiness};
 
+use super::into_address::IntoAddress;
 use super::socket::Socket;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
@@ -22,7 +23,8 @@ use crate::watchers::{Role, Watch};
 /// cancelled.
 struct Attempt<S, F> {
     el: LoopHandle<S>,
-    address: Address,
+    /// None if the caller's value is no address, which is the outcome then.
+    address: Option<Address>,
     socket: Option<io::Result<Connecting>>,
     callback: Option<F>,
     timer: TimerHandle,
@@ -68,9 +70,10 @@ where
             el.core().unwatch(watch, self.key);
         }
         let Some(callback) = self.callback.take() else { return LEAVE };
-        let address = &self.address;
-        let result =
-            outcome.map_err(|source| Error::Connect { address: address.to_string(), source });
+        let result = outcome.map_err(|source| match &self.address {
+            Some(address) => Error::Connect { address: address.to_string(), source },
+            None => source.into(),
+        });
         match callback(el, state, result).into_result() {
             Ok(()) => LEAVE,
             Err(error) => failed(error),
@@ -90,14 +93,15 @@ impl<S: 'static> LoopHandle<S> {
     /// [`TcpStream::connect_host`](super::TcpStream::connect_host), whose
     /// [`into_socket`](super::TcpStream::into_socket) can be attached as well.
     ///
-    /// A Unix socket whose backlog is full is the error `ResourceBusy`, never a success.
+    /// A Unix socket whose backlog is full is the error `ResourceBusy`, never a success. A value
+    /// that is no address is [`Error::Io`] with `InvalidInput`.
     ///
     /// ```
-    /// use mainspring::{EventLoop, net::Address};
+    /// use mainspring::EventLoop;
     /// use std::time::Duration;
     ///
     /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    /// let address = Address::from(listener.local_addr()?);
+    /// let address = listener.local_addr()?; // or text, a path, ..: see `IntoAddress`
     /// let mut el = EventLoop::with_state(false)?;
     /// el.connect(address, Duration::from_secs(5), |el, connected, socket| {
     ///     *connected = true;
@@ -109,23 +113,24 @@ impl<S: 'static> LoopHandle<S> {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     #[track_caller]
-    pub fn connect<F, R>(
-        &self,
-        address: impl Into<Address>,
-        timeout: Duration,
-        callback: F,
-    ) -> Handle
+    pub fn connect<F, R>(&self, address: impl IntoAddress, timeout: Duration, callback: F) -> Handle
     where
         F: FnOnce(&LoopHandle<S>, &mut S, Result<Socket>) -> R + 'static,
         R: Outcome + 'static,
     {
-        let address = address.into();
         let key = self.reserve(Location::caller());
         if self.core().closed.get() {
             self.forget(key);
             return self.handle(key);
         }
-        let (socket, watch) = self.begin_to_connect(&address, key);
+        let (address, begun) = match address.into_address() {
+            Ok(address) => {
+                let begun = socket::connect(&address);
+                (Some(address), begun)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        let (socket, watch) = self.await_connection(begun, key);
         let timed_out = Rc::new(Cell::new(false));
         let expired = timed_out.clone();
         let timer = self.call_later(timeout, move |el, _| {
@@ -140,13 +145,12 @@ impl<S: 'static> LoopHandle<S> {
         self.handle(key)
     }
 
-    /// Begins, and sees to it that the callback is called when there is something to tell.
-    fn begin_to_connect(
+    /// Has the callback called when the connection is made or has failed.
+    fn await_connection(
         &self,
-        address: &Address,
+        socket: io::Result<Connecting>,
         key: Key,
     ) -> (io::Result<Connecting>, Option<Watch>) {
-        let socket = socket::connect(address);
         let Ok(Connecting::InProgress(fd)) = &socket else {
             self.core().feed(key);
             return (socket, None);

@@ -27,13 +27,27 @@ pub(super) async fn dial(address: &Address) -> Result<StreamSocket> {
     connected(address).await.map_err(|source| failed(address, source))
 }
 
+/// [`dial`], from the address `local`.
+pub(super) async fn dial_from(local: &Address, address: &Address) -> Result<StreamSocket> {
+    let connected = established(Some(local), address).await;
+    connected.map_err(|source| failed(format_args!("{address} from {local}"), source))
+}
+
 async fn connected(address: &Address) -> io::Result<StreamSocket> {
+    established(None, address).await
+}
+
+async fn established(local: Option<&Address>, address: &Address) -> io::Result<StreamSocket> {
     let wrap = match address {
         Address::Inet(_) => StreamSocket::tcp,
         Address::Unix(_) => StreamSocket::unix,
     };
     budget::step().await; // A Unix socket connects at once, and a refusal may come at once.
-    match socket::connect(address)? {
+    let connecting = match local {
+        Some(local) => socket::connect_from(address, local)?,
+        None => socket::connect(address)?,
+    };
+    match connecting {
         Connecting::Done(fd) => Ok(wrap(Socket::new(fd))),
         Connecting::InProgress(fd) => {
             let stream = wrap(Socket::new(fd));

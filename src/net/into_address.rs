@@ -1,93 +1,102 @@
-//! What can be said in place of an address.
+//! Values that stand for an address.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::path::{Path, PathBuf};
 
 use mainspring_sys::socket::{Address, UnixAddress};
 
-/// What names a socket without asking anybody: an [`Address`] in any form, as text too.
+use super::host::Host;
+
+/// A value that stands for an address: what [`listen`](crate::net::listen), `bind`, `connect` and
+/// `send_to` of callbacks and tasks take.
 ///
-/// A host's name is none, since to look it up takes its time: see
-/// [`connect_host`](crate::net::TcpStream::connect_host) and
-/// [`lookup_host`](crate::net::lookup_host).
+/// * [`Address`], [`SocketAddr`], [`UnixAddress`], and their text: `127.0.0.1:80`, `[::1]:80`,
+///   `unix:/run/daemon.sock`, `unix:@name`, `/run/daemon.sock`;
+/// * a pair of an IP address, or its text, and a port;
+/// * a path, for a Unix socket;
+/// * a [`Host`] that is an address.
+///
+/// A host's name is none, since a lookup takes time. [`lookup_host`](crate::net::lookup_host) and
+/// [`connect_host`](crate::net::TcpStream::connect_host) take names.
 ///
 /// ```
 /// use mainspring::net::{Address, IntoAddress};
 ///
 /// assert_eq!("127.0.0.1:80".into_address()?, Address::Inet(([127, 0, 0, 1], 80).into()));
+/// assert_eq!(("::1", 80).into_address()?, "[::1]:80".into_address()?);
 /// assert!("unix:/run/daemon.sock".into_address()?.as_unix().is_some());
 /// let error = "localhost:80".into_address().unwrap_err().to_string();
 /// assert!(error.ends_with("a host's name has to be looked up first"));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait IntoAddress {
-    /// The address.
+    /// Returns the address.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for what is none.
+    /// `InvalidInput` for a value that is none.
     fn into_address(self) -> io::Result<Address>;
 }
 
-impl IntoAddress for Address {
-    fn into_address(self) -> io::Result<Address> {
-        Ok(self)
-    }
+/// Implements [`IntoAddress`] for types by an expression.
+macro_rules! into_address {
+    ($($type:ty => |$value:ident| $address:expr;)*) => {
+        $(impl IntoAddress for $type {
+            fn into_address(self) -> io::Result<Address> {
+                let $value = self;
+                $address
+            }
+        })*
+    };
 }
 
-impl IntoAddress for &Address {
-    fn into_address(self) -> io::Result<Address> {
-        Ok(self.clone())
-    }
+into_address! {
+    Address => |address| Ok(address);
+    &Address => |address| Ok(address.clone());
+    UnixAddress => |address| Ok(address.into());
+    &UnixAddress => |address| Ok(address.clone().into());
+    &str => |text| text.parse();
+    &&str => |text| text.parse();
+    String => |text| text.parse();
+    &String => |text| text.parse();
+    SocketAddr => |address| Ok(address.into());
+    &SocketAddr => |address| Ok((*address).into());
+    SocketAddrV4 => |address| Ok(Address::Inet(address.into()));
+    SocketAddrV6 => |address| Ok(Address::Inet(address.into()));
+    (IpAddr, u16) => |address| Ok(Address::Inet(address.into()));
+    (Ipv4Addr, u16) => |address| Ok(Address::Inet(address.into()));
+    (Ipv6Addr, u16) => |address| Ok(Address::Inet(address.into()));
+    ([u8; 4], u16) => |address| Ok(Address::Inet(address.into()));
+    ([u8; 16], u16) => |address| Ok(Address::Inet(address.into()));
+    ([u16; 8], u16) => |address| Ok(Address::Inet(address.into()));
+    (&str, u16) => |host| of_host(host.0, host.1);
+    (&String, u16) => |host| of_host(host.0, host.1);
+    (String, u16) => |host| of_host(&host.0, host.1);
+    Host => |host| of(&host);
+    &Host => |host| of(host);
+    &Path => |path| Ok(UnixAddress::from_pathname(path)?.into());
+    &PathBuf => |path| Ok(UnixAddress::from_pathname(path)?.into());
+    PathBuf => |path| Ok(UnixAddress::from_pathname(path)?.into());
 }
 
-impl IntoAddress for &str {
-    fn into_address(self) -> io::Result<Address> {
-        self.parse()
-    }
+/// The address of a host that needs no lookup.
+fn of_host(host: &str, port: u16) -> io::Result<Address> {
+    let host = Host::new(host, port);
+    of(&host.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?)
 }
 
-impl IntoAddress for &String {
-    fn into_address(self) -> io::Result<Address> {
-        self.parse()
+fn of(host: &Host) -> io::Result<Address> {
+    if let Some(address) = host.address() {
+        return Ok(address.into());
     }
-}
-
-impl IntoAddress for SocketAddr {
-    fn into_address(self) -> io::Result<Address> {
-        Ok(self.into())
+    // An interface's name is all that the kernel has to be asked for.
+    let found = host.name().is_some_and(|name| name.contains('%')).then(|| host.to_string());
+    if let Some(address) = found {
+        return address.parse();
     }
-}
-
-impl IntoAddress for SocketAddrV4 {
-    fn into_address(self) -> io::Result<Address> {
-        Ok(Address::Inet(self.into()))
-    }
-}
-
-impl IntoAddress for SocketAddrV6 {
-    fn into_address(self) -> io::Result<Address> {
-        Ok(Address::Inet(self.into()))
-    }
-}
-
-impl<I: Into<IpAddr>> IntoAddress for (I, u16) {
-    fn into_address(self) -> io::Result<Address> {
-        Ok(Address::Inet(self.into()))
-    }
-}
-
-impl IntoAddress for UnixAddress {
-    fn into_address(self) -> io::Result<Address> {
-        Ok(self.into())
-    }
-}
-
-impl IntoAddress for &Path {
-    fn into_address(self) -> io::Result<Address> {
-        Ok(UnixAddress::from_pathname(self)?.into())
-    }
+    let message = format!("{host} is no address: a host's name has to be looked up first");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
 /// # Errors

@@ -1,23 +1,24 @@
-//! Host names: what may be asked for, and asking the system's resolver in the executor.
-//!
-//! A name is checked before anything is done with it, and is asked for as it is or not at all:
-//! nothing is cut, decoded or mended, because then somebody else's host would be asked for.
+//! Lookups of names and addresses, by the system's resolver in the executor.
 
-use std::fmt;
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::panic::Location;
 use std::pin::Pin;
-use std::str::FromStr;
 use std::task::{Context, Poll};
 
+use mainspring_sys::socket;
+
+use super::host::Host;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Job};
 use crate::task::{self, budget};
 
 /// The addresses of a host, by the threads of the running loop's executor, in the order in which
 /// they should be tried. Reports of a lookup that is stuck name the place of this call.
+///
+/// A host is the text `name:port`, a pair of a name and a port, a [`Host`], or an address.
 ///
 /// # Errors
 ///
@@ -28,95 +29,122 @@ use crate::task::{self, budget};
 /// let mut el = mainspring::EventLoop::new()?;
 /// let found = el.run_until_complete(mainspring::net::lookup_host("127.0.0.1:80"))??;
 /// assert_eq!(found[0].port(), 80);
+/// let found = el.run_until_complete(mainspring::net::lookup_host(("::1", 80)))??;
+/// assert!(found[0].is_ipv6());
 /// # Ok::<(), mainspring::Error>(())
 /// ```
 #[track_caller]
-pub fn lookup_host(host: &str) -> impl Future<Output = Result<Vec<SocketAddr>>> + use<> {
-    let (host, caller) = (host.parse::<Host>(), Location::caller());
+pub fn lookup_host<H>(host: H) -> Lookup
+where
+    H: TryInto<Host>,
+    Error: From<H::Error>,
+{
+    let host = host.try_into().map_err(Error::from);
+    Lookup(Answer::Unasked(Some(host), Location::caller()))
+}
+
+/// The name of the host that has `address`, by getnameinfo(3) in a thread of the running loop's
+/// executor: the reverse of [`lookup_host`].
+///
+/// The owner of the address chooses the name, so it proves nothing about the host. To check it look
+/// the name up, and compare the addresses.
+///
+/// # Errors
+///
+/// [`Error::Lookup`], with `NotFound` if the address has no name; [`Error::NoLoop`].
+///
+/// ```
+/// use mainspring::net::lookup_name;
+///
+/// let mut el = mainspring::EventLoop::new()?;
+/// match el.run_until_complete(lookup_name(([127, 0, 0, 1], 80)))? {
+///     Ok(name) => assert!(!name.is_empty()), // "localhost", on most machines
+///     Err(error) => assert!(error.to_string().contains("127.0.0.1")),
+/// }
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+#[track_caller]
+pub fn lookup_name(address: impl Into<SocketAddr>) -> impl Future<Output = Result<String>> {
+    let (address, caller) = (address.into(), Location::caller());
     async move {
         budget::step().await;
-        let host = host?;
-        let tasks = task::running("mainspring::net::lookup_host")?;
-        host.lookup_at(caller, tasks.core.executor())?.await
+        let tasks = task::running("mainspring::net::lookup_name")?;
+        let job = tasks.core.executor().job().lookup().name(format!("name of {address}"));
+        job.at(caller)
+            .submit(move || {
+                socket::name_of(address).map_err(|source| {
+                    let host = address.to_string();
+                    Error::Lookup { host, source }
+                })
+            })?
+            .await?
     }
 }
 
-/// As many bytes as a name in the DNS has at most, without the dot that may end it.
-const LONGEST_NAME: usize = 253;
-const LONGEST_LABEL: usize = 63;
-
-/// A host and a port: a name that a resolver may be asked for, or an address.
-///
-/// A name has labels of 1 to 63 visible ASCII characters with dots between them, 253 in all, and
-/// may end in a dot. `:`, `/`, `@`, `%`, `[` and `]` belong to addresses and are in no name. What
-/// else there is, such as `127.1` or `0x7f000001`, is for the resolver to understand or to refuse.
-///
-/// An IPv6 address may have a scope, a number or the name of an interface: `fe80::1%2`,
-/// `fe80::1%eth0`.
-///
-/// ```
-/// use mainspring::net::Host;
-///
-/// let host: Host = "localhost:80".parse()?; // or Host::new("localhost", 80)
-/// assert_eq!((host.name(), host.port()), (Some("localhost"), 80));
-///
-/// let address = Host::new("fe80::1%2", 80)?.address().unwrap();
-/// assert_eq!(address.to_string(), "[fe80::1%2]:80");
-///
-/// let error = Host::new("example.com\0.example.net", 80).unwrap_err();
-/// assert!(error.to_string().ends_with("a name has neither spaces nor control characters"));
-/// # Ok::<(), mainspring::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Host(Kind);
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Kind {
-    Address(SocketAddr),
-    Name(String, u16),
+impl From<Infallible> for Error {
+    /// Never called. It lets an address stand for a [`Host`] where one is taken.
+    fn from(never: Infallible) -> Error {
+        match never {}
+    }
 }
 
-impl Host {
-    /// A host by its name or its address, IPv6 with or without brackets.
+/// The addresses of a host on their way, from [`lookup_host`] or [`Host::lookup`]: a future of at least one, in the
+/// order in which they should be tried, or of the error that the resolver gave.
+///
+/// Dropping it abandons the lookup at once. A resolver that was asked already cannot be
+/// interrupted: what it answers is dropped on the executor's thread.
+#[derive(Debug)]
+#[must_use = "a lookup that is dropped is abandoned"]
+pub struct Lookup(Answer);
+
+#[derive(Debug)]
+enum Answer {
+    /// The executor is that of the loop in which it is first polled.
+    Unasked(Option<Result<Host>>, &'static Location<'static>),
+    Known(SocketAddr),
+    Asked(Job<Result<Vec<SocketAddr>>>),
+}
+
+const POLLED: &str = "a lookup is not polled after it was ready";
+
+impl Lookup {
+    /// Blocks the thread until the answer is there; only for threads without a loop, see
+    /// [`Job::wait`].
     ///
     /// # Errors
     ///
-    /// [`Error::Host`] for what is neither.
-    pub fn new(name: &str, port: u16) -> Result<Host> {
-        match in_brackets(name) {
-            Some(address) => scoped(address, port),
-            None if name.contains(':') => scoped(name, port),
-            None => plain(name, port),
-        }
-        .map(Host)
-        .map_err(|reason| refusal(name, reason))
-    }
-
-    /// The name, if it is not an address.
-    pub fn name(&self) -> Option<&str> {
-        match &self.0 {
-            Kind::Address(_) => None,
-            Kind::Name(name, _) => Some(name),
-        }
-    }
-
-    /// The address, if no resolver is needed for it. That of an IPv6 address with the name of an
-    /// interface needs one.
-    pub fn address(&self) -> Option<SocketAddr> {
+    /// [`Error::Lookup`], or a [`JobError`](crate::JobError) if the executor was closed.
+    pub fn wait(self) -> Result<Vec<SocketAddr>> {
         match self.0 {
-            Kind::Address(address) => Some(address),
-            Kind::Name(..) => None,
+            Answer::Unasked(host, _) => host.expect(POLLED)?.resolve(),
+            Answer::Known(address) => Ok(vec![address]),
+            Answer::Asked(job) => job.wait()?,
         }
     }
+}
 
-    /// The port.
-    pub fn port(&self) -> u16 {
-        match self.0 {
-            Kind::Address(address) => address.port(),
-            Kind::Name(_, port) => port,
+impl Future for Lookup {
+    type Output = Result<Vec<SocketAddr>>;
+
+    /// # Panics
+    ///
+    /// After it was ready.
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Answer::Unasked(host, caller) = &mut self.0 {
+            let (host, caller) = (host.take().expect(POLLED)?, *caller);
+            let tasks = task::running("mainspring::net::lookup_host")?;
+            *self = host.lookup_at(caller, tasks.core.executor())?;
+        }
+        match &mut self.0 {
+            Answer::Unasked(..) => unreachable!("it was asked just now"),
+            Answer::Known(address) => budget::metered(context, |_| Poll::Ready(Ok(vec![*address]))),
+            Answer::Asked(job) => Pin::new(job).poll(context).map(|answer| answer?),
         }
     }
+}
 
+impl Host {
     /// Asks the system's resolver, getaddrinfo(3), for the addresses of the host, in a job of the
     /// class of [lookups](crate::JobBuilder::lookup). An address is its own answer, without a job.
     ///
@@ -139,16 +167,23 @@ impl Host {
     }
 
     fn lookup_at(&self, place: &'static Location<'static>, executor: &Executor) -> Result<Lookup> {
-        let (name, port) = match &self.0 {
-            Kind::Address(address) => return Ok(Lookup(Answer::Known(*address))),
-            Kind::Name(name, port) => (name.clone(), *port),
-        };
-        let host = self.to_string();
+        if let Some(address) = self.address() {
+            return Ok(Lookup(Answer::Known(address)));
+        }
+        let host = self.clone();
         let job = executor.job().lookup().name(format!("lookup of {host}")).at(place);
-        let job = job.submit(move || {
-            resolve(&name, port).map_err(|source| Error::Lookup { host, source })
-        })?;
+        let job = job.submit(move || host.resolve())?;
         Ok(Lookup(Answer::Asked(job)))
+    }
+
+    /// Blocks this thread for as long as the resolver takes.
+    fn resolve(&self) -> Result<Vec<SocketAddr>> {
+        match self.name() {
+            // An address, which is its own answer.
+            None => Ok(self.address().into_iter().collect()),
+            Some(name) => resolve(name, self.port())
+                .map_err(|source| Error::Lookup { host: self.to_string(), source }),
+        }
     }
 }
 
@@ -159,201 +194,4 @@ fn resolve(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     }
     Ok(found)
-}
-
-type Checked = Result<Kind, &'static str>;
-
-/// A name, or an IPv4 address.
-fn plain(name: &str, port: u16) -> Checked {
-    if let Ok(address) = name.parse::<IpAddr>() {
-        return Ok(Kind::Address(SocketAddr::new(address, port)));
-    }
-    let without_dot = name.strip_suffix('.').unwrap_or(name);
-    if without_dot.is_empty() {
-        return Err("the name is empty");
-    }
-    check_characters(name)?;
-    if name.contains(['/', '@', '%', '[', ']']) {
-        return Err("a name has none of the characters / @ % [ ]");
-    }
-    if without_dot.len() > LONGEST_NAME {
-        return Err("a name has at most 253 bytes");
-    }
-    for label in without_dot.split('.') {
-        match label.len() {
-            0 => return Err("there is nothing between two dots, or before the first"),
-            1..=LONGEST_LABEL => {}
-            _ => return Err("there are at most 63 bytes between two dots"),
-        }
-    }
-    Ok(Kind::Name(name.to_owned(), port))
-}
-
-/// An IPv6 address, perhaps with a scope.
-fn scoped(text: &str, port: u16) -> Checked {
-    let (address, scope) = match text.split_once('%') {
-        Some((address, scope)) => (address, Some(scope)),
-        None => (text, None),
-    };
-    let Ok(ip) = address.parse::<Ipv6Addr>() else {
-        return Err("only an IPv6 address has colons or brackets, and this is none");
-    };
-    let number = match scope {
-        None => Some(0),
-        Some(scope) => number(scope),
-    };
-    if let Some(scope) = number {
-        return Ok(Kind::Address(SocketAddrV6::new(ip, port, 0, scope).into()));
-    }
-    check_characters(text)?;
-    match scope {
-        Some("") => Err("there is nothing after the %"),
-        _ if text.len() > LONGEST_NAME => Err("a name has at most 253 bytes"),
-        // The resolver knows the numbers of the interfaces.
-        _ => Ok(Kind::Name(text.to_owned(), port)),
-    }
-}
-
-fn check_characters(text: &str) -> Result<(), &'static str> {
-    if !text.is_ascii() {
-        return Err("a name is ASCII; write an international one in its form with xn--");
-    }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("a name has neither spaces nor control characters");
-    }
-    Ok(())
-}
-
-fn in_brackets(text: &str) -> Option<&str> {
-    text.strip_prefix('[')?.strip_suffix(']')
-}
-
-/// Only digits: `parse` alone would allow a sign.
-fn number<T: FromStr>(text: &str) -> Option<T> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
-}
-
-/// The error. A message need not show more than the beginning of a text that may be immense.
-fn refusal(text: &str, reason: &'static str) -> Error {
-    let mut host: String = text.chars().take(80).collect();
-    if host.len() < text.len() {
-        host.push('…');
-    }
-    Error::Host { host, reason }
-}
-
-impl FromStr for Host {
-    type Err = Error;
-
-    /// Reads `name:port`, `192.0.2.1:80`, `[2001:db8::1]:80` or `[fe80::1%eth0]:80`.
-    fn from_str(text: &str) -> Result<Host> {
-        let parts = if in_brackets(text).is_none() { text.rsplit_once(':') } else { None };
-        let (name, port) = parts.ok_or_else(|| refusal(text, "write it as name:port"))?;
-        if name.contains(':') && in_brackets(name).is_none() {
-            return Err(refusal(text, "an IPv6 address before a port needs brackets"));
-        }
-        let port = number(port).ok_or_else(|| refusal(text, "a port is a number up to 65535"))?;
-        Host::new(name, port)
-    }
-}
-
-impl TryFrom<&str> for Host {
-    type Error = Error;
-
-    fn try_from(text: &str) -> Result<Host> {
-        text.parse()
-    }
-}
-
-impl TryFrom<&String> for Host {
-    type Error = Error;
-
-    fn try_from(text: &String) -> Result<Host> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for Host {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Host> {
-        text.parse()
-    }
-}
-
-impl TryFrom<(&str, u16)> for Host {
-    type Error = Error;
-
-    fn try_from((name, port): (&str, u16)) -> Result<Host> {
-        Host::new(name, port)
-    }
-}
-
-impl TryFrom<(String, u16)> for Host {
-    type Error = Error;
-
-    fn try_from((name, port): (String, u16)) -> Result<Host> {
-        Host::new(&name, port)
-    }
-}
-
-impl From<SocketAddr> for Host {
-    fn from(address: SocketAddr) -> Host {
-        Host(Kind::Address(address))
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::Address(address) => write!(f, "{address}"),
-            Kind::Name(name, port) if name.contains(':') => write!(f, "[{name}]:{port}"),
-            Kind::Name(name, port) => write!(f, "{name}:{port}"),
-        }
-    }
-}
-
-/// The addresses of a host on their way, from [`Host::lookup`]: a future of at least one, in the
-/// order in which they should be tried, or of the error that the resolver gave.
-///
-/// Dropping it abandons the lookup at once. A resolver that was asked already cannot be
-/// interrupted: what it answers is dropped on the executor's thread.
-#[derive(Debug)]
-#[must_use = "a lookup that is dropped is abandoned"]
-pub struct Lookup(Answer);
-
-#[derive(Debug)]
-enum Answer {
-    Known(SocketAddr),
-    Asked(Job<Result<Vec<SocketAddr>>>),
-}
-
-impl Lookup {
-    /// Blocks the thread until the answer is there; only for threads without a loop, see
-    /// [`Job::wait`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Lookup`], or a [`JobError`](crate::JobError) if the executor was closed.
-    pub fn wait(self) -> Result<Vec<SocketAddr>> {
-        match self.0 {
-            Answer::Known(address) => Ok(vec![address]),
-            Answer::Asked(job) => job.wait()?,
-        }
-    }
-}
-
-impl Future for Lookup {
-    type Output = Result<Vec<SocketAddr>>;
-
-    /// # Panics
-    ///
-    /// After it was ready.
-    #[track_caller]
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            Answer::Known(address) => budget::metered(context, |_| Poll::Ready(Ok(vec![*address]))),
-            Answer::Asked(job) => Pin::new(job).poll(context).map(|answer| answer?),
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use mainspring_sys::socket::{self, Address};
+use mainspring_sys::socket::{self, Address, PeerCredentials};
 
 /// A connected stream socket, TCP or Unix: what a listener accepts and what connecting gives.
 ///
@@ -34,6 +34,18 @@ impl Socket {
     /// As getpeername(2): the connection is over.
     pub fn peer_addr(&self) -> io::Result<Address> {
         socket::peer_addr(self)
+    }
+}
+
+impl Socket {
+    /// Returns the user and the process of the peer of a Unix socket, as the kernel wrote them down
+    /// when it connected or listened.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` for a TCP socket, and where the system has no such call; `NotConnected`.
+    pub fn peer_credentials(&self) -> io::Result<PeerCredentials> {
+        socket::peer_credentials(self)
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
+use mainspring_sys::everyday::end_of_terminal;
 use mainspring_sys::socket::{self, Address};
 
 use super::socket::Socket;
@@ -83,8 +84,9 @@ where
     T: AsFd + 'static,
     for<'a> &'a T: Read + Write,
 {
+    /// The end of a pseudo terminal, for which Linux has the error EIO, is 0.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        Read::read(&mut { self }, buffer)
+        end_of_terminal(self.as_fd(), Read::read(&mut { self }, buffer))
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -183,8 +185,9 @@ where
     for<'a> &'a R: Read,
     for<'a> &'a W: Write,
 {
+    /// The end of a pseudo terminal, for which Linux has the error EIO, is 0.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        Read::read(&mut &self.reader, buffer)
+        end_of_terminal(self.reader.as_fd(), Read::read(&mut &self.reader, buffer))
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {

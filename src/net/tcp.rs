@@ -1,17 +1,17 @@
 //! TCP for tasks.
 
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use mainspring_sys::Interest;
-use mainspring_sys::socket::{self, Address, ListenOptions};
+use mainspring_sys::socket::{Address, ListenOptions};
 
 use super::dial;
 use super::halves::{OwnedReadHalf, OwnedWriteHalf};
+use super::host::Host;
 use super::into_address::{IntoAddress, inet};
 use super::listening::Listening;
 use super::lookup::lookup_host;
@@ -132,7 +132,7 @@ impl AsFd for TcpListener {
 }
 
 /// A TCP connection, for tasks. Reading and writing are methods of [`StreamSocket`], to which it
-/// derefs.
+/// derefs. So are the options.
 ///
 /// See [`TcpListener`] for an example.
 #[derive(Debug)]
@@ -151,6 +151,32 @@ impl TcpStream {
         budget::step().await;
         let address = inet(&address.into_address()?)?;
         let socket = dial::dial(&address.into()).await?;
+        Ok(TcpStream { socket })
+    }
+
+    /// Connects to `remote` from the address `local`: with port 0 from any port of that address.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, net::TcpStream};
+    ///
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let connecting = TcpStream::connect_from(("127.0.0.1", 0), listener.local_addr()?);
+    /// let stream = EventLoop::new()?.run_until_complete(connecting)??;
+    /// assert_eq!(stream.local_addr()?.ip(), [127, 0, 0, 1]);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`], also if `local` cannot be bound; otherwise those of
+    /// [`connect`](TcpStream::connect).
+    pub async fn connect_from(
+        local: impl IntoAddress,
+        remote: impl IntoAddress,
+    ) -> Result<TcpStream> {
+        let local = inet(&local.into_address()?)?;
+        let remote = inet(&remote.into_address()?)?;
+        let socket = dial::dial_from(&local.into(), &remote.into()).await?;
         Ok(TcpStream { socket })
     }
 
@@ -194,16 +220,30 @@ impl TcpStream {
         Ok(TcpStream { socket })
     }
 
-    /// Looks `host`, a `name:port`, up by the threads of the executor, and connects to [the first
-    /// address that answers](TcpStream::connect_any). The limit is for all of it.
+    /// Looks `host` up by the threads of the executor, and connects to [the first address that
+    /// answers](TcpStream::connect_any). The limit is for all of it.
+    ///
+    /// A host is the text `name:port`, a pair of a name and a port, a [`Host`], or an address.
     ///
     /// # Errors
     ///
     /// [`Error::Host`], [`Error::Lookup`], [`Error::Connect`].
     #[track_caller]
-    pub fn connect_host(host: &str, limit: Duration) -> impl Future<Output = Result<TcpStream>> {
-        let lookup = lookup_host(host); // Here, so that it knows the caller.
+    pub fn connect_host<H>(
+        host: H,
+        limit: Duration,
+    ) -> impl Future<Output = Result<TcpStream>> + use<H>
+    where
+        H: TryInto<Host>,
+        Error: From<H::Error>,
+    {
+        // Here, so that it knows the caller.
+        let lookup = match host.try_into() {
+            Ok(host) => Ok((host.to_string(), lookup_host::<Host>(host))),
+            Err(error) => Err(Error::from(error)),
+        };
         async move {
+            let (host, lookup) = lookup?;
             let connecting = async { dial::race(&lookup.await?).await };
             let socket = dial::within(limit, host, connecting).await?;
             Ok(TcpStream { socket })
@@ -248,35 +288,6 @@ impl TcpStream {
     /// As getpeername(2): the connection is over.
     pub fn peer_addr(&self) -> Result<SocketAddr> {
         Ok(inet(&self.socket.peer()?)?)
-    }
-
-    /// Sends small pieces at once (`TCP_NODELAY`), instead of waiting for more or for the peer's
-    /// word.
-    ///
-    /// # Errors
-    ///
-    /// As setsockopt(2).
-    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        socket::set_nodelay(self, on)
-    }
-
-    /// Asks a silent peer from time to time whether it is still there (`SO_KEEPALIVE`).
-    ///
-    /// # Errors
-    ///
-    /// As setsockopt(2).
-    pub fn set_keepalive(&self, on: bool) -> io::Result<()> {
-        socket::set_keepalive(self, on)
-    }
-
-    /// What becomes of unsent bytes when the socket is closed (`SO_LINGER`): None sends them in the
-    /// background, as always; zero drops them and resets the connection.
-    ///
-    /// # Errors
-    ///
-    /// As setsockopt(2).
-    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        socket::set_linger(self, linger)
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use mainspring_sys::Interest;
 use mainspring_sys::socket::{self, Address, BindOptions};
 
+use super::datagram;
 use super::into_address::{IntoAddress, inet};
 use crate::error::{Error, Result};
 use crate::task::{Io, budget};
@@ -16,8 +17,10 @@ use crate::task::{Io, budget};
 /// A datagram that is longer than the buffer is cut, and the rest is lost. One without any bytes is
 /// a datagram, too: 0 is no end.
 ///
-/// That a datagram was refused is told, once, by a later call, and only where the socket is
-/// [connected](UdpSocket::connect).
+/// That a datagram was refused (`ConnectionRefused`, also `HostUnreachable`) is told, once, by a
+/// later call, and only where the socket is [connected](UdpSocket::connect). The socket goes on, so
+/// a loop that receives skips such errors: [`Meaning::One`](crate::net::Meaning::One) of
+/// [`Operation::meaning`](crate::net::Operation::meaning).
 ///
 /// ```
 /// use mainspring::{EventLoop, net::UdpSocket};
@@ -106,7 +109,7 @@ impl UdpSocket {
     ///
     /// As send(2), and of [`Io::writable`].
     pub async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.io.write_with(|socket| socket.send(bytes)).await
+        datagram::send(&self.io, |socket| socket.send(bytes)).await
     }
 
     /// Sends a datagram to `address`.
@@ -117,7 +120,7 @@ impl UdpSocket {
     pub async fn send_to(&self, bytes: &[u8], address: impl IntoAddress) -> io::Result<usize> {
         budget::step().await;
         let address = inet(&address.into_address()?)?;
-        self.io.write_with(|socket| socket.send_to(bytes, address)).await
+        datagram::send(&self.io, |socket| socket.send_to(bytes, address)).await
     }
 
     /// Receives a datagram from the peer it is connected to.

@@ -3,13 +3,12 @@
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::{SocketAddr, UnixDatagram as StdDatagram, UnixStream as StdStream};
-use std::path::Path;
-use std::time::Duration;
+use std::os::unix::net::{UnixDatagram as StdDatagram, UnixStream as StdStream};
 
 use mainspring_sys::Interest;
 use mainspring_sys::socket::{self, Address, BindOptions, ListenOptions, UnixAddress};
 
+use super::datagram;
 use super::dial;
 use super::halves::{OwnedReadHalf, OwnedWriteHalf};
 use super::into_address::{IntoAddress, unix};
@@ -17,7 +16,7 @@ use super::listening::Listening;
 use super::socket::Socket;
 use super::stream_socket::StreamSocket;
 use crate::error::{Error, Result};
-use crate::task::{Io, budget, sleep};
+use crate::task::{Io, budget};
 
 const BOTH: Interest = Interest::READABLE.union(Interest::WRITABLE);
 
@@ -125,6 +124,22 @@ impl UnixStream {
         Ok(UnixStream { socket })
     }
 
+    /// Connects to `remote` from the address `local`, which is then what the peer is told.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`], also if `local` cannot be bound; otherwise those of
+    /// [`connect`](UnixStream::connect).
+    pub async fn connect_from(
+        local: impl IntoAddress,
+        remote: impl IntoAddress,
+    ) -> Result<UnixStream> {
+        let local = unix(&local.into_address()?)?;
+        let remote = unix(&remote.into_address()?)?;
+        let socket = dial::dial_from(&local.into(), &remote.into()).await?;
+        Ok(UnixStream { socket })
+    }
+
     /// Two connected sockets.
     ///
     /// # Errors
@@ -226,8 +241,17 @@ impl UnixDatagram {
     ///
     /// [`Error::Bind`] with the address; `InvalidInput` for what is no address of a Unix socket.
     pub fn bind(address: impl IntoAddress) -> Result<UnixDatagram> {
+        UnixDatagram::bind_with(address, &BindOptions::default())
+    }
+
+    /// As [`bind`](UnixDatagram::bind), with other options.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](UnixDatagram::bind).
+    pub fn bind_with(address: impl IntoAddress, options: &BindOptions) -> Result<UnixDatagram> {
         let address = Address::Unix(unix(&address.into_address()?)?);
-        let fd = socket::bind_datagram(&address, &BindOptions::default());
+        let fd = socket::bind_datagram(&address, options);
         let fd = fd.map_err(|source| Error::Bind { address: address.to_string(), source })?;
         Ok(UnixDatagram { io: Io::nonblocking(StdDatagram::from(fd), BOTH) })
     }
@@ -266,13 +290,14 @@ impl UnixDatagram {
         Ok(UnixDatagram { io: Io::new(socket)? })
     }
 
-    /// From now on sends to the socket at `path`, and receives only from there.
+    /// Sends to `address` from now on, and receives only from there. This does not wait.
     ///
     /// # Errors
     ///
-    /// As connect(2).
-    pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.io.get_ref().connect(path)
+    /// Those of connect(2); `InvalidInput` for a value that is no address of a Unix socket.
+    pub fn connect(&self, address: impl IntoAddress) -> io::Result<()> {
+        let address = Address::Unix(unix(&address.into_address()?)?);
+        socket::set_peer(self, &address)
     }
 
     /// Sends a datagram to the peer it is connected to.
@@ -281,28 +306,35 @@ impl UnixDatagram {
     ///
     /// As send(2), and of [`Io::writable`].
     pub async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.io.write_with(|socket| socket.send(bytes)).await
+        datagram::send(&self.io, |socket| socket.send(bytes)).await
     }
 
-    /// Sends a datagram to the socket at `path`.
+    /// Sends a datagram to the socket at `address`.
     ///
     /// If that one takes no more for now, this looks again from time to time: no kernel tells when
     /// there is room with a peer that one is not connected to.
     ///
+    /// ```
+    /// use mainspring::{EventLoop, net::UnixDatagram};
+    ///
+    /// let path = std::env::temp_dir().join(format!("example-{}.dgram", std::process::id()));
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let receiver = UnixDatagram::bind(&path)?;
+    ///     UnixDatagram::unbound()?.send_to(b"hello", &path).await?;
+    ///     let (count, from) = receiver.recv_from(&mut [0; 16]).await?;
+    ///     assert!(count == 5 && from.is_unnamed());
+    ///     Ok::<(), mainspring::Error>(())
+    /// })??;
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// As sendto(2).
-    pub async fn send_to(&self, bytes: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
-        const LONGEST: Duration = Duration::from_millis(64);
-        budget::step().await;
-        let mut pause = Duration::from_millis(1);
-        loop {
-            match self.io.get_ref().send_to(bytes, &path) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(pause).await,
-                result => return result,
-            }
-            pause = LONGEST.min(2 * pause);
-        }
+    /// Those of sendto(2); `InvalidInput` for a value that is no address of a Unix socket.
+    pub async fn send_to(&self, bytes: &[u8], address: impl IntoAddress) -> io::Result<usize> {
+        let address = Address::Unix(unix(&address.into_address()?)?);
+        datagram::send_by_pauses(|| socket::send_to(self, bytes, &address)).await
     }
 
     /// Receives a datagram from the peer it is connected to. One without any bytes is a datagram,
@@ -320,8 +352,10 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// As recvfrom(2), and of [`Io::readable`].
-    pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.io.read_with(|socket| socket.recv_from(buffer)).await
+    pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, UnixAddress)> {
+        let received = self.io.read_with(|socket| socket::recv_from(socket, buffer));
+        let (count, from) = received.await?;
+        Ok((count, unix(&from)?))
     }
 
     /// The address of this end.
@@ -331,6 +365,15 @@ impl UnixDatagram {
     /// As getsockname(2).
     pub fn local_addr(&self) -> Result<UnixAddress> {
         Ok(unix(&socket::local_addr(self)?)?)
+    }
+
+    /// The address it is connected to.
+    ///
+    /// # Errors
+    ///
+    /// Those of getpeername(2): `NotConnected`.
+    pub fn peer_addr(&self) -> Result<UnixAddress> {
+        Ok(unix(&socket::peer_addr(self)?)?)
     }
 
     /// The socket with its readiness, for everything else.

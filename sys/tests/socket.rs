@@ -135,7 +135,7 @@ fn s5_connect_and_reset_is_an_error() {
     let (listener, address) = listen(LOOPBACK);
     let connecting = socket::connect(&address).unwrap();
     let (server, _) = accept(&listener);
-    socket::set_linger(&server, Some(Duration::ZERO)).unwrap();
+    socket::set_linger_zero(&server, true).unwrap();
     drop(server);
     wait(&connecting, Interest::READABLE); // The reset has arrived.
     let reset = socket::finish_connect(&connecting).unwrap_err();
@@ -323,7 +323,7 @@ fn x8_sending_to_a_closed_peer_is_an_error_and_no_signal() {
     let (listener, address) = listen(LOOPBACK);
     let tcp = connect(&address).unwrap();
     let (server, _) = accept(&listener);
-    socket::set_linger(&server, Some(Duration::ZERO)).unwrap();
+    socket::set_linger_zero(&server, true).unwrap();
     drop(server);
     wait(&tcp, Interest::READABLE);
     let reset = socket::take_error(&tcp).unwrap();

@@ -101,7 +101,7 @@ fn q10_a_short_connection_costs_tasks_what_it_costs_callbacks() {
     let callbacks = || {
         let mut el = simulated();
         let options = ListenOptions::default();
-        let socket = listen(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into(), &options);
+        let socket = listen("127.0.0.1:0", &options);
         let serving = el.serve(socket.unwrap(), |_, (), conn, data| Ok(conn.write(data))).unwrap();
         connect_and_close(&mut el, serving.local_addr().unwrap().as_inet().unwrap());
     };

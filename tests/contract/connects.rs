@@ -120,7 +120,7 @@ fn s5_success_is_told_once_over_tcp_and_unix() {
             let (mut el, clock) = simulated(kind, Ends::new());
             let file = SocketFile::new("s5-success");
             let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-            let unix = listen(&file.address(), &ListenOptions::default()).unwrap();
+            let unix = listen(file.address(), &ListenOptions::default()).unwrap();
             let before = census();
             el.connect(tcp.local_addr().unwrap(), LONG, note);
             el.connect(file.address(), LONG, note);
@@ -163,7 +163,7 @@ fn s5_each_failure_is_told_once_and_leaves_nothing() {
             let (mut el, clock) = simulated(kind, Ends::new());
             let (missing, full) = (SocketFile::new("s5-missing"), SocketFile::new("s5-full"));
             let options = ListenOptions { backlog: 0, ..ListenOptions::default() };
-            let _listener = listen(&full.address(), &options).unwrap();
+            let _listener = listen(full.address(), &options).unwrap();
             let _first = mainspring_sys::socket::connect(&full.address()).unwrap();
             let full_backlog = full_backlog_of_unix(&full.address());
             let Some(deaf) = Deaf::new() else { return };
@@ -214,7 +214,7 @@ fn s5_a_reset_before_anybody_looked_is_an_error() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         el.connect(listener.local_addr().unwrap(), LONG, note);
         let (theirs, _) = listener.accept().unwrap();
-        mainspring_sys::socket::set_linger(&theirs, Some(Duration::ZERO)).unwrap();
+        mainspring_sys::socket::set_linger_zero(&theirs, true).unwrap();
         drop(theirs);
         loopback::deliver();
         el.run().unwrap();

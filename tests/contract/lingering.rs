@@ -240,7 +240,7 @@ fn s3_an_error_of_the_peer_ends_the_wait_for_it() {
         let (ours, theirs) = tcp_pair();
         el.attach_with(ours, recording()).unwrap().close();
         settle(&mut el);
-        mainspring_sys::socket::set_linger(&theirs, Some(Duration::ZERO)).unwrap();
+        mainspring_sys::socket::set_linger_zero(&theirs, true).unwrap();
         drop(theirs);
         tick_until(&mut el, |el| el.state().loss().is_some());
         assert_eq!((el.state().loss(), clock.elapsed()), (Some(None), Duration::ZERO));

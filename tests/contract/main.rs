@@ -32,6 +32,7 @@ mod edge_mode;
 mod edges;
 mod embedding;
 mod endings;
+mod everyday_ends;
 mod executor;
 mod executor_drops;
 mod fairness;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
-use mainspring::net::{self, Address, ListenOptions, TcpListener, UdpSocket, lookup_host};
+use mainspring::net::{self, ListenOptions, TcpListener, UdpSocket, lookup_host};
 use mainspring::{Error, EventLoop, race_all, sleep, spawn, spawn_blocking};
 
 use crate::files::alone_as;
@@ -16,7 +16,7 @@ fn an_address_in_use_is_named_however_it_is_printed() {
     let address = taken.local_addr().unwrap();
     let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let for_datagrams = datagrams.local_addr().unwrap();
-    let listened = net::listen(&Address::from(address), &ListenOptions::default());
+    let listened = net::listen(address, &ListenOptions::default());
     for (error, name) in [
         (TcpListener::bind(address).unwrap_err(), format!("cannot listen on {address}: ")),
         (listened.unwrap_err(), format!("cannot listen on {address}: ")),

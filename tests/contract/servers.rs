@@ -212,7 +212,7 @@ fn s4_a_server_closed_while_it_accepts_frees_its_address_at_once() {
         let clients: Vec<_> = (0..10).map(|_| client(address)).collect();
         settle(&mut el);
         assert_eq!(made.get(), 3, "accepted after it was closed");
-        let again = listen(&Address::from(address), &ListenOptions::default());
+        let again = listen(address, &ListenOptions::default());
         let server = echo(&el, again.expect("the address is free"));
         let mut newcomer = client(address);
         settle(&mut el);

@@ -355,7 +355,7 @@ fn s1_a_reset_by_the_peer_is_an_error_told_once() {
             let conn = el.attach_with(ours, recording()).unwrap();
             conn.write(&vec![0; queued]);
             settle(&mut el);
-            socket::set_linger(&theirs, Some(Duration::ZERO)).unwrap();
+            socket::set_linger_zero(&theirs, true).unwrap();
             drop(theirs);
             tick_until(&mut el, |el| el.state().loss().is_some());
             assert_eq!(el.state().loss(), Some(Some(ErrorKind::ConnectionReset)));

@@ -18,6 +18,7 @@ pub(super) use self::accepting::FAILURES;
 pub(crate) use self::members::Membership;
 use self::members::{Listener, Shared};
 use super::connection::Made;
+use super::into_address::IntoAddress;
 use super::protocol::{Protocol, SharedClosure};
 use super::transport::Transport;
 use crate::error::{Error, Result};
@@ -29,11 +30,23 @@ use crate::watchers::Role;
 
 /// Opens a socket that listens at `address`, TCP or Unix, to be [served](LoopHandle::serve).
 ///
+/// ```
+/// use mainspring::net::{ListenOptions, listen};
+///
+/// let listener = listen("127.0.0.1:0", &ListenOptions::default())?;
+/// let bound = std::net::TcpListener::from(listener).local_addr()?;
+/// let error = listen(bound, &ListenOptions::default()).unwrap_err();
+/// assert!(error.to_string().contains(&bound.to_string()));
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`Error::Listen`] with the address: it is in use, the file exists, the address is not ours ..
-pub fn listen(address: &Address, options: &ListenOptions) -> Result<OwnedFd> {
-    let listening = socket::listen(address, options);
+/// [`Error::Io`] with `InvalidInput` for a value that is no address.
+pub fn listen(address: impl IntoAddress, options: &ListenOptions) -> Result<OwnedFd> {
+    let address = address.into_address()?;
+    let listening = socket::listen(&address, options);
     listening.map_err(|source| Error::Listen { address: address.to_string(), source })
 }
 

@@ -1,14 +1,16 @@
 //! Sources with the traits of the futures crates.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
+use mainspring_sys::everyday::end_of_terminal;
 
 use super::Io;
 
-impl<T> AsyncRead for Io<T>
+impl<T: AsFd> AsyncRead for Io<T>
 where
     for<'a> &'a T: Read,
 {
@@ -17,7 +19,7 @@ where
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_read_with(cx, |mut source| source.read(buffer))
+        self.poll_read_with(cx, |source| super::bytes::read(source, buffer))
     }
 
     fn poll_read_vectored(
@@ -25,7 +27,10 @@ where
         cx: &mut Context<'_>,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_read_with(cx, |mut source| source.read_vectored(buffers))
+        self.poll_read_with(cx, |mut source| {
+            let read = source.read_vectored(buffers);
+            end_of_terminal(source.as_fd(), read)
+        })
     }
 }
 

@@ -10,6 +10,7 @@
 //! runs, for both directions, and it stays so: what the kernel tells is kept until a call finds the
 //! opposite.
 
+mod bytes;
 mod chunk;
 #[cfg(feature = "futures-io")]
 mod futures_io;
@@ -18,7 +19,7 @@ mod transfer;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::task::{Context, Poll};
 
@@ -28,7 +29,6 @@ pub use self::chunk::Chunk;
 use self::registration::Registration;
 use self::transfer::Moved;
 use crate::error::{Error, Result};
-use crate::event_loop::read_buffer::is_plain_source;
 use crate::task::budget;
 use crate::watchers::Ownership;
 
@@ -289,74 +289,6 @@ impl<T> Io<T> {
     /// example, and need not be asked again. Readiness is then awaited to begin anew.
     pub fn drained(&self, interest: Interest) {
         self.registration.drained(interest);
-    }
-}
-
-impl<T> Io<T>
-where
-    for<'a> &'a T: Read,
-{
-    /// Reads once, as soon as there is something; 0 is end of file.
-    ///
-    /// # Errors
-    ///
-    /// Those of the source, and of [`readable`](Io::readable).
-    pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = |mut source: &T| source.read(buffer);
-        self.call_with(Interest::READABLE, read, |bytes| Moved::bytes(*bytes)).await
-    }
-
-    /// Reads once, as soon as there is something, into a buffer that the loop lends for that; what
-    /// is empty is end of file. A task that waits has no buffer, so a million of them are cheap.
-    ///
-    /// # Errors
-    ///
-    /// As [`read`](Io::read).
-    pub fn read_chunk(&self) -> impl Future<Output = io::Result<Chunk>>
-    where
-        T: 'static,
-    {
-        let read = |mut source: &T| {
-            Chunk::read(|buffer| {
-                if !is_plain_source::<T>() {
-                    buffer.fill(0); // It may claim more than it writes.
-                }
-                source.read(buffer)
-            })
-        };
-        self.call_with(Interest::READABLE, read, |chunk| Moved::bytes(chunk.len()))
-    }
-}
-
-impl<T> Io<T>
-where
-    for<'a> &'a T: Write,
-{
-    /// Writes once, as soon as there is room; the answer may be less than `bytes.len()`.
-    ///
-    /// # Errors
-    ///
-    /// Those of the source, and of [`readable`](Io::readable).
-    pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let write = |mut source: &T| source.write(bytes);
-        self.call_with(Interest::WRITABLE, write, |bytes| Moved::bytes(*bytes)).await
-    }
-
-    /// Writes all of `bytes`. If the future is dropped, a part of them may have been written.
-    ///
-    /// # Errors
-    ///
-    /// Those of the source, `WriteZero` if it takes nothing more, and those of
-    /// [`readable`](Io::readable).
-    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        budget::step().await;
-        while !bytes.is_empty() {
-            match self.write(bytes).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                count => bytes = &bytes[count..],
-            }
-        }
-        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::{Address, KernelAddress, option};
+use crate::everyday::{Meaning, Operation, meaning};
 use crate::fd::{duplicate, owned};
 use crate::syscall::retry;
 
@@ -29,12 +30,9 @@ pub enum AcceptError {
 }
 
 impl From<io::Error> for AcceptError {
-    /// Sorts an error of accept(2).
-    ///
-    /// Only the errors that POSIX gives for a descriptor that is no listening socket are
-    /// [`Listener`](AcceptError::Listener). Linux passes on what happened to the connection on the
-    /// network (accept(2): ENETDOWN, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH,
-    /// ENETUNREACH), and firewalls add EPERM, so the rest concerns one connection.
+    /// Sorts an error of accept(2), by the [table of everyday errors](crate::everyday). Only the
+    /// errors that POSIX gives for a descriptor that is no listening socket are
+    /// [`Listener`](AcceptError::Listener); the default is one connection.
     ///
     /// ```
     /// use mainspring_sys::socket::AcceptError;
@@ -44,22 +42,14 @@ impl From<io::Error> for AcceptError {
     /// assert!(matches!(AcceptError::from(aborted), AcceptError::Connection(_)));
     /// ```
     fn from(error: io::Error) -> AcceptError {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            return AcceptError::WouldBlock;
-        }
-        match error.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                AcceptError::Capacity(error)
-            }
-            Some(number) if LISTENER.contains(&number) => AcceptError::Listener(error),
+        match meaning(Operation::Accept, &error) {
+            Meaning::Wait => AcceptError::WouldBlock,
+            Meaning::Capacity => AcceptError::Capacity(error),
+            Meaning::Fault => AcceptError::Listener(error),
             _ => AcceptError::Connection(error),
         }
     }
 }
-
-/// The errors that POSIX accept() gives for a descriptor that can never accept.
-const LISTENER: &[libc::c_int] =
-    &[libc::EBADF, libc::ENOTSOCK, libc::EOPNOTSUPP, libc::EINVAL, libc::EFAULT];
 
 impl fmt::Display for AcceptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

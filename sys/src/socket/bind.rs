@@ -3,18 +3,43 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use super::{Address, bind_to, open, option};
+use super::{Address, bind_to, open, option, socket_file};
 use crate::syscall::check;
 
 /// How to bind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BindOptions {
-    /// Whether an address may be taken that is still cooling down after its last owner.
+    /// `SO_REUSEADDR`: takes an internet address although connections of its last owner are still
+    /// in TIME_WAIT. Unix addresses have no such state.
+    ///
+    /// * TCP, all systems: two sockets never listen at the same address and port by it.
+    /// * TCP on BSDs and Apple systems: `0.0.0.0` and one address of the machine may be bound to
+    ///   one port (Linux refuses that while one of the two listens).
+    /// * UDP on Linux (socket(7)): several sockets may be bound to the same address and port; a
+    ///   datagram for one receiver goes to the latest one, multicast to all. Elsewhere only for
+    ///   multicast addresses.
     pub reuse_address: bool,
-    /// Whether others who say so too may be bound to the same address.
+    /// `SO_REUSEPORT`: several sockets may be bound to the same address and port, if all of them
+    /// have the option. `Unsupported` on Solaris and illumos.
+    ///
+    /// * Linux (socket(7)): all must have the same effective user; the kernel spreads connections
+    ///   and datagrams over them by a hash of the peer. What waits in the backlog of one that
+    ///   closes is lost.
+    /// * FreeBSD (setsockopt(2)), NetBSD, OpenBSD, Apple systems: nothing is spread; one of the
+    ///   sockets gets everything that is not multicast. (`SO_REUSEPORT_LB` of FreeBSD is another
+    ///   option.)
     pub reuse_port: bool,
-    /// Whether `[::]` leaves IPv4 to others. None leaves it to the system.
+    /// `IPV6_V6ONLY`: true leaves IPv4 to others where `[::]` is bound, false serves both. None
+    /// leaves it to the system: both on most, IPv6 only on OpenBSD and as the administrator says.
     pub v6_only: Option<bool>,
+    /// Takes over the path of a Unix socket that no process uses any more: the file that a killed
+    /// daemon left.
+    ///
+    /// The file is removed if it is a socket and connect(2) to it is refused. Everything else is
+    /// left alone and `AddrInUse`: a file of another kind, a symbolic link, a socket that is bound
+    /// but does not listen yet. Processes that do this at the same time wait for each other, for at
+    /// most 100 ms, by flock(2) on the directory, which must be readable.
+    pub replace_stale: bool,
 }
 
 /// How to listen.
@@ -22,7 +47,8 @@ pub struct BindOptions {
 pub struct ListenOptions {
     /// How to bind.
     pub bind: BindOptions,
-    /// How many connections may wait to be accepted. The kernel has a limit of its own.
+    /// How many connections may wait to be accepted. The kernel has a limit of its own
+    /// (`net.core.somaxconn`, `kern.ipc.somaxconn`), and what is above it counts as the limit.
     pub backlog: u32,
 }
 
@@ -48,32 +74,44 @@ impl Default for ListenOptions {
 ///
 /// # Errors
 ///
-/// As socket(2), bind(2) and listen(2). `AddrInUse` also for a Unix path that exists, whatever is
-/// there: it is never removed here.
+/// As socket(2), bind(2) and listen(2). `AddrInUse` also for a Unix path that exists, unless
+/// [`replace_stale`](BindOptions::replace_stale) finds that no process uses it.
 pub fn listen(address: &Address, options: &ListenOptions) -> io::Result<OwnedFd> {
-    let listener = open_bound(address, libc::SOCK_STREAM, &options.bind)?;
-    let backlog = libc::c_int::try_from(options.backlog).unwrap_or(libc::c_int::MAX);
-    // SAFETY: the call takes two integers and touches no memory of ours.
-    check(unsafe { libc::listen(listener.as_raw_fd(), backlog) })?;
-    Ok(listener)
+    bound(address, &options.bind, || {
+        let listener = open_bound(address, libc::SOCK_STREAM, &options.bind)?;
+        let backlog = libc::c_int::try_from(options.backlog).unwrap_or(libc::c_int::MAX);
+        // SAFETY: the call takes two integers and touches no memory of ours.
+        check(unsafe { libc::listen(listener.as_raw_fd(), backlog) })?;
+        Ok(listener)
+    })
 }
 
 /// Opens a datagram socket that receives what is sent to `address`.
 ///
 /// # Errors
 ///
-/// As socket(2) and bind(2). `AddrInUse` also for a Unix path that exists.
+/// As socket(2) and bind(2). `AddrInUse` also for a Unix path that exists, as with [`listen`].
 pub fn bind_datagram(address: &Address, options: &BindOptions) -> io::Result<OwnedFd> {
-    open_bound(address, libc::SOCK_DGRAM, options)
+    bound(address, options, || open_bound(address, libc::SOCK_DGRAM, options))
+}
+
+fn bound(
+    address: &Address,
+    options: &BindOptions,
+    make: impl Fn() -> io::Result<OwnedFd>,
+) -> io::Result<OwnedFd> {
+    if options.replace_stale { socket_file::taking_over(address, make) } else { make() }
 }
 
 fn open_bound(address: &Address, kind: libc::c_int, options: &BindOptions) -> io::Result<OwnedFd> {
     let socket = open(address, kind)?;
-    if address.as_inet().is_some() && options.reuse_address {
-        option::set_reuse_address(&socket, true)?;
-    }
-    if options.reuse_port {
-        option::set_reuse_port(&socket, true)?;
+    if address.as_inet().is_some() {
+        if options.reuse_address {
+            option::set_reuse_address(&socket, true)?;
+        }
+        if options.reuse_port {
+            option::set_reuse_port(&socket, true)?;
+        }
     }
     if let (Some(only), libc::AF_INET6) = (options.v6_only, address.family()) {
         option::set_v6_only(&socket, only)?;

@@ -84,6 +84,19 @@ pub fn connect_datagram(remote: &Address) -> io::Result<OwnedFd> {
     begin(open(remote, libc::SOCK_DGRAM)?, remote).map(Connecting::into_fd)
 }
 
+/// Makes a datagram socket send to `remote` from now on, and receive only from there. This does not
+/// wait.
+///
+/// # Errors
+///
+/// Those of connect(2).
+pub fn set_peer(socket: impl AsFd, remote: &Address) -> io::Result<()> {
+    let kernel = KernelAddress::new(remote);
+    let socket = socket.as_fd().as_raw_fd();
+    // SAFETY: `kernel` is readable for its length and outlives the call.
+    check(unsafe { libc::connect(socket, kernel.as_ptr(), kernel.length()) }).map(drop)
+}
+
 fn begin(socket: OwnedFd, remote: &Address) -> io::Result<Connecting> {
     let kernel = KernelAddress::new(remote);
     // SAFETY: `kernel` is readable for its length and outlives the call.

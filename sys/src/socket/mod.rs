@@ -21,20 +21,34 @@ mod accept;
 mod address;
 mod bind;
 mod connect;
+mod credentials;
+mod lifetime;
+mod name;
 mod option;
 mod refusal;
+mod socket_file;
+mod text;
 mod transfer;
 mod unix;
 
 pub use accept::{AcceptError, ReserveFd, accept};
 pub use address::Address;
 pub use bind::{BindOptions, ListenOptions, bind_datagram, listen};
-pub use connect::{Connecting, connect, connect_datagram, connect_from, finish_connect};
-pub use option::{
-    recv_buffer, send_buffer, set_keepalive, set_linger, set_nodelay, set_recv_buffer,
-    set_reuse_address, set_reuse_port, set_send_buffer, set_v6_only, take_error,
+pub use connect::{Connecting, connect, connect_datagram, connect_from, finish_connect, set_peer};
+pub use credentials::{PeerCredentials, peer_credentials};
+#[allow(deprecated)]
+pub use lifetime::set_linger;
+pub use lifetime::{
+    KeepaliveTimes, keepalive, keepalive_times, linger, set_keepalive, set_keepalive_times,
+    set_linger_zero, set_user_timeout, user_timeout,
 };
-pub use transfer::{peek, recv, recv_vectored, send, send_vectored};
+pub use name::name_of;
+pub use option::{
+    nodelay, recv_buffer, reuse_address, reuse_port, send_buffer, set_nodelay, set_recv_buffer,
+    set_reuse_address, set_reuse_port, set_send_buffer, set_v6_only, take_error, v6_only,
+};
+pub use socket_file::SocketFile;
+pub use transfer::{peek, recv, recv_from, recv_vectored, send, send_to, send_vectored};
 pub use unix::UnixAddress;
 
 use address::KernelAddress;

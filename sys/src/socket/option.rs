@@ -3,7 +3,6 @@
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd};
-use std::time::Duration;
 
 use crate::syscall::check;
 
@@ -13,16 +12,16 @@ use crate::syscall::check;
 ///
 /// As setsockopt(2): not a TCP socket.
 pub fn set_nodelay(socket: impl AsFd, on: bool) -> io::Result<()> {
-    set(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, libc::c_int::from(on))
+    set_flag(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, on)
 }
 
-/// Asks a silent peer from time to time whether it is still there (`SO_KEEPALIVE`).
+/// Returns true if small pieces are sent at once (`TCP_NODELAY`).
 ///
 /// # Errors
 ///
-/// As setsockopt(2).
-pub fn set_keepalive(socket: impl AsFd, on: bool) -> io::Result<()> {
-    set(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, libc::c_int::from(on))
+/// Those of getsockopt(2): not a TCP socket.
+pub fn nodelay(socket: impl AsFd) -> io::Result<bool> {
+    get_flag(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY)
 }
 
 /// Allows to bind to an address that is still cooling down after its last owner (`SO_REUSEADDR`).
@@ -31,7 +30,16 @@ pub fn set_keepalive(socket: impl AsFd, on: bool) -> io::Result<()> {
 ///
 /// As setsockopt(2).
 pub fn set_reuse_address(socket: impl AsFd, on: bool) -> io::Result<()> {
-    set(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, libc::c_int::from(on))
+    set_flag(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, on)
+}
+
+/// Returns true if `SO_REUSEADDR` is set.
+///
+/// # Errors
+///
+/// Those of getsockopt(2).
+pub fn reuse_address(socket: impl AsFd) -> io::Result<bool> {
+    get_flag(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR)
 }
 
 /// Allows several sockets to be bound to one address (`SO_REUSEPORT`). Linux then spreads
@@ -42,10 +50,25 @@ pub fn set_reuse_address(socket: impl AsFd, on: bool) -> io::Result<()> {
 /// `Unsupported` where the kernel has no such option.
 pub fn set_reuse_port(socket: impl AsFd, on: bool) -> io::Result<()> {
     #[cfg(has_reuse_port)]
-    return set(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, libc::c_int::from(on));
+    return set_flag(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, on);
     #[cfg(not(has_reuse_port))]
     {
         let _ = (socket, on);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Returns true if `SO_REUSEPORT` is set.
+///
+/// # Errors
+///
+/// `Unsupported` where the kernel has no such option; those of getsockopt(2).
+pub fn reuse_port(socket: impl AsFd) -> io::Result<bool> {
+    #[cfg(has_reuse_port)]
+    return get_flag(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT);
+    #[cfg(not(has_reuse_port))]
+    {
+        let _ = socket;
         Err(io::ErrorKind::Unsupported.into())
     }
 }
@@ -56,10 +79,20 @@ pub fn set_reuse_port(socket: impl AsFd, on: bool) -> io::Result<()> {
 ///
 /// As setsockopt(2): not an IPv6 socket.
 pub fn set_v6_only(socket: impl AsFd, on: bool) -> io::Result<()> {
-    set(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, libc::c_int::from(on))
+    set_flag(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, on)
+}
+
+/// Returns true if an IPv6 socket bound to `[::]` leaves IPv4 to others (`IPV6_V6ONLY`).
+///
+/// # Errors
+///
+/// Those of getsockopt(2): not an IPv6 socket.
+pub fn v6_only(socket: impl AsFd) -> io::Result<bool> {
+    get_flag(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
 }
 
 /// Asks for room for this many unsent bytes (`SO_SNDBUF`); the kernel rounds, and Linux doubles.
+/// More than a C `int` holds is asked for as the largest one, which every kernel cuts or refuses.
 ///
 /// # Errors
 ///
@@ -69,6 +102,7 @@ pub fn set_send_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
 }
 
 /// Asks for room for this many unread bytes (`SO_RCVBUF`); the kernel rounds, and Linux doubles.
+/// Otherwise like [`set_send_buffer`].
 ///
 /// # Errors
 ///
@@ -83,7 +117,7 @@ pub fn set_recv_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
 ///
 /// As getsockopt(2).
 pub fn send_buffer(socket: impl AsFd) -> io::Result<usize> {
-    integer(socket, libc::SO_SNDBUF).map(|bytes| bytes as usize)
+    integer(socket, libc::SO_SNDBUF).map(|bytes| bytes.max(0) as usize)
 }
 
 /// The room for unread bytes, as the kernel counts it.
@@ -92,22 +126,7 @@ pub fn send_buffer(socket: impl AsFd) -> io::Result<usize> {
 ///
 /// As getsockopt(2).
 pub fn recv_buffer(socket: impl AsFd) -> io::Result<usize> {
-    integer(socket, libc::SO_RCVBUF).map(|bytes| bytes as usize)
-}
-
-/// What becomes of unsent bytes when the socket is closed (`SO_LINGER`): None sends them in the
-/// background, as always; zero drops them and resets the connection.
-///
-/// # Errors
-///
-/// As setsockopt(2).
-pub fn set_linger(socket: impl AsFd, linger: Option<Duration>) -> io::Result<()> {
-    let seconds = linger.unwrap_or_default().as_secs();
-    let value = libc::linger {
-        l_onoff: libc::c_int::from(linger.is_some()),
-        l_linger: libc::c_int::try_from(seconds).unwrap_or(libc::c_int::MAX),
-    };
-    set(socket, libc::SOL_SOCKET, libc::SO_LINGER, value)
+    integer(socket, libc::SO_RCVBUF).map(|bytes| bytes.max(0) as usize)
 }
 
 /// Takes the error that waits at the socket (`SO_ERROR`); the next call finds none.
@@ -122,31 +141,85 @@ pub fn take_error(socket: impl AsFd) -> io::Result<Option<io::Error>> {
 
 /// Returns true if the socket listens (`SO_ACCEPTCONN`).
 pub(super) fn is_listening(socket: impl AsFd) -> io::Result<bool> {
-    integer(socket, libc::SO_ACCEPTCONN).map(|value| value != 0)
+    get_flag(socket, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)
 }
 
 /// Makes writes to a closed peer an error and no signal (`SO_NOSIGPIPE`).
 #[cfg(has_so_nosigpipe)]
 pub(super) fn set_no_sigpipe(socket: impl AsFd) -> io::Result<()> {
-    set(socket, libc::SOL_SOCKET, libc::SO_NOSIGPIPE, 1 as libc::c_int)
+    set_flag(socket, libc::SOL_SOCKET, libc::SO_NOSIGPIPE, true)
 }
 
 fn clamped(bytes: usize) -> libc::c_int {
     libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX)
 }
 
-fn set<T>(socket: impl AsFd, level: libc::c_int, name: libc::c_int, value: T) -> io::Result<()> {
+/// A C struct or integer that is an option's value: every bit pattern of the right length is one.
+pub(super) trait Value: Copy {
+    /// All zeroes.
+    const ZERO: Self;
+}
+
+impl Value for libc::c_int {
+    const ZERO: libc::c_int = 0;
+}
+
+impl Value for libc::c_uint {
+    const ZERO: libc::c_uint = 0;
+}
+
+impl Value for libc::linger {
+    const ZERO: libc::linger = libc::linger { l_onoff: 0, l_linger: 0 };
+}
+
+#[cfg(has_so_peercred)]
+impl Value for libc::ucred {
+    const ZERO: libc::ucred = libc::ucred { pid: 0, uid: 0, gid: 0 };
+}
+
+pub(super) fn set_flag(
+    socket: impl AsFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    on: bool,
+) -> io::Result<()> {
+    set(socket, level, name, libc::c_int::from(on))
+}
+
+pub(super) fn get_flag(
+    socket: impl AsFd,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<bool> {
+    get::<libc::c_int>(socket, level, name).map(|value| value != 0)
+}
+
+pub(super) fn set<T: Value>(
+    socket: impl AsFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: T,
+) -> io::Result<()> {
     let (socket, length) = (socket.as_fd().as_raw_fd(), size_of::<T>() as libc::socklen_t);
     let value = (&raw const value).cast();
     // SAFETY: `value` points to a whole T, which outlives the call.
     check(unsafe { libc::setsockopt(socket, level, name, value, length) }).map(drop)
 }
 
-fn integer(socket: impl AsFd, name: libc::c_int) -> io::Result<libc::c_int> {
-    let mut value: libc::c_int = 0;
-    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+pub(super) fn get<T: Value>(
+    socket: impl AsFd,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<T> {
+    let mut value = T::ZERO;
+    let mut length = size_of::<T>() as libc::socklen_t;
     let (socket, place) = (socket.as_fd().as_raw_fd(), (&raw mut value).cast());
-    // SAFETY: `place` has room for `length` bytes, and both outlive the call.
-    check(unsafe { libc::getsockopt(socket, libc::SOL_SOCKET, name, place, &raw mut length) })?;
+    // SAFETY: `place` has room for `length` bytes, both outlive the call, and every bit pattern is a
+    // T, as `Value` promises.
+    check(unsafe { libc::getsockopt(socket, level, name, place, &raw mut length) })?;
     Ok(value)
+}
+
+fn integer(socket: impl AsFd, name: libc::c_int) -> io::Result<libc::c_int> {
+    get(socket, libc::SOL_SOCKET, name)
 }

@@ -6,6 +6,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd};
 
+use super::{Address, KernelAddress};
 use crate::syscall::{check, retry};
 
 #[cfg(has_msg_nosignal)]
@@ -92,4 +93,35 @@ pub fn recv_vectored(socket: impl AsFd, buffers: &mut [IoSliceMut<'_>]) -> io::R
     // SAFETY: `message` names buffers that are writable for their whole length and outlive the call.
     let count = retry(|| check(unsafe { libc::recvmsg(socket, &raw mut message, 0) }))?;
     Ok(count as usize)
+}
+
+/// Sends a datagram to `to`.
+///
+/// # Errors
+///
+/// Those of sendto(2): `WouldBlock` if there is no room.
+pub fn send_to(socket: impl AsFd, bytes: &[u8], to: &Address) -> io::Result<usize> {
+    let (socket, to) = (socket.as_fd().as_raw_fd(), KernelAddress::new(to));
+    let (start, length) = (bytes.as_ptr().cast(), bytes.len());
+    // SAFETY: `bytes` and `to` are readable for their whole lengths and outlive the call.
+    let send = || unsafe { libc::sendto(socket, start, length, FLAGS, to.as_ptr(), to.length()) };
+    Ok(retry(|| check(send()))? as usize)
+}
+
+/// Receives a datagram, and the address of its sender.
+///
+/// # Errors
+///
+/// Those of recvfrom(2): `WouldBlock` if nothing is there.
+pub fn recv_from(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
+    let socket = socket.as_fd().as_raw_fd();
+    let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+    let (count, from) = retry(|| {
+        KernelAddress::receive(|address, room| {
+            // SAFETY: `buffer` is writable for its whole length, `address` has room for `room`
+            // bytes, and all outlive the call.
+            check(unsafe { libc::recvfrom(socket, start, length, 0, address, room) })
+        })
+    })?;
+    Ok((count as usize, from.address()?))
 }

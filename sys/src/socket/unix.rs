@@ -1,12 +1,10 @@
 //! Addresses of Unix sockets: a file, a name outside the file system, or none.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::io;
 use std::mem::{offset_of, size_of};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use super::refusal::quoted;
 
@@ -16,8 +14,10 @@ const PATH: usize = offset_of!(libc::sockaddr_un, sun_path);
 
 /// The address of a Unix socket.
 ///
-/// As text: `unix:` and the path, or `unix:@` and a name outside the file system; an absolute path
-/// needs no `unix:`.
+/// As text: `unix:` and the path, `unix:@` and a name outside the file system, or `unix:(unnamed)`.
+/// After `unix:` the bytes that cannot be shown are escaped as in Rust's byte strings, `\\` and
+/// `\x1b` for example, so every address is read back from its text. Without `unix:` a path, or a
+/// name after `@`, is taken literally.
 ///
 /// ```
 /// # use mainspring_sys::socket::UnixAddress;
@@ -139,32 +139,6 @@ fn check_length(what: &str, bytes: &[u8]) -> io::Result<()> {
     Err(invalid(format!("the {what} of a socket has {length} bytes, more than {LONGEST}")))
 }
 
-fn invalid(message: String) -> io::Error {
+pub(super) fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
-}
-
-impl fmt::Display for UnixAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Name::Unnamed => f.write_str("unix:"),
-            // A path that looks like a name is written so that it does not.
-            Name::Path(path) if path.as_os_str().as_bytes()[0] == b'@' => {
-                write!(f, "unix:./{}", path.display())
-            }
-            Name::Path(path) => write!(f, "unix:{}", path.display()),
-            Name::Abstract(name) => write!(f, "unix:@{}", name.escape_ascii()),
-        }
-    }
-}
-
-impl FromStr for UnixAddress {
-    type Err = io::Error;
-
-    fn from_str(text: &str) -> io::Result<UnixAddress> {
-        let name = text.strip_prefix("unix:").unwrap_or(text);
-        match name.strip_prefix('@') {
-            Some(name) => UnixAddress::from_abstract_name(name),
-            None => UnixAddress::from_pathname(name),
-        }
-    }
 }

@@ -1,0 +1,294 @@
+//! Everyday errors: what an error number means, by kind of descriptor and operation.
+//!
+//! The same number means different things to different calls. This is the one table of them, and
+//! the only place that classifies.
+//!
+//! * Any call: EAGAIN and EWOULDBLOCK are [`Wait`](Meaning::Wait) (POSIX), EINTR is
+//!   [`Again`](Meaning::Again) (signal(7)). EMFILE, ENFILE, ENOMEM, and ENOBUFS where nothing else
+//!   is said, are [`Capacity`](Meaning::Capacity) (POSIX).
+//! * accept, [`Fault`](Meaning::Fault): EBADF, ENOTSOCK, EINVAL, EOPNOTSUPP, EFAULT. The descriptor
+//!   cannot accept (POSIX).
+//! * accept, [`One`](Meaning::One): ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
+//!   EHOSTUNREACH, ENETUNREACH, because Linux passes on network errors of the new connection, and
+//!   EPERM of a firewall (accept(2)). All others too: a peer may have caused them.
+//! * Read and write of a stream, [`Lost`](Meaning::Lost): ECONNRESET, EPIPE, ECONNABORTED, ETIMEDOUT
+//!   (tcp(7), unix(7)); ENOTCONN, where the peer had reset before the call (BSDs, XNU).
+//!   EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, ENONET, ENETDOWN, ENETRESET, ENOPROTOOPT, EPROTO: a TCP
+//!   connection that times out ends with its last ICMP error (icmp_err_convert of
+//!   net/ipv4/icmp.c in Linux).
+//! * Read of a terminal: EIO is [`End`](Meaning::End), see [`end_of_terminal`]. Linux answers it
+//!   when the last program behind a pseudo terminal has gone (n_tty.c of the kernel); BSDs return 0.
+//! * Send a datagram, [`Pause`](Meaning::Pause): ENOBUFS. The queue of the Unix receiver or of the
+//!   interface is full (send(2) of BSDs and XNU; Linux has the latter with IP_RECVERR, ip(7)).
+//! * Send or receive a datagram, [`One`](Meaning::One): ECONNREFUSED and the ICMP errors above. An
+//!   earlier datagram failed; a connected socket reports it once (udp(7)).
+//! * Send a datagram, [`One`](Meaning::One): EMSGSIZE, EPERM, EACCES, because this one is too long or
+//!   forbidden (udp(7), ip(7)); ECONNRESET, ENOTCONN, EPIPE, ENOENT, because its Unix receiver has
+//!   gone (unix(7)).
+//! * Receive from netlink, [`One`](Meaning::One): ENOBUFS. Messages were lost, so the state has to
+//!   be read once more (netlink(7)).
+
+use std::io::{self, ErrorKind, IsTerminal};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use crate::syscall::{check, retry};
+
+/// A call whose error is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// accept(2).
+    Accept,
+    /// A read of a stream socket or a pipe.
+    Read,
+    /// A write to a stream socket or a pipe.
+    Write,
+    /// A datagram sent by UDP or to a Unix socket.
+    SendDatagram,
+    /// A datagram received by UDP or at a Unix socket.
+    ReceiveDatagram,
+    /// Messages received from a netlink socket.
+    ReceiveNetlink,
+}
+
+impl Operation {
+    /// Returns what `error` of this operation means. The same as [`meaning`].
+    pub fn meaning(self, error: &io::Error) -> Meaning {
+        meaning(self, error)
+    }
+}
+
+/// A reasonable reaction to an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Meaning {
+    /// Call again at once: a signal interrupted the call.
+    Again,
+    /// Wait for readiness, and call again.
+    Wait,
+    /// Call again after a pause: no readiness reports when there is room.
+    Pause,
+    /// The stream has ended, like a read that returns 0.
+    End,
+    /// The peer or the network has ended the connection. This is daily life, no alarm.
+    Lost,
+    /// One message or one connection has failed. The descriptor goes on.
+    One,
+    /// The process or the system is out of descriptors or memory.
+    Capacity,
+    /// The descriptor or the program is at fault.
+    Fault,
+}
+
+/// Errors of the network, which ICMP and the local interfaces report.
+const NETWORK: &[libc::c_int] = &[
+    libc::EHOSTUNREACH,
+    libc::ENETUNREACH,
+    libc::EHOSTDOWN,
+    libc::ENETDOWN,
+    libc::ENETRESET,
+    libc::ENOPROTOOPT,
+    libc::EPROTO,
+    #[cfg(has_enonet)]
+    libc::ENONET,
+];
+
+/// The end of a stream connection by its peer.
+const PEER: &[libc::c_int] =
+    &[libc::ECONNRESET, libc::EPIPE, libc::ECONNABORTED, libc::ETIMEDOUT, libc::ENOTCONN];
+
+/// The errors that POSIX accept() gives for a descriptor that can never accept.
+const NO_LISTENER: &[libc::c_int] =
+    &[libc::EBADF, libc::ENOTSOCK, libc::EOPNOTSUPP, libc::EINVAL, libc::EFAULT];
+
+/// The errors of a receiver, or of a datagram that is too long or forbidden.
+const DATAGRAM: &[libc::c_int] = &[
+    libc::ECONNREFUSED,
+    libc::ECONNRESET,
+    libc::EMSGSIZE,
+    libc::EPERM,
+    libc::EACCES,
+    libc::ENOTCONN,
+    libc::EPIPE,
+    libc::ENOENT,
+];
+
+/// Returns what `error` of `operation` means, by the [table](self).
+///
+/// ```
+/// use mainspring_sys::everyday::{Meaning, Operation, meaning};
+/// use std::io::{Error, ErrorKind};
+///
+/// let reset = Error::from(ErrorKind::ConnectionReset);
+/// assert_eq!(meaning(Operation::Read, &reset), Meaning::Lost);
+/// assert_eq!(meaning(Operation::Accept, &reset), Meaning::One);
+/// ```
+pub fn meaning(operation: Operation, error: &io::Error) -> Meaning {
+    match error.kind() {
+        ErrorKind::WouldBlock => return Meaning::Wait,
+        ErrorKind::Interrupted => return Meaning::Again,
+        _ => {}
+    }
+    match error.raw_os_error() {
+        Some(number) => of_number(operation, number),
+        None => of_kind(operation, error.kind()),
+    }
+}
+
+fn of_number(operation: Operation, number: libc::c_int) -> Meaning {
+    use Operation::{Accept, Read, ReceiveDatagram, ReceiveNetlink, SendDatagram, Write};
+    let is_network = NETWORK.contains(&number);
+    match (operation, number) {
+        (Accept, _) if NO_LISTENER.contains(&number) => Meaning::Fault,
+        (SendDatagram, libc::ENOBUFS) => Meaning::Pause,
+        (ReceiveNetlink, libc::ENOBUFS) => Meaning::One,
+        (_, libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Meaning::Capacity,
+        (Accept, _) => Meaning::One,
+        (Read | Write, _) if is_network || PEER.contains(&number) => Meaning::Lost,
+        (SendDatagram, _) if is_network || DATAGRAM.contains(&number) => Meaning::One,
+        (ReceiveDatagram, libc::ECONNREFUSED) => Meaning::One,
+        (ReceiveDatagram, _) if is_network => Meaning::One,
+        _ => Meaning::Fault,
+    }
+}
+
+/// Errors that did not come from a call, of a TLS stream for example.
+fn of_kind(operation: Operation, kind: ErrorKind) -> Meaning {
+    use ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
+        NetworkDown, NetworkUnreachable, NotConnected, TimedOut,
+    };
+    let is_network = matches!(kind, HostUnreachable | NetworkDown | NetworkUnreachable);
+    let is_peer =
+        matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut);
+    match operation {
+        Operation::Accept => Meaning::One,
+        Operation::Read | Operation::Write if is_network || is_peer => Meaning::Lost,
+        Operation::SendDatagram | Operation::ReceiveDatagram
+            if is_network || kind == ConnectionRefused =>
+        {
+            Meaning::One
+        }
+        _ => Meaning::Fault,
+    }
+}
+
+/// Returns the result of a read from `fd`, with 0 in place of the EIO by which Linux reports the
+/// end of a pseudo terminal: the last program behind it has gone.
+///
+/// EIO of anything else stays an error: of a disk, or of a terminal that is not hung up, which a
+/// process in the background may not read (read(2)).
+///
+/// ```
+/// use mainspring_sys::everyday::end_of_terminal;
+/// use std::os::fd::AsFd;
+///
+/// let (reader, _writer) = std::io::pipe()?;
+/// assert_eq!(end_of_terminal(reader.as_fd(), Ok(3))?, 3);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of the result.
+#[inline]
+pub fn end_of_terminal(fd: BorrowedFd<'_>, result: io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Err(error) if is_end(fd, &error) => Ok(0),
+        result => result,
+    }
+}
+
+#[cold]
+fn is_end(fd: BorrowedFd<'_>, error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EIO) && fd.is_terminal() && is_hung_up(fd)
+}
+
+fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
+    let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: `asked` is one entry, as the call is told, and outlives it.
+    let answered = retry(|| check(unsafe { libc::poll(&raw mut asked, 1, 0) }));
+    answered.is_ok() && asked.revents & libc::POLLHUP != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+
+    use super::*;
+
+    fn of(operation: Operation, number: libc::c_int) -> Meaning {
+        meaning(operation, &Error::from_raw_os_error(number))
+    }
+
+    #[test]
+    fn a_number_means_what_the_operation_makes_of_it() {
+        use Operation::*;
+        for (operation, number, expected) in [
+            (Accept, libc::EAGAIN, Meaning::Wait),
+            (Accept, libc::EINTR, Meaning::Again),
+            (Accept, libc::EHOSTDOWN, Meaning::One),
+            (Accept, libc::EIO, Meaning::One),
+            (Accept, libc::ENOBUFS, Meaning::Capacity),
+            (Accept, libc::EBADF, Meaning::Fault),
+            (Read, libc::ECONNRESET, Meaning::Lost),
+            (Read, libc::EHOSTDOWN, Meaning::Lost),
+            (Read, libc::ENOBUFS, Meaning::Capacity),
+            (Read, libc::EIO, Meaning::Fault),
+            (Write, libc::EPIPE, Meaning::Lost),
+            (Write, libc::ENOSPC, Meaning::Fault),
+            (SendDatagram, libc::ENOBUFS, Meaning::Pause),
+            (SendDatagram, libc::ECONNREFUSED, Meaning::One),
+            (SendDatagram, libc::EMSGSIZE, Meaning::One),
+            (ReceiveDatagram, libc::ECONNREFUSED, Meaning::One),
+            (ReceiveDatagram, libc::EHOSTUNREACH, Meaning::One),
+            (ReceiveDatagram, libc::EBADF, Meaning::Fault),
+            (ReceiveNetlink, libc::ENOBUFS, Meaning::One),
+            (ReceiveNetlink, libc::ENOMEM, Meaning::Capacity),
+        ] {
+            assert_eq!(of(operation, number), expected, "{operation:?} {number}");
+        }
+    }
+
+    #[test]
+    fn errors_without_a_number_are_sorted_by_their_kind() {
+        use Operation::*;
+        for (operation, kind, expected) in [
+            (Read, ErrorKind::WouldBlock, Meaning::Wait),
+            (Write, ErrorKind::Interrupted, Meaning::Again),
+            (Read, ErrorKind::TimedOut, Meaning::Lost),
+            (Read, ErrorKind::InvalidData, Meaning::Fault),
+            (Accept, ErrorKind::ConnectionAborted, Meaning::One),
+            (ReceiveDatagram, ErrorKind::ConnectionRefused, Meaning::One),
+            (ReceiveDatagram, ErrorKind::ConnectionReset, Meaning::Fault),
+        ] {
+            assert_eq!(meaning(operation, &kind.into()), expected, "{operation:?} {kind}");
+        }
+    }
+
+    /// EIO of a pipe, or of a terminal that is not hung up, is no end; nor is another error.
+    #[test]
+    #[cfg_attr(miri, ignore = "needs a pipe and poll(2)")]
+    fn only_a_terminal_that_hung_up_has_ended() {
+        use std::os::fd::AsFd;
+        let (reader, writer) = io::pipe().unwrap();
+        drop(writer);
+        let failed = || Err(Error::from_raw_os_error(libc::EIO));
+        assert!(end_of_terminal(reader.as_fd(), failed()).is_err(), "hung up, but no terminal");
+        let mut ends = [-1; 2];
+        let [master, slave] = &mut ends;
+        let null: *mut libc::c_void = std::ptr::null_mut();
+        // SAFETY: the two numbers are written, and null asks for nothing else.
+        let made = unsafe {
+            libc::openpty(&raw mut *master, &raw mut *slave, null.cast(), null.cast(), null.cast())
+        };
+        assert_eq!(made, 0);
+        let (master, slave) = (crate::fd::owned(ends[0]), crate::fd::owned(ends[1]));
+        let (master, slave) = (master.unwrap(), slave.unwrap());
+        assert!(end_of_terminal(master.as_fd(), failed()).is_err(), "its program runs");
+        drop(slave);
+        assert_eq!(end_of_terminal(master.as_fd(), failed()).unwrap(), 0);
+        let refused = Err(Error::from_raw_os_error(libc::EPERM));
+        assert!(end_of_terminal(master.as_fd(), refused).is_err());
+    }
+}

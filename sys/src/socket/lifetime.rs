@@ -1,0 +1,229 @@
+//! How long a silent or dead connection lasts: keepalive, the limit of unacknowledged data, and the
+//! end by reset.
+//!
+//! The kernel counts these times in whole seconds or milliseconds. A [`Duration`] is rounded up, so
+//! no time becomes 0, which means something else to the kernel (the default, or a reset).
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::option::{get, get_flag, set, set_flag};
+
+/// When and how often a silent peer is probed. None leaves a value as it is, at first the system's.
+///
+/// ```
+/// use mainspring_sys::socket::{self, KeepaliveTimes};
+/// use std::net::{TcpListener, TcpStream};
+/// use std::time::Duration;
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let stream = TcpStream::connect(listener.local_addr()?)?;
+/// let idle = Some(Duration::from_millis(59_001));
+/// let times = KeepaliveTimes { idle, count: Some(3), ..KeepaliveTimes::default() };
+/// match socket::set_keepalive_times(&stream, &times) {
+///     Ok(()) => {
+///         let times = socket::keepalive_times(&stream)?;
+///         assert_eq!(times.idle, Some(Duration::from_secs(60)), "rounded up");
+///         assert!(socket::keepalive(&stream)?);
+///     }
+///     Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::Unsupported),
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeepaliveTimes {
+    /// Silence before the first probe (`TCP_KEEPIDLE`; `TCP_KEEPALIVE` on Apple systems), in whole
+    /// seconds.
+    pub idle: Option<Duration>,
+    /// Time between two probes (`TCP_KEEPINTVL`), in whole seconds.
+    pub interval: Option<Duration>,
+    /// Number of unanswered probes that ends the connection with `TimedOut` (`TCP_KEEPCNT`).
+    pub count: Option<u32>,
+}
+
+/// Probes a silent peer from time to time (`SO_KEEPALIVE`). Without
+/// [times](set_keepalive_times) the first probe comes after two hours on most systems.
+///
+/// # Errors
+///
+/// Those of setsockopt(2).
+pub fn set_keepalive(socket: impl AsFd, on: bool) -> io::Result<()> {
+    set_flag(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, on)
+}
+
+/// Returns true if a silent peer is probed.
+///
+/// # Errors
+///
+/// Those of getsockopt(2).
+pub fn keepalive(socket: impl AsFd) -> io::Result<bool> {
+    get_flag(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE)
+}
+
+/// Probes a silent peer at these times, which turns keepalive on. See tcp(7).
+///
+/// Times are rounded up to seconds.
+///
+/// # Errors
+///
+/// `InvalidInput` for a time or a count that is zero or too large, before anything is changed
+/// except by the kernel's own limits (Linux: 32767 seconds, 127 probes); `Unsupported` where the
+/// system has no such options (OpenBSD); those of setsockopt(2).
+pub fn set_keepalive_times(socket: impl AsFd, times: &KeepaliveTimes) -> io::Result<()> {
+    let socket = socket.as_fd();
+    let idle = times.idle.map(|time| seconds("idle time", time)).transpose()?;
+    let interval = times.interval.map(|time| seconds("interval", time)).transpose()?;
+    let count = times.count.map(|count| positive("count", u128::from(count))).transpose()?;
+    set_keepalive_values(socket, [idle, interval, count])?;
+    set_keepalive(socket, true)
+}
+
+/// Returns the times at which a silent peer is probed, if keepalive is on.
+///
+/// # Errors
+///
+/// `Unsupported` where the system has no such options; those of getsockopt(2).
+pub fn keepalive_times(socket: impl AsFd) -> io::Result<KeepaliveTimes> {
+    let [idle, interval, count] = keepalive_values(socket)?;
+    let time = |value: u32| Some(Duration::from_secs(value.into()));
+    Ok(KeepaliveTimes { idle: time(idle), interval: time(interval), count: Some(count) })
+}
+
+#[cfg(has_tcp_keepidle)]
+const KEEPALIVE: [libc::c_int; 3] = [libc::TCP_KEEPIDLE, libc::TCP_KEEPINTVL, libc::TCP_KEEPCNT];
+#[cfg(has_tcp_keepalive)]
+const KEEPALIVE: [libc::c_int; 3] = [libc::TCP_KEEPALIVE, libc::TCP_KEEPINTVL, libc::TCP_KEEPCNT];
+
+#[cfg(any(has_tcp_keepidle, has_tcp_keepalive))]
+fn set_keepalive_values(socket: impl AsFd, values: [Option<libc::c_int>; 3]) -> io::Result<()> {
+    let socket = socket.as_fd();
+    for (name, value) in KEEPALIVE.into_iter().zip(values) {
+        if let Some(value) = value {
+            set(socket, libc::IPPROTO_TCP, name, value)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(any(has_tcp_keepidle, has_tcp_keepalive))]
+fn keepalive_values(socket: impl AsFd) -> io::Result<[u32; 3]> {
+    let socket = socket.as_fd();
+    let mut values = [0; 3];
+    for (name, value) in KEEPALIVE.into_iter().zip(&mut values) {
+        *value = get::<libc::c_int>(socket, libc::IPPROTO_TCP, name)?.unsigned_abs();
+    }
+    Ok(values)
+}
+
+#[cfg(not(any(has_tcp_keepidle, has_tcp_keepalive)))]
+fn set_keepalive_values(_: impl AsFd, values: [Option<libc::c_int>; 3]) -> io::Result<()> {
+    match values {
+        [None, None, None] => Ok(()),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+#[cfg(not(any(has_tcp_keepidle, has_tcp_keepalive)))]
+fn keepalive_values(_: impl AsFd) -> io::Result<[u32; 3]> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Limits how long sent data may stay unacknowledged before the connection ends with `TimedOut`
+/// (`TCP_USER_TIMEOUT`, tcp(7)). None is the system's default, which retries for many minutes.
+///
+/// The time is rounded up to milliseconds.
+///
+/// # Errors
+///
+/// `InvalidInput` for zero, which would be the default, and for more than 24 days; `Unsupported`
+/// where the system has no such option (all but Linux).
+pub fn set_user_timeout(socket: impl AsFd, limit: Option<Duration>) -> io::Result<()> {
+    let limit = limit.map(|limit| milliseconds("user timeout", limit)).transpose()?;
+    #[cfg(has_user_timeout)]
+    return set(socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, limit.unwrap_or(0));
+    #[cfg(not(has_user_timeout))]
+    {
+        let _ = (socket, limit);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Returns the limit of unacknowledged data, or None for the system's default.
+///
+/// # Errors
+///
+/// `Unsupported` where the system has no such option; those of getsockopt(2).
+pub fn user_timeout(socket: impl AsFd) -> io::Result<Option<Duration>> {
+    #[cfg(has_user_timeout)]
+    {
+        let limit = get::<libc::c_uint>(socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT)?;
+        Ok((limit != 0).then(|| Duration::from_millis(limit.into())))
+    }
+    #[cfg(not(has_user_timeout))]
+    {
+        let _ = socket;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Makes close(2) drop what is unsent and reset the connection (`SO_LINGER` with zero), or send it
+/// in the background, the default.
+///
+/// # Errors
+///
+/// Those of setsockopt(2).
+pub fn set_linger_zero(socket: impl AsFd, on: bool) -> io::Result<()> {
+    let value = libc::linger { l_onoff: libc::c_int::from(on), l_linger: 0 };
+    set(socket, libc::SOL_SOCKET, LINGER, value)
+}
+
+/// Resets the connection when the socket is closed, for zero; otherwise the same as
+/// [`set_linger_zero`] with false.
+///
+/// A time that is not zero is not kept. The kernel would block the thread in close(2) until the
+/// peer has all data or the time is over, even for a non-blocking socket (socket(7)). So the data
+/// is sent in the background, without a limit. For one see [`set_user_timeout`].
+///
+/// # Errors
+///
+/// Those of setsockopt(2).
+#[deprecated = "a linger time would block the loop; use `set_linger_zero`"]
+pub fn set_linger(socket: impl AsFd, linger: Option<Duration>) -> io::Result<()> {
+    set_linger_zero(socket, linger == Some(Duration::ZERO))
+}
+
+/// Returns how long close(2) waits for unsent data (`SO_LINGER`): zero resets the connection, None
+/// sends in the background. Other times only come from elsewhere, and block the thread that closes.
+///
+/// # Errors
+///
+/// Those of getsockopt(2).
+pub fn linger(socket: impl AsFd) -> io::Result<Option<Duration>> {
+    let linger: libc::linger = get(socket, libc::SOL_SOCKET, LINGER)?;
+    let time = Duration::from_secs(linger.l_linger.unsigned_abs().into());
+    Ok((linger.l_onoff != 0).then_some(time))
+}
+
+#[cfg(has_so_linger_sec)]
+const LINGER: libc::c_int = libc::SO_LINGER_SEC;
+#[cfg(not(has_so_linger_sec))]
+const LINGER: libc::c_int = libc::SO_LINGER;
+
+fn seconds(what: &str, time: Duration) -> io::Result<libc::c_int> {
+    positive(what, time.as_nanos().div_ceil(1_000_000_000))
+}
+
+fn milliseconds(what: &str, time: Duration) -> io::Result<libc::c_int> {
+    positive(what, time.as_nanos().div_ceil(1_000_000))
+}
+
+/// Zero means "default" to the kernel, so it is no value here.
+fn positive(what: &str, value: u128) -> io::Result<libc::c_int> {
+    let problem = match libc::c_int::try_from(value) {
+        Ok(0) => "cannot be zero",
+        Ok(value) => return Ok(value),
+        Err(_) => "is too large",
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("the {what} {problem}")))
+}
