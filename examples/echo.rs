@@ -18,7 +18,7 @@ use mainspring::{EventLoop, LoopHandle, Result, Signal};
 
 mod common;
 
-use common::{Options, UnixFile};
+use common::{Options, listen_at};
 
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -52,7 +52,7 @@ fn run(options: &Options) -> Result<()> {
 
     let mut _file = None;
     if let Some(path) = &options.unix {
-        let (listener, file) = UnixFile::listen(path)?;
+        let (listener, file) = listen_at(path)?;
         _file = Some(file);
         let unix = serve(&el, listener)?;
         el.state_mut().servers.push(unix);

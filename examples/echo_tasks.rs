@@ -24,7 +24,7 @@ use mainspring::{EventLoop, Result, Shutdown, Signal, spawn};
 
 mod common;
 
-use common::{Options, UnixFile};
+use common::{Options, listen_at};
 
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -60,7 +60,7 @@ fn run(options: &Options) -> Result<()> {
     };
     let mut _file = None;
     if let Some(path) = &options.unix {
-        let (listener, file) = UnixFile::listen(path)?;
+        let (listener, file) = listen_at(path)?;
         _file = Some(file);
         ready += &serve_unix(&el, &daemon, listener, &path.display())?;
     }

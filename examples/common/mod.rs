@@ -1,10 +1,9 @@
 //! What the echo daemons have in common: their command line, and how they listen.
 
-use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use mainspring::net::{Address, ListenOptions, UnixAddress, listen};
+use mainspring::net::{Address, ListenOptions, SocketFile, listen};
 use mainspring::{Error, Result, SelectorKind};
 
 /// `[ADDR] [--unix PATH] [--selector KIND]`
@@ -42,21 +41,12 @@ fn bad(message: String) -> Error {
     Error::other(format!("{message}; usage: [ADDR] [--unix PATH] [--selector KIND]"))
 }
 
-/// A Unix listener whose file goes when the daemon does.
-#[derive(Debug)]
-pub struct UnixFile(PathBuf);
-
-impl UnixFile {
-    pub fn listen(path: &Path) -> Result<(OwnedFd, UnixFile)> {
-        let address = Address::from(UnixAddress::from_pathname(path)?);
-        let listener = listen(&address, &ListenOptions::default())?;
-        Ok((listener, UnixFile(path.to_owned())))
-    }
-}
-
-impl Drop for UnixFile {
-    fn drop(&mut self) {
-        // If somebody was faster, the file is gone, which is all we want.
-        let _ = fs::remove_file(&self.0);
-    }
+/// Listens at a path, which a daemon that was killed may have left behind. The file goes when the
+/// daemon does, unless another one has taken it over.
+pub fn listen_at(path: &Path) -> Result<(OwnedFd, SocketFile)> {
+    let mut options = ListenOptions::default();
+    options.bind.replace_stale = true;
+    let listener = listen(path, &options)?;
+    let file = SocketFile::of(&listener)?;
+    Ok((listener, file))
 }

@@ -8,6 +8,7 @@
 mod accept_errors;
 mod accept_failures;
 mod accepting;
+mod address_forms;
 mod alive_model;
 mod async_net;
 mod blocking;
@@ -83,6 +84,7 @@ mod task_runs;
 mod task_time;
 mod task_twin;
 mod tasks;
+mod thin_calls;
 mod threads;
 mod time;
 mod timer_model;

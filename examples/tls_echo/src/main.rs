@@ -13,7 +13,7 @@ use std::env;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use futures::{AsyncBufReadExt, AsyncWriteExt, StreamExt, io::BufReader};
+use futures::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, io::BufReader};
 use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use futures_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use futures_rustls::{TlsAcceptor, TlsConnector};
@@ -21,6 +21,8 @@ use mainspring::net::{TcpListener, TcpStream};
 use mainspring::{Error, EventLoop, Result, spawn};
 
 const NAME: &str = "localhost";
+/// The longest line, in bytes. A peer that sends a longer one would choose how much memory we use.
+const LONGEST: u64 = 96 * 1024;
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor) -> Result<()> {
     loop {
@@ -33,26 +35,37 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor) -> Result<()> {
 async fn serve(acceptor: TlsAcceptor, conn: TcpStream) -> Result<()> {
     // A client that does not like the certificate is the client's affair.
     let Ok(stream) = acceptor.accept(conn).await else { return Ok(()) };
-    let (reader, mut writer) = futures::AsyncReadExt::split(stream);
-    let mut lines = BufReader::new(reader).lines();
-    while let Some(line) = lines.next().await {
-        writer.write_all(format!("{}\n", line?).as_bytes()).await?;
+    let (reader, mut writer) = stream.split();
+    let mut reader = BufReader::new(reader);
+    while let Some(line) = next_line(&mut reader).await? {
+        writer.write_all(&line).await?;
         writer.flush().await?;
     }
     Ok(writer.close().await?)
+}
+
+/// The next line with its end, or None at the end of the stream.
+async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let count = reader.take(LONGEST).read_until(b'\n', &mut line).await?;
+    if count as u64 == LONGEST && !line.ends_with(b"\n") {
+        return Err(Error::other(format!("a line is longer than {LONGEST} bytes")));
+    }
+    Ok((count > 0).then_some(line))
 }
 
 /// Sends the lines one by one, and gives what comes back.
 async fn ask(connector: TlsConnector, conn: TcpStream, lines: &[String]) -> Result<Vec<String>> {
     let name = ServerName::try_from(NAME).map_err(Error::other)?;
     let stream = connector.connect(name, conn).await?;
-    let (reader, mut writer) = futures::AsyncReadExt::split(stream);
-    let mut answers = BufReader::new(reader).lines();
+    let (reader, mut writer) = stream.split();
+    let mut answers = BufReader::new(reader);
     let mut heard = Vec::new();
     for line in lines {
         writer.write_all(format!("{line}\n").as_bytes()).await?;
         writer.flush().await?;
-        heard.push(answers.next().await.ok_or(Error::other("the server has gone"))??);
+        let answer = next_line(&mut answers).await?.ok_or(Error::other("the server has gone"))?;
+        heard.push(String::from_utf8_lossy(&answer).trim_end().to_owned());
     }
     writer.close().await?;
     Ok(heard)

@@ -14,3 +14,16 @@ fn lines_come_back_and_a_stranger_is_refused() {
     assert!(lines[0].contains("certificate"), "{}", lines[0]);
     assert_eq!(lines[1..], ["came back: first", &format!("came back: {long}"), "came back: last"]);
 }
+
+/// The memory that a line takes is bounded.
+#[test]
+fn a_line_without_an_end_is_refused() {
+    let endless = "x".repeat(110_000);
+    let program = env!("CARGO_BIN_EXE_tls_echo");
+    let output = Command::new(program).args(["first", &endless]).output().unwrap();
+    assert!(!output.status.success(), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("longer than 98304 bytes"),
+        "{output:?}"
+    );
+}
