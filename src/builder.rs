@@ -63,6 +63,9 @@ impl<S> EventLoop<S> {
     }
 }
 
+/// Size of the largest read buffer, in bytes.
+const MAX_READ_BUFFER: usize = 1 << 30;
+
 /// Settings of a loop to be made. [`EventLoop::builder`] begins with the defaults.
 ///
 /// ```
@@ -154,7 +157,8 @@ impl Builder {
         self
     }
 
-    /// The size in bytes of the read buffer that all transports of the loop share. Default: 64 KiB.
+    /// The size in bytes of the read buffer that all transports of the loop share; at most 1 GiB.
+    /// Default: 64 KiB.
     pub fn read_buffer(mut self, bytes: usize) -> Builder {
         self.limits.read_buffer = bytes;
         self
@@ -265,11 +269,14 @@ impl Builder {
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
             return Err(Error::Setting(format!("{name} must be at least 1")));
         }
-        match self.event_capacity {
-            // The buffer is allocated with the loop.
-            1_000_001.. => Err(Error::Setting("event_capacity must be at most a million".into())),
-            _ => Ok(()),
+        // Both buffers are allocated whole: with the loop, and by the first read.
+        if self.event_capacity > 1_000_000 {
+            return Err(Error::Setting("event_capacity must be at most a million".into()));
         }
+        if self.limits.read_buffer > MAX_READ_BUFFER {
+            return Err(Error::Setting("read_buffer must be at most 1 GiB".into()));
+        }
+        Ok(())
     }
 }
 

@@ -138,6 +138,58 @@ impl<T> Watched<T> {
     }
 }
 
+impl<T: AsFd> Watched<T> {
+    /// Lends the source mutably to `call`, for types whose methods need `&mut self`, such as those
+    /// of inotify. An associated function, since `T` may have a method of that name.
+    ///
+    /// The source must keep its descriptor: the kernel watches that one. A source that has another
+    /// one afterwards ends its watcher.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, Watched};
+    /// use std::io::{BufRead, BufReader, PipeReader, Read, Write};
+    /// use std::os::fd::{AsFd, BorrowedFd};
+    ///
+    /// struct Lines(BufReader<PipeReader>); // reads with `&mut self` only
+    ///
+    /// impl AsFd for Lines {
+    ///     fn as_fd(&self) -> BorrowedFd<'_> {
+    ///         self.0.get_ref().as_fd()
+    ///     }
+    /// }
+    ///
+    /// let (reader, mut writer) = std::io::pipe()?;
+    /// writer.write_all(b"one line\n")?;
+    /// let mut el = EventLoop::with_state(String::new())?;
+    /// el.add_reader(Lines(BufReader::new(reader)), |_, line, lines| {
+    ///     Watched::with_mut(lines, |lines| lines.0.read_line(line))??;
+    ///     lines.remove();
+    ///     Ok(())
+    /// })?;
+    /// el.run()?;
+    /// assert_eq!(el.state(), "one line\n");
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Watch`] if the source has another descriptor than before.
+    ///
+    /// # Panics
+    ///
+    /// If the source was taken out by [`into_inner`](Watched::into_inner).
+    #[track_caller]
+    pub fn with_mut<R>(this: &mut Watched<T>, call: impl FnOnce(&mut T) -> R) -> Result<R> {
+        let source = this.source.as_mut().expect(TAKEN);
+        let result = call(source);
+        if source.as_fd().as_raw_fd() == this.fd {
+            return Ok(result);
+        }
+        this.remove();
+        Err(Error::closed_while_watched(this.fd))
+    }
+}
+
 const TAKEN: &str = "the source was taken out of its watcher by into_inner";
 
 impl<T> Drop for Watched<T> {

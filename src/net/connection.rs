@@ -1,6 +1,8 @@
 //! A connection: a transport and its protocol, as a callback of the loop.
 
+use std::any::Any;
 use std::panic::Location;
+use std::rc::Rc;
 
 use mainspring_sys::Readiness;
 
@@ -11,14 +13,16 @@ use super::transport::{Tide, Transport};
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
 use crate::event_loop::callback::{Callback, LEAVE, Repeat, STAY, Turn};
+use crate::event_loop::core::Core;
 use crate::event_loop::source::Source;
+use crate::handle::Key;
 
 /// The callback of a connection.
 pub(crate) struct Connection<P> {
     transport: Transport,
     protocol: P,
     /// The place among the connections of a server; leaves it when dropped.
-    _membership: Option<Membership>,
+    membership: Option<Membership>,
 }
 
 impl<P> Connection<P> {
@@ -65,6 +69,9 @@ impl<P> Connection<P> {
     {
         let Connection { transport: conn, protocol, .. } = self;
         conn.go_on(readiness);
+        if conn.is_replaced() {
+            return Ok(()); // The rest is for the new protocol.
+        }
         match conn.turn_of_tide() {
             Some(Tide::High) => told(protocol.pause_writing(el, state, conn)),
             Some(Tide::Low) => told(protocol.resume_writing(el, state, conn)),
@@ -81,6 +88,8 @@ impl<P> Connection<P> {
         self.transport.abort();
         let (failure, reason) = match (failure, self.transport.take_error()) {
             (Some(error), _) if el.core().is_everyday(&error) => (None, Some(error)),
+            // A limit that was set is no fault.
+            (None, Some(error)) if matches!(*error, Error::TimedOut(_)) => (None, Some(error)),
             (None, Some(error)) if !el.core().is_everyday(&error) => {
                 (Some(Box::new(self.transport.naming_fd(*error))), None)
             }
@@ -123,6 +132,10 @@ impl<S, P: Protocol<S>> Repeat<S> for Connection<P> {
                 self.transport.end();
                 STAY
             }
+            moments if self.transport.is_replaced() => {
+                self.transport.hand_over(moments.err());
+                STAY
+            }
             moments => self.lost(el, state, moments.err()),
         }
     }
@@ -130,7 +143,8 @@ impl<S, P: Protocol<S>> Repeat<S> for Connection<P> {
 
 impl<P> Drop for Connection<P> {
     fn drop(&mut self) {
-        self.transport.detach();
+        let kept = self.membership.take();
+        self.transport.detach(kept.map(|membership| Box::new(membership) as Box<dyn Any>));
     }
 }
 
@@ -198,6 +212,76 @@ impl<S: 'static> LoopHandle<S> {
         self.attach_as(stream, protocol, Made::Announce, Location::caller())
     }
 
+    /// Gives the connection of `conn` to another protocol, for example after an upgrade that both
+    /// ends have agreed on. The old protocol is dropped, when its callback returns if it runs; its
+    /// `connection_lost` is not called.
+    ///
+    /// The new one's `connection_made` comes in the next tick, before anything else. It gets the
+    /// input that the old one has not been called with, its share of the queue's callbacks, and the
+    /// end. An error that the old one returns from the callback under way ends the connection.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use mainspring::net::{Protocol, Transport};
+    /// use std::io::Write;
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// struct Upgraded;
+    ///
+    /// impl Protocol<Vec<u8>> for Upgraded {
+    ///     fn data_received(
+    ///         &mut self,
+    ///         _: &mainspring::LoopHandle<Vec<u8>>,
+    ///         seen: &mut Vec<u8>,
+    ///         _: &Transport,
+    ///         data: &[u8],
+    ///     ) -> mainspring::Result<()> {
+    ///         seen.extend(data);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// let mut el = EventLoop::with_state(Vec::new())?;
+    /// el.attach(ours, |el, _, conn, data| {
+    ///     assert_eq!(data, b"upgrade");
+    ///     el.set_protocol(conn, Upgraded)
+    /// })?;
+    /// theirs.write_all(b"upgrade")?;
+    /// el.run_once()?;
+    /// theirs.write_all(b"new words")?;
+    /// drop(theirs);
+    /// el.run()?;
+    /// assert_eq!(el.state(), b"new words");
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gone`] if the connection is over or is one of another loop; [`Error::Closed`].
+    pub fn set_protocol<P>(&self, conn: &Transport, protocol: P) -> Result<()>
+    where
+        P: Protocol<S> + 'static,
+    {
+        self.core().check_open()?;
+        let gone = Error::Gone { operation: "set the protocol" };
+        if conn.is_done() || !conn.is_of(self.core()) {
+            return Err(gone);
+        }
+        let connection = Connection { transport: conn.clone(), protocol, membership: None };
+        let new = Callback::repeat(connection);
+        let mut callbacks = self.shared.callbacks.borrow_mut();
+        let Some(tenant) = callbacks.tenant(conn.key()) else { return Err(gone) };
+        let old = tenant.callback.replace(new);
+        drop(callbacks);
+        let is_running = old.as_ref().is_none_or(Callback::is_running);
+        let before = conn.set_replaced(true);
+        drop(old); // If it does not run it leaves the connection now, else when it has returned.
+        conn.set_replaced(before || is_running);
+        conn.announce();
+        Ok(())
+    }
+
     fn attach_as<T, P>(
         &self,
         stream: T,
@@ -210,7 +294,8 @@ impl<S: 'static> LoopHandle<S> {
         P: Protocol<S> + 'static,
     {
         self.core().check_open()?;
-        self.adopt(stream, protocol, made, location, |transport| {
+        let transport = |core, key| Transport::new(core, stream, key);
+        self.adopt(transport, protocol, made, location, |transport| {
             transport.make_nonblocking()?;
             if transport.is_tcp() {
                 transport.prefer_edges();
@@ -220,26 +305,24 @@ impl<S: 'static> LoopHandle<S> {
     }
 
     /// Registers a connection. `prepare` may still refuse it.
-    pub(crate) fn adopt<T, P>(
+    pub(crate) fn adopt<P>(
         &self,
-        stream: T,
+        transport: impl FnOnce(Rc<Core>, Key) -> Transport,
         protocol: P,
         made: Made,
         location: &'static Location<'static>,
         prepare: impl FnOnce(&Transport) -> Result<Option<Membership>>,
     ) -> Result<Transport>
     where
-        T: Stream + 'static,
         P: Protocol<S> + 'static,
     {
         let key = self.reserve(location);
-        let transport = Transport::new(self.core().clone(), stream, key);
+        let transport = transport(self.core().clone(), key);
         let watched = prepare(&transport).and_then(|it| Ok((it, transport.watch()?)));
         let (membership, watch) = watched.inspect_err(|_| {
             self.forget(key);
         })?;
-        let connection =
-            Connection { transport: transport.clone(), protocol, _membership: membership };
+        let connection = Connection { transport: transport.clone(), protocol, membership };
         self.settle_in(key, Source::Stream(watch), Callback::repeat(connection));
         if made == Made::Announce {
             transport.announce();

@@ -30,8 +30,8 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
+use mainspring_sys::Readiness;
 use mainspring_sys::socket::{self, AcceptError, Address};
-use mainspring_sys::{Interest, Readiness};
 
 use super::members::{Membership, Shared};
 use crate::error::{Error, Result};
@@ -41,6 +41,7 @@ use crate::handle::TimerHandle;
 use crate::net::connection::Made;
 use crate::net::protocol::Protocol;
 use crate::net::socket::Socket;
+use crate::net::transport::Transport;
 
 /// How long a listener rests when there is no room for another connection.
 const REST: Duration = Duration::from_millis(100);
@@ -94,6 +95,10 @@ impl<F> Accepting<F> {
         P: Protocol<S> + 'static,
     {
         for _ in 0..self.batch() {
+            if self.shared.is_full() {
+                self.shared.rest(); // Until a connection ends.
+                break;
+            }
             let Some(accepted) = self.shared.with_listener(|listener| socket::accept(&*listener))
             else {
                 break;
@@ -138,15 +143,23 @@ impl<F> Accepting<F> {
     {
         self.in_vain = false;
         self.shared.accepted.set(self.shared.accepted.get() + 1);
+        if !self.shared.admits(peer) {
+            return Ok(());
+        }
         let protocol = (self.factory)();
         let shared = &self.shared;
-        let adopted = el.adopt(socket, protocol, self.made, self.location, |transport| {
+        let transport = |core, key| Transport::accepted(core, socket, peer, key);
+        let adopted = el.adopt(transport, protocol, self.made, self.location, |transport| {
             if matches!(peer, Address::Inet(_)) {
                 transport.prefer_edges();
             }
             Ok(Some(Membership::enter(shared, transport)))
         });
-        adopted.map(drop)
+        let conn = adopted?;
+        if let Some(limit) = self.shared.idle_limit.get() {
+            conn.set_idle_limit(Some(limit));
+        }
+        Ok(())
     }
 
     /// One connection has failed. Returns true if the listener rests now. The error of a connection is
@@ -182,9 +195,7 @@ impl<F> Accepting<F> {
     }
 
     fn pause<S: 'static>(&mut self, el: &LoopHandle<S>) {
-        let Some(watch) = self.shared.watch.get() else { return };
-        self.shared.resting.set(true);
-        self.shared.ask(watch, Interest::empty());
+        self.shared.rest();
         if !self.timer.is_some_and(|timer| el.reset_after(timer, REST)) {
             self.timer = Some(wake_up_later(el, self.shared.clone()));
         }
@@ -214,7 +225,7 @@ impl<F> Accepting<F> {
 fn wake_up_later<S: 'static>(el: &LoopHandle<S>, shared: Rc<Shared>) -> TimerHandle {
     el.call_later(REST, move |el, _| {
         shared.wake_up();
-        if shared.resting.get() {
+        if shared.resting.get() && !shared.is_full() {
             wake_up_later(el, shared);
         }
     })

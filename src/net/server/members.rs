@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 use mainspring_sys::Interest;
-use mainspring_sys::socket::{AcceptError, ReserveFd};
+use mainspring_sys::socket::{AcceptError, Address, ReserveFd};
 
 use crate::event_loop::core::Core;
 use crate::handle::Key;
@@ -49,7 +50,15 @@ pub(super) struct Shared {
     pub(super) vacant: RefCell<Vec<u32>>,
     pub(super) accepted: Cell<u64>,
     pub(super) resting: Cell<bool>,
+    /// Connections that are open at most.
+    pub(super) most: Cell<usize>,
+    pub(super) admission: RefCell<Option<Admission>>,
+    /// The idle limit of new connections.
+    pub(super) idle_limit: Cell<Option<Duration>>,
 }
+
+/// Decides whether a client is served.
+pub(super) type Admission = Rc<dyn Fn(&Address) -> bool>;
 
 /// A connection's place among those of its server.
 pub(crate) struct Membership {
@@ -92,8 +101,32 @@ impl Shared {
         lent.1.as_mut().map(run)
     }
 
-    /// Accepts again after a rest. The rest goes on if the kernel has no memory for it.
+    /// Returns true if as many connections are open as may be.
+    pub(super) fn is_full(&self) -> bool {
+        let open = self.connections.borrow().len() - self.vacant.borrow().len();
+        open >= self.most.get()
+    }
+
+    /// Returns false if the client is not to be served.
+    pub(super) fn admits(&self, peer: &Address) -> bool {
+        let admission = self.admission.borrow().clone();
+        admission.is_none_or(|admit| admit(peer))
+    }
+
+    /// Stops accepting until [`wake_up`](Shared::wake_up).
+    pub(super) fn rest(&self) {
+        if let Some(watch) = self.watch.get() {
+            self.resting.set(true);
+            self.ask(watch, Interest::empty());
+        }
+    }
+
+    /// Accepts again after a rest. The rest goes on if the kernel has no memory for it, and as long
+    /// as the server is full.
     pub(super) fn wake_up(&self) {
+        if self.is_full() {
+            return;
+        }
         if let (true, Some(watch)) = (self.resting.replace(false), self.watch.get()) {
             self.ask(watch, Interest::READABLE);
         }

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::panic::Location;
 use std::rc::Rc;
+use std::time::Duration;
 
 use mainspring_sys::socket::{self, Address, ListenOptions};
 use mainspring_sys::{Interest, Mode, fd};
@@ -27,6 +28,9 @@ use crate::event_loop::callback::Callback;
 use crate::event_loop::source::Source;
 use crate::handle::Handle;
 use crate::watchers::Role;
+
+/// Time in which [`Server::close_clients`] closes all.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// Opens a socket that listens at `address`, TCP or Unix, to be [served](LoopHandle::serve).
 ///
@@ -53,9 +57,9 @@ pub fn listen(address: impl IntoAddress, options: &ListenOptions) -> Result<Owne
 /// A server, to ask after its connections and to end it. Clones are the same server; dropping it
 /// changes nothing.
 ///
-/// It lets in as many as there are descriptors. To have fewer, look at
-/// [`connections`](Server::connections) in [`connection_made`](super::Protocol::connection_made),
-/// and [`abort`](super::Transport::abort) who is too many.
+/// It accepts as many clients as there are descriptors, so one client can take all of them. A daemon
+/// sets [`max_connections`](Server::set_max_connections), below the process's limit of descriptors
+/// by what it needs itself, and an [idle limit](Server::set_idle_limit).
 #[derive(Clone)]
 pub struct Server {
     shared: Rc<Shared>,
@@ -93,10 +97,66 @@ impl Server {
         }
     }
 
-    /// [Closes](Transport::close) every connection when what is queued for it is sent. Those whose
-    /// peers have not ended stay open for up to two seconds.
+    /// Closes every connection when what is queued for it is sent, within two seconds: what a
+    /// client does not take by then is dropped, and its protocol gets the error
+    /// [`TimedOut`](crate::Error::TimedOut).
     pub fn close_clients(&self) {
-        self.for_each(Transport::close);
+        self.close_clients_within(CLOSING);
+    }
+
+    /// Closes every connection like [`Transport::close_within`]: after `limit` none is open.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use std::net::TcpListener;
+    /// use std::time::Duration;
+    ///
+    /// let mut el = EventLoop::new()?;
+    /// let server = el.serve(TcpListener::bind("127.0.0.1:0")?, |_, _, _, _| Ok(()))?;
+    /// server.close();
+    /// server.close_clients_within(Duration::from_secs(10));
+    /// el.run()?; // ten seconds at most
+    /// assert_eq!(server.connections(), 0);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn close_clients_within(&self, limit: Duration) {
+        self.for_each(|client| client.close_within(limit));
+    }
+
+    /// Sets how many connections are open at most; clients beyond that wait in the backlog of the
+    /// kernel until one of them ends. Zero accepts none. Default: as many as there are descriptors.
+    ///
+    /// A limit below the number that is open closes none of them.
+    pub fn set_max_connections(&self, connections: usize) {
+        self.shared.most.set(connections);
+        self.shared.wake_up();
+    }
+
+    /// Asks `admit` with the address of each client that was accepted from now on, before its
+    /// protocol is made. False closes the connection at once; it counts as accepted.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use std::io::Read;
+    /// use std::net::{TcpListener, TcpStream};
+    ///
+    /// let mut el = EventLoop::new()?;
+    /// let server = el.serve(TcpListener::bind("127.0.0.1:0")?, |_, _, _, _| Ok(()))?;
+    /// server.set_admission(|peer| peer.as_inet().is_some_and(|it| !it.ip().is_loopback()));
+    /// let mut client = TcpStream::connect(server.local_addr()?.as_inet().unwrap())?;
+    /// el.run_once()?;
+    /// assert_eq!((client.read(&mut [0])?, server.accepted(), server.connections()), (0, 1, 0));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn set_admission(&self, admit: impl Fn(&Address) -> bool + 'static) {
+        let former = self.shared.admission.replace(Some(Rc::new(admit)));
+        drop(former); // With nothing borrowed: its captures may call the server.
+    }
+
+    /// Sets the [idle limit](Transport::set_idle_limit) of connections that are accepted from now
+    /// on. A protocol may change its own in `connection_made`.
+    pub fn set_idle_limit(&self, limit: Option<Duration>) {
+        self.shared.idle_limit.set(limit);
     }
 
     /// Closes every connection now.
@@ -229,6 +289,9 @@ impl<S: 'static> LoopHandle<S> {
             vacant: RefCell::default(),
             accepted: Cell::new(0),
             resting: Cell::new(false),
+            most: Cell::new(usize::MAX),
+            admission: RefCell::default(),
+            idle_limit: Cell::new(None),
         });
         let server = Server { shared: shared.clone() };
         let accepting = Accepting::new(shared, factory, made, location);

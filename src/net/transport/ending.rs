@@ -14,17 +14,14 @@
 //! arrived, so an error of writing first reads until a read would block, ends or fails, and only
 //! then ends the connection. An end of file that is read then is a part of the error.
 
+use std::any::Any;
 use std::io;
-use std::time::Duration;
 
 use super::flags::Flags;
 use super::inner::{Inner, READS, is_retry};
 use super::slot::Slot;
 use crate::error::Error;
 use crate::event_loop::read_buffer::ReadBuffer;
-
-/// How long the peer's end is awaited after everything was sent.
-const LINGER: Duration = Duration::from_secs(2);
 
 impl Inner<dyn Slot> {
     /// Whether something has waited for the end of the queue, and that is there.
@@ -107,20 +104,13 @@ impl Inner<dyn Slot> {
             _ => return self.done(),
         }
         self.set(Flags::SHUT | Flags::LINGERING);
-        let deadline = self.core.timeline.nanos_after(LINGER);
-        let timer = self.core.timers.borrow_mut().insert(deadline, self.key);
-        self.rest().patience.set(Some(timer));
+        self.limit_lingering();
         self.settle();
     }
 
-    /// The callback of a connection that lingers: reads, or has waited long enough.
+    /// The callback of a connection that lingers.
     pub(super) fn linger(&self, is_readable: bool) {
-        let timer = self.rest().patience.get();
-        let mut over = timer.is_some_and(|it| self.core.timers.borrow_mut().take_fed(it));
-        if is_readable {
-            over |= self.read_for_nobody();
-        }
-        if over && !self.has(Flags::DONE) {
+        if is_readable && self.read_for_nobody() && !self.has(Flags::DONE) {
             self.done();
         }
     }
@@ -183,10 +173,8 @@ impl Inner<dyn Slot> {
         self.unset(Flags::PENDING);
         if let Some(rest) = self.rest.get() {
             drop(rest.queue.take());
-            if let Some(timer) = rest.patience.take() {
-                self.core.timers.borrow_mut().remove(timer);
-            }
         }
+        self.lift_limit();
         self.unwatch();
     }
 
@@ -202,5 +190,13 @@ impl Inner<dyn Slot> {
         self.set(Flags::RUNNING); // Nothing queues the callback again.
         self.leave();
         self.stream.close();
+        drop(self.rest.get().and_then(|rest| rest.kept.take()));
+    }
+
+    /// Keeps what a replaced callback owned until the connection ends.
+    pub(super) fn keep(&self, kept: Option<Box<dyn Any>>) {
+        if kept.is_some() && self.stream.with(&mut |_| {}) {
+            self.rest().kept.set(kept);
+        }
     }
 }

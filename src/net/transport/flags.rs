@@ -45,6 +45,10 @@ bitflags! {
         const FAILING = 1 << 17;
         /// The stream has taken bytes that it could not give to the kernel yet.
         const UNSENT = 1 << 18;
+        /// A limit of time is in force.
+        const TIMED = 1 << 19;
+        /// The callback has been replaced while it runs; the new one has the connection.
+        const REPLACED = 1 << 20;
 
         /// Nothing more is taken to be written.
         const MUTE = Self::CLOSING.bits() | Self::SHUTTING.bits() | Self::SHUT.bits()
@@ -54,14 +58,16 @@ bitflags! {
             | Self::CLOSING.bits() | Self::DONE.bits();
         /// The callback has more to look at than what came in.
         const BUSY = Self::QUEUED.bits() | Self::TOLD.bits() | Self::SHUTTING.bits()
-            | Self::CLOSING.bits() | Self::DONE.bits() | Self::MORE.bits() | Self::UNSENT.bits();
+            | Self::CLOSING.bits() | Self::DONE.bits() | Self::MORE.bits() | Self::UNSENT.bits()
+            | Self::TIMED.bits() | Self::REPLACED.bits();
         /// Bytes that wait for the kernel to take more.
         const PENDING = Self::QUEUED.bits() | Self::UNSENT.bits();
         /// A read needs a closer look than its count.
         const CAREFUL_READ = Self::CLOSING.bits() | Self::DONE.bits() | Self::OWN.bits()
-            | Self::FAILING.bits();
+            | Self::FAILING.bits() | Self::TIMED.bits();
         /// A write needs more than one call of the stream.
-        const CAREFUL_WRITE = Self::MUTE.bits() | Self::QUEUED.bits() | Self::OWN.bits();
+        const CAREFUL_WRITE = Self::MUTE.bits() | Self::QUEUED.bits() | Self::OWN.bits()
+            | Self::TIMED.bits();
         /// The callback has something to do before it reads.
         const CAREFUL_TURN = Self::NEW.bits() | Self::OWN.bits();
     }

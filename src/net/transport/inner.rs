@@ -1,5 +1,6 @@
 //! What the kernel is asked for, and the queue.
 
+use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -9,12 +10,12 @@ use std::rc::Rc;
 use mainspring_sys::Interest;
 
 use super::flags::Flags;
+use super::limit::Limit;
 use super::slot::Slot;
 use crate::error::{Error, Result};
 use crate::event_loop::core::Core;
 use crate::handle::Key;
 use crate::net::socket::Socket;
-use crate::timers::TimerSlot;
 use crate::watchers::Watch;
 
 /// Reads of a stream in one tick, at most; then other callbacks run.
@@ -61,17 +62,36 @@ pub(super) struct Rest {
     pub(super) water: Cell<(u32, u32)>,
     pub(super) queue: RefCell<VecDeque<u8>>,
     pub(super) error: Cell<Option<Box<Error>>>,
-    /// How long the peer's end is awaited.
-    pub(super) patience: Cell<Option<TimerSlot>>,
+    /// While `TIMED` is set: the limit, and when bytes moved last.
+    pub(super) limit: Cell<Option<Limit>>,
+    pub(super) moved: Cell<u64>,
     /// While writing has failed: the bytes that are still delivered at most.
     pub(super) last_bytes: Cell<usize>,
+    /// What a replaced callback owned.
+    pub(super) kept: Cell<Option<Box<dyn Any>>>,
 }
 
 impl Rest {
     fn new() -> Box<Rest> {
-        let (queue, error, patience) = Default::default();
+        let (queue, error, limit, moved, kept) = Default::default();
         let (water, last_bytes) = (Cell::new((LOW, HIGH)), Cell::new(LAST_BYTES));
-        Box::new(Rest { water, queue, error, patience, last_bytes })
+        Box::new(Rest { water, queue, error, limit, moved, last_bytes, kept })
+    }
+}
+
+impl<T> Inner<T> {
+    pub(super) fn new(core: Rc<Core>, key: Key, fd: RawFd, stream: T) -> Inner<T> {
+        Inner {
+            core,
+            key,
+            watches: Cell::new([None; 2]),
+            rest: OnceCell::new(),
+            fd,
+            interest: Cell::new(Interest::empty()),
+            latest_turn: Cell::new(NO_TURN),
+            flags: Cell::new(Flags::empty()),
+            stream,
+        }
     }
 }
 
@@ -263,6 +283,9 @@ impl Inner<dyn Slot> {
             [slice] => self.stream.write(slice),
             slices => self.stream.write_vectored(slices),
         };
+        if matches!(written, Ok(1..)) {
+            self.note_move();
+        }
         if !matches!(written, Ok(count) if count >= length) {
             self.queue_rest(written, slices);
         }
@@ -311,6 +334,9 @@ impl Inner<dyn Slot> {
         let written = self.taken(written).min(queue.len());
         if self.has(Flags::DONE | Flags::FAILING) {
             return;
+        }
+        if written > 0 {
+            self.note_move();
         }
         queue.drain(..written);
         if queue.is_empty() && queue.capacity() > KEEP {

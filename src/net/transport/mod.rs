@@ -23,25 +23,30 @@
 //!   more, or an event is to come, or `MORE` is set and the callback is fed.
 //! * There is a timer while `LINGERING` is set and `DONE` is not.
 
+mod accepted;
+mod below;
 mod ending;
 mod flags;
 mod inner;
+mod limit;
 mod moments;
 mod slot;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::fmt;
-use std::io::{self, IoSlice};
-use std::os::fd::AsRawFd;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
+use std::time::Duration;
 
-use mainspring_sys::Interest;
-use mainspring_sys::socket::{self, Address};
+use mainspring_sys::socket::Address;
 
+use self::accepted::Accepted;
 use self::flags::Flags;
-use self::inner::{Inner, NO_TURN};
+use self::inner::Inner;
 pub(crate) use self::moments::Tide;
 use self::slot::Slot;
+use super::socket::Socket;
 use super::stream::Stream;
 use crate::event_loop::core::Core;
 use crate::handle::Key;
@@ -58,18 +63,13 @@ impl Transport {
     /// A transport whose callback will be under `key`. Nothing is watched yet.
     pub(crate) fn new<T: Stream + 'static>(core: Rc<Core>, stream: T, key: Key) -> Transport {
         let fd = stream.reader().as_raw_fd();
-        let inner = Inner {
-            core,
-            key,
-            watches: Cell::new([None; 2]),
-            rest: OnceCell::new(),
-            fd,
-            interest: Cell::new(Interest::empty()),
-            latest_turn: Cell::new(NO_TURN),
-            flags: Cell::new(Flags::empty()),
-            stream: Cell::new(Some(stream)),
-        };
-        Transport { inner: Rc::new(inner) }
+        Transport { inner: Rc::new(Inner::new(core, key, fd, Cell::new(Some(stream)))) }
+    }
+
+    /// Like [`new`](Transport::new), for a socket that was accepted from `peer`.
+    pub(crate) fn accepted(core: Rc<Core>, socket: Socket, peer: &Address, key: Key) -> Transport {
+        let fd = socket.as_fd().as_raw_fd();
+        Transport { inner: Rc::new(Inner::new(core, key, fd, Accepted::new(socket, peer))) }
     }
 
     /// Writes `data`: at once as much as the kernel takes, the rest as the peer reads. Never
@@ -168,17 +168,85 @@ impl Transport {
     /// nothing more comes, and the connection is kept until its end comes, an error, or two seconds
     /// have gone by; only then it is over, and `connection_lost` is told. Until then it holds its
     /// descriptor, and keeps [`run`](crate::EventLoop::run) going.
+    ///
+    /// A peer that takes nothing of the queue for a minute is given up, with the error
+    /// [`TimedOut`](crate::Error::TimedOut). A slow peer that takes something now and then is sent
+    /// everything, however long that takes; [`close_within`](Transport::close_within) bounds it.
     /// [`abort`](Transport::abort) does not wait, and cuts the wait short.
     pub fn close(&self) {
-        let inner = &*self.inner;
-        if inner.has(Flags::CLOSING | Flags::DONE) {
-            return;
-        }
-        inner.set(Flags::CLOSING);
-        if inner.has(Flags::PENDING) { inner.settle() } else { inner.finish() }
+        self.close_limited(None);
     }
 
-    /// Closes the connection now; what is queued is dropped.
+    /// Like [`close`](Transport::close), but within `limit`: sending what is queued and waiting for
+    /// the peer's end together. Then the connection is over: with the error
+    /// [`TimedOut`](crate::Error::TimedOut) if not everything was sent, else without an error.
+    ///
+    /// A connection that closes already gets the limit as well, unless an earlier one is in force.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, testing::SimClock};
+    /// use std::{os::unix::net::UnixStream, time::Duration};
+    ///
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let clock = SimClock::new();
+    /// let mut el = EventLoop::builder().clock(clock.clone()).build()?;
+    /// let conn = el.attach(ours, |_, _, _, _| Ok(()))?;
+    /// conn.write(&[0; 1 << 20]); // more than the kernel takes, and the peer does not read
+    /// conn.close_within(Duration::from_secs(5));
+    /// el.run()?;
+    /// assert_eq!(clock.elapsed(), Duration::from_secs(5));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn close_within(&self, limit: Duration) {
+        self.close_limited(Some(limit));
+    }
+
+    fn close_limited(&self, limit: Option<Duration>) {
+        let inner = &*self.inner;
+        if inner.has(Flags::DONE) || limit.is_none() && inner.has(Flags::CLOSING) {
+            return;
+        }
+        let begins = !inner.has(Flags::CLOSING);
+        inner.set(Flags::CLOSING);
+        if limit.is_some() || inner.has(Flags::PENDING) {
+            inner.limit_closing(limit);
+        }
+        match inner.has(Flags::PENDING) {
+            true => inner.settle(),
+            false if begins => inner.finish(),
+            false => {}
+        }
+    }
+
+    /// Ends the connection with the error [`TimedOut`](crate::Error::TimedOut) when no byte has
+    /// moved in either direction for `limit`; `None` lifts that.
+    ///
+    /// The limit costs no timer operation for each byte: when it runs out, it is armed again for
+    /// what is left since bytes moved last. A connection whose reading is paused is idle, too.
+    /// [`close`](Transport::close) has limits of its own.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, testing::SimClock};
+    /// use std::{os::unix::net::UnixStream, time::Duration};
+    ///
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let clock = SimClock::new();
+    /// let mut el = EventLoop::builder().clock(clock.clone()).build()?;
+    /// let conn = el.attach(ours, |_, _, _, _| Ok(()))?;
+    /// conn.set_idle_limit(Some(Duration::from_secs(30)));
+    /// el.run()?;
+    /// assert_eq!(clock.elapsed(), Duration::from_secs(30));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn set_idle_limit(&self, limit: Option<Duration>) {
+        self.inner.limit_idleness(limit);
+    }
+
+    /// Closes the connection now; what is queued here is dropped.
+    ///
+    /// This is close(2) and asks for no reset: what the kernel has taken is still sent, then the
+    /// end. The kernel itself resets a TCP connection that is closed with unread input, and one
+    /// whose peer sends more afterwards. [`reset`](Transport::reset) always resets.
     pub fn abort(&self) {
         if !self.inner.has(Flags::DONE) {
             self.inner.done();
@@ -198,30 +266,6 @@ impl Transport {
     /// Whether the connection is over, or to be closed.
     pub fn is_closing(&self) -> bool {
         self.inner.has(Flags::CLOSING | Flags::FAILING | Flags::DONE)
-    }
-
-    /// The address of the other end.
-    ///
-    /// # Errors
-    ///
-    /// As getpeername(2); `NotConnected` when the connection is over.
-    pub fn peer_addr(&self) -> io::Result<Address> {
-        self.address(|stream| socket::peer_addr(stream.reader()))
-    }
-
-    /// The address of this end.
-    ///
-    /// # Errors
-    ///
-    /// As getsockname(2); `NotConnected` when the connection is over.
-    pub fn local_addr(&self) -> io::Result<Address> {
-        self.address(|stream| socket::local_addr(stream.reader()))
-    }
-
-    fn address(&self, ask: impl Fn(&dyn Stream) -> io::Result<Address>) -> io::Result<Address> {
-        let mut address = Err(io::ErrorKind::NotConnected.into());
-        self.inner.stream.with(&mut |stream| address = ask(stream));
-        address
     }
 }
 

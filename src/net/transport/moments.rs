@@ -1,7 +1,9 @@
 //! The transport as the connection's callback knows it.
 
+use std::any::Any;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 
 use mainspring_sys::{Interest, Mode, Readiness, fd};
 
@@ -71,6 +73,7 @@ impl Inner<dyn Slot> {
             self.fail(io::Error::new(ErrorKind::InvalidData, message).into());
             return None;
         }
+        self.note_move();
         if self.has(Flags::OWN) {
             self.look_inside();
         }
@@ -89,7 +92,7 @@ impl Inner<dyn Slot> {
 
     /// Whether the callback, which ends, has to be called although nothing happens at the stream.
     fn has_more_to_do(&self) -> bool {
-        self.has(Flags::MORE) || self.tide().is_some() || self.is_due()
+        self.has(Flags::MORE | Flags::NEW) || self.tide().is_some() || self.is_due()
     }
 
     /// Returns true if this run may read. A second run in a tick that has read already leaves the
@@ -128,7 +131,7 @@ impl Inner<dyn Slot> {
         turn.reads += 1;
         turn.bytes += count;
         let is_over = turn.reads >= READS || turn.bytes >= READ_BYTES;
-        let on = !is_over && !self.has(Flags::DEAF) && self.tide().is_none();
+        let on = !is_over && !self.has(Flags::DEAF | Flags::REPLACED) && self.tide().is_none();
         if !on {
             self.note_turn();
             self.leave_more();
@@ -297,6 +300,12 @@ impl Transport {
     /// Writes from the queue, and goes on with what waits for its end.
     pub(crate) fn go_on(&self, readiness: Readiness) {
         let inner = &*self.inner;
+        if inner.has(Flags::TIMED) {
+            inner.heed_limit();
+        }
+        if inner.has(Flags::DONE) {
+            return;
+        }
         if inner.has(Flags::LINGERING) {
             let is_readable = readiness.contains(Readiness::READABLE) || inner.has(Flags::MORE);
             inner.linger(is_readable && inner.may_read(readiness));
@@ -346,8 +355,45 @@ impl Transport {
         self.inner.rest.get()?.error.take()
     }
 
-    /// Ends everything, for a callback that is dropped.
-    pub(crate) fn detach(&self) {
-        self.inner.detach();
+    /// Ends everything, for a callback that is dropped; unless another one has taken its place. Then
+    /// what the old one `kept` lives on with the connection.
+    pub(crate) fn detach(&self, kept: Option<Box<dyn Any>>) {
+        if self.inner.has(Flags::REPLACED) {
+            self.inner.unset(Flags::REPLACED);
+            self.inner.keep(kept);
+        } else {
+            self.inner.detach();
+        }
+    }
+
+    /// Returns true if another callback has taken the place of the one that runs.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.inner.has(Flags::REPLACED)
+    }
+
+    /// Has the callback that runs, or is dropped now, leave the connection to another one. Returns
+    /// whether it was so before.
+    pub(crate) fn set_replaced(&self, replaced: bool) -> bool {
+        let before = self.is_replaced();
+        match replaced {
+            true => self.inner.set(Flags::REPLACED),
+            false => self.inner.unset(Flags::REPLACED),
+        }
+        before
+    }
+
+    /// The run of a replaced callback ends, perhaps with an error: the new one goes on.
+    #[cold]
+    pub(crate) fn hand_over(&self, error: Option<Box<Error>>) {
+        if let Some(error) = error {
+            self.inner.fail(*error);
+        }
+        self.inner.unset(Flags::RUNNING);
+        self.inner.feed();
+    }
+
+    /// Returns true if `core` is that of the connection's loop.
+    pub(crate) fn is_of(&self, core: &Rc<Core>) -> bool {
+        Rc::ptr_eq(&self.inner.core, core)
     }
 }

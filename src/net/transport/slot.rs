@@ -1,7 +1,10 @@
 //! Where a transport keeps its stream.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::io::{self, IoSlice};
+
+use mainspring_sys::socket::Address;
 
 use crate::net::stream::{Stream, is_tcp, is_unbuffered};
 
@@ -25,8 +28,21 @@ pub(crate) trait Slot {
     /// Uses the stream for anything else. False if it is not in its place.
     fn with(&self, call: &mut dyn FnMut(&mut dyn Stream)) -> bool;
 
+    /// [`with`](Slot::with) for the type of the stream.
+    fn with_any(&self, call: &mut dyn FnMut(&mut dyn Any));
+
     /// Takes the stream out for good.
-    fn close(&self);
+    fn take(&self) -> Option<Box<dyn Any>>;
+
+    /// Closes the stream.
+    fn close(&self) {
+        drop(self.take());
+    }
+
+    /// The address of the peer, where it was kept.
+    fn peer(&self) -> Option<Address> {
+        None
+    }
 }
 
 impl<T: Stream + 'static> Slot for Cell<Option<T>> {
@@ -54,8 +70,16 @@ impl<T: Stream + 'static> Slot for Cell<Option<T>> {
         lend(self, |stream| call(stream)).is_some()
     }
 
+    fn with_any(&self, call: &mut dyn FnMut(&mut dyn Any)) {
+        lend(self, |stream| call(stream));
+    }
+
+    fn take(&self) -> Option<Box<dyn Any>> {
+        Cell::take(self).map(|stream| Box::new(stream) as Box<dyn Any>)
+    }
+
     fn close(&self) {
-        drop(self.take());
+        drop(Cell::take(self));
     }
 }
 

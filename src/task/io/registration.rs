@@ -73,23 +73,32 @@ impl Waiter<'_> {
     }
 
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Readiness>> {
-        let Waiter { registration, interest, place } = self;
-        if registration.is_greedy(current::running().as_deref(), cx) {
-            return Poll::Pending;
-        }
-        let running = current::running();
-        if running.as_deref().is_some_and(|tasks| registration.is_elsewhere(tasks)) {
-            registration.move_here(place, *interest)?;
-        }
-        let (tasks, key) = match registration.find() {
-            Some(found) => found,
-            None => registration.begin()?,
-        };
-        registration.poll_known(&tasks, key, place, *interest, cx)
+        self.registration.poll_ready(&self.place, self.interest, cx)
     }
 }
 
 impl Registration {
+    /// Waits at `place` until the fd is ready for something in `interest`.
+    pub(super) fn poll_ready(
+        &self,
+        place: &Place,
+        interest: Interest,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Readiness>> {
+        let running = current::running();
+        if self.is_greedy(running.as_deref(), cx) {
+            return Poll::Pending;
+        }
+        if running.as_deref().is_some_and(|tasks| self.is_elsewhere(tasks)) {
+            self.move_here(place, interest)?;
+        }
+        let (tasks, key) = match self.find() {
+            Some(found) => found,
+            None => self.begin()?,
+        };
+        self.poll_known(&tasks, key, place, interest, cx)
+    }
+
     /// Of a file that does not wait any more.
     pub(super) fn new(
         fd: RawFd,

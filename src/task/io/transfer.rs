@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use mainspring_sys::Interest;
+use mainspring_sys::{Interest, Readiness};
 
 use super::{Chunk, Io};
 use crate::task::budget;
@@ -92,5 +92,40 @@ impl<T> Io<T> {
         call: impl FnMut(&T) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         self.poll_call_with(interest, cx, call, |bytes| Moved::of(*bytes, wanted))
+    }
+}
+
+impl<T> Io<T> {
+    /// [`ready`](Io::ready) for those who write futures by hand. The latest caller is woken, one for
+    /// each direction: callers for [`Interest::WRITABLE`] are apart from all others.
+    ///
+    /// The readiness stays until a call through [`try_io`](Io::try_io) has met `WouldBlock`.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, Interest, Io};
+    /// use std::future::poll_fn;
+    ///
+    /// let (reader, writer) = std::io::pipe()?;
+    /// let (reader, writer) = (Io::new(reader)?, Io::new(writer)?);
+    /// let ready = EventLoop::new()?.run_until_complete(async {
+    ///     let ready = poll_fn(|cx| writer.poll_ready(cx, Interest::WRITABLE)).await?;
+    ///     writer.write(b"x").await?;
+    ///     poll_fn(|cx| reader.poll_ready(cx, Interest::READABLE)).await?;
+    ///     std::io::Result::Ok(ready)
+    /// })??;
+    /// assert!(ready.contains(mainspring::Readiness::WRITABLE));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ready`](Io::ready).
+    pub fn poll_ready(
+        &self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+    ) -> Poll<io::Result<Readiness>> {
+        self.registration.check(interest)?;
+        self.registration.poll_ready(self.registration.poller(interest), interest, cx)
     }
 }
