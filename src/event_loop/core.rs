@@ -74,9 +74,6 @@ pub(crate) struct Core {
     /// The doorbells that rang and were not answered yet, a bit for each. By edges they ring once: a
     /// tick that a panic or an error ends leaves them to the next one.
     pub(crate) rung: Cell<u16>,
-    /// True if the last question to the selector found a descriptor ready: then the next one may do so
-    /// as well, without a new edge.
-    pub(crate) found: Cell<bool>,
     /// Whether an event found nobody: then the next ones are looked at closely.
     pub(crate) event_missed: Cell<bool>,
     /// The callback that runs.
@@ -135,7 +132,6 @@ impl Core {
             hooks: Cell::new(0),
             bitten: Cell::new(false),
             rung: Cell::new(0),
-            found: Cell::new(false),
             event_missed: Cell::new(false),
             current: Cell::new(Key::NOWHERE),
             tick: Cell::new(0),

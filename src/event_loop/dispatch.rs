@@ -260,7 +260,6 @@ impl<S> LoopHandle<S> {
         core.batch_left.set(0);
         core.bitten.set(false);
         core.rung.set(0);
-        core.found.set(false);
         core.stopping.set(false);
         drop(core.read_buffer.take());
     }

@@ -176,15 +176,14 @@ impl<S> LoopHandle<S> {
 
     /// Returns the time at which the loop has something to do next, whatever its descriptors do.
     ///
-    /// That is now if anything is queued, a stop is asked for, the last tick found a descriptor ready,
-    /// or a file is watched that is always ready; else the first timer's deadline. None if the loop
-    /// waits for events only.
+    /// That is now if anything is queued, a stop is asked for, or a file is watched that is always
+    /// ready; else the first timer's deadline. None if the loop waits for events only.
     ///
     /// A host that sleeps until then, or until [`poll_fd`](crate::EventLoop::poll_fd) is readable,
-    /// misses nothing, even if it sees only edges of that.
+    /// misses nothing. One that sees only edges follows [`PollFd`](crate::PollFd#how-a-host-drives-a-loop).
     pub fn next_deadline(&self) -> Option<Instant> {
         let core = self.core();
-        if self.has_work() || core.found.get() || core.watchers.borrow().has_ready() {
+        if self.has_work() || core.watchers.borrow().has_ready() {
             return Some(core.timeline.now());
         }
         let deadline = core.timers.borrow_mut().next_deadline()?;

@@ -184,8 +184,8 @@ impl<S> EventLoop<S> {
     }
 
     /// Runs one tick, which sleeps for at most `timeout` (`None`: until something happens). Returns
-    /// the number of handles that it ran; 0 if nothing was ready. For a loop inside another one, see
-    /// [`PollFd`].
+    /// the number of handles that it ran; 0 if nothing was ready. For a loop inside another one: one
+    /// that is told of edges only turns until this returns 0, see [`PollFd`].
     ///
     /// # Errors
     ///

@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
-/// The descriptor of a loop's selector, from [`EventLoop::poll_fd`](crate::EventLoop::poll_fd). It is
-/// for another loop, the *host*, that sleeps in the place of this one.
+/// The descriptor of a loop's selector, from [`EventLoop::poll_fd`](crate::EventLoop::poll_fd).
+/// Another loop, the *host*, sleeps on it in the place of this one.
 ///
 /// It does not borrow the loop, and clones are the same descriptor. The descriptor stays open while
 /// one of them lives. It is never readable after its loop is closed.
@@ -16,22 +16,21 @@ use std::sync::Arc;
 ///
 /// 1. Sleep until the descriptor is readable, or until
 ///    [`next_deadline`](crate::LoopHandle::next_deadline).
-/// 2. If the host keeps readiness, as edge-triggered hosts do, forget it.
-/// 3. Call [`turn(Some(Duration::ZERO))`](crate::EventLoop::turn).
+/// 2. Call [`turn(Some(Duration::ZERO))`](crate::EventLoop::turn).
+/// 3. A host that sees only edges, such as tokio's `AsyncFd`, keeps the readiness of the descriptor
+///    until a turn returns 0, and only then forgets it.
 ///
-/// That is enough for level-triggered hosts (poll(2), GLib, libuv) and for edge-triggered ones
-/// (tokio's `AsyncFd`). After a turn that has found a descriptor ready, `next_deadline` is now, until
-/// a turn finds none. So every event is served although an edge comes only once, at the cost of one
-/// more turn after the last event. On kqueue the descriptor itself is readable once more after such
-/// an event, for the same turn.
-///
-/// A host may also call `turn` until it returns 0 in step 3, which never finds less.
+/// Step 3 is needed because a turn serves each descriptor once, and what is left over causes no new
+/// edge: neither an event that did not fit into the buffer, nor the rest of a stream of which a
+/// callback has read a part. Under a level-triggered host (poll(2), GLib, libuv) the descriptor stays
+/// readable for these, so one turn for each sleep is enough. On kqueue it stays readable once more
+/// after each level-triggered event: the host makes one more turn, which returns 0.
 ///
 /// | step | tokio | GLib |
 /// |---|---|---|
-/// | 1 | `AsyncFd::readable`, or `sleep_until` | `prepare` returns the time to the deadline |
-/// | 2 | `clear_ready` | `check` |
-/// | 3 | `turn` | `dispatch` calls `turn` |
+/// | 1 | `timeout_at(next_deadline, fd.readable())` | `prepare` returns the time to the deadline |
+/// | 2 | `turn` | `dispatch` calls `turn` |
+/// | 3 | `clear_ready` if it returned 0 | |
 ///
 /// `examples/tokio_host` and `examples/glib_source.rs` of the source repository are whole programs.
 ///

@@ -91,7 +91,6 @@ impl<S> EventLoop<S> {
         let Fed { doorbells, strangers } =
             core.watchers.borrow().feed(&self.events, &mut core.ready.borrow_mut());
         core.rung.set(core.rung.get() | doorbells);
-        core.found.set(self.events.len() > doorbells.count_ones() as usize);
         if strangers || core.event_missed.take() && self.has_strangers() {
             core.rebuild()?;
         }

@@ -3,8 +3,8 @@
 //! `cargo run -p tokio_host` ends without help. A socket gets 100 datagrams at once, of which the
 //! loop reads one a tick, and a thread posts to the loop, while a task of tokio has its own turns.
 //!
-//! `AsyncFd` is edge-triggered. [`drive`] forgets what it knew, makes one turn, and sleeps again: the
-//! loop has a deadline of now as long as there may be more.
+//! `AsyncFd` sees an edge once, when the loop's descriptor becomes readable. So [`drive`] keeps the
+//! readiness until a turn returns 0.
 
 use std::io;
 use std::net::UdpSocket;
@@ -24,16 +24,21 @@ const DATAGRAMS: u32 = 100;
 async fn drive(el: &mut EventLoop<u32>) -> mainspring::Result<()> {
     let problem = "this selector has no descriptor to wait for; epoll and kqueue have one";
     let fd = el.poll_fd().ok_or_else(|| Error::other(problem))?;
+    // A `PollFd` is the same open descriptor for its whole life, which is all that is asked for.
+    #[expect(deprecated, reason = "it does not require a source that keeps its descriptor")]
     let fd: AsyncFd<PollFd> = AsyncFd::with_interest(fd, Interest::READABLE)?;
     while el.is_alive() && !el.is_stopping() {
-        match el.next_deadline() {
+        let ready = match el.next_deadline() {
             Some(deadline) => {
                 let readable = timeout_at(Instant::from_std(deadline), fd.readable()).await;
-                readable.ok().transpose()?.map(|mut ready| ready.clear_ready());
+                readable.ok().transpose()?
             }
-            None => fd.readable().await?.clear_ready(),
+            None => Some(fd.readable().await?),
+        };
+        let ran = el.turn(Some(Duration::ZERO))?;
+        if let Some(mut ready) = ready.filter(|_| ran == 0) {
+            ready.clear_ready();
         }
-        el.turn(Some(Duration::ZERO))?;
     }
     Ok(())
 }
