@@ -56,28 +56,27 @@
 //!     - NetBSD: holds: seltrue_kqfilter() for devices without a filter, `sys/conf.h`
 //!     - OpenBSD: holds: seltrue_kqfilter()
 //!     - macOS: `EINVAL` unless `NOTE_LOWAT` with 1 is asked for: filt_specattach(), spec_vnops.c
-//! 12. Priority data has a filter of its own.
+//! 12. Priority data has a filter of its own, which is active for nothing else.
 //!     - FreeBSD: no such filter; read and write filters are silent about it, seen
-//!     - NetBSD: no such filter
-//!     - OpenBSD: `EVFILT_EXCEPT`; also at the end of a pipe, then without `NOTE_OOB`:
-//!       filt_pipeexcept_common()
-//!     - macOS: `EVFILT_EXCEPT` of sockets; pipe_kqfilter() refuses it
+//!     - NetBSD: no such filter: soo_kqfilter()
+//!     - OpenBSD: **broken**: `EVFILT_EXCEPT` is also active at the end of a pipe, then without
+//!       `NOTE_OOB`: filt_pipeexcept_common()
+//!     - macOS: **broken**: `EVFILT_EXCEPT` of a socket is its read filter, with `NOTE_OOB` set in
+//!       the event only for priority data: filt_soread_common(); `fflags` is an errno at the end;
+//!       pipe_kqfilter() refuses it
 //! 13. `EV_EOF` of a socket's read filter means no more input; that of the write filter no more
 //!     output; `fflags` is its errno.
 //!     - FreeBSD: seen in every state
-//!     - NetBSD: not read
-//!     - OpenBSD: filt_soread(), filt_sowrite()
-//!     - macOS: not read
+//!     - NetBSD, OpenBSD: filt_soread(), filt_sowrite(); a pending error makes both active without
+//!       `EV_EOF`
+//!     - macOS: filt_soread_common(), filt_sowrite_common(); likewise
 //! 14. A socket's own `SHUT_RD` is `EV_EOF` for reading.
 //!     - FreeBSD: seen
-//!     - NetBSD: not read
-//!     - OpenBSD: filt_soread(), `SS_CANTRCVMORE`
-//!     - macOS: not read
+//!     - NetBSD, OpenBSD, macOS: the same functions, by `SS_CANTRCVMORE`
 //! 15. A listener's read filter counts the backlog; the write filter is silent.
 //!     - FreeBSD: seen
-//!     - NetBSD: not read
-//!     - OpenBSD: filt_solisten()
-//!     - macOS: not read
+//!     - NetBSD, OpenBSD: filt_solisten(); filt_sowrite() wants a connection
+//!     - macOS: filt_soread_common(); socanwrite() likewise
 //! 16. A regular file at its end is silent.
 //!     - FreeBSD: seen, so such files are in `always`
 //!     - NetBSD, OpenBSD, macOS: not read

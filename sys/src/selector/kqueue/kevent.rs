@@ -31,7 +31,7 @@ mod words {
     pub use libc::{EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_DISPATCH, EV_ENABLE};
     pub use libc::{EV_EOF, EV_ERROR, EV_ONESHOT, EV_RECEIPT, NOTE_TRIGGER};
     #[cfg(has_evfilt_except)]
-    pub use libc::{EVFILT_EXCEPT, NOTE_OOB};
+    pub use libc::{EVFILT_EXCEPT, NOTE_LOWAT, NOTE_OOB};
     pub use libc::{EVFILT_READ, EVFILT_USER, EVFILT_WRITE, kevent as Kevent};
 
     /// No filter has this number: the system has none for priority data.
@@ -39,6 +39,8 @@ mod words {
     pub const EVFILT_EXCEPT: FilterNumber = FilterNumber::MAX;
     #[cfg(not(has_evfilt_except))]
     pub const NOTE_OOB: u32 = 0;
+    #[cfg(not(has_evfilt_except))]
+    pub const NOTE_LOWAT: u32 = 0;
 }
 
 #[cfg(not(has_libc_kevent))]
@@ -63,6 +65,7 @@ mod words {
     pub const EV_DISPATCH: Flags = 0x0080;
     pub const EV_ERROR: Flags = 0x4000;
     pub const EV_EOF: Flags = 0x8000;
+    pub const NOTE_LOWAT: u32 = 0x0000_0001;
     pub const NOTE_OOB: u32 = 0x0000_0002;
     pub const NOTE_TRIGGER: u32 = 0x0100_0000;
 
@@ -146,7 +149,7 @@ impl Filter {
 
     /// What the filter must be told in each change, or it would forget what it looks for.
     fn fflags(self) -> u32 {
-        if self == Filter::Except { NOTE_OOB } else { 0 }
+        if self == Filter::Except { NOTE_OOB | NOTE_LOWAT } else { 0 }
     }
 }
 
@@ -167,6 +170,11 @@ pub fn change(filter: Filter, ident: usize, token: Token, flags: Flags) -> Keven
     change.filter = filter.number();
     change.flags = flags;
     change.fflags = filter.fflags();
+    if filter == Filter::Except {
+        // macOS makes this filter active for common data too, from this number of bytes on; it
+        // takes the size of the buffer if that is less (filt_soread_common in uipc_socket.c).
+        change.data = isize::MAX as _;
+    }
     change.udata = ptr::without_provenance_mut(udata(token));
     change
 }

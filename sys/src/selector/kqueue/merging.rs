@@ -58,6 +58,9 @@ impl<K: Kernel> Kqueue<K> {
             self.dropped.push(fd);
         }
         let readiness = translate(filter, event);
+        if readiness.is_empty() {
+            return self.changes.touch(fd, registration); // The kernel may have disabled it.
+        }
         match self.reports.get_mut(registration.mark).filter(|report| report.fd == Some(fd)) {
             Some(report) => {
                 report.readiness |= readiness;
@@ -102,22 +105,22 @@ fn is_wanted(registration: &Registration, event: &Kevent, from: Interest) -> boo
 /// Readiness of one event. Its flags are about its own direction; the errno of a socket comes only
 /// with the end.
 ///
-/// OpenBSD's filter for priority data is also active at the end of a pipe, with `EV_EOF` and without
-/// `NOTE_OOB` (filt_pipeexcept in sys_pipe.c). That is the end, and no priority data.
+/// The filter for priority data is also active at the end of input, with `EV_EOF` (macOS; OpenBSD
+/// for pipes), and for common data that fills the buffer, with neither that nor `NOTE_OOB` (macOS).
+/// The first is the end, the second is nothing. At the end `fflags` is an errno.
 fn translate(filter: Filter, event: &Kevent) -> Readiness {
     let is_end = event.flags & EV_EOF != 0;
     let (ready, closed) = match filter {
         Filter::Read => (Readiness::READABLE, Readiness::READ_CLOSED),
         Filter::Write => (Readiness::WRITABLE, Readiness::WRITE_CLOSED),
-        Filter::Except if is_end && event.fflags & NOTE_OOB == 0 => {
-            (Readiness::READ_CLOSED, Readiness::WRITE_CLOSED)
-        }
+        Filter::Except if is_end => (Readiness::empty(), Readiness::READ_CLOSED),
+        Filter::Except if event.fflags & NOTE_OOB == 0 => return Readiness::empty(),
         Filter::Except | Filter::User => (Readiness::PRIORITY, Readiness::empty()),
     };
     let mut readiness = ready;
     if is_end {
         readiness |= closed;
-        readiness.set(Readiness::ERROR, filter != Filter::Except && event.fflags != 0);
+        readiness.set(Readiness::ERROR, event.fflags != 0);
     }
     if event.flags & EV_ERROR != 0 {
         readiness |= Readiness::ERROR;

@@ -30,6 +30,7 @@ const EMPTY: FakeFile = FakeFile {
     is_null: false,
     readable: false,
     writable: false,
+    is_full: false,
     arrivals: 0,
     priority: false,
     read_end: false,

@@ -24,6 +24,7 @@ use crate::selector::kqueue::kevent::{
     self, EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_DISPATCH, EV_ENABLE, EV_ONESHOT,
 };
 use crate::selector::kqueue::kevent::{EV_EOF, EV_ERROR, EV_RECEIPT, Filter, Flags, Kevent};
+use crate::selector::kqueue::kevent::{NOTE_LOWAT, NOTE_OOB};
 
 /// A kernel with one kqueue. Copies are the same kernel, so a test keeps one to pull the strings.
 #[derive(Debug, Clone)]
@@ -63,6 +64,8 @@ pub struct FakeFile {
     pub is_null: bool,
     pub readable: bool,
     pub writable: bool,
+    /// True if the buffer has no room for more input.
+    pub is_full: bool,
     /// Counts what arrives, which is news to an edge even if the file was readable before.
     pub arrivals: usize,
     pub priority: bool,
@@ -81,6 +84,8 @@ pub struct Knote {
     pub active: bool,
     /// True if its list of filters was cleared: it is dropped once it is reported.
     pub cleared: bool,
+    /// True if a low-water mark was asked for.
+    pub lowat: bool,
 }
 
 impl Fake {
@@ -168,7 +173,7 @@ impl FakeFile {
         let seen = |file: &FakeFile| match filter {
             Filter::Read => (file.readable, file.read_end, file.arrivals, file.error),
             Filter::Write => (file.writable, file.write_end, 0, file.error),
-            Filter::Except => (file.priority, file.read_end, 0, 0),
+            Filter::Except => (file.priority, file.read_end, usize::from(file.is_full), 0),
             Filter::User => (false, false, 0, 0),
         };
         seen(self) != seen(old)
@@ -177,11 +182,12 @@ impl FakeFile {
     /// Readiness as the filter of this kernel sees it.
     fn is_active(&self, filter: Filter, profile: &Profile) -> bool {
         let is_silent = self.is_null && profile.null == Null::Silent && filter == Filter::Read;
-        let at_end = filter == Filter::Except && self.is_pipe && self.read_end;
-        let is_active = if at_end {
-            self.priority || profile.except == Except::UrgentAndEnds
-        } else {
-            self.is_ready(filter)
+        let is_active = match (filter, profile.except) {
+            (Filter::Except, Except::UrgentAndEnds) => {
+                self.priority || self.is_pipe && self.read_end
+            }
+            (Filter::Except, Except::Reads) => self.priority || self.read_end || self.is_full,
+            _ => self.is_ready(filter),
         };
         is_active && !is_silent
     }
@@ -195,7 +201,7 @@ impl FakeFile {
         match filter {
             Filter::Read => self.read_end,
             Filter::Write => self.write_end,
-            Filter::Except => self.is_pipe && self.read_end && !self.priority,
+            Filter::Except => self.read_end && !self.priority,
             Filter::User => false,
         }
     }
@@ -204,6 +210,7 @@ impl FakeFile {
     fn refusal(&self, filter: Filter, profile: &Profile) -> c_int {
         match (filter, profile.null) {
             (Filter::Except, _) if profile.except == Except::Missing => libc::EINVAL,
+            (Filter::Except, _) if profile.except == Except::Reads && self.is_pipe => libc::EINVAL,
             (_, Null::Refused(errno)) if self.is_null => errno,
             _ if self.has_lost_its_end(filter) => profile.lost_end.unwrap_or(0),
             _ => 0,
@@ -234,8 +241,9 @@ impl State {
                 }
                 let disabled = flags & EV_DISABLE != 0;
                 let mode = flags & (EV_CLEAR | EV_DISPATCH | EV_RECEIPT);
-                let (active, cleared) = (is_active, false);
-                self.filters.push(Knote { filter, ident, udata, mode, disabled, active, cleared });
+                let (active, cleared, lowat) = (is_active, false, change.fflags & NOTE_LOWAT != 0);
+                let knote = Knote { filter, ident, udata, mode, disabled, active, cleared, lowat };
+                self.filters.push(knote);
             }
             Some(at) if flags & EV_DELETE != 0 => drop(self.filters.remove(at)),
             Some(at) => {
@@ -277,6 +285,8 @@ impl Knote {
     fn event(&self, file: Option<&FakeFile>) -> Kevent {
         let mut event = kevent::change(self.filter, self.ident, Token::new(0, 0), self.mode);
         event.udata = std::ptr::without_provenance_mut(self.udata);
+        let is_urgent = self.filter == Filter::Except && file.is_some_and(|file| file.priority);
+        event.fflags = if is_urgent { NOTE_OOB } else { 0 };
         if let Some(file) = file.filter(|file| file.ended(self.filter)) {
             event.flags |= EV_EOF;
             event.fflags = file.error as _;

@@ -280,18 +280,39 @@ fn a_refused_terminal_is_an_error() {
 }
 
 #[test]
-fn the_end_of_a_pipe_is_no_priority_data() {
+fn the_end_of_input_is_no_priority_data() {
+    on_every_kernel(|| {
+        let file = match current().except {
+            Except::Missing => return,
+            Except::UrgentAndEnds => PIPE,
+            Except::Reads => EMPTY,
+        };
+        for errno in [0, libc::ECONNRESET] {
+            let (mut bench, fd, _null) = bench_with(file.clone());
+            bench.register(fd, 1, Interest::PRIORITY, Mode::Level).unwrap();
+            bench.kernel.happen(fd, |file| (file.read_end, file.error) = (true, errno));
+            let end = Readiness::READ_CLOSED;
+            let error = if errno == 0 { Readiness::empty() } else { Readiness::ERROR };
+            assert_eq!(bench.select(), [(1, (end | error).settle())]);
+        }
+    });
+}
+
+#[test]
+fn common_data_is_no_priority_data() {
     on_every_kernel(|| {
         if current().except == Except::Missing {
             return;
         }
-        let (mut bench, fd, _null) = bench_with(PIPE);
-        bench.register(fd, 1, Interest::PRIORITY, Mode::Level).unwrap();
-        lose_reader(&bench, fd);
-        let reports = bench.select();
-        match current().except {
-            Except::UrgentAndEnds => assert_eq!(reports, [(1, Readiness::HANGUP.settle())]),
-            _ => assert_eq!(reports, []),
+        for mode in MODES {
+            let mut bench = Bench::with(EMPTY);
+            bench.register(7, 1, Interest::PRIORITY, mode).unwrap();
+            bench.kernel.happen(7, |file| (file.readable, file.is_full) = (true, true));
+            assert_eq!(bench.select(), [], "{mode:?}");
+            assert_eq!(bench.kernel.enabled(7), Interest::PRIORITY, "{mode:?}");
+            assert!(bench.kernel.state().filters[0].lowat, "or a single byte would end each wait");
+            bench.kernel.happen(7, |file| file.priority = true);
+            assert_eq!(bench.select(), [(1, Readiness::PRIORITY)], "{mode:?}");
         }
     });
 }

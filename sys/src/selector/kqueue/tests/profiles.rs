@@ -24,10 +24,11 @@ pub struct Profile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Except {
     Missing,
-    /// Active while there is priority data.
-    Urgent,
-    /// Active also at the end of a pipe, without `NOTE_OOB`.
+    /// Active for priority data, and at the end of a pipe, without `NOTE_OOB`.
     UrgentAndEnds,
+    /// The filter of reading, and active for priority data: also at the end of a socket, and for
+    /// common data, if that fills the buffer or no low-water mark was asked for. Not of pipes.
+    Reads,
 }
 
 /// A kernel's filters of `/dev/null`.
@@ -70,7 +71,7 @@ pub const ALL: [Profile; 5] = [
     },
     Profile {
         name: "macOS",
-        except: Except::Urgent,
+        except: Except::Reads,
         lost_end: None,
         drops_filters: false,
         null: Null::Refused(libc::EINVAL),
