@@ -2,11 +2,13 @@
 //! readable, misses nothing.
 
 use std::fs::File;
+use std::io::Write;
 use std::time::Duration;
 
-use mainspring::{EventLoop, SelectorKind, Signal};
+use mainspring::{EventLoop, Io, SelectorKind, Signal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::files::pair;
 use crate::support::{on_every_selector, simulated};
 
 /// Whether a host would sleep for ever now. Selectors without a descriptor count as silent.
@@ -160,6 +162,25 @@ fn q7_a_signal_and_another_thread_make_the_descriptor_readable() {
         std::thread::spawn(move || remote.call_soon(|_, ran| *ran += 10)).join().unwrap().unwrap();
         assert!((1..=most).contains(&serve_as_a_host(&mut el)));
         assert_eq!(*el.state(), 11);
+    });
+}
+
+/// W11: a kqueue cannot be made non-blocking, and never blocks.
+#[test]
+fn w11_a_task_waits_for_the_descriptor_of_a_loop() {
+    on_every_selector(|kind| {
+        let (inner, _) = simulated(kind, 0);
+        let Some(fd) = inner.poll_fd().map(|fd| fd.try_clone_to_owned().unwrap()) else { return };
+        let (mut outer, _) = simulated(SelectorKind::Poll, ());
+        let io = Io::new(fd).unwrap();
+        let waiting = outer.spawn(async move { io.readable().await.map(drop) });
+        outer.run_until_stalled().unwrap();
+        assert!(!waiting.is_finished());
+        let (ours, mut theirs) = pair();
+        inner.add_reader(ours, |_, _, socket| Ok(socket.remove())).unwrap();
+        theirs.write_all(b"x").unwrap();
+        outer.run_until_stalled().unwrap();
+        assert!(waiting.is_finished());
     });
 }
 

@@ -19,7 +19,7 @@ use crate::moments::{
     Moment, Recording, Told, recorded, recording, settle, tick_until, write_down_reports,
 };
 use crate::spy::spied;
-use crate::support::on_every_selector;
+use crate::support::{cases, on_every_selector};
 
 /// Numbers that look random and are the same in each run.
 pub struct Dice(u64);
@@ -295,10 +295,11 @@ fn s1_megabytes_through_a_tiny_buffer_to_a_slow_reader() {
         let (ours, theirs) = pair();
         socket::set_send_buffer(&ours, 4096).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        check_a_slow_reader(kind, 64 << 20, ours, theirs);
+        let many = (cases(64) as usize) << 20;
+        check_a_slow_reader(kind, many, ours, theirs);
         let ((us, _to_us), (reader, writer)) = (io::pipe().unwrap(), io::pipe().unwrap());
         rustix::io::ioctl_fionbio(&reader, true).unwrap();
-        check_a_slow_reader(kind, 64 << 20, PipePair::new(us, writer), reader);
+        check_a_slow_reader(kind, many, PipePair::new(us, writer), reader);
     });
 }
 
