@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mainspring_sys::process::Process;
-use mainspring_sys::{Interest, Mode, Readiness, Signal, Token, fd};
+use mainspring_sys::selector::poll::Poll;
+use mainspring_sys::{AnySelector, Interest, Mode, Readiness, Signal, Token, fd};
 
 use super::contain::Failure;
 use super::guest::Guest;
@@ -262,6 +263,11 @@ impl Core {
 
     pub(crate) fn close_signals(&self) {
         self.signals.borrow_mut().close();
+    }
+
+    /// Closes the kernel objects of the selector, for a loop without registrations.
+    pub(crate) fn close_selector(&self) {
+        *self.watchers.borrow_mut().selector() = AnySelector::Other(Box::new(Poll::new()));
     }
 
     /// Has the kernel forget registrations that nobody knows.

@@ -255,7 +255,7 @@ impl<S> LoopHandle<S> {
         let origin = |error| internal(Kind::Signal, error);
         core.contain(origin, || core.unwatch_signals());
         core.close_signals();
-        core.contain(origin, || core.watchers.borrow_mut().close());
+        core.contain(origin, || core.close_selector());
         core.ready.borrow_mut().clear();
         core.batch_left.set(0);
         core.bitten.set(false);

@@ -25,8 +25,8 @@ pub(crate) struct ExceptionHandler<S> {
 /// | a panic in | ends | reported as |
 /// |---|---|---|
 /// | a callback, a hook, a signal handler | that callback | its registration |
-/// | a method of a [`Protocol`](crate::net::Protocol), a [`Stream`](crate::net::Stream) | that connection | [`Kind::Stream`] |
-/// | the factory of [`serve_with`](LoopHandle::serve_with) | the new connection; the server goes on | [`Kind::Stream`] |
+/// | a method of a [`Protocol`], a [`Stream`] | that connection | [`Kind::Stream`] |
+/// | the factory of [`serve_with`] | the new connection; the server goes on | [`Kind::Stream`] |
 /// | the exception handler | nothing, it is kept | printed, after the report that it was called with |
 /// | the `Drop` of captures, of a source, of a protocol | nothing more: it is dropped | its registration |
 /// | a waker of another executor: `wake`, `drop` | nothing, the other tasks are woken | [`Kind::Waker`] |
@@ -42,6 +42,10 @@ pub(crate) struct ExceptionHandler<S> {
 ///
 /// Rust itself aborts the process if a value panics in its `Drop` while another panic unwinds
 /// through the same code. The loop prevents that for what it owns, but not inside a callback.
+///
+/// [`Protocol`]: crate::net::Protocol
+/// [`Stream`]: crate::net::Stream
+/// [`serve_with`]: LoopHandle::serve_with
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum PanicPolicy {

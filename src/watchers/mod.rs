@@ -14,7 +14,6 @@ use std::io;
 use std::os::fd::RawFd;
 
 use mainspring_sys::process::Process;
-use mainspring_sys::selector::poll;
 use mainspring_sys::{AnySelector, Event, Events, Interest, Mode, Readiness, Token, fd};
 
 use crate::error::{Error, Result};
@@ -84,12 +83,6 @@ impl Watchers {
     /// Whether an event waits that the selector's descriptor does not show.
     pub(crate) fn has_ready(&self) -> bool {
         self.selector.has_ready()
-    }
-
-    /// Closes the kernel objects of the selector. Nothing is registered from now on.
-    pub(crate) fn close(&mut self) {
-        self.fixed.clear();
-        self.selector = AnySelector::Other(Box::new(poll::Poll::new()));
     }
 
     /// Lets go of a doorbell, before it is closed.
