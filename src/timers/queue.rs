@@ -71,6 +71,7 @@ impl Entry {
 
 impl Ord for Entry {
     fn cmp(&self, other: &Entry) -> Ordering {
+        count_steps(1);
         self.rank().cmp(&other.rank())
     }
 }
@@ -146,6 +147,7 @@ impl Queue {
 
     /// Drops the entries that are not to be kept.
     pub(super) fn retain(&mut self, keep: impl Fn(&Entry) -> bool) {
+        count_steps(self.entries.len());
         self.reclaim();
         let run = &self.entries[..self.run_end()];
         let start = run.iter().filter(|entry| keep(entry)).count();
@@ -323,4 +325,19 @@ impl Queue {
     pub(super) fn capacity(&self) -> usize {
         self.entries.capacity()
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Comparisons of this thread's queues, and entries that a sweep has looked at.
+    pub(super) static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Counts work for the tests; elsewhere it is nothing.
+#[inline(always)]
+fn count_steps(count: usize) {
+    #[cfg(test)]
+    STEPS.set(STEPS.get() + count);
+    #[cfg(not(test))]
+    let _ = count;
 }

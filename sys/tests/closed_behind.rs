@@ -105,7 +105,7 @@ fn reads(el: &EventLoop<Seen>, number: RawFd) {
     .unwrap();
 }
 
-const FAR: RawFd = 300;
+const FAR: RawFd = 220;
 
 /// Closed, and no other descriptor of the file: nobody else is disturbed, and where the kernel
 /// tells, the watcher ends.

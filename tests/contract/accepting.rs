@@ -293,7 +293,8 @@ fn inet<S>(el: &EventLoop<S>) -> Task<Result<usize>> {
 }
 
 fn unix<S>(el: &EventLoop<S>) -> Task<Result<usize>> {
-    let path = std::env::temp_dir().join(format!("mainspring-accepting-{}", std::process::id()));
+    let path =
+        crate::files::short_dir().join(format!("mainspring-accepting-{}", std::process::id()));
     let listener = UnixListener::bind(&*path).unwrap();
     let clients = [(); CLIENTS].map(|()| StdUnix::connect(&path).unwrap());
     std::fs::remove_file(&path).unwrap();

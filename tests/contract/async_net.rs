@@ -241,7 +241,7 @@ fn s1_halves_are_closed_one_by_one() {
         peer.read_to_end(&mut heard).unwrap(); // which ends because the writer was dropped
         assert_eq!(heard, b"all we have");
         peer.write_all(b"and an answer").unwrap();
-        drop(peer);
+        crate::files::hang_up(peer);
         settle(&mut el);
         assert_eq!(el.run_until_complete(reading).unwrap().unwrap(), b"and an answer");
     });
@@ -375,7 +375,7 @@ struct SocketFile(PathBuf);
 impl SocketFile {
     fn new(name: &str) -> SocketFile {
         let name = format!("mainspring-{name}-{}", std::process::id());
-        SocketFile(std::env::temp_dir().join(name))
+        SocketFile(crate::files::short_dir().join(name))
     }
 }
 

@@ -99,7 +99,7 @@ struct SocketFile(PathBuf);
 impl SocketFile {
     fn new(name: &str) -> SocketFile {
         let name = format!("mainspring-{name}-{}", std::process::id());
-        SocketFile(std::env::temp_dir().join(name))
+        SocketFile(crate::files::short_dir().join(name))
     }
 
     fn address(&self) -> Address {

@@ -96,7 +96,8 @@ fn s88_unix_datagrams_wait_for_room_and_are_not_lost() {
     const MANY: u32 = 2000;
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, ());
-        let path = std::env::temp_dir().join(format!("mainspring-dgram-{}", std::process::id()));
+        let path =
+            crate::files::short_dir().join(format!("mainspring-dgram-{}", std::process::id()));
         let server = UnixDatagram::bind(path.as_path()).unwrap();
         let [connected, loose] = [(); 2].map(|()| UnixDatagram::unbound().unwrap());
         connected.connect(&path).unwrap();

@@ -37,7 +37,7 @@ fn w10_an_edge_reader_that_stops_short_hears_of_the_next_byte_and_of_the_end() {
             assert_eq!((tick(&mut el), tick(&mut el)), (1, 0));
             assert_eq!(el.state()[..], vec![1; round]);
         }
-        drop(theirs);
+        crate::files::hang_up(theirs);
         assert_eq!(tick(&mut el), 1);
         assert_eq!(el.state()[..], [1, 1, 1, 0]);
         assert!(!el.is_alive());

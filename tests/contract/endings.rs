@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use mainspring::net::{PipePair, Transport};
 use mainspring::{Error, PanicPolicy};
@@ -15,9 +16,13 @@ use crate::spy::{Call, spied};
 use crate::streams::stretch;
 use crate::support::on_every_selector;
 
-/// What the peer finds until the end, which must be there already.
+/// Bound of a wait for another test's child, which has a copy of each socket until its exec.
+const A_MINUTE: Duration = Duration::from_secs(60);
+
+/// What the peer finds until the end, which must be there already, but for copies of children.
 fn read_all(peer: &mut UnixStream) -> Vec<u8> {
-    peer.set_nonblocking(true).unwrap();
+    peer.set_nonblocking(false).unwrap();
+    peer.set_read_timeout(Some(A_MINUTE)).unwrap();
     let mut got = Vec::new();
     peer.read_to_end(&mut got).unwrap();
     got
@@ -46,7 +51,7 @@ fn s3_close_sends_what_is_queued_and_takes_nothing_more() {
             tick(&mut el);
         }
         assert!(got == stretch(0, 1 << 20));
-        drop(theirs);
+        crate::files::hang_up(theirs);
         settle(&mut el);
         assert_eq!(el.state().bytes(), b"");
         assert_eq!(el.state().loss(), Some(None));
@@ -95,7 +100,8 @@ fn s3_a_connection_that_ends_before_it_was_told_of_is_told_of_in_order() {
             end(&conn);
             settle(&mut el);
             assert_eq!(el.state().moments[0], Moment::Made);
-            drop(theirs); // A connection that was only closed waits for the end of its peer.
+            // A connection that was only closed waits for the end of its peer.
+            crate::files::hang_up(theirs);
             settle(&mut el);
             assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)]);
         }

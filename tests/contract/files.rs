@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,26 @@ pub fn tcp_pair() -> (TcpStream, TcpStream) {
     let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (theirs, _) = listener.accept().unwrap();
     (ours, theirs)
+}
+
+/// A directory for socket files, whose paths must be short: TMPDIR may be long, missing or
+/// read-only.
+pub fn short_dir() -> PathBuf {
+    let is_usable = |dir: &PathBuf| {
+        let probe = dir.join(format!("mainspring-probe-{}", std::process::id()));
+        let is_writable = std::fs::write(&probe, "").is_ok();
+        let _ = std::fs::remove_file(probe); // Another thread may have been faster.
+        is_writable && dir.as_os_str().len() < 60
+    };
+    let others = ["/tmp", "/var/tmp", "/dev/shm", "."].map(PathBuf::from);
+    let mut candidates = [std::env::temp_dir()].into_iter().chain(others);
+    candidates.find(is_usable).expect("a directory with a short name that can be written")
+}
+
+/// Ends the connection of a peer, and drops it. To drop it is not enough at once while a child that
+/// another test starts lies between fork(2) and exec: it has a copy of the socket.
+pub fn hang_up(peer: impl AsFd) {
+    let _ = rustix::net::shutdown(&peer, rustix::net::Shutdown::Both); // What is over is over.
 }
 
 /// A connection that its peer has reset.

@@ -70,7 +70,7 @@ fn w1_a_task_reads_what_comes_until_the_end_of_file() {
             peer.write_all(part).unwrap();
         }
         settle(&mut el);
-        drop(peer);
+        crate::files::hang_up(peer);
         settle(&mut el);
         assert_eq!(output(&mut el, task), [b"one", b"two"]);
     });
@@ -335,7 +335,7 @@ fn w5_errors_and_hang_ups_wake_both_sides() {
         let writer = el.spawn(async move { other.ready(Interest::WRITABLE).await.unwrap() });
         settle(&mut el);
         assert!(!reader.is_finished() && !writer.is_finished());
-        drop(peer);
+        crate::files::hang_up(peer);
         settle(&mut el);
         assert!(output(&mut el, reader).contains(Readiness::READABLE | Readiness::HANGUP));
         assert!(output(&mut el, writer).contains(Readiness::WRITABLE | Readiness::HANGUP));

@@ -185,7 +185,7 @@ fn s3_after_the_end_of_the_peer_a_close_is_at_once() {
             Ok(())
         });
         el.attach_with(ours, script).unwrap();
-        drop(theirs);
+        crate::files::hang_up(theirs);
         settle(&mut el);
         assert_eq!(el.state().moments, [Moment::Made, Moment::Eof, Moment::Lost(None)]);
         assert_eq!((reads.get(), ends.get()), (1, 0));
@@ -210,7 +210,7 @@ fn s3_what_comes_after_a_close_is_read_once_an_event() {
             assert_eq!(reads.get(), round);
         }
         assert_eq!(el.state().bytes(), b"");
-        drop(theirs);
+        crate::files::hang_up(theirs);
         settle(&mut el);
         assert_eq!((el.state().loss(), ends.get()), (Some(None), 1));
     });
@@ -280,7 +280,7 @@ fn s3_a_close_while_bytes_are_told_reads_no_further_in_this_event() {
         Write::write_all(&mut theirs, b"x").unwrap();
         settle(&mut el);
         assert_eq!((reads.get(), ends.get()), (1, 1));
-        drop(theirs);
+        crate::files::hang_up(theirs);
         settle(&mut el);
         assert_eq!((reads.get(), el.state().loss()), (2, Some(None)));
     });

@@ -263,7 +263,7 @@ fn s3_a_stream_that_ends_its_connection_while_it_is_used_is_not_told_more() {
             theirs.write_all(b"too late").unwrap();
             settle(&mut el);
             assert_eq!(theirs.read(&mut [0]).unwrap_or(0), 0, "told of the end, or reset");
-            drop(theirs);
+            crate::files::hang_up(theirs);
             settle(&mut el);
             assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)], "while reading");
             place.take();
@@ -275,7 +275,7 @@ fn s3_a_stream_that_ends_its_connection_while_it_is_used_is_not_told_more() {
             *place.borrow_mut() = Some(conn.clone());
             conn.write(b"the stream takes three bytes of it");
             settle(&mut el);
-            drop(theirs);
+            crate::files::hang_up(theirs);
             settle(&mut el);
             assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)], "while writing");
             place.take();
@@ -330,7 +330,7 @@ fn s3_a_stream_that_panics_while_others_write_stays_in_its_place() {
         let mut got = String::new();
         theirs.read_to_string(&mut got).unwrap();
         assert_eq!(got, "goes on");
-        drop(theirs);
+        crate::files::hang_up(theirs);
         settle(&mut el);
         assert_eq!(el.state().loss(), Some(None));
         place.take();

@@ -57,7 +57,7 @@ fn s4_every_kind_of_listener_is_served() {
         let (own, address) = listener();
         let mut second = client(address);
         let path =
-            std::env::temp_dir().join(format!("mainspring-s4-{}-{kind}", std::process::id()));
+            crate::files::short_dir().join(format!("mainspring-s4-{}-{kind}", std::process::id()));
         let unix = UnixListener::bind(&path).unwrap();
         let mut third = UnixStream::connect(&path).unwrap();
         let servers = [echo(&el, std), echo(&el, own), echo(&el, unix)];

@@ -183,7 +183,7 @@ fn s1_half_closed_by_us_reading_goes_on() {
         settle(&mut el);
         assert_eq!(el.state().bytes(), b"still heard");
         assert!(!conn.is_closing());
-        drop(theirs);
+        crate::files::hang_up(theirs);
         settle(&mut el);
         assert_eq!(el.state().order(), [Moment::Made, Moment::Eof, Moment::Lost(None)]);
         el.run().unwrap();
@@ -392,7 +392,7 @@ fn s1_a_thread_and_the_loop_talk_in_turns() {
         let theirs = thread.join().unwrap().unwrap();
         wait_for(&theirs, PollFlags::OUT);
         conn.close();
-        drop(theirs);
+        crate::files::hang_up(theirs);
         settle(&mut el);
         assert_eq!(el.state().bytes(), b"hello".repeat(100));
         assert_eq!(el.state().loss(), Some(None));

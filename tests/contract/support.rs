@@ -3,15 +3,32 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::{Mutex, Once};
 
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Interest, Mode, SelectorKind, Token};
 use proptest::prelude::ProptestConfig;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::loopback;
 
+/// Raises the soft limit of descriptors, which is 256 on some systems: tests run side by side, and
+/// some of them have hundreds. Returns false if the hard limit is below `wanted`.
+pub fn raise_limit(wanted: u64) -> bool {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap();
+    let limit = getrlimit(Resource::Nofile);
+    let is_enough = limit.maximum.is_none_or(|most| most >= wanted);
+    if is_enough && limit.current.is_some_and(|now| now < wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit }).expect("a raise");
+    }
+    is_enough
+}
+
 /// Runs `check` on a loop of each kind that the system has.
 pub fn on_every_selector(mut check: impl FnMut(SelectorKind)) {
+    static RAISED: Once = Once::new(); // A test of the limit has lowered it since.
+    RAISED.call_once(|| _ = raise_limit(2048));
     for kind in SelectorKind::available() {
         println!("on {kind}"); // Shown when the test fails.
         check(*kind);

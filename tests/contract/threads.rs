@@ -92,9 +92,14 @@ impl Drop for Dropped {
     }
 }
 
-/// Sends until the loop is closed: how many were taken.
+/// Sends until the loop is closed: how many were taken. Where the thread that closes it gets no
+/// processor, what is sent meanwhile stays within bounds.
 fn send_until_closed(remote: &Remote<usize>, dropped: &Arc<AtomicUsize>) -> usize {
+    const MANY: usize = 10_000;
     for taken in 0.. {
+        while taken >= MANY && !remote.is_closed() {
+            thread::yield_now();
+        }
         let kept = Dropped(dropped.clone());
         match remote.call_soon(move |_, ran| drop((kept, *ran += 1))) {
             // The loop gets its turns, and the inbox does not grow without end.

@@ -79,7 +79,7 @@ fn w5_an_end_wakes_whoever_is_there() {
         let (ours, theirs) = pair();
         el.watch(ours, Interest::PRIORITY, urgent).unwrap();
         assert_eq!(tick(&mut el), 0);
-        drop(theirs);
+        crate::files::hang_up(theirs);
         assert_eq!(tick(&mut el), 1, "who waits for priority data is told, too");
     });
 }
@@ -152,7 +152,7 @@ fn w5_a_paused_watcher_is_not_registered() {
         assert_eq!(tick(&mut el), 1);
         el.set_interest(watcher, Interest::empty()).unwrap();
         assert_eq!(log.take(), [Call::Deregister(fd)]);
-        drop(theirs);
+        crate::files::hang_up(theirs);
         (0..3).for_each(|_| assert_eq!(tick(&mut el), 0));
         assert!(el.remove(watcher));
         assert_eq!(log.take(), []);

@@ -266,7 +266,7 @@ fn s2_paused_reading_lets_nothing_in_and_loses_nothing() {
         settle(&mut el);
         assert_eq!(el.state().bytes(), b"while it is read, while it is not");
         conn.pause_reading();
-        drop(theirs);
+        crate::files::hang_up(theirs);
         settle(&mut el);
         assert_eq!(el.state().order(), [Moment::Made], "the end waits as well");
         conn.resume_reading();

@@ -1,4 +1,3 @@
-use std::env;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -32,7 +31,8 @@ fn round_trip(stream: &mut (impl Read + Write), message: &[u8]) {
 
 /// A path that nobody else uses.
 fn path(name: &str) -> PathBuf {
-    env::temp_dir().join(format!("mainspring-{name}-{}", std::process::id()))
+    // The path of a socket must be short, and TMPDIR may be long, missing or read-only.
+    PathBuf::from("/tmp").join(format!("mainspring-{name}-{}", std::process::id()))
 }
 
 #[test]

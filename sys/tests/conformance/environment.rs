@@ -86,7 +86,8 @@ fn raised_privileges_are_no_place_for_choices() {
         return; // The dynamic linker would not look where the library lies.
     }
     let _alone = alone();
-    let program = std::env::temp_dir().join(format!("mainspring-raised-{}", std::process::id()));
+    let program =
+        crate::short_dir::short_dir().join(format!("mainspring-raised-{}", std::process::id()));
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let may = chown(&program, Some(NOBODY), None).is_ok();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();

@@ -13,6 +13,8 @@ mod fairness;
 mod identity;
 mod modes;
 mod scripts;
+#[path = "../short_dir/mod.rs"]
+mod short_dir;
 mod situations;
 mod support;
 mod truth;

@@ -93,7 +93,8 @@ fn unix_sockets() -> Vec<Situation> {
 /// A connect that found the backlog full, on systems that answer `EAGAIN`: it looks writable and
 /// without error.
 fn full_backlog() -> Option<Situation> {
-    let path = std::env::temp_dir().join(format!("mainspring-backlog-{}", std::process::id()));
+    let path =
+        crate::short_dir::short_dir().join(format!("mainspring-backlog-{}", std::process::id()));
     let listener = UnixListener::bind(&path).unwrap();
     // SAFETY: the call takes two integers and touches no memory of ours.
     assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
