@@ -132,6 +132,31 @@ fn q10_a_wake_allocates_nothing() {
     });
 }
 
+/// The future that `run_until_complete` polls has a waker that is lent, too.
+#[test]
+fn q10_turns_of_the_main_future_allocate_nothing() {
+    for kind in SelectorKind::available() {
+        let mut el = EventLoop::builder().selector(*kind).build_with(0).expect("a loop");
+        let turns = |el: &mut EventLoop<usize>, count: usize| {
+            el.run_until_complete(async move {
+                for _ in 0..count {
+                    yield_now().await;
+                }
+            })
+            .expect("the end");
+        };
+        turns(&mut el, 100);
+        let measured = |el: &mut EventLoop<usize>, count| {
+            let (before, _) = COUNTS.get();
+            turns(el, count);
+            COUNTS.get().0 - before
+        };
+        let (few, many) = (measured(&mut el, 10), measured(&mut el, MEASURED));
+        println!("{few} allocations in 10 turns, {many} in {MEASURED} on {kind}");
+        assert_eq!(few, many, "on {kind}");
+    }
+}
+
 #[test]
 fn q10_a_task_costs_one_allocation() {
     for kind in SelectorKind::available() {

@@ -1,6 +1,7 @@
 //! The debug mode: callbacks that keep the loop from everything else are reported, with the place
 //! that registered them.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
@@ -46,6 +47,26 @@ fn a_slow_callback_is_reported_with_its_place_and_name() {
     let busy = (Kind::Soon, 100 * MILLI, soon_line, Some("busy".to_owned()));
     assert_eq!(*el.state(), [busy, (Kind::Timer, 250 * MILLI, every_line, None)]);
     assert!(el.cancel(every.unwrap()), "a slow callback stays");
+}
+
+thread_local! {
+    static CLOCK: RefCell<Option<SimClock>> = const { RefCell::new(None) };
+}
+
+/// What another thread has sent is named by the place that sent it.
+#[test]
+fn a_slow_closure_of_another_thread_is_reported_with_its_place() {
+    let (mut el, clock) = noting(Some(true));
+    let remote = el.remote().unref();
+    CLOCK.set(Some(clock)); // A closure that is sent cannot own it.
+    let advance = |millis| CLOCK.with_borrow(|clock| clock.as_ref().unwrap().advance(millis));
+    let line = line!() + 1;
+    remote.call_soon(move |_, _| advance(100 * MILLI)).unwrap();
+    remote.call_soon(|_, _| {}).unwrap();
+    remote.call_soon(move |_, _| advance(300 * MILLI)).unwrap();
+    assert_eq!(el.turn(None).unwrap(), 3);
+    let slow = |millis, line| (Kind::Soon, millis * MILLI, line, None);
+    assert_eq!(*el.state(), [slow(100, line), slow(300, line + 2)]);
 }
 
 #[test]

@@ -41,6 +41,7 @@ mod fairness;
 mod fd_limit;
 mod files;
 mod flood;
+mod foreign_wakers;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 mod group_ends;
@@ -49,6 +50,7 @@ mod happy_eyeballs;
 mod heirs;
 mod hosts;
 mod io;
+mod io_corners;
 mod io_waiters;
 mod last_bytes;
 mod limits;

@@ -1,0 +1,201 @@
+//! W8 where the loop has more than a watcher: a callback that is replaced, a connection, a listener.
+//! Their descriptors are closed while the loop watches them.
+//!
+//! Only unsafe code can do that to a loop, and above this crate there is none, so the tests are
+//! here.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use mainspring::net::{Protocol, Transport};
+use mainspring::{EventLoop, Interest, LoopHandle, Mode, SelectorKind};
+
+type Seen = Vec<String>;
+
+/// Only one test uses the number at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+const NUMBER: RawFd = 201;
+
+fn on_every_selector(mut check: impl FnMut(SelectorKind, EventLoop<Seen>)) {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    for kind in SelectorKind::available() {
+        println!("on {kind}");
+        let el = EventLoop::builder().selector(*kind).build_with(Seen::new()).unwrap();
+        el.set_exception_handler(|_, seen: &mut Seen, report| {
+            let cause = report.error.source().map(ToString::to_string).unwrap_or_default();
+            seen.push(format!("report: {}: {cause}", report.error));
+        });
+        check(*kind, el);
+    }
+}
+
+/// poll and select are told of a closed fd; epoll and kqueue forget it in silence.
+fn tells(kind: SelectorKind) -> bool {
+    matches!(kind, SelectorKind::Poll | SelectorKind::Select)
+}
+
+/// Gives `file` the number, whatever had it before.
+fn put(file: &impl AsRawFd) -> OwnedFd {
+    // SAFETY: the call takes two integers, and the number is the tests' own.
+    let fd = unsafe { libc::dup2(file.as_raw_fd(), NUMBER) };
+    assert_eq!(fd, NUMBER);
+    // SAFETY: the call succeeded, so `fd` is open. The caller sees to it that it has one owner.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Breaks the promise that a lent descriptor stays open, as a faulty C library would.
+fn lend() -> BorrowedFd<'static> {
+    // SAFETY: not kept, on purpose. The number is only passed to system calls, which answer EBADF.
+    unsafe { BorrowedFd::borrow_raw(NUMBER) }
+}
+
+fn tick(el: &mut EventLoop<Seen>) -> usize {
+    el.turn(Some(Duration::ZERO)).unwrap()
+}
+
+/// Ticks until nothing is called any more, which must not take long.
+fn settle(el: &mut EventLoop<Seen>) -> Seen {
+    let ticks = (0..20).take_while(|_| tick(el) > 0).count();
+    assert!(ticks < 20, "it spins: {:?}", el.state());
+    std::mem::take(el.state_mut())
+}
+
+/// The kernel has forgotten the fd when another callback gets it: that one is told, once.
+#[test]
+fn w8_a_replacement_hears_that_the_fd_was_closed() {
+    on_every_selector(|kind, mut el| {
+        for mode in [Mode::Level, Mode::Edge] {
+            let (ours, _theirs) = UnixStream::pair().unwrap();
+            let source = put(&ours);
+            let old = el
+                .watch_with_mode(source, Interest::READABLE, mode, |_, seen: &mut Seen, _| {
+                    Ok(seen.push("old".to_owned()))
+                })
+                .unwrap();
+            let (next, mut peer) = UnixStream::pair().unwrap();
+            std::mem::forget(put(&next)); // The source closes it.
+            peer.write_all(b"x").unwrap();
+            let new = el
+                .replace(old, |_, seen: &mut Seen, fd| {
+                    fd.remove();
+                    Ok(seen.push("new".to_owned()))
+                })
+                .unwrap();
+            let expected = match tells(kind) {
+                true => "new".to_owned(), // They ask by number, and the number is open.
+                false => format!("report: cannot watch fd {NUMBER}"),
+            };
+            let seen = settle(&mut el);
+            assert!(seen.len() == 1 && seen[0].starts_with(&expected), "{mode:?}: {seen:?}");
+            assert!(!el.remove(new), "its watcher is left");
+        }
+    });
+}
+
+/// A stream of a library: it closes nothing.
+struct LentStream(BorrowedFd<'static>);
+
+impl AsFd for LentStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0
+    }
+}
+
+impl Read for &LentStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        mainspring_sys::fd::read(self.0, buffer)
+    }
+}
+
+impl Write for &LentStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        mainspring_sys::fd::write(self.0, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Notes why the connection was lost.
+struct Losing(Rc<RefCell<Vec<Option<String>>>>);
+
+impl Protocol<Seen> for Losing {
+    fn data_received(
+        &mut self,
+        _: &LoopHandle<Seen>,
+        _: &mut Seen,
+        _: &Transport,
+        _: &[u8],
+    ) -> mainspring::Result<()> {
+        Ok(())
+    }
+
+    fn connection_lost(
+        &mut self,
+        _: &LoopHandle<Seen>,
+        _: &mut Seen,
+        error: Option<&mainspring::Error>,
+    ) -> mainspring::Result<()> {
+        self.0.borrow_mut().push(error.map(ToString::to_string));
+        Ok(())
+    }
+}
+
+#[test]
+fn w8_a_connection_is_lost_with_its_fd() {
+    on_every_selector(|kind, mut el| {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let owner = put(&ours);
+        let lost = Rc::new(RefCell::new(Vec::new()));
+        let conn = el.attach_with(LentStream(lend()), Losing(lost.clone())).unwrap();
+        settle(&mut el);
+        drop((owner, ours));
+        settle(&mut el);
+        if !tells(kind) {
+            assert_eq!(lost.borrow().len(), 0, "the kernel is silent");
+            conn.write(b"x"); // This call meets the error.
+        }
+        settle(&mut el);
+        let lost = lost.borrow();
+        let [Some(why)] = &lost[..] else { panic!("{kind}: {lost:?}") };
+        assert!(why.contains(&format!("fd {NUMBER}")), "{why}");
+        assert!(!el.is_alive());
+    });
+}
+
+#[test]
+fn w8_a_listener_ends_with_its_fd() {
+    on_every_selector(|kind, mut el| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let owner = put(&listener);
+        el.serve(lend(), |_, _, conn, data| {
+            conn.write(data);
+            Ok(())
+        })
+        .unwrap();
+        let client = TcpStream::connect(address).unwrap();
+        settle(&mut el);
+        drop((owner, listener));
+        let seen = settle(&mut el);
+        if tells(kind) {
+            // The number may be a stranger's by now, so no call is made on it.
+            let why = "it was closed while it was watched";
+            let [report] = &seen[..] else { panic!("{kind}: {seen:?}") };
+            assert!(report.contains(&format!("fd {NUMBER}")) && report.ends_with(why), "{report}");
+        } else {
+            assert_eq!(seen, [""; 0], "{kind}");
+        }
+        drop(client);
+        settle(&mut el);
+    });
+}
