@@ -124,6 +124,14 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+    /// The connection takes no more bytes: it was closed for writing, or is over.
+    #[error("cannot write {bytes} bytes to fd {fd}: the connection takes nothing more")]
+    WriteClosed {
+        /// Number of the connection's fd.
+        fd: RawFd,
+        /// Number of bytes that were dropped.
+        bytes: usize,
+    },
     /// As many jobs as are allowed wait for a thread of the executor.
     #[error(
         "cannot submit a job: {waiting} wait already; await some of them first, or allow more \

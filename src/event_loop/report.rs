@@ -84,6 +84,8 @@ pub enum Kind {
     ExceptionHandler,
     /// As the waker of another executor. Its location is in this library.
     Waker,
+    /// A call of [`Transport::write`](crate::net::Transport::write), in the debug mode.
+    Write,
 }
 
 impl fmt::Display for Kind {
@@ -99,6 +101,7 @@ impl fmt::Display for Kind {
             Kind::Promise => "promise",
             Kind::ExceptionHandler => "exception handler",
             Kind::Waker => "waker",
+            Kind::Write => "write",
         })
     }
 }
@@ -109,6 +112,7 @@ impl Kind {
         match self {
             Kind::Task => "spawned",
             Kind::Promise => "failed",
+            Kind::Write => "called",
             _ => "registered",
         }
     }
@@ -137,7 +141,7 @@ pub struct Report {
     pub kind: Kind,
     /// Why.
     pub error: Error,
-    /// Where it was registered; of a promise, where it failed.
+    /// Where it was registered; of a promise, where it failed; of a write, the call.
     pub location: &'static Location<'static>,
     /// The name it was given.
     pub name: Option<Rc<str>>,

@@ -53,6 +53,7 @@ mod io;
 mod io_corners;
 mod io_waiters;
 mod last_bytes;
+mod late_writes;
 mod limits;
 mod lingering;
 mod lookup;

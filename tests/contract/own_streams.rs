@@ -118,7 +118,7 @@ fn s96_an_error_of_the_stream_ends_the_connection_and_nothing_spins() {
             theirs.read_to_end(&mut got).unwrap();
             assert_eq!(got, stretch(0, 50));
             // The network has no such errors: they are reported, too.
-            assert_eq!(el.state().reports, [(line, format!("cannot use fd {fd}"))]);
+            assert_eq!(el.state().reports, [(line, format!("cannot write to fd {fd}"))]);
         }
     });
 }

@@ -16,12 +16,15 @@
 
 use std::any::Any;
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::panic::Location;
 
 use super::flags::Flags;
 use super::inner::{Inner, READS, is_retry};
 use super::slot::Slot;
 use crate::error::Error;
 use crate::event_loop::read_buffer::ReadBuffer;
+use crate::event_loop::{Kind, Report};
 
 impl Inner<dyn Slot> {
     /// Whether something has waited for the end of the queue, and that is there.
@@ -149,6 +152,9 @@ impl Inner<dyn Slot> {
     /// is delivered first, even if reading is paused, since nothing more may ever resume it.
     #[cold]
     pub(super) fn fail_writing(&self, error: Error) {
+        if !self.has(Flags::FAILING | Flags::DONE) {
+            self.rest().failed.set(Some(("write to", self.writer_fd())));
+        }
         if self.has(Flags::EOF | Flags::CLOSING | Flags::FAILING | Flags::DONE) {
             return self.fail(error);
         }
@@ -159,6 +165,34 @@ impl Inner<dyn Slot> {
         self.set(Flags::FAILING | Flags::MORE);
         self.settle();
         self.feed();
+    }
+
+    /// The operation that met the error of the stream, and its fd.
+    pub(super) fn failed(&self) -> (&'static str, RawFd) {
+        let failed = self.rest.get().and_then(|rest| rest.failed.get());
+        failed.unwrap_or(("read from", self.fd))
+    }
+
+    /// The fd that is written to, unless the stream is in use: then that of the connection.
+    fn writer_fd(&self) -> RawFd {
+        let mut fd = self.fd;
+        self.stream.with(&mut |stream| fd = stream.writer().map_or(fd, |fd| fd.as_raw_fd()));
+        fd
+    }
+
+    /// Bytes were written that nothing will send. That is a mistake only after an end that this side
+    /// asked for first: a peer may go at any time, and `eof_received` closes by default.
+    #[cold]
+    #[track_caller]
+    pub(super) fn refuse(&self, bytes: usize) {
+        let is_mistake = bytes > 0
+            && self.has(Flags::CLOSING | Flags::SHUTTING | Flags::SHUT)
+            && !self.has(Flags::EOF | Flags::FAILING);
+        if is_mistake && self.core.limits.debug && !self.core.closed.get() {
+            let (kind, location) = (Kind::Write, Location::caller());
+            let error = Error::WriteClosed { fd: self.fd, bytes };
+            self.core.report(Report { kind, error, location, name: None });
+        }
     }
 
     /// Ends the connection but for `connection_lost`. The kernel forgets the stream now.

@@ -62,6 +62,8 @@ pub(super) struct Rest {
     pub(super) water: Cell<(u32, u32)>,
     pub(super) queue: RefCell<VecDeque<u8>>,
     pub(super) error: Cell<Option<Box<Error>>>,
+    /// The operation that met the error, and its fd; reading unless `fail_writing` says otherwise.
+    pub(super) failed: Cell<Option<(&'static str, RawFd)>>,
     /// While `TIMED` is set: the limit, and when bytes moved last.
     pub(super) limit: Cell<Option<Limit>>,
     pub(super) moved: Cell<u64>,
@@ -73,9 +75,9 @@ pub(super) struct Rest {
 
 impl Rest {
     fn new() -> Box<Rest> {
-        let (queue, error, limit, moved, kept) = Default::default();
+        let (queue, error, failed, limit, moved, kept) = Default::default();
         let (water, last_bytes) = (Cell::new((LOW, HIGH)), Cell::new(LAST_BYTES));
-        Box::new(Rest { water, queue, error, limit, moved, last_bytes, kept })
+        Box::new(Rest { water, queue, error, failed, limit, moved, last_bytes, kept })
     }
 }
 
@@ -266,15 +268,17 @@ impl Inner<dyn Slot> {
 
     /// Writes `data` where the fast path of `write` does not hold.
     #[cold]
+    #[track_caller]
     pub(super) fn write_one_carefully(&self, data: &[u8]) {
         self.write_carefully(&[IoSlice::new(data)], data.len());
     }
 
     /// Writes `slices` of `length` bytes together, where the fast path of `write` does not hold.
     #[cold]
+    #[track_caller]
     pub(super) fn write_carefully(&self, slices: &[IoSlice<'_>], length: usize) {
         if self.has(Flags::MUTE) {
-            return;
+            return self.refuse(length);
         }
         if self.has(Flags::QUEUED) {
             return slices.iter().for_each(|slice| self.enqueue(slice));

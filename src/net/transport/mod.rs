@@ -48,6 +48,7 @@ pub(crate) use self::moments::Tide;
 use self::slot::Slot;
 use super::socket::Socket;
 use super::stream::Stream;
+use crate::error::{Error, Result};
 use crate::event_loop::core::Core;
 use crate::handle::Key;
 
@@ -74,10 +75,14 @@ impl Transport {
 
     /// Writes `data`: at once as much as the kernel takes, the rest as the peer reads. Never
     /// blocks, never fails for want of room; an error of the stream ends the connection and comes
-    /// to `connection_lost`, after the input that has arrived by then. After [`close`](Transport::close) or
-    /// [`shutdown_write`](Transport::shutdown_write), and when the connection is over, it does
-    /// nothing.
+    /// to `connection_lost`, after the input that has arrived by then.
+    ///
+    /// After [`close`](Transport::close) or [`shutdown_write`](Transport::shutdown_write), and when
+    /// the connection is over, the bytes are dropped: [`try_write`](Transport::try_write) returns that
+    /// as an error. In the [debug mode](crate::Builder::debug), bytes after an end that this side asked
+    /// for are reported with the line of the call.
     #[inline]
+    #[track_caller]
     pub fn write(&self, data: &[u8]) {
         let inner = &*self.inner;
         if data.is_empty() {
@@ -92,7 +97,37 @@ impl Transport {
         }
     }
 
-    /// Writes several slices as if they were one, with one system call if nothing is queued.
+    /// Like [`write`](Transport::write), but returns an error where that would drop the bytes. A peer
+    /// may still end before it gets them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WriteClosed`] after [`close`](Transport::close) or
+    /// [`shutdown_write`](Transport::shutdown_write), and when the connection is over.
+    ///
+    /// ```
+    /// use mainspring::{Error, EventLoop};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let el = EventLoop::new()?;
+    /// let conn = el.attach(ours, |_el, _state, _conn, _data| Ok(()))?;
+    /// conn.try_write(b"last words")?;
+    /// conn.close();
+    /// assert!(matches!(conn.try_write(b"too late"), Err(Error::WriteClosed { bytes: 8, .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn try_write(&self, data: &[u8]) -> Result<()> {
+        if self.inner.has(Flags::MUTE) {
+            return Err(Error::WriteClosed { fd: self.inner.fd, bytes: data.len() });
+        }
+        self.write(data);
+        Ok(())
+    }
+
+    /// Writes several slices as if they were one, with one system call if nothing is queued. Otherwise
+    /// like [`write`](Transport::write).
+    #[track_caller]
     pub fn write_vectored(&self, slices: &[IoSlice<'_>]) {
         let inner = &*self.inner;
         let length: usize = slices.iter().map(|slice| slice.len()).sum();

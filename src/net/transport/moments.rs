@@ -342,10 +342,11 @@ impl Transport {
         self.inner.has(Flags::DONE)
     }
 
-    /// The error with the descriptor that it was met at, for a report.
+    /// The error with the operation and the descriptor that it was met at, for a report.
     pub(crate) fn naming_fd(&self, error: Error) -> Error {
+        let (operation, fd) = self.inner.failed();
         match error {
-            Error::Io(source) => Error::Watch { operation: "use", fd: self.inner.fd, source },
+            Error::Io(source) => Error::Watch { operation, fd, source },
             other => other,
         }
     }

@@ -236,7 +236,12 @@ impl Registration {
             io::ErrorKind::WouldBlock => self.blocked(interest),
             io::ErrorKind::Interrupted => Ok(()),
             _ if !fd::is_open(self.fd) => {
-                Err(Error::Watch { operation: "use", fd: self.fd, source: error }.into())
+                let operation = match interest {
+                    Interest::READABLE => "read from",
+                    Interest::WRITABLE => "write to",
+                    _ => "use",
+                };
+                Err(Error::Watch { operation, fd: self.fd, source: error }.into())
             }
             _ => Err(error),
         }
