@@ -9,7 +9,7 @@
 //!
 //! * Priority data needs `EVFILT_EXCEPT` (macOS, OpenBSD, DragonFly). On the other systems an
 //!   interest in it is the error `Unsupported`; poll and select have it. Asked for alone, it comes
-//!   without the end of the file.
+//!   without the end of the file, except for a socket on macOS and a pipe on OpenBSD.
 //! * A hang-up is reported if both directions were asked for. One direction gets its own end.
 //! * A terminal that the kernel refuses (`/dev/tty` of macOS) is the kernel's error; select takes
 //!   it. The reader of a terminal that is revoked may wait forever on FreeBSD.

@@ -38,9 +38,9 @@ mod words {
     #[cfg(not(has_evfilt_except))]
     pub const EVFILT_EXCEPT: FilterNumber = FilterNumber::MAX;
     #[cfg(not(has_evfilt_except))]
-    pub const NOTE_OOB: u32 = 0;
+    pub const NOTE_OOB: u32 = 0x0000_0002;
     #[cfg(not(has_evfilt_except))]
-    pub const NOTE_LOWAT: u32 = 0;
+    pub const NOTE_LOWAT: u32 = 0x0000_0001;
 }
 
 #[cfg(not(has_libc_kevent))]
