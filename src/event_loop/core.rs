@@ -4,7 +4,7 @@
 //! know it either.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use mainspring_sys::process::Process;
 use mainspring_sys::selector::poll::Poll;
-use mainspring_sys::{AnySelector, Interest, Mode, Readiness, Signal, Token, fd};
+use mainspring_sys::{AnySelector, Interest, Mode, Readiness, Signal, Token};
 
 use super::contain::Failure;
 use super::guest::Guest;
@@ -98,9 +98,6 @@ pub(crate) struct Core {
     pub(super) log: RefCell<ReportLog>,
     /// The read buffer of all transports; it is out while one of them uses it.
     pub(crate) read_buffer: Cell<Vec<u8>>,
-    /// The fds of files that waited before they were watched: how many watchers keep each of them
-    /// from it.
-    blocking: RefCell<HashMap<RawFd, usize>>,
 }
 
 impl fmt::Debug for Core {
@@ -144,7 +141,6 @@ impl Core {
             closing: Cell::new(false),
             log: RefCell::default(),
             read_buffer: Cell::default(),
-            blocking: RefCell::default(),
         })
     }
 
@@ -309,31 +305,6 @@ impl Core {
 
     pub(crate) fn unwatch(&self, watch: Watch, key: Key) {
         self.watchers.borrow_mut().remove(watch, key, &mut self.ready.borrow_mut());
-    }
-
-    /// A watcher of `fd`, which does not wait any more, begins. Whether it has to tell when it
-    /// ends: then the last one puts back what the first one has found.
-    pub(crate) fn keep_nonblocking(&self, fd: RawFd, was_blocking: bool) -> bool {
-        let mut blocking = self.blocking.borrow_mut();
-        let found = was_blocking || blocking.contains_key(&fd);
-        if found {
-            *blocking.entry(fd).or_default() += 1;
-        }
-        found
-    }
-
-    pub(crate) fn end_nonblocking(&self, fd: RawFd) {
-        let mut blocking = self.blocking.borrow_mut();
-        let Some(watchers) = blocking.get_mut(&fd) else { return };
-        *watchers -= 1;
-        if *watchers == 0 {
-            blocking.remove(&fd);
-            // An fd that its owner has closed meanwhile needs no flag. A forked child's copy leaves it:
-            // the open file is its parent's too.
-            if !self.is_forked() {
-                let _ = fd::set_nonblocking(fd, false);
-            }
-        }
     }
 
     /// Whether the next tick has something to do without any event or deadline.

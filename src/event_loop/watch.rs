@@ -1,14 +1,13 @@
 //! Callbacks of descriptors.
 
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::panic::Location;
 
-use mainspring_sys::{Interest, Mode, fd};
+use mainspring_sys::{Interest, Mode, blocking};
 
 use super::callback::{Callback, Watching};
 use super::dispatch::Successor;
 use super::source::Source;
-use super::watched::make_nonblocking;
 use super::{LoopHandle, Watched};
 use crate::error::{Error, Result};
 use crate::handle::Watcher;
@@ -18,11 +17,25 @@ impl<S> LoopHandle<S> {
     /// Calls `callback` in each tick in which `source` can be read without blocking: data, end of
     /// file or an error.
     ///
-    /// The loop owns the source from now on and makes it non-blocking. The callback gets it lent,
-    /// as [`Watched`]. When it returns `WouldBlock` or `Interrupted`, so by `?` on a read that
-    /// finds nothing more, it is called again when there is something. Any other error ends the
-    /// watcher, drops the source and goes to the exception handler: so handle by yourself what is
-    /// to be survived, `ConnectionRefused` of a connected UDP socket for example.
+    /// The loop owns the source from now on and makes it non-blocking, as far as that is its own to
+    /// do (below). The callback gets it lent, as [`Watched`]. When it returns `WouldBlock` or
+    /// `Interrupted`, so by `?` on a read that finds nothing more, it is called again when there is
+    /// something. Any other error ends the watcher, drops the source and goes to the exception
+    /// handler: so handle by yourself what is to be survived, `ConnectionRefused` of a connected
+    /// UDP socket for example.
+    ///
+    /// The non-blocking flag belongs to the open file, so copies of the descriptor share it, in other
+    /// processes too (fcntl(2)). One rule holds for watchers, [`Io`](crate::Io),
+    /// [`serve`](LoopHandle::serve) and [`attach`](LoopHandle::attach):
+    ///
+    /// * Sockets and listeners get the flag and keep it.
+    /// * Pipes and devices get it, and lose it when nothing in this process watches the file any more
+    ///   (device and inode number), unless they had it before. A forked child never takes it away.
+    /// * A terminal never gets it, nor does any file that standard input, output or error has: other
+    ///   programs and `println!` use the same open file. Such a file goes on blocking. [`Watched`]'s
+    ///   `Read` returns `WouldBlock` all the same when nothing is there; a call on the source itself
+    ///   must be made once in each call of the callback. For a flag of its own, open the terminal
+    ///   again: `/dev/tty`, with `O_NONBLOCK`.
     ///
     /// To have a reader and a writer, watch a shared source (`Rc<T>`, `Arc<T>`) twice, or use
     /// [`watch`](LoopHandle::watch). To write from elsewhere, keep a clone of such a source.
@@ -177,22 +190,22 @@ impl<S> LoopHandle<S> {
         F: FnMut(&LoopHandle<S>, &mut S, &mut Watched<T>) -> Result<()> + 'static,
     {
         self.core().check_open()?;
-        let (fd, was_blocking) = make_nonblocking(&source).map_err(|error| {
-            let fd = source.as_fd().as_raw_fd();
-            Error::Watch { operation: "watch", fd, source: error }
-        })?;
+        let fd = source.as_fd().as_raw_fd();
         let location = Location::caller();
         let key = self.reserve(location);
         let half = Half { key, interest, role, ownership: Ownership::of_source::<T>() };
-        let watch = match self.core().watch_half(fd, mode, half) {
-            Ok(watch) => watch,
-            Err(error) => {
-                self.shared.callbacks.borrow_mut().remove(key);
-                restore(fd, was_blocking);
-                return Err(error);
-            }
-        };
-        let watched = Watched::new(source, self.core().clone(), fd, watch, key, was_blocking);
+        // The file changes last: what the kernel refuses is as it was.
+        let watched = self.core().watch_half(fd, mode, half).and_then(|watch| {
+            let begun = blocking::begin(source.as_fd()).inspect_err(|_| {
+                self.core().unwatch(watch, key);
+            });
+            let refused = |source| Error::Watch { operation: "watch", fd, source };
+            begun.map(|blocking| (watch, blocking)).map_err(refused)
+        });
+        let (watch, blocking) = watched.inspect_err(|_| {
+            self.shared.callbacks.borrow_mut().remove(key);
+        })?;
+        let watched = Watched::new(source, self.core().clone(), fd, watch, key, blocking);
         let watching = Watching { watched: Some(watched), callback };
         self.settle_in(key, Source::Watch(watch), Callback::repeat(watching));
         Ok(Watcher::new(self.handle(key)))
@@ -287,12 +300,5 @@ impl<S> LoopHandle<S> {
             }
             _ => Err(Error::Gone { operation: "change the interest" }),
         }
-    }
-}
-
-fn restore(fd: RawFd, was_blocking: bool) {
-    if was_blocking {
-        // The error that the caller gets says more than this one could.
-        let _ = fd::set_nonblocking(fd, false);
     }
 }

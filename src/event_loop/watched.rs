@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::io::{self, IoSliceMut, Read};
+use std::mem;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::rc::Rc;
 
+use mainspring_sys::blocking::{self, Blocking};
 use mainspring_sys::everyday::end_of_terminal;
-use mainspring_sys::{Interest, Readiness, fd};
+use mainspring_sys::{Interest, Readiness};
 
 use super::callback::{LEAVE, STAY, Turn};
 use super::core::Core;
@@ -22,16 +24,17 @@ use crate::watchers::Watch;
 /// stops half-way because the peer is slow would lose data; write streams through a
 /// [`Transport`](crate::net::Transport).
 ///
-/// The kernel has forgotten the source before it is closed, always. If the loop made the source
-/// non-blocking, it is blocking again when its watcher ends, or the last one of a shared source.
+/// The kernel has forgotten the source before it is closed, always. A pipe or a device that the loop
+/// made non-blocking is blocking again when the last watcher of the file in this process ends; see
+/// [`add_reader`](crate::LoopHandle::add_reader).
 // What an event needs comes first, see `Watching`.
 #[repr(C)]
 pub struct Watched<T> {
     source: Option<T>,
     readiness: Readiness,
     removed: bool,
-    /// Whether the file waited before it was watched.
-    was_blocking: bool,
+    /// How the source is kept from blocking.
+    blocking: Blocking,
     fd: RawFd,
     watch: Watch,
     key: Key,
@@ -45,11 +48,10 @@ impl<T> Watched<T> {
         fd: RawFd,
         watch: Watch,
         key: Key,
-        was_blocking: bool,
+        blocking: Blocking,
     ) -> Watched<T> {
-        let was_blocking = core.keep_nonblocking(fd, was_blocking);
         let (source, readiness, removed) = (Some(source), Readiness::empty(), false);
-        Watched { source, fd, core, watch, key, readiness, removed, was_blocking }
+        Watched { source, fd, core, watch, key, readiness, removed, blocking }
     }
 
     /// What the source is ready for.
@@ -131,10 +133,16 @@ impl<T> Watched<T> {
         self.removed
     }
 
-    fn restore_blocking(&mut self) {
-        if std::mem::take(&mut self.was_blocking) {
-            self.core.end_nonblocking(self.fd);
+    /// A read from a file that keeps blocking is made only if the kernel has something.
+    fn check_ready(&self) -> io::Result<()> {
+        if self.blocking == Blocking::Kept && !blocking::is_ready(self.fd, false) {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
+        Ok(())
+    }
+
+    fn restore_blocking(&mut self) {
+        blocking::end(self.fd, mem::replace(&mut self.blocking, Blocking::Never));
     }
 }
 
@@ -212,10 +220,12 @@ where
     for<'a> &'a T: Read,
 {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.check_ready()?;
         end_of_terminal(self.as_fd(), (&**self).read(buffer))
     }
 
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.check_ready()?;
         end_of_terminal(self.as_fd(), (&**self).read_vectored(buffers))
     }
 }
@@ -227,10 +237,4 @@ impl<T: fmt::Debug> fmt::Debug for Watched<T> {
             .field("readiness", &self.readiness)
             .finish_non_exhaustive()
     }
-}
-
-/// Makes a source non-blocking: its number, and whether it was blocking.
-pub(crate) fn make_nonblocking(source: &impl AsFd) -> io::Result<(RawFd, bool)> {
-    let fd = source.as_fd().as_raw_fd();
-    Ok((fd, !fd::set_nonblocking(fd, true)?))
 }

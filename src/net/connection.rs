@@ -9,7 +9,7 @@ use mainspring_sys::Readiness;
 use super::protocol::{Closure, Protocol};
 use super::server::Membership;
 use super::stream::Stream;
-use super::transport::{Tide, Transport};
+use super::transport::{SharedFile, Tide, Transport};
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
 use crate::event_loop::callback::{Callback, LEAVE, Repeat, STAY, Turn};
@@ -160,7 +160,8 @@ pub(crate) enum Made {
 impl<S: 'static> LoopHandle<S> {
     /// Has the loop read and write `stream`, and calls `closure` with what comes in.
     ///
-    /// The loop owns the stream from now on and makes it non-blocking. The transport that is
+    /// The loop owns the stream from now on and makes it non-blocking, by the rule of
+    /// [`add_reader`](LoopHandle::add_reader). The transport that is
     /// returned, and lent to the closure, can be cloned and kept, to write from elsewhere.
     ///
     /// # Errors
@@ -294,14 +295,23 @@ impl<S: 'static> LoopHandle<S> {
         P: Protocol<S> + 'static,
     {
         self.core().check_open()?;
-        let transport = |core, key| Transport::new(core, stream, key);
-        self.adopt(transport, protocol, made, location, |transport| {
-            transport.make_nonblocking()?;
+        let file = SharedFile::new(stream)?;
+        let prepare = |transport: &Transport| {
             if transport.is_tcp() {
                 transport.prefer_edges();
             }
             Ok(None)
-        })
+        };
+        match file.into_own() {
+            Ok(stream) => {
+                let transport = |core, key| Transport::new(core, stream, key);
+                self.adopt(transport, protocol, made, location, prepare)
+            }
+            Err(file) => {
+                let transport = |core, key| Transport::shared(core, file, key);
+                self.adopt(transport, protocol, made, location, prepare)
+            }
+        }
     }
 
     /// Registers a connection. `prepare` may still refuse it.

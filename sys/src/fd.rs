@@ -84,7 +84,7 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = (owned(ends[0])?, owned(ends[1])?);
     for end in [reader.as_fd(), writer.as_fd()] {
         set_cloexec(end)?;
-        set_nonblocking(end.as_raw_fd(), true)?;
+        set_nonblocking(end, true)?;
     }
     Ok((reader, writer))
 }
@@ -92,9 +92,8 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// Makes calls on `fd`'s open file return instead of wait, or wait again. Returns what it was
 /// before.
 ///
-/// The flag belongs to the open file, so everybody who shares the file sees it: other descriptors
-/// made by dup(2), and other processes. Whoever changes it for a file that is not its own (standard
-/// input, say) puts it back.
+/// The flag belongs to the open file, so it is the same for other descriptors made by dup(2), and
+/// in other processes. For files that may be shared there is [`blocking`](crate::blocking).
 ///
 /// A file without such a mode is accepted: a kqueue of the BSDs and macOS refuses the flag with
 /// `ENOTTY` (its ioctl(2) has no `FIONBIO`), and no read or write of it ever waits.
@@ -102,9 +101,13 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 ///
 /// As fcntl(2): `fd` is not open.
-pub fn set_nonblocking(fd: RawFd, nonblocking: bool) -> io::Result<bool> {
-    // SAFETY: F_GETFL takes no argument and touches no memory of ours.
-    let flags = check(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
+pub fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<bool> {
+    change_nonblocking(fd.as_raw_fd(), nonblocking)
+}
+
+/// Like [`set_nonblocking`], for a number whose file the caller has checked.
+pub(crate) fn change_nonblocking(fd: RawFd, nonblocking: bool) -> io::Result<bool> {
+    let flags = status(fd)?;
     let was = flags & libc::O_NONBLOCK != 0;
     if was != nonblocking {
         // SAFETY: F_SETFL takes an integer and touches no memory of ours.
@@ -127,6 +130,21 @@ fn accept_without_mode(set: io::Result<()>) -> io::Result<()> {
 pub(crate) fn set_cloexec(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: F_SETFD takes an integer and touches no memory of ours.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
+}
+
+/// Returns true if calls on the open file of this number return instead of wait.
+///
+/// # Errors
+///
+/// As fcntl(2): `fd` is not open.
+pub fn is_nonblocking(fd: RawFd) -> io::Result<bool> {
+    Ok(status(fd)? & libc::O_NONBLOCK != 0)
+}
+
+/// The access mode and the flags of an open file.
+pub(crate) fn status(fd: RawFd) -> io::Result<libc::c_int> {
+    // SAFETY: F_GETFL takes no argument and touches no memory of ours.
+    check(unsafe { libc::fcntl(fd, libc::F_GETFL) })
 }
 
 /// Whether `fd` is the number of an open file of this process.
@@ -171,6 +189,6 @@ mod tests {
         accept_without_mode(refused(libc::ENOTTY)).unwrap();
         let error = accept_without_mode(refused(libc::EBADF)).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EBADF));
-        assert_eq!(set_nonblocking(-1, true).unwrap_err().raw_os_error(), Some(libc::EBADF));
+        assert_eq!(change_nonblocking(-1, true).unwrap_err().raw_os_error(), Some(libc::EBADF));
     }
 }

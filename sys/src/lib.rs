@@ -20,6 +20,7 @@
 //! number can at worst give an error or an event that is not true. That is why these functions are
 //! safe.
 
+pub mod blocking;
 pub mod closure;
 pub mod environment;
 pub mod event;

@@ -32,6 +32,8 @@ const TESTS: &[(&str, Test)] = &[
     ("x7_grandchildren", x7_grandchildren),
     ("x6_a_command_inherits_nothing", x6_command),
     ("w11_descriptors_stay_above_2", w11_low_numbers),
+    ("s13_a_child_leaves_the_flag_of_a_file", s13_child),
+    ("s13_a_terminal_goes_on_blocking", s13_terminal),
     ("w8_a_doorbell_that_is_another_file_is_an_error", w8_doorbell),
 ];
 
@@ -428,4 +430,64 @@ fn w8_doorbell(kind: SelectorKind) {
         unsafe { libc::dup2(null.as_raw_fd(), selector) };
         assert!(matches!(el.turn(Some(Duration::from_millis(1))), Err(Error::Select(_))));
     }
+}
+
+/// A pipe that the parent watches does not block because a child ends.
+fn s13_child(kind: SelectorKind) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let twin = reader.try_clone().unwrap();
+    let el = new_loop(kind, ());
+    let watcher = el.add_reader(reader, |_, (), _| Ok(())).unwrap();
+    let io = Io::with_interest(twin.try_clone().unwrap(), Interest::READABLE).unwrap();
+    let mut inherited = Some((el, io));
+    in_child(|| drop(inherited.take()));
+    in_child(|| {
+        let (el, io) = inherited.take().unwrap();
+        el.after_fork_child().unwrap();
+        assert!(el.remove(watcher));
+        drop(io);
+    });
+    assert!(mainspring_sys::fd::is_nonblocking(twin.as_raw_fd()).unwrap());
+    let (el, io) = inherited.unwrap();
+    assert!(el.remove(watcher));
+    assert!(mainspring_sys::fd::is_nonblocking(twin.as_raw_fd()).unwrap());
+    drop(io);
+    assert!(!mainspring_sys::fd::is_nonblocking(twin.as_raw_fd()).unwrap());
+    writer.write_all(b"x").unwrap();
+}
+
+/// Standard input and output are one terminal: watching the one must not make the other fail, and
+/// reading must not block the loop.
+fn s13_terminal(kind: SelectorKind) {
+    let (mut main, mut terminal) = (-1, -1);
+    let (name, mode, size) = (std::ptr::null_mut(), std::ptr::null(), std::ptr::null());
+    // SAFETY: both numbers have room for the answer, and nothing else is asked for.
+    assert_eq!(unsafe { libc::openpty(&raw mut main, &raw mut terminal, name, mode, size) }, 0);
+    for fd in [0, 1] {
+        // SAFETY: the numbers are this process's; what they named is not used any more.
+        unsafe { libc::dup2(terminal, fd) };
+    }
+    // SAFETY: the call above has opened it, and nothing else owns it.
+    let mut main = unsafe { <File as std::os::fd::FromRawFd>::from_raw_fd(main) };
+    let stdin = || File::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+    let mut el = new_loop(kind, 0);
+    let watcher = el.add_reader(stdin(), |_, count, file| {
+        loop {
+            *count += file.read(&mut [0; 64])?; // Until `WouldBlock`.
+        }
+    });
+    let watcher = watcher.unwrap();
+    assert!(!mainspring_sys::fd::is_nonblocking(1).unwrap());
+    main.write_all(b"line\n").unwrap();
+    run_until(&mut el, |count| *count == 5);
+    assert!(el.remove(watcher));
+    let read = async {
+        let io = Io::with_interest(stdin(), Interest::READABLE).unwrap();
+        let mut bytes = [0; 64];
+        let early = timeout(Duration::from_millis(20), io.read(&mut bytes)).await.is_err();
+        main.write_all(b"task\n").unwrap();
+        (early, io.read(&mut bytes).await.unwrap())
+    };
+    assert_eq!(el.run_until_complete(read).unwrap(), (true, 5));
+    assert!(!mainspring_sys::fd::is_nonblocking(1).unwrap());
 }

@@ -4,7 +4,7 @@
 //! to add it again. That must not show.
 
 use std::io::{self, PipeWriter, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use mainspring::{EventLoop, SelectorKind, Watcher};
@@ -105,7 +105,7 @@ fn w1_a_writer_is_called_in_each_tick_after_its_reader_has_gone() {
 fn w5_the_writer_of_a_full_pipe_meets_the_error() {
     on_every_selector(|kind| {
         let (reader, mut writer) = io::pipe().unwrap();
-        mainspring_sys::fd::set_nonblocking(writer.as_raw_fd(), true).unwrap();
+        mainspring_sys::fd::set_nonblocking(writer.as_fd(), true).unwrap();
         while writer.write(&[0; 4096]).is_ok() {}
         let (mut el, _) = with_writer(kind, writer, true);
         for _ in 0..3 {

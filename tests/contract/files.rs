@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -54,7 +54,7 @@ pub fn readable() -> (UnixStream, UnixStream) {
 
 /// Writes until nothing more fits.
 pub fn fill(fd: &impl AsFd) {
-    mainspring_sys::fd::set_nonblocking(fd.as_fd().as_raw_fd(), true).unwrap();
+    mainspring_sys::fd::set_nonblocking(fd.as_fd(), true).unwrap();
     let error = loop {
         if let Err(error) = mainspring_sys::fd::write(fd.as_fd(), &[0; 4096]) {
             break error;

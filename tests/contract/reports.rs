@@ -93,7 +93,7 @@ fn w9_a_report_to_a_full_pipe_is_lost_and_the_loop_goes_on() {
 fn full_pipe() -> (PipeReader, std::io::PipeWriter) {
     let (reader, writer) = pipe().unwrap();
     fill(&writer);
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&writer);
+    let fd = std::os::fd::AsFd::as_fd(&writer);
     mainspring_sys::fd::set_nonblocking(fd, false).unwrap();
     (reader, writer)
 }

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -187,7 +187,7 @@ fn x2_a_doorbell_that_is_full_rings() {
         else {
             return println!("this system gives no way to the other end of a pipe");
         };
-        mainspring_sys::fd::set_nonblocking(pipe.as_raw_fd(), true).unwrap();
+        mainspring_sys::fd::set_nonblocking(pipe.as_fd(), true).unwrap();
         let full = (0..).find_map(|_| pipe.write_all(&[1; 256]).err()).unwrap();
         assert_eq!(full.kind(), ErrorKind::WouldBlock);
         let sender = thread::spawn(move || remote.call_soon(|_, ran| *ran += 1).map(|()| remote));

@@ -187,7 +187,8 @@ impl<S: 'static> LoopHandle<S> {
     /// Serves each connection of `listener` with `closure`, which is called with what comes in.
     ///
     /// `listener` is anything with the descriptor of a listening stream socket: a listener of std,
-    /// or of [`listen`]. The loop owns it from now on and makes it non-blocking. TCP connections
+    /// or of [`listen`]. The loop owns it from now on and makes it non-blocking, which it stays: a
+    /// process that takes over the listener finds it so. TCP connections
     /// get `TCP_NODELAY`, as the loop writes whole messages.
     ///
     /// A connection whose peer does not read its answers is not read either, see
@@ -269,7 +270,7 @@ impl<S: 'static> LoopHandle<S> {
         self.core().check_open()?;
         let fd = listener.as_fd().as_raw_fd();
         let refused = |source| Error::Watch { operation: "serve", fd, source };
-        fd::set_nonblocking(fd, true).map_err(refused)?;
+        fd::set_nonblocking(listener.as_fd(), true).map_err(refused)?;
         // Accepted sockets inherit the options, which saves a system call for each.
         socket::prepare_listener(&*listener).map_err(refused)?;
         let listener = Listener::new(listener)

@@ -30,6 +30,7 @@ mod flags;
 mod inner;
 mod limit;
 mod moments;
+mod shared_file;
 mod slot;
 
 use std::cell::Cell;
@@ -45,6 +46,8 @@ use self::accepted::Accepted;
 use self::flags::Flags;
 use self::inner::Inner;
 pub(crate) use self::moments::Tide;
+pub(crate) use self::shared_file::SharedFile;
+use self::shared_file::SharedPlace;
 use self::slot::Slot;
 use super::socket::Socket;
 use super::stream::Stream;
@@ -65,6 +68,16 @@ impl Transport {
     pub(crate) fn new<T: Stream + 'static>(core: Rc<Core>, stream: T, key: Key) -> Transport {
         let fd = stream.reader().as_raw_fd();
         Transport { inner: Rc::new(Inner::new(core, key, fd, Cell::new(Some(stream)))) }
+    }
+
+    /// Like [`new`](Transport::new), for files that others share.
+    pub(crate) fn shared<T: Stream + 'static>(
+        core: Rc<Core>,
+        file: SharedFile<T>,
+        key: Key,
+    ) -> Transport {
+        let fd = file.reader().as_raw_fd();
+        Transport { inner: Rc::new(Inner::new(core, key, fd, SharedPlace::new(file))) }
     }
 
     /// Like [`new`](Transport::new), for a socket that was accepted from `peer`.

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
-use mainspring_sys::{Interest, Mode, Readiness, fd};
+use mainspring_sys::{Interest, Mode, Readiness};
 
 use super::Transport;
 use super::flags::Flags;
@@ -166,20 +166,6 @@ impl Transport {
         if self.inner.core.watchers.borrow_mut().selector().has_edges() {
             self.inner.set(Flags::EDGE);
         }
-    }
-
-    /// Makes the stream non-blocking.
-    pub(crate) fn make_nonblocking(&self) -> Result<()> {
-        let mut made = Ok(());
-        self.inner.stream.with(&mut |stream| {
-            let writer = stream.writer().map(|writer| writer.as_raw_fd());
-            let reader = stream.reader().as_raw_fd();
-            made = [Some(reader), writer].into_iter().flatten().try_for_each(|fd| {
-                let set = fd::set_nonblocking(fd, true);
-                set.map(drop).map_err(|source| Error::Watch { operation: "watch", fd, source })
-            });
-        });
-        made
     }
 
     /// Begins to watch the stream for reading; the place of its reader in the table.

@@ -23,7 +23,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::task::{Context, Poll};
 
-use mainspring_sys::{Interest, Readiness, fd};
+use mainspring_sys::blocking::{self, Blocking};
+use mainspring_sys::{Interest, Readiness};
 
 pub use self::chunk::Chunk;
 use self::registration::Registration;
@@ -104,16 +105,17 @@ impl<T: AsFd> Io<T> {
         if interest.is_empty() {
             return Err(refused(io::ErrorKind::InvalidInput.into()));
         }
-        let was_blocking = !fd::set_nonblocking(fd, true).map_err(refused)?;
+        let blocking = blocking::begin(source.as_fd()).map_err(refused)?;
         let ownership = Ownership::of_borrowing::<T>();
-        let registration = Registration::new(fd, interest, was_blocking, ownership);
+        let registration = Registration::new(fd, interest, blocking, ownership);
         Ok(Io { registration, source })
     }
 
     /// Of a source that never was blocking.
     pub(crate) fn nonblocking(source: T, interest: Interest) -> Io<T> {
         let fd = source.as_fd().as_raw_fd();
-        Io { registration: Registration::new(fd, interest, false, Ownership::Owned), source }
+        let (never, owned) = (Blocking::Never, Ownership::Owned);
+        Io { registration: Registration::new(fd, interest, never, owned), source }
     }
 }
 
@@ -198,7 +200,9 @@ impl<T> Io<T> {
         call: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         self.registration.check(interest)?;
-        let settled = self.registration.settle(interest, call(&self.source))?;
+        let settled = self
+            .registration
+            .settle(interest, self.registration.call(interest, || call(&self.source)))?;
         settled.ok_or(io::ErrorKind::WouldBlock.into())
     }
 

@@ -13,6 +13,7 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use mainspring_sys::blocking::{self, Blocking};
 use mainspring_sys::{Interest, Mode, Readiness, fd};
 
 use super::transfer::Moved;
@@ -34,9 +35,8 @@ pub(super) struct Registration {
     ownership: Ownership,
     /// The loop, and the fd's key in it.
     watched: Cell<Option<(u32, Key)>>,
-    /// Whether the file waited before, and the loop that has to know.
-    was_blocking: Cell<bool>,
-    shared_in: Cell<Option<u32>>,
+    /// How calls on the file are kept from blocking.
+    blocking: Blocking,
     /// The latest tick in which the fd was used, and the steps taken in it.
     used: Cell<(u32, u32)>,
     /// Who waits without a future of ours, by poll functions: to read, to write.
@@ -103,25 +103,20 @@ impl Registration {
     pub(super) fn new(
         fd: RawFd,
         interest: Interest,
-        was_blocking: bool,
+        blocking: Blocking,
         ownership: Ownership,
     ) -> Registration {
-        let registration = Registration {
+        Registration {
             fd,
             interest: Cell::new(interest),
             mode: Mode::Edge,
             ownership,
             watched: Cell::new(None),
-            was_blocking: Cell::new(was_blocking),
-            shared_in: Cell::new(None),
+            blocking,
             used: Cell::new((0, 0)),
             pollers: [const { Place::new() }; 2],
             local: PhantomData,
-        };
-        if let Some(tasks) = current::running() {
-            registration.share(&tasks);
         }
-        registration
     }
 
     /// See [`Io::by_level`](super::Io::by_level).
@@ -198,7 +193,8 @@ impl Registration {
             if let Some((tasks, key)) = watched {
                 ready!(self.poll_known(tasks, key, place, interest, cx))?;
             }
-            let Some(result) = self.settle(interest, call())? else { continue };
+            let called = self.call(interest, &mut call);
+            let Some(result) = self.settle(interest, called)? else { continue };
             let Moved { bytes, is_short } = moved(&result);
             if let Some((tasks, key)) = watched
                 && is_short
@@ -209,6 +205,24 @@ impl Registration {
             self.note(bytes);
             return Poll::Ready(Ok(result));
         }
+    }
+
+    /// Makes a call. On a file that goes on blocking, only if the kernel is ready for it.
+    #[inline]
+    pub(super) fn call<R>(
+        &self,
+        interest: Interest,
+        call: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<R> {
+        if self.blocking == Blocking::Kept && self.would_block(interest) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        call()
+    }
+
+    #[cold]
+    fn would_block(&self, interest: Interest) -> bool {
+        !blocking::is_ready(self.fd, interest.contains(Interest::WRITABLE))
     }
 
     /// Whether a short read may be taken for the last one: one also stops short at urgent data.
@@ -362,7 +376,6 @@ impl Registration {
     /// Has the loop that runs watch the fd from now on.
     fn begin(&self) -> Result<(Rc<Tasks>, Key)> {
         let tasks = current::running().ok_or(Error::NoLoop { call: "mainspring::Io" })?;
-        self.share(&tasks);
         let key = self.watch(&tasks)?;
         self.watched.set(Some((tasks.home(), key)));
         Ok((tasks, key))
@@ -385,27 +398,6 @@ impl Registration {
             tasks.io_leave(key, place, interest);
         }
     }
-
-    /// Lets the loop know that the file waited before, in case that watchers share it.
-    fn share(&self, tasks: &Tasks) {
-        if self.shared_in.get().is_none()
-            && tasks.core.keep_nonblocking(self.fd, self.was_blocking.get())
-        {
-            self.was_blocking.set(true);
-            self.shared_in.set(Some(tasks.home()));
-        }
-    }
-
-    fn restore_blocking(&self) {
-        if !self.was_blocking.get() {
-            return;
-        }
-        match self.shared_in.get().and_then(current::find) {
-            Some(tasks) => tasks.core.end_nonblocking(self.fd),
-            // An fd that its owner has closed meanwhile needs no flag.
-            None => drop(fd::set_nonblocking(self.fd, false)),
-        }
-    }
 }
 
 impl Drop for Registration {
@@ -413,6 +405,6 @@ impl Drop for Registration {
         if let Some((tasks, key)) = self.find() {
             tasks.unwatch_io(key);
         }
-        self.restore_blocking();
+        blocking::end(self.fd, self.blocking);
     }
 }

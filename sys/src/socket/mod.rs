@@ -122,7 +122,7 @@ fn settle(socket: OwnedFd) -> io::Result<OwnedFd> {
 #[cfg(not(has_atomic_cloexec))]
 fn set_flags(socket: &OwnedFd) -> io::Result<()> {
     crate::fd::set_cloexec(socket.as_fd())?;
-    crate::fd::set_nonblocking(socket.as_raw_fd(), true).map(drop)
+    crate::fd::set_nonblocking(socket.as_fd(), true).map(drop)
 }
 
 #[cfg(has_so_nosigpipe)]

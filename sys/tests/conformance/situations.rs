@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::mem::size_of;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
 use mainspring_sys::Readiness;
@@ -221,9 +221,11 @@ pub fn refused_connect() -> OwnedFd {
 fn stream_socket(family: libc::c_int) -> OwnedFd {
     // SAFETY: the call takes three integers and touches no memory of ours.
     let fd = unsafe { libc::socket(family, libc::SOCK_STREAM, 0) };
-    mainspring_sys::fd::set_nonblocking(fd, true).unwrap();
-    // SAFETY: `fd` is open, as the call above has used it, and nobody else has heard of it yet.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+    assert!(fd >= 0);
+    // SAFETY: `fd` is open, as the call above has made it, and nobody else has heard of it yet.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    mainspring_sys::fd::set_nonblocking(socket.as_fd(), true).unwrap();
+    socket
 }
 
 fn connect_unix(socket: &OwnedFd, path: &str) -> io::Result<()> {
