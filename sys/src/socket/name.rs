@@ -29,7 +29,7 @@ pub fn name_of(address: SocketAddr) -> io::Result<String> {
             length,
             std::ptr::null_mut(),
             0,
-            libc::NI_NAMEREQD,
+            libc::NI_NAMEREQD as _,
         )
     };
     if result != 0 {
