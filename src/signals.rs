@@ -10,13 +10,14 @@ use mainspring_sys::{Mode, Readiness, Selector, Token};
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::ready::ReadyDeque;
+use crate::roster::Roster;
 
 /// The signals that a loop handles. Nothing is made in the system before the first handler is
 /// added.
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
     subscription: Option<Subscription>,
-    handlers: Vec<(Signal, Key)>,
+    handlers: Roster<Signal>,
 }
 
 impl Signals {
@@ -46,16 +47,15 @@ impl Signals {
     pub(crate) fn add(&mut self, signal: Signal, key: Key) -> Result<()> {
         if let Some(subscription) = &mut self.subscription {
             subscription.subscribe(signal).map_err(|source| Error::Signal { signal, source })?;
-            self.handlers.push((signal, key));
+            self.handlers.add(signal, key);
         }
         Ok(())
     }
 
     /// Removes a handler; the last one of a signal gives the signal back.
     pub(crate) fn remove(&mut self, signal: Signal, key: Key) {
-        self.handlers.retain(|(_, other)| *other != key);
-        let last = !self.handlers.iter().any(|(other, _)| *other == signal);
-        if let (true, Some(subscription)) = (last, &mut self.subscription) {
+        self.handlers.remove(key);
+        if let (false, Some(subscription)) = (self.handlers.has(signal), &mut self.subscription) {
             // sigaction(2) with values that it gave itself has no way to fail.
             let _ = subscription.unsubscribe(signal);
         }
@@ -65,8 +65,8 @@ impl Signals {
     pub(crate) fn feed(&mut self, ready: &mut ReadyDeque) -> io::Result<()> {
         let Some(subscription) = &mut self.subscription else { return Ok(()) };
         for signal in subscription.drain()? {
-            for (_, key) in self.handlers.iter().filter(|(wanted, _)| *wanted == signal) {
-                ready.feed(*key, Readiness::empty());
+            for key in self.handlers.of(signal) {
+                ready.feed(key, Readiness::empty());
             }
         }
         Ok(())

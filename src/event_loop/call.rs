@@ -267,7 +267,7 @@ impl<S> Drop for Unwinding<'_, S> {
     fn drop(&mut self) {
         let repeat = self.repeat.take();
         if !repeat.as_ref().is_some_and(|repeat| repeat.survives_panics()) {
-            self.handle.forget_with_heirs(self.key);
+            self.handle.forget_with_heir(self.key);
         }
         // A second panic while this one unwinds would abort the process.
         self.handle.discard(self.origin, None, repeat);

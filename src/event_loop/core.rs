@@ -84,9 +84,9 @@ pub(crate) struct Core {
     /// Whether an interest changed since the last batch ended: then what is queued is looked at
     /// again.
     pub(crate) interest_changed: Cell<bool>,
-    /// Who is to have the source of a callback that runs: its key, and the key of its successor,
-    /// who may have one in turn.
-    pub(crate) heirs: RefCell<Vec<(Key, Key)>>,
+    /// The replacement of the callback that runs, if it has one: the key of the running callback,
+    /// and the key of the callback that gets its source.
+    pub(crate) heir: Cell<Option<(Key, Key)>>,
     /// Ticks that the interval now running has missed.
     pub(crate) missed: Cell<u64>,
     /// Failures that wait for the end of the batch, oldest first.
@@ -134,7 +134,7 @@ impl Core {
             current: Cell::new(Key::NOWHERE),
             tick: Cell::new(0),
             interest_changed: Cell::new(false),
-            heirs: RefCell::default(),
+            heir: Cell::new(None),
             missed: Cell::new(0),
             failures: RefCell::default(),
             panic_policy: Cell::default(),
@@ -224,20 +224,23 @@ impl Core {
         self.watchers.borrow_mut().replace_key(watch, old, new, ready);
     }
 
-    /// Takes the successor of a callback that does not run any more, if it has one.
-    pub(crate) fn take_heir(&self, key: Key) -> Option<Key> {
-        let mut heirs = self.heirs.borrow_mut();
-        let at = heirs.iter().position(|(old, _)| *old == key)?;
-        Some(heirs.swap_remove(at).1)
+    /// Notes that the source of `old` goes to `new`. A replacement that still waits for its source
+    /// gives way to its own replacement, so there is one at most.
+    pub(crate) fn set_heir(&self, old: Key, new: Key) {
+        let running = self.heir.get().filter(|(_, heir)| *heir == old);
+        self.heir.set(Some((running.map_or(old, |(running, _)| running), new)));
     }
 
-    /// Whose the source is by now that was lent to the callback `key`.
-    pub(crate) fn last_heir(&self, mut key: Key) -> Key {
-        let heirs = self.heirs.borrow();
-        while let Some((_, heir)) = heirs.iter().find(|(old, _)| *old == key) {
-            key = *heir;
-        }
-        key
+    /// Takes the replacement of a callback that has returned, if it has one.
+    pub(crate) fn take_heir(&self, key: Key) -> Option<Key> {
+        let (_, heir) = self.heir.get().filter(|(running, _)| *running == key)?;
+        self.heir.set(None);
+        Some(heir)
+    }
+
+    /// Returns the key of the callback that owns the source of the running callback `key` by now.
+    pub(crate) fn last_heir(&self, key: Key) -> Key {
+        self.heir.get().filter(|(running, _)| *running == key).map_or(key, |(_, heir)| heir)
     }
 
     /// Adds a handler of a signal, behind a doorbell that is watched like any other fd.

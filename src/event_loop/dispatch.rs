@@ -128,18 +128,20 @@ impl<S> LoopHandle<S> {
 
     /// Takes out the callback `key`, which waits for the one that runs to get its source.
     fn take_successor(&self, key: Key) -> Option<Successor<S>> {
-        let mut successors = self.shared.successors.borrow_mut();
-        let at = successors.iter().position(|(heir, _)| *heir == key)?;
-        Some(successors.swap_remove(at).1)
+        match self.shared.successor.take() {
+            Some((heir, successor)) if heir == key => Some(successor),
+            other => {
+                self.shared.successor.set(other);
+                None
+            }
+        }
     }
 
-    /// Ends a callback that has lost its source, and with it those who were to have that.
-    pub(crate) fn forget_with_heirs(&self, mut key: Key) {
+    /// Removes a callback whose source is gone, and the replacement that waits for the source.
+    pub(crate) fn forget_with_heir(&self, key: Key) {
         self.forget(key);
-        while let Some(heir) = self.core().take_heir(key) {
+        if let Some(heir) = self.core().take_heir(key) {
             self.forget(heir);
-            drop(self.take_successor(heir)); // If that one was replaced in turn.
-            key = heir;
         }
     }
 
@@ -195,7 +197,7 @@ impl<S> LoopHandle<S> {
             Callback::Once(_) => None,
         };
         let Some(callback) = watched.and_then(|watched| successor(self, watched)) else {
-            return self.forget_with_heirs(key);
+            return self.forget_with_heir(key);
         };
         let homeless = self.shared.callbacks.borrow_mut().put_back(key, callback);
         if let Some(replaced) = homeless {

@@ -127,13 +127,13 @@ impl<S> LoopHandle<S> {
         self.core().check_open()?;
         let source = Source::Hook(hook);
         let key = self.shared.callbacks.borrow_mut().insert(source, location, Some(callback));
-        self.shared.hooks.borrow_mut().push((hook, key));
+        self.shared.hooks.borrow_mut().add(hook, key);
         self.count_hooks();
         Ok(self.handle(key))
     }
 
     pub(crate) fn remove_hook(&self, key: Key) {
-        self.shared.hooks.borrow_mut().retain(|(_, other)| *other != key);
+        self.shared.hooks.borrow_mut().remove(key);
         self.count_hooks();
     }
 
@@ -143,13 +143,11 @@ impl<S> LoopHandle<S> {
 
     #[inline]
     pub(crate) fn has_hook(&self, hook: Hook) -> bool {
-        self.core().hooks.get() > 0
-            && self.shared.hooks.borrow().iter().any(|(other, _)| *other == hook)
+        self.core().hooks.get() > 0 && self.shared.hooks.borrow().has(hook)
     }
 
     /// Hands the hooks of one place to `sink`, in order of adding.
     pub(crate) fn feed_hooks(&self, hook: Hook, sink: impl FnMut(Key)) {
-        let hooks = self.shared.hooks.borrow();
-        hooks.iter().filter(|(other, _)| *other == hook).map(|(_, key)| *key).for_each(sink);
+        self.shared.hooks.borrow().of(hook).for_each(sink);
     }
 }

@@ -20,6 +20,7 @@ use crate::callbacks::Callbacks;
 use crate::error::{Error, Result};
 use crate::handle::{Handle, Key};
 use crate::inbox::Inbox;
+use crate::roster::Roster;
 use crate::soon::Soon;
 
 /// The inbox of a loop with state `S`.
@@ -32,11 +33,11 @@ pub(crate) struct Shared<S> {
     pub(crate) callbacks: RefCell<Callbacks<Source, Callback<S>>>,
     pub(crate) soon: RefCell<Soon<Once<S>>>,
     pub(crate) inbox: Arc<LoopInbox<S>>,
-    pub(crate) hooks: RefCell<Vec<(Hook, Key)>>,
+    pub(crate) hooks: RefCell<Roster<Hook>>,
     pub(crate) names: RefCell<HashMap<Key, Rc<str>>>,
-    /// Callbacks that wait for the one that runs, to take over its source: their keys, and how to
-    /// make them. Whose source it is, is in [`Core::heirs`].
-    pub(crate) successors: RefCell<Vec<(Key, Successor<S>)>>,
+    /// The replacement that waits for the running callback to return: its key, and the closure that
+    /// makes it of the source. [`Core::heir`] names the callback that runs.
+    pub(crate) successor: Cell<Option<(Key, Successor<S>)>>,
     pub(crate) exception_handler: Cell<Option<ExceptionHandler<S>>>,
 }
 
@@ -66,7 +67,7 @@ impl<S> LoopHandle<S> {
             inbox,
             hooks: RefCell::default(),
             names: RefCell::default(),
-            successors: RefCell::default(),
+            successor: Cell::new(None),
             exception_handler: Cell::new(None),
         };
         LoopHandle { shared: Rc::new(shared) }

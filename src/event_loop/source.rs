@@ -24,7 +24,7 @@ pub(crate) enum Source {
 }
 
 /// A place in the tick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Hook {
     /// Before the selector is asked.
     Prepare,

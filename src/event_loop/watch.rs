@@ -240,7 +240,7 @@ impl<S> LoopHandle<S> {
         let successor: Successor<S> = Box::new(move |el, watched| {
             let mut watched = watched.downcast::<Watched<T>>().ok()?;
             if watched.is_removed() {
-                el.forget_with_heirs(key); // Before the source and the callback are dropped, here.
+                el.forget_with_heir(key); // Before the source and the callback are dropped, here.
                 return None;
             }
             watched.rename(key);
@@ -251,8 +251,9 @@ impl<S> LoopHandle<S> {
                 self.succeed(key, &predecessor, successor);
             }
             _ => {
-                self.core().heirs.borrow_mut().push((old, key));
-                self.shared.successors.borrow_mut().push((key, successor));
+                self.core().set_heir(old, key);
+                // A replacement that has not begun never runs: it is dropped, with nothing borrowed.
+                drop(self.shared.successor.replace(Some((key, successor))));
             }
         }
         Ok(Watcher::new(self.handle(key)))

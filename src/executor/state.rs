@@ -5,7 +5,8 @@
 //! As many workers as there are jobs that could run are idle, awake or woken, as long as there are
 //! fewer workers than allowed and the system lets threads start: see [`State::lacks_workers`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::mem;
 use std::time::Instant;
 
 use super::job::About;
@@ -32,7 +33,6 @@ const CLASSES: [Class; 2] = [Class::Work, Class::Lookup];
 
 /// A job that waits.
 pub(super) struct Waiting {
-    id: u64,
     about: About,
     pub(super) work: Box<dyn Work>,
 }
@@ -46,15 +46,15 @@ struct Running {
 
 /// The jobs of one class.
 struct Lane {
-    /// In the order of their ids, which is that of their submission.
-    waiting: VecDeque<Waiting>,
+    /// By id, so in the order of submission. Any of them may be removed, in O(log n).
+    waiting: BTreeMap<u64, Waiting>,
     running: usize,
     at_once: usize,
 }
 
 impl Lane {
     fn new(at_once: usize) -> Lane {
-        Lane { waiting: VecDeque::new(), running: 0, at_once }
+        Lane { waiting: BTreeMap::new(), running: 0, at_once }
     }
 
     /// How many of those that wait could run now, if there were workers.
@@ -109,20 +109,18 @@ impl State {
     pub(super) fn push(&mut self, class: Class, about: About, work: Box<dyn Work>) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.lanes[class as usize].waiting.push_back(Waiting { id, about, work });
+        self.lanes[class as usize].waiting.insert(id, Waiting { about, work });
         id
     }
 
     /// Takes a job out of those that wait, if it is one of them.
     pub(super) fn remove(&mut self, class: Class, id: u64) -> Option<Waiting> {
-        let waiting = &mut self.lanes[class as usize].waiting;
-        let position = waiting.binary_search_by_key(&id, |job| job.id).ok()?;
-        waiting.remove(position)
+        self.lanes[class as usize].waiting.remove(&id)
     }
 
     /// Takes all that wait.
     pub(super) fn remove_all(&mut self) -> Vec<Waiting> {
-        self.lanes.iter_mut().flat_map(|lane| lane.waiting.drain(..)).collect()
+        self.lanes.iter_mut().flat_map(|lane| mem::take(&mut lane.waiting).into_values()).collect()
     }
 
     /// Adds an idle worker, with the lowest number that is free.
@@ -142,9 +140,10 @@ impl State {
     pub(super) fn begin(&mut self, worker: usize) -> Option<Box<dyn Work>> {
         let may_run =
             CLASSES.into_iter().filter(|class| self.lanes[*class as usize].runnable() > 0);
-        let class = may_run.min_by_key(|class| self.lanes[*class as usize].waiting[0].id)?;
+        let first = |class: &Class| self.lanes[*class as usize].waiting.keys().next().copied();
+        let class = may_run.min_by_key(first)?;
         let lane = &mut self.lanes[class as usize];
-        let Waiting { about, work, .. } = lane.waiting.pop_front()?;
+        let (_, Waiting { about, work }) = lane.waiting.pop_first()?;
         lane.running += 1;
         self.workers.insert(worker, Some(Running { class, about, since: Instant::now() }));
         Some(work)

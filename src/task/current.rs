@@ -4,6 +4,7 @@
 //! here the number becomes the loop again, as long as there is one.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use super::tasks::Tasks;
@@ -12,7 +13,7 @@ thread_local! {
     /// The loop that runs; it knows the one around it.
     static RUNNING: RefCell<Option<Rc<Tasks>>> = const { RefCell::new(None) };
     /// All loops of this thread.
-    static LOOPS: RefCell<Vec<(u32, Weak<Tasks>)>> = const { RefCell::new(Vec::new()) };
+    static LOOPS: RefCell<BTreeMap<u32, Weak<Tasks>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// The loop that runs on this thread.
@@ -40,11 +41,7 @@ pub(crate) fn find(home: u32) -> Option<Rc<Tasks>> {
 /// Also those that do not run now.
 #[cold]
 fn find_idle(home: u32) -> Option<Rc<Tasks>> {
-    let found = LOOPS.try_with(|loops| {
-        let loops = loops.borrow();
-        let (_, tasks) = loops.iter().find(|(number, _)| *number == home)?;
-        tasks.upgrade()
-    });
+    let found = LOOPS.try_with(|loops| loops.borrow().get(&home)?.upgrade());
     found.ok().flatten()
 }
 
@@ -57,11 +54,11 @@ pub(super) fn enter(tasks: Option<Rc<Tasks>>) -> Option<Rc<Tasks>> {
 
 /// A loop is made.
 pub(super) fn add(tasks: &Rc<Tasks>) {
-    let entry = (tasks.home(), Rc::downgrade(tasks));
-    let _ = LOOPS.try_with(|loops| loops.borrow_mut().push(entry));
+    let (home, tasks) = (tasks.home(), Rc::downgrade(tasks));
+    let _ = LOOPS.try_with(|loops| loops.borrow_mut().insert(home, tasks));
 }
 
 /// A loop is gone.
 pub(super) fn remove(home: u32) {
-    let _ = LOOPS.try_with(|loops| loops.borrow_mut().retain(|(number, _)| *number != home));
+    let _ = LOOPS.try_with(|loops| loops.borrow_mut().remove(&home));
 }

@@ -293,6 +293,7 @@ impl Watchers {
         let of_key = |half: &&Half| half.key == key && !half.interest.is_empty();
         match watch.role() {
             Role::Both | Role::Writer => !self.interest(watch, key).is_empty(),
+            Role::Reader if !self.interest(watch, key).is_empty() => true,
             Role::Reader => {
                 self.entries.iter().any(|it| it.halves.iter().flatten().any(|half| of_key(&half)))
             }

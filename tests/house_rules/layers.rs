@@ -5,8 +5,8 @@ use super::source::{Source, assert_none, is_word, sources, words};
 /// The modules, lowest layer first.
 const LAYERS: &[&[&str]] = &[
     &["text"],
-    &["error", "panic", "clock", "handle", "sync"],
-    &["ready", "soon", "callbacks"],
+    &["error", "panic", "clock", "handle", "sync", "steps"],
+    &["ready", "soon", "callbacks", "roster"],
     &["timers", "watchers", "inbox", "signals", "executor"],
     &["event_loop"],
     &["task"],
