@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,7 @@ use super::current;
 use super::ending::{JoinError, Reason};
 use super::join::Task;
 use crate::event_loop::{Kind, Report};
+use crate::steps::step;
 
 /// Gives what comes of tasks in the order in which they are done.
 ///
@@ -40,8 +41,7 @@ use crate::event_loop::{Kind, Report};
 /// ```
 pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsCompleted<T> {
     let tasks: Vec<_> = tasks.into_iter().map(Some).collect();
-    let woken = Woken { numbers: (0..tasks.len()).collect(), waiter: None };
-    AsCompleted { left: tasks.len(), tasks, woken: Arc::new(Mutex::new(woken)) }
+    AsCompleted { left: tasks.len(), crowd: Crowd::new(tasks.len()), tasks }
 }
 
 /// What [`as_completed`] makes.
@@ -49,13 +49,7 @@ pub struct AsCompleted<T: 'static> {
     tasks: Vec<Option<Task<T>>>,
     /// How many have not been given out.
     left: usize,
-    woken: Arc<Mutex<Woken>>,
-}
-
-/// What is to be polled, and who waits for that.
-struct Woken {
-    numbers: VecDeque<usize>,
-    waiter: Option<Waker>,
+    crowd: Crowd,
 }
 
 impl<T> AsCompleted<T> {
@@ -71,23 +65,16 @@ impl<T> AsCompleted<T> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        let waiter = cx.waker().clone();
-        let old = lock(&self.woken).waiter.replace(waiter);
-        drop(old);
-        while let Some(number) = self.next_woken() {
+        self.crowd.wait(cx.waker());
+        while let Some(number) = self.crowd.next() {
             let Some(task) = &mut self.tasks[number] else { continue };
-            let waker = Waker::from(Arc::new(OneOf { number, woken: self.woken.clone() }));
-            if let Poll::Ready(outcome) = Pin::new(task).poll(&mut Context::from_waker(&waker)) {
+            if let Poll::Ready(outcome) = self.crowd.poll(number, Pin::new(task)) {
                 self.left -= 1;
                 self.tasks[number] = None;
                 return Poll::Ready(Some((number, outcome)));
             }
         }
         Poll::Pending
-    }
-
-    fn next_woken(&self) -> Option<usize> {
-        lock(&self.woken).numbers.pop_front()
     }
 
     /// How many tasks were given.
@@ -119,6 +106,45 @@ impl<T> AsCompleted<T> {
 impl<T> fmt::Debug for AsCompleted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AsCompleted").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+/// Many futures, each polled with its own waker, which names it by number: so a wake costs O(1),
+/// however many futures there are.
+pub(super) struct Crowd {
+    woken: Arc<Mutex<Woken>>,
+}
+
+/// Numbers of the futures to poll, and the waker of the task that polls them.
+struct Woken {
+    numbers: VecDeque<usize>,
+    waiter: Option<Waker>,
+}
+
+impl Crowd {
+    /// A crowd of `count` futures, all of them to be polled.
+    pub(super) fn new(count: usize) -> Crowd {
+        let woken = Woken { numbers: (0..count).collect(), waiter: None };
+        Crowd { woken: Arc::new(Mutex::new(woken)) }
+    }
+
+    /// Keeps the waker of the task that polls the crowd.
+    pub(super) fn wait(&self, waker: &Waker) {
+        let waiter = waker.clone();
+        let old = lock(&self.woken).waiter.replace(waiter);
+        drop(old);
+    }
+
+    /// Returns the number of the next future to poll.
+    pub(super) fn next(&self) -> Option<usize> {
+        step();
+        lock(&self.woken).numbers.pop_front()
+    }
+
+    /// Polls the future `number`, which is woken by that number.
+    pub(super) fn poll<F: Future>(&self, number: usize, future: Pin<&mut F>) -> Poll<F::Output> {
+        let waker = Waker::from(Arc::new(OneOf { number, woken: self.woken.clone() }));
+        future.poll(&mut Context::from_waker(&waker))
     }
 }
 

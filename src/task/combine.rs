@@ -6,10 +6,11 @@
 
 use std::future::{Future, poll_fn};
 use std::iter;
+use std::mem;
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Poll, ready};
 
-use super::as_completed::{AsCompleted, as_completed};
+use super::as_completed::{AsCompleted, Crowd, as_completed};
 use super::budget;
 use super::ending::{JoinError, Reason};
 use super::join::Task;
@@ -242,28 +243,36 @@ where
 {
     let mut tasks: Vec<_> = tasks.into_iter().collect();
     budget::step().await;
+    let crowd = Crowd::new(tasks.len());
     // Each task is judged once, when it is done.
-    let mut pending: Vec<usize> = (0..tasks.len()).collect();
+    let (mut judged, mut left) = (vec![false; tasks.len()], tasks.len());
     poll_fn(|cx| {
-        let mut enough = false;
-        pending.retain(|&at| {
+        ready!(budget::poll_left(cx)); // Else a task would wake its number, again and again.
+        crowd.wait(cx.waker());
+        let mut enough = left == 0;
+        while let Some(at) = crowd.next() {
             let task = &mut tasks[at];
             if !task.is_finished() {
-                // To be woken at its end.
-                let _ = Pin::new(task).poll(cx);
-                return true;
+                // Leaves a waker for the end of the task; the output stays where it is.
+                let _ = crowd.poll(at, Pin::new(task));
+            } else if !mem::replace(&mut judged[at], true) {
+                left -= 1;
+                enough |= left == 0 || is_enough(task, when);
             }
-            enough |= match when {
-                When::FirstCompleted => true,
-                When::FirstError => task.has_failed(Result::is_err),
-                When::All => false,
-            };
-            false
-        });
-        if enough || pending.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        }
+        if enough { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
     tasks.into_iter().partition(Task::is_finished)
+}
+
+/// Returns true if a task that is done ends a [`wait`].
+fn is_enough<T: 'static, E: 'static>(task: &Task<Result<T, E>>, when: When) -> bool {
+    match when {
+        When::FirstCompleted => true,
+        When::FirstError => task.has_failed(Result::is_err),
+        When::All => false,
+    }
 }
 
 /// So many places without anything in them.

@@ -16,6 +16,7 @@
 //!   unguarded, and nobody inside of it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::task::Waker;
@@ -23,10 +24,13 @@ use std::task::Waker;
 use super::tasks::Tasks;
 use super::{current, foreign};
 use crate::handle::Handle;
+use crate::steps::step;
 
 thread_local! {
     /// The innermost extent that is being polled.
     static CURRENT: RefCell<Option<Rc<Extent>>> = const { RefCell::new(None) };
+    /// The number of the next extent.
+    static NEXT: Cell<u64> = const { Cell::new(0) };
 }
 
 /// What an extent does to the wish that something around it should end.
@@ -42,20 +46,23 @@ pub(super) enum Guard {
 
 /// A stretch of a task that can be ended from outside.
 pub(crate) struct Extent {
+    /// Tells it apart in the lists of guards.
+    number: u64,
     outer: RefCell<Option<Rc<Extent>>>,
     /// The task that polls it.
     task: Cell<Option<Handle>>,
     guard: Cell<Guard>,
     /// Whether somebody wants it to end.
     due: Cell<bool>,
-    /// The guards inside.
-    guards: RefCell<Vec<Rc<Extent>>>,
+    /// The guards inside, by number: any of them may leave first.
+    guards: RefCell<BTreeMap<u64, Rc<Extent>>>,
     waker: WakerCell,
 }
 
 impl Extent {
     fn new(guard: Guard, task: Option<Handle>) -> Rc<Extent> {
         Rc::new(Extent {
+            number: NEXT.replace(NEXT.get() + 1),
             outer: RefCell::default(),
             task: Cell::new(task),
             guard: Cell::new(guard),
@@ -88,7 +95,7 @@ impl Extent {
         if known == outer.as_ref().map(Rc::as_ptr) && self.task.get() == task {
             return;
         }
-        let mut guards = self.guards.borrow().clone();
+        let mut guards = self.guards();
         guards.extend(self.is_guard().then(|| self.clone()));
         guards.iter().for_each(|guard| self.withdraw(guard));
         self.outer.replace(outer);
@@ -101,10 +108,14 @@ impl Extent {
         if self.due.replace(true) {
             return;
         }
-        let guards = self.guards.borrow().clone();
-        for group in guards.iter().filter(|guard| guard.guard.get() == Guard::Group) {
+        for group in self.guards().iter().filter(|guard| guard.guard.get() == Guard::Group) {
+            step();
             group.wake();
         }
+    }
+
+    fn guards(&self) -> Vec<Rc<Extent>> {
+        self.guards.borrow().values().cloned().collect()
     }
 
     /// Somebody else wants this to end.
@@ -188,7 +199,8 @@ impl Extent {
     fn announce(&self, guard: &Rc<Extent>) {
         let root = self.root(Tasks::extent_or_new).flatten();
         for extent in self.around().chain(root) {
-            extent.guards.borrow_mut().push(guard.clone());
+            step();
+            extent.guards.borrow_mut().insert(guard.number, guard.clone());
         }
     }
 
@@ -197,9 +209,10 @@ impl Extent {
         let root = self.root(Tasks::extent).flatten();
         for extent in self.around().chain(root) {
             let mut guards = extent.guards.borrow_mut();
-            guards.retain(|other| !Rc::ptr_eq(other, guard));
+            step();
+            let left = guards.remove(&guard.number);
             let free = guards.is_empty();
-            drop(guards);
+            drop((guards, left));
             if free && extent.is_due() {
                 extent.wake();
             }

@@ -21,6 +21,7 @@ use super::ending::Reason;
 use super::extent::{Extent, Guard, Owned};
 use super::time::{Sleep, sleep_until};
 use crate::error::Error;
+use crate::steps::step;
 
 /// A stretch of code that can be cancelled: from anywhere by a clone of the scope, by its deadline,
 /// or by an outer scope.
@@ -91,6 +92,13 @@ enum Limit {
     At(Instant),
     /// Counted from the first poll, since no loop ran that would have told the time.
     After(Duration),
+}
+
+impl Limit {
+    /// Returns true if `next` is no sooner than this limit, so that no run is late for it.
+    fn is_followed_by(self, next: Limit) -> bool {
+        matches!((self, next), (Limit::At(old), Limit::At(new)) if old <= new)
+    }
 }
 
 /// A scope has ended what it ran, for a reason.
@@ -189,9 +197,7 @@ impl CancelScope {
     /// Cancels what the scope runs, and what it will run. False if it was cancelled before, which
     /// keeps its reason.
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
-        let first = self.shared.cancel(Cancelled { reason: reason.into(), by_deadline: false });
-        self.shared.runs().iter().for_each(|run| run.cancel());
-        first
+        self.shared.cancel(Cancelled { reason: reason.into(), by_deadline: false })
     }
 
     /// Moves the deadline, to an earlier or a later time or to never, also while the scope runs.
@@ -247,28 +253,34 @@ impl CancelScope {
     }
 
     fn set_limit(&self, limit: Limit) {
-        self.shared.limit.set(limit);
-        self.shared.runs().iter().for_each(|run| run.wake());
+        // A run whose deadline moves to a later time finds that out when the old one is over.
+        if !self.shared.limit.replace(limit).is_followed_by(limit) {
+            self.shared.runs().iter().for_each(|run| run.wake());
+        }
     }
 }
 
 impl Shared {
-    /// False if it was cancelled before.
+    /// Cancels every run, the first time; a run that begins later is due from its beginning.
+    /// Returns false if the scope was cancelled before.
     fn cancel(&self, cancelled: Cancelled) -> bool {
         let mut place = self.cancelled.borrow_mut();
-        let first = place.is_none();
-        place.get_or_insert(cancelled);
-        first
+        if place.is_some() {
+            return false;
+        }
+        *place = Some(cancelled);
+        drop(place);
+        self.runs().iter().for_each(|run| run.cancel());
+        true
     }
 
     fn expire(&self) {
         let reason = self.overdue.get().unwrap_or("the deadline has passed").into();
         self.cancel(Cancelled { reason, by_deadline: true });
-        self.runs().iter().for_each(|run| run.cancel());
     }
 
     fn runs(&self) -> Vec<Rc<Extent>> {
-        self.runs.borrow().values().cloned().collect()
+        self.runs.borrow().values().inspect(|_| step()).cloned().collect()
     }
 
     fn guard(&self) -> Guard {

@@ -13,6 +13,7 @@
 //! * Who is told has left the line. Whoever finds that another one was faster queues up again.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::mem;
 use std::os::fd::RawFd;
 use std::task::Waker;
@@ -23,6 +24,7 @@ use super::Tasks;
 use crate::error::Result;
 use crate::handle::Key;
 use crate::ready::Ready;
+use crate::steps::step;
 use crate::task::slab::Kind;
 use crate::watchers::{Half, Ownership, Role, Watch, visible};
 
@@ -35,7 +37,8 @@ pub(super) struct IoSlot {
     /// The latest ticket.
     ticket: u32,
     first: Waiting,
-    others: Vec<Waiting>,
+    /// By ticket, so in the order of arrival.
+    others: BTreeMap<u32, Waiting>,
 }
 
 /// Whether an fd is watched by level.
@@ -58,6 +61,12 @@ struct Waiting {
     /// Tells apart those who wait under one key.
     ticket: u32,
     interest: Interest,
+}
+
+impl Waiting {
+    fn is_due(&self, readiness: Readiness) -> bool {
+        self.key != Key::NOWHERE && !visible(readiness, self.interest).is_empty()
+    }
 }
 
 const NOBODY: Waiting = Waiting { key: Key::NOWHERE, ticket: 0, interest: Interest::empty() };
@@ -96,45 +105,84 @@ impl IoSlot {
             (Mode::Level, _) => Level::Yes,
             _ => Level::No,
         };
-        IoSlot { watch, readiness, level, ticket: 0, first: NOBODY, others: Vec::new() }
+        IoSlot { watch, readiness, level, ticket: 0, first: NOBODY, others: BTreeMap::new() }
     }
 
-    fn waiting(&mut self) -> impl Iterator<Item = &mut Waiting> {
-        let first = Some(&mut self.first).filter(|first| first.key != Key::NOWHERE);
-        first.into_iter().chain(&mut self.others)
+    /// Returns all waiters, in their order.
+    fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        let first = Some(&self.first).filter(|first| first.key != Key::NOWHERE);
+        first.into_iter().chain(self.others.values())
+    }
+
+    /// Returns the waiter with this ticket, if it waits for `interest`.
+    fn waiter(&mut self, ticket: u32, interest: Interest) -> Option<&mut Waiting> {
+        let waiting = match self.first.ticket == ticket {
+            true => Some(&mut self.first),
+            false => self.others.get_mut(&ticket),
+        };
+        waiting.filter(|waiting| waiting.key != Key::NOWHERE && waiting.interest == interest)
     }
 
     fn queue_up(&mut self, place: &Place, interest: Interest) {
         let (key, ticket) = (place.key.get(), place.ticket.get());
-        let is_known = |it: &&mut Waiting| it.ticket == ticket && it.interest == interest;
         if ticket != 0
-            && let Some(known) = self.waiting().find(is_known)
+            && let Some(known) = self.waiter(ticket, interest)
         {
             known.key = key;
             return;
         }
-        self.ticket = self.ticket.checked_add(1).unwrap_or(1);
+        self.ticket = self.next_ticket();
         place.ticket.set(self.ticket);
         let waiting = Waiting { key, ticket: self.ticket, interest };
         match self.first.key {
             Key::NOWHERE if self.others.is_empty() => self.first = waiting,
-            _ => self.others.push(waiting),
+            _ => drop(self.others.insert(self.ticket, waiting)),
         }
     }
 
-    /// Takes out the first one for whom `is_meant` holds.
-    fn take(&mut self, is_meant: impl Fn(&Waiting) -> bool) -> Option<Key> {
-        if self.first.key != Key::NOWHERE && is_meant(&self.first) {
+    /// Returns a ticket that no waiter has; zero is none.
+    fn next_ticket(&self) -> u32 {
+        let mut ticket = self.ticket;
+        loop {
+            ticket = ticket.checked_add(1).unwrap_or(1);
+            if self.first.ticket != ticket && !self.others.contains_key(&ticket) {
+                return ticket;
+            }
+        }
+    }
+
+    /// Removes the waiter with this ticket, if it waits for `interest`.
+    fn leave(&mut self, ticket: u32, interest: Interest) {
+        if self.waiter(ticket, interest).is_none() {
+            return;
+        }
+        match self.first.ticket == ticket {
+            true => self.first = NOBODY,
+            false => drop(self.others.remove(&ticket)),
+        }
+    }
+
+    /// Takes out the waiter that has waited longest for what the fd is ready for.
+    fn take_due(&mut self) -> Option<Key> {
+        if self.first.is_due(self.readiness) {
             return Some(mem::replace(&mut self.first, NOBODY).key);
         }
-        let at = self.others.iter().position(is_meant)?;
-        Some(self.others.remove(at).key)
+        let mut others = self.others.iter().inspect(|_| step());
+        let (ticket, _) = others.find(|(_, waiting)| waiting.is_due(self.readiness))?;
+        let ticket = *ticket;
+        self.others.remove(&ticket).map(|waiting| waiting.key)
     }
 
-    /// Takes out the first one who waits for what the fd is ready for.
-    fn take_due(&mut self) -> Option<Key> {
-        let readiness = self.readiness;
-        self.take(|waiting| !visible(readiness, waiting.interest).is_empty())
+    /// Takes out all waiters but the first for what the fd is ready for, in their order.
+    fn take_others_due(&mut self) -> Vec<Key> {
+        let (mut due, readiness) = (Vec::new(), self.readiness);
+        self.others.retain(|_, waiting| {
+            step();
+            let is_due = waiting.is_due(readiness);
+            due.extend(is_due.then_some(waiting.key));
+            !is_due
+        });
+        due
     }
 }
 
@@ -165,13 +213,12 @@ impl Tasks {
     /// Ends watching: the kernel forgets the fd now.
     pub(in crate::task) fn unwatch_io(&self, key: Key) {
         let slot = self.ios.borrow_mut().remove(key);
-        let Some(mut slot) = slot else { return };
-        if let Some(watch) = slot.watch {
+        let Some(IoSlot { watch, first, others, .. }) = slot else { return };
+        if let Some(watch) = watch {
             self.core.unwatch(watch, key);
         }
-        while let Some(waiter) = slot.take(|_| true) {
-            self.forget_waiter_later(waiter);
-        }
+        self.forget_waiter_later(first.key);
+        others.into_values().for_each(|waiting| self.forget_waiter_later(waiting.key));
     }
 
     /// The loop is closed.
@@ -284,7 +331,7 @@ impl Tasks {
             return; // That loop is closed.
         }
         if let Some(slot) = self.ios.borrow_mut().get(key) {
-            slot.take(|it| it.ticket == ticket && it.interest == interest);
+            slot.leave(ticket, interest);
         }
         self.forget_waiter(place.key.replace(Key::NOWHERE));
     }
@@ -339,8 +386,8 @@ impl Tasks {
     }
 
     fn wake_due(&self, key: Key) {
-        let next = || self.ios.borrow_mut().get(key)?.take_due();
-        while let Some(waiter) = next() {
+        let due = self.ios.borrow_mut().get(key).map(IoSlot::take_others_due);
+        for waiter in due.unwrap_or_default() {
             self.wake(waiter);
         }
     }
