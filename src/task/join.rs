@@ -121,11 +121,15 @@ impl<T: 'static> Task<T> {
         }
     }
 
-    /// Asks the task to end: its future is dropped at its next turn, never inside of its own poll,
-    /// and whoever awaits it gets [`JoinError::Cancelled`] with this reason. An output that is
-    /// already there wins.
+    /// Asks the task to end. At its next turn the future is polled once more, as by a
+    /// [`CancelScope`](crate::CancelScope): an output that is ready by then wins. If the future
+    /// still waits it is dropped, and the joiner gets [`JoinError::Cancelled`] with this reason. A
+    /// task that has not begun never begins.
     ///
-    /// False if the task is done or was cancelled before.
+    /// A task that cancels itself is dropped at its next turn, unless the poll that goes on gives
+    /// its output. A future is never dropped inside of its own poll.
+    ///
+    /// Returns false if the task is done or was cancelled before.
     ///
     /// ```
     /// use mainspring::{EventLoop, JoinError};

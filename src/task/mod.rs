@@ -21,7 +21,8 @@
 //! # Cancellation
 //!
 //! To cancel is to drop a future, at an `await` where it waits; what runs then is the `Drop` of what
-//! it holds. There is no cleaning up that awaits: do that in a task of its own.
+//! it holds. A future that has begun is polled once more before, so that a result which is there
+//! already wins: the rule is the same for tasks, scopes, timeouts and groups. There is no cleaning up that awaits: do that in a task of its own.
 
 mod as_completed;
 mod blocking;

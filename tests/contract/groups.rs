@@ -95,13 +95,13 @@ fn f6_results_come_in_the_order_in_which_they_are_asked_for() {
     assert_eq!(el.run_until_complete(run).unwrap().unwrap(), [3, 1, 2]);
 }
 
-/// One is cancelled in the very tick in which it would have failed; one has a shield, and fails later.
+/// One fails in the very tick in which it is cancelled; one has a shield, and fails later.
 #[test]
 fn f6_the_first_failure_cancels_the_rest_and_every_error_is_kept() {
     let (mut el, log) = noting();
     let run = TaskGroup::run(async |group| {
         let first = group.spawn(failing(1, "first"))?;
-        group.spawn(failing(1, "cancelled in time"))?;
+        group.spawn(failing(1, "in the same tick"))?;
         let shield = CancelScope::new().shielded();
         group.spawn(async move { shield.run(failing(2, "second")).await? })?;
         group.spawn(waiting(log.clone(), "child"))?;
@@ -111,7 +111,10 @@ fn f6_the_first_failure_cancels_the_rest_and_every_error_is_kept() {
         Ok(())
     });
     let error = el.run_until_complete(run).unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "a task group failed, with 2 errors: first; second");
+    assert_eq!(
+        error.to_string(),
+        "a task group failed, with 3 errors: first; in the same tick; second"
+    );
     assert!(error.source().is_none(), "its message has all causes");
     assert_eq!(Error::from(error).chain().matches("first").count(), 1);
     log.check(&[(1, "child"), (1, "body")]);

@@ -60,6 +60,7 @@ mod lookup;
 mod loopback;
 mod messages;
 mod moments;
+mod one_cancellation;
 mod own_selector;
 mod own_streams;
 mod panics;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_lock::{Mutex, Semaphore};
 use futures::future::{self, Either, FutureExt, join_all};
 use futures::stream::{FuturesUnordered, StreamExt};
-use mainspring::{LoopHandle, Task, sleep, spawn, timeout, yield_now};
+use mainspring::{Promise, Task, race, sleep, spawn, timeout, yield_now};
 
 use crate::support::{on_every_selector, simulated};
 
@@ -19,38 +19,52 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What happened, in order.
 type Seen = Rc<RefCell<Vec<&'static str>>>;
 
-/// Three tasks wait for one thing. The first is woken, and cancelled before it runs: the second gets
-/// it, and the third after that.
-fn three_waiters(
-    take: impl Fn(&LoopHandle, Seen, &'static str) -> Task<()>,
+/// Three tasks wait for one thing. The first is woken, and its future is dropped before it is polled:
+/// the second gets it, and the third after that.
+fn three_waiters<F: Future<Output = ()> + 'static>(
+    take: impl Fn(Seen, &'static str) -> F,
     give: impl FnOnce() + 'static,
 ) {
     let (mut el, _) = simulated(mainspring::SelectorKind::Poll, ());
     let seen = Seen::default();
-    let waiters = ["first", "second", "third"].map(|name| take(&el, seen.clone(), name));
+    let (stop, stopped) = Promise::new();
+    let [first, second, third] = ["first", "second", "third"].map(|name| take(seen.clone(), name));
+    let first = el.spawn(race(async { stopped.await.unwrap() }, first));
+    let waiters = [first, el.spawn(second), el.spawn(third)];
     el.run_until_stalled().unwrap();
     assert!(seen.borrow().is_empty());
-    let first = waiters[0].handle();
-    el.call_soon(move |el, ()| {
+    el.call_soon(move |_, ()| {
         give();
-        assert!(el.cancel(first));
+        stop.set_result(());
     });
     el.run().unwrap();
     assert_eq!(*seen.borrow(), ["second", "third"]);
     assert!(waiters.iter().all(Task::is_finished));
 }
 
+/// A task that is woken, and cancelled before it runs, keeps what it was given.
+#[test]
+fn f4_a_cancelled_waiter_keeps_a_message_that_is_there() {
+    let (send, receive) = async_channel::bounded(1);
+    let (mut el, _) = simulated(mainspring::SelectorKind::Poll, ());
+    let task = el.spawn(async move { receive.recv().await.unwrap() });
+    el.run_until_stalled().unwrap();
+    send.try_send(42).unwrap();
+    assert!(task.cancel("too late"));
+    assert_eq!(el.run_until_complete(task).unwrap().unwrap(), 42);
+}
+
 #[test]
 fn f4_s106_a_cancelled_waiter_hands_a_permit_on() {
     let semaphore = Arc::new(Semaphore::new(1));
     let held = semaphore.try_acquire_arc().unwrap();
-    let take = |el: &LoopHandle, seen: Seen, name| {
+    let take = |seen: Seen, name| {
         let semaphore = semaphore.clone();
-        el.spawn(async move {
+        async move {
             let _permit = semaphore.acquire().await;
             seen.borrow_mut().push(name);
             yield_now().await;
-        })
+        }
     };
     three_waiters(take, move || drop(held));
     assert!(semaphore.try_acquire().is_some());
@@ -60,12 +74,12 @@ fn f4_s106_a_cancelled_waiter_hands_a_permit_on() {
 fn f4_s106_a_cancelled_waiter_hands_a_lock_on() {
     let mutex = Arc::new(Mutex::new(0));
     let held = mutex.try_lock_arc().unwrap();
-    let take = |el: &LoopHandle, seen: Seen, name| {
+    let take = |seen: Seen, name| {
         let mutex = mutex.clone();
-        el.spawn(async move {
+        async move {
             *mutex.lock().await += 1;
             seen.borrow_mut().push(name);
-        })
+        }
     };
     three_waiters(take, move || drop(held));
     assert_eq!(*mutex.try_lock().unwrap(), 2);
@@ -74,12 +88,12 @@ fn f4_s106_a_cancelled_waiter_hands_a_lock_on() {
 #[test]
 fn f4_s106_a_cancelled_waiter_hands_a_message_on() {
     let (send, receive) = async_channel::bounded::<()>(2);
-    let take = |el: &LoopHandle, seen: Seen, name| {
+    let take = |seen: Seen, name| {
         let receive = receive.clone();
-        el.spawn(async move {
+        async move {
             receive.recv().await.unwrap();
             seen.borrow_mut().push(name);
-        })
+        }
     };
     three_waiters(take, move || (0..2).for_each(|_| send.try_send(()).unwrap()));
     assert!(receive.is_empty());

@@ -39,7 +39,9 @@ pub use self::error::GroupError;
 ///
 /// A group ends when its body and all its children have ended. The first of them that fails, by an
 /// error or a panic, cancels all the others, and what failed, in the order of occurrence, is in the
-/// [`GroupError`]. A child that is cancelled by its own handle is no failure.
+/// [`GroupError`]. Those that are cancelled are polled once more, so a failure in the same tick as
+/// the first one is kept as well. A child that is cancelled by its own handle is no failure, and
+/// neither is an [`Error::Cancelled`] that follows from the first failure.
 ///
 /// # Cancellation from outside
 ///
@@ -204,8 +206,11 @@ impl fmt::Debug for TaskGroup {
 
 impl Shared {
     fn fail(&self, error: Error) {
-        if self.stage.get() == Stage::Over {
-            return self.report(error);
+        match self.stage.get() {
+            Stage::Over => return self.report(error),
+            // It has waited for something that the first failure cancelled.
+            Stage::Ending if matches!(error, Error::Cancelled(_)) => return,
+            Stage::Open | Stage::Ending => {}
         }
         self.errors.borrow_mut().push(error);
         self.end(&"a task of its group failed".into());

@@ -47,9 +47,6 @@ impl Nursery {
         B: Future<Output = Result<T>>,
     {
         let shared = &self.group.shared;
-        if self.drops_body() {
-            return Poll::Ready(clear(body).map(|()| None));
-        }
         let poll = || match body.as_mut().as_pin_mut() {
             Some(body) => body.poll(cx).map(Ok),
             None => Poll::Pending,

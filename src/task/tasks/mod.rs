@@ -235,8 +235,10 @@ impl Tasks {
             return false;
         }
         task.slot.flags.insert(Flags::CANCELLING);
+        let is_running = task.slot.flags.contains(Flags::RUNNING);
         let extras = task.extras_or_new();
         extras.reason = Some(reason);
+        extras.had_last_poll = is_running;
         let extent = extras.extent.clone();
         drop(slots);
         match extent {

@@ -105,6 +105,8 @@ struct Aside {
 pub(super) struct Extras {
     pub(super) name: Option<Rc<str>>,
     pub(super) reason: Option<Reason>,
+    /// It was cancelled while it was polled, and that poll was the last one.
+    pub(super) had_last_poll: bool,
     /// What is to be done when it is done.
     pub(super) callbacks: Vec<DoneCallback>,
     /// How many of them have not run.

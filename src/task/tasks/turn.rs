@@ -1,4 +1,4 @@
-//! A turn of a task: its future is polled, or dropped because it was cancelled.
+//! A turn of a task: its future is polled, and dropped if it was cancelled and still waits.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,7 +33,9 @@ impl Tasks {
         true
     }
 
-    /// A turn of a task that is to end, or whose future is elsewhere.
+    /// A turn of a task that was cancelled, or whose future is elsewhere. A cancelled task that has
+    /// begun is polled once more: an output that is ready by then wins. One that has not begun never
+    /// begins.
     #[cold]
     fn run_otherwise(&self, key: Key) -> bool {
         let mut slots = self.slots.borrow_mut();
@@ -44,22 +46,36 @@ impl Tasks {
         }
         let is_done = task.slot.flags.contains(Flags::DONE);
         let Some(future) = task.slot.content.take_if(|_| !is_done) else { return false };
-        task.slot.flags.insert(Flags::RUNNING);
-        let is_guarded = task.is_guarded();
-        if is_guarded {
-            task.slot.flags.insert(Flags::STARTED);
-            let own = task.take_waker();
+        let had_last_poll = task.extras().is_some_and(|extras| extras.had_last_poll);
+        if !task.slot.flags.contains(Flags::STARTED) || had_last_poll && !task.is_guarded() {
+            task.slot.content = Some(future);
             drop(slots);
-            self.turn(key, future, own);
+            self.drop_cancelled(key);
             return true;
         }
+        task.slot.flags.insert(Flags::RUNNING);
+        let own = task.take_waker();
+        drop(slots);
+        self.turn(key, future, own);
+        self.drop_cancelled(key);
+        true
+    }
+
+    /// Ends a cancelled task that waits, unless a guard inside of it keeps that off.
+    fn drop_cancelled(&self, key: Key) {
+        let mut slots = self.slots.borrow_mut();
+        let Some(mut task) = slots.get(key) else { return };
+        if task.slot.flags.contains(Flags::DONE) || task.is_guarded() {
+            return;
+        }
+        let Some(future) = task.slot.content.take() else { return };
+        task.slot.flags.insert(Flags::RUNNING);
         let reason = task.extras_or_new().reason.clone().unwrap_or_default();
         drop(slots);
         match drop_caught(future) {
             Ok(()) => self.fail(key, JoinError::Cancelled(reason)),
             Err(payload) => self.fail(key, JoinError::panicked(payload)),
         }
-        true
     }
 
     /// Polls a task's future and sees what comes of it.

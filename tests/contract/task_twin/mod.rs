@@ -46,6 +46,9 @@ struct Task {
     stack: Vec<Frame>,
     is_queued: bool,
     is_cancelled: bool,
+    has_begun: bool,
+    /// It was cancelled in its own turn, which was the last one.
+    had_last_poll: bool,
     /// It has failed, and waits for the turn that ends it.
     is_shell: bool,
     ending: Option<Event>,
@@ -87,6 +90,8 @@ pub struct Twin {
     promises: Vec<Promise>,
     timers: Vec<Timer>,
     trace: Vec<(u64, usize, Event)>,
+    /// The task whose turn it is.
+    running: Option<usize>,
 }
 
 /// What came of a step.
@@ -153,6 +158,7 @@ impl Twin {
         if self.tasks[task].ending.is_none()
             && !mem::replace(&mut self.tasks[task].is_cancelled, true)
         {
+            self.tasks[task].had_last_poll = self.running == Some(task);
             self.wake(task);
         }
     }
@@ -166,9 +172,20 @@ impl Twin {
         if self.tasks[task].ending.is_some() {
             return;
         }
-        if self.tasks[task].is_cancelled && !self.is_guarded(task, 0) {
+        let Task { is_cancelled, has_begun, had_last_poll, .. } = self.tasks[task];
+        if is_cancelled && (!has_begun || had_last_poll && !self.is_guarded(task, 0)) {
             return self.drop_task(task);
         }
+        self.tasks[task].has_begun = true;
+        self.running = Some(task);
+        self.poll(task);
+        self.running = None;
+        if is_cancelled && self.tasks[task].ending.is_none() && !self.is_guarded(task, 0) {
+            self.drop_task(task);
+        }
+    }
+
+    fn poll(&mut self, task: usize) {
         self.begin_polls(task);
         loop {
             match self.step(task) {
