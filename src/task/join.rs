@@ -121,10 +121,10 @@ impl<T: 'static> Task<T> {
         }
     }
 
-    /// Asks the task to end. At its next turn the future is polled once more, as by a
-    /// [`CancelScope`](crate::CancelScope): an output that is ready by then wins. If the future
-    /// still waits it is dropped, and the joiner gets [`JoinError::Cancelled`] with this reason. A
-    /// task that has not begun never begins.
+    /// Asks the task to end: its future is dropped at its next turn, and the joiner gets
+    /// [`JoinError::Cancelled`] with this reason. If something that the future waits for happened
+    /// before that turn, it is polled once more, as by a [`CancelScope`](crate::CancelScope): an
+    /// output that is ready by then wins. A task that has not begun never begins.
     ///
     /// A task that cancels itself is dropped at its next turn, unless the poll that goes on gives
     /// its output. A future is never dropped inside of its own poll.

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Waker;
 
 use mainspring::{
     CancelScope, Error, Promise, Promised, Result, SelectorKind, TaskGroup, sleep, spawn, timeout,
@@ -63,21 +64,30 @@ fn f4_a_result_in_the_tick_of_the_cancellation_is_delivered() {
 
 #[test]
 fn f4_the_last_poll_is_one_and_what_waits_after_it_is_dropped() {
-    let (mut el, _) = simulated(SelectorKind::Poll, ());
-    let polls = Rc::new(Cell::new(0));
-    let counter = polls.clone();
-    let task = el.spawn(async move {
-        std::future::poll_fn(|_| {
-            counter.set(counter.get() + 1);
-            std::task::Poll::<()>::Pending
-        })
-        .await;
-    });
-    el.run_until_stalled().unwrap();
-    assert!(task.cancel("enough"));
-    let error = el.run_until_complete(task).unwrap().unwrap_err();
-    assert!(error.is_cancelled());
-    assert_eq!((polls.get(), Rc::strong_count(&polls)), (2, 1));
+    for woken in [false, true] {
+        let (mut el, _) = simulated(SelectorKind::Poll, ());
+        let (polls, waker) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(None)));
+        let (counter, kept) = (polls.clone(), waker.clone());
+        let task = el.spawn(async move {
+            std::future::poll_fn(|cx| {
+                counter.set(counter.get() + 1);
+                kept.replace(Some(cx.waker().clone()));
+                std::task::Poll::<()>::Pending
+            })
+            .await;
+        });
+        el.run_until_stalled().unwrap();
+        if woken {
+            waker.borrow().as_ref().map(Waker::wake_by_ref);
+        }
+        assert!(task.cancel("enough"));
+        if woken {
+            waker.borrow().as_ref().map(Waker::wake_by_ref);
+        }
+        let error = el.run_until_complete(task).unwrap().unwrap_err();
+        assert!(error.is_cancelled());
+        assert_eq!((polls.get(), Rc::strong_count(&polls)), (1 + u32::from(woken), 1));
+    }
 }
 
 /// The code goes on until it waits, and not further than that.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures::executor::block_on;
 use mainspring::{
-    Error, EventLoop, Kind, LoopHandle, Promise, Promised, SelectorKind, spawn, yield_now,
+    Error, EventLoop, Kind, LoopHandle, Promise, Promised, SelectorKind, race, spawn, yield_now,
 };
 
 use crate::support::simulated;
@@ -90,12 +90,12 @@ fn f8_an_unobserved_failure_is_reported_once_with_its_place() {
             line!() - 1
         },
         |el| {
-            // A task that is cancelled between the failure and its turn.
-            let (promise, promised) = Promise::<()>::new();
-            let task = el.spawn(promised);
+            // A wait that is dropped between the failure and its turn.
+            let ((promise, promised), (stop, stopped)) = (Promise::<()>::new(), Promise::new());
+            el.spawn(race(stopped, promised)).detach();
             el.call_soon(move |_, _| {
                 promise.set_error(Error::other("no luck"));
-                task.cancel("not interested");
+                stop.set_result(());
             });
             line!() - 3
         },

@@ -39,8 +39,8 @@ pub use self::error::GroupError;
 ///
 /// A group ends when its body and all its children have ended. The first of them that fails, by an
 /// error or a panic, cancels all the others, and what failed, in the order of occurrence, is in the
-/// [`GroupError`]. Those that are cancelled are polled once more, so a failure in the same tick as
-/// the first one is kept as well. A child that is cancelled by its own handle is no failure, and
+/// [`GroupError`]. What has woken a child by then still counts, so a failure in the same tick as the
+/// first one is kept as well. A child that is cancelled by its own handle is no failure, and
 /// neither is an [`Error::Cancelled`] that follows from the first failure.
 ///
 /// # Cancellation from outside

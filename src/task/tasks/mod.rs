@@ -5,7 +5,8 @@
 //!
 //! # Invariants
 //!
-//! * A task is in the ready deque at most once; `QUEUED` says whether it is.
+//! * A task that was woken is in the ready deque once, and has `QUEUED`. A cancellation may add it
+//!   once more, without that flag: so it is seen whether something has woken the task as well.
 //! * A future is polled and dropped here only, on the loop's thread, with nothing borrowed. It is
 //!   dropped before whoever waits for the task is woken.
 //! * `DONE` is final.
@@ -243,7 +244,7 @@ impl Tasks {
         drop(slots);
         match extent {
             Some(extent) => extent.cancel(),
-            None => self.wake(key),
+            None => self.core.feed(key),
         }
         true
     }

@@ -20,11 +20,11 @@ impl Tasks {
         let mut slots = self.slots.borrow_mut();
         let Some(mut task) = slots.get(key) else { return false };
         let flags = &mut task.slot.flags;
-        flags.remove(Flags::QUEUED);
         if flags.intersects(Flags::CANCELLING | Flags::MAIN | Flags::RUNNING | Flags::DONE) {
             drop(slots);
             return self.run_otherwise(key);
         }
+        flags.remove(Flags::QUEUED);
         let Some(future) = task.slot.content.take() else { return false };
         task.slot.flags.insert(Flags::STARTED | Flags::RUNNING);
         let own = task.take_waker();
@@ -33,13 +33,15 @@ impl Tasks {
         true
     }
 
-    /// A turn of a task that was cancelled, or whose future is elsewhere. A cancelled task that has
-    /// begun is polled once more: an output that is ready by then wins. One that has not begun never
-    /// begins.
+    /// A turn of a task that was cancelled, or whose future is elsewhere. If something has woken a
+    /// cancelled task, it is polled once more: an output that is ready by then wins. One that has not
+    /// begun never begins.
     #[cold]
     fn run_otherwise(&self, key: Key) -> bool {
         let mut slots = self.slots.borrow_mut();
         let Some(mut task) = slots.get(key) else { return false };
+        let was_woken = task.slot.flags.contains(Flags::QUEUED);
+        task.slot.flags.remove(Flags::QUEUED);
         if task.slot.flags.contains(Flags::MAIN) {
             self.main_due.set(true);
             return true;
@@ -47,7 +49,8 @@ impl Tasks {
         let is_done = task.slot.flags.contains(Flags::DONE);
         let Some(future) = task.slot.content.take_if(|_| !is_done) else { return false };
         let had_last_poll = task.extras().is_some_and(|extras| extras.had_last_poll);
-        if !task.slot.flags.contains(Flags::STARTED) || had_last_poll && !task.is_guarded() {
+        let may_end = !was_woken || had_last_poll;
+        if !task.slot.flags.contains(Flags::STARTED) || may_end && !task.is_guarded() {
             task.slot.content = Some(future);
             drop(slots);
             self.drop_cancelled(key);
