@@ -1,5 +1,6 @@
 //! Time as the loop sees it: given to the loop, never fetched, so a test can bring its own.
 
+use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -82,4 +83,76 @@ impl Timeline {
 pub(crate) fn nanos(duration: Duration) -> u64 {
     let seconds = duration.as_secs().checked_mul(1_000_000_000);
     seconds.and_then(|nanos| nanos.checked_add(u64::from(duration.subsec_nanos()))).unwrap_or(NEVER)
+}
+
+/// Policy of an interval for ticks that were missed because its loop or its task was busy. A tick
+/// is missed if a whole period goes by before it is delivered.
+///
+/// | an interval of 10 ms, busy from 5 to 35 ms | ticks at, in ms     | reported as missed |
+/// |--------------------------------------------|---------------------|--------------------|
+/// | `Skip`                                     | 35, 40, 50          | 2                  |
+/// | `Delay`                                    | 35, 45, 55          | 2                  |
+/// | `Burst`                                    | 35, 35, 35, 40, 50  | 0                  |
+///
+/// ```
+/// use mainspring::MissedTickBehavior;
+///
+/// assert_eq!(MissedTickBehavior::default(), MissedTickBehavior::Skip);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MissedTickBehavior {
+    /// Makes up for missed ticks, one in each tick of the loop, until the grid is caught up with.
+    Burst,
+    /// Moves the grid: the next tick is one period after the one that is delivered late. Two ticks
+    /// are never closer than a period.
+    Delay,
+    /// Drops missed ticks and stays on the grid.
+    #[default]
+    Skip,
+}
+
+/// The ticks of an interval: `next`, and then one after each `period`.
+#[derive(Debug)]
+pub(crate) struct Grid {
+    next: Cell<u64>,
+    period: u64,
+    behavior: Cell<MissedTickBehavior>,
+}
+
+impl Grid {
+    /// A grid whose first tick is one period after `now`; none for a period of zero. The longest
+    /// period that the timeline holds is the end of time.
+    pub(crate) fn new(now: u64, period: Duration) -> Option<Grid> {
+        let period = Some(nanos(period)).filter(|nanos| *nanos > 0)?;
+        let next = Cell::new(now.saturating_add(period));
+        Some(Grid { next, period, behavior: Cell::default() })
+    }
+
+    pub(crate) fn next(&self) -> u64 {
+        self.next.get()
+    }
+
+    pub(crate) fn behavior(&self) -> &Cell<MissedTickBehavior> {
+        &self.behavior
+    }
+
+    /// Moves the whole grid, so that the next tick is at `next`.
+    pub(crate) fn move_to(&self, next: u64) {
+        self.next.set(next);
+    }
+
+    /// Goes on to the tick after the one that is delivered at `now`. Returns the number of ticks that
+    /// are lost.
+    pub(crate) fn advance(&self, now: u64) -> u64 {
+        let next = self.next.get();
+        let missed = now.saturating_sub(next) / self.period;
+        let (from, periods, lost) = match self.behavior.get() {
+            MissedTickBehavior::Burst => (next, 1, 0),
+            MissedTickBehavior::Delay => (now.max(next), 1, missed),
+            MissedTickBehavior::Skip => (next, missed.saturating_add(1), missed),
+        };
+        self.next.set(from.saturating_add(self.period.saturating_mul(periods)));
+        lost
+    }
 }

@@ -74,7 +74,7 @@ impl LoopTimer {
 
 impl Timer for LoopTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
-        self.sleep_until(LoopTimer::now() + duration)
+        Box::pin(Sleeping(Alarm::after(duration)))
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
@@ -87,7 +87,7 @@ impl Timer for LoopTimer {
 
     fn reset(&self, sleep: &mut Pin<Box<dyn Sleep>>, deadline: Instant) {
         match sleep.as_mut().downcast_mut_pin::<Sleeping>() {
-            Some(sleeping) => sleeping.get_mut().0.reset(deadline),
+            Some(sleeping) => sleeping.get_mut().0.reset_at(deadline),
             None => *sleep = self.sleep_until(deadline),
         }
     }

@@ -119,7 +119,7 @@ mod timers;
 mod watchers;
 
 pub use builder::{Builder, SelectorChoice};
-pub use clock::{Clock, MonotonicClock};
+pub use clock::{Clock, MissedTickBehavior, MonotonicClock};
 pub use error::{Error, Result};
 pub use event_loop::{
     EventLoop, Kind, LoopHandle, Outcome, PanicPolicy, PollFd, Remote, Report, Watched,

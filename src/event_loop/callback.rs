@@ -7,13 +7,13 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::panic::Location;
 use std::rc::Rc;
-use std::time::Duration;
 
 use mainspring_sys::Readiness;
 use mainspring_sys::closure::{CallOnce, OneWord, SendOnce, ThreeWords};
 
 use super::core::Core;
 use super::{LoopHandle, Watched};
+use crate::clock::Grid;
 use crate::error::{Error, Result};
 use crate::timers::TimerSlot;
 
@@ -134,6 +134,11 @@ pub(crate) trait Repeated<S> {
     fn take_watched(&self) -> Option<Box<dyn Any>>;
     fn is_running(&self) -> bool;
     fn survives_panics(&self) -> bool;
+
+    /// The ticks of an interval.
+    fn grid(&self) -> Option<&Grid> {
+        None
+    }
 }
 
 impl<S, R: Repeat<S>> Repeated<S> for RefCell<R> {
@@ -171,6 +176,14 @@ impl<S> Callback<S> {
     pub(crate) fn is_running(&self) -> bool {
         matches!(self, Callback::Repeat(repeat) if repeat.is_running())
     }
+
+    /// The ticks of an interval.
+    pub(crate) fn grid(&self) -> Option<&Grid> {
+        match self {
+            Callback::Repeat(repeat) => repeat.grid(),
+            Callback::Once(_) => None,
+        }
+    }
 }
 
 impl<S> fmt::Debug for Callback<S> {
@@ -195,24 +208,20 @@ where
     }
 }
 
-/// The callback of an interval, on the grid `next` + k * `period`.
-pub(crate) struct Interval<F> {
+/// The callback of an interval. The grid can be moved while the callback runs.
+pub(crate) struct Every<F> {
     pub(crate) core: Rc<Core>,
     pub(crate) timer: TimerSlot,
-    pub(crate) next: u64,
-    pub(crate) period: u64,
-    pub(crate) callback: F,
+    pub(crate) grid: Grid,
+    pub(crate) callback: RefCell<F>,
 }
 
-impl<F> Interval<F> {
-    /// Arms the first tick that is still to come, and tells how many are over.
-    fn advance(&mut self) -> u64 {
-        let late = self.core.timeline.now_nanos().saturating_sub(self.next);
-        let missed = late / self.period;
-        let steps = self.period.saturating_mul(missed.saturating_add(1));
-        self.next = self.next.saturating_add(steps);
-        self.core.timers.borrow_mut().reset(self.timer, self.next);
-        missed
+impl<F> Every<F> {
+    /// Arms the next tick, and returns how many ticks are lost.
+    fn advance(&self) -> u64 {
+        let lost = self.grid.advance(self.core.timeline.now_nanos());
+        self.core.timers.borrow_mut().reset(self.timer, self.grid.next());
+        lost
     }
 }
 
@@ -225,16 +234,32 @@ impl Drop for Forgotten<'_> {
     }
 }
 
-impl<S, F, R> Repeat<S> for Interval<F>
+impl<S, F, R> Repeated<S> for Every<F>
 where
     F: FnMut(&LoopHandle<S>, &mut S) -> R,
     R: Outcome,
 {
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Turn {
+    fn call(&self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Turn {
         let missed = self.advance();
         self.core.missed.set(missed);
         let _forgotten = Forgotten(&self.core.missed);
-        stay((self.callback)(el, state).into_result())
+        stay((self.callback.borrow_mut())(el, state).into_result())
+    }
+
+    fn take_watched(&self) -> Option<Box<dyn Any>> {
+        None
+    }
+
+    fn is_running(&self) -> bool {
+        self.callback.try_borrow_mut().is_err()
+    }
+
+    fn survives_panics(&self) -> bool {
+        false
+    }
+
+    fn grid(&self) -> Option<&Grid> {
+        Some(&self.grid)
     }
 }
 
@@ -270,13 +295,5 @@ where
 
     fn take_watched(&mut self) -> Option<Box<dyn Any>> {
         self.watched.take().map(|watched| Box::new(watched) as Box<dyn Any>)
-    }
-}
-
-/// The longest period that the timeline holds is the end of time; zero is refused.
-pub(crate) fn check_period(period: Duration) -> Result<u64> {
-    match crate::clock::nanos(period) {
-        0 => Err(Error::ZeroInterval),
-        nanos => Ok(nanos),
     }
 }

@@ -284,7 +284,9 @@ impl Core {
                 return self.still_wanted(watch, ready);
             }
             Source::Watch(_) => !ready.readiness.is_empty(),
-            Source::Timer(timer) => self.timers.borrow_mut().take_fed(timer),
+            Source::Timer(timer) | Source::Interval(timer) => {
+                self.timers.borrow_mut().take_fed(timer)
+            }
             Source::Stream(_) | Source::Soon | Source::Signal(_) | Source::Hook(_) => true,
         };
         due.then_some(ready.readiness)

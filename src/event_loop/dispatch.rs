@@ -150,7 +150,9 @@ impl<S> LoopHandle<S> {
         let core = self.core();
         match source {
             Source::Soon => {}
-            Source::Timer(timer) => core.timers.borrow_mut().remove(timer),
+            Source::Timer(timer) | Source::Interval(timer) => {
+                core.timers.borrow_mut().remove(timer);
+            }
             Source::Watch(watch) | Source::Stream(watch) => core.unwatch(watch, key),
             Source::Signal(signal) => core.signals.borrow_mut().remove(signal, key),
             Source::Hook(_) => self.remove_hook(key),
@@ -221,7 +223,7 @@ impl<S> LoopHandle<S> {
         match source {
             Source::Soon | Source::Signal(_) | Source::Hook(Hook::Idle) => true,
             Source::Hook(Hook::Prepare | Hook::Check) => false,
-            Source::Timer(timer) => core.is_armed(timer),
+            Source::Timer(timer) | Source::Interval(timer) => core.is_armed(timer),
             Source::Watch(watch) => !core.watchers.borrow().interest(watch, key).is_empty(),
             Source::Stream(watch) => core.watchers.borrow().is_wanted(watch, key),
         }

@@ -28,6 +28,8 @@ pub(crate) trait Guest {
     /// Whether anything keeps [`run`](crate::EventLoop::run) going.
     fn is_alive(&self) -> bool;
     fn cancel(&self, key: Key) -> bool;
+    /// Returns true if `key` keeps [`run`](crate::EventLoop::run) going.
+    fn has_ref(&self, key: Key) -> bool;
     fn set_background(&self, key: Key, background: bool) -> bool;
     fn set_name(&self, key: Key, name: &str) -> bool;
     fn report_of(&self, key: Key, error: Error) -> Option<Report>;

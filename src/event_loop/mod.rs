@@ -44,6 +44,7 @@ pub(crate) mod guest;
 mod hooks;
 mod loop_handle;
 mod poll_fd;
+mod queries;
 pub(crate) mod read_buffer;
 mod remote;
 pub(crate) mod report;

@@ -174,7 +174,7 @@ impl Origin {
     pub(crate) fn report(self, error: Error, name: Option<Rc<str>>) -> Report {
         let kind = match self.source {
             Source::Soon => Kind::Soon,
-            Source::Timer(_) => Kind::Timer,
+            Source::Timer(_) | Source::Interval(_) => Kind::Timer,
             Source::Watch(_) => Kind::Watcher,
             Source::Stream(_) => Kind::Stream,
             Source::Signal(_) => Kind::Signal,

@@ -1,14 +1,17 @@
 //! Callbacks that wait for nothing but their turn, or for time.
 
+use std::cell::RefCell;
 use std::panic::Location;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mainspring_sys::closure::CallOnce;
 
 use super::LoopHandle;
-use super::callback::{Callback, Interval, Once, Outcome, Plain, check_period, done};
+use super::callback::{Callback, Every, Once, Outcome, Plain, done};
 use super::source::Source;
-use crate::error::Result;
+use crate::clock::Grid;
+use crate::error::{Error, Result};
 use crate::handle::{Handle, Key, TimerHandle};
 use crate::timers::TimerSlot;
 
@@ -96,8 +99,31 @@ impl<S> LoopHandle<S> {
     /// Calls `callback` after each `period`, on the grid now + k * `period`.
     ///
     /// Ticks that the loop was too busy for are skipped, not made up for; the callback reads their
-    /// number from [`missed_ticks`](LoopHandle::missed_ticks). An error that it returns ends the
-    /// interval.
+    /// number from [`missed_ticks`](LoopHandle::missed_ticks). Another policy is set by
+    /// [`set_missed_tick_behavior`](LoopHandle::set_missed_tick_behavior). An error that the callback
+    /// returns ends the interval.
+    ///
+    /// [`reset_after`](LoopHandle::reset_after) and [`reset_at`](LoopHandle::reset_at) move the whole
+    /// grid: the next tick is at the new deadline, and further ones a period apart from there.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, testing::SimClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = SimClock::new();
+    /// let mut el = EventLoop::builder().clock(clock.clone()).build_with(Vec::new())?;
+    /// let at = clock.clone();
+    /// let ticks = el.call_every(Duration::from_secs(1), move |el, seen: &mut Vec<u128>| {
+    ///     seen.push(at.elapsed().as_millis());
+    ///     if seen.len() == 3 {
+    ///         el.stop();
+    ///     }
+    /// })?;
+    /// el.reset_after(ticks, Duration::from_millis(500));
+    /// el.run()?;
+    /// assert_eq!(*el.state(), [500, 1500, 2500]);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -110,11 +136,11 @@ impl<S> LoopHandle<S> {
         R: Outcome,
     {
         self.core().check_open()?;
-        let period = check_period(period)?;
         let core = self.core().clone();
-        let next = core.timeline.now_nanos().saturating_add(period);
-        Ok(self.insert_repeating(next, Location::caller(), |timer| {
-            Callback::repeat(Interval { core, timer, next, period, callback })
+        let grid = Grid::new(core.timeline.now_nanos(), period).ok_or(Error::ZeroInterval)?;
+        let callback = RefCell::new(callback);
+        Ok(self.insert_interval(grid.next(), Location::caller(), |timer| {
+            Callback::Repeat(Rc::new(Every { core, timer, grid, callback }))
         }))
     }
 
@@ -159,7 +185,7 @@ impl<S> LoopHandle<S> {
         TimerHandle(self.handle(key))
     }
 
-    fn insert_repeating(
+    fn insert_interval(
         &self,
         deadline: u64,
         location: &'static Location<'static>,
@@ -169,13 +195,14 @@ impl<S> LoopHandle<S> {
         let key = callbacks.insert(Source::Soon, location, None);
         let timer = self.core().timers.borrow_mut().insert(deadline, key);
         if let Some(tenant) = callbacks.tenant(key) {
-            tenant.source = Source::Timer(timer);
+            tenant.source = Source::Interval(timer);
             tenant.callback = Some(make(timer));
         }
         TimerHandle(self.handle(key))
     }
 
-    /// Moves a timer's deadline to `delay` from now, and says whether the timer is still there.
+    /// Moves a timer's deadline to `delay` from now, and says whether the timer is still there. The
+    /// grid of an interval moves with it, see [`call_every`](LoopHandle::call_every).
     ///
     /// O(1) and without allocation for a later deadline, so an idle limit may be pushed back on
     /// each packet. Counts as a new registration among equal deadlines. If the timer was due in
@@ -207,19 +234,33 @@ impl<S> LoopHandle<S> {
     }
 
     fn reset(&self, timer: TimerHandle, deadline: u64) -> bool {
-        let slot = self.timer_slot(timer);
-        if let Some(slot) = slot {
-            self.core().timers.borrow_mut().reset(slot, deadline);
-        }
-        slot.is_some()
+        let reset = |slot| self.core().timers.borrow_mut().reset(slot, deadline);
+        self.with_timer(timer, |slot, grid| {
+            if let Some(grid) = grid {
+                grid.move_to(deadline);
+            }
+            reset(slot);
+        })
+        .is_some()
     }
 
-    fn timer_slot(&self, TimerHandle(Handle { key, home }): TimerHandle) -> Option<TimerSlot> {
+    /// Asks for the timer, and for the grid of an interval; none if it has ended.
+    #[inline]
+    pub(super) fn with_timer<T>(
+        &self,
+        TimerHandle(Handle { key, home }): TimerHandle,
+        ask: impl FnOnce(TimerSlot, Option<&Grid>) -> T,
+    ) -> Option<T> {
         if home != self.core().home {
             return None;
         }
-        match self.shared.callbacks.borrow_mut().tenant(key)?.source {
-            Source::Timer(slot) => Some(slot),
+        let mut callbacks = self.shared.callbacks.borrow_mut();
+        let tenant = callbacks.tenant(key)?;
+        match tenant.source {
+            Source::Timer(slot) => Some(ask(slot, None)),
+            Source::Interval(slot) => {
+                Some(ask(slot, tenant.callback.as_ref().and_then(Callback::grid)))
+            }
             _ => None,
         }
     }
@@ -228,11 +269,8 @@ impl<S> LoopHandle<S> {
     /// A new deadline arms it again. Without a deadline it does not keep
     /// [`run`](crate::EventLoop::run) going.
     pub fn disarm(&self, timer: TimerHandle) -> bool {
-        let slot = self.timer_slot(timer);
-        if let Some(slot) = slot {
-            self.core().timers.borrow_mut().disarm(slot);
-        }
-        slot.is_some()
+        let disarm = |slot, _: Option<&Grid>| self.core().timers.borrow_mut().disarm(slot);
+        self.with_timer(timer, disarm).is_some()
     }
 
     /// How many ticks the interval whose callback is running has skipped since the last one; zero

@@ -12,6 +12,8 @@ pub(crate) enum Source {
     Soon,
     /// A deadline.
     Timer(TimerSlot),
+    /// The next tick of an interval.
+    Interval(TimerSlot),
     /// An fd.
     Watch(Watch),
     /// The fd of a stream or a listener, whose callback knows itself what it still wants to hear

@@ -1,14 +1,17 @@
 //! Blocking work of tasks and callbacks: in the threads of the loop's executor.
 
 use std::future::Future;
+use std::panic::Location;
 
-use super::{budget, expect};
+use super::tasks::Tasks;
+use super::{budget, current};
 use crate::error::Result;
 use crate::event_loop::LoopHandle;
 use crate::executor::{Executor, Job};
 
 /// Runs `closure` in a thread of the running loop's executor, and gives what it returns. It is
-/// queued by this call.
+/// queued by this call, or where no loop runs, by the first poll: so it may be the argument of
+/// [`run_until_complete`](crate::EventLoop::run_until_complete).
 ///
 /// Dropping the future abandons the job: one that has not begun never runs, one that runs goes on
 /// and what it returns is dropped, in its thread.
@@ -16,19 +19,19 @@ use crate::executor::{Executor, Job};
 /// # Errors
 ///
 /// The future gives [`Error::QueueFull`](crate::Error::QueueFull) if too many jobs wait,
-/// [`Error::ExecutorClosed`](crate::Error::ExecutorClosed), and
-/// [`Error::Panicked`](crate::Error::Panicked) if the closure panicked.
-///
-/// # Panics
-///
-/// Where no loop runs; [`LoopHandle::run_in_executor`] works there as well.
+/// [`Error::ExecutorClosed`](crate::Error::ExecutorClosed),
+/// [`Error::Panicked`](crate::Error::Panicked) if the closure panicked, and
+/// [`Error::NoLoop`](crate::Error::NoLoop) if it is polled where no loop runs.
 ///
 /// ```
-/// let mut el = mainspring::EventLoop::new()?;
+/// use mainspring::{EventLoop, spawn_blocking};
+///
+/// let mut el = EventLoop::new()?;
 /// let bytes = el.run_until_complete(async {
-///     mainspring::spawn_blocking(|| std::fs::read("/dev/null")).await
+///     spawn_blocking(|| std::fs::read("/dev/null")).await
 /// })??;
 /// assert_eq!(bytes?.len(), 0);
+/// assert_eq!(el.run_until_complete(spawn_blocking(|| 6 * 7))??, 42);
 /// # Ok::<(), mainspring::Error>(())
 /// ```
 #[track_caller]
@@ -37,8 +40,33 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let job = expect("mainspring::spawn_blocking").core.executor().submit(closure);
-    finished(job)
+    let caller = Location::caller();
+    let job = match current::running() {
+        Some(tasks) => Submission::Made(submit(&tasks, closure, caller)),
+        None => Submission::Later(closure),
+    };
+    async move {
+        finished(match job {
+            Submission::Made(job) => job,
+            Submission::Later(closure) => super::running("mainspring::spawn_blocking")
+                .and_then(|tasks| submit(&tasks, closure, caller)),
+        })
+        .await
+    }
+}
+
+/// A job, or the closure of one that no executor has yet.
+enum Submission<F, T> {
+    Made(Result<Job<T>>),
+    Later(F),
+}
+
+fn submit<F, T>(tasks: &Tasks, closure: F, caller: &'static Location<'static>) -> Result<Job<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    tasks.core.executor().job().at(caller).submit(closure)
 }
 
 async fn finished<T>(job: Result<Job<T>>) -> Result<T> {

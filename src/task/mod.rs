@@ -21,7 +21,7 @@
 //! # Cancellation
 //!
 //! To cancel is to drop a future, at an `await` where it waits; what runs then is the `Drop` of what
-//! it holds. A future that has begun is polled once more before, so that a result which is there
+//! it holds. A future that was woken is polled once more before, so that a result which is there
 //! already wins: the rule is the same for tasks, scopes, timeouts and groups. There is no cleaning up that awaits: do that in a task of its own.
 
 mod as_completed;
@@ -34,6 +34,7 @@ mod ending;
 mod extent;
 mod foreign;
 mod group;
+mod interval;
 mod io;
 mod job;
 mod join;
@@ -59,6 +60,7 @@ pub use self::combine::{When, gather, gather_all, race, race_all, shield, wait};
 pub use self::detached::DetachedOutput;
 pub use self::ending::{Ending, JoinError, Reason, TaskState};
 pub use self::group::{GroupError, GroupTask, TaskGroup};
+pub use self::interval::{Interval, interval};
 pub use self::io::{Chunk, Io};
 pub use self::join::Task;
 pub use self::promise::{Promise, Promised};
@@ -69,7 +71,7 @@ pub use self::shutdown::{Shutdown, ShutdownEnding, ShutdownGuard};
 pub(crate) use self::tasks::Tasks;
 #[cfg(feature = "hyper")]
 pub(crate) use self::time::Alarm;
-pub use self::time::{Interval, Sleep, interval, sleep, sleep_until, timeout, timeout_at};
+pub use self::time::{Sleep, sleep, sleep_until, timeout, timeout_at};
 
 use crate::error::{Error, Result};
 use crate::event_loop::guest::Guest;

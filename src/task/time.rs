@@ -5,7 +5,6 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use super::budget;
 use super::current;
 use super::extent::{Guard, Owned};
 use super::tasks::Tasks;
-use crate::clock;
+use crate::clock::NEVER;
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::timers::TimerSlot;
@@ -39,7 +38,7 @@ use crate::timers::TimerSlot;
 /// ```
 pub fn sleep(delay: Duration) -> Sleep {
     Sleep::new(match current::running() {
-        Some(tasks) => When::Nanos(tasks.core.timeline.nanos_after(delay)),
+        Some(tasks) => When::after(&tasks, delay),
         None => When::After(delay),
     })
 }
@@ -60,20 +59,26 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep::new(When::At(deadline))
 }
 
+/// An end, in the words of no loop: a future may be made in one loop and awaited in another.
 #[derive(Debug, Clone, Copy)]
-enum When {
-    /// On the timeline of the loop that runs.
-    Nanos(u64),
+pub(super) enum When {
+    /// Counted from the first poll.
     After(Duration),
     At(Instant),
+    /// Beyond what an `Instant` holds.
+    Never,
 }
 
 impl When {
+    pub(super) fn after(tasks: &Tasks, delay: Duration) -> When {
+        tasks.core.timeline.now().checked_add(delay).map_or(When::Never, When::At)
+    }
+
     fn nanos(self, tasks: &Tasks) -> u64 {
         match self {
-            When::Nanos(nanos) => nanos,
             When::After(delay) => tasks.core.timeline.nanos_after(delay),
             When::At(instant) => tasks.core.timeline.nanos_of(instant),
+            When::Never => NEVER,
         }
     }
 }
@@ -88,7 +93,30 @@ pub struct Sleep {
 
 impl Sleep {
     fn new(when: When) -> Sleep {
-        Sleep { alarm: Alarm { when, armed: None }, local: PhantomData }
+        Sleep { alarm: Alarm::new(when), local: PhantomData }
+    }
+
+    /// Returns when the sleep ends. None if that is beyond the clock's range, or is counted from the
+    /// first poll, which has not been.
+    ///
+    /// ```
+    /// use mainspring::{Clock, EventLoop, sleep, testing::SimClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = SimClock::new();
+    /// let mut el = EventLoop::builder().clock(clock.clone()).build()?;
+    /// el.run_until_complete(async {
+    ///     let minute = Duration::from_secs(60);
+    ///     assert_eq!(sleep(minute).deadline(), Some(clock.now() + minute));
+    ///     assert_eq!(sleep(Duration::MAX).deadline(), None);
+    /// })?;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.alarm.when {
+            When::At(deadline) => Some(deadline),
+            When::After(_) | When::Never => None,
+        }
     }
 
     /// Whether the time is over, as far as the loop has noticed.
@@ -101,7 +129,7 @@ impl Sleep {
 
     /// Moves the end to `deadline`, whether it is over or not.
     pub fn reset(&mut self, deadline: Instant) {
-        self.alarm.reset(deadline);
+        self.alarm.reset(When::At(deadline));
     }
 }
 
@@ -134,9 +162,24 @@ struct Armed {
 }
 
 impl Alarm {
+    pub(super) fn new(when: When) -> Alarm {
+        Alarm { when, armed: None }
+    }
+
     #[cfg(feature = "hyper")]
     pub(crate) fn at(deadline: Instant) -> Alarm {
-        Alarm { when: When::At(deadline), armed: None }
+        Alarm::new(When::At(deadline))
+    }
+
+    /// An alarm after `delay`, counted from now.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn after(delay: Duration) -> Alarm {
+        sleep(delay).alarm
+    }
+
+    #[cfg(feature = "hyper")]
+    pub(crate) fn reset_at(&mut self, deadline: Instant) {
+        self.reset(When::At(deadline));
     }
 
     #[track_caller]
@@ -151,12 +194,12 @@ impl Alarm {
         Poll::Pending
     }
 
-    pub(crate) fn reset(&mut self, deadline: Instant) {
-        self.when = When::At(deadline);
+    pub(super) fn reset(&mut self, when: When) {
+        self.when = when;
         if let Some(armed) = &self.armed
             && let Some(tasks) = current::find(armed.home)
         {
-            let nanos = tasks.core.timeline.nanos_of(deadline);
+            let nanos = when.nanos(&tasks);
             tasks.core.timers.borrow_mut().reset(armed.timer, nanos);
         }
     }
@@ -165,6 +208,9 @@ impl Alarm {
     fn arm(&mut self, waker: &Waker) -> Poll<()> {
         let tasks = super::expect("mainspring::sleep");
         // Also what is over already waits for the next tick, so that others have their turn.
+        if let When::After(delay) = self.when {
+            self.when = When::after(&tasks, delay);
+        }
         let nanos = self.when.nanos(&tasks);
         let waiter = Cell::new(Key::NOWHERE);
         tasks.wait(&waiter, waker);
@@ -291,63 +337,4 @@ async fn limited<F: Future>(sleep: Sleep, limit: Duration, future: F) -> Result<
         Poll::Pending
     })
     .await
-}
-
-/// Ticks after each `period`, on the grid now + k * `period`.
-///
-/// # Errors
-///
-/// [`Error::ZeroInterval`]; [`Error::NoLoop`] where no loop runs.
-///
-/// ```
-/// use mainspring::{EventLoop, testing::SimClock};
-/// use std::time::Duration;
-///
-/// let clock = SimClock::new();
-/// let mut el = EventLoop::builder().clock(clock.clone()).build()?;
-/// el.run_until_complete(async {
-///     let mut interval = mainspring::interval(Duration::from_secs(10))?;
-///     for _ in 0..3 {
-///         interval.tick().await;
-///     }
-///     Ok::<(), mainspring::Error>(())
-/// })??;
-/// assert_eq!(clock.elapsed(), Duration::from_secs(30));
-/// # Ok::<(), mainspring::Error>(())
-/// ```
-pub fn interval(period: Duration) -> Result<Interval> {
-    let tasks = super::running("mainspring::interval")?;
-    let period = match clock::nanos(period) {
-        0 => return Err(Error::ZeroInterval),
-        nanos => nanos,
-    };
-    let next = tasks.core.timeline.now_nanos().saturating_add(period);
-    Ok(Interval { tasks, next, period })
-}
-
-/// What [`interval`] makes.
-pub struct Interval {
-    tasks: Rc<Tasks>,
-    next: u64,
-    period: u64,
-}
-
-impl Interval {
-    /// Completes at the next tick, and says how many were missed since the last one because nobody
-    /// asked; they are skipped, not made up for. Dropping the future loses no tick.
-    pub async fn tick(&mut self) -> u64 {
-        Sleep::new(When::Nanos(self.next)).await;
-        let late = self.tasks.core.timeline.now_nanos().saturating_sub(self.next);
-        let missed = late / self.period;
-        let steps = self.period.saturating_mul(missed.saturating_add(1));
-        self.next = self.next.saturating_add(steps);
-        missed
-    }
-}
-
-impl fmt::Debug for Interval {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (next, period) = (Duration::from_nanos(self.next), Duration::from_nanos(self.period));
-        f.debug_struct("Interval").field("next", &next).field("period", &period).finish()
-    }
 }

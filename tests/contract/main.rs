@@ -49,6 +49,7 @@ mod groups;
 mod happy_eyeballs;
 mod heirs;
 mod hosts;
+mod intervals;
 mod io;
 mod io_corners;
 mod io_waiters;

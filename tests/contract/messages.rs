@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
 use mainspring::net::{self, ListenOptions, TcpListener, UdpSocket, lookup_host};
-use mainspring::{Error, EventLoop, race_all, sleep, spawn, spawn_blocking};
+use mainspring::{Error, EventLoop, race_all, sleep, spawn};
 
 use crate::files::alone_as;
 
@@ -106,7 +106,6 @@ fn what_needs_a_loop_panics_at_the_users_line() {
         let second = std::time::Duration::from_secs(1);
         let places = [
             (line!(), place_of_panic(|| drop(spawn(async {})))),
-            (line!(), place_of_panic(|| drop(spawn_blocking(|| ())))),
             (line!(), place_of_panic(|| drop(mainspring::shield(async {})))),
             (line!(), place_of_panic(|| drop(race_all::<(), _>([])))),
         ];

@@ -69,6 +69,12 @@ impl Guest for Tasks {
         self.cancel_task(key, Reason::default())
     }
 
+    fn has_ref(&self, key: Key) -> bool {
+        let mut slots = self.slots.borrow_mut();
+        let over = Flags::DONE | Flags::BACKGROUND | Flags::VACANT;
+        slots.get(key).is_some_and(|task| !task.slot.flags.intersects(over))
+    }
+
     fn set_background(&self, key: Key, background: bool) -> bool {
         let mut slots = self.slots.borrow_mut();
         let Some(task) = slots.get(key) else { return false };
