@@ -6,6 +6,8 @@
 //!   From then on the fd is watched, by one loop, until the registration ends or the loop is closed.
 //! * The registration ends before the fd is closed.
 
+mod waiter;
+
 use std::cell::Cell;
 use std::io;
 use std::marker::PhantomData;
@@ -16,6 +18,7 @@ use std::task::{Context, Poll, ready};
 use mainspring_sys::blocking::{self, Blocking};
 use mainspring_sys::{Interest, Mode, Readiness, fd};
 
+pub(super) use self::waiter::Waiter;
 use super::transfer::Moved;
 use crate::error::{Error, Result};
 use crate::handle::Key;
@@ -43,38 +46,6 @@ pub(super) struct Registration {
     pollers: [Place; 2],
     /// Its loop is one of this thread.
     local: PhantomData<Rc<Tasks>>,
-}
-
-/// A place in the line, for as long as a future waits there.
-pub(super) struct Waiter<'a> {
-    registration: &'a Registration,
-    interest: Interest,
-    place: Place,
-}
-
-impl Drop for Waiter<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.place.is_taken() {
-            self.registration.leave(&self.place, self.interest);
-        }
-    }
-}
-
-impl Waiter<'_> {
-    #[inline]
-    pub(super) fn poll_call<R>(
-        &self,
-        cx: &mut Context<'_>,
-        call: impl FnMut() -> io::Result<R>,
-        moved: impl Fn(&R) -> Moved,
-    ) -> Poll<io::Result<R>> {
-        self.registration.poll_call(&self.place, self.interest, cx, call, moved)
-    }
-
-    pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Readiness>> {
-        self.registration.poll_ready(&self.place, self.interest, cx)
-    }
 }
 
 impl Registration {
