@@ -118,14 +118,76 @@ impl<S: 'static> LoopHandle<S> {
         F: FnOnce(&LoopHandle<S>, &mut S, Result<Socket>) -> R + 'static,
         R: Outcome + 'static,
     {
-        let key = self.reserve(Location::caller());
+        self.connect_as(None, address.into_address(), timeout, callback, Location::caller())
+    }
+
+    /// Like [`connect`](LoopHandle::connect), but from the address `local`: to leave a host by one
+    /// of its addresses, or from a port that the peer expects. Port 0 leaves the port to the kernel.
+    ///
+    /// An address `local` that cannot be used is [`Error::Connect`] for the callback, with the
+    /// kernel's reason: bind(2) has `EADDRINUSE`, `EADDRNOTAVAIL` and others.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use std::time::Duration;
+    ///
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let mut el = EventLoop::with_state(None)?;
+    /// el.connect_from("127.0.0.1:0", address, Duration::from_secs(5), |_, local, socket| {
+    ///     *local = socket?.local_addr()?.as_inet();
+    ///     Ok(())
+    /// });
+    /// el.run()?;
+    /// let (_, client) = listener.accept()?;
+    /// assert_eq!(*el.state(), Some(client));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn connect_from<F, R>(
+        &self,
+        local: impl IntoAddress,
+        address: impl IntoAddress,
+        timeout: Duration,
+        callback: F,
+    ) -> Handle
+    where
+        F: FnOnce(&LoopHandle<S>, &mut S, Result<Socket>) -> R + 'static,
+        R: Outcome + 'static,
+    {
+        let location = Location::caller();
+        match local.into_address() {
+            Ok(local) => {
+                let address = address.into_address();
+                self.connect_as(Some(local), address, timeout, callback, location)
+            }
+            Err(error) => self.connect_as(None, Err(error), timeout, callback, location),
+        }
+    }
+
+    fn connect_as<F, R>(
+        &self,
+        local: Option<Address>,
+        address: io::Result<Address>,
+        timeout: Duration,
+        callback: F,
+        location: &'static Location<'static>,
+    ) -> Handle
+    where
+        F: FnOnce(&LoopHandle<S>, &mut S, Result<Socket>) -> R + 'static,
+        R: Outcome + 'static,
+    {
+        let key = self.reserve(location);
         if self.core().closed.get() {
             self.forget(key);
             return self.handle(key);
         }
-        let (address, begun) = match address.into_address() {
+        let (address, begun) = match address {
             Ok(address) => {
-                let begun = socket::connect(&address);
+                let begun = match &local {
+                    Some(local) => socket::connect_from(&address, local),
+                    None => socket::connect(&address),
+                };
                 (Some(address), begun)
             }
             Err(error) => (None, Err(error)),

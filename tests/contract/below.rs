@@ -2,14 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring::net::{Socket, Transport};
-use mainspring::{Error, Watched};
+use mainspring::{Error, EventLoop, LoopHandle, Watched};
 use rustix::event::PollFlags;
 
 use crate::files::{pair, tcp_pair, tick, wait_for};
@@ -284,5 +284,32 @@ fn w8_a_source_that_changes_its_descriptor_ends_its_watcher() {
         }
         assert_eq!(calls.get(), 2);
         assert!(!el.remove(watcher.unwrap()));
+    });
+}
+
+/// The local address is bound before connecting; one that cannot be is an error of the attempt.
+#[test]
+fn s5_a_callback_connects_from_the_address_that_it_asks_for() {
+    on_every_selector(|kind| {
+        let builder = EventLoop::builder().selector(kind);
+        let mut el = builder.build_with(Vec::new()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        type Ends = Vec<Result<(), ErrorKind>>;
+        let note = |_: &LoopHandle<Ends>, ends: &mut Ends, socket: mainspring::Result<Socket>| {
+            ends.push(socket.map(drop).map_err(|error| error.kind()));
+        };
+        let minute = Duration::from_secs(60);
+        el.connect_from(free, to, minute, note);
+        el.run().unwrap();
+        assert_eq!(*el.state(), [Ok(())]);
+        assert_eq!(listener.accept().unwrap().1, free);
+        let nowhere = SocketAddr::from(([192, 0, 2, 1], 0)); // No interface has it (RFC 5737).
+        el.connect_from(nowhere, to, minute, note);
+        el.connect_from("no address", to, minute, note);
+        el.run().unwrap();
+        let failures = [Err(ErrorKind::AddrNotAvailable), Err(ErrorKind::InvalidInput)];
+        assert_eq!(el.state()[1..], failures);
     });
 }
