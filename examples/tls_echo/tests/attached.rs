@@ -1,0 +1,186 @@
+//! TLS over transports: a `Stream` that decodes holds bytes of which the kernel reports nothing.
+//! All of them arrive without another byte from the peer, whatever the size of the read buffer, and
+//! after pauses. In the other direction all that the stream holds is sent, with its last words.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use futures_rustls::pki_types::{PrivateKeyDer, ServerName};
+use futures_rustls::rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+};
+use mainspring::net::{Stream, Transport};
+use mainspring::{EventLoop, SelectorKind};
+
+const LENGTH: usize = 10 << 20;
+
+/// The server's end of a TLS connection.
+struct Tls {
+    socket: TcpStream,
+    session: RefCell<ServerConnection>,
+    said_goodbye: bool,
+    /// Whether the stream says exactly when it holds bytes, or perhaps always.
+    is_exact: bool,
+}
+
+impl Stream for Tls {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut session = self.session.borrow_mut();
+        loop {
+            match session.reader().read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            session.read_tls(&mut &self.socket)?;
+            session.process_new_packets().map_err(io::Error::other)?;
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.flush()?;
+        match self.session.borrow_mut().writer().write(bytes)? {
+            0 => Err(ErrorKind::WouldBlock.into()),
+            count => Ok(count),
+        }
+    }
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        slices.iter().find(|slice| !slice.is_empty()).map_or(Ok(0), |slice| self.write(slice))
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        if !std::mem::replace(&mut self.said_goodbye, true) {
+            self.session.borrow_mut().send_close_notify();
+        }
+        self.flush()?;
+        self.socket.shutdown(Shutdown::Write)
+    }
+
+    fn reader(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    fn has_buffered(&self) -> bool {
+        !self.is_exact || !self.session.borrow().wants_read()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let mut session = self.session.borrow_mut();
+        while session.wants_write() {
+            session.write_tls(&mut &self.socket)?;
+        }
+        Ok(())
+    }
+}
+
+struct Configs {
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+}
+
+impl Configs {
+    fn new() -> Configs {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let certificate = made.cert.der().clone();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let server = ServerConfig::builder().with_no_client_auth();
+        let server = server.with_single_cert(vec![certificate], key).unwrap();
+        let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        Configs { server: Arc::new(server), client: Arc::new(client) }
+    }
+
+    /// The server's end, and the client in a thread of its own.
+    fn connect(
+        &self,
+        is_exact: bool,
+        client: impl FnOnce(&mut StreamOwned<ClientConnection, TcpStream>) + Send + 'static,
+    ) -> (Tls, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let session = ClientConnection::new(self.client.clone(), name).unwrap();
+        let client = thread::spawn(move || client(&mut StreamOwned::new(session, theirs)));
+        let session = RefCell::new(ServerConnection::new(self.server.clone()).unwrap());
+        (Tls { socket, session, said_goodbye: false, is_exact }, client)
+    }
+}
+
+/// The bytes from `from` on, of a pattern that is no multiple of any buffer.
+fn stretch(from: usize, length: usize) -> Vec<u8> {
+    (from..from + length).map(|at| (at % 251) as u8).collect()
+}
+
+fn event_loop(kind: SelectorKind, buffer: usize) -> EventLoop {
+    EventLoop::builder().selector(kind).read_buffer(buffer).build().unwrap()
+}
+
+#[test]
+fn s1_ten_megabytes_over_tls_arrive_at_any_size_of_the_read_buffer_and_with_pauses() {
+    let configs = Configs::new();
+    for kind in SelectorKind::available() {
+        for (turn, buffer) in [1, 4, 16, 64].map(|kib| kib << 10).into_iter().enumerate() {
+            for pauses in [false, true] {
+                println!("on {kind}, {buffer} bytes, pauses: {pauses}");
+                let (ours, client) = configs.connect(turn % 2 == 0, |stream| {
+                    stream.write_all(&stretch(0, LENGTH)).unwrap();
+                    stream.flush().unwrap();
+                    // The client sends nothing more until it has the answer.
+                    stream.read_exact(&mut [0; 8]).unwrap();
+                    stream.conn.send_close_notify();
+                    stream.flush().unwrap();
+                });
+                let mut el = event_loop(*kind, buffer);
+                let received = Rc::new(Cell::new(0));
+                let count = received.clone();
+                el.attach(ours, move |el, _, conn: &Transport, data| {
+                    assert!(data == stretch(count.get(), data.len()));
+                    count.set(count.get() + data.len());
+                    if count.get() == LENGTH {
+                        conn.write(b"received");
+                    }
+                    if pauses {
+                        conn.pause_reading();
+                        let conn = conn.clone();
+                        el.call_soon(move |_, _| conn.resume_reading());
+                    }
+                    Ok(())
+                })
+                .unwrap();
+                el.run().unwrap();
+                client.join().unwrap();
+                assert_eq!(received.get(), LENGTH);
+            }
+        }
+    }
+}
+
+#[test]
+fn s3_ten_megabytes_over_tls_are_sent_before_a_close() {
+    let configs = Configs::new();
+    for kind in SelectorKind::available() {
+        let (ours, client) = configs.connect(false, |stream| {
+            stream.write_all(b"give").unwrap();
+            let mut got = Vec::new();
+            stream.read_to_end(&mut got).unwrap(); // With the server's goodbye, or it is an error.
+            assert!(got == stretch(0, LENGTH));
+        });
+        let mut el = event_loop(*kind, 16 << 10);
+        el.attach(ours, |_, _, conn: &Transport, data| {
+            assert_eq!(data, b"give");
+            conn.write(&stretch(0, LENGTH));
+            conn.close();
+            Ok(())
+        })
+        .unwrap();
+        el.run().unwrap();
+        client.join().unwrap();
+    }
+}
