@@ -38,7 +38,8 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// use mainspring::net::{ListenOptions, listen};
 ///
 /// let listener = listen("127.0.0.1:0", &ListenOptions::default())?;
-/// let bound = std::net::TcpListener::from(listener).local_addr()?;
+/// let listener = std::net::TcpListener::from(listener);
+/// let bound = listener.local_addr()?;
 /// let error = listen(bound, &ListenOptions::default()).unwrap_err();
 /// assert!(error.to_string().contains(&bound.to_string()));
 /// # Ok::<(), mainspring::Error>(())
