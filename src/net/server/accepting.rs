@@ -195,6 +195,9 @@ impl<F> Accepting<F> {
     }
 
     fn pause<S: 'static>(&mut self, el: &LoopHandle<S>) {
+        if self.shared.watch.get().is_none() {
+            return; // The exception handler has closed the server.
+        }
         self.shared.rest();
         if !self.timer.is_some_and(|timer| el.reset_after(timer, REST)) {
             self.timer = Some(wake_up_later(el, self.shared.clone()));
