@@ -22,7 +22,8 @@
 //!
 //! To cancel is to drop a future, at an `await` where it waits; what runs then is the `Drop` of what
 //! it holds. A future that was woken is polled once more before, so that a result which is there
-//! already wins: the rule is the same for tasks, scopes, timeouts and groups. There is no cleaning up that awaits: do that in a task of its own.
+//! already wins: the rule is the same for tasks, scopes, timeouts and groups. Cleanup cannot
+//! `await`; spawn a task for that.
 
 mod as_completed;
 mod blocking;
