@@ -6,7 +6,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use mainspring_sys::socket;
 
@@ -132,6 +132,7 @@ impl Future for Lookup {
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if let Answer::Unasked(host, caller) = &mut self.0 {
+            ready!(budget::metered(context, |_| Poll::Ready(()))); // It may be refused at once.
             let (host, caller) = (host.take().expect(POLLED)?, *caller);
             let tasks = task::running("mainspring::net::lookup_host")?;
             *self = host.lookup_at(caller, tasks.core.executor())?;

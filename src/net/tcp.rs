@@ -174,6 +174,7 @@ impl TcpStream {
         local: impl IntoAddress,
         remote: impl IntoAddress,
     ) -> Result<TcpStream> {
+        budget::step().await;
         let local = inet(&local.into_address()?)?;
         let remote = inet(&remote.into_address()?)?;
         let socket = dial::dial_from(&local.into(), &remote.into()).await?;
@@ -243,6 +244,7 @@ impl TcpStream {
             Err(error) => Err(Error::from(error)),
         };
         async move {
+            budget::step().await;
             let (host, lookup) = lookup?;
             let connecting = async { dial::race(&lookup.await?).await };
             let socket = dial::within(limit, host, connecting).await?;

@@ -134,6 +134,7 @@ impl UnixStream {
         local: impl IntoAddress,
         remote: impl IntoAddress,
     ) -> Result<UnixStream> {
+        budget::step().await;
         let local = unix(&local.into_address()?)?;
         let remote = unix(&remote.into_address()?)?;
         let socket = dial::dial_from(&local.into(), &remote.into()).await?;

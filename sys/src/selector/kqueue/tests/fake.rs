@@ -393,10 +393,8 @@ struct Trigger {
 impl UserEvent for Trigger {
     fn trigger(&self) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
-        let mut filters = state.filters.iter_mut();
         let mine = |one: &&mut Knote| one.filter == Filter::User && one.ident == self.ident;
-        let one = filters.find(mine).ok_or(io::ErrorKind::NotFound)?;
-        one.active = true;
+        state.filters.iter_mut().find(mine).ok_or(io::ErrorKind::NotFound)?.active = true;
         Ok(())
     }
 }
