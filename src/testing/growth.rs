@@ -29,7 +29,6 @@ fn simulated() -> EventLoop {
 fn expect_linear(what: &str, mut scenario: impl FnMut(usize)) {
     let few = count(|| scenario(FEW));
     let many = count(|| scenario(4 * FEW));
-    println!("{what}: {few} steps for {FEW}, {many} for {}", 4 * FEW);
     assert!(few >= FEW as u64 / 2, "{what}: the steps are counted");
     assert!(many <= 5 * few, "{what}: {few} steps for {FEW}, but {many} for {}", 4 * FEW);
 }
