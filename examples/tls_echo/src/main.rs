@@ -65,7 +65,7 @@ async fn ask(connector: TlsConnector, conn: TcpStream, lines: &[String]) -> Resu
         writer.write_all(format!("{line}\n").as_bytes()).await?;
         writer.flush().await?;
         let answer = next_line(&mut answers).await?.ok_or(Error::other("the server has gone"))?;
-        heard.push(String::from_utf8_lossy(&answer).trim_end().to_owned());
+        heard.push(String::from_utf8_lossy(&answer).trim_end_matches('\n').to_owned());
     }
     writer.close().await?;
     Ok(heard)
