@@ -32,7 +32,7 @@
 //! | something to run | [`call_soon`] | [`spawn`], [`run_until_complete`] |
 //! | time | [`call_later`], [`call_every`], [`add_timer`] | [`sleep`], [`interval`], [`timeout`] |
 //! | any descriptor | [`add_reader`], [`watch`] | [`Io`] |
-//! | a library in C with its own descriptors | [`watch`](LoopHandle::watch#libraries-in-c), [`set_interest`] | [`Io`] |
+//! | a library in C with its own descriptors | [`watch`], [`set_interest`] | [`Io`] |
 //! | a server | [`serve`], [`serve_with`] and [`net::Protocol`] | [`net::TcpListener`], [`net::UnixListener`] |
 //! | a client | [`connect`], then [`attach_with`] | [`net::TcpStream::connect_host`] |
 //! | blocking work, other threads | [`Remote::call_soon`] | [`spawn_blocking`], [`Remote::spawn`] |

@@ -289,7 +289,7 @@ impl<S> LoopHandle<S> {
     ///
     /// For a borrowed fd, and any source that is not of the standard library, the same interest is
     /// set again: if the number has become another file's, that file is watched. See
-    /// [`watch`](LoopHandle::watch#libraries-in-c).
+    /// [`watch`](LoopHandle::watch).
     ///
     /// # Errors
     ///

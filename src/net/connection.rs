@@ -249,7 +249,7 @@ impl<S: 'static> LoopHandle<S> {
     ///     el.set_protocol(conn, Upgraded)
     /// })?;
     /// theirs.write_all(b"upgrade")?;
-    /// el.run_once()?;
+    /// el.turn(None)?;
     /// theirs.write_all(b"new words")?;
     /// drop(theirs);
     /// el.run()?;

@@ -145,7 +145,7 @@ impl Server {
     /// let server = el.serve(TcpListener::bind("127.0.0.1:0")?, |_, _, _, _| Ok(()))?;
     /// server.set_admission(|peer| peer.as_inet().is_some_and(|it| !it.ip().is_loopback()));
     /// let mut client = TcpStream::connect(server.local_addr()?.as_inet().unwrap())?;
-    /// el.run_once()?;
+    /// el.turn(None)?;
     /// assert_eq!((client.read(&mut [0])?, server.accepted(), server.connections()), (0, 1, 0));
     /// # Ok::<(), mainspring::Error>(())
     /// ```

@@ -85,7 +85,7 @@ impl Transport {
     ///     Ok(())
     /// })?;
     /// theirs.write_all(b"upgrade")?;
-    /// el.run_once()?;
+    /// el.turn(None)?;
     /// theirs.write_all(b"new protocol")?;
     /// drop(theirs);
     /// el.run()?;

@@ -5,8 +5,8 @@
 //! The backends are parallel texts: the same functions in the same order, the same words where the
 //! behaviour is the same. What holds for all of them (a conformance suite runs it over every kind):
 //!
-//! * A registration is a number of an fd, a [`Token`] that comes back in events, an [`Interest`]
-//!   and a [`Mode`]. A selector keeps no other data of its user's.
+//! * A registration is a number of an fd, a [`Token`](crate::Token) that comes back in events, an [`Interest`]
+//!   and a [`Mode`](crate::Mode). A selector keeps no other data of its user's.
 //! * One registration per fd. A second one is the error `AlreadyExists`; changing or removing one
 //!   that is not there is `NotFound`; an fd that is not open is `EBADF`. An error leaves everything
 //!   as it was.

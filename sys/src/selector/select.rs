@@ -7,7 +7,7 @@
 //! Who asks only for writing or priority is looked at for reading too, because the kernel tells of
 //! a hang-up nowhere else. If there is nothing but data, the wait goes on without that.
 //!
-//! Edges are those of [`poll`](super::poll), with one more blind spot: an end behind data that was
+//! Edges are those of [`poll`], with one more blind spot: an end behind data that was
 //! reported and is not read is seen when something else ends the wait.
 
 use std::io;
