@@ -12,11 +12,13 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mainspring_sys::Interest;
 use mainspring_sys::socket::{self, AcceptError, Address, ListenOptions, ReserveFd};
 
+use super::connections::{Connections, Place};
 use super::server::FAILURES;
 use crate::error::{Error, Result};
 use crate::task::{Io, current_loop, report, running, sleep_until};
@@ -31,6 +33,7 @@ const CALM: Duration = Duration::from_secs(1);
 /// A listener of tasks.
 pub(super) struct Listening {
     io: Io<OwnedFd>,
+    connections: Rc<Connections>,
     reserve: RefCell<ReserveFd>,
     /// The end of the latest rest, and whether nobody was let in since it began.
     rest: Cell<Option<Instant>>,
@@ -59,7 +62,8 @@ impl Listening {
             .map_err(|source| Error::Create { part: "reserve descriptor", source })?;
         let (io, reserve) = (io.by_level(), RefCell::new(reserve));
         let (rest, in_vain, met, failures, busy) = Default::default();
-        Ok(Listening { io, reserve, rest, in_vain, met, failures, busy })
+        let connections = Connections::new();
+        Ok(Listening { io, connections, reserve, rest, in_vain, met, failures, busy })
     }
 
     /// Sets what accepted sockets inherit, which saves a system call for each. Returns the address.
@@ -72,8 +76,14 @@ impl Listening {
         })
     }
 
-    pub(super) async fn accept(&self) -> Result<(OwnedFd, Address)> {
+    /// The number of open streams, and its limit.
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    pub(super) async fn accept(&self) -> Result<(OwnedFd, Address, Place)> {
         loop {
+            self.connections.vacancy().await;
             if let Some(end) = self.rest.get() {
                 if current_loop()?.now() < end {
                     sleep_until(end).await;
@@ -81,14 +91,15 @@ impl Listening {
                 }
                 self.rest.set(None);
             }
-            match self.io.read_with(accept).await? {
-                Ok(accepted) => {
+            match self.io.read_with(|fd| self.accept_now(fd)).await? {
+                Ok(None) => {} // Another task has taken the last place.
+                Ok(Some((fd, from))) => {
                     self.in_vain.set(false);
                     self.failures.set(0);
                     if !self.is_busy() {
                         self.io.drained(Interest::READABLE);
                     }
-                    return Ok(accepted);
+                    return Ok((fd, from, self.connections.enter()));
                 }
                 Err(AcceptError::Capacity(error)) => self.begin_rest(error)?,
                 Err(AcceptError::Listener(source)) => {
@@ -98,6 +109,18 @@ impl Listening {
                 Err(AcceptError::Connection(error)) => self.fail(error)?,
                 Err(AcceptError::WouldBlock) => {}
             }
+        }
+    }
+
+    /// Accepts one connection, if there is a place for it. Errors of accepting are in the result:
+    /// only `WouldBlock` is left to the descriptor.
+    fn accept_now(&self, listener: &OwnedFd) -> io::Result<Accepted> {
+        if self.connections.is_full() {
+            return Ok(Ok(None));
+        }
+        match socket::accept(listener) {
+            Err(AcceptError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            other => Ok(other.map(Some)),
         }
     }
 
@@ -155,14 +178,8 @@ impl Listening {
     }
 }
 
-/// Errors of accepting are results here: only to wait is the descriptor's business.
-#[allow(clippy::type_complexity)]
-fn accept(listener: &OwnedFd) -> io::Result<std::result::Result<(OwnedFd, Address), AcceptError>> {
-    match socket::accept(listener) {
-        Err(AcceptError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-        other => Ok(other),
-    }
-}
+/// A connection, or none because the listener is full.
+type Accepted = std::result::Result<Option<(OwnedFd, Address)>, AcceptError>;
 
 impl AsFd for Listening {
     fn as_fd(&self) -> BorrowedFd<'_> {

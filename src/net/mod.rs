@@ -3,6 +3,7 @@
 
 mod connect;
 mod connection;
+mod connections;
 mod datagram;
 mod dial;
 #[cfg(feature = "futures-io")]

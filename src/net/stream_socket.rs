@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use mainspring_sys::socket::{self, Address};
 use mainspring_sys::{Interest, Readiness};
 
+use super::connections::Place;
 use super::socket::Socket;
 use crate::error::Result;
 #[cfg(feature = "hyper")]
@@ -31,7 +32,10 @@ const WRITE: Interest = Interest::WRITABLE;
 /// says so by [`shutdown_write`](StreamSocket::shutdown_write), and reads until the peer's end, or
 /// until a [`timeout`](crate::timeout). A [`Transport`](super::Transport) does that by itself.
 pub struct StreamSocket {
+    /// Ends before the place does: fields are dropped in this order.
     io: Io<Socket>,
+    /// None unless a listener has accepted it.
+    place: Option<Place>,
 }
 
 impl StreamSocket {
@@ -39,20 +43,20 @@ impl StreamSocket {
     /// there is nothing more. Reads of Unix sockets stop short at descriptors that are passed,
     /// which no readiness tells, so there it always takes another read to know.
     pub(super) fn tcp(socket: Socket) -> StreamSocket {
-        StreamSocket { io: Io::nonblocking(socket, READ | WRITE | Interest::PRIORITY) }
+        StreamSocket::new(Io::nonblocking(socket, READ | WRITE | Interest::PRIORITY))
     }
 
     pub(super) fn unix(socket: Socket) -> StreamSocket {
-        StreamSocket { io: Io::nonblocking(socket, READ | WRITE) }
+        StreamSocket::new(Io::nonblocking(socket, READ | WRITE))
     }
 
     /// It was accepted: a server waits for what its client says, and most have not said it yet.
-    pub(super) fn accepted(self) -> StreamSocket {
-        StreamSocket { io: self.io.watched() }
+    pub(super) fn accepted(self, place: Place) -> StreamSocket {
+        StreamSocket { io: self.io.watched(), place: Some(place) }
     }
 
     pub(super) fn new(io: Io<Socket>) -> StreamSocket {
-        StreamSocket { io }
+        StreamSocket { io, place: None }
     }
 
     /// Reads once, as soon as there is something; 0 is end of file.
@@ -319,7 +323,10 @@ impl StreamSocket {
 
     /// Ends watching, and gives the socket back.
     pub(super) fn into_socket(self) -> Socket {
-        self.io.into_inner()
+        let StreamSocket { io, place } = self;
+        let socket = io.into_inner();
+        drop(place);
+        socket
     }
 
     pub(super) async fn write_with<R>(

@@ -9,6 +9,7 @@ use std::time::Duration;
 use mainspring_sys::Interest;
 use mainspring_sys::socket::{Address, ListenOptions};
 
+use super::connections::Connections;
 use super::dial;
 use super::halves::{OwnedReadHalf, OwnedWriteHalf};
 use super::host::Host;
@@ -21,6 +22,10 @@ use crate::error::{Error, Result};
 use crate::task::{Io, budget};
 
 /// A TCP socket that listens, for tasks.
+///
+/// It accepts as many clients as there are descriptors, so one client can take all of them. A daemon
+/// sets [`max_connections`](TcpListener::set_max_connections), below the process's limit of
+/// descriptors by what it needs itself, and an [idle limit](TcpListener#idle-limit).
 ///
 /// ```
 /// use mainspring::{EventLoop, net::{TcpListener, TcpStream}};
@@ -56,6 +61,45 @@ use crate::task::{Io, budget};
 ///     Ok::<(), mainspring::Error>(())
 /// })??;
 /// # Ok::<(), mainspring::Error>(())
+/// ```
+///
+/// # Idle limit
+///
+/// A [`timeout`](crate::timeout) around each read ends a connection whose client sends nothing. A
+/// read that is dropped has lost no byte. A second one around each write ends a connection whose
+/// client reads nothing. Dropping the stream then makes room for the next client.
+///
+/// ```
+/// use mainspring::net::{TcpListener, TcpStream};
+/// use mainspring::{Error, EventLoop, testing::SimClock, timeout};
+/// use std::time::Duration;
+///
+/// const IDLE: Duration = Duration::from_secs(30);
+///
+/// async fn serve(conn: TcpStream) -> mainspring::Result<()> {
+///     loop {
+///         let chunk = timeout(IDLE, conn.read_chunk()).await??;
+///         if chunk.is_empty() {
+///             return Ok(());
+///         }
+///         timeout(IDLE, conn.write_all(&chunk)).await??;
+///     }
+/// }
+///
+/// let clock = SimClock::new();
+/// let mut el = EventLoop::builder().clock(clock.clone()).build()?;
+/// el.run_until_complete(async {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     listener.set_max_connections(100);
+///     let silent = TcpStream::connect(listener.local_addr()?).await?;
+///     let (conn, _) = listener.accept().await?;
+///     assert!(matches!(serve(conn).await, Err(Error::TimedOut(IDLE))));
+///     assert_eq!(silent.read(&mut [0]).await?, 0); // It was closed.
+///     assert_eq!(listener.connections(), 0);
+///     Ok::<(), Error>(())
+/// })??;
+/// assert_eq!(clock.elapsed(), IDLE);
+/// # Ok::<(), Error>(())
 /// ```
 #[derive(Debug)]
 pub struct TcpListener {
@@ -101,6 +145,8 @@ impl TcpListener {
 
     /// Accepts a connection, and says who it is from.
     ///
+    /// At the [limit of connections](TcpListener::set_max_connections) it waits for the end of one.
+    ///
     /// The loop watches the connection at once. If the future is dropped none is lost. At the limit
     /// of descriptors it waits: those who can not be let in for long are turned away, and the first
     /// time is reported to the [exception handler](crate::LoopHandle::set_exception_handler). An
@@ -110,9 +156,9 @@ impl TcpListener {
     ///
     /// [`Error::Accept`] if the listener is of no more use; those of [`Io::readable`].
     pub async fn accept(&self) -> Result<(TcpStream, SocketAddr)> {
-        let (fd, from) = self.listening.accept().await?;
+        let (fd, from, place) = self.listening.accept().await?;
         let from = inet(&from)?;
-        Ok((TcpStream { socket: StreamSocket::tcp(Socket::new(fd)).accepted() }, from))
+        Ok((TcpStream { socket: StreamSocket::tcp(Socket::new(fd)).accepted(place) }, from))
     }
 
     /// The address at which it listens.
@@ -122,6 +168,10 @@ impl TcpListener {
     /// As getsockname(2).
     pub fn local_addr(&self) -> Result<SocketAddr> {
         Ok(inet(&self.listening.local_addr()?)?)
+    }
+
+    pub(super) fn counted(&self) -> &Connections {
+        self.listening.connections()
     }
 }
 

@@ -8,6 +8,7 @@ use std::os::unix::net::{UnixDatagram as StdDatagram, UnixStream as StdStream};
 use mainspring_sys::Interest;
 use mainspring_sys::socket::{self, Address, BindOptions, ListenOptions, UnixAddress};
 
+use super::connections::Connections;
 use super::datagram;
 use super::dial;
 use super::halves::{OwnedReadHalf, OwnedWriteHalf};
@@ -67,9 +68,9 @@ impl UnixListener {
     ///
     /// [`Error::Accept`] if the listener is of no more use; those of [`Io::readable`].
     pub async fn accept(&self) -> Result<(UnixStream, UnixAddress)> {
-        let (fd, from) = self.listening.accept().await?;
+        let (fd, from, place) = self.listening.accept().await?;
         let from = unix(&from)?;
-        Ok((UnixStream { socket: StreamSocket::unix(Socket::new(fd)).accepted() }, from))
+        Ok((UnixStream { socket: StreamSocket::unix(Socket::new(fd)).accepted(place) }, from))
     }
 
     /// The address at which it listens.
@@ -79,6 +80,10 @@ impl UnixListener {
     /// As getsockname(2).
     pub fn local_addr(&self) -> Result<UnixAddress> {
         Ok(unix(&self.listening.local_addr()?)?)
+    }
+
+    pub(super) fn counted(&self) -> &Connections {
+        self.listening.connections()
     }
 }
 

@@ -83,6 +83,7 @@ mod task_budget;
 mod task_callbacks;
 mod task_drops;
 mod task_libraries;
+mod task_limits;
 mod task_model;
 mod task_panics;
 mod task_remote;
