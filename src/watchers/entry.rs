@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::os::fd::RawFd;
 
+use mainspring_sys::fd::FileId;
 use mainspring_sys::{Interest, Mode, Readiness, Token};
 
 use crate::handle::Key;
@@ -83,7 +84,20 @@ pub(super) struct Entry {
     /// What the kernel calls it, if it knows it.
     pub(super) token: Token,
     pub(super) mode: Mode,
+    /// The reason why the kernel does not know it, if it does not.
+    pub(super) idle: Idle,
     pub(super) halves: [Option<Half>; 2],
+}
+
+/// The reason why the kernel does not know an entry's fd.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Idle {
+    /// Its callbacks are paused, or not there yet.
+    Paused,
+    /// As `Paused`, for a borrowed number that had this file then.
+    PausedOf(FileId),
+    /// The number has lost the file that its callbacks watch.
+    Lost,
 }
 
 /// The name of an owned fd with one callback is that callback's key, so its events go straight to it.
@@ -118,7 +132,8 @@ impl Name {
 impl Entry {
     pub(super) fn new(fd: RawFd, generation: u32, mode: Mode) -> Entry {
         let (registered, token) = (Interest::empty(), name_of_two(0, 0));
-        Entry { fd, generation, registered, token, mode, halves: [None; 2] }
+        let (idle, halves) = (Idle::Paused, [None; 2]);
+        Entry { fd, generation, registered, token, mode, idle, halves }
     }
 
     /// Whether events reach its callbacks under the name that the kernel has for it: the name of
@@ -147,6 +162,19 @@ impl Entry {
         self.halves.iter().flatten().all(|half| half.ownership == Ownership::Borrowed)
     }
 
+    /// Notes that the kernel does not know the fd now. A borrowed number costs one fstat(2), so that
+    /// another owner of it is recognized.
+    pub(super) fn pause(&mut self) {
+        let is_paused = self.halves.iter().any(Option::is_some);
+        self.idle = match self.idle {
+            Idle::Lost if self.registered.is_empty() => Idle::Lost,
+            _ if is_paused && self.is_borrowed() => {
+                FileId::of(self.fd).map_or(Idle::Paused, Idle::PausedOf)
+            }
+            _ => Idle::Paused,
+        };
+    }
+
     /// Gives the entry a name that the kernel has not seen: an event of the file that had the number
     /// before misses.
     pub(super) fn rename(&mut self) {
@@ -164,7 +192,7 @@ impl Entry {
 
     /// The fd is gone from the kernel: tells the callbacks, once.
     pub(super) fn invalidate(&mut self, ready: &mut ReadyDeque) {
-        self.registered = Interest::empty();
+        (self.registered, self.idle) = (Interest::empty(), Idle::Lost);
         for half in self.halves.iter().flatten() {
             ready.feed(half.key, Readiness::INVALID);
         }

@@ -25,6 +25,7 @@ pub(crate) use self::entry::{Half, Role, Watch, is_plain, visible};
 pub(crate) use self::ownership::Ownership;
 
 mod entry;
+mod lost;
 mod ownership;
 
 /// Tokens from this slot on are not watchers: the doorbells of the loop itself.
@@ -103,7 +104,8 @@ impl Watchers {
         half: Half,
         ready: &mut ReadyDeque,
     ) -> Result<Watch> {
-        let slot = match self.slot_of(fd).map(|slot| (slot, self.check_free(slot, half.role))) {
+        let slot = self.slot_of(fd).filter(|slot| !self.is_lost(*slot));
+        let slot = match slot.map(|slot| (slot, self.check_free(slot, half.role))) {
             Some((slot, Ok(()))) => slot,
             Some((slot, Err(taken))) if !self.outlived(slot, ready) => return Err(taken),
             _ => self.take_slot(fd, mode),
@@ -134,31 +136,6 @@ impl Watchers {
     fn slot_of(&self, fd: RawFd) -> Option<u32> {
         let fd = usize::try_from(fd).ok()?;
         self.by_fd.get(fd)?.checked_sub(1)
-    }
-
-    /// Whether an entry has outlived its fd: closed behind the loop's back, and the number is in
-    /// use again. Its callbacks are fed the news. Kernels that forget a closed fd tell it by this
-    /// question; the others have told already.
-    ///
-    /// The question is to add it again: to change it would arm it again where it was reported once.
-    fn outlived(&mut self, slot: u32, ready: &mut ReadyDeque) -> bool {
-        let entry = &self.entries[slot as usize];
-        let Entry { fd, token, registered, mode, .. } = *entry;
-        if registered.is_empty() || self.selector.register(fd, token, registered, mode).is_err() {
-            return false;
-        }
-        self.lose(slot, ready);
-        true
-    }
-
-    /// The fd was closed behind the loop's back: has the kernel forget what it can, and tells the
-    /// callbacks.
-    fn lose(&mut self, slot: u32, ready: &mut ReadyDeque) {
-        let entry = &mut self.entries[slot as usize];
-        // Where the kernel keeps an open file that it knows by no number any more, it comes back as
-        // a stranger, see `rebuild`.
-        let _ = self.selector.deregister(entry.fd);
-        entry.invalidate(ready);
     }
 
     fn check_free(&self, slot: u32, role: Role) -> Result<()> {
@@ -222,9 +199,12 @@ impl Watchers {
         }
         let selector = &mut self.selector;
         match (entry.registered.is_empty(), wanted.is_empty()) {
-            (true, true) => {}
+            (true, true) => entry.pause(),
             (true, false) => selector.register(entry.fd, name, wanted, entry.mode)?,
-            (false, true) => selector.deregister(entry.fd)?,
+            (false, true) => {
+                selector.deregister(entry.fd)?;
+                entry.pause();
+            }
             (false, false) if !rearm && wanted == entry.registered && entry.is_called(name) => {
                 return Ok(());
             }

@@ -22,12 +22,11 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::fd::{change_nonblocking, status};
+use crate::fd::{change_nonblocking, stat, status};
 use crate::process::Process;
 use crate::syscall::{check, retry};
 
@@ -201,12 +200,4 @@ fn is_listener(fd: RawFd) -> bool {
 fn is_terminal(fd: RawFd) -> bool {
     // SAFETY: the call takes a number and touches no memory of ours.
     unsafe { libc::isatty(fd) == 1 }
-}
-
-fn stat(fd: RawFd) -> io::Result<libc::stat> {
-    // SAFETY: the struct is made of integers, and zero is a value of all of them.
-    let mut stat: libc::stat = unsafe { mem::zeroed() };
-    // SAFETY: `stat` is writable and outlives the call; a bad number is an error, not a fault.
-    check(unsafe { libc::fstat(fd, &raw mut stat) })?;
-    Ok(stat)
 }

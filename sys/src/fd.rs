@@ -1,6 +1,7 @@
 //! Descriptors: close-on-exec and non-blocking from their first moment, and questions about them.
 
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::syscall::{check, retry};
@@ -151,6 +152,56 @@ pub(crate) fn status(fd: RawFd) -> io::Result<libc::c_int> {
 pub fn is_open(fd: RawFd) -> bool {
     // SAFETY: F_GETFD takes no argument and touches no memory of ours.
     check(unsafe { libc::fcntl(fd, libc::F_GETFD) }).is_ok()
+}
+
+/// The identity of an open file: its device, its inode number and its type.
+///
+/// Two descriptors of one file have the same identity, and so have files without an inode of their
+/// own: on Linux each eventfd, epoll and timerfd (`anon_inode`), on macOS each TCP socket. So a
+/// difference proves another file, and sameness proves nothing.
+///
+/// ```
+/// use mainspring_sys::fd::FileId;
+/// use std::os::fd::AsRawFd;
+///
+/// let (reader, _writer) = std::io::pipe()?;
+/// let (copy, (other, _)) = (reader.try_clone()?, std::io::pipe()?);
+/// let of_reader = FileId::of(reader.as_raw_fd())?;
+/// assert!(!of_reader.differs(FileId::of(copy.as_raw_fd())?));
+/// assert!(of_reader.differs(FileId::of(other.as_raw_fd())?));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId(Option<(libc::dev_t, libc::ino_t, libc::mode_t)>);
+
+impl FileId {
+    /// Returns the identity of the file that has this number now. A file that cannot be asked, for
+    /// example one of a network that is down, has one that differs from no other.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`: `fd` is not open.
+    pub fn of(fd: RawFd) -> io::Result<FileId> {
+        match stat(fd) {
+            Ok(stat) => Ok(FileId(Some((stat.st_dev, stat.st_ino, stat.st_mode & libc::S_IFMT)))),
+            Err(error) if error.raw_os_error() == Some(libc::EBADF) => Err(error),
+            Err(_) => Ok(FileId(None)),
+        }
+    }
+
+    /// True if the two are different files for certain.
+    pub fn differs(self, other: FileId) -> bool {
+        self.0.zip(other.0).is_some_and(|(one, other)| one != other)
+    }
+}
+
+/// The attributes of an open file, by fstat(2).
+pub(crate) fn stat(fd: RawFd) -> io::Result<libc::stat> {
+    // SAFETY: the struct is made of integers, and zero is a value of all of them.
+    let mut stat: libc::stat = unsafe { mem::zeroed() };
+    // SAFETY: `stat` is writable and outlives the call; a bad number is an error, not a fault.
+    check(unsafe { libc::fstat(fd, &raw mut stat) })?;
+    Ok(stat)
 }
 
 /// Reads once; 0 is end of file.

@@ -314,7 +314,7 @@ fn w8_a_task_that_waits_for_a_closed_fd_is_told_or_hears_nothing() {
             assert_eq!(told, format!("cannot watch fd {FAR}"));
         }
         let read = io.try_io(Interest::READABLE, |fd| mainspring_sys::fd::read(*fd, &mut [0]));
-        assert_eq!(read.unwrap_err().to_string(), format!("cannot use fd {FAR}"));
+        assert_eq!(read.unwrap_err().to_string(), format!("cannot read from fd {FAR}"));
     });
 }
 
@@ -383,5 +383,66 @@ fn w7_a_number_that_is_not_open_is_an_error() {
         let (_ours, _theirs) = far(FAR);
         reads(&el, FAR);
         assert_eq!(settle(&mut el), ["read"]);
+    });
+}
+
+/// The number's next owner is registered, and the one of before is told.
+#[test]
+fn w8_a_taken_number_goes_to_its_next_owner() {
+    on_every_selector(|_, mut el| {
+        let (ours, _theirs) = far(FAR);
+        reads(&el, FAR);
+        assert_eq!(settle(&mut el), ["read"]);
+        drop(ours);
+        let (new, _peer) = far(FAR);
+        let fd = new.as_raw_fd();
+        reads(&el, fd);
+        assert_eq!(settle(&mut el), [&format!("report: cannot watch fd {FAR}"), "read"]);
+    });
+}
+
+/// A paused watcher has no registration that a kernel could forget.
+#[test]
+fn w8_a_paused_number_goes_to_its_next_owner() {
+    for first in [Interest::empty(), Interest::READABLE] {
+        on_every_selector(|_, mut el| {
+            let (ours, _theirs) = far(FAR);
+            let paused = el.watch(lend(FAR), first, says("paused")).unwrap();
+            el.set_interest(paused, Interest::empty()).unwrap();
+            drop(ours);
+            let (_new, mut peer) = far(FAR);
+            reads(&el, FAR);
+            assert_eq!(settle(&mut el), ["read"], "after {first:?}");
+            let error = el.set_interest(paused, Interest::READABLE).unwrap_err();
+            assert!(matches!(error, Error::Watch { fd: FAR, .. }), "{error}");
+            assert!(el.remove(paused));
+            peer.write_all(b"x").unwrap();
+            assert_eq!(settle(&mut el), ["read"], "after {first:?}");
+        });
+    }
+}
+
+/// A paused watcher whose file is there still keeps its place.
+#[test]
+fn w7_a_paused_number_of_the_same_file_is_taken() {
+    on_every_selector(|_, el| {
+        let (_ours, _theirs) = far(FAR);
+        el.watch(lend(FAR), Interest::empty(), says("paused")).unwrap();
+        let taken = el.add_reader(lend(FAR), says("reader")).unwrap_err();
+        assert!(matches!(taken, Error::AlreadyWatched { fd: FAR, .. }), "{taken}");
+    });
+}
+
+/// The loss is known, and its callback has not run: the next owner need not wait for that.
+#[test]
+fn w8_the_next_owner_may_come_before_the_loss_is_told() {
+    on_every_selector(|_, mut el| {
+        let (ours, _theirs) = far(FAR);
+        let watcher = el.watch(lend(FAR), Interest::READABLE, says("old")).unwrap();
+        drop(ours);
+        el.set_interest(watcher, Interest::WRITABLE).unwrap_err();
+        let (_new, _peer) = far(FAR);
+        reads(&el, FAR);
+        assert_eq!(settle(&mut el), [&format!("report: cannot watch fd {FAR}"), "read"]);
     });
 }

@@ -42,6 +42,7 @@ mod fd_limit;
 mod files;
 mod flood;
 mod foreign_wakers;
+mod forgotten;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 mod group_ends;

@@ -53,6 +53,10 @@ use crate::watchers::Ownership;
 /// [`ready`](Io::ready). A source with a destructor that wraps a library's handle is given to a new
 /// `Io` ([`into_inner`](Io::into_inner), [`new`](Io::new)) when the library has changed its socket.
 ///
+/// A forgotten `Io` ([`mem::forget`](std::mem::forget)) of a lent source stays registered when the
+/// owner closes the file. It gives way when another file gets the number. The same file under the
+/// same number, by dup(2), is [`AlreadyWatched`](Error::AlreadyWatched).
+///
 /// A tick gives each source at most 64 calls that complete, and after 256 KiB no further one. A call
 /// beyond that is pending until the next tick, so a source that is always ready delays no other.
 ///

@@ -22,7 +22,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::table::{Entry, Ready, Table, check_open};
+use super::table::{Entry, Ready, Table};
 use super::{Selector, UserEvent, check_interest, no_user_events};
 use crate::event::{Events, Interest, Mode, Readiness, Token};
 use crate::syscall::{check, retry};
@@ -106,12 +106,11 @@ impl Selector for Poll {
     }
 
     fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
-        let removed = self.table.remove(fd);
-        if let Some(at) = removed {
+        let found = self.table.check(fd);
+        if let Some(at) = self.table.remove(fd) {
             self.polled.swap_remove(at);
         }
-        check_open(fd)?;
-        removed.map(drop).ok_or(io::ErrorKind::NotFound.into())
+        found
     }
 
     fn drained(&mut self, fd: RawFd, interest: Interest) {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::poll::{self, Look, interrupted, question, wait_once};
-use super::table::{Entry, Ready, Table, check_open};
+use super::table::{Entry, Ready, Table};
 use super::{Selector, SelectorKind, UserEvent, check_interest, list, no_user_events};
 use crate::event::{Events, Interest, Mode, Readiness, Token};
 use crate::fd::is_open;
@@ -114,8 +114,11 @@ impl Selector for Select {
         mode: Mode,
     ) -> io::Result<()> {
         check_interest(interest)?;
-        check_open(fd)?;
-        check_size(fd)?;
+        if let Err(error) = check_size(fd)
+            && is_open(fd)
+        {
+            return Err(error);
+        }
         self.table.insert(fd, token, interest, mode).map(drop)
     }
 
@@ -131,9 +134,9 @@ impl Selector for Select {
     }
 
     fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
-        let removed = self.table.remove(fd);
-        check_open(fd)?;
-        removed.map(drop).ok_or(io::ErrorKind::NotFound.into())
+        let found = self.table.check(fd);
+        self.table.remove(fd);
+        found
     }
 
     fn drained(&mut self, fd: RawFd, interest: Interest) {

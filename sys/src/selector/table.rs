@@ -11,13 +11,16 @@
 //!   closed.
 //! * What was reported in edge mode stays in `told` until it is seen to have ended, or
 //!   [`drained`](Table::drained) says so. It is not asked for, and so the rest still is.
+//! * An entry is of the file that had the number when it was registered or changed, as in a kernel's
+//!   table. A number that has another file has no entry, whatever is left of the old one: see
+//!   [`FileId`] for files that cannot be told apart.
 //! * Whoever was reported or registered later has the greater `turn`.
 
 use std::io;
 use std::os::fd::RawFd;
 
 use crate::event::{Event, Events, Interest, Mode, Readiness, Token};
-use crate::fd::is_open;
+use crate::fd::FileId;
 
 /// The place of an fd that has no entry.
 const NOWHERE: usize = usize::MAX;
@@ -26,6 +29,7 @@ const NOWHERE: usize = usize::MAX;
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) fd: RawFd,
+    file: FileId,
     /// What the mode leaves of the interest. An entry with nothing armed must not be shown to the
     /// kernel at all: it would report a hang-up for ever.
     pub(crate) armed: Interest,
@@ -55,7 +59,7 @@ impl Table {
         &self.entries
     }
 
-    /// Adds an entry, over a dead one if need be: then the number belongs to another file by now.
+    /// Adds an entry. One that is dead, or of a file that has lost the number, gives way.
     pub(crate) fn insert(
         &mut self,
         fd: RawFd,
@@ -63,12 +67,12 @@ impl Table {
         interest: Interest,
         mode: Mode,
     ) -> io::Result<usize> {
-        check_open(fd)?;
+        let file = FileId::of(fd)?;
         self.turns += 1;
         self.has_edges |= mode == Mode::Edge;
-        let entry = Entry::new(fd, token, interest, mode, self.turns);
+        let entry = Entry::new((fd, file), token, interest, mode, self.turns);
         match self.place(fd) {
-            Some(at) if self.entries[at].is_dead() => {
+            Some(at) if !self.entries[at].is_of(file) => {
                 self.entries[at] = entry;
                 Ok(at)
             }
@@ -85,11 +89,11 @@ impl Table {
         interest: Interest,
         mode: Mode,
     ) -> io::Result<usize> {
-        check_open(fd)?;
-        let at = self.place(fd).filter(|at| !self.entries[*at].is_dead());
+        let file = FileId::of(fd)?;
+        let at = self.place(fd).filter(|at| self.entries[*at].is_of(file));
         let at = at.ok_or(io::ErrorKind::NotFound)?;
         self.has_edges |= mode == Mode::Edge;
-        self.entries[at] = Entry::new(fd, token, interest, mode, self.entries[at].turn);
+        self.entries[at] = Entry::new((fd, file), token, interest, mode, self.entries[at].turn);
         Ok(at)
     }
 
@@ -102,6 +106,14 @@ impl Table {
             self.places[moved.fd as usize] = at;
         }
         Some(at)
+    }
+
+    /// Finds what a removal answers: `NotFound` without an entry of the file that has the number.
+    pub(crate) fn check(&self, fd: RawFd) -> io::Result<()> {
+        let file = FileId::of(fd)?;
+        let entry = self.place(fd).map(|at| &self.entries[at]);
+        let known = entry.filter(|entry| !entry.file.differs(file));
+        known.map(drop).ok_or(io::ErrorKind::NotFound.into())
     }
 
     /// Returns true if `fd` has an entry that was not found closed.
@@ -185,13 +197,24 @@ pub(crate) struct Ready {
 const UNASKED: Readiness = Readiness::ERROR.union(Readiness::HANGUP);
 
 impl Entry {
-    fn new(fd: RawFd, token: Token, interest: Interest, mode: Mode, turn: u64) -> Entry {
+    fn new(
+        (fd, file): (RawFd, FileId),
+        token: Token,
+        interest: Interest,
+        mode: Mode,
+        turn: u64,
+    ) -> Entry {
         let (told, stirs) = (Readiness::empty(), false);
-        Entry { fd, armed: interest, told, stirs, token, interest, mode, turn }
+        Entry { fd, file, armed: interest, told, stirs, token, interest, mode, turn }
     }
 
     fn is_dead(&self) -> bool {
         self.interest.is_empty()
+    }
+
+    /// True if the entry is alive, and may be of this file.
+    fn is_of(&self, file: FileId) -> bool {
+        !self.is_dead() && !self.file.differs(file)
     }
 
     /// What the kernel is to be asked for beside the end of the read side.
@@ -243,9 +266,4 @@ impl Entry {
             }
         }
     }
-}
-
-/// The error of an fd that is not open.
-pub(crate) fn check_open(fd: RawFd) -> io::Result<()> {
-    if is_open(fd) { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EBADF)) }
 }
