@@ -77,7 +77,7 @@ struct Shared {
     cancelled: RefCell<Option<Cancelled>>,
     limit: Cell<Limit>,
     shielded: Cell<bool>,
-    /// What says that the deadline has passed.
+    /// Reason of a cancellation by the deadline, for a scope whose deadline is not the user's.
     overdue: Cell<Option<&'static str>>,
     runs: RefCell<BTreeMap<u64, Rc<Extent>>>,
     /// The number of the next run.
@@ -115,7 +115,8 @@ impl Cancelled {
         &self.reason
     }
 
-    /// Whether it was the scope's deadline.
+    /// Returns true if the scope's deadline has passed. The end of a [`Shutdown`](crate::Shutdown) is
+    /// no deadline: its tasks were asked to end.
     pub fn is_deadline(&self) -> bool {
         self.by_deadline
     }
@@ -275,8 +276,9 @@ impl Shared {
     }
 
     fn expire(&self) {
-        let reason = self.overdue.get().unwrap_or("the deadline has passed").into();
-        self.cancel(Cancelled { reason, by_deadline: true });
+        let overdue = self.overdue.get();
+        let reason = overdue.unwrap_or("the deadline has passed").into();
+        self.cancel(Cancelled { reason, by_deadline: overdue.is_none() });
     }
 
     fn runs(&self) -> Vec<Rc<Extent>> {
