@@ -182,6 +182,19 @@ fn expect(call: &'static str) -> Rc<Tasks> {
     }
 }
 
+/// Panics where no loop runs, with the place of a call whose future is awaited elsewhere.
+#[inline]
+fn check_loop(call: &'static str, place: &'static Location<'static>) {
+    if current::running().is_none() {
+        no_loop_for(call, place);
+    }
+}
+
+#[cold]
+fn no_loop_for(call: &'static str, place: &'static Location<'static>) -> ! {
+    panic!("{}; this one is from {place}", Error::NoLoop { call })
+}
+
 #[cold]
 #[track_caller]
 fn no_loop(call: &'static str) -> ! {

@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -181,15 +182,16 @@ impl CancelScope {
     ///
     /// # Panics
     ///
-    /// The future panics where no loop runs, if the scope has a deadline.
+    /// The future panics where no loop runs, if the scope has a deadline, with the place of this call.
+    #[track_caller]
     pub fn run<F: Future>(
         &self,
         future: F,
     ) -> impl Future<Output = Result<F::Output, Cancelled>> + use<F> {
-        let shared = self.shared.clone();
+        let (shared, place) = (self.shared.clone(), Location::caller());
         async move {
             budget::step().await;
-            let mut run = Run::new(shared);
+            let mut run = Run::new(shared, place);
             let mut future = pin!(future);
             poll_fn(|cx| run.poll(future.as_mut(), cx)).await
         }
@@ -290,7 +292,7 @@ impl Shared {
     }
 
     /// The deadline, in the time of the loop that runs.
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self, place: &'static Location<'static>) -> Option<Instant> {
         if let Limit::After(limit) = self.limit.get()
             && let Some(tasks) = current::running()
         {
@@ -300,14 +302,18 @@ impl Shared {
         match self.limit.get() {
             Limit::At(deadline) => Some(deadline),
             Limit::Never => None,
-            Limit::After(_) => panic!("{}", Error::NoLoop { call: "CancelScope::run" }),
+            Limit::After(_) => super::no_loop_for(CALL, place),
         }
     }
 }
 
+const CALL: &str = "mainspring::CancelScope::run";
+
 /// A future that a scope runs.
 struct Run {
     shared: Rc<Shared>,
+    /// The place of the call, for what it says where no loop runs.
+    place: &'static Location<'static>,
     number: u64,
     extent: Owned,
     alarm: Option<Alarm>,
@@ -321,14 +327,14 @@ struct Alarm {
 }
 
 impl Run {
-    fn new(shared: Rc<Shared>) -> Run {
+    fn new(shared: Rc<Shared>, place: &'static Location<'static>) -> Run {
         let extent = Owned::new(shared.guard());
         if shared.cancelled.borrow().is_some() {
             extent.set_due();
         }
         let number = shared.next.replace(shared.next.get() + 1);
         shared.runs.borrow_mut().insert(number, extent.clone());
-        Run { shared, number, extent, alarm: None }
+        Run { shared, place, number, extent, alarm: None }
     }
 
     fn poll<F: Future>(
@@ -354,16 +360,20 @@ impl Run {
     /// Whether the deadline has passed, a turn ago, and is still the one.
     fn is_over(&self) -> bool {
         let rang = self.alarm.as_ref().is_some_and(|alarm| alarm.rang);
-        rang && self.shared.deadline() == self.alarm.as_ref().map(|alarm| alarm.deadline)
+        rang && self.shared.deadline(self.place) == self.alarm.as_ref().map(|alarm| alarm.deadline)
     }
 
     fn watch_deadline(&mut self, cx: &mut Context<'_>) {
-        let Some(deadline) = self.shared.deadline().filter(|_| !self.extent.is_due()) else {
+        let place = self.place;
+        let Some(deadline) = self.shared.deadline(place).filter(|_| !self.extent.is_due()) else {
             self.alarm = None;
             return;
         };
         let alarm = self.alarm.take().filter(|alarm| alarm.deadline == deadline);
-        let new = || Alarm { deadline, sleep: sleep_until(deadline), rang: false };
+        let new = || {
+            super::check_loop(CALL, place);
+            Alarm { deadline, sleep: sleep_until(deadline), rang: false }
+        };
         let alarm = self.alarm.insert(alarm.unwrap_or_else(new));
         if !alarm.rang && Pin::new(&mut alarm.sleep).poll(cx).is_ready() {
             // What others make ready in this same tick still counts.

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -125,6 +126,11 @@ impl Sleep {
             Some(armed) => current::find(armed.home).is_none_or(|tasks| armed.is_over(&tasks)),
             None => false,
         }
+    }
+
+    /// True before the first poll, which needs a running loop.
+    fn is_unarmed(&self) -> bool {
+        self.alarm.armed.is_none()
     }
 
     /// Moves the end to `deadline`, whether it is over or not.
@@ -267,7 +273,7 @@ impl fmt::Debug for Sleep {
 ///
 /// # Panics
 ///
-/// The future panics where no loop runs.
+/// The future panics where no loop runs, with the place of this call.
 ///
 /// ```
 /// use mainspring::{EventLoop, testing::SimClock, sleep, timeout};
@@ -282,11 +288,13 @@ impl fmt::Debug for Sleep {
 /// })?;
 /// # Ok::<(), mainspring::Error>(())
 /// ```
+#[track_caller]
 pub fn timeout<F: Future>(
     limit: Duration,
     future: F,
 ) -> impl Future<Output = Result<F::Output>> + use<F> {
-    limited(sleep(limit), limit, future)
+    let call = ("mainspring::timeout", Location::caller());
+    limited(sleep(limit), limit, future, call)
 }
 
 /// Gives `future` until `deadline` to complete. Otherwise as [`timeout`].
@@ -303,15 +311,23 @@ pub fn timeout<F: Future>(
 /// assert_eq!(clock.elapsed(), Duration::from_secs(1));
 /// # Ok::<(), mainspring::Error>(())
 /// ```
+#[track_caller]
 pub fn timeout_at<F: Future>(
     deadline: Instant,
     future: F,
 ) -> impl Future<Output = Result<F::Output>> + use<F> {
     let now = current::running().map_or_else(Instant::now, |tasks| tasks.core.timeline.now());
-    limited(sleep_until(deadline), deadline.saturating_duration_since(now), future)
+    let limit = deadline.saturating_duration_since(now);
+    let call = ("mainspring::timeout_at", Location::caller());
+    limited(sleep_until(deadline), limit, future, call)
 }
 
-async fn limited<F: Future>(sleep: Sleep, limit: Duration, future: F) -> Result<F::Output> {
+async fn limited<F: Future>(
+    sleep: Sleep,
+    limit: Duration,
+    future: F,
+    (call, place): (&'static str, &'static Location<'static>),
+) -> Result<F::Output> {
     budget::step().await;
     let extent = Owned::new(Guard::None);
     let (mut future, mut sleep) = (pin!(future), pin!(sleep));
@@ -329,7 +345,12 @@ async fn limited<F: Future>(sleep: Sleep, limit: Duration, future: F) -> Result<
         if last_call {
             // A guard inside: whoever lifts it wakes this.
             extent.wait(cx.waker());
-        } else if sleep.as_mut().poll(cx).is_ready() {
+            return Poll::Pending;
+        }
+        if sleep.is_unarmed() {
+            super::check_loop(call, place);
+        }
+        if sleep.as_mut().poll(cx).is_ready() {
             // What others make ready in this same tick still counts.
             last_call = true;
             cx.waker().wake_by_ref();

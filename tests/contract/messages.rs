@@ -1,11 +1,14 @@
 //! What a new user meets: messages, and the place that they name.
 
 use std::cell::RefCell;
+use std::future::pending;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::time::{Duration, Instant};
 
+use futures::executor::block_on;
 use mainspring::net::{self, ListenOptions, TcpListener, UdpSocket, lookup_host};
-use mainspring::{Error, EventLoop, race_all, sleep, spawn};
+use mainspring::{CancelScope, Error, EventLoop, race_all, sleep, spawn, timeout, timeout_at};
 
 use crate::files::alone_as;
 
@@ -128,4 +131,31 @@ fn what_needs_a_loop_panics_at_the_users_line() {
     };
     let output = alone_as(name, check, |child| child);
     assert!(output.is_none_or(|output| output.status.success()));
+}
+
+/// These panic inside a future that is awaited elsewhere, so the message has the place of the call.
+#[test]
+fn q7_a_deadline_where_no_loop_runs_names_the_call() {
+    let second = Duration::from_secs(1);
+    let never = pending::<()>;
+    let scope = || CancelScope::new().timeout(second);
+    let until = || CancelScope::new().deadline(Instant::now());
+    for (line, call, said) in [
+        (line!(), "timeout", said(timeout(second, never()))),
+        (line!(), "timeout_at", said(timeout_at(Instant::now(), never()))),
+        (line!(), "CancelScope::run", said(scope().run(never()))),
+        (line!(), "CancelScope::run", said(until().run(never()))),
+    ] {
+        let begin = format!("`mainspring::{call}` needs a running loop");
+        assert!(said.starts_with(&begin), "{said}");
+        assert!(said.contains(&format!("{}:{line}:", file!())), "{line}: {said}");
+    }
+    let ready = block_on(timeout(second, async { 1 })).unwrap();
+    assert_eq!(ready, 1, "what is ready at once needs no loop");
+}
+
+/// What a future says when it panics where no loop runs.
+fn said(future: impl Future) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(block_on(future)))).unwrap_err();
+    panic.downcast_ref::<String>().expect("a message").clone()
 }
