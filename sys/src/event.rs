@@ -161,6 +161,10 @@ impl From<Interest> for Readiness {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Mode {
     /// In every [`select`](crate::Selector::select) for as long as it lasts.
+    ///
+    /// On FreeBSD 15 poll(2) and select(2) take the shut write side of a Unix socket for a hang-up. A
+    /// registration that is still interested in reading is then reported each time, data or not. Edge
+    /// mode reports it once.
     #[default]
     Level,
     /// Once; then the registration sleeps until the next

@@ -12,6 +12,15 @@
 //! things that epoll(7) reports cannot be seen: data that arrives behind data not yet read, and
 //! anything at an fd whose error or hang-up was reported, until something else ends the wait.
 //!
+//! # Hang-ups
+//!
+//! A hang-up is reported whatever is asked for, and in level mode it ends each wait. poll(2) of Linux
+//! and POSIX says POLLHUP when both directions are over, so a read then gives the end. FreeBSD 15 also
+//! says it for a Unix socket whose own write side is shut down, while data may still come. There a
+//! level registration that stays interested in reading is reported in each wait, though a read would
+//! block; an edge registration is reported once. No question to poll(2) or select(2) leaves the mark
+//! out, and an fd that is left out misses its data. The default there is kqueue(2).
+//!
 //! # Invariant
 //!
 //! `polled` lies parallel to the table's entries. Where an entry sleeps the fd is -1, which poll(2)
