@@ -96,6 +96,12 @@ enum Limit {
 }
 
 impl Limit {
+    /// A limit counted from now, if a loop runs. What no `Instant` can hold is never.
+    fn after(limit: Duration) -> Limit {
+        let Some(tasks) = current::running() else { return Limit::After(limit) };
+        tasks.core.timeline.now().checked_add(limit).map_or(Limit::Never, Limit::At)
+    }
+
     /// Returns true if `next` is no sooner than this limit, so that no run is late for it.
     fn is_followed_by(self, next: Limit) -> bool {
         matches!((self, next), (Limit::At(old), Limit::At(new)) if old <= new)
@@ -241,13 +247,7 @@ impl CancelScope {
 
     /// As [`set_deadline`](CancelScope::set_deadline), counted from this call.
     pub(super) fn set_timeout(&self, limit: Duration) {
-        self.set_limit(match current::running() {
-            // What no `Instant` can hold is never.
-            Some(tasks) => {
-                tasks.core.timeline.now().checked_add(limit).map_or(Limit::Never, Limit::At)
-            }
-            None => Limit::After(limit),
-        });
+        self.set_limit(Limit::after(limit));
     }
 
     /// What is to be said when the deadline has passed.
@@ -293,11 +293,8 @@ impl Shared {
 
     /// The deadline, in the time of the loop that runs.
     fn deadline(&self, place: &'static Location<'static>) -> Option<Instant> {
-        if let Limit::After(limit) = self.limit.get()
-            && let Some(tasks) = current::running()
-        {
-            let deadline = tasks.core.timeline.now().checked_add(limit);
-            self.limit.set(deadline.map_or(Limit::Never, Limit::At));
+        if let Limit::After(limit) = self.limit.get() {
+            self.limit.set(Limit::after(limit));
         }
         match self.limit.get() {
             Limit::At(deadline) => Some(deadline),
@@ -309,10 +306,10 @@ impl Shared {
 
 const CALL: &str = "mainspring::CancelScope::run";
 
-/// A future that a scope runs.
+/// A future that a scope runs by [`CALL`].
 struct Run {
     shared: Rc<Shared>,
-    /// The place of the call, for what it says where no loop runs.
+    /// The place of the call.
     place: &'static Location<'static>,
     number: u64,
     extent: Owned,
