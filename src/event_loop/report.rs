@@ -80,9 +80,9 @@ pub enum Kind {
     Task,
     /// As a promise.
     Promise,
-    /// As the exception handler.
+    /// The exception handler itself.
     ExceptionHandler,
-    /// As the waker of another executor. Its location is in this library.
+    /// The waker of another executor. Its location is in this library.
     Waker,
     /// A call of [`Transport::write`](crate::net::Transport::write), in the debug mode.
     Write,
@@ -141,7 +141,7 @@ pub struct Report {
     pub kind: Kind,
     /// Why.
     pub error: Error,
-    /// Where it was registered; of a promise, where it failed; of a write, the call.
+    /// Place of the registration; of a promise, where it failed; of a write, the call.
     pub location: &'static Location<'static>,
     /// The name it was given.
     pub name: Option<Rc<str>>,

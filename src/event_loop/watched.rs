@@ -33,7 +33,7 @@ pub struct Watched<T> {
     source: Option<T>,
     readiness: Readiness,
     removed: bool,
-    /// How the source is kept from blocking.
+    /// Rule that keeps the source from blocking.
     blocking: Blocking,
     fd: RawFd,
     watch: Watch,

@@ -54,7 +54,7 @@ impl JobError {
         JobError { about, reason: Reason::Panicked(Panic::new(payload)) }
     }
 
-    /// Whether the job panicked. If not, its executor was closed before it began, or the process is a
+    /// Returns true if the job panicked. If not, its executor was closed before it began, or the process is a
     /// forked child and the job is its parent's.
     pub fn is_panic(&self) -> bool {
         matches!(self.reason, Reason::Panicked(_))

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
-/// As many bytes as a name in the DNS has at most, without the dot that may end it.
+/// Longest name in the DNS in bytes, without the dot that may end it.
 const LONGEST_NAME: usize = 253;
 const LONGEST_LABEL: usize = 63;
 

@@ -17,7 +17,7 @@ use crate::task::{Io, budget};
 /// A datagram that is longer than the buffer is cut, and the rest is lost. One without any bytes is
 /// a datagram, too: 0 is no end.
 ///
-/// That a datagram was refused (`ConnectionRefused`, also `HostUnreachable`) is told, once, by a
+/// A refused datagram (`ConnectionRefused`, also `HostUnreachable`) is reported, once, by a
 /// later call, and only where the socket is [connected](UdpSocket::connect). The socket goes on, so
 /// a loop that receives skips such errors: [`Meaning::One`](crate::net::Meaning::One) of
 /// [`Operation::meaning`](crate::net::Operation::meaning).

@@ -250,7 +250,7 @@ impl UnixDatagram {
         UnixDatagram::bind_with(address, &BindOptions::default())
     }
 
-    /// As [`bind`](UnixDatagram::bind), with other options.
+    /// Like [`bind`](UnixDatagram::bind), with other options.
     ///
     /// # Errors
     ///

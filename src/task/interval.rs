@@ -51,7 +51,7 @@ pub struct Interval {
     tasks: Rc<Tasks>,
     grid: Grid,
     period: Duration,
-    /// Of the next tick.
+    /// Time of the next tick.
     alarm: Alarm,
 }
 

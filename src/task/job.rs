@@ -129,7 +129,7 @@ pub(crate) fn judge_as<T: DetachedOutput>(output: Box<dyn Any>) -> Outcome<()> {
         .unwrap_or_else(drop_observed)
 }
 
-/// The judge of a task whose output nobody wants: only a panic is a failure.
+/// The judge of a task whose output is dropped unseen: only a panic is a failure.
 pub(crate) fn judge_none(output: Box<dyn Any>) -> Outcome<()> {
     judge(output, Failed::report).unwrap_or_else(drop_observed)
 }

@@ -1,4 +1,4 @@
-//! How costs grow with the number of registrations: four times as many take four times as many
+//! Growth of costs with the number of registrations: four times as many take four times as many
 //! steps, and a logarithm. What is counted are the steps of the loops, not time.
 
 use std::cell::Cell;

@@ -94,7 +94,7 @@ pub(super) struct Entry {
 pub(super) enum Idle {
     /// Its callbacks are paused, or not there yet.
     Paused,
-    /// As `Paused`, for a borrowed number that had this file then.
+    /// Like `Paused`, for a borrowed number that had this file then.
     PausedOf(FileId),
     /// The number has lost the file that its callbacks watch.
     Lost,

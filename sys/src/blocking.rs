@@ -30,7 +30,7 @@ use crate::fd::{change_nonblocking, stat, status};
 use crate::process::Process;
 use crate::syscall::{check, retry};
 
-/// How calls on a watched file are kept from waiting.
+/// Rule that keeps calls on a watched file from waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "`end` undoes it"]
 pub enum Blocking {
@@ -100,7 +100,7 @@ impl Lent {
 ///
 /// # Errors
 ///
-/// As fcntl(2) and fstat(2): `EBADF`.
+/// Those of fcntl(2) and fstat(2): `EBADF`.
 pub fn begin(fd: BorrowedFd<'_>) -> io::Result<Blocking> {
     let (fd, lent) = (fd.as_raw_fd(), Lent::here());
     let is_idle = || lent.count.load(SeqCst) == 0;

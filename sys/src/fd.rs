@@ -101,7 +101,7 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 ///
 /// # Errors
 ///
-/// As fcntl(2): `fd` is not open.
+/// Those of fcntl(2): `fd` is not open.
 pub fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<bool> {
     change_nonblocking(fd.as_raw_fd(), nonblocking)
 }
@@ -137,7 +137,7 @@ pub(crate) fn set_cloexec(fd: BorrowedFd<'_>) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// As fcntl(2): `fd` is not open.
+/// Those of fcntl(2): `fd` is not open.
 pub fn is_nonblocking(fd: RawFd) -> io::Result<bool> {
     Ok(status(fd)? & libc::O_NONBLOCK != 0)
 }

@@ -68,7 +68,7 @@ impl Eq for Process {}
 /// The cell, made by the first call: a page that the kernel clears in a child.
 fn cell() -> &'static AtomicU32 {
     static CELL: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
-    // SAFETY: the pointer is null or that of a cell that lives for ever.
+    // SAFETY: the pointer is null or that of a cell that is never freed.
     if let Some(cell) = unsafe { CELL.load(Acquire).as_ref() } {
         return cell;
     }
@@ -79,7 +79,7 @@ fn cell() -> &'static AtomicU32 {
     watch_forks();
     match placed {
         Ok(_) => fresh,
-        // SAFETY: the pointer is that of another thread's cell, which lives for ever.
+        // SAFETY: the pointer is that of another thread's cell, which is never freed.
         Err(placed) => unsafe { &*placed },
     }
 }

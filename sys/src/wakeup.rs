@@ -182,7 +182,7 @@ impl Wakeup {
     /// # Errors
     ///
     /// The descriptor cannot be read, or is another file's: closed behind the loop, and its number
-    /// used again (daemon(3), closefrom(3)). Such a file may stay readable for ever.
+    /// used again (daemon(3), closefrom(3)). Such a file may stay readable.
     pub fn drain(&self) -> io::Result<()> {
         match &self.0 {
             Means::UserEvent(_) => Ok(()), // Reported once a trigger, by EV_CLEAR.

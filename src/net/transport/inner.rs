@@ -69,7 +69,7 @@ pub(super) struct Rest {
     pub(super) moved: Cell<u64>,
     /// While writing has failed: the bytes that are still delivered at most.
     pub(super) last_bytes: Cell<usize>,
-    /// What a replaced callback owned.
+    /// Property of a replaced callback.
     pub(super) kept: Cell<Option<Box<dyn Any>>>,
 }
 

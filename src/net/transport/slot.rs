@@ -22,7 +22,7 @@ pub(crate) trait Slot {
     /// As [`is_tcp`].
     fn is_tcp(&self) -> bool;
 
-    /// As [`is_unbuffered`].
+    /// Same as [`is_unbuffered`].
     fn is_unbuffered(&self) -> bool;
 
     /// Uses the stream for anything else. False if it is not in its place.

@@ -38,7 +38,7 @@ pub(super) struct Registration {
     ownership: Ownership,
     /// The loop, and the fd's key in it.
     watched: Cell<Option<(u32, Key)>>,
-    /// How calls on the file are kept from blocking.
+    /// Rule that keeps calls on the file from blocking.
     blocking: Blocking,
     /// The latest tick in which the fd was used, and the steps taken in it.
     used: Cell<(u32, u32)>,

@@ -180,7 +180,7 @@ impl<'a> Entry<'a> {
         extent.is_some_and(|extent| extent.is_guarded())
     }
 
-    /// Who waits for the end; of a detached task, the number of its judge.
+    /// Key of the joiner; of a detached task, the number of its judge.
     #[inline]
     pub(super) fn joiner(&mut self) -> &mut Key {
         match self.has_aside() {

@@ -249,7 +249,7 @@ fn flags(interest: Interest, with_end: bool) -> libc::c_short {
     flags
 }
 
-/// What poll(2) answered, without what that implies.
+/// Readiness that poll(2) answered, without the bits that it implies.
 pub(super) fn said(reported: libc::c_short) -> Readiness {
     const BITS: &[(libc::c_short, Readiness)] = &[
         (libc::POLLIN, Readiness::READABLE),

@@ -30,10 +30,10 @@ const NOWHERE: usize = usize::MAX;
 pub(crate) struct Entry {
     pub(crate) fd: RawFd,
     file: FileId,
-    /// What the mode leaves of the interest. An entry with nothing armed must not be shown to the
-    /// kernel at all: it would report a hang-up for ever.
+    /// Part of the interest that the mode leaves armed. An entry with nothing armed must not be shown to the
+    /// kernel at all: it would report a hang-up in each wait.
     pub(crate) armed: Interest,
-    /// What was reported in edge mode and lasts, as the kernel said it.
+    /// Readiness that was reported in edge mode and lasts, in the words of the kernel.
     told: Readiness,
     /// True if something new is seen beside an error or a hang-up that was reported.
     stirs: bool,
@@ -193,7 +193,7 @@ pub(crate) struct Ready {
     pub(crate) readiness: Readiness,
 }
 
-/// What a kernel reports whatever it is asked for.
+/// Readiness that kernels report unasked.
 const UNASKED: Readiness = Readiness::ERROR.union(Readiness::HANGUP);
 
 impl Entry {
@@ -217,7 +217,7 @@ impl Entry {
         !self.is_dead() && !self.file.differs(file)
     }
 
-    /// What the kernel is to be asked for beside the end of the read side.
+    /// Interest to ask the kernel for, beside the end of the read side.
     pub(crate) fn asked(&self) -> Interest {
         self.armed - Interest::answered_by(self.told)
     }
@@ -234,7 +234,7 @@ impl Entry {
         self.armed.is_empty() || self.told.intersects(UNASKED) && !self.stirs
     }
 
-    /// What is new in an answer of the kernel.
+    /// Returns the part of an answer of the kernel that is new.
     pub(crate) fn news(&self, said: Readiness) -> Readiness {
         said - self.told
     }

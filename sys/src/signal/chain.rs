@@ -8,7 +8,7 @@
 //! * Each level has a function of its own, which is at one place of the chain at most. A foreign
 //!   handler that was put over ours, and calls it, is itself called by the next level. So no chain
 //!   has a loop in it.
-//! * A [`Previous`] lives for ever, so a handler may call one at any moment.
+//! * A [`Previous`] is never freed, so a handler may call one at any moment.
 
 use std::ffi::c_void;
 use std::mem;
@@ -139,7 +139,7 @@ fn call_previous(
 ) {
     let Some(place) = place(level, number) else { return };
     let previous = place.load(SeqCst);
-    // SAFETY: the pointer is null or that of a leaked `Previous`, which lives for ever and is only
+    // SAFETY: the pointer is null or that of a leaked `Previous`, which is never freed and only
     // read.
     let Some(handler) = (unsafe { previous.as_ref() }) else { return };
     let is_first = || place.compare_exchange(previous, ptr::null_mut(), SeqCst, SeqCst).is_ok();

@@ -33,7 +33,7 @@ impl Registry {
 struct Watched {
     signal: Signal,
     watchers: usize,
-    /// What was in force before each of our handlers was put there, by level. The highest one is in
+    /// Disposition in force before each of our handlers was put there, by level. The highest one is in
     /// force, or other code has replaced it since and may call it.
     before: Vec<libc::sigaction>,
 }

@@ -46,7 +46,7 @@ pub(super) struct Mailbox {
     pending: Bits,
     /// The number of the process whose loop this is.
     owner: AtomicU32,
-    /// What came to a forked child before its copy of the loop was made its own.
+    /// Signals that came to a forked child before its copy of the loop was made its own.
     since_fork: Bits,
     doorbell: AtomicI32,
     visitors: Visitors,

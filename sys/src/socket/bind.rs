@@ -47,7 +47,7 @@ pub struct BindOptions {
 pub struct ListenOptions {
     /// How to bind.
     pub bind: BindOptions,
-    /// How many connections may wait to be accepted. The kernel has a limit of its own
+    /// Number of connections that may wait to be accepted. The kernel has a limit of its own
     /// (`net.core.somaxconn`, `kern.ipc.somaxconn`), and what is above it counts as the limit.
     pub backlog: u32,
 }
@@ -74,7 +74,7 @@ impl Default for ListenOptions {
 ///
 /// # Errors
 ///
-/// As socket(2), bind(2) and listen(2). `AddrInUse` also for a Unix path that exists, unless
+/// Those of socket(2), bind(2) and listen(2). `AddrInUse` also for a Unix path that exists, unless
 /// [`replace_stale`](BindOptions::replace_stale) finds that no process uses it.
 pub fn listen(address: &Address, options: &ListenOptions) -> io::Result<OwnedFd> {
     bound(address, &options.bind, || {
@@ -90,7 +90,7 @@ pub fn listen(address: &Address, options: &ListenOptions) -> io::Result<OwnedFd>
 ///
 /// # Errors
 ///
-/// As socket(2) and bind(2). `AddrInUse` also for a Unix path that exists, as with [`listen`].
+/// Those of socket(2) and bind(2). `AddrInUse` also for a Unix path that exists, as with [`listen`].
 pub fn bind_datagram(address: &Address, options: &BindOptions) -> io::Result<OwnedFd> {
     bound(address, options, || open_bound(address, libc::SOCK_DGRAM, options))
 }

@@ -1,4 +1,4 @@
-//! How long a silent or dead connection lasts: keepalive, the limit of unacknowledged data, and the
+//! Lifetime of a silent or dead connection: keepalive, the limit of unacknowledged data, and the
 //! end by reset.
 //!
 //! The kernel counts these times in whole seconds or milliseconds. A [`Duration`] is rounded up, so

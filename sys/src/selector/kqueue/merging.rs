@@ -95,7 +95,7 @@ impl<K: Kernel> Kqueue<K> {
     }
 }
 
-/// Whether the registration that holds the number asked for this event: not one that had the number
+/// Returns true if the registration that holds the number asked for this event: not one that had the number
 /// before.
 fn is_wanted(registration: &Registration, event: &Kevent, from: Interest) -> bool {
     let udata = event.udata;

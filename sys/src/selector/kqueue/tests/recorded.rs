@@ -237,7 +237,7 @@ fn filter_and_flags(event: &Kevent) -> (Filter, Flags) {
     (Filter::in_event(event).unwrap(), event.flags)
 }
 
-/// What a filter answered: nothing, that it is ready, or its end with an errno.
+/// Answer of a filter: nothing, that it is ready, or its end with an errno.
 #[derive(Debug, Clone, Copy)]
 enum Said {
     Nothing,
