@@ -153,14 +153,14 @@ impl Core {
         &self.executor
     }
 
+    #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.get() {
-            Err(Error::Closed)
-        } else if self.is_forked() {
-            Err(Error::Forked)
-        } else {
-            Ok(())
-        }
+        if self.closed.get() || self.is_forked() { Err(self.unusable()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn unusable(&self) -> Error {
+        if self.closed.get() { Error::Closed } else { Error::Forked }
     }
 
     /// True in a forked child until the loop is its own.

@@ -31,8 +31,7 @@ impl<S> EventLoop<S> {
 
     pub(crate) fn tick(&mut self, limit: Option<Duration>, sleep: Sleep) -> Result<usize> {
         self.begin_tick()?;
-        self.run_hooks(Hook::Prepare);
-        let limit = if self.may_sleep(sleep) { limit } else { Some(Duration::ZERO) };
+        let limit = self.prepare(limit, sleep);
         let timeout = self.time_to_sleep(limit); // zero if anything is ready
         self.select(timeout)?; // the only place that sleeps
         self.feed_watchers()?; // before a hook removes a watcher: its event would look like a stranger's
@@ -58,8 +57,15 @@ impl<S> EventLoop<S> {
 
     /// Without hooks, [`run`](EventLoop::run) has just asked whether anything is alive.
     #[inline]
-    fn may_sleep(&self, sleep: Sleep) -> bool {
-        sleep == Sleep::Always || self.core.hooks.get() == 0 || self.is_alive()
+    fn prepare(&mut self, limit: Option<Duration>, sleep: Sleep) -> Option<Duration> {
+        if self.core.hooks.get() == 0 { limit } else { self.prepare_by_hooks(limit, sleep) }
+    }
+
+    #[cold]
+    fn prepare_by_hooks(&mut self, limit: Option<Duration>, sleep: Sleep) -> Option<Duration> {
+        self.run_hooks_of(Hook::Prepare);
+        let may_sleep = sleep == Sleep::Always || self.is_alive();
+        if may_sleep { limit } else { Some(Duration::ZERO) }
     }
 
     /// Zero if anything is ready, else the time to the first deadline; `None` is "until an event".
