@@ -133,6 +133,7 @@ impl Queue {
     }
 
     /// Returns the soonest entry.
+    #[inline]
     pub(super) fn peek(&mut self) -> Option<Entry> {
         if self.head == self.run_end() {
             self.refill();
@@ -165,6 +166,7 @@ impl Queue {
     }
 
     /// The same, with memory for the entries that come next by [`add`](Queue::add).
+    #[inline]
     pub(super) fn clear_for(&mut self, count: usize) {
         self.entries.clear();
         self.head = 0;
