@@ -95,12 +95,21 @@ impl Extent {
         if known == outer.as_ref().map(Rc::as_ptr) && self.task.get() == task {
             return;
         }
+        if !self.is_guard() && !self.is_guarded() {
+            self.move_to(outer, task);
+            return;
+        }
         let mut guards = self.guards();
         guards.extend(self.is_guard().then(|| self.clone()));
         guards.iter().for_each(|guard| self.withdraw(guard));
-        self.outer.replace(outer);
-        self.task.set(task);
+        self.move_to(outer, task);
         guards.iter().for_each(|guard| self.announce(guard));
+    }
+
+    fn move_to(&self, outer: Option<Rc<Extent>>, task: Option<Handle>) {
+        let left = self.outer.replace(outer);
+        self.task.set(task);
+        drop(left);
     }
 
     /// This is to end; the groups inside are told.
