@@ -221,12 +221,12 @@ where
 {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.check_ready()?;
-        end_of_terminal(self.as_fd(), (&**self).read(buffer))
+        end_of_terminal(&**self, (&**self).read(buffer))
     }
 
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.check_ready()?;
-        end_of_terminal(self.as_fd(), (&**self).read_vectored(buffers))
+        end_of_terminal(&**self, (&**self).read_vectored(buffers))
     }
 }
 

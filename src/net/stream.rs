@@ -86,7 +86,7 @@ where
 {
     /// The end of a pseudo terminal, for which Linux has the error EIO, is 0.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        end_of_terminal(self.as_fd(), Read::read(&mut { self }, buffer))
+        end_of_terminal(self, Read::read(&mut { self }, buffer))
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -187,7 +187,7 @@ where
 {
     /// The end of a pseudo terminal, for which Linux has the error EIO, is 0.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        end_of_terminal(self.reader.as_fd(), Read::read(&mut &self.reader, buffer))
+        end_of_terminal(&self.reader, Read::read(&mut &self.reader, buffer))
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {

@@ -29,7 +29,7 @@
 //!   be read once more (netlink(7)).
 
 use std::io::{self, ErrorKind, IsTerminal};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use crate::syscall::{check, retry};
 
@@ -192,14 +192,18 @@ fn of_kind(operation: Operation, kind: ErrorKind) -> Meaning {
 ///
 /// Those of the result.
 #[inline]
-pub fn end_of_terminal(fd: BorrowedFd<'_>, result: io::Result<usize>) -> io::Result<usize> {
+pub fn end_of_terminal(fd: impl AsFd, result: io::Result<usize>) -> io::Result<usize> {
     match result {
-        Err(error) if is_end(fd, &error) => Ok(0),
-        result => result,
+        Ok(count) => Ok(count),
+        Err(error) => end_or(fd.as_fd(), error),
     }
 }
 
 #[cold]
+fn end_or(fd: BorrowedFd<'_>, error: io::Error) -> io::Result<usize> {
+    if is_end(fd, &error) { Ok(0) } else { Err(error) }
+}
+
 fn is_end(fd: BorrowedFd<'_>, error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EIO) && fd.is_terminal() && is_hung_up(fd)
 }

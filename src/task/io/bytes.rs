@@ -56,7 +56,7 @@ where
     for<'a> &'a T: Read,
 {
     let read = source.read(buffer);
-    end_of_terminal(source.as_fd(), read)
+    end_of_terminal(source, read)
 }
 
 impl<T> Io<T>
