@@ -7,10 +7,12 @@
 //!
 //! * A slot is free, or taken with its callback in it, or kept for one that is on its way.
 //! * A slot's generation changes when its tenant goes.
+//! * Memory is given back after a peak, see [`vacancy`](crate::vacancy).
 
 use std::panic::Location;
 
 use crate::handle::Key;
+use crate::vacancy::{self, Links, Vacancies};
 
 #[cfg(test)]
 mod tests;
@@ -30,26 +32,57 @@ pub(crate) struct Tenant<O, C> {
 
 #[derive(Debug)]
 enum Slot<O, C> {
-    /// What its next tenant's generation is, and which slot is the next free one.
+    /// What its next tenant's generation is, and its neighbours among the free ones.
     Free {
         generation: u32,
-        next: u32,
+        links: Links,
     },
     Taken(Tenant<O, C>),
+    /// Its generations are used up.
+    Retired,
 }
 
-const NONE: u32 = u32::MAX;
+impl<O, C> vacancy::Slot for Slot<O, C> {
+    #[inline]
+    fn links(&self) -> Option<Links> {
+        match self {
+            Slot::Free { links, .. } => Some(*links),
+            Slot::Taken(_) | Slot::Retired => None,
+        }
+    }
+
+    #[inline]
+    fn set_next(&mut self, next: u32) {
+        if let Slot::Free { links, .. } = self {
+            links.next = next;
+        }
+    }
+
+    #[inline]
+    fn set_previous(&mut self, previous: u32) {
+        if let Slot::Free { links, .. } = self {
+            links.previous = previous;
+        }
+    }
+
+    fn generation(&self) -> u32 {
+        match self {
+            Slot::Free { generation, .. } => *generation,
+            Slot::Taken(_) | Slot::Retired => u32::MAX,
+        }
+    }
+}
 
 /// Callbacks by key.
 #[derive(Debug)]
 pub(crate) struct Callbacks<O, C> {
     slots: Vec<Slot<O, C>>,
-    free: u32,
+    free: Vacancies,
 }
 
 impl<O, C> Default for Callbacks<O, C> {
     fn default() -> Callbacks<O, C> {
-        Callbacks { slots: Vec::new(), free: NONE }
+        Callbacks { slots: Vec::new(), free: Vacancies::default() }
     }
 }
 
@@ -73,20 +106,19 @@ impl<O, C> Callbacks<O, C> {
         callback: Option<C>,
         source: impl FnOnce(Key) -> O,
     ) -> Key {
-        let slot = self.free;
-        if slot == NONE {
+        let Some(slot) = self.free.take(&self.slots) else {
+            let generation = self.free.append();
             let slot = u32::try_from(self.slots.len()).ok().filter(|slot| *slot < Key::SOON);
             let slot = slot.expect("a loop holds fewer than 2^30 callbacks");
-            let source = source(Key { slot, generation: 0 });
-            let tenant = Tenant { source, location, background: false, callback, generation: 0 };
+            let source = source(Key { slot, generation });
+            let tenant = Tenant { source, location, background: false, callback, generation };
             self.slots.push(Slot::Taken(tenant));
-            return Key { slot, generation: 0 };
-        }
+            return Key { slot, generation };
+        };
         let place = &mut self.slots[slot as usize];
-        let Slot::Free { generation, next } = *place else {
+        let Slot::Free { generation, .. } = *place else {
             unreachable!("a taken slot is listed as free")
         };
-        self.free = next;
         let source = source(Key { slot, generation });
         *place = Slot::Taken(Tenant { source, location, background: false, callback, generation });
         Key { slot, generation }
@@ -112,19 +144,22 @@ impl<O, C> Callbacks<O, C> {
     }
 
     /// Ends a tenancy.
+    #[inline]
     pub(crate) fn remove(&mut self, key: Key) -> Option<Tenant<O, C>> {
         self.tenant(key)?;
-        // A slot whose generations are used up is retired: it is on no list any more.
-        let next = match key.generation.checked_add(1) {
+        let place = &mut self.slots[key.slot as usize];
+        let former = match key.generation.checked_add(1) {
             Some(generation) => {
-                let next = std::mem::replace(&mut self.free, key.slot);
-                Slot::Free { generation, next }
+                let links = self.free.links();
+                let former = std::mem::replace(place, Slot::Free { generation, links });
+                self.free.add(&mut self.slots, key.slot);
+                former
             }
-            None => Slot::Free { generation: u32::MAX, next: NONE },
+            None => std::mem::replace(place, Slot::Retired),
         };
-        match std::mem::replace(&mut self.slots[key.slot as usize], next) {
+        match former {
             Slot::Taken(tenant) => Some(tenant),
-            Slot::Free { .. } => None,
+            Slot::Free { .. } | Slot::Retired => None,
         }
     }
 
@@ -140,7 +175,7 @@ impl<O, C> Callbacks<O, C> {
             Slot::Taken(tenant) => {
                 wanted(Key { slot: *slot, generation: tenant.generation }, tenant)
             }
-            Slot::Free { .. } => false,
+            Slot::Free { .. } | Slot::Retired => false,
         })
     }
 
@@ -148,7 +183,7 @@ impl<O, C> Callbacks<O, C> {
     pub(crate) fn keys(&self) -> Vec<Key> {
         let key = |(slot, place): (u32, &Slot<O, C>)| match place {
             Slot::Taken(Tenant { generation, .. }) => Some(Key { slot, generation: *generation }),
-            Slot::Free { .. } => None,
+            Slot::Free { .. } | Slot::Retired => None,
         };
         (0..).zip(&self.slots).filter_map(key).collect()
     }

@@ -116,6 +116,7 @@ mod task;
 pub mod testing;
 mod text;
 mod timers;
+mod vacancy;
 mod watchers;
 
 pub use builder::{Builder, SelectorChoice};

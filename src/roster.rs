@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::handle::Key;
 use crate::steps::step;
+use crate::vacancy;
 
 /// Keys of callbacks, each in one group. Adding and removing a key costs O(log n).
 #[derive(Debug)]
@@ -39,6 +40,7 @@ impl<G: Copy + Ord> Roster<G> {
         step();
         if let Some(place) = self.places.remove(&key) {
             self.members.remove(&place);
+            vacancy::shrink_map(&mut self.places);
         }
     }
 

@@ -31,7 +31,8 @@ fn a_slot_whose_generations_are_used_up_is_retired() {
     let mut callbacks = Callbacks::default();
     let first = insert(&mut callbacks, 0);
     callbacks.remove(first);
-    callbacks.slots[0] = Slot::Free { generation: u32::MAX - 1, next: u32::MAX };
+    let links = crate::vacancy::Vacancies::default().links();
+    callbacks.slots[0] = Slot::Free { generation: u32::MAX - 1, links };
     let mut kept = vec![first];
     for generation in [u32::MAX - 1, u32::MAX] {
         let key = insert(&mut callbacks, 1);
@@ -46,7 +47,7 @@ fn a_slot_whose_generations_are_used_up_is_retired() {
         kept.iter().for_each(|old| assert!(callbacks.remove(*old).is_none()));
         callbacks.remove(key);
     }
-    assert!(matches!(callbacks.slots[0], Slot::Free { .. }));
+    assert!(matches!(callbacks.slots[0], Slot::Retired));
     assert_eq!(callbacks.slots.len(), 2);
     assert!(callbacks.keys().is_empty());
 }

@@ -12,6 +12,7 @@ use super::source::{Hook, Source};
 use crate::error::Error;
 use crate::handle::{Handle, Key};
 use crate::panic::message_of;
+use crate::vacancy;
 
 /// Makes the callback that takes over a watched source.
 pub(crate) type Successor<S> = Box<dyn FnOnce(&LoopHandle<S>, Box<dyn Any>) -> Option<Callback<S>>>;
@@ -161,8 +162,15 @@ impl<S> LoopHandle<S> {
 
     /// The name of a registration that ends now.
     pub(crate) fn take_name(&self, key: Key) -> Option<Rc<str>> {
+        if self.has_names() { self.remove_name(key) } else { None }
+    }
+
+    #[inline(never)]
+    fn remove_name(&self, key: Key) -> Option<Rc<str>> {
         let mut names = self.shared.names.borrow_mut();
-        if names.is_empty() { None } else { names.remove(&key) }
+        let name = names.remove(&key);
+        vacancy::shrink_map(&mut names);
+        name
     }
 
     #[inline]

@@ -73,6 +73,19 @@ pub use self::watched::Watched;
 /// among them, have a [`Remote`].
 ///
 /// Dropping the loop drops every closure and every source exactly once, on this thread.
+///
+/// # Memory
+///
+/// A loop gives the memory of a peak back to the allocator, at a cost of O(1) amortized for each
+/// registration that ends. After it the tables of callbacks, timers, tasks and watched fds have room
+/// for about four times what they hold, or for about a thousand entries each if that is more. Queues
+/// of callbacks that are due give back what they took for more than 16,384 callbacks once they are
+/// empty.
+///
+/// A registration cannot move, because its handle names its place. So one that was made at the
+/// peak, and lives on, keeps the places of those before it: 48 bytes for a callback, 24 for a
+/// timer, 32 for a task, and about 100 for a watched fd. New registrations take these places first.
+/// Each number up to the highest fd that is watched takes 4 bytes.
 pub struct EventLoop<S = ()> {
     handle: LoopHandle<S>,
     /// The handle's, nearer at hand.

@@ -61,6 +61,8 @@ impl<S> LoopHandle<S> {
     /// timer, and like a task that sleeps that long. Equal deadlines run in the order of their
     /// registration.
     ///
+    /// Memory is in proportion to the timers that live, see [`EventLoop`](crate::EventLoop#memory).
+    ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
     /// use std::time::Duration;

@@ -69,13 +69,21 @@ impl Far {
         }
     }
 
-    /// Gives back memory of the empty set.
-    pub(super) fn shrink(&mut self) {
-        self.words.truncate(KEPT);
-        self.words.shrink_to(KEPT);
-        self.groups.clear();
-        self.groups.resize(self.words.len().div_ceil(64), 0);
-        self.groups.shrink_to(KEPT);
+    /// Gives back memory for slots from `end` on, none of which is in the set.
+    pub(super) fn shrink_to(&mut self, end: usize) {
+        let words = KEPT.max(end.div_ceil(64));
+        if words >= self.words.len() {
+            return;
+        }
+        self.words.truncate(words);
+        self.words.shrink_to(words);
+        self.groups.truncate(words.div_ceil(64));
+        self.groups.shrink_to(KEPT.max(words.div_ceil(64)));
+        if let Some(last) = self.groups.last_mut()
+            && words % 64 > 0
+        {
+            *last &= (1 << (words % 64)) - 1;
+        }
     }
 
     #[cfg(test)]

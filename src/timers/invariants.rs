@@ -8,7 +8,7 @@ impl Timers {
         self.queue.verify();
         self.verify_entries();
         self.verify_far();
-        let vacant = |timer: &&Timer| matches!(timer.state, State::Unarmed(Unarmed::Vacant { .. }));
+        let vacant = |timer: &&Timer| matches!(timer.state, State::Unarmed(Unarmed::Vacant(_)));
         assert_eq!(self.slots.len() - self.slots.iter().filter(vacant).count(), self.len);
     }
 

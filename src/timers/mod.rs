@@ -30,12 +30,16 @@
 //!   its deadline, or is far, or its deadline is `NEVER`. All other entries are stale.
 //! * No entry is later than the horizon, and no far timer's deadline is sooner than it. Of those at
 //!   the horizon itself the entries are the older ones.
-//! * Less than half of the entries are stale, but for a small constant.
+//! * Less than half of the entries are stale, but for a small constant. A stale one may name a slot
+//!   that was given back.
+//! * Memory is that of the slots, see [`vacancy`](crate::vacancy), with a bit for each, and that of
+//!   the entries.
 
 mod far;
 #[cfg(test)]
 mod invariants;
 mod queue;
+mod slot;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +47,7 @@ use std::mem;
 use std::num::NonZeroU32;
 
 use crate::handle::Key;
+use crate::vacancy::{Links, Vacancies};
 use far::Far;
 use queue::{Entry, Queue};
 
@@ -97,10 +102,8 @@ enum Unarmed {
     Idle,
     /// Was due and has been fed, but not been dispatched.
     Fed,
-    /// Has no timer; the vacant slots form a list.
-    Vacant {
-        next: Option<u32>,
-    },
+    /// Has no timer.
+    Vacant(Links),
 }
 
 const _: () = assert!(size_of::<Timer>() == 24);
@@ -109,7 +112,7 @@ const _: () = assert!(size_of::<Timer>() == 24);
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     slots: Vec<Timer>,
-    vacant: Option<u32>,
+    vacant: Vacancies,
     len: usize,
     queue: Queue,
     /// How many entries are tickets; all others are stale.
@@ -140,17 +143,13 @@ impl Timers {
     fn take_slot(&mut self, key: Key, state: State) -> TimerSlot {
         let timer = Timer { key, state };
         self.len += 1;
-        let Some(slot) = self.vacant else {
+        let Some(slot) = self.vacant.take(&self.slots) else {
             let slot = u32::try_from(self.slots.len()).expect("fewer than 2^32 timers");
+            self.vacant.append();
             self.slots.push(timer);
             return TimerSlot(slot);
         };
-        let place = &mut self.slots[slot as usize];
-        let State::Unarmed(Unarmed::Vacant { next }) = place.state else {
-            unreachable!("a slot in use is listed as vacant")
-        };
-        self.vacant = next;
-        *place = timer;
+        self.slots[slot as usize] = timer;
         TimerSlot(slot)
     }
 
@@ -179,9 +178,13 @@ impl Timers {
 
     /// Ends the timer; its slot may be given to another one.
     pub(crate) fn remove(&mut self, slot: TimerSlot) {
-        self.unarm(slot, Unarmed::Vacant { next: self.vacant });
-        self.vacant = Some(slot.0);
+        self.unarm(slot, Unarmed::Vacant(self.vacant.links()));
         self.len -= 1;
+        let capacity = self.slots.capacity();
+        self.vacant.add(&mut self.slots, slot.0);
+        if self.slots.capacity() < capacity {
+            self.far.shrink_to(self.slots.len());
+        }
         if self.len == 0 {
             self.clear();
         }
@@ -299,8 +302,8 @@ impl Timers {
                 self.queue_far();
             }
             let entry = self.queue.peek()?;
-            match &mut self.slots[entry.slot as usize].state {
-                State::Armed(armed) if armed.ticket == Some(entry.sequence) => {
+            match self.slots.get_mut(entry.slot as usize).map(|timer| &mut timer.state) {
+                Some(State::Armed(armed)) if armed.ticket == Some(entry.sequence) => {
                     if armed.sequence == entry.sequence {
                         return Some(entry);
                     }
@@ -359,15 +362,15 @@ impl Timers {
             return;
         }
         let slots = &self.slots;
-        self.queue.retain(|entry| slots[entry.slot as usize].ticket() == Some(entry.sequence));
+        let ticket = |slot: u32| slots.get(slot as usize).and_then(Timer::ticket);
+        self.queue.retain(|entry| ticket(entry.slot) == Some(entry.sequence));
     }
 
     fn clear(&mut self) {
         self.queue.clear();
-        self.far.shrink();
+        self.far.shrink_to(0);
         self.slots.clear();
-        self.slots.shrink_to(FEW);
-        self.vacant = None;
+        self.vacant = Vacancies::default();
     }
 }
 

@@ -8,6 +8,7 @@ use mainspring_sys::{Interest, Mode, Readiness, Token};
 
 use crate::handle::Key;
 use crate::ready::ReadyDeque;
+use crate::vacancy::{self, Links};
 use crate::watchers::Ownership;
 
 /// Which callback of an fd.
@@ -87,6 +88,30 @@ pub(super) struct Entry {
     /// The reason why the kernel does not know it, if it does not.
     pub(super) idle: Idle,
     pub(super) halves: [Option<Half>; 2],
+    /// Its neighbours among the free entries, if it is one.
+    pub(super) links: Option<Links>,
+}
+
+impl vacancy::Slot for Entry {
+    fn links(&self) -> Option<Links> {
+        self.links
+    }
+
+    fn set_next(&mut self, next: u32) {
+        if let Some(links) = &mut self.links {
+            links.next = next;
+        }
+    }
+
+    fn set_previous(&mut self, previous: u32) {
+        if let Some(links) = &mut self.links {
+            links.previous = previous;
+        }
+    }
+
+    fn generation(&self) -> u32 {
+        self.generation
+    }
 }
 
 /// The reason why the kernel does not know an entry's fd.
@@ -132,8 +157,8 @@ impl Name {
 impl Entry {
     pub(super) fn new(fd: RawFd, generation: u32, mode: Mode) -> Entry {
         let (registered, token) = (Interest::empty(), name_of_two(0, 0));
-        let (idle, halves) = (Idle::Paused, [None; 2]);
-        Entry { fd, generation, registered, token, mode, idle, halves }
+        let (idle, halves, links) = (Idle::Paused, [None; 2], None);
+        Entry { fd, generation, registered, token, mode, idle, halves, links }
     }
 
     /// Whether events reach its callbacks under the name that the kernel has for it: the name of

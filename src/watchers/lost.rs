@@ -46,7 +46,7 @@ impl Watchers {
     /// The fd was closed behind the loop's back: has the kernel forget what it can, and tells the
     /// callbacks.
     pub(super) fn lose(&mut self, slot: u32, ready: &mut ReadyDeque) {
-        let entry = &mut self.entries[slot as usize];
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
         // Where the kernel keeps an open file that it knows by no number any more, it comes back as
         // a stranger, see `rebuild`.
         let _ = self.selector.deregister(entry.fd);

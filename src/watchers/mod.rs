@@ -9,6 +9,8 @@
 //! * A borrowed fd may become another file's under the same number. An interest that is set is then
 //!   set for that file, and events of the old one miss.
 //! * An error of the selector leaves the table as it was.
+//! * Memory is given back after a peak, see [`vacancy`](crate::vacancy). An
+//!   entry takes about a hundred bytes, and each number up to the highest fd four.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -19,13 +21,16 @@ use mainspring_sys::{AnySelector, Event, Events, Interest, Mode, Readiness, Toke
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
+use crate::vacancy::Vacancies;
 
 use self::entry::{Entry, Name};
 pub(crate) use self::entry::{Half, Role, Watch, is_plain, visible};
+use self::numbers::Numbers;
 pub(crate) use self::ownership::Ownership;
 
 mod entry;
 mod lost;
+mod numbers;
 mod ownership;
 
 /// Tokens from this slot on are not watchers: the doorbells of the loop itself.
@@ -46,9 +51,8 @@ pub(crate) const fn bit(doorbell: Token) -> u16 {
 pub(crate) struct Watchers {
     selector: AnySelector,
     entries: Vec<Entry>,
-    free: Vec<u32>,
-    /// Slot by fd, plus one; zero is none.
-    by_fd: Vec<u32>,
+    free: Vacancies,
+    numbers: Numbers,
     /// The loop's own doorbells, and how they are watched.
     fixed: Vec<(RawFd, Token, Mode)>,
     /// The process that the selector watches for. In a forked child only the table changes, until
@@ -67,8 +71,8 @@ pub(crate) struct Fed {
 
 impl Watchers {
     pub(crate) fn new(selector: AnySelector) -> Watchers {
-        let (entries, free, by_fd, fixed) = Default::default();
-        Watchers { selector, entries, free, by_fd, fixed, process: Process::current() }
+        let (entries, free, numbers, fixed) = Default::default();
+        Watchers { selector, entries, free, numbers, fixed, process: Process::current() }
     }
 
     #[inline]
@@ -104,7 +108,7 @@ impl Watchers {
         half: Half,
         ready: &mut ReadyDeque,
     ) -> Result<Watch> {
-        let slot = self.slot_of(fd).filter(|slot| !self.is_lost(*slot));
+        let slot = self.numbers.slot_of(fd).filter(|slot| !self.is_lost(*slot));
         let slot = match slot.map(|slot| (slot, self.check_free(slot, half.role))) {
             Some((slot, Ok(()))) => slot,
             Some((slot, Err(taken))) if !self.outlived(slot, ready) => return Err(taken),
@@ -133,11 +137,6 @@ impl Watchers {
         settled.map(|()| Watch::new(slot, role))
     }
 
-    fn slot_of(&self, fd: RawFd) -> Option<u32> {
-        let fd = usize::try_from(fd).ok()?;
-        self.by_fd.get(fd)?.checked_sub(1)
-    }
-
     fn check_free(&self, slot: u32, role: Role) -> Result<()> {
         let entry = &self.entries[slot as usize];
         let whole = role == Role::Both;
@@ -153,23 +152,18 @@ impl Watchers {
     }
 
     fn take_slot(&mut self, fd: RawFd, mode: Mode) -> u32 {
-        let slot = match self.free.pop() {
+        let slot = match self.free.take(&self.entries) {
             Some(slot) => {
                 let entry = &mut self.entries[slot as usize];
                 *entry = Entry::new(fd, entry.generation, mode);
                 slot
             }
             None => {
-                self.entries.push(Entry::new(fd, 0, mode));
+                self.entries.push(Entry::new(fd, self.free.append(), mode));
                 self.entries.len() as u32 - 1
             }
         };
-        if let Ok(at) = usize::try_from(fd) {
-            if at >= self.by_fd.len() {
-                self.by_fd.resize(at + 1, 0);
-            }
-            self.by_fd[at] = slot + 1;
-        }
+        self.numbers.assign(fd, slot);
         slot
     }
 
@@ -178,14 +172,16 @@ impl Watchers {
         if entry.halves.iter().any(Option::is_some) {
             return;
         }
-        match usize::try_from(entry.fd).ok().and_then(|fd| self.by_fd.get_mut(fd)) {
-            Some(place) if *place == slot + 1 => *place = 0,
-            _ => {} // The number has a new owner, see `outlived`.
-        }
+        self.numbers.remove(entry.fd, slot); // It may have a new owner, see `outlived`.
         // A slot whose generations are used up is retired.
         if let Some(generation) = entry.generation.checked_add(1) {
             entry.generation = generation;
-            self.free.push(slot);
+            entry.links = Some(self.free.links());
+            let capacity = self.entries.capacity();
+            self.free.add(&mut self.entries, slot);
+            if self.entries.capacity() < capacity {
+                self.numbers.shrink();
+            }
         }
     }
 
@@ -231,8 +227,8 @@ impl Watchers {
 
     /// The half that `key` has at `watch`; none if it was removed, whoever has the place now.
     fn half(&mut self, watch: Watch, key: Key) -> Option<&mut Half> {
-        let half = self.entries[watch.slot() as usize].halves[watch.role().half()].as_mut();
-        half.filter(|half| half.key == key)
+        let entry = self.entries.get_mut(watch.slot() as usize)?;
+        entry.halves[watch.role().half()].as_mut().filter(|half| half.key == key)
     }
 
     /// Changes what a callback wants to be told; nothing pauses it. In the modes oneshot and edge
@@ -263,7 +259,8 @@ impl Watchers {
     }
 
     pub(crate) fn interest(&self, watch: Watch, key: Key) -> Interest {
-        let half = self.entries[watch.slot() as usize].halves[watch.role().half()];
+        let entry = self.entries.get(watch.slot() as usize);
+        let half = entry.and_then(|entry| entry.halves[watch.role().half()].as_ref());
         half.filter(|half| half.key == key).map_or(Interest::empty(), |half| half.interest)
     }
 

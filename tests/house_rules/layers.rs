@@ -5,7 +5,7 @@ use super::source::{Source, assert_none, is_word, sources, words};
 /// The modules, lowest layer first.
 const LAYERS: &[&[&str]] = &[
     &["text"],
-    &["error", "panic", "clock", "handle", "sync", "steps"],
+    &["error", "panic", "clock", "handle", "sync", "steps", "vacancy"],
     &["ready", "soon", "callbacks", "roster"],
     &["timers", "watchers", "inbox", "signals", "executor"],
     &["event_loop"],

@@ -12,6 +12,7 @@ use mainspring_sys::socket::{AcceptError, Address, ReserveFd};
 use crate::event_loop::core::Core;
 use crate::handle::Key;
 use crate::net::transport::Transport;
+use crate::vacancy::KEPT;
 use crate::watchers::Watch;
 
 /// A listening socket, and the descriptor kept in reserve for it. Both are closed together.
@@ -82,12 +83,23 @@ impl Drop for Membership {
     fn drop(&mut self) {
         let transport = self.shared.connections.borrow_mut()[self.place as usize].take();
         drop(transport);
-        self.shared.vacant.borrow_mut().push(self.place);
+        self.shared.vacate(self.place);
         self.shared.wake_up();
     }
 }
 
 impl Shared {
+    /// Gives the places back to the system when the last connection of many has left.
+    fn vacate(&self, place: u32) {
+        let (mut connections, mut vacant) =
+            (self.connections.borrow_mut(), self.vacant.borrow_mut());
+        vacant.push(place);
+        if vacant.len() == connections.len() && vacant.len() > KEPT {
+            *connections = Vec::new();
+            *vacant = Vec::new();
+        }
+    }
+
     /// Uses the listener, unless that is closed. It is out of its place meanwhile, and goes back even
     /// if its `as_fd` panics.
     pub(super) fn with_listener<R>(&self, run: impl FnOnce(&mut Listener) -> R) -> Option<R> {

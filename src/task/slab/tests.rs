@@ -1,6 +1,6 @@
 //! The slab alone, without a loop: what Miri can run.
 
-use super::{Kind, Slab};
+use super::{Entry, Kind, Slab};
 use crate::handle::Key;
 
 #[test]
@@ -31,7 +31,7 @@ fn a_key_knows_its_kind() {
 fn a_slot_is_retired_with_its_last_generation() {
     let mut slab = Slab::new(Kind::Waker);
     let first = slab.insert("first");
-    slab.entries[0].generation = u32::MAX;
+    slab.entries[0] = Entry::Taken { generation: u32::MAX, tenant: "first" };
     let last = Key { generation: u32::MAX, ..first };
     assert!(slab.get(first).is_none());
     assert_eq!(slab.remove(last), Some("first"));

@@ -8,8 +8,8 @@
 //!
 //! * A key names one task for ever: a slot whose generations are used up is retired.
 //! * A vacant slot has a generation that no key has yet.
+//! * Memory is given back after a peak, see [`vacancy`](crate::vacancy).
 
-use std::mem;
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use crate::task::extent::Extent;
 use crate::task::job::Boxed;
 use crate::task::slab::{Kind, SLOT, Slab};
 use crate::task::waker::TaskWaker;
+use crate::vacancy::{self, Links, Vacancies};
 
 #[cfg(all(not(loom), test))]
 mod tests;
@@ -54,9 +55,6 @@ bitflags::bitflags! {
     }
 }
 
-/// No slot has this number.
-const NONE: u32 = SLOT;
-
 const PLACE_SHIFT: u32 = 11;
 
 impl Flags {
@@ -84,13 +82,36 @@ pub(super) struct Slot {
     /// The future, or the output; it is out while it is polled.
     pub(super) content: Option<Boxed>,
     /// Who waits for the end. If something of the task lies aside that is named here, and knows who
-    /// waits; a vacant slot names the next one.
+    /// waits; a vacant slot has its neighbours here.
     link: Key,
     generation: u32,
     pub(super) flags: Flags,
 }
 
 const _: () = assert!(size_of::<Slot>() == 32);
+
+impl vacancy::Slot for Slot {
+    #[inline]
+    fn links(&self) -> Option<Links> {
+        let is_listed = self.flags.contains(Flags::VACANT) && self.generation < u32::MAX;
+        is_listed.then_some(Links { next: self.link.slot, previous: self.link.generation })
+    }
+
+    #[inline]
+    fn set_next(&mut self, next: u32) {
+        self.link.slot = next;
+    }
+
+    #[inline]
+    fn set_previous(&mut self, previous: u32) {
+        self.link.generation = previous;
+    }
+
+    #[inline]
+    fn generation(&self) -> u32 {
+        self.generation
+    }
+}
 
 /// What most tasks do not have.
 struct Aside {
@@ -202,16 +223,15 @@ pub(super) struct Removed {
 /// The tasks of a loop, by key.
 pub(super) struct Table {
     slots: Vec<Slot>,
-    /// The first vacant slot, if it is one.
-    vacant: u32,
+    vacant: Vacancies,
     aside: Slab<Aside>,
     places: Places,
 }
 
 impl Table {
     pub(super) fn new() -> Table {
-        let (slots, places) = Default::default();
-        Table { slots, vacant: NONE, aside: Slab::new(Kind::Aside), places }
+        let (slots, vacant, places) = Default::default();
+        Table { slots, vacant, aside: Slab::new(Kind::Aside), places }
     }
 
     #[inline]
@@ -222,11 +242,8 @@ impl Table {
         location: &'static Location<'static>,
     ) -> Key {
         let flags = flags.at(self.places.number(location));
-        let at = self.vacant;
-        let Some(slot) = self.slots.get_mut(at as usize) else {
-            return self.append(content, flags);
-        };
-        self.vacant = slot.link.slot;
+        let Some(at) = self.vacant.take(&self.slots) else { return self.append(content, flags) };
+        let slot = &mut self.slots[at as usize];
         slot.content = content;
         slot.link = Key::NOWHERE;
         slot.flags = flags;
@@ -235,10 +252,10 @@ impl Table {
 
     #[inline]
     fn append(&mut self, content: Option<Boxed>, flags: Flags) -> Key {
-        let at = self.slots.len();
-        assert!(at < NONE as usize, "a loop holds fewer than 2^29 tasks");
-        self.slots.push(Slot { content, link: Key::NOWHERE, generation: 0, flags });
-        Key { slot: Key::GUEST | at as u32, generation: 0 }
+        let (at, generation) = (self.slots.len(), self.vacant.append());
+        assert!(at < SLOT as usize, "a loop holds fewer than 2^29 tasks");
+        self.slots.push(Slot { content, link: Key::NOWHERE, generation, flags });
+        Key { slot: Key::GUEST | at as u32, generation }
     }
 
     #[inline]
@@ -279,7 +296,8 @@ impl Table {
         slot.flags = Flags::VACANT;
         slot.generation += 1;
         if slot.generation < u32::MAX {
-            slot.link.slot = mem::replace(&mut self.vacant, at);
+            slot.link.slot = self.vacant.links().next;
+            self.vacant.add(&mut self.slots, at);
         }
     }
 

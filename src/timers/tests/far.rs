@@ -25,7 +25,7 @@ fn all_that_is_in_the_set_is_taken_out_once() {
         far.drain(|slot| taken.push(slot));
         assert!(taken.into_iter().eq(std::mem::take(&mut twin)));
         assert!(far.is_empty());
-        far.shrink();
+        far.shrink_to(0);
     }
 }
 
@@ -38,7 +38,7 @@ fn what_was_taken_out_one_by_one_is_not_looked_for_where_memory_was_given_back()
     for slot in 0..1000 {
         far.remove(slot);
     }
-    far.shrink();
+    far.shrink_to(0);
     far.drain(|slot| unreachable!("{slot} is not in the set"));
     far.insert(999);
     let mut taken = Vec::new();
