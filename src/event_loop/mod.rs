@@ -84,7 +84,7 @@ pub use self::watched::Watched;
 ///
 /// A registration cannot move, because its handle names its place. So one that was made at the
 /// peak, and lives on, keeps the places of those before it: 48 bytes for a callback, 24 for a
-/// timer, 32 for a task, and about 100 for a watched fd. New registrations take these places first.
+/// timer, 32 for a task, and about 130 for a watched fd. New registrations take these places first.
 /// Each number up to the highest fd that is watched takes 4 bytes.
 pub struct EventLoop<S = ()> {
     handle: LoopHandle<S>,

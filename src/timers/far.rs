@@ -80,7 +80,7 @@ impl Far {
         self.groups.truncate(words.div_ceil(64));
         self.groups.shrink_to(KEPT.max(words.div_ceil(64)));
         if let Some(last) = self.groups.last_mut()
-            && words % 64 > 0
+            && !words.is_multiple_of(64)
         {
             *last &= (1 << (words % 64)) - 1;
         }

@@ -10,7 +10,7 @@
 //!   set for that file, and events of the old one miss.
 //! * An error of the selector leaves the table as it was.
 //! * Memory is given back after a peak, see [`vacancy`](crate::vacancy). An
-//!   entry takes about a hundred bytes, and each number up to the highest fd four.
+//!   entry takes about 130 bytes, and each number up to the highest fd four.
 
 use std::io;
 use std::os::fd::RawFd;

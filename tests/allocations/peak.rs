@@ -16,7 +16,7 @@ const PEAK: usize = 1_000_000;
 const FEWER: usize = PEAK / 5;
 
 /// Fewer bytes stay of any peak.
-const FLOOR: isize = 128 * 1024;
+const FLOOR: isize = 192 * 1024;
 
 /// Fds that are open at the peak; the limit of many systems is not much higher.
 const FDS: usize = 10_000;
