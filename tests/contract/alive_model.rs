@@ -235,3 +235,19 @@ proptest! {
         });
     }
 }
+
+/// The loop has no hook any more when it decides whether to sleep.
+#[test]
+fn a_prepare_hook_that_cancels_the_last_timer_and_itself_ends_the_run() {
+    let mut el = mainspring::EventLoop::new().unwrap();
+    let timer = el.call_later(std::time::Duration::from_secs(3600), |_, ()| {});
+    let own = std::rc::Rc::new(std::cell::Cell::new(None::<mainspring::Handle>));
+    let slot = own.clone();
+    let hook = el.on_prepare(move |el, ()| {
+        assert!(el.cancel(timer));
+        assert!(slot.take().is_some_and(|hook| el.cancel(hook)));
+    });
+    own.set(Some(hook.unwrap()));
+    el.run().unwrap();
+    assert!(!el.is_alive());
+}
