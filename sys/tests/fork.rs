@@ -460,7 +460,8 @@ fn s13_child(kind: SelectorKind) {
 /// reading must not block the loop.
 fn s13_terminal(kind: SelectorKind) {
     let (mut main, mut terminal) = (-1, -1);
-    let (name, mode, size) = (std::ptr::null_mut(), std::ptr::null(), std::ptr::null());
+    let name = std::ptr::null_mut();
+    let (mode, size) = (std::ptr::null_mut(), std::ptr::null_mut()); // Mutable on some systems only.
     // SAFETY: both numbers have room for the answer, and nothing else is asked for.
     assert_eq!(unsafe { libc::openpty(&raw mut main, &raw mut terminal, name, mode, size) }, 0);
     for fd in [0, 1] {
