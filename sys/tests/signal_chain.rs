@@ -3,12 +3,10 @@
 //! Dispositions belong to the process, so the tests run one at a time.
 
 use std::ffi::c_void;
-use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
 use std::ptr;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -209,35 +207,45 @@ fn x3_a_full_doorbell_rings() {
     }
 }
 
-static SURVIVED: AtomicBool = AtomicBool::new(false);
+/// Where a write has a number, the handler makes it without a cancellation point.
+#[cfg(has_numbered_syscalls)]
+mod cancellation {
+    use std::io;
+    use std::os::fd::AsRawFd;
+    use std::sync::atomic::AtomicBool;
 
-extern "C" fn raise_while_cancelled(_: *mut c_void) -> *mut c_void {
-    // SAFETY: the call takes nothing.
-    let this = unsafe { libc::pthread_self() };
-    // SAFETY: the thread runs, so its id is valid.
-    assert_eq!(unsafe { libc::pthread_cancel(this) }, 0);
-    Signal::USR1.raise().unwrap();
-    SURVIVED.store(true, SeqCst);
-    ptr::null_mut()
-}
+    use super::*;
 
-/// X3: in a thread that is to be cancelled, the handler is no place to do it: that would unwind
-/// through whatever it has interrupted.
-#[test]
-fn x3_the_handler_is_no_cancellation_point() {
-    let _serial = one_at_a_time();
-    let (_selector, mut subscription) = open();
-    subscription.subscribe(Signal::USR1).unwrap();
-    let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
-    let (at, null) = (thread.as_mut_ptr(), ptr::null_mut());
-    // SAFETY: `at` has room for the id, and the function takes no argument.
-    let made = unsafe { libc::pthread_create(at, ptr::null(), raise_while_cancelled, null) };
-    assert_eq!(made, 0, "{}", io::Error::from_raw_os_error(made));
-    // SAFETY: the call has written the id.
-    let thread = unsafe { thread.assume_init() };
-    // SAFETY: the thread is joined once, and its result is not asked for.
-    assert_eq!(unsafe { libc::pthread_join(thread, null.cast()) }, 0);
-    assert!(SURVIVED.load(SeqCst));
-    assert_eq!(subscription.drain().unwrap().count(), 1);
-    assert!(subscription.watched_fd().as_raw_fd() > 2);
+    static SURVIVED: AtomicBool = AtomicBool::new(false);
+
+    extern "C" fn raise_while_cancelled(_: *mut c_void) -> *mut c_void {
+        // SAFETY: the call takes nothing.
+        let this = unsafe { libc::pthread_self() };
+        // SAFETY: the thread runs, so its id is valid.
+        assert_eq!(unsafe { libc::pthread_cancel(this) }, 0);
+        Signal::USR1.raise().unwrap();
+        SURVIVED.store(true, SeqCst);
+        ptr::null_mut()
+    }
+
+    /// X3: in a thread that is to be cancelled, the handler is no place to do it: that would unwind
+    /// through whatever it has interrupted.
+    #[test]
+    fn x3_the_handler_is_no_cancellation_point() {
+        let _serial = one_at_a_time();
+        let (_selector, mut subscription) = open();
+        subscription.subscribe(Signal::USR1).unwrap();
+        let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
+        let (at, null) = (thread.as_mut_ptr(), ptr::null_mut());
+        // SAFETY: `at` has room for the id, and the function takes no argument.
+        let made = unsafe { libc::pthread_create(at, ptr::null(), raise_while_cancelled, null) };
+        assert_eq!(made, 0, "{}", io::Error::from_raw_os_error(made));
+        // SAFETY: the call has written the id.
+        let thread = unsafe { thread.assume_init() };
+        // SAFETY: the thread is joined once, and its result is not asked for.
+        assert_eq!(unsafe { libc::pthread_join(thread, null.cast()) }, 0);
+        assert!(SURVIVED.load(SeqCst));
+        assert_eq!(subscription.drain().unwrap().count(), 1);
+        assert!(subscription.watched_fd().as_raw_fd() > 2);
+    }
 }

@@ -208,6 +208,6 @@ fn try_lock(directory: &File) -> io::Result<()> {
 
 /// Without flock(2) only the identity of the file is checked.
 #[cfg(not(has_flock))]
-fn lock(_: &Path) -> io::Result<()> {
-    Ok(())
+fn lock(_: &Path) -> io::Result<Option<std::fs::File>> {
+    Ok(None)
 }
