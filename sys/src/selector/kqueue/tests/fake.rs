@@ -2,10 +2,10 @@
 //!
 //! The rules, which `recorded.rs` compares with the answers of a real kernel: each change with
 //! `EV_RECEIPT` or an error is answered while there is room, and answers end the call; without room
-//! an error ends it. A filter keeps the mode it was added with, and takes the udata of each change.
-//! An event repeats the flags of its filter, `EV_RECEIPT` included. Closing a file drops its filters
-//! without a word. A level filter that was reported goes to the end of the queue. Where kernels
-//! differ, the profile decides.
+//! an error ends it. A filter keeps the mode it was added with, and takes the udata of an addition.
+//! An event repeats the flags of its filter, `EV_RECEIPT` included. Closing a file drops its
+//! filters. A reported level filter goes to the end of the queue. Where kernels differ, the
+//! profile decides.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -182,10 +182,9 @@ impl FakeFile {
     /// Readiness as the filter of this kernel sees it.
     fn is_active(&self, filter: Filter, profile: &Profile) -> bool {
         let is_silent = self.is_null && profile.null == Null::Silent && filter == Filter::Read;
+        let ends = self.is_pipe && self.read_end;
         let is_active = match (filter, profile.except) {
-            (Filter::Except, Except::UrgentAndEnds) => {
-                self.priority || self.is_pipe && self.read_end
-            }
+            (Filter::Except, Except::UrgentAndEnds) => self.priority || ends,
             (Filter::Except, Except::Reads) => self.priority || self.read_end || self.is_full,
             _ => self.is_ready(filter),
         };
@@ -208,10 +207,11 @@ impl FakeFile {
 
     /// The errno of adding `filter`, or 0.
     fn refusal(&self, filter: Filter, profile: &Profile) -> c_int {
-        match (filter, profile.null) {
-            (Filter::Except, _) if profile.except == Except::Missing => libc::EINVAL,
-            (Filter::Except, _) if profile.except == Except::Reads && self.is_pipe => libc::EINVAL,
-            (_, Null::Refused(errno)) if self.is_null => errno,
+        match (filter, profile.except, profile.null) {
+            (Filter::Except, Except::Missing, _) => libc::EINVAL,
+            (Filter::Except, Except::Reads, _) if self.is_pipe => libc::EINVAL,
+            (Filter::Except, Except::Urgent, _) if self.is_pipe => libc::EOPNOTSUPP,
+            (_, _, Null::Refused(errno)) if self.is_null => errno,
             _ if self.has_lost_its_end(filter) => profile.lost_end.unwrap_or(0),
             _ => 0,
         }
@@ -235,9 +235,8 @@ impl State {
                 if let Some(errno) = self.refusals.get(&(ident as RawFd, filter)) {
                     return *errno;
                 }
-                match file.map_or(0, |file| file.refusal(filter, &profile)) {
-                    0 => {}
-                    errno => return errno,
+                if let errno @ 1.. = file.map_or(0, |file| file.refusal(filter, &profile)) {
+                    return errno;
                 }
                 let disabled = flags & EV_DISABLE != 0;
                 let mode = flags & (EV_CLEAR | EV_DISPATCH | EV_RECEIPT);
@@ -248,7 +247,9 @@ impl State {
             Some(at) if flags & EV_DELETE != 0 => drop(self.filters.remove(at)),
             Some(at) => {
                 let one = &mut self.filters[at];
-                one.udata = udata;
+                if profile.moves_udata || flags & EV_ADD != 0 {
+                    one.udata = udata;
+                }
                 one.disabled &= flags & EV_ENABLE == 0;
                 one.disabled |= flags & EV_DISABLE != 0;
                 one.active |= is_active;
@@ -355,11 +356,10 @@ impl Kernel for Fake {
     fn probed(&self, fd: RawFd, asked: Interest) -> io::Result<Interest> {
         let state = self.state();
         let (file, profile) = (&state.files[&fd], &state.profile);
-        let is_active =
+        let found =
             |one: &Filter| file.refusal(*one, profile) == 0 && file.is_active(*one, profile);
-        Ok(Filter::of(asked)
-            .filter(is_active)
-            .fold(Interest::empty(), |all, one| all | one.interest()))
+        let filters = Filter::of(asked).filter(found);
+        Ok(filters.fold(Interest::empty(), |all, one| all | one.interest()))
     }
 
     fn has_except(&self) -> bool {

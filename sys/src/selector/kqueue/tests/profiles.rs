@@ -18,12 +18,16 @@ pub struct Profile {
     /// True if the write filter of such a pipe is reported with `EV_EOF | EV_ONESHOT` and dropped.
     pub drops_filters: bool,
     pub null: Null,
+    /// True if each change replaces the udata of its filter, false if only an addition does.
+    pub moves_udata: bool,
 }
 
 /// A kernel's filter for priority data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Except {
     Missing,
+    /// Active for priority data and nothing else. Not of pipes.
+    Urgent,
     /// Active for priority data, and at the end of a pipe, without `NOTE_OOB`.
     UrgentAndEnds,
     /// The filter of reading, and active for priority data: also at the end of a socket, and for
@@ -40,13 +44,14 @@ pub enum Null {
     Watched,
 }
 
-pub const ALL: [Profile; 5] = [
+pub const ALL: [Profile; 6] = [
     Profile {
         name: "FreeBSD 13",
         except: Except::Missing,
         lost_end: Some(libc::EPIPE),
         drops_filters: true,
         null: Null::Refused(libc::ENODEV),
+        moves_udata: true,
     },
     Profile {
         name: "FreeBSD 15",
@@ -54,6 +59,7 @@ pub const ALL: [Profile; 5] = [
         lost_end: Some(libc::EPIPE),
         drops_filters: true,
         null: Null::Silent,
+        moves_udata: true,
     },
     Profile {
         name: "NetBSD",
@@ -61,6 +67,7 @@ pub const ALL: [Profile; 5] = [
         lost_end: Some(libc::EBADF),
         drops_filters: false,
         null: Null::Watched,
+        moves_udata: true,
     },
     Profile {
         name: "OpenBSD",
@@ -68,6 +75,15 @@ pub const ALL: [Profile; 5] = [
         lost_end: Some(libc::EPIPE),
         drops_filters: false,
         null: Null::Watched,
+        moves_udata: false,
+    },
+    Profile {
+        name: "DragonFly",
+        except: Except::Urgent,
+        lost_end: None,
+        drops_filters: false,
+        null: Null::Watched,
+        moves_udata: true,
     },
     Profile {
         name: "macOS",
@@ -75,6 +91,7 @@ pub const ALL: [Profile; 5] = [
         lost_end: None,
         drops_filters: false,
         null: Null::Refused(libc::EINVAL),
+        moves_udata: true,
     },
 ];
 
