@@ -13,6 +13,7 @@
 //! * A hang-up is reported if both directions were asked for. One direction gets its own end.
 //! * A terminal that the kernel refuses (`/dev/tty` of macOS) is the kernel's error; select takes
 //!   it. The reader of a terminal that is revoked may wait forever on FreeBSD.
+//! * A terminal whose other side goes is silent on NetBSD, where poll reports it.
 //! * An fd closed while registered is silent: the kernel forgets its filters with it. The loss is
 //!   found by the next call with that number, which may then be registered again.
 //! * With more ready fds than room, the two filters of an fd may come in two calls, so an fd that
