@@ -62,7 +62,7 @@ impl<T> Returns for fn() -> T {
 }
 
 /// The type `!`, which stable Rust accepts only as the return type of a function.
-type Never = <fn() -> ! as Returns>::Value;
+pub(crate) type Never = <fn() -> ! as Returns>::Value;
 
 /// A callback that never returns.
 impl Outcome for Never {

@@ -11,6 +11,7 @@ use super::ending::JoinError;
 use super::job::{Finished, judge_known};
 use super::scope::Cancelled;
 use crate::error::{Error, Result as Outcome};
+use crate::event_loop::callback::Never;
 use crate::text::write_chain;
 
 /// Output of a task that [`detach`](crate::Task::detach) accepts: nothing, a plain value such as a
@@ -102,22 +103,12 @@ impl DetachedOutput for Infallible {
     }
 }
 
-/// `!`, the output of a task that never ends. Stable Rust has no name for it.
+/// `!`, the output of a task that never ends.
 impl DetachedOutput for Never {
     fn into_result(self) -> Outcome<()> {
         self
     }
 }
-
-pub trait Returns {
-    type Value;
-}
-
-impl<T> Returns for fn() -> T {
-    type Value = T;
-}
-
-type Never = <fn() -> ! as Returns>::Value;
 
 impl<T: 'static, E: Display + 'static> DetachedOutput for Result<T, E> {
     fn into_result(self) -> Outcome<()> {
