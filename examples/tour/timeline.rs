@@ -50,6 +50,8 @@ impl Timeline {
         for (index, lane) in self.lanes.iter().enumerate() {
             let last = lane.ended.map_or(0, column);
             let mut cells = vec!['─'; last + 1];
+            let first = lane.running.first().map_or(0, |at| column(*at).min(last));
+            cells[..first].fill(' '); // It has not started yet.
             for moment in &lane.running {
                 cells[column(*moment).min(last)] = '█';
             }

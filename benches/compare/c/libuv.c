@@ -37,8 +37,9 @@ static void received(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
 }
 
 static void connected(uv_stream_t *server, int status) {
+    if (status < 0)
+        return; /* One connection has failed. */
     uv_tcp_t *stream = malloc(sizeof *stream);
-    check(status == 0, "connection");
     uv_tcp_init(server->loop, stream);
     check(uv_accept(server, (uv_stream_t *)stream) == 0, "accept");
     uv_read_start((uv_stream_t *)stream, lend, received);
@@ -50,6 +51,49 @@ static void echo(const long *sizes) {
     check(uv_tcp_open(&server, listener()) == 0, "open");
     check(uv_listen((uv_stream_t *)&server, BACKLOG, connected) == 0, "listen");
     uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+}
+
+static uv_async_t woken;
+
+static void ignore_async(uv_async_t *handle) {
+}
+
+static void *send_without_end(void *unused) {
+    for (;;)
+        uv_async_send(&woken);
+}
+
+/* uv_async_send(3) merges what is sent: a callback here stands for many messages. */
+static void echo_posts(const long *sizes) {
+    uv_async_init(uv_default_loop(), &woken, ignore_async);
+    for (int at = 0; at < 2; at++) {
+        pthread_t thread;
+        check(pthread_create(&thread, NULL, send_without_end, NULL) == 0, "thread");
+    }
+    echo(sizes);
+}
+
+static void ignore_signal(uv_signal_t *handle, int number) {
+}
+
+static void echo_signals(const long *sizes) {
+    static uv_signal_t handle;
+    uv_signal_init(uv_default_loop(), &handle);
+    uv_signal_start(&handle, ignore_signal, SIGUSR1);
+    echo(sizes);
+}
+
+static void ignore_timer(uv_timer_t *timer) {
+}
+
+static void echo_timers(const long *sizes) {
+    enum { TIMERS = 1000 };
+    uv_timer_t *timers = calloc(TIMERS, sizeof *timers);
+    for (int at = 0; at < TIMERS; at++) {
+        uv_timer_init(uv_default_loop(), &timers[at]);
+        uv_timer_start(&timers[at], ignore_timer, 1, 1);
+    }
+    echo(sizes);
 }
 
 /* -- timers: milliseconds, by handles -- */
@@ -180,7 +224,8 @@ static void pipes(const long *sizes) {
 
 static const struct scenario all[] = {
     {"dispatch", dispatch}, {"pipes", pipes},
-    {"echo", echo},   {"timers", timers},   {"timers_run", timers_run}, {"rearm", rearm},
+    {"echo", echo},   {"echo_posts", echo_posts}, {"echo_signals", echo_signals},
+    {"echo_timers", echo_timers}, {"timers", timers},   {"timers_run", timers_run}, {"rearm", rearm},
     {"post", throughput}, {"round_trip", round_trip}, {0},
 };
 

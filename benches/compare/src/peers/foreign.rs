@@ -23,6 +23,20 @@ pub enum Foreign {
 
 const IN_C: &[&str] =
     &["echo", "timers", "timers_run", "rearm", "post", "round_trip", "dispatch", "pipes"];
+/// Those in C, and the floods of a server by itself.
+const IN_LIBUV: &[&str] = &[
+    "echo",
+    "echo_posts",
+    "echo_signals",
+    "echo_timers",
+    "timers",
+    "timers_run",
+    "rearm",
+    "post",
+    "round_trip",
+    "dispatch",
+    "pipes",
+];
 const IN_ASYNCIO: &[&str] = &[
     "spawn",
     "switch",
@@ -43,17 +57,25 @@ const IN_ASYNCIO: &[&str] = &[
 const IN_TRIO: &[&str] =
     &["spawn", "switch", "waiting", "asleep", "echo", "post", "round_trip", "pipes"];
 
-pub const LIBUV: Peer = c("libuv", &["uv"], "libuv1-dev");
-pub const LIBEV: Peer = c("libev", &["ev"], "libev-dev");
-pub const LIBEVENT: Peer = c("libevent", &["event", "event_pthreads"], "libevent-dev");
+pub const LIBUV: Peer = c("libuv", &["uv"], "libuv1-dev", IN_LIBUV);
+pub const LIBEV: Peer = c("libev", &["ev"], "libev-dev", IN_C);
+pub const LIBEVENT: Peer = c("libevent", &["event", "event_pthreads"], "libevent-dev", IN_C);
 
 pub const ASYNCIO: Peer = python("asyncio", "asyncio_peer", "asyncio", "python3", IN_ASYNCIO);
 pub const UVLOOP: Peer =
     python("uvloop", "asyncio_peer", "uvloop", "pip install uvloop", IN_ASYNCIO);
 pub const TRIO: Peer = python("trio", "trio_peer", "trio", "pip install trio", IN_TRIO);
 
-const fn c(library: &'static str, links: &'static [&'static str], package: &'static str) -> Peer {
-    Peer { name: library, origin: Origin::Foreign(Foreign::C { library, links, package }, IN_C) }
+const fn c(
+    library: &'static str,
+    links: &'static [&'static str],
+    package: &'static str,
+    scenarios: &'static [&'static str],
+) -> Peer {
+    Peer {
+        name: library,
+        origin: Origin::Foreign(Foreign::C { library, links, package }, scenarios),
+    }
 }
 
 const fn python(

@@ -1,12 +1,13 @@
 //! mainspring: callbacks.
 
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use mainspring::{EventLoop, LoopHandle, TimerHandle};
+use mainspring::{EventLoop, LoopHandle, Signal, TimerHandle};
 
 use super::{Peer, Work};
-use crate::work::echo::listener;
+use crate::work::echo::{PERIOD, TIMERS, listener, post_from_threads};
 use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
 use crate::work::{BATCH, HOUR, answer, cpu, deadlines, since, since_for, soon};
@@ -14,7 +15,10 @@ use crate::work::{BATCH, HOUR, answer, cpu, deadlines, since, since_for, soon};
 pub const PEER: Peer = Peer::rust("mainspring", WORK);
 
 const WORK: &[(&str, Work)] = &[
-    ("echo", echo),
+    ("echo", |_| serve(|_| {})),
+    ("echo_posts", |_| serve(post)),
+    ("echo_signals", |_| serve(watch_signals)),
+    ("echo_timers", |_| serve(tick)),
     ("timers", timers),
     ("timers_run", timers_run),
     ("rearm", rearm),
@@ -26,14 +30,35 @@ const WORK: &[(&str, Work)] = &[
     ("pipes", watch_pipes),
 ];
 
-fn echo(_: &[usize]) {
+fn serve(flood: fn(&EventLoop)) {
     let mut el = EventLoop::new().expect("a loop");
+    flood(&el);
     el.serve(listener(), |_el, (), connection, data| {
         connection.write(data);
         Ok(())
     })
     .expect("a listener can be served");
     el.run_forever().expect("the loop turns");
+}
+
+fn post(el: &EventLoop) {
+    let remote = el.remote();
+    post_from_threads(move |under_way| {
+        let arrives = move |_: &LoopHandle<()>, (): &mut ()| {
+            under_way.fetch_sub(1, Ordering::Relaxed);
+        };
+        remote.call_soon(arrives).expect("the loop is open");
+    });
+}
+
+fn watch_signals(el: &EventLoop) {
+    el.add_signal_handler(Signal::USR1, |_, ()| {}).expect("a handler");
+}
+
+fn tick(el: &EventLoop) {
+    for _ in 0..TIMERS {
+        el.call_every(PERIOD, |_, ()| {}).expect("a period");
+    }
 }
 
 /// A loop whose state is the number of timers that have run, and timers on it.

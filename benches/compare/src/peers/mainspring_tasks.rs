@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io::Read;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use mainspring::net::{TcpListener, TcpStream};
 use mainspring::{EventLoop, Interest, Io, Promise, Sleep, sleep, sleep_until, yield_now};
 
 use super::{Peer, Work};
-use crate::work::echo::listener;
+use crate::work::echo::{PERIOD, TIMERS, listener, post_from_threads};
 use crate::work::http::hello;
 use crate::work::pipes::{Chain, ROOM, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
@@ -33,7 +34,9 @@ const WORK: &[(&str, Work)] = &[
     ("waiting", waiting),
     ("oneshot", one_oneshot),
     ("asleep", asleep),
-    ("echo", echo),
+    ("echo", |_| echo(|_| {})),
+    ("echo_posts", |_| echo(post)),
+    ("echo_timers", |_| echo(tick)),
     ("timers", timers),
     ("timers_run", timers_run),
     ("rearm", rearm),
@@ -244,8 +247,9 @@ fn watch_pipes(sizes: &[usize]) {
     });
 }
 
-fn echo(_: &[usize]) {
+fn echo(flood: fn(&EventLoop)) {
     let mut el = EventLoop::new().expect("a loop");
+    flood(&el);
     el.run_until_complete(async {
         let listener = TcpListener::from_std(listener()).expect("a listener");
         loop {
@@ -254,6 +258,25 @@ fn echo(_: &[usize]) {
         }
     })
     .expect("the loop turns")
+}
+
+fn post(el: &EventLoop) {
+    let remote = el.remote();
+    post_from_threads(move |under_way| {
+        let arrives = async move { under_way.fetch_sub(1, Ordering::Relaxed) };
+        remote.spawn(arrives).expect("the loop is open").detach();
+    });
+}
+
+fn tick(el: &EventLoop) {
+    for _ in 0..TIMERS {
+        let ticking = async {
+            loop {
+                mainspring::sleep(PERIOD).await;
+            }
+        };
+        el.spawn(ticking).detach();
+    }
 }
 
 async fn serve(stream: TcpStream) {

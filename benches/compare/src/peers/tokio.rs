@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use tokio::task::{unconstrained, yield_now};
 use tokio::time::Sleep;
 
 use super::{Peer, Work};
-use crate::work::echo::{BUFFER, listener};
+use crate::work::echo::{BUFFER, PERIOD, TIMERS, listener, post_from_threads};
 use crate::work::http::hello;
 use crate::work::pipes::{Chain, ROOM, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
@@ -36,7 +37,9 @@ const WORK: &[(&str, Work)] = &[
     ("waiting", waiting),
     ("oneshot", one_oneshot),
     ("asleep", asleep),
-    ("echo", echo),
+    ("echo", |_| echo(|_| {})),
+    ("echo_posts", |_| echo(post)),
+    ("echo_timers", |_| echo(tick)),
     ("timers", timers),
     ("timers_run", timers_run),
     ("rearm", rearm),
@@ -129,14 +132,33 @@ fn asleep(_: &[usize]) {
     });
 }
 
-fn echo(_: &[usize]) {
-    runtime().block_on(async {
+fn echo(flood: fn(&Runtime)) {
+    let runtime = runtime();
+    flood(&runtime);
+    runtime.block_on(async {
         let listener = TcpListener::from_std(listener()).expect("a listener");
         loop {
             let (stream, _) = listener.accept().await.expect("a connection");
             tokio::spawn(serve(stream));
         }
     });
+}
+
+fn post(runtime: &Runtime) {
+    let handle = runtime.handle().clone();
+    post_from_threads(move |under_way| {
+        handle.spawn(async move { under_way.fetch_sub(1, Ordering::Relaxed) });
+    });
+}
+
+fn tick(runtime: &Runtime) {
+    for _ in 0..TIMERS {
+        runtime.spawn(async {
+            loop {
+                tokio::time::sleep(PERIOD).await;
+            }
+        });
+    }
 }
 
 async fn serve(mut stream: TcpStream) {

@@ -1,7 +1,9 @@
 //! Latency beside a flood: the time of a ping of 64 bytes while other clients keep the server busy.
 //!
 //! A cell is a kind of flood. The servers are those of the scenario `echo`; the flood and the ping
-//! come from threads of the leading process, on its core. The figures are the median and the 99th
+//! come from threads of the leading process, on its core. In the last three kinds the server itself
+//! has two threads that post without a pause, a handler of a signal that is sent without a pause, or
+//! a thousand timers; only the peers whose server has that take part. The figures are the median and the 99th
 //! percentile of the pings of a round: wall time, since waiting is what is measured.
 
 use std::io::{self, Error, ErrorKind, Read, Write};
@@ -12,6 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_linger;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::Scenario;
 use crate::contest::{Contest, Race};
@@ -22,24 +25,37 @@ use crate::sheet::{Picture, RAW, Sheet};
 pub const SCENARIO: Scenario =
     Scenario { name: "flood", about: "latency of a ping beside a flood", run };
 
-/// A kind of flood: its name, the number of clients, and the work of one of them.
+/// A kind of flood: its name, the server, the number of clients, and the work of one of them.
 #[derive(Debug)]
 struct Kind {
     name: &'static str,
+    server: &'static str,
     clients: usize,
     client: fn(&Flood) -> io::Result<()>,
 }
 
 const KINDS: &[Kind] = &[
-    Kind { name: "large blocks", clients: 4, client: |flood| echoed(flood, 64 * 1024) },
-    Kind { name: "tiny writes", clients: 4, client: |flood| echoed(flood, 1) },
-    Kind { name: "connect and close", clients: 2, client: short },
-    Kind { name: "connect and reset", clients: 2, client: reset },
-    Kind { name: "clients that do not read", clients: 16, client: deaf },
+    Kind {
+        name: "large blocks",
+        server: "echo",
+        clients: 4,
+        client: |flood| echoed(flood, 64 * 1024),
+    },
+    Kind { name: "tiny writes", server: "echo", clients: 4, client: |flood| echoed(flood, 1) },
+    Kind { name: "connect and close", server: "echo", clients: 2, client: short },
+    Kind { name: "connect and reset", server: "echo", clients: 2, client: reset },
+    Kind { name: "clients that do not read", server: "echo", clients: 16, client: deaf },
+    Kind { name: "threads that post", server: "echo_posts", clients: 0, client: short },
+    Kind { name: "signals", server: "echo_signals", clients: 1, client: signal },
+    Kind { name: "1000 timers of 1 ms", server: "echo_timers", clients: 0, client: short },
 ];
 
 /// Time between two pings.
 const PAUSE: Duration = Duration::from_millis(1);
+/// Pings of a round, at least.
+const LEAST: usize = 50;
+/// Rounds last so many times longer than those of other scenarios.
+const TIMES: f64 = 15.0;
 /// Time of the flood before the first ping.
 const WARM: Duration = Duration::from_millis(200);
 const PING: [u8; 64] = [b'p'; 64];
@@ -60,15 +76,15 @@ fn run(contest: &mut Contest) {
 
 fn race(contest: &mut Contest, kind: &Kind) -> Race {
     let measure = |contest: &Contest, peer: &Peer| {
-        let server = Server::start(contest, peer, "echo")?;
-        let flood = Flood::start(server.address().port(), kind);
+        let server = Server::start(contest, peer, kind.server)?;
+        let flood = Flood::start(&server, kind);
         thread::sleep(WARM);
-        let pings = (contest.options.seconds * 10.0 / PAUSE.as_secs_f64()) as usize;
-        let times = ping(server.address(), pings.max(100));
+        let times =
+            ping(server.address(), Duration::from_secs_f64(contest.options.seconds * TIMES));
         flood.end();
         percentiles(times?)
     };
-    contest.race("echo", |_| format!("flood of {}", kind.name), measure)
+    contest.race(kind.server, |_| format!("flood of {}", kind.name), measure)
 }
 
 fn percentiles(mut times: Vec<Duration>) -> io::Result<Vec<f64>> {
@@ -77,8 +93,8 @@ fn percentiles(mut times: Vec<Duration>) -> io::Result<Vec<f64>> {
     Ok(PERCENT.into_iter().map(at).collect())
 }
 
-/// Returns the times of the pings.
-fn ping(server: SocketAddr, count: usize) -> io::Result<Vec<Duration>> {
+/// Returns the times of the pings, one after the other for `span`.
+fn ping(server: SocketAddr, span: Duration) -> io::Result<Vec<Duration>> {
     let mut stream = TcpStream::connect(server)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
@@ -92,13 +108,18 @@ fn ping(server: SocketAddr, count: usize) -> io::Result<Vec<Duration>> {
             false => Err(Error::other("an echo has wrong bytes")),
         }
     };
-    (0..count).map(|_| ping()).collect()
+    let (began, mut times) = (Instant::now(), Vec::new());
+    while times.len() < LEAST || began.elapsed() < span {
+        times.push(ping()?);
+    }
+    Ok(times)
 }
 
 /// What the clients of a flood share.
 #[derive(Debug)]
 struct Flood {
     port: u16,
+    process: u32,
     over: AtomicBool,
     connections: AtomicU32,
 }
@@ -110,9 +131,10 @@ struct Clients {
 }
 
 impl Flood {
-    fn start(port: u16, kind: &Kind) -> Clients {
+    fn start(server: &Server, kind: &Kind) -> Clients {
         let (over, connections) = (AtomicBool::new(false), AtomicU32::new(0));
-        let flood = Arc::new(Flood { port, over, connections });
+        let (port, process) = (server.port, server.process());
+        let flood = Arc::new(Flood { port, process, over, connections });
         let client = |_| {
             let (flood, client) = (flood.clone(), kind.client);
             thread::spawn(move || {
@@ -176,6 +198,12 @@ fn reset(flood: &Flood) -> io::Result<()> {
     let mut stream = flood.connect()?;
     stream.write_all(&PING)?;
     Ok(set_socket_linger(&stream, Some(Duration::ZERO))?)
+}
+
+/// Sends the server a signal.
+fn signal(flood: &Flood) -> io::Result<()> {
+    let process = Pid::from_raw(flood.process as i32).ok_or(ErrorKind::NotFound)?;
+    Ok(kill_process(process, Signal::USR1)?)
 }
 
 /// Sends until the server takes no more, and never reads.

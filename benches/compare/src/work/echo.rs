@@ -4,6 +4,10 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use rustix::net::sockopt::set_tcp_nodelay;
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
@@ -34,6 +38,34 @@ pub fn listener() -> TcpListener {
 /// Tells the leading process where to find the server.
 pub fn announce(port: u16) {
     println!("{port} {}", process::id());
+}
+
+/// Threads that post to a server, in the scenario `echo_posts`.
+const POSTING: usize = 2;
+/// Messages that may be under way; a thread that has so many yields.
+const UNDER_WAY: usize = 10_000;
+/// Timers of a server in the scenario `echo_timers`, and their period.
+pub const TIMERS: usize = 1000;
+pub const PERIOD: Duration = Duration::from_millis(1);
+
+/// Starts threads that post without a pause. `post` sends one message, which takes one from
+/// the count when it runs.
+pub fn post_from_threads<P>(post: P)
+where
+    P: Fn(Arc<AtomicUsize>) + Clone + Send + 'static,
+{
+    let under_way = Arc::new(AtomicUsize::new(0));
+    for _ in 0..POSTING {
+        let (post, under_way) = (post.clone(), under_way.clone());
+        thread::spawn(move || {
+            loop {
+                if under_way.fetch_add(1, Ordering::Relaxed) > UNDER_WAY {
+                    thread::yield_now();
+                }
+                post(under_way.clone());
+            }
+        });
+    }
 }
 
 /// How many connections a server accepts at a time that is told again of those who wait: one, since
