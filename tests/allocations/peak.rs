@@ -161,8 +161,20 @@ fn t6_cancelled_tasks_leave_nothing() {
     drop(first);
 }
 
+/// Returns true, and says so, where the selector has too few numbers of fds for a peak.
+fn is_skipped() -> bool {
+    let skipped = std::env::var("MAINSPRING_SELECTOR").is_ok_and(|kind| kind == "select");
+    if skipped {
+        println!("skipped: select(2) has 1024 numbers");
+    }
+    skipped
+}
+
 #[test]
 fn t6_watchers_leave_nothing() {
+    if is_skipped() {
+        return;
+    }
     let (stream, _peer) = UnixStream::pair().expect("a pair of sockets");
     let mut peak = Peak::new();
     let stream = Rc::new(stream);
@@ -179,6 +191,9 @@ fn t6_watchers_leave_nothing() {
 
 #[test]
 fn t6_sockets_of_tasks_leave_nothing() {
+    if is_skipped() {
+        return;
+    }
     let (stream, _peer) = UnixStream::pair().expect("a pair of sockets");
     let mut peak = Peak::new();
     let copy = |_| stream.try_clone().ok();

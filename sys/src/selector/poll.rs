@@ -31,7 +31,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::table::{Entry, Ready, Table};
+use super::table::{Entry, Ready, Table, is_mostly_vacant, shrink};
 use super::{Selector, UserEvent, check_interest, no_user_events};
 use crate::event::{Events, Interest, Mode, Readiness, Token};
 use crate::syscall::{check, retry};
@@ -118,6 +118,10 @@ impl Selector for Poll {
         let found = self.table.check(fd);
         if let Some(at) = self.table.remove(fd) {
             self.polled.swap_remove(at);
+            if is_mostly_vacant(&self.polled) {
+                shrink(&mut self.polled);
+                (self.ready, self.look) = Default::default(); // Lists of a single wait.
+            }
         }
         found
     }

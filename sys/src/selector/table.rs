@@ -105,7 +105,19 @@ impl Table {
         if let Some(moved) = self.entries.get(at) {
             self.places[moved.fd as usize] = at;
         }
+        if is_mostly_vacant(&self.entries) {
+            self.shrink();
+        }
         Some(at)
+    }
+
+    /// Gives back the memory of a peak: each entry that has gone pays for a few numbers looked at.
+    #[cold]
+    fn shrink(&mut self) {
+        shrink(&mut self.entries);
+        let highest = self.entries.iter().map(|entry| entry.fd as usize + 1).max();
+        self.places.truncate(highest.unwrap_or_default());
+        self.places.shrink_to_fit();
     }
 
     /// Finds what a removal answers: `NotFound` without an entry of the file that has the number.
@@ -184,6 +196,20 @@ impl Table {
         self.entries.push(entry);
         at
     }
+}
+
+/// Capacity that a list keeps, in elements.
+const KEEP: usize = 256;
+
+/// Returns true if less than a quarter of a large list is in use.
+#[inline]
+pub(super) fn is_mostly_vacant<T>(list: &Vec<T>) -> bool {
+    list.capacity() > KEEP && list.len() < list.capacity() / 4
+}
+
+/// Gives back the memory of such a list, but for room to grow.
+pub(super) fn shrink<T>(list: &mut Vec<T>) {
+    list.shrink_to(KEEP.max(2 * list.len()));
 }
 
 /// An entry, by its index, and what the kernel said about it that is news.
