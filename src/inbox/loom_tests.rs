@@ -10,7 +10,7 @@ use std::io;
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-use super::{Doorbell, Inbox};
+use super::{Doorbell, Inbox, lock};
 use crate::error::Error;
 use crate::sync::Ordering;
 
@@ -97,7 +97,7 @@ fn look_and_clear_without_the_lock(inbox: &TestInbox) -> Vec<u32> {
     inbox.answer().unwrap();
     let mut all = Vec::new();
     loop {
-        let taken = std::mem::take(&mut inbox.lock().items);
+        let taken = std::mem::take(&mut lock(&inbox.shelf).items);
         if taken.is_empty() {
             inbox.shelf.told.store(false, Ordering::Release);
             return all;
@@ -126,7 +126,7 @@ fn receive(inbox: &TestInbox, wanted: usize, look: Look) -> Vec<u32> {
 fn verify(inbox: &TestInbox) {
     if inbox.notifier.doorbell.is_silent() {
         assert!(!inbox.is_told(), "the flag is set, and no ring will come");
-        assert!(inbox.lock().items.is_empty(), "an item waits, and no ring will come");
+        assert!(lock(&inbox.shelf).items.is_empty(), "an item waits, and no ring will come");
     }
 }
 
@@ -240,7 +240,7 @@ fn an_item_that_meets_the_close_is_taken_or_refused() {
         let taken: u32 = inbox.close().into_iter().sum();
         let refused: u32 = senders.map(|sender| sender.join().unwrap()).iter().sum();
         assert_eq!(taken + refused, 3);
-        assert!(inbox.is_closed() && inbox.lock().items.is_empty());
+        assert!(inbox.is_closed() && lock(&inbox.shelf).items.is_empty());
     });
 }
 

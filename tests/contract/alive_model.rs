@@ -2,7 +2,7 @@
 //! nothing is, whatever has ended the last of it: a callback, a prepare hook or a check hook, by
 //! cancelling, removing or unreferencing.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -71,7 +71,8 @@ struct Entry {
 #[derive(Default)]
 struct Model {
     entries: RefCell<Vec<Entry>>,
-    handle: OnceCell<LoopHandle>,
+    /// Taken at the end: the loop's clock has the model, and the model this.
+    handle: RefCell<Option<LoopHandle>>,
     /// True if the loop would have slept until an event that does not come.
     stopped: Cell<bool>,
     /// True if a remote has gone: its ring ends the next sleep at once.
@@ -134,7 +135,7 @@ impl Clock for Watchful {
         }
         if wanted.is_none() {
             self.1.stopped.set(true);
-            self.1.handle.get().unwrap().stop();
+            self.1.handle.borrow().as_ref().unwrap().stop();
         }
         Some(Duration::ZERO)
     }
@@ -225,13 +226,14 @@ proptest! {
             let (clock, model) = (SimClock::new(), Rc::new(Model::default()));
             let watchful = Watchful(clock.clone(), model.clone());
             let mut el = EventLoop::builder().selector(kind).clock(watchful).build().unwrap();
-            model.handle.set(el.handle().clone()).unwrap();
+            model.handle.replace(Some(el.handle().clone()));
             forms.iter().for_each(|form| make(&el, &model, *form));
             schedule(&el, &clock, &model, &steps);
             el.run().unwrap();
             assert!(model.stopped.get() || !model.is_alive(), "it ends although something is left");
             model.entries.take();
             drop(el);
+            drop(model.handle.take());
         });
     }
 }
