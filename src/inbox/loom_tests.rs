@@ -97,7 +97,7 @@ fn look_and_clear_without_the_lock(inbox: &TestInbox) -> Vec<u32> {
     inbox.answer().unwrap();
     let mut all = Vec::new();
     loop {
-        let taken = std::mem::take(&mut lock(&inbox.shelf).items);
+        let taken = std::mem::take(&mut *lock(&inbox.shelf).items);
         if taken.is_empty() {
             inbox.shelf.told.store(false, Ordering::Release);
             return all;
