@@ -32,7 +32,7 @@ pub(crate) struct Tenant<O, C> {
 
 #[derive(Debug)]
 enum Slot<O, C> {
-    /// What its next tenant's generation is, and its neighbours among the free ones.
+    /// Generation of the next tenant, and neighbours among the free slots.
     Free {
         generation: u32,
         links: Links,

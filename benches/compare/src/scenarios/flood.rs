@@ -3,7 +3,7 @@
 //! A cell is a kind of flood. The servers are those of the scenario `echo`; the flood and the ping
 //! come from threads of the leading process, on its core. In the last three kinds the server itself
 //! has two threads that post without a pause, a handler of a signal that is sent without a pause, or
-//! a thousand timers; only the peers whose server has that take part. The figures are the median and the 99th
+//! a thousand timers; only peers with such a server take part. The figures are the median and the 99th
 //! percentile of the pings of a round: wall time, since waiting is what is measured.
 
 use std::io::{self, Error, ErrorKind, Read, Write};
@@ -115,7 +115,7 @@ fn ping(server: SocketAddr, span: Duration) -> io::Result<Vec<Duration>> {
     Ok(times)
 }
 
-/// What the clients of a flood share.
+/// State that the clients of a flood share.
 #[derive(Debug)]
 struct Flood {
     port: u16,
