@@ -5,9 +5,18 @@ use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::{RwLock, RwLockReadGuard};
 use std::thread;
 
 use mainspring_sys::socket::{self, Address, BindOptions, ListenOptions, SocketFile, UnixAddress};
+
+/// Held for writing while a child made by fork(2) has copies of every descriptor of the other
+/// tests: what a test has closed would still be in use.
+static DESCRIPTORS: RwLock<()> = RwLock::new(());
+
+fn without_forks() -> RwLockReadGuard<'static, ()> {
+    DESCRIPTORS.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
 
 /// A directory that is removed when the test ends.
 struct Folder(PathBuf);
@@ -46,6 +55,7 @@ fn take_over(path: &Path) -> std::io::Result<std::os::fd::OwnedFd> {
 
 #[test]
 fn a_file_that_a_dead_process_left_is_taken_over() {
+    let _descriptors = without_forks();
     let folder = Folder::new("stale");
     let path = folder.path("socket");
     drop(UnixListener::bind(&path).unwrap());
@@ -67,6 +77,7 @@ fn a_file_that_a_dead_process_left_is_taken_over() {
 /// leaves nothing in their backlog.
 #[test]
 fn a_file_in_use_is_left_alone() {
+    let _descriptors = without_forks();
     let folder = Folder::new("used");
     let path = folder.path("listener");
     let listener = UnixListener::bind(&path).unwrap();
@@ -113,6 +124,7 @@ fn what_is_no_socket_is_left_alone() {
 /// Of many that take one file over at the same time, one gets it, and stays reachable.
 #[test]
 fn one_of_many_gets_a_stale_file() {
+    let _descriptors = without_forks();
     let folder = Folder::new("race");
     for round in 0..20 {
         let path = folder.path(&round.to_string());
@@ -166,6 +178,7 @@ fn a_forked_child_removes_nothing() {
     let path = folder.path("socket");
     let listener = UnixListener::bind(&path).unwrap();
     let file = SocketFile::of(&listener).unwrap();
+    let _descriptors = DESCRIPTORS.write().unwrap_or_else(|poisoned| poisoned.into_inner());
     // SAFETY: the child calls nothing but the destructor and _exit(2).
     match unsafe { libc::fork() } {
         0 => {
