@@ -186,7 +186,7 @@ fn every_crate_obeys_the_lints() {
     let root = read("Cargo.toml");
     assert!(root.contains("[workspace.lints.rust]"));
     assert!(read("src/lib.rs").lines().any(|line| line == "#![forbid(unsafe_code)]"));
-    let members = ["sys", "examples/curl_multi", "benches/compare"];
+    let members = ["sys", "tests", "benches", "examples/curl_multi", "benches/compare"];
     let members = members.map(|member| format!("{member}/Cargo.toml"));
     for manifest in ["Cargo.toml".to_owned()].iter().chain(&members) {
         assert!(read(manifest).contains("[lints]\nworkspace = true"), "{manifest}");

@@ -8,6 +8,9 @@ use std::path::Path;
 /// Folders that are not sources: what is built, what is stored, what a failing test left.
 const SKIPPED: &[&str] = &["target", ".git", "proptest-regressions"];
 
+/// The root of the workspace, seen from the package that these tests belong to.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
 /// A file of the project.
 #[derive(Debug)]
 pub struct Source {
@@ -108,7 +111,7 @@ pub fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// All files of the project whose name ends like this, in order of their paths.
 pub fn sources(ending: &str) -> Vec<Source> {
     let mut found = Vec::new();
-    collect(Path::new(env!("CARGO_MANIFEST_DIR")), "", ending, &mut found);
+    collect(Path::new(ROOT), "", ending, &mut found);
     found.sort_by(|one, other| one.path.cmp(&other.path));
     assert!(!found.is_empty(), "no sources, so nothing was judged");
     found
@@ -139,7 +142,7 @@ fn is_ours(name: &str) -> bool {
 
 /// A file that must be there.
 pub fn read(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let path = Path::new(ROOT).join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
