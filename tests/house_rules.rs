@@ -7,7 +7,10 @@
 mod house_rules {
     pub mod source;
 
+    mod circles;
     mod layers;
+    mod prose;
+    mod public;
     mod shape;
 }
 

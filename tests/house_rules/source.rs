@@ -19,6 +19,15 @@ pub struct Source {
     pub text: String,
 }
 
+/// A comment, without its marks.
+#[derive(Debug)]
+pub struct Comment {
+    /// True if rustdoc shows it.
+    pub is_doc: bool,
+    /// Each line with its number in the file.
+    pub lines: Vec<(usize, String)>,
+}
+
 impl Source {
     /// The text with comments and literals blanked: every line and column is where it was.
     pub fn code(&self) -> String {
@@ -32,6 +41,39 @@ impl Source {
             rest = &rest[kept + blanked..];
         }
         code
+    }
+
+    /// The comments. Lines that follow each other and begin with the same mark are one.
+    pub fn comments(&self) -> Vec<Comment> {
+        let mut found: Vec<(&str, Comment)> = Vec::new();
+        let (mut rest, mut line) = (self.text.as_str(), 1);
+        while !rest.is_empty() {
+            let (kept, blanked) = next_token(rest);
+            line += rest[..kept].matches('\n').count();
+            let token = &rest[kept..kept + blanked];
+            let mark = ["//!", "///", "//"].into_iter().find(|mark| token.starts_with(mark));
+            if let Some(mark) = mark {
+                let text = token[mark.len()..].trim().to_owned();
+                let last = found.last_mut().filter(|(of_last, last)| {
+                    *of_last == mark && last.lines.last().is_some_and(|(at, _)| at + 1 == line)
+                });
+                match last {
+                    Some((_, last)) => last.lines.push((line, text)),
+                    None => {
+                        let is_doc = mark != "//";
+                        found.push((mark, Comment { is_doc, lines: vec![(line, text)] }));
+                    }
+                }
+            }
+            line += token.matches('\n').count();
+            rest = &rest[kept + blanked..];
+        }
+        found.into_iter().map(|(_, comment)| comment).collect()
+    }
+
+    /// The text of a Markdown file, as one comment.
+    pub fn as_comment(&self) -> Comment {
+        Comment { is_doc: false, lines: (1..).zip(self.text.lines().map(str::to_owned)).collect() }
     }
 
     /// The lines that contain one of `marks`.

@@ -1,0 +1,104 @@
+//! Every public item is announced, and every public enum can grow.
+//!
+//! Whoever adds one has three more lines to write: `#[non_exhaustive]`, an entry in CHANGELOG.md,
+//! and a row in the tables of lib.rs.
+
+use super::circles::imports;
+use super::source::{Source, assert_none, is_word, sources, words};
+
+/// Public enums that users may match without a wildcard, and the reason.
+const EXHAUSTIVE: &[(&str, &str)] = &[
+    ("SelectorChoice", "not yet judged"),
+    ("When", "not yet judged"),
+    ("WaitUntil", "not yet judged"),
+    ("TaskState", "not yet judged"),
+    ("Ending", "not yet judged"),
+    ("TaskEnding", "not yet judged"),
+    ("ShutdownEnding", "not yet judged"),
+    ("Blocking", "not yet judged"),
+    ("Mode", "not yet judged"),
+    ("TriggerMode", "not yet judged"),
+    ("Resolution", "not yet judged"),
+    ("AnySelector", "not yet judged"),
+    ("AcceptError", "not yet judged"),
+    ("Address", "not yet judged"),
+    ("Connecting", "not yet judged"),
+    ("Kind", "not yet judged"),
+    ("Filter", "not yet judged"),
+];
+
+#[test]
+fn public_enums_can_grow() {
+    let rust = sources(".rs").into_iter().filter(|source| is_library(&source.path));
+    let closed: Vec<(String, String)> = rust
+        .flat_map(|source| {
+            let path = source.path.clone();
+            exhaustive_enums(&source).into_iter().map(move |name| (path.clone(), name))
+        })
+        .collect();
+    let mut found = Vec::new();
+    for (path, name) in &closed {
+        if !EXHAUSTIVE.iter().any(|(allowed, _)| allowed == name) {
+            found.push(format!("{path}: `{name}` has no #[non_exhaustive]"));
+        }
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn a_planted_enum_is_found() {
+    let text = "#[derive(Debug)]\npub enum A { B }\n/// One.\n#[non_exhaustive]\npub enum C { D }\n\
+                pub(crate) enum E { F }\n// pub enum G {}\nenum H {}";
+    let source = Source { path: "src/planted.rs".into(), text: text.into() };
+    assert_eq!(exhaustive_enums(&source), ["A"]);
+}
+
+#[test]
+fn a_planted_item_is_found() {
+    let root = "//! [`A`] and `B`\npub use a::{A, B as D};\nuse b::F;\npub(crate) use b::G;";
+    assert_eq!(unannounced(root, "A, D", &[("D", "A")]), [""; 0]);
+    let missing = ["CHANGELOG.md does not name `A`"];
+    assert_eq!(unannounced(root, "Ab, D", &[("D", "A")]), missing);
+    let missing = ["src/lib.rs: no table names `D`, and no exception"];
+    assert_eq!(unannounced(root, "A D", &[]), missing);
+}
+
+/// The public enums of a file that do not reserve the right to grow.
+fn exhaustive_enums(source: &Source) -> Vec<String> {
+    let code = source.code();
+    let public = words(&code).filter(|(at, word)| {
+        let before = code[..*at].trim_end();
+        *word == "enum" && before.ends_with("pub")
+    });
+    let closed = public.filter(|(at, _)| {
+        let start = code[..*at].rfind([';', '}', '{']).map_or(0, |end| end + 1);
+        !code[start..*at].contains("non_exhaustive")
+    });
+    let name = |at: usize| code[at + 4..].split(|c| !is_word(c)).find(|it| !it.is_empty());
+    closed.filter_map(|(at, _)| name(at)).map(str::to_owned).collect()
+}
+
+/// The exports of a crate's root that the changelog or the root's documentation does not name.
+fn unannounced(root: &str, changelog: &str, exceptions: &[(&str, &str)]) -> Vec<String> {
+    let source = Source { path: "src/lib.rs".into(), text: root.to_owned() };
+    let docs = root.lines().filter_map(|line| line.strip_prefix("//!"));
+    let docs: String = docs.flat_map(|line| [line, "\n"]).collect();
+    let names = |text: &str, name: &str| words(text).any(|(_, word)| word == name);
+    let mut found = Vec::new();
+    for item in imports(&source.code()).iter().filter(|item| item.is_public) {
+        let name = item.name.as_str();
+        if !names(changelog, name) {
+            found.push(format!("CHANGELOG.md does not name `{name}`"));
+        }
+        if !names(&docs, name) && !exceptions.iter().any(|(exception, _)| *exception == name) {
+            found.push(format!("src/lib.rs: no table names `{name}`, and no exception"));
+        }
+    }
+    found
+}
+
+/// Modules of tests, and files that are private to one system, are not public.
+fn is_library(path: &str) -> bool {
+    let is_ours = path.starts_with("src/") || path.starts_with("sys/src/");
+    is_ours && !path.contains("/tests")
+}
