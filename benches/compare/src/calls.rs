@@ -9,9 +9,9 @@
 use std::io::{self, Error};
 use std::process::Command;
 
-use crate::contest::Contest;
-use crate::cores::Place;
-use crate::peers::Peer;
+use crate::comparison::Comparison;
+use crate::cores::Placement;
+use crate::peers::peer::Peer;
 use crate::server::Server;
 use crate::tools::{Reports, Tool};
 use crate::worker::{Worker, under};
@@ -50,7 +50,7 @@ impl Counter {
     }
 
     /// A sentence for the table.
-    pub fn told(self) -> &'static str {
+    pub fn note(self) -> &'static str {
         match self {
             Counter::Perf => "Counted by `perf stat -e raw_syscalls:sys_enter`.",
             Counter::Strace => {
@@ -94,7 +94,7 @@ impl Counter {
                 let found = names(report).into_iter().find(|it| it.0 == name);
                 Ok(found.map_or(0.0, |it| it.1))
             };
-            Ok((name.clone(), reports.each(of_name)?))
+            Ok((name.clone(), reports.per_unit(of_name)?))
         };
         names(reports.last()).into_iter().map(each).collect()
     }
@@ -108,7 +108,7 @@ pub fn switches(report: &str) -> io::Result<f64> {
 /// System calls for each unit of work of a server. `connect` gives what works for an amount.
 pub fn per_unit<W>(
     counter: Counter,
-    contest: &Contest,
+    comparison: &Comparison,
     peer: &Peer,
     amount: usize,
     connect: impl Fn(&Server) -> io::Result<W>,
@@ -116,15 +116,15 @@ pub fn per_unit<W>(
 where
     W: FnMut(usize) -> io::Result<()>,
 {
-    let reports = reports(counter, counter.tool(), contest, peer, amount, connect)?;
-    reports.each(|report| counter.read(report))
+    let reports = reports(counter, counter.tool(), comparison, peer, amount, connect)?;
+    reports.per_unit(|report| counter.read(report))
 }
 
 /// What a tool of the counter says of a server.
 pub fn reports<W>(
     counter: Counter,
     tool: Tool,
-    contest: &Contest,
+    comparison: &Comparison,
     peer: &Peer,
     amount: usize,
     connect: impl Fn(&Server) -> io::Result<W>,
@@ -133,12 +133,12 @@ where
     W: FnMut(usize) -> io::Result<()>,
 {
     if counter == Counter::Strace {
-        return tool.of_server(contest, peer, amount, connect);
+        return tool.of_server(comparison, peer, amount, connect);
     }
-    let server = Server::start(contest, peer, "echo")?;
+    let server = Server::start(comparison, peer, "echo")?;
     let mut work = connect(&server)?;
     work(amount)?; // All are accepted, and buffers get their size.
-    let mut perf = Perf::attach(tool, contest, &server)?;
+    let mut perf = Perf::attach(tool, comparison, &server)?;
     work(amount)?;
     perf.wait_for_server()?;
     Ok(Reports::of_all(perf.0.end()?, amount))
@@ -149,18 +149,19 @@ where
 struct Perf(Worker);
 
 impl Perf {
-    fn attach(tool: Tool, contest: &Contest, server: &Server) -> io::Result<Perf> {
+    fn attach(tool: Tool, comparison: &Comparison, server: &Server) -> io::Result<Perf> {
         let process = server.process().to_string();
         let tool: Vec<&str> = tool.0.iter().copied().chain(["-p", &process]).collect();
         let command = under(&tool, Command::new("cat"));
-        let mut perf = Perf(contest.cores.at(Place::Anywhere, || Worker::start(command))?);
+        let mut perf =
+            Perf(comparison.cores.start_at(Placement::AllCores, || Worker::start(command))?);
         perf.wait_for_server()?;
         Ok(perf)
     }
 
     /// A word that goes to and fro, by which time the server sleeps again.
     fn wait_for_server(&mut self) -> io::Result<()> {
-        self.0.ask(0).map(drop)
+        self.0.request(0).map(drop)
     }
 }
 

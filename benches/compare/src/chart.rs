@@ -1,7 +1,7 @@
 //! Pictures of tables, as SVG that needs no font, script or style of its own. They bring their
 //! background with them, so that they are readable on any page.
 
-use crate::sheet::{Base, Column, Picture, Sheet, figure};
+use crate::table::{Base, Column, Picture, Table, figure};
 
 pub const PAGE: f64 = 980.0;
 const MARGIN: f64 = 12.0;
@@ -22,19 +22,19 @@ pub const RULE: &str = "#d1d9e0";
 
 /// Panels of bars for all tables that have them, one for each column, the shortest bar first;
 /// nothing if there are none.
-pub fn bars(sheets: &[Sheet]) -> Option<String> {
-    let sheets: Vec<&Sheet> = sheets.iter().filter(|sheet| is_bars(sheet.picture)).collect();
-    let most = sheets.iter().map(|sheet| sheet.columns.len()).max()?;
+pub fn bars(tables: &[Table]) -> Option<String> {
+    let tables: Vec<&Table> = tables.iter().filter(|table| is_bars(table.picture)).collect();
+    let most = tables.iter().map(|table| table.columns.len()).max()?;
     let beside = most.clamp(1, PANELS);
     let (mut svg, mut top) = (String::new(), MARGIN);
-    for sheet in sheets {
-        svg += &text(MARGIN, top + 14.0, "bold", INK, &heading(sheet));
+    for table in tables {
+        svg += &text(MARGIN, top + 14.0, "bold", INK, &heading(table));
         top += HEADING;
-        for row in sheet.columns.chunks(beside) {
+        for row in table.columns.chunks(beside) {
             let width = (PAGE - MARGIN) / beside as f64;
             for (number, column) in row.iter().enumerate() {
                 let left = MARGIN + width * number as f64;
-                svg += &Panel { left, top, width: width - MARGIN, sheet, column }.draw();
+                svg += &Panel { left, top, width: width - MARGIN, table, column }.draw();
             }
             let rows = row.iter().map(|column| column.figures.len()).max().unwrap_or(0);
             top += ROW * (rows + 1) as f64 + MARGIN;
@@ -48,15 +48,15 @@ fn is_bars(picture: Picture) -> bool {
     matches!(picture, Picture::Bars | Picture::Magnitudes)
 }
 
-fn heading(sheet: &Sheet) -> String {
-    let base = match sheet.base {
-        Base::To(peer) => format!("ratio to {peer}"),
+fn heading(table: &Table) -> String {
+    let base = match table.base {
+        Base::Peer(peer) => format!("ratio to {peer}"),
         Base::Best => "ratio to the best peer".to_owned(),
         Base::Nothing => "no ratio".to_owned(),
     };
-    match sheet.picture {
-        Picture::Magnitudes => format!("{} (bars are logarithmic)", sheet.title),
-        _ => format!("{}, {} ({base}; shorter is better; »: cut)", sheet.title, sheet.unit),
+    match table.picture {
+        Picture::Magnitudes => format!("{} (bars are logarithmic)", table.title),
+        _ => format!("{}, {} ({base}; shorter is better; »: cut)", table.title, table.unit),
     }
 }
 
@@ -65,26 +65,26 @@ struct Panel<'a> {
     left: f64,
     top: f64,
     width: f64,
-    sheet: &'a Sheet,
+    table: &'a Table,
     column: &'a Column,
 }
 
 impl Panel<'_> {
     fn draw(&self) -> String {
-        let (sheet, column) = (self.sheet, self.column);
+        let (table, column) = (self.table, self.column);
         let with_median =
             |(name, _): &(&'static str, Vec<f64>)| Some((*name, column.median_of(name)?));
         let mut bars: Vec<_> = column.figures.iter().filter_map(with_median).collect();
         bars.sort_by(|one, other| one.1.total_cmp(&other.1));
-        let base = sheet.base_of(column).and_then(|base| Some((base, column.median_of(base)?)));
-        let base = base.filter(|_| sheet.picture == Picture::Bars);
+        let base = table.base_of(column).and_then(|base| Some((base, column.median_of(base)?)));
+        let base = base.filter(|_| table.picture == Picture::Bars);
         let of_base = base.map(|(_, value)| format!(" (1x = {})", figure(value)));
         let title = format!("{}{}", column.name, of_base.unwrap_or_default());
         let mut svg = text(self.left, self.top + 10.0, "bold", FAINT, &title);
         let (shortest, longest) = ends(&bars);
         for (number, (name, value)) in bars.iter().enumerate() {
             let ratio = base.and_then(|(base, _)| column.ratio(name, base));
-            let (part, is_cut) = match (sheet.picture, ratio) {
+            let (part, is_cut) = match (table.picture, ratio) {
                 (Picture::Magnitudes, _) => (magnitude(*value, shortest, longest), false),
                 (_, Some(_)) => length(*value, base.map_or(shortest, |base| base.1), longest),
                 (_, None) => length(*value, shortest, longest),
@@ -201,13 +201,13 @@ pub fn page(width: f64, height: f64, content: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{bars, length, magnitude};
-    use crate::sheet::{Column, Picture, RAW, Sheet};
+    use crate::table::{Column, Picture, RAW, Table};
 
-    fn sheet(figures: &[(&'static str, f64)]) -> Sheet {
-        let mut sheet = Sheet::new("a < b", "ns", RAW);
+    fn table(figures: &[(&'static str, f64)]) -> Table {
+        let mut table = Table::new("a < b", "ns", RAW);
         let figures = figures.iter().map(|(peer, figure)| (*peer, vec![*figure])).collect();
-        sheet.columns.push(Column { name: "column".to_owned(), figures });
-        sheet
+        table.columns.push(Column { name: "column".to_owned(), figures });
+        table
     }
 
     #[test]
@@ -230,15 +230,15 @@ mod tests {
 
     #[test]
     fn the_shortest_bar_comes_first_and_names_are_escaped() {
-        let svg = bars(&[sheet(&[("raw", 2.0), ("mio", 1.0)])]).unwrap();
+        let svg = bars(&[table(&[("raw", 2.0), ("mio", 1.0)])]).unwrap();
         assert!(svg.find(">mio<").unwrap() < svg.find(">raw<").unwrap());
         assert!(svg.contains("a &lt; b") && svg.contains(">0.50x<") && svg.contains("(1x = 2.00)"));
     }
 
     #[test]
     fn curves_alone_give_no_bars() {
-        assert!(bars(&[Sheet::curves("title", "fds", "ns", RAW)]).is_none());
-        let mut without = sheet(&[("raw", 2.0)]);
+        assert!(bars(&[Table::curves("title", "fds", "ns", RAW)]).is_none());
+        let mut without = table(&[("raw", 2.0)]);
         without.picture = Picture::Nothing;
         assert!(bars(&[without]).is_none());
     }

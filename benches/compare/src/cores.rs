@@ -1,48 +1,52 @@
-//! Who runs on which core: workers on the first one, the leading process on the last one.
+//! Assignment of cores: workers run on the first core, the main process on the last one.
 //!
-//! A worker inherits the core from the process that starts it, so that this works for programs in
-//! any language: who starts one goes where it shall be, and then back.
+//! A process inherits the cores of the thread that starts it, whatever its language. So the main
+//! process moves to the worker's core, starts the worker, and moves back.
 
 use std::sync::OnceLock;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// The cores that this process was given.
+/// The cores that this process may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Cores(CpuSet);
 
-/// Where a worker runs.
+/// The cores of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// On the first core, which it has for itself.
-    Alone,
-    /// On all: it has two threads, and gives them a core each.
-    Anywhere,
+pub enum Placement {
+    /// The first core, which no other process of the comparison uses.
+    FirstCore,
+    /// All cores. A worker with two threads assigns a core to each.
+    AllCores,
 }
 
 impl Cores {
-    /// Those that the process was given, wherever its threads have gone since the first call.
+    /// Returns the cores at the first call, before threads moved to single cores.
     pub fn of_this_process() -> Cores {
         static CORES: OnceLock<Cores> = OnceLock::new();
-        let ask = || Cores(sched_getaffinity(None).expect("a process may ask for its cores"));
+        let ask = || {
+            Cores(
+                sched_getaffinity(None).expect("sched_getaffinity(2) works for the calling thread"),
+            )
+        };
         *CORES.get_or_init(ask)
     }
 
-    /// Moves this thread, and what it will start.
+    /// Moves this thread, and the processes that it will start, to the first core.
     pub fn go_to_first(&self) {
         self.go(&self.first());
     }
 
-    /// The same, to the last one.
+    /// Moves this thread, and the processes that it will start, to the last core.
     pub fn go_to_last(&self) {
         self.go(&self.last());
     }
 
-    /// Calls `start` at a place for workers, and comes back.
-    pub fn at<T>(&self, place: Place, start: impl FnOnce() -> T) -> T {
-        match place {
-            Place::Alone => self.go_to_first(),
-            Place::Anywhere => self.go(&self.0),
+    /// Calls `start` on the cores for a worker, and moves this thread back to the last core.
+    pub fn start_at<T>(&self, placement: Placement, start: impl FnOnce() -> T) -> T {
+        match placement {
+            Placement::FirstCore => self.go_to_first(),
+            Placement::AllCores => self.go(&self.0),
         }
         let started = start();
         self.go_to_last();
@@ -63,11 +67,12 @@ impl Cores {
 
     fn one(&self, core: Option<usize>) -> CpuSet {
         let mut one = CpuSet::new();
-        one.set(core.expect("a process has a core"));
+        one.set(core.expect("a process has at least one core"));
         one
     }
 
     fn go(&self, cores: &CpuSet) {
-        sched_setaffinity(None, cores).expect("a process may choose among its cores");
+        sched_setaffinity(None, cores)
+            .expect("sched_setaffinity(2) accepts the cores of the process");
     }
 }

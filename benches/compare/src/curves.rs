@@ -1,7 +1,7 @@
 //! Charts of a growth: a line for each peer, both axes logarithmic.
 
 use crate::chart::{FAINT, RULE, colour, is_ours, line, page, text, text_to, weight};
-use crate::sheet::{Column, Sheet, figure};
+use crate::table::{Column, Table, figure};
 
 const LEFT: f64 = 60.0;
 const TOP: f64 = 40.0;
@@ -12,16 +12,16 @@ const NAMES: f64 = 130.0;
 const LINE: f64 = 13.0;
 
 /// A line through the points (size, figure) of each peer; lower is better, and flat is best.
-pub fn curves(sheet: &Sheet, sizes: &str) -> String {
-    let mut peers = sheet.peers();
+pub fn curves(table: &Table, sizes: &str) -> String {
+    let mut peers = table.peers();
     peers.sort_by_key(|peer| is_ours(peer)); // Above the others.
-    let curves: Vec<Curve> = peers.into_iter().map(|peer| Curve::of(sheet, peer)).collect();
+    let curves: Vec<Curve> = peers.into_iter().map(|peer| Curve::of(table, peer)).collect();
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let plot = Plot {
         x: Axis::around(points().map(|point| point.0)),
         y: Axis::around(points().map(|point| point.1)),
     };
-    let heading = format!("{} ({}; lower is better)", sheet.title, sheet.unit);
+    let heading = format!("{} ({}; lower is better)", table.title, table.unit);
     let mut svg = text(12.0, 20.0, "bold", colour("raw"), &heading);
     svg += &plot.grid();
     let axis = format!("{sizes} (both axes are logarithmic)");
@@ -37,9 +37,9 @@ struct Curve {
 }
 
 impl Curve {
-    fn of(sheet: &Sheet, peer: &'static str) -> Curve {
+    fn of(table: &Table, peer: &'static str) -> Curve {
         let point = |column: &Column| Some((column.name.parse().ok()?, column.median_of(peer)?));
-        Curve { peer, points: sheet.columns.iter().filter_map(point).collect() }
+        Curve { peer, points: table.columns.iter().filter_map(point).collect() }
     }
 }
 
@@ -168,7 +168,7 @@ fn label(tick: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Axis, apart, curves, label};
-    use crate::sheet::{Column, RAW, Sheet};
+    use crate::table::{Column, RAW, Table};
 
     #[test]
     fn an_axis_ends_at_round_numbers() {
@@ -196,13 +196,13 @@ mod tests {
 
     #[test]
     fn a_peer_that_cannot_have_the_largest_size_has_a_shorter_line() {
-        let mut sheet = Sheet::curves("title", "fds", "ns", RAW);
+        let mut table = Table::curves("title", "fds", "ns", RAW);
         let columns = [("10", vec![("raw", 1.0), ("mio", 2.0)]), ("100", vec![("raw", 3.0)])];
         for (name, figures) in columns {
             let figures = figures.into_iter().map(|(peer, it)| (peer, vec![it])).collect();
-            sheet.columns.push(Column { name: name.to_owned(), figures });
+            table.columns.push(Column { name: name.to_owned(), figures });
         }
-        let svg = curves(&sheet, "fds");
+        let svg = curves(&table, "fds");
         assert_eq!(svg.matches("<circle").count(), 3);
         assert_eq!(svg.matches("<polyline").count(), 2);
     }

@@ -16,7 +16,7 @@ const END: &[u8] = b"\r\n\r\nHello, World!";
 /// More than a head and a body need.
 const ROOM: usize = 1024;
 /// A server that says nothing for so long is broken.
-const PATIENCE_MS: i32 = 10_000;
+const TIMEOUT_MS: i32 = 10_000;
 
 struct Connection {
     stream: TcpStream,
@@ -56,7 +56,7 @@ impl HttpLoad {
             connection.stream.write_all(REQUEST)?;
         }
         while waiting > 0 {
-            let count = self.epoll.wait(PATIENCE_MS)?;
+            let count = self.epoll.wait(TIMEOUT_MS)?;
             if count == 0 {
                 return Err(Error::other(format!("{waiting} answers do not come")));
             }

@@ -15,7 +15,7 @@ use crate::raw::{Epoll, READ};
 const PERIOD: usize = 251;
 const BUFFER: usize = 256 * 1024;
 /// A server that says nothing for so long is broken.
-const PATIENCE_MS: i32 = 10_000;
+const TIMEOUT_MS: i32 = 10_000;
 const WRITE: u32 = libc::EPOLLOUT as u32;
 
 struct Connection {
@@ -93,7 +93,7 @@ impl Load {
             self.send(number)?;
         }
         while to_come > 0 {
-            let count = self.epoll.wait(PATIENCE_MS)?;
+            let count = self.epoll.wait(TIMEOUT_MS)?;
             if count == 0 {
                 return Err(Error::other(format!("{to_come} echoes do not come")));
             }

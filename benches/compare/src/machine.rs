@@ -1,12 +1,12 @@
-//! What the figures depend on.
+//! The machine: description and limits.
 
 use std::fs;
 use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The processor, the memory, the kernel, the compilers, and how busy it all is.
-pub fn facts(cores: u32) -> String {
+/// Returns a line about processor, memory, kernel and load, and a line about the compilers.
+pub fn description(cores: u32) -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let (cpuinfo, meminfo) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
     let model = after(&cpuinfo, "model name").unwrap_or("unknown CPU");
@@ -29,7 +29,7 @@ fn after<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     Some(line.trim_start_matches(['\t', ' ', ':']).trim_end())
 }
 
-/// The first line of what a tool says of itself.
+/// Returns the first line that `tool --version` prints.
 fn version(tool: &str) -> String {
     let output = Command::new(tool).arg("--version").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
@@ -37,9 +37,9 @@ fn version(tool: &str) -> String {
     line.unwrap_or_else(|| format!("no {tool}"))
 }
 
-/// As many descriptors as the system allows: scenarios use thousands.
+/// Raises the limit of descriptors to the maximum: scenarios need thousands.
 pub fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
-    // Those who need more than they get fail, and say so.
+    // If the limit stays too low, the scenarios that need more report an error.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }

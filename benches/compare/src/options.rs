@@ -1,98 +1,120 @@
-//! What the contest was asked for on its command line.
+//! The command line.
 
 use std::path::PathBuf;
 use std::process;
 use std::str::FromStr;
 
-use crate::peers;
-use crate::scenarios::SCENARIOS;
+/// Names that the command line accepts.
+#[derive(Debug)]
+pub struct Choices {
+    /// Names and descriptions.
+    pub scenarios: Vec<(&'static str, &'static str)>,
+    pub peers: Vec<&'static str>,
+}
 
-/// How much is measured.
+/// Size of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
-    /// Few cells and small amounts, to see that all is well.
+    /// Few cells and small amounts: shows that everything works.
     Quick,
     /// All cells, with short rounds.
     Normal,
-    /// What is published.
+    /// All cells, with long rounds. The published results have this size.
     Full,
 }
 
-/// The options; not every scenario heeds all.
+/// The options of a run. A scenario ignores those that do not apply to it.
 #[derive(Debug)]
 pub struct Options {
+    /// Requested scenarios; empty for all.
     pub scenarios: Vec<String>,
-    pub peers: Vec<String>,
+    /// Requested peers; empty for all.
+    peers: Vec<String>,
     pub size: Size,
     pub rounds: usize,
-    /// How long a round of one peer is to take, where the scenario does not fix the work.
+    /// Length of a round of one peer, for scenarios without a fixed amount of work.
     pub seconds: f64,
-    pub cells: Option<Vec<Vec<usize>>>,
-    /// The folder for what is written.
+    /// Requested sizes; `None` for those of the scenario.
+    cells: Option<Vec<Vec<usize>>>,
+    /// Folder of the pages and charts.
     pub out: PathBuf,
 }
 
+/// The reason why the command line gives no options.
+#[derive(Debug)]
+enum Refusal {
+    Help,
+    Invalid(String),
+}
+
 impl Options {
-    /// Ends the process where a word is not understood.
-    pub fn parse(words: Vec<String>) -> Options {
+    /// Parses the command line. If it is not valid, prints the usage and exits.
+    pub fn parse(words: Vec<String>, choices: &Choices) -> Options {
+        match Options::try_parse(words, choices) {
+            Ok(options) => options,
+            Err(Refusal::Help) => usage(choices, 0),
+            Err(Refusal::Invalid(word)) => {
+                eprintln!("compare: invalid argument: {word:?}\n");
+                usage(choices, 2)
+            }
+        }
+    }
+
+    fn try_parse(words: Vec<String>, choices: &Choices) -> Result<Options, Refusal> {
         let (mut rounds, mut seconds) = (None, None);
-        let mut options = Options::usual();
+        let mut options = Options::default();
+        let is_scenario = |word: &str| choices.scenarios.iter().any(|it| it.0 == word);
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             match word.as_str() {
-                "--peers" => options.peers = names(words.next(), peers::is_known),
-                "--size" => options.size = size_of(&value::<String>(words.next())),
-                "--rounds" => rounds = Some(value::<usize>(words.next()).max(1)),
-                "--seconds" => seconds = Some(value(words.next())),
-                "--cells" => options.cells = Some(cells_of(&value::<String>(words.next()))),
-                "--out" => options.out = value(words.next()),
+                "--peers" => options.peers = names(words.next(), &choices.peers)?,
+                "--size" => options.size = size_of(&value::<String>(words.next())?)?,
+                "--rounds" => rounds = Some(value::<usize>(words.next())?.max(1)),
+                "--seconds" => seconds = Some(value(words.next())?),
+                "--cells" => options.cells = Some(cells_of(&value::<String>(words.next())?)?),
+                "--out" => options.out = value(words.next())?,
                 word if is_scenario(word) => options.scenarios.push(word.to_owned()),
-                "--help" => usage(0),
-                word => refuse(word),
+                "--help" => return Err(Refusal::Help),
+                word => return Err(Refusal::Invalid(word.to_owned())),
             }
         }
-        let usual = match options.size {
+        let (default_rounds, default_seconds) = match options.size {
             Size::Quick => (1, 0.03),
             Size::Normal => (3, 0.1),
             Size::Full => (5, 0.2),
         };
-        options.rounds = rounds.unwrap_or(usual.0);
-        options.seconds = seconds.unwrap_or(usual.1);
-        options
+        options.rounds = rounds.unwrap_or(default_rounds);
+        options.seconds = seconds.unwrap_or(default_seconds);
+        Ok(options)
     }
 
-    /// What holds if nothing is asked for.
-    pub fn usual() -> Options {
-        Options {
-            scenarios: Vec::new(),
-            peers: Vec::new(),
-            size: Size::Normal,
-            rounds: 3,
-            seconds: 0.1,
-            cells: None,
-            out: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../results")),
-        }
+    pub fn includes_scenario(&self, name: &str) -> bool {
+        self.scenarios.is_empty() || self.scenarios.iter().any(|it| it == name)
     }
 
-    /// The cells that were asked for, or else those of the size of the run.
+    pub fn includes_peer(&self, name: &str) -> bool {
+        self.peers.is_empty() || self.peers.iter().any(|it| it == name)
+    }
+
+    /// Returns the requested cells. Without a request these are `few` in a quick run, else `all`.
     pub fn cells(&self, few: &[&[usize]], all: &[&[usize]]) -> Vec<Vec<usize>> {
-        let usual = if self.size == Size::Quick { few } else { all };
-        let usual = || usual.iter().map(|cell| cell.to_vec()).collect();
-        self.cells.clone().unwrap_or_else(usual)
+        let default = if self.size == Size::Quick { few } else { all };
+        let default = || default.iter().map(|cell| cell.to_vec()).collect();
+        self.cells.clone().unwrap_or_else(default)
     }
 
-    /// The one number that was asked for as a cell, or else a fixed amount of work.
-    pub fn amount(&self, usual: u64) -> u64 {
-        let asked = self.cells.as_ref().and_then(|cells| cells.first()?.first().copied());
-        asked.map_or(self.scaled(usual), |amount| amount as u64)
+    /// Returns the first number of the requested cells. Without a request it is `default`, scaled.
+    pub fn amount(&self, default: u64) -> u64 {
+        let requested = self.cells.as_ref().and_then(|cells| cells.first()?.first().copied());
+        requested.map_or(self.scaled(default), |amount| amount as u64)
     }
 
-    /// A fixed amount of work, or a tenth of it in a quick run.
-    pub fn scaled(&self, usual: u64) -> u64 {
-        if self.size == Size::Quick { usual / 10 } else { usual }
+    /// Returns the amount, or a tenth of it in a quick run.
+    pub fn scaled(&self, amount: u64) -> u64 {
+        if self.size == Size::Quick { amount / 10 } else { amount }
     }
 
-    /// The command line that asks for the same again; `--out` makes no difference to the figures.
+    /// Returns a command line that repeats the run, without `--out`.
     pub fn command(&self) -> String {
         let mut words = vec!["cargo run --release -p compare --".to_owned()];
         words.extend(self.scenarios.iter().cloned());
@@ -113,89 +135,93 @@ impl Options {
     }
 }
 
-/// The name of a cell: its sizes with an `x` between them.
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            scenarios: Vec::new(),
+            peers: Vec::new(),
+            size: Size::Normal,
+            rounds: 3,
+            seconds: 0.1,
+            cells: None,
+            out: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../results")),
+        }
+    }
+}
+
+/// Returns the name of a cell: its sizes with an `x` between them.
 pub fn joined(sizes: &[usize]) -> String {
     sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }
 
-fn is_scenario(word: &str) -> bool {
-    SCENARIOS.iter().any(|scenario| scenario.name == word)
-}
-
-fn names(word: Option<String>, is_known: fn(&str) -> bool) -> Vec<String> {
-    let names: Vec<String> = value::<String>(word).split(',').map(str::to_owned).collect();
-    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
-        refuse(unknown);
+fn names(word: Option<String>, valid: &[&str]) -> Result<Vec<String>, Refusal> {
+    let names: Vec<String> = value::<String>(word)?.split(',').map(str::to_owned).collect();
+    match names.iter().find(|name| !valid.contains(&name.as_str())) {
+        Some(name) => Err(Refusal::Invalid(name.clone())),
+        None => Ok(names),
     }
-    names
 }
 
-fn size_of(word: &str) -> Size {
+fn size_of(word: &str) -> Result<Size, Refusal> {
     match word {
-        "quick" => Size::Quick,
-        "normal" => Size::Normal,
-        "full" => Size::Full,
-        _ => refuse(word),
+        "quick" => Ok(Size::Quick),
+        "normal" => Ok(Size::Normal),
+        "full" => Ok(Size::Full),
+        _ => Err(Refusal::Invalid(word.to_owned())),
     }
 }
 
-fn cells_of(text: &str) -> Vec<Vec<usize>> {
+fn cells_of(text: &str) -> Result<Vec<Vec<usize>>, Refusal> {
     let numbers = |cell: &str| cell.split('x').map(|it| value(Some(it.to_owned()))).collect();
     text.split(',').map(numbers).collect()
 }
 
-fn value<T: FromStr>(word: Option<String>) -> T {
+fn value<T: FromStr>(word: Option<String>) -> Result<T, Refusal> {
     let word = word.unwrap_or_default();
-    word.parse().unwrap_or_else(|_| refuse(&word))
+    word.parse().map_err(|_| Refusal::Invalid(word))
 }
 
-fn refuse(word: &str) -> ! {
-    eprintln!("compare: not understood: {word:?}\n");
-    usage(2)
-}
-
-fn usage(status: i32) -> ! {
-    eprintln!(
-        "usage: compare [SCENARIO ..] [OPTION ..]\n\nscenarios, all of them if none is named:"
-    );
-    for scenario in SCENARIOS {
-        eprintln!("  {:<12} {}", scenario.name, scenario.about);
+fn usage(choices: &Choices, status: i32) -> ! {
+    eprintln!("usage: compare [SCENARIO ..] [OPTION ..]\n\nscenarios (default: all):");
+    for (name, about) in &choices.scenarios {
+        eprintln!("  {name:<12} {about}");
     }
     eprintln!(
         "
 options:
-  --size SIZE      quick (three minutes: few cells, to see that all is well), normal (the default:
-                   all cells, 3 rounds of 0.1 s), full (what is published:
-                   5 rounds of 0.2 s, half an hour)
-  --peers A,B,..   only these: {}
-  --rounds N       rounds, each of which has all peers in turn
-  --seconds S      how long one peer works in a round, where that is free
+  --size SIZE      quick (three minutes; few cells, shows that everything works),
+                   normal (default; all cells, 3 rounds of 0.1 s),
+                   full (the published size; 5 rounds of 0.2 s, half an hour)
+  --peers A,B,..   only these peers: {}
+  --rounds N       number of rounds; all peers take their turn in each round
+  --seconds S      length of a round of one peer, for scenarios without a fixed amount of work
   --cells AxB,..   only these sizes, named as in the table; for one scenario
-  --out DIR        where tables and charts are written; default benches/results. The index and
-                   the summary are written by a run of all scenarios",
-        peers::ALL.iter().map(|peer| peer.name).collect::<Vec<_>>().join(",")
+  --out DIR        folder of the tables and charts, by default benches/results. Only a run of all
+                   scenarios writes the index and the summary",
+        choices.peers.join(",")
     );
     process::exit(status)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Options;
+    use super::{Choices, Options};
 
     fn parse(words: &str) -> Options {
-        Options::parse(words.split_whitespace().map(str::to_owned).collect())
+        let choices = Choices { scenarios: vec![("echo", "")], peers: vec!["raw", "mio"] };
+        Options::try_parse(words.split_whitespace().map(str::to_owned).collect(), &choices).unwrap()
     }
 
     #[test]
-    fn a_size_gives_rounds_unless_they_are_asked_for() {
+    fn size_sets_rounds_and_seconds_unless_requested() {
         let full = parse("--size full");
         assert_eq!((full.rounds, full.seconds), (5, 0.2));
-        let asked = parse("--rounds 7 --size full");
-        assert_eq!((asked.rounds, asked.seconds), (7, 0.2));
+        let requested = parse("--rounds 7 --size full");
+        assert_eq!((requested.rounds, requested.seconds), (7, 0.2));
     }
 
     #[test]
-    fn a_quick_run_has_fewer_cells_and_less_work() {
+    fn quick_run_has_fewer_cells_and_less_work() {
         let (few, all): ([&[usize]; 1], [&[usize]; 2]) = ([&[1]], [&[1], &[2]]);
         assert_eq!(parse("--size quick").cells(&few, &all).len(), 1);
         assert_eq!(parse("").cells(&few, &all).len(), 2);
@@ -205,9 +231,18 @@ mod tests {
     }
 
     #[test]
-    fn the_command_asks_for_the_same_again() {
+    fn command_repeats_the_run() {
         let words = "echo --size quick --rounds 2 --seconds 0.5 --peers raw,mio --cells 64x1,64x50";
         let command = parse(words).command();
         assert_eq!(command, format!("cargo run --release -p compare -- {words}"));
+    }
+
+    #[test]
+    fn unknown_names_are_refused() {
+        let choices = Choices { scenarios: vec![], peers: vec!["raw"] };
+        for words in [["--peers", "raw,nowhere"], ["--size", "huge"], ["--rounds", "x"]] {
+            let words = words.map(str::to_owned).to_vec();
+            assert!(Options::try_parse(words, &choices).is_err());
+        }
     }
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::chart;
 use crate::curves;
-use crate::sheet::{Picture, Sheet};
 use crate::summary;
+use crate::table::{Picture, Table};
 
 /// What a scenario has given.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Page {
     pub about: &'static str,
     /// The facts of the run.
     pub preamble: String,
-    pub sheets: Vec<Sheet>,
+    pub tables: Vec<Table>,
 }
 
 /// All pages of a run.
@@ -42,18 +42,18 @@ impl Page {
     /// Writes the page, one picture of all its bars, and one for each growth.
     pub fn write(&self, out: &Path) -> io::Result<()> {
         fs::create_dir_all(out)?;
-        let Page { name, about, preamble, sheets } = self;
+        let Page { name, about, preamble, tables } = self;
         let mut text = format!("# {name}\n\n{about}\n\n```text\n{preamble}\n```\n");
-        if let Some(svg) = chart::bars(sheets) {
+        if let Some(svg) = chart::bars(tables) {
             fs::write(out.join(format!("{name}.svg")), svg)?;
             text += &format!("\n![{about}]({name}.svg)\n");
         }
-        for sheet in sheets {
-            text += &format!("\n{}", sheet.markdown());
-            if let Picture::Curves(sizes) = sheet.picture {
-                let picture = format!("{name}-{}.svg", slug(&sheet.title));
-                fs::write(out.join(&picture), curves::curves(sheet, sizes))?;
-                text += &format!("\n![{}]({picture})\n", sheet.title);
+        for table in tables {
+            text += &format!("\n{}", table.markdown());
+            if let Picture::Curves(sizes) = table.picture {
+                let picture = format!("{name}-{}.svg", slug(&table.title));
+                fs::write(out.join(&picture), curves::curves(table, sizes))?;
+                text += &format!("\n![{}]({picture})\n", table.title);
             }
         }
         fs::write(out.join(format!("{name}.md")), text)
@@ -63,16 +63,16 @@ impl Page {
 impl Report {
     /// Writes the index and the summary.
     pub fn write(&self, preamble: &str, out: &Path) -> io::Result<()> {
-        let sheets = || self.pages.iter().flat_map(|page| &page.sheets);
-        fs::write(out.join("summary.svg"), summary::picture(sheets()))?;
-        fs::write(out.join("README.md"), self.index(preamble, &summary::table(sheets())))
+        let tables = || self.pages.iter().flat_map(|page| &page.tables);
+        fs::write(out.join("summary.svg"), summary::picture(tables()))?;
+        fs::write(out.join("README.md"), self.index(preamble, &summary::all_figures(tables())))
     }
 
     fn index(&self, preamble: &str, table: &str) -> String {
         let page = |page: &Page| format!("| [{0}]({0}.md) | {1} |\n", page.name, page.about);
         let pages: String = self.pages.iter().map(page).collect();
         format!(
-            "# Results of the contest\n\nOne run of [the contest](../compare), as its first line \
+            "# Results of the comparison\n\nOne run of [the comparison](../compare), as its first line \
              says:\n\n```text\n{preamble}\n```\n\n![all scenarios](summary.svg)\n\n\
              ## How to read it\n\n{HOW_TO_READ}\n## Scenarios\n\n| page | what |\n|---|---|\n\
              {pages}\n## All figures\n\n{table}"
@@ -92,17 +92,17 @@ mod tests {
     use std::{env, fs, process};
 
     use super::{Page, Report, slug};
-    use crate::sheet::{Column, Headline, RAW, Sheet};
+    use crate::table::{Column, Headline, RAW, Table};
 
     fn page() -> Page {
         let figures = vec![("raw", vec![1.0]), ("mainspring", vec![1.5])];
-        let mut bars = Sheet::new("Bars", "ns", RAW);
+        let mut bars = Table::new("Bars", "ns", RAW);
         bars.headline = Headline::Each("bars");
         bars.columns.push(Column { name: "10".to_owned(), figures: figures.clone() });
-        let mut curves = Sheet::curves("Timers: insert + run", "timers", "ns", RAW);
+        let mut curves = Table::curves("Timers: insert + run", "timers", "ns", RAW);
         curves.columns.push(Column { name: "10".to_owned(), figures });
         let (name, preamble) = ("work".to_owned(), "facts".to_owned());
-        Page { name, about: "some work", preamble, sheets: vec![bars, curves] }
+        Page { name, about: "some work", preamble, tables: vec![bars, curves] }
     }
 
     /// All pictures that a page shows are there.

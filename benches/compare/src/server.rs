@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::contest::Contest;
-use crate::cores::Place;
-use crate::peers::Peer;
+use crate::comparison::Comparison;
+use crate::cores::Placement;
+use crate::peers::peer::Peer;
 use crate::raw;
 use crate::worker::{Worker, under};
 
@@ -22,19 +22,20 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start(contest: &Contest, peer: &Peer, scenario: &str) -> io::Result<Server> {
-        Server::start_under(&[], contest, peer, scenario)
+    pub fn start(comparison: &Comparison, peer: &Peer, scenario: &str) -> io::Result<Server> {
+        Server::start_under(&[], comparison, peer, scenario)
     }
 
     /// Starts a server under a tool such as strace, whose report goes to standard error.
     pub fn start_under(
         tool: &[&str],
-        contest: &Contest,
+        comparison: &Comparison,
         peer: &Peer,
         scenario: &str,
     ) -> io::Result<Server> {
         let command = under(tool, peer.command(scenario, &[])?);
-        let mut worker = contest.cores.at(Place::Alone, || Worker::start(command))?;
+        let mut worker =
+            comparison.cores.start_at(Placement::FirstCore, || Worker::start(command))?;
         match worker.figures()?[..] {
             [port, process] => Ok(Server { worker, port: port as u16, process: process as u32 }),
             _ => Err(io::Error::other("a server tells its port and its process")),

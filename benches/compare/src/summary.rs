@@ -2,7 +2,7 @@
 //! peer, with nothing left out that a scenario has as its figure.
 
 use crate::chart::{FAINT, PAGE, RULE, colour, is_ours, line, page, text, text_to};
-use crate::sheet::{Base, Column, Headline, Sheet, figure};
+use crate::table::{Base, Column, Headline, Table, figure};
 
 /// A line of the picture.
 #[derive(Debug, PartialEq)]
@@ -18,27 +18,27 @@ const SHOWN: &[&str] =
     &["tokio", "monoio", "mio", "libuv", "libev", "uvloop", "mainspring-tasks", "mainspring"];
 
 /// A table with a row for each figure.
-pub fn table<'a>(sheets: impl Iterator<Item = &'a Sheet>) -> String {
+pub fn all_figures<'a>(tables: impl Iterator<Item = &'a Table>) -> String {
     let columns = ["what", "unit", "raw", "best peer", "mainspring", "x raw", "x best"];
     let tasks = ["mainspring-tasks", "x raw", "x best"];
     let mut text = format!("| {} | {} |\n", columns.join(" | "), tasks.join(" | "));
     text += &format!("|---|---{}\n", "|---:".repeat(columns.len() + tasks.len() - 2) + "|");
-    for sheet in sheets.filter(|sheet| sheet.headline != Headline::No) {
-        for column in &sheet.columns {
-            text += &row(sheet, column);
+    for table in tables.filter(|table| table.headline != Headline::No) {
+        for column in &table.columns {
+            text += &row(table, column);
         }
     }
     text
 }
 
-fn row(sheet: &Sheet, column: &Column) -> String {
+fn row(table: &Table, column: &Column) -> String {
     let shown = |value: Option<f64>| value.map_or("-".to_owned(), figure);
     let ratio = |peer: &str, base: Option<&'static str>| {
         let ratio = base.and_then(|base| column.ratio(peer, base));
         ratio.map_or("-".to_owned(), |ratio| format!("{}x", figure(ratio)))
     };
     let best = column.best();
-    let mut words = vec![format!("{}, {}", sheet.title, column.name), sheet.unit.to_owned()];
+    let mut words = vec![format!("{}, {}", table.title, column.name), table.unit.to_owned()];
     words.push(shown(column.median_of("raw")));
     words.push(
         best.map_or("-".to_owned(), |best| format!("{best} {}", shown(column.median_of(best)))),
@@ -51,15 +51,15 @@ fn row(sheet: &Sheet, column: &Column) -> String {
     format!("| {} |\n", words.join(" | "))
 }
 
-fn lines<'a>(sheets: impl Iterator<Item = &'a Sheet>) -> Vec<Line> {
+fn lines<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<Line> {
     let mut lines = Vec::new();
-    for sheet in sheets {
-        let columns: Vec<&Column> = sheet.columns.iter().collect();
-        match &sheet.headline {
-            Headline::Whole(name) => lines.extend(summed(sheet, name.clone(), &columns)),
+    for table in tables {
+        let columns: Vec<&Column> = table.columns.iter().collect();
+        match &table.headline {
+            Headline::Whole(name) => lines.extend(summed(table, name.clone(), &columns)),
             Headline::Each(word) => {
                 lines.extend(columns.iter().filter_map(|column| {
-                    summed(sheet, format!("{word}: {}", column.name), &[column])
+                    summed(table, format!("{word}: {}", column.name), &[column])
                 }))
             }
             Headline::No => {}
@@ -69,11 +69,11 @@ fn lines<'a>(sheets: impl Iterator<Item = &'a Sheet>) -> Vec<Line> {
 }
 
 /// The geometric mean of the ratios, of those who have a figure in each of the columns.
-fn summed(sheet: &Sheet, name: String, columns: &[&Column]) -> Option<Line> {
-    let bases = columns.iter().map(|column| sheet.base_of(column));
+fn summed(table: &Table, name: String, columns: &[&Column]) -> Option<Line> {
+    let bases = columns.iter().map(|column| table.base_of(column));
     let bases: Vec<&'static str> = bases.collect::<Option<_>>()?;
-    let base = match sheet.base {
-        Base::To(peer) => peer,
+    let base = match table.base {
+        Base::Peer(peer) => peer,
         Base::Best if bases.iter().all(|base| *base == bases[0]) => bases[0],
         Base::Best | Base::Nothing => "best peer",
     };
@@ -83,7 +83,7 @@ fn summed(sheet: &Sheet, name: String, columns: &[&Column]) -> Option<Line> {
         let logarithms: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
         Some((peer, (logarithms / ratios.len() as f64).exp()))
     };
-    let ratios: Vec<_> = sheet.peers().into_iter().filter_map(mean).collect();
+    let ratios: Vec<_> = table.peers().into_iter().filter_map(mean).collect();
     let count = columns.len();
     let name = if count > 1 { format!("{name} (mean of {count})") } else { name };
     ratios.iter().any(|(peer, _)| is_ours(peer)).then_some(Line { name, base, ratios })
@@ -99,8 +99,8 @@ const GREATEST: f64 = 16.0;
 const TICKS: &[f64] = &[0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
 
 /// The picture: a line for each figure, a dot for each peer.
-pub fn picture<'a>(sheets: impl Iterator<Item = &'a Sheet>) -> String {
-    let lines = lines(sheets);
+pub fn picture<'a>(tables: impl Iterator<Item = &'a Table>) -> String {
+    let lines = lines(tables);
     let bottom = TOP + ROW * lines.len() as f64;
     let title = "mainspring beside others: ratio to the hand-written loop (raw), or else to the \
                  best peer";
@@ -177,19 +177,19 @@ fn dot(peer: &str, x: f64, y: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{LEFT, Line, RIGHT, lines, picture, place, table};
-    use crate::sheet::{Base, Column, Headline, RAW, Sheet};
+    use super::{LEFT, Line, RIGHT, all_figures, lines, picture, place};
+    use crate::table::{Base, Column, Headline, RAW, Table};
 
     type Figures = &'static [(&'static str, f64)];
 
-    fn sheet(base: Base, headline: Headline, columns: &[Figures]) -> Sheet {
-        let mut sheet = Sheet::new("title", "ns", base);
-        sheet.headline = headline;
+    fn table(base: Base, headline: Headline, columns: &[Figures]) -> Table {
+        let mut table = Table::new("title", "ns", base);
+        table.headline = headline;
         for (number, figures) in columns.iter().enumerate() {
             let figures = figures.iter().map(|(peer, it)| (*peer, vec![*it])).collect();
-            sheet.columns.push(Column { name: number.to_string(), figures });
+            table.columns.push(Column { name: number.to_string(), figures });
         }
-        sheet
+        table
     }
 
     const TWO: [Figures; 2] =
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_whole_is_the_geometric_mean_of_those_who_have_all() {
-        let whole = sheet(RAW, Headline::Whole("echo".to_owned()), &TWO);
+        let whole = table(RAW, Headline::Whole("echo".to_owned()), &TWO);
         let line = lines([whole].iter()).remove(0);
         assert_eq!((line.name.as_str(), line.base), ("echo (mean of 2)", "raw"));
         assert!((line.ratios[1].1 - 4.0).abs() < 1e-9);
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn each_column_has_its_own_best_peer() {
         let figures: Figures = &[("raw", 1.0), ("mainspring", 2.0), ("mio", 4.0), ("tokio", 8.0)];
-        let each = sheet(Base::Best, Headline::Each("post"), &[figures]);
+        let each = table(Base::Best, Headline::Each("post"), &[figures]);
         let ratios = vec![("raw", 0.25), ("mainspring", 0.5), ("mio", 1.0), ("tokio", 2.0)];
         let line = Line { name: "post: 0".to_owned(), base: "mio", ratios };
         assert_eq!(lines([each].iter()), [line]);
@@ -215,8 +215,8 @@ mod tests {
 
     #[test]
     fn the_table_has_both_ratios_and_says_who_is_missing() {
-        let each = sheet(Base::Best, Headline::Each("post"), &TWO[..1]);
-        let row = table([each].iter()).lines().last().unwrap().to_owned();
+        let each = table(Base::Best, Headline::Each("post"), &TWO[..1]);
+        let row = all_figures([each].iter()).lines().last().unwrap().to_owned();
         let words = "title, 0 | ns | 1.00 | mio 3.00 | 2.00 | 2.00x | 0.67x | - | - | -";
         assert_eq!(row, format!("| {words} |"));
     }
@@ -224,6 +224,6 @@ mod tests {
     #[test]
     fn what_is_beyond_the_scale_lies_at_its_end() {
         assert_eq!((place(0.01), place(1000.0)), (LEFT, RIGHT));
-        assert!(picture([sheet(RAW, Headline::No, &TWO)].iter()).contains("</svg>"));
+        assert!(picture([table(RAW, Headline::No, &TWO)].iter()).contains("</svg>"));
     }
 }

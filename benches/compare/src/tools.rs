@@ -6,9 +6,9 @@
 use std::io;
 use std::process::{Command, Stdio};
 
-use crate::contest::Contest;
-use crate::cores::Place;
-use crate::peers::Peer;
+use crate::comparison::Comparison;
+use crate::cores::Placement;
+use crate::peers::peer::Peer;
 use crate::server::Server;
 use crate::worker::{Worker, under};
 
@@ -39,17 +39,17 @@ impl Tool {
     /// Counts a worker that does `least`, whereby it gets warm, and then as much or more.
     pub fn of_worker(
         self,
-        contest: &Contest,
+        comparison: &Comparison,
         peer: &Peer,
         (scenario, sizes): (&str, &[usize]),
-        place: Place,
+        place: Placement,
         least: u64,
     ) -> io::Result<Reports> {
         let report = |amount: u64| {
             let command = under(self.0, peer.command(scenario, sizes)?);
-            let mut worker = contest.cores.at(place, || Worker::start(command))?;
-            worker.ask(least)?;
-            worker.ask(amount)?;
+            let mut worker = comparison.cores.start_at(place, || Worker::start(command))?;
+            worker.request(least)?;
+            worker.request(amount)?;
             worker.end()
         };
         Reports::of(least, report)
@@ -58,7 +58,7 @@ impl Tool {
     /// Counts a server of echoes. `connect` gives what works for an amount.
     pub fn of_server<W>(
         self,
-        contest: &Contest,
+        comparison: &Comparison,
         peer: &Peer,
         least: usize,
         connect: impl Fn(&Server) -> io::Result<W>,
@@ -67,7 +67,7 @@ impl Tool {
         W: FnMut(usize) -> io::Result<()>,
     {
         let report = |amount: u64| {
-            let server = Server::start_under(self.0, contest, peer, "echo")?;
+            let server = Server::start_under(self.0, comparison, peer, "echo")?;
             connect(&server)?(amount as usize)?;
             server.end()
         };
@@ -88,7 +88,7 @@ impl Reports {
     }
 
     /// The count that `read` finds in a report, for each unit of work.
-    pub fn each(&self, read: impl Fn(&str) -> io::Result<f64>) -> io::Result<f64> {
+    pub fn per_unit(&self, read: impl Fn(&str) -> io::Result<f64>) -> io::Result<f64> {
         let few = self.few.as_deref().map_or(Ok(0.0), &read)?;
         Ok((read(&self.many)? - few) / self.apart)
     }
@@ -106,10 +106,10 @@ mod tests {
     #[test]
     fn what_happens_once_cancels_out() {
         let reports = Reports::of(10, |amount| Ok((700 + 3 * amount).to_string())).unwrap();
-        assert_eq!(reports.each(|report| Ok(report.parse().unwrap())).unwrap(), 3.0);
+        assert_eq!(reports.per_unit(|report| Ok(report.parse().unwrap())).unwrap(), 3.0);
         assert_eq!(reports.last(), "880");
         let reports = Reports::of_all("30".to_owned(), 10);
-        assert_eq!(reports.each(|report| Ok(report.parse().unwrap())).unwrap(), 3.0);
+        assert_eq!(reports.per_unit(|report| Ok(report.parse().unwrap())).unwrap(), 3.0);
     }
 
     #[test]

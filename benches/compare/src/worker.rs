@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 pub const FLAG: &str = "--worker";
 
 /// A worker that says nothing for so long has lost its way.
-const PATIENCE: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
+const TIMEOUT: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
 
 /// A command under a tool such as strace, whose report goes to standard error.
 pub fn under(tool: &[&str], command: Command) -> Command {
@@ -42,7 +42,7 @@ impl Worker {
     }
 
     /// Asks for an amount of work, and waits for the figures.
-    pub fn ask(&mut self, question: impl Display) -> io::Result<Vec<f64>> {
+    pub fn request(&mut self, question: impl Display) -> io::Result<Vec<f64>> {
         let questions = self.questions.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         writeln!(questions, "{question}")?;
         self.figures()
@@ -51,7 +51,7 @@ impl Worker {
     /// The figures on the next line that it prints.
     pub fn figures(&mut self) -> io::Result<Vec<f64>> {
         let mut waiting = [PollFd::new(self.answers.get_ref(), PollFlags::IN)];
-        if poll(&mut waiting, Some(&PATIENCE))? == 0 {
+        if poll(&mut waiting, Some(&TIMEOUT))? == 0 {
             return Err(Error::new(io::ErrorKind::TimedOut, "it does not answer"));
         }
         let mut line = String::new();

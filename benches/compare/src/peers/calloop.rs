@@ -18,17 +18,17 @@ use calloop::{
 use futures::channel::oneshot;
 use futures_lite::future::yield_now;
 
-use super::{Peer, Work};
+use super::peer::{Peer, Works};
 use crate::work::echo::{BUFFER, Backlog, Echo, listener};
 use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Message, Traffic, round_trips, throughput};
 use crate::work::{
-    BATCH, HOUR, TAKING_TURNS, answer, cpu, deadlines, memory, since, since_for, soon,
+    BATCH, HOUR, YIELDING_TASKS, cpu, deadlines, memory, run_requests, since, since_for, soon,
 };
 
-pub const PEER: Peer = Peer::rust("calloop", WORK);
+pub const PEER: Peer = Peer::rust("calloop", WORKS);
 
-const WORK: &[(&str, Work)] = &[
+const WORKS: Works = &[
     ("spawn", spawn),
     ("switch", switch),
     ("waiting", waiting),
@@ -40,8 +40,8 @@ const WORK: &[(&str, Work)] = &[
     ("rearm", rearm),
     ("chain", chain),
     ("batch", batch),
-    ("post", |_| throughput(carry)),
-    ("round_trip", |_| round_trips(carry)),
+    ("post", |_| throughput(transfer)),
+    ("round_trip", |_| round_trips(transfer)),
     ("dispatch", dispatch),
     ("pipes", watch_pipes),
 ];
@@ -57,7 +57,7 @@ fn executing() -> (EventLoop<'static, u64>, Scheduler<()>) {
 /// Its tasks have no handles: what they give goes to the source's callback.
 fn spawn(_: &[usize]) {
     let (mut el, scheduler) = executing();
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         for _ in 0..count {
             scheduler.schedule(async {}).expect("a task");
@@ -69,17 +69,17 @@ fn spawn(_: &[usize]) {
 
 fn switch(_: &[usize]) {
     let (mut el, scheduler) = executing();
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
-        for _ in 0..TAKING_TURNS {
+        for _ in 0..YIELDING_TASKS {
             let turns = async move {
-                for _ in 0..count / TAKING_TURNS {
+                for _ in 0..count / YIELDING_TASKS {
                     yield_now().await;
                 }
             };
             scheduler.schedule(turns).expect("a task");
         }
-        run_until_ended(&mut el, TAKING_TURNS);
+        run_until_ended(&mut el, YIELDING_TASKS);
         [since(before)]
     });
 }
@@ -93,7 +93,7 @@ fn run_until_ended(el: &mut EventLoop<'static, u64>, count: u64) {
 
 fn waiting(_: &[usize]) {
     let (mut el, scheduler) = executing();
-    answer(|count| {
+    run_requests(|count| {
         let before = memory();
         let mut senders = Vec::with_capacity(count as usize);
         for _ in 0..count {
@@ -109,7 +109,7 @@ fn waiting(_: &[usize]) {
 
 fn asleep(_: &[usize]) {
     let (mut el, scheduler) = executing();
-    answer(|count| {
+    run_requests(|count| {
         let before = memory();
         for _ in 0..count {
             let el = el.handle();
@@ -213,7 +213,7 @@ fn timed(deadlines: &[Instant]) -> (EventLoop<'static, u64>, Vec<RegistrationTok
 }
 
 fn timers(_: &[usize]) {
-    answer(|count| {
+    run_requests(|count| {
         let deadlines = deadlines(Instant::now() + HOUR, HOUR, count);
         let before = cpu();
         let (el, timers) = timed(&deadlines);
@@ -224,7 +224,7 @@ fn timers(_: &[usize]) {
 }
 
 fn timers_run(_: &[usize]) {
-    answer(|count| {
+    run_requests(|count| {
         let deadlines = soon(count);
         let before = cpu();
         let (mut el, _timers) = timed(&deadlines);
@@ -243,7 +243,7 @@ fn rearm(sizes: &[usize]) {
         (timer, token)
     };
     let timers: Vec<_> = (0..sizes[0]).map(insert).collect();
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         for step in 0..count {
             let (timer, token) = &timers[step as usize % sizes[0]];
@@ -265,7 +265,7 @@ fn chain(_: &[usize]) {
     }
     let mut el = EventLoop::try_new().expect("a loop");
     link(&el.handle());
-    answer(|count| {
+    run_requests(|count| {
         let (before, mut seen) = (cpu(), 0);
         while seen < count {
             el.dispatch(Duration::ZERO, &mut seen).expect("the loop turns");
@@ -276,7 +276,7 @@ fn chain(_: &[usize]) {
 
 fn batch(_: &[usize]) {
     let mut el: EventLoop<'_, u64> = EventLoop::try_new().expect("a loop");
-    answer(|count| {
+    run_requests(|count| {
         let (before, mut sum) = (cpu(), 0);
         for _ in 0..count.div_ceil(BATCH) {
             for number in 0..BATCH {
@@ -288,7 +288,7 @@ fn batch(_: &[usize]) {
     });
 }
 
-fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     let mut el = EventLoop::try_new().expect("a loop");
     let (sender, receiver) = channel();
     let receive = |event, (): &mut (), sum: &mut u64| match event {
@@ -315,7 +315,7 @@ fn dispatch(sizes: &[usize]) {
         let reader = Generic::new(reader, Interest::READ, Mode::Level);
         el.handle().insert_source(reader, count).expect("a source");
     }
-    answer(|count| {
+    run_requests(|count| {
         let (before, mut seen) = (cpu(), 0);
         while seen < count {
             el.dispatch(None, &mut seen).expect("the loop turns");
@@ -336,7 +336,7 @@ fn watch_pipes(sizes: &[usize]) {
         el.handle().insert_source(reader, pass_on).expect("a source");
     }
     let mut chain = Chain::new(writers);
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         chain.begin(sizes[1], count);
         while !chain.is_at_end() {

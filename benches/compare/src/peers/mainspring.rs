@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use mainspring::{EventLoop, LoopHandle, Signal, TimerHandle};
 
-use super::{Peer, Work};
+use super::peer::{Peer, Works};
 use crate::work::echo::{PERIOD, TIMERS, listener, post_from_threads};
 use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
-use crate::work::{BATCH, HOUR, answer, cpu, deadlines, since, since_for, soon};
+use crate::work::{BATCH, HOUR, cpu, deadlines, run_requests, since, since_for, soon};
 
-pub const PEER: Peer = Peer::rust("mainspring", WORK);
+pub const PEER: Peer = Peer::rust("mainspring", WORKS);
 
-const WORK: &[(&str, Work)] = &[
+const WORKS: Works = &[
     ("echo", |_| serve(|_| {})),
     ("echo_posts", |_| serve(post)),
     ("echo_signals", |_| serve(watch_signals)),
@@ -24,8 +24,8 @@ const WORK: &[(&str, Work)] = &[
     ("rearm", rearm),
     ("chain", chain),
     ("batch", batch),
-    ("post", |_| throughput(carry)),
-    ("round_trip", |_| round_trips(carry)),
+    ("post", |_| throughput(transfer)),
+    ("round_trip", |_| round_trips(transfer)),
     ("dispatch", dispatch),
     ("pipes", watch_pipes),
 ];
@@ -70,7 +70,7 @@ fn timed(deadlines: &[Instant]) -> (EventLoop<u64>, Vec<TimerHandle>) {
 }
 
 fn timers(_: &[usize]) {
-    answer(|count| {
+    run_requests(|count| {
         let deadlines = deadlines(Instant::now() + HOUR, HOUR, count);
         let before = cpu();
         let (el, timers) = timed(&deadlines);
@@ -81,7 +81,7 @@ fn timers(_: &[usize]) {
 }
 
 fn timers_run(_: &[usize]) {
-    answer(|count| {
+    run_requests(|count| {
         let deadlines = soon(count);
         let before = cpu();
         let (mut el, _timers) = timed(&deadlines);
@@ -94,7 +94,7 @@ fn timers_run(_: &[usize]) {
 fn rearm(sizes: &[usize]) {
     let base = Instant::now() + HOUR;
     let (mut el, timers) = timed(&vec![base; sizes[0]]);
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         for step in 0..count {
             let deadline = base + Duration::from_micros(step);
@@ -115,7 +115,7 @@ fn chain(_: &[usize]) {
         }
     }
     let mut el = EventLoop::with_state(0u64).expect("a loop");
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         *el.state_mut() = count;
         el.call_soon(link);
@@ -126,7 +126,7 @@ fn chain(_: &[usize]) {
 
 fn batch(_: &[usize]) {
     let mut el = EventLoop::with_state(0u64).expect("a loop");
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         for _ in 0..count.div_ceil(BATCH) {
             for number in 0..BATCH {
@@ -139,7 +139,7 @@ fn batch(_: &[usize]) {
 }
 
 /// It ends by itself when the thread has dropped its remote.
-fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     let mut el = EventLoop::with_state(0u64).expect("a loop");
     let remote = el.remote();
     let thread = traffic.begin(move |message| {
@@ -169,7 +169,7 @@ fn dispatch(sizes: &[usize]) {
         };
         el.add_reader(reader, count).expect("a pipe can be watched");
     }
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         *el.state_mut() = Seen { now: 0, wanted: count };
         el.run_forever().expect("the loop turns");
@@ -190,7 +190,7 @@ fn watch_pipes(sizes: &[usize]) {
         })
         .expect("a pipe can be watched");
     }
-    answer(|events| {
+    run_requests(|events| {
         let before = cpu();
         el.state().begin(sizes[1], events);
         el.run_forever().expect("the loop turns");

@@ -17,18 +17,18 @@ use mainspring::hyper::LoopTimer;
 use mainspring::net::{TcpListener, TcpStream};
 use mainspring::{EventLoop, Interest, Io, Promise, Sleep, sleep, sleep_until, yield_now};
 
-use super::{Peer, Work};
+use super::peer::{Peer, Works};
 use crate::work::echo::{PERIOD, TIMERS, listener, post_from_threads};
 use crate::work::http::hello;
 use crate::work::pipes::{Chain, ROOM, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
 use crate::work::{
-    HOUR, Link, TAKING_TURNS, answer, cpu, deadlines, link, lists, memory, since, soon,
+    HOUR, Link, YIELDING_TASKS, cpu, deadlines, link, lists, memory, run_requests, since, soon,
 };
 
-pub const PEER: Peer = Peer::own("mainspring-tasks", "(its tasks)", WORK);
+pub const PEER: Peer = Peer::with_version("mainspring-tasks", "(its tasks)", WORKS);
 
-const WORK: &[(&str, Work)] = &[
+const WORKS: Works = &[
     ("spawn", spawn),
     ("switch", switch),
     ("waiting", waiting),
@@ -41,15 +41,15 @@ const WORK: &[(&str, Work)] = &[
     ("timers_run", timers_run),
     ("rearm", rearm),
     ("chain", chain),
-    ("post", |_| throughput(carry)),
-    ("round_trip", |_| round_trips(carry)),
+    ("post", |_| throughput(transfer)),
+    ("round_trip", |_| round_trips(transfer)),
     ("pipes", watch_pipes),
     ("http", http),
 ];
 
 fn spawn(_: &[usize]) {
     let mut el = EventLoop::new().expect("a loop");
-    answer(|count| {
+    run_requests(|count| {
         let mut tasks = Vec::with_capacity(count as usize);
         let before = cpu();
         el.run_until_complete(async {
@@ -65,15 +65,15 @@ fn spawn(_: &[usize]) {
 
 fn switch(_: &[usize]) {
     let mut el = EventLoop::new().expect("a loop");
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         el.run_until_complete(async {
             let turns = move || async move {
-                for _ in 0..count / TAKING_TURNS {
+                for _ in 0..count / YIELDING_TASKS {
                     yield_now().await;
                 }
             };
-            let tasks: Vec<_> = (0..TAKING_TURNS).map(|_| mainspring::spawn(turns())).collect();
+            let tasks: Vec<_> = (0..YIELDING_TASKS).map(|_| mainspring::spawn(turns())).collect();
             for task in tasks {
                 task.await.expect("a task ends");
             }
@@ -94,7 +94,7 @@ fn one_oneshot(_: &[usize]) {
 
 fn grown<S, R: Future + 'static>(channel: fn() -> (S, R)) {
     let mut el = EventLoop::new().expect("a loop");
-    answer(|count| {
+    run_requests(|count| {
         el.run_until_complete(async {
             let before = memory();
             let (mut tasks, mut senders) = lists(count);
@@ -112,7 +112,7 @@ fn grown<S, R: Future + 'static>(channel: fn() -> (S, R)) {
 
 fn asleep(_: &[usize]) {
     let mut el = EventLoop::new().expect("a loop");
-    answer(|count| {
+    run_requests(|count| {
         el.run_until_complete(async {
             let before = memory();
             let mut tasks = Vec::with_capacity(count as usize);
@@ -144,7 +144,7 @@ async fn sleeps(deadlines: &[Instant]) -> Vec<Pin<Box<Sleep>>> {
 
 fn timers(_: &[usize]) {
     let mut el = EventLoop::new().expect("a loop");
-    answer(|count| {
+    run_requests(|count| {
         let deadlines = deadlines(Instant::now() + HOUR, HOUR, count);
         el.run_until_complete(async {
             let before = cpu();
@@ -159,7 +159,7 @@ fn timers(_: &[usize]) {
 
 fn timers_run(_: &[usize]) {
     let mut el = EventLoop::new().expect("a loop");
-    answer(|count| {
+    run_requests(|count| {
         let deadlines = soon(count);
         el.run_until_complete(async {
             let before = cpu();
@@ -174,7 +174,7 @@ fn timers_run(_: &[usize]) {
 
 fn rearm(sizes: &[usize]) {
     let mut el = EventLoop::new().expect("a loop");
-    answer(|count| {
+    run_requests(|count| {
         el.run_until_complete(async {
             let base = Instant::now() + HOUR;
             let mut sleeps = sleeps(&vec![base; sizes[0]]).await;
@@ -193,7 +193,7 @@ fn rearm(sizes: &[usize]) {
 /// Its callbacks are tasks; those of the loop are in the file `mainspring`.
 fn chain(_: &[usize]) {
     let mut el = EventLoop::new().expect("a loop");
-    answer(|count| {
+    run_requests(|count| {
         let (end, ended) = oneshot::channel();
         let spawn: fn(Link) = |next| mainspring::spawn(link(next)).detach();
         let before = cpu();
@@ -206,7 +206,7 @@ fn chain(_: &[usize]) {
     });
 }
 
-fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     let mut el = EventLoop::new().expect("a loop");
     el.run_until_complete(async {
         let (sender, receiver) = unbounded();
@@ -239,7 +239,7 @@ fn watch_pipes(sizes: &[usize]) {
         };
         el.spawn(pass_on).detach();
     }
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         chain.begin(sizes[1], count);
         el.run_until_complete(chain.end()).expect("the loop turns");

@@ -10,18 +10,18 @@ use mio::net::{TcpListener, TcpStream};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::{Peer, Work};
+use super::peer::{Peer, Works};
 use crate::work::echo::{BUFFER, Echo, listener};
 use crate::work::pipes::{Chain, pipes};
 use crate::work::post::{Inbox, Traffic, round_trips, throughput};
-use crate::work::{answer, cpu, since};
+use crate::work::{cpu, run_requests, since};
 
-pub const PEER: Peer = Peer::rust("mio", WORK);
+pub const PEER: Peer = Peer::rust("mio", WORKS);
 
-const WORK: &[(&str, Work)] = &[
+const WORKS: Works = &[
     ("echo", echo),
-    ("post", |_| throughput(carry)),
-    ("round_trip", |_| round_trips(carry)),
+    ("post", |_| throughput(transfer)),
+    ("round_trip", |_| round_trips(transfer)),
     ("pipes", watch_pipes),
 ];
 
@@ -93,7 +93,7 @@ fn serve((stream, echo): &mut (TcpStream, Echo), event: &Event, buffer: &mut [u8
 }
 
 /// A list behind a lock, and its waker.
-fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     let mut poll = Poll::new().expect("a selector");
     let waker = Arc::new(Waker::new(poll.registry(), Token(0)).expect("a waker"));
     let inbox = Arc::new(Inbox::default());
@@ -121,7 +121,7 @@ fn watch_pipes(sizes: &[usize]) {
         poll.registry().register(&mut source, token, Interest::READABLE).expect("a source");
     }
     let mut events = Events::with_capacity(ROOM);
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         chain.begin(sizes[1], count);
         while !chain.is_at_end() {

@@ -13,16 +13,16 @@ use monoio::net::{TcpListener, TcpStream};
 use monoio::time::{Sleep, sleep_until};
 use monoio::{FusionDriver, RuntimeBuilder};
 
-use super::{Peer, Work};
+use super::peer::{Peer, Works};
 use crate::work::echo::{BUFFER, listener};
 use crate::work::post::{Traffic, round_trips, throughput};
 use crate::work::{
-    HOUR, Link, TAKING_TURNS, answer, cpu, deadlines, link, lists, memory, since, soon,
+    HOUR, Link, YIELDING_TASKS, cpu, deadlines, link, lists, memory, run_requests, since, soon,
 };
 
-pub const PEER: Peer = Peer::rust("monoio", WORK);
+pub const PEER: Peer = Peer::rust("monoio", WORKS);
 
-const WORK: &[(&str, Work)] = &[
+const WORKS: Works = &[
     ("spawn", spawn),
     ("switch", switch),
     ("waiting", waiting),
@@ -33,8 +33,8 @@ const WORK: &[(&str, Work)] = &[
     ("timers_run", timers_run),
     ("rearm", rearm),
     ("chain", chain),
-    ("post", |_| throughput(carry)),
-    ("round_trip", |_| round_trips(carry)),
+    ("post", |_| throughput(transfer)),
+    ("round_trip", |_| round_trips(transfer)),
 ];
 
 /// Its type names the kernel's interfaces that are tried.
@@ -46,7 +46,7 @@ macro_rules! runtime {
 
 fn spawn(_: &[usize]) {
     let mut runtime = runtime!();
-    answer(|count| {
+    run_requests(|count| {
         let mut tasks = Vec::with_capacity(count as usize);
         let before = cpu();
         runtime.block_on(async {
@@ -61,15 +61,15 @@ fn spawn(_: &[usize]) {
 
 fn switch(_: &[usize]) {
     let mut runtime = runtime!();
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         runtime.block_on(async {
             let turns = move || async move {
-                for _ in 0..count / TAKING_TURNS {
+                for _ in 0..count / YIELDING_TASKS {
                     yield_now().await;
                 }
             };
-            let tasks: Vec<_> = (0..TAKING_TURNS).map(|_| monoio::spawn(turns())).collect();
+            let tasks: Vec<_> = (0..YIELDING_TASKS).map(|_| monoio::spawn(turns())).collect();
             for task in tasks {
                 task.await;
             }
@@ -80,7 +80,7 @@ fn switch(_: &[usize]) {
 
 fn waiting(_: &[usize]) {
     let mut runtime = runtime!();
-    answer(|count| {
+    run_requests(|count| {
         runtime.block_on(async {
             let before = memory();
             let (mut tasks, mut senders) = lists(count);
@@ -97,7 +97,7 @@ fn waiting(_: &[usize]) {
 
 fn asleep(_: &[usize]) {
     let mut runtime = runtime!();
-    answer(|count| {
+    run_requests(|count| {
         runtime.block_on(async {
             let before = memory();
             let mut tasks = Vec::with_capacity(count as usize);
@@ -153,7 +153,7 @@ async fn sleeps(deadlines: &[Instant]) -> Vec<Pin<Box<Sleep>>> {
 
 fn timers(_: &[usize]) {
     let mut runtime = runtime!();
-    answer(|count| {
+    run_requests(|count| {
         let deadlines = deadlines(Instant::now() + HOUR, HOUR, count);
         runtime.block_on(async {
             let before = cpu();
@@ -167,7 +167,7 @@ fn timers(_: &[usize]) {
 
 fn timers_run(_: &[usize]) {
     let mut runtime = runtime!();
-    answer(|count| {
+    run_requests(|count| {
         let deadlines = soon(count);
         runtime.block_on(async {
             let before = cpu();
@@ -181,7 +181,7 @@ fn timers_run(_: &[usize]) {
 
 fn rearm(sizes: &[usize]) {
     let mut runtime = runtime!();
-    answer(|count| {
+    run_requests(|count| {
         runtime.block_on(async {
             let base = Instant::now() + HOUR;
             let mut sleeps = sleeps(&vec![base; sizes[0]]).await;
@@ -199,7 +199,7 @@ fn rearm(sizes: &[usize]) {
 /// Its callbacks are tasks.
 fn chain(_: &[usize]) {
     let mut runtime = runtime!();
-    answer(|count| {
+    run_requests(|count| {
         let (end, ended) = oneshot::channel();
         let spawn: fn(Link) = |next| drop(monoio::spawn(link(next)));
         let before = cpu();
@@ -211,7 +211,7 @@ fn chain(_: &[usize]) {
     });
 }
 
-fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     runtime!().block_on(async {
         let (sender, receiver) = async_channel::unbounded();
         let post = move |message| sender.try_send(message).expect("it is received");

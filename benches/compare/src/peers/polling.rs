@@ -7,18 +7,18 @@ use std::thread::JoinHandle;
 
 use polling::{Event, Events, PollMode, Poller};
 
-use super::{Peer, Work};
+use super::peer::{Peer, Works};
 use crate::work::echo::{BUFFER, Backlog, Echo, listener};
 use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Inbox, Traffic, round_trips, throughput};
-use crate::work::{answer, cpu, since, since_for};
+use crate::work::{cpu, run_requests, since, since_for};
 
-pub const PEER: Peer = Peer::rust("polling", WORK);
+pub const PEER: Peer = Peer::rust("polling", WORKS);
 
-const WORK: &[(&str, Work)] = &[
+const WORKS: Works = &[
     ("echo", echo),
-    ("post", |_| throughput(carry)),
-    ("round_trip", |_| round_trips(carry)),
+    ("post", |_| throughput(transfer)),
+    ("round_trip", |_| round_trips(transfer)),
     ("dispatch", dispatch),
     ("pipes", watch_pipes),
 ];
@@ -103,7 +103,7 @@ impl Server {
 }
 
 /// A list behind a lock, and its notification.
-fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     let poller = Arc::new(Poller::new().expect("a poller"));
     let inbox = Arc::new(Inbox::default());
     let (letters, notified) = (Arc::clone(&inbox), Arc::clone(&poller));
@@ -128,7 +128,7 @@ fn dispatch(sizes: &[usize]) {
     for (index, reader) in readers.iter().enumerate() {
         add(&poller, reader, Event::readable(index));
     }
-    answer(|count| {
+    run_requests(|count| {
         let (before, mut seen) = (cpu(), 0);
         while seen < count {
             events.clear();
@@ -146,7 +146,7 @@ fn watch_pipes(sizes: &[usize]) {
         add(&poller, reader, Event::readable(index));
     }
     let chain = Chain::new(writers);
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         chain.begin(sizes[1], count);
         while !chain.is_at_end() {

@@ -4,14 +4,13 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 
-use super::{Peer, Work};
-use crate::work::{TAKING_TURNS, answer, memory_of, process_cpu, since_process};
+use super::peer::{Peer, Works};
+use crate::work::{YIELDING_TASKS, memory_of, process_cpu, run_requests, since_process};
 use crate::worker::FLAG;
 
-pub const PEER: Peer = Peer::own("processes", "(std)", WORK);
+pub const PEER: Peer = Peer::with_version("processes", "(std)", WORKS);
 
-const WORK: &[(&str, Work)] =
-    &[("spawn", spawn), ("switch", switch), ("waiting", waiting), ("unit", unit)];
+const WORKS: Works = &[("spawn", spawn), ("switch", switch), ("waiting", waiting), ("unit", unit)];
 
 /// A process that was started, and its pipes.
 struct Unit {
@@ -60,7 +59,7 @@ fn unit(_: &[usize]) {
 
 /// Wall time, since the CPU time is that of many processes.
 fn spawn(_: &[usize]) {
-    answer(|count| {
+    run_requests(|count| {
         let began = std::time::Instant::now();
         (0..count).for_each(|_| Unit::start().join());
         [began.elapsed().as_nanos() as u64]
@@ -68,10 +67,10 @@ fn spawn(_: &[usize]) {
 }
 
 fn switch(_: &[usize]) {
-    let mut units: Vec<Unit> = (0..TAKING_TURNS).map(|_| Unit::start()).collect();
-    answer(|count| {
+    let mut units: Vec<Unit> = (0..YIELDING_TASKS).map(|_| Unit::start()).collect();
+    run_requests(|count| {
         for unit in &mut units {
-            writeln!(unit.questions, "{}", count / TAKING_TURNS).expect("a unit listens");
+            writeln!(unit.questions, "{}", count / YIELDING_TASKS).expect("a unit listens");
         }
         [units.iter_mut().map(Unit::line).sum()]
     });
@@ -79,7 +78,7 @@ fn switch(_: &[usize]) {
 
 /// Their proportional shares of memory: what all have in common counts once.
 fn waiting(_: &[usize]) {
-    answer(|count| {
+    run_requests(|count| {
         let units: Vec<Unit> = (0..count).map(|_| Unit::start()).collect();
         let shares = units.iter().map(|unit| memory_of(unit.process.id(), "Pss:")).sum();
         units.into_iter().for_each(Unit::join);

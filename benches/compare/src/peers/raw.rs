@@ -7,21 +7,21 @@ use std::thread::JoinHandle;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{read, write};
 
-use super::{Peer, Work};
+use super::peer::{Peer, Works};
 use crate::raw;
 use crate::work::echo::listener;
 use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Inbox, Traffic, round_trips, throughput};
-use crate::work::{BATCH, answer, cpu, since, since_for};
+use crate::work::{BATCH, cpu, run_requests, since, since_for};
 
-pub const PEER: Peer = Peer::own("raw", "(epoll)", WORK);
+pub const PEER: Peer = Peer::with_version("raw", "(epoll)", WORKS);
 
-const WORK: &[(&str, Work)] = &[
+const WORKS: Works = &[
     ("echo", echo),
     ("chain", chain),
     ("batch", batch),
-    ("post", |_| throughput(carry)),
-    ("round_trip", |_| round_trips(carry)),
+    ("post", |_| throughput(transfer)),
+    ("round_trip", |_| round_trips(transfer)),
     ("dispatch", dispatch),
     ("pipes", watch_pipes),
 ];
@@ -37,7 +37,7 @@ fn chain(_: &[usize]) {
     }
     let mut el = raw::Loop::new(0u64).expect("epoll works");
     el.soon.push(link);
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         el.state = 0;
         while el.state < count {
@@ -49,7 +49,7 @@ fn chain(_: &[usize]) {
 
 fn batch(_: &[usize]) {
     let mut el = raw::Loop::new(0u64).expect("epoll works");
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         for _ in 0..count.div_ceil(BATCH) {
             for number in 0..BATCH {
@@ -62,7 +62,7 @@ fn batch(_: &[usize]) {
 }
 
 /// A list behind a lock, and an eventfd.
-fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("an eventfd");
     let (bell, inbox) = (Arc::new(bell), Arc::new(Inbox::default()));
     let (ring, letters) = (Arc::clone(&bell), Arc::clone(&inbox));
@@ -91,7 +91,7 @@ fn dispatch(sizes: &[usize]) {
     for reader in &readers {
         el.add_reader(reader.as_raw_fd(), |seen| *seen += 1).expect("a pipe can be watched");
     }
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         el.state = 0;
         while el.state < count {
@@ -109,7 +109,7 @@ fn watch_pipes(sizes: &[usize]) {
         let pass_on = move |chain: &mut Chain| chain.pass_on(index, &reader);
         el.add_reader(fd, pass_on).expect("a pipe can be watched");
     }
-    answer(|events| {
+    run_requests(|events| {
         let before = cpu();
         el.state.begin(sizes[1], events);
         while !el.state.is_at_end() {

@@ -15,18 +15,18 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::{TcpListener, TcpStream};
 use smol::{Async, LocalExecutor, Timer, block_on};
 
-use super::{Peer, Work};
+use super::peer::{Peer, Works};
 use crate::work::echo::{BUFFER, listener};
 use crate::work::pipes::{Chain, ROOM, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
 use crate::work::{
-    HOUR, Link, TAKING_TURNS, answer, cpu, deadlines, link, lists, memory, process_cpu, since,
-    since_process, soon,
+    HOUR, Link, YIELDING_TASKS, cpu, deadlines, link, lists, memory, process_cpu, run_requests,
+    since, since_process, soon,
 };
 
-pub const PEER: Peer = Peer::rust("smol", WORK);
+pub const PEER: Peer = Peer::rust("smol", WORKS);
 
-const WORK: &[(&str, Work)] = &[
+const WORKS: Works = &[
     ("spawn", spawn),
     ("switch", switch),
     ("waiting", waiting),
@@ -37,14 +37,14 @@ const WORK: &[(&str, Work)] = &[
     ("timers_run", timers_run),
     ("rearm", rearm),
     ("chain", chain),
-    ("post", |_| throughput(carry)),
-    ("round_trip", |_| round_trips(carry)),
+    ("post", |_| throughput(transfer)),
+    ("round_trip", |_| round_trips(transfer)),
     ("pipes", watch_pipes),
 ];
 
 fn spawn(_: &[usize]) {
     let executor = LocalExecutor::new();
-    answer(|count| {
+    run_requests(|count| {
         let mut tasks = Vec::with_capacity(count as usize);
         let before = cpu();
         block_on(executor.run(async {
@@ -59,15 +59,15 @@ fn spawn(_: &[usize]) {
 
 fn switch(_: &[usize]) {
     let executor = LocalExecutor::new();
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         block_on(executor.run(async {
             let turns = move || async move {
-                for _ in 0..count / TAKING_TURNS {
+                for _ in 0..count / YIELDING_TASKS {
                     yield_now().await;
                 }
             };
-            let tasks: Vec<_> = (0..TAKING_TURNS).map(|_| executor.spawn(turns())).collect();
+            let tasks: Vec<_> = (0..YIELDING_TASKS).map(|_| executor.spawn(turns())).collect();
             for task in tasks {
                 task.await;
             }
@@ -78,7 +78,7 @@ fn switch(_: &[usize]) {
 
 fn waiting(_: &[usize]) {
     let executor = LocalExecutor::new();
-    answer(|count| {
+    run_requests(|count| {
         block_on(executor.run(async {
             let before = memory();
             let (mut tasks, mut senders) = lists(count);
@@ -95,7 +95,7 @@ fn waiting(_: &[usize]) {
 
 fn asleep(_: &[usize]) {
     let executor = LocalExecutor::new();
-    answer(|count| {
+    run_requests(|count| {
         block_on(executor.run(async {
             let before = memory();
             let mut tasks = Vec::with_capacity(count as usize);
@@ -148,7 +148,7 @@ async fn started(deadlines: &[Instant]) -> Vec<Timer> {
 
 fn timers(_: &[usize]) {
     let executor = LocalExecutor::new();
-    answer(|count| {
+    run_requests(|count| {
         let deadlines = deadlines(Instant::now() + HOUR, HOUR, count);
         block_on(executor.run(async {
             let before = cpu();
@@ -162,7 +162,7 @@ fn timers(_: &[usize]) {
 
 fn timers_run(_: &[usize]) {
     let executor = LocalExecutor::new();
-    answer(|count| {
+    run_requests(|count| {
         let deadlines = soon(count);
         block_on(executor.run(async {
             let before = process_cpu();
@@ -176,7 +176,7 @@ fn timers_run(_: &[usize]) {
 
 fn rearm(sizes: &[usize]) {
     let executor = LocalExecutor::new();
-    answer(|count| {
+    run_requests(|count| {
         block_on(executor.run(async {
             let base = Instant::now() + HOUR;
             let mut timers = started(&vec![base; sizes[0]]).await;
@@ -197,7 +197,7 @@ thread_local! {
 
 /// Its callbacks are tasks.
 fn chain(_: &[usize]) {
-    answer(|count| {
+    run_requests(|count| {
         let (end, ended) = oneshot::channel();
         let spawn: fn(Link) = |next| EXECUTOR.with(|el| el.spawn(link(next)).detach());
         let before = cpu();
@@ -211,7 +211,7 @@ fn chain(_: &[usize]) {
     });
 }
 
-fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     let executor = LocalExecutor::new();
     block_on(executor.run(async {
         let (sender, receiver) = unbounded();
@@ -241,7 +241,7 @@ fn watch_pipes(sizes: &[usize]) {
         };
         executor.spawn(pass_on).detach();
     }
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         chain.begin(sizes[1], count);
         block_on(executor.run(chain.end()));

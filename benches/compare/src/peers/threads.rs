@@ -4,16 +4,16 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use super::{Peer, Work};
-use crate::work::{HOUR, TAKING_TURNS, answer, memory, process_cpu, since_process};
+use super::peer::{Peer, Works};
+use crate::work::{HOUR, YIELDING_TASKS, memory, process_cpu, run_requests, since_process};
 
-pub const PEER: Peer = Peer::own("threads", "(std)", WORK);
+pub const PEER: Peer = Peer::with_version("threads", "(std)", WORKS);
 
-const WORK: &[(&str, Work)] =
+const WORKS: Works =
     &[("spawn", spawn), ("switch", switch), ("waiting", waiting), ("asleep", asleep)];
 
 fn spawn(_: &[usize]) {
-    answer(|count| {
+    run_requests(|count| {
         let before = process_cpu();
         // A thread that has ended takes room until it is joined, and there is room for some.
         for _ in 0..count.div_ceil(1000) {
@@ -25,17 +25,17 @@ fn spawn(_: &[usize]) {
 }
 
 fn switch(_: &[usize]) {
-    answer(|count| {
+    run_requests(|count| {
         let before = process_cpu();
-        let turns = move || (0..count / TAKING_TURNS).for_each(|_| thread::yield_now());
-        let threads: Vec<_> = (0..TAKING_TURNS).map(|_| thread::spawn(turns)).collect();
+        let turns = move || (0..count / YIELDING_TASKS).for_each(|_| thread::yield_now());
+        let threads: Vec<_> = (0..YIELDING_TASKS).map(|_| thread::spawn(turns)).collect();
         threads.into_iter().for_each(|thread| thread.join().expect("a thread ends"));
         [since_process(before)]
     });
 }
 
 fn waiting(_: &[usize]) {
-    answer(|count| {
+    run_requests(|count| {
         let mut senders = Vec::with_capacity(count as usize);
         grown(count, || {
             let (sender, receiver) = mpsc::sync_channel::<()>(1);
@@ -46,7 +46,7 @@ fn waiting(_: &[usize]) {
 }
 
 fn asleep(_: &[usize]) {
-    answer(|count| grown(count, || || thread::sleep(HOUR)));
+    run_requests(|count| grown(count, || || thread::sleep(HOUR)));
 }
 
 /// By how much the memory grows with threads that all have begun.

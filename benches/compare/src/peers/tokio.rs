@@ -20,18 +20,18 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::{unconstrained, yield_now};
 use tokio::time::Sleep;
 
-use super::{Peer, Work};
+use super::peer::{Peer, Works};
 use crate::work::echo::{BUFFER, PERIOD, TIMERS, listener, post_from_threads};
 use crate::work::http::hello;
 use crate::work::pipes::{Chain, ROOM, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
 use crate::work::{
-    HOUR, Link, TAKING_TURNS, answer, cpu, deadlines, link, lists, memory, since, soon,
+    HOUR, Link, YIELDING_TASKS, cpu, deadlines, link, lists, memory, run_requests, since, soon,
 };
 
-pub const PEER: Peer = Peer::rust("tokio", WORK);
+pub const PEER: Peer = Peer::rust("tokio", WORKS);
 
-const WORK: &[(&str, Work)] = &[
+const WORKS: Works = &[
     ("spawn", spawn),
     ("switch", switch),
     ("waiting", waiting),
@@ -44,8 +44,8 @@ const WORK: &[(&str, Work)] = &[
     ("timers_run", timers_run),
     ("rearm", rearm),
     ("chain", chain),
-    ("post", |_| throughput(carry)),
-    ("round_trip", |_| round_trips(carry)),
+    ("post", |_| throughput(transfer)),
+    ("round_trip", |_| round_trips(transfer)),
     ("pipes", watch_pipes),
     ("http", http),
 ];
@@ -56,7 +56,7 @@ fn runtime() -> Runtime {
 
 fn spawn(_: &[usize]) {
     let runtime = runtime();
-    answer(|count| {
+    run_requests(|count| {
         let mut tasks = Vec::with_capacity(count as usize);
         let before = cpu();
         runtime.block_on(async {
@@ -71,15 +71,15 @@ fn spawn(_: &[usize]) {
 
 fn switch(_: &[usize]) {
     let runtime = runtime();
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         runtime.block_on(async {
             let turns = move || async move {
-                for _ in 0..count / TAKING_TURNS {
+                for _ in 0..count / YIELDING_TASKS {
                     yield_now().await;
                 }
             };
-            let tasks: Vec<_> = (0..TAKING_TURNS).map(|_| tokio::spawn(turns())).collect();
+            let tasks: Vec<_> = (0..YIELDING_TASKS).map(|_| tokio::spawn(turns())).collect();
             for task in tasks {
                 task.await.expect("a task ends");
             }
@@ -102,7 +102,7 @@ where
     R: Future<Output: Send> + Send + 'static,
 {
     let runtime = runtime();
-    answer(|count| {
+    run_requests(|count| {
         runtime.block_on(async {
             let before = memory();
             let (mut tasks, mut senders) = lists(count);
@@ -119,7 +119,7 @@ where
 
 fn asleep(_: &[usize]) {
     let runtime = runtime();
-    answer(|count| {
+    run_requests(|count| {
         runtime.block_on(async {
             let before = memory();
             let mut tasks = Vec::with_capacity(count as usize);
@@ -189,7 +189,7 @@ async fn sleeps(deadlines: &[Instant]) -> Vec<Pin<Box<Sleep>>> {
 
 fn timers(_: &[usize]) {
     let runtime = runtime();
-    answer(|count| {
+    run_requests(|count| {
         let deadlines = deadlines(Instant::now() + HOUR, HOUR, count);
         runtime.block_on(async {
             let before = cpu();
@@ -203,7 +203,7 @@ fn timers(_: &[usize]) {
 
 fn timers_run(_: &[usize]) {
     let runtime = runtime();
-    answer(|count| {
+    run_requests(|count| {
         let deadlines = soon(count);
         runtime.block_on(async {
             let before = cpu();
@@ -217,7 +217,7 @@ fn timers_run(_: &[usize]) {
 
 fn rearm(sizes: &[usize]) {
     let runtime = runtime();
-    answer(|count| {
+    run_requests(|count| {
         runtime.block_on(async {
             let base = Instant::now() + HOUR;
             let mut sleeps = sleeps(&vec![base; sizes[0]]).await;
@@ -235,7 +235,7 @@ fn rearm(sizes: &[usize]) {
 /// Its callbacks are tasks.
 fn chain(_: &[usize]) {
     let runtime = runtime();
-    answer(|count| {
+    run_requests(|count| {
         let (end, ended) = oneshot::channel();
         let spawn: fn(Link) = |next| drop(tokio::spawn(link(next)));
         let before = cpu();
@@ -247,7 +247,7 @@ fn chain(_: &[usize]) {
     });
 }
 
-fn carry(traffic: Traffic) -> JoinHandle<[u64; 2]> {
+fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     runtime().block_on(async {
         let (sender, mut receiver) = unbounded_channel();
         let thread = traffic.begin(move |message| sender.send(message).expect("it is received"));
@@ -273,7 +273,7 @@ fn watch_pipes(sizes: &[usize]) {
             }
         });
     }
-    answer(|count| {
+    run_requests(|count| {
         let before = cpu();
         chain.begin(sizes[1], count);
         runtime.block_on(chain.end());

@@ -9,37 +9,37 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Scenario;
 use super::echo::Requests;
+use super::scenario::Scenario;
 use crate::calls::{self, Counter};
-use crate::contest::{Contest, Race};
-use crate::peers::Peer;
+use crate::comparison::Comparison;
+use crate::peers::peer::Peer;
 use crate::server::Server;
-use crate::sheet::{Headline, RAW, Sheet};
+use crate::table::{Headline, RAW, Results, Table};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "churn", about: "connect, echo, close: CPU time and system calls", run };
 
 const CELLS: &[&[usize]] = &[&[1], &[50]];
 
-fn run(contest: &mut Contest) {
-    let cells = contest.options.cells(&CELLS[1..], CELLS);
+fn run(comparison: &mut Comparison) {
+    let cells = comparison.options.cells(&CELLS[1..], CELLS);
     let title = "Connect, echo, close: CPU time";
-    let mut sheet = Sheet::new(title, "ns CPU a connection", RAW);
-    sheet.headline = Headline::Whole("connect, echo, close".to_owned());
+    let mut table = Table::new(title, "ns CPU a connection", RAW);
+    table.headline = Headline::Whole("connect, echo, close".to_owned());
     for cell in &cells {
         let name = name(cell);
-        let measure = |contest: &Contest, peer: &Peer| {
-            let server = Server::start(contest, peer, "echo")?;
-            cost(contest, &server, &mut Clients { at_once: cell[0], made: 0 })
+        let measure = |comparison: &Comparison, peer: &Peer| {
+            let server = Server::start(comparison, peer, "echo")?;
+            cost(comparison, &server, &mut Clients { at_once: cell[0], made: 0 })
         };
-        let race = contest.race("echo", |_| format!("churn {name}"), measure);
-        sheet.add(name, &race, 0);
+        let results = comparison.measure("echo", |_| format!("churn {name}"), measure);
+        table.add(name, &results, 0);
     }
-    contest.add(sheet);
+    comparison.add(table);
     match Counter::here() {
-        Ok(counter) => count(contest, counter, &cells),
-        Err(reason) => contest.tell(format!("skipped: system calls: {reason}")),
+        Ok(counter) => count(comparison, counter, &cells),
+        Err(reason) => comparison.report_missing(format!("skipped: system calls: {reason}")),
     }
 }
 
@@ -47,21 +47,21 @@ fn name(cell: &[usize]) -> String {
     format!("{} at once", cell[0])
 }
 
-fn count(contest: &mut Contest, counter: Counter, cells: &[Vec<usize>]) {
-    let mut sheet = Sheet::new("Connect, echo, close: system calls", "calls a connection", RAW);
+fn count(comparison: &mut Comparison, counter: Counter, cells: &[Vec<usize>]) {
+    let mut table = Table::new("Connect, echo, close: system calls", "calls a connection", RAW);
     for cell in cells {
-        sheet.add(name(cell), &calls(contest, counter, cell[0]), 0);
+        table.add(name(cell), &calls(comparison, counter, cell[0]), 0);
     }
-    sheet.note(counter.told());
-    contest.add(sheet);
+    table.note(counter.note());
+    comparison.add(table);
 }
 
 /// The system calls of a connection.
-pub fn calls(contest: &mut Contest, counter: Counter, at_once: usize) -> Race {
-    contest.in_rounds(1, |contest| {
+pub fn calls(comparison: &mut Comparison, counter: Counter, at_once: usize) -> Results {
+    comparison.with_rounds(1, |comparison| {
         let what = |_: &Peer| format!("churn {}, system calls", name(&[at_once]));
-        contest.race("echo", what, |contest, peer| {
-            Ok(vec![calls::per_unit(counter, contest, peer, COUNTED, connections(at_once))?])
+        comparison.measure("echo", what, |comparison, peer| {
+            Ok(vec![calls::per_unit(counter, comparison, peer, COUNTED, connections(at_once))?])
         })
     })
 }
@@ -84,11 +84,11 @@ const COUNTED: usize = 2000;
 /// So long a server still closes the last ones.
 const CLOSING: Duration = Duration::from_millis(5);
 
-fn cost(contest: &Contest, server: &Server, clients: &mut Clients) -> io::Result<Vec<f64>> {
+fn cost(comparison: &Comparison, server: &Server, clients: &mut Clients) -> io::Result<Vec<f64>> {
     let batches = |seconds: f64, per_batch: f64| ((seconds / per_batch) as usize).max(1);
     let trial = 20;
     let took = clients.run(server.port, trial)?.as_secs_f64();
-    let batches = batches(contest.options.seconds, took / trial as f64);
+    let batches = batches(comparison.options.seconds, took / trial as f64);
     let before = server.cpu()?;
     clients.run(server.port, batches)?;
     thread::sleep(CLOSING);

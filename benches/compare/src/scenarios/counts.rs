@@ -15,15 +15,16 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::echo::Requests;
-use super::{Scenario, churn, echo};
+use super::scenario::Scenario;
+use super::{churn, echo};
 use crate::calls::{self, Counter};
-use crate::contest::{Contest, Race};
-use crate::cores::Place;
+use crate::comparison::Comparison;
+use crate::cores::Placement;
 use crate::instructions;
 use crate::options::{Size, joined};
-use crate::peers::Peer;
+use crate::peers::peer::Peer;
 use crate::server::Server;
-use crate::sheet::{Base, Column, Headline, Picture, RAW, Sheet};
+use crate::table::{Base, Column, Headline, Picture, RAW, Results, Table};
 use crate::tools::{Reports, Tool};
 
 pub const SCENARIO: Scenario =
@@ -91,11 +92,11 @@ const NAMED: &[Work] = &[Echo(1), Churn(1), Churn(50), Paired("round_trip", 1000
 
 const NAMED_AMOUNT: usize = 2000;
 
-fn run(contest: &mut Contest) {
-    let absent: Vec<_> = contest.peers().iter().filter(|it| it.is_interpreted()).collect();
+fn run(comparison: &mut Comparison) {
+    let absent: Vec<_> = comparison.peers().iter().filter(|it| it.is_interpreted()).collect();
     let absent: Vec<&str> = absent.iter().map(|peer| peer.name).collect();
     if !absent.is_empty() {
-        contest.tell(format!(
+        comparison.report_missing(format!(
             "skipped in counts: {}: an interpreter takes minutes under valgrind; its system calls \
              are in echo and churn",
             absent.join(", ")
@@ -103,92 +104,96 @@ fn run(contest: &mut Contest) {
     }
     let is_in =
         |peer: &Peer| !peer.is_interpreted() && !["threads", "processes"].contains(&peer.name);
-    contest.among(is_in, |contest| {
-        contest.in_rounds(ROUNDS, |contest| {
-            count_instructions(contest);
-            count_calls(contest);
+    comparison.with_peers(is_in, |comparison| {
+        comparison.with_rounds(ROUNDS, |comparison| {
+            count_instructions(comparison);
+            count_calls(comparison);
         });
     });
 }
 
-fn count_instructions(contest: &mut Contest) {
+fn count_instructions(comparison: &mut Comparison) {
     let tool = match instructions::counter() {
         Ok(tool) => tool,
-        Err(reason) => return contest.tell(format!("skipped: instructions: {reason}")),
+        Err(reason) => {
+            return comparison.report_missing(format!("skipped: instructions: {reason}"));
+        }
     };
     for (name, base, _, works) in GROUPS {
-        let mut sheet = sheet("Instructions", name, "instructions in user space", *base);
-        for work in cells(contest, works) {
+        let mut table = table("Instructions", name, "instructions in user space", *base);
+        for work in cells(comparison, works) {
             let is_able = |peer: &Peer| !(peer.waits_in_io_uring() && work.waits());
-            let race = contest.among(is_able, |contest| {
-                contest.race(
+            let results = comparison.with_peers(is_able, |comparison| {
+                comparison.measure(
                     work.scenario(),
                     |_| work.named("instructions"),
-                    |contest, peer| {
-                        let reports = work.counted(tool, contest, peer)?;
-                        Ok(vec![reports.each(instructions::collected)?])
+                    |comparison, peer| {
+                        let reports = work.counted(tool, comparison, peer)?;
+                        Ok(vec![reports.per_unit(instructions::collected)?])
                     },
                 )
             });
-            sheet.add(work.to_string(), &race, 0);
+            table.add(work.to_string(), &results, 0);
         }
-        if let Some(apart) = apart(&sheet) {
-            sheet.note(apart);
+        if let Some(apart) = apart(&table) {
+            table.note(apart);
         }
-        if contest.peers().iter().any(|peer| peer.waits_in_io_uring()) {
-            sheet.note(URING);
+        if comparison.peers().iter().any(|peer| peer.waits_in_io_uring()) {
+            table.note(URING);
         }
-        contest.add(sheet);
+        comparison.add(table);
     }
 }
 
 const URING: &str = "monoio waits in io_uring_enter(2), during which valgrind lets no other thread \
                      run and hears no signal, so that only what never waits is counted.";
 
-fn count_calls(contest: &mut Contest) {
+fn count_calls(comparison: &mut Comparison) {
     let counter = match Counter::here() {
         Ok(counter) => counter,
-        Err(reason) => return contest.tell(format!("skipped: system calls: {reason}")),
+        Err(reason) => {
+            return comparison.report_missing(format!("skipped: system calls: {reason}"));
+        }
     };
     for (name, base, _, works) in GROUPS.iter().filter(|group| group.2 == HasCalls::Yes) {
-        let mut sheet = sheet("System calls", name, "calls", *base);
-        for work in cells(contest, works) {
-            let race = work.calls(contest, counter);
-            sheet.add(work.to_string(), &race, 0);
+        let mut table = table("System calls", name, "calls", *base);
+        for work in cells(comparison, works) {
+            let results = work.calls(comparison, counter);
+            table.add(work.to_string(), &results, 0);
             if matches!(work, Paired("round_trip", _)) && counter == Counter::Perf {
-                sheet.add(format!("{work}: switches"), &race, 1);
+                table.add(format!("{work}: switches"), &results, 1);
             }
         }
-        sheet.note(counter.told());
+        table.note(counter.note());
         if *name == "post" {
-            sheet.note(
+            table.note(
                 "Of both threads. A switch takes a thread from its core: it waits, or has to. How \
                  many messages a wakeup brings depends on the moment, and so does `post`.",
             );
         }
-        contest.add(sheet);
+        comparison.add(table);
     }
-    name_calls(contest, counter);
+    name_calls(comparison, counter);
 }
 
-fn name_calls(contest: &mut Contest, counter: Counter) {
-    for work in cells(contest, NAMED) {
+fn name_calls(comparison: &mut Comparison, counter: Counter) {
+    for work in cells(comparison, NAMED) {
         let mut found = Vec::new();
-        contest.in_rounds(1, |contest| {
-            contest.race(
+        comparison.with_rounds(1, |comparison| {
+            comparison.measure(
                 work.scenario(),
                 |_| work.named("calls by name"),
-                |contest, peer| {
-                    found.push((peer.name, work.names(contest, counter, peer)?));
+                |comparison, peer| {
+                    found.push((peer.name, work.names(comparison, counter, peer)?));
                     Ok(Vec::new())
                 },
             )
         });
-        let mut sheet = sheet("System calls by name", &work.to_string(), "calls", Base::Nothing);
-        sheet.picture = Picture::Nothing;
-        sheet.headline = Headline::No;
-        sheet.columns = columns(&found);
-        contest.add(sheet);
+        let mut table = table("System calls by name", &work.to_string(), "calls", Base::Nothing);
+        table.picture = Picture::Nothing;
+        table.headline = Headline::No;
+        table.columns = columns(&found);
+        comparison.add(table);
     }
 }
 
@@ -207,25 +212,25 @@ fn columns(found: &[(&'static str, Vec<(String, f64)>)]) -> Vec<Column> {
     columns
 }
 
-fn sheet(what: &str, of: &str, unit: &'static str, base: Base) -> Sheet {
-    let mut sheet = Sheet::new(format!("{what}: {of}"), unit, base);
-    sheet.headline = Headline::Whole(format!("{}: {of}", what.to_lowercase()));
-    sheet.is_closed = true; // Who has nothing of the kind is named where the scenario is.
-    sheet
+fn table(what: &str, of: &str, unit: &'static str, base: Base) -> Table {
+    let mut table = Table::new(format!("{what}: {of}"), unit, base);
+    table.headline = Headline::Whole(format!("{}: {of}", what.to_lowercase()));
+    table.is_partial = true; // Who has nothing of the kind is named where the scenario is.
+    table
 }
 
 /// One of them suffices to see that all is well.
-fn cells(contest: &Contest, works: &'static [Work]) -> &'static [Work] {
-    if contest.options.size == Size::Quick { &works[1..2] } else { works }
+fn cells(comparison: &Comparison, works: &'static [Work]) -> &'static [Work] {
+    if comparison.options.size == Size::Quick { &works[1..2] } else { works }
 }
 
 /// How far the rounds of each column lie apart.
-fn apart(sheet: &Sheet) -> Option<String> {
-    let furthest = |column: &Column| {
-        let (part, peer) = column.furthest()?;
+fn apart(table: &Table) -> Option<String> {
+    let widest_spread = |column: &Column| {
+        let (part, peer) = column.widest_spread()?;
         Some(format!("{} {:.2} % ({peer})", column.name, part * 100.0))
     };
-    let columns: Vec<String> = sheet.columns.iter().filter_map(furthest).collect();
+    let columns: Vec<String> = table.columns.iter().filter_map(widest_spread).collect();
     let apart = || format!("Two rounds are at most so far apart: {}.", columns.join(", "));
     (!columns.is_empty()).then(apart)
 }
@@ -249,18 +254,18 @@ impl Work {
         !matches!(self, Alone(..))
     }
 
-    fn counted(self, tool: Tool, contest: &Contest, peer: &Peer) -> io::Result<Reports> {
+    fn counted(self, tool: Tool, comparison: &Comparison, peer: &Peer) -> io::Result<Reports> {
         match self {
             Echo(connections) => {
                 let least = (connections * 4).max(2000);
-                tool.of_server(contest, peer, least, echo::requests(&[64, connections]))
+                tool.of_server(comparison, peer, least, echo::requests(&[64, connections]))
             }
-            Churn(at_once) => tool.of_server(contest, peer, 500, churn::connections(at_once)),
+            Churn(at_once) => tool.of_server(comparison, peer, 500, churn::connections(at_once)),
             Alone(scenario, sizes, least) => {
-                tool.of_worker(contest, peer, (scenario, sizes), Place::Alone, least)
+                tool.of_worker(comparison, peer, (scenario, sizes), Placement::FirstCore, least)
             }
             Paired(scenario, least) => {
-                tool.of_worker(contest, peer, (scenario, &[]), Place::Anywhere, least)
+                tool.of_worker(comparison, peer, (scenario, &[]), Placement::AllCores, least)
             }
         }
     }
@@ -268,34 +273,34 @@ impl Work {
     /// The calls by their names.
     fn names(
         self,
-        contest: &Contest,
+        comparison: &Comparison,
         counter: Counter,
         peer: &Peer,
     ) -> io::Result<Vec<(String, f64)>> {
         let tool = counter.tool_of_names();
         let of_server = |connect: &dyn Fn(&Server) -> io::Result<Requests>| {
-            calls::reports(counter, tool, contest, peer, NAMED_AMOUNT, connect)
+            calls::reports(counter, tool, comparison, peer, NAMED_AMOUNT, connect)
         };
         counter.names(&match self {
             Echo(connections) => of_server(&echo::requests(&[64, connections]))?,
             Churn(at_once) => of_server(&churn::connections(at_once))?,
-            Alone(..) | Paired(..) => self.counted(tool, contest, peer)?,
+            Alone(..) | Paired(..) => self.counted(tool, comparison, peer)?,
         })
     }
 
     /// The calls, and by perf the switches as well.
-    fn calls(self, contest: &mut Contest, counter: Counter) -> Race {
+    fn calls(self, comparison: &mut Comparison, counter: Counter) -> Results {
         match self {
-            Echo(connections) => echo::calls(contest, counter, &[64, connections]),
-            Churn(at_once) => churn::calls(contest, counter, at_once),
-            Alone(..) | Paired(..) => contest.race(
+            Echo(connections) => echo::calls(comparison, counter, &[64, connections]),
+            Churn(at_once) => churn::calls(comparison, counter, at_once),
+            Alone(..) | Paired(..) => comparison.measure(
                 self.scenario(),
                 |_| self.named("system calls"),
-                |contest, peer| {
-                    let reports = self.counted(counter.tool(), contest, peer)?;
-                    let mut figures = vec![reports.each(|report| counter.read(report))?];
+                |comparison, peer| {
+                    let reports = self.counted(counter.tool(), comparison, peer)?;
+                    let mut figures = vec![reports.per_unit(|report| counter.read(report))?];
                     if counter == Counter::Perf {
-                        figures.push(reports.each(calls::switches)?);
+                        figures.push(reports.per_unit(calls::switches)?);
                     }
                     Ok(figures)
                 },

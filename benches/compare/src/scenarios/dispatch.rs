@@ -4,21 +4,21 @@
 //! nanoseconds for a callback; the kernel's share is the same for all and large. Whoever knows
 //! edges only has no part in it.
 
-use super::Scenario;
-use crate::contest::Contest;
-use crate::sheet::{Headline, RAW, Sheet};
+use super::scenario::Scenario;
+use crate::comparison::Comparison;
+use crate::table::{Headline, RAW, Table};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "dispatch", about: "always-readable fds: a callback that counts", run };
 
 const CELLS: &[&[usize]] = &[&[10], &[100], &[1000], &[9000]];
 
-fn run(contest: &mut Contest) {
-    let mut sheet = Sheet::new("Always-readable fds", "ns CPU a callback", RAW);
-    sheet.headline = Headline::Whole("always-readable fds".to_owned());
-    for cell in contest.options.cells(&CELLS[1..3], CELLS) {
-        let race = contest.race_for_time("dispatch", &cell[..1], 1000);
-        sheet.add(format!("{} fds", cell[0]), &race, 0);
+fn run(comparison: &mut Comparison) {
+    let mut table = Table::new("Always-readable fds", "ns CPU a callback", RAW);
+    table.headline = Headline::Whole("always-readable fds".to_owned());
+    for cell in comparison.options.cells(&CELLS[1..3], CELLS) {
+        let results = comparison.measure_for_time("dispatch", &cell[..1], 1000);
+        table.add(format!("{} fds", cell[0]), &results, 0);
     }
-    contest.add(sheet);
+    comparison.add(table);
 }

@@ -15,14 +15,14 @@
 
 use std::io;
 
-use super::Scenario;
+use super::scenario::Scenario;
 use crate::calls::{self, Counter};
-use crate::contest::{Contest, Race};
+use crate::comparison::Comparison;
 use crate::load::Load;
 use crate::options::joined;
-use crate::peers::Peer;
+use crate::peers::peer::Peer;
 use crate::server::Server;
-use crate::sheet::{Headline, RAW, Sheet};
+use crate::table::{Headline, RAW, Results, Table};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "echo", about: "TCP echo: CPU time and system calls of the server", run };
@@ -69,8 +69,8 @@ const LEAST: usize = 500;
 /// In these a single pass over all connections takes as long as a round elsewhere.
 const MANY: usize = 1000;
 
-fn run(contest: &mut Contest) {
-    let cells = contest.options.cells(FEW, CELLS);
+fn run(comparison: &mut Comparison) {
+    let cells = comparison.options.cells(FEW, CELLS);
     let is_alike = |one: &Vec<usize>, other: &Vec<usize>| {
         one.len() == other.len() && (one[0] == other[0] || one.len() > 2)
     };
@@ -79,43 +79,47 @@ fn run(contest: &mut Contest) {
             [_, _, in_flight, ..] => format!("echo, {in_flight} requests in flight"),
             _ => format!("echo of {}", size(cells[0][0])),
         };
-        let mut sheet = Sheet::new(format!("TCP {what}: CPU time"), "ns CPU a request", RAW);
-        sheet.headline = Headline::Whole(what);
+        let mut table = Table::new(format!("TCP {what}: CPU time"), "ns CPU a request", RAW);
+        table.headline = Headline::Whole(what);
         for cell in cells {
-            sheet.add(joined(cell), &race(contest, cell), 0);
+            table.add(joined(cell), &measure_cell(comparison, cell), 0);
         }
-        contest.add(sheet);
+        comparison.add(table);
     }
     match Counter::here() {
-        Ok(counter) => count(contest, counter),
-        Err(reason) => contest.tell(format!("skipped: system calls: {reason}")),
+        Ok(counter) => count(comparison, counter),
+        Err(reason) => comparison.report_missing(format!("skipped: system calls: {reason}")),
     }
 }
 
 /// The race of a cell, which the growth has as well.
-pub fn race(contest: &mut Contest, cell: &[usize]) -> Race {
+pub fn measure_cell(comparison: &mut Comparison, cell: &[usize]) -> Results {
     let most = if cell[1] >= MANY { 3 } else { usize::MAX };
-    contest.in_rounds(most, |contest| {
-        contest.race("echo", |_| joined(cell), |contest, peer| cost(contest, peer, cell))
+    comparison.with_rounds(most, |comparison| {
+        comparison.measure(
+            "echo",
+            |_| joined(cell),
+            |comparison, peer| cost(comparison, peer, cell),
+        )
     })
 }
 
-fn count(contest: &mut Contest, counter: Counter) {
-    let mut sheet = Sheet::new("TCP echo: system calls", "calls a request", RAW);
-    for cell in &contest.options.cells(FEW, COUNTED) {
-        sheet.add(joined(cell), &calls(contest, counter, cell), 0);
+fn count(comparison: &mut Comparison, counter: Counter) {
+    let mut table = Table::new("TCP echo: system calls", "calls a request", RAW);
+    for cell in &comparison.options.cells(FEW, COUNTED) {
+        table.add(joined(cell), &calls(comparison, counter, cell), 0);
     }
-    sheet.note(counter.told());
-    contest.add(sheet);
+    table.note(counter.note());
+    comparison.add(table);
 }
 
 /// The system calls of a request.
-pub fn calls(contest: &mut Contest, counter: Counter, cell: &[usize]) -> Race {
+pub fn calls(comparison: &mut Comparison, counter: Counter, cell: &[usize]) -> Results {
     let amount = (cell[1] * 2).max(2000);
-    contest.in_rounds(1, |contest| {
+    comparison.with_rounds(1, |comparison| {
         let what = |_: &Peer| format!("{}, system calls", joined(cell));
-        contest.race("echo", what, |contest, peer| {
-            Ok(vec![calls::per_unit(counter, contest, peer, amount, requests(cell))?])
+        comparison.measure("echo", what, |comparison, peer| {
+            Ok(vec![calls::per_unit(counter, comparison, peer, amount, requests(cell))?])
         })
     })
 }
@@ -139,19 +143,19 @@ fn load(server: &Server, cell: &[usize]) -> io::Result<Load> {
 }
 
 /// All connections have as many requests under way as they may, at least once.
-fn cost(contest: &Contest, peer: &Peer, cell: &[usize]) -> io::Result<Vec<f64>> {
-    let server = Server::start(contest, peer, "echo")?;
+fn cost(comparison: &Comparison, peer: &Peer, cell: &[usize]) -> io::Result<Vec<f64>> {
+    let server = Server::start(comparison, peer, "echo")?;
     let mut load = load(&server, cell)?;
     let least = (cell[1] * cell.get(2).unwrap_or(&1)).max(LEAST);
     let mut requests = least;
     let took = loop {
         let took = load.run(requests)?.as_secs_f64();
-        if took >= contest.options.seconds / 8.0 {
+        if took >= comparison.options.seconds / 8.0 {
             break took;
         }
         requests *= 4;
     };
-    let requests = (requests as f64 * contest.options.seconds / took) as usize;
+    let requests = (requests as f64 * comparison.options.seconds / took) as usize;
     let requests = requests.max(least);
     let before = server.cpu()?;
     load.run(requests)?;

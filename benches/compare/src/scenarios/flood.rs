@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt::set_socket_linger;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::Scenario;
-use crate::contest::{Contest, Race};
-use crate::peers::Peer;
+use super::scenario::Scenario;
+use crate::comparison::Comparison;
+use crate::peers::peer::Peer;
 use crate::server::Server;
-use crate::sheet::{Picture, RAW, Sheet};
+use crate::table::{Picture, RAW, Results, Table};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "flood", about: "latency of a ping beside a flood", run };
@@ -61,30 +61,31 @@ const WARM: Duration = Duration::from_millis(200);
 const PING: [u8; 64] = [b'p'; 64];
 const PERCENT: [usize; 2] = [50, 99];
 
-fn run(contest: &mut Contest) {
-    let races: Vec<Race> = KINDS.iter().map(|kind| race(contest, kind)).collect();
+fn run(comparison: &mut Comparison) {
+    let all_results: Vec<Results> =
+        KINDS.iter().map(|kind| measure_kind(comparison, kind)).collect();
     for (index, percent) in PERCENT.into_iter().enumerate() {
         let title = format!("A ping beside a flood: {percent} % take at most");
-        let mut sheet = Sheet::new(title, "µs", RAW);
-        sheet.picture = Picture::Magnitudes;
-        for (kind, race) in KINDS.iter().zip(&races) {
-            sheet.add(kind.name, race, index);
+        let mut table = Table::new(title, "µs", RAW);
+        table.picture = Picture::Magnitudes;
+        for (kind, results) in KINDS.iter().zip(&all_results) {
+            table.add(kind.name, results, index);
         }
-        contest.add(sheet);
+        comparison.add(table);
     }
 }
 
-fn race(contest: &mut Contest, kind: &Kind) -> Race {
-    let measure = |contest: &Contest, peer: &Peer| {
-        let server = Server::start(contest, peer, kind.server)?;
+fn measure_kind(comparison: &mut Comparison, kind: &Kind) -> Results {
+    let measure = |comparison: &Comparison, peer: &Peer| {
+        let server = Server::start(comparison, peer, kind.server)?;
         let flood = Flood::start(&server, kind);
         thread::sleep(WARM);
         let times =
-            ping(server.address(), Duration::from_secs_f64(contest.options.seconds * TIMES));
+            ping(server.address(), Duration::from_secs_f64(comparison.options.seconds * TIMES));
         flood.end();
         percentiles(times?)
     };
-    contest.race(kind.server, |_| format!("flood of {}", kind.name), measure)
+    comparison.measure(kind.server, |_| format!("flood of {}", kind.name), measure)
 }
 
 fn percentiles(mut times: Vec<Duration>) -> io::Result<Vec<f64>> {

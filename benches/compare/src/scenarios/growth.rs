@@ -5,11 +5,12 @@
 //! bends upward needs a reason: memory that no cache holds any more is one that all share. What
 //! another scenario of the same run has measured already is taken from there.
 
+use super::scenario::Scenario;
 use super::tasks::FEW;
-use super::{Scenario, echo, timers};
-use crate::contest::Contest;
-use crate::peers::Peer;
-use crate::sheet::{Base, RAW, Sheet};
+use super::{echo, timers};
+use crate::comparison::Comparison;
+use crate::peers::peer::Peer;
+use crate::table::{Base, RAW, Table};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "growth", about: "the cost of an operation over the size of the work", run };
@@ -18,61 +19,61 @@ const FDS: &[&[usize]] = &[&[10], &[30], &[100], &[300], &[1000], &[3000], &[900
 const DECADES: &[&[usize]] = &[&[1000], &[10_000], &[100_000], &[1_000_000]];
 const CONNECTIONS: &[&[usize]] = &[&[10], &[100], &[1000], &[3000], &[8000]];
 
-fn run(contest: &mut Contest) {
-    contest.in_rounds(3, |contest| {
-        fds(contest);
-        timers(contest);
-        tasks(contest);
-        connections(contest);
+fn run(comparison: &mut Comparison) {
+    comparison.with_rounds(3, |comparison| {
+        fds(comparison);
+        timers(comparison);
+        tasks(comparison);
+        connections(comparison);
     });
 }
 
 /// The sizes of a growth; a quick one has but two.
-fn sizes(contest: &Contest, all: &[&[usize]]) -> Vec<usize> {
-    contest.options.cells(&all[..2], all).iter().map(|cell| cell[0]).collect()
+fn sizes(comparison: &Comparison, all: &[&[usize]]) -> Vec<usize> {
+    comparison.options.cells(&all[..2], all).iter().map(|cell| cell[0]).collect()
 }
 
-fn fds(contest: &mut Contest) {
-    let mut sheet = Sheet::curves("Always-readable fds", "fds", "ns CPU a callback", RAW);
-    for count in sizes(contest, FDS) {
-        sheet.add(count.to_string(), &contest.race_for_time("dispatch", &[count], 1000), 0);
+fn fds(comparison: &mut Comparison) {
+    let mut table = Table::curves("Always-readable fds", "fds", "ns CPU a callback", RAW);
+    for count in sizes(comparison, FDS) {
+        table.add(count.to_string(), &comparison.measure_for_time("dispatch", &[count], 1000), 0);
     }
-    contest.add(sheet);
+    comparison.add(table);
 }
 
-fn timers(contest: &mut Contest) {
-    let curves = |title| Sheet::curves(title, "timers", "ns CPU each", Base::Best);
-    let mut sheets = ["Timers: insert", "Timers: cancel", "Timers: insert + run"].map(curves);
-    for count in sizes(contest, DECADES) {
+fn timers(comparison: &mut Comparison) {
+    let curves = |title| Table::curves(title, "timers", "ns CPU each", Base::Best);
+    let mut tables = ["Timers: insert", "Timers: cancel", "Timers: insert + run"].map(curves);
+    for count in sizes(comparison, DECADES) {
         let is_able = |peer: &Peer| timers::amount(peer, count as u64) == count as u64;
-        contest.among(is_able, |contest| {
-            let race = contest.race_for_amount("timers", &[], 0, |_| count as u64);
-            sheets[0].add(count.to_string(), &race, 0);
-            sheets[1].add(count.to_string(), &race, 1);
-            let race = contest.race_for_amount("timers_run", &[], 0, |_| count as u64);
-            sheets[2].add(count.to_string(), &race, 0);
+        comparison.with_peers(is_able, |comparison| {
+            let results = comparison.measure_amount("timers", &[], 0, |_| count as u64);
+            tables[0].add(count.to_string(), &results, 0);
+            tables[1].add(count.to_string(), &results, 1);
+            let results = comparison.measure_amount("timers_run", &[], 0, |_| count as u64);
+            tables[2].add(count.to_string(), &results, 0);
         });
     }
-    sheets.into_iter().for_each(|sheet| contest.add(sheet));
+    tables.into_iter().for_each(|table| comparison.add(table));
 }
 
-fn tasks(contest: &mut Contest) {
-    let mut sheet = Sheet::curves("Tasks: spawn + join", "tasks", "ns CPU each", Base::Best);
-    for count in sizes(contest, DECADES) {
-        contest.among(is_able_to(count), |contest| {
-            let race = contest.race_for_amount("spawn", &[], FEW, |_| count as u64);
-            sheet.add(count.to_string(), &race, 0);
+fn tasks(comparison: &mut Comparison) {
+    let mut table = Table::curves("Tasks: spawn + join", "tasks", "ns CPU each", Base::Best);
+    for count in sizes(comparison, DECADES) {
+        comparison.with_peers(is_able_to(count), |comparison| {
+            let results = comparison.measure_amount("spawn", &[], FEW, |_| count as u64);
+            table.add(count.to_string(), &results, 0);
         });
     }
-    contest.add(sheet);
+    comparison.add(table);
 }
 
-fn connections(contest: &mut Contest) {
-    let mut sheet = Sheet::curves("Echo of 64 bytes", "connections", "ns CPU a request", RAW);
-    for count in sizes(contest, CONNECTIONS) {
-        sheet.add(count.to_string(), &echo::race(contest, &[64, count]), 0);
+fn connections(comparison: &mut Comparison) {
+    let mut table = Table::curves("Echo of 64 bytes", "connections", "ns CPU a request", RAW);
+    for count in sizes(comparison, CONNECTIONS) {
+        table.add(count.to_string(), &echo::measure_cell(comparison, &[64, count]), 0);
     }
-    contest.add(sheet);
+    comparison.add(table);
 }
 
 /// Who can have so many tasks in seconds.

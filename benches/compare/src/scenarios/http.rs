@@ -6,39 +6,42 @@
 
 use std::io;
 
-use super::Scenario;
-use crate::contest::Contest;
+use super::scenario::Scenario;
+use crate::comparison::Comparison;
 use crate::http_load::HttpLoad;
-use crate::peers::Peer;
+use crate::peers::peer::Peer;
 use crate::server::Server;
-use crate::sheet::{Base, Headline, Sheet};
+use crate::table::{Base, Headline, Table};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "http", about: "hyper: CPU time of the server, and requests", run };
 
 const CELLS: &[&[usize]] = &[&[1], &[50], &[1000]];
 
-fn run(contest: &mut Contest) {
-    let mut cost = Sheet::new("hyper: CPU time of the server", "ns CPU a request", Base::Best);
-    let mut wall = Sheet::new("hyper: wall time", "ns a request", Base::Best);
+fn run(comparison: &mut Comparison) {
+    let mut cost = Table::new("hyper: CPU time of the server", "ns CPU a request", Base::Best);
+    let mut wall = Table::new("hyper: wall time", "ns a request", Base::Best);
     cost.headline = Headline::Whole("hyper".to_owned());
-    for cell in contest.options.cells(&CELLS[1..2], CELLS) {
+    for cell in comparison.options.cells(&CELLS[1..2], CELLS) {
         let name = format!("{} connections", cell[0]);
-        let race =
-            contest.race("http", |_| name.clone(), |contest, peer| measure(contest, peer, cell[0]));
-        cost.add(&name, &race, 0);
-        wall.add(&name, &race, 1);
+        let results = comparison.measure(
+            "http",
+            |_| name.clone(),
+            |comparison, peer| measure(comparison, peer, cell[0]),
+        );
+        cost.add(&name, &results, 0);
+        wall.add(&name, &results, 1);
     }
-    contest.add(cost);
-    contest.add(wall);
+    comparison.add(cost);
+    comparison.add(wall);
 }
 
-fn measure(contest: &Contest, peer: &Peer, connections: usize) -> io::Result<Vec<f64>> {
-    let server = Server::start(contest, peer, "http")?;
+fn measure(comparison: &Comparison, peer: &Peer, connections: usize) -> io::Result<Vec<f64>> {
+    let server = Server::start(comparison, peer, "http")?;
     let mut load = HttpLoad::connect(server.address(), connections)?;
     let trial = connections.max(2000);
     let took = load.run(trial)?.as_secs_f64();
-    let requests = (trial as f64 * contest.options.seconds / took) as usize;
+    let requests = (trial as f64 * comparison.options.seconds / took) as usize;
     let before = server.cpu()?;
     let took = load.run(requests)?.as_nanos();
     let spent = (server.cpu()? - before).as_nanos();

@@ -1,6 +1,4 @@
-//! The scenarios: what is measured, how, and what the figures mean.
-
-use crate::contest::Contest;
+//! The scenarios: one file each, with the subject, the method and the meaning of the figures.
 
 mod churn;
 mod counts;
@@ -11,20 +9,16 @@ mod growth;
 mod http;
 mod pipes;
 mod post;
+mod scenario;
 mod soon;
 mod tasks;
 mod timers;
 mod units;
 mod workers;
 
-/// A part of the contest.
-#[derive(Debug)]
-pub struct Scenario {
-    pub name: &'static str,
-    pub about: &'static str,
-    pub run: fn(&mut Contest),
-}
+use scenario::Scenario;
 
+/// All scenarios, in the order of a full run.
 pub static SCENARIOS: &[Scenario] = &[
     echo::SCENARIO,
     churn::SCENARIO,

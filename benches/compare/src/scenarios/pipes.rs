@@ -6,21 +6,21 @@
 //! apart or more, so that no two are read at once. Where callbacks are tasks there is one for each
 //! pipe.
 
-use super::Scenario;
-use crate::contest::Contest;
-use crate::sheet::{Headline, RAW, Sheet};
+use super::scenario::Scenario;
+use crate::comparison::Comparison;
+use crate::table::{Headline, RAW, Table};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "pipes", about: "a chain of pipes, libevent's benchmark", run };
 
 const CELLS: &[&[usize]] = &[&[100, 1], &[100, 10], &[1000, 10], &[1000, 100], &[9000, 100]];
 
-fn run(contest: &mut Contest) {
-    let mut sheet = Sheet::new("Chain of pipes", "ns CPU an event", RAW);
-    sheet.headline = Headline::Whole("chain of pipes".to_owned());
-    for cell in contest.options.cells(&CELLS[1..2], CELLS) {
-        let race = contest.race_for_time("pipes", &cell[..2], 1000);
-        sheet.add(format!("{}x{}", cell[0], cell[1]), &race, 0);
+fn run(comparison: &mut Comparison) {
+    let mut table = Table::new("Chain of pipes", "ns CPU an event", RAW);
+    table.headline = Headline::Whole("chain of pipes".to_owned());
+    for cell in comparison.options.cells(&CELLS[1..2], CELLS) {
+        let results = comparison.measure_for_time("pipes", &cell[..2], 1000);
+        table.add(format!("{}x{}", cell[0], cell[1]), &results, 0);
     }
-    contest.add(sheet);
+    comparison.add(table);
 }

@@ -9,36 +9,36 @@
 //! and no channel get a list behind a lock, and are woken when it has been empty. Wall time, since
 //! two threads share the work; they run on any core.
 
-use super::Scenario;
-use crate::contest::Contest;
-use crate::cores::Place;
-use crate::sheet::{Base, Headline, Sheet};
+use super::scenario::Scenario;
+use crate::comparison::Comparison;
+use crate::cores::Placement;
+use crate::table::{Base, Headline, Table};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "post", about: "messages from another thread: throughput, round trip", run };
 
 const TRIPS: u64 = 20_000;
 
-fn run(contest: &mut Contest) {
-    let mut sheet = Sheet::new("Post: throughput", "ns a message", Base::Best);
-    sheet.headline = Headline::Each("post");
-    let race = contest.race_for_time_at(Place::Anywhere, "post", &[], 10_000);
-    sheet.add("throughput", &race, 0);
-    contest.add(sheet);
+fn run(comparison: &mut Comparison) {
+    let mut table = Table::new("Post: throughput", "ns a message", Base::Best);
+    table.headline = Headline::Each("post");
+    let results = comparison.measure_for_time_at(Placement::AllCores, "post", &[], 10_000);
+    table.add("throughput", &results, 0);
+    comparison.add(table);
 
-    let mut sheet = Sheet::new("Post: round trip", "ns", Base::Best);
-    sheet.headline = Headline::Each("post, round trip");
-    let trips = contest.options.scaled(TRIPS);
-    let race = contest.race(
+    let mut table = Table::new("Post: round trip", "ns", Base::Best);
+    table.headline = Headline::Each("post, round trip");
+    let trips = comparison.options.scaled(TRIPS);
+    let results = comparison.measure(
         "round_trip",
         |_| String::new(),
-        |contest, peer| {
-            let mut worker = contest.start(peer, "round_trip", &[], Place::Anywhere)?;
-            worker.ask(trips / 10)?;
-            worker.ask(trips)
+        |comparison, peer| {
+            let mut worker = comparison.start(peer, "round_trip", &[], Placement::AllCores)?;
+            worker.request(trips / 10)?;
+            worker.request(trips)
         },
     );
-    sheet.add("median", &race, 0);
-    sheet.add("99 of 100", &race, 1);
-    contest.add(sheet);
+    table.add("median", &results, 0);
+    table.add("99 of 100", &results, 1);
+    comparison.add(table);
 }

@@ -5,18 +5,18 @@
 //!   ask the selector now and then.
 //! * `batch`: a thousand callbacks that have captured a number are queued and run in one tick.
 
-use super::Scenario;
-use crate::contest::Contest;
-use crate::sheet::{Headline, RAW, Sheet};
+use super::scenario::Scenario;
+use crate::comparison::Comparison;
+use crate::table::{Headline, RAW, Table};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "soon", about: "callbacks for the next tick: a chain, batches", run };
 
-fn run(contest: &mut Contest) {
-    let mut sheet = Sheet::new("Callbacks for the next tick", "ns CPU each", RAW);
-    sheet.headline = Headline::Each("call_soon");
+fn run(comparison: &mut Comparison) {
+    let mut table = Table::new("Callbacks for the next tick", "ns CPU each", RAW);
+    table.headline = Headline::Each("call_soon");
     for scenario in ["chain", "batch"] {
-        sheet.add(scenario, &contest.race_for_time(scenario, &[], 1000), 0);
+        table.add(scenario, &comparison.measure_for_time(scenario, &[], 1000), 0);
     }
-    contest.add(sheet);
+    comparison.add(table);
 }

@@ -17,10 +17,10 @@
 //!
 //! Memory is measured once: it does not jitter. Who cannot have a million has fewer, as [`amount`] tells.
 
-use super::Scenario;
-use crate::contest::Contest;
-use crate::peers::Peer;
-use crate::sheet::{Base, Headline, Sheet};
+use super::scenario::Scenario;
+use crate::comparison::Comparison;
+use crate::peers::peer::Peer;
+use crate::table::{Base, Headline, Table};
 
 pub const SCENARIO: Scenario = Scenario {
     name: "tasks",
@@ -33,33 +33,33 @@ const MILLION: u64 = 1_000_000;
 /// With which the code gets warm, and not the memory.
 pub const FEW: u64 = 1000;
 
-fn run(contest: &mut Contest) {
-    contest.among(|peer| peer.name != "processes", run_among);
+fn run(comparison: &mut Comparison) {
+    comparison.with_peers(|peer| peer.name != "processes", run_among);
 }
 
-fn run_among(contest: &mut Contest) {
-    let count = contest.options.amount(MILLION);
-    let mut time = Sheet::new("Tasks: time", "ns CPU", Base::Best);
+fn run_among(comparison: &mut Comparison) {
+    let count = comparison.options.amount(MILLION);
+    let mut time = Table::new("Tasks: time", "ns CPU", Base::Best);
     time.headline = Headline::Each("tasks");
-    let race = contest.race_for_amount("spawn", &[], FEW, |peer| amount(peer, "spawn", count));
-    time.add("spawn + join", &race, 0);
-    time.add("switch", &contest.race_for_time("switch", &[], 10_000), 0);
-    contest.add(time);
+    let results = comparison.measure_amount("spawn", &[], FEW, |peer| amount(peer, "spawn", count));
+    time.add("spawn + join", &results, 0);
+    time.add("switch", &comparison.measure_for_time("switch", &[], 10_000), 0);
+    comparison.add(time);
 
-    let mut memory = Sheet::new("Tasks: memory", "bytes each", Base::Best);
+    let mut memory = Table::new("Tasks: memory", "bytes each", Base::Best);
     memory.headline = Headline::Each("tasks");
     for (name, scenario) in
         [("waiting", "waiting"), ("waiting, one oneshot", "oneshot"), ("asleep", "asleep")]
     {
         let amount = |peer: &Peer| amount(peer, scenario, count);
-        let race = contest.in_rounds(1, |it| it.race_for_amount(scenario, &[], 0, amount));
-        memory.add(name, &race, 0);
+        let results = comparison.with_rounds(1, |it| it.measure_amount(scenario, &[], 0, amount));
+        memory.add(name, &results, 0);
     }
     memory.note(
         "Of threads there were 10,000, of tasks in Python and of calloop's sleepers 100,000. Of \
          threads it is what their process takes; the kernel's stack of each comes on top.",
     );
-    contest.add(memory);
+    comparison.add(memory);
 }
 
 /// How many a peer can have in seconds, and on a usual machine.

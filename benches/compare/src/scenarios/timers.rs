@@ -10,10 +10,10 @@
 //! A timer is what the peer has: a callback with a deadline, or a future that was polled, all by
 //! one task. Those of libuv and libev lie in one piece of memory.
 
-use super::Scenario;
-use crate::contest::Contest;
-use crate::peers::Peer;
-use crate::sheet::{Base, Headline, Sheet};
+use super::scenario::Scenario;
+use crate::comparison::Comparison;
+use crate::peers::peer::Peer;
+use crate::table::{Base, Headline, Table};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "timers", about: "timers: insert, cancel, run, re-arm", run };
@@ -23,22 +23,23 @@ const MILLION: u64 = 1_000_000;
 /// How many timers are pushed back in turn.
 const IN_TURN: usize = 10_000;
 
-fn run(contest: &mut Contest) {
-    let count = contest.options.amount(MILLION);
-    let mut sheet = Sheet::new("Timers", "ns CPU each", Base::Best);
-    sheet.headline = Headline::Each("timers");
-    let race = contest.race_for_amount("timers", &[], 0, |peer| amount(peer, count));
-    sheet.add("insert", &race, 0);
-    sheet.add("cancel", &race, 1);
-    let race = contest.race_for_amount("timers_run", &[], 0, |peer| amount(peer, count));
-    sheet.add("insert + run", &race, 0);
-    let race = contest.race_for_amount("rearm", &[IN_TURN], 10_000, |peer| rearmed(peer, count));
-    sheet.add("re-arm", &race, 0);
-    sheet.note(
+fn run(comparison: &mut Comparison) {
+    let count = comparison.options.amount(MILLION);
+    let mut table = Table::new("Timers", "ns CPU each", Base::Best);
+    table.headline = Headline::Each("timers");
+    let results = comparison.measure_amount("timers", &[], 0, |peer| amount(peer, count));
+    table.add("insert", &results, 0);
+    table.add("cancel", &results, 1);
+    let results = comparison.measure_amount("timers_run", &[], 0, |peer| amount(peer, count));
+    table.add("insert + run", &results, 0);
+    let results =
+        comparison.measure_amount("rearm", &[IN_TURN], 10_000, |peer| rearmed(peer, count));
+    table.add("re-arm", &results, 0);
+    table.note(
         "In Python there were 100,000 timers, and 10,000 of calloop's, whose cost of an operation \
          grows with their number. Those of Python were re-armed 200,000 times, calloop's a million.",
     );
-    contest.add(sheet);
+    comparison.add(table);
 }
 
 /// How often a peer can re-arm in seconds.

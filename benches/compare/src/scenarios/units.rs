@@ -11,11 +11,11 @@
 
 use std::fs;
 
-use super::Scenario;
+use super::scenario::Scenario;
 use super::tasks::FEW;
-use crate::contest::{Contest, Rounds};
-use crate::peers::Peer;
-use crate::sheet::{Base, Sheet};
+use crate::comparison::Comparison;
+use crate::peers::peer::Peer;
+use crate::table::{Base, Rounds, Table};
 
 pub const SCENARIO: Scenario =
     Scenario { name: "units", about: "a task, a thread, a process: what each costs", run };
@@ -23,11 +23,11 @@ pub const SCENARIO: Scenario =
 const UNITS: &[&str] = &["mainspring-tasks", "asyncio", "threads", "processes"];
 
 /// The ratios are to it.
-const TASK: Base = Base::To("mainspring-tasks");
+const TASK: Base = Base::Peer("mainspring-tasks");
 
 /// How many of them there are at once.
-fn amount(contest: &Contest, peer: &Peer) -> u64 {
-    contest.options.scaled(match peer.name {
+fn amount(comparison: &Comparison, peer: &Peer) -> u64 {
+    comparison.options.scaled(match peer.name {
         "processes" => 500,
         "threads" => 10_000,
         "asyncio" => 1_000_000,
@@ -35,25 +35,25 @@ fn amount(contest: &Contest, peer: &Peer) -> u64 {
     })
 }
 
-fn run(contest: &mut Contest) {
-    contest.among(|peer| UNITS.contains(&peer.name), run_among);
+fn run(comparison: &mut Comparison) {
+    comparison.with_peers(|peer| UNITS.contains(&peer.name), run_among);
 }
 
-fn run_among(contest: &mut Contest) {
+fn run_among(comparison: &mut Comparison) {
     let amounts: Vec<(&str, u64)> =
-        contest.peers().iter().map(|peer| (peer.name, amount(contest, peer))).collect();
+        comparison.peers().iter().map(|peer| (peer.name, amount(comparison, peer))).collect();
     let of = |peer: &Peer| amounts.iter().find(|it| it.0 == peer.name).map_or(0, |it| it.1);
-    let mut sheet = Sheet::magnitudes("A task, a thread, a process", TASK);
-    let race = contest.race_for_time("switch", &[], 1000);
-    sheet.add("switch, ns", &race, 0);
-    let race = contest.race_for_amount("spawn", &[], FEW, |peer| of(peer) / 10);
-    sheet.add("spawn + join, ns", &race, 0);
-    let race = contest.in_rounds(1, |it| it.race_for_amount("waiting", &[], 0, of));
-    sheet.add("memory, bytes", &race, 0);
+    let mut table = Table::magnitudes("A task, a thread, a process", TASK);
+    let results = comparison.measure_for_time("switch", &[], 1000);
+    table.add("switch, ns", &results, 0);
+    let results = comparison.measure_amount("spawn", &[], FEW, |peer| of(peer) / 10);
+    table.add("spawn + join, ns", &results, 0);
+    let results = comparison.with_rounds(1, |it| it.measure_amount("waiting", &[], 0, of));
+    table.add("memory, bytes", &results, 0);
     let at_once = |(peer, _): &(&'static Peer, Rounds)| (*peer, vec![vec![of(peer) as f64]]);
-    sheet.add("at once", &race.iter().map(at_once).collect::<Vec<_>>(), 0);
-    sheet.note(limits());
-    contest.add(sheet);
+    table.add("at once", &results.iter().map(at_once).collect::<Vec<_>>(), 0);
+    table.note(limits());
+    comparison.add(table);
 }
 
 /// How many threads and processes the system would allow, and how much memory there is.

@@ -20,12 +20,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::Scenario;
-use crate::contest::{Contest, progress};
-use crate::cores::Place;
+use super::scenario::Scenario;
+use crate::comparison::{Comparison, progress};
+use crate::cores::Placement;
 use crate::load::Load;
 use crate::raw;
-use crate::sheet::{Base, Column, Sheet};
+use crate::table::{Base, Column, Table};
 
 pub const SCENARIO: Scenario = Scenario {
     name: "workers",
@@ -52,30 +52,30 @@ const CHURNED: usize = 10_000;
 /// Time from first to last, of the daemon, of the clients; for each request.
 type Costs = [f64; 3];
 
-fn run(contest: &mut Contest) {
+fn run(comparison: &mut Comparison) {
     let program = match build() {
         Ok(program) => program,
-        Err(error) => return contest.tell(format!("skipped: workers: {error}")),
+        Err(error) => return comparison.report_missing(format!("skipped: workers: {error}")),
     };
     for (title, unit, measure) in [
         ("Workers: echo of 64 bytes, 50 connections", "ns a request", echo as Measure),
         ("Workers: connect, echo, close, 50 at once", "ns a connection", churn),
     ] {
-        let mut sheet = Sheet::new(title, unit, Base::To(DAEMONS[0].0));
-        sheet.is_closed = true;
-        match rounds(contest, &program, title, measure) {
-            Ok(figures) => sheet.columns = columns(&figures),
-            Err(error) => return contest.tell(format!("failed: workers: {error}")),
+        let mut table = Table::new(title, unit, Base::Peer(DAEMONS[0].0));
+        table.is_partial = true;
+        match rounds(comparison, &program, title, measure) {
+            Ok(figures) => table.columns = columns(&figures),
+            Err(error) => return comparison.report_missing(format!("failed: workers: {error}")),
         }
-        contest.add(sheet);
+        comparison.add(table);
     }
 }
 
-type Measure = fn(&Contest, &Daemon) -> io::Result<Costs>;
+type Measure = fn(&Comparison, &Daemon) -> io::Result<Costs>;
 
 /// By round and daemon.
 fn rounds(
-    contest: &Contest,
+    comparison: &Comparison,
     program: &Path,
     title: &str,
     measure: Measure,
@@ -83,14 +83,16 @@ fn rounds(
     let round = |round| {
         let one = |(name, arguments): &(&str, &[&str])| {
             progress(&format!("{title}, round {round}: {name}"));
-            let daemon = contest.cores.at(Place::Anywhere, || Daemon::start(program, arguments))?;
-            let costs = measure(contest, &daemon)?;
+            let daemon = comparison
+                .cores
+                .start_at(Placement::AllCores, || Daemon::start(program, arguments))?;
+            let costs = measure(comparison, &daemon)?;
             daemon.end()?;
             Ok(costs)
         };
         DAEMONS.iter().map(one).collect()
     };
-    let all = (1..=contest.options.rounds.min(MOST_ROUNDS)).map(round).collect();
+    let all = (1..=comparison.options.rounds.min(MOST_ROUNDS)).map(round).collect();
     progress("");
     all
 }
@@ -104,15 +106,15 @@ fn columns(rounds: &[Vec<Costs>]) -> Vec<Column> {
     FIGURES.iter().enumerate().map(column).collect()
 }
 
-fn echo(contest: &Contest, daemon: &Daemon) -> io::Result<Costs> {
+fn echo(comparison: &Comparison, daemon: &Daemon) -> io::Result<Costs> {
     let mut load = Load::connect(daemon.address, CONNECTIONS, SIZE, 1)?;
     let trial = CONNECTIONS * 40;
     let took = load.run(trial)?.as_secs_f64();
-    let requests = (trial as f64 * contest.options.seconds / took).max(trial as f64) as usize;
+    let requests = (trial as f64 * comparison.options.seconds / took).max(trial as f64) as usize;
     daemon.costs(requests, || load.run(requests).map(drop))
 }
 
-fn churn(_: &Contest, daemon: &Daemon) -> io::Result<Costs> {
+fn churn(_: &Comparison, daemon: &Daemon) -> io::Result<Costs> {
     batches(daemon.address, CHURNED / 10)?;
     daemon.costs(CHURNED, || batches(daemon.address, CHURNED))
 }

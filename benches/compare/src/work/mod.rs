@@ -17,7 +17,7 @@ pub mod pipes;
 pub mod post;
 
 /// Answers each number from standard input with the figures that `work` gives.
-pub fn answer<const N: usize>(mut work: impl FnMut(u64) -> [u64; N]) {
+pub fn run_requests<const N: usize>(mut work: impl FnMut(u64) -> [u64; N]) {
     for line in io::stdin().lines() {
         let question = line.expect("a question is text");
         let figures = work(question.trim().parse().expect("a question is a number"));
@@ -73,7 +73,7 @@ pub fn lists<T, U>(count: u64) -> (Vec<T>, Vec<U>) {
 pub const HOUR: Duration = Duration::from_secs(3600);
 
 /// How many tasks take turns in the scenario `switch`.
-pub const TAKING_TURNS: u64 = 100;
+pub const YIELDING_TASKS: u64 = 100;
 
 /// How many callbacks are queued at once in the scenario `batch`.
 pub const BATCH: u64 = 1000;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use super::answer;
+use super::run_requests;
 use crate::cores::Cores;
 
 /// What is posted.
@@ -71,17 +71,19 @@ fn percentiles(mut figures: Vec<u64>) -> [u64; 2] {
 }
 
 /// The worker of `post`: nanoseconds from the first message to the arrival of the last one.
-pub fn throughput(carry: fn(Traffic) -> Trips) {
-    answer(|count| {
+pub fn throughput(transfer: fn(Traffic) -> Trips) {
+    run_requests(|count| {
         let began = Instant::now();
-        let _ = carry(Traffic { count, has_replies: false });
+        let _ = transfer(Traffic { count, has_replies: false });
         [began.elapsed().as_nanos() as u64]
     });
 }
 
 /// The worker of `round_trip`.
-pub fn round_trips(carry: fn(Traffic) -> Trips) {
-    answer(|count| carry(Traffic { count, has_replies: true }).join().expect("a thread ends"));
+pub fn round_trips(transfer: fn(Traffic) -> Trips) {
+    run_requests(|count| {
+        transfer(Traffic { count, has_replies: true }).join().expect("a thread ends")
+    });
 }
 
 /// For those who offer a wakeup and no channel: a list of messages, and whether it was rung for.

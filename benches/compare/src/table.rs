@@ -2,15 +2,20 @@
 
 use std::fmt;
 
-use crate::contest::Rounds;
 use crate::figures::{Spread, median};
-use crate::peers::Peer;
+use crate::peers::peer::Peer;
 
-/// What the ratios are to.
+/// The figures of one peer: for each round as many as its worker prints.
+pub type Rounds = Vec<Vec<f64>>;
+
+/// The figures of all peers of a measurement.
+pub type Results = Vec<(&'static Peer, Rounds)>;
+
+/// Base of the ratios.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Base {
     /// One of the peers.
-    To(&'static str),
+    Peer(&'static str),
     /// Whichever peer is best in the column, mainspring and the hand-written loop aside.
     Best,
     /// There are none.
@@ -18,7 +23,7 @@ pub enum Base {
 }
 
 /// The hand-written loop.
-pub const RAW: Base = Base::To("raw");
+pub const RAW: Base = Base::Peer("raw");
 
 /// What the picture of a table shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,14 +50,14 @@ pub enum Headline {
 
 /// The table; small figures are better.
 #[derive(Debug)]
-pub struct Sheet {
+pub struct Table {
     pub title: String,
     pub unit: &'static str,
     pub base: Base,
     pub picture: Picture,
     pub headline: Headline,
     /// Whether it is for some peers only, so that the others are not missing.
-    pub is_closed: bool,
+    pub is_partial: bool,
     pub columns: Vec<Column>,
     notes: Vec<String>,
 }
@@ -65,36 +70,42 @@ pub struct Column {
     pub figures: Vec<(&'static str, Vec<f64>)>,
 }
 
-impl Sheet {
-    pub fn new(title: impl Into<String>, unit: &'static str, base: Base) -> Sheet {
-        Sheet {
+impl Table {
+    pub fn new(title: impl Into<String>, unit: &'static str, base: Base) -> Table {
+        Table {
             title: title.into(),
             unit,
             base,
             picture: Picture::Bars,
             headline: Headline::No,
-            is_closed: false,
+            is_partial: false,
             columns: Vec::new(),
             notes: Vec::new(),
         }
     }
 
     /// A table of a growth: the columns are sizes.
-    pub fn curves(title: &str, sizes: &'static str, unit: &'static str, base: Base) -> Sheet {
-        Sheet { picture: Picture::Curves(sizes), ..Sheet::new(title, unit, base) }
+    pub fn curves(title: &str, sizes: &'static str, unit: &'static str, base: Base) -> Table {
+        Table { picture: Picture::Curves(sizes), ..Table::new(title, unit, base) }
     }
 
     /// A table of things of different kinds, whose columns name their units.
-    pub fn magnitudes(title: &str, base: Base) -> Sheet {
-        Sheet { picture: Picture::Magnitudes, is_closed: true, ..Sheet::new(title, "", base) }
+    pub fn magnitudes(title: &str, base: Base) -> Table {
+        Table { picture: Picture::Magnitudes, is_partial: true, ..Table::new(title, "", base) }
     }
 
     /// Adds a column of a race: the figures at `index` of what the workers gave.
-    pub fn add(&mut self, name: impl Into<String>, race: &[(&'static Peer, Rounds)], index: usize) {
+    pub fn add(
+        &mut self,
+        name: impl Into<String>,
+        results: &[(&'static Peer, Rounds)],
+        index: usize,
+    ) {
         let pick = |(peer, rounds): &(&'static Peer, Rounds)| {
             (peer.name, rounds.iter().map(|figures| figures[index]).collect())
         };
-        self.columns.push(Column { name: name.into(), figures: race.iter().map(pick).collect() });
+        self.columns
+            .push(Column { name: name.into(), figures: results.iter().map(pick).collect() });
     }
 
     pub fn note(&mut self, note: impl Into<String>) {
@@ -115,7 +126,7 @@ impl Sheet {
     /// The peer that the ratios of a column are to.
     pub fn base_of(&self, column: &Column) -> Option<&'static str> {
         match self.base {
-            Base::To(peer) => Some(peer),
+            Base::Peer(peer) => Some(peer),
             Base::Best => column.best(),
             Base::Nothing => None,
         }
@@ -123,7 +134,7 @@ impl Sheet {
 
     fn rows(&self) -> Vec<Vec<String>> {
         let base = match self.base {
-            Base::To(peer) => format!("x {peer}"),
+            Base::Peer(peer) => format!("x {peer}"),
             Base::Best => "x the best peer".to_owned(),
             Base::Nothing => String::new(),
         };
@@ -202,8 +213,8 @@ impl Column {
         others.min_by(|one, other| one.1.total_cmp(&other.1)).map(|(name, _)| name)
     }
 
-    /// How far the rounds of a peer lie apart, as a part of their median, and whose are furthest.
-    pub fn furthest(&self) -> Option<(f64, &'static str)> {
+    /// How far the rounds of a peer lie apart, as a part of their median, and whose are widest_spread.
+    pub fn widest_spread(&self) -> Option<(f64, &'static str)> {
         let apart = |(name, figures): &(&'static str, Vec<f64>)| {
             let spread = Spread::of(self.figures_of(name)?.iter().copied());
             let part = (spread.greatest - spread.least) / spread.median;
@@ -220,7 +231,7 @@ impl Column {
     }
 }
 
-impl fmt::Display for Sheet {
+impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = self.rows();
         let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
@@ -238,49 +249,49 @@ impl fmt::Display for Sheet {
 
 #[cfg(test)]
 mod tests {
-    use super::{Base, Column, RAW, Sheet};
+    use super::{Base, Column, RAW, Table};
 
-    fn sheet(base: Base, figures: &[(&'static str, &[f64])]) -> Sheet {
-        let mut sheet = Sheet::new("title", "ns", base);
+    fn table(base: Base, figures: &[(&'static str, &[f64])]) -> Table {
+        let mut table = Table::new("title", "ns", base);
         let figures = figures.iter().map(|(peer, figures)| (*peer, figures.to_vec())).collect();
-        sheet.columns.push(Column { name: "column".to_owned(), figures });
-        sheet
+        table.columns.push(Column { name: "column".to_owned(), figures });
+        table
     }
 
     #[test]
     fn ratios_are_those_of_rounds_and_not_of_medians() {
         let rounds: [&[f64]; 2] = [&[10.0, 20.0, 40.0], &[11.0, 30.0, 44.0]];
-        let sheet = sheet(RAW, &[("raw", rounds[0]), ("mio", rounds[1])]);
-        assert_eq!(sheet.entry(&sheet.columns[0], "mio"), "30.0 ±55% 1.10x");
+        let table = table(RAW, &[("raw", rounds[0]), ("mio", rounds[1])]);
+        assert_eq!(table.entry(&table.columns[0], "mio"), "30.0 ±55% 1.10x");
     }
 
     #[test]
     fn mainspring_is_no_peer_of_itself() {
         let figures: [(_, &[f64]); 3] =
             [("mainspring", &[1.0]), ("mio", &[3.0]), ("tokio", &[2.0])];
-        let sheet = sheet(Base::Best, &figures);
-        assert_eq!(sheet.entry(&sheet.columns[0], "mainspring"), "1.00 0.50x");
+        let table = table(Base::Best, &figures);
+        assert_eq!(table.entry(&table.columns[0], "mainspring"), "1.00 0.50x");
     }
 
     #[test]
     fn who_is_missing_has_no_figure_and_no_ratio() {
-        let sheet = sheet(RAW, &[("mio", &[3.0]), ("tokio", &[])]);
-        assert_eq!(sheet.entry(&sheet.columns[0], "mio"), "3.00");
-        assert_eq!(sheet.entry(&sheet.columns[0], "tokio"), "-");
+        let table = table(RAW, &[("mio", &[3.0]), ("tokio", &[])]);
+        assert_eq!(table.entry(&table.columns[0], "mio"), "3.00");
+        assert_eq!(table.entry(&table.columns[0], "tokio"), "-");
     }
 
     #[test]
     fn the_furthest_rounds_are_found() {
         let figures: [(_, &[f64]); 3] =
             [("raw", &[10.0, 10.0]), ("mio", &[9.0, 10.0, 12.0]), ("tokio", &[5.0])];
-        assert_eq!(sheet(RAW, &figures).columns[0].furthest(), Some((0.3, "mio")));
-        assert_eq!(sheet(RAW, &figures[2..]).columns[0].furthest(), None);
+        assert_eq!(table(RAW, &figures).columns[0].widest_spread(), Some((0.3, "mio")));
+        assert_eq!(table(RAW, &figures[2..]).columns[0].widest_spread(), None);
     }
 
     #[test]
     fn without_a_base_there_are_no_ratios() {
-        let sheet = sheet(Base::Nothing, &[("raw", &[2.0])]);
-        assert_eq!(sheet.rows(), [["ns", "column"], ["raw", "2.00"]]);
+        let table = table(Base::Nothing, &[("raw", &[2.0])]);
+        assert_eq!(table.rows(), [["ns", "column"], ["raw", "2.00"]]);
     }
 
     #[test]
@@ -292,8 +303,8 @@ mod tests {
 
     #[test]
     fn markdown_has_a_row_for_each_peer_and_the_notes() {
-        let mut sheet = sheet(RAW, &[("raw", &[2.0, 2.0]), ("mio", &[3.0, 3.0])]);
-        sheet.note("A note.");
+        let mut table = table(RAW, &[("raw", &[2.0, 2.0]), ("mio", &[3.0, 3.0])]);
+        table.note("A note.");
         let lines = [
             "## title",
             "",
@@ -305,6 +316,6 @@ mod tests {
             "A note.",
             "",
         ];
-        assert_eq!(sheet.markdown(), lines.join("\n"));
+        assert_eq!(table.markdown(), lines.join("\n"));
     }
 }
