@@ -177,7 +177,7 @@ fn our_batch() {
                 for number in 0..BATCH {
                     el.call_soon(move |_, sum| *sum = sum.wrapping_add(number));
                 }
-                el.turn(None).expect("the selector works");
+                el.tick(None).expect("the selector works");
             }
         })
     });

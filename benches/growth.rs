@@ -217,7 +217,7 @@ fn replacements(count: usize) -> f64 {
         let mut watcher = slot.take().expect("the watcher was kept");
         for _ in 0..count {
             watcher = el.replace(watcher, |el, (), source| {
-                source.remove();
+                source.cancel();
                 el.stop();
                 Ok(())
             })?;

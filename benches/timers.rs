@@ -107,7 +107,7 @@ fn insert_and_run(count: usize) -> [f64; 2] {
     let (insert, _handles) = timers.insert(count);
     timers.clock.advance(Duration::from_secs(3600));
     let run = timed(count, || {
-        timers.el.turn(Some(Duration::ZERO)).expect("the selector works");
+        timers.el.tick(Some(Duration::ZERO)).expect("the selector works");
     });
     assert_eq!(*timers.el.state(), count as u64);
     [insert, run]

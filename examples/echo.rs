@@ -60,7 +60,7 @@ fn run(options: &Options) -> Result<()> {
     }
     for signal in [Signal::INT, Signal::TERM] {
         let handler = el.add_signal_handler(signal, drain)?;
-        el.unref(handler); // The daemon ends when its servers and clients have gone.
+        el.set_background(handler); // The daemon ends when its servers and clients have gone.
     }
     io::stdout().write_all(ready.as_bytes())?;
     io::stdout().flush()?;
@@ -91,5 +91,5 @@ fn drain(el: &LoopHandle<Daemon>, daemon: &mut Daemon) {
     let limit = el.call_later(DRAIN, |_, daemon: &mut Daemon| {
         daemon.servers.iter().for_each(Server::abort_clients);
     });
-    el.unref(limit);
+    el.set_background(limit);
 }

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mainspring::net::{Address, ListenOptions, StreamSocket, TcpListener, UnixListener, listen};
+use mainspring::net::{Address, ConnectedSocket, ListenOptions, TcpListener, UnixListener, listen};
 use mainspring::{EventLoop, Result, Shutdown, Signal, spawn};
 
 mod common;
@@ -101,7 +101,7 @@ impl Daemon {
     /// Accepts until the shutdown begins.
     async fn serve<C>(self: Rc<Daemon>, accept: impl AsyncFn() -> Result<C>) -> Result<()>
     where
-        C: Deref<Target = StreamSocket> + 'static,
+        C: Deref<Target = ConnectedSocket> + 'static,
     {
         while let Some(conn) = self.shutdown.until_started(accept()).await {
             let (daemon, conn) = (self.clone(), conn?);
@@ -113,7 +113,7 @@ impl Daemon {
         Ok(())
     }
 
-    async fn echo(&self, conn: &StreamSocket) -> io::Result<()> {
+    async fn echo(&self, conn: &ConnectedSocket) -> io::Result<()> {
         loop {
             let chunk = conn.read_chunk().await?;
             if chunk.is_empty() {

@@ -3,7 +3,7 @@
 //! `cargo run --example embed` ends by itself. The host is what a user interface or another
 //! framework would be: it has a descriptor of its own, and it is the one that sleeps. The guest
 //! costs it three lines: `poll_fd` beside its own descriptors, `next_deadline` as the limit of its
-//! sleep, and a `turn` that does not wait.
+//! sleep, and a `tick` that does not wait.
 //!
 //! Each job travels through both loops: a thread posts it to the guest, the guest passes it on
 //! through a pipe that the host reads, and the host answers through a pipe that the guest reads.
@@ -47,7 +47,7 @@ fn new_guest(jobs: PipeWriter, answers: PipeReader) -> mainspring::Result<EventL
         answers.read_exact(&mut answer)?;
         println!("guest: answer {}", answer[0]);
         if answer == [LAST_JOB] {
-            answers.remove();
+            answers.cancel();
         }
         Ok(())
     })?;
@@ -77,7 +77,7 @@ fn host(
             println!("host: job {}", job[0]);
             answers.write_all(&job)?;
         }
-        guest.turn(Some(Duration::ZERO))?;
+        guest.tick(Some(Duration::ZERO))?;
     }
     println!("host: the guest has nothing left to do");
     Ok(())

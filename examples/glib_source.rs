@@ -42,7 +42,7 @@ impl Guest {
 
     /// Returns false if the source is to be removed, as `G_SOURCE_REMOVE`.
     fn dispatch(&mut self) -> mainspring::Result<bool> {
-        self.el.turn(Some(Duration::ZERO))?;
+        self.el.tick(Some(Duration::ZERO))?;
         Ok(self.el.is_alive() && !self.el.is_stopping())
     }
 }

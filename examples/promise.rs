@@ -13,14 +13,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use mainspring::net::{Address, Socket};
-use mainspring::{Error, EventLoop, LoopHandle, Promise, Result};
+use mainspring::{Error, EventLoop, LoopHandle, Result, promise};
 
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `LoopHandle::connect` calls back. The callback keeps the promise, and the caller awaits what was
 /// promised.
 async fn connect(el: &LoopHandle, address: Address) -> Result<Socket> {
-    let (promise, promised) = Promise::new();
+    let (promise, promised) = promise();
     el.connect(address, PATIENCE, move |_el, _state, outcome| match outcome {
         Ok(socket) => promise.set_result(socket),
         Err(error) => promise.set_error(error),

@@ -154,7 +154,7 @@ fn run(local: &str, upstream: &str) -> Result<()> {
     let server = el.serve_with(listener, || End(Side::Client, Rc::default()))?;
     for signal in [Signal::INT, Signal::TERM] {
         let handler = el.add_signal_handler(signal, drain)?;
-        el.unref(handler); // The proxy ends when its clients have gone.
+        el.set_background(handler); // The proxy ends when its clients have gone.
     }
     writeln!(io::stdout(), "listening on {}", server.local_addr()?)?;
     el.state_mut().server = Some(server);

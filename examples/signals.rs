@@ -50,7 +50,7 @@ fn wind_down(el: &LoopHandle<Daemon>, daemon: &mut Daemon, signal: &str) {
     let Some(interrupt) = daemon.interrupt.take() else {
         return println!("{signal}: already winding down");
     };
-    el.remove_signal_handler(interrupt);
+    el.cancel(interrupt);
     println!("{signal}: winding down, Ctrl-C ends at once");
     el.call_later(daemon.grace, |el, _| el.stop());
 }

@@ -70,7 +70,7 @@ fn run(options: &Options) -> Result<()> {
     for _ in 0..options.workers {
         let listener = if options.handover { None } else { Some(share(&mut address)?) };
         let (remote, thread) = start(listener, el.remote())?;
-        el.state_mut().workers.push(remote.unref());
+        el.state_mut().workers.push(remote.background());
         remotes.push(remote);
         threads.push(thread);
     }
@@ -81,7 +81,7 @@ fn run(options: &Options) -> Result<()> {
     }
     for signal in [Signal::INT, Signal::TERM] {
         let handler = el.add_signal_handler(signal, on_signal)?;
-        el.unref(handler); // The daemon ends when its workers have gone.
+        el.set_background(handler); // The daemon ends when its workers have gone.
     }
     println!("listening on {address}");
     io::stdout().flush()?;
@@ -103,7 +103,7 @@ fn start(listener: Option<net::TcpListener>, daemon: Remote<Daemon>) -> Result<S
     let (ready, started) = channel();
     let thread = thread::Builder::new().spawn(move || {
         // What one client makes panic is not the end of the others.
-        let builder = EventLoop::builder().on_panic(PanicPolicy::Report);
+        let builder = EventLoop::builder().panic_policy(PanicPolicy::Report);
         let mut el = builder.build_with(Worker::default())?;
         el.state_mut().server = listener.map(|listener| el.serve(listener, echo)).transpose()?;
         let _ = ready.send(el.remote()); // It is waited for.
@@ -154,7 +154,7 @@ fn drain(_: &LoopHandle<Daemon>, daemon: &mut Daemon) {
         let _ = worker.call_soon(|el, worker| {
             worker.server.iter().for_each(Server::close);
             let limit = el.call_later(DRAIN, |el, _| el.stop());
-            el.unref(limit);
+            el.set_background(limit);
         });
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use mainspring_sys::{AnySelector, Selector, SelectorKind, Wakeup, WakeupKind, environment};
 
+use crate::blocking::BlockingPool;
 use crate::clock::{Clock, MonotonicClock, Timeline};
 use crate::error::{Error, Result};
 use crate::event_loop::core::{Core, INBOX, Limits};
 use crate::event_loop::{EventLoop, LoopHandle, PanicPolicy};
-use crate::executor::Executor;
 use crate::inbox::Inbox;
 use crate::task::Tasks;
 use crate::watchers::Watchers;
@@ -41,14 +41,14 @@ impl EventLoop {
     ///
     /// # Errors
     ///
-    /// As [`Builder::build`].
+    /// As [`EventLoopBuilder::build`].
     pub fn new() -> Result<EventLoop> {
         EventLoop::builder().build()
     }
 
     /// A loop with other settings.
-    pub fn builder() -> Builder {
-        Builder::new()
+    pub fn builder() -> EventLoopBuilder {
+        EventLoopBuilder::new()
     }
 }
 
@@ -57,9 +57,9 @@ impl<S> EventLoop<S> {
     ///
     /// # Errors
     ///
-    /// As [`Builder::build`].
+    /// As [`EventLoopBuilder::build`].
     pub fn with_state(state: S) -> Result<EventLoop<S>> {
-        Builder::new().build_with(state)
+        EventLoopBuilder::new().build_with(state)
     }
 }
 
@@ -83,7 +83,7 @@ const MAX_READ_BUFFER: usize = 1 << 30;
 /// ```
 #[derive(Debug)]
 #[must_use = "a builder makes no loop before `build`"]
-pub struct Builder {
+pub struct EventLoopBuilder {
     selector: Option<SelectorChoice>,
     wakeup: Option<WakeupKind>,
     clock: Box<dyn Clock>,
@@ -93,12 +93,12 @@ pub struct Builder {
     report_disconnects: Option<bool>,
     slow: Duration,
     panic_policy: PanicPolicy,
-    executor: Option<Executor>,
+    executor: Option<BlockingPool>,
 }
 
-impl Builder {
-    pub(crate) fn new() -> Builder {
-        Builder {
+impl EventLoopBuilder {
+    pub(crate) fn new() -> EventLoopBuilder {
+        EventLoopBuilder {
             selector: None,
             wakeup: None,
             clock: Box::new(MonotonicClock),
@@ -121,54 +121,54 @@ impl Builder {
     /// The selector: a [`SelectorKind`], or a `Box<dyn Selector>`, which [`Selector`] shows how to
     /// write. Default: what the environment variable `MAINSPRING_SELECTOR` names, else the best that
     /// the system has.
-    pub fn selector(mut self, selector: impl Into<SelectorChoice>) -> Builder {
+    pub fn selector(mut self, selector: impl Into<SelectorChoice>) -> EventLoopBuilder {
         self.selector = Some(selector.into());
         self
     }
 
     /// The doorbell of other threads. Default: what `MAINSPRING_WAKEUP` names, else the best that
     /// the selector has.
-    pub fn wakeup(mut self, kind: WakeupKind) -> Builder {
+    pub fn wakeup(mut self, kind: WakeupKind) -> EventLoopBuilder {
         self.wakeup = Some(kind);
         self
     }
 
     /// The clock. Default: the system's monotonic clock.
-    pub fn clock(mut self, clock: impl Clock + 'static) -> Builder {
+    pub fn clock(mut self, clock: impl Clock + 'static) -> EventLoopBuilder {
         self.clock = Box::new(clock);
         self
     }
 
     /// How many fds a tick serves at most; at most a million. Default: 1024.
-    pub fn event_capacity(mut self, events: usize) -> Builder {
+    pub fn event_capacity(mut self, events: usize) -> EventLoopBuilder {
         self.event_capacity = events;
         self
     }
 
     /// How many connections a listener accepts in a tick at most. Default: 64.
-    pub fn accept_batch(mut self, connections: usize) -> Builder {
+    pub fn accept_batch(mut self, connections: usize) -> EventLoopBuilder {
         self.limits.accept_batch = connections;
         self
     }
 
     /// How many closures of other threads run in a tick at most. Default: 1024.
-    pub fn inbox_batch(mut self, closures: usize) -> Builder {
+    pub fn inbox_batch(mut self, closures: usize) -> EventLoopBuilder {
         self.limits.inbox_batch = closures;
         self
     }
 
     /// The size in bytes of the read buffer that all transports of the loop share; at most 1 GiB.
     /// Default: 64 KiB.
-    pub fn read_buffer(mut self, bytes: usize) -> Builder {
+    pub fn read_buffer(mut self, bytes: usize) -> EventLoopBuilder {
         self.limits.read_buffer = bytes;
         self
     }
 
     /// Turns the debug mode on or off: it times callbacks and reports slow ones, reports bytes that
     /// are [written](crate::net::Transport::write) to a connection after its `close`, and includes
-    /// [disconnects](Builder::report_disconnects). Default: the environment variable
+    /// [disconnects](EventLoopBuilder::report_disconnects). Default: the environment variable
     /// `MAINSPRING_DEBUG`, which is `1` or `0`.
-    pub fn debug(mut self, debug: bool) -> Builder {
+    pub fn debug(mut self, debug: bool) -> EventLoopBuilder {
         self.debug = Some(debug);
         self
     }
@@ -193,34 +193,34 @@ impl Builder {
     /// }
     /// # Ok::<(), mainspring::Error>(())
     /// ```
-    pub fn report_disconnects(mut self, report: bool) -> Builder {
+    pub fn report_disconnects(mut self, report: bool) -> EventLoopBuilder {
         self.report_disconnects = Some(report);
         self
     }
 
     /// From what duration on a callback counts as slow in the debug mode. Default: 100 ms.
-    pub fn slow_callback_duration(mut self, duration: Duration) -> Builder {
+    pub fn slow_callback_duration(mut self, duration: Duration) -> EventLoopBuilder {
         self.slow = duration;
         self
     }
 
     /// What becomes of a panic in a callback. Default: it unwinds out of `run_*`.
-    pub fn on_panic(mut self, policy: PanicPolicy) -> Builder {
+    pub fn panic_policy(mut self, policy: PanicPolicy) -> EventLoopBuilder {
         self.panic_policy = policy;
         self
     }
 
-    /// The threads for blocking work. Default: [`Executor::new`].
+    /// The threads for blocking work. Default: [`BlockingPool::new`].
     ///
     /// ```
-    /// use mainspring::{EventLoop, Executor};
+    /// use mainspring::{EventLoop, BlockingPool};
     ///
-    /// let executor = Executor::builder().threads(2).name("disk").build()?;
-    /// let el = EventLoop::builder().executor(executor).build()?;
-    /// assert_eq!(el.executor().threads(), 0); // none before the first job
+    /// let executor = BlockingPool::builder().threads(2).name("disk").build()?;
+    /// let el = EventLoop::builder().blocking_pool(executor).build()?;
+    /// assert_eq!(el.blocking_pool().threads(), 0); // none before the first job
     /// # Ok::<(), mainspring::Error>(())
     /// ```
-    pub fn executor(mut self, executor: Executor) -> Builder {
+    pub fn blocking_pool(mut self, executor: BlockingPool) -> EventLoopBuilder {
         self.executor = Some(executor);
         self
     }
@@ -239,7 +239,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As [`build`](Builder::build).
+    /// As [`build`](EventLoopBuilder::build).
     pub fn build_with<S>(mut self, state: S) -> Result<EventLoop<S>> {
         self.check()?;
         self.limits.debug = match self.debug {
@@ -255,7 +255,7 @@ impl Builder {
         let inbox = Arc::new(Inbox::new(wakeup));
         let tasks = Tasks::new(core.clone(), Inbox::beside(&inbox));
         let handle = LoopHandle::new(core, inbox, tasks);
-        handle.on_panic(self.panic_policy);
+        handle.set_panic_policy(self.panic_policy);
         Ok(EventLoop::assemble(handle, state, self.event_capacity, slow))
     }
 

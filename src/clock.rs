@@ -14,12 +14,12 @@ pub trait Clock: fmt::Debug {
 
     /// How long the selector may really sleep when the loop would sleep for `wanted`; `None` is
     /// "until an event".
-    fn allow(&self, wanted: Option<Duration>) -> Option<Duration> {
+    fn max_wait(&self, wanted: Option<Duration>) -> Option<Duration> {
         wanted
     }
 
-    /// Nothing was ready within what [`allow`](Clock::allow) said, of the `wanted` sleep.
-    fn idle(&self, wanted: Option<Duration>) {
+    /// Nothing was ready within what [`allow`](Clock::max_wait) said, of the `wanted` sleep.
+    fn on_timeout(&self, wanted: Option<Duration>) {
         let _ = wanted;
     }
 }

@@ -143,7 +143,7 @@ pub enum Error {
     },
     /// The executor is closed, and takes no more jobs.
     #[error("cannot submit a job: the executor is closed")]
-    ExecutorClosed,
+    PoolClosed,
     /// There is no thread for the job; usually the process is at its limit of threads or memory.
     #[error("cannot submit a job: there is no thread for it, and none can be started")]
     Thread(#[source] io::Error),
@@ -264,7 +264,7 @@ impl Error {
     ///
     /// Clients do that every day, and their number must not be that of the lines of a log. So such
     /// an error is not reported when it ends a connection of a [`Protocol`](crate::net::Protocol) or
-    /// a detached task, unless [`Builder::report_disconnects`](crate::Builder::report_disconnects) is
+    /// a detached task, unless [`EventLoopBuilder::report_disconnects`](crate::EventLoopBuilder::report_disconnects) is
     /// set.
     ///
     /// ```

@@ -80,12 +80,12 @@ impl fmt::Debug for Key {
 pub struct Handle {
     pub(crate) key: Key,
     /// Which loop of this process the key belongs to.
-    pub(crate) home: u32,
+    pub(crate) loop_id: u32,
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Handle({:?} of loop {})", self.key, self.home)
+        write!(f, "Handle({:?} of loop {})", self.key, self.loop_id)
     }
 }
 
@@ -129,7 +129,7 @@ impl<T> Eq for Watcher<T> {}
 
 impl<T> fmt::Debug for Watcher<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Watcher({:?} of loop {})", self.handle.key, self.handle.home)
+        write!(f, "Watcher({:?} of loop {})", self.handle.key, self.handle.loop_id)
     }
 }
 

@@ -39,7 +39,7 @@
 //! | a signal, a graceful end | [`add_signal_handler`], [`net::Server::close`] | [`Shutdown`] |
 //! | to end what goes on | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |
 //! | failures of others | [`set_exception_handler`], [`PanicPolicy`] | [`JoinError`] |
-//! | a loop inside another one | [`PollFd`], [`next_deadline`], [`turn`] | |
+//! | a loop inside another one | [`PollFd`], [`next_deadline`], [`tick`] | |
 //!
 //! Both live in one loop. A task reaches the state by [`with`], and hands a socket over to a
 //! protocol by [`into_socket`]; a callback becomes a future by [`Promise`].
@@ -60,7 +60,7 @@
 //! [`serve_with`]: LoopHandle::serve_with
 //! [`set_interest`]: LoopHandle::set_interest
 //! [`set_exception_handler`]: LoopHandle::set_exception_handler
-//! [`turn`]: EventLoop::turn
+//! [`tick`]: EventLoop::tick
 //! [`watch`]: LoopHandle::watch
 //! [`with`]: LoopHandle::with
 //!
@@ -86,20 +86,20 @@
 //! | `MAINSPRING_SELECTOR` | which selector to use: `epoll`, `kqueue`, `poll`, `select` |
 //! | `MAINSPRING_WAKEUP` | the doorbell of other threads: `user-event`, `eventfd`, `pipe` |
 //! | `MAINSPRING_WAIT` | the finest wait asked of epoll: `nanoseconds`, `milliseconds` |
-//! | `MAINSPRING_DEBUG` | `1`: the mode of [`Builder::debug`], which reports slow callbacks; `0`: not |
+//! | `MAINSPRING_DEBUG` | `1`: the mode of [`EventLoopBuilder::debug`], which reports slow callbacks; `0`: not |
 //!
 //! They are ignored in a process with raised privileges. Any other value is
 //! [`Error::Setting`] when a loop is built.
 #![forbid(unsafe_code)]
 
+mod arena;
+mod blocking;
 mod builder;
-mod callbacks;
 mod clock;
 #[cfg(doctest)]
 mod compile_fail;
 mod error;
 mod event_loop;
-mod executor;
 mod handle;
 #[cfg(feature = "hyper")]
 pub mod hyper;
@@ -108,8 +108,9 @@ pub mod net;
 mod panic;
 mod ready;
 mod roster;
+pub mod selector;
 mod signals;
-mod soon;
+mod soon_queue;
 mod steps;
 mod sync;
 mod task;
@@ -119,25 +120,24 @@ mod timers;
 mod vacancy;
 mod watchers;
 
-pub use builder::{Builder, SelectorChoice};
+pub use blocking::{
+    BlockingPool, BlockingPoolBuilder, Job, JobBuilder, JobError, StuckJob, StuckJobs,
+};
+pub use builder::EventLoopBuilder;
 pub use clock::{Clock, MissedTickBehavior, MonotonicClock};
 pub use error::{Error, Result};
 pub use event_loop::{
-    EventLoop, Kind, LoopHandle, Outcome, PanicPolicy, PollFd, Remote, Report, Watched,
+    CallbackResult, EventLoop, LoopHandle, PanicPolicy, PollFd, Remote, Report, ReportKind, Watched,
 };
-pub use executor::{Executor, ExecutorBuilder, Job, JobBuilder, JobError, StuckJob, StuckJobs};
 pub use handle::{Handle, TimerHandle, Watcher};
-pub use mainspring_sys::{
-    Event, Events, Interest, Mode, Readiness, Selector, SelectorKind, Signal, Token, UserEvent,
-    WakeupKind,
-};
+pub use mainspring_sys::{Interest, Readiness, SelectorKind, Signal, TriggerMode, WakeupKind};
 pub use panic::Panic;
 pub use task::{
-    AsCompleted, CancelScope, Cancelled, Chunk, CurrentLoop, DetachedOutput, Ending, GroupError,
-    GroupTask, Interval, Io, JoinError, Promise, Promised, Reason, RemoteTask, Shutdown,
-    ShutdownEnding, ShutdownGuard, Sleep, Task, TaskGroup, TaskState, When, YieldNow, as_completed,
-    current_loop, gather, gather_all, interval, race, race_all, shield, sleep, sleep_until, spawn,
-    spawn_blocking, timeout, timeout_at, wait, yield_now,
+    AsCompleted, CancelReason, CancelScope, Cancelled, CurrentLoop, DetachedOutput, GroupError,
+    GroupTask, Interval, Io, JoinError, Promise, Promised, ReadChunk, RemoteTask, Shutdown,
+    ShutdownEnding, ShutdownGuard, Sleep, Task, TaskEnding, TaskGroup, TaskState, WaitUntil,
+    YieldNow, as_completed, current_loop, gather, gather_all, interval, promise, race, race_all,
+    shield, sleep, sleep_until, spawn, spawn_blocking, timeout, timeout_at, wait, yield_now,
 };
 
 /// The examples of the README are tests.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
 use mainspring_sys::signal::{Signal, Subscription};
-use mainspring_sys::{Mode, Readiness, Selector, Token};
+use mainspring_sys::{Readiness, Selector, Token, TriggerMode};
 
 use crate::error::{Error, Result};
 use crate::handle::Key;
@@ -27,7 +27,7 @@ impl Signals {
         &mut self,
         selector: &mut dyn Selector,
         token: Token,
-    ) -> Result<Option<(RawFd, Mode)>> {
+    ) -> Result<Option<(RawFd, TriggerMode)>> {
         if self.subscription.is_some() {
             return Ok(None);
         }
@@ -38,7 +38,7 @@ impl Signals {
     }
 
     /// The descriptor by which signals are told, and how it is watched.
-    pub(crate) fn doorbell(&self) -> Option<(RawFd, Mode)> {
+    pub(crate) fn doorbell(&self) -> Option<(RawFd, TriggerMode)> {
         let subscription = self.subscription.as_ref()?;
         Some((subscription.watched_fd().as_raw_fd(), subscription.mode()))
     }

@@ -86,7 +86,7 @@ fn expect_none(what: &str, ran: usize, set_up: impl Fn(&EventLoop<usize>, SimClo
 }
 
 fn tick(el: &mut EventLoop<usize>) {
-    el.turn(NOW).expect("a tick");
+    el.tick(NOW).expect("a tick");
 }
 
 #[test]

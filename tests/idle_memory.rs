@@ -48,7 +48,7 @@ static ALLOCATOR: Counting = Counting;
 
 fn settle(el: &mut EventLoop) {
     for _ in 0..100_000 {
-        if el.turn(Some(Duration::ZERO)).unwrap() == 0 {
+        if el.tick(Some(Duration::ZERO)).unwrap() == 0 {
             return;
         }
     }

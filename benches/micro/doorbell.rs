@@ -30,7 +30,7 @@ fn ring_and_turn(bencher: Bencher<'_, '_>, kind: &WakeupKind) {
     let remote = el.remote();
     bencher.bench_local(|| {
         remote.call_soon(|_, ran| *ran += 1).expect("the loop is open");
-        assert_eq!(el.turn(None).expect("the selector works"), 1);
+        assert_eq!(el.tick(None).expect("the selector works"), 1);
     });
 }
 
@@ -43,7 +43,7 @@ fn call_soon_batch_of_1000(bencher: Bencher<'_, '_>, kind: &WakeupKind) {
         for _ in 0..BATCH {
             remote.call_soon(|_, ran| *ran += 1).expect("the loop is open");
         }
-        let ran = el.turn(Some(Duration::ZERO)).expect("the selector works");
+        let ran = el.tick(Some(Duration::ZERO)).expect("the selector works");
         assert_eq!(ran as u64, BATCH);
     });
 }

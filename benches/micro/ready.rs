@@ -17,7 +17,7 @@ fn counting_loop() -> EventLoop<u64> {
 }
 
 fn tick(el: &mut EventLoop<u64>) {
-    el.turn(Some(Duration::ZERO)).expect("the selector works");
+    el.tick(Some(Duration::ZERO)).expect("the selector works");
 }
 
 /// Each callback queues its successor for the next tick.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use mainspring::{EventLoop, Promise, Task, TaskGroup, sleep, spawn, yield_now};
+use mainspring::{EventLoop, Promise, Task, TaskGroup, promise, sleep, spawn, yield_now};
 
 use crate::{FEW, SHORT};
 
@@ -62,7 +62,7 @@ fn switch_of_100(bencher: Bencher<'_, '_>) {
         el.spawn(forever).detach();
     }
     bencher.counter(ItemsCount::new(MANY)).bench_local(|| {
-        assert_eq!(el.turn(Some(Duration::ZERO)).expect("the selector works"), MANY);
+        assert_eq!(el.tick(Some(Duration::ZERO)).expect("the selector works"), MANY);
     });
 }
 
@@ -75,7 +75,7 @@ fn promise_set_and_wake(bencher: Bencher<'_, '_>, count: usize) {
         let promises = promises.clone();
         let waits_forever = async move {
             loop {
-                let (promise, promised) = Promise::new();
+                let (promise, promised) = promise();
                 promises.borrow_mut().push(promise);
                 promised.await.expect("it is set");
             }
@@ -87,7 +87,7 @@ fn promise_set_and_wake(bencher: Bencher<'_, '_>, count: usize) {
     bencher.counter(ItemsCount::new(count)).bench_local(|| {
         due.append(&mut promises.borrow_mut());
         due.drain(..).for_each(|promise| promise.set_result(()));
-        assert_eq!(el.turn(Some(Duration::ZERO)).expect("the selector works"), count);
+        assert_eq!(el.tick(Some(Duration::ZERO)).expect("the selector works"), count);
     });
     drop(el); // The tasks first: a promise that is dropped is an error to who waits for it.
 }

@@ -87,7 +87,7 @@ fn insert_run(bencher: Bencher<'_, '_>, count: usize) {
             el.call_later(delay, |_, ran| *ran += 1);
         }
         clock.advance(HOUR);
-        el.turn(Some(Duration::ZERO)).expect("the selector works");
+        el.tick(Some(Duration::ZERO)).expect("the selector works");
     });
     assert!(*el.state() >= count);
     assert_eq!(el.next_deadline(), None);

@@ -29,7 +29,7 @@ fn write_echo(bencher: Bencher<'_, '_>, size: usize) {
         *el.state_mut() = 0;
         conn.write(&message);
         while *el.state() < size {
-            el.turn(None).expect("the selector works");
+            el.tick(None).expect("the selector works");
         }
     });
 }

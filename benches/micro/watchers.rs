@@ -29,7 +29,7 @@ fn add_remove(bencher: Bencher<'_, '_>, kind: &SelectorKind) {
     let socket = Arc::new(ready_socket());
     bencher.bench_local(|| {
         let reader = el.add_reader(socket.clone(), |_, _, _| Ok(()));
-        assert!(el.remove(reader.expect("a socket can be watched")));
+        assert!(el.cancel(reader.expect("a socket can be watched")));
     });
 }
 
@@ -57,7 +57,7 @@ fn tick_with_ready<const READY: usize>(bencher: Bencher<'_, '_>, kind: &Selector
         reader.expect("a socket can be watched");
     }
     bencher.counter(ItemsCount::new(READY)).bench_local(|| {
-        let ran = el.turn(None).expect("the selector works");
+        let ran = el.tick(None).expect("the selector works");
         assert_eq!(ran, READY);
     });
 }

@@ -82,7 +82,7 @@ fn ask(el: &LoopHandle<Tour>, tour: &mut Tour, lane: usize, socket: Socket, url:
     match el.attach_with(socket, Fetch::new(lane, url)) {
         Ok(conn) => {
             let limit = el.call_later(PATIENCE, move |_, _| conn.abort());
-            el.unref(limit);
+            el.set_background(limit);
         }
         Err(error) => tour.failed(el, lane, &error),
     }

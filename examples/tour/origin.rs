@@ -21,7 +21,7 @@ pub fn start<S: 'static>(el: &LoopHandle<S>, latency: Latency, body: String) -> 
         body: body.clone(),
         request: Vec::new(),
     })?;
-    el.unref(server.handle());
+    el.set_background(server.handle());
     Ok(server)
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use mainspring_sys::Readiness;
 use mainspring_sys::closure::{CallOnce, Room};
 
-use super::callback::{Callback, Done, LEAVE, Repeating, Turn, failed};
+use super::callback::{Callback, Done, Flow, LEAVE, Repeating, failed};
 use super::contain::{Failure, Payload, guard};
 use super::report::{Origin, PanicPolicy, Report};
 use super::source::Source;
@@ -247,7 +247,7 @@ struct Unwinding<'a, S> {
 
 impl<S> Unwinding<'_, S> {
     #[inline(always)]
-    fn call(&self, state: &mut S, readiness: Readiness) -> Turn {
+    fn call(&self, state: &mut S, readiness: Readiness) -> Flow {
         match &self.repeat {
             Some(repeat) => repeat.call(self.handle, state, readiness),
             None => LEAVE,

@@ -33,19 +33,19 @@ use crate::timers::TimerSlot;
     note = "end its last expression with `;` to return nothing",
     note = "another error becomes a `mainspring::Error` by `?`, or by `Error::other`"
 )]
-pub trait Outcome {
+pub trait CallbackResult {
     /// The outcome as a result.
     #[allow(clippy::missing_errors_doc)]
     fn into_result(self) -> Result<()>;
 }
 
-impl Outcome for () {
+impl CallbackResult for () {
     fn into_result(self) -> Result<()> {
         Ok(())
     }
 }
 
-impl Outcome for Result<()> {
+impl CallbackResult for Result<()> {
     fn into_result(self) -> Result<()> {
         self
     }
@@ -65,7 +65,7 @@ impl<T> Returns for fn() -> T {
 pub(crate) type Never = <fn() -> ! as Returns>::Value;
 
 /// A callback that never returns.
-impl Outcome for Never {
+impl CallbackResult for Never {
     fn into_result(self) -> Result<()> {
         self
     }
@@ -85,28 +85,28 @@ pub(crate) type Letter<S> = (Sent<S>, &'static Location<'static>);
 
 /// What comes of a closure that runs once and returned `outcome`.
 #[inline]
-pub(crate) fn done(outcome: impl Outcome) -> Done {
+pub(crate) fn done(outcome: impl CallbackResult) -> Done {
     outcome.into_result().map_err(Box::new)
 }
 
 /// What comes of one call of a repeating callback: it stays, or leaves, or leaves because of an
 /// error. In this form it fits into two registers.
-pub(crate) type Turn = ControlFlow<Option<Box<Error>>>;
+pub(crate) type Flow = ControlFlow<Option<Box<Error>>>;
 
 /// The callback stays.
-pub(crate) const STAY: Turn = ControlFlow::Continue(());
+pub(crate) const STAY: Flow = ControlFlow::Continue(());
 /// The callback leaves, and nothing went wrong.
-pub(crate) const LEAVE: Turn = ControlFlow::Break(None);
+pub(crate) const LEAVE: Flow = ControlFlow::Break(None);
 
 /// The callback leaves because of an error.
 #[cold]
-pub(crate) fn failed(error: Error) -> Turn {
+pub(crate) fn failed(error: Error) -> Flow {
     ControlFlow::Break(Some(Box::new(error)))
 }
 
 /// The callback stays unless it failed.
 #[inline]
-fn stay(result: Result<()>) -> Turn {
+fn stay(result: Result<()>) -> Flow {
     match result {
         Ok(()) => STAY,
         Err(error) => failed(error),
@@ -119,7 +119,7 @@ pub(crate) trait Repeat<S> {
     const SURVIVES_PANICS: bool = false;
 
     /// Runs it. An error ends its registration.
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn;
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow;
 
     /// The watched source, for a callback that takes the place of this one.
     fn take_watched(&mut self) -> Option<Box<dyn Any>> {
@@ -130,7 +130,7 @@ pub(crate) trait Repeat<S> {
 /// A repeating callback in its cell, which is borrowed while it runs, and by nobody else then:
 /// callbacks do not run inside of callbacks.
 pub(crate) trait Repeated<S> {
-    fn call(&self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn;
+    fn call(&self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow;
     fn take_watched(&self) -> Option<Box<dyn Any>>;
     fn is_running(&self) -> bool;
     fn survives_panics(&self) -> bool;
@@ -142,7 +142,7 @@ pub(crate) trait Repeated<S> {
 }
 
 impl<S, R: Repeat<S>> Repeated<S> for RefCell<R> {
-    fn call(&self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn {
+    fn call(&self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow {
         self.borrow_mut().call(el, state, readiness)
     }
 
@@ -201,9 +201,9 @@ pub(crate) struct Plain<F>(pub(crate) F);
 impl<S, F, R> Repeat<S> for Plain<F>
 where
     F: FnMut(&LoopHandle<S>, &mut S) -> R,
-    R: Outcome,
+    R: CallbackResult,
 {
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Turn {
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Flow {
         stay((self.0)(el, state).into_result())
     }
 }
@@ -237,9 +237,9 @@ impl Drop for Forgotten<'_> {
 impl<S, F, R> Repeated<S> for Every<F>
 where
     F: FnMut(&LoopHandle<S>, &mut S) -> R,
-    R: Outcome,
+    R: CallbackResult,
 {
-    fn call(&self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Turn {
+    fn call(&self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Flow {
         let missed = self.advance();
         self.core.missed.set(missed);
         let _forgotten = Forgotten(&self.core.missed);
@@ -278,16 +278,16 @@ where
     T: 'static,
     F: FnMut(&LoopHandle<S>, &mut S, &mut Watched<T>) -> Result<()>,
 {
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn {
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow {
         let Some(watched) = &mut self.watched else { return LEAVE };
         if let Err(error) = watched.begin(readiness) {
             return failed(error);
         }
         match (self.callback)(el, state, watched) {
-            Ok(()) => watched.turn(),
+            Ok(()) => watched.flow(),
             Err(error) if error.is_retry() => {
-                watched.drained();
-                watched.turn()
+                watched.clear_readiness();
+                watched.flow()
             }
             Err(error) => failed(error),
         }

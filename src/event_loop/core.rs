@@ -13,21 +13,21 @@ use std::time::Duration;
 
 use mainspring_sys::process::Process;
 use mainspring_sys::selector::poll::Poll;
-use mainspring_sys::{AnySelector, Interest, Mode, Readiness, Signal, Token};
+use mainspring_sys::{AnySelector, Interest, Readiness, Signal, Token, TriggerMode};
 
 use super::contain::Failure;
 use super::guest::Guest;
 use super::report::PanicPolicy;
 use super::report_log::ReportLog;
 use super::source::Source;
+use crate::blocking::BlockingPool;
 use crate::clock::Timeline;
 use crate::error::{Error, Result};
-use crate::executor::Executor;
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 use crate::signals::Signals;
 use crate::timers::{TimerSlot, Timers};
-use crate::watchers::{Half, Ownership, Role, Watch, Watchers, fixed_token, is_plain};
+use crate::watchers::{Half, Ownership, Role, WatcherId, Watchers, fixed_token, is_plain};
 
 /// The token of the doorbell of other threads.
 pub(crate) const INBOX: Token = fixed_token(0);
@@ -51,14 +51,14 @@ pub(crate) struct Limits {
 
 pub(crate) struct Core {
     /// The number of the loop in this process, carried by its handles.
-    pub(crate) home: u32,
+    pub(crate) loop_id: u32,
     pub(crate) limits: Limits,
     pub(crate) timeline: Timeline,
     pub(crate) ready: RefCell<ReadyDeque>,
     pub(crate) watchers: RefCell<Watchers>,
     pub(crate) timers: RefCell<Timers>,
     pub(crate) signals: RefCell<Signals>,
-    executor: Executor,
+    executor: BlockingPool,
     pub(crate) stopping: Cell<bool>,
     pub(crate) closed: Cell<bool>,
     /// The process whose loop this is. The copy in a forked child is unusable until it is the
@@ -102,7 +102,7 @@ pub(crate) struct Core {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Core(loop {})", self.home)
+        write!(f, "Core(loop {})", self.loop_id)
     }
 }
 
@@ -110,12 +110,12 @@ impl Core {
     pub(crate) fn new(
         watchers: Watchers,
         timeline: Timeline,
-        executor: Executor,
+        executor: BlockingPool,
         limits: Limits,
     ) -> Rc<Core> {
         static LOOPS: AtomicU32 = AtomicU32::new(0);
         Rc::new(Core {
-            home: LOOPS.fetch_add(1, Ordering::Relaxed),
+            loop_id: LOOPS.fetch_add(1, Ordering::Relaxed),
             limits,
             timeline,
             ready: RefCell::default(),
@@ -149,7 +149,7 @@ impl Core {
         error.is_disconnect() && !self.limits.report_disconnects
     }
 
-    pub(crate) fn executor(&self) -> &Executor {
+    pub(crate) fn blocking_pool(&self) -> &BlockingPool {
         &self.executor
     }
 
@@ -198,19 +198,24 @@ impl Core {
         fd: RawFd,
         role: Role,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
         key: Key,
-    ) -> Result<Watch> {
+    ) -> Result<WatcherId> {
         self.watch_half(fd, mode, Half { key, interest, role, ownership: Ownership::Owned })
     }
 
-    pub(crate) fn watch_half(&self, fd: RawFd, mode: Mode, half: Half) -> Result<Watch> {
+    pub(crate) fn watch_half(&self, fd: RawFd, mode: TriggerMode, half: Half) -> Result<WatcherId> {
         self.check_open()?;
         let ready = &mut self.ready.borrow_mut();
         self.watchers.borrow_mut().add(fd, mode, half, ready)
     }
 
-    pub(crate) fn set_interest(&self, watch: Watch, key: Key, interest: Interest) -> Result<()> {
+    pub(crate) fn set_interest(
+        &self,
+        watch: WatcherId,
+        key: Key,
+        interest: Interest,
+    ) -> Result<()> {
         if self.is_forked() {
             return Err(Error::Forked);
         }
@@ -219,7 +224,7 @@ impl Core {
         self.watchers.borrow_mut().set_interest(watch, key, interest, ready)
     }
 
-    pub(crate) fn replace_key(&self, watch: Watch, old: Key, new: Key) {
+    pub(crate) fn replace_key(&self, watch: WatcherId, old: Key, new: Key) {
         let ready = &mut self.ready.borrow_mut();
         self.watchers.borrow_mut().replace_key(watch, old, new, ready);
     }
@@ -293,7 +298,7 @@ impl Core {
     }
 
     #[cold]
-    fn still_wanted(&self, watch: Watch, ready: Ready) -> Option<Readiness> {
+    fn still_wanted(&self, watch: WatcherId, ready: Ready) -> Option<Readiness> {
         let wanted = self.watchers.borrow().still_wanted(watch, ready);
         (!wanted.is_empty()).then_some(wanted)
     }
@@ -308,7 +313,7 @@ impl Core {
         false
     }
 
-    pub(crate) fn unwatch(&self, watch: Watch, key: Key) {
+    pub(crate) fn unwatch(&self, watch: WatcherId, key: Key) {
         self.watchers.borrow_mut().remove(watch, key, &mut self.ready.borrow_mut());
     }
 

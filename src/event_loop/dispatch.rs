@@ -7,7 +7,7 @@ use std::{process, thread};
 
 use super::LoopHandle;
 use super::callback::{Callback, Repeating};
-use super::report::{ExceptionHandler, Kind, Origin, PanicPolicy, Report, internal};
+use super::report::{ExceptionHandler, Origin, PanicPolicy, Report, ReportKind, internal};
 use super::source::{Hook, Source};
 use crate::error::Error;
 use crate::handle::{Handle, Key};
@@ -67,7 +67,7 @@ impl<S> LoopHandle<S> {
             PanicPolicy::Propagate => self.core().unwind_later(payload),
             PanicPolicy::Report => {
                 let error = Error::Panicked(message_of(payload));
-                let kind = Kind::ExceptionHandler;
+                let kind = ReportKind::ExceptionHandler;
                 self.core().print(report);
                 self.core().print(&Report { kind, error, location, name: None });
             }
@@ -75,11 +75,11 @@ impl<S> LoopHandle<S> {
     }
 
     pub(crate) fn handle(&self, key: Key) -> Handle {
-        Handle { key, home: self.core().home }
+        Handle { key, loop_id: self.core().loop_id }
     }
 
     pub(crate) fn source_of(&self, handle: Handle) -> Option<Source> {
-        if handle.home != self.core().home {
+        if handle.loop_id != self.core().loop_id {
             return None;
         }
         self.origin_of(handle.key).map(|origin| origin.source)
@@ -264,7 +264,7 @@ impl<S> LoopHandle<S> {
         if let Some(handler) = self.shared.exception_handler.take() {
             self.discard_handler(handler);
         }
-        let origin = |error| internal(Kind::Signal, error);
+        let origin = |error| internal(ReportKind::Signal, error);
         core.contain(origin, || core.unwatch_signals());
         core.close_signals();
         core.contain(origin, || core.close_selector());
@@ -277,7 +277,7 @@ impl<S> LoopHandle<S> {
     }
 
     pub(crate) fn discard_handler(&self, handler: ExceptionHandler<S>) {
-        let (kind, location) = (Kind::ExceptionHandler, handler.location);
+        let (kind, location) = (ReportKind::ExceptionHandler, handler.location);
         let origin = |error| Report { kind, error, location, name: None };
         self.core().contain(origin, || drop(handler));
     }

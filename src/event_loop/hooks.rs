@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use mainspring_sys::Signal;
 
-use super::callback::{Callback, Outcome, Plain};
+use super::callback::{Callback, CallbackResult, Plain};
 use super::source::{Hook, Source};
 use super::{LoopHandle, Remote};
 use crate::error::Result;
@@ -23,7 +23,7 @@ impl<S> LoopHandle<S> {
     /// still runs: the loop's handler calls it, after it has recorded the signal. The default action
     /// and `SIG_IGN` do not apply while a loop handles the signal.
     ///
-    /// A handler keeps [`run`](crate::EventLoop::run) going: [`unref`](LoopHandle::unref) it if the
+    /// A handler keeps [`run`](crate::EventLoop::run) going: [`set_background`](LoopHandle::set_background) it if the
     /// loop is to end when its other work is done. A task waits for a signal by a
     /// [`Promise`](crate::Promise) that the handler sets, or by a [`Shutdown`](crate::Shutdown) that
     /// it begins.
@@ -47,7 +47,7 @@ impl<S> LoopHandle<S> {
     pub fn add_signal_handler<F, R>(&self, signal: Signal, callback: F) -> Result<Handle>
     where
         F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
-        R: Outcome,
+        R: CallbackResult,
     {
         self.core().check_open()?;
         let source = Source::Signal(signal);
@@ -62,13 +62,8 @@ impl<S> LoopHandle<S> {
         Ok(self.handle(key))
     }
 
-    /// Ends a signal handler; false if it has ended before, or is none.
-    pub fn remove_signal_handler(&self, handler: Handle) -> bool {
-        matches!(self.source_of(handler), Some(Source::Signal(_))) && self.cancel(handler)
-    }
-
     /// A way to reach the loop from other threads. It keeps [`run`](crate::EventLoop::run) going
-    /// until it is dropped, see [`Remote::unref`].
+    /// until it is dropped, see [`Remote::background`].
     pub fn remote(&self) -> Remote<S> {
         Remote::new(self.shared.inbox.clone())
     }
@@ -83,7 +78,7 @@ impl<S> LoopHandle<S> {
     pub fn on_prepare<F, R>(&self, callback: F) -> Result<Handle>
     where
         F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
-        R: Outcome,
+        R: CallbackResult,
     {
         self.add_hook(Hook::Prepare, Callback::repeat(Plain(callback)), Location::caller())
     }
@@ -98,7 +93,7 @@ impl<S> LoopHandle<S> {
     pub fn on_check<F, R>(&self, callback: F) -> Result<Handle>
     where
         F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
-        R: Outcome,
+        R: CallbackResult,
     {
         self.add_hook(Hook::Check, Callback::repeat(Plain(callback)), Location::caller())
     }
@@ -113,7 +108,7 @@ impl<S> LoopHandle<S> {
     pub fn on_idle<F, R>(&self, callback: F) -> Result<Handle>
     where
         F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
-        R: Outcome,
+        R: CallbackResult,
     {
         self.add_hook(Hook::Idle, Callback::repeat(Plain(callback)), Location::caller())
     }

@@ -16,12 +16,12 @@ use super::dispatch::Successor;
 use super::guest::Guest;
 use super::report::{ExceptionHandler, PanicPolicy, Report};
 use super::source::{Hook, Source};
-use crate::callbacks::Callbacks;
+use crate::arena::Callbacks;
 use crate::error::{Error, Result};
 use crate::handle::{Handle, Key};
 use crate::inbox::Inbox;
 use crate::roster::Roster;
-use crate::soon::Soon;
+use crate::soon_queue::Soon;
 
 /// The inbox of a loop with state `S`.
 pub(crate) type LoopInbox<S> = Inbox<Letter<S>, Wakeup>;
@@ -94,7 +94,7 @@ impl<S> LoopHandle<S> {
     pub fn cancel(&self, handle: impl Into<Handle>) -> bool {
         let handle = handle.into();
         match handle.key {
-            _ if handle.home != self.core().home => false,
+            _ if handle.loop_id != self.core().loop_id => false,
             key if key.is_guest() => self.shared.guest.cancel(key),
             key => self.forget(key),
         }
@@ -220,20 +220,20 @@ impl<S> LoopHandle<S> {
         self.core().has_work() || self.has_hook(Hook::Idle)
     }
 
-    /// Lets [`run`](crate::EventLoop::run) end although `handle` could still be called: it is a
-    /// background affair. False if it names nothing any more.
-    pub fn unref(&self, handle: impl Into<Handle>) -> bool {
-        self.set_background(handle.into(), true)
+    /// Moves `handle` to the background: [`run`](crate::EventLoop::run) does not wait for it and may
+    /// end although it could still be called. Returns false if `handle` has ended.
+    pub fn set_background(&self, handle: impl Into<Handle>) -> bool {
+        self.mark_background(handle.into(), true)
     }
 
-    /// Makes [`run`](crate::EventLoop::run) wait for `handle` again. False if it names nothing any
-    /// more.
-    pub fn reref(&self, handle: impl Into<Handle>) -> bool {
-        self.set_background(handle.into(), false)
+    /// Moves `handle` back to the foreground: [`run`](crate::EventLoop::run) waits for it again.
+    /// Returns false if `handle` has ended.
+    pub fn set_foreground(&self, handle: impl Into<Handle>) -> bool {
+        self.mark_background(handle.into(), false)
     }
 
-    fn set_background(&self, handle: Handle, background: bool) -> bool {
-        if handle.home != self.core().home {
+    fn mark_background(&self, handle: Handle, background: bool) -> bool {
+        if handle.loop_id != self.core().loop_id {
             return false;
         }
         if handle.key.is_guest() {
@@ -253,7 +253,7 @@ impl<S> LoopHandle<S> {
     /// Gives a registration a name, for reports. False if it names nothing any more.
     pub fn set_name(&self, handle: impl Into<Handle>, name: &str) -> bool {
         let handle = handle.into();
-        if handle.key.is_guest() && handle.home == self.core().home {
+        if handle.key.is_guest() && handle.loop_id == self.core().loop_id {
             return self.shared.guest.set_name(handle.key, name);
         }
         let known = self.source_of(handle).is_some();
@@ -301,7 +301,7 @@ impl<S> LoopHandle<S> {
     }
 
     /// Sets the fate of a panic of user code.
-    pub fn on_panic(&self, policy: PanicPolicy) {
+    pub fn set_panic_policy(&self, policy: PanicPolicy) {
         self.core().panic_policy.set(policy);
     }
 }
@@ -314,6 +314,6 @@ impl<S> Clone for LoopHandle<S> {
 
 impl<S> fmt::Debug for LoopHandle<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LoopHandle(loop {})", self.core().home)
+        write!(f, "LoopHandle(loop {})", self.core().loop_id)
     }
 }

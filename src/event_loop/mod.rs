@@ -55,11 +55,11 @@ mod tick;
 mod watch;
 mod watched;
 
-pub use self::callback::Outcome;
+pub use self::callback::CallbackResult;
 pub use self::loop_handle::LoopHandle;
 pub use self::poll_fd::PollFd;
 pub use self::remote::Remote;
-pub use self::report::{Kind, PanicPolicy, Report};
+pub use self::report::{PanicPolicy, Report, ReportKind};
 pub(crate) use self::report_log::print_outside;
 pub use self::watched::Watched;
 
@@ -176,7 +176,8 @@ impl<S> EventLoop<S> {
     /// Runs until nothing is left that could ever call back, or [`stop`](LoopHandle::stop).
     ///
     /// What counts is what is queued, tasks, armed timers, watchers that are not paused, signal
-    /// handlers, idle hooks and [`Remote`]s, except for those that were [`unref`](LoopHandle::unref)ed.
+    /// handlers, idle hooks and [`Remote`]s, except for those in the
+    /// [background](LoopHandle::set_background).
     /// A tick asks again after its prepare hooks: if one of them has ended the last of these, the
     /// tick does not sleep.
     ///
@@ -188,7 +189,7 @@ impl<S> EventLoop<S> {
         let _inside = self.inside();
         self.contained(|el| {
             while el.is_alive() || el.handle.is_stopping() {
-                el.tick(None, Sleep::WhileAlive)?;
+                el.run_tick(None, Sleep::WhileAlive)?;
                 if el.core.stopping.take() {
                     break;
                 }
@@ -204,12 +205,12 @@ impl<S> EventLoop<S> {
     /// # Errors
     ///
     /// As [`run_forever`](EventLoop::run_forever).
-    pub fn turn(&mut self, timeout: Option<Duration>) -> Result<usize> {
+    pub fn tick(&mut self, timeout: Option<Duration>) -> Result<usize> {
         let _inside = self.inside();
         self.contained(|el| el.run_once(timeout))
     }
 
-    /// Returns the descriptor that is readable when [`turn`](EventLoop::turn) has an event to serve:
+    /// Returns the descriptor that is readable when [`tick`](EventLoop::tick) has an event to serve:
     /// an fd's, a signal's or another thread's. Deadlines are not in it, see
     /// [`next_deadline`](LoopHandle::next_deadline). None on poll and select, which have no kernel
     /// object, and on a closed loop.
@@ -225,7 +226,7 @@ impl<S> EventLoop<S> {
     /// let fd = el.poll_fd(); // for the host's own selector
     /// while let Some(deadline) = el.next_deadline() {
     ///     std::thread::sleep(deadline.saturating_duration_since(Instant::now())); // the host's sleep
-    ///     el.turn(Some(Duration::ZERO))?;
+    ///     el.tick(Some(Duration::ZERO))?;
     /// }
     /// assert_eq!(*el.state(), 1);
     /// # drop(fd);
@@ -279,9 +280,9 @@ impl<S> EventLoop<S> {
         self.core.closing.set(true);
         self.forget_sent();
         let Shared { core, guest, .. } = &*self.handle.shared;
-        core.contain(|error| internal(Kind::Task, error), || guest.close());
+        core.contain(|error| internal(ReportKind::Task, error), || guest.close());
         // The jobs that still run are not waited for, so that they are no error here.
-        let _ = core.executor().close(Duration::ZERO);
+        let _ = core.blocking_pool().close(Duration::ZERO);
         self.handle.forget_callbacks();
         let first = self.report_failures(None);
         self.handle.forget_all();

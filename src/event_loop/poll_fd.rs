@@ -16,7 +16,7 @@ use std::sync::Arc;
 ///
 /// 1. Sleep until the descriptor is readable, or until
 ///    [`next_deadline`](crate::LoopHandle::next_deadline).
-/// 2. Call [`turn(Some(Duration::ZERO))`](crate::EventLoop::turn).
+/// 2. Call [`tick(Some(Duration::ZERO))`](crate::EventLoop::tick).
 /// 3. A host that sees only edges, such as tokio's `AsyncFd`, keeps the readiness of the descriptor
 ///    until a turn returns 0, and only then forgets it.
 ///
@@ -29,7 +29,7 @@ use std::sync::Arc;
 /// | step | tokio | GLib |
 /// |---|---|---|
 /// | 1 | `timeout_at(next_deadline, fd.readable())` | `prepare` returns the time to the deadline |
-/// | 2 | `turn` | `dispatch` calls `turn` |
+/// | 2 | `tick` | `dispatch` calls `tick` |
 /// | 3 | `clear_ready` if it returned 0 | |
 ///
 /// `examples/tokio_host` and `examples/glib_source.rs` of the source repository are whole programs.

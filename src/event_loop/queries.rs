@@ -84,13 +84,13 @@ impl<S> LoopHandle<S> {
         self.with_timer(interval, |_, grid| grid.map(|grid| grid.behavior().get())).flatten()
     }
 
-    /// Returns true if `handle` names something that was not [`unref`](LoopHandle::unref)ed. A
+    /// Returns true if `handle` names something that was not [`set_background`](LoopHandle::set_background)ed. A
     /// registration that waits for nothing (a timer that is not armed, a paused watcher) keeps
     /// [`run`](crate::EventLoop::run) going as little as one that was: see
     /// [`keeps_running`](LoopHandle::keeps_running).
     pub fn has_ref(&self, handle: impl Into<Handle>) -> bool {
-        let Handle { key, home } = handle.into();
-        match home == self.core().home {
+        let Handle { key, loop_id } = handle.into();
+        match loop_id == self.core().loop_id {
             true if key.is_guest() => self.shared.guest.has_ref(key),
             true if key.is_soon() => self.origin_of(key).is_some(),
             true => {
@@ -102,7 +102,7 @@ impl<S> LoopHandle<S> {
     }
 
     /// Returns true if `handle` keeps [`run`](crate::EventLoop::run) going: what it names could be
-    /// called, and was not [`unref`](LoopHandle::unref)ed.
+    /// called, and was not [`set_background`](LoopHandle::set_background)ed.
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -111,7 +111,7 @@ impl<S> LoopHandle<S> {
     /// let mut el = EventLoop::new()?;
     /// let timer = el.call_later(Duration::from_secs(3600), |_, _| {});
     /// assert!(el.keeps_running(timer) && el.is_alive());
-    /// el.unref(timer);
+    /// el.set_background(timer);
     /// assert!(!el.keeps_running(timer) && !el.has_ref(timer) && !el.is_alive());
     /// # Ok::<(), mainspring::Error>(())
     /// ```

@@ -5,14 +5,14 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::LoopHandle;
-use super::callback::{Outcome, Sent, done};
+use super::callback::{CallbackResult, Sent, done};
 use super::loop_handle::LoopInbox;
 use crate::error::Result;
 
 /// A way to reach a loop from any thread: it can be sent, shared and cloned.
 ///
 /// As long as a remote exists something may still come, so
-/// [`EventLoop::run`](crate::EventLoop::run) waits for it; see [`unref`](Remote::unref).
+/// [`EventLoop::run`](crate::EventLoop::run) waits for it; see [`background`](Remote::background).
 ///
 /// ```
 /// use mainspring::EventLoop;
@@ -51,7 +51,7 @@ impl<S> Remote<S> {
     pub fn call_soon<F, R>(&self, callback: F) -> Result<()>
     where
         F: FnOnce(&LoopHandle<S>, &mut S) -> R + Send + 'static,
-        R: Outcome,
+        R: CallbackResult,
     {
         let sent = Sent::new(|el, state| done(callback(el, state)));
         self.inbox.send((sent, Location::caller()))
@@ -75,14 +75,14 @@ impl<S> Remote<S> {
     /// A remote that does not keep [`EventLoop::run`](crate::EventLoop::run) going. Nor do its
     /// clones.
     #[must_use]
-    pub fn unref(&self) -> Remote<S> {
+    pub fn background(&self) -> Remote<S> {
         Remote { inbox: self.inbox.clone(), background: true }
     }
 }
 
 impl<S> Clone for Remote<S> {
     fn clone(&self) -> Remote<S> {
-        if self.background { self.unref() } else { Remote::new(self.inbox.clone()) }
+        if self.background { self.background() } else { Remote::new(self.inbox.clone()) }
     }
 }
 

@@ -25,11 +25,11 @@ pub(crate) struct ExceptionHandler<S> {
 /// | a panic in | ends | reported as |
 /// |---|---|---|
 /// | a callback, a hook, a signal handler | that callback | its registration |
-/// | a method of a [`Protocol`], a [`Stream`] | that connection | [`Kind::Stream`] |
-/// | the factory of [`serve_with`] | the new connection; the server goes on | [`Kind::Stream`] |
+/// | a method of a [`Protocol`], a [`TransportStream`] | that connection | [`ReportKind::Stream`] |
+/// | the factory of [`serve_with`] | the new connection; the server goes on | [`ReportKind::Stream`] |
 /// | the exception handler | nothing, it is kept | printed, after the report that it was called with |
 /// | the `Drop` of captures, of a source, of a protocol | nothing more: it is dropped | its registration |
-/// | a waker of another executor: `wake`, `drop` | nothing, the other tasks are woken | [`Kind::Waker`] |
+/// | a waker of another executor: `wake`, `drop` | nothing, the other tasks are woken | [`ReportKind::Waker`] |
 /// | a custom selector or clock, during a tick | the run, with [`Error::Panicked`] | |
 ///
 /// Some panics have a place of their own, whatever the policy: that of a task or of a done-callback
@@ -44,7 +44,7 @@ pub(crate) struct ExceptionHandler<S> {
 /// through the same code. The loop prevents that for what it owns, but not inside a callback.
 ///
 /// [`Protocol`]: crate::net::Protocol
-/// [`Stream`]: crate::net::Stream
+/// [`TransportStream`]: crate::net::TransportStream
 /// [`serve_with`]: LoopHandle::serve_with
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -63,7 +63,7 @@ pub enum PanicPolicy {
 /// What a failing callback was registered as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum ReportKind {
     /// By `call_soon`, here or from another thread.
     Soon,
     /// By `call_later`, `call_at`, `call_every` or `add_timer`.
@@ -88,31 +88,31 @@ pub enum Kind {
     Write,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ReportKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Kind::Soon => "callback",
-            Kind::Timer => "timer",
-            Kind::Watcher => "watcher",
-            Kind::Stream => "stream",
-            Kind::Signal => "signal handler",
-            Kind::Hook => "hook",
-            Kind::Task => "task",
-            Kind::Promise => "promise",
-            Kind::ExceptionHandler => "exception handler",
-            Kind::Waker => "waker",
-            Kind::Write => "write",
+            ReportKind::Soon => "callback",
+            ReportKind::Timer => "timer",
+            ReportKind::Watcher => "watcher",
+            ReportKind::Stream => "stream",
+            ReportKind::Signal => "signal handler",
+            ReportKind::Hook => "hook",
+            ReportKind::Task => "task",
+            ReportKind::Promise => "promise",
+            ReportKind::ExceptionHandler => "exception handler",
+            ReportKind::Waker => "waker",
+            ReportKind::Write => "write",
         })
     }
 }
 
-impl Kind {
+impl ReportKind {
     /// How it came to the loop.
     pub(super) fn verb(self) -> &'static str {
         match self {
-            Kind::Task => "spawned",
-            Kind::Promise => "failed",
-            Kind::Write => "called",
+            ReportKind::Task => "spawned",
+            ReportKind::Promise => "failed",
+            ReportKind::Write => "called",
             _ => "registered",
         }
     }
@@ -138,7 +138,7 @@ impl Kind {
 #[non_exhaustive]
 pub struct Report {
     /// What failed.
-    pub kind: Kind,
+    pub kind: ReportKind,
     /// Why.
     pub error: Error,
     /// Place of the registration; of a promise, where it failed; of a write, the call.
@@ -159,7 +159,7 @@ impl fmt::Display for Report {
 
 /// A report about user code that has no registration.
 #[track_caller]
-pub(crate) fn internal(kind: Kind, error: Error) -> Report {
+pub(crate) fn internal(kind: ReportKind, error: Error) -> Report {
     Report { kind, error, location: Location::caller(), name: None }
 }
 
@@ -173,12 +173,12 @@ pub(crate) struct Origin {
 impl Origin {
     pub(crate) fn report(self, error: Error, name: Option<Rc<str>>) -> Report {
         let kind = match self.source {
-            Source::Soon => Kind::Soon,
-            Source::Timer(_) | Source::Interval(_) => Kind::Timer,
-            Source::Watch(_) => Kind::Watcher,
-            Source::Stream(_) => Kind::Stream,
-            Source::Signal(_) => Kind::Signal,
-            Source::Hook(Hook::Prepare | Hook::Check | Hook::Idle) => Kind::Hook,
+            Source::Soon => ReportKind::Soon,
+            Source::Timer(_) | Source::Interval(_) => ReportKind::Timer,
+            Source::Watch(_) => ReportKind::Watcher,
+            Source::Stream(_) => ReportKind::Stream,
+            Source::Signal(_) => ReportKind::Signal,
+            Source::Hook(Hook::Prepare | Hook::Check | Hook::Idle) => ReportKind::Hook,
         };
         Report { kind, error, location: self.location, name }
     }

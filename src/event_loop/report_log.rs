@@ -21,7 +21,7 @@ use std::time::Duration;
 use mainspring_sys::stderr;
 
 use super::core::Core;
-use super::report::{Kind, Report};
+use super::report::{Report, ReportKind};
 use crate::clock::{MonotonicClock, Timeline, nanos};
 use crate::handle::Key;
 use crate::text::{Limited, grouped};
@@ -34,7 +34,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 
 /// Reports of one place.
 struct Place {
-    kind: Kind,
+    kind: ReportKind,
     /// End of the period, in nanoseconds of the loop's time.
     end: u64,
     /// Reports that were written in the period.
@@ -93,7 +93,7 @@ impl ReportLog {
 
 /// Line that says how many reports of a place were not written.
 struct Line {
-    kind: Kind,
+    kind: ReportKind,
     location: Location<'static>,
     more: u64,
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mainspring_sys::closure::CallOnce;
 
 use super::LoopHandle;
-use super::callback::{Callback, Every, Once, Outcome, Plain, done};
+use super::callback::{Callback, CallbackResult, Every, Once, Plain, done};
 use super::source::Source;
 use crate::clock::Grid;
 use crate::error::{Error, Result};
@@ -36,7 +36,7 @@ impl<S> LoopHandle<S> {
     pub fn call_soon<F, R>(&self, callback: F) -> Handle
     where
         F: FnOnce(&LoopHandle<S>, &mut S) -> R + 'static,
-        R: Outcome,
+        R: CallbackResult,
     {
         let once = CallOnce::new(|el, state| done(callback(el, state)));
         let key = self.insert_soon(once, Location::caller());
@@ -78,7 +78,7 @@ impl<S> LoopHandle<S> {
     pub fn call_later<F, R>(&self, delay: Duration, callback: F) -> TimerHandle
     where
         F: FnOnce(&LoopHandle<S>, &mut S) -> R + 'static,
-        R: Outcome,
+        R: CallbackResult,
     {
         let once = CallOnce::new(|el, state| done(callback(el, state)));
         let deadline = self.core().timeline.nanos_after(delay);
@@ -91,7 +91,7 @@ impl<S> LoopHandle<S> {
     pub fn call_at<F, R>(&self, deadline: Instant, callback: F) -> TimerHandle
     where
         F: FnOnce(&LoopHandle<S>, &mut S) -> R + 'static,
-        R: Outcome,
+        R: CallbackResult,
     {
         let once = CallOnce::new(|el, state| done(callback(el, state)));
         let deadline = self.core().timeline.nanos_of(deadline);
@@ -135,7 +135,7 @@ impl<S> LoopHandle<S> {
     pub fn call_every<F, R>(&self, period: Duration, callback: F) -> Result<TimerHandle>
     where
         F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
-        R: Outcome,
+        R: CallbackResult,
     {
         self.core().check_open()?;
         let core = self.core().clone();
@@ -160,7 +160,7 @@ impl<S> LoopHandle<S> {
     pub fn add_timer<F, R>(&self, callback: F) -> Result<TimerHandle>
     where
         F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
-        R: Outcome,
+        R: CallbackResult,
     {
         self.core().check_open()?;
         let callback = Callback::repeat(Plain(callback));
@@ -250,10 +250,10 @@ impl<S> LoopHandle<S> {
     #[inline]
     pub(super) fn with_timer<T>(
         &self,
-        TimerHandle(Handle { key, home }): TimerHandle,
+        TimerHandle(Handle { key, loop_id }): TimerHandle,
         ask: impl FnOnce(TimerSlot, Option<&Grid>) -> T,
     ) -> Option<T> {
-        if home != self.core().home {
+        if loop_id != self.core().loop_id {
             return None;
         }
         let mut callbacks = self.shared.callbacks.borrow_mut();

@@ -3,7 +3,7 @@
 use mainspring_sys::Signal;
 
 use crate::timers::TimerSlot;
-use crate::watchers::Watch;
+use crate::watchers::WatcherId;
 
 /// What makes a callback ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,10 +15,10 @@ pub(crate) enum Source {
     /// The next tick of an interval.
     Interval(TimerSlot),
     /// An fd.
-    Watch(Watch),
+    Watch(WatcherId),
     /// The fd of a stream or a listener, whose callback knows itself what it still wants to hear
     /// of.
-    Stream(Watch),
+    Stream(WatcherId),
     /// A signal.
     Signal(Signal),
     /// A place in the tick.

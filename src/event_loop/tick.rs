@@ -26,10 +26,10 @@ pub(crate) enum Sleep {
 impl<S> EventLoop<S> {
     #[inline]
     pub(crate) fn run_once(&mut self, limit: Option<Duration>) -> Result<usize> {
-        self.tick(limit, Sleep::Always)
+        self.run_tick(limit, Sleep::Always)
     }
 
-    pub(crate) fn tick(&mut self, limit: Option<Duration>, sleep: Sleep) -> Result<usize> {
+    pub(crate) fn run_tick(&mut self, limit: Option<Duration>, sleep: Sleep) -> Result<usize> {
         self.begin_tick()?;
         let limit = self.prepare(limit, sleep);
         let timeout = self.time_to_sleep(limit); // zero if anything is ready
@@ -82,12 +82,12 @@ impl<S> EventLoop<S> {
     fn select(&mut self, timeout: Option<Duration>) -> Result<()> {
         let core = &self.core;
         let clock = core.timeline.clock();
-        let allowed = clock.allow(timeout);
+        let allowed = clock.max_wait(timeout);
         let mut watchers = core.watchers.borrow_mut();
         watchers.selector().select(&mut self.events, allowed).map_err(Error::Select)?;
         drop(watchers);
         if self.events.is_empty() && timeout != Some(Duration::ZERO) {
-            clock.idle(timeout);
+            clock.on_timeout(timeout);
         }
         Ok(())
     }

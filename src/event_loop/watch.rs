@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::Location;
 
-use mainspring_sys::{Interest, Mode, blocking};
+use mainspring_sys::{Interest, TriggerMode, blocking};
 
 use super::callback::{Callback, Watching};
 use super::dispatch::Successor;
@@ -75,7 +75,7 @@ impl<S> LoopHandle<S> {
         T: AsFd + 'static,
         F: FnMut(&LoopHandle<S>, &mut S, &mut Watched<T>) -> Result<()> + 'static,
     {
-        self.add_watcher(source, Role::Reader, Interest::READABLE, Mode::Level, callback)
+        self.add_watcher(source, Role::Reader, Interest::READABLE, TriggerMode::Level, callback)
     }
 
     /// Calls `callback` in each tick in which `source` can be written without blocking. Otherwise
@@ -90,7 +90,7 @@ impl<S> LoopHandle<S> {
         T: AsFd + 'static,
         F: FnMut(&LoopHandle<S>, &mut S, &mut Watched<T>) -> Result<()> + 'static,
     {
-        self.add_watcher(source, Role::Writer, Interest::WRITABLE, Mode::Level, callback)
+        self.add_watcher(source, Role::Writer, Interest::WRITABLE, TriggerMode::Level, callback)
     }
 
     /// Calls one `callback` for everything in `interest`; it reads what happened from
@@ -117,7 +117,7 @@ impl<S> LoopHandle<S> {
     /// interest. It watches the file that has the number now, on every selector. For the sources of
     /// the standard library, which close their own fd, an unchanged interest costs no system call.
     ///
-    /// [`remove`]: LoopHandle::remove
+    /// [`remove`]: LoopHandle::cancel
     /// [`reset_after`]: LoopHandle::reset_after
     /// [`set_interest`]: LoopHandle::set_interest
     ///
@@ -149,10 +149,10 @@ impl<S> LoopHandle<S> {
         T: AsFd + 'static,
         F: FnMut(&LoopHandle<S>, &mut S, &mut Watched<T>) -> Result<()> + 'static,
     {
-        self.add_watcher(source, Role::Both, interest, Mode::Level, callback)
+        self.add_watcher(source, Role::Both, interest, TriggerMode::Level, callback)
     }
 
-    /// As [`watch`](LoopHandle::watch), in another [`Mode`]: once for each change of the interest,
+    /// As [`watch`](LoopHandle::watch), in another [`TriggerMode`]: once for each change of the interest,
     /// or when a readiness begins.
     ///
     /// In the mode `Edge` the callback must go on until its call returns `WouldBlock`, and return
@@ -166,7 +166,7 @@ impl<S> LoopHandle<S> {
         &self,
         source: T,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
         callback: F,
     ) -> Result<Watcher<T>>
     where
@@ -182,7 +182,7 @@ impl<S> LoopHandle<S> {
         source: T,
         role: Role,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
         callback: F,
     ) -> Result<Watcher<T>>
     where
@@ -257,31 +257,6 @@ impl<S> LoopHandle<S> {
             }
         }
         Ok(Watcher::new(self.handle(key)))
-    }
-
-    /// Ends a reader: as [`remove`](LoopHandle::remove), but false for a watcher of another kind.
-    pub fn remove_reader<T>(&self, reader: Watcher<T>) -> bool {
-        self.role_of(reader) == Some(Role::Reader) && self.remove(reader)
-    }
-
-    /// Ends a writer: as [`remove`](LoopHandle::remove), but false for a watcher of another kind.
-    pub fn remove_writer<T>(&self, writer: Watcher<T>) -> bool {
-        self.role_of(writer) == Some(Role::Writer) && self.remove(writer)
-    }
-
-    /// Ends a watcher and drops its source; false if it has ended before.
-    ///
-    /// When this returns the callback never runs again, even if it was already queued, and the
-    /// kernel has forgotten the fd.
-    pub fn remove<T>(&self, watcher: Watcher<T>) -> bool {
-        self.cancel(watcher)
-    }
-
-    fn role_of<T>(&self, watcher: Watcher<T>) -> Option<Role> {
-        match self.source_of(watcher.handle) {
-            Some(Source::Watch(watch)) => Some(watch.role()),
-            _ => None,
-        }
     }
 
     /// Changes what a watcher is told of. An empty interest pauses it: the kernel does not watch

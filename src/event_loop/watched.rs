@@ -11,11 +11,11 @@ use mainspring_sys::blocking::{self, Blocking};
 use mainspring_sys::everyday::end_of_terminal;
 use mainspring_sys::{Interest, Readiness};
 
-use super::callback::{LEAVE, STAY, Turn};
+use super::callback::{Flow, LEAVE, STAY};
 use super::core::Core;
 use crate::error::{Error, Result};
 use crate::handle::Key;
-use crate::watchers::Watch;
+use crate::watchers::WatcherId;
 
 /// A watched source, as its callback sees it.
 ///
@@ -36,7 +36,7 @@ pub struct Watched<T> {
     /// Rule that keeps the source from blocking.
     blocking: Blocking,
     fd: RawFd,
-    watch: Watch,
+    watch: WatcherId,
     key: Key,
     core: Rc<Core>,
 }
@@ -46,7 +46,7 @@ impl<T> Watched<T> {
         source: T,
         core: Rc<Core>,
         fd: RawFd,
-        watch: Watch,
+        watch: WatcherId,
         key: Key,
         blocking: Blocking,
     ) -> Watched<T> {
@@ -71,14 +71,14 @@ impl<T> Watched<T> {
     /// # Errors
     ///
     /// The kernel refuses; then the interest is as before. [`Error::Gone`](crate::Error::Gone)
-    /// after [`remove`](Watched::remove).
+    /// after [`cancel`](Watched::cancel).
     pub fn set_interest(&mut self, interest: Interest) -> Result<()> {
         self.core.set_interest(self.watch, self.key(), interest)
     }
 
     /// Ends watching: the callback is not called again. The source is dropped when the callback
     /// returns.
-    pub fn remove(&mut self) {
+    pub fn cancel(&mut self) {
         self.core.unwatch(self.watch, self.key());
         self.removed = true;
     }
@@ -92,7 +92,7 @@ impl<T> Watched<T> {
     /// callback, which is the last one.
     #[track_caller]
     pub fn into_inner(this: &mut Watched<T>) -> T {
-        this.remove();
+        this.cancel();
         this.restore_blocking();
         this.source.take().expect(TAKEN)
     }
@@ -108,13 +108,13 @@ impl<T> Watched<T> {
     }
 
     /// The callback met `WouldBlock`: it has seen all there is.
-    pub(crate) fn drained(&self) {
+    pub(crate) fn clear_readiness(&self) {
         let key = self.key();
-        self.core.watchers.borrow_mut().drained(self.watch, key, Interest::all());
+        self.core.watchers.borrow_mut().clear_readiness(self.watch, key, Interest::all());
     }
 
     #[inline]
-    pub(crate) fn turn(&self) -> Turn {
+    pub(crate) fn flow(&self) -> Flow {
         if self.removed { LEAVE } else { STAY }
     }
 
@@ -193,7 +193,7 @@ impl<T: AsFd> Watched<T> {
         if source.as_fd().as_raw_fd() == this.fd {
             return Ok(result);
         }
-        this.remove();
+        this.cancel();
         Err(Error::closed_while_watched(this.fd))
     }
 }

@@ -8,16 +8,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring_sys::socket::{self, Address, Connecting};
-use mainspring_sys::{Interest, Mode, Readiness};
+use mainspring_sys::{Interest, Readiness, TriggerMode};
 
 use super::into_address::IntoAddress;
 use super::socket::Socket;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
-use crate::event_loop::callback::{Callback, LEAVE, Outcome, Repeat, STAY, Turn, failed};
+use crate::event_loop::callback::{Callback, CallbackResult, Flow, LEAVE, Repeat, STAY, failed};
 use crate::event_loop::source::Source;
 use crate::handle::{Handle, Key, TimerHandle};
-use crate::watchers::{Role, Watch};
+use crate::watchers::{Role, WatcherId};
 
 /// The callback of a connection that is being made. Its timer goes with it, also when it is
 /// cancelled.
@@ -30,7 +30,7 @@ struct Attempt<S, F> {
     timer: TimerHandle,
     timed_out: Rc<Cell<bool>>,
     key: Key,
-    watch: Option<Watch>,
+    watch: Option<WatcherId>,
 }
 
 impl<S, F> Drop for Attempt<S, F> {
@@ -60,9 +60,9 @@ impl<S, F> Attempt<S, F> {
 impl<S: 'static, F, R> Repeat<S> for Attempt<S, F>
 where
     F: FnOnce(&LoopHandle<S>, &mut S, Result<Socket>) -> R,
-    R: Outcome,
+    R: CallbackResult,
 {
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Turn {
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Flow {
         let Some(outcome) = self.outcome() else { return STAY };
         el.cancel(self.timer);
         if let Some(watch) = self.watch.take() {
@@ -116,7 +116,7 @@ impl<S: 'static> LoopHandle<S> {
     pub fn connect<F, R>(&self, address: impl IntoAddress, timeout: Duration, callback: F) -> Handle
     where
         F: FnOnce(&LoopHandle<S>, &mut S, Result<Socket>) -> R + 'static,
-        R: Outcome + 'static,
+        R: CallbackResult + 'static,
     {
         self.connect_as(None, address.into_address(), timeout, callback, Location::caller())
     }
@@ -153,7 +153,7 @@ impl<S: 'static> LoopHandle<S> {
     ) -> Handle
     where
         F: FnOnce(&LoopHandle<S>, &mut S, Result<Socket>) -> R + 'static,
-        R: Outcome + 'static,
+        R: CallbackResult + 'static,
     {
         let location = Location::caller();
         match local.into_address() {
@@ -175,7 +175,7 @@ impl<S: 'static> LoopHandle<S> {
     ) -> Handle
     where
         F: FnOnce(&LoopHandle<S>, &mut S, Result<Socket>) -> R + 'static,
-        R: Outcome + 'static,
+        R: CallbackResult + 'static,
     {
         let key = self.reserve(location);
         if self.core().closed.get() {
@@ -212,13 +212,13 @@ impl<S: 'static> LoopHandle<S> {
         &self,
         socket: io::Result<Connecting>,
         key: Key,
-    ) -> (io::Result<Connecting>, Option<Watch>) {
+    ) -> (io::Result<Connecting>, Option<WatcherId>) {
         let Ok(Connecting::InProgress(fd)) = &socket else {
             self.core().feed(key);
             return (socket, None);
         };
         let fd = fd.as_fd().as_raw_fd();
-        match self.core().watch(fd, Role::Both, Interest::WRITABLE, Mode::Level, key) {
+        match self.core().watch(fd, Role::Both, Interest::WRITABLE, TriggerMode::Level, key) {
             Ok(watch) => (socket, Some(watch)),
             Err(error) => {
                 self.core().feed(key);

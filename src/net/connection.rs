@@ -8,11 +8,11 @@ use mainspring_sys::Readiness;
 
 use super::protocol::{Closure, Protocol};
 use super::server::Membership;
-use super::stream::Stream;
+use super::stream::TransportStream;
 use super::transport::{SharedFile, Tide, Transport};
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
-use crate::event_loop::callback::{Callback, LEAVE, Repeat, STAY, Turn};
+use crate::event_loop::callback::{Callback, Flow, LEAVE, Repeat, STAY};
 use crate::event_loop::core::Core;
 use crate::event_loop::source::Source;
 use crate::handle::Key;
@@ -81,7 +81,7 @@ impl<P> Connection<P> {
 
     /// The last moment, because of an error that the protocol has returned or for other reasons.
     #[cold]
-    fn lost<S>(&mut self, el: &LoopHandle<S>, state: &mut S, failure: Option<Box<Error>>) -> Turn
+    fn lost<S>(&mut self, el: &LoopHandle<S>, state: &mut S, failure: Option<Box<Error>>) -> Flow
     where
         P: Protocol<S>,
     {
@@ -98,12 +98,12 @@ impl<P> Connection<P> {
         let why = failure.as_deref().or(reason.as_deref());
         let lost = told(self.protocol.connection_lost(el, state, why));
         match (failure, lost) {
-            (Some(error), Ok(())) | (None, Err(error)) => Turn::Break(Some(error)),
+            (Some(error), Ok(())) | (None, Err(error)) => Flow::Break(Some(error)),
             (Some(error), Err(another)) => {
                 if let Some(report) = el.report_of(self.transport.key(), *error) {
                     el.report(state, report);
                 }
-                Turn::Break(Some(another))
+                Flow::Break(Some(another))
             }
             (None, Ok(())) => LEAVE,
         }
@@ -126,7 +126,7 @@ fn unless_retry(error: Error) -> Moment {
 
 impl<S, P: Protocol<S>> Repeat<S> for Connection<P> {
     #[inline]
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn {
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow {
         match self.moments(el, state, readiness) {
             Ok(()) if !self.transport.is_done() => {
                 self.transport.end();
@@ -192,7 +192,7 @@ impl<S: 'static> LoopHandle<S> {
     #[track_caller]
     pub fn attach<T, F>(&self, stream: T, closure: F) -> Result<Transport>
     where
-        T: Stream + 'static,
+        T: TransportStream + 'static,
         F: FnMut(&LoopHandle<S>, &mut S, &Transport, &[u8]) -> Result<()> + 'static,
     {
         self.attach_as(stream, Closure(closure), Made::Silent, Location::caller())
@@ -207,7 +207,7 @@ impl<S: 'static> LoopHandle<S> {
     #[track_caller]
     pub fn attach_with<T, P>(&self, stream: T, protocol: P) -> Result<Transport>
     where
-        T: Stream + 'static,
+        T: TransportStream + 'static,
         P: Protocol<S> + 'static,
     {
         self.attach_as(stream, protocol, Made::Announce, Location::caller())
@@ -249,7 +249,7 @@ impl<S: 'static> LoopHandle<S> {
     ///     el.set_protocol(conn, Upgraded)
     /// })?;
     /// theirs.write_all(b"upgrade")?;
-    /// el.turn(None)?;
+    /// el.tick(None)?;
     /// theirs.write_all(b"new words")?;
     /// drop(theirs);
     /// el.run()?;
@@ -291,7 +291,7 @@ impl<S: 'static> LoopHandle<S> {
         location: &'static Location<'static>,
     ) -> Result<Transport>
     where
-        T: Stream + 'static,
+        T: TransportStream + 'static,
         P: Protocol<S> + 'static,
     {
         self.core().check_open()?;

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use super::tcp::TcpListener;
 use super::unix::UnixListener;
-use crate::task::Promise;
+use crate::task::{Promise, promise};
 
 /// Counter of a listener's open streams.
 pub(super) struct Connections {
@@ -44,7 +44,7 @@ impl Connections {
     /// Waits until a place is vacant. Another task may take the place before the caller does.
     pub(super) async fn vacancy(&self) {
         while self.is_full() {
-            let (promise, promised) = Promise::new();
+            let (promise, promised) = promise();
             let mut waiting = self.waiting.take();
             waiting.retain(|other: &Promise<()>| !other.is_closed()); // Left by cancelled tasks.
             waiting.push(promise);

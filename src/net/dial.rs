@@ -14,7 +14,7 @@ use std::time::Duration;
 use mainspring_sys::socket::{self, Address, Connecting};
 
 use super::socket::Socket;
-use super::stream_socket::StreamSocket;
+use super::stream_socket::ConnectedSocket;
 use crate::error::{Error, Result};
 use crate::task::{Sleep, budget, sleep, timeout};
 use crate::text;
@@ -23,24 +23,24 @@ use crate::text;
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// Connects to `address`. Dropping the future gives up, and closes the socket.
-pub(super) async fn dial(address: &Address) -> Result<StreamSocket> {
+pub(super) async fn dial(address: &Address) -> Result<ConnectedSocket> {
     connected(address).await.map_err(|source| failed(address, source))
 }
 
 /// [`dial`], from the address `local`.
-pub(super) async fn dial_from(local: &Address, address: &Address) -> Result<StreamSocket> {
+pub(super) async fn dial_from(local: &Address, address: &Address) -> Result<ConnectedSocket> {
     let connected = established(Some(local), address).await;
     connected.map_err(|source| failed(format_args!("{address} from {local}"), source))
 }
 
-async fn connected(address: &Address) -> io::Result<StreamSocket> {
+async fn connected(address: &Address) -> io::Result<ConnectedSocket> {
     established(None, address).await
 }
 
-async fn established(local: Option<&Address>, address: &Address) -> io::Result<StreamSocket> {
+async fn established(local: Option<&Address>, address: &Address) -> io::Result<ConnectedSocket> {
     let wrap = match address {
-        Address::Inet(_) => StreamSocket::tcp,
-        Address::Unix(_) => StreamSocket::unix,
+        Address::Inet(_) => ConnectedSocket::tcp,
+        Address::Unix(_) => ConnectedSocket::unix,
     };
     budget::step().await; // A Unix socket connects at once, and a refusal may come at once.
     let connecting = match local {
@@ -80,7 +80,7 @@ fn failed(address: impl Display, source: io::Error) -> Error {
 
 /// Connects to the first of `addresses` that answers. The attempts that are still under way then
 /// are given up.
-pub(super) async fn race(addresses: &[SocketAddr]) -> Result<StreamSocket> {
+pub(super) async fn race(addresses: &[SocketAddr]) -> Result<ConnectedSocket> {
     let mut race = Race {
         waiting: interleaved(addresses).into_iter(),
         attempts: Vec::new(),
@@ -118,7 +118,7 @@ struct Race {
 
 struct Attempt {
     address: SocketAddr,
-    connecting: Pin<Box<dyn Future<Output = io::Result<StreamSocket>>>>,
+    connecting: Pin<Box<dyn Future<Output = io::Result<ConnectedSocket>>>>,
 }
 
 impl Attempt {
@@ -129,7 +129,7 @@ impl Attempt {
 }
 
 impl Race {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<StreamSocket>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<ConnectedSocket>> {
         loop {
             let failures = self.failures.len();
             if let Some(winner) = self.poll_attempts(cx) {
@@ -151,7 +151,7 @@ impl Race {
         }
     }
 
-    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Option<StreamSocket> {
+    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Option<ConnectedSocket> {
         let mut at = 0;
         while let Some(attempt) = self.attempts.get_mut(at) {
             match attempt.connecting.as_mut().poll(cx) {

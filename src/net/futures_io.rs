@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
-use super::stream_socket::StreamSocket;
+use super::stream_socket::ConnectedSocket;
 use super::tcp::TcpStream;
 use super::unix::UnixStream;
 
@@ -22,7 +22,7 @@ macro_rules! read {
                 cx: &mut Context<'_>,
                 buffer: &mut [u8],
             ) -> Poll<io::Result<usize>> {
-                StreamSocket::poll_read(&self, cx, buffer)
+                ConnectedSocket::poll_read(&self, cx, buffer)
             }
 
             fn poll_read_vectored(
@@ -30,7 +30,7 @@ macro_rules! read {
                 cx: &mut Context<'_>,
                 buffers: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
-                StreamSocket::poll_read_vectored(&self, cx, buffers)
+                ConnectedSocket::poll_read_vectored(&self, cx, buffers)
             }
         }
     )*};
@@ -44,7 +44,7 @@ macro_rules! write {
                 cx: &mut Context<'_>,
                 bytes: &[u8],
             ) -> Poll<io::Result<usize>> {
-                StreamSocket::poll_write(&self, cx, bytes)
+                ConnectedSocket::poll_write(&self, cx, bytes)
             }
 
             fn poll_write_vectored(
@@ -52,7 +52,7 @@ macro_rules! write {
                 cx: &mut Context<'_>,
                 slices: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                StreamSocket::poll_write_vectored(&self, cx, slices)
+                ConnectedSocket::poll_write_vectored(&self, cx, slices)
             }
 
             fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -3,9 +3,9 @@
 use std::ops::Deref;
 use std::rc::Rc;
 
-use super::stream_socket::StreamSocket;
+use super::stream_socket::ConnectedSocket;
 
-impl StreamSocket {
+impl ConnectedSocket {
     /// The two directions, for two parts of one task.
     pub fn split(&self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         (ReadHalf { socket: self }, WriteHalf { socket: self })
@@ -21,56 +21,56 @@ impl StreamSocket {
 /// The half of a socket that reads; derefs to the whole, for `read` and the like.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadHalf<'a> {
-    socket: &'a StreamSocket,
+    socket: &'a ConnectedSocket,
 }
 
 /// The half of a socket that writes; derefs to the whole, for `write_all` and the like.
 #[derive(Debug, Clone, Copy)]
 pub struct WriteHalf<'a> {
-    socket: &'a StreamSocket,
+    socket: &'a ConnectedSocket,
 }
 
 /// The half of a socket that reads, for a task of its own; derefs to the whole.
 #[derive(Debug)]
 pub struct OwnedReadHalf {
-    socket: Rc<StreamSocket>,
+    socket: Rc<ConnectedSocket>,
 }
 
 /// The half of a socket that writes, for a task of its own; derefs to the whole. Dropping it tells
 /// the peer that nothing more comes.
 #[derive(Debug)]
 pub struct OwnedWriteHalf {
-    socket: Rc<StreamSocket>,
+    socket: Rc<ConnectedSocket>,
 }
 
 impl Deref for ReadHalf<'_> {
-    type Target = StreamSocket;
+    type Target = ConnectedSocket;
 
-    fn deref(&self) -> &StreamSocket {
+    fn deref(&self) -> &ConnectedSocket {
         self.socket
     }
 }
 
 impl Deref for WriteHalf<'_> {
-    type Target = StreamSocket;
+    type Target = ConnectedSocket;
 
-    fn deref(&self) -> &StreamSocket {
+    fn deref(&self) -> &ConnectedSocket {
         self.socket
     }
 }
 
 impl Deref for OwnedReadHalf {
-    type Target = StreamSocket;
+    type Target = ConnectedSocket;
 
-    fn deref(&self) -> &StreamSocket {
+    fn deref(&self) -> &ConnectedSocket {
         &self.socket
     }
 }
 
 impl Deref for OwnedWriteHalf {
-    type Target = StreamSocket;
+    type Target = ConnectedSocket;
 
-    fn deref(&self) -> &StreamSocket {
+    fn deref(&self) -> &ConnectedSocket {
         &self.socket
     }
 }

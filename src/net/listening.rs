@@ -97,7 +97,7 @@ impl Listening {
                     self.in_vain.set(false);
                     self.failures.set(0);
                     if !self.is_busy() {
-                        self.io.drained(Interest::READABLE);
+                        self.io.clear_readiness(Interest::READABLE);
                     }
                     return Ok((fd, from, self.connections.enter()));
                 }

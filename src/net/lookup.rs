@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use mainspring_sys::socket;
 
 use super::host::Host;
+use crate::blocking::{BlockingPool, Job};
 use crate::error::{Error, Result};
-use crate::executor::{Executor, Job};
 use crate::task::{self, budget};
 
 /// The addresses of a host, by the threads of the running loop's executor, in the order in which
@@ -69,7 +69,7 @@ pub fn lookup_name(address: impl Into<SocketAddr>) -> impl Future<Output = Resul
     async move {
         budget::step().await;
         let tasks = task::running("mainspring::net::lookup_name")?;
-        let job = tasks.core.executor().job().lookup().name(format!("name of {address}"));
+        let job = tasks.core.blocking_pool().job().lookup().name(format!("name of {address}"));
         job.at(caller)
             .submit(move || {
                 socket::name_of(address).map_err(|source| {
@@ -135,7 +135,7 @@ impl Future for Lookup {
             ready!(budget::metered(context, |_| Poll::Ready(()))); // It may be refused at once.
             let (host, caller) = (host.take().expect(POLLED)?, *caller);
             let tasks = task::running("mainspring::net::lookup_host")?;
-            *self = host.lookup_at(caller, tasks.core.executor())?;
+            *self = host.lookup_at(caller, tasks.core.blocking_pool())?;
         }
         match &mut self.0 {
             Answer::Unasked(..) => unreachable!("it was asked just now"),
@@ -150,9 +150,9 @@ impl Host {
     /// class of [lookups](crate::JobBuilder::lookup). An address is its own answer, without a job.
     ///
     /// ```
-    /// use mainspring::{Executor, net::Host};
+    /// use mainspring::{BlockingPool, net::Host};
     ///
-    /// let executor = Executor::new();
+    /// let executor = BlockingPool::new();
     /// let found = Host::new("127.0.0.1", 80)?.lookup(&executor)?.wait()?;
     /// assert_eq!(found, ["127.0.0.1:80".parse()?]);
     /// assert_eq!(executor.threads(), 0);
@@ -163,11 +163,15 @@ impl Host {
     ///
     /// As [`JobBuilder::submit`](crate::JobBuilder::submit).
     #[track_caller]
-    pub fn lookup(&self, executor: &Executor) -> Result<Lookup> {
+    pub fn lookup(&self, executor: &BlockingPool) -> Result<Lookup> {
         self.lookup_at(Location::caller(), executor)
     }
 
-    fn lookup_at(&self, place: &'static Location<'static>, executor: &Executor) -> Result<Lookup> {
+    fn lookup_at(
+        &self,
+        place: &'static Location<'static>,
+        executor: &BlockingPool,
+    ) -> Result<Lookup> {
         if let Some(address) = self.address() {
             return Ok(Lookup(Answer::Known(address)));
         }

@@ -23,7 +23,7 @@ use crate::event_loop::LoopHandle;
 ///
 /// The exception handler does not get an error by which a peer goes
 /// ([`Error::is_disconnect`]), whether the loop met it or a callback returned it, unless
-/// [`Builder::report_disconnects`](crate::Builder::report_disconnects) is set. The rule for detached
+/// [`EventLoopBuilder::report_disconnects`](crate::EventLoopBuilder::report_disconnects) is set. The rule for detached
 /// tasks is the same.
 ///
 /// For the common case [`serve`](LoopHandle::serve) and [`attach`](LoopHandle::attach) take a

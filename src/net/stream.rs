@@ -16,7 +16,7 @@ use crate::event_loop::read_buffer::is_plain_source;
 ///
 /// Whatever is `AsFd` and can be read and written through a shared reference is one: sockets of std
 /// and of this crate, files, wrappers of one's own. Two descriptors are joined by a [`PipePair`].
-pub trait Stream {
+pub trait TransportStream {
     /// Reads once; 0 is end of file.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ pub trait Stream {
     ///
     /// # Errors
     ///
-    /// As [`write`](Stream::write).
+    /// As [`write`](TransportStream::write).
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Tells the peer that nothing more comes.
@@ -65,7 +65,7 @@ pub trait Stream {
         true
     }
 
-    /// Gives the kernel the bytes that [`write`](Stream::write) has taken and the stream still
+    /// Gives the kernel the bytes that [`write`](TransportStream::write) has taken and the stream still
     /// holds.
     ///
     /// The loop calls it after writing, and after reading, since a handshake also sends. The
@@ -79,7 +79,7 @@ pub trait Stream {
     }
 }
 
-impl<T> Stream for T
+impl<T> TransportStream for T
 where
     T: AsFd + 'static,
     for<'a> &'a T: Read + Write,
@@ -148,7 +148,7 @@ where
 /// the end of the line comes late. So take the descriptors of these, as files.
 ///
 /// ```
-/// use mainspring::net::{PipePair, Stream};
+/// use mainspring::net::{PipePair, TransportStream};
 ///
 /// let (reader, writer) = std::io::pipe()?;
 /// let mut pair = PipePair::new(reader, writer);
@@ -178,7 +178,7 @@ impl<R, W> PipePair<R, W> {
     }
 }
 
-impl<R, W> Stream for PipePair<R, W>
+impl<R, W> TransportStream for PipePair<R, W>
 where
     R: AsFd + 'static,
     W: AsFd + 'static,

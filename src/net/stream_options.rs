@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use mainspring_sys::socket::{self, KeepaliveTimes, PeerCredentials};
 
-use super::stream_socket::StreamSocket;
+use super::stream_socket::ConnectedSocket;
 
-impl StreamSocket {
+impl ConnectedSocket {
     /// Sends small pieces at once (`TCP_NODELAY`), or waits for more or for the peer's
     /// acknowledgement. On for what a [`TcpListener`](crate::net::TcpListener) has accepted.
     ///
@@ -42,7 +42,7 @@ impl StreamSocket {
     }
 
     /// Probes a silent peer from time to time (`SO_KEEPALIVE`). Without
-    /// [times](StreamSocket::set_keepalive_times) the first probe comes after two hours on most
+    /// [times](ConnectedSocket::set_keepalive_times) the first probe comes after two hours on most
     /// systems.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use super::socket::Socket;
 use crate::error::Result;
 #[cfg(feature = "hyper")]
 use crate::event_loop::read_buffer::ReadBuffer;
-use crate::task::{Chunk, Io, budget};
+use crate::task::{Io, ReadChunk, budget};
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
@@ -29,34 +29,34 @@ const WRITE: Interest = Interest::WRITABLE;
 ///
 /// To drop the socket is to close it, at once. If its peer still sends, the kernel resets the
 /// connection, and what the peer has not received by then is lost. So who ends a conversation first
-/// says so by [`shutdown_write`](StreamSocket::shutdown_write), and reads until the peer's end, or
+/// says so by [`shutdown_write`](ConnectedSocket::shutdown_write), and reads until the peer's end, or
 /// until a [`timeout`](crate::timeout). A [`Transport`](super::Transport) does that by itself.
-pub struct StreamSocket {
+pub struct ConnectedSocket {
     /// Ends before the place does: fields are dropped in this order.
     io: Io<Socket>,
     /// None unless a listener has accepted it.
     place: Option<Place>,
 }
 
-impl StreamSocket {
+impl ConnectedSocket {
     /// Urgent data is watched for because a read stops short at it, which would otherwise mean that
     /// there is nothing more. Reads of Unix sockets stop short at descriptors that are passed,
     /// which no readiness tells, so there it always takes another read to know.
-    pub(super) fn tcp(socket: Socket) -> StreamSocket {
-        StreamSocket::new(Io::nonblocking(socket, READ | WRITE | Interest::PRIORITY))
+    pub(super) fn tcp(socket: Socket) -> ConnectedSocket {
+        ConnectedSocket::new(Io::nonblocking(socket, READ | WRITE | Interest::PRIORITY))
     }
 
-    pub(super) fn unix(socket: Socket) -> StreamSocket {
-        StreamSocket::new(Io::nonblocking(socket, READ | WRITE))
+    pub(super) fn unix(socket: Socket) -> ConnectedSocket {
+        ConnectedSocket::new(Io::nonblocking(socket, READ | WRITE))
     }
 
     /// It was accepted: a server waits for what its client says, and most have not said it yet.
-    pub(super) fn accepted(self, place: Place) -> StreamSocket {
-        StreamSocket { io: self.io.watched(), place: Some(place) }
+    pub(super) fn accepted(self, place: Place) -> ConnectedSocket {
+        ConnectedSocket { io: self.io.watched(), place: Some(place) }
     }
 
-    pub(super) fn new(io: Io<Socket>) -> StreamSocket {
-        StreamSocket { io, place: None }
+    pub(super) fn new(io: Io<Socket>) -> ConnectedSocket {
+        ConnectedSocket { io, place: None }
     }
 
     /// Reads once, as soon as there is something; 0 is end of file.
@@ -102,17 +102,17 @@ impl StreamSocket {
     ///
     /// # Errors
     ///
-    /// As [`read`](StreamSocket::read).
+    /// As [`read`](ConnectedSocket::read).
     #[inline]
-    pub fn read_chunk(&self) -> impl Future<Output = io::Result<Chunk>> {
+    pub fn read_chunk(&self) -> impl Future<Output = io::Result<ReadChunk>> {
         self.io.transfer_chunk(|socket, buffer| socket::recv(socket, buffer))
     }
 
-    /// Reads once into several buffers. Otherwise as [`read`](StreamSocket::read).
+    /// Reads once into several buffers. Otherwise as [`read`](ConnectedSocket::read).
     ///
     /// # Errors
     ///
-    /// As [`read`](StreamSocket::read).
+    /// As [`read`](ConnectedSocket::read).
     pub async fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.io.read_with(|socket| socket::recv_vectored(socket, buffers)).await
     }
@@ -121,7 +121,7 @@ impl StreamSocket {
     ///
     /// # Errors
     ///
-    /// As [`read`](StreamSocket::read).
+    /// As [`read`](ConnectedSocket::read).
     pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.io.read_with(|socket| socket::peek(socket, buffer)).await
     }
@@ -131,7 +131,7 @@ impl StreamSocket {
     /// # Errors
     ///
     /// `UnexpectedEof` if the peer sends no more before that; those of
-    /// [`read`](StreamSocket::read).
+    /// [`read`](ConnectedSocket::read).
     pub async fn read_exact(&self, mut buffer: &mut [u8]) -> io::Result<()> {
         budget::step().await;
         while !buffer.is_empty() {
@@ -150,7 +150,7 @@ impl StreamSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`read`](StreamSocket::read).
+    /// Those of [`read`](ConnectedSocket::read).
     pub async fn read_to_end(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         const PIECE: usize = 16 * 1024;
         let before = buffer.len();
@@ -174,11 +174,11 @@ impl StreamSocket {
         self.io.transfer(WRITE, bytes.len(), |socket| socket::send(socket, bytes))
     }
 
-    /// Writes once what is in several slices. Otherwise as [`write`](StreamSocket::write).
+    /// Writes once what is in several slices. Otherwise as [`write`](ConnectedSocket::write).
     ///
     /// # Errors
     ///
-    /// As [`write`](StreamSocket::write).
+    /// As [`write`](ConnectedSocket::write).
     pub async fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.io.write_with(|socket| socket::send_vectored(socket, slices)).await
     }
@@ -187,7 +187,7 @@ impl StreamSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`write`](StreamSocket::write).
+    /// Those of [`write`](ConnectedSocket::write).
     #[inline]
     pub fn write_all(&self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
         self.io.transfer_all(bytes, |socket, bytes| socket::send(socket, bytes))
@@ -243,24 +243,24 @@ impl StreamSocket {
         self.io.try_io(interest, call)
     }
 
-    /// [`read`](StreamSocket::read) for those who write futures by hand. Only the latest caller is
+    /// [`read`](ConnectedSocket::read) for those who write futures by hand. Only the latest caller is
     /// woken.
     ///
     /// # Errors
     ///
-    /// Those of [`read`](StreamSocket::read).
+    /// Those of [`read`](ConnectedSocket::read).
     #[inline]
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let wanted = buffer.len();
         self.io.poll_transfer(cx, READ, wanted, |socket| socket::recv(socket, buffer))
     }
 
-    /// [`write`](StreamSocket::write) for those who write futures by hand. Only the latest caller
+    /// [`write`](ConnectedSocket::write) for those who write futures by hand. Only the latest caller
     /// is woken.
     ///
     /// # Errors
     ///
-    /// Those of [`write`](StreamSocket::write).
+    /// Those of [`write`](ConnectedSocket::write).
     #[inline]
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.io.poll_transfer(cx, WRITE, bytes.len(), |socket| socket::send(socket, bytes))
@@ -275,7 +275,7 @@ impl StreamSocket {
         most: usize,
         take: impl FnOnce(&[u8]),
     ) -> Poll<io::Result<()>> {
-        let tasks = crate::task::running("StreamSocket::poll_read")?;
+        let tasks = crate::task::running("ConnectedSocket::poll_read")?;
         let mut buffer = ReadBuffer::of(&tasks.core);
         let wanted = most.min(buffer.len());
         let read = self.poll_read(cx, &mut buffer[..wanted]);
@@ -293,12 +293,12 @@ impl StreamSocket {
         self.io.poll_transfer(cx, WRITE, wanted, send)
     }
 
-    /// [`read_vectored`](StreamSocket::read_vectored) for those who write futures by hand. Only the
+    /// [`read_vectored`](ConnectedSocket::read_vectored) for those who write futures by hand. Only the
     /// latest caller is woken.
     ///
     /// # Errors
     ///
-    /// Those of [`read`](StreamSocket::read).
+    /// Those of [`read`](ConnectedSocket::read).
     pub fn poll_read_vectored(
         &self,
         cx: &mut Context<'_>,
@@ -307,12 +307,12 @@ impl StreamSocket {
         self.io.poll_read_with(cx, |socket| socket::recv_vectored(socket, buffers))
     }
 
-    /// [`write_vectored`](StreamSocket::write_vectored) for those who write futures by hand. Only
+    /// [`write_vectored`](ConnectedSocket::write_vectored) for those who write futures by hand. Only
     /// the latest caller is woken.
     ///
     /// # Errors
     ///
-    /// Those of [`write`](StreamSocket::write).
+    /// Those of [`write`](ConnectedSocket::write).
     pub fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,
@@ -323,7 +323,7 @@ impl StreamSocket {
 
     /// Ends watching, and gives the socket back.
     pub(super) fn into_socket(self) -> Socket {
-        let StreamSocket { io, place } = self;
+        let ConnectedSocket { io, place } = self;
         let socket = io.into_inner();
         drop(place);
         socket
@@ -349,13 +349,13 @@ impl StreamSocket {
     }
 }
 
-impl AsFd for StreamSocket {
+impl AsFd for ConnectedSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.io.as_fd()
     }
 }
 
-impl fmt::Debug for StreamSocket {
+impl fmt::Debug for ConnectedSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.io.fmt(f)
     }

@@ -17,7 +17,7 @@ use super::into_address::{IntoAddress, inet};
 use super::listening::Listening;
 use super::lookup::lookup_host;
 use super::socket::Socket;
-use super::stream_socket::StreamSocket;
+use super::stream_socket::ConnectedSocket;
 use crate::error::{Error, Result};
 use crate::task::{Io, budget};
 
@@ -158,7 +158,7 @@ impl TcpListener {
     pub async fn accept(&self) -> Result<(TcpStream, SocketAddr)> {
         let (fd, from, place) = self.listening.accept().await?;
         let from = inet(&from)?;
-        Ok((TcpStream { socket: StreamSocket::tcp(Socket::new(fd)).accepted(place) }, from))
+        Ok((TcpStream { socket: ConnectedSocket::tcp(Socket::new(fd)).accepted(place) }, from))
     }
 
     /// The address at which it listens.
@@ -181,13 +181,13 @@ impl AsFd for TcpListener {
     }
 }
 
-/// A TCP connection, for tasks. Reading and writing are methods of [`StreamSocket`], to which it
+/// A TCP connection, for tasks. Reading and writing are methods of [`ConnectedSocket`], to which it
 /// derefs. So are the options.
 ///
 /// See [`TcpListener`] for an example.
 #[derive(Debug)]
 pub struct TcpStream {
-    socket: StreamSocket,
+    socket: ConnectedSocket,
 }
 
 impl TcpStream {
@@ -310,7 +310,7 @@ impl TcpStream {
     pub fn from_std(stream: std::net::TcpStream) -> Result<TcpStream> {
         let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
         let io = Io::with_interest(Socket::new(OwnedFd::from(stream)), interest)?;
-        Ok(TcpStream { socket: StreamSocket::new(io) })
+        Ok(TcpStream { socket: ConnectedSocket::new(io) })
     }
 
     /// Ends watching, and gives the socket back: to be [attached](crate::LoopHandle::attach) to a
@@ -344,10 +344,10 @@ impl TcpStream {
 }
 
 impl Deref for TcpStream {
-    type Target = StreamSocket;
+    type Target = ConnectedSocket;
 
     #[inline]
-    fn deref(&self) -> &StreamSocket {
+    fn deref(&self) -> &ConnectedSocket {
         &self.socket
     }
 }

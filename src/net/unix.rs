@@ -15,7 +15,7 @@ use super::halves::{OwnedReadHalf, OwnedWriteHalf};
 use super::into_address::{IntoAddress, unix};
 use super::listening::Listening;
 use super::socket::Socket;
-use super::stream_socket::StreamSocket;
+use super::stream_socket::ConnectedSocket;
 use crate::error::{Error, Result};
 use crate::task::{Io, budget};
 
@@ -70,7 +70,7 @@ impl UnixListener {
     pub async fn accept(&self) -> Result<(UnixStream, UnixAddress)> {
         let (fd, from, place) = self.listening.accept().await?;
         let from = unix(&from)?;
-        Ok((UnixStream { socket: StreamSocket::unix(Socket::new(fd)).accepted(place) }, from))
+        Ok((UnixStream { socket: ConnectedSocket::unix(Socket::new(fd)).accepted(place) }, from))
     }
 
     /// The address at which it listens.
@@ -93,7 +93,7 @@ impl AsFd for UnixListener {
     }
 }
 
-/// A connected Unix socket, for tasks. Reading and writing are methods of [`StreamSocket`], to
+/// A connected Unix socket, for tasks. Reading and writing are methods of [`ConnectedSocket`], to
 /// which it derefs.
 ///
 /// ```
@@ -112,7 +112,7 @@ impl AsFd for UnixListener {
 /// ```
 #[derive(Debug)]
 pub struct UnixStream {
-    socket: StreamSocket,
+    socket: ConnectedSocket,
 }
 
 impl UnixStream {
@@ -159,7 +159,7 @@ impl UnixStream {
     /// Of a socket that nobody else has.
     fn take_over(stream: StdStream) -> Result<UnixStream> {
         stream.set_nonblocking(true)?;
-        Ok(UnixStream { socket: StreamSocket::unix(Socket::new(OwnedFd::from(stream))) })
+        Ok(UnixStream { socket: ConnectedSocket::unix(Socket::new(OwnedFd::from(stream))) })
     }
 
     /// Of a stream of std.
@@ -169,7 +169,7 @@ impl UnixStream {
     /// [`Error::Watch`] if it cannot be made non-blocking.
     pub fn from_std(stream: StdStream) -> Result<UnixStream> {
         let io = Io::with_interest(Socket::new(OwnedFd::from(stream)), BOTH)?;
-        Ok(UnixStream { socket: StreamSocket::new(io) })
+        Ok(UnixStream { socket: ConnectedSocket::new(io) })
     }
 
     /// Ends watching, and gives the socket back: to be [attached](crate::LoopHandle::attach) to a
@@ -203,10 +203,10 @@ impl UnixStream {
 }
 
 impl Deref for UnixStream {
-    type Target = StreamSocket;
+    type Target = ConnectedSocket;
 
     #[inline]
-    fn deref(&self) -> &StreamSocket {
+    fn deref(&self) -> &ConnectedSocket {
         &self.socket
     }
 }

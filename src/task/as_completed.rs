@@ -13,9 +13,9 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::budget;
 use super::current;
-use super::ending::{JoinError, Reason};
+use super::ending::{CancelReason, JoinError};
 use super::join::Task;
-use crate::event_loop::{Kind, Report};
+use crate::event_loop::{Report, ReportKind};
 use crate::steps::step;
 
 /// Gives what comes of tasks in the order in which they are done.
@@ -82,7 +82,7 @@ impl<T> AsCompleted<T> {
         self.tasks.len()
     }
 
-    pub(super) fn cancel(&self, reason: &Reason) {
+    pub(super) fn cancel(&self, reason: &CancelReason) {
         for task in self.tasks.iter().flatten() {
             task.cancel(reason.clone());
         }
@@ -97,7 +97,7 @@ impl<T> AsCompleted<T> {
                 && let Some(tasks) = current::running()
             {
                 let error = error.into();
-                tasks.report(Report { kind: Kind::Task, error, location, name: None });
+                tasks.report(Report { kind: ReportKind::Task, error, location, name: None });
             }
         }
     }

@@ -5,9 +5,9 @@ use std::panic::Location;
 
 use super::tasks::Tasks;
 use super::{budget, current};
+use crate::blocking::{BlockingPool, Job};
 use crate::error::Result;
 use crate::event_loop::LoopHandle;
-use crate::executor::{Executor, Job};
 
 /// Runs `closure` in a thread of the running loop's executor, and gives what it returns. It is
 /// queued by this call, or where no loop runs, by the first poll: so it may be the argument of
@@ -19,7 +19,7 @@ use crate::executor::{Executor, Job};
 /// # Errors
 ///
 /// The future gives [`Error::QueueFull`](crate::Error::QueueFull) if too many jobs wait,
-/// [`Error::ExecutorClosed`](crate::Error::ExecutorClosed),
+/// [`Error::PoolClosed`](crate::Error::PoolClosed),
 /// [`Error::Panicked`](crate::Error::Panicked) if the closure panicked, and
 /// [`Error::NoLoop`](crate::Error::NoLoop) if it is polled where no loop runs.
 ///
@@ -66,7 +66,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    tasks.core.executor().job().at(caller).submit(closure)
+    tasks.core.blocking_pool().job().at(caller).submit(closure)
 }
 
 async fn finished<T>(job: Result<Job<T>>) -> Result<T> {
@@ -76,25 +76,22 @@ async fn finished<T>(job: Result<Job<T>>) -> Result<T> {
 
 impl<S> LoopHandle<S> {
     /// The threads for this loop's blocking work. The first one starts with the first job; the
-    /// settings are those of [`Builder::executor`](crate::Builder::executor).
+    /// settings are those of [`EventLoopBuilder::blocking_pool`](crate::EventLoopBuilder::blocking_pool).
     ///
     /// Closing the loop closes it without waiting. To wait for the jobs that run, and to learn which
-    /// of them are stuck, [close](Executor::close) it before, with a limit.
-    pub fn executor(&self) -> &Executor {
-        self.core().executor()
+    /// of them are stuck, [close](BlockingPool::close) it before, with a limit.
+    pub fn blocking_pool(&self) -> &BlockingPool {
+        self.core().blocking_pool()
     }
 
     /// Runs `closure` in a thread of the loop's executor. See [`spawn_blocking`].
     #[track_caller]
-    pub fn run_in_executor<F, T>(
-        &self,
-        closure: F,
-    ) -> impl Future<Output = Result<T>> + use<F, T, S>
+    pub fn spawn_blocking<F, T>(&self, closure: F) -> impl Future<Output = Result<T>> + use<F, T, S>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let job = self.executor().submit(closure);
+        let job = self.blocking_pool().submit(closure);
         finished(job)
     }
 }

@@ -12,7 +12,7 @@ use std::task::{Poll, ready};
 
 use super::as_completed::{AsCompleted, Crowd, as_completed};
 use super::budget;
-use super::ending::{JoinError, Reason};
+use super::ending::{CancelReason, JoinError};
 use super::join::Task;
 
 /// Gives the output of whichever of two futures completes first, and drops the other; the first one
@@ -200,7 +200,7 @@ where
 
 /// What [`wait`] is to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
+pub enum WaitUntil {
     /// Until one task is done.
     FirstCompleted,
     /// Until one task has failed, by an error, a panic or a cancellation, or all are done.
@@ -215,7 +215,7 @@ pub enum When {
 /// Nothing is cancelled, and no error is taken; if this is dropped the tasks are detached.
 ///
 /// ```
-/// use mainspring::{Error, EventLoop, When, sleep, spawn, testing::SimClock, wait};
+/// use mainspring::{Error, EventLoop, WaitUntil, sleep, spawn, testing::SimClock, wait};
 /// use std::time::Duration;
 ///
 /// let mut el = EventLoop::builder().clock(SimClock::new()).build()?;
@@ -224,7 +224,7 @@ pub enum When {
 ///         sleep(Duration::from_secs(n)).await;
 ///         Ok::<_, Error>(n)
 ///     }));
-///     let (done, pending) = wait(tasks, When::FirstCompleted).await;
+///     let (done, pending) = wait(tasks, WaitUntil::FirstCompleted).await;
 ///     for task in done {
 ///         assert_eq!(task.await??, 1);
 ///     }
@@ -235,7 +235,7 @@ pub enum When {
 /// ```
 pub async fn wait<T, E>(
     tasks: impl IntoIterator<Item = Task<Result<T, E>>>,
-    when: When,
+    when: WaitUntil,
 ) -> (Vec<Task<Result<T, E>>>, Vec<Task<Result<T, E>>>)
 where
     T: 'static,
@@ -267,11 +267,11 @@ where
 }
 
 /// Returns true if a task that is done ends a [`wait`].
-fn is_enough<T: 'static, E: 'static>(task: &Task<Result<T, E>>, when: When) -> bool {
+fn is_enough<T: 'static, E: 'static>(task: &Task<Result<T, E>>, when: WaitUntil) -> bool {
     match when {
-        When::FirstCompleted => true,
-        When::FirstError => task.has_failed(Result::is_err),
-        When::All => false,
+        WaitUntil::FirstCompleted => true,
+        WaitUntil::FirstError => task.has_failed(Result::is_err),
+        WaitUntil::All => false,
     }
 }
 
@@ -293,6 +293,6 @@ impl<T> Owned<T> {
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
-        self.0.cancel(&Reason::from("nobody waits for it any more"));
+        self.0.cancel(&CancelReason::from("nobody waits for it any more"));
     }
 }

@@ -31,17 +31,17 @@ pub(crate) fn ask<T>(ask: impl FnOnce(&Tasks) -> T) -> Option<T> {
 
 /// The loop with this number, if it is one of this thread and is not gone.
 #[inline]
-pub(crate) fn find(home: u32) -> Option<Rc<Tasks>> {
+pub(crate) fn find(loop_id: u32) -> Option<Rc<Tasks>> {
     match running() {
-        Some(tasks) if tasks.home() == home => Some(tasks),
-        _ => find_idle(home),
+        Some(tasks) if tasks.loop_id() == loop_id => Some(tasks),
+        _ => find_idle(loop_id),
     }
 }
 
 /// Also those that do not run now.
 #[cold]
-fn find_idle(home: u32) -> Option<Rc<Tasks>> {
-    let found = LOOPS.try_with(|loops| loops.borrow().get(&home)?.upgrade());
+fn find_idle(loop_id: u32) -> Option<Rc<Tasks>> {
+    let found = LOOPS.try_with(|loops| loops.borrow().get(&loop_id)?.upgrade());
     found.ok().flatten()
 }
 
@@ -54,11 +54,11 @@ pub(super) fn enter(tasks: Option<Rc<Tasks>>) -> Option<Rc<Tasks>> {
 
 /// A loop is made.
 pub(super) fn add(tasks: &Rc<Tasks>) {
-    let (home, tasks) = (tasks.home(), Rc::downgrade(tasks));
-    let _ = LOOPS.try_with(|loops| loops.borrow_mut().insert(home, tasks));
+    let (loop_id, tasks) = (tasks.loop_id(), Rc::downgrade(tasks));
+    let _ = LOOPS.try_with(|loops| loops.borrow_mut().insert(loop_id, tasks));
 }
 
 /// A loop is gone.
-pub(super) fn remove(home: u32) {
-    let _ = LOOPS.try_with(|loops| loops.borrow_mut().remove(&home));
+pub(super) fn remove(loop_id: u32) {
+    let _ = LOOPS.try_with(|loops| loops.borrow_mut().remove(&loop_id));
 }

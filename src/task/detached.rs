@@ -27,7 +27,7 @@ use crate::text::write_chain;
 ///   [`timeout`](crate::timeout);
 /// * a cancellation, and [`Cancelled`] as the error, unless a deadline was the reason;
 /// * an error that [`Error::is_disconnect`] recognizes, unless
-///   [`Builder::report_disconnects`](crate::Builder::report_disconnects) is set. It is recognized in
+///   [`EventLoopBuilder::report_disconnects`](crate::EventLoopBuilder::report_disconnects) is set. It is recognized in
 ///   the four types above.
 ///
 /// A task with another output returns a `Result` instead, or is detached by

@@ -9,21 +9,21 @@ use crate::panic::Panic;
 
 /// Why something was cancelled, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reason(Cow<'static, str>);
+pub struct CancelReason(Cow<'static, str>);
 
-impl Default for Reason {
-    fn default() -> Reason {
-        Reason("cancelled".into())
+impl Default for CancelReason {
+    fn default() -> CancelReason {
+        CancelReason("cancelled".into())
     }
 }
 
-impl<T: Into<Cow<'static, str>>> From<T> for Reason {
-    fn from(words: T) -> Reason {
-        Reason(words.into())
+impl<T: Into<Cow<'static, str>>> From<T> for CancelReason {
+    fn from(words: T) -> CancelReason {
+        CancelReason(words.into())
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for CancelReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
@@ -35,7 +35,7 @@ impl fmt::Display for Reason {
 pub enum JoinError {
     /// It was cancelled.
     #[error("the task was cancelled: {0}")]
-    Cancelled(Reason),
+    Cancelled(CancelReason),
     /// It panicked.
     #[error("the task panicked: {}", .0.message())]
     Panicked(Panic),
@@ -60,10 +60,10 @@ impl JoinError {
         JoinError::Cancelled("the loop is closed".into())
     }
 
-    pub(super) fn ending(&self) -> Ending {
+    pub(super) fn ending(&self) -> TaskEnding {
         match self {
-            JoinError::Cancelled(_) => Ending::Cancelled,
-            JoinError::Panicked(_) => Ending::Panicked,
+            JoinError::Cancelled(_) => TaskEnding::Cancelled,
+            JoinError::Panicked(_) => TaskEnding::Panicked,
         }
     }
 }
@@ -88,12 +88,12 @@ pub enum TaskState {
     /// It has begun, and waits for something or for its next turn.
     Waiting,
     /// It is over.
-    Done(Ending),
+    Done(TaskEnding),
 }
 
 /// How a task has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum TaskEnding {
     /// With its result.
     Result,
     /// By a panic.

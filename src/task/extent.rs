@@ -201,7 +201,7 @@ impl Extent {
     /// Asks the loop about the task.
     fn root<T>(&self, ask: impl FnOnce(&Tasks, Handle) -> T) -> Option<T> {
         let task = self.task.get()?;
-        Some(ask(&*current::find(task.home)?, task))
+        Some(ask(&*current::find(task.loop_id)?, task))
     }
 
     /// Adds a guard to the lists of those around this.

@@ -8,7 +8,7 @@ use std::task::Waker;
 
 use super::current;
 use super::tasks::Tasks;
-use crate::event_loop::Kind;
+use crate::event_loop::ReportKind;
 use crate::event_loop::report::internal;
 use crate::panic::quietly;
 
@@ -27,7 +27,7 @@ pub(super) fn discard(waker: Option<Waker>) {
 fn contain(code: impl FnOnce()) {
     let Err(payload) = catch_unwind(AssertUnwindSafe(code)) else { return };
     match current::running() {
-        Some(tasks) => tasks.core.panicked(|error| internal(Kind::Waker, error), payload),
+        Some(tasks) => tasks.core.panicked(|error| internal(ReportKind::Waker, error), payload),
         None => quietly(|| drop(payload)),
     }
 }
@@ -35,11 +35,11 @@ fn contain(code: impl FnOnce()) {
 impl Tasks {
     /// Wakes in the middle of an operation of the loop: a panic waits for the end of the batch.
     pub(super) fn wake_contained(&self, waker: Waker) {
-        self.core.contain_later(|error| internal(Kind::Waker, error), || waker.wake());
+        self.core.contain_later(|error| internal(ReportKind::Waker, error), || waker.wake());
     }
 
     /// Drops a waker as the last step of an operation.
     pub(super) fn discard_waker(&self, waker: Option<Waker>) {
-        self.core.contain(|error| internal(Kind::Waker, error), || drop(waker));
+        self.core.contain(|error| internal(ReportKind::Waker, error), || drop(waker));
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker, ready};
 use super::budget;
 use super::current;
 use super::detached::DetachedOutput;
-use super::ending::{Ending, JoinError, Reason, TaskState};
+use super::ending::{CancelReason, JoinError, TaskEnding, TaskState};
 use super::job::{self, Boxed, Judge};
 use super::tasks::Tasks;
 use crate::handle::{Handle, Key};
@@ -48,11 +48,11 @@ impl<T: 'static> Task<T> {
     }
 
     /// A task that never began, because its loop is closed.
-    pub(super) fn closed(home: u32) -> Task<T> {
-        Task { handle: Handle { key: Key::NOWHERE, home }, output: PhantomData }
+    pub(super) fn closed(loop_id: u32) -> Task<T> {
+        Task { handle: Handle { key: Key::NOWHERE, loop_id }, output: PhantomData }
     }
 
-    /// The task's handle in its loop, to name it, [`unref`](crate::LoopHandle::unref) it or cancel
+    /// The task's handle in its loop, to name it, [`set_background`](crate::LoopHandle::set_background) it or cancel
     /// it by.
     pub fn handle(&self) -> Handle {
         self.handle
@@ -111,10 +111,10 @@ impl<T: 'static> Task<T> {
 
     #[inline]
     pub(super) fn detach_as(mut self, judge: Judge) {
-        let Handle { key, home } = self.handle;
+        let Handle { key, loop_id } = self.handle;
         self.handle.key = Key::NOWHERE;
         if key != Key::NOWHERE
-            && let Some(tasks) = current::find(home)
+            && let Some(tasks) = current::find(loop_id)
         {
             let number = tasks.judge_number::<T>(judge);
             tasks.detach(key, number);
@@ -142,7 +142,7 @@ impl<T: 'static> Task<T> {
     /// assert!(matches!(ended, Err(JoinError::Cancelled(_))));
     /// # Ok::<(), mainspring::Error>(())
     /// ```
-    pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
+    pub fn cancel(&self, reason: impl Into<CancelReason>) -> bool {
         self.tasks().is_some_and(|tasks| tasks.cancel_task(self.handle.key, reason.into()))
     }
 
@@ -154,7 +154,7 @@ impl<T: 'static> Task<T> {
     /// Where the task is in its life.
     pub fn state(&self) -> TaskState {
         let state = self.tasks().and_then(|tasks| tasks.state(self.handle.key));
-        state.unwrap_or(TaskState::Done(Ending::Cancelled))
+        state.unwrap_or(TaskState::Done(TaskEnding::Cancelled))
     }
 
     /// Where the task was spawned; none if it was ended with its loop.
@@ -195,9 +195,9 @@ impl<T: 'static> Task<T> {
     /// ```
     #[track_caller]
     pub fn add_done_callback(&self, callback: impl FnOnce(Result<&T, &JoinError>) + 'static) {
-        let (home, key) = (self.handle.home, self.handle.key);
+        let (loop_id, key) = (self.handle.loop_id, self.handle.key);
         let callback = move || {
-            let tasks = current::find(home);
+            let tasks = current::find(loop_id);
             let shown = tasks.and_then(|tasks| Shown::borrow(tasks, key));
             if let Some(Shown { output: Some(output), .. }) = &shown {
                 callback(job::look(output));
@@ -223,7 +223,7 @@ impl<T: 'static> Task<T> {
 
     #[inline]
     fn tasks(&self) -> Option<Rc<Tasks>> {
-        current::find(self.handle.home)
+        current::find(self.handle.loop_id)
     }
 }
 
@@ -233,9 +233,9 @@ impl<T: 'static> Future for Task<T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         ready!(budget::poll_left(cx));
-        let Handle { key, home } = self.handle;
+        let Handle { key, loop_id } = self.handle;
         let take = |tasks: &Tasks| {
-            if tasks.home() == home { tasks.take_output(key) } else { None }
+            if tasks.loop_id() == loop_id { tasks.take_output(key) } else { None }
         };
         let output = match current::ask(take).flatten() {
             Some(output) => output,
@@ -255,14 +255,14 @@ impl<T: 'static> Future for Task<T> {
 
 /// Waits for the end of a task; none if its loop is gone, or closed.
 fn join(task: Handle, waker: &Waker) -> Poll<Option<Boxed>> {
-    let joined = current::find(task.home).and_then(|tasks| tasks.join(task.key, waker));
+    let joined = current::find(task.loop_id).and_then(|tasks| tasks.join(task.key, waker));
     joined.map_or(Poll::Ready(None), |joined| joined.map(Some))
 }
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         if self.handle.key != Key::NOWHERE
-            && let Some(tasks) = current::find(self.handle.home)
+            && let Some(tasks) = current::find(self.handle.loop_id)
         {
             tasks.detach(self.handle.key, Key::NOWHERE);
         }
@@ -271,7 +271,7 @@ impl<T> Drop for Task<T> {
 
 impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Task({:?} of loop {})", self.handle.key, self.handle.home)
+        write!(f, "Task({:?} of loop {})", self.handle.key, self.handle.loop_id)
     }
 }
 

@@ -57,14 +57,14 @@ use std::task::{Context, Poll};
 
 pub use self::as_completed::{AsCompleted, as_completed};
 pub use self::blocking::spawn_blocking;
-pub use self::combine::{When, gather, gather_all, race, race_all, shield, wait};
+pub use self::combine::{WaitUntil, gather, gather_all, race, race_all, shield, wait};
 pub use self::detached::DetachedOutput;
-pub use self::ending::{Ending, JoinError, Reason, TaskState};
+pub use self::ending::{CancelReason, JoinError, TaskEnding, TaskState};
 pub use self::group::{GroupError, GroupTask, TaskGroup};
 pub use self::interval::{Interval, interval};
-pub use self::io::{Chunk, Io};
+pub use self::io::{Io, ReadChunk};
 pub use self::join::Task;
-pub use self::promise::{Promise, Promised};
+pub use self::promise::{Promise, Promised, promise};
 pub use self::remote::RemoteTask;
 pub use self::run::CurrentLoop;
 pub use self::scope::{CancelScope, Cancelled};

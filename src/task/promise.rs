@@ -19,21 +19,11 @@ use std::thread;
 
 use super::{budget, current, foreign};
 use crate::error::{Error, Result};
-use crate::event_loop::{Kind, Report, print_outside};
+use crate::event_loop::{Report, ReportKind, print_outside};
 use crate::handle::Key;
 
-/// A result that is set once: the side that sets it. Dropped before that, it is abandoned.
-///
-/// ```
-/// use mainspring::{EventLoop, Promise};
-/// use std::time::Duration;
-///
-/// let mut el = EventLoop::new()?;
-/// let (promise, promised) = Promise::new();
-/// el.call_later(Duration::from_millis(1), |_, _| promise.set_result("done"));
-/// assert_eq!(el.run_until_complete(promised)??, "done");
-/// # Ok::<(), mainspring::Error>(())
-/// ```
+/// The side of a result that sets it, once; [`promise`] creates both sides. If it is dropped unset,
+/// the waiter gets [`Error::Abandoned`].
 #[must_use = "a promise that is dropped is abandoned"]
 pub struct Promise<T: 'static> {
     shared: Rc<Shared<T>>,
@@ -51,7 +41,7 @@ pub struct Promised<T: 'static> {
 /// What both sides share. There may be a million of them, so whatever most do not have is in a box.
 struct Shared<T: 'static> {
     /// The loop of `task`, and the one to tell if nobody takes a failure.
-    home: Cell<u32>,
+    loop_id: Cell<u32>,
     /// The task that waits.
     task: Cell<Key>,
     state: Cell<State<T>>,
@@ -60,7 +50,7 @@ struct Shared<T: 'static> {
 
 const _: () = assert!(size_of::<Shared<()>>() == 24);
 
-/// The home of a promise that no task has waited for.
+/// The loop_id of a promise that no task has waited for.
 const NO_LOOP: u32 = u32::MAX;
 
 enum State<T> {
@@ -89,13 +79,13 @@ impl Failure {
         Box::new(Failure { error, location: Location::caller(), seen: false })
     }
 
-    fn report_unless_seen(self, home: u32) {
+    fn report_unless_seen(self, loop_id: u32) {
         let Failure { error, location, seen } = self;
         if seen || matches!(error, Error::Abandoned) {
             return;
         }
-        let report = Report { kind: Kind::Promise, error, location, name: None };
-        match current::find(home).or_else(current::running) {
+        let report = Report { kind: ReportKind::Promise, error, location, name: None };
+        match current::find(loop_id).or_else(current::running) {
             Some(tasks) => tasks.report(report),
             None => print_outside(&report),
         }
@@ -119,15 +109,26 @@ impl<T> Default for Others<T> {
 type Added<T> = (DoneCallback<T>, &'static Location<'static>);
 type DoneCallback<T> = Box<dyn FnOnce(Result<&T, &Error>)>;
 
-impl<T: 'static> Promise<T> {
-    /// A promise, and its future.
-    pub fn new() -> (Promise<T>, Promised<T>) {
-        let (home, task) = (Cell::new(NO_LOOP), Cell::new(Key::NOWHERE));
-        let (state, others) = (Cell::new(State::Unset), Cell::new(None));
-        let shared = Rc::new(Shared { home, task, state, others });
-        (Promise { shared: shared.clone() }, Promised { shared })
-    }
+/// Creates a promise and its future, for one result.
+///
+/// ```
+/// use mainspring::{EventLoop, promise};
+/// use std::time::Duration;
+///
+/// let mut el = EventLoop::new()?;
+/// let (promise, promised) = promise();
+/// el.call_later(Duration::from_millis(1), |_, _| promise.set_result("done"));
+/// assert_eq!(el.run_until_complete(promised)??, "done");
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+pub fn promise<T: 'static>() -> (Promise<T>, Promised<T>) {
+    let (loop_id, task) = (Cell::new(NO_LOOP), Cell::new(Key::NOWHERE));
+    let (state, others) = (Cell::new(State::Unset), Cell::new(None));
+    let shared = Rc::new(Shared { loop_id, task, state, others });
+    (Promise { shared: shared.clone() }, Promised { shared })
+}
 
+impl<T: 'static> Promise<T> {
     /// Sets the result, and wakes whoever waits for it.
     pub fn set_result(self, result: T) {
         self.shared.settle(Ok(result));
@@ -199,7 +200,7 @@ impl<T> Drop for Promised<T> {
         self.shared.forget_waiter();
         // A result that nobody wants is dropped here, with nothing borrowed.
         if let Some(Err(failure)) = self.shared.take() {
-            failure.report_unless_seen(self.shared.home.get());
+            failure.report_unless_seen(self.shared.loop_id.get());
         }
     }
 }
@@ -239,9 +240,9 @@ impl<T> Shared<T> {
             let old = self.with_others(|others| others.waker.replace(waker));
             return foreign::discard(old);
         };
-        if tasks.home() != self.home.get() {
+        if tasks.loop_id() != self.loop_id.get() {
             self.forget_waiter();
-            self.home.set(tasks.home());
+            self.loop_id.set(tasks.loop_id());
         }
         tasks.wait(&self.task, waker);
     }
@@ -250,7 +251,7 @@ impl<T> Shared<T> {
     fn forget_waiter(&self) {
         let task = self.task.replace(Key::NOWHERE);
         if task != Key::NOWHERE
-            && let Some(tasks) = current::find(self.home.get())
+            && let Some(tasks) = current::find(self.loop_id.get())
         {
             tasks.forget_waiter(task);
         }
@@ -290,7 +291,7 @@ impl<T> Shared<T> {
         }
         let task = self.task.replace(Key::NOWHERE);
         if task != Key::NOWHERE
-            && let Some(tasks) = current::find(self.home.get())
+            && let Some(tasks) = current::find(self.loop_id.get())
         {
             tasks.wake(task);
         }
@@ -355,7 +356,7 @@ impl<T> Drop for Showing<T> {
         if self.result.is_none() {
             return;
         }
-        match current::find(self.shared.home.get()).or_else(current::running) {
+        match current::find(self.shared.loop_id.get()).or_else(current::running) {
             None => self.show_all(),
             Some(tasks) if tasks.core.closed.get() => {
                 while self.next().is_some() {}
@@ -378,7 +379,7 @@ impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         // Set after the one who was to take it had gone.
         if let Some(Err(failure)) = self.take() {
-            failure.report_unless_seen(self.home.get());
+            failure.report_unless_seen(self.loop_id.get());
         }
     }
 }

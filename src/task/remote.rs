@@ -9,11 +9,11 @@ use std::task::{Context, Poll, Waker};
 
 use super::budget;
 use super::detached::DetachedOutput;
-use super::ending::{JoinError, Reason};
+use super::ending::{CancelReason, JoinError};
 use super::job::{self, Failed, Finished, Judge, judge_known, observe};
 use super::join::Task;
 use crate::error::Result;
-use crate::event_loop::{Kind, Remote, Report, print_outside};
+use crate::event_loop::{Remote, Report, ReportKind, print_outside};
 use crate::handle::Key;
 
 impl<S> Remote<S> {
@@ -105,7 +105,7 @@ struct State<T> {
     done: bool,
     /// The one who awaits it.
     waker: Option<Waker>,
-    cancelled: Option<Reason>,
+    cancelled: Option<CancelReason>,
     /// The relay's, to be told of a cancellation.
     relay: Option<Waker>,
     /// Set by `detach`: the failures in the output, and how to report them.
@@ -125,7 +125,7 @@ impl<T> Shared<T> {
     }
 
     /// Has the relay told of a cancellation; the reason of one that came.
-    fn listen(&self, relay: &Waker) -> Option<Reason> {
+    fn listen(&self, relay: &Waker) -> Option<CancelReason> {
         let relay = relay.clone();
         let mut state = self.lock();
         let (old, reason) = (state.relay.replace(relay), state.cancelled.take());
@@ -165,7 +165,7 @@ impl<T> RemoteTask<T> {
     }
 
     /// Asks the task to end. See [`Task::cancel`].
-    pub fn cancel(&self, reason: impl Into<Reason>) {
+    pub fn cancel(&self, reason: impl Into<CancelReason>) {
         let reason = reason.into();
         let mut state = self.shared.lock();
         state.cancelled.get_or_insert(reason);
@@ -216,7 +216,7 @@ impl<T> RemoteTask<T> {
             && !error.is_disconnect()
         {
             let location = self.shared.location;
-            print_outside(&Report { kind: Kind::Task, error, location, name: None });
+            print_outside(&Report { kind: ReportKind::Task, error, location, name: None });
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::current;
 use super::join::Task;
-use super::promise::Promise;
+use super::promise::promise;
 use super::tasks::Tasks;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, LoopHandle};
@@ -37,7 +37,7 @@ impl<S> LoopHandle<S> {
     {
         match self.tasks() {
             Some(tasks) => Task::new(&tasks, tasks.spawn(future, Location::caller())),
-            None => Task::closed(self.core().home),
+            None => Task::closed(self.core().loop_id),
         }
     }
 
@@ -54,7 +54,7 @@ impl<S> LoopHandle<S> {
         F: FnOnce(&LoopHandle<S>, &mut S) -> T + 'static,
         T: 'static,
     {
-        let (promise, promised) = Promise::new();
+        let (promise, promised) = promise();
         self.call_soon(move |el, state| {
             if !promise.is_closed() {
                 promise.set_result(callback(el, state));
@@ -65,7 +65,7 @@ impl<S> LoopHandle<S> {
 
     /// The tasks of this loop, unless it is closed.
     pub(super) fn tasks(&self) -> Option<Rc<Tasks>> {
-        current::find(self.core().home)
+        current::find(self.core().loop_id)
     }
 }
 
@@ -89,7 +89,7 @@ impl<S> EventLoop<S> {
     /// ```
     #[track_caller]
     pub fn run_until_complete<F: Future>(&mut self, future: F) -> Result<F::Output> {
-        let tasks = current::find(self.core().home).ok_or(Error::Closed)?;
+        let tasks = current::find(self.core().loop_id).ok_or(Error::Closed)?;
         self.core().check_open()?;
         let _inside = self.inside();
         let main = Main::new(&tasks, Location::caller());
@@ -225,6 +225,6 @@ impl CurrentLoop {
 
 impl fmt::Debug for CurrentLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CurrentLoop(loop {})", self.tasks.home())
+        write!(f, "CurrentLoop(loop {})", self.tasks.loop_id())
     }
 }

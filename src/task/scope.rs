@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::budget;
 use super::current;
-use super::ending::Reason;
+use super::ending::CancelReason;
 use super::extent::{Extent, Guard, Owned};
 use super::time::{Sleep, sleep_until};
 use crate::error::Error;
@@ -112,13 +112,13 @@ impl Limit {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cancelled: {reason}")]
 pub struct Cancelled {
-    reason: Reason,
+    reason: CancelReason,
     by_deadline: bool,
 }
 
 impl Cancelled {
     /// Why.
-    pub fn reason(&self) -> &Reason {
+    pub fn reason(&self) -> &CancelReason {
         &self.reason
     }
 
@@ -205,7 +205,7 @@ impl CancelScope {
 
     /// Cancels what the scope runs, and what it will run. False if it was cancelled before, which
     /// keeps its reason.
-    pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
+    pub fn cancel(&self, reason: impl Into<CancelReason>) -> bool {
         self.shared.cancel(Cancelled { reason: reason.into(), by_deadline: false })
     }
 
@@ -234,7 +234,7 @@ impl CancelScope {
     }
 
     /// Why the scope was cancelled, if it was.
-    pub fn reason(&self) -> Option<Reason> {
+    pub fn reason(&self) -> Option<CancelReason> {
         self.shared.cancelled.borrow().as_ref().map(|cancelled| cancelled.reason.clone())
     }
 

@@ -123,7 +123,7 @@ impl Sleep {
     /// Whether the time is over, as far as the loop has noticed.
     pub fn is_elapsed(&self) -> bool {
         match &self.alarm.armed {
-            Some(armed) => current::find(armed.home).is_none_or(|tasks| armed.is_over(&tasks)),
+            Some(armed) => current::find(armed.loop_id).is_none_or(|tasks| armed.is_over(&tasks)),
             None => false,
         }
     }
@@ -161,7 +161,7 @@ pub(crate) struct Alarm {
 /// A timer of a loop.
 #[derive(Debug)]
 struct Armed {
-    home: u32,
+    loop_id: u32,
     timer: TimerSlot,
     /// Who waits.
     waiter: Key,
@@ -192,7 +192,7 @@ impl Alarm {
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<()> {
         let Some(armed) = &mut self.armed else { return self.arm(waker) };
         // The time of a loop that is gone is over.
-        let Some(tasks) = current::find(armed.home) else { return Poll::Ready(()) };
+        let Some(tasks) = current::find(armed.loop_id) else { return Poll::Ready(()) };
         if armed.is_over(&tasks) {
             return Poll::Ready(());
         }
@@ -203,7 +203,7 @@ impl Alarm {
     pub(super) fn reset(&mut self, when: When) {
         self.when = when;
         if let Some(armed) = &self.armed
-            && let Some(tasks) = current::find(armed.home)
+            && let Some(tasks) = current::find(armed.loop_id)
         {
             let nanos = when.nanos(&tasks);
             tasks.core.timers.borrow_mut().reset(armed.timer, nanos);
@@ -222,7 +222,7 @@ impl Alarm {
         tasks.wait(&waiter, waker);
         let waiter = waiter.get();
         let timer = tasks.core.timers.borrow_mut().insert(nanos, waiter);
-        self.armed = Some(Armed { home: tasks.home(), timer, waiter });
+        self.armed = Some(Armed { loop_id: tasks.loop_id(), timer, waiter });
         Poll::Pending
     }
 }
@@ -245,8 +245,8 @@ impl Armed {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        if let Some(Armed { home, timer, waiter }) = self.armed.take()
-            && let Some(tasks) = current::find(home)
+        if let Some(Armed { loop_id, timer, waiter }) = self.armed.take()
+            && let Some(tasks) = current::find(loop_id)
         {
             tasks.core.timers.borrow_mut().remove(timer);
             tasks.forget_waiter(waiter);

@@ -85,11 +85,11 @@ impl Clock for SimClock {
         self.start + self.elapsed.get()
     }
 
-    fn allow(&self, wanted: Option<Duration>) -> Option<Duration> {
+    fn max_wait(&self, wanted: Option<Duration>) -> Option<Duration> {
         wanted.map(|_| Duration::ZERO)
     }
 
-    fn idle(&self, wanted: Option<Duration>) {
+    fn on_timeout(&self, wanted: Option<Duration>) {
         if let Some(wanted) = wanted {
             self.advance(wanted);
         }

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::event_loop::{EventLoop, LoopHandle, Watched};
 use crate::handle::Watcher;
 use crate::steps::count;
-use crate::task::{CancelScope, Io, Shutdown, Task, TaskGroup, When, spawn, wait, yield_now};
+use crate::task::{CancelScope, Io, Shutdown, Task, TaskGroup, WaitUntil, spawn, wait, yield_now};
 
 const SECOND: Duration = Duration::from_secs(1);
 const FEW: usize = 50;
@@ -171,7 +171,7 @@ fn a_wait_for_tasks_that_end_one_after_another() {
                 })
             };
             let tasks: Vec<_> = (0..count).map(task).collect();
-            let (done, pending) = wait(tasks, When::All).await;
+            let (done, pending) = wait(tasks, WaitUntil::All).await;
             assert_eq!((done.len(), pending.len()), (count, 0));
         });
         outcome.unwrap();
@@ -220,7 +220,7 @@ fn replacements_of_the_callback_that_runs() {
     type Own = Rc<Cell<Option<Watcher<UnixStream>>>>;
     fn last(el: &LoopHandle, source: &mut Watched<UnixStream>, ran: &Cell<u32>) {
         ran.set(ran.get() + 1);
-        source.remove();
+        source.cancel();
         el.stop();
     }
     let (stream, mut peer) = UnixStream::pair().unwrap();

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::os::fd::RawFd;
 
 use mainspring_sys::fd::FileId;
-use mainspring_sys::{Interest, Mode, Readiness, Token};
+use mainspring_sys::{Interest, Readiness, Token, TriggerMode};
 
 use crate::handle::Key;
 use crate::ready::ReadyDeque;
@@ -41,16 +41,16 @@ impl Role {
 
 /// A callback's place in the table. Valid for as long as the callback is registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Watch {
+pub(crate) struct WatcherId {
     /// Slot and role in one number, so that a callback's source fits into a register.
     slot_and_role: NonZeroU32,
 }
 
-impl Watch {
-    pub(super) fn new(slot: u32, role: Role) -> Watch {
+impl WatcherId {
+    pub(super) fn new(slot: u32, role: Role) -> WatcherId {
         debug_assert!(slot < 1 << 30, "there are no more fds than that");
         let slot_and_role = slot << 2 | role as u32;
-        Watch { slot_and_role: NonZeroU32::new(slot_and_role).expect("a role is not zero") }
+        WatcherId { slot_and_role: NonZeroU32::new(slot_and_role).expect("a role is not zero") }
     }
 
     pub(super) fn slot(self) -> u32 {
@@ -84,7 +84,7 @@ pub(super) struct Entry {
     pub(super) registered: Interest,
     /// What the kernel calls it, if it knows it.
     pub(super) token: Token,
-    pub(super) mode: Mode,
+    pub(super) mode: TriggerMode,
     /// The reason why the kernel does not know it, if it does not.
     pub(super) idle: Idle,
     pub(super) halves: [Option<Half>; 2],
@@ -155,7 +155,7 @@ impl Name {
 }
 
 impl Entry {
-    pub(super) fn new(fd: RawFd, generation: u32, mode: Mode) -> Entry {
+    pub(super) fn new(fd: RawFd, generation: u32, mode: TriggerMode) -> Entry {
         let (registered, token) = (Interest::empty(), name_of_two(0, 0));
         let (idle, halves, links) = (Idle::Paused, [None; 2], None);
         Entry { fd, generation, registered, token, mode, idle, halves, links }
@@ -227,7 +227,7 @@ impl Entry {
 /// Whether a kernel says that only to somebody who has asked for it. Facts imply more than that.
 #[inline]
 pub(crate) fn is_plain(readiness: Readiness) -> bool {
-    !readiness.intersects(Readiness::facts())
+    !readiness.intersects(Readiness::UNSOLICITED)
 }
 
 /// The part of `readiness` that somebody with this interest is told: nothing to the paused.
@@ -236,7 +236,7 @@ pub(crate) fn visible(readiness: Readiness, interest: Interest) -> Readiness {
     const ALWAYS: Readiness = Readiness::ERROR.union(Readiness::HANGUP).union(Readiness::INVALID);
     let answers = Readiness::from(interest);
     if !interest.is_empty() && readiness.intersects(answers.union(ALWAYS)) {
-        readiness.intersection(answers.union(Readiness::facts()))
+        readiness.intersection(answers.union(Readiness::UNSOLICITED))
     } else {
         Readiness::empty()
     }

@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::RawFd;
 
 use mainspring_sys::process::Process;
-use mainspring_sys::{AnySelector, Event, Events, Interest, Mode, Readiness, Token, fd};
+use mainspring_sys::{AnySelector, Event, Events, Interest, Readiness, Token, TriggerMode, fd};
 
 use crate::error::{Error, Result};
 use crate::handle::Key;
@@ -24,7 +24,7 @@ use crate::ready::{Ready, ReadyDeque};
 use crate::vacancy::Vacancies;
 
 use self::entry::{Entry, Name};
-pub(crate) use self::entry::{Half, Role, Watch, is_plain, visible};
+pub(crate) use self::entry::{Half, Role, WatcherId, is_plain, visible};
 use self::numbers::Numbers;
 pub(crate) use self::ownership::Ownership;
 
@@ -54,7 +54,7 @@ pub(crate) struct Watchers {
     free: Vacancies,
     numbers: Numbers,
     /// The loop's own doorbells, and how they are watched.
-    fixed: Vec<(RawFd, Token, Mode)>,
+    fixed: Vec<(RawFd, Token, TriggerMode)>,
     /// The process that the selector watches for. In a forked child only the table changes, until
     /// it is [rebuilt](Watchers::rebuild): the kernel's registrations are the parent's.
     process: Process,
@@ -81,7 +81,7 @@ impl Watchers {
     }
 
     /// Remembers a doorbell of the loop, so that it survives [`rebuild`](Watchers::rebuild).
-    pub(crate) fn add_fixed(&mut self, fd: RawFd, token: Token, mode: Mode) {
+    pub(crate) fn add_fixed(&mut self, fd: RawFd, token: Token, mode: TriggerMode) {
         self.fixed.push((fd, token, mode));
     }
 
@@ -104,10 +104,10 @@ impl Watchers {
     pub(crate) fn add(
         &mut self,
         fd: RawFd,
-        mode: Mode,
+        mode: TriggerMode,
         half: Half,
         ready: &mut ReadyDeque,
-    ) -> Result<Watch> {
+    ) -> Result<WatcherId> {
         let slot = self.numbers.slot_of(fd).filter(|slot| !self.is_lost(*slot));
         let slot = match slot.map(|slot| (slot, self.check_free(slot, half.role))) {
             Some((slot, Ok(()))) => slot,
@@ -126,7 +126,7 @@ impl Watchers {
         placed.map_err(|source| Error::Watch { operation: "watch", fd, source })
     }
 
-    fn place(&mut self, slot: u32, half: Half) -> io::Result<Watch> {
+    fn place(&mut self, slot: u32, half: Half) -> io::Result<WatcherId> {
         let (role, at) = (half.role, half.role.half());
         self.entries[slot as usize].halves[at] = Some(half);
         let settled = self.settle(slot, false);
@@ -134,7 +134,7 @@ impl Watchers {
             self.entries[slot as usize].halves[at] = None;
             self.release_if_empty(slot);
         }
-        settled.map(|()| Watch::new(slot, role))
+        settled.map(|()| WatcherId::new(slot, role))
     }
 
     fn check_free(&self, slot: u32, role: Role) -> Result<()> {
@@ -151,7 +151,7 @@ impl Watchers {
         }
     }
 
-    fn take_slot(&mut self, fd: RawFd, mode: Mode) -> u32 {
+    fn take_slot(&mut self, fd: RawFd, mode: TriggerMode) -> u32 {
         let slot = match self.free.take(&self.entries) {
             Some(slot) => {
                 let entry = &mut self.entries[slot as usize];
@@ -226,7 +226,7 @@ impl Watchers {
     }
 
     /// The half that `key` has at `watch`; none if it was removed, whoever has the place now.
-    fn half(&mut self, watch: Watch, key: Key) -> Option<&mut Half> {
+    fn half(&mut self, watch: WatcherId, key: Key) -> Option<&mut Half> {
         let entry = self.entries.get_mut(watch.slot() as usize)?;
         entry.halves[watch.role().half()].as_mut().filter(|half| half.key == key)
     }
@@ -235,7 +235,7 @@ impl Watchers {
     /// this re-arms. The kernel is asked even for the same interest if the fd is borrowed.
     pub(crate) fn set_interest(
         &mut self,
-        watch: Watch,
+        watch: WatcherId,
         key: Key,
         interest: Interest,
         ready: &mut ReadyDeque,
@@ -246,7 +246,7 @@ impl Watchers {
         let before = std::mem::replace(&mut half.interest, interest);
         let is_borrowed = half.ownership == Ownership::Borrowed;
         let Entry { fd, mode, .. } = self.entries[watch.slot() as usize];
-        let settled = self.settle_borrowed(watch.slot(), is_borrowed || mode != Mode::Level);
+        let settled = self.settle_borrowed(watch.slot(), is_borrowed || mode != TriggerMode::Level);
         settled.map_err(|source| {
             if let Some(half) = self.half(watch, key) {
                 half.interest = before;
@@ -258,7 +258,7 @@ impl Watchers {
         })
     }
 
-    pub(crate) fn interest(&self, watch: Watch, key: Key) -> Interest {
+    pub(crate) fn interest(&self, watch: WatcherId, key: Key) -> Interest {
         let entry = self.entries.get(watch.slot() as usize);
         let half = entry.and_then(|entry| entry.halves[watch.role().half()].as_ref());
         half.filter(|half| half.key == key).map_or(Interest::empty(), |half| half.interest)
@@ -266,7 +266,7 @@ impl Watchers {
 
     /// Whether anything can be told to `key`: at its place, or at the writer's where that has
     /// another fd.
-    pub(crate) fn is_wanted(&self, watch: Watch, key: Key) -> bool {
+    pub(crate) fn is_wanted(&self, watch: WatcherId, key: Key) -> bool {
         let of_key = |half: &&Half| half.key == key && !half.interest.is_empty();
         match watch.role() {
             Role::Both | Role::Writer => !self.interest(watch, key).is_empty(),
@@ -279,12 +279,18 @@ impl Watchers {
 
     /// Gives the place of one callback to another one. In the modes oneshot and edge this re-arms:
     /// what the old one was to be told, the new one is told.
-    pub(crate) fn replace_key(&mut self, watch: Watch, old: Key, new: Key, ready: &mut ReadyDeque) {
+    pub(crate) fn replace_key(
+        &mut self,
+        watch: WatcherId,
+        old: Key,
+        new: Key,
+        ready: &mut ReadyDeque,
+    ) {
         let Some(half) = self.half(watch, old) else { return };
         half.key = new;
         let Entry { registered, mode, .. } = self.entries[watch.slot() as usize];
         if !registered.is_empty()
-            && self.settle_borrowed(watch.slot(), mode != Mode::Level).is_err()
+            && self.settle_borrowed(watch.slot(), mode != TriggerMode::Level).is_err()
         {
             self.lose(watch.slot(), ready);
         }
@@ -292,7 +298,7 @@ impl Watchers {
 
     /// Ends watching for one callback. When it was the last one of its fd, the kernel forgets the
     /// fd now.
-    pub(crate) fn remove(&mut self, watch: Watch, key: Key, ready: &mut ReadyDeque) {
+    pub(crate) fn remove(&mut self, watch: WatcherId, key: Key, ready: &mut ReadyDeque) {
         if self.half(watch, key).is_none() {
             return;
         }
@@ -308,16 +314,16 @@ impl Watchers {
     }
 
     /// Passes on that a call on the fd in the directions of `interest` would have blocked.
-    pub(crate) fn drained(&mut self, watch: Watch, key: Key, interest: Interest) {
+    pub(crate) fn clear_readiness(&mut self, watch: WatcherId, key: Key, interest: Interest) {
         if !self.selector.ignores_drained() && self.half(watch, key).is_some() {
             let entry = &self.entries[watch.slot() as usize];
-            self.selector.drained(entry.fd, entry.registered & interest);
+            self.selector.clear_readiness(entry.fd, entry.registered & interest);
         }
     }
 
     /// What of `readiness` the callback wants to hear of now; its interest may have changed since
     /// it was fed.
-    pub(crate) fn still_wanted(&self, watch: Watch, ready: Ready) -> Readiness {
+    pub(crate) fn still_wanted(&self, watch: WatcherId, ready: Ready) -> Readiness {
         visible(ready.readiness, self.interest(watch, ready.key))
     }
 

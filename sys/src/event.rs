@@ -112,7 +112,14 @@ bitflags! {
 }
 
 impl Readiness {
-    /// Completes what a kernel said with what it implies.
+    /// The bits that are reported whatever the interest is.
+    pub const UNSOLICITED: Readiness = Readiness::ERROR
+        .union(Readiness::HANGUP)
+        .union(Readiness::READ_CLOSED)
+        .union(Readiness::WRITE_CLOSED)
+        .union(Readiness::INVALID);
+
+    /// Returns this readiness with the bits that it implies.
     ///
     /// Every backend passes its reports through here, so that all of them give the same verdict: a
     /// hang-up closes both directions, an error ends writing, and what is closed or in error does
@@ -121,9 +128,9 @@ impl Readiness {
     /// ```
     /// # use mainspring_sys::Readiness;
     /// // The read end of a pipe whose writer is gone: a read answers end of file at once.
-    /// assert!(Readiness::HANGUP.settle().contains(Readiness::READABLE));
+    /// assert!(Readiness::HANGUP.with_implied().contains(Readiness::READABLE));
     /// ```
-    pub const fn settle(self) -> Readiness {
+    pub const fn with_implied(self) -> Readiness {
         const BOTH: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);
         const ENDED: Readiness = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED);
         let mut all = self;
@@ -141,12 +148,6 @@ impl Readiness {
         }
         all
     }
-
-    /// The bits that nobody asks for and everybody is told.
-    pub const fn facts() -> Readiness {
-        const ENDED: Readiness = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED);
-        Readiness::ERROR.union(Readiness::HANGUP).union(ENDED).union(Readiness::INVALID)
-    }
 }
 
 impl From<Interest> for Readiness {
@@ -159,7 +160,7 @@ impl From<Interest> for Readiness {
 
 /// How often a readiness that lasts is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Mode {
+pub enum TriggerMode {
     /// In every [`select`](crate::Selector::select) for as long as it lasts.
     ///
     /// On FreeBSD 15 poll(2) and select(2) take the shut write side of a Unix socket for a hang-up. A
@@ -171,7 +172,7 @@ pub enum Mode {
     /// [`reregister`](crate::Selector::reregister).
     Oneshot,
     /// When it begins, per direction. Whoever is told must go on until the call would block and
-    /// then say [`drained`](crate::Selector::drained); until then further reports may come or not.
+    /// then say [`clear_readiness`](crate::Selector::clear_readiness); until then further reports may come or not.
     ///
     /// An end, a hang-up and an error are reported when they come, on every selector, and a direction
     /// again after it was seen to be not ready. epoll(7) and kqueue(2) also report data that arrives

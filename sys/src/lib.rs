@@ -35,7 +35,7 @@ pub mod syscall;
 pub mod timeout;
 pub mod wakeup;
 
-pub use event::{Event, Events, Interest, Mode, Readiness, Token};
+pub use event::{Event, Events, Interest, Readiness, Token, TriggerMode};
 pub use selector::{AnySelector, Selector, SelectorKind, UserEvent};
 pub use signal::Signal;
 pub use wakeup::{Wakeup, WakeupKind};

@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::str::FromStr;
 
 use crate::environment;
-use crate::event::{Interest, Mode, Token};
+use crate::event::{Interest, Token, TriggerMode};
 use crate::fd;
 use crate::selector::{Selector, UserEvent};
 
@@ -108,7 +108,7 @@ enum Means {
     Eventfd {
         counter: OwnedFd,
         /// How it is watched. By edges each write is an event of its own, and nobody has to read.
-        mode: Mode,
+        mode: TriggerMode,
     },
     Pipe {
         reader: OwnedFd,
@@ -128,7 +128,8 @@ impl Wakeup {
             WakeupKind::UserEvent => Means::UserEvent(selector.user_event(token)?),
             #[cfg(has_eventfd)]
             WakeupKind::Eventfd => {
-                let mode = if selector.has_edges() { Mode::Edge } else { Mode::Level };
+                let mode =
+                    if selector.has_edges() { TriggerMode::Edge } else { TriggerMode::Level };
                 Means::Eventfd { counter: eventfd()?, mode }
             }
             #[cfg(not(has_eventfd))]
@@ -187,7 +188,7 @@ impl Wakeup {
         match &self.0 {
             Means::UserEvent(_) => Ok(()), // Reported once a trigger, by EV_CLEAR.
             #[cfg(has_eventfd)]
-            Means::Eventfd { mode: Mode::Edge, .. } => Ok(()),
+            Means::Eventfd { mode: TriggerMode::Edge, .. } => Ok(()),
             #[cfg(has_eventfd)]
             Means::Eventfd { counter, .. } => reset(counter.as_fd()),
             Means::Pipe { reader, .. } => empty(reader.as_fd()),
@@ -214,11 +215,11 @@ impl Wakeup {
     }
 
     /// How the selector watches the descriptor.
-    pub fn mode(&self) -> Mode {
+    pub fn mode(&self) -> TriggerMode {
         match &self.0 {
             #[cfg(has_eventfd)]
             Means::Eventfd { mode, .. } => *mode,
-            _ => Mode::Level,
+            _ => TriggerMode::Level,
         }
     }
 
@@ -251,11 +252,11 @@ fn eventfd() -> io::Result<OwnedFd> {
 
 /// A counter that nobody reads is full in the end, which is no event: then it begins anew.
 #[cfg(has_eventfd)]
-fn add_one(counter: BorrowedFd<'_>, mode: Mode) -> io::Result<usize> {
+fn add_one(counter: BorrowedFd<'_>, mode: TriggerMode) -> io::Result<usize> {
     let add = || fd::write(counter, &1u64.to_ne_bytes());
     match add() {
         Ok(count) if count != COUNTER => Err(another_file()),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock && mode == Mode::Edge => {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && mode == TriggerMode::Edge => {
             reset(counter)?;
             add()
         }

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mainspring::{Error, EventLoop, Interest, Io, LoopHandle, SelectorKind, Watched};
-use mainspring_sys::{Events, Mode, Token};
+use mainspring_sys::{Events, Token, TriggerMode};
 
 /// What was seen: callbacks by name, and reports.
 type Seen = Vec<String>;
@@ -46,7 +46,7 @@ fn keeps(kind: SelectorKind) -> bool {
     let (ours, _theirs) = far(FAR - 1);
     let _twin = ours.try_clone().unwrap();
     let mut selector = kind.open().unwrap();
-    selector.register(FAR - 1, Token::new(1, 0), Interest::READABLE, Mode::Level).unwrap();
+    selector.register(FAR - 1, Token::new(1, 0), Interest::READABLE, TriggerMode::Level).unwrap();
     drop(ours);
     let mut events = Events::with_capacity(1);
     selector.select(&mut events, Some(Duration::ZERO)).unwrap();
@@ -54,7 +54,7 @@ fn keeps(kind: SelectorKind) -> bool {
 }
 
 fn tick(el: &mut EventLoop<Seen>) -> usize {
-    el.turn(Some(Duration::ZERO)).unwrap()
+    el.tick(Some(Duration::ZERO)).unwrap()
 }
 
 /// Ticks until nothing is called any more, which must not take long.
@@ -163,7 +163,7 @@ fn w8_a_stranger_in_the_kernel_is_thrown_out() {
         el.add_reader(lend(FAR + 2), says("wrong")).unwrap();
         let _twin = ours.try_clone().unwrap();
         drop((ours, silent));
-        assert!(el.remove(watcher));
+        assert!(el.cancel(watcher));
         // It gets the slot of the one that is gone, and none of its events.
         let (innocent, _peer_of_innocent) = UnixStream::pair().unwrap();
         el.add_reader(lend(innocent.as_raw_fd()), says("wrong")).unwrap();
@@ -188,7 +188,7 @@ fn w8_a_stranger_of_two_callbacks_or_of_a_task_is_thrown_out() {
         let writer = el.add_writer(lend(FAR), says("wrong")).unwrap();
         let twin = ours.try_clone().unwrap();
         drop(ours);
-        assert!(el.remove(reader) && el.remove(writer));
+        assert!(el.cancel(reader) && el.cancel(writer));
         assert_eq!(settle(&mut el), Seen::new());
         assert_sleeps(&mut el);
         drop((theirs, twin));
@@ -225,7 +225,7 @@ fn w8_the_loop_can_be_woken_after_a_stranger() {
         let watcher = el.add_reader(lend(FAR), says("wrong")).unwrap();
         let _twin = ours.try_clone().unwrap();
         drop(ours);
-        assert!(el.remove(watcher));
+        assert!(el.cancel(watcher));
         tick(&mut el);
         let remote = el.remote();
         let thread = std::thread::spawn(move || remote.stop());
@@ -237,7 +237,7 @@ fn w8_the_loop_can_be_woken_after_a_stranger() {
 /// Nothing ends the sleep of the loop.
 fn assert_sleeps(el: &mut EventLoop<Seen>) {
     let (wait, start) = (Duration::from_millis(2), Instant::now());
-    assert_eq!(el.turn(Some(wait)).unwrap(), 0);
+    assert_eq!(el.tick(Some(wait)).unwrap(), 0);
     assert!(start.elapsed() >= wait, "it spins");
 }
 
@@ -259,7 +259,7 @@ fn w8_the_next_owner_of_the_number_is_served() {
             let (_new, _peer_of_new) = far(FAR);
             let new = el.add_reader(lend(FAR), says("new")).unwrap();
             assert_eq!([tick(&mut el), tick(&mut el)], [2, 1]);
-            assert!(el.remove(new));
+            assert!(el.cancel(new));
             let mut seen = settle(&mut el);
             seen.sort_unstable();
             let report = format!("report: cannot watch fd {FAR}");
@@ -415,7 +415,7 @@ fn w8_a_paused_number_goes_to_its_next_owner() {
             assert_eq!(settle(&mut el), ["read"], "after {first:?}");
             let error = el.set_interest(paused, Interest::READABLE).unwrap_err();
             assert!(matches!(error, Error::Watch { fd: FAR, .. }), "{error}");
-            assert!(el.remove(paused));
+            assert!(el.cancel(paused));
             peer.write_all(b"x").unwrap();
             assert_eq!(settle(&mut el), ["read"], "after {first:?}");
         });

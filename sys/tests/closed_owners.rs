@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use mainspring::net::{Protocol, Transport};
-use mainspring::{EventLoop, Interest, LoopHandle, Mode, SelectorKind};
+use mainspring::{EventLoop, Interest, LoopHandle, SelectorKind, TriggerMode};
 
 type Seen = Vec<String>;
 
@@ -61,7 +61,7 @@ fn lend() -> BorrowedFd<'static> {
 }
 
 fn tick(el: &mut EventLoop<Seen>) -> usize {
-    el.turn(Some(Duration::ZERO)).unwrap()
+    el.tick(Some(Duration::ZERO)).unwrap()
 }
 
 /// Ticks until nothing is called any more, which must not take long.
@@ -75,7 +75,7 @@ fn settle(el: &mut EventLoop<Seen>) -> Seen {
 #[test]
 fn w8_a_replacement_hears_that_the_fd_was_closed() {
     on_every_selector(|_, mut el| {
-        for mode in [Mode::Level, Mode::Edge] {
+        for mode in [TriggerMode::Level, TriggerMode::Edge] {
             let (ours, _theirs) = UnixStream::pair().unwrap();
             let source = put(&ours);
             let old = el
@@ -88,14 +88,14 @@ fn w8_a_replacement_hears_that_the_fd_was_closed() {
             peer.write_all(b"x").unwrap();
             let new = el
                 .replace(old, |_, seen: &mut Seen, fd| {
-                    fd.remove();
+                    fd.cancel();
                     Ok(seen.push("new".to_owned()))
                 })
                 .unwrap();
             let expected = format!("report: cannot watch fd {NUMBER}");
             let seen = settle(&mut el);
             assert!(seen.len() == 1 && seen[0].starts_with(&expected), "{mode:?}: {seen:?}");
-            assert!(!el.remove(new), "its watcher is left");
+            assert!(!el.cancel(new), "its watcher is left");
         }
     });
 }

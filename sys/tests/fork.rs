@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mainspring::{
-    Error, EventLoop, Executor, Interest, Io, SelectorKind, Signal, spawn_blocking, timeout,
+    BlockingPool, Error, EventLoop, Interest, Io, SelectorKind, Signal, spawn_blocking, timeout,
 };
 
 type Test = fn(SelectorKind);
@@ -109,7 +109,7 @@ fn run_until<S>(el: &mut EventLoop<S>, done: impl Fn(&S) -> bool) {
         if done(el.state()) {
             return;
         }
-        el.turn(tick).unwrap();
+        el.tick(tick).unwrap();
     }
     panic!("it did not happen");
 }
@@ -129,12 +129,12 @@ fn x7_refuses(kind: SelectorKind) {
     let watcher = watcher.unwrap();
     let signal = el.add_signal_handler(Signal::USR1, |_, count| *count += 100).unwrap();
     let remote = el.remote();
-    el.turn(Some(Duration::ZERO)).unwrap();
+    el.tick(Some(Duration::ZERO)).unwrap();
     let mut inherited = Some((el, remote));
     for removes in [false, true] {
         in_child(|| {
             let (mut el, remote) = inherited.take().unwrap();
-            assert!(is_forked(el.turn(None)));
+            assert!(is_forked(el.tick(None)));
             assert!(is_forked(el.run()));
             assert!(is_forked(el.run_forever()));
             assert!(is_forked(el.run_until_complete(async {})));
@@ -145,7 +145,7 @@ fn x7_refuses(kind: SelectorKind) {
             assert!(is_forked(el.attach(theirs.try_clone().unwrap(), |_, _, _, _| Ok(()))));
             assert!(is_forked(remote.call_soon(|_, count| *count = 0)));
             if removes {
-                assert!(el.remove(watcher));
+                assert!(el.cancel(watcher));
                 assert!(el.cancel(signal));
             }
         });
@@ -222,7 +222,7 @@ fn x7_in_a_callback(kind: SelectorKind) {
             el.after_fork_child().unwrap();
         }
     });
-    el.turn(Some(Duration::ZERO)).unwrap();
+    el.tick(Some(Duration::ZERO)).unwrap();
     if child.get() != Some(0) {
         wait_for(child.get().unwrap());
         theirs.write_all(b"x").unwrap(); // The child has read what was there.
@@ -259,10 +259,10 @@ fn x7_under_load(kind: SelectorKind) {
         });
         for round in 0..100 {
             theirs.write_all(b"x").unwrap();
-            let job = el.executor().submit(|| 1).unwrap();
+            let job = el.blocking_pool().submit(|| 1).unwrap();
             let child = start_child(|| under_load_in_child(el.handle(), round));
             Signal::USR1.raise().unwrap();
-            el.turn(Some(Duration::ZERO)).unwrap();
+            el.tick(Some(Duration::ZERO)).unwrap();
             assert_eq!(el.run_until_complete(job).unwrap().unwrap(), 1);
             wait_for(child);
         }
@@ -279,11 +279,11 @@ fn under_load_in_child(el: &mainspring::LoopHandle<usize>, round: usize) {
     }
     el.after_fork_child().unwrap();
     el.remote().call_soon(|_, count| *count += 1).unwrap();
-    assert_eq!(el.executor().submit(|| 5).unwrap().wait().unwrap(), 5);
+    assert_eq!(el.blocking_pool().submit(|| 5).unwrap().wait().unwrap(), 5);
 }
 
 fn x7_executor(_: SelectorKind) {
-    let executor = Executor::builder().threads(2).build().unwrap();
+    let executor = BlockingPool::builder().threads(2).build().unwrap();
     executor.submit(|| 1).unwrap().wait().unwrap();
     let (end, ended) = std::sync::mpsc::channel::<()>();
     let slow = executor.submit(move || ended.recv().is_err()).unwrap();
@@ -306,7 +306,7 @@ fn x7_executor(_: SelectorKind) {
 fn x7_signals(kind: SelectorKind) {
     let mut el = new_loop(kind, 0);
     el.add_signal_handler(Signal::TERM, |_, count| *count += 1).unwrap();
-    el.turn(Some(Duration::ZERO)).unwrap();
+    el.tick(Some(Duration::ZERO)).unwrap();
     in_child(|| {
         Signal::TERM.raise().unwrap();
         el.after_fork_child().unwrap();
@@ -326,7 +326,7 @@ fn x7_signals(kind: SelectorKind) {
         assert_eq!(unsafe { action.assume_init() }.sa_sigaction, libc::SIG_DFL);
     });
     let mut el = inherited.unwrap();
-    assert_eq!(el.turn(Some(Duration::from_millis(50))).unwrap(), 0);
+    assert_eq!(el.tick(Some(Duration::from_millis(50))).unwrap(), 0);
     assert_eq!(*el.state(), 0);
     Signal::TERM.raise().unwrap();
     run_until(&mut el, |count| *count == 1);
@@ -338,7 +338,7 @@ fn x7_grandchildren(kind: SelectorKind) {
     in_child(|| {
         el.after_fork_child().unwrap();
         in_child(|| {
-            assert!(is_forked(el.turn(None)));
+            assert!(is_forked(el.tick(None)));
             assert!(is_forked(remote.call_soon(|_, _| {})));
             el.after_fork_child().unwrap();
             theirs.write_all(b"12").unwrap();
@@ -357,7 +357,7 @@ fn x6_command(kind: SelectorKind) {
     let mut el = new_loop(kind, 0);
     el.add_signal_handler(Signal::USR1, |_, _| {}).unwrap();
     el.serve(TcpListener::bind("127.0.0.1:0").unwrap(), |_, _, _, _| Ok(())).unwrap();
-    el.turn(Some(Duration::ZERO)).unwrap();
+    el.tick(Some(Duration::ZERO)).unwrap();
     for forks in [false, true] {
         let mut command = Command::new("sh");
         command.args([
@@ -399,7 +399,7 @@ fn w11_low_numbers(kind: SelectorKind) {
         sender.join().unwrap().unwrap();
         Signal::USR1.raise().unwrap();
         run_until(&mut el, |count| *count == 2);
-        assert_eq!(el.turn(Some(Duration::from_millis(20))).unwrap(), 0);
+        assert_eq!(el.tick(Some(Duration::from_millis(20))).unwrap(), 0);
     });
     if let Err(panic) = &result {
         let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
@@ -419,7 +419,7 @@ fn w8_doorbell(kind: SelectorKind) {
         // SAFETY: the doorbell's number is given another file, which is what is tested.
         unsafe { libc::dup2(null.as_raw_fd(), fd) };
     }
-    let ended = (0..10).find_map(|_| el.turn(Some(Duration::from_millis(1))).err());
+    let ended = (0..10).find_map(|_| el.tick(Some(Duration::from_millis(1))).err());
     match kind {
         // The kernel has forgotten the doorbell with its file.
         SelectorKind::Epoll | SelectorKind::Kqueue => assert!(ended.is_none()),
@@ -428,7 +428,7 @@ fn w8_doorbell(kind: SelectorKind) {
     if let Some(selector) = selector {
         // SAFETY: as above.
         unsafe { libc::dup2(null.as_raw_fd(), selector) };
-        assert!(matches!(el.turn(Some(Duration::from_millis(1))), Err(Error::Select(_))));
+        assert!(matches!(el.tick(Some(Duration::from_millis(1))), Err(Error::Select(_))));
     }
 }
 
@@ -444,12 +444,12 @@ fn s13_child(kind: SelectorKind) {
     in_child(|| {
         let (el, io) = inherited.take().unwrap();
         el.after_fork_child().unwrap();
-        assert!(el.remove(watcher));
+        assert!(el.cancel(watcher));
         drop(io);
     });
     assert!(mainspring_sys::fd::is_nonblocking(twin.as_raw_fd()).unwrap());
     let (el, io) = inherited.unwrap();
-    assert!(el.remove(watcher));
+    assert!(el.cancel(watcher));
     assert!(mainspring_sys::fd::is_nonblocking(twin.as_raw_fd()).unwrap());
     drop(io);
     assert!(!mainspring_sys::fd::is_nonblocking(twin.as_raw_fd()).unwrap());
@@ -481,7 +481,7 @@ fn s13_terminal(kind: SelectorKind) {
     assert!(!mainspring_sys::fd::is_nonblocking(1).unwrap());
     main.write_all(b"line\n").unwrap();
     run_until(&mut el, |count| *count == 5);
-    assert!(el.remove(watcher));
+    assert!(el.cancel(watcher));
     let read = async {
         let io = Io::with_interest(stdin(), Interest::READABLE).unwrap();
         let mut bytes = [0; 64];

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use mainspring::{EventLoop, SelectorKind, Watcher};
-use mainspring_sys::{Events, Interest, Mode, Selector, Token};
+use mainspring_sys::{Events, Interest, Selector, Token, TriggerMode};
 
 const TOKEN: Token = Token::new(1, 0);
 
@@ -25,7 +25,7 @@ fn reports(selector: &mut dyn Selector) -> usize {
     events.len()
 }
 
-fn check_mode(kind: SelectorKind, mode: Mode) {
+fn check_mode(kind: SelectorKind, mode: TriggerMode) {
     let mut selector = kind.open().unwrap();
     let (reader, writer) = io::pipe().unwrap();
     let fd = writer.as_raw_fd();
@@ -34,7 +34,7 @@ fn check_mode(kind: SelectorKind, mode: Mode) {
     selector.reregister(fd, TOKEN, Interest::WRITABLE, mode).unwrap();
     drop(reader);
     let counts: Vec<usize> = (0..4).map(|_| reports(&mut *selector)).collect();
-    let expected = if mode == Mode::Level { [1, 1, 1, 1] } else { [1, 0, 0, 0] };
+    let expected = if mode == TriggerMode::Level { [1, 1, 1, 1] } else { [1, 0, 0, 0] };
     assert_eq!(counts, expected, "{mode:?}");
     selector.reregister(fd, TOKEN, Interest::WRITABLE, mode).unwrap();
     assert_eq!(reports(&mut *selector), 1, "{mode:?}");
@@ -48,17 +48,17 @@ fn check_mode(kind: SelectorKind, mode: Mode) {
 
 #[test]
 fn w1_level() {
-    on_every_selector(|kind| check_mode(kind, Mode::Level));
+    on_every_selector(|kind| check_mode(kind, TriggerMode::Level));
 }
 
 #[test]
 fn oneshot() {
-    on_every_selector(|kind| check_mode(kind, Mode::Oneshot));
+    on_every_selector(|kind| check_mode(kind, TriggerMode::Oneshot));
 }
 
 #[test]
 fn edge() {
-    on_every_selector(|kind| check_mode(kind, Mode::Edge));
+    on_every_selector(|kind| check_mode(kind, TriggerMode::Edge));
 }
 
 /// The calls of a writer, and the errors that were reported.
@@ -91,11 +91,11 @@ fn w1_a_writer_is_called_in_each_tick_after_its_reader_has_gone() {
         let (mut el, watcher) = with_writer(kind, writer, false);
         drop(reader);
         for _ in 0..5 {
-            el.turn(Some(Duration::ZERO)).unwrap();
+            el.tick(Some(Duration::ZERO)).unwrap();
         }
         assert_eq!(el.state().0, 5);
-        assert!(el.remove(watcher));
-        el.turn(Some(Duration::ZERO)).unwrap();
+        assert!(el.cancel(watcher));
+        el.tick(Some(Duration::ZERO)).unwrap();
         assert_eq!(el.state(), &(5, Vec::new()));
     });
 }
@@ -109,12 +109,12 @@ fn w5_the_writer_of_a_full_pipe_meets_the_error() {
         while writer.write(&[0; 4096]).is_ok() {}
         let (mut el, _) = with_writer(kind, writer, true);
         for _ in 0..3 {
-            el.turn(Some(Duration::ZERO)).unwrap();
+            el.tick(Some(Duration::ZERO)).unwrap();
         }
         assert_eq!(el.state().0, 0);
         drop(reader);
         for _ in 0..3 {
-            el.turn(Some(Duration::ZERO)).unwrap();
+            el.tick(Some(Duration::ZERO)).unwrap();
         }
         assert_eq!((el.state().0, el.state().1.len()), (1, 1), "{:?}", el.state());
     });

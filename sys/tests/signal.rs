@@ -36,7 +36,7 @@ fn is_reported(selector: &mut dyn Selector, wait: Option<Duration>) -> bool {
     !events.is_empty()
 }
 
-fn drained(subscription: &mut Subscription) -> Vec<Signal> {
+fn clear_readiness(subscription: &mut Subscription) -> Vec<Signal> {
     subscription.drain().unwrap().collect()
 }
 
@@ -121,9 +121,9 @@ fn x3_different_signals_never_swallow_each_other() {
             assert!(is_reported(&mut *selector, PATIENCE));
             let mut expected = signals;
             expected.sort();
-            assert_eq!(drained(&mut subscription), expected);
+            assert_eq!(clear_readiness(&mut subscription), expected);
             assert!(!is_reported(&mut *selector, Some(Duration::ZERO)));
-            assert_eq!(drained(&mut subscription), []);
+            assert_eq!(clear_readiness(&mut subscription), []);
         }
     }
 }
@@ -137,7 +137,7 @@ fn x3_real_time_signals_come_too() {
     subscription.subscribe(highest).unwrap();
     kill(highest);
     assert!(is_reported(&mut *selector, PATIENCE));
-    assert_eq!(drained(&mut subscription), [highest]);
+    assert_eq!(clear_readiness(&mut subscription), [highest]);
 }
 
 /// X3: a signal directed at any thread of the process reaches the loop.
@@ -157,7 +157,7 @@ fn x3_a_signal_for_another_thread_reaches_the_loop() {
     // SAFETY: the thread waits for us, so its id is valid.
     assert_eq!(unsafe { libc::pthread_kill(thread, libc::SIGUSR1) }, 0);
     assert!(is_reported(&mut *selector, PATIENCE));
-    assert_eq!(drained(&mut subscription), [Signal::USR1]);
+    assert_eq!(clear_readiness(&mut subscription), [Signal::USR1]);
     drop(end);
     other.join().unwrap().unwrap_err();
 }
@@ -175,13 +175,13 @@ fn x4_two_loops_both_get_it_and_one_goes_on_alone() {
         subscription.subscribe(Signal::USR1).unwrap();
         ready.send(()).unwrap();
         assert!(is_reported(&mut *selector, PATIENCE));
-        assert_eq!(drained(&mut subscription), [Signal::USR1]);
+        assert_eq!(clear_readiness(&mut subscription), [Signal::USR1]);
     });
     is_ready.recv().unwrap();
     kill(Signal::USR1);
     second.join().unwrap();
     assert!(is_reported(&mut *first, PATIENCE));
-    assert_eq!(drained(&mut first_subscription), [Signal::USR1]);
+    assert_eq!(clear_readiness(&mut first_subscription), [Signal::USR1]);
     kill(Signal::USR1);
     assert!(is_reported(&mut *first, PATIENCE));
     assert_ne!(disposition(libc::SIGUSR1), before);
@@ -277,8 +277,8 @@ fn unsubscribing_forgets_what_has_come() {
     subscription.unsubscribe(Signal::USR1).unwrap();
     Signal::USR1.raise().unwrap();
     subscription.subscribe(Signal::USR1).unwrap();
-    assert_eq!(drained(&mut subscription), []);
-    assert_eq!(drained(&mut keeper), [Signal::USR1]);
+    assert_eq!(clear_readiness(&mut subscription), []);
+    assert_eq!(clear_readiness(&mut keeper), [Signal::USR1]);
 }
 
 /// X7: the copy in a forked child gets a doorbell of its own, and its parent hears nothing of it.
@@ -317,7 +317,7 @@ fn x7_a_forked_child_is_independent() {
     assert_eq!(status, 0);
     assert!(is_reported(&mut *selector, Some(Duration::ZERO)));
     assert_eq!(
-        drained(&mut subscription),
+        clear_readiness(&mut subscription),
         [Signal::USR1],
         "the parent's own signal is still there"
     );

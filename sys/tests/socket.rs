@@ -13,7 +13,7 @@ use std::time::Duration;
 use mainspring_sys::socket::{
     self, AcceptError, Address, BindOptions, Connecting, ListenOptions, ReserveFd, UnixAddress,
 };
-use mainspring_sys::{Events, Interest, Mode, SelectorKind, Token};
+use mainspring_sys::{Events, Interest, SelectorKind, Token, TriggerMode};
 
 const LOOPBACK: &str = "127.0.0.1:0";
 
@@ -48,7 +48,7 @@ impl Drop for SocketFile {
 fn wait(fd: impl AsFd, interest: Interest) {
     let mut selector = SelectorKind::available()[0].open().unwrap();
     let fd = fd.as_fd().as_raw_fd();
-    selector.register(fd, Token::new(0, 0), interest, Mode::Level).unwrap();
+    selector.register(fd, Token::new(0, 0), interest, TriggerMode::Level).unwrap();
     let mut events = Events::with_capacity(1);
     selector.select(&mut events, Some(Duration::from_secs(30))).unwrap();
     assert!(!events.is_empty(), "nothing happened");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mainspring_sys::signal::Subscription;
 use mainspring_sys::socket::{self, AcceptError, ListenOptions, ReserveFd};
-use mainspring_sys::{Events, Interest, Mode, SelectorKind, Token, fd};
+use mainspring_sys::{Events, Interest, SelectorKind, Token, TriggerMode, fd};
 
 fn limit(descriptors: libc::rlim_t) -> libc::rlim_t {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -39,7 +39,7 @@ fn s4_at_the_limit_the_reserve_gets_a_connection_out_of_the_way() {
     let clients: Vec<_> = (0..3).map(|_| socket::connect(&address).unwrap()).collect();
     let mut selector = SelectorKind::available()[0].open().unwrap();
     let fd = std::os::fd::AsRawFd::as_raw_fd(&listener);
-    selector.register(fd, Token::new(0, 0), Interest::READABLE, Mode::Level).unwrap();
+    selector.register(fd, Token::new(0, 0), Interest::READABLE, TriggerMode::Level).unwrap();
     let mut events = Events::with_capacity(1);
     selector.select(&mut events, Some(Duration::from_secs(30))).unwrap();
     let mut reserve = ReserveFd::new(&listener).unwrap();

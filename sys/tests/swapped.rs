@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use mainspring::{EventLoop, Interest, Io, LoopHandle, Mode, Watched};
+use mainspring::{EventLoop, Interest, Io, LoopHandle, TriggerMode, Watched};
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
@@ -89,7 +89,7 @@ fn put(file: &impl AsRawFd, number: RawFd) -> OwnedFd {
 }
 
 fn tick(el: &mut EventLoop<Seen>) -> usize {
-    el.turn(Some(Duration::ZERO)).unwrap()
+    el.tick(Some(Duration::ZERO)).unwrap()
 }
 
 /// Ticks until nothing is called any more, which must not take long.
@@ -131,13 +131,13 @@ fn w10_the_same_interest_is_set_for_the_next_file() {
                 el.set_interest(watcher, WRITE).unwrap();
                 assert_eq!(settle(&mut el), ["Readiness(WRITABLE)"], "{keeps} {mode:?}");
             }
-            assert!(el.remove(watcher));
+            assert!(el.cancel(watcher));
         }
     });
 }
 
-fn cases() -> impl Iterator<Item = (bool, Mode)> {
-    let modes = [Mode::Level, Mode::Oneshot, Mode::Edge];
+fn cases() -> impl Iterator<Item = (bool, TriggerMode)> {
+    let modes = [TriggerMode::Level, TriggerMode::Oneshot, TriggerMode::Edge];
     [false, true].into_iter().flat_map(move |keeps| modes.map(|mode| (keeps, mode)))
 }
 
@@ -162,7 +162,7 @@ fn w10_a_callback_swaps_its_own_file() {
                     let mut buffer = [0; 64];
                     let count = mainspring_sys::fd::read(**fd, &mut buffer)?;
                     seen.push(String::from_utf8_lossy(&buffer[..count]).into_owned());
-                    fd.remove();
+                    fd.cancel();
                 }
                 sender.send(library).unwrap();
                 if calls == 1 { fd.set_interest(READ) } else { Ok(()) }
@@ -187,7 +187,7 @@ fn w4_the_old_file_is_silent_after_the_interest_was_set() {
             library.send(b"x");
             assert_eq!(settle(&mut el), ["reader x"]);
         }
-        assert!(el.remove(reader));
+        assert!(el.cancel(reader));
         assert_eq!(settle(&mut el), [""; 0]);
         el.run().unwrap();
     });
@@ -220,10 +220,10 @@ fn w10_two_watchers_of_one_number() {
             settle(&mut el);
             library.reconnect(keeps);
             library.send(b"c");
-            assert!(el.remove(writer));
+            assert!(el.cancel(writer));
             el.set_interest(reader, READ).unwrap();
             assert_eq!(settle(&mut el), ["reader c"]);
-            assert!(el.remove(reader));
+            assert!(el.cancel(reader));
         }
     });
 }
@@ -242,11 +242,11 @@ fn w5_a_pause_after_a_swap_is_a_pause() {
             el.set_interest(reader, READ).unwrap();
             assert_eq!(settle(&mut el), ["reader x"]);
             library.reconnect(keeps);
-            assert!(el.remove(reader));
+            assert!(el.cancel(reader));
             library.send(b"y");
             let next = el.add_reader(library.lend(), reads("next")).unwrap();
             assert_eq!(settle(&mut el), ["next y"]);
-            assert!(el.remove(next));
+            assert!(el.cancel(next));
         }
     });
 }
@@ -275,7 +275,7 @@ fn w6_a_regular_file_takes_the_number_and_gives_it_back() {
             el.set_interest(reader, READ).unwrap();
             assert_eq!(settle(&mut el), ["1"], "{round}");
         }
-        assert!(el.remove(reader));
+        assert!(el.cancel(reader));
     });
 }
 
@@ -298,7 +298,7 @@ fn w10_a_type_that_wraps_a_library() {
         library.send(b"x");
         el.set_interest(reader, READ).unwrap();
         assert_eq!(settle(&mut el), ["reader x"]);
-        assert!(el.remove(reader));
+        assert!(el.cancel(reader));
         assert_eq!(Rc::strong_count(&alive), 1);
     });
 }
@@ -353,7 +353,7 @@ fn w10_a_library_that_reads_for_itself_waits_by_level() {
             let io = Rc::new(Io::new(library.lend()).unwrap());
             let waits = |el: &EventLoop<Seen>, interest| {
                 let io = io.clone();
-                io.drained(READ | WRITE);
+                io.clear_readiness(READ | WRITE);
                 el.spawn(async move { io.ready(interest).await.map(|_| ()) })
             };
             for _ in 0..3 {
@@ -391,6 +391,6 @@ fn w4_a_thousand_files_under_one_number() {
         assert_eq!(el.state().len(), 1000);
         let _ = library.peer.set_nonblocking(true);
         assert!(library.peer.read(&mut [0]).is_err(), "nothing was written");
-        assert!(el.remove(reader));
+        assert!(el.cancel(reader));
     });
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::poll_immediate;
 use mainspring::testing::SimClock;
-use mainspring::{EventLoop, Handle, Interest, Promise, Task, TimerHandle, net, sleep, yield_now};
+use mainspring::{EventLoop, Handle, Interest, Task, TimerHandle, net, promise, sleep, yield_now};
 
 use crate::{COUNTS, MILLI, tick};
 
@@ -144,7 +144,7 @@ fn t6_cancelled_tasks_leave_nothing() {
     let tasks: Vec<Task<()>> = (0..FEWER)
         .map(|i| {
             let task = peak.el.spawn(async move {
-                let (resolver, promised) = Promise::<()>::new();
+                let (resolver, promised) = promise::<()>();
                 sleep(Duration::from_secs(1 + i as u64)).await;
                 drop((resolver, promised));
             });
@@ -184,7 +184,7 @@ fn t6_watchers_leave_nothing() {
     let watch = |stream| peak.el.watch(stream, Interest::PRIORITY, |_, _, _| Ok(()));
     let watchers: Vec<_> = open.into_iter().map(|stream| watch(stream).expect("fds")).collect();
     peak.mark();
-    watchers.iter().for_each(|watcher| assert!(peak.el.remove(*watcher)));
+    watchers.iter().for_each(|watcher| assert!(peak.el.cancel(*watcher)));
     drop(watchers);
     peak.expect_little(&format!("{count} watchers"));
 }

@@ -8,7 +8,7 @@ use std::task::{Poll, Waker};
 
 use futures::channel::oneshot;
 use mainspring::testing::SimClock;
-use mainspring::{Error, EventLoop, Promise, SelectorKind, When, sleep, wait, yield_now};
+use mainspring::{Error, EventLoop, SelectorKind, WaitUntil, promise, sleep, wait, yield_now};
 
 use crate::{COUNTS, MEASURED, MILLI, allocations, expect_none, tick};
 
@@ -52,7 +52,7 @@ fn q10_a_task_that_goes_on_allocates_nothing() {
         }
     });
     expect_none_of("a task that polls its sleep again", |count| async move {
-        let (mut long, mut promised) = (sleep(MILLI * 1_000_000), Promise::<()>::new());
+        let (mut long, mut promised) = (sleep(MILLI * 1_000_000), promise::<()>());
         loop {
             add_one(&count);
             poll_fn(|cx| {
@@ -202,10 +202,10 @@ fn q10_looking_at_an_output_allocates_nothing() {
             });
             allocations(&mut el, round)
         };
-        let (all, judged) = (waiting(When::All, false), waiting(When::FirstError, false));
+        let (all, judged) = (waiting(WaitUntil::All, false), waiting(WaitUntil::FirstError, false));
         assert_eq!(judged, all, "on {kind}");
         // The callback and its own turn, the list, and the extras of its task.
-        let shown = waiting(When::All, true) - all;
+        let shown = waiting(WaitUntil::All, true) - all;
         assert!(shown <= 4 * MEASURED, "{shown} on {kind}");
     }
 }
@@ -248,7 +248,7 @@ fn q8_tasks_give_back_all_their_memory() {
             yield_now().await;
             std::future::pending::<()>().await;
         })));
-        let (promise, promised) = Promise::<()>::new();
+        let (promise, promised) = promise::<()>();
         el.spawn(async move { drop(promised.await) }).detach();
         for i in 0..100 {
             el.spawn(async move { sleep(MILLI * i).await }).detach();

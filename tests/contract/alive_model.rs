@@ -94,7 +94,7 @@ impl Model {
             Some(Thing::Reader(watcher, _)) => Some(Handle::from(*watcher)),
             Some(Thing::Task(task)) => Some(task.handle()),
             Some(Thing::Remote(remote)) => {
-                *remote = if deed == Deed::Reref { el.remote() } else { remote.unref() };
+                *remote = if deed == Deed::Reref { el.remote() } else { remote.background() };
                 self.rung.set(true);
                 None
             }
@@ -102,8 +102,8 @@ impl Model {
         *background = deed == Deed::Unref;
         match (deed, handle) {
             (Deed::End, Some(handle)) => assert!(el.cancel(handle)),
-            (Deed::Unref, Some(handle)) => assert!(el.unref(handle)),
-            (Deed::Reref, Some(handle)) => assert!(el.reref(handle)),
+            (Deed::Unref, Some(handle)) => assert!(el.set_background(handle)),
+            (Deed::Reref, Some(handle)) => assert!(el.set_foreground(handle)),
             (_, None) => {}
         }
         if deed == Deed::End {
@@ -126,7 +126,7 @@ impl Clock for Watchful {
         self.0.now()
     }
 
-    fn allow(&self, wanted: Option<Duration>) -> Option<Duration> {
+    fn max_wait(&self, wanted: Option<Duration>) -> Option<Duration> {
         if self.1.rung.take() {
             return Some(Duration::ZERO);
         }
@@ -140,8 +140,8 @@ impl Clock for Watchful {
         Some(Duration::ZERO)
     }
 
-    fn idle(&self, wanted: Option<Duration>) {
-        self.0.idle(wanted);
+    fn on_timeout(&self, wanted: Option<Duration>) {
+        self.0.on_timeout(wanted);
     }
 }
 
@@ -190,7 +190,7 @@ fn schedule(el: &EventLoop, clock: &SimClock, model: &Rc<Model>, steps: &[Step])
         let timer = el.call_later(u32::from(step.second) * SECOND, move |el, ()| {
             model.act(el, step.deed, step.thing);
         });
-        el.unref(timer); // Only the things keep the loop going.
+        el.set_background(timer); // Only the things keep the loop going.
     }
 }
 

@@ -110,7 +110,7 @@ fn q10_a_steady_echo_changes_no_registration() {
             for client in &mut clients {
                 client.write_all(b"ping").unwrap();
             }
-            let ran = el.turn(None).unwrap();
+            let ran = el.tick(None).unwrap();
             for client in &mut clients {
                 client.read_exact(&mut [0; 4]).unwrap();
             }

@@ -283,7 +283,7 @@ fn w8_a_source_that_changes_its_descriptor_ends_its_watcher() {
             tick(&mut el);
         }
         assert_eq!(calls.get(), 2);
-        assert!(!el.remove(watcher.unwrap()));
+        assert!(!el.cancel(watcher.unwrap()));
     });
 }
 

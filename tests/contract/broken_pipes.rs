@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mainspring::net::{PipePair, Stream, StreamSocket, TcpStream, UnixStream};
+use mainspring::net::{ConnectedSocket, PipePair, TcpStream, TransportStream, UnixStream};
 use mainspring::{EventLoop, SelectorKind, Signal, yield_now};
 use mainspring_sys::socket;
 
@@ -48,7 +48,7 @@ fn x8_no_socket_of_tasks_raises_sigpipe() {
 
 fn check_no_sigpipe_of_tasks<T>(kind: SelectorKind, conn: T, theirs: impl AsFd)
 where
-    T: Deref<Target = StreamSocket> + 'static,
+    T: Deref<Target = ConnectedSocket> + 'static,
 {
     let mut el = EventLoop::builder().selector(loopback::selector(kind)).build_with(0).unwrap();
     el.add_signal_handler(Signal::PIPE, |_, signals| *signals += 1).unwrap();
@@ -63,14 +63,14 @@ where
     });
     let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     assert!(errors.unwrap().iter().all(|sent| sent.as_ref().is_err_and(is_broken)));
-    el.turn(Some(Duration::ZERO)).unwrap(); // The handler's turn, if it has one.
+    el.tick(Some(Duration::ZERO)).unwrap(); // The handler's turn, if it has one.
     assert_eq!(*el.state(), 0, "SIGPIPE for a {}", std::any::type_name::<T>());
     Signal::PIPE.raise().unwrap();
-    el.turn(None).unwrap();
+    el.tick(None).unwrap();
     assert_eq!(*el.state(), 1, "the handler does count");
 }
 
-fn check_no_sigpipe<T: Stream + 'static>(kind: SelectorKind, ours: T, theirs: impl AsFd) {
+fn check_no_sigpipe<T: TransportStream + 'static>(kind: SelectorKind, ours: T, theirs: impl AsFd) {
     let (mut el, _) = recorded(kind);
     let signals = Rc::new(Cell::new(0));
     let counter = signals.clone();

@@ -29,7 +29,7 @@ fn q10_an_idle_loop_asks_once_per_deadline() {
         let (mut el, calls, clock) = simulated(kind);
         let (stream, _peer) = UnixStream::pair().unwrap();
         let watcher = el.add_reader(stream, |_, _, _| Ok(())).unwrap();
-        el.unref(watcher);
+        el.set_background(watcher);
         calls.since();
         el.call_later(1000 * SECOND, |_, ran| *ran += 1);
         el.run().unwrap();
@@ -84,7 +84,7 @@ fn q10_arming_and_cancelling_timers_asks_nothing() {
         let soon = el.call_soon(|_, _| {});
         assert!(el.cancel(soon));
         assert_eq!(calls.since(), (0, 0));
-        el.turn(NOW).unwrap();
+        el.tick(NOW).unwrap();
         assert_eq!(calls.since(), (1, 0));
     });
 }
@@ -103,7 +103,7 @@ fn q10_a_steady_connection_changes_no_registration() {
         assert_eq!(calls.since(), (0, 1));
         for _ in 0..100 {
             peer.write_all(b"x").unwrap();
-            el.turn(NOW).unwrap();
+            el.tick(NOW).unwrap();
         }
         assert_eq!((*el.state(), calls.since()), (100, (100, 0)));
     });
@@ -125,9 +125,9 @@ fn q10_a_change_of_interest_is_at_most_one_change_of_registration() {
         assert_eq!(calls.since(), (0, 1));
         let heir = el.replace(reader, |_, _, _| Ok(())).unwrap();
         assert_eq!(calls.since(), (0, 0));
-        assert!(el.remove(writer));
+        assert!(el.cancel(writer));
         assert_eq!(calls.since(), (0, 0));
-        assert!(el.remove(heir));
+        assert!(el.cancel(heir));
         assert_eq!(calls.since(), (0, 1));
     });
 }

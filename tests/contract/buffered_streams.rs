@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
-use mainspring::net::Stream;
+use mainspring::net::TransportStream;
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Io, SelectorKind};
 
@@ -81,17 +81,17 @@ impl Write for &Decoding {
 /// The same with an exact answer to whether there is more.
 struct Exact(Decoding);
 
-impl Stream for Exact {
+impl TransportStream for Exact {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        Stream::read(&self.0, buffer)
+        TransportStream::read(&self.0, buffer)
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Stream::write(&self.0, bytes)
+        TransportStream::write(&self.0, bytes)
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        Stream::write_vectored(&self.0, slices)
+        TransportStream::write_vectored(&self.0, slices)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
@@ -115,7 +115,10 @@ fn with_buffer(kind: SelectorKind, bytes: usize) -> EventLoop<Told> {
 }
 
 /// All bytes and the end come, however they are cut, and with a pause after each piece.
-fn check_all_come<T: Stream + 'static>(kind: SelectorKind, stream: impl Fn(UnixStream) -> T) {
+fn check_all_come<T: TransportStream + 'static>(
+    kind: SelectorKind,
+    stream: impl Fn(UnixStream) -> T,
+) {
     for (buffer, pauses) in [(1024, false), (4096, true), (65_536, false), (65_536, true)] {
         let mut el = with_buffer(kind, buffer);
         let (ours, theirs) = pair();
@@ -180,18 +183,18 @@ fn s1_what_a_stream_holds_when_it_is_attached_is_delivered() {
 #[test]
 fn s1_a_stream_that_holds_nothing_more_costs_no_further_read() {
     struct Counted(UnixStream, Rc<Cell<u32>>);
-    impl Stream for Counted {
+    impl TransportStream for Counted {
         fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
             self.1.set(self.1.get() + 1);
-            Stream::read(&self.0, buffer)
+            TransportStream::read(&self.0, buffer)
         }
 
         fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-            Stream::write(&self.0, bytes)
+            TransportStream::write(&self.0, bytes)
         }
 
         fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-            Stream::write_vectored(&self.0, slices)
+            TransportStream::write_vectored(&self.0, slices)
         }
 
         fn shutdown_write(&mut self) -> io::Result<()> {
@@ -233,9 +236,9 @@ impl Encoding {
     }
 }
 
-impl Stream for Encoding {
+impl TransportStream for Encoding {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = Stream::read(&self.socket, buffer);
+        let read = TransportStream::read(&self.socket, buffer);
         if let Ok(count @ 1..) = read {
             self.held.borrow_mut().extend(&buffer[..count]); // An answer of the stream itself.
         }
@@ -270,7 +273,7 @@ impl Stream for Encoding {
     fn flush(&self) -> io::Result<()> {
         let mut held = self.held.borrow_mut();
         while !held.is_empty() {
-            let count = Stream::write(&self.socket, held.as_slices().0)?;
+            let count = TransportStream::write(&self.socket, held.as_slices().0)?;
             held.drain(..count);
         }
         Ok(())

@@ -9,7 +9,9 @@ use std::io::{ErrorKind, Read};
 use std::panic::resume_unwind;
 use std::time::Duration;
 
-use mainspring::{Error, Handle, Interest, LoopHandle, Outcome, PanicPolicy, Result, Watched};
+use mainspring::{
+    CallbackResult, Error, Handle, Interest, LoopHandle, PanicPolicy, Result, Watched,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -62,7 +64,7 @@ fn use_source(world: &World, id: usize, source: &mut Watched<Source>) -> Result<
     match kind % 8 {
         0 => {
             world.leaves(owner);
-            source.remove();
+            source.cancel();
         }
         1 => {
             world.leaves(owner);
@@ -96,7 +98,7 @@ fn read(world: &World, id: usize, source: &Source) -> Result<()> {
     }
 }
 
-fn hook<R: Outcome>(
+fn hook<R: CallbackResult>(
     el: &El,
     world: &World,
     which: u8,
@@ -197,8 +199,8 @@ fn change(el: &El, world: &World, Step { kind, a, b }: Step) {
             world.added(heir, el, replaced.map(Thing::Watcher));
         }
         (20, thing) => world.expect(id, el.set_name(thing, "chaos")),
-        (21, thing) if b % 2 == 0 => world.expect(id, el.unref(thing)),
-        (21, thing) => world.expect(id, el.reref(thing)),
+        (21, thing) if b % 2 == 0 => world.expect(id, el.set_background(thing)),
+        (21, thing) => world.expect(id, el.set_foreground(thing)),
         (_, thing) => {
             let lived = world.cancels(id);
             let answer = el.cancel(thing);
@@ -214,14 +216,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn check(script: &[Step], close: bool) {
     on_every_selector(|kind| {
         let (mut el, world) = world(kind, script);
-        el.on_panic(PanicPolicy::Report);
+        el.set_panic_policy(PanicPolicy::Report);
         for _ in 0..80 {
             if world.is_over() {
                 break;
             }
             let handle = el.handle().clone();
             step(&handle, &world);
-            el.turn(NOW).unwrap();
+            el.tick(NOW).unwrap();
         }
         world.more(&script[..script.len() / 2]); // For those who are dropped.
         if close {

@@ -167,7 +167,7 @@ pub fn world(kind: SelectorKind, script: &[Step]) -> (EventLoop<World>, World) {
     let world = Rc::new(model);
     let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock);
     let el: EventLoop<World> = builder.build_with(world.clone()).expect("a loop");
-    world.remote.set(el.remote().unref()).expect("it was empty");
+    world.remote.set(el.remote().background()).expect("it was empty");
     (el, world)
 }
 

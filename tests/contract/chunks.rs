@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use mainspring::net::{TcpStream, UnixStream};
-use mainspring::{Chunk, Error, EventLoop, Io, spawn, yield_now};
+use mainspring::{Error, EventLoop, Io, ReadChunk, spawn, yield_now};
 
 use crate::files::tcp_pair;
 use crate::support::{on_every_selector, simulated};
@@ -143,7 +143,7 @@ fn s1_a_chunk_may_be_dropped_by_the_close() {
             let seen = seen.clone();
             theirs.write_all(&b"abc"[..length]).unwrap();
             el.spawn(async move {
-                let chunk: Chunk = ours.read_chunk().await?;
+                let chunk: ReadChunk = ours.read_chunk().await?;
                 seen.borrow_mut().push(chunk.len());
                 std::future::pending::<()>().await;
                 theirs.read_exact(&mut [0; 1])?;

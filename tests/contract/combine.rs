@@ -5,8 +5,8 @@ use std::future::pending;
 use std::rc::Rc;
 
 use mainspring::{
-    CancelScope, Error, EventLoop, JoinError, Result, Task, When, as_completed, gather, gather_all,
-    race, race_all, shield, sleep, spawn, timeout, wait, yield_now,
+    CancelScope, Error, EventLoop, JoinError, Result, Task, WaitUntil, as_completed, gather,
+    gather_all, race, race_all, shield, sleep, spawn, timeout, wait, yield_now,
 };
 
 use crate::scopes::{Log, SECOND, noting};
@@ -221,7 +221,7 @@ fn f5_tasks_of_a_loop_that_is_gone_are_done() {
             cancelled += 1;
         }
         assert_eq!(cancelled, 3);
-        let (done, pending) = wait([late], When::All).await;
+        let (done, pending) = wait([late], WaitUntil::All).await;
         assert_eq!((done.len(), pending.len()), (1, 0));
         assert!(gather(done).await.unwrap_err().to_string().contains("closed"));
     };
@@ -286,15 +286,15 @@ fn f5_wait_tells_the_done_from_the_pending() {
             }
             (results, pending.len())
         };
-        assert_eq!(counts(When::FirstCompleted).await, (vec![Some(1), Some(1)], 3));
+        assert_eq!(counts(WaitUntil::FirstCompleted).await, (vec![Some(1), Some(1)], 3));
         log.note("first completed");
         let done = vec![None, Some(1), Some(1), Some(2)];
-        assert_eq!(counts(When::FirstError).await, (done, 1));
+        assert_eq!(counts(WaitUntil::FirstError).await, (done, 1));
         log.note("first error");
         let done = vec![Some(4), None, Some(1), Some(1), Some(2)];
-        assert_eq!(counts(When::All).await, (done, 0));
+        assert_eq!(counts(WaitUntil::All).await, (done, 0));
         log.note("all");
-        let (done, pending) = wait(Vec::<Task<Result<()>>>::new(), When::FirstCompleted).await;
+        let (done, pending) = wait(Vec::<Task<Result<()>>>::new(), WaitUntil::FirstCompleted).await;
         assert!(done.is_empty() && pending.is_empty());
     };
     el.run_until_complete(run).unwrap();
@@ -305,16 +305,16 @@ fn f5_wait_tells_the_done_from_the_pending() {
 fn f5_a_panic_and_a_cancellation_are_errors_to_wait_for() {
     let (mut el, log) = noting();
     let run = async {
-        let (done, pending) = wait([taking(2), panicking(1)], When::FirstError).await;
+        let (done, pending) = wait([taking(2), panicking(1)], WaitUntil::FirstError).await;
         assert_eq!((done.len(), pending.len()), (1, 1));
         assert!(gather(done).await.is_err());
         let cancelled = taking(5);
         cancelled.cancel("at once");
-        let (done, _pending) = wait([taking(2), cancelled], When::FirstError).await;
+        let (done, _pending) = wait([taking(2), cancelled], WaitUntil::FirstError).await;
         assert!(gather_all(done).await.remove(0).unwrap_err().is_cancelled());
         log.note("over");
         // Without any error all are waited for.
-        let (done, pending) = wait([taking(2), taking(1)], When::FirstError).await;
+        let (done, pending) = wait([taking(2), taking(1)], WaitUntil::FirstError).await;
         assert_eq!((done.len(), pending.len()), (2, 0));
     };
     el.run_until_complete(run).unwrap();
@@ -335,7 +335,7 @@ fn f5_wait_leaves_the_output_to_done_callbacks_and_joiner() {
                 seen.set(seen.get() + 1);
             });
         }
-        let (mut done, _) = wait([task], When::FirstError).await;
+        let (mut done, _) = wait([task], WaitUntil::FirstError).await;
         assert_eq!(done.remove(0).await.unwrap().unwrap(), 1);
         assert_eq!(seen.get(), 2);
     };

@@ -180,7 +180,7 @@ fn s5_each_failure_is_told_once_and_leaves_nothing() {
                 // As `run`, but it ends also if no timeout comes.
                 for _ in 0..20 {
                     if el.is_alive() {
-                        el.turn(Some(2 * LONG)).unwrap();
+                        el.tick(Some(2 * LONG)).unwrap();
                     }
                 }
                 assert_eq!(std::mem::take(el.state_mut()), [Some(expected)], "{address}");
@@ -265,7 +265,7 @@ fn s5_a_cancelled_attempt_is_closed_and_its_number_is_free_for_others() {
                 let writer = writer.unwrap();
                 tick(&mut el);
                 assert_eq!(written.take(), 1, "the new writer works");
-                assert!(el.remove(writer));
+                assert!(el.cancel(writer));
                 tick(&mut el);
             }
             assert_eq!(*el.state(), []);
@@ -325,7 +325,7 @@ fn s5_an_error_or_a_panic_of_the_callback_is_reported_once() {
         let address = listener.local_addr().unwrap();
         for panics in [false, true] {
             let (mut el, _) = recorded(kind);
-            el.on_panic(PanicPolicy::Report);
+            el.set_panic_policy(PanicPolicy::Report);
             let line = line!() + 1;
             el.connect(address, LONG, move |_, _, socket| {
                 let _socket = socket?;

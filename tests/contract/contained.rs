@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mainspring::net::{Protocol, Transport};
-use mainspring::{Error, EventLoop, Kind, LoopHandle, PanicPolicy, Result, SelectorKind, Signal};
+use mainspring::{
+    Error, EventLoop, LoopHandle, PanicPolicy, ReportKind, Result, SelectorKind, Signal,
+};
 
 use crate::support::on_every_selector;
 
@@ -23,12 +25,12 @@ const POLICIES: [PanicPolicy; 2] = [PanicPolicy::Propagate, PanicPolicy::Report]
 /// Reports, and what ran.
 #[derive(Debug, Default)]
 struct Seen {
-    reports: Vec<(Kind, String)>,
+    reports: Vec<(ReportKind, String)>,
     ran: Vec<&'static str>,
 }
 
 fn noting(kind: SelectorKind, policy: PanicPolicy) -> EventLoop<Seen> {
-    let builder = EventLoop::builder().selector(kind).on_panic(policy);
+    let builder = EventLoop::builder().selector(kind).panic_policy(policy);
     let el = builder.build_with(Seen::default()).unwrap();
     el.set_exception_handler(|_, seen, report| {
         seen.reports.push((report.kind, report.error.to_string()));
@@ -58,9 +60,9 @@ fn run(el: &mut EventLoop<Seen>) -> usize {
 }
 
 /// Checks that the panics of a run came out of it, or were reported as those of `kind`.
-fn followed(el: &mut EventLoop<Seen>, policy: PanicPolicy, kind: Kind, count: usize) {
+fn followed(el: &mut EventLoop<Seen>, policy: PanicPolicy, kind: ReportKind, count: usize) {
     let panics = run(el);
-    let reports: Vec<Kind> = el.state().reports.iter().map(|(kind, _)| *kind).collect();
+    let reports: Vec<ReportKind> = el.state().reports.iter().map(|(kind, _)| *kind).collect();
     match policy {
         PanicPolicy::Propagate => assert_eq!((panics, reports.len()), (count, 0)),
         _ => assert_eq!((panics, reports), (0, vec![kind; count])),
@@ -153,7 +155,7 @@ fn q9_captures_that_panic_when_a_repeating_callback_ends_follow_the_policy() {
                 })),
                 _ => drop(el.add_reader(ours, move |_, _, stream| {
                     let _ = &bomb;
-                    stream.remove();
+                    stream.cancel();
                     if ends == "error" { Err(Error::other("an error")) } else { Ok(()) }
                 })),
             }
@@ -218,8 +220,8 @@ fn q4_cancel_of_what_panics_when_it_is_dropped_leaves_the_caller_to_the_policy()
             &mut el,
             policy,
             match policy {
-                PanicPolicy::Propagate => Kind::Soon,
-                _ => Kind::Timer,
+                PanicPolicy::Propagate => ReportKind::Soon,
+                _ => ReportKind::Timer,
             },
             2,
         );
@@ -261,7 +263,7 @@ fn furnish(
     let (stream, stream_peer) = UnixStream::pair().unwrap();
     let (soon, later, watcher, handler, hook) = (bomb(), bomb(), bomb(), bomb(), bomb());
     let (interval, task, protocol, sent) = (bomb(), bomb(), bomb(), bomb());
-    el.remote().unref().call_soon(move |_, _| drop(sent)).unwrap();
+    el.remote().background().call_soon(move |_, _| drop(sent)).unwrap();
     el.add_reader(reader, move |_, _, _| Ok(keep(&watcher))).unwrap();
     el.add_signal_handler(signal, move |_, _| keep(&handler)).unwrap();
     el.call_soon(move |_, _| drop(soon));
@@ -374,7 +376,7 @@ fn s4_a_factory_that_panics_once_costs_one_connection() {
         for accepted in 1..=3 {
             clients.push(TcpStream::connect(address).unwrap());
             for _ in 0..1000 {
-                panics += usize::from(catch_unwind(AssertUnwindSafe(|| el.turn(NOW))).is_err());
+                panics += usize::from(catch_unwind(AssertUnwindSafe(|| el.tick(NOW))).is_err());
                 if server.accepted() == accepted && el.state().ran.len() as u64 + 1 == accepted {
                     break;
                 }
@@ -386,7 +388,7 @@ fn s4_a_factory_that_panics_once_costs_one_connection() {
         assert_eq!(server.local_addr().unwrap().as_inet(), Some(address));
         match policy {
             PanicPolicy::Propagate => assert_eq!((panics, el.state().reports.len()), (1, 0)),
-            _ => assert_eq!((panics, el.state().reports[0].0), (0, Kind::Stream)),
+            _ => assert_eq!((panics, el.state().reports[0].0), (0, ReportKind::Stream)),
         }
     });
 }
@@ -408,8 +410,8 @@ fn w3_a_source_that_panics_when_it_is_dropped_is_closed_and_forgotten() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(b"x").unwrap();
         let fragile = Fragile(ours, Bomb(drops.clone()));
-        el.add_reader(fragile, |_, _, stream| Ok(stream.remove())).unwrap();
-        followed(&mut el, policy, Kind::Watcher, 1);
+        el.add_reader(fragile, |_, _, stream| Ok(stream.cancel())).unwrap();
+        followed(&mut el, policy, ReportKind::Watcher, 1);
         assert_eq!((drops.load(Ordering::Relaxed), is_closed(&mut theirs)), (1, true));
     });
 }
@@ -466,7 +468,7 @@ fn s97_a_protocol_that_panics_costs_one_connection() {
             theirs.write_all(b"x").unwrap();
             theirs.shutdown(std::net::Shutdown::Write).unwrap();
             el.attach_with(ours, Panics(method)).unwrap();
-            followed(&mut el, policy, Kind::Stream, 1);
+            followed(&mut el, policy, ReportKind::Stream, 1);
             assert!(is_closed(&mut theirs), "{method}");
         }
     });

@@ -13,19 +13,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use mainspring::net::Stream;
+use mainspring::net::TransportStream;
+use mainspring::selector::{Events, Selector, Token, UserEvent};
 use mainspring::{
-    Clock, Error, EventLoop, Events, Interest, Kind, Mode, MonotonicClock, PanicPolicy, Result,
-    Selector, SelectorKind, Shutdown, Token, UserEvent, sleep,
+    Clock, Error, EventLoop, Interest, MonotonicClock, PanicPolicy, ReportKind, Result,
+    SelectorKind, Shutdown, TriggerMode, sleep,
 };
 
 use crate::support::on_every_selector;
 
 const POLICIES: [PanicPolicy; 2] = [PanicPolicy::Propagate, PanicPolicy::Report];
-type Reports = Vec<(Kind, String)>;
+type Reports = Vec<(ReportKind, String)>;
 
 fn noting(kind: SelectorKind, policy: PanicPolicy) -> EventLoop<Reports> {
-    let builder = EventLoop::builder().selector(kind).on_panic(policy);
+    let builder = EventLoop::builder().selector(kind).panic_policy(policy);
     let el = builder.build_with(Reports::new()).unwrap();
     note(&el);
     el
@@ -106,7 +107,7 @@ fn s98_a_waker_that_panics_at_the_end_of_a_task_leaves_the_batch_whole() {
 fn check_waker_report(el: &EventLoop<Reports>, policy: PanicPolicy) {
     match policy {
         PanicPolicy::Propagate => assert_eq!(el.state(), &[]),
-        _ => assert_eq!(el.state(), &[(Kind::Waker, "panicked: in wake".to_owned())]),
+        _ => assert_eq!(el.state(), &[(ReportKind::Waker, "panicked: in wake".to_owned())]),
     }
 }
 
@@ -126,10 +127,10 @@ fn s98_a_waker_that_panics_at_a_deadline_leaves_the_timers_whole() {
         })
         .unwrap();
         el.call_later(Duration::from_millis(2), |_, reports| {
-            reports.push((Kind::Timer, String::new()))
+            reports.push((ReportKind::Timer, String::new()))
         });
         let mut unwound = 0;
-        while !el.state().iter().any(|(kind, _)| *kind == Kind::Timer) {
+        while !el.state().iter().any(|(kind, _)| *kind == ReportKind::Timer) {
             unwound += usize::from(unwinds(&mut el));
         }
         assert_eq!(unwound, usize::from(policy == PanicPolicy::Propagate));
@@ -141,17 +142,17 @@ fn s98_a_waker_that_panics_at_a_deadline_leaves_the_timers_whole() {
 #[derive(Debug)]
 struct Broken(UnixStream);
 
-impl Stream for Broken {
+impl TransportStream for Broken {
     fn read(&self, _: &mut [u8]) -> io::Result<usize> {
         panic!("in read")
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Stream::write(&self.0, bytes)
+        TransportStream::write(&self.0, bytes)
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        Stream::write_vectored(&self.0, slices)
+        TransportStream::write_vectored(&self.0, slices)
     }
 
     fn reader(&self) -> BorrowedFd<'_> {
@@ -174,7 +175,7 @@ fn s98_a_stream_that_panics_costs_its_connection() {
             PanicPolicy::Propagate => assert!(unwinds(&mut el)),
             _ => {
                 assert!(!unwinds(&mut el));
-                assert_eq!(el.state(), &[(Kind::Stream, "panicked: in read".to_owned())]);
+                assert_eq!(el.state(), &[(ReportKind::Stream, "panicked: in read".to_owned())]);
             }
         }
         el.run().unwrap(); // Nothing is left.
@@ -235,7 +236,7 @@ impl Clock for Clockwork {
         MonotonicClock.now()
     }
 
-    fn allow(&self, wanted: Option<Duration>) -> Option<Duration> {
+    fn max_wait(&self, wanted: Option<Duration>) -> Option<Duration> {
         assert!(!self.0.take(), "in the clock");
         wanted
     }
@@ -258,11 +259,23 @@ impl Moody {
 }
 
 impl Selector for Moody {
-    fn register(&mut self, fd: RawFd, token: Token, of: Interest, mode: Mode) -> io::Result<()> {
+    fn register(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        of: Interest,
+        mode: TriggerMode,
+    ) -> io::Result<()> {
         self.inner.register(fd, token, of, mode)
     }
 
-    fn reregister(&mut self, fd: RawFd, token: Token, of: Interest, mode: Mode) -> io::Result<()> {
+    fn reregister(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        of: Interest,
+        mode: TriggerMode,
+    ) -> io::Result<()> {
         self.inner.reregister(fd, token, of, mode)
     }
 
@@ -271,8 +284,8 @@ impl Selector for Moody {
         self.inner.deregister(fd)
     }
 
-    fn drained(&mut self, fd: RawFd, interest: Interest) {
-        self.inner.drained(fd, interest);
+    fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
+        self.inner.clear_readiness(fd, interest);
     }
 
     fn has_edges(&self) -> bool {
@@ -311,7 +324,7 @@ fn moody(kind: SelectorKind, policy: PanicPolicy) -> (EventLoop<Reports>, Rc<Cel
     let panics_at = Rc::new(Cell::new(""));
     let inner = kind.open().unwrap();
     let selector: Box<dyn Selector> = Box::new(Moody { inner, panics_at: panics_at.clone() });
-    let builder = EventLoop::builder().selector(selector).on_panic(policy);
+    let builder = EventLoop::builder().selector(selector).panic_policy(policy);
     let el = builder.build_with(Reports::new()).unwrap();
     note(&el);
     (el, panics_at)
@@ -320,7 +333,7 @@ fn moody(kind: SelectorKind, policy: PanicPolicy) -> (EventLoop<Reports>, Rc<Cel
 /// Runs into a panic of a part of the loop: it ends the run, and only that.
 fn ends_one_run(el: &mut EventLoop<Reports>, policy: PanicPolicy) {
     el.call_later(Duration::from_millis(1), |_, reports| {
-        reports.push((Kind::Timer, String::new()))
+        reports.push((ReportKind::Timer, String::new()))
     });
     let ran: std::thread::Result<Result<()>> = catch_unwind(AssertUnwindSafe(|| el.run()));
     match (policy, ran) {
@@ -329,7 +342,7 @@ fn ends_one_run(el: &mut EventLoop<Reports>, policy: PanicPolicy) {
     }
     assert_eq!(el.state(), &[]);
     el.run().unwrap();
-    assert_eq!(el.state(), &[(Kind::Timer, String::new())]);
+    assert_eq!(el.state(), &[(ReportKind::Timer, String::new())]);
 }
 
 #[test]
@@ -337,7 +350,7 @@ fn q8_a_clock_or_a_selector_that_panics_ends_one_run() {
     on_each(|kind, policy| {
         let panics = Rc::new(Cell::new(false));
         let builder = EventLoop::builder().selector(kind).clock(Clockwork(panics.clone()));
-        let mut el = builder.on_panic(policy).build_with(Reports::new()).unwrap();
+        let mut el = builder.panic_policy(policy).build_with(Reports::new()).unwrap();
         panics.set(true);
         ends_one_run(&mut el, policy);
         let (mut el, panics_at) = moody(kind, policy);
@@ -373,7 +386,7 @@ fn q8_what_outlives_a_loop_keeps_no_descriptor_of_its_selector() {
         let server = el.serve(listener, |_, _, _, _| Ok(())).unwrap();
         let task = el.spawn(pending::<()>());
         let handle = el.handle().clone();
-        el.turn(Some(Duration::ZERO)).unwrap();
+        el.tick(Some(Duration::ZERO)).unwrap();
         drop(el);
         assert_eq!(panics_at.get(), "gone");
         conn.write(b"x");

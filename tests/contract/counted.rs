@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mainspring::{Events, Interest, Mode, Selector, SelectorKind, Token, UserEvent};
+use mainspring::selector::{Events, Selector, Token, UserEvent};
+use mainspring::{Interest, SelectorKind, TriggerMode};
 use mainspring_sys::{Wakeup, WakeupKind};
 
 /// What a selector was asked for.
@@ -72,13 +73,25 @@ impl UserEvent for Bell {
 }
 
 impl Selector for Counted {
-    fn register(&mut self, fd: RawFd, token: Token, of: Interest, mode: Mode) -> io::Result<()> {
+    fn register(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        of: Interest,
+        mode: TriggerMode,
+    ) -> io::Result<()> {
         self.calls.change();
         self.calls.registered.borrow_mut().push(fd);
         self.inner.register(fd, token, of, mode)
     }
 
-    fn reregister(&mut self, fd: RawFd, token: Token, of: Interest, mode: Mode) -> io::Result<()> {
+    fn reregister(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        of: Interest,
+        mode: TriggerMode,
+    ) -> io::Result<()> {
         self.calls.change();
         self.inner.reregister(fd, token, of, mode)
     }
@@ -92,8 +105,8 @@ impl Selector for Counted {
         self.inner.has_edges()
     }
 
-    fn drained(&mut self, fd: RawFd, interest: Interest) {
-        self.inner.drained(fd, interest);
+    fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
+        self.inner.clear_readiness(fd, interest);
     }
 
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
@@ -110,7 +123,7 @@ impl Selector for Counted {
         self.inner.reset()?;
         let Some((token, bell)) = &self.bell else { return Ok(()) };
         let fd = bell.watched_fd().expect("a pipe").as_raw_fd();
-        self.inner.register(fd, *token, Interest::READABLE, Mode::Level)
+        self.inner.register(fd, *token, Interest::READABLE, TriggerMode::Level)
     }
 
     fn poll_fd(&self) -> Option<Arc<OwnedFd>> {

@@ -5,12 +5,12 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
-use mainspring::{Error, EventLoop, Kind};
+use mainspring::{Error, EventLoop, ReportKind};
 
 use crate::files::alone_as;
 
 /// What was reported: kind, how long, line, name.
-type Reports = Vec<(Kind, Duration, u32, Option<String>)>;
+type Reports = Vec<(ReportKind, Duration, u32, Option<String>)>;
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -44,8 +44,8 @@ fn a_slow_callback_is_reported_with_its_place_and_name() {
     });
     let every_line = line!() - 4;
     el.run_forever().unwrap();
-    let busy = (Kind::Soon, 100 * MILLI, soon_line, Some("busy".to_owned()));
-    assert_eq!(*el.state(), [busy, (Kind::Timer, 250 * MILLI, every_line, None)]);
+    let busy = (ReportKind::Soon, 100 * MILLI, soon_line, Some("busy".to_owned()));
+    assert_eq!(*el.state(), [busy, (ReportKind::Timer, 250 * MILLI, every_line, None)]);
     assert!(el.cancel(every.unwrap()), "a slow callback stays");
 }
 
@@ -57,15 +57,15 @@ thread_local! {
 #[test]
 fn a_slow_closure_of_another_thread_is_reported_with_its_place() {
     let (mut el, clock) = noting(Some(true));
-    let remote = el.remote().unref();
+    let remote = el.remote().background();
     CLOCK.set(Some(clock)); // A closure that is sent cannot own it.
     let advance = |millis| CLOCK.with_borrow(|clock| clock.as_ref().unwrap().advance(millis));
     let line = line!() + 1;
     remote.call_soon(move |_, _| advance(100 * MILLI)).unwrap();
     remote.call_soon(|_, _| {}).unwrap();
     remote.call_soon(move |_, _| advance(300 * MILLI)).unwrap();
-    assert_eq!(el.turn(None).unwrap(), 3);
-    let slow = |millis, line| (Kind::Soon, millis * MILLI, line, None);
+    assert_eq!(el.tick(None).unwrap(), 3);
+    let slow = |millis, line| (ReportKind::Soon, millis * MILLI, line, None);
     assert_eq!(*el.state(), [slow(100, line), slow(300, line + 2)]);
 }
 

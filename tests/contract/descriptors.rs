@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, RawFd};
 use std::process::{Command, Stdio};
 
-use mainspring::{Builder, Error, EventLoop, SelectorKind, Signal, WakeupKind};
+use mainspring::{Error, EventLoop, EventLoopBuilder, SelectorKind, Signal, WakeupKind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::files::{alone, census, readable, tick};
@@ -23,7 +23,7 @@ fn on_every_pair(mut check: impl FnMut(SelectorKind, WakeupKind)) {
     });
 }
 
-fn builder((kind, wakeup): (SelectorKind, WakeupKind)) -> Builder {
+fn builder((kind, wakeup): (SelectorKind, WakeupKind)) -> EventLoopBuilder {
     EventLoop::builder().selector(kind).wakeup(wakeup)
 }
 

@@ -99,7 +99,7 @@ fn f8_what_a_task_has_besides_does_not_hide_its_error() {
         for awaited in [false, true] {
             let task = el.spawn(async { Err::<(), _>(Mine::Variant) }).named("named");
             if awaited {
-                el.turn(Some(Duration::ZERO)).unwrap(); // It is done before it is detached.
+                el.tick(Some(Duration::ZERO)).unwrap(); // It is done before it is detached.
             }
             task.detach();
         }

@@ -20,7 +20,7 @@ fn diverge() -> ! {
 
 /// The message of the panic that ends the next tick.
 fn tick(el: &mut EventLoop<()>) -> String {
-    let ended = catch_unwind(AssertUnwindSafe(|| el.turn(NOW))).expect_err("a callback diverges");
+    let ended = catch_unwind(AssertUnwindSafe(|| el.tick(NOW))).expect_err("a callback diverges");
     (*ended.downcast::<&str>().expect("a text")).to_owned()
 }
 

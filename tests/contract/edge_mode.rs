@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::rc::Rc;
 
-use mainspring::{Interest, Io, Mode, Readiness};
+use mainspring::{Interest, Io, Readiness, TriggerMode};
 
 use crate::files::{pair, tick};
 use crate::support::{on_every_selector, simulated};
@@ -24,10 +24,10 @@ fn w10_an_edge_reader_that_stops_short_hears_of_the_next_byte_and_of_the_end() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, Vec::new());
         let (ours, mut theirs) = pair();
-        el.watch_with_mode(ours, READ, Mode::Edge, |_, seen: &mut Vec<usize>, socket| {
+        el.watch_with_mode(ours, READ, TriggerMode::Edge, |_, seen: &mut Vec<usize>, socket| {
             let count = socket.read(&mut [0; 1])?;
             if count == 0 {
-                socket.remove();
+                socket.cancel();
             }
             Ok(seen.push(count))
         })
@@ -82,7 +82,7 @@ fn w10_io_hears_of_data_after_calls_that_it_does_not_see() {
                 // By the futures of others, by a library, or by hand.
                 match io.get_ref().read(&mut [0; 1]) {
                     Ok(read) => count.set(count.get() + read),
-                    Err(_) => io.drained(READ),
+                    Err(_) => io.clear_readiness(READ),
                 }
             }
         })

@@ -11,8 +11,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring::net::{TcpStream as TaskStream, Transport};
+use mainspring::selector::{Events, Token};
 use mainspring::testing::SimClock;
-use mainspring::{EventLoop, Events, Interest, Mode, Readiness, SelectorKind, Token};
+use mainspring::{EventLoop, Interest, Readiness, SelectorKind, TriggerMode};
 use rustix::event::PollFlags;
 use rustix::net::{SendFlags, send};
 
@@ -54,7 +55,7 @@ fn wait_for_bytes(stream: &impl AsFd, count: usize) {
 fn wait_for_end(socket: &impl AsFd) {
     let mut selector = SelectorKind::available()[0].open().unwrap();
     let (fd, token) = (socket.as_fd().as_raw_fd(), Token::new(0, 0));
-    selector.register(fd, token, Interest::READABLE, Mode::Level).unwrap();
+    selector.register(fd, token, Interest::READABLE, TriggerMode::Level).unwrap();
     let mut events = Events::with_capacity(1);
     while !events.as_slice().iter().any(|it| it.readiness.contains(Readiness::READ_CLOSED)) {
         selector.select(&mut events, None).unwrap();

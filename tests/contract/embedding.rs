@@ -23,7 +23,7 @@ fn would_sleep_for_ever<S>(el: &EventLoop<S>) -> bool {
 fn serve_as_a_host<S>(el: &mut EventLoop<S>) -> usize {
     let mut turns = 0;
     while !would_sleep_for_ever(el) {
-        el.turn(Some(Duration::ZERO)).unwrap();
+        el.tick(Some(Duration::ZERO)).unwrap();
         turns += 1;
         assert!(turns < 100, "there is always something to do");
     }
@@ -100,7 +100,7 @@ fn q7_a_file_that_is_always_ready_is_a_deadline_of_now() {
         el.add_reader(file, |_, ran, file| {
             *ran += 1;
             if *ran == 3 {
-                file.remove();
+                file.cancel();
             }
             Ok(())
         })
@@ -141,7 +141,7 @@ fn q7_the_first_timer_is_the_deadline() {
         assert!(el.reset_after(first, 3 * second));
         assert_eq!(el.next_deadline(), Some(el.now() + 2 * second));
         clock.advance(2 * second);
-        el.turn(Some(Duration::ZERO)).unwrap();
+        el.tick(Some(Duration::ZERO)).unwrap();
         assert_eq!((*el.state(), el.next_deadline()), (1, Some(el.now() + second)));
     });
 }
@@ -177,7 +177,7 @@ fn w11_a_task_waits_for_the_descriptor_of_a_loop() {
         outer.run_until_stalled().unwrap();
         assert!(!waiting.is_finished());
         let (ours, mut theirs) = pair();
-        inner.add_reader(ours, |_, _, socket| Ok(socket.remove())).unwrap();
+        inner.add_reader(ours, |_, _, socket| Ok(socket.cancel())).unwrap();
         theirs.write_all(b"x").unwrap();
         outer.run_until_stalled().unwrap();
         assert!(waiting.is_finished());
@@ -192,9 +192,9 @@ fn a_callback_knows_its_own_handle_and_nobody_else_does() {
         let soon = el.call_soon(|el, seen| seen.push(el.current()));
         let timer = el.call_later(Duration::from_secs(1), |el, seen| seen.push(el.current()));
         let hook = el.on_check(|el, seen| seen.push(el.current())).unwrap();
-        el.turn(None).unwrap();
+        el.tick(None).unwrap();
         el.cancel(hook);
-        el.turn(None).unwrap();
+        el.tick(None).unwrap();
         el.run().unwrap();
         assert_eq!(*el.state(), [Some(hook), Some(soon), Some(timer.into())]);
         assert_eq!(el.current(), None);
@@ -209,7 +209,7 @@ fn q8_a_closed_loop_has_no_deadline() {
         el.call_soon(|_, _| -> () { panic!("on purpose") });
         el.call_soon(|_, ran| *ran += 1);
         el.stop();
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| el.turn(None))).unwrap_err();
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| el.tick(None))).unwrap_err();
         assert_eq!(el.next_deadline(), Some(el.now()), "the rest of the batch waits");
         let remote = el.remote();
         el.close();

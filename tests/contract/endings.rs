@@ -278,7 +278,7 @@ fn s3_a_panic_in_any_moment_drops_the_connection_once() {
         for policy in [PanicPolicy::Report, PanicPolicy::Propagate] {
             for here in [MOMENTS[0], MOMENTS[1], MOMENTS[2], MOMENTS[5]] {
                 let (mut el, _) = recorded(kind);
-                el.on_panic(policy);
+                el.set_panic_policy(policy);
                 let (ours, mut theirs) = pair();
                 let alive = Rc::new(());
                 let script = Recording::new(&alive, move |_, _, conn, moment| {

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::process::Command;
 use std::rc::Rc;
 
-use mainspring::net::{PipePair, Stream, UdpSocket, UnixDatagram};
+use mainspring::net::{PipePair, TransportStream, UdpSocket, UnixDatagram};
 use mainspring::{EventLoop, Io, SelectorKind};
 use nix::pty::openpty;
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
@@ -24,7 +24,7 @@ fn terminal() -> (File, File) {
     (ends.master.into(), ends.slave.into())
 }
 
-fn ends_regularly(kind: SelectorKind, slave: File, stream: impl Stream + 'static) {
+fn ends_regularly(kind: SelectorKind, slave: File, stream: impl TransportStream + 'static) {
     let (mut el, _) = recorded(kind);
     let alive = Rc::new(());
     let protocol = Recording::new(&alive, |_, _, conn, moment| {
@@ -68,7 +68,7 @@ fn s1_a_watcher_reads_the_end_of_a_terminal() {
             let count = master.read(&mut [0; 64])?;
             seen.push(count);
             if count == 0 {
-                master.remove();
+                master.cancel();
                 el.stop();
             }
             Ok(())

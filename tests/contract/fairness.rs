@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mainspring::{EventLoop, LoopHandle, Mode, Signal, TimerHandle};
+use mainspring::{EventLoop, LoopHandle, Signal, TimerHandle, TriggerMode};
 
 use crate::loopback;
 use crate::support::{on_every_selector, simulated};
@@ -71,8 +71,8 @@ fn q5_who_never_stops_delays_nobody_by_more_than_two_ticks() {
             el.call_soon(|_, served| served.soon = served.tick);
             el.call_later(Duration::from_secs(1), |_, served| served.timer = served.tick);
             clock.advance(Duration::from_secs(1));
-            el.turn(NOW).unwrap();
-            el.turn(NOW).unwrap();
+            el.tick(NOW).unwrap();
+            el.tick(NOW).unwrap();
             assert!(el.state().latest_of_the_first() > begin, "{:?}", el.state());
         }
     });
@@ -98,7 +98,7 @@ fn q5_two_threads_that_flood_the_inbox_delay_nobody() {
             el.call_later(Duration::from_secs(1), |_, served| served.timer = served.tick);
             clock.advance(Duration::from_secs(1));
             // No tick runs more than its bite of the inbox, and these two.
-            assert!(el.turn(NOW).unwrap() <= 16 + 2);
+            assert!(el.tick(NOW).unwrap() <= 16 + 2);
             assert!(el.state().soon.min(el.state().timer) == begin + 1, "{:?}", el.state());
         }
         over.store(true, Ordering::SeqCst);
@@ -133,7 +133,7 @@ fn q5_fds_that_are_always_ready_take_turns() {
                 peer
             })
             .collect();
-        (0..1500).for_each(|_| assert_eq!(el.turn(NOW).unwrap(), 1));
+        (0..1500).for_each(|_| assert_eq!(el.tick(NOW).unwrap(), 1));
         let served = *el.state();
         assert_eq!(served.iter().sum::<u32>(), 1500);
         assert!(served.iter().all(|count| (400..=600).contains(count)), "{served:?}");
@@ -151,7 +151,7 @@ fn q5_an_idle_hook_runs_only_when_nothing_else_is_to_be_done() {
             el.call_soon(|_, _| {});
         });
         for expected in [0, 0, 1, 2] {
-            el.turn(None).unwrap();
+            el.tick(None).unwrap();
             assert_eq!(*el.state(), expected);
         }
         assert!(el.cancel(hook));
@@ -166,7 +166,8 @@ fn q5_a_callback_that_takes_over_an_edge_is_told_of_it() {
         let (mut el, _) = simulated(kind, Vec::new());
         let (stream, mut peer) = UnixStream::pair().unwrap();
         let readable = mainspring::Interest::READABLE;
-        let watcher = el.watch_with_mode(stream, readable, Mode::Edge, |_, _, _| Ok(())).unwrap();
+        let watcher =
+            el.watch_with_mode(stream, readable, TriggerMode::Edge, |_, _, _| Ok(())).unwrap();
         peer.write_all(b"x").unwrap();
         el.call_soon(move |el, _| {
             let new = el.replace(watcher, |_, seen: &mut Vec<_>, stream| {
@@ -177,7 +178,7 @@ fn q5_a_callback_that_takes_over_an_edge_is_told_of_it() {
             new.map(drop)
         });
         for _ in 0..3 {
-            el.turn(NOW).unwrap();
+            el.tick(NOW).unwrap();
         }
         assert_eq!(*el.state(), ["new"]);
     });

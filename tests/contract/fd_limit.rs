@@ -47,7 +47,7 @@ fn says_hello(el: &mut EventLoop<Told>, client: &mut TcpStream) -> bool {
     client.write_all(b"hello").unwrap();
     (0..5).any(|_| {
         // Only the ticks that are due at once: the clock must not jump.
-        el.turn(Some(Duration::ZERO)).unwrap();
+        el.tick(Some(Duration::ZERO)).unwrap();
         loopback::deliver();
         matches!(client.read(&mut [0; 8]), Ok(5))
     })
@@ -78,7 +78,7 @@ impl Crowd {
 
     /// One tick that may sleep until the rest is over.
     fn sleep(&mut self) {
-        self.el.turn(None).unwrap();
+        self.el.tick(None).unwrap();
     }
 
     fn accepted(&self) -> u64 {
@@ -131,7 +131,7 @@ fn s4_at_the_fd_limit_nothing_spins_and_those_inside_are_served() {
 /// A tick in which no time goes by.
 fn tick_now(crowd: &mut Crowd) -> usize {
     let before = crowd.clock.elapsed();
-    let ran = crowd.el.turn(Some(Duration::ZERO)).unwrap();
+    let ran = crowd.el.tick(Some(Duration::ZERO)).unwrap();
     assert_eq!(crowd.clock.elapsed(), before);
     ran
 }
@@ -273,7 +273,7 @@ fn s4_a_listener_that_cannot_be_watched_again_is_tried_again() {
             log.refuse_next(Errno::NOMEM);
             // Two rests by the real clock: the first one's end is refused.
             while server.accepted() == 0 {
-                let ran = el.turn(Some(Duration::from_secs(30))).unwrap();
+                let ran = el.tick(Some(Duration::from_secs(30))).unwrap();
                 assert!(ran > 0, "it sleeps for ever");
             }
             assert!(says_hello(&mut el, &mut waiting));

@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 
 /// One tick that does not sleep; how many handles it ran.
 pub fn tick<S>(el: &mut EventLoop<S>) -> usize {
-    el.turn(Some(Duration::ZERO)).expect("a tick")
+    el.tick(Some(Duration::ZERO)).expect("a tick")
 }
 
 /// Ticks until `done`, for what the kernel may deliver late.

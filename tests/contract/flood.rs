@@ -159,7 +159,7 @@ fn q5_a_tick_reads_a_bounded_number_of_bytes() {
             let stream = Endless { stream: ours, bytes: seen.0.clone(), reads: seen.1.clone() };
             el.attach(stream, |_, (), _, _| Ok(())).unwrap();
             for _ in 0..3 {
-                el.turn(Some(Duration::ZERO)).unwrap();
+                el.tick(Some(Duration::ZERO)).unwrap();
                 assert_eq!((seen.0.take(), seen.1.take()), (bytes, reads));
             }
         }
@@ -187,7 +187,7 @@ fn q5_a_task_reads_a_bounded_number_of_bytes_in_a_tick() {
             };
             el.spawn(reading).detach();
             for _ in 0..3 {
-                el.turn(Some(Duration::ZERO)).unwrap();
+                el.tick(Some(Duration::ZERO)).unwrap();
                 assert_eq!((seen.0.take(), seen.1.take()), (bytes, reads));
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use mainspring::{Promise, Task, sleep};
+use mainspring::{Task, promise, sleep};
 
 use crate::files::tick;
 use crate::support::{on_every_selector, simulated};
@@ -52,7 +52,7 @@ where
 fn f8_a_promise_keeps_the_latest_waker_only() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, ());
-        let (promise, promised) = Promise::<u8>::new();
+        let (promise, promised) = promise::<u8>();
         assert_eq!(alternate(&mut el, promised), [0; 100]);
         drop(promise);
     });

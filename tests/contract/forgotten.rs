@@ -107,7 +107,7 @@ fn w8_a_forgotten_io_hears_nothing_of_the_next_owner() {
         theirs.write_all(b"12").unwrap();
         let called = |_: &_, seen: &mut Seen, me: &mut mainspring::Watched<UnixStream>| {
             seen.push("written".to_owned());
-            me.remove();
+            me.cancel();
             Ok(())
         };
         el.add_writer(new, called).unwrap();
@@ -205,7 +205,7 @@ fn q10_an_owned_source_is_registered_once() {
         theirs.write_all(b"x").unwrap();
         tick(&mut el);
         assert_eq!(calls.since().1, 1);
-        assert!(el.remove(reader.unwrap()));
+        assert!(el.cancel(reader.unwrap()));
         assert_eq!(calls.since().1, 1);
     });
 }

@@ -51,14 +51,14 @@ fn q9_an_heir_whose_predecessor_panics_goes_with_the_source() {
         let (mut el, _) = simulated(kind, Vec::new());
         let alive = Rc::new(());
         let (own, peer) = replacing(&el, &alive, |_, _, _| panic!("it has replaced itself"));
-        assert!(catch_unwind(AssertUnwindSafe(|| el.turn(NOW))).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| el.tick(NOW))).is_err());
         assert_eq!(Rc::strong_count(&alive), 1);
         assert!(!el.cancel(own.get().unwrap()) && !el.is_alive());
         // The place is free: the number is watched again by whoever gets it.
         let (source, next) = Source::pair(&alive);
         (&next).write_all(b"x").unwrap();
         el.add_reader(source, |_, ran, _| Ok(ran.push("next"))).unwrap();
-        el.turn(NOW).unwrap();
+        el.tick(NOW).unwrap();
         assert_eq!(*el.state(), ["old", "next"]);
         drop(peer);
     });
@@ -74,10 +74,10 @@ fn q9_a_source_removed_after_the_replacement_is_forgotten_before_it_is_closed() 
         let changes = calls.clone();
         let (own, _peer) = replacing(&el, &alive, move |_, source, _| {
             changes.since();
-            source.remove();
+            source.cancel();
             assert_eq!(changes.since().1, 1, "the kernel still knows the fd");
         });
-        el.turn(NOW).unwrap();
+        el.tick(NOW).unwrap();
         assert_eq!((Rc::strong_count(&alive), el.state().len()), (1, 1));
         assert!(!el.cancel(own.get().unwrap()) && !el.is_alive());
     });
@@ -92,9 +92,9 @@ fn q9_all_heirs_of_a_source_that_is_removed_go_with_it() {
         let (_, _peer) = replacing(&el, &alive, move |el, source, heir| {
             let kept = kept.upgrade();
             el.replace(heir, move |_, _, _| Ok(drop(kept.clone()))).unwrap();
-            source.remove();
+            source.cancel();
         });
-        el.turn(NOW).unwrap();
+        el.tick(NOW).unwrap();
         assert_eq!(Rc::strong_count(&alive), 1);
     });
 }
@@ -111,8 +111,8 @@ fn q9_a_source_taken_out_after_the_replacement_is_the_users() {
             let again = place.borrow_mut().take().unwrap();
             el.add_reader(again, |_, ran, _| Ok(ran.push("again"))).unwrap();
         });
-        el.turn(NOW).unwrap();
-        el.turn(NOW).unwrap();
+        el.tick(NOW).unwrap();
+        el.tick(NOW).unwrap();
         assert_eq!(*el.state(), ["old", "again"]);
         assert!(!el.cancel(own.get().unwrap()));
     });
@@ -131,8 +131,8 @@ fn q4_an_heir_that_is_cancelled_is_dropped_before_cancel_returns() {
             assert_eq!(kept.strong_count(), 3);
             assert!(!el.cancel(heir));
         });
-        el.turn(NOW).unwrap();
-        el.turn(NOW).unwrap();
+        el.tick(NOW).unwrap();
+        el.tick(NOW).unwrap();
         assert_eq!((Rc::strong_count(&alive), el.state().len()), (1, 1));
     });
 }
@@ -146,10 +146,10 @@ fn q9_an_heir_is_paused_through_the_source_and_through_its_handle() {
             assert_eq!(source.interest(), Interest::READABLE);
             source.set_interest(Interest::empty()).unwrap();
         });
-        (0..3).for_each(|_| drop(el.turn(NOW)));
+        (0..3).for_each(|_| drop(el.tick(NOW)));
         assert_eq!(*el.state(), ["old"]);
         el.set_interest(own.get().unwrap(), Interest::READABLE).unwrap();
-        el.turn(NOW).unwrap();
+        el.tick(NOW).unwrap();
         assert_eq!(*el.state(), ["old", "heir"]);
     });
 }
@@ -159,10 +159,10 @@ fn q7_an_heir_is_as_much_a_background_affair_as_its_predecessor() {
     let (mut el, _) = simulated(mainspring::SelectorKind::Poll, ());
     let (stream, _peer) = UnixStream::pair().unwrap();
     let watcher = el.add_reader(stream, |_, (), _| Ok(())).unwrap();
-    assert!(el.unref(watcher));
+    assert!(el.set_background(watcher));
     let heir = el.replace(watcher, |_, (), _| Ok(())).unwrap();
     el.run().unwrap();
-    assert!(el.reref(heir) && el.is_alive());
+    assert!(el.set_foreground(heir) && el.is_alive());
 }
 
 /// What an ended heir owns finds its name gone when it is dropped.
@@ -183,7 +183,7 @@ fn q9_an_heir_without_a_source_is_gone_before_its_captures_are_dropped() {
         let asks = Asks(el.clone(), slot.clone());
         let heir = el.replace(slot.get().unwrap(), move |_, (), _| Ok(drop(asks.1.clone())))?;
         slot.set(Some(heir));
-        source.remove();
+        source.cancel();
         Ok(())
     });
     own.set(Some(watcher.unwrap()));

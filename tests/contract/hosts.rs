@@ -5,7 +5,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use mainspring::{EventLoop, Events, Interest, Mode, PollFd, Selector, SelectorKind, Token};
+use mainspring::selector::{Events, Selector, Token};
+use mainspring::{EventLoop, Interest, PollFd, SelectorKind, TriggerMode};
 
 use crate::support::{on_every_selector, simulated};
 
@@ -32,7 +33,7 @@ struct Host {
 }
 
 impl Host {
-    fn new(kind: SelectorKind, fd: &PollFd, mode: Mode) -> Host {
+    fn new(kind: SelectorKind, fd: &PollFd, mode: TriggerMode) -> Host {
         let mut selector = kind.open().unwrap();
         let token = Token::new(1, 1);
         selector.register(fd.as_raw_fd(), token, Interest::READABLE, mode).unwrap();
@@ -41,7 +42,7 @@ impl Host {
 
     /// Follows the docs until it would sleep: a turn each time that the descriptor is readable or a
     /// deadline is due, and in the edge mode further turns until one returns 0.
-    fn drive(&mut self, guest: &mut EventLoop<u32>, mode: Mode) -> usize {
+    fn drive(&mut self, guest: &mut EventLoop<u32>, mode: TriggerMode) -> usize {
         let mut turns = 0;
         let mut is_readable = false;
         loop {
@@ -51,8 +52,8 @@ impl Host {
             if !is_readable && !is_due {
                 return turns;
             }
-            let ran = guest.turn(NOW).unwrap();
-            is_readable &= mode == Mode::Edge && ran > 0;
+            let ran = guest.tick(NOW).unwrap();
+            is_readable &= mode == TriggerMode::Edge && ran > 0;
             turns += 1;
             assert!(turns < 1000, "the host spins");
         }
@@ -62,7 +63,7 @@ impl Host {
 #[test]
 fn q7_a_host_that_follows_the_docs_loses_nothing() {
     on_every_selector(|kind| {
-        for mode in [Mode::Level, Mode::Edge] {
+        for mode in [TriggerMode::Level, TriggerMode::Edge] {
             let (mut el, mut peer) = guest(kind);
             let Some(fd) = el.poll_fd() else { return };
             let mut host = Host::new(kind, &fd, mode);
@@ -85,7 +86,7 @@ fn q7_a_host_that_follows_the_docs_loses_nothing() {
 fn q7_turns_until_one_returns_zero_serve_everything() {
     on_every_selector(|kind| {
         let (mut el, _peer) = guest(kind);
-        while el.turn(NOW).unwrap() > 0 {}
+        while el.tick(NOW).unwrap() > 0 {}
         assert_eq!(*el.state(), 100);
     });
 }
@@ -97,7 +98,7 @@ fn q7_a_wake_is_one_turn() {
         let (mut el, _) = simulated(kind, 0);
         let remote = el.remote();
         remote.call_soon(|_, ran| *ran += 1).unwrap();
-        assert_eq!(el.turn(NOW).unwrap(), 1);
+        assert_eq!(el.tick(NOW).unwrap(), 1);
         assert_eq!(el.next_deadline(), None);
     });
 }
@@ -107,7 +108,7 @@ fn q8_the_descriptor_outlives_its_loop_and_is_silent() {
     on_every_selector(|kind| {
         let (el, _peer) = guest(kind);
         let Some(fd) = el.poll_fd() else { return };
-        let mut host = Host::new(kind, &fd, Mode::Level);
+        let mut host = Host::new(kind, &fd, TriggerMode::Level);
         drop(el);
         host.selector.select(&mut host.events, NOW).unwrap();
         assert!(host.events.is_empty());

@@ -89,7 +89,7 @@ fn t5_a_burst_starves_no_callback() {
         el.call_soon(other);
         clock.advance(5 * MILLI);
         for _ in 0..5 {
-            el.turn(Some(Duration::ZERO)).unwrap();
+            el.tick(Some(Duration::ZERO)).unwrap();
         }
         assert_eq!(*el.state(), ["other", "tick"].repeat(5));
     });
@@ -241,9 +241,9 @@ fn t1_a_timer_says_whether_it_is_armed_and_when_it_is_due() {
     assert_eq!(ask(idle), (false, None, true));
     assert_eq!(ask(every), (true, Some(now + second), true));
     assert!(!el.keeps_running(idle) && el.keeps_running(every));
-    assert!(el.unref(every) && !el.has_ref(every) && !el.keeps_running(every));
-    assert!(el.reref(every) && el.has_ref(every) && el.keeps_running(every));
-    el.unref(every);
+    assert!(el.set_background(every) && !el.has_ref(every) && !el.keeps_running(every));
+    assert!(el.set_foreground(every) && el.has_ref(every) && el.keeps_running(every));
+    el.set_background(every);
     el.cancel(never);
     el.run().unwrap();
     // It has run, and names nothing any more.
@@ -265,13 +265,13 @@ fn q7_a_handle_says_whether_it_keeps_the_loop_running() {
     assert!(el.has_ref(soon) && el.keeps_running(soon));
     assert!(el.has_ref(hook) && !el.keeps_running(hook), "a hook alone does not");
     assert!(el.has_ref(task.handle()) && el.keeps_running(task.handle()));
-    el.unref(task.handle());
+    el.set_background(task.handle());
     assert!(!el.has_ref(task.handle()));
     el.run().unwrap();
     assert!(!el.keeps_running(soon) && !el.has_ref(soon));
     task.cancel("enough");
     el.run_until_stalled().unwrap();
-    el.reref(task.handle());
+    el.set_foreground(task.handle());
     assert!(!el.keeps_running(task.handle()), "it is done");
 }
 
@@ -305,7 +305,7 @@ fn q7_blocking_work_is_an_argument_of_run_until_complete() {
     on_every_selector(|kind| {
         let mut el = EventLoop::builder().selector(kind).build().unwrap();
         let job = spawn_blocking(|| 6 * 7);
-        assert_eq!(el.executor().threads(), 0);
+        assert_eq!(el.blocking_pool().threads(), 0);
         assert_eq!(el.run_until_complete(job).unwrap().unwrap(), 42);
         let failing = spawn_blocking(|| -> () { panic!("no luck") });
         let error = el.run_until_complete(failing).unwrap().unwrap_err().to_string();

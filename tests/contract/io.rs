@@ -252,7 +252,7 @@ fn w3_the_source_comes_back_as_it_was() {
         peer.write_all(b"x").unwrap();
         el.add_reader(ours, |_, (), stream| {
             assert_eq!(stream.read(&mut [0])?, 1);
-            stream.remove();
+            stream.cancel();
             Ok(())
         })
         .unwrap();
@@ -272,7 +272,7 @@ fn w3_shared_files_stay_nonblocking_until_the_last_watcher_ends() {
         let watcher = el.watch(ours.clone(), Interest::empty(), |_, (), _| Ok(())).unwrap();
         drop(io);
         assert!(!is_blocking(&*ours));
-        el.remove(watcher);
+        el.cancel(watcher);
         assert!(is_blocking(&*ours));
     });
 }

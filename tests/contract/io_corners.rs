@@ -110,7 +110,7 @@ fn w10_a_watcher_waits_for_the_end_alone() {
             if socket.interest() == READ {
                 let mut buffer = [0; 8];
                 assert_eq!(socket.read(&mut buffer)?, 6);
-                socket.remove();
+                socket.cancel();
                 return Ok(());
             }
             socket.set_interest(READ)

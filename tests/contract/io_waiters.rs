@@ -126,7 +126,7 @@ fn f3_two_futures_of_one_task_are_told_apart() {
             // All have been told, one asks again, and another one goes without having noticed.
             third.await.unwrap();
             let byte = second.await;
-            io.drained(Interest::READABLE);
+            io.clear_readiness(Interest::READABLE);
             let mut late = Box::pin(read_one(&io));
             let mut early = Box::pin(io.readable());
             poll_fn(|cx| Poll::Ready(assert!(early.as_mut().poll(cx).is_pending()))).await;
@@ -187,7 +187,7 @@ fn w1_one_future_waits_for_either_direction() {
                 let ready = own.ready(both).await.unwrap();
                 inside.borrow_mut().push(Interest::answered_by(ready));
                 let _ = own.get_ref().read(&mut [0; 8]);
-                own.drained(both);
+                own.clear_readiness(both);
             }
         });
         settle(&mut el);
@@ -234,7 +234,7 @@ fn f3_foreign_wakers_wait_and_leave_like_tasks() {
         assert!(stays.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
         // And one that waits when the loop is closed learns it.
         let waker = Waker::from(counts[0].clone());
-        io.drained(Interest::READABLE);
+        io.clear_readiness(Interest::READABLE);
         let mut left = Box::pin(io.readable());
         assert!(left.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         el.close();
@@ -353,7 +353,7 @@ fn q10_a_steady_exchange_changes_no_registration() {
         .detach();
         let mut request = |el: &mut EventLoop| {
             peer.write_all(b"ping").unwrap();
-            assert_eq!(el.turn(None).unwrap(), 1);
+            assert_eq!(el.tick(None).unwrap(), 1);
             peer.read_exact(&mut [0; 4]).unwrap();
         };
         settle(&mut el);
@@ -380,7 +380,7 @@ fn w1_pipes_and_terminals_are_sources_like_others() {
                     0 => return,
                     count => master.write_all(&buffer[..count]).await.unwrap(),
                 }
-                reader.drained(Interest::READABLE);
+                reader.clear_readiness(Interest::READABLE);
             }
         });
         let typed = el.spawn(async move {

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mainspring::net::{Stream, Transport};
+use mainspring::net::{Transport, TransportStream};
 use mainspring::{EventLoop, SelectorKind};
 use rustix::event::PollFlags;
 
@@ -142,17 +142,17 @@ fn s1_an_error_of_a_write_inside_a_callback_loses_no_input() {
 /// A stream that cannot be shut down says so after what it has read.
 struct NoEnd(UnixStream);
 
-impl Stream for NoEnd {
+impl TransportStream for NoEnd {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        Stream::read(&self.0, buffer)
+        TransportStream::read(&self.0, buffer)
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Stream::write(&self.0, bytes)
+        TransportStream::write(&self.0, bytes)
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        Stream::write_vectored(&self.0, slices)
+        TransportStream::write_vectored(&self.0, slices)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

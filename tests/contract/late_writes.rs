@@ -5,12 +5,12 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 use mainspring::net::Transport;
-use mainspring::{Error, EventLoop, Kind, SelectorKind};
+use mainspring::{Error, EventLoop, ReportKind, SelectorKind};
 
 use crate::files::{reset_connection, tick};
 use crate::support::on_every_selector;
 
-type Reports = Vec<(Kind, u32, String)>;
+type Reports = Vec<(ReportKind, u32, String)>;
 
 fn noting(kind: SelectorKind, debug: bool) -> EventLoop<Reports> {
     let builder = EventLoop::builder().selector(kind).debug(debug);
@@ -48,7 +48,7 @@ fn s3_a_late_write_can_be_looked_at() {
                 }
             }
             assert!(is_refused(&conn), "{end}");
-            el.turn(Some(std::time::Duration::ZERO)).ok();
+            el.tick(Some(std::time::Duration::ZERO)).ok();
             assert!(is_refused(&conn), "{end}, a tick later");
             drop(el);
             let mut got = Vec::new();
@@ -78,7 +78,7 @@ fn s3_the_debug_mode_reports_a_late_write_with_its_line() {
         let text = |bytes: u8| {
             format!("cannot write {bytes} bytes to fd {fd}: the connection takes nothing more")
         };
-        let expected = [(Kind::Write, line, text(4)), (Kind::Write, line + 1, text(9))];
+        let expected = [(ReportKind::Write, line, text(4)), (ReportKind::Write, line + 1, text(9))];
         assert_eq!(*el.state(), expected);
 
         let mut el = noting(kind, false);

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring::SelectorKind;
-use mainspring::net::{PipePair, Stream, Transport};
+use mainspring::net::{PipePair, Transport, TransportStream};
 
 use crate::files::{pair, tcp_pair, tick};
 use crate::moments::{Moment, Recording, recorded, recording, settle, tick_until};
@@ -37,23 +37,23 @@ impl Counting {
     }
 }
 
-impl Stream for Counting {
+impl TransportStream for Counting {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.reads.set(self.reads.get() + 1);
-        Stream::read(&self.stream, buffer)
+        TransportStream::read(&self.stream, buffer)
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Stream::write(&self.stream, bytes)
+        TransportStream::write(&self.stream, bytes)
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        Stream::write_vectored(&self.stream, slices)
+        TransportStream::write_vectored(&self.stream, slices)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.ends.set(self.ends.get() + 1);
-        Stream::shutdown_write(&mut self.stream)
+        TransportStream::shutdown_write(&mut self.stream)
     }
 
     fn reader(&self) -> BorrowedFd<'_> {
@@ -68,7 +68,7 @@ impl Stream for Counting {
 /// The peer says something before the close, and something after it, and gets everything.
 fn check_all_arrives<T, P>(kind: SelectorKind, length: usize, ours: T, mut peer: P)
 where
-    T: Stream + 'static,
+    T: TransportStream + 'static,
     P: Read + Write,
 {
     let (mut el, clock) = recorded(kind);
@@ -305,7 +305,7 @@ fn s3_a_stream_that_ends_its_writing_while_it_is_used_is_heard() {
             *place.borrow_mut() = Some(conn.clone());
             conn.write(text.as_bytes());
             if !writing {
-                Stream::write(&theirs, b"x").unwrap();
+                TransportStream::write(&theirs, b"x").unwrap();
             }
             settle(&mut el);
             assert_eq!(read_to_the_end(theirs), text);
@@ -341,7 +341,7 @@ fn s3_a_stream_that_closes_while_the_tide_is_told_is_heard() {
         let mut buffer = vec![0; 1 << 20];
         tick_until(&mut el, |el| {
             let resumed = el.state().moments.contains(&Moment::Resume);
-            resumed || Stream::read(&theirs, &mut buffer).is_ok_and(|count| count == 0)
+            resumed || TransportStream::read(&theirs, &mut buffer).is_ok_and(|count| count == 0)
         });
         settle(&mut el);
         // What the peer has room for, as often as it takes: some buffers hold 4 KiB.

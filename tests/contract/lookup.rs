@@ -9,10 +9,10 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use mainspring::net::{Host, Lookup};
-use mainspring::{Error, Executor};
+use mainspring::{BlockingPool, Error};
 use proptest::prelude::*;
 
-use crate::executor::{held, with_threads};
+use crate::blocking_pool::{held, with_threads};
 
 /// Why this is no host.
 fn reason(host: Result<Host, Error>) -> &'static str {
@@ -170,7 +170,7 @@ fn an_address_is_its_own_answer_and_starts_no_thread() {
     executor.close(Duration::ZERO).unwrap();
     assert!(Host::new("127.0.0.1", 80).unwrap().lookup(&executor).is_ok());
     let error = Host::new("localhost", 80).unwrap().lookup(&executor).unwrap_err();
-    assert!(matches!(error, Error::ExecutorClosed));
+    assert!(matches!(error, Error::PoolClosed));
 }
 
 struct Unpark(Thread);
@@ -210,7 +210,7 @@ fn a_name_is_asked_for_in_a_job() {
 /// The name of an interface is known here, so this asks no server.
 #[test]
 fn the_scope_of_an_address_is_kept() {
-    let executor = Executor::new();
+    let executor = BlockingPool::new();
     let error = Host::new("fe80::1%no-such-interface", 80).unwrap();
     let error = error.lookup(&executor).unwrap().wait().unwrap_err();
     assert!(matches!(&error, Error::Lookup { .. }), "{error:?}");

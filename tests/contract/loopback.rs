@@ -12,9 +12,8 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mainspring::{
-    Events, Interest, Mode, Selector, SelectorChoice, SelectorKind, Token, UserEvent,
-};
+use mainspring::selector::{Events, Selector, SelectorChoice, Token, UserEvent};
+use mainspring::{Interest, SelectorKind, TriggerMode};
 
 /// A packet may cause another one: three open a connection, and a reset may answer the last.
 const HOPS: usize = 5;
@@ -79,11 +78,23 @@ fn is_immediate() -> bool {
 struct Delivered(Box<dyn Selector>);
 
 impl Selector for Delivered {
-    fn register(&mut self, fd: RawFd, token: Token, of: Interest, mode: Mode) -> io::Result<()> {
+    fn register(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        of: Interest,
+        mode: TriggerMode,
+    ) -> io::Result<()> {
         self.0.register(fd, token, of, mode)
     }
 
-    fn reregister(&mut self, fd: RawFd, token: Token, of: Interest, mode: Mode) -> io::Result<()> {
+    fn reregister(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        of: Interest,
+        mode: TriggerMode,
+    ) -> io::Result<()> {
         self.0.reregister(fd, token, of, mode)
     }
 
@@ -95,8 +106,8 @@ impl Selector for Delivered {
         self.0.has_edges()
     }
 
-    fn drained(&mut self, fd: RawFd, interest: Interest) {
-        self.0.drained(fd, interest);
+    fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
+        self.0.clear_readiness(fd, interest);
     }
 
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {

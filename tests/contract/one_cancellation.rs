@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use mainspring::{
-    CancelScope, Error, Promise, Promised, Result, SelectorKind, TaskGroup, sleep, spawn, timeout,
+    CancelScope, Error, Promised, Result, SelectorKind, TaskGroup, promise, sleep, spawn, timeout,
     yield_now,
 };
 
@@ -45,7 +45,7 @@ fn f4_a_result_in_the_tick_of_the_cancellation_is_delivered() {
             println!("{name}, set first: {sets_first}"); // Shown when the test fails.
             let (mut el, _) = simulated(SelectorKind::Poll, ());
             let output = el.run_until_complete(async move {
-                let (promise, promised) = Promise::new();
+                let (promise, promised) = promise();
                 let (output, cancel) = begin(promised);
                 yield_now().await;
                 if sets_first {
@@ -94,7 +94,7 @@ fn f4_the_last_poll_is_one_and_what_waits_after_it_is_dropped() {
 #[test]
 fn f4_a_cancelled_task_goes_on_until_it_waits() {
     let (mut el, _) = simulated(SelectorKind::Poll, ());
-    let (promise, promised) = Promise::new();
+    let (promise, promised) = promise();
     let seen = Rc::new(RefCell::new(Vec::new()));
     let log = seen.clone();
     let task = el.spawn(async move {
@@ -114,7 +114,7 @@ fn f4_a_cancelled_task_goes_on_until_it_waits() {
 #[test]
 fn f4_a_shield_that_begins_in_the_last_poll_holds() {
     let (mut el, clock) = simulated(SelectorKind::Poll, ());
-    let (promise, promised) = Promise::new();
+    let (promise, promised) = promise();
     let task = el.spawn(async move {
         value_of(promised).await;
         let shield = CancelScope::new().shielded();

@@ -27,7 +27,7 @@ fn w6_a_wrapped_selector_shows_a_file_that_is_always_ready() {
                 el.add_reader(File::open("/dev/null").unwrap(), |_, (), _| Ok(())).unwrap();
             // poll and select have no object for a host to sleep on, and see such files themselves.
             assert_eq!(el.next_deadline().is_some(), el.poll_fd().is_some());
-            el.remove(watcher);
+            el.cancel(watcher);
             assert_eq!(el.next_deadline(), None);
         }
     });

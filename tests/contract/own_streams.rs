@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use mainspring::net::{Stream, Transport};
+use mainspring::net::{Transport, TransportStream};
 use rustix::io::Errno;
 
 use crate::files::{pair, tick};
@@ -154,7 +154,7 @@ impl Mirror {
     }
 }
 
-impl Stream for Mirror {
+impl TransportStream for Mirror {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.play(self.on_read.as_ref());
         Read::read(&mut &self.stream, buffer)

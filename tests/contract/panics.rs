@@ -74,7 +74,7 @@ fn five(kind: SelectorKind, policy: PanicPolicy, form: Form) -> (EventLoop<Seen>
     let builder = EventLoop::builder()
         .selector(loopback::selector(kind))
         .clock(clock.clone())
-        .on_panic(policy);
+        .panic_policy(policy);
     let mut el = builder.build_with(Seen::default()).unwrap();
     let alive = Rc::new(());
     (1..=5).for_each(|i| add(&mut el, form, i, &alive));
@@ -98,9 +98,9 @@ fn s97_a_panic_that_propagates_keeps_the_rest_of_the_batch() {
     on_every_selector(|kind| {
         for form in FORMS {
             let (mut el, alive) = five(kind, PanicPolicy::Propagate, form);
-            let turn = catch_unwind(AssertUnwindSafe(|| el.turn(NOW)));
+            let turn = catch_unwind(AssertUnwindSafe(|| el.tick(NOW)));
             assert!(turn.is_err(), "{form:?}");
-            el.turn(NOW).unwrap();
+            el.tick(NOW).unwrap();
             let ran = |i| el.state().ran.iter().filter(|seen| **seen == i).count();
             assert_eq!(ran(3), 1, "{form:?}");
             assert!((1..=5).all(|i| ran(i) >= 1), "{form:?}: {:?}", el.state());
@@ -119,7 +119,7 @@ fn s97_a_panic_that_is_reported_ends_only_its_callback() {
     on_every_selector(|kind| {
         for form in FORMS {
             let (mut el, alive) = five(kind, PanicPolicy::Report, form);
-            el.turn(NOW).unwrap();
+            el.tick(NOW).unwrap();
             let seen = el.state();
             let mut ran = seen.ran.clone();
             ran.sort_unstable(); // Fds are in no order.
@@ -137,13 +137,13 @@ fn s97_a_panic_that_is_reported_ends_only_its_callback() {
 fn s97_a_missed_tick_is_forgotten_when_the_interval_panics() {
     for policy in [PanicPolicy::Propagate, PanicPolicy::Report] {
         let (mut el, clock) = crate::support::simulated(SelectorKind::Poll, ());
-        el.on_panic(policy);
+        el.set_panic_policy(policy);
         el.set_exception_handler(|_, (), _| {});
         let every = el.call_every(Duration::from_secs(1), |el, ()| {
             assert_eq!(el.missed_ticks(), 0, "the loop was busy");
         });
         clock.advance(Duration::from_secs(5));
-        let _ = catch_unwind(AssertUnwindSafe(|| el.turn(NOW)));
+        let _ = catch_unwind(AssertUnwindSafe(|| el.tick(NOW)));
         assert_eq!(el.missed_ticks(), 0, "{policy:?}");
         assert!(!el.cancel(every.unwrap()), "{policy:?}");
     }
@@ -156,11 +156,11 @@ fn s97_a_watcher_paused_before_the_panic_stays_paused_after_it() {
     on_every_selector(|kind| {
         let (mut el, _) = crate::support::simulated(kind, (Vec::new(), Vec::new()));
         let peers: Vec<UnixStream> = (0..4).map(|i| add_pausing(&mut el, i)).collect();
-        let turn = catch_unwind(AssertUnwindSafe(|| el.turn(NOW)));
+        let turn = catch_unwind(AssertUnwindSafe(|| el.tick(NOW)));
         assert!(turn.is_err());
         // The first one has paused all others and has panicked. The second tick finds them in the
         // deque.
-        el.turn(NOW).unwrap();
+        el.tick(NOW).unwrap();
         assert_eq!(el.state().1.len(), 1, "a paused watcher was called");
         drop(peers);
     });
@@ -186,7 +186,7 @@ fn add_pausing(el: &mut EventLoop<Watchers>, i: usize) -> UnixStream {
 fn s97_an_error_of_the_loop_in_a_panicking_callback_is_no_abort() {
     let (mut el, alive) = five(SelectorKind::Poll, PanicPolicy::Report, Form::Soon);
     el.call_soon(|_, _| Err(Error::other("an error")));
-    el.turn(NOW).unwrap();
+    el.tick(NOW).unwrap();
     assert_eq!((el.state().reports.len(), Rc::strong_count(&alive)), (2, 1));
 }
 
@@ -197,7 +197,7 @@ const VICTIM: &str = "MAINSPRING_TEST_ABORT";
 fn s97_a_panic_that_is_to_abort_ends_the_process() {
     if env::var_os(VICTIM).is_some() {
         let (mut el, _) = five(SelectorKind::Poll, PanicPolicy::Abort, Form::Soon);
-        let _ = catch_unwind(AssertUnwindSafe(|| el.turn(NOW)));
+        let _ = catch_unwind(AssertUnwindSafe(|| el.tick(NOW)));
         return println!("survived");
     }
     let name = "panics::s97_a_panic_that_is_to_abort_ends_the_process";

@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures::executor::block_on;
 use mainspring::{
-    Error, EventLoop, Kind, LoopHandle, Promise, Promised, SelectorKind, race, spawn, yield_now,
+    Error, EventLoop, LoopHandle, Promise, Promised, ReportKind, SelectorKind, promise, race,
+    spawn, yield_now,
 };
 
 use crate::support::simulated;
@@ -21,7 +22,7 @@ type Reports = Vec<(u32, String)>;
 fn noting() -> EventLoop<Reports> {
     let (el, _) = simulated(SelectorKind::Poll, Reports::new());
     el.set_exception_handler(|_, reports: &mut Reports, report| {
-        assert_eq!((report.kind, &report.name), (Kind::Promise, &None));
+        assert_eq!((report.kind, &report.name), (ReportKind::Promise, &None));
         assert_eq!(report.location.file(), file!());
         reports.push((report.location.line(), report.error.to_string()));
     });
@@ -32,7 +33,7 @@ fn noting() -> EventLoop<Reports> {
 fn f8_a_result_that_is_set_is_given_to_the_one_who_waits() {
     let mut el = noting();
     for early in [false, true] {
-        let (promise, promised) = Promise::new();
+        let (promise, promised) = promise();
         assert!(!promised.is_set() && !promise.is_closed());
         let waits = el.spawn(promised);
         if !early {
@@ -41,7 +42,7 @@ fn f8_a_result_that_is_set_is_given_to_the_one_who_waits() {
         promise.set_result(42);
         assert_eq!(el.run_until_complete(waits).unwrap().unwrap().unwrap(), 42);
     }
-    let (promise, promised) = Promise::<u32>::new();
+    let (promise, promised) = promise::<u32>();
     promise.set_error(Error::other("no luck"));
     assert!(promised.is_set());
     assert_eq!(el.run_until_complete(promised).unwrap().unwrap_err().to_string(), "no luck");
@@ -51,20 +52,20 @@ fn f8_a_result_that_is_set_is_given_to_the_one_who_waits() {
 #[test]
 fn f8_a_promise_that_is_dropped_is_abandoned() {
     let mut el = noting();
-    let (promise, promised) = Promise::<()>::new();
-    let (waits, late) = (el.spawn(promised), Promise::<()>::new().1);
+    let (promise, promised) = promise::<()>();
+    let (waits, late) = (el.spawn(promised), mainspring::promise::<()>().1);
     el.run_until_stalled().unwrap();
     drop(promise);
     let outputs = el.run_until_complete(async { (waits.await.unwrap(), late.await) }).unwrap();
     assert!(matches!(outputs, (Err(Error::Abandoned), Err(Error::Abandoned))));
-    drop(Promise::<()>::new());
+    drop(mainspring::promise::<()>());
     el.run_until_stalled().unwrap();
     assert!(el.state().is_empty(), "nobody failed");
 }
 
 #[test]
 fn f8_a_promise_knows_that_nobody_waits() {
-    let (promise, promised) = Promise::new();
+    let (promise, promised) = promise();
     drop(promised);
     assert!(promise.is_closed());
     let alive = Rc::new(());
@@ -78,20 +79,20 @@ fn f8_an_unobserved_failure_is_reported_once_with_its_place() {
     type Fail = fn(&LoopHandle<Reports>) -> u32;
     let fails: [Fail; 4] = [
         |_| {
-            let (promise, promised) = Promise::<()>::new();
+            let (promise, promised) = promise::<()>();
             promise.set_error(Error::other("no luck"));
             drop(promised);
             line!() - 2
         },
         |_| {
-            let (promise, promised) = Promise::<()>::new();
+            let (promise, promised) = promise::<()>();
             drop(promised); // The waiter is gone before.
             promise.set_error(Error::other("no luck"));
             line!() - 1
         },
         |el| {
             // A wait that is dropped between the failure and its turn.
-            let ((promise, promised), (stop, stopped)) = (Promise::<()>::new(), Promise::new());
+            let ((promise, promised), (stop, stopped)) = (promise::<()>(), promise());
             el.spawn(race(stopped, promised)).detach();
             el.call_soon(move |_, _| {
                 promise.set_error(Error::other("no luck"));
@@ -101,7 +102,7 @@ fn f8_an_unobserved_failure_is_reported_once_with_its_place() {
         },
         |el| {
             // A task that was waiting and is cancelled.
-            let (promise, promised) = Promise::<()>::new();
+            let (promise, promised) = promise::<()>();
             let task = el.spawn(promised);
             el.call_soon(move |el, _| {
                 task.cancel("not interested");
@@ -136,16 +137,16 @@ fn f8_what_a_callback_has_seen_is_not_reported() {
         move |result: Result<&(), &Error>| seen.borrow_mut().push(format!("{result:?}"))
     };
     el.run_until_complete(async {
-        let (promise, promised) = Promise::new();
+        let (promise, promised) = promise();
         promised.add_done_callback(callback(&seen));
         promise.set_error(Error::Closed); // Seen before it is dropped,
         yield_now().await;
         drop(promised);
-        let (promise, promised) = Promise::new();
+        let (promise, promised) = mainspring::promise();
         promised.add_done_callback(callback(&seen));
         drop(promised); // after,
         promise.set_error(Error::Closed);
-        let (promise, promised) = Promise::new();
+        let (promise, promised) = mainspring::promise();
         promise.set_error(Error::Closed);
         promised.add_done_callback(callback(&seen)); // or added when it had failed.
         drop(promised);
@@ -160,7 +161,7 @@ fn f8_what_a_callback_has_seen_is_not_reported() {
 fn f7_callbacks_of_a_promise_run_in_order_before_the_one_who_waits() {
     let mut el = noting();
     let seen = Rc::new(RefCell::new(Vec::new()));
-    let (promise, promised) = Promise::new();
+    let (promise, promised) = promise();
     for i in 0..3 {
         let seen = seen.clone();
         promised.add_done_callback(move |result| seen.borrow_mut().push((i, *result.unwrap())));
@@ -179,7 +180,7 @@ fn f7_callbacks_of_a_promise_run_in_order_before_the_one_who_waits() {
     el.run_until_stalled().unwrap();
     assert_eq!(*seen.borrow(), [(0, 42), (1, 42), (2, 42), (9, 42)]);
     // Added when it is set: before the one who waits, too.
-    let (promise, promised) = Promise::new();
+    let (promise, promised) = mainspring::promise();
     let added = seen.clone();
     promise.set_result(7);
     promised.add_done_callback(move |result| added.borrow_mut().push((0, *result.unwrap())));
@@ -194,7 +195,7 @@ fn f7_a_panicking_callback_of_a_promise_takes_nothing_from_the_others() {
         reports.push(format!("{} {}", report.kind, report.error));
     });
     let seen = Rc::new(Cell::new(0));
-    let (promise, promised) = Promise::new();
+    let (promise, promised) = promise();
     let (before, after) = (seen.clone(), seen.clone());
     promised.add_done_callback(move |_| before.set(before.get() + 1));
     promised.add_done_callback(|_| panic!("as it should"));
@@ -207,7 +208,7 @@ fn f7_a_panicking_callback_of_a_promise_takes_nothing_from_the_others() {
 
 #[test]
 fn f8_a_promise_works_where_no_loop_is() {
-    let (promise, promised) = Promise::new();
+    let (promise, promised) = promise();
     let seen = Rc::new(Cell::new(0));
     for _ in 0..2 {
         let seen = seen.clone();
@@ -222,7 +223,7 @@ fn f8_a_promise_works_where_no_loop_is() {
 #[test]
 fn f8_a_promise_is_awaited_elsewhere() {
     let mut el = noting();
-    let (promise, promised) = Promise::new();
+    let (promise, promised) = promise();
     el.call_soon(|_, _| promise.set_result(42));
     let turns = poll_fn(|cx| {
         cx.waker().wake_by_ref();
@@ -232,7 +233,7 @@ fn f8_a_promise_is_awaited_elsewhere() {
     assert_eq!(result.unwrap(), 42);
 
     let mut other = noting();
-    let (promise, promised) = Promise::new();
+    let (promise, promised) = mainspring::promise();
     let waits = other.spawn(promised);
     other.run_until_stalled().unwrap();
     el.call_soon(|_, _| promise.set_result(7));
@@ -243,7 +244,7 @@ fn f8_a_promise_is_awaited_elsewhere() {
 #[test]
 fn f8_a_promised_moves_between_tasks_and_loops() {
     let (mut one, mut two) = (noting(), noting());
-    let (promise, promised) = Promise::new();
+    let (promise, promised) = promise();
     let shared = Rc::new(RefCell::new(promised));
     let polls = Rc::new(Cell::new(0));
     let wait = || {
@@ -276,7 +277,7 @@ fn f7_callbacks_of_a_promise_run_in_a_loop_that_runs() {
     let ran = Rc::new(Cell::new(false));
     let inside = ran.clone();
     el.run_until_complete(async move {
-        let (promise, promised) = Promise::new();
+        let (promise, promised) = promise();
         promised.add_done_callback(move |_| inside.set(true));
         promise.set_result(());
         promised.await.unwrap();
@@ -290,7 +291,7 @@ fn f7_callbacks_of_a_promise_run_in_a_loop_that_runs() {
 fn f7_a_promise_has_many_callbacks() {
     const MANY: usize = 100_000;
     let many = || {
-        let (promise, promised) = Promise::new();
+        let (promise, promised) = promise();
         let ran = Rc::new(Cell::new(0));
         for _ in 0..MANY {
             let ran = ran.clone();
@@ -312,8 +313,8 @@ fn f7_a_promise_has_many_callbacks() {
     let (promise, promised, ran) = many();
     el.spawn(async move { drop(promised.await) }).detach();
     el.call_soon(|_, _| promise.set_result(()));
-    el.turn(None).unwrap();
-    el.turn(None).unwrap();
+    el.tick(None).unwrap();
+    el.tick(None).unwrap();
     drop(el);
     assert_eq!(Rc::strong_count(&ran), 1, "all callbacks are dropped");
 }
@@ -321,7 +322,7 @@ fn f7_a_promise_has_many_callbacks() {
 /// Two callbacks that panic, outside of a loop: the panic is the caller's, once.
 #[test]
 fn f7_callbacks_of_a_promise_panic_outside_of_a_loop() {
-    let (promise, promised) = Promise::new();
+    let (promise, promised) = promise();
     for _ in 0..2 {
         promised.add_done_callback(|_| panic!("as it should"));
     }
@@ -353,7 +354,7 @@ fn f8_s104_the_drop_of_a_waker_sets_the_promise() {
         Pin::new(promised).poll(&mut Context::from_waker(waker)).is_ready()
     };
     for in_a_loop in [false, true] {
-        let (promise, mut promised) = Promise::new();
+        let (promise, mut promised) = promise();
         LAST.set(Some(promise));
         let test = async move {
             assert!(!poll(&mut promised, &Waker::from(Arc::new(Setter))));

@@ -76,7 +76,7 @@ fn q1_a_million_handles_run_without_recursion() {
     for i in 0..1_000_000 {
         el.call_soon(move |_, next| *next += u32::from(*next == i));
     }
-    assert_eq!(el.turn(NOW).unwrap(), 1_000_000);
+    assert_eq!(el.tick(NOW).unwrap(), 1_000_000);
     assert_eq!(*el.state(), 1_000_000);
 }
 
@@ -98,9 +98,9 @@ fn q2_between_two_batches_the_selector_is_asked() {
         });
         let same = calls.clone();
         el.call_soon(move |_, ()| assert_eq!(same.selects.get(), 1));
-        assert_eq!(el.turn(None).unwrap(), 2);
-        assert_eq!(el.turn(None).unwrap(), 1);
-        assert_eq!(el.turn(None).unwrap(), 1);
+        assert_eq!(el.tick(None).unwrap(), 2);
+        assert_eq!(el.tick(None).unwrap(), 1);
+        assert_eq!(el.tick(None).unwrap(), 1);
         assert!(!el.is_alive());
         assert_eq!(calls.timeout.get(), NOW);
     });
@@ -127,7 +127,7 @@ fn q3_a_tick_serves_its_sources_in_the_promised_order() {
         Signal::USR2.raise().unwrap();
         peer.write_all(b"x").unwrap();
         el.call_soon(|_, order| order.push("soon"));
-        el.turn(NOW).unwrap();
+        el.tick(NOW).unwrap();
         let sources = ["soon", "reader", "writer", "signal", "remote", "timer"];
         assert_eq!(*el.state(), [&["prepare", "check"][..], &sources].concat());
     });
@@ -148,7 +148,10 @@ fn q4_when_cancel_returns_the_captures_are_dropped() {
             assert!(!el.cancel(*handle), "{name}");
         }
         assert_eq!(left, 1);
-        assert!(!all.iter().any(|(_, handle, _)| el.unref(*handle) || el.set_name(*handle, "x")));
+        assert!(
+            !all.iter()
+                .any(|(_, handle, _)| el.set_background(*handle) || el.set_name(*handle, "x"))
+        );
         el.call_soon(|_, ()| {});
         el.run().unwrap();
     });
@@ -192,7 +195,7 @@ fn q4_one_of_a_batch_cancels_the_next() {
         victim.set(Some(timer.into()));
         el.call_later(second, |_, seen| seen.push("bystander"));
         clock.advance(second);
-        el.turn(NOW).unwrap();
+        el.tick(NOW).unwrap();
         assert_eq!(*el.state(), ["canceller", "bystander"]);
     });
 }
@@ -208,14 +211,14 @@ fn q4_a_handle_of_another_loop_names_nothing() {
         let before = Rc::strong_count(&alive);
         for (name, handle, _) in &foreign {
             assert!(!here.cancel(*handle), "{name}");
-            assert!(!here.unref(*handle) && !here.reref(*handle), "{name}");
-            assert!(!here.set_name(*handle, "x") && !here.remove_signal_handler(*handle));
+            assert!(!here.set_background(*handle) && !here.set_foreground(*handle), "{name}");
+            assert!(!here.set_name(*handle, "x") && !here.cancel(*handle));
         }
         let timer = there.call_later(Duration::ZERO, |_, _| {});
         assert!(!here.reset_after(timer, Duration::ZERO) && !here.disarm(timer));
         let (stream, _peer) = UnixStream::pair().unwrap();
         let watcher = there.add_reader(stream, |_, _, _| Ok(())).unwrap();
-        assert!(!here.remove_reader(watcher) && !here.remove_writer(watcher));
+        assert!(!here.cancel(watcher) && !here.cancel(watcher));
         assert!(here.set_interest(watcher, mainspring::Interest::READABLE).is_err());
         assert!(here.replace(watcher, |_, _, _| Ok(())).is_err());
         assert_eq!(Rc::strong_count(&alive), before);
@@ -264,7 +267,7 @@ proptest! {
             let handle = el.handle().clone();
             (0..outside).for_each(|_| step(&handle, el.state_mut()));
             let last = el.state().queue.last().map(|(id, _)| *id);
-            el.turn(NOW).unwrap();
+            el.tick(NOW).unwrap();
             // Everything that was queued before the tick is over, and nothing of what came in it.
             let next = el.state().queue.first().map(|(id, _)| *id);
             prop_assert!(last.is_none() || next.is_none() || next > last);

@@ -8,7 +8,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 use std::{process, thread};
 
-use mainspring::{Error, LoopHandle, Promise, SelectorKind, TaskGroup};
+use mainspring::{Error, LoopHandle, SelectorKind, TaskGroup, promise};
 
 use crate::files::{alone_as, fill};
 use crate::support::{on_every_selector, simulated};
@@ -59,7 +59,7 @@ fn fail_everywhere(kind: SelectorKind) {
 }
 
 fn fail_a_promise() {
-    let (promise, promised) = Promise::<()>::new();
+    let (promise, promised) = promise::<()>();
     promise.set_error(Error::other("of a promise"));
     drop(promised);
 }

@@ -63,7 +63,7 @@ fn q6_a_turn_does_not_sleep_before_a_stop_and_does_not_use_it_up() {
     let (mut el, clock) = simulated(mainspring::SelectorKind::Poll, ());
     el.call_later(HOUR, |_, ()| {});
     el.stop();
-    assert_eq!(el.turn(None).unwrap(), 0);
+    assert_eq!(el.tick(None).unwrap(), 0);
     assert!(el.is_stopping());
     el.run().unwrap();
     assert_eq!(clock.elapsed(), Duration::ZERO);
@@ -81,15 +81,15 @@ const KEEPERS: [(&str, Keeper); 10] = [
         let every = el.call_every(HOUR, |_, ()| {}).unwrap();
         Box::new(move |el| assert!(el.cancel(every)))
     }),
-    ("unref", |el| {
+    ("set_background", |el| {
         let every = el.call_every(HOUR, |_, ()| {}).unwrap();
-        Box::new(move |el| assert!(el.unref(every)))
+        Box::new(move |el| assert!(el.set_background(every)))
     }),
     ("reader", |el| {
         let (stream, peer) = UnixStream::pair().unwrap();
         let reader = el.add_reader(stream, |_, (), _| Ok(())).unwrap();
         Box::new(move |el| {
-            assert!(el.remove(reader));
+            assert!(el.cancel(reader));
             drop(peer);
         })
     }),
@@ -103,7 +103,7 @@ const KEEPERS: [(&str, Keeper); 10] = [
     }),
     ("signal", |el| {
         let handler = el.add_signal_handler(Signal::WINCH, |_, ()| {}).unwrap();
-        Box::new(move |el| assert!(el.remove_signal_handler(handler)))
+        Box::new(move |el| assert!(el.cancel(handler)))
     }),
     ("idle", |el| {
         let idle = el.on_idle(|_, ()| {}).unwrap();
@@ -120,7 +120,7 @@ const KEEPERS: [(&str, Keeper); 10] = [
     }),
     ("remote", |el| {
         let remote = el.remote();
-        Box::new(move |_| drop(remote.unref()))
+        Box::new(move |_| drop(remote.background()))
     }),
 ];
 
@@ -130,14 +130,14 @@ fn q7_run_ends_when_nothing_is_left_that_could_call() {
         let (mut el, _) = simulated(kind, ());
         el.on_prepare(|_, ()| {}).unwrap();
         let idle = el.call_later(Duration::MAX, |_, ()| {});
-        assert!(el.unref(idle));
+        assert!(el.set_background(idle));
         el.run().unwrap();
         for (name, keep) in KEEPERS {
             let let_go = keep(&el);
             assert!(el.is_alive(), "{name}");
             let_go(&el);
             while name == "remote" && el.is_alive() {
-                el.turn(NOW).unwrap(); // The last remote to go wakes the loop.
+                el.tick(NOW).unwrap(); // The last remote to go wakes the loop.
             }
             assert!(!el.is_alive(), "{name}");
             el.run().unwrap();
@@ -154,12 +154,12 @@ fn q7_a_turn_is_one_tick_and_counts_what_ran() {
         el.call_soon(|el, _| {
             el.call_soon(|_, _| {});
         });
-        assert_eq!(el.turn(None).unwrap(), 1);
-        assert_eq!(el.turn(None).unwrap(), 1);
+        assert_eq!(el.tick(None).unwrap(), 1);
+        assert_eq!(el.tick(None).unwrap(), 1);
         el.call_later(2 * HOUR, |_, _| {});
-        assert_eq!(el.turn(Some(HOUR)).unwrap(), 0);
+        assert_eq!(el.tick(Some(HOUR)).unwrap(), 0);
         assert_eq!(clock.elapsed(), HOUR);
-        assert_eq!(el.turn(None).unwrap(), 1);
+        assert_eq!(el.tick(None).unwrap(), 1);
     });
 }
 
@@ -190,7 +190,7 @@ fn q8_a_closed_loop_answers_closed_and_does_nothing() {
         assert!(el.is_closed() && remote.is_closed());
         assert!(matches!(el.run(), Err(Error::Closed)));
         assert!(matches!(el.run_forever(), Err(Error::Closed)));
-        assert!(matches!(el.turn(NOW), Err(Error::Closed)));
+        assert!(matches!(el.tick(NOW), Err(Error::Closed)));
         drop(el);
         assert!(matches!(remote.call_soon(|_, ()| {}), Err(Error::Closed)));
         assert!(matches!(remote.stop(), Err(Error::Closed)));
@@ -203,8 +203,8 @@ fn q8_a_closed_loop_answers_closed_and_does_nothing() {
         assert!(matches!(handle.add_reader(stream, |_, (), _| Ok(())), Err(Error::Closed)));
         assert!(handle.replace(watcher, |_, (), _| Ok(())).is_err());
         assert!(handle.set_interest(watcher, Interest::READABLE).is_err());
-        assert!(!handle.cancel(timer) && !handle.disarm(timer) && !handle.remove(watcher));
-        assert!(!handle.reset_after(timer, HOUR) && !handle.unref(timer));
+        assert!(!handle.cancel(timer) && !handle.disarm(timer) && !handle.cancel(watcher));
+        assert!(!handle.reset_after(timer, HOUR) && !handle.set_background(timer));
         assert!(handle.next_deadline().is_none() && handle.missed_ticks() == 0);
         handle.stop();
     });

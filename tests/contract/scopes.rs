@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mainspring::testing::SimClock;
 use mainspring::{
-    CancelScope, Error, EventLoop, Promise, SelectorKind, current_loop, sleep, spawn, timeout,
+    CancelScope, Error, EventLoop, SelectorKind, current_loop, promise, sleep, spawn, timeout,
     yield_now,
 };
 
@@ -92,7 +92,7 @@ fn f5_a_result_of_the_tick_of_the_deadline_is_delivered() {
     let results = el.run_until_complete(async {
         let mut results = Vec::new();
         for late in [false, true] {
-            let (promise, promised) = Promise::new();
+            let (promise, promised) = promise();
             let scope = CancelScope::new().timeout(SECOND);
             let setting = async move {
                 sleep(SECOND).await; // After the deadline of the same instant, in the same tick.

@@ -74,7 +74,7 @@ fn s4_every_kind_of_listener_is_served() {
         drop((first, second, third));
         // The ends may be on their way: the loop sleeps until they are here.
         while servers.iter().any(|server| server.connections() > 0) {
-            el.turn(None).unwrap();
+            el.tick(None).unwrap();
         }
         std::fs::remove_file(path).unwrap();
     });
@@ -299,7 +299,7 @@ fn s4_dropping_a_server_changes_nothing_and_a_background_one_lets_the_loop_end()
         ticks(&mut el, 3);
         assert!(is_served(&mut el, &mut talker, 3));
         assert!(el.is_alive());
-        assert!(el.unref(handle));
+        assert!(el.set_background(handle));
         drop(talker);
         el.run().unwrap(); // Ends with the last connection.
         assert!(!el.is_alive());

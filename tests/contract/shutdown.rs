@@ -26,7 +26,7 @@ fn f5_who_drains_in_time_is_not_cancelled() {
         let (log, work) = (log.clone(), sleep(seconds * SECOND));
         let tracked = shutdown.track(async move {
             work.await;
-            log.note("drained");
+            log.note("clear_readiness");
         });
         el.spawn(tracked).detach();
     }
@@ -40,7 +40,7 @@ fn f5_who_drains_in_time_is_not_cancelled() {
     });
     assert_eq!(el.run_until_complete(shutdown.finish()).unwrap(), ShutdownEnding::Drained);
     log.note("over");
-    log.check(&[(1, "drained"), (7, "drained"), (9, "over")]);
+    log.check(&[(1, "clear_readiness"), (7, "clear_readiness"), (9, "over")]);
 }
 
 #[test]

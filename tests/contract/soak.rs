@@ -111,7 +111,7 @@ fn turn_until(el: &mut EventLoop<Soak>, end: Instant) -> Duration {
     let idle = |soak: &Soak| soak.timers == 0 || soak.answers == 0 || soak.flooded.contains(&0);
     while Instant::now() < end || idle(el.state()) {
         let began = Instant::now();
-        let ran = el.turn(None).unwrap();
+        let ran = el.tick(None).unwrap();
         assert!(ran <= BITE + OTHERS, "{ran} callbacks in a tick");
         longest = longest.max(began.elapsed());
     }
@@ -130,7 +130,7 @@ fn q5_s39_a_flood_delays_neither_timers_nor_answers() {
         let (stream, peer) = UnixStream::pair().unwrap();
         el.add_reader(stream, |_, soak: &mut Soak, stream| {
             if stream.read(&mut [0])? == 0 {
-                stream.remove();
+                stream.cancel();
                 return Ok(());
             }
             soak.answers += 1;
@@ -139,7 +139,7 @@ fn q5_s39_a_flood_delays_neither_timers_nor_answers() {
         })
         .unwrap();
         let floods = [0, 1].map(|thread| {
-            let (remote, shared) = (el.remote().unref(), shared.clone());
+            let (remote, shared) = (el.remote().background(), shared.clone());
             thread::spawn(move || flood(&remote, &shared, thread))
         });
         let asks = shared.clone();
@@ -147,11 +147,11 @@ fn q5_s39_a_flood_delays_neither_timers_nor_answers() {
         let longest = turn_until(&mut el, Instant::now() + Duration::from_secs_f64(seconds));
         shared.over.store(true, Ordering::Relaxed);
         while !asking.is_finished() || !floods.iter().all(thread::JoinHandle::is_finished) {
-            el.turn(Some(PERIOD)).unwrap();
+            el.tick(Some(PERIOD)).unwrap();
         }
         let sent = floods.map(|flood| flood.join().unwrap());
         while el.state().flooded != sent {
-            el.turn(Some(PERIOD)).unwrap();
+            el.tick(Some(PERIOD)).unwrap();
         }
         let soak = el.state();
         assert_eq!(asking.join().unwrap(), soak.answers);

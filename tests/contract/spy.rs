@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainspring::{EventLoop, Events, Interest, Mode, Selector, SelectorKind, Token, UserEvent};
+use mainspring::selector::{Events, Selector, Token, UserEvent};
+use mainspring::{EventLoop, Interest, SelectorKind, TriggerMode};
 
 /// What a selector was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,7 @@ impl Selector for Spy {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<()> {
         self.log.note(Call::Register(fd, interest), token)?;
         self.real.register(fd, token, interest, mode)
@@ -84,7 +85,7 @@ impl Selector for Spy {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<()> {
         self.log.note(Call::Reregister(fd, interest), token)?;
         self.real.reregister(fd, token, interest, mode)
@@ -99,8 +100,8 @@ impl Selector for Spy {
         self.real.has_edges()
     }
 
-    fn drained(&mut self, fd: RawFd, interest: Interest) {
-        self.real.drained(fd, interest);
+    fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
+        self.real.clear_readiness(fd, interest);
     }
 
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use mainspring::net::{PipePair, Stream, Transport};
+use mainspring::net::{PipePair, Transport, TransportStream};
 use mainspring::{EventLoop, SelectorKind};
 use mainspring_sys::socket;
 use rustix::event::PollFlags;
@@ -51,7 +51,7 @@ pub fn stretch(at: usize, length: usize) -> Vec<u8> {
 }
 
 /// The peer sends a text and goes before we have looked: hang-up and data come together.
-fn check_all_before_the_end<T: Stream + 'static>(
+fn check_all_before_the_end<T: TransportStream + 'static>(
     kind: SelectorKind,
     ours: T,
     peer: impl Write + AsFd,
@@ -119,7 +119,7 @@ fn s1_the_sockets_of_the_loop_carry_bytes_both_ways() {
 /// S83: the peer sends nothing more, and we go on.
 fn check_half_close<T>(kind: SelectorKind, ours: T, mut peer: T, half: fn(&T))
 where
-    T: Stream + Read + 'static,
+    T: TransportStream + Read + 'static,
 {
     let (mut el, log) = spied(kind, Told::default());
     write_down_reports(&el);
@@ -263,7 +263,7 @@ fn sip(dice: &mut Dice, peer: &mut impl Read, read: usize) -> usize {
 
 fn check_a_slow_reader<T>(kind: SelectorKind, total: usize, ours: T, mut peer: impl Read)
 where
-    T: Stream + 'static,
+    T: TransportStream + 'static,
 {
     let (mut el, _) = recorded(kind);
     let mut reading = Dice::new(86);
@@ -385,7 +385,7 @@ fn s1_a_thread_and_the_loop_talk_in_turns() {
         });
         for round in 1..=100 {
             while el.state().bytes().len() < round * 5 {
-                el.turn(None).unwrap();
+                el.tick(None).unwrap();
             }
             conn.write(b"world");
         }

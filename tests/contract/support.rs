@@ -5,8 +5,9 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::{Mutex, Once};
 
+use mainspring::selector::Token;
 use mainspring::testing::SimClock;
-use mainspring::{EventLoop, Interest, Mode, SelectorKind, Token};
+use mainspring::{EventLoop, Interest, SelectorKind, TriggerMode};
 use proptest::prelude::ProptestConfig;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -54,7 +55,7 @@ pub fn has_priority(kind: SelectorKind) -> bool {
     let (ours, _theirs) = UnixStream::pair().expect("a pair of sockets");
     let mut selector = kind.open().expect("a selector");
     let token = Token::new(0, 0);
-    selector.register(ours.as_raw_fd(), token, Interest::PRIORITY, Mode::Level).is_ok()
+    selector.register(ours.as_raw_fd(), token, Interest::PRIORITY, TriggerMode::Level).is_ok()
 }
 
 /// A source that keeps count of itself: the count of the `Rc` is what is alive.

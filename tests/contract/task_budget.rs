@@ -9,8 +9,8 @@ use std::time::Duration;
 use mainspring::net::{Host, TcpStream, UdpSocket, UnixDatagram, UnixStream, lookup_host};
 use mainspring::testing::SimClock;
 use mainspring::{
-    CancelScope, EventLoop, Interest, Io, Promise, Shutdown, Task, TaskGroup, When, as_completed,
-    gather, gather_all, race, spawn_blocking, timeout, wait,
+    CancelScope, EventLoop, Interest, Io, Shutdown, Task, TaskGroup, WaitUntil, as_completed,
+    gather, gather_all, promise, race, spawn_blocking, timeout, wait,
 };
 
 use crate::files::{pair, tick};
@@ -51,7 +51,7 @@ fn finished_tasks(el: &mut EventLoop<()>) -> Vec<Task<()>> {
 
 fn set_promises() -> Vec<mainspring::Promised<u32>> {
     let set = |_| {
-        let (promise, promised) = Promise::new();
+        let (promise, promised) = promise();
         promise.set_result(1);
         promised
     };
@@ -59,7 +59,7 @@ fn set_promises() -> Vec<mainspring::Promised<u32>> {
 }
 
 fn abandoned_promises() -> Vec<mainspring::Promised<u32>> {
-    (0..ENDLESS).map(|_| Promise::new().1).collect()
+    (0..ENDLESS).map(|_| promise().1).collect()
 }
 
 fn connects() -> Vec<(&'static str, Make)> {
@@ -87,7 +87,7 @@ fn connects() -> Vec<(&'static str, Make)> {
         (
             "Host::lookup",
             each(|| {
-                let executor = mainspring::Executor::new();
+                let executor = mainspring::BlockingPool::new();
                 Host::new("127.0.0.1", 1).unwrap().lookup(&executor).unwrap()
             }),
         ),
@@ -178,7 +178,7 @@ fn combinations() -> Vec<(&'static str, Make)> {
         ("TaskGroup::run", each(|| TaskGroup::run(async |_| Ok(1)))),
         ("gather", each(|| gather(Tasks::default()))),
         ("gather_all", each(|| gather_all(Tasks::default()))),
-        ("wait", each(|| wait(Tasks::default(), When::All))),
+        ("wait", each(|| wait(Tasks::default(), WaitUntil::All))),
         ("as_completed", each(|| async { as_completed(Tasks::default()).next().await.is_none() })),
         ("Shutdown::started", each(move || started.started())),
         (
@@ -238,7 +238,7 @@ fn q5_awaits_that_complete_at_once_let_others_run() {
     on_every_selector(|kind| {
         let builder = EventLoop::builder().selector(kind).clock(SimClock::new());
         let mut el = builder.build().unwrap();
-        el.executor().close(Duration::ZERO).unwrap();
+        el.blocking_pool().close(Duration::ZERO).unwrap();
         for (name, make) in awaits(&mut el) {
             for (tick, count) in repetitions(&mut el, make).into_iter().enumerate() {
                 assert!((1..=STEPS + 1).contains(&count), "{name}: {count} in tick {tick}");
@@ -278,7 +278,7 @@ fn q5_a_task_that_waits_for_many_things_does_not_spin() {
     on_every_selector(|kind| {
         let builder = EventLoop::builder().selector(kind).clock(SimClock::new());
         let mut el = builder.build().unwrap();
-        let (set, waiting): (Vec<_>, Vec<_>) = (0..4 * STEPS).map(|_| Promise::new()).unzip();
+        let (set, waiting): (Vec<_>, Vec<_>) = (0..4 * STEPS).map(|_| promise()).unzip();
         let all = el.spawn(futures::future::join_all(waiting));
         tick(&mut el);
         tick(&mut el);

@@ -36,7 +36,7 @@ fn f7_done_callbacks_run_in_order_once_and_before_the_joiner() {
         joined.borrow_mut().push("joined");
     })
     .detach();
-    el.turn(None).unwrap();
+    el.tick(None).unwrap();
     assert!(seen.borrow().is_empty()); // Through the ready deque: in the next tick.
     el.run().unwrap();
     assert_eq!(*seen.borrow(), ["first", "second", "third", "joined"]);

@@ -8,7 +8,7 @@ use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use mainspring::{
-    EventLoop, LoopHandle, Promise, SelectorKind, Task, current_loop, sleep, spawn, yield_now,
+    EventLoop, LoopHandle, SelectorKind, Task, current_loop, promise, sleep, spawn, yield_now,
 };
 
 use crate::support::{on_every_selector, simulated};
@@ -258,7 +258,7 @@ fn f2_s109_what_the_end_of_a_loop_drops_may_do_anything() {
                 match i % 3 {
                     0 => pending().await,
                     1 => sleep(Duration::from_secs(3600)).await,
-                    _ => drop(Promise::<()>::new().1.await),
+                    _ => drop(promise::<()>().1.await),
                 }
                 pending().await
             });

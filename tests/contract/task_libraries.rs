@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_lock::{Mutex, Semaphore};
 use futures::future::{self, Either, FutureExt, join_all};
 use futures::stream::{FuturesUnordered, StreamExt};
-use mainspring::{Promise, Task, race, sleep, spawn, timeout, yield_now};
+use mainspring::{Task, promise, race, sleep, spawn, timeout, yield_now};
 
 use crate::support::{on_every_selector, simulated};
 
@@ -27,7 +27,7 @@ fn three_waiters<F: Future<Output = ()> + 'static>(
 ) {
     let (mut el, _) = simulated(mainspring::SelectorKind::Poll, ());
     let seen = Seen::default();
-    let (stop, stopped) = Promise::new();
+    let (stop, stopped) = promise();
     let [first, second, third] = ["first", "second", "third"].map(|name| take(seen.clone(), name));
     let first = el.spawn(race(async { stopped.await.unwrap() }, first));
     let waiters = [first, el.spawn(second), el.spawn(third)];

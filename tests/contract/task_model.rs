@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use mainspring::testing::SimClock;
 use mainspring::{
-    CancelScope, Error, JoinError, Promise, Promised, Result, SelectorKind, Task, TaskGroup, sleep,
-    spawn, timeout, yield_now,
+    CancelScope, Error, JoinError, Promise, Promised, Result, SelectorKind, Task, TaskGroup,
+    promise, sleep, spawn, timeout, yield_now,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -169,7 +169,7 @@ fn trace(program: &[Op]) -> Vec<(u64, usize, Event)> {
     let (mut el, clock) = simulated(SelectorKind::available()[0], ());
     el.set_exception_handler(|_, (), _| {});
     let (promises, promised) =
-        (0..PROMISES).map(|_| Promise::new()).map(|(a, b)| (Some(a), Some(b))).unzip();
+        (0..PROMISES).map(|_| promise()).map(|(a, b)| (Some(a), Some(b))).unzip();
     let world = World {
         clock,
         trace: Rc::default(),
@@ -183,7 +183,7 @@ fn trace(program: &[Op]) -> Vec<(u64, usize, Event)> {
         if el.next_deadline().is_none() {
             return world.trace.take();
         }
-        el.turn(None).unwrap();
+        el.tick(None).unwrap();
     }
 }
 

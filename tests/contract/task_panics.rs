@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::future::FutureExt;
 use mainspring::{
-    Ending, EventLoop, Kind, PanicPolicy, SelectorKind, Task, TaskState, sleep, yield_now,
+    EventLoop, PanicPolicy, ReportKind, SelectorKind, Task, TaskEnding, TaskState, sleep, yield_now,
 };
 
 use crate::support::simulated;
@@ -26,7 +26,7 @@ type Reports = Vec<String>;
 fn noting() -> EventLoop<Reports> {
     let (el, _) = simulated(SelectorKind::Poll, Reports::new());
     el.set_exception_handler(|_, reports: &mut Reports, report| {
-        assert_eq!(report.kind, Kind::Task);
+        assert_eq!(report.kind, ReportKind::Task);
         reports.push(report.error.to_string());
     });
     el
@@ -76,7 +76,7 @@ fn message<T>(output: Result<T, mainspring::JoinError>) -> String {
 fn s98_a_panic_in_a_task_stays_in_it() {
     for policy in [PanicPolicy::Propagate, PanicPolicy::Report] {
         let mut el = noting();
-        el.on_panic(policy);
+        el.set_panic_policy(policy);
         let neighbours: Vec<_> = (0..3).map(|_| el.spawn(yield_now())).collect();
         let task = el.spawn(async {
             yield_now().await;
@@ -84,7 +84,7 @@ fn s98_a_panic_in_a_task_stays_in_it() {
         });
         el.run().unwrap();
         assert!(neighbours.iter().all(Task::is_finished));
-        assert_eq!(task.state(), TaskState::Done(Ending::Panicked));
+        assert_eq!(task.state(), TaskState::Done(TaskEnding::Panicked));
         let output: Result<(), _> = el.run_until_complete(task).unwrap();
         assert_eq!(message(output), "the task panicked: in poll");
         assert!(el.state().is_empty());
@@ -106,7 +106,7 @@ fn s98_a_panic_when_the_future_is_dropped_reaches_the_joiner() {
             assert!(task.cancel("cancelled"));
         }
         el.run().unwrap();
-        assert_eq!(task.state(), TaskState::Done(Ending::Panicked));
+        assert_eq!(task.state(), TaskState::Done(TaskEnding::Panicked));
         assert_eq!(message(el.run_until_complete(task).unwrap()), says, "{ends}");
         assert_eq!(drops.get(), bombs, "{ends}");
         assert_eq!(el.run_until_complete(async { 42 }).unwrap(), 42);
@@ -210,7 +210,7 @@ fn s98_a_waker_that_panics_leaves_the_loop_usable() {
         }
         // Nobody but whoever runs the loop is there to be told.
         assert!(catch_unwind(AssertUnwindSafe(|| el.run())).is_err(), "{when}");
-        assert_eq!(task.state(), TaskState::Done(Ending::Result));
+        assert_eq!(task.state(), TaskState::Done(TaskEnding::Result));
         el.run().unwrap();
         assert_eq!(ran.get(), 3, "the rest of the batch");
         assert_eq!(el.run_until_complete(task).unwrap().unwrap(), 42);

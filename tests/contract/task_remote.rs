@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures::executor::block_on;
-use mainspring::{Error, EventLoop, JoinError, Kind, Remote, RemoteTask, sleep, yield_now};
+use mainspring::{Error, EventLoop, JoinError, Remote, RemoteTask, ReportKind, sleep, yield_now};
 
 use crate::support::{on_every_selector, simulated};
 
@@ -174,7 +174,7 @@ fn f8_a_failure_that_no_other_thread_waits_for_is_reported() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, Vec::new());
         el.set_exception_handler(|_, reports: &mut Vec<_>, report| {
-            assert_eq!((report.kind, report.location.file()), (Kind::Task, file!()));
+            assert_eq!((report.kind, report.location.file()), (ReportKind::Task, file!()));
             reports.push((report.location.line(), report.error.to_string()));
         });
         let remote = el.remote();

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
-use mainspring::{Error, EventLoop, Kind, LoopHandle, Promise, Task, spawn, yield_now};
+use mainspring::{Error, EventLoop, LoopHandle, ReportKind, Task, promise, spawn, yield_now};
 
 /// What was reported: the line, the name, the error.
 type Reports = Rc<RefCell<Vec<(u32, Option<String>, String)>>>;
@@ -20,7 +20,7 @@ fn noting(debug: bool) -> (EventLoop<()>, SimClock, Reports) {
     let (el, reports) = (builder.build().unwrap(), Reports::default());
     let noted = reports.clone();
     el.set_exception_handler(move |_, (), report| {
-        assert_eq!((report.kind, report.location.file()), (Kind::Task, file!()));
+        assert_eq!((report.kind, report.location.file()), (ReportKind::Task, file!()));
         let name = report.name.as_deref().map(str::to_owned);
         noted.borrow_mut().push((report.location.line(), name, report.error.to_string()));
     });
@@ -113,10 +113,10 @@ fn f8_a_failure_that_a_callback_held_is_reported_when_the_loop_closes() {
     let promises = Rc::new(RefCell::new(0));
     let noted = promises.clone();
     el.set_exception_handler(move |_, (), report| {
-        assert_eq!(report.kind, Kind::Promise);
+        assert_eq!(report.kind, ReportKind::Promise);
         *noted.borrow_mut() += 1;
     });
-    let (promise, promised) = Promise::<()>::new();
+    let (promise, promised) = promise::<()>();
     promise.set_error(Error::other("held"));
     el.call_later(MILLI, move |_, ()| drop(promised));
     drop(el);

@@ -184,15 +184,20 @@ fn q7_an_unrefed_task_does_not_keep_run_going() {
         let task = el.spawn(async { sleep(HOUR).await });
         let handle = task.handle();
         el.run_until_stalled().unwrap();
-        assert!(el.unref(handle) && el.unref(handle) && !el.is_alive());
+        assert!(el.set_background(handle) && el.set_background(handle) && !el.is_alive());
         el.run().unwrap();
         assert_eq!(clock.elapsed(), Duration::ZERO);
-        assert!(el.reref(handle) && el.reref(handle) && el.is_alive());
+        assert!(el.set_foreground(handle) && el.set_foreground(handle) && el.is_alive());
         el.run().unwrap();
-        assert!(task.is_finished() && !el.is_alive() && !el.unref(handle) && !el.reref(handle));
+        assert!(
+            task.is_finished()
+                && !el.is_alive()
+                && !el.set_background(handle)
+                && !el.set_foreground(handle)
+        );
         assert_eq!(clock.elapsed(), HOUR);
         let ends = el.spawn(async {});
-        assert!(el.unref(ends.handle())); // It ends while it does not count.
+        assert!(el.set_background(ends.handle())); // It ends while it does not count.
         el.run_until_stalled().unwrap();
         let last = el.spawn(async { sleep(HOUR).await });
         assert!(ends.is_finished() && el.is_alive());
@@ -208,7 +213,11 @@ fn q7_the_main_future_can_be_unrefed_and_not_cancelled() {
     let handle = el.handle().clone();
     el.run_until_complete(async {
         let this = current_loop().unwrap().task().unwrap();
-        assert!(handle.unref(this) && handle.unref(this) && handle.reref(this));
+        assert!(
+            handle.set_background(this)
+                && handle.set_background(this)
+                && handle.set_foreground(this)
+        );
         assert!(!handle.cancel(this) && handle.set_name(this, "main"));
         yield_now().await;
     })

@@ -12,7 +12,7 @@ use futures::future::{FutureExt, join_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 use mainspring::testing::SimClock;
 use mainspring::{
-    Error, EventLoop, LoopHandle, Promise, SelectorKind, Task, current_loop, interval, sleep,
+    Error, EventLoop, LoopHandle, SelectorKind, Task, current_loop, interval, promise, sleep,
     sleep_until, spawn, timeout, timeout_at, yield_now,
 };
 
@@ -36,13 +36,13 @@ fn f5_a_result_of_the_same_tick_is_delivered() {
     let waits: [fn(&EventLoop<()>) -> Wait; 6] = [
         |_| Box::pin(async { sleep(SECOND).await }),
         |el| {
-            let (promise, promised) = Promise::new();
+            let (promise, promised) = promise();
             el.call_later(SECOND, |_, ()| promise.set_result(()));
             Box::pin(async { promised.await.unwrap() })
         },
         |el| {
             // Registered after the limit, so that its turn comes after.
-            let ((promise, promised), at) = (Promise::new(), el.now() + SECOND);
+            let ((promise, promised), at) = (promise(), el.now() + SECOND);
             let set = move |el: &LoopHandle, (): &mut ()| {
                 el.call_at(at, |_, ()| promise.set_result(()));
             };
@@ -148,7 +148,7 @@ fn f5_a_cancellation_from_outside_is_not_swallowed() {
             el.call_later(SECOND, cancel());
         }
         *slot.borrow_mut() = Some(spawn());
-        el.turn(None).unwrap();
+        el.tick(None).unwrap();
         if !cancels_first {
             el.call_later(SECOND, cancel());
         }
@@ -207,7 +207,7 @@ fn t2_sleeps_of_equal_length_end_in_order() {
 fn t4_an_endless_sleep_does_not_end_and_does_not_spin() {
     let (mut el, clock) = any_loop();
     let endless = el.spawn(sleep(Duration::MAX));
-    assert!(el.unref(endless.handle()));
+    assert!(el.set_background(endless.handle()));
     el.run_until_complete(sleep(SECOND)).unwrap();
     assert_eq!(clock.elapsed(), SECOND);
     assert_eq!(el.run_until_stalled().unwrap(), 0);
@@ -293,7 +293,7 @@ fn q5_sleeps_of_zero_starve_nobody() {
         })
         .detach();
         for _ in 0..102 {
-            el.turn(None).unwrap();
+            el.tick(None).unwrap();
         }
         assert_eq!(ran.get(), 100);
     });

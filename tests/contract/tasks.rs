@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use mainspring::{
-    Ending, EventLoop, JoinError, LoopHandle, SelectorKind, Task, TaskState, current_loop, spawn,
-    yield_now,
+    EventLoop, JoinError, LoopHandle, SelectorKind, Task, TaskEnding, TaskState, current_loop,
+    spawn, yield_now,
 };
 
 use crate::support::{on_every_selector, simulated};
@@ -52,14 +52,14 @@ fn f1_a_task_goes_through_its_states_and_never_back() {
     assert_eq!(task.state(), TaskState::Pending);
     *own.borrow_mut() = Some(task);
     let state = || own.borrow().as_ref().map(Task::state).unwrap();
-    el.turn(None).unwrap();
+    el.tick(None).unwrap();
     assert_eq!(state(), TaskState::Waiting);
-    el.turn(None).unwrap();
+    el.tick(None).unwrap();
     assert_eq!(*seen.borrow(), [Some(TaskState::Running); 2]);
-    assert_eq!(state(), TaskState::Done(Ending::Result));
+    assert_eq!(state(), TaskState::Done(TaskEnding::Result));
     assert!(!own.borrow().as_ref().unwrap().cancel("too late"));
     el.run_until_stalled().unwrap();
-    assert_eq!(state(), TaskState::Done(Ending::Result));
+    assert_eq!(state(), TaskState::Done(TaskEnding::Result));
     assert!(own.borrow().as_ref().unwrap().is_finished());
 }
 
@@ -82,11 +82,11 @@ fn f1_a_future_that_is_dropped_by_a_cancellation_is_running() {
         pending().await
     });
     *own.borrow_mut() = Some(task);
-    el.turn(None).unwrap();
+    el.tick(None).unwrap();
     assert!(own.borrow().as_ref().unwrap().cancel("enough"));
-    el.turn(None).unwrap();
+    el.tick(None).unwrap();
     assert_eq!(seen.get(), Some(TaskState::Running));
-    assert_eq!(own.borrow().as_ref().unwrap().state(), TaskState::Done(Ending::Cancelled));
+    assert_eq!(own.borrow().as_ref().unwrap().state(), TaskState::Done(TaskEnding::Cancelled));
 }
 
 #[test]
@@ -98,9 +98,9 @@ fn f1_a_task_ends_by_its_result_by_a_panic_or_cancelled() {
     assert!(cancelled.cancel("not wanted"));
     assert!(!cancelled.is_finished());
     el.run().unwrap();
-    assert_eq!(result.state(), TaskState::Done(Ending::Result));
-    assert_eq!(panics.state(), TaskState::Done(Ending::Panicked));
-    assert_eq!(cancelled.state(), TaskState::Done(Ending::Cancelled));
+    assert_eq!(result.state(), TaskState::Done(TaskEnding::Result));
+    assert_eq!(panics.state(), TaskState::Done(TaskEnding::Panicked));
+    assert_eq!(cancelled.state(), TaskState::Done(TaskEnding::Cancelled));
     el.run_until_complete(async {
         assert_eq!(result.await.unwrap(), "result");
         let error: JoinError = panics.await.unwrap_err();
@@ -243,7 +243,7 @@ fn f2_s102_a_future_is_dropped_on_its_own_thread() {
                 .await;
             })
             .detach();
-            el.turn(None).unwrap();
+            el.tick(None).unwrap();
             thread::spawn(move || drop(wakers.recv().unwrap())).join().unwrap();
             assert_eq!(dropped.get(), usize::from(over));
             dropped.set(0);
@@ -257,7 +257,7 @@ fn f2_s102_a_future_is_dropped_on_its_own_thread() {
         let handle = keep.handle();
         thread::spawn(move || remote.call_soon(move |el, ()| _ = el.cancel(handle)).unwrap());
         while !keep.is_finished() {
-            el.turn(None).unwrap();
+            el.tick(None).unwrap();
         }
         assert_eq!(dropped.get(), 2);
         drop(el);
@@ -291,11 +291,11 @@ fn f4_a_task_that_waits_is_dropped_at_its_next_turn() {
         let _noted = noted;
         pending::<()>().await;
     });
-    el.turn(None).unwrap();
+    el.tick(None).unwrap();
     assert!(el.cancel(task.handle()) && !el.cancel(task.handle()));
     assert!(!task.cancel("first reason wins"));
     assert!(seen.borrow().is_empty());
-    assert_eq!(el.turn(None).unwrap(), 1);
+    assert_eq!(el.tick(None).unwrap(), 1);
     assert_eq!(*seen.borrow(), ["dropped"]);
     assert!(!task.cancel("too late") && task.is_finished());
     assert_eq!(reason(el.run_until_complete(task).unwrap().unwrap_err()), "cancelled");
@@ -334,10 +334,10 @@ fn f4_an_output_that_is_there_wins() {
     let mut el = any_loop();
     let done = el.spawn(async { 42 });
     let stopped = el.spawn(async { pending().await });
-    el.turn(None).unwrap();
+    el.tick(None).unwrap();
     assert!(!done.cancel("too late") && !el.cancel(done.handle()));
     assert!(stopped.cancel("in time"));
-    el.turn(None).unwrap();
+    el.tick(None).unwrap();
     assert!(!stopped.cancel("twice"));
     let outputs = el.run_until_complete(async { (done.await, stopped.await) }).unwrap();
     assert_eq!(outputs.0.unwrap(), 42);
@@ -361,9 +361,9 @@ fn f4_whoever_cancels_twice_while_the_future_is_dropped_gets_false() {
         pending::<()>().await;
     });
     own.set(Some(task.handle()));
-    el.turn(None).unwrap();
+    el.tick(None).unwrap();
     assert!(task.cancel("once"));
     el.run().unwrap();
     assert_eq!(*seen.borrow(), ["dropped"]);
-    assert_eq!(task.state(), TaskState::Done(Ending::Cancelled));
+    assert_eq!(task.state(), TaskState::Done(TaskEnding::Cancelled));
 }

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use mainspring::net::{
-    KeepaliveTimes, StreamSocket, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener,
+    ConnectedSocket, KeepaliveTimes, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener,
     UnixStream,
 };
 use mainspring::{EventLoop, Interest, Readiness, SelectorKind, spawn};
@@ -42,9 +42,9 @@ enum TcpOrUnix {
 }
 
 impl std::ops::Deref for TcpOrUnix {
-    type Target = StreamSocket;
+    type Target = ConnectedSocket;
 
-    fn deref(&self) -> &StreamSocket {
+    fn deref(&self) -> &ConnectedSocket {
         match self {
             TcpOrUnix::Tcp(stream) => stream,
             TcpOrUnix::Unix(stream) => stream,

@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use mainspring::{Error, EventLoop, Kind, LoopHandle, PanicPolicy, Remote, WakeupKind};
+use mainspring::{Error, EventLoop, LoopHandle, PanicPolicy, Remote, ReportKind, WakeupKind};
 
 use crate::counted::counted;
 use crate::support::{cases, on_every_selector};
@@ -125,7 +125,7 @@ fn x2_a_send_that_races_with_the_close_runs_or_is_dropped() {
                 })
                 .collect();
             for _ in 0..round % 5 {
-                el.turn(None).unwrap();
+                el.tick(None).unwrap();
             }
             el.close();
             let ran = *el.state();
@@ -162,7 +162,7 @@ fn x2_wakes_merge_into_one_ring() {
         let builder = EventLoop::builder().selector(selector).wakeup(WakeupKind::UserEvent);
         let mut el = builder.build_with(0).unwrap();
         for round in 1..=3 {
-            let remote = el.remote().unref();
+            let remote = el.remote().background();
             let sender = thread::spawn(move || {
                 (0..1000).for_each(|_| remote.call_soon(|_, ran| *ran += 1).unwrap());
             });
@@ -191,11 +191,11 @@ fn x2_a_doorbell_that_is_full_rings() {
         let full = (0..).find_map(|_| pipe.write_all(&[1; 256]).err()).unwrap();
         assert_eq!(full.kind(), ErrorKind::WouldBlock);
         let sender = thread::spawn(move || remote.call_soon(|_, ran| *ran += 1).map(|()| remote));
-        let remote = sender.join().unwrap().unwrap().unref();
-        el.turn(None).unwrap();
+        let remote = sender.join().unwrap().unwrap().background();
+        el.tick(None).unwrap();
         assert_eq!(*el.state(), 1);
         for _ in 0..3 {
-            el.turn(NOW).unwrap();
+            el.tick(NOW).unwrap();
         }
         remote.call_soon(|_, ran| *ran += 1).unwrap();
         el.run().unwrap();
@@ -213,7 +213,7 @@ fn x2_a_doorbell_that_refuses_is_told_and_what_was_sent_runs_in_the_next_tick() 
         calls.broken.store(true, Ordering::SeqCst);
         assert!(matches!(remote.call_soon(|_, ran| *ran += 1), Err(Error::Wake(_))));
         el.call_soon(|_, _| {});
-        assert_eq!(el.turn(NOW).unwrap(), 2);
+        assert_eq!(el.tick(NOW).unwrap(), 2);
         assert_eq!(*el.state(), 1);
         calls.broken.store(false, Ordering::SeqCst);
         remote.call_soon(|_, ran| *ran += 1).unwrap();
@@ -235,7 +235,7 @@ fn x2_nobody_rings_while_the_loop_is_awake() {
         let (selector, calls) = counted(kind);
         let builder = EventLoop::builder().selector(selector).wakeup(WakeupKind::UserEvent);
         let mut el = builder.build_with(Vec::new()).unwrap();
-        let remote = el.remote().unref();
+        let remote = el.remote().background();
         for round in 1..=3 {
             let (first, again) = (remote.clone(), remote.clone());
             let sent = first.call_soon(move |_, _| {
@@ -243,8 +243,8 @@ fn x2_nobody_rings_while_the_loop_is_awake() {
                 again.call_soon(|_, ran: &mut Vec<u32>| ran.push(500)).unwrap();
             });
             sent.unwrap();
-            assert_eq!(el.turn(None).unwrap(), 1);
-            assert_eq!(el.turn(None).unwrap(), 501, "it does not sleep");
+            assert_eq!(el.tick(None).unwrap(), 1);
+            assert_eq!(el.tick(None).unwrap(), 501, "it does not sleep");
             assert_eq!(calls.rings.load(Ordering::SeqCst), round);
             assert!(el.state_mut().drain(..).eq(0..=500));
             assert_eq!(el.next_deadline(), None, "it is at rest");
@@ -258,7 +258,7 @@ fn x2_a_panic_keeps_nothing_in_the_inbox() {
         for batch in [1, 2, 1000] {
             let builder = EventLoop::builder().selector(kind).inbox_batch(batch);
             let mut el = builder.build_with(Vec::new()).unwrap();
-            let remote = el.remote().unref();
+            let remote = el.remote().background();
             let again = remote.clone();
             let panicking = move |_: &LoopHandle<_>, _: &mut _| -> () {
                 send_elsewhere(&again, 2..5);
@@ -266,11 +266,11 @@ fn x2_a_panic_keeps_nothing_in_the_inbox() {
             };
             remote.call_soon(panicking).unwrap();
             send_elsewhere(&remote, 0..2);
-            let turn = panic::catch_unwind(AssertUnwindSafe(|| el.turn(None).unwrap()));
+            let turn = panic::catch_unwind(AssertUnwindSafe(|| el.tick(None).unwrap()));
             turn.unwrap_err();
             while el.state().len() < 5 {
                 assert!(el.next_deadline().is_some_and(|deadline| deadline <= el.now()));
-                el.turn(None).unwrap();
+                el.tick(None).unwrap();
             }
             assert_eq!(*el.state(), [0, 1, 2, 3, 4]);
         }
@@ -287,14 +287,14 @@ fn x2_a_tick_that_a_hook_ends_leaves_the_ring_to_the_next_one() {
             let builder = EventLoop::builder().selector(kind).wakeup(*wakeup);
             let Ok(mut el) = builder.build_with(Vec::new()) else { continue };
             el.on_check(|_, _| -> () { panic!("on purpose") }).unwrap();
-            send_elsewhere(&el.remote().unref(), 0..2);
-            let turn = panic::catch_unwind(AssertUnwindSafe(|| el.turn(None).unwrap()));
+            send_elsewhere(&el.remote().background(), 0..2);
+            let turn = panic::catch_unwind(AssertUnwindSafe(|| el.tick(None).unwrap()));
             turn.unwrap_err();
             assert!(el.next_deadline().is_some(), "nothing of it is forgotten");
             if close {
                 el.close();
             } else {
-                el.turn(NOW).unwrap();
+                el.tick(NOW).unwrap();
                 assert_eq!(*el.state(), [0, 1]);
             }
             assert_eq!(el.next_deadline(), None, "it is at rest");
@@ -306,18 +306,18 @@ fn x2_a_tick_that_a_hook_ends_leaves_the_ring_to_the_next_one() {
 fn x2_a_failure_is_reported_where_it_was_sent() {
     for policy in [PanicPolicy::Report, PanicPolicy::Propagate] {
         let mut el = EventLoop::builder().build_with(Vec::new()).unwrap();
-        el.on_panic(policy);
+        el.set_panic_policy(policy);
         el.set_exception_handler(|_, lines, report| {
             lines.push((report.kind, report.location.line(), report.error.to_string()));
         });
-        let remote = el.remote().unref();
+        let remote = el.remote().background();
         let failing = |_: &LoopHandle<_>, _: &mut _| Err(Error::other("no luck"));
         let first = line!() + 1;
         remote.call_soon(failing).unwrap();
         remote.call_soon(|_, _| {}).unwrap();
         remote.call_soon(failing).unwrap();
-        assert_eq!(el.turn(None).unwrap(), 3);
-        let no_luck = |line| (Kind::Soon, line, "no luck".to_owned());
+        assert_eq!(el.tick(None).unwrap(), 3);
+        let no_luck = |line| (ReportKind::Soon, line, "no luck".to_owned());
         assert_eq!(*el.state(), [no_luck(first), no_luck(first + 2)]);
     }
 }
@@ -332,12 +332,12 @@ fn x2_what_was_sent_cannot_be_cancelled() {
         for _ in 0..3 {
             let sent = remote.call_soon(|el, ran| {
                 let this = el.current().unwrap();
-                assert!(!el.cancel(this) && !el.unref(this) && !el.set_name(this, "sent"));
+                assert!(!el.cancel(this) && !el.set_background(this) && !el.set_name(this, "sent"));
                 *ran += 1;
             });
             sent.unwrap();
         }
-        assert_eq!(el.turn(None).unwrap(), 4);
+        assert_eq!(el.tick(None).unwrap(), 4);
         assert_eq!(*el.state(), 3);
     });
 }

@@ -23,10 +23,10 @@ fn t1_no_timer_runs_a_nanosecond_early() {
         let timer = el.add_timer(|_, ran| ran.push("timer")).unwrap();
         assert!(el.reset_at(timer, start + SECOND));
         clock.advance(SECOND - NANO);
-        assert_eq!(el.turn(NOW).unwrap(), 0);
+        assert_eq!(el.tick(NOW).unwrap(), 0);
         assert_eq!(el.next_deadline(), Some(start + SECOND));
         clock.advance(NANO);
-        assert_eq!(el.turn(NOW).unwrap(), 4);
+        assert_eq!(el.tick(NOW).unwrap(), 4);
         assert_eq!(*el.state(), ["later", "at", "every", "timer"]);
     });
 }
@@ -99,9 +99,9 @@ fn t3_zero_delays_and_past_deadlines_run_in_the_next_tick_once() {
             el.call_at(past, |_, ran| ran.push("past"));
             el.call_at(past - SECOND, |_, ran| ran.push("before the loop"));
         });
-        assert_eq!(el.turn(None).unwrap(), 1);
+        assert_eq!(el.tick(None).unwrap(), 1);
         assert!(el.state().is_empty());
-        assert_eq!(el.turn(None).unwrap(), 3);
+        assert_eq!(el.tick(None).unwrap(), 3);
         assert_eq!(*el.state(), ["past", "before the loop", "zero"]);
         assert!(!el.is_alive());
         assert_eq!(clock.elapsed(), SECOND);
@@ -118,9 +118,9 @@ fn t3_a_timer_added_by_a_timer_waits_for_the_next_tick() {
                 el.call_later(Duration::ZERO, |_, ran| *ran += 100);
             });
         }
-        assert_eq!(el.turn(None).unwrap(), 10);
+        assert_eq!(el.tick(None).unwrap(), 10);
         assert_eq!(*el.state(), 10);
-        assert_eq!(el.turn(None).unwrap(), 10);
+        assert_eq!(el.tick(None).unwrap(), 10);
         assert_eq!((*el.state(), el.is_alive()), (1010, false));
     });
 }
@@ -157,14 +157,14 @@ fn t4_deadlines_beyond_the_clock_are_accepted_and_never_come() {
         // They are timers like any other: `run` goes on until they are cancelled.
         assert_eq!((el.next_deadline(), el.is_alive()), (None, true));
         el.call_later(SECOND, |_, ran| *ran += 1);
-        el.turn(None).unwrap();
+        el.tick(None).unwrap();
         // A simulated clock asks without sleeping; the wait that it was for is that of the only
         // deadline.
         assert_eq!((calls.selects.get(), clock.elapsed(), *el.state()), (1, SECOND, 1));
         assert!(el.cancel(soon_over) && !el.cancel(soon_over));
         assert!(el.is_alive());
-        assert!(el.unref(too_far) && el.cancel(every) && el.disarm(timer));
-        assert!(far_away.is_none_or(|far_away| el.unref(far_away)));
+        assert!(el.set_background(too_far) && el.cancel(every) && el.disarm(timer));
+        assert!(far_away.is_none_or(|far_away| el.set_background(far_away)));
         el.run().unwrap();
         assert_eq!(*el.state(), 1);
     });
@@ -220,7 +220,7 @@ fn t5_a_busy_loop_gets_one_tick_and_no_burst() {
         el.call_every(milli, |el, seen: &mut Vec<_>| seen.push(el.missed_ticks())).unwrap();
         el.call_soon(move |_, _| clock.advance(50 * milli));
         for _ in 0..3 {
-            el.turn(None).unwrap();
+            el.tick(None).unwrap();
         }
         assert_eq!(*el.state(), [49, 0]);
     });

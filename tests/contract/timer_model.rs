@@ -142,7 +142,7 @@ proptest! {
             let next = el.state().next_deadline().map(|at| start + Duration::from_millis(at));
             prop_assert_eq!(el.next_deadline(), next);
             el.state_mut().begin_batch();
-            el.turn(NOW).unwrap();
+            el.tick(NOW).unwrap();
             prop_assert!(el.state().batch.is_empty(), "due, and not run: {:?}", el.state());
         }
     }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use mainspring::{EventLoop, Promise, SelectorKind, Task, sleep, yield_now};
+use mainspring::{EventLoop, SelectorKind, Task, promise, sleep, yield_now};
 
 use crate::support::{on_every_selector, simulated};
 
@@ -146,7 +146,7 @@ fn f3_a_wake_inside_of_the_own_poll_gives_one_more() {
     }))
     .detach();
     for tick in 1..=3 {
-        assert_eq!(el.turn(NOW).unwrap(), 1);
+        assert_eq!(el.tick(NOW).unwrap(), 1);
         assert_eq!(polls.get(), tick);
     }
     settle(&mut el);
@@ -303,7 +303,7 @@ fn f3_s101_a_loop_is_dropped_under_its_wakers() {
             });
             start.wait();
             if round % 2 == 0 {
-                el.turn(NOW).unwrap();
+                el.tick(NOW).unwrap();
             }
             drop(el);
             threads.into_iter().for_each(|thread| thread.join().unwrap());
@@ -320,7 +320,7 @@ fn f3_s104_the_latest_waker_wins() {
     type Make = fn(&EventLoop<()>) -> (Pin<Box<dyn Future<Output = ()>>>, Box<dyn FnOnce()>);
     let makes: [Make; 3] = [
         |_| {
-            let (promise, promised) = Promise::new();
+            let (promise, promised) = promise();
             (Box::pin(async { promised.await.unwrap() }), Box::new(|| promise.set_result(())))
         },
         |_| (Box::pin(sleep(Duration::from_secs(1))), Box::new(|| ())),

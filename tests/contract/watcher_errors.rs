@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
-use mainspring::{Error, EventLoop, Interest, Kind, SelectorKind, Watcher};
+use mainspring::{Error, EventLoop, Interest, ReportKind, SelectorKind, Watcher};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -64,15 +64,19 @@ fn w9_the_error_of_a_callback_that_is_gone_is_reported() {
             let watcher = el.add_reader(ours, move |el, _, _| {
                 let watcher: Watcher<UnixStream> = known.take().unwrap();
                 if replaces {
-                    el.replace(watcher, |_, _, new| Ok(new.remove()))?;
+                    el.replace(watcher, |_, _, new| Ok(new.cancel()))?;
                 } else {
-                    assert!(el.remove(watcher));
+                    assert!(el.cancel(watcher));
                 }
                 Err(Error::other("late"))
             });
             *me.borrow_mut() = watcher.ok();
             el.run().unwrap();
-            assert_eq!(el.state()[..], [(Kind::Watcher, line, "late".to_owned())], "{replaces}");
+            assert_eq!(
+                el.state()[..],
+                [(ReportKind::Watcher, line, "late".to_owned())],
+                "{replaces}"
+            );
         }
     });
 }
@@ -90,7 +94,7 @@ fn assert_untouched(el: &mut EventLoop<usize>) {
     let (ours, _theirs) = readable();
     el.add_reader(ours, |_, calls, socket| {
         *calls += 1;
-        Ok(socket.remove())
+        Ok(socket.cancel())
     })
     .unwrap();
     let before = *el.state();
@@ -144,7 +148,7 @@ fn w7_loops_watch_each_other_only_one_way() {
         outer.add_reader(fd, |_, calls, _| Ok(*calls += 1)).unwrap();
         let (ours, _theirs) = readable();
         assert_eq!(tick(&mut outer), 0);
-        inner.add_reader(ours, |_, calls, socket| Ok((*calls += 1, socket.remove()).1)).unwrap();
+        inner.add_reader(ours, |_, calls, socket| Ok((*calls += 1, socket.cancel()).1)).unwrap();
         assert_eq!(tick(&mut outer), 1);
         assert_eq!(tick(&mut inner), 1);
         // A kqueue is readable once more after a level report: one tick of the inner loop more.
@@ -209,7 +213,7 @@ fn w7_a_refused_change_leaves_the_interest_as_it_was() {
         log.refuse_next(Errno::NOMEM);
         el.set_interest(reader, READ).unwrap_err();
         el.run().unwrap(); // It is paused as before.
-        assert!(el.remove(reader));
+        assert!(el.cancel(reader));
     });
 }
 
@@ -229,7 +233,7 @@ fn w7_select_refuses_a_number_that_it_cannot_hold() {
         assert_untouched(&mut el);
         let (mut el, _clock) = simulated(SelectorKind::Poll, 0);
         let great = rustix::io::fcntl_dupfd_cloexec(ours.as_fd(), 2000).unwrap();
-        el.add_writer(great, |_, calls, socket| Ok((*calls += 1, socket.remove()).1)).unwrap();
+        el.add_writer(great, |_, calls, socket| Ok((*calls += 1, socket.cancel()).1)).unwrap();
         el.run().unwrap();
         assert_eq!(*el.state(), 1);
     });
@@ -245,16 +249,21 @@ fn w7_a_stale_or_foreign_watcher_is_touched_by_nothing() {
         let (second, _peer_of_second) = readable();
         let ours = el.add_reader(first, |_, calls: &mut usize, _| Ok(*calls += 1)).unwrap();
         let theirs = other.add_reader(second, |_, calls: &mut usize, _| Ok(*calls += 1)).unwrap();
-        assert!(!other.remove(ours) && !other.cancel(ours) && !other.unref(ours));
-        assert!(!el.remove_reader(theirs) && !el.set_name(theirs, "mine"));
+        assert!(!other.cancel(ours) && !other.cancel(ours) && !other.set_background(ours));
+        assert!(!el.cancel(theirs) && !el.set_name(theirs, "mine"));
         let gone = |result: mainspring::Result<()>| matches!(result, Err(Error::Gone { .. }));
         assert!(gone(el.set_interest(theirs, WRITE)));
         assert!(gone(el.replace(theirs, |_, _, _| Ok(())).map(drop)));
         assert_eq!((tick(&mut el), tick(&mut other)), (1, 1));
-        assert!(el.remove(ours));
+        assert!(el.cancel(ours));
         let (third, _peer_of_third) = readable();
         el.add_reader(third, |_, calls: &mut usize, _| Ok(*calls += 10)).unwrap();
-        assert!(!el.remove(ours) && !el.cancel(ours) && !el.unref(ours) && !el.reref(ours));
+        assert!(
+            !el.cancel(ours)
+                && !el.cancel(ours)
+                && !el.set_background(ours)
+                && !el.set_foreground(ours)
+        );
         assert!(gone(el.set_interest(ours, Interest::empty())));
         assert!(gone(el.replace(ours, |_, _, _| Ok(())).map(drop)));
         tick(&mut el);

@@ -32,7 +32,7 @@ fn s13_a_blocking_source_is_blocking_again_when_its_watcher_ends() {
             let watcher = el.add_reader(ours, move |_, taken: &mut Option<PipeReader>, socket| {
                 assert!(!is_blocking(&**socket));
                 match way {
-                    0 => Ok(socket.remove()),
+                    0 => Ok(socket.cancel()),
                     1 => Err(mainspring::Error::other("enough")),
                     2 => {
                         let source = Watched::into_inner(socket);
@@ -46,7 +46,7 @@ fn s13_a_blocking_source_is_blocking_again_when_its_watcher_ends() {
             assert!(!is_blocking(&twin));
             tick(&mut el);
             if way == 3 {
-                assert!(el.remove(watcher));
+                assert!(el.cancel(watcher));
             }
             if let Some(mut taken) = el.state_mut().take() {
                 taken.read_exact(&mut [0]).unwrap();
@@ -65,7 +65,7 @@ fn s13_a_source_that_did_not_block_stays_so() {
         ours.set_nonblocking(true).unwrap();
         let twin = ours.try_clone().unwrap();
         let watcher = el.add_reader(ours, |_, (), _| Ok(())).unwrap();
-        assert!(el.remove(watcher));
+        assert!(el.cancel(watcher));
         assert!(!is_blocking(&twin));
         tick(&mut el);
     });
@@ -81,10 +81,10 @@ fn s13_the_last_watcher_of_a_pipe_makes_it_blocking_again() {
             let (ours, _theirs) = readable();
             let copies = [ours.try_clone().unwrap(), ours.try_clone().unwrap()];
             let readers = copies.map(|copy| el.add_reader(copy, |_, (), _| Ok(())).unwrap());
-            assert!(el.remove(readers[first]));
+            assert!(el.cancel(readers[first]));
             assert!(!is_blocking(&ours), "the other one's pipe would wait");
             assert_eq!(tick(&mut el), 1);
-            assert!(el.remove(readers[1 - first]));
+            assert!(el.cancel(readers[1 - first]));
             assert!(is_blocking(&ours), "O_NONBLOCK was left on");
         }
     });
@@ -100,7 +100,7 @@ fn s13_sockets_and_listeners_keep_the_flag() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let twin = listener.try_clone().unwrap();
         let watcher = el.add_reader(ours.try_clone().unwrap(), |_, (), _| Ok(())).unwrap();
-        assert!(el.remove(watcher));
+        assert!(el.cancel(watcher));
         let conn = el.attach(other.try_clone().unwrap(), |_, (), _, _| Ok(())).unwrap();
         conn.abort();
         el.serve(listener, |_, (), _, _| Ok(())).unwrap().close();
@@ -143,7 +143,7 @@ fn s13_a_source_watched_anew_in_its_own_callback_does_not_block() {
         let (again, new) = (ours.clone(), Rc::new(Cell::new(None)));
         let newest: Rc<Cell<Option<Watcher<Rc<PipeReader>>>>> = new.clone();
         el.add_reader(ours.clone(), move |el, _, socket| {
-            socket.remove();
+            socket.cancel();
             let watcher = el.watch(again.clone(), READ, |_, calls, socket| {
                 assert!(!is_blocking(&**socket), "the new one's socket would wait");
                 *calls += 1;
@@ -155,7 +155,7 @@ fn s13_a_source_watched_anew_in_its_own_callback_does_not_block() {
         .unwrap();
         (0..3).for_each(|_| assert_eq!(tick(&mut el), 1));
         assert_eq!(*el.state(), 2);
-        assert!(el.remove(newest.get().unwrap()));
+        assert!(el.cancel(newest.get().unwrap()));
         drop(el);
         assert!(is_blocking(&ours), "O_NONBLOCK was left on");
     });

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
-use mainspring::{Error, Interest, LoopHandle, Mode, Watched, Watcher};
+use mainspring::{Error, Interest, LoopHandle, TriggerMode, Watched, Watcher};
 
 use crate::files::{pair, readable, tick};
 use crate::spy::{Call, Log, spied};
@@ -47,13 +47,13 @@ fn w2_a_second_callback_for_a_direction_is_refused() {
         taken(el.add_writer(ours.clone(), says("wrong")), "writer");
         tick(&mut el);
         assert_eq!(el.state_mut().split_off(0), ["reader", "writer"]);
-        assert!(el.remove(reader) && el.remove(writer));
+        assert!(el.cancel(reader) && el.cancel(writer));
         let both = el.watch(ours.clone(), READ, says("both")).unwrap();
         taken(el.add_reader(ours.clone(), says("wrong")), "watcher");
         taken(el.add_writer(ours.clone(), says("wrong")), "watcher");
         tick(&mut el);
         assert_eq!(el.state_mut().split_off(0), ["both"]);
-        assert!(el.remove(both));
+        assert!(el.cancel(both));
         assert_eq!(Rc::strong_count(&ours), 1, "a refused source was kept");
     });
 }
@@ -70,7 +70,7 @@ fn w2_a_dup_has_a_reader_of_its_own() {
         tick(&mut el);
         el.state_mut().sort_unstable();
         assert_eq!(el.state_mut().split_off(0), ["first", "second"]);
-        assert!(el.remove(first));
+        assert!(el.cancel(first));
         tick(&mut el);
         assert_eq!(el.state_mut().split_off(0), ["second"]);
     });
@@ -96,7 +96,7 @@ fn w2_replace_swaps_the_callback_even_if_it_was_queued() {
         el.call_soon(move |el, _| {
             let new = el.replace(old, says("new")).unwrap();
             assert_eq!(Rc::strong_count(&capture), 1, "the old callback lives on");
-            assert!(!el.remove(old) && !el.remove_reader(new));
+            assert!(!el.cancel(old));
             assert!(matches!(el.replace(old, says("wrong")), Err(Error::Gone { .. })));
         });
         tick(&mut el);
@@ -128,7 +128,7 @@ fn w2_a_callback_may_replace_itself_again_and_again() {
             (0..3).for_each(|_| _ = tick(&mut el));
             let last = ["a", "b", "c"][times - 1];
             assert_eq!(el.state()[..], ["old", last, last]);
-            assert!(el.remove(me.get().unwrap()));
+            assert!(el.cancel(me.get().unwrap()));
             el.run().unwrap(); // Nothing is left.
         }
     });
@@ -148,9 +148,9 @@ fn w2_a_replacement_may_be_removed_before_it_has_the_source() {
             let watcher = el.add_reader(ours.clone(), move |el, _, socket| {
                 let new = el.replace(known.get().unwrap(), says("wrong")).unwrap();
                 if whole {
-                    socket.remove();
+                    socket.cancel();
                 } else {
-                    assert!(el.remove::<Shared>(new));
+                    assert!(el.cancel(new));
                 }
                 Ok(())
             });
@@ -167,7 +167,7 @@ fn w2_a_replacement_may_be_removed_before_it_has_the_source() {
 #[test]
 fn w2_replace_loses_no_event_in_any_mode() {
     on_every_selector(|kind| {
-        for mode in [Mode::Level, Mode::Oneshot, Mode::Edge] {
+        for mode in [TriggerMode::Level, TriggerMode::Oneshot, TriggerMode::Edge] {
             let (mut el, _clock) = simulated(kind, Names::new());
             let (ours, _theirs) = readable();
             let old = el.watch_with_mode(ours, READ, mode, says("old")).unwrap();
@@ -191,7 +191,7 @@ fn w3_a_watcher_removed_by_a_hook_does_not_run() {
         let mut silent = Some(silent);
         el.on_check(move |el, _| match silent.take() {
             Some(silent) => {
-                assert!(el.remove(watcher));
+                assert!(el.cancel(watcher));
                 el.add_reader(silent, says("wrong")).map(drop)
             }
             None => Ok(()),
@@ -216,7 +216,7 @@ fn w3_a_callback_removed_within_its_batch_does_not_run() {
             let watcher = el.add_reader(ours, move |el, (watchers, calls): &mut State, _| {
                 *calls += 1;
                 if *calls > 2 {
-                    assert!(el.remove(watchers[1 - index]));
+                    assert!(el.cancel(watchers[1 - index]));
                 }
                 Ok(())
             });
@@ -241,9 +241,9 @@ fn w3_the_reader_removes_the_writer_of_the_same_event() {
             if names.len() == 1 {
                 return Ok(());
             }
-            assert!(el.remove_writer(writer));
+            assert!(el.cancel(writer));
             assert_eq!(Rc::strong_count(socket), 2, "the writer's source was kept");
-            socket.remove();
+            socket.cancel();
             Ok(())
         })
         .unwrap();
@@ -270,9 +270,9 @@ fn w3_a_callback_removes_itself_and_adds_another() {
             let watcher = el.add_reader(ours, move |el, names: &mut Names, socket| {
                 names.push("old");
                 if by_handle {
-                    assert!(el.remove::<Shared>(known.get().unwrap()));
+                    assert!(el.cancel(known.get().unwrap()));
                 } else {
-                    socket.remove();
+                    socket.cancel();
                 }
                 assert_eq!(socket.interest(), Interest::empty());
                 assert!(matches!(socket.set_interest(READ), Err(Error::Gone { .. })));
@@ -282,7 +282,7 @@ fn w3_a_callback_removes_itself_and_adds_another() {
             me.set(Some(watcher.unwrap()));
             (0..3).for_each(|_| _ = tick(&mut el));
             assert_eq!(el.state()[..], ["old", "new", "new"]);
-            assert!(el.remove(me.get().unwrap()));
+            assert!(el.cancel(me.get().unwrap()));
             el.run().unwrap();
         }
     });
@@ -323,16 +323,16 @@ fn w3_the_kernel_has_forgotten_the_fd_before_the_source_is_closed() {
             let me = Rc::new(Cell::new(None));
             let known = me.clone();
             let watcher = el.add_reader(source, move |el, (), source| match way {
-                0 => Ok(source.remove()),
+                0 => Ok(source.cancel()),
                 1 => Err(Error::other("enough")),
                 2 => Ok(drop(Watched::into_inner(source))),
-                3 => Ok(assert!(el.remove::<Forgotten>(known.get().unwrap()))),
+                3 => Ok(assert!(el.cancel(known.get().unwrap()))),
                 _ => Ok(()),
             });
             me.set(watcher.ok());
             tick(&mut el);
             if way == 4 {
-                el.remove(me.get().unwrap());
+                el.cancel(me.get().unwrap());
             }
             drop(el);
             assert_eq!(drops.get(), way + 1);

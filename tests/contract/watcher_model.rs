@@ -100,7 +100,7 @@ fn callback(
     move |_, seen, socket| {
         seen.calls.push(call);
         if seen.leaves == Some(call) {
-            socket.remove();
+            socket.cancel();
         }
         Ok(())
     }
@@ -177,8 +177,8 @@ impl World {
 
     fn remove(&mut self, at: usize, role: usize) {
         if let Some(there) = self.places[at].roles[role].take() {
-            assert!(self.el.remove(there.watcher));
-            assert!(!self.el.remove(there.watcher));
+            assert!(self.el.cancel(there.watcher));
+            assert!(!self.el.cancel(there.watcher));
         }
     }
 
@@ -222,7 +222,7 @@ impl World {
         assert_eq!(calls, expected);
         if let Some((at, role, _)) = leaves.filter(|call| calls.contains(call)) {
             let gone = self.places[at].roles[role].take().unwrap();
-            assert!(!self.el.remove(gone.watcher), "it had removed itself");
+            assert!(!self.el.cancel(gone.watcher), "it had removed itself");
         }
     }
 }

@@ -22,7 +22,7 @@ fn w4_ten_thousand_owners_of_one_number() {
                 socket.read_exact(&mut [0])?;
                 *served += 1;
                 assert_eq!(*served, round);
-                socket.remove();
+                socket.cancel();
                 Ok(())
             })
             .unwrap();
@@ -52,12 +52,12 @@ fn w4_an_event_of_the_old_owner_does_not_reach_the_new_one() {
                 if watchers.len() < 3 {
                     return Ok(());
                 }
-                assert!(el.remove(watchers[1 - index]));
+                assert!(el.cancel(watchers[1 - index]));
                 let (new, peer) = pair();
                 el.add_reader(new, move |_, _, new| {
                     panic!("woken by the event of another, with {peer:?}: {new:?}")
                 })?;
-                me.remove();
+                me.cancel();
                 Ok(())
             });
             el.state_mut().push(watcher.unwrap());

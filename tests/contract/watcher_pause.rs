@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 
-use mainspring::{EventLoop, Interest, LoopHandle, Mode, Readiness, SelectorKind, Watched};
+use mainspring::{EventLoop, Interest, LoopHandle, Readiness, SelectorKind, TriggerMode, Watched};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
@@ -129,7 +129,7 @@ fn w5_priority_data_wakes_only_who_asked_for_it() {
         rustix::net::send(&theirs, b"!", SendFlags::OOB).unwrap();
         wait_until(&mut el, |el| !el.state().is_empty()); // The byte has arrived.
         assert_eq!(el.state_mut().split_off(0), ["urgent"]);
-        assert!(el.remove(urgent.unwrap()));
+        assert!(el.cancel(urgent.unwrap()));
         assert_eq!(tick(&mut el), 0);
         (&theirs).write_all(b"x").unwrap();
         wait_until(&mut el, |el| !el.state().is_empty());
@@ -154,7 +154,7 @@ fn w5_a_paused_watcher_is_not_registered() {
         assert_eq!(log.take(), [Call::Deregister(fd)]);
         crate::files::hang_up(theirs);
         (0..3).for_each(|_| assert_eq!(tick(&mut el), 0));
-        assert!(el.remove(watcher));
+        assert!(el.cancel(watcher));
         assert_eq!(log.take(), []);
         assert_eq!(el.state().len(), 1);
     });
@@ -184,7 +184,7 @@ fn w5_a_change_of_interest_costs_at_most_one_call() {
             el.set_interest(watcher, interest).unwrap();
             assert_eq!(log.take(), Vec::from_iter(expected), "after {interest:?}");
         }
-        assert!(el.remove(reader));
+        assert!(el.cancel(reader));
         assert_eq!(log.take(), []);
         drop(el);
         assert_eq!(log.take()[0], Call::Deregister(fd));
@@ -235,7 +235,8 @@ fn w5_oneshot_is_called_once_for_each_change() {
         let (mut el, _clock) = simulated(kind, Names::new());
         let (ours, _theirs) = readable();
         let source = Rc::new(ours);
-        let once = el.watch_with_mode(source.clone(), READ, Mode::Oneshot, says("once")).unwrap();
+        let once =
+            el.watch_with_mode(source.clone(), READ, TriggerMode::Oneshot, says("once")).unwrap();
         let calls = |el: &mut EventLoop<Names>| {
             (0..3).for_each(|_| _ = tick(el));
             el.state_mut().split_off(0).len()
@@ -259,13 +260,18 @@ fn w5_edge_is_called_when_readiness_begins() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, (0, 0));
         let (ours, theirs) = readable();
-        el.watch_with_mode(ours, READ, Mode::Edge, |_, (calls, bytes): &mut (u32, u32), socket| {
-            *calls += 1;
-            loop {
-                socket.read_exact(&mut [0])?; // Until it would block.
-                *bytes += 1;
-            }
-        })
+        el.watch_with_mode(
+            ours,
+            READ,
+            TriggerMode::Edge,
+            |_, (calls, bytes): &mut (u32, u32), socket| {
+                *calls += 1;
+                loop {
+                    socket.read_exact(&mut [0])?; // Until it would block.
+                    *bytes += 1;
+                }
+            },
+        )
         .unwrap();
         for rounds in 1..=5 {
             (0..3).for_each(|_| _ = tick(&mut el));
@@ -289,9 +295,9 @@ fn w5_a_hang_up_hides_no_byte_of_a_terminal() {
         el.add_reader(ours, |_, sum: &mut usize, terminal| {
             let mut buffer = [0; 700];
             match terminal.read(&mut buffer) {
-                Ok(0) => Ok(terminal.remove()),
+                Ok(0) => Ok(terminal.cancel()),
                 Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
-                    Ok(terminal.remove())
+                    Ok(terminal.cancel())
                 }
                 result => Ok(*sum += result?),
             }

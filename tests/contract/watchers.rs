@@ -79,11 +79,11 @@ fn w1_a_reader_and_a_writer_share_a_socket() {
         assert_eq!(log.take(), [Call::Reregister(fd, READ | WRITE)]);
         tick(&mut el);
         assert_eq!(el.state_mut().split_off(0), ["reader", "writer"]);
-        assert!(el.remove_reader(reader.unwrap()));
+        assert!(el.cancel(reader.unwrap()));
         assert_eq!(log.take(), [Call::Reregister(fd, WRITE)]);
         tick(&mut el);
         assert_eq!(el.state_mut().split_off(0), ["writer"]);
-        assert!(el.remove_writer(writer.unwrap()));
+        assert!(el.cancel(writer.unwrap()));
         assert_eq!(log.take(), [Call::Deregister(fd)]);
         assert_eq!(tick(&mut el), 0);
         assert_eq!(Rc::strong_count(&ours), 1, "a source was kept");
@@ -108,8 +108,7 @@ fn w1_one_callback_for_both_directions_is_told_what_happened() {
             el.state()[..],
             [Readiness::WRITABLE, Readiness::READABLE | Readiness::WRITABLE]
         );
-        assert!(!el.remove_reader(watcher) && !el.remove_writer(watcher));
-        assert!(el.remove(watcher));
+        assert!(el.cancel(watcher));
         assert_eq!(tick(&mut el), 0);
     });
 }
@@ -128,7 +127,7 @@ fn w1_a_callback_that_would_block_is_called_when_there_is_more() {
                     _ => seen.push(byte[0]),
                 }
             }
-            socket.remove();
+            socket.cancel();
             Ok(())
         })
         .unwrap();
@@ -198,7 +197,7 @@ fn w6_a_regular_file_is_read_to_its_end() {
         el.add_reader(File::open(path).unwrap(), |_, sum: &mut u64, file| {
             let mut buffer = vec![0; 1 << 20];
             match file.read(&mut buffer)? {
-                0 => file.remove(),
+                0 => file.cancel(),
                 n => *sum += n as u64,
             }
             Ok(())

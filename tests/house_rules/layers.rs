@@ -6,12 +6,12 @@ use super::source::{Source, assert_none, is_word, sources, words};
 const LAYERS: &[&[&str]] = &[
     &["text"],
     &["error", "panic", "clock", "handle", "sync", "steps", "vacancy"],
-    &["ready", "soon", "callbacks", "roster"],
-    &["timers", "watchers", "inbox", "signals", "executor"],
+    &["ready", "soon_queue", "arena", "roster"],
+    &["timers", "watchers", "inbox", "signals", "blocking"],
     &["event_loop"],
     &["task"],
     &["net", "builder"],
-    &["hyper"],
+    &["hyper", "selector"],
     // Beside the tower: nothing of it may be needed by it.
     &["testing", "compile_fail"],
 ];

@@ -156,7 +156,7 @@ fn grant_wishes(el: &LoopHandle<Downloads>, downloads: &mut Downloads) -> mainsp
             }
             Wish::Remove(socket) => {
                 if let Some(watcher) = watchers.remove(&socket) {
-                    el.remove(watcher);
+                    el.cancel(watcher);
                 }
             }
             Wish::Call(Some(delay)) => _ = el.reset_after(timer, delay),

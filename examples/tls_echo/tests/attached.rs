@@ -1,4 +1,4 @@
-//! TLS over transports: a `Stream` that decodes holds bytes of which the kernel reports nothing.
+//! TLS over transports: a `TransportStream` that decodes holds bytes of which the kernel reports nothing.
 //! All of them arrive without another byte from the peer, whatever the size of the read buffer, and
 //! after pauses. In the other direction all that the stream holds is sent, with its last words.
 
@@ -14,7 +14,7 @@ use futures_rustls::pki_types::{PrivateKeyDer, ServerName};
 use futures_rustls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
 };
-use mainspring::net::{Stream, Transport};
+use mainspring::net::{Transport, TransportStream};
 use mainspring::{EventLoop, SelectorKind};
 
 const LENGTH: usize = 10 << 20;
@@ -28,7 +28,7 @@ struct Tls {
     is_exact: bool,
 }
 
-impl Stream for Tls {
+impl TransportStream for Tls {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut session = self.session.borrow_mut();
         loop {

@@ -35,7 +35,7 @@ async fn drive(el: &mut EventLoop<u32>) -> mainspring::Result<()> {
             }
             None => Some(fd.readable().await?),
         };
-        let ran = el.turn(Some(Duration::ZERO))?;
+        let ran = el.tick(Some(Duration::ZERO))?;
         if let Some(mut ready) = ready.filter(|_| ran == 0) {
             ready.clear_ready();
         }
@@ -55,7 +55,7 @@ fn guest() -> mainspring::Result<EventLoop<u32>> {
         *received += 1;
         if *received == DATAGRAMS {
             println!("guest: {received} datagrams");
-            socket.remove();
+            socket.cancel();
         }
         Ok(())
     })?;

@@ -36,7 +36,7 @@ use mainspring_sys::socket::{self, AcceptError, Address};
 use super::members::{Membership, Shared};
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
-use crate::event_loop::callback::{LEAVE, Repeat, STAY, Turn, failed};
+use crate::event_loop::callback::{Flow, LEAVE, Repeat, STAY, failed};
 use crate::handle::TimerHandle;
 use crate::net::connection::Made;
 use crate::net::protocol::Protocol;
@@ -242,7 +242,7 @@ where
     /// A factory that panics has cost the connection that it was called for.
     const SURVIVES_PANICS: bool = true;
 
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Turn {
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow {
         if self.shared.watch.get().is_none() {
             return LEAVE;
         }

@@ -13,7 +13,7 @@ use crate::event_loop::core::Core;
 use crate::handle::Key;
 use crate::net::transport::Transport;
 use crate::vacancy::KEPT;
-use crate::watchers::Watch;
+use crate::watchers::WatcherId;
 
 /// A listening socket, and the descriptor kept in reserve for it. Both are closed together.
 pub(super) struct Listener {
@@ -44,7 +44,7 @@ pub(super) struct Shared {
     pub(super) core: Rc<Core>,
     pub(super) key: Key,
     pub(super) fd: RawFd,
-    pub(super) watch: Cell<Option<Watch>>,
+    pub(super) watch: Cell<Option<WatcherId>>,
     /// Gone when the server is closed.
     pub(super) listener: Cell<Option<Listener>>,
     pub(super) connections: RefCell<Vec<Option<Transport>>>,
@@ -144,7 +144,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn ask(&self, watch: Watch, interest: Interest) {
+    pub(super) fn ask(&self, watch: WatcherId, interest: Interest) {
         // It was watched before. If the kernel refuses it now for want of memory, the next rest's
         // end tries again.
         if self.core.set_interest(watch, self.key, interest).is_err() {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring_sys::socket::{self, Address, ListenOptions};
-use mainspring_sys::{Interest, Mode, fd};
+use mainspring_sys::{Interest, TriggerMode, fd};
 
 use self::accepting::Accepting;
 pub(super) use self::accepting::FAILURES;
@@ -145,7 +145,7 @@ impl Server {
     /// let server = el.serve(TcpListener::bind("127.0.0.1:0")?, |_, _, _, _| Ok(()))?;
     /// server.set_admission(|peer| peer.as_inet().is_some_and(|it| !it.ip().is_loopback()));
     /// let mut client = TcpStream::connect(server.local_addr()?.as_inet().unwrap())?;
-    /// el.turn(None)?;
+    /// el.tick(None)?;
     /// assert_eq!((client.read(&mut [0])?, server.accepted(), server.connections()), (0, 1, 0));
     /// # Ok::<(), mainspring::Error>(())
     /// ```
@@ -172,9 +172,9 @@ impl Server {
     }
 
     /// The handle by which the loop knows the listener, to [name](LoopHandle::set_name) it or to
-    /// [unref](LoopHandle::unref) it.
+    /// [set_background](LoopHandle::set_background) it.
     pub fn handle(&self) -> Handle {
-        Handle { key: self.shared.key, home: self.shared.core.home }
+        Handle { key: self.shared.key, loop_id: self.shared.core.loop_id }
     }
 }
 
@@ -277,7 +277,8 @@ impl<S: 'static> LoopHandle<S> {
         let listener = Listener::new(listener)
             .map_err(|source| Error::Create { part: "reserve descriptor", source })?;
         let key = self.reserve(location);
-        let watch = self.core().watch(fd, Role::Reader, Interest::READABLE, Mode::Level, key);
+        let watch =
+            self.core().watch(fd, Role::Reader, Interest::READABLE, TriggerMode::Level, key);
         let watch = watch.inspect_err(|_| {
             self.forget(key);
         })?;

@@ -9,7 +9,7 @@ use mainspring_sys::socket::Address;
 
 use super::slot::Slot;
 use crate::net::socket::Socket;
-use crate::net::stream::Stream;
+use crate::net::stream::TransportStream;
 
 /// An internet address in as few bytes as it needs, without alignment.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +83,7 @@ impl Slot for Accepted {
         true
     }
 
-    fn with(&self, call: &mut dyn FnMut(&mut dyn Stream)) -> bool {
+    fn with(&self, call: &mut dyn FnMut(&mut dyn TransportStream)) -> bool {
         self.socket.with(call)
     }
 

@@ -9,7 +9,7 @@ use mainspring_sys::socket::{self, Address};
 
 use super::Transport;
 use super::flags::Flags;
-use crate::net::stream::Stream;
+use crate::net::stream::TransportStream;
 
 impl Transport {
     /// Lends the descriptor that is read to `call`, for options of sockets and other calls that
@@ -49,7 +49,7 @@ impl Transport {
     ///
     /// `InvalidInput` if the stream is of another type, which the message names the wanted type of;
     /// otherwise like [`with_fd`](Transport::with_fd).
-    pub fn with_stream<T: Stream + 'static, R>(
+    pub fn with_stream<T: TransportStream + 'static, R>(
         &self,
         call: impl FnOnce(&mut T) -> R,
     ) -> io::Result<R> {
@@ -85,7 +85,7 @@ impl Transport {
     ///     Ok(())
     /// })?;
     /// theirs.write_all(b"upgrade")?;
-    /// el.turn(None)?;
+    /// el.tick(None)?;
     /// theirs.write_all(b"new protocol")?;
     /// drop(theirs);
     /// el.run()?;
@@ -97,7 +97,7 @@ impl Transport {
     ///
     /// `NotConnected` if the connection is over or its stream is in use; `InvalidInput` if the
     /// stream is of another type. The connection goes on then.
-    pub fn take_stream<T: Stream + 'static>(&self) -> io::Result<(T, Vec<u8>)> {
+    pub fn take_stream<T: TransportStream + 'static>(&self) -> io::Result<(T, Vec<u8>)> {
         let inner = &*self.inner;
         if inner.has(Flags::DONE | Flags::LINGERING) {
             return Err(ErrorKind::NotConnected.into());

@@ -24,7 +24,7 @@ use super::inner::{Inner, READS, is_retry};
 use super::slot::Slot;
 use crate::error::Error;
 use crate::event_loop::read_buffer::ReadBuffer;
-use crate::event_loop::{Kind, Report};
+use crate::event_loop::{Report, ReportKind};
 
 impl Inner<dyn Slot> {
     /// Whether something has waited for the end of the queue, and that is there.
@@ -189,7 +189,7 @@ impl Inner<dyn Slot> {
             && self.has(Flags::CLOSING | Flags::SHUTTING | Flags::SHUT)
             && !self.has(Flags::EOF | Flags::FAILING);
         if is_mistake && self.core.limits.debug && !self.core.closed.get() {
-            let (kind, location) = (Kind::Write, Location::caller());
+            let (kind, location) = (ReportKind::Write, Location::caller());
             let error = Error::WriteClosed { fd: self.fd, bytes };
             self.core.report(Report { kind, error, location, name: None });
         }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::core::Core;
 use crate::handle::Key;
 use crate::net::socket::Socket;
-use crate::watchers::Watch;
+use crate::watchers::WatcherId;
 
 /// Reads of a stream in one tick, at most; then other callbacks run.
 pub(super) const READS: usize = 8;
@@ -44,7 +44,7 @@ const LAST_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) struct Inner<T: ?Sized> {
     pub(super) core: Rc<Core>,
     pub(super) key: Key,
-    pub(super) watches: Cell<[Option<Watch>; 2]>,
+    pub(super) watches: Cell<[Option<WatcherId>; 2]>,
     /// Made for the first queue, error or end that is not the peer's.
     pub(super) rest: OnceCell<Box<Rest>>,
     pub(super) fd: RawFd,
@@ -158,7 +158,7 @@ impl Inner<dyn Slot> {
         }
     }
 
-    fn ask(&self, watch: Watch, interest: Interest) -> Result<()> {
+    fn ask(&self, watch: WatcherId, interest: Interest) -> Result<()> {
         self.core.set_interest(watch, self.key, interest)
     }
 

@@ -50,7 +50,7 @@ pub(crate) use self::shared_file::SharedFile;
 use self::shared_file::SharedPlace;
 use self::slot::Slot;
 use super::socket::Socket;
-use super::stream::Stream;
+use super::stream::TransportStream;
 use crate::error::{Error, Result};
 use crate::event_loop::core::Core;
 use crate::handle::Key;
@@ -65,13 +65,17 @@ pub struct Transport {
 
 impl Transport {
     /// A transport whose callback will be under `key`. Nothing is watched yet.
-    pub(crate) fn new<T: Stream + 'static>(core: Rc<Core>, stream: T, key: Key) -> Transport {
+    pub(crate) fn new<T: TransportStream + 'static>(
+        core: Rc<Core>,
+        stream: T,
+        key: Key,
+    ) -> Transport {
         let fd = stream.reader().as_raw_fd();
         Transport { inner: Rc::new(Inner::new(core, key, fd, Cell::new(Some(stream)))) }
     }
 
     /// Like [`new`](Transport::new), for files that others share.
-    pub(crate) fn shared<T: Stream + 'static>(
+    pub(crate) fn shared<T: TransportStream + 'static>(
         core: Rc<Core>,
         file: SharedFile<T>,
         key: Key,
@@ -92,7 +96,7 @@ impl Transport {
     ///
     /// After [`close`](Transport::close) or [`shutdown_write`](Transport::shutdown_write), and when
     /// the connection is over, the bytes are dropped: [`try_write`](Transport::try_write) returns that
-    /// as an error. In the [debug mode](crate::Builder::debug), bytes after an end that this side asked
+    /// as an error. In the [debug mode](crate::EventLoopBuilder::debug), bytes after an end that this side asked
     /// for are reported with the line of the call.
     #[inline]
     #[track_caller]

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
-use mainspring_sys::{Interest, Mode, Readiness};
+use mainspring_sys::{Interest, Readiness, TriggerMode};
 
 use super::Transport;
 use super::flags::Flags;
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::core::Core;
 use crate::event_loop::read_buffer::ReadBuffer;
 use crate::handle::Key;
-use crate::watchers::{Role, Watch};
+use crate::watchers::{Role, WatcherId};
 
 /// With these a read over TCP may bring less than there is.
 const STOPS: Readiness = Readiness::PRIORITY
@@ -169,12 +169,12 @@ impl Transport {
     }
 
     /// Begins to watch the stream for reading; the place of its reader in the table.
-    pub(crate) fn watch(&self) -> Result<Watch> {
+    pub(crate) fn watch(&self) -> Result<WatcherId> {
         let inner = &*self.inner;
         let mut writer = None;
         inner.stream.with(&mut |stream| writer = stream.writer().map(|fd| fd.as_raw_fd()));
         let role = if writer.is_some() { Role::Reader } else { Role::Both };
-        let mode = if inner.has(Flags::EDGE) { Mode::Edge } else { Mode::Level };
+        let mode = if inner.has(Flags::EDGE) { TriggerMode::Edge } else { TriggerMode::Level };
         let watch = |fd, role, interest| inner.core.watch(fd, role, interest, mode, inner.key);
         let wanted = inner.wanted();
         let reading = watch(inner.fd, role, wanted)?;

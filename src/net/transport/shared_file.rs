@@ -9,7 +9,7 @@ use mainspring_sys::blocking::{self, Blocking};
 
 use super::slot::Slot;
 use crate::error::{Error, Result};
-use crate::net::stream::{Stream, is_unbuffered};
+use crate::net::stream::{TransportStream, is_unbuffered};
 
 /// Most bytes of one write to a file that blocks: a pipe with any room has room for so many
 /// (`_POSIX_PIPE_BUF`, pipe(7)).
@@ -17,7 +17,7 @@ const PIECE: usize = 512;
 
 /// A stream whose descriptors get back what [`blocking::begin`] has found, before they are closed.
 /// On one that goes on blocking, a call is made only if the kernel is ready for it.
-pub(crate) struct SharedFile<T: Stream> {
+pub(crate) struct SharedFile<T: TransportStream> {
     stream: Option<T>,
     reader: Blocking,
     writer: Blocking,
@@ -25,7 +25,7 @@ pub(crate) struct SharedFile<T: Stream> {
 
 const IN_PLACE: &str = "the stream is taken out last";
 
-impl<T: Stream> SharedFile<T> {
+impl<T: TransportStream> SharedFile<T> {
     pub(crate) fn new(stream: T) -> Result<SharedFile<T>> {
         let begin = |fd: BorrowedFd<'_>| {
             let number = fd.as_raw_fd();
@@ -85,13 +85,13 @@ impl<T: Stream> SharedFile<T> {
     }
 }
 
-impl<T: Stream> Drop for SharedFile<T> {
+impl<T: TransportStream> Drop for SharedFile<T> {
     fn drop(&mut self) {
         drop(self.give_back());
     }
 }
 
-impl<T: Stream> Stream for SharedFile<T> {
+impl<T: TransportStream> TransportStream for SharedFile<T> {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.check(false)?;
         self.stream().read(buffer)
@@ -135,15 +135,15 @@ impl<T: Stream> Stream for SharedFile<T> {
 }
 
 /// The place of a [`SharedFile`], for which its users see the stream inside.
-pub(super) struct SharedPlace<T: Stream>(Cell<Option<SharedFile<T>>>);
+pub(super) struct SharedPlace<T: TransportStream>(Cell<Option<SharedFile<T>>>);
 
-impl<T: Stream> SharedPlace<T> {
+impl<T: TransportStream> SharedPlace<T> {
     pub(super) fn new(file: SharedFile<T>) -> SharedPlace<T> {
         SharedPlace(Cell::new(Some(file)))
     }
 }
 
-impl<T: Stream + 'static> Slot for SharedPlace<T> {
+impl<T: TransportStream + 'static> Slot for SharedPlace<T> {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         Slot::read(&self.0, buffer)
     }
@@ -164,7 +164,7 @@ impl<T: Stream + 'static> Slot for SharedPlace<T> {
         is_unbuffered::<T>()
     }
 
-    fn with(&self, call: &mut dyn FnMut(&mut dyn Stream)) -> bool {
+    fn with(&self, call: &mut dyn FnMut(&mut dyn TransportStream)) -> bool {
         self.0.with(call)
     }
 

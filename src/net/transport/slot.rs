@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 
 use mainspring_sys::socket::Address;
 
-use crate::net::stream::{Stream, is_tcp, is_unbuffered};
+use crate::net::stream::{TransportStream, is_tcp, is_unbuffered};
 
 /// The place of a stream that can be closed while handles to it remain.
 ///
@@ -26,7 +26,7 @@ pub(crate) trait Slot {
     fn is_unbuffered(&self) -> bool;
 
     /// Uses the stream for anything else. False if it is not in its place.
-    fn with(&self, call: &mut dyn FnMut(&mut dyn Stream)) -> bool;
+    fn with(&self, call: &mut dyn FnMut(&mut dyn TransportStream)) -> bool;
 
     /// [`with`](Slot::with) for the type of the stream.
     fn with_any(&self, call: &mut dyn FnMut(&mut dyn Any));
@@ -45,7 +45,7 @@ pub(crate) trait Slot {
     }
 }
 
-impl<T: Stream + 'static> Slot for Cell<Option<T>> {
+impl<T: TransportStream + 'static> Slot for Cell<Option<T>> {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         lend(self, |stream| stream.read(buffer)).unwrap_or_else(nothing)
     }
@@ -66,7 +66,7 @@ impl<T: Stream + 'static> Slot for Cell<Option<T>> {
         is_unbuffered::<T>()
     }
 
-    fn with(&self, call: &mut dyn FnMut(&mut dyn Stream)) -> bool {
+    fn with(&self, call: &mut dyn FnMut(&mut dyn TransportStream)) -> bool {
         lend(self, |stream| call(stream)).is_some()
     }
 

@@ -18,11 +18,11 @@ use std::thread;
 
 use super::budget;
 use super::current;
-use super::ending::{JoinError, Reason};
+use super::ending::{CancelReason, JoinError};
 use super::extent::Extent;
 use super::join::Task;
 use crate::error::{Error, Result};
-use crate::event_loop::{Kind, Report, print_outside};
+use crate::event_loop::{Report, ReportKind, print_outside};
 use crate::handle::{Handle, Key};
 
 mod child;
@@ -175,7 +175,7 @@ impl TaskGroup {
 
     /// Ends the group: the body and the children are cancelled, and `run` gives this reason as an
     /// error. False if it is ending already.
-    pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
+    pub fn cancel(&self, reason: impl Into<CancelReason>) -> bool {
         if self.shared.stage.get() != Stage::Open {
             return false;
         }
@@ -217,7 +217,7 @@ impl Shared {
     }
 
     /// Cancels the body and the children, the first time.
-    fn end(&self, reason: &Reason) {
+    fn end(&self, reason: &CancelReason) {
         if self.stage.get() == Stage::Open {
             self.stage.set(Stage::Ending);
             self.extent.cancel();
@@ -225,10 +225,10 @@ impl Shared {
         }
     }
 
-    fn cancel_children(&self, reason: &Reason) {
+    fn cancel_children(&self, reason: &CancelReason) {
         let children: Vec<Handle> = self.children.borrow().values().copied().collect();
-        for Handle { key, home } in children {
-            if let Some(tasks) = current::find(home) {
+        for Handle { key, loop_id } in children {
+            if let Some(tasks) = current::find(loop_id) {
                 tasks.cancel_task(key, reason.clone());
             }
         }
@@ -236,7 +236,7 @@ impl Shared {
 
     /// Tells of an error that `run` cannot give to anybody any more.
     fn report(&self, error: Error) {
-        let report = Report { kind: Kind::Task, error, location: self.location, name: None };
+        let report = Report { kind: ReportKind::Task, error, location: self.location, name: None };
         match current::running() {
             Some(tasks) => tasks.report(report),
             None => print_outside(&report),

@@ -9,7 +9,7 @@ use mainspring_sys::everyday::end_of_terminal;
 use mainspring_sys::socket::{self, PeerCredentials};
 
 use super::transfer::Moved;
-use super::{Chunk, Io};
+use super::{Io, ReadChunk};
 use crate::event_loop::read_buffer::is_plain_source;
 use crate::task::budget;
 
@@ -34,12 +34,12 @@ where
     /// # Errors
     ///
     /// As [`read`](Io::read).
-    pub fn read_chunk(&self) -> impl Future<Output = io::Result<Chunk>>
+    pub fn read_chunk(&self) -> impl Future<Output = io::Result<ReadChunk>>
     where
         T: 'static,
     {
         let read = |source: &T| {
-            Chunk::read(|buffer| {
+            ReadChunk::read(|buffer| {
                 if !is_plain_source::<T>() {
                     buffer.fill(0); // It may claim more than it writes.
                 }

@@ -21,7 +21,7 @@ const SIZE: usize = 64 * 1024;
 /// What was read at once; nothing is the end of file. It is in a buffer of the loop, which gets that
 /// back when this is dropped.
 ///
-/// Whoever keeps it for long keeps a whole [read buffer](crate::Builder::read_buffer), and another
+/// Whoever keeps it for long keeps a whole [read buffer](crate::EventLoopBuilder::read_buffer), and another
 /// one is made for the others meanwhile; copy what is to stay.
 ///
 /// ```
@@ -40,20 +40,20 @@ const SIZE: usize = 64 * 1024;
 /// })??;
 /// # Ok::<(), mainspring::Error>(())
 /// ```
-pub struct Chunk {
+pub struct ReadChunk {
     buffer: Vec<u8>,
     length: usize,
     /// Its loop is one of this thread.
     local: PhantomData<Rc<Tasks>>,
 }
 
-impl Chunk {
+impl ReadChunk {
     /// What `read` puts into a buffer.
     #[inline]
-    pub(super) fn read(read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<Chunk> {
+    pub(super) fn read(read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<ReadChunk> {
         let lend = |tasks: &Tasks| (tasks.core.read_buffer.take(), tasks.core.limits.read_buffer);
         let (buffer, size) = current::ask(lend).unwrap_or((Vec::new(), SIZE));
-        let mut chunk = Chunk { buffer, length: 0, local: PhantomData };
+        let mut chunk = ReadChunk { buffer, length: 0, local: PhantomData };
         if chunk.buffer.len() != size {
             chunk.buffer = vec![0; size]; // Somebody else has it, or nobody had one yet.
         }
@@ -72,7 +72,7 @@ impl Chunk {
     }
 }
 
-impl Drop for Chunk {
+impl Drop for ReadChunk {
     #[inline]
     fn drop(&mut self) {
         let buffer = mem::take(&mut self.buffer);
@@ -80,7 +80,7 @@ impl Drop for Chunk {
     }
 }
 
-impl Deref for Chunk {
+impl Deref for ReadChunk {
     type Target = [u8];
 
     #[inline]
@@ -89,13 +89,13 @@ impl Deref for Chunk {
     }
 }
 
-impl AsRef<[u8]> for Chunk {
+impl AsRef<[u8]> for ReadChunk {
     fn as_ref(&self) -> &[u8] {
         self
     }
 }
 
-impl fmt::Debug for Chunk {
+impl fmt::Debug for ReadChunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Chunk").field(&&**self).finish()
     }

@@ -26,7 +26,7 @@ use std::task::{Context, Poll};
 use mainspring_sys::blocking::{self, Blocking};
 use mainspring_sys::{Interest, Readiness};
 
-pub use self::chunk::Chunk;
+pub use self::chunk::ReadChunk;
 use self::registration::Registration;
 use self::transfer::Moved;
 use crate::error::{Error, Result};
@@ -49,7 +49,7 @@ use crate::watchers::Ownership;
 /// A source without a destructor (`BorrowedFd`, a reference) cannot own its descriptor: a library may
 /// close it and get the same number for its next socket. So before each wait of such a source the
 /// kernel is asked for the file that has the number then, which is one system call. A library that
-/// reads and writes by its own calls needs [`drained`](Io::drained) before each
+/// reads and writes by its own calls needs [`clear_readiness`](Io::clear_readiness) before each
 /// [`ready`](Io::ready). A source with a destructor that wraps a library's handle is given to a new
 /// `Io` ([`into_inner`](Io::into_inner), [`new`](Io::new)) when the library has changed its socket.
 ///
@@ -125,7 +125,7 @@ impl<T: AsFd> Io<T> {
 
 impl<T> Io<T> {
     /// Has it watched by level: whoever waits is told of all that is left, so a call that has
-    /// succeeded may be followed by [`drained`](Io::drained).
+    /// succeeded may be followed by [`clear_readiness`](Io::clear_readiness).
     pub(crate) fn by_level(mut self) -> Io<T> {
         self.registration.by_level();
         self
@@ -295,8 +295,8 @@ impl<T> Io<T> {
     /// Tells that a call on the source in the directions of `interest` would block, though none
     /// did: for whoever knows it otherwise. A pipe that gave less than was asked for is empty, for
     /// example, and need not be asked again. Readiness is then awaited to begin anew.
-    pub fn drained(&self, interest: Interest) {
-        self.registration.drained(interest);
+    pub fn clear_readiness(&self, interest: Interest) {
+        self.registration.clear_readiness(interest);
     }
 }
 

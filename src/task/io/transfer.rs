@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use mainspring_sys::{Interest, Readiness};
 
-use super::{Chunk, Io};
+use super::{Io, ReadChunk};
 use crate::task::budget;
 
 /// Size of a transfer that succeeded.
@@ -53,9 +53,9 @@ impl<T> Io<T> {
     pub(crate) fn transfer_chunk(
         &self,
         read: impl Fn(&T, &mut [u8]) -> io::Result<usize>,
-    ) -> impl Future<Output = io::Result<Chunk>> {
-        let call = move |source: &T| Chunk::read(|buffer| read(source, buffer));
-        self.call_with(Interest::READABLE, call, Chunk::moved)
+    ) -> impl Future<Output = io::Result<ReadChunk>> {
+        let call = move |source: &T| ReadChunk::read(|buffer| read(source, buffer));
+        self.call_with(Interest::READABLE, call, ReadChunk::moved)
     }
 
     /// Writes all of `bytes` with a call that writes a part.

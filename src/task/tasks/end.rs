@@ -9,15 +9,15 @@ use std::task::{Poll, Waker};
 
 use super::table::Removed;
 use super::{DoneCallback, Flags, Tasks};
-use crate::event_loop::{Kind, Report};
+use crate::event_loop::{Report, ReportKind};
 use crate::handle::Key;
 use crate::panic::drop_caught;
-use crate::task::ending::{Ending, JoinError};
+use crate::task::ending::{JoinError, TaskEnding};
 use crate::task::job::{Boxed, Judge, drop_observed, judge_known, observe};
 
 impl Tasks {
     /// A task has ended, and its future is gone.
-    pub(super) fn finish(&self, key: Key, output: Boxed, ending: Ending) {
+    pub(super) fn finish(&self, key: Key, output: Boxed, ending: TaskEnding) {
         let mut slots = self.slots.borrow_mut();
         let Some(mut task) = slots.get(key) else { return };
         let flags = &mut task.slot.flags;
@@ -77,7 +77,7 @@ impl Tasks {
             && !self.core.is_everyday(&error)
         {
             let name = extras.and_then(|extras| extras.name);
-            self.report(Report { kind: Kind::Task, error, location, name });
+            self.report(Report { kind: ReportKind::Task, error, location, name });
         }
     }
 
@@ -116,7 +116,7 @@ impl Tasks {
         for dropped in [drop_caught(content), drop_caught(extras.map(|it| it.callbacks))] {
             let Err(payload) = dropped else { continue };
             let (error, name) = (JoinError::panicked(payload).into(), name.clone());
-            self.report(Report { kind: Kind::Task, error, location, name });
+            self.report(Report { kind: ReportKind::Task, error, location, name });
         }
     }
 

@@ -7,11 +7,11 @@ use mainspring_sys::Readiness;
 use super::{Flags, Tasks};
 use crate::error::Error;
 use crate::event_loop::guest::Guest;
-use crate::event_loop::{Kind as ReportKind, Report};
+use crate::event_loop::{Report, ReportKind};
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 use crate::task::current;
-use crate::task::ending::Reason;
+use crate::task::ending::CancelReason;
 use crate::task::slab::Kind;
 
 impl Guest for Tasks {
@@ -66,7 +66,7 @@ impl Guest for Tasks {
     }
 
     fn cancel(&self, key: Key) -> bool {
-        self.cancel_task(key, Reason::default())
+        self.cancel_task(key, CancelReason::default())
     }
 
     fn has_ref(&self, key: Key) -> bool {
@@ -139,6 +139,6 @@ impl Guest for Tasks {
             self.wake(key); // Those who wait from outside see that the loop is gone.
         }
         drop(self.spare.take());
-        current::remove(self.home());
+        current::remove(self.loop_id());
     }
 }

@@ -18,7 +18,7 @@ use std::mem;
 use std::os::fd::RawFd;
 use std::task::Waker;
 
-use mainspring_sys::{Interest, Mode, Readiness};
+use mainspring_sys::{Interest, Readiness, TriggerMode};
 
 use super::Tasks;
 use crate::error::Result;
@@ -26,12 +26,12 @@ use crate::handle::Key;
 use crate::ready::Ready;
 use crate::steps::step;
 use crate::task::slab::Kind;
-use crate::watchers::{Half, Ownership, Role, Watch, visible};
+use crate::watchers::{Half, Ownership, Role, WatcherId, visible};
 
 /// An fd.
 pub(super) struct IoSlot {
     /// None when the fd was closed behind the loop's back.
-    watch: Option<Watch>,
+    watch: Option<WatcherId>,
     readiness: Readiness,
     level: Level,
     /// The latest ticket.
@@ -74,7 +74,7 @@ const NOBODY: Waiting = Waiting { key: Key::NOWHERE, ticket: 0, interest: Intere
 /// A place in the line of those who wait for an fd, which its holder gives up when it is done.
 pub(in crate::task) struct Place {
     /// The loop of the line.
-    home: Cell<u32>,
+    loop_id: Cell<u32>,
     key: Cell<Key>,
     /// Zero is none.
     ticket: Cell<u32>,
@@ -82,7 +82,7 @@ pub(in crate::task) struct Place {
 
 impl Place {
     pub(in crate::task) const fn new() -> Place {
-        Place { home: Cell::new(0), key: Cell::new(Key::NOWHERE), ticket: Cell::new(0) }
+        Place { loop_id: Cell::new(0), key: Cell::new(Key::NOWHERE), ticket: Cell::new(0) }
     }
 
     /// Whether it may be in a line: who was told is not, and has not noticed.
@@ -98,11 +98,11 @@ impl Place {
 }
 
 impl IoSlot {
-    fn new(mode: Mode, ownership: Ownership) -> IoSlot {
+    fn new(mode: TriggerMode, ownership: Ownership) -> IoSlot {
         let (watch, readiness) = (None, Readiness::empty());
         let level = match (mode, ownership) {
             (_, Ownership::Borrowed) => Level::Borrowed,
-            (Mode::Level, _) => Level::Yes,
+            (TriggerMode::Level, _) => Level::Yes,
             _ => Level::No,
         };
         IoSlot { watch, readiness, level, ticket: 0, first: NOBODY, others: BTreeMap::new() }
@@ -192,7 +192,7 @@ impl Tasks {
         &self,
         fd: RawFd,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
         ownership: Ownership,
     ) -> Result<Key> {
         self.core.check_open()?;
@@ -256,7 +256,7 @@ impl Tasks {
     /// urgent data, at which a read stops short.
     #[inline]
     pub(in crate::task) fn io_exhausted(&self, key: Key, interest: Interest) {
-        const OVER: Readiness = Readiness::facts().union(Readiness::PRIORITY);
+        const OVER: Readiness = Readiness::UNSOLICITED.union(Readiness::PRIORITY);
         let mut ios = self.ios.borrow_mut();
         if let Some(slot) = ios.get(key)
             && !slot.readiness.intersects(OVER)
@@ -269,7 +269,7 @@ impl Tasks {
     fn drain(&self, slot: &mut IoSlot, key: Key, interest: Interest, stale: Readiness) {
         slot.readiness.remove(stale);
         if let Some(watch) = slot.watch {
-            self.core.watchers.borrow_mut().drained(watch, key, interest);
+            self.core.watchers.borrow_mut().clear_readiness(watch, key, interest);
         }
     }
 
@@ -282,7 +282,7 @@ impl Tasks {
         interest: Interest,
         waker: &Waker,
     ) -> Result<()> {
-        if place.home.replace(self.home()) != self.home() {
+        if place.loop_id.replace(self.loop_id()) != self.loop_id() {
             place.clear(); // That loop is closed.
         }
         self.wait(&place.key, waker);
@@ -327,7 +327,7 @@ impl Tasks {
     /// Takes somebody out of the line.
     pub(in crate::task) fn io_leave(&self, key: Key, place: &Place, interest: Interest) {
         let ticket = place.ticket.get();
-        if place.home.get() != self.home() {
+        if place.loop_id.get() != self.loop_id() {
             return; // That loop is closed.
         }
         if let Some(slot) = self.ios.borrow_mut().get(key) {

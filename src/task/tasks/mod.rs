@@ -20,14 +20,14 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::current;
-use super::ending::{Ending, Reason, TaskState};
+use super::ending::{CancelReason, TaskEnding, TaskState};
 use super::extent::Extent;
 use super::job::{Boxed, Job, Judge};
 use super::slab::{Kind, Slab};
 use super::waker::{Bell, TaskWaker, WakeInbox};
 use crate::event_loop::core::Core;
 use crate::event_loop::report::internal;
-use crate::event_loop::{Kind as ReportKind, Report};
+use crate::event_loop::{Report, ReportKind};
 use crate::handle::{Handle, Key};
 
 mod end;
@@ -98,12 +98,12 @@ impl Tasks {
     }
 
     #[inline]
-    pub(crate) fn home(&self) -> u32 {
-        self.core.home
+    pub(crate) fn loop_id(&self) -> u32 {
+        self.core.loop_id
     }
 
     pub(crate) fn handle(&self, key: Key) -> Handle {
-        Handle { key, home: self.home() }
+        Handle { key, loop_id: self.loop_id() }
     }
 
     /// The task that is polled now.
@@ -229,7 +229,7 @@ impl Tasks {
     }
 
     /// Asks a task to end. False if it is done, or was asked before.
-    pub(crate) fn cancel_task(&self, key: Key, reason: Reason) -> bool {
+    pub(crate) fn cancel_task(&self, key: Key, reason: CancelReason) -> bool {
         let mut slots = self.slots.borrow_mut();
         let Some(task) = slots.get(key) else { return false };
         if task.slot.flags.intersects(Flags::DONE | Flags::CANCELLING | Flags::MAIN) {
@@ -282,9 +282,9 @@ impl Tasks {
         let mut slots = self.slots.borrow_mut();
         let flags = slots.get(key)?.slot.flags;
         Some(match () {
-            () if flags.contains(Flags::PANICKED) => TaskState::Done(Ending::Panicked),
-            () if flags.contains(Flags::CANCELLED) => TaskState::Done(Ending::Cancelled),
-            () if flags.contains(Flags::DONE) => TaskState::Done(Ending::Result),
+            () if flags.contains(Flags::PANICKED) => TaskState::Done(TaskEnding::Panicked),
+            () if flags.contains(Flags::CANCELLED) => TaskState::Done(TaskEnding::Cancelled),
+            () if flags.contains(Flags::DONE) => TaskState::Done(TaskEnding::Result),
             () if flags.contains(Flags::RUNNING) => TaskState::Running,
             () if flags.contains(Flags::STARTED) => TaskState::Waiting,
             () => TaskState::Pending,

@@ -9,7 +9,7 @@ use super::{Flags, Polled, Tasks};
 use crate::handle::Key;
 use crate::panic::{drop_caught, quietly};
 use crate::task::budget;
-use crate::task::ending::{Ending, JoinError};
+use crate::task::ending::{JoinError, TaskEnding};
 use crate::task::job::{Boxed, Failed};
 use crate::task::waker::{Bell, TaskWaker};
 
@@ -112,7 +112,7 @@ impl Tasks {
         match (polled, life) {
             (Err(payload), life) => self.unwound(key, payload, life),
             (Ok(()), Life { output: Some(output), .. }) => {
-                self.finish(key, output, Ending::Result);
+                self.finish(key, output, TaskEnding::Result);
             }
             (Ok(()), Life { future, .. }) => self.suspend(key, future),
         }
@@ -188,7 +188,7 @@ impl Tasks {
 
     #[cold]
     fn make_bell(&self) -> Box<Bell> {
-        Box::new(Bell::new(self.home(), self.inbox.clone()))
+        Box::new(Bell::new(self.loop_id(), self.inbox.clone()))
     }
 
     /// Keeps a waker for the next task, unless somebody else has it or there is one.

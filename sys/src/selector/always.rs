@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::RawFd;
 
 use super::table::{Entry, Ready, Table};
-use crate::event::{Events, Interest, Mode, Readiness, Token};
+use crate::event::{Events, Interest, Readiness, Token, TriggerMode};
 
 /// What a file that is always ready answers: it has no priority data.
 const ANSWERS: Interest = Interest::READABLE.union(Interest::WRITABLE);
@@ -28,7 +28,7 @@ impl AlwaysReady {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<()> {
         self.table.insert(fd, token, interest, mode).map(drop)
     }
@@ -39,7 +39,7 @@ impl AlwaysReady {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> bool {
         self.table.change(fd, token, interest, mode).is_ok()
     }
@@ -52,7 +52,7 @@ impl AlwaysReady {
         fd: RawFd,
         token: Token,
         (interest, left): (Interest, Interest),
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<()> {
         self.table.remove(fd);
         let at = self.table.insert(fd, token, interest, mode)?;
@@ -72,8 +72,8 @@ impl AlwaysReady {
     }
 
     /// A regular file never makes anyone wait, so an edge begins anew with each drain.
-    pub(crate) fn drained(&mut self, fd: RawFd, interest: Interest) {
-        self.table.drained(fd, interest);
+    pub(crate) fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
+        self.table.clear_readiness(fd, interest);
     }
 
     /// Whether there are no such files.

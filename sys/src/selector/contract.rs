@@ -6,7 +6,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::{Events, Interest, Mode, Token};
+use crate::event::{Events, Interest, Token, TriggerMode};
 
 /// A way to ask the kernel which descriptors are ready. The [module](super) text is the
 /// contract.
@@ -23,7 +23,7 @@ use crate::event::{Events, Interest, Mode, Token};
 ///
 /// | method | answer | consequence |
 /// |---|---|---|
-/// | `drained` | nothing | right if the kernel itself sees that an fd stops being ready |
+/// | `clear_readiness` | nothing | right if the kernel itself sees that an fd stops being ready |
 /// | `has_edges` | `false` | streams are watched by level |
 /// | `poll_fd` | `None` | the loop cannot be embedded in another one |
 /// | `has_ready` | `false` | right if `poll_fd` shows every event |
@@ -36,7 +36,7 @@ use crate::event::{Events, Interest, Mode, Token};
 ///
 /// ```
 /// use mainspring_sys::selector::{Selector, UserEvent};
-/// use mainspring_sys::{Events, Interest, Mode, SelectorKind, Token};
+/// use mainspring_sys::{Events, Interest, TriggerMode, SelectorKind, Token};
 /// use std::io;
 /// use std::os::fd::{OwnedFd, RawFd};
 /// use std::sync::Arc;
@@ -50,17 +50,17 @@ use crate::event::{Events, Interest, Mode, Token};
 /// }
 ///
 /// impl Selector for Counting {
-///     fn register(&mut self, fd: RawFd, token: Token, of: Interest, mode: Mode) -> io::Result<()> {
+///     fn register(&mut self, fd: RawFd, token: Token, of: Interest, mode: TriggerMode) -> io::Result<()> {
 ///         self.inner.register(fd, token, of, mode)
 ///     }
-///     fn reregister(&mut self, fd: RawFd, token: Token, of: Interest, mode: Mode) -> io::Result<()> {
+///     fn reregister(&mut self, fd: RawFd, token: Token, of: Interest, mode: TriggerMode) -> io::Result<()> {
 ///         self.inner.reregister(fd, token, of, mode)
 ///     }
 ///     fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
 ///         self.inner.deregister(fd)
 ///     }
-///     fn drained(&mut self, fd: RawFd, interest: Interest) {
-///         self.inner.drained(fd, interest)
+///     fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
+///         self.inner.clear_readiness(fd, interest)
 ///     }
 ///     fn has_edges(&self) -> bool {
 ///         self.inner.has_edges()
@@ -102,11 +102,11 @@ pub trait Selector: fmt::Debug {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<()>;
 
-    /// Changes what is asked for `fd`, and re-arms it in the modes [`Mode::Oneshot`] and
-    /// [`Mode::Edge`].
+    /// Changes what is asked for `fd`, and re-arms it in the modes [`TriggerMode::Oneshot`] and
+    /// [`TriggerMode::Edge`].
     ///
     /// # Errors
     ///
@@ -116,7 +116,7 @@ pub trait Selector: fmt::Debug {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<()>;
 
     /// Ends watching `fd`.
@@ -128,16 +128,17 @@ pub trait Selector: fmt::Debug {
 
     /// Notes that a call on `fd` in the directions of `interest` would have blocked, so the next
     /// beginning of readiness is a new edge. Selectors whose kernel sees that itself do nothing.
-    fn drained(&mut self, fd: RawFd, interest: Interest);
+    fn clear_readiness(&mut self, fd: RawFd, interest: Interest);
 
     /// Returns true if the kernel itself reports edges, those of the read side's end and of priority
-    /// data included: then only files that are always ready need [`drained`](Selector::drained).
+    /// data included: then only files that are always ready need [`clear_readiness`](Selector::clear_readiness).
     fn has_edges(&self) -> bool;
 
     /// Waits until something is ready, or `timeout` is over, and replaces what is in `events` by
     /// what is ready. Without a timeout it waits for as long as it takes.
     ///
-    /// Without one of the [facts](crate::Readiness::facts), a report says nothing but what was asked for.
+    /// Without one of the [unsolicited bits](crate::Readiness::UNSOLICITED), a report contains only
+    /// what was asked for.
     ///
     /// # Errors
     ///

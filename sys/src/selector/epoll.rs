@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::always::AlwaysReady;
 use super::{Selector, UserEvent, check_interest, no_user_events, parents_selector};
 use crate::environment;
-use crate::event::{Event, Events, Interest, Mode, Readiness, Token};
+use crate::event::{Event, Events, Interest, Readiness, Token, TriggerMode};
 use crate::fd::{is_open, owned};
 use crate::process::Process;
 use crate::syscall::{check, retry};
@@ -190,7 +190,7 @@ impl Selector for Epoll {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<()> {
         check_interest(interest)?;
         match self.control(libc::EPOLL_CTL_ADD, fd, token, flags(interest, mode)) {
@@ -208,7 +208,7 @@ impl Selector for Epoll {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<()> {
         check_interest(interest)?;
         match self.control(libc::EPOLL_CTL_MOD, fd, token, flags(interest, mode)) {
@@ -227,8 +227,8 @@ impl Selector for Epoll {
         }
     }
 
-    fn drained(&mut self, fd: RawFd, interest: Interest) {
-        self.always.drained(fd, interest);
+    fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
+        self.always.clear_readiness(fd, interest);
     }
 
     fn has_edges(&self) -> bool {
@@ -297,11 +297,11 @@ fn is_refused(error: &io::Error) -> bool {
 
 /// End of file is asked for with reading only: a writer would be told of it for ever, and could not
 /// make it go away.
-fn flags(interest: Interest, mode: Mode) -> u32 {
+fn flags(interest: Interest, mode: TriggerMode) -> u32 {
     let mut flags = match mode {
-        Mode::Level => 0,
-        Mode::Oneshot => libc::EPOLLONESHOT,
-        Mode::Edge => libc::EPOLLET,
+        TriggerMode::Level => 0,
+        TriggerMode::Oneshot => libc::EPOLLONESHOT,
+        TriggerMode::Edge => libc::EPOLLET,
     };
     if interest.contains(Interest::READABLE) {
         flags |= libc::EPOLLIN | libc::EPOLLRDHUP;
@@ -353,7 +353,7 @@ const fn readiness(reported: libc::c_int) -> Readiness {
         }
         at += 1;
     }
-    all.settle()
+    all.with_implied()
 }
 
 #[inline]

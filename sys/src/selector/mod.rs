@@ -6,7 +6,7 @@
 //! behaviour is the same. What holds for all of them (a conformance suite runs it over every kind):
 //!
 //! * A registration is a number of an fd, a [`Token`](crate::Token) that comes back in events, an [`Interest`]
-//!   and a [`Mode`](crate::Mode). A selector keeps no other data of its user's.
+//!   and a [`TriggerMode`](crate::TriggerMode). A selector keeps no other data of its user's.
 //! * One registration per fd. A second one is the error `AlreadyExists`; changing or removing one
 //!   that is not there is `NotFound`; an fd that is not open is `EBADF`. An error leaves everything
 //!   as it was.
@@ -16,7 +16,7 @@
 //! * Change takes effect at once: after [`deregister`](Selector::deregister) has returned, no event
 //!   of the fd comes, and the kernel holds no trace of it. Deregister before you close.
 //! * Error, hang-up and end of file are reported to whoever asked for anything, as
-//!   [`Readiness::settle`](crate::Readiness::settle) says.
+//!   [`Readiness::with_implied`](crate::Readiness::with_implied) says.
 //! * What the kernel cannot watch but poll(2) calls always ready (regular files, directories,
 //!   `/dev/null`) is always ready.
 //! * One event per registration and call. With more ready fds than room in [`Events`], each is
@@ -176,7 +176,7 @@ impl AnySelector {
         }
     }
 
-    /// Whether [`drained`](Selector::drained) would do nothing now, whatever it is told.
+    /// Whether [`clear_readiness`](Selector::clear_readiness) would do nothing now, whatever it is told.
     #[inline]
     pub fn ignores_drained(&self) -> bool {
         match self {

@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use super::table::{Entry, Ready, Table, is_mostly_vacant, shrink};
 use super::{Selector, UserEvent, check_interest, no_user_events};
-use crate::event::{Events, Interest, Mode, Readiness, Token};
+use crate::event::{Events, Interest, Readiness, Token, TriggerMode};
 use crate::syscall::{check, retry};
 use crate::timeout::{self, retry_wait};
 
@@ -93,7 +93,7 @@ impl Selector for Poll {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<()> {
         check_interest(interest)?;
         let at = self.table.insert(fd, token, interest, mode)?;
@@ -106,7 +106,7 @@ impl Selector for Poll {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<()> {
         check_interest(interest)?;
         let at = self.table.change(fd, token, interest, mode)?;
@@ -126,8 +126,8 @@ impl Selector for Poll {
         found
     }
 
-    fn drained(&mut self, fd: RawFd, interest: Interest) {
-        if let Some(at) = self.table.drained(fd, interest) {
+    fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
+        if let Some(at) = self.table.clear_readiness(fd, interest) {
             self.show(at);
         }
     }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use super::poll::{self, Look, interrupted, question, wait_once};
 use super::table::{Entry, Ready, Table};
 use super::{Selector, SelectorKind, UserEvent, check_interest, list, no_user_events};
-use crate::event::{Events, Interest, Mode, Readiness, Token};
+use crate::event::{Events, Interest, Readiness, Token, TriggerMode};
 use crate::fd::is_open;
 use crate::syscall::{check, retry};
 use crate::timeout::{self, retry_wait};
@@ -111,7 +111,7 @@ impl Selector for Select {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<()> {
         check_interest(interest)?;
         if let Err(error) = check_size(fd)
@@ -127,7 +127,7 @@ impl Selector for Select {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<()> {
         check_interest(interest)?;
         self.table.change(fd, token, interest, mode).map(drop)
@@ -139,8 +139,8 @@ impl Selector for Select {
         found
     }
 
-    fn drained(&mut self, fd: RawFd, interest: Interest) {
-        self.table.drained(fd, interest);
+    fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
+        self.table.clear_readiness(fd, interest);
     }
 
     fn has_edges(&self) -> bool {

@@ -10,7 +10,7 @@
 //! * What is armed is part of the interest. An entry without an interest is dead: its fd was found
 //!   closed.
 //! * What was reported in edge mode stays in `told` until it is seen to have ended, or
-//!   [`drained`](Table::drained) says so. It is not asked for, and so the rest still is.
+//!   [`clear_readiness`](Table::clear_readiness) says so. It is not asked for, and so the rest still is.
 //! * An entry is of the file that had the number when it was registered or changed, as in a kernel's
 //!   table. A number that has another file has no entry, whatever is left of the old one: see
 //!   [`FileId`] for files that cannot be told apart.
@@ -19,7 +19,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use crate::event::{Event, Events, Interest, Mode, Readiness, Token};
+use crate::event::{Event, Events, Interest, Readiness, Token, TriggerMode};
 use crate::fd::FileId;
 
 /// The place of an fd that has no entry.
@@ -39,7 +39,7 @@ pub(crate) struct Entry {
     stirs: bool,
     token: Token,
     interest: Interest,
-    mode: Mode,
+    mode: TriggerMode,
     turn: u64,
 }
 
@@ -65,11 +65,11 @@ impl Table {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<usize> {
         let file = FileId::of(fd)?;
         self.turns += 1;
-        self.has_edges |= mode == Mode::Edge;
+        self.has_edges |= mode == TriggerMode::Edge;
         let entry = Entry::new((fd, file), token, interest, mode, self.turns);
         match self.place(fd) {
             Some(at) if !self.entries[at].is_of(file) => {
@@ -87,12 +87,12 @@ impl Table {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<usize> {
         let file = FileId::of(fd)?;
         let at = self.place(fd).filter(|at| self.entries[*at].is_of(file));
         let at = at.ok_or(io::ErrorKind::NotFound)?;
-        self.has_edges |= mode == Mode::Edge;
+        self.has_edges |= mode == TriggerMode::Edge;
         self.entries[at] = Entry::new((fd, file), token, interest, mode, self.entries[at].turn);
         Ok(at)
     }
@@ -139,13 +139,13 @@ impl Table {
     pub(crate) fn keep_armed(&mut self, at: usize, left: Interest) {
         let entry = &mut self.entries[at];
         match entry.mode {
-            Mode::Edge => entry.told |= (entry.armed - left).into(),
-            Mode::Level | Mode::Oneshot => entry.armed &= left,
+            TriggerMode::Edge => entry.told |= (entry.armed - left).into(),
+            TriggerMode::Level | TriggerMode::Oneshot => entry.armed &= left,
         }
     }
 
     /// Has the next readiness in these directions of an entry in edge mode reported.
-    pub(crate) fn drained(&mut self, fd: RawFd, interest: Interest) -> Option<usize> {
+    pub(crate) fn clear_readiness(&mut self, fd: RawFd, interest: Interest) -> Option<usize> {
         let at = self.place(fd)?;
         self.entries[at].told.remove((interest - Interest::READ_CLOSED).into()); // An end stays one.
         Some(at)
@@ -173,7 +173,7 @@ impl Table {
             let entry = &mut self.entries[at];
             entry.turn = self.turns;
             entry.disarm(readiness);
-            events.push(Event { token: entry.token, readiness: readiness.settle() });
+            events.push(Event { token: entry.token, readiness: readiness.with_implied() });
         }
     }
 
@@ -227,7 +227,7 @@ impl Entry {
         (fd, file): (RawFd, FileId),
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
         turn: u64,
     ) -> Entry {
         let (told, stirs) = (Readiness::empty(), false);
@@ -283,9 +283,9 @@ impl Entry {
             self.interest = Interest::empty();
         }
         match self.mode {
-            Mode::Level => self.armed = self.interest,
-            Mode::Oneshot => self.armed = Interest::empty(),
-            Mode::Edge => {
+            TriggerMode::Level => self.armed = self.interest,
+            TriggerMode::Oneshot => self.armed = Interest::empty(),
+            TriggerMode::Edge => {
                 self.armed = self.interest;
                 self.told |= readiness;
                 self.stirs = false;

@@ -19,7 +19,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use crate::event::{Mode, Token};
+use crate::event::{Token, TriggerMode};
 use crate::selector::Selector;
 use crate::wakeup::{Wakeup, WakeupKind};
 
@@ -108,7 +108,7 @@ impl Subscription {
         }
     }
 
-    /// No longer watches `signal`, and forgets it if it has come and was not drained; false if it
+    /// No longer watches `signal`, and forgets it if it has come and was not clear_readiness; false if it
     /// was not watched.
     ///
     /// # Errors
@@ -139,7 +139,7 @@ impl Subscription {
     }
 
     /// How the selector watches it.
-    pub fn mode(&self) -> Mode {
+    pub fn mode(&self) -> TriggerMode {
         self.doorbell.mode()
     }
 

@@ -43,13 +43,13 @@ impl AsFd for Connecting {
 /// use std::time::Duration;
 ///
 /// use mainspring_sys::socket::{self, Connecting, ListenOptions};
-/// use mainspring_sys::{Events, Interest, Mode, SelectorKind, Token};
+/// use mainspring_sys::{Events, Interest, TriggerMode, SelectorKind, Token};
 ///
 /// let listener = socket::listen(&"127.0.0.1:0".parse()?, &ListenOptions::default())?;
 /// let connecting = socket::connect(&socket::local_addr(&listener)?)?;
 /// let fd = connecting.as_fd().as_raw_fd();
 /// let mut selector = SelectorKind::available()[0].open()?;
-/// selector.register(fd, Token::new(0, 0), Interest::WRITABLE, Mode::Level)?;
+/// selector.register(fd, Token::new(0, 0), Interest::WRITABLE, TriggerMode::Level)?;
 /// selector.select(&mut Events::with_capacity(1), Some(Duration::from_secs(10)))?;
 /// assert!(socket::finish_connect(&connecting)?);
 /// # Ok::<(), std::io::Error>(())

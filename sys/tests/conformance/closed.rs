@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
-use mainspring_sys::{Events, Mode, Readiness, SelectorKind, Token};
+use mainspring_sys::{Events, Readiness, SelectorKind, Token, TriggerMode};
 
 use crate::support::{R, READ, Subject, WRITE, dup_from, on_every_kind, pair};
 
@@ -28,8 +28,8 @@ fn w8_a_closed_fd_is_told_once_and_disturbs_nobody() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
         let lost = dup_from(&pair().0, FAR);
-        subject.watch(&lost, 1, WRITE, Mode::Level);
-        subject.watch(&ours, 2, READ, Mode::Level);
+        subject.watch(&lost, 1, WRITE, TriggerMode::Level);
+        subject.watch(&ours, 2, READ, TriggerMode::Level);
         let number = lost.as_raw_fd();
         drop(lost);
         let expected = if tells(subject) { vec![(1, Readiness::INVALID)] } else { Vec::new() };
@@ -54,19 +54,20 @@ fn w8_a_dead_registration_stays_dead() {
         }
         let lost = dup_from(&pair().0, FAR);
         let number = lost.as_raw_fd();
-        subject.watch(&lost, 1, WRITE, Mode::Edge);
+        subject.watch(&lost, 1, WRITE, TriggerMode::Edge);
         drop(lost);
         subject.now();
-        subject.selector.drained(number, WRITE);
+        subject.selector.clear_readiness(number, WRITE);
         assert_sleeps(subject);
         let (ours, _theirs) = pair();
         let new = dup_from(&ours, FAR);
         assert_eq!(new.as_raw_fd(), number);
         assert_sleeps(subject);
         let token = Token::new(3, 0);
-        let changed = subject.selector.reregister(number, token, WRITE, Mode::Level).unwrap_err();
+        let changed =
+            subject.selector.reregister(number, token, WRITE, TriggerMode::Level).unwrap_err();
         assert_eq!(changed.kind(), ErrorKind::NotFound, "{}: {changed}", subject.name);
-        subject.watch(&new, 4, WRITE, Mode::Level);
+        subject.watch(&new, 4, WRITE, TriggerMode::Level);
         assert_eq!(subject.who(), [4], "{}", subject.name);
         subject.unwatch(&new);
         assert_sleeps(subject);
@@ -79,7 +80,7 @@ fn w8_a_closed_file_is_told_once() {
     on_every_kind(|subject| {
         let file = dup_from(&File::open("/dev/null").unwrap(), FAR);
         let number = file.as_raw_fd();
-        subject.watch(&file, 1, READ, Mode::Level);
+        subject.watch(&file, 1, READ, TriggerMode::Level);
         assert_eq!(subject.now(), [(1, R)]);
         drop(file);
         assert_eq!(subject.now(), [(1, Readiness::INVALID)], "{}", subject.name);
@@ -87,7 +88,7 @@ fn w8_a_closed_file_is_told_once() {
         let (ours, mut theirs) = pair();
         let new = dup_from(&ours, FAR);
         assert_eq!(new.as_raw_fd(), number);
-        subject.watch(&new, 2, READ, Mode::Level);
+        subject.watch(&new, 2, READ, TriggerMode::Level);
         assert_sleeps(subject);
         theirs.write_all(b"x").unwrap();
         assert_eq!(subject.now(), [(2, R)], "{}", subject.name);
@@ -102,14 +103,15 @@ fn w8_a_closed_file_is_told_once() {
 fn w4_a_number_that_was_a_file_is_not_always_ready() {
     on_every_kind(|subject| {
         let file = dup_from(&File::open("/dev/null").unwrap(), FAR);
-        subject.watch(&file, 1, READ, Mode::Level);
+        subject.watch(&file, 1, READ, TriggerMode::Level);
         drop(file);
         let (ours, mut theirs) = pair();
         let new = dup_from(&ours, FAR);
         let (number, token) = (new.as_raw_fd(), Token::new(2, 0));
-        let change = subject.selector.reregister(number, token, READ, Mode::Level).unwrap_err();
+        let change =
+            subject.selector.reregister(number, token, READ, TriggerMode::Level).unwrap_err();
         assert_eq!(change.kind(), ErrorKind::NotFound, "{}", subject.name);
-        subject.selector.register(number, token, READ, Mode::Level).unwrap();
+        subject.selector.register(number, token, READ, TriggerMode::Level).unwrap();
         assert_sleeps(subject);
         theirs.write_all(b"x").unwrap();
         assert_eq!(subject.now(), [(2, R)], "{}", subject.name);
@@ -123,7 +125,7 @@ fn w8_many_closed_fds_are_each_told_once() {
         let (ours, _theirs) = pair();
         let lost: Vec<_> = (0..10).map(|_| dup_from(&ours, FAR)).collect();
         for (slot, fd) in (0..).zip(&lost) {
-            subject.watch(fd, slot, READ, Mode::Level);
+            subject.watch(fd, slot, READ, TriggerMode::Level);
         }
         drop(lost);
         subject.events = Events::with_capacity(3);

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
-use mainspring_sys::{Mode, Readiness, SelectorKind};
+use mainspring_sys::{Readiness, SelectorKind, TriggerMode};
 
 use crate::modes::{assert_silent, fill};
 use crate::support::{BOTH, R, READ, Subject, W, WRITE, on_every_kind, pair};
@@ -35,7 +35,7 @@ fn has_levels_only(subject: &Subject) -> bool {
 fn an_end_behind_unread_data_is_news() {
     on_every_kind(|subject| {
         let (mut ours, mut theirs) = pair();
-        subject.watch(&ours, 0, BOTH, Mode::Edge);
+        subject.watch(&ours, 0, BOTH, TriggerMode::Edge);
         theirs.write_all(b"abc").unwrap();
         assert!(news(subject).contains(R | W));
         ours.read_exact(&mut [0; 2]).unwrap();
@@ -58,7 +58,7 @@ fn an_end_behind_unread_data_is_news() {
 fn data_after_all_was_read_is_news() {
     on_every_kind(|subject| {
         let (mut ours, mut theirs) = pair();
-        subject.watch(&ours, 0, READ, Mode::Edge);
+        subject.watch(&ours, 0, READ, TriggerMode::Edge);
         for round in 0..3 {
             theirs.write_all(b"abc").unwrap();
             assert_eq!(news(subject), R, "{}: {round}", subject.name);
@@ -72,7 +72,7 @@ fn data_after_all_was_read_is_news() {
 fn room_after_a_short_write_is_news() {
     on_every_kind(|subject| {
         let (mut ours, mut theirs) = pair();
-        subject.watch(&ours, 0, WRITE, Mode::Edge);
+        subject.watch(&ours, 0, WRITE, TriggerMode::Edge);
         assert_eq!(news(subject), W);
         for round in 0..3 {
             fill(&mut ours); // The selector hears nothing of it.
@@ -89,7 +89,7 @@ fn a_hang_up_ends_a_sleep() {
     on_every_kind(|subject| {
         for unread in [false, true] {
             let (mut ours, mut theirs) = pair();
-            subject.watch(&ours, 0, BOTH, Mode::Edge);
+            subject.watch(&ours, 0, BOTH, TriggerMode::Edge);
             theirs.write_all(b"x").unwrap();
             assert!(news(subject).contains(R | W));
             if unread && subject.kind == SelectorKind::Select {
@@ -120,7 +120,7 @@ fn data_after_an_error_that_is_over_is_news() {
         let address = theirs.local_addr().unwrap();
         ours.connect(address).unwrap();
         ours.set_nonblocking(true).unwrap();
-        subject.watch(&ours, 0, READ, Mode::Edge);
+        subject.watch(&ours, 0, READ, TriggerMode::Edge);
         drop(theirs);
         ours.send(b"x").unwrap();
         let said = subject.within(Some(Duration::from_secs(30)));
@@ -141,10 +141,10 @@ fn data_after_an_error_that_is_over_is_news() {
 fn a_drain_does_not_repeat_a_hang_up() {
     on_every_kind(|subject| {
         let (ours, theirs) = pair();
-        subject.watch(&ours, 0, WRITE, Mode::Edge);
+        subject.watch(&ours, 0, WRITE, TriggerMode::Edge);
         drop(theirs);
         assert!(news(subject).contains(W));
-        subject.drained(&ours, READ);
+        subject.clear_readiness(&ours, READ);
         assert_silent(subject, "the hang-up was reported");
     });
 }
@@ -154,7 +154,7 @@ fn a_drain_does_not_repeat_a_hang_up() {
 fn data_behind_unread_data_is_news_to_a_kernel_with_edges() {
     on_every_kind(|subject| {
         let (mut ours, mut theirs) = pair();
-        subject.watch(&ours, 0, READ, Mode::Edge);
+        subject.watch(&ours, 0, READ, TriggerMode::Edge);
         theirs.write_all(b"abc").unwrap();
         assert_eq!(news(subject), R);
         ours.read_exact(&mut [0]).unwrap();
@@ -162,8 +162,8 @@ fn data_behind_unread_data_is_news_to_a_kernel_with_edges() {
         let expected = if has_levels_only(subject) { Readiness::empty() } else { R };
         assert_eq!(news(subject), expected, "{}", subject.name);
         // The rest is not lost: read, or asked for again.
-        subject.drained(&ours, READ);
-        subject.rewatch(&ours, 0, READ, Mode::Edge);
+        subject.clear_readiness(&ours, READ);
+        subject.rewatch(&ours, 0, READ, TriggerMode::Edge);
         assert_eq!(news(subject), R, "{}", subject.name);
     });
 }
@@ -173,7 +173,9 @@ fn data_behind_unread_data_is_news_to_a_kernel_with_edges() {
 fn edges_and_levels_share_a_selector() {
     on_every_kind(|subject| {
         let mut pairs: Vec<(UnixStream, UnixStream)> = (0..3).map(|_| pair()).collect();
-        for (slot, mode) in [Mode::Edge, Mode::Level, Mode::Oneshot].into_iter().enumerate() {
+        for (slot, mode) in
+            [TriggerMode::Edge, TriggerMode::Level, TriggerMode::Oneshot].into_iter().enumerate()
+        {
             subject.watch(&pairs[slot].0, slot as u32, READ, mode);
             pairs[slot].1.write_all(b"x").unwrap();
         }

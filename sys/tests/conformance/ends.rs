@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 
-use mainspring_sys::{Interest, Mode, Readiness, SelectorKind, Token};
+use mainspring_sys::{Interest, Readiness, SelectorKind, Token, TriggerMode};
 
 use crate::modes::assert_silent;
 use crate::support::{READ, Subject, W, WRITE, on_every_kind, pair};
@@ -19,10 +19,13 @@ fn is_refused(subject: &mut Subject, fd: &impl AsRawFd) -> bool {
     }
     for interest in [END, END | WRITE] {
         let token = Token::new(0, 0);
-        let error = subject.selector.register(fd.as_raw_fd(), token, interest, Mode::Level);
+        let error = subject.selector.register(fd.as_raw_fd(), token, interest, TriggerMode::Level);
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
     }
-    subject.selector.register(fd.as_raw_fd(), Token::new(0, 0), END | READ, Mode::Level).unwrap();
+    subject
+        .selector
+        .register(fd.as_raw_fd(), Token::new(0, 0), END | READ, TriggerMode::Level)
+        .unwrap();
     true
 }
 
@@ -32,7 +35,7 @@ const HAS_HALVES: bool = cfg!(has_poll_rdhup);
 #[test]
 fn w10_the_end_is_reported_and_data_is_not() {
     on_every_kind(|subject| {
-        for mode in [Mode::Level, Mode::Oneshot, Mode::Edge] {
+        for mode in [TriggerMode::Level, TriggerMode::Oneshot, TriggerMode::Edge] {
             let (mut ours, mut theirs) = pair();
             if is_refused(subject, &ours) {
                 return;
@@ -46,7 +49,7 @@ fn w10_the_end_is_reported_and_data_is_not() {
                 assert_eq!(said.len(), 1, "{} {mode:?}", subject.name);
                 assert!(said[0].1.contains(READ_CLOSED), "{}: {said:?}", subject.name);
                 match mode {
-                    Mode::Level => assert_eq!(subject.now().len(), 1),
+                    TriggerMode::Level => assert_eq!(subject.now().len(), 1),
                     _ => assert_silent(subject, "it was reported"),
                 }
                 ours.read_exact(&mut [0; 4]).unwrap();
@@ -67,7 +70,7 @@ fn w10_the_end_beside_room() {
         if is_refused(subject, &ours) {
             return;
         }
-        subject.watch(&ours, 0, END | WRITE, Mode::Edge);
+        subject.watch(&ours, 0, END | WRITE, TriggerMode::Edge);
         assert_eq!(subject.now(), [(0, W)]);
         theirs.write_all(b"data").unwrap();
         assert!(subject.now().iter().all(|(_, said)| !said.contains(READ_CLOSED)));
@@ -91,7 +94,7 @@ fn w10_a_reset_is_an_end() {
         }
         ours.write_all(b"unread").unwrap(); // Then the peer's close is a reset.
         crate::support::wait_for(&theirs, libc::POLLIN);
-        subject.watch(&ours, 0, END, Mode::Level);
+        subject.watch(&ours, 0, END, TriggerMode::Level);
         assert_silent(subject, "nothing has ended");
         drop(theirs);
         let said = subject.within(None);

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsRawFd, RawFd};
 
-use mainspring_sys::{Interest, Mode, SelectorKind, Token};
+use mainspring_sys::{Interest, SelectorKind, Token, TriggerMode};
 
 use crate::support::{R, READ, Subject, W, WRITE, dup_from, on_every_kind, pair, raise_limit};
 
@@ -20,10 +20,11 @@ fn w7_a_second_registration_already_exists() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
         let file = std::fs::File::open("/dev/null").unwrap();
-        subject.watch(&ours, 1, READ, Mode::Level);
-        subject.watch(&file, 2, READ, Mode::Level);
+        subject.watch(&ours, 1, READ, TriggerMode::Level);
+        subject.watch(&file, 2, READ, TriggerMode::Level);
         for fd in [ours.as_raw_fd(), file.as_raw_fd()] {
-            let second = subject.selector.register(fd, NOBODY, WRITE, Mode::Level).unwrap_err();
+            let second =
+                subject.selector.register(fd, NOBODY, WRITE, TriggerMode::Level).unwrap_err();
             assert_eq!(second.kind(), ErrorKind::AlreadyExists, "{}: {second}", subject.name);
         }
         theirs.write_all(b"x").unwrap();
@@ -37,9 +38,10 @@ fn w7_what_was_never_registered_is_not_found() {
     on_every_kind(|subject| {
         let (ours, theirs) = pair();
         let file = std::fs::File::open("/dev/null").unwrap();
-        subject.watch(&theirs, 0, READ, Mode::Level);
+        subject.watch(&theirs, 0, READ, TriggerMode::Level);
         for fd in [ours.as_raw_fd(), file.as_raw_fd()] {
-            let changed = subject.selector.reregister(fd, NOBODY, READ, Mode::Level).unwrap_err();
+            let changed =
+                subject.selector.reregister(fd, NOBODY, READ, TriggerMode::Level).unwrap_err();
             let removed = subject.selector.deregister(fd).unwrap_err();
             assert_eq!(changed.kind(), ErrorKind::NotFound, "{}: {changed}", subject.name);
             assert_eq!(removed.kind(), ErrorKind::NotFound, "{}: {removed}", subject.name);
@@ -58,15 +60,15 @@ fn w7_an_fd_that_is_not_open_is_refused() {
         let closed = theirs.as_raw_fd();
         drop(theirs);
         for fd in [-1, RawFd::MIN, closed, 1_048_576, RawFd::MAX] {
-            let added = subject.selector.register(fd, NOBODY, READ, Mode::Level);
+            let added = subject.selector.register(fd, NOBODY, READ, TriggerMode::Level);
             assert_closed(added, subject, &format!("register {fd}"));
-            let changed = subject.selector.reregister(fd, NOBODY, READ, Mode::Level);
+            let changed = subject.selector.reregister(fd, NOBODY, READ, TriggerMode::Level);
             assert_closed(changed, subject, &format!("reregister {fd}"));
             let removed = subject.selector.deregister(fd);
             assert_closed(removed, subject, &format!("deregister {fd}"));
-            subject.selector.drained(fd, READ);
+            subject.selector.clear_readiness(fd, READ);
         }
-        subject.watch(&ours, 3, WRITE, Mode::Level);
+        subject.watch(&ours, 3, WRITE, TriggerMode::Level);
         assert_eq!(subject.who(), [3], "{}: it must still work", subject.name);
     });
 }
@@ -77,10 +79,11 @@ fn w7_an_empty_interest_is_refused() {
     on_every_kind(|subject| {
         let (ours, _theirs) = pair();
         let (fd, nothing) = (ours.as_raw_fd(), Interest::empty());
-        let added = subject.selector.register(fd, NOBODY, nothing, Mode::Level).unwrap_err();
+        let added = subject.selector.register(fd, NOBODY, nothing, TriggerMode::Level).unwrap_err();
         assert_eq!(added.kind(), ErrorKind::InvalidInput, "{}", subject.name);
-        subject.watch(&ours, 4, WRITE, Mode::Level);
-        let changed = subject.selector.reregister(fd, NOBODY, nothing, Mode::Level).unwrap_err();
+        subject.watch(&ours, 4, WRITE, TriggerMode::Level);
+        let changed =
+            subject.selector.reregister(fd, NOBODY, nothing, TriggerMode::Level).unwrap_err();
         assert_eq!(changed.kind(), ErrorKind::InvalidInput, "{}", subject.name);
         assert_eq!(subject.now(), [(4, W)], "{}: the first must stay", subject.name);
     });
@@ -96,9 +99,9 @@ fn w7_select_refuses_large_numbers() {
         let limit = libc::FD_SETSIZE as RawFd;
         let (large, least) = (dup_from(&ours, limit + 3), dup_from(&ours, limit - 1));
         assert_eq!(least.as_raw_fd(), limit - 1);
-        subject.watch(&least, 1, WRITE, Mode::Level);
+        subject.watch(&least, 1, WRITE, TriggerMode::Level);
         let fd = large.as_raw_fd();
-        let added = subject.selector.register(fd, Token::new(2, 0), WRITE, Mode::Level);
+        let added = subject.selector.register(fd, Token::new(2, 0), WRITE, TriggerMode::Level);
         if subject.kind != SelectorKind::Select {
             added.unwrap();
             return assert_eq!(subject.who(), [1, 2], "{}", subject.name);

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use mainspring_sys::{Events, Mode, SelectorKind};
+use mainspring_sys::{Events, SelectorKind, TriggerMode};
 
 use crate::support::{READ, Subject, WRITE, dup_from, on_every_kind, pair, raise_limit};
 
@@ -22,7 +22,7 @@ fn watch_many(subject: &mut Subject, count: u32) -> Vec<OwnedFd> {
     theirs.write_all(b"x").unwrap();
     let many: Vec<_> = (0..count).map(|_| dup_from(&ours, 0)).collect();
     for (slot, fd) in (0..).zip(&many) {
-        subject.watch(fd, slot, READ, Mode::Level);
+        subject.watch(fd, slot, READ, TriggerMode::Level);
     }
     many
 }
@@ -97,7 +97,7 @@ fn w10_newcomers_do_not_overtake() {
         let mut second = HashSet::new();
         for slot in 100..104 {
             newcomers.push(dup_from(&waiting[0], 0));
-            subject.watch(newcomers.last().unwrap(), slot, READ, Mode::Level);
+            subject.watch(newcomers.last().unwrap(), slot, READ, TriggerMode::Level);
             second.extend(turn(subject));
         }
         assert_eq!((first.len(), second), (4, first), "{}", subject.name);
@@ -111,7 +111,7 @@ fn w6_files_and_sockets_share_the_room() {
     on_every_kind(|subject| {
         let files: Vec<_> = (0..3).map(|_| File::open("/dev/null").unwrap()).collect();
         for (slot, file) in (100..).zip(&files) {
-            subject.watch(file, slot, READ, Mode::Level);
+            subject.watch(file, slot, READ, TriggerMode::Level);
         }
         let _open = watch_many(subject, 3);
         for room in [1, 2, 3, 5] {
@@ -134,8 +134,8 @@ fn w6_a_turn_that_nobody_takes_is_the_files() {
         subject.events = Events::with_capacity(1);
         let file = File::open("/dev/null").unwrap();
         let (ours, _theirs) = pair();
-        subject.watch(&file, 1, WRITE, Mode::Level);
-        subject.watch(&ours, 2, READ, Mode::Level);
+        subject.watch(&file, 1, WRITE, TriggerMode::Level);
+        subject.watch(&ours, 2, READ, TriggerMode::Level);
         for _ in 0..4 {
             assert_eq!(turn(subject), [1], "{}", subject.name);
         }

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::os::fd::{AsRawFd, RawFd};
 
-use mainspring_sys::{Mode, SelectorKind, Token, Wakeup, WakeupKind};
+use mainspring_sys::{SelectorKind, Token, TriggerMode, Wakeup, WakeupKind};
 
 use crate::support::{READ, WRITE, alone, census, dup_from, on_every_kind, pair, subjects};
 
@@ -14,8 +14,8 @@ fn copies_of_a_descriptor_are_registrations_of_their_own() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
         let copy = dup_from(&ours, 0);
-        subject.watch(&ours, 1, READ, Mode::Level);
-        subject.watch(&copy, 2, READ, Mode::Level);
+        subject.watch(&ours, 1, READ, TriggerMode::Level);
+        subject.watch(&copy, 2, READ, TriggerMode::Level);
         theirs.write_all(b"x").unwrap();
         assert_eq!(subject.who(), [1, 2], "{}", subject.name);
         subject.unwatch(&ours);
@@ -33,7 +33,7 @@ fn w4_a_number_used_again_belongs_to_the_new_file() {
             let (used, generation) = (dup_from(&ours, 200), round);
             assert_eq!(used.as_raw_fd(), 200);
             let token = Token::new(0, generation);
-            subject.selector.register(200, token, READ, Mode::Level).unwrap();
+            subject.selector.register(200, token, READ, TriggerMode::Level).unwrap();
             assert_eq!(subject.now(), [], "{}, round {round}", subject.name);
             theirs.write_all(b"x").unwrap();
             assert_eq!(subject.who(), [0], "{}, round {round}", subject.name);
@@ -50,10 +50,10 @@ fn a_change_takes_effect_at_once() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
         theirs.write_all(b"x").unwrap();
-        subject.watch(&ours, 1, READ | WRITE, Mode::Level);
-        subject.rewatch(&ours, 2, WRITE, Mode::Level);
+        subject.watch(&ours, 1, READ | WRITE, TriggerMode::Level);
+        subject.rewatch(&ours, 2, WRITE, TriggerMode::Level);
         assert_eq!(subject.now(), [(2, crate::support::W)], "{}", subject.name);
-        subject.rewatch(&ours, 3, READ, Mode::Level);
+        subject.rewatch(&ours, 3, READ, TriggerMode::Level);
         assert_eq!(subject.now(), [(3, crate::support::R)], "{}", subject.name);
         subject.unwatch(&ours);
         assert_eq!(subject.now(), [], "{}", subject.name);
@@ -70,8 +70,8 @@ fn a_selector_inside_another_is_readable_when_an_event_waits() {
             continue;
         }
         let (ours, mut theirs) = pair();
-        inner.watch(&ours, 1, READ, Mode::Level);
-        outer.selector.register(number, Token::new(2, 0), READ, Mode::Level).unwrap();
+        inner.watch(&ours, 1, READ, TriggerMode::Level);
+        outer.selector.register(number, Token::new(2, 0), READ, TriggerMode::Level).unwrap();
         assert_eq!(outer.who(), [], "{}", outer.name);
         theirs.write_all(b"x").unwrap();
         assert_eq!(outer.who(), [2], "{}", outer.name);
@@ -87,7 +87,7 @@ fn epoll_refuses_itself_and_cycles() {
             return;
         }
         let own = subject.selector.poll_fd().unwrap().as_raw_fd();
-        let (token, mode) = (Token::new(1, 0), Mode::Level);
+        let (token, mode) = (Token::new(1, 0), TriggerMode::Level);
         let itself = subject.selector.register(own, token, READ, mode).unwrap_err();
         assert_eq!(itself.raw_os_error(), Some(libc::EINVAL), "{itself}");
         let mut other = subject.kind.open().unwrap();
@@ -108,8 +108,8 @@ fn a_reset_forgets_everything_and_keeps_the_number() {
         let number =
             |subject: &crate::support::Subject| subject.selector.poll_fd().map(|fd| fd.as_raw_fd());
         let (open, before) = (census(), number(subject));
-        subject.watch(&ours, 1, READ, Mode::Level);
-        subject.watch(&file, 2, READ, Mode::Level);
+        subject.watch(&ours, 1, READ, TriggerMode::Level);
+        subject.watch(&file, 2, READ, TriggerMode::Level);
         assert_eq!(subject.who(), [1, 2]);
         subject.selector.reset().unwrap();
         assert_eq!(subject.now(), [], "{}", subject.name);
@@ -118,8 +118,8 @@ fn a_reset_forgets_everything_and_keeps_the_number() {
         }
         let removed = subject.selector.deregister(ours.as_raw_fd()).unwrap_err();
         assert_eq!(removed.kind(), std::io::ErrorKind::NotFound, "{}", subject.name);
-        subject.watch(&ours, 3, READ, Mode::Level);
-        subject.watch(&file, 4, READ, Mode::Level);
+        subject.watch(&ours, 3, READ, TriggerMode::Level);
+        subject.watch(&file, 4, READ, TriggerMode::Level);
         assert_eq!(subject.who(), [3, 4], "{}", subject.name);
     });
 }

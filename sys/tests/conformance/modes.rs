@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use mainspring_sys::{Interest, Mode, Readiness};
+use mainspring_sys::{Interest, Readiness, TriggerMode};
 
 use crate::support::{BOTH, R, READ, Subject, W, WRITE, on_every_kind, pair};
 
@@ -25,7 +25,7 @@ fn drain(subject: &mut Subject, stream: &mut UnixStream) {
         }
     };
     assert_eq!(refused.kind(), ErrorKind::WouldBlock);
-    subject.drained(stream, READ);
+    subject.clear_readiness(stream, READ);
 }
 
 /// Writes until a write would block.
@@ -42,15 +42,15 @@ pub fn fill(stream: &mut UnixStream) {
 fn oneshot_reports_once_until_reregistered() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
-        subject.watch(&ours, 0, READ, Mode::Oneshot);
+        subject.watch(&ours, 0, READ, TriggerMode::Oneshot);
         assert_silent(subject, "nothing has happened");
         theirs.write_all(b"x").unwrap();
         assert_eq!(subject.now(), [(0, R)]);
         theirs.write_all(b"x").unwrap();
         assert_silent(subject, "it was reported");
-        subject.drained(&ours, READ);
+        subject.clear_readiness(&ours, READ);
         assert_silent(subject, "a drain does not arm a one-shot registration");
-        subject.rewatch(&ours, 7, READ, Mode::Oneshot);
+        subject.rewatch(&ours, 7, READ, TriggerMode::Oneshot);
         assert_eq!(subject.now(), [(7, R)]);
         assert_silent(subject, "it was reported again");
     });
@@ -61,12 +61,12 @@ fn oneshot_reports_once_until_reregistered() {
 fn oneshot_sleeps_over_a_hang_up() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
-        subject.watch(&ours, 0, BOTH, Mode::Oneshot);
+        subject.watch(&ours, 0, BOTH, TriggerMode::Oneshot);
         assert_eq!(subject.now(), [(0, W)]);
         theirs.write_all(b"x").unwrap();
         drop(theirs);
         assert_silent(subject, "a hang-up of a sleeping registration");
-        subject.rewatch(&ours, 0, READ, Mode::Oneshot);
+        subject.rewatch(&ours, 0, READ, TriggerMode::Oneshot);
         let said = subject.now()[0].1;
         assert!(said.contains(subject.must_say(R | Readiness::HANGUP, READ)), "{}", subject.name);
         assert_silent(subject, "the hang-up was reported");
@@ -77,13 +77,13 @@ fn oneshot_sleeps_over_a_hang_up() {
 fn edge_reports_a_beginning_once() {
     on_every_kind(|subject| {
         let (mut ours, mut theirs) = pair();
-        subject.watch(&ours, 0, READ, Mode::Edge);
+        subject.watch(&ours, 0, READ, TriggerMode::Edge);
         for _ in 0..3 {
             theirs.write_all(b"x").unwrap();
             assert_eq!(subject.now(), [(0, R)], "{}", subject.name);
             assert_silent(subject, "nothing new since the report");
             drain(subject, &mut ours);
-            assert_silent(subject, "drained");
+            assert_silent(subject, "clear_readiness");
         }
     });
 }
@@ -92,14 +92,14 @@ fn edge_reports_a_beginning_once() {
 fn edge_has_two_directions() {
     on_every_kind(|subject| {
         let (mut ours, mut theirs) = pair();
-        subject.watch(&ours, 0, BOTH, Mode::Edge);
+        subject.watch(&ours, 0, BOTH, TriggerMode::Edge);
         assert_eq!(subject.now(), [(0, W)]);
         assert_silent(subject, "room was reported");
         theirs.write_all(b"x").unwrap();
         let said = subject.now();
         assert!(said.len() == 1 && said[0].1.contains(R), "{}: {said:?}", subject.name);
         fill(&mut ours);
-        subject.drained(&ours, WRITE);
+        subject.clear_readiness(&ours, WRITE);
         assert_silent(subject, "no room, and data was reported");
         while theirs.read(&mut [0; 4096]).is_ok() {}
         let said = subject.now();
@@ -116,9 +116,9 @@ fn edge_begins_anew_with_a_reregistration() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
         theirs.write_all(b"x").unwrap();
-        subject.watch(&ours, 0, READ, Mode::Edge);
+        subject.watch(&ours, 0, READ, TriggerMode::Edge);
         assert_eq!(subject.now(), [(0, R)]);
-        subject.rewatch(&ours, 5, READ, Mode::Edge);
+        subject.rewatch(&ours, 5, READ, TriggerMode::Edge);
         assert_eq!(subject.now(), [(5, R)]);
         assert_silent(subject, "reported again");
     });
@@ -132,7 +132,7 @@ fn edge_reports_a_hang_up_once() {
         let (mut ours, mut theirs) = pair();
         fill(&mut ours);
         let everything = subject.everything();
-        subject.watch(&ours, 0, everything, Mode::Edge);
+        subject.watch(&ours, 0, everything, TriggerMode::Edge);
         theirs.write_all(b"x").unwrap();
         assert_eq!(subject.now(), [(0, R)], "{}", subject.name);
         drop(theirs);
@@ -147,10 +147,10 @@ fn edge_reports_a_hang_up_once() {
 fn a_drain_counts_only_for_what_was_asked() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
-        subject.watch(&ours, 0, READ, Mode::Edge);
-        subject.drained(&ours, WRITE);
+        subject.watch(&ours, 0, READ, TriggerMode::Edge);
+        subject.clear_readiness(&ours, WRITE);
         assert_silent(subject, "room is not asked for");
-        subject.drained(&theirs, READ); // Nobody watches it.
+        subject.clear_readiness(&theirs, READ); // Nobody watches it.
         theirs.write_all(b"x").unwrap();
         assert_eq!(subject.now(), [(0, R)]);
     });
@@ -160,18 +160,18 @@ fn a_drain_counts_only_for_what_was_asked() {
 fn modes_hold_for_files_that_are_always_ready() {
     on_every_kind(|subject| {
         let file = File::open(std::env::current_exe().unwrap()).unwrap();
-        subject.watch(&file, 0, READ, Mode::Oneshot);
+        subject.watch(&file, 0, READ, TriggerMode::Oneshot);
         assert_eq!(subject.now(), [(0, R)]);
-        subject.drained(&file, READ);
+        subject.clear_readiness(&file, READ);
         assert_silent(subject, "one-shot");
-        subject.rewatch(&file, 0, BOTH, Mode::Edge);
+        subject.rewatch(&file, 0, BOTH, TriggerMode::Edge);
         assert_eq!(subject.now(), [(0, R | W)]);
         assert_silent(subject, "edge");
-        subject.drained(&file, READ);
+        subject.clear_readiness(&file, READ);
         assert_eq!(subject.now(), [(0, R)], "{}", subject.name);
-        assert_silent(subject, "edge, drained and reported");
+        assert_silent(subject, "edge, clear_readiness and reported");
         if subject.everything().contains(Interest::PRIORITY) {
-            subject.rewatch(&file, 0, Interest::PRIORITY, Mode::Level);
+            subject.rewatch(&file, 0, Interest::PRIORITY, TriggerMode::Level);
             assert_silent(subject, "a file has no priority data");
         }
     });

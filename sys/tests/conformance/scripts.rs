@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use mainspring_sys::{Interest, Mode, Readiness, Token};
+use mainspring_sys::{Interest, Readiness, Token, TriggerMode};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -16,8 +16,8 @@ const CHANNELS: usize = 8;
 /// Something that is done to one of the channels.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Add(Interest, Mode),
-    Modify(Interest, Mode),
+    Add(Interest, TriggerMode),
+    Modify(Interest, TriggerMode),
     Remove,
     Write,
     Read,
@@ -30,7 +30,7 @@ enum Step {
 /// Scripts that ask for parts of `everything`.
 fn steps(everything: Interest) -> impl Strategy<Value = Vec<(usize, Step)>> {
     let interest = move || (1..=everything.bits()).prop_map(Interest::from_bits_truncate);
-    let mode = || prop_oneof![3 => Just(Mode::Level), 1 => Just(Mode::Oneshot)];
+    let mode = || prop_oneof![3 => Just(TriggerMode::Level), 1 => Just(TriggerMode::Oneshot)];
     let how = prop_oneof![Just(Shutdown::Read), Just(Shutdown::Write), Just(Shutdown::Both)];
     let step = prop_oneof![
         6 => (interest(), mode()).prop_map(|(interest, mode)| Step::Add(interest, mode)),
@@ -101,7 +101,7 @@ struct Model {
 
 struct Registration {
     interest: Interest,
-    mode: Mode,
+    mode: TriggerMode,
     armed: bool,
 }
 
@@ -175,7 +175,7 @@ impl Model {
             }
             if let Some(said) = oracle(number, registration.interest) {
                 ready.push((*index as u32, subject.must_say(said, registration.interest)));
-                registration.armed = registration.mode == Mode::Level;
+                registration.armed = registration.mode == TriggerMode::Level;
             }
         }
         ready

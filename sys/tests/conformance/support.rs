@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use mainspring_sys::{Events, Interest, Mode, Readiness, Selector, SelectorKind, Token};
+use mainspring_sys::{Events, Interest, Readiness, Selector, SelectorKind, Token, TriggerMode};
 
 /// The bits on which every selector must agree. The others are hints.
 pub const VERDICT: Readiness =
@@ -71,12 +71,12 @@ impl Subject {
     }
 
     /// Registers `fd`, and calls it `slot`.
-    pub fn watch(&mut self, fd: &impl AsFd, slot: u32, interest: Interest, mode: Mode) {
+    pub fn watch(&mut self, fd: &impl AsFd, slot: u32, interest: Interest, mode: TriggerMode) {
         let fd = fd.as_fd().as_raw_fd();
         self.selector.register(fd, Token::new(slot, 0), interest, mode).unwrap();
     }
 
-    pub fn rewatch(&mut self, fd: &impl AsFd, slot: u32, interest: Interest, mode: Mode) {
+    pub fn rewatch(&mut self, fd: &impl AsFd, slot: u32, interest: Interest, mode: TriggerMode) {
         let fd = fd.as_fd().as_raw_fd();
         self.selector.reregister(fd, Token::new(slot, 0), interest, mode).unwrap();
     }
@@ -85,8 +85,8 @@ impl Subject {
         self.selector.deregister(fd.as_fd().as_raw_fd()).unwrap();
     }
 
-    pub fn drained(&mut self, fd: &impl AsFd, interest: Interest) {
-        self.selector.drained(fd.as_fd().as_raw_fd(), interest);
+    pub fn clear_readiness(&mut self, fd: &impl AsFd, interest: Interest) {
+        self.selector.clear_readiness(fd.as_fd().as_raw_fd(), interest);
     }
 
     /// What is ready within `timeout`, in the order of slots.

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 
-use mainspring_sys::{Interest, Mode, Readiness};
+use mainspring_sys::{Interest, Readiness, TriggerMode};
 
 use crate::situations::{self, refused_connect, reset_connection, tcp_pair};
 use crate::support::{BOTH, R, READ, Subject, VERDICT, W, WRITE, on_every_kind, oracle, wait_for};
@@ -12,7 +12,7 @@ const PRIORITY: Interest = Interest::PRIORITY;
 
 /// Asks for `interest` in `fd` and compares with poll(2).
 fn compare(subject: &mut Subject, name: &str, fd: &impl std::os::fd::AsFd, interest: Interest) {
-    subject.watch(fd, 0, interest, Mode::Level);
+    subject.watch(fd, 0, interest, TriggerMode::Level);
     let expected = oracle(fd.as_fd().as_raw_fd(), interest);
     let expected: Vec<_> =
         expected.into_iter().map(|said| (0, subject.must_say(said, interest))).collect();
@@ -28,7 +28,7 @@ fn w10_every_situation_has_one_verdict() {
     on_every_kind(|subject| {
         for situation in situations::all() {
             let everything = subject.everything();
-            subject.watch(&situation.fd, 0, everything, Mode::Level);
+            subject.watch(&situation.fd, 0, everything, TriggerMode::Level);
             let seen = subject.now().first().map_or(Readiness::empty(), |(_, said)| *said);
             let expected = situation.verdict & everything.into();
             assert_eq!(seen & VERDICT, expected, "{}: {}", subject.name, situation.name);
@@ -57,12 +57,12 @@ fn w6_a_regular_file_is_always_ready() {
     on_every_kind(|subject| {
         let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
         let (ours, mut theirs) = crate::support::pair();
-        subject.watch(&file, 1, READ, Mode::Level);
-        subject.watch(&ours, 2, READ, Mode::Level);
+        subject.watch(&file, 1, READ, TriggerMode::Level);
+        subject.watch(&ours, 2, READ, TriggerMode::Level);
         assert_eq!(subject.within(None), [(1, R)]);
         theirs.write_all(b"x").unwrap();
         assert_eq!(subject.who(), [1, 2]);
-        subject.rewatch(&file, 3, WRITE, Mode::Level);
+        subject.rewatch(&file, 3, WRITE, TriggerMode::Level);
         assert!(subject.now().contains(&(3, W)));
         subject.unwatch(&file);
         assert_eq!(subject.who(), [2]);
@@ -76,7 +76,7 @@ fn an_error_is_reported_until_it_is_fetched() {
             return; // It fetches the error itself.
         }
         let stream = reset_connection();
-        subject.watch(&stream, 0, BOTH, Mode::Level);
+        subject.watch(&stream, 0, BOTH, TriggerMode::Level);
         let before = subject.now()[0].1;
         assert!(
             before.contains(subject.must_say(R | W | Readiness::ERROR | Readiness::HANGUP, BOTH))
@@ -97,7 +97,7 @@ fn a_refused_connect_is_writable_with_an_error_to_fetch() {
             return; // It fetches the error itself.
         }
         let socket = refused_connect();
-        subject.watch(&socket, 0, WRITE, Mode::Level);
+        subject.watch(&socket, 0, WRITE, TriggerMode::Level);
         let said = subject.within(None)[0].1;
         assert!(
             said.contains(subject.must_say(W | Readiness::ERROR, WRITE)),
@@ -119,14 +119,15 @@ fn an_urgent_byte_does_not_wake_a_reader() {
             unsafe { libc::send(theirs.as_raw_fd(), b"!".as_ptr().cast(), 1, libc::MSG_OOB) };
         assert_eq!(sent, 1);
         wait_for(&ours, libc::POLLPRI);
-        subject.watch(&ours, 0, READ, Mode::Level);
+        subject.watch(&ours, 0, READ, TriggerMode::Level);
         assert_eq!(subject.now(), []);
         if !subject.everything().contains(PRIORITY) {
             let token = mainspring_sys::Token::new(0, 0);
-            let asked = subject.selector.reregister(ours.as_raw_fd(), token, PRIORITY, Mode::Level);
+            let asked =
+                subject.selector.reregister(ours.as_raw_fd(), token, PRIORITY, TriggerMode::Level);
             return assert_eq!(asked.unwrap_err().kind(), std::io::ErrorKind::Unsupported);
         }
-        subject.rewatch(&ours, 0, READ | PRIORITY, Mode::Level);
+        subject.rewatch(&ours, 0, READ | PRIORITY, TriggerMode::Level);
         assert_eq!(subject.now(), [(0, Readiness::PRIORITY)]);
         theirs.write_all(b"x").unwrap();
         wait_for(&ours, libc::POLLIN);
@@ -142,7 +143,7 @@ fn data_is_reported_for_as_long_as_it_waits() {
     on_every_kind(|subject| {
         let (mut ours, mut theirs) = crate::support::pair();
         theirs.write_all(&[0; 64]).unwrap();
-        subject.watch(&ours, 0, READ, Mode::Level);
+        subject.watch(&ours, 0, READ, TriggerMode::Level);
         for _ in 0..64 {
             assert_eq!(subject.now(), [(0, R)]);
             ours.read_exact(&mut [0]).unwrap();

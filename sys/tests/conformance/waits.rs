@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mainspring_sys::Mode;
+use mainspring_sys::TriggerMode;
 
 use crate::support::{R, READ, on_every_kind, pair, subjects};
 
@@ -15,7 +15,7 @@ use crate::support::{R, READ, on_every_kind, pair, subjects};
 fn t4_a_wait_is_never_shorter_than_asked() {
     on_every_kind(|subject| {
         let (ours, _theirs) = pair();
-        subject.watch(&ours, 0, READ, Mode::Level);
+        subject.watch(&ours, 0, READ, TriggerMode::Level);
         for nanos in [0, 1, 999, 900_000, 1_500_000, 2_000_001] {
             for _ in 0..5 {
                 let (wait, start) = (Duration::from_nanos(nanos), Instant::now());
@@ -32,7 +32,7 @@ fn t4_the_longest_durations_are_waits_like_others() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
         theirs.write_all(b"x").unwrap();
-        subject.watch(&ours, 0, READ, Mode::Level);
+        subject.watch(&ours, 0, READ, TriggerMode::Level);
         for wait in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(1 << 31)] {
             assert_eq!(subject.within(Some(wait)), [(0, R)], "{}", subject.name);
         }
@@ -46,7 +46,7 @@ fn t4_an_event_ends_the_longest_wait() {
     on_every_kind(|subject| {
         for wait in [None, Some(Duration::MAX)] {
             let (ours, mut theirs) = pair();
-            subject.watch(&ours, 0, READ, Mode::Level);
+            subject.watch(&ours, 0, READ, TriggerMode::Level);
             let writer = thread::spawn(move || {
                 theirs.write_all(b"x").unwrap();
                 theirs
@@ -87,7 +87,7 @@ fn t4_signals_neither_end_nor_restart_a_wait() {
         let waiter = thread::spawn(move || {
             let mut subject = subjects().swap_remove(index);
             let (ours, _theirs) = pair();
-            subject.watch(&ours, 0, READ, Mode::Level);
+            subject.watch(&ours, 0, READ, TriggerMode::Level);
             let before = INTERRUPTIONS.load(Ordering::Relaxed);
             while INTERRUPTIONS.load(Ordering::Relaxed) < before + 10 {
                 let (wait, start) = (Duration::from_millis(150), Instant::now());
@@ -114,7 +114,7 @@ fn t4_signals_do_not_end_an_endless_wait() {
         let waiter = thread::spawn(move || {
             let mut subject = subjects().swap_remove(index);
             let (ours, theirs) = pair();
-            subject.watch(&ours, 0, READ, Mode::Level);
+            subject.watch(&ours, 0, READ, TriggerMode::Level);
             send.send(theirs).unwrap();
             assert_eq!(subject.within(None), [(0, R)], "{}", subject.name);
         });

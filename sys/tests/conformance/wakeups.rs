@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use mainspring_sys::{Mode, Token, Wakeup, WakeupKind, fd};
+use mainspring_sys::{Token, TriggerMode, Wakeup, WakeupKind, fd};
 
 use crate::support::{READ, Subject, on_every_kind};
 
@@ -39,7 +39,7 @@ fn x2_wakes_are_merged_until_drained() {
                 wakeup.wake().unwrap();
                 wakeup.wake().unwrap();
                 assert_eq!(subject.who(), [9], "{} and {kind}", subject.name);
-                if kind != WakeupKind::UserEvent && wakeup.mode() == Mode::Level {
+                if kind != WakeupKind::UserEvent && wakeup.mode() == TriggerMode::Level {
                     assert_eq!(subject.who(), [9], "{} and {kind}", subject.name);
                 }
                 wakeup.drain().unwrap();
@@ -55,7 +55,7 @@ fn x2_wakes_are_merged_until_drained() {
 fn x2_a_wake_is_reported_once_where_the_kernel_has_edges() {
     on_every_kind(|subject| {
         with_each_wakeup(subject, |subject, kind, wakeup| {
-            if wakeup.mode() == Mode::Level {
+            if wakeup.mode() == TriggerMode::Level {
                 return assert!(kind != WakeupKind::Eventfd || !subject.selector.has_edges());
             }
             for _ in 0..3 {
@@ -121,7 +121,8 @@ fn a_wakeup_with_an_fd_is_an_ordinary_registration() {
     on_every_kind(|subject| {
         with_each_wakeup(subject, |subject, kind, wakeup| {
             let Some(watched) = wakeup.watched_fd().map(|fd| fd.as_raw_fd()) else { return };
-            let second = subject.selector.register(watched, BELL, READ, Mode::Level).unwrap_err();
+            let second =
+                subject.selector.register(watched, BELL, READ, TriggerMode::Level).unwrap_err();
             assert_eq!(second.kind(), ErrorKind::AlreadyExists, "{} and {kind}", subject.name);
             subject.selector.deregister(watched).unwrap();
             wakeup.wake().unwrap();

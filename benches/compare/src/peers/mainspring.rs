@@ -100,7 +100,7 @@ fn rearm(sizes: &[usize]) {
             let deadline = base + Duration::from_micros(step);
             el.reset_at(timers[step as usize % sizes[0]], deadline);
         }
-        el.turn(Some(Duration::ZERO)).expect("the loop turns");
+        el.tick(Some(Duration::ZERO)).expect("the loop turns");
         [since(before)]
     });
 }
@@ -132,7 +132,7 @@ fn batch(_: &[usize]) {
             for number in 0..BATCH {
                 el.call_soon(move |_, sum| *sum = sum.wrapping_add(number));
             }
-            el.turn(None).expect("the loop turns");
+            el.tick(None).expect("the loop turns");
         }
         [since(before)]
     });

@@ -15,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use mainspring::hyper::LoopTimer;
 use mainspring::net::{TcpListener, TcpStream};
-use mainspring::{EventLoop, Interest, Io, Promise, Sleep, sleep, sleep_until, yield_now};
+use mainspring::{EventLoop, Interest, Io, Sleep, promise, sleep, sleep_until, yield_now};
 
 use super::peer::{Peer, Works};
 use crate::work::echo::{PERIOD, TIMERS, listener, post_from_threads};
@@ -85,7 +85,7 @@ fn switch(_: &[usize]) {
 
 /// With its own promise.
 fn waiting(_: &[usize]) {
-    grown(Promise::<()>::new);
+    grown(promise::<()>);
 }
 
 fn one_oneshot(_: &[usize]) {
@@ -232,7 +232,7 @@ fn watch_pipes(sizes: &[usize]) {
             let mut bytes = [0; ROOM];
             while let Ok(count @ 1..) = reader.read_with(|mut pipe| pipe.read(&mut bytes)).await {
                 if count < ROOM {
-                    reader.drained(Interest::READABLE);
+                    reader.clear_readiness(Interest::READABLE);
                 }
                 chain.received(index, count);
             }

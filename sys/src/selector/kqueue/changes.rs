@@ -13,7 +13,7 @@ use super::kernel::Kernel;
 use super::kevent::{self, EV_ADD, EV_DELETE, EV_DISABLE, EV_ENABLE, EV_ERROR, EV_RECEIPT};
 use super::kevent::{Filter, Flags, Kevent};
 use super::table::Registration;
-use crate::event::{Interest, Mode, Token};
+use crate::event::{Interest, Token, TriggerMode};
 use crate::syscall::retry;
 
 /// Changes that go to the kernel in one call. The memory is kept from call to call.
@@ -62,7 +62,7 @@ impl Changes {
 
     /// Asks for a user event: `EV_CLEAR` makes each trigger one report.
     pub fn add_user(&mut self, ident: usize, token: Token) {
-        let flags = EV_ADD | kevent::flags(Mode::Edge) | EV_RECEIPT;
+        let flags = EV_ADD | kevent::flags(TriggerMode::Edge) | EV_RECEIPT;
         self.asked.push(kevent::change(Filter::User, ident, token, flags));
     }
 

@@ -9,7 +9,7 @@ use std::ptr;
 
 use libc::c_int;
 
-use crate::event::{Interest, Mode, Token};
+use crate::event::{Interest, Token, TriggerMode};
 
 pub use words::*;
 
@@ -154,11 +154,11 @@ impl Filter {
 }
 
 /// The flag that makes the kernel report as `mode` says.
-pub fn flags(mode: Mode) -> Flags {
+pub fn flags(mode: TriggerMode) -> Flags {
     match mode {
-        Mode::Level => 0,
-        Mode::Oneshot => EV_DISPATCH,
-        Mode::Edge => EV_CLEAR,
+        TriggerMode::Level => 0,
+        TriggerMode::Oneshot => EV_DISPATCH,
+        TriggerMode::Edge => EV_CLEAR,
     }
 }
 

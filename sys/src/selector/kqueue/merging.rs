@@ -7,7 +7,7 @@ use super::Kqueue;
 use super::kernel::Kernel;
 use super::kevent::{self, EV_EOF, EV_ERROR, EV_ONESHOT, Filter, Kevent, NOTE_OOB};
 use super::table::Registration;
-use crate::event::{Interest, Mode, Readiness, Token};
+use crate::event::{Interest, Readiness, Token, TriggerMode};
 
 /// Events of one registration in a batch, merged.
 #[derive(Debug)]
@@ -70,14 +70,14 @@ impl<K: Kernel> Kqueue<K> {
             None if registration.asleep => self.changes.disable(fd, from, registration.token),
             None => {
                 registration.mark = self.reports.len();
-                registration.asleep = registration.mode == Mode::Oneshot;
+                registration.asleep = registration.mode == TriggerMode::Oneshot;
                 let token = registration.token;
                 self.reports.push(Report { fd: Some(fd), token, readiness, from });
             }
         }
     }
 
-    /// Sends to sleep what was reported in [`Mode::Oneshot`]: the kernel has disabled the filters
+    /// Sends to sleep what was reported in [`TriggerMode::Oneshot`]: the kernel has disabled the filters
     /// that reported, and the others are deleted. Those that stay are the proof for later that the
     /// fd was not closed.
     pub(super) fn disarm(&mut self) -> io::Result<()> {
@@ -132,5 +132,5 @@ fn translate(filter: Filter, event: &Kevent) -> Readiness {
 pub(super) fn settle(readiness: Readiness) -> Readiness {
     const ENDED: Readiness = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED);
     let hangup = if readiness.contains(ENDED) { Readiness::HANGUP } else { Readiness::empty() };
-    (readiness | hangup).settle()
+    (readiness | hangup).with_implied()
 }

@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use super::Kqueue;
 use super::kernel::{Kernel, Kind};
 use super::table::Registration;
-use crate::event::{Interest, Mode};
+use crate::event::{Interest, TriggerMode};
 use crate::selector::check_end;
 
 /// The directions that poll(2) is asked about.
@@ -149,7 +149,7 @@ impl<K: Kernel> Kqueue<K> {
             let report = self.reports.get(one.mark).filter(|report| report.fd == Some(fd));
             let left = match one.mode {
                 _ if one.asleep => Interest::empty(),
-                Mode::Edge => one.interest - report.map_or(Interest::empty(), |it| it.from),
+                TriggerMode::Edge => one.interest - report.map_or(Interest::empty(), |it| it.from),
                 _ => one.interest,
             };
             // An error says that the fd was closed in the meantime, which is silent here.

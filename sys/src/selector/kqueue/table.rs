@@ -6,7 +6,7 @@
 use std::os::fd::RawFd;
 
 use super::kernel::Kind;
-use crate::event::{Interest, Mode, Token};
+use crate::event::{Interest, Token, TriggerMode};
 
 /// A registration.
 #[derive(Debug, Clone, Copy)]
@@ -14,11 +14,11 @@ pub struct Registration {
     pub kind: Kind,
     pub token: Token,
     pub interest: Interest,
-    pub mode: Mode,
+    pub mode: TriggerMode,
     /// The filters that the kernel holds for the fd, enabled or not.
     pub held: Interest,
     /// True if nothing of it may be reported: the filters in `held` are disabled. It was reported
-    /// in [`Mode::Oneshot`], or its file has lost its other end and `always` reports it.
+    /// in [`TriggerMode::Oneshot`], or its file has lost its other end and `always` reports it.
     pub asleep: bool,
     /// Where the report of this fd may lie in the batch under way. Only a report that names the fd
     /// makes it true, so nobody has to take old marks away.
@@ -26,7 +26,7 @@ pub struct Registration {
 }
 
 impl Registration {
-    pub fn new(kind: Kind, token: Token, interest: Interest, mode: Mode) -> Registration {
+    pub fn new(kind: Kind, token: Token, interest: Interest, mode: TriggerMode) -> Registration {
         Registration { kind, token, interest, mode, held: interest, asleep: false, mark: 0 }
     }
 }

@@ -6,19 +6,19 @@ use super::*;
 fn the_errors_of_the_contract() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
-        assert_eq!(bench.reregister(7, 1, READ, Mode::Level), NOT_FOUND);
+        assert_eq!(bench.reregister(7, 1, READ, TriggerMode::Level), NOT_FOUND);
         assert_eq!(bench.deregister(7), NOT_FOUND);
-        bench.register(7, 1, READ, Mode::Level).unwrap();
-        assert_eq!(bench.register(7, 2, WRITE, Mode::Level), EXISTS);
+        bench.register(7, 1, READ, TriggerMode::Level).unwrap();
+        assert_eq!(bench.register(7, 2, WRITE, TriggerMode::Level), EXISTS);
         assert_eq!(bench.select(), [(1, Readiness::READABLE)]);
         for fd in [-1, 8, RawFd::MAX] {
-            assert_eq!(bench.register(fd, 1, READ, Mode::Level), BAD_FD);
-            assert_eq!(bench.reregister(fd, 1, READ, Mode::Level), BAD_FD);
+            assert_eq!(bench.register(fd, 1, READ, TriggerMode::Level), BAD_FD);
+            assert_eq!(bench.reregister(fd, 1, READ, TriggerMode::Level), BAD_FD);
             assert_eq!(bench.deregister(fd), BAD_FD);
         }
         let nothing = Err(Refusal::Kind(io::ErrorKind::InvalidInput));
-        assert_eq!(bench.register(7, 1, Interest::empty(), Mode::Level), nothing);
-        assert_eq!(bench.reregister(7, 1, Interest::empty(), Mode::Level), nothing);
+        assert_eq!(bench.register(7, 1, Interest::empty(), TriggerMode::Level), nothing);
+        assert_eq!(bench.reregister(7, 1, Interest::empty(), TriggerMode::Level), nothing);
         bench.deregister(7).unwrap();
         assert!(bench.kernel.state().filters.is_empty());
         bench.calls();
@@ -31,10 +31,10 @@ fn the_errors_of_the_contract() {
 fn a_second_registration_leaves_the_first_as_it_was_even_asleep() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
-        bench.register(7, 1, BOTH, Mode::Oneshot).unwrap();
-        assert_eq!(bench.register(7, 2, READ, Mode::Level), EXISTS);
+        bench.register(7, 1, BOTH, TriggerMode::Oneshot).unwrap();
+        assert_eq!(bench.register(7, 2, READ, TriggerMode::Level), EXISTS);
         assert_eq!(bench.select(), [(1, Readiness::READABLE | Readiness::WRITABLE)]);
-        assert_eq!(bench.register(7, 2, READ, Mode::Level), EXISTS);
+        assert_eq!(bench.register(7, 2, READ, TriggerMode::Level), EXISTS);
         assert_eq!(bench.select(), []);
     });
 }
@@ -44,9 +44,9 @@ fn a_library_that_keeps_filters_is_not_asked_for_them() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.kernel.state().is_library = true;
-        bench.register(7, 1, READ, Mode::Level).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Level).unwrap();
         bench.calls();
-        assert_eq!(bench.register(7, 2, READ, Mode::Level), EXISTS);
+        assert_eq!(bench.register(7, 2, READ, TriggerMode::Level), EXISTS);
         assert_eq!(bench.calls(), []);
     });
 }
@@ -56,7 +56,10 @@ fn a_refused_second_filter_takes_the_first_one_with_it() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.kernel.state().refusals.insert((7, Filter::Write), libc::ENOMEM);
-        assert_eq!(bench.register(7, 1, BOTH, Mode::Level), Err(Refusal::Errno(libc::ENOMEM)));
+        assert_eq!(
+            bench.register(7, 1, BOTH, TriggerMode::Level),
+            Err(Refusal::Errno(libc::ENOMEM))
+        );
         assert!(bench.kernel.state().filters.is_empty());
         assert_eq!(bench.deregister(7), NOT_FOUND);
     });
@@ -66,9 +69,12 @@ fn a_refused_second_filter_takes_the_first_one_with_it() {
 fn a_refused_change_leaves_everything_as_it_was() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
-        bench.register(7, 1, READ, Mode::Edge).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Edge).unwrap();
         bench.kernel.state().refusals.insert((7, Filter::Write), libc::ENOMEM);
-        assert_eq!(bench.reregister(7, 2, BOTH, Mode::Level), Err(Refusal::Errno(libc::ENOMEM)));
+        assert_eq!(
+            bench.reregister(7, 2, BOTH, TriggerMode::Level),
+            Err(Refusal::Errno(libc::ENOMEM))
+        );
         assert_eq!(bench.select(), [(1, Readiness::READABLE)]);
         assert_eq!(bench.select(), []);
         bench.deregister(7).unwrap();
@@ -83,15 +89,15 @@ fn a_refused_change_does_not_wake_what_sleeps() {
         if !bench.kernel.has_except() {
             return;
         }
-        bench.register(7, 1, BOTH, Mode::Oneshot).unwrap();
+        bench.register(7, 1, BOTH, TriggerMode::Oneshot).unwrap();
         bench.select();
         bench.kernel.happen(7, |file| file.readable = true);
         bench.kernel.state().refusals.insert((7, Filter::Except), libc::ENOMEM);
-        bench.reregister(7, 2, BOTH | Interest::PRIORITY, Mode::Oneshot).unwrap_err();
+        bench.reregister(7, 2, BOTH | Interest::PRIORITY, TriggerMode::Oneshot).unwrap_err();
         assert_eq!(bench.kernel.held(7, |_| true), WRITE, "the filter that reported, and no other");
         assert_eq!(bench.kernel.enabled(7), Interest::empty());
         assert_eq!(bench.select(), []);
-        bench.reregister(7, 2, BOTH, Mode::Oneshot).unwrap();
+        bench.reregister(7, 2, BOTH, TriggerMode::Oneshot).unwrap();
         assert_eq!(bench.select().len(), 1);
     });
 }
@@ -101,11 +107,17 @@ fn a_call_that_fails_half_way_is_undone() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.kernel.state().failure = Some(libc::ENOMEM);
-        assert_eq!(bench.register(7, 1, BOTH, Mode::Level), Err(Refusal::Errno(libc::ENOMEM)));
+        assert_eq!(
+            bench.register(7, 1, BOTH, TriggerMode::Level),
+            Err(Refusal::Errno(libc::ENOMEM))
+        );
         assert!(bench.kernel.state().filters.is_empty());
-        bench.register(7, 1, READ, Mode::Level).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Level).unwrap();
         bench.kernel.state().failure = Some(libc::ENOMEM);
-        assert_eq!(bench.reregister(7, 2, BOTH, Mode::Level), Err(Refusal::Errno(libc::ENOMEM)));
+        assert_eq!(
+            bench.reregister(7, 2, BOTH, TriggerMode::Level),
+            Err(Refusal::Errno(libc::ENOMEM))
+        );
         assert_eq!(bench.select(), [(1, Readiness::READABLE)]);
         assert_eq!(bench.kernel.enabled(7), READ);
     });
@@ -117,7 +129,10 @@ fn another_refusal_counts_for_more_than_a_lost_end() {
         let mut bench = Bench::with(EMPTY);
         bench.kernel.state().refusals.insert((7, Filter::Read), libc::EPIPE);
         bench.kernel.state().refusals.insert((7, Filter::Write), libc::ENOMEM);
-        assert_eq!(bench.register(7, 1, BOTH, Mode::Level), Err(Refusal::Errno(libc::ENOMEM)));
+        assert_eq!(
+            bench.register(7, 1, BOTH, TriggerMode::Level),
+            Err(Refusal::Errno(libc::ENOMEM))
+        );
     });
 }
 
@@ -125,7 +140,7 @@ fn another_refusal_counts_for_more_than_a_lost_end() {
 fn a_filter_that_the_kernel_has_lost_is_no_error_of_deregister() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
-        bench.register(7, 1, BOTH, Mode::Level).unwrap();
+        bench.register(7, 1, BOTH, TriggerMode::Level).unwrap();
         bench.kernel.state().filters.remove(1);
         bench.deregister(7).unwrap();
         assert!(bench.kernel.state().filters.is_empty());
@@ -136,15 +151,15 @@ fn a_filter_that_the_kernel_has_lost_is_no_error_of_deregister() {
 fn a_closed_fd_is_silent_and_bad_and_forgotten() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
-        bench.register(7, 1, BOTH, Mode::Level).unwrap();
+        bench.register(7, 1, BOTH, TriggerMode::Level).unwrap();
         bench.kernel.close(7);
         assert_eq!(bench.select(), []);
-        assert_eq!(bench.register(7, 2, READ, Mode::Level), BAD_FD);
-        assert_eq!(bench.reregister(7, 2, READ, Mode::Level), BAD_FD);
+        assert_eq!(bench.register(7, 2, READ, TriggerMode::Level), BAD_FD);
+        assert_eq!(bench.reregister(7, 2, READ, TriggerMode::Level), BAD_FD);
         assert_eq!(bench.deregister(7), BAD_FD);
         bench.kernel.open(7, READY);
         assert_eq!(bench.deregister(7), NOT_FOUND);
-        bench.register(7, 3, READ, Mode::Level).unwrap();
+        bench.register(7, 3, READ, TriggerMode::Level).unwrap();
         assert_eq!(bench.select(), [(3, Readiness::READABLE)]);
     });
 }
@@ -153,7 +168,7 @@ fn a_closed_fd_is_silent_and_bad_and_forgotten() {
 fn deregister_of_a_closed_fd_forgets_it() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
-        bench.register(7, 1, BOTH, Mode::Level).unwrap();
+        bench.register(7, 1, BOTH, TriggerMode::Level).unwrap();
         bench.kernel.close(7);
         assert_eq!(bench.deregister(7), BAD_FD);
         bench.kernel.open(7, READY);
@@ -165,18 +180,18 @@ fn deregister_of_a_closed_fd_forgets_it() {
 fn the_new_file_of_a_number_is_not_the_old_registration() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
-        bench.register(7, 1, READ, Mode::Oneshot).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Oneshot).unwrap();
         bench.select();
         let reuse = |bench: &Bench| {
             bench.kernel.close(7);
             bench.kernel.open(7, READY);
         };
         reuse(&bench);
-        assert_eq!(bench.reregister(7, 2, BOTH, Mode::Level), NOT_FOUND);
+        assert_eq!(bench.reregister(7, 2, BOTH, TriggerMode::Level), NOT_FOUND);
         assert!(bench.kernel.state().filters.is_empty(), "the new file is not watched");
-        bench.register(7, 3, READ, Mode::Level).unwrap();
+        bench.register(7, 3, READ, TriggerMode::Level).unwrap();
         reuse(&bench);
-        bench.register(7, 4, WRITE, Mode::Level).unwrap();
+        bench.register(7, 4, WRITE, TriggerMode::Level).unwrap();
         assert_eq!(bench.select(), [(4, Readiness::WRITABLE)]);
         reuse(&bench);
         assert_eq!(bench.deregister(7), NOT_FOUND);
@@ -189,10 +204,10 @@ fn a_socket_may_have_the_number_of_a_file_that_was_closed() {
         let (mut bench, null) = (Bench::new(), null());
         let fd = null.as_raw_fd();
         bench.kernel.open(fd, FILE);
-        bench.register(fd, 1, READ, Mode::Level).unwrap();
+        bench.register(fd, 1, READ, TriggerMode::Level).unwrap();
         bench.kernel.close(fd);
         bench.kernel.open(fd, FakeFile { writable: true, ..EMPTY });
-        bench.register(fd, 2, WRITE, Mode::Level).unwrap();
+        bench.register(fd, 2, WRITE, TriggerMode::Level).unwrap();
         assert_eq!(bench.select(), [(2, Readiness::WRITABLE)]);
     });
 }
@@ -203,10 +218,10 @@ fn a_file_may_have_the_number_of_a_socket_that_was_closed() {
         let (mut bench, null) = (Bench::new(), null());
         let fd = null.as_raw_fd();
         bench.kernel.open(fd, READY);
-        bench.register(fd, 1, READ, Mode::Level).unwrap();
+        bench.register(fd, 1, READ, TriggerMode::Level).unwrap();
         bench.kernel.close(fd);
         bench.kernel.open(fd, FILE);
-        bench.register(fd, 2, READ, Mode::Level).unwrap();
+        bench.register(fd, 2, READ, TriggerMode::Level).unwrap();
         assert_eq!(bench.select(), [(2, Readiness::READABLE)]);
         bench.deregister(fd).unwrap();
         assert_eq!(bench.select(), []);
@@ -220,14 +235,17 @@ fn without_a_filter_for_priority_data_an_interest_in_it_is_refused() {
         if bench.kernel.has_except() {
             return;
         }
-        bench.register(7, 1, READ, Mode::Level).unwrap();
-        assert_eq!(bench.reregister(7, 2, READ | Interest::PRIORITY, Mode::Level), UNSUPPORTED);
+        bench.register(7, 1, READ, TriggerMode::Level).unwrap();
+        assert_eq!(
+            bench.reregister(7, 2, READ | Interest::PRIORITY, TriggerMode::Level),
+            UNSUPPORTED
+        );
         assert_eq!(bench.select(), [(1, Readiness::READABLE)]);
         bench.deregister(7).unwrap();
-        assert_eq!(bench.register(7, 1, Interest::PRIORITY, Mode::Level), UNSUPPORTED);
+        assert_eq!(bench.register(7, 1, Interest::PRIORITY, TriggerMode::Level), UNSUPPORTED);
         // As on the other selectors, a file never has priority data, which is no error.
         bench.kernel.open(null.as_raw_fd(), FILE);
-        bench.register(null.as_raw_fd(), 1, Interest::PRIORITY, Mode::Level).unwrap();
+        bench.register(null.as_raw_fd(), 1, Interest::PRIORITY, TriggerMode::Level).unwrap();
         assert_eq!(bench.select(), []);
     });
 }
@@ -250,7 +268,7 @@ fn a_library_that_ignores_receipts_is_found_out() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.kernel.state().ignores_receipts = true;
-        let error = bench.register(7, 1, BOTH, Mode::Level).unwrap_err();
+        let error = bench.register(7, 1, BOTH, TriggerMode::Level).unwrap_err();
         assert_eq!(error, Refusal::Kind(io::ErrorKind::Other));
         assert!(bench.kernel.state().filters.is_empty());
     });
@@ -262,8 +280,8 @@ fn reset_forgets_every_fd_and_keeps_user_events() {
         let (mut bench, null) = (Bench::with(READY), null());
         let file = null.as_raw_fd();
         bench.kernel.open(file, FILE);
-        bench.register(7, 1, READ, Mode::Level).unwrap();
-        bench.register(file, 2, READ, Mode::Level).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Level).unwrap();
+        bench.register(file, 2, READ, TriggerMode::Level).unwrap();
         let old = bench.selector.user_event(Token::new(3, 9)).unwrap();
         bench.selector.reset().unwrap();
         assert_eq!(bench.select(), []);
@@ -273,10 +291,10 @@ fn reset_forgets_every_fd_and_keeps_user_events() {
         new.trigger().unwrap();
         assert_eq!(bench.select(), [(4, Readiness::READABLE)]);
         bench.calls();
-        assert_eq!(bench.reregister(7, 1, READ, Mode::Level), NOT_FOUND);
+        assert_eq!(bench.reregister(7, 1, READ, TriggerMode::Level), NOT_FOUND);
         assert_eq!(bench.calls(), [], "the table knows");
-        bench.register(7, 1, READ, Mode::Level).unwrap();
-        bench.register(file, 2, READ, Mode::Level).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Level).unwrap();
+        bench.register(file, 2, READ, TriggerMode::Level).unwrap();
     });
 }
 
@@ -284,10 +302,10 @@ fn reset_forgets_every_fd_and_keeps_user_events() {
 fn a_failed_reset_leaves_everything_as_it_was() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
-        bench.register(7, 1, READ, Mode::Level).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Level).unwrap();
         bench.kernel.state().renewal_fails = true;
         bench.selector.reset().unwrap_err();
         assert_eq!(bench.select(), [(1, Readiness::READABLE)]);
-        assert_eq!(bench.register(7, 2, READ, Mode::Level), EXISTS);
+        assert_eq!(bench.register(7, 2, READ, TriggerMode::Level), EXISTS);
     });
 }

@@ -15,8 +15,8 @@ fn fds() -> impl Iterator<Item = RawFd> {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Register(RawFd, Interest, Mode),
-    Reregister(RawFd, Interest, Mode),
+    Register(RawFd, Interest, TriggerMode),
+    Reregister(RawFd, Interest, TriggerMode),
     Deregister(RawFd),
     Open(RawFd, bool),
     Close(RawFd),
@@ -30,7 +30,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let interest = prop_oneof![Just(READ), Just(WRITE), Just(BOTH)];
-    let mode = prop_oneof![Just(Mode::Level), Just(Mode::Oneshot), Just(Mode::Edge)];
+    let mode =
+        prop_oneof![Just(TriggerMode::Level), Just(TriggerMode::Oneshot), Just(TriggerMode::Edge)];
     let fd = || prop::sample::select(fds().collect::<Vec<_>>());
     let asked = (fd(), interest, mode);
     prop_oneof![
@@ -53,7 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Known {
     token: u32,
     interest: Interest,
-    mode: Mode,
+    mode: TriggerMode,
     asleep: bool,
     /// In edge mode: the directions with news.
     news: Interest,
@@ -77,7 +78,7 @@ impl Model {
     }
 
     fn is_vague(&self, fd: RawFd) -> bool {
-        self.is_lost(fd) && self.known.get(&fd).is_some_and(|known| known.mode == Mode::Edge)
+        self.is_lost(fd) && self.known.get(&fd).is_some_and(|known| known.mode == TriggerMode::Edge)
     }
 
     fn ready(&self, fd: RawFd) -> Interest {
@@ -92,7 +93,7 @@ impl Model {
             return Interest::empty();
         };
         let asked = known.interest & self.ready(fd);
-        if known.mode == Mode::Edge { asked & known.news } else { asked }
+        if known.mode == TriggerMode::Edge { asked & known.news } else { asked }
     }
 
     fn verdict(&self, fd: RawFd, is_new: bool) -> Verdict {
@@ -112,7 +113,7 @@ impl Model {
         }
     }
 
-    fn arm(&mut self, fd: RawFd, interest: Interest, mode: Mode) {
+    fn arm(&mut self, fd: RawFd, interest: Interest, mode: TriggerMode) {
         let (token, news) = (self.tokens, self.ready(fd));
         self.known.insert(fd, Known { token, interest, mode, asleep: false, news });
     }
@@ -144,7 +145,7 @@ impl Model {
         let (due, said) = (self.due(fd), Interest::answered_by(readiness));
         assert!(!said.is_empty() && due.contains(said), "fd {fd}: due {due:?}, said {readiness:?}");
         let known = self.known.get_mut(&fd).unwrap();
-        known.asleep = known.mode == Mode::Oneshot;
+        known.asleep = known.mode == TriggerMode::Oneshot;
         known.news -= said;
     }
 }

@@ -5,7 +5,7 @@ use super::profiles::{Except, Null, current};
 use super::*;
 
 const RW: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);
-const MODES: [Mode; 3] = [Mode::Level, Mode::Oneshot, Mode::Edge];
+const MODES: [TriggerMode; 3] = [TriggerMode::Level, TriggerMode::Oneshot, TriggerMode::Edge];
 
 /// A bench with `file` open under a number that is open in this process too.
 fn bench_with(file: FakeFile) -> (Bench, RawFd, File) {
@@ -34,7 +34,7 @@ fn w1_a_pipe_whose_reader_goes_is_reported_as_its_mode_says() {
             bench.reregister(fd, 1, WRITE, mode).unwrap();
             lose_reader(&bench, fd);
             let counts: Vec<usize> = (0..4).map(|_| bench.select().len()).collect();
-            let expected = if mode == Mode::Level { [1, 1, 1, 1] } else { [1, 0, 0, 0] };
+            let expected = if mode == TriggerMode::Level { [1, 1, 1, 1] } else { [1, 0, 0, 0] };
             assert_eq!(counts, expected, "{mode:?}");
             bench.reregister(fd, 2, WRITE, mode).unwrap();
             assert_eq!(said(&bench.select()), [(2, WRITE)], "{mode:?}");
@@ -65,11 +65,11 @@ fn w5_the_writer_of_a_full_pipe_is_woken_when_the_reader_goes() {
 fn w5_a_reader_that_goes_while_the_writer_sleeps_is_reported_after_it_is_armed() {
     on_every_kernel(|| {
         let (mut bench, fd, _null) = bench_with(FakeFile { writable: true, ..PIPE });
-        bench.register(fd, 1, WRITE, Mode::Oneshot).unwrap();
+        bench.register(fd, 1, WRITE, TriggerMode::Oneshot).unwrap();
         assert_eq!(bench.select().len(), 1);
         lose_reader(&bench, fd);
         assert_eq!(bench.select(), []);
-        bench.reregister(fd, 2, WRITE, Mode::Oneshot).unwrap();
+        bench.reregister(fd, 2, WRITE, TriggerMode::Oneshot).unwrap();
         assert_eq!(said(&bench.select()), [(2, WRITE)]);
         assert_eq!(bench.select(), []);
     });
@@ -81,13 +81,13 @@ fn w1_the_other_direction_of_a_lost_pipe_is_reported_too() {
     on_every_kernel(|| {
         for room in [64, 1] {
             let (mut bench, fd, _null) = bench_with(PIPE);
-            bench.register(fd, 1, BOTH, Mode::Level).unwrap();
+            bench.register(fd, 1, BOTH, TriggerMode::Level).unwrap();
             lose_reader(&bench, fd);
             assert_eq!(bench.select_at_most(room).len(), 1);
             for _ in 0..3 {
                 assert_eq!(said(&bench.select()), [(1, BOTH)], "room {room}");
             }
-            assert_eq!(bench.register(fd, 2, READ, Mode::Level), EXISTS);
+            assert_eq!(bench.register(fd, 2, READ, TriggerMode::Level), EXISTS);
             bench.deregister(fd).unwrap();
             assert!(bench.kernel.state().filters.is_empty());
         }
@@ -98,12 +98,12 @@ fn w1_the_other_direction_of_a_lost_pipe_is_reported_too() {
 fn a_oneshot_report_of_a_lost_pipe_is_one_though_its_filters_straddle_two_calls() {
     on_every_kernel(|| {
         let (mut bench, fd, _null) = bench_with(PIPE);
-        bench.register(fd, 1, BOTH, Mode::Oneshot).unwrap();
+        bench.register(fd, 1, BOTH, TriggerMode::Oneshot).unwrap();
         lose_reader(&bench, fd);
         let counts: Vec<usize> = (0..4).map(|_| bench.select_at_most(1).len()).collect();
         assert_eq!(counts, [1, 0, 0, 0]);
         assert_eq!(bench.kernel.enabled(fd), Interest::empty());
-        bench.reregister(fd, 2, BOTH, Mode::Oneshot).unwrap();
+        bench.reregister(fd, 2, BOTH, TriggerMode::Oneshot).unwrap();
         assert_eq!(said(&bench.select()), [(2, BOTH)]);
     });
 }
@@ -114,17 +114,17 @@ fn a_pipe_that_had_no_reader_when_it_was_registered_never_waits() {
         let lost = FakeFile { read_end: true, write_end: true, ..PIPE };
         for asked in [WRITE, BOTH] {
             let (mut bench, fd, _null) = bench_with(lost.clone());
-            bench.register(fd, 1, asked, Mode::Level).unwrap();
+            bench.register(fd, 1, asked, TriggerMode::Level).unwrap();
             for _ in 0..2 {
                 assert_eq!(said(&bench.select()), [(1, asked)]);
             }
             for other in [READ, WRITE, BOTH] {
-                assert_eq!(bench.register(fd, 2, other, Mode::Level), EXISTS);
+                assert_eq!(bench.register(fd, 2, other, TriggerMode::Level), EXISTS);
             }
-            bench.reregister(fd, 2, WRITE, Mode::Oneshot).unwrap();
+            bench.reregister(fd, 2, WRITE, TriggerMode::Oneshot).unwrap();
             assert_eq!(said(&bench.select()), [(2, WRITE)]);
             assert_eq!(bench.select(), []);
-            bench.reregister(fd, 3, READ, Mode::Level).unwrap();
+            bench.reregister(fd, 3, READ, TriggerMode::Level).unwrap();
             assert_eq!(said(&bench.select()), [(3, READ)]);
             bench.deregister(fd).unwrap();
             assert_eq!(bench.deregister(fd), NOT_FOUND);
@@ -138,9 +138,9 @@ fn a_pipe_that_loses_its_reader_before_a_change_never_waits() {
     on_every_kernel(|| {
         let (mut bench, fd, _null) = bench_with(READY);
         bench.kernel.happen(fd, |file| file.is_pipe = true);
-        bench.register(fd, 1, READ, Mode::Level).unwrap();
+        bench.register(fd, 1, READ, TriggerMode::Level).unwrap();
         lose_reader(&bench, fd);
-        bench.reregister(fd, 2, WRITE, Mode::Level).unwrap();
+        bench.reregister(fd, 2, WRITE, TriggerMode::Level).unwrap();
         assert_eq!(said(&bench.select()), [(2, WRITE)]);
         bench.deregister(fd).unwrap();
         assert!(bench.kernel.state().filters.is_empty());
@@ -152,18 +152,18 @@ fn a_pipe_that_loses_its_reader_before_a_change_never_waits() {
 fn w4_the_next_owner_of_the_number_of_a_lost_pipe_is_watched() {
     on_every_kernel(|| {
         let (mut bench, fd, _null) = bench_with(PIPE);
-        bench.register(fd, 1, WRITE, Mode::Level).unwrap();
+        bench.register(fd, 1, WRITE, TriggerMode::Level).unwrap();
         lose_reader(&bench, fd);
         assert_eq!(bench.select().len(), 1);
         bench.kernel.close(fd);
         bench.kernel.open(fd, FakeFile { readable: true, ..EMPTY });
-        bench.register(fd, 2, READ, Mode::Level).unwrap();
+        bench.register(fd, 2, READ, TriggerMode::Level).unwrap();
         for _ in 0..2 {
             assert_eq!(bench.select(), [(2, Readiness::READABLE)]);
         }
         bench.kernel.close(fd);
         bench.kernel.open(fd, EMPTY);
-        assert_eq!(bench.reregister(fd, 3, READ, Mode::Level), NOT_FOUND);
+        assert_eq!(bench.reregister(fd, 3, READ, TriggerMode::Level), NOT_FOUND);
         assert_eq!(bench.select(), []);
     });
 }
@@ -172,7 +172,7 @@ fn w4_the_next_owner_of_the_number_of_a_lost_pipe_is_watched() {
 fn w8_a_lost_pipe_that_is_closed_is_reported_or_forgotten() {
     on_every_kernel(|| {
         let (mut bench, fd, null) = bench_with(PIPE);
-        bench.register(fd, 1, WRITE, Mode::Level).unwrap();
+        bench.register(fd, 1, WRITE, TriggerMode::Level).unwrap();
         lose_reader(&bench, fd);
         bench.select();
         bench.kernel.close(fd);
@@ -191,7 +191,7 @@ fn a_revoked_terminal_never_waits() {
             return;
         }
         let (mut bench, fd, _null) = bench_with(FakeFile { writable: true, ..EMPTY });
-        bench.register(fd, 1, BOTH, Mode::Level).unwrap();
+        bench.register(fd, 1, BOTH, TriggerMode::Level).unwrap();
         assert_eq!(bench.select(), [(1, Readiness::WRITABLE)]);
         bench.kernel.revoke(fd);
         assert_eq!(said(&bench.select()), [(1, WRITE)]);
@@ -208,13 +208,16 @@ fn a_revoked_terminal_never_waits() {
 fn w7_a_closed_fd_is_no_lost_pipe() {
     on_every_kernel(|| {
         let mut bench = Bench::with(PIPE);
-        bench.register(7, 1, READ, Mode::Level).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Level).unwrap();
         bench.kernel.close(7);
-        assert_eq!(bench.reregister(7, 2, WRITE, Mode::Level), BAD_FD);
-        assert_eq!(bench.register(7, 2, WRITE, Mode::Level), BAD_FD);
+        assert_eq!(bench.reregister(7, 2, WRITE, TriggerMode::Level), BAD_FD);
+        assert_eq!(bench.register(7, 2, WRITE, TriggerMode::Level), BAD_FD);
         bench.kernel.open(7, EMPTY);
         bench.kernel.state().refusals.insert((7, Filter::Write), libc::ENOMEM);
-        assert_eq!(bench.register(7, 1, BOTH, Mode::Level), Err(Refusal::Errno(libc::ENOMEM)));
+        assert_eq!(
+            bench.register(7, 1, BOTH, TriggerMode::Level),
+            Err(Refusal::Errno(libc::ENOMEM))
+        );
     });
 }
 
@@ -223,13 +226,13 @@ fn w6_an_idle_device_is_always_ready_though_its_filters_are_silent() {
     on_every_kernel(|| {
         for asked in [READ, WRITE, BOTH] {
             let (mut bench, fd, _null) = bench_with(NULL);
-            bench.register(fd, 1, asked, Mode::Level).unwrap();
+            bench.register(fd, 1, asked, TriggerMode::Level).unwrap();
             for _ in 0..2 {
                 assert_eq!(said(&bench.select()), [(1, asked)], "{asked:?}");
             }
-            assert_eq!(bench.register(fd, 2, READ, Mode::Level), EXISTS);
+            assert_eq!(bench.register(fd, 2, READ, TriggerMode::Level), EXISTS);
             for other in [WRITE, READ, BOTH] {
-                bench.reregister(fd, 3, other, Mode::Level).unwrap();
+                bench.reregister(fd, 3, other, TriggerMode::Level).unwrap();
                 assert_eq!(said(&bench.select()), [(3, other)], "{asked:?}, then {other:?}");
             }
             bench.deregister(fd).unwrap();
@@ -249,12 +252,12 @@ fn w6_a_device_that_is_ready_in_one_direction_is_reported_in_that_one() {
         let random = FakeFile { writable: false, ..NULL };
         for asked in [READ, BOTH] {
             let (mut bench, fd, _null) = bench_with(random.clone());
-            bench.register(fd, 1, asked, Mode::Level).unwrap();
+            bench.register(fd, 1, asked, TriggerMode::Level).unwrap();
             assert_eq!(bench.select(), [(1, Readiness::READABLE)], "{asked:?}");
         }
         let (mut bench, fd, _null) = bench_with(random);
         let Null::Refused(errno) = current().null else { unreachable!() };
-        assert_eq!(bench.register(fd, 1, WRITE, Mode::Level), Err(Refusal::Errno(errno)));
+        assert_eq!(bench.register(fd, 1, WRITE, TriggerMode::Level), Err(Refusal::Errno(errno)));
     });
 }
 
@@ -263,7 +266,7 @@ fn w6_a_device_that_is_ready_in_one_direction_is_reported_in_that_one() {
 fn w1_a_device_with_data_is_watched() {
     on_every_kernel(|| {
         let (mut bench, fd, _null) = bench_with(FakeFile { kind: Kind::Device, ..READY });
-        bench.register(fd, 1, READ, Mode::Level).unwrap();
+        bench.register(fd, 1, READ, TriggerMode::Level).unwrap();
         assert_eq!(bench.select(), [(1, Readiness::READABLE)]);
         bench.kernel.happen(fd, |file| file.readable = false);
         assert_eq!(bench.select(), []);
@@ -275,7 +278,10 @@ fn a_refused_terminal_is_an_error() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.kernel.state().refusals.insert((7, Filter::Read), libc::EINVAL);
-        assert_eq!(bench.register(7, 2, READ, Mode::Level), Err(Refusal::Errno(libc::EINVAL)));
+        assert_eq!(
+            bench.register(7, 2, READ, TriggerMode::Level),
+            Err(Refusal::Errno(libc::EINVAL))
+        );
     });
 }
 
@@ -289,11 +295,11 @@ fn the_end_of_input_is_no_priority_data() {
         };
         for errno in [0, libc::ECONNRESET] {
             let (mut bench, fd, _null) = bench_with(file.clone());
-            bench.register(fd, 1, Interest::PRIORITY, Mode::Level).unwrap();
+            bench.register(fd, 1, Interest::PRIORITY, TriggerMode::Level).unwrap();
             bench.kernel.happen(fd, |file| (file.read_end, file.error) = (true, errno));
             let end = Readiness::READ_CLOSED;
             let error = if errno == 0 { Readiness::empty() } else { Readiness::ERROR };
-            assert_eq!(bench.select(), [(1, (end | error).settle())]);
+            assert_eq!(bench.select(), [(1, (end | error).with_implied())]);
         }
     });
 }
@@ -321,7 +327,7 @@ fn common_data_is_no_priority_data() {
 fn rw_is_what_a_file_answers() {
     on_every_kernel(|| {
         let (mut bench, fd, _null) = bench_with(FILE);
-        bench.register(fd, 1, BOTH, Mode::Level).unwrap();
+        bench.register(fd, 1, BOTH, TriggerMode::Level).unwrap();
         assert_eq!(bench.select(), [(1, RW)]);
     });
 }

@@ -303,7 +303,7 @@ fn verdict_of(asked: Interest, read: Said, write: Said) -> Readiness {
     }
     let both = Readiness::READ_CLOSED | Readiness::WRITE_CLOSED;
     let hangup = if verdict.contains(both) { Readiness::HANGUP } else { Readiness::empty() };
-    (verdict | hangup).settle()
+    (verdict | hangup).with_implied()
 }
 
 #[test]
@@ -312,13 +312,13 @@ fn w10_the_selector_gives_the_recorded_verdicts() {
         for &(name, read, write) in SITUATIONS {
             for asked in [READ, WRITE, BOTH] {
                 let expected = Some(verdict_of(asked, read, write)).filter(|it| !it.is_empty());
-                for mode in [Mode::Level, Mode::Oneshot, Mode::Edge] {
+                for mode in [TriggerMode::Level, TriggerMode::Oneshot, TriggerMode::Edge] {
                     let mut bench = Bench::with(file(read, write));
                     bench.register(7, 1, asked, mode).unwrap();
                     let seen: Vec<_> = bench.select().into_iter().map(|one| one.1).collect();
                     assert_eq!(seen, Vec::from_iter(expected), "{name}, {asked:?}, {mode:?}");
                     let again = bench.select().len();
-                    let lasts = mode == Mode::Level && expected.is_some();
+                    let lasts = mode == TriggerMode::Level && expected.is_some();
                     assert_eq!(again, usize::from(lasts), "{name}, {asked:?}, {mode:?}");
                 }
             }
@@ -344,7 +344,7 @@ fn w10_some_recorded_verdicts_word_by_word() {
         ];
         for (asked, end, expected) in cases {
             let mut bench = Bench::with(file(end, end));
-            bench.register(7, 1, asked, Mode::Level).unwrap();
+            bench.register(7, 1, asked, TriggerMode::Level).unwrap();
             let seen = bench.select()[0].1;
             assert_eq!(seen, expected, "{asked:?}, {end:?}");
         }

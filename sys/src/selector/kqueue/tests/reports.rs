@@ -8,7 +8,7 @@ use super::*;
 fn two_filters_of_an_fd_are_asked_for_in_one_call_and_reported_as_one_event() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
-        bench.register(7, 1, BOTH, Mode::Level).unwrap();
+        bench.register(7, 1, BOTH, TriggerMode::Level).unwrap();
         assert_eq!(bench.calls(), [(2, Some(Duration::ZERO))]);
         assert_eq!(bench.select(), [(1, Readiness::READABLE | Readiness::WRITABLE)]);
     });
@@ -20,10 +20,10 @@ fn events_of_many_fds_are_merged_each_with_its_own() {
         let mut bench = Bench::new();
         for fd in 10..20 {
             bench.kernel.open(fd, READY);
-            bench.register(fd, fd as u32, WRITE, Mode::Level).unwrap();
+            bench.register(fd, fd as u32, WRITE, TriggerMode::Level).unwrap();
         }
         for fd in (10..20).rev() {
-            bench.reregister(fd, fd as u32, BOTH, Mode::Level).unwrap();
+            bench.reregister(fd, fd as u32, BOTH, TriggerMode::Level).unwrap();
         }
         for _ in 0..3 {
             let mut reports = bench.select();
@@ -38,10 +38,10 @@ fn events_of_many_fds_are_merged_each_with_its_own() {
 fn the_end_of_a_direction_closes_that_direction() {
     on_every_kernel(|| {
         let mut bench = Bench::with(FakeFile { read_end: true, ..EMPTY });
-        bench.register(7, 1, BOTH, Mode::Level).unwrap();
-        assert_eq!(bench.select(), [(1, Readiness::READ_CLOSED.settle())]);
+        bench.register(7, 1, BOTH, TriggerMode::Level).unwrap();
+        assert_eq!(bench.select(), [(1, Readiness::READ_CLOSED.with_implied())]);
         bench.kernel.happen(7, |file| (file.read_end, file.write_end) = (false, true));
-        assert_eq!(bench.select(), [(1, Readiness::WRITE_CLOSED.settle())]);
+        assert_eq!(bench.select(), [(1, Readiness::WRITE_CLOSED.with_implied())]);
     });
 }
 
@@ -49,10 +49,10 @@ fn the_end_of_a_direction_closes_that_direction() {
 fn the_end_of_both_directions_is_a_hang_up() {
     on_every_kernel(|| {
         let mut bench = Bench::with(FakeFile { read_end: true, write_end: true, ..EMPTY });
-        bench.register(7, 1, BOTH, Mode::Level).unwrap();
-        assert_eq!(bench.select(), [(1, Readiness::HANGUP.settle())]);
-        bench.reregister(7, 1, READ, Mode::Level).unwrap();
-        assert_eq!(bench.select(), [(1, Readiness::READ_CLOSED.settle())]);
+        bench.register(7, 1, BOTH, TriggerMode::Level).unwrap();
+        assert_eq!(bench.select(), [(1, Readiness::HANGUP.with_implied())]);
+        bench.reregister(7, 1, READ, TriggerMode::Level).unwrap();
+        assert_eq!(bench.select(), [(1, Readiness::READ_CLOSED.with_implied())]);
     });
 }
 
@@ -61,9 +61,9 @@ fn an_end_with_an_errno_is_an_error_and_no_hang_up_by_itself() {
     on_every_kernel(|| {
         let reset = FakeFile { read_end: true, error: libc::ECONNRESET, ..EMPTY };
         let mut bench = Bench::with(reset);
-        bench.register(7, 1, READ, Mode::Level).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Level).unwrap();
         let report = bench.select();
-        assert_eq!(report, [(1, (Readiness::READ_CLOSED | Readiness::ERROR).settle())]);
+        assert_eq!(report, [(1, (Readiness::READ_CLOSED | Readiness::ERROR).with_implied())]);
         assert!(!report[0].1.contains(Readiness::HANGUP));
     });
 }
@@ -75,7 +75,7 @@ fn priority_data_comes_by_its_own_filter() {
         if !bench.kernel.has_except() {
             return;
         }
-        bench.register(7, 1, READ | Interest::PRIORITY, Mode::Level).unwrap();
+        bench.register(7, 1, READ | Interest::PRIORITY, TriggerMode::Level).unwrap();
         assert_eq!(bench.select(), []);
         bench.kernel.happen(7, |file| file.priority = true);
         assert_eq!(bench.select(), [(1, Readiness::PRIORITY)]);
@@ -88,7 +88,7 @@ fn priority_data_comes_by_its_own_filter() {
 fn level_is_reported_for_as_long_as_it_lasts() {
     on_every_kernel(|| {
         let mut bench = Bench::with(EMPTY);
-        bench.register(7, 1, READ, Mode::Level).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Level).unwrap();
         assert_eq!(bench.select(), []);
         bench.kernel.happen(7, |file| file.readable = true);
         for _ in 0..3 {
@@ -103,14 +103,14 @@ fn level_is_reported_for_as_long_as_it_lasts() {
 fn an_edge_is_reported_once_per_direction_and_again_after_reregister() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
-        bench.register(7, 1, BOTH, Mode::Edge).unwrap();
+        bench.register(7, 1, BOTH, TriggerMode::Edge).unwrap();
         assert_eq!(bench.select(), [(1, Readiness::READABLE | Readiness::WRITABLE)]);
         assert_eq!(bench.select(), []);
         bench.kernel.happen(7, |file| file.writable = false);
         bench.kernel.happen(7, |file| file.arrivals += 1);
         assert_eq!(bench.select(), [(1, Readiness::READABLE)]);
         assert_eq!(bench.select(), []);
-        bench.reregister(7, 2, BOTH, Mode::Edge).unwrap();
+        bench.reregister(7, 2, BOTH, TriggerMode::Edge).unwrap();
         assert_eq!(bench.select(), [(2, Readiness::READABLE)]);
     });
 }
@@ -119,12 +119,12 @@ fn an_edge_is_reported_once_per_direction_and_again_after_reregister() {
 fn oneshot_puts_both_directions_to_sleep_after_the_first_report_of_either() {
     on_every_kernel(|| {
         let mut bench = Bench::with(FakeFile { writable: true, ..EMPTY });
-        bench.register(7, 1, BOTH, Mode::Oneshot).unwrap();
+        bench.register(7, 1, BOTH, TriggerMode::Oneshot).unwrap();
         assert_eq!(bench.select(), [(1, Readiness::WRITABLE)]);
         assert_eq!(bench.kernel.enabled(7), Interest::empty());
         bench.kernel.happen(7, |file| file.readable = true);
         assert_eq!(bench.select(), []);
-        bench.reregister(7, 1, BOTH, Mode::Oneshot).unwrap();
+        bench.reregister(7, 1, BOTH, TriggerMode::Oneshot).unwrap();
         bench.calls();
         assert_eq!(bench.select(), [(1, Readiness::READABLE | Readiness::WRITABLE)]);
         assert_eq!(bench.calls().len(), 1, "what has reported the kernel disables by itself");
@@ -136,7 +136,7 @@ fn oneshot_puts_both_directions_to_sleep_after_the_first_report_of_either() {
 fn oneshot_is_one_report_though_its_filters_straddle_two_calls() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
-        bench.register(7, 1, BOTH, Mode::Oneshot).unwrap();
+        bench.register(7, 1, BOTH, TriggerMode::Oneshot).unwrap();
         assert_eq!(bench.select_at_most(1).len(), 1);
         assert_eq!(bench.select_at_most(1), []);
         assert_eq!(bench.kernel.enabled(7), Interest::empty());
@@ -147,14 +147,14 @@ fn oneshot_is_one_report_though_its_filters_straddle_two_calls() {
 fn a_kernel_that_does_not_disable_cannot_wake_what_sleeps() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
-        bench.register(7, 1, READ, Mode::Oneshot).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Oneshot).unwrap();
         bench.select();
         let never_disabled =
             |one: &mut fake::Knote| (one.disabled, one.mode, one.active) = (false, 0, true);
         never_disabled(&mut bench.kernel.state().filters[0]);
         assert_eq!(bench.select(), []);
         assert!(bench.kernel.enabled(7).is_empty(), "it would end each wait to come");
-        bench.reregister(7, 1, READ, Mode::Oneshot).unwrap();
+        bench.reregister(7, 1, READ, TriggerMode::Oneshot).unwrap();
         assert_eq!(bench.select(), [(1, Readiness::READABLE)]);
     });
 }
@@ -163,12 +163,12 @@ fn a_kernel_that_does_not_disable_cannot_wake_what_sleeps() {
 fn a_change_of_mode_reaches_the_kernel() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
-        bench.register(7, 1, READ, Mode::Level).unwrap();
-        bench.reregister(7, 1, READ, Mode::Edge).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Level).unwrap();
+        bench.reregister(7, 1, READ, TriggerMode::Edge).unwrap();
         assert_eq!((bench.select().len(), bench.select().len()), (1, 0));
-        bench.reregister(7, 1, READ, Mode::Level).unwrap();
+        bench.reregister(7, 1, READ, TriggerMode::Level).unwrap();
         assert_eq!((bench.select().len(), bench.select().len()), (1, 1));
-        bench.reregister(7, 1, READ, Mode::Oneshot).unwrap();
+        bench.reregister(7, 1, READ, TriggerMode::Oneshot).unwrap();
         assert_eq!(bench.kernel.state().filters[0].mode & EV_DISPATCH, EV_DISPATCH);
     });
 }
@@ -179,7 +179,7 @@ fn each_ready_fd_is_served_before_any_is_served_twice() {
         let mut bench = Bench::new();
         for fd in 10..20 {
             bench.kernel.open(fd, READY);
-            bench.register(fd, fd as u32, READ, Mode::Level).unwrap();
+            bench.register(fd, fd as u32, READ, TriggerMode::Level).unwrap();
         }
         let mut served: Vec<u32> =
             (0..5).flat_map(|_| bench.select_at_most(2)).map(|e| e.0).collect();
@@ -192,7 +192,7 @@ fn each_ready_fd_is_served_before_any_is_served_twice() {
 fn a_process_with_the_number_of_an_fd_is_not_the_fd() {
     on_every_kernel(|| {
         let mut bench = Bench::with(EMPTY);
-        bench.register(7, 1, READ, Mode::Level).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Level).unwrap();
         bench.kernel.state().foreign_ident = Some(7);
         assert_eq!(bench.select(), []);
         assert_eq!(bench.kernel.enabled(7), READ);
@@ -203,7 +203,7 @@ fn a_process_with_the_number_of_an_fd_is_not_the_fd() {
 fn an_event_of_a_former_tenant_is_dropped_with_its_filter() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
-        bench.register(7, 1, READ, Mode::Level).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Level).unwrap();
         bench.kernel.state().filters[0].udata += 1;
         assert_eq!(bench.select(), []);
         assert!(bench.kernel.state().filters.is_empty());
@@ -214,7 +214,7 @@ fn an_event_of_a_former_tenant_is_dropped_with_its_filter() {
 fn a_user_event_is_reported_once_a_trigger() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
-        bench.register(7, 1, READ, Mode::Level).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Level).unwrap();
         let first = bench.selector.user_event(Token::new(50, 9)).unwrap();
         let second = bench.selector.user_event(Token::new(51, 9)).unwrap();
         assert_eq!(bench.select(), [(1, Readiness::READABLE)]);
@@ -251,9 +251,9 @@ fn files_that_never_wait_are_always_ready_and_end_a_wait() {
         let (mut bench, null) = (Bench::with(READY), null());
         let fd = null.as_raw_fd();
         bench.kernel.open(fd, FILE);
-        bench.register(fd, 2, READ, Mode::Level).unwrap();
-        bench.register(7, 1, READ, Mode::Level).unwrap();
-        assert_eq!(bench.register(fd, 3, READ, Mode::Level), EXISTS);
+        bench.register(fd, 2, READ, TriggerMode::Level).unwrap();
+        bench.register(7, 1, READ, TriggerMode::Level).unwrap();
+        assert_eq!(bench.register(fd, 3, READ, TriggerMode::Level), EXISTS);
         bench.calls();
         for _ in 0..2 {
             let mut events = Events::with_capacity(8);

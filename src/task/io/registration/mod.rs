@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use mainspring_sys::blocking::{self, Blocking};
-use mainspring_sys::{Interest, Mode, Readiness, fd};
+use mainspring_sys::{Interest, Readiness, TriggerMode, fd};
 
 pub(super) use self::waiter::Waiter;
 use super::transfer::Moved;
@@ -34,7 +34,7 @@ pub(super) struct Registration {
     fd: RawFd,
     /// What the selector is asked for.
     interest: Cell<Interest>,
-    mode: Mode,
+    mode: TriggerMode,
     ownership: Ownership,
     /// The loop, and the fd's key in it.
     watched: Cell<Option<(u32, Key)>>,
@@ -80,7 +80,7 @@ impl Registration {
         Registration {
             fd,
             interest: Cell::new(interest),
-            mode: Mode::Edge,
+            mode: TriggerMode::Edge,
             ownership,
             watched: Cell::new(None),
             blocking,
@@ -92,7 +92,7 @@ impl Registration {
 
     /// See [`Io::by_level`](super::Io::by_level).
     pub(super) fn by_level(&mut self) {
-        self.mode = Mode::Level;
+        self.mode = TriggerMode::Level;
     }
 
     /// See [`Io::watched`](super::Io::watched).
@@ -151,7 +151,9 @@ impl Registration {
         loop {
             let elsewhere;
             let watched = match (self.watched.get(), &running) {
-                (Some((home, key)), Some(tasks)) if tasks.home() == home => Some((&**tasks, key)),
+                (Some((loop_id, key)), Some(tasks)) if tasks.loop_id() == loop_id => {
+                    Some((&**tasks, key))
+                }
                 (None, _) => None,
                 (_, running) => {
                     if running.is_some() {
@@ -235,7 +237,7 @@ impl Registration {
     /// True if another loop than `running` watches the fd.
     #[inline]
     fn is_elsewhere(&self, running: &Tasks) -> bool {
-        self.watched.get().is_some_and(|(home, _)| home != running.home())
+        self.watched.get().is_some_and(|(loop_id, _)| loop_id != running.loop_id())
     }
 
     /// Ends watching in another loop, so that the one that runs can begin. The other loop may never
@@ -276,7 +278,7 @@ impl Registration {
     }
 
     /// The fd has nothing more in these directions.
-    pub(super) fn drained(&self, interest: Interest) {
+    pub(super) fn clear_readiness(&self, interest: Interest) {
         if let Some((tasks, key)) = self.find() {
             tasks.io_blocked(key, interest);
         }
@@ -334,8 +336,8 @@ impl Registration {
     /// The loop that watches the fd. One that is closed does so no more, and the next one may.
     #[inline]
     fn find(&self) -> Option<(Rc<Tasks>, Key)> {
-        let (home, key) = self.watched.get()?;
-        match current::find(home) {
+        let (loop_id, key) = self.watched.get()?;
+        match current::find(loop_id) {
             Some(tasks) => Some((tasks, key)),
             None => {
                 self.watched.set(None);
@@ -348,7 +350,7 @@ impl Registration {
     fn begin(&self) -> Result<(Rc<Tasks>, Key)> {
         let tasks = current::running().ok_or(Error::NoLoop { call: "mainspring::Io" })?;
         let key = self.watch(&tasks)?;
-        self.watched.set(Some((tasks.home(), key)));
+        self.watched.set(Some((tasks.loop_id(), key)));
         Ok((tasks, key))
     }
 

@@ -32,7 +32,7 @@ pub(crate) type WakeInbox = Inbox<Arc<TaskWaker>, Wakeup>;
 /// What is behind the [`Waker`] of a task.
 #[derive(Debug)]
 pub(crate) struct TaskWaker {
-    home: u32,
+    loop_id: u32,
     sent: Sent,
     key: AtomicU64,
     inbox: Arc<WakeInbox>,
@@ -80,7 +80,7 @@ impl Wake for TaskWaker {
 
     fn wake_by_ref(self: &Arc<TaskWaker>) {
         match current::running() {
-            Some(tasks) if tasks.home() == self.home => tasks.wake(self.key()),
+            Some(tasks) if tasks.loop_id() == self.loop_id => tasks.wake(self.key()),
             _ => self.sent.send(&self.inbox, || self.clone()),
         }
     }
@@ -94,9 +94,9 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    pub(super) fn new(home: u32, inbox: Arc<WakeInbox>) -> Bell {
+    pub(super) fn new(loop_id: u32, inbox: Arc<WakeInbox>) -> Bell {
         let (sent, key) = (Sent::new(), AtomicU64::new(0));
-        Bell::of(Arc::new(TaskWaker { home, sent, key, inbox }))
+        Bell::of(Arc::new(TaskWaker { loop_id, sent, key, inbox }))
     }
 
     pub(super) fn of(inside: Arc<TaskWaker>) -> Bell {

@@ -3,7 +3,7 @@
 //!
 //! The kernel thinks in filters, the contract in descriptors. So this backend has a table, merges
 //! the events of an fd into one, and turns the end of either direction into what
-//! [`Readiness::settle`] understands.
+//! [`Readiness::with_implied`] understands.
 //!
 //! Limits of kqueue(2), or of some systems (`facts.rs` lists them kernel by kernel):
 //!
@@ -45,7 +45,7 @@ use self::merging::{Report, settle};
 use self::table::{Registration, Table};
 use super::always::AlwaysReady;
 use super::{Selector, UserEvent, check_interest};
-use crate::event::{Event, Events, Interest, Mode, Token};
+use crate::event::{Event, Events, Interest, Token, TriggerMode};
 use crate::timeout::retry_wait;
 
 mod changes;
@@ -114,7 +114,7 @@ impl<K: Kernel> Selector for Kqueue<K> {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<()> {
         check_interest(interest)?;
         let (kind, idle) = self.look_at(fd, interest)?;
@@ -132,7 +132,7 @@ impl<K: Kernel> Selector for Kqueue<K> {
         fd: RawFd,
         token: Token,
         interest: Interest,
-        mode: Mode,
+        mode: TriggerMode,
     ) -> io::Result<()> {
         check_interest(interest)?;
         if let Some(old) = self.table.get(fd).filter(|old| old.kind == Kind::Other) {
@@ -162,8 +162,8 @@ impl<K: Kernel> Selector for Kqueue<K> {
         if answer.found { Ok(()) } else { Err(answer.gone()) }
     }
 
-    fn drained(&mut self, fd: RawFd, interest: Interest) {
-        self.always.drained(fd, interest);
+    fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
+        self.always.clear_readiness(fd, interest);
     }
 
     fn has_edges(&self) -> bool {

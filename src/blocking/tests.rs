@@ -23,7 +23,7 @@ fn limits(threads: usize, idle: Duration) -> Limits {
 fn s95_jobs_go_to_the_threads_there_are_if_no_more_can_be_started() {
     static LEFT: AtomicUsize = AtomicUsize::new(1);
     let start = |name, body| start_one_of(&LEFT, name, body);
-    let executor = Executor { pool: Pool::new(limits(4, Duration::MAX), start) };
+    let executor = BlockingPool { pool: Pool::new(limits(4, Duration::MAX), start) };
     let (end, ended) = mpsc::channel::<()>();
     let busy = executor.submit(move || ended.recv().unwrap_err()).unwrap();
     let jobs: Vec<_> = (0..5).map(|i| executor.submit(move || i).unwrap()).collect();
@@ -46,7 +46,7 @@ fn s95_jobs_go_to_the_threads_there_are_if_no_more_can_be_started() {
 fn s95_a_job_without_any_thread_is_refused_and_the_next_one_may_have_one() {
     static LEFT: AtomicUsize = AtomicUsize::new(0);
     let start = |name, body| start_one_of(&LEFT, name, body);
-    let executor = Executor { pool: Pool::new(limits(4, Duration::ZERO), start) };
+    let executor = BlockingPool { pool: Pool::new(limits(4, Duration::ZERO), start) };
     let owned = Arc::new(());
     for _ in 0..3 {
         let given = owned.clone();
@@ -63,7 +63,7 @@ fn all_at_once() {
     const ROUNDS: usize = if cfg!(miri) { 10 } else { 500 };
     for round in 0..ROUNDS {
         let idle = if round % 2 == 0 { Duration::ZERO } else { Duration::from_nanos(100) };
-        let executor = Executor { pool: Pool::new(limits(2, idle), start_thread) };
+        let executor = BlockingPool { pool: Pool::new(limits(2, idle), start_thread) };
         let owned = Arc::new(());
         thread::scope(|scope| {
             for abandons in [false, true] {
@@ -74,7 +74,7 @@ fn all_at_once() {
                         match executor.submit(move || given) {
                             Ok(job) if abandons => drop(job),
                             Ok(job) => drop(job.wait()),
-                            Err(error) => assert!(matches!(error, Error::ExecutorClosed)),
+                            Err(error) => assert!(matches!(error, Error::PoolClosed)),
                         }
                     }
                 });

@@ -10,7 +10,7 @@ use self::profiles::on_every_kernel;
 use super::Kqueue;
 use super::kernel::{Kernel, Kind};
 use super::kevent::{EV_DISPATCH, Filter};
-use crate::event::{Event, Events, Interest, Mode, Readiness, Token};
+use crate::event::{Event, Events, Interest, Readiness, Token, TriggerMode};
 use crate::selector::Selector;
 
 mod errors;
@@ -61,11 +61,23 @@ impl Bench {
         bench
     }
 
-    fn register(&mut self, fd: RawFd, token: u32, interest: Interest, mode: Mode) -> Verdict {
+    fn register(
+        &mut self,
+        fd: RawFd,
+        token: u32,
+        interest: Interest,
+        mode: TriggerMode,
+    ) -> Verdict {
         verdict(self.selector.register(fd, Token::new(token, 9), interest, mode))
     }
 
-    fn reregister(&mut self, fd: RawFd, token: u32, interest: Interest, mode: Mode) -> Verdict {
+    fn reregister(
+        &mut self,
+        fd: RawFd,
+        token: u32,
+        interest: Interest,
+        mode: TriggerMode,
+    ) -> Verdict {
         verdict(self.selector.reregister(fd, Token::new(token, 9), interest, mode))
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use mainspring::{Error, Executor, ExecutorBuilder, Job, JobBuilder, JobError, StuckJobs};
+use mainspring::{BlockingPool, BlockingPoolBuilder, Error, Job, JobBuilder, JobError, StuckJobs};
 
 use crate::files::alone_as;
 use crate::support::cases;
@@ -39,12 +39,12 @@ pub fn until(condition: impl Fn() -> bool) {
 }
 
 /// An executor with so many threads, none of which ends by itself.
-pub fn with_threads(threads: usize) -> Executor {
+pub fn with_threads(threads: usize) -> BlockingPool {
     lasting().threads(threads).build().unwrap()
 }
 
-fn lasting() -> ExecutorBuilder {
-    Executor::builder().idle(Duration::MAX)
+fn lasting() -> BlockingPoolBuilder {
+    BlockingPool::builder().idle(Duration::MAX)
 }
 
 fn name_of_thread() -> String {
@@ -53,7 +53,7 @@ fn name_of_thread() -> String {
 
 #[test]
 fn f9_a_result_reaches_whoever_awaits_it() {
-    let executor = Executor::new();
+    let executor = BlockingPool::new();
     let text = "a result that owns memory".to_owned();
     let job = executor.submit(move || text + "!").unwrap();
     assert_eq!(job.wait().unwrap(), "a result that owns memory!");
@@ -92,7 +92,7 @@ fn f9_the_errors_of_jobs_cross_threads_and_become_errors_of_the_crate() {
     fn crosses<T: Send + Sync + std::error::Error + 'static>() {}
     crosses::<JobError>();
     crosses::<StuckJobs>();
-    let executor = Executor::new();
+    let executor = BlockingPool::new();
     let job = executor.job().name("sums").submit(|| panic!("seven is missing")).unwrap();
     let error = Error::from(job.wait().unwrap_err());
     assert!(matches!(&error, Error::Panicked(_)), "{error:?}");
@@ -138,7 +138,7 @@ fn f9_closing_drops_what_waits_and_its_awaiters_are_told() {
 
     executor.close(Duration::ZERO).unwrap_err();
     assert_eq!((executor.waiting(), Arc::strong_count(&owned)), (0, 1));
-    assert!(matches!(executor.submit(|| ()), Err(Error::ExecutorClosed)));
+    assert!(matches!(executor.submit(|| ()), Err(Error::PoolClosed)));
     for job in waiting {
         assert!(job.is_finished());
         let error = job.wait().unwrap_err();
@@ -229,7 +229,7 @@ fn f9_a_dropped_executor_waits_for_nobody_and_its_jobs_still_end() {
 #[test]
 fn f9_the_last_owner_of_an_executor_may_be_one_of_its_jobs() {
     let executor = Arc::new(with_threads(2));
-    let (send, sent) = mpsc::channel::<Arc<Executor>>();
+    let (send, sent) = mpsc::channel::<Arc<BlockingPool>>();
     let job = executor.submit(move || {
         let executor = sent.recv().unwrap();
         let stuck = executor.close(Duration::from_millis(1)).unwrap_err();
@@ -283,14 +283,14 @@ fn jobs_that_come_together_do_not_wait_for_one_idle_thread() {
 
 #[test]
 fn a_thread_without_a_job_ends() {
-    let executor = Executor::builder().idle(Duration::ZERO).threads(4).build().unwrap();
+    let executor = BlockingPool::builder().idle(Duration::ZERO).threads(4).build().unwrap();
     for _ in 0..50 {
         let holds: Vec<_> = (0..4).map(|_| held(executor.job())).collect();
         assert_eq!(executor.threads(), 4);
         drop(holds);
         until(|| executor.threads() == 0);
     }
-    let executor = Executor::builder().idle(Duration::from_millis(1)).build().unwrap();
+    let executor = BlockingPool::builder().idle(Duration::from_millis(1)).build().unwrap();
     executor.submit(|| ()).unwrap().wait().unwrap();
     until(|| executor.threads() == 0);
     executor.submit(|| ()).unwrap().wait().unwrap();
@@ -308,9 +308,9 @@ fn idle_threads_end_when_the_executor_closes() {
 
 #[test]
 fn threads_are_named_by_the_lowest_free_number() {
-    let executor = Executor::builder().idle(Duration::ZERO).name("disk").build().unwrap();
+    let executor = BlockingPool::builder().idle(Duration::ZERO).name("disk").build().unwrap();
     let mut holds: Vec<_> = (0..3).map(|_| held(executor.job()).1).collect();
-    let fourth = |executor: &Executor| executor.submit(name_of_thread).unwrap().wait().unwrap();
+    let fourth = |executor: &BlockingPool| executor.submit(name_of_thread).unwrap().wait().unwrap();
     assert_eq!(fourth(&executor), "disk-4");
     until(|| executor.threads() == 3);
     holds.remove(1);
@@ -321,15 +321,15 @@ fn threads_are_named_by_the_lowest_free_number() {
 /// S125, for the executor.
 #[test]
 fn s125_settings_without_a_meaning_are_refused() {
-    let refused = |builder: ExecutorBuilder| match builder.build() {
+    let refused = |builder: BlockingPoolBuilder| match builder.build() {
         Err(Error::Setting(text)) => text,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(Executor::builder().threads(0)), "threads must be at least 1");
-    assert_eq!(refused(Executor::builder().queue(0)), "queue must be at least 1");
-    let text = refused(Executor::builder().name("two\0names"));
+    assert_eq!(refused(BlockingPool::builder().threads(0)), "threads must be at least 1");
+    assert_eq!(refused(BlockingPool::builder().queue(0)), "queue must be at least 1");
+    let text = refused(BlockingPool::builder().name("two\0names"));
     assert_eq!(text, "the name of a thread has no NUL, as \"two\\0names\" has");
-    let immense = Executor::builder().threads(usize::MAX).queue(usize::MAX).idle(Duration::MAX);
+    let immense = BlockingPool::builder().threads(usize::MAX).queue(usize::MAX).idle(Duration::MAX);
     assert_eq!(immense.build().unwrap().submit(|| 1).unwrap().wait().unwrap(), 1);
 }
 
@@ -339,9 +339,9 @@ const NO_THREAD_FITS: &str = "140737488355328";
 
 #[test]
 fn s95_no_thread_can_be_started() {
-    let name = "executor::s95_no_thread_can_be_started";
+    let name = "blocking_pool::s95_no_thread_can_be_started";
     let check = || {
-        let executor = Executor::new();
+        let executor = BlockingPool::new();
         let owned = Arc::new(());
         for job in [executor.job(), executor.job().lookup()] {
             let owned = owned.clone();
@@ -364,10 +364,10 @@ fn s95_no_thread_can_be_started() {
 
 #[test]
 fn s112_a_job_that_never_ends_delays_neither_the_closing_nor_the_end_of_the_process() {
-    let name = "executor::s112_a_job_that_never_ends_delays_neither_the_closing_nor_the_end_of_\
+    let name = "blocking_pool::s112_a_job_that_never_ends_delays_neither_the_closing_nor_the_end_of_\
                 the_process";
     let check = || {
-        let executor = Executor::new();
+        let executor = BlockingPool::new();
         let job: Job<()> = executor
             .job()
             .name("never")
@@ -396,7 +396,7 @@ fn s113_no_job_is_lost_when_submitting_meets_closing() {
     let owned = Arc::new(());
     let [mut ran, mut dropped, mut refused] = [0, 0, 0];
     for _ in 0..rounds {
-        let executor = Executor::builder().threads(2).build().unwrap();
+        let executor = BlockingPool::builder().threads(2).build().unwrap();
         let start = Barrier::new(2);
         thread::scope(|scope| {
             let submitting = scope.spawn(|| {
@@ -413,7 +413,7 @@ fn s113_no_job_is_lost_when_submitting_meets_closing() {
                 match job {
                     Ok(Ok(())) => ran += 1,
                     Ok(Err(error)) if !error.is_panic() => dropped += 1,
-                    Err(Error::ExecutorClosed) => refused += 1,
+                    Err(Error::PoolClosed) => refused += 1,
                     other => panic!("{other:?}"),
                 }
             }
@@ -429,7 +429,7 @@ fn s113_no_job_is_lost_when_submitting_meets_closing() {
 fn s113_no_job_is_lost_when_submitting_meets_an_idle_end() {
     let rounds = cases(10_000) as usize;
     for idle in [Duration::ZERO, Duration::from_nanos(1), Duration::from_micros(20)] {
-        let executor = Executor::builder().threads(2).idle(idle).build().unwrap();
+        let executor = BlockingPool::builder().threads(2).idle(idle).build().unwrap();
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {

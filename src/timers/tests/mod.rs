@@ -1,3 +1,5 @@
+//! Behaviour of the timers by example; `twin` compares them with a naive model.
+
 use super::queue::STEPS;
 use super::{NEVER, Timers};
 use crate::handle::Key;

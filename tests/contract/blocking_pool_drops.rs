@@ -11,9 +11,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use mainspring::{Executor, Job, JobError};
+use mainspring::{BlockingPool, Job, JobError};
 
-use crate::executor::{Hold, held, until, with_threads};
+use crate::blocking_pool::{Hold, held, until, with_threads};
 
 const OURS: &str = "ours";
 const WORKER: &str = "mainspring-1";
@@ -106,7 +106,7 @@ struct Case {
 
 /// A job in an executor with one thread, which another job keeps busy.
 struct Staged {
-    executor: Executor,
+    executor: BlockingPool,
     busy: Hold,
     job: Job<Part>,
     /// Waits until the job has begun.
@@ -250,7 +250,7 @@ fn s111_a_job_that_ends_after_its_future_and_its_executor_drops_its_result_on_it
 }
 
 /// Runs a job that says where it runs: the one thread there is.
-fn assert_survived(executor: &Executor) {
+fn assert_survived(executor: &BlockingPool) {
     let name = || thread::current().name().map(str::to_owned);
     assert_eq!(executor.submit(name).unwrap().wait().unwrap().as_deref(), Some(WORKER));
     assert_eq!(executor.threads(), 1);
@@ -435,7 +435,7 @@ fn s116_a_late_answer_of_a_lookup_is_freed() {
 }
 
 /// Uses the executor when it is dropped, and when it is woken.
-struct Busybody(Arc<Executor>, Arc<AtomicUsize>);
+struct Busybody(Arc<BlockingPool>, Arc<AtomicUsize>);
 
 impl Busybody {
     fn meddle(&self) {
@@ -460,7 +460,7 @@ impl Wake for Busybody {
 /// Nothing is locked when anything of the user's runs or is dropped: otherwise this hangs.
 #[test]
 fn f9_what_belongs_to_a_job_may_use_its_executor() {
-    let executor = Arc::new(Executor::builder().threads(1).queue(2).build().unwrap());
+    let executor = Arc::new(BlockingPool::builder().threads(1).queue(2).build().unwrap());
     let count = Arc::new(AtomicUsize::new(0));
     let (_, busy) = held(executor.job());
     let busybody = || Busybody(executor.clone(), count.clone());

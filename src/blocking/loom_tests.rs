@@ -18,7 +18,7 @@ const AT_ONCE: Duration = Duration::ZERO;
 const SOME_TIME: Duration = Duration::from_secs(1);
 const FOR_EVER: Duration = Duration::MAX;
 
-fn executor(threads: usize, idle: Duration) -> Arc<Executor> {
+fn blocking_pool(threads: usize, idle: Duration) -> Arc<Executor> {
     let start = |_, body| {
         loom::thread::spawn(body);
         Ok(())
@@ -145,7 +145,7 @@ fn s113_a_job_that_meets_the_closing_runs_or_is_refused() {
                     let told = match executor.submit(of_jobs.job()) {
                         Ok(job) => block_on(job).is_ok(),
                         Err(error) => {
-                            assert!(matches!(error, Error::ExecutorClosed));
+                            assert!(matches!(error, Error::PoolClosed));
                             false
                         }
                     };

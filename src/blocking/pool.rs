@@ -139,7 +139,7 @@ impl Pool {
     fn refusal(&self, state: &State, class: Class) -> Option<Error> {
         let waiting = state.waiting_of(class);
         if state.closed {
-            Some(Error::ExecutorClosed)
+            Some(Error::PoolClosed)
         } else if waiting >= self.limits.queue {
             Some(Error::QueueFull { waiting })
         } else {

@@ -43,43 +43,43 @@ use self::state::Class;
 /// Threads for blocking work.
 ///
 /// The first thread starts with the first job, a further one when a job comes and all are busy, up
-/// to [`threads`](ExecutorBuilder::threads). A thread that has had nothing to do for a while ends.
+/// to [`threads`](BlockingPoolBuilder::threads). A thread that has had nothing to do for a while ends.
 ///
 /// In a child made by fork(2) the executor starts again, without threads: those of the parent are not
 /// there. An inherited [`Job`] has an error there; its parent gets the result.
 ///
-/// Dropping the executor [closes](Executor::close) it without waiting: what runs then runs to its
+/// Dropping the executor [closes](BlockingPool::close) it without waiting: what runs then runs to its
 /// end, on threads that nobody waits for.
 ///
 /// ```
-/// use mainspring::Executor;
+/// use mainspring::BlockingPool;
 ///
-/// let executor = Executor::new();
+/// let executor = BlockingPool::new();
 /// assert_eq!(executor.threads(), 0); // none before the first job
 /// let job = executor.submit(|| std::fs::read("/dev/null"))?;
 /// assert!(job.wait()?.unwrap().is_empty()); // in a task it is `job.await`
 /// # Ok::<(), mainspring::Error>(())
 /// ```
-pub struct Executor {
+pub struct BlockingPool {
     pool: Arc<Pool>,
 }
 
-impl Executor {
+impl BlockingPool {
     /// An executor with the default settings.
-    pub fn new() -> Executor {
-        Executor { pool: Pool::new(ExecutorBuilder::new().limits, start_thread) }
+    pub fn new() -> BlockingPool {
+        BlockingPool { pool: Pool::new(BlockingPoolBuilder::new().limits, start_thread) }
     }
 
     /// Settings of an executor to be made.
-    pub fn builder() -> ExecutorBuilder {
-        ExecutorBuilder::new()
+    pub fn builder() -> BlockingPoolBuilder {
+        BlockingPoolBuilder::new()
     }
 
     /// Has a thread run `closure`.
     ///
     /// # Errors
     ///
-    /// [`Error::QueueFull`] if as many jobs as are allowed wait already, [`Error::ExecutorClosed`],
+    /// [`Error::QueueFull`] if as many jobs as are allowed wait already, [`Error::PoolClosed`],
     /// and [`Error::Thread`] if there is no thread and the system does not let one start. The
     /// closure is dropped then. If there are threads, and only a further one cannot start, they see
     /// to the job.
@@ -95,9 +95,9 @@ impl Executor {
     /// A job to be described, and then submitted.
     ///
     /// ```
-    /// use mainspring::Executor;
+    /// use mainspring::BlockingPool;
     ///
-    /// let executor = Executor::new();
+    /// let executor = BlockingPool::new();
     /// let broken = executor.job().name("sums").submit(|| panic!("one is missing"))?;
     /// let error = broken.wait().unwrap_err().to_string();
     /// assert!(error.starts_with("job \"sums\" submitted at "));
@@ -137,10 +137,10 @@ impl Executor {
     /// The jobs that still run. A job that closes its own executor is one of them.
     ///
     /// ```
-    /// use mainspring::Executor;
+    /// use mainspring::BlockingPool;
     /// use std::{sync::mpsc, time::Duration};
     ///
-    /// let executor = Executor::new();
+    /// let executor = BlockingPool::new();
     /// let (end, ended) = mpsc::channel::<()>();
     /// let job = executor.job().name("backup").submit(move || ended.recv())?;
     /// # while executor.running() == 0 { std::thread::yield_now(); }
@@ -158,13 +158,13 @@ impl Executor {
     }
 }
 
-impl Default for Executor {
-    fn default() -> Executor {
-        Executor::new()
+impl Default for BlockingPool {
+    fn default() -> BlockingPool {
+        BlockingPool::new()
     }
 }
 
-impl Drop for Executor {
+impl Drop for BlockingPool {
     fn drop(&mut self) {
         // A forked child drops a copy: the jobs and threads are its parent's.
         if self.pool.is_here() || self.pool.has_child() {
@@ -173,7 +173,7 @@ impl Drop for Executor {
     }
 }
 
-impl fmt::Debug for Executor {
+impl fmt::Debug for BlockingPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Executor")
             .field("threads", &self.threads())
@@ -188,54 +188,54 @@ fn start_thread(name: String, body: Box<dyn FnOnce() + Send>) -> io::Result<()> 
     thread::Builder::new().name(name).spawn(body).map(drop)
 }
 
-/// Settings of an executor to be made. [`Executor::builder`] begins with the defaults.
+/// Settings of an executor to be made. [`BlockingPool::builder`] begins with the defaults.
 ///
 /// ```
-/// use mainspring::Executor;
+/// use mainspring::BlockingPool;
 /// use std::time::Duration;
 ///
 /// let executor =
-///     Executor::builder().threads(2).queue(100).idle(Duration::ZERO).name("disk").build()?;
+///     BlockingPool::builder().threads(2).queue(100).idle(Duration::ZERO).name("disk").build()?;
 /// let job = executor.submit(|| std::thread::current().name().map(str::to_owned))?;
 /// assert_eq!(job.wait()?.as_deref(), Some("disk-1"));
 /// # Ok::<(), mainspring::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "a builder makes no executor before `build`"]
-pub struct ExecutorBuilder {
+pub struct BlockingPoolBuilder {
     limits: Limits,
 }
 
-impl ExecutorBuilder {
-    fn new() -> ExecutorBuilder {
+impl BlockingPoolBuilder {
+    fn new() -> BlockingPoolBuilder {
         let (idle, name) = (Duration::from_secs(10), Cow::Borrowed("mainspring"));
-        ExecutorBuilder { limits: Limits { threads: 16, queue: 4096, idle, name } }
+        BlockingPoolBuilder { limits: Limits { threads: 16, queue: 4096, idle, name } }
     }
 
     /// How many threads there are at most. Default: 16, which keep a disk busy while half of them
     /// hang in lookups of names. The threads wait rather than compute, so the number of processors
     /// says nothing about it.
-    pub fn threads(mut self, threads: usize) -> ExecutorBuilder {
+    pub fn threads(mut self, threads: usize) -> BlockingPoolBuilder {
         self.limits.threads = threads;
         self
     }
 
     /// How many jobs may wait for a thread; as many lookups of names may wait beside them. Default:
     /// 4096, which is more than 16 threads get done in the time that somebody waits for an answer.
-    pub fn queue(mut self, jobs: usize) -> ExecutorBuilder {
+    pub fn queue(mut self, jobs: usize) -> BlockingPoolBuilder {
         self.limits.queue = jobs;
         self
     }
 
     /// How long a thread without a job waits for one before it ends. Default: 10 s.
-    pub fn idle(mut self, idle: Duration) -> ExecutorBuilder {
+    pub fn idle(mut self, idle: Duration) -> BlockingPoolBuilder {
         self.limits.idle = idle;
         self
     }
 
     /// How the threads are called: this, a hyphen, and the lowest number that is free, from 1 on.
     /// Default: `mainspring`. Linux shows 15 bytes of the whole.
-    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> ExecutorBuilder {
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> BlockingPoolBuilder {
         self.limits.name = name.into();
         self
     }
@@ -245,7 +245,7 @@ impl ExecutorBuilder {
     /// # Errors
     ///
     /// [`Error::Setting`] for no threads, for a queue without room, and for a name with a NUL.
-    pub fn build(self) -> Result<Executor> {
+    pub fn build(self) -> Result<BlockingPool> {
         let Limits { threads, queue, name, .. } = &self.limits;
         for (value, setting) in [(threads, "threads"), (queue, "queue")] {
             if *value == 0 {
@@ -257,11 +257,11 @@ impl ExecutorBuilder {
                 "the name of a thread has no NUL, as {name:?} has"
             )));
         }
-        Ok(Executor { pool: Pool::new(self.limits, start_thread) })
+        Ok(BlockingPool { pool: Pool::new(self.limits, start_thread) })
     }
 }
 
-/// A job to be described and submitted, from [`Executor::job`].
+/// A job to be described and submitted, from [`BlockingPool::job`].
 #[derive(Debug)]
 #[must_use = "a job begins with `submit`"]
 pub struct JobBuilder<'a> {
@@ -295,11 +295,11 @@ impl JobBuilder<'_> {
         self
     }
 
-    /// Has a thread run `closure`, as [`Executor::submit`].
+    /// Has a thread run `closure`, as [`BlockingPool::submit`].
     ///
     /// # Errors
     ///
-    /// As [`Executor::submit`].
+    /// As [`BlockingPool::submit`].
     #[track_caller]
     pub fn submit<F, T>(self, closure: F) -> Result<Job<T>>
     where

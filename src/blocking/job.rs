@@ -63,9 +63,9 @@ impl JobError {
     /// The payload of the panic, for [`resume_unwind`](std::panic::resume_unwind).
     ///
     /// ```
-    /// use mainspring::Executor;
+    /// use mainspring::BlockingPool;
     ///
-    /// let executor = Executor::new();
+    /// let executor = BlockingPool::new();
     /// let error = executor.submit(|| std::panic::panic_any(7))?.wait().unwrap_err();
     /// let payload = error.into_panic().unwrap();
     /// assert_eq!(*payload.downcast::<i32>().unwrap(), 7);
@@ -113,7 +113,7 @@ impl From<JobError> for Error {
     }
 }
 
-/// Work in an [`Executor`](super::Executor): a future of what its closure returns.
+/// Work in an [`BlockingPool`](super::BlockingPool): a future of what its closure returns.
 ///
 /// Awaited, it gives the result, or a [`JobError`] with the payload of the panic. It may be awaited
 /// on any runtime and moved between threads.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::DoneCallback;
 use super::places::Places;
 use crate::handle::Key;
-use crate::task::ending::{Ending, Reason};
+use crate::task::ending::{CancelReason, TaskEnding};
 use crate::task::extent::Extent;
 use crate::task::job::Boxed;
 use crate::task::slab::{Kind, SLOT, Slab};
@@ -58,12 +58,12 @@ bitflags::bitflags! {
 const PLACE_SHIFT: u32 = 11;
 
 impl Flags {
-    pub(super) fn ended(ending: Ending) -> Flags {
+    pub(super) fn ended(ending: TaskEnding) -> Flags {
         Flags::DONE
             | match ending {
-                Ending::Result => Flags::empty(),
-                Ending::Panicked => Flags::PANICKED,
-                Ending::Cancelled => Flags::CANCELLED,
+                TaskEnding::Result => Flags::empty(),
+                TaskEnding::Panicked => Flags::PANICKED,
+                TaskEnding::Cancelled => Flags::CANCELLED,
             }
     }
 
@@ -125,7 +125,7 @@ struct Aside {
 #[derive(Default)]
 pub(super) struct Extras {
     pub(super) name: Option<Rc<str>>,
-    pub(super) reason: Option<Reason>,
+    pub(super) reason: Option<CancelReason>,
     /// It was cancelled while it was polled, and that poll was the last one.
     pub(super) had_last_poll: bool,
     /// What is to be done when it is done.
