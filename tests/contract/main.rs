@@ -1,109 +1,20 @@
-//! The contract of the loop, sentence by sentence, on every selector that the system has.
+//! The contract of the loop (docs/contract.md), sentence by sentence, on every available selector.
 //!
-//! A test's name begins with the id of the sentence that it judges.
+//! A test's name begins with the id of the sentence that it checks. The folders are the sections of
+//! the contract; `support` has the shared fixtures and `models` the random programs.
 
 // `Ok(*calls += 1)`: a callback that only counts is worth one line.
 #![allow(clippy::unit_arg)]
 
-mod accept_errors;
-mod accept_failures;
-mod accepting;
-mod address_forms;
-mod alive_model;
-mod async_net;
-mod below;
-mod blocking;
-mod blocking_pool;
-mod blocking_pool_drops;
-mod borrowed;
-mod broken_pipes;
-mod budgets;
-mod buffered_streams;
-mod chaos;
-mod chaos_model;
-mod chunks;
-mod combine;
-mod connects;
-mod contained;
-mod contained_parts;
-mod counted;
-mod datagrams;
-mod debug;
-mod descriptors;
-mod detached;
-mod diverging;
-mod edge_mode;
-mod edges;
-mod embedding;
-mod endings;
-mod everyday_ends;
-mod fairness;
-mod fd_limit;
-mod files;
-mod flood;
-mod foreign_wakers;
-mod forgotten;
-#[cfg(feature = "futures-io")]
-mod futures_io;
-mod group_ends;
-mod groups;
-mod happy_eyeballs;
-mod heirs;
-mod hosts;
-mod intervals;
-mod io;
-mod io_corners;
-mod io_waiters;
-mod last_bytes;
-mod late_writes;
-mod limits;
-mod lingering;
-mod lookup;
-mod loopback;
-mod messages;
-mod moments;
-mod one_cancellation;
-mod own_selector;
-mod own_streams;
-mod panics;
-mod promises;
+mod errors;
+mod models;
 mod queue;
-mod reports;
-mod running;
-mod scopes;
 mod servers;
-mod shields;
-mod shutdown;
 mod signals;
-mod soak;
-mod spy;
-mod stream_model;
+mod sockets;
 mod streams;
 mod support;
-mod task_budget;
-mod task_callbacks;
-mod task_drops;
-mod task_libraries;
-mod task_limits;
-mod task_model;
-mod task_panics;
-mod task_remote;
-mod task_reports;
-mod task_runs;
-mod task_time;
-mod task_twin;
 mod tasks;
-mod thin_calls;
 mod threads;
 mod time;
-mod timer_model;
-mod two_loops;
-mod wakers;
-mod watcher_errors;
-mod watcher_flags;
-mod watcher_lives;
-mod watcher_model;
-mod watcher_numbers;
-mod watcher_pause;
 mod watchers;
-mod water;

@@ -1,0 +1,210 @@
+//! S97: of five callbacks the third panics. The others run exactly once, now or in the next run,
+//! and the loop stays usable.
+
+use std::env;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring::testing::SimClock;
+use mainspring::{Error, EventLoop, Handle, PanicPolicy, SelectorKind};
+
+use crate::support::loopback;
+use crate::support::{Source, on_every_selector};
+
+const NOW: Option<Duration> = Some(Duration::ZERO);
+
+/// What has run, and what was reported.
+#[derive(Debug, Default)]
+struct Seen {
+    ran: Vec<usize>,
+    reports: Vec<String>,
+    /// Ends of the sources, which must stay open.
+    peers: Vec<UnixStream>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Form {
+    Soon,
+    Timer,
+    Interval,
+    Watcher,
+    Prepare,
+    Check,
+}
+
+const FORMS: [Form; 6] =
+    [Form::Soon, Form::Timer, Form::Interval, Form::Watcher, Form::Prepare, Form::Check];
+
+fn enter(seen: &mut Seen, i: usize) {
+    seen.ran.push(i);
+    assert!(i != 3, "the third panics");
+}
+
+fn add(el: &mut EventLoop<Seen>, form: Form, i: usize, alive: &Rc<()>) {
+    let kept = alive.clone();
+    let run = move |seen: &mut Seen| {
+        let _ = &kept;
+        enter(seen, i);
+    };
+    let second = Duration::from_secs(1);
+    match form {
+        Form::Soon => Some(el.call_soon(move |_, seen| run(seen))),
+        Form::Timer => Some(el.call_later(second, move |_, seen| run(seen)).into()),
+        Form::Prepare => el.on_prepare(move |_, seen| run(seen)).ok(),
+        Form::Check => el.on_check(move |_, seen| run(seen)).ok(),
+        Form::Interval => el.call_every(second, move |_, seen| run(seen)).ok().map(Handle::from),
+        Form::Watcher => {
+            let (source, mut peer) = Source::pair(alive);
+            peer.write_all(b"x").unwrap();
+            el.state_mut().peers.push(peer);
+            el.add_reader(source, move |_, seen, _| Ok(run(seen))).ok().map(Handle::from)
+        }
+    }
+    .expect("an open loop");
+}
+
+/// Five callbacks that are due, and what is alive of them.
+fn five(kind: SelectorKind, policy: PanicPolicy, form: Form) -> (EventLoop<Seen>, Rc<()>) {
+    let clock = SimClock::new();
+    let builder = EventLoop::builder()
+        .selector(loopback::selector(kind))
+        .clock(clock.clone())
+        .panic_policy(policy);
+    let mut el = builder.build_with(Seen::default()).unwrap();
+    let alive = Rc::new(());
+    (1..=5).for_each(|i| add(&mut el, form, i, &alive));
+    clock.advance(Duration::from_millis(1500));
+    el.set_exception_handler(|_, seen, report| seen.reports.push(report.to_string()));
+    (el, alive)
+}
+
+/// How many clones of `alive` there are when only the third callback is gone, for callbacks that
+/// stay.
+fn left(form: Form) -> usize {
+    match form {
+        Form::Soon | Form::Timer => 1,
+        Form::Watcher => 1 + 4 * 2,
+        Form::Interval | Form::Prepare | Form::Check => 1 + 4,
+    }
+}
+
+#[test]
+fn s97_a_panic_that_propagates_keeps_the_rest_of_the_batch() {
+    on_every_selector(|kind| {
+        for form in FORMS {
+            let (mut el, alive) = five(kind, PanicPolicy::Propagate, form);
+            let turn = catch_unwind(AssertUnwindSafe(|| el.tick(NOW)));
+            assert!(turn.is_err(), "{form:?}");
+            el.tick(NOW).unwrap();
+            let ran = |i| el.state().ran.iter().filter(|seen| **seen == i).count();
+            assert_eq!(ran(3), 1, "{form:?}");
+            assert!((1..=5).all(|i| ran(i) >= 1), "{form:?}: {:?}", el.state());
+            if matches!(form, Form::Soon | Form::Timer | Form::Interval) {
+                assert_eq!(el.state().ran, [1, 2, 3, 4, 5], "{form:?}");
+            }
+            assert_eq!(Rc::strong_count(&alive), left(form), "{form:?}");
+            assert_eq!(el.missed_ticks(), 0, "{form:?}");
+            assert!(el.state().reports.is_empty());
+        }
+    });
+}
+
+#[test]
+fn s97_a_panic_that_is_reported_ends_only_its_callback() {
+    on_every_selector(|kind| {
+        for form in FORMS {
+            let (mut el, alive) = five(kind, PanicPolicy::Report, form);
+            el.tick(NOW).unwrap();
+            let seen = el.state();
+            let mut ran = seen.ran.clone();
+            ran.sort_unstable(); // Fds are in no order.
+            assert_eq!(ran, [1, 2, 3, 4, 5], "{form:?}");
+            assert_eq!(seen.reports.len(), 1, "{form:?}");
+            assert!(seen.reports[0].contains("batch_panics.rs"), "{seen:?}");
+            assert!(seen.reports[0].ends_with("the third panics"), "{seen:?}");
+            assert_eq!(Rc::strong_count(&alive), left(form), "{form:?}");
+            assert_eq!(el.missed_ticks(), 0);
+        }
+    });
+}
+
+#[test]
+fn s97_a_missed_tick_is_forgotten_when_the_interval_panics() {
+    for policy in [PanicPolicy::Propagate, PanicPolicy::Report] {
+        let (mut el, clock) = crate::support::simulated(SelectorKind::Poll, ());
+        el.set_panic_policy(policy);
+        el.set_exception_handler(|_, (), _| {});
+        let every = el.call_every(Duration::from_secs(1), |el, ()| {
+            assert_eq!(el.missed_ticks(), 0, "the loop was busy");
+        });
+        clock.advance(Duration::from_secs(5));
+        let _ = catch_unwind(AssertUnwindSafe(|| el.tick(NOW)));
+        assert_eq!(el.missed_ticks(), 0, "{policy:?}");
+        assert!(!el.cancel(every.unwrap()), "{policy:?}");
+    }
+}
+
+/// A change of interest that came before the panic counts for the rest of the batch, which the next
+/// run takes up.
+#[test]
+fn s97_a_watcher_paused_before_the_panic_stays_paused_after_it() {
+    on_every_selector(|kind| {
+        let (mut el, _) = crate::support::simulated(kind, (Vec::new(), Vec::new()));
+        let peers: Vec<UnixStream> = (0..4).map(|i| add_pausing(&mut el, i)).collect();
+        let turn = catch_unwind(AssertUnwindSafe(|| el.tick(NOW)));
+        assert!(turn.is_err());
+        // The first one has paused all others and has panicked. The second tick finds them in the
+        // deque.
+        el.tick(NOW).unwrap();
+        assert_eq!(el.state().1.len(), 1, "a paused watcher was called");
+        drop(peers);
+    });
+}
+
+type Watchers = (Vec<mainspring::Watcher<UnixStream>>, Vec<usize>);
+
+fn add_pausing(el: &mut EventLoop<Watchers>, i: usize) -> UnixStream {
+    let (stream, mut peer) = UnixStream::pair().unwrap();
+    peer.write_all(b"x").unwrap();
+    let watcher = el.add_reader(stream, move |el, (watchers, ran): &mut Watchers, _| {
+        ran.push(i);
+        for watcher in &*watchers {
+            el.set_interest(*watcher, mainspring::Interest::empty())?;
+        }
+        panic!("the first panics")
+    });
+    el.state_mut().0.push(watcher.unwrap());
+    peer
+}
+
+#[test]
+fn s97_an_error_of_the_loop_in_a_panicking_callback_is_no_abort() {
+    let (mut el, alive) = five(SelectorKind::Poll, PanicPolicy::Report, Form::Soon);
+    el.call_soon(|_, _| Err(Error::other("an error")));
+    el.tick(NOW).unwrap();
+    assert_eq!((el.state().reports.len(), Rc::strong_count(&alive)), (2, 1));
+}
+
+/// The variable that makes this test the process that is to die.
+const VICTIM: &str = "MAINSPRING_TEST_ABORT";
+
+#[test]
+fn s97_a_panic_that_is_to_abort_ends_the_process() {
+    if env::var_os(VICTIM).is_some() {
+        let (mut el, _) = five(SelectorKind::Poll, PanicPolicy::Abort, Form::Soon);
+        let _ = catch_unwind(AssertUnwindSafe(|| el.tick(NOW)));
+        return println!("survived");
+    }
+    let name = "errors::batch_panics::s97_a_panic_that_is_to_abort_ends_the_process";
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["--exact", name, "--nocapture"]).env(VICTIM, "1");
+    let output = child.output().unwrap();
+    assert_eq!(output.status.signal(), Some(mainspring::Signal::ABRT.raw()));
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("survived"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the third panics"));
+}

@@ -1,0 +1,161 @@
+//! What a new user meets: messages, and the place that they name.
+
+use std::cell::RefCell;
+use std::future::pending;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::time::{Duration, Instant};
+
+use futures::executor::block_on;
+use mainspring::net::{self, ListenOptions, TcpListener, UdpSocket, lookup_host};
+use mainspring::{CancelScope, Error, EventLoop, race_all, sleep, spawn, timeout, timeout_at};
+
+use crate::support::files::alone_as;
+
+/// README: an address in use is an error with the address, printed by `Debug` when `main` fails.
+#[test]
+fn an_address_in_use_is_named_however_it_is_printed() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let for_datagrams = datagrams.local_addr().unwrap();
+    let listened = net::listen(address, &ListenOptions::default());
+    for (error, name) in [
+        (TcpListener::bind(address).unwrap_err(), format!("cannot listen on {address}: ")),
+        (listened.unwrap_err(), format!("cannot listen on {address}: ")),
+        (UdpSocket::bind(for_datagrams).unwrap_err(), format!("cannot bind to {for_datagrams}: ")),
+    ] {
+        let printed = format!("Error: {error:?}");
+        assert!(printed.starts_with(&format!("Error: {name}")), "{printed}");
+        assert!(printed.contains("in use"), "{printed}");
+        assert_eq!(printed.lines().count(), 1);
+        assert_eq!(format!("{error:#?}"), error.chain());
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("IO error: {0}")]
+struct Repeating(#[from] io::Error);
+
+#[test]
+fn a_cause_is_printed_once() {
+    let cause = || io::Error::other("X");
+    assert_eq!(Error::other(Repeating(cause())).chain(), "IO error: X");
+    let connect =
+        Error::Connect { address: "a:1".into(), source: io::Error::other(Repeating(cause())) };
+    assert_eq!(format!("{connect:?}"), "cannot connect to a:1: IO error: X");
+}
+
+#[test]
+fn the_kind_of_a_failed_lookup_has_a_name() {
+    let mut el = EventLoop::new().unwrap();
+    let failed = el.run_until_complete(lookup_host("[fe80::1%no-such-interface]:80")).unwrap();
+    assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::NotFound);
+}
+
+#[test]
+fn a_wrong_value_in_the_environment_is_a_setting() {
+    let name = "errors::error_messages::a_wrong_value_in_the_environment_is_a_setting";
+    for (variable, value) in [
+        ("MAINSPRING_DEBUG", "maybe"),
+        ("MAINSPRING_DEBUG", "true"),
+        ("MAINSPRING_WAIT", "bogus"),
+        ("MAINSPRING_SELECTOR", "pool"),
+        ("MAINSPRING_WAKEUP", "bell"),
+    ] {
+        let check = || {
+            let Err(error) = EventLoop::new() else { return println!("a loop") };
+            println!("{} {error}", matches!(error, Error::Setting(_)));
+        };
+        let output = alone_as(name, check, |mut child| {
+            child.env(variable, value);
+            child
+        });
+        let Some(output) = output else { return };
+        let said = String::from_utf8(output.stdout).unwrap();
+        // Only epoll has waits of two kinds.
+        let is_unused = variable == "MAINSPRING_WAIT" && said.contains("a loop");
+        let is_right = said.contains("true") && said.contains(variable) && said.contains(value);
+        assert!(is_right || is_unused, "{variable}={value}: {said}");
+    }
+}
+
+thread_local! {
+    static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Where `call` panics.
+fn place_of_panic(call: impl FnOnce()) -> String {
+    let before = take_hook();
+    set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        PLACE.set(place);
+    }));
+    let panicked = catch_unwind(AssertUnwindSafe(call)).is_err();
+    set_hook(before);
+    assert!(panicked);
+    PLACE.take()
+}
+
+fn is_here(place: &str, line: u32) -> bool {
+    place.starts_with(&format!("{}:{line}:", file!()))
+}
+
+#[test]
+fn what_needs_a_loop_panics_at_the_users_line() {
+    let name = "errors::error_messages::what_needs_a_loop_panics_at_the_users_line";
+    let check = || {
+        let second = std::time::Duration::from_secs(1);
+        let places = [
+            (line!(), place_of_panic(|| drop(spawn(async {})))),
+            (line!(), place_of_panic(|| drop(mainspring::shield(async {})))),
+            (line!(), place_of_panic(|| drop(race_all::<(), _>([])))),
+        ];
+        for (line, place) in places {
+            assert!(is_here(&place, line), "line {line}: {place}");
+        }
+        let until = std::time::Instant::now();
+        let sleeping = async {
+            sleep(second).await;
+        };
+        let line = line!() - 2;
+        let place = place_of_panic(|| futures::executor::block_on(sleeping));
+        assert!(is_here(&place, line), "{place}");
+        let sleeping = async {
+            mainspring::sleep_until(until).await;
+        };
+        let line = line!() - 2;
+        let place = place_of_panic(|| futures::executor::block_on(sleeping));
+        assert!(is_here(&place, line), "{place}");
+    };
+    let output = alone_as(name, check, |child| child);
+    assert!(output.is_none_or(|output| output.status.success()));
+}
+
+/// These panic inside a future that is awaited elsewhere, so the message has the place of the call.
+#[test]
+fn q7_a_deadline_where_no_loop_runs_names_the_call() {
+    let second = Duration::from_secs(1);
+    let never = pending::<()>;
+    let scope = || CancelScope::new().timeout(second);
+    let until = || CancelScope::new().deadline(Instant::now());
+    for (line, call, said) in [
+        (line!(), "timeout", said(timeout(second, never()))),
+        (line!(), "timeout_at", said(timeout_at(Instant::now(), never()))),
+        (line!(), "CancelScope::run", said(scope().run(never()))),
+        (line!(), "CancelScope::run", said(until().run(never()))),
+    ] {
+        let begin = format!("`mainspring::{call}` needs a running loop");
+        assert!(said.starts_with(&begin), "{said}");
+        assert!(said.contains(&format!("{}:{line}:", file!())), "{line}: {said}");
+    }
+    let ready = block_on(timeout(second, async { 1 })).unwrap();
+    assert_eq!(ready, 1, "what is ready at once needs no loop");
+}
+
+/// What a future says when it panics where no loop runs.
+fn said(future: impl Future) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(block_on(future)))).unwrap_err();
+    panic.downcast_ref::<String>().expect("a message").clone()
+}

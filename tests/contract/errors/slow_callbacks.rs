@@ -1,0 +1,137 @@
+//! The debug mode: callbacks that keep the loop from everything else are reported, with the place
+//! that registered them.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use mainspring::testing::SimClock;
+use mainspring::{Error, EventLoop, ReportKind};
+
+use crate::support::files::alone_as;
+
+/// What was reported: kind, how long, line, name.
+type Reports = Vec<(ReportKind, Duration, u32, Option<String>)>;
+
+const MILLI: Duration = Duration::from_millis(1);
+
+/// A loop that notes its reports, in the debug mode or as the environment says.
+fn noting(debug: Option<bool>) -> (EventLoop<Reports>, SimClock) {
+    let clock = SimClock::new();
+    let builder = EventLoop::builder().clock(clock.clone());
+    let builder = match debug {
+        Some(debug) => builder.debug(debug),
+        None => builder,
+    };
+    let el = builder.build_with(Reports::new()).unwrap();
+    el.set_exception_handler(|_, reports: &mut Reports, report| {
+        let Error::Slow(took) = report.error else { panic!("{report}") };
+        let name = report.name.as_ref().map(ToString::to_string);
+        reports.push((report.kind, took, report.location.line(), name));
+    });
+    (el, clock)
+}
+
+#[test]
+fn a_slow_callback_is_reported_with_its_place_and_name() {
+    let (mut el, clock) = noting(Some(true));
+    let (busy, busier) = (clock.clone(), clock.clone());
+    let soon = el.call_soon(move |_, _| busy.advance(100 * MILLI));
+    let soon_line = line!() - 1;
+    el.set_name(soon, "busy");
+    let every = el.call_every(10 * MILLI, move |el, _| {
+        busier.advance(250 * MILLI);
+        el.stop();
+    });
+    let every_line = line!() - 4;
+    el.run_forever().unwrap();
+    let busy = (ReportKind::Soon, 100 * MILLI, soon_line, Some("busy".to_owned()));
+    assert_eq!(*el.state(), [busy, (ReportKind::Timer, 250 * MILLI, every_line, None)]);
+    assert!(el.cancel(every.unwrap()), "a slow callback stays");
+}
+
+thread_local! {
+    static CLOCK: RefCell<Option<SimClock>> = const { RefCell::new(None) };
+}
+
+/// What another thread has sent is named by the place that sent it.
+#[test]
+fn a_slow_closure_of_another_thread_is_reported_with_its_place() {
+    let (mut el, clock) = noting(Some(true));
+    let remote = el.remote().background();
+    CLOCK.set(Some(clock)); // A closure that is sent cannot own it.
+    let advance = |millis| CLOCK.with_borrow(|clock| clock.as_ref().unwrap().advance(millis));
+    let line = line!() + 1;
+    remote.call_soon(move |_, _| advance(100 * MILLI)).unwrap();
+    remote.call_soon(|_, _| {}).unwrap();
+    remote.call_soon(move |_, _| advance(300 * MILLI)).unwrap();
+    assert_eq!(el.tick(None).unwrap(), 3);
+    let slow = |millis, line| (ReportKind::Soon, millis * MILLI, line, None);
+    assert_eq!(*el.state(), [slow(100, line), slow(300, line + 2)]);
+}
+
+#[test]
+fn what_is_shorter_than_the_limit_is_not_reported() {
+    let (mut el, clock) = noting(Some(true));
+    el.call_soon(move |_, _| clock.advance(100 * MILLI - Duration::from_nanos(1)));
+    el.run().unwrap();
+    assert_eq!(*el.state(), []);
+}
+
+#[test]
+fn the_limit_is_the_builders() {
+    let clock = SimClock::new();
+    let builder = EventLoop::builder().clock(clock.clone()).debug(true);
+    let mut el = builder.slow_callback_duration(MILLI).build_with(0).unwrap();
+    el.set_exception_handler(|_, reports, _| *reports += 1);
+    el.call_soon(move |_, _| clock.advance(MILLI));
+    el.run().unwrap();
+    assert_eq!(*el.state(), 1);
+}
+
+#[test]
+fn without_the_debug_mode_nothing_is_timed() {
+    let (mut el, clock) = noting(Some(false));
+    el.call_soon(move |_, _| clock.advance(1000 * MILLI));
+    el.run().unwrap();
+    assert_eq!(*el.state(), []);
+}
+
+#[test]
+fn the_environment_asks_for_the_debug_mode() {
+    let reports = |value| {
+        let body = || {
+            let (mut el, clock) = noting(None);
+            el.call_soon(move |_, _| clock.advance(1000 * MILLI));
+            el.run().unwrap();
+            println!("{} reports", el.state().len());
+        };
+        let name = "errors::slow_callbacks::the_environment_asks_for_the_debug_mode";
+        let output = alone_as(name, body, |mut child| {
+            child.env("MAINSPRING_DEBUG", value);
+            child
+        })?;
+        Some(String::from_utf8(output.stdout).unwrap())
+    };
+    for (value, expected) in [("1", "1 reports"), ("0", "0 reports"), ("", "0 reports")] {
+        let Some(said) = reports(value) else { return };
+        assert!(said.contains(expected), "MAINSPRING_DEBUG={value}: {said}");
+    }
+}
+
+/// By default a report is one line on standard error that says what, where and why.
+#[test]
+fn the_default_handler_prints_one_line() {
+    let body = || {
+        let mut el = EventLoop::new().unwrap();
+        let handle = el.call_soon(|_, _| Err(Error::other("no luck")));
+        el.set_name(handle, "lottery");
+        el.run().unwrap();
+    };
+    let name = "errors::slow_callbacks::the_default_handler_prints_one_line";
+    let Some(output) = alone_as(name, body, |child| child) else { return };
+    let said = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("mainspring: ")).collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    assert!(lines[0].starts_with("mainspring: callback \"lottery\" registered at "), "{said}");
+    assert!(lines[0].contains("slow_callbacks.rs:") && lines[0].ends_with(": no luck"), "{said}");
+}

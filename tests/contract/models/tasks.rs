@@ -1,0 +1,220 @@
+//! F1 to F6: random programs of tasks, run by the loop and by a naive twin, do the same at the same
+//! times in the same order.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring::testing::SimClock;
+use mainspring::{
+    CancelScope, Error, JoinError, Promise, Promised, Result, SelectorKind, Task, TaskGroup,
+    promise, sleep, spawn, timeout, yield_now,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::models::task_twin::Twin;
+use crate::support::simulated;
+
+const PROMISES: usize = 3;
+
+/// A step of a task's program.
+#[derive(Debug, Clone)]
+pub enum Op {
+    Yield,
+    Sleep(u64),
+    Spawn(Vec<Op>),
+    /// Awaits one of the task's own tasks.
+    Join(usize),
+    Cancel(usize),
+    Set(usize),
+    Get(usize),
+    Timeout(u64, Vec<Op>),
+    Shield(Vec<Op>),
+    Group(Vec<Vec<Op>>),
+    Fail,
+}
+
+/// What came of a step, or of a task.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Event {
+    Went,
+    TimedOut,
+    /// A group has ended, with so many errors.
+    Errors(usize),
+    /// How a task that was joined has ended.
+    Result,
+    Failed,
+    Cancelled,
+    /// The future is gone.
+    Ended,
+}
+
+/// What all tasks of a run share.
+#[derive(Clone)]
+struct World {
+    clock: SimClock,
+    trace: Rc<RefCell<Vec<(u64, usize, Event)>>>,
+    tasks: Rc<Cell<usize>>,
+    promises: Rc<RefCell<Vec<Option<Promise<()>>>>>,
+    promised: Rc<RefCell<Vec<Option<Promised<()>>>>>,
+}
+
+/// A task's own view of it.
+struct Own {
+    number: usize,
+    world: World,
+    children: RefCell<Vec<Option<Task<Result<()>>>>>,
+}
+
+impl Own {
+    fn note(&self, event: Event) {
+        let now = self.world.clock.elapsed().as_millis() as u64;
+        self.world.trace.borrow_mut().push((now, self.number, event));
+    }
+
+    fn child<T>(
+        &self,
+        i: usize,
+        with: impl Fn(&mut Option<Task<Result<()>>>) -> Option<T>,
+    ) -> Option<T> {
+        let mut children = self.children.borrow_mut();
+        let count = children.len().max(1);
+        children.get_mut(i % count).and_then(with)
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.note(Event::Ended);
+    }
+}
+
+/// The future of a task.
+fn task(program: Vec<Op>, world: &World) -> impl Future<Output = Result<()>> + use<> {
+    let number = world.tasks.replace(world.tasks.get() + 1);
+    let own = Own { number, world: world.clone(), children: RefCell::default() };
+    async move { run(&program, &own).await }
+}
+
+fn run<'a>(program: &'a [Op], own: &'a Own) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>> {
+    Box::pin(async move {
+        for op in program {
+            let event = perform(op, own).await?;
+            own.note(event);
+        }
+        Ok(())
+    })
+}
+
+async fn perform(op: &Op, own: &Own) -> Result<Event> {
+    let world = &own.world;
+    match op {
+        Op::Yield => yield_now().await,
+        Op::Sleep(delay) => sleep(Duration::from_millis(*delay)).await,
+        Op::Spawn(program) => {
+            let child = spawn(task(program.clone(), world));
+            own.children.borrow_mut().push(Some(child));
+        }
+        Op::Join(i) => {
+            let child = own.child(*i, Option::take);
+            if let Some(child) = child {
+                return Ok(match child.await {
+                    Ok(Ok(())) => Event::Result,
+                    Ok(Err(_)) => Event::Failed,
+                    Err(JoinError::Cancelled(_)) => Event::Cancelled,
+                    Err(other) => panic!("{other}"),
+                });
+            }
+        }
+        Op::Cancel(i) => {
+            own.child(*i, |child| child.as_ref().map(|child| child.cancel("as told")));
+        }
+        Op::Set(i) => {
+            let promise = world.promises.borrow_mut()[*i].take();
+            promise.map(|promise| promise.set_result(())).unwrap_or_default();
+        }
+        Op::Get(i) => {
+            let promised = world.promised.borrow_mut()[*i].take();
+            if let Some(promised) = promised {
+                promised.await?;
+            }
+        }
+        Op::Timeout(limit, program) => {
+            match timeout(Duration::from_millis(*limit), run(program, own)).await {
+                Ok(outcome) => outcome?,
+                Err(_) => return Ok(Event::TimedOut),
+            }
+        }
+        Op::Shield(program) => CancelScope::new().shielded().run(run(program, own)).await??,
+        Op::Group(programs) => {
+            let group = TaskGroup::run(async |group| {
+                for program in programs {
+                    group.spawn(task(program.clone(), world))?;
+                }
+                Ok(())
+            });
+            let errors = group.await.map_or_else(|error| error.errors().len(), |()| 0);
+            return Ok(Event::Errors(errors));
+        }
+        Op::Fail => return Err(Error::other("as told")),
+    }
+    Ok(Event::Went)
+}
+
+/// Everything that a program does, on a loop.
+fn trace(program: &[Op]) -> Vec<(u64, usize, Event)> {
+    let (mut el, clock) = simulated(SelectorKind::available()[0], ());
+    el.set_exception_handler(|_, (), _| {});
+    let (promises, promised) =
+        (0..PROMISES).map(|_| promise()).map(|(a, b)| (Some(a), Some(b))).unzip();
+    let world = World {
+        clock,
+        trace: Rc::default(),
+        tasks: Rc::default(),
+        promises: Rc::new(RefCell::new(promises)),
+        promised: Rc::new(RefCell::new(promised)),
+    };
+    el.spawn(task(program.to_vec(), &world)).detach();
+    loop {
+        el.run_until_stalled().unwrap();
+        if el.next_deadline().is_none() {
+            return world.trace.take();
+        }
+        el.tick(None).unwrap();
+    }
+}
+
+fn program() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        1 => Just(Op::Yield),
+        4 => (0..6_u64).prop_map(Op::Sleep),
+        2 => (0..3_usize).prop_map(Op::Join),
+        2 => (0..3_usize).prop_map(Op::Cancel),
+        1 => (0..PROMISES).prop_map(Op::Set),
+        1 => (0..PROMISES).prop_map(Op::Get),
+        1 => Just(Op::Fail),
+    ];
+    let op = op.prop_recursive(4, 60, 6, |op| {
+        let program = || vec(op.clone(), 0..5);
+        prop_oneof![
+            3 => program().prop_map(Op::Spawn),
+            2 => (0..9_u64, program()).prop_map(|(limit, program)| Op::Timeout(limit, program)),
+            2 => program().prop_map(Op::Shield),
+            2 => vec(program(), 0..4).prop_map(Op::Group),
+            2 => op.clone(),
+        ]
+    });
+    vec(op, 1..10)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn f6_tasks_do_what_a_naive_twin_does(program in program()) {
+        prop_assert_eq!(trace(&program), Twin::run(&program, PROMISES));
+    }
+}

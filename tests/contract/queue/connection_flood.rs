@@ -1,0 +1,195 @@
+//! Q5: connections that are flooded keep the batch at its length, however long the flood goes on.
+//!
+//! The peers send more than a tick reads, in each tick. So each connection has unread input of its
+//! own and a new event, and either could queue it.
+
+use std::cell::Cell;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring::net::TcpStream as TaskStream;
+use mainspring::testing::SimClock;
+use mainspring::{EventLoop, SelectorKind};
+
+use crate::support::files::{pair, tcp_pair, tick};
+use crate::support::loopback;
+use crate::support::on_every_selector;
+use crate::support::selector::{Calls, counted};
+
+/// Size of the loop's read buffer.
+const BUFFER: usize = 8;
+/// Reads of one connection in a tick, at most.
+const READS: usize = 8;
+/// Calls of one source of a task in a tick, at most.
+const TASK_CALLS: usize = 64;
+const FLOODS: usize = 4;
+const TICKS: usize = 200;
+
+/// State of the loop: reads of the flooded connections in this tick, and bytes of the bystander.
+#[derive(Debug, Default)]
+struct Seen {
+    reads: usize,
+    bystander: usize,
+}
+
+fn small(kind: SelectorKind) -> (EventLoop<Seen>, Rc<Calls>) {
+    let (selector, calls) = counted(kind);
+    let builder = EventLoop::builder().selector(selector).clock(SimClock::new());
+    let el = builder.read_buffer(BUFFER).build_with(Seen::default()).unwrap();
+    (el, calls)
+}
+
+/// Attaches the flooded connections; returns their peers.
+fn flooded(el: &EventLoop<Seen>) -> Vec<TcpStream> {
+    let attach = |_| {
+        let (ours, theirs) = tcp_pair();
+        theirs.set_nodelay(true).unwrap();
+        el.attach(ours, |_, seen, _, _| Ok(seen.reads += 1)).unwrap();
+        theirs
+    };
+    (0..FLOODS).map(attach).collect()
+}
+
+/// Sends more to each connection than a tick reads.
+fn send_much(peers: &mut [TcpStream], bytes: usize) {
+    peers.iter_mut().for_each(|peer| peer.write_all(&vec![1; bytes]).unwrap());
+}
+
+#[test]
+fn q5_flooded_connections_keep_the_batch_at_its_length() {
+    on_every_selector(|kind| {
+        let (mut el, calls) = small(kind);
+        let mut peers = flooded(&el);
+        let (ours, mut bystander) = pair();
+        el.attach(ours, |_, seen: &mut Seen, _, data| Ok(seen.bystander += data.len())).unwrap();
+        tick(&mut el);
+        calls.since();
+        for round in 1..=TICKS {
+            send_much(&mut peers, 3 * READS * BUFFER);
+            bystander.write_all(b"x").unwrap();
+            let ran = tick(&mut el);
+            // An entry for unread input and one for an event; and the bystander's.
+            assert!(ran <= 2 * FLOODS + 1, "{ran} entries in tick {round}");
+            let reads = std::mem::take(&mut el.state_mut().reads);
+            assert!(reads <= FLOODS * READS, "{reads} reads in tick {round}");
+            assert_eq!((el.state().bystander, calls.selects.take()), (round, 1));
+        }
+    });
+}
+
+#[test]
+fn q5_flooded_tasks_keep_the_batch_at_its_length() {
+    on_every_selector(|kind| {
+        let (mut el, calls) = small(kind);
+        let reads = Rc::new(Cell::new(0));
+        let mut peers = Vec::new();
+        for _ in 0..FLOODS {
+            let (ours, theirs) = tcp_pair();
+            let (stream, reads) = (TaskStream::from_std(ours).unwrap(), reads.clone());
+            let reading = async move {
+                while stream.read(&mut [0; BUFFER]).await.unwrap() > 0 {
+                    reads.set(reads.get() + 1);
+                }
+            };
+            el.spawn(reading).detach();
+            peers.push(theirs);
+        }
+        tick(&mut el);
+        calls.since();
+        for round in 1..=TICKS {
+            send_much(&mut peers, TASK_CALLS * BUFFER * 5 / 4);
+            let ran = tick(&mut el);
+            assert!(ran <= 2 * FLOODS, "{ran} entries in tick {round}");
+            let reads = reads.take();
+            assert!(reads <= FLOODS * TASK_CALLS, "{reads} reads in tick {round}");
+            assert_eq!(calls.selects.take(), 1);
+        }
+    });
+}
+
+/// A stream that is never empty.
+struct Endless {
+    stream: UnixStream,
+    bytes: Rc<Cell<usize>>,
+    reads: Rc<Cell<usize>>,
+}
+
+impl AsFd for Endless {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Read for &Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.bytes.set(self.bytes.get() + buffer.len());
+        self.reads.set(self.reads.get() + 1);
+        Ok(buffer.len())
+    }
+}
+
+impl Write for &Endless {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The bound of a tick is one of bytes as well as of calls.
+#[test]
+fn q5_a_tick_reads_a_bounded_number_of_bytes() {
+    const KIB: usize = 1024;
+    on_every_selector(|kind| {
+        for (buffer, bytes, reads) in
+            [(KIB, 8 * KIB, 8), (64 * KIB, 256 * KIB, 4), (1024 * KIB, 1024 * KIB, 1)]
+        {
+            let builder =
+                EventLoop::builder().selector(loopback::selector(kind)).clock(SimClock::new());
+            let mut el = builder.read_buffer(buffer).build().unwrap();
+            let (ours, mut theirs) = pair();
+            theirs.write_all(b"x").unwrap();
+            let seen = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+            let stream = Endless { stream: ours, bytes: seen.0.clone(), reads: seen.1.clone() };
+            el.attach(stream, |_, (), _, _| Ok(())).unwrap();
+            for _ in 0..3 {
+                el.tick(Some(Duration::ZERO)).unwrap();
+                assert_eq!((seen.0.take(), seen.1.take()), (bytes, reads));
+            }
+        }
+    });
+}
+/// The same bound for a source of a task.
+#[test]
+fn q5_a_task_reads_a_bounded_number_of_bytes_in_a_tick() {
+    const KIB: usize = 1024;
+    on_every_selector(|kind| {
+        for (buffer, bytes, reads) in
+            [(KIB, 64 * KIB, 64), (64 * KIB, 256 * KIB, 4), (1024 * KIB, 1024 * KIB, 1)]
+        {
+            let builder = EventLoop::builder().selector(kind).clock(SimClock::new());
+            let mut el = builder.read_buffer(buffer).build().unwrap();
+            let (ours, mut theirs) = pair();
+            theirs.write_all(b"x").unwrap();
+            let seen = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+            let stream = Endless { stream: ours, bytes: seen.0.clone(), reads: seen.1.clone() };
+            let reading = async move {
+                let stream = mainspring::Io::new(stream).unwrap();
+                loop {
+                    stream.read_chunk().await.unwrap();
+                }
+            };
+            el.spawn(reading).detach();
+            for _ in 0..3 {
+                el.tick(Some(Duration::ZERO)).unwrap();
+                assert_eq!((seen.0.take(), seen.1.take()), (bytes, reads));
+            }
+        }
+    });
+}

@@ -1,0 +1,219 @@
+//! The loop inside another one: a host that sleeps until `next_deadline`, or until `poll_fd` is
+//! readable, misses nothing.
+
+use std::fs::File;
+use std::io::Write;
+use std::time::Duration;
+
+use mainspring::{EventLoop, Io, SelectorKind, Signal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::support::files::pair;
+use crate::support::{on_every_selector, simulated};
+
+/// Whether a host would sleep for ever now. Selectors without a descriptor count as silent.
+fn would_sleep_for_ever<S>(el: &EventLoop<S>) -> bool {
+    let readable = el.poll_fd().is_some_and(|fd| {
+        let mut asked = [PollFd::new(&fd, PollFlags::IN)];
+        poll(&mut asked, Some(&Timespec::default())).unwrap() > 0
+    });
+    !readable && el.next_deadline().is_none()
+}
+
+fn serve_as_a_host<S>(el: &mut EventLoop<S>) -> usize {
+    let mut turns = 0;
+    while !would_sleep_for_ever(el) {
+        el.tick(Some(Duration::ZERO)).unwrap();
+        turns += 1;
+        assert!(turns < 100, "there is always something to do");
+    }
+    turns
+}
+
+fn has_descriptor(kind: SelectorKind) -> bool {
+    EventLoop::builder().selector(kind).build().unwrap().poll_fd().is_some()
+}
+
+#[test]
+fn q7_what_is_queued_is_a_deadline_of_now() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, 0);
+        assert!(would_sleep_for_ever(&el));
+        el.call_soon(|el, ran| {
+            *ran += 1;
+            el.call_soon(|_, ran| *ran += 1);
+        });
+        assert_eq!(el.next_deadline(), Some(el.now()));
+        assert_eq!(serve_as_a_host(&mut el), 2);
+        assert_eq!(*el.state(), 2);
+    });
+}
+
+#[test]
+fn q7_a_bitten_inbox_is_a_deadline_of_now() {
+    on_every_selector(|kind| {
+        if !has_descriptor(kind) {
+            return;
+        }
+        let builder = EventLoop::builder().selector(kind).inbox_batch(2);
+        let mut el = builder.build_with(0).unwrap();
+        let remote = el.remote();
+        (0..5).for_each(|_| remote.call_soon(|_, ran| *ran += 1).unwrap());
+        assert_eq!(serve_as_a_host(&mut el), 3);
+        assert_eq!(*el.state(), 5);
+    });
+}
+
+/// Between the turns the host sleeps on the descriptor, so whoever sends then rings, whatever the
+/// turn before has found.
+#[test]
+fn q7_what_is_sent_between_two_turns_makes_the_descriptor_readable() {
+    on_every_selector(|kind| {
+        if !has_descriptor(kind) {
+            return;
+        }
+        let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
+        let remote = el.remote();
+        for round in 1..=3 {
+            let again = remote.clone();
+            let sent = remote.call_soon(move |_, ran| {
+                *ran += 1;
+                let send = || again.call_soon(|_, ran| *ran += 1).unwrap();
+                std::thread::scope(|scope| scope.spawn(send).join().unwrap());
+            });
+            sent.unwrap();
+            assert!(!would_sleep_for_ever(&el));
+            assert_eq!(serve_as_a_host(&mut el), 2);
+            assert_eq!(*el.state(), 2 * round);
+        }
+    });
+}
+
+#[test]
+fn q7_a_file_that_is_always_ready_is_a_deadline_of_now() {
+    on_every_selector(|kind| {
+        if !has_descriptor(kind) {
+            return;
+        }
+        let (mut el, _) = simulated(kind, 0);
+        let file = File::open("/dev/null").unwrap();
+        el.add_reader(file, |_, ran, file| {
+            *ran += 1;
+            if *ran == 3 {
+                file.cancel();
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(serve_as_a_host(&mut el), 3);
+        assert_eq!(*el.state(), 3);
+    });
+}
+
+#[test]
+fn q7_an_idle_hook_and_a_stop_are_deadlines_of_now() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, 0);
+        el.on_idle(|el, ran| {
+            *ran += 1;
+            if *ran == 3 {
+                el.cancel(el.current().unwrap());
+            }
+        })
+        .unwrap();
+        assert_eq!(serve_as_a_host(&mut el), 3);
+        assert_eq!(*el.state(), 3);
+        el.stop();
+        assert_eq!(el.next_deadline(), Some(el.now()));
+        el.run_forever().unwrap(); // One tick.
+        assert!(would_sleep_for_ever(&el));
+    });
+}
+
+#[test]
+fn q7_the_first_timer_is_the_deadline() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = simulated(kind, 0);
+        let second = Duration::from_secs(1);
+        el.call_later(2 * second, |_, ran| *ran += 1);
+        let first = el.call_later(second, |_, ran| *ran += 1);
+        assert_eq!(el.next_deadline(), Some(el.now() + second));
+        assert!(el.reset_after(first, 3 * second));
+        assert_eq!(el.next_deadline(), Some(el.now() + 2 * second));
+        clock.advance(2 * second);
+        el.tick(Some(Duration::ZERO)).unwrap();
+        assert_eq!((*el.state(), el.next_deadline()), (1, Some(el.now() + second)));
+    });
+}
+
+#[test]
+fn q7_a_signal_and_another_thread_make_the_descriptor_readable() {
+    on_every_selector(|kind| {
+        if !has_descriptor(kind) {
+            return;
+        }
+        let (mut el, _) = simulated(kind, 0);
+        el.add_signal_handler(Signal::WINCH, |_, ran| *ran += 1).unwrap();
+        Signal::WINCH.raise().unwrap();
+        // A kqueue is readable once more after a level report.
+        let most = 1 + usize::from(kind == SelectorKind::Kqueue);
+        assert!((1..=most).contains(&serve_as_a_host(&mut el)));
+        let remote = el.remote();
+        std::thread::spawn(move || remote.call_soon(|_, ran| *ran += 10)).join().unwrap().unwrap();
+        assert!((1..=most).contains(&serve_as_a_host(&mut el)));
+        assert_eq!(*el.state(), 11);
+    });
+}
+
+/// W11: a kqueue cannot be made non-blocking, and never blocks.
+#[test]
+fn w11_a_task_waits_for_the_descriptor_of_a_loop() {
+    on_every_selector(|kind| {
+        let (inner, _) = simulated(kind, 0);
+        let Some(fd) = inner.poll_fd().map(|fd| fd.try_clone_to_owned().unwrap()) else { return };
+        let (mut outer, _) = simulated(SelectorKind::Poll, ());
+        let io = Io::new(fd).unwrap();
+        let waiting = outer.spawn(async move { io.readable().await.map(drop) });
+        outer.run_until_stalled().unwrap();
+        assert!(!waiting.is_finished());
+        let (ours, mut theirs) = pair();
+        inner.add_reader(ours, |_, _, socket| Ok(socket.cancel())).unwrap();
+        theirs.write_all(b"x").unwrap();
+        outer.run_until_stalled().unwrap();
+        assert!(waiting.is_finished());
+    });
+}
+
+#[test]
+fn a_callback_knows_its_own_handle_and_nobody_else_does() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, Vec::new());
+        assert_eq!(el.current(), None);
+        let soon = el.call_soon(|el, seen| seen.push(el.current()));
+        let timer = el.call_later(Duration::from_secs(1), |el, seen| seen.push(el.current()));
+        let hook = el.on_check(|el, seen| seen.push(el.current())).unwrap();
+        el.tick(None).unwrap();
+        el.cancel(hook);
+        el.tick(None).unwrap();
+        el.run().unwrap();
+        assert_eq!(*el.state(), [Some(hook), Some(soon), Some(timer.into())]);
+        assert_eq!(el.current(), None);
+    });
+}
+
+/// What a panic has left of a batch, and a stop that nobody saw, go with the loop.
+#[test]
+fn q8_a_closed_loop_has_no_deadline() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, 0);
+        el.call_soon(|_, _| -> () { panic!("on purpose") });
+        el.call_soon(|_, ran| *ran += 1);
+        el.stop();
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| el.tick(None))).unwrap_err();
+        assert_eq!(el.next_deadline(), Some(el.now()), "the rest of the batch waits");
+        let remote = el.remote();
+        el.close();
+        assert_eq!((el.next_deadline(), *el.state()), (None, 0));
+        assert!(!el.is_alive(), "with {remote:?}");
+    });
+}

@@ -1,0 +1,122 @@
+//! S4: failures in a row at a listener. It rests instead of spinning, and an incident is one report.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use mainspring::net::TcpListener;
+use mainspring::{EventLoop, SelectorKind};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::support::files::{alone, alone_as, tick};
+use crate::support::simulated;
+
+/// Runs `check` on each selector, in a process whose accepts fail with EPERM, as behind a seccomp
+/// filter: the connection stays in the backlog and the listener stays ready.
+fn with_accepts_forbidden(name: &str, check: fn(SelectorKind)) {
+    if Command::new("strace").arg("-V").output().is_err() {
+        return println!("skipped: strace is not installed, and nothing else forges errors");
+    }
+    let traced = |child: Command| {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4,accept"]);
+        strace.args(["-e", "inject=accept4,accept:error=EPERM"]);
+        strace.arg(child.get_program()).args(child.get_args());
+        let variables = child.get_envs().filter_map(|(key, value)| Some((key, value?)));
+        strace.envs(variables);
+        strace
+    };
+    let check = || SelectorKind::available().iter().for_each(|kind| check(*kind));
+    let output = alone_as(&format!("servers::accept_backoff::{name}"), check, traced);
+    assert!(output.is_none_or(|output| output.status.success()));
+}
+
+/// Runs a thousand ticks for which no time passes; the handles that they ran. Then a rest is over.
+fn ticks_without_time<S>(el: &mut EventLoop<S>) -> usize {
+    (0..1000).map(|_| tick(el)).sum()
+}
+
+#[test]
+fn s4_a_server_that_may_not_accept_rests_and_reports_once() {
+    with_accepts_forbidden("s4_a_server_that_may_not_accept_rests_and_reports_once", |kind| {
+        let (el, clock) = simulated(kind, 0);
+        count_reports(&el);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        el.serve(listener, |_, _, _, _| Ok(())).unwrap();
+        assert_rests(el, clock, address);
+    });
+}
+
+#[test]
+fn s4_a_task_that_may_not_accept_rests_and_reports_once() {
+    with_accepts_forbidden("s4_a_task_that_may_not_accept_rests_and_reports_once", |kind| {
+        let (mut el, clock) = simulated(kind, 0);
+        count_reports(&el);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        el.spawn(async move { listener.accept().await.map(drop) }).detach();
+        tick(&mut el);
+        assert_rests(el, clock, address);
+    });
+}
+
+fn count_reports(el: &EventLoop<usize>) {
+    el.set_exception_handler(|_, reports, report| {
+        println!("{report}");
+        *reports += 1;
+    });
+}
+
+fn assert_rests(
+    mut el: EventLoop<usize>,
+    clock: mainspring::testing::SimClock,
+    address: SocketAddr,
+) {
+    let _client = TcpStream::connect(address).unwrap();
+    let ran = ticks_without_time(&mut el);
+    assert!(ran <= 70, "{ran} handles in ticks without time");
+    assert_eq!(*el.state(), 1);
+    // The rest ends, and another one follows, which is the same incident.
+    clock.advance(Duration::from_millis(100));
+    let ran = ticks_without_time(&mut el);
+    assert!((1..=70).contains(&ran), "{ran} handles after a rest");
+    assert_eq!(*el.state(), 1);
+}
+
+/// select(2) has no room for descriptors from 1024 on: connections are accepted and cannot be
+/// registered.
+#[test]
+fn s4_connections_that_cannot_be_registered_are_one_incident() {
+    let name = "servers::accept_backoff::s4_connections_that_cannot_be_registered_are_one_incident";
+    if !SelectorKind::available().contains(&SelectorKind::Select) {
+        return;
+    }
+    alone(name, || {
+        let before = getrlimit(Resource::Nofile);
+        if before.maximum.is_some_and(|most| most < 2000) {
+            return println!("skipped: too few descriptors are allowed");
+        }
+        setrlimit(Resource::Nofile, Rlimit { current: Some(2000), ..before }).unwrap();
+        let (mut el, clock) = simulated(SelectorKind::Select, 0);
+        count_reports(&el);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = el.serve(listener, |_, _, _, _| Ok(())).unwrap();
+        let taken: Vec<File> = (0..1024).map(|_| File::open("/dev/null").unwrap()).collect();
+        let clients: Vec<_> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let ran = ticks_without_time(&mut el);
+        assert!(ran <= 70, "{ran} handles");
+        assert_eq!((*el.state(), server.connections()), (1, 0));
+        assert_eq!(server.accepted(), 64, "then the listener rests");
+        clock.advance(Duration::from_millis(100));
+        ticks_without_time(&mut el);
+        assert_eq!((*el.state(), server.accepted()), (1, 100), "the same incident");
+        drop((taken, clients));
+        let _client = TcpStream::connect(address).unwrap();
+        clock.advance(Duration::from_millis(100));
+        ticks_without_time(&mut el);
+        assert_eq!((*el.state(), server.connections()), (1, 1), "the server has recovered");
+    });
+}

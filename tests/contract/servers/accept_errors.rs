@@ -1,0 +1,139 @@
+//! Errors of accepting: what concerns one connection ends no listener. The errors are injected by
+//! strace(1).
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mainspring::net::TcpListener;
+use mainspring::{EventLoop, SelectorKind, spawn};
+
+use crate::support::files::alone_as;
+
+/// Everyday errors of a connection (accept(2) of Linux), errors that are on no list, and those that
+/// kernels also have for a descriptor that does not listen.
+const ERRORS: [&str; 12] = [
+    "ECONNABORTED",
+    "EPROTO",
+    "ENETDOWN",
+    "EHOSTDOWN",
+    "EHOSTUNREACH",
+    "ENONET",
+    "ETIMEDOUT",
+    "EIO",
+    "ENODEV",
+    "EINVAL",
+    "EOPNOTSUPP",
+    "EINTR",
+];
+
+/// Runs `check` in a process of its own, whose first two accepts fail.
+fn with_each_error(name: &str, check: fn(SelectorKind)) {
+    if Command::new("strace").arg("-V").output().is_err() {
+        return println!("skipped: strace is not installed, and nothing else forges errors");
+    }
+    for error in ERRORS {
+        let inject = format!("inject=accept4,accept:error={error}:when=1..2");
+        let traced = |child: Command| {
+            let mut strace = Command::new("strace");
+            strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4,accept", "-e"]);
+            strace.arg(&inject).arg(child.get_program()).args(child.get_args());
+            let variables = child.get_envs().filter_map(|(key, value)| Some((key, value?)));
+            strace.envs(variables);
+            strace
+        };
+        let check = || check(SelectorKind::available()[0]);
+        let Some(output) = alone_as(name, check, traced) else { return };
+        assert!(output.status.success(), "{error} stopped the listener: {output:?}");
+    }
+}
+
+/// Two clients, one after the other, that get their bytes back. The limit ends a test that fails.
+fn visit(address: SocketAddr) -> io::Result<()> {
+    for text in ["first", "second"] {
+        let mut client = TcpStream::connect(address)?;
+        client.set_read_timeout(Some(Duration::from_secs(10)))?;
+        client.write_all(text.as_bytes())?;
+        client.shutdown(std::net::Shutdown::Write)?;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer)?;
+        assert_eq!(answer, text);
+    }
+    Ok(())
+}
+
+/// Visits from another thread, and then stops the loop.
+fn visiting<S>(el: &EventLoop<S>, address: SocketAddr) -> JoinHandle<io::Result<()>>
+where
+    S: 'static,
+{
+    let remote = el.remote();
+    std::thread::spawn(move || {
+        let visited = visit(address);
+        remote.stop().unwrap();
+        visited
+    })
+}
+
+fn serve_by_callbacks(kind: SelectorKind) {
+    let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
+    el.set_exception_handler(|_, reports, report| {
+        println!("{report}");
+        *reports += 1;
+    });
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = el.serve(listener, |_, _, conn, data| Ok(conn.write(data))).unwrap();
+    let clients = visiting(&el, address);
+    el.run_forever().unwrap();
+    clients.join().unwrap().unwrap();
+    assert_eq!((server.accepted(), *el.state()), (2, 0));
+}
+
+fn serve_by_tasks(kind: SelectorKind) {
+    let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
+    el.set_exception_handler(|_, reports, report| {
+        println!("{report}");
+        *reports += 1;
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let clients = visiting(&el, address);
+    el.spawn(async move {
+        loop {
+            let (conn, _) = listener.accept().await?;
+            let echo = async move {
+                loop {
+                    let chunk = conn.read_chunk().await?;
+                    if chunk.is_empty() {
+                        return conn.shutdown_write();
+                    }
+                    conn.write_all(&chunk).await?;
+                }
+            };
+            spawn(echo).detach();
+        }
+        #[allow(unreachable_code)]
+        Ok::<(), mainspring::Error>(())
+    })
+    .detach();
+    el.run_forever().unwrap();
+    clients.join().unwrap().unwrap();
+    assert_eq!(*el.state(), 0);
+}
+
+/// S85: what happened to a connection on the network does not stop a server.
+#[test]
+fn s4_accept_errors_of_one_connection_do_not_stop_the_server() {
+    let name = "servers::accept_errors::s4_accept_errors_of_one_connection_do_not_stop_the_server";
+    with_each_error(name, serve_by_callbacks);
+}
+
+/// S85, for the listener of a task.
+#[test]
+fn s4_accept_errors_of_one_connection_do_not_stop_a_task() {
+    let name = "servers::accept_errors::s4_accept_errors_of_one_connection_do_not_stop_a_task";
+    with_each_error(name, serve_by_tasks);
+}

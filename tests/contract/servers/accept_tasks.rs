@@ -1,0 +1,309 @@
+//! S4 for tasks that accept: what it costs, who may wait, and what errors there are.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream as StdStream};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream as StdUnix;
+use std::process::{Command, Output};
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring::net::{ListenOptions, TcpListener, UnixListener, listen};
+use mainspring::testing::SimClock;
+use mainspring::{Error, EventLoop, Result, SelectorKind, Task, spawn};
+use rustix::io::Errno;
+
+use crate::support::files::{alone_as, tick};
+use crate::support::selector::counted;
+use crate::support::spy::{Call, spied};
+use crate::support::{on_every_selector, simulated};
+
+/// Ticks until nothing runs, and no time goes by.
+fn settle<S>(el: &mut EventLoop<S>) {
+    let ticks = (0..1000).take_while(|_| tick(el) > 0).count();
+    assert!(ticks < 1000, "it spins");
+}
+
+fn client(address: SocketAddr) -> StdStream {
+    StdStream::connect(address).unwrap()
+}
+
+fn tcp() -> (Rc<TcpListener>, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (Rc::new(listener), address)
+}
+
+/// A task that accepts so many, and keeps them.
+fn accepting<S>(
+    el: &EventLoop<S>,
+    listener: &Rc<TcpListener>,
+    count: usize,
+) -> Task<Result<Vec<mainspring::net::TcpStream>>> {
+    let listener = listener.clone();
+    el.spawn(async move {
+        let mut all = Vec::new();
+        for _ in 0..count {
+            all.push(listener.accept().await?.0);
+        }
+        Ok(all)
+    })
+}
+
+fn output<S, T: 'static>(el: &mut EventLoop<S>, task: Task<T>) -> T {
+    settle(el);
+    assert!(task.is_finished());
+    el.run_until_complete(task).unwrap().unwrap()
+}
+
+/// Runs `check` in a process of its own under strace(1), and returns the calls that it has made, as
+/// far as they are named in `calls`. None in that process, and where there is no strace.
+fn traced(name: &str, calls: &str, more: &[&str], check: impl FnOnce()) -> Option<Vec<String>> {
+    if Command::new("strace").arg("-V").output().is_err() {
+        println!("skipped: strace is not installed");
+        return None;
+    }
+    let under = |child: Command| {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-e", "signal=none", "-e", &format!("trace={calls}")]);
+        strace.args(more).arg(child.get_program()).args(child.get_args());
+        strace.envs(child.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        strace
+    };
+    let Output { status, stderr, .. } = alone_as(name, check, under)?;
+    assert!(status.success(), "{name} failed when traced: {more:?}");
+    let stderr = String::from_utf8(stderr).unwrap();
+    Some(stderr.lines().filter(|line| line.contains(") = ")).map(str::to_owned).collect())
+}
+
+/// Short connections, one after the other: connect, send, get the answer, close.
+fn connect_and_close<S>(el: &mut EventLoop<S>, address: SocketAddr) {
+    for _ in 0..CONNECTIONS {
+        let mut client = client(address);
+        client.write_all(b"hello").unwrap();
+        settle(el);
+        client.read_exact(&mut [0; 5]).unwrap();
+        drop(client);
+        settle(el);
+    }
+}
+
+const CONNECTIONS: usize = 50;
+
+/// Q10: to accept one, watch it, answer it and let it go are the calls that a server with callbacks
+/// makes as well; nobody asks whether another one waits, or whether something was said.
+#[test]
+fn q10_a_short_connection_costs_tasks_what_it_costs_callbacks() {
+    const CALLS: &str =
+        "accept4,accept,recvfrom,sendto,epoll_ctl,?epoll_wait,epoll_pwait,?epoll_pwait2,close";
+    let name = "servers::accept_tasks::q10_a_short_connection_costs_tasks_what_it_costs_callbacks";
+    let simulated = || simulated(SelectorKind::available()[0], ()).0;
+    let callbacks = || {
+        let mut el = simulated();
+        let options = ListenOptions::default();
+        let socket = listen("127.0.0.1:0", &options);
+        let serving = el.serve(socket.unwrap(), |_, (), conn, data| Ok(conn.write(data))).unwrap();
+        connect_and_close(&mut el, serving.local_addr().unwrap().as_inet().unwrap());
+    };
+    let tasks = || {
+        let mut el = simulated();
+        let (listener, address) = tcp();
+        el.spawn(async move {
+            loop {
+                let (conn, _) = listener.accept().await?;
+                let echo = async move {
+                    loop {
+                        let chunk = conn.read_chunk().await?;
+                        if chunk.is_empty() {
+                            return Ok::<(), Error>(());
+                        }
+                        conn.write_all(&chunk).await?;
+                    }
+                };
+                spawn(echo).detach();
+            }
+            #[allow(unreachable_code)]
+            Ok::<(), Error>(())
+        })
+        .detach();
+        connect_and_close(&mut el, address);
+    };
+    let count = |variable: &str| {
+        let which = ["-E", &format!("MAINSPRING_TEST_SERVER={variable}")];
+        let check = || match std::env::var("MAINSPRING_TEST_SERVER").as_deref() {
+            Ok("tasks") => tasks(),
+            _ => callbacks(),
+        };
+        Some(traced(name, CALLS, &which, check)?.len())
+    };
+    let (Some(callbacks), Some(tasks)) = (count("callbacks"), count("tasks")) else { return };
+    let few = 10; // To begin with: the first accept finds nobody.
+    assert!(tasks <= callbacks + few, "{tasks} calls, and {callbacks} with callbacks");
+}
+
+/// Clients that come at once are let in some at a time, and others have their turns in between.
+#[test]
+fn q5_many_clients_at_once_are_let_in_in_a_few_ticks() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, ());
+        let (listener, address) = tcp();
+        let task = accepting(&el, &listener, 300);
+        settle(&mut el);
+        let _clients: Vec<_> = (0..300).map(|_| client(address)).collect();
+        let ticks = (0..).take_while(|_| !task.is_finished() && tick(&mut el) > 0).count();
+        assert!((5..=10).contains(&ticks), "{ticks} ticks");
+        assert_eq!(output(&mut el, task).unwrap().len(), 300);
+    });
+}
+
+/// Who has accepted one and does something else is not told again in each tick.
+#[test]
+fn q5_a_listener_that_nobody_accepts_from_does_not_spin() {
+    on_every_selector(|kind| {
+        let (selector, calls) = counted(kind);
+        let clock = SimClock::new();
+        let builder = EventLoop::builder().selector(selector).clock(clock.clone());
+        let mut el = builder.build().unwrap();
+        let (listener, address) = tcp();
+        for round in 1..=3 {
+            let accepted = accepting(&el, &listener, 1);
+            settle(&mut el);
+            let _clients = [(); 2].map(|()| client(address));
+            assert_eq!(output(&mut el, accepted).unwrap().len(), 1);
+            calls.since();
+            let began = clock.elapsed();
+            el.call_later(Duration::from_secs(3600), |_, ()| {});
+            let ticks = (0..10).take_while(|_| {
+                el.tick(None).unwrap();
+                clock.elapsed() == began
+            });
+            assert!(ticks.count() <= 2, "it spins in round {round}");
+            assert!(calls.since().1 <= 1, "changes in round {round}");
+            let left = accepting(&el, &listener, 1);
+            assert_eq!(output(&mut el, left).unwrap().len(), 1, "in round {round}");
+        }
+    });
+}
+
+/// Where it cannot be watched again, the one who waits is told; and the next one tries again.
+#[test]
+fn w7_a_listener_that_cannot_be_watched_again_is_an_error_that_names_it() {
+    on_every_selector(|kind| {
+        let (mut el, log) = spied(kind, ());
+        let (listener, address) = tcp();
+        let fd = listener.as_fd().as_raw_fd();
+        let task = accepting(&el, &listener, 1);
+        settle(&mut el);
+        let _clients = [(); 2].map(|()| client(address));
+        assert_eq!(output(&mut el, task).unwrap().len(), 1);
+        assert!(log.take().contains(&Call::Deregister(fd)), "nobody accepts");
+        let task = accepting(&el, &listener, 1);
+        assert_eq!(output(&mut el, task).unwrap().len(), 1);
+        let refused = accepting(&el, &listener, 1);
+        log.refuse_next(Errno::NOMEM);
+        let error = output(&mut el, refused).unwrap_err();
+        assert!(error.to_string().contains(&format!("fd {fd}")), "{error}");
+        let task = accepting(&el, &listener, 1);
+        settle(&mut el);
+        let _client = client(address);
+        assert_eq!(output(&mut el, task).unwrap().len(), 1);
+    });
+}
+
+/// An accepted connection that nobody can watch now is none the worse: whoever waits asks again.
+#[test]
+fn w7_an_accepted_connection_is_watched_later_if_not_at_once() {
+    on_every_selector(|kind| {
+        let (mut el, log) = spied(kind, ());
+        let (listener, address) = tcp();
+        let task = accepting(&el, &listener, 1);
+        settle(&mut el);
+        let mut client = client(address);
+        log.refuse_next(Errno::NOMEM);
+        let conn = output(&mut el, task).unwrap().remove(0);
+        let reading = el.spawn(async move { Ok::<_, Error>(conn.read_chunk().await?.len()) });
+        settle(&mut el);
+        client.write_all(b"hello").unwrap();
+        assert_eq!(output(&mut el, reading).unwrap(), 5);
+    });
+}
+
+/// S85: the kernel's word is forged by strace(1). Neither errors of connections nor a lack of room
+/// end a loop that just accepts, or make it spin.
+#[test]
+fn s4_errors_of_accepting_end_no_task_and_spin_no_loop() {
+    let name = "servers::accept_tasks::s4_errors_of_accepting_end_no_task_and_spin_no_loop";
+    let check = || {
+        let is_set = |variable: &str| std::env::var(variable).is_ok();
+        let (mut el, clock) = simulated(SelectorKind::available()[0], Vec::new());
+        el.set_exception_handler(|_, reports: &mut Vec<String>, report| {
+            reports.push(report.error.to_string());
+        });
+        let served = if is_set("MAINSPRING_TEST_UNIX") { unix(&el) } else { inet(&el) };
+        // A loop that ends with its listener, or never lets anybody in.
+        el.call_later(Duration::from_secs(60), |el, _| el.stop());
+        assert_eq!(el.run_until_complete(served).unwrap().unwrap().unwrap(), CLIENTS);
+        let is_full = is_set("MAINSPRING_TEST_FULL");
+        assert_eq!(el.state().len(), usize::from(is_full), "{:?}", el.state());
+        // Each rest takes a call, and one that turns nobody away.
+        let rested = if is_full { Duration::from_millis(100) * (FORGERIES / 2 + 1) } else { NONE };
+        assert_eq!(clock.elapsed(), rested);
+    };
+    for (error, is_full) in FORGED {
+        for family in ["MAINSPRING_TEST_INET", "MAINSPRING_TEST_UNIX"] {
+            let inject = format!("inject=accept4,accept:error={error}:when=1..{FORGERIES}");
+            let full = format!("MAINSPRING_TEST_FULL{}", if *is_full { "=1" } else { "" });
+            let family = format!("{family}=1");
+            let more = ["-e", &inject, "-E", &full, "-E", &family];
+            let Some(calls) = traced(name, "accept4,accept", &more, check) else { return };
+            let forged = calls.iter().filter(|line| line.contains("(INJECTED)")).count();
+            let real = calls.len() - forged;
+            assert_eq!(forged, FORGERIES as usize, "{error}: {calls:#?}");
+            assert!((CLIENTS..CLIENTS + 3).contains(&real), "{error}: {calls:#?}");
+        }
+    }
+}
+
+const CLIENTS: usize = 3;
+const FORGERIES: u32 = 21;
+const NONE: Duration = Duration::ZERO;
+
+/// Errors of accept(2), and whether they say that there is no room.
+const FORGED: &[(&str, bool)] = &[
+    ("ECONNABORTED", false),
+    ("EPROTO", false),
+    ("EHOSTUNREACH", false),
+    ("EINTR", false),
+    ("EMFILE", true),
+    ("ENFILE", true),
+    ("ENOBUFS", true),
+    ("ENOMEM", true),
+];
+
+/// Clients who wait, and how many of them were accepted.
+fn inet<S>(el: &EventLoop<S>) -> Task<Result<usize>> {
+    let (listener, address) = tcp();
+    let clients = [(); CLIENTS].map(|()| client(address));
+    let served = accepting(el, &listener, CLIENTS);
+    el.spawn(async move {
+        let count = served.await?.map(|all| all.len());
+        drop(clients);
+        count
+    })
+}
+
+fn unix<S>(el: &EventLoop<S>) -> Task<Result<usize>> {
+    let path = crate::support::files::short_dir()
+        .join(format!("mainspring-accepting-{}", std::process::id()));
+    let listener = UnixListener::bind(&*path).unwrap();
+    let clients = [(); CLIENTS].map(|()| StdUnix::connect(&path).unwrap());
+    std::fs::remove_file(&path).unwrap();
+    el.spawn(async move {
+        let mut all = Vec::new();
+        for _ in 0..CLIENTS {
+            all.push(listener.accept().await?.0);
+        }
+        drop(clients);
+        Ok(all.len())
+    })
+}

@@ -1,0 +1,322 @@
+//! S4: at the limit of descriptors. The limit belongs to the process, so each of these tests has
+//! one of its own.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use mainspring::net::{Server, Transport};
+use mainspring::testing::SimClock;
+use mainspring::{EventLoop, Interest, SelectorKind};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::servers::serve::{client, echo, listener};
+use crate::support::files::{alone, tick};
+use crate::support::loopback;
+use crate::support::on_every_selector;
+use crate::support::protocol::{Told, recorded, settle, ticks, write_down_reports};
+use crate::support::spy::{Call, Log, spied};
+
+/// As long as a listener rests.
+const REST: Duration = Duration::from_millis(100);
+
+/// The process is at its limit: all numbers below it are taken.
+pub struct Full {
+    pub taken: Vec<File>,
+    before: Rlimit,
+}
+
+impl Full {
+    pub fn new() -> Full {
+        let before = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(200), ..before }).unwrap();
+        let taken = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        Full { taken, before }
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        setrlimit(Resource::Nofile, self.before).unwrap();
+    }
+}
+
+fn says_hello(el: &mut EventLoop<Told>, client: &mut TcpStream) -> bool {
+    client.write_all(b"hello").unwrap();
+    (0..5).any(|_| {
+        // Only the ticks that are due at once: the clock must not jump.
+        el.tick(Some(Duration::ZERO)).unwrap();
+        loopback::deliver();
+        matches!(client.read(&mut [0; 8]), Ok(5))
+    })
+}
+
+/// A server with one client, and others who wait when there is no room any more.
+struct Crowd {
+    el: EventLoop<Told>,
+    clock: SimClock,
+    server: Server,
+    inside: TcpStream,
+    waiting: Vec<TcpStream>,
+    line: u32,
+}
+
+impl Crowd {
+    fn new(kind: SelectorKind, waiting: usize) -> Crowd {
+        let (mut el, clock) = recorded(kind);
+        let (socket, address) = listener();
+        let line = line!() + 1;
+        let server = el.serve(socket, |_, _, conn, data| Ok(conn.write(data))).unwrap();
+        let inside = client(address);
+        ticks(&mut el, 3);
+        assert_eq!(server.connections(), 1);
+        let waiting = (0..waiting).map(|_| client(address)).collect();
+        Crowd { el, clock, server, inside, waiting, line }
+    }
+
+    /// One tick that may sleep until the rest is over.
+    fn sleep(&mut self) {
+        self.el.tick(None).unwrap();
+    }
+
+    fn accepted(&self) -> u64 {
+        self.server.accepted()
+    }
+
+    fn turned_away(&mut self) -> usize {
+        loopback::deliver();
+        let gone = |client: &mut TcpStream| match client.read(&mut [0]) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+        };
+        self.waiting.iter_mut().map(gone).filter(|gone| *gone).count()
+    }
+}
+
+#[test]
+fn s4_at_the_fd_limit_nothing_spins_and_those_inside_are_served() {
+    alone(
+        "servers::fd_limit::s4_at_the_fd_limit_nothing_spins_and_those_inside_are_served",
+        || {
+            on_every_selector(|kind| {
+                let mut crowd = Crowd::new(kind, 30);
+                let full = Full::new();
+                settle(&mut crowd.el);
+                for rest in 1..=5_u32 {
+                    // At rest: nothing runs although clients wait, and the client inside is served.
+                    let ran: usize = (0..100).map(|_| tick_now(&mut crowd)).sum();
+                    assert_eq!(ran, 0, "{ran} callbacks ran in rest {rest}");
+                    assert!(says_hello(&mut crowd.el, &mut crowd.inside));
+                    let began = crowd.clock.elapsed();
+                    while crowd.clock.elapsed() == began {
+                        crowd.sleep();
+                    }
+                    assert_eq!(crowd.clock.elapsed() - began, REST);
+                    settle(&mut crowd.el);
+                    // Who came first is turned away after each rest that did not help.
+                    assert_eq!(crowd.turned_away(), (rest as usize * 8).min(30), "in rest {rest}");
+                }
+                assert_eq!(crowd.accepted(), 1);
+                let reports = &crowd.el.state().reports;
+                assert!(matches!(&reports[..], [(at, _)] if *at == crowd.line), "{reports:?}");
+                drop(full);
+                let mut newcomer = client(crowd.server.local_addr().unwrap().as_inet().unwrap());
+                crowd.sleep();
+                settle(&mut crowd.el);
+                assert!(says_hello(&mut crowd.el, &mut newcomer));
+            });
+        },
+    );
+}
+
+/// A tick in which no time goes by.
+fn tick_now(crowd: &mut Crowd) -> usize {
+    let before = crowd.clock.elapsed();
+    let ran = crowd.el.tick(Some(Duration::ZERO)).unwrap();
+    assert_eq!(crowd.clock.elapsed(), before);
+    ran
+}
+
+#[test]
+fn s4_after_the_fd_limit_the_end_of_a_rest_lets_all_in() {
+    alone("servers::fd_limit::s4_after_the_fd_limit_the_end_of_a_rest_lets_all_in", || {
+        on_every_selector(|kind| {
+            let mut crowd = Crowd::new(kind, 20);
+            let mut full = Full::new();
+            settle(&mut crowd.el);
+            full.taken.clear();
+            assert_eq!(tick_now(&mut crowd), 0, "it rests until its time is over");
+            let began = crowd.clock.elapsed();
+            crowd.sleep();
+            settle(&mut crowd.el);
+            assert_eq!(crowd.clock.elapsed() - began, REST);
+            assert_eq!((crowd.accepted(), crowd.server.connections()), (21, 21));
+            assert_eq!(crowd.turned_away(), 0);
+            assert_eq!(crowd.el.state().reports.len(), 1);
+            // No timer is left: one for each incident, and this one is over.
+            assert_eq!(crowd.el.next_deadline(), None);
+        });
+    });
+}
+
+#[test]
+fn s4_at_the_fd_limit_a_connection_that_ends_makes_room_at_once() {
+    alone(
+        "servers::fd_limit::s4_at_the_fd_limit_a_connection_that_ends_makes_room_at_once",
+        || {
+            on_every_selector(|kind| {
+                let mut crowd = Crowd::new(kind, 3);
+                let full = Full::new();
+                settle(&mut crowd.el);
+                let began = crowd.clock.elapsed();
+                crowd.inside.shutdown(std::net::Shutdown::Write).unwrap();
+                ticks(&mut crowd.el, 10);
+                assert_eq!(crowd.accepted(), 2, "one place, one client");
+                assert_eq!(crowd.clock.elapsed(), began, "it did not wait for its time");
+                assert_eq!(crowd.el.state().reports.len(), 1, "it is the same incident");
+                let [first, ..] = &mut crowd.waiting[..] else { unreachable!() };
+                assert!(says_hello(&mut crowd.el, first));
+                assert_eq!(crowd.turned_away(), 0);
+                drop(full);
+                crowd.sleep();
+                settle(&mut crowd.el);
+                assert_eq!(crowd.accepted(), 4);
+                assert_eq!(crowd.el.next_deadline(), None);
+            });
+        },
+    );
+}
+
+/// Clients come and go at the limit, so that somebody is let in all the time.
+#[test]
+fn s4_an_incident_is_told_once_and_the_next_one_again() {
+    alone("servers::fd_limit::s4_an_incident_is_told_once_and_the_next_one_again", || {
+        on_every_selector(|kind| {
+            let mut crowd = Crowd::new(kind, 40);
+            let mut full = Full::new();
+            settle(&mut crowd.el);
+            for round in 0..30 {
+                full.taken.pop();
+                crowd.clock.advance(REST / 2 * (1 + round % 3));
+                settle(&mut crowd.el);
+                crowd.sleep();
+            }
+            assert_eq!((crowd.accepted(), crowd.turned_away()), (31, 0));
+            assert_eq!(crowd.el.state().reports.len(), 1);
+            full.taken.clear();
+            crowd.sleep();
+            settle(&mut crowd.el);
+            assert_eq!(crowd.accepted(), 41);
+            for (calm, incidents) in [(REST, 1), (10 * REST, 2)] {
+                crowd.clock.advance(calm);
+                full.taken.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
+                let address = crowd.server.local_addr().unwrap().as_inet().unwrap();
+                full.taken.pop();
+                crowd.waiting.push(client(address));
+                settle(&mut crowd.el);
+                assert_eq!(crowd.el.state().reports.len(), incidents, "after {calm:?}");
+                full.taken.clear();
+                crowd.sleep();
+                settle(&mut crowd.el);
+            }
+            assert_eq!(crowd.accepted(), 43);
+        });
+    });
+}
+
+#[test]
+fn s4_a_server_may_be_closed_while_it_rests() {
+    alone("servers::fd_limit::s4_a_server_may_be_closed_while_it_rests", || {
+        on_every_selector(|kind| {
+            let mut crowd = Crowd::new(kind, 3);
+            let full = Full::new();
+            settle(&mut crowd.el);
+            let address = crowd.server.local_addr().unwrap().as_inet().unwrap();
+            crowd.server.close();
+            crowd.inside.shutdown(std::net::Shutdown::Write).unwrap();
+            crowd.el.run().unwrap();
+            assert_eq!((crowd.accepted(), crowd.server.connections()), (1, 0));
+            drop(full);
+            let refused = TcpStream::connect(address).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        });
+    });
+}
+
+#[test]
+fn s4_no_server_begins_without_a_descriptor_in_reserve() {
+    alone("servers::fd_limit::s4_no_server_begins_without_a_descriptor_in_reserve", || {
+        on_every_selector(|kind| {
+            let (el, log) = spied(kind, Told::default());
+            let (socket, _) = listener();
+            let full = Full::new();
+            let refused = el.serve(socket, |_, _, conn: &Transport, _| Ok(conn.close()));
+            assert!(matches!(refused, Err(mainspring::Error::Create { .. })), "{refused:?}");
+            assert_eq!(log.take(), []);
+            drop(full);
+            assert!(!el.is_alive());
+        });
+    });
+}
+
+/// The end of a rest, in which the kernel has no memory to watch the listener again: another rest
+/// follows.
+#[test]
+fn s4_a_listener_that_cannot_be_watched_again_is_tried_again() {
+    alone("servers::fd_limit::s4_a_listener_that_cannot_be_watched_again_is_tried_again", || {
+        on_every_selector(|kind| {
+            let (mut el, log) = spied(kind, Told::default());
+            write_down_reports(&el);
+            let (socket, address): (_, SocketAddr) = listener();
+            let server = echo(&el, socket);
+            let mut waiting = client(address);
+            let full = Full::new();
+            settle(&mut el);
+            drop(full);
+            assert!(is_last_a_goodbye(&log));
+            log.refuse_next(Errno::NOMEM);
+            // Two rests by the real clock: the first one's end is refused.
+            while server.accepted() == 0 {
+                let ran = el.tick(Some(Duration::from_secs(30))).unwrap();
+                assert!(ran > 0, "it sleeps for ever");
+            }
+            assert!(says_hello(&mut el, &mut waiting));
+            let begun = log.take();
+            let tries = begun.iter().filter(is_a_beginning).count();
+            assert_eq!(tries, 3, "refused, watched, and the connection: {begun:?}");
+        });
+    });
+}
+
+fn is_a_beginning(call: &&Call) -> bool {
+    matches!(call, Call::Register(_, interest) if interest.contains(Interest::READABLE))
+}
+
+/// Whether the listener was deregistered, as one who rests is.
+fn is_last_a_goodbye(log: &Log) -> bool {
+    matches!(log.take().last(), Some(Call::Deregister(_)))
+}
+
+/// Who is told of the limit may do something about it, also close the server.
+#[test]
+fn s4_the_server_may_be_closed_by_who_is_told_of_the_limit() {
+    alone("servers::fd_limit::s4_the_server_may_be_closed_by_who_is_told_of_the_limit", || {
+        on_every_selector(|kind| {
+            let mut crowd = Crowd::new(kind, 3);
+            let server = crowd.server.clone();
+            crowd.el.set_exception_handler(move |_, told, report| {
+                told.reports.push((0, report.error.to_string()));
+                server.close();
+            });
+            let full = Full::new();
+            settle(&mut crowd.el);
+            assert_eq!(crowd.el.state().reports.len(), 1);
+            assert!(says_hello(&mut crowd.el, &mut crowd.inside));
+            assert_eq!(crowd.el.next_deadline(), None);
+            assert_eq!(tick(&mut crowd.el), 0);
+            drop(full);
+        });
+    });
+}

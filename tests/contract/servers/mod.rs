@@ -1,0 +1,8 @@
+//! Accepting connections (S4 of docs/contract.md).
+
+mod accept_backoff;
+mod accept_errors;
+mod accept_tasks;
+mod connection_limits;
+pub mod fd_limit;
+pub mod serve;

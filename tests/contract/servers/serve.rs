@@ -1,0 +1,344 @@
+//! S4: servers, their accept policy, and the ends of both.
+
+use std::cell::{Cell, RefCell};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Command;
+use std::rc::Rc;
+
+use mainspring::net::{Address, ListenOptions, Server, listen};
+use mainspring::{EventLoop, LoopHandle};
+use rustix::io::Errno;
+
+use crate::support::files::{alone, tick};
+use crate::support::loopback;
+use crate::support::on_every_selector;
+use crate::support::protocol::{
+    Moment, Recording, Told, recorded, recording, settle, tick_until, ticks, write_down_reports,
+};
+use crate::support::spy::{Call, spied};
+
+/// A listener in whose backlog a thousand fit, and where it is.
+pub fn listener() -> (OwnedFd, SocketAddr) {
+    let any = Address::from(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let listener = listen(&any, &ListenOptions::default()).unwrap();
+    let bound = TcpListener::from(listener.try_clone().unwrap()).local_addr().unwrap();
+    (listener, bound)
+}
+
+pub fn echo<S: 'static>(el: &LoopHandle<S>, listener: impl AsFd + 'static) -> Server {
+    el.serve(listener, |_, _, conn, data| Ok(conn.write(data))).unwrap()
+}
+
+/// Connects without waiting to be accepted, and never waits to read.
+pub fn client(to: SocketAddr) -> TcpStream {
+    let client = TcpStream::connect(to).unwrap();
+    client.set_nonblocking(true).unwrap();
+    client
+}
+
+/// Whether the client's bytes come back within so many ticks.
+fn is_served(el: &mut EventLoop<Told>, client: &mut TcpStream, within: usize) -> bool {
+    client.write_all(b"ping").unwrap();
+    ticks(el, within);
+    loopback::deliver();
+    let mut answer = [0; 8];
+    client.read(&mut answer).is_ok_and(|count| answer[..count] == *b"ping")
+}
+
+#[test]
+fn s4_every_kind_of_listener_is_served() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let std = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut first = client(std.local_addr().unwrap());
+        let (own, address) = listener();
+        let mut second = client(address);
+        let path = crate::support::files::short_dir()
+            .join(format!("mainspring-s4-{}-{kind}", std::process::id()));
+        let unix = UnixListener::bind(&path).unwrap();
+        let mut third = UnixStream::connect(&path).unwrap();
+        let servers = [echo(&el, std), echo(&el, own), echo(&el, unix)];
+        third.write_all(b"unix").unwrap();
+        settle(&mut el);
+        assert!(is_served(&mut el, &mut first, 3) && is_served(&mut el, &mut second, 3));
+        let mut answer = [0; 4];
+        third.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"unix");
+        for server in &servers {
+            assert_eq!((server.connections(), server.accepted()), (1, 1));
+        }
+        assert_eq!(servers[1].local_addr().unwrap(), Address::from(address));
+        drop((first, second, third));
+        // The ends may be on their way: the loop sleeps until they are here.
+        while servers.iter().any(|server| server.connections() > 0) {
+            el.tick(None).unwrap();
+        }
+        std::fs::remove_file(path).unwrap();
+    });
+}
+
+/// S43: a long backlog is taken in bites, and a client who talks is served between them.
+#[test]
+fn s4_a_long_backlog_is_accepted_in_bites_and_others_are_served_between() {
+    alone(
+        "servers::serve::s4_a_long_backlog_is_accepted_in_bites_and_others_are_served_between",
+        || {
+            on_every_selector(|kind| {
+                let builder =
+                    EventLoop::builder().selector(loopback::selector(kind)).accept_batch(8);
+                let mut el = builder.build_with(Told::default()).unwrap();
+                let (socket, address) = listener();
+                let server = echo(&el, socket);
+                let mut talker = client(address);
+                settle(&mut el);
+                let waiting: Vec<_> = (0..300).map(|_| client(address)).collect();
+                let (mut before, mut full) = (1, 0);
+                while before < 301 {
+                    assert!(is_served(&mut el, &mut talker, 2), "after {before}");
+                    let accepted = server.accepted() - before;
+                    assert!((1..=16).contains(&accepted), "{accepted} in two ticks");
+                    full += u32::from(accepted == 16);
+                    before += accepted;
+                }
+                assert!(full >= 15, "only {full} full bites");
+                assert_eq!(server.connections(), 301);
+                drop(waiting);
+                settle(&mut el);
+                assert_eq!(server.connections(), 1);
+            });
+        },
+    );
+}
+
+/// The number that was registered last, of which a child must know nothing.
+fn is_inherited(fd: RawFd) -> bool {
+    let listing = Command::new("ls").arg("/dev/fd").output().unwrap();
+    let names = String::from_utf8(listing.stdout).unwrap();
+    assert!(names.lines().any(|name| name == "1"), "{names}");
+    names.lines().any(|name| name == fd.to_string())
+}
+
+#[test]
+fn s4_accepted_sockets_are_private_do_not_wait_and_send_small_pieces_at_once() {
+    let name =
+        "servers::serve::s4_accepted_sockets_are_private_do_not_wait_and_send_small_pieces_at_once";
+    alone(name, || {
+        on_every_selector(|kind| {
+            let (mut el, log) = spied(kind, Told::default());
+            let (socket, address) = listener();
+            let copy = TcpListener::from(socket.try_clone().unwrap());
+            let server = el.serve(socket, |_, _, conn, _| Ok(conn.write(&[0; 10 << 20]))).unwrap();
+            log.take();
+            let mut talker = client(address);
+            talker.write_all(b"x").unwrap();
+            ticks(&mut el, 10);
+            // A socket that waits would not have come back from ten megabytes.
+            assert_eq!(server.connections(), 1);
+            let Some(&Call::Register(fd, _)) = log.take().first() else { panic!("not accepted") };
+            // The number of `ls`'s own view of the directory may be the same, so several are open.
+            let _more: Vec<_> = (0..8).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+            assert!(fd > 4 && !is_inherited(fd), "{fd}");
+            server.close();
+            let _waiting = client(address);
+            loopback::deliver();
+            let (accepted, _) = copy.accept().unwrap();
+            assert!(accepted.nodelay().unwrap(), "what the listener has, its sockets have");
+        });
+    });
+}
+
+/// One connection cannot be watched; the others are none the worse.
+#[test]
+fn s4_a_connection_that_fails_is_reported_and_the_next_one_is_served() {
+    on_every_selector(|kind| {
+        let (mut el, log) = spied(kind, Told::default());
+        write_down_reports(&el);
+        let (socket, address) = listener();
+        let line = line!() + 1;
+        let server = el.serve(socket, |_, _, conn, data| Ok(conn.write(data))).unwrap();
+        log.refuse_next(Errno::NOMEM);
+        let mut unlucky = TcpStream::connect(address).unwrap();
+        let mut lucky = client(address);
+        settle(&mut el);
+        let reports = &el.state().reports;
+        assert!(matches!(&reports[..], [(at, _)] if *at == line), "{reports:?}");
+        assert_eq!(unlucky.read(&mut [0]).unwrap(), 0);
+        assert!(is_served(&mut el, &mut lucky, 3));
+        assert_eq!((server.connections(), server.accepted()), (1, 2));
+    });
+}
+
+#[test]
+fn s4_a_closed_server_accepts_nobody_and_its_connections_go_on() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (socket, address) = listener();
+        let server = echo(&el, socket);
+        let mut talker = client(address);
+        settle(&mut el);
+        let mut waiting = client(address);
+        server.close();
+        server.close();
+        assert_eq!(server.local_addr().unwrap_err().kind(), ErrorKind::NotConnected);
+        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        settle(&mut el);
+        assert!(is_served(&mut el, &mut talker, 2));
+        assert!(matches!(waiting.read(&mut [0]), Ok(0) | Err(_)));
+        assert_eq!((server.connections(), server.accepted()), (1, 1));
+        assert!(el.is_alive());
+        assert!(!el.cancel(server.handle()), "the registration is gone");
+        drop(talker);
+        settle(&mut el);
+        assert!(!el.is_alive());
+    });
+}
+
+/// S91: closed while it accepts, with others waiting; nobody is accepted any more, and the address
+/// is free at once.
+#[test]
+fn s4_a_server_closed_while_it_accepts_frees_its_address_at_once() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (socket, address) = listener();
+        let place = Rc::new(RefCell::new(None::<Server>));
+        let made = Rc::new(Cell::new(0));
+        let (its_place, its_count, alive) = (place.clone(), made.clone(), Rc::new(()));
+        let server = el.serve_with(socket, move || {
+            its_count.set(its_count.get() + 1);
+            if its_count.get() == 3 {
+                its_place.borrow().as_ref().expect("a server").close();
+            }
+            Recording::new(&alive, |_, _, _, _| Ok(()))
+        });
+        *place.borrow_mut() = Some(server.unwrap());
+        let clients: Vec<_> = (0..10).map(|_| client(address)).collect();
+        settle(&mut el);
+        assert_eq!(made.get(), 3, "accepted after it was closed");
+        let again = listen(address, &ListenOptions::default());
+        let server = echo(&el, again.expect("the address is free"));
+        let mut newcomer = client(address);
+        settle(&mut el);
+        assert!(is_served(&mut el, &mut newcomer, 2));
+        assert_eq!(server.accepted(), 1);
+        drop(clients);
+        settle(&mut el);
+        let kept = place.take().unwrap();
+        assert_eq!(kept.connections(), el.state().order().iter().filter(open).count());
+    });
+}
+
+/// Connections of a protocol that does not close at the end of the stream: all that were made stay.
+fn open(moment: &&Moment) -> bool {
+    **moment == Moment::Made
+}
+
+#[test]
+fn s4_clients_are_closed_with_what_is_queued_or_without() {
+    on_every_selector(|kind| {
+        for abort in [false, true] {
+            let (mut el, _) = recorded(kind);
+            let (socket, address) = listener();
+            let server = el.serve_with(socket, recording).unwrap();
+            let big = el.serve(listener().0, |_, _, _, _| Ok(())).unwrap();
+            let mut clients = [client(address), client(address), client(address)];
+            settle(&mut el);
+            assert_eq!(server.connections(), 3);
+            match abort {
+                true => server.abort_clients(),
+                false => server.close_clients(),
+            }
+            settle(&mut el);
+            for client in &mut clients {
+                client.set_nonblocking(false).unwrap(); // The end may be on its way.
+                assert_eq!(client.read(&mut [0]).unwrap(), 0);
+            }
+            drop(clients);
+            tick_until(&mut el, |_| server.connections() == 0); // Their ends may be on their way.
+            assert_eq!(big.connections(), 0);
+            settle(&mut el);
+            let lost = el.state().moments.iter().filter(|it| **it == Moment::Lost(None)).count();
+            assert_eq!(lost, 3);
+            let _next = client(address);
+            settle(&mut el);
+            assert_eq!((server.connections(), server.accepted()), (1, 4), "it still accepts");
+        }
+    });
+}
+
+#[test]
+fn s4_close_clients_sends_what_is_queued_and_abort_clients_does_not() {
+    on_every_selector(|kind| {
+        for abort in [false, true] {
+            let (mut el, _) = recorded(kind);
+            let (socket, address) = listener();
+            let server = el.serve(socket, |_, _, conn, _| Ok(conn.write(&[7; 20 << 20]))).unwrap();
+            let mut talker = client(address);
+            talker.write_all(b"x").unwrap();
+            settle(&mut el);
+            match abort {
+                true => server.abort_clients(),
+                false => server.close_clients(),
+            }
+            let mut got = Vec::new();
+            while talker.read_to_end(&mut got).is_err_and(|it| it.kind() == ErrorKind::WouldBlock) {
+                tick(&mut el);
+            }
+            assert_eq!(got.len() == 20 << 20, !abort, "{} bytes", got.len());
+        }
+    });
+}
+
+#[test]
+fn s4_dropping_a_server_changes_nothing_and_a_background_one_lets_the_loop_end() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (socket, address) = listener();
+        let server = echo(&el, socket);
+        assert!(el.set_name(server.handle(), "front door"));
+        let handle = server.handle();
+        drop(server);
+        let mut talker = client(address);
+        ticks(&mut el, 3);
+        assert!(is_served(&mut el, &mut talker, 3));
+        assert!(el.is_alive());
+        assert!(el.set_background(handle));
+        drop(talker);
+        el.run().unwrap(); // Ends with the last connection.
+        assert!(!el.is_alive());
+        let mut talker = client(address);
+        ticks(&mut el, 3);
+        assert!(is_served(&mut el, &mut talker, 3), "it only does not count");
+        assert!(el.cancel(handle));
+        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert!(is_served(&mut el, &mut talker, 3));
+    });
+}
+
+#[test]
+fn s4_what_is_no_listener_is_refused_or_reported_once() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (stream, mut peer) = UnixStream::pair().unwrap();
+        let line = line!() + 1;
+        let server = el.serve(stream, |_, _, _, _| Ok(())).unwrap();
+        peer.write_all(b"x").unwrap();
+        settle(&mut el);
+        let reports = &el.state().reports;
+        assert!(matches!(&reports[..], [(at, _)] if *at == line), "{reports:?}");
+        assert!(!el.cancel(server.handle()));
+        server.close();
+        let (socket, _) = listener();
+        let shared = Rc::new(socket);
+        echo(&el, shared.clone());
+        let again = el.serve(shared, |_, _, _, _| Ok(()));
+        assert!(matches!(again, Err(mainspring::Error::AlreadyWatched { .. })));
+        el.close();
+        assert!(matches!(
+            el.serve(listener().0, |_, _, _, _| Ok(())),
+            Err(mainspring::Error::Closed)
+        ));
+    });
+}

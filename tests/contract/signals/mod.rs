@@ -1,0 +1,4 @@
+//! Signal handlers and SIGPIPE (X3, X4 and X8 of docs/contract.md).
+
+mod handlers;
+mod sigpipe;

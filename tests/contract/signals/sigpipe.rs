@@ -1,0 +1,93 @@
+//! X8: SIGPIPE never kills the process because of our socket writes.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::ops::Deref;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring::net::{ConnectedSocket, PipePair, TcpStream, TransportStream, UnixStream};
+use mainspring::{EventLoop, SelectorKind, Signal, yield_now};
+use mainspring_sys::socket;
+
+use crate::support::files::{alone, pair, tcp_pair};
+use crate::support::loopback;
+use crate::support::on_every_selector;
+use crate::support::protocol::{recorded, recording, settle};
+
+/// X8: every way of writing to a peer that has gone. The handler would count the signals; without
+/// one the first would be the last.
+#[test]
+fn x8_no_transport_raises_sigpipe() {
+    alone("signals::sigpipe::x8_no_transport_raises_sigpipe", || {
+        on_every_selector(|kind| {
+            let (ours, theirs) = tcp_pair();
+            check_no_sigpipe(kind, ours, theirs);
+            let (ours, theirs) = pair();
+            check_no_sigpipe(kind, ours, theirs);
+            let (ours, theirs) = pair();
+            let halves = PipePair::new(ours.try_clone().unwrap(), ours);
+            check_no_sigpipe(kind, halves, theirs);
+        });
+    });
+}
+
+/// The same of tasks.
+#[test]
+fn x8_no_socket_of_tasks_raises_sigpipe() {
+    alone("signals::sigpipe::x8_no_socket_of_tasks_raises_sigpipe", || {
+        on_every_selector(|kind| {
+            let (ours, theirs) = tcp_pair();
+            check_no_sigpipe_of_tasks(kind, TcpStream::from_std(ours).unwrap(), theirs);
+            let (ours, theirs) = pair();
+            check_no_sigpipe_of_tasks(kind, UnixStream::from_std(ours).unwrap(), theirs);
+        });
+    });
+}
+
+fn check_no_sigpipe_of_tasks<T>(kind: SelectorKind, conn: T, theirs: impl AsFd)
+where
+    T: Deref<Target = ConnectedSocket> + 'static,
+{
+    let mut el = EventLoop::builder().selector(loopback::selector(kind)).build_with(0).unwrap();
+    el.add_signal_handler(Signal::PIPE, |_, signals| *signals += 1).unwrap();
+    drop(theirs);
+    let errors = el.run_until_complete(async move {
+        // As above, the first bytes may still find somebody.
+        while conn.write_vectored(&[IoSlice::new(b"to "), IoSlice::new(b"nobody")]).await.is_ok() {
+            yield_now().await;
+        }
+        let gathered = conn.write_vectored(&[IoSlice::new(b"x"), IoSlice::new(b"y")]).await;
+        [gathered, conn.write(b"x").await, conn.write_all(b"x").await.map(|()| 1)]
+    });
+    let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    assert!(errors.unwrap().iter().all(|sent| sent.as_ref().is_err_and(is_broken)));
+    el.tick(Some(Duration::ZERO)).unwrap(); // The handler's turn, if it has one.
+    assert_eq!(*el.state(), 0, "SIGPIPE for a {}", std::any::type_name::<T>());
+    Signal::PIPE.raise().unwrap();
+    el.tick(None).unwrap();
+    assert_eq!(*el.state(), 1, "the handler does count");
+}
+
+fn check_no_sigpipe<T: TransportStream + 'static>(kind: SelectorKind, ours: T, theirs: impl AsFd) {
+    let (mut el, _) = recorded(kind);
+    let signals = Rc::new(Cell::new(0));
+    let counter = signals.clone();
+    let count = move |_: &_, _: &mut _| counter.set(counter.get() + 1);
+    el.add_signal_handler(Signal::PIPE, count).unwrap();
+    let conn = el.attach_with(ours, recording()).unwrap();
+    socket::shutdown_write(&theirs).unwrap();
+    settle(&mut el);
+    drop(theirs);
+    for _ in 0..3 {
+        // A TCP peer answers the first bytes that come too late, and only then is the pipe broken.
+        conn.write_vectored(&[IoSlice::new(b"to "), IoSlice::new(b"nobody")]);
+        settle(&mut el);
+    }
+    assert!(el.state().loss().flatten().is_some());
+    assert_eq!(signals.get(), 0, "SIGPIPE for a {}", std::any::type_name::<T>());
+    el.call_soon(|_, _| Ok(Signal::PIPE.raise()?));
+    settle(&mut el);
+    assert_eq!(signals.get(), 1, "the handler does count");
+}

@@ -1,0 +1,388 @@
+//! S5: each way in which connecting ends is told once.
+
+use std::cell::Cell;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring::net::{Address, ListenOptions, Socket, UnixAddress, listen};
+use mainspring::testing::SimClock;
+use mainspring::{Error, EventLoop, LoopHandle, PanicPolicy, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::support::files::{alone, census, pair, tick};
+use crate::support::loopback;
+use crate::support::protocol::{Told, recorded, settle, tick_until};
+use crate::support::{on_every_selector, simulated};
+
+const LONG: Duration = Duration::from_secs(3600);
+
+/// What each attempt came to: an error's kind, or none.
+type Ends = Vec<Option<ErrorKind>>;
+
+fn note(_: &LoopHandle<Ends>, ends: &mut Ends, socket: Result<Socket>) {
+    ends.push(socket.err().map(|error| error.kind()));
+}
+
+fn nobody_there() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// An address where connecting stays in progress.
+///
+/// On Linux it is a listener with a full backlog: the kernel drops what comes and waits for the
+/// next attempt. Other kernels reset such a connection, but drop what comes for a number of
+/// 127.0.0.0/8 that no interface has.
+pub struct Deaf {
+    pub address: SocketAddr,
+    _listener: OwnedFd,
+    _clients: Vec<mainspring_sys::socket::Connecting>,
+}
+
+impl Deaf {
+    /// None, with a note, if the system has no such address.
+    pub fn new() -> Option<Deaf> {
+        let deaf = Deaf::full_backlog();
+        if is_silent(deaf.address) {
+            return Some(deaf);
+        }
+        let unused = SocketAddr::from(([127, 0, 0, 2], deaf.address.port()));
+        if is_silent(unused) {
+            return Some(Deaf { address: unused, ..deaf });
+        }
+        println!("skipped: each address of the loopback answers");
+        None
+    }
+
+    fn full_backlog() -> Deaf {
+        let options = ListenOptions { backlog: 0, ..ListenOptions::default() };
+        let any = Address::from(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let listener = listen(&any, &options).unwrap();
+        let copy = TcpListener::from(listener.try_clone().unwrap());
+        let address = copy.local_addr().unwrap();
+        let to = Address::from(address);
+        let clients = (0..4).filter_map(|_| mainspring_sys::socket::connect(&to).ok()).collect();
+        Deaf { address, _listener: listener, _clients: clients }
+    }
+}
+
+/// Returns true if an attempt at `address` neither fails nor succeeds.
+fn is_silent(address: SocketAddr) -> bool {
+    let Ok(attempt) = mainspring_sys::socket::connect(&address.into()) else { return false };
+    loopback::deliver();
+    matches!(mainspring_sys::socket::finish_connect(&attempt), Ok(false))
+}
+
+/// The kind of error by which a kernel says that a Unix backlog is full. Linux has a word of its
+/// own for it; for the BSDs it is a refusal.
+pub fn full_backlog_of_unix(full: &Address) -> ErrorKind {
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        match mainspring_sys::socket::connect(full) {
+            Ok(client) => clients.push(client),
+            Err(error) => {
+                let kind = error.kind();
+                assert!(matches!(kind, ErrorKind::ResourceBusy | ErrorKind::ConnectionRefused));
+                return kind;
+            }
+        }
+    }
+    panic!("the backlog has no end");
+}
+
+/// A path that no other test has; what is there is removed at the end.
+struct SocketFile(PathBuf);
+
+impl SocketFile {
+    fn new(name: &str) -> SocketFile {
+        let name = format!("mainspring-{name}-{}", std::process::id());
+        SocketFile(crate::support::files::short_dir().join(name))
+    }
+
+    fn address(&self) -> Address {
+        UnixAddress::from_pathname(&self.0).unwrap().into()
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn s5_success_is_told_once_over_tcp_and_unix() {
+    alone("sockets::connect::s5_success_is_told_once_over_tcp_and_unix", || {
+        on_every_selector(|kind| {
+            let (mut el, clock) = simulated(kind, Ends::new());
+            let file = SocketFile::new("s5-success");
+            let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+            let unix = listen(file.address(), &ListenOptions::default()).unwrap();
+            let before = census();
+            el.connect(tcp.local_addr().unwrap(), LONG, note);
+            el.connect(file.address(), LONG, note);
+            el.run().unwrap();
+            assert_eq!(*el.state(), [None, None]);
+            assert_eq!(census(), before);
+            assert!(clock.elapsed() < LONG, "it does not wait for its timeout");
+            drop(unix);
+        });
+    });
+}
+
+#[test]
+fn s5_the_socket_that_is_told_is_connected_and_can_be_used_as_it_is() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, None);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        el.connect(address, LONG, move |_, place, socket| {
+            let socket = socket?;
+            assert_eq!(socket.peer_addr()?, Address::from(address));
+            *place = Some(TcpStream::from(OwnedFd::from(socket)));
+            Ok(())
+        });
+        el.run().unwrap();
+        let mut ours = el.state_mut().take().unwrap();
+        let (mut theirs, from) = listener.accept().unwrap();
+        assert_eq!(from, ours.local_addr().unwrap());
+        ours.write_all(b"hi").unwrap();
+        theirs.read_exact(&mut [0; 2]).unwrap();
+        assert_eq!(ours.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    });
+}
+
+/// S80: refused, no such file, no socket there, a full backlog, and time over.
+#[test]
+fn s5_each_failure_is_told_once_and_leaves_nothing() {
+    alone("sockets::connect::s5_each_failure_is_told_once_and_leaves_nothing", || {
+        on_every_selector(|kind| {
+            let (mut el, clock) = simulated(kind, Ends::new());
+            let (missing, full) = (SocketFile::new("s5-missing"), SocketFile::new("s5-full"));
+            let options = ListenOptions { backlog: 0, ..ListenOptions::default() };
+            let _listener = listen(full.address(), &options).unwrap();
+            let _first = mainspring_sys::socket::connect(&full.address()).unwrap();
+            let full_backlog = full_backlog_of_unix(&full.address());
+            let Some(deaf) = Deaf::new() else { return };
+            let failures = [
+                (Address::from(nobody_there()), ErrorKind::ConnectionRefused),
+                (missing.address(), ErrorKind::NotFound),
+                (full.address(), full_backlog),
+                (deaf.address.into(), ErrorKind::TimedOut),
+            ];
+            let before = census();
+            for (address, expected) in failures {
+                let began = clock.elapsed();
+                let handle = el.connect(address.clone(), LONG, note);
+                // As `run`, but it ends also if no timeout comes.
+                for _ in 0..20 {
+                    if el.is_alive() {
+                        el.tick(Some(2 * LONG)).unwrap();
+                    }
+                }
+                assert_eq!(std::mem::take(el.state_mut()), [Some(expected)], "{address}");
+                assert_eq!(census(), before, "{address}");
+                assert!(!el.is_alive() && !el.cancel(handle));
+                let took = clock.elapsed() - began;
+                let over = if expected == ErrorKind::TimedOut { LONG } else { Duration::ZERO };
+                assert_eq!(took, over, "{address}");
+            }
+        });
+    });
+}
+
+#[test]
+fn s5_the_error_names_the_address_and_keeps_the_cause() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let address = nobody_there();
+        let line = line!() + 1;
+        el.connect(address, LONG, |_, _, socket| socket.map(drop));
+        settle(&mut el);
+        let expected = format!("cannot connect to {address}");
+        assert_eq!(el.state().reports, [(line, expected)]);
+    });
+}
+
+#[test]
+fn s5_a_reset_before_anybody_looked_is_an_error() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, Ends::new());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        el.connect(listener.local_addr().unwrap(), LONG, note);
+        let (theirs, _) = listener.accept().unwrap();
+        mainspring_sys::socket::set_linger_zero(&theirs, true).unwrap();
+        drop(theirs);
+        loopback::deliver();
+        el.run().unwrap();
+        assert_eq!(*el.state(), [Some(ErrorKind::ConnectionReset)]);
+    });
+}
+
+#[test]
+fn s5_without_descriptors_connecting_fails_later_and_once() {
+    alone("sockets::connect::s5_without_descriptors_connecting_fails_later_and_once", || {
+        on_every_selector(|kind| {
+            let (mut el, _) = simulated(kind, Vec::<Option<i32>>::new());
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let full = getrlimit(Resource::Nofile);
+            setrlimit(Resource::Nofile, Rlimit { current: Some(3), ..full }).unwrap();
+            let to = listener.local_addr().unwrap();
+            el.connect(to, LONG, |_, ends, socket| match socket {
+                Err(Error::Connect { source, .. }) => ends.push(source.raw_os_error()),
+                other => panic!("{other:?}"),
+            });
+            assert!(el.state().is_empty(), "never inside of the call");
+            el.run().unwrap();
+            setrlimit(Resource::Nofile, full).unwrap();
+            assert_eq!(*el.state(), [Some(rustix::io::Errno::MFILE.raw_os_error())]);
+        });
+    });
+}
+
+/// S82: the number of a cancelled attempt is in use again at once, and no event crosses over.
+#[test]
+fn s5_a_cancelled_attempt_is_closed_and_its_number_is_free_for_others() {
+    alone(
+        "sockets::connect::s5_a_cancelled_attempt_is_closed_and_its_number_is_free_for_others",
+        || {
+            on_every_selector(|kind| {
+                let (mut el, _) = simulated(kind, Ends::new());
+                let Some(deaf) = Deaf::new() else { return };
+                let written = Rc::new(Cell::new(0));
+                for _ in 0..10 {
+                    let before = census();
+                    let attempt = el.connect(deaf.address, LONG, note);
+                    let number = *census().difference(&before).next().expect("a socket");
+                    tick(&mut el);
+                    assert!(el.cancel(attempt) && !el.cancel(attempt));
+                    assert_eq!(census(), before);
+                    let (socket, _peer) = pair();
+                    assert_eq!(socket.as_raw_fd(), number, "the number is used again");
+                    let count = written.clone();
+                    let writer =
+                        el.add_writer(socket, move |_, _, _| Ok(count.set(count.get() + 1)));
+                    let writer = writer.unwrap();
+                    tick(&mut el);
+                    assert_eq!(written.take(), 1, "the new writer works");
+                    assert!(el.cancel(writer));
+                    tick(&mut el);
+                }
+                assert_eq!(*el.state(), []);
+            });
+        },
+    );
+}
+
+/// What a cancelled attempt leaves must not keep the loop alive until its time would have been
+/// over.
+#[test]
+fn s5_a_cancelled_attempt_leaves_no_timer() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = simulated(kind, Ends::new());
+        let Some(deaf) = Deaf::new() else { return };
+        let attempt = el.connect(deaf.address, LONG, note);
+        tick(&mut el);
+        let began = clock.elapsed();
+        assert!(el.cancel(attempt));
+        assert!(!el.is_alive());
+        assert_eq!(el.next_deadline(), None);
+        el.run().unwrap();
+        assert_eq!(clock.elapsed(), began);
+        let finished = el.connect(nobody_there(), LONG, note);
+        assert!(el.cancel(finished), "also if the verdict waits in the deque");
+        settle_ends(&mut el);
+        assert_eq!(*el.state(), []);
+    });
+}
+
+fn settle_ends(el: &mut EventLoop<Ends>) {
+    assert!((0..10).any(|_| tick(el) == 0));
+}
+
+#[test]
+fn s5_an_attempt_may_cancel_itself_and_others_from_its_callback() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, Ends::new());
+        let own = Rc::new(Cell::new(None));
+        let place = own.clone();
+        let Some(deaf) = Deaf::new() else { return };
+        let other = el.connect(deaf.address, LONG, note);
+        let first = el.connect(nobody_there(), LONG, move |el: &LoopHandle<Ends>, ends, socket| {
+            note(el, ends, socket);
+            assert!(el.cancel(other));
+            el.cancel(place.get().unwrap());
+        });
+        own.set(Some(first));
+        el.run().unwrap();
+        assert_eq!(*el.state(), [Some(ErrorKind::ConnectionRefused)]);
+    });
+}
+
+#[test]
+fn s5_an_error_or_a_panic_of_the_callback_is_reported_once() {
+    on_every_selector(|kind| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        for panics in [false, true] {
+            let (mut el, _) = recorded(kind);
+            el.set_panic_policy(PanicPolicy::Report);
+            let line = line!() + 1;
+            el.connect(address, LONG, move |_, _, socket| {
+                let _socket = socket?;
+                assert!(!panics, "a panic");
+                Err(Error::other("no luck"))
+            });
+            tick_until(&mut el, |el| !el.state().reports.is_empty());
+            settle(&mut el);
+            assert!(!el.is_alive());
+            let reports = &el.state().reports;
+            assert!(matches!(&reports[..], [(at, _)] if *at == line), "{reports:?}");
+            let (mut theirs, _) = listener.accept().unwrap();
+            assert_eq!(theirs.read(&mut [0]).unwrap(), 0, "the socket was closed");
+        }
+    });
+}
+
+/// The loop is dropped with attempts under way, and a closed one begins none.
+#[test]
+fn s5_attempts_end_with_the_loop() {
+    alone("sockets::connect::s5_attempts_end_with_the_loop", || {
+        on_every_selector(|kind| {
+            let Some(deaf) = Deaf::new() else { return };
+            let alive = Rc::new(());
+            let before = census();
+            let mut el = EventLoop::builder()
+                .selector(loopback::selector(kind))
+                .build_with(Told::default())
+                .unwrap();
+            for close in [false, true] {
+                if close {
+                    el.close();
+                }
+                let kept = alive.clone();
+                el.connect(deaf.address, LONG, move |_, _, _| drop(kept));
+            }
+            drop(el);
+            assert_eq!((census(), Rc::strong_count(&alive)), (before, 1));
+        });
+    });
+}
+
+/// A result that is there when the time is over is a result: events come before deadlines.
+#[test]
+fn s5_success_and_timeout_in_one_tick_is_success() {
+    on_every_selector(|kind| {
+        let clock = SimClock::new();
+        let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
+        let mut el = builder.build_with(Ends::new()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        el.connect(listener.local_addr().unwrap(), Duration::from_secs(1), note);
+        clock.advance(LONG);
+        el.run().unwrap();
+        assert_eq!(*el.state(), [None]);
+    });
+}

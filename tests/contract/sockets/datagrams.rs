@@ -1,0 +1,136 @@
+//! S87, S88: datagrams of tasks, on every selector.
+
+use std::io::ErrorKind;
+use std::net::UdpSocket as StdSocket;
+use std::time::Duration;
+
+use mainspring::net::{UdpSocket, UnixDatagram};
+use mainspring::{Error, EventLoop, Interest, Readiness, timeout};
+
+use crate::support::{on_every_selector, simulated};
+
+fn settle<S>(el: &mut EventLoop<S>) {
+    el.run_until_stalled().unwrap();
+}
+
+#[test]
+fn s87_a_refused_datagram_is_told_once_to_who_is_connected() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, ());
+        let nobody = StdSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        el.run_until_complete(async {
+            let loose = UdpSocket::bind("127.0.0.1:0").unwrap();
+            loose.send_to(b"lost", nobody).await.unwrap();
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.connect(nobody).unwrap();
+            let mut buffer = [0; 64];
+            // It has waited once, so that it is told of the error.
+            let waiting = timeout(Duration::ZERO, socket.recv(&mut buffer)).await;
+            assert!(matches!(waiting, Err(Error::TimedOut(_))));
+            socket.send(b"lost").await.unwrap();
+            let refused = socket.recv(&mut buffer).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+            // Somebody begins to listen there.
+            let server = UdpSocket::bind(nobody).unwrap();
+            socket.send(b"question").await.unwrap();
+            let (count, from) = server.recv_from(&mut buffer).await.unwrap();
+            assert_eq!((&buffer[..count], from), (&b"question"[..], socket.local_addr().unwrap()));
+            let answering = mainspring::spawn(async move {
+                server.send_to(b"answer", from).await.unwrap();
+            });
+            assert_eq!(socket.recv(&mut buffer).await.unwrap(), 6);
+            answering.await.unwrap();
+            // The error is over, and no readiness tells of it any more.
+            let ready = socket.io().ready(Interest::WRITABLE).await.unwrap();
+            assert_eq!(ready, Readiness::WRITABLE);
+            loose.send_to(b"still good", loose.local_addr().unwrap()).await.unwrap();
+            assert_eq!(loose.recv_from(&mut buffer).await.unwrap().0, 10);
+        })
+        .unwrap();
+    });
+}
+
+#[test]
+fn s88_empty_datagrams_are_data_and_long_ones_are_cut() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, ());
+        let (server, client) = (udp(), udp());
+        let address = server.local_addr().unwrap();
+        let receiving = el.spawn(async move {
+            let mut buffer = [0; 4];
+            let mut lengths = Vec::new();
+            assert_eq!(server.peek_from(&mut buffer).await.unwrap().0, 0);
+            for _ in 0..3 {
+                lengths.push(server.recv_from(&mut buffer).await.unwrap().0);
+            }
+            (lengths, buffer)
+        });
+        settle(&mut el);
+        for datagram in [&b""[..], b"too long", b""] {
+            el.run_until_complete(client.send_to(datagram, address)).unwrap().unwrap();
+        }
+        settle(&mut el);
+        let received = el.run_until_complete(receiving).unwrap().unwrap();
+        assert_eq!(received, (vec![0, 4, 0], *b"too "));
+    });
+}
+
+fn udp() -> UdpSocket {
+    UdpSocket::bind("127.0.0.1:0").unwrap()
+}
+
+#[test]
+fn s88_an_address_that_is_taken_is_named() {
+    let (_el, _) = simulated(mainspring::SelectorKind::Poll, ());
+    let socket = udp();
+    let address = socket.local_addr().unwrap();
+    let refused = UdpSocket::bind(address).unwrap_err();
+    assert!(matches!(&refused, Error::Bind { address: of, .. } if *of == address.to_string()));
+    assert_eq!(refused.kind(), ErrorKind::AddrInUse);
+}
+
+/// The one that waits for room is told by the kernel if it is connected, and looks for itself if it
+/// is not.
+#[test]
+fn s88_unix_datagrams_wait_for_room_and_are_not_lost() {
+    const MANY: u32 = 2000;
+    on_every_selector(|kind| {
+        let (mut el, clock) = simulated(kind, ());
+        let path = crate::support::files::short_dir()
+            .join(format!("mainspring-dgram-{}", std::process::id()));
+        let server = UnixDatagram::bind(path.as_path()).unwrap();
+        let [connected, loose] = [(); 2].map(|()| UnixDatagram::unbound().unwrap());
+        connected.connect(&path).unwrap();
+        let to = path.clone();
+        let connected = el.spawn(async move {
+            for number in 0..MANY {
+                connected.send(&number.to_ne_bytes()).await.unwrap();
+            }
+        });
+        settle(&mut el);
+        assert!(!connected.is_finished());
+        let loose = el.spawn(async move { loose.send_to(b"last", to).await.unwrap() });
+        settle_for_now(&mut el);
+        assert!(!loose.is_finished());
+        let receiving = el.spawn(async move {
+            let (mut numbers, mut buffer) = (0, [0; 8]);
+            for _ in 0..=MANY {
+                let (count, _) = server.recv_from(&mut buffer).await.unwrap();
+                numbers += u32::from(buffer[..count] == u32::to_ne_bytes(numbers));
+            }
+            numbers
+        });
+        assert_eq!(el.run_until_complete(receiving).unwrap().unwrap(), MANY);
+        assert!(connected.is_finished());
+        el.run_until_complete(loose).unwrap().unwrap();
+        assert!(clock.elapsed() < Duration::from_secs(10));
+        std::fs::remove_file(path).unwrap();
+    });
+}
+
+/// The ticks that are due at once: a timer keeps it busy for ever.
+fn settle_for_now<S>(el: &mut EventLoop<S>) {
+    for _ in 0..20 {
+        crate::support::files::tick(el);
+    }
+}

@@ -1,0 +1,150 @@
+//! S5 with several addresses: who is tried when, and who wins.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use mainspring::net::TcpStream;
+use mainspring::testing::SimClock;
+use mainspring::{EventLoop, Result, SelectorKind};
+
+use crate::sockets::connect::Deaf;
+use crate::support::files::{alone, census};
+use crate::support::{on_every_selector, simulated};
+
+const STAGGER: Duration = Duration::from_millis(250);
+const LONG: Duration = Duration::from_secs(3600);
+
+fn nobody_there() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn somebody() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// Connects, and says how long that took.
+fn connect(
+    kind: SelectorKind,
+    addresses: &[SocketAddr],
+    limit: Duration,
+) -> (Result<SocketAddr>, Duration) {
+    let (mut el, clock): (EventLoop, SimClock) = simulated(kind, ());
+    let connecting = async {
+        let stream = TcpStream::connect_any(addresses, limit).await?;
+        stream.peer_addr()
+    };
+    (el.run_until_complete(connecting).unwrap(), clock.elapsed())
+}
+
+#[test]
+fn s5_a_failure_begins_the_next_attempt_at_once() {
+    on_every_selector(|kind| {
+        let (_listener, good) = somebody();
+        let addresses = [nobody_there(), nobody_there(), good, nobody_there()];
+        let (connected, took) = connect(kind, &addresses, LONG);
+        assert_eq!((connected.unwrap(), took), (good, Duration::ZERO));
+    });
+}
+
+#[test]
+fn s5_silence_begins_the_next_attempt_after_a_while_and_the_rest_is_closed() {
+    alone(
+        "sockets::happy_eyeballs::s5_silence_begins_the_next_attempt_after_a_while_and_the_rest_is_closed",
+        || {
+            on_every_selector(|kind| {
+                let (Some(deaf), Some(deafer)) = (Deaf::new(), Deaf::new()) else { return };
+                let (_listener, good) = somebody();
+                let before = census();
+                let addresses = [deaf.address, deafer.address, good];
+                let (connected, took) = connect(kind, &addresses, LONG);
+                assert_eq!((connected.unwrap(), took), (good, 2 * STAGGER));
+                assert_eq!(census(), before);
+            });
+        },
+    );
+}
+
+/// A failure is news also while another attempt goes on.
+#[test]
+fn s5_a_failure_beside_an_attempt_under_way_begins_the_next_at_once() {
+    on_every_selector(|kind| {
+        let Some(deaf) = Deaf::new() else { return };
+        let (_listener, good) = somebody();
+        let addresses = [deaf.address, nobody_there(), nobody_there(), good];
+        let (connected, took) = connect(kind, &addresses, LONG);
+        assert_eq!((connected.unwrap(), took), (good, STAGGER));
+    });
+}
+
+#[test]
+fn s5_all_failures_are_told() {
+    on_every_selector(|kind| {
+        let addresses = [nobody_there(), nobody_there()];
+        let (failed, took) = connect(kind, &addresses, LONG);
+        let failed = failed.unwrap_err();
+        assert_eq!((failed.kind(), took), (ErrorKind::ConnectionRefused, Duration::ZERO));
+        let told = failed.chain();
+        for address in addresses {
+            assert!(told.contains(&format!("{address}: Connection refused")), "{told}");
+        }
+        let (none, _) = connect(kind, &[], LONG);
+        assert_eq!(none.unwrap_err().kind(), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
+fn s5_the_limit_is_for_all_attempts() {
+    alone("sockets::happy_eyeballs::s5_the_limit_is_for_all_attempts", || {
+        on_every_selector(|kind| {
+            let (Some(deaf), Some(deafer)) = (Deaf::new(), Deaf::new()) else { return };
+            let before = census();
+            let addresses = [deaf.address, deafer.address, nobody_there()];
+            let limit = Duration::from_secs(1);
+            let (late, took) = connect(kind, &addresses, limit);
+            let late = late.unwrap_err();
+            assert_eq!((late.kind(), took), (ErrorKind::TimedOut, limit));
+            assert!(late.to_string().contains(&deaf.address.to_string()), "{late}");
+            assert_eq!(census(), before);
+        });
+    });
+}
+
+#[test]
+fn s5_a_host_is_looked_up_and_connected_to() {
+    on_every_selector(|kind| {
+        let (_listener, good) = somebody();
+        let mut el = EventLoop::builder().selector(kind).build().unwrap();
+        el.run_until_complete(async {
+            let port = good.port();
+            for host in [format!("127.0.0.1:{port}"), format!("localhost:{port}")] {
+                let stream = TcpStream::connect_host(&host, LONG).await.unwrap();
+                assert_eq!(stream.peer_addr().unwrap(), good);
+            }
+            let refused = TcpStream::connect_host("two words:80", LONG).await.unwrap_err();
+            assert!(matches!(refused, mainspring::Error::Host { .. }), "{refused:?}");
+        })
+        .unwrap();
+    });
+}
+
+/// B: the text of an error does not grow with the number of addresses, which a stranger's DNS answer
+/// may choose.
+#[test]
+fn s5_many_addresses_that_refuse_make_no_long_message() {
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let addresses = vec![dead; 300];
+    let mut el = mainspring::EventLoop::new().unwrap();
+    let limit = std::time::Duration::from_secs(60);
+    let connected =
+        el.run_until_complete(mainspring::net::TcpStream::connect_any(&addresses, limit));
+    let error = connected.unwrap().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    let text = error.chain();
+    assert!(text.len() < 1500, "{} bytes", text.len());
+    let counts: Vec<&str> = text.split("and ").skip(1).collect();
+    assert_eq!(counts.len(), 2, "{text}");
+    assert!(counts.iter().all(|count| count.contains(" more")), "{text}");
+}

@@ -1,0 +1,9 @@
+//! Connecting, name lookup and the socket types (S5 of docs/contract.md).
+
+mod address_forms;
+mod connect;
+mod datagrams;
+mod happy_eyeballs;
+mod name_lookup;
+mod socket_calls;
+mod task_sockets;

@@ -1,0 +1,290 @@
+//! Pitfalls 24 to 26: which names are asked for, and that they are asked for as they are.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use mainspring::net::{Host, Lookup};
+use mainspring::{BlockingPool, Error};
+use proptest::prelude::*;
+
+use crate::tasks::blocking_pool::{held, with_threads};
+
+/// Why this is no host.
+fn reason(host: Result<Host, Error>) -> &'static str {
+    match host {
+        Err(Error::Host { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A name of so many bytes, in labels of no more than 63.
+fn name_of(bytes: usize) -> String {
+    let label = "a".repeat(63) + ".";
+    let mut name = label.repeat(bytes / label.len() + 1);
+    name.truncate(bytes);
+    name
+}
+
+const LONG: &str = "a name has at most 253 bytes";
+const LABEL: &str = "there are at most 63 bytes between two dots";
+const GAP: &str = "there is nothing between two dots, or before the first";
+const EMPTY: &str = "the name is empty";
+const INVISIBLE: &str = "a name has neither spaces nor control characters";
+const FOREIGN: &str = "a name is ASCII; write an international one in its form with xn--";
+const SEPARATOR: &str = "a name has none of the characters / @ % [ ]";
+const NO_ADDRESS: &str = "only an IPv6 address has colons or brackets, and this is none";
+
+#[test]
+fn a_name_that_is_too_long_is_refused_and_never_cut() {
+    for bytes in [1, 63, 252, 253] {
+        let name = name_of(bytes);
+        assert_eq!(Host::new(&name, 1).unwrap().name(), Some(name.as_str()));
+        let dotted = name.clone() + ".";
+        assert_eq!(Host::new(&dotted, 1).unwrap().name(), Some(dotted.as_str()));
+    }
+    // 255 and 256 are where buffers end; the name of CVE-2024-24806 went on behind them.
+    for bytes in [254, 255, 257, 300, 70_000] {
+        assert_eq!(reason(Host::new(&name_of(bytes), 1)), LONG);
+    }
+    // An interface is part of what the resolver gets.
+    let scoped = |bytes: usize| "fe80::1%".to_owned() + &"e".repeat(bytes - 8);
+    assert_eq!(Host::new(&scoped(253), 1).unwrap().name(), Some(&scoped(253)[..]));
+    assert_eq!(reason(Host::new(&scoped(254), 1)), LONG);
+    let behind = "0x7f000001".to_owned() + &name_of(250);
+    assert_eq!(reason(Host::new(&behind, 1)), LONG);
+    assert!(Host::new(&"a".repeat(63), 1).is_ok());
+    assert_eq!(reason(Host::new(&"a".repeat(64), 1)), LABEL);
+    assert_eq!(reason(Host::new(&format!("www.{}.com", "a".repeat(64)), 1)), LABEL);
+    let message = Host::new(&"a".repeat(70_000), 1).unwrap_err().to_string();
+    assert!(message.len() < 200, "an immense message");
+}
+
+#[test]
+fn a_name_that_no_host_has_is_refused() {
+    let refused = [
+        ("", EMPTY),
+        (".", EMPTY),
+        ("..", GAP),
+        (".com", GAP),
+        ("a..b", GAP),
+        ("a.b..", GAP),
+        ("a\0b", INVISIBLE),
+        ("example.com\0.example.net", INVISIBLE),
+        ("\0", INVISIBLE),
+        ("a b", INVISIBLE),
+        (" a", INVISIBLE),
+        ("a\n", INVISIBLE),
+        ("a\u{7f}", INVISIBLE),
+        ("127.0.0.1 ", INVISIBLE),
+        ("bücher.example", FOREIGN),
+        ("a\u{200b}b", FOREIGN),
+        ("１２７.0.0.1", FOREIGN),
+        ("user@host", SEPARATOR),
+        ("host/path", SEPARATOR),
+        ("host%eth0", SEPARATOR),
+        ("a]", SEPARATOR),
+        ("[::1", NO_ADDRESS),
+        ("a:b", NO_ADDRESS),
+        ("[a]", NO_ADDRESS),
+        ("[127.0.0.1]", NO_ADDRESS),
+        ("1:2:3:4:5:6:7:8:9", NO_ADDRESS),
+        ("fe80::1%", "there is nothing after the %"),
+        ("fe80::1%et h0", INVISIBLE),
+        ("fe80::1%eth\0", INVISIBLE),
+    ];
+    for (name, expected) in refused {
+        assert_eq!(reason(Host::new(name, 80)), expected, "{name:?}");
+        assert_eq!(reason(Host::try_from((name, 80))), expected, "{name:?}");
+    }
+    let error = Host::new("a\0b", 80).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot look up \"a\\0b\": {INVISIBLE}"));
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn names_of_hosts_are_left_as_they_are() {
+    for name in ["localhost", "EXAMPLE.com.", "_service._tcp.a-b", "127.1", "0x7f000001", "xn--a"] {
+        let host = Host::new(name, 443).unwrap();
+        assert_eq!((host.name(), host.port(), host.address()), (Some(name), 443, None));
+        assert_eq!(host.to_string(), format!("{name}:443"));
+        assert_eq!(host.to_string().parse::<Host>().unwrap(), host);
+    }
+}
+
+#[test]
+fn a_host_with_its_port_is_read_in_every_form() {
+    for text in ["a.b:1", "192.0.2.1:65535", "[2001:db8::1]:0", "[fe80::1%2]:80", "[::1%lo]:80"] {
+        let host: Host = text.parse().unwrap();
+        assert_eq!(host.to_string(), text);
+        assert_eq!(Host::try_from(text.to_owned()).unwrap(), host);
+    }
+    let no_port = "a port is a number up to 65535";
+    let refused = [
+        ("", "write it as name:port"),
+        ("localhost", "write it as name:port"),
+        ("[::1]", "write it as name:port"),
+        ("localhost:", no_port),
+        ("localhost:http", no_port),
+        ("localhost:65536", no_port),
+        ("localhost:+80", no_port),
+        ("localhost:-1", no_port),
+        ("localhost: 80", no_port),
+        ("localhost:80 ", no_port),
+        ("localhost:８０", no_port),
+        (":80", EMPTY),
+        ("::1:80", "an IPv6 address before a port needs brackets"),
+        ("a:b:80", "an IPv6 address before a port needs brackets"),
+        ("[::1]80:80", "an IPv6 address before a port needs brackets"),
+    ];
+    for (text, expected) in refused {
+        assert_eq!(reason(text.parse()), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn an_address_is_its_own_answer_and_starts_no_thread() {
+    let executor = with_threads(1);
+    let addresses = [
+        ("127.0.0.1", "127.0.0.1:80"),
+        ("::1", "[::1]:80"),
+        ("[::1]", "[::1]:80"),
+        ("::ffff:192.0.2.1", "[::ffff:192.0.2.1]:80"),
+        ("fe80::1%2", "[fe80::1%2]:80"),
+        ("fe80::1%4294967295", "[fe80::1%4294967295]:80"),
+    ];
+    for (name, address) in addresses {
+        let address: SocketAddr = address.parse().unwrap();
+        let host = Host::new(name, 80).unwrap();
+        assert_eq!((host.address(), host.name()), (Some(address), None));
+        assert_eq!(Host::from(address), host);
+        assert_eq!(host.lookup(&executor).unwrap().wait().unwrap(), [address]);
+        assert_eq!(block_on(host.lookup(&executor).unwrap()).unwrap(), [address]);
+    }
+    assert_eq!((executor.threads(), executor.waiting()), (0, 0));
+    // Nor does it need an executor that still takes jobs.
+    executor.close(Duration::ZERO).unwrap();
+    assert!(Host::new("127.0.0.1", 80).unwrap().lookup(&executor).is_ok());
+    let error = Host::new("localhost", 80).unwrap().lookup(&executor).unwrap_err();
+    assert!(matches!(error, Error::PoolClosed));
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on(mut lookup: Lookup) -> mainspring::Result<Vec<SocketAddr>> {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        match Pin::new(&mut lookup).poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(answer) => return answer,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+#[test]
+fn a_name_is_asked_for_in_a_job() {
+    let executor = with_threads(2);
+    let host: Host = "localhost:8080".parse().unwrap();
+    for found in [
+        host.lookup(&executor).unwrap().wait().unwrap(),
+        block_on(host.lookup(&executor).unwrap()).unwrap(),
+    ] {
+        assert!(!found.is_empty());
+        for address in found {
+            assert!(address.ip().is_loopback() && address.port() == 8080, "{address}");
+        }
+    }
+    assert!(executor.threads() > 0);
+}
+
+/// The name of an interface is known here, so this asks no server.
+#[test]
+fn the_scope_of_an_address_is_kept() {
+    let executor = BlockingPool::new();
+    let error = Host::new("fe80::1%no-such-interface", 80).unwrap();
+    let error = error.lookup(&executor).unwrap().wait().unwrap_err();
+    assert!(matches!(&error, Error::Lookup { .. }), "{error:?}");
+    assert_eq!(error.to_string(), "cannot look up [fe80::1%no-such-interface]:80");
+    assert!(std::error::Error::source(&error).is_some());
+
+    for loopback in ["lo", "lo0"] {
+        let host = Host::new(&format!("fe80::1%{loopback}"), 80).unwrap();
+        let Ok(found) = host.lookup(&executor).unwrap().wait() else { continue };
+        let [SocketAddr::V6(address)] = found[..] else { panic!("{found:?}") };
+        assert_eq!(IpAddr::V6(*address.ip()), "fe80::1".parse::<IpAddr>().unwrap());
+        assert_ne!(address.scope_id(), 0);
+        return;
+    }
+    panic!("no loopback interface has a name that is known here");
+}
+
+/// S115 and S116: a lookup waits for others of its kind, is abandoned at once, and is told when the
+/// executor closes.
+#[test]
+fn s115_a_lookup_is_abandoned_at_once() {
+    let executor = with_threads(2);
+    let (_, _hanging) = held(executor.job().lookup());
+    let host = Host::new("localhost", 80).unwrap();
+    let lookups: Vec<Lookup> = (0..50).map(|_| host.lookup(&executor).unwrap()).collect();
+    assert_eq!((executor.running(), executor.waiting()), (1, 50));
+    drop(lookups);
+    assert_eq!((executor.running(), executor.waiting()), (1, 0));
+
+    let told = host.lookup(&executor).unwrap();
+    executor.close(Duration::ZERO).unwrap_err();
+    let text = told.wait().unwrap_err().to_string();
+    assert!(text.starts_with("job \"lookup of localhost:80\" submitted at "), "{text}");
+    assert!(text.contains(file!()), "{text}");
+}
+
+#[test]
+fn s116_a_lookup_that_is_pending_when_the_executor_is_dropped_is_harmless() {
+    for _ in 0..20 {
+        let executor = with_threads(4);
+        let host = Host::new("localhost", 80).unwrap();
+        let lookups: Vec<Lookup> = (0..4).map(|_| host.lookup(&executor).unwrap()).collect();
+        drop(executor);
+        // Either it was asked in time, or it never was.
+        for lookup in lookups {
+            match lookup.wait() {
+                Ok(found) => assert!(!found.is_empty()),
+                Err(error) => assert!(matches!(error, Error::Other(_)), "{error}"),
+            }
+        }
+    }
+}
+
+proptest! {
+    /// No text makes a panic, and what is not refused is asked for byte by byte.
+    #[test]
+    fn what_is_asked_for_is_what_was_given(
+        text in prop_oneof![".*", "[a-z0-9.:%\\[\\]-]{0,300}", "([a-z0-9-]{1,70}\\.){0,6}[a-z]*"],
+        port: u16,
+    ) {
+        if let Ok(host) = Host::new(&text, port) {
+            let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+            let bare = bare.unwrap_or(&text);
+            match (host.name(), host.address()) {
+                (Some(name), None) => prop_assert_eq!(name, bare),
+                (None, Some(address)) => {
+                    let (ip, _) = bare.split_once('%').unwrap_or((bare, ""));
+                    prop_assert_eq!(ip.parse::<IpAddr>().unwrap(), address.ip());
+                }
+                both => prop_assert!(false, "{both:?}"),
+            }
+            prop_assert_eq!(host.port(), port);
+            prop_assert_eq!(host.to_string().parse::<Host>().unwrap(), host);
+        }
+        let _ = text.parse::<Host>();
+    }
+}

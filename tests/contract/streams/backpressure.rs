@@ -1,0 +1,285 @@
+//! S2: writing neither waits nor fails, and the water marks are told strictly in turn.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use mainspring::net::Transport;
+use mainspring::{EventLoop, LoopHandle, SelectorKind};
+
+use crate::streams::delivery::stretch;
+use crate::support::files::{fill, pair, tick};
+use crate::support::on_every_selector;
+use crate::support::protocol::{Moment, Recording, Told, recorded, recording, settle, tick_until};
+
+const HIGH: usize = 64 * 1024;
+const LOW: usize = 16 * 1024;
+
+/// A connection whose kernel takes nothing more, so that all that is written is queued.
+fn clogged(kind: SelectorKind) -> (EventLoop<Told>, Transport, UnixStream) {
+    let (mut el, _) = recorded(kind);
+    let (ours, theirs) = pair();
+    fill(&ours);
+    let conn = el.attach_with(ours, recording()).unwrap();
+    tick(&mut el);
+    theirs.set_nonblocking(true).unwrap();
+    (el, conn, theirs)
+}
+
+/// Reads what is there; what was read.
+fn drain(peer: &mut UnixStream) -> Vec<u8> {
+    let mut got = Vec::new();
+    match peer.read_to_end(&mut got) {
+        Err(error) if error.kind() != ErrorKind::WouldBlock => panic!("{error}"),
+        _ => got,
+    }
+}
+
+fn tides(el: &EventLoop<Told>) -> Vec<Moment> {
+    el.state().order().split_off(1)
+}
+
+#[test]
+fn s2_writing_more_than_there_is_room_for_is_queued_whole() {
+    on_every_selector(|kind| {
+        let (mut el, conn, mut theirs) = clogged(kind);
+        let text = stretch(0, 5_000_000);
+        conn.write(&text);
+        assert_eq!(conn.queued(), text.len());
+        let mut got = Vec::new();
+        while conn.queued() > 0 {
+            got.extend(drain(&mut theirs));
+            tick(&mut el);
+        }
+        got.extend(drain(&mut theirs));
+        assert!(got.ends_with(&text));
+        assert!(!conn.is_closing());
+    });
+}
+
+#[test]
+fn s2_the_default_marks_are_64_and_16_kib_to_the_byte() {
+    on_every_selector(|kind| {
+        let (mut el, conn, mut theirs) = clogged(kind);
+        conn.write(&vec![0; HIGH]);
+        settle(&mut el);
+        assert_eq!(tides(&el), []);
+        conn.write(b"x");
+        settle(&mut el);
+        assert_eq!(tides(&el), [Moment::Pause]);
+        conn.write(&[0; 1000]);
+        settle(&mut el);
+        assert_eq!(tides(&el), [Moment::Pause], "told once");
+        while tides(&el) == [Moment::Pause] {
+            assert!(conn.queued() > LOW, "{} queued and not resumed", conn.queued());
+            theirs.read_exact(&mut [0; 1000]).unwrap();
+            tick(&mut el);
+        }
+        assert_eq!(tides(&el), [Moment::Pause, Moment::Resume]);
+        assert!(conn.queued() <= LOW);
+        conn.write(&vec![0; 4 * HIGH]);
+        settle(&mut el);
+        assert_eq!(tides(&el), [Moment::Pause, Moment::Resume, Moment::Pause]);
+    });
+}
+
+#[test]
+fn s2_marks_of_ones_own_hold_at_once_and_may_be_zero() {
+    on_every_selector(|kind| {
+        let (mut el, conn, mut theirs) = clogged(kind);
+        conn.write(&[0; 100]);
+        conn.set_water_marks(10, 100);
+        settle(&mut el);
+        assert_eq!(tides(&el), []);
+        conn.set_water_marks(10, 99);
+        settle(&mut el);
+        assert_eq!(tides(&el), [Moment::Pause]);
+        conn.set_water_marks(99, 200);
+        settle(&mut el);
+        assert_eq!(tides(&el), [Moment::Pause]);
+        conn.set_water_marks(100, 200);
+        settle(&mut el);
+        assert_eq!(tides(&el), [Moment::Pause, Moment::Resume]);
+        conn.set_water_marks(0, 0);
+        settle(&mut el);
+        drain(&mut theirs);
+        settle(&mut el);
+        let both = [Moment::Pause, Moment::Resume];
+        assert_eq!(tides(&el), [both.clone(), both.clone()].concat());
+        assert_eq!(conn.queued(), 0);
+        conn.write(b"taken at once");
+        settle(&mut el);
+        assert_eq!(tides(&el).len(), 4);
+        let wrong = catch_unwind(AssertUnwindSafe(|| conn.set_water_marks(2, 1)));
+        assert!(wrong.is_err());
+        conn.set_water_marks(u32::MAX, u32::MAX);
+    });
+}
+
+/// What a protocol writes in the very moment in which it hears that the queue is short is counted
+/// again: it must not have to wait for its peer to be told.
+#[test]
+fn s2_a_queue_that_is_filled_while_it_is_told_of_is_told_of_again() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, mut theirs) = pair();
+        fill(&ours);
+        let script = Recording::new(&Rc::new(()), |_, told: &mut Told, conn, moment| {
+            if *moment == Moment::Resume && told.moments.len() < 10 {
+                conn.unwrap().write(&[0; 1 << 20]);
+            }
+            Ok(())
+        });
+        let conn = el.attach_with(ours, script).unwrap();
+        conn.write(&[0; HIGH + 1]);
+        settle(&mut el);
+        theirs.set_nonblocking(true).unwrap();
+        while tides(&el).len() < 2 {
+            theirs.read_exact(&mut [0; 1000]).unwrap();
+            tick(&mut el);
+        }
+        assert!(conn.queued() > HIGH);
+        settle(&mut el);
+        assert_eq!(tides(&el), [Moment::Pause, Moment::Resume, Moment::Pause]);
+        drain(&mut theirs);
+    });
+}
+
+/// The marks may be changed, and turned, by the very moment that tells of them.
+#[test]
+fn s2_marks_changed_while_they_are_told_hold_at_once() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, _theirs) = pair();
+        fill(&ours);
+        let script = Recording::new(&Rc::new(()), |_, told: &mut Told, conn, moment| {
+            if told.moments.len() < 10 {
+                match moment {
+                    Moment::Pause => conn.unwrap().set_water_marks(1000, 2000),
+                    Moment::Resume => conn.unwrap().set_water_marks(10, 20),
+                    _ => {}
+                }
+            }
+            Ok(())
+        });
+        let conn = el.attach_with(ours, script).unwrap();
+        conn.set_water_marks(10, 20);
+        conn.write(&[0; 1000]);
+        settle(&mut el);
+        assert!(tides(&el).len() >= 8, "{:?}", tides(&el));
+        el.state().assert_in_order();
+    });
+}
+
+/// A peer that writes and does not read cannot make us queue without bound: the default pauses
+/// reading.
+#[test]
+fn s2_by_default_a_peer_that_reads_no_answers_is_not_read() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, mut theirs) = pair();
+        let conn = el.attach(ours, |_, _, conn, data| Ok(conn.write(data))).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let (mut sent, mut most) = (0, 0);
+        while conn.is_reading() {
+            assert!(sent < 50 << 20, "a peer that reads nothing is read for ever");
+            let piece = stretch(sent, 4096);
+            sent += (&theirs).write(&piece).unwrap_or(0);
+            tick(&mut el);
+            most = most.max(conn.queued());
+        }
+        settle(&mut el);
+        assert!(most > HIGH && most <= HIGH + 64 * 1024, "{most} bytes queued");
+        while let Ok(count) = (&theirs).write(&stretch(sent, 4096)) {
+            sent += count;
+            assert_eq!(tick(&mut el), 0, "it is not read");
+        }
+        let mut got = Vec::new();
+        tick_until(&mut el, |_| {
+            got.extend(drain(&mut theirs));
+            got.len() == sent
+        });
+        assert!(got == stretch(0, sent));
+        assert!(conn.is_reading());
+    });
+}
+
+/// Two reasons not to read: the user's, and the default's while the queue is long. Each is taken
+/// back by whoever had it.
+#[test]
+fn s2_a_pause_of_the_user_outlasts_the_one_of_a_long_queue() {
+    on_every_selector(|kind| {
+        for user_is_first in [false, true] {
+            let (mut el, _) = recorded(kind);
+            let (ours, mut theirs) = pair();
+            let note = |_: &LoopHandle<_>, told: &mut Told, conn: &Transport, data: &[u8]| {
+                told.moments.push(Moment::Data(data.to_vec()));
+                conn.write(&stretch(0, 1 << 20));
+                Ok(conn.pause_reading())
+            };
+            let conn = el.attach(ours, note).unwrap();
+            theirs.write_all(b"first").unwrap();
+            settle(&mut el);
+            theirs.write_all(b"second").unwrap();
+            theirs.set_nonblocking(true).unwrap();
+            if user_is_first {
+                conn.resume_reading();
+                settle(&mut el);
+                assert!(el.state().bytes() == b"first" && conn.queued() > HIGH);
+            }
+            let mut got = 0;
+            tick_until(&mut el, |_| {
+                got += drain(&mut theirs).len();
+                got >= 1 << 20
+            });
+            if !user_is_first {
+                settle(&mut el);
+                assert!(!conn.is_reading() && el.state().bytes() == b"first");
+                conn.resume_reading();
+            }
+            tick_until(&mut el, |el| el.state().bytes() == b"firstsecond");
+        }
+    });
+}
+
+#[test]
+fn s2_paused_reading_lets_nothing_in_and_loses_nothing() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, mut theirs) = pair();
+        let conn = el.attach_with(ours, recording()).unwrap();
+        settle(&mut el);
+        theirs.write_all(b"while it is read, ").unwrap();
+        // The pause holds although the event may be in the deque already.
+        let paused = conn.clone();
+        el.call_soon(move |_, _| paused.pause_reading());
+        settle(&mut el);
+        assert!(!conn.is_reading());
+        theirs.write_all(b"while it is not").unwrap();
+        settle(&mut el);
+        assert_eq!(el.state().bytes(), b"");
+        conn.write(b"answer");
+        assert_eq!(drain_exactly(&mut theirs, 6), b"answer");
+        conn.resume_reading();
+        conn.resume_reading();
+        settle(&mut el);
+        assert_eq!(el.state().bytes(), b"while it is read, while it is not");
+        conn.pause_reading();
+        crate::support::files::hang_up(theirs);
+        settle(&mut el);
+        assert_eq!(el.state().order(), [Moment::Made], "the end waits as well");
+        conn.resume_reading();
+        settle(&mut el);
+        assert_eq!(el.state().order(), [Moment::Made, Moment::Eof]);
+        conn.resume_reading();
+        assert!(!conn.is_reading());
+        settle(&mut el);
+    });
+}
+
+fn drain_exactly(peer: &mut UnixStream, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    peer.read_exact(&mut bytes).unwrap();
+    bytes
+}

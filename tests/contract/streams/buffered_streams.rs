@@ -1,0 +1,420 @@
+//! S1: streams that hold bytes of which the kernel knows nothing, such as TLS, in either direction;
+//! and streams that claim more than they have.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+
+use mainspring::net::TransportStream;
+use mainspring::testing::SimClock;
+use mainspring::{EventLoop, Io, SelectorKind};
+
+use crate::streams::delivery::stretch;
+use crate::support::files::pair;
+use crate::support::on_every_selector;
+use crate::support::protocol::{Moment, Recording, Told, recording, settle, tick_until};
+
+/// Takes all that the kernel has, and returns it in pieces.
+struct Decoding {
+    socket: UnixStream,
+    plain: RefCell<VecDeque<u8>>,
+    ended: Cell<bool>,
+    at_most: usize,
+}
+
+impl Decoding {
+    fn new(socket: UnixStream, at_most: usize) -> Decoding {
+        let (plain, ended) = Default::default();
+        Decoding { socket, plain, ended, at_most }
+    }
+
+    fn fill(&self) -> io::Result<()> {
+        let mut raw = [0; 4096];
+        loop {
+            match Read::read(&mut &self.socket, &mut raw) {
+                Ok(0) => self.ended.set(true),
+                Ok(count) => {
+                    self.plain.borrow_mut().extend(&raw[..count]);
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            return Ok(());
+        }
+    }
+}
+
+impl AsFd for Decoding {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Read for &Decoding {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.fill()?;
+        let mut plain = self.plain.borrow_mut();
+        if plain.is_empty() && !self.ended.get() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let count = buffer.len().min(self.at_most).min(plain.len());
+        buffer.iter_mut().zip(plain.drain(..count)).for_each(|(to, from)| *to = from);
+        Ok(count)
+    }
+}
+
+impl Write for &Decoding {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(&mut &self.socket, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The same with an exact answer to whether there is more.
+struct Exact(Decoding);
+
+impl TransportStream for Exact {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        TransportStream::read(&self.0, buffer)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        TransportStream::write(&self.0, bytes)
+    }
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        TransportStream::write_vectored(&self.0, slices)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.0.socket.shutdown(Shutdown::Write)
+    }
+
+    fn reader(&self) -> BorrowedFd<'_> {
+        self.0.socket.as_fd()
+    }
+
+    fn has_buffered(&self) -> bool {
+        !self.0.plain.borrow().is_empty() || self.0.ended.get()
+    }
+}
+
+const LENGTH: usize = 150_000;
+
+fn with_buffer(kind: SelectorKind, bytes: usize) -> EventLoop<Told> {
+    let builder = EventLoop::builder().selector(kind).clock(SimClock::new()).read_buffer(bytes);
+    builder.build_with(Told::default()).unwrap()
+}
+
+/// All bytes and the end come, however they are cut, and with a pause after each piece.
+fn check_all_come<T: TransportStream + 'static>(
+    kind: SelectorKind,
+    stream: impl Fn(UnixStream) -> T,
+) {
+    for (buffer, pauses) in [(1024, false), (4096, true), (65_536, false), (65_536, true)] {
+        let mut el = with_buffer(kind, buffer);
+        let (ours, theirs) = pair();
+        let paused = Rc::new(Cell::new(false));
+        let is_paused = paused.clone();
+        let script = Recording::new(&Rc::new(()), move |_, _, conn, moment| {
+            if let (Some(conn), Moment::Data(_), true) = (conn, moment, pauses) {
+                assert!(!is_paused.replace(true), "no bytes during a pause");
+                conn.pause_reading();
+            }
+            Ok(())
+        });
+        let conn = el.attach_with(stream(ours), script).unwrap();
+        let mut sent = 0;
+        tick_until(&mut el, |el| {
+            if sent < LENGTH {
+                theirs.set_nonblocking(true).unwrap();
+                sent += theirs.write(&stretch(sent, LENGTH - sent)).unwrap_or(0);
+            } else {
+                let _ = theirs.shutdown(Shutdown::Write);
+            }
+            if paused.replace(false) {
+                conn.resume_reading();
+            }
+            el.state().moments.contains(&Moment::Eof)
+        });
+        assert!(el.state().bytes() == stretch(0, LENGTH));
+        conn.close();
+        settle(&mut el);
+        assert_eq!(el.state().loss(), Some(None));
+    }
+}
+
+#[test]
+fn s1_a_stream_that_decodes_delivers_all_it_holds() {
+    on_every_selector(|kind| {
+        for at_most in [1000, 16_000, usize::MAX] {
+            check_all_come(kind, |socket| Decoding::new(socket, at_most));
+            check_all_come(kind, |socket| Exact(Decoding::new(socket, at_most)));
+        }
+    });
+}
+
+/// A handshake that was made before may have left bytes in the stream.
+#[test]
+fn s1_what_a_stream_holds_when_it_is_attached_is_delivered() {
+    on_every_selector(|kind| {
+        let mut el = with_buffer(kind, 1000);
+        let (ours, mut theirs) = pair();
+        theirs.write_all(&stretch(0, 5000)).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let stream = Decoding::new(ours, usize::MAX);
+        stream.fill().unwrap();
+        el.attach_with(stream, recording()).unwrap();
+        settle(&mut el);
+        assert!(el.state().bytes() == stretch(0, 5000));
+        drop(theirs);
+    });
+}
+
+/// A stream with an exact answer is not read once more after each event.
+#[test]
+fn s1_a_stream_that_holds_nothing_more_costs_no_further_read() {
+    struct Counted(UnixStream, Rc<Cell<u32>>);
+    impl TransportStream for Counted {
+        fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1.set(self.1.get() + 1);
+            TransportStream::read(&self.0, buffer)
+        }
+
+        fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+            TransportStream::write(&self.0, bytes)
+        }
+
+        fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            TransportStream::write_vectored(&self.0, slices)
+        }
+
+        fn shutdown_write(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn reader(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+
+        fn has_buffered(&self) -> bool {
+            false
+        }
+    }
+    on_every_selector(|kind| {
+        let mut el = with_buffer(kind, 1000);
+        let (ours, mut theirs) = pair();
+        let reads = Rc::new(Cell::new(0));
+        el.attach_with(Counted(ours, reads.clone()), recording()).unwrap();
+        settle(&mut el);
+        for round in 1..=3 {
+            theirs.write_all(b"x").unwrap();
+            settle(&mut el);
+            assert_eq!(reads.get(), round);
+        }
+    });
+}
+
+/// Holds what it writes until it is flushed, and gives the kernel little of it at once.
+struct Encoding {
+    socket: UnixStream,
+    held: RefCell<VecDeque<u8>>,
+    last_words: bool,
+}
+
+impl Encoding {
+    fn new(socket: UnixStream) -> Encoding {
+        Encoding { socket, held: RefCell::default(), last_words: false }
+    }
+}
+
+impl TransportStream for Encoding {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = TransportStream::read(&self.socket, buffer);
+        if let Ok(count @ 1..) = read {
+            self.held.borrow_mut().extend(&buffer[..count]); // An answer of the stream itself.
+        }
+        read
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut held = self.held.borrow_mut();
+        if held.len() > 10_000 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        held.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        slices.iter().find(|it| !it.is_empty()).map_or(Ok(0), |slice| self.write(slice))
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        if !std::mem::replace(&mut self.last_words, true) {
+            self.held.borrow_mut().extend(b"last words");
+        }
+        self.flush()?;
+        self.socket.shutdown(Shutdown::Write)
+    }
+
+    fn reader(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let mut held = self.held.borrow_mut();
+        while !held.is_empty() {
+            let count = TransportStream::write(&self.socket, held.as_slices().0)?;
+            held.drain(..count);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn s1_what_a_stream_holds_of_its_writes_is_sent_without_another_write() {
+    on_every_selector(|kind| {
+        let mut el = with_buffer(kind, 1000);
+        let (ours, mut theirs) = pair();
+        let conn = el.attach_with(Encoding::new(ours), recording()).unwrap();
+        let mut sent = 0;
+        for size in [3, 100_000, 1 << 20, 5] {
+            conn.write(&stretch(sent, size));
+            sent += size;
+        }
+        theirs.set_nonblocking(true).unwrap();
+        let mut got = Vec::new();
+        tick_until(&mut el, |_| {
+            let _ = theirs.read_to_end(&mut got);
+            got.len() == sent
+        });
+        assert!(got == stretch(0, sent));
+        theirs.write_all(b"answered by the stream").unwrap();
+        settle(&mut el);
+        got.clear();
+        let _ = theirs.read_to_end(&mut got);
+        assert_eq!(got, b"answered by the stream");
+    });
+}
+
+/// `close` waits until the stream has given the kernel everything, its last words as well.
+#[test]
+fn s3_close_sends_what_the_stream_still_holds() {
+    on_every_selector(|kind| {
+        for half in [false, true] {
+            let mut el = with_buffer(kind, 1000);
+            let (ours, mut theirs) = pair();
+            let conn = el.attach_with(Encoding::new(ours), recording()).unwrap();
+            conn.write(&stretch(0, 1 << 20));
+            if half {
+                conn.shutdown_write();
+            }
+            conn.close();
+            theirs.set_nonblocking(true).unwrap();
+            let mut got = Vec::new();
+            tick_until(&mut el, |_| theirs.read_to_end(&mut got).is_ok());
+            assert!(got == [&stretch(0, 1 << 20), &b"last words"[..]].concat());
+            drop(theirs);
+            settle(&mut el);
+            assert_eq!(el.state().loss(), Some(None));
+        }
+    });
+}
+
+/// Claims `.1` bytes although it writes none.
+struct Boaster(UnixStream, usize);
+
+impl AsFd for Boaster {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Read for &Boaster {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Read::read(&mut &self.0, &mut [0; 8]).map(|_| self.1)
+    }
+}
+
+impl Write for &Boaster {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(&mut &self.0, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+const SECRET: &[u8] = b"of another client";
+
+/// The read buffer is shared, but never the bytes in it.
+#[test]
+fn s1_a_stream_that_claims_too_much_is_shown_no_bytes_of_others() {
+    on_every_selector(|kind| {
+        for claimed in [1, 100, 1000] {
+            let mut el = with_buffer(kind, 1000);
+            let ((ours, mut theirs), (other, mut client)) = (pair(), pair());
+            el.attach(other, |_, _, _, _| Ok(())).unwrap();
+            el.attach_with(Boaster(ours, claimed), recording()).unwrap();
+            settle(&mut el);
+            for _ in 0..3 {
+                client.write_all(SECRET).unwrap();
+                settle(&mut el);
+                theirs.write_all(b"x").unwrap();
+                settle(&mut el);
+            }
+            let bytes = el.state().bytes();
+            assert_eq!((bytes.len(), bytes.iter().find(|it| **it != 0)), (3 * claimed, None));
+        }
+    });
+}
+
+#[test]
+fn s1_a_stream_that_claims_more_than_the_buffer_ends_its_connection() {
+    on_every_selector(|kind| {
+        for claimed in [1001, usize::MAX] {
+            let mut el = with_buffer(kind, 1000);
+            let (ours, mut theirs) = pair();
+            el.attach_with(Boaster(ours, claimed), recording()).unwrap();
+            theirs.write_all(b"x").unwrap();
+            settle(&mut el);
+            assert_eq!(
+                el.state().moments,
+                [Moment::Made, Moment::Lost(Some(ErrorKind::InvalidData))]
+            );
+        }
+    });
+}
+
+/// The same in tasks, whose chunks are in the same buffer.
+#[test]
+fn s1_a_source_of_a_task_that_claims_too_much_is_shown_no_bytes_of_others() {
+    on_every_selector(|kind| {
+        let mut el = with_buffer(kind, 1000);
+        let ((ours, mut theirs), (other, mut client)) = (pair(), pair());
+        let done = el.run_until_complete(async move {
+            let other = Io::new(other)?;
+            client.write_all(SECRET)?;
+            assert_eq!(&other.read_chunk().await?[..], SECRET);
+            let honest = Io::new(Boaster(ours.try_clone()?, 100))?;
+            theirs.write_all(b"x")?;
+            assert_eq!(honest.read_chunk().await?[..], [0; 100]);
+            drop(honest);
+            let boaster = Io::new(Boaster(ours, 1001))?;
+            theirs.write_all(b"x")?;
+            assert_eq!(boaster.read_chunk().await.unwrap_err().kind(), ErrorKind::InvalidData);
+            io::Result::Ok(())
+        });
+        done.unwrap().unwrap();
+    });
+}

@@ -1,0 +1,367 @@
+//! S3: how connections end.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring::net::{PipePair, Transport};
+use mainspring::{Error, PanicPolicy};
+
+use crate::streams::delivery::stretch;
+use crate::support::files::{alone, census, pair, tick};
+use crate::support::on_every_selector;
+use crate::support::protocol::{Moment, Recording, Told, recorded, recording, settle, ticks};
+use crate::support::spy::{Call, spied};
+
+/// Bound of a wait for another test's child, which has a copy of each socket until its exec.
+const A_MINUTE: Duration = Duration::from_secs(60);
+
+/// What the peer finds until the end, which must be there already, but for copies of children.
+fn read_all(peer: &mut UnixStream) -> Vec<u8> {
+    peer.set_nonblocking(false).unwrap();
+    peer.set_read_timeout(Some(A_MINUTE)).unwrap();
+    let mut got = Vec::new();
+    peer.read_to_end(&mut got).unwrap();
+    got
+}
+
+#[test]
+fn s3_close_sends_what_is_queued_and_takes_nothing_more() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, mut theirs) = pair();
+        let conn = el.attach_with(ours, recording()).unwrap();
+        conn.write(&stretch(0, 1 << 20));
+        conn.close();
+        let queued = conn.queued();
+        assert!(queued > 0 && conn.is_closing() && !conn.is_reading());
+        conn.write(b"too late");
+        conn.write_vectored(&[IoSlice::new(b"too late")]);
+        conn.shutdown_write();
+        conn.close();
+        conn.resume_reading();
+        assert_eq!(conn.queued(), queued);
+        theirs.write_all(b"not read any more").unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let mut got = Vec::new();
+        while theirs.read_to_end(&mut got).is_err() {
+            tick(&mut el);
+        }
+        assert!(got == stretch(0, 1 << 20));
+        crate::support::files::hang_up(theirs);
+        settle(&mut el);
+        assert_eq!(el.state().bytes(), b"");
+        assert_eq!(el.state().loss(), Some(None));
+        // Paused, and over before it is resumed; or resumed before, by a kernel with small buffers.
+        assert!(tides_balance(&el.state().order()) <= 1);
+    });
+}
+
+/// Pauses that were not taken back.
+fn tides_balance(order: &[Moment]) -> usize {
+    let count = |wanted| order.iter().filter(|moment| **moment == wanted).count();
+    count(Moment::Pause) - count(Moment::Resume)
+}
+
+#[test]
+fn s3_abort_drops_what_is_queued() {
+    on_every_selector(|kind| {
+        for closed_before in [false, true] {
+            let (mut el, _) = recorded(kind);
+            let (ours, mut theirs) = pair();
+            let conn = el.attach_with(ours, recording()).unwrap();
+            conn.write(&stretch(0, 1 << 20));
+            if closed_before {
+                conn.close();
+            }
+            let taken = (1 << 20) - conn.queued();
+            conn.abort();
+            conn.abort();
+            assert_eq!(conn.queued(), 0);
+            settle(&mut el);
+            assert!(read_all(&mut theirs) == stretch(0, taken));
+            assert_eq!(el.state().loss(), Some(None));
+        }
+    });
+}
+
+#[test]
+fn s3_a_connection_that_ends_before_it_was_told_of_is_told_of_in_order() {
+    on_every_selector(|kind| {
+        let ways: [fn(&Transport); 2] = [Transport::close, Transport::abort];
+        for end in ways {
+            let (mut el, _) = recorded(kind);
+            let (ours, mut theirs) = pair();
+            theirs.write_all(b"not read any more").unwrap();
+            let conn = el.attach_with(ours, recording()).unwrap();
+            end(&conn);
+            settle(&mut el);
+            assert_eq!(el.state().moments[0], Moment::Made);
+            // A connection that was only closed waits for the end of its peer.
+            crate::support::files::hang_up(theirs);
+            settle(&mut el);
+            assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)]);
+        }
+    });
+}
+
+#[test]
+fn s3_transports_kept_after_the_end_keep_no_descriptor_and_do_nothing() {
+    alone(
+        "streams::closing::s3_transports_kept_after_the_end_keep_no_descriptor_and_do_nothing",
+        || {
+            on_every_selector(|kind| {
+                let (mut el, _) = recorded(kind);
+                let before = census();
+                let ways: [fn(&Transport); 3] =
+                    [Transport::close, Transport::abort, Transport::shutdown_write];
+                let kept: Vec<Transport> = ways
+                    .iter()
+                    .map(|end| {
+                        let (ours, theirs) = pair();
+                        let conn = el.attach(ours, |_, _, _, _| Ok(())).unwrap();
+                        end(&conn);
+                        drop(theirs);
+                        conn
+                    })
+                    .collect();
+                settle(&mut el);
+                assert_eq!(census(), before);
+                for conn in &kept {
+                    conn.write(b"x");
+                    conn.write_vectored(&[IoSlice::new(b"x")]);
+                    conn.close();
+                    conn.abort();
+                    conn.shutdown_write();
+                    conn.pause_reading();
+                    conn.resume_reading();
+                    conn.set_water_marks(0, 0);
+                    assert!(conn.is_closing() && !conn.is_reading());
+                    assert_eq!(conn.queued(), 0);
+                    assert_eq!(conn.peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
+                    assert_eq!(conn.local_addr().unwrap_err().kind(), ErrorKind::NotConnected);
+                    assert!(format!("{conn:?}").contains("DONE"));
+                }
+                settle(&mut el);
+                assert!(!el.is_alive());
+                drop(el);
+                kept.iter().for_each(|conn| conn.write(b"x"));
+            });
+        },
+    );
+}
+
+/// The moments in which a script can fail, each reached with the least that it takes.
+const MOMENTS: [fn(&Moment) -> bool; 6] = [
+    |it| *it == Moment::Made,
+    |it| matches!(it, Moment::Data(_)),
+    |it| *it == Moment::Eof,
+    |it| *it == Moment::Pause,
+    |it| *it == Moment::Resume,
+    |it| matches!(it, Moment::Lost(_)),
+];
+
+/// A connection that goes through all moments; `fail` is asked for the outcome of each.
+fn go_through_all_moments(
+    kind: mainspring::SelectorKind,
+    fail: impl Fn(&Moment) -> mainspring::Result<()> + 'static,
+) -> (Vec<Moment>, Vec<(u32, String)>, u32) {
+    let (mut el, _) = recorded(kind);
+    let (ours, mut theirs) = pair();
+    let alive = Rc::new(());
+    let script = Recording::new(&alive, move |_, _, conn, moment| {
+        if let (Some(conn), Moment::Data(_)) = (conn, moment) {
+            conn.write(&[0; 1 << 20]);
+        }
+        if let (Some(conn), Moment::Eof) = (conn, moment) {
+            conn.close();
+        }
+        fail(moment)
+    });
+    let line = line!() + 1;
+    let conn = el.attach_with(ours, script).unwrap();
+    tick(&mut el);
+    let _ = theirs.write_all(b"x");
+    settle(&mut el);
+    theirs.set_nonblocking(true).unwrap();
+    for _ in 0..1000 {
+        let _ = theirs.read(&mut [0; 10_000]);
+        tick(&mut el);
+    }
+    let _ = theirs.shutdown(std::net::Shutdown::Write);
+    settle(&mut el);
+    el.state().assert_in_order();
+    assert!(el.state().loss().is_some());
+    assert_eq!(Rc::strong_count(&alive), 1, "the protocol was dropped");
+    assert!(conn.is_closing());
+    let told = std::mem::take(el.state_mut());
+    (told.order(), told.reports, line)
+}
+
+#[test]
+fn s3_an_error_in_any_moment_ends_the_connection_and_is_reported_once() {
+    on_every_selector(|kind| {
+        for (number, here) in MOMENTS.iter().enumerate() {
+            let fail = move |moment: &Moment| match here(moment) {
+                true => Err(Error::other("no luck")),
+                false => Ok(()),
+            };
+            let (order, reports, line) = go_through_all_moments(kind, fail);
+            assert_eq!(reports, [(line, "no luck".to_owned())], "moment {number}: {order:?}");
+            let reason = (number < 5).then_some(ErrorKind::Other);
+            assert_eq!(order.last(), Some(&Moment::Lost(reason)));
+        }
+    });
+}
+
+/// When the loss is told, the connection is over for everybody: queued bytes are dropped, and a
+/// transport that was kept does nothing.
+#[test]
+fn s3_after_an_error_nothing_is_sent_any_more() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, mut theirs) = pair();
+        let kept = Rc::new(std::cell::OnceCell::<Transport>::new());
+        let place = kept.clone();
+        let script = Recording::new(&Rc::new(()), move |_, _, conn, _| match conn {
+            Some(conn) => {
+                conn.write(b"before");
+                Err(Error::other("no luck"))
+            }
+            None => {
+                let conn = place.get().expect("a transport");
+                assert!(conn.is_closing());
+                conn.write(b"after");
+                assert_eq!(conn.queued(), 0);
+                Ok(())
+            }
+        });
+        kept.set(el.attach_with(ours, script).unwrap()).unwrap();
+        settle(&mut el);
+        assert_eq!(el.state().order(), [Moment::Made, Moment::Lost(Some(ErrorKind::Other))]);
+        assert_eq!(read_all(&mut theirs), b"before");
+    });
+}
+
+#[test]
+fn s3_an_error_and_another_one_while_it_is_told_are_both_reported() {
+    on_every_selector(|kind| {
+        let fail = |moment: &Moment| match moment {
+            Moment::Eof => Err(Error::other("first")),
+            Moment::Lost(Some(_)) => Err(Error::other("second")),
+            _ => Ok(()),
+        };
+        let (_, reports, line) = go_through_all_moments(kind, fail);
+        assert_eq!(reports.len(), 2, "{reports:?}");
+        assert!(reports.contains(&(line, "first".to_owned())));
+        assert!(reports.contains(&(line, "second".to_owned())));
+    });
+}
+
+#[test]
+fn s3_what_would_have_blocked_is_no_error_in_any_moment() {
+    on_every_selector(|kind| {
+        for retry in [ErrorKind::WouldBlock, ErrorKind::Interrupted] {
+            let fail = move |_: &Moment| Err(std::io::Error::from(retry).into());
+            let (order, reports, _) = go_through_all_moments(kind, fail);
+            assert_eq!(reports, []);
+            let all = [Moment::Made, Moment::Pause, Moment::Resume, Moment::Eof];
+            assert_eq!(order, [&all[..], &[Moment::Lost(None)]].concat());
+        }
+    });
+}
+
+/// A panic drops the protocol in the state in which it was left; it is not asked anything more.
+#[test]
+fn s3_a_panic_in_any_moment_drops_the_connection_once() {
+    on_every_selector(|kind| {
+        for policy in [PanicPolicy::Report, PanicPolicy::Propagate] {
+            for here in [MOMENTS[0], MOMENTS[1], MOMENTS[2], MOMENTS[5]] {
+                let (mut el, _) = recorded(kind);
+                el.set_panic_policy(policy);
+                let (ours, mut theirs) = pair();
+                let alive = Rc::new(());
+                let script = Recording::new(&alive, move |_, _, conn, moment| {
+                    if let (Some(conn), Moment::Eof) = (conn, moment) {
+                        conn.close();
+                    }
+                    assert!(!here(moment), "a panic in {moment:?}");
+                    Ok(())
+                });
+                let conn = el.attach_with(ours, script).unwrap();
+                theirs.write_all(b"x").unwrap();
+                theirs.shutdown(std::net::Shutdown::Write).unwrap();
+                let run = AssertUnwindSafe(|| ticks(&mut el, 10));
+                let panicked = catch_unwind(run).is_err();
+                assert_eq!(panicked, policy == PanicPolicy::Propagate);
+                settle(&mut el);
+                assert!(el.state().moments.last().is_some_and(here), "{:?}", el.state().moments);
+                assert_eq!(el.state().reports.len(), usize::from(!panicked));
+                assert_eq!(Rc::strong_count(&alive), 1);
+                assert!(conn.is_closing());
+                // The stream was closed; of a Unix stream with unread bytes that is a reset.
+                assert!(!matches!(theirs.read(&mut [0]), Ok(1)));
+            }
+        }
+    });
+}
+
+#[test]
+fn s3_dropping_the_loop_drops_protocols_once_and_tells_them_nothing() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let told = Rc::new(std::cell::Cell::new(0));
+        let alive = Rc::new(());
+        let mut conns = Vec::new();
+        let mut peers = Vec::new();
+        for way in 0..5 {
+            let (ours, theirs) = pair();
+            let lost = told.clone();
+            let script = Recording::new(&alive, move |_, _, _, moment| {
+                lost.set(lost.get() + u32::from(matches!(moment, Moment::Lost(_))));
+                Ok(())
+            });
+            conns.push(el.attach_with(ours, script).unwrap());
+            peers.push(theirs);
+            if way > 0 {
+                tick(&mut el);
+            }
+        }
+        conns[1].write(&[0; 1 << 20]);
+        conns[2].write(&[0; 1 << 20]);
+        conns[2].close();
+        conns[3].abort();
+        drop(el);
+        assert_eq!((told.get(), Rc::strong_count(&alive)), (0, 1));
+        for (conn, mut theirs) in conns.iter().zip(peers) {
+            assert!(conn.is_closing());
+            read_all(&mut theirs);
+        }
+    });
+}
+
+/// The kernel forgets both descriptors of a stream at once when it ends, and before they are
+/// closed.
+#[test]
+fn s3_the_selector_forgets_a_stream_before_it_is_closed() {
+    on_every_selector(|kind| {
+        for abort in [true, false] {
+            let (mut el, log) = spied(kind, Told::default());
+            let ((us, _to_us), (_from_us, writer)) = (io::pipe().unwrap(), io::pipe().unwrap());
+            let (reading, writing) = (us.as_raw_fd(), writer.as_raw_fd());
+            let conn = el.attach_with(PipePair::new(us, writer), recording()).unwrap();
+            conn.write(&[0; 1 << 20]);
+            settle(&mut el);
+            log.take();
+            if abort {
+                conn.abort();
+            } else {
+                drop(el);
+            }
+            assert_eq!(log.take(), [reading, writing].map(Call::Deregister));
+        }
+    });
+}

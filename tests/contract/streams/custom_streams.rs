@@ -1,0 +1,378 @@
+//! S1, S96: streams of the user's own, that take what they like, fail, and call back.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use mainspring::net::{Transport, TransportStream};
+use rustix::io::Errno;
+
+use crate::streams::delivery::{Dice, stretch};
+use crate::support::files::{pair, tick};
+use crate::support::on_every_selector;
+use crate::support::protocol::{Moment, recorded, recording, settle, tick_until};
+
+/// A stream that moves one byte at a time, if it feels like it.
+struct Fickle {
+    stream: UnixStream,
+    dice: RefCell<Dice>,
+    /// After how many written bytes it fails, and how.
+    failure: Option<(usize, Errno)>,
+    written: Cell<usize>,
+}
+
+impl Fickle {
+    fn new(stream: UnixStream, failure: Option<(usize, Errno)>) -> Fickle {
+        let dice = RefCell::new(Dice::new(96));
+        Fickle { stream, dice, failure, written: Cell::new(0) }
+    }
+
+    fn mood(&self) -> io::Result<()> {
+        match self.dice.borrow_mut().below(4) {
+            0 => Err(ErrorKind::WouldBlock.into()),
+            1 => Err(ErrorKind::Interrupted.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl AsFd for Fickle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Read for &Fickle {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.mood()?;
+        Read::read(&mut &self.stream, &mut buffer[..1])
+    }
+}
+
+impl Write for &Fickle {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.mood()?;
+        match self.failure {
+            Some((after, errno)) if self.written.get() >= after => Err(errno.into()),
+            _ => {
+                self.written.set(self.written.get() + 1);
+                Write::write(&mut &self.stream, &bytes[..1])
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// S96: short writes of a byte, and calls that would have blocked or were interrupted.
+#[test]
+fn s1_a_stream_that_moves_a_byte_at_a_time_loses_none() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, mut theirs) = pair();
+        let conn = el.attach_with(Fickle::new(ours, None), recording()).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let (mut dice, mut sent, mut got) = (Dice::new(1), 0, Vec::new());
+        while sent < 5000 {
+            let piece = stretch(sent, dice.below(100));
+            let (a, b) = piece.split_at(piece.len() / 3);
+            conn.write_vectored(&[a, b].map(IoSlice::new));
+            theirs.write_all(&piece).unwrap();
+            sent += piece.len();
+            tick(&mut el);
+            let _ = theirs.read_to_end(&mut got);
+        }
+        conn.shutdown_write();
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
+        tick_until(&mut el, |_| theirs.read_to_end(&mut got).is_ok());
+        tick_until(&mut el, |el| el.state().moments.contains(&Moment::Eof));
+        assert!(got == stretch(0, sent));
+        assert!(el.state().bytes() == stretch(0, sent));
+    });
+}
+
+/// S96: an error that is none of "later" ends the connection, with a prefix of the bytes sent.
+#[test]
+fn s96_an_error_of_the_stream_ends_the_connection_and_nothing_spins() {
+    on_every_selector(|kind| {
+        for (errno, kind_of_error) in [
+            (Errno::NOBUFS, io::Error::from(Errno::NOBUFS).kind()),
+            (Errno::NOMEM, ErrorKind::OutOfMemory),
+            (Errno::IO, io::Error::from(Errno::IO).kind()),
+        ] {
+            let (mut el, _) = recorded(kind);
+            let (ours, mut theirs) = pair();
+            let fd = ours.as_raw_fd();
+            let ours = Fickle::new(ours, Some((50, errno)));
+            let (line, conn) = (line!(), el.attach_with(ours, recording()).unwrap());
+            conn.write(&stretch(0, 1000));
+            tick_until(&mut el, |el| el.state().loss().is_some());
+            assert_eq!(el.state().loss(), Some(Some(kind_of_error)));
+            settle(&mut el);
+            let mut got = Vec::new();
+            theirs.read_to_end(&mut got).unwrap();
+            assert_eq!(got, stretch(0, 50));
+            // The network has no such errors: they are reported, too.
+            assert_eq!(el.state().reports, [(line, format!("cannot write to fd {fd}"))]);
+        }
+    });
+}
+
+pub type Trick = Rc<dyn Fn(&Transport)>;
+
+/// A stream that uses its own transport while it is used.
+pub struct Mirror {
+    stream: UnixStream,
+    transport: Rc<RefCell<Option<Transport>>>,
+    on_read: Option<Trick>,
+    /// Only for the next write, which takes three bytes.
+    on_write: RefCell<Option<Trick>>,
+}
+
+impl Mirror {
+    /// A mirror, and the place for its transport.
+    pub fn new(
+        stream: UnixStream,
+        on_read: Option<Trick>,
+        on_write: Option<Trick>,
+    ) -> (Mirror, Rc<RefCell<Option<Transport>>>) {
+        let place = Rc::<RefCell<Option<Transport>>>::default();
+        let on_write = RefCell::new(on_write);
+        (Mirror { stream, transport: place.clone(), on_read, on_write }, place)
+    }
+
+    fn play(&self, trick: Option<&Trick>) {
+        let transport = self.transport.borrow().clone();
+        if let (Some(trick), Some(transport)) = (trick, transport) {
+            trick(&transport);
+        }
+    }
+}
+
+impl TransportStream for Mirror {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.play(self.on_read.as_ref());
+        Read::read(&mut &self.stream, buffer)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if self.transport.borrow().is_none() {
+            return Write::write(&mut &self.stream, bytes);
+        }
+        match self.on_write.take() {
+            None => Write::write(&mut &self.stream, bytes),
+            trick => {
+                self.play(trick.as_ref());
+                Write::write(&mut &self.stream, &bytes[..bytes.len().min(3)])
+            }
+        }
+    }
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write(slices.iter().find(|it| !it.is_empty()).map_or(&[], |it| it))
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.stream.shutdown(std::net::Shutdown::Write)
+    }
+
+    fn reader(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    fn has_buffered(&self) -> bool {
+        false
+    }
+}
+
+/// What was asked to be written first comes first, and whole, also if the stream took only a part
+/// of it.
+#[test]
+fn s1_a_stream_that_writes_while_it_is_written_keeps_the_order() {
+    on_every_selector(|kind| {
+        for vectored in [false, true] {
+            let (mut el, _) = recorded(kind);
+            let (ours, mut theirs) = pair();
+            let trick: Trick = Rc::new(|conn| {
+                conn.write(b" inner");
+                conn.write_vectored(&[IoSlice::new(b" and"), IoSlice::new(b" more")]);
+            });
+            let (stream, place) = Mirror::new(ours, None, Some(trick));
+            let conn = el.attach_with(stream, recording()).unwrap();
+            *place.borrow_mut() = Some(conn.clone());
+            match vectored {
+                false => conn.write(b"outer text"),
+                true => conn.write_vectored(&[IoSlice::new(b"outer"), IoSlice::new(b" text")]),
+            }
+            conn.write(b" last");
+            settle(&mut el);
+            conn.close();
+            settle(&mut el);
+            let mut got = String::new();
+            theirs.read_to_string(&mut got).unwrap();
+            assert_eq!(got, "outer text inner and more last");
+            place.take();
+        }
+    });
+}
+
+#[test]
+fn s1_a_stream_that_writes_while_the_queue_is_written_keeps_the_order() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, mut theirs) = pair();
+        crate::support::files::fill(&ours);
+        let trick: Trick = Rc::new(|conn| conn.write(b", inner"));
+        let (stream, place) = Mirror::new(ours, None, Some(trick));
+        let conn = el.attach_with(stream, recording()).unwrap();
+        conn.write(b"outer text");
+        let mut junk = vec![0; 1 << 20];
+        let count = theirs.read(&mut junk).unwrap();
+        assert!(count > 0);
+        theirs.set_nonblocking(true).unwrap();
+        while theirs.read(&mut junk).is_ok() {}
+        theirs.set_nonblocking(false).unwrap();
+        // From now on the stream plays its trick, in the write that comes from the queue.
+        *place.borrow_mut() = Some(conn.clone());
+        conn.write(b", next");
+        settle(&mut el);
+        conn.close();
+        settle(&mut el);
+        let mut got = String::new();
+        theirs.read_to_string(&mut got).unwrap();
+        assert_eq!(got, "outer text, next, inner");
+        place.take();
+    });
+}
+
+#[test]
+fn s3_a_stream_that_ends_its_connection_while_it_is_used_is_not_told_more() {
+    on_every_selector(|kind| {
+        let tricks: [fn(&Transport); 2] = [Transport::close, Transport::abort];
+        for trick in tricks {
+            let (mut el, _) = recorded(kind);
+            let (ours, mut theirs) = pair();
+            let (stream, place) = Mirror::new(ours, Some(Rc::new(trick)), None);
+            let conn = el.attach_with(stream, recording()).unwrap();
+            *place.borrow_mut() = Some(conn);
+            theirs.write_all(b"too late").unwrap();
+            settle(&mut el);
+            assert_eq!(theirs.read(&mut [0]).unwrap_or(0), 0, "told of the end, or reset");
+            crate::support::files::hang_up(theirs);
+            settle(&mut el);
+            assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)], "while reading");
+            place.take();
+
+            let (mut el, _) = recorded(kind);
+            let (ours, theirs) = pair();
+            let (stream, place) = Mirror::new(ours, None, Some(Rc::new(trick)));
+            let conn = el.attach_with(stream, recording()).unwrap();
+            *place.borrow_mut() = Some(conn.clone());
+            conn.write(b"the stream takes three bytes of it");
+            settle(&mut el);
+            crate::support::files::hang_up(theirs);
+            settle(&mut el);
+            assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)], "while writing");
+            place.take();
+        }
+    });
+}
+
+#[test]
+fn s1_a_stream_may_ask_its_transport_while_it_is_used() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, mut theirs) = pair();
+        let asked = Rc::new(Cell::new(0));
+        let counter = asked.clone();
+        let trick: Trick = Rc::new(move |conn| {
+            counter.set(counter.get() + 1);
+            assert!(conn.is_reading() && !conn.is_closing());
+            assert_eq!(conn.peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
+            conn.pause_reading();
+            conn.resume_reading();
+            conn.set_water_marks(1, 2);
+        });
+        let (stream, place) = Mirror::new(ours, Some(trick.clone()), Some(trick));
+        let conn = el.attach_with(stream, recording()).unwrap();
+        *place.borrow_mut() = Some(conn.clone());
+        conn.write(b"out");
+        theirs.write_all(b"in").unwrap();
+        settle(&mut el);
+        assert_eq!(asked.get(), 2);
+        assert_eq!(el.state().bytes(), b"in");
+        place.take();
+    });
+}
+
+/// A panic of the stream outside of its connection's callback is the caller's; the connection still
+/// has its stream.
+#[test]
+fn s3_a_stream_that_panics_while_others_write_stays_in_its_place() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, mut theirs) = pair();
+        let (stream, place) = Mirror::new(ours, None, Some(Rc::new(|_| panic!("in the stream"))));
+        let conn = el.attach_with(stream, recording()).unwrap();
+        *place.borrow_mut() = Some(conn.clone());
+        assert!(catch_unwind(AssertUnwindSafe(|| conn.write(b"lost"))).is_err());
+        conn.write(b"goes on");
+        theirs.write_all(b"goes on").unwrap();
+        settle(&mut el);
+        assert_eq!(el.state().bytes(), b"goes on");
+        conn.close();
+        settle(&mut el);
+        let mut got = String::new();
+        theirs.read_to_string(&mut got).unwrap();
+        assert_eq!(got, "goes on");
+        crate::support::files::hang_up(theirs);
+        settle(&mut el);
+        assert_eq!(el.state().loss(), Some(None));
+        place.take();
+    });
+}
+
+/// A stream that takes so many pieces, and then nothing, and calls it no error.
+struct Mute(UnixStream, Cell<u32>);
+
+impl AsFd for Mute {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Read for &Mute {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Read::read(&mut &self.0, buffer)
+    }
+}
+
+impl Write for &Mute {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Ok(usize::from(self.1.replace(self.1.get().saturating_sub(1)) > 0))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn s3_a_stream_that_takes_nothing_is_not_asked_for_ever() {
+    on_every_selector(|kind| {
+        for pieces in 0..3 {
+            let (mut el, _) = recorded(kind);
+            let (ours, _theirs) = pair();
+            let conn = el.attach_with(Mute(ours, Cell::new(pieces)), recording()).unwrap();
+            conn.write(b"");
+            conn.write_vectored(&[b"".as_slice(), b"text"].map(IoSlice::new));
+            settle(&mut el);
+            assert_eq!(el.state().loss(), Some(Some(ErrorKind::WriteZero)), "after {pieces}");
+        }
+    });
+}

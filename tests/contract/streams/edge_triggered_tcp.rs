@@ -1,0 +1,455 @@
+//! S1, S2, S3, Q5: a stream whose readiness is told once loses nothing, however much has come, and
+//! keeps nobody waiting.
+//!
+//! TCP is watched for edges where the kernel has them; whoever leaves something unread there is not
+//! told of it again.
+
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring::net::{TcpStream as TaskStream, Transport};
+use mainspring::selector::{Events, Token};
+use mainspring::testing::SimClock;
+use mainspring::{EventLoop, Interest, Readiness, SelectorKind, TriggerMode};
+use rustix::event::PollFlags;
+use rustix::net::{SendFlags, send};
+
+use crate::streams::delivery::stretch;
+use crate::support::files::{fill, pair, tcp_pair, tick, wait_for};
+use crate::support::loopback;
+use crate::support::on_every_selector;
+use crate::support::protocol::{
+    Moment, Recording, Told, recording, settle, tick_until, ticks, write_down_reports,
+};
+use crate::support::selector::counted;
+use crate::support::spy::{Call, spied};
+
+/// How much is read at once here.
+const BUFFER: usize = 8;
+/// More than anybody may read before others have their turn.
+const MUCH: usize = 100 * BUFFER;
+
+/// A loop that reads little at once.
+fn small(kind: SelectorKind) -> (EventLoop<Told>, SimClock) {
+    let clock = SimClock::new();
+    let builder = EventLoop::builder()
+        .selector(loopback::selector(kind))
+        .clock(clock.clone())
+        .read_buffer(BUFFER);
+    let el = builder.build_with(Told::default()).unwrap();
+    write_down_reports(&el);
+    (el, clock)
+}
+
+/// Waits until so many bytes are there to be read.
+fn wait_for_bytes(stream: &impl AsFd, count: usize) {
+    while rustix::io::ioctl_fionread(stream).unwrap() < count as u64 {
+        std::thread::yield_now();
+    }
+}
+
+/// Waits until the kernel knows that the peer sends nothing more, whatever is still to be read.
+fn wait_for_end(socket: &impl AsFd) {
+    let mut selector = SelectorKind::available()[0].open().unwrap();
+    let (fd, token) = (socket.as_fd().as_raw_fd(), Token::new(0, 0));
+    selector.register(fd, token, Interest::READABLE, TriggerMode::Level).unwrap();
+    let mut events = Events::with_capacity(1);
+    while !events.as_slice().iter().any(|it| it.readiness.contains(Readiness::READ_CLOSED)) {
+        selector.select(&mut events, None).unwrap();
+    }
+}
+
+/// A connection of a loop that reads little at once, a second handle to its socket, and its peer.
+struct Bench {
+    el: EventLoop<Told>,
+    clock: SimClock,
+    conn: Transport,
+    twin: TcpStream,
+    peer: TcpStream,
+}
+
+impl Bench {
+    fn new(kind: SelectorKind) -> Bench {
+        Bench::scripted(kind, |_, _| {})
+    }
+
+    fn scripted(kind: SelectorKind, script: fn(&Transport, &Moment)) -> Bench {
+        let (mut el, clock) = small(kind);
+        let (ours, peer) = tcp_pair();
+        peer.set_nodelay(true).unwrap();
+        let twin = ours.try_clone().unwrap();
+        let script = Recording::new(&Rc::new(()), move |_, _, conn, moment| {
+            Ok(conn.map_or((), |conn| script(conn, moment)))
+        });
+        let conn = el.attach_with(ours, script).unwrap();
+        settle(&mut el);
+        Bench { el, clock, conn, twin, peer }
+    }
+
+    /// The peer sends so many bytes more, which are there when this returns.
+    fn sends(&mut self, count: usize) {
+        let before = rustix::io::ioctl_fionread(&self.twin).unwrap() as usize;
+        let at = self.bytes().len() + before;
+        self.peer.write_all(&stretch(at, count)).unwrap();
+        wait_for_bytes(&self.twin, before + count);
+    }
+
+    /// The peer sends nothing more, which is known when this returns.
+    fn ends(&self) {
+        self.peer.shutdown(Shutdown::Write).unwrap();
+        wait_for_end(&self.twin);
+    }
+
+    /// All that has come, which must be what was sent, so far.
+    #[track_caller]
+    fn bytes(&self) -> Vec<u8> {
+        let bytes = self.el.state().bytes();
+        assert!(bytes == stretch(0, bytes.len()), "wrong bytes");
+        bytes
+    }
+
+    #[track_caller]
+    fn settles_with(&mut self, bytes: usize, order: &[Moment]) {
+        settle(&mut self.el);
+        assert_eq!(self.bytes().len(), bytes);
+        assert_eq!(self.el.state().order(), [&[Moment::Made], order].concat());
+    }
+}
+
+/// Wherever in the last read it ends.
+#[test]
+fn s1_what_is_longer_than_the_buffer_comes_in_one_turn() {
+    on_every_selector(|kind| {
+        let mut bench = Bench::new(kind);
+        let mut sent = 0;
+        for length in [1, BUFFER - 1, BUFFER, BUFFER + 1, 2 * BUFFER, 3 * BUFFER - 1] {
+            bench.sends(length);
+            sent += length;
+            assert_eq!(tick(&mut bench.el), 1);
+            assert_eq!(bench.bytes().len(), sent, "{length}");
+            bench.settles_with(sent, &[]);
+        }
+        // So do those that are watched as ever.
+        let (mut el, _) = small(kind);
+        let (ours, mut theirs) = pair();
+        el.attach_with(ours, recording()).unwrap();
+        settle(&mut el);
+        theirs.write_all(&stretch(0, 2 * BUFFER + 1)).unwrap();
+        tick(&mut el);
+        assert_eq!(el.state().bytes(), stretch(0, 2 * BUFFER + 1));
+    });
+}
+
+/// A turn ends before the input does, and the rest comes although nothing happens any more.
+#[test]
+fn q5_who_sends_much_is_read_in_turns_and_whole() {
+    on_every_selector(|kind| {
+        let mut bench = Bench::new(kind);
+        bench.sends(MUCH);
+        let mut turns = 0;
+        while bench.bytes().len() < MUCH {
+            let before = bench.bytes().len();
+            bench.el.call_soon(|_, told| told.moments.push(Moment::Resume)); // A neighbour's mark.
+            tick(&mut bench.el);
+            let came = bench.bytes().len() - before;
+            assert!((1..=MUCH / 5).contains(&came), "{came} bytes in a tick");
+            let marks = bench.el.state().order().len() - 1;
+            assert_eq!(marks, turns + 1, "the neighbour has its turn in each tick");
+            turns += 1;
+        }
+        settle(&mut bench.el);
+    });
+}
+
+/// Somebody else's messages come in time, and so does what is sent all the time.
+#[test]
+fn q5_an_endless_sender_delays_nobody_by_more_than_two_ticks() {
+    on_every_selector(|kind| {
+        let mut bench = Bench::new(kind);
+        let (ours, mut neighbour) = tcp_pair();
+        let twin = ours.try_clone().unwrap();
+        let heard = Rc::new(std::cell::Cell::new(0));
+        let ear = heard.clone();
+        let hear =
+            move |_: &_, _: &mut _, _: &Transport, data: &[u8]| Ok(ear.set(ear.get() + data.len()));
+        bench.el.attach(ours, hear).unwrap();
+        let mut sent = 0;
+        for round in 1..=50 {
+            bench.sends(MUCH / 2);
+            sent += MUCH / 2;
+            neighbour.write_all(b"x").unwrap();
+            wait_for_bytes(&twin, 1);
+            ticks(&mut bench.el, 2);
+            assert_eq!(heard.get(), round);
+        }
+        bench.settles_with(sent, &[]);
+    });
+}
+
+#[test]
+fn s2_a_pause_between_two_reads_of_a_turn_holds_at_once() {
+    on_every_selector(|kind| {
+        let mut bench = Bench::scripted(kind, |conn, moment| {
+            if matches!(moment, Moment::Data(_)) {
+                conn.pause_reading();
+            }
+        });
+        bench.sends(3 * BUFFER);
+        bench.ends();
+        for round in 1..=3 {
+            bench.settles_with(round * BUFFER, &[]);
+            bench.conn.resume_reading();
+        }
+        bench.settles_with(3 * BUFFER, &[Moment::Eof]);
+    });
+}
+
+/// What a turn has left waits, and nothing spins meanwhile.
+#[test]
+fn s2_a_pause_between_two_turns_holds_and_loses_nothing() {
+    on_every_selector(|kind| {
+        let mut bench = Bench::new(kind);
+        bench.sends(MUCH);
+        tick(&mut bench.el);
+        let came = bench.bytes().len();
+        bench.conn.pause_reading();
+        bench.settles_with(came, &[]);
+        bench.sends(BUFFER);
+        bench.settles_with(came, &[]);
+        bench.conn.resume_reading();
+        bench.conn.pause_reading();
+        bench.settles_with(came, &[]);
+        bench.conn.resume_reading();
+        bench.settles_with(MUCH + BUFFER, &[]);
+    });
+}
+
+#[test]
+fn s1_the_end_comes_whenever_it_comes() {
+    on_every_selector(|kind| {
+        for length in [0, 1, BUFFER - 1, BUFFER, BUFFER + 1, MUCH] {
+            // With the bytes, after them, and before the first is read.
+            let mut bench = Bench::new(kind);
+            bench.sends(length);
+            bench.ends();
+            bench.settles_with(length, &[Moment::Eof]);
+
+            let mut bench = Bench::new(kind);
+            bench.sends(length);
+            bench.settles_with(length, &[]);
+            bench.ends();
+            bench.settles_with(length, &[Moment::Eof]);
+
+            let mut bench = Bench::new(kind);
+            bench.conn.pause_reading();
+            bench.sends(length);
+            settle(&mut bench.el);
+            bench.ends();
+            bench.settles_with(0, &[]);
+            bench.conn.resume_reading();
+            bench.settles_with(length, &[Moment::Eof]);
+
+            // A connection of which one half is over is quiet, and writes.
+            bench.conn.write(b"still there");
+            wait_for_bytes(&bench.peer, 11);
+            assert_eq!(tick(&mut bench.el), 0);
+        }
+    });
+}
+
+/// A read stops short there. (The urgent byte itself is for nobody.)
+#[test]
+fn s1_urgent_data_holds_nothing_up() {
+    on_every_selector(|kind| {
+        for before in [0, 1, BUFFER - 1, BUFFER, BUFFER + 1, MUCH - 1] {
+            let mut bench = Bench::new(kind);
+            let mut sent = 0;
+            for _ in 0..3 {
+                bench.sends(before);
+                send(&bench.peer, b"!", SendFlags::OOB).unwrap();
+                wait_for(&bench.twin, PollFlags::PRI);
+                bench.peer.write_all(&stretch(sent + before, 2)).unwrap();
+                sent += before + 2;
+                tick_until(&mut bench.el, |el| el.state().bytes().len() == sent);
+                bench.settles_with(sent, &[]);
+            }
+        }
+    });
+}
+
+/// The first read that fills the queue is the last one before the protocol is told.
+#[test]
+fn s2_the_tide_is_told_before_more_is_read() {
+    on_every_selector(|kind| {
+        let mut bench = Bench::scripted(kind, |conn, moment| match moment {
+            Moment::Data(bytes) => conn.write(bytes),
+            Moment::Pause => conn.pause_reading(),
+            _ => {}
+        });
+        bench.conn.set_water_marks(0, u32::MAX);
+        bench.conn.write(&vec![0; 10 << 20]);
+        // The buffers of the kernel grow for a while.
+        let mut queued = usize::MAX;
+        for _ in 0..100 {
+            settle(&mut bench.el);
+            if std::mem::replace(&mut queued, bench.conn.queued()) == bench.conn.queued() {
+                break;
+            }
+        }
+        assert!(queued > 0);
+        bench.conn.set_water_marks(0, queued as u32 + 10);
+        bench.sends(MUCH);
+        bench.settles_with(2 * BUFFER, &[Moment::Pause]);
+        assert_eq!(bench.conn.queued(), queued + 2 * BUFFER);
+    });
+}
+
+/// Without a wait for what has come already.
+#[test]
+fn s3_a_close_sees_the_end_that_was_there_before() {
+    on_every_selector(|kind| {
+        for length in [BUFFER - 1, BUFFER, 2 * BUFFER, MUCH] {
+            let mut bench = Bench::scripted(kind, |conn, moment| {
+                if matches!(moment, Moment::Data(_)) {
+                    conn.close();
+                }
+            });
+            bench.sends(length);
+            bench.ends();
+            bench.el.run().unwrap();
+            let first = length.min(BUFFER);
+            bench.settles_with(first, &[Moment::Lost(None)]);
+            assert_eq!(bench.clock.elapsed(), Duration::ZERO, "{length}");
+
+            // From outside, when a turn has left something.
+            let mut bench = Bench::new(kind);
+            bench.sends(MUCH);
+            bench.ends();
+            tick(&mut bench.el);
+            bench.conn.close();
+            bench.el.run().unwrap();
+            assert_eq!(bench.el.state().loss(), Some(None));
+            assert_eq!(bench.clock.elapsed(), Duration::ZERO);
+        }
+    });
+}
+
+/// A peer whose bytes nobody reads cannot end. Nobody else waits for all of them.
+#[test]
+fn s3_a_close_reads_what_keeps_the_peer_from_its_end() {
+    on_every_selector(|kind| {
+        let clock = SimClock::new();
+        let builder = EventLoop::builder()
+            .selector(loopback::selector(kind))
+            .clock(clock.clone())
+            .read_buffer(256);
+        let mut el = builder.build_with(Told::default()).unwrap();
+        let (ours, peer) = tcp_pair();
+        let script = Recording::new(&Rc::new(()), |_, _, conn, moment| {
+            if matches!(moment, Moment::Data(_)) {
+                conn.unwrap().close();
+            }
+            Ok(())
+        });
+        // The call that ends our half wakes whoever watches the socket, so it comes first.
+        el.attach_with(ours, script).unwrap().shutdown_write();
+        settle(&mut el);
+        fill(&peer);
+        peer.shutdown(Shutdown::Write).unwrap();
+        let mut ran = 0;
+        tick_until(&mut el, |el| {
+            ran += 1;
+            el.state().loss() == Some(None)
+        });
+        assert!(ran > 10, "{ran} ticks");
+        assert_eq!((el.state().bytes().len(), clock.elapsed()), (256, Duration::ZERO));
+    });
+}
+
+/// And with a wait for what has not.
+#[test]
+fn s3_a_close_waits_for_the_end_of_a_sender() {
+    on_every_selector(|kind| {
+        let mut bench = Bench::new(kind);
+        bench.conn.close();
+        settle(&mut bench.el);
+        for _ in 0..3 {
+            bench.peer.write_all(&[0; MUCH]).unwrap();
+            wait_for(&bench.twin, PollFlags::IN);
+            settle(&mut bench.el);
+            assert_eq!(bench.el.state().loss(), None);
+        }
+        drop((bench.peer, bench.twin));
+        tick_until(&mut bench.el, |el| el.state().loss() == Some(None));
+        assert_eq!(bench.clock.elapsed(), Duration::ZERO);
+    });
+}
+
+/// A request is one turn and no call that changes a registration.
+#[test]
+fn q10_a_steady_tcp_echo_costs_a_wait_and_a_turn() {
+    on_every_selector(|kind| {
+        let (selector, calls) = counted(kind);
+        let mut el = EventLoop::builder().selector(selector).build().unwrap();
+        let (ours, mut peer) = tcp_pair();
+        let twin = ours.try_clone().unwrap();
+        el.attach(ours, |_, _, conn, data| Ok(conn.write(data))).unwrap();
+        calls.since();
+        for _ in 0..100 {
+            peer.write_all(b"ping").unwrap();
+            wait_for_bytes(&twin, 4);
+            assert_eq!(tick(&mut el), 1);
+            wait_for_bytes(&peer, 4);
+            std::io::Read::read_exact(&mut peer, &mut [0; 4]).unwrap();
+        }
+        assert_eq!(calls.since(), (100, 0), "waits and changes");
+        assert_eq!(tick(&mut el), 0);
+    });
+}
+
+/// What the loop asks for when `attach` watches a stream.
+fn asked(kind: SelectorKind, attach: impl FnOnce(&mut EventLoop<Told>)) -> Vec<Interest> {
+    let (mut el, log) = spied(kind, Told::default());
+    attach(&mut el);
+    let asked = |call: Call| match call {
+        Call::Register(_, interest) => Some(interest),
+        _ => None,
+    };
+    log.take().into_iter().filter_map(asked).collect()
+}
+
+/// To be told of urgent data is what edges need, and the level would repeat it for ever.
+#[test]
+fn w5_streams_are_told_of_urgent_data_where_the_kernel_has_edges() {
+    on_every_selector(|kind| {
+        let level = Interest::READABLE;
+        let edge = match kind.open().unwrap().has_edges() {
+            true => level | Interest::PRIORITY,
+            false => level,
+        };
+        let tcp = asked(kind, |el| drop(el.attach_with(tcp_pair().0, recording()).unwrap()));
+        assert_eq!(tcp, [edge]);
+        let unix = asked(kind, |el| drop(el.attach_with(pair().0, recording()).unwrap()));
+        assert_eq!(unix, [level]);
+        // Of the listener, the one that connects, the accepted and the connected one.
+        let sockets = asked(kind, |el| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let server = el.serve_with(listener, recording).unwrap();
+            el.connect(address, Duration::from_secs(5), |el, _, socket| {
+                el.attach_with(socket?, recording()).map(drop)
+            });
+            tick_until(el, |el| server.connections() == 1 && el.state().moments.len() == 2);
+        });
+        let edges = sockets.iter().filter(|it| it.contains(Interest::PRIORITY)).count();
+        assert_eq!(edges, if edge == level { 0 } else { 2 }, "{sockets:?}");
+        let given_back = asked(kind, |el| {
+            let socket = TaskStream::from_std(tcp_pair().0).unwrap().into_socket();
+            el.attach_with(socket, recording()).unwrap();
+        });
+        assert_eq!(given_back, [edge]);
+    });
+}

@@ -1,0 +1,153 @@
+//! Everyday errors that are an end or a pause for their kind of descriptor: pseudo terminals and
+//! datagram sockets.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::Command;
+use std::rc::Rc;
+
+use mainspring::net::{PipePair, TransportStream, UdpSocket, UnixDatagram};
+use mainspring::{EventLoop, Io, SelectorKind};
+use nix::pty::openpty;
+use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
+
+use crate::support::files::alone_as;
+use crate::support::protocol::{Moment, Recording, recorded, tick_until};
+use crate::support::{on_every_selector, simulated};
+
+/// The two ends of a pseudo terminal that passes bytes on as they are: (master, slave).
+fn terminal() -> (File, File) {
+    let ends = openpty(None, None).unwrap();
+    let mut mode = tcgetattr(&ends.slave).unwrap();
+    cfmakeraw(&mut mode);
+    tcsetattr(&ends.slave, SetArg::TCSANOW, &mode).unwrap();
+    (ends.master.into(), ends.slave.into())
+}
+
+fn ends_regularly(kind: SelectorKind, slave: File, stream: impl TransportStream + 'static) {
+    let (mut el, _) = recorded(kind);
+    let alive = Rc::new(());
+    let protocol = Recording::new(&alive, |_, _, conn, moment| {
+        if *moment == Moment::Eof {
+            conn.expect("it is open").close();
+        }
+        Ok(())
+    });
+    el.attach_with(stream, protocol).unwrap();
+    (&slave).write_all(&[b'a'; 3000]).unwrap();
+    tick_until(&mut el, |el| el.state().bytes().len() == 3000);
+    (&slave).write_all(&[b'b'; 1000]).unwrap();
+    drop(slave);
+    tick_until(&mut el, |el| el.state().loss().is_some());
+    let told = el.state();
+    assert_eq!(told.bytes().len(), 4000);
+    assert!(told.order().contains(&Moment::Eof));
+    assert_eq!(told.loss(), Some(None), "without an error");
+    assert!(told.reports.is_empty(), "{:?}", told.reports);
+}
+
+/// The program behind a pseudo terminal ends, for which Linux has the error EIO.
+#[test]
+fn s1_the_end_of_a_terminal_is_the_end_of_the_stream() {
+    on_every_selector(|kind| {
+        let (master, slave) = terminal();
+        ends_regularly(kind, slave, master);
+        let (master, slave) = terminal();
+        let writer = master.try_clone().unwrap();
+        ends_regularly(kind, slave, PipePair::new(master, writer));
+    });
+}
+
+#[test]
+fn s1_a_watcher_reads_the_end_of_a_terminal() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, (Vec::new(), 0));
+        el.set_exception_handler(|_, (_, reports), _| *reports += 1);
+        let (master, mut slave) = terminal();
+        el.add_reader(master, |el, (seen, _), master| {
+            let count = master.read(&mut [0; 64])?;
+            seen.push(count);
+            if count == 0 {
+                master.cancel();
+                el.stop();
+            }
+            Ok(())
+        })
+        .unwrap();
+        slave.write_all(b"bye").unwrap();
+        drop(slave);
+        el.run_forever().unwrap();
+        assert_eq!(*el.state(), (vec![3, 0], 0));
+    });
+}
+
+#[test]
+fn s1_a_task_reads_the_end_of_a_terminal() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, ());
+        let (master, mut slave) = terminal();
+        slave.write_all(b"bye").unwrap();
+        drop(slave);
+        el.run_until_complete(async move {
+            let io = Io::new(master).unwrap();
+            let mut buffer = [0; 64];
+            assert_eq!(io.read(&mut buffer).await.unwrap(), 3);
+            assert_eq!(io.read(&mut buffer).await.unwrap(), 0);
+            assert!(io.read_chunk().await.unwrap().is_empty());
+            #[cfg(feature = "futures-io")]
+            {
+                let mut io = io;
+                use futures::AsyncReadExt;
+                assert_eq!(AsyncReadExt::read(&mut io, &mut buffer).await.unwrap(), 0);
+            }
+        })
+        .unwrap();
+    });
+}
+
+/// Runs `check` in a process of its own, some of whose calls fail.
+fn injected(name: &str, fault: &str, check: impl FnOnce()) {
+    if Command::new("strace").arg("-V").output().is_err() {
+        return println!("skipped: strace is not installed, and nothing else forges errors");
+    }
+    let traced = |child: Command| {
+        let mut strace = Command::new("strace");
+        let call = fault.split_once(':').expect("CALL:FAULT").0;
+        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"]);
+        strace.arg(format!("inject={fault}")).arg(child.get_program()).args(child.get_args());
+        strace.envs(child.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        strace
+    };
+    let Some(output) = alone_as(name, check, traced) else { return };
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// S88: BSDs answer ENOBUFS when the queue of a Unix receiver or of an interface is full.
+#[test]
+fn s88_no_buffers_for_a_datagram_is_a_wait() {
+    let name = "streams::expected_errors::s88_no_buffers_for_a_datagram_is_a_wait";
+    let check = || {
+        let mut el = EventLoop::builder().selector(SelectorKind::available()[0]).build().unwrap();
+        el.run_until_complete(async {
+            let mut buffer = [0; 8];
+            let (one, other) = UnixDatagram::pair().unwrap();
+            one.send(b"unix").await.unwrap();
+            assert_eq!(other.recv(&mut buffer).await.unwrap(), 4);
+            let path = std::env::temp_dir().join(format!("ms-nobufs-{}", std::process::id()));
+            let named = UnixDatagram::bind(&path).unwrap();
+            let sent = one_send_to(&path).await;
+            std::fs::remove_file(&path).unwrap();
+            sent.unwrap();
+            assert_eq!(named.recv(&mut buffer).await.unwrap(), 5);
+            let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+            udp.send_to(b"udp", udp.local_addr().unwrap()).await.unwrap();
+            assert_eq!(udp.recv(&mut buffer).await.unwrap(), 3);
+        })
+        .unwrap();
+    };
+    injected(name, "sendto:error=ENOBUFS:when=1..9+2", check);
+}
+
+async fn one_send_to(path: &std::path::Path) -> std::io::Result<usize> {
+    UnixDatagram::unbound().unwrap().send_to(b"named", path).await
+}

@@ -1,0 +1,240 @@
+//! S1: input that has arrived is delivered, whatever the other direction does.
+
+use std::cell::Cell;
+use std::io::{self, ErrorKind, IoSlice, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring::net::{Transport, TransportStream};
+use mainspring::{EventLoop, SelectorKind};
+use rustix::event::PollFlags;
+
+use crate::streams::delivery::stretch;
+use crate::support::files::{pair, tcp_pair, tick, wait_for};
+use crate::support::on_every_selector;
+use crate::support::protocol::{Moment, Recording, Told, recorded, recording, settle, tick_until};
+
+/// More than a turn reads at once, and no multiple of it.
+const ANSWER: usize = 30_000;
+
+/// A loop whose turn takes several reads for the answer.
+fn hasty(kind: SelectorKind) -> EventLoop<Told> {
+    let builder = EventLoop::builder().selector(kind).read_buffer(1000);
+    builder.build_with(Told::default()).unwrap()
+}
+
+#[track_caller]
+fn assert_answered(el: &mut EventLoop<Told>, kinds: &[ErrorKind]) {
+    tick_until(el, |el| el.state().loss().is_some());
+    settle(el);
+    let told = el.state();
+    assert_eq!(told.bytes().len(), ANSWER);
+    assert!(told.bytes() == stretch(0, ANSWER));
+    let reason = told.loss().flatten().expect("an error");
+    assert!(kinds.contains(&reason), "{reason:?}");
+    assert!(!told.moments.contains(&Moment::Eof), "the end is a part of the error");
+}
+
+const RESET: [ErrorKind; 2] = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+
+/// The ways in which reading is held back: by the queue, by the user, not at all.
+const HELD: [fn(&Transport); 3] = [
+    |conn| conn.write(&[0; 16 << 20]),
+    |conn| {
+        conn.pause_reading();
+        conn.write(&[0; 16 << 20]);
+    },
+    |conn| {
+        conn.set_water_marks(32 << 20, 32 << 20);
+        conn.write(&[0; 16 << 20]);
+    },
+];
+
+#[test]
+fn s1_an_early_answer_before_a_reset_is_delivered_over_tcp() {
+    on_every_selector(|kind| {
+        for hold in HELD {
+            let mut el = hasty(kind);
+            let (ours, mut theirs) = tcp_pair();
+            let conn = el.attach_with(ours, recording()).unwrap();
+            settle(&mut el);
+            hold(&conn);
+            settle(&mut el);
+            assert!(conn.queued() > 0);
+            theirs.write_all(&stretch(0, ANSWER)).unwrap();
+            drop(theirs); // With unread input: a reset.
+            assert_answered(&mut el, &RESET);
+            assert!(conn.is_closing() && conn.queued() == 0);
+        }
+    });
+}
+
+#[test]
+fn s1_an_early_answer_before_a_reset_is_delivered_over_unix_sockets() {
+    on_every_selector(|kind| {
+        for hold in HELD {
+            let mut el = hasty(kind);
+            let (ours, mut theirs) = pair();
+            let conn = el.attach_with(ours, recording()).unwrap();
+            settle(&mut el);
+            hold(&conn);
+            settle(&mut el);
+            theirs.write_all(&stretch(0, ANSWER)).unwrap();
+            drop(theirs);
+            assert_answered(&mut el, &RESET);
+        }
+    });
+}
+
+/// Each call that meets the error, made between two ticks.
+#[test]
+fn s1_an_error_of_a_call_between_ticks_loses_no_input() {
+    let calls: [fn(&Transport); 2] = [
+        |conn| conn.write(b"more"),
+        |conn| conn.write_vectored(&[IoSlice::new(b"m"), IoSlice::new(b"ore")]),
+    ];
+    on_every_selector(|kind| {
+        for call in calls {
+            for paused in [false, true] {
+                let mut el = hasty(kind);
+                let (ours, mut theirs) = pair();
+                let conn = el.attach_with(ours, recording()).unwrap();
+                settle(&mut el);
+                if paused {
+                    conn.pause_reading();
+                    settle(&mut el);
+                }
+                theirs.write_all(&stretch(0, ANSWER)).unwrap();
+                drop(theirs);
+                call(&conn);
+                assert!(conn.is_closing() && !conn.is_reading());
+                conn.pause_reading(); // No reason to wait any more.
+                assert_answered(&mut el, &[ErrorKind::BrokenPipe]);
+            }
+        }
+    });
+}
+
+/// A protocol that writes for each piece meets the error while it is called.
+#[test]
+fn s1_an_error_of_a_write_inside_a_callback_loses_no_input() {
+    on_every_selector(|kind| {
+        let mut el = hasty(kind);
+        let (ours, mut theirs) = pair();
+        let script = Recording::new(&Rc::new(()), |_, _, conn, moment| {
+            if let (Some(conn), Moment::Data(bytes)) = (conn, moment) {
+                conn.write(bytes);
+                conn.pause_reading();
+            }
+            Ok(())
+        });
+        el.attach_with(ours, script).unwrap();
+        settle(&mut el);
+        theirs.write_all(&stretch(0, ANSWER)).unwrap();
+        drop(theirs);
+        assert_answered(&mut el, &[ErrorKind::BrokenPipe]);
+    });
+}
+
+/// A stream that cannot be shut down says so after what it has read.
+struct NoEnd(UnixStream);
+
+impl TransportStream for NoEnd {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        TransportStream::read(&self.0, buffer)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        TransportStream::write(&self.0, bytes)
+    }
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        TransportStream::write_vectored(&self.0, slices)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn reader(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[test]
+fn s1_an_error_of_shutdown_write_loses_no_input() {
+    on_every_selector(|kind| {
+        let mut el = hasty(kind);
+        let (ours, mut theirs) = pair();
+        let conn = el.attach_with(NoEnd(ours), recording()).unwrap();
+        settle(&mut el);
+        theirs.write_all(&stretch(0, ANSWER)).unwrap();
+        conn.shutdown_write();
+        assert_answered(&mut el, &[ErrorKind::Unsupported]);
+    });
+}
+
+/// A peer that reads nothing more but writes on does not put the error off without a bound.
+#[test]
+fn s1_a_peer_that_writes_on_after_the_error_ends_at_a_bound() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, mut theirs) = pair();
+        theirs.shutdown(Shutdown::Read).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        theirs.write_all(b"x").unwrap();
+        let bytes = Rc::new(Cell::new(0));
+        let (seen, piece) = (bytes.clone(), vec![0; 1 << 20]);
+        let conn = el.attach(ours, move |_, _, _, data| {
+            seen.set(seen.get() + data.len());
+            let _ = theirs.write(&piece); // There is always more.
+            Ok(())
+        });
+        conn.unwrap().write(b"it is not read");
+        for _ in 0..100_000 {
+            if !el.is_alive() {
+                break;
+            }
+            tick(&mut el);
+        }
+        assert!(!el.is_alive());
+        assert!((1 << 20..=64 << 20).contains(&bytes.get()), "{}", bytes.get());
+    });
+}
+
+/// What comes after `close` belongs to no callback, and an error then ends the connection at once.
+#[test]
+fn s3_an_error_after_close_delivers_nothing() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = recorded(kind);
+        let (ours, mut theirs) = tcp_pair();
+        let conn = el.attach_with(ours, recording()).unwrap();
+        settle(&mut el);
+        conn.write(&[0; 16 << 20]);
+        conn.close();
+        theirs.write_all(&stretch(0, ANSWER)).unwrap();
+        drop(theirs);
+        tick_until(&mut el, |el| el.state().loss().is_some());
+        assert_eq!((el.state().bytes(), clock.elapsed()), (vec![], Duration::ZERO));
+        assert!(RESET.contains(&el.state().loss().flatten().unwrap()));
+    });
+}
+
+/// The reset alone, without any write, is reported as before.
+#[test]
+fn s1_a_reset_after_bytes_is_an_error_after_the_bytes() {
+    on_every_selector(|kind| {
+        let mut el = hasty(kind);
+        let (ours, mut theirs) = tcp_pair();
+        el.attach_with(ours.try_clone().unwrap(), recording()).unwrap();
+        settle(&mut el);
+        theirs.write_all(&stretch(0, ANSWER)).unwrap();
+        rustix::net::sockopt::set_socket_linger(&theirs, Some(Duration::ZERO)).unwrap();
+        drop(theirs);
+        wait_for(&ours, PollFlags::ERR);
+        assert_answered(&mut el, &[ErrorKind::ConnectionReset]);
+    });
+}

@@ -1,0 +1,253 @@
+//! S3, S4: limits of time and of number that a daemon sets for its connections.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use mainspring::net::Server;
+use mainspring::testing::SimClock;
+use mainspring::{Error, EventLoop, SelectorKind};
+
+use crate::servers::serve::{client, echo, listener};
+use crate::streams::delivery::stretch;
+use crate::support::files::{pair, tick};
+use crate::support::on_every_selector;
+use crate::support::protocol::{Moment, Told, recorded, recording, settle, tick_until, ticks};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// More than the kernel takes at once.
+const MUCH: usize = 16 << 20;
+
+/// A server whose only client has asked for much and does not read it.
+fn stuck(kind: SelectorKind) -> (EventLoop<Told>, SimClock, Server, TcpStream) {
+    let (mut el, clock) = recorded(kind);
+    let (listener, address) = listener();
+    let answer = |_: &mainspring::LoopHandle<Told>, _: &mut Told, conn: &_, _: &[u8]| {
+        mainspring::net::Transport::write(conn, &vec![0; MUCH]);
+        Ok(())
+    };
+    let server = el.serve(listener, answer).unwrap();
+    let mut client = client(address);
+    client.write_all(b"give").unwrap();
+    tick_until(&mut el, |_| server.connections() == 1);
+    settle(&mut el);
+    (el, clock, server, client)
+}
+
+#[test]
+fn s3_closing_the_clients_of_a_server_has_a_bound() {
+    on_every_selector(|kind| {
+        let (mut el, clock, server, _client) = stuck(kind);
+        server.close();
+        server.close_clients();
+        el.run().unwrap();
+        assert_eq!((clock.elapsed(), server.connections()), (2 * SECOND, 0));
+        assert_eq!(el.state().reports, []);
+
+        let (mut el, clock, server, _client) = stuck(kind);
+        server.close();
+        server.close_clients_within(10 * SECOND);
+        server.close_clients_within(20 * SECOND); // Later than the one in force.
+        el.run().unwrap();
+        assert_eq!((clock.elapsed(), server.connections()), (10 * SECOND, 0));
+
+        let (mut el, clock, server, _client) = stuck(kind);
+        server.close();
+        server.close_clients_within(20 * SECOND);
+        server.close_clients_within(5 * SECOND);
+        el.run().unwrap();
+        assert_eq!(clock.elapsed(), 5 * SECOND);
+    });
+}
+
+#[test]
+fn s3_a_close_that_takes_too_long_is_told_as_such() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = recorded(kind);
+        let (ours, mut theirs) = pair();
+        let conn = el.attach_with(ours, recording()).unwrap();
+        conn.write(&vec![0; MUCH]);
+        conn.close();
+        conn.close_within(3 * SECOND); // One that closes already gets the limit as well.
+        el.run().unwrap();
+        assert_eq!(clock.elapsed(), 3 * SECOND);
+        assert_eq!(el.state().loss(), Some(Some(Error::TimedOut(3 * SECOND).kind())));
+        assert_eq!(el.state().reports, []);
+        theirs.read_exact(&mut [0; 10]).unwrap();
+
+        // All was sent: only the peer's end has not come.
+        let (mut el, clock) = recorded(kind);
+        let (ours, _theirs) = pair();
+        let conn = el.attach_with(ours, recording()).unwrap();
+        conn.write(b"all of it");
+        conn.close_within(7 * SECOND);
+        el.run().unwrap();
+        assert_eq!((clock.elapsed(), el.state().loss()), (7 * SECOND, Some(None)));
+    });
+}
+
+/// A slow peer is not a stuck one.
+#[test]
+fn s3_a_close_goes_on_as_long_as_the_peer_takes_something() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = recorded(kind);
+        let (ours, mut theirs) = pair();
+        let conn = el.attach_with(ours, recording()).unwrap();
+        conn.write(&stretch(0, MUCH));
+        conn.close();
+        let mut got = 0;
+        let mut buffer = vec![0; 1 << 20];
+        while got < MUCH {
+            clock.advance(50 * SECOND);
+            tick(&mut el);
+            got += theirs.read(&mut buffer).unwrap();
+            ticks(&mut el, 2);
+            let stalled = Some(Some(ErrorKind::TimedOut));
+            assert_ne!(el.state().loss(), stalled, "after {got} bytes");
+        }
+        drop(theirs);
+        settle(&mut el);
+        assert_eq!(el.state().loss(), Some(None));
+
+        let (mut el, clock) = recorded(kind);
+        let (ours, _theirs) = pair();
+        let conn = el.attach_with(ours, recording()).unwrap();
+        conn.write(&vec![0; MUCH]);
+        conn.close();
+        el.run().unwrap();
+        assert_eq!(clock.elapsed(), 60 * SECOND);
+    });
+}
+
+#[test]
+fn s3_a_connection_in_which_no_byte_moves_ends_at_its_idle_limit() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = recorded(kind);
+        let (ours, mut theirs) = pair();
+        let conn = el.attach_with(ours, recording()).unwrap();
+        conn.set_idle_limit(Some(10 * SECOND));
+        let mut moves: [Box<dyn FnMut()>; 2] =
+            [Box::new(|| theirs.write_all(b"in").unwrap()), Box::new(|| conn.write(b"out"))];
+        for round in 0..6 {
+            clock.advance(9 * SECOND);
+            tick(&mut el);
+            moves[round % 2]();
+            ticks(&mut el, 2);
+            assert_eq!(el.state().loss(), None);
+        }
+        drop(moves);
+        let begun = clock.elapsed();
+        el.run().unwrap();
+        assert_eq!(clock.elapsed() - begun, 10 * SECOND, "exactly");
+        assert_eq!(el.state().loss(), Some(Some(ErrorKind::TimedOut)));
+        assert_eq!(el.state().reports, []);
+    });
+}
+
+/// Neither a tick nor a timer operation for each byte.
+#[test]
+fn s3_an_idle_limit_wakes_the_loop_once_a_limit_at_most() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = recorded(kind);
+        let (ours, mut theirs) = pair();
+        let conn = el.attach_with(ours, recording()).unwrap();
+        conn.set_idle_limit(Some(10 * SECOND));
+        settle(&mut el);
+        let first = el.next_deadline();
+        for _ in 0..100 {
+            clock.advance(SECOND / 20);
+            theirs.write_all(b"in").unwrap();
+            settle(&mut el);
+            assert_eq!(el.next_deadline(), first);
+        }
+        conn.set_idle_limit(None);
+        assert_eq!(el.next_deadline(), None);
+    });
+}
+
+#[test]
+fn s4_a_server_gives_its_idle_limit_to_its_clients() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = recorded(kind);
+        let (listener, address) = listener();
+        let server = echo(&el, listener);
+        server.set_idle_limit(Some(30 * SECOND));
+        let mut client = client(address);
+        tick_until(&mut el, |_| server.connections() == 1);
+        server.close();
+        el.run().unwrap();
+        assert_eq!((clock.elapsed(), server.connections()), (30 * SECOND, 0));
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    });
+}
+
+#[test]
+fn s4_clients_beyond_the_limit_wait_until_others_end() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (listener, address) = listener();
+        let server = echo(&el, listener);
+        server.set_max_connections(2);
+        let mut clients: Vec<_> = (0..5).map(|_| client(address)).collect();
+        ticks(&mut el, 20);
+        assert_eq!((server.connections(), server.accepted()), (2, 2));
+        settle(&mut el); // The listener does not spin.
+        clients.remove(0);
+        tick_until(&mut el, |_| server.accepted() == 3);
+        settle(&mut el);
+        assert_eq!(server.connections(), 2);
+        server.set_max_connections(10);
+        tick_until(&mut el, |_| server.connections() == 4);
+        server.set_max_connections(0);
+        let _late = client(address);
+        ticks(&mut el, 20);
+        assert_eq!(server.accepted(), 5);
+        drop(clients);
+        tick_until(&mut el, |_| server.connections() == 0);
+        settle(&mut el);
+        assert_eq!(server.accepted(), 5);
+        assert_eq!(el.state().reports, []);
+    });
+}
+
+#[test]
+fn s4_a_client_that_is_not_admitted_is_closed_and_no_protocol_is_made() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (listener, address) = listener();
+        let server = el.serve_with(listener, recording).unwrap();
+        let asked = std::rc::Rc::new(std::cell::Cell::new(0));
+        let (count, again) = (asked.clone(), server.clone());
+        server.set_admission(move |peer| {
+            assert!(peer.as_inet().is_some_and(|it| it.ip().is_loopback()));
+            count.set(count.get() + 1);
+            again.set_admission(|_| true); // The next one is served.
+            false
+        });
+        let mut refused = client(address);
+        tick_until(&mut el, |_| server.accepted() == 1);
+        refused.set_nonblocking(false).unwrap();
+        assert_eq!(refused.read(&mut [0]).unwrap(), 0);
+        assert!(el.state().moments.is_empty());
+        let _served = client(address);
+        tick_until(&mut el, |_| server.connections() == 1);
+        settle(&mut el);
+        assert_eq!((el.state().moments.len(), asked.get()), (1, 1));
+        assert_eq!(el.state().moments, [Moment::Made]);
+    });
+}
+
+#[test]
+fn s1_a_read_buffer_that_no_memory_holds_is_refused() {
+    for bytes in [(1 << 30) + 1, usize::MAX] {
+        let built = EventLoop::builder().read_buffer(bytes).build();
+        assert!(matches!(built, Err(Error::Setting(_))));
+    }
+    let mut el = EventLoop::builder().read_buffer(1 << 20).build_with(Told::default()).unwrap();
+    let (ours, mut theirs): (UnixStream, UnixStream) = pair();
+    el.attach_with(ours, recording()).unwrap();
+    theirs.write_all(b"x").unwrap();
+    settle(&mut el);
+    assert_eq!(el.state().bytes(), b"x");
+}

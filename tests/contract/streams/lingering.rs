@@ -1,0 +1,361 @@
+//! S3: what was sent before a `close` arrives, also at a peer that still sends.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring::SelectorKind;
+use mainspring::net::{PipePair, Transport, TransportStream};
+
+use crate::streams::custom_streams::{Mirror, Trick};
+use crate::streams::delivery::stretch;
+use crate::support::files::{pair, tcp_pair, tick};
+use crate::support::on_every_selector;
+use crate::support::protocol::{Moment, Recording, recorded, recording, settle, tick_until};
+
+/// As long as the end of the peer is awaited.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A stream that counts what is done with it.
+struct Counting {
+    stream: UnixStream,
+    reads: Rc<Cell<u32>>,
+    ends: Rc<Cell<u32>>,
+}
+
+impl Counting {
+    /// The stream, its peer, and the counts of reads and of ends.
+    fn pair() -> (Counting, UnixStream, Rc<Cell<u32>>, Rc<Cell<u32>>) {
+        let (stream, theirs) = pair();
+        let (reads, ends) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let counting = Counting { stream, reads: reads.clone(), ends: ends.clone() };
+        (counting, theirs, reads, ends)
+    }
+}
+
+impl TransportStream for Counting {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reads.set(self.reads.get() + 1);
+        TransportStream::read(&self.stream, buffer)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        TransportStream::write(&self.stream, bytes)
+    }
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        TransportStream::write_vectored(&self.stream, slices)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.ends.set(self.ends.get() + 1);
+        TransportStream::shutdown_write(&mut self.stream)
+    }
+
+    fn reader(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    fn has_buffered(&self) -> bool {
+        false
+    }
+}
+
+/// The peer says something before the close, and something after it, and gets everything.
+fn check_all_arrives<T, P>(kind: SelectorKind, length: usize, ours: T, mut peer: P)
+where
+    T: TransportStream + 'static,
+    P: Read + Write,
+{
+    let (mut el, clock) = recorded(kind);
+    let conn = el.attach_with(ours, recording()).unwrap();
+    tick(&mut el);
+    conn.write(&stretch(0, length));
+    peer.write_all(b"said before the close").unwrap();
+    conn.close();
+    assert!(conn.is_closing() && !conn.is_reading());
+    let (mut got, mut buffer) = (Vec::new(), vec![0; 100_000]);
+    tick_until(&mut el, |_| {
+        let count = match peer.read(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            count => count.expect("a connection that nobody has reset"),
+        };
+        got.extend_from_slice(&buffer[..count]);
+        let _ = peer.write(b"said after it");
+        count == 0
+    });
+    assert!(got == stretch(0, length), "{} bytes", got.len());
+    settle(&mut el);
+    assert_eq!(el.state().loss(), None, "the peer has not ended");
+    drop(peer);
+    tick_until(&mut el, |el| el.state().loss() == Some(None));
+    assert_eq!((el.state().bytes(), clock.elapsed()), (Vec::new(), Duration::ZERO));
+    assert_eq!(el.next_deadline(), None, "no timer is left");
+}
+
+#[test]
+fn s3_what_was_sent_arrives_at_a_peer_that_still_sends() {
+    on_every_selector(|kind| {
+        for length in [100, 20 << 20] {
+            let (ours, theirs) = tcp_pair();
+            theirs.set_nonblocking(true).unwrap();
+            check_all_arrives(kind, length, ours, theirs);
+            let (ours, theirs) = pair();
+            theirs.set_nonblocking(true).unwrap();
+            check_all_arrives(kind, length, ours, theirs);
+        }
+    });
+}
+
+#[test]
+fn s3_a_peer_that_does_not_end_is_waited_for_so_long_and_no_longer() {
+    on_every_selector(|kind| {
+        for paused in [false, true] {
+            let (mut el, clock) = recorded(kind);
+            let (ours, mut theirs) = pair();
+            let conn = el.attach_with(ours, recording()).unwrap();
+            if paused {
+                conn.pause_reading();
+            }
+            conn.write(b"the last");
+            conn.close();
+            conn.close();
+            theirs.set_nonblocking(true).unwrap();
+            let mut got = String::new();
+            theirs.read_to_string(&mut got).unwrap();
+            assert_eq!(got, "the last", "and the end at once");
+            settle(&mut el);
+            let began = clock.elapsed();
+            while el.state().loss().is_none() {
+                theirs.write_all(b"x").unwrap();
+                assert!(el.is_alive() && conn.is_closing());
+                clock.advance(LINGER / 20);
+                settle(&mut el);
+            }
+            assert_eq!(clock.elapsed() - began, LINGER);
+            assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)]);
+            assert_eq!(theirs.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+            assert!(el.next_deadline().is_none() && !el.is_alive());
+        }
+    });
+}
+
+#[test]
+fn s3_a_run_waits_for_the_peers_that_were_told_of_the_end() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = recorded(kind);
+        let (ours, _theirs) = pair();
+        el.attach_with(ours, recording()).unwrap().close();
+        el.run().unwrap();
+        assert_eq!((el.state().loss(), clock.elapsed()), (Some(None), LINGER));
+    });
+}
+
+#[test]
+fn s3_abort_cuts_the_wait_for_the_peer_short() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = recorded(kind);
+        let (ours, _theirs) = pair();
+        let conn = el.attach_with(ours, recording()).unwrap();
+        conn.close();
+        settle(&mut el);
+        assert!(el.next_deadline().is_some() && el.state().loss().is_none());
+        conn.abort();
+        assert!(el.next_deadline().is_some(), "the loss is due");
+        settle(&mut el);
+        assert_eq!((el.state().loss(), clock.elapsed()), (Some(None), Duration::ZERO));
+        assert_eq!(el.next_deadline(), None);
+    });
+}
+
+/// The usual case costs nothing: the peer ends first.
+#[test]
+fn s3_after_the_end_of_the_peer_a_close_is_at_once() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, theirs, reads, ends) = Counting::pair();
+        let script = Recording::new(&Rc::new(()), |_, _, conn, moment| {
+            if *moment == Moment::Eof {
+                conn.unwrap().close();
+            }
+            Ok(())
+        });
+        el.attach_with(ours, script).unwrap();
+        crate::support::files::hang_up(theirs);
+        settle(&mut el);
+        assert_eq!(el.state().moments, [Moment::Made, Moment::Eof, Moment::Lost(None)]);
+        assert_eq!((reads.get(), ends.get()), (1, 0));
+    });
+}
+
+/// A flood of the peer does not keep the loop: it is read as ever, once an event.
+#[test]
+fn s3_what_comes_after_a_close_is_read_once_an_event() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, theirs, reads, ends) = Counting::pair();
+        let conn = el.attach_with(ours, recording()).unwrap();
+        tick(&mut el);
+        conn.shutdown_write();
+        conn.close();
+        assert_eq!((reads.get(), ends.get()), (0, 1), "the peer is told once");
+        theirs.set_nonblocking(true).unwrap();
+        for round in 1..=50 {
+            while theirs.write(&[0; 65536]).is_ok() {}
+            tick(&mut el);
+            assert_eq!(reads.get(), round);
+        }
+        assert_eq!(el.state().bytes(), b"");
+        crate::support::files::hang_up(theirs);
+        settle(&mut el);
+        assert_eq!((el.state().loss(), ends.get()), (Some(None), 1));
+    });
+}
+
+#[test]
+fn s3_what_cannot_tell_its_peer_is_closed_at_once() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let ((us, _to_us), (_from_us, writer)) = (io::pipe().unwrap(), io::pipe().unwrap());
+        el.attach_with(PipePair::new(us, writer), recording()).unwrap().close();
+        settle(&mut el);
+        assert_eq!(el.state().loss(), Some(None));
+
+        let (mut el, _) = recorded(kind);
+        let (us, _to_us) = io::pipe().unwrap();
+        el.attach_with(File::from(OwnedFd::from(us)), recording()).unwrap().close();
+        settle(&mut el);
+        assert_eq!(el.state().loss(), Some(None));
+    });
+}
+
+#[test]
+fn s3_an_error_of_the_peer_ends_the_wait_for_it() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = recorded(kind);
+        let (ours, theirs) = tcp_pair();
+        el.attach_with(ours, recording()).unwrap().close();
+        settle(&mut el);
+        mainspring_sys::socket::set_linger_zero(&theirs, true).unwrap();
+        drop(theirs);
+        tick_until(&mut el, |el| el.state().loss().is_some());
+        assert_eq!((el.state().loss(), clock.elapsed()), (Some(None), Duration::ZERO));
+    });
+}
+
+#[test]
+fn s3_a_loop_that_is_dropped_waits_for_no_peer() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, theirs) = pair();
+        let alive = Rc::new(());
+        let script = Recording::new(&alive, |_, _, _, _| Ok(()));
+        let conn = el.attach_with(ours, script).unwrap();
+        conn.close();
+        settle(&mut el);
+        drop(el);
+        assert_eq!(Rc::strong_count(&alive), 1);
+        assert!(conn.is_closing());
+        assert_eq!(theirs.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+    });
+}
+
+/// What comes with the event that led to the close was read; the next read waits for the next one.
+#[test]
+fn s3_a_close_while_bytes_are_told_reads_no_further_in_this_event() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, mut theirs, reads, ends) = Counting::pair();
+        let script = Recording::new(&Rc::new(()), |_, _, conn, moment| {
+            if matches!(moment, Moment::Data(_)) {
+                conn.unwrap().close();
+            }
+            Ok(())
+        });
+        el.attach_with(ours, script).unwrap();
+        Write::write_all(&mut theirs, b"x").unwrap();
+        settle(&mut el);
+        assert_eq!((reads.get(), ends.get()), (1, 1));
+        crate::support::files::hang_up(theirs);
+        settle(&mut el);
+        assert_eq!((reads.get(), el.state().loss()), (2, Some(None)));
+    });
+}
+
+/// What the stream asks for while it is used comes after what is under way.
+#[test]
+fn s3_a_stream_that_ends_its_writing_while_it_is_used_is_heard() {
+    on_every_selector(|kind| {
+        let tricks: [fn(&Transport); 2] = [Transport::close, Transport::shutdown_write];
+        let tricks = tricks.iter().flat_map(|it| [(*it, true), (*it, false)]);
+        // The stream takes three bytes of a write in which it plays a trick.
+        for ((trick, writing), text) in tricks.flat_map(|it| [(it, "all"), (it, "a part")]) {
+            let (mut el, _) = recorded(kind);
+            let (ours, theirs) = pair();
+            let trick: Trick = Rc::new(trick);
+            let (on_read, on_write) =
+                if writing { (None, Some(trick)) } else { (Some(trick), None) };
+            let (stream, place) = Mirror::new(ours, on_read, on_write);
+            let conn = el.attach_with(stream, recording()).unwrap();
+            settle(&mut el);
+            *place.borrow_mut() = Some(conn.clone());
+            conn.write(text.as_bytes());
+            if !writing {
+                TransportStream::write(&theirs, b"x").unwrap();
+            }
+            settle(&mut el);
+            assert_eq!(read_to_the_end(theirs), text);
+            place.take();
+        }
+    });
+}
+
+/// The last chance of the callback to hear of it: nothing of it comes after the tide.
+#[test]
+fn s3_a_stream_that_closes_while_the_tide_is_told_is_heard() {
+    on_every_selector(|kind| {
+        let (mut el, _) = recorded(kind);
+        let (ours, theirs) = pair();
+        let (stream, place) = Mirror::new(ours, None, Some(Rc::new(Transport::close)));
+        let its_place = place.clone();
+        let script = Recording::new(&Rc::new(()), move |_, _, conn, moment| {
+            match (conn, moment) {
+                (Some(conn), Moment::Made) => {
+                    conn.set_water_marks(0, 0);
+                    conn.write(&[0; 1 << 20]);
+                }
+                (Some(conn), Moment::Resume) => {
+                    *its_place.borrow_mut() = Some(conn.clone());
+                    conn.write(b"all");
+                }
+                _ => {}
+            }
+            Ok(())
+        });
+        el.attach_with(stream, script).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let mut buffer = vec![0; 1 << 20];
+        tick_until(&mut el, |el| {
+            let resumed = el.state().moments.contains(&Moment::Resume);
+            resumed || TransportStream::read(&theirs, &mut buffer).is_ok_and(|count| count == 0)
+        });
+        settle(&mut el);
+        // What the peer has room for, as often as it takes: some buffers hold 4 KiB.
+        let mut got = Vec::new();
+        tick_until(&mut el, |_| (&theirs).read_to_end(&mut got).is_ok());
+        assert!(got.ends_with(b"all"));
+        place.take();
+    });
+}
+
+/// What the peer finds until the end, which must be there already.
+fn read_to_the_end(mut peer: UnixStream) -> String {
+    peer.set_nonblocking(true).unwrap();
+    let mut got = String::new();
+    peer.read_to_string(&mut got).expect("the end, in time");
+    got
+}

@@ -1,0 +1,89 @@
+//! Loops for the tests: one for each selector kind, with simulated time.
+
+pub mod files;
+pub mod loopback;
+pub mod protocol;
+pub mod selector;
+pub mod spy;
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::{Mutex, Once};
+
+use mainspring::selector::Token;
+use mainspring::testing::SimClock;
+use mainspring::{EventLoop, Interest, SelectorKind, TriggerMode};
+use proptest::prelude::ProptestConfig;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Raises the soft limit of descriptors, which is 256 on some systems: tests run side by side, and
+/// some of them have hundreds. Returns false if the hard limit is below `wanted`.
+pub fn raise_limit(wanted: u64) -> bool {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap();
+    let limit = getrlimit(Resource::Nofile);
+    let is_enough = limit.maximum.is_none_or(|most| most >= wanted);
+    if is_enough && limit.current.is_some_and(|now| now < wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit }).expect("a raise");
+    }
+    is_enough
+}
+
+/// Runs `check` on a loop of each kind that the system has.
+pub fn on_every_selector(mut check: impl FnMut(SelectorKind)) {
+    static RAISED: Once = Once::new(); // A test of the limit has lowered it since.
+    RAISED.call_once(|| _ = raise_limit(2048));
+    for kind in SelectorKind::available() {
+        println!("on {kind}"); // Shown when the test fails.
+        check(*kind);
+    }
+}
+
+/// A loop of this kind whose time is simulated.
+pub fn simulated<S>(kind: SelectorKind, state: S) -> (EventLoop<S>, SimClock) {
+    let clock = SimClock::new();
+    let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
+    (builder.build_with(state).expect("a loop"), clock)
+}
+
+/// The number of cases of a random test, or of repetitions of one that looks for a race: `usual`,
+/// or less by the variable `PROPTEST_CASES`, for slow machines.
+pub fn cases(usual: u32) -> u32 {
+    let asked = std::env::var_os("PROPTEST_CASES").map(|_| ProptestConfig::default().cases);
+    asked.map_or(usual, |asked| asked.min(usual))
+}
+
+/// True if this selector reports priority data: not every kqueue does.
+pub fn has_priority(kind: SelectorKind) -> bool {
+    let (ours, _theirs) = UnixStream::pair().expect("a pair of sockets");
+    let mut selector = kind.open().expect("a selector");
+    let token = Token::new(0, 0);
+    selector.register(ours.as_raw_fd(), token, Interest::PRIORITY, TriggerMode::Level).is_ok()
+}
+
+/// A source that keeps count of itself: the count of the `Rc` is what is alive.
+#[derive(Debug)]
+pub struct Source {
+    stream: UnixStream,
+    _alive: Rc<()>,
+}
+
+impl Source {
+    /// A source and its peer.
+    pub fn pair(alive: &Rc<()>) -> (Source, UnixStream) {
+        let (stream, peer) = UnixStream::pair().expect("a pair of sockets");
+        (Source { stream, _alive: alive.clone() }, peer)
+    }
+
+    /// The stream, to be read from.
+    pub fn stream(&self) -> &UnixStream {
+        &self.stream
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}

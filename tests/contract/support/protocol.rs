@@ -1,0 +1,196 @@
+//! A protocol that writes down its moments, and does in each what a script says.
+
+use std::io::ErrorKind;
+use std::rc::Rc;
+
+use mainspring::net::{Protocol, Transport};
+use mainspring::testing::SimClock;
+use mainspring::{Error, EventLoop, LoopHandle, Result, SelectorKind};
+
+use crate::support::simulated;
+
+/// What happened to a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moment {
+    Made,
+    Data(Vec<u8>),
+    Eof,
+    Pause,
+    Resume,
+    Lost(Option<ErrorKind>),
+}
+
+/// The state of the loops in these tests: what was told to protocols and to the exception handler.
+#[derive(Debug, Default)]
+pub struct Told {
+    pub moments: Vec<Moment>,
+    /// The line of registration, and what was reported.
+    pub reports: Vec<(u32, String)>,
+}
+
+impl Told {
+    /// The moments without the data, which may come in any pieces.
+    pub fn order(&self) -> Vec<Moment> {
+        let data = |moment: &&Moment| !matches!(moment, Moment::Data(_));
+        self.moments.iter().filter(data).cloned().collect()
+    }
+
+    /// All bytes that came.
+    pub fn bytes(&self) -> Vec<u8> {
+        let data = self.moments.iter().filter_map(|moment| match moment {
+            Moment::Data(bytes) => Some(&bytes[..]),
+            _ => None,
+        });
+        data.collect::<Vec<_>>().concat()
+    }
+
+    /// How often, how, and that last, the connection was lost; none if it was not.
+    #[track_caller]
+    pub fn loss(&self) -> Option<Option<ErrorKind>> {
+        let lost = |moment: &Moment| match moment {
+            Moment::Lost(reason) => Some(*reason),
+            _ => None,
+        };
+        let losses: Vec<_> = self.moments.iter().filter_map(lost).collect();
+        assert!(losses.len() <= 1, "{:?}", self.order());
+        let last = self.moments.last().and_then(lost);
+        assert_eq!(last.is_some(), losses.len() == 1, "the loss is not last: {:?}", self.order());
+        last
+    }
+
+    /// Asserts the order that every connection has.
+    #[track_caller]
+    pub fn assert_in_order(&self) {
+        self.loss();
+        let (mut ended, mut paused) = (false, false);
+        for (at, moment) in self.moments.iter().enumerate() {
+            assert_eq!(at == 0, *moment == Moment::Made, "{:?}", self.order());
+            match moment {
+                Moment::Data(bytes) => assert!(!ended && !bytes.is_empty(), "{:?}", self.order()),
+                Moment::Eof => assert!(!std::mem::replace(&mut ended, true), "{:?}", self.order()),
+                Moment::Pause => assert!(!std::mem::replace(&mut paused, true)),
+                Moment::Resume => assert!(std::mem::replace(&mut paused, false)),
+                Moment::Made | Moment::Lost(_) => {}
+            }
+        }
+    }
+}
+
+/// A protocol with a script. The transport is none in the last moment.
+pub struct Recording<F> {
+    script: F,
+    _alive: Rc<()>,
+}
+
+impl<F> Recording<F>
+where
+    F: FnMut(&LoopHandle<Told>, &mut Told, Option<&Transport>, &Moment) -> Result<()> + 'static,
+{
+    pub fn new(alive: &Rc<()>, script: F) -> Recording<F> {
+        Recording { script, _alive: alive.clone() }
+    }
+
+    fn note(
+        &mut self,
+        el: &LoopHandle<Told>,
+        told: &mut Told,
+        conn: Option<&Transport>,
+        moment: Moment,
+    ) -> Result<()> {
+        told.moments.push(moment.clone());
+        (self.script)(el, told, conn, &moment)
+    }
+}
+
+/// A protocol that only writes down, and does not close at the end of the stream.
+pub fn recording() -> impl Protocol<Told> {
+    Recording::new(&Rc::new(()), |_, _, _, _| Ok(()))
+}
+
+type El = LoopHandle<Told>;
+
+impl<F> Protocol<Told> for Recording<F>
+where
+    F: FnMut(&LoopHandle<Told>, &mut Told, Option<&Transport>, &Moment) -> Result<()> + 'static,
+{
+    fn connection_made(&mut self, el: &El, told: &mut Told, conn: &Transport) -> Result<()> {
+        self.note(el, told, Some(conn), Moment::Made)
+    }
+
+    fn data_received(
+        &mut self,
+        el: &El,
+        told: &mut Told,
+        conn: &Transport,
+        data: &[u8],
+    ) -> Result<()> {
+        self.note(el, told, Some(conn), Moment::Data(data.to_vec()))
+    }
+
+    fn eof_received(&mut self, el: &El, told: &mut Told, conn: &Transport) -> Result<()> {
+        self.note(el, told, Some(conn), Moment::Eof)
+    }
+
+    fn pause_writing(&mut self, el: &El, told: &mut Told, conn: &Transport) -> Result<()> {
+        self.note(el, told, Some(conn), Moment::Pause)
+    }
+
+    fn resume_writing(&mut self, el: &El, told: &mut Told, conn: &Transport) -> Result<()> {
+        self.note(el, told, Some(conn), Moment::Resume)
+    }
+
+    fn connection_lost(&mut self, el: &El, told: &mut Told, reason: Option<&Error>) -> Result<()> {
+        self.note(el, told, None, Moment::Lost(reason.map(Error::kind)))
+    }
+}
+
+/// A loop with simulated time that writes down what is reported.
+pub fn recorded(kind: SelectorKind) -> (EventLoop<Told>, SimClock) {
+    let (el, clock) = simulated(kind, Told::default());
+    write_down_reports(&el);
+    (el, clock)
+}
+
+pub fn write_down_reports(el: &LoopHandle<Told>) {
+    el.set_exception_handler(|_, told, report| {
+        told.reports.push((report.location.line(), report.error.to_string()));
+    });
+}
+
+/// So many ticks that do not sleep.
+pub fn ticks(el: &mut EventLoop<Told>, count: usize) {
+    for _ in 0..count {
+        crate::support::files::tick(el);
+    }
+}
+
+/// Like [`wait_until`](crate::support::files::wait_until), and shows what was told if it does not come.
+#[track_caller]
+pub fn tick_until(el: &mut EventLoop<Told>, done: impl FnMut(&mut EventLoop<Told>) -> bool) {
+    let shown = ShownOnPanic(el);
+    crate::support::files::wait_until(shown.0, done);
+}
+
+struct ShownOnPanic<'a>(&'a mut EventLoop<Told>);
+
+impl Drop for ShownOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{:?}, {:?}", self.0.state().order(), self.0.state().reports);
+        }
+    }
+}
+
+/// Ticks until nothing is left to do; a loop that spins does not pass. What the network delivers
+/// between two ticks may make the second one busy again.
+#[track_caller]
+pub fn settle(el: &mut EventLoop<Told>) {
+    let mut idle = 0;
+    for _ in 0..1000 {
+        idle = if crate::support::files::tick(el) == 0 { idle + 1 } else { 0 };
+        if idle == 2 {
+            return;
+        }
+    }
+    panic!("it does not come to rest: {:?}", el.state().order());
+}

@@ -1,0 +1,525 @@
+//! F9: jobs of the executor, its threads, its queue and its closing.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use mainspring::{BlockingPool, BlockingPoolBuilder, Error, Job, JobBuilder, JobError, StuckJobs};
+
+use crate::support::cases;
+use crate::support::files::alone_as;
+
+/// Ends the job that it belongs to when it is dropped.
+pub type Hold = Sender<()>;
+
+/// Submits a job that begins and runs until its hold is dropped; returns once it has begun.
+#[track_caller]
+pub fn held(job: JobBuilder<'_>) -> (Job<()>, Hold) {
+    let (began, has_begun) = mpsc::channel();
+    let (hold, held) = mpsc::channel();
+    let job = job.submit(move || {
+        began.send(()).unwrap();
+        wait_for_end(&held);
+    });
+    has_begun.recv().unwrap();
+    (job.unwrap(), hold)
+}
+
+fn wait_for_end(held: &Receiver<()>) {
+    held.recv().unwrap_err();
+}
+
+/// Lets other threads run until this holds.
+pub fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        thread::yield_now();
+    }
+}
+
+/// An executor with so many threads, none of which ends by itself.
+pub fn with_threads(threads: usize) -> BlockingPool {
+    lasting().threads(threads).build().unwrap()
+}
+
+fn lasting() -> BlockingPoolBuilder {
+    BlockingPool::builder().idle(Duration::MAX)
+}
+
+fn name_of_thread() -> String {
+    thread::current().name().unwrap().to_owned()
+}
+
+#[test]
+fn f9_a_result_reaches_whoever_awaits_it() {
+    let executor = BlockingPool::new();
+    let text = "a result that owns memory".to_owned();
+    let job = executor.submit(move || text + "!").unwrap();
+    assert_eq!(job.wait().unwrap(), "a result that owns memory!");
+
+    // From another thread than the one that submitted it, and in another order.
+    let jobs: Vec<Job<usize>> = (0..20).map(|i| executor.submit(move || i).unwrap()).collect();
+    let waiting = thread::spawn(move || {
+        let results = jobs.into_iter().rev().map(|job| job.wait().unwrap());
+        results.collect::<Vec<_>>()
+    });
+    assert_eq!(waiting.join().unwrap(), (0..20).rev().collect::<Vec<_>>());
+}
+
+#[test]
+fn f9_a_panic_reaches_whoever_awaits_it_and_the_thread_survives() {
+    let executor = with_threads(1);
+    for round in 0..5 {
+        let line = line!() + 1;
+        let job = executor.job().name("sums").submit(move || panic!("in round {round}")).unwrap();
+        let error: JobError = job.wait().unwrap_err();
+        assert!(error.is_panic());
+        let place = format!("{}:{line}:", file!());
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("job \"sums\" submitted at {place}")), "{text}");
+        assert!(text.ends_with(&format!(" panicked: in round {round}")), "{text}");
+        let payload = error.into_panic().unwrap();
+        assert_eq!(*payload.downcast::<String>().unwrap(), format!("in round {round}"));
+        assert_eq!(executor.submit(name_of_thread).unwrap().wait().unwrap(), "mainspring-1");
+        assert_eq!(executor.threads(), 1);
+    }
+}
+
+/// Whoever propagates errors by `?` and sends them to other threads can do so with these.
+#[test]
+fn f9_the_errors_of_jobs_cross_threads_and_become_errors_of_the_crate() {
+    fn crosses<T: Send + Sync + std::error::Error + 'static>() {}
+    crosses::<JobError>();
+    crosses::<StuckJobs>();
+    let executor = BlockingPool::new();
+    let job = executor.job().name("sums").submit(|| panic!("seven is missing")).unwrap();
+    let error = Error::from(job.wait().unwrap_err());
+    assert!(matches!(&error, Error::Panicked(_)), "{error:?}");
+    let text = error.to_string();
+    let expected =
+        format!("panicked: seven is missing, in the job \"sums\" submitted at {}", file!());
+    assert!(text.starts_with(&expected), "{text}");
+}
+
+#[test]
+fn f9_a_job_that_is_dropped_before_it_began_never_runs_and_makes_room() {
+    let executor = lasting().threads(1).queue(2).build().unwrap();
+    let (holding, hold) = held(executor.job());
+    let ran = Arc::new(AtomicUsize::new(0));
+    let submit = || {
+        let ran = ran.clone();
+        executor.submit(move || ran.fetch_add(1, Ordering::SeqCst))
+    };
+    let (first, second) = (submit().unwrap(), submit().unwrap());
+    assert!(matches!(submit(), Err(Error::QueueFull { waiting: 2 })));
+    drop(first);
+    assert_eq!((executor.waiting(), Arc::strong_count(&ran)), (1, 2));
+    let third = submit().unwrap();
+    assert!(matches!(submit(), Err(Error::QueueFull { waiting: 2 })));
+    drop(hold);
+    holding.wait().unwrap();
+    // In the order of their submission, without the one that was dropped.
+    assert_eq!((third.wait().unwrap(), second.wait().unwrap()), (1, 0));
+}
+
+#[test]
+fn f9_closing_drops_what_waits_and_its_awaiters_are_told() {
+    let executor = with_threads(1);
+    let (holding, hold) = held(executor.job());
+    let owned = Arc::new(());
+    let waiting: Vec<Job<()>> = (0..10)
+        .map(|_| {
+            let owned = owned.clone();
+            executor.job().name("too late").submit(move || drop(owned)).unwrap()
+        })
+        .collect();
+    assert_eq!((executor.waiting(), Arc::strong_count(&owned)), (10, 11));
+
+    executor.close(Duration::ZERO).unwrap_err();
+    assert_eq!((executor.waiting(), Arc::strong_count(&owned)), (0, 1));
+    assert!(matches!(executor.submit(|| ()), Err(Error::PoolClosed)));
+    for job in waiting {
+        assert!(job.is_finished());
+        let error = job.wait().unwrap_err();
+        assert!(!error.is_panic());
+        let text = error.to_string();
+        assert!(text.starts_with("job \"too late\" submitted at "), "{text}");
+        assert!(text.ends_with(" never ran: the executor was closed first"), "{text}");
+        assert!(error.into_panic().is_err());
+    }
+    // What ran when it was closed still reaches its awaiter.
+    assert!(!holding.is_finished());
+    drop(hold);
+    holding.wait().unwrap();
+    executor.close(Duration::MAX).unwrap();
+}
+
+#[test]
+fn f9_closing_waits_no_longer_than_asked_and_names_what_is_stuck() {
+    let executor = with_threads(4);
+    let line = line!() + 1;
+    let (first, first_hold) = held(executor.job().name("backup"));
+    let (second, second_hold) = held(executor.job());
+    for limit in [Duration::ZERO, Duration::from_millis(2)] {
+        let stuck = executor.close(limit).unwrap_err();
+        let [backup, other] = stuck.jobs() else { panic!("{stuck}") };
+        assert_eq!((backup.name(), backup.thread()), (Some("backup"), 1));
+        assert_eq!((backup.location().file(), backup.location().line()), (file!(), line));
+        assert_eq!((other.name(), other.thread()), (None, 2));
+        assert_eq!(other.location().line(), line + 1);
+        assert!(backup.running_for() >= other.running_for() && other.running_for() >= limit);
+        let text = stuck.to_string();
+        assert!(text.starts_with(&format!("jobs that did not end within {limit:?}: ")), "{text}");
+        assert!(text.contains(&format!("job \"backup\" submitted at {}:{line}:", file!())));
+        assert!(text.contains(&format!("; job submitted at {}:{}:", file!(), line + 1)), "{text}");
+    }
+    drop(first_hold);
+    first.wait().unwrap();
+    until(|| executor.running() == 1);
+    assert_eq!(executor.close(Duration::ZERO).unwrap_err().jobs().len(), 1);
+    drop(second_hold);
+    second.wait().unwrap();
+    executor.close(Duration::MAX).unwrap();
+}
+
+#[test]
+fn f9_closing_waits_for_what_runs_until_nothing_of_it_is_alive() {
+    struct Slow(Arc<AtomicUsize>);
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            thread::yield_now();
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    for _ in 0..200 {
+        let executor = Arc::new(with_threads(3));
+        let gate = Arc::new(Barrier::new(4));
+        let dropped = Arc::new(AtomicUsize::new(0));
+        for _ in 0..3 {
+            let (gate, dropped) = (gate.clone(), dropped.clone());
+            let job = executor.submit(move || {
+                gate.wait();
+                thread::yield_now();
+                Slow(dropped)
+            });
+            drop({
+                until(|| executor.waiting() == 0);
+                job.unwrap()
+            });
+        }
+        gate.wait();
+        executor.close(Duration::MAX).unwrap();
+        assert_eq!((dropped.load(Ordering::SeqCst), executor.running()), (3, 0));
+    }
+}
+
+#[test]
+fn f9_a_dropped_executor_waits_for_nobody_and_its_jobs_still_end() {
+    let executor = with_threads(1);
+    let (running, hold) = held(executor.job());
+    let waiting = executor.submit(|| ()).unwrap();
+    drop(executor);
+    assert!(!waiting.wait().unwrap_err().is_panic());
+    assert!(!running.is_finished());
+    drop(hold);
+    running.wait().unwrap();
+}
+
+#[test]
+fn f9_the_last_owner_of_an_executor_may_be_one_of_its_jobs() {
+    let executor = Arc::new(with_threads(2));
+    let (send, sent) = mpsc::channel::<Arc<BlockingPool>>();
+    let job = executor.submit(move || {
+        let executor = sent.recv().unwrap();
+        let stuck = executor.close(Duration::from_millis(1)).unwrap_err();
+        drop(executor);
+        stuck.jobs().len()
+    });
+    send.send(executor).unwrap();
+    assert_eq!(job.unwrap().wait().unwrap(), 1); // It waited for itself.
+}
+
+#[test]
+fn the_first_thread_starts_with_the_first_job_and_others_only_when_all_are_busy() {
+    let executor = with_threads(3);
+    assert_eq!(executor.threads(), 0);
+    executor.submit(|| ()).unwrap().wait().unwrap();
+    for _ in 0..100 {
+        until(|| executor.running() == 0);
+        executor.submit(|| ()).unwrap().wait().unwrap();
+        assert_eq!(executor.threads(), 1);
+    }
+    until(|| executor.running() == 0);
+    let holds: Vec<_> = (1..=3)
+        .map(|busy| {
+            let hold = held(executor.job());
+            assert_eq!((executor.threads(), executor.running()), (busy, busy));
+            hold
+        })
+        .collect();
+    let (one, two) = (executor.submit(|| 1).unwrap(), executor.submit(|| 2).unwrap());
+    assert_eq!((executor.threads(), executor.running(), executor.waiting()), (3, 3, 2));
+    drop(holds);
+    assert_eq!((one.wait().unwrap(), two.wait().unwrap()), (1, 2));
+}
+
+/// Two jobs that come while one thread is idle are not both that thread's.
+#[test]
+fn jobs_that_come_together_do_not_wait_for_one_idle_thread() {
+    for _ in 0..200 {
+        let executor = with_threads(2);
+        executor.submit(|| ()).unwrap().wait().unwrap();
+        until(|| executor.running() == 0);
+        let meeting = Arc::new(Barrier::new(2));
+        let jobs = [0, 1].map(|_| {
+            let meeting = meeting.clone();
+            executor.submit(move || meeting.wait().is_leader()).unwrap()
+        });
+        let leaders = jobs.map(|job| job.wait().unwrap());
+        assert!(leaders[0] != leaders[1]);
+    }
+}
+
+#[test]
+fn a_thread_without_a_job_ends() {
+    let executor = BlockingPool::builder().idle(Duration::ZERO).threads(4).build().unwrap();
+    for _ in 0..50 {
+        let holds: Vec<_> = (0..4).map(|_| held(executor.job())).collect();
+        assert_eq!(executor.threads(), 4);
+        drop(holds);
+        until(|| executor.threads() == 0);
+    }
+    let executor = BlockingPool::builder().idle(Duration::from_millis(1)).build().unwrap();
+    executor.submit(|| ()).unwrap().wait().unwrap();
+    until(|| executor.threads() == 0);
+    executor.submit(|| ()).unwrap().wait().unwrap();
+}
+
+#[test]
+fn idle_threads_end_when_the_executor_closes() {
+    let executor = with_threads(4);
+    drop((0..4).map(|_| held(executor.job())).collect::<Vec<_>>());
+    until(|| executor.running() == 0);
+    assert_eq!(executor.threads(), 4);
+    executor.close(Duration::ZERO).unwrap();
+    until(|| executor.threads() == 0);
+}
+
+#[test]
+fn threads_are_named_by_the_lowest_free_number() {
+    let executor = BlockingPool::builder().idle(Duration::ZERO).name("disk").build().unwrap();
+    let mut holds: Vec<_> = (0..3).map(|_| held(executor.job()).1).collect();
+    let fourth = |executor: &BlockingPool| executor.submit(name_of_thread).unwrap().wait().unwrap();
+    assert_eq!(fourth(&executor), "disk-4");
+    until(|| executor.threads() == 3);
+    holds.remove(1);
+    until(|| executor.threads() == 2);
+    assert_eq!(fourth(&executor), "disk-2");
+}
+
+/// S125, for the executor.
+#[test]
+fn s125_settings_without_a_meaning_are_refused() {
+    let refused = |builder: BlockingPoolBuilder| match builder.build() {
+        Err(Error::Setting(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(BlockingPool::builder().threads(0)), "threads must be at least 1");
+    assert_eq!(refused(BlockingPool::builder().queue(0)), "queue must be at least 1");
+    let text = refused(BlockingPool::builder().name("two\0names"));
+    assert_eq!(text, "the name of a thread has no NUL, as \"two\\0names\" has");
+    let immense = BlockingPool::builder().threads(usize::MAX).queue(usize::MAX).idle(Duration::MAX);
+    assert_eq!(immense.build().unwrap().submit(|| 1).unwrap().wait().unwrap(), 1);
+}
+
+/// A thread of this size has no place in any address space: each start fails, as it does at the
+/// limit of threads.
+const NO_THREAD_FITS: &str = "140737488355328";
+
+#[test]
+fn s95_no_thread_can_be_started() {
+    let name = "tasks::blocking_pool::s95_no_thread_can_be_started";
+    let check = || {
+        let executor = BlockingPool::new();
+        let owned = Arc::new(());
+        for job in [executor.job(), executor.job().lookup()] {
+            let owned = owned.clone();
+            let error = job.submit(move || drop(owned)).unwrap_err();
+            assert!(matches!(&error, Error::Thread(_)), "{error}");
+            assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        }
+        assert_eq!((Arc::strong_count(&owned), executor.threads(), executor.waiting()), (1, 0, 0));
+        executor.close(Duration::MAX).unwrap();
+        println!("all of it refused");
+    };
+    let output = alone_as(name, check, |mut child| {
+        child.env("RUST_MIN_STACK", NO_THREAD_FITS);
+        child
+    });
+    let Some(output) = output else { return };
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("all of it refused"));
+}
+
+#[test]
+fn s112_a_job_that_never_ends_delays_neither_the_closing_nor_the_end_of_the_process() {
+    let name = "tasks::blocking_pool::s112_a_job_that_never_ends_delays_neither_the_closing_nor_the_end_of_\
+                the_process";
+    let check = || {
+        let executor = BlockingPool::new();
+        let job: Job<()> = executor
+            .job()
+            .name("never")
+            .submit(|| {
+                loop {
+                    thread::park();
+                }
+            })
+            .unwrap();
+        until(|| executor.running() == 1);
+        let stuck = executor.close(Duration::from_millis(5)).unwrap_err();
+        assert_eq!(stuck.jobs()[0].name(), Some("never"));
+        assert!(stuck.jobs()[0].running_for() >= Duration::from_millis(5));
+        assert!(!job.is_finished());
+        println!("closed");
+    };
+    let Some(output) = alone_as(name, check, |child| child) else { return };
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("closed"));
+}
+
+/// A job that meets the closing runs, or is dropped and its awaiter told, or is refused.
+#[test]
+fn s113_no_job_is_lost_when_submitting_meets_closing() {
+    let rounds = cases(2_000) as usize;
+    let owned = Arc::new(());
+    let [mut ran, mut dropped, mut refused] = [0, 0, 0];
+    for _ in 0..rounds {
+        let executor = BlockingPool::builder().threads(2).build().unwrap();
+        let start = Barrier::new(2);
+        thread::scope(|scope| {
+            let submitting = scope.spawn(|| {
+                start.wait();
+                let jobs = [0; 3].map(|_| {
+                    let owned = owned.clone();
+                    executor.submit(move || drop(owned))
+                });
+                jobs.map(|job| job.map(Job::wait))
+            });
+            start.wait();
+            executor.close(Duration::MAX).unwrap();
+            for job in submitting.join().unwrap() {
+                match job {
+                    Ok(Ok(())) => ran += 1,
+                    Ok(Err(error)) if !error.is_panic() => dropped += 1,
+                    Err(Error::PoolClosed) => refused += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+    }
+    println!("{ran} ran, {dropped} were dropped, {refused} were refused");
+    assert_eq!(ran + dropped + refused, 3 * rounds);
+    assert_eq!(Arc::strong_count(&owned), 1);
+}
+
+/// A job that comes while a thread gives up waiting for one runs.
+#[test]
+fn s113_no_job_is_lost_when_submitting_meets_an_idle_end() {
+    let rounds = cases(10_000) as usize;
+    for idle in [Duration::ZERO, Duration::from_nanos(1), Duration::from_micros(20)] {
+        let executor = BlockingPool::builder().threads(2).idle(idle).build().unwrap();
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for i in 0..rounds / 6 {
+                        assert_eq!(executor.submit(move || i).unwrap().wait().unwrap(), i);
+                    }
+                });
+            }
+        });
+        until(|| executor.threads() == 0);
+    }
+}
+
+#[test]
+fn s115_lookups_that_hang_leave_half_of_the_threads_to_others() {
+    for (threads, at_once) in [(1, 1), (2, 1), (3, 1), (8, 4)] {
+        let executor = with_threads(threads);
+        let hanging: Vec<_> = (0..at_once).map(|_| held(executor.job().lookup())).collect();
+        let waiting: Vec<Job<()>> =
+            (at_once..50).map(|_| executor.job().lookup().submit(|| ()).unwrap()).collect();
+        assert_eq!((executor.running(), executor.waiting()), (at_once, 50 - at_once));
+        assert_eq!(executor.threads(), at_once, "a thread that no lookup may have");
+
+        // As many jobs of other kinds as there are threads left run at the same time.
+        let left = threads - at_once;
+        let others: Vec<_> = (0..left).map(|_| held(executor.job())).collect();
+        assert_eq!((executor.threads(), executor.running()), (threads, threads));
+        drop(others);
+
+        // To cancel takes no more than to say so, whether it waits or hangs.
+        drop(waiting);
+        assert_eq!(executor.waiting(), 0);
+        until(|| executor.running() == at_once);
+        let holds: Vec<Hold> = hanging.into_iter().map(|(_, hold)| hold).collect();
+        assert_eq!(executor.running(), at_once);
+        drop(holds);
+        executor.close(Duration::MAX).unwrap();
+    }
+}
+
+#[test]
+fn s115_lookups_that_wait_do_not_keep_others_from_an_idle_thread() {
+    let executor = with_threads(2);
+    let (first, hold) = held(executor.job().lookup());
+    let lookups = [0; 3].map(|_| executor.job().lookup().submit(name_of_thread).unwrap());
+    for _ in 0..3 {
+        let job = executor.submit(name_of_thread).unwrap();
+        assert_eq!(job.wait().unwrap(), "mainspring-2");
+        assert_eq!(executor.waiting(), 3);
+    }
+    drop(hold);
+    first.wait().unwrap();
+    lookups.into_iter().for_each(|job| drop(job.wait().unwrap()));
+}
+
+/// Of those that may run, the one that has waited longest is next, whatever its class.
+#[test]
+fn jobs_and_lookups_begin_in_the_order_of_their_submission() {
+    let executor = with_threads(1);
+    let (_, hold) = held(executor.job());
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let jobs: Vec<Job<()>> = [0, 1, 2, 3, 4, 5]
+        .into_iter()
+        .map(|i| {
+            let order = order.clone();
+            let job = executor.job();
+            let job = if [0, 3, 4].contains(&i) { job.lookup() } else { job };
+            job.submit(move || order.lock().unwrap().push(i)).unwrap()
+        })
+        .collect();
+    drop(hold);
+    jobs.into_iter().for_each(|job| job.wait().unwrap());
+    assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3, 4, 5]);
+}
+
+/// Lookups that wait take no room in the queue from others, nor others from them.
+#[test]
+fn s115_lookups_have_a_queue_of_their_own() {
+    let executor = lasting().threads(1).queue(3).build().unwrap();
+    let (_running, _hold) = held(executor.job());
+    let lookups: Vec<_> = (0..3).map(|_| executor.job().lookup().submit(|| ()).unwrap()).collect();
+    let error = executor.job().lookup().submit(|| ()).unwrap_err();
+    assert!(matches!(error, Error::QueueFull { waiting: 3 }));
+    let jobs: Vec<_> = (0..3).map(|_| executor.submit(|| ()).unwrap()).collect();
+    let error = executor.submit(|| ()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot submit a job: 3 wait already; await some of them first, or allow more threads or \
+         a longer queue"
+    );
+    assert_eq!(executor.waiting(), 6);
+    drop((lookups, jobs));
+}

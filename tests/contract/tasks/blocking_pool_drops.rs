@@ -1,0 +1,523 @@
+//! F9, S98, S111, S116: what becomes of closures, results, payloads and wakers, on which thread,
+//! and what a panic in any of them does.
+
+use std::future::Future;
+use std::panic::{self, AssertUnwindSafe};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use mainspring::{BlockingPool, Job, JobError};
+
+use crate::tasks::blocking_pool::{Hold, held, until, with_threads};
+
+const OURS: &str = "ours";
+const WORKER: &str = "mainspring-1";
+
+/// What has been dropped, and by whom.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<(&'static str, String)>>>);
+
+impl Log {
+    fn part(&self, what: &'static str) -> Part {
+        Part { what, log: self.clone(), panics: false }
+    }
+
+    fn take(&self) -> Vec<(&'static str, String)> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+/// Something that a closure owns, or a result, or a payload.
+#[derive(Debug)]
+struct Part {
+    what: &'static str,
+    log: Log,
+    panics: bool,
+}
+
+impl Part {
+    fn that_panics(mut self) -> Part {
+        self.panics = true;
+        self
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let thread = thread::current();
+        let worker = thread.name().filter(|name| name.starts_with("mainspring"));
+        let by = worker.unwrap_or(OURS).to_owned();
+        self.log.0.lock().unwrap().push((self.what, by));
+        if self.panics {
+            panic!("{} panics when it is dropped", self.what);
+        }
+    }
+}
+
+/// How often it was woken.
+#[derive(Debug, Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Count {
+    fn wakes(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+fn poll<T>(job: &mut Job<T>, waker: &Waker) -> Poll<Result<T, JobError>> {
+    Pin::new(job).poll(&mut Context::from_waker(waker))
+}
+
+fn is_panic(code: impl FnOnce()) -> bool {
+    panic::catch_unwind(AssertUnwindSafe(code)).is_err()
+}
+
+/// When the future of a job is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dropped {
+    Waiting,
+    Running,
+    Finished,
+    Taken,
+}
+
+/// How a job ends, and when the executor is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Case {
+    dropped: Dropped,
+    panics: bool,
+    closed: bool,
+}
+
+/// A job in an executor with one thread, which another job keeps busy.
+struct Staged {
+    executor: BlockingPool,
+    busy: Hold,
+    job: Job<Part>,
+    /// Waits until the job has begun.
+    begun: mpsc::Receiver<()>,
+    /// Lets it end when it is dropped.
+    end: mpsc::Sender<()>,
+    log: Log,
+}
+
+fn stage(panics: bool) -> Staged {
+    let executor = with_threads(1);
+    let (_, busy) = held(executor.job());
+    let log = Log::default();
+    let (owned, result) = (log.part("closure"), log.clone());
+    let (begin, begun) = mpsc::channel();
+    let (end, ended) = mpsc::channel::<()>();
+    let job = executor.submit(move || {
+        let _owned = owned;
+        begin.send(()).unwrap();
+        ended.recv().unwrap_err();
+        if panics {
+            panic::panic_any(result.part("payload"));
+        }
+        result.part("result")
+    });
+    Staged { executor, busy, job: job.unwrap(), begun, end, log }
+}
+
+/// What a case comes to: what is dropped, by whom, in order.
+fn outcome(case: Case) -> Vec<(&'static str, String)> {
+    let Staged { executor, busy, job, begun, end, log } = stage(case.panics);
+    let close = |limit| drop(case.closed.then(|| executor.close(limit)));
+    if case.dropped == Dropped::Waiting {
+        drop(job);
+        assert_eq!(log.len(), 1, "not dropped there and then");
+        close(Duration::ZERO);
+        drop((busy, end));
+    } else {
+        drop(busy);
+        begun.recv().unwrap();
+        close(Duration::ZERO);
+        if case.dropped == Dropped::Running {
+            drop(job);
+            drop(end);
+        } else {
+            drop(end);
+            until(|| job.is_finished());
+            match case.dropped {
+                Dropped::Taken => drop(job.wait()),
+                _ => drop(job),
+            }
+        }
+    }
+    executor.close(Duration::MAX).unwrap();
+    log.take()
+}
+
+#[test]
+fn f9_in_every_order_each_thing_is_dropped_once_and_by_the_thread_that_is_documented() {
+    for dropped in [Dropped::Waiting, Dropped::Running, Dropped::Finished, Dropped::Taken] {
+        for panics in [false, true] {
+            for closed in [false, true] {
+                let case = Case { dropped, panics, closed };
+                let end = if panics { "payload" } else { "result" };
+                let expected: &[(&str, &str)] = match dropped {
+                    Dropped::Waiting => &[("closure", OURS)],
+                    Dropped::Running => &[("closure", WORKER), (end, WORKER)],
+                    Dropped::Finished | Dropped::Taken => &[("closure", WORKER), (end, OURS)],
+                };
+                let found = outcome(case);
+                let found: Vec<_> = found.iter().map(|(what, by)| (*what, by.as_str())).collect();
+                assert_eq!(found, expected, "{case:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn f9_closing_drops_what_waits_on_the_closing_thread() {
+    let Staged { executor, busy, job, log, .. } = stage(false);
+    executor.close(Duration::ZERO).unwrap_err();
+    assert_eq!(log.take(), [("closure", OURS.to_owned())]);
+    drop(busy);
+    assert!(!job.wait().unwrap_err().is_panic());
+    assert_eq!(log.len(), 0);
+}
+
+#[test]
+fn f9_a_job_completes_by_the_last_waker_that_polled_it_once() {
+    let executor = with_threads(1);
+    let (mut job, hold) = held(executor.job());
+    let counts = [0; 3].map(|_| Arc::new(Count::default()));
+    for count in &counts {
+        let waker = Waker::from(count.clone());
+        assert!(poll(&mut job, &waker).is_pending());
+        assert!(poll(&mut job, &waker).is_pending());
+    }
+    // Those that were replaced are dropped, and only one clone of the last is kept.
+    assert_eq!(counts.each_ref().map(Arc::strong_count), [1, 1, 2]);
+    drop(hold);
+    until(|| executor.running() == 0);
+    assert_eq!(counts.each_ref().map(|count| count.wakes()), [0, 0, 1]);
+    assert_eq!(Arc::strong_count(&counts[2]), 1);
+    let waker = Waker::from(counts[0].clone());
+    assert!(matches!(poll(&mut job, &waker), Poll::Ready(Ok(()))));
+    assert!(is_panic(|| drop(poll(&mut job, &waker))));
+    drop(job);
+    assert_eq!(counts[0].wakes(), 0);
+}
+
+#[test]
+fn f9_awaiters_are_woken_when_the_executor_closes() {
+    let executor = with_threads(1);
+    let (_, _hold) = held(executor.job());
+    let mut job = executor.submit(|| ()).unwrap();
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    assert!(poll(&mut job, &waker).is_pending());
+    executor.close(Duration::ZERO).unwrap_err();
+    assert_eq!(count.wakes(), 1);
+    assert!(matches!(poll(&mut job, &waker), Poll::Ready(Err(_))));
+}
+
+#[test]
+fn s111_a_job_that_ends_after_its_future_and_its_executor_drops_its_result_on_its_thread() {
+    let Staged { executor, busy, mut job, begun, end, log } = stage(false);
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    assert!(poll(&mut job, &waker).is_pending());
+    drop(busy);
+    begun.recv().unwrap();
+    drop(job);
+    assert_eq!(Arc::strong_count(&count), 2, "the waker outlives its future");
+    drop(executor);
+    assert_eq!(log.len(), 0);
+    drop(end);
+    until(|| log.len() == 2);
+    let by_worker = |what| (what, WORKER.to_owned());
+    assert_eq!(log.take(), [by_worker("closure"), by_worker("result")]);
+    assert_eq!(count.wakes(), 0);
+}
+
+/// Runs a job that says where it runs: the one thread there is.
+fn assert_survived(executor: &BlockingPool) {
+    let name = || thread::current().name().map(str::to_owned);
+    assert_eq!(executor.submit(name).unwrap().wait().unwrap().as_deref(), Some(WORKER));
+    assert_eq!(executor.threads(), 1);
+}
+
+#[test]
+fn s98_a_panic_in_the_drop_of_what_nobody_awaits_ends_no_thread() {
+    let log = Log::default();
+    let executor = with_threads(1);
+    for panics in [false, true] {
+        let (_, busy) = held(executor.job());
+        let (begin, begun) = mpsc::channel();
+        let (end, ended) = mpsc::channel::<()>();
+        let of_job = log.clone();
+        let job = executor.submit(move || {
+            begin.send(()).unwrap();
+            ended.recv().unwrap_err();
+            let part = of_job.part("result").that_panics();
+            if panics {
+                panic::panic_any(part);
+            }
+            part
+        });
+        drop(busy);
+        begun.recv().unwrap();
+        drop(job.unwrap());
+        drop(end);
+        until(|| executor.running() == 0);
+        assert_eq!(log.take(), [("result", WORKER.to_owned())]);
+        assert_survived(&executor);
+    }
+}
+
+/// Panics so often, each time with a payload that panics when it is dropped.
+struct Again(usize, Log);
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        drop(self.1.part("payload"));
+        if self.0 > 0 {
+            panic::panic_any(Again(self.0 - 1, self.1.clone()));
+        }
+    }
+}
+
+#[test]
+fn s98_payloads_that_panic_when_they_are_dropped_end_no_thread() {
+    let log = Log::default();
+    let executor = with_threads(1);
+    let (_, busy) = held(executor.job());
+    let (begin, begun) = mpsc::channel();
+    let (end, ended) = mpsc::channel::<()>();
+    let of_job = log.clone();
+    let job = executor.submit(move || {
+        begin.send(()).unwrap();
+        ended.recv().unwrap_err();
+        panic::panic_any(Again(3, of_job));
+    });
+    drop(busy);
+    begun.recv().unwrap();
+    drop::<Job<()>>(job.unwrap());
+    drop(end);
+    until(|| executor.running() == 0);
+    assert_eq!(log.len(), 4);
+    assert_survived(&executor);
+}
+
+#[test]
+fn s98_a_panic_in_the_drop_of_a_closure_reaches_its_awaiter() {
+    let log = Log::default();
+    let executor = with_threads(1);
+    let part = log.part("closure").that_panics();
+    let job = executor.submit(move || drop(part)).unwrap();
+    assert!(job.wait().unwrap_err().to_string().ends_with("closure panics when it is dropped"));
+    assert_survived(&executor);
+
+    // Also if it never ran; the closing goes on with the others, and tells all of them.
+    let (_, busy) = held(executor.job());
+    let jobs = [0; 3].map(|_| {
+        let part = log.part("closure").that_panics();
+        executor.submit(move || drop(part)).unwrap()
+    });
+    executor.close(Duration::ZERO).unwrap_err();
+    assert_eq!(log.len(), 1 + 3);
+    for job in jobs {
+        assert!(job.wait().unwrap_err().to_string().ends_with("closure panics when it is dropped"));
+    }
+    drop(busy);
+    executor.close(Duration::MAX).unwrap();
+}
+
+#[test]
+fn s98_a_panic_in_the_drop_of_a_closure_that_is_taken_back_is_the_droppers() {
+    let log = Log::default();
+    let executor = with_threads(1);
+    let (_, busy) = held(executor.job());
+    let part = log.part("closure").that_panics();
+    let job = executor.submit(move || drop(part)).unwrap();
+    assert!(is_panic(|| drop(job)));
+    assert_eq!((log.len(), executor.waiting()), (1, 0));
+    drop(busy);
+    until(|| executor.running() == 0);
+    assert_survived(&executor);
+}
+
+/// Panics when it is woken, or when it is dropped: both at once nobody could survive.
+struct Rude {
+    on_wake: bool,
+    log: Log,
+}
+
+impl Wake for Rude {
+    fn wake(self: Arc<Self>) {
+        if self.on_wake {
+            panic!("the waker panics");
+        }
+    }
+}
+
+impl Drop for Rude {
+    fn drop(&mut self) {
+        let part = self.log.part("waker");
+        drop(if self.on_wake { part } else { part.that_panics() });
+    }
+}
+
+#[test]
+fn s98_a_panic_in_a_waker_ends_no_thread() {
+    for on_wake in [false, true] {
+        let log = Log::default();
+        let executor = with_threads(1);
+        let (mut job, hold) = held(executor.job());
+        let waker = Waker::from(Arc::new(Rude { on_wake, log: log.clone() }));
+        assert!(poll(&mut job, &waker).is_pending());
+        drop(waker);
+        drop(hold);
+        until(|| executor.running() == 0);
+        assert_eq!(log.len(), 1);
+        job.wait().unwrap();
+        assert_survived(&executor);
+    }
+}
+
+#[test]
+fn s98_a_panic_in_the_drop_of_a_replaced_waker_is_the_pollers() {
+    let log = Log::default();
+    let executor = with_threads(1);
+    let (mut job, hold) = held(executor.job());
+    let rude = Waker::from(Arc::new(Rude { on_wake: false, log: log.clone() }));
+    assert!(poll(&mut job, &rude).is_pending());
+    drop(rude);
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    assert!(is_panic(|| drop(poll(&mut job, &waker))));
+    drop(hold);
+    until(|| count.wakes() == 1);
+    job.wait().unwrap();
+    assert_survived(&executor);
+}
+
+/// S116, with a resolver whose answer comes late.
+#[test]
+fn s116_a_late_answer_of_a_lookup_is_freed() {
+    for closed in [false, true] {
+        let executor = with_threads(2);
+        let log = Log::default();
+        let (begin, begun) = mpsc::channel();
+        let (answer, answered) = mpsc::channel::<Part>();
+        let lookup = executor.job().lookup().submit(move || {
+            begin.send(()).unwrap();
+            answered.recv().unwrap()
+        });
+        begun.recv().unwrap();
+        drop(lookup);
+        if closed {
+            executor.close(Duration::ZERO).unwrap_err();
+        }
+        answer.send(log.part("answer")).unwrap();
+        executor.close(Duration::MAX).unwrap();
+        assert_eq!(log.take(), [("answer", WORKER.to_owned())]);
+    }
+}
+
+/// Uses the executor when it is dropped, and when it is woken.
+struct Busybody(Arc<BlockingPool>, Arc<AtomicUsize>);
+
+impl Busybody {
+    fn meddle(&self) {
+        assert!(self.0.threads() <= 1);
+        drop(self.0.submit(|| ()));
+        self.1.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Busybody {
+    fn drop(&mut self) {
+        self.meddle();
+    }
+}
+
+impl Wake for Busybody {
+    fn wake(self: Arc<Self>) {
+        self.meddle();
+    }
+}
+
+/// Nothing is locked when anything of the user's runs or is dropped: otherwise this hangs.
+#[test]
+fn f9_what_belongs_to_a_job_may_use_its_executor() {
+    let executor = Arc::new(BlockingPool::builder().threads(1).queue(2).build().unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let (_, busy) = held(executor.job());
+    let busybody = || Busybody(executor.clone(), count.clone());
+    let submit = || {
+        let [closure, result] = [busybody(), busybody()];
+        executor.submit(move || {
+            drop(closure);
+            result
+        })
+    };
+    let (first, second) = (submit().unwrap(), submit().unwrap());
+    drop(submit().unwrap_err()); // The queue is full.
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+    drop(first);
+    assert_eq!(count.load(Ordering::SeqCst), 4);
+    let mut third = submit().unwrap();
+    let waker = Waker::from(Arc::new(busybody()));
+    assert!(poll(&mut third, &waker).is_pending());
+    drop(waker);
+    drop(busy);
+    until(|| executor.running() + executor.waiting() == 0);
+    // Both closures, and the waker when it was woken and when it was dropped.
+    assert_eq!(count.load(Ordering::SeqCst), 4 + 2 + 2);
+    drop((second, third));
+    assert_eq!(count.load(Ordering::SeqCst), 8 + 2);
+
+    let (_, busy) = held(executor.job());
+    let late = submit().unwrap();
+    executor.close(Duration::ZERO).unwrap_err();
+    assert_eq!(count.load(Ordering::SeqCst), 10 + 2);
+    drop((busy, late));
+    executor.close(Duration::MAX).unwrap();
+}
+
+/// Polls its job while it is woken, as some runtimes do.
+struct Inline(Mutex<Option<Job<i32>>>, mpsc::Sender<i32>);
+
+impl Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        let mut job = self.0.lock().unwrap().take().unwrap();
+        match poll(&mut job, Waker::noop()) {
+            Poll::Ready(Ok(result)) => self.1.send(result).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn f9_a_job_may_be_polled_by_the_waker_that_it_wakes() {
+    let executor = with_threads(1);
+    let (_, busy) = held(executor.job());
+    let (send, sent) = mpsc::channel();
+    let inline = Arc::new(Inline(Mutex::default(), send));
+    let mut job = executor.submit(|| 7).unwrap();
+    assert!(poll(&mut job, &Waker::from(inline.clone())).is_pending());
+    *inline.0.lock().unwrap() = Some(job);
+    drop(busy);
+    assert_eq!(sent.recv().unwrap(), 7);
+    assert_survived(&executor);
+}

@@ -1,0 +1,370 @@
+//! F5: several tasks at once: who is waited for, who is cancelled, and what is told of it.
+
+use std::cell::{Cell, RefCell};
+use std::future::pending;
+use std::rc::Rc;
+
+use mainspring::{
+    CancelScope, Error, EventLoop, JoinError, Result, Task, WaitUntil, as_completed, gather,
+    gather_all, race, race_all, shield, sleep, spawn, timeout, wait, yield_now,
+};
+
+use crate::tasks::scopes::{Log, SECOND, noting};
+
+/// A task that gives how many seconds it has taken.
+fn taking(seconds: u32) -> Task<Result<u32>> {
+    spawn(async move {
+        sleep(seconds * SECOND).await;
+        Ok(seconds)
+    })
+}
+
+fn failing(seconds: u32, words: &'static str) -> Task<Result<u32>> {
+    spawn(async move {
+        sleep(seconds * SECOND).await;
+        Err(Error::other(words))
+    })
+}
+
+fn panicking(seconds: u32) -> Task<Result<u32>> {
+    spawn(async move {
+        sleep(seconds * SECOND).await;
+        panic!("as told")
+    })
+}
+
+/// One that never ends, and notes when it is dropped; it holds a cancellation off for so long.
+fn waiting(log: &Log, seconds: u32) -> Task<Result<u32>> {
+    let end = log.end("dropped");
+    spawn(async move {
+        let _end = end;
+        CancelScope::new().shielded().run(sleep(seconds * SECOND)).await?;
+        pending().await
+    })
+}
+
+/// What is reported, as it comes.
+fn reports(el: &mut EventLoop<()>) -> Rc<RefCell<Vec<String>>> {
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let noted = reports.clone();
+    el.set_exception_handler(move |_, (), report| {
+        noted.borrow_mut().push(report.error.to_string());
+    });
+    reports
+}
+
+#[test]
+fn f5_gather_gives_the_results_in_the_order_of_the_tasks() {
+    let (mut el, _) = noting();
+    let run = async {
+        assert_eq!(gather([taking(3), taking(1), taking(2)]).await.unwrap(), [3, 1, 2]);
+        assert!(gather(Vec::<Task<Result<()>>>::new()).await.unwrap().is_empty());
+        let done = taking(0);
+        sleep(SECOND).await;
+        assert_eq!(gather([done]).await.unwrap(), [0]);
+    };
+    el.run_until_complete(run).unwrap();
+}
+
+#[test]
+fn f5_the_first_error_in_time_ends_a_gather_when_the_rest_has_ended() {
+    let (mut el, log) = noting();
+    let reports = reports(&mut el);
+    let run = async {
+        let tasks = [waiting(&log, 0), failing(2, "second"), failing(1, "first"), waiting(&log, 3)];
+        let error = gather(tasks).await.unwrap_err();
+        assert_eq!(error.to_string(), "first");
+        log.note("first");
+        let error = gather([waiting(&log, 0), panicking(1)]).await.unwrap_err();
+        assert_eq!(error.to_string(), "panicked: as told");
+        log.note("panicked");
+        let cancelled = waiting(&log, 0);
+        cancelled.cancel("not this one");
+        let error = gather([cancelled]).await.unwrap_err();
+        assert_eq!(error.to_string(), "cancelled: not this one");
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[
+        (1, "dropped"),
+        (3, "dropped"),
+        (3, "first"),
+        (4, "dropped"),
+        (4, "panicked"),
+        (4, "dropped"),
+    ]);
+    assert!(reports.borrow().is_empty(), "{reports:?}");
+}
+
+/// What panics after the first error has nobody else who could be told.
+#[test]
+fn f5_a_panic_after_the_error_of_a_gather_is_reported() {
+    let (mut el, _) = noting();
+    let reports = reports(&mut el);
+    let run = async {
+        let late = spawn(async {
+            let shield = CancelScope::new().shielded();
+            let late = async {
+                sleep(2 * SECOND).await;
+                panic!("late")
+            };
+            shield.run(late).await?
+        });
+        assert!(gather([late, failing(1, "first")]).await.is_err());
+        yield_now().await;
+    };
+    el.run_until_complete(run).unwrap();
+    assert_eq!(*reports.borrow(), ["panicked: late"]);
+}
+
+#[test]
+fn f5_who_drops_a_gather_or_a_race_cancels_its_tasks() {
+    let (mut el, log) = noting();
+    let run = async {
+        assert!(timeout(SECOND, gather([waiting(&log, 0)])).await.is_err());
+        yield_now().await;
+        log.note("gather");
+        assert!(timeout(SECOND, gather_all([waiting(&log, 0), taking(1)])).await.is_err());
+        yield_now().await;
+        log.note("all");
+        assert!(timeout(SECOND, race_all([waiting(&log, 0)])).await.is_err());
+        yield_now().await;
+        log.note("race");
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[
+        (1, "dropped"),
+        (1, "gather"),
+        (2, "dropped"),
+        (2, "all"),
+        (3, "dropped"),
+        (3, "race"),
+    ]);
+}
+
+#[test]
+fn f5_gather_all_tells_what_came_of_each() {
+    let (mut el, _) = noting();
+    let run = async {
+        let cancelled = taking(9);
+        cancelled.cancel("not needed");
+        let tasks = [panicking(2), taking(3), cancelled, failing(1, "failed")];
+        let outcomes = gather_all(tasks).await;
+        assert!(
+            matches!(&outcomes[0], Err(JoinError::Panicked(panic)) if panic.message() == "as told")
+        );
+        assert!(matches!(&outcomes[1], Ok(Ok(3))));
+        assert!(matches!(&outcomes[2], Err(JoinError::Cancelled(_))));
+        assert!(matches!(&outcomes[3], Ok(Err(error)) if error.to_string() == "failed"));
+        assert_eq!(outcomes.len(), 4);
+    };
+    el.run_until_complete(run).unwrap();
+}
+
+#[test]
+fn f5_as_completed_follows_the_order_in_which_tasks_end() {
+    let (mut el, log) = noting();
+    let run = async {
+        let tasks = [taking(3), taking(1), failing(2, "failed"), taking(1)];
+        let mut done = as_completed(tasks);
+        let mut order = Vec::new();
+        // A wait that is given up loses nothing.
+        assert!(timeout(SECOND / 2, done.next()).await.is_err());
+        while let Some((i, outcome)) = done.next().await {
+            order.push((i, outcome.unwrap().ok()));
+        }
+        assert_eq!(order, [(1, Some(1)), (3, Some(1)), (2, None), (0, Some(3))]);
+        assert!(done.next().await.is_none());
+        drop(as_completed([taking(5)]));
+        log.note("detached");
+    };
+    el.run_until_complete(run).unwrap();
+    el.run().unwrap();
+    log.note("went on");
+    log.check(&[(3, "detached"), (8, "went on")]);
+}
+
+/// The output is given after the done-callbacks have seen it, also those that were added later.
+#[test]
+fn f5_as_completed_comes_after_the_done_callbacks() {
+    let (mut el, log) = noting();
+    let run = async {
+        let task = taking(1);
+        let seen = log.clone();
+        let mut done = {
+            task.add_done_callback(move |outcome| {
+                assert!(outcome.is_ok());
+                seen.note("callback");
+            });
+            as_completed([task])
+        };
+        done.next().await.unwrap().1.unwrap().unwrap();
+        log.note("given");
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(1, "callback"), (1, "given")]);
+}
+
+#[test]
+fn f5_tasks_of_a_loop_that_is_gone_are_done() {
+    let (mut el, _) = noting();
+    let (gone, _) = noting();
+    let tasks = [(); 3].map(|()| gone.spawn(pending::<Result<()>>()));
+    let mut watched = as_completed(tasks);
+    drop(gone);
+    let (again, _) = noting();
+    let late = again.spawn(pending::<Result<()>>());
+    drop(again);
+    let run = async {
+        let mut cancelled = 0;
+        while let Some((_, outcome)) = watched.next().await {
+            assert!(outcome.unwrap_err().is_cancelled());
+            cancelled += 1;
+        }
+        assert_eq!(cancelled, 3);
+        let (done, pending) = wait([late], WaitUntil::All).await;
+        assert_eq!((done.len(), pending.len()), (1, 0));
+        assert!(gather(done).await.unwrap_err().to_string().contains("closed"));
+    };
+    el.run_until_complete(run).unwrap();
+}
+
+#[test]
+fn f5_race_drops_the_loser_and_prefers_the_first() {
+    let (mut el, log) = noting();
+    let run = async {
+        let loser = async {
+            let _end = log.end("loser");
+            sleep(2 * SECOND).await;
+            "loser"
+        };
+        let winner = async {
+            sleep(SECOND).await;
+            "winner"
+        };
+        assert_eq!(race(loser, winner).await, "winner");
+        log.note("over");
+        assert_eq!(race(async { 1 }, async { 2 }).await, 1);
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(1, "loser"), (1, "over")]);
+}
+
+#[test]
+fn f5_race_all_returns_when_the_losers_have_ended() {
+    let (mut el, log) = noting();
+    let run = async {
+        let tasks = [waiting(&log, 4), failing(1, "failed"), waiting(&log, 0), taking(2)];
+        let first = race_all(tasks).await.unwrap();
+        assert_eq!(first.unwrap_err().to_string(), "failed");
+        log.note("over");
+        assert!(race_all([panicking(1), taking(2)]).await.unwrap_err().is_panic());
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(1, "dropped"), (4, "dropped"), (4, "over")]);
+}
+
+#[test]
+#[should_panic = "`race_all` needs a task"]
+fn f5_race_all_of_nothing_panics() {
+    let (mut el, _) = noting();
+    let _ = el.run_until_complete(race_all(Vec::<Task<()>>::new()));
+}
+
+#[test]
+fn f5_wait_tells_the_done_from_the_pending() {
+    let (mut el, log) = noting();
+    let run = async {
+        let counts = async |when| {
+            let tasks = [taking(4), failing(3, "failed"), taking(1), taking(1), taking(2)];
+            let (done, pending) = wait(tasks, when).await;
+            let mut results = Vec::new();
+            for task in done {
+                results.push(task.await.unwrap().ok());
+            }
+            for task in &pending {
+                task.cancel("enough");
+            }
+            (results, pending.len())
+        };
+        assert_eq!(counts(WaitUntil::FirstCompleted).await, (vec![Some(1), Some(1)], 3));
+        log.note("first completed");
+        let done = vec![None, Some(1), Some(1), Some(2)];
+        assert_eq!(counts(WaitUntil::FirstError).await, (done, 1));
+        log.note("first error");
+        let done = vec![Some(4), None, Some(1), Some(1), Some(2)];
+        assert_eq!(counts(WaitUntil::All).await, (done, 0));
+        log.note("all");
+        let (done, pending) = wait(Vec::<Task<Result<()>>>::new(), WaitUntil::FirstCompleted).await;
+        assert!(done.is_empty() && pending.is_empty());
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(1, "first completed"), (4, "first error"), (8, "all")]);
+}
+
+#[test]
+fn f5_a_panic_and_a_cancellation_are_errors_to_wait_for() {
+    let (mut el, log) = noting();
+    let run = async {
+        let (done, pending) = wait([taking(2), panicking(1)], WaitUntil::FirstError).await;
+        assert_eq!((done.len(), pending.len()), (1, 1));
+        assert!(gather(done).await.is_err());
+        let cancelled = taking(5);
+        cancelled.cancel("at once");
+        let (done, _pending) = wait([taking(2), cancelled], WaitUntil::FirstError).await;
+        assert!(gather_all(done).await.remove(0).unwrap_err().is_cancelled());
+        log.note("over");
+        // Without any error all are waited for.
+        let (done, pending) = wait([taking(2), taking(1)], WaitUntil::FirstError).await;
+        assert_eq!((done.len(), pending.len()), (2, 0));
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(1, "over")]);
+}
+
+/// Looking at an output takes nothing away from those who are still to see it.
+#[test]
+fn f5_wait_leaves_the_output_to_done_callbacks_and_joiner() {
+    let (mut el, _) = noting();
+    let run = async {
+        let seen = Rc::new(Cell::new(0));
+        let task = taking(1);
+        for _ in 0..2 {
+            let seen = seen.clone();
+            task.add_done_callback(move |outcome| {
+                assert!(matches!(outcome, Ok(Ok(1))));
+                seen.set(seen.get() + 1);
+            });
+        }
+        let (mut done, _) = wait([task], WaitUntil::FirstError).await;
+        assert_eq!(done.remove(0).await.unwrap().unwrap(), 1);
+        assert_eq!(seen.get(), 2);
+    };
+    el.run_until_complete(run).unwrap();
+}
+
+#[test]
+fn f5_what_is_shielded_goes_on_without_its_waiter() {
+    let (mut el, log) = noting();
+    let reports = reports(&mut el);
+    let run = async {
+        let (done, failed) = (log.clone(), log.clone());
+        let fine = async move {
+            sleep(2 * SECOND).await;
+            done.note("done");
+        };
+        assert!(timeout(SECOND, shield(fine)).await.is_err());
+        let broken = async move {
+            sleep(3 * SECOND).await;
+            failed.note("failed");
+            Err::<(), _>(Error::other("to nobody"))
+        };
+        let scope = CancelScope::new().timeout(SECOND);
+        assert!(scope.run(shield(broken)).await.is_err());
+        log.note("left");
+        assert_eq!(shield(async { 7 }).await.unwrap(), 7);
+    };
+    el.run_until_complete(run).unwrap();
+    el.run().unwrap();
+    log.check(&[(2, "done"), (2, "left"), (4, "failed")]);
+    assert_eq!(*reports.borrow(), ["to nobody"]);
+}

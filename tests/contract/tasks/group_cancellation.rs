@@ -1,0 +1,341 @@
+//! F6: groups that are cancelled from outside. What is around a group waits for its children, and
+//! the cancellation is not swallowed.
+
+use std::collections::VecDeque;
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use mainspring::{
+    CancelScope, Error, JoinError, Result, TaskGroup, sleep, spawn, timeout, yield_now,
+};
+
+use crate::tasks::scopes::{Log, SECOND, cancel_after, noting};
+
+/// A group with a child that ends at once, and one that needs three seconds for it.
+async fn slow_group(log: Log) -> Result<()> {
+    let _end = log.end("around");
+    let noting = log.clone();
+    let group = TaskGroup::run(async move |group| {
+        for (seconds, name) in [(0, "quick"), (3, "slow")] {
+            let end = noting.end(name);
+            group.spawn(async move {
+                let _end = end;
+                let shield = CancelScope::new().shielded();
+                shield.run(sleep(seconds * SECOND)).await?;
+                pending::<Result<()>>().await
+            })?;
+        }
+        let _end = noting.end("body");
+        pending::<Result<()>>().await
+    });
+    let outcome = group.await;
+    log.note("the cancellation was swallowed");
+    Ok(outcome?)
+}
+
+/// Where a group can be.
+type Around = fn(Log) -> Pin<Box<dyn Future<Output = ()>>>;
+
+#[test]
+fn f6_whatever_is_around_a_group_waits_for_its_children() {
+    let all: [Around; 6] = [
+        |log| {
+            Box::pin(async move {
+                let scope = CancelScope::new();
+                cancel_after(1, &scope);
+                assert!(scope.run(slow_group(log)).await.is_err());
+            })
+        },
+        |log| {
+            Box::pin(async move {
+                let scope = CancelScope::new().timeout(SECOND);
+                let between = CancelScope::new();
+                assert!(scope.run(between.run(slow_group(log))).await.is_err());
+            })
+        },
+        |log| Box::pin(async move { assert!(timeout(SECOND, slow_group(log)).await.is_err()) }),
+        |log| {
+            Box::pin(async move {
+                let task = spawn(slow_group(log));
+                sleep(SECOND).await;
+                assert!(task.cancel("asked to"));
+                assert!(matches!(task.await, Err(JoinError::Cancelled(_))));
+            })
+        },
+        |log| {
+            Box::pin(async move {
+                let outcome = TaskGroup::run(async |group| {
+                    group.spawn(slow_group(log))?;
+                    sleep(SECOND).await;
+                    Err::<(), _>(Error::other("outer"))
+                });
+                assert_eq!(outcome.await.unwrap_err().errors().len(), 1);
+            })
+        },
+        |log| {
+            Box::pin(async move {
+                let outcome = TaskGroup::run(async |group| {
+                    let group = group.clone();
+                    let ending = async move {
+                        sleep(SECOND).await;
+                        group.cancel("outer");
+                    };
+                    spawn(ending).detach();
+                    slow_group(log).await
+                });
+                assert_eq!(outcome.await.unwrap_err().errors().len(), 1);
+            })
+        },
+    ];
+    for (i, around) in all.into_iter().enumerate() {
+        println!("around number {i}"); // Shown when the test fails.
+        let (mut el, log) = noting();
+        el.run_until_complete(around(log.clone())).unwrap();
+        let mut noted = log.0.borrow().clone();
+        // Which of the children and the body ends first is not promised.
+        noted[..2].sort();
+        assert_eq!(noted, [(1, "body"), (1, "quick"), (3, "slow"), (3, "around")]);
+    }
+}
+
+/// A crowd of futures, of which only those are polled that were woken.
+struct Crowd<F> {
+    futures: Vec<Option<Pin<Box<F>>>>,
+    woken: Arc<Woken>,
+}
+
+struct Woken(Mutex<(VecDeque<usize>, Option<Waker>)>);
+
+struct OneOf(Arc<Woken>, usize);
+
+impl Wake for OneOf {
+    fn wake(self: Arc<OneOf>) {
+        let mut woken = self.0.0.lock().unwrap();
+        woken.0.push_back(self.1);
+        if let Some(waker) = woken.1.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl<F: Future> Future for Crowd<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.woken.0.lock().unwrap().1 = Some(cx.waker().clone());
+        loop {
+            let Some(i) = self.woken.0.lock().unwrap().0.pop_front() else { break };
+            let waker = Waker::from(Arc::new(OneOf(self.woken.clone(), i)));
+            let poll = self.futures[i]
+                .as_mut()
+                .map(|future| future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+            if poll == Some(true) {
+                self.futures[i] = None;
+            }
+        }
+        match self.futures.iter().all(Option::is_none) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+fn crowd<F: Future>(futures: impl IntoIterator<Item = F>) -> Crowd<F> {
+    let futures: Vec<_> = futures.into_iter().map(|future| Some(Box::pin(future))).collect();
+    let woken = ((0..futures.len()).collect(), None);
+    Crowd { woken: Arc::new(Woken(Mutex::new(woken))), futures }
+}
+
+/// Those between only poll whom they have woken: a group is told all the same.
+#[test]
+fn f6_a_group_in_a_crowd_hears_of_a_cancellation() {
+    for by_task in [false, true] {
+        let (mut el, log) = noting();
+        let run = async {
+            let groups = crowd([slow_group(log.clone()), slow_group(log.clone())]);
+            if by_task {
+                let task = spawn(groups);
+                sleep(SECOND).await;
+                assert!(task.cancel("asked to"));
+                assert!(task.await.is_err());
+            } else {
+                assert!(timeout(SECOND, groups).await.is_err());
+            }
+        };
+        el.run_until_complete(run).unwrap();
+        let noted = log.0.borrow();
+        assert_eq!(noted.iter().filter(|(at, what)| (*at, *what) == (3, "slow")).count(), 2);
+        assert_eq!(noted.iter().filter(|(at, what)| (*at, *what) == (3, "around")).count(), 2);
+        assert_eq!(noted.len(), 8, "{noted:?}");
+    }
+}
+
+/// The error comes before the cancellation, which comes all the same.
+#[test]
+fn f6_a_child_that_fails_while_the_parent_is_cancelled_is_told_of() {
+    let (mut el, log) = noting();
+    let run = async {
+        let inside = async {
+            let outcome = TaskGroup::run(async |group| {
+                let shield = CancelScope::new().shielded();
+                group.spawn(async move {
+                    shield
+                        .run(async {
+                            sleep(2 * SECOND).await;
+                            Err::<(), _>(Error::other("last words"))
+                        })
+                        .await?
+                })?;
+                pending::<Result<()>>().await
+            });
+            assert_eq!(outcome.await.unwrap_err().errors()[0].to_string(), "last words");
+            log.note("told");
+            yield_now().await;
+            log.note("the cancellation was swallowed");
+        };
+        assert!(timeout(SECOND, inside).await.is_err());
+        log.note("over");
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(2, "told"), (2, "over")]);
+}
+
+#[test]
+fn f6_groups_in_groups_end_from_the_inside_out() {
+    let (mut el, log) = noting();
+    let run = async {
+        let task = spawn({
+            let log = log.clone();
+            async move {
+                let _end = log.end("task");
+                TaskGroup::run(async |outer| {
+                    let nested = log.clone();
+                    outer.spawn(async move {
+                        let _end = nested.end("child");
+                        TaskGroup::run(async |inner| {
+                            let end = nested.end("grandchild");
+                            inner.spawn(async move {
+                                let _end = end;
+                                pending::<Result<()>>().await
+                            })?;
+                            Ok(())
+                        })
+                        .await?;
+                        Ok(())
+                    })?;
+                    TaskGroup::run(async |inner| {
+                        let end = log.end("body's child");
+                        inner.spawn(async move {
+                            let _end = end;
+                            CancelScope::new().shielded().run(sleep(2 * SECOND)).await?;
+                            pending::<Result<()>>().await
+                        })?;
+                        Ok(())
+                    })
+                    .await?;
+                    Ok(())
+                })
+                .await
+                .ok();
+                log.note("the cancellation was swallowed");
+            }
+        });
+        sleep(SECOND).await;
+        task.cancel("asked to");
+        assert!(task.await.is_err());
+        log.note("over");
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(1, "grandchild"), (1, "child"), (2, "body's child"), (2, "task"), (2, "over")]);
+}
+
+/// The children have ended in the tick of the deadline: the value is there, and wins.
+#[test]
+fn f6_a_group_that_is_done_in_time_gives_its_value() {
+    let (mut el, _) = noting();
+    let run = async {
+        let group = TaskGroup::run(async |group| {
+            group.spawn(async { Ok(sleep(SECOND).await) })?;
+            Ok("done")
+        });
+        timeout(SECOND, group).await
+    };
+    // The child's timer is the later one: it is spawned when the deadline counts already.
+    assert_eq!(el.run_until_complete(run).unwrap().unwrap().unwrap(), "done");
+}
+
+#[test]
+fn f6_a_shield_around_a_group_hides_the_cancellation() {
+    let (mut el, log) = noting();
+    let run = async {
+        let inside = async {
+            let group = TaskGroup::run(async |group| {
+                let noting = log.clone();
+                group.spawn(async move {
+                    sleep(3 * SECOND).await;
+                    Ok(noting.note("child"))
+                })?;
+                Ok(())
+            });
+            CancelScope::new().shielded().run(group).await.unwrap().unwrap();
+            log.note("group");
+            pending::<()>().await
+        };
+        assert!(timeout(SECOND, inside).await.is_err());
+        log.note("over");
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(3, "child"), (3, "group"), (3, "over")]);
+}
+
+/// A task that is cancelled and has not begun has no group yet; a scope that was cancelled before
+/// lets a group begin, and end at once.
+#[test]
+fn f6_a_group_in_a_cancelled_scope_ends_at_once() {
+    let (mut el, log) = noting();
+    let run = async {
+        let task = spawn(slow_group(log.clone()));
+        task.cancel("not begun");
+        assert!(task.await.is_err());
+        let scope = CancelScope::new();
+        scope.cancel("before");
+        let group = TaskGroup::run(async |group| {
+            let end = log.end("child");
+            group.spawn(async move {
+                let _end = end;
+                pending::<Result<()>>().await
+            })?;
+            log.note("body");
+            yield_now().await;
+            log.note("never");
+            Ok(())
+        });
+        assert!(scope.run(group).await.is_err());
+        log.note("over");
+    };
+    el.run_until_complete(run).unwrap();
+    log.check(&[(0, "body"), (0, "child"), (0, "over")]);
+}
+
+/// Cancelled from outside, dropped half-way: nothing of it is left, and the loop ends by itself.
+#[test]
+fn f6_a_group_that_is_cancelled_and_then_dropped_leaves_nothing() {
+    let (mut el, log) = noting();
+    let noting = log.clone();
+    el.spawn(async move {
+        let mut group = Box::pin(async move { drop(slow_group(noting).await) });
+        let begin = poll_fn(|cx| Poll::Ready(group.as_mut().poll(cx).is_pending()));
+        let scope = CancelScope::new();
+        assert!(scope.run(begin).await.unwrap());
+        scope.cancel("while it is here");
+        sleep(2 * SECOND).await;
+        drop(group);
+    })
+    .detach();
+    el.run().unwrap();
+    let mut noted = log.0.borrow().clone();
+    noted.sort();
+    assert_eq!(noted, [(2, "around"), (2, "body"), (2, "quick"), (3, "slow")]);
+}

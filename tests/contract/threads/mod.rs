@@ -1,0 +1,4 @@
+//! Calls and tasks from other threads (X1 and X2 of docs/contract.md).
+
+mod remote;
+mod remote_tasks;

@@ -1,0 +1,4 @@
+//! Timers and intervals (section T of docs/contract.md).
+
+mod deadlines;
+mod intervals;

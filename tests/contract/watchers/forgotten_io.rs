@@ -1,0 +1,211 @@
+//! W8 and W10: what a forgotten `Io` of a lent stream leaves behind. Safe code then closes the fd,
+//! and its number goes to the next owner.
+//!
+//! Callbacks own their sources, so only unsafe code can do that to them: those tests are in `sys`.
+
+use std::io::{Read, Write};
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
+
+use futures::poll;
+use mainspring::{Error, EventLoop, Interest, Io, SelectorKind};
+
+use crate::support::files::{hang_up, pair, tick};
+use crate::support::on_every_selector;
+use crate::support::selector::counted;
+
+type Seen = Vec<String>;
+
+const READ: Interest = Interest::READABLE;
+
+/// A number that no other test gets: those get the lowest free one.
+const NUMBER: RawFd = 940;
+
+fn on_every_loop(mut check: impl FnMut(SelectorKind, &mut EventLoop<Seen>)) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    on_every_selector(|kind| {
+        let selector = crate::support::loopback::selector(kind);
+        let mut el = EventLoop::builder().selector(selector).build_with(Seen::new()).unwrap();
+        check(kind, &mut el);
+    });
+}
+
+/// The same stream under [`NUMBER`].
+fn at_the_number(stream: &impl AsFd) -> UnixStream {
+    let moved = rustix::io::fcntl_dupfd_cloexec(stream.as_fd(), NUMBER).unwrap();
+    assert_eq!(moved.as_raw_fd(), NUMBER);
+    moved.into()
+}
+
+/// A stream under [`NUMBER`], and its peer.
+fn owner() -> (UnixStream, UnixStream) {
+    let (ours, theirs) = pair();
+    (at_the_number(&ours), theirs)
+}
+
+/// Waits for `stream` by an `Io`, and forgets it.
+fn forget_io<S>(el: &mut EventLoop<S>, stream: &UnixStream) {
+    let waiting = async {
+        let io = Io::new(stream).unwrap();
+        assert!(poll!(pin!(io.ready(READ))).is_pending());
+        mem::forget(io);
+    };
+    el.run_until_complete(waiting).unwrap();
+}
+
+fn read(mut stream: &UnixStream) -> std::io::Result<usize> {
+    stream.read(&mut [0; 8])
+}
+
+fn add_reader(el: &EventLoop<Seen>, stream: Rc<UnixStream>) -> mainspring::Result<()> {
+    let watcher = el.add_reader(stream, |_, seen: &mut Seen, stream| {
+        seen.push(format!("read {}", read(stream)?));
+        Ok(())
+    });
+    watcher.map(drop)
+}
+
+/// Ticks until nothing is called any more, which must not take long.
+fn settle(el: &mut EventLoop<Seen>) -> Seen {
+    let ticks = (0..20).take_while(|_| tick(el) > 0).count();
+    assert!(ticks < 20, "it spins: {:?}", el.state());
+    mem::take(el.state_mut())
+}
+
+#[test]
+fn w8_a_forgotten_io_gives_way_to_a_callback() {
+    on_every_loop(|_, el| {
+        let (old, _peer) = owner();
+        forget_io(el, &old);
+        drop(old);
+        let (new, mut theirs) = owner();
+        add_reader(el, Rc::new(new)).unwrap();
+        assert_eq!(settle(el), [""; 0]);
+        theirs.write_all(b"123").unwrap();
+        assert_eq!(settle(el), ["read 3"]);
+    });
+}
+
+/// The place that is free: the old entry would hear of the new file.
+#[test]
+fn w8_a_forgotten_io_hears_nothing_of_the_next_owner() {
+    on_every_loop(|_, el| {
+        let (old, _peer) = owner();
+        el.run_until_complete(async {
+            let io = Io::with_interest(&old, READ).unwrap();
+            assert!(poll!(pin!(io.readable())).is_pending());
+            mem::forget(io);
+        })
+        .unwrap();
+        drop(old);
+        let (new, mut theirs) = owner();
+        theirs.write_all(b"12").unwrap();
+        let called = |_: &_, seen: &mut Seen, me: &mut mainspring::Watched<UnixStream>| {
+            seen.push("written".to_owned());
+            me.cancel();
+            Ok(())
+        };
+        el.add_writer(new, called).unwrap();
+        assert_eq!(settle(el), ["written"]);
+    });
+}
+
+/// Each owner forgets its `Io`, and the next one waits for its own stream.
+#[test]
+fn w8_a_forgotten_io_gives_way_to_the_next_io() {
+    on_every_loop(|_, el| {
+        for round in 1..=5 {
+            let (new, mut theirs) = owner();
+            let io = Io::new(&new).unwrap();
+            let reading = async {
+                let mut reading = pin!(io.read_with(|stream| read(stream)));
+                assert!(poll!(reading.as_mut()).is_pending(), "round {round}");
+                theirs.write_all(b"12").unwrap();
+                reading.await
+            };
+            assert_eq!(el.run_until_complete(reading).unwrap().unwrap(), 2, "round {round}");
+            mem::forget(io);
+        }
+    });
+}
+
+/// A type with a destructor may be borrowed all the same.
+#[test]
+fn w8_a_forgotten_io_of_a_boxed_reference_gives_way() {
+    on_every_loop(|_, el| {
+        let (old, _peer) = owner();
+        el.run_until_complete(async {
+            let io = Io::new(Box::new(&old)).unwrap();
+            assert!(poll!(pin!(io.ready(READ))).is_pending());
+            mem::forget(io);
+        })
+        .unwrap();
+        drop(old);
+        let (new, mut theirs) = owner();
+        add_reader(el, Rc::new(new)).unwrap();
+        theirs.write_all(b"1").unwrap();
+        assert_eq!(settle(el), ["read 1"]);
+    });
+}
+
+/// A copy keeps the old file open: its data neither calls the new owner nor ends each wait.
+#[test]
+fn w8_a_copy_of_the_forgotten_file_is_silent() {
+    on_every_loop(|_, el| {
+        let (old, mut old_peer) = owner();
+        forget_io(el, &old);
+        let copy = old.try_clone().unwrap();
+        drop(old);
+        let (new, mut theirs) = owner();
+        add_reader(el, Rc::new(new)).unwrap();
+        old_peer.write_all(b"old").unwrap();
+        assert_eq!(settle(el), [""; 0]);
+        theirs.write_all(b"1").unwrap();
+        assert_eq!(settle(el), ["read 1"]);
+        hang_up(copy);
+        assert_eq!(settle(el), [""; 0]);
+    });
+}
+
+/// The same file under its number again: the forgotten `Io` watches it still. A kqueue forgets the
+/// number with its first descriptor.
+#[test]
+fn w10_the_same_file_is_watched_still() {
+    on_every_loop(|kind, el| {
+        let (old, _peer) = owner();
+        forget_io(el, &old);
+        let copy = old.try_clone().unwrap();
+        drop(old);
+        let again = add_reader(el, Rc::new(at_the_number(&copy)));
+        match kind {
+            SelectorKind::Kqueue => again.unwrap(),
+            _ => {
+                let error = again.unwrap_err();
+                assert!(matches!(error, Error::AlreadyWatched { fd: NUMBER, .. }), "{error}");
+            }
+        }
+    });
+}
+
+/// No selector is asked more often for a source that the loop owns.
+#[test]
+fn q10_an_owned_source_is_registered_once() {
+    on_every_selector(|kind| {
+        let (selector, calls) = counted(kind);
+        let mut el = EventLoop::builder().selector(selector).build_with(()).unwrap();
+        let (ours, mut theirs) = pair();
+        calls.since();
+        let reader =
+            el.add_reader(ours, |_, (), stream| read(stream).map(drop).map_err(Into::into));
+        theirs.write_all(b"x").unwrap();
+        tick(&mut el);
+        assert_eq!(calls.since().1, 1);
+        assert!(el.cancel(reader.unwrap()));
+        assert_eq!(calls.since().1, 1);
+    });
+}

@@ -1,0 +1,215 @@
+//! Q4, Q9: a watcher's callback that is replaced while it runs, and what else happens to it before
+//! it returns.
+
+use std::cell::{Cell, RefCell};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring::{Interest, LoopHandle, Watched, Watcher};
+
+use crate::support::selector::counted;
+use crate::support::{Source, on_every_selector, simulated};
+
+const NOW: Option<Duration> = Some(Duration::ZERO);
+
+type Own = Rc<Cell<Option<Watcher<Source>>>>;
+
+/// Adds a reader that is ready and replaces itself; then it does what `last` does, with the handle
+/// of its heir.
+fn replacing(
+    el: &LoopHandle<Vec<&'static str>>,
+    alive: &Rc<()>,
+    last: impl Fn(&LoopHandle<Vec<&'static str>>, &mut Watched<Source>, Watcher<Source>) + 'static,
+) -> (Own, UnixStream) {
+    let (source, mut peer) = Source::pair(alive);
+    peer.write_all(b"x").unwrap();
+    let own = Own::default();
+    let (slot, alive) = (own.clone(), alive.clone());
+    let watcher = el.add_reader(source, move |el, ran, source| {
+        ran.push("old");
+        let kept = alive.clone();
+        let heir = el.replace(slot.get().unwrap(), move |_, ran, source| {
+            let _ = &kept;
+            ran.push("heir");
+            let _ = source.stream().read(&mut [0; 8])?;
+            Ok(())
+        })?;
+        slot.set(Some(heir));
+        last(el, source, heir);
+        Ok(())
+    });
+    own.set(Some(watcher.unwrap()));
+    (own, peer)
+}
+
+#[test]
+fn q9_an_heir_whose_predecessor_panics_goes_with_the_source() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, Vec::new());
+        let alive = Rc::new(());
+        let (own, peer) = replacing(&el, &alive, |_, _, _| panic!("it has replaced itself"));
+        assert!(catch_unwind(AssertUnwindSafe(|| el.tick(NOW))).is_err());
+        assert_eq!(Rc::strong_count(&alive), 1);
+        assert!(!el.cancel(own.get().unwrap()) && !el.is_alive());
+        // The place is free: the number is watched again by whoever gets it.
+        let (source, next) = Source::pair(&alive);
+        (&next).write_all(b"x").unwrap();
+        el.add_reader(source, |_, ran, _| Ok(ran.push("next"))).unwrap();
+        el.tick(NOW).unwrap();
+        assert_eq!(*el.state(), ["old", "next"]);
+        drop(peer);
+    });
+}
+
+#[test]
+fn q9_a_source_removed_after_the_replacement_is_forgotten_before_it_is_closed() {
+    on_every_selector(|kind| {
+        let (selector, calls) = counted(kind);
+        let builder = mainspring::EventLoop::builder().selector(selector);
+        let mut el = builder.build_with(Vec::new()).unwrap();
+        let alive = Rc::new(());
+        let changes = calls.clone();
+        let (own, _peer) = replacing(&el, &alive, move |_, source, _| {
+            changes.since();
+            source.cancel();
+            assert_eq!(changes.since().1, 1, "the kernel still knows the fd");
+        });
+        el.tick(NOW).unwrap();
+        assert_eq!((Rc::strong_count(&alive), el.state().len()), (1, 1));
+        assert!(!el.cancel(own.get().unwrap()) && !el.is_alive());
+    });
+}
+
+#[test]
+fn q9_all_heirs_of_a_source_that_is_removed_go_with_it() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, Vec::new());
+        let alive = Rc::new(());
+        let kept = Rc::downgrade(&alive);
+        let (_, _peer) = replacing(&el, &alive, move |el, source, heir| {
+            let kept = kept.upgrade();
+            el.replace(heir, move |_, _, _| Ok(drop(kept.clone()))).unwrap();
+            source.cancel();
+        });
+        el.tick(NOW).unwrap();
+        assert_eq!(Rc::strong_count(&alive), 1);
+    });
+}
+
+#[test]
+fn q9_a_source_taken_out_after_the_replacement_is_the_users() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, Vec::new());
+        let (alive, taken) = (Rc::new(()), Rc::new(RefCell::new(None)));
+        let place = taken.clone();
+        let (own, _peer) = replacing(&el, &alive, move |el, source, _| {
+            *place.borrow_mut() = Some(Watched::into_inner(source));
+            // Whoever has the source may watch it at once.
+            let again = place.borrow_mut().take().unwrap();
+            el.add_reader(again, |_, ran, _| Ok(ran.push("again"))).unwrap();
+        });
+        el.tick(NOW).unwrap();
+        el.tick(NOW).unwrap();
+        assert_eq!(*el.state(), ["old", "again"]);
+        assert!(!el.cancel(own.get().unwrap()));
+    });
+}
+
+#[test]
+fn q4_an_heir_that_is_cancelled_is_dropped_before_cancel_returns() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, Vec::new());
+        let alive = Rc::new(());
+        let kept = Rc::downgrade(&alive);
+        let (_, _peer) = replacing(&el, &alive, move |el, _, heir| {
+            // The test's, the source's, the running callback's, and the heir's.
+            assert_eq!(kept.strong_count(), 4);
+            assert!(el.cancel(heir));
+            assert_eq!(kept.strong_count(), 3);
+            assert!(!el.cancel(heir));
+        });
+        el.tick(NOW).unwrap();
+        el.tick(NOW).unwrap();
+        assert_eq!((Rc::strong_count(&alive), el.state().len()), (1, 1));
+    });
+}
+
+#[test]
+fn q9_an_heir_is_paused_through_the_source_and_through_its_handle() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, Vec::new());
+        let alive = Rc::new(());
+        let (own, _peer) = replacing(&el, &alive, |_, source, _| {
+            assert_eq!(source.interest(), Interest::READABLE);
+            source.set_interest(Interest::empty()).unwrap();
+        });
+        (0..3).for_each(|_| drop(el.tick(NOW)));
+        assert_eq!(*el.state(), ["old"]);
+        el.set_interest(own.get().unwrap(), Interest::READABLE).unwrap();
+        el.tick(NOW).unwrap();
+        assert_eq!(*el.state(), ["old", "heir"]);
+    });
+}
+
+#[test]
+fn q7_an_heir_is_as_much_a_background_affair_as_its_predecessor() {
+    let (mut el, _) = simulated(mainspring::SelectorKind::Poll, ());
+    let (stream, _peer) = UnixStream::pair().unwrap();
+    let watcher = el.add_reader(stream, |_, (), _| Ok(())).unwrap();
+    assert!(el.set_background(watcher));
+    let heir = el.replace(watcher, |_, (), _| Ok(())).unwrap();
+    el.run().unwrap();
+    assert!(el.set_foreground(heir) && el.is_alive());
+}
+
+/// What an ended heir owns finds its name gone when it is dropped.
+#[test]
+fn q9_an_heir_without_a_source_is_gone_before_its_captures_are_dropped() {
+    struct Asks(LoopHandle<()>, Rc<Cell<Option<Watcher<UnixStream>>>>);
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            assert!(!self.0.cancel(self.1.get().unwrap()), "it was still registered");
+        }
+    }
+    let (mut el, _) = simulated(mainspring::SelectorKind::Poll, ());
+    let (stream, mut peer) = UnixStream::pair().unwrap();
+    peer.write_all(b"x").unwrap();
+    let own = Rc::new(Cell::new(None));
+    let slot = own.clone();
+    let watcher = el.add_reader(stream, move |el, (), source| {
+        let asks = Asks(el.clone(), slot.clone());
+        let heir = el.replace(slot.get().unwrap(), move |_, (), _| Ok(drop(asks.1.clone())))?;
+        slot.set(Some(heir));
+        source.cancel();
+        Ok(())
+    });
+    own.set(Some(watcher.unwrap()));
+    el.run().unwrap();
+    assert_eq!(Rc::strong_count(&own), 1);
+}
+
+/// An exception handler that is dropped because it has replaced itself sets yet another one: the
+/// last one set counts.
+#[test]
+fn q9_an_exception_handler_set_by_the_drop_of_another_stays() {
+    struct Last(LoopHandle<Vec<&'static str>>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.set_exception_handler(|_, seen, _| seen.push("third"));
+        }
+    }
+    let (mut el, _) = simulated(mainspring::SelectorKind::Poll, Vec::new());
+    let last = Last(el.handle().clone());
+    el.set_exception_handler(move |_, seen, _| {
+        seen.push("first");
+        last.0.set_exception_handler(|_, seen, _| seen.push("second"));
+    });
+    for _ in 0..2 {
+        el.call_soon(|_, _| Err(mainspring::Error::other("a failure")));
+        el.run().unwrap();
+    }
+    assert_eq!(*el.state(), ["first", "third"]);
+}
