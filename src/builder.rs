@@ -9,7 +9,7 @@ use mainspring_sys::{AnySelector, Selector, SelectorKind, Wakeup, WakeupKind, en
 use crate::blocking::BlockingPool;
 use crate::clock::{Clock, MonotonicClock, Timeline};
 use crate::error::{Error, Result};
-use crate::event_loop::core::{Core, INBOX, Limits};
+use crate::event_loop::loop_core::{INBOX, Limits, LoopCore};
 use crate::event_loop::{EventLoop, LoopHandle, PanicPolicy};
 use crate::inbox::Inbox;
 use crate::task::Tasks;
@@ -251,7 +251,7 @@ impl EventLoopBuilder {
         let mut watchers = Watchers::new(open_selector(self.selector)?);
         let wakeup = hang_doorbell(self.wakeup, &mut watchers)?;
         let executor = self.executor.unwrap_or_default();
-        let core = Core::new(watchers, Timeline::new(self.clock), executor, self.limits);
+        let core = LoopCore::new(watchers, Timeline::new(self.clock), executor, self.limits);
         let inbox = Arc::new(Inbox::new(wakeup));
         let tasks = Tasks::new(core.clone(), Inbox::beside(&inbox));
         let handle = LoopHandle::new(core, inbox, tasks);

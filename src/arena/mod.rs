@@ -6,7 +6,7 @@
 //! # Invariants
 //!
 //! * A slot is free, or taken with its callback in it, or kept for one that is on its way.
-//! * A slot's generation changes when its tenant goes.
+//! * A slot's generation changes when its entry goes.
 //! * Memory is given back after a peak, see [`vacancy`](crate::vacancy).
 
 use std::panic::Location;
@@ -19,7 +19,7 @@ mod tests;
 
 /// A taken slot.
 #[derive(Debug)]
-pub(crate) struct Tenant<O, C> {
+pub(crate) struct Entry<O, C> {
     /// What makes the callback ready.
     pub(crate) source: O,
     pub(crate) location: &'static Location<'static>,
@@ -32,12 +32,12 @@ pub(crate) struct Tenant<O, C> {
 
 #[derive(Debug)]
 enum Slot<O, C> {
-    /// Generation of the next tenant, and neighbours among the free slots.
+    /// Generation of the next entry, and neighbours among the free slots.
     Free {
         generation: u32,
         links: Links,
     },
-    Taken(Tenant<O, C>),
+    Taken(Entry<O, C>),
     /// Its generations are used up.
     Retired,
 }
@@ -73,20 +73,20 @@ impl<O, C> vacancy::Slot for Slot<O, C> {
     }
 }
 
-/// Callbacks by key.
+/// Arena by key.
 #[derive(Debug)]
-pub(crate) struct Callbacks<O, C> {
+pub(crate) struct Arena<O, C> {
     slots: Vec<Slot<O, C>>,
     free: Vacancies,
 }
 
-impl<O, C> Default for Callbacks<O, C> {
-    fn default() -> Callbacks<O, C> {
-        Callbacks { slots: Vec::new(), free: Vacancies::default() }
+impl<O, C> Default for Arena<O, C> {
+    fn default() -> Arena<O, C> {
+        Arena { slots: Vec::new(), free: Vacancies::default() }
     }
 }
 
-impl<O, C> Callbacks<O, C> {
+impl<O, C> Arena<O, C> {
     /// Takes a callback in, or keeps a slot for one that is put there later.
     #[inline]
     pub(crate) fn insert(
@@ -111,8 +111,8 @@ impl<O, C> Callbacks<O, C> {
             let slot = u32::try_from(self.slots.len()).ok().filter(|slot| *slot < Key::SOON);
             let slot = slot.expect("a loop holds fewer than 2^30 callbacks");
             let source = source(Key { slot, generation });
-            let tenant = Tenant { source, location, background: false, callback, generation };
-            self.slots.push(Slot::Taken(tenant));
+            let entry = Entry { source, location, background: false, callback, generation };
+            self.slots.push(Slot::Taken(entry));
             return Key { slot, generation };
         };
         let place = &mut self.slots[slot as usize];
@@ -120,23 +120,23 @@ impl<O, C> Callbacks<O, C> {
             unreachable!("a taken slot is listed as free")
         };
         let source = source(Key { slot, generation });
-        *place = Slot::Taken(Tenant { source, location, background: false, callback, generation });
+        *place = Slot::Taken(Entry { source, location, background: false, callback, generation });
         Key { slot, generation }
     }
 
     #[inline]
-    pub(crate) fn tenant(&mut self, key: Key) -> Option<&mut Tenant<O, C>> {
+    pub(crate) fn get(&mut self, key: Key) -> Option<&mut Entry<O, C>> {
         match self.slots.get_mut(key.slot as usize) {
-            Some(Slot::Taken(tenant)) if tenant.generation == key.generation => Some(tenant),
+            Some(Slot::Taken(entry)) if entry.generation == key.generation => Some(entry),
             _ => None,
         }
     }
 
     /// Puts a callback into the slot that was kept for it. If that is gone it is given back.
     pub(crate) fn put_back(&mut self, key: Key, callback: C) -> Option<C> {
-        match self.tenant(key) {
-            Some(tenant) if tenant.callback.is_none() => {
-                tenant.callback = Some(callback);
+        match self.get(key) {
+            Some(entry) if entry.callback.is_none() => {
+                entry.callback = Some(callback);
                 None
             }
             _ => Some(callback),
@@ -145,8 +145,8 @@ impl<O, C> Callbacks<O, C> {
 
     /// Ends a tenancy.
     #[inline]
-    pub(crate) fn remove(&mut self, key: Key) -> Option<Tenant<O, C>> {
-        self.tenant(key)?;
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Entry<O, C>> {
+        self.get(key)?;
         let place = &mut self.slots[key.slot as usize];
         let former = match key.generation.checked_add(1) {
             Some(generation) => {
@@ -158,23 +158,21 @@ impl<O, C> Callbacks<O, C> {
             None => std::mem::replace(place, Slot::Retired),
         };
         match former {
-            Slot::Taken(tenant) => Some(tenant),
+            Slot::Taken(entry) => Some(entry),
             Slot::Free { .. } | Slot::Retired => None,
         }
     }
 
-    /// The first tenant from slot `from` on, in turn, for which `wanted` holds.
+    /// The first entry from slot `from` on, in turn, for which `wanted` holds.
     pub(crate) fn find(
         &self,
         from: u32,
-        mut wanted: impl FnMut(Key, &Tenant<O, C>) -> bool,
+        mut wanted: impl FnMut(Key, &Entry<O, C>) -> bool,
     ) -> Option<u32> {
         let length = self.slots.len() as u32;
         let start = if from < length { from } else { 0 };
         (start..length).chain(0..start).find(|slot| match &self.slots[*slot as usize] {
-            Slot::Taken(tenant) => {
-                wanted(Key { slot: *slot, generation: tenant.generation }, tenant)
-            }
+            Slot::Taken(entry) => wanted(Key { slot: *slot, generation: entry.generation }, entry),
             Slot::Free { .. } | Slot::Retired => false,
         })
     }
@@ -182,7 +180,7 @@ impl<O, C> Callbacks<O, C> {
     /// All tenants.
     pub(crate) fn keys(&self) -> Vec<Key> {
         let key = |(slot, place): (u32, &Slot<O, C>)| match place {
-            Slot::Taken(Tenant { generation, .. }) => Some(Key { slot, generation: *generation }),
+            Slot::Taken(Entry { generation, .. }) => Some(Key { slot, generation: *generation }),
             Slot::Free { .. } | Slot::Retired => None,
         };
         (0..).zip(&self.slots).filter_map(key).collect()

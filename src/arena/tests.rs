@@ -5,30 +5,30 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::{Callbacks, Slot};
+use super::{Arena, Slot};
 use crate::handle::Key;
 
-fn insert<C>(callbacks: &mut Callbacks<(), C>, callback: C) -> Key {
+fn insert<C>(callbacks: &mut Arena<(), C>, callback: C) -> Key {
     callbacks.insert((), Location::caller(), Some(callback))
 }
 
 #[test]
 fn an_old_key_never_names_the_next_tenant() {
-    let mut callbacks = Callbacks::default();
+    let mut callbacks = Arena::default();
     let old = insert(&mut callbacks, "old");
     assert!(callbacks.remove(old).is_some());
     let new = insert(&mut callbacks, "new");
     assert_eq!((new.slot, new.generation), (old.slot, old.generation + 1));
-    assert!(callbacks.tenant(old).is_none() && callbacks.remove(old).is_none());
+    assert!(callbacks.get(old).is_none() && callbacks.remove(old).is_none());
     assert_eq!(callbacks.put_back(old, "homeless"), Some("homeless"));
-    assert_eq!(callbacks.tenant(new).unwrap().callback, Some("new"));
+    assert_eq!(callbacks.get(new).unwrap().callback, Some("new"));
 }
 
 /// S124: at the end of its generations a slot is retired, instead of beginning again with keys that
 /// somebody may still have.
 #[test]
 fn a_slot_whose_generations_are_used_up_is_retired() {
-    let mut callbacks = Callbacks::default();
+    let mut callbacks = Arena::default();
     let first = insert(&mut callbacks, 0);
     callbacks.remove(first);
     let links = crate::vacancy::Vacancies::default().links();
@@ -37,7 +37,7 @@ fn a_slot_whose_generations_are_used_up_is_retired() {
     for generation in [u32::MAX - 1, u32::MAX] {
         let key = insert(&mut callbacks, 1);
         assert_eq!((key.slot, key.generation), (0, generation));
-        assert!(kept.iter().all(|old| callbacks.tenant(*old).is_none()));
+        assert!(kept.iter().all(|old| callbacks.get(*old).is_none()));
         assert!(callbacks.remove(key).is_some());
         kept.push(key);
     }
@@ -54,24 +54,24 @@ fn a_slot_whose_generations_are_used_up_is_retired() {
 
 #[test]
 fn a_callback_that_is_out_has_its_place_kept() {
-    let mut callbacks = Callbacks::default();
+    let mut callbacks = Arena::default();
     let key = callbacks.insert((), Location::caller(), None);
     assert_eq!(callbacks.put_back(key, 1), None);
     // The place is taken: a second callback is given back.
     assert_eq!(callbacks.put_back(key, 2), Some(2));
-    assert_eq!(callbacks.tenant(key).unwrap().callback.take(), Some(1));
+    assert_eq!(callbacks.get(key).unwrap().callback.take(), Some(1));
     assert!(callbacks.remove(key).unwrap().callback.is_none());
     assert_eq!(callbacks.put_back(key, 1), Some(1));
 }
 
 #[test]
 fn what_is_removed_is_the_callers_to_drop() {
-    let mut callbacks = Callbacks::default();
+    let mut callbacks = Arena::default();
     let alive = Rc::new(());
     let keys: Vec<Key> = (0..3).map(|_| insert(&mut callbacks, alive.clone())).collect();
-    let tenant = callbacks.remove(keys[1]);
+    let entry = callbacks.remove(keys[1]);
     assert_eq!(Rc::strong_count(&alive), 4);
-    drop(tenant);
+    drop(entry);
     assert_eq!(Rc::strong_count(&alive), 3);
     drop(callbacks);
     assert_eq!(Rc::strong_count(&alive), 1);
@@ -79,7 +79,7 @@ fn what_is_removed_is_the_callers_to_drop() {
 
 #[test]
 fn find_goes_around_from_where_it_is_told() {
-    let mut callbacks = Callbacks::default();
+    let mut callbacks = Arena::default();
     let keys: Vec<Key> = (0..4).map(|i| insert(&mut callbacks, i)).collect();
     callbacks.remove(keys[2]);
     let find = |from, wanted: u32| callbacks.find(from, |key, _| key.slot % wanted == 0);
@@ -102,7 +102,7 @@ proptest! {
     fn keys_behave_like_names_that_are_never_used_again(
         steps in vec((any::<bool>(), any::<Index>()), 0..100),
     ) {
-        let mut callbacks = Callbacks::default();
+        let mut callbacks = Arena::default();
         let mut names: Vec<(Key, Option<usize>)> = Vec::new();
         for (i, (inserts, at)) in steps.into_iter().enumerate() {
             if inserts || names.is_empty() {
@@ -112,11 +112,11 @@ proptest! {
             } else {
                 let at = at.index(names.len());
                 let (key, value) = &mut names[at];
-                let removed = callbacks.remove(*key).and_then(|tenant| tenant.callback);
+                let removed = callbacks.remove(*key).and_then(|entry| entry.callback);
                 prop_assert_eq!(removed, value.take());
             }
             for (key, value) in &names {
-                let found = callbacks.tenant(*key).and_then(|tenant| tenant.callback);
+                let found = callbacks.get(*key).and_then(|entry| entry.callback);
                 prop_assert_eq!(found, *value);
             }
         }

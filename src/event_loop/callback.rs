@@ -11,7 +11,7 @@ use std::rc::Rc;
 use mainspring_sys::Readiness;
 use mainspring_sys::closure::{CallOnce, OneWord, SendOnce, ThreeWords};
 
-use super::core::Core;
+use super::loop_core::LoopCore;
 use super::{LoopHandle, Watched};
 use crate::clock::Grid;
 use crate::error::{Error, Result};
@@ -72,20 +72,20 @@ impl CallbackResult for Never {
 }
 
 /// What comes of a closure that runs once. In this form it fits into a register.
-pub(crate) type Done = Result<(), Box<Error>>;
+pub(crate) type OnceResult = Result<(), Box<Error>>;
 
 /// A closure that runs once.
-pub(crate) type Once<S> = CallOnce<OneWord, LoopHandle<S>, S, Done>;
+pub(crate) type Once<S> = CallOnce<OneWord, LoopHandle<S>, S, OnceResult>;
 
 /// A closure that another thread has sent.
-pub(crate) type Sent<S> = SendOnce<ThreeWords, LoopHandle<S>, S, Done>;
+pub(crate) type RemoteCall<S> = SendOnce<ThreeWords, LoopHandle<S>, S, OnceResult>;
 
 /// Such a closure on its way, and where it was sent.
-pub(crate) type Letter<S> = (Sent<S>, &'static Location<'static>);
+pub(crate) type Message<S> = (RemoteCall<S>, &'static Location<'static>);
 
 /// What comes of a closure that runs once and returned `outcome`.
 #[inline]
-pub(crate) fn done(outcome: impl CallbackResult) -> Done {
+pub(crate) fn once_result(outcome: impl CallbackResult) -> OnceResult {
     outcome.into_result().map_err(Box::new)
 }
 
@@ -94,9 +94,9 @@ pub(crate) fn done(outcome: impl CallbackResult) -> Done {
 pub(crate) type Flow = ControlFlow<Option<Box<Error>>>;
 
 /// The callback stays.
-pub(crate) const STAY: Flow = ControlFlow::Continue(());
+pub(crate) const KEEP: Flow = ControlFlow::Continue(());
 /// The callback leaves, and nothing went wrong.
-pub(crate) const LEAVE: Flow = ControlFlow::Break(None);
+pub(crate) const REMOVE: Flow = ControlFlow::Break(None);
 
 /// The callback leaves because of an error.
 #[cold]
@@ -108,7 +108,7 @@ pub(crate) fn failed(error: Error) -> Flow {
 #[inline]
 fn stay(result: Result<()>) -> Flow {
     match result {
-        Ok(()) => STAY,
+        Ok(()) => KEEP,
         Err(error) => failed(error),
     }
 }
@@ -129,7 +129,7 @@ pub(crate) trait Repeat<S> {
 
 /// A repeating callback in its cell, which is borrowed while it runs, and by nobody else then:
 /// callbacks do not run inside of callbacks.
-pub(crate) trait Repeated<S> {
+pub(crate) trait RepeatCell<S> {
     fn call(&self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow;
     fn take_watched(&self) -> Option<Box<dyn Any>>;
     fn is_running(&self) -> bool;
@@ -141,7 +141,7 @@ pub(crate) trait Repeated<S> {
     }
 }
 
-impl<S, R: Repeat<S>> Repeated<S> for RefCell<R> {
+impl<S, R: Repeat<S>> RepeatCell<S> for RefCell<R> {
     fn call(&self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow {
         self.borrow_mut().call(el, state, readiness)
     }
@@ -160,7 +160,7 @@ impl<S, R: Repeat<S>> Repeated<S> for RefCell<R> {
 }
 
 /// A repeating callback, shared by its slot and, while it runs, by the loop.
-pub(crate) type Repeating<S> = Rc<dyn Repeated<S>>;
+pub(crate) type Repeating<S> = Rc<dyn RepeatCell<S>>;
 
 /// A callback in the arena.
 pub(crate) enum Callback<S> {
@@ -209,14 +209,14 @@ where
 }
 
 /// The callback of an interval. The grid can be moved while the callback runs.
-pub(crate) struct Every<F> {
-    pub(crate) core: Rc<Core>,
+pub(crate) struct Periodic<F> {
+    pub(crate) core: Rc<LoopCore>,
     pub(crate) timer: TimerSlot,
     pub(crate) grid: Grid,
     pub(crate) callback: RefCell<F>,
 }
 
-impl<F> Every<F> {
+impl<F> Periodic<F> {
     /// Arms the next tick, and returns how many ticks are lost.
     fn advance(&self) -> u64 {
         let lost = self.grid.advance(self.core.timeline.now_nanos());
@@ -234,15 +234,15 @@ impl Drop for Forgotten<'_> {
     }
 }
 
-impl<S, F, R> Repeated<S> for Every<F>
+impl<S, F, R> RepeatCell<S> for Periodic<F>
 where
     F: FnMut(&LoopHandle<S>, &mut S) -> R,
     R: CallbackResult,
 {
     fn call(&self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Flow {
         let missed = self.advance();
-        self.core.missed.set(missed);
-        let _forgotten = Forgotten(&self.core.missed);
+        self.core.skipped_ticks.set(missed);
+        let _forgotten = Forgotten(&self.core.skipped_ticks);
         stay((self.callback.borrow_mut())(el, state).into_result())
     }
 
@@ -279,7 +279,7 @@ where
     F: FnMut(&LoopHandle<S>, &mut S, &mut Watched<T>) -> Result<()>,
 {
     fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow {
-        let Some(watched) = &mut self.watched else { return LEAVE };
+        let Some(watched) = &mut self.watched else { return REMOVE };
         if let Err(error) = watched.begin(readiness) {
             return failed(error);
         }

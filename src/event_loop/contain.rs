@@ -1,12 +1,12 @@
 //! The panic policy at every place that runs user code.
 //!
 //! A callback is called under [`guard`]. User code that runs as a part of something else (the `Drop`
-//! of captures, of sources and of outputs, foreign wakers) is run by [`Core::contain`] or
-//! [`Core::contain_later`], so that its panic cannot leave that half-done.
+//! of captures, of sources and of outputs, foreign wakers) is run by [`LoopCore::contain`] or
+//! [`LoopCore::contain_later`], so that its panic cannot leave that half-done.
 //!
 //! # Invariants
 //!
-//! * A panic that is neither unwinding nor reported is in [`Core::failures`], or was the second one of
+//! * A panic that is neither unwinding nor reported is in [`LoopCore::failures`], or was the second one of
 //!   its batch, which the panic hook has printed.
 //! * A panic that meets another one is caught: two at a time abort the process.
 
@@ -14,7 +14,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{process, thread};
 
-use super::core::Core;
+use super::loop_core::LoopCore;
 use super::report::{PanicPolicy, Report};
 use crate::error::{Error, Result};
 use crate::panic::message_of;
@@ -56,7 +56,7 @@ fn catch<T>(policy: PanicPolicy, run: impl FnOnce() -> T) -> Result<T> {
     })
 }
 
-impl Core {
+impl LoopCore {
     /// Runs user code that is a part of another operation, whose own work is done. Its panic
     /// unwinds, or is a report that `origin` makes of it.
     #[inline]

@@ -1,313 +1,277 @@
-//! From a ready handle to the callback to run, and back; and the end of registrations.
+//! Calling user code: one handle at a time, whatever becomes of it.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::mem;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process;
 use std::rc::Rc;
-use std::{process, thread};
+use std::time::Duration;
 
-use super::LoopHandle;
-use super::callback::{Callback, Repeating};
-use super::report::{ExceptionHandler, Origin, PanicPolicy, Report, ReportKind, internal};
-use super::source::{Hook, Source};
-use crate::error::Error;
-use crate::handle::{Handle, Key};
-use crate::panic::message_of;
-use crate::vacancy;
+use mainspring_sys::Readiness;
+use mainspring_sys::closure::{CallOnce, Room};
 
-/// Makes the callback that takes over a watched source.
-pub(crate) type Successor<S> = Box<dyn FnOnce(&LoopHandle<S>, Box<dyn Any>) -> Option<Callback<S>>>;
+use super::callback::{Callback, Flow, OnceResult, REMOVE, Repeating, failed};
+use super::contain::{Failure, Payload, guard};
+use super::report::{Origin, PanicPolicy, Report};
+use super::source::Source;
+use super::{EventLoop, LoopHandle};
+use crate::error::{Error, Result};
+use crate::handle::Key;
+use crate::panic::{message_of, quietly};
+use crate::ready::Ready;
 
-impl<S> LoopHandle<S> {
-    /// Keeps a slot for a callback that is put there by [`settle_in`](LoopHandle::settle_in).
-    pub(crate) fn reserve(&self, location: &'static Location<'static>) -> Key {
-        self.shared.callbacks.borrow_mut().insert(Source::Soon, location, None)
-    }
-
-    /// Fills the slot that was kept under `key`.
-    pub(crate) fn settle_in(&self, key: Key, source: Source, callback: Callback<S>) {
-        if let Some(tenant) = self.shared.callbacks.borrow_mut().tenant(key) {
-            tenant.source = source;
-            tenant.callback = Some(callback);
+impl<S> EventLoop<S> {
+    /// The only place that calls user code. False if there was nothing to call any more.
+    // Inlined with all below it: a return after a callback's system calls is always mispredicted.
+    #[inline(always)]
+    pub(crate) fn call(&mut self, ready: Ready) -> bool {
+        self.core.current.set(ready.key);
+        match self.slow {
+            None => self.dispatch(ready),
+            Some(limit) => self.dispatch_timed(ready, limit),
         }
     }
 
-    /// A report about the registration `key`, which goes on.
-    pub(crate) fn report_of(&self, key: Key, error: Error) -> Option<Report> {
-        match key.is_guest() {
-            true => self.shared.guest.report_of(key, error),
-            false => self.origin_of(key).map(|origin| origin.report(error, self.name_of(key))),
+    #[inline(always)]
+    fn dispatch(&mut self, ready: Ready) -> bool {
+        if !ready.key.is_callback() {
+            return self.dispatch_other(ready);
         }
-    }
-
-    /// Calls the exception handler with a report, or prints it. The handler is kept even if it
-    /// panics.
-    pub(crate) fn report(&self, state: &mut S, report: Report) {
-        match self.shared.exception_handler.take() {
-            Some(handler) => self.call_handler(state, &report, handler),
-            None => self.core().print(&report),
-        }
-        let (kind, location) = (report.kind, report.location);
-        let origin = |error| Report { kind, error, location, name: None };
-        // The error of the report may be a type of the user.
-        self.core().contain(origin, || drop(report));
-    }
-
-    fn call_handler(&self, state: &mut S, report: &Report, handler: ExceptionHandler<S>) {
-        let location = handler.location;
-        let mut lent = LentHandler { handle: self, handler: Some(handler) };
-        let policy = self.core().panic_policy.get();
-        if policy == PanicPolicy::Propagate && !self.core().closing.get() && !thread::panicking() {
-            return lent.call(state, report);
-        }
-        let called = catch_unwind(AssertUnwindSafe(|| lent.call(state, report)));
-        drop(lent);
-        let Err(payload) = called else { return };
-        match policy {
-            PanicPolicy::Abort => process::abort(),
-            PanicPolicy::Propagate => self.core().unwind_later(payload),
-            PanicPolicy::Report => {
-                let error = Error::Panicked(message_of(payload));
-                let kind = ReportKind::ExceptionHandler;
-                self.core().print(report);
-                self.core().print(&Report { kind, error, location, name: None });
+        let mut callbacks = self.handle.shared.callbacks.borrow_mut();
+        let Some(entry) = callbacks.get(ready.key) else {
+            return self.core.note_unknown_key(ready);
+        };
+        let origin = Origin { source: entry.source, location: entry.location };
+        let Some(readiness) = self.core.readiness_if_due(origin.source, ready) else {
+            return false;
+        };
+        match &entry.callback {
+            Some(Callback::Repeat(repeat)) => {
+                let repeat = repeat.clone();
+                drop(callbacks);
+                self.repeat(ready.key, repeat, readiness, origin);
+                true
             }
+            Some(Callback::Once(_)) => {
+                let entry = callbacks.remove(ready.key);
+                drop(callbacks);
+                self.handle.detach_source(origin.source, ready.key);
+                if let Some(Callback::Once(once)) = entry.and_then(|entry| entry.callback) {
+                    self.once(ready.key, once, origin);
+                }
+                true
+            }
+            None => false,
         }
     }
 
-    pub(crate) fn handle(&self, key: Key) -> Handle {
-        Handle { key, loop_id: self.core().loop_id }
-    }
-
-    pub(crate) fn source_of(&self, handle: Handle) -> Option<Source> {
-        if handle.loop_id != self.core().loop_id {
-            return None;
+    /// What is not in the arena: queued for this tick, or the guest's.
+    #[inline(always)]
+    fn dispatch_other(&mut self, ready: Ready) -> bool {
+        if ready.key.is_guest() {
+            return match ready.key {
+                Key::SENT => self.call_sent(),
+                _ => self.handle.shared.tasks.dispatch(ready),
+            };
         }
-        self.origin_of(handle.key).map(|origin| origin.source)
-    }
-
-    /// Ends a registration everywhere; what it owned is dropped last, with nothing borrowed. One that
-    /// has run once is gone already, but not its name.
-    pub(crate) fn forget(&self, key: Key) -> bool {
-        let name = self.take_name(key);
-        if key.is_soon() {
-            let taken = self.shared.soon.borrow_mut().cancel(key);
-            let Some((once, location)) = taken else { return false };
-            self.discard(Origin { source: Source::Soon, location }, name, once);
-            return true;
-        }
-        let Some(tenant) = self.shared.callbacks.borrow_mut().remove(key) else { return false };
-        self.leave_source(tenant.source, key);
-        let successor = self.take_successor(key);
-        let origin = Origin { source: tenant.source, location: tenant.location };
-        if successor.is_some() {
-            self.discard(origin, name.clone(), successor);
-        }
-        self.discard(origin, name, tenant);
+        let queued = self.handle.shared.soon.borrow_mut().next();
+        let Some((once, location)) = queued else { return false };
+        self.once(ready.key, once, Origin { source: Source::Soon, location });
         true
     }
 
-    /// Drops what belongs to the user, as the panic policy says.
+    /// What another thread has sent, and whose turn is next.
     #[inline]
-    pub(crate) fn discard<T>(&self, origin: Origin, name: Option<Rc<str>>, things: T) {
-        self.core().contain(|error| origin.report(error, name), || drop(things));
+    fn call_sent(&mut self) -> bool {
+        let Some((sent, location)) = self.bite.pop_front() else { return false };
+        self.bite_fed -= 1;
+        self.once(Key::SENT, sent.into_inner(), Origin { source: Source::Soon, location });
+        true
     }
 
-    /// Drops a repeating callback that has ended and is not registered any more, after its source
-    /// has gone to its successor.
     #[cold]
-    pub(crate) fn bury(
-        &self,
+    fn dispatch_timed(&mut self, ready: Ready, limit: Duration) -> bool {
+        self.timed(ready.key, limit, |el| el.dispatch(ready))
+    }
+
+    /// In the debug mode: reports what keeps the loop from everything else.
+    fn timed<T>(&mut self, key: Key, limit: Duration, run: impl FnOnce(&mut Self) -> T) -> T {
+        let report = self.report_of_turn(key, Error::Slow(limit));
+        let began = self.handle.now();
+        let result = run(self);
+        let took = self.handle.now().saturating_duration_since(began);
+        if let (true, Some(report)) = (took >= limit, report) {
+            self.report(Report { error: Error::Slow(took), ..report });
+        }
+        result
+    }
+
+    fn report_of_turn(&self, key: Key, error: Error) -> Option<Report> {
+        match self.bite.front() {
+            Some((_, location)) if key == Key::SENT => {
+                Some(Origin { source: Source::Soon, location }.report(error, None))
+            }
+            _ => self.handle.report_of(key, error),
+        }
+    }
+
+    /// Runs what is the guest's under `key`, but not in the guest's hands.
+    pub(crate) fn run_timed<T>(&mut self, key: Key, run: impl FnOnce() -> T) -> T {
+        match self.slow {
+            None => run(),
+            Some(limit) => self.timed(key, limit, |_| run()),
+        }
+    }
+
+    #[inline(always)]
+    fn once<P: Room>(
+        &mut self,
         key: Key,
-        repeat: Repeating<S>,
+        once: CallOnce<P, LoopHandle<S>, S, OnceResult>,
         origin: Origin,
-        name: Option<Rc<str>>,
     ) {
-        let callback = Callback::Repeat(repeat);
-        self.pass_on(key, &callback);
-        self.discard(origin, name, callback);
-    }
-
-    /// Takes out the callback `key`, which waits for the one that runs to get its source.
-    fn take_successor(&self, key: Key) -> Option<Successor<S>> {
-        match self.shared.successor.take() {
-            Some((heir, successor)) if heir == key => Some(successor),
-            other => {
-                self.shared.successor.set(other);
-                None
-            }
+        let policy = self.core.panic_policy.get();
+        let unwinding = Unwinding { handle: &self.handle, key, origin, repeat: None };
+        let run = || once.call(&self.handle, &mut self.state);
+        let done = guard(policy, run, |error| Err(Box::new(error)));
+        mem::forget(unwinding);
+        if done.is_err() || self.handle.has_names() {
+            self.end_once(key, origin, done);
         }
     }
 
-    /// Removes a callback whose source is gone, and the replacement that waits for the source.
-    pub(crate) fn forget_with_heir(&self, key: Key) {
-        self.forget(key);
-        if let Some(heir) = self.core().take_heir(key) {
-            self.forget(heir);
-        }
-    }
-
-    /// Takes a key out of the source that feeds it.
-    pub(crate) fn leave_source(&self, source: Source, key: Key) {
-        let core = self.core();
-        match source {
-            Source::Soon => {}
-            Source::Timer(timer) | Source::Interval(timer) => {
-                core.timers.borrow_mut().remove(timer);
-            }
-            Source::Watch(watch) | Source::Stream(watch) => core.unwatch(watch, key),
-            Source::Signal(signal) => core.signals.borrow_mut().remove(signal, key),
-            Source::Hook(_) => self.remove_hook(key),
-        }
-    }
-
-    /// The name of a registration that ends now.
-    pub(crate) fn take_name(&self, key: Key) -> Option<Rc<str>> {
-        if self.has_names() { self.remove_name(key) } else { None }
-    }
-
-    #[inline(never)]
-    fn remove_name(&self, key: Key) -> Option<Rc<str>> {
-        let mut names = self.shared.names.borrow_mut();
-        let name = names.remove(&key);
-        vacancy::shrink_map(&mut names);
-        name
-    }
-
-    #[inline]
-    pub(crate) fn has_names(&self) -> bool {
-        !self.shared.names.borrow().is_empty()
-    }
-
-    pub(crate) fn keep_name(&self, old: Key, new: Key) {
-        let mut names = self.shared.names.borrow_mut();
-        if let Some(name) = names.remove(&old) {
-            names.insert(new, name);
-        }
-    }
-
-    pub(crate) fn origin_of(&self, key: Key) -> Option<Origin> {
-        if key.is_soon() {
-            let location = self.shared.soon.borrow_mut().location(key)?;
-            return Some(Origin { source: Source::Soon, location });
-        }
-        let mut callbacks = self.shared.callbacks.borrow_mut();
-        let tenant = callbacks.tenant(key)?;
-        Some(Origin { source: tenant.source, location: tenant.location })
-    }
-
-    pub(crate) fn name_of(&self, key: Key) -> Option<Rc<str>> {
-        let names = self.shared.names.borrow();
-        if names.is_empty() { None } else { names.get(&key).cloned() }
-    }
-
-    /// Moves the source of one callback to the next, who may have a successor in turn.
-    pub(crate) fn succeed(&self, key: Key, predecessor: &Callback<S>, successor: Successor<S>) {
-        let watched = match predecessor {
-            Callback::Repeat(repeat) => repeat.take_watched(),
-            Callback::Once(_) => None,
-        };
-        let Some(callback) = watched.and_then(|watched| successor(self, watched)) else {
-            return self.forget_with_heir(key);
-        };
-        let homeless = self.shared.callbacks.borrow_mut().put_back(key, callback);
-        if let Some(replaced) = homeless {
-            self.pass_on(key, &replaced);
-        }
-    }
-
-    /// A callback that has run is not registered any more: its source goes to its successor, if it
-    /// has one.
+    /// A callback that ran once is over: because of its error, or because it may have a name.
     #[cold]
-    pub(crate) fn pass_on(&self, key: Key, predecessor: &Callback<S>) {
-        let heir = self.core().take_heir(key);
-        if let Some((heir, successor)) = heir.and_then(|it| Some((it, self.take_successor(it)?))) {
-            self.succeed(heir, predecessor, successor);
+    fn end_once(&mut self, key: Key, origin: Origin, done: OnceResult) {
+        let name = self.handle.take_name(key);
+        if let Err(error) = done {
+            self.report(origin.report(*error, name));
         }
     }
 
-    /// Whether this registration could ever be called.
-    pub(crate) fn can_be_called(&self, key: Key, source: Source) -> bool {
-        let core = self.core();
-        match source {
-            Source::Soon | Source::Signal(_) | Source::Hook(Hook::Idle) => true,
-            Source::Hook(Hook::Prepare | Hook::Check) => false,
-            Source::Timer(timer) | Source::Interval(timer) => core.is_armed(timer),
-            Source::Watch(watch) => !core.watchers.borrow().interest(watch, key).is_empty(),
-            Source::Stream(watch) => core.watchers.borrow().is_wanted(watch, key),
+    #[inline(always)]
+    fn repeat(&mut self, key: Key, repeat: Repeating<S>, readiness: Readiness, origin: Origin) {
+        let policy = self.core.panic_policy.get();
+        let unwinding = Unwinding { handle: &self.handle, key, origin, repeat: Some(repeat) };
+        let run = || unwinding.call(&mut self.state, readiness);
+        let turn = guard(policy, run, failed);
+        let Some(repeat) = unwinding.disarm() else { return };
+        match turn {
+            ControlFlow::Break(error) => self.end(key, repeat, origin, error),
+            ControlFlow::Continue(()) if Rc::strong_count(&repeat) == 1 => {
+                self.handle.retire(key, repeat, origin, None);
+            }
+            ControlFlow::Continue(()) => {}
         }
     }
 
-    /// Ends all callbacks. What is dropped may call the loop, which is closed to it.
-    pub(crate) fn forget_callbacks(&self) {
-        while !self.shared.soon.borrow().is_empty() {
-            let queued = self.shared.soon.borrow_mut().next();
-            if let Some((once, location)) = queued {
-                self.discard(Origin { source: Source::Soon, location }, None, once);
+    /// Ends a registration, because of `error` if there is one. A callback may have ended it itself
+    /// before it failed; its error counts all the same. A listener outlives a panic of its factory.
+    #[cold]
+    fn end(&mut self, key: Key, repeat: Repeating<S>, origin: Origin, error: Option<Box<Error>>) {
+        let name = self.handle.name_of(key);
+        let panicked = matches!(error.as_deref(), Some(Error::Panicked(_)));
+        if !(panicked && repeat.survives_panics()) {
+            self.handle.remove(key);
+        }
+        let report = error.map(|error| origin.report(*error, name.clone()));
+        // The captures are dropped even if the exception handler panics.
+        let reported =
+            catch_unwind(AssertUnwindSafe(|| report.into_iter().for_each(|it| self.report(it))));
+        if Rc::strong_count(&repeat) == 1 {
+            self.handle.retire(key, repeat, origin, name);
+        }
+        if let Err(payload) = reported {
+            resume_unwind(payload);
+        }
+    }
+
+    /// Deals with the failures of the batch: reports them, or unwinds. The rest stays for the next
+    /// tick if one unwinds.
+    #[cold]
+    pub(crate) fn end_failures(&mut self) {
+        let count = self.core.failures.borrow().len();
+        for _ in 0..count {
+            let failure = self.core.failures.borrow_mut().pop_front();
+            match failure {
+                Some(Failure::Report(report)) => self.report(report),
+                Some(Failure::Panic(payload)) => resume_unwind(payload),
+                None => break,
             }
         }
-        let keys = self.shared.callbacks.borrow().keys();
-        for key in keys {
-            let Some(origin) = self.origin_of(key) else { continue };
-            // A custom selector may panic as well.
-            self.core().contain(
-                |error| origin.report(error, None),
-                || {
-                    self.forget(key);
-                },
-            );
+    }
+
+    /// Reports the failures of a loop that is being closed; the panic to unwind is `first`, or the
+    /// first one among them.
+    pub(crate) fn report_failures(&mut self, mut first: Option<Payload>) -> Option<Payload> {
+        loop {
+            let failure = self.core.failures.borrow_mut().pop_front();
+            match failure {
+                Some(Failure::Report(report)) => self.report(report),
+                Some(Failure::Panic(payload)) if first.is_none() => first = Some(payload),
+                Some(Failure::Panic(payload)) => quietly(|| drop(payload)),
+                None => return first,
+            }
         }
     }
 
-    /// Ends the rest.
-    pub(crate) fn forget_all(&self) {
-        let core = self.core();
-        if let Some(handler) = self.shared.exception_handler.take() {
-            self.discard_handler(handler);
-        }
-        let origin = |error| internal(ReportKind::Signal, error);
-        core.contain(origin, || core.unwatch_signals());
-        core.close_signals();
-        core.contain(origin, || core.close_selector());
-        core.ready.borrow_mut().clear();
-        core.batch_left.set(0);
-        core.bitten.set(false);
-        core.rung.set(0);
-        core.stopping.set(false);
-        drop(core.read_buffer.take());
+    /// Runs ticks. A panic that unwinds out of them although the policy is another one comes from a
+    /// custom selector or clock: then the run ends with an error.
+    pub(crate) fn contained<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let ran = catch_unwind(AssertUnwindSafe(|| run(self)));
+        ran.unwrap_or_else(|payload| Err(self.unwound(payload)))
     }
 
-    pub(crate) fn discard_handler(&self, handler: ExceptionHandler<S>) {
-        let (kind, location) = (ReportKind::ExceptionHandler, handler.location);
-        let origin = |error| Report { kind, error, location, name: None };
-        self.core().contain(origin, || drop(handler));
+    #[cold]
+    pub(crate) fn unwound(&self, payload: Payload) -> Error {
+        match self.core.panic_policy.get() {
+            PanicPolicy::Propagate => resume_unwind(payload),
+            PanicPolicy::Report => Error::Panicked(message_of(payload)),
+            PanicPolicy::Abort => process::abort(),
+        }
+    }
+
+    #[cold]
+    fn report(&mut self, report: Report) {
+        self.handle.report(&mut self.state, report);
     }
 }
 
-/// The exception handler while it runs. It goes back to its place, also when it unwinds.
-struct LentHandler<'a, S> {
+/// Ends the registration of a callback that unwinds, before the callback and its source are
+/// dropped.
+struct Unwinding<'a, S> {
     handle: &'a LoopHandle<S>,
-    handler: Option<ExceptionHandler<S>>,
+    key: Key,
+    origin: Origin,
+    /// The callback, unless it runs once and is gone.
+    repeat: Option<Repeating<S>>,
 }
 
-impl<S> LentHandler<'_, S> {
-    fn call(&mut self, state: &mut S, report: &Report) {
-        if let Some(handler) = &mut self.handler {
-            (handler.call)(self.handle, state, report);
+impl<S> Unwinding<'_, S> {
+    #[inline(always)]
+    fn call(&self, state: &mut S, readiness: Readiness) -> Flow {
+        match &self.repeat {
+            Some(repeat) => repeat.call(self.handle, state, readiness),
+            None => REMOVE,
         }
+    }
+
+    /// The callback has returned, and is given back.
+    #[inline(always)]
+    fn disarm(mut self) -> Option<Repeating<S>> {
+        let repeat = self.repeat.take();
+        mem::forget(self);
+        repeat
     }
 }
 
-impl<S> Drop for LentHandler<'_, S> {
+impl<S> Drop for Unwinding<'_, S> {
     fn drop(&mut self) {
-        let Some(handler) = self.handler.take() else { return };
-        let place = &self.handle.shared.exception_handler;
-        // It may have set another one; and one that is dropped may set yet another one.
-        match place.take() {
-            None => place.set(Some(handler)),
-            newer => {
-                place.set(newer);
-                self.handle.discard_handler(handler);
-            }
+        let repeat = self.repeat.take();
+        if !repeat.as_ref().is_some_and(|repeat| repeat.survives_panics()) {
+            self.handle.remove_with_replacement(self.key);
         }
+        // A second panic while this one unwinds would abort the process.
+        self.handle.discard(self.origin, None, repeat);
     }
 }

@@ -1,4 +1,4 @@
-//! Callbacks of signals, and of places in the tick; and the way in for other threads.
+//! Arena of signals, and of places in the tick; and the way in for other threads.
 
 use std::panic::Location;
 
@@ -55,8 +55,8 @@ impl<S> LoopHandle<S> {
         let location = Location::caller();
         let key = self.shared.callbacks.borrow_mut().insert(source, location, Some(callback));
         if let Err(error) = self.core().add_signal(signal, key) {
-            let tenant = self.shared.callbacks.borrow_mut().remove(key);
-            drop(tenant);
+            let entry = self.shared.callbacks.borrow_mut().remove(key);
+            drop(entry);
             return Err(error);
         }
         Ok(self.handle(key))

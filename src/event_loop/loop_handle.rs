@@ -10,33 +10,33 @@ use std::time::Instant;
 
 use mainspring_sys::Wakeup;
 
-use super::callback::{Callback, Letter, Once};
-use super::core::Core;
-use super::dispatch::Successor;
-use super::guest::Guest;
+use super::callback::{Callback, Message, Once};
+use super::loop_core::LoopCore;
+use super::registry::Successor;
 use super::report::{ExceptionHandler, PanicPolicy, Report};
 use super::source::{Hook, Source};
-use crate::arena::Callbacks;
+use super::task_port::TaskLayer;
+use crate::arena::Arena;
 use crate::error::{Error, Result};
 use crate::handle::{Handle, Key};
 use crate::inbox::Inbox;
 use crate::roster::Roster;
-use crate::soon_queue::Soon;
+use crate::soon_queue::SoonQueue;
 
 /// The inbox of a loop with state `S`.
-pub(crate) type LoopInbox<S> = Inbox<Letter<S>, Wakeup>;
+pub(crate) type LoopInbox<S> = Inbox<Message<S>, Wakeup>;
 
 /// What all handles of a loop share.
 pub(crate) struct Shared<S> {
-    pub(crate) core: Rc<Core>,
-    pub(crate) guest: Rc<dyn Guest>,
-    pub(crate) callbacks: RefCell<Callbacks<Source, Callback<S>>>,
-    pub(crate) soon: RefCell<Soon<Once<S>>>,
+    pub(crate) core: Rc<LoopCore>,
+    pub(crate) tasks: Rc<dyn TaskLayer>,
+    pub(crate) callbacks: RefCell<Arena<Source, Callback<S>>>,
+    pub(crate) soon: RefCell<SoonQueue<Once<S>>>,
     pub(crate) inbox: Arc<LoopInbox<S>>,
     pub(crate) hooks: RefCell<Roster<Hook>>,
     pub(crate) names: RefCell<HashMap<Key, Rc<str>>>,
     /// The replacement that waits for the running callback to return: its key, and the closure that
-    /// makes it of the source. [`Core::heir`] names the callback that runs.
+    /// makes it of the source. [`LoopCore::heir`] names the callback that runs.
     pub(crate) successor: Cell<Option<(Key, Successor<S>)>>,
     pub(crate) exception_handler: Cell<Option<ExceptionHandler<S>>>,
 }
@@ -55,13 +55,13 @@ pub struct LoopHandle<S = ()> {
 
 impl<S> LoopHandle<S> {
     pub(crate) fn new(
-        core: Rc<Core>,
+        core: Rc<LoopCore>,
         inbox: Arc<LoopInbox<S>>,
-        guest: Rc<dyn Guest>,
+        tasks: Rc<dyn TaskLayer>,
     ) -> LoopHandle<S> {
         let shared = Shared {
             core,
-            guest,
+            tasks,
             callbacks: RefCell::default(),
             soon: RefCell::default(),
             inbox,
@@ -73,7 +73,7 @@ impl<S> LoopHandle<S> {
         LoopHandle { shared: Rc::new(shared) }
     }
 
-    pub(crate) fn core(&self) -> &Rc<Core> {
+    pub(crate) fn core(&self) -> &Rc<LoopCore> {
         &self.shared.core
     }
 
@@ -95,8 +95,8 @@ impl<S> LoopHandle<S> {
         let handle = handle.into();
         match handle.key {
             _ if handle.loop_id != self.core().loop_id => false,
-            key if key.is_guest() => self.shared.guest.cancel(key),
-            key => self.forget(key),
+            key if key.is_guest() => self.shared.tasks.cancel(key),
+            key => self.remove(key),
         }
     }
 
@@ -125,7 +125,7 @@ impl<S> LoopHandle<S> {
     /// call makes a new selector and new doorbells and registers every watcher again. Both loops
     /// watch the same files then, so close or remove in each process what the other one serves.
     ///
-    /// * Callbacks, timers and tasks are there, each in both processes. Every task is polled once.
+    /// * Arena, timers and tasks are there, each in both processes. Periodic task is polled once.
     /// * Closures that were sent before the fork run in both processes, except one that a thread was
     ///   just sending. A [`Remote`](super::Remote) reaches the loop of its own process.
     /// * The executor starts again without threads, and lookups with it. A job of the parent is an
@@ -155,7 +155,7 @@ impl<S> LoopHandle<S> {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn after_fork_child(&self) -> Result<()> {
-        let (core, Shared { inbox, guest, .. }) = (self.core(), &*self.shared);
+        let (core, Shared { inbox, tasks, .. }) = (self.core(), &*self.shared);
         if core.closed.get() {
             return Err(Error::Closed);
         }
@@ -166,7 +166,7 @@ impl<S> LoopHandle<S> {
         renewed.map_err(|source| Error::Create { part: "doorbell", source })?;
         core.after_fork()?;
         inbox.after_fork();
-        guest.after_fork();
+        tasks.after_fork();
         Ok(())
     }
 
@@ -237,13 +237,13 @@ impl<S> LoopHandle<S> {
             return false;
         }
         if handle.key.is_guest() {
-            return self.shared.guest.set_background(handle.key, background);
+            return self.shared.tasks.set_background(handle.key, background);
         }
-        match self.shared.callbacks.borrow_mut().tenant(handle.key) {
+        match self.shared.callbacks.borrow_mut().get(handle.key) {
             // What is queued keeps the loop running in any case.
             None if handle.key.is_soon() => self.origin_of(handle.key).is_some(),
-            Some(tenant) => {
-                tenant.background = background;
+            Some(entry) => {
+                entry.background = background;
                 true
             }
             None => false,
@@ -254,7 +254,7 @@ impl<S> LoopHandle<S> {
     pub fn set_name(&self, handle: impl Into<Handle>, name: &str) -> bool {
         let handle = handle.into();
         if handle.key.is_guest() && handle.loop_id == self.core().loop_id {
-            return self.shared.guest.set_name(handle.key, name);
+            return self.shared.tasks.set_name(handle.key, name);
         }
         let known = self.source_of(handle).is_some();
         if known {

@@ -24,33 +24,33 @@ use std::time::Duration;
 
 use mainspring_sys::Events;
 
-use self::callback::Letter;
-use self::core::Core;
-use self::guest::Inside;
+use self::callback::Message;
+use self::loop_core::LoopCore;
 use self::loop_handle::Shared;
 use self::report::{Origin, internal};
 use self::source::Source;
+use self::task_port::RunGuard;
 use self::tick::Sleep;
 use crate::error::Result;
 use crate::handle::Key;
 use crate::ready::ReadyDeque;
 
-mod call;
 pub(crate) mod callback;
 mod contain;
-pub(crate) mod core;
 mod dispatch;
-pub(crate) mod guest;
 mod hooks;
+pub(crate) mod loop_core;
 mod loop_handle;
 mod poll_fd;
 mod queries;
 pub(crate) mod read_buffer;
+mod registry;
 mod remote;
 pub(crate) mod report;
 mod report_log;
 mod schedule;
 pub(crate) mod source;
+pub(crate) mod task_port;
 mod tick;
 mod watch;
 mod watched;
@@ -66,7 +66,7 @@ pub use self::watched::Watched;
 /// An event loop with the state `S` of its user.
 ///
 /// Everything that can be registered is a method of [`LoopHandle`], to which a loop derefs. What
-/// only the owner can do is here: running it, and reaching the state between runs. Callbacks get
+/// only the owner can do is here: running it, and reaching the state between runs. Arena get
 /// `&LoopHandle<S>` and `&mut S`.
 ///
 /// A loop stays on the thread that has made it, and so does its handle; other threads, other loops
@@ -89,11 +89,11 @@ pub use self::watched::Watched;
 pub struct EventLoop<S = ()> {
     handle: LoopHandle<S>,
     /// The handle's, nearer at hand.
-    core: Rc<Core>,
+    core: Rc<LoopCore>,
     state: S,
     events: Events,
     /// What is out of the inbox and has not had its turn, in order.
-    bite: VecDeque<Letter<S>>,
+    bite: VecDeque<Message<S>>,
     /// How much of it is in the ready deque, because a tick takes a bounded bite.
     bite_fed: usize,
     /// The batch under way.
@@ -104,7 +104,7 @@ pub struct EventLoop<S = ()> {
     slow: Option<Duration>,
     poll_fd: Option<PollFd>,
     /// The callback that kept the loop alive when it was last asked.
-    witness: Cell<u32>,
+    last_alive: Cell<u32>,
 }
 
 impl<S> EventLoop<S> {
@@ -118,7 +118,7 @@ impl<S> EventLoop<S> {
         let core = handle.core().clone();
         let poll_fd = core.watchers.borrow_mut().selector().poll_fd().map(PollFd);
         let (bite, batch, due_hooks) = (VecDeque::new(), ReadyDeque::default(), Vec::new());
-        let (bite_fed, witness) = (0, Cell::new(0));
+        let (bite_fed, last_alive) = (0, Cell::new(0));
         EventLoop {
             handle,
             core,
@@ -130,13 +130,13 @@ impl<S> EventLoop<S> {
             due_hooks,
             slow,
             poll_fd,
-            witness,
+            last_alive,
         }
     }
 
     /// Makes this the loop that runs on this thread, while the answer lives.
-    pub(crate) fn inside(&self) -> Inside {
-        Inside::enter(&self.handle.shared.guest)
+    pub(crate) fn enter(&self) -> RunGuard {
+        RunGuard::enter(&self.handle.shared.tasks)
     }
 
     /// The handle that callbacks get, to be cloned and kept.
@@ -162,7 +162,7 @@ impl<S> EventLoop<S> {
     /// before [`after_fork_child`](LoopHandle::after_fork_child);
     /// [`Error::Select`](crate::Error::Select) if the selector has become unusable.
     pub fn run_forever(&mut self) -> Result<()> {
-        let _inside = self.inside();
+        let _running = self.enter();
         self.contained(|el| {
             loop {
                 el.run_once(None)?;
@@ -186,7 +186,7 @@ impl<S> EventLoop<S> {
     /// As [`run_forever`](EventLoop::run_forever).
     pub fn run(&mut self) -> Result<()> {
         self.core.check_open()?;
-        let _inside = self.inside();
+        let _running = self.enter();
         self.contained(|el| {
             while el.is_alive() || el.handle.is_stopping() {
                 el.run_tick(None, Sleep::WhileAlive)?;
@@ -206,7 +206,7 @@ impl<S> EventLoop<S> {
     ///
     /// As [`run_forever`](EventLoop::run_forever).
     pub fn tick(&mut self, timeout: Option<Duration>) -> Result<usize> {
-        let _inside = self.inside();
+        let _running = self.enter();
         self.contained(|el| el.run_once(timeout))
     }
 
@@ -245,19 +245,19 @@ impl<S> EventLoop<S> {
         }
         let inbox = &self.handle.shared.inbox;
         let queued = !core.ready.borrow().is_empty() || core.batch_left.get() > 0;
-        if queued || core.bitten.get() || core.has_failures() {
+        if queued || core.check_inbox.get() || core.has_failures() {
             return true;
         }
         // In this order: a sender first leaves its item and then goes.
-        if inbox.has_senders() || inbox.is_notified() || self.handle.shared.guest.is_alive() {
+        if inbox.has_senders() || inbox.is_notified() || self.handle.shared.tasks.is_alive() {
             return true;
         }
         let callbacks = self.handle.shared.callbacks.borrow();
-        let witness = callbacks.find(self.witness.get(), |key, tenant| {
-            !tenant.background && self.handle.can_be_called(key, tenant.source)
+        let last_alive = callbacks.find(self.last_alive.get(), |key, entry| {
+            !entry.background && self.handle.can_be_called(key, entry.source)
         });
-        self.witness.set(witness.unwrap_or(0));
-        witness.is_some()
+        self.last_alive.set(last_alive.unwrap_or(0));
+        last_alive.is_some()
     }
 
     /// Closes the loop: drops every closure and source, gives signals back, answers `Closed` to
@@ -276,11 +276,11 @@ impl<S> EventLoop<S> {
         if self.core.closed.replace(true) {
             return;
         }
-        let _inside = self.inside();
+        let _running = self.enter();
         self.core.closing.set(true);
         self.forget_sent();
-        let Shared { core, guest, .. } = &*self.handle.shared;
-        core.contain(|error| internal(ReportKind::Task, error), || guest.close());
+        let Shared { core, tasks, .. } = &*self.handle.shared;
+        core.contain(|error| internal(ReportKind::Task, error), || tasks.close());
         // The jobs that still run are not waited for, so that they are no error here.
         let _ = core.blocking_pool().close(Duration::ZERO);
         self.handle.forget_callbacks();

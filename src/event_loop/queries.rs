@@ -88,14 +88,14 @@ impl<S> LoopHandle<S> {
     /// registration that waits for nothing (a timer that is not armed, a paused watcher) keeps
     /// [`run`](crate::EventLoop::run) going as little as one that was: see
     /// [`keeps_running`](LoopHandle::keeps_running).
-    pub fn has_ref(&self, handle: impl Into<Handle>) -> bool {
+    pub fn is_foreground(&self, handle: impl Into<Handle>) -> bool {
         let Handle { key, loop_id } = handle.into();
         match loop_id == self.core().loop_id {
-            true if key.is_guest() => self.shared.guest.has_ref(key),
+            true if key.is_guest() => self.shared.tasks.is_foreground(key),
             true if key.is_soon() => self.origin_of(key).is_some(),
             true => {
                 let mut callbacks = self.shared.callbacks.borrow_mut();
-                callbacks.tenant(key).is_some_and(|tenant| !tenant.background)
+                callbacks.get(key).is_some_and(|entry| !entry.background)
             }
             false => false,
         }
@@ -112,13 +112,13 @@ impl<S> LoopHandle<S> {
     /// let timer = el.call_later(Duration::from_secs(3600), |_, _| {});
     /// assert!(el.keeps_running(timer) && el.is_alive());
     /// el.set_background(timer);
-    /// assert!(!el.keeps_running(timer) && !el.has_ref(timer) && !el.is_alive());
+    /// assert!(!el.keeps_running(timer) && !el.is_foreground(timer) && !el.is_alive());
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn keeps_running(&self, handle: impl Into<Handle>) -> bool {
         let handle = handle.into();
         let can_be_called = |source| self.can_be_called(handle.key, source);
-        self.has_ref(handle)
+        self.is_foreground(handle)
             && (handle.key.is_guest() || self.source_of(handle).is_some_and(can_be_called))
     }
 }

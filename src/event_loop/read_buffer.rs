@@ -7,11 +7,11 @@ use std::net::TcpStream;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::net::UnixStream;
 
-use super::core::Core;
+use super::loop_core::LoopCore;
 
 /// The read buffer, while somebody uses it.
 pub(crate) struct ReadBuffer<'a> {
-    core: &'a Core,
+    core: &'a LoopCore,
     bytes: Vec<u8>,
 }
 
@@ -40,7 +40,7 @@ impl Drop for ReadBuffer<'_> {
 
 impl ReadBuffer<'_> {
     #[inline]
-    pub(crate) fn of(core: &Core) -> ReadBuffer<'_> {
+    pub(crate) fn of(core: &LoopCore) -> ReadBuffer<'_> {
         let mut bytes = core.read_buffer.take();
         if bytes.len() != core.limits.read_buffer {
             bytes = vec![0; core.limits.read_buffer]; // The first of this loop.

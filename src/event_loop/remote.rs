@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::LoopHandle;
-use super::callback::{CallbackResult, Sent, done};
+use super::callback::{CallbackResult, RemoteCall, once_result};
 use super::loop_handle::LoopInbox;
 use crate::error::Result;
 
@@ -53,7 +53,7 @@ impl<S> Remote<S> {
         F: FnOnce(&LoopHandle<S>, &mut S) -> R + Send + 'static,
         R: CallbackResult,
     {
-        let sent = Sent::new(|el, state| done(callback(el, state)));
+        let sent = RemoteCall::new(|el, state| once_result(callback(el, state)));
         self.inbox.send((sent, Location::caller()))
     }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use mainspring_sys::stderr;
 
-use super::core::Core;
+use super::loop_core::LoopCore;
 use super::report::{Report, ReportKind};
 use crate::clock::{MonotonicClock, Timeline, nanos};
 use crate::handle::Key;
@@ -163,7 +163,7 @@ fn print(log: &RefCell<ReportLog>, report: &Report, now: u64) -> bool {
     is_written
 }
 
-impl Core {
+impl LoopCore {
     /// Writes a report to standard error, unless its place has reported too often.
     #[cold]
     pub(crate) fn print(&self, report: &Report) {

@@ -1,4 +1,4 @@
-//! Callbacks that wait for nothing but their turn, or for time.
+//! Arena that wait for nothing but their turn, or for time.
 
 use std::cell::RefCell;
 use std::panic::Location;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mainspring_sys::closure::CallOnce;
 
 use super::LoopHandle;
-use super::callback::{Callback, CallbackResult, Every, Once, Plain, done};
+use super::callback::{Callback, CallbackResult, Once, Periodic, Plain, once_result};
 use super::source::Source;
 use crate::clock::Grid;
 use crate::error::{Error, Result};
@@ -38,7 +38,7 @@ impl<S> LoopHandle<S> {
         F: FnOnce(&LoopHandle<S>, &mut S) -> R + 'static,
         R: CallbackResult,
     {
-        let once = CallOnce::new(|el, state| done(callback(el, state)));
+        let once = CallOnce::new(|el, state| once_result(callback(el, state)));
         let key = self.insert_soon(once, Location::caller());
         self.handle(key)
     }
@@ -80,7 +80,7 @@ impl<S> LoopHandle<S> {
         F: FnOnce(&LoopHandle<S>, &mut S) -> R + 'static,
         R: CallbackResult,
     {
-        let once = CallOnce::new(|el, state| done(callback(el, state)));
+        let once = CallOnce::new(|el, state| once_result(callback(el, state)));
         let deadline = self.core().timeline.nanos_after(delay);
         self.insert_timer(Some(deadline), Callback::Once(once), Location::caller())
     }
@@ -93,7 +93,7 @@ impl<S> LoopHandle<S> {
         F: FnOnce(&LoopHandle<S>, &mut S) -> R + 'static,
         R: CallbackResult,
     {
-        let once = CallOnce::new(|el, state| done(callback(el, state)));
+        let once = CallOnce::new(|el, state| once_result(callback(el, state)));
         let deadline = self.core().timeline.nanos_of(deadline);
         self.insert_timer(Some(deadline), Callback::Once(once), Location::caller())
     }
@@ -142,7 +142,7 @@ impl<S> LoopHandle<S> {
         let grid = Grid::new(core.timeline.now_nanos(), period).ok_or(Error::ZeroInterval)?;
         let callback = RefCell::new(callback);
         Ok(self.insert_interval(grid.next(), Location::caller(), |timer| {
-            Callback::Repeat(Rc::new(Every { core, timer, grid, callback }))
+            Callback::Repeat(Rc::new(Periodic { core, timer, grid, callback }))
         }))
     }
 
@@ -196,9 +196,9 @@ impl<S> LoopHandle<S> {
         let mut callbacks = self.shared.callbacks.borrow_mut();
         let key = callbacks.insert(Source::Soon, location, None);
         let timer = self.core().timers.borrow_mut().insert(deadline, key);
-        if let Some(tenant) = callbacks.tenant(key) {
-            tenant.source = Source::Interval(timer);
-            tenant.callback = Some(make(timer));
+        if let Some(entry) = callbacks.get(key) {
+            entry.source = Source::Interval(timer);
+            entry.callback = Some(make(timer));
         }
         TimerHandle(self.handle(key))
     }
@@ -257,11 +257,11 @@ impl<S> LoopHandle<S> {
             return None;
         }
         let mut callbacks = self.shared.callbacks.borrow_mut();
-        let tenant = callbacks.tenant(key)?;
-        match tenant.source {
+        let entry = callbacks.get(key)?;
+        match entry.source {
             Source::Timer(slot) => Some(ask(slot, None)),
             Source::Interval(slot) => {
-                Some(ask(slot, tenant.callback.as_ref().and_then(Callback::grid)))
+                Some(ask(slot, entry.callback.as_ref().and_then(Callback::grid)))
             }
             _ => None,
         }
@@ -278,6 +278,6 @@ impl<S> LoopHandle<S> {
     /// How many ticks the interval whose callback is running has skipped since the last one; zero
     /// everywhere else.
     pub fn missed_ticks(&self) -> u64 {
-        self.core().missed.get()
+        self.core().skipped_ticks.get()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mainspring_sys::Readiness;
 
 use super::EventLoop;
-use super::core::{INBOX, SIGNALS};
+use super::loop_core::{INBOX, SIGNALS};
 use super::loop_handle::Shared;
 use super::source::Hook;
 use crate::error::{Error, Result};
@@ -41,7 +41,7 @@ impl<S> EventLoop<S> {
         self.feed_timers();
         self.feed_idle();
         let ran = self.run_batch(); // calls user code, as do the hooks, by `call` only
-        self.look_again();
+        self.recheck_inbox();
         Ok(ran)
     }
 
@@ -96,8 +96,8 @@ impl<S> EventLoop<S> {
         let core = &self.core;
         let Fed { doorbells, strangers } =
             core.watchers.borrow().feed(&self.events, &mut core.ready.borrow_mut());
-        core.rung.set(core.rung.get() | doorbells);
-        if strangers || core.event_missed.take() && self.has_strangers() {
+        core.pending_wakeups.set(core.pending_wakeups.get() | doorbells);
+        if strangers || core.saw_unknown_key.take() && self.has_strangers() {
             core.rebuild()?;
         }
         Ok(())
@@ -107,21 +107,21 @@ impl<S> EventLoop<S> {
     /// its batch, which is the usual reason for a miss; then no more of them come.
     #[cold]
     fn has_strangers(&self) -> bool {
-        let Shared { callbacks, guest, .. } = &*self.handle.shared;
+        let Shared { callbacks, tasks, .. } = &*self.handle.shared;
         Watchers::has_strangers(&self.events, |key| match key.is_guest() {
-            true => guest.is_watching(key),
-            false => callbacks.borrow_mut().tenant(key).is_some(),
+            true => tasks.is_watching(key),
+            false => callbacks.borrow_mut().get(key).is_some(),
         })
     }
 
     fn feed_signals(&self) -> Result<()> {
         let core = &self.core;
-        if core.rung.get() & bit(SIGNALS) == 0 {
+        if core.pending_wakeups.get() & bit(SIGNALS) == 0 {
             return Ok(());
         }
         let fed = core.signals.borrow_mut().feed(&mut core.ready.borrow_mut());
         fed.map_err(Error::Select)?;
-        core.rung.set(core.rung.get() & !bit(SIGNALS));
+        core.pending_wakeups.set(core.pending_wakeups.get() & !bit(SIGNALS));
         Ok(())
     }
 
@@ -129,21 +129,21 @@ impl<S> EventLoop<S> {
     #[inline]
     fn feed_inbox(&mut self) -> Result<()> {
         let (core, inbox) = (&self.core, &self.handle.shared.inbox);
-        let rung = core.rung.get() & bit(INBOX) != 0;
-        if rung {
+        let pending_wakeups = core.pending_wakeups.get() & bit(INBOX) != 0;
+        if pending_wakeups {
             inbox.answer()?;
-            core.rung.set(core.rung.get() & !bit(INBOX));
+            core.pending_wakeups.set(core.pending_wakeups.get() & !bit(INBOX));
         }
-        if rung || core.bitten.get() || inbox.was_not_rung_for() {
-            self.look_into_inbox();
+        if pending_wakeups || core.check_inbox.get() || inbox.was_not_rung_for() {
+            self.drain_inbox();
         }
         Ok(())
     }
 
-    fn look_into_inbox(&mut self) {
+    fn drain_inbox(&mut self) {
         // Also if a panic keeps the tick from its end, the next one looks again.
-        self.core.bitten.set(true);
-        self.handle.shared.guest.feed_inbox();
+        self.core.check_inbox.set(true);
+        self.handle.shared.tasks.drain_inbox();
         if self.bite.is_empty() {
             self.handle.shared.inbox.take(&mut self.bite);
         }
@@ -154,28 +154,28 @@ impl<S> EventLoop<S> {
     }
 
     #[inline]
-    fn look_again(&mut self) {
-        if self.core.bitten.get() {
-            self.look_again_into_inbox();
+    fn recheck_inbox(&mut self) {
+        if self.core.check_inbox.get() {
+            self.recheck_messages();
         }
     }
 
     /// The end of a tick that has looked into the inbox: if nothing came meanwhile, whoever sends
     /// from now on rings; else the next tick does not sleep.
-    fn look_again_into_inbox(&mut self) {
-        let Shared { inbox, guest, .. } = &*self.handle.shared;
+    fn recheck_messages(&mut self) {
+        let Shared { inbox, tasks, .. } = &*self.handle.shared;
         if self.bite.is_empty() && inbox.is_told() {
             inbox.take(&mut self.bite);
         }
-        if guest.is_told() {
-            guest.feed_inbox();
+        if tasks.has_messages() {
+            tasks.drain_inbox();
         }
-        let waits = !self.bite.is_empty() || inbox.is_told() || guest.is_told();
-        self.core.bitten.set(waits);
+        let waits = !self.bite.is_empty() || inbox.is_told() || tasks.has_messages();
+        self.core.check_inbox.set(waits);
     }
 
     fn feed_timers(&self) {
-        self.core.feed_timers(&*self.handle.shared.guest);
+        self.core.feed_timers(&*self.handle.shared.tasks);
     }
 
     fn feed_idle(&self) {

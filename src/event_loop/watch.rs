@@ -1,4 +1,4 @@
-//! Callbacks of descriptors.
+//! Arena of descriptors.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::Location;
@@ -6,7 +6,7 @@ use std::panic::Location;
 use mainspring_sys::{Interest, TriggerMode, blocking};
 
 use super::callback::{Callback, Watching};
-use super::dispatch::Successor;
+use super::registry::Successor;
 use super::source::Source;
 use super::{LoopHandle, Watched};
 use crate::error::{Error, Result};
@@ -192,7 +192,7 @@ impl<S> LoopHandle<S> {
         self.core().check_open()?;
         let fd = source.as_fd().as_raw_fd();
         let location = Location::caller();
-        let key = self.reserve(location);
+        let key = self.reserve_slot(location);
         let half = Half { key, interest, role, ownership: Ownership::of_source::<T>() };
         // The file changes last: what the kernel refuses is as it was.
         let watched = self.core().watch_half(fd, mode, half).and_then(|watch| {
@@ -207,7 +207,7 @@ impl<S> LoopHandle<S> {
         })?;
         let watched = Watched::new(source, self.core().clone(), fd, watch, key, blocking);
         let watching = Watching { watched: Some(watched), callback };
-        self.settle_in(key, Source::Watch(watch), Callback::repeat(watching));
+        self.fill_slot(key, Source::Watch(watch), Callback::repeat(watching));
         Ok(Watcher::new(self.handle(key)))
     }
 
@@ -229,29 +229,29 @@ impl<S> LoopHandle<S> {
         let Some(Source::Watch(watch)) = self.source_of(watcher.handle) else { return Err(gone) };
         let old = watcher.handle.key;
         let mut callbacks = self.shared.callbacks.borrow_mut();
-        let Some(tenant) = callbacks.remove(old) else { return Err(gone) };
+        let Some(entry) = callbacks.remove(old) else { return Err(gone) };
         let key = callbacks.insert(Source::Watch(watch), Location::caller(), None);
-        if let Some(heir) = callbacks.tenant(key) {
-            heir.background = tenant.background;
+        if let Some(heir) = callbacks.get(key) {
+            heir.background = entry.background;
         }
         drop(callbacks);
         self.core().replace_key(watch, old, key);
-        self.keep_name(old, key);
+        self.pass_name(old, key);
         let successor: Successor<S> = Box::new(move |el, watched| {
             let mut watched = watched.downcast::<Watched<T>>().ok()?;
             if watched.is_removed() {
-                el.forget_with_heir(key); // Before the source and the callback are dropped, here.
+                el.remove_with_replacement(key); // Before the source and the callback are dropped, here.
                 return None;
             }
             watched.rename(key);
             Some(Callback::repeat(Watching { watched: Some(*watched), callback }))
         });
-        match tenant.callback {
+        match entry.callback {
             Some(predecessor) if !predecessor.is_running() => {
-                self.succeed(key, &predecessor, successor);
+                self.install_replacement(key, &predecessor, successor);
             }
             _ => {
-                self.core().set_heir(old, key);
+                self.core().set_replacement(old, key);
                 // A replacement that has not begun never runs: it is dropped, with nothing borrowed.
                 drop(self.shared.successor.replace(Some((key, successor))));
             }

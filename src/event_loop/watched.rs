@@ -11,8 +11,8 @@ use mainspring_sys::blocking::{self, Blocking};
 use mainspring_sys::everyday::end_of_terminal;
 use mainspring_sys::{Interest, Readiness};
 
-use super::callback::{Flow, LEAVE, STAY};
-use super::core::Core;
+use super::callback::{Flow, KEEP, REMOVE};
+use super::loop_core::LoopCore;
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::watchers::WatcherId;
@@ -38,13 +38,13 @@ pub struct Watched<T> {
     fd: RawFd,
     watch: WatcherId,
     key: Key,
-    core: Rc<Core>,
+    core: Rc<LoopCore>,
 }
 
 impl<T> Watched<T> {
     pub(crate) fn new(
         source: T,
-        core: Rc<Core>,
+        core: Rc<LoopCore>,
         fd: RawFd,
         watch: WatcherId,
         key: Key,
@@ -115,12 +115,12 @@ impl<T> Watched<T> {
 
     #[inline]
     pub(crate) fn flow(&self) -> Flow {
-        if self.removed { LEAVE } else { STAY }
+        if self.removed { REMOVE } else { KEEP }
     }
 
     /// The callback may have been replaced while it runs: then the source is the other one's.
     fn key(&self) -> Key {
-        self.core.last_heir(self.key)
+        self.core.current_owner(self.key)
     }
 
     /// Goes on under another key, for another callback.

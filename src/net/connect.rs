@@ -14,7 +14,7 @@ use super::into_address::IntoAddress;
 use super::socket::Socket;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
-use crate::event_loop::callback::{Callback, CallbackResult, Flow, LEAVE, Repeat, STAY, failed};
+use crate::event_loop::callback::{Callback, CallbackResult, Flow, KEEP, REMOVE, Repeat, failed};
 use crate::event_loop::source::Source;
 use crate::handle::{Handle, Key, TimerHandle};
 use crate::watchers::{Role, WatcherId};
@@ -63,19 +63,19 @@ where
     R: CallbackResult,
 {
     fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Flow {
-        let Some(outcome) = self.outcome() else { return STAY };
+        let Some(outcome) = self.outcome() else { return KEEP };
         el.cancel(self.timer);
         if let Some(watch) = self.watch.take() {
             // The socket is the callback's from now on, which may have it watched again.
             el.core().unwatch(watch, self.key);
         }
-        let Some(callback) = self.callback.take() else { return LEAVE };
+        let Some(callback) = self.callback.take() else { return REMOVE };
         let result = outcome.map_err(|source| match &self.address {
             Some(address) => Error::Connect { address: address.to_string(), source },
             None => source.into(),
         });
         match callback(el, state, result).into_result() {
-            Ok(()) => LEAVE,
+            Ok(()) => REMOVE,
             Err(error) => failed(error),
         }
     }
@@ -177,9 +177,9 @@ impl<S: 'static> LoopHandle<S> {
         F: FnOnce(&LoopHandle<S>, &mut S, Result<Socket>) -> R + 'static,
         R: CallbackResult + 'static,
     {
-        let key = self.reserve(location);
+        let key = self.reserve_slot(location);
         if self.core().closed.get() {
-            self.forget(key);
+            self.remove(key);
             return self.handle(key);
         }
         let (address, begun) = match address {
@@ -203,7 +203,7 @@ impl<S: 'static> LoopHandle<S> {
         let source = watch.map_or(Source::Soon, Source::Stream);
         let el = self.clone();
         let attempt = Attempt { el, address, socket, callback, timer, timed_out, key, watch };
-        self.settle_in(key, source, Callback::repeat(attempt));
+        self.fill_slot(key, source, Callback::repeat(attempt));
         self.handle(key)
     }
 

@@ -12,8 +12,8 @@ use super::stream::TransportStream;
 use super::transport::{SharedFile, Tide, Transport};
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
-use crate::event_loop::callback::{Callback, Flow, LEAVE, Repeat, STAY};
-use crate::event_loop::core::Core;
+use crate::event_loop::callback::{Callback, Flow, KEEP, REMOVE, Repeat};
+use crate::event_loop::loop_core::LoopCore;
 use crate::event_loop::source::Source;
 use crate::handle::Key;
 
@@ -105,7 +105,7 @@ impl<P> Connection<P> {
                 }
                 Flow::Break(Some(another))
             }
-            (None, Ok(())) => LEAVE,
+            (None, Ok(())) => REMOVE,
         }
     }
 }
@@ -130,11 +130,11 @@ impl<S, P: Protocol<S>> Repeat<S> for Connection<P> {
         match self.moments(el, state, readiness) {
             Ok(()) if !self.transport.is_done() => {
                 self.transport.end();
-                STAY
+                KEEP
             }
             moments if self.transport.is_replaced() => {
                 self.transport.hand_over(moments.err());
-                STAY
+                KEEP
             }
             moments => self.lost(el, state, moments.err()),
         }
@@ -272,8 +272,8 @@ impl<S: 'static> LoopHandle<S> {
         let connection = Connection { transport: conn.clone(), protocol, membership: None };
         let new = Callback::repeat(connection);
         let mut callbacks = self.shared.callbacks.borrow_mut();
-        let Some(tenant) = callbacks.tenant(conn.key()) else { return Err(gone) };
-        let old = tenant.callback.replace(new);
+        let Some(entry) = callbacks.get(conn.key()) else { return Err(gone) };
+        let old = entry.callback.replace(new);
         drop(callbacks);
         let is_running = old.as_ref().is_none_or(Callback::is_running);
         let before = conn.set_replaced(true);
@@ -317,7 +317,7 @@ impl<S: 'static> LoopHandle<S> {
     /// Registers a connection. `prepare` may still refuse it.
     pub(crate) fn adopt<P>(
         &self,
-        transport: impl FnOnce(Rc<Core>, Key) -> Transport,
+        transport: impl FnOnce(Rc<LoopCore>, Key) -> Transport,
         protocol: P,
         made: Made,
         location: &'static Location<'static>,
@@ -326,14 +326,14 @@ impl<S: 'static> LoopHandle<S> {
     where
         P: Protocol<S> + 'static,
     {
-        let key = self.reserve(location);
+        let key = self.reserve_slot(location);
         let transport = transport(self.core().clone(), key);
         let watched = prepare(&transport).and_then(|it| Ok((it, transport.watch()?)));
         let (membership, watch) = watched.inspect_err(|_| {
-            self.forget(key);
+            self.remove(key);
         })?;
         let connection = Connection { transport: transport.clone(), protocol, membership };
-        self.settle_in(key, Source::Stream(watch), Callback::repeat(connection));
+        self.fill_slot(key, Source::Stream(watch), Callback::repeat(connection));
         if made == Made::Announce {
             transport.announce();
         }

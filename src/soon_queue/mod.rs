@@ -24,12 +24,12 @@ pub(crate) type Queued<C> = (C, &'static Location<'static>);
 ///
 /// If it had to be dropped when the row cannot grow, a callback would be written to memory before it
 /// is queued, and read again: a quarter of what it costs to queue one and to run it.
-type Place<C> = ManuallyDrop<Option<Queued<C>>>;
+type Entry<C> = ManuallyDrop<Option<Queued<C>>>;
 
 /// Callbacks by number.
 #[derive(Debug)]
-pub(crate) struct Soon<C> {
-    places: VecDeque<Place<C>>,
+pub(crate) struct SoonQueue<C> {
+    places: VecDeque<Entry<C>>,
     /// The number of the first place.
     first: u64,
 }
@@ -37,13 +37,13 @@ pub(crate) struct Soon<C> {
 /// Capacity that an empty row keeps; what a burst took beyond that is given back.
 const KEEP: usize = 16 * 1024;
 
-impl<C> Default for Soon<C> {
-    fn default() -> Soon<C> {
-        Soon { places: VecDeque::new(), first: 0 }
+impl<C> Default for SoonQueue<C> {
+    fn default() -> SoonQueue<C> {
+        SoonQueue { places: VecDeque::new(), first: 0 }
     }
 }
 
-impl<C> Soon<C> {
+impl<C> SoonQueue<C> {
     #[inline]
     pub(crate) fn push(&mut self, callback: C, location: &'static Location<'static>) -> Key {
         let number = self.first + self.places.len() as u64;
@@ -84,13 +84,13 @@ impl<C> Soon<C> {
     }
 
     /// A place that has not had its turn.
-    fn place(&mut self, key: Key) -> Option<&mut Place<C>> {
+    fn place(&mut self, key: Key) -> Option<&mut Entry<C>> {
         let at = key.soon_number()?.checked_sub(self.first)?;
         self.places.get_mut(usize::try_from(at).ok()?)
     }
 }
 
-impl<C> Drop for Soon<C> {
+impl<C> Drop for SoonQueue<C> {
     fn drop(&mut self) {
         self.places.drain(..).for_each(|place| drop(ManuallyDrop::into_inner(place)));
     }

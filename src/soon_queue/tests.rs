@@ -6,18 +6,18 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::{KEEP, Soon};
+use super::{KEEP, SoonQueue};
 use crate::handle::Key;
 
-fn push<C>(soon: &mut Soon<C>, callback: C) -> Key {
+fn push<C>(soon: &mut SoonQueue<C>, callback: C) -> Key {
     soon.push(callback, Location::caller())
 }
 
-fn next<C>(soon: &mut Soon<C>) -> Option<C> {
+fn next<C>(soon: &mut SoonQueue<C>) -> Option<C> {
     soon.next().map(|(callback, _)| callback)
 }
 
-fn cancel<C>(soon: &mut Soon<C>, key: Key) -> Option<C> {
+fn cancel<C>(soon: &mut SoonQueue<C>, key: Key) -> Option<C> {
     soon.cancel(key).map(|(callback, _)| callback)
 }
 
@@ -37,7 +37,7 @@ fn numbers_become_keys_and_keys_numbers() {
 
 #[test]
 fn who_is_cancelled_keeps_the_place_but_not_the_turn() {
-    let mut soon = Soon::default();
+    let mut soon = SoonQueue::default();
     let keys = ["first", "second", "third"].map(|name| push(&mut soon, name));
     assert_eq!(cancel(&mut soon, keys[0]), Some("first"));
     assert_eq!(cancel(&mut soon, keys[0]), None);
@@ -51,7 +51,7 @@ fn who_is_cancelled_keeps_the_place_but_not_the_turn() {
 #[test]
 fn what_waits_is_dropped_once() {
     let count = Rc::new(());
-    let mut soon = Soon::default();
+    let mut soon = SoonQueue::default();
     let keys = [(); 4].map(|()| push(&mut soon, count.clone()));
     drop(next(&mut soon));
     drop(cancel(&mut soon, keys[2]));
@@ -63,7 +63,7 @@ fn what_waits_is_dropped_once() {
 #[test]
 #[cfg_attr(miri, ignore = "a burst is too long for an interpreter")]
 fn a_burst_gives_its_memory_back_and_a_steady_load_keeps_it() {
-    let mut soon = Soon::default();
+    let mut soon = SoonQueue::default();
     let mut run = |length: usize| {
         for number in 0..length {
             push(&mut soon, number);
@@ -97,7 +97,7 @@ proptest! {
     /// Beside a list of the callbacks that are to have their turn, cancelled or not.
     #[test]
     fn it_is_a_queue_whose_places_can_be_emptied(steps in steps()) {
-        let (mut soon, mut model) = (Soon::default(), VecDeque::new());
+        let (mut soon, mut model) = (SoonQueue::default(), VecDeque::new());
         let mut keys: Vec<Key> = Vec::new();
         for step in steps {
             match step {

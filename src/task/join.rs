@@ -170,7 +170,7 @@ impl<T: 'static> Task<T> {
     /// Gives the task a name, for reports and pictures.
     pub fn named(self, name: &str) -> Task<T> {
         if let Some(tasks) = self.tasks() {
-            crate::event_loop::guest::Guest::set_name(&*tasks, self.handle.key, name);
+            crate::event_loop::task_port::TaskLayer::set_name(&*tasks, self.handle.key, name);
         }
         self
     }

@@ -75,7 +75,7 @@ pub(crate) use self::time::Alarm;
 pub use self::time::{Sleep, sleep, sleep_until, timeout, timeout_at};
 
 use crate::error::{Error, Result};
-use crate::event_loop::guest::Guest;
+use crate::event_loop::task_port::TaskLayer;
 
 /// Spawns a task on the loop that runs on this thread: it begins in the next tick.
 ///

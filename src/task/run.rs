@@ -91,7 +91,7 @@ impl<S> EventLoop<S> {
     pub fn run_until_complete<F: Future>(&mut self, future: F) -> Result<F::Output> {
         let tasks = current::find(self.core().loop_id).ok_or(Error::Closed)?;
         self.core().check_open()?;
-        let _inside = self.inside();
+        let _running = self.enter();
         let main = Main::new(&tasks, Location::caller());
         let future = pin!(future);
         let is_polled = Cell::new(false);
@@ -111,7 +111,7 @@ impl<S> EventLoop<S> {
         let mut ticked = false;
         loop {
             is_polled.set(true);
-            let polled = self.run_beside(main.key, || main.poll_if_due(future.as_mut()));
+            let polled = self.run_timed(main.key, || main.poll_if_due(future.as_mut()));
             is_polled.set(false);
             if let Poll::Ready(output) = polled {
                 self.core().stopping.set(false);
@@ -146,7 +146,7 @@ impl<S> EventLoop<S> {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn run_until_stalled(&mut self) -> Result<usize> {
-        let _inside = self.inside();
+        let _running = self.enter();
         self.contained(|el| {
             let mut ran = 0;
             loop {

@@ -36,7 +36,7 @@ use mainspring_sys::socket::{self, AcceptError, Address};
 use super::members::{Membership, Shared};
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
-use crate::event_loop::callback::{Flow, LEAVE, Repeat, STAY, failed};
+use crate::event_loop::callback::{Flow, KEEP, REMOVE, Repeat, failed};
 use crate::handle::TimerHandle;
 use crate::net::connection::Made;
 use crate::net::protocol::Protocol;
@@ -244,14 +244,14 @@ where
 
     fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow {
         if self.shared.watch.get().is_none() {
-            return LEAVE;
+            return REMOVE;
         }
         if readiness.contains(Readiness::INVALID) {
             let source = io::Error::other("it was closed while it was watched");
             return failed(Error::Accept { fd: self.shared.fd, source });
         }
         match self.accept(el, state) {
-            Ok(()) => STAY,
+            Ok(()) => KEEP,
             Err(error) => failed(error),
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use mainspring_sys::Interest;
 use mainspring_sys::socket::{AcceptError, Address, ReserveFd};
 
-use crate::event_loop::core::Core;
+use crate::event_loop::loop_core::LoopCore;
 use crate::handle::Key;
 use crate::net::transport::Transport;
 use crate::vacancy::KEPT;
@@ -41,7 +41,7 @@ impl AsFd for Listener {
 
 /// What a server, its callback and its connections share.
 pub(super) struct Shared {
-    pub(super) core: Rc<Core>,
+    pub(super) core: Rc<LoopCore>,
     pub(super) key: Key,
     pub(super) fd: RawFd,
     pub(super) watch: Cell<Option<WatcherId>>,

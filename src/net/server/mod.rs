@@ -276,11 +276,11 @@ impl<S: 'static> LoopHandle<S> {
         socket::prepare_listener(&*listener).map_err(refused)?;
         let listener = Listener::new(listener)
             .map_err(|source| Error::Create { part: "reserve descriptor", source })?;
-        let key = self.reserve(location);
+        let key = self.reserve_slot(location);
         let watch =
             self.core().watch(fd, Role::Reader, Interest::READABLE, TriggerMode::Level, key);
         let watch = watch.inspect_err(|_| {
-            self.forget(key);
+            self.remove(key);
         })?;
         let shared = Rc::new(Shared {
             core: self.core().clone(),
@@ -298,7 +298,7 @@ impl<S: 'static> LoopHandle<S> {
         });
         let server = Server { shared: shared.clone() };
         let accepting = Accepting::new(shared, factory, made, location);
-        self.settle_in(key, Source::Stream(watch), Callback::repeat(accepting));
+        self.fill_slot(key, Source::Stream(watch), Callback::repeat(accepting));
         Ok(server)
     }
 }

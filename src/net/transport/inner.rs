@@ -13,7 +13,7 @@ use super::flags::Flags;
 use super::limit::Limit;
 use super::slot::Slot;
 use crate::error::{Error, Result};
-use crate::event_loop::core::Core;
+use crate::event_loop::loop_core::LoopCore;
 use crate::handle::Key;
 use crate::net::socket::Socket;
 use crate::watchers::WatcherId;
@@ -42,7 +42,7 @@ const LAST_BYTES: usize = 64 * 1024 * 1024;
 /// in this order at the end.
 #[repr(C)]
 pub(crate) struct Inner<T: ?Sized> {
-    pub(super) core: Rc<Core>,
+    pub(super) core: Rc<LoopCore>,
     pub(super) key: Key,
     pub(super) watches: Cell<[Option<WatcherId>; 2]>,
     /// Made for the first queue, error or end that is not the peer's.
@@ -82,7 +82,7 @@ impl Rest {
 }
 
 impl<T> Inner<T> {
-    pub(super) fn new(core: Rc<Core>, key: Key, fd: RawFd, stream: T) -> Inner<T> {
+    pub(super) fn new(core: Rc<LoopCore>, key: Key, fd: RawFd, stream: T) -> Inner<T> {
         Inner {
             core,
             key,

@@ -52,7 +52,7 @@ use self::slot::Slot;
 use super::socket::Socket;
 use super::stream::TransportStream;
 use crate::error::{Error, Result};
-use crate::event_loop::core::Core;
+use crate::event_loop::loop_core::LoopCore;
 use crate::handle::Key;
 
 /// A connection, to write to it and to end it. Clones are the same connection.
@@ -66,7 +66,7 @@ pub struct Transport {
 impl Transport {
     /// A transport whose callback will be under `key`. Nothing is watched yet.
     pub(crate) fn new<T: TransportStream + 'static>(
-        core: Rc<Core>,
+        core: Rc<LoopCore>,
         stream: T,
         key: Key,
     ) -> Transport {
@@ -76,7 +76,7 @@ impl Transport {
 
     /// Like [`new`](Transport::new), for files that others share.
     pub(crate) fn shared<T: TransportStream + 'static>(
-        core: Rc<Core>,
+        core: Rc<LoopCore>,
         file: SharedFile<T>,
         key: Key,
     ) -> Transport {
@@ -85,7 +85,12 @@ impl Transport {
     }
 
     /// Like [`new`](Transport::new), for a socket that was accepted from `peer`.
-    pub(crate) fn accepted(core: Rc<Core>, socket: Socket, peer: &Address, key: Key) -> Transport {
+    pub(crate) fn accepted(
+        core: Rc<LoopCore>,
+        socket: Socket,
+        peer: &Address,
+        key: Key,
+    ) -> Transport {
         let fd = socket.as_fd().as_raw_fd();
         Transport { inner: Rc::new(Inner::new(core, key, fd, Accepted::new(socket, peer))) }
     }

@@ -12,7 +12,7 @@ use super::flags::Flags;
 use super::inner::{Inner, NO_TURN, READ_BYTES, READS, is_retry};
 use super::slot::Slot;
 use crate::error::{Error, Result};
-use crate::event_loop::core::Core;
+use crate::event_loop::loop_core::LoopCore;
 use crate::event_loop::read_buffer::ReadBuffer;
 use crate::handle::Key;
 use crate::watchers::{Role, WatcherId};
@@ -213,7 +213,7 @@ impl Transport {
 
     /// Clears the loop's read buffer for a stream that may claim more bytes than it wrote: what
     /// another connection has received is not for this one.
-    pub(crate) fn clear_for_own(&self, core: &Core) {
+    pub(crate) fn clear_for_own(&self, core: &LoopCore) {
         if self.inner.has(Flags::OWN) && !self.inner.has(Flags::DEAF) {
             ReadBuffer::of(core).fill(0);
         }
@@ -253,7 +253,7 @@ impl Transport {
     #[inline]
     pub(crate) fn receive<E>(
         &self,
-        core: &Core,
+        core: &LoopCore,
         readiness: Readiness,
         mut hand_over: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -380,7 +380,7 @@ impl Transport {
     }
 
     /// Returns true if `core` is that of the connection's loop.
-    pub(crate) fn is_of(&self, core: &Rc<Core>) -> bool {
+    pub(crate) fn is_of(&self, core: &Rc<LoopCore>) -> bool {
         Rc::ptr_eq(&self.inner.core, core)
     }
 }

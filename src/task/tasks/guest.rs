@@ -6,7 +6,7 @@ use mainspring_sys::Readiness;
 
 use super::{Flags, Tasks};
 use crate::error::Error;
-use crate::event_loop::guest::Guest;
+use crate::event_loop::task_port::TaskLayer;
 use crate::event_loop::{Report, ReportKind};
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
@@ -14,7 +14,7 @@ use crate::task::current;
 use crate::task::ending::CancelReason;
 use crate::task::slab::Kind;
 
-impl Guest for Tasks {
+impl TaskLayer for Tasks {
     fn enter(self: Rc<Tasks>) {
         let tasks = self.clone();
         tasks.around.set(current::enter(Some(self)));
@@ -25,7 +25,7 @@ impl Guest for Tasks {
     }
 
     #[inline]
-    fn call(&self, ready: Ready) -> bool {
+    fn dispatch(&self, ready: Ready) -> bool {
         match Kind::of(ready.key) {
             Kind::Task => self.run(ready.key),
             Kind::Waker => {
@@ -47,7 +47,7 @@ impl Guest for Tasks {
         }
     }
 
-    fn feed_inbox(&self) {
+    fn drain_inbox(&self) {
         let mut wakes = self.wakes.take();
         self.inbox.take(&mut wakes);
         for waker in wakes.drain(..) {
@@ -57,7 +57,7 @@ impl Guest for Tasks {
         self.wakes.set(wakes);
     }
 
-    fn is_told(&self) -> bool {
+    fn has_messages(&self) -> bool {
         self.inbox.is_told()
     }
 
@@ -69,7 +69,7 @@ impl Guest for Tasks {
         self.cancel_task(key, CancelReason::default())
     }
 
-    fn has_ref(&self, key: Key) -> bool {
+    fn is_foreground(&self, key: Key) -> bool {
         let mut slots = self.slots.borrow_mut();
         let over = Flags::DONE | Flags::BACKGROUND | Flags::VACANT;
         slots.get(key).is_some_and(|task| !task.slot.flags.intersects(over))

@@ -367,7 +367,7 @@ impl Tasks {
     fn note(&self, ready: Ready) -> Option<(Key, bool)> {
         let mut ios = self.ios.borrow_mut();
         let Some(slot) = ios.get(ready.key) else {
-            self.core.missed(ready);
+            self.core.note_unknown_key(ready);
             return None;
         };
         slot.readiness |= ready.readiness;

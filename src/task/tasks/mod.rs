@@ -25,7 +25,7 @@ use super::extent::Extent;
 use super::job::{Boxed, Job, Judge};
 use super::slab::{Kind, Slab};
 use super::waker::{Bell, TaskWaker, WakeInbox};
-use crate::event_loop::core::Core;
+use crate::event_loop::loop_core::LoopCore;
 use crate::event_loop::report::internal;
 use crate::event_loop::{Report, ReportKind};
 use crate::handle::{Handle, Key};
@@ -56,7 +56,7 @@ struct Polled {
 
 /// The tasks of a loop.
 pub(crate) struct Tasks {
-    pub(crate) core: Rc<Core>,
+    pub(crate) core: Rc<LoopCore>,
     inbox: Arc<WakeInbox>,
     slots: RefCell<Table>,
     /// Judges of the outputs of detached tasks, one for each type.
@@ -78,7 +78,7 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    pub(crate) fn new(core: Rc<Core>, inbox: WakeInbox) -> Rc<Tasks> {
+    pub(crate) fn new(core: Rc<LoopCore>, inbox: WakeInbox) -> Rc<Tasks> {
         let tasks = Rc::new(Tasks {
             core,
             inbox: Arc::new(inbox),

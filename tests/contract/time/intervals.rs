@@ -228,21 +228,21 @@ fn t1_a_timer_says_whether_it_is_armed_and_when_it_is_due() {
     let second = 1000 * MILLI;
     let once = el.call_later(second, |el, seen: &mut Vec<_>| {
         let own = *own_timer(el);
-        seen.push((el.is_armed(own), el.deadline(own), el.has_ref(own)));
+        seen.push((el.is_armed(own), el.deadline(own), el.is_foreground(own)));
     });
     OWN.set(Some(once));
     let never = el.call_later(Duration::MAX, |_, _| {});
     let (idle, every) = (el.add_timer(|_, _| {}), el.call_every(second, |_, _| {}));
     let (idle, every) = (idle.unwrap(), every.unwrap());
     let now = clock.now();
-    let ask = |timer| (el.is_armed(timer), el.deadline(timer), el.has_ref(timer));
+    let ask = |timer| (el.is_armed(timer), el.deadline(timer), el.is_foreground(timer));
     assert_eq!(ask(once), (true, Some(now + second), true));
     assert_eq!(ask(never), (true, None, true));
     assert_eq!(ask(idle), (false, None, true));
     assert_eq!(ask(every), (true, Some(now + second), true));
     assert!(!el.keeps_running(idle) && el.keeps_running(every));
-    assert!(el.set_background(every) && !el.has_ref(every) && !el.keeps_running(every));
-    assert!(el.set_foreground(every) && el.has_ref(every) && el.keeps_running(every));
+    assert!(el.set_background(every) && !el.is_foreground(every) && !el.keeps_running(every));
+    assert!(el.set_foreground(every) && el.is_foreground(every) && el.keeps_running(every));
     el.set_background(every);
     el.cancel(never);
     el.run().unwrap();
@@ -252,7 +252,7 @@ fn t1_a_timer_says_whether_it_is_armed_and_when_it_is_due() {
     assert!(!el.set_missed_tick_behavior(idle, MissedTickBehavior::Burst));
     // A handle of another loop names nothing here.
     let other = EventLoop::new().unwrap();
-    assert!(!other.is_armed(every) && !other.has_ref(every) && !other.keeps_running(every));
+    assert!(!other.is_armed(every) && !other.is_foreground(every) && !other.keeps_running(every));
     assert_eq!((other.deadline(every), other.missed_tick_behavior(every)), (None, None));
 }
 
@@ -262,13 +262,13 @@ fn q7_a_handle_says_whether_it_keeps_the_loop_running() {
     let soon = el.call_soon(|_, ()| {});
     let hook = el.on_prepare(|_, ()| {}).unwrap();
     let task = el.spawn(std::future::pending::<()>());
-    assert!(el.has_ref(soon) && el.keeps_running(soon));
-    assert!(el.has_ref(hook) && !el.keeps_running(hook), "a hook alone does not");
-    assert!(el.has_ref(task.handle()) && el.keeps_running(task.handle()));
+    assert!(el.is_foreground(soon) && el.keeps_running(soon));
+    assert!(el.is_foreground(hook) && !el.keeps_running(hook), "a hook alone does not");
+    assert!(el.is_foreground(task.handle()) && el.keeps_running(task.handle()));
     el.set_background(task.handle());
-    assert!(!el.has_ref(task.handle()));
+    assert!(!el.is_foreground(task.handle()));
     el.run().unwrap();
-    assert!(!el.keeps_running(soon) && !el.has_ref(soon));
+    assert!(!el.keeps_running(soon) && !el.is_foreground(soon));
     task.cancel("enough");
     el.run_until_stalled().unwrap();
     el.set_foreground(task.handle());

@@ -16,10 +16,10 @@ use mainspring_sys::selector::poll::Poll;
 use mainspring_sys::{AnySelector, Interest, Readiness, Signal, Token, TriggerMode};
 
 use super::contain::Failure;
-use super::guest::Guest;
 use super::report::PanicPolicy;
 use super::report_log::ReportLog;
 use super::source::Source;
+use super::task_port::TaskLayer;
 use crate::blocking::BlockingPool;
 use crate::clock::Timeline;
 use crate::error::{Error, Result};
@@ -49,7 +49,7 @@ pub(crate) struct Limits {
     pub(crate) debug: bool,
 }
 
-pub(crate) struct Core {
+pub(crate) struct LoopCore {
     /// The number of the loop in this process, carried by its handles.
     pub(crate) loop_id: u32,
     pub(crate) limits: Limits,
@@ -71,12 +71,12 @@ pub(crate) struct Core {
     pub(crate) hooks: Cell<usize>,
     /// Whether the next tick has to look for work of other threads without a ring: because a tick
     /// takes a bounded bite of it, or because they know that the loop is awake.
-    pub(crate) bitten: Cell<bool>,
+    pub(crate) check_inbox: Cell<bool>,
     /// The doorbells that rang and were not answered yet, a bit for each. By edges they ring once: a
     /// tick that a panic or an error ends leaves them to the next one.
-    pub(crate) rung: Cell<u16>,
+    pub(crate) pending_wakeups: Cell<u16>,
     /// Whether an event found nobody: then the next ones are looked at closely.
-    pub(crate) event_missed: Cell<bool>,
+    pub(crate) saw_unknown_key: Cell<bool>,
     /// The callback that runs.
     pub(crate) current: Cell<Key>,
     /// The number of the tick.
@@ -88,7 +88,7 @@ pub(crate) struct Core {
     /// and the key of the callback that gets its source.
     pub(crate) heir: Cell<Option<(Key, Key)>>,
     /// Ticks that the interval now running has missed.
-    pub(crate) missed: Cell<u64>,
+    pub(crate) skipped_ticks: Cell<u64>,
     /// Failures that wait for the end of the batch, oldest first.
     pub(crate) failures: RefCell<VecDeque<Failure>>,
     pub(crate) panic_policy: Cell<PanicPolicy>,
@@ -100,21 +100,21 @@ pub(crate) struct Core {
     pub(crate) read_buffer: Cell<Vec<u8>>,
 }
 
-impl fmt::Debug for Core {
+impl fmt::Debug for LoopCore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Core(loop {})", self.loop_id)
+        write!(f, "LoopCore(loop {})", self.loop_id)
     }
 }
 
-impl Core {
+impl LoopCore {
     pub(crate) fn new(
         watchers: Watchers,
         timeline: Timeline,
         executor: BlockingPool,
         limits: Limits,
-    ) -> Rc<Core> {
+    ) -> Rc<LoopCore> {
         static LOOPS: AtomicU32 = AtomicU32::new(0);
-        Rc::new(Core {
+        Rc::new(LoopCore {
             loop_id: LOOPS.fetch_add(1, Ordering::Relaxed),
             limits,
             timeline,
@@ -128,14 +128,14 @@ impl Core {
             process: Cell::new(Process::current()),
             batch_left: Cell::new(0),
             hooks: Cell::new(0),
-            bitten: Cell::new(false),
-            rung: Cell::new(0),
-            event_missed: Cell::new(false),
+            check_inbox: Cell::new(false),
+            pending_wakeups: Cell::new(0),
+            saw_unknown_key: Cell::new(false),
             current: Cell::new(Key::NOWHERE),
             tick: Cell::new(0),
             interest_changed: Cell::new(false),
             heir: Cell::new(None),
-            missed: Cell::new(0),
+            skipped_ticks: Cell::new(0),
             failures: RefCell::default(),
             panic_policy: Cell::default(),
             closing: Cell::new(false),
@@ -175,9 +175,9 @@ impl Core {
         self.signals.borrow_mut().after_fork().map_err(refused)?;
         let ready = &mut self.ready.borrow_mut();
         self.watchers.borrow_mut().rebuild(ready).map_err(refused)?;
-        self.rung.set(0); // The bells that rang were the parent's.
-        self.event_missed.set(false);
-        self.bitten.set(true);
+        self.pending_wakeups.set(0); // The bells that rang were the parent's.
+        self.saw_unknown_key.set(false);
+        self.check_inbox.set(true);
         self.process.set(Process::current());
         Ok(())
     }
@@ -231,20 +231,20 @@ impl Core {
 
     /// Notes that the source of `old` goes to `new`. A replacement that still waits for its source
     /// gives way to its own replacement, so there is one at most.
-    pub(crate) fn set_heir(&self, old: Key, new: Key) {
+    pub(crate) fn set_replacement(&self, old: Key, new: Key) {
         let running = self.heir.get().filter(|(_, heir)| *heir == old);
         self.heir.set(Some((running.map_or(old, |(running, _)| running), new)));
     }
 
     /// Takes the replacement of a callback that has returned, if it has one.
-    pub(crate) fn take_heir(&self, key: Key) -> Option<Key> {
+    pub(crate) fn take_replacement(&self, key: Key) -> Option<Key> {
         let (_, heir) = self.heir.get().filter(|(running, _)| *running == key)?;
         self.heir.set(None);
         Some(heir)
     }
 
     /// Returns the key of the callback that owns the source of the running callback `key` by now.
-    pub(crate) fn last_heir(&self, key: Key) -> Key {
+    pub(crate) fn current_owner(&self, key: Key) -> Key {
         self.heir.get().filter(|(running, _)| *running == key).map_or(key, |(_, heir)| heir)
     }
 
@@ -283,7 +283,7 @@ impl Core {
     /// With what a queued handle is still to run: not if its watcher was paused or its timer moved
     /// since it was fed.
     #[inline]
-    pub(crate) fn still_due(&self, source: Source, ready: Ready) -> Option<Readiness> {
+    pub(crate) fn readiness_if_due(&self, source: Source, ready: Ready) -> Option<Readiness> {
         let due = match source {
             Source::Watch(watch) if self.interest_changed.get() || !is_plain(ready.readiness) => {
                 return self.still_wanted(watch, ready);
@@ -306,9 +306,9 @@ impl Core {
     /// A handle is gone: false. If an event was for it, either its callback was removed since, or
     /// nobody has known it.
     #[cold]
-    pub(crate) fn missed(&self, ready: Ready) -> bool {
+    pub(crate) fn note_unknown_key(&self, ready: Ready) -> bool {
         if !ready.readiness.is_empty() {
-            self.event_missed.set(true);
+            self.saw_unknown_key.set(true);
         }
         false
     }
@@ -322,8 +322,8 @@ impl Core {
     pub(crate) fn has_work(&self) -> bool {
         !self.ready.borrow().is_empty()
             || self.batch_left.get() > 0
-            || self.bitten.get()
-            || self.rung.get() != 0
+            || self.check_inbox.get()
+            || self.pending_wakeups.get() != 0
             || self.stopping.get()
             || self.has_failures()
     }
@@ -337,20 +337,20 @@ impl Core {
 
     /// A tick without timers reads no clock.
     #[inline]
-    pub(crate) fn feed_timers(&self, guest: &dyn Guest) {
+    pub(crate) fn feed_timers(&self, tasks: &dyn TaskLayer) {
         if self.timers.borrow().is_any_armed() {
-            self.feed_due(guest);
+            self.feed_due(tasks);
         }
     }
 
     #[inline(never)]
-    fn feed_due(&self, guest: &dyn Guest) {
+    fn feed_due(&self, tasks: &dyn TaskLayer) {
         let mut ready = self.ready.borrow_mut();
         let now = self.timeline.now_nanos();
         let mut reports_due = false;
         self.timers.borrow_mut().feed(now, |key| match key.is_guest() {
             true if key == Key::REPORTS => reports_due = true,
-            true => guest.feed_timer(key, &mut ready),
+            true => tasks.feed_timer(key, &mut ready),
             false => ready.feed(key, Readiness::empty()),
         });
         if reports_due {

@@ -1,6 +1,6 @@
 //! What shares the ready deque with the callbacks: the tasks, as the loop sees them.
 //!
-//! The loop knows keys, not futures. A key of the guest takes its turn like any other.
+//! The loop knows keys, not futures. A key of the tasks takes its turn like any other.
 
 use std::rc::Rc;
 
@@ -10,26 +10,26 @@ use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 
 /// Owner of the keys that are not callbacks ([`Key::is_guest`]).
-pub(crate) trait Guest {
+pub(crate) trait TaskLayer {
     /// The loop begins to run on this thread.
     fn enter(self: Rc<Self>);
     /// The loop has ended to run.
     fn leave(&self);
     /// Runs what is due. False if it is gone.
-    fn call(&self, ready: Ready) -> bool;
+    fn dispatch(&self, ready: Ready) -> bool;
     /// Whether `key` is that of an fd.
     fn is_watching(&self, key: Key) -> bool;
     /// A deadline of `key` has come.
     fn feed_timer(&self, key: Key, ready: &mut ReadyDeque);
     /// Other threads may have sent something.
-    fn feed_inbox(&self);
+    fn drain_inbox(&self);
     /// Whether they may have sent something again, and nobody will ring for it.
-    fn is_told(&self) -> bool;
+    fn has_messages(&self) -> bool;
     /// Whether anything keeps [`run`](crate::EventLoop::run) going.
     fn is_alive(&self) -> bool;
     fn cancel(&self, key: Key) -> bool;
     /// Returns true if `key` keeps [`run`](crate::EventLoop::run) going.
-    fn has_ref(&self, key: Key) -> bool;
+    fn is_foreground(&self, key: Key) -> bool;
     fn set_background(&self, key: Key, background: bool) -> bool;
     fn set_name(&self, key: Key, name: &str) -> bool;
     fn report_of(&self, key: Key, error: Error) -> Option<Report>;
@@ -41,16 +41,16 @@ pub(crate) trait Guest {
 }
 
 /// A loop that runs on this thread, until this is dropped.
-pub(crate) struct Inside(Rc<dyn Guest>);
+pub(crate) struct RunGuard(Rc<dyn TaskLayer>);
 
-impl Inside {
-    pub(crate) fn enter(guest: &Rc<dyn Guest>) -> Inside {
-        guest.clone().enter();
-        Inside(guest.clone())
+impl RunGuard {
+    pub(crate) fn enter(tasks: &Rc<dyn TaskLayer>) -> RunGuard {
+        tasks.clone().enter();
+        RunGuard(tasks.clone())
     }
 }
 
-impl Drop for Inside {
+impl Drop for RunGuard {
     fn drop(&mut self) {
         self.0.leave();
     }
