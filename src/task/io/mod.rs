@@ -31,7 +31,7 @@ use self::registration::Registration;
 use self::transfer::Moved;
 use crate::error::{Error, Result};
 use crate::task::budget;
-use crate::watchers::Ownership;
+use crate::watchers::FdOwnership;
 
 /// A source whose readiness can be awaited: a socket, a pipe, a terminal, a descriptor of a
 /// library.
@@ -110,7 +110,7 @@ impl<T: AsFd> Io<T> {
             return Err(refused(io::ErrorKind::InvalidInput.into()));
         }
         let blocking = blocking::begin(source.as_fd()).map_err(refused)?;
-        let ownership = Ownership::of_borrowing::<T>();
+        let ownership = FdOwnership::of_borrowing::<T>();
         let registration = Registration::new(fd, interest, blocking, ownership);
         Ok(Io { registration, source })
     }
@@ -118,7 +118,7 @@ impl<T: AsFd> Io<T> {
     /// Of a source that never was blocking.
     pub(crate) fn nonblocking(source: T, interest: Interest) -> Io<T> {
         let fd = source.as_fd().as_raw_fd();
-        let (never, owned) = (Blocking::Never, Ownership::Owned);
+        let (never, owned) = (Blocking::Never, FdOwnership::Owned);
         Io { registration: Registration::new(fd, interest, never, owned), source }
     }
 }

@@ -13,17 +13,17 @@ fn a_key_finds_its_tenant_and_nobody_else() {
     let three = slab.insert("three"); // In the slot of the first.
     assert!(three.slot == one.slot && slab.get(one).is_none());
     assert_eq!(slab.keys(), [three, two]);
-    assert_eq!(slab.get(Key::NOWHERE), None);
+    assert_eq!(slab.get(Key::NONE), None);
 }
 
 #[test]
 fn a_key_knows_its_kind() {
     for kind in [Kind::Task, Kind::Waker, Kind::Aside, Kind::Io] {
         let key = Slab::new(kind).insert(());
-        assert!(key.is_guest());
+        assert!(key.is_task_layer());
         assert_eq!(Kind::of(key), kind);
     }
-    assert_eq!(Kind::of(Key::NOWHERE), Kind::Io);
+    assert_eq!(Kind::of(Key::NONE), Kind::Io);
 }
 
 /// S124: a slot whose generations are used up is never given out again.

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::task::tasks::{Place, Tasks};
 use crate::task::{budget, current};
-use crate::watchers::{Ownership, visible};
+use crate::watchers::{FdOwnership, visible};
 
 /// Steps that the calls on an fd may take in a tick: 64 calls, or 256 KiB. See [`budget`].
 const STEPS: u32 = 64;
@@ -35,7 +35,7 @@ pub(super) struct Registration {
     /// What the selector is asked for.
     interest: Cell<Interest>,
     mode: TriggerMode,
-    ownership: Ownership,
+    ownership: FdOwnership,
     /// The loop, and the fd's key in it.
     watched: Cell<Option<(u32, Key)>>,
     /// Rule that keeps calls on the file from blocking.
@@ -75,7 +75,7 @@ impl Registration {
         fd: RawFd,
         interest: Interest,
         blocking: Blocking,
-        ownership: Ownership,
+        ownership: FdOwnership,
     ) -> Registration {
         Registration {
             fd,
