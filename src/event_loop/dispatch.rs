@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring_sys::Readiness;
-use mainspring_sys::closure::{CallOnce, Room};
+use mainspring_sys::closure::{CallOnce, Storage};
 
 use super::callback::{Callback, Flow, OnceResult, REMOVE, Repeating, failed};
 use super::contain::{Failure, Payload, guard};
@@ -85,7 +85,7 @@ impl<S> EventLoop<S> {
     fn call_sent(&mut self) -> bool {
         let Some((sent, location)) = self.bite.pop_front() else { return false };
         self.bite_fed -= 1;
-        self.once(Key::INBOX, sent.into_inner(), Origin { source: Source::Soon, location });
+        self.once(Key::INBOX, sent.into_call_once(), Origin { source: Source::Soon, location });
         true
     }
 
@@ -124,7 +124,7 @@ impl<S> EventLoop<S> {
     }
 
     #[inline(always)]
-    fn once<P: Room>(
+    fn once<P: Storage>(
         &mut self,
         key: Key,
         once: CallOnce<P, LoopHandle<S>, S, OnceResult>,
