@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::rc::Rc;
 
 use mainspring_sys::blocking::{self, Blocking};
-use mainspring_sys::everyday::end_of_terminal;
+use mainspring_sys::error_class::end_of_terminal;
 use mainspring_sys::{Interest, Readiness};
 
 use super::callback::{Flow, KEEP, REMOVE};

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::{Address, KernelAddress, option};
-use crate::everyday::{Meaning, Operation, meaning};
+use crate::error_class::{ErrorClass, Operation, classify};
 use crate::fd::{duplicate, owned};
 use crate::syscall::retry;
 
@@ -30,7 +30,7 @@ pub enum AcceptError {
 }
 
 impl From<io::Error> for AcceptError {
-    /// Sorts an error of accept(2), by the [table of everyday errors](crate::everyday). Only the
+    /// Sorts an error of accept(2), by the [table of everyday errors](crate::error_class). Only the
     /// errors that POSIX gives for a descriptor that is no listening socket are
     /// [`Listener`](AcceptError::Listener); the default is one connection.
     ///
@@ -42,10 +42,10 @@ impl From<io::Error> for AcceptError {
     /// assert!(matches!(AcceptError::from(aborted), AcceptError::Connection(_)));
     /// ```
     fn from(error: io::Error) -> AcceptError {
-        match meaning(Operation::Accept, &error) {
-            Meaning::Wait => AcceptError::WouldBlock,
-            Meaning::Capacity => AcceptError::Capacity(error),
-            Meaning::Fault => AcceptError::Listener(error),
+        match classify(Operation::Accept, &error) {
+            ErrorClass::WouldBlock => AcceptError::WouldBlock,
+            ErrorClass::Capacity => AcceptError::Capacity(error),
+            ErrorClass::Fault => AcceptError::Listener(error),
             _ => AcceptError::Connection(error),
         }
     }
