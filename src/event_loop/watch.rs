@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::Location;
 
-use mainspring_sys::{Interest, TriggerMode, blocking};
+use mainspring_sys::{Interest, TriggerMode, nonblocking};
 
 use super::callback::{Callback, Watching};
 use super::registry::Successor;
@@ -197,7 +197,7 @@ impl<S> LoopHandle<S> {
         let registration = Registration { key, role, interest, mode, ownership };
         // The file changes last: what the kernel refuses is as it was.
         let watched = self.core().register(fd, registration).and_then(|watch| {
-            let begun = blocking::begin(source.as_fd()).inspect_err(|_| {
+            let begun = nonblocking::begin(source.as_fd()).inspect_err(|_| {
                 self.core().unwatch(watch, key);
             });
             let refused = |source| Error::Watch { operation: "watch", fd, source };

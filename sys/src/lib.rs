@@ -20,12 +20,12 @@
 //! number can at worst give an error or an event that is not true. That is why these functions are
 //! safe.
 
-pub mod blocking;
 pub mod closure;
 pub mod environment;
 pub mod error_class;
 pub mod event;
 pub mod fd;
+pub mod nonblocking;
 pub mod process;
 pub mod selector;
 pub mod signal;

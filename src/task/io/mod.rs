@@ -23,7 +23,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::task::{Context, Poll};
 
-use mainspring_sys::blocking::{self, Blocking};
+use mainspring_sys::nonblocking::{self, BlockingMode};
 use mainspring_sys::{Interest, Readiness};
 
 pub use self::chunk::ReadChunk;
@@ -109,7 +109,7 @@ impl<T: AsFd> Io<T> {
         if interest.is_empty() {
             return Err(refused(io::ErrorKind::InvalidInput.into()));
         }
-        let blocking = blocking::begin(source.as_fd()).map_err(refused)?;
+        let blocking = nonblocking::begin(source.as_fd()).map_err(refused)?;
         let ownership = FdOwnership::of_borrowing::<T>();
         let registration = Registration::new(fd, interest, blocking, ownership);
         Ok(Io { registration, source })
@@ -118,7 +118,7 @@ impl<T: AsFd> Io<T> {
     /// Of a source that never was blocking.
     pub(crate) fn nonblocking(source: T, interest: Interest) -> Io<T> {
         let fd = source.as_fd().as_raw_fd();
-        let (never, owned) = (Blocking::Never, FdOwnership::Owned);
+        let (never, owned) = (BlockingMode::NonBlocking, FdOwnership::Owned);
         Io { registration: Registration::new(fd, interest, never, owned), source }
     }
 }

@@ -15,7 +15,7 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use mainspring_sys::blocking::{self, Blocking};
+use mainspring_sys::nonblocking::{self, BlockingMode};
 use mainspring_sys::{Interest, Readiness, TriggerMode, fd};
 
 pub(super) use self::waiter::Waiter;
@@ -39,7 +39,7 @@ pub(super) struct Registration {
     /// The loop, and the fd's key in it.
     watched: Cell<Option<(u32, Key)>>,
     /// Rule that keeps calls on the file from blocking.
-    blocking: Blocking,
+    blocking: BlockingMode,
     /// The latest tick in which the fd was used, and the steps taken in it.
     used: Cell<(u32, u32)>,
     /// Who waits without a future of ours, by poll functions: to read, to write.
@@ -74,7 +74,7 @@ impl Registration {
     pub(super) fn new(
         fd: RawFd,
         interest: Interest,
-        blocking: Blocking,
+        blocking: BlockingMode,
         ownership: FdOwnership,
     ) -> Registration {
         Registration {
@@ -187,7 +187,7 @@ impl Registration {
         interest: Interest,
         call: impl FnOnce() -> io::Result<R>,
     ) -> io::Result<R> {
-        if self.blocking == Blocking::Kept && self.would_block(interest) {
+        if self.blocking == BlockingMode::Blocking && self.would_block(interest) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         call()
@@ -195,7 +195,7 @@ impl Registration {
 
     #[cold]
     fn would_block(&self, interest: Interest) -> bool {
-        !blocking::is_ready(self.fd, interest.contains(Interest::WRITABLE))
+        !nonblocking::is_ready(self.fd, interest.contains(Interest::WRITABLE))
     }
 
     /// Whether a short read may be taken for the last one: one also stops short at urgent data.
@@ -378,6 +378,6 @@ impl Drop for Registration {
         if let Some((tasks, key)) = self.find() {
             tasks.unwatch_io(key);
         }
-        blocking::end(self.fd, self.blocking);
+        nonblocking::end(self.fd, self.blocking);
     }
 }
