@@ -314,7 +314,7 @@ impl Watchers {
 
     /// Passes on that a call on the fd in the directions of `interest` would have blocked.
     pub(crate) fn clear_readiness(&mut self, watch: WatcherId, key: Key, interest: Interest) {
-        if !self.selector.ignores_drained() && self.half(watch, key).is_some() {
+        if !self.selector.ignores_clear_readiness() && self.half(watch, key).is_some() {
             let entry = &self.entries[watch.slot() as usize];
             self.selector.clear_readiness(entry.fd, entry.registered & interest);
         }

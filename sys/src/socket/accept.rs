@@ -168,7 +168,7 @@ fn settle(socket: &OwnedFd) -> io::Result<()> {
 /// let listener = socket::listen(&"127.0.0.1:0".parse()?, &ListenOptions::default())?;
 /// let _client = socket::connect(&socket::local_addr(&listener)?)?;
 /// let mut reserve = ReserveFd::new(&listener)?;
-/// let from = reserve.turn_away(&listener)?;
+/// let from = reserve.accept_and_close(&listener)?;
 /// assert!(from.as_inet().unwrap().ip().is_loopback());
 /// assert!(reserve.is_filled());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -216,7 +216,7 @@ impl ReserveFd {
     ///
     /// Those of [`accept`]. `Capacity` if another thread was faster to take the descriptor that was
     /// given up.
-    pub fn turn_away(&mut self, listener: impl AsFd) -> Result<Address, AcceptError> {
+    pub fn accept_and_close(&mut self, listener: impl AsFd) -> Result<Address, AcceptError> {
         self.refill(&listener)?;
         self.release();
         let turned_away = accept(&listener).map(|(_closed_here, from)| from);
