@@ -1,11 +1,11 @@
 //! Signals as ordinary callbacks, and a second Ctrl-C that always works.
 //!
-//! `cargo run --example signals` prints its pid and waits for signals. HUP and USR1 print a line;
-//! TERM and INT (Ctrl-C) start the shutdown. With `--demo` it sends itself the signals and ends.
+//! `cargo run --example signals` prints its pid and waits for signals: HUP and USR1 are told, TERM
+//! and INT (Ctrl-C) wind the daemon down. `--demo` raises the signals at itself and ends.
 //!
-//! A second Ctrl-C ends the process at once. No code is needed for that: the first one removes its
-//! own handler, and the loop restores the default disposition. So the kernel ends the process even
-//! while a callback hangs.
+//! A second Ctrl-C ends the process at once. No code does that: the first one removes its own
+//! handler, the loop gives the signal back, and the kernel does with the next one what it does by
+//! default, even while a callback hangs.
 
 use std::env;
 use std::process::{self, ExitCode};
@@ -14,7 +14,7 @@ use std::time::Duration;
 use mainspring::{EventLoop, Handle, LoopHandle, Signal};
 
 struct Daemon {
-    /// Duration of the shutdown.
+    /// How long it takes to wind down.
     grace: Duration,
     interrupt: Option<Handle>,
     reloads: u32,
@@ -41,17 +41,17 @@ fn run(demo: bool) -> mainspring::Result<()> {
         raise_in_turn(&el);
     }
     el.run_forever()?;
-    println!("shut down");
+    println!("the end");
     Ok(())
 }
 
-/// Handles INT and TERM: removes the handler of INT and starts the shutdown.
+/// What INT and TERM do.
 fn wind_down(el: &LoopHandle<Daemon>, daemon: &mut Daemon, signal: &str) {
     let Some(interrupt) = daemon.interrupt.take() else {
-        return println!("{signal}: already shutting down");
+        return println!("{signal}: already winding down");
     };
     el.cancel(interrupt);
-    println!("{signal}: shutting down, a second Ctrl-C ends the process");
+    println!("{signal}: winding down, Ctrl-C ends at once");
     el.call_later(daemon.grace, |el, _| el.stop());
 }
 

@@ -1,4 +1,4 @@
-//! X1 and S57: what must not compile. Rustdoc builds these; each has a twin that compiles, so that
+//! X1 and P57: what must not compile. Rustdoc builds these; each has a twin that compiles, so that
 //! none fails for another reason.
 //!
 //! What a thread sends may own nothing of its own thread:

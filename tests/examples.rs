@@ -1,7 +1,8 @@
-//! The programs in `examples/`, run like a user runs them. Each does what its first lines promise.
+//! The programs in `examples/`, run as their users run them: they do what their first lines
+//! promise.
 //!
-//! `cargo test` builds them first. `cargo test --test examples` alone does not, and runs existing
-//! binaries.
+//! `cargo test` builds them first; `cargo test --test examples` alone does not, and takes the ones
+//! that are there.
 
 mod examples {
     pub mod program;

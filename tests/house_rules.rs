@@ -8,7 +8,9 @@ mod house_rules {
     pub mod source;
 
     mod circles;
+    mod contract;
     mod layers;
+    mod links;
     mod prose;
     mod public;
     mod shape;
@@ -34,16 +36,6 @@ const UNSAFE: &[(&str, usize)] = &[
 /// Who may name systems: the table of capabilities, and the benches' opponent, which exists for
 /// Linux only.
 const NAMES_SYSTEMS: &[&str] = &["sys/build.rs", "benches/raw/mod.rs"];
-
-/// The sentences of the contract that concern what exists.
-const CONTRACT: &[(&str, &[u32])] = &[
-    ("q", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
-    ("t", &[1, 2, 3, 4, 5, 6]),
-    ("w", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
-    ("x", &[1, 2, 3, 4, 8]),
-    ("s", &[1, 2, 3, 4, 5]),
-    ("f", &[1, 2, 3, 4, 5, 6, 7, 8, 9]),
-];
 
 #[test]
 fn unsafe_code_is_in_sys() {
@@ -71,9 +63,9 @@ fn only_the_table_of_capabilities_names_systems() {
     assert!(!read("sys/Cargo.toml").contains(names[0]), "sys/Cargo.toml names a system");
 }
 
-/// T1, S35: the wall clock jumps, back as well, and the loop never looks at it.
+/// T1, P35: the wall clock jumps, back as well, and the loop never looks at it.
 #[test]
-fn t1_s35_nobody_asks_the_wall_clock() {
+fn t1_p35_nobody_asks_the_wall_clock() {
     let names = ["SystemTime", "UNIX_EPOCH", "CLOCK_REALTIME", "gettimeofday"];
     let ours = |source: &Source| source.path.split('/').any(|folder| folder == "src");
     let rust = sources(".rs").into_iter().filter(ours);
@@ -159,29 +151,6 @@ fn the_vocabulary_is_kept() {
         }
     }
     assert_none(&found);
-}
-
-/// A test that judges a sentence begins with its id; what must not compile is in documentation,
-/// which names the id.
-#[test]
-fn every_sentence_of_the_contract_has_a_test() {
-    let rust = sources(".rs");
-    let tests = |source: &&Source| {
-        source.path.starts_with("tests/") || source.path.starts_with("sys/tests/")
-    };
-    let judged: String = rust.iter().filter(tests).map(Source::code).collect();
-    let refused = read("src/compile_fail.rs");
-    let mut missing = Vec::new();
-    for (section, numbers) in CONTRACT {
-        for number in *numbers {
-            let id = format!("{section}{number}");
-            let has_test = judged.contains(&format!("fn {id}_"));
-            if !has_test && !words(&refused).any(|(_, word)| word == id.to_uppercase()) {
-                missing.push(id.to_uppercase());
-            }
-        }
-    }
-    assert_none(&missing);
 }
 
 #[test]

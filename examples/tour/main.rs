@@ -4,12 +4,11 @@
 //! cargo run --release --example tour [-- [--tasks] [URL ...]]
 //! ```
 //!
-//! Without URLs it starts five local servers with different latencies, on the same loop, and
-//! fetches from all of them at once. It prints each step with its time, then one line of the time
-//! chart for each fetch, and the total time of the same fetches one after the other. With `http://`
-//! URLs it fetches those.
+//! Without URLs it starts five local origins with different latencies, on the same loop, and fetches
+//! from all of them at once. Each step is printed at its time; then the five lanes, and what the
+//! fetches would have taken one after the other. With `http://` URLs it fetches those.
 //!
-//! The fetches are callbacks (`fetch`), or tasks with `--tasks` (`tasks`).
+//! The fetches are callbacks (`fetch`), or with `--tasks` they are tasks (`tasks`).
 
 use std::env;
 use std::process::ExitCode;
@@ -26,10 +25,10 @@ use fetch::Url;
 use origin::Latency;
 use timeline::Timeline;
 
-/// State of the loop, shared by the callbacks of all fetches.
+/// The state of the loop: what the callbacks of all fetches share.
 struct Tour {
     timeline: Timeline,
-    /// Duration of each completed fetch.
+    /// What each completed fetch took.
     parts: Vec<Duration>,
     bytes: usize,
 }
@@ -58,7 +57,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Returns true if every fetch was completed.
+/// Whether every fetch was completed.
 fn run(args: &[String]) -> Result<bool> {
     let (with_tasks, urls) = match args {
         [flag, urls @ ..] if flag == "--tasks" => (true, urls),
@@ -81,13 +80,13 @@ fn run(args: &[String]) -> Result<bool> {
                 fetch::start(el, tour, lane, url);
             }
         });
-        el.run()?; // until nothing more can arrive
+        el.run()?; // until nothing is left to come
     }
     print(el.state(), start.elapsed());
     Ok(el.state().parts.len() == lanes)
 }
 
-/// Delays before the headers and before the body, in milliseconds.
+/// Before the headers and before the body, in milliseconds.
 const LATENCIES: [(u64, u64); 5] = [(150, 50), (100, 80), (190, 50), (120, 100), (60, 150)];
 
 fn local_origins(el: &LoopHandle<Tour>) -> Result<Vec<Url>> {

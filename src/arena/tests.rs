@@ -24,7 +24,7 @@ fn an_old_key_never_names_the_next_tenant() {
     assert_eq!(callbacks.get(new).unwrap().callback, Some("new"));
 }
 
-/// S124: at the end of its generations a slot is retired, instead of beginning again with keys that
+/// P124: at the end of its generations a slot is retired, instead of beginning again with keys that
 /// somebody may still have.
 #[test]
 fn a_slot_whose_generations_are_used_up_is_retired() {

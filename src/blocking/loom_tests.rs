@@ -125,7 +125,7 @@ fn submit_while_threads_end(idle: Duration, threads: usize) {
 }
 
 #[test]
-fn s113_no_job_is_lost_to_an_idle_thread_that_ends() {
+fn p113_no_job_is_lost_to_an_idle_thread_that_ends() {
     submit_while_threads_end(AT_ONCE, 1);
     submit_while_threads_end(SOME_TIME, 1);
     submit_while_threads_end(FOR_EVER, 1);
@@ -133,7 +133,7 @@ fn s113_no_job_is_lost_to_an_idle_thread_that_ends() {
 }
 
 #[test]
-fn s113_a_job_that_meets_the_closing_runs_or_is_refused() {
+fn p113_a_job_that_meets_the_closing_runs_or_is_refused() {
     for idle in [AT_ONCE, FOR_EVER] {
         check(move || {
             let executor = executor(1, idle);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::job::About;
 use crate::error::Error;
-use crate::log_text::listed;
+use crate::text::listed;
 
 /// The executor was closed, and these jobs still ran at the end of the limit.
 ///

@@ -20,7 +20,7 @@ fn limits(threads: usize, idle: Duration) -> Limits {
 }
 
 #[test]
-fn s95_jobs_go_to_the_threads_there_are_if_no_more_can_be_started() {
+fn p95_jobs_go_to_the_threads_there_are_if_no_more_can_be_started() {
     static LEFT: AtomicUsize = AtomicUsize::new(1);
     let start = |name, body| start_one_of(&LEFT, name, body);
     let executor = BlockingPool { pool: Pool::new(limits(4, Duration::MAX), start) };
@@ -43,7 +43,7 @@ fn s95_jobs_go_to_the_threads_there_are_if_no_more_can_be_started() {
 }
 
 #[test]
-fn s95_a_job_without_any_thread_is_refused_and_the_next_one_may_have_one() {
+fn p95_a_job_without_any_thread_is_refused_and_the_next_one_may_have_one() {
     static LEFT: AtomicUsize = AtomicUsize::new(0);
     let start = |name, body| start_one_of(&LEFT, name, body);
     let executor = BlockingPool { pool: Pool::new(limits(4, Duration::ZERO), start) };

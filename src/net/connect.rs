@@ -17,7 +17,7 @@ use crate::event_loop::LoopHandle;
 use crate::event_loop::callback::{Callback, CallbackResult, Flow, KEEP, REMOVE, Repeat, failed};
 use crate::event_loop::source::Source;
 use crate::handle::{Handle, Key, TimerHandle};
-use crate::watchers::{Registration, Role, WatcherId};
+use crate::watchers::{Role, WatcherId};
 
 /// The callback of a connection that is being made. Its timer goes with it, also when it is
 /// cancelled.
@@ -218,9 +218,7 @@ impl<S: 'static> LoopHandle<S> {
             return (socket, None);
         };
         let fd = fd.as_fd().as_raw_fd();
-        let registration =
-            Registration::owned(key, Role::Both, Interest::WRITABLE, TriggerMode::Level);
-        match self.core().register(fd, registration) {
+        match self.core().watch(fd, Role::Both, Interest::WRITABLE, TriggerMode::Level, key) {
             Ok(watch) => (socket, Some(watch)),
             Err(error) => {
                 self.core().feed(key);

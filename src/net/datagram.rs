@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use mainspring_sys::error_class::{ErrorClass, Operation, classify};
+use mainspring_sys::everyday::{Meaning, Operation, meaning};
 
 use crate::task::{Io, budget, sleep};
 
@@ -20,7 +20,7 @@ pub(super) async fn send<T>(
     let mut pause = PAUSE;
     loop {
         match io.write_with(&send).await {
-            Err(error) if classify(Operation::SendDatagram, &error) == ErrorClass::Backoff => {
+            Err(error) if meaning(Operation::SendDatagram, &error) == Meaning::Pause => {
                 sleep(pause).await;
             }
             result => return result,
@@ -38,8 +38,8 @@ pub(super) async fn send_by_pauses(send: impl Fn() -> io::Result<usize>) -> io::
         match send() {
             Err(error)
                 if matches!(
-                    classify(Operation::SendDatagram, &error),
-                    ErrorClass::WouldBlock | ErrorClass::Backoff
+                    meaning(Operation::SendDatagram, &error),
+                    Meaning::Wait | Meaning::Pause
                 ) =>
             {
                 sleep(pause).await;

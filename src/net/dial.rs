@@ -16,8 +16,8 @@ use mainspring_sys::socket::{self, Address, Connecting};
 use super::socket::Socket;
 use super::stream_socket::ConnectedSocket;
 use crate::error::{Error, Result};
-use crate::log_text;
 use crate::task::{Sleep, budget, sleep, timeout};
+use crate::text;
 
 /// How long an attempt is alone.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -93,7 +93,7 @@ pub(super) async fn race(addresses: &[SocketAddr]) -> Result<ConnectedSocket> {
 
 /// Returns the first addresses and the number of the others, for a message.
 pub(super) fn listed(addresses: &[SocketAddr]) -> String {
-    log_text::listed(addresses.iter(), ", ")
+    text::listed(addresses.iter(), ", ")
 }
 
 /// The families take turns; the first address stays the first, and each family keeps its order.
@@ -177,7 +177,7 @@ impl Race {
         }
         let kind = last.kind();
         let told = self.failures.iter().map(|(address, error)| format!("{address}: {error}"));
-        io::Error::new(kind, log_text::listed(told, "; "))
+        io::Error::new(kind, text::listed(told, "; "))
     }
 }
 

@@ -167,7 +167,7 @@ impl Listening {
     fn turn_away(&self) {
         let mut reserve = self.reserve.borrow_mut();
         for _ in 0..TURNED_AWAY {
-            if reserve.accept_and_close(&self.io).is_err() {
+            if reserve.turn_away(&self.io).is_err() {
                 break;
             }
         }

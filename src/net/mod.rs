@@ -24,7 +24,7 @@ mod transport;
 mod udp;
 mod unix;
 
-pub use mainspring_sys::error_class::{ErrorClass, Operation};
+pub use mainspring_sys::everyday::{Meaning, Operation};
 pub use mainspring_sys::socket::{
     Address, BindOptions, KeepaliveTimes, ListenOptions, PeerCredentials, SocketFile, UnixAddress,
 };

@@ -19,8 +19,8 @@ use crate::task::{Io, budget};
 ///
 /// A refused datagram (`ConnectionRefused`, also `HostUnreachable`) is reported, once, by a
 /// later call, and only where the socket is [connected](UdpSocket::connect). The socket goes on, so
-/// a loop that receives skips such errors: [`ErrorClass::OneOff`](crate::net::ErrorClass::OneOff) of
-/// [`Operation::classify`](crate::net::Operation::classify).
+/// a loop that receives skips such errors: [`Meaning::One`](crate::net::Meaning::One) of
+/// [`Operation::meaning`](crate::net::Operation::meaning).
 ///
 /// ```
 /// use mainspring::{EventLoop, net::UdpSocket};

@@ -16,7 +16,7 @@ use super::current;
 use super::ending::{CancelReason, JoinError};
 use super::join::Task;
 use crate::event_loop::{Report, ReportKind};
-use crate::step_counter::step;
+use crate::steps::step;
 
 /// Gives what comes of tasks in the order in which they are done.
 ///

@@ -12,7 +12,7 @@ use super::job::{Finished, judge_known};
 use super::scope::Cancelled;
 use crate::error::{Error, Result as Outcome};
 use crate::event_loop::callback::Never;
-use crate::log_text::write_chain;
+use crate::text::write_chain;
 
 /// Output of a task that [`detach`](crate::Task::detach) accepts: nothing, a plain value such as a
 /// number or a text, or a `Result` whose error implements `Display`.

@@ -24,7 +24,7 @@ use std::task::Waker;
 use super::tasks::Tasks;
 use super::{current, foreign};
 use crate::handle::Handle;
-use crate::step_counter::step;
+use crate::steps::step;
 
 thread_local! {
     /// The innermost extent that is being polled.

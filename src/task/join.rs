@@ -49,7 +49,7 @@ impl<T: 'static> Task<T> {
 
     /// A task that never began, because its loop is closed.
     pub(super) fn closed(loop_id: u32) -> Task<T> {
-        Task { handle: Handle { key: Key::NONE, loop_id }, output: PhantomData }
+        Task { handle: Handle { key: Key::NOWHERE, loop_id }, output: PhantomData }
     }
 
     /// The task's handle in its loop, to name it, [`set_background`](crate::LoopHandle::set_background) it or cancel
@@ -112,8 +112,8 @@ impl<T: 'static> Task<T> {
     #[inline]
     pub(super) fn detach_as(mut self, judge: Judge) {
         let Handle { key, loop_id } = self.handle;
-        self.handle.key = Key::NONE;
-        if key != Key::NONE
+        self.handle.key = Key::NOWHERE;
+        if key != Key::NOWHERE
             && let Some(tasks) = current::find(loop_id)
         {
             let number = tasks.judge_number::<T>(judge);
@@ -247,7 +247,7 @@ impl<T: 'static> Future for Task<T> {
                 }
             },
         };
-        self.handle.key = Key::NONE;
+        self.handle.key = Key::NOWHERE;
         budget::spend(1);
         Poll::Ready(job::open(output))
     }
@@ -261,10 +261,10 @@ fn join(task: Handle, waker: &Waker) -> Poll<Option<Boxed>> {
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        if self.handle.key != Key::NONE
+        if self.handle.key != Key::NOWHERE
             && let Some(tasks) = current::find(self.handle.loop_id)
         {
-            tasks.detach(self.handle.key, Key::NONE);
+            tasks.detach(self.handle.key, Key::NOWHERE);
         }
     }
 }

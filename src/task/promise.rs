@@ -122,7 +122,7 @@ type DoneCallback<T> = Box<dyn FnOnce(Result<&T, &Error>)>;
 /// # Ok::<(), mainspring::Error>(())
 /// ```
 pub fn promise<T: 'static>() -> (Promise<T>, Promised<T>) {
-    let (loop_id, task) = (Cell::new(NO_LOOP), Cell::new(Key::NONE));
+    let (loop_id, task) = (Cell::new(NO_LOOP), Cell::new(Key::NOWHERE));
     let (state, others) = (Cell::new(State::Unset), Cell::new(None));
     let shared = Rc::new(Shared { loop_id, task, state, others });
     (Promise { shared: shared.clone() }, Promised { shared })
@@ -249,8 +249,8 @@ impl<T> Shared<T> {
 
     /// Nobody waits any more.
     fn forget_waiter(&self) {
-        let task = self.task.replace(Key::NONE);
-        if task != Key::NONE
+        let task = self.task.replace(Key::NOWHERE);
+        if task != Key::NOWHERE
             && let Some(tasks) = current::find(self.loop_id.get())
         {
             tasks.forget_waiter(task);
@@ -289,8 +289,8 @@ impl<T> Shared<T> {
                 self.state.set(State::Failed);
             }
         }
-        let task = self.task.replace(Key::NONE);
-        if task != Key::NONE
+        let task = self.task.replace(Key::NOWHERE);
+        if task != Key::NOWHERE
             && let Some(tasks) = current::find(self.loop_id.get())
         {
             tasks.wake(task);
@@ -368,7 +368,7 @@ impl<T> Drop for Showing<T> {
                     let mut rest =
                         Showing { shared: self.shared.clone(), result: self.result.take() };
                     let key = tasks.spawn(async move { rest.show(callback) }, location);
-                    tasks.detach(key, Key::NONE);
+                    tasks.detach(key, Key::NOWHERE);
                 }
             },
         }

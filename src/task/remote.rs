@@ -77,7 +77,7 @@ impl<S> Remote<S> {
             let Some(tasks) = el.tasks() else { return };
             // Also a panic of `make` is the task's.
             let task = Task::new(&tasks, tasks.spawn(async move { make().await }, location));
-            tasks.detach(tasks.spawn(relay.run(task), location), Key::NONE);
+            tasks.detach(tasks.spawn(relay.run(task), location), Key::NOWHERE);
         })?;
         Ok(RemoteTask { shared })
     }

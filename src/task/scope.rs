@@ -22,7 +22,7 @@ use super::ending::CancelReason;
 use super::extent::{Extent, Guard, Owned};
 use super::time::{Sleep, sleep_until};
 use crate::error::Error;
-use crate::step_counter::step;
+use crate::steps::step;
 
 /// A stretch of code that can be cancelled: from anywhere by a clone of the scope, by its deadline,
 /// or by an outer scope.

@@ -218,7 +218,7 @@ impl Alarm {
             self.when = When::after(&tasks, delay);
         }
         let nanos = self.when.nanos(&tasks);
-        let waiter = Cell::new(Key::NONE);
+        let waiter = Cell::new(Key::NOWHERE);
         tasks.wait(&waiter, waker);
         let waiter = waiter.get();
         let timer = tasks.core.timers.borrow_mut().insert(nanos, waiter);

@@ -15,7 +15,7 @@ use super::SimClock;
 use crate::clock::Clock;
 use crate::event_loop::{EventLoop, LoopHandle, Watched};
 use crate::handle::Watcher;
-use crate::step_counter::count;
+use crate::steps::count;
 use crate::task::{CancelScope, Io, Shutdown, Task, TaskGroup, WaitUntil, spawn, wait, yield_now};
 
 const SECOND: Duration = Duration::from_secs(1);

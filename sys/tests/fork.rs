@@ -32,8 +32,8 @@ const TESTS: &[(&str, Test)] = &[
     ("x7_grandchildren", x7_grandchildren),
     ("x6_a_command_inherits_nothing", x6_command),
     ("w11_descriptors_stay_above_2", w11_low_numbers),
-    ("s13_a_child_leaves_the_flag_of_a_file", s13_child),
-    ("s13_a_terminal_goes_on_blocking", s13_terminal),
+    ("p13_a_child_leaves_the_flag_of_a_file", p13_child),
+    ("p13_a_terminal_goes_on_blocking", p13_terminal),
     ("w8_a_doorbell_that_is_another_file_is_an_error", w8_doorbell),
 ];
 
@@ -433,7 +433,7 @@ fn w8_doorbell(kind: SelectorKind) {
 }
 
 /// A pipe that the parent watches does not block because a child ends.
-fn s13_child(kind: SelectorKind) {
+fn p13_child(kind: SelectorKind) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let twin = reader.try_clone().unwrap();
     let el = new_loop(kind, ());
@@ -458,7 +458,7 @@ fn s13_child(kind: SelectorKind) {
 
 /// Standard input and output are one terminal: watching the one must not make the other fail, and
 /// reading must not block the loop.
-fn s13_terminal(kind: SelectorKind) {
+fn p13_terminal(kind: SelectorKind) {
     let (mut main, mut terminal) = (-1, -1);
     let name = std::ptr::null_mut();
     let (mode, size) = (std::ptr::null_mut(), std::ptr::null_mut()); // Mutable on some systems only.

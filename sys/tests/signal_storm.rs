@@ -22,7 +22,7 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
 
 fn open(doorbell: WakeupKind) -> (Box<dyn Selector>, Subscription) {
     let mut selector = SelectorKind::available()[0].open().unwrap();
-    let subscription = Subscription::with_wakeup_kind(doorbell, &mut *selector, TOKEN).unwrap();
+    let subscription = Subscription::with_doorbell(doorbell, &mut *selector, TOKEN).unwrap();
     (selector, subscription)
 }
 
@@ -90,7 +90,7 @@ fn x3_errno_survives_a_storm() {
     assert_eq!(subscription.drain().unwrap().collect::<Vec<_>>(), [Signal::USR1]);
 }
 
-/// S62, rows 15 and 16 of the soundness list: no handler writes to a number that was reused.
+/// P62, P129: no handler writes to a number that was reused.
 #[test]
 fn no_handler_writes_to_a_reused_number() {
     let _serial = one_at_a_time();

@@ -88,7 +88,7 @@ fn loopbacks() -> Vec<&'static str> {
     [LOOPBACK, "[::1]:0"].into_iter().filter(has).collect()
 }
 
-/// W11, S79: every socket made here is close-on-exec and does not wait.
+/// W11, P79: every socket made here is close-on-exec and does not wait.
 #[test]
 fn w11_every_socket_is_close_on_exec_and_non_blocking() {
     let file = SocketFile::new();
@@ -126,7 +126,7 @@ fn s5_connect_succeeds_over_tcp_and_unix() {
     }
 }
 
-/// S5, S80: a refusal is an error, and it comes once.
+/// S5, P80: a refusal is an error, and it comes once.
 #[test]
 fn s5_connect_to_nobody_is_refused_once() {
     let (listener, address) = listen(LOOPBACK);
@@ -234,10 +234,10 @@ fn a_connection_may_come_from_a_chosen_address() {
     assert_eq!(refused.kind(), io::ErrorKind::AddrNotAvailable);
 }
 
-/// S90: paths and names of the greatest length, and names with zeroes inside, through the kernel
+/// P90: paths and names of the greatest length, and names with zeroes inside, through the kernel
 /// and back.
 #[test]
-fn s90_unix_addresses_go_through_the_kernel_whole() {
+fn p90_unix_addresses_go_through_the_kernel_whole() {
     let file = SocketFile::new();
     let room = if cfg!(has_abstract_unix) { 107 - file.0.as_os_str().len() } else { 0 };
     let longest = SocketFile(PathBuf::from(format!("{}{}", file.0.display(), "x".repeat(room))));
@@ -316,10 +316,10 @@ fn s4_errors_of_accept_are_sorted() {
 fn a_reserve_turns_one_connection_away() {
     let (listener, address) = listen(LOOPBACK);
     let mut reserve = ReserveFd::new(&listener).unwrap();
-    assert!(matches!(reserve.accept_and_close(&listener), Err(AcceptError::WouldBlock)));
+    assert!(matches!(reserve.turn_away(&listener), Err(AcceptError::WouldBlock)));
     let unlucky = connect(&address).unwrap();
     let lucky = connect(&address).unwrap();
-    let from = reserve.accept_and_close(&listener).unwrap();
+    let from = reserve.turn_away(&listener).unwrap();
     assert_eq!(from, socket::local_addr(&unlucky).unwrap());
     wait(&unlucky, Interest::READABLE);
     assert_eq!(socket::recv(&unlucky, &mut [0; 8]).unwrap(), 0, "the peer learns at once");

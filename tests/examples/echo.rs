@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::program::{Program, run};
 
-/// The daemon with callbacks, and the one with tasks. They behave the same.
+/// The daemon with callbacks, and the one with tasks: they behave the same.
 const DAEMONS: [&str; 2] = ["echo", "echo_tasks"];
 
 fn start(daemon: &str, arguments: &[&str]) -> (Program, SocketAddr) {
@@ -29,14 +29,14 @@ fn round_trip(stream: &mut (impl Read + Write), message: &[u8]) {
     assert_eq!(answer, message);
 }
 
-/// Returns a unique path.
+/// A path that nobody else uses.
 fn path(name: &str) -> PathBuf {
     // The path of a socket must be short, and TMPDIR may be long, missing or read-only.
     PathBuf::from("/tmp").join(format!("mainspring-{name}-{}", std::process::id()))
 }
 
 #[test]
-fn answers_on_every_selector_and_prints_its_counts() {
+fn answers_on_every_selector_and_counts() {
     for daemon in DAEMONS {
         for kind in SelectorKind::available() {
             let (echo, address) = start(daemon, &["--selector", &kind.to_string()]);
@@ -53,7 +53,7 @@ fn answers_on_every_selector_and_prints_its_counts() {
 }
 
 #[test]
-fn megabytes_come_back_to_a_late_reader() {
+fn megabytes_come_back_although_they_are_read_late() {
     for daemon in DAEMONS {
         let (echo, address) = start(daemon, &[]);
         let mut client = TcpStream::connect(address).unwrap();
@@ -72,7 +72,7 @@ fn megabytes_come_back_to_a_late_reader() {
 }
 
 #[test]
-fn a_signal_stops_accepting_and_lets_clients_finish() {
+fn a_signal_lets_clients_finish_and_nobody_new_in() {
     for daemon in DAEMONS {
         let (echo, address) = start(daemon, &[]);
         let mut client = TcpStream::connect(address).unwrap();
@@ -86,7 +86,7 @@ fn a_signal_stops_accepting_and_lets_clients_finish() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
+fn a_second_signal_is_impatient() {
     for daemon in DAEMONS {
         let (echo, address) = start(daemon, &[]);
         let mut client = TcpStream::connect(address).unwrap();
@@ -99,7 +99,7 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn listens_on_a_path_and_removes_it() {
+fn listens_on_a_path_and_takes_it_away() {
     for daemon in DAEMONS {
         let path = path(daemon);
         let (mut echo, _) = start(daemon, &["--unix", path.to_str().unwrap()]);
@@ -112,7 +112,7 @@ fn listens_on_a_path_and_removes_it() {
 }
 
 #[test]
-fn reports_invalid_arguments() {
+fn says_what_is_wrong() {
     for daemon in DAEMONS {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = taken.local_addr().unwrap().to_string();

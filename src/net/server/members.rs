@@ -29,7 +29,7 @@ impl Listener {
 
     /// Accepts one connection by means of the reserve, and closes it.
     pub(super) fn turn_away(&mut self) -> Result<(), AcceptError> {
-        self.reserve.accept_and_close(&self.socket).map(drop)
+        self.reserve.turn_away(&self.socket).map(drop)
     }
 }
 

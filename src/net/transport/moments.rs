@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::loop_core::LoopCore;
 use crate::event_loop::read_buffer::ReadBuffer;
 use crate::handle::Key;
-use crate::watchers::{Registration, Role, WatcherId};
+use crate::watchers::{Role, WatcherId};
 
 /// With these a read over TCP may bring less than there is.
 const STOPS: Readiness = Readiness::PRIORITY
@@ -175,9 +175,7 @@ impl Transport {
         inner.stream.with(&mut |stream| writer = stream.writer().map(|fd| fd.as_raw_fd()));
         let role = if writer.is_some() { Role::Reader } else { Role::Both };
         let mode = if inner.has(Flags::EDGE) { TriggerMode::Edge } else { TriggerMode::Level };
-        let watch = |fd, role, interest| {
-            inner.core.register(fd, Registration::owned(inner.key, role, interest, mode))
-        };
+        let watch = |fd, role, interest| inner.core.watch(fd, role, interest, mode, inner.key);
         let wanted = inner.wanted();
         let reading = watch(inner.fd, role, wanted)?;
         inner.watches.set([Some(reading), None]);

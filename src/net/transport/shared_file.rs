@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use mainspring_sys::nonblocking::{self, BlockingMode};
+use mainspring_sys::blocking::{self, Blocking};
 
 use super::slot::Slot;
 use crate::error::{Error, Result};
@@ -15,12 +15,12 @@ use crate::net::stream::{TransportStream, is_unbuffered};
 /// (`_POSIX_PIPE_BUF`, pipe(7)).
 const PIECE: usize = 512;
 
-/// A stream whose descriptors get back what [`nonblocking::begin`] has found, before they are closed.
+/// A stream whose descriptors get back what [`blocking::begin`] has found, before they are closed.
 /// On one that goes on blocking, a call is made only if the kernel is ready for it.
 pub(crate) struct SharedFile<T: TransportStream> {
     stream: Option<T>,
-    reader: BlockingMode,
-    writer: BlockingMode,
+    reader: Blocking,
+    writer: Blocking,
 }
 
 const IN_PLACE: &str = "the stream is taken out last";
@@ -30,11 +30,11 @@ impl<T: TransportStream> SharedFile<T> {
         let begin = |fd: BorrowedFd<'_>| {
             let number = fd.as_raw_fd();
             let refused = |source| Error::Watch { operation: "watch", fd: number, source };
-            nonblocking::begin(fd).map_err(refused)
+            blocking::begin(fd).map_err(refused)
         };
         let reader = begin(stream.reader())?;
         let writer = stream.writer().map(begin).transpose().inspect_err(|_| {
-            nonblocking::end(stream.reader().as_raw_fd(), reader);
+            blocking::end(stream.reader().as_raw_fd(), reader);
         })?;
         let writer = writer.unwrap_or(reader);
         Ok(SharedFile { stream: Some(stream), reader, writer })
@@ -46,8 +46,7 @@ impl<T: TransportStream> SharedFile<T> {
     ///
     /// The shared file.
     pub(crate) fn into_own(mut self) -> Result<T, SharedFile<T>> {
-        let is_own =
-            (self.reader, self.writer) == (BlockingMode::NonBlocking, BlockingMode::NonBlocking);
+        let is_own = (self.reader, self.writer) == (Blocking::Never, Blocking::Never);
         match self.stream.take_if(|_| is_own) {
             Some(stream) => Ok(stream),
             None => Err(self),
@@ -62,26 +61,26 @@ impl<T: TransportStream> SharedFile<T> {
     fn give_back(&mut self) -> Option<T> {
         self.end_writer();
         let stream = self.stream.take()?;
-        nonblocking::end(stream.reader().as_raw_fd(), self.reader);
+        blocking::end(stream.reader().as_raw_fd(), self.reader);
         Some(stream)
     }
 
     fn end_writer(&mut self) {
         if let Some(writer) = self.stream.as_ref().and_then(T::writer) {
-            nonblocking::end(writer.as_raw_fd(), self.writer);
-            self.writer = BlockingMode::NonBlocking;
+            blocking::end(writer.as_raw_fd(), self.writer);
+            self.writer = Blocking::Never;
         }
     }
 
     fn check(&self, to_write: bool) -> io::Result<()> {
         let state = if to_write { self.writer } else { self.reader };
-        if state != BlockingMode::Blocking {
+        if state != Blocking::Kept {
             return Ok(());
         }
         let stream = self.stream();
         let writer = if to_write { stream.writer() } else { None };
         let fd = writer.unwrap_or_else(|| stream.reader()).as_raw_fd();
-        let is_ready = nonblocking::is_ready(fd, to_write);
+        let is_ready = blocking::is_ready(fd, to_write);
         if is_ready { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 }
@@ -101,14 +100,14 @@ impl<T: TransportStream> TransportStream for SharedFile<T> {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.check(true)?;
         match self.writer {
-            BlockingMode::Blocking => self.stream().write(&bytes[..bytes.len().min(PIECE)]),
+            Blocking::Kept => self.stream().write(&bytes[..bytes.len().min(PIECE)]),
             _ => self.stream().write(bytes),
         }
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match (self.writer, slices.iter().find(|slice| !slice.is_empty())) {
-            (BlockingMode::Blocking, Some(first)) => self.write(first),
+            (Blocking::Kept, Some(first)) => self.write(first),
             _ => self.stream().write_vectored(slices),
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::Error;
-use crate::log_text::listed;
+use crate::text::listed;
 
 /// Everything that failed in a [`TaskGroup`](crate::TaskGroup), in the order of occurrence; at least one error.
 ///

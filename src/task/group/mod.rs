@@ -166,7 +166,7 @@ impl TaskGroup {
         let number = shared.next.replace(shared.next.get() + 1);
         let member = Member { shared: shared.clone(), number };
         let key = tasks.spawn(member.run(future), Location::caller());
-        if key == Key::NONE {
+        if key == Key::NOWHERE {
             return Err(Error::Closed);
         }
         shared.children.borrow_mut().insert(number, tasks.handle(key));

@@ -23,7 +23,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::task::{Context, Poll};
 
-use mainspring_sys::nonblocking::{self, BlockingMode};
+use mainspring_sys::blocking::{self, Blocking};
 use mainspring_sys::{Interest, Readiness};
 
 pub use self::chunk::ReadChunk;
@@ -31,7 +31,7 @@ use self::registration::Registration;
 use self::transfer::Moved;
 use crate::error::{Error, Result};
 use crate::task::budget;
-use crate::watchers::FdOwnership;
+use crate::watchers::Ownership;
 
 /// A source whose readiness can be awaited: a socket, a pipe, a terminal, a descriptor of a
 /// library.
@@ -109,8 +109,8 @@ impl<T: AsFd> Io<T> {
         if interest.is_empty() {
             return Err(refused(io::ErrorKind::InvalidInput.into()));
         }
-        let blocking = nonblocking::begin(source.as_fd()).map_err(refused)?;
-        let ownership = FdOwnership::of_borrowing::<T>();
+        let blocking = blocking::begin(source.as_fd()).map_err(refused)?;
+        let ownership = Ownership::of_borrowing::<T>();
         let registration = Registration::new(fd, interest, blocking, ownership);
         Ok(Io { registration, source })
     }
@@ -118,7 +118,7 @@ impl<T: AsFd> Io<T> {
     /// Of a source that never was blocking.
     pub(crate) fn nonblocking(source: T, interest: Interest) -> Io<T> {
         let fd = source.as_fd().as_raw_fd();
-        let (never, owned) = (BlockingMode::NonBlocking, FdOwnership::Owned);
+        let (never, owned) = (Blocking::Never, Ownership::Owned);
         Io { registration: Registration::new(fd, interest, never, owned), source }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) const SLOT: u32 = (1 << SHIFT) - 1;
 
 impl Kind {
     pub(crate) fn of(key: Key) -> Kind {
-        match (key.slot & !Key::TASK_BASE) >> SHIFT {
+        match (key.slot & !Key::GUEST) >> SHIFT {
             0 => Kind::Task,
             1 => Kind::Waker,
             2 => Kind::Aside,
@@ -98,7 +98,7 @@ pub(crate) struct Slab<T> {
 
 impl<T> Slab<T> {
     pub(crate) fn new(kind: Kind) -> Slab<T> {
-        let base = Key::TASK_BASE | (kind as u32) << SHIFT;
+        let base = Key::GUEST | (kind as u32) << SHIFT;
         Slab { base, entries: Vec::new(), free: Vacancies::default() }
     }
 

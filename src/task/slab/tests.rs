@@ -13,20 +13,20 @@ fn a_key_finds_its_tenant_and_nobody_else() {
     let three = slab.insert("three"); // In the slot of the first.
     assert!(three.slot == one.slot && slab.get(one).is_none());
     assert_eq!(slab.keys(), [three, two]);
-    assert_eq!(slab.get(Key::NONE), None);
+    assert_eq!(slab.get(Key::NOWHERE), None);
 }
 
 #[test]
 fn a_key_knows_its_kind() {
     for kind in [Kind::Task, Kind::Waker, Kind::Aside, Kind::Io] {
         let key = Slab::new(kind).insert(());
-        assert!(key.is_task_layer());
+        assert!(key.is_guest());
         assert_eq!(Kind::of(key), kind);
     }
-    assert_eq!(Kind::of(Key::NONE), Kind::Io);
+    assert_eq!(Kind::of(Key::NOWHERE), Kind::Io);
 }
 
-/// S124: a slot whose generations are used up is never given out again.
+/// P124: a slot whose generations are used up is never given out again.
 #[test]
 fn a_slot_is_retired_with_its_last_generation() {
     let mut slab = Slab::new(Kind::Waker);

@@ -30,8 +30,8 @@ impl Tasks {
         task.slot.content = Some(output);
         let outstanding = task.outstanding();
         let joiner = match detached {
-            true => Key::NONE,
-            false => mem::replace(task.joiner(), Key::NONE),
+            true => Key::NOWHERE,
+            false => mem::replace(task.joiner(), Key::NOWHERE),
         };
         drop(slots);
         if outstanding {
@@ -39,7 +39,7 @@ impl Tasks {
         } else if detached {
             self.discard(key);
         }
-        if joiner != Key::NONE {
+        if joiner != Key::NOWHERE {
             self.wake(joiner);
         }
     }
@@ -59,7 +59,7 @@ impl Tasks {
 
     fn spawn_callback(&self, callback: Box<dyn FnOnce()>, location: &'static Location<'static>) {
         let key = self.spawn(async move { callback() }, location);
-        self.detach(key, Key::NONE);
+        self.detach(key, Key::NOWHERE);
     }
 
     /// Ends the tenancy of a task that is done; a failure that nobody has seen is reported.
@@ -97,7 +97,7 @@ impl Tasks {
 
     fn judge(&self, number: Key) -> Judge {
         let judges = self.judges.borrow();
-        let judge = judges.get(number.slot as usize).filter(|_| number != Key::NONE);
+        let judge = judges.get(number.slot as usize).filter(|_| number != Key::NOWHERE);
         judge.map_or(judge_known, |(_, judge)| *judge)
     }
 
@@ -121,7 +121,7 @@ impl Tasks {
     }
 
     /// Marks a task whose output will not be asked for. `judge` is a
-    /// [`judge_number`](Tasks::judge_number), or [`Key::NONE`] for outputs of the usual forms.
+    /// [`judge_number`](Tasks::judge_number), or [`Key::NOWHERE`] for outputs of the usual forms.
     pub(in crate::task) fn detach(&self, key: Key, judge: Key) {
         let mut slots = self.slots.borrow_mut();
         let Some(mut task) = slots.get(key) else { return };
@@ -197,7 +197,7 @@ impl Tasks {
             drop(slots);
             return self.discard(key);
         }
-        let joiner = mem::replace(task.joiner(), Key::NONE);
+        let joiner = mem::replace(task.joiner(), Key::NOWHERE);
         drop(slots);
         self.wake(joiner);
     }

@@ -58,7 +58,7 @@ impl TaskLayer for Tasks {
     }
 
     fn has_messages(&self) -> bool {
-        self.inbox.is_notified()
+        self.inbox.is_told()
     }
 
     fn is_alive(&self) -> bool {

@@ -24,9 +24,9 @@ use super::Tasks;
 use crate::error::Result;
 use crate::handle::Key;
 use crate::ready::Ready;
-use crate::step_counter::step;
+use crate::steps::step;
 use crate::task::slab::Kind;
-use crate::watchers::{FdOwnership, Registration, Role, WatcherId, visible};
+use crate::watchers::{Half, Ownership, Role, WatcherId, visible};
 
 /// An fd.
 pub(super) struct IoSlot {
@@ -65,11 +65,11 @@ struct Waiting {
 
 impl Waiting {
     fn is_due(&self, readiness: Readiness) -> bool {
-        self.key != Key::NONE && !visible(readiness, self.interest).is_empty()
+        self.key != Key::NOWHERE && !visible(readiness, self.interest).is_empty()
     }
 }
 
-const NOBODY: Waiting = Waiting { key: Key::NONE, ticket: 0, interest: Interest::empty() };
+const NOBODY: Waiting = Waiting { key: Key::NOWHERE, ticket: 0, interest: Interest::empty() };
 
 /// A place in the line of those who wait for an fd, which its holder gives up when it is done.
 pub(in crate::task) struct Place {
@@ -82,26 +82,26 @@ pub(in crate::task) struct Place {
 
 impl Place {
     pub(in crate::task) const fn new() -> Place {
-        Place { loop_id: Cell::new(0), key: Cell::new(Key::NONE), ticket: Cell::new(0) }
+        Place { loop_id: Cell::new(0), key: Cell::new(Key::NOWHERE), ticket: Cell::new(0) }
     }
 
     /// Whether it may be in a line: who was told is not, and has not noticed.
     pub(in crate::task) fn is_taken(&self) -> bool {
-        self.key.get() != Key::NONE
+        self.key.get() != Key::NOWHERE
     }
 
     /// Its holder was told.
     pub(in crate::task) fn clear(&self) {
-        self.key.set(Key::NONE);
+        self.key.set(Key::NOWHERE);
         self.ticket.set(0);
     }
 }
 
 impl IoSlot {
-    fn new(mode: TriggerMode, ownership: FdOwnership) -> IoSlot {
+    fn new(mode: TriggerMode, ownership: Ownership) -> IoSlot {
         let (watch, readiness) = (None, Readiness::empty());
         let level = match (mode, ownership) {
-            (_, FdOwnership::Borrowed) => Level::Borrowed,
+            (_, Ownership::Borrowed) => Level::Borrowed,
             (TriggerMode::Level, _) => Level::Yes,
             _ => Level::No,
         };
@@ -110,7 +110,7 @@ impl IoSlot {
 
     /// Returns all waiters, in their order.
     fn waiting(&self) -> impl Iterator<Item = &Waiting> {
-        let first = Some(&self.first).filter(|first| first.key != Key::NONE);
+        let first = Some(&self.first).filter(|first| first.key != Key::NOWHERE);
         first.into_iter().chain(self.others.values())
     }
 
@@ -120,7 +120,7 @@ impl IoSlot {
             true => Some(&mut self.first),
             false => self.others.get_mut(&ticket),
         };
-        waiting.filter(|waiting| waiting.key != Key::NONE && waiting.interest == interest)
+        waiting.filter(|waiting| waiting.key != Key::NOWHERE && waiting.interest == interest)
     }
 
     fn queue_up(&mut self, place: &Place, interest: Interest) {
@@ -135,7 +135,7 @@ impl IoSlot {
         place.ticket.set(self.ticket);
         let waiting = Waiting { key, ticket: self.ticket, interest };
         match self.first.key {
-            Key::NONE if self.others.is_empty() => self.first = waiting,
+            Key::NOWHERE if self.others.is_empty() => self.first = waiting,
             _ => drop(self.others.insert(self.ticket, waiting)),
         }
     }
@@ -193,12 +193,12 @@ impl Tasks {
         fd: RawFd,
         interest: Interest,
         mode: TriggerMode,
-        ownership: FdOwnership,
+        ownership: Ownership,
     ) -> Result<Key> {
         self.core.check_open()?;
         let key = self.ios.borrow_mut().insert(IoSlot::new(mode, ownership));
-        let registration = Registration { key, role: Role::Both, interest, mode, ownership };
-        let watch = self.core.register(fd, registration);
+        let half = Half { key, interest, role: Role::Both, ownership };
+        let watch = self.core.watch_half(fd, mode, half);
         let mut ios = self.ios.borrow_mut();
         match watch {
             Ok(watch) => ios.get(key).expect("just inserted").watch = Some(watch),
@@ -333,7 +333,7 @@ impl Tasks {
         if let Some(slot) = self.ios.borrow_mut().get(key) {
             slot.leave(ticket, interest);
         }
-        self.forget_waiter(place.key.replace(Key::NONE));
+        self.forget_waiter(place.key.replace(Key::NOWHERE));
     }
 
     /// The first one in the line.
@@ -345,7 +345,7 @@ impl Tasks {
     /// a watcher would, and the others in the next tick.
     #[inline]
     pub(super) fn deliver(&self, ready: Ready) -> bool {
-        self.core.current.set(Key::NONE); // Nobody but the watcher knows this key.
+        self.core.current.set(Key::NOWHERE); // Nobody but the watcher knows this key.
         let Some((first, is_alone)) = self.note(ready) else { return false };
         if !is_alone {
             self.wake_due(ready.key);

@@ -87,7 +87,7 @@ impl Tasks {
             wakers: RefCell::new(Slab::new(Kind::Waker)),
             ios: RefCell::new(Slab::new(Kind::Io)),
             spare: Cell::new(None),
-            polled: Cell::new(Polled { key: Key::NONE, waker: (&raw const NOBODY).cast() }),
+            polled: Cell::new(Polled { key: Key::NOWHERE, waker: (&raw const NOBODY).cast() }),
             alive: Cell::new(0),
             main_due: Cell::new(false),
             around: Cell::new(None),
@@ -109,7 +109,7 @@ impl Tasks {
     /// The task that is polled now.
     pub(crate) fn current(&self) -> Option<Handle> {
         let key = self.polled.get().key;
-        (key != Key::NONE).then(|| self.handle(key))
+        (key != Key::NOWHERE).then(|| self.handle(key))
     }
 
     /// Takes a future in and feeds it. A closed loop drops it.
@@ -120,7 +120,7 @@ impl Tasks {
         location: &'static Location<'static>,
     ) -> Key {
         if self.core.closed.get() {
-            return Key::NONE;
+            return Key::NOWHERE;
         }
         let future: Boxed = Box::pin(job);
         let key = self.slots.borrow_mut().insert(Some(future), Flags::QUEUED, location);
@@ -191,7 +191,7 @@ impl Tasks {
     /// Whoever waited under this key does so no more.
     #[inline]
     pub(crate) fn forget_waiter(&self, key: Key) {
-        if key != Key::NONE && Kind::of(key) == Kind::Waker {
+        if key != Key::NOWHERE && Kind::of(key) == Kind::Waker {
             let waker = self.wakers.borrow_mut().remove(key);
             self.discard_waker(waker);
         }

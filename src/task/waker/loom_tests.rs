@@ -13,8 +13,8 @@ use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
 use super::Sent;
-use crate::inbox::{Inbox, WakeLoop};
-use crate::std_or_loom::Ordering;
+use crate::inbox::{Doorbell, Inbox};
+use crate::sync::Ordering;
 
 /// A doorbell as the kernel's.
 struct Bell {
@@ -36,14 +36,14 @@ impl Bell {
 }
 
 /// Lets the loop sleep on the doorbell that the inbox owns.
-impl WakeLoop for Arc<Bell> {
-    fn wake(&self) -> io::Result<()> {
+impl Doorbell for Arc<Bell> {
+    fn ring(&self) -> io::Result<()> {
         *self.rings.lock().unwrap() = true;
         self.rung.notify_one();
         Ok(())
     }
 
-    fn drain(&self) -> io::Result<()> {
+    fn silence(&self) -> io::Result<()> {
         *self.rings.lock().unwrap() = false;
         Ok(())
     }
@@ -70,13 +70,13 @@ impl Model {
 
     /// A tick of the loop, which looks until nothing comes any more: how much work is done.
     fn tick(&self, turn: Turn) -> usize {
-        self.inbox.drain_wakeup().unwrap();
+        self.inbox.answer().unwrap();
         let (mut done, mut wakes) = (0, VecDeque::new());
         loop {
             self.inbox.take(&mut wakes);
             assert!(wakes.len() <= 1, "queued once");
             done += wakes.drain(..).map(|task| turn(&task)).sum::<usize>();
-            if !self.inbox.is_notified() {
+            if !self.inbox.is_told() {
                 return done;
             }
         }

@@ -20,8 +20,8 @@ use mainspring_sys::Wakeup;
 
 use super::current;
 use crate::handle::Key;
-use crate::inbox::{Inbox, WakeLoop};
-use crate::std_or_loom::AtomicBool;
+use crate::inbox::{Doorbell, Inbox};
+use crate::sync::AtomicBool;
 
 #[cfg(all(loom, test))]
 mod loom_tests;
@@ -59,7 +59,7 @@ impl Sent {
         Sent(AtomicBool::new(false))
     }
 
-    fn send<T, D: WakeLoop>(&self, inbox: &Inbox<T, D>, item: impl FnOnce() -> T) {
+    fn send<T, D: Doorbell>(&self, inbox: &Inbox<T, D>, item: impl FnOnce() -> T) {
         if !self.0.swap(true, Ordering::AcqRel) {
             // A loop that is closed has no tasks, and one whose doorbell is broken looks into its
             // inbox in its next tick.

@@ -277,9 +277,9 @@ pub(super) mod tests {
         }
     }
 
-    /// S90: flow, scope and mapped addresses stay what they are.
+    /// P90: flow, scope and mapped addresses stay what they are.
     #[test]
-    fn s90_internet_addresses_keep_all_their_parts() {
+    fn p90_internet_addresses_keep_all_their_parts() {
         let mapped = Ipv4Addr::new(10, 1, 2, 3).to_ipv6_mapped();
         for (ip, flow, scope) in [(Ipv6Addr::LOCALHOST, 0x1234, 7), (mapped, 0, u32::MAX)] {
             let address = Address::Inet(SocketAddrV6::new(ip, 443, flow, scope).into());
@@ -290,9 +290,9 @@ pub(super) mod tests {
         assert_eq!(v4.bytes.0[2..8], [1, 2, 127, 0, 0, 1], "big-endian, as on the wire");
     }
 
-    /// S90: what kernels write for Unix sockets, with and without a zero at the end.
+    /// P90: what kernels write for Unix sockets, with and without a zero at the end.
     #[test]
-    fn s90_unix_addresses_as_kernels_write_them() {
+    fn p90_unix_addresses_as_kernels_write_them() {
         let path = |text: &str| Address::Unix(UnixAddress::from_pathname(text).unwrap());
         let unnamed = Address::Unix(UnixAddress::unnamed());
         assert_eq!(received(&[], 0).unwrap(), unnamed);
@@ -318,10 +318,10 @@ pub(super) mod tests {
         assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::Unsupported);
     }
 
-    /// S90: the longest path and name are kept whole; one byte more, or a zero inside a path, is an
+    /// P90: the longest path and name are kept whole; one byte more, or a zero inside a path, is an
     /// error.
     #[test]
-    fn s90_no_unix_address_is_cut() {
+    fn p90_no_unix_address_is_cut() {
         let longest = size_of::<libc::sockaddr_un>() - PATH - 1;
         let path = "p".repeat(longest);
         let address = Address::Unix(UnixAddress::from_pathname(&path).unwrap());

@@ -14,7 +14,7 @@ fn assert_closed(result: std::io::Result<()>, subject: &Subject, what: &str) {
     assert_eq!(error.raw_os_error(), Some(libc::EBADF), "{}: {what}: {error}", subject.name);
 }
 
-/// S17
+/// P17
 #[test]
 fn w7_a_second_registration_already_exists() {
     on_every_kind(|subject| {
@@ -32,7 +32,7 @@ fn w7_a_second_registration_already_exists() {
     });
 }
 
-/// S17
+/// P17
 #[test]
 fn w7_what_was_never_registered_is_not_found() {
     on_every_kind(|subject| {
@@ -52,7 +52,7 @@ fn w7_what_was_never_registered_is_not_found() {
     });
 }
 
-/// S17, S121
+/// P17, P121
 #[test]
 fn w7_an_fd_that_is_not_open_is_refused() {
     on_every_kind(|subject| {
@@ -73,7 +73,7 @@ fn w7_an_fd_that_is_not_open_is_refused() {
     });
 }
 
-/// S121
+/// P121
 #[test]
 fn w7_an_empty_interest_is_refused() {
     on_every_kind(|subject| {

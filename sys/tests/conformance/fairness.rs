@@ -40,7 +40,7 @@ fn w10_three_share_a_room_for_one() {
     });
 }
 
-/// S19
+/// P19
 #[test]
 fn w10_each_of_many_is_served_before_any_is_served_twice() {
     raise_limit();

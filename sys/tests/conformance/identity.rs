@@ -8,7 +8,7 @@ use mainspring_sys::{SelectorKind, Token, TriggerMode, Wakeup, WakeupKind};
 
 use crate::support::{READ, WRITE, alone, census, dup_from, on_every_kind, pair, subjects};
 
-/// S5
+/// P5
 #[test]
 fn copies_of_a_descriptor_are_registrations_of_their_own() {
     on_every_kind(|subject| {
@@ -24,7 +24,7 @@ fn copies_of_a_descriptor_are_registrations_of_their_own() {
     });
 }
 
-/// S3
+/// P3
 #[test]
 fn w4_a_number_used_again_belongs_to_the_new_file() {
     on_every_kind(|subject| {
@@ -44,7 +44,7 @@ fn w4_a_number_used_again_belongs_to_the_new_file() {
     });
 }
 
-/// S6
+/// P6
 #[test]
 fn a_change_takes_effect_at_once() {
     on_every_kind(|subject| {
@@ -60,7 +60,7 @@ fn a_change_takes_effect_at_once() {
     });
 }
 
-/// S22
+/// P22
 #[test]
 fn a_selector_inside_another_is_readable_when_an_event_waits() {
     let _alone = alone();
@@ -79,7 +79,7 @@ fn a_selector_inside_another_is_readable_when_an_event_waits() {
     }
 }
 
-/// S22
+/// P22
 #[test]
 fn epoll_refuses_itself_and_cycles() {
     on_every_kind(|subject| {

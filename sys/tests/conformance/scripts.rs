@@ -1,4 +1,4 @@
-//! Random scripts (S16): whatever was done in whatever order, a selector says what poll(2) says.
+//! Random scripts (P16): whatever was done in whatever order, a selector says what poll(2) says.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};

@@ -109,7 +109,7 @@ fn a_refused_connect_is_writable_with_an_error_to_fetch() {
     });
 }
 
-/// S14: an urgent byte is news for those who asked for priority, and for nobody else.
+/// P14: an urgent byte is news for those who asked for priority, and for nobody else.
 #[test]
 fn an_urgent_byte_does_not_wake_a_reader() {
     on_every_kind(|subject| {
@@ -137,7 +137,7 @@ fn an_urgent_byte_does_not_wake_a_reader() {
     });
 }
 
-/// S8: level means in each call, without anything new.
+/// P8: level means in each call, without anything new.
 #[test]
 fn data_is_reported_for_as_long_as_it_waits() {
     on_every_kind(|subject| {

@@ -1,7 +1,6 @@
-//! Signal handlers as ordinary callbacks, and the restored dispositions (docs/contract.md, X3 and
-//! X4).
+//! X3 and X4: signals as ordinary callbacks, and what the process does before and after.
 //!
-//! Signals belong to the process, so each test runs in its own.
+//! Signals belong to the process, so each test has one of its own.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
@@ -15,7 +14,7 @@ use rustix::process::{getpid, kill_process};
 use crate::support::files::{alone, alone_as, readable, tick};
 use crate::support::{on_every_selector, simulated};
 
-/// Runs the body of a test on every selector, in its own process.
+/// Runs the body of a test on every selector, where no other test's signals come.
 fn on_each(name: &str, check: impl FnMut(SelectorKind)) {
     alone(name, || on_every_selector(check));
 }
@@ -26,11 +25,11 @@ fn add(el: &mainspring::LoopHandle<Names>, signal: Signal, name: &'static str) -
     el.add_signal_handler(signal, move |_, names: &mut Names| names.push(name)).unwrap()
 }
 
-/// Signal handlers run after fds and before timers, by signal number and then by age, and once
-/// however often the signal came.
+/// After the fds and before the timers; by number and then by age; each once, however often it
+/// came.
 #[test]
-fn x3_handlers_run_after_fds_and_before_timers() {
-    on_each("signals::handlers::x3_handlers_run_after_fds_and_before_timers", |kind| {
+fn x3_handlers_run_in_their_place_in_the_tick() {
+    on_each("signals::handlers::x3_handlers_run_in_their_place_in_the_tick", |kind| {
         let (mut el, _clock) = simulated(kind, Names::new());
         add(&el, Signal::USR2, "usr2");
         add(&el, Signal::USR1, "usr1, first");
@@ -56,10 +55,10 @@ fn x3_handlers_run_after_fds_and_before_timers() {
     });
 }
 
-/// All signals that can be handled and that the test harness does not use.
+/// All that may be caught and that the test harness itself does not need.
 #[test]
-fn x3_different_signals_are_all_delivered() {
-    on_each("signals::handlers::x3_different_signals_are_all_delivered", |kind| {
+fn x3_different_signals_never_swallow_each_other() {
+    on_each("signals::handlers::x3_different_signals_never_swallow_each_other", |kind| {
         let signals: Vec<_> = (1..=64).filter_map(Signal::from_raw).collect();
         let (mut el, _clock) = simulated(kind, Vec::new());
         let mut watched = Vec::new();
@@ -79,10 +78,10 @@ fn x3_different_signals_are_all_delivered() {
     });
 }
 
-/// A signal from another thread, or from outside the process, wakes the loop (P65).
+/// From another process's point of view, and from another thread's (P65): the loop wakes up.
 #[test]
-fn x3_a_signal_wakes_the_loop() {
-    on_each("signals::handlers::x3_a_signal_wakes_the_loop", |kind| {
+fn x3_a_signal_ends_the_sleep_of_the_loop() {
+    on_each("signals::handlers::x3_a_signal_ends_the_sleep_of_the_loop", |kind| {
         let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
         el.add_signal_handler(Signal::USR1, |el, calls: &mut u32| {
             *calls += 1;
@@ -101,11 +100,10 @@ fn x3_a_signal_wakes_the_loop() {
     });
 }
 
-/// A handler that was removed does not run for a signal raised before (P63), nor when another
-/// handler of the same batch removes it.
+/// P63, and within a batch: one handler removes the next.
 #[test]
-fn x3_a_removed_handler_does_not_run() {
-    on_each("signals::handlers::x3_a_removed_handler_does_not_run", |kind| {
+fn x3_a_handler_removed_before_its_turn_does_not_run() {
+    on_each("signals::handlers::x3_a_handler_removed_before_its_turn_does_not_run", |kind| {
         let (mut el, _clock) = simulated(kind, Names::new());
         let handler = add(&el, Signal::USR1, "wrong");
         Signal::USR1.raise().unwrap();
@@ -128,7 +126,7 @@ fn x3_a_removed_handler_does_not_run() {
     });
 }
 
-/// A handler that fails is removed and reported; other handlers of the signal stay.
+/// A handler that fails goes, with a report; the others of the signal stay.
 #[test]
 fn x3_a_failing_handler_is_removed_and_reported() {
     on_each("signals::handlers::x3_a_failing_handler_is_removed_and_reported", |kind| {
@@ -147,10 +145,10 @@ fn x3_a_failing_handler_is_removed_and_reported() {
     });
 }
 
-/// A handler keeps `run` alive unless it is in the background. It is called either way.
+/// A handler keeps `run` going, unless it is a background affair; then it is called all the same.
 #[test]
-fn x3_a_handler_keeps_run_alive_unless_in_the_background() {
-    on_each("signals::handlers::x3_a_handler_keeps_run_alive_unless_in_the_background", |kind| {
+fn x3_a_handler_keeps_the_loop_running_unless_unreffed() {
+    on_each("signals::handlers::x3_a_handler_keeps_the_loop_running_unless_unreffed", |kind| {
         let (mut el, _clock) = simulated(kind, Names::new());
         let handler = add(&el, Signal::USR1, "usr1");
         assert!(el.is_alive());
@@ -166,10 +164,10 @@ fn x3_a_handler_keeps_run_alive_unless_in_the_background() {
     });
 }
 
-/// Both loops get the signal. When one ends, the other still gets it (P62).
+/// P62: both get it, and when one is gone the other still does.
 #[test]
-fn x3_two_loops_handle_one_signal() {
-    on_each("signals::handlers::x3_two_loops_handle_one_signal", |kind| {
+fn x3_two_loops_in_two_threads_watch_one_signal() {
+    on_each("signals::handlers::x3_two_loops_in_two_threads_watch_one_signal", |kind| {
         let (sender, calls) = mpsc::channel();
         let spawn = |name: &'static str| {
             let (sender, (ready, remote)) = (sender.clone(), mpsc::channel());
@@ -199,11 +197,11 @@ fn x3_two_loops_handle_one_signal() {
     });
 }
 
-/// Signals that cannot be handled, and faults, which would repeat forever (P61). An invalid number
-/// is no signal.
+/// P61: what cannot be caught, and faults, which would be repeated for ever. No number that is no
+/// signal becomes one.
 #[test]
-fn x4_signals_that_cannot_be_handled_are_refused() {
-    on_each("signals::handlers::x4_signals_that_cannot_be_handled_are_refused", |kind| {
+fn x4_what_cannot_be_handled_is_refused() {
+    on_each("signals::handlers::x4_what_cannot_be_handled_is_refused", |kind| {
         let (mut el, _clock) = simulated(kind, Names::new());
         let faults = [Signal::SEGV, Signal::BUS, Signal::FPE, Signal::ILL];
         for refused in [Signal::KILL, Signal::STOP].into_iter().chain(faults) {
@@ -215,21 +213,20 @@ fn x4_signals_that_cannot_be_handled_are_refused() {
             assert_eq!(error.to_string(), format!("cannot handle {refused}"));
             assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
         }
-        el.run().unwrap(); // Nothing was registered.
-        // 65 is a valid signal on FreeBSD.
-        assert_eq!([0, 129, -1].map(Signal::from_raw), [None; 3]);
+        el.run().unwrap(); // Nothing was kept.
+        assert_eq!([0, 129, -1].map(Signal::from_raw), [None; 3]); // 65 is a signal of FreeBSD.
     });
 }
 
-/// Way in which a loop restores a signal's disposition.
+/// How a loop gives a signal back.
 #[derive(Clone, Copy, PartialEq)]
 enum GivesBack {
     ByRemoval,
     ByDrop,
 }
 
-/// Handles USR1 in two loops of each kind, in a process that `prepare` has set up. Then restores
-/// the disposition and raises the signal again.
+/// Watches USR1 with two loops of each kind, as `prepare` has left the process, sees it, gives it
+/// back, and raises it again.
 fn watch_and_raise(
     name: &str,
     way: GivesBack,
@@ -245,40 +242,40 @@ fn watch_and_raise(
             Signal::USR1.raise().unwrap();
             assert_eq!((tick(&mut el), tick(&mut other)), (2, 1));
             assert!(handlers.iter().all(|handler| el.cancel(*handler)));
-            Signal::USR1.raise().unwrap(); // The other loop still handles it.
+            Signal::USR1.raise().unwrap(); // The other loop still watches.
             assert_eq!((tick(&mut el), tick(&mut other)), (0, 1));
             assert!(way == GivesBack::ByDrop || other.cancel(last));
             loops.extend([el, other]);
         });
         loops.truncate(if way == GivesBack::ByDrop { 0 } else { loops.len() });
-        println!("disposition restored");
+        println!("given back");
         Signal::USR1.raise().unwrap();
         println!("survived");
     };
     alone_as(name, check, prepare)
 }
 
-/// By default USR1 terminates the process.
+/// The default disposition of USR1 is death.
 fn assert_died(output: &Output) {
     assert_eq!(output.status.signal(), Some(Signal::USR1.raw()), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("disposition restored"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("given back"), "{output:?}");
 }
 
 #[test]
-fn x4_the_last_handler_restores_the_default_disposition() {
-    let name = "signals::handlers::x4_the_last_handler_restores_the_default_disposition";
+fn x4_the_default_disposition_is_back_after_the_last_handler() {
+    let name = "signals::handlers::x4_the_default_disposition_is_back_after_the_last_handler";
     let output = watch_and_raise(name, GivesBack::ByRemoval, |child| child);
     output.iter().for_each(assert_died);
 }
 
 #[test]
-fn x4_the_last_loop_restores_the_default_disposition() {
-    let name = "signals::handlers::x4_the_last_loop_restores_the_default_disposition";
+fn x4_the_default_disposition_is_back_after_the_last_loop() {
+    let name = "signals::handlers::x4_the_default_disposition_is_back_after_the_last_loop";
     let output = watch_and_raise(name, GivesBack::ByDrop, |child| child);
     output.iter().for_each(assert_died);
 }
 
-/// A signal that the parent process had ignored is ignored again.
+/// A signal that whoever started the process has it ignore is ignored again.
 #[test]
 fn x4_an_ignored_signal_is_ignored_again() {
     let name = "signals::handlers::x4_an_ignored_signal_is_ignored_again";

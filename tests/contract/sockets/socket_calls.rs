@@ -1,5 +1,4 @@
-//! Methods of sockets that only forward to the descriptor, each called once on every selector
-//! (docs/contract.md, S1).
+//! S for the public calls of sockets that only pass on to others, each once on every selector.
 
 use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
@@ -24,7 +23,7 @@ fn on_each<F: Future<Output = ()>>(check: impl Fn(EventLoop<()>) -> (EventLoop<(
     });
 }
 
-/// Returns a TCP stream of a task and one of a Unix pair, each with its peer.
+/// A TCP stream of a task and one of a Unix pair, each with its peer.
 async fn streams() -> [(TcpOrUnix, Box<dyn ReadWrite>); 2] {
     let (ours, theirs) = tcp_pair();
     let (unix, peer) = StdUnix::pair().unwrap();
@@ -54,7 +53,7 @@ impl std::ops::Deref for TcpOrUnix {
 }
 
 #[test]
-fn s1_a_stream_has_readiness_and_try_io() {
+fn a_stream_awaits_readiness_and_tries_calls() {
     on_each(|el| {
         (el, async {
             for (socket, mut peer) in streams().await {
@@ -63,7 +62,7 @@ fn s1_a_stream_has_readiness_and_try_io() {
                 assert_eq!(nothing.unwrap_err().kind(), ErrorKind::WouldBlock);
                 let mut waiting = pin!(socket.readable());
                 let polled = poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await;
-                assert!(polled.is_pending(), "nothing has arrived");
+                assert!(polled.is_pending(), "nothing is there");
                 peer.write_all(b"hello").unwrap();
                 waiting.await.unwrap();
                 let ready = socket.ready(Interest::READABLE | Interest::WRITABLE).await.unwrap();
@@ -82,7 +81,7 @@ fn s1_a_stream_has_readiness_and_try_io() {
 }
 
 #[test]
-fn s1_a_stream_has_poll_functions() {
+fn a_stream_is_polled_by_hand() {
     on_each(|el| {
         (el, async {
             for (socket, mut peer) in streams().await {
@@ -111,7 +110,7 @@ fn s1_a_stream_has_poll_functions() {
 }
 
 #[test]
-fn s1_halves_have_the_options_of_the_stream() {
+fn halves_have_the_options_of_the_whole() {
     on_each(|el| {
         (el, async {
             let (ours, _theirs) = tcp_pair();
@@ -147,7 +146,7 @@ fn s1_halves_have_the_options_of_the_stream() {
     });
 }
 
-/// A linger time, even a fraction of a second, makes the drop neither block nor reset.
+/// Trial 18: neither a time nor a part of a second makes the drop wait or reset.
 #[test]
 #[allow(deprecated)]
 fn s3_a_linger_time_neither_blocks_nor_resets() {
@@ -169,7 +168,7 @@ fn s3_a_linger_time_neither_blocks_nor_resets() {
 }
 
 #[test]
-fn s1_unix_datagrams_have_pairs_peers_and_names() {
+fn unix_datagrams_have_pairs_peers_and_names() {
     on_each(|el| {
         (el, async {
             let mut buffer = [0; 8];
@@ -200,9 +199,9 @@ fn s1_unix_datagrams_have_pairs_peers_and_names() {
     });
 }
 
-/// Datagram sockets can have abstract names, on systems that have those.
+/// Names outside the file system work for datagrams too, where the system has them.
 #[test]
-fn s1_unix_datagrams_have_abstract_names() {
+fn unix_datagrams_have_abstract_names() {
     on_each(|el| {
         (el, async {
             let name = format!("unix:@ms-thin-{}\\x00'\"", std::process::id());
@@ -223,7 +222,7 @@ fn s1_unix_datagrams_have_abstract_names() {
 }
 
 #[test]
-fn s1_udp_sockets_have_peek_and_peer_addr() {
+fn udp_sockets_peek_and_know_their_peer() {
     on_each(|el| {
         (el, async {
             let mut buffer = [0; 8];
@@ -245,12 +244,12 @@ fn s1_udp_sockets_have_peek_and_peer_addr() {
 }
 
 #[test]
-fn s5_a_stream_can_be_bound_before_connecting() {
+fn s5_a_stream_connects_from_an_address_of_its_choice() {
     on_each(|el| {
         (el, async {
             let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
             let address = listener.local_addr().unwrap();
-            // A free port: the kernel has just chosen it for another socket.
+            // A port that is free: the kernel has just chosen it for another socket.
             let local = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let stream = TcpStream::connect_from(local, address).await.unwrap();
             assert_eq!(stream.local_addr().unwrap(), local);

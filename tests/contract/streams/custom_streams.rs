@@ -1,5 +1,4 @@
-//! User-defined streams: short writes, errors, and calls back into the transport (P96;
-//! docs/contract.md, S1 and S3).
+//! S1, P96: streams of the user's own, that take what they like, fail, and call back.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -16,11 +15,11 @@ use crate::support::files::{pair, tick};
 use crate::support::on_every_selector;
 use crate::support::protocol::{Moment, recorded, recording, settle, tick_until};
 
-/// Moves one byte at a time, and at random returns `WouldBlock` or `Interrupted`.
+/// A stream that moves one byte at a time, if it feels like it.
 struct Fickle {
     stream: UnixStream,
     dice: RefCell<Dice>,
-    /// Number of written bytes after which it fails, and the error.
+    /// After how many written bytes it fails, and how.
     failure: Option<(usize, Errno)>,
     written: Cell<usize>,
 }
@@ -70,7 +69,7 @@ impl Write for &Fickle {
     }
 }
 
-/// One-byte reads and writes, `WouldBlock` and `Interrupted` (P96).
+/// P96: short writes of a byte, and calls that would have blocked or were interrupted.
 #[test]
 fn s1_a_stream_that_moves_a_byte_at_a_time_loses_none() {
     on_every_selector(|kind| {
@@ -97,10 +96,9 @@ fn s1_a_stream_that_moves_a_byte_at_a_time_loses_none() {
     });
 }
 
-/// An error other than `WouldBlock` and `Interrupted` ends the connection, after a prefix of the
-/// bytes was sent (P96).
+/// P96: an error that is none of "later" ends the connection, with a prefix of the bytes sent.
 #[test]
-fn p96_an_error_of_the_stream_ends_the_connection_without_spinning() {
+fn p96_an_error_of_the_stream_ends_the_connection_and_nothing_spins() {
     on_every_selector(|kind| {
         for (errno, kind_of_error) in [
             (Errno::NOBUFS, io::Error::from(Errno::NOBUFS).kind()),
@@ -119,7 +117,7 @@ fn p96_an_error_of_the_stream_ends_the_connection_without_spinning() {
             let mut got = Vec::new();
             theirs.read_to_end(&mut got).unwrap();
             assert_eq!(got, stretch(0, 50));
-            // These are not network errors, so they are reported as well.
+            // The network has no such errors: they are reported, too.
             assert_eq!(el.state().reports, [(line, format!("cannot write to fd {fd}"))]);
         }
     });
@@ -127,17 +125,17 @@ fn p96_an_error_of_the_stream_ends_the_connection_without_spinning() {
 
 pub type Trick = Rc<dyn Fn(&Transport)>;
 
-/// Stream that uses its own transport while a call on it is in progress.
+/// A stream that uses its own transport while it is used.
 pub struct Mirror {
     stream: UnixStream,
     transport: Rc<RefCell<Option<Transport>>>,
     on_read: Option<Trick>,
-    /// Applies only to the next write, which takes three bytes.
+    /// Only for the next write, which takes three bytes.
     on_write: RefCell<Option<Trick>>,
 }
 
 impl Mirror {
-    /// Returns the stream, and the cell for its transport.
+    /// A mirror, and the place for its transport.
     pub fn new(
         stream: UnixStream,
         on_read: Option<Trick>,
@@ -192,10 +190,10 @@ impl TransportStream for Mirror {
     }
 }
 
-/// The bytes of the outer write come first, and complete, even if the stream took only a part of
-/// them.
+/// What was asked to be written first comes first, and whole, also if the stream took only a part
+/// of it.
 #[test]
-fn s1_a_stream_that_writes_during_a_write_keeps_the_order() {
+fn s1_a_stream_that_writes_while_it_is_written_keeps_the_order() {
     on_every_selector(|kind| {
         for vectored in [false, true] {
             let (mut el, _) = recorded(kind);
@@ -224,7 +222,7 @@ fn s1_a_stream_that_writes_during_a_write_keeps_the_order() {
 }
 
 #[test]
-fn s1_a_stream_that_writes_during_a_flush_of_the_queue_keeps_the_order() {
+fn s1_a_stream_that_writes_while_the_queue_is_written_keeps_the_order() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -239,7 +237,7 @@ fn s1_a_stream_that_writes_during_a_flush_of_the_queue_keeps_the_order() {
         theirs.set_nonblocking(true).unwrap();
         while theirs.read(&mut junk).is_ok() {}
         theirs.set_nonblocking(false).unwrap();
-        // From now on the stream calls back in the write that comes from the queue.
+        // From now on the stream plays its trick, in the write that comes from the queue.
         *place.borrow_mut() = Some(conn.clone());
         conn.write(b", next");
         settle(&mut el);
@@ -253,7 +251,7 @@ fn s1_a_stream_that_writes_during_a_flush_of_the_queue_keeps_the_order() {
 }
 
 #[test]
-fn s3_a_stream_that_closes_its_connection_gets_no_further_callback() {
+fn s3_a_stream_that_ends_its_connection_while_it_is_used_is_not_told_more() {
     on_every_selector(|kind| {
         let tricks: [fn(&Transport); 2] = [Transport::close, Transport::abort];
         for trick in tricks {
@@ -264,7 +262,7 @@ fn s3_a_stream_that_closes_its_connection_gets_no_further_callback() {
             *place.borrow_mut() = Some(conn);
             theirs.write_all(b"too late").unwrap();
             settle(&mut el);
-            assert_eq!(theirs.read(&mut [0]).unwrap_or(0), 0, "the end, or a reset");
+            assert_eq!(theirs.read(&mut [0]).unwrap_or(0), 0, "told of the end, or reset");
             crate::support::files::hang_up(theirs);
             settle(&mut el);
             assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)], "while reading");
@@ -286,7 +284,7 @@ fn s3_a_stream_that_closes_its_connection_gets_no_further_callback() {
 }
 
 #[test]
-fn s1_a_stream_may_query_its_transport() {
+fn s1_a_stream_may_ask_its_transport_while_it_is_used() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -312,10 +310,10 @@ fn s1_a_stream_may_query_its_transport() {
     });
 }
 
-/// If the stream panics outside the connection's callback, the caller gets the panic, and the
-/// connection keeps its stream.
+/// A panic of the stream outside of its connection's callback is the caller's; the connection still
+/// has its stream.
 #[test]
-fn s3_a_stream_that_panics_in_a_write_stays_usable() {
+fn s3_a_stream_that_panics_while_others_write_stays_in_its_place() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -339,7 +337,7 @@ fn s3_a_stream_that_panics_in_a_write_stays_usable() {
     });
 }
 
-/// Accepts this number of writes, then returns 0 without an error.
+/// A stream that takes so many pieces, and then nothing, and calls it no error.
 struct Mute(UnixStream, Cell<u32>);
 
 impl AsFd for Mute {
@@ -365,7 +363,7 @@ impl Write for &Mute {
 }
 
 #[test]
-fn s3_a_stream_that_writes_zero_bytes_ends_its_connection() {
+fn s3_a_stream_that_takes_nothing_is_not_asked_for_ever() {
     on_every_selector(|kind| {
         for pieces in 0..3 {
             let (mut el, _) = recorded(kind);

@@ -1,5 +1,4 @@
-//! Bytes arrive complete and in order, and the end comes after the last byte (docs/contract.md,
-//! S1).
+//! S1: bytes arrive complete and in order, and the end comes after the last byte.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -22,7 +21,7 @@ use crate::support::protocol::{
 use crate::support::spy::spied;
 use crate::support::{cases, on_every_selector};
 
-/// Pseudo-random numbers, the same in every run.
+/// Numbers that look random and are the same in each run.
 pub struct Dice(u64);
 
 impl Dice {
@@ -38,7 +37,7 @@ impl Dice {
     }
 }
 
-/// Returns bytes whose values depend on their position in the stream, with a period of 251 * 256.
+/// Bytes that tell by their value where in the stream they belong, with a period of 251 * 256.
 pub fn stretch(at: usize, length: usize) -> Vec<u8> {
     const PERIOD: usize = 251 * 256;
     static TABLE: LazyLock<Vec<u8>> =
@@ -51,7 +50,7 @@ pub fn stretch(at: usize, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// The peer sends data and closes before the first tick, so hang-up and data arrive together.
+/// The peer sends a text and goes before we have looked: hang-up and data come together.
 fn check_all_before_the_end<T: TransportStream + 'static>(
     kind: SelectorKind,
     ours: T,
@@ -80,7 +79,7 @@ fn check_all_before_the_end<T: TransportStream + 'static>(
 }
 
 #[test]
-fn s1_the_end_comes_after_the_last_byte_even_with_a_hang_up() {
+fn s1_the_end_comes_after_the_last_byte_although_hang_up_came_first() {
     on_every_selector(|kind| {
         let (ours, theirs) = tcp_pair();
         check_all_before_the_end(kind, ours, theirs);
@@ -92,7 +91,7 @@ fn s1_the_end_comes_after_the_last_byte_even_with_a_hang_up() {
 }
 
 #[test]
-fn s1_sockets_of_the_loop_carry_bytes_both_ways() {
+fn s1_the_sockets_of_the_loop_carry_bytes_both_ways() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -117,7 +116,7 @@ fn s1_sockets_of_the_loop_carry_bytes_both_ways() {
     });
 }
 
-/// The peer shuts down its writing side, and ours goes on (P83).
+/// P83: the peer sends nothing more, and we go on.
 fn check_half_close<T>(kind: SelectorKind, ours: T, mut peer: T, half: fn(&T))
 where
     T: TransportStream + Read + 'static,
@@ -150,7 +149,7 @@ where
 }
 
 #[test]
-fn s1_after_the_peers_half_close_writing_goes_on() {
+fn s1_half_closed_by_the_peer_is_one_end_and_writing_goes_on() {
     on_every_selector(|kind| {
         let (ours, theirs) = tcp_pair();
         check_half_close(kind, ours, theirs, |it| it.shutdown(Shutdown::Write).unwrap());
@@ -160,7 +159,7 @@ fn s1_after_the_peers_half_close_writing_goes_on() {
 }
 
 #[test]
-fn s1_after_our_half_close_reading_goes_on() {
+fn s1_half_closed_by_us_reading_goes_on() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -191,10 +190,9 @@ fn s1_after_our_half_close_reading_goes_on() {
     });
 }
 
-/// When both directions have ended, whichever was first, and the queue is sent, the connection
-/// ends.
+/// Nothing can come of it any more, whoever was first; not before the queue is sent.
 #[test]
-fn s3_a_connection_ends_when_both_directions_have_ended() {
+fn s3_a_connection_whose_two_directions_have_ended_is_over() {
     on_every_selector(|kind| {
         for queued in [0, 1 << 20] {
             let (mut el, _) = recorded(kind);
@@ -220,7 +218,7 @@ fn s3_a_connection_ends_when_both_directions_have_ended() {
     });
 }
 
-/// Writes pieces of random sizes, except between `pause_writing` and `resume_writing` (P86).
+/// The sender's side of P86: writes pieces of random sizes unless it is told to pause.
 struct Sender {
     dice: Dice,
     sent: usize,
@@ -250,7 +248,7 @@ impl Sender {
     }
 }
 
-/// Reads a random amount. Returns the total read so far.
+/// A slow reader with a random appetite; how much it has read.
 fn sip(dice: &mut Dice, peer: &mut impl Read, read: usize) -> usize {
     let mut buffer = vec![0; 1 + dice.below(24_000)];
     match peer.read(&mut buffer) {
@@ -280,19 +278,19 @@ where
     settle(&mut el);
     el.state().assert_in_order();
     let tides = el.state().moments.len() - 1;
-    assert!(tides >= 8 && tides % 2 == 0, "{tides} water-mark callbacks");
+    assert!(tides >= 8 && tides % 2 == 0, "{tides} turns of the tide");
     assert!(sender.most_queued <= 64 * 1024 + 40_000, "{} queued", sender.most_queued);
     assert_eq!(conn.queued(), 0);
 }
 
-/// Megabytes through a small send buffer to a slow reader (P86).
+/// P86.
 #[test]
-fn s1_megabytes_reach_a_slow_reader_through_a_small_buffer() {
+fn s1_megabytes_through_a_tiny_buffer_to_a_slow_reader() {
     on_every_selector(|kind| {
         let (ours, theirs) = tcp_pair();
         socket::set_send_buffer(&ours, 4096).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        // With a buffer this small, TCP often waits for delayed acknowledgements.
+        // With a buffer this small TCP waits again and again for delayed acknowledgements.
         check_a_slow_reader(kind, 1 << 20, ours, theirs);
         let (ours, theirs) = pair();
         socket::set_send_buffer(&ours, 4096).unwrap();
@@ -305,7 +303,7 @@ fn s1_megabytes_reach_a_slow_reader_through_a_small_buffer() {
     });
 }
 
-/// Some event loops never report to the writer of a pipe that its reader has closed.
+/// Libmill and others never told the writer of a pipe that its reader is gone.
 #[test]
 fn s1_a_pipe_without_reader_is_an_error_of_its_writer() {
     on_every_selector(|kind| {
@@ -325,7 +323,7 @@ fn s1_a_pipe_without_reader_is_an_error_of_its_writer() {
 }
 
 #[test]
-fn s1_the_pipes_of_a_pair_end_separately() {
+fn s1_the_two_pipes_of_a_pair_end_one_by_one() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let ((us, mut to_us), (mut reader, writer)) = (io::pipe().unwrap(), io::pipe().unwrap());
@@ -350,7 +348,7 @@ fn s1_the_pipes_of_a_pair_end_separately() {
 }
 
 #[test]
-fn s1_a_reset_by_the_peer_is_an_error_once() {
+fn s1_a_reset_by_the_peer_is_an_error_told_once() {
     on_every_selector(|kind| {
         for queued in [0, 1 << 20] {
             let (mut el, _) = recorded(kind);
@@ -364,14 +362,14 @@ fn s1_a_reset_by_the_peer_is_an_error_once() {
             assert_eq!(el.state().loss(), Some(Some(ErrorKind::ConnectionReset)));
             assert!(!el.state().moments.contains(&Moment::Eof));
             settle(&mut el);
-            assert_eq!(el.state().reports, [], "a reset is not reported");
+            assert_eq!(el.state().reports, [], "it is a connection's daily life");
         }
     });
 }
 
-/// The peer is a thread, so its bytes arrive at any time relative to the ticks.
+/// The kernel's word that data waits is needed where the peer is another thread.
 #[test]
-fn s1_a_thread_and_the_loop_exchange_bytes() {
+fn s1_a_thread_and_the_loop_talk_in_turns() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();

@@ -1,7 +1,8 @@
-//! TCP connections, which are watched edge-triggered where the kernel supports it: large input,
-//! pauses, ends, urgent data and fairness (docs/contract.md, S1 to S3 and Q5).
+//! S1, S2, S3, Q5: a stream whose readiness is told once loses nothing, however much has come, and
+//! keeps nobody waiting.
 //!
-//! With edges, unread input is not reported again, so the transport itself must remember it.
+//! TCP is watched for edges where the kernel has them; whoever leaves something unread there is not
+//! told of it again.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -26,12 +27,12 @@ use crate::support::protocol::{
 use crate::support::selector::counted;
 use crate::support::spy::{Call, spied};
 
-/// Size of the read buffer, in bytes.
+/// How much is read at once here.
 const BUFFER: usize = 8;
-/// More bytes than one tick reads from a connection.
+/// More than anybody may read before others have their turn.
 const MUCH: usize = 100 * BUFFER;
 
-/// Returns a loop with a small read buffer.
+/// A loop that reads little at once.
 fn small(kind: SelectorKind) -> (EventLoop<Told>, SimClock) {
     let clock = SimClock::new();
     let builder = EventLoop::builder()
@@ -43,14 +44,14 @@ fn small(kind: SelectorKind) -> (EventLoop<Told>, SimClock) {
     (el, clock)
 }
 
-/// Waits until `count` bytes can be read.
+/// Waits until so many bytes are there to be read.
 fn wait_for_bytes(stream: &impl AsFd, count: usize) {
     while rustix::io::ioctl_fionread(stream).unwrap() < count as u64 {
         std::thread::yield_now();
     }
 }
 
-/// Waits until the kernel reports the end of the peer's data, which may still be unread.
+/// Waits until the kernel knows that the peer sends nothing more, whatever is still to be read.
 fn wait_for_end(socket: &impl AsFd) {
     let mut selector = SelectorKind::available()[0].open().unwrap();
     let (fd, token) = (socket.as_fd().as_raw_fd(), Token::new(0, 0));
@@ -61,7 +62,7 @@ fn wait_for_end(socket: &impl AsFd) {
     }
 }
 
-/// Connection with a small read buffer, a duplicate of its socket, and its peer.
+/// A connection of a loop that reads little at once, a second handle to its socket, and its peer.
 struct Bench {
     el: EventLoop<Told>,
     clock: SimClock,
@@ -88,7 +89,7 @@ impl Bench {
         Bench { el, clock, conn, twin, peer }
     }
 
-    /// Makes the peer send `count` more bytes. Returns when they have arrived.
+    /// The peer sends so many bytes more, which are there when this returns.
     fn sends(&mut self, count: usize) {
         let before = rustix::io::ioctl_fionread(&self.twin).unwrap() as usize;
         let at = self.bytes().len() + before;
@@ -96,13 +97,13 @@ impl Bench {
         wait_for_bytes(&self.twin, before + count);
     }
 
-    /// Makes the peer end its data. Returns when the end has arrived.
+    /// The peer sends nothing more, which is known when this returns.
     fn ends(&self) {
         self.peer.shutdown(Shutdown::Write).unwrap();
         wait_for_end(&self.twin);
     }
 
-    /// Returns everything received, and asserts that it equals what was sent.
+    /// All that has come, which must be what was sent, so far.
     #[track_caller]
     fn bytes(&self) -> Vec<u8> {
         let bytes = self.el.state().bytes();
@@ -118,9 +119,9 @@ impl Bench {
     }
 }
 
-/// For input that ends anywhere in the last read.
+/// Wherever in the last read it ends.
 #[test]
-fn s1_input_longer_than_the_buffer_comes_in_one_tick() {
+fn s1_what_is_longer_than_the_buffer_comes_in_one_turn() {
     on_every_selector(|kind| {
         let mut bench = Bench::new(kind);
         let mut sent = 0;
@@ -131,7 +132,7 @@ fn s1_input_longer_than_the_buffer_comes_in_one_tick() {
             assert_eq!(bench.bytes().len(), sent, "{length}");
             bench.settles_with(sent, &[]);
         }
-        // Connections that are watched level-triggered behave the same.
+        // So do those that are watched as ever.
         let (mut el, _) = small(kind);
         let (ours, mut theirs) = pair();
         el.attach_with(ours, recording()).unwrap();
@@ -142,31 +143,30 @@ fn s1_input_longer_than_the_buffer_comes_in_one_tick() {
     });
 }
 
-/// One tick does not read all the input. The rest arrives although no further event comes.
+/// A turn ends before the input does, and the rest comes although nothing happens any more.
 #[test]
-fn q5_large_input_is_read_over_several_ticks() {
+fn q5_who_sends_much_is_read_in_turns_and_whole() {
     on_every_selector(|kind| {
         let mut bench = Bench::new(kind);
         bench.sends(MUCH);
         let mut turns = 0;
         while bench.bytes().len() < MUCH {
             let before = bench.bytes().len();
-            // Marks that the neighbour ran.
-            bench.el.call_soon(|_, told| told.moments.push(Moment::Resume));
+            bench.el.call_soon(|_, told| told.moments.push(Moment::Resume)); // A neighbour's mark.
             tick(&mut bench.el);
             let came = bench.bytes().len() - before;
-            assert!((1..=MUCH / 5).contains(&came), "{came} bytes in one tick");
+            assert!((1..=MUCH / 5).contains(&came), "{came} bytes in a tick");
             let marks = bench.el.state().order().len() - 1;
-            assert_eq!(marks, turns + 1, "the neighbour runs in each tick");
+            assert_eq!(marks, turns + 1, "the neighbour has its turn in each tick");
             turns += 1;
         }
         settle(&mut bench.el);
     });
 }
 
-/// A neighbour's data arrives in time, and so does the data of a peer that never stops sending.
+/// Somebody else's messages come in time, and so does what is sent all the time.
 #[test]
-fn q5_an_endless_sender_delays_others_by_at_most_two_ticks() {
+fn q5_an_endless_sender_delays_nobody_by_more_than_two_ticks() {
     on_every_selector(|kind| {
         let mut bench = Bench::new(kind);
         let (ours, mut neighbour) = tcp_pair();
@@ -190,7 +190,7 @@ fn q5_an_endless_sender_delays_others_by_at_most_two_ticks() {
 }
 
 #[test]
-fn s2_a_pause_between_two_reads_of_a_tick_applies_at_once() {
+fn s2_a_pause_between_two_reads_of_a_turn_holds_at_once() {
     on_every_selector(|kind| {
         let mut bench = Bench::scripted(kind, |conn, moment| {
             if matches!(moment, Moment::Data(_)) {
@@ -207,9 +207,9 @@ fn s2_a_pause_between_two_reads_of_a_tick_applies_at_once() {
     });
 }
 
-/// Input left by one tick waits, and nothing spins.
+/// What a turn has left waits, and nothing spins meanwhile.
 #[test]
-fn s2_a_pause_between_two_ticks_loses_nothing() {
+fn s2_a_pause_between_two_turns_holds_and_loses_nothing() {
     on_every_selector(|kind| {
         let mut bench = Bench::new(kind);
         bench.sends(MUCH);
@@ -228,10 +228,10 @@ fn s2_a_pause_between_two_ticks_loses_nothing() {
 }
 
 #[test]
-fn s1_the_end_is_delivered_whenever_it_arrives() {
+fn s1_the_end_comes_whenever_it_comes() {
     on_every_selector(|kind| {
         for length in [0, 1, BUFFER - 1, BUFFER, BUFFER + 1, MUCH] {
-            // The end arrives with the bytes, after them, or before the first is read.
+            // With the bytes, after them, and before the first is read.
             let mut bench = Bench::new(kind);
             bench.sends(length);
             bench.ends();
@@ -252,7 +252,7 @@ fn s1_the_end_is_delivered_whenever_it_arrives() {
             bench.conn.resume_reading();
             bench.settles_with(length, &[Moment::Eof]);
 
-            // A half-closed connection causes no events and can still write.
+            // A connection of which one half is over is quiet, and writes.
             bench.conn.write(b"still there");
             wait_for_bytes(&bench.peer, 11);
             assert_eq!(tick(&mut bench.el), 0);
@@ -260,9 +260,9 @@ fn s1_the_end_is_delivered_whenever_it_arrives() {
     });
 }
 
-/// A read stops short at urgent data. No callback gets the urgent byte itself.
+/// A read stops short there. (The urgent byte itself is for nobody.)
 #[test]
-fn s1_urgent_data_delays_nothing() {
+fn s1_urgent_data_holds_nothing_up() {
     on_every_selector(|kind| {
         for before in [0, 1, BUFFER - 1, BUFFER, BUFFER + 1, MUCH - 1] {
             let mut bench = Bench::new(kind);
@@ -280,9 +280,9 @@ fn s1_urgent_data_delays_nothing() {
     });
 }
 
-/// The read that fills the queue is the last one before `pause_writing`.
+/// The first read that fills the queue is the last one before the protocol is told.
 #[test]
-fn s2_pause_writing_comes_before_the_next_read() {
+fn s2_the_tide_is_told_before_more_is_read() {
     on_every_selector(|kind| {
         let mut bench = Bench::scripted(kind, |conn, moment| match moment {
             Moment::Data(bytes) => conn.write(bytes),
@@ -291,7 +291,7 @@ fn s2_pause_writing_comes_before_the_next_read() {
         });
         bench.conn.set_water_marks(0, u32::MAX);
         bench.conn.write(&vec![0; 10 << 20]);
-        // The kernel grows its buffers for some time.
+        // The buffers of the kernel grow for a while.
         let mut queued = usize::MAX;
         for _ in 0..100 {
             settle(&mut bench.el);
@@ -307,9 +307,9 @@ fn s2_pause_writing_comes_before_the_next_read() {
     });
 }
 
-/// The input is already there, so no wait is needed.
+/// Without a wait for what has come already.
 #[test]
-fn s3_a_close_finds_an_end_that_has_arrived() {
+fn s3_a_close_sees_the_end_that_was_there_before() {
     on_every_selector(|kind| {
         for length in [BUFFER - 1, BUFFER, 2 * BUFFER, MUCH] {
             let mut bench = Bench::scripted(kind, |conn, moment| {
@@ -324,7 +324,7 @@ fn s3_a_close_finds_an_end_that_has_arrived() {
             bench.settles_with(first, &[Moment::Lost(None)]);
             assert_eq!(bench.clock.elapsed(), Duration::ZERO, "{length}");
 
-            // The same for a close from outside, when a tick left input unread.
+            // From outside, when a turn has left something.
             let mut bench = Bench::new(kind);
             bench.sends(MUCH);
             bench.ends();
@@ -337,9 +337,9 @@ fn s3_a_close_finds_an_end_that_has_arrived() {
     });
 }
 
-/// The peer cannot end before its bytes are read. Other connections do not wait for all of them.
+/// A peer whose bytes nobody reads cannot end. Nobody else waits for all of them.
 #[test]
-fn s3_a_close_reads_input_that_delays_the_peers_end() {
+fn s3_a_close_reads_what_keeps_the_peer_from_its_end() {
     on_every_selector(|kind| {
         let clock = SimClock::new();
         let builder = EventLoop::builder()
@@ -354,7 +354,7 @@ fn s3_a_close_reads_input_that_delays_the_peers_end() {
             }
             Ok(())
         });
-        // Shutting down our side wakes the watchers of the socket, so it comes first.
+        // The call that ends our half wakes whoever watches the socket, so it comes first.
         el.attach_with(ours, script).unwrap().shutdown_write();
         settle(&mut el);
         fill(&peer);
@@ -369,7 +369,7 @@ fn s3_a_close_reads_input_that_delays_the_peers_end() {
     });
 }
 
-/// The input is not there yet, so the close waits.
+/// And with a wait for what has not.
 #[test]
 fn s3_a_close_waits_for_the_end_of_a_sender() {
     on_every_selector(|kind| {
@@ -388,9 +388,9 @@ fn s3_a_close_waits_for_the_end_of_a_sender() {
     });
 }
 
-/// A request costs one wait and one callback, and no change of a registration.
+/// A request is one turn and no call that changes a registration.
 #[test]
-fn q10_a_steady_tcp_echo_costs_one_wait_and_one_callback() {
+fn q10_a_steady_tcp_echo_costs_a_wait_and_a_turn() {
     on_every_selector(|kind| {
         let (selector, calls) = counted(kind);
         let mut el = EventLoop::builder().selector(selector).build().unwrap();
@@ -410,7 +410,7 @@ fn q10_a_steady_tcp_echo_costs_one_wait_and_one_callback() {
     });
 }
 
-/// Returns the interests that the loop registers when `attach` runs.
+/// What the loop asks for when `attach` watches a stream.
 fn asked(kind: SelectorKind, attach: impl FnOnce(&mut EventLoop<Told>)) -> Vec<Interest> {
     let (mut el, log) = spied(kind, Told::default());
     attach(&mut el);
@@ -421,10 +421,9 @@ fn asked(kind: SelectorKind, attach: impl FnOnce(&mut EventLoop<Told>)) -> Vec<I
     log.take().into_iter().filter_map(asked).collect()
 }
 
-/// Edge-triggered streams need to be notified of urgent data; with level triggering it would be
-/// reported forever.
+/// To be told of urgent data is what edges need, and the level would repeat it for ever.
 #[test]
-fn w5_edge_triggered_streams_watch_for_urgent_data() {
+fn w5_streams_are_told_of_urgent_data_where_the_kernel_has_edges() {
     on_every_selector(|kind| {
         let level = Interest::READABLE;
         let edge = match kind.open().unwrap().has_edges() {
@@ -435,7 +434,7 @@ fn w5_edge_triggered_streams_watch_for_urgent_data() {
         assert_eq!(tcp, [edge]);
         let unix = asked(kind, |el| drop(el.attach_with(pair().0, recording()).unwrap()));
         assert_eq!(unix, [level]);
-        // The listener, the connecting socket, the accepted socket and the connected socket.
+        // Of the listener, the one that connects, the accepted and the connected one.
         let sockets = asked(kind, |el| {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();

@@ -1,5 +1,4 @@
-//! Writes after the end of a connection, and errors that name the operation (docs/contract.md, S2
-//! and S3).
+//! S2, S3: bytes that are written after the end of a connection, and errors that name the operation.
 
 use std::io::{IoSlice, Read};
 use std::os::fd::AsRawFd;
@@ -32,7 +31,7 @@ fn is_refused(conn: &Transport) -> bool {
 }
 
 #[test]
-fn s3_try_write_after_the_end_is_an_error() {
+fn s3_a_late_write_can_be_looked_at() {
     on_every_selector(|kind| {
         for end in ["close", "shutdown_write", "abort", "the peer's", "the loop's"] {
             let mut el = noting(kind, false);
@@ -50,7 +49,7 @@ fn s3_try_write_after_the_end_is_an_error() {
             }
             assert!(is_refused(&conn), "{end}");
             el.tick(Some(std::time::Duration::ZERO)).ok();
-            assert!(is_refused(&conn), "{end}, one tick later");
+            assert!(is_refused(&conn), "{end}, a tick later");
             drop(el);
             let mut got = Vec::new();
             if end != "the peer's" {
@@ -62,7 +61,7 @@ fn s3_try_write_after_the_end_is_an_error() {
 }
 
 #[test]
-fn s3_debug_mode_reports_a_late_write_with_its_line() {
+fn s3_the_debug_mode_reports_a_late_write_with_its_line() {
     on_every_selector(|kind| {
         let mut el = noting(kind, true);
         let (ours, _theirs) = UnixStream::pair().unwrap();
@@ -70,7 +69,7 @@ fn s3_debug_mode_reports_a_late_write_with_its_line() {
         let conn = el.attach(ours, |_, _, _, _| Ok(())).unwrap();
         conn.write(b"early");
         conn.close();
-        conn.write(b""); // Loses nothing.
+        conn.write(b""); // Nothing is lost.
         let line = line!() + 1;
         conn.write(b"late");
         conn.write_vectored(&[IoSlice::new(b"also "), IoSlice::new(b"late")]);
@@ -91,7 +90,7 @@ fn s3_debug_mode_reports_a_late_write_with_its_line() {
     });
 }
 
-/// The peer may close at any time, so this is no mistake of the writer.
+/// A peer may go at any time, so that is no mistake.
 #[test]
 fn s3_a_write_after_the_peers_end_is_not_reported() {
     on_every_selector(|kind| {

@@ -1,4 +1,4 @@
-//! Selector that passes each call on to a real one and counts the calls.
+//! A selector of the user's own: it passes everything on to a real one and keeps count.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -12,20 +12,20 @@ use mainspring::selector::{Events, Selector, Token, UserEvent};
 use mainspring::{Interest, SelectorKind, TriggerMode};
 use mainspring_sys::{Wakeup, WakeupKind};
 
-/// Counts and arguments of the calls.
+/// What a selector was asked for.
 #[derive(Debug, Default)]
 pub struct Calls {
-    /// Number of waits.
+    /// Waits.
     pub selects: Cell<usize>,
-    /// Number of changes of registrations, of all kinds.
+    /// Changes of registrations, of all kinds.
     pub changes: Cell<usize>,
     /// Descriptors in the order of their registration.
     pub registered: RefCell<Vec<RawFd>>,
-    /// Timeout of the latest wait.
+    /// How long the latest wait was to be.
     pub timeout: Cell<Option<Duration>>,
-    /// Number of wakes, if the loop uses the selector's own wakeup.
+    /// Rings of the doorbell, if the loop uses the selector's own.
     pub rings: Arc<AtomicUsize>,
-    /// True if wakes fail.
+    /// Whether the doorbell refuses to ring.
     pub broken: Arc<AtomicBool>,
 }
 
@@ -34,13 +34,13 @@ impl Calls {
         self.changes.set(self.changes.get() + 1);
     }
 
-    /// Returns and resets the numbers of waits and of changes.
+    /// Waits and changes since the last time this was asked.
     pub fn since(&self) -> (usize, usize) {
         (self.selects.take(), self.changes.take())
     }
 }
 
-/// Returns a counting selector of this kind.
+/// A selector of this kind that is counted.
 pub fn counted(kind: SelectorKind) -> (Box<dyn Selector>, Rc<Calls>) {
     let calls = Rc::new(Calls::default());
     let inner = crate::support::loopback::open(kind);
@@ -54,7 +54,7 @@ struct Counted {
     bell: Option<(Token, Arc<Wakeup>)>,
 }
 
-/// Wakeup that counts its wakes.
+/// A doorbell that counts its rings.
 #[derive(Debug)]
 struct Bell {
     wakeup: Arc<Wakeup>,

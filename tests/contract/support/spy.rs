@@ -1,4 +1,4 @@
-//! Selector that logs its calls and can be made to refuse one.
+//! A selector that writes down what it is asked, and refuses what it is told to refuse.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use mainspring::selector::{Events, Selector, Token, UserEvent};
 use mainspring::{EventLoop, Interest, SelectorKind, TriggerMode};
 
-/// Logged call.
+/// What a selector was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     Register(RawFd, Interest),
@@ -22,18 +22,18 @@ pub enum Call {
 #[derive(Debug, Default)]
 struct Notes {
     calls: Vec<Call>,
-    /// Greatest slot of any token, except those of wakeups.
+    /// The greatest slot of a token, doorbells not counted.
     greatest_slot: u32,
-    /// Error number that the next registration or change fails with.
+    /// The system's answer to the next call that adds or changes.
     refusal: Option<i32>,
 }
 
-/// Shared log of a [`Spy`].
+/// What a [`Spy`] has written down.
 #[derive(Debug, Default, Clone)]
 pub struct Log(Rc<RefCell<Notes>>);
 
 impl Log {
-    /// Returns and clears the logged calls.
+    /// The calls since the last time.
     pub fn take(&self) -> Vec<Call> {
         std::mem::take(&mut self.0.borrow_mut().calls)
     }
@@ -46,7 +46,7 @@ impl Log {
         self.0.borrow().greatest_slot
     }
 
-    /// Makes the next registration or change fail.
+    /// Lets the next call that adds or changes a registration fail.
     pub fn refuse_next(&self, errno: rustix::io::Errno) {
         self.0.borrow_mut().refusal = Some(errno.raw_os_error());
     }
@@ -61,7 +61,7 @@ impl Log {
     }
 }
 
-/// Selector between the loop and a real one.
+/// A selector between the loop and a real one.
 #[derive(Debug)]
 struct Spy {
     real: Box<dyn Selector>,
@@ -126,8 +126,7 @@ impl Selector for Spy {
     }
 }
 
-/// Returns a loop with a logging selector. The log does not contain the calls made while the loop
-/// was built.
+/// A loop whose selector of this kind is spied on. The making of the loop is not in the log.
 pub fn spied<S>(kind: SelectorKind, state: S) -> (EventLoop<S>, Log) {
     let log = Log::default();
     let spy = Spy { real: crate::support::loopback::open(kind), log: log.clone() };

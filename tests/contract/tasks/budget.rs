@@ -1,4 +1,4 @@
-//! A task whose awaits all complete at once still returns to the loop (docs/contract.md, Q5).
+//! Q5: a task whose awaits all complete at once returns to the loop all the same.
 
 use std::cell::Cell;
 use std::future::{Future, ready};
@@ -16,15 +16,15 @@ use mainspring::{
 use crate::support::files::{pair, tick};
 use crate::support::on_every_selector;
 
-/// Maximum number of awaits of this crate that complete in one poll.
+/// Awaits of this crate that complete in one poll, at most.
 const STEPS: usize = 128;
-/// Number of repetitions after which a test gives up on an await that never yields.
+/// Repetitions after which an await that never yields gives up.
 const ENDLESS: usize = 20 * STEPS;
 const SECOND: Duration = Duration::from_secs(1);
 
 type Repeated = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Creates, for each repetition, an await that completes at once.
+/// An await that completes at once, made anew for each repetition.
 type Make = Box<dyn FnMut() -> Repeated>;
 
 fn each<F: Future + 'static>(mut make: impl FnMut() -> F + 'static) -> Make {
@@ -34,7 +34,7 @@ fn each<F: Future + 'static>(mut make: impl FnMut() -> F + 'static) -> Make {
     })
 }
 
-/// Returns `items` one by one, and then an await that never completes.
+/// Takes `items` one by one, and an endless await when they are used up.
 fn one_by_one<F: Future + 'static>(items: Vec<F>) -> Make {
     let mut items = items.into_iter();
     Box::new(move || match items.next() {
@@ -65,7 +65,7 @@ fn abandoned_promises() -> Vec<mainspring::Promised<u32>> {
 fn connects() -> Vec<(&'static str, Make)> {
     let refused = || {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap() // Nothing listens at that address from now on.
+        listener.local_addr().unwrap() // Nothing listens there from now on.
     };
     let (one, many) = (refused(), vec![refused(); 8]);
     vec![
@@ -213,7 +213,7 @@ fn awaits(el: &mut EventLoop<()>) -> Vec<(&'static str, Make)> {
     awaits
 }
 
-/// Repeats the await. Returns the number of repetitions in each of four ticks.
+/// Repeats the await; returns the number of repetitions in each of some ticks.
 fn repetitions(el: &mut EventLoop<()>, mut make: Make) -> Vec<usize> {
     let count = Rc::new(Cell::new(0));
     let counter = count.clone();
@@ -234,7 +234,7 @@ fn repetitions(el: &mut EventLoop<()>, mut make: Make) -> Vec<usize> {
 }
 
 #[test]
-fn q5_awaits_that_complete_at_once_let_other_tasks_run() {
+fn q5_awaits_that_complete_at_once_let_others_run() {
     on_every_selector(|kind| {
         let builder = EventLoop::builder().selector(kind).clock(SimClock::new());
         let mut el = builder.build().unwrap();
@@ -247,9 +247,9 @@ fn q5_awaits_that_complete_at_once_let_other_tasks_run() {
     });
 }
 
-/// A signal and a timer are served although the task never waits for an event.
+/// A signal and a timer are served although the task never waits for the kernel.
 #[test]
-fn q5_a_retry_loop_delays_others_by_at_most_two_ticks() {
+fn q5_a_retry_loop_delays_nothing_by_more_than_two_ticks() {
     on_every_selector(|kind| {
         let clock = SimClock::new();
         let builder = EventLoop::builder().selector(kind).clock(clock.clone());
@@ -272,9 +272,9 @@ fn q5_a_retry_loop_delays_others_by_at_most_two_ticks() {
     });
 }
 
-/// Futures that are pending do not use up the budget, however many they are.
+/// Futures that wait take nothing from the budget, however many there are.
 #[test]
-fn q5_a_task_with_many_pending_futures_does_not_spin() {
+fn q5_a_task_that_waits_for_many_things_does_not_spin() {
     on_every_selector(|kind| {
         let builder = EventLoop::builder().selector(kind).clock(SimClock::new());
         let mut el = builder.build().unwrap();
@@ -289,7 +289,7 @@ fn q5_a_task_with_many_pending_futures_does_not_spin() {
     });
 }
 
-/// Outside a task's poll there is no limit.
+/// Where no task is polled there is no bound.
 #[test]
 fn q5_another_executor_has_no_budget() {
     let promises = set_promises();
@@ -302,7 +302,7 @@ fn q5_another_executor_has_no_budget() {
 }
 
 #[test]
-fn q5_the_main_future_has_a_budget() {
+fn q5_the_main_future_has_a_budget_too() {
     on_every_selector(|kind| {
         let builder = EventLoop::builder().selector(kind).clock(SimClock::new());
         let mut el = builder.build_with(0).unwrap();

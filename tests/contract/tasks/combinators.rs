@@ -1,5 +1,4 @@
-//! Combinators over several tasks: `gather`, `race`, `wait`, `as_completed` and `shield`
-//! (docs/contract.md, F4 and F5).
+//! F5: several tasks at once: who is waited for, who is cancelled, and what is told of it.
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -12,7 +11,7 @@ use mainspring::{
 
 use crate::tasks::scopes::{Log, SECOND, noting};
 
-/// Spawns a task that sleeps for `seconds` and returns that number.
+/// A task that gives how many seconds it has taken.
 fn taking(seconds: u32) -> Task<Result<u32>> {
     spawn(async move {
         sleep(seconds * SECOND).await;
@@ -30,11 +29,11 @@ fn failing(seconds: u32, words: &'static str) -> Task<Result<u32>> {
 fn panicking(seconds: u32) -> Task<Result<u32>> {
     spawn(async move {
         sleep(seconds * SECOND).await;
-        panic!("on purpose")
+        panic!("as told")
     })
 }
 
-/// Spawns a task that never ends and logs its drop. A shield delays its cancellation for `seconds`.
+/// One that never ends, and notes when it is dropped; it holds a cancellation off for so long.
 fn waiting(log: &Log, seconds: u32) -> Task<Result<u32>> {
     let end = log.end("dropped");
     spawn(async move {
@@ -44,7 +43,7 @@ fn waiting(log: &Log, seconds: u32) -> Task<Result<u32>> {
     })
 }
 
-/// Returns the list that the exception handler appends to.
+/// What is reported, as it comes.
 fn reports(el: &mut EventLoop<()>) -> Rc<RefCell<Vec<String>>> {
     let reports = Rc::new(RefCell::new(Vec::new()));
     let noted = reports.clone();
@@ -55,7 +54,7 @@ fn reports(el: &mut EventLoop<()>) -> Rc<RefCell<Vec<String>>> {
 }
 
 #[test]
-fn f5_gather_returns_results_in_the_order_of_the_tasks() {
+fn f5_gather_gives_the_results_in_the_order_of_the_tasks() {
     let (mut el, _) = noting();
     let run = async {
         assert_eq!(gather([taking(3), taking(1), taking(2)]).await.unwrap(), [3, 1, 2]);
@@ -68,7 +67,7 @@ fn f5_gather_returns_results_in_the_order_of_the_tasks() {
 }
 
 #[test]
-fn f5_gather_returns_the_first_error_after_the_rest_has_ended() {
+fn f5_the_first_error_in_time_ends_a_gather_when_the_rest_has_ended() {
     let (mut el, log) = noting();
     let reports = reports(&mut el);
     let run = async {
@@ -96,7 +95,7 @@ fn f5_gather_returns_the_first_error_after_the_rest_has_ended() {
     assert!(reports.borrow().is_empty(), "{reports:?}");
 }
 
-/// A panic after the first error is reported, because no caller awaits it.
+/// What panics after the first error has nobody else who could be told.
 #[test]
 fn f5_a_panic_after_the_error_of_a_gather_is_reported() {
     let (mut el, _) = noting();
@@ -118,7 +117,7 @@ fn f5_a_panic_after_the_error_of_a_gather_is_reported() {
 }
 
 #[test]
-fn f5_dropping_a_gather_or_a_race_cancels_its_tasks() {
+fn f5_who_drops_a_gather_or_a_race_cancels_its_tasks() {
     let (mut el, log) = noting();
     let run = async {
         assert!(timeout(SECOND, gather([waiting(&log, 0)])).await.is_err());
@@ -143,7 +142,7 @@ fn f5_dropping_a_gather_or_a_race_cancels_its_tasks() {
 }
 
 #[test]
-fn f5_gather_all_returns_every_result() {
+fn f5_gather_all_tells_what_came_of_each() {
     let (mut el, _) = noting();
     let run = async {
         let cancelled = taking(9);
@@ -151,7 +150,7 @@ fn f5_gather_all_returns_every_result() {
         let tasks = [panicking(2), taking(3), cancelled, failing(1, "failed")];
         let outcomes = gather_all(tasks).await;
         assert!(
-            matches!(&outcomes[0], Err(JoinError::Panicked(panic)) if panic.message() == "on purpose")
+            matches!(&outcomes[0], Err(JoinError::Panicked(panic)) if panic.message() == "as told")
         );
         assert!(matches!(&outcomes[1], Ok(Ok(3))));
         assert!(matches!(&outcomes[2], Err(JoinError::Cancelled(_))));
@@ -162,13 +161,13 @@ fn f5_gather_all_returns_every_result() {
 }
 
 #[test]
-fn f5_as_completed_returns_tasks_in_the_order_of_their_ends() {
+fn f5_as_completed_follows_the_order_in_which_tasks_end() {
     let (mut el, log) = noting();
     let run = async {
         let tasks = [taking(3), taking(1), failing(2, "failed"), taking(1)];
         let mut done = as_completed(tasks);
         let mut order = Vec::new();
-        // A wait that times out loses nothing.
+        // A wait that is given up loses nothing.
         assert!(timeout(SECOND / 2, done.next()).await.is_err());
         while let Some((i, outcome)) = done.next().await {
             order.push((i, outcome.unwrap().ok()));
@@ -184,9 +183,9 @@ fn f5_as_completed_returns_tasks_in_the_order_of_their_ends() {
     log.check(&[(3, "detached"), (8, "went on")]);
 }
 
-/// All done-callbacks run before the output is returned.
+/// The output is given after the done-callbacks have seen it, also those that were added later.
 #[test]
-fn f5_as_completed_returns_after_the_done_callbacks() {
+fn f5_as_completed_comes_after_the_done_callbacks() {
     let (mut el, log) = noting();
     let run = async {
         let task = taking(1);
@@ -206,7 +205,7 @@ fn f5_as_completed_returns_after_the_done_callbacks() {
 }
 
 #[test]
-fn f5_tasks_of_a_dropped_loop_are_done() {
+fn f5_tasks_of_a_loop_that_is_gone_are_done() {
     let (mut el, _) = noting();
     let (gone, _) = noting();
     let tasks = [(); 3].map(|()| gone.spawn(pending::<Result<()>>()));
@@ -272,7 +271,7 @@ fn f5_race_all_of_nothing_panics() {
 }
 
 #[test]
-fn f5_wait_separates_done_and_pending_tasks() {
+fn f5_wait_tells_the_done_from_the_pending() {
     let (mut el, log) = noting();
     let run = async {
         let counts = async |when| {
@@ -303,7 +302,7 @@ fn f5_wait_separates_done_and_pending_tasks() {
 }
 
 #[test]
-fn f5_wait_counts_panics_and_cancellations_as_errors() {
+fn f5_a_panic_and_a_cancellation_are_errors_to_wait_for() {
     let (mut el, log) = noting();
     let run = async {
         let (done, pending) = wait([taking(2), panicking(1)], WaitUntil::FirstError).await;
@@ -314,7 +313,7 @@ fn f5_wait_counts_panics_and_cancellations_as_errors() {
         let (done, _pending) = wait([taking(2), cancelled], WaitUntil::FirstError).await;
         assert!(gather_all(done).await.remove(0).unwrap_err().is_cancelled());
         log.note("over");
-        // If no task fails, `wait` returns when all are done.
+        // Without any error all are waited for.
         let (done, pending) = wait([taking(2), taking(1)], WaitUntil::FirstError).await;
         assert_eq!((done.len(), pending.len()), (2, 0));
     };
@@ -322,9 +321,9 @@ fn f5_wait_counts_panics_and_cancellations_as_errors() {
     log.check(&[(1, "over")]);
 }
 
-/// Classifying an output leaves it to done-callbacks and to the joiner.
+/// Looking at an output takes nothing away from those who are still to see it.
 #[test]
-fn f5_wait_leaves_the_output_to_callbacks_and_joiner() {
+fn f5_wait_leaves_the_output_to_done_callbacks_and_joiner() {
     let (mut el, _) = noting();
     let run = async {
         let seen = Rc::new(Cell::new(0));
@@ -344,7 +343,7 @@ fn f5_wait_leaves_the_output_to_callbacks_and_joiner() {
 }
 
 #[test]
-fn f5_a_shielded_future_goes_on_without_its_waiter() {
+fn f5_what_is_shielded_goes_on_without_its_waiter() {
     let (mut el, log) = noting();
     let reports = reports(&mut el);
     let run = async {

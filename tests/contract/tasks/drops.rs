@@ -1,5 +1,4 @@
-//! Futures, outputs and wakers are dropped exactly once, in every state of a task (P109 and P110;
-//! docs/contract.md, F2 and Q8).
+//! F2, Q8, P109, P110: futures, outputs and wakers are dropped once, in every state of a task.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -14,11 +13,11 @@ use mainspring::{
 
 use crate::support::{on_every_selector, simulated};
 
-/// Number of drops.
+/// How often things of a kind were dropped.
 #[derive(Clone, Default)]
 struct Drops(Rc<Cell<usize>>);
 
-/// Value that counts its drops.
+/// One of them. Dropped twice it would count twice.
 struct Counted(Drops);
 
 impl Drops {
@@ -60,7 +59,7 @@ const STATES: [State; 8] = [
     State::Joined,
 ];
 
-/// Owner of the handle.
+/// What becomes of the handle, and when.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Owner {
     Detaches,
@@ -75,7 +74,7 @@ struct Bench {
     waker: Rc<RefCell<Option<Waker>>>,
 }
 
-/// Waker. The test counts its clones.
+/// Says how often it was dropped: once for each waker.
 struct Bell;
 
 impl Wake for Bell {
@@ -95,15 +94,14 @@ impl Bench {
             poll_fn(|cx| Poll::Ready(waker.replace(Some(cx.waker().clone())))).await;
             match state {
                 State::Done | State::Joined => {}
-                State::Panicked => panic!("on purpose"),
+                State::Panicked => panic!("as it should"),
                 _ => pending().await,
             }
             output
         })
     }
 
-    /// Brings a task into the state. Returns it, with the numbers of futures and outputs dropped so
-    /// far.
+    /// Brings a task into a state, and says how many futures and outputs are gone by then.
     fn reach(&mut self, state: State) -> (Option<Task<Counted>>, (usize, usize)) {
         let task = self.spawn(state);
         if state == State::NotBegun {
@@ -116,9 +114,9 @@ impl Bench {
                     waker.wake_by_ref();
                 }
             }
-            State::Cancelling => assert!(task.cancel("on purpose")),
+            State::Cancelling => assert!(task.cancel("as it should")),
             State::Cancelled => {
-                assert!(task.cancel("on purpose"));
+                assert!(task.cancel("as it should"));
                 self.el.run_until_stalled().unwrap();
                 return (Some(task), (1, 1));
             }
@@ -137,7 +135,7 @@ impl Bench {
 }
 
 #[test]
-fn f2_future_and_output_are_dropped_once_in_every_state() {
+fn f2_everything_of_a_task_is_dropped_once_in_every_state() {
     on_every_selector(|kind| {
         for state in STATES {
             for owner in [Owner::Detaches, Owner::KeepsUntilClose, Owner::KeepsLonger] {
@@ -175,7 +173,7 @@ fn f2_future_and_output_are_dropped_once_in_every_state() {
     });
 }
 
-/// The waker of a joiner on another executor is dropped once, however the wait ends.
+/// The waker of whoever awaits from another executor is let go of, whatever comes first.
 #[test]
 fn f2_the_waker_of_a_joiner_is_dropped_once() {
     use std::future::Future;
@@ -188,7 +186,7 @@ fn f2_the_waker_of_a_joiner_is_dropped_once() {
         let mut task = el.spawn(async { yield_now().await });
         let poll = |task: &mut Task<()>| Pin::new(task).poll(&mut Context::from_waker(&waker));
         (0..3).for_each(|_| assert!(poll(&mut task).is_pending()));
-        assert_eq!(Arc::strong_count(&bell), 3, "only one clone is kept");
+        assert_eq!(Arc::strong_count(&bell), 3, "kept once");
         match end {
             "done" => el.run().unwrap(),
             "detached" => drop(task),
@@ -202,7 +200,7 @@ fn f2_the_waker_of_a_joiner_is_dropped_once() {
     }
 }
 
-/// A value dropped while the loop closes spawns, wakes, sleeps, cancels and registers (P109).
+/// P109: what is dropped when the loop closes spawns, wakes, sleeps, cancels and registers.
 struct Testament {
     el: LoopHandle,
     seen: Rc<Cell<usize>>,
@@ -240,7 +238,7 @@ impl Testament {
 }
 
 #[test]
-fn f2_p109_values_dropped_with_the_loop_may_call_anything() {
+fn f2_p109_what_the_end_of_a_loop_drops_may_do_anything() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let seen = Rc::new(Cell::new(0));
@@ -279,11 +277,11 @@ fn f2_p109_values_dropped_with_the_loop_may_call_anything() {
         assert!(others.borrow().iter().all(Task::is_finished));
         others.borrow_mut().clear();
         wakers.borrow_mut().clear();
-        assert_eq!(Rc::strong_count(&seen), 1, "everything was dropped");
+        assert_eq!(Rc::strong_count(&seen), 1, "everything is dropped");
     });
 }
 
-/// Tasks that own their own handles, or each other's (P110).
+/// P110: tasks that own their own handles, or each other's.
 #[test]
 fn f2_p110_handles_in_tasks_make_no_cycle() {
     on_every_selector(|kind| {
@@ -312,8 +310,7 @@ fn f2_p110_handles_in_tasks_make_no_cycle() {
     });
 }
 
-/// A task that awaits itself, and two that await each other, wait forever and are dropped with the
-/// loop.
+/// A task that waits for itself, and two that wait for each other, wait for ever and are dropped.
 #[test]
 fn f2_p110_tasks_that_await_each_other_are_dropped() {
     let (mut el, _) = simulated(SelectorKind::Poll, ());
@@ -335,9 +332,9 @@ fn f2_p110_tasks_that_await_each_other_are_dropped() {
     assert_eq!(drops.count(), 3);
 }
 
-/// A task that owns a handle of its loop, an interval and its own waker keeps nothing alive.
+/// A task that holds a handle of its loop, an interval and its own waker keeps nothing alive.
 #[test]
-fn q8_a_task_that_owns_handles_of_its_loop_keeps_nothing_alive() {
+fn q8_what_a_task_holds_of_its_loop_keeps_nothing_alive() {
     let (mut el, _) = simulated(SelectorKind::Poll, ());
     let drops = Drops::default();
     let (counted, handle) = (drops.one(), el.handle().clone());

@@ -1,4 +1,4 @@
-//! Promises: results, failures and done-callbacks (docs/contract.md, F7 and F8).
+//! F8: promises.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -15,10 +15,10 @@ use mainspring::{
 
 use crate::support::simulated;
 
-/// Reports: line and error.
+/// What was reported: the line, and the error.
 type Reports = Vec<(u32, String)>;
 
-/// Returns a loop that records the failures of promises.
+/// A loop that notes the failures of promises.
 fn noting() -> EventLoop<Reports> {
     let (el, _) = simulated(SelectorKind::Poll, Reports::new());
     el.set_exception_handler(|_, reports: &mut Reports, report| {
@@ -30,7 +30,7 @@ fn noting() -> EventLoop<Reports> {
 }
 
 #[test]
-fn f8_a_waiter_gets_the_result() {
+fn f8_a_result_that_is_set_is_given_to_the_one_who_waits() {
     let mut el = noting();
     for early in [false, true] {
         let (promise, promised) = promise();
@@ -50,7 +50,7 @@ fn f8_a_waiter_gets_the_result() {
 }
 
 #[test]
-fn f8_a_dropped_promise_is_abandoned() {
+fn f8_a_promise_that_is_dropped_is_abandoned() {
     let mut el = noting();
     let (promise, promised) = promise::<()>();
     let (waits, late) = (el.spawn(promised), mainspring::promise::<()>().1);
@@ -60,11 +60,11 @@ fn f8_a_dropped_promise_is_abandoned() {
     assert!(matches!(outputs, (Err(Error::Abandoned), Err(Error::Abandoned))));
     drop(mainspring::promise::<()>());
     el.run_until_stalled().unwrap();
-    assert!(el.state().is_empty(), "nothing has failed");
+    assert!(el.state().is_empty(), "nobody failed");
 }
 
 #[test]
-fn f8_is_closed_is_true_without_a_waiter() {
+fn f8_a_promise_knows_that_nobody_waits() {
     let (promise, promised) = promise();
     drop(promised);
     assert!(promise.is_closed());
@@ -73,9 +73,9 @@ fn f8_is_closed_is_true_without_a_waiter() {
     assert_eq!(Rc::strong_count(&alive), 1);
 }
 
-/// Each closure lets a failure go unobserved, and returns the line that the report must name.
+/// Who never gets to know of a failure, and what is reported then: how it comes to nothing.
 #[test]
-fn f8_an_unobserved_failure_is_reported_once_with_its_location() {
+fn f8_an_unobserved_failure_is_reported_once_with_its_place() {
     type Fail = fn(&LoopHandle<Reports>) -> u32;
     let fails: [Fail; 4] = [
         |_| {
@@ -86,12 +86,12 @@ fn f8_an_unobserved_failure_is_reported_once_with_its_location() {
         },
         |_| {
             let (promise, promised) = promise::<()>();
-            drop(promised); // The waiter is dropped first.
+            drop(promised); // The waiter is gone before.
             promise.set_error(Error::other("no luck"));
             line!() - 1
         },
         |el| {
-            // The wait is dropped after the failure and before the waiter's next poll.
+            // A wait that is dropped between the failure and its turn.
             let ((promise, promised), (stop, stopped)) = (promise::<()>(), promise());
             el.spawn(race(stopped, promised)).detach();
             el.call_soon(move |_, _| {
@@ -101,7 +101,7 @@ fn f8_an_unobserved_failure_is_reported_once_with_its_location() {
             line!() - 3
         },
         |el| {
-            // A waiting task is cancelled.
+            // A task that was waiting and is cancelled.
             let (promise, promised) = promise::<()>();
             let task = el.spawn(promised);
             el.call_soon(move |el, _| {
@@ -129,7 +129,7 @@ fn f8_an_unobserved_failure_is_reported_once_with_its_location() {
 }
 
 #[test]
-fn f8_a_failure_that_a_callback_has_seen_is_not_reported() {
+fn f8_what_a_callback_has_seen_is_not_reported() {
     let mut el = noting();
     let seen = Rc::new(RefCell::new(Vec::new()));
     let callback = |seen: &Rc<RefCell<Vec<String>>>| {
@@ -139,16 +139,16 @@ fn f8_a_failure_that_a_callback_has_seen_is_not_reported() {
     el.run_until_complete(async {
         let (promise, promised) = promise();
         promised.add_done_callback(callback(&seen));
-        promise.set_error(Error::Closed); // The callback runs before the drop,
+        promise.set_error(Error::Closed); // Seen before it is dropped,
         yield_now().await;
         drop(promised);
         let (promise, promised) = mainspring::promise();
         promised.add_done_callback(callback(&seen));
-        drop(promised); // after it,
+        drop(promised); // after,
         promise.set_error(Error::Closed);
         let (promise, promised) = mainspring::promise();
         promise.set_error(Error::Closed);
-        promised.add_done_callback(callback(&seen)); // or is added after the failure.
+        promised.add_done_callback(callback(&seen)); // or added when it had failed.
         drop(promised);
     })
     .unwrap();
@@ -158,7 +158,7 @@ fn f8_a_failure_that_a_callback_has_seen_is_not_reported() {
 }
 
 #[test]
-fn f7_callbacks_of_a_promise_run_in_order_before_the_waiter() {
+fn f7_callbacks_of_a_promise_run_in_order_before_the_one_who_waits() {
     let mut el = noting();
     let seen = Rc::new(RefCell::new(Vec::new()));
     let (promise, promised) = promise();
@@ -179,7 +179,7 @@ fn f7_callbacks_of_a_promise_run_in_order_before_the_waiter() {
     });
     el.run_until_stalled().unwrap();
     assert_eq!(*seen.borrow(), [(0, 42), (1, 42), (2, 42), (9, 42)]);
-    // A callback added after the result was set also runs before the waiter.
+    // Added when it is set: before the one who waits, too.
     let (promise, promised) = mainspring::promise();
     let added = seen.clone();
     promise.set_result(7);
@@ -189,7 +189,7 @@ fn f7_callbacks_of_a_promise_run_in_order_before_the_waiter() {
 }
 
 #[test]
-fn f7_a_panicking_callback_of_a_promise_does_not_affect_the_others() {
+fn f7_a_panicking_callback_of_a_promise_takes_nothing_from_the_others() {
     let (mut el, _) = simulated(SelectorKind::Poll, Vec::new());
     el.set_exception_handler(|_, reports: &mut Vec<String>, report| {
         reports.push(format!("{} {}", report.kind, report.error));
@@ -198,7 +198,7 @@ fn f7_a_panicking_callback_of_a_promise_does_not_affect_the_others() {
     let (promise, promised) = promise();
     let (before, after) = (seen.clone(), seen.clone());
     promised.add_done_callback(move |_| before.set(before.get() + 1));
-    promised.add_done_callback(|_| panic!("on purpose"));
+    promised.add_done_callback(|_| panic!("as it should"));
     promised.add_done_callback(move |_| after.set(after.get() + 1));
     el.call_soon(|_, _| promise.set_result(42));
     assert_eq!(el.run_until_complete(promised).unwrap().unwrap(), 42);
@@ -207,7 +207,7 @@ fn f7_a_panicking_callback_of_a_promise_does_not_affect_the_others() {
 }
 
 #[test]
-fn f8_a_promise_works_without_a_loop() {
+fn f8_a_promise_works_where_no_loop_is() {
     let (promise, promised) = promise();
     let seen = Rc::new(Cell::new(0));
     for _ in 0..2 {
@@ -219,10 +219,9 @@ fn f8_a_promise_works_without_a_loop() {
     assert_eq!(seen.get(), 42);
 }
 
-/// A promise can be awaited on another executor while the loop sets it, and on another loop of the
-/// same thread.
+/// Awaited on another executor while the loop sets it, and on another loop of the same thread.
 #[test]
-fn f8_a_promise_can_be_awaited_elsewhere() {
+fn f8_a_promise_is_awaited_elsewhere() {
     let mut el = noting();
     let (promise, promised) = promise();
     el.call_soon(|_, _| promise.set_result(42));
@@ -266,13 +265,13 @@ fn f8_a_promised_moves_between_tasks_and_loops() {
     assert_eq!(two.run_until_complete(last).unwrap().unwrap().unwrap(), 42);
     one.run_until_stalled().unwrap();
     two.run_until_stalled().unwrap();
-    assert_eq!(polls.get(), 5, "only the last waiter is woken");
+    assert_eq!(polls.get(), 5, "only the last one who waits is woken");
     assert!(before.iter().all(|task| !task.is_finished()));
 }
 
-/// The callbacks run in the loop that last polled the promise, not in the oldest loop.
+/// The loop that ran when a promise was last awaited has the callbacks, not the first of all loops.
 #[test]
-fn f7_callbacks_of_a_promise_run_in_the_running_loop() {
+fn f7_callbacks_of_a_promise_run_in_a_loop_that_runs() {
     let _idle = noting();
     let mut el = noting();
     let ran = Rc::new(Cell::new(false));
@@ -287,10 +286,9 @@ fn f7_callbacks_of_a_promise_run_in_the_running_loop() {
     assert!(ran.get());
 }
 
-/// 100,000 callbacks run on a loop, without a loop, and are dropped on a loop that closes
-/// meanwhile.
+/// As many callbacks as one likes, on a loop, on none, and on one that is closed meanwhile.
 #[test]
-fn f7_a_promise_can_have_many_callbacks() {
+fn f7_a_promise_has_many_callbacks() {
     const MANY: usize = 100_000;
     let many = || {
         let (promise, promised) = promise();
@@ -318,15 +316,15 @@ fn f7_a_promise_can_have_many_callbacks() {
     el.tick(None).unwrap();
     el.tick(None).unwrap();
     drop(el);
-    assert_eq!(Rc::strong_count(&ran), 1, "all callbacks were dropped");
+    assert_eq!(Rc::strong_count(&ran), 1, "all callbacks are dropped");
 }
 
-/// Outside a loop, if two callbacks panic, the caller gets one panic.
+/// Two callbacks that panic, outside of a loop: the panic is the caller's, once.
 #[test]
-fn f7_callbacks_of_a_promise_may_panic_outside_a_loop() {
+fn f7_callbacks_of_a_promise_panic_outside_of_a_loop() {
     let (promise, promised) = promise();
     for _ in 0..2 {
-        promised.add_done_callback(|_| panic!("on purpose"));
+        promised.add_done_callback(|_| panic!("as it should"));
     }
     let set = std::panic::AssertUnwindSafe(|| promise.set_result(42));
     assert!(std::panic::catch_unwind(set).is_err());
@@ -337,10 +335,10 @@ thread_local! {
     static LAST: Cell<Option<Promise<u32>>> = const { Cell::new(None) };
 }
 
-/// A replaced waker is dropped when the promise is consistent, so its `Drop` may even set the
-/// promise (P104).
+/// P104: the waker that is replaced is dropped when nothing is half-done, so its `Drop` may even
+/// set the promise.
 #[test]
-fn f8_p104_the_drop_of_a_waker_may_set_the_promise() {
+fn f8_p104_the_drop_of_a_waker_sets_the_promise() {
     struct Setter;
     impl Wake for Setter {
         fn wake(self: Arc<Setter>) {}
@@ -361,7 +359,7 @@ fn f8_p104_the_drop_of_a_waker_may_set_the_promise() {
         let test = async move {
             assert!(!poll(&mut promised, &Waker::from(Arc::new(Setter))));
             if !poll(&mut promised, Waker::noop()) {
-                assert!(poll(&mut promised, Waker::noop()), "the result was lost");
+                assert!(poll(&mut promised, Waker::noop()), "the result is lost");
             }
         };
         match in_a_loop {

@@ -1,5 +1,4 @@
-//! The non-blocking flag of sources: set while they are watched, and restored afterwards (P13;
-//! docs/contract.md, W11).
+//! What the loop does to a source and undoes again (P13), and what it keeps to itself (W11, P94).
 
 use std::cell::Cell;
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -12,17 +11,17 @@ use crate::support::{on_every_selector, simulated};
 
 const READ: Interest = Interest::READABLE;
 
-/// Returns a pipe with data to read, and its writer.
+/// A pipe with data to read, and its writer.
 fn readable() -> (PipeReader, PipeWriter) {
     let (ours, mut theirs) = std::io::pipe().unwrap();
     theirs.write_all(b"x").unwrap();
     (ours, theirs)
 }
 
-/// The flag is restored in whatever way the watcher ends. The duplicate shares the flag, as a
-/// parent process shares that of its terminal.
+/// However the watcher ends. The twin shares the flag, as a parent process would share its
+/// terminal's.
 #[test]
-fn p13_a_blocking_source_is_blocking_again_after_its_watcher() {
+fn p13_a_blocking_source_is_blocking_again_when_its_watcher_ends() {
     on_every_selector(|kind| {
         const WAYS: usize = 5;
         for way in 0..WAYS {
@@ -59,7 +58,7 @@ fn p13_a_blocking_source_is_blocking_again_after_its_watcher() {
 }
 
 #[test]
-fn p13_a_non_blocking_source_stays_non_blocking() {
+fn p13_a_source_that_did_not_block_stays_so() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, ());
         let (ours, _theirs) = pair();
@@ -72,7 +71,8 @@ fn p13_a_non_blocking_source_stays_non_blocking() {
     });
 }
 
-/// While one copy is still watched, the flag stays set. The last watcher restores it.
+/// The reader of one copy must not wait because that of another has ended; the last one puts the
+/// flag back.
 #[test]
 fn p13_the_last_watcher_of_a_pipe_makes_it_blocking_again() {
     on_every_selector(|kind| {
@@ -82,18 +82,17 @@ fn p13_the_last_watcher_of_a_pipe_makes_it_blocking_again() {
             let copies = [ours.try_clone().unwrap(), ours.try_clone().unwrap()];
             let readers = copies.map(|copy| el.add_reader(copy, |_, (), _| Ok(())).unwrap());
             assert!(el.cancel(readers[first]));
-            assert!(!is_blocking(&ours), "the duplicate became blocking");
+            assert!(!is_blocking(&ours), "the other one's pipe would wait");
             assert_eq!(tick(&mut el), 1);
             assert!(el.cancel(readers[1 - first]));
-            assert!(is_blocking(&ours), "O_NONBLOCK is still set");
+            assert!(is_blocking(&ours), "O_NONBLOCK was left on");
         }
     });
 }
 
-/// A copy of a socket may be watched by another loop, or be a listener that another process takes
-/// over.
+/// Trial 36: a copy may be watched by another loop, or be a listener that another process takes over.
 #[test]
-fn p13_sockets_and_listeners_stay_non_blocking() {
+fn p13_sockets_and_listeners_keep_the_flag() {
     on_every_selector(|kind| {
         let (el, _clock) = simulated(kind, ());
         let (ours, _theirs) = pair();
@@ -112,7 +111,7 @@ fn p13_sockets_and_listeners_stay_non_blocking() {
 
 /// A transport over two pipes follows the same rule as a watcher.
 #[test]
-fn p13_pipes_of_a_transport_are_blocking_again() {
+fn p13_pipes_of_a_transport_block_again() {
     on_every_selector(|kind| {
         for aborts in [false, true] {
             let (mut el, _clock) = simulated(kind, ());
@@ -127,16 +126,16 @@ fn p13_pipes_of_a_transport_are_blocking_again() {
                 conn.shutdown_write(); // Closes the writer.
             }
             tick(&mut el);
-            assert!(is_blocking(&twins.1), "O_NONBLOCK is still set");
+            assert!(is_blocking(&twins.1), "O_NONBLOCK was left on");
             drop((el, conn));
-            assert!(is_blocking(&twins.0), "O_NONBLOCK is still set");
+            assert!(is_blocking(&twins.0), "O_NONBLOCK was left on");
         }
     });
 }
 
-/// The old watcher ends after the new one has begun (P48).
+/// P48 again: the old one ends after the new one has begun.
 #[test]
-fn p13_a_source_watched_again_in_its_own_callback_is_non_blocking() {
+fn p13_a_source_watched_anew_in_its_own_callback_does_not_block() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, 0);
         let (ours, _theirs) = readable();
@@ -146,7 +145,7 @@ fn p13_a_source_watched_again_in_its_own_callback_is_non_blocking() {
         el.add_reader(ours.clone(), move |el, _, socket| {
             socket.cancel();
             let watcher = el.watch(again.clone(), READ, |_, calls, socket| {
-                assert!(!is_blocking(&**socket), "the watched pipe became blocking");
+                assert!(!is_blocking(&**socket), "the new one's socket would wait");
                 *calls += 1;
                 Ok(())
             })?;
@@ -158,6 +157,6 @@ fn p13_a_source_watched_again_in_its_own_callback_is_non_blocking() {
         assert_eq!(*el.state(), 2);
         assert!(el.cancel(newest.get().unwrap()));
         drop(el);
-        assert!(is_blocking(&ours), "O_NONBLOCK is still set");
+        assert!(is_blocking(&ours), "O_NONBLOCK was left on");
     });
 }

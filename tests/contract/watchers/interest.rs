@@ -1,4 +1,4 @@
-//! Interests of watchers: ends, hang-ups, pauses, oneshot and edge mode (docs/contract.md, W5).
+//! W5: who is woken by the end of a connection, and that a paused watcher costs nothing.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -25,7 +25,7 @@ fn says<T>(
     move |_, names, _| Ok(names.push(name))
 }
 
-/// Returns the callbacks that run for `fd` when these interests are watched.
+/// Which of the callbacks of `fd` are called, when there are these ones.
 fn woken<T: AsFd + 'static>(kind: SelectorKind, fd: &Rc<T>, interest: Interest) -> Names {
     let mut el =
         EventLoop::builder().selector(loopback::selector(kind)).build_with(Names::new()).unwrap();
@@ -39,9 +39,9 @@ fn woken<T: AsFd + 'static>(kind: SelectorKind, fd: &Rc<T>, interest: Interest) 
     el.state_mut().split_off(0)
 }
 
-/// An end or hang-up wakes every callback of the fd, whatever its interest is (P9).
+/// P9: whoever is there is told, asked for the direction or not.
 #[test]
-fn w5_an_end_wakes_all_callbacks_of_the_fd() {
+fn w5_an_end_wakes_whoever_is_there() {
     on_every_selector(|kind| {
         let (reader, writer) = std::io::pipe().unwrap();
         fill(&writer);
@@ -53,8 +53,7 @@ fn w5_an_end_wakes_all_callbacks_of_the_fd() {
 
         let (reader, writer) = std::io::pipe().unwrap();
         let empty = Rc::new(reader);
-        // Some systems have bidirectional pipes.
-        assert_eq!(woken(kind, &empty, READ), [] as [&str; 0]);
+        assert_eq!(woken(kind, &empty, READ), [] as [&str; 0]); // Some pipes go both ways.
         drop(writer);
         assert_eq!(woken(kind, &empty, READ | WRITE), ["reader", "writer"]);
 
@@ -70,7 +69,7 @@ fn w5_an_end_wakes_all_callbacks_of_the_fd() {
             assert_eq!(woken(kind, &reset, interest).len(), interest.iter().count());
         }
         if kind == SelectorKind::Kqueue {
-            return; // A kqueue filter for priority data, where there is one, does not report ends.
+            return; // Its filter for priority data, if there is one, is silent about ends.
         }
         let urgent = |_: &_, names: &mut Names, _: &mut _| Ok(names.push("urgent"));
         let mut el = EventLoop::builder()
@@ -81,13 +80,13 @@ fn w5_an_end_wakes_all_callbacks_of_the_fd() {
         el.watch(ours, Interest::PRIORITY, urgent).unwrap();
         assert_eq!(tick(&mut el), 0);
         crate::support::files::hang_up(theirs);
-        assert_eq!(tick(&mut el), 1, "a hang-up also wakes the watcher of priority data");
+        assert_eq!(tick(&mut el), 1, "who waits for priority data is told, too");
     });
 }
 
-/// An end implies both directions; each callback gets only the direction of its interest.
+/// An end implies both directions; each callback hears of the one it asked for, alone or not.
 #[test]
-fn w5_an_end_reports_only_the_watched_direction() {
+fn w5_an_end_shows_nobody_a_direction_that_was_not_asked_for() {
     type Heard = Vec<(Interest, Readiness)>;
     fn hears<T>(
         asked: Interest,
@@ -112,10 +111,9 @@ fn w5_an_end_reports_only_the_watched_direction() {
     });
 }
 
-/// Only the watcher with an interest in priority data gets TCP's urgent byte (P14). The next normal byte
-/// wakes the reader.
+/// P14: the urgent byte of TCP is for who asks for it; the next common byte wakes the reader.
 #[test]
-fn w5_priority_data_wakes_only_its_watcher() {
+fn w5_priority_data_wakes_only_who_asked_for_it() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, Names::new());
         if !has_priority(kind) {
@@ -139,7 +137,7 @@ fn w5_priority_data_wakes_only_its_watcher() {
     });
 }
 
-/// A paused watcher is not registered, so not even a hang-up wakes the loop.
+/// The kernel does not know it at all, so not even a hang-up wakes the loop.
 #[test]
 fn w5_a_paused_watcher_is_not_registered() {
     on_every_selector(|kind| {
@@ -148,7 +146,7 @@ fn w5_a_paused_watcher_is_not_registered() {
         let fd = ours.as_raw_fd();
         let watcher = el.watch(ours, Interest::empty(), says("paused")).unwrap();
         assert_eq!(log.take(), []);
-        el.run().unwrap(); // It can never be called, so nothing keeps the loop alive.
+        el.run().unwrap(); // It could never be called, so nothing is left to run.
         el.set_interest(watcher, READ).unwrap();
         assert_eq!(log.take(), [Call::Register(fd, READ)]);
         assert_eq!(tick(&mut el), 1);
@@ -162,7 +160,7 @@ fn w5_a_paused_watcher_is_not_registered() {
     });
 }
 
-/// A change of interest costs one control call, and no call if nothing changes.
+/// In control calls: one for a change, none where nothing changes.
 #[test]
 fn w5_a_change_of_interest_costs_at_most_one_call() {
     on_every_selector(|kind| {
@@ -195,7 +193,7 @@ fn w5_a_change_of_interest_costs_at_most_one_call() {
 
 /// A steady connection costs no control call, whatever its callbacks return.
 #[test]
-fn w5_a_steady_connection_costs_no_control_call() {
+fn w5_serving_costs_no_call() {
     on_every_selector(|kind| {
         let (mut el, log) = spied(kind, 0);
         let (ours, _theirs) = readable();
@@ -211,8 +209,8 @@ fn w5_a_steady_connection_costs_no_control_call() {
     });
 }
 
-/// A watcher paused within its batch is not called, even if it was queued. If it is resumed, it is
-/// called.
+/// Within a batch: one that is paused is not called any more, also if it was queued; resumed, it
+/// is.
 #[test]
 fn w5_a_watcher_paused_within_its_batch_is_not_called() {
     on_every_selector(|kind| {
@@ -230,8 +228,7 @@ fn w5_a_watcher_paused_within_its_batch_is_not_called() {
     });
 }
 
-/// A oneshot watcher is called once after each change of its interest. A refused second watcher is
-/// no change.
+/// Oneshot: once for each change of the interest. A refused second watcher is no change.
 #[test]
 fn w5_oneshot_is_called_once_for_each_change() {
     on_every_selector(|kind| {
@@ -246,7 +243,7 @@ fn w5_oneshot_is_called_once_for_each_change() {
         };
         assert_eq!(calls(&mut el), 1);
         el.add_reader(source.clone(), says("wrong")).unwrap_err();
-        assert_eq!(calls(&mut el), 0, "a refused watcher re-armed it");
+        assert_eq!(calls(&mut el), 0, "a refused watcher has armed it");
         el.set_interest(once, READ).unwrap();
         assert_eq!(calls(&mut el), 1);
         el.set_interest(once, WRITE).unwrap();
@@ -257,10 +254,9 @@ fn w5_oneshot_is_called_once_for_each_change() {
     });
 }
 
-/// An edge-triggered watcher is called when readiness begins. `WouldBlock` from the callback means
-/// that it is over.
+/// Edge: when readiness begins. `WouldBlock` out of the callback says that it is over.
 #[test]
-fn w5_an_edge_watcher_is_called_when_readiness_begins() {
+fn w5_edge_is_called_when_readiness_begins() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, (0, 0));
         let (ours, theirs) = readable();
@@ -271,7 +267,7 @@ fn w5_an_edge_watcher_is_called_when_readiness_begins() {
             |_, (calls, bytes): &mut (u32, u32), socket| {
                 *calls += 1;
                 loop {
-                    socket.read_exact(&mut [0])?; // Returns `WouldBlock` in the end.
+                    socket.read_exact(&mut [0])?; // Until it would block.
                     *bytes += 1;
                 }
             },
@@ -285,9 +281,10 @@ fn w5_an_edge_watcher_is_called_when_readiness_begins() {
     });
 }
 
-/// All bytes written to a pseudo terminal before its end was closed are read before the end (P11).
+/// P11: what was written to a pseudo terminal before its end was closed is read, all of it, before
+/// the end.
 #[test]
-fn w5_a_hang_up_of_a_terminal_hides_no_byte() {
+fn w5_a_hang_up_hides_no_byte_of_a_terminal() {
     on_every_selector(|kind| {
         const BYTES: usize = 64 * 1024;
         let (mut el, _clock) = simulated(kind, 0);
@@ -312,7 +309,7 @@ fn w5_a_hang_up_of_a_terminal_hides_no_byte() {
     });
 }
 
-/// Returns a pseudo terminal in raw mode.
+/// A pseudo terminal that passes bytes on as they are.
 pub fn terminal() -> (File, File) {
     use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
     let pair = nix::pty::openpty(None, None).unwrap();

@@ -1,4 +1,4 @@
-//! [`Io`] on every selector: tasks that wait for descriptors (docs/contract.md, W1 to W7).
+//! W for tasks that wait for descriptors: [`Io`] on every selector.
 
 use std::fs::File;
 use std::future::{Future, poll_fn};
@@ -30,7 +30,7 @@ async fn read_some(io: &Io<UnixStream>) -> Vec<u8> {
     buffer[..count].to_vec()
 }
 
-/// Spawns a task that reads once.
+/// A task that reads once.
 fn reading<S>(el: &EventLoop<S>, io: &Shared) -> Task<Vec<u8>> {
     let io = io.clone();
     el.spawn(async move { read_some(&io).await })
@@ -40,23 +40,19 @@ fn settle<S>(el: &mut EventLoop<S>) {
     el.run_until_stalled().unwrap();
 }
 
-/// Returns the output of a task that must be finished.
+/// What a task gave that must be done by now.
 fn output<S, T: 'static>(el: &mut EventLoop<S>, task: Task<T>) -> T {
     assert!(task.is_finished());
     el.run_until_complete(task).unwrap().unwrap()
 }
 
-/// Returns the loop's error inside an `io::Error`.
+/// The error of the loop that is inside of one of std.
 fn inside(error: &std::io::Error) -> &Error {
-    error
-        .get_ref()
-        .expect("an error inside the io::Error")
-        .downcast_ref()
-        .expect("an error of this crate")
+    error.get_ref().expect("an error inside").downcast_ref().expect("one of ours")
 }
 
 #[test]
-fn w1_a_task_reads_to_the_end_of_file() {
+fn w1_a_task_reads_what_comes_until_the_end_of_file() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
@@ -80,9 +76,9 @@ fn w1_a_task_reads_to_the_end_of_file() {
     });
 }
 
-/// A waiting task runs in the batch of the event, like a callback.
+/// A task that waits runs in the batch of the event, as a callback would.
 #[test]
-fn w1_a_waiting_task_runs_in_the_tick_of_the_event() {
+fn w1_who_waits_runs_in_the_tick_of_the_event() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
@@ -117,7 +113,7 @@ fn w1_one_task_reads_while_another_one_writes() {
     });
 }
 
-/// 64 MiB through a send buffer of 4 KiB, in pieces of many sizes, arrive complete and in order.
+/// 64 MiB through buffers of 4 KiB in sizes of all kinds: complete, and in order.
 #[test]
 fn s1_a_large_transfer_is_complete_and_in_order() {
     const TOTAL: usize = 64 << 20;
@@ -182,10 +178,9 @@ fn w2_a_second_watcher_of_an_fd_is_refused_until_the_first_ends() {
     });
 }
 
-/// The fd is registered from the first wait to the end of the source, in whatever way the source
-/// ends.
+/// The kernel knows the fd from the first wait to the end of the source, whoever ends it.
 #[test]
-fn w3_the_fd_is_deregistered_before_it_is_closed() {
+fn w3_the_kernel_forgets_the_fd_before_it_is_closed() {
     type End = fn(EventLoop, Shared, Task<Vec<u8>>);
     let ends: [(&str, End); 4] = [
         ("the task is cancelled, then the source is dropped", |mut el, io, task| {
@@ -217,7 +212,7 @@ fn w3_the_fd_is_deregistered_before_it_is_closed() {
             assert_eq!(log.take(), [Call::Register(fd, BOTH)], "{how}");
             end(el, io, task);
             assert_eq!(log.take(), [Call::Deregister(fd)], "{how}");
-            // The fd is closed, so its peer gets the end.
+            // The fd is closed: its peer sees the end.
             assert_eq!((&peer).read(&mut [0]).unwrap(), 0, "{how}");
         }
     });
@@ -238,7 +233,7 @@ fn w3_nothing_is_registered_before_a_call_would_block() {
 }
 
 #[test]
-fn w3_into_inner_returns_a_deregistered_source() {
+fn w3_the_source_comes_back_as_it_was() {
     on_every_selector(|kind| {
         let (mut el, log) = spied(kind, ());
         let (ours, mut peer) = pair();
@@ -253,7 +248,7 @@ fn w3_into_inner_returns_a_deregistered_source() {
         let ours = io.into_inner();
         assert_eq!(log.take(), [Call::Register(fd, BOTH), Call::Deregister(fd)]);
         assert!(!is_blocking(&ours), "a copy of a socket may be watched elsewhere");
-        // It may be watched again in any way.
+        // And it may be watched again, in any way.
         peer.write_all(b"x").unwrap();
         el.add_reader(ours, |_, (), stream| {
             assert_eq!(stream.read(&mut [0])?, 1);
@@ -265,9 +260,9 @@ fn w3_into_inner_returns_a_deregistered_source() {
     });
 }
 
-/// A pipe becomes blocking again after its last watcher, of either kind.
+/// A file that waited before does so again after the last of its watchers, of any kind.
 #[test]
-fn w3_a_shared_pipe_stays_non_blocking_until_its_last_watcher_ends() {
+fn w3_shared_files_stay_nonblocking_until_the_last_watcher_ends() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (ours, _peer) = std::io::pipe().unwrap();
@@ -282,17 +277,17 @@ fn w3_a_shared_pipe_stays_non_blocking_until_its_last_watcher_ends() {
     });
 }
 
-/// The descriptor number is reused at once.
+/// The number of an fd that was waited for is used again at once.
 #[test]
-fn w4_the_next_owner_of_a_number_gets_no_old_event() {
-    alone("watchers::io::w4_the_next_owner_of_a_number_gets_no_old_event", || {
+fn w4_no_event_reaches_the_next_owner_of_a_number() {
+    alone("watchers::io::w4_no_event_reaches_the_next_owner_of_a_number", || {
         on_every_selector(|kind| {
             let (mut el, _) = simulated(kind, ());
             let (io, mut peer) = io_pair();
             let fd = io.as_fd().as_raw_fd();
             let task = reading(&el, &io);
             settle(&mut el);
-            // The event is in the kernel when the task is cancelled.
+            // The event is in the kernel, and in the next batch another one ends the task first.
             peer.write_all(b"for the first").unwrap();
             task.cancel("enough");
             drop(io);
@@ -310,10 +305,10 @@ fn w4_the_next_owner_of_a_number_gets_no_old_event() {
 }
 
 #[test]
-fn w5_errors_and_hang_ups_wake_both_directions() {
+fn w5_errors_and_hang_ups_wake_both_sides() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
-        // When a pipe has no reader, its writer gets an error (selectors report ERROR).
+        // Nobody reads a pipe any more: its writer learns it (a selector calls that an error).
         let (reader, writer) = pipe().unwrap();
         fill(&writer);
         let writer = Io::new(writer).unwrap();
@@ -323,7 +318,8 @@ fn w5_errors_and_hang_ups_wake_both_directions() {
         drop(reader);
         settle(&mut el);
         assert_eq!(output(&mut el, writing).unwrap_err().kind(), ErrorKind::BrokenPipe);
-        // When a pipe has no writer, its reader gets the end of file (selectors report HANGUP).
+        // Nobody writes it any more: its reader gets the end of file (a selector calls that
+        // hang-up).
         let (reader, writer) = pipe().unwrap();
         let reader = Io::new(reader).unwrap();
         let reading = el.spawn(async move { reader.read(&mut [0; 8]).await });
@@ -331,7 +327,7 @@ fn w5_errors_and_hang_ups_wake_both_directions() {
         drop(writer);
         settle(&mut el);
         assert_eq!(output(&mut el, reading).unwrap(), 0);
-        // Both directions of a socket.
+        // Both sides of a socket.
         let (io, peer) = io_pair();
         fill(&*io);
         let (one, other) = (io.clone(), io);
@@ -347,7 +343,7 @@ fn w5_errors_and_hang_ups_wake_both_directions() {
 }
 
 #[test]
-fn w5_a_reset_is_an_error_once_and_then_the_end_of_file() {
+fn w5_a_reset_is_told_once_and_then_the_end_of_file() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let io = Io::new(reset_connection()).unwrap();
@@ -363,9 +359,9 @@ fn w5_a_reset_is_an_error_once_and_then_the_end_of_file() {
     });
 }
 
-/// After a half-close the other direction keeps working (P83).
+/// P83: half of a connection is over, and the other half goes on for as long as it likes.
 #[test]
-fn s1_after_a_half_close_the_other_direction_goes_on() {
+fn s1_after_a_half_close_the_other_half_goes_on() {
     on_every_selector(|kind| {
         let (mut el, log) = spied(kind, ());
         let (io, mut peer) = io_pair();
@@ -379,7 +375,7 @@ fn s1_after_a_half_close_the_other_direction_goes_on() {
             let io = io.clone();
             el.run_until_complete(async move { io.write_all(b"more").await.unwrap() }).unwrap();
             peer.read_exact(&mut [0; 4]).unwrap();
-            assert!(el.run_until_stalled().unwrap() <= 1, "the loop spins");
+            assert!(el.run_until_stalled().unwrap() <= 1, "it spins");
         }
         assert_eq!(log.take(), []);
         drop(peer);
@@ -389,7 +385,7 @@ fn s1_after_a_half_close_the_other_direction_goes_on() {
 }
 
 #[test]
-fn w6_files_are_always_ready() {
+fn w6_files_never_make_anyone_wait() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         el.run_until_complete(async {
@@ -411,7 +407,7 @@ fn w6_files_are_always_ready() {
 }
 
 #[test]
-fn w7_the_error_of_an_unwatchable_source_names_it() {
+fn w7_what_cannot_be_watched_is_an_error_that_names_it() {
     on_every_selector(|kind| {
         let (mut el, log) = spied(kind, ());
         let (io, mut peer) = io_pair();
@@ -419,19 +415,17 @@ fn w7_the_error_of_an_unwatchable_source_names_it() {
         log.refuse_next(rustix::io::Errno::NOSPC);
         let refused = el.run_until_complete(read_error(&io)).unwrap();
         assert!(matches!(inside(&refused), Error::Watch { fd: of, .. } if *of == fd));
-        // The next call registers again.
+        // The next call begins anew.
         let task = reading(&el, &io);
         settle(&mut el);
         peer.write_all(b"x").unwrap();
         settle(&mut el);
         assert_eq!(output(&mut el, task), b"x");
-        // Without a loop it cannot be awaited.
+        // Nor can it be awaited without a loop.
         let mut read = pin!(read_error(&io));
         el.close();
         let polled = read.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        let Poll::Ready(error) = polled else {
-            panic!("a pending read without a loop is never woken")
-        };
+        let Poll::Ready(error) = polled else { panic!("nobody would wake it") };
         assert!(matches!(inside(&error), Error::NoLoop { .. }));
         assert!(error.to_string().contains("mainspring::Io"));
     });
@@ -442,7 +436,7 @@ async fn read_error(io: &Io<UnixStream>) -> std::io::Error {
 }
 
 #[test]
-fn w7_an_unwatched_interest_is_refused() {
+fn w7_an_interest_that_nobody_watches_is_refused() {
     let (mut el, _) = simulated(mainspring::SelectorKind::Poll, ());
     let (ours, _peer) = pair();
     let io = Io::with_interest(ours, Interest::READABLE).unwrap();
@@ -454,7 +448,7 @@ fn w7_an_unwatched_interest_is_refused() {
     }
     fill(&io);
     let error = el.run_until_complete(io.write_all(b"x")).unwrap().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput, "a pending write would never be woken");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "nothing would wake it");
     let (ours, _peer) = pair();
     let error = Io::with_interest(ours, Interest::empty()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");

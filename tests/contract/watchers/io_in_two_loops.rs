@@ -1,5 +1,4 @@
-//! An `Io` that has waited in one loop and is used in another, while the first loop exists
-//! (docs/contract.md, W10).
+//! An `Io` that waited in one loop and is used in another one, while the first lives.
 
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
@@ -16,7 +15,7 @@ use crate::support::{on_every_selector, simulated};
 
 const READ: Interest = Interest::READABLE;
 
-/// Returns two loops, a source that the first loop watches without a waiting task, and its peer.
+/// Two loops, a source that the first one watches though no task waits, and its peer.
 fn watched_in_the_first(
     kind: SelectorKind,
 ) -> (EventLoop<()>, EventLoop<()>, Rc<Io<UnixStream>>, UnixStream) {
@@ -56,7 +55,7 @@ fn w10_a_source_moves_to_the_loop_that_waits_for_it() {
     });
 }
 
-/// The same with `readable`, `try_io` and poll functions.
+/// The other ways to wait.
 #[test]
 fn w10_each_way_to_wait_moves_the_source() {
     on_every_selector(|kind| {
@@ -99,9 +98,9 @@ fn w10_each_way_to_wait_moves_the_source() {
     });
 }
 
-/// Moving the source away from a waiting task is refused, and that task is served.
+/// What would steal the wait of another task is an error, and that task is served.
 #[test]
-fn w10_a_source_with_a_waiting_task_in_another_loop_is_refused() {
+fn w10_a_source_that_a_task_of_the_other_loop_waits_for_is_refused() {
     on_every_selector(|kind| {
         let (mut first, mut second, io, mut theirs) = watched_in_the_first(kind);
         let waiting = first.spawn(read(&io));
@@ -115,7 +114,7 @@ fn w10_a_source_with_a_waiting_task_in_another_loop_is_refused() {
     });
 }
 
-/// One future is polled in both loops.
+/// One future, polled in both.
 #[test]
 fn w10_a_future_moves_with_its_source() {
     on_every_selector(|kind| {
@@ -135,9 +134,9 @@ fn w10_a_future_moves_with_its_source() {
     });
 }
 
-/// The source is deregistered from the first loop's selector.
+/// The first loop's kernel knows nothing of the source any more.
 #[test]
-fn w3_the_first_loop_deregisters_the_source() {
+fn w3_the_first_loop_forgets_the_source() {
     on_every_selector(|kind| {
         let (mut first, log) = spied(kind, ());
         let (mut second, _) = simulated(kind, ());

@@ -1,5 +1,4 @@
-//! `Io` where something is unsupported or missing: priority data, the loop, or the interest
-//! (docs/contract.md, W5 and W10).
+//! `Io` where something is missing: priority data, a loop, the wish to read.
 
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
@@ -18,9 +17,9 @@ use crate::support::{on_every_selector, simulated};
 const READ: Interest = Interest::READABLE;
 const PRIORITY: Interest = Interest::PRIORITY;
 
-/// If the selector does not support priority data, the source is registered without it.
+/// A selector that knows nothing of priority data gets the source without.
 #[test]
-fn w10_io_works_without_priority_data() {
+fn w10_io_goes_on_without_priority_data() {
     on_every_selector(|kind| {
         let (mut el, log) = spied(kind, ());
         let (ours, mut theirs) = pair();
@@ -44,7 +43,7 @@ fn w10_io_works_without_priority_data() {
     });
 }
 
-/// After the close, neither an earlier nor a new wait stays pending.
+/// Neither a wait that had begun nor a fresh one stays pending without a loop to end it.
 #[test]
 fn q8_io_polled_after_the_loop_was_closed_is_an_error() {
     on_every_selector(|kind| {
@@ -67,7 +66,7 @@ fn q8_io_polled_after_the_loop_was_closed_is_an_error() {
         let mut cx = Context::from_waker(Waker::noop());
         for mut future in [begun, read()] {
             let Poll::Ready(Err(error)) = future.as_mut().poll(&mut cx) else {
-                panic!("the wait is pending without a loop")
+                panic!("it waits without a loop")
             };
             assert_eq!(error.kind(), ErrorKind::Other, "{error}");
         }
@@ -75,12 +74,12 @@ fn q8_io_polled_after_the_loop_was_closed_is_an_error() {
     });
 }
 
-/// A task can wait for the peer's end while it reads nothing. Data does not wake it.
+/// A peer that goes while nothing is read: the task is told, and not of the data.
 #[test]
-fn w10_a_task_can_wait_for_the_end_only() {
+fn w10_a_task_waits_for_the_end_alone() {
     on_every_selector(|kind| {
         if kind == SelectorKind::Kqueue {
-            return; // A kqueue reports the end with the last byte.
+            return; // It tells the end with the last byte.
         }
         let (mut el, _clock) = simulated(kind, ());
         let (ours, mut theirs) = pair();
@@ -91,7 +90,7 @@ fn w10_a_task_can_wait_for_the_end_only() {
         });
         theirs.write_all(b"unread").unwrap();
         (0..3).for_each(|_| _ = tick(&mut el));
-        assert!(!ending.is_finished(), "data woke the waiter");
+        assert!(!ending.is_finished(), "data is not the end");
         theirs.shutdown(Shutdown::Write).unwrap();
         (0..3).for_each(|_| _ = tick(&mut el));
         assert!(ending.is_finished());
@@ -100,9 +99,9 @@ fn w10_a_task_can_wait_for_the_end_only() {
     });
 }
 
-/// The same for a callback that pauses reading.
+/// The same for a callback, which pauses reading.
 #[test]
-fn w10_a_watcher_can_wait_for_the_end_only() {
+fn w10_a_watcher_waits_for_the_end_alone() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, Vec::new());
         let (ours, mut theirs) = pair();
@@ -122,7 +121,7 @@ fn w10_a_watcher_can_wait_for_the_end_only() {
             return;
         }
         theirs.write_all(b"unread").unwrap();
-        assert_eq!((tick(&mut el), tick(&mut el)), (0, 0), "data woke the waiter");
+        assert_eq!((tick(&mut el), tick(&mut el)), (0, 0), "data is not the end");
         crate::support::files::hang_up(theirs);
         assert_eq!((tick(&mut el), tick(&mut el), tick(&mut el)), (1, 1, 0));
         assert_eq!(el.state()[..], [true, true]);
@@ -130,8 +129,7 @@ fn w10_a_watcher_can_wait_for_the_end_only() {
     });
 }
 
-/// An empty interest pauses a watcher. For a task it is an error, because the task would never
-/// wake.
+/// An interest in nothing is a pause of a watcher, and an error for a task, which would never wake.
 #[test]
 fn w5_an_empty_interest_is_a_pause_or_an_error() {
     on_every_selector(|kind| {

@@ -1,5 +1,5 @@
-//! Several waiters of one descriptor: order, cancellation, and cost (docs/contract.md, W1, F3 and
-//! F4).
+//! W and F for those who wait for one descriptor: several at once, cancelled, in any order, and
+//! what all of it costs.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -35,7 +35,7 @@ async fn read_one(io: &Io<UnixStream>) -> u8 {
     byte[0]
 }
 
-/// Spawns a task that reads one byte.
+/// A task that reads one byte.
 fn reading<S>(el: &EventLoop<S>, io: &Shared) -> Task<u8> {
     let io = io.clone();
     el.spawn(async move { read_one(&io).await })
@@ -50,7 +50,7 @@ fn finished<T: 'static>(tasks: &[Task<T>]) -> Vec<bool> {
 }
 
 #[test]
-fn w1_waiting_tasks_are_served_in_order() {
+fn w1_several_tasks_wait_for_one_fd_and_the_first_is_served_first() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
@@ -67,9 +67,9 @@ fn w1_waiting_tasks_are_served_in_order() {
     });
 }
 
-/// A waiter is cancelled after it was woken and before its poll (P106).
+/// P106: the one who was told is cancelled before its turn.
 #[test]
-fn f4_a_cancelled_waiter_loses_no_wake() {
+fn f4_a_cancelled_waiter_swallows_no_wake() {
     on_every_selector(|kind| {
         for cancelled in 0..3 {
             let (mut el, _) = simulated(kind, ());
@@ -85,7 +85,7 @@ fn f4_a_cancelled_waiter_loses_no_wake() {
 }
 
 #[test]
-fn f4_a_cancelled_waiter_leaves_the_queue() {
+fn f4_who_is_cancelled_leaves_the_line() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
@@ -105,9 +105,9 @@ fn f4_a_cancelled_waiter_leaves_the_queue() {
     });
 }
 
-/// Two futures of one task wait under one key. If one of them ends, the other still waits.
+/// Two futures of one task wait under one key; the end of one of them is not the end of the other.
 #[test]
-fn f3_two_futures_of_one_task_wait_independently() {
+fn f3_two_futures_of_one_task_are_told_apart() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
@@ -123,8 +123,7 @@ fn f3_two_futures_of_one_task_wait_independently() {
             })
             .await;
             drop(first);
-            // All three were woken. One waits again, and another is dropped without having been
-            // polled.
+            // All have been told, one asks again, and another one goes without having noticed.
             third.await.unwrap();
             let byte = second.await;
             io.clear_readiness(Interest::READABLE);
@@ -147,10 +146,10 @@ fn f3_two_futures_of_one_task_wait_independently() {
 
 type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 
-/// A future that was woken is dropped without having been polled, while another future of the same
-/// task waits.
+/// One was told, has not looked, and is dropped while another one of the same task waits, who does
+/// not look either.
 #[test]
-fn f3_a_woken_future_that_is_dropped_loses_no_wake() {
+fn f3_a_future_that_was_told_and_is_dropped_takes_nobody_with_it() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
@@ -202,9 +201,9 @@ fn w1_one_future_waits_for_either_direction() {
     });
 }
 
-/// Wakers of combinators, in place of the task's own.
+/// Wakers of others, as combinators make them, in place of the task's own.
 #[test]
-fn f3_foreign_wakers_wait_like_tasks() {
+fn f3_foreign_wakers_wait_and_leave_like_tasks() {
     #[derive(Default)]
     struct Count(AtomicUsize);
     impl Wake for Count {
@@ -227,13 +226,13 @@ fn f3_foreign_wakers_wait_like_tasks() {
         .unwrap();
         drop(goes);
         drop(wakers);
-        assert_eq!(Arc::strong_count(&counts[1]), 1, "the waker of a dropped wait is kept");
+        assert_eq!(Arc::strong_count(&counts[1]), 1, "its waker is kept for nothing");
         peer.write_all(b"x").unwrap();
         settle(&mut el);
         let woken = |count: &Arc<Count>| count.0.load(Ordering::Relaxed);
         assert_eq!([woken(&counts[0]), woken(&counts[1])], [1, 0]);
         assert!(stays.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
-        // A waiter is also woken when the loop closes.
+        // And one that waits when the loop is closed learns it.
         let waker = Waker::from(counts[0].clone());
         io.clear_readiness(Interest::READABLE);
         let mut left = Box::pin(io.readable());
@@ -245,7 +244,7 @@ fn f3_foreign_wakers_wait_like_tasks() {
 }
 
 #[test]
-fn q8_a_source_outlives_its_loop_and_works_in_the_next() {
+fn q8_a_source_outlives_its_loop_and_serves_the_next_one() {
     on_every_selector(|kind| {
         let (io, mut peer) = io_pair();
         for round in 0..3 {
@@ -264,9 +263,9 @@ fn q8_a_source_outlives_its_loop_and_works_in_the_next() {
     });
 }
 
-/// A wait that is left over from a closed loop is not in the queue of the next loop.
+/// What is left over from a loop that is closed stands in no line of the next one.
 #[test]
-fn q8_a_wait_left_by_a_closed_loop_is_not_queued_in_the_next() {
+fn q8_a_wait_in_a_closed_loop_is_no_wait_in_the_next_one() {
     on_every_selector(|kind| {
         let (io, mut peer) = io_pair();
         let mut left = Box::pin(read_one(&io));
@@ -280,12 +279,12 @@ fn q8_a_wait_left_by_a_closed_loop_is_not_queued_in_the_next() {
         drop(left);
         peer.write_all(b"x").unwrap();
         settle(&mut el);
-        assert!(reading.is_finished(), "the old wait took the event");
+        assert!(reading.is_finished(), "its place in the line was given up");
     });
 }
 
 #[test]
-fn f3_try_io_clears_the_readiness_on_would_block() {
+fn f3_try_io_remembers_that_a_call_would_block() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
@@ -310,12 +309,12 @@ fn f3_try_io_clears_the_readiness_on_would_block() {
         settle(&mut el);
         peer.write_all(b"x").unwrap();
         settle(&mut el);
-        // The second of three calls returned `WouldBlock`.
+        // The third call of four found that nothing was left.
         assert_eq!(el.run_until_complete(task).unwrap().unwrap(), 3);
     });
 }
 
-/// Tasks that use a source which is always ready do not block other tasks.
+/// Q5: a source that is always ready keeps nobody waiting, whatever is done with it.
 #[test]
 fn q5_a_greedy_task_lets_others_run() {
     on_every_selector(|kind| {
@@ -336,7 +335,7 @@ fn q5_a_greedy_task_lets_others_run() {
     });
 }
 
-/// A steady exchange costs one wait for each request, and no change of a registration.
+/// Q10: a steady exchange costs one wait for each side's turn, and no change of a registration.
 #[test]
 fn q10_a_steady_exchange_changes_no_registration() {
     on_every_selector(|kind| {
@@ -366,14 +365,14 @@ fn q10_a_steady_exchange_changes_no_registration() {
 }
 
 #[test]
-fn w1_pipes_and_terminals_can_be_watched() {
+fn w1_pipes_and_terminals_are_sources_like_others() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (reader, writer) = pipe().unwrap();
         let (reader, writer) = (Io::new(reader).unwrap(), Io::new(writer).unwrap());
         let (master, slave) = crate::watchers::interest::terminal();
         let (master, slave) = (Io::new(master).unwrap(), Io::new(slave).unwrap());
-        // A pipe feeds a terminal, whose other end is read.
+        // Round and round: a pipe, a terminal, and back.
         let piping = el.spawn(async move {
             let mut buffer = [0; 64];
             loop {
@@ -406,9 +405,9 @@ fn w1_pipes_and_terminals_can_be_watched() {
     });
 }
 
-/// In debug mode the report of a slow task names that task, not another.
+/// In the debug mode a task that is slow after an event is the one that is named.
 #[test]
-fn w9_a_slow_task_is_named_in_the_report() {
+fn w9_a_slow_task_is_named_after_its_event() {
     on_every_selector(|kind| {
         let clock = SimClock::new();
         let builder = EventLoop::builder()
@@ -434,9 +433,9 @@ fn w9_a_slow_task_is_named_in_the_report() {
     });
 }
 
-/// Poll functions keep only the latest waker of each direction.
+/// Poll functions keep one waker a direction, the latest.
 #[test]
-fn f3_poll_functions_wake_only_the_latest_caller() {
+fn f3_poll_functions_wake_the_latest_caller() {
     let (mut el, _) = simulated(SelectorKind::Poll, ());
     let (io, mut peer) = io_pair();
     let poll =

@@ -15,7 +15,7 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use mainspring_sys::nonblocking::{self, BlockingMode};
+use mainspring_sys::blocking::{self, Blocking};
 use mainspring_sys::{Interest, Readiness, TriggerMode, fd};
 
 pub(super) use self::waiter::Waiter;
@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::task::tasks::{Place, Tasks};
 use crate::task::{budget, current};
-use crate::watchers::{FdOwnership, visible};
+use crate::watchers::{Ownership, visible};
 
 /// Steps that the calls on an fd may take in a tick: 64 calls, or 256 KiB. See [`budget`].
 const STEPS: u32 = 64;
@@ -35,11 +35,11 @@ pub(super) struct Registration {
     /// What the selector is asked for.
     interest: Cell<Interest>,
     mode: TriggerMode,
-    ownership: FdOwnership,
+    ownership: Ownership,
     /// The loop, and the fd's key in it.
     watched: Cell<Option<(u32, Key)>>,
     /// Rule that keeps calls on the file from blocking.
-    blocking: BlockingMode,
+    blocking: Blocking,
     /// The latest tick in which the fd was used, and the steps taken in it.
     used: Cell<(u32, u32)>,
     /// Who waits without a future of ours, by poll functions: to read, to write.
@@ -74,8 +74,8 @@ impl Registration {
     pub(super) fn new(
         fd: RawFd,
         interest: Interest,
-        blocking: BlockingMode,
-        ownership: FdOwnership,
+        blocking: Blocking,
+        ownership: Ownership,
     ) -> Registration {
         Registration {
             fd,
@@ -187,7 +187,7 @@ impl Registration {
         interest: Interest,
         call: impl FnOnce() -> io::Result<R>,
     ) -> io::Result<R> {
-        if self.blocking == BlockingMode::Blocking && self.would_block(interest) {
+        if self.blocking == Blocking::Kept && self.would_block(interest) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         call()
@@ -195,7 +195,7 @@ impl Registration {
 
     #[cold]
     fn would_block(&self, interest: Interest) -> bool {
-        !nonblocking::is_ready(self.fd, interest.contains(Interest::WRITABLE))
+        !blocking::is_ready(self.fd, interest.contains(Interest::WRITABLE))
     }
 
     /// Whether a short read may be taken for the last one: one also stops short at urgent data.
@@ -378,6 +378,6 @@ impl Drop for Registration {
         if let Some((tasks, key)) = self.find() {
             tasks.unwatch_io(key);
         }
-        nonblocking::end(self.fd, self.blocking);
+        blocking::end(self.fd, self.blocking);
     }
 }

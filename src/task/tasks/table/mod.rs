@@ -245,17 +245,17 @@ impl Table {
         let Some(at) = self.vacant.take(&self.slots) else { return self.append(content, flags) };
         let slot = &mut self.slots[at as usize];
         slot.content = content;
-        slot.link = Key::NONE;
+        slot.link = Key::NOWHERE;
         slot.flags = flags;
-        Key { slot: Key::TASK_BASE | at, generation: slot.generation }
+        Key { slot: Key::GUEST | at, generation: slot.generation }
     }
 
     #[inline]
     fn append(&mut self, content: Option<Boxed>, flags: Flags) -> Key {
         let (at, generation) = (self.slots.len(), self.vacant.append());
         assert!(at < SLOT as usize, "a loop holds fewer than 2^29 tasks");
-        self.slots.push(Slot { content, link: Key::NONE, generation, flags });
-        Key { slot: Key::TASK_BASE | at as u32, generation }
+        self.slots.push(Slot { content, link: Key::NOWHERE, generation, flags });
+        Key { slot: Key::GUEST | at as u32, generation }
     }
 
     #[inline]
@@ -315,10 +315,8 @@ impl Table {
     /// The keys of all tasks.
     pub(super) fn keys(&self) -> Vec<Key> {
         let taken = (0..).zip(&self.slots).filter(|(_, slot)| !slot.flags.contains(Flags::VACANT));
-        let key = |(at, slot): (u32, &Slot)| Key {
-            slot: Key::TASK_BASE | at,
-            generation: slot.generation,
-        };
+        let key =
+            |(at, slot): (u32, &Slot)| Key { slot: Key::GUEST | at, generation: slot.generation };
         taken.map(key).collect()
     }
 }

@@ -21,7 +21,7 @@ fn a_key_finds_its_task_and_no_other_one() {
     let three = insert(&mut table, Flags::QUEUED);
     assert!(three.slot == one.slot && table.get(one).is_none());
     assert_eq!(table.keys(), [three, two]);
-    assert!(table.get(Key::NONE).is_none());
+    assert!(table.get(Key::NOWHERE).is_none());
 }
 
 /// They are a list: the latest one is taken first, and none is lost.
@@ -32,11 +32,11 @@ fn vacant_slots_are_taken_before_the_table_grows() {
     for at in [1, 4, 2] {
         table.remove(keys[at]);
     }
-    let slots = [2, 4, 1, 5].map(|at| Key::TASK_BASE | at);
+    let slots = [2, 4, 1, 5].map(|at| Key::GUEST | at);
     assert_eq!(slots.map(|_| insert(&mut table, Flags::QUEUED).slot), slots);
 }
 
-/// S124: a slot whose generations are used up is never given out again.
+/// P124: a slot whose generations are used up is never given out again.
 #[test]
 fn a_slot_is_retired_with_its_last_generation() {
     let mut table = Table::new();
@@ -54,11 +54,11 @@ fn a_slot_is_retired_with_its_last_generation() {
 fn who_waits_is_known_before_and_after_there_are_extras() {
     let mut table = Table::new();
     let (task, waits) = (insert(&mut table, Flags::QUEUED), Key { slot: 7, generation: 7 });
-    assert_eq!(table.get(task).map(|mut task| *task.joiner()), Some(Key::NONE));
+    assert_eq!(table.get(task).map(|mut task| *task.joiner()), Some(Key::NOWHERE));
     *table.get(task).unwrap().joiner() = waits;
     table.get(task).unwrap().extras_or_new().name = Some("named".into());
     assert_eq!(*table.get(task).unwrap().joiner(), waits);
-    *table.get(task).unwrap().joiner() = Key::NONE;
+    *table.get(task).unwrap().joiner() = Key::NOWHERE;
     let name = table.get(task).and_then(|mut task| task.extras()?.name.clone());
     assert_eq!(name.as_deref(), Some("named"));
     let removed = table.remove(task).unwrap();

@@ -1,5 +1,4 @@
-//! Naive reference implementation of tasks: a stack of frames for each task, a queue of polls, and
-//! a list of timers.
+//! A naive twin of the tasks: programs on stacks, a queue of turns, and a list of timers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
@@ -8,7 +7,7 @@ use crate::models::tasks::{Event, Op};
 
 mod steps;
 
-/// Reason why a task waits in the middle of an operation.
+/// What a task waits for in the middle of an operation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Wait {
     Nothing,
@@ -16,7 +15,7 @@ enum Wait {
     Timer(usize),
     Task(usize),
     Promise(usize),
-    /// For the frame above this one.
+    /// The frame above.
     Nested,
 }
 
@@ -48,9 +47,9 @@ struct Task {
     is_queued: bool,
     is_cancelled: bool,
     has_begun: bool,
-    /// Cancelled during its own poll, which was the last one.
+    /// It was cancelled in its own turn, which was the last one.
     had_last_poll: bool,
-    /// Failed; waits for the poll that ends it.
+    /// It has failed, and waits for the turn that ends it.
     is_shell: bool,
     ending: Option<Event>,
     joiner: Option<usize>,
@@ -69,7 +68,7 @@ struct Group {
 
 #[derive(Debug)]
 struct Timer {
-    /// `None` if the timer has run or was removed.
+    /// None if it is over or was removed.
     deadline: Option<u64>,
     task: usize,
     rang: bool,
@@ -91,11 +90,11 @@ pub struct Twin {
     promises: Vec<Promise>,
     timers: Vec<Timer>,
     trace: Vec<(u64, usize, Event)>,
-    /// Task that is being polled.
+    /// The task whose turn it is.
     running: Option<usize>,
 }
 
-/// Result of a step.
+/// What came of a step.
 enum Step {
     Went,
     Waits,
@@ -103,7 +102,7 @@ enum Step {
 }
 
 impl Twin {
-    /// Runs the program and returns its trace.
+    /// Everything that a program does.
     pub fn run(program: &[Op], promises: usize) -> Vec<(u64, usize, Event)> {
         let mut twin = Twin { promises: vec![Promise::default(); promises], ..Twin::default() };
         twin.spawn(program, None);
@@ -197,7 +196,7 @@ impl Twin {
         }
     }
 
-    /// Marks timeouts that have had their last poll as due, and wakes the innermost group.
+    /// Those whose time is over and who have given a last call want to end now.
     fn begin_polls(&mut self, task: usize) {
         let mut wants = false;
         for frame in &mut self.tasks[task].stack {
@@ -213,8 +212,7 @@ impl Twin {
         }
     }
 
-    /// Called when the task waits. Returns true if a timeout ended that wait, so that the task goes
-    /// on.
+    /// The task waits: true if a timeout has ended that, and it goes on.
     fn end_polls(&mut self, task: usize) -> bool {
         for i in (0..self.tasks[task].stack.len()).rev() {
             let ends = self.tasks[task].stack[i].is_due() && self.ends(task, i);
@@ -249,7 +247,7 @@ impl Twin {
         false
     }
 
-    /// Returns true if no guard inside `frame` holds it back and nothing around it ends first.
+    /// Nothing inside of a frame keeps it, and nothing around it ends.
     fn ends(&self, task: usize, frame: usize) -> bool {
         let ends = |i: usize| !self.is_guarded(task, i + 1);
         let due = |i: &usize| self.tasks[task].stack[*i].is_due();
@@ -269,7 +267,7 @@ impl Twin {
         self.tasks[task].is_cancelled
     }
 
-    /// A guard was removed: wakes what waited for that.
+    /// A guard has gone: those who waited for that are woken.
     fn withdraw(&mut self, task: usize) {
         for i in (0..self.tasks[task].stack.len()).rev() {
             if !self.tasks[task].stack[i].is_due() || self.is_guarded(task, i + 1) {

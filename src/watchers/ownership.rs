@@ -1,4 +1,4 @@
-//! FdOwnership of a watched fd: whether its number can become another file's while it is watched.
+//! Ownership of a watched fd: whether its number can become another file's while it is watched.
 //!
 //! A library in C that is driven by the loop (libcurl, c-ares, libpq) closes a socket and opens the
 //! next one inside one call, and the kernel gives out the lowest free number: the same one. epoll(7)
@@ -18,17 +18,17 @@ use std::sync::Arc;
 
 /// Which side closes a watched fd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FdOwnership {
+pub(crate) enum Ownership {
     /// The source does, when the loop drops it.
     Owned,
     /// Code that the loop does not see may do it at any time.
     Borrowed,
 }
 
-impl FdOwnership {
+impl Ownership {
     /// Returns `Owned` for the types of the standard library, and pointers to them, that close their
     /// fd. A type of the user's crate may wrap a library's handle, so it is `Borrowed`.
-    pub(crate) fn of_source<T: 'static>() -> FdOwnership {
+    pub(crate) fn of_source<T: 'static>() -> Ownership {
         let is_owner = is_owner::<T, File>()
             || is_owner::<T, OwnedFd>()
             || is_owner::<T, PipeReader>()
@@ -42,13 +42,13 @@ impl FdOwnership {
             || is_owner::<T, ChildStderr>()
             || is_owner::<T, ChildStdin>()
             || is_owner::<T, ChildStdout>();
-        if is_owner { FdOwnership::Owned } else { FdOwnership::Borrowed }
+        if is_owner { Ownership::Owned } else { Ownership::Borrowed }
     }
 
     /// Returns `Borrowed` for a type without a destructor, which cannot close anything: a borrowed fd
     /// or a reference. The type may have a lifetime, so it cannot be compared with others.
-    pub(crate) const fn of_borrowing<T>() -> FdOwnership {
-        if std::mem::needs_drop::<T>() { FdOwnership::Owned } else { FdOwnership::Borrowed }
+    pub(crate) const fn of_borrowing<T>() -> Ownership {
+        if std::mem::needs_drop::<T>() { Ownership::Owned } else { Ownership::Borrowed }
     }
 }
 

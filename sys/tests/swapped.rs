@@ -375,7 +375,7 @@ fn w10_a_library_that_reads_for_itself_waits_by_level() {
     });
 }
 
-/// S3: the table does not grow, and each file is heard once.
+/// P3: the table does not grow, and each file is heard once.
 #[test]
 fn w4_a_thousand_files_under_one_number() {
     on_every_selector(|mut el| {

@@ -11,7 +11,7 @@
 //!   and loses it then. A file that had the flag before keeps it.
 //! * A terminal never gets it, nor does a file that standard input, output or error has: the shell,
 //!   siblings and `println!` use the same open file, and do not expect `WouldBlock`. Its calls are
-//!   [kept](BlockingMode::Blocking) blocking, and one is made only when [`is_ready`].
+//!   [kept](Blocking::Kept) blocking, and one is made only when [`is_ready`].
 //! * A regular file or a directory never waits, so nothing changes.
 //!
 //! In a child made by fork(2), what its parent has set stays set.
@@ -33,13 +33,13 @@ use crate::syscall::{check, retry};
 /// Rule that keeps calls on a watched file from waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "`end` undoes it"]
-pub enum BlockingMode {
+pub enum Blocking {
     /// They return `WouldBlock`, and nothing is to be undone.
-    NonBlocking,
+    Never,
     /// They return `WouldBlock` until [`end`].
-    Borrowed,
+    Lent,
     /// They wait. One call after a report of readiness does not.
-    Blocking,
+    Kept,
 }
 
 /// A file as all its descriptors with this access name it. The ends of a pipe differ by that.
@@ -84,50 +84,48 @@ impl Lent {
 /// no longer watched, before it is closed.
 ///
 /// ```
-/// use mainspring_sys::nonblocking::{self, BlockingMode};
+/// use mainspring_sys::blocking::{self, Blocking};
 /// use std::io::Read;
 /// use std::os::fd::{AsFd, AsRawFd};
 ///
 /// let (mut reader, _writer) = std::io::pipe()?;
 /// let mut copy = reader.try_clone()?;
-/// let (one, two) = (nonblocking::begin(reader.as_fd())?, nonblocking::begin(copy.as_fd())?);
-/// assert_eq!((one, two), (BlockingMode::Borrowed, BlockingMode::Borrowed));
-/// nonblocking::end(copy.as_raw_fd(), two);
+/// let (one, two) = (blocking::begin(reader.as_fd())?, blocking::begin(copy.as_fd())?);
+/// assert_eq!((one, two), (Blocking::Lent, Blocking::Lent));
+/// blocking::end(copy.as_raw_fd(), two);
 /// assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-/// nonblocking::end(reader.as_raw_fd(), one); // Now both block again.
+/// blocking::end(reader.as_raw_fd(), one); // Now both block again.
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
 /// # Errors
 ///
 /// Those of fcntl(2) and fstat(2): `EBADF`.
-pub fn begin(fd: BorrowedFd<'_>) -> io::Result<BlockingMode> {
+pub fn begin(fd: BorrowedFd<'_>) -> io::Result<Blocking> {
     let (fd, lent) = (fd.as_raw_fd(), Lent::here());
     let is_idle = || lent.count.load(SeqCst) == 0;
     // Asked before and after: a copy may begin or end meanwhile, in another thread.
     if is_idle() && status(fd)? & libc::O_NONBLOCK != 0 && is_idle() {
-        return Ok(BlockingMode::NonBlocking);
+        return Ok(Blocking::Never);
     }
     let stat = stat(fd)?;
     match stat.st_mode & libc::S_IFMT {
-        libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK => {
-            check_usable(fd).map(|()| BlockingMode::NonBlocking)
-        }
+        libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK => check_usable(fd).map(|()| Blocking::Never),
         _ if status(fd)? & libc::O_NONBLOCK != 0 => share(lent, fd, &stat),
-        libc::S_IFCHR if is_terminal(fd) => Ok(BlockingMode::Blocking),
-        _ if is_standard(&stat) && !is_listener(fd) => Ok(BlockingMode::Blocking),
-        libc::S_IFSOCK => change_nonblocking(fd, true).map(|_| BlockingMode::NonBlocking),
+        libc::S_IFCHR if is_terminal(fd) => Ok(Blocking::Kept),
+        _ if is_standard(&stat) && !is_listener(fd) => Ok(Blocking::Kept),
+        libc::S_IFSOCK => change_nonblocking(fd, true).map(|_| Blocking::Never),
         _ => share(lent, fd, &stat),
     }
 }
 
 /// Counts a watcher of a file that may have the flag already.
-fn share(lent: &Lent, fd: RawFd, stat: &libc::stat) -> io::Result<BlockingMode> {
+fn share(lent: &Lent, fd: RawFd, stat: &libc::stat) -> io::Result<Blocking> {
     let mut files = lent.files();
     let flags = status(fd)?;
     let file = file(stat, flags);
     if flags & libc::O_NONBLOCK != 0 && !files.contains_key(&file) {
-        return Ok(BlockingMode::NonBlocking);
+        return Ok(Blocking::Never);
     }
     lent.count.fetch_add(1, SeqCst);
     if let Err(error) = change_nonblocking(fd, true) {
@@ -135,15 +133,15 @@ fn share(lent: &Lent, fd: RawFd, stat: &libc::stat) -> io::Result<BlockingMode> 
         return Err(error);
     }
     *files.entry(file).or_default() += 1;
-    Ok(BlockingMode::Borrowed)
+    Ok(Blocking::Lent)
 }
 
 /// Undoes [`begin`]: the last watcher of a file in this process puts back what the first one found.
 ///
 /// A number that was closed meanwhile, or is another file's, is left alone: only a file that is in
 /// the table is changed, so this takes a number.
-pub fn end(fd: RawFd, was: BlockingMode) {
-    if was != BlockingMode::Borrowed {
+pub fn end(fd: RawFd, was: Blocking) {
+    if was != Blocking::Lent {
         return;
     }
     let lent = Lent::here();
