@@ -4,7 +4,7 @@
 //! and a row in the tables of lib.rs.
 
 use super::circles::imports;
-use super::source::{Source, assert_none, is_word, sources, words};
+use super::source::{Source, assert_none, is_word, read, sources, words};
 
 /// Public enums that users may match without a wildcard, and the reason.
 const EXHAUSTIVE: &[(&str, &str)] = &[
@@ -25,6 +25,59 @@ const EXHAUSTIVE: &[(&str, &str)] = &[
     ("Connecting", "not yet judged"),
     ("Kind", "not yet judged"),
     ("Filter", "not yet judged"),
+];
+
+/// Public items that the tables of lib.rs leave out, each after an item of the tables that leads to it.
+const LED_TO: &[(&str, &[&str])] = &[
+    ("Error", &["Result"]),
+    ("EventLoop", &["EventLoopBuilder"]),
+    ("call_soon", &["CallbackResult", "Handle"]),
+    ("add_timer", &["TimerHandle"]),
+    ("call_every", &["MissedTickBehavior"]),
+    ("add_reader", &["Watched", "Watcher"]),
+    ("watch", &["Interest", "Readiness", "TriggerMode"]),
+    ("set_exception_handler", &["Panic", "Report", "ReportKind"]),
+    ("add_signal_handler", &["Signal"]),
+    ("MAINSPRING_SELECTOR", &["SelectorKind"]),
+    ("MAINSPRING_WAKEUP", &["WakeupKind"]),
+    ("testing", &["Clock", "MonotonicClock"]),
+    ("Task", &["Cancelled", "CancelReason", "DetachedOutput", "TaskEnding", "TaskState"]),
+    ("spawn", &["CurrentLoop", "YieldNow", "current_loop", "yield_now"]),
+    ("Remote", &["RemoteTask"]),
+    ("sleep", &["Sleep", "sleep_until"]),
+    ("interval", &["Interval"]),
+    ("timeout", &["timeout_at"]),
+    (
+        "TaskGroup",
+        &[
+            "AsCompleted",
+            "GroupError",
+            "GroupTask",
+            "WaitUntil",
+            "as_completed",
+            "gather",
+            "gather_all",
+            "race",
+            "race_all",
+            "wait",
+        ],
+    ),
+    ("CancelScope", &["shield"]),
+    ("Shutdown", &["ShutdownEnding", "ShutdownGuard"]),
+    ("Promise", &["Promised", "promise"]),
+    ("Io", &["ReadChunk"]),
+    (
+        "spawn_blocking",
+        &[
+            "BlockingPool",
+            "BlockingPoolBuilder",
+            "Job",
+            "JobBuilder",
+            "JobError",
+            "StuckJob",
+            "StuckJobs",
+        ],
+    ),
 ];
 
 #[test]
@@ -54,13 +107,20 @@ fn a_planted_enum_is_found() {
 }
 
 #[test]
+fn public_items_are_announced() {
+    assert_none(&unannounced(&read("src/lib.rs"), &read("CHANGELOG.md"), LED_TO));
+}
+
+#[test]
 fn a_planted_item_is_found() {
     let root = "//! [`A`] and `B`\npub use a::{A, B as D};\nuse b::F;\npub(crate) use b::G;";
-    assert_eq!(unannounced(root, "A, D", &[("D", "A")]), [""; 0]);
-    let missing = ["CHANGELOG.md does not name `A`"];
-    assert_eq!(unannounced(root, "Ab, D", &[("D", "A")]), missing);
-    let missing = ["src/lib.rs: no table names `D`, and no exception"];
-    assert_eq!(unannounced(root, "A D", &[]), missing);
+    let led_to: &[(&str, &[&str])] = &[("A", &["D"])];
+    assert_eq!(unannounced(root, "A, D", led_to), [""; 0]);
+    assert_eq!(unannounced(root, "Ab, D", led_to), ["CHANGELOG.md does not name `A`"]);
+    assert_eq!(unannounced(root, "A D", &[]), ["src/lib.rs: no table names `D`, and no exception"]);
+    let stale: &[(&str, &[&str])] = &[("H", &["D"]), ("A", &["D", "I"])];
+    let found = ["`I` is not exported, or is in a table", "src/lib.rs: no table names `H`"];
+    assert_eq!(unannounced(root, "A D", stale), found);
 }
 
 /// The public enums of a file that do not reserve the right to grow.
@@ -78,22 +138,31 @@ fn exhaustive_enums(source: &Source) -> Vec<String> {
     closed.filter_map(|(at, _)| name(at)).map(str::to_owned).collect()
 }
 
-/// The exports of a crate's root that the changelog or the root's documentation does not name.
-fn unannounced(root: &str, changelog: &str, exceptions: &[(&str, &str)]) -> Vec<String> {
+/// The exports of a crate's root that the changelog or the root's documentation does not name, and
+/// exceptions that are none.
+fn unannounced(root: &str, changelog: &str, led_to: &[(&str, &[&str])]) -> Vec<String> {
     let source = Source { path: "src/lib.rs".into(), text: root.to_owned() };
     let docs = root.lines().filter_map(|line| line.strip_prefix("//!"));
     let docs: String = docs.flat_map(|line| [line, "\n"]).collect();
     let names = |text: &str, name: &str| words(text).any(|(_, word)| word == name);
+    let mut exceptions: Vec<&str> = led_to.iter().flat_map(|(_, items)| *items).copied().collect();
     let mut found = Vec::new();
     for item in imports(&source.code()).iter().filter(|item| item.is_public) {
         let name = item.name.as_str();
         if !names(changelog, name) {
             found.push(format!("CHANGELOG.md does not name `{name}`"));
         }
-        if !names(&docs, name) && !exceptions.iter().any(|(exception, _)| *exception == name) {
+        let is_exception = exceptions.contains(&name);
+        if !names(&docs, name) && !is_exception {
             found.push(format!("src/lib.rs: no table names `{name}`, and no exception"));
+        } else if !names(&docs, name) {
+            exceptions.retain(|exception| *exception != name);
         }
     }
+    let stale = |name: &str| format!("`{name}` is not exported, or is in a table");
+    found.extend(exceptions.into_iter().filter(|it| !names(&docs, it)).map(stale));
+    let leaders = led_to.iter().filter(|(leader, _)| !names(&docs, leader));
+    found.extend(leaders.map(|(leader, _)| format!("src/lib.rs: no table names `{leader}`")));
     found
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 const SKIPPED: &[&str] = &["target", ".git", "proptest-regressions"];
 
 /// The root of the workspace, seen from the package that these tests belong to.
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// A file of the project.
 #[derive(Debug)]
