@@ -1,8 +1,7 @@
-//! The house rules, as far as a program can judge them: what the sources may contain, and what must
-//! be there.
+//! The house rules that a program can check: forbidden and required contents of the sources.
 //!
-//! An exception is a line in a table here, with its reason. A table that names more than there is
-//! fails as well, so it can only become shorter.
+//! An exception is a line in a table, with its reason. An exception that is no longer needed is a
+//! failure, so the tables only become shorter.
 
 mod house_rules {
     pub mod source;
@@ -18,11 +17,11 @@ mod house_rules {
 
 use house_rules::source::{Source, assert_none, read, sources, words};
 
-/// Who may say `unsafe` outside of sys/, and how often.
+/// Files outside of sys/ that may contain `unsafe`, and the number of times.
 const UNSAFE: &[(&str, usize)] = &[
-    // polling makes it the caller's promise that a source is deleted before it is closed.
+    // polling requires its caller to delete a source before it is closed.
     ("benches/compare/src/peers/polling.rs", 1),
-    // A raw epoll loop is what the benches compare with.
+    // The raw epoll loop that the benches compare with.
     ("benches/raw/echo.rs", 6),
     ("benches/raw/epoll.rs", 4),
     ("benches/raw/system.rs", 8),
@@ -33,8 +32,8 @@ const UNSAFE: &[(&str, usize)] = &[
     ("tests/idle_memory.rs", 5),
 ];
 
-/// Who may name systems: the table of capabilities, and the benches' opponent, which exists for
-/// Linux only.
+/// Files that may name systems: the table of capabilities, and the hand-written loop of the benches,
+/// which exists for Linux only.
 const NAMES_SYSTEMS: &[&str] = &["sys/build.rs", "benches/raw/mod.rs"];
 
 #[test]
@@ -63,18 +62,18 @@ fn only_the_table_of_capabilities_names_systems() {
     assert!(!read("sys/Cargo.toml").contains(names[0]), "sys/Cargo.toml names a system");
 }
 
-/// T1, P35: the wall clock jumps, back as well, and the loop never looks at it.
+/// T1, P35: the wall clock may jump in either direction, because the code never reads it.
 #[test]
-fn t1_p35_nobody_asks_the_wall_clock() {
+fn t1_p35_the_wall_clock_is_never_read() {
     let names = ["SystemTime", "UNIX_EPOCH", "CLOCK_REALTIME", "gettimeofday"];
     let ours = |source: &Source| source.path.split('/').any(|folder| folder == "src");
     let rust = sources(".rs").into_iter().filter(ours);
-    let asks = rust.filter(|source| words(&source.code()).any(|(_, word)| names.contains(&word)));
-    assert_none(&asks.map(|source| source.path).collect::<Vec<_>>());
+    let reads = rust.filter(|source| words(&source.code()).any(|(_, word)| names.contains(&word)));
+    assert_none(&reads.map(|source| source.path).collect::<Vec<_>>());
 }
 
-/// A full pipe, a full disk or a closed terminal makes these panic or wait. The library writes its
-/// reports through `mainspring_sys::stderr` only.
+/// These macros panic or wait at a full pipe, a full disk or a closed terminal. The library writes
+/// its reports through `mainspring_sys::stderr` only.
 #[test]
 fn the_library_prints_nothing_that_can_panic() {
     let rust = sources(".rs").into_iter();
@@ -107,7 +106,7 @@ fn prints(source: &Source) -> Vec<String> {
 }
 
 #[test]
-fn nothing_is_left_to_be_done() {
+fn no_work_is_marked_as_unfinished() {
     // Put together, so that they are not found here.
     let marks = [
         concat!("to", "do!"),
@@ -121,7 +120,7 @@ fn nothing_is_left_to_be_done() {
     );
 }
 
-/// Paths of somebody's machine. Tests ask the system for its temporary folder.
+/// Paths of one machine. Tests use the temporary folder of the system.
 #[test]
 fn no_machine_is_named() {
     let paths = [
@@ -136,12 +135,12 @@ fn no_machine_is_named() {
     );
 }
 
-/// Each thing has one name, and these are other people's names for ours.
+/// Each thing has one name. These are the names that other projects have for ours.
 #[test]
 fn the_vocabulary_is_kept() {
     let avoided = ["reactor", "reactors", "driver", "drivers", "fire", "fires", "fired", "firing"];
     let mut found = Vec::new();
-    for source in sources("").iter().filter(|source| is_told_to_users(&source.path)) {
+    for source in sources("").iter().filter(|source| is_for_users(&source.path)) {
         for (number, line) in (1..).zip(source.text.lines()) {
             let line = line.to_lowercase();
             let wrong = words(&line).any(|(_, word)| avoided.contains(&word));
@@ -172,8 +171,8 @@ fn the_changelog_is_open() {
     assert!(headings.any(|line| line.to_lowercase().contains("unreleased")));
 }
 
-/// Whoever looks for something begins at the map: a row of a table names each file or folder. What
-/// must not compile is a test, and not on the map.
+/// Each file or folder at the top of src and sys/src is in a row of the map. `compile_fail` is a
+/// test, and not on the map.
 #[test]
 fn the_map_in_the_readme_is_complete() {
     let readme = read("README.md");
@@ -202,6 +201,6 @@ fn rust_outside_of_sys() -> impl Iterator<Item = Source> {
     sources(".rs").into_iter().filter(|source| !source.path.starts_with("sys/"))
 }
 
-fn is_told_to_users(path: &str) -> bool {
+fn is_for_users(path: &str) -> bool {
     path.starts_with("src/") || path.starts_with("sys/src/") || path.ends_with(".md")
 }

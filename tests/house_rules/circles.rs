@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{Source, assert_none, is_word, sources, words};
 
-/// The crates that are judged, by the folder of their root, and how many of their files may be in
-/// circles. A number may only become smaller.
+/// The crates, by the folder of their root, and the number of their files that may be in circles. It
+/// may only become smaller.
 const LIMITS: &[(&str, usize)] = &[("src/", 29), ("sys/src/", 0), ("benches/compare/src/", 0)];
 
 /// The path of a module, from the root of its crate.
@@ -133,7 +133,7 @@ impl Graph {
         graph
     }
 
-    /// The files whose items the paths of `file` name.
+    /// The files that define the items in the paths of `file`.
     fn needed_by(&self, module: &Module, file: &File) -> BTreeSet<String> {
         let uses = |name: &str| words(&file.code).filter(|(_, word)| *word == name).count();
         let imports = file.imports.iter().filter(|import| {

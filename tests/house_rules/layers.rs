@@ -1,4 +1,4 @@
-//! Which module of src may know which: each only those of lower layers, and none beside it.
+//! The layers of src: a module imports only from lower layers, and from none beside it.
 
 use super::source::{Source, assert_none, is_word, sources, words};
 
@@ -12,31 +12,34 @@ const LAYERS: &[&[&str]] = &[
     &["task"],
     &["net", "builder"],
     &["hyper", "selector"],
-    // Beside the tower: nothing of it may be needed by it.
+    // Only tests and users may use these.
     &["testing", "compile_fail"],
 ];
 
-/// Who breaks the rule, and to whom.
+/// Exceptions: a module, and the module that it imports from.
 const EXCEPTIONS: &[(&str, &str)] = &[];
 
 #[test]
-fn modules_know_only_lower_layers() {
+fn modules_import_only_from_lower_layers() {
     let mut found = Vec::new();
     let mut met = Vec::new();
     for source in sources(".rs").iter().filter(|source| source.path.starts_with("src/")) {
         let module = module_of(source);
-        for known in known_by(source).filter(|known| *known != module && module != "lib") {
-            if EXCEPTIONS.contains(&(&module, &known)) {
-                met.push((module.clone(), known));
-            } else if layer(&known).is_none_or(|low| layer(&module).is_none_or(|own| low >= own)) {
-                found.push(format!("{}: crate::{known}", source.path));
+        for imported in
+            imported_by(source).filter(|imported| *imported != module && module != "lib")
+        {
+            if EXCEPTIONS.contains(&(&module, &imported)) {
+                met.push((module.clone(), imported));
+            } else if layer(&imported).is_none_or(|low| layer(&module).is_none_or(|own| low >= own))
+            {
+                found.push(format!("{}: crate::{imported}", source.path));
             }
         }
     }
-    for (module, known) in EXCEPTIONS {
-        if !met.iter().any(|(one, other)| (one.as_str(), other.as_str()) == (*module, *known)) {
+    for (module, imported) in EXCEPTIONS {
+        if !met.iter().any(|(one, other)| (one.as_str(), other.as_str()) == (*module, *imported)) {
             found.push(format!(
-                "{module} -> {known} is no exception any more: take it off the list"
+                "{module} -> {imported} is no longer an exception: take it off the list"
             ));
         }
     }
@@ -59,10 +62,10 @@ fn the_layers_are_all_of_src() {
     assert_none(&gone.collect::<Vec<_>>());
 }
 
-/// `super` ends at the module of the file's folder: further up is the business of `crate`, which
-/// the first test reads.
+/// `super` ends at the module of the file's folder. Paths beyond it begin with `crate`, which the
+/// first test reads.
 #[test]
-fn nobody_goes_around_by_super() {
+fn super_stays_within_the_module() {
     let mut found = Vec::new();
     for source in sources(".rs").iter().filter(|source| source.path.starts_with("src/")) {
         let code = source.code();
@@ -81,7 +84,7 @@ fn has_body(code: &str) -> bool {
     code.find(['{', ';']).is_some_and(|at| code[at..].starts_with('{'))
 }
 
-/// For each path that begins with `super`, how many of them.
+/// The number of `super`s of each path that begins with one.
 fn chains_of_super(code: &str) -> impl Iterator<Item = usize> {
     let starts = code.match_indices("super::").filter(|(at, _)| !code[..*at].ends_with("::"));
     starts.map(|(at, _)| code[at..].split("::").take_while(|part| *part == "super").count())
@@ -92,8 +95,8 @@ fn module_of(source: &Source) -> String {
     path.split(['/', '.']).next().unwrap_or(path).to_owned()
 }
 
-/// What follows `crate::` in the code: a module, or what lib.rs exports, which is no layer at all.
-fn known_by(source: &Source) -> impl Iterator<Item = String> {
+/// The first names after `crate::`: modules, or items that lib.rs exports, which are in no layer.
+fn imported_by(source: &Source) -> impl Iterator<Item = String> {
     let code = source.code();
     let after: Vec<String> = code
         .match_indices("crate::")

@@ -1,7 +1,7 @@
 //! Every public item is announced, and every public enum can grow.
 //!
-//! Whoever adds one has three more lines to write: `#[non_exhaustive]`, an entry in CHANGELOG.md,
-//! and a row in the tables of lib.rs.
+//! A new one needs three more lines: `#[non_exhaustive]`, an entry in CHANGELOG.md, and a row in the
+//! tables of lib.rs.
 
 use super::circles::imports;
 use super::source::{Source, assert_none, is_word, read, sources, words};

@@ -1,4 +1,4 @@
-//! How long things may be, and how they begin.
+//! The length of files, functions and lines, and the first line of a file.
 
 use super::source::{assert_none, is_word, sources, words};
 
@@ -6,12 +6,12 @@ const COLUMNS: usize = 120;
 const LINES_OF_A_FILE: usize = 400;
 const LINES_OF_A_FUNCTION: usize = 60;
 
-const NO_EXCEPTION: &str = "no exception any more, take it off the list";
+const NO_EXCEPTION: &str = "no longer an exception, take it off the list";
 
-/// Files of src and sys/src with more lines than they should have, and how many they may have.
+/// Files of src and sys/src that may be longer, with their number of lines.
 const LONG_FILES: &[(&str, usize)] = &[];
 
-/// Files with lines that are too wide, and how many.
+/// Files with lines that may be wider, with the number of these lines.
 const WIDE_LINES: &[(&str, usize)] = &[];
 
 #[test]
@@ -86,10 +86,9 @@ fn length_of_item(code: &str) -> usize {
     code.len()
 }
 
-/// The first line of a file says what it is. A file of unit tests says it by its name, and by the
-/// module that it belongs to.
+/// The first line of a file describes its contents. The name of a file of unit tests is enough.
 #[test]
-fn every_module_says_what_it_is() {
+fn every_file_begins_with_its_description() {
     let is_part_of_a_whole =
         |path: &str| path.ends_with("/tests.rs") || path.starts_with("tests/examples/");
     let rust = sources(".rs").into_iter().filter(|source| !is_part_of_a_whole(&source.path));
@@ -97,7 +96,7 @@ fn every_module_says_what_it_is() {
     assert_none(&silent.map(|source| source.path).collect::<Vec<_>>());
 }
 
-/// A file that has gone, or has another name now, needs no exception.
+/// A file that no longer exists needs no exception.
 #[test]
 fn the_exceptions_exist() {
     let sources = sources("");

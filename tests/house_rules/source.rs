@@ -5,7 +5,7 @@ use std::fs;
 use std::iter;
 use std::path::Path;
 
-/// Folders that are not sources: what is built, what is stored, what a failing test left.
+/// Folders that hold no sources: build output, the repository, files of failed tests.
 const SKIPPED: &[&str] = &["target", ".git", "proptest-regressions"];
 
 /// The root of the workspace, seen from the package that these tests belong to.
@@ -84,8 +84,7 @@ impl Source {
     }
 }
 
-/// How many bytes at the beginning of `rest` are code, and how many after them are a comment or a
-/// literal.
+/// The number of bytes of code at the beginning of `rest`, and of the comment or literal after it.
 fn next_token(rest: &str) -> (usize, usize) {
     let first = rest.chars().next().map_or(0, char::len_utf8);
     if rest.starts_with("//") {
@@ -115,7 +114,7 @@ fn next_token(rest: &str) -> (usize, usize) {
     (word.max(first), 0)
 }
 
-/// Whether the quotation mark begins a character, and not the name of a lifetime.
+/// True if the quotation mark begins a character, not the name of a lifetime.
 fn is_character(rest: &str) -> bool {
     let mut characters = rest.chars().skip(1);
     characters.next() == Some('\\') || characters.next() == Some('\'')
@@ -139,7 +138,7 @@ pub fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// The words of a text, and where they begin.
+/// The words of a text, with their positions.
 pub fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     iter::from_fn(move || {
@@ -150,12 +149,12 @@ pub fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// All files of the project whose name ends like this, in order of their paths.
+/// All files of the project with this ending, in order of their paths.
 pub fn sources(ending: &str) -> Vec<Source> {
     let mut found = Vec::new();
     collect(Path::new(ROOT), "", ending, &mut found);
     found.sort_by(|one, other| one.path.cmp(&other.path));
-    assert!(!found.is_empty(), "no sources, so nothing was judged");
+    assert!(!found.is_empty(), "no sources, so nothing was checked");
     found
 }
 
@@ -168,7 +167,7 @@ fn collect(folder: &Path, prefix: &str, ending: &str, found: &mut Vec<Source>) {
         if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
             collect(&entry.path(), &format!("{path}/"), ending, found);
         } else if kind.is_file() && is_ours(&name) && name.ends_with(ending) {
-            // One that is no text, or has gone since the folder was read, is no source.
+            // A file that is no text, or has been removed meanwhile, is no source.
             if let Ok(text) = fs::read_to_string(entry.path()) {
                 found.push(Source { path, text });
             }
@@ -176,13 +175,13 @@ fn collect(folder: &Path, prefix: &str, ending: &str, found: &mut Vec<Source>) {
     }
 }
 
-/// Written by hand, that is. The licences are other people's texts.
+/// True for files that are written by hand. The licences are not ours.
 fn is_ours(name: &str) -> bool {
     let endings = [".rs", ".toml", ".md", ".yml", ".c"];
     endings.iter().any(|ending| name.ends_with(ending)) || !name.contains(['.', '-'])
 }
 
-/// A file that must be there.
+/// The text of a file that must exist.
 pub fn read(path: &str) -> String {
     let path = Path::new(ROOT).join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
