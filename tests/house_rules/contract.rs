@@ -7,6 +7,9 @@ use super::source::{Source, assert_none, read, sources, words};
 /// The letters of ids: the sections of the contract, and P for situations.
 const LETTERS: &str = "QTWXSFP";
 
+/// The number of files in tests/contract that may name no promise in their first comment.
+const UNNAMED: usize = 20;
+
 #[test]
 fn every_promise_has_a_test_and_every_test_its_promise() {
     let ids = ids_of("docs/contract.md", "- **");
@@ -29,6 +32,30 @@ fn planted_ids_are_found() {
     assert_eq!(found("fn q1_a() {} fn w2_a() {}", ""), ["P3 has no test"]);
     let unknown = ["tests/planted.rs: P4 is in no list", "tests/planted.rs: Q7 is in no list"];
     assert_eq!(found("/// P4\nfn q1_p3_a() {} fn w2_q7_b() {}", ""), unknown);
+}
+
+/// The first comment of a file of tests names the promises or the section that it is about.
+#[test]
+fn test_files_name_their_promises() {
+    let contract = tests().into_iter().filter(|source| source.path.starts_with("tests/contract/"));
+    let found: Vec<_> = contract.filter(names_no_promise).map(|source| source.path).collect();
+    assert!(found.len() <= UNNAMED, "{UNNAMED} allowed: {found:#?}");
+}
+
+#[test]
+fn a_planted_file_without_a_promise_is_found() {
+    let source = |text: &str| Source { path: "tests/planted.rs".into(), text: text.into() };
+    assert!(names_no_promise(&source("//! Queues.\n\n/// Q1\n#[test]\nfn q1_a() {}")));
+    assert!(!names_no_promise(&source(
+        "//! Queues (docs/contract.md,\n//! Q1).\n#[test]\nfn a() {}"
+    )));
+    assert!(!names_no_promise(&source("//! Fixtures.\nfn a() {}")));
+}
+
+fn names_no_promise(source: &Source) -> bool {
+    let first = source.text.lines().take_while(|line| line.starts_with("//!"));
+    let names = first.flat_map(words).any(|(_, word)| is_id(word));
+    source.code().contains("#[test]") && !names
 }
 
 /// The ids at the beginning of lines, after `mark`.
