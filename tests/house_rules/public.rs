@@ -8,23 +8,20 @@ use super::source::{Source, assert_none, is_word, read, sources, words};
 
 /// Public enums that users may match without a wildcard, and the reason.
 const EXHAUSTIVE: &[(&str, &str)] = &[
-    ("SelectorChoice", "not yet judged"),
-    ("When", "not yet judged"),
-    ("WaitUntil", "not yet judged"),
-    ("TaskState", "not yet judged"),
-    ("Ending", "not yet judged"),
-    ("TaskEnding", "not yet judged"),
-    ("ShutdownEnding", "not yet judged"),
-    ("Blocking", "not yet judged"),
-    ("Mode", "not yet judged"),
-    ("TriggerMode", "not yet judged"),
-    ("Resolution", "not yet judged"),
-    ("AnySelector", "not yet judged"),
-    ("AcceptError", "not yet judged"),
-    ("Address", "not yet judged"),
-    ("Connecting", "not yet judged"),
-    ("Kind", "not yet judged"),
-    ("Filter", "not yet judged"),
+    ("AcceptError", "mainspring must handle each class"),
+    ("AnySelector", "mainspring dispatches to each"),
+    ("Connecting", "a connection is established, or is not"),
+    ("ShutdownEnding", "a shutdown drains in time, or does not"),
+    ("TaskEnding", "F1: a task ends in three ways"),
+    ("TriggerMode", "a custom selector must implement each"),
+    ("Address", "not yet decided"),
+    ("Blocking", "not yet decided"),
+    ("Filter", "not yet decided"),
+    ("Kind", "not yet decided"),
+    ("Resolution", "not yet decided"),
+    ("SelectorChoice", "not yet decided"),
+    ("TaskState", "not yet decided"),
+    ("WaitUntil", "not yet decided"),
 ];
 
 /// Public items that the tables of lib.rs leave out, each after an item of the tables that leads to it.
