@@ -1,10 +1,10 @@
 //! System calls of a server, counted from outside.
 //!
-//! perf counts without stopping the server (the tracepoint `raw_syscalls:sys_enter`), while the
-//! clients work as ever: it needs the right to trace. Where it has not got it, strace counts. It
-//! stops the server at each call, so that more connections are ready in each wait than otherwise.
+//! perf counts with the tracepoint `raw_syscalls:sys_enter`, which does not stop the server, but needs
+//! the permission to trace. Without it strace counts. It stops the server at each call, so that more
+//! connections are ready in each wait.
 //!
-//! What io_uring does is no system call; only the calls that submit to it are.
+//! Operations of io_uring are no system calls; only the calls that submit them are counted.
 
 use std::io::{self, Error};
 use std::process::Command;
@@ -16,7 +16,7 @@ use crate::server::Server;
 use crate::tools::{Reports, Tool};
 use crate::worker::{Worker, under};
 
-/// Who counts.
+/// The program that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counter {
     Perf,
@@ -25,7 +25,7 @@ pub enum Counter {
 
 pub const PERF: Tool =
     Tool(&["perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter,context-switches"]);
-/// The same by name, of the calls that loops make; strace knows all names.
+/// Counts by name, for the calls that loops make. (strace reports all names.)
 const PERF_NAMES: Tool = Tool(&["perf", "stat", "-x,", "-e", EVENTS]);
 const EVENTS: &str = concat!(
     "syscalls:sys_enter_accept4,syscalls:sys_enter_epoll_wait,syscalls:sys_enter_epoll_pwait,",
@@ -38,28 +38,32 @@ const EVENTS: &str = concat!(
 const STRACE: Tool = Tool(&["strace", "-f", "-c", "-U", "calls,name"]);
 
 impl Counter {
-    /// Who can count here, or why nobody can and what would help.
-    pub fn here() -> Result<Counter, String> {
+    /// Returns a counter that works on this system.
+    ///
+    /// # Errors
+    ///
+    /// The reason why there is none, with a remedy.
+    pub fn available() -> Result<Counter, String> {
         match (PERF.works(), STRACE.works()) {
             (true, _) => Ok(Counter::Perf),
             (false, true) => Ok(Counter::Strace),
-            _ => Err("neither perf (which needs the right to trace) nor strace works here; get \
-                      one with: apt-get install strace"
+            _ => Err("neither perf (which needs the permission to trace) nor strace works; \
+                      install one with: apt-get install strace"
                 .to_owned()),
         }
     }
 
-    /// A sentence for the table.
+    /// Returns a note for the table.
     pub fn note(self) -> &'static str {
         match self {
             Counter::Perf => "Counted by `perf stat -e raw_syscalls:sys_enter`.",
             Counter::Strace => {
-                "Counted by `strace -f -c`, which slows the server down: more is ready in each wait."
+                "Counted by `strace -f -c`, which slows the server down, so that more fds are ready in each wait."
             }
         }
     }
 
-    /// What a worker is started under.
+    /// Returns the tool that counts all calls.
     pub fn tool(self) -> Tool {
         match self {
             Counter::Perf => PERF,
@@ -67,7 +71,7 @@ impl Counter {
         }
     }
 
-    /// The same, where names are asked for.
+    /// Returns the tool that counts calls by name.
     pub fn tool_of_names(self) -> Tool {
         match self {
             Counter::Perf => PERF_NAMES,
@@ -75,7 +79,7 @@ impl Counter {
         }
     }
 
-    /// The number of calls in the report of that tool.
+    /// Returns the number of calls in the report of [`tool`](Counter::tool).
     pub fn read(self, report: &str) -> io::Result<f64> {
         match self {
             Counter::Perf => counted_by_perf(report, "sys_enter"),
@@ -83,7 +87,7 @@ impl Counter {
         }
     }
 
-    /// The calls for each unit of work, by their names.
+    /// Returns the names of the calls, and their numbers per unit of work.
     pub fn names(self, reports: &Reports) -> io::Result<Vec<(String, f64)>> {
         let names = match self {
             Counter::Perf => names_by_perf,
@@ -96,16 +100,17 @@ impl Counter {
             };
             Ok((name.clone(), reports.per_unit(of_name)?))
         };
-        names(reports.last()).into_iter().map(each).collect()
+        names(reports.long()).into_iter().map(each).collect()
     }
 }
 
-/// How often threads were taken from their cores, in perf's report.
+/// Returns the number of context switches in perf's report.
 pub fn switches(report: &str) -> io::Result<f64> {
     counted_by_perf(report, "context-switches")
 }
 
-/// System calls for each unit of work of a server. `connect` gives what works for an amount.
+/// Returns the system calls of a server per unit of work. `connect` returns a function that does an
+/// amount of work.
 pub fn per_unit<W>(
     counter: Counter,
     comparison: &Comparison,
@@ -120,7 +125,7 @@ where
     reports.per_unit(|report| counter.read(report))
 }
 
-/// What a tool of the counter says of a server.
+/// Returns the reports of a tool of the counter about a server.
 pub fn reports<W>(
     counter: Counter,
     tool: Tool,
@@ -133,19 +138,19 @@ where
     W: FnMut(usize) -> io::Result<()>,
 {
     if counter == Counter::Strace {
-        return tool.of_server(comparison, peer, amount, connect);
+        return tool.count_server(comparison, peer, amount, connect);
     }
     let server = Server::start(comparison, peer, "echo")?;
     let mut work = connect(&server)?;
-    work(amount)?; // All are accepted, and buffers get their size.
+    work(amount)?; // Accepts all connections and lets buffers grow.
     let mut perf = Perf::attach(tool, comparison, &server)?;
     work(amount)?;
     perf.wait_for_server()?;
-    Ok(Reports::of_all(perf.0.end()?, amount))
+    Ok(Reports::of_work(perf.0.end()?, amount))
 }
 
-/// perf counts as long as its command runs, which is a `cat` here: what we say to it comes back as
-/// soon as the counting has begun, and it ends when we say no more.
+/// perf, attached to a process. It counts while its command runs. The command is `cat`: it echoes a
+/// line once counting has begun, and ends with its standard input.
 struct Perf(Worker);
 
 impl Perf {
@@ -159,20 +164,20 @@ impl Perf {
         Ok(perf)
     }
 
-    /// A word that goes to and fro, by which time the server sleeps again.
+    /// Waits for an echo of `cat`. By then the server is idle again.
     fn wait_for_server(&mut self) -> io::Result<()> {
         self.0.request(0).map(drop)
     }
 }
 
-/// The number in perf's line of an event, of words with commas between them.
+/// Returns the number in perf's line about an event. The fields are separated by commas.
 fn counted_by_perf(report: &str, event: &str) -> io::Result<f64> {
     let line = report.lines().find(|line| line.contains(event));
     let count = line.and_then(|line| line.split(',').next()?.parse().ok());
-    count.ok_or_else(|| Error::other(format!("perf has not counted: {report}")))
+    count.ok_or_else(|| Error::other(format!("perf's report has no count: {report}")))
 }
 
-/// The names and numbers of perf's lines.
+/// Returns the names and numbers in perf's report.
 fn names_by_perf(report: &str) -> Vec<(String, f64)> {
     let calls = report.lines().filter_map(|line| {
         let (count, rest) = line.split_once(',')?;
@@ -182,7 +187,7 @@ fn names_by_perf(report: &str) -> Vec<(String, f64)> {
     calls.collect()
 }
 
-/// The lines of strace's table of calls and names.
+/// Returns the names and numbers in strace's report.
 fn names_by_strace(report: &str) -> Vec<(String, f64)> {
     let calls = report.lines().filter_map(|line| {
         let (count, name) = line.trim().split_once(char::is_whitespace)?;
@@ -198,25 +203,25 @@ mod tests {
     use crate::tools::Reports;
 
     #[test]
-    fn the_total_of_strace_is_not_counted_twice() {
+    fn total_of_strace_is_not_counted() {
         let report = "    calls syscall\n--------- ------\n       20 recvfrom\n        3 sendto\n\
                       --------- ------\n       23 total\n";
         assert_eq!(Counter::Strace.read(report).unwrap(), 23.0);
     }
 
     #[test]
-    fn calls_have_names() {
+    fn calls_are_counted_by_name() {
         let by_perf = "7,,syscalls:sys_enter_close,1200,100.00,,\n\
                        <not counted>,,syscalls:sys_enter_read,0,0.00,,\n";
         let by_strace = "    calls syscall\n------- ------\n   7 close\n------- ------\n 7 total\n";
         for (counter, report) in [(Counter::Perf, by_perf), (Counter::Strace, by_strace)] {
-            let reports = Reports::of_all(report.to_owned(), 2);
+            let reports = Reports::of_work(report.to_owned(), 2);
             assert_eq!(counter.names(&reports).unwrap(), [("close".to_owned(), 3.5)]);
         }
     }
 
     #[test]
-    fn the_count_of_perf_is_before_the_first_comma() {
+    fn count_of_perf_is_before_the_first_comma() {
         let report = "# started\n4007,,raw_syscalls:sys_enter,1200,100.00,,\n\
                       15,,context-switches,1200,100.00,,\n";
         assert_eq!(Counter::Perf.read(report).unwrap(), 4007.0);

@@ -1,18 +1,18 @@
-//! Pictures of tables, as SVG that needs no font, script or style of its own. They bring their
-//! background with them, so that they are readable on any page.
+//! Pictures of tables as SVG, without embedded fonts, scripts or styles. A white background keeps
+//! them readable on light and dark pages.
 
 use crate::table::{Base, Column, Picture, Table, figure};
 
 pub const PAGE: f64 = 980.0;
 const MARGIN: f64 = 12.0;
-const PANELS: usize = 4;
-const NAMES: f64 = 110.0;
-const FIGURES: f64 = 56.0;
+const PANELS_IN_A_ROW: usize = 4;
+const NAME_WIDTH: f64 = 110.0;
+const FIGURE_WIDTH: f64 = 56.0;
 const ROW: f64 = 15.0;
 const HEADING: f64 = 30.0;
 
-/// A bar that is longer than so many times the base is cut, or the others could not be told apart.
-const LONGEST: f64 = 3.0;
+/// Longest bar, as a multiple of the base. A longer one is cut, to keep the others distinguishable.
+const LONGEST_BAR: f64 = 3.0;
 
 const OURS: &str = "#0969da";
 const OUR_TASKS: &str = "#54aeff";
@@ -20,12 +20,12 @@ const INK: &str = "#1f2328";
 pub const FAINT: &str = "#59636e";
 pub const RULE: &str = "#d1d9e0";
 
-/// Panels of bars for all tables that have them, one for each column, the shortest bar first;
-/// nothing if there are none.
+/// Returns a panel of bars for each column of the tables with bars, the shortest bar first. `None`
+/// if no table has bars.
 pub fn bars(tables: &[Table]) -> Option<String> {
     let tables: Vec<&Table> = tables.iter().filter(|table| is_bars(table.picture)).collect();
     let most = tables.iter().map(|table| table.columns.len()).max()?;
-    let beside = most.clamp(1, PANELS);
+    let beside = most.clamp(1, PANELS_IN_A_ROW);
     let (mut svg, mut top) = (String::new(), MARGIN);
     for table in tables {
         svg += &text(MARGIN, top + 14.0, "bold", INK, &heading(table));
@@ -56,11 +56,14 @@ fn heading(table: &Table) -> String {
     };
     match table.picture {
         Picture::Magnitudes => format!("{} (bars are logarithmic)", table.title),
-        _ => format!("{}, {} ({base}; shorter is better; »: cut)", table.title, table.unit),
+        _ => format!(
+            "{}, {} ({base}; shorter is better; » marks a cut bar)",
+            table.title, table.unit
+        ),
     }
 }
 
-/// The bars of a column.
+/// A panel with the bars of a column.
 struct Panel<'a> {
     left: f64,
     top: f64,
@@ -97,8 +100,8 @@ impl Panel<'_> {
     }
 
     fn bar(&self, number: usize, name: &str, part: f64, label: &str) -> String {
-        let (x, y) = (self.left + NAMES, self.top + ROW * (number + 1) as f64);
-        let width = (self.width - NAMES - FIGURES) * part;
+        let (x, y) = (self.left + NAME_WIDTH, self.top + ROW * (number + 1) as f64);
+        let width = (self.width - NAME_WIDTH - FIGURE_WIDTH) * part;
         let (colour, top) = (bar_colour(name), y + 1.0);
         let mut svg = text(self.left, y + 10.0, weight(name), INK, name);
         svg += &format!(
@@ -109,24 +112,24 @@ impl Panel<'_> {
     }
 }
 
-/// A figure that is short, however large.
+/// Formats a figure in a few characters, even if it is large.
 fn short(value: f64) -> String {
     if value < 1e6 { figure(value) } else { format!("{:.1}M", value / 1e6) }
 }
 
-/// The shortest and the longest one of bars in order.
+/// Returns the first and the last figure of sorted bars.
 fn ends(bars: &[(&str, f64)]) -> (f64, f64) {
     let value = |bar: Option<&(&str, f64)>| bar.map_or(1.0, |bar| bar.1);
     (value(bars.first()), value(bars.last()))
 }
 
-/// The length of a bar as a part of the longest possible one, and whether it is cut.
+/// Returns the length of a bar as a fraction of the longest possible one, and true if it is cut.
 fn length(value: f64, base: f64, longest: f64) -> (f64, bool) {
-    let limit = longest.min(base * LONGEST).max(f64::MIN_POSITIVE);
+    let limit = longest.min(base * LONGEST_BAR).max(f64::MIN_POSITIVE);
     (value.min(limit) / limit, value > limit)
 }
 
-/// The same by powers of ten: the shortest bar begins at the power below it.
+/// Returns the length of a logarithmic bar. The scale begins at the power of ten below the shortest.
 fn magnitude(value: f64, shortest: f64, longest: f64) -> f64 {
     let from = shortest.log10().floor();
     let to = longest.log10().ceil().max(from + 1.0);
@@ -149,7 +152,7 @@ fn bar_colour(peer: &str) -> &'static str {
     }
 }
 
-/// Of lines and dots, which have to be told apart.
+/// Returns the colour of the lines and dots of a peer.
 pub fn colour(peer: &str) -> &'static str {
     match peer {
         "mainspring" => OURS,
@@ -178,8 +181,8 @@ pub fn text(x: f64, y: f64, weight: &str, colour: &str, text: &str) -> String {
     )
 }
 
-/// The same, with its end at `x`.
-pub fn text_to(x: f64, y: f64, colour: &str, words: &str) -> String {
+/// Returns a text that ends at `x`.
+pub fn text_ending_at(x: f64, y: f64, colour: &str, words: &str) -> String {
     text(x, y, "normal", colour, words).replacen("<text", "<text text-anchor=\"end\"", 1)
 }
 
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_is_cut_at_three_times_the_base() {
+    fn bar_is_cut_at_three_times_the_base() {
         assert_eq!(length(2.0, 1.0, 2.0), (1.0, false));
         assert_eq!(length(1.5, 1.0, 100.0), (0.5, false));
         assert_eq!(length(100.0, 1.0, 100.0), (1.0, true));
@@ -223,13 +226,13 @@ mod tests {
     }
 
     #[test]
-    fn a_magnitude_is_a_part_of_the_powers_of_ten() {
+    fn logarithmic_length_is_a_fraction_of_the_powers_of_ten() {
         assert_eq!(magnitude(1000.0, 20.0, 9000.0), 2.0 / 3.0);
         assert_eq!(magnitude(5.0, 5.0, 5.0), 5f64.log10());
     }
 
     #[test]
-    fn the_shortest_bar_comes_first_and_names_are_escaped() {
+    fn shortest_bar_comes_first_and_text_is_escaped() {
         let svg = bars(&[table(&[("raw", 2.0), ("mio", 1.0)])]).unwrap();
         assert!(svg.find(">mio<").unwrap() < svg.find(">raw<").unwrap());
         assert!(svg.contains("a &lt; b") && svg.contains(">0.50x<") && svg.contains("(1x = 2.00)"));

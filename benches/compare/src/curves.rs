@@ -1,20 +1,20 @@
-//! Charts of a growth: a line for each peer, both axes logarithmic.
+//! Charts of costs over sizes: a line for each peer, both axes logarithmic.
 
-use crate::chart::{FAINT, RULE, colour, is_ours, line, page, text, text_to, weight};
+use crate::chart::{FAINT, RULE, colour, is_ours, line, page, text, text_ending_at, weight};
 use crate::table::{Column, Table, figure};
 
 const LEFT: f64 = 60.0;
 const TOP: f64 = 40.0;
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 340.0;
-const NAMES: f64 = 130.0;
-/// Names of lines that end close together are moved apart.
-const LINE: f64 = 13.0;
+const NAME_WIDTH: f64 = 130.0;
+/// Names of lines that end close together are moved spread_apart.
+const LINE_HEIGHT: f64 = 13.0;
 
-/// A line through the points (size, figure) of each peer; lower is better, and flat is best.
+/// Returns a chart with a line through the points (size, figure) of each peer.
 pub fn curves(table: &Table, sizes: &str) -> String {
     let mut peers = table.peers();
-    peers.sort_by_key(|peer| is_ours(peer)); // Above the others.
+    peers.sort_by_key(|peer| is_ours(peer)); // Drawn last, above the others.
     let curves: Vec<Curve> = peers.into_iter().map(|peer| Curve::of(table, peer)).collect();
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let plot = Plot {
@@ -28,7 +28,7 @@ pub fn curves(table: &Table, sizes: &str) -> String {
     svg += &text(LEFT + WIDTH / 2.0 - 90.0, TOP + HEIGHT + 34.0, "normal", FAINT, &axis);
     curves.iter().for_each(|curve| svg += &plot.curve(curve));
     svg += &plot.names(&curves);
-    page(LEFT + WIDTH + NAMES, TOP + HEIGHT + 46.0, &svg)
+    page(LEFT + WIDTH + NAME_WIDTH, TOP + HEIGHT + 46.0, &svg)
 }
 
 struct Curve {
@@ -43,7 +43,7 @@ impl Curve {
     }
 }
 
-/// From a round number to another one, around all figures.
+/// A logarithmic axis that contains all figures and ends at round numbers.
 struct Axis {
     least: f64,
     greatest: f64,
@@ -60,12 +60,12 @@ impl Axis {
         Axis { least, greatest: above.unwrap_or(1e9).max(least * 2.0) }
     }
 
-    /// Where a figure lies, from 0 to 1.
+    /// Returns the position of a figure, from 0 to 1.
     fn place(&self, figure: f64) -> f64 {
         (figure / self.least).log10() / (self.greatest / self.least).log10()
     }
 
-    /// The round numbers on it, and their names, where there is room for them.
+    /// Returns the round numbers on the axis. A number without a label has no room for one.
     fn ticks(&self) -> impl Iterator<Item = (f64, Option<String>)> {
         let is_narrow = self.greatest / self.least <= 1000.0;
         let is_on = |tick: f64| tick >= self.least * 0.999 && tick <= self.greatest * 1.001;
@@ -75,7 +75,7 @@ impl Axis {
     }
 }
 
-/// 1, 2, 5, 10, 20, 50 and so on, and whether it is a power of ten.
+/// Returns 1, 2, 5, 10, 20, 50 and so on, with true for powers of ten.
 fn ticks() -> impl Iterator<Item = (f64, bool)> {
     (-3..=9).flat_map(|power| [1.0, 2.0, 5.0].map(|it| (it * 10f64.powi(power), it == 1.0)))
 }
@@ -97,14 +97,14 @@ impl Plot {
             let x = LEFT + WIDTH * self.x.place(tick);
             if let Some(name) = name {
                 svg += &line((x, TOP), (x, bottom), RULE);
-                labels += &text_to(x + 9.0, bottom + 16.0, FAINT, &name);
+                labels += &text_ending_at(x + 9.0, bottom + 16.0, FAINT, &name);
             }
         }
         for (tick, name) in self.y.ticks() {
             let y = bottom - HEIGHT * self.y.place(tick);
             if let Some(name) = name {
                 svg += &line((LEFT, y), (right, y), RULE);
-                labels += &text_to(LEFT - 6.0, y + 4.0, FAINT, &name);
+                labels += &text_ending_at(LEFT - 6.0, y + 4.0, FAINT, &name);
             }
         }
         svg + &labels
@@ -128,13 +128,13 @@ impl Plot {
         svg
     }
 
-    /// The names beside the ends of the lines, from the highest to the lowest.
+    /// Returns the names of the peers beside the ends of their lines.
     fn names(&self, curves: &[Curve]) -> String {
         let end = |curve: &Curve| Some((self.at(*curve.points.last()?).1, curve.peer));
         let mut ends: Vec<(f64, &str)> = curves.iter().filter_map(end).collect();
         ends.sort_by(|one, other| one.0.total_cmp(&other.0));
         let wanted: Vec<f64> = ends.iter().map(|(y, _)| y + 4.0).collect();
-        let places = apart(&wanted, LINE, TOP + HEIGHT + 30.0);
+        let places = spread_apart(&wanted, LINE_HEIGHT, TOP + HEIGHT + 30.0);
         let name = |((_, peer), y): (&(f64, &str), f64)| {
             text(LEFT + WIDTH + 8.0, y, weight(peer), colour(peer), peer)
         };
@@ -142,8 +142,8 @@ impl Plot {
     }
 }
 
-/// Places in the order of those that are wanted, at least `distance` apart, none beyond `end`.
-fn apart(wanted: &[f64], distance: f64, end: f64) -> Vec<f64> {
+/// Places in the order of those that are wanted, at least `distance` spread_apart, none beyond `end`.
+fn spread_apart(wanted: &[f64], distance: f64, end: f64) -> Vec<f64> {
     let mut places = wanted.to_vec();
     for at in 1..places.len() {
         places[at] = places[at].max(places[at - 1] + distance);
@@ -167,35 +167,35 @@ fn label(tick: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Axis, apart, curves, label};
+    use super::{Axis, curves, label, spread_apart};
     use crate::table::{Column, RAW, Table};
 
     #[test]
-    fn an_axis_ends_at_round_numbers() {
+    fn axis_ends_at_round_numbers() {
         let axis = Axis::around([30.0, 9000.0].into_iter());
         assert_eq!((axis.least, axis.greatest), (20.0, 10_000.0));
         assert_eq!((axis.place(20.0), axis.place(10_000.0)), (0.0, 1.0));
     }
 
     #[test]
-    fn an_axis_of_one_figure_has_a_length() {
+    fn axis_of_one_figure_has_a_length() {
         let axis = Axis::around([100.0].into_iter());
         assert_eq!((axis.least, axis.greatest), (100.0, 200.0));
     }
 
     #[test]
-    fn names_are_moved_apart_and_not_off_the_page() {
-        assert_eq!(apart(&[0.0, 1.0, 50.0], 10.0, 100.0), [0.0, 10.0, 50.0]);
-        assert_eq!(apart(&[95.0, 99.0, 100.0], 10.0, 100.0), [80.0, 90.0, 100.0]);
+    fn names_are_moved_apart_within_the_page() {
+        assert_eq!(spread_apart(&[0.0, 1.0, 50.0], 10.0, 100.0), [0.0, 10.0, 50.0]);
+        assert_eq!(spread_apart(&[95.0, 99.0, 100.0], 10.0, 100.0), [80.0, 90.0, 100.0]);
     }
 
     #[test]
-    fn ticks_are_short_words() {
+    fn tick_labels_are_short() {
         assert_eq!([0.5, 2.0, 50_000.0, 1e6].map(label), ["0.50", "2", "50k", "1M"]);
     }
 
     #[test]
-    fn a_peer_that_cannot_have_the_largest_size_has_a_shorter_line() {
+    fn peer_without_the_largest_size_has_a_shorter_line() {
         let mut table = Table::curves("title", "fds", "ns", RAW);
         let columns = [("10", vec![("raw", 1.0), ("mio", 2.0)]), ("100", vec![("raw", 3.0)])];
         for (name, figures) in columns {

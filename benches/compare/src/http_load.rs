@@ -1,6 +1,6 @@
-//! A load generator for HTTP: connections that are kept alive and have one request under way each.
+//! A load generator for HTTP: connections that are kept alive, each with one request in flight.
 //!
-//! It knows the one answer that the scenario `http` has, and checks its first line and its body.
+//! All requests of the scenario `http` have the same answer. Its first line and its body are checked.
 
 use std::io::{self, Error, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,13 +13,14 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
 const FIRST_LINE: &[u8] = b"HTTP/1.1 200 OK\r\n";
 /// The end of the head, and the body.
 const END: &[u8] = b"\r\n\r\nHello, World!";
-/// More than a head and a body need.
-const ROOM: usize = 1024;
-/// A server that says nothing for so long is broken.
+/// Limit of an answer, larger than head and body.
+const LONGEST_ANSWER: usize = 1024;
+/// Longest wait for an answer; a server that takes longer is broken.
 const TIMEOUT_MS: i32 = 10_000;
 
 struct Connection {
     stream: TcpStream,
+    /// Bytes of the answer so far.
     answer: Vec<u8>,
 }
 
@@ -27,7 +28,7 @@ struct Connection {
 pub struct HttpLoad {
     epoll: Epoll,
     connections: Vec<Connection>,
-    /// The connection of an fd.
+    /// Index of the connection of each fd; `usize::MAX` if there is none.
     by_fd: Vec<usize>,
 }
 
@@ -42,12 +43,12 @@ impl HttpLoad {
             epoll.add(fd, READ)?;
             by_fd.resize(by_fd.len().max(fd as usize + 1), usize::MAX);
             by_fd[fd as usize] = number;
-            connected.push(Connection { stream, answer: Vec::with_capacity(ROOM) });
+            connected.push(Connection { stream, answer: Vec::with_capacity(LONGEST_ANSWER) });
         }
         Ok(HttpLoad { epoll, connections: connected, by_fd })
     }
 
-    /// Sends so many requests in all and tells how long it took until the last answer was there.
+    /// Sends `requests` requests in total, and returns the time until the last answer has arrived.
     pub fn run(&mut self, requests: usize) -> io::Result<Duration> {
         let began = Instant::now();
         let mut waiting = requests.min(self.connections.len());
@@ -58,7 +59,7 @@ impl HttpLoad {
         while waiting > 0 {
             let count = self.epoll.wait(TIMEOUT_MS)?;
             if count == 0 {
-                return Err(Error::other(format!("{waiting} answers do not come")));
+                return Err(Error::other(format!("{waiting} answers did not arrive")));
             }
             for index in 0..count {
                 let number = self.by_fd[self.epoll.event(index).0 as usize];
@@ -77,18 +78,18 @@ impl HttpLoad {
 }
 
 impl Connection {
-    /// Reads once; whether the answer is complete.
+    /// Reads once, and returns true if the answer is complete.
     fn receive(&mut self) -> io::Result<bool> {
-        let mut bytes = [0; ROOM];
+        let mut bytes = [0; LONGEST_ANSWER];
         let count = self.stream.read(&mut bytes)?;
         self.answer.extend(&bytes[..count]);
         if self.answer.ends_with(END) && self.answer.starts_with(FIRST_LINE) {
             self.answer.clear();
             return Ok(true);
         }
-        if count == 0 || self.answer.len() >= ROOM {
+        if count == 0 || self.answer.len() >= LONGEST_ANSWER {
             let answer = String::from_utf8_lossy(&self.answer).into_owned();
-            return Err(Error::other(format!("an answer is wrong: {answer:?}")));
+            return Err(Error::other(format!("wrong answer: {answer:?}")));
         }
         Ok(false)
     }

@@ -1,5 +1,5 @@
-//! Instructions in user space, counted by valgrind's callgrind: they do not jitter. What the kernel
-//! does is not in them.
+//! Instructions in user space, counted by valgrind's callgrind. They hardly vary between runs. They
+//! do not include the work of the kernel.
 
 use std::io::{self, Error};
 
@@ -8,17 +8,21 @@ use crate::tools::Tool;
 pub const CALLGRIND: Tool =
     Tool(&["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]);
 
-/// Whether they can be counted here, or why not and what would help.
+/// Returns the tool.
+///
+/// # Errors
+///
+/// The reason why instructions cannot be counted, with a remedy.
 pub fn counter() -> Result<Tool, String> {
-    let remedy = "valgrind does not work here; get it with: apt-get install valgrind";
+    let remedy = "valgrind does not work; install it with: apt-get install valgrind";
     if CALLGRIND.works() { Ok(CALLGRIND) } else { Err(remedy.to_owned()) }
 }
 
-/// The number of instructions in callgrind's report.
+/// Returns the number of instructions in callgrind's report.
 pub fn collected(report: &str) -> io::Result<f64> {
     let number = report.lines().find_map(|line| line.split("Collected :").nth(1));
     let number = number.and_then(|number| number.trim().parse().ok());
-    number.ok_or_else(|| Error::other("callgrind has not counted"))
+    number.ok_or_else(|| Error::other("callgrind's report has no count"))
 }
 
 #[cfg(test)]
@@ -26,7 +30,7 @@ mod tests {
     use super::collected;
 
     #[test]
-    fn callgrind_says_how_many_it_has_collected() {
+    fn count_is_read_from_the_report() {
         let report = "==7== Events    : Ir\n==7== Collected : 39396448\n==7== \n";
         assert_eq!(collected(report).unwrap(), 39_396_448.0);
         assert!(collected("==7== Process terminating\n").is_err());

@@ -1,8 +1,8 @@
-//! A load generator: connections to an echo server that keep some requests under way each, and that
-//! check every byte that comes back.
+//! A load generator: connections to an echo server, each with a number of requests in flight. Every
+//! byte of the echoes is checked.
 //!
-//! What a connection sends is one long text with a period; requests are pieces of it, and so an
-//! echo that is lost, doubled or somebody else's does not fit.
+//! A connection sends a long periodic text in pieces. So a lost, doubled or foreign echo does not
+//! match.
 
 use std::io::{self, Error, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,19 +11,20 @@ use std::time::{Duration, Instant};
 
 use crate::raw::{Epoll, READ};
 
-/// A prime, so that it fits no buffer and no message.
+/// Length of the period: a prime, so that it divides neither buffers nor messages.
 const PERIOD: usize = 251;
 const BUFFER: usize = 256 * 1024;
-/// A server that says nothing for so long is broken.
+/// Longest wait for an echo; a server that takes longer is broken.
 const TIMEOUT_MS: i32 = 10_000;
 const WRITE: u32 = libc::EPOLLOUT as u32;
 
 struct Connection {
     stream: TcpStream,
-    /// Bytes of all requests so far, and how many of them are sent and echoed.
+    /// Bytes of all requests so far; `sent` and `echoed` are parts of them.
     requested: usize,
     sent: usize,
     echoed: usize,
+    /// True if the socket had no room, so that writability is awaited.
     is_blocked: bool,
 }
 
@@ -31,10 +32,12 @@ struct Connection {
 pub struct Load {
     epoll: Epoll,
     connections: Vec<Connection>,
-    /// The connection of an fd.
+    /// Index of the connection of each fd; `usize::MAX` if there is none.
     by_fd: Vec<usize>,
+    /// A period of the text, repeated beyond the size of the buffer.
     text: Vec<u8>,
     buffer: Vec<u8>,
+    /// Bytes of a request.
     size: usize,
     in_flight: usize,
 }
@@ -76,10 +79,10 @@ impl Load {
         Ok(())
     }
 
-    /// Sends so many requests in all and tells how long it took until the last echo was there.
+    /// Sends `requests` requests in total, and returns the time until the last echo has arrived.
     pub fn run(&mut self, requests: usize) -> io::Result<Duration> {
         let began = Instant::now();
-        let (mut to_request, mut to_come) = (requests, requests);
+        let (mut to_request, mut missing) = (requests, requests);
         'all: for _ in 0..self.in_flight {
             for connection in &mut self.connections {
                 if to_request == 0 {
@@ -92,16 +95,16 @@ impl Load {
         for number in 0..self.connections.len() {
             self.send(number)?;
         }
-        while to_come > 0 {
+        while missing > 0 {
             let count = self.epoll.wait(TIMEOUT_MS)?;
             if count == 0 {
-                return Err(Error::other(format!("{to_come} echoes do not come")));
+                return Err(Error::other(format!("{missing} echoes did not arrive")));
             }
             for index in 0..count {
                 let (fd, flags) = self.epoll.event(index);
                 let number = self.by_fd[fd as usize];
                 let complete = if flags & READ != 0 { self.receive(number)? } else { 0 };
-                to_come -= complete;
+                missing -= complete;
                 let more = complete.min(to_request);
                 to_request -= more;
                 self.connections[number].requested += more * self.size;
@@ -111,7 +114,7 @@ impl Load {
         Ok(began.elapsed())
     }
 
-    /// Sends what is requested, as far as there is room for it.
+    /// Sends pending requests, as far as the socket has room.
     fn send(&mut self, number: usize) -> io::Result<()> {
         let connection = &mut self.connections[number];
         let mut is_blocked = false;
@@ -131,15 +134,15 @@ impl Load {
         Ok(())
     }
 
-    /// Reads once; how many echoes are complete by it.
+    /// Reads once, and returns the number of echoes that are complete now.
     fn receive(&mut self, number: usize) -> io::Result<usize> {
         let connection = &mut self.connections[number];
         let count = connection.stream.read(&mut self.buffer)?;
-        let due = piece(&self.text, number, connection.echoed, count);
+        let expected = piece(&self.text, number, connection.echoed, count);
         if count == 0 || connection.echoed + count > connection.sent {
-            return Err(Error::other("the server has closed a connection, or says too much"));
+            return Err(Error::other("the server closed a connection or sent too much"));
         }
-        if due != &self.buffer[..count] {
+        if expected != &self.buffer[..count] {
             return Err(Error::other("an echo has wrong bytes"));
         }
         let before = connection.echoed / self.size;
@@ -148,7 +151,7 @@ impl Load {
     }
 }
 
-/// At most so many bytes of what a connection sends, from a place on.
+/// Returns at most `length` bytes of the text of a connection, from offset `from` on.
 fn piece(text: &[u8], connection: usize, from: usize, length: usize) -> &[u8] {
     &text[(connection * 7 + from) % PERIOD..][..length.min(BUFFER)]
 }
@@ -161,7 +164,7 @@ mod tests {
 
     use super::Load;
 
-    /// A server that echoes two connections, and spoils the byte at a place of each.
+    /// Starts a server that echoes two connections, with a wrong byte at offset `spoiled` of each.
     fn server(spoiled: Option<usize>) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_faithful_echo_is_accepted() {
+    fn correct_echo_is_accepted() {
         for (size, in_flight) in [(64, 1), (100, 16), (300_000, 1), (300_000, 2)] {
             let mut load = Load::connect(server(None), 2, size, in_flight).unwrap();
             load.run(7).unwrap();
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_wrong_byte_is_seen() {
+    fn single_wrong_byte_is_found() {
         for place in [0, 63, 64, 32 * 64 - 1] {
             let mut load = Load::connect(server(Some(place)), 1, 64, 4).unwrap();
             let error = load.run(32).unwrap_err();

@@ -1,5 +1,4 @@
-//! What a run writes: a page and pictures for each scenario, and for a run of all scenarios an index
-//! with the summary.
+//! The files of a run: a page with pictures for each scenario, and an index with the summary.
 
 use std::fs;
 use std::io;
@@ -10,12 +9,12 @@ use crate::curves;
 use crate::summary;
 use crate::table::{Picture, Table};
 
-/// What a scenario has given.
+/// The results of a scenario.
 #[derive(Debug)]
 pub struct Page {
     pub name: String,
     pub about: &'static str,
-    /// The facts of the run.
+    /// Command line, machine and versions of the run.
     pub preamble: String,
     pub tables: Vec<Table>,
 }
@@ -28,18 +27,18 @@ pub struct Report {
 
 const HOW_TO_READ: &str = "\
 `4.91 ±2% 1.03x` is the median of the rounds, half the distance between the extremes, and the median
-of the ratios of the rounds to the peer that the heading names. Small is good. Rounds go in turn
-(A B C, A B C ..), and each peer has a new process in each round, so what the machine does meanwhile
-falls upon all. Figures are CPU time of the thread or of the server's process unless the unit says
-otherwise. `raw` is an epoll loop written by hand for the one purpose: the floor. `mainspring` has
-callbacks, `mainspring-tasks` futures. The best peer is the best of all others but `raw`.
+of the ratios to the peer in the heading, round by round. Smaller is better. Peers take turns
+(A B C, A B C ..) with a new process for each peer in each round, so other load on the machine affects
+all of them. Figures are CPU time of the thread or of the server's process unless the unit names
+something else. `raw` is an epoll loop, hand-written for the one purpose: the floor. `mainspring` uses
+callbacks, `mainspring-tasks` futures. The best peer is the best of all others except `raw`.
 
-In the picture a line is a figure, or the geometric mean of a scenario's cells; all cells are in the
-table below. It shows ratios to `raw` where that has the scenario, and else to the best peer.
+In the picture each line is one figure, or the geometric mean of the sizes of a scenario; the table
+below has all sizes. The ratio is to `raw` if it has the scenario, otherwise to the best peer.
 ";
 
 impl Page {
-    /// Writes the page, one picture of all its bars, and one for each growth.
+    /// Writes the page, one picture of all bars, and one for each table of curves.
     pub fn write(&self, out: &Path) -> io::Result<()> {
         fs::create_dir_all(out)?;
         let Page { name, about, preamble, tables } = self;
@@ -72,15 +71,15 @@ impl Report {
         let page = |page: &Page| format!("| [{0}]({0}.md) | {1} |\n", page.name, page.about);
         let pages: String = self.pages.iter().map(page).collect();
         format!(
-            "# Results of the comparison\n\nOne run of [the comparison](../compare), as its first line \
-             says:\n\n```text\n{preamble}\n```\n\n![all scenarios](summary.svg)\n\n\
-             ## How to read it\n\n{HOW_TO_READ}\n## Scenarios\n\n| page | what |\n|---|---|\n\
+            "# Results\n\nOne run of [the comparison](../compare). The first line is its command:\n\n\
+             ```text\n{preamble}\n```\n\n![all scenarios](summary.svg)\n\n\
+             ## How to read it\n\n{HOW_TO_READ}\n## Scenarios\n\n| page | subject |\n|---|---|\n\
              {pages}\n## All figures\n\n{table}"
         )
     }
 }
 
-/// A title as a part of a file's name.
+/// Turns a title into a part of a file name.
 fn slug(title: &str) -> String {
     let words = title.split(|it: char| !it.is_ascii_alphanumeric()).filter(|it| !it.is_empty());
     words.collect::<Vec<_>>().join("-").to_lowercase()
@@ -105,7 +104,7 @@ mod tests {
         Page { name, about: "some work", preamble, tables: vec![bars, curves] }
     }
 
-    /// All pictures that a page shows are there.
+    /// Checks that the page links to `count` pictures, and that they exist.
     fn assert_shown(folder: &Path, page: &str, count: usize) {
         let text = fs::read_to_string(folder.join(page)).unwrap();
         let shown = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_page_shows_is_written() {
+    fn linked_pictures_are_written() {
         let folder = env::temp_dir().join(format!("compare-report-{}", process::id()));
         let report = Report { pages: vec![page()] };
         report.pages[0].write(&folder).unwrap();

@@ -1,4 +1,4 @@
-//! An echo server of a peer, in a process of its own, seen from the leading process.
+//! A server of a peer in a separate process. This is the side of the main process.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,12 +12,12 @@ use crate::peers::peer::Peer;
 use crate::raw;
 use crate::worker::{Worker, under};
 
-/// A running server. It is killed when this is dropped.
+/// A running server. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Server {
     worker: Worker,
     pub port: u16,
-    /// Its process, also where a tool was started that has started it.
+    /// Process id of the server itself, even if a tool started it.
     process: u32,
 }
 
@@ -38,7 +38,7 @@ impl Server {
             comparison.cores.start_at(Placement::FirstCore, || Worker::start(command))?;
         match worker.figures()?[..] {
             [port, process] => Ok(Server { worker, port: port as u16, process: process as u32 }),
-            _ => Err(io::Error::other("a server tells its port and its process")),
+            _ => Err(io::Error::other("a server must print its port and its process id")),
         }
     }
 
@@ -46,17 +46,17 @@ impl Server {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// Its process, also where a tool has started it.
+    /// Returns the process id of the server itself, even if a tool started it.
     pub fn process(&self) -> u32 {
         self.process
     }
 
-    /// CPU time of all its threads so far.
+    /// Returns the CPU time of all threads of the server.
     pub fn cpu(&self) -> io::Result<Duration> {
         raw::cpu_of(self.process)
     }
 
-    /// Ends it by a signal and returns what its tool has reported.
+    /// Ends the server with SIGTERM, and returns the report of its tool.
     pub fn end(self) -> io::Result<String> {
         let process = Pid::from_raw(self.process as i32).ok_or(io::ErrorKind::NotFound)?;
         kill_process(process, Signal::TERM)?;

@@ -1,25 +1,25 @@
-//! The whole run in one table and in one picture: ratios to the hand-written loop and to the best
-//! peer, with nothing left out that a scenario has as its figure.
+//! The whole run in one table and in one picture, with ratios to the hand-written loop and to the
+//! best peer.
 
-use crate::chart::{FAINT, PAGE, RULE, colour, is_ours, line, page, text, text_to};
+use crate::chart::{FAINT, PAGE, RULE, colour, is_ours, line, page, text, text_ending_at};
 use crate::table::{Base, Column, Headline, Table, figure};
 
 /// A line of the picture.
 #[derive(Debug, PartialEq)]
 struct Line {
     name: String,
-    /// Whom the ratios are to.
+    /// Base of the ratios.
     base: &'static str,
     ratios: Vec<(&'static str, f64)>,
 }
 
-/// Whom the picture shows beside us, if they have taken part: those who are known best.
+/// Peers that the picture shows: mainspring and the best known of the others.
 const SHOWN: &[&str] =
     &["tokio", "monoio", "mio", "libuv", "libev", "uvloop", "mainspring-tasks", "mainspring"];
 
-/// A table with a row for each figure.
+/// Returns a table with a row for each figure.
 pub fn all_figures<'a>(tables: impl Iterator<Item = &'a Table>) -> String {
-    let columns = ["what", "unit", "raw", "best peer", "mainspring", "x raw", "x best"];
+    let columns = ["subject", "unit", "raw", "best peer", "mainspring", "x raw", "x best"];
     let tasks = ["mainspring-tasks", "x raw", "x best"];
     let mut text = format!("| {} | {} |\n", columns.join(" | "), tasks.join(" | "));
     text += &format!("|---|---{}\n", "|---:".repeat(columns.len() + tasks.len() - 2) + "|");
@@ -56,20 +56,18 @@ fn lines<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<Line> {
     for table in tables {
         let columns: Vec<&Column> = table.columns.iter().collect();
         match &table.headline {
-            Headline::Whole(name) => lines.extend(summed(table, name.clone(), &columns)),
-            Headline::Each(word) => {
-                lines.extend(columns.iter().filter_map(|column| {
-                    summed(table, format!("{word}: {}", column.name), &[column])
-                }))
-            }
+            Headline::Whole(name) => lines.extend(mean_line(table, name.clone(), &columns)),
+            Headline::Each(word) => lines.extend(columns.iter().filter_map(|column| {
+                mean_line(table, format!("{word}: {}", column.name), &[column])
+            })),
             Headline::No => {}
         }
     }
     lines
 }
 
-/// The geometric mean of the ratios, of those who have a figure in each of the columns.
-fn summed(table: &Table, name: String, columns: &[&Column]) -> Option<Line> {
+/// Returns the geometric means of the ratios, for the peers with a figure in each column.
+fn mean_line(table: &Table, name: String, columns: &[&Column]) -> Option<Line> {
     let bases = columns.iter().map(|column| table.base_of(column));
     let bases: Vec<&'static str> = bases.collect::<Option<_>>()?;
     let base = match table.base {
@@ -91,26 +89,25 @@ fn summed(table: &Table, name: String, columns: &[&Column]) -> Option<Line> {
 
 const TOP: f64 = 74.0;
 const ROW: f64 = 21.0;
-/// Where the scale begins and ends, and what it shows.
+/// The scale: its ends on the page, and the ratios at its ends.
 const LEFT: f64 = 290.0;
 const RIGHT: f64 = 735.0;
 const LEAST: f64 = 0.25;
 const GREATEST: f64 = 16.0;
 const TICKS: &[f64] = &[0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
 
-/// The picture: a line for each figure, a dot for each peer.
+/// Returns the picture, with a line for each figure and a dot for each peer.
 pub fn picture<'a>(tables: impl Iterator<Item = &'a Table>) -> String {
     let lines = lines(tables);
     let bottom = TOP + ROW * lines.len() as f64;
-    let title = "mainspring beside others: ratio to the hand-written loop (raw), or else to the \
-                 best peer";
+    let title = "mainspring compared: ratio to the hand-written loop (raw), or to the best peer";
     let mut svg = text(12.0, 22.0, "bold", colour("raw"), title);
     svg += &legend();
     svg += &scale(bottom);
     for (number, line) in lines.iter().enumerate() {
-        svg += &drawn(line, TOP + ROW * number as f64 + ROW / 2.0);
+        svg += &draw(line, TOP + ROW * number as f64 + ROW / 2.0);
     }
-    let note = "logarithmic scale; left is better; dots at its ends lie beyond them";
+    let note = "logarithmic scale; left is better; a dot at an end of the scale lies beyond it";
     svg += &text(LEFT, bottom + 30.0, "normal", FAINT, note);
     page(PAGE, bottom + 42.0, &svg)
 }
@@ -126,43 +123,44 @@ fn legend() -> String {
 }
 
 fn scale(bottom: f64) -> String {
-    let zero = place(1.0);
+    let zero = x_of(1.0);
     let mut svg = format!(
         "<rect x=\"{LEFT}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"#f0f7ff\"/>\n",
         zero - LEFT,
         bottom - TOP
     );
     for tick in TICKS {
-        let (x, ink) = (place(*tick), if *tick == 1.0 { FAINT } else { RULE });
+        let (x, ink) = (x_of(*tick), if *tick == 1.0 { FAINT } else { RULE });
         svg += &line((x, TOP), (x, bottom), ink);
-        svg += &text_to(x + 8.0, bottom + 14.0, FAINT, &format!("{tick}x"));
+        svg += &text_ending_at(x + 8.0, bottom + 14.0, FAINT, &format!("{tick}x"));
     }
-    let heads = [(LEFT - 8.0, "to"), (806.0, "mainspring"), (852.0, "tasks"), (968.0, "best peer")];
-    let head = |(x, word): (f64, &str)| text_to(x, TOP - 6.0, FAINT, word);
+    let heads =
+        [(LEFT - 8.0, "base"), (806.0, "mainspring"), (852.0, "tasks"), (968.0, "best peer")];
+    let head = |(x, word): (f64, &str)| text_ending_at(x, TOP - 6.0, FAINT, word);
     svg + &heads.map(head).concat()
 }
 
-fn drawn(line: &Line, y: f64) -> String {
+fn draw(line: &Line, y: f64) -> String {
     let of = |name: &str| line.ratios.iter().find(|it| it.0 == name).map(|it| it.1);
     let shown = |name: &str| of(name).map_or("-".to_owned(), figure);
     let mut svg = crate::chart::line((12.0, y + ROW / 2.0), (968.0, y + ROW / 2.0), "#eff2f5");
     svg += &text(12.0, y + 4.0, "normal", colour("raw"), &line.name);
-    svg += &text_to(LEFT - 8.0, y + 4.0, FAINT, line.base);
-    svg += &text_to(806.0, y + 4.0, colour("mainspring"), &shown("mainspring"));
-    svg += &text_to(852.0, y + 4.0, colour("mainspring-tasks"), &shown("mainspring-tasks"));
+    svg += &text_ending_at(LEFT - 8.0, y + 4.0, FAINT, line.base);
+    svg += &text_ending_at(806.0, y + 4.0, colour("mainspring"), &shown("mainspring"));
+    svg += &text_ending_at(852.0, y + 4.0, colour("mainspring-tasks"), &shown("mainspring-tasks"));
     let others = line.ratios.iter().filter(|(peer, _)| !is_ours(peer) && *peer != "raw");
     if let Some((best, ratio)) = others.min_by(|one, other| one.1.total_cmp(&other.1)) {
-        svg += &text_to(968.0, y + 4.0, FAINT, &format!("{best} {}", figure(*ratio)));
+        svg += &text_ending_at(968.0, y + 4.0, FAINT, &format!("{best} {}", figure(*ratio)));
     }
     for peer in SHOWN {
         if let Some(ratio) = of(peer) {
-            svg += &dot(peer, place(ratio), y);
+            svg += &dot(peer, x_of(ratio), y);
         }
     }
     svg
 }
 
-fn place(ratio: f64) -> f64 {
+fn x_of(ratio: f64) -> f64 {
     let part = (ratio.clamp(LEAST, GREATEST) / LEAST).ln() / (GREATEST / LEAST).ln();
     LEFT + (RIGHT - LEFT) * part
 }
@@ -177,7 +175,7 @@ fn dot(peer: &str, x: f64, y: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{LEFT, Line, RIGHT, all_figures, lines, picture, place};
+    use super::{LEFT, Line, RIGHT, all_figures, lines, picture, x_of};
     use crate::table::{Base, Column, Headline, RAW, Table};
 
     type Figures = &'static [(&'static str, f64)];
@@ -196,7 +194,7 @@ mod tests {
         [&[("raw", 1.0), ("mainspring", 2.0), ("mio", 3.0)], &[("raw", 1.0), ("mainspring", 8.0)]];
 
     #[test]
-    fn a_whole_is_the_geometric_mean_of_those_who_have_all() {
+    fn line_is_the_geometric_mean_of_peers_with_all_figures() {
         let whole = table(RAW, Headline::Whole("echo".to_owned()), &TWO);
         let line = lines([whole].iter()).remove(0);
         assert_eq!((line.name.as_str(), line.base), ("echo (mean of 2)", "raw"));
@@ -205,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn each_column_has_its_own_best_peer() {
+    fn best_peer_is_that_of_the_column() {
         let figures: Figures = &[("raw", 1.0), ("mainspring", 2.0), ("mio", 4.0), ("tokio", 8.0)];
         let each = table(Base::Best, Headline::Each("post"), &[figures]);
         let ratios = vec![("raw", 0.25), ("mainspring", 0.5), ("mio", 1.0), ("tokio", 2.0)];
@@ -214,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_both_ratios_and_says_who_is_missing() {
+    fn table_has_both_ratios_and_marks_missing_figures() {
         let each = table(Base::Best, Headline::Each("post"), &TWO[..1]);
         let row = all_figures([each].iter()).lines().last().unwrap().to_owned();
         let words = "title, 0 | ns | 1.00 | mio 3.00 | 2.00 | 2.00x | 0.67x | - | - | -";
@@ -222,8 +220,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_scale_lies_at_its_end() {
-        assert_eq!((place(0.01), place(1000.0)), (LEFT, RIGHT));
+    fn ratio_beyond_the_scale_is_at_its_end() {
+        assert_eq!((x_of(0.01), x_of(1000.0)), (LEFT, RIGHT));
         assert!(picture([table(RAW, Headline::No, &TWO)].iter()).contains("</svg>"));
     }
 }

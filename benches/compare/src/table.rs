@@ -1,4 +1,4 @@
-//! A table of one scenario: peers as rows, figures as columns, each with its spread and its ratio.
+//! A table of one scenario. Rows are peers, columns are sizes; a cell has median, spread and ratio.
 
 use std::fmt;
 
@@ -16,39 +16,40 @@ pub type Results = Vec<(&'static Peer, Rounds)>;
 pub enum Base {
     /// One of the peers.
     Peer(&'static str),
-    /// Whichever peer is best in the column, mainspring and the hand-written loop aside.
+    /// The best peer of the column, except mainspring and the hand-written loop.
     Best,
-    /// There are none.
+    /// The table has no ratios.
     Nothing,
 }
 
-/// The hand-written loop.
+/// Ratios to the hand-written loop.
 pub const RAW: Base = Base::Peer("raw");
 
-/// What the picture of a table shows.
+/// The picture of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Picture {
-    /// Bars of a length that is the figure.
+    /// Bars, as long as the figure.
     Bars,
-    /// Bars of a length that is the figure's logarithm: the figures are too far apart.
+    /// Bars, as long as the logarithm of the figure, for figures of different magnitudes.
     Magnitudes,
-    /// Lines over sizes, which the names of the columns count.
+    /// Lines over the sizes. The names of the columns are numbers; the text names their unit.
     Curves(&'static str),
-    /// There is none.
+    /// The table has no picture.
     Nothing,
 }
 
-/// How a table takes part in the summary of the run.
+/// The part of a table in the summary of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Headline {
-    /// In one line: the columns are sizes of the same thing.
+    /// One line of this name with the mean: the columns are sizes of the same work.
     Whole(String),
-    /// In a line for each column, after this word.
+    /// A line for each column, whose name begins with this word.
     Each(&'static str),
+    /// The summary does not contain the table.
     No,
 }
 
-/// The table; small figures are better.
+/// A table. Smaller figures are better.
 #[derive(Debug)]
 pub struct Table {
     pub title: String,
@@ -56,17 +57,17 @@ pub struct Table {
     pub base: Base,
     pub picture: Picture,
     pub headline: Headline,
-    /// Whether it is for some peers only, so that the others are not missing.
+    /// True if the table is about some peers only: a note about the others would be wrong.
     pub is_partial: bool,
     pub columns: Vec<Column>,
     notes: Vec<String>,
 }
 
-/// What one scenario gives at one size.
+/// The figures of one size.
 #[derive(Debug)]
 pub struct Column {
     pub name: String,
-    /// By peer, a figure for each round.
+    /// Peers, with a figure for each round.
     pub figures: Vec<(&'static str, Vec<f64>)>,
 }
 
@@ -84,17 +85,17 @@ impl Table {
         }
     }
 
-    /// A table of a growth: the columns are sizes.
+    /// A table of costs over sizes, with curves as its picture.
     pub fn curves(title: &str, sizes: &'static str, unit: &'static str, base: Base) -> Table {
         Table { picture: Picture::Curves(sizes), ..Table::new(title, unit, base) }
     }
 
-    /// A table of things of different kinds, whose columns name their units.
+    /// A table of different quantities. The names of the columns contain the units.
     pub fn magnitudes(title: &str, base: Base) -> Table {
         Table { picture: Picture::Magnitudes, is_partial: true, ..Table::new(title, "", base) }
     }
 
-    /// Adds a column of a race: the figures at `index` of what the workers gave.
+    /// Adds a column of the figures at `index` in each round.
     pub fn add(
         &mut self,
         name: impl Into<String>,
@@ -112,7 +113,7 @@ impl Table {
         self.notes.push(note.into());
     }
 
-    /// The peers that have a figure, in the order in which they were first met.
+    /// Returns the peers that have a figure, in the order of their first appearance.
     pub fn peers(&self) -> Vec<&'static str> {
         let mut names = Vec::new();
         for (name, _) in self.columns.iter().flat_map(|column| &column.figures) {
@@ -123,7 +124,7 @@ impl Table {
         names
     }
 
-    /// The peer that the ratios of a column are to.
+    /// Returns the base of the ratios of a column.
     pub fn base_of(&self, column: &Column) -> Option<&'static str> {
         match self.base {
             Base::Peer(peer) => Some(peer),
@@ -149,7 +150,7 @@ impl Table {
         rows
     }
 
-    /// `4.91 ±2% 1.03x`: the median, half the distance of the extremes, the median of the ratios.
+    /// Returns median, half the distance of the extremes, and median of the ratios: `4.91 ±2% 1.03x`.
     fn entry(&self, column: &Column, peer: &str) -> String {
         let Some(figures) = column.figures_of(peer) else { return "-".to_owned() };
         let spread = Spread::of(figures.iter().copied());
@@ -176,7 +177,7 @@ impl Table {
     }
 }
 
-/// A figure with three digits or more.
+/// Formats a figure with at least three digits.
 pub fn figure(value: f64) -> String {
     match value.abs() {
         ..10.0 => format!("{value:.2}"),
@@ -185,7 +186,7 @@ pub fn figure(value: f64) -> String {
     }
 }
 
-/// With a comma before each third digit from the end, if there are five or more.
+/// Inserts commas between groups of three digits, if there are five digits or more.
 fn grouped(digits: &str) -> String {
     if digits.len() < 5 {
         return digits.to_owned();
@@ -205,7 +206,7 @@ impl Column {
         Some(median(self.figures_of(peer)?.iter().copied()))
     }
 
-    /// Whichever peer has the least median, ourselves and the hand-written loop aside.
+    /// Returns the peer with the least median, except mainspring and the hand-written loop.
     pub fn best(&self) -> Option<&'static str> {
         let is_peer = |name: &str| !name.starts_with("mainspring") && name != "raw";
         let others = self.figures.iter().filter(|(name, _)| is_peer(name));
@@ -224,7 +225,7 @@ impl Column {
         all.max_by(|one, other| one.0.total_cmp(&other.0))
     }
 
-    /// The median of the ratios of the rounds.
+    /// Returns the median of the ratios of the rounds.
     pub fn ratio(&self, peer: &str, base: &str) -> Option<f64> {
         let pairs = self.figures_of(peer)?.iter().zip(self.figures_of(base)?);
         Some(median(pairs.map(|(figure, base)| figure / base)))
@@ -259,14 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_those_of_rounds_and_not_of_medians() {
+    fn ratio_is_the_median_of_the_ratios_of_rounds() {
         let rounds: [&[f64]; 2] = [&[10.0, 20.0, 40.0], &[11.0, 30.0, 44.0]];
         let table = table(RAW, &[("raw", rounds[0]), ("mio", rounds[1])]);
         assert_eq!(table.entry(&table.columns[0], "mio"), "30.0 ±55% 1.10x");
     }
 
     #[test]
-    fn mainspring_is_no_peer_of_itself() {
+    fn best_peer_excludes_mainspring() {
         let figures: [(_, &[f64]); 3] =
             [("mainspring", &[1.0]), ("mio", &[3.0]), ("tokio", &[2.0])];
         let table = table(Base::Best, &figures);
@@ -274,14 +275,14 @@ mod tests {
     }
 
     #[test]
-    fn who_is_missing_has_no_figure_and_no_ratio() {
+    fn missing_peer_has_no_figure_and_no_ratio() {
         let table = table(RAW, &[("mio", &[3.0]), ("tokio", &[])]);
         assert_eq!(table.entry(&table.columns[0], "mio"), "3.00");
         assert_eq!(table.entry(&table.columns[0], "tokio"), "-");
     }
 
     #[test]
-    fn the_furthest_rounds_are_found() {
+    fn widest_spread_is_found() {
         let figures: [(_, &[f64]); 3] =
             [("raw", &[10.0, 10.0]), ("mio", &[9.0, 10.0, 12.0]), ("tokio", &[5.0])];
         assert_eq!(table(RAW, &figures).columns[0].widest_spread(), Some((0.3, "mio")));
@@ -289,13 +290,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_base_there_are_no_ratios() {
+    fn table_without_a_base_has_no_ratios() {
         let table = table(Base::Nothing, &[("raw", &[2.0])]);
         assert_eq!(table.rows(), [["ns", "column"], ["raw", "2.00"]]);
     }
 
     #[test]
-    fn long_figures_are_grouped() {
+    fn long_figures_have_commas() {
         let figures = [0.5, 9.994, 12.34, 999.6, 9999.0, 10_000.0, 1_234_567.0];
         let shown = ["0.50", "9.99", "12.3", "1000", "9999", "10,000", "1,234,567"];
         assert_eq!(figures.map(super::figure), shown);

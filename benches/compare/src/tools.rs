@@ -1,7 +1,7 @@
-//! Tools that count what a process does, such as strace: they start it, and report when it ends.
+//! Tools such as strace that start a process and report counts when it ends.
 //!
-//! Work is done at two lengths, by two processes, and what counts is the difference: starting,
-//! warming up and ending cancel out.
+//! Two processes do a short and a long amount of work. The difference of their counts excludes
+//! start, warm-up and end.
 
 use std::io;
 use std::process::{Command, Stdio};
@@ -12,32 +12,33 @@ use crate::peers::peer::Peer;
 use crate::server::Server;
 use crate::worker::{Worker, under};
 
-/// A tool and its options, in front of the command that it counts; it reports on standard error.
+/// A tool with its options, in front of the command that it counts. It reports on standard error.
 #[derive(Debug, Clone, Copy)]
 pub struct Tool(pub &'static [&'static str]);
 
-/// What a tool has said of work of two lengths, or of work without its start and its end.
+/// Reports of a tool about a short and a long amount of work.
 #[derive(Debug)]
 pub struct Reports {
-    few: Option<String>,
-    many: String,
-    /// By how much one is longer than the other.
-    apart: f64,
+    /// `None` if the long report excludes start and end.
+    short: Option<String>,
+    long: String,
+    /// Units of work that the long report has more than the short one.
+    difference: f64,
 }
 
-/// The longer work is so many times the shorter one.
-const LENGTHS: u64 = 6;
+/// The longer work is so long times the shorter one.
+const LENGTH_RATIO: u64 = 6;
 
 impl Tool {
-    /// Whether it is here, and has the right to do it.
+    /// Returns true if the tool is installed and has the permissions that it needs.
     pub fn works(self) -> bool {
         let mut command = under(self.0, Command::new("true"));
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     }
 
-    /// Counts a worker that does `least`, whereby it gets warm, and then as much or more.
-    pub fn of_worker(
+    /// Counts a worker that does `least` units to warm up, and then the short or the long amount.
+    pub fn count_worker(
         self,
         comparison: &Comparison,
         peer: &Peer,
@@ -55,8 +56,8 @@ impl Tool {
         Reports::of(least, report)
     }
 
-    /// Counts a server of echoes. `connect` gives what works for an amount.
-    pub fn of_server<W>(
+    /// Counts an echo server. `connect` returns a function that does an amount of work.
+    pub fn count_server<W>(
         self,
         comparison: &Comparison,
         peer: &Peer,
@@ -77,25 +78,25 @@ impl Tool {
 
 impl Reports {
     fn of(least: u64, report: impl Fn(u64) -> io::Result<String>) -> io::Result<Reports> {
-        let most = least * LENGTHS;
-        let (few, many) = (Some(report(least)?), report(most)?);
-        Ok(Reports { few, many, apart: (most - least) as f64 })
+        let most = least * LENGTH_RATIO;
+        let (short, long) = (Some(report(least)?), report(most)?);
+        Ok(Reports { short, long, difference: (most - least) as f64 })
     }
 
-    /// Of work that was counted without its start and its end.
-    pub fn of_all(report: String, amount: usize) -> Reports {
-        Reports { few: None, many: report, apart: amount as f64 }
+    /// A report about `amount` units of work that excludes start and end.
+    pub fn of_work(report: String, amount: usize) -> Reports {
+        Reports { short: None, long: report, difference: amount as f64 }
     }
 
-    /// The count that `read` finds in a report, for each unit of work.
+    /// Returns the count that `read` finds in the reports, per unit of work.
     pub fn per_unit(&self, read: impl Fn(&str) -> io::Result<f64>) -> io::Result<f64> {
-        let few = self.few.as_deref().map_or(Ok(0.0), &read)?;
-        Ok((read(&self.many)? - few) / self.apart)
+        let short = self.short.as_deref().map_or(Ok(0.0), &read)?;
+        Ok((read(&self.long)? - short) / self.difference)
     }
 
-    /// The longer one.
-    pub fn last(&self) -> &str {
-        &self.many
+    /// Returns the report about the long amount of work.
+    pub fn long(&self) -> &str {
+        &self.long
     }
 }
 
@@ -104,16 +105,16 @@ mod tests {
     use super::Reports;
 
     #[test]
-    fn what_happens_once_cancels_out() {
+    fn constant_costs_cancel_out() {
         let reports = Reports::of(10, |amount| Ok((700 + 3 * amount).to_string())).unwrap();
         assert_eq!(reports.per_unit(|report| Ok(report.parse().unwrap())).unwrap(), 3.0);
-        assert_eq!(reports.last(), "880");
-        let reports = Reports::of_all("30".to_owned(), 10);
+        assert_eq!(reports.long(), "880");
+        let reports = Reports::of_work("30".to_owned(), 10);
         assert_eq!(reports.per_unit(|report| Ok(report.parse().unwrap())).unwrap(), 3.0);
     }
 
     #[test]
-    fn a_tool_that_is_not_here_does_not_work() {
+    fn missing_tool_does_not_work() {
         assert!(!super::Tool(&["/nowhere/strace", "-f"]).works());
         assert!(super::Tool(&["env"]).works());
     }

@@ -1,4 +1,4 @@
-//! A process that works for one peer, seen from the leading process.
+//! A worker: a process that does the work of one peer. This is the side of the main process.
 
 use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Error, Read, Write};
@@ -6,13 +6,14 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// The first word of the command line of a worker that is this program.
+/// First word of the command line of a worker in this program.
 pub const FLAG: &str = "--worker";
 
-/// A worker that says nothing for so long has lost its way.
+/// Longest wait for an answer; a worker that takes longer is broken.
 const TIMEOUT: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
 
-/// A command under a tool such as strace, whose report goes to standard error.
+/// Returns the command under a tool such as strace, with its standard error, where the tool reports,
+/// in a pipe. An empty `tool` returns the command unchanged.
 pub fn under(tool: &[&str], command: Command) -> Command {
     let [tool, options @ ..] = tool else { return command };
     let mut under = Command::new(tool);
@@ -21,50 +22,52 @@ pub fn under(tool: &[&str], command: Command) -> Command {
     under
 }
 
-/// A worker. It is killed when this is dropped.
+/// A running worker. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Worker {
     process: Child,
-    questions: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    requests: Option<ChildStdin>,
+    figures: BufReader<ChildStdout>,
     errors: Option<ChildStderr>,
 }
 
 impl Worker {
-    /// Starts a worker; its standard error is ours, unless the command says otherwise.
+    /// Starts a worker. It inherits the standard error unless the command has another one.
     pub fn start(mut command: Command) -> io::Result<Worker> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn()?;
-        let questions = process.stdin.take();
-        let answers = BufReader::new(process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
+        let requests = process.stdin.take();
+        let figures = BufReader::new(process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
         let errors = process.stderr.take();
-        Ok(Worker { process, questions, answers, errors })
+        Ok(Worker { process, requests, figures, errors })
     }
 
-    /// Asks for an amount of work, and waits for the figures.
-    pub fn request(&mut self, question: impl Display) -> io::Result<Vec<f64>> {
-        let questions = self.questions.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        writeln!(questions, "{question}")?;
+    /// Requests an amount of work, and waits for the figures.
+    pub fn request(&mut self, amount: impl Display) -> io::Result<Vec<f64>> {
+        let requests = self.requests.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        writeln!(requests, "{amount}")?;
         self.figures()
     }
 
-    /// The figures on the next line that it prints.
+    /// Returns the figures of the next line that the worker prints.
     pub fn figures(&mut self) -> io::Result<Vec<f64>> {
-        let mut waiting = [PollFd::new(self.answers.get_ref(), PollFlags::IN)];
+        let mut waiting = [PollFd::new(self.figures.get_ref(), PollFlags::IN)];
         if poll(&mut waiting, Some(&TIMEOUT))? == 0 {
-            return Err(Error::new(io::ErrorKind::TimedOut, "it does not answer"));
+            return Err(Error::new(io::ErrorKind::TimedOut, "the worker does not answer"));
         }
         let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
-            return Err(Error::other(format!("it has ended early, {}", self.process.wait()?)));
+        if self.figures.read_line(&mut line)? == 0 {
+            return Err(Error::other(format!("the worker ended early, {}", self.process.wait()?)));
         }
-        let figure = |word: &str| word.parse().map_err(|_| Error::other(format!("it said {line}")));
+        let figure = |word: &str| {
+            word.parse().map_err(|_| Error::other(format!("the worker printed {line:?}")))
+        };
         line.split_whitespace().map(figure).collect()
     }
 
-    /// Asks no more, waits for the end, and returns what its standard error has said.
+    /// Ends the requests, waits for the process, and returns the text of its standard error.
     pub fn end(mut self) -> io::Result<String> {
-        drop(self.questions.take());
+        drop(self.requests.take());
         let mut report = String::new();
         if let Some(mut errors) = self.errors.take() {
             errors.read_to_string(&mut report)?;
@@ -76,7 +79,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // It may have ended already.
+        // Errors are ignored: the process may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

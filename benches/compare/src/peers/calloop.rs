@@ -1,4 +1,4 @@
-//! calloop: callbacks for sources, and an executor for futures as one of the sources.
+//! calloop: callbacks for sources. An executor for futures is one of the sources.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -23,7 +23,8 @@ use crate::work::echo::{BUFFER, Backlog, Echo, listener};
 use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Message, Traffic, round_trips, throughput};
 use crate::work::{
-    BATCH, HOUR, YIELDING_TASKS, cpu, deadlines, memory, run_requests, since, since_for, soon,
+    BATCH, HOUR, YIELDING_TASKS, cpu, deadlines, memory, near_deadlines, run_requests, since,
+    since_for,
 };
 
 pub const PEER: Peer = Peer::rust("calloop", WORKS);
@@ -46,7 +47,7 @@ const WORKS: Works = &[
     ("pipes", watch_pipes),
 ];
 
-/// A loop whose state is the number of futures that have ended.
+/// Returns a loop whose state counts completed futures.
 fn executing() -> (EventLoop<'static, u64>, Scheduler<()>) {
     let el = EventLoop::try_new().expect("a loop");
     let (executor, scheduler) = executor().expect("an executor");
@@ -54,7 +55,7 @@ fn executing() -> (EventLoop<'static, u64>, Scheduler<()>) {
     (el, scheduler)
 }
 
-/// Its tasks have no handles: what they give goes to the source's callback.
+/// Tasks have no handles: the callback of the source receives their outputs.
 fn spawn(_: &[usize]) {
     let (mut el, scheduler) = executing();
     run_requests(|count| {
@@ -87,7 +88,7 @@ fn switch(_: &[usize]) {
 fn run_until_ended(el: &mut EventLoop<'static, u64>, count: u64) {
     let mut ended = 0;
     while ended < count {
-        el.dispatch(None, &mut ended).expect("the loop turns");
+        el.dispatch(None, &mut ended).expect("the loop runs");
     }
 }
 
@@ -101,7 +102,7 @@ fn waiting(_: &[usize]) {
             scheduler.schedule(async { receiver.await.unwrap_or_default() }).expect("a task");
             senders.push(sender);
         }
-        scheduler.schedule(async {}).expect("a task"); // It is the last one to run.
+        scheduler.schedule(async {}).expect("a task"); // Runs after all others.
         run_until_ended(&mut el, 1);
         [memory() - before]
     });
@@ -116,13 +117,13 @@ fn asleep(_: &[usize]) {
             let sleep = async move { TimeoutFuture::from_duration(&el, HOUR).await };
             scheduler.schedule(sleep).expect("a task");
         }
-        scheduler.schedule(async {}).expect("a task"); // It is the last one to run.
+        scheduler.schedule(async {}).expect("a task"); // Runs after all others.
         run_until_ended(&mut el, 1);
         [memory() - before]
     });
 }
 
-/// A connection as a source of its own, made of a generic one whose interest it changes.
+/// A connection: a source that contains a generic one and changes its interest.
 struct Connection {
     stream: Generic<TcpStream>,
     echo: Echo,
@@ -151,7 +152,7 @@ impl EventSource for Connection {
             }
             Ok(PostAction::Continue)
         });
-        let (readable, writable) = self.echo.wants();
+        let (readable, writable) = self.echo.interest();
         let interest = &mut self.stream.interest;
         let is_as_before = (interest.readable, interest.writable) == (readable, writable);
         *interest = Interest { readable, writable };
@@ -180,10 +181,10 @@ fn echo(_: &[usize]) {
     let mut el: EventLoop<'_, ()> = EventLoop::try_new().expect("a loop");
     let listener = Generic::new(listener(), Interest::READ, Mode::Level);
     let (handle, buffer) = (el.handle(), Rc::new(RefCell::new(vec![0; BUFFER])));
-    let (turn, mut backlog) = (Rc::new(Cell::new(0)), Backlog::default());
-    let this_turn = Rc::clone(&turn);
+    let (tick, mut backlog) = (Rc::new(Cell::new(0)), Backlog::default());
+    let this_tick = Rc::clone(&tick);
     let accept = move |_, listener: &mut NoIoDrop<TcpListener>, (): &mut ()| {
-        for _ in 0..backlog.batch(this_turn.get()) {
+        for _ in 0..backlog.batch(this_tick.get()) {
             let Ok((stream, _)) = listener.accept() else { break };
             stream.set_nonblocking(true)?;
             let stream = Generic::new(stream, Interest::READ, Mode::Level);
@@ -194,10 +195,10 @@ fn echo(_: &[usize]) {
         Ok(PostAction::Continue)
     };
     el.handle().insert_source(listener, accept).expect("a source");
-    el.run(None, &mut (), |()| turn.set(turn.get() + 1)).expect("the loop turns");
+    el.run(None, &mut (), |()| tick.set(tick.get() + 1)).expect("the loop runs");
 }
 
-/// A loop whose state is the number of timers that have run, and timers on it.
+/// Returns a loop whose state counts timers that have run, and timers on it.
 fn timed(deadlines: &[Instant]) -> (EventLoop<'static, u64>, Vec<RegistrationToken>) {
     let el = EventLoop::try_new().expect("a loop");
     let mut timers = Vec::with_capacity(deadlines.len());
@@ -225,7 +226,7 @@ fn timers(_: &[usize]) {
 
 fn timers_run(_: &[usize]) {
     run_requests(|count| {
-        let deadlines = soon(count);
+        let deadlines = near_deadlines(count);
         let before = cpu();
         let (mut el, _timers) = timed(&deadlines);
         run_until_ended(&mut el, count);
@@ -250,7 +251,7 @@ fn rearm(sizes: &[usize]) {
             timer.as_source_mut().set_deadline(base + Duration::from_micros(step));
             el.handle().update(token).expect("a source");
         }
-        el.dispatch(Duration::ZERO, &mut ()).expect("the loop turns");
+        el.dispatch(Duration::ZERO, &mut ()).expect("the loop runs");
         [since(before)]
     });
 }
@@ -268,7 +269,7 @@ fn chain(_: &[usize]) {
     run_requests(|count| {
         let (before, mut seen) = (cpu(), 0);
         while seen < count {
-            el.dispatch(Duration::ZERO, &mut seen).expect("the loop turns");
+            el.dispatch(Duration::ZERO, &mut seen).expect("the loop runs");
         }
         [since(before)]
     });
@@ -282,7 +283,7 @@ fn batch(_: &[usize]) {
             for number in 0..BATCH {
                 el.handle().insert_idle(move |sum| *sum = sum.wrapping_add(number));
             }
-            el.dispatch(Duration::ZERO, &mut sum).expect("the loop turns");
+            el.dispatch(Duration::ZERO, &mut sum).expect("the loop runs");
         }
         [since(before)]
     });
@@ -296,10 +297,10 @@ fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
         channel::Event::Closed => {}
     };
     el.handle().insert_source(receiver, receive).expect("a source");
-    let thread = traffic.begin(move |message| sender.send(message).expect("it is received"));
+    let thread = traffic.start(move |message| sender.send(message).expect("it is received"));
     let mut sum = 0;
     while sum < traffic.count {
-        el.dispatch(None, &mut sum).expect("the loop turns");
+        el.dispatch(None, &mut sum).expect("the loop runs");
     }
     thread
 }
@@ -318,7 +319,7 @@ fn dispatch(sizes: &[usize]) {
     run_requests(|count| {
         let (before, mut seen) = (cpu(), 0);
         while seen < count {
-            el.dispatch(None, &mut seen).expect("the loop turns");
+            el.dispatch(None, &mut seen).expect("the loop runs");
         }
         [since_for(before, count, seen)]
     });
@@ -338,9 +339,9 @@ fn watch_pipes(sizes: &[usize]) {
     let mut chain = Chain::new(writers);
     run_requests(|count| {
         let before = cpu();
-        chain.begin(sizes[1], count);
+        chain.start(sizes[1], count);
         while !chain.is_at_end() {
-            el.dispatch(None, &mut chain).expect("the loop turns");
+            el.dispatch(None, &mut chain).expect("the loop runs");
         }
         [since(before)]
     });

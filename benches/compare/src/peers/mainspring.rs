@@ -1,4 +1,4 @@
-//! mainspring: callbacks.
+//! mainspring with callbacks.
 
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -10,7 +10,7 @@ use super::peer::{Peer, Works};
 use crate::work::echo::{PERIOD, TIMERS, listener, post_from_threads};
 use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
-use crate::work::{BATCH, HOUR, cpu, deadlines, run_requests, since, since_for, soon};
+use crate::work::{BATCH, HOUR, cpu, deadlines, near_deadlines, run_requests, since, since_for};
 
 pub const PEER: Peer = Peer::rust("mainspring", WORKS);
 
@@ -38,7 +38,7 @@ fn serve(flood: fn(&EventLoop)) {
         Ok(())
     })
     .expect("a listener can be served");
-    el.run_forever().expect("the loop turns");
+    el.run_forever().expect("the loop runs");
 }
 
 fn post(el: &EventLoop) {
@@ -61,7 +61,7 @@ fn tick(el: &EventLoop) {
     }
 }
 
-/// A loop whose state is the number of timers that have run, and timers on it.
+/// Returns a loop whose state counts timers that have run, and timers on it.
 fn timed(deadlines: &[Instant]) -> (EventLoop<u64>, Vec<TimerHandle>) {
     let el = EventLoop::with_state(0).expect("a loop");
     let mut timers = Vec::with_capacity(deadlines.len());
@@ -82,10 +82,10 @@ fn timers(_: &[usize]) {
 
 fn timers_run(_: &[usize]) {
     run_requests(|count| {
-        let deadlines = soon(count);
+        let deadlines = near_deadlines(count);
         let before = cpu();
         let (mut el, _timers) = timed(&deadlines);
-        el.run().expect("the loop turns");
+        el.run().expect("the loop runs");
         assert_eq!(*el.state(), count);
         [since(before)]
     });
@@ -100,7 +100,7 @@ fn rearm(sizes: &[usize]) {
             let deadline = base + Duration::from_micros(step);
             el.reset_at(timers[step as usize % sizes[0]], deadline);
         }
-        el.tick(Some(Duration::ZERO)).expect("the loop turns");
+        el.tick(Some(Duration::ZERO)).expect("the loop runs");
         [since(before)]
     });
 }
@@ -119,7 +119,7 @@ fn chain(_: &[usize]) {
         let before = cpu();
         *el.state_mut() = count;
         el.call_soon(link);
-        el.run_forever().expect("the loop turns");
+        el.run_forever().expect("the loop runs");
         [since(before)]
     });
 }
@@ -132,25 +132,25 @@ fn batch(_: &[usize]) {
             for number in 0..BATCH {
                 el.call_soon(move |_, sum| *sum = sum.wrapping_add(number));
             }
-            el.tick(None).expect("the loop turns");
+            el.tick(None).expect("the loop runs");
         }
         [since(before)]
     });
 }
 
-/// It ends by itself when the thread has dropped its remote.
+/// The run ends when the thread drops its remote: nothing else keeps the loop alive.
 fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     let mut el = EventLoop::with_state(0u64).expect("a loop");
     let remote = el.remote();
-    let thread = traffic.begin(move |message| {
+    let thread = traffic.start(move |message| {
         remote.call_soon(move |_, sum| message.receive(sum)).expect("the loop is there");
     });
-    el.run().expect("the loop turns");
+    el.run().expect("the loop runs");
     assert_eq!(*el.state(), traffic.count);
     thread
 }
 
-/// How many callbacks have run, and after how many the loop is to stop.
+/// Number of callbacks that have run, and the number after which the loop stops.
 struct Seen {
     now: u64,
     wanted: u64,
@@ -172,7 +172,7 @@ fn dispatch(sizes: &[usize]) {
     run_requests(|count| {
         let before = cpu();
         *el.state_mut() = Seen { now: 0, wanted: count };
-        el.run_forever().expect("the loop turns");
+        el.run_forever().expect("the loop runs");
         [since_for(before, count, el.state().now)]
     });
 }
@@ -192,8 +192,8 @@ fn watch_pipes(sizes: &[usize]) {
     }
     run_requests(|events| {
         let before = cpu();
-        el.state().begin(sizes[1], events);
-        el.run_forever().expect("the loop turns");
+        el.state().start(sizes[1], events);
+        el.run_forever().expect("the loop runs");
         [since(before)]
     });
 }

@@ -1,4 +1,4 @@
-//! mainspring: its tasks, beside its callbacks in the file `mainspring`.
+//! mainspring with tasks. The file `mainspring` has the callbacks.
 
 use std::future::{Future, poll_fn};
 use std::io::Read;
@@ -20,10 +20,11 @@ use mainspring::{EventLoop, Interest, Io, Sleep, promise, sleep, sleep_until, yi
 use super::peer::{Peer, Works};
 use crate::work::echo::{PERIOD, TIMERS, listener, post_from_threads};
 use crate::work::http::hello;
-use crate::work::pipes::{Chain, ROOM, pipes};
+use crate::work::pipes::{Chain, READ_SIZE, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
 use crate::work::{
-    HOUR, Link, YIELDING_TASKS, cpu, deadlines, link, lists, memory, run_requests, since, soon,
+    HOUR, Link, YIELDING_TASKS, cpu, deadlines, link, lists, memory, near_deadlines, run_requests,
+    since,
 };
 
 pub const PEER: Peer = Peer::with_version("mainspring-tasks", "(its tasks)", WORKS);
@@ -58,7 +59,7 @@ fn spawn(_: &[usize]) {
                 task.await.expect("a task ends");
             }
         })
-        .expect("the loop turns");
+        .expect("the loop runs");
         [since(before)]
     });
 }
@@ -78,12 +79,12 @@ fn switch(_: &[usize]) {
                 task.await.expect("a task ends");
             }
         })
-        .expect("the loop turns");
+        .expect("the loop runs");
         [since(before)]
     });
 }
 
-/// With its own promise.
+/// Tasks that wait for a promise.
 fn waiting(_: &[usize]) {
     grown(promise::<()>);
 }
@@ -103,10 +104,10 @@ fn grown<S, R: Future + 'static>(channel: fn() -> (S, R)) {
                 tasks.push(mainspring::spawn(receiver));
                 senders.push(sender);
             }
-            mainspring::spawn(async {}).await.expect("a task ends"); // It is the last one to run.
+            mainspring::spawn(async {}).await.expect("a task ends"); // Runs after all others.
             [memory() - before]
         })
-        .expect("the loop turns")
+        .expect("the loop runs")
     });
 }
 
@@ -119,14 +120,14 @@ fn asleep(_: &[usize]) {
             for _ in 0..count {
                 tasks.push(mainspring::spawn(async { sleep(HOUR).await }));
             }
-            mainspring::spawn(async {}).await.expect("a task ends"); // It is the last one to run.
+            mainspring::spawn(async {}).await.expect("a task ends"); // Runs after all others.
             [memory() - before]
         })
-        .expect("the loop turns")
+        .expect("the loop runs")
     });
 }
 
-/// Sleeps of one task. A sleep is in the timers when it was polled, and never over at once.
+/// Returns sleeps of one task. The first poll inserts a sleep into the timers.
 async fn sleeps(deadlines: &[Instant]) -> Vec<Pin<Box<Sleep>>> {
     let mut sleeps = Vec::with_capacity(deadlines.len());
     let start = |context: &mut Context<'_>| {
@@ -153,14 +154,14 @@ fn timers(_: &[usize]) {
             drop(sleeps);
             [inserted, since(before) - inserted]
         })
-        .expect("the loop turns")
+        .expect("the loop runs")
     });
 }
 
 fn timers_run(_: &[usize]) {
     let mut el = EventLoop::new().expect("a loop");
     run_requests(|count| {
-        let deadlines = soon(count);
+        let deadlines = near_deadlines(count);
         el.run_until_complete(async {
             let before = cpu();
             for sleep in sleeps(&deadlines).await {
@@ -168,7 +169,7 @@ fn timers_run(_: &[usize]) {
             }
             [since(before)]
         })
-        .expect("the loop turns")
+        .expect("the loop runs")
     });
 }
 
@@ -186,11 +187,11 @@ fn rearm(sizes: &[usize]) {
             yield_now().await;
             [since(before)]
         })
-        .expect("the loop turns")
+        .expect("the loop runs")
     });
 }
 
-/// Its callbacks are tasks; those of the loop are in the file `mainspring`.
+/// Each link of the chain is a task.
 fn chain(_: &[usize]) {
     let mut el = EventLoop::new().expect("a loop");
     run_requests(|count| {
@@ -201,7 +202,7 @@ fn chain(_: &[usize]) {
             spawn(Link { left: count, end, spawn });
             ended.await.unwrap_or_default();
         })
-        .expect("the loop turns");
+        .expect("the loop runs");
         [since(before)]
     });
 }
@@ -211,14 +212,14 @@ fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     el.run_until_complete(async {
         let (sender, receiver) = unbounded();
         let post = move |message| sender.try_send(message).expect("it is received");
-        let thread = traffic.begin(post);
+        let thread = traffic.start(post);
         let mut sum = 0;
         while sum < traffic.count {
             receiver.recv().await.expect("it is sent").receive(&mut sum);
         }
         thread
     })
-    .expect("the loop turns")
+    .expect("the loop runs")
 }
 
 fn watch_pipes(sizes: &[usize]) {
@@ -229,9 +230,9 @@ fn watch_pipes(sizes: &[usize]) {
         let chain = Rc::clone(&chain);
         let pass_on = async move {
             let reader = Io::with_interest(reader, Interest::READABLE).expect("a pipe");
-            let mut bytes = [0; ROOM];
+            let mut bytes = [0; READ_SIZE];
             while let Ok(count @ 1..) = reader.read_with(|mut pipe| pipe.read(&mut bytes)).await {
-                if count < ROOM {
+                if count < READ_SIZE {
                     reader.clear_readiness(Interest::READABLE);
                 }
                 chain.received(index, count);
@@ -241,8 +242,8 @@ fn watch_pipes(sizes: &[usize]) {
     }
     run_requests(|count| {
         let before = cpu();
-        chain.begin(sizes[1], count);
-        el.run_until_complete(chain.end()).expect("the loop turns");
+        chain.start(sizes[1], count);
+        el.run_until_complete(chain.end()).expect("the loop runs");
         [since(before)]
     });
 }
@@ -257,7 +258,7 @@ fn echo(flood: fn(&EventLoop)) {
             mainspring::spawn(serve(stream)).detach();
         }
     })
-    .expect("the loop turns")
+    .expect("the loop runs")
 }
 
 fn post(el: &EventLoop) {
@@ -302,5 +303,5 @@ fn http(_: &[usize]) {
             mainspring::spawn(serve).detach();
         }
     })
-    .expect("the loop turns")
+    .expect("the loop runs")
 }

@@ -1,4 +1,4 @@
-//! mio: events of sources, edge-triggered, and nothing above them.
+//! mio: edge-triggered events, without a loop above them.
 
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
@@ -25,7 +25,7 @@ const WORKS: Works = &[
     ("pipes", watch_pipes),
 ];
 
-const ROOM: usize = 1024;
+const EVENTS: usize = 1024;
 const LISTENER: Token = Token(usize::MAX);
 
 fn echo(_: &[usize]) {
@@ -33,7 +33,7 @@ fn echo(_: &[usize]) {
     let mut listener = TcpListener::from_std(listener());
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE).expect("a source");
     let (mut connections, mut free) = (Vec::new(), Vec::new());
-    let (mut events, mut buffer) = (Events::with_capacity(ROOM), vec![0; BUFFER]);
+    let (mut events, mut buffer) = (Events::with_capacity(EVENTS), vec![0; BUFFER]);
     loop {
         poll.poll(&mut events, None).expect("the selector works");
         for event in &events {
@@ -44,7 +44,7 @@ fn echo(_: &[usize]) {
             let Token(slot) = event.token();
             let Some(connection) = &mut connections[slot] else { continue };
             if !serve(connection, event, &mut buffer) {
-                connections[slot] = None; // Closing it deregisters it.
+                connections[slot] = None; // Closing the socket deregisters it.
                 free.push(slot);
             }
         }
@@ -73,37 +73,38 @@ fn accept(
     }
 }
 
-/// Whether the connection goes on. An edge is reported once: it reads until there is no more.
+/// Serves an event, and returns true if the connection stays open. An edge is reported once, so this
+/// reads until there is no more.
 fn serve((stream, echo): &mut (TcpStream, Echo), event: &Event, buffer: &mut [u8]) -> bool {
     if event.is_writable() {
         if echo.writable(&*stream).is_err() {
             return false;
         }
-        echo.wants(); // With room for more it reads again what was left, of which nobody tells.
+        echo.interest(); // Resumes reading if the queue is short: no new edge will come.
     }
     loop {
         match echo.readable(&*stream, buffer) {
             Err(_) => return false,
             Ok(more) if !more && !event.is_read_closed() => break,
-            Ok(_) if echo.wants().0 => {}
+            Ok(_) if echo.interest().0 => {}
             Ok(_) => break,
         }
     }
-    echo.wants() != (false, false)
+    echo.interest() != (false, false)
 }
 
-/// A list behind a lock, and its waker.
+/// A list behind a lock, and a waker of mio.
 fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     let mut poll = Poll::new().expect("a selector");
     let waker = Arc::new(Waker::new(poll.registry(), Token(0)).expect("a waker"));
     let inbox = Arc::new(Inbox::default());
-    let (letters, ringing) = (Arc::clone(&inbox), Arc::clone(&waker));
-    let thread = traffic.begin(move |message| {
-        if letters.push(message) {
-            ringing.wake().expect("the selector is there");
+    let (queue, waking) = (Arc::clone(&inbox), Arc::clone(&waker));
+    let thread = traffic.start(move |message| {
+        if queue.push(message) {
+            waking.wake().expect("the selector is there");
         }
     });
-    let (mut events, mut taken, mut sum) = (Events::with_capacity(ROOM), Vec::new(), 0);
+    let (mut events, mut taken, mut sum) = (Events::with_capacity(EVENTS), Vec::new(), 0);
     while sum < traffic.count {
         poll.poll(&mut events, None).expect("the selector works");
         inbox.take(&mut taken);
@@ -120,10 +121,10 @@ fn watch_pipes(sizes: &[usize]) {
         let (mut source, token) = (SourceFd(&fd), Token(index));
         poll.registry().register(&mut source, token, Interest::READABLE).expect("a source");
     }
-    let mut events = Events::with_capacity(ROOM);
+    let mut events = Events::with_capacity(EVENTS);
     run_requests(|count| {
         let before = cpu();
-        chain.begin(sizes[1], count);
+        chain.start(sizes[1], count);
         while !chain.is_at_end() {
             poll.poll(&mut events, None).expect("the selector works");
             for event in &events {

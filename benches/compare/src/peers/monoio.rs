@@ -1,4 +1,4 @@
-//! monoio: a runtime for one thread on io_uring, or on epoll where that is missing.
+//! monoio: a runtime for one thread on io_uring, or on epoll if io_uring is missing.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -17,7 +17,8 @@ use super::peer::{Peer, Works};
 use crate::work::echo::{BUFFER, listener};
 use crate::work::post::{Traffic, round_trips, throughput};
 use crate::work::{
-    HOUR, Link, YIELDING_TASKS, cpu, deadlines, link, lists, memory, run_requests, since, soon,
+    HOUR, Link, YIELDING_TASKS, cpu, deadlines, link, lists, memory, near_deadlines, run_requests,
+    since,
 };
 
 pub const PEER: Peer = Peer::rust("monoio", WORKS);
@@ -37,7 +38,7 @@ const WORKS: Works = &[
     ("round_trip", |_| round_trips(transfer)),
 ];
 
-/// Its type names the kernel's interfaces that are tried.
+/// Builds a runtime. A macro, because the name of its type is long and depends on the features.
 macro_rules! runtime {
     () => {
         RuntimeBuilder::<FusionDriver>::new().enable_timer().build().expect("a runtime")
@@ -89,7 +90,7 @@ fn waiting(_: &[usize]) {
                 tasks.push(monoio::spawn(receiver));
                 senders.push(sender);
             }
-            monoio::spawn(async {}).await; // It is the last one to run.
+            monoio::spawn(async {}).await; // Runs after all others.
             [memory() - before]
         })
     });
@@ -104,7 +105,7 @@ fn asleep(_: &[usize]) {
             for _ in 0..count {
                 tasks.push(monoio::spawn(async { monoio::time::sleep(HOUR).await }));
             }
-            monoio::spawn(async {}).await; // It is the last one to run.
+            monoio::spawn(async {}).await; // Runs after all others.
             [memory() - before]
         })
     });
@@ -134,8 +135,8 @@ async fn serve(mut stream: TcpStream) {
     }
 }
 
-/// Sleeps of one task. A sleep is in the timers when it was polled, unless a slow machine has
-/// made it due already.
+/// Returns sleeps of one task. The first poll inserts a sleep into the timers. On a slow machine a
+/// sleep may already be due; it is left out.
 async fn sleeps(deadlines: &[Instant]) -> Vec<Pin<Box<Sleep>>> {
     let mut sleeps = Vec::with_capacity(deadlines.len());
     let start = |context: &mut Context<'_>| {
@@ -168,7 +169,7 @@ fn timers(_: &[usize]) {
 fn timers_run(_: &[usize]) {
     let mut runtime = runtime!();
     run_requests(|count| {
-        let deadlines = soon(count);
+        let deadlines = near_deadlines(count);
         runtime.block_on(async {
             let before = cpu();
             for sleep in sleeps(&deadlines).await {
@@ -196,7 +197,7 @@ fn rearm(sizes: &[usize]) {
     });
 }
 
-/// Its callbacks are tasks.
+/// Each link of the chain is a task.
 fn chain(_: &[usize]) {
     let mut runtime = runtime!();
     run_requests(|count| {
@@ -215,7 +216,7 @@ fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     runtime!().block_on(async {
         let (sender, receiver) = async_channel::unbounded();
         let post = move |message| sender.try_send(message).expect("it is received");
-        let thread = traffic.begin(post);
+        let thread = traffic.start(post);
         let mut sum = 0;
         while sum < traffic.count {
             receiver.recv().await.expect("it is sent").receive(&mut sum);

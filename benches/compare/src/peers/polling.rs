@@ -1,4 +1,4 @@
-//! polling: a poller, level-triggered.
+//! polling: a level-triggered poller.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -23,13 +23,13 @@ const WORKS: Works = &[
     ("pipes", watch_pipes),
 ];
 
-/// The key of the listener; connections have their place in the list.
+/// Key of the listener. The key of a connection is its index.
 const LISTENER: usize = usize::MAX - 1;
 
-/// Whether a connection wants to read, and to write.
-type Wants = (bool, bool);
+/// Interest in reading and in writing.
+type BothInterests = (bool, bool);
 
-/// Adds a source, which is to be deleted before it is closed.
+/// Adds a source. The caller must delete it before it is closed.
 fn add(poller: &Poller, source: &impl AsRawFd, interest: Event) {
     // SAFETY: all sources here are deleted before they are closed, or live until the process ends.
     unsafe { poller.add_with_mode(source, interest, PollMode::Level) }.expect("a source");
@@ -38,11 +38,11 @@ fn add(poller: &Poller, source: &impl AsRawFd, interest: Event) {
 struct Server {
     poller: Poller,
     listener: TcpListener,
-    /// With the interest that each has.
-    connections: Vec<Option<(TcpStream, Echo, Wants)>>,
+    /// Connections with their current interest; `None` if the slot is free.
+    connections: Vec<Option<(TcpStream, Echo, BothInterests)>>,
     free: Vec<usize>,
     buffer: Vec<u8>,
-    turn: u64,
+    tick: u64,
     backlog: Backlog,
 }
 
@@ -50,13 +50,13 @@ fn echo(_: &[usize]) {
     let (poller, listener) = (Poller::new().expect("a poller"), listener());
     add(&poller, &listener, Event::readable(LISTENER));
     let (connections, free, buffer) = (Vec::new(), Vec::new(), vec![0; BUFFER]);
-    let (turn, backlog) = (0, Backlog::default());
-    let mut server = Server { poller, listener, connections, free, buffer, turn, backlog };
+    let (tick, backlog) = (0, Backlog::default());
+    let mut server = Server { poller, listener, connections, free, buffer, tick, backlog };
     let mut events = Events::new();
     loop {
         events.clear();
         server.poller.wait(&mut events, None).expect("the poller works");
-        server.turn += 1;
+        server.tick += 1;
         for event in events.iter() {
             match event.key {
                 LISTENER => server.accept(),
@@ -68,7 +68,7 @@ fn echo(_: &[usize]) {
 
 impl Server {
     fn accept(&mut self) {
-        for _ in 0..self.backlog.batch(self.turn) {
+        for _ in 0..self.backlog.batch(self.tick) {
             let Ok((stream, _)) = self.listener.accept() else { return };
             stream.set_nonblocking(true).expect("an option of a socket");
             let slot = self.free.pop().unwrap_or(self.connections.len());
@@ -89,26 +89,26 @@ impl Server {
         if event.writable {
             lives = lives && echo.writable(&*stream).is_ok();
         }
-        let wants = echo.wants();
-        if !lives || wants == (false, false) {
+        let wanted = echo.interest();
+        if !lives || wanted == (false, false) {
             self.poller.delete(&*stream).expect("a source");
             self.connections[slot] = None;
             self.free.push(slot);
-        } else if wants != *interest {
-            *interest = wants;
-            let event = Event::new(slot, wants.0, wants.1);
+        } else if wanted != *interest {
+            *interest = wanted;
+            let event = Event::new(slot, wanted.0, wanted.1);
             self.poller.modify_with_mode(&*stream, event, PollMode::Level).expect("a source");
         }
     }
 }
 
-/// A list behind a lock, and its notification.
+/// A list behind a lock, and a notification of the poller.
 fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     let poller = Arc::new(Poller::new().expect("a poller"));
     let inbox = Arc::new(Inbox::default());
-    let (letters, notified) = (Arc::clone(&inbox), Arc::clone(&poller));
-    let thread = traffic.begin(move |message| {
-        if letters.push(message) {
+    let (queue, notified) = (Arc::clone(&inbox), Arc::clone(&poller));
+    let thread = traffic.start(move |message| {
+        if queue.push(message) {
             notified.notify().expect("the poller is there");
         }
     });
@@ -148,7 +148,7 @@ fn watch_pipes(sizes: &[usize]) {
     let chain = Chain::new(writers);
     run_requests(|count| {
         let before = cpu();
-        chain.begin(sizes[1], count);
+        chain.start(sizes[1], count);
         while !chain.is_at_end() {
             events.clear();
             poller.wait(&mut events, None).expect("the poller works");

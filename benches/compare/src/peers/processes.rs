@@ -1,4 +1,4 @@
-//! Processes of the system, one for each unit of work: this program again, which waits for a line.
+//! Operating-system processes as units of concurrency: this program, which waits for a line.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -12,41 +12,41 @@ pub const PEER: Peer = Peer::with_version("processes", "(std)", WORKS);
 
 const WORKS: Works = &[("spawn", spawn), ("switch", switch), ("waiting", waiting), ("unit", unit)];
 
-/// A process that was started, and its pipes.
+/// A running process, and its pipes.
 struct Unit {
     process: Child,
-    questions: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    requests: ChildStdin,
+    figures: BufReader<ChildStdout>,
 }
 
 impl Unit {
-    /// Starts one and waits until it has begun.
+    /// Starts a process and waits until it runs.
     fn start() -> Unit {
-        let program = std::env::current_exe().expect("a process knows its program");
+        let program = std::env::current_exe().expect("the path of this program");
         let mut command = Command::new(program);
         command.args([FLAG, PEER.name, "unit"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("a process can be started");
-        let questions = process.stdin.take().expect("it is a pipe");
-        let answers = BufReader::new(process.stdout.take().expect("it is a pipe"));
-        let mut unit = Unit { process, questions, answers };
+        let requests = process.stdin.take().expect("it is a pipe");
+        let figures = BufReader::new(process.stdout.take().expect("it is a pipe"));
+        let mut unit = Unit { process, requests, figures };
         unit.line();
         unit
     }
 
     fn line(&mut self) -> u64 {
         let mut line = String::new();
-        self.answers.read_line(&mut line).expect("a unit prints text");
+        self.figures.read_line(&mut line).expect("a unit prints text");
         line.trim().parse().expect("a unit prints numbers")
     }
 
     fn join(mut self) {
-        drop(self.questions);
+        drop(self.requests);
         self.process.wait().expect("a process ends");
     }
 }
 
-/// What such a process does: it yields so often, and tells the CPU time of that.
+/// The work of such a process: it yields a number of times, and prints the CPU time.
 fn unit(_: &[usize]) {
     println!("0");
     for line in io::stdin().lines() {
@@ -57,7 +57,7 @@ fn unit(_: &[usize]) {
     }
 }
 
-/// Wall time, since the CPU time is that of many processes.
+/// Measures wall time, because the CPU time belongs to many processes.
 fn spawn(_: &[usize]) {
     run_requests(|count| {
         let began = std::time::Instant::now();
@@ -70,13 +70,14 @@ fn switch(_: &[usize]) {
     let mut units: Vec<Unit> = (0..YIELDING_TASKS).map(|_| Unit::start()).collect();
     run_requests(|count| {
         for unit in &mut units {
-            writeln!(unit.questions, "{}", count / YIELDING_TASKS).expect("a unit listens");
+            writeln!(unit.requests, "{}", count / YIELDING_TASKS)
+                .expect("the process reads its standard input");
         }
         [units.iter_mut().map(Unit::line).sum()]
     });
 }
 
-/// Their proportional shares of memory: what all have in common counts once.
+/// Adds up proportional shares of memory, so that shared pages count once.
 fn waiting(_: &[usize]) {
     run_requests(|count| {
         let units: Vec<Unit> = (0..count).map(|_| Unit::start()).collect();

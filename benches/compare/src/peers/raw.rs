@@ -1,4 +1,4 @@
-//! The hand-written loop: epoll and nothing else, as in the benches of the loop alone.
+//! The hand-written loop: epoll only. It is shared with the benches in the folder above.
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -61,22 +61,22 @@ fn batch(_: &[usize]) {
     });
 }
 
-/// A list behind a lock, and an eventfd.
+/// A list behind a lock, and an eventfd to wake the loop.
 fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
-    let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("an eventfd");
-    let (bell, inbox) = (Arc::new(bell), Arc::new(Inbox::default()));
-    let (ring, letters) = (Arc::clone(&bell), Arc::clone(&inbox));
+    let wakeup = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("an eventfd");
+    let (wakeup, inbox) = (Arc::new(wakeup), Arc::new(Inbox::default()));
+    let (waking, queue) = (Arc::clone(&wakeup), Arc::clone(&inbox));
     let mut el = raw::Loop::new(0u64).expect("epoll works");
-    let (fd, mut taken) = (bell.as_raw_fd(), Vec::new());
+    let (fd, mut taken) = (wakeup.as_raw_fd(), Vec::new());
     let receive = move |sum: &mut u64| {
-        read(&bell, &mut [0; 8]).expect("the bell was rung");
+        read(&wakeup, &mut [0; 8]).expect("the eventfd was written");
         inbox.take(&mut taken);
         taken.drain(..).for_each(|message| message.receive(sum));
     };
     el.add_reader(fd, receive).expect("an eventfd can be watched");
-    let thread = traffic.begin(move |message| {
-        if letters.push(message) {
-            write(&ring, &1u64.to_ne_bytes()).expect("a bell can be rung");
+    let thread = traffic.start(move |message| {
+        if queue.push(message) {
+            write(&waking, &1u64.to_ne_bytes()).expect("an eventfd can be written");
         }
     });
     while el.state < traffic.count {
@@ -111,7 +111,7 @@ fn watch_pipes(sizes: &[usize]) {
     }
     run_requests(|events| {
         let before = cpu();
-        el.state.begin(sizes[1], events);
+        el.state.start(sizes[1], events);
         while !el.state.is_at_end() {
             el.tick().expect("epoll works");
         }

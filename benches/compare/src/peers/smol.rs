@@ -1,4 +1,4 @@
-//! smol, on its executor for one thread.
+//! smol on its executor for one thread.
 
 use std::future::{Future, poll_fn};
 use std::os::fd::OwnedFd;
@@ -17,11 +17,11 @@ use smol::{Async, LocalExecutor, Timer, block_on};
 
 use super::peer::{Peer, Works};
 use crate::work::echo::{BUFFER, listener};
-use crate::work::pipes::{Chain, ROOM, pipes};
+use crate::work::pipes::{Chain, READ_SIZE, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
 use crate::work::{
-    HOUR, Link, YIELDING_TASKS, cpu, deadlines, link, lists, memory, process_cpu, run_requests,
-    since, since_process, soon,
+    HOUR, Link, YIELDING_TASKS, cpu, deadlines, link, lists, memory, near_deadlines, process_cpu,
+    run_requests, since, since_process,
 };
 
 pub const PEER: Peer = Peer::rust("smol", WORKS);
@@ -87,7 +87,7 @@ fn waiting(_: &[usize]) {
                 tasks.push(executor.spawn(receiver));
                 senders.push(sender);
             }
-            executor.spawn(async {}).await; // It is the last one to run.
+            executor.spawn(async {}).await; // Runs after all others.
             [memory() - before]
         }))
     });
@@ -102,7 +102,7 @@ fn asleep(_: &[usize]) {
             for _ in 0..count {
                 tasks.push(executor.spawn(async { Timer::after(HOUR).await }));
             }
-            executor.spawn(async {}).await; // It is the last one to run.
+            executor.spawn(async {}).await; // Runs after all others.
             [memory() - before]
         }))
     });
@@ -129,8 +129,8 @@ async fn serve(mut stream: TcpStream) {
     }
 }
 
-/// Timers of one task. One is in the reactor when it was polled; on a slow machine the first ones
-/// may be due already.
+/// Returns timers of one task. The first poll inserts a timer. On a slow machine a timer may already
+/// be due; it is left out.
 async fn started(deadlines: &[Instant]) -> Vec<Timer> {
     let mut timers = Vec::with_capacity(deadlines.len());
     let start = |context: &mut Context<'_>| {
@@ -163,7 +163,7 @@ fn timers(_: &[usize]) {
 fn timers_run(_: &[usize]) {
     let executor = LocalExecutor::new();
     run_requests(|count| {
-        let deadlines = soon(count);
+        let deadlines = near_deadlines(count);
         block_on(executor.run(async {
             let before = process_cpu();
             for timer in started(&deadlines).await {
@@ -191,11 +191,11 @@ fn rearm(sizes: &[usize]) {
 }
 
 thread_local! {
-    /// The executor of the chain, where its links find it.
+    /// The executor of the chain, for its links.
     static EXECUTOR: LocalExecutor<'static> = const { LocalExecutor::new() };
 }
 
-/// Its callbacks are tasks.
+/// Each link of the chain is a task.
 fn chain(_: &[usize]) {
     run_requests(|count| {
         let (end, ended) = oneshot::channel();
@@ -216,7 +216,7 @@ fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     block_on(executor.run(async {
         let (sender, receiver) = unbounded();
         let post = move |message| sender.try_send(message).expect("it is received");
-        let thread = traffic.begin(post);
+        let thread = traffic.start(post);
         let mut sum = 0;
         while sum < traffic.count {
             receiver.recv().await.expect("it is sent").receive(&mut sum);
@@ -233,7 +233,7 @@ fn watch_pipes(sizes: &[usize]) {
         let chain = Rc::clone(&chain);
         let pass_on = async move {
             let reader = Async::new_nonblocking(OwnedFd::from(reader)).expect("a pipe");
-            let mut bytes = [0; ROOM];
+            let mut bytes = [0; READ_SIZE];
             let read = |fd: &OwnedFd, bytes: &mut [u8]| Ok(rustix::io::read(fd, bytes)?);
             while let Ok(count @ 1..) = reader.read_with(|fd| read(fd, &mut bytes)).await {
                 chain.received(index, count);
@@ -243,7 +243,7 @@ fn watch_pipes(sizes: &[usize]) {
     }
     run_requests(|count| {
         let before = cpu();
-        chain.begin(sizes[1], count);
+        chain.start(sizes[1], count);
         block_on(executor.run(chain.end()));
         [since(before)]
     });

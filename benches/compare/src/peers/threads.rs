@@ -1,4 +1,4 @@
-//! Threads of the system, one for each unit of work, as std has them.
+//! Threads of std as units of concurrency.
 
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
@@ -15,7 +15,7 @@ const WORKS: Works =
 fn spawn(_: &[usize]) {
     run_requests(|count| {
         let before = process_cpu();
-        // A thread that has ended takes room until it is joined, and there is room for some.
+        // A thread occupies memory until it is joined, so only a thousand exist at a time.
         for _ in 0..count.div_ceil(1000) {
             let threads: Vec<_> = (0..1000).map(|_| thread::spawn(|| {})).collect();
             threads.into_iter().for_each(|thread| thread.join().expect("a thread ends"));
@@ -37,7 +37,7 @@ fn switch(_: &[usize]) {
 fn waiting(_: &[usize]) {
     run_requests(|count| {
         let mut senders = Vec::with_capacity(count as usize);
-        grown(count, || {
+        memory_growth(count, || {
             let (sender, receiver) = mpsc::sync_channel::<()>(1);
             senders.push(sender);
             move || receiver.recv().unwrap_or_default()
@@ -46,11 +46,14 @@ fn waiting(_: &[usize]) {
 }
 
 fn asleep(_: &[usize]) {
-    run_requests(|count| grown(count, || || thread::sleep(HOUR)));
+    run_requests(|count| memory_growth(count, || || thread::sleep(HOUR)));
 }
 
-/// By how much the memory grows with threads that all have begun.
-fn grown<F: FnOnce() + Send + 'static>(count: u64, mut body: impl FnMut() -> F) -> [u64; 1] {
+/// Returns the growth of memory by threads that wait in `body`.
+fn memory_growth<F: FnOnce() + Send + 'static>(
+    count: u64,
+    mut body: impl FnMut() -> F,
+) -> [u64; 1] {
     let all_began = Arc::new(Barrier::new(count as usize + 1));
     let before = memory();
     let mut threads = Vec::with_capacity(count as usize);
@@ -62,6 +65,6 @@ fn grown<F: FnOnce() + Send + 'static>(count: u64, mut body: impl FnMut() -> F) 
         }));
     }
     all_began.wait();
-    thread::sleep(Duration::from_millis(50)); // Now they wait.
+    thread::sleep(Duration::from_millis(50)); // Lets all threads reach their wait.
     [memory() - before]
 }

@@ -1,4 +1,4 @@
-//! tokio, on its runtime for one thread.
+//! tokio on its runtime for one thread.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -23,10 +23,11 @@ use tokio::time::Sleep;
 use super::peer::{Peer, Works};
 use crate::work::echo::{BUFFER, PERIOD, TIMERS, listener, post_from_threads};
 use crate::work::http::hello;
-use crate::work::pipes::{Chain, ROOM, pipes};
+use crate::work::pipes::{Chain, READ_SIZE, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
 use crate::work::{
-    HOUR, Link, YIELDING_TASKS, cpu, deadlines, link, lists, memory, run_requests, since, soon,
+    HOUR, Link, YIELDING_TASKS, cpu, deadlines, link, lists, memory, near_deadlines, run_requests,
+    since,
 };
 
 pub const PEER: Peer = Peer::rust("tokio", WORKS);
@@ -88,7 +89,7 @@ fn switch(_: &[usize]) {
     });
 }
 
-/// With its own oneshot.
+/// Tasks that wait for tokio's oneshot.
 fn waiting(_: &[usize]) {
     grown(tokio::sync::oneshot::channel::<()>);
 }
@@ -111,7 +112,7 @@ where
                 tasks.push(tokio::spawn(receiver));
                 senders.push(sender);
             }
-            tokio::spawn(async {}).await.expect("a task ends"); // It is the last one to run.
+            tokio::spawn(async {}).await.expect("a task ends"); // Runs after all others.
             [memory() - before]
         })
     });
@@ -126,7 +127,7 @@ fn asleep(_: &[usize]) {
             for _ in 0..count {
                 tasks.push(tokio::spawn(async { tokio::time::sleep(HOUR).await }));
             }
-            tokio::spawn(async {}).await.expect("a task ends"); // It is the last one to run.
+            tokio::spawn(async {}).await.expect("a task ends"); // Runs after all others.
             [memory() - before]
         })
     });
@@ -170,8 +171,9 @@ async fn serve(mut stream: TcpStream) {
     }
 }
 
-/// Sleeps of one task. A sleep is in the timers when it was polled, unless a slow machine has
-/// made it due already; `unconstrained`, because the budget for polls is a hundred and some.
+/// Returns sleeps of one task. The first poll inserts a sleep into the timers. On a slow machine a
+/// sleep may already be due; it is left out. `unconstrained`, because tokio's budget allows only some
+/// hundred polls.
 async fn sleeps(deadlines: &[Instant]) -> Vec<Pin<Box<Sleep>>> {
     let mut sleeps = Vec::with_capacity(deadlines.len());
     let start = |context: &mut Context<'_>| {
@@ -204,7 +206,7 @@ fn timers(_: &[usize]) {
 fn timers_run(_: &[usize]) {
     let runtime = runtime();
     run_requests(|count| {
-        let deadlines = soon(count);
+        let deadlines = near_deadlines(count);
         runtime.block_on(async {
             let before = cpu();
             for sleep in sleeps(&deadlines).await {
@@ -232,7 +234,7 @@ fn rearm(sizes: &[usize]) {
     });
 }
 
-/// Its callbacks are tasks.
+/// Each link of the chain is a task.
 fn chain(_: &[usize]) {
     let runtime = runtime();
     run_requests(|count| {
@@ -250,7 +252,7 @@ fn chain(_: &[usize]) {
 fn transfer(traffic: Traffic) -> JoinHandle<[u64; 2]> {
     runtime().block_on(async {
         let (sender, mut receiver) = unbounded_channel();
-        let thread = traffic.begin(move |message| sender.send(message).expect("it is received"));
+        let thread = traffic.start(move |message| sender.send(message).expect("it is received"));
         let mut sum = 0;
         while sum < traffic.count {
             receiver.recv().await.expect("it is sent").receive(&mut sum);
@@ -267,7 +269,7 @@ fn watch_pipes(sizes: &[usize]) {
         let chain = Arc::clone(&chain);
         runtime.spawn(async move {
             let mut reader = Receiver::from_owned_fd(reader.into()).expect("a pipe");
-            let mut bytes = [0; ROOM];
+            let mut bytes = [0; READ_SIZE];
             while let Ok(count @ 1..) = reader.read(&mut bytes).await {
                 chain.received(index, count);
             }
@@ -275,7 +277,7 @@ fn watch_pipes(sizes: &[usize]) {
     }
     run_requests(|count| {
         let before = cpu();
-        chain.begin(sizes[1], count);
+        chain.start(sizes[1], count);
         runtime.block_on(chain.end());
         [since(before)]
     });

@@ -1,8 +1,8 @@
-//! Short connections: what one costs the server that connects, sends 64 bytes, gets their echo and
-//! closes.
+//! Short connections: cost for the server of a client that connects, sends 64 bytes, receives their
+//! echo and closes.
 //!
-//! A cell is the number of clients that connect at once. The servers are those of the scenario
-//! `echo`, and the figures are the same: CPU time and system calls of the server's process.
+//! A cell is the number of clients that connect at once. Servers and figures are those of the scenario
+//! `echo`: CPU time and system calls of the server's process.
 
 use std::io::{self, Error, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -37,7 +37,7 @@ fn run(comparison: &mut Comparison) {
         table.add(name, &results, 0);
     }
     comparison.add(table);
-    match Counter::here() {
+    match Counter::available() {
         Ok(counter) => count(comparison, counter, &cells),
         Err(reason) => comparison.report_missing(format!("skipped: system calls: {reason}")),
     }
@@ -56,7 +56,7 @@ fn count(comparison: &mut Comparison, counter: Counter, cells: &[Vec<usize>]) {
     comparison.add(table);
 }
 
-/// The system calls of a connection.
+/// Returns the system calls of a connection.
 pub fn calls(comparison: &mut Comparison, counter: Counter, at_once: usize) -> Results {
     comparison.with_rounds(1, |comparison| {
         let what = |_: &Peer| format!("churn {}, system calls", name(&[at_once]));
@@ -66,7 +66,7 @@ pub fn calls(comparison: &mut Comparison, counter: Counter, at_once: usize) -> R
     })
 }
 
-/// What makes as many connections as it is asked for, so many at once.
+/// Returns a function that makes a number of connections, `at_once` at a time.
 pub fn connections(at_once: usize) -> impl Fn(&Server) -> io::Result<Requests> {
     move |server| {
         let (mut clients, port) = (Clients { at_once, made: 0 }, server.port);
@@ -78,10 +78,10 @@ pub fn connections(at_once: usize) -> impl Fn(&Server) -> io::Result<Requests> {
     }
 }
 
-/// Connections whose system calls are counted.
+/// Number of connections whose system calls are counted.
 const COUNTED: usize = 2000;
 
-/// So long a server still closes the last ones.
+/// Time for the server to close the last connections.
 const CLOSING: Duration = Duration::from_millis(5);
 
 fn cost(comparison: &Comparison, server: &Server, clients: &mut Clients) -> io::Result<Vec<f64>> {
@@ -126,8 +126,8 @@ impl Clients {
         Ok(())
     }
 
-    /// One of many addresses of the same server: a closed connection keeps its pair of ports for a
-    /// minute, and there are not enough of them for one address.
+    /// Returns one of many addresses of the server. A closed connection occupies its pair of ports
+    /// for a minute, and one address has too few ports for that.
     fn next_address(&mut self, port: u16) -> SocketAddr {
         self.made = self.made.wrapping_add(1);
         let [_, high, middle, low] = (self.made / 1000 % 0xff_ffff + 1).to_be_bytes();

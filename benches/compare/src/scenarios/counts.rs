@@ -1,15 +1,14 @@
-//! Counts instead of times: instructions in user space, by valgrind's callgrind, and system calls, by
-//! perf or strace, for the work of other scenarios.
+//! Counts instead of times: instructions in user space (by callgrind) and system calls (by perf or
+//! strace) for the work of other scenarios.
 //!
-//! Where a machine has other work, the rounds of a time lie up to a fifth apart, and peers do not.
-//! Counts hardly depend on it. Each is the difference of two runs of a fixed length, so that what
-//! happens once cancels out: an echo is a request of 64 bytes, `64 x connections`; `churn` a
-//! connection; `pipes` an event, `dispatch` and `chain` a callback; of the scenarios `tasks`,
-//! `timers` and `post` it is what their figures are for. All threads of a peer are counted, those
-//! that post and wait for replies as well; the clients of a server are not.
+//! Counts hardly depend on other load, which moves times by up to a fifth. A count is the difference
+//! of two runs of fixed length, so constant costs cancel out. Units are an echo of 64 bytes
+//! (`64 x connections`), a connection (`churn`), an event (`pipes`), a callback (`dispatch`, `chain`),
+//! and for `tasks`, `timers` and `post` those of the scenarios. All threads of a peer are counted, also
+//! those that post messages; clients are not.
 //!
-//! A server under valgrind is slower than its clients, so that with more than one connection nearly
-//! all of them are ready in each wait. perf does not slow it down.
+//! Under valgrind a server is slower than its clients. So with several connections nearly all of them
+//! are ready in each wait. perf does not slow the server down.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -30,25 +29,25 @@ use crate::tools::{Reports, Tool};
 pub const SCENARIO: Scenario =
     Scenario { name: "counts", about: "instructions in user space and system calls", run };
 
-/// The second one shows how well they repeat.
+/// The second round shows how far counts vary.
 const ROUNDS: usize = 2;
 
-/// Work that is counted.
+/// The work of a column.
 #[derive(Debug, Clone, Copy)]
 enum Work {
-    /// Requests of 64 bytes over so many connections.
+    /// Requests of 64 bytes over a number of connections.
     Echo(usize),
-    /// Connections, so many at once.
+    /// Connections, a number of them at once.
     Churn(usize),
-    /// A worker's scenario with its sizes, and the least that is a whole of it.
-    Alone(&'static str, &'static [usize], u64),
-    /// The same with two threads.
-    Paired(&'static str, u64),
+    /// A scenario of a worker with one thread: name, sizes, and least amount of work.
+    OneThread(&'static str, &'static [usize], u64),
+    /// A scenario of a worker with two threads: name and least amount of work.
+    TwoThreads(&'static str, u64),
 }
 
-use Work::{Alone, Churn, Echo, Paired};
+use Work::{Churn, Echo, OneThread, TwoThreads};
 
-/// Work that shares a table: its name, whom the ratios are to, and whether there are calls in it.
+/// A table: its name, the base of its ratios, whether its work makes system calls, and its columns.
 type Group = (&'static str, Base, HasCalls, &'static [Work]);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,47 +63,47 @@ const GROUPS: &[Group] = &[
         RAW,
         HasCalls::Yes,
         &[
-            Alone("pipes", &[100, 1], 20_000),
-            Alone("pipes", &[100, 10], 20_000),
-            Alone("pipes", &[1000, 100], 20_000),
-            Alone("pipes", &[9000, 100], 20_000),
-            Alone("dispatch", &[10], 20_000),
-            Alone("dispatch", &[1000], 20_000),
-            Alone("chain", &[], 20_000),
+            OneThread("pipes", &[100, 1], 20_000),
+            OneThread("pipes", &[100, 10], 20_000),
+            OneThread("pipes", &[1000, 100], 20_000),
+            OneThread("pipes", &[9000, 100], 20_000),
+            OneThread("dispatch", &[10], 20_000),
+            OneThread("dispatch", &[1000], 20_000),
+            OneThread("chain", &[], 20_000),
         ],
     ),
-    ("post", RAW, HasCalls::Yes, &[Paired("round_trip", 1000), Paired("post", 50_000)]),
+    ("post", RAW, HasCalls::Yes, &[TwoThreads("round_trip", 1000), TwoThreads("post", 50_000)]),
     (
         "tasks, timers, batch",
         Base::Best,
         HasCalls::No,
         &[
-            Alone("spawn", &[], 20_000),
-            Alone("switch", &[], 50_000),
-            Alone("rearm", &[10_000], 10_000),
-            Alone("batch", &[], 20_000),
+            OneThread("spawn", &[], 20_000),
+            OneThread("switch", &[], 50_000),
+            OneThread("rearm", &[10_000], 10_000),
+            OneThread("batch", &[], 20_000),
         ],
     ),
 ];
 
-/// Of these the calls are told by their names.
-const NAMED: &[Work] = &[Echo(1), Churn(1), Churn(50), Paired("round_trip", 1000)];
+/// Work whose system calls are counted by name.
+const NAMED: &[Work] = &[Echo(1), Churn(1), Churn(50), TwoThreads("round_trip", 1000)];
 
 const NAMED_AMOUNT: usize = 2000;
 
 fn run(comparison: &mut Comparison) {
-    let absent: Vec<_> = comparison.peers().iter().filter(|it| it.is_interpreted()).collect();
-    let absent: Vec<&str> = absent.iter().map(|peer| peer.name).collect();
-    if !absent.is_empty() {
+    let interpreted: Vec<_> = comparison.peers().iter().filter(|it| it.is_interpreted()).collect();
+    let interpreted: Vec<&str> = interpreted.iter().map(|peer| peer.name).collect();
+    if !interpreted.is_empty() {
         comparison.report_missing(format!(
-            "skipped in counts: {}: an interpreter takes minutes under valgrind; its system calls \
-             are in echo and churn",
-            absent.join(", ")
+            "skipped in counts: {}: an interpreter takes minutes under valgrind; echo and churn have \
+             its system calls",
+            interpreted.join(", ")
         ));
     }
-    let is_in =
+    let is_counted =
         |peer: &Peer| !peer.is_interpreted() && !["threads", "processes"].contains(&peer.name);
-    comparison.with_peers(is_in, |comparison| {
+    comparison.with_peers(is_counted, |comparison| {
         comparison.with_rounds(ROUNDS, |comparison| {
             count_instructions(comparison);
             count_calls(comparison);
@@ -126,17 +125,17 @@ fn count_instructions(comparison: &mut Comparison) {
             let results = comparison.with_peers(is_able, |comparison| {
                 comparison.measure(
                     work.scenario(),
-                    |_| work.named("instructions"),
+                    |_| work.cell_name("instructions"),
                     |comparison, peer| {
-                        let reports = work.counted(tool, comparison, peer)?;
+                        let reports = work.count(tool, comparison, peer)?;
                         Ok(vec![reports.per_unit(instructions::collected)?])
                     },
                 )
             });
             table.add(work.to_string(), &results, 0);
         }
-        if let Some(apart) = apart(&table) {
-            table.note(apart);
+        if let Some(note) = spread_note(&table) {
+            table.note(note);
         }
         if comparison.peers().iter().any(|peer| peer.waits_in_io_uring()) {
             table.note(URING);
@@ -145,11 +144,11 @@ fn count_instructions(comparison: &mut Comparison) {
     }
 }
 
-const URING: &str = "monoio waits in io_uring_enter(2), during which valgrind lets no other thread \
-                     run and hears no signal, so that only what never waits is counted.";
+const URING: &str = "monoio waits in io_uring_enter(2). Meanwhile valgrind runs no other thread and \
+                     delivers no signal, so only work that never waits is counted.";
 
 fn count_calls(comparison: &mut Comparison) {
-    let counter = match Counter::here() {
+    let counter = match Counter::available() {
         Ok(counter) => counter,
         Err(reason) => {
             return comparison.report_missing(format!("skipped: system calls: {reason}"));
@@ -160,31 +159,31 @@ fn count_calls(comparison: &mut Comparison) {
         for work in cells(comparison, works) {
             let results = work.calls(comparison, counter);
             table.add(work.to_string(), &results, 0);
-            if matches!(work, Paired("round_trip", _)) && counter == Counter::Perf {
+            if matches!(work, TwoThreads("round_trip", _)) && counter == Counter::Perf {
                 table.add(format!("{work}: switches"), &results, 1);
             }
         }
         table.note(counter.note());
         if *name == "post" {
             table.note(
-                "Of both threads. A switch takes a thread from its core: it waits, or has to. How \
-                 many messages a wakeup brings depends on the moment, and so does `post`.",
+                "Both threads are counted. A switch is a context switch. The number of messages per \
+                 wakeup depends on timing, and so do the counts of `post`.",
             );
         }
         comparison.add(table);
     }
-    name_calls(comparison, counter);
+    add_calls_by_name(comparison, counter);
 }
 
-fn name_calls(comparison: &mut Comparison, counter: Counter) {
+fn add_calls_by_name(comparison: &mut Comparison, counter: Counter) {
     for work in cells(comparison, NAMED) {
         let mut found = Vec::new();
         comparison.with_rounds(1, |comparison| {
             comparison.measure(
                 work.scenario(),
-                |_| work.named("calls by name"),
+                |_| work.cell_name("calls by name"),
                 |comparison, peer| {
-                    found.push((peer.name, work.names(comparison, counter, peer)?));
+                    found.push((peer.name, work.calls_by_name(comparison, counter, peer)?));
                     Ok(Vec::new())
                 },
             )
@@ -197,7 +196,7 @@ fn name_calls(comparison: &mut Comparison, counter: Counter) {
     }
 }
 
-/// A column for each name, the most frequent one first; those that are rare are left out.
+/// Returns a column for each name, the most frequent one first, without rare ones.
 fn columns(found: &[(&'static str, Vec<(String, f64)>)]) -> Vec<Column> {
     let mut by_name: BTreeMap<&str, Vec<(&'static str, Vec<f64>)>> = BTreeMap::new();
     for (peer, calls) in found {
@@ -215,89 +214,89 @@ fn columns(found: &[(&'static str, Vec<(String, f64)>)]) -> Vec<Column> {
 fn table(what: &str, of: &str, unit: &'static str, base: Base) -> Table {
     let mut table = Table::new(format!("{what}: {of}"), unit, base);
     table.headline = Headline::Whole(format!("{}: {of}", what.to_lowercase()));
-    table.is_partial = true; // Who has nothing of the kind is named where the scenario is.
+    table.is_partial = true; // The page of the scenario names missing peers.
     table
 }
 
-/// One of them suffices to see that all is well.
+/// Returns the work to count: all, or one in a quick run.
 fn cells(comparison: &Comparison, works: &'static [Work]) -> &'static [Work] {
     if comparison.options.size == Size::Quick { &works[1..2] } else { works }
 }
 
-/// How far the rounds of each column lie apart.
-fn apart(table: &Table) -> Option<String> {
+/// Returns a note with the spread of the rounds of each column.
+fn spread_note(table: &Table) -> Option<String> {
     let widest_spread = |column: &Column| {
         let (part, peer) = column.widest_spread()?;
         Some(format!("{} {:.2} % ({peer})", column.name, part * 100.0))
     };
     let columns: Vec<String> = table.columns.iter().filter_map(widest_spread).collect();
-    let apart = || format!("Two rounds are at most so far apart: {}.", columns.join(", "));
-    (!columns.is_empty()).then(apart)
+    let note = || format!("Largest difference between two rounds: {}.", columns.join(", "));
+    (!columns.is_empty()).then(note)
 }
 
 impl Work {
-    /// The scenario of its workers.
+    /// Returns the scenario of the workers.
     fn scenario(self) -> &'static str {
         match self {
             Echo(_) | Churn(_) => "echo",
-            Alone(scenario, ..) | Paired(scenario, _) => scenario,
+            OneThread(scenario, ..) | TwoThreads(scenario, _) => scenario,
         }
     }
 
-    /// How it is named among what was measured.
-    fn named(self, what: &str) -> String {
+    /// Returns the name of the cell, which the scenarios share.
+    fn cell_name(self, what: &str) -> String {
         format!("{self}, {what}").replacen(self.scenario(), "", 1).trim().to_owned()
     }
 
-    /// Whether the loop has to wait for somebody else.
+    /// Returns true if the loop waits for another process or thread.
     fn waits(self) -> bool {
-        !matches!(self, Alone(..))
+        !matches!(self, OneThread(..))
     }
 
-    fn counted(self, tool: Tool, comparison: &Comparison, peer: &Peer) -> io::Result<Reports> {
+    fn count(self, tool: Tool, comparison: &Comparison, peer: &Peer) -> io::Result<Reports> {
         match self {
             Echo(connections) => {
                 let least = (connections * 4).max(2000);
-                tool.of_server(comparison, peer, least, echo::requests(&[64, connections]))
+                tool.count_server(comparison, peer, least, echo::requests(&[64, connections]))
             }
-            Churn(at_once) => tool.of_server(comparison, peer, 500, churn::connections(at_once)),
-            Alone(scenario, sizes, least) => {
-                tool.of_worker(comparison, peer, (scenario, sizes), Placement::FirstCore, least)
+            Churn(at_once) => tool.count_server(comparison, peer, 500, churn::connections(at_once)),
+            OneThread(scenario, sizes, least) => {
+                tool.count_worker(comparison, peer, (scenario, sizes), Placement::FirstCore, least)
             }
-            Paired(scenario, least) => {
-                tool.of_worker(comparison, peer, (scenario, &[]), Placement::AllCores, least)
+            TwoThreads(scenario, least) => {
+                tool.count_worker(comparison, peer, (scenario, &[]), Placement::AllCores, least)
             }
         }
     }
 
-    /// The calls by their names.
-    fn names(
+    /// Returns the system calls by name.
+    fn calls_by_name(
         self,
         comparison: &Comparison,
         counter: Counter,
         peer: &Peer,
     ) -> io::Result<Vec<(String, f64)>> {
         let tool = counter.tool_of_names();
-        let of_server = |connect: &dyn Fn(&Server) -> io::Result<Requests>| {
+        let count_server = |connect: &dyn Fn(&Server) -> io::Result<Requests>| {
             calls::reports(counter, tool, comparison, peer, NAMED_AMOUNT, connect)
         };
         counter.names(&match self {
-            Echo(connections) => of_server(&echo::requests(&[64, connections]))?,
-            Churn(at_once) => of_server(&churn::connections(at_once))?,
-            Alone(..) | Paired(..) => self.counted(tool, comparison, peer)?,
+            Echo(connections) => count_server(&echo::requests(&[64, connections]))?,
+            Churn(at_once) => count_server(&churn::connections(at_once))?,
+            OneThread(..) | TwoThreads(..) => self.count(tool, comparison, peer)?,
         })
     }
 
-    /// The calls, and by perf the switches as well.
+    /// Returns the system calls, and with perf the context switches.
     fn calls(self, comparison: &mut Comparison, counter: Counter) -> Results {
         match self {
             Echo(connections) => echo::calls(comparison, counter, &[64, connections]),
             Churn(at_once) => churn::calls(comparison, counter, at_once),
-            Alone(..) | Paired(..) => comparison.measure(
+            OneThread(..) | TwoThreads(..) => comparison.measure(
                 self.scenario(),
-                |_| self.named("system calls"),
+                |_| self.cell_name("system calls"),
                 |comparison, peer| {
-                    let reports = self.counted(counter.tool(), comparison, peer)?;
+                    let reports = self.count(counter.tool(), comparison, peer)?;
                     let mut figures = vec![reports.per_unit(|report| counter.read(report))?];
                     if counter == Counter::Perf {
                         figures.push(reports.per_unit(calls::switches)?);
@@ -314,9 +313,9 @@ impl std::fmt::Display for Work {
         match self {
             Echo(connections) => write!(f, "echo 64x{connections}"),
             Churn(at_once) => write!(f, "churn {at_once} at once"),
-            Alone(scenario, [], _) => write!(f, "{scenario}"),
-            Alone(scenario, sizes, _) => write!(f, "{scenario} {}", joined(sizes)),
-            Paired(scenario, _) => write!(f, "{}", scenario.replace('_', " ")),
+            OneThread(scenario, [], _) => write!(f, "{scenario}"),
+            OneThread(scenario, sizes, _) => write!(f, "{scenario} {}", joined(sizes)),
+            TwoThreads(scenario, _) => write!(f, "{}", scenario.replace('_', " ")),
         }
     }
 }
@@ -327,7 +326,7 @@ mod tests {
     use crate::peers;
 
     #[test]
-    fn all_that_is_counted_has_workers() {
+    fn all_work_has_workers() {
         let works = GROUPS.iter().flat_map(|group| group.3).chain(NAMED);
         for work in works {
             assert!(peers::ALL.iter().any(|peer| peer.has(work.scenario())), "{work}");
@@ -335,13 +334,13 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_measured_once_for_all_scenarios() {
-        assert_eq!(Echo(50).named("system calls"), "64x50, system calls");
-        assert_eq!(Churn(50).named("system calls"), "churn 50 at once, system calls");
+    fn cell_names_match_those_of_the_scenarios() {
+        assert_eq!(Echo(50).cell_name("system calls"), "64x50, system calls");
+        assert_eq!(Churn(50).cell_name("system calls"), "churn 50 at once, system calls");
     }
 
     #[test]
-    fn names_that_are_rare_have_no_column() {
+    fn rare_names_have_no_column() {
         let calls = |it: &[(&str, f64)]| it.iter().map(|it| (it.0.to_owned(), it.1)).collect();
         let raw = calls(&[("close", 1.0), ("mmap", 0.001)]);
         let found = [("raw", raw), ("mio", calls(&[("read", 2.0), ("close", 1.5)]))];

@@ -1,8 +1,8 @@
-//! Always-readable fds: what a callback costs that does nothing but count.
+//! Always-readable fds: cost of a callback that only counts.
 //!
-//! N pipes have a byte in them that nobody reads, so each turn of the loop reports all of them. CPU
-//! nanoseconds for a callback; the kernel's share is the same for all and large. Whoever knows
-//! edges only has no part in it.
+//! N pipes contain a byte that is never read, so each tick reports all of them. The figure is CPU
+//! nanoseconds per callback. The kernel's share is large and the same for all. Edge-triggered peers
+//! cannot take part.
 
 use super::scenario::Scenario;
 use crate::comparison::Comparison;

@@ -1,17 +1,16 @@
-//! TCP echo: what a request costs the server.
+//! TCP echo: cost of a request for the server.
 //!
-//! A cell is `size x connections`, or `size x connections x in flight`. Each connection sends
-//! requests and keeps so many under way (else one), and checks every byte that comes back. The
-//! figure is the CPU time of the server's process for a request, all threads and the kernel's work
-//! in its name included; it runs on one core, the load on another one.
+//! A cell is `size x connections`, or `size x connections x requests in flight` (otherwise 1). Each
+//! connection sends requests and checks every byte of the echoes. The figure is the CPU time of the
+//! server's process per request, with all threads and the kernel's work for them. The server runs on
+//! one core, the load on another.
 //!
-//! All have `TCP_NODELAY` (from the listener, or set for each connection by those who insist),
-//! buffers of 64 KiB to read into, and a backlog of 4096. Callbacks share one buffer, and so do
-//! mainspring's tasks; those of the others have one each. Servers are written as the documentation
-//! of each peer writes them; where it offers a choice they have what is best here: level-triggered
-//! polling, mio with a short read taken as the last, asyncio and uvloop with buffered protocols.
+//! All servers have `TCP_NODELAY`, a backlog of 4096, and read buffers of 64 KiB. Callbacks share one
+//! buffer, as do mainspring's tasks; tasks of the other peers have one each. A server follows the
+//! documentation of its peer. If that leaves a choice, the server takes the fastest one: polling
+//! level-triggered, mio with a short read as the last one, asyncio and uvloop with buffered protocols.
 //!
-//! System calls are counted in a run of their own, all that the server makes for a request.
+//! System calls are counted in a separate run.
 
 use std::io;
 
@@ -51,7 +50,7 @@ const CELLS: &[&[usize]] = &[
 ];
 const FEW: &[&[usize]] = &[&[64, 50], &[10240, 50], &[64, 50, 16]];
 
-/// For which system calls are counted.
+/// Cells whose system calls are counted.
 const COUNTED: &[&[usize]] = &[
     &[64, 1],
     &[64, 50],
@@ -63,10 +62,11 @@ const COUNTED: &[&[usize]] = &[
     &[64, 50, 16],
 ];
 
-/// With fewer requests the clock is too coarse.
+/// Least number of requests in a round: with fewer, the CPU clock is too coarse.
 const LEAST: usize = 500;
 
-/// In these a single pass over all connections takes as long as a round elsewhere.
+/// Number of connections from which on three rounds suffice: one request on each connection takes
+/// as long as a round of other cells.
 const MANY: usize = 1000;
 
 fn run(comparison: &mut Comparison) {
@@ -86,13 +86,13 @@ fn run(comparison: &mut Comparison) {
         }
         comparison.add(table);
     }
-    match Counter::here() {
+    match Counter::available() {
         Ok(counter) => count(comparison, counter),
         Err(reason) => comparison.report_missing(format!("skipped: system calls: {reason}")),
     }
 }
 
-/// The race of a cell, which the growth has as well.
+/// Measures a cell. The scenario `growth` contains some of the cells, too.
 pub fn measure_cell(comparison: &mut Comparison, cell: &[usize]) -> Results {
     let most = if cell[1] >= MANY { 3 } else { usize::MAX };
     comparison.with_rounds(most, |comparison| {
@@ -113,7 +113,7 @@ fn count(comparison: &mut Comparison, counter: Counter) {
     comparison.add(table);
 }
 
-/// The system calls of a request.
+/// Returns the system calls per request.
 pub fn calls(comparison: &mut Comparison, counter: Counter, cell: &[usize]) -> Results {
     let amount = (cell[1] * 2).max(2000);
     comparison.with_rounds(1, |comparison| {
@@ -128,7 +128,7 @@ fn size(bytes: usize) -> String {
     if bytes.is_multiple_of(1024) { format!("{} KiB", bytes / 1024) } else { format!("{bytes} B") }
 }
 
-/// What connects, and then sends as many requests as it is asked for.
+/// Returns a function that connects and returns another one, which sends a number of requests.
 pub fn requests(cell: &[usize]) -> impl Fn(&Server) -> io::Result<Requests> {
     |server| {
         let mut load = load(server, cell)?;
@@ -142,7 +142,7 @@ fn load(server: &Server, cell: &[usize]) -> io::Result<Load> {
     Load::connect(server.address(), cell[1], cell[0], cell.get(2).copied().unwrap_or(1))
 }
 
-/// All connections have as many requests under way as they may, at least once.
+/// Returns the CPU time per request. Each connection reaches its full number of requests in flight.
 fn cost(comparison: &Comparison, peer: &Peer, cell: &[usize]) -> io::Result<Vec<f64>> {
     let server = Server::start(comparison, peer, "echo")?;
     let mut load = load(&server, cell)?;

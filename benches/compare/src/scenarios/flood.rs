@@ -1,10 +1,10 @@
 //! Latency beside a flood: the time of a ping of 64 bytes while other clients keep the server busy.
 //!
-//! A cell is a kind of flood. The servers are those of the scenario `echo`; the flood and the ping
-//! come from threads of the leading process, on its core. In the last three kinds the server itself
-//! has two threads that post without a pause, a handler of a signal that is sent without a pause, or
-//! a thousand timers; only peers with such a server take part. The figures are the median and the 99th
-//! percentile of the pings of a round: wall time, since waiting is what is measured.
+//! A cell is a kind of flood. Servers are those of the scenario `echo`. Flood and ping come from
+//! threads of the main process, on its core. In the last three kinds the server floods itself: two
+//! threads post messages without a pause, a signal arrives again and again, or a thousand timers run.
+//! Only some peers have such a server. Figures are the median and the 99th percentile of the pings of a
+//! round, in wall time.
 
 use std::io::{self, Error, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -25,63 +25,83 @@ use crate::table::{Picture, RAW, Results, Table};
 pub const SCENARIO: Scenario =
     Scenario { name: "flood", about: "latency of a ping beside a flood", run };
 
-/// A kind of flood: its name, the server, the number of clients, and the work of one of them.
+/// A kind of flood.
 #[derive(Debug)]
-struct Kind {
+struct FloodKind {
     name: &'static str,
+    /// Scenario of the server.
     server: &'static str,
+    /// Number of client threads.
     clients: usize,
+    /// Work of a client, repeated until the end of the flood.
     client: fn(&Flood) -> io::Result<()>,
 }
 
-const KINDS: &[Kind] = &[
-    Kind {
+const FLOODS: &[FloodKind] = &[
+    FloodKind {
         name: "large blocks",
         server: "echo",
         clients: 4,
-        client: |flood| echoed(flood, 64 * 1024),
+        client: |flood| write_blocks(flood, 64 * 1024),
     },
-    Kind { name: "tiny writes", server: "echo", clients: 4, client: |flood| echoed(flood, 1) },
-    Kind { name: "connect and close", server: "echo", clients: 2, client: short },
-    Kind { name: "connect and reset", server: "echo", clients: 2, client: reset },
-    Kind { name: "clients that do not read", server: "echo", clients: 16, client: deaf },
-    Kind { name: "threads that post", server: "echo_posts", clients: 0, client: short },
-    Kind { name: "signals", server: "echo_signals", clients: 1, client: signal },
-    Kind { name: "1000 timers of 1 ms", server: "echo_timers", clients: 0, client: short },
+    FloodKind {
+        name: "tiny writes",
+        server: "echo",
+        clients: 4,
+        client: |flood| write_blocks(flood, 1),
+    },
+    FloodKind { name: "connect and close", server: "echo", clients: 2, client: connect_and_close },
+    FloodKind { name: "connect and reset", server: "echo", clients: 2, client: connect_and_reset },
+    FloodKind { name: "clients that do not read", server: "echo", clients: 16, client: never_read },
+    FloodKind {
+        name: "threads that post",
+        server: "echo_posts",
+        clients: 0,
+        client: connect_and_close,
+    },
+    FloodKind { name: "signals", server: "echo_signals", clients: 1, client: send_signal },
+    FloodKind {
+        name: "1000 timers of 1 ms",
+        server: "echo_timers",
+        clients: 0,
+        client: connect_and_close,
+    },
 ];
 
 /// Time between two pings.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Pings of a round, at least.
-const LEAST: usize = 50;
-/// Rounds last so many times longer than those of other scenarios.
-const TIMES: f64 = 15.0;
+/// Least number of pings in a round.
+const LEAST_PINGS: usize = 50;
+/// Length of a round as a multiple of that of other scenarios.
+const ROUND_FACTOR: f64 = 15.0;
 /// Time of the flood before the first ping.
-const WARM: Duration = Duration::from_millis(200);
+const WARM_UP: Duration = Duration::from_millis(200);
 const PING: [u8; 64] = [b'p'; 64];
 const PERCENT: [usize; 2] = [50, 99];
 
 fn run(comparison: &mut Comparison) {
     let all_results: Vec<Results> =
-        KINDS.iter().map(|kind| measure_kind(comparison, kind)).collect();
+        FLOODS.iter().map(|kind| measure_kind(comparison, kind)).collect();
     for (index, percent) in PERCENT.into_iter().enumerate() {
-        let title = format!("A ping beside a flood: {percent} % take at most");
+        let title = format!("Ping beside a flood, percentile {percent}");
         let mut table = Table::new(title, "µs", RAW);
         table.picture = Picture::Magnitudes;
-        for (kind, results) in KINDS.iter().zip(&all_results) {
+        for (kind, results) in FLOODS.iter().zip(&all_results) {
             table.add(kind.name, results, index);
         }
         comparison.add(table);
     }
 }
 
-fn measure_kind(comparison: &mut Comparison, kind: &Kind) -> Results {
+fn measure_kind(comparison: &mut Comparison, kind: &FloodKind) -> Results {
     let measure = |comparison: &Comparison, peer: &Peer| {
         let server = Server::start(comparison, peer, kind.server)?;
         let flood = Flood::start(&server, kind);
-        thread::sleep(WARM);
-        let times =
-            ping(server.address(), Duration::from_secs_f64(comparison.options.seconds * TIMES));
+        thread::sleep(WARM_UP);
+        let times = ping(
+            server.address(),
+            Duration::from_secs_f64(comparison.options.seconds * ROUND_FACTOR),
+        );
         flood.end();
         percentiles(times?)
     };
@@ -94,7 +114,7 @@ fn percentiles(mut times: Vec<Duration>) -> io::Result<Vec<f64>> {
     Ok(PERCENT.into_iter().map(at).collect())
 }
 
-/// Returns the times of the pings, one after the other for `span`.
+/// Sends one ping after another for `span`, and returns their times.
 fn ping(server: SocketAddr, span: Duration) -> io::Result<Vec<Duration>> {
     let mut stream = TcpStream::connect(server)?;
     stream.set_nodelay(true)?;
@@ -110,7 +130,7 @@ fn ping(server: SocketAddr, span: Duration) -> io::Result<Vec<Duration>> {
         }
     };
     let (began, mut times) = (Instant::now(), Vec::new());
-    while times.len() < LEAST || began.elapsed() < span {
+    while times.len() < LEAST_PINGS || began.elapsed() < span {
         times.push(ping()?);
     }
     Ok(times)
@@ -132,7 +152,7 @@ struct Clients {
 }
 
 impl Flood {
-    fn start(server: &Server, kind: &Kind) -> Clients {
+    fn start(server: &Server, kind: &FloodKind) -> Clients {
         let (over, connections) = (AtomicBool::new(false), AtomicU32::new(0));
         let (port, process) = (server.port, server.process());
         let flood = Arc::new(Flood { port, process, over, connections });
@@ -140,7 +160,7 @@ impl Flood {
             let (flood, client) = (flood.clone(), kind.client);
             thread::spawn(move || {
                 while !flood.is_over() {
-                    // A server at its limits refuses some; the ping shows whether it serves others.
+                    // A server at its limits may refuse a client. The pings show if it still works.
                     let _ = client(&flood);
                 }
             })
@@ -153,8 +173,8 @@ impl Flood {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Connects to one of many addresses of the server: a closed connection keeps its pair of ports
-    /// for a minute.
+    /// Connects to one of many addresses of the server. A closed connection occupies its pair of ports
+    /// for a minute, and one address has too few ports for that.
     fn connect(&self) -> io::Result<TcpStream> {
         let number = self.connections.fetch_add(1, Ordering::Relaxed);
         let [_, high, middle, low] = (number / 1000 % 0xff_ffff + 1).to_be_bytes();
@@ -169,8 +189,8 @@ impl Clients {
     }
 }
 
-/// Writes blocks of a size as fast as they go, and reads their echo in another thread.
-fn echoed(flood: &Flood, size: usize) -> io::Result<()> {
+/// Writes blocks without a pause, and reads their echo in another thread.
+fn write_blocks(flood: &Flood, size: usize) -> io::Result<()> {
     let writer = flood.connect()?;
     writer.set_nodelay(true)?;
     let mut reader = writer.try_clone()?;
@@ -182,33 +202,33 @@ fn echoed(flood: &Flood, size: usize) -> io::Result<()> {
     while written.is_ok() && !flood.is_over() {
         written = (&writer).write_all(&block);
     }
-    let _ = writer.shutdown(Shutdown::Both); // It may be over already.
+    let _ = writer.shutdown(Shutdown::Both); // The connection may be closed already.
     reading.join().expect("a reader does not panic");
     written
 }
 
-/// Connects, gets one echo and closes.
-fn short(flood: &Flood) -> io::Result<()> {
+/// Connects, receives one echo and closes.
+fn connect_and_close(flood: &Flood) -> io::Result<()> {
     let mut stream = flood.connect()?;
     stream.write_all(&PING)?;
     stream.read_exact(&mut [0; PING.len()])
 }
 
 /// Connects, sends and resets the connection.
-fn reset(flood: &Flood) -> io::Result<()> {
+fn connect_and_reset(flood: &Flood) -> io::Result<()> {
     let mut stream = flood.connect()?;
     stream.write_all(&PING)?;
     Ok(set_socket_linger(&stream, Some(Duration::ZERO))?)
 }
 
 /// Sends the server a signal.
-fn signal(flood: &Flood) -> io::Result<()> {
+fn send_signal(flood: &Flood) -> io::Result<()> {
     let process = Pid::from_raw(flood.process as i32).ok_or(ErrorKind::NotFound)?;
     Ok(kill_process(process, Signal::USR1)?)
 }
 
-/// Sends until the server takes no more, and never reads.
-fn deaf(flood: &Flood) -> io::Result<()> {
+/// Sends as long as the server accepts data, and never reads.
+fn never_read(flood: &Flood) -> io::Result<()> {
     let mut stream = flood.connect()?;
     stream.set_write_timeout(Some(Duration::from_millis(50)))?;
     let block = vec![b'd'; 64 * 1024];

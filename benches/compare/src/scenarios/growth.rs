@@ -1,9 +1,9 @@
 //! Growth: the cost of an operation over the size of the work.
 //!
-//! The operations are those of other scenarios: a callback of always-readable fds, timers that are
-//! inserted, cancelled and run, tasks that are spawned and joined, an echo of 64 bytes. A curve that
-//! bends upward needs a reason: memory that no cache holds any more is one that all share. What
-//! another scenario of the same run has measured already is taken from there.
+//! The operations are those of other scenarios: a callback of always-readable fds; inserting,
+//! cancelling and running timers; spawning and joining tasks; an echo of 64 bytes. Curves of all peers
+//! rise where the work no longer fits into the caches. Figures that another scenario of the same run
+//! has measured are reused.
 
 use super::scenario::Scenario;
 use super::tasks::FEW;
@@ -28,7 +28,7 @@ fn run(comparison: &mut Comparison) {
     });
 }
 
-/// The sizes of a growth; a quick one has but two.
+/// Returns the sizes; in a quick run the first two.
 fn sizes(comparison: &Comparison, all: &[&[usize]]) -> Vec<usize> {
     comparison.options.cells(&all[..2], all).iter().map(|cell| cell[0]).collect()
 }
@@ -76,7 +76,7 @@ fn connections(comparison: &mut Comparison) {
     comparison.add(table);
 }
 
-/// Who can have so many tasks in seconds.
+/// Returns true for peers that handle so many tasks within seconds.
 fn is_able_to(count: usize) -> impl Fn(&Peer) -> bool {
     move |peer| match peer.name {
         "threads" | "processes" => false,

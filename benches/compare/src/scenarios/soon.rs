@@ -1,9 +1,8 @@
 //! Callbacks for the next tick: CPU nanoseconds for each.
 //!
-//! * `chain`: a callback that queues its successor: one callback a tick, and each tick asks the
-//!   selector. Where callbacks are tasks, it is a task that spawns its successor; their schedulers
-//!   ask the selector now and then.
-//! * `batch`: a thousand callbacks that have captured a number are queued and run in one tick.
+//! * `chain`: a callback queues its successor. So each tick asks the selector and runs one callback. In
+//!   peers with tasks, a task spawns its successor; their schedulers ask the selector less often.
+//! * `batch`: a thousand callbacks, each with a captured number, are queued and run in one tick.
 
 use super::scenario::Scenario;
 use crate::comparison::Comparison;

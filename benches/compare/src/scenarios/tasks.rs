@@ -1,21 +1,20 @@
-//! What a task costs that does nothing: to make, to switch to, to keep.
+//! Tasks that do nothing: cost of spawning, switching and keeping them.
 //!
-//! * `spawn + join`: a million tasks without an `await` are spawned, the handles kept in a list
-//!   that has its room before; then the handles are awaited in the order of spawning, which runs
-//!   the tasks. CPU nanoseconds for each. All are alive at once, in memory that is new to the
-//!   process.
-//! * `switch`: a hundred tasks that yield in turn; CPU nanoseconds for each yield.
-//! * `waiting`: a million tasks that each wait for a oneshot of their own, after all have begun.
-//!   Growth of the process's resident memory for each: the task, the oneshot, and the two lists
-//!   that keep the tasks' handles and the oneshots' senders, which have exactly the room they need.
-//! * `asleep`: a million tasks that each sleep for an hour; the same, with one list for the
-//!   handles.
+//! * `spawn + join`: a million tasks without an `await` are spawned into a list of handles with
+//!   reserved memory. Awaiting the handles in order runs the tasks. CPU nanoseconds for each. All tasks
+//!   are alive at once, in memory that is new to the process.
+//! * `switch`: a hundred tasks yield in turn. CPU nanoseconds for each yield.
+//! * `waiting`: a million tasks wait, each for its own oneshot. Growth of the resident memory of the
+//!   process for each task: the task, the oneshot, and the entries in two lists with reserved memory
+//!   for the handles and the senders.
+//! * `asleep`: a million tasks sleep for an hour. Growth of memory, with one list for the handles.
 //!
-//! What `waiting` waits for is what a library has: mainspring's promise, tokio's oneshot, asyncio's
-//! future, trio's event; the others have the oneshot of the crate `futures`. In `waiting, one
-//! oneshot` all in Rust wait for that one.
+//! Tasks of `waiting` use what their library has: mainspring's promise, tokio's oneshot, asyncio's
+//! future, trio's event; the others use the oneshot of the crate `futures`. In `waiting, one oneshot`
+//! all Rust peers use the latter.
 //!
-//! Memory is measured once: it does not jitter. Who cannot have a million has fewer, as [`amount`] tells.
+//! Memory is measured in one round, because it does not vary. A peer that cannot handle a million has
+//! fewer tasks, see [`amount`].
 
 use super::scenario::Scenario;
 use crate::comparison::Comparison;
@@ -30,7 +29,7 @@ pub const SCENARIO: Scenario = Scenario {
 
 const MILLION: u64 = 1_000_000;
 
-/// With which the code gets warm, and not the memory.
+/// Amount of work for a warm-up of the code, but not of the memory.
 pub const FEW: u64 = 1000;
 
 fn run(comparison: &mut Comparison) {
@@ -56,13 +55,13 @@ fn run_among(comparison: &mut Comparison) {
         memory.add(name, &results, 0);
     }
     memory.note(
-        "Of threads there were 10,000, of tasks in Python and of calloop's sleepers 100,000. Of \
-         threads it is what their process takes; the kernel's stack of each comes on top.",
+        "The number of threads is 10,000, that of tasks in Python and of sleepers in calloop 100,000. \
+         The figure of threads is the memory of their process, without their stacks in the kernel.",
     );
     comparison.add(memory);
 }
 
-/// How many a peer can have in seconds, and on a usual machine.
+/// Returns the number of tasks that a peer handles within seconds, at most `count`.
 fn amount(peer: &Peer, scenario: &str, count: u64) -> u64 {
     match peer.name {
         "threads" => count.min(10_000),

@@ -1,14 +1,14 @@
 //! Timers: CPU nanoseconds for an operation.
 //!
-//! * `insert`, `cancel`: a million timers with deadlines in a random order, an hour and more ahead;
-//!   then each of them is cancelled, in the order of their making.
-//! * `insert + run`: a million timers that are due when all are inserted, a second later, in a
-//!   random order and 200 ns apart on average, until all have run.
-//! * `re-arm`: 10,000 timers, pushed back in turn to a later deadline, ten million times in all; then
-//!   one turn of the loop that does not wait.
+//! * `insert`, `cancel`: a million timers with deadlines in random order, at least an hour ahead, are
+//!   inserted. Then they are cancelled in the order of insertion.
+//! * `insert + run`: a million timers that become due about a second after the last insertion, in
+//!   random order and 200 ns apart on average. The figure includes running all of them.
+//! * `re-arm`: 10,000 timers are moved to later deadlines in turn, ten million times in total, followed
+//!   by one tick that does not wait.
 //!
-//! A timer is what the peer has: a callback with a deadline, or a future that was polled, all by
-//! one task. Those of libuv and libev lie in one piece of memory.
+//! A timer is a callback with a deadline, or a future that was polled; all futures belong to one task.
+//! Timers of libuv and libev are in one array.
 
 use super::scenario::Scenario;
 use crate::comparison::Comparison;
@@ -20,7 +20,7 @@ pub const SCENARIO: Scenario =
 
 const MILLION: u64 = 1_000_000;
 
-/// How many timers are pushed back in turn.
+/// Number of timers that are moved in turn.
 const IN_TURN: usize = 10_000;
 
 fn run(comparison: &mut Comparison) {
@@ -36,13 +36,13 @@ fn run(comparison: &mut Comparison) {
         comparison.measure_amount("rearm", &[IN_TURN], 10_000, |peer| rearmed(peer, count));
     table.add("re-arm", &results, 0);
     table.note(
-        "In Python there were 100,000 timers, and 10,000 of calloop's, whose cost of an operation \
-         grows with their number. Those of Python were re-armed 200,000 times, calloop's a million.",
+        "Python has 100,000 timers and calloop 10,000, because its cost of an operation grows with \
+         their number. Re-arms are 200,000 in Python and a million in calloop.",
     );
     comparison.add(table);
 }
 
-/// How often a peer can re-arm in seconds.
+/// Returns the number of re-arms that a peer does within seconds.
 fn rearmed(peer: &Peer, count: u64) -> u64 {
     match peer.name {
         "asyncio" | "uvloop" => count / 5,
@@ -51,7 +51,7 @@ fn rearmed(peer: &Peer, count: u64) -> u64 {
     }
 }
 
-/// How many a peer can have in seconds.
+/// Returns the number of timers that a peer handles within seconds, at most `count`.
 pub fn amount(peer: &Peer, count: u64) -> u64 {
     match peer.name {
         "asyncio" | "uvloop" => count.min(100_000),

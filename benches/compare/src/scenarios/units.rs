@@ -1,13 +1,13 @@
-//! Tasks, threads and processes: what a unit of concurrency costs, measured here.
+//! Tasks, threads and processes: cost of a unit of concurrency.
 //!
-//! * `switch`: a hundred of them yield in turn, on one core; CPU nanoseconds for each yield.
-//! * `spawn + join`: nanoseconds for each. Tasks: a million at once; threads: a thousand at a time;
-//!   processes: one at a time, wall time, until it has begun and ended.
-//! * `memory`: of those that wait. Tasks wait for a promise, threads for a channel, processes for a
-//!   pipe. Growth of resident memory, for processes the sum of their proportional shares. The
-//!   kernel's own memory, 16 KiB of stack and more for each thread and process, comes on top.
-//! * `at once`: how many were alive at the same time for the column before. A note says what the
-//!   system would allow.
+//! * `switch`: a hundred units yield in turn on one core. CPU nanoseconds for each yield.
+//! * `spawn + join`: nanoseconds for each. Tasks: a million at once. Threads: a thousand at a time.
+//!   Processes: one at a time, wall time until the process has started and ended.
+//! * `memory`: of units that wait. Tasks wait for a promise, threads for a channel, processes for a
+//!   pipe. Growth of resident memory; for processes the sum of their proportional shares. The kernel's
+//!   memory, at least 16 KiB of stack for each thread and process, is not included.
+//! * `at once`: number of units alive at the same time in the column `memory`. A note has the limits of
+//!   the system.
 
 use std::fs;
 
@@ -22,10 +22,10 @@ pub const SCENARIO: Scenario =
 
 const UNITS: &[&str] = &["mainspring-tasks", "asyncio", "threads", "processes"];
 
-/// The ratios are to it.
+/// Base of the ratios.
 const TASK: Base = Base::Peer("mainspring-tasks");
 
-/// How many of them there are at once.
+/// Returns the number of units of a peer.
 fn amount(comparison: &Comparison, peer: &Peer) -> u64 {
     comparison.options.scaled(match peer.name {
         "processes" => 500,
@@ -56,14 +56,14 @@ fn run_among(comparison: &mut Comparison) {
     comparison.add(table);
 }
 
-/// How many threads and processes the system would allow, and how much memory there is.
+/// Returns a note with the limits of the system for threads and processes.
 fn limits() -> String {
     let read = |name| fs::read_to_string(format!("/proc/sys/{name}")).unwrap_or_default();
     let [ids, threads, maps] =
         ["kernel/pid_max", "kernel/threads-max", "vm/max_map_count"].map(read);
     format!(
-        "This system allows {} processes and threads together ({} by memory), and {} pieces of \
-         memory in a process, of which a thread needs two. Tasks are limited by memory only.",
+        "Limits of this system: {} processes and threads ({} by memory), and {} memory mappings in a \
+         process, of which a thread needs two. Only memory limits the number of tasks.",
         ids.trim(),
         threads.trim(),
         maps.trim()

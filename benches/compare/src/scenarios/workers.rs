@@ -1,15 +1,14 @@
-//! More than one core: `examples/workers`, with one worker and with two, each with a listener of
-//! its own or served by one acceptor.
+//! Several cores: `examples/workers` with one worker and with two. Each worker has its own listener, or
+//! all are served by one acceptor.
 //!
-//! Each worker is one thread. Four daemons take turns; the clients are one thread of this process,
-//! on the last core; the daemon may use all cores.
+//! A worker is a thread. Four daemons take turns. The clients are one thread of the main process on the
+//! last core; the daemon may use all cores.
 //!
-//! * `wall`: what a request takes from the first to the last. On two cores this is no figure of the
-//!   daemon alone: the clients need about as much time as the echo does, and with two workers they
-//!   need it on a core that a worker has as well.
-//! * `server`: CPU time of the daemon's process for a request. What two workers spend on a request,
-//!   beside what one spends, tells how many more they serve where the clients are elsewhere.
-//! * `clients`: CPU time of the clients for a request.
+//! * `wall`: time from the first request to the last, per request. With two cores it depends on the
+//!   clients, too: they need about as much time as the echo, and share a core with a worker.
+//! * `server`: CPU time of the daemon's process per request. The ratio of two workers to one shows how
+//!   they scale if the clients are elsewhere.
+//! * `clients`: CPU time of the clients per request.
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Error, Read, Write};
@@ -44,12 +43,13 @@ const DAEMONS: &[(&str, &[&str])] = &[
 const FIGURES: [&str; 3] = ["wall", "server", "clients"];
 const CONNECTIONS: usize = 50;
 const SIZE: usize = 64;
-/// A round takes some seconds.
+/// Most rounds, because a round takes some seconds.
 const MOST_ROUNDS: usize = 3;
-/// Fewer than there are ports: a closed connection keeps its pair for a minute.
+/// Number of connections of a round. A closed connection occupies its pair of ports for a minute, so
+/// there are fewer connections than ports.
 const CHURNED: usize = 10_000;
 
-/// Time from first to last, of the daemon, of the clients; for each request.
+/// Wall time, CPU time of the daemon and CPU time of the clients, per request.
 type Costs = [f64; 3];
 
 fn run(comparison: &mut Comparison) {
@@ -73,7 +73,7 @@ fn run(comparison: &mut Comparison) {
 
 type Measure = fn(&Comparison, &Daemon) -> io::Result<Costs>;
 
-/// By round and daemon.
+/// Returns the costs by round and daemon.
 fn rounds(
     comparison: &Comparison,
     program: &Path,
@@ -139,7 +139,7 @@ fn batches(address: SocketAddr, connections: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Has cargo build the example as users build it, beside this program.
+/// Builds the example with the release profile, in the target directory of this program.
 fn build() -> io::Result<PathBuf> {
     let this = env::current_exe()?;
     let folder = this.parent().ok_or(io::ErrorKind::NotFound)?;
@@ -154,7 +154,7 @@ fn build() -> io::Result<PathBuf> {
     Ok(target.join("release/examples/workers"))
 }
 
-/// The example, running. It is killed when this is dropped.
+/// The running example. Dropping it kills the process.
 struct Daemon {
     process: Child,
     output: BufReader<ChildStdout>,
@@ -181,7 +181,7 @@ impl Daemon {
         Ok(took.map(|time: Duration| time.as_nanos() as f64 / requests as f64))
     }
 
-    /// Ends it by a signal, and waits for the tally.
+    /// Ends the daemon with SIGTERM, and waits for its tally.
     fn end(mut self) -> io::Result<()> {
         let process = Pid::from_child(&self.process);
         kill_process(process, Signal::TERM)?;
@@ -190,14 +190,14 @@ impl Daemon {
         if tally.contains("total: ") {
             Ok(())
         } else {
-            Err(Error::other("it has not said a tally"))
+            Err(Error::other("the daemon printed no tally"))
         }
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended already.
+        // Errors are ignored: the process may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,4 +1,4 @@
-//! What echo servers share: the listener, and for those with callbacks the connection.
+//! Parts of echo servers: the listener, and the connection of servers with callbacks.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,17 +13,18 @@ use rustix::net::sockopt::set_tcp_nodelay;
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-/// What servers read at a time.
+/// Size of the read buffer of a server.
 pub const BUFFER: usize = 64 * 1024;
-/// Who has more to take is not read, until there is less than `LOW`.
+/// Water marks. A connection with more than `HIGH` queued bytes is not read until at most `LOW` are
+/// left.
 const HIGH: usize = 64 * 1024;
 const LOW: usize = 16 * 1024;
 
-/// A listener on all addresses that is announced already. Accepted sockets inherit `TCP_NODELAY`.
+/// Returns a listener on all addresses, and prints its port. Accepted sockets inherit `TCP_NODELAY`.
 ///
-/// A server reads no questions whose end it would see, so it ends with whoever has started it.
+/// A server does not read its standard input, so it asks the kernel for a signal when its parent ends.
 pub fn listener() -> TcpListener {
-    set_parent_process_death_signal(Some(Signal::TERM)).expect("a signal");
+    set_parent_process_death_signal(Some(Signal::TERM)).expect("prctl(2) accepts SIGTERM");
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
     set_tcp_nodelay(&socket, true).expect("an option of a socket");
     let any: SocketAddr = (Ipv4Addr::UNSPECIFIED, 0).into();
@@ -35,59 +36,61 @@ pub fn listener() -> TcpListener {
     listener
 }
 
-/// Tells the leading process where to find the server.
+/// Prints the port and the process id of the server, for the main process.
 pub fn announce(port: u16) {
     println!("{port} {}", process::id());
 }
 
-/// Threads that post to a server, in the scenario `echo_posts`.
+/// Number of threads that post to a server in the scenario `echo_posts`.
 const POSTING: usize = 2;
-/// Messages that may be under way; a thread that has so many yields.
-const UNDER_WAY: usize = 10_000;
-/// Timers of a server in the scenario `echo_timers`, and their period.
+/// Limit of messages in flight. At the limit a thread yields.
+const IN_FLIGHT: usize = 10_000;
+/// Number of timers of a server in the scenario `echo_timers`, and their period.
 pub const TIMERS: usize = 1000;
 pub const PERIOD: Duration = Duration::from_millis(1);
 
-/// Starts threads that post without a pause. `post` sends one message, which takes one from
-/// the count when it runs.
+/// Starts threads that post without a pause. `post` sends a message, which decrements the counter when
+/// it runs.
 pub fn post_from_threads<P>(post: P)
 where
     P: Fn(Arc<AtomicUsize>) + Clone + Send + 'static,
 {
-    let under_way = Arc::new(AtomicUsize::new(0));
+    let in_flight = Arc::new(AtomicUsize::new(0));
     for _ in 0..POSTING {
-        let (post, under_way) = (post.clone(), under_way.clone());
+        let (post, in_flight) = (post.clone(), in_flight.clone());
         thread::spawn(move || {
             loop {
-                if under_way.fetch_add(1, Ordering::Relaxed) > UNDER_WAY {
+                if in_flight.fetch_add(1, Ordering::Relaxed) > IN_FLIGHT {
                     thread::yield_now();
                 }
-                post(under_way.clone());
+                post(in_flight.clone());
             }
         });
     }
 }
 
-/// How many connections a server accepts at a time that is told again of those who wait: one, since
-/// to look for a second costs a call, and more where somebody has waited in the turn before.
+/// The accept policy of peers that are level-triggered and leave the policy to their users.
 ///
-/// It is what mainspring and the hand-written loop do, for those who leave it to their user.
+/// A server accepts one connection in a tick, because a second try costs a system call. If it also
+/// accepted one in the tick before, it accepts up to 64. mainspring and the hand-written loop do the
+/// same.
 #[derive(Debug, Default)]
 pub struct Backlog {
-    busy: u64,
+    /// Last tick in which a connection was accepted.
+    last_tick: u64,
 }
 
 impl Backlog {
-    /// How many to accept in a turn, at most.
-    pub fn batch(&mut self, turn: u64) -> usize {
-        let is_in_a_row = turn == self.busy + 1;
-        self.busy = turn;
+    /// Returns the most connections to accept in this tick.
+    pub fn batch(&mut self, tick: u64) -> usize {
+        let is_in_a_row = tick == self.last_tick + 1;
+        self.last_tick = tick;
         if is_in_a_row { 64 } else { 1 }
     }
 }
 
-/// A connection of a server with callbacks: what is read is written at once, and queued as far as
-/// there is no room for it.
+/// A connection of a server with callbacks. It writes what it reads, and queues what the socket has no
+/// room for.
 #[derive(Debug, Default)]
 pub struct Echo {
     queue: VecDeque<u8>,
@@ -96,7 +99,7 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Reads once and echoes what came; whether there may be more to read.
+    /// Reads once and echoes the bytes. Returns true if there may be more to read.
     pub fn readable<S>(&mut self, mut stream: S, buffer: &mut [u8]) -> io::Result<bool>
     where
         S: Read + Write,
@@ -116,7 +119,7 @@ impl Echo {
         Ok(false)
     }
 
-    /// Writes what is queued, as far as there is room.
+    /// Writes queued bytes, as far as the socket has room.
     pub fn writable(&mut self, mut stream: impl Write) -> io::Result<()> {
         while !self.queue.is_empty() {
             match stream.write(self.queue.as_slices().0) {
@@ -128,8 +131,8 @@ impl Echo {
         Ok(())
     }
 
-    /// Whether it wants to read, and to write. Nothing at all means that it is over.
-    pub fn wants(&mut self) -> (bool, bool) {
+    /// Returns the interest in reading and in writing. Without any interest the connection is over.
+    pub fn interest(&mut self) -> (bool, bool) {
         let queued = self.queue.len();
         self.is_paused = queued > if self.is_paused { LOW } else { HIGH };
         (!self.is_paused && !self.is_ended, queued > 0)
@@ -154,19 +157,19 @@ mod tests {
     use super::{Backlog, Echo};
 
     #[test]
-    fn many_are_accepted_when_somebody_waited_in_the_turn_before() {
+    fn many_are_accepted_after_an_accept_in_the_tick_before() {
         let mut backlog = Backlog::default();
-        assert_eq!([5, 7, 8, 9, 11].map(|turn| backlog.batch(turn)), [1, 1, 64, 64, 1]);
+        assert_eq!([5, 7, 8, 9, 11].map(|tick| backlog.batch(tick)), [1, 1, 64, 64, 1]);
     }
 
     #[test]
-    fn who_has_much_to_take_is_not_read() {
+    fn connection_with_a_long_queue_is_not_read() {
         let mut echo = Echo::default();
         echo.queue.extend([0; super::HIGH + 1]);
-        assert_eq!(echo.wants(), (false, true));
+        assert_eq!(echo.interest(), (false, true));
         echo.queue.truncate(super::LOW + 1);
-        assert_eq!(echo.wants(), (false, true), "not yet");
+        assert_eq!(echo.interest(), (false, true), "not yet");
         echo.queue.truncate(super::LOW);
-        assert_eq!(echo.wants(), (true, true));
+        assert_eq!(echo.interest(), (true, true));
     }
 }

@@ -1,4 +1,4 @@
-//! The service of the scenario `http`: one answer for all requests, the same for all runtimes.
+//! The service of the scenario `http`, the same for all runtimes.
 
 use std::convert::Infallible;
 
@@ -6,7 +6,7 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 
-/// Thirteen bytes of text.
+/// Answers each request with thirteen bytes of text.
 pub async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(Response::new(Full::new(Bytes::from_static(b"Hello, World!"))))
 }

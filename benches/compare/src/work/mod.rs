@@ -1,7 +1,7 @@
-//! What the workers of all peers share: questions and answers, CPU time, memory, deadlines.
+//! Parts of the workers of all peers: requests, CPU time, memory, deadlines.
 //!
-//! A worker is this program again (or a program in C or Python that keeps the same convention). It
-//! reads a number a line, does so much work, and prints what it took: one or more numbers.
+//! A worker is this program, or a program in C or Python with the same convention. Each line of
+//! standard input is an amount of work. The worker does it and prints a line of figures.
 
 use std::fs;
 use std::io;
@@ -16,91 +16,94 @@ pub mod http;
 pub mod pipes;
 pub mod post;
 
-/// Answers each number from standard input with the figures that `work` gives.
+/// Does `work` for each number on standard input, and prints the figures that it returns.
 pub fn run_requests<const N: usize>(mut work: impl FnMut(u64) -> [u64; N]) {
     for line in io::stdin().lines() {
-        let question = line.expect("a question is text");
-        let figures = work(question.trim().parse().expect("a question is a number"));
+        let amount = line.expect("standard input is text");
+        let figures = work(amount.trim().parse().expect("an amount of work is a number"));
         println!("{}", figures.map(|figure| figure.to_string()).join(" "));
     }
 }
 
-/// CPU time of this thread so far.
+/// Returns the CPU time of this thread.
 pub fn cpu() -> Duration {
     raw::cpu_of_this_thread()
 }
 
-/// Nanoseconds of CPU time since then.
+/// Returns the nanoseconds of CPU time of this thread since `before`.
 pub fn since(before: Duration) -> u64 {
     (cpu() - before).as_nanos() as u64
 }
 
-/// The same for the part that was asked for, where more was done: a batch is not cut short.
-pub fn since_for(before: Duration, asked: u64, did: u64) -> u64 {
-    (u128::from(since(before)) * u128::from(asked) / u128::from(did)) as u64
+/// Returns the share of the CPU time since `before` for the requested work. The last batch may have
+/// done more than that.
+pub fn since_for(before: Duration, requested: u64, done: u64) -> u64 {
+    (u128::from(since(before)) * u128::from(requested) / u128::from(done)) as u64
 }
 
-/// CPU time of all threads of this process so far.
+/// Returns the CPU time of all threads of this process.
 pub fn process_cpu() -> Duration {
     raw::cpu_of(std::process::id()).expect("a process has a CPU clock")
 }
 
-/// Nanoseconds of CPU time of all threads since then.
+/// Returns the nanoseconds of CPU time of all threads since `before`.
 pub fn since_process(before: Duration) -> u64 {
     (process_cpu() - before).as_nanos() as u64
 }
 
-/// Bytes of this process that are in memory.
+/// Returns the resident memory of this process in bytes.
 pub fn memory() -> u64 {
     memory_of(std::process::id(), "Rss:")
 }
 
-/// Bytes of a process, by the kernel's own sum.
+/// Returns a sum of `/proc/PID/smaps_rollup` in bytes, such as `Rss:`.
 pub fn memory_of(process: u32, sum: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"));
-    let text = text.expect("the kernel tells it");
+    let text = text.expect("/proc/PID/smaps_rollup is readable");
     let line = text.lines().find_map(|line| line.strip_prefix(sum)).unwrap_or_default();
-    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    let kilobytes: u64 =
+        line.trim().trim_end_matches(" kB").parse().expect("a number of kilobytes");
     kilobytes * 1024
 }
 
-/// Two lists with room for so many: the tasks, and what they wait for.
+/// Returns two lists with reserved memory: for tasks, and for what they wait for.
 pub fn lists<T, U>(count: u64) -> (Vec<T>, Vec<U>) {
     (Vec::with_capacity(count as usize), Vec::with_capacity(count as usize))
 }
 
-/// How long those sleep who are not to wake up.
+/// Duration of sleeps that do not end during a measurement.
 pub const HOUR: Duration = Duration::from_secs(3600);
 
-/// How many tasks take turns in the scenario `switch`.
+/// Number of tasks in the scenario `switch`.
 pub const YIELDING_TASKS: u64 = 100;
 
-/// How many callbacks are queued at once in the scenario `batch`.
+/// Number of callbacks that are queued at once in the scenario `batch`.
 pub const BATCH: u64 = 1000;
 
-/// A task that spawns its successor, for so many times: what a callback does that queues the next.
+/// A task that spawns its successor: the counterpart of a callback that queues the next one.
 #[derive(Debug)]
 pub struct Link {
+    /// Number of successors.
     pub left: u64,
-    /// Tells the end, when it is dropped.
+    /// Dropped by the last task, which ends the chain.
     pub end: oneshot::Sender<()>,
     pub spawn: fn(Link),
 }
 
-/// Its future.
+/// The future of a [`Link`].
 pub async fn link(Link { left, end, spawn }: Link) {
     if left > 0 {
         spawn(Link { left: left - 1, end, spawn });
     }
 }
 
-/// So many deadlines that are soon due: when the last one is inserted, and 200 ns apart on average.
-pub fn soon(count: u64) -> Vec<Instant> {
+/// Returns deadlines that are due soon after the last one is inserted, 200 ns apart on average.
+pub fn near_deadlines(count: u64) -> Vec<Instant> {
     let inserted = Duration::from_millis(50) + Duration::from_micros(count);
     deadlines(Instant::now() + inserted, Duration::from_nanos(200 * count), count)
 }
 
-/// So many deadlines in a random order, within `span` from `start`; the same for all peers.
+/// Returns deadlines within `span` from `start`, in a random order that is the same for all peers.
 pub fn deadlines(start: Instant, span: Duration, count: u64) -> Vec<Instant> {
     let mut noise = 1u64;
     let deadline = |_| {

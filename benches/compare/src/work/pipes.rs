@@ -1,4 +1,4 @@
-//! What watchers of pipes share: pipes that are full, and the chain of libevent's benchmark.
+//! Pipes to watch, and the chain of libevent's benchmark.
 
 use std::future::poll_fn;
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -9,17 +9,17 @@ use std::task::{Poll, Waker};
 
 use rustix::io::ioctl_fionbio;
 
-/// More than comes at a time, so that a reader knows that there is no more.
-pub const ROOM: usize = 8;
+/// Size of a read: more than arrives at a time, so that a short read is the last one.
+pub const READ_SIZE: usize = 8;
 
-/// Pipes with a byte in them that nobody reads. The writers are kept, or the pipes would end.
+/// Returns pipes that contain a byte. The writers keep the pipes open.
 pub fn full_pipes(count: usize) -> (Vec<PipeReader>, Vec<PipeWriter>) {
     let (readers, writers) = pipes(count);
     writers.iter().for_each(write);
     (readers, writers)
 }
 
-/// Pipes whose readers do not block.
+/// Returns pipes with non-blocking readers.
 pub fn pipes(count: usize) -> (Vec<PipeReader>, Vec<PipeWriter>) {
     let pipe = |_| {
         let (reader, writer) = std::io::pipe().expect("there are descriptors");
@@ -33,13 +33,14 @@ fn write(mut writer: &PipeWriter) {
     writer.write_all(b"x").expect("a pipe has room for some bytes");
 }
 
-/// Bytes that travel along a chain of pipes: who reads one writes one to the next pipe, until
-/// enough are written. Atomic, because tasks may have to be able to move to other threads.
+/// Bytes that travel along a chain of pipes. Each read byte is written to the next pipe, up to a number
+/// of writes. The fields are atomic, because some peers require tasks that may move between threads.
 #[derive(Debug)]
 pub struct Chain {
     writers: Vec<PipeWriter>,
     to_write: AtomicU64,
     to_read: AtomicU64,
+    /// Waker of [`end`](Chain::end).
     at_end: Mutex<Option<Waker>>,
 }
 
@@ -49,8 +50,8 @@ impl Chain {
         Chain { writers, to_write, to_read, at_end: Mutex::new(None) }
     }
 
-    /// Begins with a byte in each of `active` pipes, evenly apart.
-    pub fn begin(&self, active: usize, events: u64) {
+    /// Writes a byte to each of `active` pipes, evenly spaced.
+    pub fn start(&self, active: usize, events: u64) {
         let (apart, first) = (self.writers.len() / active, active as u64);
         self.to_write.store(events.saturating_sub(first), Relaxed);
         self.to_read.store(events.max(first), Relaxed);
@@ -61,13 +62,13 @@ impl Chain {
         self.to_read.load(Relaxed) == 0
     }
 
-    /// Pipe `index` has a byte.
+    /// Reads from pipe `index`, and writes to the next one.
     pub fn pass_on(&self, index: usize, mut reader: &PipeReader) {
-        let count = reader.read(&mut [0; ROOM]).expect("there is something");
+        let count = reader.read(&mut [0; READ_SIZE]).expect("there is something");
         self.received(index, count);
     }
 
-    /// So many bytes came from pipe `index`.
+    /// Handles `count` bytes that were read from pipe `index`.
     pub fn received(&self, index: usize, count: usize) {
         for _ in 0..count {
             let left = self.to_write.load(Relaxed);
@@ -84,7 +85,7 @@ impl Chain {
         }
     }
 
-    /// For those whose loop runs a task.
+    /// Waits for the end of the chain, for peers that run a task.
     pub async fn end(&self) {
         let wait = |context: &mut std::task::Context<'_>| {
             let waker = context.waker().clone();

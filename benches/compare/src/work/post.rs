@@ -1,7 +1,6 @@
-//! A thread that posts to the loop: as fast as it can, or one message after the other's reply.
+//! A thread that posts messages to the loop: without a pause, or one message after each reply.
 //!
-//! What carries the messages is the peer's; that there are messages, and how they are answered, is
-//! the same for all.
+//! Messages and replies are the same for all peers. The channel for the messages is that of the peer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -12,27 +11,28 @@ use std::time::Instant;
 use super::run_requests;
 use crate::cores::Cores;
 
-/// What is posted.
+/// A message to the loop.
 #[derive(Debug)]
 pub struct Message {
     number: u64,
+    /// Channel for the reply, if the sender waits for one.
     reply: Option<SyncSender<()>>,
 }
 
 impl Message {
-    /// The loop has got it.
+    /// Handles the message in the loop: adds its number to `sum`, and replies.
     pub fn receive(self, sum: &mut u64) {
         *sum = sum.wrapping_add(self.number);
         if let Some(reply) = self.reply {
-            reply.send(()).expect("the other thread waits");
+            reply.send(()).expect("the sender waits for the reply");
         }
     }
 }
 
-/// The median and the 99th percentile of the nanoseconds of a round trip.
+/// The posting thread. It returns median and 99th percentile of the round trips in nanoseconds.
 type Trips = JoinHandle<[u64; 2]>;
 
-/// What is to be posted. The numbers are 1, so that their sum tells when all have come.
+/// The messages to post. Each has the number 1, so their sum is the number of arrived messages.
 #[derive(Debug, Clone, Copy)]
 pub struct Traffic {
     pub count: u64,
@@ -40,8 +40,8 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Starts the thread, on another core. Dropping `post` is its last act.
-    pub fn begin(self, mut post: impl FnMut(Message) + Send + 'static) -> Trips {
+    /// Starts the thread on another core. It drops `post` at its end.
+    pub fn start(self, mut post: impl FnMut(Message) + Send + 'static) -> Trips {
         let cores = Cores::of_this_process();
         cores.go_to_first();
         thread::spawn(move || {
@@ -70,7 +70,7 @@ fn percentiles(mut figures: Vec<u64>) -> [u64; 2] {
     [50, 99].map(|part| figures[(figures.len() * part / 100).min(figures.len() - 1)])
 }
 
-/// The worker of `post`: nanoseconds from the first message to the arrival of the last one.
+/// The work of `post`: nanoseconds from the first post to the arrival of the last message.
 pub fn throughput(transfer: fn(Traffic) -> Trips) {
     run_requests(|count| {
         let began = Instant::now();
@@ -79,30 +79,31 @@ pub fn throughput(transfer: fn(Traffic) -> Trips) {
     });
 }
 
-/// The worker of `round_trip`.
+/// The work of `round_trip`.
 pub fn round_trips(transfer: fn(Traffic) -> Trips) {
     run_requests(|count| {
         transfer(Traffic { count, has_replies: true }).join().expect("a thread ends")
     });
 }
 
-/// For those who offer a wakeup and no channel: a list of messages, and whether it was rung for.
+/// A list of messages, for peers with a wakeup but no channel.
 #[derive(Debug, Default)]
 pub struct Inbox {
     messages: Mutex<Vec<Message>>,
-    is_rung: AtomicBool,
+    /// True if the loop was woken since it last took the messages.
+    is_woken: AtomicBool,
 }
 
 impl Inbox {
-    /// Leaves a message; whether the loop has to be woken.
+    /// Adds a message. Returns true if the sender must wake the loop.
     pub fn push(&self, message: Message) -> bool {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(message);
-        !self.is_rung.swap(true, Ordering::AcqRel)
+        !self.is_woken.swap(true, Ordering::AcqRel)
     }
 
-    /// Takes all messages into `taken`, which is empty: the two lists change places.
+    /// Moves all messages into `taken`, which must be empty, by swapping the lists.
     pub fn take(&self, taken: &mut Vec<Message>) {
-        self.is_rung.store(false, Ordering::Release);
+        self.is_woken.store(false, Ordering::Release);
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut *messages, taken);
     }
