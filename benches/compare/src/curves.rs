@@ -8,7 +8,7 @@ const TOP: f64 = 40.0;
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 340.0;
 const NAME_WIDTH: f64 = 130.0;
-/// Names of lines that end close together are moved spread_apart.
+/// Least distance between two names. Names of lines with close ends are moved apart.
 const LINE_HEIGHT: f64 = 13.0;
 
 /// Returns a chart with a line through the points (size, figure) of each peer.
@@ -142,7 +142,7 @@ impl Plot {
     }
 }
 
-/// Places in the order of those that are wanted, at least `distance` spread_apart, none beyond `end`.
+/// Moves sorted positions until they are at least `distance` apart, and none is beyond `end`.
 fn spread_apart(wanted: &[f64], distance: f64, end: f64) -> Vec<f64> {
     let mut places = wanted.to_vec();
     for at in 1..places.len() {

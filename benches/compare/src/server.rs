@@ -26,7 +26,7 @@ impl Server {
         Server::start_under(&[], comparison, peer, scenario)
     }
 
-    /// Starts a server under a tool such as strace, whose report goes to standard error.
+    /// Starts a server under a tool such as strace, which reports on standard error.
     pub fn start_under(
         tool: &[&str],
         comparison: &Comparison,

@@ -43,7 +43,7 @@ pub enum Picture {
 pub enum Headline {
     /// One line of this name with the mean: the columns are sizes of the same work.
     Whole(String),
-    /// A line for each column, whose name begins with this word.
+    /// A line for each column. Its name begins with this word.
     Each(&'static str),
     /// The summary does not contain the table.
     No,
@@ -214,7 +214,7 @@ impl Column {
         others.min_by(|one, other| one.1.total_cmp(&other.1)).map(|(name, _)| name)
     }
 
-    /// How far the rounds of a peer lie apart, as a part of their median, and whose are widest_spread.
+    /// Returns the widest spread of rounds, as a fraction of their median, and its peer.
     pub fn widest_spread(&self) -> Option<(f64, &'static str)> {
         let apart = |(name, figures): &(&'static str, Vec<f64>)| {
             let spread = Spread::of(self.figures_of(name)?.iter().copied());

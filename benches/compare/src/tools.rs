@@ -26,7 +26,7 @@ pub struct Reports {
     difference: f64,
 }
 
-/// The longer work is so long times the shorter one.
+/// Ratio of the long amount of work to the short one.
 const LENGTH_RATIO: u64 = 6;
 
 impl Tool {

@@ -47,7 +47,7 @@ const WORKS: Works = &[
     ("pipes", watch_pipes),
 ];
 
-/// Returns a loop whose state counts completed futures.
+/// Returns a loop. Its state counts completed futures.
 fn executing() -> (EventLoop<'static, u64>, Scheduler<()>) {
     let el = EventLoop::try_new().expect("a loop");
     let (executor, scheduler) = executor().expect("an executor");
@@ -198,7 +198,7 @@ fn echo(_: &[usize]) {
     el.run(None, &mut (), |()| tick.set(tick.get() + 1)).expect("the loop runs");
 }
 
-/// Returns a loop whose state counts timers that have run, and timers on it.
+/// Returns a loop with timers. Its state counts those that have run.
 fn timed(deadlines: &[Instant]) -> (EventLoop<'static, u64>, Vec<RegistrationToken>) {
     let el = EventLoop::try_new().expect("a loop");
     let mut timers = Vec::with_capacity(deadlines.len());

@@ -5,7 +5,7 @@ use super::program::Program;
 
 const IN_C: &[&str] =
     &["echo", "timers", "timers_run", "rearm", "post", "round_trip", "dispatch", "pipes"];
-/// The scenarios in C, and servers with a flood of their own.
+/// The scenarios in C, and servers that flood themselves.
 const IN_LIBUV: &[&str] = &[
     "echo",
     "echo_posts",

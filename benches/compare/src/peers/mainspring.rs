@@ -61,7 +61,7 @@ fn tick(el: &EventLoop) {
     }
 }
 
-/// Returns a loop whose state counts timers that have run, and timers on it.
+/// Returns a loop with timers. Its state counts those that have run.
 fn timed(deadlines: &[Instant]) -> (EventLoop<u64>, Vec<TimerHandle>) {
     let el = EventLoop::with_state(0).expect("a loop");
     let mut timers = Vec::with_capacity(deadlines.len());

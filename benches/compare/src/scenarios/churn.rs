@@ -78,7 +78,7 @@ pub fn connections(at_once: usize) -> impl Fn(&Server) -> io::Result<Requests> {
     }
 }
 
-/// Number of connections whose system calls are counted.
+/// Number of connections in a count of system calls.
 const COUNTED: usize = 2000;
 
 /// Time for the server to close the last connections.

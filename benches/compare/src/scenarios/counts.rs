@@ -86,7 +86,7 @@ const GROUPS: &[Group] = &[
     ),
 ];
 
-/// Work whose system calls are counted by name.
+/// Work with a table of system calls by name.
 const NAMED: &[Work] = &[Echo(1), Churn(1), Churn(50), TwoThreads("round_trip", 1000)];
 
 const NAMED_AMOUNT: usize = 2000;

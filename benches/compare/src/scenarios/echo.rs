@@ -50,7 +50,7 @@ const CELLS: &[&[usize]] = &[
 ];
 const FEW: &[&[usize]] = &[&[64, 50], &[10240, 50], &[64, 50, 16]];
 
-/// Cells whose system calls are counted.
+/// Cells with a count of system calls.
 const COUNTED: &[&[usize]] = &[
     &[64, 1],
     &[64, 50],

@@ -22,7 +22,7 @@ const LOW: usize = 16 * 1024;
 
 /// Returns a listener on all addresses, and prints its port. Accepted sockets inherit `TCP_NODELAY`.
 ///
-/// A server does not read its standard input, so it asks the kernel for a signal when its parent ends.
+/// A server does not read its standard input, so it requests a signal for the end of its parent.
 pub fn listener() -> TcpListener {
     set_parent_process_death_signal(Some(Signal::TERM)).expect("prctl(2) accepts SIGTERM");
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
