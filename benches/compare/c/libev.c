@@ -1,13 +1,14 @@
 /* libev: watchers. */
 
-#include "convention.h"
+#include "worker.h"
 #include <ev.h>
 
 /* -- echo -- */
 
 static char shared[BUFFER];
 
-/* What there is no room for is kept, and the watcher waits for room; nobody is read that has more to take. */
+/* A connection. Bytes that the socket has no room for are queued. Until they are sent the watcher waits for room, and
+ * nothing is read. */
 struct connection {
     ev_io watcher;
     char *queue;
@@ -20,19 +21,19 @@ static void watch(struct ev_loop *loop, struct connection *connection, int event
     ev_io_start(loop, &connection->watcher);
 }
 
-static void over(struct ev_loop *loop, struct connection *connection) {
+static void close_connection(struct ev_loop *loop, struct connection *connection) {
     ev_io_stop(loop, &connection->watcher);
     close(connection->watcher.fd);
     free(connection->queue);
     free(connection);
 }
 
-static void flush(struct ev_loop *loop, struct connection *connection) {
+static void on_writable(struct ev_loop *loop, struct connection *connection) {
     size_t left = connection->end - connection->begin;
     ssize_t sent = send(connection->watcher.fd, connection->queue + connection->begin, left, MSG_NOSIGNAL);
     if (sent < 0) {
         if (errno != EAGAIN)
-            over(loop, connection);
+            close_connection(loop, connection);
         return;
     }
     connection->begin += sent;
@@ -40,18 +41,18 @@ static void flush(struct ev_loop *loop, struct connection *connection) {
         watch(loop, connection, EV_READ);
 }
 
-static void receive(struct ev_loop *loop, struct connection *connection) {
+static void on_readable(struct ev_loop *loop, struct connection *connection) {
     ssize_t count = recv(connection->watcher.fd, shared, BUFFER, 0);
     if (count <= 0) {
         if (count == 0 || errno != EAGAIN)
-            over(loop, connection);
+            close_connection(loop, connection);
         return;
     }
     ssize_t sent = send(connection->watcher.fd, shared, count, MSG_NOSIGNAL);
     if (sent == count)
         return;
     if (sent < 0 && errno != EAGAIN) {
-        over(loop, connection);
+        close_connection(loop, connection);
         return;
     }
     sent = sent < 0 ? 0 : sent;
@@ -65,13 +66,13 @@ static void receive(struct ev_loop *loop, struct connection *connection) {
 
 static void ready(struct ev_loop *loop, ev_io *watcher, int events) {
     if (events & EV_WRITE)
-        flush(loop, (struct connection *)watcher);
+        on_writable(loop, (struct connection *)watcher);
     else
-        receive(loop, (struct connection *)watcher);
+        on_readable(loop, (struct connection *)watcher);
 }
 
-static void connected(struct ev_loop *loop, ev_io *watcher, int events) {
-    for (int left = to_accept(ev_iteration(loop)); left > 0; left--) {
+static void accept_connections(struct ev_loop *loop, ev_io *watcher, int events) {
+    for (int left = most_to_accept(ev_iteration(loop)); left > 0; left--) {
         int fd = accept4(watcher->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0)
             return;
@@ -84,17 +85,17 @@ static void connected(struct ev_loop *loop, ev_io *watcher, int events) {
 static void echo(const long *sizes) {
     struct ev_loop *loop = EV_DEFAULT;
     ev_io server;
-    ev_io_init(&server, connected, listener(), EV_READ);
+    ev_io_init(&server, accept_connections, listener(), EV_READ);
     ev_io_start(loop, &server);
     ev_run(loop, 0);
 }
 
 /* -- timers -- */
 
-static uint64_t ran;
+static uint64_t expired;
 
 static void run(struct ev_loop *loop, ev_timer *timer, int events) {
-    ran++;
+    expired++;
 }
 
 static ev_timer *started(const double *delays, uint64_t count) {
@@ -109,7 +110,7 @@ static ev_timer *started(const double *delays, uint64_t count) {
 
 static void timers(const long *sizes) {
     uint64_t count;
-    while (next_question(&count)) {
+    while (next_amount(&count)) {
         double *all = delays(HOUR, HOUR, count);
         uint64_t before = cpu();
         ev_timer *timers = started(all, count);
@@ -122,20 +123,20 @@ static void timers(const long *sizes) {
 
 static void timers_run(const long *sizes) {
     uint64_t count;
-    while (next_question(&count)) {
-        double *all = delays(soon(count), 2e-7 * count, count);
+    while (next_amount(&count)) {
+        double *all = delays(insertion_time(count), 2e-7 * count, count);
         uint64_t before = cpu();
         started(all, count);
         ev_run(EV_DEFAULT, 0);
         reply(cpu() - before);
-        check(ran == count, "timers");
+        check(expired == count, "timers");
     }
 }
 
 static void rearm(const long *sizes) {
     uint64_t count;
     ev_timer *timers = started(delays(HOUR, HOUR, sizes[0]), sizes[0]);
-    while (next_question(&count)) {
+    while (next_amount(&count)) {
         uint64_t before = cpu();
         for (uint64_t step = 0; step < count; step++) {
             timers[step % sizes[0]].repeat = HOUR + step * 1e-6;
@@ -148,15 +149,15 @@ static void rearm(const long *sizes) {
 
 /* -- messages -- */
 
-static ev_async bell;
+static ev_async wakeup;
 
-static void rung(struct ev_loop *loop, ev_async *bell, int events) {
+static void on_wakeup(struct ev_loop *loop, ev_async *wakeup, int events) {
     if (receive_all())
         ev_break(loop, EVBREAK_ALL);
 }
 
-static void ring_bell(void) {
-    ev_async_send(EV_DEFAULT, &bell);
+static void wake_loop(void) {
+    ev_async_send(EV_DEFAULT, &wakeup);
 }
 
 static void run_loop(void) {
@@ -164,28 +165,28 @@ static void run_loop(void) {
 }
 
 static void listen_for_bell(void) {
-    ev_async_init(&bell, rung);
-    ev_async_start(EV_DEFAULT, &bell);
+    ev_async_init(&wakeup, on_wakeup);
+    ev_async_start(EV_DEFAULT, &wakeup);
 }
 
 static void throughput(const long *sizes) {
     listen_for_bell();
-    carry(0, ring_bell, run_loop);
+    transfer(0, wake_loop, run_loop);
 }
 
 static void round_trip(const long *sizes) {
     listen_for_bell();
-    carry(1, ring_bell, run_loop);
+    transfer(1, wake_loop, run_loop);
 }
 
 /* -- pipes -- */
 
-static void saw(struct ev_loop *loop, ev_io *reader, int events) {
-    if (++seen == to_see)
+static void count_event(struct ev_loop *loop, ev_io *reader, int events) {
+    if (++events_seen == events_wanted)
         ev_break(loop, EVBREAK_ALL);
 }
 
-static void has_byte(struct ev_loop *loop, ev_io *reader, int events) {
+static void pass_byte_on(struct ev_loop *loop, ev_io *reader, int events) {
     if (pass_on((long)reader->data))
         ev_break(loop, EVBREAK_ALL);
 }
@@ -201,22 +202,22 @@ static void watch_pipes(void (*callback)(struct ev_loop *, ev_io *, int)) {
 
 static void dispatch(const long *sizes) {
     make_full_pipes(sizes[0]);
-    watch_pipes(saw);
-    while (next_question(&to_see)) {
+    watch_pipes(count_event);
+    while (next_amount(&events_wanted)) {
         uint64_t before = cpu();
-        seen = 0;
+        events_seen = 0;
         ev_run(EV_DEFAULT, 0);
-        reply((cpu() - before) * to_see / seen); /* A batch is not cut short. */
+        reply((cpu() - before) * events_wanted / events_seen); /* The last batch may exceed the request. */
     }
 }
 
 static void pipes(const long *sizes) {
     uint64_t events;
     make_pipes(sizes[0], sizes[1]);
-    watch_pipes(has_byte);
-    while (next_question(&events)) {
+    watch_pipes(pass_byte_on);
+    while (next_amount(&events)) {
         uint64_t before = cpu();
-        begin_chain(events);
+        start_chain(events);
         ev_run(EV_DEFAULT, 0);
         reply(cpu() - before);
     }
@@ -231,5 +232,5 @@ static const struct scenario all[] = {
 int main(int count, char **words) {
     char version[32];
     snprintf(version, sizeof version, "%d.%d", ev_version_major(), ev_version_minor());
-    return convene(count, words, version, all);
+    return worker_main(count, words, version, all);
 }

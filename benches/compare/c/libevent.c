@@ -1,7 +1,7 @@
-/* libevent: events. Its buffer events read 4 KiB at a time in version 2.1, which would decide the contest for large
- * messages; so there are events and sockets, as with libev. */
+/* libevent: events. Its buffer events of version 2.1 read 4 KiB at a time, which is slow for large messages. So this
+ * peer uses events and sockets, like that of libev. */
 
-#include "convention.h"
+#include "worker.h"
 #include <event2/event.h>
 #include <event2/thread.h>
 
@@ -11,14 +11,15 @@ static struct event_base *base;
 
 static char shared[BUFFER];
 
-/* What there is no room for is kept, and the event waits for room; nobody is read that has more to take. */
+/* A connection. Bytes that the socket has no room for are queued. Until they are sent the writer waits for room, and
+ * nothing is read. */
 struct connection {
     struct event *reader, *writer;
     char *queue;
     size_t begin, end;
 };
 
-static void over(struct connection *connection) {
+static void close_connection(struct connection *connection) {
     int fd = event_get_fd(connection->reader);
     event_free(connection->reader);
     event_free(connection->writer);
@@ -27,13 +28,13 @@ static void over(struct connection *connection) {
     free(connection);
 }
 
-static void flush(evutil_socket_t fd, short events, void *context) {
+static void on_writable(evutil_socket_t fd, short events, void *context) {
     struct connection *connection = context;
     size_t left = connection->end - connection->begin;
     ssize_t sent = send(fd, connection->queue + connection->begin, left, MSG_NOSIGNAL);
     if (sent < 0) {
         if (errno != EAGAIN)
-            over(connection);
+            close_connection(connection);
         return;
     }
     connection->begin += sent;
@@ -43,19 +44,19 @@ static void flush(evutil_socket_t fd, short events, void *context) {
     }
 }
 
-static void receive(evutil_socket_t fd, short events, void *context) {
+static void on_readable(evutil_socket_t fd, short events, void *context) {
     struct connection *connection = context;
     ssize_t count = recv(fd, shared, BUFFER, 0);
     if (count <= 0) {
         if (count == 0 || errno != EAGAIN)
-            over(connection);
+            close_connection(connection);
         return;
     }
     ssize_t sent = send(fd, shared, count, MSG_NOSIGNAL);
     if (sent == count)
         return;
     if (sent < 0 && errno != EAGAIN) {
-        over(connection);
+        close_connection(connection);
         return;
     }
     sent = sent < 0 ? 0 : sent;
@@ -68,29 +69,29 @@ static void receive(evutil_socket_t fd, short events, void *context) {
     event_add(connection->writer, NULL);
 }
 
-/* Until there is nobody left, as its own listener does it. */
-static void connected(evutil_socket_t server, short events, void *context) {
+/* Accepts until the backlog is empty, like the listener of libevent. */
+static void accept_connections(evutil_socket_t server, short events, void *context) {
     int fd;
     while ((fd = accept4(server, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
         struct connection *connection = calloc(1, sizeof *connection);
-        connection->reader = event_new(base, fd, EV_READ | EV_PERSIST, receive, connection);
-        connection->writer = event_new(base, fd, EV_WRITE | EV_PERSIST, flush, connection);
+        connection->reader = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, connection);
+        connection->writer = event_new(base, fd, EV_WRITE | EV_PERSIST, on_writable, connection);
         event_add(connection->reader, NULL);
     }
 }
 
 static void echo(const long *sizes) {
-    struct event *server = event_new(base, listener(), EV_READ | EV_PERSIST, connected, NULL);
+    struct event *server = event_new(base, listener(), EV_READ | EV_PERSIST, accept_connections, NULL);
     event_add(server, NULL);
     event_base_dispatch(base);
 }
 
 /* -- timers -- */
 
-static uint64_t ran;
+static uint64_t expired;
 
 static void run(evutil_socket_t fd, short events, void *context) {
-    ran++;
+    expired++;
 }
 
 static struct timeval after(double seconds) {
@@ -110,7 +111,7 @@ static struct event **started(const double *delays, uint64_t count) {
 
 static void timers(const long *sizes) {
     uint64_t count;
-    while (next_question(&count)) {
+    while (next_amount(&count)) {
         double *all = delays(HOUR, HOUR, count);
         uint64_t before = cpu();
         struct event **timers = started(all, count);
@@ -123,20 +124,20 @@ static void timers(const long *sizes) {
 
 static void timers_run(const long *sizes) {
     uint64_t count;
-    while (next_question(&count)) {
-        double *all = delays(soon(count), 2e-7 * count, count);
+    while (next_amount(&count)) {
+        double *all = delays(insertion_time(count), 2e-7 * count, count);
         uint64_t before = cpu();
         started(all, count);
         event_base_dispatch(base);
         reply(cpu() - before);
-        check(ran == count, "timers");
+        check(expired == count, "timers");
     }
 }
 
 static void rearm(const long *sizes) {
     uint64_t count;
     struct event **timers = started(delays(HOUR, HOUR, sizes[0]), sizes[0]);
-    while (next_question(&count)) {
+    while (next_amount(&count)) {
         uint64_t before = cpu();
         for (uint64_t step = 0; step < count; step++) {
             struct timeval delay = {HOUR + step / 1000000, step % 1000000};
@@ -149,15 +150,15 @@ static void rearm(const long *sizes) {
 
 /* -- messages -- */
 
-static struct event *bell;
+static struct event *wakeup;
 
-static void rung(evutil_socket_t fd, short events, void *context) {
+static void on_wakeup(evutil_socket_t fd, short events, void *context) {
     if (receive_all())
         event_base_loopbreak(base);
 }
 
-static void ring_bell(void) {
-    event_active(bell, EV_READ, 0);
+static void wake_loop(void) {
+    event_active(wakeup, EV_READ, 0);
 }
 
 static void run_loop(void) {
@@ -165,23 +166,23 @@ static void run_loop(void) {
 }
 
 static void throughput(const long *sizes) {
-    bell = event_new(base, -1, EV_PERSIST, rung, NULL);
-    carry(0, ring_bell, run_loop);
+    wakeup = event_new(base, -1, EV_PERSIST, on_wakeup, NULL);
+    transfer(0, wake_loop, run_loop);
 }
 
 static void round_trip(const long *sizes) {
-    bell = event_new(base, -1, EV_PERSIST, rung, NULL);
-    carry(1, ring_bell, run_loop);
+    wakeup = event_new(base, -1, EV_PERSIST, on_wakeup, NULL);
+    transfer(1, wake_loop, run_loop);
 }
 
 /* -- pipes -- */
 
-static void saw(evutil_socket_t fd, short events, void *context) {
-    if (++seen == to_see)
+static void count_event(evutil_socket_t fd, short events, void *context) {
+    if (++events_seen == events_wanted)
         event_base_loopbreak(base);
 }
 
-static void has_byte(evutil_socket_t fd, short events, void *context) {
+static void pass_byte_on(evutil_socket_t fd, short events, void *context) {
     if (pass_on((long)context))
         event_base_loopbreak(base);
 }
@@ -193,22 +194,22 @@ static void watch_pipes(event_callback_fn callback) {
 
 static void dispatch(const long *sizes) {
     make_full_pipes(sizes[0]);
-    watch_pipes(saw);
-    while (next_question(&to_see)) {
+    watch_pipes(count_event);
+    while (next_amount(&events_wanted)) {
         uint64_t before = cpu();
-        seen = 0;
+        events_seen = 0;
         event_base_dispatch(base);
-        reply((cpu() - before) * to_see / seen); /* A batch is not cut short. */
+        reply((cpu() - before) * events_wanted / events_seen); /* The last batch may exceed the request. */
     }
 }
 
 static void pipes(const long *sizes) {
     uint64_t events;
     make_pipes(sizes[0], sizes[1]);
-    watch_pipes(has_byte);
-    while (next_question(&events)) {
+    watch_pipes(pass_byte_on);
+    while (next_amount(&events)) {
         uint64_t before = cpu();
-        begin_chain(events);
+        start_chain(events);
         event_base_dispatch(base);
         reply(cpu() - before);
     }
@@ -221,9 +222,9 @@ static const struct scenario all[] = {
 };
 
 int main(int count, char **words) {
-    /* Threads cost locks: only who posts has them. */
+    /* Only workers with two threads pay for locks. */
     if (count >= 2 && (strcmp(words[1], "post") == 0 || strcmp(words[1], "round_trip") == 0))
         evthread_use_pthreads();
     base = event_base_new();
-    return convene(count, words, event_get_version(), all);
+    return worker_main(count, words, event_get_version(), all);
 }

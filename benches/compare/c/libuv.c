@@ -1,27 +1,27 @@
 /* libuv: handles and requests. */
 
-#include "convention.h"
+#include "worker.h"
 #include <uv.h>
 
 /* -- echo -- */
 
 static char shared[BUFFER];
 
-static void lend(uv_handle_t *stream, size_t hint, uv_buf_t *buffer) {
+static void provide_buffer(uv_handle_t *stream, size_t hint, uv_buf_t *buffer) {
     *buffer = uv_buf_init(shared, BUFFER);
 }
 
-static void freed(uv_handle_t *handle) {
+static void free_handle(uv_handle_t *handle) {
     free(handle);
 }
 
-static void written(uv_write_t *request, int status) {
+static void on_written(uv_write_t *request, int status) {
     free(request);
 }
 
-static void received(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) {
+static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) {
     if (count < 0) {
-        uv_close((uv_handle_t *)stream, freed);
+        uv_close((uv_handle_t *)stream, free_handle);
         return;
     }
     uv_buf_t rest = uv_buf_init(buffer->base, count);
@@ -29,43 +29,43 @@ static void received(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
     if (sent == count || count == 0)
         return;
     sent = sent < 0 ? 0 : sent;
-    /* The request and a copy of what it is to write, in one piece of memory. */
+    /* One allocation has the request and a copy of the bytes. */
     uv_write_t *request = malloc(sizeof *request + count - sent);
     rest = uv_buf_init((char *)(request + 1), count - sent);
     memcpy(rest.base, buffer->base + sent, rest.len);
-    uv_write(request, stream, &rest, 1, written);
+    uv_write(request, stream, &rest, 1, on_written);
 }
 
-static void connected(uv_stream_t *server, int status) {
+static void accept_connections(uv_stream_t *server, int status) {
     if (status < 0)
-        return; /* One connection has failed. */
+        return; /* This connection failed; the listener continues. */
     uv_tcp_t *stream = malloc(sizeof *stream);
     uv_tcp_init(server->loop, stream);
     check(uv_accept(server, (uv_stream_t *)stream) == 0, "accept");
-    uv_read_start((uv_stream_t *)stream, lend, received);
+    uv_read_start((uv_stream_t *)stream, provide_buffer, on_read);
 }
 
 static void echo(const long *sizes) {
     uv_tcp_t server;
     uv_tcp_init(uv_default_loop(), &server);
     check(uv_tcp_open(&server, listener()) == 0, "open");
-    check(uv_listen((uv_stream_t *)&server, BACKLOG, connected) == 0, "listen");
+    check(uv_listen((uv_stream_t *)&server, BACKLOG, accept_connections) == 0, "listen");
     uv_run(uv_default_loop(), UV_RUN_DEFAULT);
 }
 
-static uv_async_t woken;
+static uv_async_t flood_async;
 
 static void ignore_async(uv_async_t *handle) {
 }
 
 static void *send_without_end(void *unused) {
     for (;;)
-        uv_async_send(&woken);
+        uv_async_send(&flood_async);
 }
 
-/* uv_async_send(3) merges what is sent: a callback here stands for many messages. */
+/* uv_async_send() merges messages, so a callback stands for many of them. */
 static void echo_posts(const long *sizes) {
-    uv_async_init(uv_default_loop(), &woken, ignore_async);
+    uv_async_init(uv_default_loop(), &flood_async, ignore_async);
     for (int at = 0; at < 2; at++) {
         pthread_t thread;
         check(pthread_create(&thread, NULL, send_without_end, NULL) == 0, "thread");
@@ -98,10 +98,10 @@ static void echo_timers(const long *sizes) {
 
 /* -- timers: milliseconds, by handles -- */
 
-static uint64_t ran;
+static uint64_t expired;
 
 static void run(uv_timer_t *timer) {
-    ran++;
+    expired++;
 }
 
 static uv_timer_t *started(const double *delays, uint64_t count) {
@@ -116,7 +116,7 @@ static uv_timer_t *started(const double *delays, uint64_t count) {
 
 static void timers(const long *sizes) {
     uint64_t count;
-    while (next_question(&count)) {
+    while (next_amount(&count)) {
         double *all = delays(HOUR, HOUR, count);
         uint64_t before = cpu();
         uv_timer_t *timers = started(all, count);
@@ -129,20 +129,20 @@ static void timers(const long *sizes) {
 
 static void timers_run(const long *sizes) {
     uint64_t count;
-    while (next_question(&count)) {
-        double *all = delays(soon(count), 2e-7 * count, count);
+    while (next_amount(&count)) {
+        double *all = delays(insertion_time(count), 2e-7 * count, count);
         uint64_t before = cpu();
         started(all, count);
         uv_run(uv_default_loop(), UV_RUN_DEFAULT);
         reply(cpu() - before);
-        check(ran == count, "timers");
+        check(expired == count, "timers");
     }
 }
 
 static void rearm(const long *sizes) {
     uint64_t count;
     uv_timer_t *timers = started(delays(HOUR, HOUR, sizes[0]), sizes[0]);
-    while (next_question(&count)) {
+    while (next_amount(&count)) {
         uint64_t before = cpu();
         for (uint64_t step = 0; step < count; step++)
             uv_timer_start(&timers[step % sizes[0]], run, HOUR * 1000 + step / 1000, 0);
@@ -153,15 +153,15 @@ static void rearm(const long *sizes) {
 
 /* -- messages -- */
 
-static uv_async_t bell;
+static uv_async_t wakeup;
 
-static void rung(uv_async_t *bell) {
+static void on_wakeup(uv_async_t *wakeup) {
     if (receive_all())
-        uv_stop(bell->loop);
+        uv_stop(wakeup->loop);
 }
 
-static void ring_bell(void) {
-    uv_async_send(&bell);
+static void wake_loop(void) {
+    uv_async_send(&wakeup);
 }
 
 static void run_loop(void) {
@@ -169,23 +169,23 @@ static void run_loop(void) {
 }
 
 static void throughput(const long *sizes) {
-    uv_async_init(uv_default_loop(), &bell, rung);
-    carry(0, ring_bell, run_loop);
+    uv_async_init(uv_default_loop(), &wakeup, on_wakeup);
+    transfer(0, wake_loop, run_loop);
 }
 
 static void round_trip(const long *sizes) {
-    uv_async_init(uv_default_loop(), &bell, rung);
-    carry(1, ring_bell, run_loop);
+    uv_async_init(uv_default_loop(), &wakeup, on_wakeup);
+    transfer(1, wake_loop, run_loop);
 }
 
 /* -- pipes -- */
 
-static void saw(uv_poll_t *reader, int status, int events) {
-    if (++seen == to_see)
+static void count_event(uv_poll_t *reader, int status, int events) {
+    if (++events_seen == events_wanted)
         uv_stop(reader->loop);
 }
 
-static void has_byte(uv_poll_t *reader, int status, int events) {
+static void pass_byte_on(uv_poll_t *reader, int status, int events) {
     if (pass_on((long)reader->data))
         uv_stop(reader->loop);
 }
@@ -201,22 +201,22 @@ static void watch_pipes(uv_poll_cb callback) {
 
 static void dispatch(const long *sizes) {
     make_full_pipes(sizes[0]);
-    watch_pipes(saw);
-    while (next_question(&to_see)) {
+    watch_pipes(count_event);
+    while (next_amount(&events_wanted)) {
         uint64_t before = cpu();
-        seen = 0;
+        events_seen = 0;
         uv_run(uv_default_loop(), UV_RUN_DEFAULT);
-        reply((cpu() - before) * to_see / seen); /* A batch is not cut short. */
+        reply((cpu() - before) * events_wanted / events_seen); /* The last batch may exceed the request. */
     }
 }
 
 static void pipes(const long *sizes) {
     uint64_t events;
     make_pipes(sizes[0], sizes[1]);
-    watch_pipes(has_byte);
-    while (next_question(&events)) {
+    watch_pipes(pass_byte_on);
+    while (next_amount(&events)) {
         uint64_t before = cpu();
-        begin_chain(events);
+        start_chain(events);
         uv_run(uv_default_loop(), UV_RUN_DEFAULT);
         reply(cpu() - before);
     }
@@ -230,5 +230,5 @@ static const struct scenario all[] = {
 };
 
 int main(int count, char **words) {
-    return convene(count, words, uv_version_string(), all);
+    return worker_main(count, words, uv_version_string(), all);
 }

@@ -1,4 +1,4 @@
-"""asyncio, on its own loop or on uvloop's: `asyncio_peer.py {asyncio,uvloop} SCENARIO [SIZE ..]`."""
+"""asyncio on its default loop or on that of uvloop: `asyncio_peer.py {asyncio,uvloop} SCENARIO [SIZE ..]`."""
 
 import asyncio
 import os
@@ -6,8 +6,8 @@ import platform
 import sys
 import time
 
-from convention import BACKLOG, BATCH, BUFFER, HOUR, TAKING_TURNS, Chain
-from convention import cpu, delays, listener, memory, pipes as make_pipes, posting, questions, reply, soon
+from worker import BACKLOG, BATCH, BUFFER, HOUR, YIELDING_TASKS, Chain
+from worker import cpu, delays, listener, memory, pipes as make_pipes, start_posting, amounts, reply, near_delays
 
 
 async def nothing():
@@ -15,7 +15,7 @@ async def nothing():
 
 
 async def spawn():
-    for count in questions():
+    for count in amounts():
         tasks = [None] * count
         before = cpu()
         for number in range(count):
@@ -30,9 +30,9 @@ async def switch():
         for _ in range(count):
             await asyncio.sleep(0)
 
-    for count in questions():
+    for count in amounts():
         before = cpu()
-        tasks = [asyncio.create_task(turns(count // TAKING_TURNS)) for _ in range(TAKING_TURNS)]
+        tasks = [asyncio.create_task(turns(count // YIELDING_TASKS)) for _ in range(YIELDING_TASKS)]
         for task in tasks:
             await task
         reply(cpu() - before)
@@ -43,30 +43,31 @@ async def waiting():
         await future
 
     loop = asyncio.get_running_loop()
-    for count in questions():
+    for count in amounts():
         before = memory()
         tasks, futures = [None] * count, [None] * count
         for number in range(count):
             futures[number] = loop.create_future()
             tasks[number] = asyncio.create_task(wait_for(futures[number]))
-        await asyncio.create_task(nothing())  # It is the last one to run.
+        await asyncio.create_task(nothing())  # Runs after all others.
         reply(memory() - before)
 
 
 async def asleep():
-    for count in questions():
+    for count in amounts():
         before = memory()
         tasks = [None] * count
         for number in range(count):
             tasks[number] = asyncio.create_task(asyncio.sleep(HOUR))
-        await asyncio.create_task(nothing())  # It is the last one to run.
+        await asyncio.create_task(nothing())  # Runs after all others.
         reply(memory() - before)
 
 
 class Echo(asyncio.BufferedProtocol):
-    """The faster one of the two kinds: a plain protocol gets a new buffer of 256 KiB for each read.
+    """A buffered protocol, because a plain one gets a new buffer of 256 KiB for each read, which is slower.
 
-    All share one buffer, like the callbacks of the others. What is written is a copy, because a transport may keep it.
+    All connections share one buffer, like the callbacks of other peers. Writes copy the bytes, because a transport may
+    keep its argument.
     """
 
     buffer = memoryview(bytearray(BUFFER))
@@ -87,17 +88,17 @@ async def echo():
     await server.serve_forever()
 
 
-ran = 0
+expired = 0
 
 
 def run():
-    global ran
-    ran += 1
+    global expired
+    expired += 1
 
 
 async def timers():
     loop = asyncio.get_running_loop()
-    for count in questions():
+    for count in amounts():
         base, timers = loop.time(), [None] * count
         deadlines = [base + delay for delay in delays(HOUR, HOUR, count)]
         before = cpu()
@@ -111,24 +112,24 @@ async def timers():
 
 async def timers_run():
     loop = asyncio.get_running_loop()
-    for count in questions():
+    for count in amounts():
         base = loop.time()
-        deadlines = [base + delay for delay in soon(count)]
+        deadlines = [base + delay for delay in near_delays(count)]
         before = cpu()
         for deadline in deadlines:
             loop.call_at(deadline, run)
         await asyncio.sleep(max(deadlines) - loop.time())
-        while ran < count:
+        while expired < count:
             await asyncio.sleep(0.001)
         reply(cpu() - before)
 
 
 async def rearm(size):
-    """A timer cannot be moved: it is cancelled, and another one made."""
+    """Timers cannot be moved, so each one is cancelled and replaced."""
     loop = asyncio.get_running_loop()
     base = loop.time() + HOUR
     timers = [loop.call_at(base, run) for _ in range(size)]
-    for count in questions():
+    for count in amounts():
         before = cpu()
         for step in range(count):
             timers[step % size].cancel()
@@ -146,7 +147,7 @@ async def chain():
         else:
             end.set_result(None)
 
-    for count in questions():
+    for count in amounts():
         end = loop.create_future()
         before = cpu()
         link(count, end)
@@ -162,7 +163,7 @@ async def batch():
         nonlocal total
         total += number
 
-    for count in questions():
+    for count in amounts():
         before = cpu()
         for _ in range(count // BATCH):
             for number in range(BATCH):
@@ -185,11 +186,11 @@ async def dispatch(size):
     for reader, writer in zip(readers, writers):
         os.write(writer, b"x")
         loop.add_reader(reader, see)
-    for count in questions():
+    for count in amounts():
         seen, to_see, end = 0, count, loop.create_future()
         before = cpu()
         await end
-        reply((cpu() - before) * count // seen)  # A batch is not cut short.
+        reply((cpu() - before) * count // seen)  # The last batch may exceed the request.
 
 
 async def pipes(size, active):
@@ -198,27 +199,27 @@ async def pipes(size, active):
     chain = Chain(writers)
     for index, reader in enumerate(readers):
         loop.add_reader(reader, chain.pass_on, index, reader)
-    for count in questions():
+    for count in amounts():
         end = loop.create_future()
         before = cpu()
-        chain.begin(active, count, lambda: end.set_result(None))
+        chain.start(active, count, lambda: end.set_result(None))
         await end
         reply(cpu() - before)
 
 
 async def post():
-    for count in questions():
+    for count in amounts():
         began = time.monotonic_ns()
-        await carry(count, False)
+        await transfer(count, False)
         reply(time.monotonic_ns() - began)
 
 
 async def round_trip():
-    for count in questions():
-        reply(*(await carry(count, True)).get())
+    for count in amounts():
+        reply(*(await transfer(count, True)).get())
 
 
-async def carry(count, has_replies):
+async def transfer(count, has_replies):
     loop = asyncio.get_running_loop()
     received, end = 0, loop.create_future()
 
@@ -230,7 +231,7 @@ async def carry(count, has_replies):
         if received == count:
             end.set_result(None)
 
-    result = posting(count, lambda answer: loop.call_soon_threadsafe(receive, answer), has_replies)
+    result = start_posting(count, lambda answer: loop.call_soon_threadsafe(receive, answer), has_replies)
     await end
     return result
 

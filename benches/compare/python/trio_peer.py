@@ -6,8 +6,8 @@ import time
 import trio
 import trio.testing
 
-from convention import BUFFER, HOUR, TAKING_TURNS, Chain
-from convention import cpu, listener, memory, pipes as make_pipes, posting, questions, reply
+from worker import BUFFER, HOUR, YIELDING_TASKS, Chain
+from worker import cpu, listener, memory, pipes as make_pipes, start_posting, amounts, reply
 
 
 async def nothing():
@@ -15,8 +15,8 @@ async def nothing():
 
 
 async def spawn():
-    """Its tasks have no handles: they are joined by the end of their nursery."""
-    for count in questions():
+    """Tasks have no handles: the end of the nursery joins them."""
+    for count in amounts():
         before = cpu()
         async with trio.open_nursery() as nursery:
             for _ in range(count):
@@ -29,17 +29,17 @@ async def switch():
         for _ in range(count):
             await trio.sleep(0)
 
-    for count in questions():
+    for count in amounts():
         before = cpu()
         async with trio.open_nursery() as nursery:
-            for _ in range(TAKING_TURNS):
-                nursery.start_soon(turns, count // TAKING_TURNS)
+            for _ in range(YIELDING_TASKS):
+                nursery.start_soon(turns, count // YIELDING_TASKS)
         reply(cpu() - before)
 
 
 async def waiting():
     async with trio.open_nursery() as nursery:
-        for count in questions():
+        for count in amounts():
             before = memory()
             events = [None] * count
             for number in range(count):
@@ -51,7 +51,7 @@ async def waiting():
 
 async def asleep():
     async with trio.open_nursery() as nursery:
-        for count in questions():
+        for count in amounts():
             before = memory()
             for _ in range(count):
                 nursery.start_soon(trio.sleep, HOUR)
@@ -82,27 +82,27 @@ async def pipes(size, active):
         for index, reader in enumerate(readers):
             nursery.start_soon(pass_on, index, reader)
         await trio.testing.wait_all_tasks_blocked()
-        for count in questions():
+        for count in amounts():
             end = trio.Event()
             before = cpu()
-            chain.begin(active, count, end.set)
+            chain.start(active, count, end.set)
             await end.wait()
             reply(cpu() - before)
 
 
 async def post():
-    for count in questions():
+    for count in amounts():
         began = time.monotonic_ns()
-        await carry(count, False)
+        await transfer(count, False)
         reply(time.monotonic_ns() - began)
 
 
 async def round_trip():
-    for count in questions():
-        reply(*(await carry(count, True)).get())
+    for count in amounts():
+        reply(*(await transfer(count, True)).get())
 
 
-async def carry(count, has_replies):
+async def transfer(count, has_replies):
     token, end = trio.lowlevel.current_trio_token(), trio.Event()
     received = 0
 
@@ -114,7 +114,7 @@ async def carry(count, has_replies):
         if received == count:
             end.set()
 
-    result = posting(count, lambda answer: token.run_sync_soon(receive, answer), has_replies)
+    result = start_posting(count, lambda answer: token.run_sync_soon(receive, answer), has_replies)
     await end.wait()
     return result
 

@@ -1,6 +1,7 @@
-/* What the workers in C share: questions and answers, CPU time, the listener.
+/* Parts of the workers in C: requests, CPU time, pipes, timers, messages, the listener.
  *
- * The same convention as that of the workers in Rust: a number a line comes in, a line of figures goes out. */
+ * The convention is that of the workers in Rust: each line of standard input is an amount of work, and each line of
+ * standard output has the figures for it. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,21 +24,21 @@
 
 enum { BUFFER = 64 * 1024, BACKLOG = 4096, SIZES = 4 };
 
-/* A scenario: it gets the sizes of its cell, and ends with the questions. */
+/* A scenario. The work gets the sizes of the cell, and returns when standard input ends. */
 struct scenario {
     const char *name;
     void (*work)(const long *sizes);
 };
 
-static inline void check(int is_well, const char *what) {
-    if (!is_well) {
+static inline void check(int is_ok, const char *what) {
+    if (!is_ok) {
         perror(what);
         exit(1);
     }
 }
 
-static inline int next_question(uint64_t *question) {
-    return scanf("%lu", question) == 1;
+static inline int next_amount(uint64_t *amount) {
+    return scanf("%lu", amount) == 1;
 }
 
 static inline void reply(uint64_t figure) {
@@ -56,14 +57,14 @@ static inline uint64_t clock_ns(clockid_t clock) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Nanoseconds of CPU time of this thread so far. */
+/* Returns the CPU time of this thread in nanoseconds. */
 static inline uint64_t cpu(void) {
     return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 /* -- pipes -- */
 
-/* Bytes that travel along a chain of pipes: who reads one writes one to the next pipe, until enough are written. */
+/* Bytes that travel along a chain of pipes. Each read byte is written to the next pipe, up to a number of writes. */
 struct chain {
     long pipes, active;
     int *readers, *writers;
@@ -89,8 +90,8 @@ static inline void make_pipes(long count, long active) {
     }
 }
 
-/* Begins with a byte in some of them, evenly apart. */
-static inline void begin_chain(uint64_t events) {
+/* Writes a byte to each of `active` pipes, evenly spaced. */
+static inline void start_chain(uint64_t events) {
     uint64_t active = chain.active;
     chain.to_write = events > active ? events - active : 0;
     chain.to_read = events > active ? events : active;
@@ -98,7 +99,7 @@ static inline void begin_chain(uint64_t events) {
         write_byte(at * (chain.pipes / chain.active));
 }
 
-/* A pipe has a byte; says whether it was the last one. */
+/* Reads from a pipe and writes to the next one. Returns true after the last byte. */
 static inline int pass_on(long index) {
     char bytes[8];
     ssize_t count = read(chain.readers[index], bytes, sizeof bytes);
@@ -113,26 +114,26 @@ static inline int pass_on(long index) {
     return chain.to_read == 0;
 }
 
-/* Pipes with a byte in them that nobody reads. */
+/* Makes pipes that contain a byte. */
 static inline void make_full_pipes(long count) {
     make_pipes(count, count);
     for (long at = 0; at < count; at++)
         write_byte(at);
 }
 
-/* How often readers are to be called, and how often they were. */
-static uint64_t to_see, seen;
+/* Number of calls of readers until the measurement ends, and number of calls so far. */
+static uint64_t events_wanted, events_seen;
 
 /* -- timers -- */
 
 enum { HOUR = 3600 };
 
-/* Seconds until so many timers are inserted. */
-static inline double soon(uint64_t count) {
+/* Returns an upper limit of the seconds that it takes to insert `count` timers. */
+static inline double insertion_time(uint64_t count) {
     return 0.05 + 1e-6 * count;
 }
 
-/* Seconds from now, in a random order: within `span` from `start`; the same for all peers. */
+/* Returns delays in seconds within `span` from `start`, in a random order that is the same for all peers. */
 static inline double *delays(double start, double span, uint64_t count) {
     double *delays = malloc(count * sizeof *delays);
     uint64_t noise = 1;
@@ -150,20 +151,20 @@ struct message {
     sem_t *reply;
 };
 
-/* A list of messages, and whether it was rung for. */
+/* A list of messages. `is_woken` is true if the loop was woken since it last took the messages. */
 struct inbox {
     pthread_mutex_t lock;
     struct message *first, **last;
-    atomic_bool is_rung;
+    atomic_bool is_woken;
 };
 
 static struct inbox inbox = {.lock = PTHREAD_MUTEX_INITIALIZER, .last = &inbox.first};
 
-/* What is to be posted, and how the loop is rung for. */
+/* The messages to post, and the function that wakes the loop. */
 struct traffic {
     uint64_t count, received;
     int has_replies;
-    void (*ring)(void);
+    void (*wake)(void);
     uint64_t *trips;
 };
 
@@ -176,13 +177,13 @@ static inline void post(sem_t *reply) {
     *inbox.last = message;
     inbox.last = &message->next;
     pthread_mutex_unlock(&inbox.lock);
-    if (!atomic_exchange(&inbox.is_rung, 1))
-        traffic.ring();
+    if (!atomic_exchange(&inbox.is_woken, 1))
+        traffic.wake();
 }
 
-/* The loop was rung for: receives what is there, and says whether that was all. */
+/* Receives all messages after a wakeup. Returns true if none is missing. */
 static inline int receive_all(void) {
-    atomic_store(&inbox.is_rung, 0);
+    atomic_store(&inbox.is_woken, 0);
     pthread_mutex_lock(&inbox.lock);
     struct message *message = inbox.first;
     inbox.first = NULL;
@@ -214,7 +215,7 @@ static inline void go_to_core(const cpu_set_t *cores, int to_last) {
 
 static cpu_set_t cores;
 
-static inline void *posting(void *unused) {
+static inline void *post_messages(void *unused) {
     go_to_core(&cores, 1);
     for (uint64_t at = 0; at < traffic.count; at++) {
         if (!traffic.has_replies) {
@@ -237,17 +238,17 @@ static inline int ascending(const void *one, const void *other) {
     return (a > b) - (a < b);
 }
 
-/* The workers of `post` and `round_trip`: `ring` wakes the loop, `run` runs it until all was received. */
-static inline void carry(int has_replies, void (*ring)(void), void (*run)(void)) {
+/* The work of `post` and `round_trip`. `wake` wakes the loop, `run` runs it until all messages have arrived. */
+static inline void transfer(int has_replies, void (*wake)(void), void (*run)(void)) {
     uint64_t count;
     sched_getaffinity(0, sizeof cores, &cores);
     go_to_core(&cores, 0);
-    while (next_question(&count)) {
-        traffic = (struct traffic){.count = count, .has_replies = has_replies, .ring = ring};
+    while (next_amount(&count)) {
+        traffic = (struct traffic){.count = count, .has_replies = has_replies, .wake = wake};
         traffic.trips = malloc(count * sizeof *traffic.trips);
         pthread_t thread;
         uint64_t began = clock_ns(CLOCK_MONOTONIC);
-        pthread_create(&thread, NULL, posting, NULL);
+        pthread_create(&thread, NULL, post_messages, NULL);
         run();
         uint64_t took = clock_ns(CLOCK_MONOTONIC) - began;
         pthread_join(thread, NULL);
@@ -262,9 +263,9 @@ static inline void carry(int has_replies, void (*ring)(void), void (*run)(void))
 
 /* -- echo -- */
 
-/* A listener on all addresses that is announced already. Accepted sockets inherit TCP_NODELAY.
+/* Returns a listener on all addresses, and prints its port. Accepted sockets inherit TCP_NODELAY.
  *
- * A server reads no questions whose end it would see, so it ends with whoever has started it. */
+ * A server does not read its standard input, so it requests a signal for the end of its parent. */
 static inline int listener(void) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
     struct sockaddr_in any = {.sin_family = AF_INET};
@@ -280,17 +281,17 @@ static inline int listener(void) {
     return fd;
 }
 
-/* How many connections to accept in a turn at most: one, since to look for a second costs a call, and more where
- * somebody has waited in the turn before. It is what mainspring and the hand-written loop do. */
-static inline int to_accept(unsigned turn) {
-    static unsigned busy;
-    int is_in_a_row = turn == busy + 1;
-    busy = turn;
+/* Returns the most connections to accept in this tick: one, because a second try costs a system call, or 64 if the
+ * tick before accepted one. mainspring and the hand-written loop do the same. */
+static inline int most_to_accept(unsigned tick) {
+    static unsigned last_tick;
+    int is_in_a_row = tick == last_tick + 1;
+    last_tick = tick;
     return is_in_a_row ? 64 : 1;
 }
 
-/* The main function of all: PROGRAM SCENARIO [SIZE ..], or PROGRAM version. */
-static inline int convene(int count, char **words, const char *version, const struct scenario *all) {
+/* The main function of all peers: PROGRAM SCENARIO [SIZE ..], or PROGRAM version. */
+static inline int worker_main(int count, char **words, const char *version, const struct scenario *all) {
     long sizes[SIZES] = {0};
     if (count == 2 && strcmp(words[1], "version") == 0) {
         puts(version);

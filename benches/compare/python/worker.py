@@ -1,6 +1,7 @@
-"""What the workers in Python share: questions and answers, CPU time, memory.
+"""Parts of the workers in Python: requests, CPU time, memory, the listener, delays, messages, pipes.
 
-The same convention as that of the workers in Rust: a number a line comes in, a line of figures goes out.
+The convention is that of the workers in Rust: each line of standard input is an amount of work, and each line of standard
+output has the figures for it.
 """
 
 import ctypes
@@ -13,15 +14,15 @@ import threading
 import time
 
 HOUR = 3600
-TAKING_TURNS = 100
+YIELDING_TASKS = 100
 BATCH = 1000
 BUFFER = 64 * 1024
 BACKLOG = 4096
 PR_SET_PDEATHSIG = 1  # From <sys/prctl.h>.
 
 
-def questions():
-    """The amounts of work, one by one."""
+def amounts():
+    """Yield the requested amounts of work."""
     for line in sys.stdin:
         yield int(line)
 
@@ -31,23 +32,23 @@ def reply(*figures):
 
 
 def cpu():
-    """Nanoseconds of CPU time of this thread so far."""
+    """Return the CPU time of this thread in nanoseconds."""
     return time.thread_time_ns()
 
 
 def memory():
-    """Bytes of this process that are in memory."""
+    """Return the resident memory of this process in bytes."""
     with open("/proc/self/smaps_rollup") as text:
         for line in text:
             if line.startswith("Rss:"):
                 return int(line.split()[1]) * 1024
-    raise LookupError("the kernel does not tell the memory of a process")
+    raise LookupError("/proc/self/smaps_rollup has no line Rss")
 
 
 def listener():
-    """A listener on all addresses that is announced already. Accepted sockets inherit TCP_NODELAY.
+    """Return a listener on all addresses, and print its port. Accepted sockets inherit TCP_NODELAY.
 
-    A server reads no questions whose end it would see, so it ends with whoever has started it.
+    A server does not read its standard input, so it requests a signal for the end of its parent.
     """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     listener = socket.socket()
@@ -60,7 +61,7 @@ def listener():
 
 
 def delays(start, span, count):
-    """Seconds from now, in a random order: within `span` from `start`; the same for all peers."""
+    """Return delays in seconds within `span` from `start`, in a random order that is the same for all peers."""
     noise, result = 1, []
     for _ in range(count):
         noise = (noise * 6364136223846793005 + 1) % 2**64
@@ -68,16 +69,16 @@ def delays(start, span, count):
     return result
 
 
-def soon(count):
-    """So many delays of timers that are soon due: when the last one is inserted, and 200 ns apart."""
+def near_delays(count):
+    """Return delays of timers that are due soon after the last one is inserted, 200 ns apart on average."""
     return delays(0.05 + 1e-5 * count, 2e-7 * count, count)
 
 
 CORES = sorted(os.sched_getaffinity(0))
 
 
-def posting(count, post, has_replies):
-    """Starts a thread that posts, on the last core; the loop goes to the first one. Its result is a queue."""
+def start_posting(count, post, has_replies):
+    """Start a thread that posts on the last core, and move the loop to the first one. Return a queue for the result."""
     result = queue.SimpleQueue()
 
     def run():
@@ -98,7 +99,7 @@ def posting(count, post, has_replies):
 
 
 def pipes(count):
-    """Pipes whose readers do not block: a list of readers, and one of writers."""
+    """Make pipes with non-blocking readers. Return a list of readers and a list of writers."""
     ends = [os.pipe() for _ in range(count)]
     for reader, _ in ends:
         os.set_blocking(reader, False)
@@ -106,22 +107,22 @@ def pipes(count):
 
 
 class Chain:
-    """Bytes that travel along a chain of pipes: who reads one writes one to the next pipe, until enough are written."""
+    """Bytes that travel along a chain of pipes. Each read byte is written to the next pipe, up to a number of writes."""
 
     def __init__(self, writers):
         self.writers = writers
         self.to_write = self.to_read = 0
         self.at_end = None
 
-    def begin(self, active, events, at_end):
-        """Begins with a byte in some of them, evenly apart."""
+    def start(self, active, events, at_end):
+        """Write a byte to each of `active` pipes, evenly spaced."""
         self.to_write, self.to_read = max(events - active, 0), max(events, active)
         self.at_end = at_end
         for number in range(active):
             os.write(self.writers[number * (len(self.writers) // active)], b"x")
 
     def pass_on(self, index, reader):
-        """A pipe has a byte."""
+        """Read from a pipe and write to the next one."""
         for _ in os.read(reader, 8):
             if self.to_write > 0:
                 self.to_write -= 1
