@@ -1,8 +1,10 @@
 //! The length of files, functions and lines, and the first line of a file.
 
-use super::source::{assert_none, is_word, sources, words};
+use super::source::{assert_none, is_word, read, sources, words};
 
 const COLUMNS: usize = 120;
+const COLUMNS_OF_A_TEXT: usize = 100;
+const LINES_OF_A_POINT: usize = 6;
 const LINES_OF_A_FILE: usize = 400;
 const LINES_OF_A_FUNCTION: usize = 60;
 
@@ -28,6 +30,31 @@ fn no_line_is_too_wide() {
         }
     }
     assert_none(&found);
+}
+
+/// A point of DESIGN.md is a decision, its reason and its figures, and no essay.
+#[test]
+fn points_of_the_design_are_short() {
+    assert_none(&long_points(&read("DESIGN.md")));
+}
+
+#[test]
+fn planted_points_are_found() {
+    let line = "a".repeat(COLUMNS_OF_A_TEXT);
+    let point = vec![line.as_str(); LINES_OF_A_POINT].join("\n");
+    assert_eq!(long_points(&format!("{point}\n\n{point}\n\n| {line} |\n")), [""; 0]);
+    assert_eq!(long_points(&format!("{point}\nb\n\n{point}")).len(), 1);
+    assert_eq!(long_points(&format!("b\n{line}c\n\n{point}")).len(), 1);
+}
+
+/// The first lines of paragraphs that are too long or too wide. Tables and lists may be longer.
+fn long_points(text: &str) -> Vec<String> {
+    let paragraphs = text.split("\n\n").filter(|it| !it.starts_with(['|', '*']));
+    let long = paragraphs.filter(|paragraph| {
+        let is_wide = |line: &str| line.chars().count() > COLUMNS_OF_A_TEXT;
+        paragraph.lines().count() > LINES_OF_A_POINT || paragraph.lines().any(is_wide)
+    });
+    long.map(|paragraph| paragraph.lines().next().unwrap_or_default().to_owned()).collect()
 }
 
 #[test]
