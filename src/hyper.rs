@@ -1,7 +1,7 @@
-//! hyper on this loop: its clients and servers, with our streams, tasks and time.
+//! hyper on this loop: its clients and servers, with the streams, tasks and time of this crate.
 //!
-//! With the feature `hyper`, [`TcpStream`] and [`UnixStream`] are hyper's transports as they are, and
-//! here are its executor and its timer.
+//! With the feature `hyper`, [`TcpStream`] and [`UnixStream`] implement hyper's traits for
+//! transports. [`LoopExecutor`] is its executor, and [`LoopTimer`] its timer.
 //!
 //! ```
 //! use http_body_util::{BodyExt, Full};
@@ -48,7 +48,7 @@ use hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
 use crate::net::{TcpStream, UnixStream};
 use crate::task::{Alarm, current_loop, spawn};
 
-/// hyper's executor: it spawns on the loop that runs.
+/// An executor for hyper, which spawns tasks on the running loop.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoopExecutor;
 
@@ -62,7 +62,7 @@ where
     }
 }
 
-/// hyper's timer: the time of the loop that runs.
+/// A timer for hyper, with the time of the running loop.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoopTimer;
 
@@ -93,8 +93,8 @@ impl Timer for LoopTimer {
     }
 }
 
-/// A [`Sleep`](crate::Sleep) without its mark that it stays in its thread, which hyper does not know
-/// of. Its connections do stay there.
+/// A [`Sleep`](crate::Sleep) that is `Send`, because hyper requires it. Its connections stay in the
+/// thread of their loop all the same.
 struct Sleeping(Alarm);
 
 impl Future for Sleeping {
@@ -107,7 +107,7 @@ impl Future for Sleeping {
 
 impl Sleep for Sleeping {}
 
-/// The impls for a type of stream.
+/// Implements hyper's traits for a type of stream.
 macro_rules! transport {
     ($stream:ty) => {
         impl Read for $stream {
@@ -116,7 +116,7 @@ macro_rules! transport {
                 cx: &mut Context<'_>,
                 mut buffer: ReadBufCursor<'_>,
             ) -> Poll<io::Result<()>> {
-                self.poll_show(cx, buffer.remaining(), |bytes| buffer.put_slice(bytes))
+                self.poll_read_shared(cx, buffer.remaining(), |bytes| buffer.put_slice(bytes))
             }
         }
 

@@ -6,10 +6,10 @@ use std::rc::Rc;
 
 use mainspring_sys::Readiness;
 
+use super::members::Membership;
 use super::protocol::{Closure, Protocol};
-use super::server::Membership;
-use super::stream::TransportStream;
-use super::transport::{SharedFile, Tide, Transport};
+use super::transport::{SharedFile, Transport, WaterMark};
+use super::transport_stream::TransportStream;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
 use crate::event_loop::callback::{Callback, Flow, KEEP, REMOVE, Repeat};
@@ -21,65 +21,123 @@ use crate::handle::Key;
 pub(crate) struct Connection<P> {
     transport: Transport,
     protocol: P,
-    /// The place among the connections of a server; leaves it when dropped.
+    /// The membership in a server; None if no server has accepted the connection.
     membership: Option<Membership>,
 }
 
+/// The result of a call of the protocol, in a form that fits into a register.
+type CallResult = Result<(), Box<Error>>;
+
+/// Turns `WouldBlock` and `Interrupted` into success: the protocol may have passed them on with
+/// `?`.
+#[inline]
+fn retry_is_ok(result: Result<()>) -> CallResult {
+    result.or_else(unless_retry)
+}
+
+#[cold]
+fn unless_retry(error: Error) -> CallResult {
+    if error.is_retry() { Ok(()) } else { Err(Box::new(error)) }
+}
+
 impl<P> Connection<P> {
+    /// Reads input and passes it to the protocol. Returns the readiness that is left.
     #[inline]
-    fn moments<S>(&mut self, el: &LoopHandle<S>, state: &mut S, mut readiness: Readiness) -> Moment
+    fn run<S>(
+        &mut self,
+        el: &LoopHandle<S>,
+        state: &mut S,
+        readiness: Readiness,
+    ) -> (Readiness, CallResult)
     where
         P: Protocol<S>,
     {
-        if self.transport.begin(readiness) {
-            self.prepare(el, state)?;
+        if !self.transport.begin_run(readiness) {
+            match self.begin_other_run(el, state, readiness) {
+                Ok(true) => {}
+                Ok(false) => return (readiness, Ok(())),
+                Err(error) => return (readiness, Err(error)),
+            }
         }
         let Connection { transport: conn, protocol, .. } = self;
-        if readiness.contains(Readiness::INVALID) {
-            conn.fail_of_closed();
-        }
-        if conn.has_input(readiness) {
-            conn.receive(el.core(), readiness, |data| match data {
-                [] => told(protocol.eof_received(el, state, conn)),
-                data => told(protocol.data_received(el, state, conn, data)),
-            })?;
-            readiness -= Readiness::READABLE; // Once an event, also if it lingers from now on.
-        }
-        if conn.is_busy() { self.tides(el, state, readiness) } else { Ok(()) }
+        let received = conn.receive(el.core(), |data| match data {
+            [] => retry_is_ok(protocol.eof_received(el, state, conn)),
+            data => retry_is_ok(protocol.data_received(el, state, conn, data)),
+        });
+        // An event is read once, even if the connection lingers from now on.
+        (readiness - Readiness::READABLE, received)
     }
 
-    /// Does what a turn of few connections begins with.
-    #[cold]
-    fn prepare<S>(&mut self, el: &LoopHandle<S>, state: &mut S) -> Moment
+    /// Begins a run with more to do than reading. Returns true if there is input to read.
+    #[inline(never)]
+    fn begin_other_run<S>(
+        &mut self,
+        el: &LoopHandle<S>,
+        state: &mut S,
+        readiness: Readiness,
+    ) -> Result<bool, Box<Error>>
     where
         P: Protocol<S>,
     {
         let conn = &self.transport;
-        if conn.take_new() {
-            told(self.protocol.connection_made(el, state, conn))?;
+        if conn.begin_other_run(readiness) {
+            retry_is_ok(self.protocol.connection_made(el, state, conn))?;
         }
-        conn.clear_for_own(el.core());
-        Ok(())
+        conn.clear_buffer_for_custom(el.core());
+        if readiness.contains(Readiness::INVALID) {
+            conn.fail_of_closed();
+        }
+        Ok(conn.has_input(readiness))
     }
 
+    /// Ends a run with more to do than reading: the output, a replacement, or the last run.
     #[cold]
-    fn tides<S>(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Moment
+    fn end_other_run<S>(
+        &mut self,
+        el: &LoopHandle<S>,
+        state: &mut S,
+        readiness: Readiness,
+        result: CallResult,
+    ) -> Flow
+    where
+        P: Protocol<S>,
+    {
+        let result = result.and_then(|()| self.continue_output(el, state, readiness));
+        match result {
+            Ok(()) if !self.transport.is_done() => {
+                self.transport.end_run();
+                KEEP
+            }
+            result if self.transport.is_replaced() => {
+                self.transport.end_replaced_run(result.err());
+                KEEP
+            }
+            result => self.lost(el, state, result.err()),
+        }
+    }
+
+    fn continue_output<S>(
+        &mut self,
+        el: &LoopHandle<S>,
+        state: &mut S,
+        readiness: Readiness,
+    ) -> CallResult
     where
         P: Protocol<S>,
     {
         let Connection { transport: conn, protocol, .. } = self;
-        conn.go_on(readiness);
+        conn.continue_output(readiness);
         if conn.is_replaced() {
-            return Ok(()); // The rest is for the new protocol.
+            return Ok(()); // The new protocol gets the callbacks of the queue.
         }
-        match conn.turn_of_tide() {
-            Some(Tide::High) => told(protocol.pause_writing(el, state, conn)),
-            Some(Tide::Low) => told(protocol.resume_writing(el, state, conn)),
+        match conn.check_water_marks() {
+            Some(WaterMark::High) => retry_is_ok(protocol.pause_writing(el, state, conn)),
+            Some(WaterMark::Low) => retry_is_ok(protocol.resume_writing(el, state, conn)),
             None => Ok(()),
         }
     }
 
-    /// The last moment, because of an error that the protocol has returned or for other reasons.
+    /// Calls `connection_lost`. `failure` is an error that the protocol has returned.
     #[cold]
     fn lost<S>(&mut self, el: &LoopHandle<S>, state: &mut S, failure: Option<Box<Error>>) -> Flow
     where
@@ -88,15 +146,15 @@ impl<P> Connection<P> {
         self.transport.abort();
         let (failure, reason) = match (failure, self.transport.take_error()) {
             (Some(error), _) if el.core().is_everyday(&error) => (None, Some(error)),
-            // A limit that was set is no fault.
+            // The user has set the limit, so exceeding it is not a failure to report.
             (None, Some(error)) if matches!(*error, Error::TimedOut(_)) => (None, Some(error)),
             (None, Some(error)) if !el.core().is_everyday(&error) => {
                 (Some(Box::new(self.transport.naming_fd(*error))), None)
             }
-            reasons => reasons,
+            other => other,
         };
         let why = failure.as_deref().or(reason.as_deref());
-        let lost = told(self.protocol.connection_lost(el, state, why));
+        let lost = retry_is_ok(self.protocol.connection_lost(el, state, why));
         match (failure, lost) {
             (Some(error), Ok(())) | (None, Err(error)) => Flow::Break(Some(error)),
             (Some(error), Err(another)) => {
@@ -110,34 +168,14 @@ impl<P> Connection<P> {
     }
 }
 
-/// What came of telling the protocol something, in a form that fits into a register.
-type Moment = Result<(), Box<Error>>;
-
-/// `WouldBlock` and `Interrupted` from a call that the protocol made by `?` are no errors.
-#[inline]
-fn told(moment: Result<()>) -> Moment {
-    moment.or_else(unless_retry)
-}
-
-#[cold]
-fn unless_retry(error: Error) -> Moment {
-    if error.is_retry() { Ok(()) } else { Err(Box::new(error)) }
-}
-
 impl<S, P: Protocol<S>> Repeat<S> for Connection<P> {
     #[inline]
     fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow {
-        match self.moments(el, state, readiness) {
-            Ok(()) if !self.transport.is_done() => {
-                self.transport.end();
-                KEEP
-            }
-            moments if self.transport.is_replaced() => {
-                self.transport.hand_over(moments.err());
-                KEEP
-            }
-            moments => self.lost(el, state, moments.err()),
+        let (readiness, result) = self.run(el, state, readiness);
+        if result.is_ok() && self.transport.end_plain_run() {
+            return KEEP;
         }
+        self.end_other_run(el, state, readiness, result)
     }
 }
 
@@ -148,25 +186,25 @@ impl<P> Drop for Connection<P> {
     }
 }
 
-/// When a new connection's protocol learns of it.
+/// The time at which `connection_made` of a new connection is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Made {
+pub(crate) enum Announce {
     /// In the next tick.
-    Announce,
-    /// Never: a closure has no such moment.
-    Silent,
+    NextTick,
+    /// Never: a closure has no `connection_made`.
+    Never,
 }
 
 impl<S: 'static> LoopHandle<S> {
-    /// Has the loop read and write `stream`, and calls `closure` with what comes in.
+    /// Reads and writes `stream` on the loop, and calls `closure` with the input.
     ///
     /// The loop owns the stream from now on and makes it non-blocking, by the rule of
-    /// [`add_reader`](LoopHandle::add_reader). The transport that is
-    /// returned, and lent to the closure, can be cloned and kept, to write from elsewhere.
+    /// [`add_reader`](LoopHandle::add_reader). The transport is returned, and is passed to the
+    /// closure. Clone and keep it to write from elsewhere.
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyWatched`], [`Error::Watch`] with the fd that the kernel refuses,
+    /// [`Error::AlreadyWatched`]; [`Error::Watch`] with the fd that the kernel refuses;
     /// [`Error::Closed`]. The stream is dropped then.
     ///
     /// ```
@@ -195,31 +233,31 @@ impl<S: 'static> LoopHandle<S> {
         T: TransportStream + 'static,
         F: FnMut(&LoopHandle<S>, &mut S, &Transport, &[u8]) -> Result<()> + 'static,
     {
-        self.attach_as(stream, Closure(closure), Made::Silent, Location::caller())
+        self.attach_as(stream, Closure(closure), Announce::Never, Location::caller())
     }
 
-    /// Has the loop read and write `stream` for `protocol`, whose `connection_made` comes in the
-    /// next tick. Otherwise as [`attach`](LoopHandle::attach).
+    /// Reads and writes `stream` for `protocol`. Its `connection_made` is called in the next tick.
+    /// Otherwise like [`attach`](LoopHandle::attach).
     ///
     /// # Errors
     ///
-    /// As [`attach`](LoopHandle::attach).
+    /// Those of [`attach`](LoopHandle::attach).
     #[track_caller]
     pub fn attach_with<T, P>(&self, stream: T, protocol: P) -> Result<Transport>
     where
         T: TransportStream + 'static,
         P: Protocol<S> + 'static,
     {
-        self.attach_as(stream, protocol, Made::Announce, Location::caller())
+        self.attach_as(stream, protocol, Announce::NextTick, Location::caller())
     }
 
-    /// Gives the connection of `conn` to another protocol, for example after an upgrade that both
-    /// ends have agreed on. The old protocol is dropped, when its callback returns if it runs; its
-    /// `connection_lost` is not called.
+    /// Replaces the protocol of the connection `conn`, for example after an upgrade on which both
+    /// ends have agreed. The old protocol is dropped, or if it is running, dropped when its
+    /// callback returns. Its `connection_lost` is not called.
     ///
-    /// The new one's `connection_made` comes in the next tick, before anything else. It gets the
-    /// input that the old one has not been called with, its share of the queue's callbacks, and the
-    /// end. An error that the old one returns from the callback under way ends the connection.
+    /// The new protocol's `connection_made` is called first, in the next tick. After that it gets
+    /// the input that the old one has not received, the callbacks of the queue, and the end. An
+    /// error that the old protocol returns from the running callback ends the connection.
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -259,7 +297,7 @@ impl<S: 'static> LoopHandle<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Gone`] if the connection is over or is one of another loop; [`Error::Closed`].
+    /// [`Error::Gone`] if the connection is over or belongs to another loop; [`Error::Closed`].
     pub fn set_protocol<P>(&self, conn: &Transport, protocol: P) -> Result<()>
     where
         P: Protocol<S> + 'static,
@@ -277,7 +315,8 @@ impl<S: 'static> LoopHandle<S> {
         drop(callbacks);
         let is_running = old.as_ref().is_none_or(Callback::is_running);
         let before = conn.set_replaced(true);
-        drop(old); // If it does not run it leaves the connection now, else when it has returned.
+        // A callback that does not run leaves the connection now, a running one when it returns.
+        drop(old);
         conn.set_replaced(before || is_running);
         conn.announce();
         Ok(())
@@ -287,7 +326,7 @@ impl<S: 'static> LoopHandle<S> {
         &self,
         stream: T,
         protocol: P,
-        made: Made,
+        announce: Announce,
         location: &'static Location<'static>,
     ) -> Result<Transport>
     where
@@ -305,21 +344,21 @@ impl<S: 'static> LoopHandle<S> {
         match file.into_own() {
             Ok(stream) => {
                 let transport = |core, key| Transport::new(core, stream, key);
-                self.adopt(transport, protocol, made, location, prepare)
+                self.register_connection(transport, protocol, announce, location, prepare)
             }
             Err(file) => {
                 let transport = |core, key| Transport::shared(core, file, key);
-                self.adopt(transport, protocol, made, location, prepare)
+                self.register_connection(transport, protocol, announce, location, prepare)
             }
         }
     }
 
-    /// Registers a connection. `prepare` may still refuse it.
-    pub(crate) fn adopt<P>(
+    /// Registers a connection. An error of `prepare` refuses it.
+    pub(crate) fn register_connection<P>(
         &self,
         transport: impl FnOnce(Rc<LoopCore>, Key) -> Transport,
         protocol: P,
-        made: Made,
+        announce: Announce,
         location: &'static Location<'static>,
         prepare: impl FnOnce(&Transport) -> Result<Option<Membership>>,
     ) -> Result<Transport>
@@ -334,7 +373,7 @@ impl<S: 'static> LoopHandle<S> {
         })?;
         let connection = Connection { transport: transport.clone(), protocol, membership };
         self.fill_slot(key, Source::Stream(watch), Callback::repeat(connection));
-        if made == Made::Announce {
+        if announce == Announce::NextTick {
             transport.announce();
         }
         Ok(transport)

@@ -1,7 +1,7 @@
-//! Sockets of tasks with the traits of the futures crates.
+//! The traits `AsyncRead` and `AsyncWrite` of the crate `futures-io` for the sockets of tasks.
 //!
-//! As everywhere with these traits, only the latest caller of each direction is woken: a socket
-//! that several tasks read at the same time is read by its own methods.
+//! As these traits require, only the latest caller of each direction is woken. Tasks that read the
+//! same socket together use its own methods instead.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
@@ -9,10 +9,10 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+use super::connected::ConnectedSocket;
 use super::halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
-use super::stream_socket::ConnectedSocket;
-use super::tcp::TcpStream;
-use super::unix::UnixStream;
+use super::tcp_stream::TcpStream;
+use super::unix_stream::UnixStream;
 
 macro_rules! read {
     ($($type:ty),*) => {$(

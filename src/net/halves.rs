@@ -3,41 +3,41 @@
 use std::ops::Deref;
 use std::rc::Rc;
 
-use super::stream_socket::ConnectedSocket;
+use super::connected::ConnectedSocket;
 
 impl ConnectedSocket {
-    /// The two directions, for two parts of one task.
+    /// Returns the two directions, for two parts of one task.
     pub fn split(&self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         (ReadHalf { socket: self }, WriteHalf { socket: self })
     }
 
-    /// The two directions, for two tasks.
+    /// Returns the two directions, for two tasks.
     pub(super) fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         let socket = Rc::new(self);
         (OwnedReadHalf { socket: socket.clone() }, OwnedWriteHalf { socket })
     }
 }
 
-/// The half of a socket that reads; derefs to the whole, for `read` and the like.
+/// The read half of a socket. Derefs to the socket, for `read` and similar methods.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadHalf<'a> {
     socket: &'a ConnectedSocket,
 }
 
-/// The half of a socket that writes; derefs to the whole, for `write_all` and the like.
+/// The write half of a socket. Derefs to the socket, for `write_all` and similar methods.
 #[derive(Debug, Clone, Copy)]
 pub struct WriteHalf<'a> {
     socket: &'a ConnectedSocket,
 }
 
-/// The half of a socket that reads, for a task of its own; derefs to the whole.
+/// The read half of a socket, which a task can own. Derefs to the socket.
 #[derive(Debug)]
 pub struct OwnedReadHalf {
     socket: Rc<ConnectedSocket>,
 }
 
-/// The half of a socket that writes, for a task of its own; derefs to the whole. Dropping it tells
-/// the peer that nothing more comes.
+/// The write half of a socket, which a task can own. Derefs to the socket. Dropping it shuts down
+/// writing: the peer reads end of file.
 #[derive(Debug)]
 pub struct OwnedWriteHalf {
     socket: Rc<ConnectedSocket>,
@@ -77,7 +77,7 @@ impl Deref for OwnedWriteHalf {
 
 impl Drop for OwnedWriteHalf {
     fn drop(&mut self) {
-        // A connection that is over needs no word of it.
+        // The only error is `NotConnected`: the connection is over already.
         let _ = self.socket.shutdown_write();
     }
 }

@@ -1,7 +1,7 @@
 //! Hosts: names and addresses with a port.
 //!
-//! A name is checked before anything is done with it, and is asked for as it is or not at all:
-//! nothing is cut, decoded or mended, because then another host would be asked for.
+//! A name is checked first, and then resolved unchanged. It is never cut, decoded or repaired,
+//! because the result would be the name of another host.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -9,17 +9,18 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
-/// Longest name in the DNS in bytes, without the dot that may end it.
+/// Longest name in the DNS in bytes, without a final dot.
 const LONGEST_NAME: usize = 253;
+/// Longest part of a name between two dots, in bytes.
 const LONGEST_LABEL: usize = 63;
 
-/// A host and a port: a name that a resolver may be asked for, or an address.
+/// A host and a port. The host is a name for a resolver, or an address.
 ///
-/// A name has labels of 1 to 63 visible ASCII characters with dots between them, 253 in all, and
-/// may end in a dot. `:`, `/`, `@`, `%`, `[` and `]` belong to addresses and are in no name. What
-/// else there is, such as `127.1` or `0x7f000001`, is for the resolver to understand or to refuse.
+/// A name consists of labels of 1 to 63 visible ASCII characters with dots between them, 253 bytes
+/// in all, and may end in a dot. It does not contain `:`, `/`, `@`, `%`, `[` or `]`, which belong
+/// to addresses. The resolver accepts or rejects everything else, such as `127.1` or `0x7f000001`.
 ///
-/// An IPv6 address may have a scope, a number or the name of an interface: `fe80::1%2`,
+/// An IPv6 address may have a scope, which is a number or the name of an interface: `fe80::1%2`,
 /// `fe80::1%eth0`.
 ///
 /// ```
@@ -32,24 +33,24 @@ const LONGEST_LABEL: usize = 63;
 /// assert_eq!(address.to_string(), "[fe80::1%2]:80");
 ///
 /// let error = Host::new("example.com\0.example.net", 80).unwrap_err();
-/// assert!(error.to_string().ends_with("a name has neither spaces nor control characters"));
+/// assert!(error.to_string().ends_with("a name must not contain spaces or control characters"));
 /// # Ok::<(), mainspring::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Host(Kind);
+pub struct Host(HostKind);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Kind {
+enum HostKind {
     Address(SocketAddr),
     Name(String, u16),
 }
 
 impl Host {
-    /// A host by its name or its address, IPv6 with or without brackets.
+    /// Creates a host from a name or an address. IPv6 addresses may be in brackets.
     ///
     /// # Errors
     ///
-    /// [`Error::Host`] for what is neither.
+    /// [`Error::Host`] if the text is neither.
     pub fn new(name: &str, port: u16) -> Result<Host> {
         match in_brackets(name) {
             Some(address) => scoped(address, port),
@@ -60,38 +61,38 @@ impl Host {
         .map_err(|reason| refusal(name, reason))
     }
 
-    /// The name, if it is not an address.
+    /// Returns the name, if the host is not an address.
     pub fn name(&self) -> Option<&str> {
         match &self.0 {
-            Kind::Address(_) => None,
-            Kind::Name(name, _) => Some(name),
+            HostKind::Address(_) => None,
+            HostKind::Name(name, _) => Some(name),
         }
     }
 
-    /// The address, if no resolver is needed for it. That of an IPv6 address with the name of an
-    /// interface needs one.
+    /// Returns the address, if it needs no resolver. An IPv6 address with the name of an interface
+    /// needs one.
     pub fn address(&self) -> Option<SocketAddr> {
         match self.0 {
-            Kind::Address(address) => Some(address),
-            Kind::Name(..) => None,
+            HostKind::Address(address) => Some(address),
+            HostKind::Name(..) => None,
         }
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         match self.0 {
-            Kind::Address(address) => address.port(),
-            Kind::Name(_, port) => port,
+            HostKind::Address(address) => address.port(),
+            HostKind::Name(_, port) => port,
         }
     }
 }
 
-type Checked = Result<Kind, &'static str>;
+type Checked = Result<HostKind, &'static str>;
 
-/// A name, or an IPv4 address.
+/// Parses a name or an IPv4 address.
 fn plain(name: &str, port: u16) -> Checked {
     if let Ok(address) = name.parse::<IpAddr>() {
-        return Ok(Kind::Address(SocketAddr::new(address, port)));
+        return Ok(HostKind::Address(SocketAddr::new(address, port)));
     }
     let without_dot = name.strip_suffix('.').unwrap_or(name);
     if without_dot.is_empty() {
@@ -99,52 +100,52 @@ fn plain(name: &str, port: u16) -> Checked {
     }
     check_characters(name)?;
     if name.contains(['/', '@', '%', '[', ']']) {
-        return Err("a name has none of the characters / @ % [ ]");
+        return Err("a name must not contain the characters / @ % [ ]");
     }
     if without_dot.len() > LONGEST_NAME {
         return Err("a name has at most 253 bytes");
     }
     for label in without_dot.split('.') {
         match label.len() {
-            0 => return Err("there is nothing between two dots, or before the first"),
+            0 => return Err("a label is empty: two dots in a row, or a dot at the beginning"),
             1..=LONGEST_LABEL => {}
-            _ => return Err("there are at most 63 bytes between two dots"),
+            _ => return Err("a label has at most 63 bytes"),
         }
     }
-    Ok(Kind::Name(name.to_owned(), port))
+    Ok(HostKind::Name(name.to_owned(), port))
 }
 
-/// An IPv6 address, perhaps with a scope.
+/// Parses an IPv6 address, with or without a scope.
 fn scoped(text: &str, port: u16) -> Checked {
     let (address, scope) = match text.split_once('%') {
         Some((address, scope)) => (address, Some(scope)),
         None => (text, None),
     };
     let Ok(ip) = address.parse::<Ipv6Addr>() else {
-        return Err("only an IPv6 address has colons or brackets, and this is none");
+        return Err("colons and brackets are only for IPv6 addresses, and this is not one");
     };
     let number = match scope {
         None => Some(0),
         Some(scope) => number(scope),
     };
     if let Some(scope) = number {
-        return Ok(Kind::Address(SocketAddrV6::new(ip, port, 0, scope).into()));
+        return Ok(HostKind::Address(SocketAddrV6::new(ip, port, 0, scope).into()));
     }
     check_characters(text)?;
     match scope {
-        Some("") => Err("there is nothing after the %"),
+        Some("") => Err("the scope after the % is empty"),
         _ if text.len() > LONGEST_NAME => Err("a name has at most 253 bytes"),
-        // The resolver knows the numbers of the interfaces.
-        _ => Ok(Kind::Name(text.to_owned(), port)),
+        // The resolver converts the name of the interface to its number.
+        _ => Ok(HostKind::Name(text.to_owned(), port)),
     }
 }
 
 fn check_characters(text: &str) -> Result<(), &'static str> {
     if !text.is_ascii() {
-        return Err("a name is ASCII; write an international one in its form with xn--");
+        return Err("a name must be ASCII: write an international name in its xn-- form");
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("a name has neither spaces nor control characters");
+        return Err("a name must not contain spaces or control characters");
     }
     Ok(())
 }
@@ -153,12 +154,12 @@ fn in_brackets(text: &str) -> Option<&str> {
     text.strip_prefix('[')?.strip_suffix(']')
 }
 
-/// Only digits: `parse` alone would allow a sign.
+/// Parses a number that consists of digits only: `parse` alone accepts a sign.
 fn number<T: FromStr>(text: &str) -> Option<T> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-/// The error. A message need not show more than the beginning of a text that may be immense.
+/// Returns the error for `text`. Shows only its beginning, because a text may have any length.
 fn refusal(text: &str, reason: &'static str) -> Error {
     let mut host: String = text.chars().take(80).collect();
     if host.len() < text.len() {
@@ -170,14 +171,16 @@ fn refusal(text: &str, reason: &'static str) -> Error {
 impl FromStr for Host {
     type Err = Error;
 
-    /// Reads `name:port`, `192.0.2.1:80`, `[2001:db8::1]:80` or `[fe80::1%eth0]:80`.
+    /// Parses `name:port`, `192.0.2.1:80`, `[2001:db8::1]:80` or `[fe80::1%eth0]:80`.
     fn from_str(text: &str) -> Result<Host> {
         let parts = if in_brackets(text).is_none() { text.rsplit_once(':') } else { None };
-        let (name, port) = parts.ok_or_else(|| refusal(text, "write it as name:port"))?;
+        let (name, port) =
+            parts.ok_or_else(|| refusal(text, "the port is missing: write name:port"))?;
         if name.contains(':') && in_brackets(name).is_none() {
             return Err(refusal(text, "an IPv6 address before a port needs brackets"));
         }
-        let port = number(port).ok_or_else(|| refusal(text, "a port is a number up to 65535"))?;
+        let port =
+            number(port).ok_or_else(|| refusal(text, "the port must be a number up to 65535"))?;
         Host::new(name, port)
     }
 }
@@ -224,16 +227,16 @@ impl TryFrom<(String, u16)> for Host {
 
 impl From<SocketAddr> for Host {
     fn from(address: SocketAddr) -> Host {
-        Host(Kind::Address(address))
+        Host(HostKind::Address(address))
     }
 }
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Address(address) => write!(f, "{address}"),
-            Kind::Name(name, port) if name.contains(':') => write!(f, "[{name}]:{port}"),
-            Kind::Name(name, port) => write!(f, "{name}:{port}"),
+            HostKind::Address(address) => write!(f, "{address}"),
+            HostKind::Name(name, port) if name.contains(':') => write!(f, "[{name}]:{port}"),
+            HostKind::Name(name, port) => write!(f, "{name}:{port}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Values that stand for an address.
+//! Conversion of values to socket addresses.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -8,8 +8,8 @@ use mainspring_sys::socket::{Address, UnixAddress};
 
 use super::host::Host;
 
-/// A value that stands for an address: what [`listen`](crate::net::listen), `bind`, `connect` and
-/// `send_to` of callbacks and tasks take.
+/// A value that converts to an [`Address`] without a DNS lookup: the argument of
+/// [`listen`](crate::net::listen), `bind`, `connect` and `send_to`, with callbacks and tasks.
 ///
 /// * [`Address`], [`SocketAddr`], [`UnixAddress`], and their text: `127.0.0.1:80`, `[::1]:80`,
 ///   `unix:/run/daemon.sock`, `unix:@name`, `/run/daemon.sock`;
@@ -17,8 +17,9 @@ use super::host::Host;
 /// * a path, for a Unix socket;
 /// * a [`Host`] that is an address.
 ///
-/// A host's name is none, since a lookup takes time. [`lookup_host`](crate::net::lookup_host) and
-/// [`connect_host`](crate::net::TcpStream::connect_host) take names.
+/// Host names are rejected, because a lookup takes time. Resolve them with
+/// [`lookup_host`](crate::net::lookup_host), or use
+/// [`connect_host`](crate::net::TcpStream::connect_host).
 ///
 /// ```
 /// use mainspring::net::{Address, IntoAddress};
@@ -27,7 +28,7 @@ use super::host::Host;
 /// assert_eq!(("::1", 80).into_address()?, "[::1]:80".into_address()?);
 /// assert!("unix:/run/daemon.sock".into_address()?.as_unix().is_some());
 /// let error = "localhost:80".into_address().unwrap_err().to_string();
-/// assert!(error.ends_with("a host's name has to be looked up first"));
+/// assert!(error.ends_with("is not an address: look up the host name first"));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait IntoAddress {
@@ -35,7 +36,7 @@ pub trait IntoAddress {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a value that is none.
+    /// `InvalidInput` if the value is not an address.
     fn into_address(self) -> io::Result<Address>;
 }
 
@@ -80,7 +81,7 @@ into_address! {
     PathBuf => |path| Ok(UnixAddress::from_pathname(path)?.into());
 }
 
-/// The address of a host that needs no lookup.
+/// Returns the address of a host that needs no lookup.
 fn of_host(host: &str, port: u16) -> io::Result<Address> {
     let host = Host::new(host, port);
     of(&host.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?)
@@ -90,29 +91,25 @@ fn of(host: &Host) -> io::Result<Address> {
     if let Some(address) = host.address() {
         return Ok(address.into());
     }
-    // An interface's name is all that the kernel has to be asked for.
+    // An IPv6 scope is the name of an interface, which the kernel resolves without waiting.
     let found = host.name().is_some_and(|name| name.contains('%')).then(|| host.to_string());
     if let Some(address) = found {
         return address.parse();
     }
-    let message = format!("{host} is no address: a host's name has to be looked up first");
+    let message = format!("{host} is not an address: look up the host name first");
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
-/// # Errors
-///
-/// `InvalidInput` for a Unix address.
+/// Returns the internet address, or `InvalidInput` for a Unix address.
 pub(super) fn inet(address: &Address) -> io::Result<SocketAddr> {
-    address.as_inet().ok_or_else(|| unfit(address, "no internet address"))
+    address.as_inet().ok_or_else(|| wrong_family(address, "an internet address"))
 }
 
-/// # Errors
-///
-/// `InvalidInput` for an internet address.
+/// Returns the Unix address, or `InvalidInput` for an internet address.
 pub(super) fn unix(address: &Address) -> io::Result<UnixAddress> {
-    address.as_unix().cloned().ok_or_else(|| unfit(address, "no address of a Unix socket"))
+    address.as_unix().cloned().ok_or_else(|| wrong_family(address, "the address of a Unix socket"))
 }
 
-fn unfit(address: &Address, what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("{address} is {what}"))
+fn wrong_family(address: &Address, wanted: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{address} is not {wanted}"))
 }

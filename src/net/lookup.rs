@@ -1,4 +1,4 @@
-//! Lookups of names and addresses, by the system's resolver in the executor.
+//! Lookups of names and addresses with the system's resolver, in the blocking pool.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -15,15 +15,16 @@ use crate::blocking::{BlockingPool, Job};
 use crate::error::{Error, Result};
 use crate::task::{self, budget};
 
-/// The addresses of a host, by the threads of the running loop's executor, in the order in which
-/// they should be tried. Reports of a lookup that is stuck name the place of this call.
+/// Looks up the addresses of a host in the running loop's blocking pool. The future returns at
+/// least one, in the order in which to try them. Reports of a stuck lookup name the line of this
+/// call.
 ///
 /// A host is the text `name:port`, a pair of a name and a port, a [`Host`], or an address.
 ///
 /// # Errors
 ///
-/// [`Error::Host`] for what is no `name:port` or address, before any resolver is asked;
-/// [`Error::Lookup`] if the resolver knows none; [`Error::NoLoop`].
+/// [`Error::Host`], before any lookup, if the value is not `name:port` or an address;
+/// [`Error::Lookup`] if the resolver finds no address; [`Error::NoLoop`].
 ///
 /// ```
 /// let mut el = mainspring::EventLoop::new()?;
@@ -40,14 +41,14 @@ where
     Error: From<H::Error>,
 {
     let host = host.try_into().map_err(Error::from);
-    Lookup(Answer::Unasked(Some(host), Location::caller()))
+    Lookup(Progress::Waiting(Some(host), Location::caller()))
 }
 
-/// The name of the host that has `address`, by getnameinfo(3) in a thread of the running loop's
-/// executor: the reverse of [`lookup_host`].
+/// Looks up the name of the host that has `address`: the reverse of [`lookup_host`]. Calls
+/// getnameinfo(3) in the running loop's blocking pool.
 ///
-/// The owner of the address chooses the name, so it proves nothing about the host. To check it look
-/// the name up, and compare the addresses.
+/// The owner of the address chooses the name, so it proves nothing about the host. To verify it,
+/// look the name up and compare the addresses.
 ///
 /// # Errors
 ///
@@ -82,43 +83,46 @@ pub fn lookup_name(address: impl Into<SocketAddr>) -> impl Future<Output = Resul
 }
 
 impl From<Infallible> for Error {
-    /// Never called. It lets an address stand for a [`Host`] where one is taken.
+    /// Never called. Lets functions that take a [`Host`] accept an address, which converts without
+    /// an error.
     fn from(never: Infallible) -> Error {
         match never {}
     }
 }
 
-/// The addresses of a host on their way, from [`lookup_host`] or [`Host::lookup`]: a future of at least one, in the
-/// order in which they should be tried, or of the error that the resolver gave.
+/// A lookup in progress, from [`lookup_host`] or [`Host::lookup`]. The future returns at least one
+/// address, in the order in which to try them, or the error of the resolver.
 ///
-/// Dropping it abandons the lookup at once. A resolver that was asked already cannot be
-/// interrupted: what it answers is dropped on the executor's thread.
+/// Dropping it abandons the lookup at once. A call of the resolver cannot be interrupted: its
+/// result is dropped in the thread of the blocking pool.
 #[derive(Debug)]
-#[must_use = "a lookup that is dropped is abandoned"]
-pub struct Lookup(Answer);
+#[must_use = "dropping a lookup abandons it"]
+pub struct Lookup(Progress);
 
 #[derive(Debug)]
-enum Answer {
-    /// The executor is that of the loop in which it is first polled.
-    Unasked(Option<Result<Host>>, &'static Location<'static>),
+enum Progress {
+    /// Not started: the first poll finds the running loop, and so the blocking pool.
+    Waiting(Option<Result<Host>>, &'static Location<'static>),
+    /// The host is an address.
     Known(SocketAddr),
-    Asked(Job<Result<Vec<SocketAddr>>>),
+    /// The resolver runs in the blocking pool.
+    Started(Job<Result<Vec<SocketAddr>>>),
 }
 
-const POLLED: &str = "a lookup is not polled after it was ready";
+const POLLED: &str = "a lookup must not be polled after it was ready";
 
 impl Lookup {
-    /// Blocks the thread until the answer is there; only for threads without a loop, see
+    /// Blocks the thread until the lookup has finished. Only for threads without a loop, see
     /// [`Job::wait`].
     ///
     /// # Errors
     ///
-    /// [`Error::Lookup`], or a [`JobError`](crate::JobError) if the executor was closed.
+    /// [`Error::Lookup`], or a [`JobError`](crate::JobError) if the blocking pool was closed.
     pub fn wait(self) -> Result<Vec<SocketAddr>> {
         match self.0 {
-            Answer::Unasked(host, _) => host.expect(POLLED)?.resolve(),
-            Answer::Known(address) => Ok(vec![address]),
-            Answer::Asked(job) => job.wait()?,
+            Progress::Waiting(host, _) => host.expect(POLLED)?.resolve(),
+            Progress::Known(address) => Ok(vec![address]),
+            Progress::Started(job) => job.wait()?,
         }
     }
 }
@@ -131,60 +135,62 @@ impl Future for Lookup {
     /// After it was ready.
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Answer::Unasked(host, caller) = &mut self.0 {
-            ready!(budget::metered(context, |_| Poll::Ready(()))); // It may be refused at once.
+        if let Progress::Waiting(host, caller) = &mut self.0 {
+            // A step of the budget, because a refused host is ready at once.
+            ready!(budget::metered(context, |_| Poll::Ready(())));
             let (host, caller) = (host.take().expect(POLLED)?, *caller);
             let tasks = task::running("mainspring::net::lookup_host")?;
             *self = host.lookup_at(caller, tasks.core.blocking_pool())?;
         }
         match &mut self.0 {
-            Answer::Unasked(..) => unreachable!("it was asked just now"),
-            Answer::Known(address) => budget::metered(context, |_| Poll::Ready(Ok(vec![*address]))),
-            Answer::Asked(job) => Pin::new(job).poll(context).map(|answer| answer?),
+            Progress::Waiting(..) => unreachable!("the lookup was started above"),
+            Progress::Known(address) => {
+                budget::metered(context, |_| Poll::Ready(Ok(vec![*address])))
+            }
+            Progress::Started(job) => Pin::new(job).poll(context).map(|answer| answer?),
         }
     }
 }
 
 impl Host {
-    /// Asks the system's resolver, getaddrinfo(3), for the addresses of the host, in a job of the
-    /// class of [lookups](crate::JobBuilder::lookup). An address is its own answer, without a job.
+    /// Looks up the addresses of the host with getaddrinfo(3), in a job of `pool` of the class of
+    /// [lookups](crate::JobBuilder::lookup). An address needs no job.
     ///
     /// ```
     /// use mainspring::{BlockingPool, net::Host};
     ///
-    /// let executor = BlockingPool::new();
-    /// let found = Host::new("127.0.0.1", 80)?.lookup(&executor)?.wait()?;
+    /// let pool = BlockingPool::new();
+    /// let found = Host::new("127.0.0.1", 80)?.lookup(&pool)?.wait()?;
     /// assert_eq!(found, ["127.0.0.1:80".parse()?]);
-    /// assert_eq!(executor.threads(), 0);
+    /// assert_eq!(pool.threads(), 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// As [`JobBuilder::submit`](crate::JobBuilder::submit).
+    /// Those of [`JobBuilder::submit`](crate::JobBuilder::submit).
     #[track_caller]
-    pub fn lookup(&self, executor: &BlockingPool) -> Result<Lookup> {
-        self.lookup_at(Location::caller(), executor)
+    pub fn lookup(&self, pool: &BlockingPool) -> Result<Lookup> {
+        self.lookup_at(Location::caller(), pool)
     }
 
     fn lookup_at(
         &self,
-        place: &'static Location<'static>,
-        executor: &BlockingPool,
+        location: &'static Location<'static>,
+        pool: &BlockingPool,
     ) -> Result<Lookup> {
         if let Some(address) = self.address() {
-            return Ok(Lookup(Answer::Known(address)));
+            return Ok(Lookup(Progress::Known(address)));
         }
         let host = self.clone();
-        let job = executor.job().lookup().name(format!("lookup of {host}")).at(place);
+        let job = pool.job().lookup().name(format!("lookup of {host}")).at(location);
         let job = job.submit(move || host.resolve())?;
-        Ok(Lookup(Answer::Asked(job)))
+        Ok(Lookup(Progress::Started(job)))
     }
 
-    /// Blocks this thread for as long as the resolver takes.
+    /// Resolves the host, and blocks this thread meanwhile.
     fn resolve(&self) -> Result<Vec<SocketAddr>> {
         match self.name() {
-            // An address, which is its own answer.
             None => Ok(self.address().into_iter().collect()),
             Some(name) => resolve(name, self.port())
                 .map_err(|source| Error::Lookup { host: self.to_string(), source }),
@@ -192,7 +198,7 @@ impl Host {
     }
 }
 
-/// Asks the resolver, and takes as long as it does.
+/// Calls the resolver, and blocks this thread meanwhile.
 fn resolve(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let found: Vec<SocketAddr> = (name, port).to_socket_addrs()?.collect();
     if found.is_empty() {

@@ -1,44 +1,85 @@
-//! Streams and servers: in callback style as transports, protocols and servers, and for tasks as
-//! sockets to be read and written.
+//! Networking: transports, protocols and servers for callbacks, and sockets for tasks.
+//!
+//! # Sockets of tasks
+//!
+//! [`TcpListener`] and [`UnixListener`] listen, [`TcpStream`] and [`UnixStream`] are streams, and
+//! [`UdpSocket`] and [`UnixDatagram`] send datagrams.
+//!
+//! | | listeners | streams | datagrams |
+//! |---|---|---|---|
+//! | bind | `bind`, `bind_with` | | `bind`, `bind_with` |
+//! | connect | | `connect`, `connect_from`, `connect_timeout` | `connect` |
+//! | only TCP | | `connect_any`, `connect_host` | |
+//! | only Unix | | `pair` | `pair`, `unbound` |
+//! | from std | `from_std`, `TryFrom` | `from_std`, `TryFrom` | `from_std`, `TryFrom` |
+//! | to std | `into_std`, `From` | `into_std`, `From`, `into_socket` | `into_std`, `From` |
+//! | descriptor | `AsFd`, `Into<OwnedFd>` | `AsFd`, `Into<OwnedFd>` | `AsFd`, `Into<OwnedFd>` |
+//! | addresses | `local_addr` | `local_addr`, `peer_addr` | `local_addr`, `peer_addr` |
+//! | input | `accept` | `read`, `read_chunk`, `peek` | `recv`, `recv_from`, `peek` |
+//! | output | | `write`, `write_all`, `shutdown_write` | `send`, `send_to` |
+//! | readiness | | `readable`, `writable`, `ready` | `readable`, `writable`, `ready` |
+//! | other calls | | `try_io` | `try_io`, `io` |
+//! | limits | `max_connections` | [`timeout`](crate::timeout) | [`timeout`](crate::timeout) |
+//! | buffers | | `send_buffer`, `recv_buffer` | `send_buffer`, `recv_buffer` |
+//! | errors | `take_error` | `take_error` | `take_error` |
+//!
+//! The methods of streams that both families have are those of [`ConnectedSocket`]. Each option has
+//! a setter and a getter.
+//!
+//! Functions that open or accept a socket return [`Result`](crate::Result); its error contains the
+//! address. Methods of an open socket return [`std::io::Result`].
 
+mod accept_callback;
+mod accept_policy;
+mod accept_task;
 mod connect;
+mod connect_callback;
+mod connect_race;
+mod connect_task;
+mod connected;
 mod connection;
-mod connections;
+mod connection_limit;
 mod datagram;
-mod dial;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 mod halves;
 mod host;
 mod into_address;
-mod listening;
+mod listen;
 mod lookup;
+mod members;
 mod protocol;
 mod server;
 mod socket;
-mod stream;
-mod stream_options;
-mod stream_socket;
-mod tcp;
+mod socket_options;
+mod tcp_listener;
+mod tcp_stream;
 mod transport;
-mod udp;
-mod unix;
+mod transport_stream;
+mod udp_socket;
+mod unix_datagram;
+mod unix_listener;
+mod unix_stream;
 
 pub use mainspring_sys::everyday::{Meaning, Operation};
 pub use mainspring_sys::socket::{
     Address, BindOptions, KeepaliveTimes, ListenOptions, PeerCredentials, SocketFile, UnixAddress,
 };
 
+pub use self::connected::ConnectedSocket;
 pub use self::halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 pub use self::host::Host;
 pub use self::into_address::IntoAddress;
+pub use self::listen::listen;
 pub use self::lookup::{Lookup, lookup_host, lookup_name};
 pub use self::protocol::Protocol;
-pub use self::server::{Server, listen};
+pub use self::server::Server;
 pub use self::socket::Socket;
-pub use self::stream::{PipePair, TransportStream};
-pub use self::stream_socket::ConnectedSocket;
-pub use self::tcp::{TcpListener, TcpStream};
+pub use self::tcp_listener::TcpListener;
+pub use self::tcp_stream::TcpStream;
 pub use self::transport::Transport;
-pub use self::udp::UdpSocket;
-pub use self::unix::{UnixDatagram, UnixListener, UnixStream};
+pub use self::transport_stream::{PipePair, TransportStream};
+pub use self::udp_socket::UdpSocket;
+pub use self::unix_datagram::UnixDatagram;
+pub use self::unix_listener::UnixListener;
+pub use self::unix_stream::UnixStream;

@@ -1,39 +1,39 @@
-//! What happens to a connection, moment by moment.
+//! The callbacks of a connection.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::Transport;
+use super::transport::Transport;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
 
-/// The user's side of a connection: the loop calls these moments, in an order that is always
+/// The user's side of a connection. The loop calls its methods in this order:
 ///
 /// ```text
 /// connection_made  (data_received)*  eof_received?  connection_lost
 /// ```
 ///
-/// with pairs of `pause_writing` and `resume_writing` in between. `connection_lost` comes exactly
-/// once and last; only a protocol that has panicked, and those of a loop that is dropped, are
-/// dropped without it.
+/// Pairs of `pause_writing` and `resume_writing` come in between. `connection_lost` is called
+/// exactly once and last. Without that call are dropped only a protocol that has panicked, and
+/// those of a loop that is dropped.
 ///
-/// An error returned from any of them ends the connection at once: what is queued is dropped,
-/// `connection_lost` gets the error, and the exception handler too. `WouldBlock` and `Interrupted`
-/// are no errors.
+/// An error returned from a method ends the connection at once: the queue is dropped, and
+/// `connection_lost` and the exception handler get the error. `WouldBlock` and `Interrupted` are
+/// not errors here.
 ///
-/// The exception handler does not get an error by which a peer goes
-/// ([`Error::is_disconnect`]), whether the loop met it or a callback returned it, unless
-/// [`EventLoopBuilder::report_disconnects`](crate::EventLoopBuilder::report_disconnects) is set. The rule for detached
-/// tasks is the same.
+/// The exception handler does not get errors that mean that the peer has gone
+/// ([`Error::is_disconnect`]), neither from the loop nor from a method. Set
+/// [`report_disconnects`](crate::EventLoopBuilder::report_disconnects) to get them. The rule for
+/// detached tasks is the same.
 ///
-/// For the common case [`serve`](LoopHandle::serve) and [`attach`](LoopHandle::attach) take a
-/// closure in the place of `data_received`; the other moments are the defaults.
+/// For the common case, [`serve`](LoopHandle::serve) and [`attach`](LoopHandle::attach) take a
+/// closure instead of `data_received`; the other methods are the defaults then.
 pub trait Protocol<S> {
-    /// The connection is there. `conn` can be cloned and kept, to write from elsewhere.
+    /// Called first. Clone and keep `conn` to write from elsewhere.
     ///
     /// # Errors
     ///
-    /// End the connection, as everywhere here.
+    /// Any error ends the connection.
     fn connection_made(
         &mut self,
         el: &LoopHandle<S>,
@@ -44,12 +44,12 @@ pub trait Protocol<S> {
         Ok(())
     }
 
-    /// Bytes have come: any number of them, at least one, in the order in which they were sent.
-    /// `data` is the loop's buffer and only lent.
+    /// Called with input: one or more bytes, in the order in which they were sent. Copy what you
+    /// need of `data`, which is the loop's buffer.
     ///
     /// # Errors
     ///
-    /// End the connection, as everywhere here.
+    /// Any error ends the connection.
     fn data_received(
         &mut self,
         el: &LoopHandle<S>,
@@ -58,40 +58,41 @@ pub trait Protocol<S> {
         data: &[u8],
     ) -> Result<()>;
 
-    /// The peer sends nothing more. The default closes the connection; without that it stays open
-    /// for writing until [`close`](Transport::close) or
+    /// Called at the end of the input. The default closes the connection. Without that it stays
+    /// open for writing until [`close`](Transport::close) or
     /// [`shutdown_write`](Transport::shutdown_write).
     ///
     /// # Errors
     ///
-    /// End the connection, as everywhere here.
+    /// Any error ends the connection.
     fn eof_received(&mut self, el: &LoopHandle<S>, state: &mut S, conn: &Transport) -> Result<()> {
         let _ = (el, state);
         conn.close();
         Ok(())
     }
 
-    /// More is queued than the high-water mark: the peer is slower than we. The default stops
-    /// reading, so a peer that does not read its answers cannot make us queue more of them. What
-    /// others write to it, as in a chat, is queued all the same: look at
-    /// [`queued`](Transport::queued), and [`abort`](Transport::abort) who is too slow.
+    /// Called when the queue is longer than the high-water mark, because the peer reads more slowly
+    /// than you write. The default pauses reading: a peer that does not read its answers cannot
+    /// cause more of them. Other writes to this connection, as in a chat, are still queued: check
+    /// [`queued`](Transport::queued), and [`abort`](Transport::abort) peers that are too slow.
+    ///
+    /// If you override this, override [`resume_writing`](Protocol::resume_writing) as well.
     ///
     /// # Errors
     ///
-    /// End the connection, as everywhere here.
+    /// Any error ends the connection.
     fn pause_writing(&mut self, el: &LoopHandle<S>, state: &mut S, conn: &Transport) -> Result<()> {
         let _ = (el, state);
         conn.hold_reading();
         Ok(())
     }
 
-    /// The queue is below the low-water mark again. The default reads again, unless you have
-    /// [paused](Transport::pause_reading) that for reasons of your own. Who overrides one of the two
-    /// overrides both.
+    /// Called when the queue is at the low-water mark or below again. The default continues
+    /// reading, unless you have [paused](Transport::pause_reading) it yourself.
     ///
     /// # Errors
     ///
-    /// End the connection, as everywhere here.
+    /// Any error ends the connection.
     fn resume_writing(
         &mut self,
         el: &LoopHandle<S>,
@@ -103,15 +104,15 @@ pub trait Protocol<S> {
         Ok(())
     }
 
-    /// The connection is over: closed by us, or both directions have ended (`None`), or because of an
-    /// error. The peer's regular end is no error: [`eof_received`](Self::eof_received) has told of
-    /// it, and its default closes. An error that is no
-    /// [disconnect](crate::Error::is_disconnect), such as a full disk, goes to the exception handler as
-    /// well.
+    /// Called last. `reason` is None if this side has closed, or if both directions have ended;
+    /// otherwise it is the error. The end of the peer's input is not an error:
+    /// [`eof_received`](Self::eof_received) was called for it, and its default closes. An error
+    /// that is not a [disconnect](crate::Error::is_disconnect), such as a full disk, also goes to
+    /// the exception handler.
     ///
     /// # Errors
     ///
-    /// Go to the exception handler.
+    /// An error goes to the exception handler.
     fn connection_lost(
         &mut self,
         el: &LoopHandle<S>,
@@ -142,10 +143,10 @@ where
     }
 }
 
-/// One closure for all connections of a server.
+/// One closure that all connections of a server share.
 ///
-/// Only the loop calls it, and never inside of itself, so the borrow is always free; a panic in it
-/// gives it back.
+/// The loop calls one callback at a time and never inside another one, so the borrow cannot fail. A
+/// panic in the closure releases it.
 pub(crate) struct SharedClosure<F>(pub(crate) Rc<RefCell<F>>);
 
 impl<S, F> Protocol<S> for SharedClosure<F>

@@ -1,15 +1,15 @@
-//! A stream socket of any family.
+//! A connected stream socket of any family, outside of tasks.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use mainspring_sys::socket::{self, Address, PeerCredentials};
 
-/// A connected stream socket, TCP or Unix: what a listener accepts and what connecting gives.
+/// A connected stream socket, TCP or Unix: the result of accepting and of connecting.
 ///
-/// It is non-blocking and close-on-exec, and writing to it never raises SIGPIPE. As an `OwnedFd` it
-/// becomes a [`TcpStream`](std::net::TcpStream) or a
-/// [`UnixStream`](std::os::unix::net::UnixStream).
+/// It is non-blocking and close-on-exec, and writing to it never raises SIGPIPE. Convert it to an
+/// `OwnedFd` to make it a [`TcpStream`](std::net::TcpStream) or a
+/// [`UnixStream`](std::os::unix::net::UnixStream) of std.
 #[derive(Debug)]
 pub struct Socket(OwnedFd);
 
@@ -18,32 +18,30 @@ impl Socket {
         Socket(fd)
     }
 
-    /// The address of this end.
+    /// Returns the address of this end.
     ///
     /// # Errors
     ///
-    /// As getsockname(2).
+    /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<Address> {
         socket::local_addr(self)
     }
 
-    /// The address of the other end.
+    /// Returns the address of the other end.
     ///
     /// # Errors
     ///
-    /// As getpeername(2): the connection is over.
+    /// Those of getpeername(2): `NotConnected` if the connection is over.
     pub fn peer_addr(&self) -> io::Result<Address> {
         socket::peer_addr(self)
     }
-}
 
-impl Socket {
-    /// Returns the user and the process of the peer of a Unix socket, as the kernel wrote them down
-    /// when it connected or listened.
+    /// Returns the user and the process of the peer of a Unix socket. The kernel has stored them
+    /// when the peer connected or began to listen.
     ///
     /// # Errors
     ///
-    /// `Unsupported` for a TCP socket, and where the system has no such call; `NotConnected`.
+    /// `Unsupported` for a TCP socket, and if the system has no such call; `NotConnected`.
     pub fn peer_credentials(&self) -> io::Result<PeerCredentials> {
         socket::peer_credentials(self)
     }

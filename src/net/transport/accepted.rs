@@ -1,4 +1,4 @@
-//! The place of a socket that a server accepted, which keeps the address of its peer.
+//! The cell of a socket that a server accepted, which also stores the address of its peer.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -7,16 +7,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use mainspring_sys::socket::Address;
 
-use super::slot::Slot;
+use super::stream_cell::StreamCell;
 use crate::net::socket::Socket;
-use crate::net::stream::TransportStream;
+use crate::net::transport_stream::TransportStream;
 
-/// An internet address in as few bytes as it needs, without alignment.
+/// The address of a peer, in as few bytes as possible and without alignment.
+///
+/// It is stored because getpeername(2) fails after a reset.
 #[derive(Debug, Clone, Copy)]
 enum Peer {
     V4([u8; 4], [u8; 2]),
     V6([u8; 16], [u8; 2], [u8; 4]),
-    /// Unix sockets, which answer getpeername(2) as long as they are open.
+    /// A Unix socket, for which getpeername(2) succeeds as long as it is open.
     Other,
 }
 
@@ -47,7 +49,8 @@ impl Peer {
     }
 }
 
-/// The socket comes first: an event reads it in the first cache line.
+/// An accepted socket and its peer. The socket comes first, so that an event finds it in the first
+/// cache line of the transport.
 #[repr(C)]
 pub(super) struct Accepted {
     socket: Cell<Option<Socket>>,
@@ -60,19 +63,19 @@ impl Accepted {
     }
 }
 
-impl Slot for Accepted {
+impl StreamCell for Accepted {
     #[inline]
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        Slot::read(&self.socket, buffer)
+        StreamCell::read(&self.socket, buffer)
     }
 
     #[inline]
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Slot::write(&self.socket, bytes)
+        StreamCell::write(&self.socket, bytes)
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        Slot::write_vectored(&self.socket, slices)
+        StreamCell::write_vectored(&self.socket, slices)
     }
 
     fn is_tcp(&self) -> bool {
@@ -92,7 +95,7 @@ impl Slot for Accepted {
     }
 
     fn take(&self) -> Option<Box<dyn Any>> {
-        Slot::take(&self.socket)
+        StreamCell::take(&self.socket)
     }
 
     fn peer(&self) -> Option<Address> {
@@ -105,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_comes_back_as_it_was() {
+    fn a_stored_address_is_unchanged() {
         for text in ["127.0.0.1:80", "[::1]:65535", "[fe80::1%7]:1"] {
             let address = Address::from(text.parse::<SocketAddr>().unwrap());
             assert_eq!(Peer::new(&address).address(), Some(address));

@@ -1,37 +1,42 @@
 //! A transport: a stream that the loop reads and writes.
 //!
-//! Reading happens when the stream is ready, into one buffer that all transports share, so an idle
-//! connection costs no buffer. Writing is tried at once; only what the kernel does not take is
-//! queued, and only then is the stream watched for writing. So a request and its answer cost two
-//! system calls, and none that changes a registration.
+//! The loop reads a stream when it is ready, into one buffer that all transports share, so an idle
+//! connection needs no buffer. A write goes to the kernel at once. Only the bytes that the kernel
+//! does not accept are queued, and only then is the stream watched for writing. So a request and
+//! its answer cost two system calls, and no change of a registration.
 //!
-//! # Turns
+//! # Runs
 //!
-//! A stream that is ready is read until a read brings less than there was room for, but only so
-//! often before others have their turn. TCP is watched for edges where the kernel has them, since by
-//! level it looks at each socket twice. There a turn that leaves something has itself called in the
-//! next tick. A read over TCP also stops short at urgent data and before the end. The kernel tells
-//! both, and then it is read until a read would block.
+//! A run of the callback reads until a read returns less than the buffer holds, up to a limit; then
+//! other callbacks run. TCP is watched for edges if the kernel has them, because a level-triggered
+//! epoll checks each reported socket a second time. A run that leaves input of such a stream queues
+//! the callback for the next tick. A read over TCP also stops short at urgent data and before the
+//! end of file. The kernel reports both, and then the run reads until a read would block.
 //!
 //! # Invariants
 //!
-//! * The kernel is asked for exactly what `Inner::wanted` says.
+//! * The interest registered in the kernel is what `TransportState::interest_of_flags` returns.
 //! * `QUEUED` is set while the queue is not empty.
-//! * Bytes are written in the order of the `write` calls: none is tried while others are queued.
-//! * Once `DONE` is set nothing is read or written any more; what follows is `connection_lost`.
-//! * While reading is wanted of a stream that is watched for edges, either a read has found nothing
-//!   more, or an event is to come, or `MORE` is set and the callback is fed.
+//! * Bytes are written in the order of the `write` calls: nothing is written directly while others
+//!   are queued.
+//! * After `DONE` is set nothing is read or written; `connection_lost` follows.
+//! * While a stream with edges has the interest to read, one of three is true: a read has found
+//!   nothing more, an event will come, or `MAYBE_READABLE` is set and the callback is queued.
 //! * There is a timer while `LINGERING` is set and `DONE` is not.
+//! * The flags are in a legal combination, see the table in `flags.rs`.
 
 mod accepted;
-mod below;
-mod ending;
+mod callback;
+mod close;
+mod extra;
 mod flags;
-mod inner;
 mod limit;
-mod moments;
+mod queue;
+mod read;
 mod shared_file;
-mod slot;
+mod state;
+mod stream_access;
+mod stream_cell;
 
 use std::cell::Cell;
 use std::fmt;
@@ -43,48 +48,49 @@ use std::time::Duration;
 use mainspring_sys::socket::Address;
 
 use self::accepted::Accepted;
+pub(crate) use self::callback::WaterMark;
 use self::flags::Flags;
-use self::inner::Inner;
-pub(crate) use self::moments::Tide;
 pub(crate) use self::shared_file::SharedFile;
-use self::shared_file::SharedPlace;
-use self::slot::Slot;
+use self::shared_file::SharedFileCell;
+use self::state::TransportState;
+use self::stream_cell::StreamCell;
 use super::socket::Socket;
-use super::stream::TransportStream;
+use super::transport_stream::TransportStream;
 use crate::error::{Error, Result};
 use crate::event_loop::loop_core::LoopCore;
 use crate::handle::Key;
 
-/// A connection, to write to it and to end it. Clones are the same connection.
+/// A connection: writes to it, and ends it. Clones are the same connection.
 ///
-/// A transport outlives its connection harmlessly: writing to a closed one does nothing.
+/// A transport may outlive its connection: writing to a closed one does nothing.
 #[derive(Clone)]
 pub struct Transport {
-    inner: Rc<Inner<dyn Slot>>,
+    state: Rc<TransportState<dyn StreamCell>>,
 }
 
 impl Transport {
-    /// A transport whose callback will be under `key`. Nothing is watched yet.
+    /// Creates the transport of `stream` for a callback with the key `key`. The stream is not
+    /// watched yet.
     pub(crate) fn new<T: TransportStream + 'static>(
         core: Rc<LoopCore>,
         stream: T,
         key: Key,
     ) -> Transport {
         let fd = stream.reader().as_raw_fd();
-        Transport { inner: Rc::new(Inner::new(core, key, fd, Cell::new(Some(stream)))) }
+        Transport { state: Rc::new(TransportState::new(core, key, fd, Cell::new(Some(stream)))) }
     }
 
-    /// Like [`new`](Transport::new), for files that others share.
+    /// Creates the transport of a stream with files that other processes share.
     pub(crate) fn shared<T: TransportStream + 'static>(
         core: Rc<LoopCore>,
         file: SharedFile<T>,
         key: Key,
     ) -> Transport {
         let fd = file.reader().as_raw_fd();
-        Transport { inner: Rc::new(Inner::new(core, key, fd, SharedPlace::new(file))) }
+        Transport { state: Rc::new(TransportState::new(core, key, fd, SharedFileCell::new(file))) }
     }
 
-    /// Like [`new`](Transport::new), for a socket that was accepted from `peer`.
+    /// Creates the transport of a socket that was accepted from `peer`.
     pub(crate) fn accepted(
         core: Rc<LoopCore>,
         socket: Socket,
@@ -92,40 +98,41 @@ impl Transport {
         key: Key,
     ) -> Transport {
         let fd = socket.as_fd().as_raw_fd();
-        Transport { inner: Rc::new(Inner::new(core, key, fd, Accepted::new(socket, peer))) }
+        let cell = Accepted::new(socket, peer);
+        Transport { state: Rc::new(TransportState::new(core, key, fd, cell)) }
     }
 
-    /// Writes `data`: at once as much as the kernel takes, the rest as the peer reads. Never
-    /// blocks, never fails for want of room; an error of the stream ends the connection and comes
-    /// to `connection_lost`, after the input that has arrived by then.
+    /// Writes `data`: at once as much as the kernel accepts, the rest as the peer reads. Never
+    /// blocks and never fails because of a full buffer. An error of the stream ends the connection;
+    /// `connection_lost` gets it after the input that has arrived.
     ///
-    /// After [`close`](Transport::close) or [`shutdown_write`](Transport::shutdown_write), and when
-    /// the connection is over, the bytes are dropped: [`try_write`](Transport::try_write) returns that
-    /// as an error. In the [debug mode](crate::EventLoopBuilder::debug), bytes after an end that this side asked
-    /// for are reported with the line of the call.
+    /// After [`close`](Transport::close) or [`shutdown_write`](Transport::shutdown_write), and
+    /// after the end of the connection, the bytes are dropped. [`try_write`](Transport::try_write)
+    /// returns an error instead. In the [debug mode](crate::EventLoopBuilder::debug), bytes after a
+    /// close or shutdown of this side are reported with the line of the call.
     #[inline]
     #[track_caller]
     pub fn write(&self, data: &[u8]) {
-        let inner = &*self.inner;
+        let state = &*self.state;
         if data.is_empty() {
             return;
         }
-        if inner.has(Flags::CAREFUL_WRITE) {
-            return inner.write_one_carefully(data);
+        if state.has(Flags::SLOW_WRITE) {
+            return state.write_one_slow(data);
         }
-        let written = inner.stream.write(data);
+        let written = state.stream.write(data);
         if !matches!(written, Ok(count) if count >= data.len()) {
-            inner.queue_rest(written, &[IoSlice::new(data)]);
+            state.queue_remainder(written, &[IoSlice::new(data)]);
         }
     }
 
-    /// Like [`write`](Transport::write), but returns an error where that would drop the bytes. A peer
-    /// may still end before it gets them.
+    /// Writes like [`write`](Transport::write), but returns an error instead of dropping the bytes.
+    /// After `Ok` the peer may still end before it gets them.
     ///
     /// # Errors
     ///
     /// [`Error::WriteClosed`] after [`close`](Transport::close) or
-    /// [`shutdown_write`](Transport::shutdown_write), and when the connection is over.
+    /// [`shutdown_write`](Transport::shutdown_write), and after the end of the connection.
     ///
     /// ```
     /// use mainspring::{Error, EventLoop};
@@ -140,105 +147,126 @@ impl Transport {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn try_write(&self, data: &[u8]) -> Result<()> {
-        if self.inner.has(Flags::MUTE) {
-            return Err(Error::WriteClosed { fd: self.inner.fd, bytes: data.len() });
+        if self.state.has(Flags::NO_WRITE) {
+            return Err(Error::WriteClosed { fd: self.state.fd, bytes: data.len() });
         }
         self.write(data);
         Ok(())
     }
 
-    /// Writes several slices as if they were one, with one system call if nothing is queued. Otherwise
-    /// like [`write`](Transport::write).
+    /// Writes several slices like one, with one system call if the queue is empty. Otherwise like
+    /// [`write`](Transport::write).
     #[track_caller]
     pub fn write_vectored(&self, slices: &[IoSlice<'_>]) {
-        let inner = &*self.inner;
+        let state = &*self.state;
         let length: usize = slices.iter().map(|slice| slice.len()).sum();
         if length == 0 {
             return;
         }
-        if inner.has(Flags::CAREFUL_WRITE) {
-            return inner.write_carefully(slices, length);
+        if state.has(Flags::SLOW_WRITE) {
+            return state.write_slow(slices, length);
         }
-        let written = inner.stream.write_vectored(slices);
+        let written = state.stream.write_vectored(slices);
         if !matches!(written, Ok(count) if count >= length) {
-            inner.queue_rest(written, slices);
+            state.queue_remainder(written, slices);
         }
     }
 
-    /// How many bytes wait for the peer.
+    /// Returns the number of bytes in the write queue.
     pub fn queued(&self) -> usize {
-        self.inner.queued()
+        self.state.queued()
     }
 
-    /// Sets below how many queued bytes the protocol is told to resume writing, and above how many
-    /// to pause. Default: 16 KiB and 64 KiB.
+    /// Sets the water marks of the queue in bytes. Above `high`,
+    /// [`pause_writing`](super::Protocol::pause_writing) is called; at `low` or below,
+    /// [`resume_writing`](super::Protocol::resume_writing). Default: 16 KiB and 64 KiB.
     ///
     /// # Panics
     ///
     /// If `low` is above `high`.
     #[track_caller]
     pub fn set_water_marks(&self, low: u32, high: u32) {
-        assert!(low <= high, "the low-water mark must not be above the high one");
-        self.inner.rest().water.set((low, high));
-        self.inner.feed();
+        assert!(low <= high, "the low-water mark must not be above the high-water mark");
+        self.state.extra().water_marks.set((low, high));
+        self.state.feed();
     }
 
-    /// Stops reading, until [`resume_reading`](Transport::resume_reading): the peer is slowed down
-    /// by its own full buffers. That it has gone is learned when something is written, or when
-    /// reading goes on.
+    /// Returns the low and the high water mark of the queue, in bytes.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let el = EventLoop::new()?;
+    /// let conn = el.attach(ours, |_, _, _, _| Ok(()))?;
+    /// assert_eq!(conn.water_marks(), (16 * 1024, 64 * 1024));
+    /// conn.set_water_marks(0, 1024);
+    /// assert_eq!(conn.water_marks(), (0, 1024));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn water_marks(&self) -> (u32, u32) {
+        self.state.water_marks()
+    }
+
+    /// Stops reading until [`resume_reading`](Transport::resume_reading). Then the kernel's buffers
+    /// fill, and the peer cannot send more. The end of the peer is noticed only by a write, or when
+    /// reading continues.
     ///
     /// An error of writing ends the pause: the input that has arrived is delivered, then
     /// `connection_lost` gets the error.
     pub fn pause_reading(&self) {
-        self.inner.pause(Flags::PAUSED);
+        self.state.pause(Flags::READ_PAUSED);
     }
 
-    /// Reads again; if the default [`pause_writing`](super::Protocol::pause_writing) waits for the
-    /// queue, not before that is short enough.
+    /// Continues reading after [`pause_reading`](Transport::pause_reading). If the default
+    /// [`pause_writing`](super::Protocol::pause_writing) has paused reading too, it stays paused
+    /// until the queue is short enough.
     pub fn resume_reading(&self) {
-        self.inner.unset(Flags::PAUSED);
-        self.inner.settle();
+        self.state.unset(Flags::READ_PAUSED);
+        self.state.sync_interest();
     }
 
-    /// Stops reading until [`release_reading`](Transport::release_reading), whatever the user says
-    /// meanwhile.
+    /// Stops reading until [`release_reading`](Transport::release_reading), whether or not the user
+    /// pauses and resumes meanwhile.
     pub(crate) fn hold_reading(&self) {
-        self.inner.pause(Flags::HELD);
+        self.state.pause(Flags::READ_HELD);
     }
 
-    /// Reads again, unless the user has paused it.
+    /// Continues reading, unless the user has paused it.
     pub(crate) fn release_reading(&self) {
-        self.inner.unset(Flags::HELD);
-        self.inner.settle();
+        self.state.unset(Flags::READ_HELD);
+        self.state.sync_interest();
     }
 
-    /// Whether the stream is read.
+    /// Returns true if the stream is read: not paused, not at its end, not closing.
     #[inline]
     pub fn is_reading(&self) -> bool {
-        !self.inner.has(Flags::DEAF | Flags::FAILING)
+        !self.state.has(Flags::NO_READ | Flags::FAILING)
     }
 
-    /// Closes the connection when everything queued is sent; what comes in from now on is nobody's.
+    /// Closes the connection after the queue is sent. Further input is discarded.
     ///
-    /// The kernel resets a socket that is closed while its peer still sends, and the peer loses the
-    /// last of what was sent. So unless the peer's end has come already, the peer is told that
-    /// nothing more comes, and the connection is kept until its end comes, an error, or two seconds
-    /// have gone by; only then it is over, and `connection_lost` is told. Until then it holds its
-    /// descriptor, and keeps [`run`](crate::EventLoop::run) going.
+    /// When a socket is closed while its peer still sends, the kernel resets the connection, and
+    /// the peer loses the last bytes that were sent to it. So unless the peer has ended already,
+    /// this side first shuts down writing. Then it waits for the peer's end, for an error, or for
+    /// two seconds, and only then calls `connection_lost`. Until then the connection holds its
+    /// descriptor and keeps [`run`](crate::EventLoop::run) running.
     ///
-    /// A peer that takes nothing of the queue for a minute is given up, with the error
-    /// [`TimedOut`](crate::Error::TimedOut). A slow peer that takes something now and then is sent
-    /// everything, however long that takes; [`close_within`](Transport::close_within) bounds it.
-    /// [`abort`](Transport::abort) does not wait, and cuts the wait short.
+    /// If the kernel accepts no byte of the queue for a minute, the connection ends with the error
+    /// [`TimedOut`](crate::Error::TimedOut). A slow peer that reads now and then gets everything,
+    /// however long that takes; [`close_within`](Transport::close_within) sets a limit.
+    /// [`abort`](Transport::abort) does not wait, and also ends a wait that has begun.
     pub fn close(&self) {
         self.close_limited(None);
     }
 
-    /// Like [`close`](Transport::close), but within `limit`: sending what is queued and waiting for
-    /// the peer's end together. Then the connection is over: with the error
-    /// [`TimedOut`](crate::Error::TimedOut) if not everything was sent, else without an error.
+    /// Closes like [`close`](Transport::close), but within `limit`, which includes sending the
+    /// queue and waiting for the peer's end. After that the connection is over: with the error
+    /// [`TimedOut`](crate::Error::TimedOut) if a part of the queue was not sent, otherwise without
+    /// an error.
     ///
-    /// A connection that closes already gets the limit as well, unless an earlier one is in force.
+    /// A connection that is closing already gets the limit too, unless an earlier one is in force.
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
@@ -248,7 +276,7 @@ impl Transport {
     /// let clock = SimClock::new();
     /// let mut el = EventLoop::builder().clock(clock.clone()).build()?;
     /// let conn = el.attach(ours, |_, _, _, _| Ok(()))?;
-    /// conn.write(&[0; 1 << 20]); // more than the kernel takes, and the peer does not read
+    /// conn.write(&[0; 1 << 20]); // more than the kernel accepts, and the peer does not read
     /// conn.close_within(Duration::from_secs(5));
     /// el.run()?;
     /// assert_eq!(clock.elapsed(), Duration::from_secs(5));
@@ -259,28 +287,28 @@ impl Transport {
     }
 
     fn close_limited(&self, limit: Option<Duration>) {
-        let inner = &*self.inner;
-        if inner.has(Flags::DONE) || limit.is_none() && inner.has(Flags::CLOSING) {
+        let state = &*self.state;
+        if state.has(Flags::DONE) || limit.is_none() && state.has(Flags::CLOSING) {
             return;
         }
-        let begins = !inner.has(Flags::CLOSING);
-        inner.set(Flags::CLOSING);
-        if limit.is_some() || inner.has(Flags::PENDING) {
-            inner.limit_closing(limit);
+        let begins = !state.has(Flags::CLOSING);
+        state.set(Flags::CLOSING);
+        if limit.is_some() || state.has(Flags::UNSENT) {
+            state.limit_closing(limit);
         }
-        match inner.has(Flags::PENDING) {
-            true => inner.settle(),
-            false if begins => inner.finish(),
+        match state.has(Flags::UNSENT) {
+            true => state.sync_interest(),
+            false if begins => state.finish_output(),
             false => {}
         }
     }
 
-    /// Ends the connection with the error [`TimedOut`](crate::Error::TimedOut) when no byte has
-    /// moved in either direction for `limit`; `None` lifts that.
+    /// Limits the time without a transfer in either direction. After `limit` the connection ends
+    /// with the error [`TimedOut`](crate::Error::TimedOut). `None` lifts the limit.
     ///
-    /// The limit costs no timer operation for each byte: when it runs out, it is armed again for
-    /// what is left since bytes moved last. A connection whose reading is paused is idle, too.
-    /// [`close`](Transport::close) has limits of its own.
+    /// A transfer costs no timer operation: when the timer expires, it is armed again for what is
+    /// left since the latest transfer. A connection with paused reading counts as idle too.
+    /// [`close`](Transport::close) replaces this limit by its own.
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
@@ -291,44 +319,51 @@ impl Transport {
     /// let mut el = EventLoop::builder().clock(clock.clone()).build()?;
     /// let conn = el.attach(ours, |_, _, _, _| Ok(()))?;
     /// conn.set_idle_limit(Some(Duration::from_secs(30)));
+    /// assert_eq!(conn.idle_limit(), Some(Duration::from_secs(30)));
     /// el.run()?;
     /// assert_eq!(clock.elapsed(), Duration::from_secs(30));
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn set_idle_limit(&self, limit: Option<Duration>) {
-        self.inner.limit_idleness(limit);
+        self.state.limit_idleness(limit);
     }
 
-    /// Closes the connection now; what is queued here is dropped.
+    /// Returns the limit on the time without a transfer; None if there is none, or if the
+    /// connection is closing.
+    pub fn idle_limit(&self) -> Option<Duration> {
+        self.state.idle_limit()
+    }
+
+    /// Closes the connection now, and drops the queue.
     ///
-    /// This is close(2) and asks for no reset: what the kernel has taken is still sent, then the
-    /// end. The kernel itself resets a TCP connection that is closed with unread input, and one
-    /// whose peer sends more afterwards. [`reset`](Transport::reset) always resets.
+    /// This is close(2) without a reset: what the kernel has accepted is still sent, then the end
+    /// of file. But the kernel resets a TCP connection that is closed with unread input, or that
+    /// receives more afterwards. [`reset`](Transport::reset) always resets.
     pub fn abort(&self) {
-        if !self.inner.has(Flags::DONE) {
-            self.inner.done();
+        if !self.state.has(Flags::DONE) {
+            self.state.end();
         }
     }
 
-    /// Tells the peer, when everything queued is sent, that nothing more comes. Reading goes on. When
-    /// the peer's end has come too, the connection is over.
+    /// Shuts down writing after the queue is sent: the peer then reads end of file. Reading goes
+    /// on. The connection is over when the peer has ended too.
     pub fn shutdown_write(&self) {
-        let inner = &*self.inner;
-        if !inner.has(Flags::MUTE) {
-            inner.set(Flags::SHUTTING);
-            inner.finish();
+        let state = &*self.state;
+        if !state.has(Flags::NO_WRITE) {
+            state.set(Flags::SHUTDOWN_DUE);
+            state.finish_output();
         }
     }
 
-    /// Whether the connection is over, or to be closed.
+    /// Returns true if the connection is closing or over.
     pub fn is_closing(&self) -> bool {
-        self.inner.has(Flags::CLOSING | Flags::FAILING | Flags::DONE)
+        self.state.has(Flags::CLOSING | Flags::FAILING | Flags::DONE)
     }
 }
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let flags = self.inner.flags.get();
-        write!(f, "Transport(fd {}, {} queued, {flags:?})", self.inner.fd, self.queued())
+        let flags = self.state.flags.get();
+        write!(f, "Transport(fd {}, {} queued, {flags:?})", self.state.fd, self.queued())
     }
 }

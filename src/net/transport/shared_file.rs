@@ -1,4 +1,7 @@
-//! The place of a stream over files whose non-blocking flag is not the loop's alone.
+//! The cell of a stream with open files that other processes may share.
+//!
+//! The non-blocking flag belongs to the open file, not to the descriptor. So such a file gets its
+//! flag back at the end, or stays blocking.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -7,23 +10,24 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use mainspring_sys::blocking::{self, Blocking};
 
-use super::slot::Slot;
+use super::stream_cell::StreamCell;
 use crate::error::{Error, Result};
-use crate::net::stream::{TransportStream, is_unbuffered};
+use crate::net::transport_stream::{TransportStream, is_unbuffered};
 
-/// Most bytes of one write to a file that blocks: a pipe with any room has room for so many
-/// (`_POSIX_PIPE_BUF`, pipe(7)).
-const PIECE: usize = 512;
+/// Limit on the bytes of one write to a file that blocks. A pipe that is writable has room for this
+/// many (`_POSIX_PIPE_BUF`, pipe(7)).
+const BLOCKING_WRITE: usize = 512;
 
-/// A stream whose descriptors get back what [`blocking::begin`] has found, before they are closed.
-/// On one that goes on blocking, a call is made only if the kernel is ready for it.
+/// A stream that gives its files their blocking flags back before it closes them. On a descriptor
+/// that stays blocking, a call is made only if the kernel is ready for it.
 pub(crate) struct SharedFile<T: TransportStream> {
+    /// The stream; None after it was taken out.
     stream: Option<T>,
     reader: Blocking,
     writer: Blocking,
 }
 
-const IN_PLACE: &str = "the stream is taken out last";
+const IN_PLACE: &str = "the stream is taken out only at the end";
 
 impl<T: TransportStream> SharedFile<T> {
     pub(crate) fn new(stream: T) -> Result<SharedFile<T>> {
@@ -40,11 +44,11 @@ impl<T: TransportStream> SharedFile<T> {
         Ok(SharedFile { stream: Some(stream), reader, writer })
     }
 
-    /// The stream, if nothing is shared.
+    /// Returns the stream if no other process shares its files.
     ///
     /// # Errors
     ///
-    /// The shared file.
+    /// The shared file itself.
     pub(crate) fn into_own(mut self) -> Result<T, SharedFile<T>> {
         let is_own = (self.reader, self.writer) == (Blocking::Never, Blocking::Never);
         match self.stream.take_if(|_| is_own) {
@@ -57,21 +61,22 @@ impl<T: TransportStream> SharedFile<T> {
         self.stream.as_ref().expect(IN_PLACE)
     }
 
-    /// The stream as it was.
-    fn give_back(&mut self) -> Option<T> {
-        self.end_writer();
+    /// Takes the stream out, with the flags that it had before.
+    fn restore(&mut self) -> Option<T> {
+        self.restore_writer();
         let stream = self.stream.take()?;
         blocking::end(stream.reader().as_raw_fd(), self.reader);
         Some(stream)
     }
 
-    fn end_writer(&mut self) {
+    fn restore_writer(&mut self) {
         if let Some(writer) = self.stream.as_ref().and_then(T::writer) {
             blocking::end(writer.as_raw_fd(), self.writer);
             self.writer = Blocking::Never;
         }
     }
 
+    /// Returns `WouldBlock` if a call on a blocking descriptor might block.
     fn check(&self, to_write: bool) -> io::Result<()> {
         let state = if to_write { self.writer } else { self.reader };
         if state != Blocking::Kept {
@@ -87,7 +92,7 @@ impl<T: TransportStream> SharedFile<T> {
 
 impl<T: TransportStream> Drop for SharedFile<T> {
     fn drop(&mut self) {
-        drop(self.give_back());
+        drop(self.restore());
     }
 }
 
@@ -100,7 +105,7 @@ impl<T: TransportStream> TransportStream for SharedFile<T> {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.check(true)?;
         match self.writer {
-            Blocking::Kept => self.stream().write(&bytes[..bytes.len().min(PIECE)]),
+            Blocking::Kept => self.stream().write(&bytes[..bytes.len().min(BLOCKING_WRITE)]),
             _ => self.stream().write(bytes),
         }
     }
@@ -113,7 +118,7 @@ impl<T: TransportStream> TransportStream for SharedFile<T> {
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        self.end_writer(); // It may be closed now.
+        self.restore_writer(); // Before the shutdown, which may close the writer.
         self.stream.as_mut().expect(IN_PLACE).shutdown_write()
     }
 
@@ -134,26 +139,26 @@ impl<T: TransportStream> TransportStream for SharedFile<T> {
     }
 }
 
-/// The place of a [`SharedFile`], for which its users see the stream inside.
-pub(super) struct SharedPlace<T: TransportStream>(Cell<Option<SharedFile<T>>>);
+/// The cell of a [`SharedFile`]. Calls get the stream inside the file.
+pub(super) struct SharedFileCell<T: TransportStream>(Cell<Option<SharedFile<T>>>);
 
-impl<T: TransportStream> SharedPlace<T> {
-    pub(super) fn new(file: SharedFile<T>) -> SharedPlace<T> {
-        SharedPlace(Cell::new(Some(file)))
+impl<T: TransportStream> SharedFileCell<T> {
+    pub(super) fn new(file: SharedFile<T>) -> SharedFileCell<T> {
+        SharedFileCell(Cell::new(Some(file)))
     }
 }
 
-impl<T: TransportStream + 'static> Slot for SharedPlace<T> {
+impl<T: TransportStream + 'static> StreamCell for SharedFileCell<T> {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        Slot::read(&self.0, buffer)
+        StreamCell::read(&self.0, buffer)
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Slot::write(&self.0, bytes)
+        StreamCell::write(&self.0, bytes)
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        Slot::write_vectored(&self.0, slices)
+        StreamCell::write_vectored(&self.0, slices)
     }
 
     fn is_tcp(&self) -> bool {
@@ -178,7 +183,7 @@ impl<T: TransportStream + 'static> Slot for SharedPlace<T> {
     }
 
     fn take(&self) -> Option<Box<dyn Any>> {
-        let stream = self.0.take()?.give_back()?;
+        let stream = self.0.take()?.restore()?;
         Some(Box::new(stream))
     }
 }

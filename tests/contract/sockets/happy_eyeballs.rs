@@ -34,7 +34,7 @@ fn connect(
     let (mut el, clock): (EventLoop, SimClock) = simulated(kind, ());
     let connecting = async {
         let stream = TcpStream::connect_any(addresses, limit).await?;
-        stream.peer_addr()
+        Ok(stream.peer_addr()?)
     };
     (el.run_until_complete(connecting).unwrap(), clock.elapsed())
 }

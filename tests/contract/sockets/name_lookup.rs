@@ -31,13 +31,13 @@ fn name_of(bytes: usize) -> String {
 }
 
 const LONG: &str = "a name has at most 253 bytes";
-const LABEL: &str = "there are at most 63 bytes between two dots";
-const GAP: &str = "there is nothing between two dots, or before the first";
+const LABEL: &str = "a label has at most 63 bytes";
+const GAP: &str = "a label is empty: two dots in a row, or a dot at the beginning";
 const EMPTY: &str = "the name is empty";
-const INVISIBLE: &str = "a name has neither spaces nor control characters";
-const FOREIGN: &str = "a name is ASCII; write an international one in its form with xn--";
-const SEPARATOR: &str = "a name has none of the characters / @ % [ ]";
-const NO_ADDRESS: &str = "only an IPv6 address has colons or brackets, and this is none";
+const INVISIBLE: &str = "a name must not contain spaces or control characters";
+const FOREIGN: &str = "a name must be ASCII: write an international name in its xn-- form";
+const SEPARATOR: &str = "a name must not contain the characters / @ % [ ]";
+const NO_ADDRESS: &str = "colons and brackets are only for IPv6 addresses, and this is not one";
 
 #[test]
 fn a_name_that_is_too_long_is_refused_and_never_cut() {
@@ -93,7 +93,7 @@ fn a_name_that_no_host_has_is_refused() {
         ("[a]", NO_ADDRESS),
         ("[127.0.0.1]", NO_ADDRESS),
         ("1:2:3:4:5:6:7:8:9", NO_ADDRESS),
-        ("fe80::1%", "there is nothing after the %"),
+        ("fe80::1%", "the scope after the % is empty"),
         ("fe80::1%et h0", INVISIBLE),
         ("fe80::1%eth\0", INVISIBLE),
     ];
@@ -123,11 +123,11 @@ fn a_host_with_its_port_is_read_in_every_form() {
         assert_eq!(host.to_string(), text);
         assert_eq!(Host::try_from(text.to_owned()).unwrap(), host);
     }
-    let no_port = "a port is a number up to 65535";
+    let no_port = "the port must be a number up to 65535";
     let refused = [
-        ("", "write it as name:port"),
-        ("localhost", "write it as name:port"),
-        ("[::1]", "write it as name:port"),
+        ("", "the port is missing: write name:port"),
+        ("localhost", "the port is missing: write name:port"),
+        ("[::1]", "the port is missing: write name:port"),
         ("localhost:", no_port),
         ("localhost:http", no_port),
         ("localhost:65536", no_port),

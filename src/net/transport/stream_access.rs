@@ -1,5 +1,5 @@
-//! The stream below a transport: its descriptor, its addresses, and the ways to take it back or to
-//! reset it.
+//! Access to the stream of a transport: its descriptor, its addresses, and the ways to take it back
+//! or to reset it.
 
 use std::any::type_name;
 use std::io::{self, ErrorKind};
@@ -9,10 +9,10 @@ use mainspring_sys::socket::{self, Address};
 
 use super::Transport;
 use super::flags::Flags;
-use crate::net::stream::TransportStream;
+use crate::net::transport_stream::TransportStream;
 
 impl Transport {
-    /// Lends the descriptor that is read to `call`, for options of sockets and other calls that
+    /// Calls `call` with the descriptor that is read: for socket options, and for other calls that
     /// neither read, write nor close.
     ///
     /// ```
@@ -32,29 +32,29 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// `NotConnected` when the stream is closed or taken, and inside a call of the stream itself.
+    /// `NotConnected` if the stream is closed or was taken, and inside a call of the stream itself.
     pub fn with_fd<R>(&self, call: impl FnOnce(BorrowedFd<'_>) -> R) -> io::Result<R> {
         let (mut call, mut result) = (Some(call), None);
-        self.inner.stream.with(&mut |stream| {
+        self.state.stream.with(&mut |stream| {
             result = call.take().map(|call| call(stream.reader()));
         });
         result.ok_or_else(|| ErrorKind::NotConnected.into())
     }
 
-    /// Lends the stream itself to `call`: a socket of std, or a TLS stream to be asked for the
-    /// peer's certificate. A server's connections have streams of the type
+    /// Calls `call` with the stream itself: a socket of std, or for example a TLS stream, to get
+    /// the certificate of the peer. The streams of a server's connections have the type
     /// [`Socket`](super::super::Socket).
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the stream is of another type, which the message names the wanted type of;
-    /// otherwise like [`with_fd`](Transport::with_fd).
+    /// `InvalidInput`, with the name of the type `T`, if the stream has another type. Otherwise
+    /// like [`with_fd`](Transport::with_fd).
     pub fn with_stream<T: TransportStream + 'static, R>(
         &self,
         call: impl FnOnce(&mut T) -> R,
     ) -> io::Result<R> {
         let (mut call, mut result) = (Some(call), Err(io::Error::from(ErrorKind::NotConnected)));
-        self.inner.stream.with_any(&mut |stream| {
+        self.state.stream.with_any(&mut |stream| {
             result = match (stream.downcast_mut::<T>(), call.take()) {
                 (Some(stream), Some(call)) => Ok(call(stream)),
                 _ => Err(other_type::<T>()),
@@ -64,11 +64,11 @@ impl Transport {
     }
 
     /// Takes the stream back from the loop, open and non-blocking, with the bytes that were queued
-    /// but not sent. This is how a connection is upgraded to TLS after a `STARTTLS`, or handed to
+    /// but not sent. Use this to upgrade a connection to TLS after a `STARTTLS`, or to pass it to
     /// another thread: wrap the stream and [`attach`](crate::LoopHandle::attach) it again.
     ///
-    /// The connection is over for its protocol, and `connection_lost` comes without an error. Input
-    /// that was not delivered yet is still in the stream.
+    /// The protocol of the connection gets `connection_lost` without an error. Input that was not
+    /// delivered yet is still in the stream.
     ///
     /// ```
     /// use mainspring::{EventLoop, net::Transport};
@@ -96,32 +96,32 @@ impl Transport {
     /// # Errors
     ///
     /// `NotConnected` if the connection is over or its stream is in use; `InvalidInput` if the
-    /// stream is of another type. The connection goes on then.
+    /// stream has another type. The connection stays open then.
     pub fn take_stream<T: TransportStream + 'static>(&self) -> io::Result<(T, Vec<u8>)> {
-        let inner = &*self.inner;
-        if inner.has(Flags::DONE | Flags::LINGERING) {
+        let state = &*self.state;
+        if state.has(Flags::DONE | Flags::LINGERING) {
             return Err(ErrorKind::NotConnected.into());
         }
         let mut is_of_type = None;
-        inner.stream.with_any(&mut |stream| is_of_type = Some(stream.is::<T>()));
+        state.stream.with_any(&mut |stream| is_of_type = Some(stream.is::<T>()));
         match is_of_type {
             None => return Err(ErrorKind::NotConnected.into()),
             Some(false) => return Err(other_type::<T>()),
             Some(true) => {}
         }
-        let unsent = inner.rest.get().map(|rest| rest.queue.take()).unwrap_or_default();
-        inner.done(); // The kernel forgets the descriptor before others have it.
-        let stream = inner.stream.take().and_then(|stream| stream.downcast().ok());
+        let unsent = state.extra.get().map(|extra| extra.queue.take()).unwrap_or_default();
+        state.end(); // Before the caller gets the descriptor, which it may register again.
+        let stream = state.stream.take().and_then(|stream| stream.downcast().ok());
         stream.map(|stream| (*stream, unsent.into())).ok_or_else(|| ErrorKind::NotConnected.into())
     }
 
-    /// Resets the connection: what is queued and what the kernel has not sent yet is dropped, and
-    /// the peer reads the error `ECONNRESET`. For peers that break the protocol, or hold up a
-    /// shutdown; the kernel keeps no state of such a connection (`TIME_WAIT`).
+    /// Resets the connection: drops the queue and what the kernel has not sent yet. The peer reads
+    /// the error `ECONNRESET`. Use it for peers that violate the protocol or delay a shutdown; the
+    /// kernel keeps no state of such a connection (`TIME_WAIT`).
     ///
     /// Only TCP has resets. Other streams are [aborted](Transport::abort).
     pub fn reset(&self) {
-        // Where the option does not exist there is nothing to reset.
+        // An error means that the socket has no such option, and so no reset.
         let _ = self.with_fd(|fd| socket::set_linger_zero(fd, true));
         self.abort();
     }
@@ -129,14 +129,14 @@ impl Transport {
     /// Returns the address of the other end.
     ///
     /// A connection that a server accepted always has the address that accept(2) returned, even
-    /// after a reset and after its end. Other streams are asked by getpeername(2).
+    /// after a reset and after its end. For other streams this calls getpeername(2).
     ///
     /// # Errors
     ///
-    /// Like getpeername(2): `NotConnected` after a reset; and when the stream is closed, which is
-    /// after `connection_lost`.
+    /// Those of getpeername(2): `NotConnected` after a reset. `NotConnected` also when the stream
+    /// is closed, which is after `connection_lost`.
     pub fn peer_addr(&self) -> io::Result<Address> {
-        match self.inner.stream.peer() {
+        match self.state.stream.peer() {
             Some(address) => Ok(address),
             None => self.with_fd(|fd| socket::peer_addr(fd))?,
         }
@@ -146,7 +146,7 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// Like getsockname(2); `NotConnected` when the stream is closed, which is after
+    /// Those of getsockname(2); `NotConnected` when the stream is closed, which is after
     /// `connection_lost`.
     pub fn local_addr(&self) -> io::Result<Address> {
         self.with_fd(|fd| socket::local_addr(fd))?

@@ -1,26 +1,26 @@
-//! UDP for tasks.
+//! UDP sockets of tasks.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket as StdSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use mainspring_sys::Interest;
 use mainspring_sys::socket::{self, Address, BindOptions};
+use mainspring_sys::{Interest, Readiness};
 
 use super::datagram;
 use super::into_address::{IntoAddress, inet};
 use crate::error::{Error, Result};
 use crate::task::{Io, budget};
 
-/// A UDP socket, for tasks.
+/// A UDP socket of a task.
 ///
-/// A datagram that is longer than the buffer is cut, and the rest is lost. One without any bytes is
-/// a datagram, too: 0 is no end.
+/// A datagram that is longer than the buffer is cut, and the rest is lost. A datagram may be empty:
+/// 0 does not mean end of file.
 ///
-/// A refused datagram (`ConnectionRefused`, also `HostUnreachable`) is reported, once, by a
-/// later call, and only where the socket is [connected](UdpSocket::connect). The socket goes on, so
-/// a loop that receives skips such errors: [`Meaning::One`](crate::net::Meaning::One) of
-/// [`Operation::meaning`](crate::net::Operation::meaning).
+/// On a [connected](UdpSocket::connect) socket a refused datagram (`ConnectionRefused`, also
+/// `HostUnreachable`) is the error of one later call. The socket stays usable, so a loop that
+/// receives skips such errors: [`Operation::meaning`](crate::net::Operation::meaning) returns
+/// [`Meaning::One`](crate::net::Meaning::One) for them.
 ///
 /// ```
 /// use mainspring::{EventLoop, net::UdpSocket};
@@ -42,20 +42,20 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Opens a socket that receives what is sent to `address`.
+    /// Opens a socket that receives datagrams for `address`.
     ///
     /// # Errors
     ///
-    /// [`Error::Bind`] with the address; `InvalidInput` for what is no internet address.
+    /// [`Error::Bind`] with the address; `InvalidInput` if the value is not an internet address.
     pub fn bind(address: impl IntoAddress) -> Result<UdpSocket> {
         UdpSocket::bind_with(address, &BindOptions::default())
     }
 
-    /// As [`bind`](UdpSocket::bind), with other options.
+    /// Opens a socket like [`bind`](UdpSocket::bind), with other options.
     ///
     /// # Errors
     ///
-    /// As [`bind`](UdpSocket::bind).
+    /// Those of [`bind`](UdpSocket::bind).
     pub fn bind_with(address: impl IntoAddress, options: &BindOptions) -> Result<UdpSocket> {
         let address = Address::Inet(inet(&address.into_address()?)?);
         let fd = socket::bind_datagram(&address, options)
@@ -64,7 +64,7 @@ impl UdpSocket {
         Ok(UdpSocket { io: Io::nonblocking(StdSocket::from(fd), both) })
     }
 
-    /// Of a socket of std.
+    /// Takes over a socket of std, which becomes non-blocking.
     ///
     /// # Errors
     ///
@@ -73,9 +73,9 @@ impl UdpSocket {
         Ok(UdpSocket { io: Io::new(socket)? })
     }
 
-    /// Takes the socket of std out, for example for
-    /// [`add_reader`](crate::LoopHandle::add_reader). Unlike the bind of std, [`bind`](UdpSocket::bind)
-    /// names the address in its error.
+    /// Returns the socket as one of std, non-blocking, for example for
+    /// [`add_reader`](crate::LoopHandle::add_reader). Unlike the bind of std,
+    /// [`bind`](UdpSocket::bind) names the address in its error.
     ///
     /// ```
     /// use mainspring::{EventLoop, net::UdpSocket};
@@ -94,96 +94,62 @@ impl UdpSocket {
         self.io.into_inner()
     }
 
-    /// From now on sends to `address`, and receives only from there. This does not wait.
+    /// Sends to `address` from now on, and receives only from there. Does not wait.
     ///
     /// # Errors
     ///
-    /// As connect(2); `InvalidInput` for what is no internet address.
+    /// Those of connect(2); `InvalidInput` if the value is not an internet address.
     pub fn connect(&self, address: impl IntoAddress) -> io::Result<()> {
         self.io.get_ref().connect(inet(&address.into_address()?)?)
-    }
-
-    /// Sends a datagram to the peer it is connected to.
-    ///
-    /// # Errors
-    ///
-    /// As send(2), and of [`Io::writable`].
-    pub async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        datagram::send(&self.io, |socket| socket.send(bytes)).await
     }
 
     /// Sends a datagram to `address`.
     ///
     /// # Errors
     ///
-    /// As sendto(2), and of [`Io::writable`]; `InvalidInput` for what is no internet address.
+    /// Those of sendto(2) and of [`Io::writable`]; `InvalidInput` if the value is not an internet
+    /// address.
     pub async fn send_to(&self, bytes: &[u8], address: impl IntoAddress) -> io::Result<usize> {
         budget::step().await;
         let address = inet(&address.into_address()?)?;
         datagram::send(&self.io, |socket| socket.send_to(bytes, address)).await
     }
 
-    /// Receives a datagram from the peer it is connected to.
+    /// Receives a datagram, and returns its length and the address of its sender.
     ///
     /// # Errors
     ///
-    /// As recv(2), and of [`Io::readable`].
-    pub async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.read_with(|socket| socket.recv(buffer)).await
-    }
-
-    /// Receives a datagram, and says who it is from.
-    ///
-    /// # Errors
-    ///
-    /// As recvfrom(2), and of [`Io::readable`].
+    /// Those of recvfrom(2) and of [`Io::readable`].
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.io.read_with(|socket| socket.recv_from(buffer)).await
     }
 
-    /// Receives a datagram, and leaves it to be received again.
+    /// Receives a datagram like [`recv_from`](UdpSocket::recv_from), and leaves it in the socket.
     ///
     /// # Errors
     ///
-    /// As [`recv_from`](UdpSocket::recv_from).
+    /// Those of [`recv_from`](UdpSocket::recv_from).
     pub async fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.io.read_with(|socket| socket.peek_from(buffer)).await
     }
 
-    /// The address of this end.
+    /// Returns the address of this end.
     ///
     /// # Errors
     ///
-    /// As getsockname(2).
+    /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.io.get_ref().local_addr()
     }
 
-    /// The address it is connected to.
+    /// Returns the address to which the socket is connected.
     ///
     /// # Errors
     ///
-    /// As getpeername(2): `NotConnected`.
+    /// Those of getpeername(2): `NotConnected`.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.io.get_ref().peer_addr()
     }
-
-    /// The socket with its readiness, for everything else: options, multicast, polling by hand.
-    pub fn io(&self) -> &Io<StdSocket> {
-        &self.io
-    }
 }
 
-impl AsFd for UdpSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.io.as_fd()
-    }
-}
-
-impl TryFrom<StdSocket> for UdpSocket {
-    type Error = Error;
-
-    fn try_from(socket: StdSocket) -> Result<UdpSocket> {
-        UdpSocket::from_std(socket)
-    }
-}
+datagram::methods!(UdpSocket, StdSocket);

@@ -1,4 +1,4 @@
-//! Connected sockets of tasks, and their halves.
+//! Connected sockets of tasks: reading and writing, which TCP and Unix streams have in common.
 
 use std::fmt;
 use std::future::Future;
@@ -6,12 +6,11 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 
-use mainspring_sys::socket::{self, Address};
+use mainspring_sys::socket;
 use mainspring_sys::{Interest, Readiness};
 
-use super::connections::Place;
+use super::connection_limit::Permit;
 use super::socket::Socket;
-use crate::error::Result;
 #[cfg(feature = "hyper")]
 use crate::event_loop::read_buffer::ReadBuffer;
 use crate::task::{Io, ReadChunk, budget};
@@ -19,62 +18,70 @@ use crate::task::{Io, ReadChunk, budget};
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
 
-/// A connected socket of a task: what a [`TcpStream`](crate::net::TcpStream) and a
-/// [`UnixStream`](crate::net::UnixStream) have in common, and both deref to.
+/// A connected socket of a task. [`TcpStream`](crate::net::TcpStream),
+/// [`UnixStream`](crate::net::UnixStream) and their halves deref to it.
 ///
-/// All methods take `&self`: one task may read while another one writes. What several tasks read or
-/// write at the same time is each piece whole, and the pieces in no order.
+/// All methods take `&self`: one task may read while another one writes. If several tasks read, or
+/// several write, each call transfers its bytes as a whole, but the order of the calls is not
+/// defined.
 ///
-/// A future that is dropped has read or written nothing, unless it says otherwise.
+/// A future that is dropped before it completes has read or written nothing, unless its method
+/// is documented otherwise.
 ///
-/// To drop the socket is to close it, at once. If its peer still sends, the kernel resets the
-/// connection, and what the peer has not received by then is lost. So who ends a conversation first
-/// says so by [`shutdown_write`](ConnectedSocket::shutdown_write), and reads until the peer's end, or
-/// until a [`timeout`](crate::timeout). A [`Transport`](super::Transport) does that by itself.
+/// Dropping the socket closes it at once. If its peer still sends, the kernel resets the
+/// connection, and the peer loses the bytes that it has not received by then. So if you end a
+/// conversation first, call [`shutdown_write`](ConnectedSocket::shutdown_write), and read until the
+/// end of file or a [`timeout`](crate::timeout). A [`Transport`](super::Transport) does this
+/// automatically.
 pub struct ConnectedSocket {
-    /// Ends before the place does: fields are dropped in this order.
+    /// Fields are dropped in this order: the socket leaves the loop before the permit is given
+    /// back.
     io: Io<Socket>,
-    /// None unless a listener has accepted it.
-    place: Option<Place>,
+    /// The permit of the listener; None unless a listener has accepted the socket.
+    permit: Option<Permit>,
 }
 
 impl ConnectedSocket {
-    /// Urgent data is watched for because a read stops short at it, which would otherwise mean that
-    /// there is nothing more. Reads of Unix sockets stop short at descriptors that are passed,
-    /// which no readiness tells, so there it always takes another read to know.
+    /// Creates a TCP socket of `socket`, which is non-blocking already.
+    ///
+    /// It is also watched for urgent data. A read stops short there, which would otherwise mean
+    /// that nothing more can be read. A read of a Unix socket stops short at passed descriptors,
+    /// which no readiness reports, so there a short read is always followed by another one.
     pub(super) fn tcp(socket: Socket) -> ConnectedSocket {
         ConnectedSocket::new(Io::nonblocking(socket, READ | WRITE | Interest::PRIORITY))
     }
 
+    /// Creates a Unix socket of `socket`, which is non-blocking already.
     pub(super) fn unix(socket: Socket) -> ConnectedSocket {
         ConnectedSocket::new(Io::nonblocking(socket, READ | WRITE))
     }
 
-    /// It was accepted: a server waits for what its client says, and most have not said it yet.
-    pub(super) fn accepted(self, place: Place) -> ConnectedSocket {
-        ConnectedSocket { io: self.io.watched(), place: Some(place) }
+    /// Adds the permit of the listener that has accepted the socket, and watches the socket at
+    /// once: most clients have sent nothing yet, so a read before that would fail.
+    pub(super) fn accepted(self, permit: Permit) -> ConnectedSocket {
+        ConnectedSocket { io: self.io.watched(), permit: Some(permit) }
     }
 
     pub(super) fn new(io: Io<Socket>) -> ConnectedSocket {
-        ConnectedSocket { io, place: None }
+        ConnectedSocket { io, permit: None }
     }
 
-    /// Reads once, as soon as there is something; 0 is end of file.
+    /// Reads once, as soon as there is input. Returns the number of bytes; 0 is end of file.
     ///
     /// # Errors
     ///
-    /// As recv(2), and of [`Io::readable`].
+    /// Those of recv(2) and of [`Io::readable`].
     #[inline]
     pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         let wanted = buffer.len();
         self.io.transfer(READ, wanted, |socket| socket::recv(socket, buffer))
     }
 
-    /// Reads once, as soon as there is something, into a buffer that the loop lends for that; what
-    /// is empty is end of file.
+    /// Reads once, as soon as there is input, into a buffer of the loop. An empty chunk is end of
+    /// file.
     ///
-    /// A connection that waits has no buffer. With many of them this takes less memory than a buffer
-    /// each, and less time, since the loop's one stays in the cache.
+    /// A task that waits holds no buffer. With many connections this takes less memory than a
+    /// buffer for each, and less time, because the one buffer stays in the cache.
     ///
     /// ```
     /// use mainspring::net::UnixStream;
@@ -102,36 +109,35 @@ impl ConnectedSocket {
     ///
     /// # Errors
     ///
-    /// As [`read`](ConnectedSocket::read).
+    /// Those of [`read`](ConnectedSocket::read).
     #[inline]
     pub fn read_chunk(&self) -> impl Future<Output = io::Result<ReadChunk>> {
         self.io.transfer_chunk(|socket, buffer| socket::recv(socket, buffer))
     }
 
-    /// Reads once into several buffers. Otherwise as [`read`](ConnectedSocket::read).
+    /// Reads once into several buffers. Otherwise like [`read`](ConnectedSocket::read).
     ///
     /// # Errors
     ///
-    /// As [`read`](ConnectedSocket::read).
+    /// Those of [`read`](ConnectedSocket::read).
     pub async fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.io.read_with(|socket| socket::recv_vectored(socket, buffers)).await
     }
 
-    /// Reads once, as soon as there is something, and leaves it to be read again.
+    /// Reads once, as soon as there is input, and leaves the bytes in the socket.
     ///
     /// # Errors
     ///
-    /// As [`read`](ConnectedSocket::read).
+    /// Those of [`read`](ConnectedSocket::read).
     pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.io.read_with(|socket| socket::peek(socket, buffer)).await
     }
 
-    /// Fills the buffer. If the future is dropped, what was read by then is lost.
+    /// Fills the buffer. If the future is dropped, the bytes read until then are lost.
     ///
     /// # Errors
     ///
-    /// `UnexpectedEof` if the peer sends no more before that; those of
-    /// [`read`](ConnectedSocket::read).
+    /// `UnexpectedEof` if the peer ends before that; those of [`read`](ConnectedSocket::read).
     pub async fn read_exact(&self, mut buffer: &mut [u8]) -> io::Result<()> {
         budget::step().await;
         while !buffer.is_empty() {
@@ -143,10 +149,10 @@ impl ConnectedSocket {
         Ok(())
     }
 
-    /// Reads until the end of file, appends that to `buffer`, and says how much it was. If the
-    /// future is dropped, what was read by then is in the buffer.
+    /// Reads until end of file, appends the bytes to `buffer`, and returns their number. If the
+    /// future is dropped, the bytes read until then are in the buffer.
     ///
-    /// The peer decides how much memory this takes.
+    /// The peer decides how much memory this needs.
     ///
     /// # Errors
     ///
@@ -163,22 +169,23 @@ impl ConnectedSocket {
         }
     }
 
-    /// Writes once, as soon as there is room; the answer may be less than `bytes.len()`.
+    /// Writes once, as soon as there is room. Returns the number of bytes written, which may be
+    /// less than `bytes.len()`.
     ///
     /// # Errors
     ///
-    /// As send(2), `BrokenPipe` and `ConnectionReset` if the peer has gone, and of
-    /// [`Io::writable`]. There is never a SIGPIPE.
+    /// Those of send(2) and of [`Io::writable`]: `BrokenPipe` and `ConnectionReset` if the peer has
+    /// gone. SIGPIPE is never raised.
     #[inline]
     pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
         self.io.transfer(WRITE, bytes.len(), |socket| socket::send(socket, bytes))
     }
 
-    /// Writes once what is in several slices. Otherwise as [`write`](ConnectedSocket::write).
+    /// Writes several slices once. Otherwise like [`write`](ConnectedSocket::write).
     ///
     /// # Errors
     ///
-    /// As [`write`](ConnectedSocket::write).
+    /// Those of [`write`](ConnectedSocket::write).
     pub async fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.io.write_with(|socket| socket::send_vectored(socket, slices)).await
     }
@@ -193,12 +200,11 @@ impl ConnectedSocket {
         self.io.transfer_all(bytes, |socket, bytes| socket::send(socket, bytes))
     }
 
-    /// Tells the peer that nothing more comes: it reads end of file after the last byte. Reading
-    /// goes on.
+    /// Shuts down writing: the peer reads end of file after the last byte. Reading goes on.
     ///
     /// # Errors
     ///
-    /// As shutdown(2): `NotConnected`.
+    /// Those of shutdown(2): `NotConnected`.
     pub fn shutdown_write(&self) -> io::Result<()> {
         socket::shutdown_write(self)
     }
@@ -221,7 +227,7 @@ impl ConnectedSocket {
         self.io.writable().await
     }
 
-    /// Completes when the socket is ready for something in `interest`. See [`Io::ready`].
+    /// Completes when the socket is ready for a part of `interest`. See [`Io::ready`].
     ///
     /// # Errors
     ///
@@ -230,7 +236,7 @@ impl ConnectedSocket {
         self.io.ready(interest).await
     }
 
-    /// Makes a call on the socket without waiting. See [`Io::try_io`].
+    /// Calls `call` with the socket, without waiting. See [`Io::try_io`].
     ///
     /// # Errors
     ///
@@ -243,8 +249,8 @@ impl ConnectedSocket {
         self.io.try_io(interest, call)
     }
 
-    /// [`read`](ConnectedSocket::read) for those who write futures by hand. Only the latest caller is
-    /// woken.
+    /// Polls a [`read`](ConnectedSocket::read), for futures written by hand. Wakes only the latest
+    /// caller.
     ///
     /// # Errors
     ///
@@ -255,8 +261,8 @@ impl ConnectedSocket {
         self.io.poll_transfer(cx, READ, wanted, |socket| socket::recv(socket, buffer))
     }
 
-    /// [`write`](ConnectedSocket::write) for those who write futures by hand. Only the latest caller
-    /// is woken.
+    /// Polls a [`write`](ConnectedSocket::write), for futures written by hand. Wakes only the
+    /// latest caller.
     ///
     /// # Errors
     ///
@@ -266,22 +272,23 @@ impl ConnectedSocket {
         self.io.poll_transfer(cx, WRITE, bytes.len(), |socket| socket::send(socket, bytes))
     }
 
-    /// Reads at most `most` bytes, and shows them to `take`, out of the buffer that all of the loop
-    /// shares.
+    /// Polls a read of at most `max` bytes into the loop's read buffer, and passes them to `take`.
     #[cfg(feature = "hyper")]
-    pub(crate) fn poll_show(
+    pub(crate) fn poll_read_shared(
         &self,
         cx: &mut Context<'_>,
-        most: usize,
+        max: usize,
         take: impl FnOnce(&[u8]),
     ) -> Poll<io::Result<()>> {
         let tasks = crate::task::running("ConnectedSocket::poll_read")?;
         let mut buffer = ReadBuffer::of(&tasks.core);
-        let wanted = most.min(buffer.len());
+        let wanted = max.min(buffer.len());
         let read = self.poll_read(cx, &mut buffer[..wanted]);
         read.map_ok(|count| take(&buffer[..count]))
     }
 
+    /// Polls a write of several slices. A short write means that the socket is full, as with
+    /// [`poll_write`](ConnectedSocket::poll_write).
     #[cfg(feature = "hyper")]
     pub(crate) fn poll_write_slices(
         &self,
@@ -293,8 +300,8 @@ impl ConnectedSocket {
         self.io.poll_transfer(cx, WRITE, wanted, send)
     }
 
-    /// [`read_vectored`](ConnectedSocket::read_vectored) for those who write futures by hand. Only the
-    /// latest caller is woken.
+    /// Polls a [`read_vectored`](ConnectedSocket::read_vectored), for futures written by hand.
+    /// Wakes only the latest caller.
     ///
     /// # Errors
     ///
@@ -307,8 +314,8 @@ impl ConnectedSocket {
         self.io.poll_read_with(cx, |socket| socket::recv_vectored(socket, buffers))
     }
 
-    /// [`write_vectored`](ConnectedSocket::write_vectored) for those who write futures by hand. Only
-    /// the latest caller is woken.
+    /// Polls a [`write_vectored`](ConnectedSocket::write_vectored), for futures written by hand.
+    /// Wakes only the latest caller.
     ///
     /// # Errors
     ///
@@ -321,11 +328,11 @@ impl ConnectedSocket {
         self.io.poll_write_with(cx, |socket| socket::send_vectored(socket, slices))
     }
 
-    /// Ends watching, and gives the socket back.
+    /// Returns the socket, which leaves the loop.
     pub(super) fn into_socket(self) -> Socket {
-        let ConnectedSocket { io, place } = self;
+        let ConnectedSocket { io, permit } = self;
         let socket = io.into_inner();
-        drop(place);
+        drop(permit);
         socket
     }
 
@@ -338,14 +345,6 @@ impl ConnectedSocket {
 
     pub(super) fn socket(&self) -> &Socket {
         self.io.get_ref()
-    }
-
-    pub(super) fn local(&self) -> Result<Address> {
-        Ok(self.socket().local_addr()?)
-    }
-
-    pub(super) fn peer(&self) -> Result<Address> {
-        Ok(self.socket().peer_addr()?)
     }
 }
 

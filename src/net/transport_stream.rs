@@ -1,4 +1,4 @@
-//! What a transport can own.
+//! The trait of streams that a transport can own, and two pipes as one stream.
 
 use std::any::{Any, TypeId};
 use std::io::{self, IoSlice, Read, Write};
@@ -12,10 +12,11 @@ use mainspring_sys::socket::{self, Address};
 use super::socket::Socket;
 use crate::event_loop::read_buffer::is_plain_source;
 
-/// A byte stream with a descriptor for each direction, mostly the same one.
+/// A byte stream with a descriptor for each direction, usually the same one.
 ///
-/// Whatever is `AsFd` and can be read and written through a shared reference is one: sockets of std
-/// and of this crate, files, wrappers of one's own. Two descriptors are joined by a [`PipePair`].
+/// Every type that is `AsFd`, and that can be read and written through a shared reference, is one:
+/// sockets of std and of this crate, files, and user-defined wrappers. A [`PipePair`] joins two
+/// descriptors.
 pub trait TransportStream {
     /// Reads once; 0 is end of file.
     ///
@@ -24,32 +25,32 @@ pub trait TransportStream {
     /// `WouldBlock` if there is nothing to read yet.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes once, as much as there is room for.
+    /// Writes once, as many bytes as there is room for, and returns their number.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is no room at all.
+    /// `WouldBlock` if there is no room.
     fn write(&self, bytes: &[u8]) -> io::Result<usize>;
 
     /// Writes several slices at once.
     ///
     /// # Errors
     ///
-    /// As [`write`](TransportStream::write).
+    /// Those of [`write`](TransportStream::write).
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Tells the peer that nothing more comes.
+    /// Ends the writing direction: the peer reads end of file after the last byte.
     ///
     /// # Errors
     ///
-    /// The stream has no way to tell. `WouldBlock` if it has no room for its last words: the loop
-    /// calls again when the kernel has some.
+    /// Any error ends the connection, except `WouldBlock`, which means that there is no room for
+    /// the last bytes: the loop calls again when the descriptor is writable.
     fn shutdown_write(&mut self) -> io::Result<()>;
 
-    /// The descriptor to read from.
+    /// Returns the descriptor to read from.
     fn reader(&self) -> BorrowedFd<'_>;
 
-    /// The descriptor to write to, where it is another one.
+    /// Returns the descriptor to write to, if it is another one.
     fn writer(&self) -> Option<BorrowedFd<'_>> {
         None
     }
@@ -57,23 +58,23 @@ pub trait TransportStream {
     /// Returns true if a read may return bytes, the end of file or an error that the kernel does
     /// not report, because the stream holds it already.
     ///
-    /// The loop asks when it begins to read: after `attach`, after a pause, and after each read
-    /// that returned bytes. After true it reads again, without an event, until a read returns
-    /// `WouldBlock`. So "perhaps" is true, and costs one read; false must be certain. The default
+    /// The loop calls this when it begins to read: after `attach`, after a pause, and after each
+    /// read that returned bytes. After true it reads again, without an event, until a read returns
+    /// `WouldBlock`. So true may be wrong, and costs one read; false must be certain. The default
     /// is true. The blanket implementation returns false for files, pipes and sockets of std.
     fn has_buffered(&self) -> bool {
         true
     }
 
-    /// Gives the kernel the bytes that [`write`](TransportStream::write) has taken and the stream still
-    /// holds.
+    /// Passes the bytes that [`write`](TransportStream::write) has accepted, and that the stream
+    /// still holds, to the kernel.
     ///
-    /// The loop calls it after writing, and after reading, since a handshake also sends. The
-    /// default has nothing to give. The blanket implementation calls [`Write::flush`].
+    /// The loop calls this after writing, and after reading, because a handshake also sends. The
+    /// default does nothing. The blanket implementation calls [`Write::flush`].
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if bytes are left: the loop calls again when the kernel has room.
+    /// `WouldBlock` if bytes are left: the loop calls again when the descriptor is writable.
     fn flush(&self) -> io::Result<()> {
         Ok(())
     }
@@ -84,7 +85,7 @@ where
     T: AsFd + 'static,
     for<'a> &'a T: Read + Write,
 {
-    /// The end of a pseudo terminal, for which Linux has the error EIO, is 0.
+    /// Reads once. The end of a pseudo terminal, which Linux reports as EIO, is 0.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         end_of_terminal(self, Read::read(&mut { self }, buffer))
     }
@@ -114,21 +115,21 @@ where
     }
 }
 
-/// True for types of which the kernel holds every byte.
+/// Returns true for types that hold no bytes: all of them are in the kernel.
 pub(crate) fn is_unbuffered<T: 'static>() -> bool {
     TypeId::of::<T>() == TypeId::of::<Socket>() || is_plain_source::<T>()
 }
 
-/// Whether nobody but TCP decides where a read or a write stops short. One of the user's own (TLS)
-/// may do so wherever it likes.
+/// Returns true if reads and writes stop short only for the reasons that TCP has. A user-defined
+/// type (TLS) may stop short anywhere.
 pub(super) fn is_tcp<T: 'static>(stream: &T) -> bool {
     let stream: &dyn Any = stream;
     let is_inet = |socket: &Socket| matches!(socket.local_addr(), Ok(Address::Inet(_)));
     stream.is::<TcpStream>() || stream.downcast_ref().is_some_and(is_inet)
 }
 
-/// std writes slices with writev(2), which raises SIGPIPE at a socket where the process does not
-/// ignore it.
+/// Writes slices without SIGPIPE. std uses writev(2), which raises it at a socket unless the
+/// process ignores the signal.
 fn write_slices<T>(stream: &T, slices: &[IoSlice<'_>]) -> io::Result<usize>
 where
     T: AsFd + 'static,
@@ -141,11 +142,11 @@ where
     Write::write_vectored(&mut { stream }, slices)
 }
 
-/// A reader and a writer joined to a stream: the two ends that a process has of two pipes, or
-/// standard input and output.
+/// A reader and a writer as one stream: this process's ends of two pipes, or standard input and
+/// output.
 ///
-/// Neither may have a buffer, which the kernel knows nothing of: what `std::io::Stdout` keeps until
-/// the end of the line comes late. So take the descriptors of these, as files.
+/// Neither may have a buffer, because the kernel does not report buffered bytes: `std::io::Stdout`
+/// keeps them until the end of the line. Use files of the same descriptors instead.
 ///
 /// ```
 /// use mainspring::net::{PipePair, TransportStream};
@@ -161,13 +162,14 @@ where
 /// use std::{fs::File, io, os::fd::AsFd};
 /// let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
 /// let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-/// let filter = PipePair::new(stdin, stdout); // to be attached
+/// let filter = PipePair::new(stdin, stdout); // can be attached
 /// # drop(filter);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct PipePair<R, W> {
     reader: R,
+    /// The writer; None after the shutdown.
     writer: Option<W>,
 }
 
@@ -185,7 +187,7 @@ where
     for<'a> &'a R: Read,
     for<'a> &'a W: Write,
 {
-    /// The end of a pseudo terminal, for which Linux has the error EIO, is 0.
+    /// Reads once. The end of a pseudo terminal, which Linux reports as EIO, is 0.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         end_of_terminal(&self.reader, Read::read(&mut &self.reader, buffer))
     }

@@ -1,4 +1,4 @@
-//! Where a transport keeps its stream.
+//! The cell in which a transport keeps its stream.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -6,29 +6,29 @@ use std::io::{self, IoSlice};
 
 use mainspring_sys::socket::Address;
 
-use crate::net::stream::{TransportStream, is_tcp, is_unbuffered};
+use crate::net::transport_stream::{TransportStream, is_tcp, is_unbuffered};
 
-/// The place of a stream that can be closed while handles to it remain.
+/// A cell that can close its stream while handles of the connection remain.
 ///
-/// The stream is out of its place while it is used: one of the user's own may call back here. Then
-/// there is nothing to read and no room to write.
-pub(crate) trait Slot {
+/// A call takes the stream out of its cell, because a user-defined stream may call back into the
+/// transport. A nested call gets `WouldBlock`.
+pub(crate) trait StreamCell {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize>;
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// As [`is_tcp`].
+    /// Like [`is_tcp`].
     fn is_tcp(&self) -> bool;
 
-    /// Same as [`is_unbuffered`].
+    /// Like [`is_unbuffered`].
     fn is_unbuffered(&self) -> bool;
 
-    /// Uses the stream for anything else. False if it is not in its place.
+    /// Calls `call` with the stream. Returns false, without a call, if the cell is empty.
     fn with(&self, call: &mut dyn FnMut(&mut dyn TransportStream)) -> bool;
 
-    /// [`with`](Slot::with) for the type of the stream.
+    /// Calls `call` with the stream as its own type, unless the cell is empty.
     fn with_any(&self, call: &mut dyn FnMut(&mut dyn Any));
 
     /// Takes the stream out for good.
@@ -39,23 +39,23 @@ pub(crate) trait Slot {
         drop(self.take());
     }
 
-    /// The address of the peer, where it was kept.
+    /// Returns the address of the peer, if the cell stores it.
     fn peer(&self) -> Option<Address> {
         None
     }
 }
 
-impl<T: TransportStream + 'static> Slot for Cell<Option<T>> {
+impl<T: TransportStream + 'static> StreamCell for Cell<Option<T>> {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        lend(self, |stream| stream.read(buffer)).unwrap_or_else(nothing)
+        lend(self, |stream| stream.read(buffer)).unwrap_or_else(would_block)
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        lend(self, |stream| stream.write(bytes)).unwrap_or_else(nothing)
+        lend(self, |stream| stream.write(bytes)).unwrap_or_else(would_block)
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        lend(self, |stream| stream.write_vectored(slices)).unwrap_or_else(nothing)
+        lend(self, |stream| stream.write_vectored(slices)).unwrap_or_else(would_block)
     }
 
     fn is_tcp(&self) -> bool {
@@ -84,29 +84,29 @@ impl<T: TransportStream + 'static> Slot for Cell<Option<T>> {
 }
 
 #[cold]
-fn nothing() -> io::Result<usize> {
+fn would_block() -> io::Result<usize> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
 #[inline]
-fn lend<T, R>(place: &Cell<Option<T>>, call: impl FnOnce(&mut T) -> R) -> Option<R> {
-    let mut lent = Lent { place, stream: place.take() };
+fn lend<T, R>(cell: &Cell<Option<T>>, call: impl FnOnce(&mut T) -> R) -> Option<R> {
+    let mut lent = Lent { cell, stream: cell.take() };
     lent.stream.as_mut().map(call)
 }
 
-/// A stream that is in use. It goes back to its place also when the use ends in a panic: the kernel
-/// still knows it.
+/// A stream in use. Its drop puts the stream back, even after a panic, because the kernel still
+/// watches its descriptor.
 struct Lent<'a, T> {
-    place: &'a Cell<Option<T>>,
+    cell: &'a Cell<Option<T>>,
     stream: Option<T>,
 }
 
 impl<T> Drop for Lent<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // If it was not there, somebody else will put it back.
+        // A nested call finds no stream, and leaves the cell to the outer call.
         if let Some(stream) = self.stream.take() {
-            self.place.set(Some(stream));
+            self.cell.set(Some(stream));
         }
     }
 }

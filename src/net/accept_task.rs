@@ -1,0 +1,185 @@
+//! Accepting for tasks: a listener that follows the [accept policy](super::accept_policy).
+//!
+//! # Invariants
+//!
+//! * A connection is accepted in the poll that returns it, so dropping the future loses none.
+//! * At the limit of descriptors nothing spins, and no error ends a task that accepts in a loop:
+//!   all tasks that accept from this listener wait for the end of the backoff.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::time::Instant;
+
+use mainspring_sys::Interest;
+use mainspring_sys::socket::{self, AcceptError, Address, ListenOptions, ReserveFd};
+
+use super::accept_policy::{AcceptPolicy, Failure, Next};
+use super::connection_limit::{ConnectionLimit, Permit};
+use super::listen::listen;
+use crate::error::{Error, Result};
+use crate::task::{Io, current_loop, report, running, sleep_until};
+
+/// Connections that a run of a burst may accept. Each run of a task ends after one connection, so
+/// any greater number distinguishes a burst from a single connection.
+const BATCH: usize = 2;
+
+/// A listening socket of tasks.
+pub(super) struct TaskListener {
+    io: Io<OwnedFd>,
+    limit: Rc<ConnectionLimit>,
+    reserve: RefCell<ReserveFd>,
+    policy: RefCell<AcceptPolicy>,
+    /// End of the latest backoff; None if there is none.
+    backoff_end: Cell<Option<Instant>>,
+}
+
+impl TaskListener {
+    pub(super) fn bind(address: &Address, options: &ListenOptions) -> Result<TaskListener> {
+        let fd = listen(address, options)?;
+        TaskListener::of(Io::nonblocking(fd, Interest::READABLE))
+    }
+
+    /// Takes over a listening socket that may be blocking.
+    pub(super) fn new(fd: OwnedFd) -> Result<TaskListener> {
+        TaskListener::of(Io::with_interest(fd, Interest::READABLE)?)
+    }
+
+    /// Watches the listener level-triggered. With edges, each burst would end in one more accept(2)
+    /// that finds the backlog empty.
+    fn of(io: Io<OwnedFd>) -> Result<TaskListener> {
+        let reserve = ReserveFd::new(&io)
+            .map_err(|source| Error::Create { part: "reserve descriptor", source })?;
+        Ok(TaskListener {
+            io: io.by_level(),
+            limit: ConnectionLimit::new(),
+            reserve: RefCell::new(reserve),
+            policy: RefCell::new(AcceptPolicy::new(0)),
+            backoff_end: Cell::new(None),
+        })
+    }
+
+    /// Sets the options that accepted sockets inherit, which saves a system call for each. Returns
+    /// the listener's address.
+    pub(super) fn prepare(&self) -> Result<Address> {
+        socket::prepare_listener(self).map_err(|source| Error::Watch {
+            operation: "prepare",
+            fd: self.fd(),
+            source,
+        })
+    }
+
+    /// Returns the count of open streams, and its limit.
+    pub(super) fn limit(&self) -> &ConnectionLimit {
+        &self.limit
+    }
+
+    pub(super) async fn accept(&self) -> Result<(OwnedFd, Address, Permit)> {
+        loop {
+            self.limit.room().await;
+            if let Some(end) = self.backoff_end.get() {
+                if current_loop()?.now() < end {
+                    sleep_until(end).await;
+                    continue;
+                }
+                self.backoff_end.set(None);
+            }
+            match self.io.read_with(|fd| self.accept_now(fd)).await? {
+                Ok(None) => {} // Another task took the last place.
+                Ok(Some((fd, from))) => {
+                    self.note_accepted();
+                    return Ok((fd, from, self.limit.enter()));
+                }
+                Err(AcceptError::Capacity(source)) => self.fail(Failure::Capacity, source)?,
+                Err(AcceptError::Connection(source)) => self.fail(Failure::Connection, source)?,
+                Err(AcceptError::Listener(source)) => {
+                    return Err(Error::Accept { fd: self.fd(), source });
+                }
+                Err(AcceptError::WouldBlock) => {}
+            }
+        }
+    }
+
+    /// Accepts one connection if the limit allows it. The result holds errors of accepting in `Ok`,
+    /// so that `read_with` waits only on `WouldBlock`.
+    fn accept_now(&self, listener: &OwnedFd) -> io::Result<Accepted> {
+        if self.limit.is_reached() {
+            return Ok(Ok(None));
+        }
+        match socket::accept(listener) {
+            Err(AcceptError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            other => Ok(other.map(Some)),
+        }
+    }
+
+    /// Notes an accepted connection. Unless this is a burst, clears the readiness: the selector
+    /// reports the next connection, and no accept(2) finds the backlog empty.
+    fn note_accepted(&self) {
+        let mut policy = self.policy.borrow_mut();
+        if let Ok(tasks) = running("mainspring::net") {
+            policy.begin(tasks.core.tick.get(), BATCH);
+        }
+        if policy.accepted() == Next::Accept(0) {
+            self.io.clear_readiness(Interest::READABLE);
+        }
+    }
+
+    fn fail(&self, failure: Failure, source: io::Error) -> Result<()> {
+        let now = current_loop()?.now();
+        if self.backoff_end.get().is_some_and(|end| now < end) {
+            return Ok(()); // Another task has met the same failure first.
+        }
+        let nanos = running("mainspring::net")?.core.timeline.now_nanos();
+        let answer = self.policy.borrow_mut().failed(failure, nanos);
+        self.turn_away(answer.turn_away);
+        if answer.report {
+            report(Error::Accept { fd: self.fd(), source });
+        }
+        if let Next::Rest(time) = answer.next {
+            self.backoff_end.set(Some(now + time));
+        }
+        Ok(())
+    }
+
+    /// Accepts and closes up to `clients` waiting connections by means of the reserve.
+    fn turn_away(&self, clients: usize) {
+        let mut reserve = self.reserve.borrow_mut();
+        for _ in 0..clients {
+            if reserve.turn_away(&self.io).is_err() {
+                break;
+            }
+        }
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<Address> {
+        socket::local_addr(self)
+    }
+
+    /// Returns the listening socket, which leaves the loop. It stays non-blocking.
+    pub(super) fn into_fd(self) -> OwnedFd {
+        let TaskListener { io, reserve, .. } = self;
+        drop(reserve);
+        io.into_inner()
+    }
+
+    fn fd(&self) -> RawFd {
+        self.io.as_fd().as_raw_fd()
+    }
+}
+
+/// A connection, or None at the limit of connections.
+type Accepted = std::result::Result<Option<(OwnedFd, Address)>, AcceptError>;
+
+impl AsFd for TaskListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
+impl fmt::Debug for TaskListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fd {}, {} connections", self.fd(), self.limit.open())
+    }
+}

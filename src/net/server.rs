@@ -1,0 +1,272 @@
+//! Servers of callbacks: a listener and the connections that came from it.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::panic::Location;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring_sys::socket::{self, Address};
+use mainspring_sys::{Interest, TriggerMode, fd};
+
+use super::accept_callback::AcceptCallback;
+use super::connection::Announce;
+use super::members::{Listener, ServerState};
+use super::protocol::{Protocol, SharedClosure};
+use super::transport::Transport;
+use crate::error::{Error, Result};
+use crate::event_loop::LoopHandle;
+use crate::event_loop::callback::Callback;
+use crate::event_loop::source::Source;
+use crate::handle::Handle;
+use crate::watchers::Role;
+
+/// Time in which [`Server::close_clients`] closes all connections.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// A server: reports its connections, limits them, and ends them. Clones are the same server;
+/// dropping it changes nothing.
+///
+/// The number of connections is limited only by descriptors, so one client can take all of them. In
+/// a daemon, set [`max_connections`](Server::set_max_connections) to the process's limit of
+/// descriptors less those that it needs itself, and set an [idle limit](Server::set_idle_limit).
+#[derive(Clone)]
+pub struct Server {
+    state: Rc<ServerState>,
+}
+
+impl Server {
+    /// Returns the number of open connections.
+    pub fn connections(&self) -> usize {
+        self.state.open()
+    }
+
+    /// Returns the number of connections accepted since the start.
+    pub fn accepted(&self) -> u64 {
+        self.state.accepted.get()
+    }
+
+    /// Returns the address at which the server listens.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` after the server was closed.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        let address = self.state.with_listener(|listener| socket::local_addr(&*listener));
+        address.unwrap_or(Err(io::ErrorKind::NotConnected.into()))
+    }
+
+    /// Stops accepting and closes the listener at once. Open connections stay open. A second call
+    /// does nothing.
+    pub fn close(&self) {
+        let state = &self.state;
+        if let Some(watch) = state.watch.take() {
+            state.core.unwatch(watch, state.key);
+            state.core.feed(state.key); // Its next run removes the callback.
+            drop(state.listener.take());
+        }
+    }
+
+    /// Closes every connection after its queue is sent, within two seconds. After that the rest of
+    /// the queue is dropped, and the protocol gets the error [`TimedOut`](crate::Error::TimedOut).
+    pub fn close_clients(&self) {
+        self.close_clients_within(CLOSE_LIMIT);
+    }
+
+    /// Closes every connection like [`Transport::close_within`]: after `limit` none is open.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use std::net::TcpListener;
+    /// use std::time::Duration;
+    ///
+    /// let mut el = EventLoop::new()?;
+    /// let server = el.serve(TcpListener::bind("127.0.0.1:0")?, |_, _, _, _| Ok(()))?;
+    /// server.close();
+    /// server.close_clients_within(Duration::from_secs(10));
+    /// el.run()?; // ten seconds at most
+    /// assert_eq!(server.connections(), 0);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn close_clients_within(&self, limit: Duration) {
+        self.for_each(|client| client.close_within(limit));
+    }
+
+    /// Closes every connection now, without sending its queue.
+    pub fn abort_clients(&self) {
+        self.for_each(Transport::abort);
+    }
+
+    fn for_each(&self, act: impl Fn(&Transport)) {
+        // A copy, because closing a connection may end its membership.
+        let open: Vec<Transport> =
+            self.state.connections.borrow().iter().flatten().cloned().collect();
+        open.iter().for_each(act);
+    }
+
+    /// Sets the limit of open connections. Clients beyond it wait in the kernel's backlog until a
+    /// connection ends. Zero accepts no client. Default: `usize::MAX`, which is no limit.
+    ///
+    /// A limit below the number of open connections closes none of them.
+    pub fn set_max_connections(&self, connections: usize) {
+        self.state.max_connections.set(connections);
+        self.state.resume();
+    }
+
+    /// Returns the limit of open connections; `usize::MAX` is none.
+    pub fn max_connections(&self) -> usize {
+        self.state.max_connections.get()
+    }
+
+    /// Calls `admit` with the address of each client accepted from now on, before its protocol is
+    /// made. False closes the connection at once; it counts as accepted.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use std::io::Read;
+    /// use std::net::{TcpListener, TcpStream};
+    ///
+    /// let mut el = EventLoop::new()?;
+    /// let server = el.serve(TcpListener::bind("127.0.0.1:0")?, |_, _, _, _| Ok(()))?;
+    /// server.set_admission(|peer| peer.as_inet().is_some_and(|it| !it.ip().is_loopback()));
+    /// let mut client = TcpStream::connect(server.local_addr()?.as_inet().unwrap())?;
+    /// el.tick(None)?;
+    /// assert_eq!((client.read(&mut [0])?, server.accepted(), server.connections()), (0, 1, 0));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn set_admission(&self, admit: impl Fn(&Address) -> bool + 'static) {
+        let former = self.state.admission.replace(Some(Rc::new(admit)));
+        drop(former); // With nothing borrowed: its captures may call the server.
+    }
+
+    /// Sets the [idle limit](Transport::set_idle_limit) of connections accepted from now on; `None`
+    /// is no limit. A protocol may change its own limit in `connection_made`.
+    pub fn set_idle_limit(&self, limit: Option<Duration>) {
+        self.state.idle_limit.set(limit);
+    }
+
+    /// Returns the idle limit of connections accepted from now on.
+    pub fn idle_limit(&self) -> Option<Duration> {
+        self.state.idle_limit.get()
+    }
+
+    /// Returns the handle of the listener in its loop, to [name](LoopHandle::set_name) it or to
+    /// [put it in the background](LoopHandle::set_background).
+    pub fn handle(&self) -> Handle {
+        Handle { key: self.state.key, loop_id: self.state.core.loop_id }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Server(fd {}, {} connections)", self.state.fd, self.connections())
+    }
+}
+
+impl<S: 'static> LoopHandle<S> {
+    /// Serves each connection of `listener` with `closure`, which is called with the input.
+    ///
+    /// `listener` is any value with the descriptor of a listening stream socket: a listener of std,
+    /// or the result of [`listen`](crate::net::listen). The loop owns it from now on. It becomes
+    /// non-blocking and stays so, also for a process that shares it. TCP connections get
+    /// `TCP_NODELAY`, because the loop writes whole messages.
+    ///
+    /// While a peer does not read its answers, its connection is not read either, see
+    /// [`pause_writing`](Protocol::pause_writing). If the closure fails, its connection is closed
+    /// and the error is reported; other connections stay open.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyWatched`]; [`Error::Watch`]; [`Error::Create`] if there is no descriptor for
+    /// the reserve; [`Error::Closed`].
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use std::io::{Read, Write};
+    /// use std::net::{TcpListener, TcpStream};
+    ///
+    /// let mut el = EventLoop::with_state(0)?;
+    /// let server = el.serve(TcpListener::bind("127.0.0.1:0")?, |_el, bytes, conn, data| {
+    ///     *bytes += data.len();
+    ///     conn.write(data);
+    ///     Ok(())
+    /// })?;
+    /// let address = server.local_addr()?.as_inet().unwrap();
+    /// let remote = el.remote();
+    /// let client = std::thread::spawn(move || {
+    ///     let mut stream = TcpStream::connect(address)?;
+    ///     stream.write_all(b"hello")?;
+    ///     let mut answer = [0; 5];
+    ///     stream.read_exact(&mut answer)?;
+    ///     assert_eq!(&answer, b"hello");
+    ///     remote.stop()
+    /// });
+    /// el.run_forever()?;
+    /// client.join().unwrap()?;
+    /// assert_eq!((*el.state(), server.accepted()), (5, 1));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn serve<L, F>(&self, listener: L, closure: F) -> Result<Server>
+    where
+        L: AsFd + 'static,
+        F: FnMut(&LoopHandle<S>, &mut S, &Transport, &[u8]) -> Result<()> + 'static,
+    {
+        let closure = Rc::new(RefCell::new(closure));
+        let factory = move || SharedClosure(closure.clone());
+        self.serve_as(Box::new(listener), factory, Announce::Never, Location::caller())
+    }
+
+    /// Serves each connection of `listener` with a new protocol, which `factory` makes.
+    /// Otherwise like [`serve`](LoopHandle::serve).
+    ///
+    /// A panic of the factory costs the connection for which it was called; the server stays open.
+    /// The panic follows the [`PanicPolicy`](crate::PanicPolicy).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`serve`](LoopHandle::serve).
+    #[track_caller]
+    pub fn serve_with<L, F, P>(&self, listener: L, factory: F) -> Result<Server>
+    where
+        L: AsFd + 'static,
+        F: FnMut() -> P + 'static,
+        P: Protocol<S> + 'static,
+    {
+        self.serve_as(Box::new(listener), factory, Announce::NextTick, Location::caller())
+    }
+
+    fn serve_as<F, P>(
+        &self,
+        listener: Box<dyn AsFd>,
+        factory: F,
+        announce: Announce,
+        location: &'static Location<'static>,
+    ) -> Result<Server>
+    where
+        F: FnMut() -> P + 'static,
+        P: Protocol<S> + 'static,
+    {
+        self.core().check_open()?;
+        let fd = listener.as_fd().as_raw_fd();
+        let refused = |source| Error::Watch { operation: "serve", fd, source };
+        fd::set_nonblocking(listener.as_fd(), true).map_err(refused)?;
+        // Accepted sockets inherit the options, which saves a system call for each of them.
+        socket::prepare_listener(&*listener).map_err(refused)?;
+        let listener = Listener::new(listener)
+            .map_err(|source| Error::Create { part: "reserve descriptor", source })?;
+        let key = self.reserve_slot(location);
+        let watch =
+            self.core().watch(fd, Role::Reader, Interest::READABLE, TriggerMode::Level, key);
+        let watch = watch.inspect_err(|_| {
+            self.remove(key);
+        })?;
+        let state = Rc::new(ServerState::new(self.core().clone(), key, fd, watch, listener));
+        let server = Server { state: state.clone() };
+        let accepting = AcceptCallback::new(state, factory, announce, location);
+        self.fill_slot(key, Source::Stream(watch), Callback::repeat(accepting));
+        Ok(server)
+    }
+}

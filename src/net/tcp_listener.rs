@@ -1,0 +1,260 @@
+//! TCP listeners of tasks.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use mainspring_sys::socket::{Address, ListenOptions};
+
+use super::accept_task::TaskListener;
+use super::connected::ConnectedSocket;
+use super::into_address::{IntoAddress, inet};
+use super::socket::Socket;
+use super::tcp_stream::TcpStream;
+use crate::error::{Error, Result};
+
+/// A TCP listener of a task.
+///
+/// The number of connections is limited only by descriptors, so one client can take all of them. In
+/// a daemon, set [`max_connections`](TcpListener::set_max_connections) to the process's limit of
+/// descriptors less those that it needs itself, and set an [idle limit](TcpListener#idle-limit).
+///
+/// ```
+/// use mainspring::{EventLoop, net::{TcpListener, TcpStream}};
+///
+/// async fn serve(conn: TcpStream) -> mainspring::Result<()> {
+///     let mut buffer = [0; 1024];
+///     loop {
+///         match conn.read(&mut buffer).await? {
+///             0 => return Ok(()),
+///             count => conn.write_all(&buffer[..count]).await?,
+///         }
+///     }
+/// }
+///
+/// let mut el = EventLoop::new()?;
+/// el.run_until_complete(async {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     let address = listener.local_addr()?;
+///     mainspring::spawn(async move {
+///         loop {
+///             let (conn, _from) = listener.accept().await?;
+///             mainspring::spawn(serve(conn)).detach();
+///         }
+///         # #[allow(unreachable_code)]
+///         Ok::<(), mainspring::Error>(())
+///     })
+///     .detach();
+///     let conn = TcpStream::connect(address).await?;
+///     conn.write_all(b"hello").await?;
+///     let mut answer = [0; 5];
+///     conn.read_exact(&mut answer).await?;
+///     assert_eq!(&answer, b"hello");
+///     Ok::<(), mainspring::Error>(())
+/// })??;
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+///
+/// # Idle limit
+///
+/// Put a [`timeout`](crate::timeout) around each read, to end the connection of a client that sends
+/// nothing. A read that is dropped has lost no byte. Put one around each write, to end the connection
+/// of a client that reads nothing. Dropping the stream makes room for the next client.
+///
+/// ```
+/// use mainspring::net::{TcpListener, TcpStream};
+/// use mainspring::{Error, EventLoop, testing::SimClock, timeout};
+/// use std::time::Duration;
+///
+/// const IDLE: Duration = Duration::from_secs(30);
+///
+/// async fn serve(conn: TcpStream) -> mainspring::Result<()> {
+///     loop {
+///         let chunk = timeout(IDLE, conn.read_chunk()).await??;
+///         if chunk.is_empty() {
+///             return Ok(());
+///         }
+///         timeout(IDLE, conn.write_all(&chunk)).await??;
+///     }
+/// }
+///
+/// let clock = SimClock::new();
+/// let mut el = EventLoop::builder().clock(clock.clone()).build()?;
+/// el.run_until_complete(async {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     listener.set_max_connections(100);
+///     let silent = TcpStream::connect(listener.local_addr()?).await?;
+///     let (conn, _) = listener.accept().await?;
+///     assert!(matches!(serve(conn).await, Err(Error::TimedOut(IDLE))));
+///     assert_eq!(silent.read(&mut [0]).await?, 0); // It was closed.
+///     assert_eq!(listener.connections(), 0);
+///     Ok::<(), Error>(())
+/// })??;
+/// assert_eq!(clock.elapsed(), IDLE);
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Debug)]
+pub struct TcpListener {
+    listener: TaskListener,
+}
+
+impl TcpListener {
+    /// Opens a socket that listens at `address`, with [`ListenOptions::default`]. Accepted
+    /// connections have `TCP_NODELAY`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] with the address; [`Error::Create`] if there is no descriptor for the
+    /// reserve; `InvalidInput` if the value is not an internet address.
+    pub fn bind(address: impl IntoAddress) -> Result<TcpListener> {
+        TcpListener::bind_with(address, &ListenOptions::default())
+    }
+
+    /// Opens a socket like [`bind`](TcpListener::bind), with other options.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](TcpListener::bind).
+    pub fn bind_with(address: impl IntoAddress, options: &ListenOptions) -> Result<TcpListener> {
+        let address = Address::Inet(inet(&address.into_address()?)?);
+        let listener = TaskListener::bind(&address, options)?;
+        listener.prepare()?;
+        Ok(TcpListener { listener })
+    }
+
+    /// Takes over a listener of std, or an inherited one. It becomes non-blocking, and accepted
+    /// connections have `TCP_NODELAY`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Watch`] if it cannot be made non-blocking, or is not a socket; [`Error::Create`];
+    /// `InvalidInput` for a socket of another family.
+    pub fn from_std(listener: std::net::TcpListener) -> Result<TcpListener> {
+        let listener = TaskListener::new(listener.into())?;
+        inet(&listener.prepare()?)?;
+        Ok(TcpListener { listener })
+    }
+
+    /// Returns the listener as one of std, non-blocking.
+    ///
+    /// ```
+    /// use mainspring::net::TcpListener;
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// assert_eq!(listener.into_std().local_addr()?, address);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn into_std(self) -> std::net::TcpListener {
+        self.listener.into_fd().into()
+    }
+
+    /// Accepts a connection, and returns it with the address of its peer.
+    ///
+    /// At the [limit of connections](TcpListener::set_max_connections) this waits for the end of
+    /// one. At the limit of descriptors it waits as well: clients that cannot be accepted for long
+    /// are turned away, and the first time is reported to the [exception
+    /// handler](crate::LoopHandle::set_exception_handler). An error of a single connection is
+    /// skipped.
+    ///
+    /// Dropping the future loses no connection. The loop watches an accepted connection at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Accept`] if the listener can no longer accept; those of
+    /// [`Io::readable`](crate::Io::readable).
+    pub async fn accept(&self) -> Result<(TcpStream, SocketAddr)> {
+        let (fd, from, permit) = self.listener.accept().await?;
+        let from = inet(&from)?;
+        Ok((TcpStream::new(ConnectedSocket::tcp(Socket::new(fd)).accepted(permit)), from))
+    }
+
+    /// Returns the address at which it listens.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        inet(&self.listener.local_addr()?)
+    }
+
+    /// Returns the number of accepted streams that are open, see
+    /// [`set_max_connections`](TcpListener::set_max_connections).
+    pub fn connections(&self) -> usize {
+        self.listener.limit().open()
+    }
+
+    /// Sets the limit of accepted streams that are open. Clients beyond it wait in the kernel's
+    /// backlog until a stream ends, and [`accept`](TcpListener::accept) is pending. Zero accepts no
+    /// client. Default: `usize::MAX`, which is no limit.
+    ///
+    /// A stream counts from `accept` until it is dropped, or until
+    /// [`into_socket`](crate::net::TcpStream::into_socket) takes it out of the loop. Halves count as
+    /// one stream until both are dropped. A limit below the number of open streams closes none of
+    /// them.
+    ///
+    /// ```
+    /// use mainspring::net::{TcpListener, TcpStream};
+    /// use mainspring::{EventLoop, testing::SimClock, timeout};
+    /// use std::time::Duration;
+    ///
+    /// let mut el = EventLoop::builder().clock(SimClock::new()).build()?;
+    /// el.run_until_complete(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0")?;
+    ///     listener.set_max_connections(1);
+    ///     let address = listener.local_addr()?;
+    ///     let _clients = [TcpStream::connect(address).await?, TcpStream::connect(address).await?];
+    ///     let (first, _) = listener.accept().await?;
+    ///     let second = timeout(Duration::from_secs(60), listener.accept()).await;
+    ///     assert!(second.is_err()); // It waits for the end of the first one.
+    ///     drop(first);
+    ///     let (_second, _) = listener.accept().await?;
+    ///     assert_eq!(listener.connections(), 1);
+    ///     Ok::<(), mainspring::Error>(())
+    /// })??;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn set_max_connections(&self, connections: usize) {
+        self.listener.limit().set_max(connections);
+    }
+
+    /// Returns the limit of accepted streams that are open; `usize::MAX` is none.
+    pub fn max_connections(&self) -> usize {
+        self.listener.limit().max()
+    }
+
+    /// Takes the error that is stored at the socket (`SO_ERROR`); the next call finds none.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockopt(2).
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        mainspring_sys::socket::take_error(self)
+    }
+}
+
+impl AsFd for TcpListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
+impl TryFrom<std::net::TcpListener> for TcpListener {
+    type Error = Error;
+
+    fn try_from(listener: std::net::TcpListener) -> Result<TcpListener> {
+        TcpListener::from_std(listener)
+    }
+}
+
+impl From<TcpListener> for std::net::TcpListener {
+    fn from(listener: TcpListener) -> std::net::TcpListener {
+        listener.into_std()
+    }
+}
+
+impl From<TcpListener> for OwnedFd {
+    fn from(listener: TcpListener) -> OwnedFd {
+        listener.listener.into_fd()
+    }
+}

@@ -1,0 +1,156 @@
+//! Unix datagram sockets of tasks.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram as StdSocket;
+
+use mainspring_sys::socket::{self, Address, BindOptions, UnixAddress};
+use mainspring_sys::{Interest, Readiness};
+
+use super::datagram;
+use super::into_address::{IntoAddress, unix};
+use crate::error::{Error, Result};
+use crate::task::Io;
+
+/// A Unix datagram socket of a task.
+///
+/// Unlike UDP it loses no datagrams. A datagram that is longer than the buffer is cut, and the rest
+/// is lost. A datagram may be empty: 0 does not mean end of file.
+#[derive(Debug)]
+pub struct UnixDatagram {
+    io: Io<StdSocket>,
+}
+
+impl UnixDatagram {
+    /// Opens a socket that receives datagrams for `address`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bind`] with the address; `InvalidInput` if the value is not the address of a Unix
+    /// socket.
+    pub fn bind(address: impl IntoAddress) -> Result<UnixDatagram> {
+        UnixDatagram::bind_with(address, &BindOptions::default())
+    }
+
+    /// Opens a socket like [`bind`](UnixDatagram::bind), with other options.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](UnixDatagram::bind).
+    pub fn bind_with(address: impl IntoAddress, options: &BindOptions) -> Result<UnixDatagram> {
+        let address = Address::Unix(unix(&address.into_address()?)?);
+        let fd = socket::bind_datagram(&address, options)
+            .map_err(|source| Error::Bind { address: address.to_string(), source })?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        Ok(UnixDatagram { io: Io::nonblocking(StdSocket::from(fd), both) })
+    }
+
+    /// Opens a socket without an address, which can only send.
+    ///
+    /// # Errors
+    ///
+    /// Those of socket(2).
+    pub fn unbound() -> Result<UnixDatagram> {
+        UnixDatagram::from_new(StdSocket::unbound()?)
+    }
+
+    /// Returns two connected sockets.
+    ///
+    /// # Errors
+    ///
+    /// Those of socketpair(2).
+    pub fn pair() -> Result<(UnixDatagram, UnixDatagram)> {
+        let (one, other) = StdSocket::pair()?;
+        Ok((UnixDatagram::from_new(one)?, UnixDatagram::from_new(other)?))
+    }
+
+    /// Takes over a socket that no other process shares.
+    fn from_new(socket: StdSocket) -> Result<UnixDatagram> {
+        socket.set_nonblocking(true)?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        Ok(UnixDatagram { io: Io::nonblocking(socket, both) })
+    }
+
+    /// Takes over a socket of std, which becomes non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Watch`] if it cannot be made non-blocking.
+    pub fn from_std(socket: StdSocket) -> Result<UnixDatagram> {
+        Ok(UnixDatagram { io: Io::new(socket)? })
+    }
+
+    /// Returns the socket as one of std, non-blocking.
+    pub fn into_std(self) -> StdSocket {
+        self.io.into_inner()
+    }
+
+    /// Sends to `address` from now on, and receives only from there. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// Those of connect(2); `InvalidInput` if the value is not the address of a Unix socket.
+    pub fn connect(&self, address: impl IntoAddress) -> io::Result<()> {
+        let address = Address::Unix(unix(&address.into_address()?)?);
+        socket::set_peer(self, &address)
+    }
+
+    /// Sends a datagram to the socket at `address`.
+    ///
+    /// While the receiver is full, this tries again after pauses of 1 to 64 ms: no kernel reports the
+    /// room of a receiver to a sender that is not connected to it.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, net::UnixDatagram};
+    ///
+    /// let path = std::env::temp_dir().join(format!("example-{}.dgram", std::process::id()));
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let receiver = UnixDatagram::bind(&path)?;
+    ///     UnixDatagram::unbound()?.send_to(b"hello", &path).await?;
+    ///     let (count, from) = receiver.recv_from(&mut [0; 16]).await?;
+    ///     assert!(count == 5 && from.is_unnamed());
+    ///     Ok::<(), mainspring::Error>(())
+    /// })??;
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of sendto(2); `InvalidInput` if the value is not the address of a Unix socket.
+    pub async fn send_to(&self, bytes: &[u8], address: impl IntoAddress) -> io::Result<usize> {
+        let address = Address::Unix(unix(&address.into_address()?)?);
+        datagram::send_with_pauses(|| socket::send_to(self, bytes, &address)).await
+    }
+
+    /// Receives a datagram, and returns its length and the address of its sender.
+    ///
+    /// # Errors
+    ///
+    /// Those of recvfrom(2) and of [`Io::readable`].
+    pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, UnixAddress)> {
+        let received = self.io.read_with(|socket| socket::recv_from(socket, buffer));
+        let (count, from) = received.await?;
+        Ok((count, unix(&from)?))
+    }
+
+    /// Returns the address of this end.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<UnixAddress> {
+        unix(&socket::local_addr(self)?)
+    }
+
+    /// Returns the address to which the socket is connected.
+    ///
+    /// # Errors
+    ///
+    /// Those of getpeername(2): `NotConnected`.
+    pub fn peer_addr(&self) -> io::Result<UnixAddress> {
+        unix(&socket::peer_addr(self)?)
+    }
+}
+
+datagram::methods!(UnixDatagram, StdSocket);

@@ -1,0 +1,159 @@
+//! Unix listeners of tasks.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use mainspring_sys::socket::{Address, ListenOptions, UnixAddress};
+
+use super::accept_task::TaskListener;
+use super::connected::ConnectedSocket;
+use super::into_address::{IntoAddress, unix};
+use super::socket::Socket;
+use super::unix_stream::UnixStream;
+use crate::error::{Error, Result};
+
+type StdListener = std::os::unix::net::UnixListener;
+
+/// A Unix listener of a task. Dropping it does not remove its file.
+#[derive(Debug)]
+pub struct UnixListener {
+    listener: TaskListener,
+}
+
+impl UnixListener {
+    /// Opens a socket that listens at `address`: a path, or a name outside the file system.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] with the address. An existing file is an error: it is never removed here.
+    /// [`Error::Create`] if there is no descriptor for the reserve; `InvalidInput` if the value is
+    /// not the address of a Unix socket.
+    pub fn bind(address: impl IntoAddress) -> Result<UnixListener> {
+        UnixListener::bind_with(address, &ListenOptions::default())
+    }
+
+    /// Opens a socket like [`bind`](UnixListener::bind), with other options.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](UnixListener::bind).
+    pub fn bind_with(address: impl IntoAddress, options: &ListenOptions) -> Result<UnixListener> {
+        let address = Address::Unix(unix(&address.into_address()?)?);
+        Ok(UnixListener { listener: TaskListener::bind(&address, options)? })
+    }
+
+    /// Takes over a listener of std, or an inherited one. It becomes non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Watch`] if it cannot be made non-blocking, or is not a socket; [`Error::Create`];
+    /// `InvalidInput` for a socket of another family.
+    pub fn from_std(listener: StdListener) -> Result<UnixListener> {
+        let listener = TaskListener::new(listener.into())?;
+        unix(&listener.prepare()?)?;
+        Ok(UnixListener { listener })
+    }
+
+    /// Returns the listener as one of std, non-blocking.
+    pub fn into_std(self) -> StdListener {
+        self.listener.into_fd().into()
+    }
+
+    /// Accepts a connection, and returns it with the address of its peer, which is mostly unnamed.
+    /// Otherwise like [`TcpListener::accept`](crate::net::TcpListener::accept).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Accept`] if the listener can no longer accept; those of
+    /// [`Io::readable`](crate::Io::readable).
+    pub async fn accept(&self) -> Result<(UnixStream, UnixAddress)> {
+        let (fd, from, permit) = self.listener.accept().await?;
+        let from = unix(&from)?;
+        Ok((UnixStream::new(ConnectedSocket::unix(Socket::new(fd)).accepted(permit)), from))
+    }
+
+    /// Returns the address at which it listens.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<UnixAddress> {
+        unix(&self.listener.local_addr()?)
+    }
+
+    /// Returns the number of accepted streams that are open, see
+    /// [`TcpListener::set_max_connections`](crate::net::TcpListener::set_max_connections).
+    pub fn connections(&self) -> usize {
+        self.listener.limit().open()
+    }
+
+    /// Sets the limit of accepted streams that are open, like
+    /// [`TcpListener::set_max_connections`](crate::net::TcpListener::set_max_connections).
+    ///
+    /// If the backlog is full too, connect(2) fails with ECONNREFUSED on the BSDs. On Linux it waits,
+    /// or fails with EAGAIN if the client's socket is non-blocking.
+    ///
+    /// ```
+    /// use mainspring::net::{UnixListener, UnixStream};
+    /// use mainspring::{EventLoop, testing::SimClock, timeout};
+    /// use std::time::Duration;
+    ///
+    /// let path = std::env::temp_dir().join(format!("example-{}.limit", std::process::id()));
+    /// let mut el = EventLoop::builder().clock(SimClock::new()).build()?;
+    /// el.run_until_complete(async {
+    ///     let listener = UnixListener::bind(&path)?;
+    ///     listener.set_max_connections(0);
+    ///     let _client = UnixStream::connect(&path).await?;
+    ///     assert!(timeout(Duration::from_secs(60), listener.accept()).await.is_err());
+    ///     listener.set_max_connections(1);
+    ///     let (_stream, _) = listener.accept().await?;
+    ///     assert_eq!(listener.connections(), 1);
+    ///     Ok::<(), mainspring::Error>(())
+    /// })??;
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn set_max_connections(&self, connections: usize) {
+        self.listener.limit().set_max(connections);
+    }
+
+    /// Returns the limit of accepted streams that are open; `usize::MAX` is none.
+    pub fn max_connections(&self) -> usize {
+        self.listener.limit().max()
+    }
+
+    /// Takes the error that is stored at the socket (`SO_ERROR`); the next call finds none.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockopt(2).
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        mainspring_sys::socket::take_error(self)
+    }
+}
+
+impl AsFd for UnixListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
+impl TryFrom<StdListener> for UnixListener {
+    type Error = Error;
+
+    fn try_from(listener: StdListener) -> Result<UnixListener> {
+        UnixListener::from_std(listener)
+    }
+}
+
+impl From<UnixListener> for StdListener {
+    fn from(listener: UnixListener) -> StdListener {
+        listener.into_std()
+    }
+}
+
+impl From<UnixListener> for OwnedFd {
+    fn from(listener: UnixListener) -> OwnedFd {
+        listener.listener.into_fd()
+    }
+}

@@ -1,0 +1,195 @@
+//! Unix streams of tasks.
+
+use std::io;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdStream;
+use std::time::Duration;
+
+use mainspring_sys::Interest;
+use mainspring_sys::socket::UnixAddress;
+
+use super::connect_task::{connect, within};
+use super::connected::ConnectedSocket;
+use super::halves::{OwnedReadHalf, OwnedWriteHalf};
+use super::into_address::{IntoAddress, unix};
+use super::socket::Socket;
+use crate::error::{Error, Result};
+use crate::task::{Io, budget};
+
+/// A connected Unix socket of a task. It derefs to [`ConnectedSocket`], which has the methods for
+/// reading, writing and options.
+///
+/// ```
+/// use mainspring::{EventLoop, net::UnixStream};
+///
+/// let (one, other) = UnixStream::pair()?;
+/// EventLoop::new()?.run_until_complete(async {
+///     one.write_all(b"hello").await?;
+///     drop(one);
+///     let mut all = Vec::new();
+///     other.read_to_end(&mut all).await?;
+///     assert_eq!(all, b"hello");
+///     Ok::<(), mainspring::Error>(())
+/// })??;
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct UnixStream {
+    socket: ConnectedSocket,
+}
+
+impl UnixStream {
+    pub(super) fn new(socket: ConnectedSocket) -> UnixStream {
+        UnixStream { socket }
+    }
+
+    /// Connects to `address`. Dropping the future closes the socket.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`]: refused, no such file, and `ResourceBusy` if the listener's backlog is
+    /// full. `InvalidInput` if the value is not the address of a Unix socket.
+    pub async fn connect(address: impl IntoAddress) -> Result<UnixStream> {
+        budget::step().await;
+        let address = unix(&address.into_address()?)?;
+        Ok(UnixStream { socket: connect(None, &address.into()).await? })
+    }
+
+    /// Connects to `remote` from the address `local`, which the peer then sees.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`] with the error of bind(2) if `local` cannot be bound; those of
+    /// [`connect`](UnixStream::connect).
+    pub async fn connect_from(
+        local: impl IntoAddress,
+        remote: impl IntoAddress,
+    ) -> Result<UnixStream> {
+        budget::step().await;
+        let local = unix(&local.into_address()?)?.into();
+        let remote = unix(&remote.into_address()?)?.into();
+        Ok(UnixStream { socket: connect(Some(&local), &remote).await? })
+    }
+
+    /// Connects to `address` within the time `limit`. On most systems a Unix socket connects or
+    /// fails at once, so the limit is for code that serves both families.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, net::{UnixListener, UnixStream}};
+    /// use std::time::Duration;
+    ///
+    /// let path = std::env::temp_dir().join(format!("example-{}.timeout", std::process::id()));
+    /// let listener = UnixListener::bind(&path)?;
+    /// let connecting = UnixStream::connect_timeout(&path, Duration::from_secs(5));
+    /// let stream = EventLoop::new()?.run_until_complete(connecting)??;
+    /// assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`] with `TimedOut`; those of [`connect`](UnixStream::connect).
+    pub async fn connect_timeout(address: impl IntoAddress, limit: Duration) -> Result<UnixStream> {
+        budget::step().await;
+        let address = unix(&address.into_address()?)?;
+        within(limit, &address, UnixStream::connect(&address)).await
+    }
+
+    /// Returns two connected sockets.
+    ///
+    /// # Errors
+    ///
+    /// Those of socketpair(2): the process or the system is out of descriptors.
+    pub fn pair() -> Result<(UnixStream, UnixStream)> {
+        let (one, other) = StdStream::pair()?;
+        Ok((UnixStream::from_new(one)?, UnixStream::from_new(other)?))
+    }
+
+    /// Takes over a socket that no other process shares.
+    fn from_new(stream: StdStream) -> Result<UnixStream> {
+        stream.set_nonblocking(true)?;
+        Ok(UnixStream { socket: ConnectedSocket::unix(Socket::new(OwnedFd::from(stream))) })
+    }
+
+    /// Takes over a stream of std, which becomes non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Watch`] if it cannot be made non-blocking.
+    pub fn from_std(stream: StdStream) -> Result<UnixStream> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let io = Io::with_interest(Socket::new(OwnedFd::from(stream)), interest)?;
+        Ok(UnixStream { socket: ConnectedSocket::new(io) })
+    }
+
+    /// Returns the stream as one of std, non-blocking.
+    pub fn into_std(self) -> StdStream {
+        OwnedFd::from(self.into_socket()).into()
+    }
+
+    /// Returns the socket, which leaves the loop. It can be [attached](crate::LoopHandle::attach)
+    /// to a protocol, for example.
+    pub fn into_socket(self) -> Socket {
+        self.socket.into_socket()
+    }
+
+    /// Returns the two directions, for two tasks. The socket is closed when both are dropped.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        self.socket.into_split()
+    }
+
+    /// Returns the address of this end.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<UnixAddress> {
+        unix(&self.socket.socket().local_addr()?)
+    }
+
+    /// Returns the address of the other end.
+    ///
+    /// # Errors
+    ///
+    /// Those of getpeername(2): `NotConnected` if the connection is over.
+    pub fn peer_addr(&self) -> io::Result<UnixAddress> {
+        unix(&self.socket.socket().peer_addr()?)
+    }
+}
+
+impl Deref for UnixStream {
+    type Target = ConnectedSocket;
+
+    #[inline]
+    fn deref(&self) -> &ConnectedSocket {
+        &self.socket
+    }
+}
+
+impl AsFd for UnixStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl TryFrom<StdStream> for UnixStream {
+    type Error = Error;
+
+    fn try_from(stream: StdStream) -> Result<UnixStream> {
+        UnixStream::from_std(stream)
+    }
+}
+
+impl From<UnixStream> for StdStream {
+    fn from(stream: UnixStream) -> StdStream {
+        stream.into_std()
+    }
+}
+
+impl From<UnixStream> for OwnedFd {
+    fn from(stream: UnixStream) -> OwnedFd {
+        stream.into_socket().into()
+    }
+}
