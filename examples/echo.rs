@@ -1,12 +1,12 @@
-//! An echo daemon on the callback layer, TCP and Unix.
+//! An echo daemon with callbacks, on TCP and Unix sockets.
 //!
 //! ```text
 //! cargo run --release --example echo -- [ADDR] [--unix PATH] [--selector KIND]
 //! ```
 //!
-//! It prints `listening on ADDR` when it is ready. SIGINT or SIGTERM: it stops accepting, lets its
-//! clients finish for at most five seconds, prints what it has done and exits. A second signal cuts
-//! that short.
+//! It prints `listening on ADDR` when it is ready. On SIGINT or SIGTERM it stops accepting, gives
+//! its clients at most five seconds to finish, prints its counts and exits. A second signal ends it
+//! at once.
 
 use std::env;
 use std::io::{self, Write};
@@ -60,7 +60,7 @@ fn run(options: &Options) -> Result<()> {
     }
     for signal in [Signal::INT, Signal::TERM] {
         let handler = el.add_signal_handler(signal, drain)?;
-        el.set_background(handler); // The daemon ends when its servers and clients have gone.
+        el.set_background(handler); // The daemon ends when its servers and clients are gone.
     }
     io::stdout().write_all(ready.as_bytes())?;
     io::stdout().flush()?;
@@ -80,8 +80,8 @@ fn serve(el: &LoopHandle<Daemon>, listener: std::os::fd::OwnedFd) -> Result<Serv
     })
 }
 
-/// The first signal stops accepting; the clients' time begins to run out. The second one is
-/// impatient.
+/// Handles SIGINT and SIGTERM. The first signal stops accepting and starts the time limit of the
+/// clients. The second one ends them at once.
 fn drain(el: &LoopHandle<Daemon>, daemon: &mut Daemon) {
     if daemon.draining {
         return daemon.servers.iter().for_each(Server::abort_clients);

@@ -1,13 +1,13 @@
-//! The echo daemon of `echo`, written with tasks: the same command line, the same behaviour. The two
-//! are meant to be read side by side.
+//! The echo daemon of `echo`, written with tasks. Command line and behaviour are the same, so the
+//! two can be read side by side.
 //!
 //! ```text
 //! cargo run --release --example echo_tasks -- [ADDR] [--unix PATH] [--selector KIND]
 //! ```
 //!
-//! It prints `listening on ADDR` when it is ready. SIGINT or SIGTERM: it stops accepting, lets its
-//! clients finish for at most five seconds, prints what it has done and exits. A second signal cuts
-//! that short.
+//! It prints `listening on ADDR` when it is ready. On SIGINT or SIGTERM it stops accepting, gives
+//! its clients at most five seconds to finish, prints its counts and exits. A second signal ends it
+//! at once.
 
 use std::cell::Cell;
 use std::env;
@@ -76,7 +76,7 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Listens, and says where.
+/// Starts accepting. Returns the line that names the address.
 fn serve_tcp(el: &EventLoop, daemon: &Rc<Daemon>, listener: OwnedFd) -> Result<String> {
     let tcp = TcpListener::from_std(listener.into())?;
     let address = tcp.local_addr()?;
@@ -106,7 +106,7 @@ impl Daemon {
         while let Some(conn) = self.shutdown.until_started(accept()).await {
             let (daemon, conn) = (self.clone(), conn?);
             self.connections.set(self.connections.get() + 1);
-            // A client that goes away is no failure of the daemon.
+            // A client that disconnects is no error of the daemon.
             let client = async move { daemon.echo(&conn).await.ok() };
             spawn(self.shutdown.track(client)).detach();
         }
@@ -125,8 +125,8 @@ impl Daemon {
     }
 }
 
-/// The first signal stops accepting; the clients' time begins to run out. The second one is
-/// impatient.
+/// Handles SIGINT and SIGTERM. The first signal stops accepting and starts the time limit of the
+/// clients. The second one ends them at once.
 fn drain(shutdown: &Shutdown) {
     shutdown.begin(if shutdown.is_started() { Duration::ZERO } else { DRAIN });
 }

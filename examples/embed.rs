@@ -1,12 +1,12 @@
-//! The loop as a guest: a poll(2) loop of somebody else drives it.
+//! The loop as a guest in another loop, which is built on poll(2).
 //!
-//! `cargo run --example embed` ends by itself. The host is what a user interface or another
-//! framework would be: it has a descriptor of its own, and it is the one that sleeps. The guest
-//! costs it three lines: `poll_fd` beside its own descriptors, `next_deadline` as the limit of its
-//! sleep, and a `tick` that does not wait.
+//! `cargo run --example embed` ends without further input. The host stands for a user interface or
+//! another framework: it has its own descriptor, and it is the loop that sleeps. The guest costs it
+//! three lines: `poll_fd` beside its own descriptors, `next_deadline` as the limit of its sleep,
+//! and a `tick` that does not wait.
 //!
-//! Each job travels through both loops: a thread posts it to the guest, the guest passes it on
-//! through a pipe that the host reads, and the host answers through a pipe that the guest reads.
+//! Each job goes through both loops. A thread sends it to the guest, the guest writes it to a pipe
+//! that the host reads, and the host answers through a pipe that the guest reads.
 
 use std::env;
 use std::io::{self, PipeReader, PipeWriter, Read, Write, pipe};
@@ -27,7 +27,8 @@ fn run() -> mainspring::Result<()> {
     host(guest, jobs, answer_writer)
 }
 
-/// A loop with a timer, a thread that posts to it, and a reader. Its state is where it sends jobs.
+/// Returns a loop with a timer, a reader, and a thread that sends to it. Its state is the pipe for
+/// the jobs.
 fn new_guest(jobs: PipeWriter, answers: PipeReader) -> mainspring::Result<EventLoop<PipeWriter>> {
     let el = EventLoop::with_state(jobs)?;
     el.call_later(Duration::from_millis(50), |_, _| println!("guest: the timer of 50 ms"));
@@ -54,7 +55,7 @@ fn new_guest(jobs: PipeWriter, answers: PipeReader) -> mainspring::Result<EventL
     Ok(el)
 }
 
-/// Somebody else's loop.
+/// The other loop.
 fn host(
     mut guest: EventLoop<PipeWriter>,
     mut jobs: PipeReader,
@@ -85,7 +86,7 @@ fn host(
 
 /// The only place that sleeps.
 fn sleep_until_ready(fds: &mut [PollFd<'_>], limit: Option<Duration>) -> io::Result<()> {
-    // A limit beyond what the system can count is as good as none.
+    // A limit that the system cannot represent counts as none.
     let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
     match poll(fds, limit.as_ref()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),

@@ -1,10 +1,10 @@
-//! The loop as a source of GLib's main loop, or of any other that works like it.
+//! The loop as a source of GLib's main loop, or of a similar one.
 //!
-//! `cargo run --example glib_source` ends without help. GLib's main context asks each of its sources
-//! four things in turn: `prepare` (how long may it sleep?), then it calls poll(2) for the descriptors
-//! of all sources, `check` (is the source ready?), and `dispatch`. [`Guest`] has these three methods,
-//! and each is one line. With GLib itself they are the functions of a `GSourceFuncs`, the descriptor
-//! goes to `g_source_add_unix_fd`, and [`Context`] is not needed.
+//! `cargo run --example glib_source` ends without further input. GLib's main context does four
+//! things in turn: it calls `prepare` of each source (how long may it sleep?), then poll(2) for the
+//! descriptors of all sources, then `check` (is the source ready?), and `dispatch`. [`Guest`] has
+//! these three methods, each of one line. With GLib itself they become the functions of a
+//! `GSourceFuncs`, the descriptor goes to `g_source_add_unix_fd`, and [`Context`] is not needed.
 
 use std::env;
 use std::io;
@@ -29,25 +29,26 @@ impl Guest {
         Ok(Guest { el, fd })
     }
 
-    /// The time that the context may sleep because of this source; none if for as long as it likes.
+    /// Returns the maximum time that the context may sleep because of this source; `None` for no
+    /// limit.
     fn prepare(&self) -> Option<Duration> {
         let deadline = self.el.next_deadline()?;
         Some(deadline.saturating_duration_since(self.el.now()))
     }
 
-    /// True if the source has something to do after the sleep.
+    /// Returns true if the source has something to do after the sleep.
     fn check(&self, is_readable: bool) -> bool {
         is_readable || self.prepare() == Some(Duration::ZERO)
     }
 
-    /// Returns false if the source is to be removed, as `G_SOURCE_REMOVE`.
+    /// Runs a tick. Returns false if the source must be removed, like `G_SOURCE_REMOVE`.
     fn dispatch(&mut self) -> mainspring::Result<bool> {
         self.el.tick(Some(Duration::ZERO))?;
         Ok(self.el.is_alive() && !self.el.is_stopping())
     }
 }
 
-/// A main context with one source, and a timeout of its own.
+/// A main context with one source and its own timeout.
 struct Context {
     guest: Guest,
     tick: Instant,
@@ -56,7 +57,7 @@ struct Context {
 impl Context {
     const TICK: Duration = Duration::from_millis(20);
 
-    /// One iteration, which may sleep. False when the source is gone.
+    /// Runs one iteration, which may sleep. Returns false when the source is gone.
     fn iterate(&mut self) -> mainspring::Result<bool> {
         let own = self.tick.saturating_duration_since(Instant::now());
         let limit = self.guest.prepare().map_or(own, |limit| limit.min(own));

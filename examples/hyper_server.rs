@@ -4,8 +4,8 @@
 //! cargo run --release --features hyper --example hyper_server -- [ADDR]
 //! ```
 //!
-//! It prints `listening on ADDR` when it is ready, and answers `GET /`, with keep-alive. SIGINT or
-//! SIGTERM: it stops accepting, lets the requests under way finish for at most five seconds, and
+//! It prints `listening on ADDR` when it is ready, and answers `GET /`, with keep-alive. On SIGINT
+//! or SIGTERM it stops accepting, gives the current requests at most five seconds to finish, and
 //! exits.
 
 use std::convert::Infallible;
@@ -44,7 +44,7 @@ async fn serve(conn: TcpStream, shutdown: Shutdown) {
     let mut server = http1::Builder::new();
     server.timer(LoopTimer);
     let mut serving = pin!(server.serve_connection(conn, service_fn(answer)));
-    // A client that goes away in the middle of a request is the client's affair.
+    // A client that disconnects during a request is no error of the server.
     if shutdown.until_started(serving.as_mut()).await.is_none() {
         serving.as_mut().graceful_shutdown();
         let _ = serving.await;

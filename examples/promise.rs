@@ -4,8 +4,8 @@
 //! cargo run --example promise [-- ADDR ...]
 //! ```
 //!
-//! It knocks at all addresses at once and tells who opened, and after how long. Without arguments it
-//! knocks at a port of its own, and at one where nobody listens any more.
+//! It connects to all addresses at once and prints which are open, and after how long. Without
+//! arguments it uses one open port of its own, and one that is closed.
 
 use std::env;
 use std::net::TcpListener;
@@ -17,8 +17,8 @@ use mainspring::{Error, EventLoop, LoopHandle, Result, promise};
 
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// `LoopHandle::connect` calls back. The callback keeps the promise, and the caller awaits what was
-/// promised.
+/// Connects. `LoopHandle::connect` calls back; the callback sets the promise, and the caller awaits
+/// the result.
 async fn connect(el: &LoopHandle, address: Address) -> Result<Socket> {
     let (promise, promised) = promise();
     el.connect(address, PATIENCE, move |_el, _state, outcome| match outcome {
@@ -39,7 +39,7 @@ async fn knock(el: LoopHandle, address: Address) -> bool {
     outcome.is_ok()
 }
 
-/// How many have opened.
+/// Returns the number of open addresses.
 fn run(addresses: Vec<Address>) -> Result<usize> {
     let mut el = EventLoop::new()?;
     let handle = el.handle().clone();
@@ -56,7 +56,7 @@ fn run(addresses: Vec<Address>) -> Result<usize> {
     })?
 }
 
-/// A port that is open for as long as the listener lives, and one that is not.
+/// Returns the address of a listener, and one at which nothing listens.
 fn neighbours() -> Result<(TcpListener, Vec<Address>)> {
     let open = TcpListener::bind("127.0.0.1:0")?;
     let closed = TcpListener::bind("127.0.0.1:0")?.local_addr()?;

@@ -1,13 +1,12 @@
-//! A proxy: each client is joined to a connection of its own to the upstream, with back-pressure
-//! both ways.
+//! A proxy: each client gets its own connection to the upstream, with back-pressure both ways.
 //!
 //! ```text
 //! cargo run --release --example proxy -- LISTEN UPSTREAM
 //! ```
 //!
 //! It prints `listening on LISTEN` when it is ready. Each address is TCP or Unix. The end of one
-//! direction is passed on while the other one goes on. SIGINT or SIGTERM: it stops accepting, and
-//! ends with its last client; a second signal cuts that short.
+//! direction is passed on while the other direction continues. On SIGINT or SIGTERM it stops
+//! accepting, and exits with its last client. A second signal ends it at once.
 
 use std::cell::{Cell, OnceCell};
 use std::env;
@@ -19,13 +18,13 @@ use std::time::Duration;
 use mainspring::net::{Address, ListenOptions, Protocol, Server, Transport, listen};
 use mainspring::{Error, EventLoop, Handle, LoopHandle, Result, Signal};
 
-/// How long the upstream may take to answer a connection.
+/// Time limit for connecting to the upstream.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 struct Proxy {
     upstream: Address,
     server: Option<Server>,
-    /// How often it was told to end.
+    /// Number of signals received.
     signals: u32,
 }
 
@@ -43,7 +42,7 @@ enum Side {
     Upstream,
 }
 
-/// The protocol of both sides: what comes in at one goes out at the other.
+/// Protocol of both sides: input of one side is written to the other.
 struct End(Side, Rc<Pair>);
 
 impl End {
@@ -54,15 +53,15 @@ impl End {
         }
     }
 
-    /// Connects to the upstream. Nothing is read from the client before there is somebody to take
-    /// it.
+    /// Connects to the upstream. Reading from the client is paused until the upstream can take its
+    /// data.
     fn connect(&self, el: &LoopHandle<Proxy>, upstream: &Address, client: &Transport) {
         client.pause_reading();
         let (pair, client) = (self.1.clone(), client.clone());
         let attempt = el.connect(upstream.clone(), PATIENCE, move |el, _proxy, socket| {
             let end = End(Side::Upstream, pair.clone());
             let attached = socket.and_then(|socket| el.attach_with(socket, end));
-            // The error is for the exception handler, the end for the client.
+            // The error goes to the exception handler, and the client is disconnected.
             let upstream = attached.inspect_err(|_| client.abort())?;
             let _ = pair.upstream.set(upstream);
             client.resume_reading();
@@ -99,8 +98,8 @@ impl Protocol<Proxy> for End {
         Ok(())
     }
 
-    /// The end goes on to the other side, behind what is queued there. A connection whose two
-    /// directions have ended is over by itself.
+    /// Passes the end on to the other side, after the bytes queued there. A connection whose two
+    /// directions have ended closes automatically.
     fn eof_received(&mut self, _: &LoopHandle<Proxy>, _: &mut Proxy, _: &Transport) -> Result<()> {
         if let Some(other) = self.other() {
             other.shutdown_write();
@@ -108,7 +107,7 @@ impl Protocol<Proxy> for End {
         Ok(())
     }
 
-    /// This side is slow: the other one is not read meanwhile.
+    /// This side is slow, so reading from the other side pauses.
     fn pause_writing(&mut self, _: &LoopHandle<Proxy>, _: &mut Proxy, _: &Transport) -> Result<()> {
         if let Some(other) = self.other() {
             other.pause_reading();
@@ -138,7 +137,7 @@ impl Protocol<Proxy> for End {
             el.cancel(attempt);
         }
         match self.other() {
-            // What is queued there was sent before this end, and is delivered.
+            // The bytes queued there were sent before this end, so they are delivered.
             Some(other) if reason.is_none() && proxy.signals < 2 => other.close(),
             Some(other) => other.abort(),
             None => {}
@@ -154,7 +153,7 @@ fn run(local: &str, upstream: &str) -> Result<()> {
     let server = el.serve_with(listener, || End(Side::Client, Rc::default()))?;
     for signal in [Signal::INT, Signal::TERM] {
         let handler = el.add_signal_handler(signal, drain)?;
-        el.set_background(handler); // The proxy ends when its clients have gone.
+        el.set_background(handler); // The proxy ends when its clients are gone.
     }
     writeln!(io::stdout(), "listening on {}", server.local_addr()?)?;
     el.state_mut().server = Some(server);

@@ -1,11 +1,11 @@
 //! Signals as ordinary callbacks, and a second Ctrl-C that always works.
 //!
-//! `cargo run --example signals` prints its pid and waits for signals: HUP and USR1 are told, TERM
-//! and INT (Ctrl-C) wind the daemon down. `--demo` raises the signals at itself and ends.
+//! `cargo run --example signals` prints its pid and waits for signals. HUP and USR1 print a line;
+//! TERM and INT (Ctrl-C) start the shutdown. With `--demo` it sends itself the signals and ends.
 //!
-//! A second Ctrl-C ends the process at once. No code does that: the first one removes its own
-//! handler, the loop gives the signal back, and the kernel does with the next one what it does by
-//! default, even while a callback hangs.
+//! A second Ctrl-C ends the process at once. No code is needed for that: the first one removes its
+//! own handler, and the loop restores the default disposition. So the kernel ends the process even
+//! while a callback hangs.
 
 use std::env;
 use std::process::{self, ExitCode};
@@ -14,7 +14,7 @@ use std::time::Duration;
 use mainspring::{EventLoop, Handle, LoopHandle, Signal};
 
 struct Daemon {
-    /// How long it takes to wind down.
+    /// Duration of the shutdown.
     grace: Duration,
     interrupt: Option<Handle>,
     reloads: u32,
@@ -41,17 +41,17 @@ fn run(demo: bool) -> mainspring::Result<()> {
         raise_in_turn(&el);
     }
     el.run_forever()?;
-    println!("the end");
+    println!("shut down");
     Ok(())
 }
 
-/// What INT and TERM do.
+/// Handles INT and TERM: removes the handler of INT and starts the shutdown.
 fn wind_down(el: &LoopHandle<Daemon>, daemon: &mut Daemon, signal: &str) {
     let Some(interrupt) = daemon.interrupt.take() else {
-        return println!("{signal}: already winding down");
+        return println!("{signal}: already shutting down");
     };
     el.cancel(interrupt);
-    println!("{signal}: winding down, Ctrl-C ends at once");
+    println!("{signal}: shutting down, a second Ctrl-C ends the process");
     el.call_later(daemon.grace, |el, _| el.stop());
 }
 

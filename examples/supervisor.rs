@@ -1,12 +1,12 @@
-//! A supervisor: services in a task group, each with a time limit, started again when it fails.
+//! A supervisor: services in a task group, each with a time limit, restarted when they fail.
 //!
 //! ```text
 //! cargo run --example supervisor [-- --doomed]
 //! ```
 //!
-//! Three services do one piece of work each. One succeeds, one panics at first, one hangs at first.
-//! With `--doomed` there is a fourth that cannot succeed: when its supervisor gives up, the group
-//! cancels the others, and the program says why and fails.
+//! Three services do one piece of work each. One succeeds, one panics in its first attempt, and one
+//! hangs in its first two. With `--doomed` there is a fourth that cannot succeed. When its
+//! supervisor gives up, the group cancels the others, and the program prints the reason and fails.
 
 use std::env;
 use std::future::pending;
@@ -15,12 +15,13 @@ use std::time::Duration;
 
 use mainspring::{Error, EventLoop, Result, TaskGroup, sleep, timeout};
 
-/// How long one attempt may take, how many there are, and the pause after the first; it grows.
+/// Time limit of an attempt, number of attempts, and the pause after the first attempt, which
+/// grows.
 const LIMIT: Duration = Duration::from_millis(300);
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What a service does in one attempt.
+/// Work of a service in one attempt.
 async fn serve(name: &'static str, attempt: u32) -> Result<()> {
     sleep(Duration::from_millis(5)).await;
     match (name, attempt) {
@@ -31,7 +32,7 @@ async fn serve(name: &'static str, attempt: u32) -> Result<()> {
     }
 }
 
-/// Starts a service again until it has succeeded, or there is no hope.
+/// Restarts a service until it succeeds or its attempts are used up.
 async fn supervise(name: &'static str) -> Result<()> {
     for attempt in 1..=ATTEMPTS {
         match attempt_once(name, attempt).await {
@@ -48,8 +49,8 @@ async fn supervise(name: &'static str) -> Result<()> {
     Err(Error::other(format!("{name}: given up after {ATTEMPTS} attempts")))
 }
 
-/// The service is a child of its own, so that its panic is an error here; and it is over when this
-/// is, also if this is cancelled.
+/// Runs the service as a child task, so that its panic is an error here. The child has ended when
+/// this returns, even if this is cancelled.
 async fn attempt_once(name: &'static str, attempt: u32) -> Result<()> {
     let child = TaskGroup::run(async |group| {
         group.spawn(serve(name, attempt))?.named(name);
@@ -70,7 +71,7 @@ fn run(names: &[&'static str]) -> Result<()> {
 }
 
 fn main() -> ExitCode {
-    // A panic of a service is the supervisor's business, which prints it in its own words.
+    // The supervisor prints the panics of its services itself.
     std::panic::set_hook(Box::new(|_| {}));
     let names = match env::args().nth(1).as_deref() {
         None => &["steady", "clumsy", "sleepy"][..],

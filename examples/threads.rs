@@ -1,9 +1,9 @@
-//! Threads that post their results into the loop.
+//! Threads that send their results to the loop.
 //!
-//! `cargo run --example threads` counts primes on four threads. A thread reaches the loop by a
-//! `Remote`, and what it sends is a closure that runs on the loop's thread with the state at hand:
-//! no channel, no lock, and nothing to poll. `run` returns when the last remote is gone, because
-//! then nothing can come any more.
+//! `cargo run --example threads` counts primes on four threads. A thread reaches the loop through a
+//! `Remote`. It sends closures, which run on the loop's thread with access to the state: no
+//! channel, no lock, and nothing to poll. `run` returns when the last remote is dropped, because
+//! then no further closure can arrive.
 
 use std::env;
 use std::ops::Range;
@@ -36,7 +36,7 @@ fn run() -> mainspring::Result<()> {
     Ok(())
 }
 
-/// A thread that counts, posts what it found, and drops its remote.
+/// Starts a thread that counts, sends its result, and drops its remote.
 fn spawn(remote: Remote<Tally>, range: Range<u32>) -> JoinHandle<mainspring::Result<()>> {
     thread::spawn(move || {
         let found = range.clone().filter(|&n| is_prime(n)).count();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use mainspring::{EventLoop, LoopHandle};
 
-/// The state: when the program began.
+/// State of the loop: the start of the program.
 type Began = Instant;
 
 const IDLE_LIMIT: Duration = ms(200);
@@ -57,7 +57,8 @@ fn run() -> mainspring::Result<()> {
     Ok(())
 }
 
-/// What no callback should do. The interval skips the ticks that fall into it, and keeps its grid.
+/// Blocks the loop, which no callback should do. The interval skips the ticks missed meanwhile, and
+/// keeps its grid.
 fn hog_the_loop(_el: &LoopHandle<Began>, began: &mut Began) {
     thread::sleep(ms(170));
     say(began, "a callback that took 170 ms has returned");

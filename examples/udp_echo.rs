@@ -1,8 +1,8 @@
 //! A UDP echo daemon: one socket, one reader, and state without `Rc` or `RefCell`.
 //!
-//! `cargo run --example udp_echo [ADDR]` says where it listens (by default 127.0.0.1 and a port
-//! that the system chooses) and sends every datagram back to where it came from. Ctrl-C or SIGTERM
-//! ends it, and it says what it has done. `nc -u 127.0.0.1 PORT` talks to it.
+//! `cargo run --example udp_echo [ADDR]` prints its address (by default 127.0.0.1 and a port chosen
+//! by the system) and sends every datagram back to its sender. Ctrl-C or SIGTERM ends it, and it
+//! prints its counts. Try it with `nc -u 127.0.0.1 PORT`.
 
 use std::env;
 use std::ffi::OsString;
@@ -11,9 +11,9 @@ use std::process::ExitCode;
 
 use mainspring::{Error, EventLoop, Signal};
 
-/// No datagram is longer.
+/// Size of the buffer; no datagram is longer.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// How many datagrams are answered before the loop serves others, signals among them.
+/// Number of datagrams that are answered before the loop serves other callbacks, such as signals.
 const BATCH: usize = 64;
 
 #[derive(Default)]
@@ -36,12 +36,11 @@ fn run(address: SocketAddr) -> mainspring::Result<()> {
             let (n, peer) = socket.recv_from(&mut buffer)?;
             stats.datagrams += 1;
             stats.bytes += n as u64;
-            // No `?` here: an error would end the reader, and a peer can cause one, for example by
-            // a forged address that the kernel does not send to. An answer may be lost, as any
-            // datagram may.
+            // No `?` here: an error would end the reader, and a peer can cause one, for example
+            // with a forged address. An answer may be lost, like any datagram.
             let _ = socket.send_to(&buffer[..n], peer);
         }
-        Ok(()) // Whatever is left makes the loop call again.
+        Ok(()) // If datagrams are left, the loop calls again.
     })?;
     el.add_signal_handler(Signal::INT, |el, _| el.stop())?;
     el.add_signal_handler(Signal::TERM, |el, _| el.stop())?;

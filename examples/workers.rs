@@ -1,17 +1,17 @@
-//! An echo daemon on all cores: a loop for each, and nothing that they share.
+//! An echo daemon on all cores: one loop for each core, and nothing shared.
 //!
 //! ```text
 //! cargo run --release --example workers -- [ADDR] [--workers N] [--handover]
 //! ```
 //!
-//! A worker is a thread with a loop, clients and counters of its own, so there is nothing to lock.
-//! Each has its own listener at the same address (`SO_REUSEPORT`), and Linux spreads the clients by
-//! a hash of both addresses. With `--handover`, for all systems, the main loop accepts, and hands
-//! the connections to one worker after the other by its [`Remote`].
+//! A worker is a thread with its own loop, clients and counters, so no lock is needed. Each worker
+//! has its own listener at the same address (`SO_REUSEPORT`), and Linux spreads the clients by a
+//! hash of both addresses. With `--handover`, which works on all systems, the main loop accepts. It
+//! sends the connections to the workers in turn, through their [`Remote`]s.
 //!
-//! It prints `listening on ADDR` when it is ready. SIGINT or SIGTERM: it stops accepting, lets its
-//! clients finish for at most five seconds, prints what each worker has done and exits. A second
-//! signal cuts that short.
+//! It prints `listening on ADDR` when it is ready. On SIGINT or SIGTERM it stops accepting, gives
+//! its clients at most five seconds to finish, prints the counts of each worker and exits. A second
+//! signal ends it at once.
 
 use std::env;
 use std::fmt::Display;
@@ -27,7 +27,7 @@ use mainspring::{Error, EventLoop, LoopHandle, PanicPolicy, Remote, Result, Shut
 
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// The state of a worker's loop.
+/// State of a worker's loop.
 #[derive(Default)]
 struct Worker {
     server: Option<Server>,
@@ -35,14 +35,14 @@ struct Worker {
     bytes: u64,
 }
 
-/// The state of the main loop.
+/// State of the main loop.
 #[derive(Default)]
 struct Daemon {
     workers: Vec<Remote<Worker>>,
     shutdown: Shutdown,
 }
 
-/// The way to a worker, and its thread, which tells its connections and bytes in the end.
+/// Remote of a worker, and its thread, which returns the numbers of connections and bytes.
 type Started = (Remote<Worker>, JoinHandle<Result<(u64, u64)>>);
 
 struct Options {
@@ -77,11 +77,11 @@ fn run(options: &Options) -> Result<()> {
     let shutdown = el.state().shutdown.clone();
     match acceptor {
         Some(listener) => el.spawn(hand_over(listener, remotes, shutdown)).detach(),
-        None => drop(remotes), // Their servers keep the workers going.
+        None => drop(remotes), // Their servers keep the workers alive.
     }
     for signal in [Signal::INT, Signal::TERM] {
         let handler = el.add_signal_handler(signal, on_signal)?;
-        el.set_background(handler); // The daemon ends when its workers have gone.
+        el.set_background(handler); // The daemon ends when its workers are gone.
     }
     println!("listening on {address}");
     io::stdout().flush()?;
@@ -89,7 +89,8 @@ fn run(options: &Options) -> Result<()> {
     report(threads)
 }
 
-/// A listener that others of this user may join. The first one learns its port from the kernel.
+/// Returns a listener at the address, which other listeners of this user may share. The first one
+/// gets its port from the kernel.
 fn share(address: &mut SocketAddr) -> Result<net::TcpListener> {
     let mut options = ListenOptions::default();
     options.bind.reuse_port = true;
@@ -98,17 +99,18 @@ fn share(address: &mut SocketAddr) -> Result<net::TcpListener> {
     Ok(listener)
 }
 
-/// Starts a thread with a loop, and waits until it can be reached.
+/// Starts a thread with a loop. Returns once its remote is available.
 fn start(listener: Option<net::TcpListener>, daemon: Remote<Daemon>) -> Result<Started> {
     let (ready, started) = channel();
     let thread = thread::Builder::new().spawn(move || {
-        // What one client makes panic is not the end of the others.
+        // A panic caused by one client must not end the others.
         let builder = EventLoop::builder().panic_policy(PanicPolicy::Report);
         let mut el = builder.build_with(Worker::default())?;
         el.state_mut().server = listener.map(|listener| el.serve(listener, echo)).transpose()?;
-        let _ = ready.send(el.remote()); // It is waited for.
+        let _ = ready.send(el.remote()); // The main loop is waiting for it.
         let ended = el.run();
-        // A daemon with a worker less is no daemon: it ends, and may be started again.
+        // A daemon without one of its workers should not continue: it ends, and its supervisor can
+        // restart it.
         daemon.call_soon(drain)?;
         let Worker { server, handed_over, bytes } = el.state();
         let accepted = server.as_ref().map_or(0, Server::accepted);
@@ -118,8 +120,8 @@ fn start(listener: Option<net::TcpListener>, daemon: Remote<Daemon>) -> Result<S
     Ok((remote, thread))
 }
 
-/// Accepts until the shutdown begins, or the listener is of no more use. The workers live as long
-/// as these remotes, and their clients.
+/// Accepts until the shutdown begins or the listener fails. The remotes keep the workers alive, and
+/// so do their clients.
 async fn hand_over(from: TcpListener, to: Vec<Remote<Worker>>, shutdown: Shutdown) -> Result<()> {
     for worker in to.iter().cycle() {
         let Some(accepted) = shutdown.until_started(from.accept()).await else { break };
@@ -138,13 +140,14 @@ fn echo(_: &LoopHandle<Worker>, worker: &mut Worker, conn: &Transport, data: &[u
     Ok(())
 }
 
-/// The first signal lets the clients finish. The second one is impatient.
+/// Handles SIGINT and SIGTERM. The first signal lets the clients finish. The second one ends them
+/// at once.
 fn on_signal(el: &LoopHandle<Daemon>, daemon: &mut Daemon) {
     if !daemon.shutdown.is_started() {
         return drain(el, daemon);
     }
     for worker in &daemon.workers {
-        let _ = worker.stop(); // It may have ended by itself.
+        let _ = worker.stop(); // Fails if the worker has already ended.
     }
 }
 

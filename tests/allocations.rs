@@ -1,8 +1,8 @@
-//! Q10 and T6: after warm-up the loop allocates nothing, and what it keeps is in proportion to what
-//! lives.
+//! Allocations of the loop: none after warm-up, and memory in proportion to what is alive
+//! (docs/contract.md, Q10 and T6).
 //!
-//! An allocator that counts stands between these tests and the system's. It counts per thread,
-//! since tests run side by side.
+//! A counting allocator wraps the system's. It counts for each thread, because tests run in
+//! parallel.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -21,12 +21,12 @@ mod allocations {
 }
 
 thread_local! {
-    /// Allocations of this thread, and the bytes that it holds.
+    /// Number of allocations of this thread, and bytes in use.
     static COUNTS: Cell<(usize, isize)> = const { Cell::new((0, 0)) };
 }
 
 fn count(calls: usize, bytes: isize) {
-    // A thread that is ending has no counts any more.
+    // Fails while the thread ends, because its counts are gone.
     let _ = COUNTS.try_with(|counts| {
         let (all, held) = counts.get();
         counts.set((all + calls, held + bytes));
@@ -35,19 +35,18 @@ fn count(calls: usize, bytes: isize) {
 
 struct Counting;
 
-// SAFETY: every call goes to the system's allocator as it came, and its answer goes back as it
-// came. Counting touches a constant-initialised thread-local without a destructor, which allocates
-// nothing.
+// SAFETY: every call is passed to the system's allocator unchanged, and so is its result. Counting
+// uses a constant-initialised thread-local without a destructor, so it allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(1, layout.size() as isize);
-        // SAFETY: the caller keeps the contract of `alloc`, which is that of the system's.
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same for `System`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(0, -(layout.size() as isize));
-        // SAFETY: the block comes from `System`, as all do here, with this layout.
+        // SAFETY: the block was allocated by `System`, like all blocks here, with this layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -62,7 +61,7 @@ const MEASURED: usize = 10_000;
 
 type Turn = Box<dyn FnMut(&mut EventLoop<usize>)>;
 
-/// Does `turn` often, and counts the allocations of all but the first times.
+/// Runs `tick` often. Returns the number of allocations after the warm-up.
 fn allocations(el: &mut EventLoop<usize>, mut turn: Turn) -> usize {
     (0..WARM_UP).for_each(|_| turn(el));
     let (before, _) = COUNTS.get();
@@ -70,8 +69,8 @@ fn allocations(el: &mut EventLoop<usize>, mut turn: Turn) -> usize {
     COUNTS.get().0 - before
 }
 
-/// Sets a loop up on each selector kind, and expects that a tick of it allocates nothing and runs
-/// `ran` callbacks.
+/// Sets up a loop on each selector kind. Asserts that a tick allocates nothing and runs `ran`
+/// callbacks.
 fn expect_none(what: &str, ran: usize, set_up: impl Fn(&EventLoop<usize>, SimClock) -> Turn) {
     for kind in SelectorKind::available() {
         let clock = SimClock::new();
@@ -90,7 +89,7 @@ fn tick(el: &mut EventLoop<usize>) {
 }
 
 #[test]
-fn q10_the_counter_counts() {
+fn q10_the_allocator_counts() {
     let (before, held) = COUNTS.get();
     let block = Box::new([0_u8; 4096]);
     assert_eq!(COUNTS.get(), (before + 1, held + 4096));
@@ -128,8 +127,9 @@ fn q10_pausing_and_resuming_a_watcher_allocates_nothing() {
         let watcher = el.watch(stream, readable, |_, _, _| Ok(())).expect("a watcher");
         Box::new(move |el| {
             let _open = &peer;
-            el.set_interest(watcher, mainspring::Interest::empty()).expect("a pause");
-            el.set_interest(watcher, readable).expect("the end of it");
+            el.set_interest(watcher, mainspring::Interest::empty())
+                .expect("an empty interest can be set");
+            el.set_interest(watcher, readable).expect("the interest can be set again");
             tick(el);
         })
     });
@@ -273,7 +273,7 @@ fn q10_a_chunk_allocates_nothing() {
 }
 
 #[test]
-fn t6_memory_stays_with_the_timers_that_live() {
+fn t6_cancelled_timers_keep_no_memory() {
     let mut el = EventLoop::builder().clock(SimClock::new()).build_with(0).expect("a loop");
     let idle = el.add_timer(|_, _: &mut usize| {}).expect("a timer");
     let (_, before) = COUNTS.get();
@@ -285,12 +285,12 @@ fn t6_memory_stays_with_the_timers_that_live() {
         }
     }
     let held = COUNTS.get().1 - before;
-    println!("after a million cancelled timers {held} bytes more are held than before");
+    println!("{held} more bytes are in use after a million cancelled timers");
     assert!(held < 64 * 1024, "{held} bytes for one timer");
 }
 
 #[test]
-fn q8_a_loop_gives_back_all_its_memory() {
+fn q8_a_loop_frees_all_its_memory() {
     for kind in SelectorKind::available() {
         let mut first = COUNTS.get().1;
         for round in 0..4 {
@@ -303,7 +303,7 @@ fn q8_a_loop_gives_back_all_its_memory() {
             remote.call_soon(move |_, ran| *ran += round).expect("an open loop");
             tick(&mut el);
             drop((el, remote));
-            // What the process makes once for all loops is made by the first one.
+            // The first loop also allocates what the process keeps for all loops.
             first = if round == 0 { COUNTS.get().1 } else { first };
         }
         assert_eq!(COUNTS.get().1, first, "on {kind}");
@@ -311,7 +311,7 @@ fn q8_a_loop_gives_back_all_its_memory() {
 }
 
 #[test]
-fn t6_a_named_timer_that_panics_leaves_no_name() {
+fn t6_a_named_timer_that_panics_keeps_no_name() {
     let mut el = EventLoop::builder().clock(SimClock::new()).build().unwrap();
     let mut run = || {
         let timer = el.call_later(MILLI, |_, _| -> () { resume_unwind(Box::new(())) });

@@ -1,8 +1,7 @@
-//! The programs in `examples/`, run as their users run them: they do what their first lines
-//! promise.
+//! The programs in `examples/`, run like a user runs them. Each does what its first lines promise.
 //!
-//! `cargo test` builds them first; `cargo test --test examples` alone does not, and takes the ones
-//! that are there.
+//! `cargo test` builds them first. `cargo test --test examples` alone does not, and runs existing
+//! binaries.
 
 mod examples {
     pub mod program;

@@ -1,7 +1,8 @@
-//! What an idle connection costs, and what one that was busy gives back, to the byte.
+//! Memory of idle connections, and memory given back by a connection that was busy
+//! (docs/contract.md, S2).
 //!
-//! An allocator that counts stands between these tests and the system's. It counts per thread,
-//! since tests run side by side.
+//! A counting allocator wraps the system's. It counts for each thread, because tests run in
+//! parallel.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -15,30 +16,29 @@ use mainspring::net::{Address, ListenOptions, Protocol, Server, Transport, liste
 use mainspring::{EventLoop, LoopHandle, Result, SelectorKind};
 
 thread_local! {
-    /// The bytes that this thread holds.
+    /// Bytes in use by this thread.
     static HELD: Cell<isize> = const { Cell::new(0) };
 }
 
 fn count(bytes: isize) {
-    // A thread that is ending has no count any more.
+    // Fails while the thread ends, because its count is gone.
     let _ = HELD.try_with(|held| held.set(held.get() + bytes));
 }
 
 struct Counting;
 
-// SAFETY: every call goes to the system's allocator as it came, and its answer goes back as it
-// came. Counting touches a constant-initialised thread-local without a destructor, which allocates
-// nothing.
+// SAFETY: every call is passed to the system's allocator unchanged, and so is its result. Counting
+// uses a constant-initialised thread-local without a destructor, so it allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller keeps the contract of `alloc`, which is that of the system's.
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same for `System`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
-        // SAFETY: the block comes from `System`, as all do here, with this layout.
+        // SAFETY: the block was allocated by `System`, like all blocks here, with this layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -52,15 +52,16 @@ fn settle(el: &mut EventLoop) {
             return;
         }
     }
-    panic!("it does not come to rest");
+    panic!("the loop does not become idle");
 }
 
-/// The kinds that can watch as many descriptors as are open here: select(2) ends at 1024.
+/// Returns the selector kinds that support enough descriptors for these tests. select(2) ends at
+/// 1024.
 fn kinds() -> impl Iterator<Item = SelectorKind> {
     SelectorKind::available().iter().copied().filter(|kind| *kind != SelectorKind::Select)
 }
 
-/// Connects clients until the server has `wanted`.
+/// Connects clients until the server has `wanted` connections.
 fn connect(el: &mut EventLoop, server: &Server, clients: &mut Vec<TcpStream>, wanted: usize) {
     let address = server.local_addr().unwrap().as_inet().unwrap();
     while server.connections() < wanted {
@@ -78,7 +79,7 @@ fn measure(name: &str, serve: impl Fn(&EventLoop, std::os::fd::OwnedFd) -> Serve
         let any = Address::from(SocketAddr::from(([127, 0, 0, 1], 0)));
         let server = serve(&el, listen(&any, &ListenOptions::default()).unwrap());
         let mut clients = Vec::with_capacity(MANY);
-        // The first ones pay for what all share, above all the read buffer.
+        // The first connections also pay for shared memory, above all the read buffer.
         connect(&mut el, &server, &mut clients, FEW);
         clients[0].write_all(b"x").unwrap();
         settle(&mut el);
@@ -94,7 +95,7 @@ fn measure(name: &str, serve: impl Fn(&EventLoop, std::os::fd::OwnedFd) -> Serve
     worst
 }
 
-/// A protocol of the least size.
+/// Protocol without fields.
 struct Listening;
 
 impl Protocol<()> for Listening {
@@ -111,9 +112,9 @@ fn p117_an_idle_connection_costs_less_than_500_bytes() {
     assert!(closure <= 500 && protocol <= 500, "{closure} and {protocol} bytes");
 }
 
-/// S2: a queue that was long is given back when it is empty.
+/// The memory of a long queue is given back when the queue is empty.
 #[test]
-fn s2_a_connection_that_was_slow_does_not_keep_its_queue() {
+fn s2_a_slow_connection_frees_its_queue() {
     for kind in kinds() {
         let mut el = EventLoop::builder().selector(kind).build().unwrap();
         let (ours, mut theirs) = UnixStream::pair().unwrap();

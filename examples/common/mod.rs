@@ -1,4 +1,4 @@
-//! What the echo daemons have in common: their command line, and how they listen.
+//! The command line and the Unix listener of the echo daemons.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use mainspring::net::{Address, ListenOptions, SocketFile, listen};
 use mainspring::{Error, Result, SelectorKind};
 
-/// `[ADDR] [--unix PATH] [--selector KIND]`
+/// Command line: `[ADDR] [--unix PATH] [--selector KIND]`.
 #[derive(Debug)]
 pub struct Options {
     pub address: Address,
@@ -41,8 +41,8 @@ fn bad(message: String) -> Error {
     Error::other(format!("{message}; usage: [ADDR] [--unix PATH] [--selector KIND]"))
 }
 
-/// Listens at a path, which a daemon that was killed may have left behind. The file goes when the
-/// daemon does, unless another one has taken it over.
+/// Listens at a path, which a killed daemon may have left behind. The file is removed with the
+/// daemon, unless another daemon has taken it over.
 pub fn listen_at(path: &Path) -> Result<(OwnedFd, SocketFile)> {
     let mut options = ListenOptions::default();
     options.bind.replace_stale = true;

@@ -1,4 +1,4 @@
-//! A fetch: connect, ask, wait for the headers, wait for the body.
+//! A fetch with callbacks: connect, send the request, wait for the headers, wait for the body.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -12,7 +12,7 @@ use crate::Tour;
 
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// An `http://` URL, taken apart.
+/// An `http://` URL, split into its parts.
 #[derive(Debug, Clone)]
 pub struct Url {
     pub host: String,
@@ -39,14 +39,14 @@ impl Url {
         }
     }
 
-    /// The addresses of the host, best first.
+    /// Returns the addresses of the host, best first.
     fn resolve(&self) -> Result<VecDeque<SocketAddr>> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         Ok((host, self.port).to_socket_addrs()?.collect())
     }
 }
 
-/// Starts a fetch. A name may take long to resolve, so a thread does that and sends the address to
+/// Starts a fetch. Resolving a name may take long, so a thread does it and sends the addresses to
 /// the loop.
 pub fn start(el: &LoopHandle<Tour>, tour: &mut Tour, lane: usize, url: Url) {
     tour.timeline.step(lane, el.now(), &format!("fetch of {}:{} starts", url.host, url.port));
@@ -60,7 +60,7 @@ pub fn start(el: &LoopHandle<Tour>, tour: &mut Tour, lane: usize, url: Url) {
     });
 }
 
-/// Tries one address after the other.
+/// Tries the addresses one after the other.
 fn connect(
     el: &LoopHandle<Tour>,
     tour: &mut Tour,
@@ -88,12 +88,12 @@ fn ask(el: &LoopHandle<Tour>, tour: &mut Tour, lane: usize, socket: Socket, url:
     }
 }
 
-/// The client's side of one connection.
+/// Client side of one connection.
 struct Fetch {
     lane: usize,
     url: Url,
     answer: Vec<u8>,
-    /// Where the body begins, once the headers are here.
+    /// Index of the body in `answer`, or `None` until the headers are complete.
     body: Option<usize>,
 }
 

@@ -4,11 +4,12 @@
 //! cargo run --release --example tour [-- [--tasks] [URL ...]]
 //! ```
 //!
-//! Without URLs it starts five local origins with different latencies, on the same loop, and fetches
-//! from all of them at once. Each step is printed at its time; then the five lanes, and what the
-//! fetches would have taken one after the other. With `http://` URLs it fetches those.
+//! Without URLs it starts five local servers with different latencies, on the same loop, and
+//! fetches from all of them at once. It prints each step with its time, then one line of the time
+//! chart for each fetch, and the total time of the same fetches one after the other. With `http://`
+//! URLs it fetches those.
 //!
-//! The fetches are callbacks (`fetch`), or with `--tasks` they are tasks (`tasks`).
+//! The fetches are callbacks (`fetch`), or tasks with `--tasks` (`tasks`).
 
 use std::env;
 use std::process::ExitCode;
@@ -25,10 +26,10 @@ use fetch::Url;
 use origin::Latency;
 use timeline::Timeline;
 
-/// The state of the loop: what the callbacks of all fetches share.
+/// State of the loop, shared by the callbacks of all fetches.
 struct Tour {
     timeline: Timeline,
-    /// What each completed fetch took.
+    /// Duration of each completed fetch.
     parts: Vec<Duration>,
     bytes: usize,
 }
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every fetch was completed.
+/// Returns true if every fetch was completed.
 fn run(args: &[String]) -> Result<bool> {
     let (with_tasks, urls) = match args {
         [flag, urls @ ..] if flag == "--tasks" => (true, urls),
@@ -80,13 +81,13 @@ fn run(args: &[String]) -> Result<bool> {
                 fetch::start(el, tour, lane, url);
             }
         });
-        el.run()?; // until nothing is left to come
+        el.run()?; // until nothing more can arrive
     }
     print(el.state(), start.elapsed());
     Ok(el.state().parts.len() == lanes)
 }
 
-/// Before the headers and before the body, in milliseconds.
+/// Delays before the headers and before the body, in milliseconds.
 const LATENCIES: [(u64, u64); 5] = [(150, 50), (100, 80), (190, 50), (120, 100), (60, 150)];
 
 fn local_origins(el: &LoopHandle<Tour>) -> Result<Vec<Url>> {

@@ -1,18 +1,18 @@
-//! Local origins: small HTTP servers that take their time, on the same loop as the fetches.
+//! Local servers: small HTTP servers with artificial delays, on the same loop as the fetches.
 
 use std::time::Duration;
 
 use mainspring::net::{Address, ListenOptions, Protocol, Server, Transport, listen};
 use mainspring::{LoopHandle, Result};
 
-/// How long an origin thinks before its headers, and then before its body.
+/// Delays before the headers, and then before the body.
 #[derive(Debug, Clone, Copy)]
 pub struct Latency {
     pub headers: Duration,
     pub body: Duration,
 }
 
-/// Starts an origin. It is a background affair: the tour ends without it.
+/// Starts a server in the background, so that the tour can end without it.
 pub fn start<S: 'static>(el: &LoopHandle<S>, latency: Latency, body: String) -> Result<Server> {
     let anywhere: Address = "127.0.0.1:0".parse()?;
     let listener = listen(&anywhere, &ListenOptions::default())?;
@@ -25,7 +25,7 @@ pub fn start<S: 'static>(el: &LoopHandle<S>, latency: Latency, body: String) -> 
     Ok(server)
 }
 
-/// One connection of an origin.
+/// One connection of a server.
 struct Origin {
     latency: Latency,
     body: String,
@@ -47,7 +47,7 @@ impl<S: 'static> Protocol<S> for Origin {
         Ok(())
     }
 
-    /// A client that has sent its request may close its side; the answer is still due.
+    /// A client that has sent its request may close its side; the answer is still sent.
     fn eof_received(&mut self, _: &LoopHandle<S>, _: &mut S, _: &Transport) -> Result<()> {
         Ok(())
     }

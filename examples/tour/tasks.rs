@@ -1,4 +1,4 @@
-//! The fetches as tasks: the same steps as in `fetch`, one below the other.
+//! The fetches as tasks: the same steps as in `fetch`, in sequence.
 
 use mainspring::net::TcpStream;
 use mainspring::{Error, LoopHandle, Result, gather, spawn, timeout};
@@ -6,7 +6,7 @@ use mainspring::{Error, LoopHandle, Result, gather, spawn, timeout};
 use crate::Tour;
 use crate::fetch::{PATIENCE, Url};
 
-/// All at once; each tells by itself how it went.
+/// Fetches all URLs at once; each task records its own result.
 pub async fn fetch_all(el: LoopHandle<Tour>, urls: Vec<Url>) -> Result<()> {
     let fetches = urls.into_iter().enumerate().map(|(lane, url)| {
         let el = el.clone();
@@ -23,7 +23,7 @@ pub async fn fetch_all(el: LoopHandle<Tour>, urls: Vec<Url>) -> Result<()> {
     gather(fetches).await.map(drop)
 }
 
-/// How many bytes of body there were.
+/// Fetches a URL. Returns the number of bytes in the body.
 async fn fetch(el: &LoopHandle<Tour>, lane: usize, url: Url) -> Result<usize> {
     let Url { host, port, path } = url;
     step(el, lane, format!("fetch of {host}:{port} starts")).await?;
@@ -42,7 +42,7 @@ async fn fetch(el: &LoopHandle<Tour>, lane: usize, url: Url) -> Result<usize> {
     Ok(answer.len() - body)
 }
 
-/// Where the body begins, once the headers are here.
+/// Reads until the headers are complete. Returns the index of the body.
 async fn headers(conn: &TcpStream, answer: &mut Vec<u8>) -> Result<usize> {
     let mut buffer = [0; 4096];
     loop {
@@ -56,7 +56,7 @@ async fn headers(conn: &TcpStream, answer: &mut Vec<u8>) -> Result<usize> {
     }
 }
 
-/// The time line is part of the loop's state, so a step is a callback.
+/// Prints a step. The timeline is part of the loop's state, so this runs as a callback.
 async fn step(el: &LoopHandle<Tour>, lane: usize, what: String) -> Result<()> {
     el.with(move |el, tour| tour.timeline.step(lane, el.now(), &what)).await
 }

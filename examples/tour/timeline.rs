@@ -1,18 +1,18 @@
-//! What happened when: the steps as lines, the fetches as lanes.
+//! Timeline of the fetches: each step as a line of text, and a chart with one line for each fetch.
 
 use std::time::{Duration, Instant};
 
-/// How wide a lane is drawn, in characters.
+/// Width of the chart, in characters.
 const WIDTH: usize = 60;
 
-/// A fetch in the picture: it runs in the moments noted here, and is suspended in between.
+/// A fetch in the chart: the times at which it ran. It is suspended in between.
 #[derive(Debug, Default)]
 struct Lane {
     running: Vec<Duration>,
     ended: Option<Duration>,
 }
 
-/// The time line of the whole tour.
+/// Timeline of the whole tour.
 #[derive(Debug)]
 pub struct Timeline {
     start: Instant,
@@ -24,14 +24,14 @@ impl Timeline {
         Timeline { start, lanes: (0..lanes).map(|_| Lane::default()).collect() }
     }
 
-    /// Prints a step of a fetch, and notes that it runs now.
+    /// Prints a step of a fetch, and records that it runs now.
     pub fn step(&mut self, lane: usize, now: Instant, what: &str) {
         let at = now.duration_since(self.start);
         println!("T={:<7} URL{}: {what}", format!("{}ms:", at.as_millis()), lane + 1);
         self.lanes[lane].running.push(at);
     }
 
-    /// Ends a fetch. Returns how long it took, counted from its own first step.
+    /// Ends a fetch. Returns its duration, counted from its own first step.
     pub fn end(&mut self, lane: usize, now: Instant) -> Duration {
         let lane = &mut self.lanes[lane];
         let at = now.duration_since(self.start);
@@ -39,7 +39,7 @@ impl Timeline {
         at.saturating_sub(lane.running.first().copied().unwrap_or(at))
     }
 
-    /// The lanes.
+    /// Returns the chart, with one line for each fetch.
     pub fn draw(&self) -> String {
         let longest = self.lanes.iter().filter_map(|lane| lane.ended).max().unwrap_or_default();
         let column = |at: Duration| {
@@ -51,7 +51,7 @@ impl Timeline {
             let last = lane.ended.map_or(0, column);
             let mut cells = vec!['─'; last + 1];
             let first = lane.running.first().map_or(0, |at| column(*at).min(last));
-            cells[..first].fill(' '); // It has not started yet.
+            cells[..first].fill(' '); // Not started yet.
             for moment in &lane.running {
                 cells[column(*moment).min(last)] = '█';
             }

@@ -1,4 +1,4 @@
-//! T6: after a peak, what is left costs what it needs, and not what the peak needed.
+//! Memory after a peak: what remains is in proportion to what is left (docs/contract.md, T6).
 
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -12,13 +12,13 @@ use crate::{COUNTS, MILLI, tick};
 
 const PEAK: usize = 1_000_000;
 
-/// Callbacks and tasks: fewer, because these tests are slow without optimization.
+/// Number of callbacks and tasks; smaller, because these tests are slow without optimization.
 const FEWER: usize = PEAK / 5;
 
-/// Fewer bytes stay of any peak.
+/// Upper limit of the memory that may remain after any peak, in bytes.
 const FLOOR: isize = 192 * 1024;
 
-/// Fds that are open at the peak; the limit of many systems is not much higher.
+/// Fds open at the peak. Many systems do not allow many more.
 const FDS: usize = 10_000;
 
 struct Peak {
@@ -36,12 +36,12 @@ impl Peak {
         Peak { el, clock, before: COUNTS.get().1, highest: 0 }
     }
 
-    /// Notes what is held now, at the peak.
+    /// Records the memory in use at the peak.
     fn mark(&mut self) {
         self.highest = COUNTS.get().1 - self.before;
     }
 
-    /// Expects that little more is held than before the peak.
+    /// Asserts that little more memory is in use than before the peak.
     fn expect_little(&mut self, what: &str) {
         (0..3).for_each(|_| tick(&mut self.el));
         let held = COUNTS.get().1 - self.before;
@@ -56,7 +56,7 @@ impl Peak {
 }
 
 #[test]
-fn t6_cancelled_timers_leave_nothing() {
+fn t6_cancelled_timers_free_their_memory() {
     let mut peak = Peak::new();
     let timers: Vec<TimerHandle> = (0..PEAK).map(|i| peak.call_later(i)).collect();
     peak.mark();
@@ -66,15 +66,15 @@ fn t6_cancelled_timers_leave_nothing() {
     peak.expect_little("a million timers, cancelled in order");
 }
 
-/// The first one stays: what is behind it is given back, in whatever order it goes.
+/// The first timer stays. The memory behind it is freed, in whatever order the other timers go.
 #[test]
-fn t6_a_timer_that_lives_on_keeps_its_own_memory_only() {
+fn t6_a_long_timer_keeps_only_its_own_memory() {
     let mut peak = Peak::new();
     let first = peak.call_later(0);
     let timers: Vec<TimerHandle> = (0..PEAK).map(|i| peak.call_later(i)).collect();
     peak.mark();
     tick(&mut peak.el);
-    // Seven has no divisor in common with the number of timers, so each comes once.
+    // 700,001 and the number of timers have no common divisor, so each timer is cancelled once.
     for i in 0..PEAK {
         let timer = timers[i * 700_001 % PEAK];
         assert!(peak.el.cancel(timer));
@@ -86,7 +86,7 @@ fn t6_a_timer_that_lives_on_keeps_its_own_memory_only() {
 }
 
 #[test]
-fn t6_timers_that_fired_leave_nothing() {
+fn t6_fired_timers_free_their_memory() {
     let mut peak = Peak::new();
     let last = peak.el.call_later(3600 * 1000 * MILLI, |_, _| {});
     for i in 0..PEAK {
@@ -101,7 +101,7 @@ fn t6_timers_that_fired_leave_nothing() {
 }
 
 #[test]
-fn t6_callbacks_of_the_next_tick_leave_nothing() {
+fn t6_queued_callbacks_free_their_memory() {
     let mut peak = Peak::new();
     let all: Vec<Handle> = (0..FEWER).map(|_| peak.el.call_soon(|_, ran| *ran += 1)).collect();
     drop(all);
@@ -112,7 +112,7 @@ fn t6_callbacks_of_the_next_tick_leave_nothing() {
 }
 
 #[test]
-fn t6_sent_callbacks_leave_nothing() {
+fn t6_sent_callbacks_free_their_memory() {
     let mut peak = Peak::new();
     let remote = peak.el.remote();
     for _ in 0..FEWER {
@@ -126,7 +126,7 @@ fn t6_sent_callbacks_leave_nothing() {
 }
 
 #[test]
-fn t6_tasks_that_ended_leave_nothing() {
+fn t6_finished_tasks_free_their_memory() {
     let mut peak = Peak::new();
     let first = peak.el.spawn(sleep(3600 * 1000 * MILLI));
     let tasks: Vec<Task<()>> = (0..FEWER).map(|_| peak.el.spawn(yield_now())).collect();
@@ -138,7 +138,7 @@ fn t6_tasks_that_ended_leave_nothing() {
 }
 
 #[test]
-fn t6_cancelled_tasks_leave_nothing() {
+fn t6_cancelled_tasks_free_their_memory() {
     let mut peak = Peak::new();
     let first = peak.el.spawn(sleep(3600 * 1000 * MILLI));
     let tasks: Vec<Task<()>> = (0..FEWER)
@@ -161,17 +161,17 @@ fn t6_cancelled_tasks_leave_nothing() {
     drop(first);
 }
 
-/// Returns true, and says so, where the selector has too few numbers of fds for a peak.
+/// Returns true, and prints a note, if the selector supports too few fds for a peak.
 fn is_skipped() -> bool {
     let skipped = std::env::var("MAINSPRING_SELECTOR").is_ok_and(|kind| kind == "select");
     if skipped {
-        println!("skipped: select(2) has 1024 numbers");
+        println!("skipped: select(2) supports 1024 descriptors only");
     }
     skipped
 }
 
 #[test]
-fn t6_watchers_leave_nothing() {
+fn t6_watchers_free_their_memory() {
     if is_skipped() {
         return;
     }
@@ -190,7 +190,7 @@ fn t6_watchers_leave_nothing() {
 }
 
 #[test]
-fn t6_sockets_of_tasks_leave_nothing() {
+fn t6_sockets_of_tasks_free_their_memory() {
     if is_skipped() {
         return;
     }

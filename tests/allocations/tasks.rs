@@ -1,4 +1,4 @@
-//! Q8 and Q10 for tasks.
+//! Allocations of tasks (docs/contract.md, Q8 and Q10).
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -12,10 +12,10 @@ use mainspring::{Error, EventLoop, SelectorKind, WaitUntil, promise, sleep, wait
 
 use crate::{COUNTS, MEASURED, MILLI, allocations, expect_none, tick};
 
-/// How often something was done.
+/// Number of steps that a task did.
 type Count = Rc<Cell<usize>>;
 
-/// Expects that a tick allocates nothing in which `task` counts once.
+/// Asserts that a tick allocates nothing while `task` does one step in it.
 fn expect_none_of<F>(what: &str, task: impl Fn(Count) -> F)
 where
     F: Future<Output = ()> + 'static,
@@ -38,7 +38,7 @@ fn add_one(count: &Count) {
 }
 
 #[test]
-fn q10_a_task_that_goes_on_allocates_nothing() {
+fn q10_a_running_task_allocates_nothing() {
     expect_none_of("a task that yields", |count| async move {
         loop {
             add_one(&count);
@@ -66,10 +66,10 @@ fn q10_a_task_that_goes_on_allocates_nothing() {
     });
 }
 
-/// The waker of a task that waits, and of a second one.
+/// Wakers of two waiting tasks.
 type Slots = [Rc<Cell<Option<Waker>>>; 2];
 
-/// Waits until the other one wakes it.
+/// Waits until the other task wakes it.
 async fn pass(own: &Cell<Option<Waker>>, other: &Cell<Option<Waker>>) {
     let mut waits = false;
     poll_fn(|cx| {
@@ -132,9 +132,9 @@ fn q10_a_wake_allocates_nothing() {
     });
 }
 
-/// The future that `run_until_complete` polls has a waker that is lent, too.
+/// The future of `run_until_complete` also gets a borrowed waker.
 #[test]
-fn q10_turns_of_the_main_future_allocate_nothing() {
+fn q10_polls_of_the_main_future_allocate_nothing() {
     for kind in SelectorKind::available() {
         let mut el = EventLoop::builder().selector(*kind).build_with(0).expect("a loop");
         let turns = |el: &mut EventLoop<usize>, count: usize| {
@@ -143,7 +143,7 @@ fn q10_turns_of_the_main_future_allocate_nothing() {
                     yield_now().await;
                 }
             })
-            .expect("the end");
+            .expect("the run completes");
         };
         turns(&mut el, 100);
         let measured = |el: &mut EventLoop<usize>, count| {
@@ -169,7 +169,7 @@ fn q10_a_task_costs_one_allocation() {
                 (0..2).for_each(|_| tick(el));
             }),
         );
-        println!("a task and one that joins it: {joined} allocations in {MEASURED} rounds");
+        println!("a task and its joiner: {joined} allocations in {MEASURED} rounds");
         assert!(joined <= 2 * MEASURED, "{joined} on {kind}");
         let detached = allocations(
             &mut el,
@@ -182,9 +182,9 @@ fn q10_a_task_costs_one_allocation() {
     }
 }
 
-/// To see whether a task has failed, and to show its output to a done-callback, is to look at it.
+/// Classifying an output, and passing it to a done-callback, only borrows it.
 #[test]
-fn q10_looking_at_an_output_allocates_nothing() {
+fn q10_classifying_an_output_allocates_nothing() {
     for kind in SelectorKind::available() {
         let mut el = EventLoop::builder().selector(*kind).build_with(0).expect("a loop");
         let mut waiting = |when, with_callback| {
@@ -204,19 +204,20 @@ fn q10_looking_at_an_output_allocates_nothing() {
         };
         let (all, judged) = (waiting(WaitUntil::All, false), waiting(WaitUntil::FirstError, false));
         assert_eq!(judged, all, "on {kind}");
-        // The callback and its own turn, the list, and the extras of its task.
+        // The callback, its task key, the list, and the rare state of its task.
         let shown = waiting(WaitUntil::All, true) - all;
         assert!(shown <= 4 * MEASURED, "{shown} on {kind}");
     }
 }
 
-/// What a task takes that waits for somebody who keeps its waker: the slot and the future of eight
-/// bytes as every task, the waker, and the place where the loop keeps that.
+/// Memory of a task that waits while other code keeps its waker: the slot, the future of eight
+/// bytes, the waker, and the loop's record of it.
 #[test]
-fn q10_a_task_with_a_waker_of_its_own_takes_little_more_than_the_waker() {
-    const TASKS: usize = 1 << 12; // Tables double, so that nothing is left over.
+fn q10_a_task_with_a_kept_waker_takes_little_more_than_the_waker() {
+    // Tables double their size, so a power of two leaves nothing unused.
+    const TASKS: usize = 1 << 12;
     let mut el = EventLoop::builder().clock(SimClock::new()).build_with(0).expect("a loop");
-    el.spawn(async {}).detach(); // The ready deque has its size.
+    el.spawn(async {}).detach(); // Gives the ready deque its capacity.
     let channels: Vec<_> = (0..TASKS).map(|_| oneshot::channel::<()>()).collect();
     let mut tasks = Vec::with_capacity(TASKS);
     tick(&mut el);
@@ -230,7 +231,10 @@ fn q10_a_task_with_a_waker_of_its_own_takes_little_more_than_the_waker() {
         .collect();
     tick(&mut el);
     let bytes = (COUNTS.get().1 - before) as usize / TASKS;
-    println!("{bytes} bytes a task, {} of them in the list of senders", size_of_val(&senders[0]));
+    println!(
+        "{bytes} bytes a task, of which the list of senders takes {}",
+        size_of_val(&senders[0])
+    );
     assert!(bytes <= 136, "{bytes} bytes a task");
     senders.into_iter().for_each(|sender| sender.send(()).expect("a receiver"));
     tick(&mut el);
@@ -238,13 +242,13 @@ fn q10_a_task_with_a_waker_of_its_own_takes_little_more_than_the_waker() {
 }
 
 #[test]
-fn q8_tasks_give_back_all_their_memory() {
+fn q8_tasks_free_all_their_memory() {
     let round = || {
         let mut el = EventLoop::builder().clock(SimClock::new()).build_with(0).expect("a loop");
         let own = Rc::new(Cell::new(None));
         let itself = own.clone();
         own.set(Some(el.spawn(async move {
-            let _own = itself.take(); // It owns its handle.
+            let _own = itself.take(); // The task owns its own handle.
             yield_now().await;
             std::future::pending::<()>().await;
         })));

@@ -3,7 +3,7 @@
 //! A test's name begins with the id of the sentence that it checks. The folders are the sections of
 //! the contract; `support` has the shared fixtures and `models` the random programs.
 
-// `Ok(*calls += 1)`: a callback that only counts is worth one line.
+// `Ok(*calls += 1)` keeps a callback that only counts on one line.
 #![allow(clippy::unit_arg)]
 
 mod errors;

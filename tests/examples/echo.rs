@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::program::{Program, run};
 
-/// The daemon with callbacks, and the one with tasks: they behave the same.
+/// The daemon with callbacks, and the one with tasks. They behave the same.
 const DAEMONS: [&str; 2] = ["echo", "echo_tasks"];
 
 fn start(daemon: &str, arguments: &[&str]) -> (Program, SocketAddr) {
@@ -29,14 +29,14 @@ fn round_trip(stream: &mut (impl Read + Write), message: &[u8]) {
     assert_eq!(answer, message);
 }
 
-/// A path that nobody else uses.
+/// Returns a unique path.
 fn path(name: &str) -> PathBuf {
     // The path of a socket must be short, and TMPDIR may be long, missing or read-only.
     PathBuf::from("/tmp").join(format!("mainspring-{name}-{}", std::process::id()))
 }
 
 #[test]
-fn answers_on_every_selector_and_counts() {
+fn answers_on_every_selector_and_prints_its_counts() {
     for daemon in DAEMONS {
         for kind in SelectorKind::available() {
             let (echo, address) = start(daemon, &["--selector", &kind.to_string()]);
@@ -53,7 +53,7 @@ fn answers_on_every_selector_and_counts() {
 }
 
 #[test]
-fn megabytes_come_back_although_they_are_read_late() {
+fn megabytes_come_back_to_a_late_reader() {
     for daemon in DAEMONS {
         let (echo, address) = start(daemon, &[]);
         let mut client = TcpStream::connect(address).unwrap();
@@ -72,7 +72,7 @@ fn megabytes_come_back_although_they_are_read_late() {
 }
 
 #[test]
-fn a_signal_lets_clients_finish_and_nobody_new_in() {
+fn a_signal_stops_accepting_and_lets_clients_finish() {
     for daemon in DAEMONS {
         let (echo, address) = start(daemon, &[]);
         let mut client = TcpStream::connect(address).unwrap();
@@ -86,7 +86,7 @@ fn a_signal_lets_clients_finish_and_nobody_new_in() {
 }
 
 #[test]
-fn a_second_signal_is_impatient() {
+fn a_second_signal_ends_at_once() {
     for daemon in DAEMONS {
         let (echo, address) = start(daemon, &[]);
         let mut client = TcpStream::connect(address).unwrap();
@@ -99,7 +99,7 @@ fn a_second_signal_is_impatient() {
 }
 
 #[test]
-fn listens_on_a_path_and_takes_it_away() {
+fn listens_on_a_path_and_removes_it() {
     for daemon in DAEMONS {
         let path = path(daemon);
         let (mut echo, _) = start(daemon, &["--unix", path.to_str().unwrap()]);
@@ -112,7 +112,7 @@ fn listens_on_a_path_and_takes_it_away() {
 }
 
 #[test]
-fn says_what_is_wrong() {
+fn reports_invalid_arguments() {
     for daemon in DAEMONS {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = taken.local_addr().unwrap().to_string();

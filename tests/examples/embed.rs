@@ -1,12 +1,12 @@
 use super::program::{Program, command, run};
 
-/// The lines that begin so, without that beginning.
+/// Returns the lines with this prefix, without the prefix.
 fn said<'a>(who: &str, stdout: &'a str) -> Vec<&'a str> {
     stdout.lines().filter_map(|line| line.strip_prefix(who)).collect()
 }
 
 #[test]
-fn jobs_travel_through_both_loops() {
+fn jobs_go_through_both_loops() {
     let ending = Program::spawn(command("embed").env_remove("MAINSPRING_SELECTOR")).end();
     let stdout = ending.success();
     assert_eq!(
@@ -20,7 +20,7 @@ fn jobs_travel_through_both_loops() {
 }
 
 #[test]
-fn says_that_a_selector_has_no_descriptor() {
+fn reports_a_selector_without_a_descriptor() {
     for selector in ["poll", "select"] {
         let ending = Program::spawn(command("embed").env("MAINSPRING_SELECTOR", selector)).end();
         assert!(ending.complaint(1).contains("this selector has no descriptor"));

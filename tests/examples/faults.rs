@@ -1,8 +1,8 @@
-//! P99: the calls of a daemon fail one after the other, and it goes on. The kernel's word is forged
-//! by strace(1); without it there is nothing to be seen.
+//! System calls of a daemon fail one after the other, and the daemon keeps running (P99). strace(1)
+//! injects the errors; without it these tests are skipped.
 //!
-//! Whatever fails, nobody gets a wrong byte, nothing panics, who is there afterwards is served, and
-//! the daemon ends when it is told to. A complaint names what failed and on which descriptor.
+//! Whatever fails, no client gets a wrong byte, nothing panics, later clients are served, and the
+//! daemon ends on its signal. A complaint names the call that failed and its descriptor.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,9 +13,10 @@ use rustix::process::Signal;
 
 use super::program::{Ending, Program, command};
 
-/// The daemon with callbacks, and the one with tasks. Connections are watched for edges, as are all
-/// sources of tasks, and the kernel never denies what it has announced so: who forges an `EAGAIN`
-/// there waits for ever. A listener of callbacks is watched for its level.
+/// The daemon with callbacks, and the one with tasks. Connections and all sources of tasks are
+/// watched edge-triggered. The kernel never returns `EAGAIN` for readiness that it has just
+/// reported, so an injected `EAGAIN` there would wait forever. A listener of callbacks is watched
+/// level-triggered.
 const CALLBACKS: &str = "echo";
 const DAEMONS: [&str; 2] = [CALLBACKS, "echo_tasks"];
 
@@ -23,23 +24,23 @@ const SELECT: &str = "?epoll_wait,?epoll_pwait,?epoll_pwait2";
 
 const CLIENTS: usize = 12;
 
-/// A daemon whose `calls` fail like this, as the command line of strace has it. Through `-D` the
-/// daemon is the child, so signals go to it.
+/// Starts a daemon whose `calls` fail as in the command line of strace. With `-D` the daemon is our
+/// child, so signals reach it.
 fn traced(daemon: &str, calls: &str, fault: &str) -> Option<Program> {
     if Command::new("strace").arg("-V").output().is_err() {
-        println!("skipped: strace is not installed, and nothing else forges errors");
+        println!("skipped: strace is not installed");
         return None;
     }
     let daemon = command(daemon);
     let mut strace = Command::new("strace");
     strace.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
     strace.args(["-e", &format!("inject={calls}:{fault}")]).arg(daemon.get_program());
-    // Which calls there are depends on these.
+    // They select the system calls that the daemon makes.
     strace.args(["--selector", "epoll"]).env_remove("MAINSPRING_WAKEUP");
     Some(Program::spawn(&mut strace))
 }
 
-/// Sends and compares, for some time: whether the connection lived to see the end of it.
+/// Sends and compares data. Returns true if the connection survived to the end.
 fn talk(address: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else { return false };
     let message: Vec<u8> = (0..5000_u32).map(|at| (at % 251) as u8).collect();
@@ -55,7 +56,7 @@ fn talk(address: SocketAddr) -> bool {
                 Ok(count) => arrived += count,
             }
         }
-        assert!(answer[..arrived] == message[..arrived], "other bytes came back");
+        assert!(answer[..arrived] == message[..arrived], "wrong bytes came back");
         if arrived < length {
             return false;
         }
@@ -63,19 +64,19 @@ fn talk(address: SocketAddr) -> bool {
     true
 }
 
-/// How many of the clients lived to see the end, and what the daemon said at its own.
+/// Returns the number of clients that survived, and the ending of the daemon.
 fn serve_crowd(daemon: &str, calls: &str, fault: &str) -> Option<(usize, Ending)> {
     println!("{daemon}: {calls} {fault}"); // Shown when the test fails.
     let mut echo = traced(daemon, calls, fault)?;
     let line = echo.line();
     let Some(address) = line.strip_prefix("listening on ") else {
-        panic!("it does not say where it listens: {:?}", echo.end());
+        panic!("the daemon did not print its address: {:?}", echo.end());
     };
     let address = address.parse().expect("it says an address");
     let clients: Vec<_> = (0..CLIENTS).map(|_| thread::spawn(move || talk(address))).collect();
     let survivors = clients.into_iter().filter_map(|client| client.join().unwrap().then_some(()));
     let survivors = survivors.count();
-    assert!((0..10).any(|_| talk(address)), "nobody is served any more");
+    assert!((0..10).any(|_| talk(address)), "no client is served any more");
     echo.send(Signal::TERM);
     let ending = echo.end();
     assert!(ending.status.success() && ending.stdout.ends_with(" bytes\n"), "{ending:?}");
@@ -83,7 +84,7 @@ fn serve_crowd(daemon: &str, calls: &str, fault: &str) -> Option<(usize, Ending)
 }
 
 #[test]
-fn p99_what_is_tried_again_is_seen_by_nobody() {
+fn p99_retried_errors_are_invisible_to_clients() {
     let retried = [
         (SELECT, "EINTR"),
         ("recvfrom", "EINTR"),
@@ -101,7 +102,7 @@ fn p99_what_is_tried_again_is_seen_by_nobody() {
 }
 
 #[test]
-fn p99_what_fails_for_good_ends_one_connection() {
+fn p99_a_lasting_error_ends_one_connection() {
     let calls = [
         ("recvfrom", "ECONNRESET:when=6..60+9"),
         ("recvfrom", "EIO:when=6..60+9"),
@@ -109,15 +110,15 @@ fn p99_what_fails_for_good_ends_one_connection() {
         ("sendto", "ENOBUFS:when=6..60+9"),
     ];
     let of_both = DAEMONS.iter().flat_map(|daemon| calls.map(|fault| (*daemon, fault)));
-    // A task that never waits registers nothing, so these meet callbacks only. The first three
-    // register the listener and the doorbells.
+    // A task that never waits registers nothing, so these errors apply to callbacks only. The first
+    // three calls register the listener and the wakeups.
     let registrations = ["ENOMEM:when=4..9", "ENOSPC:when=4..9"];
     let of_callbacks = registrations.map(|fault| (CALLBACKS, ("epoll_ctl", fault)));
     for (daemon, (calls, error)) in of_both.chain(of_callbacks) {
         let fault = format!("error={error}");
         let Some((survivors, ending)) = serve_crowd(daemon, calls, &fault) else { return };
         assert!((1..CLIENTS).contains(&survivors), "{survivors} survive");
-        // What is not the network's is told, where it was not a task that has got it.
+        // An error that is not a network error is reported, unless a task handled it.
         let is_daily = fault.contains("=ECONNRESET:") || fault.contains("=EPIPE:");
         let of_a_stream = |line: &str| line.starts_with("mainspring: stream registered at ");
         assert!(ending.stderr.lines().all(of_a_stream), "{}", ending.stderr);
@@ -127,7 +128,7 @@ fn p99_what_fails_for_good_ends_one_connection() {
 }
 
 #[test]
-fn p99_a_limit_delays_and_turns_nobody_away() {
+fn p99_a_limit_delays_clients_and_rejects_none() {
     let limits = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
     for (daemon, error) in DAEMONS.iter().flat_map(|one| limits.map(|limit| (one, limit))) {
         let Some((survivors, ending)) =
@@ -143,7 +144,7 @@ fn p99_a_limit_delays_and_turns_nobody_away() {
 }
 
 #[test]
-fn p99_a_daemon_that_cannot_begin_says_why_in_a_line() {
+fn p99_a_daemon_that_cannot_start_prints_the_reason() {
     let begins = [
         ("epoll_create1", "EMFILE:when=1", "the loop's selector: "),
         ("eventfd2", "EMFILE:when=1", "the loop's doorbell: "),

@@ -8,6 +8,6 @@ fn the_loop_is_a_source_of_a_main_context() {
     assert_eq!(lines("guest: message "), 3, "{stdout}");
     assert!(stdout.contains("guest: message 3, sum 6\n"), "{stdout}");
     assert_eq!(lines("guest: the timer of 50 ms"), 1, "{stdout}");
-    assert!(lines("context: tick") >= 2, "the context has its own turns: {stdout}");
+    assert!(lines("context: tick") >= 2, "the context runs its own callbacks: {stdout}");
     assert!(stdout.ends_with("context: the source is gone\n"), "{stdout}");
 }

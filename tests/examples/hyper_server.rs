@@ -13,7 +13,7 @@ fn start() -> (Program, TcpStream) {
     (server, client)
 }
 
-/// Status line and body of the answer to a request whose body has this length.
+/// Returns status line and body of the answer, whose body has this length.
 fn ask(client: &mut TcpStream, request: &str, length: usize) -> (String, String) {
     write!(client, "{request} HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
     let mut answer = Vec::new();
@@ -29,7 +29,7 @@ fn ask(client: &mut TcpStream, request: &str, length: usize) -> (String, String)
 }
 
 #[test]
-fn greets_again_and_again_on_one_connection() {
+fn answers_several_requests_on_one_connection() {
     let (server, mut client) = start();
     for _ in 0..3 {
         let (status, body) = ask(&mut client, "GET /", 13);
@@ -44,7 +44,7 @@ fn greets_again_and_again_on_one_connection() {
 }
 
 #[test]
-fn refuses_what_is_no_address() {
+fn refuses_an_invalid_address() {
     let said = run("hyper_server", &["nowhere"]).complaint(2);
     assert!(said.starts_with("hyper_server: \"nowhere\": "), "{said}");
 }

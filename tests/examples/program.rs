@@ -1,4 +1,4 @@
-//! An example as a child: found, started, watched, and never left behind.
+//! Example programs as child processes: found, started, watched, and always ended.
 
 use std::env;
 use std::io::{BufRead, BufReader, Read};
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// When a program counts as hanging. No verdict depends on it but that one.
+/// Time after which a program counts as hanging. No other result depends on it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a program said, and how it ended.
+/// Output of a program, and how it ended.
 #[derive(Debug)]
 pub struct Ending {
     pub status: ExitStatus,
@@ -22,14 +22,15 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// The standard output of a program that succeeded without a complaint.
+    /// Returns the standard output of a program that succeeded and printed no error.
     #[track_caller]
     pub fn success(self) -> String {
         assert!(self.status.success() && self.stderr.is_empty(), "{self:?}");
         self.stdout
     }
 
-    /// The only line that a program said, for one that failed with this code.
+    /// Returns the only line that the program printed, to standard error. Asserts that it failed
+    /// with this code.
     #[track_caller]
     pub fn complaint(self, code: i32) -> String {
         assert_eq!(self.status.code(), Some(code), "{self:?}");
@@ -43,7 +44,8 @@ pub struct Program {
     child: Child,
     stdout: BufReader<ChildStdout>,
     stderr: ChildStderr,
-    /// Tells the watchdog that the program has ended. If nobody waits for that, it kills at once.
+    /// Notifies the watchdog that the program has ended. When this sender is dropped, the watchdog
+    /// kills the program.
     watched: Sender<()>,
     watchdog: JoinHandle<()>,
 }
@@ -58,8 +60,8 @@ impl Program {
         let mut child = command.spawn().unwrap_or_else(|error| {
             panic!("{command:?}: {error} (`cargo build --examples` builds it)")
         });
-        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let stderr = child.stderr.take().expect("it is piped");
+        let stdout = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
+        let stderr = child.stderr.take().expect("standard output is a pipe");
         let pid = pid(&child);
         let (watched, ended) = channel::<()>();
         let watchdog = thread::spawn(move || {
@@ -70,7 +72,7 @@ impl Program {
         Program { child, stdout, stderr, watched, watchdog }
     }
 
-    /// The next line of its standard output; empty at the end.
+    /// Returns the next line of standard output; empty at the end.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("a program prints text");
@@ -81,13 +83,13 @@ impl Program {
         kill_process(pid(&self.child), signal).expect("a child that was not waited for exists");
     }
 
-    /// Waits for the end; the output is what was not read before.
+    /// Waits for the end. Returns the output that was not read before.
     pub fn end(mut self) -> Ending {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.stdout.read_to_string(&mut stdout).expect("a program prints text");
         self.stderr.read_to_string(&mut stderr).expect("a program prints text");
-        // Not waited for yet, the pid is still the program's: the watchdog can kill nobody else.
-        let _ = self.watched.send(()); // Nobody listens if it has killed.
+        // The program has not been waited for, so its pid cannot belong to another process.
+        let _ = self.watched.send(()); // Fails if the watchdog has killed the program.
         self.watchdog.join().expect("the watchdog does not panic");
         let status = self.child.wait().expect("a child can be waited for");
         Ending { status, stdout, stderr }
@@ -99,7 +101,8 @@ pub fn run(name: &str, arguments: &[&str]) -> Ending {
     Program::start(name, arguments).end()
 }
 
-/// The command of an example: cargo puts them into `examples`, beside the folder of this test.
+/// Returns the command of an example: cargo builds it in `examples`, beside the folder of this
+/// test.
 pub fn command(name: &str) -> Command {
     let test = env::current_exe().expect("a test knows where it is");
     let profile = test.ancestors().nth(2).expect("a test is in PROFILE/deps");

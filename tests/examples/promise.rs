@@ -1,7 +1,7 @@
 use super::program::run;
 
 #[test]
-fn one_neighbour_opens_and_the_other_is_out() {
+fn one_address_is_open_and_the_other_is_closed() {
     let stdout = run("promise", &[]).success();
     let mut lines: Vec<&str> = stdout.lines().collect();
     lines.sort_unstable_by_key(|line| line.contains("cannot connect"));
@@ -11,14 +11,14 @@ fn one_neighbour_opens_and_the_other_is_out() {
 }
 
 #[test]
-fn nobody_at_home_is_a_failure() {
+fn fails_if_no_address_is_open() {
     let ending = run("promise", &["127.0.0.1:1"]);
     assert_eq!(ending.status.code(), Some(1));
     assert!(ending.stdout.contains("127.0.0.1:1: cannot connect"), "{ending:?}");
 }
 
 #[test]
-fn refuses_what_is_no_address() {
+fn refuses_an_invalid_address() {
     let said = run("promise", &["nonsense"]).complaint(2);
     assert!(said.starts_with("promise: \"nonsense\" is no address"), "{said}");
 }

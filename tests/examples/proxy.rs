@@ -21,7 +21,7 @@ fn read_all(mut stream: &TcpStream) -> Vec<u8> {
 }
 
 #[test]
-fn passes_the_end_of_one_direction_on() {
+fn passes_on_the_end_of_one_direction() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (proxy, address) = start(listener.local_addr().unwrap());
     let mut client = TcpStream::connect(address).unwrap();
@@ -39,7 +39,7 @@ fn passes_the_end_of_one_direction_on() {
 }
 
 #[test]
-fn passes_everything_on_both_ways_though_nobody_reads_at_first() {
+fn passes_on_all_bytes_both_ways() {
     const BYTES: usize = 16 << 20;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (proxy, address) = start(listener.local_addr().unwrap());
@@ -71,7 +71,7 @@ fn passes_a_reset_on_as_an_end() {
     client.write_all(b"nobody reads this").unwrap();
     let (upstream, _) = listener.accept().unwrap();
     upstream.peek(&mut [0]).unwrap();
-    drop(upstream); // Something is unread, so the kernel resets.
+    drop(upstream); // With unread input the kernel resets the connection.
     match client.read(&mut [0]) {
         Ok(count) => assert_eq!(count, 0),
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
@@ -81,8 +81,8 @@ fn passes_a_reset_on_as_an_end() {
 }
 
 #[test]
-fn ends_a_client_whose_upstream_is_not_there() {
-    // A port that a client has: nobody listens there, and nobody gets it.
+fn disconnects_a_client_without_an_upstream() {
+    // A port that a client uses: nothing listens there, and no other process gets it.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let nobody = taken.local_addr().unwrap();
@@ -97,13 +97,13 @@ fn ends_a_client_whose_upstream_is_not_there() {
 }
 
 #[test]
-fn a_second_signal_is_impatient() {
+fn a_second_signal_ends_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (proxy, address) = start(listener.local_addr().unwrap());
     let client = TcpStream::connect(address).unwrap();
     let (upstream, _) = listener.accept().unwrap();
     proxy.send(Signal::TERM);
-    // Two signals that nobody has looked at yet are one.
+    // Two pending signals would be merged into one.
     while TcpStream::connect(address).is_ok() {
         thread::yield_now();
     }
@@ -113,7 +113,7 @@ fn a_second_signal_is_impatient() {
 }
 
 #[test]
-fn says_what_is_wrong_with_its_arguments() {
+fn reports_invalid_arguments() {
     let line = run("proxy", &["127.0.0.1:0"]).complaint(2);
     assert_eq!(line, "proxy: usage: proxy LISTEN UPSTREAM\n");
     let line = run("proxy", &["127.0.0.1:0", "localhost:80"]).complaint(2);

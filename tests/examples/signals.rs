@@ -11,19 +11,22 @@ fn start() -> Program {
 }
 
 #[test]
-fn the_demonstration_ends_by_itself() {
+fn the_demo_ends_without_input() {
     let stdout = run("signals", &["--demo"]).success();
-    for line in ["HUP: reading the configuration again", "INT: winding down, Ctrl-C ends at once"] {
+    for line in [
+        "HUP: reading the configuration again",
+        "INT: shutting down, a second Ctrl-C ends the process",
+    ] {
         assert!(stdout.lines().any(|said| said == line), "{stdout}");
     }
     for signal in ["USR1: ", "TERM: "] {
         assert!(stdout.lines().any(|said| said.starts_with(signal)), "{stdout}");
     }
-    assert!(stdout.ends_with("the end\n"), "{stdout}");
+    assert!(stdout.ends_with("shut down\n"), "{stdout}");
 }
 
 #[test]
-fn signals_are_callbacks() {
+fn signals_run_callbacks() {
     let mut daemon = start();
     daemon.send(Signal::HUP);
     assert_eq!(daemon.line(), "HUP: reading the configuration again");
@@ -33,8 +36,8 @@ fn signals_are_callbacks() {
     daemon.end();
 }
 
-/// Whether this process, and so its children, were told to ignore SIGINT, as shells tell what they
-/// start in the background. The program puts exactly that back.
+/// Returns true if this process, and so its children, ignore SIGINT, as shells arrange for
+/// background jobs. The program restores that disposition.
 fn ignores_ctrl_c() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("0");
@@ -45,11 +48,11 @@ fn ignores_ctrl_c() -> bool {
 #[test]
 fn a_second_ctrl_c_ends_at_once() {
     if ignores_ctrl_c() {
-        return println!("skipped: this process ignores SIGINT, as one in the background does");
+        return println!("skipped: this process ignores SIGINT, like a background job of a shell");
     }
     let mut daemon = start();
     daemon.send(Signal::INT);
-    assert_eq!(daemon.line(), "INT: winding down, Ctrl-C ends at once");
+    assert_eq!(daemon.line(), "INT: shutting down, a second Ctrl-C ends the process");
     daemon.send(Signal::INT);
     let ending = daemon.end();
     assert_eq!(ending.status.signal(), Some(Signal::INT.as_raw()), "{ending:?}");

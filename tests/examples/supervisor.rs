@@ -7,7 +7,7 @@ fn sorted(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn what_fails_is_started_again() {
+fn failed_services_are_restarted() {
     let stdout = run("supervisor", &[]).success();
     let expected = [
         "clumsy: attempt 1: a task group failed: panicked: dropped the plates",
@@ -21,7 +21,7 @@ fn what_fails_is_started_again() {
 }
 
 #[test]
-fn one_that_is_given_up_ends_the_group() {
+fn a_service_that_is_given_up_ends_the_group() {
     let ending = run("supervisor", &["--doomed"]);
     assert_eq!(ending.status.code(), Some(1));
     let why = "supervisor: a task group failed: doomed: given up after 3 attempts\n";

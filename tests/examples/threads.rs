@@ -1,7 +1,7 @@
 use super::program::run;
 
 #[test]
-fn every_thread_reports_before_the_end() {
+fn every_thread_sends_its_result() {
     let stdout = run("threads", &[]).success();
     let mut lines: Vec<&str> = stdout.lines().collect();
     assert_eq!(lines.pop(), Some("17984 primes below 200000, from 4 threads"));

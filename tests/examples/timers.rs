@@ -1,6 +1,6 @@
 use super::program::run;
 
-/// The milliseconds at which the program said `text` first.
+/// Returns the time in milliseconds at which the program first printed `text`.
 #[track_caller]
 fn time_of(text: &str, stdout: &str) -> u64 {
     let line = stdout.lines().find(|line| line.contains(text));
@@ -23,13 +23,13 @@ fn every_timer_runs_and_none_early() {
 }
 
 #[test]
-fn what_is_cancelled_does_not_run() {
+fn a_cancelled_callback_does_not_run() {
     let stdout = run("timers", &[]).success();
     assert!(!stdout.contains("a cancelled callback has run"), "{stdout}");
 }
 
 #[test]
-fn an_interval_skips_what_falls_into_a_busy_time() {
+fn an_interval_skips_ticks_missed_while_busy() {
     let stdout = run("timers", &[]).success();
     let packets = stdout.lines().filter_map(|line| line.split_once("a packet, "));
     let missed = packets.filter(|(_, rest)| !rest.starts_with("0 missed"));

@@ -10,7 +10,7 @@ fn fetches_five_origins_at_once() {
 }
 
 #[test]
-fn fetches_them_with_tasks_too() {
+fn fetches_five_origins_with_tasks() {
     check(&run("tour", &["--tasks"]).success());
 }
 
@@ -24,7 +24,7 @@ fn check(said: &str) {
         let mut lanes = said.lines().filter_map(|line| line.strip_prefix(&name));
         assert!(lanes.any(|lane| lane.trim_start().starts_with('█')), "{said}");
     }
-    // All of them start before the first one is done: that is the point.
+    // All fetches start before the first one is done.
     let done = said.lines().position(|line| line.ends_with(" done")).unwrap();
     let starts = |line: &&str| line.ends_with(" starts");
     assert_eq!(said.lines().take(done).filter(starts).count(), 5, "{said}");
@@ -54,7 +54,7 @@ fn fetches_a_given_url() {
 }
 
 #[test]
-fn a_fetch_that_fails_is_told_and_the_others_go_on() {
+fn a_failed_fetch_is_printed_and_the_others_go_on() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", nobody.local_addr().unwrap());
     drop(nobody);
@@ -66,7 +66,7 @@ fn a_fetch_that_fails_is_told_and_the_others_go_on() {
 }
 
 #[test]
-fn says_what_is_wrong_with_its_arguments() {
+fn reports_invalid_arguments() {
     let line = run("tour", &["https://example.org/"]).complaint(2);
     assert_eq!(line, "tour: \"https://example.org/\" does not begin with http://\n");
     run("tour", &["http://:80/"]).complaint(2);

@@ -42,7 +42,7 @@ fn takes_an_address() {
     let mut echo = Program::start("udp_echo", &["[::1]:0"]);
     let line = echo.line();
     if line.is_empty() {
-        // A machine without IPv6.
+        // This machine has no IPv6.
         let ending = echo.end();
         assert_eq!(ending.status.code(), Some(1), "{ending:?}");
         assert_eq!(ending.stderr.lines().count(), 1, "{ending:?}");
@@ -54,7 +54,7 @@ fn takes_an_address() {
 }
 
 #[test]
-fn says_what_is_wrong_with_its_arguments() {
+fn reports_invalid_arguments() {
     let line = run("udp_echo", &["here"]).complaint(2);
     assert_eq!(line, "udp_echo: \"here\" is not an address like 127.0.0.1:7000\n");
     let line = run("udp_echo", &["127.0.0.1:0", "there"]).complaint(2);
@@ -62,7 +62,7 @@ fn says_what_is_wrong_with_its_arguments() {
 }
 
 #[test]
-fn says_which_address_is_taken() {
+fn reports_an_address_in_use() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let line = run("udp_echo", &[&address]).complaint(1);

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use super::program::{Program, run};
 
-/// Who accepts: each worker for itself, or the main loop for all.
+/// Each worker accepts its own clients, or the main loop accepts for all.
 const MODES: [&[&str]; 2] = [&["--workers", "3"], &["--workers", "3", "--handover"]];
 
 fn start(arguments: &[&str]) -> (Program, SocketAddr) {
@@ -31,10 +31,10 @@ fn round_trip(stream: &mut TcpStream, message: &[u8]) {
     assert_eq!(answer, message);
 }
 
-/// What the daemon says in the end: connections and bytes of each worker, and of all.
+/// Returns connections and bytes of each worker, and of all workers, from the daemon's last lines.
 fn tallies(output: &str) -> (Vec<[u64; 2]>, [u64; 2]) {
     let tally = |line: &str| {
-        let (_, tally) = line.split_once(": ").expect("who");
+        let (_, tally) = line.split_once(": ").expect("a worker or the total");
         let (connections, bytes) = tally.split_once(" connections, ").expect("connections");
         let bytes = bytes.strip_suffix(" bytes").expect("bytes");
         [connections.parse().unwrap(), bytes.parse().unwrap()]
@@ -64,7 +64,8 @@ fn serves_every_client_and_counts_by_worker() {
         for index in 0..2 {
             assert_eq!(workers.iter().map(|tally| tally[index]).sum::<u64>(), total[index]);
         }
-        // Linux spreads them by a hash; that one of three gets none of 60 is a matter of 10^-10.
+        // Linux spreads the clients by a hash. The probability that one of three workers gets none
+        // of 60 is about 10^-10.
         let is_linux = SelectorKind::available().contains(&SelectorKind::Epoll);
         if is_linux || mode.contains(&"--handover") {
             assert!(workers.iter().all(|tally| tally[0] > 0), "{mode:?}: {workers:?}");
@@ -73,9 +74,9 @@ fn serves_every_client_and_counts_by_worker() {
 }
 
 #[test]
-fn hands_over_to_one_worker_after_the_other() {
+fn hands_connections_to_the_workers_in_turn() {
     let (daemon, address) = start(MODES[1]);
-    // Each is served before the next one comes, and so the bytes tell who had whom.
+    // Each client is served before the next one connects, so the bytes show which worker had it.
     for size in 1..=7 {
         round_trip(&mut TcpStream::connect(address).unwrap(), &vec![b'x'; 1 << size]);
     }
@@ -106,13 +107,13 @@ fn takes_an_address() {
 }
 
 #[test]
-fn a_signal_lets_all_clients_finish_and_nobody_new_in() {
+fn a_signal_stops_accepting_and_lets_clients_finish() {
     for mode in MODES {
         let (daemon, address) = start(mode);
         let mut clients: Vec<TcpStream> = (0..20).map(|_| connect(address)).collect();
         daemon.send(Signal::TERM);
-        // Until all listeners are closed. One that is only about to be may still take a client, and
-        // reset it.
+        // Until all listeners are closed. A listener that is about to close may still accept a
+        // client, and reset it.
         while TcpStream::connect(address).is_ok() {}
         for client in &mut clients {
             round_trip(client, b"after");
@@ -124,7 +125,7 @@ fn a_signal_lets_all_clients_finish_and_nobody_new_in() {
 }
 
 #[test]
-fn a_second_signal_is_impatient() {
+fn a_second_signal_ends_at_once() {
     for mode in MODES {
         let (daemon, address) = start(mode);
         let mut clients: Vec<TcpStream> = (0..20).map(|_| connect(address)).collect();
@@ -134,14 +135,14 @@ fn a_second_signal_is_impatient() {
         let (_, total) = tallies(&daemon.end().success());
         assert_eq!(total[1], 100);
         for client in &mut clients {
-            // Its end, or that it was reset.
+            // The end of the stream, or a reset.
             assert!(!matches!(client.read(&mut [0]), Ok(1..)));
         }
     }
 }
 
 #[test]
-fn clients_that_stay_have_five_seconds() {
+fn clients_that_stay_are_closed_after_five_seconds() {
     let running = MODES.map(|mode| {
         let (daemon, address) = start(mode);
         let client = connect(address);
@@ -155,7 +156,7 @@ fn clients_that_stay_have_five_seconds() {
 }
 
 #[test]
-fn says_what_is_wrong() {
+fn reports_invalid_arguments() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = listener.local_addr().unwrap().to_string();
     for handover in [&[][..], &["--handover"]] {

@@ -1,8 +1,8 @@
 //! A C library in the loop: libcurl's multi-socket interface, driven by watchers and one timer.
 //!
 //! `cargo run -p curl_multi [URL ..]` fetches all URLs at once; without any, it fetches from three
-//! slow servers of its own. libcurl says which sockets to watch and when to call it, and the loop
-//! does just that:
+//! slow servers of its own. libcurl requests sockets to watch and a time to be called, and the loop
+//! does exactly that:
 //!
 //! | libcurl says                 | the loop does                          |
 //! |------------------------------|----------------------------------------|
@@ -11,8 +11,9 @@
 //! | forget it                    | `remove`                               |
 //! | call me in 50 ms, or do not  | `reset_after` or `disarm` of the timer |
 //!
-//! It says so while it is being called, when its handle, a part of the loop's state, is in use. So
-//! its callbacks only queue wishes, and the wishes are granted when the call has returned.
+//! libcurl makes these requests inside a call, while its handle, a part of the loop's state, is in
+//! use. So its callbacks only queue the requests, and the loop serves them when the call has
+//! returned.
 
 use std::collections::{HashMap, HashSet};
 use std::env;
@@ -30,7 +31,7 @@ use curl::easy::{Easy2, Handler, WriteError};
 use curl::multi::{Easy2Handle, Events, Multi, Socket, SocketEvents};
 use mainspring::{Error, EventLoop, Interest, LoopHandle, Readiness, TimerHandle, Watcher};
 
-/// What libcurl wants of the loop.
+/// Request of libcurl to the loop.
 enum Wish {
     Watch(Socket, io::Result<OwnedFd>, Interest),
     SetInterest(Socket, Interest),
@@ -38,31 +39,31 @@ enum Wish {
     Call(Option<Duration>),
 }
 
-/// The loop's state.
+/// State of the loop.
 struct Downloads {
-    /// Before `multi`, because they leave it when they are dropped.
+    /// Declared before `multi`, because a transfer must be dropped before its multi handle.
     transfers: Vec<(String, Easy2Handle<Body>)>,
     multi: Multi,
     wishes: Receiver<Wish>,
     watchers: HashMap<Socket, Watcher<OwnedFd>>,
     timer: Option<TimerHandle>,
     arrived: usize,
-    /// What the transfers would have taken one after the other.
+    /// Sum of the times of all transfers.
     sum: Duration,
 }
 
-/// Fetches everything, and returns how many transfers failed.
+/// Fetches everything. Returns the number of transfers that failed.
 fn run(urls: Vec<String>) -> Result<usize, Box<dyn StdError>> {
     let urls = if urls.is_empty() { slow_servers()? } else { urls };
     let began = Instant::now();
     let mut el = EventLoop::with_state(downloads_of(urls)?)?;
     let timer = el.add_timer(|el, downloads| call_curl(el, downloads, Multi::timeout))?;
     el.state_mut().timer = Some(timer);
-    el.call_soon(grant_wishes); // The first one: call me at once.
-    el.run()?; // It ends when libcurl has neither a socket nor a deadline left.
+    el.call_soon(grant_wishes); // The first request is a call without delay.
+    el.run()?; // Returns when libcurl has neither a socket nor a deadline left.
     let Downloads { transfers, arrived, sum, .. } = el.state();
     let (total, sum) = (began.elapsed().as_millis(), sum.as_millis());
-    println!("{arrived} transfers in {total} ms, one by one they would take {sum} ms");
+    println!("{arrived} transfers in {total} ms; one after the other they would take {sum} ms");
     Ok(transfers.len() - arrived)
 }
 
@@ -75,7 +76,8 @@ fn downloads_of(urls: Vec<String>) -> Result<Downloads, Box<dyn StdError>> {
     for url in urls {
         let mut easy = Easy2::new(Body(Vec::new()));
         easy.url(&url)?;
-        easy.noproxy("127.0.0.1")?; // A proxy in the environment does not know our own servers.
+        // Without this a proxy from the environment would be used for our own servers.
+        easy.noproxy("127.0.0.1")?;
         let mut transfer = multi.add2(easy)?;
         transfer.set_token(transfers.len())?;
         transfers.push((url, transfer));
@@ -84,7 +86,7 @@ fn downloads_of(urls: Vec<String>) -> Result<Downloads, Box<dyn StdError>> {
     Ok(Downloads { transfers, multi, wishes, watchers, timer, arrived, sum })
 }
 
-/// The body of an answer.
+/// Body of an answer.
 struct Body(Vec<u8>);
 
 impl Handler for Body {
@@ -94,7 +96,7 @@ impl Handler for Body {
     }
 }
 
-/// What libcurl calls when it wants something else of a socket.
+/// Returns the function that libcurl calls when its interest in a socket changes.
 fn socket_wishes(wishes: Sender<Wish>) -> impl FnMut(Socket, SocketEvents, usize) {
     let mut known = HashSet::new();
     move |socket, events, _token| {
@@ -109,24 +111,24 @@ fn socket_wishes(wishes: Sender<Wish>) -> impl FnMut(Socket, SocketEvents, usize
         } else {
             Wish::SetInterest(socket, interest)
         };
-        let _ = wishes.send(wish); // At the very end nobody grants wishes any more.
+        let _ = wishes.send(wish); // Fails only at the end, when the receiver is gone.
     }
 }
 
-/// A descriptor of our own for libcurl's socket. To be called while libcurl names the socket, and
-/// at no other time.
+/// Returns our own duplicate of libcurl's socket. May be called only while libcurl passes the
+/// socket to a callback.
 ///
-/// libcurl may close a socket in the same call in which it wishes it forgotten, before the wish is
-/// granted. So the socket itself cannot be lent to the loop as `BorrowedFd<'static>`, as that of a
-/// library could that leaves closing to its user.
+/// libcurl may close a socket in the call in which it requests to remove it, before the loop serves
+/// that request. So the socket itself cannot be lent to the loop as `BorrowedFd<'static>`. That is
+/// possible with libraries whose user closes the sockets.
 fn duplicate(socket: Socket) -> io::Result<OwnedFd> {
-    // SAFETY: libcurl names sockets that it holds open while it does so, and the loan ends with
-    // this function.
+    // SAFETY: libcurl keeps a socket open while it passes it to this callback, and the borrow ends
+    // with this function.
     let lent = unsafe { BorrowedFd::borrow_raw(socket) };
     lent.try_clone_to_owned()
 }
 
-/// The only place that calls libcurl while the loop runs.
+/// Calls libcurl; the only place that does so while the loop runs.
 fn call_curl(
     el: &LoopHandle<Downloads>,
     downloads: &mut Downloads,
@@ -187,7 +189,7 @@ fn tell_finished(downloads: &mut Downloads) {
                 println!("{url}: status {status}, {} bytes", transfer.get_ref().0.len());
             }
             Some(Err(error)) => eprintln!("curl_multi: {url}: {error}"),
-            None => {} // Not the end of this transfer.
+            None => {} // The message does not end this transfer.
         }
     });
 }
@@ -199,7 +201,7 @@ fn slow_servers() -> io::Result<Vec<String>> {
         .collect()
 }
 
-/// A server that takes its time, for one request.
+/// Starts a server that answers one request after `latency`.
 fn slow_server(latency: Duration, bytes: usize) -> io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let url = format!("http://{}/", listener.local_addr()?);

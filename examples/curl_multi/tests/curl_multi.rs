@@ -1,4 +1,4 @@
-//! The program, run as its users run it.
+//! The program, run like a user runs it.
 
 use std::process::{Command, Output};
 
@@ -7,7 +7,7 @@ fn run(arguments: &[&str]) -> Output {
     output.expect("cargo has built the program")
 }
 
-/// The standard output of a program that ended with this code, and its standard error.
+/// Asserts that the program ended with this code. Returns its standard output and standard error.
 #[track_caller]
 fn texts(output: Output, code: i32) -> (String, String) {
     assert_eq!(output.status.code(), Some(code), "{output:?}");
@@ -30,7 +30,7 @@ fn fetches_from_its_own_servers_at_once() {
 }
 
 #[test]
-fn a_transfer_that_fails_is_told() {
+fn a_failed_transfer_is_printed() {
     let (stdout, stderr) = texts(run(&["nonsense://127.0.0.1/"]), 1);
     assert!(stdout.starts_with("0 transfers in "), "{stdout}");
     assert!(stderr.starts_with("curl_multi: nonsense://127.0.0.1/: "), "{stderr}");
@@ -38,7 +38,7 @@ fn a_transfer_that_fails_is_told() {
 }
 
 #[test]
-fn refuses_what_is_no_url() {
+fn refuses_an_invalid_url() {
     let (stdout, stderr) = texts(run(&["--fast"]), 2);
     assert_eq!((&*stdout, &*stderr), ("", "curl_multi: \"--fast\" is not a URL\n"));
 }

@@ -1,12 +1,11 @@
-//! TLS on the loop: an echo server and its client, with rustls and a certificate made for the
-//! occasion.
+//! TLS on the loop: an echo server and its client, with rustls and a self-signed certificate.
 //!
 //! ```text
 //! cargo run -p tls_echo [-- LINE ...]
 //! ```
 //!
-//! The client sends each line and prints what comes back. rustls reads and writes our streams by the
-//! traits of the futures crates (feature `futures-io`) and knows nothing of this loop. A second
+//! The client sends each line and prints the answer. rustls uses our streams through the traits of
+//! the futures crates (feature `futures-io`), and needs nothing else from this loop. A second
 //! client, which does not trust the certificate, is refused; that is printed too.
 
 use std::env;
@@ -21,7 +20,7 @@ use mainspring::net::{TcpListener, TcpStream};
 use mainspring::{Error, EventLoop, Result, spawn};
 
 const NAME: &str = "localhost";
-/// The longest line, in bytes. A peer that sends a longer one would choose how much memory we use.
+/// Maximum length of a line, in bytes. Without it a peer could make us use any amount of memory.
 const LONGEST: u64 = 96 * 1024;
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor) -> Result<()> {
@@ -31,9 +30,9 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor) -> Result<()> {
     }
 }
 
-/// Sends back each line that it gets.
+/// Sends back each line.
 async fn serve(acceptor: TlsAcceptor, conn: TcpStream) -> Result<()> {
-    // A client that does not like the certificate is the client's affair.
+    // A client that refuses the certificate is no error of the server.
     let Ok(stream) = acceptor.accept(conn).await else { return Ok(()) };
     let (reader, mut writer) = stream.split();
     let mut reader = BufReader::new(reader);
@@ -44,7 +43,7 @@ async fn serve(acceptor: TlsAcceptor, conn: TcpStream) -> Result<()> {
     Ok(writer.close().await?)
 }
 
-/// The next line with its end, or None at the end of the stream.
+/// Returns the next line with its line end, or `None` at the end of the stream.
 async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     let count = reader.take(LONGEST).read_until(b'\n', &mut line).await?;
@@ -54,7 +53,7 @@ async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Ve
     Ok((count > 0).then_some(line))
 }
 
-/// Sends the lines one by one, and gives what comes back.
+/// Sends the lines one by one and returns the answers.
 async fn ask(connector: TlsConnector, conn: TcpStream, lines: &[String]) -> Result<Vec<String>> {
     let name = ServerName::try_from(NAME).map_err(Error::other)?;
     let stream = connector.connect(name, conn).await?;
@@ -71,7 +70,7 @@ async fn ask(connector: TlsConnector, conn: TcpStream, lines: &[String]) -> Resu
     Ok(heard)
 }
 
-/// A certificate that says it is this host's, and its key.
+/// Returns a self-signed certificate for [`NAME`], and its key.
 fn certificate() -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>)> {
     let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).map_err(Error::other)?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(Error::other)?;
@@ -100,7 +99,7 @@ async fn talk(lines: &[String]) -> Result<Vec<String>> {
     let heard = ask(connector(Some(certificate))?, TcpStream::connect(address).await?, lines).await;
     let stranger = ask(connector(None)?, TcpStream::connect(address).await?, lines).await;
     if let Err(error) = stranger {
-        println!("one who does not trust it: {}", error.chain());
+        println!("a client without the certificate: {}", error.chain());
     }
     accepting.cancel("the visit is over");
     heard

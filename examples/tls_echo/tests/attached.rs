@@ -1,6 +1,7 @@
-//! TLS over transports: a `TransportStream` that decodes holds bytes of which the kernel reports nothing.
-//! All of them arrive without another byte from the peer, whatever the size of the read buffer, and
-//! after pauses. In the other direction all that the stream holds is sent, with its last words.
+//! TLS over transports: a `Stream` that decodes holds bytes which the kernel does not know of. All
+//! of them are delivered without another byte from the peer, for any size of the read buffer, and
+//! after pauses. In the other direction everything the stream holds is sent, including its closing
+//! message.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -19,12 +20,12 @@ use mainspring::{EventLoop, SelectorKind};
 
 const LENGTH: usize = 10 << 20;
 
-/// The server's end of a TLS connection.
+/// Server's end of a TLS connection.
 struct Tls {
     socket: TcpStream,
     session: RefCell<ServerConnection>,
     said_goodbye: bool,
-    /// Whether the stream says exactly when it holds bytes, or perhaps always.
+    /// True if `has_buffered` is exact; otherwise it always returns true.
     is_exact: bool,
 }
 
@@ -96,7 +97,7 @@ impl Configs {
         Configs { server: Arc::new(server), client: Arc::new(client) }
     }
 
-    /// The server's end, and the client in a thread of its own.
+    /// Returns the server's end, and the thread of the client.
     fn connect(
         &self,
         is_exact: bool,
@@ -113,7 +114,7 @@ impl Configs {
     }
 }
 
-/// The bytes from `from` on, of a pattern that is no multiple of any buffer.
+/// Returns the bytes from `from` on, of a pattern whose period divides no buffer size.
 fn stretch(from: usize, length: usize) -> Vec<u8> {
     (from..from + length).map(|at| (at % 251) as u8).collect()
 }
@@ -123,7 +124,7 @@ fn event_loop(kind: SelectorKind, buffer: usize) -> EventLoop {
 }
 
 #[test]
-fn s1_ten_megabytes_over_tls_arrive_at_any_size_of_the_read_buffer_and_with_pauses() {
+fn s1_ten_megabytes_over_tls_arrive_with_any_read_buffer() {
     let configs = Configs::new();
     for kind in SelectorKind::available() {
         for (turn, buffer) in [1, 4, 16, 64].map(|kib| kib << 10).into_iter().enumerate() {
@@ -132,7 +133,7 @@ fn s1_ten_megabytes_over_tls_arrive_at_any_size_of_the_read_buffer_and_with_paus
                 let (ours, client) = configs.connect(turn % 2 == 0, |stream| {
                     stream.write_all(&stretch(0, LENGTH)).unwrap();
                     stream.flush().unwrap();
-                    // The client sends nothing more until it has the answer.
+                    // The client sends nothing more before it has the answer.
                     stream.read_exact(&mut [0; 8]).unwrap();
                     stream.conn.send_close_notify();
                     stream.flush().unwrap();
@@ -169,7 +170,7 @@ fn s3_ten_megabytes_over_tls_are_sent_before_a_close() {
         let (ours, client) = configs.connect(false, |stream| {
             stream.write_all(b"give").unwrap();
             let mut got = Vec::new();
-            stream.read_to_end(&mut got).unwrap(); // With the server's goodbye, or it is an error.
+            stream.read_to_end(&mut got).unwrap(); // Fails without the server's close_notify.
             assert!(got == stretch(0, LENGTH));
         });
         let mut el = event_loop(*kind, 16 << 10);

@@ -1,21 +1,21 @@
-//! The program, run as its users run it.
+//! The program, run like a user runs it.
 
 use std::process::Command;
 
 #[test]
-fn lines_come_back_and_a_stranger_is_refused() {
+fn lines_come_back_and_an_untrusting_client_is_refused() {
     let long = "a line of more than one TLS record ".repeat(2000);
     let program = env!("CARGO_BIN_EXE_tls_echo");
     let output = Command::new(program).args(["first", &long, "last"]).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = said.lines().collect();
-    assert!(lines[0].starts_with("one who does not trust it: "), "{}", lines[0]);
+    assert!(lines[0].starts_with("a client without the certificate: "), "{}", lines[0]);
     assert!(lines[0].contains("certificate"), "{}", lines[0]);
     assert_eq!(lines[1..], ["came back: first", &format!("came back: {long}"), "came back: last"]);
 }
 
-/// The memory that a line takes is bounded.
+/// The memory for a line is limited.
 #[test]
 fn a_line_without_an_end_is_refused() {
     let endless = "x".repeat(110_000);

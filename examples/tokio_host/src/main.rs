@@ -1,10 +1,11 @@
-//! A loop inside tokio's, on one thread.
+//! The loop inside tokio's runtime, on one thread.
 //!
-//! `cargo run -p tokio_host` ends without help. A socket gets 100 datagrams at once, of which the
-//! loop reads one a tick, and a thread posts to the loop, while a task of tokio has its own turns.
+//! `cargo run -p tokio_host` ends without further input. A socket receives 100 datagrams at once,
+//! of which the loop reads one in each tick. A thread sends to the loop, and a task of tokio runs
+//! in between.
 //!
-//! `AsyncFd` sees an edge once, when the loop's descriptor becomes readable. So [`drive`] keeps the
-//! readiness until a turn returns 0.
+//! `AsyncFd` reports an edge once, when the loop's descriptor becomes readable. So [`drive`] keeps
+//! the readiness until a tick returns 0.
 
 use std::io;
 use std::net::UdpSocket;
@@ -20,11 +21,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 const DATAGRAMS: u32 = 100;
 
-/// Runs the loop until nothing is left in it, as `EventLoop::run` would.
+/// Runs the loop until nothing is left in it, like `EventLoop::run`.
 async fn drive(el: &mut EventLoop<u32>) -> mainspring::Result<()> {
     let problem = "this selector has no descriptor to wait for; epoll and kqueue have one";
     let fd = el.poll_fd().ok_or_else(|| Error::other(problem))?;
-    // A `PollFd` is the same open descriptor for its whole life, which is all that is asked for.
+    // A `PollFd` keeps the same open descriptor for its whole life, which is all that tokio
+    // requires.
     #[expect(deprecated, reason = "it does not require a source that keeps its descriptor")]
     let fd: AsyncFd<PollFd> = AsyncFd::with_interest(fd, Interest::READABLE)?;
     while el.is_alive() && !el.is_stopping() {
@@ -43,7 +45,7 @@ async fn drive(el: &mut EventLoop<u32>) -> mainspring::Result<()> {
     Ok(())
 }
 
-/// A loop that ends when it has read all datagrams and the thread is done.
+/// Returns a loop that ends when it has read all datagrams and the thread is done.
 fn guest() -> mainspring::Result<EventLoop<u32>> {
     let el = EventLoop::with_state(0)?;
     let socket = UdpSocket::bind("127.0.0.1:0")?;

@@ -1,9 +1,9 @@
-//! The program serves everything, and ends.
+//! The program, run like a user runs it: it serves everything and ends.
 
 use std::process::Command;
 
 #[test]
-fn an_edge_triggered_host_loses_nothing() {
+fn an_edge_triggered_host_misses_nothing() {
     let program = env!("CARGO_BIN_EXE_tokio_host");
     let output = Command::new(program).env_remove("MAINSPRING_SELECTOR").output().unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();

@@ -1,5 +1,5 @@
-//! P97: of five callbacks the third panics. The others run exactly once, now or in the next run,
-//! and the loop stays usable.
+//! Panic in the middle of a batch (P97; docs/contract.md, Q8). Of five callbacks the third panics.
+//! The others run exactly once, in this run or the next, and the loop stays usable.
 
 use std::env;
 use std::io::Write;
@@ -18,12 +18,12 @@ use crate::support::{Source, on_every_selector};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
-/// What has run, and what was reported.
+/// Callbacks that ran, and the reports.
 #[derive(Debug, Default)]
 struct Seen {
     ran: Vec<usize>,
     reports: Vec<String>,
-    /// Ends of the sources, which must stay open.
+    /// Peers of the watched sources; kept open until the end of the test.
     peers: Vec<UnixStream>,
 }
 
@@ -68,7 +68,7 @@ fn add(el: &mut EventLoop<Seen>, form: Form, i: usize, alive: &Rc<()>) {
     .expect("an open loop");
 }
 
-/// Five callbacks that are due, and what is alive of them.
+/// Returns a loop with five due callbacks, and the `Rc` that all of them share.
 fn five(kind: SelectorKind, policy: PanicPolicy, form: Form) -> (EventLoop<Seen>, Rc<()>) {
     let clock = SimClock::new();
     let builder = EventLoop::builder()
@@ -83,8 +83,7 @@ fn five(kind: SelectorKind, policy: PanicPolicy, form: Form) -> (EventLoop<Seen>
     (el, alive)
 }
 
-/// How many clones of `alive` there are when only the third callback is gone, for callbacks that
-/// stay.
+/// Returns the expected count of `alive` when only the third callback has been removed.
 fn left(form: Form) -> usize {
     match form {
         Form::Soon | Form::Timer => 1,
@@ -122,7 +121,7 @@ fn p97_a_panic_that_is_reported_ends_only_its_callback() {
             el.tick(NOW).unwrap();
             let seen = el.state();
             let mut ran = seen.ran.clone();
-            ran.sort_unstable(); // Fds are in no order.
+            ran.sort_unstable(); // The order of fds within a tick is not defined.
             assert_eq!(ran, [1, 2, 3, 4, 5], "{form:?}");
             assert_eq!(seen.reports.len(), 1, "{form:?}");
             assert!(seen.reports[0].contains("batch_panics.rs"), "{seen:?}");
@@ -134,7 +133,7 @@ fn p97_a_panic_that_is_reported_ends_only_its_callback() {
 }
 
 #[test]
-fn p97_a_missed_tick_is_forgotten_when_the_interval_panics() {
+fn p97_missed_ticks_are_reset_when_the_interval_panics() {
     for policy in [PanicPolicy::Propagate, PanicPolicy::Report] {
         let (mut el, clock) = crate::support::simulated(SelectorKind::Poll, ());
         el.set_panic_policy(policy);
@@ -149,8 +148,8 @@ fn p97_a_missed_tick_is_forgotten_when_the_interval_panics() {
     }
 }
 
-/// A change of interest that came before the panic counts for the rest of the batch, which the next
-/// run takes up.
+/// A change of interest made before the panic still applies to the rest of the batch, which runs in
+/// the next tick.
 #[test]
 fn p97_a_watcher_paused_before_the_panic_stays_paused_after_it() {
     on_every_selector(|kind| {
@@ -158,7 +157,7 @@ fn p97_a_watcher_paused_before_the_panic_stays_paused_after_it() {
         let peers: Vec<UnixStream> = (0..4).map(|i| add_pausing(&mut el, i)).collect();
         let turn = catch_unwind(AssertUnwindSafe(|| el.tick(NOW)));
         assert!(turn.is_err());
-        // The first one has paused all others and has panicked. The second tick finds them in the
+        // The first callback paused all others and panicked. The second tick finds them in the
         // deque.
         el.tick(NOW).unwrap();
         assert_eq!(el.state().1.len(), 1, "a paused watcher was called");
@@ -183,24 +182,24 @@ fn add_pausing(el: &mut EventLoop<Watchers>, i: usize) -> UnixStream {
 }
 
 #[test]
-fn p97_an_error_of_the_loop_in_a_panicking_callback_is_no_abort() {
+fn p97_an_error_and_a_panic_in_one_batch_do_not_abort() {
     let (mut el, alive) = five(SelectorKind::Poll, PanicPolicy::Report, Form::Soon);
     el.call_soon(|_, _| Err(Error::other("an error")));
     el.tick(NOW).unwrap();
     assert_eq!((el.state().reports.len(), Rc::strong_count(&alive)), (2, 1));
 }
 
-/// The variable that makes this test the process that is to die.
+/// Environment variable that makes this test binary the process that aborts.
 const VICTIM: &str = "MAINSPRING_TEST_ABORT";
 
 #[test]
-fn p97_a_panic_that_is_to_abort_ends_the_process() {
+fn p97_the_abort_policy_ends_the_process() {
     if env::var_os(VICTIM).is_some() {
         let (mut el, _) = five(SelectorKind::Poll, PanicPolicy::Abort, Form::Soon);
         let _ = catch_unwind(AssertUnwindSafe(|| el.tick(NOW)));
         return println!("survived");
     }
-    let name = "errors::batch_panics::p97_a_panic_that_is_to_abort_ends_the_process";
+    let name = "errors::batch_panics::p97_the_abort_policy_ends_the_process";
     let mut child = Command::new(env::current_exe().unwrap());
     child.args(["--exact", name, "--nocapture"]).env(VICTIM, "1");
     let output = child.output().unwrap();

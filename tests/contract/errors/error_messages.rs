@@ -1,4 +1,4 @@
-//! What a new user meets: messages, and the place that they name.
+//! Error messages and the source locations that they name (docs/contract.md, W7 and Q7).
 
 use std::cell::RefCell;
 use std::future::pending;
@@ -12,9 +12,10 @@ use mainspring::{CancelScope, Error, EventLoop, race_all, sleep, spawn, timeout,
 
 use crate::support::files::alone_as;
 
-/// README: an address in use is an error with the address, printed by `Debug` when `main` fails.
+/// README: the error of an address in use names the address, also when `main` fails and prints it
+/// with `Debug`.
 #[test]
-fn an_address_in_use_is_named_however_it_is_printed() {
+fn an_address_in_use_is_named_in_display_and_debug() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -48,15 +49,15 @@ fn a_cause_is_printed_once() {
 }
 
 #[test]
-fn the_kind_of_a_failed_lookup_has_a_name() {
+fn a_failed_lookup_has_an_error_kind() {
     let mut el = EventLoop::new().unwrap();
     let failed = el.run_until_complete(lookup_host("[fe80::1%no-such-interface]:80")).unwrap();
     assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::NotFound);
 }
 
 #[test]
-fn a_wrong_value_in_the_environment_is_a_setting() {
-    let name = "errors::error_messages::a_wrong_value_in_the_environment_is_a_setting";
+fn an_invalid_environment_variable_is_a_setting_error() {
+    let name = "errors::error_messages::an_invalid_environment_variable_is_a_setting_error";
     for (variable, value) in [
         ("MAINSPRING_DEBUG", "maybe"),
         ("MAINSPRING_DEBUG", "true"),
@@ -74,7 +75,7 @@ fn a_wrong_value_in_the_environment_is_a_setting() {
         });
         let Some(output) = output else { return };
         let said = String::from_utf8(output.stdout).unwrap();
-        // Only epoll has waits of two kinds.
+        // Only epoll has two kinds of wait.
         let is_unused = variable == "MAINSPRING_WAIT" && said.contains("a loop");
         let is_right = said.contains("true") && said.contains(variable) && said.contains(value);
         assert!(is_right || is_unused, "{variable}={value}: {said}");
@@ -85,7 +86,7 @@ thread_local! {
     static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Where `call` panics.
+/// Returns the source location at which `call` panics.
 fn place_of_panic(call: impl FnOnce()) -> String {
     let before = take_hook();
     set_hook(Box::new(|info| {
@@ -103,8 +104,8 @@ fn is_here(place: &str, line: u32) -> bool {
 }
 
 #[test]
-fn what_needs_a_loop_panics_at_the_users_line() {
-    let name = "errors::error_messages::what_needs_a_loop_panics_at_the_users_line";
+fn calls_without_a_loop_panic_at_the_callers_line() {
+    let name = "errors::error_messages::calls_without_a_loop_panic_at_the_callers_line";
     let check = || {
         let second = std::time::Duration::from_secs(1);
         let places = [
@@ -133,9 +134,10 @@ fn what_needs_a_loop_panics_at_the_users_line() {
     assert!(output.is_none_or(|output| output.status.success()));
 }
 
-/// These panic inside a future that is awaited elsewhere, so the message has the place of the call.
+/// These calls panic inside a future that is awaited elsewhere, so the message contains the
+/// location of the call.
 #[test]
-fn q7_a_deadline_where_no_loop_runs_names_the_call() {
+fn q7_a_timeout_without_a_loop_panics_with_the_callers_line() {
     let second = Duration::from_secs(1);
     let never = pending::<()>;
     let scope = || CancelScope::new().timeout(second);
@@ -154,8 +156,8 @@ fn q7_a_deadline_where_no_loop_runs_names_the_call() {
     assert_eq!(ready, 1, "what is ready at once needs no loop");
 }
 
-/// What a future says when it panics where no loop runs.
+/// Returns the panic message of `future` when it is polled outside a loop.
 fn said(future: impl Future) -> String {
     let panic = catch_unwind(AssertUnwindSafe(|| drop(block_on(future)))).unwrap_err();
-    panic.downcast_ref::<String>().expect("a message").clone()
+    panic.downcast_ref::<String>().expect("a String message").clone()
 }

@@ -1,5 +1,5 @@
-//! Callbacks that never return. They compile on stable Rust in every place that takes a callback;
-//! here each ends by a panic, which is the way to return to a test.
+//! Callbacks of type `!`, which never return (docs/contract.md, X3 and W9). They compile on stable
+//! Rust in every function that takes a callback. Here each one panics, so that the test can go on.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -13,15 +13,15 @@ use crate::support::simulated;
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
-/// Ends like `std::process::exit`, whose type it has.
+/// Panics; stands for a function such as `std::process::exit`, which has the same type.
 fn diverge() -> ! {
     panic!("diverged")
 }
 
-/// The message of the panic that ends the next tick.
+/// Returns the message of the panic that ends the next tick.
 fn tick(el: &mut EventLoop<()>) -> String {
     let ended = catch_unwind(AssertUnwindSafe(|| el.tick(NOW))).expect_err("a callback diverges");
-    (*ended.downcast::<&str>().expect("a text")).to_owned()
+    (*ended.downcast::<&str>().expect("a &str payload")).to_owned()
 }
 
 fn each(add: impl FnOnce(&EventLoop<()>)) {
@@ -32,7 +32,7 @@ fn each(add: impl FnOnce(&EventLoop<()>)) {
 }
 
 #[test]
-fn x3_a_callback_may_diverge_wherever_it_is_registered() {
+fn x3_a_callback_of_any_registration_may_never_return() {
     let second = Duration::from_secs(1);
     each(|el| _ = el.call_soon(|_, ()| diverge()));
     each(|el| _ = el.call_later(second, |_, ()| diverge()));
@@ -53,7 +53,7 @@ fn x3_a_callback_may_diverge_wherever_it_is_registered() {
 }
 
 #[test]
-fn w9_a_callback_of_a_descriptor_may_diverge() {
+fn w9_a_callback_of_a_descriptor_may_never_return() {
     let readable = || {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(b"x").unwrap();
@@ -78,7 +78,7 @@ fn w9_a_callback_of_a_descriptor_may_diverge() {
 }
 
 #[test]
-fn an_exception_handler_and_a_done_callback_may_diverge() {
+fn an_exception_handler_may_never_return() {
     each(|el| {
         el.set_exception_handler(|_, (), _| diverge());
         el.call_soon(|_, ()| -> mainspring::Result<()> { Err(mainspring::Error::Closed) });

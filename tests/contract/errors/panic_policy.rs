@@ -1,5 +1,5 @@
-//! Panics of user code wherever the loop runs it: each follows the one policy, and the rest of the
-//! loop stays whole.
+//! Panics of user code: the panic policy applies wherever the loop runs such code, and the loop
+//! stays consistent (docs/contract.md, Q8 and Q9).
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Write};
@@ -22,7 +22,7 @@ use crate::support::on_every_selector;
 const NOW: Option<Duration> = Some(Duration::ZERO);
 const POLICIES: [PanicPolicy; 2] = [PanicPolicy::Propagate, PanicPolicy::Report];
 
-/// Reports, and what ran.
+/// Reports, and the names of the callbacks that ran.
 #[derive(Debug, Default)]
 struct Seen {
     reports: Vec<(ReportKind, String)>,
@@ -38,7 +38,7 @@ fn noting(kind: SelectorKind, policy: PanicPolicy) -> EventLoop<Seen> {
     el
 }
 
-/// Counts its drops, each of which panics.
+/// Counts its drops; each drop panics.
 #[derive(Debug)]
 struct Bomb(Arc<AtomicUsize>);
 
@@ -49,17 +49,18 @@ impl Drop for Bomb {
     }
 }
 
-/// Runs until nothing is alive; the number of panics that came out.
+/// Runs the loop until nothing is alive. Returns the number of panics that propagated out of `run`.
 fn run(el: &mut EventLoop<Seen>) -> usize {
     let mut panics = 0;
     while let Err(_panic) = catch_unwind(AssertUnwindSafe(|| el.run().unwrap())) {
         panics += 1;
-        assert!(panics < 10, "a panic for each run");
+        assert!(panics < 10, "at most one panic for each run");
     }
     panics
 }
 
-/// Checks that the panics of a run came out of it, or were reported as those of `kind`.
+/// Checks that `count` panics propagated out of `run`, or were reported as `kind`, as `policy`
+/// demands.
 fn followed(el: &mut EventLoop<Seen>, policy: PanicPolicy, kind: ReportKind, count: usize) {
     let panics = run(el);
     let reports: Vec<ReportKind> = el.state().reports.iter().map(|(kind, _)| *kind).collect();
@@ -78,7 +79,8 @@ fn on_each(mut check: impl FnMut(SelectorKind, PanicPolicy)) {
     });
 }
 
-/// True at the end of a stream, which is a reset if the other side closed with unread input.
+/// Returns true at the end of the stream. If the other side closed with unread input, the end is a
+/// reset.
 fn is_closed(peer: &mut impl Read) -> bool {
     match peer.read(&mut [0; 8]) {
         Ok(count) => count == 0,
@@ -121,9 +123,10 @@ fn p97_an_exception_handler_that_replaces_itself_and_panics_is_replaced() {
     });
 }
 
-/// Failures of tasks are reported together: the handler's panic at one keeps the others for later.
+/// Failures of tasks are reported together. If the handler panics at one of them, the others are
+/// reported later.
 #[test]
-fn f8_a_handler_that_panics_at_one_failure_hears_of_the_others() {
+fn f8_a_handler_that_panics_at_one_failure_gets_the_others() {
     on_each(|kind, policy| {
         let mut el = noting(kind, policy);
         el.set_exception_handler(|_, seen, report| {
@@ -138,9 +141,10 @@ fn f8_a_handler_that_panics_at_one_failure_hears_of_the_others() {
     });
 }
 
-/// A repeating callback that ends in one of three ways, and whose captures panic then.
+/// Captures that panic when they are dropped, in a repeating callback that ends in one of three
+/// ways.
 #[test]
-fn q9_captures_that_panic_when_a_repeating_callback_ends_follow_the_policy() {
+fn q9_captures_that_panic_on_drop_follow_the_policy() {
     on_each(|kind, policy| {
         for ends in ["error", "cancels itself", "interval"] {
             let mut el = noting(kind, policy);
@@ -179,9 +183,9 @@ fn q9_captures_that_panic_when_a_repeating_callback_ends_follow_the_policy() {
     });
 }
 
-/// Rust aborts if a second panic unwinds into the first one.
+/// A second panic during unwinding would make Rust abort.
 #[test]
-fn p97_a_callback_that_panics_may_own_what_panics_when_it_is_dropped() {
+fn p97_captures_that_panic_on_drop_after_a_panic_do_not_abort() {
     on_each(|kind, policy| {
         let mut el = noting(kind, policy);
         let drops = Arc::new(AtomicUsize::new(0));
@@ -204,7 +208,7 @@ fn p97_a_callback_that_panics_may_own_what_panics_when_it_is_dropped() {
 }
 
 #[test]
-fn q4_cancel_of_what_panics_when_it_is_dropped_leaves_the_caller_to_the_policy() {
+fn q4_cancelling_captures_that_panic_on_drop_follows_the_policy() {
     on_each(|kind, policy| {
         let mut el = noting(kind, policy);
         let drops = Arc::new(AtomicUsize::new(0));
@@ -230,9 +234,9 @@ fn q4_cancel_of_what_panics_when_it_is_dropped_leaves_the_caller_to_the_policy()
     });
 }
 
-/// A value of a type of the user as the payload, which panics as well.
+/// Panic payload of a user-defined type that panics when dropped.
 #[test]
-fn p97_a_payload_that_panics_when_it_is_dropped_escapes_nowhere() {
+fn p97_a_payload_that_panics_on_drop_does_not_unwind_further() {
     struct Payload;
     impl Drop for Payload {
         fn drop(&mut self) {
@@ -249,10 +253,10 @@ fn p97_a_payload_that_panics_when_it_is_dropped_escapes_nowhere() {
     });
 }
 
-/// Makes a closure own a value.
+/// Makes a closure capture a value.
 fn keep<T>(_: &T) {}
 
-/// What a loop owns when it is closed.
+/// Registers one callback, source or task of each kind, each of which owns a `Bomb`.
 fn furnish(
     el: &mut EventLoop<Seen>,
     drops: &Arc<AtomicUsize>,
@@ -281,7 +285,7 @@ fn furnish(
 
 #[test]
 fn q8_close_drops_everything_although_each_drop_panics() {
-    let unused = Signal::TTIN; // No other test of this process handles it.
+    let unused = Signal::TTIN; // No other test of this process handles this signal.
     on_each(|kind, policy| {
         let mut el = noting(kind, policy);
         let drops = Arc::new(AtomicUsize::new(0));
@@ -292,7 +296,7 @@ fn q8_close_drops_everything_although_each_drop_panics() {
         assert_ne!(has_handler(unused), Some(false));
         let closed = catch_unwind(AssertUnwindSafe(|| el.close()));
         assert_eq!(drops.load(Ordering::Relaxed), 9);
-        // A panic in a task is the task's in either case.
+        // A panic in a task belongs to the task under either policy, so it is always reported.
         match policy {
             PanicPolicy::Propagate => assert!(closed.is_err() && reports.borrow().len() == 8),
             _ => assert!(closed.is_ok() && reports.borrow().len() == 9, "{reports:?}"),
@@ -307,7 +311,7 @@ fn q8_close_drops_everything_although_each_drop_panics() {
     });
 }
 
-/// True if the process has a handler for the signal; none where the system does not show it.
+/// Returns true if the process has a handler for `signal`; `None` if the system does not show that.
 fn has_handler(signal: Signal) -> Option<bool> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
@@ -316,23 +320,23 @@ fn has_handler(signal: Signal) -> Option<bool> {
 }
 
 #[test]
-fn q8_a_loop_that_is_dropped_by_a_panic_does_not_abort() {
+fn q8_a_loop_dropped_during_a_panic_does_not_abort() {
     on_each(|kind, policy| {
         let drops = Arc::new(AtomicUsize::new(0));
         let unwound = catch_unwind(AssertUnwindSafe(|| {
             let mut el = noting(kind, policy);
             let _peers = furnish(&mut el, &drops, Signal::TTOU);
-            panic!("outside of the loop");
+            panic!("outside the loop");
         }));
         let text = unwound.unwrap_err();
         assert_eq!(
             (drops.load(Ordering::Relaxed), text.downcast_ref()),
-            (9, Some(&"outside of the loop"))
+            (9, Some(&"outside the loop"))
         );
     });
 }
 
-/// Counts connections, answers nothing.
+/// Records its connections and sends nothing.
 struct Quiet;
 
 impl Protocol<Seen> for Quiet {
@@ -384,7 +388,7 @@ fn s4_a_factory_that_panics_once_costs_one_connection() {
             }
         }
         assert_eq!((server.accepted(), server.connections()), (3, 2));
-        assert!(is_closed(&mut clients[0]), "that client is let go");
+        assert!(is_closed(&mut clients[0]), "that client is disconnected");
         assert_eq!(server.local_addr().unwrap().as_inet(), Some(address));
         match policy {
             PanicPolicy::Propagate => assert_eq!((panics, el.state().reports.len()), (1, 0)),
@@ -393,7 +397,7 @@ fn s4_a_factory_that_panics_once_costs_one_connection() {
     });
 }
 
-/// A stream that panics when it is dropped.
+/// Stream that panics when dropped.
 struct Fragile(UnixStream, #[expect(dead_code, reason = "its drop panics")] Bomb);
 
 impl AsFd for Fragile {
@@ -403,7 +407,7 @@ impl AsFd for Fragile {
 }
 
 #[test]
-fn w3_a_source_that_panics_when_it_is_dropped_is_closed_and_forgotten() {
+fn w3_a_source_that_panics_on_drop_is_closed_and_deregistered() {
     on_each(|kind, policy| {
         let mut el = noting(kind, policy);
         let drops = Arc::new(AtomicUsize::new(0));

@@ -1,5 +1,5 @@
-//! Panics of what a user puts into a loop besides callbacks: wakers, streams, errors, clocks and
-//! selectors.
+//! Panics in user-supplied parts other than callbacks: wakers, streams, errors, clocks and
+//! selectors (P98; docs/contract.md, Q8).
 
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -42,12 +42,12 @@ fn on_each(mut check: impl FnMut(SelectorKind, PanicPolicy)) {
     on_every_selector(|kind| POLICIES.into_iter().for_each(|policy| check(kind, policy)));
 }
 
-/// Runs once; true if it unwinds.
+/// Runs the loop once. Returns true if it unwinds.
 fn unwinds(el: &mut EventLoop<Reports>) -> bool {
     catch_unwind(AssertUnwindSafe(|| el.run().unwrap())).is_err()
 }
 
-/// A waker of another executor, which counts its wakes, and may panic at each.
+/// Waker of another executor. Counts its wakes; if `panics` is set, each wake panics.
 struct Other {
     panics: bool,
     wakes: AtomicUsize,
@@ -69,9 +69,10 @@ fn poll_with<F: Future>(future: std::pin::Pin<&mut F>, other: &Arc<Other>) {
     assert!(future.poll(&mut Context::from_waker(&waker)).is_pending());
 }
 
-/// Three tasks of another executor wait for one event of this loop; the waker of the second panics.
+/// Three tasks of another executor wait for one event of this loop. The waker of the second one
+/// panics.
 #[test]
-fn p98_a_waker_that_panics_keeps_no_other_from_being_woken() {
+fn p98_a_panicking_waker_does_not_stop_other_wakes() {
     on_each(|kind, policy| {
         let mut el = noting(kind, policy);
         let others = others();
@@ -89,7 +90,7 @@ fn p98_a_waker_that_panics_keeps_no_other_from_being_woken() {
 }
 
 #[test]
-fn p98_a_waker_that_panics_at_the_end_of_a_task_leaves_the_batch_whole() {
+fn p98_a_panicking_waker_at_the_end_of_a_task_does_not_lose_the_batch() {
     on_each(|kind, policy| {
         let mut el = noting(kind, policy);
         let others = others();
@@ -111,9 +112,9 @@ fn check_waker_report(el: &EventLoop<Reports>, policy: PanicPolicy) {
     }
 }
 
-/// A timer wakes the waker of another executor in its own turn of the batch.
+/// A due timer wakes the waker of another executor.
 #[test]
-fn p98_a_waker_that_panics_at_a_deadline_leaves_the_timers_whole() {
+fn p98_a_panicking_waker_at_a_deadline_does_not_lose_timers() {
     on_each(|kind, policy| {
         let mut el = noting(kind, policy);
         let others = others();
@@ -138,7 +139,7 @@ fn p98_a_waker_that_panics_at_a_deadline_leaves_the_timers_whole() {
     });
 }
 
-/// A stream that panics when it is read.
+/// Stream that panics when read.
 #[derive(Debug)]
 struct Broken(UnixStream);
 
@@ -165,7 +166,7 @@ impl TransportStream for Broken {
 }
 
 #[test]
-fn p98_a_stream_that_panics_costs_its_connection() {
+fn p98_a_panicking_stream_costs_one_connection() {
     on_each(|kind, policy| {
         let mut el = noting(kind, policy);
         let (ours, mut theirs) = UnixStream::pair().unwrap();
@@ -178,12 +179,12 @@ fn p98_a_stream_that_panics_costs_its_connection() {
                 assert_eq!(el.state(), &[(ReportKind::Stream, "panicked: in read".to_owned())]);
             }
         }
-        el.run().unwrap(); // Nothing is left.
+        el.run().unwrap(); // Nothing keeps the loop alive.
         assert!(theirs.write_all(b"x").is_err(), "closed");
     });
 }
 
-/// An error that panics when it is dropped.
+/// Error that panics when dropped.
 #[derive(Debug)]
 struct Touchy;
 
@@ -202,7 +203,7 @@ impl Drop for Touchy {
 }
 
 #[test]
-fn p98_an_error_that_panics_when_it_is_dropped_has_been_reported() {
+fn p98_an_error_that_panics_on_drop_is_reported_first() {
     on_each(|kind, policy| {
         let mut el = noting(kind, policy);
         el.call_soon(|_, _| Err::<(), _>(Error::other(Touchy)));
@@ -216,7 +217,7 @@ fn p98_an_error_that_panics_when_it_is_dropped_has_been_reported() {
 }
 
 #[test]
-fn f1_a_panic_of_the_main_future_is_the_callers() {
+fn f1_a_panic_of_the_main_future_propagates_to_the_caller() {
     on_each(|kind, policy| {
         let mut el = noting(kind, policy);
         let main = async { panic!("in main") };
@@ -227,7 +228,7 @@ fn f1_a_panic_of_the_main_future_is_the_callers() {
     });
 }
 
-/// A clock that panics in one call of `allow`, which the loop makes before it sleeps.
+/// Clock that panics once, in `max_wait`, which the loop calls before it sleeps.
 #[derive(Debug)]
 struct Clockwork(Rc<Cell<bool>>);
 
@@ -242,7 +243,7 @@ impl Clock for Clockwork {
     }
 }
 
-/// A selector that panics in one call of `select` or `deregister`.
+/// Selector that panics once, in `select` or `deregister`.
 #[derive(Debug)]
 struct Moody {
     inner: Box<dyn Selector>,
@@ -330,7 +331,7 @@ fn moody(kind: SelectorKind, policy: PanicPolicy) -> (EventLoop<Reports>, Rc<Cel
     (el, panics_at)
 }
 
-/// Runs into a panic of a part of the loop: it ends the run, and only that.
+/// Checks that a panic in a part of the loop ends one run, and that the next run works.
 fn ends_one_run(el: &mut EventLoop<Reports>, policy: PanicPolicy) {
     el.call_later(Duration::from_millis(1), |_, reports| {
         reports.push((ReportKind::Timer, String::new()))
@@ -346,7 +347,7 @@ fn ends_one_run(el: &mut EventLoop<Reports>, policy: PanicPolicy) {
 }
 
 #[test]
-fn q8_a_clock_or_a_selector_that_panics_ends_one_run() {
+fn q8_a_panicking_clock_or_selector_ends_one_run() {
     on_each(|kind, policy| {
         let panics = Rc::new(Cell::new(false));
         let builder = EventLoop::builder().selector(kind).clock(Clockwork(panics.clone()));
@@ -360,7 +361,7 @@ fn q8_a_clock_or_a_selector_that_panics_ends_one_run() {
 }
 
 #[test]
-fn q8_a_selector_that_panics_during_close_keeps_nothing_open() {
+fn q8_a_selector_that_panics_during_close_leaves_no_source_open() {
     on_each(|kind, policy| {
         let (mut el, panics_at) = moody(kind, policy);
         let alive = Rc::new(());
@@ -375,9 +376,9 @@ fn q8_a_selector_that_panics_during_close_keeps_nothing_open() {
     });
 }
 
-/// Handles of all kinds outlive the loop; its selector does not.
+/// Handles of all kinds may outlive the loop; the selector must not.
 #[test]
-fn q8_what_outlives_a_loop_keeps_no_descriptor_of_its_selector() {
+fn q8_handles_that_outlive_the_loop_do_not_keep_its_selector() {
     on_every_selector(|kind| {
         let (mut el, panics_at) = moody(kind, PanicPolicy::Propagate);
         let (ours, _theirs) = UnixStream::pair().unwrap();

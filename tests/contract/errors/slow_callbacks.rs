@@ -1,5 +1,5 @@
-//! The debug mode: callbacks that keep the loop from everything else are reported, with the place
-//! that registered them.
+//! Reports of slow callbacks in debug mode, with the source location of their registration
+//! (DESIGN.md, debug mode).
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -9,12 +9,13 @@ use mainspring::{Error, EventLoop, ReportKind};
 
 use crate::support::files::alone_as;
 
-/// What was reported: kind, how long, line, name.
+/// Reports: kind, duration, line and name.
 type Reports = Vec<(ReportKind, Duration, u32, Option<String>)>;
 
 const MILLI: Duration = Duration::from_millis(1);
 
-/// A loop that notes its reports, in the debug mode or as the environment says.
+/// Returns a loop that records its reports. `debug` sets the debug mode; `None` leaves it to the
+/// environment.
 fn noting(debug: Option<bool>) -> (EventLoop<Reports>, SimClock) {
     let clock = SimClock::new();
     let builder = EventLoop::builder().clock(clock.clone());
@@ -32,7 +33,7 @@ fn noting(debug: Option<bool>) -> (EventLoop<Reports>, SimClock) {
 }
 
 #[test]
-fn a_slow_callback_is_reported_with_its_place_and_name() {
+fn a_slow_callback_is_reported_with_its_location_and_name() {
     let (mut el, clock) = noting(Some(true));
     let (busy, busier) = (clock.clone(), clock.clone());
     let soon = el.call_soon(move |_, _| busy.advance(100 * MILLI));
@@ -46,19 +47,20 @@ fn a_slow_callback_is_reported_with_its_place_and_name() {
     el.run_forever().unwrap();
     let busy = (ReportKind::Soon, 100 * MILLI, soon_line, Some("busy".to_owned()));
     assert_eq!(*el.state(), [busy, (ReportKind::Timer, 250 * MILLI, every_line, None)]);
-    assert!(el.cancel(every.unwrap()), "a slow callback stays");
+    assert!(el.cancel(every.unwrap()), "a slow callback stays registered");
 }
 
 thread_local! {
     static CLOCK: RefCell<Option<SimClock>> = const { RefCell::new(None) };
 }
 
-/// What another thread has sent is named by the place that sent it.
+/// A slow closure from another thread is reported with the location of the `call_soon` that sent
+/// it.
 #[test]
-fn a_slow_closure_of_another_thread_is_reported_with_its_place() {
+fn a_slow_closure_of_another_thread_is_reported_with_its_location() {
     let (mut el, clock) = noting(Some(true));
     let remote = el.remote().background();
-    CLOCK.set(Some(clock)); // A closure that is sent cannot own it.
+    CLOCK.set(Some(clock)); // The closure is `Send`, so it cannot own the clock.
     let advance = |millis| CLOCK.with_borrow(|clock| clock.as_ref().unwrap().advance(millis));
     let line = line!() + 1;
     remote.call_soon(move |_, _| advance(100 * MILLI)).unwrap();
@@ -70,7 +72,7 @@ fn a_slow_closure_of_another_thread_is_reported_with_its_place() {
 }
 
 #[test]
-fn what_is_shorter_than_the_limit_is_not_reported() {
+fn a_callback_below_the_limit_is_not_reported() {
     let (mut el, clock) = noting(Some(true));
     el.call_soon(move |_, _| clock.advance(100 * MILLI - Duration::from_nanos(1)));
     el.run().unwrap();
@@ -78,7 +80,7 @@ fn what_is_shorter_than_the_limit_is_not_reported() {
 }
 
 #[test]
-fn the_limit_is_the_builders() {
+fn the_builder_sets_the_limit() {
     let clock = SimClock::new();
     let builder = EventLoop::builder().clock(clock.clone()).debug(true);
     let mut el = builder.slow_callback_duration(MILLI).build_with(0).unwrap();
@@ -89,7 +91,7 @@ fn the_limit_is_the_builders() {
 }
 
 #[test]
-fn without_the_debug_mode_nothing_is_timed() {
+fn callbacks_are_timed_in_debug_mode_only() {
     let (mut el, clock) = noting(Some(false));
     el.call_soon(move |_, _| clock.advance(1000 * MILLI));
     el.run().unwrap();
@@ -97,7 +99,7 @@ fn without_the_debug_mode_nothing_is_timed() {
 }
 
 #[test]
-fn the_environment_asks_for_the_debug_mode() {
+fn the_environment_enables_debug_mode() {
     let reports = |value| {
         let body = || {
             let (mut el, clock) = noting(None);
@@ -105,7 +107,7 @@ fn the_environment_asks_for_the_debug_mode() {
             el.run().unwrap();
             println!("{} reports", el.state().len());
         };
-        let name = "errors::slow_callbacks::the_environment_asks_for_the_debug_mode";
+        let name = "errors::slow_callbacks::the_environment_enables_debug_mode";
         let output = alone_as(name, body, |mut child| {
             child.env("MAINSPRING_DEBUG", value);
             child
@@ -118,7 +120,8 @@ fn the_environment_asks_for_the_debug_mode() {
     }
 }
 
-/// By default a report is one line on standard error that says what, where and why.
+/// The default handler prints one line to standard error with the callback, its location and the
+/// error.
 #[test]
 fn the_default_handler_prints_one_line() {
     let body = || {

@@ -1,5 +1,5 @@
-//! Reports on standard error: what becomes of the loop, and of the log, when it is full, closed or
-//! flooded. Each test runs in a process whose standard error is the test's.
+//! Reports on standard error that is closed, full or flooded (docs/contract.md, W9). Each test runs
+//! in its own process, whose standard error the test provides.
 
 use std::fmt;
 use std::io::{PipeReader, Read, pipe};
@@ -13,7 +13,8 @@ use mainspring::{Error, LoopHandle, SelectorKind, TaskGroup, promise};
 use crate::support::files::{alone_as, fill};
 use crate::support::{on_every_selector, simulated};
 
-/// Runs the test `name` in a process with this standard error. A process that hangs ends with code 3.
+/// Runs the test `name` in a process with the given standard error. After a minute the process
+/// exits with code 3.
 fn with_stderr(name: &str, stderr: impl Into<Stdio>, check: impl FnOnce()) -> Option<Output> {
     with_streams(name, Stdio::null(), stderr, check)
 }
@@ -43,7 +44,8 @@ fn assert_success(output: Option<Output>) {
     }
 }
 
-/// Every source of reports fails, more often than a place may write, and the loop runs on.
+/// Produces failures of every kind, more often than one location may print them. The loop must keep
+/// running.
 fn fail_everywhere(kind: SelectorKind) {
     let (mut el, _) = simulated(kind, 0);
     for _ in 0..20 {
@@ -64,7 +66,7 @@ fn fail_a_promise() {
     drop(promised);
 }
 
-/// A group that is dropped where no loop runs, with an error that it has not returned.
+/// Drops a group outside a loop, with an error that it has not returned.
 fn fail_a_group() {
     let mut group = Box::pin(TaskGroup::run(async |group| {
         group.cancel("the group is over");
@@ -75,21 +77,21 @@ fn fail_a_group() {
 }
 
 #[test]
-fn w9_a_report_to_a_pipe_without_a_reader_is_lost_and_the_loop_goes_on() {
-    let name = "w9_a_report_to_a_pipe_without_a_reader_is_lost_and_the_loop_goes_on";
+fn w9_the_loop_goes_on_when_standard_error_has_no_reader() {
+    let name = "w9_the_loop_goes_on_when_standard_error_has_no_reader";
     let (reader, writer) = pipe().unwrap();
     drop(reader);
     assert_success(with_stderr(name, writer, || on_every_selector(fail_everywhere)));
 }
 
 #[test]
-fn w9_a_report_to_a_full_pipe_is_lost_and_the_loop_goes_on() {
-    let name = "w9_a_report_to_a_full_pipe_is_lost_and_the_loop_goes_on";
+fn w9_the_loop_goes_on_when_standard_error_is_a_full_pipe() {
+    let name = "w9_the_loop_goes_on_when_standard_error_is_a_full_pipe";
     let (_reader, writer) = full_pipe();
     assert_success(with_stderr(name, writer, || on_every_selector(fail_everywhere)));
 }
 
-/// A pipe whose writes wait, and would have to.
+/// Returns a full pipe in blocking mode: a write to it would wait.
 fn full_pipe() -> (PipeReader, std::io::PipeWriter) {
     let (reader, writer) = pipe().unwrap();
     fill(&writer);
@@ -99,13 +101,13 @@ fn full_pipe() -> (PipeReader, std::io::PipeWriter) {
 }
 
 #[test]
-fn w9_a_report_to_a_full_disk_is_lost_and_the_loop_goes_on() {
-    let name = "w9_a_report_to_a_full_disk_is_lost_and_the_loop_goes_on";
+fn w9_the_loop_goes_on_when_standard_error_is_a_full_disk() {
+    let name = "w9_the_loop_goes_on_when_standard_error_is_a_full_disk";
     let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else { return };
     assert_success(with_stderr(name, full, || on_every_selector(fail_everywhere)));
 }
 
-/// What the process has written to its standard error, line by line.
+/// Returns the lines that the process wrote to its standard error.
 fn lines_of(name: &str, check: impl FnOnce()) -> Option<Vec<String>> {
     let output = with_stderr(name, Stdio::piped(), check)?;
     assert!(output.status.success(), "{:?}", output.status);
@@ -117,7 +119,7 @@ fn fail(el: &LoopHandle<()>) {
     el.call_soon(|_, ()| Err(Error::other("a storm")));
 }
 
-/// One place fails 5,000 times, another one once; after the period both write again.
+/// One location fails 5,000 times and another one once. When the period is over, both print again.
 fn storm(kind: SelectorKind) {
     let (mut el, _) = simulated(kind, ());
     (0..5000).for_each(|_| fail(&el));
@@ -133,8 +135,8 @@ fn storm(kind: SelectorKind) {
 }
 
 #[test]
-fn p_of_each_place_ten_reports_are_written_and_the_others_are_counted() {
-    let name = "p_of_each_place_ten_reports_are_written_and_the_others_are_counted";
+fn w9_ten_reports_of_a_location_are_printed_and_the_rest_is_counted() {
+    let name = "w9_ten_reports_of_a_location_are_printed_and_the_rest_is_counted";
     let Some(lines) = lines_of(name, || on_every_selector(storm)) else { return };
     let mut expected = vec!["a storm"; 10];
     expected.extend(["beside the storm", "after 9 s", ": and 4,990 more", "after 11 s"]);
@@ -150,18 +152,19 @@ fn p_of_each_place_ten_reports_are_written_and_the_others_are_counted() {
     }
 }
 
-/// Reports that were lost at a full pipe are counted, and mentioned when there is room again.
+/// Reports lost because the pipe was full are counted. The count is printed when the pipe has room
+/// again.
 #[test]
-fn p_what_a_full_pipe_did_not_take_is_counted() {
-    let name = "p_what_a_full_pipe_did_not_take_is_counted";
+fn w9_reports_lost_at_a_full_pipe_are_counted() {
+    let name = "w9_reports_lost_at_a_full_pipe_are_counted";
     let (mut reader, writer) = full_pipe();
     let stdin = reader.try_clone().unwrap();
     let output = with_streams(name, stdin, writer, || {
         let (mut el, _) = simulated(SelectorKind::available()[0], ());
         (0..3).for_each(|_| fail(&el));
-        // The first attempt to write the count fails as well.
+        // The first attempt to print the count fails too.
         el.call_later(Duration::from_secs(15), |el, ()| {
-            // The reader is standard input here, so that this process can make room.
+            // The pipe's reader is standard input here, so that this process can make room.
             std::io::stdin().read_exact(&mut [0; 32 * 1024]).unwrap();
             fail(el);
         });
@@ -182,7 +185,7 @@ struct Unshowable;
 
 impl fmt::Display for Unshowable {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        panic!("as it should")
+        panic!("on purpose")
     }
 }
 
@@ -211,8 +214,8 @@ impl fmt::Debug for Failing {
 impl std::error::Error for Failing {}
 
 #[test]
-fn w9_an_error_that_cannot_be_shown_is_reported_all_the_same() {
-    let name = "w9_an_error_that_cannot_be_shown_is_reported_all_the_same";
+fn w9_an_error_whose_display_fails_is_reported() {
+    let name = "w9_an_error_whose_display_fails_is_reported";
     let lines = lines_of(name, || {
         on_every_selector(|kind| {
             let (mut el, _) = simulated(kind, ());
@@ -228,11 +231,11 @@ fn w9_an_error_that_cannot_be_shown_is_reported_all_the_same() {
     }
 }
 
-/// A peer's bytes in an error are one line of limited length, and one message.
+/// An error that contains a peer's bytes is printed as one line of limited length, in one write.
 #[test]
-fn p_a_report_is_one_line_and_one_write() {
+fn w9_a_report_is_one_line_and_one_write() {
     let (ours, theirs) = UnixDatagram::pair().unwrap();
-    let name = "p_a_report_is_one_line_and_one_write";
+    let name = "w9_a_report_is_one_line_and_one_write";
     let theirs = std::os::fd::OwnedFd::from(theirs);
     let output = with_stderr(name, theirs, || {
         on_every_selector(|kind| {
@@ -263,7 +266,7 @@ fn p_a_report_is_one_line_and_one_write() {
 }
 
 #[test]
-fn p_an_exception_handler_gets_every_report() {
+fn w9_an_exception_handler_gets_every_report() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, 0);
         el.set_exception_handler(|_, seen, report| {

@@ -1,6 +1,6 @@
-//! Q7 by a model: `run` sleeps only while something is left that could call back, and ends as soon as
-//! nothing is, whatever has ended the last of it: a callback, a prepare hook or a check hook, by
-//! cancelling, removing or unreferencing.
+//! Random programs against a model of `is_alive` (docs/contract.md, Q7). `run` may sleep only while
+//! something could still call back. It returns as soon as nothing could, whether a callback, a
+//! prepare hook or a check hook ended the last registration.
 
 use std::cell::{Cell, RefCell};
 use std::os::unix::net::UnixStream;
@@ -15,15 +15,15 @@ use crate::support::on_every_selector;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Something that may keep `run` going.
+/// Registration that may keep `run` alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// Due after so many seconds.
+    /// Timer with this delay in seconds.
     Timer(u8),
-    /// A reader of a stream that is never readable.
+    /// Reader of a stream that never becomes readable.
     Reader,
     Signal,
-    /// A task that never ends.
+    /// Task that never ends.
     Task,
     Remote,
 }
@@ -35,16 +35,16 @@ enum Deed {
     Reref,
 }
 
-/// Where in the tick a deed is done.
+/// Part of the tick in which a step is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
-    /// By a timer of its own.
+    /// In the step's own timer.
     Callback,
     Prepare,
     Check,
 }
 
-/// From that second on the deed is done once, to the thing of that number.
+/// Step that is done once, as soon as `second` has passed, to the registration number `thing`.
 #[derive(Debug, Clone, Copy)]
 struct Step {
     second: u8,
@@ -53,7 +53,7 @@ struct Step {
     thing: usize,
 }
 
-/// A registration, to be ended.
+/// Handle or object that ends the registration.
 enum Thing {
     Handle(Handle),
     Reader(Watcher<UnixStream>, #[expect(dead_code, reason = "stays open")] UnixStream),
@@ -61,21 +61,22 @@ enum Thing {
     Remote(Remote),
 }
 
-/// A thing and what the model knows of it.
+/// Registration and its state in the model; `thing` is `None` once it has ended.
 struct Entry {
     thing: Option<Thing>,
     background: bool,
 }
 
-/// The things of a loop. One is alive if it is there and was not unreferenced.
+/// Registrations of one loop. One is alive if it exists and is not in the background.
 #[derive(Default)]
 struct Model {
     entries: RefCell<Vec<Entry>>,
-    /// Taken at the end: the loop's clock has the model, and the model this.
+    /// Taken at the end of the test, to break the cycle: the loop's clock owns the model, and the
+    /// model this handle.
     handle: RefCell<Option<LoopHandle>>,
-    /// True if the loop would have slept until an event that does not come.
+    /// True if the loop would have slept with no deadline.
     stopped: Cell<bool>,
-    /// True if a remote has gone: its ring ends the next sleep at once.
+    /// True if a remote was dropped: its wake ends the next sleep at once.
     rung: Cell<bool>,
 }
 
@@ -112,7 +113,7 @@ impl Model {
     }
 }
 
-/// The clock is asked before each sleep.
+/// Simulated clock that checks the model before each sleep.
 struct Watchful(SimClock, Rc<Model>);
 
 impl std::fmt::Debug for Watchful {
@@ -131,7 +132,7 @@ impl Clock for Watchful {
             return Some(Duration::ZERO);
         }
         if wanted != Some(Duration::ZERO) {
-            assert!(self.1.is_alive(), "it sleeps although nothing is left");
+            assert!(self.1.is_alive(), "the loop sleeps although nothing is left");
         }
         if wanted.is_none() {
             self.1.stopped.set(true);
@@ -166,7 +167,7 @@ fn make(el: &EventLoop, model: &Rc<Model>, form: Form) {
     model.entries.borrow_mut().push(Entry { thing: Some(thing), background: false });
 }
 
-/// Does the steps at their time and place: those of hooks in the first tick that is not earlier.
+/// Schedules the steps. A hook does its steps in the first tick that is late enough.
 fn schedule(el: &EventLoop, clock: &SimClock, model: &Rc<Model>, steps: &[Step]) {
     for at in [At::Prepare, At::Check] {
         let mut due: Vec<Step> = steps.iter().copied().filter(|step| step.at == at).collect();
@@ -190,7 +191,7 @@ fn schedule(el: &EventLoop, clock: &SimClock, model: &Rc<Model>, steps: &[Step])
         let timer = el.call_later(u32::from(step.second) * SECOND, move |el, ()| {
             model.act(el, step.deed, step.thing);
         });
-        el.set_background(timer); // Only the things keep the loop going.
+        el.set_background(timer); // Only the model's registrations may keep the loop alive.
     }
 }
 
@@ -230,7 +231,7 @@ proptest! {
             forms.iter().for_each(|form| make(&el, &model, *form));
             schedule(&el, &clock, &model, &steps);
             el.run().unwrap();
-            assert!(model.stopped.get() || !model.is_alive(), "it ends although something is left");
+            assert!(model.stopped.get() || !model.is_alive(), "the run ends although something is left");
             model.entries.take();
             drop(el);
             drop(model.handle.take());
@@ -238,9 +239,9 @@ proptest! {
     }
 }
 
-/// The loop has no hook any more when it decides whether to sleep.
+/// When the loop decides whether to sleep, no hook is left.
 #[test]
-fn a_prepare_hook_that_cancels_the_last_timer_and_itself_ends_the_run() {
+fn q7_a_prepare_hook_that_cancels_the_last_timer_and_itself_ends_the_run() {
     let mut el = mainspring::EventLoop::new().unwrap();
     let timer = el.call_later(std::time::Duration::from_secs(3600), |_, ()| {});
     let own = std::rc::Rc::new(std::cell::Cell::new(None::<mainspring::Handle>));

@@ -1,9 +1,9 @@
-//! Q9, P45: callbacks of every kind, and the `Drop` of what they own, do anything to the loop at
-//! any time.
+//! Random programs in which every callback, and the `Drop` of everything it owns, may call any
+//! function of the loop (P45; docs/contract.md, Q9).
 //!
-//! The [model](super::chaos_world) knows what is registered. Whatever was removed must never run;
-//! what `cancel` answers must be what the model says; everything is dropped once, the latest with
-//! the loop.
+//! The [model](super::chaos_world) tracks what is registered. A removed callback must never run.
+//! `cancel` must return what the model expects. Everything must be dropped exactly once, at the
+//! latest with the loop.
 
 use std::io::{ErrorKind, Read};
 use std::panic::resume_unwind;
@@ -22,7 +22,7 @@ const NOW: Option<Duration> = Some(Duration::ZERO);
 
 type El = LoopHandle<World>;
 
-/// What a callback does: it is counted, and then does the next steps of the script.
+/// Body of every callback: records the call, then does the next steps of the script.
 fn ran(el: &El, world: &World, id: usize, once: bool) {
     world.begins(id, once);
     (0..1 + id % 2).for_each(|_| step(el, world));
@@ -44,7 +44,7 @@ fn repeated(el: &El, world: &World) -> (usize, impl FnMut(&El, &mut World) + use
 
 type Watching = Box<dyn FnMut(&El, &mut World, &mut Watched<Source>) -> Result<()>>;
 
-/// A watcher's callback has more to do: it may end itself in any way.
+/// Callback of a watcher. It may also end itself in any of several ways.
 fn watching(el: &El, world: &World) -> (usize, Watching) {
     let probe = world.probe(el, step);
     let id = probe.id();
@@ -86,8 +86,8 @@ fn use_source(world: &World, id: usize, source: &mut Watched<Source>) -> Result<
     Ok(())
 }
 
-/// An error but that there is nothing ends the watcher: the peer may be gone with bytes of ours
-/// unread.
+/// Reads from the stream. Any error except `WouldBlock` ends the watcher: the peer may have closed
+/// with our bytes unread.
 fn read(world: &World, id: usize, source: &Source) -> Result<()> {
     match source.stream().read(&mut [0; 64]) {
         Err(error) if error.kind() != ErrorKind::WouldBlock => {
@@ -112,7 +112,7 @@ fn hook<R: CallbackResult>(
     }
 }
 
-/// The next step of the script, if there is one left.
+/// Does the next step of the script, if one is left.
 fn step(el: &El, world: &World) {
     let Some(Step { kind, a, b }) = world.next_step() else { return };
     let delay = Duration::from_millis(u64::from(b % 8));
@@ -151,7 +151,7 @@ fn step(el: &El, world: &World) {
         13 => el.stop(),
         14 => world.write(a),
         15 => world.renew(a),
-        16 => world.signal().raise().expect("a signal of one's own"),
+        16 => world.signal().raise().expect("raise() works for our own process"),
         17 => world.clock.advance(delay),
         _ => change(el, world, Step { kind, a, b }),
     }
@@ -170,8 +170,8 @@ fn watch(el: &El, world: &World, role: Role, which: u8, interest: u8) {
     world.added(id, el, added.map(Thing::Watcher));
 }
 
-/// Another thread's closure may own nothing of this one's, so the state is its only way to the
-/// model.
+/// Sends a closure with `Remote`. It must be `Send`, so it reaches the model only through the
+/// loop's state.
 fn send(el: &El, world: &World) {
     let (id, sent) = world.enter_sent();
     let answer = world.remote.get().expect("a remote").call_soon(move |el, world: &mut World| {
@@ -181,7 +181,7 @@ fn send(el: &El, world: &World) {
     assert_eq!(answer.is_err(), el.is_closed());
 }
 
-/// Does something to one of those that are, or were, registered.
+/// Changes or cancels a registration that exists or has existed.
 fn change(el: &El, world: &World, Step { kind, a, b }: Step) {
     let Some((id, thing)) = world.pick(a) else { return };
     let delay = Duration::from_millis(u64::from(b % 8));
@@ -195,7 +195,7 @@ fn change(el: &El, world: &World, Step { kind, a, b }: Step) {
             let (heir, callback) = watching(el, world);
             let inherits = !el.is_closed() && world.inherits(id, heir);
             let replaced = el.replace(watcher, callback);
-            assert!(replaced.is_err() || inherits, "a callback that was gone was replaced");
+            assert!(replaced.is_err() || inherits, "a callback that was already gone was replaced");
             world.added(heir, el, replaced.map(Thing::Watcher));
         }
         (20, thing) => world.expect(id, el.set_name(thing, "chaos")),
@@ -225,7 +225,7 @@ fn check(script: &[Step], close: bool) {
             step(&handle, &world);
             el.tick(NOW).unwrap();
         }
-        world.more(&script[..script.len() / 2]); // For those who are dropped.
+        world.more(&script[..script.len() / 2]); // Steps for the `Drop`s that follow.
         if close {
             el.close();
         }

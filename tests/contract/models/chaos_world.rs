@@ -1,5 +1,4 @@
-//! The world that chaos plays in: what is registered, what is dropped, and the script of what
-//! happens next.
+//! Model of the chaos test: registrations, drops, and the script of steps.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -17,12 +16,12 @@ use mainspring::{
 
 use crate::support::loopback;
 
-/// The model, which is the state of the loop and is shared with everything that is dropped.
+/// Model of the loop. It is the loop's state, and everything that gets dropped shares it.
 pub type World = Rc<Model>;
 type El = LoopHandle<World>;
 type Act = fn(&El, &World);
 
-/// A step of the script.
+/// One step of the script.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
     pub kind: u8,
@@ -30,7 +29,7 @@ pub struct Step {
     pub b: u8,
 }
 
-/// What a registration is called.
+/// Handle of a registration.
 #[derive(Debug, Clone, Copy)]
 pub enum Thing {
     Other(Handle),
@@ -57,11 +56,11 @@ pub enum Role {
 
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 enum Life {
-    /// Being registered.
+    /// Registration has not returned yet.
     #[default]
     Pending,
     Alive,
-    /// On its way out: it must not run again, and the loop may still know its name.
+    /// Being removed: the callback must not run again, but its handle may still be valid.
     Leaving,
     Gone,
 }
@@ -72,7 +71,8 @@ struct Entry {
     thing: Option<Thing>,
     runs: bool,
     dropped: bool,
-    /// The stream that it watches, as what, and what its source calls its owner.
+    /// Watched stream, by serial number, with the role of the watcher. `owner` is shared with the
+    /// source.
     watches: Option<(usize, Role)>,
     owner: Rc<Cell<usize>>,
 }
@@ -85,11 +85,11 @@ pub struct Model {
     entries: RefCell<Vec<Entry>>,
     streams: RefCell<Vec<(usize, Rc<UnixStream>, UnixStream)>>,
     handler: Cell<Option<usize>>,
-    /// One for each closure that was sent and not dropped.
+    /// One clone for each sent closure that was not dropped yet.
     sent: Arc<()>,
 }
 
-/// Part of a callback: counts that it is dropped, and then does a step.
+/// Part of a callback. Its drop is recorded, and then does a step.
 #[derive(Debug)]
 pub struct Probe {
     id: usize,
@@ -113,7 +113,7 @@ impl Drop for Probe {
     }
 }
 
-/// A watched stream that does a step when it is dropped.
+/// Watched stream that does a step when dropped.
 #[derive(Debug)]
 pub struct Source {
     stream: Rc<UnixStream>,
@@ -129,8 +129,8 @@ impl Source {
         &self.stream
     }
 
-    /// Whose callback this is the source of: after a replacement no longer that of the callback
-    /// that runs.
+    /// Returns the id of the callback that owns this source. After a replacement it differs from
+    /// the callback that runs.
     pub fn owner(&self) -> usize {
         self.owner.get()
     }
@@ -151,7 +151,7 @@ impl Drop for Source {
     }
 }
 
-/// A loop, and its world with a script.
+/// Returns a loop, and its model with the script.
 pub fn world(kind: SelectorKind, script: &[Step]) -> (EventLoop<World>, World) {
     let clock = SimClock::new();
     let model = Model {
@@ -167,13 +167,13 @@ pub fn world(kind: SelectorKind, script: &[Step]) -> (EventLoop<World>, World) {
     let world = Rc::new(model);
     let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock);
     let el: EventLoop<World> = builder.build_with(world.clone()).expect("a loop");
-    world.remote.set(el.remote().background()).expect("it was empty");
+    world.remote.set(el.remote().background()).expect("the cell is empty");
     (el, world)
 }
 
 fn stream(serial: usize) -> (usize, Rc<UnixStream>, UnixStream) {
     let (stream, peer) = UnixStream::pair().expect("a pair of sockets");
-    peer.set_nonblocking(true).expect("a flag");
+    peer.set_nonblocking(true).expect("the flag can be set");
     (serial, Rc::new(stream), peer)
 }
 
@@ -190,7 +190,7 @@ impl Model {
         self.script.borrow().is_empty()
     }
 
-    /// A signal that harms nobody who does not wait for it.
+    /// Returns the signal that the callbacks handle and raise. By default it is ignored.
     pub fn signal(&self) -> Signal {
         Signal::URG
     }
@@ -199,17 +199,17 @@ impl Model {
         look(&mut self.entries.borrow_mut()[id])
     }
 
-    /// Numbers a callback.
+    /// Returns the id of a new callback.
     pub fn enter(&self) -> usize {
         let mut entries = self.entries.borrow_mut();
         entries.push(Entry::default());
         entries.len() - 1
     }
 
-    /// A number for a closure of another thread, and what the closure is to own.
+    /// Returns the id of a closure for another thread, and a token that the closure must own.
     pub fn enter_sent(&self) -> (usize, Arc<()>) {
         let id = self.enter();
-        // Its end is seen from the count of what it owns.
+        // The closure cannot record its drop; `verify` checks the count of `sent` instead.
         self.with(id, |entry| (entry.life, entry.dropped) = (Life::Alive, true));
         (id, self.sent.clone())
     }
@@ -227,7 +227,7 @@ impl Model {
         Source { stream: stream.clone(), serial: *serial, owner, el, world, act }
     }
 
-    /// Whether nobody who lives stands in the way of a watcher; then it has the place.
+    /// Returns true if no live watcher conflicts with the new one, and then records the new one.
     pub fn takes(&self, id: usize, source: &Source, role: Role) -> bool {
         let conflicts = |entry: &Entry| match entry.watches {
             Some((serial, other)) if serial == source.serial => {
@@ -243,7 +243,8 @@ impl Model {
         free
     }
 
-    /// Notes how a registration ended. On a closed loop the callback must have been dropped.
+    /// Records the result of a registration. If the loop is closed, the callback must have been
+    /// dropped.
     pub fn added(&self, id: usize, el: &El, added: Result<Thing>) {
         self.with(id, |entry| match added {
             Ok(thing) if !el.is_closed() => {
@@ -258,7 +259,7 @@ impl Model {
 
     pub fn handles_exceptions(&self, id: usize) {
         if self.with(id, |entry| entry.life != Life::Pending) {
-            return; // Dropped, since the loop is closed or by a handler that was set even later.
+            return; // Already dropped: the loop is closed, or another handler was set in between.
         }
         self.with(id, |entry| entry.life = Life::Alive);
         if let Some(former) = self.handler.replace(Some(id)) {
@@ -266,11 +267,11 @@ impl Model {
         }
     }
 
-    /// A callback begins to run.
+    /// Records that a callback begins to run.
     pub fn begins(&self, id: usize, once: bool) {
         self.with(id, |entry| {
-            assert_eq!(entry.life, Life::Alive, "it was removed, and runs: {entry:?}");
-            assert!(!entry.runs, "it runs within itself: {entry:?}");
+            assert_eq!(entry.life, Life::Alive, "a removed callback runs: {entry:?}");
+            assert!(!entry.runs, "a callback runs inside itself: {entry:?}");
             entry.runs = true;
             if once {
                 entry.life = Life::Gone;
@@ -282,7 +283,7 @@ impl Model {
         self.with(id, |entry| entry.runs = false);
     }
 
-    /// It must not be called again.
+    /// Records that the callback must not run again.
     pub fn leaves(&self, id: usize) {
         self.with(id, |entry| {
             if entry.life != Life::Gone {
@@ -293,32 +294,37 @@ impl Model {
 
     fn dropped(&self, id: usize) {
         self.with(id, |entry| {
-            assert!(!entry.dropped, "it was dropped twice: {entry:?}");
+            assert!(!entry.dropped, "dropped twice: {entry:?}");
             assert!(!entry.runs || entry.life == Life::Gone, "dropped while it runs: {entry:?}");
             entry.dropped = true;
             entry.life = Life::Gone;
         });
     }
 
-    /// A thing that was registered at some time.
+    /// Returns the id and handle of some registration, which may be over.
     pub fn pick(&self, at: u8) -> Option<(usize, Thing)> {
         let entries = self.entries.borrow();
         let things = entries.iter().enumerate().filter_map(|(id, it)| Some((id, it.thing?)));
         let things: Vec<_> = things.collect();
-        // The latest are the most likely to live.
+        // The latest are the most likely to be alive.
         things.iter().rev().nth(usize::from(at) % things.len().clamp(1, 16)).copied()
     }
 
-    /// The answer of a call that tells whether the registration is still there.
+    /// Checks the result of a call that returns whether the registration exists.
     pub fn expect(&self, id: usize, answer: bool) {
         self.with(id, |entry| match entry.life {
-            Life::Alive => assert!(answer, "it is there: {entry:?}"),
-            Life::Gone => assert!(!answer, "it is not there: {entry:?}"),
+            Life::Alive => {
+                assert!(answer, "returned false for a registration that exists: {entry:?}")
+            }
+            Life::Gone => {
+                assert!(!answer, "returned true for a registration that is gone: {entry:?}")
+            }
             Life::Leaving | Life::Pending => {}
         });
     }
 
-    /// Notes that a callback is about to be cancelled.
+    /// Records that the callback is going to be cancelled. Returns whether it must exist; `None` if
+    /// either is allowed.
     pub fn cancels(&self, id: usize) -> Option<bool> {
         self.with(id, |entry| match std::mem::replace(&mut entry.life, Life::Gone) {
             Life::Alive => Some(true),
@@ -328,13 +334,16 @@ impl Model {
     }
 
     pub fn cancelled(&self, id: usize, lived: Option<bool>, answer: bool) {
-        assert!(lived.is_none_or(|lived| lived == answer), "cancel gave {answer}");
+        assert!(lived.is_none_or(|lived| lived == answer), "cancel returned {answer}");
         self.with(id, |entry| {
-            assert!(!answer || entry.dropped || entry.runs, "its captures live: {entry:?}");
+            assert!(
+                !answer || entry.dropped || entry.runs,
+                "cancel returned before its captures were dropped: {entry:?}"
+            );
         });
     }
 
-    /// Gives the source of one callback to another, and tells whether it had one to give.
+    /// Moves the source from one callback to its replacement. Returns true if it had a source.
     pub fn inherits(&self, from: usize, heir: usize) -> bool {
         let (life, watches, owner) = self.with(from, |entry| {
             let life = std::mem::replace(&mut entry.life, Life::Gone);
@@ -351,14 +360,14 @@ impl Model {
         true
     }
 
-    /// Makes a stream readable.
+    /// Makes a stream readable, or hits a full or closed one.
     pub fn write(&self, which: u8) {
         let streams = self.streams.borrow();
         let (_, _, peer) = &streams[usize::from(which) % streams.len()];
-        let _ = (&*peer).write(b"chaos"); // Full or closed will do as well.
+        let _ = (&*peer).write(b"chaos"); // `WouldBlock` and `EPIPE` are fine.
     }
 
-    /// Puts a new stream in the place of an old one, whose peer hangs up.
+    /// Replaces a stream by a new one. The peer of the old one is dropped.
     pub fn renew(&self, which: u8) {
         let mut streams = self.streams.borrow_mut();
         let serial = streams.iter().map(|(serial, ..)| serial + 1).max().unwrap_or(0);
@@ -366,11 +375,11 @@ impl Model {
         streams[place] = stream(serial);
     }
 
-    /// After the end: everything was dropped.
+    /// Checks that everything was dropped. Called after the end of the loop.
     pub fn verify(&self) {
         for (id, entry) in self.entries.borrow().iter().enumerate() {
-            assert!(entry.dropped, "{id} was kept: {entry:?}");
+            assert!(entry.dropped, "{id} was never dropped: {entry:?}");
         }
-        assert_eq!(Arc::strong_count(&self.sent), 1, "a closure of another thread was kept");
+        assert_eq!(Arc::strong_count(&self.sent), 1, "a sent closure was never dropped");
     }
 }

@@ -1,5 +1,5 @@
-//! S1, S2, S3: random programs of calls, from inside and outside of callbacks, against a model of a
-//! connection.
+//! Random calls to a transport, from inside and outside its callbacks, against a model of the
+//! connection (docs/contract.md, S1 to S3).
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, IoSlice, Read, Write};
@@ -22,7 +22,7 @@ use crate::support::protocol::{
     Moment, Recording, Told, settle, tick_until, ticks, write_down_reports,
 };
 
-/// A call to a transport.
+/// Call to a transport.
 #[derive(Debug, Clone, Copy)]
 enum Call {
     Write(usize),
@@ -37,9 +37,9 @@ enum Call {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// From outside of any callback of the connection.
+    /// From outside the connection's callbacks.
     Call(Call),
-    /// In the next moment of the connection, which then fails or not.
+    /// In the next callback of the connection, which fails if the flag is set.
     Inside(Vec<Call>, bool),
     PeerWrites(usize),
     PeerReads(usize),
@@ -74,24 +74,25 @@ fn a_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a connection must have done, by the words of its documentation alone.
+/// Expected state of a connection, according to its documentation.
 #[derive(Debug, Default)]
 struct Model {
-    /// Bytes that it has taken to be written.
+    /// Number of bytes that the connection accepted for writing.
     taken: usize,
     no_more_writes: bool,
     closing: bool,
-    /// By a call, after which no input is delivered.
+    /// Closed by a call. No input is delivered after that.
     closed: bool,
-    /// Ended by an error or by `abort`: not all that was taken arrives.
+    /// Ended by an error or by `abort`: accepted bytes may be lost.
     broken: bool,
     paused: bool,
 }
 
 impl Model {
-    /// Does the call to the model and to the transport.
+    /// Applies the call to the model and to the transport.
     fn call(&mut self, conn: &Transport, call: Call) {
-        // Errors are the kernel's to tell; what they mean for later calls is the contract's.
+        // The kernel decides when an error occurs; the contract decides what it means for later
+        // calls.
         self.closing |= conn.is_closing();
         let takes = !self.closing && !self.no_more_writes;
         match call {
@@ -133,15 +134,15 @@ impl Model {
 }
 
 type Shared<T> = Rc<RefCell<T>>;
-/// Calls for a moment, and whether it fails then.
+/// Calls for the next callbacks, and whether each of those callbacks fails.
 type Plan = Shared<Vec<(Vec<Call>, bool)>>;
 
-/// The two ends of a connection, and what is known of them.
+/// Both ends of a connection, and the counts of what they sent and received.
 struct Bench {
     el: EventLoop<Told>,
     conn: Transport,
     model: Shared<Model>,
-    /// For the next moment.
+    /// Calls for the next callback.
     plan: Plan,
     alive: Rc<()>,
     peer: Option<UnixStream>,
@@ -150,14 +151,14 @@ struct Bench {
     read_by_peer: usize,
 }
 
-/// What carries the bytes.
+/// Kind of socket.
 #[derive(Debug, Clone, Copy)]
 enum Family {
     Unix,
     Tcp,
 }
 
-/// A loop that reads so little at once that much takes several turns.
+/// Returns a loop with a small read buffer, so that large input takes several ticks.
 fn hasty(kind: SelectorKind) -> EventLoop<Told> {
     let builder = EventLoop::builder()
         .selector(loopback::selector(kind))
@@ -177,7 +178,7 @@ impl Bench {
             let mut model = its_model.borrow_mut();
             let Some(conn) = conn else { return Ok(()) };
             let reading = matches!(moment, Moment::Data(_) | Moment::Eof);
-            // When writing has failed, the last bytes are delivered even during a pause.
+            // After a failed write the remaining input is delivered even during a pause.
             let paused = model.paused && !model.broken;
             assert!(!reading || !(paused || model.closed), "{moment:?} of {model:?}");
             let Some((calls, fails)) = its_plan.borrow_mut().pop() else { return Ok(()) };
@@ -194,7 +195,7 @@ impl Bench {
             }
             Family::Tcp => {
                 let (ours, peer) = tcp_pair();
-                // The peer is read, written and shut down by the same calls.
+                // `UnixStream` makes the same system calls, so the peer needs no second type.
                 let peer = UnixStream::from(OwnedFd::from(peer));
                 (el.attach_with(ours, script).unwrap(), peer)
             }
@@ -231,7 +232,7 @@ impl Bench {
         }
     }
 
-    /// False at the end of the stream.
+    /// Reads from the connection. Returns false at the end of the stream.
     fn peer_reads(&mut self, size: usize) -> bool {
         let Some(mut peer) = self.peer.as_ref() else { return false };
         let mut buffer = vec![0; size];
@@ -241,7 +242,7 @@ impl Bench {
                 assert!(buffer[..count] == stretch(self.read_by_peer, count)[..], "wrong bytes");
                 self.read_by_peer += count;
             }
-            // A Unix stream is reset if its peer leaves bytes unread, which `close` never does.
+            // A Unix stream is reset if its peer closes with unread bytes. `close` never does that.
             Err(error) if error.kind() == ErrorKind::ConnectionReset => {
                 assert!(self.model.borrow().broken, "reset");
             }
@@ -250,7 +251,7 @@ impl Bench {
         true
     }
 
-    /// All that the peer has sent comes, although nobody sends more, and its end after it.
+    /// Ticks until everything that the peer sent, and its end, was delivered without further input.
     fn hear_all(&mut self) {
         self.model.borrow_mut().call(&self.conn, Call::ResumeReading);
         let has_ended = !self.peer_writes;
@@ -264,7 +265,7 @@ impl Bench {
         });
     }
 
-    /// Closes what is still open, and compares what has become of everything.
+    /// Closes what is still open and compares the result with the model.
     fn finish(mut self) {
         self.plan.borrow_mut().clear();
         self.hear_all();
@@ -280,13 +281,13 @@ impl Bench {
         let (told, model) = (self.el.state(), self.model.borrow());
         told.assert_in_order();
         assert_eq!(told.moments.first(), Some(&Moment::Made));
-        assert!(told.loss().is_some(), "the connection is over");
-        assert_eq!(Rc::strong_count(&self.alive), 1, "the protocol is dropped");
+        assert!(told.loss().is_some(), "the connection has ended");
+        assert_eq!(Rc::strong_count(&self.alive), 1, "the protocol was dropped");
         assert!(told.bytes() == stretch(0, told.bytes().len()));
         assert!(told.bytes().len() <= self.sent_by_peer);
         assert!(self.read_by_peer <= model.taken);
         if !model.broken {
-            assert_eq!(self.read_by_peer, model.taken, "all that was taken has arrived");
+            assert_eq!(self.read_by_peer, model.taken, "everything accepted has arrived");
             assert_eq!(told.loss(), Some(None));
         }
         let planned = usize::from(told.loss() == Some(Some(ErrorKind::Other)));
@@ -302,7 +303,7 @@ proptest! {
     })]
 
     #[test]
-    fn s3_any_program_ends_as_documented(steps in vec(a_step(), 1..40)) {
+    fn s3_random_calls_end_as_documented(steps in vec(a_step(), 1..40)) {
         for kind in SelectorKind::available() {
             for family in [Family::Unix, Family::Tcp] {
                 println!("on {kind}, {family:?}");

@@ -1,5 +1,5 @@
-//! F1 to F6: random programs of tasks, run by the loop and by a naive twin, do the same at the same
-//! times in the same order.
+//! Random programs of tasks, run by the loop and by a naive reference implementation
+//! (docs/contract.md, F1 to F6). Both must do the same steps at the same times in the same order.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -20,13 +20,13 @@ use crate::support::simulated;
 
 const PROMISES: usize = 3;
 
-/// A step of a task's program.
+/// Step of a task's program.
 #[derive(Debug, Clone)]
 pub enum Op {
     Yield,
     Sleep(u64),
     Spawn(Vec<Op>),
-    /// Awaits one of the task's own tasks.
+    /// Awaits a child of this task.
     Join(usize),
     Cancel(usize),
     Set(usize),
@@ -37,22 +37,22 @@ pub enum Op {
     Fail,
 }
 
-/// What came of a step, or of a task.
+/// Result of a step or of a task.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event {
     Went,
     TimedOut,
-    /// A group has ended, with so many errors.
+    /// Group ended, with this number of errors.
     Errors(usize),
-    /// How a task that was joined has ended.
+    /// Joined task returned its output.
     Result,
     Failed,
     Cancelled,
-    /// The future is gone.
+    /// Future was dropped.
     Ended,
 }
 
-/// What all tasks of a run share.
+/// State that all tasks of a run share.
 #[derive(Clone)]
 struct World {
     clock: SimClock,
@@ -62,7 +62,7 @@ struct World {
     promised: Rc<RefCell<Vec<Option<Promised<()>>>>>,
 }
 
-/// A task's own view of it.
+/// State of one task.
 struct Own {
     number: usize,
     world: World,
@@ -92,7 +92,7 @@ impl Drop for Own {
     }
 }
 
-/// The future of a task.
+/// Returns the future of a task.
 fn task(program: Vec<Op>, world: &World) -> impl Future<Output = Result<()>> + use<> {
     let number = world.tasks.replace(world.tasks.get() + 1);
     let own = Own { number, world: world.clone(), children: RefCell::default() };
@@ -164,7 +164,7 @@ async fn perform(op: &Op, own: &Own) -> Result<Event> {
     Ok(Event::Went)
 }
 
-/// Everything that a program does, on a loop.
+/// Runs the program on a loop and returns its trace.
 fn trace(program: &[Op]) -> Vec<(u64, usize, Event)> {
     let (mut el, clock) = simulated(SelectorKind::available()[0], ());
     el.set_exception_handler(|_, (), _| {});
@@ -214,7 +214,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn f6_tasks_do_what_a_naive_twin_does(program in program()) {
+    fn f6_random_tasks_match_the_naive_twin(program in program()) {
         prop_assert_eq!(trace(&program), Twin::run(&program, PROMISES));
     }
 }

@@ -1,5 +1,5 @@
-//! T2, T3, T6: timers of a loop against a sorted list, with callbacks that change timers of their
-//! own batch.
+//! Random timer calls against a sorted list, with callbacks that change timers of their own batch
+//! (docs/contract.md, T2, T3 and T6).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -25,13 +25,13 @@ enum Step {
 #[derive(Debug)]
 struct Twin {
     handle: TimerHandle,
-    /// Deadline in milliseconds, and the number of the arming.
+    /// Deadline in milliseconds and sequence number; `None` if it is not armed.
     armed: Option<(u64, usize)>,
     lives: bool,
     repeats: bool,
 }
 
-/// A sorted list, and what callbacks are to do next.
+/// Expected timers, and the script of the callbacks.
 #[derive(Debug, Default)]
 struct Model {
     now: u64,
@@ -53,7 +53,7 @@ impl Model {
         self.batch.retain(|other| *other != id);
     }
 
-    /// Takes what is due, as the loop is about to.
+    /// Takes the timers that are due, as the loop does next.
     fn begin_batch(&mut self) {
         let due = |id: &usize| self.timers[*id].armed.is_some_and(|(at, _)| at <= self.now);
         let mut batch: Vec<usize> = (0..self.timers.len()).filter(due).collect();
@@ -127,7 +127,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn t6_timers_behave_like_a_sorted_list(
+    fn t6_random_timers_match_a_sorted_list(
         script in vec(steps(), 0..300),
         turns in vec((0..6_usize, 0..10_u64), 0..60),
     ) {
@@ -143,13 +143,13 @@ proptest! {
             prop_assert_eq!(el.next_deadline(), next);
             el.state_mut().begin_batch();
             el.tick(NOW).unwrap();
-            prop_assert!(el.state().batch.is_empty(), "due, and not run: {:?}", el.state());
+            prop_assert!(el.state().batch.is_empty(), "due, but did not run: {:?}", el.state());
         }
     }
 }
 
 #[test]
-fn t6_a_hundred_thousand_timers_are_cancelled_and_re_armed() {
+fn t6_a_hundred_thousand_timers_are_re_armed_and_cancelled() {
     let patterns: [fn(u64) -> u64; 3] = [|_| 1_000, |i| i, |i| 1_000_000 - i];
     for pattern in patterns {
         let (mut el, _) = simulated(SelectorKind::Poll, 0);

@@ -1,5 +1,5 @@
-//! P16: random programs over eight sockets. Who is called in a tick is what poll(2) says, fd by fd,
-//! and nobody else.
+//! Random programs over eight sockets, against poll(2) (P16; docs/contract.md, W10). In each tick
+//! exactly the callbacks run whose fds poll(2) reports as ready.
 
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -21,7 +21,7 @@ const WRITER: usize = 1;
 #[derive(Debug, Clone, Copy)]
 enum Op {
     Open,
-    /// Another descriptor of the next place's socket.
+    /// Duplicate of the next place's socket.
     Dup,
     Add(usize),
     Replace(usize),
@@ -29,10 +29,10 @@ enum Op {
     RemoveByItself(usize),
     Pause(usize),
     Resume(usize),
-    /// Until no more fits: by the peer, or by the watched end.
+    /// The peer writes one byte; the watched end writes until its buffer is full.
     Write,
     Fill,
-    /// All that is there: at the watched end, or at the peer's.
+    /// The watched end reads everything; the peer reads everything.
     Read,
     Drain,
     ClosePeer,
@@ -61,13 +61,13 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A call: the place, the role, and which of the callbacks that were there one after the other.
+/// Call of a callback: place, role, and version of the callback.
 type Call = (usize, usize, u32);
 
 #[derive(Default)]
 struct Seen {
     calls: Vec<Call>,
-    /// The one that is to remove itself when it is called.
+    /// Call in which the callback removes itself.
     leaves: Option<Call>,
 }
 
@@ -193,7 +193,7 @@ impl World {
         self.el.set_interest(there.watcher, interest).unwrap();
     }
 
-    /// What poll(2) says, in calls.
+    /// Returns the calls that poll(2) predicts.
     fn expected(&self) -> Vec<Call> {
         let mut calls = Vec::new();
         for (at, place) in self.places.iter().enumerate() {
@@ -208,7 +208,7 @@ impl World {
         calls
     }
 
-    /// One tick, against the model.
+    /// Runs one tick and compares it with the model.
     fn check(&mut self) {
         let expected = self.expected();
         assert_eq!(tick(&mut self.el), expected.len(), "{expected:?}");
@@ -222,7 +222,7 @@ impl World {
         assert_eq!(calls, expected);
         if let Some((at, role, _)) = leaves.filter(|call| calls.contains(call)) {
             let gone = self.places[at].roles[role].take().unwrap();
-            assert!(!self.el.cancel(gone.watcher), "it had removed itself");
+            assert!(!self.el.cancel(gone.watcher), "it had already removed itself");
         }
     }
 }
@@ -237,14 +237,14 @@ impl Place {
         };
         match op {
             Op::Write => _ = peer.map(|fd| write(fd.as_fd(), b"x")),
-            // The kernel sends the signal PIPE along with the error; Rust's start has it ignored.
+            // The kernel raises SIGPIPE too; Rust's runtime ignores that signal.
             Op::Fill => all(socket, &mut |fd| write(fd.as_fd(), &[0; 4096]).unwrap_or(0)),
             Op::Read => all(socket, &mut |fd| read(fd.as_fd(), &mut buffer).unwrap_or(0)),
             Op::Drain => all(peer, &mut |fd| read(fd.as_fd(), &mut buffer).unwrap_or(0)),
             Op::ClosePeer => self.peer = None,
             Op::ShutDown => _ = socket.map(|fd| fd.shutdown(Shutdown::Write)),
             Op::PeerShutsDown => _ = peer.map(|fd| fd.shutdown(Shutdown::Write)),
-            _ => unreachable!("no transfer"),
+            _ => unreachable!("this operation transfers nothing"),
         }
     }
 }
@@ -257,7 +257,7 @@ proptest! {
     })]
 
     #[test]
-    fn w10_random_programs_agree_with_poll(
+    fn w10_random_watchers_match_poll(
         script in prop::collection::vec((0..PLACES, op()), 1..200)
     ) {
         on_every_selector(|kind| {

@@ -1,7 +1,8 @@
-//! Q5: connections that are flooded keep the batch at its length, however long the flood goes on.
+//! Connections flooded with input do not lengthen the batch, however long the flood lasts
+//! (docs/contract.md, Q5).
 //!
-//! The peers send more than a tick reads, in each tick. So each connection has unread input of its
-//! own and a new event, and either could queue it.
+//! In each tick the peers send more than a tick reads. So each connection has unread input and a
+//! new event at the same time, and either of them could queue it.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
@@ -20,16 +21,17 @@ use crate::support::loopback;
 use crate::support::on_every_selector;
 use crate::support::selector::{Calls, counted};
 
-/// Size of the loop's read buffer.
+/// Size of the loop's read buffer, in bytes.
 const BUFFER: usize = 8;
-/// Reads of one connection in a tick, at most.
+/// Maximum number of reads of one connection in a tick.
 const READS: usize = 8;
-/// Calls of one source of a task in a tick, at most.
+/// Maximum number of calls that a task makes on one source in a tick.
 const TASK_CALLS: usize = 64;
 const FLOODS: usize = 4;
 const TICKS: usize = 200;
 
-/// State of the loop: reads of the flooded connections in this tick, and bytes of the bystander.
+/// State of the loop: reads of the flooded connections in this tick, and bytes of the other
+/// connection.
 #[derive(Debug, Default)]
 struct Seen {
     reads: usize,
@@ -43,7 +45,7 @@ fn small(kind: SelectorKind) -> (EventLoop<Seen>, Rc<Calls>) {
     (el, calls)
 }
 
-/// Attaches the flooded connections; returns their peers.
+/// Attaches the flooded connections. Returns their peers.
 fn flooded(el: &EventLoop<Seen>) -> Vec<TcpStream> {
     let attach = |_| {
         let (ours, theirs) = tcp_pair();
@@ -54,13 +56,13 @@ fn flooded(el: &EventLoop<Seen>) -> Vec<TcpStream> {
     (0..FLOODS).map(attach).collect()
 }
 
-/// Sends more to each connection than a tick reads.
+/// Sends to each connection more than a tick reads.
 fn send_much(peers: &mut [TcpStream], bytes: usize) {
     peers.iter_mut().for_each(|peer| peer.write_all(&vec![1; bytes]).unwrap());
 }
 
 #[test]
-fn q5_flooded_connections_keep_the_batch_at_its_length() {
+fn q5_flooded_connections_do_not_lengthen_the_batch() {
     on_every_selector(|kind| {
         let (mut el, calls) = small(kind);
         let mut peers = flooded(&el);
@@ -72,7 +74,8 @@ fn q5_flooded_connections_keep_the_batch_at_its_length() {
             send_much(&mut peers, 3 * READS * BUFFER);
             bystander.write_all(b"x").unwrap();
             let ran = tick(&mut el);
-            // An entry for unread input and one for an event; and the bystander's.
+            // Each has an entry for unread input and one for an event; plus one of the other
+            // connection.
             assert!(ran <= 2 * FLOODS + 1, "{ran} entries in tick {round}");
             let reads = std::mem::take(&mut el.state_mut().reads);
             assert!(reads <= FLOODS * READS, "{reads} reads in tick {round}");
@@ -82,7 +85,7 @@ fn q5_flooded_connections_keep_the_batch_at_its_length() {
 }
 
 #[test]
-fn q5_flooded_tasks_keep_the_batch_at_its_length() {
+fn q5_flooded_tasks_do_not_lengthen_the_batch() {
     on_every_selector(|kind| {
         let (mut el, calls) = small(kind);
         let reads = Rc::new(Cell::new(0));
@@ -111,7 +114,7 @@ fn q5_flooded_tasks_keep_the_batch_at_its_length() {
     });
 }
 
-/// A stream that is never empty.
+/// Stream with endless input.
 struct Endless {
     stream: UnixStream,
     bytes: Rc<Cell<usize>>,
@@ -142,9 +145,9 @@ impl Write for &Endless {
     }
 }
 
-/// The bound of a tick is one of bytes as well as of calls.
+/// The limit of a tick applies to bytes as well as to calls.
 #[test]
-fn q5_a_tick_reads_a_bounded_number_of_bytes() {
+fn q5_a_tick_reads_a_limited_number_of_bytes() {
     const KIB: usize = 1024;
     on_every_selector(|kind| {
         for (buffer, bytes, reads) in
@@ -165,9 +168,9 @@ fn q5_a_tick_reads_a_bounded_number_of_bytes() {
         }
     });
 }
-/// The same bound for a source of a task.
+/// A task's source has the same limit.
 #[test]
-fn q5_a_task_reads_a_bounded_number_of_bytes_in_a_tick() {
+fn q5_a_task_reads_a_limited_number_of_bytes_in_a_tick() {
     const KIB: usize = 1024;
     on_every_selector(|kind| {
         for (buffer, bytes, reads) in

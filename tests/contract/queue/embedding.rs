@@ -1,5 +1,5 @@
-//! The loop inside another one: a host that sleeps until `next_deadline`, or until `poll_fd` is
-//! readable, misses nothing.
+//! A loop inside a host loop that sleeps until `next_deadline` or until `poll_fd` is readable
+//! (docs/contract.md, Q7). The host misses nothing.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,7 +11,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::support::files::pair;
 use crate::support::{on_every_selector, simulated};
 
-/// Whether a host would sleep for ever now. Selectors without a descriptor count as silent.
+/// Returns true if a host would sleep without a limit now. A selector without a descriptor counts
+/// as not readable.
 fn would_sleep_for_ever<S>(el: &EventLoop<S>) -> bool {
     let readable = el.poll_fd().is_some_and(|fd| {
         let mut asked = [PollFd::new(&fd, PollFlags::IN)];
@@ -35,7 +36,7 @@ fn has_descriptor(kind: SelectorKind) -> bool {
 }
 
 #[test]
-fn q7_what_is_queued_is_a_deadline_of_now() {
+fn q7_queued_callbacks_make_the_deadline_now() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, 0);
         assert!(would_sleep_for_ever(&el));
@@ -50,7 +51,7 @@ fn q7_what_is_queued_is_a_deadline_of_now() {
 }
 
 #[test]
-fn q7_a_bitten_inbox_is_a_deadline_of_now() {
+fn q7_messages_left_in_the_inbox_make_the_deadline_now() {
     on_every_selector(|kind| {
         if !has_descriptor(kind) {
             return;
@@ -64,10 +65,10 @@ fn q7_a_bitten_inbox_is_a_deadline_of_now() {
     });
 }
 
-/// Between the turns the host sleeps on the descriptor, so whoever sends then rings, whatever the
-/// turn before has found.
+/// Between two ticks the host sleeps on the descriptor. So a message sent then must make it
+/// readable, whatever the tick before found.
 #[test]
-fn q7_what_is_sent_between_two_turns_makes_the_descriptor_readable() {
+fn q7_a_message_sent_between_two_ticks_makes_the_descriptor_readable() {
     on_every_selector(|kind| {
         if !has_descriptor(kind) {
             return;
@@ -90,7 +91,7 @@ fn q7_what_is_sent_between_two_turns_makes_the_descriptor_readable() {
 }
 
 #[test]
-fn q7_a_file_that_is_always_ready_is_a_deadline_of_now() {
+fn q7_an_always_ready_file_makes_the_deadline_now() {
     on_every_selector(|kind| {
         if !has_descriptor(kind) {
             return;
@@ -111,7 +112,7 @@ fn q7_a_file_that_is_always_ready_is_a_deadline_of_now() {
 }
 
 #[test]
-fn q7_an_idle_hook_and_a_stop_are_deadlines_of_now() {
+fn q7_an_idle_hook_or_a_stop_makes_the_deadline_now() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, 0);
         el.on_idle(|el, ran| {
@@ -125,7 +126,7 @@ fn q7_an_idle_hook_and_a_stop_are_deadlines_of_now() {
         assert_eq!(*el.state(), 3);
         el.stop();
         assert_eq!(el.next_deadline(), Some(el.now()));
-        el.run_forever().unwrap(); // One tick.
+        el.run_forever().unwrap(); // Runs one tick.
         assert!(would_sleep_for_ever(&el));
     });
 }
@@ -147,7 +148,7 @@ fn q7_the_first_timer_is_the_deadline() {
 }
 
 #[test]
-fn q7_a_signal_and_another_thread_make_the_descriptor_readable() {
+fn q7_a_signal_or_a_message_makes_the_descriptor_readable() {
     on_every_selector(|kind| {
         if !has_descriptor(kind) {
             return;
@@ -155,7 +156,7 @@ fn q7_a_signal_and_another_thread_make_the_descriptor_readable() {
         let (mut el, _) = simulated(kind, 0);
         el.add_signal_handler(Signal::WINCH, |_, ran| *ran += 1).unwrap();
         Signal::WINCH.raise().unwrap();
-        // A kqueue is readable once more after a level report.
+        // A kqueue stays readable for one more poll after a level-triggered report.
         let most = 1 + usize::from(kind == SelectorKind::Kqueue);
         assert!((1..=most).contains(&serve_as_a_host(&mut el)));
         let remote = el.remote();
@@ -165,7 +166,7 @@ fn q7_a_signal_and_another_thread_make_the_descriptor_readable() {
     });
 }
 
-/// W11: a kqueue cannot be made non-blocking, and never blocks.
+/// A kqueue cannot be set non-blocking, and never blocks (W11).
 #[test]
 fn w11_a_task_waits_for_the_descriptor_of_a_loop() {
     on_every_selector(|kind| {
@@ -185,7 +186,7 @@ fn w11_a_task_waits_for_the_descriptor_of_a_loop() {
 }
 
 #[test]
-fn a_callback_knows_its_own_handle_and_nobody_else_does() {
+fn q7_current_is_the_handle_of_the_running_callback() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, Vec::new());
         assert_eq!(el.current(), None);
@@ -201,7 +202,7 @@ fn a_callback_knows_its_own_handle_and_nobody_else_does() {
     });
 }
 
-/// What a panic has left of a batch, and a stop that nobody saw, go with the loop.
+/// The rest of a batch after a panic, and an unused stop, end with the loop.
 #[test]
 fn q8_a_closed_loop_has_no_deadline() {
     on_every_selector(|kind| {
@@ -210,7 +211,7 @@ fn q8_a_closed_loop_has_no_deadline() {
         el.call_soon(|_, ran| *ran += 1);
         el.stop();
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| el.tick(None))).unwrap_err();
-        assert_eq!(el.next_deadline(), Some(el.now()), "the rest of the batch waits");
+        assert_eq!(el.next_deadline(), Some(el.now()), "the rest of the batch is still queued");
         let remote = el.remote();
         el.close();
         assert_eq!((el.next_deadline(), *el.state()), (None, 0));

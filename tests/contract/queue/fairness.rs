@@ -1,4 +1,5 @@
-//! Q5: who never stops delays nobody else by more than two ticks.
+//! Fairness: a callback, fd, timer or thread that never stops delays others by at most two ticks
+//! (docs/contract.md, Q5).
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -14,7 +15,7 @@ use crate::support::{on_every_selector, simulated};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
-/// When the victims were last served, by the hook that counts ticks.
+/// Tick in which each callback was last served. The prepare hook counts the ticks.
 #[derive(Debug, Default)]
 struct Served {
     tick: u64,
@@ -26,7 +27,10 @@ struct Served {
 
 impl Served {
     fn latest_of_the_first(&self) -> u64 {
-        *[self.soon, self.reader, self.signal, self.timer].iter().min().expect("four")
+        *[self.soon, self.reader, self.signal, self.timer]
+            .iter()
+            .min()
+            .expect("the array has four elements")
     }
 }
 
@@ -34,7 +38,7 @@ fn requeue(el: &LoopHandle<Served>, _: &mut Served) {
     el.call_soon(requeue);
 }
 
-/// Three who never stop: a callback, an fd, a timer.
+/// Registers a callback, an fd and a timer that never stop.
 fn flood(el: &EventLoop<Served>) -> UnixStream {
     el.call_soon(requeue);
     let (greedy, peer) = UnixStream::pair().unwrap();
@@ -51,7 +55,7 @@ fn flood(el: &EventLoop<Served>) -> UnixStream {
 }
 
 #[test]
-fn q5_who_never_stops_delays_nobody_by_more_than_two_ticks() {
+fn q5_endless_callbacks_delay_others_by_at_most_two_ticks() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, Served::default());
         let (stream, mut peer) = UnixStream::pair().unwrap();
@@ -79,7 +83,7 @@ fn q5_who_never_stops_delays_nobody_by_more_than_two_ticks() {
 }
 
 #[test]
-fn q5_two_threads_that_flood_the_inbox_delay_nobody() {
+fn q5_two_threads_that_flood_the_inbox_delay_no_callback() {
     on_every_selector(|kind| {
         let clock = mainspring::testing::SimClock::new();
         let builder = EventLoop::builder()
@@ -90,14 +94,15 @@ fn q5_two_threads_that_flood_the_inbox_delay_nobody() {
         el.on_prepare(|_, served| served.tick += 1).unwrap();
         let over = Arc::new(AtomicBool::new(false));
         let remote = el.remote();
-        (0..1000).for_each(|_| remote.call_soon(|_, _| {}).unwrap()); // Even if the threads are slow.
+        // So that the first batch is full even if the threads start late.
+        (0..1000).for_each(|_| remote.call_soon(|_, _| {}).unwrap());
         let flooders: Vec<_> = (0..2).map(|_| flooder(&el, over.clone())).collect();
         for _ in 0..100 {
             let begin = el.state().tick;
             el.call_soon(|_, served| served.soon = served.tick);
             el.call_later(Duration::from_secs(1), |_, served| served.timer = served.tick);
             clock.advance(Duration::from_secs(1));
-            // No tick runs more than its bite of the inbox, and these two.
+            // At most 16 messages from the inbox, and these two callbacks.
             assert!(el.tick(NOW).unwrap() <= 16 + 2);
             assert!(el.state().soon.min(el.state().timer) == begin + 1, "{:?}", el.state());
         }
@@ -119,7 +124,7 @@ fn flooder(el: &EventLoop<Served>, over: Arc<AtomicBool>) -> std::thread::JoinHa
 }
 
 #[test]
-fn q5_fds_that_are_always_ready_take_turns() {
+fn q5_always_ready_fds_are_served_equally() {
     on_every_selector(|kind| {
         let clock = mainspring::testing::SimClock::new();
         let builder =
@@ -142,7 +147,7 @@ fn q5_fds_that_are_always_ready_take_turns() {
 }
 
 #[test]
-fn q5_an_idle_hook_runs_only_when_nothing_else_is_to_be_done() {
+fn q5_an_idle_hook_runs_only_when_nothing_else_is_ready() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, 0);
         let hook = el.on_idle(|_, idle| *idle += 1).unwrap();
@@ -158,10 +163,10 @@ fn q5_an_idle_hook_runs_only_when_nothing_else_is_to_be_done() {
     });
 }
 
-/// A readiness that waits in the batch when its callback is replaced is the new callback's: no
-/// second one will come.
+/// An edge that is already in the batch when its callback is replaced belongs to the replacement:
+/// the kernel does not report it again.
 #[test]
-fn q5_a_callback_that_takes_over_an_edge_is_told_of_it() {
+fn q5_a_replacement_gets_an_edge_that_was_already_queued() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, Vec::new());
         let (stream, mut peer) = UnixStream::pair().unwrap();

@@ -1,4 +1,4 @@
-//! Hosts that drive a loop, and do no more than the docs of `PollFd` ask of them.
+//! Hosts that drive a loop exactly as the documentation of `PollFd` demands (docs/contract.md, Q7).
 
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -12,7 +12,7 @@ use crate::support::{on_every_selector, simulated};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
-/// A loop that reads one byte a tick, with 100 of them waiting.
+/// Returns a loop that reads one byte in each tick, with 100 bytes waiting.
 fn guest(kind: SelectorKind) -> (EventLoop<u32>, UnixStream) {
     let (el, _) = simulated(kind, 0);
     let (ours, mut theirs) = UnixStream::pair().unwrap();
@@ -26,7 +26,7 @@ fn guest(kind: SelectorKind) -> (EventLoop<u32>, UnixStream) {
     (el, theirs)
 }
 
-/// A host whose selector reports the guest's descriptor in this mode.
+/// Host loop whose selector reports the guest's descriptor in the given mode.
 struct Host {
     selector: Box<dyn Selector>,
     events: Events,
@@ -40,8 +40,8 @@ impl Host {
         Host { selector, events: Events::with_capacity(8) }
     }
 
-    /// Follows the docs until it would sleep: a turn each time that the descriptor is readable or a
-    /// deadline is due, and in the edge mode further turns until one returns 0.
+    /// Drives the guest as documented until the host would sleep: one tick whenever the descriptor
+    /// is readable or a deadline is due. In edge mode it keeps ticking until a tick returns 0.
     fn drive(&mut self, guest: &mut EventLoop<u32>, mode: TriggerMode) -> usize {
         let mut turns = 0;
         let mut is_readable = false;
@@ -61,7 +61,7 @@ impl Host {
 }
 
 #[test]
-fn q7_a_host_that_follows_the_docs_loses_nothing() {
+fn q7_a_host_that_follows_the_documentation_misses_nothing() {
     on_every_selector(|kind| {
         for mode in [TriggerMode::Level, TriggerMode::Edge] {
             let (mut el, mut peer) = guest(kind);
@@ -70,7 +70,7 @@ fn q7_a_host_that_follows_the_docs_loses_nothing() {
             let turns = host.drive(&mut el, mode);
             assert_eq!(*el.state(), 100, "{mode:?}");
             assert!((100..=101).contains(&turns), "{mode:?}: {turns} turns");
-            // It sleeps, and wakes for what comes then.
+            // The host sleeps, and new input wakes it.
             peer.write_all(&[0; 3]).unwrap();
             host.drive(&mut el, mode);
             let remote = el.remote();
@@ -83,7 +83,7 @@ fn q7_a_host_that_follows_the_docs_loses_nothing() {
 }
 
 #[test]
-fn q7_turns_until_one_returns_zero_serve_everything() {
+fn q7_ticks_until_one_returns_zero_serve_everything() {
     on_every_selector(|kind| {
         let (mut el, _peer) = guest(kind);
         while el.tick(NOW).unwrap() > 0 {}
@@ -91,9 +91,9 @@ fn q7_turns_until_one_returns_zero_serve_everything() {
     });
 }
 
-/// A message of another thread is taken by one turn, with no other one to see that it was.
+/// One tick takes a message from another thread. No second tick is needed.
 #[test]
-fn q7_a_wake_is_one_turn() {
+fn q7_a_message_takes_one_tick() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, 0);
         let remote = el.remote();
@@ -104,7 +104,7 @@ fn q7_a_wake_is_one_turn() {
 }
 
 #[test]
-fn q8_the_descriptor_outlives_its_loop_and_is_silent() {
+fn q8_the_descriptor_outlives_its_loop_and_stays_unreadable() {
     on_every_selector(|kind| {
         let (el, _peer) = guest(kind);
         let Some(fd) = el.poll_fd() else { return };

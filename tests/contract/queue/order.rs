@@ -1,4 +1,4 @@
-//! Q1 to Q5: the order of the ready deque, cancelling, fairness.
+//! Order of the ready deque, and cancelling (docs/contract.md, Q1 to Q4).
 
 use std::cell::Cell;
 use std::io::Write;
@@ -15,7 +15,7 @@ use crate::support::{Source, on_every_selector, simulated};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
-/// Registers one callback of each kind, none of which is ready. All of them and their sources share
+/// Registers one callback of each kind, none of which is ready. All callbacks and sources share
 /// `alive`.
 pub fn one_of_each<S: 'static>(
     el: &LoopHandle<S>,
@@ -55,7 +55,7 @@ pub fn one_of_each<S: 'static>(
 }
 
 #[test]
-fn q1_what_is_queued_runs_in_order_and_once() {
+fn q1_queued_callbacks_run_in_order_and_once() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, Vec::new());
         let handles: Vec<Handle> =
@@ -81,14 +81,14 @@ fn q1_a_million_handles_run_without_recursion() {
 }
 
 #[test]
-fn q2_between_two_batches_the_selector_is_asked() {
+fn q2_the_selector_is_asked_between_two_batches() {
     on_every_selector(|kind| {
         let (selector, calls) = counted(kind);
         let mut el = mainspring::EventLoop::builder().selector(selector).build().unwrap();
         let first = calls.clone();
         el.call_soon(move |el, ()| {
             let before = first.selects.get();
-            // A second callback of the same batch sees no select in between, a nested one sees one.
+            // Callbacks of one batch see no select in between; a callback queued by them sees one.
             let (same, later) = (first.clone(), first);
             el.call_soon(move |el, ()| {
                 assert_eq!(later.selects.get(), before + 1);
@@ -107,7 +107,7 @@ fn q2_between_two_batches_the_selector_is_asked() {
 }
 
 #[test]
-fn q3_a_tick_serves_its_sources_in_the_promised_order() {
+fn q3_a_tick_runs_its_sources_in_order() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, Vec::new());
         el.call_later(Duration::from_secs(1), |_, order| order.push("timer"));
@@ -134,7 +134,7 @@ fn q3_a_tick_serves_its_sources_in_the_promised_order() {
 }
 
 #[test]
-fn q4_when_cancel_returns_the_captures_are_dropped() {
+fn q4_captures_are_dropped_when_cancel_returns() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let alive = Rc::new(());
@@ -142,7 +142,7 @@ fn q4_when_cancel_returns_the_captures_are_dropped() {
         let mut left = Rc::strong_count(&alive);
         for (name, handle, peer) in &all {
             assert!(el.cancel(*handle), "{name}");
-            // A watcher goes with its source.
+            // A watcher drops its source too.
             left -= if peer.is_some() { 2 } else { 1 };
             assert_eq!(Rc::strong_count(&alive), left, "{name}");
             assert!(!el.cancel(*handle), "{name}");
@@ -176,7 +176,7 @@ fn q4_a_callback_that_cancels_itself_keeps_its_captures_until_it_returns() {
 }
 
 #[test]
-fn q4_one_of_a_batch_cancels_the_next() {
+fn q4_a_callback_cancels_the_next_one_of_its_batch() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, Vec::new());
         let alive = Rc::new(());
@@ -227,7 +227,7 @@ fn q4_a_handle_of_another_loop_names_nothing() {
     });
 }
 
-/// The naive twin of the ready deque, and what its callbacks are to do next.
+/// Expected queue, and the script of its callbacks.
 #[derive(Debug, Default)]
 struct Twin {
     queue: Vec<(usize, Handle)>,
@@ -257,7 +257,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn q1_behaves_like_a_naive_deque(
+    fn q1_random_calls_match_a_naive_deque(
         script in vec((0..4_u8, any::<prop::sample::Index>()), 0..300),
         turns in vec(0..4_usize, 0..100),
     ) {
@@ -268,7 +268,7 @@ proptest! {
             (0..outside).for_each(|_| step(&handle, el.state_mut()));
             let last = el.state().queue.last().map(|(id, _)| *id);
             el.tick(NOW).unwrap();
-            // Everything that was queued before the tick is over, and nothing of what came in it.
+            // Everything queued before the tick has run, and nothing that was queued during it.
             let next = el.state().queue.first().map(|(id, _)| *id);
             prop_assert!(last.is_none() || next.is_none() || next > last);
         }

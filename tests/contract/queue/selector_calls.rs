@@ -1,4 +1,4 @@
-//! Q10: what the loop asks of its selector, counted by a selector of the user's own.
+//! Number of system calls that the loop makes through its selector (docs/contract.md, Q10).
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -24,7 +24,7 @@ fn simulated(kind: SelectorKind) -> (EventLoop<usize>, Rc<Calls>, SimClock) {
 }
 
 #[test]
-fn q10_an_idle_loop_asks_once_per_deadline() {
+fn q10_an_idle_loop_waits_once_per_deadline() {
     on_every_selector(|kind| {
         let (mut el, calls, clock) = simulated(kind);
         let (stream, _peer) = UnixStream::pair().unwrap();
@@ -48,7 +48,7 @@ fn q10_an_idle_loop_asks_once_per_deadline() {
 }
 
 #[test]
-fn q10_a_thousand_real_timers_take_at_most_two_calls_each() {
+fn q10_a_real_timer_takes_at_most_two_waits() {
     on_every_selector(|kind| {
         let (selector, calls) = counted(kind);
         let mut el = EventLoop::builder().selector(selector).build_with(0).unwrap();
@@ -71,7 +71,7 @@ fn q10_a_thousand_real_timers_take_at_most_two_calls_each() {
 }
 
 #[test]
-fn q10_arming_and_cancelling_timers_asks_nothing() {
+fn q10_arming_and_cancelling_timers_makes_no_call() {
     on_every_selector(|kind| {
         let (mut el, calls, _) = simulated(kind);
         let idle = el.add_timer(|_, _| {}).unwrap();
@@ -110,7 +110,7 @@ fn q10_a_steady_connection_changes_no_registration() {
 }
 
 #[test]
-fn q10_a_change_of_interest_is_at_most_one_change_of_registration() {
+fn q10_a_change_of_interest_is_at_most_one_call() {
     on_every_selector(|kind| {
         let (el, calls, _) = simulated(kind);
         let (stream, _peer) = UnixStream::pair().unwrap();
@@ -133,7 +133,7 @@ fn q10_a_change_of_interest_is_at_most_one_change_of_registration() {
 }
 
 #[test]
-fn q10_a_batch_asks_once_whatever_its_length() {
+fn q10_a_batch_of_any_length_takes_one_wait() {
     on_every_selector(|kind| {
         let (mut el, calls, _) = simulated(kind);
         for _ in 0..1000 {

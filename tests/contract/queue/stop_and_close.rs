@@ -1,4 +1,4 @@
-//! Q6 to Q8: stopping, running out of things to do, and the end of a loop.
+//! Stopping a run, the end of `run`, and closing the loop (docs/contract.md, Q6 to Q8).
 
 use std::cell::{Cell, RefCell};
 use std::os::unix::net::UnixStream;
@@ -14,11 +14,11 @@ const NOW: Option<Duration> = Some(Duration::ZERO);
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
-fn q6_a_stop_before_the_run_gives_one_tick_without_sleep() {
+fn q6_a_stop_before_the_run_allows_one_tick_without_sleep() {
     on_every_selector(|kind| {
         for run in [EventLoop::run, EventLoop::run_forever] {
             let (mut el, clock) = simulated(kind, 0);
-            el.call_later(HOUR, |_, ran| *ran += 100); // This run does not wait.
+            el.call_later(HOUR, |_, ran| *ran += 100); // This run does not wait for it.
             el.stop();
             assert!(el.is_stopping());
             el.call_soon(|el, ran| {
@@ -36,7 +36,7 @@ fn q6_a_stop_before_the_run_gives_one_tick_without_sleep() {
 }
 
 #[test]
-fn q6_a_stop_inside_finishes_the_batch_and_keeps_the_rest() {
+fn q6_a_stop_during_the_run_finishes_the_batch() {
     on_every_selector(|kind| {
         for run in [EventLoop::run, EventLoop::run_forever] {
             let (mut el, _) = simulated(kind, Vec::new());
@@ -59,7 +59,7 @@ fn q6_a_stop_inside_finishes_the_batch_and_keeps_the_rest() {
 }
 
 #[test]
-fn q6_a_turn_does_not_sleep_before_a_stop_and_does_not_use_it_up() {
+fn q6_a_tick_after_a_stop_does_not_sleep_and_keeps_the_stop() {
     let (mut el, clock) = simulated(mainspring::SelectorKind::Poll, ());
     el.call_later(HOUR, |_, ()| {});
     el.stop();
@@ -69,7 +69,7 @@ fn q6_a_turn_does_not_sleep_before_a_stop_and_does_not_use_it_up() {
     assert_eq!(clock.elapsed(), Duration::ZERO);
 }
 
-/// Registers one thing, and takes it away from the running loop's accounts again.
+/// Registers something that keeps the loop alive. The returned closure makes it stop doing so.
 type Keeper = fn(&LoopHandle<()>) -> Box<dyn FnOnce(&LoopHandle<()>)>;
 
 const KEEPERS: [(&str, Keeper); 10] = [
@@ -125,7 +125,7 @@ const KEEPERS: [(&str, Keeper); 10] = [
 ];
 
 #[test]
-fn q7_run_ends_when_nothing_is_left_that_could_call() {
+fn q7_run_returns_when_nothing_could_call_back() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         el.on_prepare(|_, ()| {}).unwrap();
@@ -137,7 +137,7 @@ fn q7_run_ends_when_nothing_is_left_that_could_call() {
             assert!(el.is_alive(), "{name}");
             let_go(&el);
             while name == "remote" && el.is_alive() {
-                el.tick(NOW).unwrap(); // The last remote to go wakes the loop.
+                el.tick(NOW).unwrap(); // Dropping the last remote wakes the loop.
             }
             assert!(!el.is_alive(), "{name}");
             el.run().unwrap();
@@ -146,7 +146,7 @@ fn q7_run_ends_when_nothing_is_left_that_could_call() {
 }
 
 #[test]
-fn q7_a_turn_is_one_tick_and_counts_what_ran() {
+fn q7_a_tick_returns_the_number_of_callbacks_that_ran() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, 0);
         let cancelled = el.call_soon(|_, _| {});
@@ -164,7 +164,7 @@ fn q7_a_turn_is_one_tick_and_counts_what_ran() {
 }
 
 #[test]
-fn q7_a_loop_inside_the_callback_of_another_runs() {
+fn q7_a_callback_may_run_another_loop() {
     on_every_selector(|kind| {
         let (outer, _) = simulated(kind, ());
         let (inner, _) = simulated(kind, outer);
@@ -178,7 +178,7 @@ fn q7_a_loop_inside_the_callback_of_another_runs() {
 }
 
 #[test]
-fn q8_a_closed_loop_answers_closed_and_does_nothing() {
+fn q8_a_closed_loop_returns_closed_and_does_nothing() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let timer = el.call_later(HOUR, |_, ()| {});
@@ -211,7 +211,7 @@ fn q8_a_closed_loop_answers_closed_and_does_nothing() {
 }
 
 #[test]
-fn q8_what_a_closed_loop_gets_is_dropped_at_once() {
+fn q8_a_closed_loop_drops_new_callbacks_at_once() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         el.close();
@@ -240,7 +240,8 @@ fn q8_dropping_the_loop_drops_everything_once() {
             let all = one_of_each(&el, &alive);
             let held = alive.clone();
             el.set_exception_handler(move |_, (), _| drop(held.clone()));
-            let handle = el.handle().clone(); // A handle that survives keeps nothing alive.
+            // A loop handle that outlives the loop keeps nothing alive.
+            let handle = el.handle().clone();
             if stopped {
                 el.stop();
             }
@@ -255,7 +256,7 @@ fn q8_dropping_the_loop_drops_everything_once() {
     });
 }
 
-/// Calls the loop when it is dropped.
+/// Calls the loop from its `Drop`.
 struct Testament(LoopHandle<()>, Rc<RefCell<Vec<&'static str>>>);
 
 impl Drop for Testament {
@@ -284,8 +285,7 @@ fn q8_captures_that_own_the_loop_handle_make_no_cycle() {
     });
 }
 
-/// The `Drop` of one callback tries to give the source of another one a new callback, while the
-/// loop closes.
+/// While the loop closes, the `Drop` of one callback tries to replace the callback of a watcher.
 #[test]
 fn q8_replace_while_the_loop_closes_leaks_nothing() {
     struct Heir(LoopHandle<()>, Rc<Cell<Option<mainspring::Watcher<UnixStream>>>>, Rc<()>);

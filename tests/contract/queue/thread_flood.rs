@@ -1,8 +1,8 @@
-//! P39: two threads flood the loop as fast as they can, for as long as one likes, while a timer
-//! runs and a peer is answered. Delays are counted in ticks, which no busy machine makes longer.
+//! Two threads flood the inbox while a timer runs and a peer is answered (P39; docs/contract.md,
+//! Q5). Delays are counted in ticks, so a busy machine does not matter.
 //!
-//! `MAINSPRING_SOAK=20 cargo test --release --test contract soak -- --nocapture` takes 20 s for each
-//! selector, and tells what the longest tick was.
+//! `MAINSPRING_SOAK=20 cargo test --release --test contract thread_flood -- --nocapture` runs for
+//! 20 s on each selector and prints the longest tick.
 
 use std::env;
 use std::io::{Read, Write};
@@ -16,15 +16,15 @@ use mainspring::{EventLoop, LoopHandle, Remote};
 
 use crate::support::on_every_selector;
 
-/// As many are taken out of the inbox in a tick.
+/// Number of messages taken from the inbox in a tick.
 const BITE: usize = 64;
-/// Callbacks of a tick besides: the timer, and the reader.
+/// Other callbacks of a tick: the timer and the reader.
 const OTHERS: usize = 2;
 const PERIOD: Duration = Duration::from_millis(1);
-/// A flood may be this far ahead of the loop, since memory has an end.
+/// Maximum number of messages that a thread is ahead of the loop; bounds the memory.
 const AHEAD: u64 = 100_000;
 
-/// What the threads know of the loop.
+/// State that the threads share with the loop.
 #[derive(Debug, Default)]
 struct Shared {
     tick: AtomicU64,
@@ -35,10 +35,10 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Soak {
     shared: Arc<Shared>,
-    /// How many of each thread have run.
+    /// Number of messages of each thread that have run.
     flooded: [u64; 2],
     timers: u64,
-    /// When the timer is due, and the tick that began after that.
+    /// Deadline of the timer, and the first tick that began after it.
     due: Option<Instant>,
     overdue: Option<u64>,
     answers: u64,
@@ -50,7 +50,7 @@ impl Soak {
     }
 }
 
-/// Sends without a pause; what it sends must run once and in order.
+/// Sends without pause. Each closure must run once and in order.
 fn flood(remote: &Remote<Soak>, shared: &Shared, thread: usize) -> u64 {
     for sent in 0.. {
         if shared.over.load(Ordering::Relaxed) {
@@ -65,10 +65,10 @@ fn flood(remote: &Remote<Soak>, shared: &Shared, thread: usize) -> u64 {
         });
         counted.unwrap();
     }
-    unreachable!("the range has no end")
+    unreachable!("the range is endless")
 }
 
-/// Asks, and compares the tick of the answer with the one that the loop was in when it was asked.
+/// Sends requests. Compares the tick of each answer with the tick in which the request was sent.
 fn ask(mut peer: UnixStream, shared: &Shared) -> u64 {
     let mut asked = 0;
     while !shared.over.load(Ordering::Relaxed) {
@@ -77,19 +77,19 @@ fn ask(mut peer: UnixStream, shared: &Shared) -> u64 {
         let mut answer = [0; 8];
         peer.read_exact(&mut answer).unwrap();
         let answered = u64::from_ne_bytes(answer);
-        assert!(answered <= tick + 2, "asked in tick {tick}, answered in {answered}");
+        assert!(answered <= tick + 2, "requested in tick {tick}, answered in {answered}");
         asked += 1;
     }
     asked
 }
 
-/// Each timer makes the next one.
+/// Each run of the timer registers the next one.
 fn run_timer(el: &LoopHandle<Soak>, soak: &mut Soak) {
     let due = el.now() + PERIOD;
     soak.due = Some(due);
     el.call_at(due, |el, soak: &mut Soak| {
         if let Some(since) = soak.overdue.take() {
-            assert!(soak.tick() <= since + 2, "overdue in {since}, run in {}", soak.tick());
+            assert!(soak.tick() <= since + 2, "due in tick {since}, ran in {}", soak.tick());
         }
         soak.timers += 1;
         run_timer(el, soak);
@@ -98,21 +98,23 @@ fn run_timer(el: &LoopHandle<Soak>, soak: &mut Soak) {
 
 fn begin_tick(el: &LoopHandle<Soak>, soak: &mut Soak) {
     let tick = soak.shared.tick.fetch_add(1, Ordering::SeqCst) + 1;
-    soak.shared.ran.store(*soak.flooded.iter().min().expect("two"), Ordering::Relaxed);
+    soak.shared
+        .ran
+        .store(*soak.flooded.iter().min().expect("the array has two elements"), Ordering::Relaxed);
     if soak.due.is_some_and(|due| due <= el.now()) {
         soak.overdue.get_or_insert(tick);
     }
 }
 
-/// Turns the loop for so long; its longest tick.
+/// Runs ticks until `end`. Returns the duration of the longest tick.
 fn turn_until(el: &mut EventLoop<Soak>, end: Instant) -> Duration {
     let mut longest = Duration::ZERO;
-    // A short soak on a busy machine lasts until each has had its turn.
+    // A short test on a busy machine lasts until each part has run once.
     let idle = |soak: &Soak| soak.timers == 0 || soak.answers == 0 || soak.flooded.contains(&0);
     while Instant::now() < end || idle(el.state()) {
         let began = Instant::now();
         let ran = el.tick(None).unwrap();
-        assert!(ran <= BITE + OTHERS, "{ran} callbacks in a tick");
+        assert!(ran <= BITE + OTHERS, "{ran} callbacks in one tick");
         longest = longest.max(began.elapsed());
     }
     longest

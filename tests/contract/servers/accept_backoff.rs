@@ -1,4 +1,5 @@
-//! S4: failures in a row at a listener. It rests instead of spinning, and an incident is one report.
+//! Repeated failures at a listener: it pauses instead of spinning, and one incident is one report
+//! (docs/contract.md, S4).
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpStream};
@@ -12,11 +13,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::support::files::{alone, alone_as, tick};
 use crate::support::simulated;
 
-/// Runs `check` on each selector, in a process whose accepts fail with EPERM, as behind a seccomp
-/// filter: the connection stays in the backlog and the listener stays ready.
+/// Runs `check` on each selector, in a process whose accepts fail with EPERM, like behind a seccomp
+/// filter. The connection stays in the backlog, and the listener stays ready.
 fn with_accepts_forbidden(name: &str, check: fn(SelectorKind)) {
     if Command::new("strace").arg("-V").output().is_err() {
-        return println!("skipped: strace is not installed, and nothing else forges errors");
+        return println!("skipped: strace is not installed");
     }
     let traced = |child: Command| {
         let mut strace = Command::new("strace");
@@ -32,14 +33,14 @@ fn with_accepts_forbidden(name: &str, check: fn(SelectorKind)) {
     assert!(output.is_none_or(|output| output.status.success()));
 }
 
-/// Runs a thousand ticks for which no time passes; the handles that they ran. Then a rest is over.
+/// Runs a thousand ticks while the clock stands still. Returns the number of handles that ran.
 fn ticks_without_time<S>(el: &mut EventLoop<S>) -> usize {
     (0..1000).map(|_| tick(el)).sum()
 }
 
 #[test]
-fn s4_a_server_that_may_not_accept_rests_and_reports_once() {
-    with_accepts_forbidden("s4_a_server_that_may_not_accept_rests_and_reports_once", |kind| {
+fn s4_a_server_that_cannot_accept_pauses_and_reports_once() {
+    with_accepts_forbidden("s4_a_server_that_cannot_accept_pauses_and_reports_once", |kind| {
         let (el, clock) = simulated(kind, 0);
         count_reports(&el);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -50,8 +51,8 @@ fn s4_a_server_that_may_not_accept_rests_and_reports_once() {
 }
 
 #[test]
-fn s4_a_task_that_may_not_accept_rests_and_reports_once() {
-    with_accepts_forbidden("s4_a_task_that_may_not_accept_rests_and_reports_once", |kind| {
+fn s4_a_task_that_cannot_accept_pauses_and_reports_once() {
+    with_accepts_forbidden("s4_a_task_that_cannot_accept_pauses_and_reports_once", |kind| {
         let (mut el, clock) = simulated(kind, 0);
         count_reports(&el);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -76,16 +77,16 @@ fn assert_rests(
 ) {
     let _client = TcpStream::connect(address).unwrap();
     let ran = ticks_without_time(&mut el);
-    assert!(ran <= 70, "{ran} handles in ticks without time");
+    assert!(ran <= 70, "{ran} handles ran while the clock stood still");
     assert_eq!(*el.state(), 1);
-    // The rest ends, and another one follows, which is the same incident.
+    // The pause ends, and another one follows, which belongs to the same incident.
     clock.advance(Duration::from_millis(100));
     let ran = ticks_without_time(&mut el);
-    assert!((1..=70).contains(&ran), "{ran} handles after a rest");
+    assert!((1..=70).contains(&ran), "{ran} handles ran after a pause");
     assert_eq!(*el.state(), 1);
 }
 
-/// select(2) has no room for descriptors from 1024 on: connections are accepted and cannot be
+/// select(2) does not support descriptors from 1024 on. Connections are accepted, but cannot be
 /// registered.
 #[test]
 fn s4_connections_that_cannot_be_registered_are_one_incident() {
@@ -96,7 +97,7 @@ fn s4_connections_that_cannot_be_registered_are_one_incident() {
     alone(name, || {
         let before = getrlimit(Resource::Nofile);
         if before.maximum.is_some_and(|most| most < 2000) {
-            return println!("skipped: too few descriptors are allowed");
+            return println!("skipped: the hard limit of descriptors is too low");
         }
         setrlimit(Resource::Nofile, Rlimit { current: Some(2000), ..before }).unwrap();
         let (mut el, clock) = simulated(SelectorKind::Select, 0);
@@ -109,14 +110,14 @@ fn s4_connections_that_cannot_be_registered_are_one_incident() {
         let ran = ticks_without_time(&mut el);
         assert!(ran <= 70, "{ran} handles");
         assert_eq!((*el.state(), server.connections()), (1, 0));
-        assert_eq!(server.accepted(), 64, "then the listener rests");
+        assert_eq!(server.accepted(), 64, "then the listener pauses");
         clock.advance(Duration::from_millis(100));
         ticks_without_time(&mut el);
-        assert_eq!((*el.state(), server.accepted()), (1, 100), "the same incident");
+        assert_eq!((*el.state(), server.accepted()), (1, 100), "it is the same incident");
         drop((taken, clients));
         let _client = TcpStream::connect(address).unwrap();
         clock.advance(Duration::from_millis(100));
         ticks_without_time(&mut el);
-        assert_eq!((*el.state(), server.connections()), (1, 1), "the server has recovered");
+        assert_eq!((*el.state(), server.connections()), (1, 1), "the server works again");
     });
 }

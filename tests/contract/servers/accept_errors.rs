@@ -1,5 +1,5 @@
-//! Errors of accepting: what concerns one connection ends no listener. The errors are injected by
-//! strace(1).
+//! Errors of accept(2) that concern one connection do not end the listener (P85; docs/contract.md,
+//! S4). strace(1) injects them.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,8 +12,8 @@ use mainspring::{EventLoop, SelectorKind, spawn};
 
 use crate::support::files::alone_as;
 
-/// Everyday errors of a connection (accept(2) of Linux), errors that are on no list, and those that
-/// kernels also have for a descriptor that does not listen.
+/// Expected errors of a connection (accept(2) of Linux), errors that no list contains, and errors
+/// that kernels also return for a descriptor that does not listen.
 const ERRORS: [&str; 12] = [
     "ECONNABORTED",
     "EPROTO",
@@ -29,10 +29,10 @@ const ERRORS: [&str; 12] = [
     "EINTR",
 ];
 
-/// Runs `check` in a process of its own, whose first two accepts fail.
+/// Runs `check` in its own process, in which the first two accepts fail.
 fn with_each_error(name: &str, check: fn(SelectorKind)) {
     if Command::new("strace").arg("-V").output().is_err() {
-        return println!("skipped: strace is not installed, and nothing else forges errors");
+        return println!("skipped: strace is not installed");
     }
     for error in ERRORS {
         let inject = format!("inject=accept4,accept:error={error}:when=1..2");
@@ -50,7 +50,8 @@ fn with_each_error(name: &str, check: fn(SelectorKind)) {
     }
 }
 
-/// Two clients, one after the other, that get their bytes back. The limit ends a test that fails.
+/// Connects two clients, one after the other, and compares the echo. The timeout ends a test that
+/// fails.
 fn visit(address: SocketAddr) -> io::Result<()> {
     for text in ["first", "second"] {
         let mut client = TcpStream::connect(address)?;
@@ -64,7 +65,7 @@ fn visit(address: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
-/// Visits from another thread, and then stops the loop.
+/// Connects the clients from another thread, then stops the loop.
 fn visiting<S>(el: &EventLoop<S>, address: SocketAddr) -> JoinHandle<io::Result<()>>
 where
     S: 'static,
@@ -124,14 +125,14 @@ fn serve_by_tasks(kind: SelectorKind) {
     assert_eq!(*el.state(), 0);
 }
 
-/// P85: what happened to a connection on the network does not stop a server.
+/// Network errors of one connection do not stop a server (P85).
 #[test]
 fn s4_accept_errors_of_one_connection_do_not_stop_the_server() {
     let name = "servers::accept_errors::s4_accept_errors_of_one_connection_do_not_stop_the_server";
     with_each_error(name, serve_by_callbacks);
 }
 
-/// P85, for the listener of a task.
+/// The same for a listener of a task (P85).
 #[test]
 fn s4_accept_errors_of_one_connection_do_not_stop_a_task() {
     let name = "servers::accept_errors::s4_accept_errors_of_one_connection_do_not_stop_a_task";

@@ -1,4 +1,4 @@
-//! S4 for tasks that accept: what it costs, who may wait, and what errors there are.
+//! Tasks that accept: system calls, waiting, and errors (docs/contract.md, S4).
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream as StdStream};
@@ -18,10 +18,10 @@ use crate::support::selector::counted;
 use crate::support::spy::{Call, spied};
 use crate::support::{on_every_selector, simulated};
 
-/// Ticks until nothing runs, and no time goes by.
+/// Ticks until nothing runs. The clock stands still.
 fn settle<S>(el: &mut EventLoop<S>) {
     let ticks = (0..1000).take_while(|_| tick(el) > 0).count();
-    assert!(ticks < 1000, "it spins");
+    assert!(ticks < 1000, "the loop spins");
 }
 
 fn client(address: SocketAddr) -> StdStream {
@@ -34,7 +34,7 @@ fn tcp() -> (Rc<TcpListener>, SocketAddr) {
     (Rc::new(listener), address)
 }
 
-/// A task that accepts so many, and keeps them.
+/// Spawns a task that accepts `count` connections and keeps them.
 fn accepting<S>(
     el: &EventLoop<S>,
     listener: &Rc<TcpListener>,
@@ -56,8 +56,8 @@ fn output<S, T: 'static>(el: &mut EventLoop<S>, task: Task<T>) -> T {
     el.run_until_complete(task).unwrap().unwrap()
 }
 
-/// Runs `check` in a process of its own under strace(1), and returns the calls that it has made, as
-/// far as they are named in `calls`. None in that process, and where there is no strace.
+/// Runs `check` in its own process under strace(1). Returns the traced system calls among `calls`;
+/// `None` in that process, or if strace is missing.
 fn traced(name: &str, calls: &str, more: &[&str], check: impl FnOnce()) -> Option<Vec<String>> {
     if Command::new("strace").arg("-V").output().is_err() {
         println!("skipped: strace is not installed");
@@ -71,12 +71,12 @@ fn traced(name: &str, calls: &str, more: &[&str], check: impl FnOnce()) -> Optio
         strace
     };
     let Output { status, stderr, .. } = alone_as(name, check, under)?;
-    assert!(status.success(), "{name} failed when traced: {more:?}");
+    assert!(status.success(), "{name} failed under strace: {more:?}");
     let stderr = String::from_utf8(stderr).unwrap();
     Some(stderr.lines().filter(|line| line.contains(") = ")).map(str::to_owned).collect())
 }
 
-/// Short connections, one after the other: connect, send, get the answer, close.
+/// Makes short connections, one after the other: connect, send, receive the answer, close.
 fn connect_and_close<S>(el: &mut EventLoop<S>, address: SocketAddr) {
     for _ in 0..CONNECTIONS {
         let mut client = client(address);
@@ -90,13 +90,14 @@ fn connect_and_close<S>(el: &mut EventLoop<S>, address: SocketAddr) {
 
 const CONNECTIONS: usize = 50;
 
-/// Q10: to accept one, watch it, answer it and let it go are the calls that a server with callbacks
-/// makes as well; nobody asks whether another one waits, or whether something was said.
+/// Accepting, watching, answering and closing a connection takes the same calls as with callbacks.
+/// There is no extra accept, and no extra read.
 #[test]
-fn q10_a_short_connection_costs_tasks_what_it_costs_callbacks() {
+fn q10_a_short_connection_costs_tasks_the_same_calls_as_callbacks() {
     const CALLS: &str =
         "accept4,accept,recvfrom,sendto,epoll_ctl,?epoll_wait,epoll_pwait,?epoll_pwait2,close";
-    let name = "servers::accept_tasks::q10_a_short_connection_costs_tasks_what_it_costs_callbacks";
+    let name =
+        "servers::accept_tasks::q10_a_short_connection_costs_tasks_the_same_calls_as_callbacks";
     let simulated = || simulated(SelectorKind::available()[0], ()).0;
     let callbacks = || {
         let mut el = simulated();
@@ -137,13 +138,14 @@ fn q10_a_short_connection_costs_tasks_what_it_costs_callbacks() {
         Some(traced(name, CALLS, &which, check)?.len())
     };
     let (Some(callbacks), Some(tasks)) = (count("callbacks"), count("tasks")) else { return };
-    let few = 10; // To begin with: the first accept finds nobody.
-    assert!(tasks <= callbacks + few, "{tasks} calls, and {callbacks} with callbacks");
+    let few = 10; // The first accept finds an empty backlog.
+    assert!(tasks <= callbacks + few, "{tasks} calls with tasks, {callbacks} with callbacks");
 }
 
-/// Clients that come at once are let in some at a time, and others have their turns in between.
+/// Clients that connect at the same time are accepted in batches, so that other callbacks run in
+/// between.
 #[test]
-fn q5_many_clients_at_once_are_let_in_in_a_few_ticks() {
+fn q5_many_clients_are_accepted_within_a_few_ticks() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (listener, address) = tcp();
@@ -156,9 +158,9 @@ fn q5_many_clients_at_once_are_let_in_in_a_few_ticks() {
     });
 }
 
-/// Who has accepted one and does something else is not told again in each tick.
+/// A task that accepted a connection and does something else is not woken in each tick.
 #[test]
-fn q5_a_listener_that_nobody_accepts_from_does_not_spin() {
+fn q5_a_listener_without_an_accepting_task_does_not_spin() {
     on_every_selector(|kind| {
         let (selector, calls) = counted(kind);
         let clock = SimClock::new();
@@ -177,7 +179,7 @@ fn q5_a_listener_that_nobody_accepts_from_does_not_spin() {
                 el.tick(None).unwrap();
                 clock.elapsed() == began
             });
-            assert!(ticks.count() <= 2, "it spins in round {round}");
+            assert!(ticks.count() <= 2, "the loop spins in round {round}");
             assert!(calls.since().1 <= 1, "changes in round {round}");
             let left = accepting(&el, &listener, 1);
             assert_eq!(output(&mut el, left).unwrap().len(), 1, "in round {round}");
@@ -185,9 +187,10 @@ fn q5_a_listener_that_nobody_accepts_from_does_not_spin() {
     });
 }
 
-/// Where it cannot be watched again, the one who waits is told; and the next one tries again.
+/// If the listener cannot be watched again, the waiting task gets the error. The next accept tries
+/// again.
 #[test]
-fn w7_a_listener_that_cannot_be_watched_again_is_an_error_that_names_it() {
+fn w7_an_error_of_watching_a_listener_again_names_it() {
     on_every_selector(|kind| {
         let (mut el, log) = spied(kind, ());
         let (listener, address) = tcp();
@@ -196,7 +199,7 @@ fn w7_a_listener_that_cannot_be_watched_again_is_an_error_that_names_it() {
         settle(&mut el);
         let _clients = [(); 2].map(|()| client(address));
         assert_eq!(output(&mut el, task).unwrap().len(), 1);
-        assert!(log.take().contains(&Call::Deregister(fd)), "nobody accepts");
+        assert!(log.take().contains(&Call::Deregister(fd)), "the listener is deregistered");
         let task = accepting(&el, &listener, 1);
         assert_eq!(output(&mut el, task).unwrap().len(), 1);
         let refused = accepting(&el, &listener, 1);
@@ -210,9 +213,9 @@ fn w7_a_listener_that_cannot_be_watched_again_is_an_error_that_names_it() {
     });
 }
 
-/// An accepted connection that nobody can watch now is none the worse: whoever waits asks again.
+/// An accepted connection that could not be watched stays usable: the next wait registers it again.
 #[test]
-fn w7_an_accepted_connection_is_watched_later_if_not_at_once() {
+fn w7_an_accepted_connection_that_could_not_be_watched_is_watched_later() {
     on_every_selector(|kind| {
         let (mut el, log) = spied(kind, ());
         let (listener, address) = tcp();
@@ -228,11 +231,11 @@ fn w7_an_accepted_connection_is_watched_later_if_not_at_once() {
     });
 }
 
-/// P85: the kernel's word is forged by strace(1). Neither errors of connections nor a lack of room
-/// end a loop that just accepts, or make it spin.
+/// Neither errors of connections nor a lack of descriptors end a task that accepts, or make it spin
+/// (P85). strace(1) injects the errors.
 #[test]
-fn s4_errors_of_accepting_end_no_task_and_spin_no_loop() {
-    let name = "servers::accept_tasks::s4_errors_of_accepting_end_no_task_and_spin_no_loop";
+fn s4_accept_errors_end_no_task_and_do_not_spin() {
+    let name = "servers::accept_tasks::s4_accept_errors_end_no_task_and_do_not_spin";
     let check = || {
         let is_set = |variable: &str| std::env::var(variable).is_ok();
         let (mut el, clock) = simulated(SelectorKind::available()[0], Vec::new());
@@ -240,12 +243,12 @@ fn s4_errors_of_accepting_end_no_task_and_spin_no_loop() {
             reports.push(report.error.to_string());
         });
         let served = if is_set("MAINSPRING_TEST_UNIX") { unix(&el) } else { inet(&el) };
-        // A loop that ends with its listener, or never lets anybody in.
+        // Ends a test whose listener ended, or which never accepts a client.
         el.call_later(Duration::from_secs(60), |el, _| el.stop());
         assert_eq!(el.run_until_complete(served).unwrap().unwrap().unwrap(), CLIENTS);
         let is_full = is_set("MAINSPRING_TEST_FULL");
         assert_eq!(el.state().len(), usize::from(is_full), "{:?}", el.state());
-        // Each rest takes a call, and one that turns nobody away.
+        // Each pause takes two failing calls: the accept, and the attempt to reject a client.
         let rested = if is_full { Duration::from_millis(100) * (FORGERIES / 2 + 1) } else { NONE };
         assert_eq!(clock.elapsed(), rested);
     };
@@ -268,7 +271,7 @@ const CLIENTS: usize = 3;
 const FORGERIES: u32 = 21;
 const NONE: Duration = Duration::ZERO;
 
-/// Errors of accept(2), and whether they say that there is no room.
+/// Errors of accept(2), and whether each means that descriptors or memory are short.
 const FORGED: &[(&str, bool)] = &[
     ("ECONNABORTED", false),
     ("EPROTO", false),
@@ -280,7 +283,7 @@ const FORGED: &[(&str, bool)] = &[
     ("ENOMEM", true),
 ];
 
-/// Clients who wait, and how many of them were accepted.
+/// Returns a task that accepts the waiting clients and counts them.
 fn inet<S>(el: &EventLoop<S>) -> Task<Result<usize>> {
     let (listener, address) = tcp();
     let clients = [(); CLIENTS].map(|()| client(address));

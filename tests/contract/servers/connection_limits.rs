@@ -1,4 +1,4 @@
-//! S4 for tasks that accept: the limit of connections, and limits of time.
+//! Limits for tasks that accept: the number of connections, and time (docs/contract.md, S4).
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -22,10 +22,10 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Ticks until nothing runs.
 fn settle(el: &mut EventLoop<()>) {
     let ticks = (0..1000).take_while(|_| tick(el) > 0).count();
-    assert!(ticks < 1000, "it spins");
+    assert!(ticks < 1000, "the loop spins");
 }
 
-/// Asserts that the loop sleeps until its next timer, which it does not if a watched fd is ready.
+/// Asserts that the loop sleeps until its next timer. With a ready fd it would not.
 fn assert_idle(el: &mut EventLoop<()>, clock: &SimClock) {
     settle(el);
     let began = clock.elapsed();
@@ -34,21 +34,21 @@ fn assert_idle(el: &mut EventLoop<()>, clock: &SimClock) {
         el.tick(None).unwrap();
         clock.elapsed() == began
     });
-    assert!(ticks.count() <= 1, "it spins");
+    assert!(ticks.count() <= 1, "the loop spins");
     el.cancel(timer);
 }
 
-/// The streams that tasks have accepted.
+/// Streams that the tasks accepted.
 type Kept<T = TcpStream> = Rc<RefCell<Vec<T>>>;
 
-/// A listener, its address, and what [`accepting`] has accepted from it.
+/// Returns a listener, its address, and the list for [`accepting`].
 fn tcp() -> (Rc<TcpListener>, SocketAddr, Kept) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     (Rc::new(listener), address, Kept::default())
 }
 
-/// A task that accepts and keeps all.
+/// Spawns a task that accepts connections and keeps them.
 fn accepting(el: &EventLoop<()>, listener: &Rc<TcpListener>, kept: &Kept) -> Task<Result<()>> {
     let (listener, kept) = (listener.clone(), kept.clone());
     el.spawn(async move {
@@ -63,7 +63,7 @@ fn clients(address: SocketAddr, count: usize) -> Vec<StdStream> {
     (0..count).map(|_| StdStream::connect(address).unwrap()).collect()
 }
 
-/// A loop with one task that accepts, at most `most` of `count` clients.
+/// Loop with one task that accepts at most `most` of `count` clients.
 struct Full {
     el: EventLoop<()>,
     clock: SimClock,
@@ -89,13 +89,13 @@ impl Full {
         self.kept.borrow_mut().remove(0)
     }
 
-    /// Asserts that no further stream is accepted.
+    /// Asserts that no further stream gets accepted.
     fn assert_stays(&mut self, kept: usize) {
         assert_idle(&mut self.el, &self.clock);
         assert_eq!(self.kept.borrow().len(), kept);
     }
 
-    /// Asserts that one further stream is accepted within two ticks, and no other.
+    /// Asserts that exactly one further stream gets accepted within two ticks.
     fn assert_one_more(&mut self, kept: usize) {
         tick(&mut self.el);
         tick(&mut self.el);
@@ -115,7 +115,7 @@ fn s4_tasks_accept_no_more_than_the_limit_until_a_stream_is_dropped() {
             full.assert_one_more(2);
             assert_eq!(full.listener.connections(), 2);
         }
-        full.kept.borrow_mut().clear(); // No client is left in the backlog.
+        full.kept.borrow_mut().clear(); // The backlog is empty.
         full.assert_stays(0);
         assert_eq!(full.listener.connections(), 0);
         full.clients.iter_mut().for_each(|client| assert_eq!(client.read(&mut [0]).unwrap(), 0));
@@ -126,7 +126,7 @@ fn s4_tasks_accept_no_more_than_the_limit_until_a_stream_is_dropped() {
 fn s4_a_limit_can_be_lowered_and_raised_while_tasks_accept() {
     on_every_selector(|kind| {
         let mut full = Full::new(kind, 3, 9);
-        full.listener.set_max_connections(1); // Closes none.
+        full.listener.set_max_connections(1); // Closes no stream.
         full.assert_stays(3);
         drop((full.take(), full.take()));
         full.assert_stays(1);
@@ -181,14 +181,14 @@ fn s4_halves_count_as_one_stream_until_both_are_dropped() {
 }
 
 #[test]
-fn s4_a_stream_that_is_taken_out_of_the_loop_does_not_count() {
+fn s4_a_stream_taken_out_of_the_loop_does_not_count() {
     on_every_selector(|kind| {
         let mut full = Full::new(kind, 1, 3);
         let mut client = full.clients.remove(0);
         let socket = full.take().into_socket();
         assert_eq!(full.listener.connections(), 0);
         full.assert_one_more(1);
-        (&socket).write_all(b"x").unwrap(); // It is open.
+        (&socket).write_all(b"x").unwrap(); // The socket is still open.
         client.read_exact(&mut [0]).unwrap();
         drop(socket);
         full.assert_stays(1);
@@ -202,7 +202,7 @@ fn s4_tasks_that_accept_from_one_listener_share_its_limit() {
         let (listener, address, kept) = tcp();
         let tasks: Vec<_> = (0..4).map(|_| accepting(&el, &listener, &kept)).collect();
         listener.set_max_connections(2);
-        settle(&mut el); // All wait for a client.
+        settle(&mut el); // All tasks wait for a client.
         let _clients = clients(address, 6);
         assert_idle(&mut el, &clock);
         assert_eq!((kept.borrow().len(), listener.connections()), (2, 2));
@@ -218,9 +218,9 @@ fn s4_tasks_that_accept_from_one_listener_share_its_limit() {
     });
 }
 
-/// A result that is there wins over a cancellation: the cancelled task may get the stream, too.
+/// A result that is ready wins over a cancellation, so the cancelled task may get the stream too.
 #[test]
-fn s4_a_task_that_is_cancelled_while_it_accepts_takes_no_place_along() {
+fn s4_a_task_cancelled_while_it_accepts_frees_its_place() {
     on_every_selector(|kind| {
         for is_woken in [true, false] {
             let mut full = Full::new(kind, 1, 3);
@@ -246,11 +246,11 @@ fn s4_a_task_that_is_cancelled_while_it_accepts_takes_no_place_along() {
     });
 }
 
-/// An accept that a test drops.
+/// Accept future that the test drops.
 type Accept = Pin<Box<dyn Future<Output = Result<(TcpStream, SocketAddr)>>>>;
 
 #[test]
-fn s4_an_accept_that_is_dropped_after_it_was_woken_leaves_the_place_to_the_next() {
+fn s4_a_woken_accept_that_is_dropped_leaves_its_place_to_the_next() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, ());
         let (listener, address, kept) = tcp();
@@ -267,7 +267,7 @@ fn s4_an_accept_that_is_dropped_after_it_was_woken_leaves_the_place_to_the_next(
         }))
         .detach();
         settle(&mut el);
-        accepting(&el, &listener, &kept).detach(); // The second one in the line.
+        accepting(&el, &listener, &kept).detach(); // Second in the queue.
         assert_idle(&mut el, &clock);
         drop(held);
         drop(accept.take());
@@ -278,7 +278,7 @@ fn s4_an_accept_that_is_dropped_after_it_was_woken_leaves_the_place_to_the_next(
 }
 
 #[test]
-fn s4_accepts_that_time_out_at_the_limit_take_no_place() {
+fn s4_accepts_that_time_out_at_the_limit_use_no_place() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (listener, address, _) = tcp();
@@ -302,7 +302,7 @@ fn s4_accepts_that_time_out_at_the_limit_take_no_place() {
 }
 
 #[test]
-fn s4_a_listener_of_unix_sockets_has_the_same_limit() {
+fn s4_a_unix_listener_has_the_same_limit() {
     on_every_selector(|kind| {
         let path = short_dir().join(format!("mainspring-limit-{}-{kind}", std::process::id()));
         let (mut el, clock) = simulated(kind, ());
@@ -336,7 +336,7 @@ fn s4_a_listener_of_unix_sockets_has_the_same_limit() {
 
 /// Streams may outlive their listener and their loop.
 #[test]
-fn s4_streams_that_outlive_their_listener_close_as_usual() {
+fn s4_streams_that_outlive_their_listener_close_normally() {
     on_every_selector(|kind| {
         let Full { mut el, listener, kept, mut clients, .. } = Full::new(kind, 2, 2);
         let mut streams = kept.take();
@@ -351,7 +351,7 @@ fn s4_streams_that_outlive_their_listener_close_as_usual() {
     });
 }
 
-/// An idle limit of tasks: a timeout around each read. Its end makes room for the next client.
+/// Idle limit of a task: a timeout around each read. When it ends, the next client is accepted.
 #[test]
 fn s4_a_timeout_around_each_read_is_an_idle_limit() {
     async fn serve(stream: TcpStream) -> Result<()> {
@@ -396,7 +396,7 @@ fn s4_a_timeout_around_each_read_is_an_idle_limit() {
         settle(&mut el);
         assert!(matches!(ends.borrow()[..], [Err(Error::TimedOut(_))]));
         assert_eq!(clients[0].read(&mut [0]).unwrap(), 0);
-        clients[1].write_all(b"y").unwrap(); // It is served now.
+        clients[1].write_all(b"y").unwrap(); // This client is served now.
         settle(&mut el);
         clients[1].read_exact(&mut [0]).unwrap();
         assert!(!serving.is_finished());

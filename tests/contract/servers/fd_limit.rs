@@ -1,5 +1,5 @@
-//! S4: at the limit of descriptors. The limit belongs to the process, so each of these tests has
-//! one of its own.
+//! Servers at the process's limit of descriptors (docs/contract.md, S4). The limit applies to the
+//! whole process, so each test runs in its own.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -19,10 +19,10 @@ use crate::support::on_every_selector;
 use crate::support::protocol::{Told, recorded, settle, ticks, write_down_reports};
 use crate::support::spy::{Call, Log, spied};
 
-/// As long as a listener rests.
+/// Pause of a listener after it met the limit.
 const REST: Duration = Duration::from_millis(100);
 
-/// The process is at its limit: all numbers below it are taken.
+/// Puts the process at its limit: all numbers below it are in use.
 pub struct Full {
     pub taken: Vec<File>,
     before: Rlimit,
@@ -46,14 +46,14 @@ impl Drop for Full {
 fn says_hello(el: &mut EventLoop<Told>, client: &mut TcpStream) -> bool {
     client.write_all(b"hello").unwrap();
     (0..5).any(|_| {
-        // Only the ticks that are due at once: the clock must not jump.
+        // Only ticks that do not sleep: the clock must not advance.
         el.tick(Some(Duration::ZERO)).unwrap();
         loopback::deliver();
         matches!(client.read(&mut [0; 8]), Ok(5))
     })
 }
 
-/// A server with one client, and others who wait when there is no room any more.
+/// Server with one connected client, and clients that wait because descriptors are short.
 struct Crowd {
     el: EventLoop<Told>,
     clock: SimClock,
@@ -76,7 +76,7 @@ impl Crowd {
         Crowd { el, clock, server, inside, waiting, line }
     }
 
-    /// One tick that may sleep until the rest is over.
+    /// Runs one tick, which may sleep until the pause is over.
     fn sleep(&mut self) {
         self.el.tick(None).unwrap();
     }
@@ -96,42 +96,40 @@ impl Crowd {
 }
 
 #[test]
-fn s4_at_the_fd_limit_nothing_spins_and_those_inside_are_served() {
-    alone(
-        "servers::fd_limit::s4_at_the_fd_limit_nothing_spins_and_those_inside_are_served",
-        || {
-            on_every_selector(|kind| {
-                let mut crowd = Crowd::new(kind, 30);
-                let full = Full::new();
-                settle(&mut crowd.el);
-                for rest in 1..=5_u32 {
-                    // At rest: nothing runs although clients wait, and the client inside is served.
-                    let ran: usize = (0..100).map(|_| tick_now(&mut crowd)).sum();
-                    assert_eq!(ran, 0, "{ran} callbacks ran in rest {rest}");
-                    assert!(says_hello(&mut crowd.el, &mut crowd.inside));
-                    let began = crowd.clock.elapsed();
-                    while crowd.clock.elapsed() == began {
-                        crowd.sleep();
-                    }
-                    assert_eq!(crowd.clock.elapsed() - began, REST);
-                    settle(&mut crowd.el);
-                    // Who came first is turned away after each rest that did not help.
-                    assert_eq!(crowd.turned_away(), (rest as usize * 8).min(30), "in rest {rest}");
+fn s4_at_the_fd_limit_clients_are_served_and_nothing_spins() {
+    alone("servers::fd_limit::s4_at_the_fd_limit_clients_are_served_and_nothing_spins", || {
+        on_every_selector(|kind| {
+            let mut crowd = Crowd::new(kind, 30);
+            let full = Full::new();
+            settle(&mut crowd.el);
+            for rest in 1..=5_u32 {
+                // During the pause nothing runs although clients wait, and the connected client
+                // is served.
+                let ran: usize = (0..100).map(|_| tick_now(&mut crowd)).sum();
+                assert_eq!(ran, 0, "{ran} callbacks ran in pause {rest}");
+                assert!(says_hello(&mut crowd.el, &mut crowd.inside));
+                let began = crowd.clock.elapsed();
+                while crowd.clock.elapsed() == began {
+                    crowd.sleep();
                 }
-                assert_eq!(crowd.accepted(), 1);
-                let reports = &crowd.el.state().reports;
-                assert!(matches!(&reports[..], [(at, _)] if *at == crowd.line), "{reports:?}");
-                drop(full);
-                let mut newcomer = client(crowd.server.local_addr().unwrap().as_inet().unwrap());
-                crowd.sleep();
+                assert_eq!(crowd.clock.elapsed() - began, REST);
                 settle(&mut crowd.el);
-                assert!(says_hello(&mut crowd.el, &mut newcomer));
-            });
-        },
-    );
+                // The oldest clients are rejected after each pause that did not help.
+                assert_eq!(crowd.turned_away(), (rest as usize * 8).min(30), "in pause {rest}");
+            }
+            assert_eq!(crowd.accepted(), 1);
+            let reports = &crowd.el.state().reports;
+            assert!(matches!(&reports[..], [(at, _)] if *at == crowd.line), "{reports:?}");
+            drop(full);
+            let mut newcomer = client(crowd.server.local_addr().unwrap().as_inet().unwrap());
+            crowd.sleep();
+            settle(&mut crowd.el);
+            assert!(says_hello(&mut crowd.el, &mut newcomer));
+        });
+    });
 }
 
-/// A tick in which no time goes by.
+/// Runs a tick and checks that the clock did not advance.
 fn tick_now(crowd: &mut Crowd) -> usize {
     let before = crowd.clock.elapsed();
     let ran = crowd.el.tick(Some(Duration::ZERO)).unwrap();
@@ -140,59 +138,59 @@ fn tick_now(crowd: &mut Crowd) -> usize {
 }
 
 #[test]
-fn s4_after_the_fd_limit_the_end_of_a_rest_lets_all_in() {
-    alone("servers::fd_limit::s4_after_the_fd_limit_the_end_of_a_rest_lets_all_in", || {
-        on_every_selector(|kind| {
-            let mut crowd = Crowd::new(kind, 20);
-            let mut full = Full::new();
-            settle(&mut crowd.el);
-            full.taken.clear();
-            assert_eq!(tick_now(&mut crowd), 0, "it rests until its time is over");
-            let began = crowd.clock.elapsed();
-            crowd.sleep();
-            settle(&mut crowd.el);
-            assert_eq!(crowd.clock.elapsed() - began, REST);
-            assert_eq!((crowd.accepted(), crowd.server.connections()), (21, 21));
-            assert_eq!(crowd.turned_away(), 0);
-            assert_eq!(crowd.el.state().reports.len(), 1);
-            // No timer is left: one for each incident, and this one is over.
-            assert_eq!(crowd.el.next_deadline(), None);
-        });
-    });
-}
-
-#[test]
-fn s4_at_the_fd_limit_a_connection_that_ends_makes_room_at_once() {
+fn s4_after_the_fd_limit_all_clients_are_accepted_when_the_pause_ends() {
     alone(
-        "servers::fd_limit::s4_at_the_fd_limit_a_connection_that_ends_makes_room_at_once",
+        "servers::fd_limit::s4_after_the_fd_limit_all_clients_are_accepted_when_the_pause_ends",
         || {
             on_every_selector(|kind| {
-                let mut crowd = Crowd::new(kind, 3);
-                let full = Full::new();
+                let mut crowd = Crowd::new(kind, 20);
+                let mut full = Full::new();
                 settle(&mut crowd.el);
+                full.taken.clear();
+                assert_eq!(tick_now(&mut crowd), 0, "the listener pauses until the time is over");
                 let began = crowd.clock.elapsed();
-                crowd.inside.shutdown(std::net::Shutdown::Write).unwrap();
-                ticks(&mut crowd.el, 10);
-                assert_eq!(crowd.accepted(), 2, "one place, one client");
-                assert_eq!(crowd.clock.elapsed(), began, "it did not wait for its time");
-                assert_eq!(crowd.el.state().reports.len(), 1, "it is the same incident");
-                let [first, ..] = &mut crowd.waiting[..] else { unreachable!() };
-                assert!(says_hello(&mut crowd.el, first));
-                assert_eq!(crowd.turned_away(), 0);
-                drop(full);
                 crowd.sleep();
                 settle(&mut crowd.el);
-                assert_eq!(crowd.accepted(), 4);
+                assert_eq!(crowd.clock.elapsed() - began, REST);
+                assert_eq!((crowd.accepted(), crowd.server.connections()), (21, 21));
+                assert_eq!(crowd.turned_away(), 0);
+                assert_eq!(crowd.el.state().reports.len(), 1);
+                // No timer is left: an incident has one timer, and this incident is over.
                 assert_eq!(crowd.el.next_deadline(), None);
             });
         },
     );
 }
 
-/// Clients come and go at the limit, so that somebody is let in all the time.
 #[test]
-fn s4_an_incident_is_told_once_and_the_next_one_again() {
-    alone("servers::fd_limit::s4_an_incident_is_told_once_and_the_next_one_again", || {
+fn s4_at_the_fd_limit_a_closed_connection_makes_room_at_once() {
+    alone("servers::fd_limit::s4_at_the_fd_limit_a_closed_connection_makes_room_at_once", || {
+        on_every_selector(|kind| {
+            let mut crowd = Crowd::new(kind, 3);
+            let full = Full::new();
+            settle(&mut crowd.el);
+            let began = crowd.clock.elapsed();
+            crowd.inside.shutdown(std::net::Shutdown::Write).unwrap();
+            ticks(&mut crowd.el, 10);
+            assert_eq!(crowd.accepted(), 2, "one free place, one client");
+            assert_eq!(crowd.clock.elapsed(), began, "it did not wait for the end of the pause");
+            assert_eq!(crowd.el.state().reports.len(), 1, "it is the same incident");
+            let [first, ..] = &mut crowd.waiting[..] else { unreachable!() };
+            assert!(says_hello(&mut crowd.el, first));
+            assert_eq!(crowd.turned_away(), 0);
+            drop(full);
+            crowd.sleep();
+            settle(&mut crowd.el);
+            assert_eq!(crowd.accepted(), 4);
+            assert_eq!(crowd.el.next_deadline(), None);
+        });
+    });
+}
+
+/// Clients connect and disconnect at the limit, so that one is accepted again and again.
+#[test]
+fn s4_each_incident_is_reported_once() {
+    alone("servers::fd_limit::s4_each_incident_is_reported_once", || {
         on_every_selector(|kind| {
             let mut crowd = Crowd::new(kind, 40);
             let mut full = Full::new();
@@ -227,8 +225,8 @@ fn s4_an_incident_is_told_once_and_the_next_one_again() {
 }
 
 #[test]
-fn s4_a_server_may_be_closed_while_it_rests() {
-    alone("servers::fd_limit::s4_a_server_may_be_closed_while_it_rests", || {
+fn s4_a_server_may_be_closed_during_a_pause() {
+    alone("servers::fd_limit::s4_a_server_may_be_closed_during_a_pause", || {
         on_every_selector(|kind| {
             let mut crowd = Crowd::new(kind, 3);
             let full = Full::new();
@@ -246,8 +244,8 @@ fn s4_a_server_may_be_closed_while_it_rests() {
 }
 
 #[test]
-fn s4_no_server_begins_without_a_descriptor_in_reserve() {
-    alone("servers::fd_limit::s4_no_server_begins_without_a_descriptor_in_reserve", || {
+fn s4_a_server_without_a_reserve_descriptor_is_refused() {
+    alone("servers::fd_limit::s4_a_server_without_a_reserve_descriptor_is_refused", || {
         on_every_selector(|kind| {
             let (el, log) = spied(kind, Told::default());
             let (socket, _) = listener();
@@ -261,11 +259,11 @@ fn s4_no_server_begins_without_a_descriptor_in_reserve() {
     });
 }
 
-/// The end of a rest, in which the kernel has no memory to watch the listener again: another rest
+/// When a pause ends and the kernel has no memory to watch the listener again, another pause
 /// follows.
 #[test]
-fn s4_a_listener_that_cannot_be_watched_again_is_tried_again() {
-    alone("servers::fd_limit::s4_a_listener_that_cannot_be_watched_again_is_tried_again", || {
+fn s4_watching_a_listener_again_is_retried() {
+    alone("servers::fd_limit::s4_watching_a_listener_again_is_retried", || {
         on_every_selector(|kind| {
             let (mut el, log) = spied(kind, Told::default());
             write_down_reports(&el);
@@ -277,10 +275,10 @@ fn s4_a_listener_that_cannot_be_watched_again_is_tried_again() {
             drop(full);
             assert!(is_last_a_goodbye(&log));
             log.refuse_next(Errno::NOMEM);
-            // Two rests by the real clock: the first one's end is refused.
+            // Two pauses on the real clock: re-registering fails after the first one.
             while server.accepted() == 0 {
                 let ran = el.tick(Some(Duration::from_secs(30))).unwrap();
-                assert!(ran > 0, "it sleeps for ever");
+                assert!(ran > 0, "the loop would sleep forever");
             }
             assert!(says_hello(&mut el, &mut waiting));
             let begun = log.take();
@@ -294,15 +292,15 @@ fn is_a_beginning(call: &&Call) -> bool {
     matches!(call, Call::Register(_, interest) if interest.contains(Interest::READABLE))
 }
 
-/// Whether the listener was deregistered, as one who rests is.
+/// Returns true if the listener was deregistered, as it is during a pause.
 fn is_last_a_goodbye(log: &Log) -> bool {
     matches!(log.take().last(), Some(Call::Deregister(_)))
 }
 
-/// Who is told of the limit may do something about it, also close the server.
+/// The exception handler that gets the report may close the server.
 #[test]
-fn s4_the_server_may_be_closed_by_who_is_told_of_the_limit() {
-    alone("servers::fd_limit::s4_the_server_may_be_closed_by_who_is_told_of_the_limit", || {
+fn s4_the_exception_handler_may_close_the_server_at_the_limit() {
+    alone("servers::fd_limit::s4_the_exception_handler_may_close_the_server_at_the_limit", || {
         on_every_selector(|kind| {
             let mut crowd = Crowd::new(kind, 3);
             let server = crowd.server.clone();

@@ -1,4 +1,4 @@
-//! S4: servers, their accept policy, and the ends of both.
+//! Servers: accepting, closing, and the end of their connections (docs/contract.md, S4).
 
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
@@ -20,7 +20,7 @@ use crate::support::protocol::{
 };
 use crate::support::spy::{Call, spied};
 
-/// A listener in whose backlog a thousand fit, and where it is.
+/// Returns a listener with a backlog of a thousand, and its address.
 pub fn listener() -> (OwnedFd, SocketAddr) {
     let any = Address::from(SocketAddr::from(([127, 0, 0, 1], 0)));
     let listener = listen(&any, &ListenOptions::default()).unwrap();
@@ -32,14 +32,14 @@ pub fn echo<S: 'static>(el: &LoopHandle<S>, listener: impl AsFd + 'static) -> Se
     el.serve(listener, |_, _, conn, data| Ok(conn.write(data))).unwrap()
 }
 
-/// Connects without waiting to be accepted, and never waits to read.
+/// Connects without waiting to be accepted. The client's reads do not block.
 pub fn client(to: SocketAddr) -> TcpStream {
     let client = TcpStream::connect(to).unwrap();
     client.set_nonblocking(true).unwrap();
     client
 }
 
-/// Whether the client's bytes come back within so many ticks.
+/// Returns true if the client's bytes come back within `within` ticks.
 fn is_served(el: &mut EventLoop<Told>, client: &mut TcpStream, within: usize) -> bool {
     client.write_all(b"ping").unwrap();
     ticks(el, within);
@@ -72,7 +72,7 @@ fn s4_every_kind_of_listener_is_served() {
         }
         assert_eq!(servers[1].local_addr().unwrap(), Address::from(address));
         drop((first, second, third));
-        // The ends may be on their way: the loop sleeps until they are here.
+        // The ends may arrive later; the loop sleeps until then.
         while servers.iter().any(|server| server.connections() > 0) {
             el.tick(None).unwrap();
         }
@@ -80,40 +80,36 @@ fn s4_every_kind_of_listener_is_served() {
     });
 }
 
-/// P43: a long backlog is taken in bites, and a client who talks is served between them.
+/// A long backlog is accepted in batches, and a connected client is served in between (P43).
 #[test]
-fn s4_a_long_backlog_is_accepted_in_bites_and_others_are_served_between() {
-    alone(
-        "servers::serve::s4_a_long_backlog_is_accepted_in_bites_and_others_are_served_between",
-        || {
-            on_every_selector(|kind| {
-                let builder =
-                    EventLoop::builder().selector(loopback::selector(kind)).accept_batch(8);
-                let mut el = builder.build_with(Told::default()).unwrap();
-                let (socket, address) = listener();
-                let server = echo(&el, socket);
-                let mut talker = client(address);
-                settle(&mut el);
-                let waiting: Vec<_> = (0..300).map(|_| client(address)).collect();
-                let (mut before, mut full) = (1, 0);
-                while before < 301 {
-                    assert!(is_served(&mut el, &mut talker, 2), "after {before}");
-                    let accepted = server.accepted() - before;
-                    assert!((1..=16).contains(&accepted), "{accepted} in two ticks");
-                    full += u32::from(accepted == 16);
-                    before += accepted;
-                }
-                assert!(full >= 15, "only {full} full bites");
-                assert_eq!(server.connections(), 301);
-                drop(waiting);
-                settle(&mut el);
-                assert_eq!(server.connections(), 1);
-            });
-        },
-    );
+fn s4_a_long_backlog_is_accepted_in_batches() {
+    alone("servers::serve::s4_a_long_backlog_is_accepted_in_batches", || {
+        on_every_selector(|kind| {
+            let builder = EventLoop::builder().selector(loopback::selector(kind)).accept_batch(8);
+            let mut el = builder.build_with(Told::default()).unwrap();
+            let (socket, address) = listener();
+            let server = echo(&el, socket);
+            let mut talker = client(address);
+            settle(&mut el);
+            let waiting: Vec<_> = (0..300).map(|_| client(address)).collect();
+            let (mut before, mut full) = (1, 0);
+            while before < 301 {
+                assert!(is_served(&mut el, &mut talker, 2), "after {before}");
+                let accepted = server.accepted() - before;
+                assert!((1..=16).contains(&accepted), "{accepted} in two ticks");
+                full += u32::from(accepted == 16);
+                before += accepted;
+            }
+            assert!(full >= 15, "only {full} full batches");
+            assert_eq!(server.connections(), 301);
+            drop(waiting);
+            settle(&mut el);
+            assert_eq!(server.connections(), 1);
+        });
+    });
 }
 
-/// The number that was registered last, of which a child must know nothing.
+/// Returns true if a child process inherits `fd`.
 fn is_inherited(fd: RawFd) -> bool {
     let listing = Command::new("ls").arg("/dev/fd").output().unwrap();
     let names = String::from_utf8(listing.stdout).unwrap();
@@ -122,9 +118,8 @@ fn is_inherited(fd: RawFd) -> bool {
 }
 
 #[test]
-fn s4_accepted_sockets_are_private_do_not_wait_and_send_small_pieces_at_once() {
-    let name =
-        "servers::serve::s4_accepted_sockets_are_private_do_not_wait_and_send_small_pieces_at_once";
+fn s4_accepted_sockets_are_close_on_exec_non_blocking_and_nodelay() {
+    let name = "servers::serve::s4_accepted_sockets_are_close_on_exec_non_blocking_and_nodelay";
     alone(name, || {
         on_every_selector(|kind| {
             let (mut el, log) = spied(kind, Told::default());
@@ -135,22 +130,28 @@ fn s4_accepted_sockets_are_private_do_not_wait_and_send_small_pieces_at_once() {
             let mut talker = client(address);
             talker.write_all(b"x").unwrap();
             ticks(&mut el, 10);
-            // A socket that waits would not have come back from ten megabytes.
+            // A blocking socket would not have returned from writing ten megabytes.
             assert_eq!(server.connections(), 1);
-            let Some(&Call::Register(fd, _)) = log.take().first() else { panic!("not accepted") };
-            // The number of `ls`'s own view of the directory may be the same, so several are open.
+            let Some(&Call::Register(fd, _)) = log.take().first() else {
+                panic!("the connection was not accepted")
+            };
+            // The descriptor that `ls` opens for the directory may have the same number, so several
+            // are open.
             let _more: Vec<_> = (0..8).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
             assert!(fd > 4 && !is_inherited(fd), "{fd}");
             server.close();
             let _waiting = client(address);
             loopback::deliver();
             let (accepted, _) = copy.accept().unwrap();
-            assert!(accepted.nodelay().unwrap(), "what the listener has, its sockets have");
+            assert!(
+                accepted.nodelay().unwrap(),
+                "accepted sockets inherit the option of the listener"
+            );
         });
     });
 }
 
-/// One connection cannot be watched; the others are none the worse.
+/// One connection cannot be watched; the others are not affected.
 #[test]
 fn s4_a_connection_that_fails_is_reported_and_the_next_one_is_served() {
     on_every_selector(|kind| {
@@ -172,7 +173,7 @@ fn s4_a_connection_that_fails_is_reported_and_the_next_one_is_served() {
 }
 
 #[test]
-fn s4_a_closed_server_accepts_nobody_and_its_connections_go_on() {
+fn s4_a_closed_server_accepts_no_client_and_keeps_its_connections() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (socket, address) = listener();
@@ -196,8 +197,8 @@ fn s4_a_closed_server_accepts_nobody_and_its_connections_go_on() {
     });
 }
 
-/// P91: closed while it accepts, with others waiting; nobody is accepted any more, and the address
-/// is free at once.
+/// The server is closed while it accepts and clients wait (P91). No further client is accepted, and
+/// the address is free at once.
 #[test]
 fn s4_a_server_closed_while_it_accepts_frees_its_address_at_once() {
     on_every_selector(|kind| {
@@ -230,13 +231,14 @@ fn s4_a_server_closed_while_it_accepts_frees_its_address_at_once() {
     });
 }
 
-/// Connections of a protocol that does not close at the end of the stream: all that were made stay.
+/// The protocol does not close at the end of the stream, so every connection that was made stays
+/// open.
 fn open(moment: &&Moment) -> bool {
     **moment == Moment::Made
 }
 
 #[test]
-fn s4_clients_are_closed_with_what_is_queued_or_without() {
+fn s4_close_clients_and_abort_clients_end_all_connections() {
     on_every_selector(|kind| {
         for abort in [false, true] {
             let (mut el, _) = recorded(kind);
@@ -252,24 +254,28 @@ fn s4_clients_are_closed_with_what_is_queued_or_without() {
             }
             settle(&mut el);
             for client in &mut clients {
-                client.set_nonblocking(false).unwrap(); // The end may be on its way.
+                client.set_nonblocking(false).unwrap(); // The end may arrive later.
                 assert_eq!(client.read(&mut [0]).unwrap(), 0);
             }
             drop(clients);
-            tick_until(&mut el, |_| server.connections() == 0); // Their ends may be on their way.
+            tick_until(&mut el, |_| server.connections() == 0); // The ends may arrive later.
             assert_eq!(big.connections(), 0);
             settle(&mut el);
             let lost = el.state().moments.iter().filter(|it| **it == Moment::Lost(None)).count();
             assert_eq!(lost, 3);
             let _next = client(address);
             settle(&mut el);
-            assert_eq!((server.connections(), server.accepted()), (1, 4), "it still accepts");
+            assert_eq!(
+                (server.connections(), server.accepted()),
+                (1, 4),
+                "the server still accepts"
+            );
         }
     });
 }
 
 #[test]
-fn s4_close_clients_sends_what_is_queued_and_abort_clients_does_not() {
+fn s4_close_clients_sends_the_queue_and_abort_clients_does_not() {
     on_every_selector(|kind| {
         for abort in [false, true] {
             let (mut el, _) = recorded(kind);
@@ -292,7 +298,7 @@ fn s4_close_clients_sends_what_is_queued_and_abort_clients_does_not() {
 }
 
 #[test]
-fn s4_dropping_a_server_changes_nothing_and_a_background_one_lets_the_loop_end() {
+fn s4_a_dropped_server_goes_on_and_a_background_server_lets_run_return() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (socket, address) = listener();
@@ -306,11 +312,11 @@ fn s4_dropping_a_server_changes_nothing_and_a_background_one_lets_the_loop_end()
         assert!(el.is_alive());
         assert!(el.set_background(handle));
         drop(talker);
-        el.run().unwrap(); // Ends with the last connection.
+        el.run().unwrap(); // Returns when the last connection ends.
         assert!(!el.is_alive());
         let mut talker = client(address);
         ticks(&mut el, 3);
-        assert!(is_served(&mut el, &mut talker, 3), "it only does not count");
+        assert!(is_served(&mut el, &mut talker, 3), "a background server still accepts");
         assert!(el.cancel(handle));
         assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
         assert!(is_served(&mut el, &mut talker, 3));
@@ -318,7 +324,7 @@ fn s4_dropping_a_server_changes_nothing_and_a_background_one_lets_the_loop_end()
 }
 
 #[test]
-fn s4_what_is_no_listener_is_refused_or_reported_once() {
+fn s4_a_source_that_does_not_listen_is_refused_or_reported_once() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (stream, mut peer) = UnixStream::pair().unwrap();

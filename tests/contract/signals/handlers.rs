@@ -1,6 +1,7 @@
-//! X3 and X4: signals as ordinary callbacks, and what the process does before and after.
+//! Signal handlers as ordinary callbacks, and the restored dispositions (docs/contract.md, X3 and
+//! X4).
 //!
-//! Signals belong to the process, so each test has one of its own.
+//! Signals belong to the process, so each test runs in its own.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
@@ -14,7 +15,7 @@ use rustix::process::{getpid, kill_process};
 use crate::support::files::{alone, alone_as, readable, tick};
 use crate::support::{on_every_selector, simulated};
 
-/// Runs the body of a test on every selector, where no other test's signals come.
+/// Runs the body of a test on every selector, in its own process.
 fn on_each(name: &str, check: impl FnMut(SelectorKind)) {
     alone(name, || on_every_selector(check));
 }
@@ -25,11 +26,11 @@ fn add(el: &mainspring::LoopHandle<Names>, signal: Signal, name: &'static str) -
     el.add_signal_handler(signal, move |_, names: &mut Names| names.push(name)).unwrap()
 }
 
-/// After the fds and before the timers; by number and then by age; each once, however often it
-/// came.
+/// Signal handlers run after fds and before timers, by signal number and then by age, and once
+/// however often the signal came.
 #[test]
-fn x3_handlers_run_in_their_place_in_the_tick() {
-    on_each("signals::handlers::x3_handlers_run_in_their_place_in_the_tick", |kind| {
+fn x3_handlers_run_after_fds_and_before_timers() {
+    on_each("signals::handlers::x3_handlers_run_after_fds_and_before_timers", |kind| {
         let (mut el, _clock) = simulated(kind, Names::new());
         add(&el, Signal::USR2, "usr2");
         add(&el, Signal::USR1, "usr1, first");
@@ -55,10 +56,10 @@ fn x3_handlers_run_in_their_place_in_the_tick() {
     });
 }
 
-/// All that may be caught and that the test harness itself does not need.
+/// All signals that can be handled and that the test harness does not use.
 #[test]
-fn x3_different_signals_never_swallow_each_other() {
-    on_each("signals::handlers::x3_different_signals_never_swallow_each_other", |kind| {
+fn x3_different_signals_are_all_delivered() {
+    on_each("signals::handlers::x3_different_signals_are_all_delivered", |kind| {
         let signals: Vec<_> = (1..=64).filter_map(Signal::from_raw).collect();
         let (mut el, _clock) = simulated(kind, Vec::new());
         let mut watched = Vec::new();
@@ -78,10 +79,10 @@ fn x3_different_signals_never_swallow_each_other() {
     });
 }
 
-/// From another process's point of view, and from another thread's (P65): the loop wakes up.
+/// A signal from another thread, or from outside the process, wakes the loop (P65).
 #[test]
-fn x3_a_signal_ends_the_sleep_of_the_loop() {
-    on_each("signals::handlers::x3_a_signal_ends_the_sleep_of_the_loop", |kind| {
+fn x3_a_signal_wakes_the_loop() {
+    on_each("signals::handlers::x3_a_signal_wakes_the_loop", |kind| {
         let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
         el.add_signal_handler(Signal::USR1, |el, calls: &mut u32| {
             *calls += 1;
@@ -100,10 +101,11 @@ fn x3_a_signal_ends_the_sleep_of_the_loop() {
     });
 }
 
-/// P63, and within a batch: one handler removes the next.
+/// A handler that was removed does not run for a signal raised before (P63), nor when another
+/// handler of the same batch removes it.
 #[test]
-fn x3_a_handler_removed_before_its_turn_does_not_run() {
-    on_each("signals::handlers::x3_a_handler_removed_before_its_turn_does_not_run", |kind| {
+fn x3_a_removed_handler_does_not_run() {
+    on_each("signals::handlers::x3_a_removed_handler_does_not_run", |kind| {
         let (mut el, _clock) = simulated(kind, Names::new());
         let handler = add(&el, Signal::USR1, "wrong");
         Signal::USR1.raise().unwrap();
@@ -126,7 +128,7 @@ fn x3_a_handler_removed_before_its_turn_does_not_run() {
     });
 }
 
-/// A handler that fails goes, with a report; the others of the signal stay.
+/// A handler that fails is removed and reported; other handlers of the signal stay.
 #[test]
 fn x3_a_failing_handler_is_removed_and_reported() {
     on_each("signals::handlers::x3_a_failing_handler_is_removed_and_reported", |kind| {
@@ -145,10 +147,10 @@ fn x3_a_failing_handler_is_removed_and_reported() {
     });
 }
 
-/// A handler keeps `run` going, unless it is a background affair; then it is called all the same.
+/// A handler keeps `run` alive unless it is in the background. It is called either way.
 #[test]
-fn x3_a_handler_keeps_the_loop_running_unless_unreffed() {
-    on_each("signals::handlers::x3_a_handler_keeps_the_loop_running_unless_unreffed", |kind| {
+fn x3_a_handler_keeps_run_alive_unless_in_the_background() {
+    on_each("signals::handlers::x3_a_handler_keeps_run_alive_unless_in_the_background", |kind| {
         let (mut el, _clock) = simulated(kind, Names::new());
         let handler = add(&el, Signal::USR1, "usr1");
         assert!(el.is_alive());
@@ -164,10 +166,10 @@ fn x3_a_handler_keeps_the_loop_running_unless_unreffed() {
     });
 }
 
-/// P62: both get it, and when one is gone the other still does.
+/// Both loops get the signal. When one ends, the other still gets it (P62).
 #[test]
-fn x3_two_loops_in_two_threads_watch_one_signal() {
-    on_each("signals::handlers::x3_two_loops_in_two_threads_watch_one_signal", |kind| {
+fn x3_two_loops_handle_one_signal() {
+    on_each("signals::handlers::x3_two_loops_handle_one_signal", |kind| {
         let (sender, calls) = mpsc::channel();
         let spawn = |name: &'static str| {
             let (sender, (ready, remote)) = (sender.clone(), mpsc::channel());
@@ -197,11 +199,11 @@ fn x3_two_loops_in_two_threads_watch_one_signal() {
     });
 }
 
-/// P61: what cannot be caught, and faults, which would be repeated for ever. No number that is no
-/// signal becomes one.
+/// Signals that cannot be handled, and faults, which would repeat forever (P61). An invalid number
+/// is no signal.
 #[test]
-fn x4_what_cannot_be_handled_is_refused() {
-    on_each("signals::handlers::x4_what_cannot_be_handled_is_refused", |kind| {
+fn x4_signals_that_cannot_be_handled_are_refused() {
+    on_each("signals::handlers::x4_signals_that_cannot_be_handled_are_refused", |kind| {
         let (mut el, _clock) = simulated(kind, Names::new());
         let faults = [Signal::SEGV, Signal::BUS, Signal::FPE, Signal::ILL];
         for refused in [Signal::KILL, Signal::STOP].into_iter().chain(faults) {
@@ -213,20 +215,21 @@ fn x4_what_cannot_be_handled_is_refused() {
             assert_eq!(error.to_string(), format!("cannot handle {refused}"));
             assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
         }
-        el.run().unwrap(); // Nothing was kept.
-        assert_eq!([0, 129, -1].map(Signal::from_raw), [None; 3]); // 65 is a signal of FreeBSD.
+        el.run().unwrap(); // Nothing was registered.
+        // 65 is a valid signal on FreeBSD.
+        assert_eq!([0, 129, -1].map(Signal::from_raw), [None; 3]);
     });
 }
 
-/// How a loop gives a signal back.
+/// Way in which a loop restores a signal's disposition.
 #[derive(Clone, Copy, PartialEq)]
 enum GivesBack {
     ByRemoval,
     ByDrop,
 }
 
-/// Watches USR1 with two loops of each kind, as `prepare` has left the process, sees it, gives it
-/// back, and raises it again.
+/// Handles USR1 in two loops of each kind, in a process that `prepare` has set up. Then restores
+/// the disposition and raises the signal again.
 fn watch_and_raise(
     name: &str,
     way: GivesBack,
@@ -242,40 +245,40 @@ fn watch_and_raise(
             Signal::USR1.raise().unwrap();
             assert_eq!((tick(&mut el), tick(&mut other)), (2, 1));
             assert!(handlers.iter().all(|handler| el.cancel(*handler)));
-            Signal::USR1.raise().unwrap(); // The other loop still watches.
+            Signal::USR1.raise().unwrap(); // The other loop still handles it.
             assert_eq!((tick(&mut el), tick(&mut other)), (0, 1));
             assert!(way == GivesBack::ByDrop || other.cancel(last));
             loops.extend([el, other]);
         });
         loops.truncate(if way == GivesBack::ByDrop { 0 } else { loops.len() });
-        println!("given back");
+        println!("disposition restored");
         Signal::USR1.raise().unwrap();
         println!("survived");
     };
     alone_as(name, check, prepare)
 }
 
-/// The default disposition of USR1 is death.
+/// By default USR1 terminates the process.
 fn assert_died(output: &Output) {
     assert_eq!(output.status.signal(), Some(Signal::USR1.raw()), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("given back"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("disposition restored"), "{output:?}");
 }
 
 #[test]
-fn x4_the_default_disposition_is_back_after_the_last_handler() {
-    let name = "signals::handlers::x4_the_default_disposition_is_back_after_the_last_handler";
+fn x4_the_last_handler_restores_the_default_disposition() {
+    let name = "signals::handlers::x4_the_last_handler_restores_the_default_disposition";
     let output = watch_and_raise(name, GivesBack::ByRemoval, |child| child);
     output.iter().for_each(assert_died);
 }
 
 #[test]
-fn x4_the_default_disposition_is_back_after_the_last_loop() {
-    let name = "signals::handlers::x4_the_default_disposition_is_back_after_the_last_loop";
+fn x4_the_last_loop_restores_the_default_disposition() {
+    let name = "signals::handlers::x4_the_last_loop_restores_the_default_disposition";
     let output = watch_and_raise(name, GivesBack::ByDrop, |child| child);
     output.iter().for_each(assert_died);
 }
 
-/// A signal that whoever started the process has it ignore is ignored again.
+/// A signal that the parent process had ignored is ignored again.
 #[test]
 fn x4_an_ignored_signal_is_ignored_again() {
     let name = "signals::handlers::x4_an_ignored_signal_is_ignored_again";

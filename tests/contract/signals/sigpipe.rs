@@ -1,4 +1,4 @@
-//! X8: SIGPIPE never kills the process because of our socket writes.
+//! SIGPIPE: no write to a socket of ours raises it (docs/contract.md, X8).
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -16,11 +16,11 @@ use crate::support::loopback;
 use crate::support::on_every_selector;
 use crate::support::protocol::{recorded, recording, settle};
 
-/// X8: every way of writing to a peer that has gone. The handler would count the signals; without
-/// one the first would be the last.
+/// Every way of writing to a closed peer. The handler would count the signals; without a handler
+/// the first one would kill the process.
 #[test]
-fn x8_no_transport_raises_sigpipe() {
-    alone("signals::sigpipe::x8_no_transport_raises_sigpipe", || {
+fn x8_writes_of_a_transport_do_not_raise_sigpipe() {
+    alone("signals::sigpipe::x8_writes_of_a_transport_do_not_raise_sigpipe", || {
         on_every_selector(|kind| {
             let (ours, theirs) = tcp_pair();
             check_no_sigpipe(kind, ours, theirs);
@@ -33,10 +33,10 @@ fn x8_no_transport_raises_sigpipe() {
     });
 }
 
-/// The same of tasks.
+/// The same for sockets of tasks.
 #[test]
-fn x8_no_socket_of_tasks_raises_sigpipe() {
-    alone("signals::sigpipe::x8_no_socket_of_tasks_raises_sigpipe", || {
+fn x8_writes_of_a_task_do_not_raise_sigpipe() {
+    alone("signals::sigpipe::x8_writes_of_a_task_do_not_raise_sigpipe", || {
         on_every_selector(|kind| {
             let (ours, theirs) = tcp_pair();
             check_no_sigpipe_of_tasks(kind, TcpStream::from_std(ours).unwrap(), theirs);
@@ -54,7 +54,7 @@ where
     el.add_signal_handler(Signal::PIPE, |_, signals| *signals += 1).unwrap();
     drop(theirs);
     let errors = el.run_until_complete(async move {
-        // As above, the first bytes may still find somebody.
+        // As below, the first bytes may still be accepted.
         while conn.write_vectored(&[IoSlice::new(b"to "), IoSlice::new(b"nobody")]).await.is_ok() {
             yield_now().await;
         }
@@ -63,11 +63,11 @@ where
     });
     let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     assert!(errors.unwrap().iter().all(|sent| sent.as_ref().is_err_and(is_broken)));
-    el.tick(Some(Duration::ZERO)).unwrap(); // The handler's turn, if it has one.
+    el.tick(Some(Duration::ZERO)).unwrap(); // Gives the handler a tick, should it be queued.
     assert_eq!(*el.state(), 0, "SIGPIPE for a {}", std::any::type_name::<T>());
     Signal::PIPE.raise().unwrap();
     el.tick(None).unwrap();
-    assert_eq!(*el.state(), 1, "the handler does count");
+    assert_eq!(*el.state(), 1, "the handler counts");
 }
 
 fn check_no_sigpipe<T: TransportStream + 'static>(kind: SelectorKind, ours: T, theirs: impl AsFd) {
@@ -81,7 +81,8 @@ fn check_no_sigpipe<T: TransportStream + 'static>(kind: SelectorKind, ours: T, t
     settle(&mut el);
     drop(theirs);
     for _ in 0..3 {
-        // A TCP peer answers the first bytes that come too late, and only then is the pipe broken.
+        // A TCP peer answers the first late bytes with a reset; only then does a write fail with
+        // EPIPE.
         conn.write_vectored(&[IoSlice::new(b"to "), IoSlice::new(b"nobody")]);
         settle(&mut el);
     }
@@ -89,5 +90,5 @@ fn check_no_sigpipe<T: TransportStream + 'static>(kind: SelectorKind, ours: T, t
     assert_eq!(signals.get(), 0, "SIGPIPE for a {}", std::any::type_name::<T>());
     el.call_soon(|_, _| Ok(Signal::PIPE.raise()?));
     settle(&mut el);
-    assert_eq!(signals.get(), 1, "the handler does count");
+    assert_eq!(signals.get(), 1, "the handler counts");
 }

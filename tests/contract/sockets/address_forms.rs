@@ -1,4 +1,4 @@
-//! One convention for addresses: what callbacks and tasks take in place of one.
+//! Values that convert to an address, the same for callbacks and tasks (docs/contract.md, S5).
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -23,7 +23,7 @@ fn same(forms: Vec<std::io::Result<Address>>) {
 }
 
 #[test]
-fn every_form_is_the_same_address() {
+fn s5_all_forms_convert_to_the_same_address() {
     let inet: SocketAddr = "127.0.0.1:80".parse().unwrap();
     let text = String::from("127.0.0.1:80");
     same(vec![
@@ -60,9 +60,9 @@ fn every_form_is_the_same_address() {
     }
 }
 
-/// S5: callbacks take what tasks take, and a value that is no address is the outcome.
+/// Callbacks accept the same forms as tasks. A value that is no address is an error of the attempt.
 #[test]
-fn s5_callbacks_and_tasks_take_the_same_forms() {
+fn s5_callbacks_and_tasks_accept_the_same_forms() {
     on_every_selector(|kind| {
         let outcomes = Rc::new(RefCell::new(Vec::new()));
         let (mut el, _) = simulated(kind, ());

@@ -1,4 +1,4 @@
-//! S5: each way in which connecting ends is told once.
+//! Connecting with callbacks: each outcome is reported once (docs/contract.md, S5).
 
 use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
@@ -20,7 +20,7 @@ use crate::support::{on_every_selector, simulated};
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// What each attempt came to: an error's kind, or none.
+/// Outcome of each attempt: the kind of the error, or `None`.
 type Ends = Vec<Option<ErrorKind>>;
 
 fn note(_: &LoopHandle<Ends>, ends: &mut Ends, socket: Result<Socket>) {
@@ -31,11 +31,11 @@ fn nobody_there() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// An address where connecting stays in progress.
+/// Address at which connecting stays in progress.
 ///
-/// On Linux it is a listener with a full backlog: the kernel drops what comes and waits for the
-/// next attempt. Other kernels reset such a connection, but drop what comes for a number of
-/// 127.0.0.0/8 that no interface has.
+/// On Linux it is a listener with a full backlog: the kernel drops further packets and the client
+/// retries. Other kernels reset such a connection, but drop packets for an address of 127.0.0.0/8
+/// that no interface has.
 pub struct Deaf {
     pub address: SocketAddr,
     _listener: OwnedFd,
@@ -43,7 +43,7 @@ pub struct Deaf {
 }
 
 impl Deaf {
-    /// None, with a note, if the system has no such address.
+    /// Returns `None`, and prints a note, if the system has no such address.
     pub fn new() -> Option<Deaf> {
         let deaf = Deaf::full_backlog();
         if is_silent(deaf.address) {
@@ -53,7 +53,7 @@ impl Deaf {
         if is_silent(unused) {
             return Some(Deaf { address: unused, ..deaf });
         }
-        println!("skipped: each address of the loopback answers");
+        println!("skipped: every address of the loopback answers");
         None
     }
 
@@ -76,8 +76,8 @@ fn is_silent(address: SocketAddr) -> bool {
     matches!(mainspring_sys::socket::finish_connect(&attempt), Ok(false))
 }
 
-/// The kind of error by which a kernel says that a Unix backlog is full. Linux has a word of its
-/// own for it; for the BSDs it is a refusal.
+/// Returns the kind of error that the kernel reports for a full Unix backlog. Linux has a specific
+/// error; the BSDs refuse the connection.
 pub fn full_backlog_of_unix(full: &Address) -> ErrorKind {
     let mut clients = Vec::new();
     for _ in 0..100 {
@@ -90,10 +90,10 @@ pub fn full_backlog_of_unix(full: &Address) -> ErrorKind {
             }
         }
     }
-    panic!("the backlog has no end");
+    panic!("the backlog is never full");
 }
 
-/// A path that no other test has; what is there is removed at the end.
+/// Unique path of a socket file, which is removed at the end.
 struct SocketFile(PathBuf);
 
 impl SocketFile {
@@ -114,8 +114,8 @@ impl Drop for SocketFile {
 }
 
 #[test]
-fn s5_success_is_told_once_over_tcp_and_unix() {
-    alone("sockets::connect::s5_success_is_told_once_over_tcp_and_unix", || {
+fn s5_success_is_reported_once_over_tcp_and_unix() {
+    alone("sockets::connect::s5_success_is_reported_once_over_tcp_and_unix", || {
         on_every_selector(|kind| {
             let (mut el, clock) = simulated(kind, Ends::new());
             let file = SocketFile::new("s5-success");
@@ -127,14 +127,14 @@ fn s5_success_is_told_once_over_tcp_and_unix() {
             el.run().unwrap();
             assert_eq!(*el.state(), [None, None]);
             assert_eq!(census(), before);
-            assert!(clock.elapsed() < LONG, "it does not wait for its timeout");
+            assert!(clock.elapsed() < LONG, "the attempt does not wait for its timeout");
             drop(unix);
         });
     });
 }
 
 #[test]
-fn s5_the_socket_that_is_told_is_connected_and_can_be_used_as_it_is() {
+fn s5_the_callback_gets_a_connected_non_blocking_socket() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, None);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -155,10 +155,10 @@ fn s5_the_socket_that_is_told_is_connected_and_can_be_used_as_it_is() {
     });
 }
 
-/// P80: refused, no such file, no socket there, a full backlog, and time over.
+/// Refused, no such file, not a socket, full backlog, and timeout (P80).
 #[test]
-fn s5_each_failure_is_told_once_and_leaves_nothing() {
-    alone("sockets::connect::s5_each_failure_is_told_once_and_leaves_nothing", || {
+fn s5_each_failure_is_reported_once_and_leaves_no_descriptor() {
+    alone("sockets::connect::s5_each_failure_is_reported_once_and_leaves_no_descriptor", || {
         on_every_selector(|kind| {
             let (mut el, clock) = simulated(kind, Ends::new());
             let (missing, full) = (SocketFile::new("s5-missing"), SocketFile::new("s5-full"));
@@ -177,7 +177,7 @@ fn s5_each_failure_is_told_once_and_leaves_nothing() {
             for (address, expected) in failures {
                 let began = clock.elapsed();
                 let handle = el.connect(address.clone(), LONG, note);
-                // As `run`, but it ends also if no timeout comes.
+                // Like `run`, but also ends if no timeout comes.
                 for _ in 0..20 {
                     if el.is_alive() {
                         el.tick(Some(2 * LONG)).unwrap();
@@ -208,7 +208,7 @@ fn s5_the_error_names_the_address_and_keeps_the_cause() {
 }
 
 #[test]
-fn s5_a_reset_before_anybody_looked_is_an_error() {
+fn s5_a_reset_before_the_first_tick_is_an_error() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, Ends::new());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -223,8 +223,8 @@ fn s5_a_reset_before_anybody_looked_is_an_error() {
 }
 
 #[test]
-fn s5_without_descriptors_connecting_fails_later_and_once() {
-    alone("sockets::connect::s5_without_descriptors_connecting_fails_later_and_once", || {
+fn s5_without_descriptors_connecting_fails_once_and_later() {
+    alone("sockets::connect::s5_without_descriptors_connecting_fails_once_and_later", || {
         on_every_selector(|kind| {
             let (mut el, _) = simulated(kind, Vec::<Option<i32>>::new());
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -235,7 +235,7 @@ fn s5_without_descriptors_connecting_fails_later_and_once() {
                 Err(Error::Connect { source, .. }) => ends.push(source.raw_os_error()),
                 other => panic!("{other:?}"),
             });
-            assert!(el.state().is_empty(), "never inside of the call");
+            assert!(el.state().is_empty(), "the callback does not run inside the call");
             el.run().unwrap();
             setrlimit(Resource::Nofile, full).unwrap();
             assert_eq!(*el.state(), [Some(rustix::io::Errno::MFILE.raw_os_error())]);
@@ -243,42 +243,38 @@ fn s5_without_descriptors_connecting_fails_later_and_once() {
     });
 }
 
-/// P82: the number of a cancelled attempt is in use again at once, and no event crosses over.
+/// The descriptor number of a cancelled attempt can be used again at once, and the new owner gets
+/// no event of the old one (P82).
 #[test]
-fn s5_a_cancelled_attempt_is_closed_and_its_number_is_free_for_others() {
-    alone(
-        "sockets::connect::s5_a_cancelled_attempt_is_closed_and_its_number_is_free_for_others",
-        || {
-            on_every_selector(|kind| {
-                let (mut el, _) = simulated(kind, Ends::new());
-                let Some(deaf) = Deaf::new() else { return };
-                let written = Rc::new(Cell::new(0));
-                for _ in 0..10 {
-                    let before = census();
-                    let attempt = el.connect(deaf.address, LONG, note);
-                    let number = *census().difference(&before).next().expect("a socket");
-                    tick(&mut el);
-                    assert!(el.cancel(attempt) && !el.cancel(attempt));
-                    assert_eq!(census(), before);
-                    let (socket, _peer) = pair();
-                    assert_eq!(socket.as_raw_fd(), number, "the number is used again");
-                    let count = written.clone();
-                    let writer =
-                        el.add_writer(socket, move |_, _, _| Ok(count.set(count.get() + 1)));
-                    let writer = writer.unwrap();
-                    tick(&mut el);
-                    assert_eq!(written.take(), 1, "the new writer works");
-                    assert!(el.cancel(writer));
-                    tick(&mut el);
-                }
-                assert_eq!(*el.state(), []);
-            });
-        },
-    );
+fn s5_a_cancelled_attempt_frees_its_descriptor_number() {
+    alone("sockets::connect::s5_a_cancelled_attempt_frees_its_descriptor_number", || {
+        on_every_selector(|kind| {
+            let (mut el, _) = simulated(kind, Ends::new());
+            let Some(deaf) = Deaf::new() else { return };
+            let written = Rc::new(Cell::new(0));
+            for _ in 0..10 {
+                let before = census();
+                let attempt = el.connect(deaf.address, LONG, note);
+                let number = *census().difference(&before).next().expect("a socket");
+                tick(&mut el);
+                assert!(el.cancel(attempt) && !el.cancel(attempt));
+                assert_eq!(census(), before);
+                let (socket, _peer) = pair();
+                assert_eq!(socket.as_raw_fd(), number, "the number is reused");
+                let count = written.clone();
+                let writer = el.add_writer(socket, move |_, _, _| Ok(count.set(count.get() + 1)));
+                let writer = writer.unwrap();
+                tick(&mut el);
+                assert_eq!(written.take(), 1, "the new writer works");
+                assert!(el.cancel(writer));
+                tick(&mut el);
+            }
+            assert_eq!(*el.state(), []);
+        });
+    });
 }
 
-/// What a cancelled attempt leaves must not keep the loop alive until its time would have been
-/// over.
+/// A cancelled attempt must not keep the loop alive until its timeout.
 #[test]
 fn s5_a_cancelled_attempt_leaves_no_timer() {
     on_every_selector(|kind| {
@@ -293,7 +289,7 @@ fn s5_a_cancelled_attempt_leaves_no_timer() {
         el.run().unwrap();
         assert_eq!(clock.elapsed(), began);
         let finished = el.connect(nobody_there(), LONG, note);
-        assert!(el.cancel(finished), "also if the verdict waits in the deque");
+        assert!(el.cancel(finished), "even if the result is already queued");
         settle_ends(&mut el);
         assert_eq!(*el.state(), []);
     });
@@ -304,7 +300,7 @@ fn settle_ends(el: &mut EventLoop<Ends>) {
 }
 
 #[test]
-fn s5_an_attempt_may_cancel_itself_and_others_from_its_callback() {
+fn s5_a_callback_may_cancel_its_own_and_other_attempts() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, Ends::new());
         let own = Rc::new(Cell::new(None));
@@ -347,7 +343,7 @@ fn s5_an_error_or_a_panic_of_the_callback_is_reported_once() {
     });
 }
 
-/// The loop is dropped with attempts under way, and a closed one begins none.
+/// The loop is dropped during attempts; a closed loop starts none.
 #[test]
 fn s5_attempts_end_with_the_loop() {
     alone("sockets::connect::s5_attempts_end_with_the_loop", || {
@@ -372,7 +368,7 @@ fn s5_attempts_end_with_the_loop() {
     });
 }
 
-/// A result that is there when the time is over is a result: events come before deadlines.
+/// A result that is ready when the timeout is due is delivered: events come before timers.
 #[test]
 fn s5_success_and_timeout_in_one_tick_is_success() {
     on_every_selector(|kind| {

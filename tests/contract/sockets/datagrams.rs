@@ -1,4 +1,4 @@
-//! P87, P88: datagrams of tasks, on every selector.
+//! Datagram sockets of tasks (P87 and P88; docs/contract.md, S1).
 
 use std::io::ErrorKind;
 use std::net::UdpSocket as StdSocket;
@@ -14,7 +14,7 @@ fn settle<S>(el: &mut EventLoop<S>) {
 }
 
 #[test]
-fn p87_a_refused_datagram_is_told_once_to_who_is_connected() {
+fn p87_a_connected_socket_gets_a_refusal_once() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let nobody = StdSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -24,13 +24,13 @@ fn p87_a_refused_datagram_is_told_once_to_who_is_connected() {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             socket.connect(nobody).unwrap();
             let mut buffer = [0; 64];
-            // It has waited once, so that it is told of the error.
+            // The socket has waited once, so it is registered and gets the error.
             let waiting = timeout(Duration::ZERO, socket.recv(&mut buffer)).await;
             assert!(matches!(waiting, Err(Error::TimedOut(_))));
             socket.send(b"lost").await.unwrap();
             let refused = socket.recv(&mut buffer).await.unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-            // Somebody begins to listen there.
+            // A server is bound to that address now.
             let server = UdpSocket::bind(nobody).unwrap();
             socket.send(b"question").await.unwrap();
             let (count, from) = server.recv_from(&mut buffer).await.unwrap();
@@ -40,7 +40,7 @@ fn p87_a_refused_datagram_is_told_once_to_who_is_connected() {
             });
             assert_eq!(socket.recv(&mut buffer).await.unwrap(), 6);
             answering.await.unwrap();
-            // The error is over, and no readiness tells of it any more.
+            // The error has been consumed, and the readiness does not contain it.
             let ready = socket.io().ready(Interest::WRITABLE).await.unwrap();
             assert_eq!(ready, Readiness::WRITABLE);
             loose.send_to(b"still good", loose.local_addr().unwrap()).await.unwrap();
@@ -51,7 +51,7 @@ fn p87_a_refused_datagram_is_told_once_to_who_is_connected() {
 }
 
 #[test]
-fn p88_empty_datagrams_are_data_and_long_ones_are_cut() {
+fn p88_empty_datagrams_are_data_and_long_ones_are_truncated() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (server, client) = (udp(), udp());
@@ -80,7 +80,7 @@ fn udp() -> UdpSocket {
 }
 
 #[test]
-fn p88_an_address_that_is_taken_is_named() {
+fn p88_the_error_of_an_address_in_use_names_it() {
     let (_el, _) = simulated(mainspring::SelectorKind::Poll, ());
     let socket = udp();
     let address = socket.local_addr().unwrap();
@@ -89,10 +89,10 @@ fn p88_an_address_that_is_taken_is_named() {
     assert_eq!(refused.kind(), ErrorKind::AddrInUse);
 }
 
-/// The one that waits for room is told by the kernel if it is connected, and looks for itself if it
-/// is not.
+/// A connected socket gets a kernel event when there is room; an unconnected one retries with a
+/// timer.
 #[test]
-fn p88_unix_datagrams_wait_for_room_and_are_not_lost() {
+fn p88_unix_datagrams_wait_for_room() {
     const MANY: u32 = 2000;
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, ());
@@ -128,7 +128,7 @@ fn p88_unix_datagrams_wait_for_room_and_are_not_lost() {
     });
 }
 
-/// The ticks that are due at once: a timer keeps it busy for ever.
+/// Runs the ticks that are due at once. A retry timer is always armed, so the loop is never idle.
 fn settle_for_now<S>(el: &mut EventLoop<S>) {
     for _ in 0..20 {
         crate::support::files::tick(el);

@@ -1,4 +1,5 @@
-//! S5 with several addresses: who is tried when, and who wins.
+//! Connecting to several addresses: the order of the attempts and the first success
+//! (docs/contract.md, S5).
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
@@ -25,7 +26,7 @@ fn somebody() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Connects, and says how long that took.
+/// Connects. Returns the result and the time it took.
 fn connect(
     kind: SelectorKind,
     addresses: &[SocketAddr],
@@ -40,7 +41,7 @@ fn connect(
 }
 
 #[test]
-fn s5_a_failure_begins_the_next_attempt_at_once() {
+fn s5_a_failure_starts_the_next_attempt_at_once() {
     on_every_selector(|kind| {
         let (_listener, good) = somebody();
         let addresses = [nobody_there(), nobody_there(), good, nobody_there()];
@@ -50,26 +51,23 @@ fn s5_a_failure_begins_the_next_attempt_at_once() {
 }
 
 #[test]
-fn s5_silence_begins_the_next_attempt_after_a_while_and_the_rest_is_closed() {
-    alone(
-        "sockets::happy_eyeballs::s5_silence_begins_the_next_attempt_after_a_while_and_the_rest_is_closed",
-        || {
-            on_every_selector(|kind| {
-                let (Some(deaf), Some(deafer)) = (Deaf::new(), Deaf::new()) else { return };
-                let (_listener, good) = somebody();
-                let before = census();
-                let addresses = [deaf.address, deafer.address, good];
-                let (connected, took) = connect(kind, &addresses, LONG);
-                assert_eq!((connected.unwrap(), took), (good, 2 * STAGGER));
-                assert_eq!(census(), before);
-            });
-        },
-    );
+fn s5_a_silent_address_delays_the_next_attempt() {
+    alone("sockets::happy_eyeballs::s5_a_silent_address_delays_the_next_attempt", || {
+        on_every_selector(|kind| {
+            let (Some(deaf), Some(deafer)) = (Deaf::new(), Deaf::new()) else { return };
+            let (_listener, good) = somebody();
+            let before = census();
+            let addresses = [deaf.address, deafer.address, good];
+            let (connected, took) = connect(kind, &addresses, LONG);
+            assert_eq!((connected.unwrap(), took), (good, 2 * STAGGER));
+            assert_eq!(census(), before);
+        });
+    });
 }
 
-/// A failure is news also while another attempt goes on.
+/// A failure starts the next attempt even while another attempt is in progress.
 #[test]
-fn s5_a_failure_beside_an_attempt_under_way_begins_the_next_at_once() {
+fn s5_a_failure_during_another_attempt_starts_the_next_at_once() {
     on_every_selector(|kind| {
         let Some(deaf) = Deaf::new() else { return };
         let (_listener, good) = somebody();
@@ -80,7 +78,7 @@ fn s5_a_failure_beside_an_attempt_under_way_begins_the_next_at_once() {
 }
 
 #[test]
-fn s5_all_failures_are_told() {
+fn s5_the_error_lists_all_failures() {
     on_every_selector(|kind| {
         let addresses = [nobody_there(), nobody_there()];
         let (failed, took) = connect(kind, &addresses, LONG);
@@ -96,8 +94,8 @@ fn s5_all_failures_are_told() {
 }
 
 #[test]
-fn s5_the_limit_is_for_all_attempts() {
-    alone("sockets::happy_eyeballs::s5_the_limit_is_for_all_attempts", || {
+fn s5_the_limit_covers_all_attempts() {
+    alone("sockets::happy_eyeballs::s5_the_limit_covers_all_attempts", || {
         on_every_selector(|kind| {
             let (Some(deaf), Some(deafer)) = (Deaf::new(), Deaf::new()) else { return };
             let before = census();
@@ -113,7 +111,7 @@ fn s5_the_limit_is_for_all_attempts() {
 }
 
 #[test]
-fn s5_a_host_is_looked_up_and_connected_to() {
+fn s5_a_host_is_looked_up_and_connected() {
     on_every_selector(|kind| {
         let (_listener, good) = somebody();
         let mut el = EventLoop::builder().selector(kind).build().unwrap();
@@ -130,10 +128,10 @@ fn s5_a_host_is_looked_up_and_connected_to() {
     });
 }
 
-/// B: the text of an error does not grow with the number of addresses, which a stranger's DNS answer
-/// may choose.
+/// The length of the error message does not depend on the number of addresses, which an untrusted
+/// DNS server may choose.
 #[test]
-fn s5_many_addresses_that_refuse_make_no_long_message() {
+fn s5_the_error_of_many_addresses_is_short() {
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let addresses = vec![dead; 300];
     let mut el = mainspring::EventLoop::new().unwrap();

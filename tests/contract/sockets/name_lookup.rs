@@ -1,4 +1,5 @@
-//! P128: which names are asked for, and that they are asked for as they are.
+//! Lookup of host names: which names are refused, and that the others are looked up unchanged
+//! (P128; docs/contract.md, F9).
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +15,7 @@ use proptest::prelude::*;
 
 use crate::tasks::blocking_pool::{held, with_threads};
 
-/// Why this is no host.
+/// Returns the reason why this is no host.
 fn reason(host: Result<Host, Error>) -> &'static str {
     match host {
         Err(Error::Host { reason, .. }) => reason,
@@ -22,7 +23,7 @@ fn reason(host: Result<Host, Error>) -> &'static str {
     }
 }
 
-/// A name of so many bytes, in labels of no more than 63.
+/// Returns a name of this length, with labels of at most 63 bytes.
 fn name_of(bytes: usize) -> String {
     let label = "a".repeat(63) + ".";
     let mut name = label.repeat(bytes / label.len() + 1);
@@ -40,18 +41,19 @@ const SEPARATOR: &str = "a name must not contain the characters / @ % [ ]";
 const NO_ADDRESS: &str = "colons and brackets are only for IPv6 addresses, and this is not one";
 
 #[test]
-fn a_name_that_is_too_long_is_refused_and_never_cut() {
+fn f9_a_name_that_is_too_long_is_refused_and_never_truncated() {
     for bytes in [1, 63, 252, 253] {
         let name = name_of(bytes);
         assert_eq!(Host::new(&name, 1).unwrap().name(), Some(name.as_str()));
         let dotted = name.clone() + ".";
         assert_eq!(Host::new(&dotted, 1).unwrap().name(), Some(dotted.as_str()));
     }
-    // 255 and 256 are where buffers end; the name of CVE-2024-24806 went on behind them.
+    // Buffers often end at 255 or 256 bytes; a name longer than that overflowed one in
+    // CVE-2024-24806.
     for bytes in [254, 255, 257, 300, 70_000] {
         assert_eq!(reason(Host::new(&name_of(bytes), 1)), LONG);
     }
-    // An interface is part of what the resolver gets.
+    // The scope of an IPv6 address is part of what the resolver gets.
     let scoped = |bytes: usize| "fe80::1%".to_owned() + &"e".repeat(bytes - 8);
     assert_eq!(Host::new(&scoped(253), 1).unwrap().name(), Some(&scoped(253)[..]));
     assert_eq!(reason(Host::new(&scoped(254), 1)), LONG);
@@ -61,11 +63,11 @@ fn a_name_that_is_too_long_is_refused_and_never_cut() {
     assert_eq!(reason(Host::new(&"a".repeat(64), 1)), LABEL);
     assert_eq!(reason(Host::new(&format!("www.{}.com", "a".repeat(64)), 1)), LABEL);
     let message = Host::new(&"a".repeat(70_000), 1).unwrap_err().to_string();
-    assert!(message.len() < 200, "an immense message");
+    assert!(message.len() < 200, "the message is too long");
 }
 
 #[test]
-fn a_name_that_no_host_has_is_refused() {
+fn f9_an_invalid_host_name_is_refused() {
     let refused = [
         ("", EMPTY),
         (".", EMPTY),
@@ -107,7 +109,7 @@ fn a_name_that_no_host_has_is_refused() {
 }
 
 #[test]
-fn names_of_hosts_are_left_as_they_are() {
+fn f9_a_host_name_is_not_changed() {
     for name in ["localhost", "EXAMPLE.com.", "_service._tcp.a-b", "127.1", "0x7f000001", "xn--a"] {
         let host = Host::new(name, 443).unwrap();
         assert_eq!((host.name(), host.port(), host.address()), (Some(name), 443, None));
@@ -117,7 +119,7 @@ fn names_of_hosts_are_left_as_they_are() {
 }
 
 #[test]
-fn a_host_with_its_port_is_read_in_every_form() {
+fn f9_a_host_with_a_port_is_parsed_in_every_form() {
     for text in ["a.b:1", "192.0.2.1:65535", "[2001:db8::1]:0", "[fe80::1%2]:80", "[::1%lo]:80"] {
         let host: Host = text.parse().unwrap();
         assert_eq!(host.to_string(), text);
@@ -147,7 +149,7 @@ fn a_host_with_its_port_is_read_in_every_form() {
 }
 
 #[test]
-fn an_address_is_its_own_answer_and_starts_no_thread() {
+fn f9_an_address_needs_no_lookup_and_no_thread() {
     let executor = with_threads(1);
     let addresses = [
         ("127.0.0.1", "127.0.0.1:80"),
@@ -166,7 +168,7 @@ fn an_address_is_its_own_answer_and_starts_no_thread() {
         assert_eq!(block_on(host.lookup(&executor).unwrap()).unwrap(), [address]);
     }
     assert_eq!((executor.threads(), executor.waiting()), (0, 0));
-    // Nor does it need an executor that still takes jobs.
+    // It also works with a pool that is closed.
     executor.close(Duration::ZERO).unwrap();
     assert!(Host::new("127.0.0.1", 80).unwrap().lookup(&executor).is_ok());
     let error = Host::new("localhost", 80).unwrap().lookup(&executor).unwrap_err();
@@ -192,7 +194,7 @@ fn block_on(mut lookup: Lookup) -> mainspring::Result<Vec<SocketAddr>> {
 }
 
 #[test]
-fn a_name_is_asked_for_in_a_job() {
+fn f9_a_name_is_looked_up_in_a_job() {
     let executor = with_threads(2);
     let host: Host = "localhost:8080".parse().unwrap();
     for found in [
@@ -207,9 +209,9 @@ fn a_name_is_asked_for_in_a_job() {
     assert!(executor.threads() > 0);
 }
 
-/// The name of an interface is known here, so this asks no server.
+/// The resolver knows interface names itself, so this sends no query.
 #[test]
-fn the_scope_of_an_address_is_kept() {
+fn f9_the_scope_of_an_address_is_kept() {
     let executor = BlockingPool::new();
     let error = Host::new("fe80::1%no-such-interface", 80).unwrap();
     let error = error.lookup(&executor).unwrap().wait().unwrap_err();
@@ -225,11 +227,11 @@ fn the_scope_of_an_address_is_kept() {
         assert_ne!(address.scope_id(), 0);
         return;
     }
-    panic!("no loopback interface has a name that is known here");
+    panic!("no known name of the loopback interface works");
 }
 
-/// P115 and P116: a lookup waits for others of its kind, is abandoned at once, and is told when the
-/// executor closes.
+/// A pending lookup waits for others, can be abandoned at once, and gets an error when the pool
+/// closes (P115, P116).
 #[test]
 fn p115_a_lookup_is_abandoned_at_once() {
     let executor = with_threads(2);
@@ -248,13 +250,13 @@ fn p115_a_lookup_is_abandoned_at_once() {
 }
 
 #[test]
-fn p116_a_lookup_that_is_pending_when_the_executor_is_dropped_is_harmless() {
+fn p116_a_lookup_pending_when_the_pool_is_dropped_returns() {
     for _ in 0..20 {
         let executor = with_threads(4);
         let host = Host::new("localhost", 80).unwrap();
         let lookups: Vec<Lookup> = (0..4).map(|_| host.lookup(&executor).unwrap()).collect();
         drop(executor);
-        // Either it was asked in time, or it never was.
+        // Either the lookup ran in time, or it never ran.
         for lookup in lookups {
             match lookup.wait() {
                 Ok(found) => assert!(!found.is_empty()),
@@ -265,9 +267,9 @@ fn p116_a_lookup_that_is_pending_when_the_executor_is_dropped_is_harmless() {
 }
 
 proptest! {
-    /// No text makes a panic, and what is not refused is asked for byte by byte.
+    /// No text causes a panic, and every accepted name is looked up byte by byte as given.
     #[test]
-    fn what_is_asked_for_is_what_was_given(
+    fn f9_the_name_that_is_looked_up_is_the_one_given(
         text in prop_oneof![".*", "[a-z0-9.:%\\[\\]-]{0,300}", "([a-z0-9-]{1,70}\\.){0,6}[a-z]*"],
         port: u16,
     ) {

@@ -1,4 +1,5 @@
-//! S for the public calls of sockets that only pass on to others, each once on every selector.
+//! Methods of sockets that only forward to the descriptor, each called once on every selector
+//! (docs/contract.md, S1).
 
 use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
@@ -23,7 +24,7 @@ fn on_each<F: Future<Output = ()>>(check: impl Fn(EventLoop<()>) -> (EventLoop<(
     });
 }
 
-/// A TCP stream of a task and one of a Unix pair, each with its peer.
+/// Returns a TCP stream of a task and one of a Unix pair, each with its peer.
 async fn streams() -> [(TcpOrUnix, Box<dyn ReadWrite>); 2] {
     let (ours, theirs) = tcp_pair();
     let (unix, peer) = StdUnix::pair().unwrap();
@@ -53,7 +54,7 @@ impl std::ops::Deref for TcpOrUnix {
 }
 
 #[test]
-fn a_stream_awaits_readiness_and_tries_calls() {
+fn s1_a_stream_has_readiness_and_try_io() {
     on_each(|el| {
         (el, async {
             for (socket, mut peer) in streams().await {
@@ -62,7 +63,7 @@ fn a_stream_awaits_readiness_and_tries_calls() {
                 assert_eq!(nothing.unwrap_err().kind(), ErrorKind::WouldBlock);
                 let mut waiting = pin!(socket.readable());
                 let polled = poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await;
-                assert!(polled.is_pending(), "nothing is there");
+                assert!(polled.is_pending(), "nothing has arrived");
                 peer.write_all(b"hello").unwrap();
                 waiting.await.unwrap();
                 let ready = socket.ready(Interest::READABLE | Interest::WRITABLE).await.unwrap();
@@ -81,7 +82,7 @@ fn a_stream_awaits_readiness_and_tries_calls() {
 }
 
 #[test]
-fn a_stream_is_polled_by_hand() {
+fn s1_a_stream_has_poll_functions() {
     on_each(|el| {
         (el, async {
             for (socket, mut peer) in streams().await {
@@ -110,7 +111,7 @@ fn a_stream_is_polled_by_hand() {
 }
 
 #[test]
-fn halves_have_the_options_of_the_whole() {
+fn s1_halves_have_the_options_of_the_stream() {
     on_each(|el| {
         (el, async {
             let (ours, _theirs) = tcp_pair();
@@ -146,7 +147,7 @@ fn halves_have_the_options_of_the_whole() {
     });
 }
 
-/// Trial 18: neither a time nor a part of a second makes the drop wait or reset.
+/// A linger time, even a fraction of a second, makes the drop neither block nor reset.
 #[test]
 #[allow(deprecated)]
 fn s3_a_linger_time_neither_blocks_nor_resets() {
@@ -168,7 +169,7 @@ fn s3_a_linger_time_neither_blocks_nor_resets() {
 }
 
 #[test]
-fn unix_datagrams_have_pairs_peers_and_names() {
+fn s1_unix_datagrams_have_pairs_peers_and_names() {
     on_each(|el| {
         (el, async {
             let mut buffer = [0; 8];
@@ -199,9 +200,9 @@ fn unix_datagrams_have_pairs_peers_and_names() {
     });
 }
 
-/// Names outside the file system work for datagrams too, where the system has them.
+/// Datagram sockets can have abstract names, on systems that have those.
 #[test]
-fn unix_datagrams_have_abstract_names() {
+fn s1_unix_datagrams_have_abstract_names() {
     on_each(|el| {
         (el, async {
             let name = format!("unix:@ms-thin-{}\\x00'\"", std::process::id());
@@ -222,7 +223,7 @@ fn unix_datagrams_have_abstract_names() {
 }
 
 #[test]
-fn udp_sockets_peek_and_know_their_peer() {
+fn s1_udp_sockets_have_peek_and_peer_addr() {
     on_each(|el| {
         (el, async {
             let mut buffer = [0; 8];
@@ -244,12 +245,12 @@ fn udp_sockets_peek_and_know_their_peer() {
 }
 
 #[test]
-fn s5_a_stream_connects_from_an_address_of_its_choice() {
+fn s5_a_stream_can_be_bound_before_connecting() {
     on_each(|el| {
         (el, async {
             let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
             let address = listener.local_addr().unwrap();
-            // A port that is free: the kernel has just chosen it for another socket.
+            // A free port: the kernel has just chosen it for another socket.
             let local = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let stream = TcpStream::connect_from(local, address).await.unwrap();
             assert_eq!(stream.local_addr().unwrap(), local);

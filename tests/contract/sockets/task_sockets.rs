@@ -1,4 +1,4 @@
-//! S for sockets of tasks: streams, connecting and accepting, on every selector.
+//! Sockets of tasks: streams, connecting and accepting (docs/contract.md, S1, S4 and S5).
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -31,7 +31,7 @@ fn settle<S>(el: &mut EventLoop<S>) {
     el.run_until_stalled().unwrap();
 }
 
-/// Answers each connection with what it says, for ever.
+/// Echoes until the end of the stream.
 async fn echo(conn: TcpStream) -> Result<()> {
     let mut buffer = [0; 1024];
     loop {
@@ -49,7 +49,7 @@ async fn serve(listener: TcpListener) -> Result<()> {
     }
 }
 
-/// A server in the loop, and its address.
+/// Spawns a server. Returns its task and its address.
 fn server<S>(el: &EventLoop<S>) -> (Task<Result<()>>, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -60,7 +60,7 @@ fn nobody_there() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Both ends, one of a task.
+/// Returns a stream of a task, and its peer.
 fn stream() -> (TcpStream, std::net::TcpStream) {
     let (ours, theirs) = tcp_pair();
     (TcpStream::from_std(ours).unwrap(), theirs)
@@ -96,7 +96,7 @@ fn s1_a_server_of_tasks_answers_all_its_clients() {
     });
 }
 
-/// Q10: a request costs a wait, a read and a write, as with callbacks; no registration changes.
+/// A request costs one wait, one read and one write, as with callbacks. No registration changes.
 #[test]
 fn q10_a_steady_echo_changes_no_registration() {
     on_every_selector(|kind| {
@@ -123,10 +123,9 @@ fn q10_a_steady_echo_changes_no_registration() {
     });
 }
 
-/// A read or a write over TCP that moved less than it was asked for needs no other one to know that
-/// the next would block.
+/// After a short read or write over TCP the task waits without a further call that would block.
 #[test]
-fn q10_a_short_read_is_known_to_be_the_last() {
+fn q10_a_short_read_needs_no_further_read() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (conn, mut peer) = stream();
@@ -135,10 +134,11 @@ fn q10_a_short_read_is_known_to_be_the_last() {
             assert_eq!(conn.read(&mut buffer).await.unwrap(), 4);
             let is_known = is_pending(conn.readable()).await;
             if kind == SelectorKind::Kqueue && !is_known {
-                return; // Not every kqueue tells of urgent data, at which a read stops short.
+                return; // Not every kqueue reports urgent data, at which a read stops short.
             }
-            assert!(is_known, "another read would have to find out");
-            // A full buffer says nothing; and an end that was told with the data is told no more.
+            assert!(is_known, "another read would be needed to find out");
+            // A read that fills the buffer proves nothing. An end that was reported with the data
+            // is not reported again.
             assert_eq!(conn.read(&mut buffer).await.unwrap(), 8);
             assert!(!is_pending(conn.readable()).await);
             assert_eq!(conn.read(&mut buffer).await.unwrap(), 4);
@@ -162,10 +162,10 @@ async fn is_pending(future: impl Future) -> bool {
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
 }
 
-/// What a task has read so far.
+/// Bytes that a task has read so far.
 type Heard = Rc<RefCell<Vec<u8>>>;
 
-/// A task that reads all there is.
+/// Spawns a task that reads until the end.
 fn listening<S>(el: &EventLoop<S>, read: impl AsyncFn(&mut [u8]) -> usize + 'static) -> Heard {
     let heard = Heard::default();
     let inside = heard.clone();
@@ -182,9 +182,9 @@ fn listening<S>(el: &EventLoop<S>, read: impl AsyncFn(&mut [u8]) -> usize + 'sta
     heard
 }
 
-/// A read that stops short at urgent data has not read all there is.
+/// A read that stops short at urgent data has not read everything.
 #[test]
-fn s1_nothing_is_left_behind_urgent_data() {
+fn s1_urgent_data_hides_no_bytes() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (conn, mut peer) = stream();
@@ -200,9 +200,9 @@ fn s1_nothing_is_left_behind_urgent_data() {
     });
 }
 
-/// Neither has one that stops short where descriptors are passed.
+/// The same holds for a read that stops short at passed descriptors.
 #[test]
-fn s1_nothing_is_left_behind_passed_descriptors() {
+fn s1_passed_descriptors_hide_no_bytes() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (conn, peer) = UnixStream::pair().unwrap();
@@ -238,7 +238,7 @@ fn s1_halves_are_closed_one_by_one() {
         settle(&mut el);
         assert!(writing.is_finished());
         let mut heard = Vec::new();
-        peer.read_to_end(&mut heard).unwrap(); // which ends because the writer was dropped
+        peer.read_to_end(&mut heard).unwrap(); // The end arrives because the writer was dropped.
         assert_eq!(heard, b"all we have");
         peer.write_all(b"and an answer").unwrap();
         crate::support::files::hang_up(peer);
@@ -248,7 +248,7 @@ fn s1_halves_are_closed_one_by_one() {
 }
 
 #[test]
-fn s1_streams_peek_and_take_several_buffers() {
+fn s1_streams_have_peek_and_vectored_calls() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (one, other) = UnixStream::pair().unwrap();
@@ -274,9 +274,9 @@ fn s1_streams_peek_and_take_several_buffers() {
     });
 }
 
-/// A socket goes from a task to a protocol, and what std made blocking is so again.
+/// A socket moves from a task to a protocol. It stays non-blocking.
 #[test]
-fn s1_sockets_come_from_std_and_go_to_callbacks() {
+fn s1_sockets_convert_from_std_and_to_transports() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, Vec::new());
         let (conn, mut peer) = stream();
@@ -306,8 +306,8 @@ fn s1_sockets_come_from_std_and_go_to_callbacks() {
 }
 
 #[test]
-fn s5_connecting_succeeds_is_refused_or_takes_too_long() {
-    alone("sockets::task_sockets::s5_connecting_succeeds_is_refused_or_takes_too_long", || {
+fn s5_connecting_succeeds_fails_or_times_out() {
+    alone("sockets::task_sockets::s5_connecting_succeeds_fails_or_times_out", || {
         on_every_selector(|kind| {
             let (mut el, clock) = simulated(kind, ());
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -326,15 +326,15 @@ fn s5_connecting_succeeds_is_refused_or_takes_too_long() {
             })
             .unwrap();
             assert_eq!(clock.elapsed(), SECOND);
-            assert_eq!(census(), before, "a descriptor is left");
+            assert_eq!(census(), before, "a descriptor was left open");
         });
     });
 }
 
-/// P82: given up while it is under way, the number in use again at once.
+/// Dropping the future of an attempt frees its descriptor number at once (P82).
 #[test]
-fn s5_connecting_is_given_up_with_its_future() {
-    alone("sockets::task_sockets::s5_connecting_is_given_up_with_its_future", || {
+fn s5_a_dropped_connect_future_closes_its_socket() {
+    alone("sockets::task_sockets::s5_a_dropped_connect_future_closes_its_socket", || {
         on_every_selector(|kind| {
             let (mut el, _) = simulated(kind, ());
             let Some(deaf) = Deaf::new() else { return };
@@ -372,7 +372,7 @@ fn s5_addresses_of_another_kind_are_refused() {
     assert_eq!(kinds.unwrap(), [ErrorKind::InvalidInput; 5]);
 }
 
-/// A path in the temporary folder that is removed at the end.
+/// Path in the temporary directory; removed at the end.
 struct SocketFile(PathBuf);
 
 impl SocketFile {
@@ -389,7 +389,7 @@ impl Drop for SocketFile {
 }
 
 #[test]
-fn s5_unix_sockets_connect_and_a_full_backlog_is_no_success() {
+fn s5_unix_sockets_connect_and_a_full_backlog_is_an_error() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let file = SocketFile::new("async-net");
@@ -413,9 +413,9 @@ fn s5_unix_sockets_connect_and_a_full_backlog_is_no_success() {
     });
 }
 
-/// P127: a future that accepts is dropped in all its states.
+/// An accept future can be dropped in each of its states without losing a connection (P127).
 #[test]
-fn s4_accepting_that_is_given_up_loses_no_connection() {
+fn s4_a_dropped_accept_future_loses_no_connection() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -428,7 +428,7 @@ fn s4_accepting_that_is_given_up_loses_no_connection() {
                     poll_fn(|cx| Poll::Ready(assert!(accepting.as_mut().poll(cx).is_pending())))
                         .await;
                     clients.push(TcpStream::connect(address).await.unwrap());
-                    // The event is delivered to this one, which never looks again.
+                    // The event goes to the pinned future, which is never polled again.
                     mainspring::yield_now().await;
                     let accepted = timeout(LONG, listener.accept()).await.unwrap().unwrap();
                     assert_eq!(accepted.1, clients.last().unwrap().local_addr().unwrap());
@@ -440,7 +440,7 @@ fn s4_accepting_that_is_given_up_loses_no_connection() {
     });
 }
 
-/// What was reported.
+/// Texts of the reports.
 type Reports = Vec<String>;
 
 fn reported(kind: SelectorKind) -> (EventLoop<Reports>, SimClock) {
@@ -455,7 +455,7 @@ fn is_served(el: &mut EventLoop<Reports>, client: &mut std::net::TcpStream) -> b
     client.write_all(b"hello").unwrap();
     client.set_nonblocking(true).unwrap();
     let served = (0..5).any(|_| {
-        // Only the ticks that are due at once: the clock must not jump.
+        // Only ticks that do not sleep: the clock must not advance.
         tick(el);
         loopback::deliver();
         matches!(client.read(&mut [0; 8]), Ok(5))
@@ -473,11 +473,11 @@ fn is_turned_away(client: &mut std::net::TcpStream) -> bool {
     }
 }
 
-/// A loop that does nothing but accept goes on, does not spin, and lets in who waits when there is
-/// room again.
+/// At the limit of descriptors a loop that only accepts keeps going, does not spin, and accepts the
+/// waiting clients when there is room again.
 #[test]
-fn s4_at_the_fd_limit_accepting_rests_and_goes_on() {
-    alone("sockets::task_sockets::s4_at_the_fd_limit_accepting_rests_and_goes_on", || {
+fn s4_at_the_fd_limit_accepting_pauses_and_goes_on() {
+    alone("sockets::task_sockets::s4_at_the_fd_limit_accepting_pauses_and_goes_on", || {
         on_every_selector(|kind| {
             let (mut el, clock) = reported(kind);
             let (serving, address) = server(&el);
@@ -488,14 +488,15 @@ fn s4_at_the_fd_limit_accepting_rests_and_goes_on() {
             let full = Full::new();
             settle_now(&mut el);
             for rest in 1..=2 {
-                // At rest: nothing runs although clients wait, and the one inside is served.
+                // During the pause nothing runs although clients wait, and the connected client is
+                // served.
                 assert_eq!((0..100).map(|_| tick(&mut el)).sum::<usize>(), 0);
                 assert!(is_served(&mut el, &mut inside));
                 clock.advance(Duration::from_millis(100));
                 settle_now(&mut el);
                 let turned_away =
                     waiting.iter_mut().filter_map(|it| is_turned_away(it).then_some(()));
-                assert_eq!(turned_away.count(), 8 * rest, "after rest {rest}");
+                assert_eq!(turned_away.count(), 8 * rest, "after pause {rest}");
             }
             assert_eq!(el.state().len(), 1, "{:?}", el.state());
             assert!(el.state()[0].starts_with("cannot accept a connection on fd"));
@@ -510,15 +511,15 @@ fn s4_at_the_fd_limit_accepting_rests_and_goes_on() {
     });
 }
 
-/// Ticks until nothing runs, and no time goes by.
+/// Ticks until nothing runs. The clock stands still.
 fn settle_now<S>(el: &mut EventLoop<S>) {
     let ticks = (0..1000).take_while(|_| tick(el) > 0).count();
-    assert!(ticks < 1000, "it spins");
+    assert!(ticks < 1000, "the loop spins");
 }
 
 #[test]
-fn s4_several_tasks_accept_and_rest_together() {
-    alone("sockets::task_sockets::s4_several_tasks_accept_and_rest_together", || {
+fn s4_several_accepting_tasks_share_a_pause() {
+    alone("sockets::task_sockets::s4_several_accepting_tasks_share_a_pause", || {
         on_every_selector(|kind| {
             let (mut el, clock) = reported(kind);
             let listener = Rc::new(TcpListener::bind("127.0.0.1:0").unwrap());
@@ -535,7 +536,7 @@ fn s4_several_tasks_accept_and_rest_together() {
             clock.advance(Duration::from_millis(100));
             settle_now(&mut el);
             let turned_away = waiting.iter_mut().filter_map(|it| is_turned_away(it).then_some(()));
-            assert_eq!(turned_away.count(), 8, "one rest, three tasks");
+            assert_eq!(turned_away.count(), 8, "one pause, three tasks");
             assert_eq!(el.state().len(), 1, "{:?}", el.state());
             drop(full);
             clock.advance(Duration::from_millis(100));

@@ -1,4 +1,5 @@
-//! S2: writing neither waits nor fails, and the water marks are told strictly in turn.
+//! Back-pressure: writes never block or fail, and the water-mark callbacks alternate
+//! (docs/contract.md, S2).
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -16,7 +17,7 @@ use crate::support::protocol::{Moment, Recording, Told, recorded, recording, set
 const HIGH: usize = 64 * 1024;
 const LOW: usize = 16 * 1024;
 
-/// A connection whose kernel takes nothing more, so that all that is written is queued.
+/// Returns a connection whose kernel buffer is full, so that everything written is queued.
 fn clogged(kind: SelectorKind) -> (EventLoop<Told>, Transport, UnixStream) {
     let (mut el, _) = recorded(kind);
     let (ours, theirs) = pair();
@@ -27,7 +28,7 @@ fn clogged(kind: SelectorKind) -> (EventLoop<Told>, Transport, UnixStream) {
     (el, conn, theirs)
 }
 
-/// Reads what is there; what was read.
+/// Reads and returns what is available.
 fn drain(peer: &mut UnixStream) -> Vec<u8> {
     let mut got = Vec::new();
     match peer.read_to_end(&mut got) {
@@ -41,7 +42,7 @@ fn tides(el: &EventLoop<Told>) -> Vec<Moment> {
 }
 
 #[test]
-fn s2_writing_more_than_there_is_room_for_is_queued_whole() {
+fn s2_a_write_beyond_the_kernel_buffer_is_queued_completely() {
     on_every_selector(|kind| {
         let (mut el, conn, mut theirs) = clogged(kind);
         let text = stretch(0, 5_000_000);
@@ -59,7 +60,7 @@ fn s2_writing_more_than_there_is_room_for_is_queued_whole() {
 }
 
 #[test]
-fn s2_the_default_marks_are_64_and_16_kib_to_the_byte() {
+fn s2_the_default_marks_are_exactly_64_and_16_kib() {
     on_every_selector(|kind| {
         let (mut el, conn, mut theirs) = clogged(kind);
         conn.write(&vec![0; HIGH]);
@@ -70,9 +71,9 @@ fn s2_the_default_marks_are_64_and_16_kib_to_the_byte() {
         assert_eq!(tides(&el), [Moment::Pause]);
         conn.write(&[0; 1000]);
         settle(&mut el);
-        assert_eq!(tides(&el), [Moment::Pause], "told once");
+        assert_eq!(tides(&el), [Moment::Pause], "pause_writing is called once");
         while tides(&el) == [Moment::Pause] {
-            assert!(conn.queued() > LOW, "{} queued and not resumed", conn.queued());
+            assert!(conn.queued() > LOW, "{} bytes queued, but not resumed", conn.queued());
             theirs.read_exact(&mut [0; 1000]).unwrap();
             tick(&mut el);
         }
@@ -85,7 +86,7 @@ fn s2_the_default_marks_are_64_and_16_kib_to_the_byte() {
 }
 
 #[test]
-fn s2_marks_of_ones_own_hold_at_once_and_may_be_zero() {
+fn s2_custom_marks_apply_at_once_and_may_be_zero() {
     on_every_selector(|kind| {
         let (mut el, conn, mut theirs) = clogged(kind);
         conn.write(&[0; 100]);
@@ -117,10 +118,10 @@ fn s2_marks_of_ones_own_hold_at_once_and_may_be_zero() {
     });
 }
 
-/// What a protocol writes in the very moment in which it hears that the queue is short is counted
-/// again: it must not have to wait for its peer to be told.
+/// Bytes that a protocol writes in `resume_writing` count at once: `pause_writing` must follow
+/// without waiting for the peer.
 #[test]
-fn s2_a_queue_that_is_filled_while_it_is_told_of_is_told_of_again() {
+fn s2_a_queue_filled_in_resume_writing_pauses_again() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -146,9 +147,9 @@ fn s2_a_queue_that_is_filled_while_it_is_told_of_is_told_of_again() {
     });
 }
 
-/// The marks may be changed, and turned, by the very moment that tells of them.
+/// The callbacks of the water marks may change the marks.
 #[test]
-fn s2_marks_changed_while_they_are_told_hold_at_once() {
+fn s2_marks_changed_in_their_callbacks_apply_at_once() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, _theirs) = pair();
@@ -172,10 +173,10 @@ fn s2_marks_changed_while_they_are_told_hold_at_once() {
     });
 }
 
-/// A peer that writes and does not read cannot make us queue without bound: the default pauses
-/// reading.
+/// A peer that writes and does not read cannot make the queue grow without limit: by default
+/// reading pauses.
 #[test]
-fn s2_by_default_a_peer_that_reads_no_answers_is_not_read() {
+fn s2_by_default_a_peer_that_reads_nothing_is_not_read() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -183,7 +184,7 @@ fn s2_by_default_a_peer_that_reads_no_answers_is_not_read() {
         theirs.set_nonblocking(true).unwrap();
         let (mut sent, mut most) = (0, 0);
         while conn.is_reading() {
-            assert!(sent < 50 << 20, "a peer that reads nothing is read for ever");
+            assert!(sent < 50 << 20, "reading from a peer that reads nothing never pauses");
             let piece = stretch(sent, 4096);
             sent += (&theirs).write(&piece).unwrap_or(0);
             tick(&mut el);
@@ -193,7 +194,7 @@ fn s2_by_default_a_peer_that_reads_no_answers_is_not_read() {
         assert!(most > HIGH && most <= HIGH + 64 * 1024, "{most} bytes queued");
         while let Ok(count) = (&theirs).write(&stretch(sent, 4096)) {
             sent += count;
-            assert_eq!(tick(&mut el), 0, "it is not read");
+            assert_eq!(tick(&mut el), 0, "the connection is still read");
         }
         let mut got = Vec::new();
         tick_until(&mut el, |_| {
@@ -205,10 +206,10 @@ fn s2_by_default_a_peer_that_reads_no_answers_is_not_read() {
     });
 }
 
-/// Two reasons not to read: the user's, and the default's while the queue is long. Each is taken
-/// back by whoever had it.
+/// Reading can be paused for two reasons: by the user, and by default while the queue is long. Each
+/// pause ends only by its own cause.
 #[test]
-fn s2_a_pause_of_the_user_outlasts_the_one_of_a_long_queue() {
+fn s2_a_pause_of_the_user_outlasts_that_of_a_long_queue() {
     on_every_selector(|kind| {
         for user_is_first in [false, true] {
             let (mut el, _) = recorded(kind);
@@ -244,14 +245,14 @@ fn s2_a_pause_of_the_user_outlasts_the_one_of_a_long_queue() {
 }
 
 #[test]
-fn s2_paused_reading_lets_nothing_in_and_loses_nothing() {
+fn s2_paused_reading_delivers_nothing_and_loses_nothing() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();
         let conn = el.attach_with(ours, recording()).unwrap();
         settle(&mut el);
         theirs.write_all(b"while it is read, ").unwrap();
-        // The pause holds although the event may be in the deque already.
+        // The pause takes effect although the event may already be in the deque.
         let paused = conn.clone();
         el.call_soon(move |_, _| paused.pause_reading());
         settle(&mut el);
@@ -268,7 +269,7 @@ fn s2_paused_reading_lets_nothing_in_and_loses_nothing() {
         conn.pause_reading();
         crate::support::files::hang_up(theirs);
         settle(&mut el);
-        assert_eq!(el.state().order(), [Moment::Made], "the end waits as well");
+        assert_eq!(el.state().order(), [Moment::Made], "the end is held back too");
         conn.resume_reading();
         settle(&mut el);
         assert_eq!(el.state().order(), [Moment::Made, Moment::Eof]);

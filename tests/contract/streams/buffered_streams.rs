@@ -1,5 +1,5 @@
-//! S1: streams that hold bytes of which the kernel knows nothing, such as TLS, in either direction;
-//! and streams that claim more than they have.
+//! Streams that hold bytes which the kernel does not know of, such as TLS, in either direction; and
+//! streams that report more bytes than they moved (docs/contract.md, S1).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ use crate::support::files::pair;
 use crate::support::on_every_selector;
 use crate::support::protocol::{Moment, Recording, Told, recording, settle, tick_until};
 
-/// Takes all that the kernel has, and returns it in pieces.
+/// Reads everything from the kernel at once and returns it in pieces.
 struct Decoding {
     socket: UnixStream,
     plain: RefCell<VecDeque<u8>>,
@@ -78,7 +78,7 @@ impl Write for &Decoding {
     }
 }
 
-/// The same with an exact answer to whether there is more.
+/// Like [`Decoding`], but reports exactly whether it holds bytes.
 struct Exact(Decoding);
 
 impl TransportStream for Exact {
@@ -114,7 +114,8 @@ fn with_buffer(kind: SelectorKind, bytes: usize) -> EventLoop<Told> {
     builder.build_with(Told::default()).unwrap()
 }
 
-/// All bytes and the end come, however they are cut, and with a pause after each piece.
+/// Checks that all bytes and the end arrive, for several sizes of the read buffer, with and without
+/// a pause after each piece.
 fn check_all_come<T: TransportStream + 'static>(
     kind: SelectorKind,
     stream: impl Fn(UnixStream) -> T,
@@ -126,7 +127,7 @@ fn check_all_come<T: TransportStream + 'static>(
         let is_paused = paused.clone();
         let script = Recording::new(&Rc::new(()), move |_, _, conn, moment| {
             if let (Some(conn), Moment::Data(_), true) = (conn, moment, pauses) {
-                assert!(!is_paused.replace(true), "no bytes during a pause");
+                assert!(!is_paused.replace(true), "bytes were delivered during a pause");
                 conn.pause_reading();
             }
             Ok(())
@@ -153,7 +154,7 @@ fn check_all_come<T: TransportStream + 'static>(
 }
 
 #[test]
-fn s1_a_stream_that_decodes_delivers_all_it_holds() {
+fn s1_a_decoding_stream_delivers_everything_it_holds() {
     on_every_selector(|kind| {
         for at_most in [1000, 16_000, usize::MAX] {
             check_all_come(kind, |socket| Decoding::new(socket, at_most));
@@ -162,9 +163,9 @@ fn s1_a_stream_that_decodes_delivers_all_it_holds() {
     });
 }
 
-/// A handshake that was made before may have left bytes in the stream.
+/// An earlier handshake may have left bytes in the stream.
 #[test]
-fn s1_what_a_stream_holds_when_it_is_attached_is_delivered() {
+fn s1_bytes_held_before_attaching_are_delivered() {
     on_every_selector(|kind| {
         let mut el = with_buffer(kind, 1000);
         let (ours, mut theirs) = pair();
@@ -179,9 +180,9 @@ fn s1_what_a_stream_holds_when_it_is_attached_is_delivered() {
     });
 }
 
-/// A stream with an exact answer is not read once more after each event.
+/// A stream that reports exactly what it holds is not read a second time after an event.
 #[test]
-fn s1_a_stream_that_holds_nothing_more_costs_no_further_read() {
+fn s1_a_stream_that_holds_nothing_is_not_read_again() {
     struct Counted(UnixStream, Rc<Cell<u32>>);
     impl TransportStream for Counted {
         fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -223,7 +224,7 @@ fn s1_a_stream_that_holds_nothing_more_costs_no_further_read() {
     });
 }
 
-/// Holds what it writes until it is flushed, and gives the kernel little of it at once.
+/// Holds written bytes until it is flushed, and passes them to the kernel in small portions.
 struct Encoding {
     socket: UnixStream,
     held: RefCell<VecDeque<u8>>,
@@ -240,7 +241,8 @@ impl TransportStream for Encoding {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = TransportStream::read(&self.socket, buffer);
         if let Ok(count @ 1..) = read {
-            self.held.borrow_mut().extend(&buffer[..count]); // An answer of the stream itself.
+            // Answer that the stream itself produces.
+            self.held.borrow_mut().extend(&buffer[..count]);
         }
         read
     }
@@ -281,7 +283,7 @@ impl TransportStream for Encoding {
 }
 
 #[test]
-fn s1_what_a_stream_holds_of_its_writes_is_sent_without_another_write() {
+fn s1_bytes_held_after_a_write_are_sent() {
     on_every_selector(|kind| {
         let mut el = with_buffer(kind, 1000);
         let (ours, mut theirs) = pair();
@@ -306,9 +308,10 @@ fn s1_what_a_stream_holds_of_its_writes_is_sent_without_another_write() {
     });
 }
 
-/// `close` waits until the stream has given the kernel everything, its last words as well.
+/// `close` waits until the stream has passed everything to the kernel, including its closing
+/// message.
 #[test]
-fn s3_close_sends_what_the_stream_still_holds() {
+fn s3_close_sends_the_bytes_that_the_stream_holds() {
     on_every_selector(|kind| {
         for half in [false, true] {
             let mut el = with_buffer(kind, 1000);
@@ -330,7 +333,7 @@ fn s3_close_sends_what_the_stream_still_holds() {
     });
 }
 
-/// Claims `.1` bytes although it writes none.
+/// Reports that it read `.1` bytes, but writes none into the buffer.
 struct Boaster(UnixStream, usize);
 
 impl AsFd for Boaster {
@@ -357,9 +360,9 @@ impl Write for &Boaster {
 
 const SECRET: &[u8] = b"of another client";
 
-/// The read buffer is shared, but never the bytes in it.
+/// Connections share the read buffer, but must never see each other's bytes.
 #[test]
-fn s1_a_stream_that_claims_too_much_is_shown_no_bytes_of_others() {
+fn s1_a_stream_that_overstates_its_reads_gets_no_foreign_bytes() {
     on_every_selector(|kind| {
         for claimed in [1, 100, 1000] {
             let mut el = with_buffer(kind, 1000);
@@ -380,7 +383,7 @@ fn s1_a_stream_that_claims_too_much_is_shown_no_bytes_of_others() {
 }
 
 #[test]
-fn s1_a_stream_that_claims_more_than_the_buffer_ends_its_connection() {
+fn s1_a_stream_that_overstates_beyond_the_buffer_ends_its_connection() {
     on_every_selector(|kind| {
         for claimed in [1001, usize::MAX] {
             let mut el = with_buffer(kind, 1000);
@@ -396,9 +399,9 @@ fn s1_a_stream_that_claims_more_than_the_buffer_ends_its_connection() {
     });
 }
 
-/// The same in tasks, whose chunks are in the same buffer.
+/// The same for tasks, whose chunks use the same buffer.
 #[test]
-fn s1_a_source_of_a_task_that_claims_too_much_is_shown_no_bytes_of_others() {
+fn s1_a_source_of_a_task_that_overstates_its_reads_gets_no_foreign_bytes() {
     on_every_selector(|kind| {
         let mut el = with_buffer(kind, 1000);
         let ((ours, mut theirs), (other, mut client)) = (pair(), pair());

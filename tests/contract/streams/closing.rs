@@ -1,4 +1,5 @@
-//! S3: how connections end.
+//! Closing connections: `close`, `abort`, errors, panics, and the end of the loop
+//! (docs/contract.md, S3).
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::os::fd::AsRawFd;
@@ -16,10 +17,12 @@ use crate::support::on_every_selector;
 use crate::support::protocol::{Moment, Recording, Told, recorded, recording, settle, ticks};
 use crate::support::spy::{Call, spied};
 
-/// Bound of a wait for another test's child, which has a copy of each socket until its exec.
+/// Timeout of a read at the end of the stream. A child process of another test has a copy of each
+/// socket until its exec.
 const A_MINUTE: Duration = Duration::from_secs(60);
 
-/// What the peer finds until the end, which must be there already, but for copies of children.
+/// Reads to the end of the stream. The end has arrived unless a child process of another test still
+/// has a copy of the socket.
 fn read_all(peer: &mut UnixStream) -> Vec<u8> {
     peer.set_nonblocking(false).unwrap();
     peer.set_read_timeout(Some(A_MINUTE)).unwrap();
@@ -29,7 +32,7 @@ fn read_all(peer: &mut UnixStream) -> Vec<u8> {
 }
 
 #[test]
-fn s3_close_sends_what_is_queued_and_takes_nothing_more() {
+fn s3_close_sends_the_queue_and_accepts_nothing_more() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -55,19 +58,20 @@ fn s3_close_sends_what_is_queued_and_takes_nothing_more() {
         settle(&mut el);
         assert_eq!(el.state().bytes(), b"");
         assert_eq!(el.state().loss(), Some(None));
-        // Paused, and over before it is resumed; or resumed before, by a kernel with small buffers.
+        // A kernel with small buffers resumes the writer before the end; otherwise the connection
+        // ends while paused.
         assert!(tides_balance(&el.state().order()) <= 1);
     });
 }
 
-/// Pauses that were not taken back.
+/// Returns the number of pauses that were not resumed.
 fn tides_balance(order: &[Moment]) -> usize {
     let count = |wanted| order.iter().filter(|moment| **moment == wanted).count();
     count(Moment::Pause) - count(Moment::Resume)
 }
 
 #[test]
-fn s3_abort_drops_what_is_queued() {
+fn s3_abort_drops_the_queue() {
     on_every_selector(|kind| {
         for closed_before in [false, true] {
             let (mut el, _) = recorded(kind);
@@ -89,7 +93,7 @@ fn s3_abort_drops_what_is_queued() {
 }
 
 #[test]
-fn s3_a_connection_that_ends_before_it_was_told_of_is_told_of_in_order() {
+fn s3_a_connection_closed_before_connection_made_ends_in_order() {
     on_every_selector(|kind| {
         let ways: [fn(&Transport); 2] = [Transport::close, Transport::abort];
         for end in ways {
@@ -109,52 +113,49 @@ fn s3_a_connection_that_ends_before_it_was_told_of_is_told_of_in_order() {
 }
 
 #[test]
-fn s3_transports_kept_after_the_end_keep_no_descriptor_and_do_nothing() {
-    alone(
-        "streams::closing::s3_transports_kept_after_the_end_keep_no_descriptor_and_do_nothing",
-        || {
-            on_every_selector(|kind| {
-                let (mut el, _) = recorded(kind);
-                let before = census();
-                let ways: [fn(&Transport); 3] =
-                    [Transport::close, Transport::abort, Transport::shutdown_write];
-                let kept: Vec<Transport> = ways
-                    .iter()
-                    .map(|end| {
-                        let (ours, theirs) = pair();
-                        let conn = el.attach(ours, |_, _, _, _| Ok(())).unwrap();
-                        end(&conn);
-                        drop(theirs);
-                        conn
-                    })
-                    .collect();
-                settle(&mut el);
-                assert_eq!(census(), before);
-                for conn in &kept {
-                    conn.write(b"x");
-                    conn.write_vectored(&[IoSlice::new(b"x")]);
-                    conn.close();
-                    conn.abort();
-                    conn.shutdown_write();
-                    conn.pause_reading();
-                    conn.resume_reading();
-                    conn.set_water_marks(0, 0);
-                    assert!(conn.is_closing() && !conn.is_reading());
-                    assert_eq!(conn.queued(), 0);
-                    assert_eq!(conn.peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
-                    assert_eq!(conn.local_addr().unwrap_err().kind(), ErrorKind::NotConnected);
-                    assert!(format!("{conn:?}").contains("DONE"));
-                }
-                settle(&mut el);
-                assert!(!el.is_alive());
-                drop(el);
-                kept.iter().for_each(|conn| conn.write(b"x"));
-            });
-        },
-    );
+fn s3_a_transport_kept_after_the_end_does_nothing() {
+    alone("streams::closing::s3_a_transport_kept_after_the_end_does_nothing", || {
+        on_every_selector(|kind| {
+            let (mut el, _) = recorded(kind);
+            let before = census();
+            let ways: [fn(&Transport); 3] =
+                [Transport::close, Transport::abort, Transport::shutdown_write];
+            let kept: Vec<Transport> = ways
+                .iter()
+                .map(|end| {
+                    let (ours, theirs) = pair();
+                    let conn = el.attach(ours, |_, _, _, _| Ok(())).unwrap();
+                    end(&conn);
+                    drop(theirs);
+                    conn
+                })
+                .collect();
+            settle(&mut el);
+            assert_eq!(census(), before);
+            for conn in &kept {
+                conn.write(b"x");
+                conn.write_vectored(&[IoSlice::new(b"x")]);
+                conn.close();
+                conn.abort();
+                conn.shutdown_write();
+                conn.pause_reading();
+                conn.resume_reading();
+                conn.set_water_marks(0, 0);
+                assert!(conn.is_closing() && !conn.is_reading());
+                assert_eq!(conn.queued(), 0);
+                assert_eq!(conn.peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
+                assert_eq!(conn.local_addr().unwrap_err().kind(), ErrorKind::NotConnected);
+                assert!(format!("{conn:?}").contains("DONE"));
+            }
+            settle(&mut el);
+            assert!(!el.is_alive());
+            drop(el);
+            kept.iter().for_each(|conn| conn.write(b"x"));
+        });
+    });
 }
 
-/// The moments in which a script can fail, each reached with the least that it takes.
+/// Callbacks in which a script can fail.
 const MOMENTS: [fn(&Moment) -> bool; 6] = [
     |it| *it == Moment::Made,
     |it| matches!(it, Moment::Data(_)),
@@ -164,7 +165,7 @@ const MOMENTS: [fn(&Moment) -> bool; 6] = [
     |it| matches!(it, Moment::Lost(_)),
 ];
 
-/// A connection that goes through all moments; `fail` is asked for the outcome of each.
+/// Runs a connection through all its callbacks; `fail` returns the result of each.
 fn go_through_all_moments(
     kind: mainspring::SelectorKind,
     fail: impl Fn(&Moment) -> mainspring::Result<()> + 'static,
@@ -202,7 +203,7 @@ fn go_through_all_moments(
 }
 
 #[test]
-fn s3_an_error_in_any_moment_ends_the_connection_and_is_reported_once() {
+fn s3_an_error_of_any_callback_ends_the_connection_and_is_reported_once() {
     on_every_selector(|kind| {
         for (number, here) in MOMENTS.iter().enumerate() {
             let fail = move |moment: &Moment| match here(moment) {
@@ -217,10 +218,10 @@ fn s3_an_error_in_any_moment_ends_the_connection_and_is_reported_once() {
     });
 }
 
-/// When the loss is told, the connection is over for everybody: queued bytes are dropped, and a
-/// transport that was kept does nothing.
+/// During `connection_lost` the connection is over: queued bytes are dropped, and a transport that
+/// was kept does nothing.
 #[test]
-fn s3_after_an_error_nothing_is_sent_any_more() {
+fn s3_after_an_error_nothing_is_sent() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -247,7 +248,7 @@ fn s3_after_an_error_nothing_is_sent_any_more() {
 }
 
 #[test]
-fn s3_an_error_and_another_one_while_it_is_told_are_both_reported() {
+fn s3_an_error_in_connection_lost_is_reported_too() {
     on_every_selector(|kind| {
         let fail = |moment: &Moment| match moment {
             Moment::Eof => Err(Error::other("first")),
@@ -262,7 +263,7 @@ fn s3_an_error_and_another_one_while_it_is_told_are_both_reported() {
 }
 
 #[test]
-fn s3_what_would_have_blocked_is_no_error_in_any_moment() {
+fn s3_would_block_is_no_error_in_any_callback() {
     on_every_selector(|kind| {
         for retry in [ErrorKind::WouldBlock, ErrorKind::Interrupted] {
             let fail = move |_: &Moment| Err(std::io::Error::from(retry).into());
@@ -274,9 +275,9 @@ fn s3_what_would_have_blocked_is_no_error_in_any_moment() {
     });
 }
 
-/// A panic drops the protocol in the state in which it was left; it is not asked anything more.
+/// A panic drops the protocol at once; no further callback runs.
 #[test]
-fn s3_a_panic_in_any_moment_drops_the_connection_once() {
+fn s3_a_panic_of_any_callback_drops_the_connection_once() {
     on_every_selector(|kind| {
         for policy in [PanicPolicy::Report, PanicPolicy::Propagate] {
             for here in [MOMENTS[0], MOMENTS[1], MOMENTS[2], MOMENTS[5]] {
@@ -302,7 +303,7 @@ fn s3_a_panic_in_any_moment_drops_the_connection_once() {
                 assert_eq!(el.state().reports.len(), usize::from(!panicked));
                 assert_eq!(Rc::strong_count(&alive), 1);
                 assert!(conn.is_closing());
-                // The stream was closed; of a Unix stream with unread bytes that is a reset.
+                // Closing the stream resets it if it is a Unix stream with unread bytes.
                 assert!(!matches!(theirs.read(&mut [0]), Ok(1)));
             }
         }
@@ -310,7 +311,7 @@ fn s3_a_panic_in_any_moment_drops_the_connection_once() {
 }
 
 #[test]
-fn s3_dropping_the_loop_drops_protocols_once_and_tells_them_nothing() {
+fn s3_dropping_the_loop_drops_protocols_without_a_callback() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let told = Rc::new(std::cell::Cell::new(0));
@@ -343,10 +344,10 @@ fn s3_dropping_the_loop_drops_protocols_once_and_tells_them_nothing() {
     });
 }
 
-/// The kernel forgets both descriptors of a stream at once when it ends, and before they are
-/// closed.
+/// When the connection ends, both descriptors of the stream are deregistered at once, before they
+/// are closed.
 #[test]
-fn s3_the_selector_forgets_a_stream_before_it_is_closed() {
+fn s3_a_stream_is_deregistered_before_it_is_closed() {
     on_every_selector(|kind| {
         for abort in [true, false] {
             let (mut el, log) = spied(kind, Told::default());

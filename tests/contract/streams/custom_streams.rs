@@ -1,4 +1,5 @@
-//! S1, P96: streams of the user's own, that take what they like, fail, and call back.
+//! User-defined streams: short writes, errors, and calls back into the transport (P96;
+//! docs/contract.md, S1 and S3).
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -15,11 +16,11 @@ use crate::support::files::{pair, tick};
 use crate::support::on_every_selector;
 use crate::support::protocol::{Moment, recorded, recording, settle, tick_until};
 
-/// A stream that moves one byte at a time, if it feels like it.
+/// Moves one byte at a time, and at random returns `WouldBlock` or `Interrupted`.
 struct Fickle {
     stream: UnixStream,
     dice: RefCell<Dice>,
-    /// After how many written bytes it fails, and how.
+    /// Number of written bytes after which it fails, and the error.
     failure: Option<(usize, Errno)>,
     written: Cell<usize>,
 }
@@ -69,7 +70,7 @@ impl Write for &Fickle {
     }
 }
 
-/// P96: short writes of a byte, and calls that would have blocked or were interrupted.
+/// One-byte reads and writes, `WouldBlock` and `Interrupted` (P96).
 #[test]
 fn s1_a_stream_that_moves_a_byte_at_a_time_loses_none() {
     on_every_selector(|kind| {
@@ -96,9 +97,10 @@ fn s1_a_stream_that_moves_a_byte_at_a_time_loses_none() {
     });
 }
 
-/// P96: an error that is none of "later" ends the connection, with a prefix of the bytes sent.
+/// An error other than `WouldBlock` and `Interrupted` ends the connection, after a prefix of the
+/// bytes was sent (P96).
 #[test]
-fn p96_an_error_of_the_stream_ends_the_connection_and_nothing_spins() {
+fn p96_an_error_of_the_stream_ends_the_connection_without_spinning() {
     on_every_selector(|kind| {
         for (errno, kind_of_error) in [
             (Errno::NOBUFS, io::Error::from(Errno::NOBUFS).kind()),
@@ -117,7 +119,7 @@ fn p96_an_error_of_the_stream_ends_the_connection_and_nothing_spins() {
             let mut got = Vec::new();
             theirs.read_to_end(&mut got).unwrap();
             assert_eq!(got, stretch(0, 50));
-            // The network has no such errors: they are reported, too.
+            // These are not network errors, so they are reported as well.
             assert_eq!(el.state().reports, [(line, format!("cannot write to fd {fd}"))]);
         }
     });
@@ -125,17 +127,17 @@ fn p96_an_error_of_the_stream_ends_the_connection_and_nothing_spins() {
 
 pub type Trick = Rc<dyn Fn(&Transport)>;
 
-/// A stream that uses its own transport while it is used.
+/// Stream that uses its own transport while a call on it is in progress.
 pub struct Mirror {
     stream: UnixStream,
     transport: Rc<RefCell<Option<Transport>>>,
     on_read: Option<Trick>,
-    /// Only for the next write, which takes three bytes.
+    /// Applies only to the next write, which takes three bytes.
     on_write: RefCell<Option<Trick>>,
 }
 
 impl Mirror {
-    /// A mirror, and the place for its transport.
+    /// Returns the stream, and the cell for its transport.
     pub fn new(
         stream: UnixStream,
         on_read: Option<Trick>,
@@ -190,10 +192,10 @@ impl TransportStream for Mirror {
     }
 }
 
-/// What was asked to be written first comes first, and whole, also if the stream took only a part
-/// of it.
+/// The bytes of the outer write come first, and complete, even if the stream took only a part of
+/// them.
 #[test]
-fn s1_a_stream_that_writes_while_it_is_written_keeps_the_order() {
+fn s1_a_stream_that_writes_during_a_write_keeps_the_order() {
     on_every_selector(|kind| {
         for vectored in [false, true] {
             let (mut el, _) = recorded(kind);
@@ -222,7 +224,7 @@ fn s1_a_stream_that_writes_while_it_is_written_keeps_the_order() {
 }
 
 #[test]
-fn s1_a_stream_that_writes_while_the_queue_is_written_keeps_the_order() {
+fn s1_a_stream_that_writes_during_a_flush_of_the_queue_keeps_the_order() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -237,7 +239,7 @@ fn s1_a_stream_that_writes_while_the_queue_is_written_keeps_the_order() {
         theirs.set_nonblocking(true).unwrap();
         while theirs.read(&mut junk).is_ok() {}
         theirs.set_nonblocking(false).unwrap();
-        // From now on the stream plays its trick, in the write that comes from the queue.
+        // From now on the stream calls back in the write that comes from the queue.
         *place.borrow_mut() = Some(conn.clone());
         conn.write(b", next");
         settle(&mut el);
@@ -251,7 +253,7 @@ fn s1_a_stream_that_writes_while_the_queue_is_written_keeps_the_order() {
 }
 
 #[test]
-fn s3_a_stream_that_ends_its_connection_while_it_is_used_is_not_told_more() {
+fn s3_a_stream_that_closes_its_connection_gets_no_further_callback() {
     on_every_selector(|kind| {
         let tricks: [fn(&Transport); 2] = [Transport::close, Transport::abort];
         for trick in tricks {
@@ -262,7 +264,7 @@ fn s3_a_stream_that_ends_its_connection_while_it_is_used_is_not_told_more() {
             *place.borrow_mut() = Some(conn);
             theirs.write_all(b"too late").unwrap();
             settle(&mut el);
-            assert_eq!(theirs.read(&mut [0]).unwrap_or(0), 0, "told of the end, or reset");
+            assert_eq!(theirs.read(&mut [0]).unwrap_or(0), 0, "the end, or a reset");
             crate::support::files::hang_up(theirs);
             settle(&mut el);
             assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)], "while reading");
@@ -284,7 +286,7 @@ fn s3_a_stream_that_ends_its_connection_while_it_is_used_is_not_told_more() {
 }
 
 #[test]
-fn s1_a_stream_may_ask_its_transport_while_it_is_used() {
+fn s1_a_stream_may_query_its_transport() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -310,10 +312,10 @@ fn s1_a_stream_may_ask_its_transport_while_it_is_used() {
     });
 }
 
-/// A panic of the stream outside of its connection's callback is the caller's; the connection still
-/// has its stream.
+/// If the stream panics outside the connection's callback, the caller gets the panic, and the
+/// connection keeps its stream.
 #[test]
-fn s3_a_stream_that_panics_while_others_write_stays_in_its_place() {
+fn s3_a_stream_that_panics_in_a_write_stays_usable() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -337,7 +339,7 @@ fn s3_a_stream_that_panics_while_others_write_stays_in_its_place() {
     });
 }
 
-/// A stream that takes so many pieces, and then nothing, and calls it no error.
+/// Accepts this number of writes, then returns 0 without an error.
 struct Mute(UnixStream, Cell<u32>);
 
 impl AsFd for Mute {
@@ -363,7 +365,7 @@ impl Write for &Mute {
 }
 
 #[test]
-fn s3_a_stream_that_takes_nothing_is_not_asked_for_ever() {
+fn s3_a_stream_that_writes_zero_bytes_ends_its_connection() {
     on_every_selector(|kind| {
         for pieces in 0..3 {
             let (mut el, _) = recorded(kind);

@@ -1,4 +1,5 @@
-//! S1: bytes arrive complete and in order, and the end comes after the last byte.
+//! Bytes arrive complete and in order, and the end comes after the last byte (docs/contract.md,
+//! S1).
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -21,7 +22,7 @@ use crate::support::protocol::{
 use crate::support::spy::spied;
 use crate::support::{cases, on_every_selector};
 
-/// Numbers that look random and are the same in each run.
+/// Pseudo-random numbers, the same in every run.
 pub struct Dice(u64);
 
 impl Dice {
@@ -37,7 +38,7 @@ impl Dice {
     }
 }
 
-/// Bytes that tell by their value where in the stream they belong, with a period of 251 * 256.
+/// Returns bytes whose values depend on their position in the stream, with a period of 251 * 256.
 pub fn stretch(at: usize, length: usize) -> Vec<u8> {
     const PERIOD: usize = 251 * 256;
     static TABLE: LazyLock<Vec<u8>> =
@@ -50,7 +51,7 @@ pub fn stretch(at: usize, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// The peer sends a text and goes before we have looked: hang-up and data come together.
+/// The peer sends data and closes before the first tick, so hang-up and data arrive together.
 fn check_all_before_the_end<T: TransportStream + 'static>(
     kind: SelectorKind,
     ours: T,
@@ -79,7 +80,7 @@ fn check_all_before_the_end<T: TransportStream + 'static>(
 }
 
 #[test]
-fn s1_the_end_comes_after_the_last_byte_although_hang_up_came_first() {
+fn s1_the_end_comes_after_the_last_byte_even_with_a_hang_up() {
     on_every_selector(|kind| {
         let (ours, theirs) = tcp_pair();
         check_all_before_the_end(kind, ours, theirs);
@@ -91,7 +92,7 @@ fn s1_the_end_comes_after_the_last_byte_although_hang_up_came_first() {
 }
 
 #[test]
-fn s1_the_sockets_of_the_loop_carry_bytes_both_ways() {
+fn s1_sockets_of_the_loop_carry_bytes_both_ways() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -116,7 +117,7 @@ fn s1_the_sockets_of_the_loop_carry_bytes_both_ways() {
     });
 }
 
-/// P83: the peer sends nothing more, and we go on.
+/// The peer shuts down its writing side, and ours goes on (P83).
 fn check_half_close<T>(kind: SelectorKind, ours: T, mut peer: T, half: fn(&T))
 where
     T: TransportStream + Read + 'static,
@@ -149,7 +150,7 @@ where
 }
 
 #[test]
-fn s1_half_closed_by_the_peer_is_one_end_and_writing_goes_on() {
+fn s1_after_the_peers_half_close_writing_goes_on() {
     on_every_selector(|kind| {
         let (ours, theirs) = tcp_pair();
         check_half_close(kind, ours, theirs, |it| it.shutdown(Shutdown::Write).unwrap());
@@ -159,7 +160,7 @@ fn s1_half_closed_by_the_peer_is_one_end_and_writing_goes_on() {
 }
 
 #[test]
-fn s1_half_closed_by_us_reading_goes_on() {
+fn s1_after_our_half_close_reading_goes_on() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -190,9 +191,10 @@ fn s1_half_closed_by_us_reading_goes_on() {
     });
 }
 
-/// Nothing can come of it any more, whoever was first; not before the queue is sent.
+/// When both directions have ended, whichever was first, and the queue is sent, the connection
+/// ends.
 #[test]
-fn s3_a_connection_whose_two_directions_have_ended_is_over() {
+fn s3_a_connection_ends_when_both_directions_have_ended() {
     on_every_selector(|kind| {
         for queued in [0, 1 << 20] {
             let (mut el, _) = recorded(kind);
@@ -218,7 +220,7 @@ fn s3_a_connection_whose_two_directions_have_ended_is_over() {
     });
 }
 
-/// The sender's side of P86: writes pieces of random sizes unless it is told to pause.
+/// Writes pieces of random sizes, except between `pause_writing` and `resume_writing` (P86).
 struct Sender {
     dice: Dice,
     sent: usize,
@@ -248,7 +250,7 @@ impl Sender {
     }
 }
 
-/// A slow reader with a random appetite; how much it has read.
+/// Reads a random amount. Returns the total read so far.
 fn sip(dice: &mut Dice, peer: &mut impl Read, read: usize) -> usize {
     let mut buffer = vec![0; 1 + dice.below(24_000)];
     match peer.read(&mut buffer) {
@@ -278,19 +280,19 @@ where
     settle(&mut el);
     el.state().assert_in_order();
     let tides = el.state().moments.len() - 1;
-    assert!(tides >= 8 && tides % 2 == 0, "{tides} turns of the tide");
+    assert!(tides >= 8 && tides % 2 == 0, "{tides} water-mark callbacks");
     assert!(sender.most_queued <= 64 * 1024 + 40_000, "{} queued", sender.most_queued);
     assert_eq!(conn.queued(), 0);
 }
 
-/// P86.
+/// Megabytes through a small send buffer to a slow reader (P86).
 #[test]
-fn s1_megabytes_through_a_tiny_buffer_to_a_slow_reader() {
+fn s1_megabytes_reach_a_slow_reader_through_a_small_buffer() {
     on_every_selector(|kind| {
         let (ours, theirs) = tcp_pair();
         socket::set_send_buffer(&ours, 4096).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        // With a buffer this small TCP waits again and again for delayed acknowledgements.
+        // With a buffer this small, TCP often waits for delayed acknowledgements.
         check_a_slow_reader(kind, 1 << 20, ours, theirs);
         let (ours, theirs) = pair();
         socket::set_send_buffer(&ours, 4096).unwrap();
@@ -303,7 +305,7 @@ fn s1_megabytes_through_a_tiny_buffer_to_a_slow_reader() {
     });
 }
 
-/// Libmill and others never told the writer of a pipe that its reader is gone.
+/// Some event loops never report to the writer of a pipe that its reader has closed.
 #[test]
 fn s1_a_pipe_without_reader_is_an_error_of_its_writer() {
     on_every_selector(|kind| {
@@ -323,7 +325,7 @@ fn s1_a_pipe_without_reader_is_an_error_of_its_writer() {
 }
 
 #[test]
-fn s1_the_two_pipes_of_a_pair_end_one_by_one() {
+fn s1_the_pipes_of_a_pair_end_separately() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let ((us, mut to_us), (mut reader, writer)) = (io::pipe().unwrap(), io::pipe().unwrap());
@@ -348,7 +350,7 @@ fn s1_the_two_pipes_of_a_pair_end_one_by_one() {
 }
 
 #[test]
-fn s1_a_reset_by_the_peer_is_an_error_told_once() {
+fn s1_a_reset_by_the_peer_is_an_error_once() {
     on_every_selector(|kind| {
         for queued in [0, 1 << 20] {
             let (mut el, _) = recorded(kind);
@@ -362,14 +364,14 @@ fn s1_a_reset_by_the_peer_is_an_error_told_once() {
             assert_eq!(el.state().loss(), Some(Some(ErrorKind::ConnectionReset)));
             assert!(!el.state().moments.contains(&Moment::Eof));
             settle(&mut el);
-            assert_eq!(el.state().reports, [], "it is a connection's daily life");
+            assert_eq!(el.state().reports, [], "a reset is not reported");
         }
     });
 }
 
-/// The kernel's word that data waits is needed where the peer is another thread.
+/// The peer is a thread, so its bytes arrive at any time relative to the ticks.
 #[test]
-fn s1_a_thread_and_the_loop_talk_in_turns() {
+fn s1_a_thread_and_the_loop_exchange_bytes() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();

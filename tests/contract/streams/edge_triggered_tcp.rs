@@ -1,8 +1,7 @@
-//! S1, S2, S3, Q5: a stream whose readiness is told once loses nothing, however much has come, and
-//! keeps nobody waiting.
+//! TCP connections, which are watched edge-triggered where the kernel supports it: large input,
+//! pauses, ends, urgent data and fairness (docs/contract.md, S1 to S3 and Q5).
 //!
-//! TCP is watched for edges where the kernel has them; whoever leaves something unread there is not
-//! told of it again.
+//! With edges, unread input is not reported again, so the transport itself must remember it.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -27,12 +26,12 @@ use crate::support::protocol::{
 use crate::support::selector::counted;
 use crate::support::spy::{Call, spied};
 
-/// How much is read at once here.
+/// Size of the read buffer, in bytes.
 const BUFFER: usize = 8;
-/// More than anybody may read before others have their turn.
+/// More bytes than one tick reads from a connection.
 const MUCH: usize = 100 * BUFFER;
 
-/// A loop that reads little at once.
+/// Returns a loop with a small read buffer.
 fn small(kind: SelectorKind) -> (EventLoop<Told>, SimClock) {
     let clock = SimClock::new();
     let builder = EventLoop::builder()
@@ -44,14 +43,14 @@ fn small(kind: SelectorKind) -> (EventLoop<Told>, SimClock) {
     (el, clock)
 }
 
-/// Waits until so many bytes are there to be read.
+/// Waits until `count` bytes can be read.
 fn wait_for_bytes(stream: &impl AsFd, count: usize) {
     while rustix::io::ioctl_fionread(stream).unwrap() < count as u64 {
         std::thread::yield_now();
     }
 }
 
-/// Waits until the kernel knows that the peer sends nothing more, whatever is still to be read.
+/// Waits until the kernel reports the end of the peer's data, which may still be unread.
 fn wait_for_end(socket: &impl AsFd) {
     let mut selector = SelectorKind::available()[0].open().unwrap();
     let (fd, token) = (socket.as_fd().as_raw_fd(), Token::new(0, 0));
@@ -62,7 +61,7 @@ fn wait_for_end(socket: &impl AsFd) {
     }
 }
 
-/// A connection of a loop that reads little at once, a second handle to its socket, and its peer.
+/// Connection with a small read buffer, a duplicate of its socket, and its peer.
 struct Bench {
     el: EventLoop<Told>,
     clock: SimClock,
@@ -89,7 +88,7 @@ impl Bench {
         Bench { el, clock, conn, twin, peer }
     }
 
-    /// The peer sends so many bytes more, which are there when this returns.
+    /// Makes the peer send `count` more bytes. Returns when they have arrived.
     fn sends(&mut self, count: usize) {
         let before = rustix::io::ioctl_fionread(&self.twin).unwrap() as usize;
         let at = self.bytes().len() + before;
@@ -97,13 +96,13 @@ impl Bench {
         wait_for_bytes(&self.twin, before + count);
     }
 
-    /// The peer sends nothing more, which is known when this returns.
+    /// Makes the peer end its data. Returns when the end has arrived.
     fn ends(&self) {
         self.peer.shutdown(Shutdown::Write).unwrap();
         wait_for_end(&self.twin);
     }
 
-    /// All that has come, which must be what was sent, so far.
+    /// Returns everything received, and asserts that it equals what was sent.
     #[track_caller]
     fn bytes(&self) -> Vec<u8> {
         let bytes = self.el.state().bytes();
@@ -119,9 +118,9 @@ impl Bench {
     }
 }
 
-/// Wherever in the last read it ends.
+/// For input that ends anywhere in the last read.
 #[test]
-fn s1_what_is_longer_than_the_buffer_comes_in_one_turn() {
+fn s1_input_longer_than_the_buffer_comes_in_one_tick() {
     on_every_selector(|kind| {
         let mut bench = Bench::new(kind);
         let mut sent = 0;
@@ -132,7 +131,7 @@ fn s1_what_is_longer_than_the_buffer_comes_in_one_turn() {
             assert_eq!(bench.bytes().len(), sent, "{length}");
             bench.settles_with(sent, &[]);
         }
-        // So do those that are watched as ever.
+        // Connections that are watched level-triggered behave the same.
         let (mut el, _) = small(kind);
         let (ours, mut theirs) = pair();
         el.attach_with(ours, recording()).unwrap();
@@ -143,30 +142,31 @@ fn s1_what_is_longer_than_the_buffer_comes_in_one_turn() {
     });
 }
 
-/// A turn ends before the input does, and the rest comes although nothing happens any more.
+/// One tick does not read all the input. The rest arrives although no further event comes.
 #[test]
-fn q5_who_sends_much_is_read_in_turns_and_whole() {
+fn q5_large_input_is_read_over_several_ticks() {
     on_every_selector(|kind| {
         let mut bench = Bench::new(kind);
         bench.sends(MUCH);
         let mut turns = 0;
         while bench.bytes().len() < MUCH {
             let before = bench.bytes().len();
-            bench.el.call_soon(|_, told| told.moments.push(Moment::Resume)); // A neighbour's mark.
+            // Marks that the neighbour ran.
+            bench.el.call_soon(|_, told| told.moments.push(Moment::Resume));
             tick(&mut bench.el);
             let came = bench.bytes().len() - before;
-            assert!((1..=MUCH / 5).contains(&came), "{came} bytes in a tick");
+            assert!((1..=MUCH / 5).contains(&came), "{came} bytes in one tick");
             let marks = bench.el.state().order().len() - 1;
-            assert_eq!(marks, turns + 1, "the neighbour has its turn in each tick");
+            assert_eq!(marks, turns + 1, "the neighbour runs in each tick");
             turns += 1;
         }
         settle(&mut bench.el);
     });
 }
 
-/// Somebody else's messages come in time, and so does what is sent all the time.
+/// A neighbour's data arrives in time, and so does the data of a peer that never stops sending.
 #[test]
-fn q5_an_endless_sender_delays_nobody_by_more_than_two_ticks() {
+fn q5_an_endless_sender_delays_others_by_at_most_two_ticks() {
     on_every_selector(|kind| {
         let mut bench = Bench::new(kind);
         let (ours, mut neighbour) = tcp_pair();
@@ -190,7 +190,7 @@ fn q5_an_endless_sender_delays_nobody_by_more_than_two_ticks() {
 }
 
 #[test]
-fn s2_a_pause_between_two_reads_of_a_turn_holds_at_once() {
+fn s2_a_pause_between_two_reads_of_a_tick_applies_at_once() {
     on_every_selector(|kind| {
         let mut bench = Bench::scripted(kind, |conn, moment| {
             if matches!(moment, Moment::Data(_)) {
@@ -207,9 +207,9 @@ fn s2_a_pause_between_two_reads_of_a_turn_holds_at_once() {
     });
 }
 
-/// What a turn has left waits, and nothing spins meanwhile.
+/// Input left by one tick waits, and nothing spins.
 #[test]
-fn s2_a_pause_between_two_turns_holds_and_loses_nothing() {
+fn s2_a_pause_between_two_ticks_loses_nothing() {
     on_every_selector(|kind| {
         let mut bench = Bench::new(kind);
         bench.sends(MUCH);
@@ -228,10 +228,10 @@ fn s2_a_pause_between_two_turns_holds_and_loses_nothing() {
 }
 
 #[test]
-fn s1_the_end_comes_whenever_it_comes() {
+fn s1_the_end_is_delivered_whenever_it_arrives() {
     on_every_selector(|kind| {
         for length in [0, 1, BUFFER - 1, BUFFER, BUFFER + 1, MUCH] {
-            // With the bytes, after them, and before the first is read.
+            // The end arrives with the bytes, after them, or before the first is read.
             let mut bench = Bench::new(kind);
             bench.sends(length);
             bench.ends();
@@ -252,7 +252,7 @@ fn s1_the_end_comes_whenever_it_comes() {
             bench.conn.resume_reading();
             bench.settles_with(length, &[Moment::Eof]);
 
-            // A connection of which one half is over is quiet, and writes.
+            // A half-closed connection causes no events and can still write.
             bench.conn.write(b"still there");
             wait_for_bytes(&bench.peer, 11);
             assert_eq!(tick(&mut bench.el), 0);
@@ -260,9 +260,9 @@ fn s1_the_end_comes_whenever_it_comes() {
     });
 }
 
-/// A read stops short there. (The urgent byte itself is for nobody.)
+/// A read stops short at urgent data. No callback gets the urgent byte itself.
 #[test]
-fn s1_urgent_data_holds_nothing_up() {
+fn s1_urgent_data_delays_nothing() {
     on_every_selector(|kind| {
         for before in [0, 1, BUFFER - 1, BUFFER, BUFFER + 1, MUCH - 1] {
             let mut bench = Bench::new(kind);
@@ -280,9 +280,9 @@ fn s1_urgent_data_holds_nothing_up() {
     });
 }
 
-/// The first read that fills the queue is the last one before the protocol is told.
+/// The read that fills the queue is the last one before `pause_writing`.
 #[test]
-fn s2_the_tide_is_told_before_more_is_read() {
+fn s2_pause_writing_comes_before_the_next_read() {
     on_every_selector(|kind| {
         let mut bench = Bench::scripted(kind, |conn, moment| match moment {
             Moment::Data(bytes) => conn.write(bytes),
@@ -291,7 +291,7 @@ fn s2_the_tide_is_told_before_more_is_read() {
         });
         bench.conn.set_water_marks(0, u32::MAX);
         bench.conn.write(&vec![0; 10 << 20]);
-        // The buffers of the kernel grow for a while.
+        // The kernel grows its buffers for some time.
         let mut queued = usize::MAX;
         for _ in 0..100 {
             settle(&mut bench.el);
@@ -307,9 +307,9 @@ fn s2_the_tide_is_told_before_more_is_read() {
     });
 }
 
-/// Without a wait for what has come already.
+/// The input is already there, so no wait is needed.
 #[test]
-fn s3_a_close_sees_the_end_that_was_there_before() {
+fn s3_a_close_finds_an_end_that_has_arrived() {
     on_every_selector(|kind| {
         for length in [BUFFER - 1, BUFFER, 2 * BUFFER, MUCH] {
             let mut bench = Bench::scripted(kind, |conn, moment| {
@@ -324,7 +324,7 @@ fn s3_a_close_sees_the_end_that_was_there_before() {
             bench.settles_with(first, &[Moment::Lost(None)]);
             assert_eq!(bench.clock.elapsed(), Duration::ZERO, "{length}");
 
-            // From outside, when a turn has left something.
+            // The same for a close from outside, when a tick left input unread.
             let mut bench = Bench::new(kind);
             bench.sends(MUCH);
             bench.ends();
@@ -337,9 +337,9 @@ fn s3_a_close_sees_the_end_that_was_there_before() {
     });
 }
 
-/// A peer whose bytes nobody reads cannot end. Nobody else waits for all of them.
+/// The peer cannot end before its bytes are read. Other connections do not wait for all of them.
 #[test]
-fn s3_a_close_reads_what_keeps_the_peer_from_its_end() {
+fn s3_a_close_reads_input_that_delays_the_peers_end() {
     on_every_selector(|kind| {
         let clock = SimClock::new();
         let builder = EventLoop::builder()
@@ -354,7 +354,7 @@ fn s3_a_close_reads_what_keeps_the_peer_from_its_end() {
             }
             Ok(())
         });
-        // The call that ends our half wakes whoever watches the socket, so it comes first.
+        // Shutting down our side wakes the watchers of the socket, so it comes first.
         el.attach_with(ours, script).unwrap().shutdown_write();
         settle(&mut el);
         fill(&peer);
@@ -369,7 +369,7 @@ fn s3_a_close_reads_what_keeps_the_peer_from_its_end() {
     });
 }
 
-/// And with a wait for what has not.
+/// The input is not there yet, so the close waits.
 #[test]
 fn s3_a_close_waits_for_the_end_of_a_sender() {
     on_every_selector(|kind| {
@@ -388,9 +388,9 @@ fn s3_a_close_waits_for_the_end_of_a_sender() {
     });
 }
 
-/// A request is one turn and no call that changes a registration.
+/// A request costs one wait and one callback, and no change of a registration.
 #[test]
-fn q10_a_steady_tcp_echo_costs_a_wait_and_a_turn() {
+fn q10_a_steady_tcp_echo_costs_one_wait_and_one_callback() {
     on_every_selector(|kind| {
         let (selector, calls) = counted(kind);
         let mut el = EventLoop::builder().selector(selector).build().unwrap();
@@ -410,7 +410,7 @@ fn q10_a_steady_tcp_echo_costs_a_wait_and_a_turn() {
     });
 }
 
-/// What the loop asks for when `attach` watches a stream.
+/// Returns the interests that the loop registers when `attach` runs.
 fn asked(kind: SelectorKind, attach: impl FnOnce(&mut EventLoop<Told>)) -> Vec<Interest> {
     let (mut el, log) = spied(kind, Told::default());
     attach(&mut el);
@@ -421,9 +421,10 @@ fn asked(kind: SelectorKind, attach: impl FnOnce(&mut EventLoop<Told>)) -> Vec<I
     log.take().into_iter().filter_map(asked).collect()
 }
 
-/// To be told of urgent data is what edges need, and the level would repeat it for ever.
+/// Edge-triggered streams need to be notified of urgent data; with level triggering it would be
+/// reported forever.
 #[test]
-fn w5_streams_are_told_of_urgent_data_where_the_kernel_has_edges() {
+fn w5_edge_triggered_streams_watch_for_urgent_data() {
     on_every_selector(|kind| {
         let level = Interest::READABLE;
         let edge = match kind.open().unwrap().has_edges() {
@@ -434,7 +435,7 @@ fn w5_streams_are_told_of_urgent_data_where_the_kernel_has_edges() {
         assert_eq!(tcp, [edge]);
         let unix = asked(kind, |el| drop(el.attach_with(pair().0, recording()).unwrap()));
         assert_eq!(unix, [level]);
-        // Of the listener, the one that connects, the accepted and the connected one.
+        // The listener, the connecting socket, the accepted socket and the connected socket.
         let sockets = asked(kind, |el| {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();

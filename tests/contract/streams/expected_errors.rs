@@ -1,5 +1,5 @@
-//! Everyday errors that are an end or a pause for their kind of descriptor: pseudo terminals and
-//! datagram sockets.
+//! Expected errors that mean an end or a pause for their kind of descriptor: pseudo terminals and
+//! datagram sockets (docs/contract.md, S1).
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use crate::support::files::alone_as;
 use crate::support::protocol::{Moment, Recording, recorded, tick_until};
 use crate::support::{on_every_selector, simulated};
 
-/// The two ends of a pseudo terminal that passes bytes on as they are: (master, slave).
+/// Returns master and slave of a pseudo terminal in raw mode.
 fn terminal() -> (File, File) {
     let ends = openpty(None, None).unwrap();
     let mut mode = tcgetattr(&ends.slave).unwrap();
@@ -29,7 +29,7 @@ fn ends_regularly(kind: SelectorKind, slave: File, stream: impl TransportStream 
     let alive = Rc::new(());
     let protocol = Recording::new(&alive, |_, _, conn, moment| {
         if *moment == Moment::Eof {
-            conn.expect("it is open").close();
+            conn.expect("the connection is open").close();
         }
         Ok(())
     });
@@ -42,11 +42,11 @@ fn ends_regularly(kind: SelectorKind, slave: File, stream: impl TransportStream 
     let told = el.state();
     assert_eq!(told.bytes().len(), 4000);
     assert!(told.order().contains(&Moment::Eof));
-    assert_eq!(told.loss(), Some(None), "without an error");
+    assert_eq!(told.loss(), Some(None), "the end is not an error");
     assert!(told.reports.is_empty(), "{:?}", told.reports);
 }
 
-/// The program behind a pseudo terminal ends, for which Linux has the error EIO.
+/// On Linux reading from the master fails with EIO when the slave is closed.
 #[test]
 fn s1_the_end_of_a_terminal_is_the_end_of_the_stream() {
     on_every_selector(|kind| {
@@ -105,10 +105,10 @@ fn s1_a_task_reads_the_end_of_a_terminal() {
     });
 }
 
-/// Runs `check` in a process of its own, some of whose calls fail.
+/// Runs `check` in its own process, in which some system calls fail.
 fn injected(name: &str, fault: &str, check: impl FnOnce()) {
     if Command::new("strace").arg("-V").output().is_err() {
-        return println!("skipped: strace is not installed, and nothing else forges errors");
+        return println!("skipped: strace is not installed");
     }
     let traced = |child: Command| {
         let mut strace = Command::new("strace");
@@ -122,10 +122,10 @@ fn injected(name: &str, fault: &str, check: impl FnOnce()) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// P88: BSDs answer ENOBUFS when the queue of a Unix receiver or of an interface is full.
+/// BSDs return ENOBUFS when the queue of a Unix receiver or of an interface is full (P88).
 #[test]
-fn p88_no_buffers_for_a_datagram_is_a_wait() {
-    let name = "streams::expected_errors::p88_no_buffers_for_a_datagram_is_a_wait";
+fn p88_enobufs_for_a_datagram_is_a_wait() {
+    let name = "streams::expected_errors::p88_enobufs_for_a_datagram_is_a_wait";
     let check = || {
         let mut el = EventLoop::builder().selector(SelectorKind::available()[0]).build().unwrap();
         el.run_until_complete(async {

@@ -1,4 +1,5 @@
-//! The feature `futures-io`: what is written for the traits of the futures crates works here.
+//! The feature `futures-io`: code written for the traits of the futures crates works with our
+//! streams (docs/contract.md, S1).
 
 use std::io::{ErrorKind, pipe};
 
@@ -10,7 +11,7 @@ use mainspring::net::{TcpListener, TcpStream, UnixStream};
 use crate::support::{on_every_selector, simulated};
 
 #[test]
-fn s1_lines_of_a_buffered_stream() {
+fn s1_lines_of_a_buffered_stream_are_read() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (client, server) = UnixStream::pair().unwrap();
@@ -43,9 +44,9 @@ fn s1_lines_of_a_buffered_stream() {
     });
 }
 
-/// 4 MiB there and back, by `copy` in one task for each side.
+/// Sends 4 MiB there and back, with `copy` on the server's side.
 #[test]
-fn s1_a_stream_is_copied_onto_itself() {
+fn s1_copy_echoes_a_stream() {
     const TOTAL: usize = 4 << 20;
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
@@ -74,7 +75,7 @@ fn s1_a_stream_is_copied_onto_itself() {
 }
 
 #[test]
-fn s1_pipes_are_read_and_written_by_the_traits() {
+fn s1_pipes_implement_the_traits() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (reader, writer) = pipe().unwrap();
@@ -94,7 +95,7 @@ fn s1_pipes_are_read_and_written_by_the_traits() {
 }
 
 #[test]
-fn s1_a_peer_that_has_gone_is_an_error_of_the_traits() {
+fn s1_a_closed_peer_is_an_error_of_the_traits() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (mut one, other) = UnixStream::pair().unwrap();

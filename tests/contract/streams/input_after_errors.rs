@@ -1,4 +1,4 @@
-//! S1: input that has arrived is delivered, whatever the other direction does.
+//! Input that has arrived is delivered, even if the other direction fails (docs/contract.md, S1).
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -17,10 +17,10 @@ use crate::support::files::{pair, tcp_pair, tick, wait_for};
 use crate::support::on_every_selector;
 use crate::support::protocol::{Moment, Recording, Told, recorded, recording, settle, tick_until};
 
-/// More than a turn reads at once, and no multiple of it.
+/// More bytes than one tick reads, and no multiple of the buffer size.
 const ANSWER: usize = 30_000;
 
-/// A loop whose turn takes several reads for the answer.
+/// Returns a loop that needs several reads for the answer.
 fn hasty(kind: SelectorKind) -> EventLoop<Told> {
     let builder = EventLoop::builder().selector(kind).read_buffer(1000);
     builder.build_with(Told::default()).unwrap()
@@ -33,14 +33,14 @@ fn assert_answered(el: &mut EventLoop<Told>, kinds: &[ErrorKind]) {
     let told = el.state();
     assert_eq!(told.bytes().len(), ANSWER);
     assert!(told.bytes() == stretch(0, ANSWER));
-    let reason = told.loss().flatten().expect("an error");
+    let reason = told.loss().flatten().expect("the connection ended with an error");
     assert!(kinds.contains(&reason), "{reason:?}");
-    assert!(!told.moments.contains(&Moment::Eof), "the end is a part of the error");
+    assert!(!told.moments.contains(&Moment::Eof), "the end is part of the error");
 }
 
 const RESET: [ErrorKind; 2] = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
 
-/// The ways in which reading is held back: by the queue, by the user, not at all.
+/// Ways in which reading is paused: by the long queue, also by the user, not at all.
 const HELD: [fn(&Transport); 3] = [
     |conn| conn.write(&[0; 16 << 20]),
     |conn| {
@@ -65,7 +65,7 @@ fn s1_an_early_answer_before_a_reset_is_delivered_over_tcp() {
             settle(&mut el);
             assert!(conn.queued() > 0);
             theirs.write_all(&stretch(0, ANSWER)).unwrap();
-            drop(theirs); // With unread input: a reset.
+            drop(theirs); // With unread input, which resets the connection.
             assert_answered(&mut el, &RESET);
             assert!(conn.is_closing() && conn.queued() == 0);
         }
@@ -89,7 +89,7 @@ fn s1_an_early_answer_before_a_reset_is_delivered_over_unix_sockets() {
     });
 }
 
-/// Each call that meets the error, made between two ticks.
+/// Calls that get the error between two ticks.
 #[test]
 fn s1_an_error_of_a_call_between_ticks_loses_no_input() {
     let calls: [fn(&Transport); 2] = [
@@ -111,14 +111,14 @@ fn s1_an_error_of_a_call_between_ticks_loses_no_input() {
                 drop(theirs);
                 call(&conn);
                 assert!(conn.is_closing() && !conn.is_reading());
-                conn.pause_reading(); // No reason to wait any more.
+                conn.pause_reading(); // Has no effect any longer.
                 assert_answered(&mut el, &[ErrorKind::BrokenPipe]);
             }
         }
     });
 }
 
-/// A protocol that writes for each piece meets the error while it is called.
+/// A protocol that writes each piece back gets the error inside a callback.
 #[test]
 fn s1_an_error_of_a_write_inside_a_callback_loses_no_input() {
     on_every_selector(|kind| {
@@ -139,7 +139,7 @@ fn s1_an_error_of_a_write_inside_a_callback_loses_no_input() {
     });
 }
 
-/// A stream that cannot be shut down says so after what it has read.
+/// Stream that cannot shut down its writing side.
 struct NoEnd(UnixStream);
 
 impl TransportStream for NoEnd {
@@ -177,9 +177,9 @@ fn s1_an_error_of_shutdown_write_loses_no_input() {
     });
 }
 
-/// A peer that reads nothing more but writes on does not put the error off without a bound.
+/// If the peer shut down reading but writes on, the error is delayed only up to a limit.
 #[test]
-fn s1_a_peer_that_writes_on_after_the_error_ends_at_a_bound() {
+fn s1_a_peer_that_writes_on_after_the_error_is_ended_at_a_limit() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -190,7 +190,7 @@ fn s1_a_peer_that_writes_on_after_the_error_ends_at_a_bound() {
         let (seen, piece) = (bytes.clone(), vec![0; 1 << 20]);
         let conn = el.attach(ours, move |_, _, _, data| {
             seen.set(seen.get() + data.len());
-            let _ = theirs.write(&piece); // There is always more.
+            let _ = theirs.write(&piece); // So there is always more to read.
             Ok(())
         });
         conn.unwrap().write(b"it is not read");
@@ -205,7 +205,7 @@ fn s1_a_peer_that_writes_on_after_the_error_ends_at_a_bound() {
     });
 }
 
-/// What comes after `close` belongs to no callback, and an error then ends the connection at once.
+/// After `close` no input is delivered, so an error ends the connection at once.
 #[test]
 fn s3_an_error_after_close_delivers_nothing() {
     on_every_selector(|kind| {
@@ -223,7 +223,7 @@ fn s3_an_error_after_close_delivers_nothing() {
     });
 }
 
-/// The reset alone, without any write, is reported as before.
+/// A reset without any write of ours is reported after the input.
 #[test]
 fn s1_a_reset_after_bytes_is_an_error_after_the_bytes() {
     on_every_selector(|kind| {

@@ -1,4 +1,4 @@
-//! S3, S4: limits of time and of number that a daemon sets for its connections.
+//! Time limits and connection limits of a daemon (docs/contract.md, S3 and S4).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -16,10 +16,10 @@ use crate::support::on_every_selector;
 use crate::support::protocol::{Moment, Told, recorded, recording, settle, tick_until, ticks};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// More than the kernel takes at once.
+/// More bytes than the kernel buffers.
 const MUCH: usize = 16 << 20;
 
-/// A server whose only client has asked for much and does not read it.
+/// Returns a server whose only client has requested much and reads nothing.
 fn stuck(kind: SelectorKind) -> (EventLoop<Told>, SimClock, Server, TcpStream) {
     let (mut el, clock) = recorded(kind);
     let (listener, address) = listener();
@@ -36,7 +36,7 @@ fn stuck(kind: SelectorKind) -> (EventLoop<Told>, SimClock, Server, TcpStream) {
 }
 
 #[test]
-fn s3_closing_the_clients_of_a_server_has_a_bound() {
+fn s3_close_clients_has_a_time_limit() {
     on_every_selector(|kind| {
         let (mut el, clock, server, _client) = stuck(kind);
         server.close();
@@ -48,7 +48,8 @@ fn s3_closing_the_clients_of_a_server_has_a_bound() {
         let (mut el, clock, server, _client) = stuck(kind);
         server.close();
         server.close_clients_within(10 * SECOND);
-        server.close_clients_within(20 * SECOND); // Later than the one in force.
+        // Later than the limit in force, so it has no effect.
+        server.close_clients_within(20 * SECOND);
         el.run().unwrap();
         assert_eq!((clock.elapsed(), server.connections()), (10 * SECOND, 0));
 
@@ -62,21 +63,21 @@ fn s3_closing_the_clients_of_a_server_has_a_bound() {
 }
 
 #[test]
-fn s3_a_close_that_takes_too_long_is_told_as_such() {
+fn s3_a_close_beyond_its_limit_is_a_timeout() {
     on_every_selector(|kind| {
         let (mut el, clock) = recorded(kind);
         let (ours, mut theirs) = pair();
         let conn = el.attach_with(ours, recording()).unwrap();
         conn.write(&vec![0; MUCH]);
         conn.close();
-        conn.close_within(3 * SECOND); // One that closes already gets the limit as well.
+        conn.close_within(3 * SECOND); // A connection that is closing already gets the limit too.
         el.run().unwrap();
         assert_eq!(clock.elapsed(), 3 * SECOND);
         assert_eq!(el.state().loss(), Some(Some(Error::TimedOut(3 * SECOND).kind())));
         assert_eq!(el.state().reports, []);
         theirs.read_exact(&mut [0; 10]).unwrap();
 
-        // All was sent: only the peer's end has not come.
+        // Everything was sent; only the peer's end is missing.
         let (mut el, clock) = recorded(kind);
         let (ours, _theirs) = pair();
         let conn = el.attach_with(ours, recording()).unwrap();
@@ -87,9 +88,9 @@ fn s3_a_close_that_takes_too_long_is_told_as_such() {
     });
 }
 
-/// A slow peer is not a stuck one.
+/// A slow peer keeps the connection alive; a stuck one does not.
 #[test]
-fn s3_a_close_goes_on_as_long_as_the_peer_takes_something() {
+fn s3_a_close_goes_on_while_the_peer_reads() {
     on_every_selector(|kind| {
         let (mut el, clock) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -121,7 +122,7 @@ fn s3_a_close_goes_on_as_long_as_the_peer_takes_something() {
 }
 
 #[test]
-fn s3_a_connection_in_which_no_byte_moves_ends_at_its_idle_limit() {
+fn s3_an_idle_connection_ends_at_its_limit() {
     on_every_selector(|kind| {
         let (mut el, clock) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -145,9 +146,9 @@ fn s3_a_connection_in_which_no_byte_moves_ends_at_its_idle_limit() {
     });
 }
 
-/// Neither a tick nor a timer operation for each byte.
+/// The limit costs neither a tick nor a timer operation for each byte.
 #[test]
-fn s3_an_idle_limit_wakes_the_loop_once_a_limit_at_most() {
+fn s3_an_idle_limit_costs_no_timer_operation_for_each_byte() {
     on_every_selector(|kind| {
         let (mut el, clock) = recorded(kind);
         let (ours, mut theirs) = pair();
@@ -167,7 +168,7 @@ fn s3_an_idle_limit_wakes_the_loop_once_a_limit_at_most() {
 }
 
 #[test]
-fn s4_a_server_gives_its_idle_limit_to_its_clients() {
+fn s4_a_server_applies_its_idle_limit_to_its_clients() {
     on_every_selector(|kind| {
         let (mut el, clock) = recorded(kind);
         let (listener, address) = listener();
@@ -183,7 +184,7 @@ fn s4_a_server_gives_its_idle_limit_to_its_clients() {
 }
 
 #[test]
-fn s4_clients_beyond_the_limit_wait_until_others_end() {
+fn s4_clients_beyond_the_limit_wait() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (listener, address) = listener();
@@ -212,7 +213,7 @@ fn s4_clients_beyond_the_limit_wait_until_others_end() {
 }
 
 #[test]
-fn s4_a_client_that_is_not_admitted_is_closed_and_no_protocol_is_made() {
+fn s4_a_client_that_is_not_admitted_gets_no_protocol() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (listener, address) = listener();
@@ -222,7 +223,7 @@ fn s4_a_client_that_is_not_admitted_is_closed_and_no_protocol_is_made() {
         server.set_admission(move |peer| {
             assert!(peer.as_inet().is_some_and(|it| it.ip().is_loopback()));
             count.set(count.get() + 1);
-            again.set_admission(|_| true); // The next one is served.
+            again.set_admission(|_| true); // Admit the next client.
             false
         });
         let mut refused = client(address);
@@ -239,7 +240,7 @@ fn s4_a_client_that_is_not_admitted_is_closed_and_no_protocol_is_made() {
 }
 
 #[test]
-fn s1_a_read_buffer_that_no_memory_holds_is_refused() {
+fn s1_a_read_buffer_beyond_all_memory_is_refused() {
     for bytes in [(1 << 30) + 1, usize::MAX] {
         let built = EventLoop::builder().read_buffer(bytes).build();
         assert!(matches!(built, Err(Error::Setting(_))));

@@ -1,4 +1,4 @@
-//! S3: what was sent before a `close` arrives, also at a peer that still sends.
+//! Bytes written before a `close` arrive, even at a peer that still sends (docs/contract.md, S3).
 
 use std::cell::Cell;
 use std::fs::File;
@@ -17,10 +17,10 @@ use crate::support::files::{pair, tcp_pair, tick};
 use crate::support::on_every_selector;
 use crate::support::protocol::{Moment, Recording, recorded, recording, settle, tick_until};
 
-/// As long as the end of the peer is awaited.
+/// Maximum time that a closed connection waits for the end of its peer.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A stream that counts what is done with it.
+/// Stream that counts its reads and its `shutdown_write` calls.
 struct Counting {
     stream: UnixStream,
     reads: Rc<Cell<u32>>,
@@ -28,7 +28,7 @@ struct Counting {
 }
 
 impl Counting {
-    /// The stream, its peer, and the counts of reads and of ends.
+    /// Returns the stream, its peer, and the counts of reads and of `shutdown_write` calls.
     fn pair() -> (Counting, UnixStream, Rc<Cell<u32>>, Rc<Cell<u32>>) {
         let (stream, theirs) = pair();
         let (reads, ends) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
@@ -65,7 +65,7 @@ impl TransportStream for Counting {
     }
 }
 
-/// The peer says something before the close, and something after it, and gets everything.
+/// Checks that everything arrives although the peer sends before and after the close.
 fn check_all_arrives<T, P>(kind: SelectorKind, length: usize, ours: T, mut peer: P)
 where
     T: TransportStream + 'static,
@@ -82,7 +82,7 @@ where
     tick_until(&mut el, |_| {
         let count = match peer.read(&mut buffer) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
-            count => count.expect("a connection that nobody has reset"),
+            count => count.expect("the connection was reset"),
         };
         got.extend_from_slice(&buffer[..count]);
         let _ = peer.write(b"said after it");
@@ -98,7 +98,7 @@ where
 }
 
 #[test]
-fn s3_what_was_sent_arrives_at_a_peer_that_still_sends() {
+fn s3_bytes_before_a_close_reach_a_peer_that_still_sends() {
     on_every_selector(|kind| {
         for length in [100, 20 << 20] {
             let (ours, theirs) = tcp_pair();
@@ -112,7 +112,7 @@ fn s3_what_was_sent_arrives_at_a_peer_that_still_sends() {
 }
 
 #[test]
-fn s3_a_peer_that_does_not_end_is_waited_for_so_long_and_no_longer() {
+fn s3_a_peer_that_does_not_end_is_waited_for_at_most_two_seconds() {
     on_every_selector(|kind| {
         for paused in [false, true] {
             let (mut el, clock) = recorded(kind);
@@ -127,7 +127,7 @@ fn s3_a_peer_that_does_not_end_is_waited_for_so_long_and_no_longer() {
             theirs.set_nonblocking(true).unwrap();
             let mut got = String::new();
             theirs.read_to_string(&mut got).unwrap();
-            assert_eq!(got, "the last", "and the end at once");
+            assert_eq!(got, "the last", "and then the end at once");
             settle(&mut el);
             let began = clock.elapsed();
             while el.state().loss().is_none() {
@@ -145,7 +145,7 @@ fn s3_a_peer_that_does_not_end_is_waited_for_so_long_and_no_longer() {
 }
 
 #[test]
-fn s3_a_run_waits_for_the_peers_that_were_told_of_the_end() {
+fn s3_run_waits_for_lingering_connections() {
     on_every_selector(|kind| {
         let (mut el, clock) = recorded(kind);
         let (ours, _theirs) = pair();
@@ -156,7 +156,7 @@ fn s3_a_run_waits_for_the_peers_that_were_told_of_the_end() {
 }
 
 #[test]
-fn s3_abort_cuts_the_wait_for_the_peer_short() {
+fn s3_abort_ends_the_wait_for_the_peer() {
     on_every_selector(|kind| {
         let (mut el, clock) = recorded(kind);
         let (ours, _theirs) = pair();
@@ -165,16 +165,16 @@ fn s3_abort_cuts_the_wait_for_the_peer_short() {
         settle(&mut el);
         assert!(el.next_deadline().is_some() && el.state().loss().is_none());
         conn.abort();
-        assert!(el.next_deadline().is_some(), "the loss is due");
+        assert!(el.next_deadline().is_some(), "connection_lost is queued");
         settle(&mut el);
         assert_eq!((el.state().loss(), clock.elapsed()), (Some(None), Duration::ZERO));
         assert_eq!(el.next_deadline(), None);
     });
 }
 
-/// The usual case costs nothing: the peer ends first.
+/// The usual case, in which the peer ends first, needs no wait.
 #[test]
-fn s3_after_the_end_of_the_peer_a_close_is_at_once() {
+fn s3_after_the_peers_end_a_close_does_not_wait() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, theirs, reads, ends) = Counting::pair();
@@ -192,9 +192,9 @@ fn s3_after_the_end_of_the_peer_a_close_is_at_once() {
     });
 }
 
-/// A flood of the peer does not keep the loop: it is read as ever, once an event.
+/// A flood from the peer does not block the loop: it is read once an event, as always.
 #[test]
-fn s3_what_comes_after_a_close_is_read_once_an_event() {
+fn s3_input_after_a_close_is_read_once_an_event() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, theirs, reads, ends) = Counting::pair();
@@ -202,7 +202,7 @@ fn s3_what_comes_after_a_close_is_read_once_an_event() {
         tick(&mut el);
         conn.shutdown_write();
         conn.close();
-        assert_eq!((reads.get(), ends.get()), (0, 1), "the peer is told once");
+        assert_eq!((reads.get(), ends.get()), (0, 1), "shutdown_write is called once");
         theirs.set_nonblocking(true).unwrap();
         for round in 1..=50 {
             while theirs.write(&[0; 65536]).is_ok() {}
@@ -217,7 +217,7 @@ fn s3_what_comes_after_a_close_is_read_once_an_event() {
 }
 
 #[test]
-fn s3_what_cannot_tell_its_peer_is_closed_at_once() {
+fn s3_a_stream_without_half_close_is_closed_at_once() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let ((us, _to_us), (_from_us, writer)) = (io::pipe().unwrap(), io::pipe().unwrap());
@@ -264,9 +264,10 @@ fn s3_a_loop_that_is_dropped_waits_for_no_peer() {
     });
 }
 
-/// What comes with the event that led to the close was read; the next read waits for the next one.
+/// The input of the event that caused the close has been read; the next read waits for the next
+/// event.
 #[test]
-fn s3_a_close_while_bytes_are_told_reads_no_further_in_this_event() {
+fn s3_a_close_in_data_received_reads_no_further_in_this_event() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs, reads, ends) = Counting::pair();
@@ -286,13 +287,13 @@ fn s3_a_close_while_bytes_are_told_reads_no_further_in_this_event() {
     });
 }
 
-/// What the stream asks for while it is used comes after what is under way.
+/// A call that the stream makes while it is used takes effect after the current operation.
 #[test]
-fn s3_a_stream_that_ends_its_writing_while_it_is_used_is_heard() {
+fn s3_a_stream_may_end_its_writing_during_a_call() {
     on_every_selector(|kind| {
         let tricks: [fn(&Transport); 2] = [Transport::close, Transport::shutdown_write];
         let tricks = tricks.iter().flat_map(|it| [(*it, true), (*it, false)]);
-        // The stream takes three bytes of a write in which it plays a trick.
+        // The stream takes three bytes of the write in which it calls back.
         for ((trick, writing), text) in tricks.flat_map(|it| [(it, "all"), (it, "a part")]) {
             let (mut el, _) = recorded(kind);
             let (ours, theirs) = pair();
@@ -314,9 +315,9 @@ fn s3_a_stream_that_ends_its_writing_while_it_is_used_is_heard() {
     });
 }
 
-/// The last chance of the callback to hear of it: nothing of it comes after the tide.
+/// The stream closes during `resume_writing`, the last callback that can notice it.
 #[test]
-fn s3_a_stream_that_closes_while_the_tide_is_told_is_heard() {
+fn s3_a_stream_may_close_in_resume_writing() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, theirs) = pair();
@@ -344,7 +345,7 @@ fn s3_a_stream_that_closes_while_the_tide_is_told_is_heard() {
             resumed || TransportStream::read(&theirs, &mut buffer).is_ok_and(|count| count == 0)
         });
         settle(&mut el);
-        // What the peer has room for, as often as it takes: some buffers hold 4 KiB.
+        // Some kernels have buffers of only 4 KiB, so this takes several reads.
         let mut got = Vec::new();
         tick_until(&mut el, |_| (&theirs).read_to_end(&mut got).is_ok());
         assert!(got.ends_with(b"all"));
@@ -352,10 +353,10 @@ fn s3_a_stream_that_closes_while_the_tide_is_told_is_heard() {
     });
 }
 
-/// What the peer finds until the end, which must be there already.
+/// Reads to the end of the stream, which must have arrived.
 fn read_to_the_end(mut peer: UnixStream) -> String {
     peer.set_nonblocking(true).unwrap();
     let mut got = String::new();
-    peer.read_to_string(&mut got).expect("the end, in time");
+    peer.read_to_string(&mut got).expect("the end has arrived");
     got
 }

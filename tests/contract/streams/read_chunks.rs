@@ -1,4 +1,4 @@
-//! Reading into buffers that the loop lends, on every selector.
+//! Reading into chunks of the loop's buffer (docs/contract.md, S1).
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -14,14 +14,14 @@ use mainspring::{Error, EventLoop, Io, ReadChunk, spawn, yield_now};
 use crate::support::files::tcp_pair;
 use crate::support::{on_every_selector, simulated};
 
-/// Both ends, one of a task.
+/// Returns a stream of a task, and its peer.
 fn stream() -> (UnixStream, Peer) {
     let (ours, theirs) = Peer::pair().unwrap();
     (UnixStream::from_std(ours).unwrap(), theirs)
 }
 
 #[test]
-fn s1_chunks_are_what_was_sent_and_an_empty_one_is_the_end() {
+fn s1_chunks_deliver_all_bytes_and_an_empty_one_is_the_end() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (ours, mut theirs) = tcp_pair();
@@ -45,7 +45,7 @@ fn s1_chunks_are_what_was_sent_and_an_empty_one_is_the_end() {
     });
 }
 
-/// The size is the loop's; what does not fit comes next.
+/// The chunk has at most the size of the loop's read buffer; the rest comes in the next one.
 #[test]
 fn s1_a_chunk_is_at_most_as_large_as_the_read_buffer() {
     let mut el = EventLoop::builder().read_buffer(4).build().unwrap();
@@ -66,10 +66,9 @@ fn s1_a_chunk_is_at_most_as_large_as_the_read_buffer() {
     assert_eq!(chunks.unwrap().unwrap(), ["four", " by ", "four"]);
 }
 
-/// A task may keep its chunk as long as it likes: neither other tasks nor callbacks, which read in
-/// the meantime, write into it.
+/// A task may keep its chunk. Neither other tasks nor callbacks that read meanwhile write into it.
 #[test]
-fn s1_a_chunk_that_is_kept_stays_what_it_is() {
+fn s1_a_kept_chunk_does_not_change() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, String::new());
         let (callbacks, mut says) = Peer::pair().unwrap();
@@ -98,7 +97,7 @@ fn s1_a_chunk_that_is_kept_stays_what_it_is() {
 }
 
 #[test]
-fn s1_a_read_that_is_given_up_loses_nothing() {
+fn s1_a_dropped_read_future_loses_nothing() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (ours, mut theirs) = stream();
@@ -115,14 +114,14 @@ fn s1_a_read_that_is_given_up_loses_nothing() {
     });
 }
 
-/// Before there is a loop, and after it: a chunk is memory, and owes nobody anything.
+/// A chunk is plain memory: it can be read before the loop exists, and used after the loop is gone.
 #[test]
 fn s1_a_chunk_needs_no_loop() {
     let (ours, mut theirs) = stream();
     theirs.write_all(b"early").unwrap();
     let mut cx = Context::from_waker(Waker::noop());
     let Poll::Ready(Ok(early)) = pin!(ours.read_chunk()).poll(&mut cx) else {
-        panic!("there was something")
+        panic!("the data has arrived")
     };
     let mut el = EventLoop::new().unwrap();
     theirs.write_all(b"late").unwrap();
@@ -132,9 +131,9 @@ fn s1_a_chunk_needs_no_loop() {
     assert_eq!(format!("{early:?}"), format!("Chunk({:?})", b"early"));
 }
 
-/// Tasks that end with their loop, chunk in hand.
+/// Tasks that hold a chunk end with their loop.
 #[test]
-fn s1_a_chunk_may_be_dropped_by_the_close() {
+fn s1_a_chunk_may_be_dropped_with_the_loop() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let seen: Rc<RefCell<Vec<usize>>> = Rc::default();

@@ -1,4 +1,5 @@
-//! S1, S3: the stream below a transport, its addresses, and protocols that give way to others.
+//! Access to the stream of a transport, its addresses, and replacing its protocol
+//! (docs/contract.md, S1 and S3).
 
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
@@ -19,7 +20,7 @@ use crate::support::on_every_selector;
 use crate::support::protocol::{Moment, Recording, recorded, recording, settle, tick_until};
 
 #[test]
-fn s3_a_reset_is_a_reset_and_an_abort_is_none() {
+fn s3_reset_sends_a_reset_and_abort_does_not() {
     on_every_selector(|kind| {
         for reset in [true, false] {
             let (mut el, _) = recorded(kind);
@@ -42,16 +43,16 @@ fn s3_a_reset_is_a_reset_and_an_abort_is_none() {
             }
         }
         let (mut el, _) = recorded(kind);
-        let (ours, mut theirs) = pair(); // Nothing to reset.
+        let (ours, mut theirs) = pair(); // A Unix stream cannot be reset.
         el.attach_with(ours, recording()).unwrap().reset();
         settle(&mut el);
         assert_eq!((el.state().loss(), theirs.read(&mut [0]).unwrap()), (Some(None), 0));
     });
 }
 
-/// The address is known to the protocol although the client has gone.
+/// The protocol can read the peer's address although the client has disconnected.
 #[test]
-fn s5_the_address_of_a_client_that_has_reset_is_known() {
+fn s5_the_address_of_a_client_that_has_reset_is_kept() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (listener, address) = listener();
@@ -76,15 +77,19 @@ fn s5_the_address_of_a_client_that_has_reset_is_known() {
         drop(client);
         tick_until(&mut el, |el| el.state().loss().is_some());
         settle(&mut el);
-        assert_eq!(*seen.borrow(), [peer, peer], "when it is made and when it is lost");
+        assert_eq!(*seen.borrow(), [peer, peer], "in connection_made and in connection_lost");
         let conn = place.take().unwrap();
-        assert_eq!(conn.peer_addr().unwrap().as_inet(), Some(peer), "and when it is closed");
+        assert_eq!(
+            conn.peer_addr().unwrap().as_inet(),
+            Some(peer),
+            "and after the connection has closed"
+        );
         assert_eq!(conn.local_addr().unwrap_err().kind(), ErrorKind::NotConnected);
     });
 }
 
 #[test]
-fn s1_the_stream_below_is_lent_by_its_type() {
+fn s1_with_stream_lends_the_stream_by_its_type() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, _theirs) = tcp_pair();
@@ -105,9 +110,9 @@ fn s1_the_stream_below_is_lent_by_its_type() {
     });
 }
 
-/// An upgrade in the middle of the input: each byte goes to exactly one of the two.
+/// During an upgrade each byte goes to exactly one of the two owners.
 #[test]
-fn s1_a_stream_that_is_taken_back_loses_no_byte() {
+fn s1_take_stream_loses_no_byte() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = tcp_pair();
@@ -167,9 +172,9 @@ fn s3_a_server_counts_a_connection_until_its_stream_is_taken() {
     });
 }
 
-/// Whatever the old protocol does after it was replaced, the new one has the connection.
+/// The new protocol owns the connection, whatever the old one does after it was replaced.
 #[test]
-fn s1_a_protocol_that_is_replaced_while_it_runs_hands_over_everything() {
+fn s1_set_protocol_during_a_callback_hands_over_the_connection() {
     on_every_selector(|kind| {
         for way in 0..4 {
             let (mut el, _) = recorded(kind);
@@ -190,7 +195,7 @@ fn s1_a_protocol_that_is_replaced_while_it_runs_hands_over_everything() {
             let conn = el.attach_with(ours, script).unwrap();
             theirs.write_all(b"old").unwrap();
             settle(&mut el);
-            assert_eq!(Rc::strong_count(&alive), 1, "the old one is dropped");
+            assert_eq!(Rc::strong_count(&alive), 1, "the old protocol is dropped");
             let mut expected = vec![Moment::Made, Moment::Data(b"old".to_vec()), Moment::Made];
             match way {
                 0 => {}
@@ -214,7 +219,7 @@ fn s1_a_protocol_that_is_replaced_while_it_runs_hands_over_everything() {
 }
 
 #[test]
-fn s1_a_protocol_is_replaced_from_outside() {
+fn s1_set_protocol_works_from_outside() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (listener, address) = listener();
@@ -236,7 +241,7 @@ fn s1_a_protocol_is_replaced_from_outside() {
         el.set_protocol(&conn, recording()).unwrap();
         assert_eq!(Rc::strong_count(&alive), protocols - 1, "dropped at once");
         el.set_protocol(&conn, recording()).unwrap();
-        assert_eq!(server.connections(), 1, "it is still one of the server's");
+        assert_eq!(server.connections(), 1, "the server still counts it");
         client.write_all(b"x").unwrap();
         tick_until(&mut el, |el| el.state().bytes() == b"x");
         let (stranger, _) = recorded(kind);
@@ -250,7 +255,7 @@ fn s1_a_protocol_is_replaced_from_outside() {
     });
 }
 
-/// A source with two descriptors, of which it shows one.
+/// Source with two descriptors, which returns one of them.
 struct Turncoat(UnixStream, UnixStream, bool);
 
 impl AsFd for Turncoat {
@@ -287,9 +292,10 @@ fn w8_a_source_that_changes_its_descriptor_ends_its_watcher() {
     });
 }
 
-/// The local address is bound before connecting; one that cannot be is an error of the attempt.
+/// The local address is bound before connecting. An address that cannot be bound is an error of the
+/// attempt.
 #[test]
-fn s5_a_callback_connects_from_the_address_that_it_asks_for() {
+fn s5_a_callback_connects_from_the_given_address() {
     on_every_selector(|kind| {
         let builder = EventLoop::builder().selector(kind);
         let mut el = builder.build_with(Vec::new()).unwrap();
@@ -305,7 +311,8 @@ fn s5_a_callback_connects_from_the_address_that_it_asks_for() {
         el.run().unwrap();
         assert_eq!(*el.state(), [Ok(())]);
         assert_eq!(listener.accept().unwrap().1, free);
-        let nowhere = SocketAddr::from(([192, 0, 2, 1], 0)); // No interface has it (RFC 5737).
+        // No interface has this address (RFC 5737).
+        let nowhere = SocketAddr::from(([192, 0, 2, 1], 0));
         el.connect_from(nowhere, to, minute, note);
         el.connect_from("no address", to, minute, note);
         el.run().unwrap();

@@ -1,4 +1,5 @@
-//! S2, S3: bytes that are written after the end of a connection, and errors that name the operation.
+//! Writes after the end of a connection, and errors that name the operation (docs/contract.md, S2
+//! and S3).
 
 use std::io::{IoSlice, Read};
 use std::os::fd::AsRawFd;
@@ -31,7 +32,7 @@ fn is_refused(conn: &Transport) -> bool {
 }
 
 #[test]
-fn s3_a_late_write_can_be_looked_at() {
+fn s3_try_write_after_the_end_is_an_error() {
     on_every_selector(|kind| {
         for end in ["close", "shutdown_write", "abort", "the peer's", "the loop's"] {
             let mut el = noting(kind, false);
@@ -49,7 +50,7 @@ fn s3_a_late_write_can_be_looked_at() {
             }
             assert!(is_refused(&conn), "{end}");
             el.tick(Some(std::time::Duration::ZERO)).ok();
-            assert!(is_refused(&conn), "{end}, a tick later");
+            assert!(is_refused(&conn), "{end}, one tick later");
             drop(el);
             let mut got = Vec::new();
             if end != "the peer's" {
@@ -61,7 +62,7 @@ fn s3_a_late_write_can_be_looked_at() {
 }
 
 #[test]
-fn s3_the_debug_mode_reports_a_late_write_with_its_line() {
+fn s3_debug_mode_reports_a_late_write_with_its_line() {
     on_every_selector(|kind| {
         let mut el = noting(kind, true);
         let (ours, _theirs) = UnixStream::pair().unwrap();
@@ -69,7 +70,7 @@ fn s3_the_debug_mode_reports_a_late_write_with_its_line() {
         let conn = el.attach(ours, |_, _, _, _| Ok(())).unwrap();
         conn.write(b"early");
         conn.close();
-        conn.write(b""); // Nothing is lost.
+        conn.write(b""); // Loses nothing.
         let line = line!() + 1;
         conn.write(b"late");
         conn.write_vectored(&[IoSlice::new(b"also "), IoSlice::new(b"late")]);
@@ -90,7 +91,7 @@ fn s3_the_debug_mode_reports_a_late_write_with_its_line() {
     });
 }
 
-/// A peer may go at any time, so that is no mistake.
+/// The peer may close at any time, so this is no mistake of the writer.
 #[test]
 fn s3_a_write_after_the_peers_end_is_not_reported() {
     on_every_selector(|kind| {

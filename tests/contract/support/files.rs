@@ -1,4 +1,4 @@
-//! Descriptors for the tests, what they are, and processes of their own for tests that count them.
+//! Ticks, descriptors and child processes for the tests.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -14,16 +14,16 @@ use mainspring::EventLoop;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::OFlags;
 
-/// One tick that does not sleep; how many handles it ran.
+/// Runs one tick that does not sleep. Returns the number of handles that ran.
 pub fn tick<S>(el: &mut EventLoop<S>) -> usize {
     el.tick(Some(Duration::ZERO)).expect("a tick")
 }
 
-/// Ticks until `done`, for what the kernel may deliver late.
+/// Ticks until `done` returns true, for input that the kernel may deliver late.
 ///
 /// # Panics
 ///
-/// It takes more than a million ticks, or a minute. A tick that runs nothing gives the machine a
+/// Panics after a million ticks, or after a minute. After a tick that ran nothing it sleeps for a
 /// millisecond.
 #[track_caller]
 pub fn wait_until<S>(el: &mut EventLoop<S>, mut done: impl FnMut(&mut EventLoop<S>) -> bool) {
@@ -33,26 +33,26 @@ pub fn wait_until<S>(el: &mut EventLoop<S>, mut done: impl FnMut(&mut EventLoop<
             return;
         }
         if tick(el) == 0 {
-            assert!(Instant::now() < end, "it does not come within a minute");
+            assert!(Instant::now() < end, "the condition did not hold within a minute");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-    panic!("it does not come within a million ticks");
+    panic!("the condition did not hold within a million ticks");
 }
 
-/// Two connected streams.
+/// Returns two connected streams.
 pub fn pair() -> (UnixStream, UnixStream) {
     UnixStream::pair().expect("a pair of sockets")
 }
 
-/// A stream with data to read, and its peer.
+/// Returns a stream with data to read, and its peer.
 pub fn readable() -> (UnixStream, UnixStream) {
     let (ours, mut theirs) = pair();
     theirs.write_all(b"x").unwrap();
     (ours, theirs)
 }
 
-/// Writes until nothing more fits.
+/// Writes until the buffer is full.
 pub fn fill(fd: &impl AsFd) {
     mainspring_sys::fd::set_nonblocking(fd.as_fd(), true).unwrap();
     let error = loop {
@@ -70,70 +70,74 @@ pub fn tcp_pair() -> (TcpStream, TcpStream) {
     (ours, theirs)
 }
 
-/// A directory for socket files, whose paths must be short: TMPDIR may be long, missing or
-/// read-only.
+/// Returns a directory for socket files. Their paths must be short, and TMPDIR may be long, missing
+/// or read-only.
 pub fn short_dir() -> PathBuf {
     let is_usable = |dir: &PathBuf| {
         let probe = dir.join(format!("mainspring-probe-{}", std::process::id()));
         let is_writable = std::fs::write(&probe, "").is_ok();
-        let _ = std::fs::remove_file(probe); // Another thread may have been faster.
+        let _ = std::fs::remove_file(probe); // Another thread may have removed it.
         is_writable && dir.as_os_str().len() < 60
     };
     let others = ["/tmp", "/var/tmp", "/dev/shm", "."].map(PathBuf::from);
     let mut candidates = [std::env::temp_dir()].into_iter().chain(others);
-    candidates.find(is_usable).expect("a directory with a short name that can be written")
+    candidates.find(is_usable).expect("a writable directory with a short path")
 }
 
-/// Ends the connection of a peer, and drops it. To drop it is not enough at once while a child that
-/// another test starts lies between fork(2) and exec: it has a copy of the socket.
+/// Shuts down the connection and drops the peer. Dropping alone is not enough: a child process of
+/// another test has a copy of the socket until its exec.
 pub fn hang_up(peer: impl AsFd) {
-    let _ = rustix::net::shutdown(&peer, rustix::net::Shutdown::Both); // What is over is over.
+    // Fails if the connection has already ended.
+    let _ = rustix::net::shutdown(&peer, rustix::net::Shutdown::Both);
 }
 
-/// A connection that its peer has reset.
+/// Returns a connection that its peer has reset.
 pub fn reset_connection() -> TcpStream {
     let (ours, theirs) = tcp_pair();
     rustix::net::sockopt::set_socket_linger(&theirs, Some(Duration::ZERO)).unwrap();
     drop(theirs);
-    wait_for(&ours, PollFlags::IN); // Some kernels wake no waiter that asks for nothing.
+    wait_for(&ours, PollFlags::IN); // Some kernels do not wake a poll without requested events.
     ours
 }
 
-/// Waits until poll(2) reports one of `flags`, or an error or a hang-up.
+/// Waits until poll(2) reports one of `flags`, an error or a hang-up.
 pub fn wait_for(fd: &impl AsFd, flags: PollFlags) {
     let a_minute = Timespec { tv_sec: 60, tv_nsec: 0 };
     let mut asked = [PollFd::new(fd, flags)];
     assert_eq!(rustix::event::poll(&mut asked, Some(&a_minute)).unwrap(), 1);
 }
 
-/// What poll(2) says about `fd` now.
+/// Returns what poll(2) reports for `fd` now.
 pub fn poll(fd: &impl AsFd, flags: PollFlags) -> PollFlags {
     let mut asked = [PollFd::new(fd, flags)];
     rustix::event::poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap();
     asked[0].revents()
 }
 
-/// Whether calls on the open file of `fd` wait.
+/// Returns true if the open file of `fd` is in blocking mode.
 pub fn is_blocking(fd: &impl AsFd) -> bool {
     !rustix::fs::fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK)
 }
 
-/// The numbers of all open descriptors below 1024.
+/// Returns the numbers of all open descriptors below 1024.
 pub fn census() -> BTreeSet<RawFd> {
     (0..1024).filter(|fd| mainspring_sys::fd::is_open(*fd)).collect()
 }
 
 const CHILD: &str = "MAINSPRING_TEST_ALONE";
 
-/// Runs `check`, which is the body of the test called `name`, in a process of its own: there it may
-/// count descriptors, lower limits and wait for signals without disturbing other tests.
+/// Runs `check`, the body of the test called `name`, in its own process. There it may count
+/// descriptors, lower limits and wait for signals without disturbing other tests.
 pub fn alone(name: &str, check: impl FnOnce()) {
     let output = alone_as(name, check, |child| child);
-    assert!(output.is_none_or(|output| output.status.success()), "{name} failed when alone");
+    assert!(
+        output.is_none_or(|output| output.status.success()),
+        "{name} failed in its own process"
+    );
 }
 
-/// As [`alone`], in a process that `prepare` has changed. In the new process this returns nothing,
-/// in the old one how the new one ended, after what it printed.
+/// Like [`alone`], but `prepare` may change the command. Returns `None` in the new process. In the
+/// old process it prints the output of the new one and returns it.
 pub fn alone_as(
     name: &str,
     check: impl FnOnce(),
@@ -145,7 +149,7 @@ pub fn alone_as(
     }
     let mut child = Command::new(env::current_exe().unwrap());
     child.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CHILD, name);
-    let output = prepare(child).output().expect("this binary can be run again");
+    let output = prepare(child).output().expect("this test binary can run again");
     print!("{}", String::from_utf8_lossy(&output.stdout));
     eprint!("{}", String::from_utf8_lossy(&output.stderr));
     Some(output)

@@ -1,9 +1,9 @@
-//! A loopback that delivers after the call that sent has returned, as on the BSDs and macOS.
+//! Support for loopbacks that deliver after send(2) has returned, as on the BSDs and macOS.
 //!
-//! The contract counts ticks: an event that is there before a tick is seen in it. The tests keep
-//! those counts. On a system with such a loopback each wait of the loop under test first waits for
-//! all that was sent before. The packets of the loopback are delivered in order, so a datagram that
-//! a socket sends to itself arrives after them.
+//! The tests count ticks, and expect that an event sent before a tick is seen in that tick. On a
+//! system with such a loopback, each wait of the loop under test first waits for everything sent
+//! before. The loopback keeps the order of packets. So a datagram that a socket sends to itself
+//! arrives after all of them.
 
 use std::cell::OnceCell;
 use std::io;
@@ -15,13 +15,14 @@ use std::time::Duration;
 use mainspring::selector::{Events, Selector, SelectorChoice, Token, UserEvent};
 use mainspring::{Interest, SelectorKind, TriggerMode};
 
-/// A packet may cause another one: three open a connection, and a reset may answer the last.
+/// Number of round trips. A packet may cause another one: three open a connection, and a reset may
+/// answer the last.
 const HOPS: usize = 5;
 
-/// Longer than any machine takes for one datagram.
+/// Timeout; far longer than any machine needs for one datagram.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// A selector of this kind. Before it asks the kernel, all that was sent has arrived.
+/// Returns a selector of this kind. Before each wait, everything that was sent has arrived.
 pub fn selector(kind: SelectorKind) -> SelectorChoice {
     match is_immediate() {
         true => kind.into(),
@@ -29,14 +30,14 @@ pub fn selector(kind: SelectorKind) -> SelectorChoice {
     }
 }
 
-/// Like [`selector`], opened.
+/// Like [`selector`], but returns the opened selector.
 pub fn open(kind: SelectorKind) -> Box<dyn Selector> {
     let inner = kind.open().expect("a selector");
-    deliver(); // Opens the socket, which a full table of descriptors would refuse later.
+    deliver(); // Opens the socket now; later there may be no free descriptor.
     if is_immediate() { inner } else { Box::new(Delivered(inner)) }
 }
 
-/// Waits until all that was sent over the loopback has arrived, and what was sent because of it.
+/// Waits until everything sent over the loopback has arrived, and what was sent in response.
 pub fn deliver() {
     thread_local! {
         static SOCKET: OnceCell<UdpSocket> = const { OnceCell::new() };
@@ -60,8 +61,8 @@ fn to_itself() -> UdpSocket {
     socket
 }
 
-/// True if a datagram is there when the call that sent it returns. No accept(2) is used to find
-/// out, because some tests count and forge those.
+/// Returns true if a datagram has arrived when its send(2) returns. The test uses no accept(2),
+/// because some tests count and inject those calls.
 fn is_immediate() -> bool {
     static MEASURED: OnceLock<bool> = OnceLock::new();
     *MEASURED.get_or_init(|| {

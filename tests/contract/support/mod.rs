@@ -1,4 +1,4 @@
-//! Loops for the tests: one for each selector kind, with simulated time.
+//! Loops with simulated time, for each selector kind, and shared fixtures.
 
 pub mod files;
 pub mod loopback;
@@ -17,22 +17,23 @@ use mainspring::{EventLoop, Interest, SelectorKind, TriggerMode};
 use proptest::prelude::ProptestConfig;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the soft limit of descriptors, which is 256 on some systems: tests run side by side, and
-/// some of them have hundreds. Returns false if the hard limit is below `wanted`.
+/// Raises the soft limit of descriptors to `wanted`. On some systems it is 256, and tests that run
+/// in parallel need more. Returns false if the hard limit is lower.
 pub fn raise_limit(wanted: u64) -> bool {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _alone = ONE_AT_A_TIME.lock().unwrap();
     let limit = getrlimit(Resource::Nofile);
     let is_enough = limit.maximum.is_none_or(|most| most >= wanted);
     if is_enough && limit.current.is_some_and(|now| now < wanted) {
-        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit }).expect("a raise");
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit })
+            .expect("the soft limit can be raised");
     }
     is_enough
 }
 
-/// Runs `check` on a loop of each kind that the system has.
+/// Runs `check` on each available selector kind.
 pub fn on_every_selector(mut check: impl FnMut(SelectorKind)) {
-    static RAISED: Once = Once::new(); // A test of the limit has lowered it since.
+    static RAISED: Once = Once::new(); // Once only: a test of the limit may have lowered it since.
     RAISED.call_once(|| _ = raise_limit(2048));
     for kind in SelectorKind::available() {
         println!("on {kind}"); // Shown when the test fails.
@@ -40,21 +41,21 @@ pub fn on_every_selector(mut check: impl FnMut(SelectorKind)) {
     }
 }
 
-/// A loop of this kind whose time is simulated.
+/// Returns a loop of this kind with simulated time.
 pub fn simulated<S>(kind: SelectorKind, state: S) -> (EventLoop<S>, SimClock) {
     let clock = SimClock::new();
     let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
     (builder.build_with(state).expect("a loop"), clock)
 }
 
-/// The number of cases of a random test, or of repetitions of one that looks for a race: `usual`,
-/// or less by the variable `PROPTEST_CASES`, for slow machines.
+/// Returns the number of cases of a random test, or of repetitions of a race: `usual`, or
+/// `PROPTEST_CASES` if that is less, for slow machines.
 pub fn cases(usual: u32) -> u32 {
     let asked = std::env::var_os("PROPTEST_CASES").map(|_| ProptestConfig::default().cases);
     asked.map_or(usual, |asked| asked.min(usual))
 }
 
-/// True if this selector reports priority data: not every kqueue does.
+/// Returns true if this selector reports priority data. Not every kqueue does.
 pub fn has_priority(kind: SelectorKind) -> bool {
     let (ours, _theirs) = UnixStream::pair().expect("a pair of sockets");
     let mut selector = kind.open().expect("a selector");
@@ -62,7 +63,7 @@ pub fn has_priority(kind: SelectorKind) -> bool {
     selector.register(ours.as_raw_fd(), token, Interest::PRIORITY, TriggerMode::Level).is_ok()
 }
 
-/// A source that keeps count of itself: the count of the `Rc` is what is alive.
+/// Stream that owns a clone of an `Rc`, whose count shows how many sources are alive.
 #[derive(Debug)]
 pub struct Source {
     stream: UnixStream,
@@ -70,13 +71,13 @@ pub struct Source {
 }
 
 impl Source {
-    /// A source and its peer.
+    /// Returns a source and its peer.
     pub fn pair(alive: &Rc<()>) -> (Source, UnixStream) {
         let (stream, peer) = UnixStream::pair().expect("a pair of sockets");
         (Source { stream, _alive: alive.clone() }, peer)
     }
 
-    /// The stream, to be read from.
+    /// Returns the stream, for reading.
     pub fn stream(&self) -> &UnixStream {
         &self.stream
     }

@@ -1,4 +1,4 @@
-//! A protocol that writes down its moments, and does in each what a script says.
+//! Protocol that records its callbacks and runs a script in each of them.
 
 use std::io::ErrorKind;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use mainspring::{Error, EventLoop, LoopHandle, Result, SelectorKind};
 
 use crate::support::simulated;
 
-/// What happened to a connection.
+/// Callback of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Moment {
     Made,
@@ -20,22 +20,22 @@ pub enum Moment {
     Lost(Option<ErrorKind>),
 }
 
-/// The state of the loops in these tests: what was told to protocols and to the exception handler.
+/// State of the loops: the callbacks of protocols, and the reports.
 #[derive(Debug, Default)]
 pub struct Told {
     pub moments: Vec<Moment>,
-    /// The line of registration, and what was reported.
+    /// Line of the registration and text of each report.
     pub reports: Vec<(u32, String)>,
 }
 
 impl Told {
-    /// The moments without the data, which may come in any pieces.
+    /// Returns the callbacks without `Data`, because data may arrive in any number of pieces.
     pub fn order(&self) -> Vec<Moment> {
         let data = |moment: &&Moment| !matches!(moment, Moment::Data(_));
         self.moments.iter().filter(data).cloned().collect()
     }
 
-    /// All bytes that came.
+    /// Returns all bytes received.
     pub fn bytes(&self) -> Vec<u8> {
         let data = self.moments.iter().filter_map(|moment| match moment {
             Moment::Data(bytes) => Some(&bytes[..]),
@@ -44,7 +44,8 @@ impl Told {
         data.collect::<Vec<_>>().concat()
     }
 
-    /// How often, how, and that last, the connection was lost; none if it was not.
+    /// Returns the reason of `connection_lost`; `None` if it has not been called. Asserts that it
+    /// was called at most once, and last.
     #[track_caller]
     pub fn loss(&self) -> Option<Option<ErrorKind>> {
         let lost = |moment: &Moment| match moment {
@@ -54,11 +55,16 @@ impl Told {
         let losses: Vec<_> = self.moments.iter().filter_map(lost).collect();
         assert!(losses.len() <= 1, "{:?}", self.order());
         let last = self.moments.last().and_then(lost);
-        assert_eq!(last.is_some(), losses.len() == 1, "the loss is not last: {:?}", self.order());
+        assert_eq!(
+            last.is_some(),
+            losses.len() == 1,
+            "connection_lost was not the last callback: {:?}",
+            self.order()
+        );
         last
     }
 
-    /// Asserts the order that every connection has.
+    /// Asserts the order of callbacks that every connection has.
     #[track_caller]
     pub fn assert_in_order(&self) {
         self.loss();
@@ -76,7 +82,7 @@ impl Told {
     }
 }
 
-/// A protocol with a script. The transport is none in the last moment.
+/// Protocol with a script. In `connection_lost` the script gets no transport.
 pub struct Recording<F> {
     script: F,
     _alive: Rc<()>,
@@ -102,7 +108,7 @@ where
     }
 }
 
-/// A protocol that only writes down, and does not close at the end of the stream.
+/// Returns a protocol that only records, and does not close at the end of the stream.
 pub fn recording() -> impl Protocol<Told> {
     Recording::new(&Rc::new(()), |_, _, _, _| Ok(()))
 }
@@ -144,7 +150,7 @@ where
     }
 }
 
-/// A loop with simulated time that writes down what is reported.
+/// Returns a loop with simulated time that records its reports.
 pub fn recorded(kind: SelectorKind) -> (EventLoop<Told>, SimClock) {
     let (el, clock) = simulated(kind, Told::default());
     write_down_reports(&el);
@@ -157,14 +163,15 @@ pub fn write_down_reports(el: &LoopHandle<Told>) {
     });
 }
 
-/// So many ticks that do not sleep.
+/// Runs `count` ticks that do not sleep.
 pub fn ticks(el: &mut EventLoop<Told>, count: usize) {
     for _ in 0..count {
         crate::support::files::tick(el);
     }
 }
 
-/// Like [`wait_until`](crate::support::files::wait_until), and shows what was told if it does not come.
+/// Like [`wait_until`](crate::support::files::wait_until), but prints the recorded callbacks if it
+/// panics.
 #[track_caller]
 pub fn tick_until(el: &mut EventLoop<Told>, done: impl FnMut(&mut EventLoop<Told>) -> bool) {
     let shown = ShownOnPanic(el);
@@ -181,8 +188,8 @@ impl Drop for ShownOnPanic<'_> {
     }
 }
 
-/// Ticks until nothing is left to do; a loop that spins does not pass. What the network delivers
-/// between two ticks may make the second one busy again.
+/// Ticks until two ticks in a row run nothing; panics if the loop spins. The network may deliver
+/// between two ticks, so one idle tick is not enough.
 #[track_caller]
 pub fn settle(el: &mut EventLoop<Told>) {
     let mut idle = 0;
@@ -192,5 +199,5 @@ pub fn settle(el: &mut EventLoop<Told>) {
             return;
         }
     }
-    panic!("it does not come to rest: {:?}", el.state().order());
+    panic!("the loop does not become idle: {:?}", el.state().order());
 }

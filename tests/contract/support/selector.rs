@@ -1,4 +1,4 @@
-//! A selector of the user's own: it passes everything on to a real one and keeps count.
+//! Selector that passes each call on to a real one and counts the calls.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -12,20 +12,20 @@ use mainspring::selector::{Events, Selector, Token, UserEvent};
 use mainspring::{Interest, SelectorKind, TriggerMode};
 use mainspring_sys::{Wakeup, WakeupKind};
 
-/// What a selector was asked for.
+/// Counts and arguments of the calls.
 #[derive(Debug, Default)]
 pub struct Calls {
-    /// Waits.
+    /// Number of waits.
     pub selects: Cell<usize>,
-    /// Changes of registrations, of all kinds.
+    /// Number of changes of registrations, of all kinds.
     pub changes: Cell<usize>,
     /// Descriptors in the order of their registration.
     pub registered: RefCell<Vec<RawFd>>,
-    /// How long the latest wait was to be.
+    /// Timeout of the latest wait.
     pub timeout: Cell<Option<Duration>>,
-    /// Rings of the doorbell, if the loop uses the selector's own.
+    /// Number of wakes, if the loop uses the selector's own wakeup.
     pub rings: Arc<AtomicUsize>,
-    /// Whether the doorbell refuses to ring.
+    /// True if wakes fail.
     pub broken: Arc<AtomicBool>,
 }
 
@@ -34,13 +34,13 @@ impl Calls {
         self.changes.set(self.changes.get() + 1);
     }
 
-    /// Waits and changes since the last time this was asked.
+    /// Returns and resets the numbers of waits and of changes.
     pub fn since(&self) -> (usize, usize) {
         (self.selects.take(), self.changes.take())
     }
 }
 
-/// A selector of this kind that is counted.
+/// Returns a counting selector of this kind.
 pub fn counted(kind: SelectorKind) -> (Box<dyn Selector>, Rc<Calls>) {
     let calls = Rc::new(Calls::default());
     let inner = crate::support::loopback::open(kind);
@@ -54,7 +54,7 @@ struct Counted {
     bell: Option<(Token, Arc<Wakeup>)>,
 }
 
-/// A doorbell that counts its rings.
+/// Wakeup that counts its wakes.
 #[derive(Debug)]
 struct Bell {
     wakeup: Arc<Wakeup>,

@@ -1,4 +1,4 @@
-//! A selector that writes down what it is asked, and refuses what it is told to refuse.
+//! Selector that logs its calls and can be made to refuse one.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use mainspring::selector::{Events, Selector, Token, UserEvent};
 use mainspring::{EventLoop, Interest, SelectorKind, TriggerMode};
 
-/// What a selector was asked.
+/// Logged call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     Register(RawFd, Interest),
@@ -22,18 +22,18 @@ pub enum Call {
 #[derive(Debug, Default)]
 struct Notes {
     calls: Vec<Call>,
-    /// The greatest slot of a token, doorbells not counted.
+    /// Greatest slot of any token, except those of wakeups.
     greatest_slot: u32,
-    /// The system's answer to the next call that adds or changes.
+    /// Error number that the next registration or change fails with.
     refusal: Option<i32>,
 }
 
-/// What a [`Spy`] has written down.
+/// Shared log of a [`Spy`].
 #[derive(Debug, Default, Clone)]
 pub struct Log(Rc<RefCell<Notes>>);
 
 impl Log {
-    /// The calls since the last time.
+    /// Returns and clears the logged calls.
     pub fn take(&self) -> Vec<Call> {
         std::mem::take(&mut self.0.borrow_mut().calls)
     }
@@ -46,7 +46,7 @@ impl Log {
         self.0.borrow().greatest_slot
     }
 
-    /// Lets the next call that adds or changes a registration fail.
+    /// Makes the next registration or change fail.
     pub fn refuse_next(&self, errno: rustix::io::Errno) {
         self.0.borrow_mut().refusal = Some(errno.raw_os_error());
     }
@@ -61,7 +61,7 @@ impl Log {
     }
 }
 
-/// A selector between the loop and a real one.
+/// Selector between the loop and a real one.
 #[derive(Debug)]
 struct Spy {
     real: Box<dyn Selector>,
@@ -126,7 +126,8 @@ impl Selector for Spy {
     }
 }
 
-/// A loop whose selector of this kind is spied on. The making of the loop is not in the log.
+/// Returns a loop with a logging selector. The log does not contain the calls made while the loop
+/// was built.
 pub fn spied<S>(kind: SelectorKind, state: S) -> (EventLoop<S>, Log) {
     let log = Log::default();
     let spy = Spy { real: crate::support::loopback::open(kind), log: log.clone() };

@@ -1,4 +1,4 @@
-//! F9: jobs of the executor, its threads, its queue and its closing.
+//! The pool for blocking jobs: its threads, its queue, and closing it (docs/contract.md, F9).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -11,10 +11,10 @@ use mainspring::{BlockingPool, BlockingPoolBuilder, Error, Job, JobBuilder, JobE
 use crate::support::cases;
 use crate::support::files::alone_as;
 
-/// Ends the job that it belongs to when it is dropped.
+/// Lets the job end when it is dropped.
 pub type Hold = Sender<()>;
 
-/// Submits a job that begins and runs until its hold is dropped; returns once it has begun.
+/// Submits a job that runs until its hold is dropped. Returns once the job runs.
 #[track_caller]
 pub fn held(job: JobBuilder<'_>) -> (Job<()>, Hold) {
     let (began, has_begun) = mpsc::channel();
@@ -31,14 +31,14 @@ fn wait_for_end(held: &Receiver<()>) {
     held.recv().unwrap_err();
 }
 
-/// Lets other threads run until this holds.
+/// Yields to other threads until the condition holds.
 pub fn until(condition: impl Fn() -> bool) {
     while !condition() {
         thread::yield_now();
     }
 }
 
-/// An executor with so many threads, none of which ends by itself.
+/// Returns a pool with at most `threads` threads, which never end because of idleness.
 pub fn with_threads(threads: usize) -> BlockingPool {
     lasting().threads(threads).build().unwrap()
 }
@@ -52,13 +52,13 @@ fn name_of_thread() -> String {
 }
 
 #[test]
-fn f9_a_result_reaches_whoever_awaits_it() {
+fn f9_a_result_reaches_its_awaiter() {
     let executor = BlockingPool::new();
     let text = "a result that owns memory".to_owned();
     let job = executor.submit(move || text + "!").unwrap();
     assert_eq!(job.wait().unwrap(), "a result that owns memory!");
 
-    // From another thread than the one that submitted it, and in another order.
+    // The result can be awaited in another thread, and in another order.
     let jobs: Vec<Job<usize>> = (0..20).map(|i| executor.submit(move || i).unwrap()).collect();
     let waiting = thread::spawn(move || {
         let results = jobs.into_iter().rev().map(|job| job.wait().unwrap());
@@ -68,7 +68,7 @@ fn f9_a_result_reaches_whoever_awaits_it() {
 }
 
 #[test]
-fn f9_a_panic_reaches_whoever_awaits_it_and_the_thread_survives() {
+fn f9_a_panic_reaches_its_awaiter_and_the_thread_survives() {
     let executor = with_threads(1);
     for round in 0..5 {
         let line = line!() + 1;
@@ -86,9 +86,9 @@ fn f9_a_panic_reaches_whoever_awaits_it_and_the_thread_survives() {
     }
 }
 
-/// Whoever propagates errors by `?` and sends them to other threads can do so with these.
+/// Such errors can be passed on with `?` and sent to other threads.
 #[test]
-fn f9_the_errors_of_jobs_cross_threads_and_become_errors_of_the_crate() {
+fn f9_job_errors_are_send_and_convert_to_the_crates_error() {
     fn crosses<T: Send + Sync + std::error::Error + 'static>() {}
     crosses::<JobError>();
     crosses::<StuckJobs>();
@@ -103,7 +103,7 @@ fn f9_the_errors_of_jobs_cross_threads_and_become_errors_of_the_crate() {
 }
 
 #[test]
-fn f9_a_job_that_is_dropped_before_it_began_never_runs_and_makes_room() {
+fn f9_a_job_dropped_before_it_began_never_runs_and_makes_room() {
     let executor = lasting().threads(1).queue(2).build().unwrap();
     let (holding, hold) = held(executor.job());
     let ran = Arc::new(AtomicUsize::new(0));
@@ -119,12 +119,12 @@ fn f9_a_job_that_is_dropped_before_it_began_never_runs_and_makes_room() {
     assert!(matches!(submit(), Err(Error::QueueFull { waiting: 2 })));
     drop(hold);
     holding.wait().unwrap();
-    // In the order of their submission, without the one that was dropped.
+    // In the order of submission, without the job that was dropped.
     assert_eq!((third.wait().unwrap(), second.wait().unwrap()), (1, 0));
 }
 
 #[test]
-fn f9_closing_drops_what_waits_and_its_awaiters_are_told() {
+fn f9_close_drops_waiting_jobs_with_an_error() {
     let executor = with_threads(1);
     let (holding, hold) = held(executor.job());
     let owned = Arc::new(());
@@ -148,7 +148,7 @@ fn f9_closing_drops_what_waits_and_its_awaiters_are_told() {
         assert!(text.ends_with(" never ran: the executor was closed first"), "{text}");
         assert!(error.into_panic().is_err());
     }
-    // What ran when it was closed still reaches its awaiter.
+    // A job that ran during the close still delivers its result.
     assert!(!holding.is_finished());
     drop(hold);
     holding.wait().unwrap();
@@ -156,7 +156,7 @@ fn f9_closing_drops_what_waits_and_its_awaiters_are_told() {
 }
 
 #[test]
-fn f9_closing_waits_no_longer_than_asked_and_names_what_is_stuck() {
+fn f9_close_waits_no_longer_than_asked_and_names_stuck_jobs() {
     let executor = with_threads(4);
     let line = line!() + 1;
     let (first, first_hold) = held(executor.job().name("backup"));
@@ -184,7 +184,7 @@ fn f9_closing_waits_no_longer_than_asked_and_names_what_is_stuck() {
 }
 
 #[test]
-fn f9_closing_waits_for_what_runs_until_nothing_of_it_is_alive() {
+fn f9_close_waits_until_running_jobs_are_dropped() {
     struct Slow(Arc<AtomicUsize>);
     impl Drop for Slow {
         fn drop(&mut self) {
@@ -215,7 +215,7 @@ fn f9_closing_waits_for_what_runs_until_nothing_of_it_is_alive() {
 }
 
 #[test]
-fn f9_a_dropped_executor_waits_for_nobody_and_its_jobs_still_end() {
+fn f9_a_dropped_pool_does_not_wait_and_its_jobs_still_end() {
     let executor = with_threads(1);
     let (running, hold) = held(executor.job());
     let waiting = executor.submit(|| ()).unwrap();
@@ -227,7 +227,7 @@ fn f9_a_dropped_executor_waits_for_nobody_and_its_jobs_still_end() {
 }
 
 #[test]
-fn f9_the_last_owner_of_an_executor_may_be_one_of_its_jobs() {
+fn f9_a_job_may_own_its_pool() {
     let executor = Arc::new(with_threads(2));
     let (send, sent) = mpsc::channel::<Arc<BlockingPool>>();
     let job = executor.submit(move || {
@@ -237,11 +237,11 @@ fn f9_the_last_owner_of_an_executor_may_be_one_of_its_jobs() {
         stuck.jobs().len()
     });
     send.send(executor).unwrap();
-    assert_eq!(job.unwrap().wait().unwrap(), 1); // It waited for itself.
+    assert_eq!(job.unwrap().wait().unwrap(), 1); // It was waiting for itself.
 }
 
 #[test]
-fn the_first_thread_starts_with_the_first_job_and_others_only_when_all_are_busy() {
+fn f9_threads_start_only_when_all_others_are_busy() {
     let executor = with_threads(3);
     assert_eq!(executor.threads(), 0);
     executor.submit(|| ()).unwrap().wait().unwrap();
@@ -264,9 +264,9 @@ fn the_first_thread_starts_with_the_first_job_and_others_only_when_all_are_busy(
     assert_eq!((one.wait().unwrap(), two.wait().unwrap()), (1, 2));
 }
 
-/// Two jobs that come while one thread is idle are not both that thread's.
+/// Two jobs that come while one thread is idle do not both wait for that thread.
 #[test]
-fn jobs_that_come_together_do_not_wait_for_one_idle_thread() {
+fn f9_jobs_submitted_together_do_not_wait_for_one_idle_thread() {
     for _ in 0..200 {
         let executor = with_threads(2);
         executor.submit(|| ()).unwrap().wait().unwrap();
@@ -282,7 +282,7 @@ fn jobs_that_come_together_do_not_wait_for_one_idle_thread() {
 }
 
 #[test]
-fn a_thread_without_a_job_ends() {
+fn f9_an_idle_thread_ends() {
     let executor = BlockingPool::builder().idle(Duration::ZERO).threads(4).build().unwrap();
     for _ in 0..50 {
         let holds: Vec<_> = (0..4).map(|_| held(executor.job())).collect();
@@ -297,7 +297,7 @@ fn a_thread_without_a_job_ends() {
 }
 
 #[test]
-fn idle_threads_end_when_the_executor_closes() {
+fn f9_idle_threads_end_when_the_pool_closes() {
     let executor = with_threads(4);
     drop((0..4).map(|_| held(executor.job())).collect::<Vec<_>>());
     until(|| executor.running() == 0);
@@ -307,7 +307,7 @@ fn idle_threads_end_when_the_executor_closes() {
 }
 
 #[test]
-fn threads_are_named_by_the_lowest_free_number() {
+fn f9_threads_are_named_by_the_lowest_free_number() {
     let executor = BlockingPool::builder().idle(Duration::ZERO).name("disk").build().unwrap();
     let mut holds: Vec<_> = (0..3).map(|_| held(executor.job()).1).collect();
     let fourth = |executor: &BlockingPool| executor.submit(name_of_thread).unwrap().wait().unwrap();
@@ -318,9 +318,9 @@ fn threads_are_named_by_the_lowest_free_number() {
     assert_eq!(fourth(&executor), "disk-2");
 }
 
-/// P125, for the executor.
+/// Settings that make no sense (P125).
 #[test]
-fn p125_settings_without_a_meaning_are_refused() {
+fn p125_invalid_settings_are_refused() {
     let refused = |builder: BlockingPoolBuilder| match builder.build() {
         Err(Error::Setting(text)) => text,
         other => panic!("{other:?}"),
@@ -333,13 +333,13 @@ fn p125_settings_without_a_meaning_are_refused() {
     assert_eq!(immense.build().unwrap().submit(|| 1).unwrap().wait().unwrap(), 1);
 }
 
-/// A thread of this size has no place in any address space: each start fails, as it does at the
-/// limit of threads.
+/// Stack size that no address space has room for, so each start of a thread fails, as at the limit
+/// of threads.
 const NO_THREAD_FITS: &str = "140737488355328";
 
 #[test]
-fn p95_no_thread_can_be_started() {
-    let name = "tasks::blocking_pool::p95_no_thread_can_be_started";
+fn p95_a_thread_that_cannot_start_is_an_error() {
+    let name = "tasks::blocking_pool::p95_a_thread_that_cannot_start_is_an_error";
     let check = || {
         let executor = BlockingPool::new();
         let owned = Arc::new(());
@@ -351,7 +351,7 @@ fn p95_no_thread_can_be_started() {
         }
         assert_eq!((Arc::strong_count(&owned), executor.threads(), executor.waiting()), (1, 0, 0));
         executor.close(Duration::MAX).unwrap();
-        println!("all of it refused");
+        println!("every job was refused");
     };
     let output = alone_as(name, check, |mut child| {
         child.env("RUST_MIN_STACK", NO_THREAD_FITS);
@@ -359,11 +359,11 @@ fn p95_no_thread_can_be_started() {
     });
     let Some(output) = output else { return };
     assert!(output.status.success());
-    assert!(String::from_utf8_lossy(&output.stdout).contains("all of it refused"));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("every job was refused"));
 }
 
 #[test]
-fn p112_a_job_that_never_ends_delays_neither_the_closing_nor_the_end_of_the_process() {
+fn p112_an_endless_job_delays_neither_close_nor_exit() {
     let name = "tasks::blocking_pool::p112_a_job_that_never_ends_delays_neither_the_closing_nor_the_end_of_\
                 the_process";
     let check = || {
@@ -389,9 +389,10 @@ fn p112_a_job_that_never_ends_delays_neither_the_closing_nor_the_end_of_the_proc
     assert!(String::from_utf8_lossy(&output.stdout).contains("closed"));
 }
 
-/// A job that meets the closing runs, or is dropped and its awaiter told, or is refused.
+/// A job submitted during the close runs, or is dropped and its awaiter gets an error, or is
+/// refused.
 #[test]
-fn p113_no_job_is_lost_when_submitting_meets_closing() {
+fn p113_no_job_is_lost_when_submit_meets_close() {
     let rounds = cases(2_000) as usize;
     let owned = Arc::new(());
     let [mut ran, mut dropped, mut refused] = [0, 0, 0];
@@ -424,9 +425,9 @@ fn p113_no_job_is_lost_when_submitting_meets_closing() {
     assert_eq!(Arc::strong_count(&owned), 1);
 }
 
-/// A job that comes while a thread gives up waiting for one runs.
+/// A job submitted while an idle thread ends still runs.
 #[test]
-fn p113_no_job_is_lost_when_submitting_meets_an_idle_end() {
+fn p113_no_job_is_lost_when_submit_meets_an_idle_thread_that_ends() {
     let rounds = cases(10_000) as usize;
     for idle in [Duration::ZERO, Duration::from_nanos(1), Duration::from_micros(20)] {
         let executor = BlockingPool::builder().threads(2).idle(idle).build().unwrap();
@@ -444,22 +445,22 @@ fn p113_no_job_is_lost_when_submitting_meets_an_idle_end() {
 }
 
 #[test]
-fn p115_lookups_that_hang_leave_half_of_the_threads_to_others() {
+fn p115_hanging_lookups_leave_half_of_the_threads_to_other_jobs() {
     for (threads, at_once) in [(1, 1), (2, 1), (3, 1), (8, 4)] {
         let executor = with_threads(threads);
         let hanging: Vec<_> = (0..at_once).map(|_| held(executor.job().lookup())).collect();
         let waiting: Vec<Job<()>> =
             (at_once..50).map(|_| executor.job().lookup().submit(|| ()).unwrap()).collect();
         assert_eq!((executor.running(), executor.waiting()), (at_once, 50 - at_once));
-        assert_eq!(executor.threads(), at_once, "a thread that no lookup may have");
+        assert_eq!(executor.threads(), at_once, "only as many threads as lookups may use");
 
-        // As many jobs of other kinds as there are threads left run at the same time.
+        // All remaining threads can run other jobs at the same time.
         let left = threads - at_once;
         let others: Vec<_> = (0..left).map(|_| held(executor.job())).collect();
         assert_eq!((executor.threads(), executor.running()), (threads, threads));
         drop(others);
 
-        // To cancel takes no more than to say so, whether it waits or hangs.
+        // Cancelling returns at once, whether the lookup waits or hangs.
         drop(waiting);
         assert_eq!(executor.waiting(), 0);
         until(|| executor.running() == at_once);
@@ -471,7 +472,7 @@ fn p115_lookups_that_hang_leave_half_of_the_threads_to_others() {
 }
 
 #[test]
-fn p115_lookups_that_wait_do_not_keep_others_from_an_idle_thread() {
+fn p115_waiting_lookups_do_not_block_an_idle_thread() {
     let executor = with_threads(2);
     let (first, hold) = held(executor.job().lookup());
     let lookups = [0; 3].map(|_| executor.job().lookup().submit(name_of_thread).unwrap());
@@ -485,9 +486,9 @@ fn p115_lookups_that_wait_do_not_keep_others_from_an_idle_thread() {
     lookups.into_iter().for_each(|job| drop(job.wait().unwrap()));
 }
 
-/// Of those that may run, the one that has waited longest is next, whatever its class.
+/// Among the jobs that may run, the one that has waited longest starts next, whatever its class.
 #[test]
-fn jobs_and_lookups_begin_in_the_order_of_their_submission() {
+fn f9_jobs_and_lookups_start_in_order_of_submission() {
     let executor = with_threads(1);
     let (_, hold) = held(executor.job());
     let order = Arc::new(Mutex::new(Vec::new()));
@@ -505,9 +506,9 @@ fn jobs_and_lookups_begin_in_the_order_of_their_submission() {
     assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3, 4, 5]);
 }
 
-/// Lookups that wait take no room in the queue from others, nor others from them.
+/// Waiting lookups and other waiting jobs do not take each other's room in the queue.
 #[test]
-fn p115_lookups_have_a_queue_of_their_own() {
+fn p115_lookups_have_their_own_queue() {
     let executor = lasting().threads(1).queue(3).build().unwrap();
     let (_running, _hold) = held(executor.job());
     let lookups: Vec<_> = (0..3).map(|_| executor.job().lookup().submit(|| ()).unwrap()).collect();

@@ -1,5 +1,5 @@
-//! F9, P98, P111, P116: what becomes of closures, results, payloads and wakers, on which thread,
-//! and what a panic in any of them does.
+//! Drops of a job's closure, result, panic payload and waker: on which thread they happen, and what
+//! a panic in them does (P98, P111 and P116; docs/contract.md, F9).
 
 use std::future::Future;
 use std::panic::{self, AssertUnwindSafe};
@@ -18,7 +18,7 @@ use crate::tasks::blocking_pool::{Hold, held, until, with_threads};
 const OURS: &str = "ours";
 const WORKER: &str = "mainspring-1";
 
-/// What has been dropped, and by whom.
+/// Dropped values, with the thread that dropped each.
 #[derive(Debug, Clone, Default)]
 struct Log(Arc<Mutex<Vec<(&'static str, String)>>>);
 
@@ -36,7 +36,7 @@ impl Log {
     }
 }
 
-/// Something that a closure owns, or a result, or a payload.
+/// Value that a closure, a result or a payload owns.
 #[derive(Debug)]
 struct Part {
     what: &'static str,
@@ -63,7 +63,7 @@ impl Drop for Part {
     }
 }
 
-/// How often it was woken.
+/// Waker that counts its wakes.
 #[derive(Debug, Default)]
 struct Count(AtomicUsize);
 
@@ -87,7 +87,7 @@ fn is_panic(code: impl FnOnce()) -> bool {
     panic::catch_unwind(AssertUnwindSafe(code)).is_err()
 }
 
-/// When the future of a job is dropped.
+/// Time at which the future of a job is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dropped {
     Waiting,
@@ -96,7 +96,7 @@ enum Dropped {
     Taken,
 }
 
-/// How a job ends, and when the executor is closed.
+/// Way in which a job ends, and whether the pool is closed before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Case {
     dropped: Dropped,
@@ -104,14 +104,14 @@ struct Case {
     closed: bool,
 }
 
-/// A job in an executor with one thread, which another job keeps busy.
+/// Job in a pool with one thread, which another job occupies.
 struct Staged {
     executor: BlockingPool,
     busy: Hold,
     job: Job<Part>,
-    /// Waits until the job has begun.
+    /// Receives once the job runs.
     begun: mpsc::Receiver<()>,
-    /// Lets it end when it is dropped.
+    /// Lets the job end when it is dropped.
     end: mpsc::Sender<()>,
     log: Log,
 }
@@ -135,13 +135,13 @@ fn stage(panics: bool) -> Staged {
     Staged { executor, busy, job: job.unwrap(), begun, end, log }
 }
 
-/// What a case comes to: what is dropped, by whom, in order.
+/// Runs a case. Returns the dropped values in order, with the thread that dropped each.
 fn outcome(case: Case) -> Vec<(&'static str, String)> {
     let Staged { executor, busy, job, begun, end, log } = stage(case.panics);
     let close = |limit| drop(case.closed.then(|| executor.close(limit)));
     if case.dropped == Dropped::Waiting {
         drop(job);
-        assert_eq!(log.len(), 1, "not dropped there and then");
+        assert_eq!(log.len(), 1, "the closure was not dropped at once");
         close(Duration::ZERO);
         drop((busy, end));
     } else {
@@ -165,7 +165,7 @@ fn outcome(case: Case) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn f9_in_every_order_each_thing_is_dropped_once_and_by_the_thread_that_is_documented() {
+fn f9_each_value_is_dropped_once_on_the_documented_thread() {
     for dropped in [Dropped::Waiting, Dropped::Running, Dropped::Finished, Dropped::Taken] {
         for panics in [false, true] {
             for closed in [false, true] {
@@ -185,7 +185,7 @@ fn f9_in_every_order_each_thing_is_dropped_once_and_by_the_thread_that_is_docume
 }
 
 #[test]
-fn f9_closing_drops_what_waits_on_the_closing_thread() {
+fn f9_close_drops_waiting_jobs_on_the_closing_thread() {
     let Staged { executor, busy, job, log, .. } = stage(false);
     executor.close(Duration::ZERO).unwrap_err();
     assert_eq!(log.take(), [("closure", OURS.to_owned())]);
@@ -195,7 +195,7 @@ fn f9_closing_drops_what_waits_on_the_closing_thread() {
 }
 
 #[test]
-fn f9_a_job_completes_by_the_last_waker_that_polled_it_once() {
+fn f9_a_job_wakes_only_the_last_waker() {
     let executor = with_threads(1);
     let (mut job, hold) = held(executor.job());
     let counts = [0; 3].map(|_| Arc::new(Count::default()));
@@ -204,7 +204,7 @@ fn f9_a_job_completes_by_the_last_waker_that_polled_it_once() {
         assert!(poll(&mut job, &waker).is_pending());
         assert!(poll(&mut job, &waker).is_pending());
     }
-    // Those that were replaced are dropped, and only one clone of the last is kept.
+    // Replaced wakers are dropped, and one clone of the last waker is kept.
     assert_eq!(counts.each_ref().map(Arc::strong_count), [1, 1, 2]);
     drop(hold);
     until(|| executor.running() == 0);
@@ -218,7 +218,7 @@ fn f9_a_job_completes_by_the_last_waker_that_polled_it_once() {
 }
 
 #[test]
-fn f9_awaiters_are_woken_when_the_executor_closes() {
+fn f9_awaiters_are_woken_when_the_pool_closes() {
     let executor = with_threads(1);
     let (_, _hold) = held(executor.job());
     let mut job = executor.submit(|| ()).unwrap();
@@ -231,7 +231,7 @@ fn f9_awaiters_are_woken_when_the_executor_closes() {
 }
 
 #[test]
-fn p111_a_job_that_ends_after_its_future_and_its_executor_drops_its_result_on_its_thread() {
+fn p111_a_job_that_outlives_its_future_and_pool_drops_its_result_on_its_thread() {
     let Staged { executor, busy, mut job, begun, end, log } = stage(false);
     let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
@@ -239,7 +239,7 @@ fn p111_a_job_that_ends_after_its_future_and_its_executor_drops_its_result_on_it
     drop(busy);
     begun.recv().unwrap();
     drop(job);
-    assert_eq!(Arc::strong_count(&count), 2, "the waker outlives its future");
+    assert_eq!(Arc::strong_count(&count), 2, "the running job keeps the waker");
     drop(executor);
     assert_eq!(log.len(), 0);
     drop(end);
@@ -249,7 +249,7 @@ fn p111_a_job_that_ends_after_its_future_and_its_executor_drops_its_result_on_it
     assert_eq!(count.wakes(), 0);
 }
 
-/// Runs a job that says where it runs: the one thread there is.
+/// Checks that the pool's only thread still runs jobs.
 fn assert_survived(executor: &BlockingPool) {
     let name = || thread::current().name().map(str::to_owned);
     assert_eq!(executor.submit(name).unwrap().wait().unwrap().as_deref(), Some(WORKER));
@@ -257,7 +257,7 @@ fn assert_survived(executor: &BlockingPool) {
 }
 
 #[test]
-fn p98_a_panic_in_the_drop_of_what_nobody_awaits_ends_no_thread() {
+fn p98_a_panicking_drop_of_an_unawaited_result_ends_no_thread() {
     let log = Log::default();
     let executor = with_threads(1);
     for panics in [false, true] {
@@ -284,7 +284,7 @@ fn p98_a_panic_in_the_drop_of_what_nobody_awaits_ends_no_thread() {
     }
 }
 
-/// Panics so often, each time with a payload that panics when it is dropped.
+/// Panics `.0` times, each time with a payload that panics when it is dropped.
 struct Again(usize, Log);
 
 impl Drop for Again {
@@ -297,7 +297,7 @@ impl Drop for Again {
 }
 
 #[test]
-fn p98_payloads_that_panic_when_they_are_dropped_end_no_thread() {
+fn p98_panicking_drops_of_payloads_end_no_thread() {
     let log = Log::default();
     let executor = with_threads(1);
     let (_, busy) = held(executor.job());
@@ -319,7 +319,7 @@ fn p98_payloads_that_panic_when_they_are_dropped_end_no_thread() {
 }
 
 #[test]
-fn p98_a_panic_in_the_drop_of_a_closure_reaches_its_awaiter() {
+fn p98_a_panicking_drop_of_a_closure_reaches_the_awaiter() {
     let log = Log::default();
     let executor = with_threads(1);
     let part = log.part("closure").that_panics();
@@ -327,7 +327,8 @@ fn p98_a_panic_in_the_drop_of_a_closure_reaches_its_awaiter() {
     assert!(job.wait().unwrap_err().to_string().ends_with("closure panics when it is dropped"));
     assert_survived(&executor);
 
-    // Also if it never ran; the closing goes on with the others, and tells all of them.
+    // The same if the job never ran. The close goes on with the other jobs, and all awaiters get an
+    // error.
     let (_, busy) = held(executor.job());
     let jobs = [0; 3].map(|_| {
         let part = log.part("closure").that_panics();
@@ -343,7 +344,7 @@ fn p98_a_panic_in_the_drop_of_a_closure_reaches_its_awaiter() {
 }
 
 #[test]
-fn p98_a_panic_in_the_drop_of_a_closure_that_is_taken_back_is_the_droppers() {
+fn p98_a_panicking_drop_of_a_cancelled_closure_reaches_the_dropper() {
     let log = Log::default();
     let executor = with_threads(1);
     let (_, busy) = held(executor.job());
@@ -356,7 +357,7 @@ fn p98_a_panic_in_the_drop_of_a_closure_that_is_taken_back_is_the_droppers() {
     assert_survived(&executor);
 }
 
-/// Panics when it is woken, or when it is dropped: both at once nobody could survive.
+/// Waker that panics on wake or on drop. Both at once would abort.
 struct Rude {
     on_wake: bool,
     log: Log,
@@ -378,7 +379,7 @@ impl Drop for Rude {
 }
 
 #[test]
-fn p98_a_panic_in_a_waker_ends_no_thread() {
+fn p98_a_panicking_waker_ends_no_thread() {
     for on_wake in [false, true] {
         let log = Log::default();
         let executor = with_threads(1);
@@ -395,7 +396,7 @@ fn p98_a_panic_in_a_waker_ends_no_thread() {
 }
 
 #[test]
-fn p98_a_panic_in_the_drop_of_a_replaced_waker_is_the_pollers() {
+fn p98_a_panicking_drop_of_a_replaced_waker_reaches_the_poller() {
     let log = Log::default();
     let executor = with_threads(1);
     let (mut job, hold) = held(executor.job());
@@ -411,9 +412,9 @@ fn p98_a_panic_in_the_drop_of_a_replaced_waker_is_the_pollers() {
     assert_survived(&executor);
 }
 
-/// P116, with a resolver whose answer comes late.
+/// A lookup whose answer comes after it was abandoned (P116).
 #[test]
-fn p116_a_late_answer_of_a_lookup_is_freed() {
+fn p116_a_late_answer_of_a_lookup_is_dropped() {
     for closed in [false, true] {
         let executor = with_threads(2);
         let log = Log::default();
@@ -434,7 +435,7 @@ fn p116_a_late_answer_of_a_lookup_is_freed() {
     }
 }
 
-/// Uses the executor when it is dropped, and when it is woken.
+/// Uses the pool when it is woken and when it is dropped.
 struct Busybody(Arc<BlockingPool>, Arc<AtomicUsize>);
 
 impl Busybody {
@@ -457,9 +458,9 @@ impl Wake for Busybody {
     }
 }
 
-/// Nothing is locked when anything of the user's runs or is dropped: otherwise this hangs.
+/// No lock is held while user code runs or is dropped; otherwise this test would hang.
 #[test]
-fn f9_what_belongs_to_a_job_may_use_its_executor() {
+fn f9_values_of_a_job_may_use_its_pool() {
     let executor = Arc::new(BlockingPool::builder().threads(1).queue(2).build().unwrap());
     let count = Arc::new(AtomicUsize::new(0));
     let (_, busy) = held(executor.job());
@@ -482,7 +483,7 @@ fn f9_what_belongs_to_a_job_may_use_its_executor() {
     drop(waker);
     drop(busy);
     until(|| executor.running() + executor.waiting() == 0);
-    // Both closures, and the waker when it was woken and when it was dropped.
+    // Both closures, and the waker: once woken, once dropped.
     assert_eq!(count.load(Ordering::SeqCst), 4 + 2 + 2);
     drop((second, third));
     assert_eq!(count.load(Ordering::SeqCst), 8 + 2);
@@ -495,7 +496,7 @@ fn f9_what_belongs_to_a_job_may_use_its_executor() {
     executor.close(Duration::MAX).unwrap();
 }
 
-/// Polls its job while it is woken, as some runtimes do.
+/// Waker that polls its job inside `wake`, as some runtimes do.
 struct Inline(Mutex<Option<Job<i32>>>, mpsc::Sender<i32>);
 
 impl Wake for Inline {
@@ -509,7 +510,7 @@ impl Wake for Inline {
 }
 
 #[test]
-fn f9_a_job_may_be_polled_by_the_waker_that_it_wakes() {
+fn f9_a_waker_may_poll_its_job() {
     let executor = with_threads(1);
     let (_, busy) = held(executor.job());
     let (send, sent) = mpsc::channel();

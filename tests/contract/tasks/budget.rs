@@ -1,4 +1,4 @@
-//! Q5: a task whose awaits all complete at once returns to the loop all the same.
+//! A task whose awaits all complete at once still returns to the loop (docs/contract.md, Q5).
 
 use std::cell::Cell;
 use std::future::{Future, ready};
@@ -16,15 +16,15 @@ use mainspring::{
 use crate::support::files::{pair, tick};
 use crate::support::on_every_selector;
 
-/// Awaits of this crate that complete in one poll, at most.
+/// Maximum number of awaits of this crate that complete in one poll.
 const STEPS: usize = 128;
-/// Repetitions after which an await that never yields gives up.
+/// Number of repetitions after which a test gives up on an await that never yields.
 const ENDLESS: usize = 20 * STEPS;
 const SECOND: Duration = Duration::from_secs(1);
 
 type Repeated = Pin<Box<dyn Future<Output = ()>>>;
 
-/// An await that completes at once, made anew for each repetition.
+/// Creates, for each repetition, an await that completes at once.
 type Make = Box<dyn FnMut() -> Repeated>;
 
 fn each<F: Future + 'static>(mut make: impl FnMut() -> F + 'static) -> Make {
@@ -34,7 +34,7 @@ fn each<F: Future + 'static>(mut make: impl FnMut() -> F + 'static) -> Make {
     })
 }
 
-/// Takes `items` one by one, and an endless await when they are used up.
+/// Returns `items` one by one, and then an await that never completes.
 fn one_by_one<F: Future + 'static>(items: Vec<F>) -> Make {
     let mut items = items.into_iter();
     Box::new(move || match items.next() {
@@ -65,7 +65,7 @@ fn abandoned_promises() -> Vec<mainspring::Promised<u32>> {
 fn connects() -> Vec<(&'static str, Make)> {
     let refused = || {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap() // Nothing listens there from now on.
+        listener.local_addr().unwrap() // Nothing listens at that address from now on.
     };
     let (one, many) = (refused(), vec![refused(); 8]);
     vec![
@@ -213,7 +213,7 @@ fn awaits(el: &mut EventLoop<()>) -> Vec<(&'static str, Make)> {
     awaits
 }
 
-/// Repeats the await; returns the number of repetitions in each of some ticks.
+/// Repeats the await. Returns the number of repetitions in each of four ticks.
 fn repetitions(el: &mut EventLoop<()>, mut make: Make) -> Vec<usize> {
     let count = Rc::new(Cell::new(0));
     let counter = count.clone();
@@ -234,7 +234,7 @@ fn repetitions(el: &mut EventLoop<()>, mut make: Make) -> Vec<usize> {
 }
 
 #[test]
-fn q5_awaits_that_complete_at_once_let_others_run() {
+fn q5_awaits_that_complete_at_once_let_other_tasks_run() {
     on_every_selector(|kind| {
         let builder = EventLoop::builder().selector(kind).clock(SimClock::new());
         let mut el = builder.build().unwrap();
@@ -247,9 +247,9 @@ fn q5_awaits_that_complete_at_once_let_others_run() {
     });
 }
 
-/// A signal and a timer are served although the task never waits for the kernel.
+/// A signal and a timer are served although the task never waits for an event.
 #[test]
-fn q5_a_retry_loop_delays_nothing_by_more_than_two_ticks() {
+fn q5_a_retry_loop_delays_others_by_at_most_two_ticks() {
     on_every_selector(|kind| {
         let clock = SimClock::new();
         let builder = EventLoop::builder().selector(kind).clock(clock.clone());
@@ -272,9 +272,9 @@ fn q5_a_retry_loop_delays_nothing_by_more_than_two_ticks() {
     });
 }
 
-/// Futures that wait take nothing from the budget, however many there are.
+/// Futures that are pending do not use up the budget, however many they are.
 #[test]
-fn q5_a_task_that_waits_for_many_things_does_not_spin() {
+fn q5_a_task_with_many_pending_futures_does_not_spin() {
     on_every_selector(|kind| {
         let builder = EventLoop::builder().selector(kind).clock(SimClock::new());
         let mut el = builder.build().unwrap();
@@ -289,7 +289,7 @@ fn q5_a_task_that_waits_for_many_things_does_not_spin() {
     });
 }
 
-/// Where no task is polled there is no bound.
+/// Outside a task's poll there is no limit.
 #[test]
 fn q5_another_executor_has_no_budget() {
     let promises = set_promises();
@@ -302,7 +302,7 @@ fn q5_another_executor_has_no_budget() {
 }
 
 #[test]
-fn q5_the_main_future_has_a_budget_too() {
+fn q5_the_main_future_has_a_budget() {
     on_every_selector(|kind| {
         let builder = EventLoop::builder().selector(kind).clock(SimClock::new());
         let mut el = builder.build_with(0).unwrap();

@@ -1,5 +1,5 @@
-//! F4, F6: cancelling a task, a scope, a timeout and a group follow one rule: what is ready when the
-//! future is polled for the last time is delivered.
+//! Cancellation of tasks, scopes, timeouts and groups: a result that is ready at the last poll is
+//! delivered (docs/contract.md, F4 to F6).
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending};
@@ -18,10 +18,10 @@ use crate::tasks::scopes::SECOND;
 type Boxed = Pin<Box<dyn Future<Output = Option<u32>>>>;
 
 async fn value_of(promised: Promised<u32>) -> u32 {
-    promised.await.expect("it is set")
+    promised.await.expect("the promise is set")
 }
 
-/// The value is set, and the wait for it cancelled: in one callback, in both orders.
+/// The value is set and the wait cancelled in the same callback, in both orders.
 #[test]
 fn f4_a_result_in_the_tick_of_the_cancellation_is_delivered() {
     type Cancelling = fn(Promised<u32>) -> (Boxed, Box<dyn FnOnce()>);
@@ -63,7 +63,7 @@ fn f4_a_result_in_the_tick_of_the_cancellation_is_delivered() {
 }
 
 #[test]
-fn f4_the_last_poll_is_one_and_what_waits_after_it_is_dropped() {
+fn f4_a_woken_task_is_polled_once_more_and_then_dropped() {
     for woken in [false, true] {
         let (mut el, _) = simulated(SelectorKind::Poll, ());
         let (polls, waker) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(None)));
@@ -90,9 +90,9 @@ fn f4_the_last_poll_is_one_and_what_waits_after_it_is_dropped() {
     }
 }
 
-/// The code goes on until it waits, and not further than that.
+/// The task runs on to its next wait, and no further.
 #[test]
-fn f4_a_cancelled_task_goes_on_until_it_waits() {
+fn f4_a_cancelled_task_runs_on_to_its_next_wait() {
     let (mut el, _) = simulated(SelectorKind::Poll, ());
     let (promise, promised) = promise();
     let seen = Rc::new(RefCell::new(Vec::new()));
@@ -110,7 +110,7 @@ fn f4_a_cancelled_task_goes_on_until_it_waits() {
     assert_eq!(*seen.borrow(), [42]);
 }
 
-/// A shield that begins in the last poll is waited for.
+/// A shield that begins in the last poll delays the cancellation.
 #[test]
 fn f4_a_shield_that_begins_in_the_last_poll_holds() {
     let (mut el, clock) = simulated(SelectorKind::Poll, ());
@@ -154,9 +154,9 @@ fn f6_children_and_the_body_that_fail_in_one_tick_are_all_kept() {
     }
 }
 
-/// A sibling that waits for the child that failed has no failure of its own.
+/// A child that awaits the failed child is cancelled, and does not count as a failure.
 #[test]
-fn f6_a_cancellation_that_follows_from_a_failure_is_none() {
+fn f6_a_cancellation_caused_by_a_failure_is_not_an_error() {
     let (mut el, _) = simulated(SelectorKind::Poll, ());
     let outcome = el.run_until_complete(TaskGroup::run(async |group| {
         let failing = group.spawn(fail_after(1, "first"))?;
@@ -169,7 +169,7 @@ fn f6_a_cancellation_that_follows_from_a_failure_is_none() {
     assert_eq!(words(outcome.unwrap()), ["first"]);
 }
 
-/// The panics of two children in one tick are both kept.
+/// If two children panic in one tick, both panics are kept.
 #[test]
 fn f6_panics_in_one_tick_are_all_kept() {
     let (mut el, _) = simulated(SelectorKind::Poll, ());
@@ -189,9 +189,9 @@ fn f6_panics_in_one_tick_are_all_kept() {
     assert_eq!(words.len(), 2, "{words:?}");
 }
 
-/// The outer cancellation is not swallowed by a result inside.
+/// A timeout inside the task does not swallow the cancellation of the task.
 #[test]
-fn f5_a_last_poll_swallows_no_cancellation() {
+fn f5_the_last_poll_swallows_no_cancellation() {
     let (mut el, clock) = simulated(SelectorKind::Poll, ());
     let task = el.spawn(async {
         let _ = timeout(SECOND, pending::<()>()).await;

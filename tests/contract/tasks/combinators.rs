@@ -1,4 +1,5 @@
-//! F5: several tasks at once: who is waited for, who is cancelled, and what is told of it.
+//! Combinators over several tasks: `gather`, `race`, `wait`, `as_completed` and `shield`
+//! (docs/contract.md, F4 and F5).
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -11,7 +12,7 @@ use mainspring::{
 
 use crate::tasks::scopes::{Log, SECOND, noting};
 
-/// A task that gives how many seconds it has taken.
+/// Spawns a task that sleeps for `seconds` and returns that number.
 fn taking(seconds: u32) -> Task<Result<u32>> {
     spawn(async move {
         sleep(seconds * SECOND).await;
@@ -29,11 +30,11 @@ fn failing(seconds: u32, words: &'static str) -> Task<Result<u32>> {
 fn panicking(seconds: u32) -> Task<Result<u32>> {
     spawn(async move {
         sleep(seconds * SECOND).await;
-        panic!("as told")
+        panic!("on purpose")
     })
 }
 
-/// One that never ends, and notes when it is dropped; it holds a cancellation off for so long.
+/// Spawns a task that never ends and logs its drop. A shield delays its cancellation for `seconds`.
 fn waiting(log: &Log, seconds: u32) -> Task<Result<u32>> {
     let end = log.end("dropped");
     spawn(async move {
@@ -43,7 +44,7 @@ fn waiting(log: &Log, seconds: u32) -> Task<Result<u32>> {
     })
 }
 
-/// What is reported, as it comes.
+/// Returns the list that the exception handler appends to.
 fn reports(el: &mut EventLoop<()>) -> Rc<RefCell<Vec<String>>> {
     let reports = Rc::new(RefCell::new(Vec::new()));
     let noted = reports.clone();
@@ -54,7 +55,7 @@ fn reports(el: &mut EventLoop<()>) -> Rc<RefCell<Vec<String>>> {
 }
 
 #[test]
-fn f5_gather_gives_the_results_in_the_order_of_the_tasks() {
+fn f5_gather_returns_results_in_the_order_of_the_tasks() {
     let (mut el, _) = noting();
     let run = async {
         assert_eq!(gather([taking(3), taking(1), taking(2)]).await.unwrap(), [3, 1, 2]);
@@ -67,7 +68,7 @@ fn f5_gather_gives_the_results_in_the_order_of_the_tasks() {
 }
 
 #[test]
-fn f5_the_first_error_in_time_ends_a_gather_when_the_rest_has_ended() {
+fn f5_gather_returns_the_first_error_after_the_rest_has_ended() {
     let (mut el, log) = noting();
     let reports = reports(&mut el);
     let run = async {
@@ -95,7 +96,7 @@ fn f5_the_first_error_in_time_ends_a_gather_when_the_rest_has_ended() {
     assert!(reports.borrow().is_empty(), "{reports:?}");
 }
 
-/// What panics after the first error has nobody else who could be told.
+/// A panic after the first error is reported, because no caller awaits it.
 #[test]
 fn f5_a_panic_after_the_error_of_a_gather_is_reported() {
     let (mut el, _) = noting();
@@ -117,7 +118,7 @@ fn f5_a_panic_after_the_error_of_a_gather_is_reported() {
 }
 
 #[test]
-fn f5_who_drops_a_gather_or_a_race_cancels_its_tasks() {
+fn f5_dropping_a_gather_or_a_race_cancels_its_tasks() {
     let (mut el, log) = noting();
     let run = async {
         assert!(timeout(SECOND, gather([waiting(&log, 0)])).await.is_err());
@@ -142,7 +143,7 @@ fn f5_who_drops_a_gather_or_a_race_cancels_its_tasks() {
 }
 
 #[test]
-fn f5_gather_all_tells_what_came_of_each() {
+fn f5_gather_all_returns_every_result() {
     let (mut el, _) = noting();
     let run = async {
         let cancelled = taking(9);
@@ -150,7 +151,7 @@ fn f5_gather_all_tells_what_came_of_each() {
         let tasks = [panicking(2), taking(3), cancelled, failing(1, "failed")];
         let outcomes = gather_all(tasks).await;
         assert!(
-            matches!(&outcomes[0], Err(JoinError::Panicked(panic)) if panic.message() == "as told")
+            matches!(&outcomes[0], Err(JoinError::Panicked(panic)) if panic.message() == "on purpose")
         );
         assert!(matches!(&outcomes[1], Ok(Ok(3))));
         assert!(matches!(&outcomes[2], Err(JoinError::Cancelled(_))));
@@ -161,13 +162,13 @@ fn f5_gather_all_tells_what_came_of_each() {
 }
 
 #[test]
-fn f5_as_completed_follows_the_order_in_which_tasks_end() {
+fn f5_as_completed_returns_tasks_in_the_order_of_their_ends() {
     let (mut el, log) = noting();
     let run = async {
         let tasks = [taking(3), taking(1), failing(2, "failed"), taking(1)];
         let mut done = as_completed(tasks);
         let mut order = Vec::new();
-        // A wait that is given up loses nothing.
+        // A wait that times out loses nothing.
         assert!(timeout(SECOND / 2, done.next()).await.is_err());
         while let Some((i, outcome)) = done.next().await {
             order.push((i, outcome.unwrap().ok()));
@@ -183,9 +184,9 @@ fn f5_as_completed_follows_the_order_in_which_tasks_end() {
     log.check(&[(3, "detached"), (8, "went on")]);
 }
 
-/// The output is given after the done-callbacks have seen it, also those that were added later.
+/// All done-callbacks run before the output is returned.
 #[test]
-fn f5_as_completed_comes_after_the_done_callbacks() {
+fn f5_as_completed_returns_after_the_done_callbacks() {
     let (mut el, log) = noting();
     let run = async {
         let task = taking(1);
@@ -205,7 +206,7 @@ fn f5_as_completed_comes_after_the_done_callbacks() {
 }
 
 #[test]
-fn f5_tasks_of_a_loop_that_is_gone_are_done() {
+fn f5_tasks_of_a_dropped_loop_are_done() {
     let (mut el, _) = noting();
     let (gone, _) = noting();
     let tasks = [(); 3].map(|()| gone.spawn(pending::<Result<()>>()));
@@ -271,7 +272,7 @@ fn f5_race_all_of_nothing_panics() {
 }
 
 #[test]
-fn f5_wait_tells_the_done_from_the_pending() {
+fn f5_wait_separates_done_and_pending_tasks() {
     let (mut el, log) = noting();
     let run = async {
         let counts = async |when| {
@@ -302,7 +303,7 @@ fn f5_wait_tells_the_done_from_the_pending() {
 }
 
 #[test]
-fn f5_a_panic_and_a_cancellation_are_errors_to_wait_for() {
+fn f5_wait_counts_panics_and_cancellations_as_errors() {
     let (mut el, log) = noting();
     let run = async {
         let (done, pending) = wait([taking(2), panicking(1)], WaitUntil::FirstError).await;
@@ -313,7 +314,7 @@ fn f5_a_panic_and_a_cancellation_are_errors_to_wait_for() {
         let (done, _pending) = wait([taking(2), cancelled], WaitUntil::FirstError).await;
         assert!(gather_all(done).await.remove(0).unwrap_err().is_cancelled());
         log.note("over");
-        // Without any error all are waited for.
+        // If no task fails, `wait` returns when all are done.
         let (done, pending) = wait([taking(2), taking(1)], WaitUntil::FirstError).await;
         assert_eq!((done.len(), pending.len()), (2, 0));
     };
@@ -321,9 +322,9 @@ fn f5_a_panic_and_a_cancellation_are_errors_to_wait_for() {
     log.check(&[(1, "over")]);
 }
 
-/// Looking at an output takes nothing away from those who are still to see it.
+/// Classifying an output leaves it to done-callbacks and to the joiner.
 #[test]
-fn f5_wait_leaves_the_output_to_done_callbacks_and_joiner() {
+fn f5_wait_leaves_the_output_to_callbacks_and_joiner() {
     let (mut el, _) = noting();
     let run = async {
         let seen = Rc::new(Cell::new(0));
@@ -343,7 +344,7 @@ fn f5_wait_leaves_the_output_to_done_callbacks_and_joiner() {
 }
 
 #[test]
-fn f5_what_is_shielded_goes_on_without_its_waiter() {
+fn f5_a_shielded_future_goes_on_without_its_waiter() {
     let (mut el, log) = noting();
     let reports = reports(&mut el);
     let run = async {

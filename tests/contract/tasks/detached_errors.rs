@@ -1,4 +1,4 @@
-//! F8: what `detach` reports, and what a peer's disconnect is.
+//! Errors that a detached task reports, and the definition of a disconnect (docs/contract.md, F8).
 
 use std::cell::RefCell;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::support::{on_every_selector, simulated};
 
 type Reports = Rc<RefCell<Vec<String>>>;
 
-/// A loop that keeps the texts of reports.
+/// Returns a loop that collects the texts of its reports.
 fn noting(kind: SelectorKind, disconnects: bool) -> (EventLoop, Reports) {
     let el = EventLoop::builder().selector(kind).report_disconnects(disconnects).build().unwrap();
     let reports = Reports::default();
@@ -30,7 +30,7 @@ enum Mine {
     Variant,
 }
 
-/// Like `anyhow::Error`: no `Error` itself, and `{:#}` shows the causes.
+/// Like `anyhow::Error`: does not implement `Error`, and `{:#}` shows the causes.
 struct Chained;
 
 impl fmt::Display for Chained {
@@ -40,7 +40,7 @@ impl fmt::Display for Chained {
 }
 
 #[test]
-fn f8_every_error_that_can_be_shown_is_reported() {
+fn f8_every_error_with_display_is_reported() {
     on_every_selector(|kind| {
         let (mut el, reports) = noting(kind, false);
         el.spawn(async { Err::<(), _>(Mine::Variant) }).detach();
@@ -74,7 +74,7 @@ fn f8_every_error_that_can_be_shown_is_reported() {
 }
 
 #[test]
-fn f8_what_is_no_failure_is_not_reported() {
+fn f8_success_and_discarded_errors_are_not_reported() {
     on_every_selector(|kind| {
         let (mut el, reports) = noting(kind, false);
         el.spawn(async { Ok::<u32, Mine>(7) }).detach();
@@ -91,15 +91,16 @@ fn f8_what_is_no_failure_is_not_reported() {
     });
 }
 
-/// The judge of the output lies where a joiner would: names, wakers and callbacks move it aside.
+/// The function that classifies the output is stored in the joiner's place; names, wakers and
+/// callbacks move it to the side table.
 #[test]
-fn f8_what_a_task_has_besides_does_not_hide_its_error() {
+fn f8_names_wakers_and_callbacks_do_not_hide_the_error() {
     on_every_selector(|kind| {
         let (mut el, reports) = noting(kind, false);
         for awaited in [false, true] {
             let task = el.spawn(async { Err::<(), _>(Mine::Variant) }).named("named");
             if awaited {
-                el.tick(Some(Duration::ZERO)).unwrap(); // It is done before it is detached.
+                el.tick(Some(Duration::ZERO)).unwrap(); // The task is done before it is detached.
             }
             task.detach();
         }
@@ -140,7 +141,7 @@ fn f8_a_panicking_display_of_an_error_is_reported() {
     });
 }
 
-/// A task and a protocol, each beside a client that resets.
+/// Runs two tasks and a protocol whose clients reset their connections.
 fn meet_resets(el: &mut EventLoop) {
     let conn = TcpStream::from_std(reset_connection()).unwrap();
     el.spawn(async move {
@@ -172,7 +173,7 @@ fn f8_s3_a_disconnect_is_reported_on_request_only() {
     });
 }
 
-/// A protocol that returns the error of the system that it is given.
+/// Protocol that returns this error of the system.
 struct Returning(i32);
 
 impl Protocol<()> for Returning {
@@ -187,9 +188,9 @@ impl Protocol<()> for Returning {
     }
 }
 
-/// The rule is the same for tasks and protocols, and an error that is no disconnect is reported.
+/// The same rule applies to tasks and protocols. An error that is no disconnect is reported.
 #[test]
-fn f8_s3_one_rule_says_what_a_disconnect_is() {
+fn f8_s3_the_same_errors_are_disconnects_for_tasks_and_protocols() {
     use rustix::io::Errno;
     let errors = [
         (Errno::CONNRESET, true),
@@ -214,7 +215,7 @@ fn f8_s3_one_rule_says_what_a_disconnect_is() {
             set_socket_linger(&theirs, None).unwrap();
         }
         let limit = Error::from(io::Error::from(ErrorKind::TimedOut));
-        assert!(!limit.is_disconnect(), "a limit of the user's is no disconnect");
+        assert!(!limit.is_disconnect(), "a timeout of the user is no disconnect");
     });
 }
 
@@ -232,9 +233,9 @@ fn f8_a_remote_task_reports_when_it_is_detached() {
     });
 }
 
-/// A task that is spawned inside another one, as servers do.
+/// A task spawned inside another task, as in servers.
 #[test]
-fn f8_a_task_of_a_task_reports_with_its_own_line() {
+fn f8_a_task_spawned_by_a_task_reports_its_own_line() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, Vec::new());
         el.set_exception_handler(|_, lines, report| lines.push(report.location.line()));

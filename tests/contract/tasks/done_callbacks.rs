@@ -1,4 +1,4 @@
-//! F7: the done-callbacks of a task.
+//! Done-callbacks of tasks (docs/contract.md, F7).
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use mainspring::{EventLoop, SelectorKind};
 
 use crate::support::simulated;
 
-/// What happened, in order.
+/// Events, in order.
 type Seen = Rc<RefCell<Vec<&'static str>>>;
 
 fn any_loop() -> EventLoop<()> {
@@ -16,7 +16,7 @@ fn any_loop() -> EventLoop<()> {
 }
 
 #[test]
-fn f7_done_callbacks_run_in_order_once_and_before_the_joiner() {
+fn f7_done_callbacks_run_once_in_order_before_the_joiner() {
     let mut el = any_loop();
     let seen = Seen::default();
     let task = el.spawn(async { 42 });
@@ -37,13 +37,13 @@ fn f7_done_callbacks_run_in_order_once_and_before_the_joiner() {
     })
     .detach();
     el.tick(None).unwrap();
-    assert!(seen.borrow().is_empty()); // Through the ready deque: in the next tick.
+    assert!(seen.borrow().is_empty()); // They run in the next tick, through the ready deque.
     el.run().unwrap();
     assert_eq!(*seen.borrow(), ["first", "second", "third", "joined"]);
 }
 
 #[test]
-fn f7_a_callback_that_is_added_after_the_end_runs_in_the_next_tick() {
+fn f7_a_callback_added_after_the_end_runs_in_the_next_tick() {
     let mut el = any_loop();
     let seen = Seen::default();
     let task = el.spawn(async { "output" });
@@ -58,7 +58,7 @@ fn f7_a_callback_that_is_added_after_the_end_runs_in_the_next_tick() {
 }
 
 #[test]
-fn f7_a_callback_that_panics_takes_nothing_from_the_others() {
+fn f7_a_panicking_callback_does_not_affect_the_others() {
     let mut el = any_loop();
     let seen = Seen::default();
     let reports = Seen::default();
@@ -71,7 +71,7 @@ fn f7_a_callback_that_panics_takes_nothing_from_the_others() {
     let task = el.spawn(async { "output" });
     let (first, last) = (seen.clone(), seen.clone());
     task.add_done_callback(move |output| first.borrow_mut().push(output.unwrap()));
-    task.add_done_callback(|_| panic!("as it should"));
+    task.add_done_callback(|_| panic!("on purpose"));
     task.add_done_callback(move |output| last.borrow_mut().push(output.unwrap()));
     assert_eq!(el.run_until_complete(task).unwrap().unwrap(), "output");
     assert_eq!((seen.borrow().len(), reports.borrow().len()), (2, 1));
@@ -93,5 +93,5 @@ fn f7_a_detached_task_keeps_its_callbacks() {
     drop((task, fails));
     el.run().unwrap();
     assert_eq!(*seen.borrow(), ["output", "panic"]);
-    assert!(reports.borrow().is_empty(), "what a callback has seen is not unobserved");
+    assert!(reports.borrow().is_empty(), "a failure that a callback has seen is not reported");
 }

@@ -1,4 +1,5 @@
-//! F2, Q8, P109, P110: futures, outputs and wakers are dropped once, in every state of a task.
+//! Futures, outputs and wakers are dropped exactly once, in every state of a task (P109 and P110;
+//! docs/contract.md, F2 and Q8).
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -13,11 +14,11 @@ use mainspring::{
 
 use crate::support::{on_every_selector, simulated};
 
-/// How often things of a kind were dropped.
+/// Number of drops.
 #[derive(Clone, Default)]
 struct Drops(Rc<Cell<usize>>);
 
-/// One of them. Dropped twice it would count twice.
+/// Value that counts its drops.
 struct Counted(Drops);
 
 impl Drops {
@@ -59,7 +60,7 @@ const STATES: [State; 8] = [
     State::Joined,
 ];
 
-/// What becomes of the handle, and when.
+/// Owner of the handle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Owner {
     Detaches,
@@ -74,7 +75,7 @@ struct Bench {
     waker: Rc<RefCell<Option<Waker>>>,
 }
 
-/// Says how often it was dropped: once for each waker.
+/// Waker. The test counts its clones.
 struct Bell;
 
 impl Wake for Bell {
@@ -94,14 +95,15 @@ impl Bench {
             poll_fn(|cx| Poll::Ready(waker.replace(Some(cx.waker().clone())))).await;
             match state {
                 State::Done | State::Joined => {}
-                State::Panicked => panic!("as it should"),
+                State::Panicked => panic!("on purpose"),
                 _ => pending().await,
             }
             output
         })
     }
 
-    /// Brings a task into a state, and says how many futures and outputs are gone by then.
+    /// Brings a task into the state. Returns it, with the numbers of futures and outputs dropped so
+    /// far.
     fn reach(&mut self, state: State) -> (Option<Task<Counted>>, (usize, usize)) {
         let task = self.spawn(state);
         if state == State::NotBegun {
@@ -114,9 +116,9 @@ impl Bench {
                     waker.wake_by_ref();
                 }
             }
-            State::Cancelling => assert!(task.cancel("as it should")),
+            State::Cancelling => assert!(task.cancel("on purpose")),
             State::Cancelled => {
-                assert!(task.cancel("as it should"));
+                assert!(task.cancel("on purpose"));
                 self.el.run_until_stalled().unwrap();
                 return (Some(task), (1, 1));
             }
@@ -135,7 +137,7 @@ impl Bench {
 }
 
 #[test]
-fn f2_everything_of_a_task_is_dropped_once_in_every_state() {
+fn f2_future_and_output_are_dropped_once_in_every_state() {
     on_every_selector(|kind| {
         for state in STATES {
             for owner in [Owner::Detaches, Owner::KeepsUntilClose, Owner::KeepsLonger] {
@@ -173,7 +175,7 @@ fn f2_everything_of_a_task_is_dropped_once_in_every_state() {
     });
 }
 
-/// The waker of whoever awaits from another executor is let go of, whatever comes first.
+/// The waker of a joiner on another executor is dropped once, however the wait ends.
 #[test]
 fn f2_the_waker_of_a_joiner_is_dropped_once() {
     use std::future::Future;
@@ -186,7 +188,7 @@ fn f2_the_waker_of_a_joiner_is_dropped_once() {
         let mut task = el.spawn(async { yield_now().await });
         let poll = |task: &mut Task<()>| Pin::new(task).poll(&mut Context::from_waker(&waker));
         (0..3).for_each(|_| assert!(poll(&mut task).is_pending()));
-        assert_eq!(Arc::strong_count(&bell), 3, "kept once");
+        assert_eq!(Arc::strong_count(&bell), 3, "only one clone is kept");
         match end {
             "done" => el.run().unwrap(),
             "detached" => drop(task),
@@ -200,7 +202,7 @@ fn f2_the_waker_of_a_joiner_is_dropped_once() {
     }
 }
 
-/// P109: what is dropped when the loop closes spawns, wakes, sleeps, cancels and registers.
+/// A value dropped while the loop closes spawns, wakes, sleeps, cancels and registers (P109).
 struct Testament {
     el: LoopHandle,
     seen: Rc<Cell<usize>>,
@@ -238,7 +240,7 @@ impl Testament {
 }
 
 #[test]
-fn f2_p109_what_the_end_of_a_loop_drops_may_do_anything() {
+fn f2_p109_values_dropped_with_the_loop_may_call_anything() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let seen = Rc::new(Cell::new(0));
@@ -277,11 +279,11 @@ fn f2_p109_what_the_end_of_a_loop_drops_may_do_anything() {
         assert!(others.borrow().iter().all(Task::is_finished));
         others.borrow_mut().clear();
         wakers.borrow_mut().clear();
-        assert_eq!(Rc::strong_count(&seen), 1, "everything is dropped");
+        assert_eq!(Rc::strong_count(&seen), 1, "everything was dropped");
     });
 }
 
-/// P110: tasks that own their own handles, or each other's.
+/// Tasks that own their own handles, or each other's (P110).
 #[test]
 fn f2_p110_handles_in_tasks_make_no_cycle() {
     on_every_selector(|kind| {
@@ -310,7 +312,8 @@ fn f2_p110_handles_in_tasks_make_no_cycle() {
     });
 }
 
-/// A task that waits for itself, and two that wait for each other, wait for ever and are dropped.
+/// A task that awaits itself, and two that await each other, wait forever and are dropped with the
+/// loop.
 #[test]
 fn f2_p110_tasks_that_await_each_other_are_dropped() {
     let (mut el, _) = simulated(SelectorKind::Poll, ());
@@ -332,9 +335,9 @@ fn f2_p110_tasks_that_await_each_other_are_dropped() {
     assert_eq!(drops.count(), 3);
 }
 
-/// A task that holds a handle of its loop, an interval and its own waker keeps nothing alive.
+/// A task that owns a handle of its loop, an interval and its own waker keeps nothing alive.
 #[test]
-fn q8_what_a_task_holds_of_its_loop_keeps_nothing_alive() {
+fn q8_a_task_that_owns_handles_of_its_loop_keeps_nothing_alive() {
     let (mut el, _) = simulated(SelectorKind::Poll, ());
     let drops = Drops::default();
     let (counted, handle) = (drops.one(), el.handle().clone());

@@ -1,4 +1,5 @@
-//! P106 and the ecosystem: async-lock, async-channel and futures work on this loop as they are.
+//! Other crates on this loop: async-lock, async-channel and futures work unchanged (P106;
+//! docs/contract.md, F3 to F5).
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, ready};
@@ -16,11 +17,11 @@ use crate::support::{on_every_selector, simulated};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What happened, in order.
+/// Events, in order.
 type Seen = Rc<RefCell<Vec<&'static str>>>;
 
-/// Three tasks wait for one thing. The first is woken, and its future is dropped before it is polled:
-/// the second gets it, and the third after that.
+/// Three tasks wait for one thing. The first is woken, and its future is dropped before its next
+/// poll. Then the second gets the thing, and after that the third.
 fn three_waiters<F: Future<Output = ()> + 'static>(
     take: impl Fn(Seen, &'static str) -> F,
     give: impl FnOnce() + 'static,
@@ -42,9 +43,9 @@ fn three_waiters<F: Future<Output = ()> + 'static>(
     assert!(waiters.iter().all(Task::is_finished));
 }
 
-/// A task that is woken, and cancelled before it runs, keeps what it was given.
+/// A task that is cancelled after it was woken keeps what it was given.
 #[test]
-fn f4_a_cancelled_waiter_keeps_a_message_that_is_there() {
+fn f4_a_cancelled_waiter_keeps_a_message_that_has_arrived() {
     let (send, receive) = async_channel::bounded(1);
     let (mut el, _) = simulated(mainspring::SelectorKind::Poll, ());
     let task = el.spawn(async move { receive.recv().await.unwrap() });
@@ -55,7 +56,7 @@ fn f4_a_cancelled_waiter_keeps_a_message_that_is_there() {
 }
 
 #[test]
-fn f4_p106_a_cancelled_waiter_hands_a_permit_on() {
+fn f4_p106_a_cancelled_waiter_passes_a_permit_on() {
     let semaphore = Arc::new(Semaphore::new(1));
     let held = semaphore.try_acquire_arc().unwrap();
     let take = |seen: Seen, name| {
@@ -71,7 +72,7 @@ fn f4_p106_a_cancelled_waiter_hands_a_permit_on() {
 }
 
 #[test]
-fn f4_p106_a_cancelled_waiter_hands_a_lock_on() {
+fn f4_p106_a_cancelled_waiter_passes_a_lock_on() {
     let mutex = Arc::new(Mutex::new(0));
     let held = mutex.try_lock_arc().unwrap();
     let take = |seen: Seen, name| {
@@ -86,7 +87,7 @@ fn f4_p106_a_cancelled_waiter_hands_a_lock_on() {
 }
 
 #[test]
-fn f4_p106_a_cancelled_waiter_hands_a_message_on() {
+fn f4_p106_a_cancelled_waiter_passes_a_message_on() {
     let (send, receive) = async_channel::bounded::<()>(2);
     let take = |seen: Seen, name| {
         let receive = receive.clone();
@@ -99,9 +100,9 @@ fn f4_p106_a_cancelled_waiter_hands_a_message_on() {
     assert!(receive.is_empty());
 }
 
-/// A stage of each thread: this loop, another thread, and this loop again.
+/// A pipeline of this loop, another thread, and this loop again.
 #[test]
-fn f3_channels_join_tasks_and_threads() {
+fn f3_channels_connect_tasks_and_threads() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (there, takes) = async_channel::bounded::<u32>(4);
@@ -132,7 +133,7 @@ fn f3_channels_join_tasks_and_threads() {
 }
 
 #[test]
-fn f3_a_lock_goes_from_task_to_task() {
+fn f3_a_lock_passes_from_task_to_task() {
     let (mut el, _) = simulated(mainspring::SelectorKind::Poll, ());
     let lock = Rc::new(Mutex::new(Vec::new()));
     let tasks: Vec<_> = (0..4)
@@ -181,7 +182,7 @@ fn f3_select_join_and_unordered_work_over_tasks() {
 }
 
 #[test]
-fn f5_a_timeout_around_other_peoples_futures_keeps_what_is_shared() {
+fn f5_a_timeout_around_foreign_futures_loses_nothing() {
     let (mut el, _) = simulated(mainspring::SelectorKind::Poll, ());
     let (send, receive) = async_channel::unbounded();
     let kept = Cell::new(0);
@@ -192,7 +193,7 @@ fn f5_a_timeout_around_other_peoples_futures_keeps_what_is_shared() {
         let semaphore = Semaphore::new(0);
         assert!(timeout(SECOND, semaphore.acquire()).await.is_err());
         semaphore.add_permits(1);
-        assert!(timeout(SECOND, semaphore.acquire()).await.is_ok(), "no permit is lost");
+        assert!(timeout(SECOND, semaphore.acquire()).await.is_ok(), "no permit was lost");
     })
     .unwrap();
     assert_eq!(kept.get(), 42);

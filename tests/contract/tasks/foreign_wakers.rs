@@ -1,5 +1,5 @@
-//! F8 and Q8: a wait that is polled with the task's own waker and with a foreign one in turn, as
-//! combinators of other crates do, keeps one of them, the latest.
+//! Waits polled with the task's own waker and a foreign waker in turn, as combinators of other
+//! crates do: only the latest waker is kept (docs/contract.md, F3 and Q8).
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -21,8 +21,8 @@ impl Wake for Foreign {
     }
 }
 
-/// Polls `future` with the two wakers in turn, and returns how many copies of the foreign one are
-/// kept after each pair of polls.
+/// Polls `future` with both wakers in turn. Returns the number of clones of the foreign waker that
+/// are kept after each pair of polls.
 fn alternate<F>(el: &mut mainspring::EventLoop<()>, mut future: F) -> Vec<usize>
 where
     F: Future + Unpin,
@@ -43,13 +43,13 @@ where
     el.run_until_complete(polls).unwrap();
     tick(el);
     drop(future);
-    assert_eq!(Arc::strong_count(&foreign), unused, "a waker outlives its wait");
-    assert_eq!(foreign.0.load(Ordering::SeqCst), 0, "a waker that is not the latest was woken");
+    assert_eq!(Arc::strong_count(&foreign), unused, "a clone of the waker outlives its wait");
+    assert_eq!(foreign.0.load(Ordering::SeqCst), 0, "an old waker was woken");
     kept
 }
 
 #[test]
-fn f8_a_promise_keeps_the_latest_waker_only() {
+fn f8_a_promise_keeps_only_the_latest_waker() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, ());
         let (promise, promised) = promise::<u8>();
@@ -59,7 +59,7 @@ fn f8_a_promise_keeps_the_latest_waker_only() {
 }
 
 #[test]
-fn f8_a_sleep_and_a_join_keep_the_latest_waker_only() {
+fn f8_a_sleep_and_a_join_keep_only_the_latest_waker() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, ());
         let long = Box::pin(sleep(std::time::Duration::from_secs(3600)));

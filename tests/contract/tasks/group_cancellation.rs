@@ -1,5 +1,5 @@
-//! F6: groups that are cancelled from outside. What is around a group waits for its children, and
-//! the cancellation is not swallowed.
+//! Groups cancelled from outside: everything around a group waits for its children, and the
+//! cancellation is not swallowed (docs/contract.md, F6).
 
 use std::collections::VecDeque;
 use std::future::{Future, pending, poll_fn};
@@ -13,7 +13,7 @@ use mainspring::{
 
 use crate::tasks::scopes::{Log, SECOND, cancel_after, noting};
 
-/// A group with a child that ends at once, and one that needs three seconds for it.
+/// Runs a group with one child that ends at once, and one that takes three seconds to end.
 async fn slow_group(log: Log) -> Result<()> {
     let _end = log.end("around");
     let noting = log.clone();
@@ -35,11 +35,11 @@ async fn slow_group(log: Log) -> Result<()> {
     Ok(outcome?)
 }
 
-/// Where a group can be.
+/// Code around a group.
 type Around = fn(Log) -> Pin<Box<dyn Future<Output = ()>>>;
 
 #[test]
-fn f6_whatever_is_around_a_group_waits_for_its_children() {
+fn f6_everything_around_a_group_waits_for_its_children() {
     let all: [Around; 6] = [
         |log| {
             Box::pin(async move {
@@ -90,17 +90,17 @@ fn f6_whatever_is_around_a_group_waits_for_its_children() {
         },
     ];
     for (i, around) in all.into_iter().enumerate() {
-        println!("around number {i}"); // Shown when the test fails.
+        println!("case {i}"); // Shown when the test fails.
         let (mut el, log) = noting();
         el.run_until_complete(around(log.clone())).unwrap();
         let mut noted = log.0.borrow().clone();
-        // Which of the children and the body ends first is not promised.
+        // The order in which the children and the body end is not defined.
         noted[..2].sort();
         assert_eq!(noted, [(1, "body"), (1, "quick"), (3, "slow"), (3, "around")]);
     }
 }
 
-/// A crowd of futures, of which only those are polled that were woken.
+/// Set of futures that polls only those that were woken.
 struct Crowd<F> {
     futures: Vec<Option<Pin<Box<F>>>>,
     woken: Arc<Woken>,
@@ -148,9 +148,9 @@ fn crowd<F: Future>(futures: impl IntoIterator<Item = F>) -> Crowd<F> {
     Crowd { woken: Arc::new(Woken(Mutex::new(woken))), futures }
 }
 
-/// Those between only poll whom they have woken: a group is told all the same.
+/// A group is notified of the cancellation even if the futures around it only poll what was woken.
 #[test]
-fn f6_a_group_in_a_crowd_hears_of_a_cancellation() {
+fn f6_a_group_in_a_set_of_futures_is_cancelled() {
     for by_task in [false, true] {
         let (mut el, log) = noting();
         let run = async {
@@ -172,9 +172,9 @@ fn f6_a_group_in_a_crowd_hears_of_a_cancellation() {
     }
 }
 
-/// The error comes before the cancellation, which comes all the same.
+/// The error is returned first, and then the cancellation takes effect.
 #[test]
-fn f6_a_child_that_fails_while_the_parent_is_cancelled_is_told_of() {
+fn f6_the_error_of_a_child_of_a_cancelled_parent_is_returned() {
     let (mut el, log) = noting();
     let run = async {
         let inside = async {
@@ -203,7 +203,7 @@ fn f6_a_child_that_fails_while_the_parent_is_cancelled_is_told_of() {
 }
 
 #[test]
-fn f6_groups_in_groups_end_from_the_inside_out() {
+fn f6_nested_groups_end_from_the_inside_out() {
     let (mut el, log) = noting();
     let run = async {
         let task = spawn({
@@ -251,9 +251,9 @@ fn f6_groups_in_groups_end_from_the_inside_out() {
     log.check(&[(1, "grandchild"), (1, "child"), (2, "body's child"), (2, "task"), (2, "over")]);
 }
 
-/// The children have ended in the tick of the deadline: the value is there, and wins.
+/// The children have ended in the tick of the deadline, so the value is returned.
 #[test]
-fn f6_a_group_that_is_done_in_time_gives_its_value() {
+fn f6_a_group_that_ends_in_time_returns_its_value() {
     let (mut el, _) = noting();
     let run = async {
         let group = TaskGroup::run(async |group| {
@@ -262,7 +262,7 @@ fn f6_a_group_that_is_done_in_time_gives_its_value() {
         });
         timeout(SECOND, group).await
     };
-    // The child's timer is the later one: it is spawned when the deadline counts already.
+    // The child's timer is the later one: the child is spawned after the deadline was set.
     assert_eq!(el.run_until_complete(run).unwrap().unwrap().unwrap(), "done");
 }
 
@@ -290,8 +290,8 @@ fn f6_a_shield_around_a_group_hides_the_cancellation() {
     log.check(&[(3, "child"), (3, "group"), (3, "over")]);
 }
 
-/// A task that is cancelled and has not begun has no group yet; a scope that was cancelled before
-/// lets a group begin, and end at once.
+/// A cancelled task that has not begun never starts its group. In a scope that is already
+/// cancelled, a group begins and ends at once.
 #[test]
 fn f6_a_group_in_a_cancelled_scope_ends_at_once() {
     let (mut el, log) = noting();
@@ -319,9 +319,9 @@ fn f6_a_group_in_a_cancelled_scope_ends_at_once() {
     log.check(&[(0, "body"), (0, "child"), (0, "over")]);
 }
 
-/// Cancelled from outside, dropped half-way: nothing of it is left, and the loop ends by itself.
+/// A cancelled group that is dropped before its end leaves nothing behind, and `run` returns.
 #[test]
-fn f6_a_group_that_is_cancelled_and_then_dropped_leaves_nothing() {
+fn f6_a_cancelled_group_that_is_dropped_leaves_nothing() {
     let (mut el, log) = noting();
     let noting = log.clone();
     el.spawn(async move {

@@ -1,4 +1,4 @@
-//! F6: a group ends after all its children, and tells of everything that failed.
+//! Task groups: a group ends after all its children and returns all errors (docs/contract.md, F6).
 
 use std::cell::{Cell, RefCell};
 use std::error::Error as _;
@@ -13,19 +13,19 @@ use mainspring::{
 
 use crate::tasks::scopes::{Log, SECOND, noting};
 
-/// Waits for ever, and notes its end.
+/// Never ends, and logs its drop.
 async fn waiting(log: Log, name: &'static str) -> Result<()> {
     let _end = log.end(name);
     pending().await
 }
 
-/// Fails after so many seconds.
+/// Fails after `seconds`.
 async fn failing(seconds: u32, words: &'static str) -> Result<()> {
     sleep(seconds * SECOND).await;
     Err(Error::other(words))
 }
 
-/// Cannot be cancelled for so many seconds, and notes its end.
+/// Cannot be cancelled for `seconds`, and logs its drop.
 async fn stubborn(log: Log, seconds: u32, name: &'static str) -> Result<()> {
     let _end = log.end(name);
     CancelScope::new().shielded().run(sleep(seconds * SECOND)).await?;
@@ -51,7 +51,7 @@ fn f6_an_empty_group_ends_at_once() {
 }
 
 #[test]
-fn f6_a_group_waits_for_its_children_and_for_theirs() {
+fn f6_a_group_waits_for_its_children_and_their_siblings() {
     let (mut el, log) = noting();
     let run = TaskGroup::run(async |group| {
         let (siblings, noting) = (group.clone(), log.clone());
@@ -77,7 +77,7 @@ fn f6_a_group_waits_for_its_children_and_for_theirs() {
 }
 
 #[test]
-fn f6_results_come_in_the_order_in_which_they_are_asked_for() {
+fn f6_results_come_in_the_order_of_the_awaits() {
     let (mut el, _) = noting();
     let run = TaskGroup::run(async |group| {
         let child = |seconds| async move {
@@ -95,7 +95,7 @@ fn f6_results_come_in_the_order_in_which_they_are_asked_for() {
     assert_eq!(el.run_until_complete(run).unwrap().unwrap(), [3, 1, 2]);
 }
 
-/// One fails in the very tick in which it is cancelled; one has a shield, and fails later.
+/// One child fails in the tick in which it is cancelled. Another has a shield and fails later.
 #[test]
 fn f6_the_first_failure_cancels_the_rest_and_every_error_is_kept() {
     let (mut el, log) = noting();
@@ -115,13 +115,13 @@ fn f6_the_first_failure_cancels_the_rest_and_every_error_is_kept() {
         error.to_string(),
         "a task group failed, with 3 errors: first; in the same tick; second"
     );
-    assert!(error.source().is_none(), "its message has all causes");
+    assert!(error.source().is_none(), "the message contains all causes");
     assert_eq!(Error::from(error).chain().matches("first").count(), 1);
     log.check(&[(1, "child"), (1, "body")]);
 }
 
 #[test]
-fn f6_a_panic_of_a_child_is_a_failure_also_one_of_a_drop() {
+fn f6_a_panic_of_a_child_or_of_its_drop_is_an_error() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -160,7 +160,7 @@ fn f6_a_failed_body_waits_for_its_children() {
 }
 
 #[test]
-fn f6_a_panic_of_the_body_goes_on_after_the_children() {
+fn f6_a_panic_of_the_body_propagates_after_the_children() {
     let (mut el, log) = noting();
     let run = TaskGroup::run(async |group| {
         group.spawn(waiting(log.clone(), "child"))?;
@@ -173,10 +173,10 @@ fn f6_a_panic_of_the_body_goes_on_after_the_children() {
     log.check(&[(0, "child"), (3, "stubborn")]);
 }
 
-/// The body is dropped, because a child has failed or from outside, and panics then: that waits for
-/// the children, too.
+/// The body is dropped, because a child failed or from outside, and that drop panics. The panic
+/// propagates after the children have ended.
 #[test]
-fn f6_a_body_that_panics_when_it_is_dropped_waits_for_its_children() {
+fn f6_a_panicking_drop_of_the_body_waits_for_the_children() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -199,7 +199,7 @@ fn f6_a_body_that_panics_when_it_is_dropped_waits_for_its_children() {
 }
 
 #[test]
-fn f6_an_inner_group_fails_into_the_outer_one() {
+fn f6_an_inner_group_passes_its_failure_to_the_outer_one() {
     let (mut el, log) = noting();
     let run = TaskGroup::run(async |outer| {
         outer.spawn(waiting(log.clone(), "outer child"))?;
@@ -222,7 +222,7 @@ fn f6_an_inner_group_fails_into_the_outer_one() {
 }
 
 #[test]
-fn f6_who_spawns_while_the_group_ends_gets_an_error() {
+fn f6_spawning_in_a_group_that_ends_is_an_error() {
     let (mut el, _) = noting();
     let dropped = Rc::new(());
     let (held, refused) = (dropped.clone(), Rc::new(RefCell::new(Vec::new())));
@@ -257,7 +257,7 @@ fn f6_who_spawns_while_the_group_ends_gets_an_error() {
 }
 
 #[test]
-fn f6_a_child_that_never_waits_ends_the_group() {
+fn f6_a_child_that_never_waits_may_cancel_the_group() {
     let (mut el, log) = noting();
     let run = TaskGroup::run(async |group| {
         group.spawn(waiting(log.clone(), "waits"))?;
@@ -272,7 +272,7 @@ fn f6_a_child_that_never_waits_ends_the_group() {
 }
 
 #[test]
-fn f6_a_child_that_is_cancelled_alone_is_no_failure() {
+fn f6_a_child_cancelled_alone_is_not_an_error() {
     let (mut el, log) = noting();
     let run = TaskGroup::run(async |group| {
         let child = group.spawn(waiting(log.clone(), "child"))?;
@@ -285,10 +285,10 @@ fn f6_a_child_that_is_cancelled_alone_is_no_failure() {
     assert_eq!(el.run_until_complete(run).unwrap().unwrap(), 0);
 }
 
-/// A group that is dropped cannot wait; its children end in the next tick, and what fails goes to
-/// the exception handler.
+/// A dropped group cannot wait. Its children are cancelled in the next tick, and their failures go
+/// to the exception handler.
 #[test]
-fn f6_who_drops_a_group_cancels_its_children() {
+fn f6_dropping_a_group_cancels_its_children() {
     let (mut el, log) = noting();
     let reports = Rc::new(RefCell::new(Vec::new()));
     let noted = reports.clone();
@@ -323,9 +323,9 @@ fn f6_who_drops_a_group_cancels_its_children() {
     assert!(left.take().unwrap().is_empty());
 }
 
-/// The group has failed, and is dropped while it waits for the rest.
+/// The group has failed, and is dropped while it waits for the other children.
 #[test]
-fn f6_errors_of_a_group_that_is_dropped_are_reported() {
+fn f6_errors_of_a_dropped_group_are_reported() {
     let (mut el, log) = noting();
     let reports = Rc::new(RefCell::new(Vec::new()));
     let noted = reports.clone();

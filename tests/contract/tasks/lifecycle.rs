@@ -1,4 +1,4 @@
-//! F1, F2 and F4: the life of a task.
+//! States, names, dropping and cancelling of tasks (docs/contract.md, F1, F2 and F4).
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
@@ -15,10 +15,10 @@ use mainspring::{
 
 use crate::support::{on_every_selector, simulated};
 
-/// What happened, in order.
+/// Events, in order.
 type Seen = Rc<RefCell<Vec<&'static str>>>;
 
-/// Says so when it is dropped.
+/// Logs its drop.
 struct Noted(Seen, &'static str);
 
 impl Drop for Noted {
@@ -39,7 +39,7 @@ fn reason(error: JoinError) -> String {
 }
 
 #[test]
-fn f1_a_task_goes_through_its_states_and_never_back() {
+fn f1_the_states_of_a_task_never_go_back() {
     let mut el = any_loop();
     let (seen, own) = (Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(None)));
     let (inside, itself) = (seen.clone(), own.clone());
@@ -63,7 +63,7 @@ fn f1_a_task_goes_through_its_states_and_never_back() {
     assert!(own.borrow().as_ref().unwrap().is_finished());
 }
 
-/// Asks a task for its state when it is dropped.
+/// Records the task's state when it is dropped.
 struct Asks(Rc<RefCell<Option<Task<()>>>>, Rc<Cell<Option<TaskState>>>);
 
 impl Drop for Asks {
@@ -73,7 +73,7 @@ impl Drop for Asks {
 }
 
 #[test]
-fn f1_a_future_that_is_dropped_by_a_cancellation_is_running() {
+fn f1_a_future_dropped_by_a_cancellation_is_running() {
     let mut el = any_loop();
     let (own, seen) = (Rc::new(RefCell::new(None)), Rc::new(Cell::new(None)));
     let asks = Asks(own.clone(), seen.clone());
@@ -90,10 +90,10 @@ fn f1_a_future_that_is_dropped_by_a_cancellation_is_running() {
 }
 
 #[test]
-fn f1_a_task_ends_by_its_result_by_a_panic_or_cancelled() {
+fn f1_a_task_ends_with_a_result_a_panic_or_a_cancellation() {
     let mut el = any_loop();
     let result = el.spawn(async { "result" });
-    let panics = el.spawn(async { panic!("as it should") });
+    let panics = el.spawn(async { panic!("on purpose") });
     let cancelled = el.spawn(pending::<()>());
     assert!(cancelled.cancel("not wanted"));
     assert!(!cancelled.is_finished());
@@ -107,8 +107,8 @@ fn f1_a_task_ends_by_its_result_by_a_panic_or_cancelled() {
         assert!(error.is_panic() && !error.is_cancelled());
         assert_eq!(error.to_string(), "the task panicked: as it should");
         let JoinError::Panicked(panic) = error else { unreachable!() };
-        assert_eq!(panic.message(), "as it should");
-        assert_eq!(panic.into_payload().downcast_ref(), Some(&"as it should"));
+        assert_eq!(panic.message(), "on purpose");
+        assert_eq!(panic.into_payload().downcast_ref(), Some(&"on purpose"));
         let error = cancelled.await.unwrap_err();
         assert!(error.is_cancelled() && !error.is_panic());
         assert_eq!(error.to_string(), "the task was cancelled: not wanted");
@@ -117,7 +117,7 @@ fn f1_a_task_ends_by_its_result_by_a_panic_or_cancelled() {
 }
 
 #[test]
-fn f1_a_task_knows_its_name_and_place() {
+fn f1_a_task_has_a_name_and_a_location() {
     let mut el = any_loop();
     let (here, first) = (line!(), el.spawn(async {}));
     assert_eq!(first.name(), None);
@@ -137,7 +137,7 @@ fn f1_a_task_knows_its_name_and_place() {
         first.await.unwrap();
     })
     .unwrap();
-    assert!(!el.set_name(handle, "nobody")); // What was joined is gone.
+    assert!(!el.set_name(handle, "nobody")); // A task that was joined is gone.
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn f2_the_future_is_dropped_before_the_joiner_is_woken() {
             let _noted = noted;
             match ending {
                 "result" => yield_now().await,
-                "panic" => panic!("as it should"),
+                "panic" => panic!("on purpose"),
                 _ => pending().await,
             }
         });
@@ -188,7 +188,7 @@ fn f2_the_future_is_dropped_before_the_joiner_is_woken() {
     }
 }
 
-/// As a waker of another executor sees it, which is woken at once.
+/// A waker of another executor is woken at once, so the future must already be dropped.
 #[test]
 fn f2_the_future_is_dropped_before_the_wake() {
     type Order = Arc<Mutex<Vec<&'static str>>>;
@@ -206,7 +206,7 @@ fn f2_the_future_is_dropped_before_the_wake() {
     }
     let (mut el, order) = (any_loop(), Order::default());
     let dropped = Dropped(order.clone());
-    // Unlike an async block it keeps what it owns when it is complete.
+    // Unlike an async block, it keeps its captures when it completes.
     let mut task = el.spawn(poll_fn(move |_| {
         let _dropped = &dropped;
         Poll::Ready(())
@@ -217,7 +217,7 @@ fn f2_the_future_is_dropped_before_the_wake() {
     assert_eq!(*order.lock().unwrap(), ["dropped", "woken"]);
 }
 
-/// P102: nothing of a task that is not `Send` leaves its thread, whoever ends it.
+/// Nothing in a task that is not `Send` leaves its thread, whatever thread ends the task (P102).
 #[test]
 fn f2_p102_a_future_is_dropped_on_its_own_thread() {
     struct Guard(thread::ThreadId, Rc<Cell<usize>>);
@@ -231,7 +231,7 @@ fn f2_p102_a_future_is_dropped_on_its_own_thread() {
         let (mut el, _) = simulated(kind, ());
         let dropped = Rc::new(Cell::new(0));
         let guard = || Guard(thread::current().id(), dropped.clone());
-        // The last waker of a task that waits dies elsewhere; so does one of a task that is over.
+        // The last waker of a waiting task, and of a finished one, is dropped on another thread.
         for over in [false, true] {
             let (inside, (send, wakers)) = (guard(), std::sync::mpsc::channel());
             el.spawn(async move {
@@ -248,7 +248,7 @@ fn f2_p102_a_future_is_dropped_on_its_own_thread() {
             assert_eq!(dropped.get(), usize::from(over));
             dropped.set(0);
         }
-        // Cancelled from elsewhere.
+        // The task is cancelled from another thread.
         let (inside, remote) = ((guard(), guard()), el.remote());
         let keep = el.spawn(async move {
             let _inside = inside;
@@ -261,12 +261,12 @@ fn f2_p102_a_future_is_dropped_on_its_own_thread() {
         }
         assert_eq!(dropped.get(), 2);
         drop(el);
-        assert_eq!(dropped.get(), 3); // And the one that waited for a dead waker.
+        assert_eq!(dropped.get(), 3); // The third is the one that waited for the dropped waker.
     });
 }
 
 #[test]
-fn f4_a_task_that_never_began_is_dropped_unpolled() {
+fn f4_a_cancelled_task_that_never_began_is_not_polled() {
     let mut el = any_loop();
     let seen = Seen::default();
     let noted = Noted(seen.clone(), "dropped");
@@ -276,14 +276,14 @@ fn f4_a_task_that_never_began_is_dropped_unpolled() {
     });
     assert!(task.cancel("first"));
     assert!(!task.cancel("second"));
-    assert!(seen.borrow().is_empty()); // At its next turn, not inside of `cancel`.
+    assert!(seen.borrow().is_empty()); // It is dropped at its next poll, not inside `cancel`.
     let error = el.run_until_complete(task).unwrap().unwrap_err();
     assert_eq!(reason(error), "first");
     assert_eq!(*seen.borrow(), ["dropped"]);
 }
 
 #[test]
-fn f4_a_task_that_waits_is_dropped_at_its_next_turn() {
+fn f4_a_waiting_task_is_dropped_at_its_next_poll() {
     let mut el = any_loop();
     let seen = Seen::default();
     let noted = Noted(seen.clone(), "dropped");
@@ -301,7 +301,8 @@ fn f4_a_task_that_waits_is_dropped_at_its_next_turn() {
     assert_eq!(reason(el.run_until_complete(task).unwrap().unwrap_err()), "cancelled");
 }
 
-/// By itself, and by a neighbour that it calls: never inside of its own poll.
+/// A task that cancels itself, directly or through a neighbour, is never dropped inside its own
+/// poll.
 #[test]
 fn f4_a_task_that_cancels_itself_is_dropped_after_its_poll() {
     for completes in [false, true] {
@@ -323,14 +324,14 @@ fn f4_a_task_that_cancels_itself_is_dropped_after_its_poll() {
         assert_eq!(*seen.borrow(), ["goes on", "dropped"]);
         let task = own.take().unwrap();
         match el.run_until_complete(task).unwrap() {
-            Ok(output) => assert!(completes && output == 42), // A result that is there wins.
+            Ok(output) => assert!(completes && output == 42), // A result that is ready wins.
             Err(error) => assert!(!completes && reason(error) == "by itself"),
         }
     }
 }
 
 #[test]
-fn f4_an_output_that_is_there_wins() {
+fn f4_a_ready_output_wins_over_a_cancellation() {
     let mut el = any_loop();
     let done = el.spawn(async { 42 });
     let stopped = el.spawn(async { pending().await });
@@ -345,7 +346,7 @@ fn f4_an_output_that_is_there_wins() {
 }
 
 #[test]
-fn f4_whoever_cancels_twice_while_the_future_is_dropped_gets_false() {
+fn f4_a_second_cancel_during_the_drop_returns_false() {
     struct Meddler(LoopHandle, Rc<Cell<Option<mainspring::Handle>>>, Seen);
     impl Drop for Meddler {
         fn drop(&mut self) {

@@ -1,5 +1,6 @@
-//! P98: panics in everything of a task that is the user's. Each reaches the joiner or the exception
-//! handler, everything is dropped once, and the loop goes on.
+//! Panics in every user-supplied part of a task (P98; docs/contract.md, F2 and F8). Each one
+//! reaches the joiner or the exception handler, everything is dropped once, and the loop stays
+//! usable.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending};
@@ -20,7 +21,7 @@ use crate::support::simulated;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What was reported.
+/// Texts of the reports.
 type Reports = Vec<String>;
 
 fn noting() -> EventLoop<Reports> {
@@ -32,7 +33,7 @@ fn noting() -> EventLoop<Reports> {
     el
 }
 
-/// Panics when it is dropped, and counts that.
+/// Counts its drops, each of which panics.
 struct Bomb(Rc<Cell<usize>>, &'static str);
 
 impl Drop for Bomb {
@@ -42,7 +43,7 @@ impl Drop for Bomb {
     }
 }
 
-/// A future that panics when it is dropped, with an output that does so as well.
+/// Future that panics when dropped, with an output that does so too.
 struct Fragile {
     ends: &'static str,
     output: Option<Bomb>,
@@ -73,7 +74,7 @@ fn message<T>(output: Result<T, mainspring::JoinError>) -> String {
 }
 
 #[test]
-fn p98_a_panic_in_a_task_stays_in_it() {
+fn p98_a_panic_in_a_task_affects_no_other_task() {
     for policy in [PanicPolicy::Propagate, PanicPolicy::Report] {
         let mut el = noting();
         el.set_panic_policy(policy);
@@ -92,7 +93,7 @@ fn p98_a_panic_in_a_task_stays_in_it() {
 }
 
 #[test]
-fn p98_a_panic_when_the_future_is_dropped_reaches_the_joiner() {
+fn p98_a_panicking_drop_of_the_future_reaches_the_joiner() {
     for (ends, says, bombs) in [
         ("ready", "the task panicked: of the future", 2),
         ("panic", "the task panicked: in poll", 1),
@@ -114,7 +115,7 @@ fn p98_a_panic_when_the_future_is_dropped_reaches_the_joiner() {
 }
 
 #[test]
-fn p98_a_panic_of_a_detached_task_is_reported_whatever_panicked() {
+fn p98_every_panic_of_a_detached_task_is_reported() {
     let mut el = noting();
     let drops = Rc::new(Cell::new(0));
     for ends in ["ready", "panic"] {
@@ -151,7 +152,7 @@ fn p98_an_output_that_panics_after_its_callbacks_is_reported() {
 }
 
 #[test]
-fn p98_panics_while_the_loop_closes_keep_nothing_from_being_dropped() {
+fn p98_everything_is_dropped_although_drops_panic_in_close() {
     let mut el = noting();
     let drops = Rc::new(Cell::new(0));
     let mut tasks = Vec::new();
@@ -164,13 +165,13 @@ fn p98_panics_while_the_loop_closes_keep_nothing_from_being_dropped() {
     let waits = el.spawn(pending::<()>());
     let callback = Bomb(drops.clone(), "of the callback");
     waits.add_done_callback(move |_| drop(callback));
-    tasks.push(el.spawn(Fragile::new("pending", &drops, false))); // Never begun.
+    tasks.push(el.spawn(Fragile::new("pending", &drops, false))); // Never polled.
     drop(el);
     assert!(tasks.iter().all(Task::is_finished) && done.is_finished() && waits.is_finished());
     assert_eq!(drops.get(), 5 + 1 + 1);
 }
 
-/// A waker of another executor that panics.
+/// Waker of another executor that panics on wake or on drop.
 struct Touchy {
     when: &'static str,
     count: AtomicUsize,
@@ -179,13 +180,13 @@ struct Touchy {
 impl Wake for Touchy {
     fn wake(self: Arc<Touchy>) {
         self.count.fetch_add(1, Ordering::Relaxed);
-        assert!(self.when != "wake", "as it should");
+        assert!(self.when != "wake", "on purpose");
     }
 }
 
 impl Drop for Touchy {
     fn drop(&mut self) {
-        assert!(self.when != "drop", "as it should");
+        assert!(self.when != "drop", "on purpose");
     }
 }
 
@@ -198,7 +199,7 @@ fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
 }
 
 #[test]
-fn p98_a_waker_that_panics_leaves_the_loop_usable() {
+fn p98_a_panicking_waker_leaves_the_loop_usable() {
     for when in ["wake", "drop"] {
         let mut el = noting();
         let mut task = el.spawn(async { 42 });
@@ -208,17 +209,17 @@ fn p98_a_waker_that_panics_leaves_the_loop_usable() {
             let ran = ran.clone();
             el.spawn(async move { ran.set(ran.get() + 1) }).detach();
         }
-        // Nobody but whoever runs the loop is there to be told.
+        // The panic propagates out of `run`, because the waker belongs to no task of this loop.
         assert!(catch_unwind(AssertUnwindSafe(|| el.run())).is_err(), "{when}");
         assert_eq!(task.state(), TaskState::Done(TaskEnding::Result));
         el.run().unwrap();
-        assert_eq!(ran.get(), 3, "the rest of the batch");
+        assert_eq!(ran.get(), 3, "the rest of the batch ran");
         assert_eq!(el.run_until_complete(task).unwrap().unwrap(), 42);
     }
 }
 
 #[test]
-fn p98_a_waker_that_panics_when_it_is_replaced_or_forgotten_loses_no_wake() {
+fn p98_a_waker_that_panics_on_drop_loses_no_wake() {
     let mut el = noting();
     type Wait = Pin<Box<dyn Future<Output = ()>>>;
     let waits: [fn(&EventLoop<Reports>) -> Wait; 2] =
@@ -233,7 +234,7 @@ fn p98_a_waker_that_panics_when_it_is_replaced_or_forgotten_loses_no_wake() {
             assert!(poll(wait, &touchy).is_pending());
             drop(touchy);
             let replaced = catch_unwind(AssertUnwindSafe(|| poll(wait, &other).is_pending()));
-            assert!(replaced.is_err(), "the old waker is dropped by this poll");
+            assert!(replaced.is_err(), "this poll drops the old waker");
             assert!(poll(wait, &other).is_pending());
         });
         el.run_until_stalled().unwrap();
@@ -247,9 +248,9 @@ fn p98_a_waker_that_panics_when_it_is_replaced_or_forgotten_loses_no_wake() {
     assert!(el.run_until_stalled().is_ok());
 }
 
-/// All of those who wait are woken when the loop closes, whoever of them panics.
+/// All waiting wakers are woken when the loop closes, even if one of them panics.
 #[test]
-fn p98_a_waker_that_panics_while_the_loop_closes_keeps_no_other_from_being_woken() {
+fn p98_all_wakers_are_woken_in_close_although_one_panics() {
     for when in ["wake", "drop"] {
         let el = noting();
         let mut tasks: Vec<_> = (0..3).map(|_| el.spawn(pending::<()>())).collect();
@@ -265,7 +266,10 @@ fn p98_a_waker_that_panics_while_the_loop_closes_keeps_no_other_from_being_woken
                 (count, others)
             })
             .collect();
-        assert!(catch_unwind(AssertUnwindSafe(|| drop(el))).is_err(), "after all are woken");
+        assert!(
+            catch_unwind(AssertUnwindSafe(|| drop(el))).is_err(),
+            "the panic propagates after all wakers were woken"
+        );
         for (count, waker) in [&held[0], &held[2]] {
             assert!(waker.is_some());
             assert_eq!(count.upgrade().unwrap().count.load(Ordering::Relaxed), 1, "{when}");

@@ -1,4 +1,4 @@
-//! F8: promises.
+//! Promises: results, failures and done-callbacks (docs/contract.md, F7 and F8).
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -15,10 +15,10 @@ use mainspring::{
 
 use crate::support::simulated;
 
-/// What was reported: the line, and the error.
+/// Reports: line and error.
 type Reports = Vec<(u32, String)>;
 
-/// A loop that notes the failures of promises.
+/// Returns a loop that records the failures of promises.
 fn noting() -> EventLoop<Reports> {
     let (el, _) = simulated(SelectorKind::Poll, Reports::new());
     el.set_exception_handler(|_, reports: &mut Reports, report| {
@@ -30,7 +30,7 @@ fn noting() -> EventLoop<Reports> {
 }
 
 #[test]
-fn f8_a_result_that_is_set_is_given_to_the_one_who_waits() {
+fn f8_a_waiter_gets_the_result() {
     let mut el = noting();
     for early in [false, true] {
         let (promise, promised) = promise();
@@ -50,7 +50,7 @@ fn f8_a_result_that_is_set_is_given_to_the_one_who_waits() {
 }
 
 #[test]
-fn f8_a_promise_that_is_dropped_is_abandoned() {
+fn f8_a_dropped_promise_is_abandoned() {
     let mut el = noting();
     let (promise, promised) = promise::<()>();
     let (waits, late) = (el.spawn(promised), mainspring::promise::<()>().1);
@@ -60,11 +60,11 @@ fn f8_a_promise_that_is_dropped_is_abandoned() {
     assert!(matches!(outputs, (Err(Error::Abandoned), Err(Error::Abandoned))));
     drop(mainspring::promise::<()>());
     el.run_until_stalled().unwrap();
-    assert!(el.state().is_empty(), "nobody failed");
+    assert!(el.state().is_empty(), "nothing has failed");
 }
 
 #[test]
-fn f8_a_promise_knows_that_nobody_waits() {
+fn f8_is_closed_is_true_without_a_waiter() {
     let (promise, promised) = promise();
     drop(promised);
     assert!(promise.is_closed());
@@ -73,9 +73,9 @@ fn f8_a_promise_knows_that_nobody_waits() {
     assert_eq!(Rc::strong_count(&alive), 1);
 }
 
-/// Who never gets to know of a failure, and what is reported then: how it comes to nothing.
+/// Each closure lets a failure go unobserved, and returns the line that the report must name.
 #[test]
-fn f8_an_unobserved_failure_is_reported_once_with_its_place() {
+fn f8_an_unobserved_failure_is_reported_once_with_its_location() {
     type Fail = fn(&LoopHandle<Reports>) -> u32;
     let fails: [Fail; 4] = [
         |_| {
@@ -86,12 +86,12 @@ fn f8_an_unobserved_failure_is_reported_once_with_its_place() {
         },
         |_| {
             let (promise, promised) = promise::<()>();
-            drop(promised); // The waiter is gone before.
+            drop(promised); // The waiter is dropped first.
             promise.set_error(Error::other("no luck"));
             line!() - 1
         },
         |el| {
-            // A wait that is dropped between the failure and its turn.
+            // The wait is dropped after the failure and before the waiter's next poll.
             let ((promise, promised), (stop, stopped)) = (promise::<()>(), promise());
             el.spawn(race(stopped, promised)).detach();
             el.call_soon(move |_, _| {
@@ -101,7 +101,7 @@ fn f8_an_unobserved_failure_is_reported_once_with_its_place() {
             line!() - 3
         },
         |el| {
-            // A task that was waiting and is cancelled.
+            // A waiting task is cancelled.
             let (promise, promised) = promise::<()>();
             let task = el.spawn(promised);
             el.call_soon(move |el, _| {
@@ -129,7 +129,7 @@ fn f8_an_unobserved_failure_is_reported_once_with_its_place() {
 }
 
 #[test]
-fn f8_what_a_callback_has_seen_is_not_reported() {
+fn f8_a_failure_that_a_callback_has_seen_is_not_reported() {
     let mut el = noting();
     let seen = Rc::new(RefCell::new(Vec::new()));
     let callback = |seen: &Rc<RefCell<Vec<String>>>| {
@@ -139,16 +139,16 @@ fn f8_what_a_callback_has_seen_is_not_reported() {
     el.run_until_complete(async {
         let (promise, promised) = promise();
         promised.add_done_callback(callback(&seen));
-        promise.set_error(Error::Closed); // Seen before it is dropped,
+        promise.set_error(Error::Closed); // The callback runs before the drop,
         yield_now().await;
         drop(promised);
         let (promise, promised) = mainspring::promise();
         promised.add_done_callback(callback(&seen));
-        drop(promised); // after,
+        drop(promised); // after it,
         promise.set_error(Error::Closed);
         let (promise, promised) = mainspring::promise();
         promise.set_error(Error::Closed);
-        promised.add_done_callback(callback(&seen)); // or added when it had failed.
+        promised.add_done_callback(callback(&seen)); // or is added after the failure.
         drop(promised);
     })
     .unwrap();
@@ -158,7 +158,7 @@ fn f8_what_a_callback_has_seen_is_not_reported() {
 }
 
 #[test]
-fn f7_callbacks_of_a_promise_run_in_order_before_the_one_who_waits() {
+fn f7_callbacks_of_a_promise_run_in_order_before_the_waiter() {
     let mut el = noting();
     let seen = Rc::new(RefCell::new(Vec::new()));
     let (promise, promised) = promise();
@@ -179,7 +179,7 @@ fn f7_callbacks_of_a_promise_run_in_order_before_the_one_who_waits() {
     });
     el.run_until_stalled().unwrap();
     assert_eq!(*seen.borrow(), [(0, 42), (1, 42), (2, 42), (9, 42)]);
-    // Added when it is set: before the one who waits, too.
+    // A callback added after the result was set also runs before the waiter.
     let (promise, promised) = mainspring::promise();
     let added = seen.clone();
     promise.set_result(7);
@@ -189,7 +189,7 @@ fn f7_callbacks_of_a_promise_run_in_order_before_the_one_who_waits() {
 }
 
 #[test]
-fn f7_a_panicking_callback_of_a_promise_takes_nothing_from_the_others() {
+fn f7_a_panicking_callback_of_a_promise_does_not_affect_the_others() {
     let (mut el, _) = simulated(SelectorKind::Poll, Vec::new());
     el.set_exception_handler(|_, reports: &mut Vec<String>, report| {
         reports.push(format!("{} {}", report.kind, report.error));
@@ -198,7 +198,7 @@ fn f7_a_panicking_callback_of_a_promise_takes_nothing_from_the_others() {
     let (promise, promised) = promise();
     let (before, after) = (seen.clone(), seen.clone());
     promised.add_done_callback(move |_| before.set(before.get() + 1));
-    promised.add_done_callback(|_| panic!("as it should"));
+    promised.add_done_callback(|_| panic!("on purpose"));
     promised.add_done_callback(move |_| after.set(after.get() + 1));
     el.call_soon(|_, _| promise.set_result(42));
     assert_eq!(el.run_until_complete(promised).unwrap().unwrap(), 42);
@@ -207,7 +207,7 @@ fn f7_a_panicking_callback_of_a_promise_takes_nothing_from_the_others() {
 }
 
 #[test]
-fn f8_a_promise_works_where_no_loop_is() {
+fn f8_a_promise_works_without_a_loop() {
     let (promise, promised) = promise();
     let seen = Rc::new(Cell::new(0));
     for _ in 0..2 {
@@ -219,9 +219,10 @@ fn f8_a_promise_works_where_no_loop_is() {
     assert_eq!(seen.get(), 42);
 }
 
-/// Awaited on another executor while the loop sets it, and on another loop of the same thread.
+/// A promise can be awaited on another executor while the loop sets it, and on another loop of the
+/// same thread.
 #[test]
-fn f8_a_promise_is_awaited_elsewhere() {
+fn f8_a_promise_can_be_awaited_elsewhere() {
     let mut el = noting();
     let (promise, promised) = promise();
     el.call_soon(|_, _| promise.set_result(42));
@@ -265,13 +266,13 @@ fn f8_a_promised_moves_between_tasks_and_loops() {
     assert_eq!(two.run_until_complete(last).unwrap().unwrap().unwrap(), 42);
     one.run_until_stalled().unwrap();
     two.run_until_stalled().unwrap();
-    assert_eq!(polls.get(), 5, "only the last one who waits is woken");
+    assert_eq!(polls.get(), 5, "only the last waiter is woken");
     assert!(before.iter().all(|task| !task.is_finished()));
 }
 
-/// The loop that ran when a promise was last awaited has the callbacks, not the first of all loops.
+/// The callbacks run in the loop that last polled the promise, not in the oldest loop.
 #[test]
-fn f7_callbacks_of_a_promise_run_in_a_loop_that_runs() {
+fn f7_callbacks_of_a_promise_run_in_the_running_loop() {
     let _idle = noting();
     let mut el = noting();
     let ran = Rc::new(Cell::new(false));
@@ -286,9 +287,10 @@ fn f7_callbacks_of_a_promise_run_in_a_loop_that_runs() {
     assert!(ran.get());
 }
 
-/// As many callbacks as one likes, on a loop, on none, and on one that is closed meanwhile.
+/// 100,000 callbacks run on a loop, without a loop, and are dropped on a loop that closes
+/// meanwhile.
 #[test]
-fn f7_a_promise_has_many_callbacks() {
+fn f7_a_promise_can_have_many_callbacks() {
     const MANY: usize = 100_000;
     let many = || {
         let (promise, promised) = promise();
@@ -316,15 +318,15 @@ fn f7_a_promise_has_many_callbacks() {
     el.tick(None).unwrap();
     el.tick(None).unwrap();
     drop(el);
-    assert_eq!(Rc::strong_count(&ran), 1, "all callbacks are dropped");
+    assert_eq!(Rc::strong_count(&ran), 1, "all callbacks were dropped");
 }
 
-/// Two callbacks that panic, outside of a loop: the panic is the caller's, once.
+/// Outside a loop, if two callbacks panic, the caller gets one panic.
 #[test]
-fn f7_callbacks_of_a_promise_panic_outside_of_a_loop() {
+fn f7_callbacks_of_a_promise_may_panic_outside_a_loop() {
     let (promise, promised) = promise();
     for _ in 0..2 {
-        promised.add_done_callback(|_| panic!("as it should"));
+        promised.add_done_callback(|_| panic!("on purpose"));
     }
     let set = std::panic::AssertUnwindSafe(|| promise.set_result(42));
     assert!(std::panic::catch_unwind(set).is_err());
@@ -335,10 +337,10 @@ thread_local! {
     static LAST: Cell<Option<Promise<u32>>> = const { Cell::new(None) };
 }
 
-/// P104: the waker that is replaced is dropped when nothing is half-done, so its `Drop` may even
-/// set the promise.
+/// A replaced waker is dropped when the promise is consistent, so its `Drop` may even set the
+/// promise (P104).
 #[test]
-fn f8_p104_the_drop_of_a_waker_sets_the_promise() {
+fn f8_p104_the_drop_of_a_waker_may_set_the_promise() {
     struct Setter;
     impl Wake for Setter {
         fn wake(self: Arc<Setter>) {}
@@ -359,7 +361,7 @@ fn f8_p104_the_drop_of_a_waker_sets_the_promise() {
         let test = async move {
             assert!(!poll(&mut promised, &Waker::from(Arc::new(Setter))));
             if !poll(&mut promised, Waker::noop()) {
-                assert!(poll(&mut promised, Waker::noop()), "the result is lost");
+                assert!(poll(&mut promised, Waker::noop()), "the result was lost");
             }
         };
         match in_a_loop {

@@ -1,5 +1,5 @@
-//! F8 and the debug mode: failures of tasks that nobody asks for, and tasks that keep the loop from
-//! everything else.
+//! Reports of failed tasks that no task joins, and of slow tasks in debug mode (docs/contract.md,
+//! F8).
 
 use std::cell::RefCell;
 use std::future::pending;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, LoopHandle, ReportKind, Task, promise, spawn, yield_now};
 
-/// What was reported: the line, the name, the error.
+/// Reports: line, name and error.
 type Reports = Rc<RefCell<Vec<(u32, Option<String>, String)>>>;
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -31,7 +31,7 @@ fn noting(debug: bool) -> (EventLoop<()>, SimClock, Reports) {
 fn f8_a_failure_of_a_detached_task_is_reported_once() {
     type Fail = fn(&LoopHandle) -> (u32, Task<mainspring::Result<()>>);
     let fails: [(Fail, &str); 2] = [
-        (|el| (line!(), el.spawn(async { panic!("as it should") })), "panicked: as it should"),
+        (|el| (line!(), el.spawn(async { panic!("on purpose") })), "panicked: as it should"),
         (|el| (line!(), el.spawn(async { Err(Error::other("no luck")) })), "no luck"),
     ];
     for (fail, says) in fails {
@@ -42,7 +42,7 @@ fn f8_a_failure_of_a_detached_task_is_reported_once() {
                 "before" => drop(task),
                 "after" => {
                     el.run().unwrap();
-                    assert!(reports.borrow().is_empty(), "somebody may still ask");
+                    assert!(reports.borrow().is_empty(), "the task may still be joined");
                     drop(task);
                 }
                 "named" => {
@@ -65,9 +65,9 @@ fn f8_a_failure_of_a_detached_task_is_reported_once() {
     }
 }
 
-/// What people return from an `async fn`, besides this crate's own result.
+/// Error types that an `async fn` commonly returns, besides this crate's own.
 #[test]
-fn f8_an_error_of_any_usual_form_is_reported() {
+fn f8_common_error_types_are_reported() {
     type AnyError = Box<dyn std::error::Error>;
     let (mut el, _, reports) = noting(false);
     el.spawn(async { Err::<(), _>(std::io::Error::other("of a call")) }).detach();
@@ -82,7 +82,7 @@ fn f8_an_error_of_any_usual_form_is_reported() {
 }
 
 #[test]
-fn f8_what_was_asked_for_or_cancelled_is_not_reported() {
+fn f8_joined_and_cancelled_tasks_are_not_reported() {
     let (mut el, _, reports) = noting(false);
     let asked = el.spawn(async { panic!("asked for") });
     let output: Result<(), _> = el.run_until_complete(asked).unwrap();
@@ -99,9 +99,9 @@ fn f8_what_was_asked_for_or_cancelled_is_not_reported() {
     assert!(reports.borrow().is_empty());
 }
 
-/// Whoever holds the failure is itself dropped when the loop closes.
+/// The owner of the task is itself dropped when the loop closes.
 #[test]
-fn f8_a_failure_that_a_callback_held_is_reported_when_the_loop_closes() {
+fn f8_a_failure_owned_by_a_callback_is_reported_when_the_loop_closes() {
     let (mut el, _, reports) = noting(false);
     let (line, task) = (line!(), el.spawn(async { panic!("held") }));
     el.run().unwrap();
@@ -124,13 +124,13 @@ fn f8_a_failure_that_a_callback_held_is_reported_when_the_loop_closes() {
 }
 
 #[test]
-fn f8_a_report_reads_well() {
+fn f8_a_report_names_the_task_its_location_and_its_error() {
     let (mut el, _, _) = noting(false);
     let lines = Rc::new(RefCell::new(Vec::new()));
     let noted = lines.clone();
     el.set_exception_handler(move |_, (), report| noted.borrow_mut().push(report.to_string()));
     let place = format!("{}:{}:", file!(), line!() + 1);
-    drop::<Task<()>>(el.spawn(async { panic!("as it should") }).named("worker"));
+    drop::<Task<()>>(el.spawn(async { panic!("on purpose") }).named("worker"));
     el.run().unwrap();
     let line = lines.borrow()[0].clone();
     assert!(line.starts_with(&format!("task \"worker\" spawned at {place}")), "{line}");
@@ -138,7 +138,7 @@ fn f8_a_report_reads_well() {
 }
 
 #[test]
-fn f1_a_slow_task_is_reported_with_its_place_and_name() {
+fn f1_a_slow_task_is_reported_with_its_location_and_name() {
     let (mut el, clock, reports) = noting(true);
     let busy = clock.clone();
     let (line, task) = (line!(), el.spawn(slow(busy)));
@@ -148,7 +148,7 @@ fn f1_a_slow_task_is_reported_with_its_place_and_name() {
     let says = |took: u32| (line, Some("busy".to_owned()), format!("a callback ran for {took}ms"));
     assert_eq!(*reports.borrow(), [says(100), says(250)]);
     drop(reports.take());
-    // The one who runs the loop is a task as well.
+    // The main future is reported like a task.
     let busy = clock.clone();
     let line = line!() + 1;
     el.run_until_complete(async move {
@@ -165,7 +165,7 @@ fn f1_a_slow_task_is_reported_with_its_place_and_name() {
 async fn slow(clock: SimClock) {
     clock.advance(100 * MILLI);
     yield_now().await;
-    clock.advance(99 * MILLI); // Not slow.
+    clock.advance(99 * MILLI); // Below the limit.
     yield_now().await;
     clock.advance(250 * MILLI);
 }

@@ -1,4 +1,5 @@
-//! Q6, Q7 and Q8, for loops that run futures.
+//! Running futures: `run_until_complete`, `run_until_stalled`, and `run` with tasks
+//! (docs/contract.md, Q6 to Q8).
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -16,7 +17,7 @@ use crate::support::{on_every_selector, simulated};
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
-fn q7_run_until_complete_gives_the_output_and_leaves_the_rest() {
+fn q7_run_until_complete_returns_the_output_and_keeps_the_rest() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, Vec::new());
         el.call_soon(|_, seen| seen.push("soon"));
@@ -41,7 +42,7 @@ fn q7_run_until_complete_gives_the_output_and_leaves_the_rest() {
 }
 
 #[test]
-fn q7_what_is_ready_at_once_takes_no_tick() {
+fn q7_a_ready_future_takes_no_tick() {
     let (mut el, _) = simulated(SelectorKind::Poll, 0);
     el.call_soon(|_, ran| *ran += 1);
     assert_eq!(el.run_until_complete(async { 42 }).unwrap(), 42);
@@ -69,13 +70,13 @@ fn q6_a_stop_ends_run_until_complete_after_the_batch() {
         assert_eq!((*el.state(), clock.elapsed()), (1, HOUR));
         assert_eq!(Rc::strong_count(&dropped), 1);
         assert!(!el.is_stopping());
-        // Asked for before, it allows one tick that does not sleep.
+        // A stop requested before the run allows one tick that does not sleep.
         el.stop();
         let stopped = el.run_until_complete(sleep(HOUR));
         assert!(matches!(stopped, Err(Error::Stopped)));
         assert_eq!((*el.state(), clock.elapsed()), (11, HOUR));
         let output = el.run_until_complete(async { current_loop().unwrap().stop() });
-        assert!(output.is_ok() && !el.is_stopping(), "what is complete was not stopped");
+        assert!(output.is_ok() && !el.is_stopping(), "a completed future was not stopped");
         assert_eq!(el.run_until_complete(async { 42 }).unwrap(), 42);
     });
 }
@@ -114,11 +115,11 @@ fn q8_a_panic_of_the_main_future_leaves_the_loop_usable() {
                     if late {
                         sleep(HOUR).await;
                     }
-                    panic!("as it should");
+                    panic!("on purpose");
                 })
             });
             assert!(catch_unwind(panics).is_err());
-            assert!(current_loop().is_err(), "it does not run any more");
+            assert!(current_loop().is_err(), "no loop is running");
             el.run().unwrap();
             assert!(rest.is_finished());
             assert_eq!((*el.state(), clock.elapsed()), (1, 2 * HOUR));
@@ -128,7 +129,7 @@ fn q8_a_panic_of_the_main_future_leaves_the_loop_usable() {
 }
 
 #[test]
-fn q7_run_until_stalled_runs_what_is_ready_and_does_not_sleep() {
+fn q7_run_until_stalled_runs_what_is_ready_without_sleeping() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, 0);
         assert_eq!(el.run_until_stalled().unwrap(), 0);
@@ -159,7 +160,7 @@ fn q7_run_until_stalled_runs_what_is_ready_and_does_not_sleep() {
 }
 
 #[test]
-fn q7_run_ends_when_the_tasks_are_done() {
+fn q7_run_returns_when_the_tasks_are_done() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, ());
         el.spawn(async { sleep(HOUR).await }).detach();
@@ -178,7 +179,7 @@ fn q7_run_ends_when_the_tasks_are_done() {
 }
 
 #[test]
-fn q7_an_unrefed_task_does_not_keep_run_going() {
+fn q7_a_background_task_does_not_keep_run_alive() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, ());
         let task = el.spawn(async { sleep(HOUR).await });
@@ -197,7 +198,7 @@ fn q7_an_unrefed_task_does_not_keep_run_going() {
         );
         assert_eq!(clock.elapsed(), HOUR);
         let ends = el.spawn(async {});
-        assert!(el.set_background(ends.handle())); // It ends while it does not count.
+        assert!(el.set_background(ends.handle())); // It ends while it is in the background.
         el.run_until_stalled().unwrap();
         let last = el.spawn(async { sleep(HOUR).await });
         assert!(ends.is_finished() && el.is_alive());
@@ -206,9 +207,9 @@ fn q7_an_unrefed_task_does_not_keep_run_going() {
     });
 }
 
-/// The main future never counts, so there is nothing to take off.
+/// The main future never keeps the loop alive, so there is no count to change.
 #[test]
-fn q7_the_main_future_can_be_unrefed_and_not_cancelled() {
+fn q7_the_main_future_can_be_in_the_background_but_not_cancelled() {
     let (mut el, _) = simulated(SelectorKind::Poll, ());
     let handle = el.handle().clone();
     el.run_until_complete(async {
@@ -236,7 +237,7 @@ fn q9_with_runs_a_closure_with_the_state() {
             seen.push(2);
             seen.len()
         });
-        drop(handle.with(|_, seen| seen.push(100))); // Before its turn: it does not run.
+        drop(handle.with(|_, seen| seen.push(100))); // Dropped before it ran, so it does not run.
         queued.await.unwrap()
     });
     assert_eq!(output.unwrap(), 2);
@@ -247,9 +248,9 @@ fn q9_with_runs_a_closure_with_the_state() {
     assert!(matches!(futures::executor::block_on(never), Err(Error::Closed)));
 }
 
-/// A task of one loop runs another one, and each knows where it is.
+/// A task of one loop runs another loop, and `current_loop` is right in each.
 #[test]
-fn q7_a_loop_runs_inside_of_a_task_of_another() {
+fn q7_a_task_may_run_another_loop() {
     on_every_selector(|kind| {
         let (mut outer, clock) = simulated(kind, ());
         let (mut inner, inner_clock) = simulated(kind, ());
@@ -279,7 +280,7 @@ fn q7_a_loop_runs_inside_of_a_task_of_another() {
     });
 }
 
-/// A task of the inner loop waits for one of the outer loop, which is set by a later run.
+/// A task of one loop awaits a task of another, which a later run completes.
 #[test]
 fn f3_a_task_of_one_loop_wakes_one_of_another() {
     on_every_selector(|kind| {
@@ -298,7 +299,7 @@ fn f3_a_task_of_one_loop_wakes_one_of_another() {
     });
 }
 
-/// More than one loop on a thread, made and dropped in any order.
+/// Several loops on one thread, dropped in any order.
 #[test]
 fn q8_loops_of_one_thread_are_independent() {
     let alive = Rc::new(());

@@ -1,4 +1,4 @@
-//! F5: scopes and their deadlines, and who of several is the one to end.
+//! Cancel scopes: deadlines, nesting, and which of several scopes ends (docs/contract.md, F5).
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
@@ -18,7 +18,7 @@ use crate::support::simulated;
 
 pub const SECOND: Duration = Duration::from_secs(1);
 
-/// What happened, in order, and after how many seconds.
+/// Events in order, each with the time in seconds.
 #[derive(Clone)]
 pub struct Log(pub Rc<RefCell<Vec<(u64, &'static str)>>>, pub SimClock);
 
@@ -27,7 +27,7 @@ impl Log {
         self.0.borrow_mut().push((self.1.elapsed().as_secs(), what));
     }
 
-    /// Notes something when it is dropped.
+    /// Returns a value that logs `what` when it is dropped.
     pub fn end(&self, what: &'static str) -> End {
         End(self.clone(), what)
     }
@@ -46,13 +46,13 @@ impl Drop for End {
     }
 }
 
-/// A loop, and the log of what happens in it.
+/// Returns a loop, and the log of its events.
 pub fn noting() -> (EventLoop<()>, Log) {
     let (el, clock) = simulated(SelectorKind::available()[0], ());
     (el, Log(Rc::default(), clock))
 }
 
-/// Cancels `scope` after so many seconds.
+/// Cancels `scope` after `seconds`.
 pub fn cancel_after(seconds: u32, scope: &CancelScope) {
     let scope = scope.clone();
     let cancelling = async move {
@@ -64,7 +64,7 @@ pub fn cancel_after(seconds: u32, scope: &CancelScope) {
 }
 
 #[test]
-fn f5_a_deadline_ends_what_waits_and_says_so() {
+fn f5_a_deadline_ends_a_waiting_scope() {
     let (mut el, log) = noting();
     let run = async {
         let scope = CancelScope::new().timeout(2 * SECOND);
@@ -87,7 +87,7 @@ fn f5_a_deadline_ends_what_waits_and_says_so() {
 }
 
 #[test]
-fn f5_a_result_of_the_tick_of_the_deadline_is_delivered() {
+fn f5_a_result_in_the_tick_of_the_deadline_is_delivered() {
     let (mut el, _) = noting();
     let results = el.run_until_complete(async {
         let mut results = Vec::new();
@@ -95,7 +95,8 @@ fn f5_a_result_of_the_tick_of_the_deadline_is_delivered() {
             let (promise, promised) = promise();
             let scope = CancelScope::new().timeout(SECOND);
             let setting = async move {
-                sleep(SECOND).await; // After the deadline of the same instant, in the same tick.
+                // It runs after the deadline of the same instant, in the same tick.
+                sleep(SECOND).await;
                 if late {
                     yield_now().await;
                     yield_now().await;
@@ -115,7 +116,7 @@ fn f5_a_result_of_the_tick_of_the_deadline_is_delivered() {
 }
 
 #[test]
-fn f5_a_deadline_moves_both_ways_while_the_scope_runs() {
+fn f5_the_deadline_of_a_running_scope_can_be_moved() {
     let (mut el, log) = noting();
     let run = async {
         let now = || current_loop().unwrap().now();
@@ -138,9 +139,9 @@ fn f5_a_deadline_moves_both_ways_while_the_scope_runs() {
     el.run_until_complete(run).unwrap();
 }
 
-/// The deadline has passed and is moved in the very tick.
+/// The deadline has passed and is moved in the same tick.
 #[test]
-fn f5_a_deadline_that_is_moved_in_time_does_not_count() {
+fn f5_a_deadline_moved_in_the_same_tick_does_not_end_the_scope() {
     let (mut el, log) = noting();
     let run = async {
         let scope = CancelScope::new().timeout(SECOND);
@@ -157,7 +158,7 @@ fn f5_a_deadline_that_is_moved_in_time_does_not_count() {
 }
 
 #[test]
-fn f5_all_runs_of_a_scope_are_cancelled_together_for_the_first_reason() {
+fn f5_all_runs_of_a_scope_are_cancelled_with_the_first_reason() {
     let (mut el, log) = noting();
     let run = async {
         let scope = CancelScope::new();
@@ -171,7 +172,7 @@ fn f5_all_runs_of_a_scope_are_cancelled_together_for_the_first_reason() {
         }
         assert_eq!(scope.reason().unwrap().to_string(), "asked to");
         log.note("over");
-        // It is cancelled for good: a run gets as far as its first wait.
+        // A cancelled scope stays cancelled: a run in it gets to its first wait.
         assert!(scope.run(async { log.note("no wait") }).await.is_ok());
         let first_wait = async {
             log.note("before the wait");
@@ -185,7 +186,7 @@ fn f5_all_runs_of_a_scope_are_cancelled_together_for_the_first_reason() {
 }
 
 #[test]
-fn f5_who_cancels_its_own_scope_goes_on_to_the_next_wait() {
+fn f5_code_that_cancels_its_own_scope_runs_on_to_the_next_wait() {
     let (mut el, log) = noting();
     let scope = CancelScope::new();
     let outcome = el.run_until_complete(scope.run(async {
@@ -200,7 +201,7 @@ fn f5_who_cancels_its_own_scope_goes_on_to_the_next_wait() {
     log.check(&[(0, "still here"), (0, "still here")]);
 }
 
-/// Two are to end at once: the outer one does, and nothing between the two runs any more.
+/// Both scopes end at once: the outer one returns the error, and no code between them runs.
 #[test]
 fn f5_the_outer_scope_ends_if_both_are_cancelled() {
     let (mut el, log) = noting();
@@ -252,7 +253,7 @@ fn f5_an_inner_scope_that_ends_leaves_the_outer_one_running() {
 }
 
 #[test]
-fn f5_a_scope_that_runs_where_no_loop_runs_needs_no_deadline() {
+fn f5_a_scope_without_a_deadline_needs_no_loop() {
     let scope = CancelScope::new();
     let mut run = Box::pin(scope.run(pending::<()>()));
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
@@ -262,7 +263,7 @@ fn f5_a_scope_that_runs_where_no_loop_runs_needs_no_deadline() {
     let timed = CancelScope::new().timeout(SECOND);
     let mut run = Box::pin(timed.run(pending::<()>()));
     assert!(catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(&mut cx))).is_err());
-    // The first run in a loop tells the time.
+    // The first run inside a loop starts the timeout.
     let (mut el, log) = noting();
     assert!(el.run_until_complete(timed.run(pending::<()>())).unwrap().is_err());
     log.note("over");
@@ -270,7 +271,7 @@ fn f5_a_scope_that_runs_where_no_loop_runs_needs_no_deadline() {
 }
 
 #[test]
-fn a_scope_forgets_the_runs_that_are_over() {
+fn f5_a_scope_drops_runs_that_have_ended() {
     let (mut el, _) = noting();
     let (scope, left) = (CancelScope::new(), Cell::new(0));
     let run = async {

@@ -1,4 +1,4 @@
-//! F5: what shields keep off, and when they do not.
+//! Shields: when they delay a cancellation, and when not (docs/contract.md, F5).
 
 use std::cell::RefCell;
 use std::future::{Future, pending, poll_fn};
@@ -14,7 +14,7 @@ use mainspring::{
 use crate::support::simulated;
 use crate::tasks::scopes::{Log, SECOND, cancel_after, noting};
 
-/// Something shielded of five seconds, and then something that is not.
+/// Runs something shielded for five seconds, and then something that is not shielded.
 async fn half_shielded(log: Log) {
     let _end = log.end("dropped");
     CancelScope::new().shielded().run(sleep(5 * SECOND)).await.unwrap();
@@ -26,7 +26,7 @@ async fn half_shielded(log: Log) {
 }
 
 #[test]
-fn f5_a_shield_keeps_off_scopes_deadlines_timeouts_and_the_task_s_own_end() {
+fn f5_a_shield_delays_scopes_deadlines_timeouts_and_cancel() {
     let wanted = [(5, "shield over"), (5, "no wait yet"), (5, "dropped")];
     let check = |run: fn(Log) -> Pin<Box<dyn Future<Output = ()>>>| {
         let (mut el, log) = noting();
@@ -43,7 +43,7 @@ fn f5_a_shield_keeps_off_scopes_deadlines_timeouts_and_the_task_s_own_end() {
     check(|log| {
         Box::pin(async move {
             let scope = CancelScope::new().timeout(2 * SECOND);
-            // A scope between the two knows of nothing.
+            // A plain scope between the two changes nothing.
             let between = CancelScope::new();
             assert!(scope.run(between.run(half_shielded(log))).await.is_err());
         })
@@ -65,7 +65,7 @@ fn f5_a_shield_keeps_off_scopes_deadlines_timeouts_and_the_task_s_own_end() {
 }
 
 #[test]
-fn f5_a_result_behind_a_shield_wins() {
+fn f5_a_shielded_result_wins() {
     let (mut el, _) = noting();
     let run = async {
         let shielded = || CancelScope::new().shielded().run(sleep(2 * SECOND));
@@ -77,7 +77,7 @@ fn f5_a_result_behind_a_shield_wins() {
         yield_now().await;
         assert!(task.cancel("too late"));
         assert!(task.await.is_ok());
-        // It has not begun, so there is no shield.
+        // The task has not begun, so there is no shield.
         let task = spawn(shielded());
         assert!(task.cancel("in time"));
         assert!(task.await.is_err());
@@ -109,9 +109,10 @@ fn f5_a_shielded_scope_still_ends_for_its_own_reasons() {
     log.check(&[(1, "deadline"), (2, "cancelled"), (2, "outer")]);
 }
 
-/// A task and a scope in it are both to end when the shield in them does: the task ends.
+/// Both a task and a scope in it are cancelled, and wait for a shield. When the shield ends, the
+/// task ends.
 #[test]
-fn f5_the_task_ends_if_a_scope_in_it_is_cancelled_as_well() {
+fn f5_the_task_ends_if_a_scope_in_it_is_cancelled_too() {
     let (mut el, log) = noting();
     let run = async {
         let (scope, noting) = (CancelScope::new(), log.clone());
@@ -134,9 +135,10 @@ fn f5_the_task_ends_if_a_scope_in_it_is_cancelled_as_well() {
     log.check(&[(3, "shield over"), (3, "over")]);
 }
 
-/// The shield comes after the cancellation, in the same turn: it holds, and nothing after it does.
+/// A shield that begins after the cancellation, in the same poll, holds. What follows it does not
+/// run.
 #[test]
-fn f5_a_task_that_was_cancelled_before_its_shield_ends_after_it() {
+fn f5_a_task_cancelled_before_its_shield_ends_after_it() {
     let (mut el, log) = noting();
     let run = async {
         let own: Rc<RefCell<Option<Task<()>>>> = Rc::default();
@@ -154,11 +156,10 @@ fn f5_a_task_that_was_cancelled_before_its_shield_ends_after_it() {
     log.check(&[(5, "shield over"), (5, "no wait yet"), (5, "dropped")]);
 }
 
-/// What came while the shield was up takes effect when it is lifted, and what is raised in time
-/// counts, although the scope runs already (who owns a cancellation is decided when it is
-/// delivered).
+/// A cancellation that arrives during a shield takes effect when the shield is lifted. A shield
+/// raised in a running scope counts too. The owner of a cancellation is determined when it is delivered.
 #[test]
-fn f5_a_shield_is_lifted_and_raised_in_flight() {
+fn f5_a_shield_can_be_lifted_and_raised_while_it_runs() {
     let (mut el, log) = noting();
     let run = async {
         let (outer, shield) = (CancelScope::new(), CancelScope::new().shielded());
@@ -191,7 +192,7 @@ fn f5_a_shield_is_lifted_and_raised_in_flight() {
     log.check(&[(3, "lifted"), (8, "raised")]);
 }
 
-/// Polls both, each time; complete when both are.
+/// Polls both futures each time. Completes when both are complete.
 async fn both<A: Future, B: Future>(a: A, b: B) {
     let (mut a, mut b) = (pin!(a), pin!(b));
     let (mut a_done, mut b_done) = (false, false);
@@ -204,7 +205,7 @@ async fn both<A: Future, B: Future>(a: A, b: B) {
 }
 
 #[test]
-fn f5_a_scope_waits_for_all_the_shields_in_it() {
+fn f5_a_scope_waits_for_all_its_shields() {
     let (mut el, log) = noting();
     let run = async {
         let shield = |seconds| CancelScope::new().shielded().run(sleep(seconds * SECOND));
@@ -229,7 +230,7 @@ fn f5_a_scope_waits_for_all_the_shields_in_it() {
 }
 
 #[test]
-fn f5_what_drops_a_shield_ends_it() {
+fn f5_dropping_a_shield_ends_it() {
     let (mut el, log) = noting();
     let run = async {
         let scope = CancelScope::new();
@@ -255,13 +256,14 @@ fn f5_a_panic_inside_leaves_no_scope_behind() {
         let outer = CancelScope::new();
         let inside = async {
             let shield = CancelScope::new().shielded();
-            let mut broken = Box::pin(shield.run(async { panic!("as told") }));
+            let mut broken = Box::pin(shield.run(async { panic!("on purpose") }));
             let poll = poll_fn(|cx| {
                 let poll = catch_unwind(AssertUnwindSafe(|| broken.as_mut().poll(cx)));
                 Poll::Ready(poll.is_err())
             });
             assert!(poll.await);
-            // In the extent of the outer one, or this shield would be nobody's.
+            // The current region must be the outer one; otherwise this shield would protect
+            // nothing.
             CancelScope::new().shielded().run(sleep(2 * SECOND)).await.unwrap();
             log.note("shielded");
             yield_now().await;
@@ -274,7 +276,7 @@ fn f5_a_panic_inside_leaves_no_scope_behind() {
     log.check(&[(2, "shielded")]);
 }
 
-/// A run goes where it is polled: its shield holds the task that has it now, and no other.
+/// A run belongs to the task that polls it now: its shield protects that task and no other.
 #[test]
 fn f5_a_shield_moves_with_its_future() {
     let (mut el, log) = noting();
@@ -316,13 +318,13 @@ fn f5_a_shield_moves_with_its_future() {
 }
 
 #[test]
-fn f5_a_loop_inside_of_a_task_has_scopes_of_its_own() {
+fn f5_a_loop_inside_a_task_has_its_own_scopes() {
     let (mut el, log) = noting();
     let run = async {
         let outer = CancelScope::new();
         let inside = async {
             let (mut nested, _) = simulated(SelectorKind::available()[0], ());
-            // Left behind, shielded and not over.
+            // Left behind while shielded and not complete.
             let left = nested.spawn(CancelScope::new().shielded().run(pending::<()>()));
             nested.run_until_stalled().unwrap();
             outer.cancel("now");

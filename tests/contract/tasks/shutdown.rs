@@ -1,4 +1,4 @@
-//! F5: a service that ends: it drains, and is cancelled.
+//! Graceful shutdown: drain, then cancel (docs/contract.md, F5).
 
 use std::future::pending;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use mainspring::{CancelScope, Shutdown, ShutdownEnding, race, sleep, spawn, yiel
 use crate::tasks::scopes::{SECOND, noting};
 
 #[test]
-fn f5_a_service_without_work_ends_at_once() {
+fn f5_a_shutdown_without_work_ends_at_once() {
     let (mut el, log) = noting();
     let shutdown = Shutdown::new();
     shutdown.begin(10 * SECOND);
@@ -19,7 +19,7 @@ fn f5_a_service_without_work_ends_at_once() {
 }
 
 #[test]
-fn f5_who_drains_in_time_is_not_cancelled() {
+fn f5_work_that_ends_during_the_drain_is_not_cancelled() {
     let (mut el, log) = noting();
     let shutdown = Shutdown::new();
     for seconds in [1, 7] {
@@ -44,14 +44,14 @@ fn f5_who_drains_in_time_is_not_cancelled() {
 }
 
 #[test]
-fn f5_what_is_left_after_the_draining_is_cancelled_with_a_reason() {
+fn f5_work_left_after_the_drain_is_cancelled_with_a_reason() {
     let (mut el, log) = noting();
     let shutdown = Shutdown::new();
     for seconds in [0, 3] {
         let noting = log.clone();
         let tracked = shutdown.track(async move {
             let _end = noting.end("dropped");
-            // The second one needs time to end, and gets it.
+            // The second task needs time to end, and gets it.
             CancelScope::new().shielded().run(sleep(seconds * SECOND)).await.ok();
             pending::<()>().await
         });
@@ -74,9 +74,9 @@ fn f5_what_is_left_after_the_draining_is_cancelled_with_a_reason() {
     log.check(&[(2, "dropped"), (2, "cancelled"), (3, "dropped"), (3, "cancelled"), (3, "over")]);
 }
 
-/// A second signal wants it now.
+/// A second signal ends the drain at once.
 #[test]
-fn f5_the_time_to_drain_is_set_anew() {
+fn f5_a_second_begin_sets_a_new_drain_time() {
     let (mut el, log) = noting();
     let shutdown = Shutdown::new();
     el.spawn(shutdown.track(pending::<()>())).detach();
@@ -90,13 +90,13 @@ fn f5_the_time_to_drain_is_set_anew() {
 }
 
 #[test]
-fn f5_who_accepts_stops_when_it_begins() {
+fn f5_until_started_ends_when_the_shutdown_begins() {
     let (mut el, log) = noting();
     let shutdown = Shutdown::new();
     let run = async {
         let (beginning, seen) = (shutdown.clone(), log.clone());
         let accepting = spawn(async move {
-            // Work that is always ready does not keep it from ending.
+            // Work that is always ready does not hide the start of the shutdown.
             while beginning.until_started(async {}).await.is_some() {
                 yield_now().await;
             }
@@ -114,7 +114,7 @@ fn f5_who_accepts_stops_when_it_begins() {
         assert_eq!(shutdown.finish().await, ShutdownEnding::Drained);
     };
     let ticking = async {
-        // The clock stands still while somebody is ready.
+        // While a task is ready, nothing advances the simulated clock.
         loop {
             log.1.advance(SECOND / 4);
             yield_now().await;
@@ -125,7 +125,7 @@ fn f5_who_accepts_stops_when_it_begins() {
 }
 
 #[test]
-fn f5_who_waited_and_went_leaves_nothing_behind() {
+fn f5_dropped_waits_leave_nothing_behind() {
     let (mut el, _) = noting();
     let (shutdown, alive) = (Shutdown::new(), Rc::new(()));
     let run = async {
@@ -145,7 +145,7 @@ fn f5_who_waited_and_went_leaves_nothing_behind() {
         task.cancel("by hand");
         assert!(task.await.is_err());
         shutdown.begin(SECOND);
-        // It was cancelled, but not by the shutdown.
+        // The task was cancelled, but not by the shutdown.
         assert_eq!(shutdown.finish().await, ShutdownEnding::Drained);
     };
     el.run_until_complete(run).unwrap();

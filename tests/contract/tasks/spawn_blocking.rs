@@ -1,4 +1,4 @@
-//! F9: the executor as a loop's own.
+//! `spawn_blocking` and lookups on the loop's own pool (docs/contract.md, F9).
 
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -16,7 +16,7 @@ fn name_of_thread() -> Option<String> {
 }
 
 #[test]
-fn f9_a_job_runs_in_another_thread_and_its_result_comes_back() {
+fn f9_a_job_runs_in_another_thread_and_returns_its_result() {
     on_every_selector(|kind| {
         let mut el = EventLoop::builder().selector(kind).build().unwrap();
         let future = el.spawn_blocking(name_of_thread);
@@ -36,7 +36,7 @@ fn f9_a_job_runs_in_another_thread_and_its_result_comes_back() {
 }
 
 #[test]
-fn f9_a_panic_of_a_job_is_an_error_of_its_future() {
+fn f9_a_panic_of_a_job_is_an_error() {
     let mut el = EventLoop::new().unwrap();
     let failed = el.run_until_complete(async {
         spawn_blocking(|| -> u32 { panic!("the disk is on fire") }).await
@@ -48,7 +48,7 @@ fn f9_a_panic_of_a_job_is_an_error_of_its_future() {
     );
 }
 
-/// Time is simulated: the wait ends at once, however long the job takes.
+/// Time is simulated, so the timeout comes at once, however long the job takes.
 #[test]
 fn f9_cancelling_the_wait_abandons_the_job() {
     on_every_selector(|kind| {
@@ -70,7 +70,7 @@ fn f9_cancelling_the_wait_abandons_the_job() {
 }
 
 #[test]
-fn f9_closing_the_loop_does_not_wait_and_drops_what_has_not_begun() {
+fn f9_closing_the_loop_drops_waiting_jobs_without_waiting() {
     let executor = BlockingPool::builder().threads(1).build().unwrap();
     let mut el = EventLoop::builder().blocking_pool(executor).build().unwrap();
     let (_running, hold) = held(el.blocking_pool().job());
@@ -84,7 +84,7 @@ fn f9_closing_the_loop_does_not_wait_and_drops_what_has_not_begun() {
 }
 
 #[test]
-fn f9_closing_the_executor_before_the_loop_names_the_jobs_that_are_stuck() {
+fn f9_closing_the_pool_before_the_loop_names_stuck_jobs() {
     let el = EventLoop::new().unwrap();
     let (_job, hold) = held(el.blocking_pool().job().name("backup"));
     let stuck = el.blocking_pool().close(Duration::ZERO).unwrap_err();
@@ -93,9 +93,9 @@ fn f9_closing_the_executor_before_the_loop_names_the_jobs_that_are_stuck() {
     el.blocking_pool().close(Duration::MAX).unwrap();
 }
 
-/// The loop sleeps in its selector while the job runs: it is the job's end that wakes it.
+/// The loop sleeps in its selector while the job runs, and the end of the job wakes it.
 #[test]
-fn f9_a_loop_runs_other_things_while_a_job_runs() {
+fn f9_a_loop_runs_callbacks_while_a_job_runs() {
     on_every_selector(|kind| {
         let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
         let (end, ended) = mpsc::channel::<()>();
@@ -113,7 +113,7 @@ fn f9_a_loop_runs_other_things_while_a_job_runs() {
 }
 
 #[test]
-fn p115_a_lookup_goes_through_the_loop_and_refuses_what_is_no_name() {
+fn p115_lookup_host_refuses_an_invalid_name() {
     let mut el = EventLoop::new().unwrap();
     el.run_until_complete(async {
         let found = lookup_host("[::1]:80").await.unwrap();
@@ -125,9 +125,9 @@ fn p115_a_lookup_goes_through_the_loop_and_refuses_what_is_no_name() {
     assert_eq!(el.blocking_pool().threads(), 0);
 }
 
-/// P115: whoever reads that a lookup is stuck, or never ran, wants to know who has asked for it.
+/// The error of a stuck or dropped lookup names the line that requested it (P115).
 #[test]
-fn p115_a_lookup_is_named_by_the_line_that_asked_for_it() {
+fn p115_the_error_of_a_lookup_names_the_line_of_the_call() {
     let executor = BlockingPool::builder().threads(2);
     let mut el = EventLoop::builder().blocking_pool(executor.build().unwrap()).build().unwrap();
     let (_, _hanging) = held(el.blocking_pool().job().lookup());

@@ -1,4 +1,4 @@
-//! F5 and the clock: timeouts, sleeps and intervals of tasks.
+//! Timeouts, sleeps and intervals of tasks (docs/contract.md, F5, T1 and T5).
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn, ready};
@@ -24,15 +24,15 @@ fn any_loop() -> (EventLoop<()>, SimClock) {
     simulated(SelectorKind::Poll, ())
 }
 
-/// Whether the future is not ready now. For those that nobody will wake.
+/// Polls with a no-op waker. Returns true if the future is pending.
 fn is_pending(future: &mut (impl Future + Unpin)) -> bool {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
 #[test]
-fn f5_a_result_of_the_same_tick_is_delivered() {
+fn f5_a_result_in_the_tick_of_the_timeout_is_delivered() {
     type Wait = Pin<Box<dyn Future<Output = ()>>>;
-    // What becomes ready one second from now, in the tick in which the limit is over.
+    // Futures that become ready one second from now, in the tick in which the limit is over.
     let waits: [fn(&EventLoop<()>) -> Wait; 6] = [
         |_| Box::pin(async { sleep(SECOND).await }),
         |el| {
@@ -41,7 +41,7 @@ fn f5_a_result_of_the_same_tick_is_delivered() {
             Box::pin(async { promised.await.unwrap() })
         },
         |el| {
-            // Registered after the limit, so that its turn comes after.
+            // Registered after the limit, so that it runs after it.
             let ((promise, promised), at) = (promise(), el.now() + SECOND);
             let set = move |el: &LoopHandle, (): &mut ()| {
                 el.call_at(at, |_, ()| promise.set_result(()));
@@ -59,7 +59,7 @@ fn f5_a_result_of_the_same_tick_is_delivered() {
         },
         |_| Box::pin(async { drop(join_all([async { sleep(SECOND).await }]).await) }),
         |_| {
-            // Fed after the limit: it is the last of 40, which wake a task of their own.
+            // Queued after the limit: it is the last of 40 futures, which have their own wakers.
             let many = (0..40).map(|_| async { sleep(SECOND).await });
             Box::pin(async { drop(join_all(many.collect::<Vec<_>>()).await) })
         },
@@ -82,7 +82,7 @@ fn f5_a_result_of_the_same_tick_is_delivered() {
 }
 
 #[test]
-fn f5_what_is_late_by_a_nanosecond_is_not() {
+fn f5_a_result_a_nanosecond_late_is_not_delivered() {
     let (mut el, clock) = any_loop();
     let late = SECOND + Duration::from_nanos(1);
     let dropped = Rc::new(());
@@ -96,7 +96,7 @@ fn f5_what_is_late_by_a_nanosecond_is_not() {
         assert!(matches!(error, Error::TimedOut(SECOND)));
         let at = current_loop().unwrap().now() + SECOND;
         assert!(timeout_at(at, sleep_until(at)).await.is_ok());
-        assert!(timeout_at(at, pending::<()>()).await.is_err(), "it is over already");
+        assert!(timeout_at(at, pending::<()>()).await.is_err(), "the deadline has passed");
         assert!(timeout_at(at, ready(())).await.is_ok());
         assert!(timeout(Duration::ZERO, ready(())).await.is_ok());
         assert!(timeout(Duration::MAX, sleep(SECOND)).await.is_ok());
@@ -107,7 +107,7 @@ fn f5_what_is_late_by_a_nanosecond_is_not() {
 }
 
 #[test]
-fn f5_limits_nest() {
+fn f5_timeouts_nest() {
     let (mut el, clock) = any_loop();
     el.run_until_complete(async {
         let inner = timeout(SECOND, timeout(2 * SECOND, pending::<()>())).await;
@@ -115,7 +115,10 @@ fn f5_limits_nest() {
         let outer = timeout(2 * SECOND, timeout(SECOND, pending::<()>())).await;
         assert!(matches!(outer, Ok(Err(Error::TimedOut(SECOND)))));
         let both = timeout(SECOND, timeout(SECOND, pending::<()>())).await;
-        assert!(matches!(both, Err(Error::TimedOut(SECOND))), "the outermost that is due ends");
+        assert!(
+            matches!(both, Err(Error::TimedOut(SECOND))),
+            "the outermost timeout that is due ends"
+        );
         let result = timeout(SECOND, timeout(SECOND, sleep(SECOND))).await;
         assert!(matches!(result, Ok(Ok(()))));
     })
@@ -123,7 +126,7 @@ fn f5_limits_nest() {
     assert_eq!(clock.elapsed(), 4 * SECOND);
 }
 
-/// A task is cancelled in the tick in which a limit inside of it is over, before and after.
+/// A task is cancelled in the tick in which a limit inside it is over, before and after the limit.
 #[test]
 fn f5_a_cancellation_from_outside_is_not_swallowed() {
     for cancels_first in [false, true] {
@@ -167,7 +170,7 @@ fn t1_a_sleep_is_never_early_and_counts_from_the_call() {
         let inside = clock.clone();
         el.run_until_complete(async move {
             let one = sleep(SECOND);
-            inside.advance(SECOND / 2); // It counts from the call, not from the first poll.
+            inside.advance(SECOND / 2); // The sleep counts from the call, not from the first poll.
             assert!(!one.is_elapsed());
             one.await;
             assert_eq!(inside.elapsed(), SECOND);
@@ -175,11 +178,11 @@ fn t1_a_sleep_is_never_early_and_counts_from_the_call() {
             assert_eq!(inside.elapsed(), SECOND + Duration::from_nanos(1));
             let now = current_loop().unwrap().now();
             sleep_until(now + SECOND).await;
-            sleep_until(now).await; // What is over takes a tick, and no time.
+            sleep_until(now).await; // A past deadline takes a tick, but no time.
             assert_eq!(current_loop().unwrap().now(), now + SECOND);
         })
         .unwrap();
-        let late = sleep(SECOND); // Outside of a loop it counts from the first poll.
+        let late = sleep(SECOND); // Outside a loop it counts from the first poll.
         clock.advance(SECOND);
         let before = clock.elapsed();
         el.run_until_complete(late).unwrap();
@@ -188,7 +191,7 @@ fn t1_a_sleep_is_never_early_and_counts_from_the_call() {
 }
 
 #[test]
-fn t2_sleeps_of_equal_length_end_in_order() {
+fn t2_equal_sleeps_end_in_order() {
     let (mut el, _) = any_loop();
     let seen = Rc::new(RefCell::new(Vec::new()));
     for i in 0..10 {
@@ -204,7 +207,7 @@ fn t2_sleeps_of_equal_length_end_in_order() {
 }
 
 #[test]
-fn t4_an_endless_sleep_does_not_end_and_does_not_spin() {
+fn t4_an_endless_sleep_neither_ends_nor_spins() {
     let (mut el, clock) = any_loop();
     let endless = el.spawn(sleep(Duration::MAX));
     assert!(el.set_background(endless.handle()));
@@ -231,7 +234,7 @@ fn t1_a_sleep_can_be_reset() {
         assert_eq!(time.elapsed(), 2 * SECOND);
         sleep.reset(now() + 10 * SECOND);
         assert!(is_pending(&mut sleep));
-        sleep.reset(now() + SECOND); // while it waits, to be sooner
+        sleep.reset(now() + SECOND); // while it waits, to an earlier time,
         (&mut sleep).await;
         assert_eq!(time.elapsed(), 3 * SECOND);
         sleep.reset(now() + SECOND);
@@ -239,7 +242,7 @@ fn t1_a_sleep_can_be_reset() {
         let later = resets.clone();
         let resetting = spawn(async move {
             yield_now().await;
-            later.borrow_mut().reset(waits); // or later, by somebody else.
+            later.borrow_mut().reset(waits); // or to a later one, by another task.
         });
         poll_fn(|cx| Pin::new(&mut *resets.borrow_mut()).poll(cx)).await;
         resetting.await.unwrap();
@@ -248,9 +251,9 @@ fn t1_a_sleep_can_be_reset() {
     .unwrap();
 }
 
-/// Q10, T6: what is dropped early leaves no timer behind.
+/// A sleep that is dropped early leaves no timer behind (Q10).
 #[test]
-fn t6_a_sleep_that_is_dropped_leaves_no_timer() {
+fn t6_a_dropped_sleep_leaves_no_timer() {
     let (mut el, clock) = any_loop();
     el.run_until_complete(async {
         let mut sleeps: Vec<_> = (1..=1000).map(|i| sleep(i * SECOND)).collect();
@@ -272,7 +275,7 @@ fn t6_a_sleep_that_is_dropped_leaves_no_timer() {
 }
 
 #[test]
-fn q5_sleeps_of_zero_starve_nobody() {
+fn q5_zero_sleeps_do_not_block_other_tasks() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let ran = Rc::new(Cell::new(0));
@@ -300,7 +303,7 @@ fn q5_sleeps_of_zero_starve_nobody() {
 }
 
 #[test]
-fn t5_an_interval_stays_on_its_grid_and_counts_what_it_missed() {
+fn t5_an_interval_stays_on_its_grid_and_counts_missed_ticks() {
     let (mut el, clock) = any_loop();
     let time = clock.clone();
     el.run_until_complete(async move {
@@ -309,12 +312,12 @@ fn t5_an_interval_stays_on_its_grid_and_counts_what_it_missed() {
         assert_eq!((ticks.tick().await, time.elapsed()), (0, 10 * SECOND));
         time.advance(7 * SECOND);
         assert_eq!((ticks.tick().await, time.elapsed()), (0, 20 * SECOND));
-        time.advance(35 * SECOND); // At 55: those of 30, 40, 50 were due.
+        time.advance(35 * SECOND); // At 55 s: the ticks of 30, 40 and 50 s were due.
         assert_eq!((ticks.tick().await, time.elapsed()), (2, 55 * SECOND));
         assert_eq!((ticks.tick().await, time.elapsed()), (0, 60 * SECOND));
         for _ in 0..3 {
             let given_up = timeout(SECOND, ticks.tick()).await;
-            assert!(given_up.is_err(), "the tick is not lost, only waited for again");
+            assert!(given_up.is_err(), "the tick is not lost");
         }
         assert_eq!((ticks.tick().await, time.elapsed()), (0, 70 * SECOND));
     })
@@ -322,7 +325,7 @@ fn t5_an_interval_stays_on_its_grid_and_counts_what_it_missed() {
 }
 
 #[test]
-fn t1_sleeps_work_inside_of_other_peoples_futures() {
+fn t1_sleeps_work_inside_foreign_futures() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, ());
         el.run_until_complete(async {
@@ -358,9 +361,9 @@ impl ThenSome for () {
     }
 }
 
-/// Whoever waits on another executor for the time of a loop learns of its end.
+/// A sleep that is awaited on another executor completes when its loop ends.
 #[test]
-fn q8_a_sleep_of_a_loop_that_is_gone_is_over() {
+fn q8_a_sleep_completes_when_its_loop_ends() {
     let (mut el, _) = any_loop();
     let mut sleep = sleep_until(el.now() + SECOND);
     el.run_until_complete(async { assert!(is_pending(&mut sleep)) }).unwrap();
@@ -371,10 +374,10 @@ fn q8_a_sleep_of_a_loop_that_is_gone_is_over() {
 }
 
 #[test]
-fn q7_what_needs_a_loop_says_so() {
+fn q7_calls_that_need_a_loop_fail_without_one() {
     let message = |call: fn()| {
         let panic = std::panic::catch_unwind(call).unwrap_err();
-        panic.downcast_ref::<String>().expect("a message").clone()
+        panic.downcast_ref::<String>().expect("a String message").clone()
     };
     let needs = |call| {
         format!("`mainspring::{call}` needs a running loop: call it from a callback or a task")

@@ -1,4 +1,5 @@
-//! F3: however a task is woken, it is queued once, and never polled inside of the wake.
+//! Wakers: however often a task is woken, it is queued once, and `wake` never polls
+//! (docs/contract.md, F3).
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
@@ -16,12 +17,12 @@ use crate::support::{on_every_selector, simulated};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
-/// What a task that never ends leaves outside: its last waker, and how often it was polled.
+/// Latest waker and number of polls of a task.
 #[derive(Clone, Default)]
 struct Probe {
     waker: Rc<RefCell<Option<Waker>>>,
     polls: Rc<Cell<usize>>,
-    /// After how many polls it ends.
+    /// Number of polls after which the task ends.
     ends: Rc<Cell<usize>>,
 }
 
@@ -42,11 +43,11 @@ impl Probe {
     }
 
     fn waker(&self) -> Waker {
-        self.waker.borrow().clone().expect("a task that was polled")
+        self.waker.borrow().clone().expect("the task was polled")
     }
 }
 
-/// Counts its wakes.
+/// Waker that counts its wakes.
 #[derive(Default)]
 struct Counter(AtomicUsize);
 
@@ -67,13 +68,13 @@ impl Counter {
     }
 }
 
-/// Ticks until nothing is left to run; a wake of another thread may need one for the doorbell.
+/// Ticks until nothing is left to run.
 fn settle(el: &mut EventLoop<()>) {
     el.run_until_stalled().unwrap();
 }
 
 #[test]
-fn f3_wakes_of_this_thread_queue_a_task_once_and_poll_nothing() {
+fn f3_wakes_of_this_thread_queue_a_task_once_and_do_not_poll() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (probe, _task) = Probe::spawn(&el);
@@ -91,7 +92,7 @@ fn f3_wakes_of_this_thread_queue_a_task_once_and_poll_nothing() {
             });
             assert_eq!(probe.polls.get(), round - 1);
             settle(&mut el);
-            assert_eq!(probe.polls.get(), round, "one poll for all of them");
+            assert_eq!(probe.polls.get(), round, "one poll for all wakes");
         }
     });
 }
@@ -114,7 +115,7 @@ fn f3_wakes_of_other_threads_queue_a_task_once() {
 }
 
 #[test]
-fn f3_a_wake_of_another_thread_ends_a_sleep() {
+fn f3_a_wake_of_another_thread_wakes_the_loop() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (send, wakers) = mpsc::channel::<Waker>();
@@ -135,7 +136,7 @@ fn f3_a_wake_of_another_thread_ends_a_sleep() {
 }
 
 #[test]
-fn f3_a_wake_inside_of_the_own_poll_gives_one_more() {
+fn f3_a_wake_inside_the_tasks_own_poll_causes_one_more() {
     let (mut el, _) = simulated(SelectorKind::Poll, ());
     let polls = Rc::new(Cell::new(0));
     let inside = polls.clone();
@@ -151,7 +152,7 @@ fn f3_a_wake_inside_of_the_own_poll_gives_one_more() {
     }
     settle(&mut el);
     assert_eq!(polls.get(), 3);
-    // The same from another thread, which has woken before the poll returns.
+    // The same from another thread, which wakes the task before the poll returns.
     let (polls, inside) = (Rc::new(Cell::new(0)), polls);
     inside.set(0);
     let count = polls.clone();
@@ -167,7 +168,7 @@ fn f3_a_wake_inside_of_the_own_poll_gives_one_more() {
 }
 
 #[test]
-fn f3_a_wake_after_the_end_is_nothing() {
+fn f3_a_wake_after_the_end_does_nothing() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (probe, task) = Probe::spawn(&el);
@@ -192,10 +193,10 @@ fn f3_a_wake_after_the_end_is_nothing() {
     });
 }
 
-/// A waker that outlives its task does not reach the next tenant of the slot, which was given a
-/// waker out of the same store.
+/// A waker that outlives its task does not wake the next task in the same slot, whose waker comes
+/// from the same store.
 #[test]
-fn f3_a_stale_waker_does_not_poll_the_newcomer() {
+fn f3_a_stale_waker_does_not_wake_the_next_task() {
     on_every_selector(|kind| {
         for keeps in [false, true] {
             let (mut el, _) = simulated(kind, ());
@@ -224,10 +225,9 @@ fn f3_a_stale_waker_does_not_poll_the_newcomer() {
     });
 }
 
-/// A task that keeps no waker gives the one that it was lent back, and one that keeps it has it
-/// alone.
+/// A task that keeps no waker borrows the shared one. A task that keeps its waker gets its own.
 #[test]
-fn f3_wakers_are_lent_and_kept() {
+fn f3_wakers_are_borrowed_or_kept() {
     let (mut el, _) = simulated(SelectorKind::Poll, ());
     let mut tasks: Vec<_> = (0..3).map(|_| Probe::spawn(&el)).collect();
     let data = Rc::new(RefCell::new(Vec::new()));
@@ -242,7 +242,7 @@ fn f3_wakers_are_lent_and_kept() {
         lent.detach();
     }
     settle(&mut el);
-    assert!(data.borrow().iter().all(|one| *one == data.borrow()[0]), "one waker for all");
+    assert!(data.borrow().iter().all(|one| *one == data.borrow()[0]), "all tasks borrow one waker");
     let wakers: Vec<_> = tasks.iter().map(|(probe, _)| probe.waker()).collect();
     for (i, waker) in wakers.iter().enumerate() {
         assert!(wakers.iter().skip(i + 1).all(|other| !other.will_wake(waker)));
@@ -251,10 +251,10 @@ fn f3_wakers_are_lent_and_kept() {
         settle(&mut el);
         let polls: Vec<_> = tasks.iter().map(|(probe, _)| probe.polls.get()).collect();
         assert_eq!(polls, (0..3).map(|at| 1 + usize::from(at <= i)).collect::<Vec<_>>());
-        assert!(tasks[i].0.waker().will_wake(waker), "a kept waker is the task's own");
+        assert!(tasks[i].0.waker().will_wake(waker), "a kept waker belongs to the task");
     }
     drop(wakers);
-    // One that lets go of it, and then keeps one again.
+    // The task drops its waker, and later keeps one again.
     let (probe, _task) = tasks.remove(0);
     let waker = probe.waker.take().unwrap();
     waker.wake();
@@ -265,7 +265,7 @@ fn f3_wakers_are_lent_and_kept() {
 }
 
 #[test]
-fn f3_a_task_that_sleeps_is_not_polled_by_its_neighbours() {
+fn f3_a_sleeping_task_is_not_polled_for_its_neighbours() {
     let (mut el, clock) = simulated(SelectorKind::Poll, ());
     let polls = Rc::new(Cell::new(0));
     for i in 1..=10 {
@@ -284,9 +284,9 @@ fn f3_a_task_that_sleeps_is_not_polled_by_its_neighbours() {
     assert_eq!((polls.get(), clock.elapsed()), (20, Duration::from_secs(10)));
 }
 
-/// P101: wakes from other threads while the loop is dropped.
+/// Other threads wake the task while the loop is dropped (P101).
 #[test]
-fn f3_p101_a_loop_is_dropped_under_its_wakers() {
+fn f3_p101_wakes_while_the_loop_is_dropped() {
     for kind in SelectorKind::available() {
         for round in 0..300 {
             let (mut el, _) = simulated(*kind, ());
@@ -313,9 +313,9 @@ fn f3_p101_a_loop_is_dropped_under_its_wakers() {
     }
 }
 
-/// P104: whoever polls last is woken, and the waker before is let go of.
+/// The waker of the last poll is woken, and the one before is dropped (P104).
 #[test]
-fn f3_p104_the_latest_waker_wins() {
+fn f3_p104_only_the_latest_waker_is_woken() {
     let (mut el, _) = simulated(SelectorKind::Poll, ());
     type Make = fn(&EventLoop<()>) -> (Pin<Box<dyn Future<Output = ()>>>, Box<dyn FnOnce()>);
     let makes: [Make; 3] = [
@@ -342,7 +342,7 @@ fn f3_p104_the_latest_waker_wins() {
             });
         }
         settle(&mut el);
-        assert_eq!(Arc::strong_count(&old), 1, "the old waker is let go of");
+        assert_eq!(Arc::strong_count(&old), 1, "the old waker was dropped");
         complete();
         el.run_until_complete(sleep(Duration::from_secs(2))).unwrap();
         assert_eq!((old.wakes(), new.wakes()), (0, 1));

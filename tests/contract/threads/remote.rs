@@ -1,4 +1,5 @@
-//! X1 and X2: what may cross threads, and what comes of it.
+//! `Remote`: which types may cross threads, and the calls of other threads (docs/contract.md, X1
+//! and X2).
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -18,8 +19,8 @@ use crate::support::{cases, on_every_selector};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
-/// Compiles only for types that are neither `Send` nor `Sync`: otherwise the call below has two
-/// meanings.
+/// Compiles only for types that are neither `Send` nor `Sync`: for others the call below is
+/// ambiguous.
 trait Local<Which> {
     fn stays() {}
 }
@@ -30,16 +31,16 @@ impl<T: ?Sized + Send> Local<Sends> for T {}
 impl<T: ?Sized + Sync> Local<Shares> for T {}
 
 #[test]
-fn x1_a_remote_crosses_threads_and_a_loop_does_not() {
+fn x1_a_remote_is_send_and_sync_and_a_loop_is_not() {
     fn crosses<T: Send + Sync + Clone + 'static>() {}
-    // The state need not be able to cross: only what is sent does.
+    // The state type need not be `Send`: only the closures are sent.
     crosses::<Remote<Rc<()>>>();
     <EventLoop as Local<_>>::stays();
     <LoopHandle as Local<_>>::stays();
     <mainspring::Watched<std::fs::File> as Local<_>>::stays();
 }
 
-/// What each thread sends next; the answer to each of its bursts.
+/// Next number of each thread.
 type Expected = Vec<usize>;
 
 const THREADS: usize = 8;
@@ -56,7 +57,7 @@ fn send_bursts(remote: &Remote<Expected>, thread: usize) {
             });
             send.unwrap();
         }
-        // Until all wait for their answer and the loop has gone to sleep, now and then.
+        // Now and then all threads wait for their answer, and the loop sleeps.
         let answer = answer.clone();
         remote.call_soon(move |_, _| answer.send(()).unwrap()).unwrap();
         answered.recv().unwrap();
@@ -64,7 +65,7 @@ fn send_bursts(remote: &Remote<Expected>, thread: usize) {
 }
 
 #[test]
-fn x2_what_threads_send_runs_once_and_in_their_order() {
+fn x2_closures_of_a_thread_run_once_and_in_order() {
     on_every_selector(|kind| {
         for wakeup in WakeupKind::available().iter().filter(|kind| **kind != WakeupKind::UserEvent)
         {
@@ -76,14 +77,14 @@ fn x2_what_threads_send_runs_once_and_in_their_order() {
                     thread::spawn(move || send_bursts(&remote, thread))
                 })
                 .collect();
-            el.run().unwrap(); // Until the last remote is gone.
+            el.run().unwrap(); // Returns when the last remote is dropped.
             threads.into_iter().for_each(|thread| thread.join().unwrap());
             assert_eq!(*el.state(), [BURSTS * BURST; THREADS]);
         }
     });
 }
 
-/// Counts itself when it is dropped.
+/// Counts its drops.
 struct Dropped(Arc<AtomicUsize>);
 
 impl Drop for Dropped {
@@ -92,8 +93,8 @@ impl Drop for Dropped {
     }
 }
 
-/// Sends until the loop is closed: how many were taken. Where the thread that closes it gets no
-/// processor, what is sent meanwhile stays within bounds.
+/// Sends until the loop is closed. Returns the number of accepted closures. If the closing thread
+/// gets no CPU time, the number stays below a limit.
 fn send_until_closed(remote: &Remote<usize>, dropped: &Arc<AtomicUsize>) -> usize {
     const MANY: usize = 10_000;
     for taken in 0.. {
@@ -102,7 +103,7 @@ fn send_until_closed(remote: &Remote<usize>, dropped: &Arc<AtomicUsize>) -> usiz
         }
         let kept = Dropped(dropped.clone());
         match remote.call_soon(move |_, ran| drop((kept, *ran += 1))) {
-            // The loop gets its turns, and the inbox does not grow without end.
+            // Gives the loop CPU time, so that the inbox does not grow without limit.
             Ok(()) if taken % 64 == 0 => thread::yield_now(),
             Ok(()) => {}
             Err(Error::Closed) => return taken,
@@ -113,7 +114,7 @@ fn send_until_closed(remote: &Remote<usize>, dropped: &Arc<AtomicUsize>) -> usiz
 }
 
 #[test]
-fn x2_a_send_that_races_with_the_close_runs_or_is_dropped() {
+fn x2_a_send_during_close_runs_or_is_dropped() {
     on_every_selector(|kind| {
         for round in 0..cases(300) {
             let mut el = EventLoop::builder().selector(kind).inbox_batch(8).build_with(0).unwrap();
@@ -131,14 +132,14 @@ fn x2_a_send_that_races_with_the_close_runs_or_is_dropped() {
             let ran = *el.state();
             let taken: usize = senders.into_iter().map(|sender| sender.join().unwrap()).sum();
             assert!(ran <= taken, "{ran} ran of {taken}");
-            // All that were taken, and the one that each thread got back.
+            // All accepted closures, and the one that each thread got back.
             assert_eq!(dropped.load(Ordering::SeqCst), taken + 4);
         }
     });
 }
 
 #[test]
-fn x2_what_never_ran_is_dropped_with_the_loop() {
+fn x2_closures_that_never_ran_are_dropped_with_the_loop() {
     on_every_selector(|kind| {
         let el = EventLoop::builder().selector(kind).build().unwrap();
         let (remote, alive) = (el.remote(), Arc::new(()));
@@ -156,7 +157,7 @@ fn x2_what_never_ran_is_dropped_with_the_loop() {
 }
 
 #[test]
-fn x2_wakes_merge_into_one_ring() {
+fn x2_wakes_merge() {
     on_every_selector(|kind| {
         let (selector, calls) = counted(kind);
         let builder = EventLoop::builder().selector(selector).wakeup(WakeupKind::UserEvent);
@@ -171,12 +172,13 @@ fn x2_wakes_merge_into_one_ring() {
             el.run().unwrap();
             assert_eq!(*el.state(), round * 1000);
         }
-        assert!(calls.rings.load(Ordering::SeqCst) <= 1); // The last remote to go may ring.
+        // Dropping the last remote may wake the loop.
+        assert!(calls.rings.load(Ordering::SeqCst) <= 1);
     });
 }
 
 #[test]
-fn x2_a_doorbell_that_is_full_rings() {
+fn x2_a_full_wakeup_still_wakes() {
     on_every_selector(|kind| {
         let (selector, calls) = counted(kind);
         let builder = EventLoop::builder().selector(selector).wakeup(WakeupKind::Pipe);
@@ -185,7 +187,7 @@ fn x2_a_doorbell_that_is_full_rings() {
         let doorbell = calls.registered.borrow()[0];
         let Ok(mut pipe) = OpenOptions::new().write(true).open(format!("/dev/fd/{doorbell}"))
         else {
-            return println!("this system gives no way to the other end of a pipe");
+            return println!("skipped: the write end of the pipe cannot be opened on this system");
         };
         mainspring_sys::fd::set_nonblocking(pipe.as_fd(), true).unwrap();
         let full = (0..).find_map(|_| pipe.write_all(&[1; 256]).err()).unwrap();
@@ -204,7 +206,7 @@ fn x2_a_doorbell_that_is_full_rings() {
 }
 
 #[test]
-fn x2_a_doorbell_that_refuses_is_told_and_what_was_sent_runs_in_the_next_tick() {
+fn x2_a_failed_wake_is_an_error_and_the_closure_runs_in_the_next_tick() {
     on_every_selector(|kind| {
         let (selector, calls) = counted(kind);
         let builder = EventLoop::builder().selector(selector).wakeup(WakeupKind::UserEvent);
@@ -223,14 +225,14 @@ fn x2_a_doorbell_that_refuses_is_told_and_what_was_sent_runs_in_the_next_tick() 
     });
 }
 
-/// Sends from a thread of its own, and waits for that.
+/// Sends from another thread, and waits for that thread.
 fn send_elsewhere(remote: &Remote<Vec<u32>>, numbers: std::ops::Range<u32>) {
     let send = || numbers.for_each(|i| remote.call_soon(move |_, ran| ran.push(i)).unwrap());
     thread::scope(|scope| scope.spawn(send).join().unwrap());
 }
 
 #[test]
-fn x2_nobody_rings_while_the_loop_is_awake() {
+fn x2_a_loop_that_is_awake_is_not_woken() {
     on_every_selector(|kind| {
         let (selector, calls) = counted(kind);
         let builder = EventLoop::builder().selector(selector).wakeup(WakeupKind::UserEvent);
@@ -244,16 +246,16 @@ fn x2_nobody_rings_while_the_loop_is_awake() {
             });
             sent.unwrap();
             assert_eq!(el.tick(None).unwrap(), 1);
-            assert_eq!(el.tick(None).unwrap(), 501, "it does not sleep");
+            assert_eq!(el.tick(None).unwrap(), 501, "the loop does not sleep");
             assert_eq!(calls.rings.load(Ordering::SeqCst), round);
             assert!(el.state_mut().drain(..).eq(0..=500));
-            assert_eq!(el.next_deadline(), None, "it is at rest");
+            assert_eq!(el.next_deadline(), None, "the loop is idle");
         }
     });
 }
 
 #[test]
-fn x2_a_panic_keeps_nothing_in_the_inbox() {
+fn x2_a_panic_loses_no_message() {
     on_every_selector(|kind| {
         for batch in [1, 2, 1000] {
             let builder = EventLoop::builder().selector(kind).inbox_batch(batch);
@@ -277,9 +279,9 @@ fn x2_a_panic_keeps_nothing_in_the_inbox() {
     });
 }
 
-/// A hook runs between the doorbell's report and the look into the inbox.
+/// A hook runs after the wakeup was reported and before the inbox is drained.
 #[test]
-fn x2_a_tick_that_a_hook_ends_leaves_the_ring_to_the_next_one() {
+fn x2_a_tick_ended_by_a_hook_leaves_the_wake_to_the_next_one() {
     on_every_selector(|kind| {
         for (wakeup, close) in
             WakeupKind::available().iter().flat_map(|it| [(it, false), (it, true)])
@@ -290,20 +292,20 @@ fn x2_a_tick_that_a_hook_ends_leaves_the_ring_to_the_next_one() {
             send_elsewhere(&el.remote().background(), 0..2);
             let turn = panic::catch_unwind(AssertUnwindSafe(|| el.tick(None).unwrap()));
             turn.unwrap_err();
-            assert!(el.next_deadline().is_some(), "nothing of it is forgotten");
+            assert!(el.next_deadline().is_some(), "the messages are still queued");
             if close {
                 el.close();
             } else {
                 el.tick(NOW).unwrap();
                 assert_eq!(*el.state(), [0, 1]);
             }
-            assert_eq!(el.next_deadline(), None, "it is at rest");
+            assert_eq!(el.next_deadline(), None, "the loop is idle");
         }
     });
 }
 
 #[test]
-fn x2_a_failure_is_reported_where_it_was_sent() {
+fn x2_a_failure_is_reported_with_the_line_of_its_send() {
     for policy in [PanicPolicy::Report, PanicPolicy::Propagate] {
         let mut el = EventLoop::builder().build_with(Vec::new()).unwrap();
         el.set_panic_policy(policy);
@@ -322,9 +324,9 @@ fn x2_a_failure_is_reported_where_it_was_sent() {
     }
 }
 
-/// Nobody has a handle of what was sent, so the one that it finds itself under names nothing.
+/// A sent closure has no handle, so `current` returns a handle that names nothing.
 #[test]
-fn x2_what_was_sent_cannot_be_cancelled() {
+fn x2_a_sent_closure_cannot_be_cancelled() {
     on_every_selector(|kind| {
         let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
         let remote = el.remote();

@@ -1,4 +1,4 @@
-//! X2 for tasks: what other threads spawn, await, join and cancel.
+//! Tasks that other threads spawn, await, join and cancel (docs/contract.md, X2 and F4).
 
 use std::cell::Cell;
 use std::future::pending;
@@ -21,7 +21,7 @@ fn reason(error: &JoinError) -> String {
     }
 }
 
-/// A thread that has a remote and gives `work` to it, while this thread runs the loop.
+/// Runs `work` in another thread with a remote, while this thread runs the loop.
 fn beside<T: Send + 'static>(
     el: &mut EventLoop<()>,
     work: impl FnOnce(&Remote) -> T + Send + 'static,
@@ -33,7 +33,7 @@ fn beside<T: Send + 'static>(
 }
 
 #[test]
-fn x2_a_task_of_another_thread_is_joined_and_awaited_there() {
+fn x2_a_task_can_be_joined_and_awaited_by_another_thread() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let here = thread::current().id();
@@ -53,7 +53,7 @@ fn x2_a_task_of_another_thread_is_joined_and_awaited_there() {
                 }
             });
             let (slow, made) = (slow.unwrap(), made.unwrap());
-            let fails: RemoteTask<()> = remote.spawn(async { panic!("as it should") }).unwrap();
+            let fails: RemoteTask<()> = remote.spawn(async { panic!("on purpose") }).unwrap();
             let error: JoinError = fails.join().unwrap_err();
             (slow.join().unwrap(), block_on(made).unwrap(), error.to_string())
         });
@@ -62,7 +62,7 @@ fn x2_a_task_of_another_thread_is_joined_and_awaited_there() {
 }
 
 #[test]
-fn f4_a_task_of_another_thread_is_cancelled_from_there() {
+fn f4_a_task_can_be_cancelled_by_another_thread() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let dropped = Arc::new(AtomicBool::new(false));
@@ -87,12 +87,13 @@ fn f4_a_task_of_another_thread_is_cancelled_from_there() {
             assert!(!task.is_finished());
             task.cancel("from another thread");
             assert_eq!(reason(&task.join().unwrap_err()), "from another thread");
-            assert!(dropped.load(Ordering::Acquire), "the future is dropped before the join ends");
+            assert!(dropped.load(Ordering::Acquire), "the future is dropped before join returns");
         });
     });
 }
 
-/// Both before the loop has looked: the first reason wins, and so does an output that is there.
+/// Both cancellations come before the loop runs, and the first reason wins. An output that is ready
+/// wins too.
 #[test]
 fn f4_the_first_reason_of_another_thread_wins() {
     on_every_selector(|kind| {
@@ -120,7 +121,7 @@ fn f4_the_first_reason_of_another_thread_wins() {
 }
 
 #[test]
-fn q8_the_end_of_a_loop_ends_the_tasks_of_other_threads() {
+fn q8_the_end_of_a_loop_ends_tasks_of_other_threads() {
     on_every_selector(|kind| {
         for started in [false, true] {
             let (mut el, _) = simulated(kind, ());
@@ -149,7 +150,7 @@ fn q8_the_end_of_a_loop_ends_the_tasks_of_other_threads() {
 }
 
 #[test]
-fn f2_a_dropped_handle_of_another_thread_detaches() {
+fn f2_a_handle_dropped_by_another_thread_detaches() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let ran = Arc::new(AtomicUsize::new(0));
@@ -168,9 +169,9 @@ fn f2_a_dropped_handle_of_another_thread_detaches() {
     });
 }
 
-/// A task is a task, wherever it was spawned: its place is the caller's.
+/// The report names the line of the spawn in the other thread.
 #[test]
-fn f8_a_failure_that_no_other_thread_waits_for_is_reported() {
+fn f8_a_failure_that_no_thread_joins_is_reported() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, Vec::new());
         el.set_exception_handler(|_, reports: &mut Vec<_>, report| {
@@ -184,7 +185,7 @@ fn f8_a_failure_that_no_other_thread_waits_for_is_reported() {
         remote.spawn(async { Err::<(), _>(Error::other("no luck")) }).unwrap().detach();
         let made = line!() + 1;
         let task = remote.spawn_with(|| match () {
-            () if true => panic!("not even made"),
+            () if true => panic!("not created"),
             () => async {},
         });
         el.run_until_stalled().unwrap();
@@ -195,7 +196,7 @@ fn f8_a_failure_that_no_other_thread_waits_for_is_reported() {
     });
 }
 
-/// A loop of one thread waits for a task of a loop of another one.
+/// A task awaits a task of a loop in another thread.
 #[test]
 fn x2_a_task_awaits_a_task_of_another_loop() {
     on_every_selector(|kind| {
@@ -227,9 +228,9 @@ fn x2_a_task_awaits_a_task_of_another_loop() {
     });
 }
 
-/// It waited for ever, and said that it was not finished.
+/// A second await of a task whose output was taken returns an error.
 #[test]
-fn f1_a_task_of_another_thread_stays_done_when_its_output_is_taken() {
+fn f1_a_remote_task_stays_done_when_its_output_is_taken() {
     let mut el = EventLoop::new().unwrap();
     let (first, second, finished) = beside(&mut el, |remote| {
         let mut task = remote.spawn(async { 42 }).unwrap();

@@ -1,4 +1,4 @@
-//! T1 to T5: deadlines, their order, intervals.
+//! Timers: deadlines, order, and intervals (docs/contract.md, T1 to T5).
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -32,7 +32,7 @@ fn t1_no_timer_runs_a_nanosecond_early() {
 }
 
 #[test]
-fn t1_no_timer_of_the_real_clock_runs_early() {
+fn t1_no_timer_runs_early_on_the_real_clock() {
     on_every_selector(|kind| {
         let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
         for micros in [1, 499, 500, 501, 999, 1_000, 1_001, 2_500] {
@@ -54,7 +54,7 @@ fn t1_a_delay_counts_from_the_call() {
         let (mut el, clock) = simulated(kind, Vec::new());
         let busy = clock.clone();
         el.call_soon(move |el, _| {
-            busy.advance(5 * SECOND); // The callback takes its time.
+            busy.advance(5 * SECOND); // The callback takes five seconds.
             let (first, second) = (busy.clone(), busy.clone());
             el.call_later(SECOND, move |el, at: &mut Vec<_>| {
                 at.push(first.elapsed());
@@ -78,7 +78,7 @@ fn t2_equal_deadlines_run_in_order_of_registration() {
         for timer in timers.iter().step_by(10) {
             assert!(el.cancel(*timer));
         }
-        // Re-arming counts as registration: also to the same deadline, and by a detour.
+        // Re-arming counts as registration: to the same deadline too, and after another deadline.
         assert!(el.reset_at(timers[1], due));
         assert!(el.reset_at(timers[2], due + SECOND) && el.reset_at(timers[2], due));
         assert!(el.disarm(timers[3]) && el.reset_at(timers[3], due));
@@ -109,7 +109,7 @@ fn t3_zero_delays_and_past_deadlines_run_in_the_next_tick_once() {
 }
 
 #[test]
-fn t3_a_timer_added_by_a_timer_waits_for_the_next_tick() {
+fn t3_a_timer_added_by_a_timer_runs_in_the_next_tick() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, 0);
         for _ in 0..10 {
@@ -126,7 +126,7 @@ fn t3_a_timer_added_by_a_timer_waits_for_the_next_tick() {
 }
 
 #[test]
-fn t3_a_timer_that_is_moved_within_its_batch_does_not_run_in_it() {
+fn t3_a_timer_moved_within_its_batch_does_not_run_in_it() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, Vec::new());
         let moved = Rc::new(Cell::new(None::<TimerHandle>));
@@ -141,7 +141,7 @@ fn t3_a_timer_that_is_moved_within_its_batch_does_not_run_in_it() {
 }
 
 #[test]
-fn t4_deadlines_beyond_the_clock_are_accepted_and_never_come() {
+fn t4_deadlines_beyond_the_clock_are_accepted_and_never_run() {
     on_every_selector(|kind| {
         let (selector, calls) = crate::support::selector::counted(kind);
         let clock = mainspring::testing::SimClock::new();
@@ -154,12 +154,11 @@ fn t4_deadlines_beyond_the_clock_are_accepted_and_never_come() {
         let every = el.call_every(Duration::MAX, |_, ran| *ran += 1_000).unwrap();
         let timer = el.add_timer(|_, ran| *ran += 1_000).unwrap();
         assert!(el.reset_after(timer, Duration::MAX));
-        // They are timers like any other: `run` goes on until they are cancelled.
+        // They are timers like any other: `run` continues until they are cancelled.
         assert_eq!((el.next_deadline(), el.is_alive()), (None, true));
         el.call_later(SECOND, |_, ran| *ran += 1);
         el.tick(None).unwrap();
-        // A simulated clock asks without sleeping; the wait that it was for is that of the only
-        // deadline.
+        // A simulated clock does not sleep; the only wait was for the only deadline.
         assert_eq!((calls.selects.get(), clock.elapsed(), *el.state()), (1, SECOND, 1));
         assert!(el.cancel(soon_over) && !el.cancel(soon_over));
         assert!(el.is_alive());
@@ -171,7 +170,7 @@ fn t4_deadlines_beyond_the_clock_are_accepted_and_never_come() {
 }
 
 #[test]
-fn t4_a_loop_without_deadline_waits_for_as_long_as_it_takes() {
+fn t4_a_loop_without_a_deadline_waits_without_a_limit() {
     on_every_selector(|kind| {
         let (selector, calls) = crate::support::selector::counted(kind);
         let mut el = EventLoop::builder().selector(selector).build().unwrap();
@@ -193,18 +192,18 @@ fn t5_an_interval_stays_on_its_grid() {
         el.call_every(SECOND, move |el, seen: &mut Vec<_>| {
             let at = time.elapsed();
             seen.push((at.as_millis(), el.missed_ticks()));
-            // Busy for less than a period, then for several, then for whole ones.
+            // Busy for less than a period, then for several periods, then for exactly two.
             match seen.len() {
                 1 => time.advance(Duration::from_millis(300)),
                 2 => time.advance(Duration::from_millis(3_500)),
                 3 => time.advance(2 * SECOND),
                 4 => el.stop(),
-                _ => unreachable!("it was stopped"),
+                _ => unreachable!("the loop was stopped"),
             }
         })
         .unwrap();
         el.run().unwrap();
-        // 2000 + 3500 ms is past the ticks 3, 4 and 5; then two more ticks are due, and one of them
+        // At 5,500 ms the ticks 3, 4 and 5 are past. Then two more ticks are due, and one of them
         // is missed.
         assert_eq!(*el.state(), [(1000, 0), (2000, 0), (5500, 2), (7500, 1)]);
         assert_eq!(el.next_deadline(), Some(el.now() + Duration::from_millis(500)));

@@ -1,4 +1,5 @@
-//! T5: the grid of intervals, of callbacks and of tasks: what a late tick, a policy and a reset do.
+//! The grid of intervals, for callbacks and tasks: late ticks, policies and resets
+//! (docs/contract.md, T5).
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -15,10 +16,10 @@ use crate::support::{on_every_selector, simulated};
 
 const MILLI: Duration = Duration::from_millis(1);
 
-/// When each tick came, in milliseconds, and how many were missed.
+/// Time of each tick in milliseconds, and the number of ticks missed before it.
 type Ticks = Vec<(u128, u64)>;
 
-/// An interval of 10 ms whose first `late.len()` ticks take so long to come; ten ticks of it.
+/// Returns ten ticks of an interval of 10 ms, whose first ticks are late by the given times.
 fn ticks_of_callback(behavior: MissedTickBehavior, late: &'static [u32]) -> Ticks {
     let (mut el, clock) = simulated(SelectorKind::Poll, Ticks::new());
     let at = clock.clone();
@@ -54,7 +55,7 @@ fn ticks_of_task(behavior: MissedTickBehavior, late: &'static [u32]) -> Ticks {
     ticks.unwrap()
 }
 
-/// The table in the docs of the policies, among others.
+/// The table in the documentation of the policies, and further cases.
 #[test]
 fn t5_missed_ticks_follow_the_policy() {
     use MissedTickBehavior::{Burst, Delay, Skip};
@@ -63,7 +64,7 @@ fn t5_missed_ticks_follow_the_policy() {
         (Skip, &[35], &[(35, 2), (40, 0), (50, 0)]),
         (Delay, &[35], &[(35, 2), (45, 0), (55, 0)]),
         (Burst, &[35], &[(35, 0), (35, 0), (35, 0), (40, 0), (50, 0)]),
-        // Late by less than a period: nothing is missed, and the grid stays, but for `Delay`.
+        // Late by less than a period: nothing is missed, and the grid stays, except for `Delay`.
         (Skip, &[15, 0], &[(15, 0), (20, 0), (30, 0)]),
         (Delay, &[15, 0], &[(15, 0), (25, 0), (35, 0)]),
         (Burst, &[15, 9, 9], &[(15, 0), (24, 0), (33, 0), (40, 0)]),
@@ -75,9 +76,10 @@ fn t5_missed_ticks_follow_the_policy() {
     }
 }
 
-/// A burst makes up for one tick in each tick of the loop, so others have their turns.
+/// A burst makes up for one interval tick in each tick of the loop, so other callbacks run in
+/// between.
 #[test]
-fn t5_a_burst_starves_no_callback() {
+fn t5_a_burst_does_not_block_other_callbacks() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, Vec::new());
         let ticks = el.call_every(MILLI, |_, order: &mut Vec<_>| order.push("tick")).unwrap();
@@ -95,7 +97,8 @@ fn t5_a_burst_starves_no_callback() {
     });
 }
 
-/// Ticks at these milliseconds, of an interval of one second to which `change` is done at `moment`.
+/// Returns the times in milliseconds of three ticks of an interval of one second. `change` is
+/// applied to its timer at `at`.
 fn ticks_after(
     moment: u32,
     change: impl Fn(&LoopHandle<Vec<u128>>, TimerHandle) + 'static,
@@ -132,9 +135,9 @@ fn t5_a_reset_moves_the_grid() {
     assert_eq!(ticks_after(1200, again), [1000, 1300, 2300]);
 }
 
-/// The callback moves its own grid, once.
+/// The callback resets its own timer, once.
 #[test]
-fn t5_an_interval_that_resets_itself_goes_on_from_there() {
+fn t5_an_interval_may_reset_itself() {
     let (mut el, clock) = simulated(SelectorKind::Poll, Vec::new());
     let at = clock.clone();
     let ticks = el.call_every(1000 * MILLI, move |el, seen: &mut Vec<u128>| {
@@ -155,15 +158,15 @@ thread_local! {
     static OWN: std::cell::Cell<Option<TimerHandle>> = const { std::cell::Cell::new(None) };
 }
 
-/// The timer of the test that runs here.
+/// Returns the timer of the running test.
 fn own_timer<S>(el: &LoopHandle<S>) -> Rc<TimerHandle> {
-    let own = OWN.get().expect("it was added");
+    let own = OWN.get().expect("the timer was added");
     assert_eq!(el.current(), Some(own.into()));
     Rc::new(own)
 }
 
 #[test]
-fn t5_a_reset_of_a_task_moves_the_grid() {
+fn t5_a_reset_of_a_tasks_interval_moves_the_grid() {
     let (mut el, clock) = simulated(SelectorKind::Poll, ());
     let seen = el.run_until_complete(async {
         let mut ticks = interval(1000 * MILLI).unwrap();
@@ -189,9 +192,9 @@ fn t5_a_reset_of_a_task_moves_the_grid() {
     assert_eq!(seen.unwrap(), [500, 1500, 2600, 3600, 3600]);
 }
 
-/// A future of a tick that is dropped loses none, and the interval leaves no timer.
+/// Dropping the future of `tick` loses no tick, and the interval leaves no timer.
 #[test]
-fn t5_a_tick_that_is_not_awaited_to_its_end_is_not_lost() {
+fn t5_a_dropped_tick_future_loses_no_tick() {
     let (mut el, clock) = simulated(SelectorKind::Poll, ());
     let missed = el.run_until_complete(async {
         let mut ticks = interval(10 * MILLI).unwrap();
@@ -209,7 +212,7 @@ fn t5_a_tick_that_is_not_awaited_to_its_end_is_not_lost() {
 }
 
 #[test]
-fn t4_an_endless_period_is_accepted_and_kept() {
+fn t4_an_endless_period_is_accepted() {
     let (mut el, clock) = simulated(SelectorKind::Poll, ());
     let outcome = el.run_until_complete(async {
         let mut ticks = interval(Duration::MAX).unwrap();
@@ -223,7 +226,7 @@ fn t4_an_endless_period_is_accepted_and_kept() {
 }
 
 #[test]
-fn t1_a_timer_says_whether_it_is_armed_and_when_it_is_due() {
+fn t1_is_armed_and_deadline_describe_a_timer() {
     let (mut el, clock) = simulated(SelectorKind::Poll, Vec::new());
     let second = 1000 * MILLI;
     let once = el.call_later(second, |el, seen: &mut Vec<_>| {
@@ -246,7 +249,7 @@ fn t1_a_timer_says_whether_it_is_armed_and_when_it_is_due() {
     el.set_background(every);
     el.cancel(never);
     el.run().unwrap();
-    // It has run, and names nothing any more.
+    // The timer has run, so its handle names nothing.
     assert_eq!(*el.state(), [(false, None, false)]);
     assert_eq!(el.missed_tick_behavior(once), None);
     assert!(!el.set_missed_tick_behavior(idle, MissedTickBehavior::Burst));
@@ -257,13 +260,16 @@ fn t1_a_timer_says_whether_it_is_armed_and_when_it_is_due() {
 }
 
 #[test]
-fn q7_a_handle_says_whether_it_keeps_the_loop_running() {
+fn q7_keeps_running_describes_a_handle() {
     let (mut el, _) = simulated(SelectorKind::Poll, ());
     let soon = el.call_soon(|_, ()| {});
     let hook = el.on_prepare(|_, ()| {}).unwrap();
     let task = el.spawn(std::future::pending::<()>());
     assert!(el.is_foreground(soon) && el.keeps_running(soon));
-    assert!(el.is_foreground(hook) && !el.keeps_running(hook), "a hook alone does not");
+    assert!(
+        el.is_foreground(hook) && !el.keeps_running(hook),
+        "a hook does not keep the loop alive"
+    );
     assert!(el.is_foreground(task.handle()) && el.keeps_running(task.handle()));
     el.set_background(task.handle());
     assert!(!el.is_foreground(task.handle()));
@@ -272,10 +278,10 @@ fn q7_a_handle_says_whether_it_keeps_the_loop_running() {
     task.cancel("enough");
     el.run_until_stalled().unwrap();
     el.set_foreground(task.handle());
-    assert!(!el.keeps_running(task.handle()), "it is done");
+    assert!(!el.keeps_running(task.handle()), "the task is done");
 }
 
-/// A sleep that is made in one loop ends at the same time in another, whatever their beginnings.
+/// A sleep created in one loop ends at the same time in another, whenever the loops were created.
 #[test]
 fn t1_a_sleep_keeps_its_end_in_another_loop() {
     let clock = SimClock::new();
@@ -291,7 +297,7 @@ fn t1_a_sleep_keeps_its_end_in_another_loop() {
     assert_eq!(made.deadline(), Some(clock.now() + 1000 * MILLI));
     new.run_until_complete(made).unwrap();
     assert_eq!(clock.elapsed(), 8000 * MILLI);
-    // Outside of a loop it is counted from the first poll.
+    // Outside a loop a sleep counts from its first poll.
     let mut late = sleep(1000 * MILLI);
     assert_eq!(late.deadline(), None);
     clock.advance(1000 * MILLI);
@@ -299,9 +305,9 @@ fn t1_a_sleep_keeps_its_end_in_another_loop() {
     assert_eq!((late.deadline(), clock.elapsed()), (Some(clock.now()), 10_000 * MILLI));
 }
 
-/// What is built before the loop runs begins when the loop does.
+/// A future created before the loop runs starts with the loop.
 #[test]
-fn q7_blocking_work_is_an_argument_of_run_until_complete() {
+fn q7_run_until_complete_accepts_blocking_work() {
     on_every_selector(|kind| {
         let mut el = EventLoop::builder().selector(kind).build().unwrap();
         let job = spawn_blocking(|| 6 * 7);
@@ -311,7 +317,7 @@ fn q7_blocking_work_is_an_argument_of_run_until_complete() {
         let error = el.run_until_complete(failing).unwrap().unwrap_err().to_string();
         assert!(error.contains("no luck") && error.contains("intervals.rs"), "{error}");
     });
-    // Without any loop that is an error, and no panic.
+    // Without a loop it is an error, not a panic.
     let outside = futures::executor::block_on(spawn_blocking(|| ()));
     assert!(matches!(outside, Err(Error::NoLoop { .. })));
 }

@@ -1,4 +1,5 @@
-//! What the loop does to a source and undoes again (P13), and what it keeps to itself (W11, P94).
+//! The non-blocking flag of sources: set while they are watched, and restored afterwards (P13;
+//! docs/contract.md, W11).
 
 use std::cell::Cell;
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -11,17 +12,17 @@ use crate::support::{on_every_selector, simulated};
 
 const READ: Interest = Interest::READABLE;
 
-/// A pipe with data to read, and its writer.
+/// Returns a pipe with data to read, and its writer.
 fn readable() -> (PipeReader, PipeWriter) {
     let (ours, mut theirs) = std::io::pipe().unwrap();
     theirs.write_all(b"x").unwrap();
     (ours, theirs)
 }
 
-/// However the watcher ends. The twin shares the flag, as a parent process would share its
-/// terminal's.
+/// The flag is restored in whatever way the watcher ends. The duplicate shares the flag, as a
+/// parent process shares that of its terminal.
 #[test]
-fn p13_a_blocking_source_is_blocking_again_when_its_watcher_ends() {
+fn p13_a_blocking_source_is_blocking_again_after_its_watcher() {
     on_every_selector(|kind| {
         const WAYS: usize = 5;
         for way in 0..WAYS {
@@ -58,7 +59,7 @@ fn p13_a_blocking_source_is_blocking_again_when_its_watcher_ends() {
 }
 
 #[test]
-fn p13_a_source_that_did_not_block_stays_so() {
+fn p13_a_non_blocking_source_stays_non_blocking() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, ());
         let (ours, _theirs) = pair();
@@ -71,8 +72,7 @@ fn p13_a_source_that_did_not_block_stays_so() {
     });
 }
 
-/// The reader of one copy must not wait because that of another has ended; the last one puts the
-/// flag back.
+/// While one copy is still watched, the flag stays set. The last watcher restores it.
 #[test]
 fn p13_the_last_watcher_of_a_pipe_makes_it_blocking_again() {
     on_every_selector(|kind| {
@@ -82,17 +82,18 @@ fn p13_the_last_watcher_of_a_pipe_makes_it_blocking_again() {
             let copies = [ours.try_clone().unwrap(), ours.try_clone().unwrap()];
             let readers = copies.map(|copy| el.add_reader(copy, |_, (), _| Ok(())).unwrap());
             assert!(el.cancel(readers[first]));
-            assert!(!is_blocking(&ours), "the other one's pipe would wait");
+            assert!(!is_blocking(&ours), "the duplicate became blocking");
             assert_eq!(tick(&mut el), 1);
             assert!(el.cancel(readers[1 - first]));
-            assert!(is_blocking(&ours), "O_NONBLOCK was left on");
+            assert!(is_blocking(&ours), "O_NONBLOCK is still set");
         }
     });
 }
 
-/// Trial 36: a copy may be watched by another loop, or be a listener that another process takes over.
+/// A copy of a socket may be watched by another loop, or be a listener that another process takes
+/// over.
 #[test]
-fn p13_sockets_and_listeners_keep_the_flag() {
+fn p13_sockets_and_listeners_stay_non_blocking() {
     on_every_selector(|kind| {
         let (el, _clock) = simulated(kind, ());
         let (ours, _theirs) = pair();
@@ -111,7 +112,7 @@ fn p13_sockets_and_listeners_keep_the_flag() {
 
 /// A transport over two pipes follows the same rule as a watcher.
 #[test]
-fn p13_pipes_of_a_transport_block_again() {
+fn p13_pipes_of_a_transport_are_blocking_again() {
     on_every_selector(|kind| {
         for aborts in [false, true] {
             let (mut el, _clock) = simulated(kind, ());
@@ -126,16 +127,16 @@ fn p13_pipes_of_a_transport_block_again() {
                 conn.shutdown_write(); // Closes the writer.
             }
             tick(&mut el);
-            assert!(is_blocking(&twins.1), "O_NONBLOCK was left on");
+            assert!(is_blocking(&twins.1), "O_NONBLOCK is still set");
             drop((el, conn));
-            assert!(is_blocking(&twins.0), "O_NONBLOCK was left on");
+            assert!(is_blocking(&twins.0), "O_NONBLOCK is still set");
         }
     });
 }
 
-/// P48 again: the old one ends after the new one has begun.
+/// The old watcher ends after the new one has begun (P48).
 #[test]
-fn p13_a_source_watched_anew_in_its_own_callback_does_not_block() {
+fn p13_a_source_watched_again_in_its_own_callback_is_non_blocking() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, 0);
         let (ours, _theirs) = readable();
@@ -145,7 +146,7 @@ fn p13_a_source_watched_anew_in_its_own_callback_does_not_block() {
         el.add_reader(ours.clone(), move |el, _, socket| {
             socket.cancel();
             let watcher = el.watch(again.clone(), READ, |_, calls, socket| {
-                assert!(!is_blocking(&**socket), "the new one's socket would wait");
+                assert!(!is_blocking(&**socket), "the watched pipe became blocking");
                 *calls += 1;
                 Ok(())
             })?;
@@ -157,6 +158,6 @@ fn p13_a_source_watched_anew_in_its_own_callback_does_not_block() {
         assert_eq!(*el.state(), 2);
         assert!(el.cancel(newest.get().unwrap()));
         drop(el);
-        assert!(is_blocking(&ours), "O_NONBLOCK was left on");
+        assert!(is_blocking(&ours), "O_NONBLOCK is still set");
     });
 }

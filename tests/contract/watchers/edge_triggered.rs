@@ -1,5 +1,5 @@
-//! W10: a watcher by edges and `Io` hear of ends, hang-ups and new data on every selector, also when
-//! they did not go on until their call would block.
+//! Edge-triggered watchers and `Io` get ends, hang-ups and new data on every selector, even if they
+//! stop before their call would block (docs/contract.md, W10).
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -12,15 +12,15 @@ use crate::support::{on_every_selector, simulated};
 
 const READ: Interest = Interest::READABLE;
 
-/// True if the kind reports an end that lies behind data that is still to be read. A kqueue does with
-/// the last byte.
+/// Returns true if the selector reports an end behind unread data. A kqueue reports it with the
+/// last byte.
 fn is_not_kqueue(kind: mainspring::SelectorKind) -> bool {
     kind != mainspring::SelectorKind::Kqueue
 }
 
-/// The reader takes one byte a call, so it never meets `WouldBlock`.
+/// The reader takes one byte a call, so it never gets `WouldBlock`.
 #[test]
-fn w10_an_edge_reader_that_stops_short_hears_of_the_next_byte_and_of_the_end() {
+fn w10_an_edge_reader_that_stops_short_gets_the_next_byte_and_the_end() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, Vec::new());
         let (ours, mut theirs) = pair();
@@ -44,9 +44,9 @@ fn w10_an_edge_reader_that_stops_short_hears_of_the_next_byte_and_of_the_end() {
     });
 }
 
-/// Data is there and stays there; the end is told beside it.
+/// The end is reported beside data that stays unread.
 #[test]
-fn w10_io_says_that_the_read_side_is_over_beside_unread_data() {
+fn w10_io_reports_the_end_beside_unread_data() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, ());
         let (ours, mut theirs) = pair();
@@ -67,9 +67,9 @@ fn w10_io_says_that_the_read_side_is_over_beside_unread_data() {
     });
 }
 
-/// A call on the source itself does not say that all was read: the next wait ends all the same.
+/// After a call on the source itself the cached readiness remains, so the next wait returns.
 #[test]
-fn w10_io_hears_of_data_after_calls_that_it_does_not_see() {
+fn w10_io_reports_data_after_calls_on_the_source() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, 0);
         let (ours, mut theirs) = pair();
@@ -79,7 +79,7 @@ fn w10_io_hears_of_data_after_calls_that_it_does_not_see() {
         el.spawn(async move {
             loop {
                 io.readable().await.unwrap();
-                // By the futures of others, by a library, or by hand.
+                // Such calls come from other futures, from a library, or from user code.
                 match io.get_ref().read(&mut [0; 1]) {
                     Ok(read) => count.set(count.get() + read),
                     Err(_) => io.clear_readiness(READ),

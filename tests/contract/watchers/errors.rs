@@ -1,4 +1,5 @@
-//! W7, W9 and bad input: what goes wrong is said, once, to the right one, and leaves no trace.
+//! Errors of watchers: each is reported once, to the right place, and leaves the tables unchanged
+//! (docs/contract.md, W7 and W9).
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -17,9 +18,9 @@ use crate::support::{on_every_selector, raise_limit, simulated};
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
 
-/// The others of the batch run, the source is dropped, and the report says which one it was.
+/// The other callbacks of the batch run, the source is dropped, and the report names the watcher.
 #[test]
-fn w9_an_error_ends_the_watcher_and_is_reported_with_its_place() {
+fn w9_an_error_ends_the_watcher_and_is_reported_with_its_location() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, Vec::new());
         el.set_exception_handler(|_, seen: &mut Vec<_>, report| seen.push(report.to_string()));
@@ -44,13 +45,13 @@ fn w9_an_error_ends_the_watcher_and_is_reported_with_its_place() {
             "{report}"
         );
         assert!(report.ends_with(": connection reset"), "{report}");
-        assert_eq!(Rc::strong_count(&sources[1].0), 1, "the source was kept");
+        assert_eq!(Rc::strong_count(&sources[1].0), 1, "the source was not dropped");
     });
 }
 
-/// An error of a callback that has removed or replaced itself before is an error all the same.
+/// An error is reported even if the callback removed or replaced itself before.
 #[test]
-fn w9_the_error_of_a_callback_that_is_gone_is_reported() {
+fn w9_the_error_of_a_removed_callback_is_reported() {
     on_every_selector(|kind| {
         for replaces in [false, true] {
             let (mut el, _clock) = simulated(kind, Vec::new());
@@ -81,14 +82,14 @@ fn w9_the_error_of_a_callback_that_is_gone_is_reported() {
     });
 }
 
-/// A descriptor that no call works on. Only Linux has them.
+/// Returns a descriptor on which no call works (O_PATH). Only Linux has them.
 fn name_only() -> Option<OwnedFd> {
     let is_linux = SelectorKind::available().contains(&SelectorKind::Epoll);
     let o_path = OFlags::from_bits_retain(0o10_000_000);
     is_linux.then(|| rustix::fs::open("/", o_path | OFlags::CLOEXEC, Mode::empty()).unwrap())
 }
 
-/// After a refusal the same loop takes the same number, and nothing keeps it running.
+/// Checks that nothing keeps the loop alive, and that another source can be watched.
 fn assert_untouched(el: &mut EventLoop<usize>) {
     el.run().unwrap();
     let (ours, _theirs) = readable();
@@ -116,8 +117,7 @@ fn w7_an_fd_that_cannot_be_watched_is_an_error_to_the_caller() {
     });
 }
 
-/// P121, P22: the loop's own kernel object is as foreign as any other fd, and the loop does not
-/// lose it.
+/// The loop's own kernel object is treated like any other fd (P121, P22).
 #[test]
 fn w7_a_loop_cannot_watch_itself() {
     on_every_selector(|kind| {
@@ -136,10 +136,9 @@ fn w7_a_loop_cannot_watch_itself() {
     });
 }
 
-/// P22: a loop that is embedded in another one wakes it; the other way round at the same time is
-/// refused.
+/// A loop embedded in another one wakes it; watching in both directions is refused (P22).
 #[test]
-fn w7_loops_watch_each_other_only_one_way() {
+fn w7_loops_may_watch_each_other_one_way_only() {
     on_every_selector(|kind| {
         let (mut inner, _clock) = simulated(SelectorKind::available()[0], 0);
         let (mut outer, _clock) = simulated(kind, 0);
@@ -151,7 +150,8 @@ fn w7_loops_watch_each_other_only_one_way() {
         inner.add_reader(ours, |_, calls, socket| Ok((*calls += 1, socket.cancel()).1)).unwrap();
         assert_eq!(tick(&mut outer), 1);
         assert_eq!(tick(&mut inner), 1);
-        // A kqueue is readable once more after a level report: one tick of the inner loop more.
+        // A kqueue stays readable for one more poll after a level-triggered report, so the inner
+        // loop gets one more tick.
         let spare = tick(&mut outer);
         assert!(spare <= usize::from(SelectorKind::available()[0] == SelectorKind::Kqueue));
         assert_eq!(tick(&mut inner), 0);
@@ -163,9 +163,9 @@ fn w7_loops_watch_each_other_only_one_way() {
     });
 }
 
-/// The kernel's limits: whatever it answers goes to the caller, and everything is as before.
+/// A limit of the kernel is an error to the caller, and leaves everything as before.
 #[test]
-fn w7_a_limit_of_the_kernel_leaves_the_tables_as_they_were() {
+fn w7_a_kernel_limit_leaves_the_tables_unchanged() {
     on_every_selector(|kind| {
         for limit in [Errno::MFILE, Errno::NOSPC, Errno::NOMEM] {
             let (mut el, log) = spied(kind, 0);
@@ -178,16 +178,17 @@ fn w7_a_limit_of_the_kernel_leaves_the_tables_as_they_were() {
                 (fd, cause.raw_os_error()),
                 (source.as_raw_fd(), Some(limit.raw_os_error()))
             );
-            assert_eq!(Rc::strong_count(&source), 1, "the source was kept");
+            assert_eq!(Rc::strong_count(&source), 1, "the source was not dropped");
             assert!(is_blocking(&source) && is_blocking(&twin), "O_NONBLOCK was left on");
             assert_untouched(&mut el);
         }
     });
 }
 
-/// The second callback of an fd is refused, or a change of interest: the first goes on.
+/// If the second callback of an fd, or a change of interest, is refused, the first callback goes
+/// on.
 #[test]
-fn w7_a_refused_change_leaves_the_interest_as_it_was() {
+fn w7_a_refused_change_leaves_the_interest_unchanged() {
     on_every_selector(|kind| {
         let (mut el, log) = spied(kind, Vec::new());
         let (ours, _theirs) = readable();
@@ -199,7 +200,7 @@ fn w7_a_refused_change_leaves_the_interest_as_it_was() {
             .unwrap();
         log.refuse_next(Errno::NOMEM);
         el.add_writer(source.clone(), |_, _, _| panic!("called")).unwrap_err();
-        assert!(!is_blocking(&source), "the reader's socket must not wait");
+        assert!(!is_blocking(&source), "the reader's socket became blocking");
         tick(&mut el);
         log.refuse_next(Errno::NOMEM);
         let error = el.set_interest(reader, READ | WRITE).unwrap_err();
@@ -212,15 +213,15 @@ fn w7_a_refused_change_leaves_the_interest_as_it_was() {
         el.set_interest(reader, Interest::empty()).unwrap();
         log.refuse_next(Errno::NOMEM);
         el.set_interest(reader, READ).unwrap_err();
-        el.run().unwrap(); // It is paused as before.
+        el.run().unwrap(); // The watcher is still paused.
         assert!(el.cancel(reader));
     });
 }
 
-/// select(2) has no room for great numbers, and says so.
+/// select(2) cannot watch descriptors from 1024 on, and returns an error.
 #[test]
-fn w7_select_refuses_a_number_that_it_cannot_hold() {
-    alone("watchers::errors::w7_select_refuses_a_number_that_it_cannot_hold", || {
+fn w7_select_refuses_large_descriptor_numbers() {
+    alone("watchers::errors::w7_select_refuses_large_descriptor_numbers", || {
         if !raise_limit(2048) {
             return println!("skipped: the hard limit of descriptors is below 2048");
         }
@@ -239,9 +240,9 @@ fn w7_select_refuses_a_number_that_it_cannot_hold() {
     });
 }
 
-/// P122: names of what has ended, and names of another loop's.
+/// Handles of watchers that have ended, and handles of another loop (P122).
 #[test]
-fn w7_a_stale_or_foreign_watcher_is_touched_by_nothing() {
+fn w7_a_stale_or_foreign_handle_does_nothing() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, 0);
         let (mut other, _clock) = simulated(kind, 0);
@@ -271,9 +272,9 @@ fn w7_a_stale_or_foreign_watcher_is_touched_by_nothing() {
     });
 }
 
-/// P125: sizes that make no sense.
+/// Sizes that make no sense (P125).
 #[test]
-fn w7_settings_without_a_meaning_are_errors() {
+fn w7_invalid_settings_are_errors() {
     let refused = |builder: mainspring::Result<EventLoop>, name: &str| {
         let error = builder.unwrap_err();
         assert!(matches!(error, Error::Setting(_)), "{error:?}");

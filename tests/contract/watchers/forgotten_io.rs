@@ -1,7 +1,7 @@
-//! W8 and W10: what a forgotten `Io` of a lent stream leaves behind. Safe code then closes the fd,
-//! and its number goes to the next owner.
+//! An `Io` of a borrowed stream that was leaked with `mem::forget`. Safe code then closes the fd,
+//! and its number gets another owner (docs/contract.md, W8 and W10).
 //!
-//! Callbacks own their sources, so only unsafe code can do that to them: those tests are in `sys`.
+//! Callbacks own their sources, so only unsafe code can do this to them; those tests are in `sys`.
 
 use std::io::{Read, Write};
 use std::mem;
@@ -22,7 +22,7 @@ type Seen = Vec<String>;
 
 const READ: Interest = Interest::READABLE;
 
-/// A number that no other test gets: those get the lowest free one.
+/// Descriptor number that no other test gets, because the kernel assigns the lowest free one.
 const NUMBER: RawFd = 940;
 
 fn on_every_loop(mut check: impl FnMut(SelectorKind, &mut EventLoop<Seen>)) {
@@ -35,20 +35,20 @@ fn on_every_loop(mut check: impl FnMut(SelectorKind, &mut EventLoop<Seen>)) {
     });
 }
 
-/// The same stream under [`NUMBER`].
+/// Duplicates the stream to [`NUMBER`].
 fn at_the_number(stream: &impl AsFd) -> UnixStream {
     let moved = rustix::io::fcntl_dupfd_cloexec(stream.as_fd(), NUMBER).unwrap();
     assert_eq!(moved.as_raw_fd(), NUMBER);
     moved.into()
 }
 
-/// A stream under [`NUMBER`], and its peer.
+/// Returns a stream with the number [`NUMBER`], and its peer.
 fn owner() -> (UnixStream, UnixStream) {
     let (ours, theirs) = pair();
     (at_the_number(&ours), theirs)
 }
 
-/// Waits for `stream` by an `Io`, and forgets it.
+/// Waits for `stream` with an `Io`, and leaks the `Io`.
 fn forget_io<S>(el: &mut EventLoop<S>, stream: &UnixStream) {
     let waiting = async {
         let io = Io::new(stream).unwrap();
@@ -70,15 +70,15 @@ fn add_reader(el: &EventLoop<Seen>, stream: Rc<UnixStream>) -> mainspring::Resul
     watcher.map(drop)
 }
 
-/// Ticks until nothing is called any more, which must not take long.
+/// Ticks until nothing runs. Panics if that takes more than 20 ticks.
 fn settle(el: &mut EventLoop<Seen>) -> Seen {
     let ticks = (0..20).take_while(|_| tick(el) > 0).count();
-    assert!(ticks < 20, "it spins: {:?}", el.state());
+    assert!(ticks < 20, "the loop spins: {:?}", el.state());
     mem::take(el.state_mut())
 }
 
 #[test]
-fn w8_a_forgotten_io_gives_way_to_a_callback() {
+fn w8_a_callback_replaces_a_leaked_io() {
     on_every_loop(|_, el| {
         let (old, _peer) = owner();
         forget_io(el, &old);
@@ -91,9 +91,9 @@ fn w8_a_forgotten_io_gives_way_to_a_callback() {
     });
 }
 
-/// The place that is free: the old entry would hear of the new file.
+/// The unused direction: the old entry would report events of the new file.
 #[test]
-fn w8_a_forgotten_io_hears_nothing_of_the_next_owner() {
+fn w8_a_leaked_io_gets_no_event_of_the_next_owner() {
     on_every_loop(|_, el| {
         let (old, _peer) = owner();
         el.run_until_complete(async {
@@ -115,9 +115,9 @@ fn w8_a_forgotten_io_hears_nothing_of_the_next_owner() {
     });
 }
 
-/// Each owner forgets its `Io`, and the next one waits for its own stream.
+/// Each owner leaks its `Io`, and the next one waits for its own stream.
 #[test]
-fn w8_a_forgotten_io_gives_way_to_the_next_io() {
+fn w8_an_io_replaces_a_leaked_io() {
     on_every_loop(|_, el| {
         for round in 1..=5 {
             let (new, mut theirs) = owner();
@@ -134,9 +134,9 @@ fn w8_a_forgotten_io_gives_way_to_the_next_io() {
     });
 }
 
-/// A type with a destructor may be borrowed all the same.
+/// A type with a destructor may still be a borrow.
 #[test]
-fn w8_a_forgotten_io_of_a_boxed_reference_gives_way() {
+fn w8_a_leaked_io_of_a_boxed_reference_is_replaced() {
     on_every_loop(|_, el| {
         let (old, _peer) = owner();
         el.run_until_complete(async {
@@ -153,9 +153,10 @@ fn w8_a_forgotten_io_of_a_boxed_reference_gives_way() {
     });
 }
 
-/// A copy keeps the old file open: its data neither calls the new owner nor ends each wait.
+/// A duplicate keeps the old file open. Its events must neither call the new owner nor end each
+/// wait.
 #[test]
-fn w8_a_copy_of_the_forgotten_file_is_silent() {
+fn w8_a_duplicate_of_the_leaked_file_causes_no_event() {
     on_every_loop(|_, el| {
         let (old, mut old_peer) = owner();
         forget_io(el, &old);
@@ -172,10 +173,10 @@ fn w8_a_copy_of_the_forgotten_file_is_silent() {
     });
 }
 
-/// The same file under its number again: the forgotten `Io` watches it still. A kqueue forgets the
-/// number with its first descriptor.
+/// If the same file gets the number again, the leaked `Io` still watches it. A kqueue drops the
+/// registration when the first descriptor closes.
 #[test]
-fn w10_the_same_file_is_watched_still() {
+fn w10_a_leaked_io_still_watches_the_same_file() {
     on_every_loop(|kind, el| {
         let (old, _peer) = owner();
         forget_io(el, &old);
@@ -192,7 +193,7 @@ fn w10_the_same_file_is_watched_still() {
     });
 }
 
-/// No selector is asked more often for a source that the loop owns.
+/// A source that the loop owns costs one registration and one deregistration.
 #[test]
 fn q10_an_owned_source_is_registered_once() {
     on_every_selector(|kind| {

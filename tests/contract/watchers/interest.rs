@@ -1,4 +1,4 @@
-//! W5: who is woken by the end of a connection, and that a paused watcher costs nothing.
+//! Interests of watchers: ends, hang-ups, pauses, oneshot and edge mode (docs/contract.md, W5).
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -25,7 +25,7 @@ fn says<T>(
     move |_, names, _| Ok(names.push(name))
 }
 
-/// Which of the callbacks of `fd` are called, when there are these ones.
+/// Returns the callbacks that run for `fd` when these interests are watched.
 fn woken<T: AsFd + 'static>(kind: SelectorKind, fd: &Rc<T>, interest: Interest) -> Names {
     let mut el =
         EventLoop::builder().selector(loopback::selector(kind)).build_with(Names::new()).unwrap();
@@ -39,9 +39,9 @@ fn woken<T: AsFd + 'static>(kind: SelectorKind, fd: &Rc<T>, interest: Interest) 
     el.state_mut().split_off(0)
 }
 
-/// P9: whoever is there is told, asked for the direction or not.
+/// An end or hang-up wakes every callback of the fd, whatever its interest is (P9).
 #[test]
-fn w5_an_end_wakes_whoever_is_there() {
+fn w5_an_end_wakes_all_callbacks_of_the_fd() {
     on_every_selector(|kind| {
         let (reader, writer) = std::io::pipe().unwrap();
         fill(&writer);
@@ -53,7 +53,8 @@ fn w5_an_end_wakes_whoever_is_there() {
 
         let (reader, writer) = std::io::pipe().unwrap();
         let empty = Rc::new(reader);
-        assert_eq!(woken(kind, &empty, READ), [] as [&str; 0]); // Some pipes go both ways.
+        // Some systems have bidirectional pipes.
+        assert_eq!(woken(kind, &empty, READ), [] as [&str; 0]);
         drop(writer);
         assert_eq!(woken(kind, &empty, READ | WRITE), ["reader", "writer"]);
 
@@ -69,7 +70,7 @@ fn w5_an_end_wakes_whoever_is_there() {
             assert_eq!(woken(kind, &reset, interest).len(), interest.iter().count());
         }
         if kind == SelectorKind::Kqueue {
-            return; // Its filter for priority data, if there is one, is silent about ends.
+            return; // A kqueue filter for priority data, where there is one, does not report ends.
         }
         let urgent = |_: &_, names: &mut Names, _: &mut _| Ok(names.push("urgent"));
         let mut el = EventLoop::builder()
@@ -80,13 +81,13 @@ fn w5_an_end_wakes_whoever_is_there() {
         el.watch(ours, Interest::PRIORITY, urgent).unwrap();
         assert_eq!(tick(&mut el), 0);
         crate::support::files::hang_up(theirs);
-        assert_eq!(tick(&mut el), 1, "who waits for priority data is told, too");
+        assert_eq!(tick(&mut el), 1, "a hang-up also wakes the watcher of priority data");
     });
 }
 
-/// An end implies both directions; each callback hears of the one it asked for, alone or not.
+/// An end implies both directions; each callback gets only the direction of its interest.
 #[test]
-fn w5_an_end_shows_nobody_a_direction_that_was_not_asked_for() {
+fn w5_an_end_reports_only_the_watched_direction() {
     type Heard = Vec<(Interest, Readiness)>;
     fn hears<T>(
         asked: Interest,
@@ -111,9 +112,10 @@ fn w5_an_end_shows_nobody_a_direction_that_was_not_asked_for() {
     });
 }
 
-/// P14: the urgent byte of TCP is for who asks for it; the next common byte wakes the reader.
+/// Only the watcher with an interest in priority data gets TCP's urgent byte (P14). The next normal byte
+/// wakes the reader.
 #[test]
-fn w5_priority_data_wakes_only_who_asked_for_it() {
+fn w5_priority_data_wakes_only_its_watcher() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, Names::new());
         if !has_priority(kind) {
@@ -137,7 +139,7 @@ fn w5_priority_data_wakes_only_who_asked_for_it() {
     });
 }
 
-/// The kernel does not know it at all, so not even a hang-up wakes the loop.
+/// A paused watcher is not registered, so not even a hang-up wakes the loop.
 #[test]
 fn w5_a_paused_watcher_is_not_registered() {
     on_every_selector(|kind| {
@@ -146,7 +148,7 @@ fn w5_a_paused_watcher_is_not_registered() {
         let fd = ours.as_raw_fd();
         let watcher = el.watch(ours, Interest::empty(), says("paused")).unwrap();
         assert_eq!(log.take(), []);
-        el.run().unwrap(); // It could never be called, so nothing is left to run.
+        el.run().unwrap(); // It can never be called, so nothing keeps the loop alive.
         el.set_interest(watcher, READ).unwrap();
         assert_eq!(log.take(), [Call::Register(fd, READ)]);
         assert_eq!(tick(&mut el), 1);
@@ -160,7 +162,7 @@ fn w5_a_paused_watcher_is_not_registered() {
     });
 }
 
-/// In control calls: one for a change, none where nothing changes.
+/// A change of interest costs one control call, and no call if nothing changes.
 #[test]
 fn w5_a_change_of_interest_costs_at_most_one_call() {
     on_every_selector(|kind| {
@@ -193,7 +195,7 @@ fn w5_a_change_of_interest_costs_at_most_one_call() {
 
 /// A steady connection costs no control call, whatever its callbacks return.
 #[test]
-fn w5_serving_costs_no_call() {
+fn w5_a_steady_connection_costs_no_control_call() {
     on_every_selector(|kind| {
         let (mut el, log) = spied(kind, 0);
         let (ours, _theirs) = readable();
@@ -209,8 +211,8 @@ fn w5_serving_costs_no_call() {
     });
 }
 
-/// Within a batch: one that is paused is not called any more, also if it was queued; resumed, it
-/// is.
+/// A watcher paused within its batch is not called, even if it was queued. If it is resumed, it is
+/// called.
 #[test]
 fn w5_a_watcher_paused_within_its_batch_is_not_called() {
     on_every_selector(|kind| {
@@ -228,7 +230,8 @@ fn w5_a_watcher_paused_within_its_batch_is_not_called() {
     });
 }
 
-/// Oneshot: once for each change of the interest. A refused second watcher is no change.
+/// A oneshot watcher is called once after each change of its interest. A refused second watcher is
+/// no change.
 #[test]
 fn w5_oneshot_is_called_once_for_each_change() {
     on_every_selector(|kind| {
@@ -243,7 +246,7 @@ fn w5_oneshot_is_called_once_for_each_change() {
         };
         assert_eq!(calls(&mut el), 1);
         el.add_reader(source.clone(), says("wrong")).unwrap_err();
-        assert_eq!(calls(&mut el), 0, "a refused watcher has armed it");
+        assert_eq!(calls(&mut el), 0, "a refused watcher re-armed it");
         el.set_interest(once, READ).unwrap();
         assert_eq!(calls(&mut el), 1);
         el.set_interest(once, WRITE).unwrap();
@@ -254,9 +257,10 @@ fn w5_oneshot_is_called_once_for_each_change() {
     });
 }
 
-/// Edge: when readiness begins. `WouldBlock` out of the callback says that it is over.
+/// An edge-triggered watcher is called when readiness begins. `WouldBlock` from the callback means
+/// that it is over.
 #[test]
-fn w5_edge_is_called_when_readiness_begins() {
+fn w5_an_edge_watcher_is_called_when_readiness_begins() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, (0, 0));
         let (ours, theirs) = readable();
@@ -267,7 +271,7 @@ fn w5_edge_is_called_when_readiness_begins() {
             |_, (calls, bytes): &mut (u32, u32), socket| {
                 *calls += 1;
                 loop {
-                    socket.read_exact(&mut [0])?; // Until it would block.
+                    socket.read_exact(&mut [0])?; // Returns `WouldBlock` in the end.
                     *bytes += 1;
                 }
             },
@@ -281,10 +285,9 @@ fn w5_edge_is_called_when_readiness_begins() {
     });
 }
 
-/// P11: what was written to a pseudo terminal before its end was closed is read, all of it, before
-/// the end.
+/// All bytes written to a pseudo terminal before its end was closed are read before the end (P11).
 #[test]
-fn w5_a_hang_up_hides_no_byte_of_a_terminal() {
+fn w5_a_hang_up_of_a_terminal_hides_no_byte() {
     on_every_selector(|kind| {
         const BYTES: usize = 64 * 1024;
         let (mut el, _clock) = simulated(kind, 0);
@@ -309,7 +312,7 @@ fn w5_a_hang_up_hides_no_byte_of_a_terminal() {
     });
 }
 
-/// A pseudo terminal that passes bytes on as they are.
+/// Returns a pseudo terminal in raw mode.
 pub fn terminal() -> (File, File) {
     use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
     let pair = nix::pty::openpty(None, None).unwrap();

@@ -1,4 +1,4 @@
-//! W for tasks that wait for descriptors: [`Io`] on every selector.
+//! [`Io`] on every selector: tasks that wait for descriptors (docs/contract.md, W1 to W7).
 
 use std::fs::File;
 use std::future::{Future, poll_fn};
@@ -30,7 +30,7 @@ async fn read_some(io: &Io<UnixStream>) -> Vec<u8> {
     buffer[..count].to_vec()
 }
 
-/// A task that reads once.
+/// Spawns a task that reads once.
 fn reading<S>(el: &EventLoop<S>, io: &Shared) -> Task<Vec<u8>> {
     let io = io.clone();
     el.spawn(async move { read_some(&io).await })
@@ -40,19 +40,23 @@ fn settle<S>(el: &mut EventLoop<S>) {
     el.run_until_stalled().unwrap();
 }
 
-/// What a task gave that must be done by now.
+/// Returns the output of a task that must be finished.
 fn output<S, T: 'static>(el: &mut EventLoop<S>, task: Task<T>) -> T {
     assert!(task.is_finished());
     el.run_until_complete(task).unwrap().unwrap()
 }
 
-/// The error of the loop that is inside of one of std.
+/// Returns the loop's error inside an `io::Error`.
 fn inside(error: &std::io::Error) -> &Error {
-    error.get_ref().expect("an error inside").downcast_ref().expect("one of ours")
+    error
+        .get_ref()
+        .expect("an error inside the io::Error")
+        .downcast_ref()
+        .expect("an error of this crate")
 }
 
 #[test]
-fn w1_a_task_reads_what_comes_until_the_end_of_file() {
+fn w1_a_task_reads_to_the_end_of_file() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
@@ -76,9 +80,9 @@ fn w1_a_task_reads_what_comes_until_the_end_of_file() {
     });
 }
 
-/// A task that waits runs in the batch of the event, as a callback would.
+/// A waiting task runs in the batch of the event, like a callback.
 #[test]
-fn w1_who_waits_runs_in_the_tick_of_the_event() {
+fn w1_a_waiting_task_runs_in_the_tick_of_the_event() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
@@ -113,7 +117,7 @@ fn w1_one_task_reads_while_another_one_writes() {
     });
 }
 
-/// 64 MiB through buffers of 4 KiB in sizes of all kinds: complete, and in order.
+/// 64 MiB through a send buffer of 4 KiB, in pieces of many sizes, arrive complete and in order.
 #[test]
 fn s1_a_large_transfer_is_complete_and_in_order() {
     const TOTAL: usize = 64 << 20;
@@ -178,9 +182,10 @@ fn w2_a_second_watcher_of_an_fd_is_refused_until_the_first_ends() {
     });
 }
 
-/// The kernel knows the fd from the first wait to the end of the source, whoever ends it.
+/// The fd is registered from the first wait to the end of the source, in whatever way the source
+/// ends.
 #[test]
-fn w3_the_kernel_forgets_the_fd_before_it_is_closed() {
+fn w3_the_fd_is_deregistered_before_it_is_closed() {
     type End = fn(EventLoop, Shared, Task<Vec<u8>>);
     let ends: [(&str, End); 4] = [
         ("the task is cancelled, then the source is dropped", |mut el, io, task| {
@@ -212,7 +217,7 @@ fn w3_the_kernel_forgets_the_fd_before_it_is_closed() {
             assert_eq!(log.take(), [Call::Register(fd, BOTH)], "{how}");
             end(el, io, task);
             assert_eq!(log.take(), [Call::Deregister(fd)], "{how}");
-            // The fd is closed: its peer sees the end.
+            // The fd is closed, so its peer gets the end.
             assert_eq!((&peer).read(&mut [0]).unwrap(), 0, "{how}");
         }
     });
@@ -233,7 +238,7 @@ fn w3_nothing_is_registered_before_a_call_would_block() {
 }
 
 #[test]
-fn w3_the_source_comes_back_as_it_was() {
+fn w3_into_inner_returns_a_deregistered_source() {
     on_every_selector(|kind| {
         let (mut el, log) = spied(kind, ());
         let (ours, mut peer) = pair();
@@ -248,7 +253,7 @@ fn w3_the_source_comes_back_as_it_was() {
         let ours = io.into_inner();
         assert_eq!(log.take(), [Call::Register(fd, BOTH), Call::Deregister(fd)]);
         assert!(!is_blocking(&ours), "a copy of a socket may be watched elsewhere");
-        // And it may be watched again, in any way.
+        // It may be watched again in any way.
         peer.write_all(b"x").unwrap();
         el.add_reader(ours, |_, (), stream| {
             assert_eq!(stream.read(&mut [0])?, 1);
@@ -260,9 +265,9 @@ fn w3_the_source_comes_back_as_it_was() {
     });
 }
 
-/// A file that waited before does so again after the last of its watchers, of any kind.
+/// A pipe becomes blocking again after its last watcher, of either kind.
 #[test]
-fn w3_shared_files_stay_nonblocking_until_the_last_watcher_ends() {
+fn w3_a_shared_pipe_stays_non_blocking_until_its_last_watcher_ends() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (ours, _peer) = std::io::pipe().unwrap();
@@ -277,17 +282,17 @@ fn w3_shared_files_stay_nonblocking_until_the_last_watcher_ends() {
     });
 }
 
-/// The number of an fd that was waited for is used again at once.
+/// The descriptor number is reused at once.
 #[test]
-fn w4_no_event_reaches_the_next_owner_of_a_number() {
-    alone("watchers::io::w4_no_event_reaches_the_next_owner_of_a_number", || {
+fn w4_the_next_owner_of_a_number_gets_no_old_event() {
+    alone("watchers::io::w4_the_next_owner_of_a_number_gets_no_old_event", || {
         on_every_selector(|kind| {
             let (mut el, _) = simulated(kind, ());
             let (io, mut peer) = io_pair();
             let fd = io.as_fd().as_raw_fd();
             let task = reading(&el, &io);
             settle(&mut el);
-            // The event is in the kernel, and in the next batch another one ends the task first.
+            // The event is in the kernel when the task is cancelled.
             peer.write_all(b"for the first").unwrap();
             task.cancel("enough");
             drop(io);
@@ -305,10 +310,10 @@ fn w4_no_event_reaches_the_next_owner_of_a_number() {
 }
 
 #[test]
-fn w5_errors_and_hang_ups_wake_both_sides() {
+fn w5_errors_and_hang_ups_wake_both_directions() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
-        // Nobody reads a pipe any more: its writer learns it (a selector calls that an error).
+        // When a pipe has no reader, its writer gets an error (selectors report ERROR).
         let (reader, writer) = pipe().unwrap();
         fill(&writer);
         let writer = Io::new(writer).unwrap();
@@ -318,8 +323,7 @@ fn w5_errors_and_hang_ups_wake_both_sides() {
         drop(reader);
         settle(&mut el);
         assert_eq!(output(&mut el, writing).unwrap_err().kind(), ErrorKind::BrokenPipe);
-        // Nobody writes it any more: its reader gets the end of file (a selector calls that
-        // hang-up).
+        // When a pipe has no writer, its reader gets the end of file (selectors report HANGUP).
         let (reader, writer) = pipe().unwrap();
         let reader = Io::new(reader).unwrap();
         let reading = el.spawn(async move { reader.read(&mut [0; 8]).await });
@@ -327,7 +331,7 @@ fn w5_errors_and_hang_ups_wake_both_sides() {
         drop(writer);
         settle(&mut el);
         assert_eq!(output(&mut el, reading).unwrap(), 0);
-        // Both sides of a socket.
+        // Both directions of a socket.
         let (io, peer) = io_pair();
         fill(&*io);
         let (one, other) = (io.clone(), io);
@@ -343,7 +347,7 @@ fn w5_errors_and_hang_ups_wake_both_sides() {
 }
 
 #[test]
-fn w5_a_reset_is_told_once_and_then_the_end_of_file() {
+fn w5_a_reset_is_an_error_once_and_then_the_end_of_file() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let io = Io::new(reset_connection()).unwrap();
@@ -359,9 +363,9 @@ fn w5_a_reset_is_told_once_and_then_the_end_of_file() {
     });
 }
 
-/// P83: half of a connection is over, and the other half goes on for as long as it likes.
+/// After a half-close the other direction keeps working (P83).
 #[test]
-fn s1_after_a_half_close_the_other_half_goes_on() {
+fn s1_after_a_half_close_the_other_direction_goes_on() {
     on_every_selector(|kind| {
         let (mut el, log) = spied(kind, ());
         let (io, mut peer) = io_pair();
@@ -375,7 +379,7 @@ fn s1_after_a_half_close_the_other_half_goes_on() {
             let io = io.clone();
             el.run_until_complete(async move { io.write_all(b"more").await.unwrap() }).unwrap();
             peer.read_exact(&mut [0; 4]).unwrap();
-            assert!(el.run_until_stalled().unwrap() <= 1, "it spins");
+            assert!(el.run_until_stalled().unwrap() <= 1, "the loop spins");
         }
         assert_eq!(log.take(), []);
         drop(peer);
@@ -385,7 +389,7 @@ fn s1_after_a_half_close_the_other_half_goes_on() {
 }
 
 #[test]
-fn w6_files_never_make_anyone_wait() {
+fn w6_files_are_always_ready() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         el.run_until_complete(async {
@@ -407,7 +411,7 @@ fn w6_files_never_make_anyone_wait() {
 }
 
 #[test]
-fn w7_what_cannot_be_watched_is_an_error_that_names_it() {
+fn w7_the_error_of_an_unwatchable_source_names_it() {
     on_every_selector(|kind| {
         let (mut el, log) = spied(kind, ());
         let (io, mut peer) = io_pair();
@@ -415,17 +419,19 @@ fn w7_what_cannot_be_watched_is_an_error_that_names_it() {
         log.refuse_next(rustix::io::Errno::NOSPC);
         let refused = el.run_until_complete(read_error(&io)).unwrap();
         assert!(matches!(inside(&refused), Error::Watch { fd: of, .. } if *of == fd));
-        // The next call begins anew.
+        // The next call registers again.
         let task = reading(&el, &io);
         settle(&mut el);
         peer.write_all(b"x").unwrap();
         settle(&mut el);
         assert_eq!(output(&mut el, task), b"x");
-        // Nor can it be awaited without a loop.
+        // Without a loop it cannot be awaited.
         let mut read = pin!(read_error(&io));
         el.close();
         let polled = read.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        let Poll::Ready(error) = polled else { panic!("nobody would wake it") };
+        let Poll::Ready(error) = polled else {
+            panic!("a pending read without a loop is never woken")
+        };
         assert!(matches!(inside(&error), Error::NoLoop { .. }));
         assert!(error.to_string().contains("mainspring::Io"));
     });
@@ -436,7 +442,7 @@ async fn read_error(io: &Io<UnixStream>) -> std::io::Error {
 }
 
 #[test]
-fn w7_an_interest_that_nobody_watches_is_refused() {
+fn w7_an_unwatched_interest_is_refused() {
     let (mut el, _) = simulated(mainspring::SelectorKind::Poll, ());
     let (ours, _peer) = pair();
     let io = Io::with_interest(ours, Interest::READABLE).unwrap();
@@ -448,7 +454,7 @@ fn w7_an_interest_that_nobody_watches_is_refused() {
     }
     fill(&io);
     let error = el.run_until_complete(io.write_all(b"x")).unwrap().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput, "nothing would wake it");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "a pending write would never be woken");
     let (ours, _peer) = pair();
     let error = Io::with_interest(ours, Interest::empty()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");

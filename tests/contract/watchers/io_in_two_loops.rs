@@ -1,4 +1,5 @@
-//! An `Io` that waited in one loop and is used in another one, while the first lives.
+//! An `Io` that has waited in one loop and is used in another, while the first loop exists
+//! (docs/contract.md, W10).
 
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
@@ -15,7 +16,7 @@ use crate::support::{on_every_selector, simulated};
 
 const READ: Interest = Interest::READABLE;
 
-/// Two loops, a source that the first one watches though no task waits, and its peer.
+/// Returns two loops, a source that the first loop watches without a waiting task, and its peer.
 fn watched_in_the_first(
     kind: SelectorKind,
 ) -> (EventLoop<()>, EventLoop<()>, Rc<Io<UnixStream>>, UnixStream) {
@@ -55,7 +56,7 @@ fn w10_a_source_moves_to_the_loop_that_waits_for_it() {
     });
 }
 
-/// The other ways to wait.
+/// The same with `readable`, `try_io` and poll functions.
 #[test]
 fn w10_each_way_to_wait_moves_the_source() {
     on_every_selector(|kind| {
@@ -98,9 +99,9 @@ fn w10_each_way_to_wait_moves_the_source() {
     });
 }
 
-/// What would steal the wait of another task is an error, and that task is served.
+/// Moving the source away from a waiting task is refused, and that task is served.
 #[test]
-fn w10_a_source_that_a_task_of_the_other_loop_waits_for_is_refused() {
+fn w10_a_source_with_a_waiting_task_in_another_loop_is_refused() {
     on_every_selector(|kind| {
         let (mut first, mut second, io, mut theirs) = watched_in_the_first(kind);
         let waiting = first.spawn(read(&io));
@@ -114,7 +115,7 @@ fn w10_a_source_that_a_task_of_the_other_loop_waits_for_is_refused() {
     });
 }
 
-/// One future, polled in both.
+/// One future is polled in both loops.
 #[test]
 fn w10_a_future_moves_with_its_source() {
     on_every_selector(|kind| {
@@ -134,9 +135,9 @@ fn w10_a_future_moves_with_its_source() {
     });
 }
 
-/// The first loop's kernel knows nothing of the source any more.
+/// The source is deregistered from the first loop's selector.
 #[test]
-fn w3_the_first_loop_forgets_the_source() {
+fn w3_the_first_loop_deregisters_the_source() {
     on_every_selector(|kind| {
         let (mut first, log) = spied(kind, ());
         let (mut second, _) = simulated(kind, ());

@@ -1,4 +1,5 @@
-//! `Io` where something is missing: priority data, a loop, the wish to read.
+//! `Io` where something is unsupported or missing: priority data, the loop, or the interest
+//! (docs/contract.md, W5 and W10).
 
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
@@ -17,9 +18,9 @@ use crate::support::{on_every_selector, simulated};
 const READ: Interest = Interest::READABLE;
 const PRIORITY: Interest = Interest::PRIORITY;
 
-/// A selector that knows nothing of priority data gets the source without.
+/// If the selector does not support priority data, the source is registered without it.
 #[test]
-fn w10_io_goes_on_without_priority_data() {
+fn w10_io_works_without_priority_data() {
     on_every_selector(|kind| {
         let (mut el, log) = spied(kind, ());
         let (ours, mut theirs) = pair();
@@ -43,7 +44,7 @@ fn w10_io_goes_on_without_priority_data() {
     });
 }
 
-/// Neither a wait that had begun nor a fresh one stays pending without a loop to end it.
+/// After the close, neither an earlier nor a new wait stays pending.
 #[test]
 fn q8_io_polled_after_the_loop_was_closed_is_an_error() {
     on_every_selector(|kind| {
@@ -66,7 +67,7 @@ fn q8_io_polled_after_the_loop_was_closed_is_an_error() {
         let mut cx = Context::from_waker(Waker::noop());
         for mut future in [begun, read()] {
             let Poll::Ready(Err(error)) = future.as_mut().poll(&mut cx) else {
-                panic!("it waits without a loop")
+                panic!("the wait is pending without a loop")
             };
             assert_eq!(error.kind(), ErrorKind::Other, "{error}");
         }
@@ -74,12 +75,12 @@ fn q8_io_polled_after_the_loop_was_closed_is_an_error() {
     });
 }
 
-/// A peer that goes while nothing is read: the task is told, and not of the data.
+/// A task can wait for the peer's end while it reads nothing. Data does not wake it.
 #[test]
-fn w10_a_task_waits_for_the_end_alone() {
+fn w10_a_task_can_wait_for_the_end_only() {
     on_every_selector(|kind| {
         if kind == SelectorKind::Kqueue {
-            return; // It tells the end with the last byte.
+            return; // A kqueue reports the end with the last byte.
         }
         let (mut el, _clock) = simulated(kind, ());
         let (ours, mut theirs) = pair();
@@ -90,7 +91,7 @@ fn w10_a_task_waits_for_the_end_alone() {
         });
         theirs.write_all(b"unread").unwrap();
         (0..3).for_each(|_| _ = tick(&mut el));
-        assert!(!ending.is_finished(), "data is not the end");
+        assert!(!ending.is_finished(), "data woke the waiter");
         theirs.shutdown(Shutdown::Write).unwrap();
         (0..3).for_each(|_| _ = tick(&mut el));
         assert!(ending.is_finished());
@@ -99,9 +100,9 @@ fn w10_a_task_waits_for_the_end_alone() {
     });
 }
 
-/// The same for a callback, which pauses reading.
+/// The same for a callback that pauses reading.
 #[test]
-fn w10_a_watcher_waits_for_the_end_alone() {
+fn w10_a_watcher_can_wait_for_the_end_only() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, Vec::new());
         let (ours, mut theirs) = pair();
@@ -121,7 +122,7 @@ fn w10_a_watcher_waits_for_the_end_alone() {
             return;
         }
         theirs.write_all(b"unread").unwrap();
-        assert_eq!((tick(&mut el), tick(&mut el)), (0, 0), "data is not the end");
+        assert_eq!((tick(&mut el), tick(&mut el)), (0, 0), "data woke the waiter");
         crate::support::files::hang_up(theirs);
         assert_eq!((tick(&mut el), tick(&mut el), tick(&mut el)), (1, 1, 0));
         assert_eq!(el.state()[..], [true, true]);
@@ -129,7 +130,8 @@ fn w10_a_watcher_waits_for_the_end_alone() {
     });
 }
 
-/// An interest in nothing is a pause of a watcher, and an error for a task, which would never wake.
+/// An empty interest pauses a watcher. For a task it is an error, because the task would never
+/// wake.
 #[test]
 fn w5_an_empty_interest_is_a_pause_or_an_error() {
     on_every_selector(|kind| {

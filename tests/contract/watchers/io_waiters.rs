@@ -1,5 +1,5 @@
-//! W and F for those who wait for one descriptor: several at once, cancelled, in any order, and
-//! what all of it costs.
+//! Several waiters of one descriptor: order, cancellation, and cost (docs/contract.md, W1, F3 and
+//! F4).
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -35,7 +35,7 @@ async fn read_one(io: &Io<UnixStream>) -> u8 {
     byte[0]
 }
 
-/// A task that reads one byte.
+/// Spawns a task that reads one byte.
 fn reading<S>(el: &EventLoop<S>, io: &Shared) -> Task<u8> {
     let io = io.clone();
     el.spawn(async move { read_one(&io).await })
@@ -50,7 +50,7 @@ fn finished<T: 'static>(tasks: &[Task<T>]) -> Vec<bool> {
 }
 
 #[test]
-fn w1_several_tasks_wait_for_one_fd_and_the_first_is_served_first() {
+fn w1_waiting_tasks_are_served_in_order() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
@@ -67,9 +67,9 @@ fn w1_several_tasks_wait_for_one_fd_and_the_first_is_served_first() {
     });
 }
 
-/// P106: the one who was told is cancelled before its turn.
+/// A waiter is cancelled after it was woken and before its poll (P106).
 #[test]
-fn f4_a_cancelled_waiter_swallows_no_wake() {
+fn f4_a_cancelled_waiter_loses_no_wake() {
     on_every_selector(|kind| {
         for cancelled in 0..3 {
             let (mut el, _) = simulated(kind, ());
@@ -85,7 +85,7 @@ fn f4_a_cancelled_waiter_swallows_no_wake() {
 }
 
 #[test]
-fn f4_who_is_cancelled_leaves_the_line() {
+fn f4_a_cancelled_waiter_leaves_the_queue() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
@@ -105,9 +105,9 @@ fn f4_who_is_cancelled_leaves_the_line() {
     });
 }
 
-/// Two futures of one task wait under one key; the end of one of them is not the end of the other.
+/// Two futures of one task wait under one key. If one of them ends, the other still waits.
 #[test]
-fn f3_two_futures_of_one_task_are_told_apart() {
+fn f3_two_futures_of_one_task_wait_independently() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
@@ -123,7 +123,8 @@ fn f3_two_futures_of_one_task_are_told_apart() {
             })
             .await;
             drop(first);
-            // All have been told, one asks again, and another one goes without having noticed.
+            // All three were woken. One waits again, and another is dropped without having been
+            // polled.
             third.await.unwrap();
             let byte = second.await;
             io.clear_readiness(Interest::READABLE);
@@ -146,10 +147,10 @@ fn f3_two_futures_of_one_task_are_told_apart() {
 
 type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 
-/// One was told, has not looked, and is dropped while another one of the same task waits, who does
-/// not look either.
+/// A future that was woken is dropped without having been polled, while another future of the same
+/// task waits.
 #[test]
-fn f3_a_future_that_was_told_and_is_dropped_takes_nobody_with_it() {
+fn f3_a_woken_future_that_is_dropped_loses_no_wake() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
@@ -201,9 +202,9 @@ fn w1_one_future_waits_for_either_direction() {
     });
 }
 
-/// Wakers of others, as combinators make them, in place of the task's own.
+/// Wakers of combinators, in place of the task's own.
 #[test]
-fn f3_foreign_wakers_wait_and_leave_like_tasks() {
+fn f3_foreign_wakers_wait_like_tasks() {
     #[derive(Default)]
     struct Count(AtomicUsize);
     impl Wake for Count {
@@ -226,13 +227,13 @@ fn f3_foreign_wakers_wait_and_leave_like_tasks() {
         .unwrap();
         drop(goes);
         drop(wakers);
-        assert_eq!(Arc::strong_count(&counts[1]), 1, "its waker is kept for nothing");
+        assert_eq!(Arc::strong_count(&counts[1]), 1, "the waker of a dropped wait is kept");
         peer.write_all(b"x").unwrap();
         settle(&mut el);
         let woken = |count: &Arc<Count>| count.0.load(Ordering::Relaxed);
         assert_eq!([woken(&counts[0]), woken(&counts[1])], [1, 0]);
         assert!(stays.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
-        // And one that waits when the loop is closed learns it.
+        // A waiter is also woken when the loop closes.
         let waker = Waker::from(counts[0].clone());
         io.clear_readiness(Interest::READABLE);
         let mut left = Box::pin(io.readable());
@@ -244,7 +245,7 @@ fn f3_foreign_wakers_wait_and_leave_like_tasks() {
 }
 
 #[test]
-fn q8_a_source_outlives_its_loop_and_serves_the_next_one() {
+fn q8_a_source_outlives_its_loop_and_works_in_the_next() {
     on_every_selector(|kind| {
         let (io, mut peer) = io_pair();
         for round in 0..3 {
@@ -263,9 +264,9 @@ fn q8_a_source_outlives_its_loop_and_serves_the_next_one() {
     });
 }
 
-/// What is left over from a loop that is closed stands in no line of the next one.
+/// A wait that is left over from a closed loop is not in the queue of the next loop.
 #[test]
-fn q8_a_wait_in_a_closed_loop_is_no_wait_in_the_next_one() {
+fn q8_a_wait_left_by_a_closed_loop_is_not_queued_in_the_next() {
     on_every_selector(|kind| {
         let (io, mut peer) = io_pair();
         let mut left = Box::pin(read_one(&io));
@@ -279,12 +280,12 @@ fn q8_a_wait_in_a_closed_loop_is_no_wait_in_the_next_one() {
         drop(left);
         peer.write_all(b"x").unwrap();
         settle(&mut el);
-        assert!(reading.is_finished(), "its place in the line was given up");
+        assert!(reading.is_finished(), "the old wait took the event");
     });
 }
 
 #[test]
-fn f3_try_io_remembers_that_a_call_would_block() {
+fn f3_try_io_clears_the_readiness_on_would_block() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
@@ -309,12 +310,12 @@ fn f3_try_io_remembers_that_a_call_would_block() {
         settle(&mut el);
         peer.write_all(b"x").unwrap();
         settle(&mut el);
-        // The third call of four found that nothing was left.
+        // The second of three calls returned `WouldBlock`.
         assert_eq!(el.run_until_complete(task).unwrap().unwrap(), 3);
     });
 }
 
-/// Q5: a source that is always ready keeps nobody waiting, whatever is done with it.
+/// Tasks that use a source which is always ready do not block other tasks.
 #[test]
 fn q5_a_greedy_task_lets_others_run() {
     on_every_selector(|kind| {
@@ -335,7 +336,7 @@ fn q5_a_greedy_task_lets_others_run() {
     });
 }
 
-/// Q10: a steady exchange costs one wait for each side's turn, and no change of a registration.
+/// A steady exchange costs one wait for each request, and no change of a registration.
 #[test]
 fn q10_a_steady_exchange_changes_no_registration() {
     on_every_selector(|kind| {
@@ -365,14 +366,14 @@ fn q10_a_steady_exchange_changes_no_registration() {
 }
 
 #[test]
-fn w1_pipes_and_terminals_are_sources_like_others() {
+fn w1_pipes_and_terminals_can_be_watched() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (reader, writer) = pipe().unwrap();
         let (reader, writer) = (Io::new(reader).unwrap(), Io::new(writer).unwrap());
         let (master, slave) = crate::watchers::interest::terminal();
         let (master, slave) = (Io::new(master).unwrap(), Io::new(slave).unwrap());
-        // Round and round: a pipe, a terminal, and back.
+        // A pipe feeds a terminal, whose other end is read.
         let piping = el.spawn(async move {
             let mut buffer = [0; 64];
             loop {
@@ -405,9 +406,9 @@ fn w1_pipes_and_terminals_are_sources_like_others() {
     });
 }
 
-/// In the debug mode a task that is slow after an event is the one that is named.
+/// In debug mode the report of a slow task names that task, not another.
 #[test]
-fn w9_a_slow_task_is_named_after_its_event() {
+fn w9_a_slow_task_is_named_in_the_report() {
     on_every_selector(|kind| {
         let clock = SimClock::new();
         let builder = EventLoop::builder()
@@ -433,9 +434,9 @@ fn w9_a_slow_task_is_named_after_its_event() {
     });
 }
 
-/// Poll functions keep one waker a direction, the latest.
+/// Poll functions keep only the latest waker of each direction.
 #[test]
-fn f3_poll_functions_wake_the_latest_caller() {
+fn f3_poll_functions_wake_only_the_latest_caller() {
     let (mut el, _) = simulated(SelectorKind::Poll, ());
     let (io, mut peer) = io_pair();
     let poll =

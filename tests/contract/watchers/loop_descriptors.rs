@@ -1,4 +1,4 @@
-//! W11 and P94: the descriptors that a loop takes, and what happens when there are none.
+//! Descriptors that a loop opens, and loops without a free descriptor (P94; docs/contract.md, W11).
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, RawFd};
@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::support::files::{alone, census, readable, tick};
 use crate::support::on_every_selector;
 
-/// A builder for each kind of selector and doorbell.
+/// Runs `check` for each combination of selector and wakeup that can be built.
 fn on_every_pair(mut check: impl FnMut(SelectorKind, WakeupKind)) {
     on_every_selector(|kind| {
         for wakeup in WakeupKind::available() {
@@ -27,24 +27,24 @@ fn builder((kind, wakeup): (SelectorKind, WakeupKind)) -> EventLoopBuilder {
     EventLoop::builder().selector(kind).wakeup(wakeup)
 }
 
-/// The descriptors below 100 that a process started now finds open, besides its first three.
+/// Returns the descriptors from 3 to 99 that a child process inherits.
 fn inherited() -> BTreeSet<RawFd> {
     let script = "for fd in $(seq 3 99); do if (: <&$fd) 2>/dev/null; then echo $fd; fi; done";
     let output = Command::new("sh").args(["-c", script]).stdin(Stdio::null()).output().unwrap();
     String::from_utf8(output.stdout).unwrap().lines().map(|line| line.parse().unwrap()).collect()
 }
 
-/// Doorbells of threads and of signals, of each kind, and the selector's own object. Nobody reads
-/// that one, so only the others must not wait.
+/// Wakeups for threads and for signals, of each kind, and the selector's own object. The last is
+/// never read, so it may be blocking.
 #[test]
-fn w11_what_the_loop_opens_is_close_on_exec_and_does_not_wait() {
+fn w11_descriptors_of_the_loop_are_close_on_exec_and_non_blocking() {
     alone(
-        "watchers::loop_descriptors::w11_what_the_loop_opens_is_close_on_exec_and_does_not_wait",
+        "watchers::loop_descriptors::w11_descriptors_of_the_loop_are_close_on_exec_and_non_blocking",
         || {
             let heirloom = std::fs::File::open("/dev/null").unwrap();
             rustix::io::fcntl_setfd(&heirloom, rustix::io::FdFlags::empty()).unwrap();
             let at_first = inherited();
-            assert!(at_first.contains(&heirloom.as_raw_fd()), "the test sees what is inherited");
+            assert!(at_first.contains(&heirloom.as_raw_fd()), "the inherited descriptor is found");
             on_every_pair(|kind, wakeup| {
                 let before = census();
                 let el = builder((kind, wakeup)).build().unwrap();
@@ -63,7 +63,7 @@ fn w11_what_the_loop_opens_is_close_on_exec_and_does_not_wait() {
     );
 }
 
-/// Dropped with watchers, signals and remotes alive: nothing stays open but what others hold.
+/// A loop that is dropped with watchers, signals and remotes leaves no descriptor open.
 #[test]
 fn w11_a_dropped_loop_leaves_no_descriptor() {
     alone("watchers::loop_descriptors::w11_a_dropped_loop_leaves_no_descriptor", || {
@@ -86,8 +86,8 @@ fn w11_a_dropped_loop_leaves_no_descriptor() {
     });
 }
 
-/// Runs `make` with room for no new descriptor, then for one, and so on, until it is content: the
-/// errors on the way.
+/// Runs `make` with no free descriptor, then with one, and so on, until it succeeds. Returns the
+/// errors.
 fn starve<T>(mut make: impl FnMut() -> mainspring::Result<T>) -> Vec<Error> {
     let (before, limits) = (census(), getrlimit(Resource::Nofile));
     let mut errors = Vec::new();
@@ -119,11 +119,12 @@ fn part(error: &Error) -> &'static str {
     }
 }
 
-/// Each step of the making of a loop that needs a descriptor fails in turn, and says which it was.
+/// Each step of building a loop that needs a descriptor fails in turn, and the error names the
+/// part.
 #[test]
-fn p94_a_loop_without_descriptors_is_an_error_that_names_the_part() {
+fn p94_the_error_of_a_loop_without_descriptors_names_the_part() {
     alone(
-        "watchers::loop_descriptors::p94_a_loop_without_descriptors_is_an_error_that_names_the_part",
+        "watchers::loop_descriptors::p94_the_error_of_a_loop_without_descriptors_names_the_part",
         || {
             on_every_pair(|kind, wakeup| {
                 let before = census();
@@ -143,7 +144,7 @@ fn p94_a_loop_without_descriptors_is_an_error_that_names_the_part() {
     );
 }
 
-/// The first signal handler needs a doorbell. Refused, it leaves the loop as it was.
+/// The first signal handler needs a wakeup. If that fails, the loop is unchanged.
 #[test]
 fn p94_a_signal_handler_without_descriptors_is_an_error() {
     alone(

@@ -1,6 +1,8 @@
-//! Q10 and W10: which sources cost a system call when their interest is set again.
+//! System calls for setting the same interest again, for owned and for borrowed sources
+//! (docs/contract.md, Q10 and W10).
 //!
-//! Swaps of the file under a borrowed number need unsafe code, so those tests are in `sys`.
+//! Replacing the file behind a borrowed descriptor number needs unsafe code; those tests are in
+//! `sys`.
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -17,7 +19,7 @@ use crate::support::{Source, on_every_selector};
 
 const READ: Interest = Interest::READABLE;
 
-/// Changes of registrations for three times the same interest.
+/// Returns the number of registration changes when the same interest is set three times.
 fn changes<T: AsFd + 'static>(kind: SelectorKind, source: T) -> usize {
     let (mut el, log) = spied(kind, ());
     let set = |_: &_, _: &mut (), me: &mut Watched<T>| me.set_interest(READ);
@@ -31,7 +33,7 @@ fn changes<T: AsFd + 'static>(kind: SelectorKind, source: T) -> usize {
 }
 
 #[test]
-fn q10_the_same_interest_of_an_owned_source_costs_no_call() {
+fn q10_setting_the_same_interest_of_an_owned_source_costs_no_call() {
     on_every_selector(|kind| {
         let (a, b, c, _peers) = sources();
         assert_eq!(changes(kind, a), 0);
@@ -43,12 +45,12 @@ fn q10_the_same_interest_of_an_owned_source_costs_no_call() {
 }
 
 #[test]
-fn w10_the_same_interest_of_any_other_source_is_set() {
+fn w10_setting_the_same_interest_of_a_borrowed_source_costs_a_call() {
     on_every_selector(|kind| {
         let (source, _peer) = Source::pair(&Rc::new(()));
         assert_eq!(changes(kind, source), 3);
         let (ours, _theirs) = pair();
-        // One descriptor a kind, for as long as the test runs.
+        // Leaks one descriptor for each kind, until the test process ends.
         let lent: &'static UnixStream = Box::leak(Box::new(ours));
         let fd = lent.as_fd();
         assert_eq!(changes(kind, fd), 3);
@@ -56,7 +58,7 @@ fn w10_the_same_interest_of_any_other_source_is_set() {
         let watcher = el.watch(fd, READ, |_, _, _| Ok(())).unwrap();
         log.take();
         tick(&mut el);
-        assert_eq!(log.take(), [], "ticks ask for nothing");
+        assert_eq!(log.take(), [], "ticks make no calls");
         el.set_interest(watcher, READ).unwrap();
         let calls = log.take();
         assert!(matches!(calls[..], [Call::Reregister(_, READ)]), "{calls:?}");
@@ -68,7 +70,7 @@ fn sources() -> (UnixStream, UnixStream, UnixStream, [UnixStream; 3]) {
     (a, b, c, [d, e, f])
 }
 
-/// A task pays for each wait of a borrowed descriptor, and nothing for one that it owns.
+/// A task pays one call for each wait on a borrowed descriptor, and none for an owned one.
 #[test]
 fn q10_a_wait_of_an_owned_source_costs_no_call() {
     on_every_selector(|kind| {

@@ -1,4 +1,5 @@
-//! W1, W6 and W10: who is called, and how often.
+//! Readiness of callbacks: level triggering, regular files, and order among fds (docs/contract.md,
+//! W1, W6 and W10).
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -17,13 +18,13 @@ use crate::support::{on_every_selector, simulated};
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
 
-/// P8: what is left makes the next tick call again, without anything new.
+/// Data left unread makes the next tick call again, without a new event (P8).
 #[test]
 fn w1_a_reader_is_called_in_each_tick_while_there_is_data() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, 0);
         let (ours, mut theirs) = pair();
-        theirs.write_all(&[1; 4096]).unwrap(); // The smallest buffer of a socket holds that.
+        theirs.write_all(&[1; 4096]).unwrap(); // Fits in the smallest buffer of a socket.
         el.add_reader(ours, |_, calls, socket| {
             let mut buffer = [0; 64];
             assert_eq!(socket.read(&mut buffer)?, 64);
@@ -60,7 +61,7 @@ fn w1_a_writer_is_called_in_each_tick_while_there_is_room() {
     });
 }
 
-/// P6: two callbacks, the reader first, and one entry in the kernel that changes with them.
+/// Two callbacks of one fd share one kernel registration, and the reader runs first (P6).
 #[test]
 fn w1_a_reader_and_a_writer_share_a_socket() {
     on_every_selector(|kind| {
@@ -86,12 +87,12 @@ fn w1_a_reader_and_a_writer_share_a_socket() {
         assert!(el.cancel(writer.unwrap()));
         assert_eq!(log.take(), [Call::Deregister(fd)]);
         assert_eq!(tick(&mut el), 0);
-        assert_eq!(Rc::strong_count(&ours), 1, "a source was kept");
+        assert_eq!(Rc::strong_count(&ours), 1, "a source was not dropped");
     });
 }
 
 #[test]
-fn w1_one_callback_for_both_directions_is_told_what_happened() {
+fn w1_one_callback_gets_the_readiness_of_both_directions() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, Vec::new());
         let (ours, mut theirs) = pair();
@@ -114,10 +115,10 @@ fn w1_one_callback_for_both_directions_is_told_what_happened() {
 }
 
 #[test]
-fn w1_a_callback_that_would_block_is_called_when_there_is_more() {
+fn w1_a_callback_that_returns_would_block_is_called_for_new_data() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, Vec::new());
-        el.set_exception_handler(|_, _, report| panic!("no error: {report}"));
+        el.set_exception_handler(|_, _, report| panic!("reported as an error: {report}"));
         let (ours, mut theirs) = pair();
         el.add_reader(ours, |_, seen: &mut Vec<u8>, socket| {
             let mut byte = [0];
@@ -142,12 +143,12 @@ fn w1_a_callback_that_would_block_is_called_when_there_is_more() {
     });
 }
 
-/// W9 says what the two are not: errors. So an `Interrupted` out of the callback is not one either.
+/// An `Interrupted` returned by the callback is no error either.
 #[test]
 fn w9_would_block_and_interrupted_are_no_errors() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, 0);
-        el.set_exception_handler(|_, _, report| panic!("no error: {report}"));
+        el.set_exception_handler(|_, _, report| panic!("reported as an error: {report}"));
         let (ours, _theirs) = readable();
         let kinds = [ErrorKind::WouldBlock, ErrorKind::Interrupted];
         el.add_reader(ours, move |_, calls: &mut usize, _| {
@@ -160,10 +161,9 @@ fn w9_would_block_and_interrupted_are_no_errors() {
     });
 }
 
-/// P12: what never makes anyone wait is always ready, as poll(2) says, for as long as somebody
-/// wants it.
+/// Files that never block are always ready while they are watched, as poll(2) defines (P12).
 #[test]
-fn w6_files_that_never_wait_are_always_ready() {
+fn w6_files_that_never_block_are_always_ready() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, [0; 4]);
         let this = || File::open(std::env::current_exe().unwrap()).unwrap();
@@ -187,7 +187,7 @@ fn add(calls: &mut u32) -> mainspring::Result<()> {
     Ok(())
 }
 
-/// A whole file is read like a socket, and its end is an end.
+/// A regular file is read like a socket, up to its end.
 #[test]
 fn w6_a_regular_file_is_read_to_its_end() {
     on_every_selector(|kind| {
@@ -208,9 +208,9 @@ fn w6_a_regular_file_is_read_to_its_end() {
     });
 }
 
-/// P19, in small: twenty are ready and a tick serves four.
+/// Twenty fds are ready, and a tick serves four (P19).
 #[test]
-fn w10_each_is_served_before_any_is_served_twice() {
+fn w10_every_ready_fd_is_served_before_one_is_served_twice() {
     on_every_selector(|kind| {
         const FDS: usize = 20;
         let builder = EventLoop::builder().selector(loopback::selector(kind)).event_capacity(4);
@@ -236,10 +236,9 @@ fn w10_each_is_served_before_any_is_served_twice() {
     });
 }
 
-/// End of file is ready for the reader, and no news for a writer that has room anyway or waits for
-/// some.
+/// The end of file wakes the reader. The writer has no room and is not called.
 #[test]
-fn w10_a_half_close_wakes_the_reader_only() {
+fn w10_a_half_close_wakes_only_the_reader() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, ());
         let seen = Rc::new(RefCell::new(Vec::new()));

@@ -1,4 +1,4 @@
-//! W2 and W3: who has an fd, who follows whom, and that what is over is over.
+//! Second watchers, replacing, and removing (docs/contract.md, W2 and W3).
 
 use std::cell::Cell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -17,7 +17,7 @@ const WRITE: Interest = Interest::WRITABLE;
 type Names = Vec<&'static str>;
 type Shared = Rc<UnixStream>;
 
-/// A callback that only leaves its name.
+/// Returns a callback that records its name.
 fn says<T>(
     name: &'static str,
 ) -> impl FnMut(&LoopHandle<Names>, &mut Names, &mut Watched<T>) -> mainspring::Result<()> {
@@ -54,13 +54,13 @@ fn w2_a_second_callback_for_a_direction_is_refused() {
         tick(&mut el);
         assert_eq!(el.state_mut().split_off(0), ["both"]);
         assert!(el.cancel(both));
-        assert_eq!(Rc::strong_count(&ours), 1, "a refused source was kept");
+        assert_eq!(Rc::strong_count(&ours), 1, "a refused source was not dropped");
     });
 }
 
-/// P5: another number is another fd, even if it is the same file.
+/// A duplicated descriptor counts as another fd (P5).
 #[test]
-fn w2_a_dup_has_a_reader_of_its_own() {
+fn w2_a_duplicated_descriptor_has_its_own_reader() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, Names::new());
         let (ours, _theirs) = readable();
@@ -76,10 +76,10 @@ fn w2_a_dup_has_a_reader_of_its_own() {
     });
 }
 
-/// The old callback is gone at once, with its captures, and the new one has the source, the
-/// direction and the name.
+/// The old callback and its captures are dropped at once. The new one has the source, the interest
+/// and the name.
 #[test]
-fn w2_replace_swaps_the_callback_even_if_it_was_queued() {
+fn w2_replace_works_for_a_queued_callback() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, Names::new());
         let (ours, _theirs) = pair();
@@ -91,11 +91,10 @@ fn w2_replace_swaps_the_callback_even_if_it_was_queued() {
             Ok(())
         });
         let old = old.unwrap();
-        // A handle that was queued before runs before it, in the batch in which the old callback is
-        // queued too.
+        // This handle was queued earlier, so it runs before the old callback of the same batch.
         el.call_soon(move |el, _| {
-            let new = el.replace(old, says("new")).unwrap();
-            assert_eq!(Rc::strong_count(&capture), 1, "the old callback lives on");
+            el.replace(old, says("new")).unwrap();
+            assert_eq!(Rc::strong_count(&capture), 1, "the old callback was not dropped");
             assert!(!el.cancel(old));
             assert!(matches!(el.replace(old, says("wrong")), Err(Error::Gone { .. })));
         });
@@ -105,10 +104,10 @@ fn w2_replace_swaps_the_callback_even_if_it_was_queued() {
     });
 }
 
-/// From inside the callback that is replaced, twice: the last one gets the source, when the first
-/// has returned.
+/// A callback replaces itself several times while it runs. The last replacement gets the source
+/// when it returns.
 #[test]
-fn w2_a_callback_may_replace_itself_again_and_again() {
+fn w2_a_callback_may_replace_itself_several_times() {
     on_every_selector(|kind| {
         for times in 1..4 {
             let (mut el, _clock) = simulated(kind, Names::new());
@@ -129,15 +128,15 @@ fn w2_a_callback_may_replace_itself_again_and_again() {
             let last = ["a", "b", "c"][times - 1];
             assert_eq!(el.state()[..], ["old", last, last]);
             assert!(el.cancel(me.get().unwrap()));
-            el.run().unwrap(); // Nothing is left.
+            el.run().unwrap(); // Nothing keeps the loop alive.
         }
     });
 }
 
-/// A callback that replaces itself and then removes the successor, or the watcher as a whole, ends
-/// it all.
+/// A callback replaces itself and then removes the replacement, or the watcher. Either ends the
+/// registration.
 #[test]
-fn w2_a_replacement_may_be_removed_before_it_has_the_source() {
+fn w2_a_replacement_may_be_removed_before_it_gets_the_source() {
     on_every_selector(|kind| {
         for whole in [false, true] {
             let (mut el, _clock) = simulated(kind, Names::new());
@@ -157,13 +156,12 @@ fn w2_a_replacement_may_be_removed_before_it_has_the_source() {
             me.set(Some(watcher.unwrap()));
             el.run().unwrap();
             assert_eq!(el.state()[..], [] as [&str; 0]);
-            assert_eq!(Rc::strong_count(&ours), 1, "the source was kept");
+            assert_eq!(Rc::strong_count(&ours), 1, "the source was not dropped");
         }
     });
 }
 
-/// In the modes that report once, the report that the old callback did not get any more is not
-/// lost.
+/// In the modes that report once, a report that the old callback did not get goes to the new one.
 #[test]
 fn w2_replace_loses_no_event_in_any_mode() {
     on_every_selector(|kind| {
@@ -179,8 +177,8 @@ fn w2_replace_loses_no_event_in_any_mode() {
     });
 }
 
-/// Between the question to the selector and the batch, in a hook: the answer is for nobody any
-/// more, and no news about the kernel.
+/// A hook runs between select and the batch. An event whose callback it removed must not make the
+/// loop rebuild its selector.
 #[test]
 fn w3_a_watcher_removed_by_a_hook_does_not_run() {
     on_every_selector(|kind| {
@@ -199,11 +197,11 @@ fn w3_a_watcher_removed_by_a_hook_does_not_run() {
         .unwrap();
         (0..3).for_each(|_| _ = tick(&mut el));
         assert_eq!(el.state()[..], [] as [&str; 0]);
-        assert!(!log.take().contains(&Call::Reset), "taken for a stranger");
+        assert!(!log.take().contains(&Call::Reset), "the selector was rebuilt");
     });
 }
 
-/// Two are ready in one tick and whoever comes first removes the other.
+/// Two callbacks are ready in one tick, and the first one removes the other.
 #[test]
 fn w3_a_callback_removed_within_its_batch_does_not_run() {
     on_every_selector(|kind| {
@@ -228,7 +226,7 @@ fn w3_a_callback_removed_within_its_batch_does_not_run() {
     });
 }
 
-/// One event for both: the reader, which runs first, removes the writer.
+/// The reader, which runs first, removes the writer of the same event.
 #[test]
 fn w3_the_reader_removes_the_writer_of_the_same_event() {
     on_every_selector(|kind| {
@@ -242,7 +240,7 @@ fn w3_the_reader_removes_the_writer_of_the_same_event() {
                 return Ok(());
             }
             assert!(el.cancel(writer));
-            assert_eq!(Rc::strong_count(socket), 2, "the writer's source was kept");
+            assert_eq!(Rc::strong_count(socket), 2, "the writer's source was not dropped");
             socket.cancel();
             Ok(())
         })
@@ -258,7 +256,7 @@ fn w3_the_reader_removes_the_writer_of_the_same_event() {
     });
 }
 
-/// P48: it ends itself and begins again on the same fd. The new one has a full life of its own.
+/// A callback removes itself and watches the same fd again (P48). The new watcher is complete.
 #[test]
 fn w3_a_callback_removes_itself_and_adds_another() {
     on_every_selector(|kind| {
@@ -288,7 +286,7 @@ fn w3_a_callback_removes_itself_and_adds_another() {
     });
 }
 
-/// A source that looks, when it goes, whether the kernel has forgotten it.
+/// Source that checks, when it is dropped, that its fd was deregistered.
 struct Forgotten {
     stream: UnixStream,
     log: Log,
@@ -309,9 +307,9 @@ impl Drop for Forgotten {
     }
 }
 
-/// In whatever way a watcher ends.
+/// The fd is deregistered before the source is closed, in whatever way the watcher ends.
 #[test]
-fn w3_the_kernel_has_forgotten_the_fd_before_the_source_is_closed() {
+fn w3_the_fd_is_deregistered_before_the_source_is_closed() {
     on_every_selector(|kind| {
         const WAYS: usize = 6;
         let drops = Rc::new(Cell::new(0));

@@ -1,5 +1,5 @@
-//! Q4, Q9: a watcher's callback that is replaced while it runs, and what else happens to it before
-//! it returns.
+//! Replacing a watcher's callback while it runs, and what else may happen before it returns
+//! (docs/contract.md, Q4 and Q9).
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
@@ -17,8 +17,8 @@ const NOW: Option<Duration> = Some(Duration::ZERO);
 
 type Own = Rc<Cell<Option<Watcher<Source>>>>;
 
-/// Adds a reader that is ready and replaces itself; then it does what `last` does, with the handle
-/// of its heir.
+/// Adds a ready reader that replaces itself and then runs `last` with the handle of the
+/// replacement.
 fn replacing(
     el: &LoopHandle<Vec<&'static str>>,
     alive: &Rc<()>,
@@ -46,15 +46,15 @@ fn replacing(
 }
 
 #[test]
-fn q9_an_heir_whose_predecessor_panics_goes_with_the_source() {
+fn q9_the_replacement_of_a_panicking_callback_is_removed_with_the_source() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, Vec::new());
         let alive = Rc::new(());
-        let (own, peer) = replacing(&el, &alive, |_, _, _| panic!("it has replaced itself"));
+        let (own, peer) = replacing(&el, &alive, |_, _, _| panic!("after the replacement"));
         assert!(catch_unwind(AssertUnwindSafe(|| el.tick(NOW))).is_err());
         assert_eq!(Rc::strong_count(&alive), 1);
         assert!(!el.cancel(own.get().unwrap()) && !el.is_alive());
-        // The place is free: the number is watched again by whoever gets it.
+        // The fd can be watched again.
         let (source, next) = Source::pair(&alive);
         (&next).write_all(b"x").unwrap();
         el.add_reader(source, |_, ran, _| Ok(ran.push("next"))).unwrap();
@@ -65,7 +65,7 @@ fn q9_an_heir_whose_predecessor_panics_goes_with_the_source() {
 }
 
 #[test]
-fn q9_a_source_removed_after_the_replacement_is_forgotten_before_it_is_closed() {
+fn q9_a_source_removed_after_a_replacement_is_deregistered_first() {
     on_every_selector(|kind| {
         let (selector, calls) = counted(kind);
         let builder = mainspring::EventLoop::builder().selector(selector);
@@ -75,7 +75,7 @@ fn q9_a_source_removed_after_the_replacement_is_forgotten_before_it_is_closed() 
         let (own, _peer) = replacing(&el, &alive, move |_, source, _| {
             changes.since();
             source.cancel();
-            assert_eq!(changes.since().1, 1, "the kernel still knows the fd");
+            assert_eq!(changes.since().1, 1, "the fd is still registered");
         });
         el.tick(NOW).unwrap();
         assert_eq!((Rc::strong_count(&alive), el.state().len()), (1, 1));
@@ -84,7 +84,7 @@ fn q9_a_source_removed_after_the_replacement_is_forgotten_before_it_is_closed() 
 }
 
 #[test]
-fn q9_all_heirs_of_a_source_that_is_removed_go_with_it() {
+fn q9_all_replacements_of_a_removed_source_are_removed() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, Vec::new());
         let alive = Rc::new(());
@@ -100,14 +100,14 @@ fn q9_all_heirs_of_a_source_that_is_removed_go_with_it() {
 }
 
 #[test]
-fn q9_a_source_taken_out_after_the_replacement_is_the_users() {
+fn q9_a_source_taken_out_after_a_replacement_belongs_to_the_caller() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, Vec::new());
         let (alive, taken) = (Rc::new(()), Rc::new(RefCell::new(None)));
         let place = taken.clone();
         let (own, _peer) = replacing(&el, &alive, move |el, source, _| {
             *place.borrow_mut() = Some(Watched::into_inner(source));
-            // Whoever has the source may watch it at once.
+            // The owner of the source may watch it at once.
             let again = place.borrow_mut().take().unwrap();
             el.add_reader(again, |_, ran, _| Ok(ran.push("again"))).unwrap();
         });
@@ -119,13 +119,13 @@ fn q9_a_source_taken_out_after_the_replacement_is_the_users() {
 }
 
 #[test]
-fn q4_an_heir_that_is_cancelled_is_dropped_before_cancel_returns() {
+fn q4_a_cancelled_replacement_is_dropped_before_cancel_returns() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, Vec::new());
         let alive = Rc::new(());
         let kept = Rc::downgrade(&alive);
         let (_, _peer) = replacing(&el, &alive, move |el, _, heir| {
-            // The test's, the source's, the running callback's, and the heir's.
+            // Clones of the test, the source, the running callback and the replacement.
             assert_eq!(kept.strong_count(), 4);
             assert!(el.cancel(heir));
             assert_eq!(kept.strong_count(), 3);
@@ -138,7 +138,7 @@ fn q4_an_heir_that_is_cancelled_is_dropped_before_cancel_returns() {
 }
 
 #[test]
-fn q9_an_heir_is_paused_through_the_source_and_through_its_handle() {
+fn q9_a_replacement_is_paused_by_source_or_handle() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, Vec::new());
         let alive = Rc::new(());
@@ -155,7 +155,7 @@ fn q9_an_heir_is_paused_through_the_source_and_through_its_handle() {
 }
 
 #[test]
-fn q7_an_heir_is_as_much_a_background_affair_as_its_predecessor() {
+fn q7_a_replacement_stays_in_the_background() {
     let (mut el, _) = simulated(mainspring::SelectorKind::Poll, ());
     let (stream, _peer) = UnixStream::pair().unwrap();
     let watcher = el.add_reader(stream, |_, (), _| Ok(())).unwrap();
@@ -165,13 +165,13 @@ fn q7_an_heir_is_as_much_a_background_affair_as_its_predecessor() {
     assert!(el.set_foreground(heir) && el.is_alive());
 }
 
-/// What an ended heir owns finds its name gone when it is dropped.
+/// When the captures of a removed replacement are dropped, its handle must already be invalid.
 #[test]
-fn q9_an_heir_without_a_source_is_gone_before_its_captures_are_dropped() {
+fn q9_a_replacement_without_a_source_is_removed_before_its_captures_are_dropped() {
     struct Asks(LoopHandle<()>, Rc<Cell<Option<Watcher<UnixStream>>>>);
     impl Drop for Asks {
         fn drop(&mut self) {
-            assert!(!self.0.cancel(self.1.get().unwrap()), "it was still registered");
+            assert!(!self.0.cancel(self.1.get().unwrap()), "the replacement is still registered");
         }
     }
     let (mut el, _) = simulated(mainspring::SelectorKind::Poll, ());
@@ -191,8 +191,7 @@ fn q9_an_heir_without_a_source_is_gone_before_its_captures_are_dropped() {
     assert_eq!(Rc::strong_count(&own), 1);
 }
 
-/// An exception handler that is dropped because it has replaced itself sets yet another one: the
-/// last one set counts.
+/// An exception handler replaces itself, and its drop sets another one. The last one set stays.
 #[test]
 fn q9_an_exception_handler_set_by_the_drop_of_another_stays() {
     struct Last(LoopHandle<Vec<&'static str>>);

@@ -1,4 +1,4 @@
-//! W4: one number of an fd, many owners.
+//! One descriptor number with many owners (docs/contract.md, W4).
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -11,9 +11,9 @@ use crate::support::spy::{Call, spied};
 
 const READ: Interest = Interest::READABLE;
 
-/// P3: the number goes round and round, and each owner hears only of itself.
+/// The same number is used ten thousand times, and each owner gets only its own events (P3).
 #[test]
-fn w4_ten_thousand_owners_of_one_number() {
+fn w4_ten_thousand_owners_share_one_number() {
     on_every_selector(|kind| {
         let (mut el, log) = spied(kind, 0);
         for round in 1..=10_000 {
@@ -37,10 +37,10 @@ fn w4_ten_thousand_owners_of_one_number() {
     });
 }
 
-/// Within one batch: whoever comes first closes the other's fd and watches a new one of the same
-/// number, which is silent.
+/// Within one batch a callback closes the other's fd, and watches a new, silent one with the same
+/// number.
 #[test]
-fn w4_an_event_of_the_old_owner_does_not_reach_the_new_one() {
+fn w4_an_old_event_does_not_reach_the_new_owner() {
     on_every_selector(|kind| {
         type State = Vec<Watcher<UnixStream>>;
         let (mut el, log) = spied(kind, State::new());
@@ -55,7 +55,7 @@ fn w4_an_event_of_the_old_owner_does_not_reach_the_new_one() {
                 assert!(el.cancel(watchers[1 - index]));
                 let (new, peer) = pair();
                 el.add_reader(new, move |_, _, new| {
-                    panic!("woken by the event of another, with {peer:?}: {new:?}")
+                    panic!("called for an event of another source, with {peer:?}: {new:?}")
                 })?;
                 me.cancel();
                 Ok(())
@@ -72,9 +72,10 @@ fn w4_an_event_of_the_old_owner_does_not_reach_the_new_one() {
         else {
             panic!("{calls:?}")
         };
-        println!("fd {old}, then {new}"); // Other tests open descriptors too, so it may be another one.
+        // Other tests open descriptors too, so the number may differ.
+        println!("fd {old}, then {new}");
         (0..3).for_each(|_| assert_eq!(tick(&mut el), 0));
-        // The event that has found nobody is no reason to ask the kernel for anything.
+        // An unknown key in the batch causes no system call.
         assert_eq!(log.take(), []);
     });
 }

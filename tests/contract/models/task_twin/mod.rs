@@ -1,4 +1,5 @@
-//! A naive twin of the tasks: programs on stacks, a queue of turns, and a list of timers.
+//! Naive reference implementation of tasks: a stack of frames for each task, a queue of polls, and
+//! a list of timers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
@@ -7,7 +8,7 @@ use crate::models::tasks::{Event, Op};
 
 mod steps;
 
-/// What a task waits for in the middle of an operation.
+/// Reason why a task waits in the middle of an operation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Wait {
     Nothing,
@@ -15,7 +16,7 @@ enum Wait {
     Timer(usize),
     Task(usize),
     Promise(usize),
-    /// The frame above.
+    /// For the frame above this one.
     Nested,
 }
 
@@ -47,9 +48,9 @@ struct Task {
     is_queued: bool,
     is_cancelled: bool,
     has_begun: bool,
-    /// It was cancelled in its own turn, which was the last one.
+    /// Cancelled during its own poll, which was the last one.
     had_last_poll: bool,
-    /// It has failed, and waits for the turn that ends it.
+    /// Failed; waits for the poll that ends it.
     is_shell: bool,
     ending: Option<Event>,
     joiner: Option<usize>,
@@ -68,7 +69,7 @@ struct Group {
 
 #[derive(Debug)]
 struct Timer {
-    /// None if it is over or was removed.
+    /// `None` if the timer has run or was removed.
     deadline: Option<u64>,
     task: usize,
     rang: bool,
@@ -90,11 +91,11 @@ pub struct Twin {
     promises: Vec<Promise>,
     timers: Vec<Timer>,
     trace: Vec<(u64, usize, Event)>,
-    /// The task whose turn it is.
+    /// Task that is being polled.
     running: Option<usize>,
 }
 
-/// What came of a step.
+/// Result of a step.
 enum Step {
     Went,
     Waits,
@@ -102,7 +103,7 @@ enum Step {
 }
 
 impl Twin {
-    /// Everything that a program does.
+    /// Runs the program and returns its trace.
     pub fn run(program: &[Op], promises: usize) -> Vec<(u64, usize, Event)> {
         let mut twin = Twin { promises: vec![Promise::default(); promises], ..Twin::default() };
         twin.spawn(program, None);
@@ -196,7 +197,7 @@ impl Twin {
         }
     }
 
-    /// Those whose time is over and who have given a last call want to end now.
+    /// Marks timeouts that have had their last poll as due, and wakes the innermost group.
     fn begin_polls(&mut self, task: usize) {
         let mut wants = false;
         for frame in &mut self.tasks[task].stack {
@@ -212,7 +213,8 @@ impl Twin {
         }
     }
 
-    /// The task waits: true if a timeout has ended that, and it goes on.
+    /// Called when the task waits. Returns true if a timeout ended that wait, so that the task goes
+    /// on.
     fn end_polls(&mut self, task: usize) -> bool {
         for i in (0..self.tasks[task].stack.len()).rev() {
             let ends = self.tasks[task].stack[i].is_due() && self.ends(task, i);
@@ -247,7 +249,7 @@ impl Twin {
         false
     }
 
-    /// Nothing inside of a frame keeps it, and nothing around it ends.
+    /// Returns true if no guard inside `frame` holds it back and nothing around it ends first.
     fn ends(&self, task: usize, frame: usize) -> bool {
         let ends = |i: usize| !self.is_guarded(task, i + 1);
         let due = |i: &usize| self.tasks[task].stack[*i].is_due();
@@ -267,7 +269,7 @@ impl Twin {
         self.tasks[task].is_cancelled
     }
 
-    /// A guard has gone: those who waited for that are woken.
+    /// A guard was removed: wakes what waited for that.
     fn withdraw(&mut self, task: usize) {
         for i in (0..self.tasks[task].stack.len()).rev() {
             if !self.tasks[task].stack[i].is_due() || self.is_guarded(task, i + 1) {

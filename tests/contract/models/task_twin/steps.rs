@@ -1,4 +1,4 @@
-//! What a program does, one operation at a time, and what becomes of it at the end.
+//! Operations of a program, and the end of tasks and groups.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -7,7 +7,7 @@ use super::{Frame, Group, Step, Twin, Wait};
 use crate::models::tasks::{Event, Op};
 
 impl Twin {
-    /// One step of the innermost frame.
+    /// Does one step of the innermost frame.
     pub(super) fn step(&mut self, task: usize) -> Step {
         let (op, wait) = match self.tasks[task].stack.last() {
             None => return Step::Waits,
@@ -15,7 +15,7 @@ impl Twin {
                 return if *over { Step::Waits } else { self.step_group(task, *number) };
             }
             Some(Frame::Run { ops, next, wait }) => (ops.get(*next).cloned(), *wait),
-            Some(_) => unreachable!("a frame has a run above it"),
+            Some(_) => unreachable!("every other frame has a run frame above it"),
         };
         let done = match wait {
             Wait::Nothing => return self.begin(task, op),
@@ -32,7 +32,7 @@ impl Twin {
         Step::Went
     }
 
-    /// The operation of the innermost run is done.
+    /// Completes the current operation of the innermost run.
     pub(super) fn done(&mut self, task: usize, event: Event) {
         if let Some(Frame::Run { next, wait, .. }) = self.tasks[task].stack.last_mut() {
             *next += 1;
@@ -117,7 +117,7 @@ impl Twin {
         children.get_mut(i % count)
     }
 
-    /// The innermost run is complete.
+    /// Called when the innermost run is complete.
     fn leave(&mut self, task: usize) -> Step {
         self.tasks[task].stack.pop();
         match self.tasks[task].stack.pop() {
@@ -177,7 +177,7 @@ impl Twin {
         self.end(task, Event::Cancelled);
     }
 
-    /// The future of a task is gone.
+    /// Drops the future of a task and wakes its joiner.
     fn end(&mut self, task: usize, ending: Event) {
         if !self.tasks[task].is_shell {
             self.note(task, Event::Ended);
