@@ -13,8 +13,7 @@ use std::time::Duration;
 use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, Handle, PanicPolicy, SelectorKind};
 
-use crate::support::loopback;
-use crate::support::{Source, on_every_selector};
+use crate::support::{Source, loopback, on_every_selector};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 

@@ -10,7 +10,7 @@ use futures::executor::block_on;
 use mainspring::net::{self, ListenOptions, TcpListener, UdpSocket, lookup_host};
 use mainspring::{CancelScope, Error, EventLoop, race_all, sleep, spawn, timeout, timeout_at};
 
-use crate::support::files::alone_as;
+use crate::support::process::alone_as;
 
 /// README: the error of an address in use names the address, also when `main` fails and prints it
 /// with `Debug`.

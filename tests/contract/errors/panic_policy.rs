@@ -2,7 +2,7 @@
 //! stays consistent (docs/contract.md, Q8 and Q9).
 
 use std::cell::RefCell;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -17,6 +17,7 @@ use mainspring::{
     Error, EventLoop, LoopHandle, PanicPolicy, ReportKind, Result, SelectorKind, Signal,
 };
 
+use crate::support::descriptors::readable;
 use crate::support::on_every_selector;
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
@@ -150,8 +151,7 @@ fn q9_captures_that_panic_on_drop_follow_the_policy() {
             let mut el = noting(kind, policy);
             let drops = Arc::new(AtomicUsize::new(0));
             let bomb = Bomb(drops.clone());
-            let (ours, mut theirs) = UnixStream::pair().unwrap();
-            theirs.write_all(b"x").unwrap();
+            let (ours, _theirs) = readable();
             match ends {
                 "interval" => drop(el.call_every(Duration::from_millis(1), move |el, _| {
                     let _ = &bomb;
@@ -189,8 +189,7 @@ fn p97_captures_that_panic_on_drop_after_a_panic_do_not_abort() {
     on_each(|kind, policy| {
         let mut el = noting(kind, policy);
         let drops = Arc::new(AtomicUsize::new(0));
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        theirs.write_all(b"x").unwrap();
+        let (ours, _theirs) = readable();
         let bomb = Bomb(drops.clone());
         el.add_reader(ours, move |_, _, _| {
             let _ = &bomb;
@@ -411,8 +410,7 @@ fn w3_a_source_that_panics_on_drop_is_closed_and_deregistered() {
     on_each(|kind, policy| {
         let mut el = noting(kind, policy);
         let drops = Arc::new(AtomicUsize::new(0));
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        theirs.write_all(b"x").unwrap();
+        let (ours, mut theirs) = readable();
         let fragile = Fragile(ours, Bomb(drops.clone()));
         el.add_reader(fragile, |_, _, stream| Ok(stream.cancel())).unwrap();
         followed(&mut el, policy, ReportKind::Watcher, 1);
@@ -468,8 +466,7 @@ fn p97_a_protocol_that_panics_costs_one_connection() {
     on_each(|kind, policy| {
         for method in ["made", "data", "eof", "lost"] {
             let mut el = noting(kind, policy);
-            let (ours, mut theirs) = UnixStream::pair().unwrap();
-            theirs.write_all(b"x").unwrap();
+            let (ours, mut theirs) = readable();
             theirs.shutdown(std::net::Shutdown::Write).unwrap();
             el.attach_with(ours, Panics(method)).unwrap();
             followed(&mut el, policy, ReportKind::Stream, 1);

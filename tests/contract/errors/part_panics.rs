@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::future::{Future, pending};
 use std::io::{self, IoSlice, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -14,13 +14,15 @@ use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use mainspring::net::TransportStream;
-use mainspring::selector::{Events, Selector, Token, UserEvent};
+use mainspring::selector::{Events, Selector};
 use mainspring::{
-    Clock, Error, EventLoop, Interest, MonotonicClock, PanicPolicy, ReportKind, Result,
-    SelectorKind, Shutdown, TriggerMode, sleep,
+    Clock, Error, EventLoop, MonotonicClock, PanicPolicy, ReportKind, Result, SelectorKind,
+    Shutdown, sleep,
 };
 
+use crate::support::descriptors::readable;
 use crate::support::on_every_selector;
+use crate::support::selector::{Wrapped, Wrapper};
 
 const POLICIES: [PanicPolicy; 2] = [PanicPolicy::Propagate, PanicPolicy::Report];
 type Reports = Vec<(ReportKind, String)>;
@@ -141,9 +143,9 @@ fn p98_a_panicking_waker_at_a_deadline_does_not_lose_timers() {
 
 /// Stream that panics when read.
 #[derive(Debug)]
-struct Broken(UnixStream);
+struct PanickingStream(UnixStream);
 
-impl TransportStream for Broken {
+impl TransportStream for PanickingStream {
     fn read(&self, _: &mut [u8]) -> io::Result<usize> {
         panic!("in read")
     }
@@ -169,9 +171,8 @@ impl TransportStream for Broken {
 fn p98_a_panicking_stream_costs_one_connection() {
     on_each(|kind, policy| {
         let mut el = noting(kind, policy);
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        theirs.write_all(b"x").unwrap();
-        el.attach(Broken(ours), |_, _, _, _| Ok(())).unwrap();
+        let (ours, mut theirs) = readable();
+        el.attach(PanickingStream(ours), |_, _, _, _| Ok(())).unwrap();
         match policy {
             PanicPolicy::Propagate => assert!(unwinds(&mut el)),
             _ => {
@@ -186,17 +187,17 @@ fn p98_a_panicking_stream_costs_one_connection() {
 
 /// Error that panics when dropped.
 #[derive(Debug)]
-struct Touchy;
+struct PanickingError;
 
-impl std::fmt::Display for Touchy {
+impl std::fmt::Display for PanickingError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("touchy")
+        f.write_str("panics on drop")
     }
 }
 
-impl std::error::Error for Touchy {}
+impl std::error::Error for PanickingError {}
 
-impl Drop for Touchy {
+impl Drop for PanickingError {
     fn drop(&mut self) {
         panic!("in drop of the error");
     }
@@ -206,12 +207,12 @@ impl Drop for Touchy {
 fn p98_an_error_that_panics_on_drop_is_reported_first() {
     on_each(|kind, policy| {
         let mut el = noting(kind, policy);
-        el.call_soon(|_, _| Err::<(), _>(Error::other(Touchy)));
+        el.call_soon(|_, _| Err::<(), _>(Error::other(PanickingError)));
         assert_eq!(unwinds(&mut el), policy == PanicPolicy::Propagate);
         let texts: Vec<&str> = el.state().iter().map(|(_, text)| &**text).collect();
         match policy {
-            PanicPolicy::Propagate => assert_eq!(texts, ["touchy"]),
-            _ => assert_eq!(texts, ["touchy", "panicked: in drop of the error"]),
+            PanicPolicy::Propagate => assert_eq!(texts, ["panics on drop"]),
+            _ => assert_eq!(texts, ["panics on drop", "panicked: in drop of the error"]),
         }
     });
 }
@@ -230,9 +231,9 @@ fn f1_a_panic_of_the_main_future_propagates_to_the_caller() {
 
 /// Clock that panics once, in `max_wait`, which the loop calls before it sleeps.
 #[derive(Debug)]
-struct Clockwork(Rc<Cell<bool>>);
+struct PanickingClock(Rc<Cell<bool>>);
 
-impl Clock for Clockwork {
+impl Clock for PanickingClock {
     fn now(&self) -> Instant {
         MonotonicClock.now()
     }
@@ -245,12 +246,12 @@ impl Clock for Clockwork {
 
 /// Selector that panics once, in `select` or `deregister`.
 #[derive(Debug)]
-struct Moody {
-    inner: Box<dyn Selector>,
+struct PanickingSelector {
+    real: Box<dyn Selector>,
     panics_at: Rc<Cell<&'static str>>,
 }
 
-impl Moody {
+impl PanickingSelector {
     fn at(&self, method: &'static str) {
         if self.panics_at.get() == method {
             self.panics_at.set("");
@@ -259,72 +260,40 @@ impl Moody {
     }
 }
 
-impl Selector for Moody {
-    fn register(
-        &mut self,
-        fd: RawFd,
-        token: Token,
-        of: Interest,
-        mode: TriggerMode,
-    ) -> io::Result<()> {
-        self.inner.register(fd, token, of, mode)
+impl Wrapper for PanickingSelector {
+    fn real(&self) -> &dyn Selector {
+        &*self.real
     }
 
-    fn reregister(
-        &mut self,
-        fd: RawFd,
-        token: Token,
-        of: Interest,
-        mode: TriggerMode,
-    ) -> io::Result<()> {
-        self.inner.reregister(fd, token, of, mode)
+    fn real_mut(&mut self) -> &mut dyn Selector {
+        &mut *self.real
     }
 
     fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
         self.at("deregister");
-        self.inner.deregister(fd)
-    }
-
-    fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
-        self.inner.clear_readiness(fd, interest);
-    }
-
-    fn has_edges(&self) -> bool {
-        self.inner.has_edges()
+        self.real.deregister(fd)
     }
 
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         self.at("select");
-        self.inner.select(events, timeout)
-    }
-
-    fn reset(&mut self) -> io::Result<()> {
-        self.inner.reset()
-    }
-
-    fn poll_fd(&self) -> Option<Arc<OwnedFd>> {
-        self.inner.poll_fd()
-    }
-
-    fn has_ready(&self) -> bool {
-        self.inner.has_ready()
-    }
-
-    fn user_event(&mut self, token: Token) -> io::Result<Box<dyn UserEvent>> {
-        self.inner.user_event(token)
+        self.real.select(events, timeout)
     }
 }
 
-impl Drop for Moody {
+impl Drop for PanickingSelector {
     fn drop(&mut self) {
         self.panics_at.set("gone");
     }
 }
 
-fn moody(kind: SelectorKind, policy: PanicPolicy) -> (EventLoop<Reports>, Rc<Cell<&'static str>>) {
+fn panicking_selector(
+    kind: SelectorKind,
+    policy: PanicPolicy,
+) -> (EventLoop<Reports>, Rc<Cell<&'static str>>) {
     let panics_at = Rc::new(Cell::new(""));
-    let inner = kind.open().unwrap();
-    let selector: Box<dyn Selector> = Box::new(Moody { inner, panics_at: panics_at.clone() });
+    let real = kind.open().unwrap();
+    let selector: Box<dyn Selector> =
+        Box::new(Wrapped(PanickingSelector { real, panics_at: panics_at.clone() }));
     let builder = EventLoop::builder().selector(selector).panic_policy(policy);
     let el = builder.build_with(Reports::new()).unwrap();
     note(&el);
@@ -350,11 +319,11 @@ fn ends_one_run(el: &mut EventLoop<Reports>, policy: PanicPolicy) {
 fn q8_a_panicking_clock_or_selector_ends_one_run() {
     on_each(|kind, policy| {
         let panics = Rc::new(Cell::new(false));
-        let builder = EventLoop::builder().selector(kind).clock(Clockwork(panics.clone()));
+        let builder = EventLoop::builder().selector(kind).clock(PanickingClock(panics.clone()));
         let mut el = builder.panic_policy(policy).build_with(Reports::new()).unwrap();
         panics.set(true);
         ends_one_run(&mut el, policy);
-        let (mut el, panics_at) = moody(kind, policy);
+        let (mut el, panics_at) = panicking_selector(kind, policy);
         panics_at.set("select");
         ends_one_run(&mut el, policy);
     });
@@ -363,7 +332,7 @@ fn q8_a_panicking_clock_or_selector_ends_one_run() {
 #[test]
 fn q8_a_selector_that_panics_during_close_leaves_no_source_open() {
     on_each(|kind, policy| {
-        let (mut el, panics_at) = moody(kind, policy);
+        let (mut el, panics_at) = panicking_selector(kind, policy);
         let alive = Rc::new(());
         for _ in 0..3 {
             let (source, _) = crate::support::Source::pair(&alive);
@@ -380,7 +349,7 @@ fn q8_a_selector_that_panics_during_close_leaves_no_source_open() {
 #[test]
 fn q8_handles_that_outlive_the_loop_do_not_keep_its_selector() {
     on_every_selector(|kind| {
-        let (mut el, panics_at) = moody(kind, PanicPolicy::Propagate);
+        let (mut el, panics_at) = panicking_selector(kind, PanicPolicy::Propagate);
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let conn = el.attach(ours, |_, _, _, _| Ok(())).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, ReportKind};
 
-use crate::support::files::alone_as;
+use crate::support::process::alone_as;
 
 /// Reports: kind, duration, line and name.
 type Reports = Vec<(ReportKind, Duration, u32, Option<String>)>;

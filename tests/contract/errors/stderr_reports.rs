@@ -10,7 +10,8 @@ use std::{process, thread};
 
 use mainspring::{Error, LoopHandle, SelectorKind, TaskGroup, promise};
 
-use crate::support::files::{alone_as, fill};
+use crate::support::descriptors::fill;
+use crate::support::process::alone_as;
 use crate::support::{on_every_selector, simulated};
 
 /// Runs the test `name` in a process with the given standard error. After a minute the process

@@ -14,13 +14,13 @@ use mainspring::{Error, EventLoop, SelectorKind};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::streams::delivery::stretch;
-use crate::support::cases;
-use crate::support::files::{pair, tcp_pair, tick};
-use crate::support::loopback;
+use crate::support::bytes::stretch;
+use crate::support::descriptors::{pair, tcp_pair};
 use crate::support::protocol::{
     Moment, Recording, Told, settle, tick_until, ticks, write_down_reports,
 };
+use crate::support::ticks::tick;
+use crate::support::{cases, loopback};
 
 /// Call to a transport.
 #[derive(Debug, Clone, Copy)]

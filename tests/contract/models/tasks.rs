@@ -130,7 +130,7 @@ async fn perform(op: &Op, own: &Own) -> Result<Event> {
             }
         }
         Op::Cancel(i) => {
-            own.child(*i, |child| child.as_ref().map(|child| child.cancel("as told")));
+            own.child(*i, |child| child.as_ref().map(|child| child.cancel("on purpose")));
         }
         Op::Set(i) => {
             let promise = world.promises.borrow_mut()[*i].take();
@@ -159,7 +159,7 @@ async fn perform(op: &Op, own: &Own) -> Result<Event> {
             let errors = group.await.map_or_else(|error| error.errors().len(), |()| 0);
             return Ok(Event::Errors(errors));
         }
-        Op::Fail => return Err(Error::other("as told")),
+        Op::Fail => return Err(Error::other("on purpose")),
     }
     Ok(Event::Went)
 }

@@ -10,9 +10,9 @@ use mainspring::{Error, EventLoop, Interest, SelectorKind, Watched, Watcher};
 use proptest::prelude::*;
 use rustix::event::PollFlags;
 
-use crate::support::files::{pair, poll, tick};
-use crate::support::loopback;
-use crate::support::{cases, on_every_selector};
+use crate::support::descriptors::{pair, poll};
+use crate::support::ticks::tick;
+use crate::support::{cases, loopback, on_every_selector};
 
 const PLACES: usize = 8;
 const READER: usize = 0;

@@ -16,10 +16,10 @@ use mainspring::net::TcpStream as TaskStream;
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, SelectorKind};
 
-use crate::support::files::{pair, tcp_pair, tick};
-use crate::support::loopback;
-use crate::support::on_every_selector;
+use crate::support::descriptors::{pair, tcp_pair};
 use crate::support::selector::{Calls, counted};
+use crate::support::ticks::tick;
+use crate::support::{loopback, on_every_selector};
 
 /// Size of the loop's read buffer, in bytes.
 const BUFFER: usize = 8;
@@ -69,7 +69,7 @@ fn q5_flooded_connections_do_not_lengthen_the_batch() {
         let (ours, mut bystander) = pair();
         el.attach(ours, |_, seen: &mut Seen, _, data| Ok(seen.bystander += data.len())).unwrap();
         tick(&mut el);
-        calls.since();
+        calls.take();
         for round in 1..=TICKS {
             send_much(&mut peers, 3 * READS * BUFFER);
             bystander.write_all(b"x").unwrap();
@@ -102,7 +102,7 @@ fn q5_flooded_tasks_do_not_lengthen_the_batch() {
             peers.push(theirs);
         }
         tick(&mut el);
-        calls.since();
+        calls.take();
         for round in 1..=TICKS {
             send_much(&mut peers, TASK_CALLS * BUFFER * 5 / 4);
             let ran = tick(&mut el);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mainspring::{EventLoop, Io, SelectorKind, Signal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::support::files::pair;
+use crate::support::descriptors::pair;
 use crate::support::{on_every_selector, simulated};
 
 /// Returns true if a host would sleep without a limit now. A selector without a descriptor counts

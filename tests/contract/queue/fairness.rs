@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use mainspring::{EventLoop, LoopHandle, Signal, TimerHandle, TriggerMode};
 
-use crate::support::loopback;
-use crate::support::{on_every_selector, simulated};
+use crate::support::{loopback, on_every_selector, simulated};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 

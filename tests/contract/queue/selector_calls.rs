@@ -19,7 +19,7 @@ fn simulated(kind: SelectorKind) -> (EventLoop<usize>, Rc<Calls>, SimClock) {
     let clock = SimClock::new();
     let builder = EventLoop::builder().selector(selector).clock(clock.clone());
     let el = builder.build_with(0).expect("a loop");
-    calls.since();
+    calls.take();
     (el, calls, clock)
 }
 
@@ -30,11 +30,11 @@ fn q10_an_idle_loop_waits_once_per_deadline() {
         let (stream, _peer) = UnixStream::pair().unwrap();
         let watcher = el.add_reader(stream, |_, _, _| Ok(())).unwrap();
         el.set_background(watcher);
-        calls.since();
+        calls.take();
         el.call_later(1000 * SECOND, |_, ran| *ran += 1);
         el.run().unwrap();
         assert_eq!((clock.elapsed(), *el.state()), (1000 * SECOND, 1));
-        assert_eq!(calls.since(), (1, 0));
+        assert_eq!(calls.take(), (1, 0));
         el.call_every(SECOND, |el, ran| {
             *ran += 1;
             if *ran > 100 {
@@ -43,7 +43,7 @@ fn q10_an_idle_loop_waits_once_per_deadline() {
         })
         .unwrap();
         el.run().unwrap();
-        assert_eq!(calls.since(), (100, 0));
+        assert_eq!(calls.take(), (100, 0));
     });
 }
 
@@ -53,7 +53,7 @@ fn q10_a_real_timer_takes_at_most_two_waits() {
         let (selector, calls) = counted(kind);
         let mut el = EventLoop::builder().selector(selector).build_with(0).unwrap();
         let timers = 300;
-        calls.since();
+        calls.take();
         let delay = Duration::from_micros(900);
         for _ in 0..timers {
             let due = Instant::now() + delay;
@@ -63,7 +63,7 @@ fn q10_a_real_timer_takes_at_most_two_waits() {
             });
             el.run().unwrap();
         }
-        let (selects, changes) = calls.since();
+        let (selects, changes) = calls.take();
         assert_eq!((*el.state(), changes), (timers, 0));
         assert!(selects <= 2 * timers, "{selects} calls for {timers} timers");
         println!("{selects} calls for {timers} timers");
@@ -83,9 +83,9 @@ fn q10_arming_and_cancelling_timers_makes_no_call() {
         assert!(el.disarm(idle));
         let soon = el.call_soon(|_, _| {});
         assert!(el.cancel(soon));
-        assert_eq!(calls.since(), (0, 0));
+        assert_eq!(calls.take(), (0, 0));
         el.tick(NOW).unwrap();
-        assert_eq!(calls.since(), (1, 0));
+        assert_eq!(calls.take(), (1, 0));
     });
 }
 
@@ -100,12 +100,12 @@ fn q10_a_steady_connection_changes_no_registration() {
             Ok(())
         })
         .unwrap();
-        assert_eq!(calls.since(), (0, 1));
+        assert_eq!(calls.take(), (0, 1));
         for _ in 0..100 {
             peer.write_all(b"x").unwrap();
             el.tick(NOW).unwrap();
         }
-        assert_eq!((*el.state(), calls.since()), (100, (100, 0)));
+        assert_eq!((*el.state(), calls.take()), (100, (100, 0)));
     });
 }
 
@@ -116,19 +116,19 @@ fn q10_a_change_of_interest_is_at_most_one_call() {
         let (stream, _peer) = UnixStream::pair().unwrap();
         let stream = Rc::new(stream);
         let reader = el.add_reader(stream.clone(), |_, _, _| Ok(())).unwrap();
-        assert_eq!(calls.since(), (0, 1));
+        assert_eq!(calls.take(), (0, 1));
         let writer = el.add_writer(stream, |_, _, _| Ok(())).unwrap();
-        assert_eq!(calls.since(), (0, 1));
+        assert_eq!(calls.take(), (0, 1));
         el.set_interest(writer, Interest::WRITABLE).unwrap();
-        assert_eq!(calls.since(), (0, 0));
+        assert_eq!(calls.take(), (0, 0));
         el.set_interest(writer, Interest::empty()).unwrap();
-        assert_eq!(calls.since(), (0, 1));
+        assert_eq!(calls.take(), (0, 1));
         let heir = el.replace(reader, |_, _, _| Ok(())).unwrap();
-        assert_eq!(calls.since(), (0, 0));
+        assert_eq!(calls.take(), (0, 0));
         assert!(el.cancel(writer));
-        assert_eq!(calls.since(), (0, 0));
+        assert_eq!(calls.take(), (0, 0));
         assert!(el.cancel(heir));
-        assert_eq!(calls.since(), (0, 1));
+        assert_eq!(calls.take(), (0, 1));
     });
 }
 
@@ -140,6 +140,6 @@ fn q10_a_batch_of_any_length_takes_one_wait() {
             el.call_soon(|_, ran| *ran += 1);
         }
         el.run().unwrap();
-        assert_eq!((*el.state(), calls.since()), (1000, (1, 0)));
+        assert_eq!((*el.state(), calls.take()), (1000, (1, 0)));
     });
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mainspring::{Error, EventLoop, Interest, LoopHandle, Signal};
 
-use crate::queue::order::one_of_each;
+use crate::support::registrations::one_of_each;
 use crate::support::{on_every_selector, simulated};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);

@@ -3,34 +3,22 @@
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::time::Duration;
 
 use mainspring::net::TcpListener;
 use mainspring::{EventLoop, SelectorKind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::support::files::{alone, alone_as, tick};
+use crate::support::process::{alone, alone_with_fault};
 use crate::support::simulated;
+use crate::support::ticks::tick;
 
 /// Runs `check` on each selector, in a process whose accepts fail with EPERM, like behind a seccomp
 /// filter. The connection stays in the backlog, and the listener stays ready.
 fn with_accepts_forbidden(name: &str, check: fn(SelectorKind)) {
-    if Command::new("strace").arg("-V").output().is_err() {
-        return println!("skipped: strace is not installed");
-    }
-    let traced = |child: Command| {
-        let mut strace = Command::new("strace");
-        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4,accept"]);
-        strace.args(["-e", "inject=accept4,accept:error=EPERM"]);
-        strace.arg(child.get_program()).args(child.get_args());
-        let variables = child.get_envs().filter_map(|(key, value)| Some((key, value?)));
-        strace.envs(variables);
-        strace
-    };
     let check = || SelectorKind::available().iter().for_each(|kind| check(*kind));
-    let output = alone_as(&format!("servers::accept_backoff::{name}"), check, traced);
-    assert!(output.is_none_or(|output| output.status.success()));
+    let name = format!("servers::accept_backoff::{name}");
+    alone_with_fault(&name, "accept4,accept:error=EPERM", check);
 }
 
 /// Runs a thousand ticks while the clock stands still. Returns the number of handles that ran.

@@ -3,14 +3,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mainspring::net::TcpListener;
 use mainspring::{EventLoop, SelectorKind, spawn};
 
-use crate::support::files::alone_as;
+use crate::support::process::alone_with_fault;
 
 /// Expected errors of a connection (accept(2) of Linux), errors that no list contains, and errors
 /// that kernels also return for a descriptor that does not listen.
@@ -31,22 +30,9 @@ const ERRORS: [&str; 12] = [
 
 /// Runs `check` in its own process, in which the first two accepts fail.
 fn with_each_error(name: &str, check: fn(SelectorKind)) {
-    if Command::new("strace").arg("-V").output().is_err() {
-        return println!("skipped: strace is not installed");
-    }
     for error in ERRORS {
-        let inject = format!("inject=accept4,accept:error={error}:when=1..2");
-        let traced = |child: Command| {
-            let mut strace = Command::new("strace");
-            strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4,accept", "-e"]);
-            strace.arg(&inject).arg(child.get_program()).args(child.get_args());
-            let variables = child.get_envs().filter_map(|(key, value)| Some((key, value?)));
-            strace.envs(variables);
-            strace
-        };
-        let check = || check(SelectorKind::available()[0]);
-        let Some(output) = alone_as(name, check, traced) else { return };
-        assert!(output.status.success(), "{error} stopped the listener: {output:?}");
+        let fault = format!("accept4,accept:error={error}:when=1..2");
+        alone_with_fault(name, &fault, || check(SelectorKind::available()[0]));
     }
 }
 

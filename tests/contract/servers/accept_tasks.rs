@@ -13,9 +13,10 @@ use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, Result, SelectorKind, Task, spawn};
 use rustix::io::Errno;
 
-use crate::support::files::{alone_as, tick};
+use crate::support::process::{alone_as, has_strace, under_strace};
 use crate::support::selector::counted;
-use crate::support::spy::{Call, spied};
+use crate::support::selector::{Call, logged};
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 /// Ticks until nothing runs. The clock stands still.
@@ -59,17 +60,12 @@ fn output<S, T: 'static>(el: &mut EventLoop<S>, task: Task<T>) -> T {
 /// Runs `check` in its own process under strace(1). Returns the traced system calls among `calls`;
 /// `None` in that process, or if strace is missing.
 fn traced(name: &str, calls: &str, more: &[&str], check: impl FnOnce()) -> Option<Vec<String>> {
-    if Command::new("strace").arg("-V").output().is_err() {
-        println!("skipped: strace is not installed");
+    if !has_strace() {
         return None;
     }
-    let under = |child: Command| {
-        let mut strace = Command::new("strace");
-        strace.args(["-f", "-qq", "-e", "signal=none", "-e", &format!("trace={calls}")]);
-        strace.args(more).arg(child.get_program()).args(child.get_args());
-        strace.envs(child.get_envs().filter_map(|(key, value)| Some((key, value?))));
-        strace
-    };
+    let trace = format!("trace={calls}");
+    let arguments = [&["-e", "signal=none", "-e", &*trace], more].concat();
+    let under = |child: Command| under_strace(&child, &arguments);
     let Output { status, stderr, .. } = alone_as(name, check, under)?;
     assert!(status.success(), "{name} failed under strace: {more:?}");
     let stderr = String::from_utf8(stderr).unwrap();
@@ -172,7 +168,7 @@ fn q5_a_listener_without_an_accepting_task_does_not_spin() {
             settle(&mut el);
             let _clients = [(); 2].map(|()| client(address));
             assert_eq!(output(&mut el, accepted).unwrap().len(), 1);
-            calls.since();
+            calls.take();
             let began = clock.elapsed();
             el.call_later(Duration::from_secs(3600), |_, ()| {});
             let ticks = (0..10).take_while(|_| {
@@ -180,7 +176,7 @@ fn q5_a_listener_without_an_accepting_task_does_not_spin() {
                 clock.elapsed() == began
             });
             assert!(ticks.count() <= 2, "the loop spins in round {round}");
-            assert!(calls.since().1 <= 1, "changes in round {round}");
+            assert!(calls.take().1 <= 1, "changes in round {round}");
             let left = accepting(&el, &listener, 1);
             assert_eq!(output(&mut el, left).unwrap().len(), 1, "in round {round}");
         }
@@ -192,7 +188,7 @@ fn q5_a_listener_without_an_accepting_task_does_not_spin() {
 #[test]
 fn w7_an_error_of_watching_a_listener_again_names_it() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, ());
+        let (mut el, log) = logged(kind, ());
         let (listener, address) = tcp();
         let fd = listener.as_fd().as_raw_fd();
         let task = accepting(&el, &listener, 1);
@@ -217,7 +213,7 @@ fn w7_an_error_of_watching_a_listener_again_names_it() {
 #[test]
 fn w7_an_accepted_connection_that_could_not_be_watched_is_watched_later() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, ());
+        let (mut el, log) = logged(kind, ());
         let (listener, address) = tcp();
         let task = accepting(&el, &listener, 1);
         settle(&mut el);
@@ -296,7 +292,7 @@ fn inet<S>(el: &EventLoop<S>) -> Task<Result<usize>> {
 }
 
 fn unix<S>(el: &EventLoop<S>) -> Task<Result<usize>> {
-    let path = crate::support::files::short_dir()
+    let path = crate::support::network::short_dir()
         .join(format!("mainspring-accepting-{}", std::process::id()));
     let listener = UnixListener::bind(&*path).unwrap();
     let clients = [(); CLIENTS].map(|()| StdUnix::connect(&path).unwrap());

@@ -14,7 +14,8 @@ use mainspring::net::{TcpListener, TcpStream, UnixListener};
 use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, Result, SelectorKind, Task, spawn, timeout};
 
-use crate::support::files::{short_dir, tick};
+use crate::support::network::short_dir;
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 const SECOND: Duration = Duration::from_secs(1);

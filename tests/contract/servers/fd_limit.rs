@@ -10,38 +10,17 @@ use mainspring::net::{Server, Transport};
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Interest, SelectorKind};
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::servers::serve::{client, echo, listener};
-use crate::support::files::{alone, tick};
-use crate::support::loopback;
-use crate::support::on_every_selector;
+use crate::support::descriptors::Full;
+use crate::support::network::{client, echo, listener};
+use crate::support::process::alone;
 use crate::support::protocol::{Told, recorded, settle, ticks, write_down_reports};
-use crate::support::spy::{Call, Log, spied};
+use crate::support::selector::{Call, Log, logged};
+use crate::support::ticks::tick;
+use crate::support::{loopback, on_every_selector};
 
 /// Pause of a listener after it met the limit.
 const REST: Duration = Duration::from_millis(100);
-
-/// Puts the process at its limit: all numbers below it are in use.
-pub struct Full {
-    pub taken: Vec<File>,
-    before: Rlimit,
-}
-
-impl Full {
-    pub fn new() -> Full {
-        let before = getrlimit(Resource::Nofile);
-        setrlimit(Resource::Nofile, Rlimit { current: Some(200), ..before }).unwrap();
-        let taken = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
-        Full { taken, before }
-    }
-}
-
-impl Drop for Full {
-    fn drop(&mut self) {
-        setrlimit(Resource::Nofile, self.before).unwrap();
-    }
-}
 
 fn says_hello(el: &mut EventLoop<Told>, client: &mut TcpStream) -> bool {
     client.write_all(b"hello").unwrap();
@@ -247,7 +226,7 @@ fn s4_a_server_may_be_closed_during_a_pause() {
 fn s4_a_server_without_a_reserve_descriptor_is_refused() {
     alone("servers::fd_limit::s4_a_server_without_a_reserve_descriptor_is_refused", || {
         on_every_selector(|kind| {
-            let (el, log) = spied(kind, Told::default());
+            let (el, log) = logged(kind, Told::default());
             let (socket, _) = listener();
             let full = Full::new();
             let refused = el.serve(socket, |_, _, conn: &Transport, _| Ok(conn.close()));
@@ -265,7 +244,7 @@ fn s4_a_server_without_a_reserve_descriptor_is_refused() {
 fn s4_watching_a_listener_again_is_retried() {
     alone("servers::fd_limit::s4_watching_a_listener_again_is_retried", || {
         on_every_selector(|kind| {
-            let (mut el, log) = spied(kind, Told::default());
+            let (mut el, log) = logged(kind, Told::default());
             write_down_reports(&el);
             let (socket, address): (_, SocketAddr) = listener();
             let server = echo(&el, socket);

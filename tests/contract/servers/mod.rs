@@ -4,5 +4,5 @@ mod accept_backoff;
 mod accept_errors;
 mod accept_tasks;
 mod connection_limits;
-pub mod fd_limit;
-pub mod serve;
+mod fd_limit;
+mod serve;

@@ -2,42 +2,24 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::RawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 use std::rc::Rc;
 
+use mainspring::EventLoop;
 use mainspring::net::{Address, ListenOptions, Server, listen};
-use mainspring::{EventLoop, LoopHandle};
 use rustix::io::Errno;
 
-use crate::support::files::{alone, tick};
-use crate::support::loopback;
-use crate::support::on_every_selector;
+use crate::support::network::{client, echo, listener, wait_until_refused};
+use crate::support::process::alone;
 use crate::support::protocol::{
     Moment, Recording, Told, recorded, recording, settle, tick_until, ticks, write_down_reports,
 };
-use crate::support::spy::{Call, spied};
-
-/// Returns a listener with a backlog of a thousand, and its address.
-pub fn listener() -> (OwnedFd, SocketAddr) {
-    let any = Address::from(SocketAddr::from(([127, 0, 0, 1], 0)));
-    let listener = listen(&any, &ListenOptions::default()).unwrap();
-    let bound = TcpListener::from(listener.try_clone().unwrap()).local_addr().unwrap();
-    (listener, bound)
-}
-
-pub fn echo<S: 'static>(el: &LoopHandle<S>, listener: impl AsFd + 'static) -> Server {
-    el.serve(listener, |_, _, conn, data| Ok(conn.write(data))).unwrap()
-}
-
-/// Connects without waiting to be accepted. The client's reads do not block.
-pub fn client(to: SocketAddr) -> TcpStream {
-    let client = TcpStream::connect(to).unwrap();
-    client.set_nonblocking(true).unwrap();
-    client
-}
+use crate::support::selector::{Call, logged};
+use crate::support::ticks::tick;
+use crate::support::{loopback, on_every_selector};
 
 /// Returns true if the client's bytes come back within `within` ticks.
 fn is_served(el: &mut EventLoop<Told>, client: &mut TcpStream, within: usize) -> bool {
@@ -56,7 +38,7 @@ fn s4_every_kind_of_listener_is_served() {
         let mut first = client(std.local_addr().unwrap());
         let (own, address) = listener();
         let mut second = client(address);
-        let path = crate::support::files::short_dir()
+        let path = crate::support::network::short_dir()
             .join(format!("mainspring-s4-{}-{kind}", std::process::id()));
         let unix = UnixListener::bind(&path).unwrap();
         let mut third = UnixStream::connect(&path).unwrap();
@@ -122,7 +104,7 @@ fn s4_accepted_sockets_are_close_on_exec_non_blocking_and_nodelay() {
     let name = "servers::serve::s4_accepted_sockets_are_close_on_exec_non_blocking_and_nodelay";
     alone(name, || {
         on_every_selector(|kind| {
-            let (mut el, log) = spied(kind, Told::default());
+            let (mut el, log) = logged(kind, Told::default());
             let (socket, address) = listener();
             let copy = TcpListener::from(socket.try_clone().unwrap());
             let server = el.serve(socket, |_, _, conn, _| Ok(conn.write(&[0; 10 << 20]))).unwrap();
@@ -155,7 +137,7 @@ fn s4_accepted_sockets_are_close_on_exec_non_blocking_and_nodelay() {
 #[test]
 fn s4_a_connection_that_fails_is_reported_and_the_next_one_is_served() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, Told::default());
+        let (mut el, log) = logged(kind, Told::default());
         write_down_reports(&el);
         let (socket, address) = listener();
         let line = line!() + 1;
@@ -184,7 +166,7 @@ fn s4_a_closed_server_accepts_no_client_and_keeps_its_connections() {
         server.close();
         server.close();
         assert_eq!(server.local_addr().unwrap_err().kind(), ErrorKind::NotConnected);
-        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        wait_until_refused(address);
         settle(&mut el);
         assert!(is_served(&mut el, &mut talker, 2));
         assert!(matches!(waiting.read(&mut [0]), Ok(0) | Err(_)));
@@ -318,7 +300,7 @@ fn s4_a_dropped_server_goes_on_and_a_background_server_lets_run_return() {
         ticks(&mut el, 3);
         assert!(is_served(&mut el, &mut talker, 3), "a background server still accepts");
         assert!(el.cancel(handle));
-        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        wait_until_refused(address);
         assert!(is_served(&mut el, &mut talker, 3));
     });
 }

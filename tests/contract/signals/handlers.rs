@@ -12,7 +12,9 @@ use std::{env, thread};
 use mainspring::{Error, EventLoop, Handle, Remote, ReportKind, SelectorKind, Signal};
 use rustix::process::{getpid, kill_process};
 
-use crate::support::files::{alone, alone_as, readable, tick};
+use crate::support::descriptors::readable;
+use crate::support::process::{alone, alone_as};
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 /// Runs the body of a test on every selector, in its own process.

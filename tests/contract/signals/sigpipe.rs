@@ -11,10 +11,10 @@ use mainspring::net::{ConnectedSocket, PipePair, TcpStream, TransportStream, Uni
 use mainspring::{EventLoop, SelectorKind, Signal, yield_now};
 use mainspring_sys::socket;
 
-use crate::support::files::{alone, pair, tcp_pair};
-use crate::support::loopback;
-use crate::support::on_every_selector;
+use crate::support::descriptors::{pair, tcp_pair};
+use crate::support::process::alone;
 use crate::support::protocol::{recorded, recording, settle};
+use crate::support::{loopback, on_every_selector};
 
 /// Every way of writing to a closed peer. The handler would count the signals; without a handler
 /// the first one would kill the process.

@@ -2,21 +2,22 @@
 
 use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mainspring::net::{Address, ListenOptions, Socket, UnixAddress, listen};
+use mainspring::net::{Address, ListenOptions, Socket, listen};
 use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, LoopHandle, PanicPolicy, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::support::files::{alone, census, pair, tick};
-use crate::support::loopback;
+use crate::support::descriptors::{census, pair};
+use crate::support::network::{SilentAddress, SocketFile, closed_address, full_unix_backlog_error};
+use crate::support::process::alone;
 use crate::support::protocol::{Told, recorded, settle, tick_until};
-use crate::support::{on_every_selector, simulated};
+use crate::support::ticks::tick;
+use crate::support::{loopback, on_every_selector, simulated};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -25,92 +26,6 @@ type Ends = Vec<Option<ErrorKind>>;
 
 fn note(_: &LoopHandle<Ends>, ends: &mut Ends, socket: Result<Socket>) {
     ends.push(socket.err().map(|error| error.kind()));
-}
-
-fn nobody_there() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-/// Address at which connecting stays in progress.
-///
-/// On Linux it is a listener with a full backlog: the kernel drops further packets and the client
-/// retries. Other kernels reset such a connection, but drop packets for an address of 127.0.0.0/8
-/// that no interface has.
-pub struct Deaf {
-    pub address: SocketAddr,
-    _listener: OwnedFd,
-    _clients: Vec<mainspring_sys::socket::Connecting>,
-}
-
-impl Deaf {
-    /// Returns `None`, and prints a note, if the system has no such address.
-    pub fn new() -> Option<Deaf> {
-        let deaf = Deaf::full_backlog();
-        if is_silent(deaf.address) {
-            return Some(deaf);
-        }
-        let unused = SocketAddr::from(([127, 0, 0, 2], deaf.address.port()));
-        if is_silent(unused) {
-            return Some(Deaf { address: unused, ..deaf });
-        }
-        println!("skipped: every address of the loopback answers");
-        None
-    }
-
-    fn full_backlog() -> Deaf {
-        let options = ListenOptions { backlog: 0, ..ListenOptions::default() };
-        let any = Address::from(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let listener = listen(&any, &options).unwrap();
-        let copy = TcpListener::from(listener.try_clone().unwrap());
-        let address = copy.local_addr().unwrap();
-        let to = Address::from(address);
-        let clients = (0..4).filter_map(|_| mainspring_sys::socket::connect(&to).ok()).collect();
-        Deaf { address, _listener: listener, _clients: clients }
-    }
-}
-
-/// Returns true if an attempt at `address` neither fails nor succeeds.
-fn is_silent(address: SocketAddr) -> bool {
-    let Ok(attempt) = mainspring_sys::socket::connect(&address.into()) else { return false };
-    loopback::deliver();
-    matches!(mainspring_sys::socket::finish_connect(&attempt), Ok(false))
-}
-
-/// Returns the kind of error that the kernel reports for a full Unix backlog. Linux has a specific
-/// error; the BSDs refuse the connection.
-pub fn full_backlog_of_unix(full: &Address) -> ErrorKind {
-    let mut clients = Vec::new();
-    for _ in 0..100 {
-        match mainspring_sys::socket::connect(full) {
-            Ok(client) => clients.push(client),
-            Err(error) => {
-                let kind = error.kind();
-                assert!(matches!(kind, ErrorKind::ResourceBusy | ErrorKind::ConnectionRefused));
-                return kind;
-            }
-        }
-    }
-    panic!("the backlog is never full");
-}
-
-/// Unique path of a socket file, which is removed at the end.
-struct SocketFile(PathBuf);
-
-impl SocketFile {
-    fn new(name: &str) -> SocketFile {
-        let name = format!("mainspring-{name}-{}", std::process::id());
-        SocketFile(crate::support::files::short_dir().join(name))
-    }
-
-    fn address(&self) -> Address {
-        UnixAddress::from_pathname(&self.0).unwrap().into()
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 #[test]
@@ -165,13 +80,13 @@ fn s5_each_failure_is_reported_once_and_leaves_no_descriptor() {
             let options = ListenOptions { backlog: 0, ..ListenOptions::default() };
             let _listener = listen(full.address(), &options).unwrap();
             let _first = mainspring_sys::socket::connect(&full.address()).unwrap();
-            let full_backlog = full_backlog_of_unix(&full.address());
-            let Some(deaf) = Deaf::new() else { return };
+            let full_backlog = full_unix_backlog_error(&full.address());
+            let Some(silent) = SilentAddress::new() else { return };
             let failures = [
-                (Address::from(nobody_there()), ErrorKind::ConnectionRefused),
+                (Address::from(closed_address()), ErrorKind::ConnectionRefused),
                 (missing.address(), ErrorKind::NotFound),
                 (full.address(), full_backlog),
-                (deaf.address.into(), ErrorKind::TimedOut),
+                (silent.address.into(), ErrorKind::TimedOut),
             ];
             let before = census();
             for (address, expected) in failures {
@@ -198,7 +113,7 @@ fn s5_each_failure_is_reported_once_and_leaves_no_descriptor() {
 fn s5_the_error_names_the_address_and_keeps_the_cause() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
-        let address = nobody_there();
+        let address = closed_address();
         let line = line!() + 1;
         el.connect(address, LONG, |_, _, socket| socket.map(drop));
         settle(&mut el);
@@ -250,11 +165,11 @@ fn s5_a_cancelled_attempt_frees_its_descriptor_number() {
     alone("sockets::connect::s5_a_cancelled_attempt_frees_its_descriptor_number", || {
         on_every_selector(|kind| {
             let (mut el, _) = simulated(kind, Ends::new());
-            let Some(deaf) = Deaf::new() else { return };
+            let Some(silent) = SilentAddress::new() else { return };
             let written = Rc::new(Cell::new(0));
             for _ in 0..10 {
                 let before = census();
-                let attempt = el.connect(deaf.address, LONG, note);
+                let attempt = el.connect(silent.address, LONG, note);
                 let number = *census().difference(&before).next().expect("a socket");
                 tick(&mut el);
                 assert!(el.cancel(attempt) && !el.cancel(attempt));
@@ -279,8 +194,8 @@ fn s5_a_cancelled_attempt_frees_its_descriptor_number() {
 fn s5_a_cancelled_attempt_leaves_no_timer() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, Ends::new());
-        let Some(deaf) = Deaf::new() else { return };
-        let attempt = el.connect(deaf.address, LONG, note);
+        let Some(silent) = SilentAddress::new() else { return };
+        let attempt = el.connect(silent.address, LONG, note);
         tick(&mut el);
         let began = clock.elapsed();
         assert!(el.cancel(attempt));
@@ -288,7 +203,7 @@ fn s5_a_cancelled_attempt_leaves_no_timer() {
         assert_eq!(el.next_deadline(), None);
         el.run().unwrap();
         assert_eq!(clock.elapsed(), began);
-        let finished = el.connect(nobody_there(), LONG, note);
+        let finished = el.connect(closed_address(), LONG, note);
         assert!(el.cancel(finished), "even if the result is already queued");
         settle_ends(&mut el);
         assert_eq!(*el.state(), []);
@@ -305,13 +220,14 @@ fn s5_a_callback_may_cancel_its_own_and_other_attempts() {
         let (mut el, _) = simulated(kind, Ends::new());
         let own = Rc::new(Cell::new(None));
         let place = own.clone();
-        let Some(deaf) = Deaf::new() else { return };
-        let other = el.connect(deaf.address, LONG, note);
-        let first = el.connect(nobody_there(), LONG, move |el: &LoopHandle<Ends>, ends, socket| {
-            note(el, ends, socket);
-            assert!(el.cancel(other));
-            el.cancel(place.get().unwrap());
-        });
+        let Some(silent) = SilentAddress::new() else { return };
+        let other = el.connect(silent.address, LONG, note);
+        let first =
+            el.connect(closed_address(), LONG, move |el: &LoopHandle<Ends>, ends, socket| {
+                note(el, ends, socket);
+                assert!(el.cancel(other));
+                el.cancel(place.get().unwrap());
+            });
         own.set(Some(first));
         el.run().unwrap();
         assert_eq!(*el.state(), [Some(ErrorKind::ConnectionRefused)]);
@@ -348,7 +264,7 @@ fn s5_an_error_or_a_panic_of_the_callback_is_reported_once() {
 fn s5_attempts_end_with_the_loop() {
     alone("sockets::connect::s5_attempts_end_with_the_loop", || {
         on_every_selector(|kind| {
-            let Some(deaf) = Deaf::new() else { return };
+            let Some(silent) = SilentAddress::new() else { return };
             let alive = Rc::new(());
             let before = census();
             let mut el = EventLoop::builder()
@@ -360,7 +276,7 @@ fn s5_attempts_end_with_the_loop() {
                     el.close();
                 }
                 let kept = alive.clone();
-                el.connect(deaf.address, LONG, move |_, _, _| drop(kept));
+                el.connect(silent.address, LONG, move |_, _, _| drop(kept));
             }
             drop(el);
             assert_eq!((census(), Rc::strong_count(&alive)), (before, 1));

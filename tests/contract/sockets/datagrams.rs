@@ -96,7 +96,7 @@ fn p88_unix_datagrams_wait_for_room() {
     const MANY: u32 = 2000;
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, ());
-        let path = crate::support::files::short_dir()
+        let path = crate::support::network::short_dir()
             .join(format!("mainspring-dgram-{}", std::process::id()));
         let server = UnixDatagram::bind(path.as_path()).unwrap();
         let [connected, loose] = [(); 2].map(|()| UnixDatagram::unbound().unwrap());
@@ -131,6 +131,6 @@ fn p88_unix_datagrams_wait_for_room() {
 /// Runs the ticks that are due at once. A retry timer is always armed, so the loop is never idle.
 fn settle_for_now<S>(el: &mut EventLoop<S>) {
     for _ in 0..20 {
-        crate::support::files::tick(el);
+        crate::support::ticks::tick(el);
     }
 }

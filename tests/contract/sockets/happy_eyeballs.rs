@@ -9,16 +9,13 @@ use mainspring::net::TcpStream;
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Result, SelectorKind};
 
-use crate::sockets::connect::Deaf;
-use crate::support::files::{alone, census};
+use crate::support::descriptors::census;
+use crate::support::network::{SilentAddress, closed_address};
+use crate::support::process::alone;
 use crate::support::{on_every_selector, simulated};
 
 const STAGGER: Duration = Duration::from_millis(250);
 const LONG: Duration = Duration::from_secs(3600);
-
-fn nobody_there() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
 
 fn somebody() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -44,7 +41,7 @@ fn connect(
 fn s5_a_failure_starts_the_next_attempt_at_once() {
     on_every_selector(|kind| {
         let (_listener, good) = somebody();
-        let addresses = [nobody_there(), nobody_there(), good, nobody_there()];
+        let addresses = [closed_address(), closed_address(), good, closed_address()];
         let (connected, took) = connect(kind, &addresses, LONG);
         assert_eq!((connected.unwrap(), took), (good, Duration::ZERO));
     });
@@ -54,10 +51,13 @@ fn s5_a_failure_starts_the_next_attempt_at_once() {
 fn s5_a_silent_address_delays_the_next_attempt() {
     alone("sockets::happy_eyeballs::s5_a_silent_address_delays_the_next_attempt", || {
         on_every_selector(|kind| {
-            let (Some(deaf), Some(deafer)) = (Deaf::new(), Deaf::new()) else { return };
+            let (Some(silent), Some(also_silent)) = (SilentAddress::new(), SilentAddress::new())
+            else {
+                return;
+            };
             let (_listener, good) = somebody();
             let before = census();
-            let addresses = [deaf.address, deafer.address, good];
+            let addresses = [silent.address, also_silent.address, good];
             let (connected, took) = connect(kind, &addresses, LONG);
             assert_eq!((connected.unwrap(), took), (good, 2 * STAGGER));
             assert_eq!(census(), before);
@@ -69,9 +69,9 @@ fn s5_a_silent_address_delays_the_next_attempt() {
 #[test]
 fn s5_a_failure_during_another_attempt_starts_the_next_at_once() {
     on_every_selector(|kind| {
-        let Some(deaf) = Deaf::new() else { return };
+        let Some(silent) = SilentAddress::new() else { return };
         let (_listener, good) = somebody();
-        let addresses = [deaf.address, nobody_there(), nobody_there(), good];
+        let addresses = [silent.address, closed_address(), closed_address(), good];
         let (connected, took) = connect(kind, &addresses, LONG);
         assert_eq!((connected.unwrap(), took), (good, STAGGER));
     });
@@ -80,7 +80,7 @@ fn s5_a_failure_during_another_attempt_starts_the_next_at_once() {
 #[test]
 fn s5_the_error_lists_all_failures() {
     on_every_selector(|kind| {
-        let addresses = [nobody_there(), nobody_there()];
+        let addresses = [closed_address(), closed_address()];
         let (failed, took) = connect(kind, &addresses, LONG);
         let failed = failed.unwrap_err();
         assert_eq!((failed.kind(), took), (ErrorKind::ConnectionRefused, Duration::ZERO));
@@ -97,14 +97,17 @@ fn s5_the_error_lists_all_failures() {
 fn s5_the_limit_covers_all_attempts() {
     alone("sockets::happy_eyeballs::s5_the_limit_covers_all_attempts", || {
         on_every_selector(|kind| {
-            let (Some(deaf), Some(deafer)) = (Deaf::new(), Deaf::new()) else { return };
+            let (Some(silent), Some(also_silent)) = (SilentAddress::new(), SilentAddress::new())
+            else {
+                return;
+            };
             let before = census();
-            let addresses = [deaf.address, deafer.address, nobody_there()];
+            let addresses = [silent.address, also_silent.address, closed_address()];
             let limit = Duration::from_secs(1);
             let (late, took) = connect(kind, &addresses, limit);
             let late = late.unwrap_err();
             assert_eq!((late.kind(), took), (ErrorKind::TimedOut, limit));
-            assert!(late.to_string().contains(&deaf.address.to_string()), "{late}");
+            assert!(late.to_string().contains(&silent.address.to_string()), "{late}");
             assert_eq!(census(), before);
         });
     });

@@ -13,7 +13,7 @@ use mainspring::net::{Host, Lookup};
 use mainspring::{BlockingPool, Error};
 use proptest::prelude::*;
 
-use crate::tasks::blocking_pool::{held, with_threads};
+use crate::support::blocking_jobs::{held, with_threads};
 
 /// Returns the reason why this is no host.
 fn reason(host: Result<Host, Error>) -> &'static str {

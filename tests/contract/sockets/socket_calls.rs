@@ -14,7 +14,7 @@ use mainspring::net::{
 };
 use mainspring::{EventLoop, Interest, Readiness, SelectorKind, spawn};
 
-use crate::support::files::tcp_pair;
+use crate::support::descriptors::tcp_pair;
 use crate::support::{on_every_selector, simulated};
 
 fn on_each<F: Future<Output = ()>>(check: impl Fn(EventLoop<()>) -> (EventLoop<()>, F)) {

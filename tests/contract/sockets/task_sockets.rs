@@ -6,7 +6,6 @@ use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -17,12 +16,12 @@ use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, Result, SelectorKind, Task, spawn, timeout};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, send, sendmsg};
 
-use crate::servers::fd_limit::Full;
-use crate::sockets::connect::{Deaf, full_backlog_of_unix};
-use crate::support::files::{alone, census, tcp_pair, tick};
-use crate::support::loopback;
+use crate::support::descriptors::{Full, census, tcp_pair};
+use crate::support::network::{SilentAddress, SocketFile, closed_address, full_unix_backlog_error};
+use crate::support::process::alone;
 use crate::support::selector::counted;
-use crate::support::{on_every_selector, simulated};
+use crate::support::ticks::tick;
+use crate::support::{loopback, on_every_selector, simulated};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(3600);
@@ -54,10 +53,6 @@ fn server<S>(el: &EventLoop<S>) -> (Task<Result<()>>, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     (el.spawn(serve(listener)), address)
-}
-
-fn nobody_there() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Returns a stream of a task, and its peer.
@@ -117,9 +112,9 @@ fn q10_a_steady_echo_changes_no_registration() {
             ran
         };
         assert_eq!((0..3).map(|_| round(&mut el)).sum::<usize>(), 9);
-        calls.since();
+        calls.take();
         assert_eq!((0..100).map(|_| round(&mut el)).sum::<usize>(), 300);
-        assert_eq!(calls.since(), (100, 0), "waits and changes on {kind}");
+        assert_eq!(calls.take(), (100, 0), "waits and changes on {kind}");
     });
 }
 
@@ -241,7 +236,7 @@ fn s1_halves_are_closed_one_by_one() {
         peer.read_to_end(&mut heard).unwrap(); // The end arrives because the writer was dropped.
         assert_eq!(heard, b"all we have");
         peer.write_all(b"and an answer").unwrap();
-        crate::support::files::hang_up(peer);
+        crate::support::descriptors::hang_up(peer);
         settle(&mut el);
         assert_eq!(el.run_until_complete(reading).unwrap().unwrap(), b"and an answer");
     });
@@ -290,7 +285,7 @@ fn s1_sockets_convert_from_std_and_to_transports() {
         let conn = el.run_until_complete(task).unwrap().unwrap();
         let socket = conn.into_socket();
         assert!(
-            !crate::support::files::is_blocking(&socket),
+            !crate::support::descriptors::is_blocking(&socket),
             "a copy of a socket may be watched elsewhere"
         );
         let echo = |_: &_, seen: &mut Vec<u8>, conn: &mainspring::net::Transport, data: &[u8]| {
@@ -311,8 +306,8 @@ fn s5_connecting_succeeds_fails_or_times_out() {
         on_every_selector(|kind| {
             let (mut el, clock) = simulated(kind, ());
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let (somebody, nobody) = (listener.local_addr().unwrap(), nobody_there());
-            let Some(deaf) = Deaf::new() else { return };
+            let (somebody, nobody) = (listener.local_addr().unwrap(), closed_address());
+            let Some(silent) = SilentAddress::new() else { return };
             let before = census();
             el.run_until_complete(async {
                 let stream = TcpStream::connect(somebody).await.unwrap();
@@ -320,7 +315,7 @@ fn s5_connecting_succeeds_fails_or_times_out() {
                 let refused = TcpStream::connect_timeout(nobody, LONG).await.unwrap_err();
                 assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
                 assert!(refused.to_string().contains(&nobody.to_string()), "{refused}");
-                let late = TcpStream::connect_timeout(deaf.address, SECOND).await.unwrap_err();
+                let late = TcpStream::connect_timeout(silent.address, SECOND).await.unwrap_err();
                 assert_eq!(late.kind(), ErrorKind::TimedOut);
                 assert!(late.chain().contains("not done within 1s"), "{}", late.chain());
             })
@@ -337,9 +332,9 @@ fn s5_a_dropped_connect_future_closes_its_socket() {
     alone("sockets::task_sockets::s5_a_dropped_connect_future_closes_its_socket", || {
         on_every_selector(|kind| {
             let (mut el, _) = simulated(kind, ());
-            let Some(deaf) = Deaf::new() else { return };
+            let Some(silent) = SilentAddress::new() else { return };
             let before = census();
-            let connecting = el.spawn(TcpStream::connect(deaf.address));
+            let connecting = el.spawn(TcpStream::connect(silent.address));
             settle(&mut el);
             assert_eq!(census().len(), before.len() + 1);
             connecting.cancel("enough");
@@ -372,22 +367,6 @@ fn s5_addresses_of_another_kind_are_refused() {
     assert_eq!(kinds.unwrap(), [ErrorKind::InvalidInput; 5]);
 }
 
-/// Path in the temporary directory; removed at the end.
-struct SocketFile(PathBuf);
-
-impl SocketFile {
-    fn new(name: &str) -> SocketFile {
-        let name = format!("mainspring-{name}-{}", std::process::id());
-        SocketFile(crate::support::files::short_dir().join(name))
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 #[test]
 fn s5_unix_sockets_connect_and_a_full_backlog_is_an_error() {
     on_every_selector(|kind| {
@@ -403,7 +382,7 @@ fn s5_unix_sockets_connect_and_a_full_backlog_is_an_error() {
             let first = UnixStream::connect(name.clone()).await.unwrap();
             assert_eq!(first.peer_addr().unwrap(), name);
             let full = UnixStream::connect(file.0.as_path()).await.unwrap_err();
-            assert_eq!(full.kind(), full_backlog_of_unix(&name.clone().into()));
+            assert_eq!(full.kind(), full_unix_backlog_error(&name.clone().into()));
             let (conn, from) = listener.accept().await.unwrap();
             assert!(from.is_unnamed() && conn.local_addr().unwrap() == name);
             drop(first);

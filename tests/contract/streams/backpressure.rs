@@ -9,10 +9,11 @@ use std::rc::Rc;
 use mainspring::net::Transport;
 use mainspring::{EventLoop, LoopHandle, SelectorKind};
 
-use crate::streams::delivery::stretch;
-use crate::support::files::{fill, pair, tick};
+use crate::support::bytes::stretch;
+use crate::support::descriptors::{fill, pair};
 use crate::support::on_every_selector;
 use crate::support::protocol::{Moment, Recording, Told, recorded, recording, settle, tick_until};
+use crate::support::ticks::tick;
 
 const HIGH: usize = 64 * 1024;
 const LOW: usize = 16 * 1024;
@@ -267,7 +268,7 @@ fn s2_paused_reading_delivers_nothing_and_loses_nothing() {
         settle(&mut el);
         assert_eq!(el.state().bytes(), b"while it is read, while it is not");
         conn.pause_reading();
-        crate::support::files::hang_up(theirs);
+        crate::support::descriptors::hang_up(theirs);
         settle(&mut el);
         assert_eq!(el.state().order(), [Moment::Made], "the end is held back too");
         conn.resume_reading();

@@ -13,8 +13,9 @@ use mainspring::net::TransportStream;
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Io, SelectorKind};
 
-use crate::streams::delivery::stretch;
-use crate::support::files::pair;
+use crate::support::bytes::stretch;
+use crate::support::custom_stream::CountingStream;
+use crate::support::descriptors::pair;
 use crate::support::on_every_selector;
 use crate::support::protocol::{Moment, Recording, Told, recording, settle, tick_until};
 
@@ -183,38 +184,10 @@ fn s1_bytes_held_before_attaching_are_delivered() {
 /// A stream that reports exactly what it holds is not read a second time after an event.
 #[test]
 fn s1_a_stream_that_holds_nothing_is_not_read_again() {
-    struct Counted(UnixStream, Rc<Cell<u32>>);
-    impl TransportStream for Counted {
-        fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-            self.1.set(self.1.get() + 1);
-            TransportStream::read(&self.0, buffer)
-        }
-
-        fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-            TransportStream::write(&self.0, bytes)
-        }
-
-        fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-            TransportStream::write_vectored(&self.0, slices)
-        }
-
-        fn shutdown_write(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn reader(&self) -> BorrowedFd<'_> {
-            self.0.as_fd()
-        }
-
-        fn has_buffered(&self) -> bool {
-            false
-        }
-    }
     on_every_selector(|kind| {
         let mut el = with_buffer(kind, 1000);
-        let (ours, mut theirs) = pair();
-        let reads = Rc::new(Cell::new(0));
-        el.attach_with(Counted(ours, reads.clone()), recording()).unwrap();
+        let (ours, mut theirs, reads, _) = CountingStream::pair();
+        el.attach_with(ours, recording()).unwrap();
         settle(&mut el);
         for round in 1..=3 {
             theirs.write_all(b"x").unwrap();

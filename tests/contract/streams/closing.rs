@@ -11,11 +11,13 @@ use std::time::Duration;
 use mainspring::net::{PipePair, Transport};
 use mainspring::{Error, PanicPolicy};
 
-use crate::streams::delivery::stretch;
-use crate::support::files::{alone, census, pair, tick};
+use crate::support::bytes::stretch;
+use crate::support::descriptors::{census, pair};
 use crate::support::on_every_selector;
+use crate::support::process::alone;
 use crate::support::protocol::{Moment, Recording, Told, recorded, recording, settle, ticks};
-use crate::support::spy::{Call, spied};
+use crate::support::selector::{Call, logged};
+use crate::support::ticks::tick;
 
 /// Timeout of a read at the end of the stream. A child process of another test has a copy of each
 /// socket until its exec.
@@ -54,7 +56,7 @@ fn s3_close_sends_the_queue_and_accepts_nothing_more() {
             tick(&mut el);
         }
         assert!(got == stretch(0, 1 << 20));
-        crate::support::files::hang_up(theirs);
+        crate::support::descriptors::hang_up(theirs);
         settle(&mut el);
         assert_eq!(el.state().bytes(), b"");
         assert_eq!(el.state().loss(), Some(None));
@@ -105,7 +107,7 @@ fn s3_a_connection_closed_before_connection_made_ends_in_order() {
             settle(&mut el);
             assert_eq!(el.state().moments[0], Moment::Made);
             // A connection that was only closed waits for the end of its peer.
-            crate::support::files::hang_up(theirs);
+            crate::support::descriptors::hang_up(theirs);
             settle(&mut el);
             assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)]);
         }
@@ -350,7 +352,7 @@ fn s3_dropping_the_loop_drops_protocols_without_a_callback() {
 fn s3_a_stream_is_deregistered_before_it_is_closed() {
     on_every_selector(|kind| {
         for abort in [true, false] {
-            let (mut el, log) = spied(kind, Told::default());
+            let (mut el, log) = logged(kind, Told::default());
             let ((us, _to_us), (_from_us, writer)) = (io::pipe().unwrap(), io::pipe().unwrap());
             let (reading, writing) = (us.as_raw_fd(), writer.as_raw_fd());
             let conn = el.attach_with(PipePair::new(us, writer), recording()).unwrap();

@@ -11,10 +11,12 @@ use std::rc::Rc;
 use mainspring::net::{Transport, TransportStream};
 use rustix::io::Errno;
 
-use crate::streams::delivery::{Dice, stretch};
-use crate::support::files::{pair, tick};
+use crate::support::bytes::{Dice, stretch};
+use crate::support::custom_stream::{Mirror, Trick};
+use crate::support::descriptors::pair;
 use crate::support::on_every_selector;
 use crate::support::protocol::{Moment, recorded, recording, settle, tick_until};
+use crate::support::ticks::tick;
 
 /// Moves one byte at a time, and at random returns `WouldBlock` or `Interrupted`.
 struct Fickle {
@@ -125,73 +127,6 @@ fn p96_an_error_of_the_stream_ends_the_connection_without_spinning() {
     });
 }
 
-pub type Trick = Rc<dyn Fn(&Transport)>;
-
-/// Stream that uses its own transport while a call on it is in progress.
-pub struct Mirror {
-    stream: UnixStream,
-    transport: Rc<RefCell<Option<Transport>>>,
-    on_read: Option<Trick>,
-    /// Applies only to the next write, which takes three bytes.
-    on_write: RefCell<Option<Trick>>,
-}
-
-impl Mirror {
-    /// Returns the stream, and the cell for its transport.
-    pub fn new(
-        stream: UnixStream,
-        on_read: Option<Trick>,
-        on_write: Option<Trick>,
-    ) -> (Mirror, Rc<RefCell<Option<Transport>>>) {
-        let place = Rc::<RefCell<Option<Transport>>>::default();
-        let on_write = RefCell::new(on_write);
-        (Mirror { stream, transport: place.clone(), on_read, on_write }, place)
-    }
-
-    fn play(&self, trick: Option<&Trick>) {
-        let transport = self.transport.borrow().clone();
-        if let (Some(trick), Some(transport)) = (trick, transport) {
-            trick(&transport);
-        }
-    }
-}
-
-impl TransportStream for Mirror {
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.play(self.on_read.as_ref());
-        Read::read(&mut &self.stream, buffer)
-    }
-
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        if self.transport.borrow().is_none() {
-            return Write::write(&mut &self.stream, bytes);
-        }
-        match self.on_write.take() {
-            None => Write::write(&mut &self.stream, bytes),
-            trick => {
-                self.play(trick.as_ref());
-                Write::write(&mut &self.stream, &bytes[..bytes.len().min(3)])
-            }
-        }
-    }
-
-    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.write(slices.iter().find(|it| !it.is_empty()).map_or(&[], |it| it))
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        self.stream.shutdown(std::net::Shutdown::Write)
-    }
-
-    fn reader(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
-    }
-
-    fn has_buffered(&self) -> bool {
-        false
-    }
-}
-
 /// The bytes of the outer write come first, and complete, even if the stream took only a part of
 /// them.
 #[test]
@@ -228,7 +163,7 @@ fn s1_a_stream_that_writes_during_a_flush_of_the_queue_keeps_the_order() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
         let (ours, mut theirs) = pair();
-        crate::support::files::fill(&ours);
+        crate::support::descriptors::fill(&ours);
         let trick: Trick = Rc::new(|conn| conn.write(b", inner"));
         let (stream, place) = Mirror::new(ours, None, Some(trick));
         let conn = el.attach_with(stream, recording()).unwrap();
@@ -265,7 +200,7 @@ fn s3_a_stream_that_closes_its_connection_gets_no_further_callback() {
             theirs.write_all(b"too late").unwrap();
             settle(&mut el);
             assert_eq!(theirs.read(&mut [0]).unwrap_or(0), 0, "the end, or a reset");
-            crate::support::files::hang_up(theirs);
+            crate::support::descriptors::hang_up(theirs);
             settle(&mut el);
             assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)], "while reading");
             place.take();
@@ -277,7 +212,7 @@ fn s3_a_stream_that_closes_its_connection_gets_no_further_callback() {
             *place.borrow_mut() = Some(conn.clone());
             conn.write(b"the stream takes three bytes of it");
             settle(&mut el);
-            crate::support::files::hang_up(theirs);
+            crate::support::descriptors::hang_up(theirs);
             settle(&mut el);
             assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)], "while writing");
             place.take();
@@ -332,7 +267,7 @@ fn s3_a_stream_that_panics_in_a_write_stays_usable() {
         let mut got = String::new();
         theirs.read_to_string(&mut got).unwrap();
         assert_eq!(got, "goes on");
-        crate::support::files::hang_up(theirs);
+        crate::support::descriptors::hang_up(theirs);
         settle(&mut el);
         assert_eq!(el.state().loss(), Some(None));
         place.take();

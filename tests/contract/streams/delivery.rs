@@ -6,7 +6,6 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use mainspring::net::{PipePair, Transport, TransportStream};
@@ -14,42 +13,14 @@ use mainspring::{EventLoop, SelectorKind};
 use mainspring_sys::socket;
 use rustix::event::PollFlags;
 
-use crate::support::files::{fill, pair, tcp_pair, tick, wait_for};
-use crate::support::loopback;
+use crate::support::bytes::{Dice, stretch};
+use crate::support::descriptors::{fill, pair, tcp_pair, wait_for};
 use crate::support::protocol::{
     Moment, Recording, Told, recorded, recording, settle, tick_until, write_down_reports,
 };
-use crate::support::spy::spied;
-use crate::support::{cases, on_every_selector};
-
-/// Pseudo-random numbers, the same in every run.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Dice {
-        Dice(seed | 1)
-    }
-
-    pub fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % bound
-    }
-}
-
-/// Returns bytes whose values depend on their position in the stream, with a period of 251 * 256.
-pub fn stretch(at: usize, length: usize) -> Vec<u8> {
-    const PERIOD: usize = 251 * 256;
-    static TABLE: LazyLock<Vec<u8>> =
-        LazyLock::new(|| (0..2 * PERIOD).map(|i| (i % 251) as u8 ^ (i / 251) as u8).collect());
-    let mut bytes = Vec::with_capacity(length);
-    while bytes.len() < length {
-        let from = (at + bytes.len()) % PERIOD;
-        bytes.extend_from_slice(&TABLE[from..from + PERIOD.min(length - bytes.len())]);
-    }
-    bytes
-}
+use crate::support::selector::logged;
+use crate::support::ticks::tick;
+use crate::support::{cases, loopback, on_every_selector};
 
 /// The peer sends data and closes before the first tick, so hang-up and data arrive together.
 fn check_all_before_the_end<T: TransportStream + 'static>(
@@ -122,7 +93,7 @@ fn check_half_close<T>(kind: SelectorKind, ours: T, mut peer: T, half: fn(&T))
 where
     T: TransportStream + Read + 'static,
 {
-    let (mut el, log) = spied(kind, Told::default());
+    let (mut el, log) = logged(kind, Told::default());
     write_down_reports(&el);
     let conn = el.attach_with(ours, recording()).unwrap();
     half(&peer);
@@ -184,7 +155,7 @@ fn s1_after_our_half_close_reading_goes_on() {
         settle(&mut el);
         assert_eq!(el.state().bytes(), b"still heard");
         assert!(!conn.is_closing());
-        crate::support::files::hang_up(theirs);
+        crate::support::descriptors::hang_up(theirs);
         settle(&mut el);
         assert_eq!(el.state().order(), [Moment::Made, Moment::Eof, Moment::Lost(None)]);
         el.run().unwrap();
@@ -394,7 +365,7 @@ fn s1_a_thread_and_the_loop_exchange_bytes() {
         let theirs = thread.join().unwrap().unwrap();
         wait_for(&theirs, PollFlags::OUT);
         conn.close();
-        crate::support::files::hang_up(theirs);
+        crate::support::descriptors::hang_up(theirs);
         settle(&mut el);
         assert_eq!(el.state().bytes(), b"hello".repeat(100));
         assert_eq!(el.state().loss(), Some(None));

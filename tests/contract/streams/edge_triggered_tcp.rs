@@ -16,15 +16,15 @@ use mainspring::{EventLoop, Interest, Readiness, SelectorKind, TriggerMode};
 use rustix::event::PollFlags;
 use rustix::net::{SendFlags, send};
 
-use crate::streams::delivery::stretch;
-use crate::support::files::{fill, pair, tcp_pair, tick, wait_for};
-use crate::support::loopback;
-use crate::support::on_every_selector;
+use crate::support::bytes::stretch;
+use crate::support::descriptors::{fill, pair, tcp_pair, wait_for};
 use crate::support::protocol::{
     Moment, Recording, Told, recording, settle, tick_until, ticks, write_down_reports,
 };
 use crate::support::selector::counted;
-use crate::support::spy::{Call, spied};
+use crate::support::selector::{Call, logged};
+use crate::support::ticks::tick;
+use crate::support::{loopback, on_every_selector};
 
 /// Size of the read buffer, in bytes.
 const BUFFER: usize = 8;
@@ -397,7 +397,7 @@ fn q10_a_steady_tcp_echo_costs_one_wait_and_one_callback() {
         let (ours, mut peer) = tcp_pair();
         let twin = ours.try_clone().unwrap();
         el.attach(ours, |_, _, conn, data| Ok(conn.write(data))).unwrap();
-        calls.since();
+        calls.take();
         for _ in 0..100 {
             peer.write_all(b"ping").unwrap();
             wait_for_bytes(&twin, 4);
@@ -405,14 +405,14 @@ fn q10_a_steady_tcp_echo_costs_one_wait_and_one_callback() {
             wait_for_bytes(&peer, 4);
             std::io::Read::read_exact(&mut peer, &mut [0; 4]).unwrap();
         }
-        assert_eq!(calls.since(), (100, 0), "waits and changes");
+        assert_eq!(calls.take(), (100, 0), "waits and changes");
         assert_eq!(tick(&mut el), 0);
     });
 }
 
 /// Returns the interests that the loop registers when `attach` runs.
 fn asked(kind: SelectorKind, attach: impl FnOnce(&mut EventLoop<Told>)) -> Vec<Interest> {
-    let (mut el, log) = spied(kind, Told::default());
+    let (mut el, log) = logged(kind, Told::default());
     attach(&mut el);
     let asked = |call: Call| match call {
         Call::Register(_, interest) => Some(interest),

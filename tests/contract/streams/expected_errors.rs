@@ -3,26 +3,15 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::Command;
 use std::rc::Rc;
 
 use mainspring::net::{PipePair, TransportStream, UdpSocket, UnixDatagram};
 use mainspring::{EventLoop, Io, SelectorKind};
-use nix::pty::openpty;
-use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 
-use crate::support::files::alone_as;
+use crate::support::descriptors::terminal;
+use crate::support::process::alone_with_fault;
 use crate::support::protocol::{Moment, Recording, recorded, tick_until};
 use crate::support::{on_every_selector, simulated};
-
-/// Returns master and slave of a pseudo terminal in raw mode.
-fn terminal() -> (File, File) {
-    let ends = openpty(None, None).unwrap();
-    let mut mode = tcgetattr(&ends.slave).unwrap();
-    cfmakeraw(&mut mode);
-    tcsetattr(&ends.slave, SetArg::TCSANOW, &mode).unwrap();
-    (ends.master.into(), ends.slave.into())
-}
 
 fn ends_regularly(kind: SelectorKind, slave: File, stream: impl TransportStream + 'static) {
     let (mut el, _) = recorded(kind);
@@ -105,23 +94,6 @@ fn s1_a_task_reads_the_end_of_a_terminal() {
     });
 }
 
-/// Runs `check` in its own process, in which some system calls fail.
-fn injected(name: &str, fault: &str, check: impl FnOnce()) {
-    if Command::new("strace").arg("-V").output().is_err() {
-        return println!("skipped: strace is not installed");
-    }
-    let traced = |child: Command| {
-        let mut strace = Command::new("strace");
-        let call = fault.split_once(':').expect("CALL:FAULT").0;
-        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"]);
-        strace.arg(format!("inject={fault}")).arg(child.get_program()).args(child.get_args());
-        strace.envs(child.get_envs().filter_map(|(key, value)| Some((key, value?))));
-        strace
-    };
-    let Some(output) = alone_as(name, check, traced) else { return };
-    assert!(output.status.success(), "{output:?}");
-}
-
 /// BSDs return ENOBUFS when the queue of a Unix receiver or of an interface is full (P88).
 #[test]
 fn p88_enobufs_for_a_datagram_is_a_wait() {
@@ -145,7 +117,7 @@ fn p88_enobufs_for_a_datagram_is_a_wait() {
         })
         .unwrap();
     };
-    injected(name, "sendto:error=ENOBUFS:when=1..9+2", check);
+    alone_with_fault(name, "sendto:error=ENOBUFS:when=1..9+2", check);
 }
 
 async fn one_send_to(path: &std::path::Path) -> std::io::Result<usize> {

@@ -12,10 +12,11 @@ use mainspring::net::{Transport, TransportStream};
 use mainspring::{EventLoop, SelectorKind};
 use rustix::event::PollFlags;
 
-use crate::streams::delivery::stretch;
-use crate::support::files::{pair, tcp_pair, tick, wait_for};
+use crate::support::bytes::stretch;
+use crate::support::descriptors::{pair, tcp_pair, wait_for};
 use crate::support::on_every_selector;
 use crate::support::protocol::{Moment, Recording, Told, recorded, recording, settle, tick_until};
+use crate::support::ticks::tick;
 
 /// More bytes than one tick reads, and no multiple of the buffer size.
 const ANSWER: usize = 30_000;

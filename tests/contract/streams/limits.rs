@@ -9,11 +9,12 @@ use mainspring::net::Server;
 use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, SelectorKind};
 
-use crate::servers::serve::{client, echo, listener};
-use crate::streams::delivery::stretch;
-use crate::support::files::{pair, tick};
+use crate::support::bytes::stretch;
+use crate::support::descriptors::pair;
+use crate::support::network::{client, echo, listener};
 use crate::support::on_every_selector;
 use crate::support::protocol::{Moment, Told, recorded, recording, settle, tick_until, ticks};
+use crate::support::ticks::tick;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// More bytes than the kernel buffers.

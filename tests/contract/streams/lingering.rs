@@ -1,9 +1,8 @@
 //! Bytes written before a `close` arrive, even at a peer that still sends (docs/contract.md, S3).
 
-use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,59 +10,15 @@ use std::time::Duration;
 use mainspring::SelectorKind;
 use mainspring::net::{PipePair, Transport, TransportStream};
 
-use crate::streams::custom_streams::{Mirror, Trick};
-use crate::streams::delivery::stretch;
-use crate::support::files::{pair, tcp_pair, tick};
+use crate::support::bytes::stretch;
+use crate::support::custom_stream::{CountingStream, Mirror, Trick};
+use crate::support::descriptors::{pair, tcp_pair};
 use crate::support::on_every_selector;
 use crate::support::protocol::{Moment, Recording, recorded, recording, settle, tick_until};
+use crate::support::ticks::tick;
 
 /// Maximum time that a closed connection waits for the end of its peer.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// Stream that counts its reads and its `shutdown_write` calls.
-struct Counting {
-    stream: UnixStream,
-    reads: Rc<Cell<u32>>,
-    ends: Rc<Cell<u32>>,
-}
-
-impl Counting {
-    /// Returns the stream, its peer, and the counts of reads and of `shutdown_write` calls.
-    fn pair() -> (Counting, UnixStream, Rc<Cell<u32>>, Rc<Cell<u32>>) {
-        let (stream, theirs) = pair();
-        let (reads, ends) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
-        let counting = Counting { stream, reads: reads.clone(), ends: ends.clone() };
-        (counting, theirs, reads, ends)
-    }
-}
-
-impl TransportStream for Counting {
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.reads.set(self.reads.get() + 1);
-        TransportStream::read(&self.stream, buffer)
-    }
-
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        TransportStream::write(&self.stream, bytes)
-    }
-
-    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        TransportStream::write_vectored(&self.stream, slices)
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        self.ends.set(self.ends.get() + 1);
-        TransportStream::shutdown_write(&mut self.stream)
-    }
-
-    fn reader(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
-    }
-
-    fn has_buffered(&self) -> bool {
-        false
-    }
-}
 
 /// Checks that everything arrives although the peer sends before and after the close.
 fn check_all_arrives<T, P>(kind: SelectorKind, length: usize, ours: T, mut peer: P)
@@ -177,7 +132,7 @@ fn s3_abort_ends_the_wait_for_the_peer() {
 fn s3_after_the_peers_end_a_close_does_not_wait() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
-        let (ours, theirs, reads, ends) = Counting::pair();
+        let (ours, theirs, reads, ends) = CountingStream::pair();
         let script = Recording::new(&Rc::new(()), |_, _, conn, moment| {
             if *moment == Moment::Eof {
                 conn.unwrap().close();
@@ -185,7 +140,7 @@ fn s3_after_the_peers_end_a_close_does_not_wait() {
             Ok(())
         });
         el.attach_with(ours, script).unwrap();
-        crate::support::files::hang_up(theirs);
+        crate::support::descriptors::hang_up(theirs);
         settle(&mut el);
         assert_eq!(el.state().moments, [Moment::Made, Moment::Eof, Moment::Lost(None)]);
         assert_eq!((reads.get(), ends.get()), (1, 0));
@@ -197,7 +152,7 @@ fn s3_after_the_peers_end_a_close_does_not_wait() {
 fn s3_input_after_a_close_is_read_once_an_event() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
-        let (ours, theirs, reads, ends) = Counting::pair();
+        let (ours, theirs, reads, ends) = CountingStream::pair();
         let conn = el.attach_with(ours, recording()).unwrap();
         tick(&mut el);
         conn.shutdown_write();
@@ -210,7 +165,7 @@ fn s3_input_after_a_close_is_read_once_an_event() {
             assert_eq!(reads.get(), round);
         }
         assert_eq!(el.state().bytes(), b"");
-        crate::support::files::hang_up(theirs);
+        crate::support::descriptors::hang_up(theirs);
         settle(&mut el);
         assert_eq!((el.state().loss(), ends.get()), (Some(None), 1));
     });
@@ -270,7 +225,7 @@ fn s3_a_loop_that_is_dropped_waits_for_no_peer() {
 fn s3_a_close_in_data_received_reads_no_further_in_this_event() {
     on_every_selector(|kind| {
         let (mut el, _) = recorded(kind);
-        let (ours, mut theirs, reads, ends) = Counting::pair();
+        let (ours, mut theirs, reads, ends) = CountingStream::pair();
         let script = Recording::new(&Rc::new(()), |_, _, conn, moment| {
             if matches!(moment, Moment::Data(_)) {
                 conn.unwrap().close();
@@ -281,7 +236,7 @@ fn s3_a_close_in_data_received_reads_no_further_in_this_event() {
         Write::write_all(&mut theirs, b"x").unwrap();
         settle(&mut el);
         assert_eq!((reads.get(), ends.get()), (1, 1));
-        crate::support::files::hang_up(theirs);
+        crate::support::descriptors::hang_up(theirs);
         settle(&mut el);
         assert_eq!((reads.get(), el.state().loss()), (2, Some(None)));
     });

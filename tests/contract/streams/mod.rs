@@ -4,7 +4,7 @@ mod backpressure;
 mod buffered_streams;
 mod closing;
 mod custom_streams;
-pub mod delivery;
+mod delivery;
 mod edge_triggered_tcp;
 mod expected_errors;
 #[cfg(feature = "futures-io")]

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use mainspring::net::{TcpStream, UnixStream};
 use mainspring::{Error, EventLoop, Io, ReadChunk, spawn, yield_now};
 
-use crate::support::files::tcp_pair;
+use crate::support::descriptors::tcp_pair;
 use crate::support::{on_every_selector, simulated};
 
 /// Returns a stream of a task, and its peer.

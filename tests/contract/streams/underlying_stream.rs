@@ -13,11 +13,12 @@ use mainspring::net::{Socket, Transport};
 use mainspring::{Error, EventLoop, LoopHandle, Watched};
 use rustix::event::PollFlags;
 
-use crate::servers::serve::{client, listener};
-use crate::streams::delivery::stretch;
-use crate::support::files::{pair, tcp_pair, tick, wait_for};
+use crate::support::bytes::stretch;
+use crate::support::descriptors::{pair, tcp_pair, wait_for};
+use crate::support::network::{client, listener};
 use crate::support::on_every_selector;
 use crate::support::protocol::{Moment, Recording, recorded, recording, settle, tick_until};
+use crate::support::ticks::tick;
 
 #[test]
 fn s3_reset_sends_a_reset_and_abort_does_not() {

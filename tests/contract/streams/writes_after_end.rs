@@ -8,8 +8,9 @@ use std::os::unix::net::UnixStream;
 use mainspring::net::Transport;
 use mainspring::{Error, EventLoop, ReportKind, SelectorKind};
 
-use crate::support::files::{reset_connection, tick};
+use crate::support::descriptors::reset_connection;
 use crate::support::on_every_selector;
+use crate::support::ticks::tick;
 
 type Reports = Vec<(ReportKind, u32, String)>;
 

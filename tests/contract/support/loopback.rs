@@ -8,12 +8,13 @@
 use std::cell::OnceCell;
 use std::io;
 use std::net::UdpSocket;
-use std::os::fd::{OwnedFd, RawFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use mainspring::selector::{Events, Selector, SelectorChoice, Token, UserEvent};
-use mainspring::{Interest, SelectorKind, TriggerMode};
+use mainspring::SelectorKind;
+use mainspring::selector::{Events, Selector, SelectorChoice};
+
+use crate::support::selector::{Wrapped, Wrapper};
 
 /// Number of round trips. A packet may cause another one: three open a connection, and a reset may
 /// answer the last.
@@ -32,9 +33,9 @@ pub fn selector(kind: SelectorKind) -> SelectorChoice {
 
 /// Like [`selector`], but returns the opened selector.
 pub fn open(kind: SelectorKind) -> Box<dyn Selector> {
-    let inner = kind.open().expect("a selector");
+    let real = kind.open().expect("a selector");
     deliver(); // Opens the socket now; later there may be no free descriptor.
-    if is_immediate() { inner } else { Box::new(Delivered(inner)) }
+    if is_immediate() { real } else { Box::new(Wrapped(Delivered(real))) }
 }
 
 /// Waits until everything sent over the loopback has arrived, and what was sent in response.
@@ -75,60 +76,21 @@ fn is_immediate() -> bool {
     })
 }
 
+/// Selector that waits for everything sent before it waits for events.
 #[derive(Debug)]
 struct Delivered(Box<dyn Selector>);
 
-impl Selector for Delivered {
-    fn register(
-        &mut self,
-        fd: RawFd,
-        token: Token,
-        of: Interest,
-        mode: TriggerMode,
-    ) -> io::Result<()> {
-        self.0.register(fd, token, of, mode)
+impl Wrapper for Delivered {
+    fn real(&self) -> &dyn Selector {
+        &*self.0
     }
 
-    fn reregister(
-        &mut self,
-        fd: RawFd,
-        token: Token,
-        of: Interest,
-        mode: TriggerMode,
-    ) -> io::Result<()> {
-        self.0.reregister(fd, token, of, mode)
-    }
-
-    fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
-        self.0.deregister(fd)
-    }
-
-    fn has_edges(&self) -> bool {
-        self.0.has_edges()
-    }
-
-    fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
-        self.0.clear_readiness(fd, interest);
+    fn real_mut(&mut self) -> &mut dyn Selector {
+        &mut *self.0
     }
 
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         deliver();
         self.0.select(events, timeout)
-    }
-
-    fn reset(&mut self) -> io::Result<()> {
-        self.0.reset()
-    }
-
-    fn poll_fd(&self) -> Option<Arc<OwnedFd>> {
-        self.0.poll_fd()
-    }
-
-    fn has_ready(&self) -> bool {
-        self.0.has_ready()
-    }
-
-    fn user_event(&mut self, token: Token) -> io::Result<Box<dyn UserEvent>> {
-        self.0.user_event(token)
     }
 }

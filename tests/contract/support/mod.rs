@@ -1,35 +1,29 @@
 //! Loops with simulated time, for each selector kind, and shared fixtures.
 
-pub mod files;
+pub mod blocking_jobs;
+pub mod bytes;
+pub mod custom_stream;
+pub mod descriptors;
 pub mod loopback;
+pub mod network;
+pub mod process;
 pub mod protocol;
+pub mod registrations;
 pub mod selector;
-pub mod spy;
+pub mod task_log;
+pub mod ticks;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::sync::{Mutex, Once};
+use std::sync::Once;
 
 use mainspring::selector::Token;
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Interest, SelectorKind, TriggerMode};
 use proptest::prelude::ProptestConfig;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the soft limit of descriptors to `wanted`. On some systems it is 256, and tests that run
-/// in parallel need more. Returns false if the hard limit is lower.
-pub fn raise_limit(wanted: u64) -> bool {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _alone = ONE_AT_A_TIME.lock().unwrap();
-    let limit = getrlimit(Resource::Nofile);
-    let is_enough = limit.maximum.is_none_or(|most| most >= wanted);
-    if is_enough && limit.current.is_some_and(|now| now < wanted) {
-        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit })
-            .expect("the soft limit can be raised");
-    }
-    is_enough
-}
+use crate::support::descriptors::raise_limit;
 
 /// Runs `check` on each available selector kind.
 pub fn on_every_selector(mut check: impl FnMut(SelectorKind)) {

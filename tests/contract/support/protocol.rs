@@ -166,16 +166,16 @@ pub fn write_down_reports(el: &LoopHandle<Told>) {
 /// Runs `count` ticks that do not sleep.
 pub fn ticks(el: &mut EventLoop<Told>, count: usize) {
     for _ in 0..count {
-        crate::support::files::tick(el);
+        crate::support::ticks::tick(el);
     }
 }
 
-/// Like [`wait_until`](crate::support::files::wait_until), but prints the recorded callbacks if it
+/// Like [`wait_until`](crate::support::ticks::wait_until), but prints the recorded callbacks if it
 /// panics.
 #[track_caller]
 pub fn tick_until(el: &mut EventLoop<Told>, done: impl FnMut(&mut EventLoop<Told>) -> bool) {
     let shown = ShownOnPanic(el);
-    crate::support::files::wait_until(shown.0, done);
+    crate::support::ticks::wait_until(shown.0, done);
 }
 
 struct ShownOnPanic<'a>(&'a mut EventLoop<Told>);
@@ -194,7 +194,7 @@ impl Drop for ShownOnPanic<'_> {
 pub fn settle(el: &mut EventLoop<Told>) {
     let mut idle = 0;
     for _ in 0..1000 {
-        idle = if crate::support::files::tick(el) == 0 { idle + 1 } else { 0 };
+        idle = if crate::support::ticks::tick(el) == 0 { idle + 1 } else { 0 };
         if idle == 2 {
             return;
         }

@@ -1,6 +1,7 @@
-//! Selector that passes each call on to a real one and counts the calls.
+//! Selectors that wrap a real one: they count calls, log calls, and refuse calls.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Debug;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
@@ -9,10 +10,115 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mainspring::selector::{Events, Selector, Token, UserEvent};
-use mainspring::{Interest, SelectorKind, TriggerMode};
+use mainspring::{EventLoop, Interest, SelectorKind, TriggerMode};
 use mainspring_sys::{Wakeup, WakeupKind};
 
-/// Counts and arguments of the calls.
+use crate::support::loopback;
+
+/// Selector that wraps a real one. Each method passes the call on unless it is overridden.
+pub trait Wrapper: Debug {
+    /// Returns the wrapped selector.
+    fn real(&self) -> &dyn Selector;
+
+    /// Returns the wrapped selector.
+    fn real_mut(&mut self) -> &mut dyn Selector;
+
+    fn register(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+        mode: TriggerMode,
+    ) -> io::Result<()> {
+        self.real_mut().register(fd, token, interest, mode)
+    }
+
+    fn reregister(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+        mode: TriggerMode,
+    ) -> io::Result<()> {
+        self.real_mut().reregister(fd, token, interest, mode)
+    }
+
+    fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
+        self.real_mut().deregister(fd)
+    }
+
+    fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        self.real_mut().select(events, timeout)
+    }
+
+    fn reset(&mut self) -> io::Result<()> {
+        self.real_mut().reset()
+    }
+
+    fn user_event(&mut self, token: Token) -> io::Result<Box<dyn UserEvent>> {
+        self.real_mut().user_event(token)
+    }
+}
+
+/// The [`Selector`] of a wrapper.
+#[derive(Debug)]
+pub struct Wrapped<W>(pub W);
+
+impl<W: Wrapper> Selector for Wrapped<W> {
+    fn register(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+        mode: TriggerMode,
+    ) -> io::Result<()> {
+        self.0.register(fd, token, interest, mode)
+    }
+
+    fn reregister(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+        mode: TriggerMode,
+    ) -> io::Result<()> {
+        self.0.reregister(fd, token, interest, mode)
+    }
+
+    fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
+        self.0.deregister(fd)
+    }
+
+    fn has_edges(&self) -> bool {
+        self.0.real().has_edges()
+    }
+
+    fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
+        self.0.real_mut().clear_readiness(fd, interest);
+    }
+
+    fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.select(events, timeout)
+    }
+
+    fn reset(&mut self) -> io::Result<()> {
+        self.0.reset()
+    }
+
+    fn poll_fd(&self) -> Option<Arc<OwnedFd>> {
+        self.0.real().poll_fd()
+    }
+
+    fn has_ready(&self) -> bool {
+        self.0.real().has_ready()
+    }
+
+    fn user_event(&mut self, token: Token) -> io::Result<Box<dyn UserEvent>> {
+        self.0.user_event(token)
+    }
+}
+
+/// Counts and arguments of the calls to a counting selector.
 #[derive(Debug, Default)]
 pub struct Calls {
     /// Number of waits.
@@ -24,18 +130,14 @@ pub struct Calls {
     /// Timeout of the latest wait.
     pub timeout: Cell<Option<Duration>>,
     /// Number of wakes, if the loop uses the selector's own wakeup.
-    pub rings: Arc<AtomicUsize>,
+    pub wakes: Arc<AtomicUsize>,
     /// True if wakes fail.
-    pub broken: Arc<AtomicBool>,
+    pub wakes_fail: Arc<AtomicBool>,
 }
 
 impl Calls {
-    fn change(&self) {
-        self.changes.set(self.changes.get() + 1);
-    }
-
     /// Returns and resets the numbers of waits and of changes.
-    pub fn since(&self) -> (usize, usize) {
+    pub fn take(&self) -> (usize, usize) {
         (self.selects.take(), self.changes.take())
     }
 }
@@ -43,105 +145,221 @@ impl Calls {
 /// Returns a counting selector of this kind.
 pub fn counted(kind: SelectorKind) -> (Box<dyn Selector>, Rc<Calls>) {
     let calls = Rc::new(Calls::default());
-    let inner = crate::support::loopback::open(kind);
-    (Box::new(Counted { inner, calls: calls.clone(), bell: None }), calls)
+    let counting = Counting { real: loopback::open(kind), calls: calls.clone(), wakeup: None };
+    (Box::new(Wrapped(counting)), calls)
 }
 
 #[derive(Debug)]
-struct Counted {
-    inner: Box<dyn Selector>,
+struct Counting {
+    real: Box<dyn Selector>,
     calls: Rc<Calls>,
-    bell: Option<(Token, Arc<Wakeup>)>,
+    /// Wakeup of the loop. It is a pipe, so that each selector kind can watch it.
+    wakeup: Option<(Token, Arc<Wakeup>)>,
 }
 
-/// Wakeup that counts its wakes.
-#[derive(Debug)]
-struct Bell {
-    wakeup: Arc<Wakeup>,
-    rings: Arc<AtomicUsize>,
-    broken: Arc<AtomicBool>,
-}
-
-impl UserEvent for Bell {
-    fn trigger(&self) -> io::Result<()> {
-        if self.broken.load(Ordering::SeqCst) {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        self.rings.fetch_add(1, Ordering::SeqCst);
-        self.wakeup.wake()
+impl Counting {
+    fn count_change(&self) {
+        self.calls.changes.set(self.calls.changes.get() + 1);
     }
 }
 
-impl Selector for Counted {
+impl Wrapper for Counting {
+    fn real(&self) -> &dyn Selector {
+        &*self.real
+    }
+
+    fn real_mut(&mut self) -> &mut dyn Selector {
+        &mut *self.real
+    }
+
     fn register(
         &mut self,
         fd: RawFd,
         token: Token,
-        of: Interest,
+        interest: Interest,
         mode: TriggerMode,
     ) -> io::Result<()> {
-        self.calls.change();
+        self.count_change();
         self.calls.registered.borrow_mut().push(fd);
-        self.inner.register(fd, token, of, mode)
+        self.real.register(fd, token, interest, mode)
     }
 
     fn reregister(
         &mut self,
         fd: RawFd,
         token: Token,
-        of: Interest,
+        interest: Interest,
         mode: TriggerMode,
     ) -> io::Result<()> {
-        self.calls.change();
-        self.inner.reregister(fd, token, of, mode)
+        self.count_change();
+        self.real.reregister(fd, token, interest, mode)
     }
 
     fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
-        self.calls.change();
-        self.inner.deregister(fd)
-    }
-
-    fn has_edges(&self) -> bool {
-        self.inner.has_edges()
-    }
-
-    fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
-        self.inner.clear_readiness(fd, interest);
+        self.count_change();
+        self.real.deregister(fd)
     }
 
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         self.calls.selects.set(self.calls.selects.get() + 1);
         self.calls.timeout.set(timeout);
-        self.inner.select(events, timeout)?;
-        match &self.bell {
-            Some((token, bell)) if rings(events, *token) => bell.drain(),
+        self.real.select(events, timeout)?;
+        match &self.wakeup {
+            Some((token, wakeup)) if has_event_of(events, *token) => wakeup.drain(),
             _ => Ok(()),
         }
     }
 
     fn reset(&mut self) -> io::Result<()> {
-        self.inner.reset()?;
-        let Some((token, bell)) = &self.bell else { return Ok(()) };
-        let fd = bell.watched_fd().expect("a pipe").as_raw_fd();
-        self.inner.register(fd, *token, Interest::READABLE, TriggerMode::Level)
-    }
-
-    fn poll_fd(&self) -> Option<Arc<OwnedFd>> {
-        self.inner.poll_fd()
-    }
-
-    fn has_ready(&self) -> bool {
-        self.inner.has_ready()
+        self.real.reset()?;
+        let Some((token, wakeup)) = &self.wakeup else { return Ok(()) };
+        let fd = wakeup.watched_fd().expect("a pipe").as_raw_fd();
+        self.real.register(fd, *token, Interest::READABLE, TriggerMode::Level)
     }
 
     fn user_event(&mut self, token: Token) -> io::Result<Box<dyn UserEvent>> {
-        let wakeup = Arc::new(Wakeup::new(WakeupKind::Pipe, &mut *self.inner, token)?);
-        self.bell = Some((token, wakeup.clone()));
-        let (rings, broken) = (self.calls.rings.clone(), self.calls.broken.clone());
-        Ok(Box::new(Bell { wakeup, rings, broken }))
+        let wakeup = Arc::new(Wakeup::new(WakeupKind::Pipe, &mut *self.real, token)?);
+        self.wakeup = Some((token, wakeup.clone()));
+        let (wakes, wakes_fail) = (self.calls.wakes.clone(), self.calls.wakes_fail.clone());
+        Ok(Box::new(CountingWakeup { wakeup, wakes, wakes_fail }))
     }
 }
 
-fn rings(events: &Events, token: Token) -> bool {
+fn has_event_of(events: &Events, token: Token) -> bool {
     events.into_iter().any(|event| event.token == token)
+}
+
+/// Wakeup that counts its wakes.
+#[derive(Debug)]
+struct CountingWakeup {
+    wakeup: Arc<Wakeup>,
+    wakes: Arc<AtomicUsize>,
+    wakes_fail: Arc<AtomicBool>,
+}
+
+impl UserEvent for CountingWakeup {
+    fn trigger(&self) -> io::Result<()> {
+        if self.wakes_fail.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.wakes.fetch_add(1, Ordering::SeqCst);
+        self.wakeup.wake()
+    }
+}
+
+/// Logged call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    Register(RawFd, Interest),
+    Reregister(RawFd, Interest),
+    Deregister(RawFd),
+    Reset,
+}
+
+#[derive(Debug, Default)]
+struct LogState {
+    calls: Vec<Call>,
+    /// Greatest slot of any token, except those of wakeups.
+    greatest_slot: u32,
+    /// Error number that the next registration or change fails with.
+    refusal: Option<i32>,
+}
+
+/// Log of a logging selector.
+#[derive(Debug, Default, Clone)]
+pub struct Log(Rc<RefCell<LogState>>);
+
+impl Log {
+    /// Returns and clears the logged calls.
+    pub fn take(&self) -> Vec<Call> {
+        std::mem::take(&mut self.0.borrow_mut().calls)
+    }
+
+    /// Returns the logged calls.
+    pub fn calls(&self) -> Vec<Call> {
+        self.0.borrow().calls.clone()
+    }
+
+    /// Returns the greatest slot of any token, except those of wakeups.
+    pub fn greatest_slot(&self) -> u32 {
+        self.0.borrow().greatest_slot
+    }
+
+    /// Makes the next registration or change fail.
+    pub fn refuse_next(&self, errno: rustix::io::Errno) {
+        self.0.borrow_mut().refusal = Some(errno.raw_os_error());
+    }
+
+    fn push(&self, call: Call) {
+        self.0.borrow_mut().calls.push(call);
+    }
+
+    /// Logs a registration or change. Fails if it must be refused.
+    fn push_change(&self, call: Call, token: Token) -> io::Result<()> {
+        let mut state = self.0.borrow_mut();
+        state.calls.push(call);
+        if token.slot() < u32::MAX / 2 {
+            state.greatest_slot = state.greatest_slot.max(token.slot());
+        }
+        state.refusal.take().map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
+    }
+}
+
+/// Returns a loop with a logging selector. The log does not contain the calls made while the loop
+/// was built.
+pub fn logged<S>(kind: SelectorKind, state: S) -> (EventLoop<S>, Log) {
+    let log = Log::default();
+    let logging = Logging { real: loopback::open(kind), log: log.clone() };
+    let selector: Box<dyn Selector> = Box::new(Wrapped(logging));
+    let el = EventLoop::builder().selector(selector).build_with(state).expect("a loop");
+    log.take();
+    (el, log)
+}
+
+#[derive(Debug)]
+struct Logging {
+    real: Box<dyn Selector>,
+    log: Log,
+}
+
+impl Wrapper for Logging {
+    fn real(&self) -> &dyn Selector {
+        &*self.real
+    }
+
+    fn real_mut(&mut self) -> &mut dyn Selector {
+        &mut *self.real
+    }
+
+    fn register(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+        mode: TriggerMode,
+    ) -> io::Result<()> {
+        self.log.push_change(Call::Register(fd, interest), token)?;
+        self.real.register(fd, token, interest, mode)
+    }
+
+    fn reregister(
+        &mut self,
+        fd: RawFd,
+        token: Token,
+        interest: Interest,
+        mode: TriggerMode,
+    ) -> io::Result<()> {
+        self.log.push_change(Call::Reregister(fd, interest), token)?;
+        self.real.reregister(fd, token, interest, mode)
+    }
+
+    fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
+        self.log.push(Call::Deregister(fd));
+        self.real.deregister(fd)
+    }
+
+    fn reset(&mut self) -> io::Result<()> {
+        self.log.push(Call::Reset);
+        self.real.reset()
+    }
 }

@@ -1,51 +1,16 @@
 //! The pool for blocking jobs: its threads, its queue, and closing it (docs/contract.md, F9).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use mainspring::{BlockingPool, BlockingPoolBuilder, Error, Job, JobBuilder, JobError, StuckJobs};
+use mainspring::{BlockingPool, BlockingPoolBuilder, Error, Job, JobError, StuckJobs};
 
+use crate::support::blocking_jobs::{Hold, held, lasting, until, with_threads};
 use crate::support::cases;
-use crate::support::files::alone_as;
-
-/// Lets the job end when it is dropped.
-pub type Hold = Sender<()>;
-
-/// Submits a job that runs until its hold is dropped. Returns once the job runs.
-#[track_caller]
-pub fn held(job: JobBuilder<'_>) -> (Job<()>, Hold) {
-    let (began, has_begun) = mpsc::channel();
-    let (hold, held) = mpsc::channel();
-    let job = job.submit(move || {
-        began.send(()).unwrap();
-        wait_for_end(&held);
-    });
-    has_begun.recv().unwrap();
-    (job.unwrap(), hold)
-}
-
-fn wait_for_end(held: &Receiver<()>) {
-    held.recv().unwrap_err();
-}
-
-/// Yields to other threads until the condition holds.
-pub fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        thread::yield_now();
-    }
-}
-
-/// Returns a pool with at most `threads` threads, which never end because of idleness.
-pub fn with_threads(threads: usize) -> BlockingPool {
-    lasting().threads(threads).build().unwrap()
-}
-
-fn lasting() -> BlockingPoolBuilder {
-    BlockingPool::builder().idle(Duration::MAX)
-}
+use crate::support::process::alone_as;
 
 fn name_of_thread() -> String {
     thread::current().name().unwrap().to_owned()

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use mainspring::{BlockingPool, Job, JobError};
 
-use crate::tasks::blocking_pool::{Hold, held, until, with_threads};
+use crate::support::blocking_jobs::{Hold, held, until, with_threads};
 
 const OURS: &str = "ours";
 const WORKER: &str = "mainspring-1";

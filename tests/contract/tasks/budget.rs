@@ -13,8 +13,9 @@ use mainspring::{
     gather, gather_all, promise, race, spawn_blocking, timeout, wait,
 };
 
-use crate::support::files::{pair, tick};
+use crate::support::descriptors::pair;
 use crate::support::on_every_selector;
+use crate::support::ticks::tick;
 
 /// Maximum number of awaits of this crate that complete in one poll.
 const STEPS: usize = 128;

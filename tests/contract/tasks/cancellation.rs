@@ -13,7 +13,7 @@ use mainspring::{
 };
 
 use crate::support::simulated;
-use crate::tasks::scopes::SECOND;
+use crate::support::task_log::SECOND;
 
 type Boxed = Pin<Box<dyn Future<Output = Option<u32>>>>;
 

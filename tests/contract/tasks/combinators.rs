@@ -10,7 +10,7 @@ use mainspring::{
     gather_all, race, race_all, shield, sleep, spawn, timeout, wait, yield_now,
 };
 
-use crate::tasks::scopes::{Log, SECOND, noting};
+use crate::support::task_log::{Log, SECOND, noting};
 
 /// Spawns a task that sleeps for `seconds` and returns that number.
 fn taking(seconds: u32) -> Task<Result<u32>> {
@@ -77,7 +77,7 @@ fn f5_gather_returns_the_first_error_after_the_rest_has_ended() {
         assert_eq!(error.to_string(), "first");
         log.note("first");
         let error = gather([waiting(&log, 0), panicking(1)]).await.unwrap_err();
-        assert_eq!(error.to_string(), "panicked: as told");
+        assert_eq!(error.to_string(), "panicked: on purpose");
         log.note("panicked");
         let cancelled = waiting(&log, 0);
         cancelled.cancel("not this one");

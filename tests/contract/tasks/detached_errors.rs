@@ -10,7 +10,7 @@ use mainspring::net::{Protocol, TcpStream, Transport};
 use mainspring::{CancelScope, Error, EventLoop, LoopHandle, Result, SelectorKind, spawn, timeout};
 use rustix::net::sockopt::set_socket_linger;
 
-use crate::support::files::{reset_connection, tcp_pair};
+use crate::support::descriptors::{reset_connection, tcp_pair};
 use crate::support::{on_every_selector, simulated};
 
 type Reports = Rc<RefCell<Vec<String>>>;

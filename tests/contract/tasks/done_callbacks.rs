@@ -65,7 +65,7 @@ fn f7_a_panicking_callback_does_not_affect_the_others() {
     let reported = reports.clone();
     el.set_exception_handler(move |_, (), report| {
         assert_eq!(report.location.line(), line!() + 7);
-        assert_eq!(report.error.to_string(), "panicked: as it should");
+        assert_eq!(report.error.to_string(), "panicked: on purpose");
         reported.borrow_mut().push("reported");
     });
     let task = el.spawn(async { "output" });

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use mainspring::{Task, promise, sleep};
 
-use crate::support::files::tick;
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 #[derive(Default)]

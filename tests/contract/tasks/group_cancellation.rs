@@ -11,7 +11,7 @@ use mainspring::{
     CancelScope, Error, JoinError, Result, TaskGroup, sleep, spawn, timeout, yield_now,
 };
 
-use crate::tasks::scopes::{Log, SECOND, cancel_after, noting};
+use crate::support::task_log::{Log, SECOND, cancel_after, noting};
 
 /// Runs a group with one child that ends at once, and one that takes three seconds to end.
 async fn slow_group(log: Log) -> Result<()> {

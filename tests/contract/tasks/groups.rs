@@ -11,7 +11,7 @@ use mainspring::{
     yield_now,
 };
 
-use crate::tasks::scopes::{Log, SECOND, noting};
+use crate::support::task_log::{Log, SECOND, noting};
 
 /// Never ends, and logs its drop.
 async fn waiting(log: Log, name: &'static str) -> Result<()> {

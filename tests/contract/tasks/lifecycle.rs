@@ -105,7 +105,7 @@ fn f1_a_task_ends_with_a_result_a_panic_or_a_cancellation() {
         assert_eq!(result.await.unwrap(), "result");
         let error: JoinError = panics.await.unwrap_err();
         assert!(error.is_panic() && !error.is_cancelled());
-        assert_eq!(error.to_string(), "the task panicked: as it should");
+        assert_eq!(error.to_string(), "the task panicked: on purpose");
         let JoinError::Panicked(panic) = error else { unreachable!() };
         assert_eq!(panic.message(), "on purpose");
         assert_eq!(panic.into_payload().downcast_ref(), Some(&"on purpose"));

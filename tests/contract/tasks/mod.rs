@@ -1,6 +1,6 @@
 //! Futures and tasks (section F of docs/contract.md).
 
-pub mod blocking_pool;
+mod blocking_pool;
 mod blocking_pool_drops;
 mod budget;
 mod cancellation;

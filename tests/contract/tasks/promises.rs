@@ -203,7 +203,7 @@ fn f7_a_panicking_callback_of_a_promise_does_not_affect_the_others() {
     el.call_soon(|_, _| promise.set_result(42));
     assert_eq!(el.run_until_complete(promised).unwrap().unwrap(), 42);
     assert_eq!((seen.get(), el.state().len()), (2, 1));
-    assert_eq!(el.state()[0], "task panicked: as it should");
+    assert_eq!(el.state()[0], "task panicked: on purpose");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use mainspring::{
 };
 
 use crate::support::simulated;
-use crate::tasks::scopes::{Log, SECOND, cancel_after, noting};
+use crate::support::task_log::{Log, SECOND, cancel_after, noting};
 
 /// Runs something shielded for five seconds, and then something that is not shielded.
 async fn half_shielded(log: Log) {

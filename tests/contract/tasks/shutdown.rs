@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mainspring::{CancelScope, Shutdown, ShutdownEnding, race, sleep, spawn, yield_now};
 
-use crate::tasks::scopes::{SECOND, noting};
+use crate::support::task_log::{SECOND, noting};
 
 #[test]
 fn f5_a_shutdown_without_work_ends_at_once() {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use mainspring::net::{TcpStream, lookup_host};
 use mainspring::{BlockingPool, Error, EventLoop, spawn_blocking, timeout};
 
+use crate::support::blocking_jobs::{held, until};
 use crate::support::{on_every_selector, simulated};
-use crate::tasks::blocking_pool::{held, until};
 
 fn name_of_thread() -> Option<String> {
     thread::current().name().map(str::to_owned)

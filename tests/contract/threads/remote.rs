@@ -168,12 +168,12 @@ fn x2_wakes_merge() {
                 (0..1000).for_each(|_| remote.call_soon(|_, ran| *ran += 1).unwrap());
             });
             sender.join().unwrap();
-            assert_eq!(calls.rings.swap(0, Ordering::SeqCst), 1);
+            assert_eq!(calls.wakes.swap(0, Ordering::SeqCst), 1);
             el.run().unwrap();
             assert_eq!(*el.state(), round * 1000);
         }
         // Dropping the last remote may wake the loop.
-        assert!(calls.rings.load(Ordering::SeqCst) <= 1);
+        assert!(calls.wakes.load(Ordering::SeqCst) <= 1);
     });
 }
 
@@ -212,12 +212,12 @@ fn x2_a_failed_wake_is_an_error_and_the_closure_runs_in_the_next_tick() {
         let builder = EventLoop::builder().selector(selector).wakeup(WakeupKind::UserEvent);
         let mut el = builder.build_with(0).unwrap();
         let remote = el.remote();
-        calls.broken.store(true, Ordering::SeqCst);
+        calls.wakes_fail.store(true, Ordering::SeqCst);
         assert!(matches!(remote.call_soon(|_, ran| *ran += 1), Err(Error::Wake(_))));
         el.call_soon(|_, _| {});
         assert_eq!(el.tick(NOW).unwrap(), 2);
         assert_eq!(*el.state(), 1);
-        calls.broken.store(false, Ordering::SeqCst);
+        calls.wakes_fail.store(false, Ordering::SeqCst);
         remote.call_soon(|_, ran| *ran += 1).unwrap();
         drop(remote);
         el.run().unwrap();
@@ -247,7 +247,7 @@ fn x2_a_loop_that_is_awake_is_not_woken() {
             sent.unwrap();
             assert_eq!(el.tick(None).unwrap(), 1);
             assert_eq!(el.tick(None).unwrap(), 501, "the loop does not sleep");
-            assert_eq!(calls.rings.load(Ordering::SeqCst), round);
+            assert_eq!(calls.wakes.load(Ordering::SeqCst), round);
             assert!(el.state_mut().drain(..).eq(0..=500));
             assert_eq!(el.next_deadline(), None, "the loop is idle");
         }

@@ -57,7 +57,7 @@ fn x2_a_task_can_be_joined_and_awaited_by_another_thread() {
             let error: JoinError = fails.join().unwrap_err();
             (slow.join().unwrap(), block_on(made).unwrap(), error.to_string())
         });
-        assert_eq!(outputs, (1, 2, "the task panicked: as it should".to_owned()));
+        assert_eq!(outputs, (1, 2, "the task panicked: on purpose".to_owned()));
     });
 }
 
@@ -190,7 +190,7 @@ fn f8_a_failure_that_no_thread_joins_is_reported() {
         });
         el.run_until_stalled().unwrap();
         let error = task.unwrap().join().unwrap_err();
-        assert_eq!(error.to_string(), "the task panicked: not even made", "line {made}");
+        assert_eq!(error.to_string(), "the task panicked: not created", "line {made}");
         let reports = [(spawned, "panicked: unheard"), (failed, "no luck")];
         assert_eq!(*el.state(), reports.map(|(line, text)| (line, text.to_owned())));
     });

@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use mainspring::{Interest, Watched, Watcher};
 
-use crate::support::files::{is_blocking, pair, tick};
+use crate::support::descriptors::{is_blocking, pair};
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 const READ: Interest = Interest::READABLE;

@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use mainspring::{Interest, Io, Readiness, TriggerMode};
 
-use crate::support::files::{pair, tick};
+use crate::support::descriptors::pair;
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 const READ: Interest = Interest::READABLE;
@@ -37,7 +38,7 @@ fn w10_an_edge_reader_that_stops_short_gets_the_next_byte_and_the_end() {
             assert_eq!((tick(&mut el), tick(&mut el)), (1, 0));
             assert_eq!(el.state()[..], vec![1; round]);
         }
-        crate::support::files::hang_up(theirs);
+        crate::support::descriptors::hang_up(theirs);
         assert_eq!(tick(&mut el), 1);
         assert_eq!(el.state()[..], [1, 1, 1, 0]);
         assert!(!el.is_alive());

@@ -11,9 +11,11 @@ use mainspring::{Error, EventLoop, Interest, ReportKind, SelectorKind, Watcher};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::support::files::{alone, is_blocking, pair, readable, tick};
-use crate::support::spy::spied;
-use crate::support::{on_every_selector, raise_limit, simulated};
+use crate::support::descriptors::{is_blocking, pair, raise_limit, readable};
+use crate::support::process::alone;
+use crate::support::selector::logged;
+use crate::support::ticks::tick;
+use crate::support::{on_every_selector, simulated};
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
@@ -168,7 +170,7 @@ fn w7_loops_may_watch_each_other_one_way_only() {
 fn w7_a_kernel_limit_leaves_the_tables_unchanged() {
     on_every_selector(|kind| {
         for limit in [Errno::MFILE, Errno::NOSPC, Errno::NOMEM] {
-            let (mut el, log) = spied(kind, 0);
+            let (mut el, log) = logged(kind, 0);
             let (ours, _theirs) = readable();
             let (source, twin) = (Rc::new(ours), pair().0);
             log.refuse_next(limit);
@@ -190,7 +192,7 @@ fn w7_a_kernel_limit_leaves_the_tables_unchanged() {
 #[test]
 fn w7_a_refused_change_leaves_the_interest_unchanged() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, Vec::new());
+        let (mut el, log) = logged(kind, Vec::new());
         let (ours, _theirs) = readable();
         let source = Rc::new(ours);
         let reader = el

@@ -1,6 +1,5 @@
 //! Interests of watchers: ends, hang-ups, pauses, oneshot and edge mode (docs/contract.md, W5).
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
@@ -9,10 +8,10 @@ use mainspring::{EventLoop, Interest, LoopHandle, Readiness, SelectorKind, Trigg
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use crate::support::files::{fill, pair, readable, reset_connection, tcp_pair, tick, wait_until};
-use crate::support::loopback;
-use crate::support::spy::{Call, spied};
-use crate::support::{has_priority, on_every_selector, simulated};
+use crate::support::descriptors::{fill, pair, readable, reset_connection, tcp_pair, terminal};
+use crate::support::selector::{Call, logged};
+use crate::support::ticks::{tick, wait_until};
+use crate::support::{has_priority, loopback, on_every_selector, simulated};
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
@@ -80,7 +79,7 @@ fn w5_an_end_wakes_all_callbacks_of_the_fd() {
         let (ours, theirs) = pair();
         el.watch(ours, Interest::PRIORITY, urgent).unwrap();
         assert_eq!(tick(&mut el), 0);
-        crate::support::files::hang_up(theirs);
+        crate::support::descriptors::hang_up(theirs);
         assert_eq!(tick(&mut el), 1, "a hang-up also wakes the watcher of priority data");
     });
 }
@@ -143,7 +142,7 @@ fn w5_priority_data_wakes_only_its_watcher() {
 #[test]
 fn w5_a_paused_watcher_is_not_registered() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, Names::new());
+        let (mut el, log) = logged(kind, Names::new());
         let (ours, theirs) = readable();
         let fd = ours.as_raw_fd();
         let watcher = el.watch(ours, Interest::empty(), says("paused")).unwrap();
@@ -154,7 +153,7 @@ fn w5_a_paused_watcher_is_not_registered() {
         assert_eq!(tick(&mut el), 1);
         el.set_interest(watcher, Interest::empty()).unwrap();
         assert_eq!(log.take(), [Call::Deregister(fd)]);
-        crate::support::files::hang_up(theirs);
+        crate::support::descriptors::hang_up(theirs);
         (0..3).for_each(|_| assert_eq!(tick(&mut el), 0));
         assert!(el.cancel(watcher));
         assert_eq!(log.take(), []);
@@ -166,7 +165,7 @@ fn w5_a_paused_watcher_is_not_registered() {
 #[test]
 fn w5_a_change_of_interest_costs_at_most_one_call() {
     on_every_selector(|kind| {
-        let (el, log) = spied(kind, Names::new());
+        let (el, log) = logged(kind, Names::new());
         let (ours, _theirs) = pair();
         let (fd, source) = (ours.as_raw_fd(), Rc::new(ours));
         let reader = el.add_reader(source.clone(), says("reader")).unwrap();
@@ -197,7 +196,7 @@ fn w5_a_change_of_interest_costs_at_most_one_call() {
 #[test]
 fn w5_a_steady_connection_costs_no_control_call() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, 0);
+        let (mut el, log) = logged(kind, 0);
         let (ours, _theirs) = readable();
         el.add_reader(ours, |_, calls: &mut usize, socket| {
             *calls += 1;
@@ -310,14 +309,4 @@ fn w5_a_hang_up_of_a_terminal_hides_no_byte() {
         assert_eq!(*el.state(), BYTES);
         writer.join().unwrap();
     });
-}
-
-/// Returns a pseudo terminal in raw mode.
-pub fn terminal() -> (File, File) {
-    use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
-    let pair = nix::pty::openpty(None, None).unwrap();
-    let mut settings = tcgetattr(&pair.slave).unwrap();
-    settings.make_raw();
-    tcsetattr(&pair.slave, OptionalActions::Now, &settings).unwrap();
-    (pair.master.into(), pair.slave.into())
 }

@@ -11,8 +11,10 @@ use std::task::{Context, Poll, Waker};
 
 use mainspring::{Error, EventLoop, Interest, Io, Readiness, Task};
 
-use crate::support::files::{alone, fill, is_blocking, pair, reset_connection, tick};
-use crate::support::spy::{Call, spied};
+use crate::support::descriptors::{fill, is_blocking, pair, reset_connection};
+use crate::support::process::alone;
+use crate::support::selector::{Call, logged};
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 const BOTH: Interest = Interest::READABLE.union(Interest::WRITABLE);
@@ -74,7 +76,7 @@ fn w1_a_task_reads_to_the_end_of_file() {
             peer.write_all(part).unwrap();
         }
         settle(&mut el);
-        crate::support::files::hang_up(peer);
+        crate::support::descriptors::hang_up(peer);
         settle(&mut el);
         assert_eq!(output(&mut el, task), [b"one", b"two"]);
     });
@@ -209,7 +211,7 @@ fn w3_the_fd_is_deregistered_before_it_is_closed() {
     ];
     on_every_selector(|kind| {
         for (how, end) in ends {
-            let (mut el, log) = spied(kind, ());
+            let (mut el, log) = logged(kind, ());
             let (io, peer) = io_pair();
             let fd = io.as_fd().as_raw_fd();
             let task = reading(&el, &io);
@@ -226,7 +228,7 @@ fn w3_the_fd_is_deregistered_before_it_is_closed() {
 #[test]
 fn w3_nothing_is_registered_before_a_call_would_block() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, ());
+        let (mut el, log) = logged(kind, ());
         let (io, mut peer) = io_pair();
         peer.write_all(b"x").unwrap();
         let task = reading(&el, &io);
@@ -240,7 +242,7 @@ fn w3_nothing_is_registered_before_a_call_would_block() {
 #[test]
 fn w3_into_inner_returns_a_deregistered_source() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, ());
+        let (mut el, log) = logged(kind, ());
         let (ours, mut peer) = pair();
         let fd = ours.as_raw_fd();
         let io = Io::new(ours).unwrap();
@@ -339,7 +341,7 @@ fn w5_errors_and_hang_ups_wake_both_directions() {
         let writer = el.spawn(async move { other.ready(Interest::WRITABLE).await.unwrap() });
         settle(&mut el);
         assert!(!reader.is_finished() && !writer.is_finished());
-        crate::support::files::hang_up(peer);
+        crate::support::descriptors::hang_up(peer);
         settle(&mut el);
         assert!(output(&mut el, reader).contains(Readiness::READABLE | Readiness::HANGUP));
         assert!(output(&mut el, writer).contains(Readiness::WRITABLE | Readiness::HANGUP));
@@ -367,7 +369,7 @@ fn w5_a_reset_is_an_error_once_and_then_the_end_of_file() {
 #[test]
 fn s1_after_a_half_close_the_other_direction_goes_on() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, ());
+        let (mut el, log) = logged(kind, ());
         let (io, mut peer) = io_pair();
         let reader = reading(&el, &io);
         settle(&mut el);
@@ -413,7 +415,7 @@ fn w6_files_are_always_ready() {
 #[test]
 fn w7_the_error_of_an_unwatchable_source_names_it() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, ());
+        let (mut el, log) = logged(kind, ());
         let (io, mut peer) = io_pair();
         let fd = io.as_fd().as_raw_fd();
         log.refuse_next(rustix::io::Errno::NOSPC);

@@ -10,8 +10,9 @@ use std::task::{Context, Poll, Waker};
 
 use mainspring::{EventLoop, Interest, Io, SelectorKind};
 
-use crate::support::files::{pair, tick};
-use crate::support::spy::{Call, spied};
+use crate::support::descriptors::pair;
+use crate::support::selector::{Call, logged};
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 const READ: Interest = Interest::READABLE;
@@ -139,7 +140,7 @@ fn w10_a_future_moves_with_its_source() {
 #[test]
 fn w3_the_first_loop_deregisters_the_source() {
     on_every_selector(|kind| {
-        let (mut first, log) = spied(kind, ());
+        let (mut first, log) = logged(kind, ());
         let (mut second, _) = simulated(kind, ());
         let (ours, mut theirs) = pair();
         let io = Rc::new(Io::new(ours).unwrap());

@@ -11,8 +11,9 @@ use std::task::{Context, Poll, Waker};
 use mainspring::{Interest, Io, Readiness, SelectorKind};
 use rustix::io::Errno;
 
-use crate::support::files::{pair, tick};
-use crate::support::spy::{Call, spied};
+use crate::support::descriptors::pair;
+use crate::support::selector::{Call, logged};
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 const READ: Interest = Interest::READABLE;
@@ -22,7 +23,7 @@ const PRIORITY: Interest = Interest::PRIORITY;
 #[test]
 fn w10_io_works_without_priority_data() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, ());
+        let (mut el, log) = logged(kind, ());
         let (ours, mut theirs) = pair();
         let io = Rc::new(Io::with_interest(ours, READ | PRIORITY).unwrap());
         log.refuse_next(Errno::NOSYS);
@@ -123,7 +124,7 @@ fn w10_a_watcher_can_wait_for_the_end_only() {
         }
         theirs.write_all(b"unread").unwrap();
         assert_eq!((tick(&mut el), tick(&mut el)), (0, 0), "data woke the waiter");
-        crate::support::files::hang_up(theirs);
+        crate::support::descriptors::hang_up(theirs);
         assert_eq!((tick(&mut el), tick(&mut el), tick(&mut el)), (1, 1, 0));
         assert_eq!(el.state()[..], [true, true]);
         assert!(!el.is_alive());
@@ -135,7 +136,7 @@ fn w10_a_watcher_can_wait_for_the_end_only() {
 #[test]
 fn w5_an_empty_interest_is_a_pause_or_an_error() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, 0);
+        let (mut el, log) = logged(kind, 0);
         let (ours, theirs) = pair();
         let watcher = el.watch(ours, Interest::empty(), |_, calls, _| Ok(*calls += 1)).unwrap();
         assert_eq!(log.take(), []);

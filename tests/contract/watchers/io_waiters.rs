@@ -17,10 +17,10 @@ use futures::future::join;
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Interest, Io, SelectorKind, Task, spawn, yield_now};
 
-use crate::support::files::{pair, tick};
-use crate::support::loopback;
+use crate::support::descriptors::pair;
 use crate::support::selector::counted;
-use crate::support::{on_every_selector, simulated};
+use crate::support::ticks::tick;
+use crate::support::{loopback, on_every_selector, simulated};
 
 type Shared = Rc<Io<UnixStream>>;
 
@@ -179,7 +179,7 @@ fn w1_one_future_waits_for_either_direction() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
-        crate::support::files::fill(&*io);
+        crate::support::descriptors::fill(&*io);
         let seen = Rc::new(RefCell::new(Vec::new()));
         let (inside, own) = (seen.clone(), io.clone());
         let both = Interest::READABLE | Interest::WRITABLE;
@@ -359,9 +359,9 @@ fn q10_a_steady_exchange_changes_no_registration() {
         };
         settle(&mut el);
         (0..3).for_each(|_| request(&mut el));
-        calls.since();
+        calls.take();
         (0..100).for_each(|_| request(&mut el));
-        assert_eq!(calls.since(), (100, 0), "waits and changes on {kind}");
+        assert_eq!(calls.take(), (100, 0), "waits and changes on {kind}");
     });
 }
 
@@ -371,7 +371,7 @@ fn w1_pipes_and_terminals_can_be_watched() {
         let (mut el, _) = simulated(kind, ());
         let (reader, writer) = pipe().unwrap();
         let (reader, writer) = (Io::new(reader).unwrap(), Io::new(writer).unwrap());
-        let (master, slave) = crate::watchers::interest::terminal();
+        let (master, slave) = crate::support::descriptors::terminal();
         let (master, slave) = (Io::new(master).unwrap(), Io::new(slave).unwrap());
         // A pipe feeds a terminal, whose other end is read.
         let piping = el.spawn(async move {

@@ -7,8 +7,10 @@ use std::process::{Command, Stdio};
 use mainspring::{Error, EventLoop, EventLoopBuilder, SelectorKind, Signal, WakeupKind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::support::files::{alone, census, readable, tick};
+use crate::support::descriptors::{census, readable};
 use crate::support::on_every_selector;
+use crate::support::process::alone;
+use crate::support::ticks::tick;
 
 /// Runs `check` for each combination of selector and wakeup that can be built.
 fn on_every_pair(mut check: impl FnMut(SelectorKind, WakeupKind)) {

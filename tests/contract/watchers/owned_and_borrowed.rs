@@ -12,16 +12,17 @@ use std::sync::Arc;
 
 use mainspring::{EventLoop, Interest, Io, SelectorKind, Watched};
 
-use crate::support::files::{pair, tick};
+use crate::support::descriptors::pair;
 use crate::support::selector::counted;
-use crate::support::spy::{Call, spied};
+use crate::support::selector::{Call, logged};
+use crate::support::ticks::tick;
 use crate::support::{Source, on_every_selector};
 
 const READ: Interest = Interest::READABLE;
 
 /// Returns the number of registration changes when the same interest is set three times.
 fn changes<T: AsFd + 'static>(kind: SelectorKind, source: T) -> usize {
-    let (mut el, log) = spied(kind, ());
+    let (mut el, log) = logged(kind, ());
     let set = |_: &_, _: &mut (), me: &mut Watched<T>| me.set_interest(READ);
     let watcher = el.watch(source, READ, set).unwrap();
     log.take();
@@ -54,7 +55,7 @@ fn w10_setting_the_same_interest_of_a_borrowed_source_costs_a_call() {
         let lent: &'static UnixStream = Box::leak(Box::new(ours));
         let fd = lent.as_fd();
         assert_eq!(changes(kind, fd), 3);
-        let (mut el, log) = spied(kind, ());
+        let (mut el, log) = logged(kind, ());
         let watcher = el.watch(fd, READ, |_, _, _| Ok(())).unwrap();
         log.take();
         tick(&mut el);
@@ -104,12 +105,12 @@ fn q10_a_wait_of_an_owned_source_costs_no_call() {
             let reading = reads(&el);
             tick(&mut el);
             for round in 0..5 {
-                calls.since();
+                calls.take();
                 theirs.write_all(b"x").unwrap();
                 tick(&mut el);
                 tick(&mut el);
                 if round < 4 {
-                    assert_eq!(calls.since().1, usize::from(borrows), "changes in {round}");
+                    assert_eq!(calls.take().1, usize::from(borrows), "changes in {round}");
                 }
             }
             assert!(reading.is_finished());

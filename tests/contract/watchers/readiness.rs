@@ -10,10 +10,10 @@ use std::rc::Rc;
 
 use mainspring::{Error, EventLoop, Interest, Readiness};
 
-use crate::support::files::{fill, pair, readable, tick};
-use crate::support::loopback;
-use crate::support::spy::{Call, spied};
-use crate::support::{on_every_selector, simulated};
+use crate::support::descriptors::{fill, pair, readable};
+use crate::support::selector::{Call, logged};
+use crate::support::ticks::tick;
+use crate::support::{loopback, on_every_selector, simulated};
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
@@ -65,7 +65,7 @@ fn w1_a_writer_is_called_in_each_tick_while_there_is_room() {
 #[test]
 fn w1_a_reader_and_a_writer_share_a_socket() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, Vec::new());
+        let (mut el, log) = logged(kind, Vec::new());
         let (ours, _theirs) = readable();
         let (fd, ours) = (ours.as_raw_fd(), Rc::new(ours));
         let writer = el.add_writer(ours.clone(), |_, seen: &mut Vec<_>, _| {

@@ -7,8 +7,9 @@ use std::rc::Rc;
 
 use mainspring::{Error, Interest, LoopHandle, TriggerMode, Watched, Watcher};
 
-use crate::support::files::{pair, readable, tick};
-use crate::support::spy::{Call, Log, spied};
+use crate::support::descriptors::{pair, readable};
+use crate::support::selector::{Call, Log, logged};
+use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 const READ: Interest = Interest::READABLE;
@@ -182,7 +183,7 @@ fn w2_replace_loses_no_event_in_any_mode() {
 #[test]
 fn w3_a_watcher_removed_by_a_hook_does_not_run() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, Names::new());
+        let (mut el, log) = logged(kind, Names::new());
         let (ours, _theirs) = readable();
         let watcher = el.add_reader(ours, says("wrong")).unwrap();
         let (silent, _peer) = pair();
@@ -230,7 +231,7 @@ fn w3_a_callback_removed_within_its_batch_does_not_run() {
 #[test]
 fn w3_the_reader_removes_the_writer_of_the_same_event() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, Names::new());
+        let (mut el, log) = logged(kind, Names::new());
         let (ours, _theirs) = readable();
         let ours = Rc::new(ours);
         let writer = el.add_writer(ours.clone(), says("writer")).unwrap();
@@ -314,7 +315,7 @@ fn w3_the_fd_is_deregistered_before_the_source_is_closed() {
         const WAYS: usize = 6;
         let drops = Rc::new(Cell::new(0));
         for way in 0..WAYS {
-            let (mut el, log) = spied(kind, ());
+            let (mut el, log) = logged(kind, ());
             el.set_exception_handler(|_, (), _| {});
             let (stream, _theirs) = readable();
             let source = Forgotten { stream, log, drops: drops.clone() };

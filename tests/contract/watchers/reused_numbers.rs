@@ -5,9 +5,10 @@ use std::os::unix::net::UnixStream;
 
 use mainspring::{Interest, Watcher};
 
-use crate::support::files::{pair, readable, tick};
+use crate::support::descriptors::{pair, readable};
 use crate::support::on_every_selector;
-use crate::support::spy::{Call, spied};
+use crate::support::selector::{Call, logged};
+use crate::support::ticks::tick;
 
 const READ: Interest = Interest::READABLE;
 
@@ -15,7 +16,7 @@ const READ: Interest = Interest::READABLE;
 #[test]
 fn w4_ten_thousand_owners_share_one_number() {
     on_every_selector(|kind| {
-        let (mut el, log) = spied(kind, 0);
+        let (mut el, log) = logged(kind, 0);
         for round in 1..=10_000 {
             let (ours, mut theirs) = pair();
             el.add_reader(ours, move |_, served, socket| {
@@ -43,7 +44,7 @@ fn w4_ten_thousand_owners_share_one_number() {
 fn w4_an_old_event_does_not_reach_the_new_owner() {
     on_every_selector(|kind| {
         type State = Vec<Watcher<UnixStream>>;
-        let (mut el, log) = spied(kind, State::new());
+        let (mut el, log) = logged(kind, State::new());
         let mut peers = Vec::new();
         for index in 0..2 {
             let (ours, theirs) = readable();

@@ -1,0 +1,122 @@
+//! Custom streams: one counts calls, and one calls back into its own transport.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+
+use mainspring::net::{Transport, TransportStream};
+
+/// Stream that counts its reads and its `shutdown_write` calls.
+pub struct CountingStream {
+    stream: UnixStream,
+    reads: Rc<Cell<u32>>,
+    ends: Rc<Cell<u32>>,
+}
+
+impl CountingStream {
+    /// Returns the stream, its peer, and the counts of reads and of `shutdown_write` calls.
+    pub fn pair() -> (CountingStream, UnixStream, Rc<Cell<u32>>, Rc<Cell<u32>>) {
+        let (stream, theirs) = UnixStream::pair().expect("a pair of sockets");
+        let (reads, ends) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let counting = CountingStream { stream, reads: reads.clone(), ends: ends.clone() };
+        (counting, theirs, reads, ends)
+    }
+}
+
+impl TransportStream for CountingStream {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reads.set(self.reads.get() + 1);
+        TransportStream::read(&self.stream, buffer)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        TransportStream::write(&self.stream, bytes)
+    }
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        TransportStream::write_vectored(&self.stream, slices)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.ends.set(self.ends.get() + 1);
+        TransportStream::shutdown_write(&mut self.stream)
+    }
+
+    fn reader(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    fn has_buffered(&self) -> bool {
+        false
+    }
+}
+
+/// Function that a stream calls with its own transport.
+pub type Trick = Rc<dyn Fn(&Transport)>;
+
+/// Stream that uses its own transport while a call on it is in progress.
+pub struct Mirror {
+    stream: UnixStream,
+    transport: Rc<RefCell<Option<Transport>>>,
+    on_read: Option<Trick>,
+    /// Applies only to the next write, which takes three bytes.
+    on_write: RefCell<Option<Trick>>,
+}
+
+impl Mirror {
+    /// Returns the stream, and the cell for its transport.
+    pub fn new(
+        stream: UnixStream,
+        on_read: Option<Trick>,
+        on_write: Option<Trick>,
+    ) -> (Mirror, Rc<RefCell<Option<Transport>>>) {
+        let place = Rc::<RefCell<Option<Transport>>>::default();
+        let on_write = RefCell::new(on_write);
+        (Mirror { stream, transport: place.clone(), on_read, on_write }, place)
+    }
+
+    fn play(&self, trick: Option<&Trick>) {
+        let transport = self.transport.borrow().clone();
+        if let (Some(trick), Some(transport)) = (trick, transport) {
+            trick(&transport);
+        }
+    }
+}
+
+impl TransportStream for Mirror {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.play(self.on_read.as_ref());
+        Read::read(&mut &self.stream, buffer)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if self.transport.borrow().is_none() {
+            return Write::write(&mut &self.stream, bytes);
+        }
+        match self.on_write.take() {
+            None => Write::write(&mut &self.stream, bytes),
+            trick => {
+                self.play(trick.as_ref());
+                Write::write(&mut &self.stream, &bytes[..bytes.len().min(3)])
+            }
+        }
+    }
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write(slices.iter().find(|it| !it.is_empty()).map_or(&[], |it| it))
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.stream.shutdown(std::net::Shutdown::Write)
+    }
+
+    fn reader(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    fn has_buffered(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,151 @@
+//! Listeners, clients, socket files, and addresses that do not answer.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use mainspring::LoopHandle;
+use mainspring::net::{Address, ListenOptions, Server, UnixAddress, listen};
+
+use crate::support::loopback;
+
+/// Returns a directory for socket files. Their paths must be short, and TMPDIR may be long, missing
+/// or read-only.
+pub fn short_dir() -> PathBuf {
+    let is_usable = |dir: &PathBuf| {
+        let probe = dir.join(format!("mainspring-probe-{}", std::process::id()));
+        let is_writable = std::fs::write(&probe, "").is_ok();
+        let _ = std::fs::remove_file(probe); // Another thread may have removed it.
+        is_writable && dir.as_os_str().len() < 60
+    };
+    let others = ["/tmp", "/var/tmp", "/dev/shm", "."].map(PathBuf::from);
+    let mut candidates = [std::env::temp_dir()].into_iter().chain(others);
+    candidates.find(is_usable).expect("a writable directory with a short path")
+}
+
+/// Returns a listener with a backlog of a thousand, and its address.
+pub fn listener() -> (OwnedFd, SocketAddr) {
+    let any = Address::from(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let listener = listen(&any, &ListenOptions::default()).unwrap();
+    let bound = TcpListener::from(listener.try_clone().unwrap()).local_addr().unwrap();
+    (listener, bound)
+}
+
+pub fn echo<S: 'static>(el: &LoopHandle<S>, listener: impl AsFd + 'static) -> Server {
+    el.serve(listener, |_, _, conn, data| Ok(conn.write(data))).unwrap()
+}
+
+/// Connects without waiting to be accepted. The client's reads do not block.
+pub fn client(to: SocketAddr) -> TcpStream {
+    let client = TcpStream::connect(to).unwrap();
+    client.set_nonblocking(true).unwrap();
+    client
+}
+
+/// Returns an address at which nothing listens.
+pub fn closed_address() -> SocketAddr {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        // A child process that another test starts has a copy of the listener until its exec, and
+        // another test may listen at the same port.
+        if (0..100).any(|_| TcpStream::connect(address).is_err()) {
+            return address;
+        }
+    }
+}
+
+/// Waits until nothing listens at `address`. A child process that another test starts has a copy of
+/// the listener until its exec.
+pub fn wait_until_refused(address: SocketAddr) {
+    let refused = loop {
+        if let Err(error) = TcpStream::connect(address) {
+            break error.kind();
+        }
+    };
+    assert_eq!(refused, ErrorKind::ConnectionRefused);
+}
+
+/// Address at which connecting stays in progress.
+///
+/// On Linux it is a listener with a full backlog: the kernel drops further packets and the client
+/// retries. Other kernels reset such a connection, but drop packets for an address of 127.0.0.0/8
+/// that no interface has.
+pub struct SilentAddress {
+    pub address: SocketAddr,
+    _listener: OwnedFd,
+    _clients: Vec<mainspring_sys::socket::Connecting>,
+}
+
+impl SilentAddress {
+    /// Returns `None`, and prints a note, if the system has no such address.
+    pub fn new() -> Option<SilentAddress> {
+        let silent = SilentAddress::full_backlog();
+        if is_silent(silent.address) {
+            return Some(silent);
+        }
+        let unused = SocketAddr::from(([127, 0, 0, 2], silent.address.port()));
+        if is_silent(unused) {
+            return Some(SilentAddress { address: unused, ..silent });
+        }
+        println!("skipped: every address of the loopback answers");
+        None
+    }
+
+    fn full_backlog() -> SilentAddress {
+        let options = ListenOptions { backlog: 0, ..ListenOptions::default() };
+        let any = Address::from(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let listener = listen(&any, &options).unwrap();
+        let copy = TcpListener::from(listener.try_clone().unwrap());
+        let address = copy.local_addr().unwrap();
+        let to = Address::from(address);
+        let clients = (0..4).filter_map(|_| mainspring_sys::socket::connect(&to).ok()).collect();
+        SilentAddress { address, _listener: listener, _clients: clients }
+    }
+}
+
+/// Returns true if an attempt at `address` neither fails nor succeeds.
+pub fn is_silent(address: SocketAddr) -> bool {
+    let Ok(attempt) = mainspring_sys::socket::connect(&address.into()) else { return false };
+    loopback::deliver();
+    matches!(mainspring_sys::socket::finish_connect(&attempt), Ok(false))
+}
+
+/// Returns the kind of error that the kernel reports for a full Unix backlog. Linux has a specific
+/// error; the BSDs refuse the connection.
+pub fn full_unix_backlog_error(full: &Address) -> ErrorKind {
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        match mainspring_sys::socket::connect(full) {
+            Ok(client) => clients.push(client),
+            Err(error) => {
+                let kind = error.kind();
+                assert!(matches!(kind, ErrorKind::ResourceBusy | ErrorKind::ConnectionRefused));
+                return kind;
+            }
+        }
+    }
+    panic!("the backlog is never full");
+}
+
+/// Unique path of a socket file, which is removed at the end.
+pub struct SocketFile(pub PathBuf);
+
+impl SocketFile {
+    pub fn new(name: &str) -> SocketFile {
+        let name = format!("mainspring-{name}-{}", std::process::id());
+        SocketFile(short_dir().join(name))
+    }
+
+    pub fn address(&self) -> Address {
+        UnixAddress::from_pathname(&self.0).unwrap().into()
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
