@@ -6,7 +6,7 @@ use crate::table::{Base, Column, Picture, Table, figure};
 pub const PAGE: f64 = 980.0;
 const MARGIN: f64 = 12.0;
 const PANELS_IN_A_ROW: usize = 4;
-const NAME_WIDTH: f64 = 110.0;
+const NAME_WIDTH: f64 = 120.0;
 const FIGURE_WIDTH: f64 = 56.0;
 const ROW: f64 = 15.0;
 const HEADING: f64 = 30.0;
@@ -184,6 +184,11 @@ pub fn text(x: f64, y: f64, weight: &str, colour: &str, text: &str) -> String {
 /// Returns a text that ends at `x`.
 pub fn text_ending_at(x: f64, y: f64, colour: &str, words: &str) -> String {
     text(x, y, "normal", colour, words).replacen("<text", "<text text-anchor=\"end\"", 1)
+}
+
+/// Returns a text with its middle at `x`.
+pub fn text_around(x: f64, y: f64, colour: &str, words: &str) -> String {
+    text(x, y, "normal", colour, words).replacen("<text", "<text text-anchor=\"middle\"", 1)
 }
 
 pub fn line((x1, y1): (f64, f64), (x2, y2): (f64, f64), colour: &str) -> String {

@@ -1,6 +1,8 @@
 //! Charts of costs over sizes: a line for each peer, both axes logarithmic.
 
-use crate::chart::{FAINT, RULE, colour, is_ours, line, page, text, text_ending_at, weight};
+use crate::chart::{
+    FAINT, RULE, colour, is_ours, line, page, text, text_around, text_ending_at, weight,
+};
 use crate::table::{Column, Table, figure};
 
 const LEFT: f64 = 60.0;
@@ -25,7 +27,7 @@ pub fn curves(table: &Table, sizes: &str) -> String {
     let mut svg = text(12.0, 20.0, "bold", colour("raw"), &heading);
     svg += &plot.grid();
     let axis = format!("{sizes} (both axes are logarithmic)");
-    svg += &text(LEFT + WIDTH / 2.0 - 90.0, TOP + HEIGHT + 34.0, "normal", FAINT, &axis);
+    svg += &text_around(LEFT + WIDTH / 2.0, TOP + HEIGHT + 34.0, FAINT, &axis);
     curves.iter().for_each(|curve| svg += &plot.curve(curve));
     svg += &plot.names(&curves);
     page(LEFT + WIDTH + NAME_WIDTH, TOP + HEIGHT + 46.0, &svg)
@@ -97,7 +99,7 @@ impl Plot {
             let x = LEFT + WIDTH * self.x.place(tick);
             if let Some(name) = name {
                 svg += &line((x, TOP), (x, bottom), RULE);
-                labels += &text_ending_at(x + 9.0, bottom + 16.0, FAINT, &name);
+                labels += &text_around(x, bottom + 16.0, FAINT, &name);
             }
         }
         for (tick, name) in self.y.ticks() {

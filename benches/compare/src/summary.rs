@@ -1,7 +1,9 @@
 //! The whole run in one table and in one picture, with ratios to the hand-written loop and to the
 //! best peer.
 
-use crate::chart::{FAINT, PAGE, RULE, colour, is_ours, line, page, text, text_ending_at};
+use crate::chart::{
+    FAINT, PAGE, RULE, colour, is_ours, line, page, text, text_around, text_ending_at,
+};
 use crate::table::{Base, Column, Headline, Table, figure};
 
 /// A line of the picture.
@@ -90,8 +92,8 @@ fn mean_line(table: &Table, name: String, columns: &[&Column]) -> Option<Line> {
 const TOP: f64 = 74.0;
 const ROW: f64 = 21.0;
 /// The scale: its ends on the page, and the ratios at its ends.
-const LEFT: f64 = 290.0;
-const RIGHT: f64 = 735.0;
+const LEFT: f64 = 350.0;
+const RIGHT: f64 = 740.0;
 const LEAST: f64 = 0.25;
 const GREATEST: f64 = 16.0;
 const TICKS: &[f64] = &[0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
@@ -132,7 +134,7 @@ fn scale(bottom: f64) -> String {
     for tick in TICKS {
         let (x, ink) = (x_of(*tick), if *tick == 1.0 { FAINT } else { RULE });
         svg += &line((x, TOP), (x, bottom), ink);
-        svg += &text_ending_at(x + 8.0, bottom + 14.0, FAINT, &format!("{tick}x"));
+        svg += &text_around(x, bottom + 14.0, FAINT, &format!("{tick}x"));
     }
     let heads =
         [(LEFT - 8.0, "base"), (806.0, "mainspring"), (852.0, "tasks"), (968.0, "best peer")];
