@@ -253,7 +253,7 @@ impl EventLoopBuilder {
         let executor = self.executor.unwrap_or_default();
         let core = LoopCore::new(watchers, Timeline::new(self.clock), executor, self.limits);
         let inbox = Arc::new(Inbox::new(wakeup));
-        let tasks = Tasks::new(core.clone(), Inbox::beside(&inbox));
+        let tasks = Tasks::open(core.clone(), Inbox::beside(&inbox));
         let handle = LoopHandle::new(core, inbox, tasks);
         handle.set_panic_policy(self.panic_policy);
         Ok(EventLoop::assemble(handle, state, self.event_capacity, slow))

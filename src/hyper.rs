@@ -46,7 +46,7 @@ use std::time::{Duration, Instant};
 use hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
 
 use crate::net::{TcpStream, UnixStream};
-use crate::task::{Alarm, current_loop, spawn};
+use crate::task::{TimerFuture, current_loop, spawn};
 
 /// An executor for hyper, which spawns tasks on the running loop.
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,11 +74,11 @@ impl LoopTimer {
 
 impl Timer for LoopTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Sleeping(Alarm::after(duration)))
+        Box::pin(Sleeping(TimerFuture::after(duration)))
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Sleeping(Alarm::at(deadline)))
+        Box::pin(Sleeping(TimerFuture::at(deadline)))
     }
 
     fn now(&self) -> Instant {
@@ -95,7 +95,7 @@ impl Timer for LoopTimer {
 
 /// A [`Sleep`](crate::Sleep) that is `Send`, because hyper requires it. Its connections stay in the
 /// thread of their loop all the same.
-struct Sleeping(Alarm);
+struct Sleeping(TimerFuture);
 
 impl Future for Sleeping {
     type Output = ();

@@ -104,6 +104,7 @@ mod handle;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod inbox;
+mod io;
 pub mod net;
 mod panic;
 mod ready;
@@ -112,6 +113,7 @@ pub mod selector;
 mod signals;
 mod soon_queue;
 mod steps;
+mod structured;
 mod sync;
 mod task;
 pub mod testing;
@@ -130,14 +132,18 @@ pub use event_loop::{
     CallbackResult, EventLoop, LoopHandle, PanicPolicy, PollFd, Remote, Report, ReportKind, Watched,
 };
 pub use handle::{Handle, TimerHandle, Watcher};
+pub use io::{Io, ReadChunk};
 pub use mainspring_sys::{Interest, Readiness, SelectorKind, Signal, TriggerMode, WakeupKind};
 pub use panic::Panic;
+pub use structured::{
+    AsCompleted, CancelScope, GroupError, GroupTask, Shutdown, ShutdownEnding, ShutdownGuard,
+    TaskGroup, WaitUntil, as_completed, gather, gather_all, race, race_all, shield, timeout,
+    timeout_at, wait,
+};
 pub use task::{
-    AsCompleted, CancelReason, CancelScope, Cancelled, CurrentLoop, DetachedOutput, GroupError,
-    GroupTask, Interval, Io, JoinError, Promise, Promised, ReadChunk, RemoteTask, Shutdown,
-    ShutdownEnding, ShutdownGuard, Sleep, Task, TaskEnding, TaskGroup, TaskState, WaitUntil,
-    YieldNow, as_completed, current_loop, gather, gather_all, interval, promise, race, race_all,
-    shield, sleep, sleep_until, spawn, spawn_blocking, timeout, timeout_at, wait, yield_now,
+    CancelReason, Cancelled, CurrentLoop, DetachedOutput, Interval, JoinError, Promise, Promised,
+    RemoteTask, Sleep, Task, TaskEnding, TaskState, YieldNow, current_loop, interval, promise,
+    sleep, sleep_until, spawn, spawn_blocking, yield_now,
 };
 
 /// The examples of the README are tests.

@@ -20,7 +20,9 @@ use super::accept_policy::{AcceptPolicy, Failure, Next};
 use super::connection_limit::{ConnectionLimit, Permit};
 use super::listen::listen;
 use crate::error::{Error, Result};
-use crate::task::{Io, current_loop, report, running, sleep_until};
+use crate::io::Io;
+use crate::task::current::{report, running_for};
+use crate::task::{current_loop, sleep_until};
 
 /// Connections that a run of a burst may accept. Each run of a task ends after one connection, so
 /// any greater number distinguishes a burst from a single connection.
@@ -118,7 +120,7 @@ impl TaskListener {
     /// reports the next connection, and no accept(2) finds the backlog empty.
     fn note_accepted(&self) {
         let mut policy = self.policy.borrow_mut();
-        if let Ok(tasks) = running("mainspring::net") {
+        if let Ok(tasks) = running_for("mainspring::net") {
             policy.begin(tasks.core.tick.get(), BATCH);
         }
         if policy.accepted() == Next::Accept(0) {
@@ -131,7 +133,7 @@ impl TaskListener {
         if self.backoff_end.get().is_some_and(|end| now < end) {
             return Ok(()); // Another task has met the same failure first.
         }
-        let nanos = running("mainspring::net")?.core.timeline.now_nanos();
+        let nanos = running_for("mainspring::net")?.core.timeline.now_nanos();
         let answer = self.policy.borrow_mut().failed(failure, nanos);
         self.turn_away(answer.turn_away);
         if answer.report {

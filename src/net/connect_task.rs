@@ -11,7 +11,8 @@ use super::connect;
 use super::connected::ConnectedSocket;
 use super::socket::Socket;
 use crate::error::Result;
-use crate::task::{budget, timeout};
+use crate::structured::timeout;
+use crate::task::budget;
 
 /// Connects to `remote`, from the address `local` if there is one. Dropping the future closes the
 /// socket.

@@ -13,7 +13,10 @@ use super::connection_limit::Permit;
 use super::socket::Socket;
 #[cfg(feature = "hyper")]
 use crate::event_loop::read_buffer::ReadBuffer;
-use crate::task::{Io, ReadChunk, budget};
+use crate::io::{Io, ReadChunk};
+use crate::task::budget;
+#[cfg(feature = "hyper")]
+use crate::task::current;
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
@@ -280,7 +283,7 @@ impl ConnectedSocket {
         max: usize,
         take: impl FnOnce(&[u8]),
     ) -> Poll<io::Result<()>> {
-        let tasks = crate::task::running("ConnectedSocket::poll_read")?;
+        let tasks = current::running_for("ConnectedSocket::poll_read")?;
         let mut buffer = ReadBuffer::of(&tasks.core);
         let wanted = max.min(buffer.len());
         let read = self.poll_read(cx, &mut buffer[..wanted]);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use mainspring_sys::everyday::{Meaning, Operation, meaning};
 
-use crate::task::{Io, budget, sleep};
+use crate::io::Io;
+use crate::task::{budget, sleep};
 
 /// The first pause. Each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(1);

@@ -13,7 +13,7 @@ use mainspring_sys::socket;
 use super::host::Host;
 use crate::blocking::{BlockingPool, Job};
 use crate::error::{Error, Result};
-use crate::task::{self, budget};
+use crate::task::{budget, current};
 
 /// Looks up the addresses of a host in the running loop's blocking pool. The future returns at
 /// least one, in the order in which to try them. Reports of a stuck lookup name the line of this
@@ -69,7 +69,7 @@ pub fn lookup_name(address: impl Into<SocketAddr>) -> impl Future<Output = Resul
     let (address, caller) = (address.into(), Location::caller());
     async move {
         budget::step().await;
-        let tasks = task::running("mainspring::net::lookup_name")?;
+        let tasks = current::running_for("mainspring::net::lookup_name")?;
         let job = tasks.core.blocking_pool().job().lookup().name(format!("name of {address}"));
         job.at(caller)
             .submit(move || {
@@ -139,7 +139,7 @@ impl Future for Lookup {
             // A step of the budget, because a refused host is ready at once.
             ready!(budget::metered(context, |_| Poll::Ready(())));
             let (host, caller) = (host.take().expect(POLLED)?, *caller);
-            let tasks = task::running("mainspring::net::lookup_host")?;
+            let tasks = current::running_for("mainspring::net::lookup_host")?;
             *self = host.lookup_at(caller, tasks.core.blocking_pool())?;
         }
         match &mut self.0 {

@@ -18,7 +18,8 @@ use super::into_address::{IntoAddress, inet};
 use super::lookup::lookup_host;
 use super::socket::Socket;
 use crate::error::{Error, Result};
-use crate::task::{Io, budget};
+use crate::io::Io;
+use crate::task::budget;
 
 /// A TCP connection of a task. It derefs to [`ConnectedSocket`], which has the methods for reading,
 /// writing and options.

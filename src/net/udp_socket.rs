@@ -10,7 +10,8 @@ use mainspring_sys::{Interest, Readiness};
 use super::datagram;
 use super::into_address::{IntoAddress, inet};
 use crate::error::{Error, Result};
-use crate::task::{Io, budget};
+use crate::io::Io;
+use crate::task::budget;
 
 /// A UDP socket of a task.
 ///

@@ -10,7 +10,7 @@ use mainspring_sys::{Interest, Readiness};
 use super::datagram;
 use super::into_address::{IntoAddress, unix};
 use crate::error::{Error, Result};
-use crate::task::Io;
+use crate::io::Io;
 
 /// A Unix datagram socket of a task.
 ///

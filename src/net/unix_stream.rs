@@ -15,7 +15,8 @@ use super::halves::{OwnedReadHalf, OwnedWriteHalf};
 use super::into_address::{IntoAddress, unix};
 use super::socket::Socket;
 use crate::error::{Error, Result};
-use crate::task::{Io, budget};
+use crate::io::Io;
+use crate::task::budget;
 
 /// A connected Unix socket of a task. It derefs to [`ConnectedSocket`], which has the methods for
 /// reading, writing and options.

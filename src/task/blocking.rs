@@ -1,4 +1,4 @@
-//! Blocking work of tasks and callbacks: in the threads of the loop's executor.
+//! [`spawn_blocking`]: blocking work in the threads of the loop's pool.
 
 use std::future::Future;
 use std::panic::Location;
@@ -9,16 +9,17 @@ use crate::blocking::{BlockingPool, Job};
 use crate::error::Result;
 use crate::event_loop::LoopHandle;
 
-/// Runs `closure` in a thread of the running loop's executor, and gives what it returns. It is
-/// queued by this call, or where no loop runs, by the first poll: so it may be the argument of
-/// [`run_until_complete`](crate::EventLoop::run_until_complete).
+/// Runs `closure` in a thread of the running loop's blocking pool, and returns a future of its result.
 ///
-/// Dropping the future abandons the job: one that has not begun never runs, one that runs goes on
-/// and what it returns is dropped, in its thread.
+/// This call queues the job. Where no loop runs, the first poll queues it, so the future may be the
+/// argument of [`run_until_complete`](crate::EventLoop::run_until_complete).
+///
+/// Dropping the future abandons the job. A queued job never runs; a running job goes on, and its
+/// result is dropped in its thread.
 ///
 /// # Errors
 ///
-/// The future gives [`Error::QueueFull`](crate::Error::QueueFull) if too many jobs wait,
+/// The future returns [`Error::QueueFull`](crate::Error::QueueFull) if too many jobs wait,
 /// [`Error::PoolClosed`](crate::Error::PoolClosed),
 /// [`Error::Panicked`](crate::Error::Panicked) if the closure panicked, and
 /// [`Error::NoLoop`](crate::Error::NoLoop) if it is polled where no loop runs.
@@ -48,14 +49,14 @@ where
     async move {
         finished(match job {
             Submission::Made(job) => job,
-            Submission::Later(closure) => super::running("mainspring::spawn_blocking")
+            Submission::Later(closure) => current::running_for("mainspring::spawn_blocking")
                 .and_then(|tasks| submit(&tasks, closure, caller)),
         })
         .await
     }
 }
 
-/// A job, or the closure of one that no executor has yet.
+/// A submitted job, or a closure that waits for the first poll.
 enum Submission<F, T> {
     Made(Result<Job<T>>),
     Later(F),
@@ -70,21 +71,21 @@ where
 }
 
 async fn finished<T>(job: Result<Job<T>>) -> Result<T> {
-    budget::step().await; // A refused job is an answer at once.
+    budget::step().await; // A refused job completes at once.
     Ok(job?.await?)
 }
 
 impl<S> LoopHandle<S> {
-    /// The threads for this loop's blocking work. The first one starts with the first job; the
-    /// settings are those of [`EventLoopBuilder::blocking_pool`](crate::EventLoopBuilder::blocking_pool).
+    /// Returns the pool of threads for this loop's blocking work. Its first thread starts with the first
+    /// job. [`EventLoopBuilder::blocking_pool`](crate::EventLoopBuilder::blocking_pool) has its settings.
     ///
-    /// Closing the loop closes it without waiting. To wait for the jobs that run, and to learn which
-    /// of them are stuck, [close](BlockingPool::close) it before, with a limit.
+    /// Closing the loop closes the pool without waiting. To wait for running jobs, and to find those
+    /// that are stuck, [close](BlockingPool::close) the pool before, with a time limit.
     pub fn blocking_pool(&self) -> &BlockingPool {
         self.core().blocking_pool()
     }
 
-    /// Runs `closure` in a thread of the loop's executor. See [`spawn_blocking`].
+    /// Runs `closure` in a thread of the loop's blocking pool. See [`spawn_blocking`].
     #[track_caller]
     pub fn spawn_blocking<F, T>(&self, closure: F) -> impl Future<Output = Result<T>> + use<F, T, S>
     where

@@ -1,14 +1,14 @@
 //! The budget of a task's poll: the number of awaits that may complete before other callbacks run.
 //!
-//! A task that only awaits what is ready (a set promise, a refused connect, a finished task) never
-//! returns to the loop, so no timer and no signal would be served. Each await of this crate takes a
-//! step when it completes. Without a step left it is pending, and the task is queued for the next
-//! tick. Sources have a bound for each tick as well: see `task::io`.
+//! A task whose awaits all complete at once (a set promise, a refused connect, a finished task) does
+//! not return to the loop, so no timer and no signal would be served. Each await of this crate takes
+//! a step when it completes. Without a step left it is pending, and the task is queued for the next
+//! tick. Sources have a limit for each tick as well: see [`io`](crate::io).
 //!
 //! # Invariants
 //!
 //! * A pending await takes no step, so a task that waits for many futures at once makes progress.
-//! * Outside a poll of a task, where other executors run, there is no bound.
+//! * Outside a poll of a task, for example in another executor, there is no limit.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -16,22 +16,22 @@ use std::task::{Context, Poll, ready};
 
 /// Steps of one poll.
 const STEPS: u32 = 128;
-/// Bytes that a call moves for one step.
+/// Number of bytes that cost one step.
 const STEP_BYTES: usize = 4096;
 /// Value outside a poll of a task.
 const UNLIMITED: u32 = u32::MAX;
 
 thread_local! {
-    /// Steps left in the poll that runs on this thread.
+    /// Steps left in the current poll on this thread.
     static LEFT: Cell<u32> = const { Cell::new(UNLIMITED) };
 }
 
-/// The budget of the code around a poll, restored when the poll ends.
+/// The budget of the code around a poll. It is restored when the poll ends.
 #[derive(Debug)]
 pub(super) struct Outer(u32);
 
 impl Outer {
-    /// Begins a poll with a whole budget.
+    /// Begins a poll with a full budget.
     #[inline]
     pub(super) fn begin_poll() -> Outer {
         Outer(LEFT.replace(STEPS))
@@ -45,22 +45,22 @@ impl Drop for Outer {
     }
 }
 
-/// Returns the steps that a call costs which moved so many bytes.
+/// Returns the steps of a call that has moved so many bytes, at least one.
 #[inline]
-pub(super) fn steps_of(bytes: usize) -> u32 {
+pub(crate) fn steps_of(bytes: usize) -> u32 {
     (bytes / STEP_BYTES).clamp(1, STEPS as usize) as u32
 }
 
-/// Takes steps from the budget of the poll; what is missing is forgiven.
+/// Takes steps from the budget of the poll. If fewer are left, takes those.
 #[inline]
-pub(super) fn spend(steps: u32) {
+pub(crate) fn spend(steps: u32) {
     let left = LEFT.get();
     if left != UNLIMITED {
         LEFT.set(left.saturating_sub(steps));
     }
 }
 
-/// Pending if no step is left; then the task is queued for the next tick.
+/// Returns pending if no step is left. Then the task is queued for the next tick.
 #[inline]
 pub(crate) fn poll_left(cx: &Context<'_>) -> Poll<()> {
     if LEFT.get() == 0 {
@@ -75,7 +75,7 @@ fn wait_for_the_next_tick(cx: &Context<'_>) -> Poll<()> {
     Poll::Pending
 }
 
-/// Polls by `poll`, whose completion takes a step.
+/// Calls `poll`. If it completes, that takes a step.
 #[inline]
 pub(crate) fn metered<T>(
     cx: &mut Context<'_>,
@@ -87,7 +87,7 @@ pub(crate) fn metered<T>(
     Poll::Ready(output)
 }
 
-/// Takes one step, in the next tick if none is left: the first line of an `async fn` that may
+/// Takes one step, in the next tick if none is left. It is the first line of an `async fn` that may
 /// complete without the kernel or another task.
 pub(crate) async fn step() {
     poll_fn(|cx| metered(cx, |_| Poll::Ready(()))).await;

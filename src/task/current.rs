@@ -1,35 +1,39 @@
-//! Which loops there are on this thread, and which of them runs.
+//! The loops of this thread: which of them exist, and which one runs.
 //!
-//! Tasks, promises and wakers name their loop by a number, so they are small and keep nothing alive;
-//! here the number becomes the loop again, as long as there is one.
+//! Tasks, promises and wakers hold the number of their loop, not a pointer. So they are small and
+//! keep no loop alive. This module maps the number back to the loop, as long as it exists.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::panic::Location;
 use std::rc::{Rc, Weak};
 
 use super::tasks::Tasks;
+use crate::error::{Error, Result};
+use crate::event_loop::task_port::TaskLayer;
 
 thread_local! {
-    /// The loop that runs; it knows the one around it.
+    /// The running loop; it holds the loop in whose callback it runs.
     static RUNNING: RefCell<Option<Rc<Tasks>>> = const { RefCell::new(None) };
-    /// All loops of this thread.
+    /// All loops of this thread, by number.
     static LOOPS: RefCell<BTreeMap<u32, Weak<Tasks>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// The loop that runs on this thread.
+/// Returns the loop that runs on this thread.
 #[inline]
 pub(crate) fn running() -> Option<Rc<Tasks>> {
     RUNNING.try_with(|running| running.borrow().clone()).ok().flatten()
 }
 
-/// Asks the loop that runs on this thread, with no other code between: `ask` must not let go of
-/// anything of the user's.
+/// Calls `read` with the loop that runs on this thread, without touching its reference count.
+///
+/// `read` must not run or drop user code, because the thread-local is borrowed meanwhile.
 #[inline]
-pub(crate) fn ask<T>(ask: impl FnOnce(&Tasks) -> T) -> Option<T> {
-    RUNNING.try_with(|running| running.borrow().as_deref().map(ask)).ok().flatten()
+pub(crate) fn with_running<T>(read: impl FnOnce(&Tasks) -> T) -> Option<T> {
+    RUNNING.try_with(|running| running.borrow().as_deref().map(read)).ok().flatten()
 }
 
-/// The loop with this number, if it is one of this thread and is not gone.
+/// Returns the loop with this number, if it belongs to this thread and still exists.
 #[inline]
 pub(crate) fn find(loop_id: u32) -> Option<Rc<Tasks>> {
     match running() {
@@ -38,27 +42,77 @@ pub(crate) fn find(loop_id: u32) -> Option<Rc<Tasks>> {
     }
 }
 
-/// Also those that do not run now.
+/// Looks among all loops of the thread, including those that do not run now.
 #[cold]
 fn find_idle(loop_id: u32) -> Option<Rc<Tasks>> {
     let found = LOOPS.try_with(|loops| loops.borrow().get(&loop_id)?.upgrade());
     found.ok().flatten()
 }
 
-/// From now on `tasks` is the loop that runs; the answer is the one around it.
+/// Makes `tasks` the running loop. Returns the one that ran before.
 #[inline]
 pub(super) fn enter(tasks: Option<Rc<Tasks>>) -> Option<Rc<Tasks>> {
-    // Without thread-locals the thread ends, and so does everything on it.
+    // Without thread-locals the thread is ending, and every loop of it with it.
     RUNNING.try_with(|running| running.replace(tasks)).ok().flatten()
 }
 
-/// A loop is made.
+/// Adds a new loop to those of this thread.
 pub(super) fn add(tasks: &Rc<Tasks>) {
     let (loop_id, tasks) = (tasks.loop_id(), Rc::downgrade(tasks));
     let _ = LOOPS.try_with(|loops| loops.borrow_mut().insert(loop_id, tasks));
 }
 
-/// A loop is gone.
+/// Removes a closed loop from those of this thread.
 pub(super) fn remove(loop_id: u32) {
     let _ = LOOPS.try_with(|loops| loops.borrow_mut().remove(&loop_id));
+}
+
+/// Returns the running loop.
+///
+/// # Errors
+///
+/// [`Error::NoLoop`] names `call`.
+pub(crate) fn running_for(call: &'static str) -> Result<Rc<Tasks>> {
+    running().ok_or(Error::NoLoop { call })
+}
+
+/// Returns the running loop, and panics at the caller's line where none runs.
+#[track_caller]
+#[inline]
+pub(super) fn expect(call: &'static str) -> Rc<Tasks> {
+    match running() {
+        Some(tasks) => tasks,
+        None => no_loop(call),
+    }
+}
+
+#[cold]
+#[track_caller]
+fn no_loop(call: &'static str) -> ! {
+    panic!("{}", Error::NoLoop { call })
+}
+
+/// Panics where no loop runs. The message has `place`, because the future of this call is awaited
+/// elsewhere.
+#[inline]
+pub(crate) fn check_running(call: &'static str, place: &'static Location<'static>) {
+    if running().is_none() {
+        no_loop_at(call, place);
+    }
+}
+
+/// Panics with the place of the call that made the future.
+#[cold]
+pub(crate) fn no_loop_at(call: &'static str, place: &'static Location<'static>) -> ! {
+    panic!("{}; the future was made at {place}", Error::NoLoop { call })
+}
+
+/// Reports an error to the exception handler, with the name and place of the current task. The task
+/// itself goes on.
+pub(crate) fn report(error: Error) {
+    let tasks = running();
+    let report = tasks.as_ref().and_then(|tasks| tasks.report_of(tasks.current()?.key, error));
+    if let (Some(tasks), Some(report)) = (tasks, report) {
+        tasks.report(report);
+    }
 }

@@ -1,8 +1,9 @@
-//! Wakers that belong to another executor, whose panics do not reach the code that wakes or drops them.
+//! Wakers of other executors. Their panics do not reach the code that wakes or drops them.
 //!
-//! Such a panic is treated as the policy of the loop says, after the batch. Where no loop runs the
-//! panic hook has printed it, and nothing else is done.
+//! The loop's panic policy treats such a panic, after the batch. Where no loop runs, the panic hook
+//! has printed it, and nothing else happens.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
@@ -13,15 +14,25 @@ use crate::event_loop::report::internal;
 use crate::panic::quietly;
 
 /// Wakes a task of any executor.
-pub(super) fn wake(waker: Waker) {
+pub(crate) fn wake(waker: Waker) {
     contain(|| waker.wake());
 }
 
 /// Drops the waker of a task of any executor.
-pub(super) fn discard(waker: Option<Waker>) {
+pub(crate) fn discard(waker: Option<Waker>) {
     if waker.is_some() {
         contain(|| drop(waker));
     }
+}
+
+/// Stores a clone of `waker` in `cell`, unless the stored waker wakes the same task.
+pub(crate) fn store(cell: &Cell<Option<Waker>>, waker: &Waker) {
+    let stored = cell.take();
+    if stored.as_ref().is_some_and(|stored| stored.will_wake(waker)) {
+        return cell.set(stored);
+    }
+    cell.set(Some(waker.clone()));
+    discard(stored);
 }
 
 fn contain(code: impl FnOnce()) {

@@ -1,4 +1,4 @@
-//! Intervals of tasks: ticks on a grid.
+//! [`interval`]: periodic ticks for a task.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -6,16 +6,18 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use super::current;
+use super::sleep::{Deadline, TimerFuture};
 use super::tasks::Tasks;
-use super::time::{Alarm, When};
 use crate::clock::{Grid, MissedTickBehavior, NEVER};
 use crate::error::{Error, Result};
 
-/// Ticks after each `period`, on the grid now + k * `period`.
+/// Returns an interval with a tick after each `period`. The ticks stay on the grid now + k * `period`,
+/// however late one is delivered.
 ///
 /// # Errors
 ///
-/// [`Error::ZeroInterval`]; [`Error::NoLoop`] where no loop runs.
+/// [`Error::ZeroInterval`] for a period of zero, and [`Error::NoLoop`] if no loop runs.
 ///
 /// ```
 /// use mainspring::{EventLoop, testing::SimClock};
@@ -34,37 +36,38 @@ use crate::error::{Error, Result};
 /// # Ok::<(), mainspring::Error>(())
 /// ```
 pub fn interval(period: Duration) -> Result<Interval> {
-    let tasks = super::running("mainspring::interval")?;
+    let tasks = current::running_for("mainspring::interval")?;
     let grid = Grid::new(tasks.core.timeline.now_nanos(), period).ok_or(Error::ZeroInterval)?;
-    let alarm = Alarm::new(end(&tasks, grid.next()));
-    Ok(Interval { tasks, grid, period, alarm })
+    let timer = TimerFuture::new(deadline_of(&tasks, grid.next()));
+    Ok(Interval { tasks, grid, period, timer })
 }
 
-/// The end of an alarm at a place on the line.
-fn end(tasks: &Tasks, nanos: u64) -> When {
+/// Converts a time on the grid to a deadline.
+fn deadline_of(tasks: &Tasks, nanos: u64) -> Deadline {
     let instant = Some(nanos).filter(|nanos| *nanos != NEVER);
-    instant.and_then(|nanos| tasks.core.timeline.instant_of(nanos)).map_or(When::Never, When::At)
+    let instant = instant.and_then(|nanos| tasks.core.timeline.instant_of(nanos));
+    instant.map_or(Deadline::Never, Deadline::At)
 }
 
-/// Ticks of a task, from [`interval`].
+/// Periodic ticks, from [`interval`].
 pub struct Interval {
     tasks: Rc<Tasks>,
     grid: Grid,
     period: Duration,
-    /// Time of the next tick.
-    alarm: Alarm,
+    /// Ends at the next tick.
+    timer: TimerFuture,
 }
 
 impl Interval {
     /// Completes at the next tick. Returns the number of ticks that were missed since the last one
-    /// and are lost; [`set_missed_tick_behavior`](Interval::set_missed_tick_behavior) sets what
-    /// becomes of them. Dropping the future loses no tick.
+    /// and are lost; [`set_missed_tick_behavior`](Interval::set_missed_tick_behavior) sets the policy.
+    ///
+    /// Cancel safe: dropping the future loses no tick.
     pub async fn tick(&mut self) -> u64 {
         poll_fn(|cx| self.poll_tick(cx)).await
     }
 
-    /// Polls for the next tick, as [`tick`](Interval::tick) does, for futures that are written by
-    /// hand.
+    /// Polls for the next tick, like [`tick`](Interval::tick).
     ///
     /// ```
     /// use mainspring::{EventLoop, interval, testing::SimClock};
@@ -81,20 +84,20 @@ impl Interval {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<u64> {
-        ready!(self.alarm.poll(cx.waker()));
+        ready!(self.timer.poll(cx.waker()));
         let missed = self.grid.advance(self.tasks.core.timeline.now_nanos());
-        // Nothing wakes the task for a tick that it does not wait for.
-        self.alarm = Alarm::new(end(&self.tasks, self.grid.next()));
+        // A new timer without a waiter: a tick that the task does not await must not wake it.
+        self.timer = TimerFuture::new(deadline_of(&self.tasks, self.grid.next()));
         Poll::Ready(missed)
     }
 
-    /// Moves the grid: the next tick is one period from now, and further ones a period apart from
-    /// there.
+    /// Moves the grid: the next tick is one period from now, and further ticks follow a period
+    /// apart.
     pub fn reset(&mut self) {
         self.reset_after(self.period);
     }
 
-    /// Moves the grid: the next tick is `delay` from now, and further ones a period apart from there.
+    /// Moves the grid: the next tick is `delay` from now, and further ticks follow a period apart.
     ///
     /// ```
     /// use mainspring::{EventLoop, interval, testing::SimClock};
@@ -116,15 +119,15 @@ impl Interval {
         self.move_to(self.tasks.core.timeline.nanos_after(delay));
     }
 
-    /// Moves the grid: the next tick is at `deadline`, or at once if that is over, and further ones
-    /// are a period apart from there.
+    /// Moves the grid: the next tick is at `deadline`, or in the next tick of the loop if that has
+    /// passed. Further ticks follow a period apart.
     pub fn reset_at(&mut self, deadline: Instant) {
         self.move_to(self.tasks.core.timeline.nanos_of(deadline));
     }
 
     fn move_to(&mut self, next: u64) {
         self.grid.move_to(next);
-        self.alarm.reset(end(&self.tasks, next));
+        self.timer.reset(deadline_of(&self.tasks, next));
     }
 
     /// Returns the time between two ticks.
@@ -132,15 +135,15 @@ impl Interval {
         self.period
     }
 
-    /// Returns when the next tick is. None if that is beyond the clock's range.
+    /// Returns the time of the next tick, or `None` if that is beyond the clock's range.
     pub fn deadline(&self) -> Option<Instant> {
-        match end(&self.tasks, self.grid.next()) {
-            When::At(deadline) => Some(deadline),
-            When::After(_) | When::Never => None,
+        match deadline_of(&self.tasks, self.grid.next()) {
+            Deadline::At(deadline) => Some(deadline),
+            Deadline::After(_) | Deadline::Never => None,
         }
     }
 
-    /// Sets the policy for missed ticks; it counts from the next tick on.
+    /// Sets the policy for missed ticks, beginning with the next tick.
     ///
     /// ```
     /// use mainspring::{EventLoop, MissedTickBehavior, interval, testing::SimClock};

@@ -1,4 +1,4 @@
-//! Tasks as their owners see them: to be awaited, cancelled, or left alone.
+//! [`Task`]: the handle of a spawned task, which can be awaited, cancelled or detached.
 
 use std::fmt;
 use std::future::Future;
@@ -8,21 +8,33 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use super::budget;
-use super::current;
-use super::detached::DetachedOutput;
-use super::ending::{CancelReason, JoinError, TaskEnding, TaskState};
-use super::job::{self, Boxed, Judge};
+use super::any_task::{self, BoxedTask};
+use super::detached::{DetachedOutput, of_output};
+use super::failure::{FailureOf, panic_only};
+use super::outcome::{CancelReason, JoinError, TaskEnding, TaskState};
 use super::tasks::Tasks;
+use super::{budget, current};
 use crate::handle::{Handle, Key};
 
-/// A spawned task: a future that gives the task's output.
+/// The handle of a spawned task, and a future of the task's output.
 ///
-/// Dropping it detaches the task, which goes on. [`detach`](Task::detach) does the same and reports
-/// every failure, because it takes only outputs whose errors can be shown. The drop cannot ask for
-/// that: it reports a panic, and the error of a `Result<(), E>` where `E` is
+/// The loop owns the task: dropping the handle detaches the task, which goes on. Then a panic is
+/// reported to the exception handler, and so is the error of a `Result<(), E>` where `E` is
 /// [`mainspring::Error`](crate::Error), [`io::Error`](std::io::Error) or a `Box<dyn Error>` (`+ Send +
-/// Sync`).
+/// Sync`). [`detach`](Task::detach) reports every failure, because it accepts only outputs whose
+/// errors can be shown.
+///
+/// The task's future is dropped before the task counts as done, always on the loop's thread.
+///
+/// # Cancel safety
+///
+/// A [`timeout`](crate::timeout) around a handle drops it, which detaches the task. Poll `&mut task` to
+/// keep the handle.
+///
+/// # Errors
+///
+/// The future returns [`JoinError`] if the task was cancelled, which includes the end of its loop, or
+/// has panicked.
 ///
 /// ```
 /// let mut el = mainspring::EventLoop::new()?;
@@ -33,33 +45,33 @@ use crate::handle::{Handle, Key};
 /// assert_eq!(answer.unwrap(), 42);
 /// # Ok::<(), mainspring::Error>(())
 /// ```
-#[must_use = "dropping a task detaches it; `detach` says so"]
+#[must_use = "dropping a task detaches it; call `detach` to do that explicitly"]
 pub struct Task<T> {
     handle: Handle,
     output: PhantomData<Rc<T>>,
 }
 
-// The output is in the loop's slab, not in here.
+// The output is in the loop's table, not in here.
 impl<T> Unpin for Task<T> {}
 
 impl<T: 'static> Task<T> {
-    pub(super) fn new(tasks: &Tasks, key: Key) -> Task<T> {
+    pub(crate) fn new(tasks: &Tasks, key: Key) -> Task<T> {
         Task { handle: tasks.handle(key), output: PhantomData }
     }
 
-    /// A task that never began, because its loop is closed.
+    /// Creates the handle of a task that was not spawned, because its loop is closed.
     pub(super) fn closed(loop_id: u32) -> Task<T> {
         Task { handle: Handle { key: Key::NOWHERE, loop_id }, output: PhantomData }
     }
 
-    /// The task's handle in its loop, to name it, [`set_background`](crate::LoopHandle::set_background) it or cancel
-    /// it by.
+    /// Returns the task's handle in its loop, for functions of [`LoopHandle`](crate::LoopHandle) such as
+    /// [`set_background`](crate::LoopHandle::set_background) and [`cancel`](crate::LoopHandle::cancel).
     pub fn handle(&self) -> Handle {
         self.handle
     }
 
-    /// Lets the task go on without this handle. A panic or an error then goes to the exception
-    /// handler, with the line that spawned the task; see [`DetachedOutput`].
+    /// Detaches the task, which goes on. A panic or an error goes to the exception handler, with the
+    /// line that spawned the task; see [`DetachedOutput`].
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -77,7 +89,7 @@ impl<T: 'static> Task<T> {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     ///
-    /// An output that may hide a failure does not compile:
+    /// An output that could hide a failure does not compile:
     ///
     /// ```compile_fail,E0277
     /// struct Unshowable;
@@ -90,11 +102,11 @@ impl<T: 'static> Task<T> {
     where
         T: DetachedOutput,
     {
-        self.detach_as(job::judge_as::<T>);
+        self.detach_as(of_output::<T>);
     }
 
-    /// Lets the task go on without this handle, and drops its output unseen, even an error. A panic
-    /// goes to the exception handler all the same.
+    /// Detaches the task and drops its output, even an error. A panic still goes to the exception
+    /// handler.
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::with_state(0)?;
@@ -106,28 +118,30 @@ impl<T: 'static> Task<T> {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn detach_discarding(self) {
-        self.detach_as(job::judge_none);
+        self.detach_as(panic_only);
     }
 
     #[inline]
-    pub(super) fn detach_as(mut self, judge: Judge) {
+    pub(super) fn detach_as(mut self, failure_of: FailureOf) {
         let Handle { key, loop_id } = self.handle;
         self.handle.key = Key::NOWHERE;
         if key != Key::NOWHERE
             && let Some(tasks) = current::find(loop_id)
         {
-            let number = tasks.judge_number::<T>(judge);
+            let number = tasks.failure_fn_number::<T>(failure_of);
             tasks.detach(key, number);
         }
     }
 
-    /// Asks the task to end: its future is dropped at its next turn, and the joiner gets
-    /// [`JoinError::Cancelled`] with this reason. If something that the future waits for happened
-    /// before that turn, it is polled once more, as by a [`CancelScope`](crate::CancelScope): an
-    /// output that is ready by then wins. A task that has not begun never begins.
+    /// Cancels the task: its future is dropped in the next tick, and awaiting it returns
+    /// [`JoinError::Cancelled`] with this reason.
     ///
-    /// A task that cancels itself is dropped at its next turn, unless the poll that goes on gives
-    /// its output. A future is never dropped inside of its own poll.
+    /// If an event has woken the task before that, it is polled once more, like in a
+    /// [`CancelScope`](crate::CancelScope): an output that is ready then wins. A task that was never
+    /// polled is dropped without a poll.
+    ///
+    /// A task that cancels itself is dropped after its current poll, unless that poll returns its
+    /// output. A future is never dropped inside its own poll.
     ///
     /// Returns false if the task is done or was cancelled before.
     ///
@@ -146,28 +160,28 @@ impl<T: 'static> Task<T> {
         self.tasks().is_some_and(|tasks| tasks.cancel_task(self.handle.key, reason.into()))
     }
 
-    /// Whether the task is done; also if it was ended with its loop.
+    /// Returns true if the task is done, which includes the end of its loop.
     pub fn is_finished(&self) -> bool {
         matches!(self.state(), TaskState::Done(_))
     }
 
-    /// Where the task is in its life.
+    /// Returns the state of the task. A task that ended with its loop counts as cancelled.
     pub fn state(&self) -> TaskState {
         let state = self.tasks().and_then(|tasks| tasks.state(self.handle.key));
         state.unwrap_or(TaskState::Done(TaskEnding::Cancelled))
     }
 
-    /// Where the task was spawned; none if it was ended with its loop.
+    /// Returns the line that spawned the task, or `None` if the task ended with its loop.
     pub fn location(&self) -> Option<&'static Location<'static>> {
         self.tasks()?.location(self.handle.key)
     }
 
-    /// The name that the task was given.
+    /// Returns the task's name, if it has one.
     pub fn name(&self) -> Option<Rc<str>> {
         self.tasks()?.name(self.handle.key)
     }
 
-    /// Gives the task a name, for reports and pictures.
+    /// Sets the task's name, which reports include.
     pub fn named(self, name: &str) -> Task<T> {
         if let Some(tasks) = self.tasks() {
             crate::event_loop::task_port::TaskLayer::set_name(&*tasks, self.handle.key, name);
@@ -175,11 +189,10 @@ impl<T: 'static> Task<T> {
         self
     }
 
-    /// Calls `callback` when the task is done, with what came of it: through the ready deque, in the
-    /// order in which callbacks were added, exactly once. Whoever awaits the task gets the output
-    /// after them.
+    /// Calls `callback` with the result when the task is done.
     ///
-    /// If the loop is gone the callback is dropped.
+    /// Callbacks run through the ready deque, in the order in which they were added, each exactly once.
+    /// An await of the task completes after them. If the loop is gone, the callback is dropped.
     ///
     /// ```
     /// use std::{cell::Cell, rc::Rc};
@@ -190,7 +203,7 @@ impl<T: 'static> Task<T> {
     /// let sees = seen.clone();
     /// task.add_done_callback(move |output| sees.set(*output.unwrap()));
     /// assert!(matches!(el.run_until_complete(task)?, Ok(42)));
-    /// assert_eq!(seen.get(), 42); // whoever awaits comes after it
+    /// assert_eq!(seen.get(), 42); // the await has completed after the callback
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     #[track_caller]
@@ -198,9 +211,9 @@ impl<T: 'static> Task<T> {
         let (loop_id, key) = (self.handle.loop_id, self.handle.key);
         let callback = move || {
             let tasks = current::find(loop_id);
-            let shown = tasks.and_then(|tasks| Shown::borrow(tasks, key));
-            if let Some(Shown { output: Some(output), .. }) = &shown {
-                callback(job::look(output));
+            let shown = tasks.and_then(|tasks| BorrowedOutput::of(tasks, key));
+            if let Some(BorrowedOutput { output: Some(output), .. }) = &shown {
+                callback(any_task::output_ref(output));
             }
         };
         if let Some(tasks) = self.tasks() {
@@ -208,15 +221,16 @@ impl<T: 'static> Task<T> {
         }
     }
 
-    /// Whether the task is done and has failed; `judge` tells of an output. The output stays.
-    pub(super) fn has_failed(&self, judge: fn(&T) -> bool) -> bool {
+    /// Returns true if the task is done and has failed. `is_failure` checks an output, which stays in
+    /// the table.
+    pub(crate) fn has_failed(&self, is_failure: fn(&T) -> bool) -> bool {
         if !self.is_finished() {
             return false;
         }
-        // Without its loop it was cancelled.
+        // A task that ended with its loop was cancelled.
         let Some(tasks) = self.tasks() else { return true };
         let Some(output) = tasks.borrow_output(self.handle.key) else { return true };
-        let failed = job::look(&output).map_or(true, judge);
+        let failed = any_task::output_ref(&output).map_or(true, is_failure);
         tasks.restore_output(self.handle.key, output);
         failed
     }
@@ -237,7 +251,7 @@ impl<T: 'static> Future for Task<T> {
         let take = |tasks: &Tasks| {
             if tasks.loop_id() == loop_id { tasks.take_output(key) } else { None }
         };
-        let output = match current::ask(take).flatten() {
+        let output = match current::with_running(take).flatten() {
             Some(output) => output,
             None => match ready!(join(self.handle, cx.waker())) {
                 Some(output) => output,
@@ -249,12 +263,12 @@ impl<T: 'static> Future for Task<T> {
         };
         self.handle.key = Key::NOWHERE;
         budget::spend(1);
-        Poll::Ready(job::open(output))
+        Poll::Ready(any_task::take_output(output))
     }
 }
 
-/// Waits for the end of a task; none if its loop is gone, or closed.
-fn join(task: Handle, waker: &Waker) -> Poll<Option<Boxed>> {
+/// Waits for the end of a task. Returns `None` if its loop is gone or closed.
+fn join(task: Handle, waker: &Waker) -> Poll<Option<BoxedTask>> {
     let joined = current::find(task.loop_id).and_then(|tasks| tasks.join(task.key, waker));
     joined.map_or(Poll::Ready(None), |joined| joined.map(Some))
 }
@@ -275,21 +289,22 @@ impl<T> fmt::Debug for Task<T> {
     }
 }
 
-/// An output that is shown to a done-callback, and goes back when that has run, or panicked.
-struct Shown {
+/// An output that a done-callback sees. It returns to the table when the callback has returned or
+/// panicked.
+struct BorrowedOutput {
     tasks: Rc<Tasks>,
     key: Key,
-    output: Option<Boxed>,
+    output: Option<BoxedTask>,
 }
 
-impl Shown {
-    fn borrow(tasks: Rc<Tasks>, key: Key) -> Option<Shown> {
+impl BorrowedOutput {
+    fn of(tasks: Rc<Tasks>, key: Key) -> Option<BorrowedOutput> {
         let output = tasks.borrow_output(key)?;
-        Some(Shown { tasks, key, output: Some(output) })
+        Some(BorrowedOutput { tasks, key, output: Some(output) })
     }
 }
 
-impl Drop for Shown {
+impl Drop for BorrowedOutput {
     fn drop(&mut self) {
         if let Some(output) = self.output.take() {
             self.tasks.return_output(self.key, output);

@@ -1,4 +1,4 @@
-//! Tasks that other threads send to the loop.
+//! Tasks that other threads spawn on the loop.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -7,21 +7,22 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::any_task::{Failed, Finished};
 use super::budget;
-use super::detached::DetachedOutput;
-use super::ending::{CancelReason, JoinError};
-use super::job::{self, Failed, Finished, Judge, judge_known, observe};
+use super::detached::{DetachedOutput, of_output};
+use super::failure::{FailureOf, find_failure, of_known_types, panic_only};
 use super::join::Task;
+use super::outcome::{CancelReason, JoinError};
 use crate::error::Result;
 use crate::event_loop::{Remote, Report, ReportKind, print_outside};
 use crate::handle::Key;
 
 impl<S> Remote<S> {
-    /// Spawns a task on the loop, which begins in a tick after this.
+    /// Spawns a task on the loop. It is first polled in a later tick.
     ///
     /// # Errors
     ///
-    /// As [`call_soon`](Remote::call_soon); the future is dropped then, on this thread.
+    /// Those of [`call_soon`](Remote::call_soon). Then the future is dropped on this thread.
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::new()?;
@@ -43,12 +44,12 @@ impl<S> Remote<S> {
         self.spawn_with(move || future)
     }
 
-    /// Spawns the task that `make` makes on the loop's thread. Its future need not be [`Send`], so
-    /// this is for whatever belongs to a loop, a [`sleep`](crate::sleep) for example.
+    /// Calls `make` on the loop's thread, and spawns the future that it returns. The future need not be
+    /// [`Send`], so it may use objects of a loop, for example a [`sleep`](crate::sleep).
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Remote::spawn).
+    /// Those of [`spawn`](Remote::spawn).
     ///
     /// ```
     /// use std::time::Duration;
@@ -71,11 +72,11 @@ impl<S> Remote<S> {
         F::Output: Send + 'static,
     {
         let location = Location::caller();
-        let shared = Arc::new(Shared::new(location));
+        let shared = Arc::new(RemoteShared::new(location));
         let relay = Relay(Some(shared.clone()));
         self.call_soon(move |el, _| {
             let Some(tasks) = el.tasks() else { return };
-            // Also a panic of `make` is the task's.
+            // Inside the task, so that a panic of `make` is a panic of the task.
             let task = Task::new(&tasks, tasks.spawn(async move { make().await }, location));
             tasks.detach(tasks.spawn(relay.run(task), location), Key::NOWHERE);
         })?;
@@ -83,49 +84,58 @@ impl<S> Remote<S> {
     }
 }
 
-/// A task on a loop of another thread: to be awaited there, in any executor, or to be joined.
+/// The handle of a task on another thread's loop. It can be awaited in any executor, or joined by a
+/// thread.
 ///
-/// Dropping it detaches the task, as dropping a [`Task`] does, with the same limits: prefer
+/// Dropping it detaches the task, like dropping a [`Task`], with the same limits. Prefer
 /// [`detach`](RemoteTask::detach), which reports every error that can be shown.
-#[must_use = "dropping a task detaches it; `detach` says so"]
+///
+/// # Errors
+///
+/// The future returns [`JoinError`] if the task was cancelled, which includes the end of its loop, or
+/// has panicked. A second await after the output was returned is a cancellation, too.
+#[must_use = "dropping a task detaches it; call `detach` to do that explicitly"]
 pub struct RemoteTask<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<RemoteShared<T>>,
 }
 
-struct Shared<T> {
-    state: Mutex<State<T>>,
+/// State that the handle and the relay share.
+struct RemoteShared<T> {
+    state: Mutex<RemoteState<T>>,
     done: Condvar,
-    /// Place of the spawn.
+    /// The line that spawned the task.
     location: &'static Location<'static>,
 }
 
-struct State<T> {
+struct RemoteState<T> {
+    /// The result; `None` before it is there, and after it was taken.
     output: Option<Result<T, JoinError>>,
-    /// Whether there was an output, taken or not.
+    /// True if the result was there, even if it was taken.
     done: bool,
-    /// The one who awaits it.
+    /// Waker of the task that awaits the handle.
     waker: Option<Waker>,
+    /// Reason of a cancellation that the relay has not seen yet.
     cancelled: Option<CancelReason>,
-    /// The relay's, to be told of a cancellation.
+    /// Waker of the relay, for a cancellation.
     relay: Option<Waker>,
-    /// Set by `detach`: the failures in the output, and how to report them.
-    judge: Option<Judge>,
+    /// Set by `detach`: finds the failure in the output.
+    failure_of: Option<FailureOf>,
 }
 
-impl<T> Shared<T> {
-    fn new(location: &'static Location<'static>) -> Shared<T> {
-        let (output, waker, cancelled, relay, judge) = Default::default();
-        let state = State { output, done: false, waker, cancelled, relay, judge };
-        Shared { state: Mutex::new(state), done: Condvar::new(), location }
+impl<T> RemoteShared<T> {
+    fn new(location: &'static Location<'static>) -> RemoteShared<T> {
+        let (output, waker, cancelled, relay, failure_of) = Default::default();
+        let state = RemoteState { output, done: false, waker, cancelled, relay, failure_of };
+        RemoteShared { state: Mutex::new(state), done: Condvar::new(), location }
     }
 
-    /// Whatever panicked while the lock was held has not left it half-changed.
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    /// Locks the state. A poisoned lock is fine: no code that can panic runs while it is held.
+    fn lock(&self) -> MutexGuard<'_, RemoteState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the relay told of a cancellation; the reason of one that came.
-    fn listen(&self, relay: &Waker) -> Option<CancelReason> {
+    /// Stores the waker of the relay. Returns the reason of a cancellation, once.
+    fn take_cancellation(&self, relay: &Waker) -> Option<CancelReason> {
         let relay = relay.clone();
         let mut state = self.lock();
         let (old, reason) = (state.relay.replace(relay), state.cancelled.take());
@@ -136,12 +146,12 @@ impl<T> Shared<T> {
 }
 
 impl<T> RemoteTask<T> {
-    /// Waits for the output, and blocks this thread meanwhile. Not for the loop's own thread, which
-    /// would wait for itself.
+    /// Blocks this thread until the task is done, and returns its output. On the loop's thread it would
+    /// never return.
     ///
     /// # Errors
     ///
-    /// [`JoinError`] if the task was cancelled, also by the end of its loop, or panicked.
+    /// [`JoinError`] if the task was cancelled, which includes the end of its loop, or has panicked.
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::new()?;
@@ -150,7 +160,7 @@ impl<T> RemoteTask<T> {
     ///     let task = remote.spawn(async { 6 * 7 })?;
     ///     task.join().map_err(mainspring::Error::from)
     /// });
-    /// el.run()?; // until the thread has dropped its remote
+    /// el.run()?; // returns when the thread has dropped its remote
     /// assert_eq!(other.join().unwrap()?, 42);
     /// # Ok::<(), mainspring::Error>(())
     /// ```
@@ -164,7 +174,7 @@ impl<T> RemoteTask<T> {
         }
     }
 
-    /// Asks the task to end. See [`Task::cancel`].
+    /// Cancels the task. See [`Task::cancel`].
     pub fn cancel(&self, reason: impl Into<CancelReason>) {
         let reason = reason.into();
         let mut state = self.shared.lock();
@@ -176,43 +186,44 @@ impl<T> RemoteTask<T> {
         }
     }
 
-    /// Whether the task is done.
+    /// Returns true if the task is done.
     pub fn is_finished(&self) -> bool {
         self.shared.lock().done
     }
 
-    /// Lets the task go on without this handle. A panic or an error then goes to the exception handler
-    /// of its loop, see [`DetachedOutput`](crate::DetachedOutput).
+    /// Detaches the task, which goes on. A panic or an error goes to the exception handler of its loop;
+    /// see [`DetachedOutput`](crate::DetachedOutput).
     pub fn detach(self)
     where
         T: DetachedOutput,
     {
-        self.detach_as(job::judge_as::<T>);
+        self.detach_as(of_output::<T>);
     }
 
-    /// Like [`detach`](RemoteTask::detach), but drops the output unseen, even an error.
+    /// Like [`detach`](RemoteTask::detach), but drops the output, even an error.
     pub fn detach_discarding(self)
     where
         T: 'static,
     {
-        self.detach_as(job::judge_none);
+        self.detach_as(panic_only);
     }
 
-    /// A failure that has arrived here before goes to standard error, since the loop has given it away.
-    fn detach_as(self, judge: Judge)
+    /// Detaches the task. If its output has arrived here already, its loop cannot report a failure any
+    /// longer, so that is written to standard error.
+    fn detach_as(self, failure_of: FailureOf)
     where
         T: 'static,
     {
         let mut state = self.shared.lock();
-        state.judge = Some(judge);
+        state.failure_of = Some(failure_of);
         let output = state.output.take();
         drop(state);
-        let judged = match output {
+        let failure = match output {
             None => Ok(()),
-            Some(Ok(output)) => observe(Box::pin(Finished(output)), judge),
-            Some(Err(error)) => observe(Box::pin(Failed(error)), judge),
+            Some(Ok(output)) => find_failure(Box::pin(Finished(output)), failure_of),
+            Some(Err(error)) => find_failure(Box::pin(Failed(error)), failure_of),
         };
-        if let Err(error) = judged
+        if let Err(error) = failure
             && !error.is_disconnect()
         {
             let location = self.shared.location;
@@ -237,7 +248,7 @@ impl<T> RemoteTask<T> {
             return Poll::Ready(output);
         }
         if state.done {
-            return Poll::Ready(Err(JoinError::Cancelled("its output was taken before".into())));
+            return Poll::Ready(Err(JoinError::Cancelled("its output was returned before".into())));
         }
         let old = state.waker.replace(waker);
         drop(state);
@@ -252,17 +263,18 @@ impl<T> fmt::Debug for RemoteTask<T> {
     }
 }
 
-/// Carries the output of a task to the other thread; if it never gets one, it says so.
-struct Relay<T>(Option<Arc<Shared<T>>>);
+/// Sends the output of a task to the other thread. A relay that is dropped without an output sends a
+/// cancellation.
+struct Relay<T>(Option<Arc<RemoteShared<T>>>);
 
 impl<T: 'static> Relay<T> {
     async fn run(mut self, mut task: Task<T>) {
         let Some(shared) = self.0.clone() else { return };
         let output = poll_fn(|cx| {
-            if let Some(reason) = shared.listen(cx.waker()) {
+            if let Some(reason) = shared.take_cancellation(cx.waker()) {
                 task.cancel(reason);
             }
-            // What nobody waits for, besides `shared` and this, is the loop's to report.
+            // The handle is gone, only `self` and `shared` are left: the loop reports a failure.
             if task.is_finished() && Arc::strong_count(&shared) == 2 {
                 return Poll::Ready(None);
             }
@@ -271,8 +283,8 @@ impl<T: 'static> Relay<T> {
         match output.await {
             Some(output) => self.send(output),
             None => {
-                let judge = shared.lock().judge;
-                task.detach_as(judge.unwrap_or(judge_known));
+                let failure_of = shared.lock().failure_of;
+                task.detach_as(failure_of.unwrap_or(of_known_types));
             }
         }
     }

@@ -1,84 +1,33 @@
-//! The loop, as far as it runs futures: ways in, from its owner and its callbacks.
+//! `run_until_complete` and `run_until_stalled`: running the loop for a future, or until nothing is left
+//! to do.
 
 use std::cell::Cell;
-use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::current;
-use super::join::Task;
-use super::promise::promise;
 use super::tasks::Tasks;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, LoopHandle};
-use crate::handle::{Handle, Key};
-
-impl<S> LoopHandle<S> {
-    /// Spawns a task on this loop: it begins in the next tick. On a closed loop the future is
-    /// dropped at once, and the task is cancelled.
-    ///
-    /// ```
-    /// let mut el = mainspring::EventLoop::with_state(0)?;
-    /// let handle = el.handle().clone();
-    /// el.spawn(async move { handle.with(|_, sum| *sum += 42).await }).detach();
-    /// el.run()?;
-    /// assert_eq!(*el.state(), 42);
-    /// # Ok::<(), mainspring::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
-    where
-        F: Future + 'static,
-        F::Output: 'static,
-    {
-        match self.tasks() {
-            Some(tasks) => Task::new(&tasks, tasks.spawn(future, Location::caller())),
-            None => Task::closed(self.core().loop_id),
-        }
-    }
-
-    /// Runs `callback` on the loop, with the state, and gives what it returns. It is queued by this
-    /// call, as by [`call_soon`](LoopHandle::call_soon); if the future is dropped before its turn,
-    /// it does not run.
-    ///
-    /// # Errors
-    ///
-    /// The future gives [`Error::Closed`] if the loop is closed before the callback has run.
-    #[track_caller]
-    pub fn with<F, T>(&self, callback: F) -> impl Future<Output = Result<T>> + use<F, T, S>
-    where
-        F: FnOnce(&LoopHandle<S>, &mut S) -> T + 'static,
-        T: 'static,
-    {
-        let (promise, promised) = promise();
-        self.call_soon(move |el, state| {
-            if !promise.is_closed() {
-                promise.set_result(callback(el, state));
-            }
-        });
-        async move { promised.await.map_err(|_| Error::Closed) }
-    }
-
-    /// The tasks of this loop, unless it is closed.
-    pub(super) fn tasks(&self) -> Option<Rc<Tasks>> {
-        current::find(self.core().loop_id)
-    }
-}
+use crate::event_loop::EventLoop;
+use crate::handle::Key;
 
 impl<S> EventLoop<S> {
-    /// Runs until `future` is complete, and gives its output. Everything else is left as it is: what
-    /// was not done by then goes on in the next run.
+    /// Runs the loop until `future` is complete, and returns its output. All other callbacks and tasks
+    /// stay registered, and go on in the next run.
     ///
-    /// The future may borrow; it is polled between the batches, by a turn of its own.
+    /// The future may borrow from the caller. It is polled between two batches.
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`] if [`stop`](LoopHandle::stop) came first: the future is dropped;
-    /// [`Error::Closed`]; [`Error::Select`].
+    /// [`Error::Stopped`] if [`stop`](crate::LoopHandle::stop) was called first, then the future is
+    /// dropped; [`Error::Closed`]; [`Error::Select`].
+    ///
+    /// # Panics
+    ///
+    /// A panic of the future unwinds to the caller, whatever the panic policy is.
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::new()?;
@@ -92,19 +41,19 @@ impl<S> EventLoop<S> {
         let tasks = current::find(self.core().loop_id).ok_or(Error::Closed)?;
         self.core().check_open()?;
         let _running = self.enter();
-        let main = Main::new(&tasks, Location::caller());
+        let main = MainTask::new(&tasks, Location::caller());
         let future = pin!(future);
         let is_polled = Cell::new(false);
         let ran = catch_unwind(AssertUnwindSafe(|| self.run_main(&main, future, &is_polled)));
         ran.unwrap_or_else(|payload| match is_polled.get() {
-            true => resume_unwind(payload), // The future is a part of the caller.
+            true => resume_unwind(payload), // The future belongs to the caller.
             false => Err(self.unwound(payload)),
         })
     }
 
     fn run_main<F: Future>(
         &mut self,
-        main: &Main<'_>,
+        main: &MainTask<'_>,
         mut future: Pin<&mut F>,
         is_polled: &Cell<bool>,
     ) -> Result<F::Output> {
@@ -125,14 +74,14 @@ impl<S> EventLoop<S> {
         }
     }
 
-    /// Runs ticks that do not sleep, until one has found nothing to do; says how many handles they
-    /// ran. For tests, and for a host that has a loop of its own.
+    /// Runs ticks that do not sleep, until a tick has nothing to do. Returns the number of handles that
+    /// they ran. It is meant for tests, and for a host with another loop.
     ///
-    /// A callback or a task that always makes itself ready again keeps it going for ever.
+    /// It does not return while a callback or a task makes itself ready in every tick.
     ///
     /// # Errors
     ///
-    /// As [`run_forever`](EventLoop::run_forever).
+    /// Those of [`run_forever`](EventLoop::run_forever).
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::with_state(0)?;
@@ -160,15 +109,16 @@ impl<S> EventLoop<S> {
     }
 }
 
-/// The task of whoever runs the loop. Its future stays with the runner; the loop has its key.
-struct Main<'a> {
+/// The main task of a run. The caller of the run holds its future, so that it may borrow; the loop has
+/// only its key.
+struct MainTask<'a> {
     tasks: &'a Tasks,
     key: Key,
 }
 
-impl Main<'_> {
-    fn new<'a>(tasks: &'a Tasks, location: &'static Location<'static>) -> Main<'a> {
-        Main { key: tasks.begin_main(location), tasks }
+impl MainTask<'_> {
+    fn new<'a>(tasks: &'a Tasks, location: &'static Location<'static>) -> MainTask<'a> {
+        MainTask { key: tasks.begin_main(location), tasks }
     }
 
     fn poll_if_due<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
@@ -179,52 +129,8 @@ impl Main<'_> {
     }
 }
 
-impl Drop for Main<'_> {
+impl Drop for MainTask<'_> {
     fn drop(&mut self) {
         self.tasks.end_main(self.key);
-    }
-}
-
-/// The loop that runs on this thread, as [`current_loop`](crate::current_loop) finds it. It does not
-/// know the type of the state; for that, give a task the [`LoopHandle`].
-#[derive(Clone)]
-pub struct CurrentLoop {
-    tasks: Rc<Tasks>,
-}
-
-impl CurrentLoop {
-    pub(super) fn new(tasks: Rc<Tasks>) -> CurrentLoop {
-        CurrentLoop { tasks }
-    }
-
-    /// Spawns a task. See [`LoopHandle::spawn`].
-    #[track_caller]
-    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
-    where
-        F: Future + 'static,
-        F::Output: 'static,
-    {
-        Task::new(&self.tasks, self.tasks.spawn(future, Location::caller()))
-    }
-
-    /// The task that runs now; none in a callback.
-    pub fn task(&self) -> Option<Handle> {
-        self.tasks.current()
-    }
-
-    /// The time of the loop's clock, read now.
-    pub fn now(&self) -> Instant {
-        self.tasks.core.timeline.now()
-    }
-
-    /// Ends the run. See [`LoopHandle::stop`].
-    pub fn stop(&self) {
-        self.tasks.core.stopping.set(true);
-    }
-}
-
-impl fmt::Debug for CurrentLoop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CurrentLoop(loop {})", self.tasks.loop_id())
     }
 }

@@ -15,8 +15,10 @@ use super::SimClock;
 use crate::clock::Clock;
 use crate::event_loop::{EventLoop, LoopHandle, Watched};
 use crate::handle::Watcher;
+use crate::io::Io;
 use crate::steps::count;
-use crate::task::{CancelScope, Io, Shutdown, Task, TaskGroup, WaitUntil, spawn, wait, yield_now};
+use crate::structured::{CancelScope, Shutdown, TaskGroup, WaitUntil, wait};
+use crate::task::{Task, spawn, yield_now};
 
 const SECOND: Duration = Duration::from_secs(1);
 const FEW: usize = 50;

@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["timers", "watchers", "inbox", "signals", "blocking"],
     &["event_loop"],
     &["task"],
+    &["io", "structured"],
     &["net", "builder"],
     &["hyper", "selector"],
     // Only tests and users may use these.

@@ -1,8 +1,8 @@
-//! A slab: things by key, with a generation for each slot.
+//! A slab: values by key, with a generation for each slot.
 //!
 //! # Invariants
 //!
-//! * A key names one tenant for ever; a slot whose generations are used up is retired.
+//! * A key is never reused for a second value: a slot whose generations are used up is retired.
 //! * Memory is given back after a peak, see [`vacancy`](crate::vacancy).
 
 use std::mem;
@@ -13,30 +13,30 @@ use crate::vacancy::{self, Links, Vacancies};
 #[cfg(all(not(loom), test))]
 mod tests;
 
-/// What a key of the guest names: the upper bits of its slot.
+/// The kind of value that a key of the task layer names, in the upper bits of its slot number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum KeyKind {
     /// A task.
     Task,
-    /// A waker that is not a task's of this loop.
+    /// A waker that does not belong to a task of this loop.
     Waker,
-    /// What most tasks do not have.
-    Aside,
-    /// An fd's readiness, and who waits for it.
+    /// State that most tasks do not have.
+    Rare,
+    /// An fd: its cached readiness and its waiters.
     Io,
 }
 
 const SHIFT: u32 = 29;
-/// What is left for the number of the slot.
+/// Mask of the bits that hold the slot number.
 pub(crate) const SLOT: u32 = (1 << SHIFT) - 1;
 
-impl Kind {
-    pub(crate) fn of(key: Key) -> Kind {
+impl KeyKind {
+    pub(crate) fn of(key: Key) -> KeyKind {
         match (key.slot & !Key::GUEST) >> SHIFT {
-            0 => Kind::Task,
-            1 => Kind::Waker,
-            2 => Kind::Aside,
-            _ => Kind::Io,
+            0 => KeyKind::Task,
+            1 => KeyKind::Waker,
+            2 => KeyKind::Rare,
+            _ => KeyKind::Io,
         }
     }
 }
@@ -45,9 +45,9 @@ impl Kind {
 enum Entry<T> {
     Taken {
         generation: u32,
-        tenant: T,
+        value: T,
     },
-    /// Has the generation of its next tenant.
+    /// `generation` is that of the next value.
     Vacant {
         generation: u32,
         links: Links,
@@ -87,42 +87,42 @@ impl<T> vacancy::Slot for Entry<T> {
     }
 }
 
-/// Things of one kind, by key.
+/// Values of one kind, by key.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    /// The upper bits of its keys.
+    /// The upper bits of all keys.
     base: u32,
     entries: Vec<Entry<T>>,
     free: Vacancies,
 }
 
 impl<T> Slab<T> {
-    pub(crate) fn new(kind: Kind) -> Slab<T> {
+    pub(crate) fn new(kind: KeyKind) -> Slab<T> {
         let base = Key::GUEST | (kind as u32) << SHIFT;
         Slab { base, entries: Vec::new(), free: Vacancies::default() }
     }
 
     #[inline]
-    pub(crate) fn insert(&mut self, tenant: T) -> Key {
-        let Some(slot) = self.free.take(&self.entries) else { return self.append(tenant) };
+    pub(crate) fn insert(&mut self, value: T) -> Key {
+        let Some(slot) = self.free.take(&self.entries) else { return self.append(value) };
         let entry = &mut self.entries[slot as usize];
         let generation = vacancy::Slot::generation(entry);
-        *entry = Entry::Taken { generation, tenant };
+        *entry = Entry::Taken { generation, value };
         Key { slot: self.base | slot, generation }
     }
 
     #[inline]
-    fn append(&mut self, tenant: T) -> Key {
+    fn append(&mut self, value: T) -> Key {
         let (slot, generation) = (self.entries.len(), self.free.append());
-        assert!(slot < SLOT as usize, "a loop holds fewer than 2^29 of each kind");
-        self.entries.push(Entry::Taken { generation, tenant });
+        assert!(slot < SLOT as usize, "a loop can hold fewer than 2^29 values of a kind");
+        self.entries.push(Entry::Taken { generation, value });
         Key { slot: self.base | slot as u32, generation }
     }
 
     #[inline]
     pub(crate) fn get(&mut self, key: Key) -> Option<&mut T> {
         match self.entries.get_mut((key.slot & SLOT) as usize)? {
-            Entry::Taken { generation, tenant } if *generation == key.generation => Some(tenant),
+            Entry::Taken { generation, value } if *generation == key.generation => Some(value),
             _ => None,
         }
     }
@@ -142,12 +142,12 @@ impl<T> Slab<T> {
             None => mem::replace(entry, Entry::Retired),
         };
         match former {
-            Entry::Taken { tenant, .. } => Some(tenant),
+            Entry::Taken { value, .. } => Some(value),
             Entry::Vacant { .. } | Entry::Retired => None,
         }
     }
 
-    /// The keys of all tenants.
+    /// Returns the keys of all values.
     pub(crate) fn keys(&self) -> Vec<Key> {
         let key = |(slot, entry): (u32, &Entry<T>)| match entry {
             Entry::Taken { generation, .. } => {

@@ -1,14 +1,24 @@
-//! The tasks of a loop: their futures, who waits for them, and their turns.
+//! The tasks of one loop.
 //!
-//! A task is a slot with a box in it: first the future, later its output. Its key takes its turn in
-//! the ready deque like a callback's.
+//! A task is a slot of a table, with its future in a box. When the task is done, the box has its
+//! output instead. The task's key is queued in the ready deque like that of a callback.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `state` | the flags of a task, and their legal combinations |
+//! | `table/`, `spawn_sites` | the slots, and the lines that spawned the tasks |
+//! | `poll` | one poll of a task |
+//! | `completion` | the end of a task: joiners, done-callbacks, reports |
+//! | `cancel` | cancellation of a task |
+//! | `io_slot`, `ticket`, `io_waiters` | descriptors that tasks wait for |
+//! | `task_port` | the tasks as the loop sees them |
 //!
 //! # Invariants
 //!
-//! * A task that was woken is in the ready deque once, and has `QUEUED`. A cancellation may add it
-//!   once more, without that flag: so it is seen whether something has woken the task as well.
-//! * A future is polled and dropped here only, on the loop's thread, with nothing borrowed. It is
-//!   dropped before whoever waits for the task is woken.
+//! * A task that was woken is in the ready deque once, and has the flag `QUEUED`. A cancellation may
+//!   queue it a second time, without that flag: so a missing flag means that nothing has woken it.
+//! * A future is polled and dropped only in this module, on the loop's thread, with nothing borrowed.
+//!   It is dropped before the joiner of the task is woken.
 //! * `DONE` is final.
 
 use std::any::TypeId;
@@ -19,37 +29,40 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::current;
-use super::ending::{CancelReason, TaskEnding, TaskState};
-use super::extent::Extent;
-use super::job::{Boxed, Job, Judge};
-use super::slab::{Kind, Slab};
-use super::waker::{Bell, TaskWaker, WakeInbox};
+use super::any_task::{AnyTask, BoxedTask};
+use super::failure::FailureOf;
+use super::outcome::{TaskEnding, TaskState};
+use super::slab::{KeyKind, Slab};
+use super::waker::{PolledWaker, TaskWaker, WakeInbox};
 use crate::event_loop::loop_core::LoopCore;
 use crate::event_loop::report::internal;
 use crate::event_loop::{Report, ReportKind};
 use crate::handle::{Handle, Key};
 
-mod end;
-mod guest;
-mod ios;
-mod places;
+mod cancel;
+mod completion;
+mod io_slot;
+mod io_waiters;
+mod poll;
+mod spawn_sites;
+mod state;
 mod table;
-mod turn;
+mod task_port;
+#[cfg(all(not(loom), test))]
+mod tests;
+pub(crate) mod ticket;
 
-use self::ios::IoSlot;
-pub(super) use self::ios::Place;
-use self::table::{Flags, Table};
+use self::io_slot::IoSlot;
+use self::state::Flags;
+use self::table::Table;
 
-/// A done-callback, and where it was added.
-pub(super) type DoneCallback = (Box<dyn FnOnce()>, &'static Location<'static>);
+/// Stands for the waker while no task is polled: the data pointer of a real waker is never the
+/// address of this static.
+static NO_WAKER: u8 = 0;
 
-/// Its address is the waker's while no task is polled: nobody's waker has it.
-static NOBODY: u8 = 0;
-
-/// Who is polled now: the task, and the address of its waker.
+/// The task that is being polled, and the data pointer of its waker.
 #[derive(Clone, Copy)]
-struct Polled {
+struct Polling {
     key: Key,
     waker: *const (),
 }
@@ -59,42 +72,41 @@ pub(crate) struct Tasks {
     pub(crate) core: Rc<LoopCore>,
     inbox: Arc<WakeInbox>,
     slots: RefCell<Table>,
-    /// Judges of the outputs of detached tasks, one for each type.
-    judges: RefCell<Vec<(TypeId, Judge)>>,
-    /// Wakers that are not a task's of this loop, waiting for something that is.
+    /// One function for each output type of detached tasks; a task holds its number.
+    failure_fns: RefCell<Vec<(TypeId, FailureOf)>>,
+    /// Wakers that do not belong to tasks of this loop, and wait for something of this loop.
     wakers: RefCell<Slab<Waker>>,
+    /// Descriptors that tasks wait for.
     ios: RefCell<Slab<IoSlot>>,
-    /// The waker to lend to the next task that has none of its own.
-    spare: Cell<Option<Box<Bell>>>,
-    polled: Cell<Polled>,
-    /// How many tasks keep the loop running.
+    /// The waker that the next poll borrows if its task has no waker of its own.
+    spare_waker: Cell<Option<Box<PolledWaker>>>,
+    polling: Cell<Polling>,
+    /// Number of tasks that keep the loop running.
     alive: Cell<usize>,
-    /// Whether the future of the main task is to be polled.
+    /// True if the future of the main task must be polled.
     main_due: Cell<bool>,
-    /// The loop in one of whose turns this one runs.
-    around: Cell<Option<Rc<Tasks>>>,
-    /// What was in the inbox: a list that is kept for its memory.
+    /// The loop inside whose callback or task this one runs.
+    outer_loop: Cell<Option<Rc<Tasks>>>,
+    /// An empty queue that is kept for its memory; see `drain_inbox`.
     wakes: Cell<VecDeque<Arc<TaskWaker>>>,
 }
 
 impl Tasks {
-    pub(crate) fn new(core: Rc<LoopCore>, inbox: WakeInbox) -> Rc<Tasks> {
-        let tasks = Rc::new(Tasks {
+    fn new(core: Rc<LoopCore>, inbox: WakeInbox) -> Tasks {
+        Tasks {
             core,
             inbox: Arc::new(inbox),
             slots: RefCell::new(Table::new()),
-            judges: RefCell::default(),
-            wakers: RefCell::new(Slab::new(Kind::Waker)),
-            ios: RefCell::new(Slab::new(Kind::Io)),
-            spare: Cell::new(None),
-            polled: Cell::new(Polled { key: Key::NOWHERE, waker: (&raw const NOBODY).cast() }),
+            failure_fns: RefCell::default(),
+            wakers: RefCell::new(Slab::new(KeyKind::Waker)),
+            ios: RefCell::new(Slab::new(KeyKind::Io)),
+            spare_waker: Cell::new(None),
+            polling: Cell::new(Polling { key: Key::NOWHERE, waker: (&raw const NO_WAKER).cast() }),
             alive: Cell::new(0),
             main_due: Cell::new(false),
-            around: Cell::new(None),
+            outer_loop: Cell::new(None),
             wakes: Cell::default(),
-        });
-        current::add(&tasks);
-        tasks
+        }
     }
 
     #[inline]
@@ -106,50 +118,51 @@ impl Tasks {
         Handle { key, loop_id: self.loop_id() }
     }
 
-    /// The task that is polled now.
+    /// Returns the task that is being polled.
     pub(crate) fn current(&self) -> Option<Handle> {
-        let key = self.polled.get().key;
+        let key = self.polling.get().key;
         (key != Key::NOWHERE).then(|| self.handle(key))
     }
 
-    /// Takes a future in and feeds it. A closed loop drops it.
+    /// Adds a task and queues its first poll. A closed loop drops the future, and returns
+    /// [`Key::NOWHERE`].
     #[inline]
-    pub(super) fn spawn(
+    pub(crate) fn spawn(
         &self,
-        job: impl Job + 'static,
+        task: impl AnyTask + 'static,
         location: &'static Location<'static>,
     ) -> Key {
         if self.core.closed.get() {
             return Key::NOWHERE;
         }
-        let future: Boxed = Box::pin(job);
+        let future: BoxedTask = Box::pin(task);
         let key = self.slots.borrow_mut().insert(Some(future), Flags::QUEUED, location);
         self.alive.set(self.alive.get() + 1);
         self.core.feed(key);
         key
     }
 
-    /// Sees to it that `key` gets a turn; a waker that is not a task's is woken at once.
+    /// Queues the task `key`. A waker that does not belong to a task of this loop is woken at once.
     #[inline]
     pub(crate) fn wake(&self, key: Key) {
-        match Kind::of(key) {
-            Kind::Task => {
+        match KeyKind::of(key) {
+            KeyKind::Task => {
                 if self.mark_queued(key) {
                     self.core.feed(key);
                 }
             }
-            Kind::Waker => self.wake_foreign(key),
-            Kind::Io | Kind::Aside => {}
+            KeyKind::Waker => self.wake_foreign(key),
+            KeyKind::Io | KeyKind::Rare => {}
         }
     }
 
-    /// Whether the task was not in the ready deque and now has to be.
+    /// Returns true if the caller must put the task into the ready deque.
     fn mark_queued(&self, key: Key) -> bool {
         let mut slots = self.slots.borrow_mut();
         let Some(task) = slots.get(key) else { return false };
-        let wakes = !task.slot.flags.intersects(Flags::QUEUED | Flags::DONE);
+        let must_queue = !task.slot.flags.intersects(Flags::QUEUED | Flags::DONE);
         task.slot.flags.insert(Flags::QUEUED);
-        wakes
+        must_queue
     }
 
     #[cold]
@@ -160,44 +173,46 @@ impl Tasks {
         }
     }
 
-    /// Keeps in `place` whom to wake: the task that is polled, if the waker is its own.
+    /// Stores in `waiter` the key to wake: that of the task that is being polled, if `waker` is its
+    /// waker, and otherwise the key of a clone of `waker`.
     #[inline]
-    pub(crate) fn wait(&self, place: &Cell<Key>, waker: &Waker) {
-        let polled = self.polled.get();
-        // The address is the task's as long as it is polled, so nobody else's waker has it.
-        if waker.data() == polled.waker {
-            let old = place.replace(polled.key);
-            if old != polled.key {
+    pub(crate) fn wait(&self, waiter: &Cell<Key>, waker: &Waker) {
+        let polling = self.polling.get();
+        // While the task is polled, no other waker has this address.
+        if waker.data() == polling.waker {
+            let old = waiter.replace(polling.key);
+            if old != polling.key {
                 self.forget_waiter(old);
             }
         } else {
-            self.wait_foreign(place, waker);
+            self.wait_foreign(waiter, waker);
         }
     }
 
     #[cold]
-    fn wait_foreign(&self, place: &Cell<Key>, waker: &Waker) {
-        let known = match self.wakers.borrow_mut().get(place.get()) {
-            Some(known) => Kind::of(place.get()) == Kind::Waker && known.will_wake(waker),
+    fn wait_foreign(&self, waiter: &Cell<Key>, waker: &Waker) {
+        let is_stored = match self.wakers.borrow_mut().get(waiter.get()) {
+            Some(stored) => KeyKind::of(waiter.get()) == KeyKind::Waker && stored.will_wake(waker),
             None => false,
         };
-        if !known {
+        if !is_stored {
             let clone = waker.clone();
             let key = self.wakers.borrow_mut().insert(clone);
-            self.forget_waiter(place.replace(key));
+            self.forget_waiter(waiter.replace(key));
         }
     }
 
-    /// Whoever waited under this key does so no more.
+    /// Drops the stored waker of a waiter that no longer waits.
     #[inline]
     pub(crate) fn forget_waiter(&self, key: Key) {
-        if key != Key::NOWHERE && Kind::of(key) == Kind::Waker {
+        if key != Key::NOWHERE && KeyKind::of(key) == KeyKind::Waker {
             let waker = self.wakers.borrow_mut().remove(key);
             self.discard_waker(waker);
         }
     }
 
-    /// Like [`forget_waiter`](Tasks::forget_waiter), but for one of several.
+    /// Like [`forget_waiter`](Tasks::forget_waiter), but for one of several: a panic waits until all
+    /// are dropped.
     pub(crate) fn forget_waiter_later(&self, key: Key) {
         self.core.contain_later(
             |error| internal(ReportKind::Waker, error),
@@ -211,7 +226,7 @@ impl Tasks {
         self.core.report(report);
     }
 
-    /// Keeps a slot for a future that whoever runs the loop polls himself; it is due at once.
+    /// Adds the main task, whose future the caller of the run holds and polls. It is due at once.
     pub(super) fn begin_main(&self, location: &'static Location<'static>) -> Key {
         self.main_due.set(true);
         let flags = Flags::MAIN | Flags::STARTED;
@@ -223,61 +238,12 @@ impl Tasks {
         drop(slot);
     }
 
-    /// Whether the main future is to be polled; asked once for each wake.
+    /// Returns true, once for each wake, if the main future must be polled.
     pub(super) fn take_main_due(&self) -> bool {
         self.main_due.take()
     }
 
-    /// Asks a task to end. False if it is done, or was asked before.
-    pub(crate) fn cancel_task(&self, key: Key, reason: CancelReason) -> bool {
-        let mut slots = self.slots.borrow_mut();
-        let Some(task) = slots.get(key) else { return false };
-        if task.slot.flags.intersects(Flags::DONE | Flags::CANCELLING | Flags::MAIN) {
-            return false;
-        }
-        task.slot.flags.insert(Flags::CANCELLING);
-        let is_running = task.slot.flags.contains(Flags::RUNNING);
-        let extras = task.extras_or_new();
-        extras.reason = Some(reason);
-        extras.had_last_poll = is_running;
-        let extent = extras.extent.clone();
-        drop(slots);
-        match extent {
-            Some(extent) => extent.cancel(),
-            None => self.core.feed(key),
-        }
-        true
-    }
-
-    /// Puts an output back that was only looked at.
-    pub(super) fn restore_output(&self, key: Key, output: Boxed) {
-        if let Some(task) = self.slots.borrow_mut().get(key) {
-            task.slot.content = Some(output);
-        }
-    }
-
-    /// The extent of a task, if there was a need for it.
-    pub(super) fn extent(&self, task: Handle) -> Option<Rc<Extent>> {
-        self.slots.borrow_mut().get(task.key)?.extras()?.extent.clone()
-    }
-
-    /// The extent of a task, for something that keeps a cancellation off.
-    pub(super) fn extent_or_new(&self, task: Handle) -> Option<Rc<Extent>> {
-        let mut slots = self.slots.borrow_mut();
-        let entry = slots.get(task.key)?;
-        let is_due = entry.slot.flags.contains(Flags::CANCELLING);
-        let new = || Extent::of_task(task, is_due);
-        Some(entry.extras_or_new().extent.get_or_insert_with(new).clone())
-    }
-
-    /// Whether the task is cancelled at its next turn, as things are.
-    pub(super) fn ends_next(&self, task: Handle) -> bool {
-        let mut slots = self.slots.borrow_mut();
-        let Some(mut task) = slots.get(task.key) else { return false };
-        task.slot.flags.contains(Flags::CANCELLING) && !task.is_guarded()
-    }
-
-    /// Where a task is in its life; none if it is gone.
+    /// Returns the state of a task, or `None` if it is gone.
     pub(super) fn state(&self, key: Key) -> Option<TaskState> {
         let mut slots = self.slots.borrow_mut();
         let flags = slots.get(key)?.slot.flags;
@@ -296,6 +262,6 @@ impl Tasks {
     }
 
     pub(super) fn name(&self, key: Key) -> Option<Rc<str>> {
-        self.slots.borrow_mut().get(key)?.extras()?.name.clone()
+        self.slots.borrow_mut().get(key)?.details()?.name.clone()
     }
 }

@@ -1,9 +1,9 @@
 //! Every order in which wakes of other threads can meet the loop, explored by loom:
 //! `RUSTFLAGS="--cfg loom" cargo test --release --lib waker`.
 //!
-//! A task is modelled by what its wakers share, [`Sent`] and the inbox, and by what there is to do,
-//! which a poll takes. The loop of these tests sleeps until the doorbell rings, so work that no wake
-//! told of is a deadlock, which loom reports.
+//! A task is modelled by the state that its wakers share, [`InInbox`] and the inbox, and by a count of
+//! work, which a poll takes. The loop of these tests sleeps until the doorbell rings. So work without
+//! a wake is a deadlock, which loom reports.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,11 +12,11 @@ use loom::sync::atomic::AtomicUsize;
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-use super::Sent;
+use super::InInbox;
 use crate::inbox::{Doorbell, Inbox};
 use crate::sync::Ordering;
 
-/// A doorbell as the kernel's.
+/// A doorbell like that of the kernel.
 struct Bell {
     rings: Mutex<bool>,
     rung: Condvar,
@@ -50,8 +50,8 @@ impl Doorbell for Arc<Bell> {
 }
 
 struct Task {
-    sent: Sent,
-    /// What there is to do for it. Only the wakes order it.
+    in_inbox: InInbox,
+    /// Work that a poll takes. Only wakes order it.
     work: AtomicUsize,
 }
 
@@ -64,18 +64,18 @@ struct Model {
 impl Model {
     fn new() -> Arc<Model> {
         let bell = Arc::new(Bell { rings: Mutex::new(false), rung: Condvar::new() });
-        let task = Arc::new(Task { sent: Sent::new(), work: AtomicUsize::new(0) });
+        let task = Arc::new(Task { in_inbox: InInbox::new(), work: AtomicUsize::new(0) });
         Arc::new(Model { inbox: Inbox::new(bell.clone()), bell, task })
     }
 
-    /// A tick of the loop, which looks until nothing comes any more: how much work is done.
-    fn tick(&self, turn: Turn) -> usize {
+    /// Runs a tick, which checks the inbox until it is empty. Returns the amount of work done.
+    fn tick(&self, poll: Poll) -> usize {
         self.inbox.answer().unwrap();
         let (mut done, mut wakes) = (0, VecDeque::new());
         loop {
             self.inbox.take(&mut wakes);
-            assert!(wakes.len() <= 1, "queued once");
-            done += wakes.drain(..).map(|task| turn(&task)).sum::<usize>();
+            assert!(wakes.len() <= 1, "a task is queued once");
+            done += wakes.drain(..).map(|task| poll(&task)).sum::<usize>();
             if !self.inbox.is_told() {
                 return done;
             }
@@ -83,34 +83,34 @@ impl Model {
     }
 }
 
-/// A thread that makes something ready and wakes the task, `times` times.
+/// Starts a thread that adds work and wakes the task, `times` times.
 fn waker(model: &Arc<Model>, times: usize) -> thread::JoinHandle<()> {
     let model = model.clone();
     thread::spawn(move || {
         for _ in 0..times {
             model.task.work.fetch_add(1, Ordering::Relaxed);
-            model.task.sent.send(&model.inbox, || model.task.clone());
+            model.task.in_inbox.send(&model.inbox, || model.task.clone());
         }
     })
 }
 
-/// A turn of the task: how much of its work it finds.
-type Turn = fn(&Task) -> usize;
+/// A poll of the task. Returns the amount of work that it has found.
+type Poll = fn(&Task) -> usize;
 
-fn turn(task: &Task) -> usize {
-    task.sent.received();
+fn poll(task: &Task) -> usize {
+    task.in_inbox.received();
     task.work.swap(0, Ordering::Relaxed)
 }
 
-/// The mutant: what comes between the poll and the clearing of the flag is told to nobody.
-fn turn_in_the_wrong_order(task: &Task) -> usize {
+/// The mutant: a wake between the poll and the clearing of the flag is lost.
+fn poll_in_the_wrong_order(task: &Task) -> usize {
     let done = task.work.swap(0, Ordering::Relaxed);
-    task.sent.received();
+    task.in_inbox.received();
     done
 }
 
-/// Threads that wake the task as often as they say, and the loop until all of the work is done.
-fn meet(threads: &'static [usize], turn: Turn) {
+/// Runs threads that each wake the task so many times, and the loop until all work is done.
+fn run_all(threads: &'static [usize], poll: Poll) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(move || {
@@ -119,7 +119,7 @@ fn meet(threads: &'static [usize], turn: Turn) {
         let mut done = 0;
         while done < threads.iter().sum() {
             model.bell.sleep();
-            done += model.tick(turn);
+            done += model.tick(poll);
         }
         wakers.into_iter().for_each(|waker| waker.join().unwrap());
     });
@@ -127,18 +127,18 @@ fn meet(threads: &'static [usize], turn: Turn) {
 
 #[test]
 fn no_wake_of_another_thread_is_lost() {
-    meet(&[1, 1], turn);
-    meet(&[2], turn);
-    meet(&[2, 1], turn);
+    run_all(&[1, 1], poll);
+    run_all(&[2], poll);
+    run_all(&[2, 1], poll);
 }
 
-/// The state after a tick, whenever that comes: what is left to do has its ring.
-fn one_tick(turn: Turn) {
+/// Checks the state after one tick, in every order: work that is left has its ring.
+fn one_tick(poll: Poll) {
     loom::model(move || {
         let model = Model::new();
         let wakers = [waker(&model, 1), waker(&model, 1)];
         if model.bell.rings() {
-            model.tick(turn);
+            model.tick(poll);
         }
         wakers.into_iter().for_each(|waker| waker.join().unwrap());
         let left = model.task.work.load(Ordering::Relaxed);
@@ -148,28 +148,28 @@ fn one_tick(turn: Turn) {
 
 #[test]
 fn the_loop_never_sleeps_on_a_task_with_a_silent_doorbell() {
-    one_tick(turn);
+    one_tick(poll);
 }
 
 #[test]
 #[should_panic(expected = "there is work, and no ring will come")]
 fn loom_finds_the_wake_that_a_late_clearing_loses() {
-    one_tick(turn_in_the_wrong_order);
+    one_tick(poll_in_the_wrong_order);
 }
 
-/// Wakes that come too late for the task, which is over after one turn: they are taken out or stay
+/// Wakes that come too late for the task, which is done after so many polls: they are taken out or stay
 /// in the inbox, and keep nothing alive when that is closed.
-fn over(turns: usize) {
+fn over(polls: usize) {
     loom::model(move || {
         let model = Model::new();
         let wakers = [waker(&model, 1), waker(&model, 1)];
-        for _ in 0..turns {
+        for _ in 0..polls {
             model.bell.sleep();
-            model.tick(turn);
+            model.tick(poll);
         }
         drop(model.inbox.close());
         wakers.into_iter().for_each(|waker| waker.join().unwrap());
-        assert!(model.inbox.close().is_empty(), "a closed inbox takes no wake");
+        assert!(model.inbox.close().is_empty(), "a closed inbox accepts no wake");
         assert_eq!(Arc::strong_count(&model.task), 1);
     });
 }

@@ -128,7 +128,7 @@ fn s1_a_chunk_needs_no_loop() {
     let late = el.run_until_complete(async move { ours.read_chunk().await }).unwrap().unwrap();
     drop(el);
     assert_eq!((&early[..], &late[..]), (&b"early"[..], &b"late"[..]));
-    assert_eq!(format!("{early:?}"), format!("Chunk({:?})", b"early"));
+    assert_eq!(format!("{early:?}"), format!("ReadChunk({:?})", b"early"));
 }
 
 /// Tasks that hold a chunk end with their loop.

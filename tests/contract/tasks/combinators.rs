@@ -265,7 +265,7 @@ fn f5_race_all_returns_when_the_losers_have_ended() {
 }
 
 #[test]
-#[should_panic = "`race_all` needs a task"]
+#[should_panic = "`race_all` needs at least one task"]
 fn f5_race_all_of_nothing_panics() {
     let (mut el, _) = noting();
     let _ = el.run_until_complete(race_all(Vec::<Task<()>>::new()));

@@ -238,6 +238,6 @@ fn f1_a_remote_task_stays_done_when_its_output_is_taken() {
         (outputs.0, outputs.1, task.is_finished())
     });
     assert_eq!(first.unwrap(), 42);
-    assert_eq!(reason(&second.unwrap_err()), "its output was taken before");
+    assert_eq!(reason(&second.unwrap_err()), "its output was returned before");
     assert!(finished);
 }

@@ -1,96 +1,52 @@
-//! The table of a loop's tasks: a slot of 32 bytes for each, because there may be a million.
+//! The table of a loop's tasks: 32 bytes for each task, because there may be a million.
 //!
-//! What few tasks have lies elsewhere: a name, a waker of its own, done-callbacks. Where a task was
-//! spawned is one of few places in the program, so a slot has the number of its place. The vacant
-//! slots are a list that goes through themselves.
+//! State that few tasks have is stored elsewhere, as [`RareState`]: a waker, a name, done-callbacks.
+//! The line that spawned a task is one of few in the program, so a slot has its number only. Free
+//! slots form a list through the slots.
+//!
+//! The small slot is worth its lines: with 48 bytes and a separate list of free slots, spawning,
+//! running and joining a million tasks took 1.15 times as long as in monoio, now 0.95 to 0.98.
 //!
 //! # Invariants
 //!
-//! * A key names one task for ever: a slot whose generations are used up is retired.
-//! * A vacant slot has a generation that no key has yet.
+//! * A key is never reused for a second task: a slot whose generations are used up is retired.
+//! * A free slot has a generation that no key has yet.
 //! * Memory is given back after a peak, see [`vacancy`](crate::vacancy).
 
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::DoneCallback;
-use super::places::Places;
+use super::spawn_sites::SpawnSites;
+use super::state::Flags;
 use crate::handle::Key;
-use crate::task::ending::{CancelReason, TaskEnding};
-use crate::task::extent::Extent;
-use crate::task::job::Boxed;
-use crate::task::slab::{Kind, SLOT, Slab};
+use crate::task::any_task::BoxedTask;
+use crate::task::cancel_region::Region;
+use crate::task::outcome::CancelReason;
+use crate::task::slab::{KeyKind, SLOT, Slab};
 use crate::task::waker::TaskWaker;
 use crate::vacancy::{self, Links, Vacancies};
 
 #[cfg(all(not(loom), test))]
 mod tests;
 
-bitflags::bitflags! {
-    /// Where a task is in its life. The bits above these are the number of its place.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub(super) struct Flags: u32 {
-        /// It has been polled.
-        const STARTED = 1;
-        /// It is in the ready deque.
-        const QUEUED = 1 << 1;
-        /// It is being polled, or dropped.
-        const RUNNING = 1 << 2;
-        const DONE = 1 << 3;
-        /// It ended by a panic.
-        const PANICKED = 1 << 4;
-        /// It ended because it was cancelled.
-        const CANCELLED = 1 << 5;
-        /// Somebody wants it to end.
-        const CANCELLING = 1 << 6;
-        /// Nobody will ask for its output.
-        const DETACHED = 1 << 7;
-        /// It does not keep the loop running.
-        const BACKGROUND = 1 << 8;
-        /// Its future is with whoever runs the loop.
-        const MAIN = 1 << 9;
-        /// There is no such task.
-        const VACANT = 1 << 10;
-    }
-}
+/// A done-callback, and the line that added it.
+pub(in crate::task) type DoneCallback = (Box<dyn FnOnce()>, &'static Location<'static>);
 
-const PLACE_SHIFT: u32 = 11;
-
-impl Flags {
-    pub(super) fn ended(ending: TaskEnding) -> Flags {
-        Flags::DONE
-            | match ending {
-                TaskEnding::Result => Flags::empty(),
-                TaskEnding::Panicked => Flags::PANICKED,
-                TaskEnding::Cancelled => Flags::CANCELLED,
-            }
-    }
-
-    #[inline]
-    fn at(self, place: u32) -> Flags {
-        Flags::from_bits_retain(self.bits() | place << PLACE_SHIFT)
-    }
-
-    fn place(self) -> u32 {
-        self.bits() >> PLACE_SHIFT
-    }
-}
-
-/// A task.
-pub(super) struct Slot {
-    /// The future, or the output; it is out while it is polled.
-    pub(super) content: Option<Boxed>,
-    /// Who waits for the end. If something of the task lies aside that is named here, and knows who
-    /// waits; a vacant slot has its neighbours here.
+/// A task, or a free slot.
+pub(super) struct TaskSlot {
+    /// The future, or the output of a task that is done; `None` during a poll.
+    pub(super) content: Option<BoxedTask>,
+    /// Key of the joiner; or of the task's [`RareState`], which then holds the joiner; or, in a free
+    /// slot, its neighbours in the list of free slots.
     link: Key,
     generation: u32,
     pub(super) flags: Flags,
 }
 
-const _: () = assert!(size_of::<Slot>() == 32);
+const _: () = assert!(size_of::<TaskSlot>() == 32);
 
-impl vacancy::Slot for Slot {
+impl vacancy::Slot for TaskSlot {
     #[inline]
     fn links(&self) -> Option<Links> {
         let is_listed = self.flags.contains(Flags::VACANT) && self.generation < u32::MAX;
@@ -113,135 +69,137 @@ impl vacancy::Slot for Slot {
     }
 }
 
-/// What most tasks do not have.
-struct Aside {
-    /// Its own waker, once somebody has kept it.
+/// State that most tasks do not have, in 40 bytes of a slab.
+struct RareState {
+    /// The task's own waker, after a poll that kept a clone.
     waker: Option<Arc<TaskWaker>>,
     joiner: Key,
-    extras: Option<Box<Extras>>,
+    details: Option<Box<Details>>,
 }
 
-/// What few tasks have.
+/// State that very few tasks have. It is boxed, so that a task with only a waker stays small.
 #[derive(Default)]
-pub(super) struct Extras {
+pub(super) struct Details {
     pub(super) name: Option<Rc<str>>,
+    /// Reason of the cancellation, if one was requested.
     pub(super) reason: Option<CancelReason>,
-    /// It was cancelled while it was polled, and that poll was the last one.
+    /// True if the task was cancelled during a poll: that poll was its last one.
     pub(super) had_last_poll: bool,
-    /// What is to be done when it is done.
+    /// Done-callbacks to queue when the task is done.
     pub(super) callbacks: Vec<DoneCallback>,
-    /// How many of them have not run.
+    /// Number of done-callbacks that have not run.
     pub(super) outstanding: usize,
-    /// Whether one has.
+    /// True if a done-callback has seen the output.
     pub(super) seen: bool,
-    /// Knows what keeps a cancellation off, once there was something.
-    pub(super) extent: Option<Rc<Extent>>,
+    /// The region of the whole task, if a guard has needed it.
+    pub(super) region: Option<Rc<Region>>,
 }
 
-const THERE: &str = "what lies aside lives as long as its task";
+const HAS_RARE_STATE: &str = "rare state lives as long as its task";
 
-/// A task of the table.
-pub(super) struct Entry<'a> {
-    pub(super) slot: &'a mut Slot,
-    aside: &'a mut Slab<Aside>,
+/// Access to a task of the table.
+pub(super) struct TaskEntry<'a> {
+    pub(super) slot: &'a mut TaskSlot,
+    rare: &'a mut Slab<RareState>,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> TaskEntry<'a> {
     #[inline]
-    pub(super) fn extras(&mut self) -> Option<&mut Extras> {
-        self.aside()?.extras.as_deref_mut()
+    pub(super) fn details(&mut self) -> Option<&mut Details> {
+        self.rare()?.details.as_deref_mut()
     }
 
-    pub(super) fn extras_or_new(self) -> &'a mut Extras {
-        self.aside_or_new().extras.get_or_insert_default()
+    pub(super) fn details_or_new(self) -> &'a mut Details {
+        self.rare_or_new().details.get_or_insert_default()
     }
 
     #[inline]
-    fn aside(&mut self) -> Option<&mut Aside> {
-        if self.has_aside() { self.look_aside() } else { None }
+    fn rare(&mut self) -> Option<&mut RareState> {
+        if self.has_rare() { self.find_rare() } else { None }
     }
 
     #[cold]
-    fn look_aside(&mut self) -> Option<&mut Aside> {
-        self.aside.get(self.slot.link)
+    fn find_rare(&mut self) -> Option<&mut RareState> {
+        self.rare.get(self.slot.link)
     }
 
     #[inline]
-    fn has_aside(&self) -> bool {
-        Kind::of(self.slot.link) == Kind::Aside
+    fn has_rare(&self) -> bool {
+        KeyKind::of(self.slot.link) == KeyKind::Rare
     }
 
-    fn aside_or_new(self) -> &'a mut Aside {
-        if !self.has_aside() {
-            let new = Aside { waker: None, joiner: self.slot.link, extras: None };
-            self.slot.link = self.aside.insert(new);
+    fn rare_or_new(self) -> &'a mut RareState {
+        if !self.has_rare() {
+            let new = RareState { waker: None, joiner: self.slot.link, details: None };
+            self.slot.link = self.rare.insert(new);
         }
-        self.aside.get(self.slot.link).expect(THERE)
+        self.rare.get(self.slot.link).expect(HAS_RARE_STATE)
     }
 
-    /// Its own waker, if it has one.
+    /// Takes the task's own waker, if it has one.
     #[inline]
     pub(super) fn take_waker(&mut self) -> Option<Arc<TaskWaker>> {
-        self.aside()?.waker.take()
+        self.rare()?.waker.take()
     }
 
     pub(super) fn keep_waker(self, waker: Arc<TaskWaker>) {
-        self.aside_or_new().waker = Some(waker);
+        self.rare_or_new().waker = Some(waker);
     }
 
-    /// Whether done-callbacks have not run yet.
+    /// Returns true if done-callbacks have not run yet.
     #[inline]
-    pub(super) fn outstanding(&mut self) -> bool {
-        self.extras().is_some_and(|extras| extras.outstanding > 0)
+    pub(super) fn has_callbacks(&mut self) -> bool {
+        self.details().is_some_and(|details| details.outstanding > 0)
     }
 
-    /// Whether something keeps a cancellation off.
+    /// Returns true if a guard inside the task delays its cancellation.
     pub(super) fn is_guarded(&mut self) -> bool {
-        let extent = self.extras().and_then(|extras| extras.extent.as_ref());
-        extent.is_some_and(|extent| extent.is_guarded())
+        let region = self.details().and_then(|details| details.region.as_ref());
+        region.is_some_and(|region| region.is_guarded())
     }
 
-    /// Key of the joiner; of a detached task, the number of its judge.
+    /// Returns the key of the joiner; for a detached task, the number of its failure function.
     #[inline]
     pub(super) fn joiner(&mut self) -> &mut Key {
-        match self.has_aside() {
-            true => &mut self.look_aside().expect(THERE).joiner,
+        match self.has_rare() {
+            true => &mut self.find_rare().expect(HAS_RARE_STATE).joiner,
             false => &mut self.slot.link,
         }
     }
 }
 
-/// What was in a slot.
-pub(super) struct Removed {
-    pub(super) content: Option<Boxed>,
-    pub(super) extras: Option<Box<Extras>>,
-    /// The joiner; of a detached task, the number of its judge.
+/// The parts of a task that has left the table.
+pub(super) struct RemovedTask {
+    pub(super) content: Option<BoxedTask>,
+    pub(super) details: Option<Box<Details>>,
+    /// Key of the joiner; for a detached task, the number of its failure function.
     pub(super) joiner: Key,
-    place: u32,
+    /// Number of the spawn site.
+    site: u32,
 }
 
 /// The tasks of a loop, by key.
 pub(super) struct Table {
-    slots: Vec<Slot>,
+    slots: Vec<TaskSlot>,
     vacant: Vacancies,
-    aside: Slab<Aside>,
-    places: Places,
+    rare: Slab<RareState>,
+    sites: SpawnSites,
 }
 
 impl Table {
     pub(super) fn new() -> Table {
-        let (slots, vacant, places) = Default::default();
-        Table { slots, vacant, aside: Slab::new(Kind::Aside), places }
+        let (slots, vacant, sites) = Default::default();
+        Table { slots, vacant, rare: Slab::new(KeyKind::Rare), sites }
     }
 
     #[inline]
     pub(super) fn insert(
         &mut self,
-        content: Option<Boxed>,
+        content: Option<BoxedTask>,
         flags: Flags,
         location: &'static Location<'static>,
     ) -> Key {
-        let flags = flags.at(self.places.number(location));
+        let flags = flags.with_site(self.sites.number(location));
         let Some(at) = self.vacant.take(&self.slots) else { return self.append(content, flags) };
         let slot = &mut self.slots[at as usize];
         slot.content = content;
@@ -251,24 +209,24 @@ impl Table {
     }
 
     #[inline]
-    fn append(&mut self, content: Option<Boxed>, flags: Flags) -> Key {
+    fn append(&mut self, content: Option<BoxedTask>, flags: Flags) -> Key {
         let (at, generation) = (self.slots.len(), self.vacant.append());
-        assert!(at < SLOT as usize, "a loop holds fewer than 2^29 tasks");
-        self.slots.push(Slot { content, link: Key::NOWHERE, generation, flags });
+        assert!(at < SLOT as usize, "a loop can hold fewer than 2^29 tasks");
+        self.slots.push(TaskSlot { content, link: Key::NOWHERE, generation, flags });
         Key { slot: Key::GUEST | at as u32, generation }
     }
 
     #[inline]
-    pub(super) fn get(&mut self, key: Key) -> Option<Entry<'_>> {
+    pub(super) fn get(&mut self, key: Key) -> Option<TaskEntry<'_>> {
         let slot = self.slots.get_mut((key.slot & SLOT) as usize)?;
-        (slot.generation == key.generation).then_some(Entry { slot, aside: &mut self.aside })
+        (slot.generation == key.generation).then_some(TaskEntry { slot, rare: &mut self.rare })
     }
 
-    /// The output of a task that is done, with nothing aside: that ends its tenancy.
+    /// Takes the output of a task that is done and has no rare state, and removes the task.
     #[inline]
-    pub(super) fn take_output(&mut self, key: Key) -> Option<Boxed> {
+    pub(super) fn take_output(&mut self, key: Key) -> Option<BoxedTask> {
         let entry = self.get(key)?;
-        if !entry.slot.flags.contains(Flags::DONE) || entry.has_aside() {
+        if !entry.slot.flags.contains(Flags::DONE) || entry.has_rare() {
             return None;
         }
         let output = entry.slot.content.take();
@@ -276,17 +234,17 @@ impl Table {
         output
     }
 
-    /// Ends a tenancy.
-    pub(super) fn remove(&mut self, key: Key) -> Option<Removed> {
+    /// Removes a task. The caller drops its parts when the table is no longer borrowed.
+    pub(super) fn remove(&mut self, key: Key) -> Option<RemovedTask> {
         let entry = self.get(key)?;
-        let aside = if entry.has_aside() { entry.aside.remove(entry.slot.link) } else { None };
-        let (joiner, extras) = match aside {
-            Some(aside) => (aside.joiner, aside.extras),
+        let rare = if entry.has_rare() { entry.rare.remove(entry.slot.link) } else { None };
+        let (joiner, details) = match rare {
+            Some(rare) => (rare.joiner, rare.details),
             None => (entry.slot.link, None),
         };
-        let (content, place) = (entry.slot.content.take(), entry.slot.flags.place());
+        let (content, site) = (entry.slot.content.take(), entry.slot.flags.site());
         self.vacate(key);
-        Some(Removed { content, extras, joiner, place })
+        Some(RemovedTask { content, details, joiner, site })
     }
 
     #[inline]
@@ -295,28 +253,41 @@ impl Table {
         let slot = &mut self.slots[at as usize];
         slot.flags = Flags::VACANT;
         slot.generation += 1;
+        // The last generation is not used: the slot is retired, and never enters the list.
         if slot.generation < u32::MAX {
             slot.link.slot = self.vacant.links().next;
             self.vacant.add(&mut self.slots, at);
         }
     }
 
-    /// The place where something was spawned that was removed.
-    pub(super) fn place_of(&self, removed: &Removed) -> &'static Location<'static> {
-        self.places.of(removed.place)
+    /// Returns the line that spawned a task that was removed.
+    pub(super) fn site_of(&self, removed: &RemovedTask) -> &'static Location<'static> {
+        self.sites.get(removed.site)
     }
 
-    /// Where a task was spawned.
+    /// Returns the line that spawned a task.
     pub(super) fn location(&mut self, key: Key) -> Option<&'static Location<'static>> {
-        let place = self.get(key)?.slot.flags.place();
-        Some(self.places.of(place))
+        let site = self.get(key)?.slot.flags.site();
+        Some(self.sites.get(site))
     }
 
-    /// The keys of all tasks.
+    /// Returns the keys of all tasks.
     pub(super) fn keys(&self) -> Vec<Key> {
         let taken = (0..).zip(&self.slots).filter(|(_, slot)| !slot.flags.contains(Flags::VACANT));
-        let key =
-            |(at, slot): (u32, &Slot)| Key { slot: Key::GUEST | at, generation: slot.generation };
+        let key = |(at, slot): (u32, &TaskSlot)| Key {
+            slot: Key::GUEST | at,
+            generation: slot.generation,
+        };
         taken.map(key).collect()
+    }
+
+    /// Checks every slot: its flags and its content are a legal combination.
+    #[cfg(all(not(loom), test))]
+    pub(super) fn verify(&self) {
+        for (at, slot) in self.slots.iter().enumerate() {
+            if let Err(state) = slot.flags.verify(slot.content.is_some()) {
+                panic!("slot {at} is in a state that is not in the table of states: {state}");
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The table alone, without a loop: what Miri can run.
+//! Tests of the table without a loop, so that Miri can run them.
 
 use std::panic::Location;
 
@@ -11,7 +11,7 @@ fn insert(table: &mut Table, flags: Flags) -> Key {
 }
 
 #[test]
-fn a_key_finds_its_task_and_no_other_one() {
+fn a_key_finds_its_task_only() {
     let mut table = Table::new();
     let one = insert(&mut table, Flags::QUEUED);
     let two = insert(&mut table, Flags::MAIN);
@@ -24,9 +24,9 @@ fn a_key_finds_its_task_and_no_other_one() {
     assert!(table.get(Key::NOWHERE).is_none());
 }
 
-/// They are a list: the latest one is taken first, and none is lost.
+/// The slot that was freed last is used first, and no slot is lost.
 #[test]
-fn vacant_slots_are_taken_before_the_table_grows() {
+fn free_slots_are_used_before_the_table_grows() {
     let mut table = Table::new();
     let keys: Vec<Key> = (0..5).map(|_| insert(&mut table, Flags::QUEUED)).collect();
     for at in [1, 4, 2] {
@@ -36,7 +36,7 @@ fn vacant_slots_are_taken_before_the_table_grows() {
     assert_eq!(slots.map(|_| insert(&mut table, Flags::QUEUED).slot), slots);
 }
 
-/// P124: a slot whose generations are used up is never given out again.
+/// P124: a slot whose generations are used up is not reused.
 #[test]
 fn a_slot_is_retired_with_its_last_generation() {
     let mut table = Table::new();
@@ -51,34 +51,34 @@ fn a_slot_is_retired_with_its_last_generation() {
 }
 
 #[test]
-fn who_waits_is_known_before_and_after_there_are_extras() {
+fn the_joiner_moves_into_the_rare_state() {
     let mut table = Table::new();
-    let (task, waits) = (insert(&mut table, Flags::QUEUED), Key { slot: 7, generation: 7 });
+    let (task, joiner) = (insert(&mut table, Flags::QUEUED), Key { slot: 7, generation: 7 });
     assert_eq!(table.get(task).map(|mut task| *task.joiner()), Some(Key::NOWHERE));
-    *table.get(task).unwrap().joiner() = waits;
-    table.get(task).unwrap().extras_or_new().name = Some("named".into());
-    assert_eq!(*table.get(task).unwrap().joiner(), waits);
+    *table.get(task).unwrap().joiner() = joiner;
+    table.get(task).unwrap().details_or_new().name = Some("named".into());
+    assert_eq!(*table.get(task).unwrap().joiner(), joiner);
     *table.get(task).unwrap().joiner() = Key::NOWHERE;
-    let name = table.get(task).and_then(|mut task| task.extras()?.name.clone());
+    let name = table.get(task).and_then(|mut task| task.details()?.name.clone());
     assert_eq!(name.as_deref(), Some("named"));
     let removed = table.remove(task).unwrap();
-    assert!(removed.extras.is_some());
+    assert!(removed.details.is_some());
     let next = insert(&mut table, Flags::QUEUED);
-    assert!(table.get(next).unwrap().extras().is_none());
+    assert!(table.get(next).unwrap().details().is_none());
 }
 
 #[test]
-fn an_output_is_only_taken_where_nothing_else_is_to_be_done() {
+fn the_short_way_takes_an_output_only_without_rare_state() {
     let mut table = Table::new();
     let task = insert(&mut table, Flags::QUEUED);
     assert!(table.take_output(task).is_none() && table.get(task).is_some());
     table.get(task).unwrap().slot.flags.insert(Flags::DONE);
-    table.get(task).unwrap().extras_or_new();
+    table.get(task).unwrap().details_or_new();
     assert!(table.take_output(task).is_none() && table.get(task).is_some());
 }
 
 #[test]
-fn a_task_knows_its_place_whatever_becomes_of_its_flags() {
+fn flags_do_not_change_the_spawn_site() {
     let mut table = Table::new();
     let tasks = [insert(&mut table, Flags::QUEUED), insert(&mut table, Flags::QUEUED)];
     let (first, second) = (table.location(tasks[0]).unwrap(), table.location(tasks[1]).unwrap());
@@ -88,12 +88,12 @@ fn a_task_knows_its_place_whatever_becomes_of_its_flags() {
     table.get(tasks[0]).unwrap().slot.flags.remove(Flags::all());
     assert_eq!(table.location(tasks[0]), Some(first));
     let removed = table.remove(tasks[1]).unwrap();
-    assert_eq!(table.place_of(&removed), second);
+    assert_eq!(table.site_of(&removed), second);
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "it makes a new place each time that one is asked for")]
-fn a_place_has_one_number() {
+#[cfg_attr(miri, ignore = "Miri makes a new constant for each use of Location::caller")]
+fn a_spawn_site_has_one_number() {
     let mut table = Table::new();
     let mut lines = Vec::new();
     for _ in 0..3 {
@@ -103,5 +103,5 @@ fn a_place_has_one_number() {
     }
     assert!(lines[0] < lines[1]);
     assert_eq!(lines[..2].repeat(3), lines);
-    assert_eq!(table.places.number(Location::caller()), 2);
+    assert_eq!(table.sites.number(Location::caller()), 2);
 }

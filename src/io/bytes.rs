@@ -1,0 +1,117 @@
+//! Reading and writing of sources that implement `Read` and `Write` for a shared reference.
+
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+
+use mainspring_sys::Interest;
+use mainspring_sys::everyday::end_of_terminal;
+use mainspring_sys::socket::{self, PeerCredentials};
+
+use super::read_chunk::ReadChunk;
+use super::source::Io;
+use super::transferred::Transferred;
+use crate::event_loop::read_buffer::is_plain_source;
+use crate::task::budget;
+
+impl<T: AsFd> Io<T>
+where
+    for<'a> &'a T: Read,
+{
+    /// Reads once, as soon as there is something to read. Returns 0 at the end of the file, and at the
+    /// end of a pseudo terminal, for which Linux returns the error EIO.
+    ///
+    /// Cancel safe: if the future is dropped, nothing was read.
+    ///
+    /// # Errors
+    ///
+    /// Those of the source, and of [`readable`](Io::readable).
+    pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = |source: &T| read(source, buffer);
+        self.call_with(Interest::READABLE, read, |bytes| Transferred::bytes(*bytes)).await
+    }
+
+    /// Reads once, as soon as there is something to read, into a buffer of the loop. An empty chunk is
+    /// the end of the file.
+    ///
+    /// A waiting task has no buffer, so a million waiting tasks need little memory.
+    ///
+    /// Cancel safe: if the future is dropped, nothing was read.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Io::read).
+    pub fn read_chunk(&self) -> impl Future<Output = io::Result<ReadChunk>>
+    where
+        T: 'static,
+    {
+        let read = |source: &T| {
+            ReadChunk::read(|buffer| {
+                if !is_plain_source::<T>() {
+                    // A user-defined source may report more bytes than it has written.
+                    buffer.fill(0);
+                }
+                read(source, buffer)
+            })
+        };
+        self.call_with(Interest::READABLE, read, |chunk| Transferred::bytes(chunk.len()))
+    }
+}
+
+/// Reads once. The error at the end of a terminal becomes 0.
+pub(super) fn read<T: AsFd>(mut source: &T, buffer: &mut [u8]) -> io::Result<usize>
+where
+    for<'a> &'a T: Read,
+{
+    let read = source.read(buffer);
+    end_of_terminal(source, read)
+}
+
+impl<T> Io<T>
+where
+    for<'a> &'a T: Write,
+{
+    /// Writes once, as soon as there is room. Returns the number of bytes written, which may be less
+    /// than `bytes.len()`.
+    ///
+    /// Cancel safe: if the future is dropped, nothing was written.
+    ///
+    /// # Errors
+    ///
+    /// Those of the source, and of [`writable`](Io::writable).
+    pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let write = |mut source: &T| source.write(bytes);
+        self.call_with(Interest::WRITABLE, write, |bytes| Transferred::bytes(*bytes)).await
+    }
+
+    /// Writes all of `bytes`.
+    ///
+    /// Not cancel safe: if the future is dropped, a part of `bytes` may have been written.
+    ///
+    /// # Errors
+    ///
+    /// Those of the source, `WriteZero` if the source accepts no more bytes, and those of
+    /// [`writable`](Io::writable).
+    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        budget::step().await;
+        while !bytes.is_empty() {
+            match self.write(bytes).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => bytes = &bytes[count..],
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: AsFd> Io<T> {
+    /// Returns the user and the process of the peer of a Unix socket, as they were when the peer
+    /// connected or listened.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` for other sources, and on systems without such a call; `NotConnected`.
+    pub fn peer_credentials(&self) -> io::Result<PeerCredentials> {
+        socket::peer_credentials(self)
+    }
+}

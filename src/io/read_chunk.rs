@@ -1,0 +1,102 @@
+//! [`ReadChunk`]: bytes in a buffer that the loop lends.
+//!
+//! A waiting task has no buffer: it borrows the loop's buffer when there is something to read, and
+//! returns it when the chunk is dropped. So most loops have one buffer, which all tasks and transports
+//! use in turn, and which stays in the cache.
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::mem;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use super::transferred::Transferred;
+use crate::task::{Tasks, current};
+
+/// Size of the buffer where no loop runs.
+const SIZE: usize = 64 * 1024;
+
+/// Bytes of one read, in a buffer of the loop; empty at the end of the file.
+///
+/// Dropping the chunk returns the buffer to the loop. A chunk that is kept holds a whole
+/// [read buffer](crate::EventLoopBuilder::read_buffer), and the loop allocates another one: copy
+/// bytes that are needed for longer.
+///
+/// ```
+/// use mainspring::{EventLoop, Io};
+///
+/// let (reader, mut writer) = std::io::pipe()?;
+/// let reader = Io::new(reader)?;
+/// std::io::Write::write_all(&mut writer, b"hello")?;
+/// let mut el = EventLoop::new()?;
+/// el.run_until_complete(async move {
+///     let chunk = reader.read_chunk().await?;
+///     assert_eq!(&chunk[..], b"hello");
+///     drop(writer);
+///     assert!(reader.read_chunk().await?.is_empty());
+///     Ok::<(), mainspring::Error>(())
+/// })??;
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+pub struct ReadChunk {
+    buffer: Vec<u8>,
+    length: usize,
+    /// Not `Send`: the buffer goes back to a loop of this thread.
+    local: PhantomData<Rc<Tasks>>,
+}
+
+impl ReadChunk {
+    /// Calls `read` with a buffer of the running loop.
+    #[inline]
+    pub(super) fn read(read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<ReadChunk> {
+        let lend = |tasks: &Tasks| (tasks.core.read_buffer.take(), tasks.core.limits.read_buffer);
+        let (buffer, size) = current::with_running(lend).unwrap_or((Vec::new(), SIZE));
+        let mut chunk = ReadChunk { buffer, length: 0, local: PhantomData };
+        if chunk.buffer.len() != size {
+            chunk.buffer = vec![0; size]; // Another chunk has the buffer, or there was none yet.
+        }
+        let length = read(&mut chunk.buffer)?;
+        if length > size {
+            let message =
+                format!("the source reports {length} bytes read into a buffer of {size} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        chunk.length = length;
+        Ok(chunk)
+    }
+
+    #[inline]
+    pub(super) fn transferred(&self) -> Transferred {
+        Transferred::of(self.length, self.buffer.len())
+    }
+}
+
+impl Drop for ReadChunk {
+    #[inline]
+    fn drop(&mut self) {
+        let buffer = mem::take(&mut self.buffer);
+        current::with_running(|tasks| tasks.core.read_buffer.set(buffer));
+    }
+}
+
+impl Deref for ReadChunk {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+}
+
+impl AsRef<[u8]> for ReadChunk {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl fmt::Debug for ReadChunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReadChunk").field(&&**self).finish()
+    }
+}

@@ -1,0 +1,73 @@
+//! Transfers of bytes for the sockets of `net`, whose short reads and writes have a meaning.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use mainspring_sys::Interest;
+
+use super::read_chunk::ReadChunk;
+use super::source::Io;
+use super::transferred::Transferred;
+use super::waiter::Waiter;
+use crate::task::budget;
+
+impl<T> Io<T> {
+    /// Makes a call that moves bytes of a stream. If it moves fewer than `requested`, the next one would
+    /// block; except for zero bytes, the end of the file, which the next call reports again.
+    #[inline]
+    pub(crate) fn transfer(
+        &self,
+        interest: Interest,
+        requested: usize,
+        call: impl FnMut(&T) -> io::Result<usize>,
+    ) -> impl Future<Output = io::Result<usize>> {
+        self.call_with(interest, call, move |bytes| Transferred::of(*bytes, requested))
+    }
+
+    /// Like [`transfer`](Io::transfer), but reads into a buffer of the loop.
+    #[inline]
+    pub(crate) fn transfer_chunk(
+        &self,
+        read: impl Fn(&T, &mut [u8]) -> io::Result<usize>,
+    ) -> impl Future<Output = io::Result<ReadChunk>> {
+        let call = move |source: &T| ReadChunk::read(|buffer| read(source, buffer));
+        self.call_with(Interest::READABLE, call, ReadChunk::transferred)
+    }
+
+    /// Writes all of `bytes` by calls that each write a part.
+    #[inline]
+    pub(crate) fn transfer_all(
+        &self,
+        mut bytes: &[u8],
+        write: impl Fn(&T, &[u8]) -> io::Result<usize>,
+    ) -> impl Future<Output = io::Result<()>> {
+        let waiter = Waiter::new(&self.registration, Interest::WRITABLE);
+        poll_fn(move |cx| {
+            if bytes.is_empty() {
+                return budget::metered(cx, |_| Poll::Ready(Ok(())));
+            }
+            while !bytes.is_empty() {
+                let transferred = |count: &usize| Transferred::of(*count, bytes.len());
+                let write = || write(&self.source, bytes);
+                match ready!(waiter.poll_call(cx, write, transferred))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    count => bytes = &bytes[count..],
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// Like [`transfer`](Io::transfer), for poll functions.
+    #[inline]
+    pub(crate) fn poll_transfer(
+        &self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+        requested: usize,
+        call: impl FnMut(&T) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_call_with(interest, cx, call, |bytes| Transferred::of(*bytes, requested))
+    }
+}

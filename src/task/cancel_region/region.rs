@@ -1,0 +1,86 @@
+//! The state of a region.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::task::Waker;
+
+use crate::handle::Handle;
+
+thread_local! {
+    /// The number of the next region.
+    static NEXT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The effect of a region on a request to end a region around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// No effect: the region is dropped with the others.
+    None,
+    /// The region goes on, and the code inside does not see the request.
+    Shield,
+    /// The region sees the request, and goes on until its children have ended.
+    Group,
+}
+
+/// A part of a task that can be cancelled from outside.
+pub(crate) struct Region {
+    /// Key in the lists of guards.
+    pub(super) number: u64,
+    /// The region in which this one was polled last; `None` directly inside the task.
+    pub(super) outer: RefCell<Option<Rc<Region>>>,
+    /// The task that polled this region last; `None` before the first poll.
+    pub(super) task: Cell<Option<Handle>>,
+    pub(super) guard: Cell<Guard>,
+    /// True if the region must end.
+    pub(super) requested: Cell<bool>,
+    /// The guards inside, by number. A map, because they leave in any order.
+    pub(super) guards: RefCell<BTreeMap<u64, Rc<Region>>>,
+    /// Waker of the future that runs in the region; `None` if it does not wait.
+    pub(super) waker: Cell<Option<Waker>>,
+}
+
+impl Region {
+    pub(super) fn new(guard: Guard, task: Option<Handle>) -> Rc<Region> {
+        Rc::new(Region {
+            number: NEXT.replace(NEXT.get() + 1),
+            outer: RefCell::default(),
+            task: Cell::new(task),
+            guard: Cell::new(guard),
+            requested: Cell::new(false),
+            guards: RefCell::default(),
+            waker: Cell::default(),
+        })
+    }
+
+    /// Creates the region of a whole task. Polls of the task do not go through it.
+    pub(crate) fn of_task(task: Handle, requested: bool) -> Rc<Region> {
+        let region = Region::new(Guard::None, Some(task));
+        region.requested.set(requested);
+        region
+    }
+
+    /// Returns true if the region must end.
+    pub(crate) fn is_requested(&self) -> bool {
+        self.requested.get()
+    }
+
+    /// Returns true if a guard inside delays the end of this region.
+    pub(crate) fn is_guarded(&self) -> bool {
+        !self.guards.borrow().is_empty()
+    }
+
+    pub(super) fn is_guard(&self) -> bool {
+        self.guard.get() != Guard::None
+    }
+
+    pub(super) fn guards(&self) -> Vec<Rc<Region>> {
+        self.guards.borrow().values().cloned().collect()
+    }
+
+    /// Returns the regions around this one, innermost first, without the region of the task.
+    pub(super) fn enclosing(&self) -> impl Iterator<Item = Rc<Region>> + use<> {
+        let first = self.outer.borrow().clone();
+        std::iter::successors(first, |region| region.outer.borrow().clone())
+    }
+}

@@ -1,0 +1,72 @@
+//! [`CurrentLoop`]: the running loop without the type of its state.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::current;
+use super::join::Task;
+use super::tasks::Tasks;
+use crate::error::Result;
+use crate::handle::Handle;
+
+/// Returns the loop that runs on this thread.
+///
+/// # Errors
+///
+/// [`Error::NoLoop`](crate::Error::NoLoop) if no loop runs.
+///
+/// ```
+/// assert!(mainspring::current_loop().is_err());
+/// let mut el = mainspring::EventLoop::new()?;
+/// el.run_until_complete(async { assert!(mainspring::current_loop().is_ok()) })?;
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+pub fn current_loop() -> Result<CurrentLoop> {
+    let tasks = current::running_for("mainspring::current_loop")?;
+    Ok(CurrentLoop { tasks })
+}
+
+/// The loop that runs on this thread, as [`current_loop`] returns it.
+///
+/// It has no access to the loop's state, because the type of the state is not known here. A task
+/// that needs the state captures a [`LoopHandle`](crate::LoopHandle).
+#[derive(Clone)]
+pub struct CurrentLoop {
+    tasks: Rc<Tasks>,
+}
+
+impl CurrentLoop {
+    /// Spawns a task. See [`LoopHandle::spawn`](crate::LoopHandle::spawn).
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        Task::new(&self.tasks, self.tasks.spawn(future, Location::caller()))
+    }
+
+    /// Returns the task that is being polled, or `None` in a callback.
+    pub fn task(&self) -> Option<Handle> {
+        self.tasks.current()
+    }
+
+    /// Reads the loop's clock.
+    pub fn now(&self) -> Instant {
+        self.tasks.core.timeline.now()
+    }
+
+    /// Ends the run after the current batch. See [`LoopHandle::stop`](crate::LoopHandle::stop).
+    pub fn stop(&self) {
+        self.tasks.core.stopping.set(true);
+    }
+}
+
+impl fmt::Debug for CurrentLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CurrentLoop(loop {})", self.tasks.loop_id())
+    }
+}

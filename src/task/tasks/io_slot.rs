@@ -1,0 +1,160 @@
+//! One fd that tasks wait for: its cached readiness, and the queue of its waiters.
+//!
+//! # Invariants
+//!
+//! * No waiter in the queue waits for a readiness that is cached.
+//! * A waiter leaves the queue when it is woken. If another task used up the readiness first, it must
+//!   queue again.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use mainspring_sys::{Interest, Readiness, TriggerMode};
+
+use super::ticket::Ticket;
+use crate::handle::Key;
+use crate::steps::step;
+use crate::watchers::{Ownership, WatcherId, visible};
+
+/// An fd that tasks wait for.
+pub(super) struct IoSlot {
+    /// The registration; `None` if the fd was closed while it was watched.
+    pub(super) watcher: Option<WatcherId>,
+    /// Cached readiness: reported by the selector, and not disproved by a call since.
+    pub(super) readiness: Readiness,
+    pub(super) watching: Watching,
+    /// The number that was given out last.
+    latest: u32,
+    /// The first waiter. Most fds have no other one, so they need no map.
+    first: IoWaiter,
+    /// Further waiters by number, so in the order of arrival.
+    others: BTreeMap<u32, IoWaiter>,
+}
+
+/// The way in which an fd is watched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watching {
+    /// By edges.
+    Edge,
+    /// By level.
+    Level,
+    /// By level, but not now: the fd was ready and had no waiter, so each tick would report it.
+    Paused,
+    /// By edges, for an fd whose number may become another file's. Before each wait the kernel is
+    /// called, for the interest of all waiters.
+    Borrowed,
+}
+
+/// An entry of the queue.
+#[derive(Clone, Copy)]
+pub(super) struct IoWaiter {
+    /// Key to wake; [`Key::NOWHERE`] if there is no waiter.
+    pub(super) key: Key,
+    /// Distinguishes waiters with the same key.
+    number: u32,
+    pub(super) interest: Interest,
+}
+
+impl IoWaiter {
+    const NONE: IoWaiter = IoWaiter { key: Key::NOWHERE, number: 0, interest: Interest::empty() };
+
+    fn is_ready(&self, readiness: Readiness) -> bool {
+        self.key != Key::NOWHERE && !visible(readiness, self.interest).is_empty()
+    }
+}
+
+impl IoSlot {
+    pub(super) fn new(mode: TriggerMode, ownership: Ownership) -> IoSlot {
+        let (watcher, readiness) = (None, Readiness::empty());
+        let watching = match (mode, ownership) {
+            (_, Ownership::Borrowed) => Watching::Borrowed,
+            (TriggerMode::Level, _) => Watching::Level,
+            _ => Watching::Edge,
+        };
+        let (first, others) = (IoWaiter::NONE, BTreeMap::new());
+        IoSlot { watcher, readiness, watching, latest: 0, first, others }
+    }
+
+    /// Returns all waiters, in the order of arrival.
+    pub(super) fn waiters(&self) -> impl Iterator<Item = &IoWaiter> {
+        let first = Some(&self.first).filter(|first| first.key != Key::NOWHERE);
+        first.into_iter().chain(self.others.values())
+    }
+
+    pub(super) fn has_others(&self) -> bool {
+        !self.others.is_empty()
+    }
+
+    /// Returns the waiter with this number, if it waits for `interest`.
+    fn waiter(&mut self, number: u32, interest: Interest) -> Option<&mut IoWaiter> {
+        let waiter = match self.first.number == number {
+            true => Some(&mut self.first),
+            false => self.others.get_mut(&number),
+        };
+        waiter.filter(|waiter| waiter.key != Key::NOWHERE && waiter.interest == interest)
+    }
+
+    /// Adds a waiter at the end of the queue. A waiter that is queued already keeps its position.
+    pub(super) fn enqueue(&mut self, ticket: &Ticket, interest: Interest) {
+        let (key, number) = (ticket.key.get(), ticket.number.get());
+        if number != 0
+            && let Some(queued) = self.waiter(number, interest)
+        {
+            queued.key = key;
+            return;
+        }
+        self.latest = self.next_number();
+        ticket.number.set(self.latest);
+        let waiter = IoWaiter { key, number: self.latest, interest };
+        match self.first.key {
+            Key::NOWHERE if self.others.is_empty() => self.first = waiter,
+            _ => drop(self.others.insert(self.latest, waiter)),
+        }
+    }
+
+    /// Returns a number that no waiter has, and that is not zero.
+    fn next_number(&self) -> u32 {
+        let mut number = self.latest;
+        loop {
+            number = number.checked_add(1).unwrap_or(1);
+            if self.first.number != number && !self.others.contains_key(&number) {
+                return number;
+            }
+        }
+    }
+
+    /// Removes the waiter with this number, if it waits for `interest`.
+    pub(super) fn leave(&mut self, number: u32, interest: Interest) {
+        if self.waiter(number, interest).is_none() {
+            return;
+        }
+        match self.first.number == number {
+            true => self.first = IoWaiter::NONE,
+            false => drop(self.others.remove(&number)),
+        }
+    }
+
+    /// Removes the waiter that has waited longest for the cached readiness. Returns its key.
+    pub(super) fn pop_ready(&mut self) -> Option<Key> {
+        if self.first.is_ready(self.readiness) {
+            return Some(mem::replace(&mut self.first, IoWaiter::NONE).key);
+        }
+        let mut others = self.others.iter().inspect(|_| step());
+        let (number, _) = others.find(|(_, waiter)| waiter.is_ready(self.readiness))?;
+        let number = *number;
+        self.others.remove(&number).map(|waiter| waiter.key)
+    }
+
+    /// Removes all further waiters for the cached readiness. Returns their keys, in the order of
+    /// arrival.
+    pub(super) fn pop_others_ready(&mut self) -> Vec<Key> {
+        let (mut ready, readiness) = (Vec::new(), self.readiness);
+        self.others.retain(|_, waiter| {
+            step();
+            let is_ready = waiter.is_ready(readiness);
+            ready.extend(is_ready.then_some(waiter.key));
+            !is_ready
+        });
+        ready
+    }
+}

@@ -1,0 +1,156 @@
+//! The tasks as the loop sees them: keys that it runs, feeds and cancels.
+
+use std::rc::Rc;
+
+use mainspring_sys::Readiness;
+
+use super::Tasks;
+use super::state::Flags;
+use crate::error::Error;
+use crate::event_loop::loop_core::LoopCore;
+use crate::event_loop::task_port::TaskLayer;
+use crate::event_loop::{Report, ReportKind};
+use crate::handle::Key;
+use crate::ready::{Ready, ReadyDeque};
+use crate::task::current;
+use crate::task::outcome::CancelReason;
+use crate::task::slab::KeyKind;
+use crate::task::waker::WakeInbox;
+
+impl Tasks {
+    /// Creates the tasks of a new loop, which is one of this thread's loops from now on.
+    pub(crate) fn open(core: Rc<LoopCore>, inbox: WakeInbox) -> Rc<Tasks> {
+        let tasks = Rc::new(Tasks::new(core, inbox));
+        current::add(&tasks);
+        tasks
+    }
+}
+
+impl TaskLayer for Tasks {
+    fn enter(self: Rc<Tasks>) {
+        let tasks = self.clone();
+        tasks.outer_loop.set(current::enter(Some(self)));
+    }
+
+    fn leave(&self) {
+        drop(current::enter(self.outer_loop.take()));
+    }
+
+    #[inline]
+    fn dispatch(&self, ready: Ready) -> bool {
+        match KeyKind::of(ready.key) {
+            KeyKind::Task => self.run(ready.key),
+            KeyKind::Waker => {
+                self.wake(ready.key);
+                true
+            }
+            KeyKind::Io => self.deliver(ready),
+            KeyKind::Rare => false,
+        }
+    }
+
+    fn is_watching(&self, key: Key) -> bool {
+        KeyKind::of(key) == KeyKind::Io && self.io_readiness(key).is_some()
+    }
+
+    fn feed_timer(&self, key: Key, ready: &mut ReadyDeque) {
+        if KeyKind::of(key) != KeyKind::Task || self.mark_queued(key) {
+            ready.feed(key, Readiness::empty());
+        }
+    }
+
+    fn drain_inbox(&self) {
+        let mut wakes = self.wakes.take();
+        self.inbox.take(&mut wakes);
+        for waker in wakes.drain(..) {
+            waker.received();
+            self.wake(waker.key());
+        }
+        self.wakes.set(wakes);
+    }
+
+    fn has_messages(&self) -> bool {
+        self.inbox.is_told()
+    }
+
+    fn is_alive(&self) -> bool {
+        self.alive.get() > 0
+    }
+
+    fn cancel(&self, key: Key) -> bool {
+        self.cancel_task(key, CancelReason::default())
+    }
+
+    fn is_foreground(&self, key: Key) -> bool {
+        let mut slots = self.slots.borrow_mut();
+        let not_alive = Flags::DONE | Flags::BACKGROUND | Flags::VACANT;
+        slots.get(key).is_some_and(|task| !task.slot.flags.intersects(not_alive))
+    }
+
+    fn set_background(&self, key: Key, background: bool) -> bool {
+        let mut slots = self.slots.borrow_mut();
+        let Some(task) = slots.get(key) else { return false };
+        let flags = &mut task.slot.flags;
+        if flags.contains(Flags::DONE) {
+            return false;
+        }
+        let was = flags.contains(Flags::BACKGROUND);
+        flags.set(Flags::BACKGROUND, background);
+        match (was, background) {
+            // The main task is not counted: its run ends with it.
+            _ if flags.contains(Flags::MAIN) => {}
+            (false, true) => self.alive.set(self.alive.get() - 1),
+            (true, false) => self.alive.set(self.alive.get() + 1),
+            _ => {}
+        }
+        true
+    }
+
+    fn set_name(&self, key: Key, name: &str) -> bool {
+        let name = Some(name.into());
+        let mut slots = self.slots.borrow_mut();
+        let Some(task) = slots.get(key) else { return false };
+        task.details_or_new().name = name;
+        true
+    }
+
+    fn report_of(&self, key: Key, error: Error) -> Option<Report> {
+        let key = if KeyKind::of(key) == KeyKind::Io { self.io_waiter(key)? } else { key };
+        let mut slots = self.slots.borrow_mut();
+        let name = slots.get(key)?.details().and_then(|details| details.name.clone());
+        let location = slots.location(key)?;
+        Some(Report { kind: ReportKind::Task, error, location, name })
+    }
+
+    fn after_fork(&self) {
+        self.inbox.after_fork();
+        let keys = self.slots.borrow().keys();
+        for key in keys {
+            let mut slots = self.slots.borrow_mut();
+            let Some(mut task) = slots.get(key) else { continue };
+            // A wake that was on its way from a thread of the parent is lost, so every task is woken.
+            if let Some(waker) = task.take_waker() {
+                waker.received();
+                task.keep_waker(waker);
+            }
+            drop(slots);
+            self.wake(key);
+        }
+    }
+
+    fn close(&self) {
+        drop(self.inbox.close());
+        let keys = self.slots.borrow().keys();
+        for key in keys {
+            self.end(key);
+        }
+        self.alive.set(0);
+        self.unwatch_ios();
+        let wakers = self.wakers.borrow().keys();
+        for key in wakers {
+            self.wake(key); // Tasks of other executors then see that the loop is closed.
+        }
+        drop(self.spare_waker.take());
+        current::remove(self.loop_id());
+    }
+}
