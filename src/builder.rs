@@ -253,7 +253,7 @@ impl EventLoopBuilder {
         let executor = self.executor.unwrap_or_default();
         let core = LoopCore::new(watchers, Timeline::new(self.clock), executor, self.limits);
         let inbox = Arc::new(Inbox::new(wakeup));
-        let tasks = Tasks::open(core.clone(), Inbox::beside(&inbox));
+        let tasks = Tasks::open(core.clone(), Inbox::with_wakeup_of(&inbox));
         let handle = LoopHandle::new(core, inbox, tasks);
         handle.set_panic_policy(self.panic_policy);
         Ok(EventLoop::assemble(handle, state, self.event_capacity, slow))
@@ -305,7 +305,7 @@ fn hang_doorbell(kind: Option<WakeupKind>, watchers: &mut Watchers) -> Result<Wa
     };
     let wakeup = wakeup.map_err(|source| Error::Create { part: "doorbell", source })?;
     if let Some(fd) = wakeup.watched_fd() {
-        watchers.add_fixed(std::os::fd::AsRawFd::as_raw_fd(&fd), INBOX, wakeup.mode());
+        watchers.add_internal(std::os::fd::AsRawFd::as_raw_fd(&fd), INBOX, wakeup.mode());
     }
     Ok(wakeup)
 }

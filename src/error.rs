@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mainspring_sys::Signal;
 
-use crate::text::write_chain;
+use crate::log_text::write_chain;
 
 /// The result of everything that can fail here, and of callbacks.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

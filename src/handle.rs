@@ -17,11 +17,11 @@ pub(crate) struct Key {
 
 impl Key {
     /// The key that names nothing: no slot has this number.
-    pub(crate) const NOWHERE: Key = Key { slot: u32::MAX, generation: 0 };
+    pub(crate) const NONE: Key = Key { slot: u32::MAX, generation: 0 };
 
     /// The turn of what another thread has sent, which nobody calls by name. No slot has this number
     /// either.
-    pub(crate) const SENT: Key = Key { slot: u32::MAX, generation: 1 };
+    pub(crate) const INBOX: Key = Key { slot: u32::MAX, generation: 1 };
 
     /// Key of the timer that ends in a line about reports that were left out. It never enters the
     /// ready deque.
@@ -29,40 +29,40 @@ impl Key {
 
     /// Slots from here on are not in the arena of callbacks: what waits for its turn only is in a
     /// row, by a number that begins in the slot.
-    pub(crate) const SOON: u32 = 1 << 30;
+    pub(crate) const SOON_BASE: u32 = 1 << 30;
 
     /// Slots from here on are the guest's.
-    pub(crate) const GUEST: u32 = 1 << 31;
+    pub(crate) const TASK_BASE: u32 = 1 << 31;
 
     /// The key of the `number`-th callback that was queued for the next tick.
     #[inline]
-    pub(crate) fn of_soon(number: u64) -> Key {
-        Key { slot: Key::SOON | (number >> 32) as u32, generation: number as u32 }
+    pub(crate) fn soon(number: u64) -> Key {
+        Key { slot: Key::SOON_BASE | (number >> 32) as u32, generation: number as u32 }
     }
 
-    /// The number of [`of_soon`](Key::of_soon), if it is a key of that kind.
+    /// The number of [`soon`](Key::soon), if it is a key of that kind.
     #[inline]
     pub(crate) fn soon_number(self) -> Option<u64> {
-        let high = u64::from(self.slot & !Key::SOON) << 32;
+        let high = u64::from(self.slot & !Key::SOON_BASE) << 32;
         self.is_soon().then_some(high | u64::from(self.generation))
     }
 
     /// Whether the key names a callback that waits for nothing but its turn.
     #[inline]
     pub(crate) fn is_soon(self) -> bool {
-        (Key::SOON..Key::GUEST).contains(&self.slot)
+        (Key::SOON_BASE..Key::TASK_BASE).contains(&self.slot)
     }
 
     /// Whether the key names a callback in the arena.
     #[inline]
     pub(crate) fn is_callback(self) -> bool {
-        self.slot < Key::SOON
+        self.slot < Key::SOON_BASE
     }
 
     /// Whether the key names something of the guest, a task for example.
     #[inline]
-    pub(crate) fn is_guest(self) -> bool {
-        self.slot >= Key::GUEST
+    pub(crate) fn is_task_layer(self) -> bool {
+        self.slot >= Key::TASK_BASE
     }
 }
 

@@ -9,15 +9,15 @@ use mainspring_sys::{Readiness, Selector, Token, TriggerMode};
 
 use crate::error::{Error, Result};
 use crate::handle::Key;
+use crate::key_groups::KeyGroups;
 use crate::ready::ReadyDeque;
-use crate::roster::Roster;
 
 /// The signals that a loop handles. Nothing is made in the system before the first handler is
 /// added.
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
     subscription: Option<Subscription>,
-    handlers: Roster<Signal>,
+    handlers: KeyGroups<Signal>,
 }
 
 impl Signals {
@@ -34,11 +34,11 @@ impl Signals {
         let subscription = Subscription::new(selector, token)
             .map_err(|source| Error::Create { part: "doorbell for signals", source })?;
         self.subscription = Some(subscription);
-        Ok(self.doorbell())
+        Ok(self.wakeup())
     }
 
     /// The descriptor by which signals are told, and how it is watched.
-    pub(crate) fn doorbell(&self) -> Option<(RawFd, TriggerMode)> {
+    pub(crate) fn wakeup(&self) -> Option<(RawFd, TriggerMode)> {
         let subscription = self.subscription.as_ref()?;
         Some((subscription.watched_fd().as_raw_fd(), subscription.mode()))
     }

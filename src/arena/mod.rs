@@ -108,7 +108,7 @@ impl<O, C> Arena<O, C> {
     ) -> Key {
         let Some(slot) = self.free.take(&self.slots) else {
             let generation = self.free.append();
-            let slot = u32::try_from(self.slots.len()).ok().filter(|slot| *slot < Key::SOON);
+            let slot = u32::try_from(self.slots.len()).ok().filter(|slot| *slot < Key::SOON_BASE);
             let slot = slot.expect("a loop holds fewer than 2^30 callbacks");
             let source = source(Key { slot, generation });
             let entry = Entry { source, location, background: false, callback, generation };

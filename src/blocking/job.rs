@@ -15,7 +15,7 @@ use super::pool::Pool;
 use super::state::{Class, Work};
 use crate::error::{Error, Result};
 use crate::panic::{Panic, quietly};
-use crate::sync::{Mutex, MutexGuard};
+use crate::std_or_loom::{Mutex, MutexGuard};
 
 /// What errors say about a job.
 #[derive(Debug, Clone)]

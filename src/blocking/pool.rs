@@ -20,7 +20,7 @@ use super::job::About;
 use super::state::{Class, State, Waiting, Work};
 use super::stuck::StuckJob;
 use crate::error::{Error, Result};
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::std_or_loom::{Condvar, Mutex, MutexGuard};
 
 /// How much of what an executor may have.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::job::About;
 use crate::error::Error;
-use crate::text::listed;
+use crate::log_text::listed;
 
 /// The executor was closed, and these jobs still ran at the end of the limit.
 ///

@@ -9,7 +9,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use mainspring_sys::Readiness;
-use mainspring_sys::closure::{CallOnce, OneWord, SendOnce, ThreeWords};
+use mainspring_sys::closure::{CallOnce, Inline1, Inline3, SendOnce};
 
 use super::loop_core::LoopCore;
 use super::{LoopHandle, Watched};
@@ -75,10 +75,10 @@ impl CallbackResult for Never {
 pub(crate) type OnceResult = Result<(), Box<Error>>;
 
 /// A closure that runs once.
-pub(crate) type Once<S> = CallOnce<OneWord, LoopHandle<S>, S, OnceResult>;
+pub(crate) type Once<S> = CallOnce<Inline1, LoopHandle<S>, S, OnceResult>;
 
 /// A closure that another thread has sent.
-pub(crate) type RemoteCall<S> = SendOnce<ThreeWords, LoopHandle<S>, S, OnceResult>;
+pub(crate) type RemoteCall<S> = SendOnce<Inline3, LoopHandle<S>, S, OnceResult>;
 
 /// Such a closure on its way, and where it was sent.
 pub(crate) type Message<S> = (RemoteCall<S>, &'static Location<'static>);

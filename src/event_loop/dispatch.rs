@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring_sys::Readiness;
-use mainspring_sys::closure::{CallOnce, Room};
+use mainspring_sys::closure::{CallOnce, Storage};
 
 use super::callback::{Callback, Flow, OnceResult, REMOVE, Repeating, failed};
 use super::contain::{Failure, Payload, guard};
@@ -68,9 +68,9 @@ impl<S> EventLoop<S> {
     /// What is not in the arena: queued for this tick, or the guest's.
     #[inline(always)]
     fn dispatch_other(&mut self, ready: Ready) -> bool {
-        if ready.key.is_guest() {
+        if ready.key.is_task_layer() {
             return match ready.key {
-                Key::SENT => self.call_sent(),
+                Key::INBOX => self.call_sent(),
                 _ => self.handle.shared.tasks.dispatch(ready),
             };
         }
@@ -85,7 +85,7 @@ impl<S> EventLoop<S> {
     fn call_sent(&mut self) -> bool {
         let Some((sent, location)) = self.bite.pop_front() else { return false };
         self.bite_fed -= 1;
-        self.once(Key::SENT, sent.into_inner(), Origin { source: Source::Soon, location });
+        self.once(Key::INBOX, sent.into_call_once(), Origin { source: Source::Soon, location });
         true
     }
 
@@ -108,7 +108,7 @@ impl<S> EventLoop<S> {
 
     fn report_of_turn(&self, key: Key, error: Error) -> Option<Report> {
         match self.bite.front() {
-            Some((_, location)) if key == Key::SENT => {
+            Some((_, location)) if key == Key::INBOX => {
                 Some(Origin { source: Source::Soon, location }.report(error, None))
             }
             _ => self.handle.report_of(key, error),
@@ -124,7 +124,7 @@ impl<S> EventLoop<S> {
     }
 
     #[inline(always)]
-    fn once<P: Room>(
+    fn once<P: Storage>(
         &mut self,
         key: Key,
         once: CallOnce<P, LoopHandle<S>, S, OnceResult>,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use mainspring_sys::process::Process;
 use mainspring_sys::selector::poll::Poll;
-use mainspring_sys::{AnySelector, Interest, Readiness, Signal, Token, TriggerMode};
+use mainspring_sys::{AnySelector, Interest, Readiness, Signal, Token};
 
 use super::contain::Failure;
 use super::report::PanicPolicy;
@@ -27,12 +27,12 @@ use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 use crate::signals::Signals;
 use crate::timers::{TimerSlot, Timers};
-use crate::watchers::{Half, Ownership, Role, WatcherId, Watchers, fixed_token, is_plain};
+use crate::watchers::{Registration, WatcherId, Watchers, internal_token, is_solicited};
 
 /// The token of the doorbell of other threads.
-pub(crate) const INBOX: Token = fixed_token(0);
+pub(crate) const INBOX: Token = internal_token(0);
 /// The token of the doorbell of signal handlers.
-pub(crate) const SIGNALS: Token = fixed_token(1);
+pub(crate) const SIGNALS: Token = internal_token(1);
 
 /// Settings of a loop that are read while it runs.
 #[derive(Debug, Clone, Copy)]
@@ -131,7 +131,7 @@ impl LoopCore {
             check_inbox: Cell::new(false),
             pending_wakeups: Cell::new(0),
             saw_unknown_key: Cell::new(false),
-            current: Cell::new(Key::NOWHERE),
+            current: Cell::new(Key::NONE),
             tick: Cell::new(0),
             interest_changed: Cell::new(false),
             heir: Cell::new(None),
@@ -192,22 +192,11 @@ impl LoopCore {
         self.ready.borrow_mut().feed(key, readiness);
     }
 
-    /// Watches an fd that its source owns.
-    pub(crate) fn watch(
-        &self,
-        fd: RawFd,
-        role: Role,
-        interest: Interest,
-        mode: TriggerMode,
-        key: Key,
-    ) -> Result<WatcherId> {
-        self.watch_half(fd, mode, Half { key, interest, role, ownership: Ownership::Owned })
-    }
-
-    pub(crate) fn watch_half(&self, fd: RawFd, mode: TriggerMode, half: Half) -> Result<WatcherId> {
+    /// Registers a callback for `fd`.
+    pub(crate) fn register(&self, fd: RawFd, registration: Registration) -> Result<WatcherId> {
         self.check_open()?;
         let ready = &mut self.ready.borrow_mut();
-        self.watchers.borrow_mut().add(fd, mode, half, ready)
+        self.watchers.borrow_mut().register(fd, registration, ready)
     }
 
     pub(crate) fn set_interest(
@@ -253,15 +242,15 @@ impl LoopCore {
         let mut signals = self.signals.borrow_mut();
         let mut watchers = self.watchers.borrow_mut();
         if let Some((doorbell, mode)) = signals.open(&mut **watchers.selector(), SIGNALS)? {
-            watchers.add_fixed(doorbell, SIGNALS, mode);
+            watchers.add_internal(doorbell, SIGNALS, mode);
         }
         signals.add(signal, key)
     }
 
     /// Forgets the doorbell of signals, which the next call closes.
     pub(crate) fn unwatch_signals(&self) {
-        if let Some((doorbell, _)) = self.signals.borrow().doorbell() {
-            self.watchers.borrow_mut().remove_fixed(doorbell);
+        if let Some((doorbell, _)) = self.signals.borrow().wakeup() {
+            self.watchers.borrow_mut().remove_internal(doorbell);
         }
     }
 
@@ -285,7 +274,9 @@ impl LoopCore {
     #[inline]
     pub(crate) fn readiness_if_due(&self, source: Source, ready: Ready) -> Option<Readiness> {
         let due = match source {
-            Source::Watch(watch) if self.interest_changed.get() || !is_plain(ready.readiness) => {
+            Source::Watch(watch)
+                if self.interest_changed.get() || !is_solicited(ready.readiness) =>
+            {
                 return self.still_wanted(watch, ready);
             }
             Source::Watch(_) => !ready.readiness.is_empty(),
@@ -348,7 +339,7 @@ impl LoopCore {
         let mut ready = self.ready.borrow_mut();
         let now = self.timeline.now_nanos();
         let mut reports_due = false;
-        self.timers.borrow_mut().feed(now, |key| match key.is_guest() {
+        self.timers.borrow_mut().feed(now, |key| match key.is_task_layer() {
             true if key == Key::REPORTS => reports_due = true,
             true => tasks.feed_timer(key, &mut ready),
             false => ready.feed(key, Readiness::empty()),

@@ -20,7 +20,7 @@ use crate::arena::Arena;
 use crate::error::{Error, Result};
 use crate::handle::{Handle, Key};
 use crate::inbox::Inbox;
-use crate::roster::Roster;
+use crate::key_groups::KeyGroups;
 use crate::soon_queue::SoonQueue;
 
 /// The inbox of a loop with state `S`.
@@ -33,7 +33,7 @@ pub(crate) struct Shared<S> {
     pub(crate) callbacks: RefCell<Arena<Source, Callback<S>>>,
     pub(crate) soon: RefCell<SoonQueue<Once<S>>>,
     pub(crate) inbox: Arc<LoopInbox<S>>,
-    pub(crate) hooks: RefCell<Roster<Hook>>,
+    pub(crate) hooks: RefCell<KeyGroups<Hook>>,
     pub(crate) names: RefCell<HashMap<Key, Rc<str>>>,
     /// The replacement that waits for the running callback to return: its key, and the closure that
     /// makes it of the source. [`LoopCore::heir`] names the callback that runs.
@@ -95,7 +95,7 @@ impl<S> LoopHandle<S> {
         let handle = handle.into();
         match handle.key {
             _ if handle.loop_id != self.core().loop_id => false,
-            key if key.is_guest() => self.shared.tasks.cancel(key),
+            key if key.is_task_layer() => self.shared.tasks.cancel(key),
             key => self.remove(key),
         }
     }
@@ -162,7 +162,7 @@ impl<S> LoopHandle<S> {
         if !core.is_forked() {
             return Ok(());
         }
-        let renewed = inbox.doorbell().after_fork();
+        let renewed = inbox.wakeup().after_fork();
         renewed.map_err(|source| Error::Create { part: "doorbell", source })?;
         core.after_fork()?;
         inbox.after_fork();
@@ -211,7 +211,7 @@ impl<S> LoopHandle<S> {
     /// ```
     pub fn current(&self) -> Option<Handle> {
         let key = self.core().current.get();
-        (key != Key::NOWHERE).then(|| self.handle(key))
+        (key != Key::NONE).then(|| self.handle(key))
     }
 
     /// Whether the next tick has something to do without any event or deadline.
@@ -236,7 +236,7 @@ impl<S> LoopHandle<S> {
         if handle.loop_id != self.core().loop_id {
             return false;
         }
-        if handle.key.is_guest() {
+        if handle.key.is_task_layer() {
             return self.shared.tasks.set_background(handle.key, background);
         }
         match self.shared.callbacks.borrow_mut().get(handle.key) {
@@ -253,7 +253,7 @@ impl<S> LoopHandle<S> {
     /// Gives a registration a name, for reports. False if it names nothing any more.
     pub fn set_name(&self, handle: impl Into<Handle>, name: &str) -> bool {
         let handle = handle.into();
-        if handle.key.is_guest() && handle.loop_id == self.core().loop_id {
+        if handle.key.is_task_layer() && handle.loop_id == self.core().loop_id {
             return self.shared.tasks.set_name(handle.key, name);
         }
         let known = self.source_of(handle).is_some();

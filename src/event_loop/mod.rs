@@ -249,7 +249,7 @@ impl<S> EventLoop<S> {
             return true;
         }
         // In this order: a sender first leaves its item and then goes.
-        if inbox.has_senders() || inbox.is_notified() || self.handle.shared.tasks.is_alive() {
+        if inbox.has_senders() || inbox.needs_check() || self.handle.shared.tasks.is_alive() {
             return true;
         }
         let callbacks = self.handle.shared.callbacks.borrow();

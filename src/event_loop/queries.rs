@@ -91,7 +91,7 @@ impl<S> LoopHandle<S> {
     pub fn is_foreground(&self, handle: impl Into<Handle>) -> bool {
         let Handle { key, loop_id } = handle.into();
         match loop_id == self.core().loop_id {
-            true if key.is_guest() => self.shared.tasks.is_foreground(key),
+            true if key.is_task_layer() => self.shared.tasks.is_foreground(key),
             true if key.is_soon() => self.origin_of(key).is_some(),
             true => {
                 let mut callbacks = self.shared.callbacks.borrow_mut();
@@ -119,6 +119,6 @@ impl<S> LoopHandle<S> {
         let handle = handle.into();
         let can_be_called = |source| self.can_be_called(handle.key, source);
         self.is_foreground(handle)
-            && (handle.key.is_guest() || self.source_of(handle).is_some_and(can_be_called))
+            && (handle.key.is_task_layer() || self.source_of(handle).is_some_and(can_be_called))
     }
 }

@@ -33,7 +33,7 @@ impl<S> LoopHandle<S> {
 
     /// A report about the registration `key`, which goes on.
     pub(crate) fn report_of(&self, key: Key, error: Error) -> Option<Report> {
-        match key.is_guest() {
+        match key.is_task_layer() {
             true => self.shared.tasks.report_of(key, error),
             false => self.origin_of(key).map(|origin| origin.report(error, self.name_of(key))),
         }

@@ -24,7 +24,7 @@ use super::loop_core::LoopCore;
 use super::report::{Report, ReportKind};
 use crate::clock::{MonotonicClock, Timeline, nanos};
 use crate::handle::Key;
-use crate::text::{Limited, grouped};
+use crate::log_text::{Limited, grouped};
 use crate::timers::TimerSlot;
 
 /// Reports of one place that are written in a period.

@@ -47,7 +47,7 @@ impl<S> LoopHandle<S> {
     #[inline]
     pub(crate) fn insert_soon(&self, once: Once<S>, location: &'static Location<'static>) -> Key {
         if self.core().closed.get() {
-            return Key::NOWHERE;
+            return Key::NONE;
         }
         let key = self.shared.soon.borrow_mut().push(once, location);
         self.core().feed(key);
@@ -174,7 +174,7 @@ impl<S> LoopHandle<S> {
         location: &'static Location<'static>,
     ) -> TimerHandle {
         if self.core().closed.get() {
-            return TimerHandle(self.handle(Key::NOWHERE));
+            return TimerHandle(self.handle(Key::NONE));
         }
         let mut callbacks = self.shared.callbacks.borrow_mut();
         let mut timers = self.core().timers.borrow_mut();

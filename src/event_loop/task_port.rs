@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 
-/// Owner of the keys that are not callbacks ([`Key::is_guest`]).
+/// Owner of the keys that are not callbacks ([`Key::is_task_layer`]).
 pub(crate) trait TaskLayer {
     /// The loop begins to run on this thread.
     fn enter(self: Rc<Self>);

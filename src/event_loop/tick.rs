@@ -12,7 +12,7 @@ use super::source::Hook;
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::ready::Ready;
-use crate::watchers::{Fed, Watchers, bit};
+use crate::watchers::{FeedResult, Watchers, wakeup_bit};
 
 /// The condition under which a tick may sleep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,10 +94,10 @@ impl<S> EventLoop<S> {
 
     fn feed_watchers(&mut self) -> Result<()> {
         let core = &self.core;
-        let Fed { doorbells, strangers } =
+        let FeedResult { wakeups, unknown_tokens } =
             core.watchers.borrow().feed(&self.events, &mut core.ready.borrow_mut());
-        core.pending_wakeups.set(core.pending_wakeups.get() | doorbells);
-        if strangers || core.saw_unknown_key.take() && self.has_strangers() {
+        core.pending_wakeups.set(core.pending_wakeups.get() | wakeups);
+        if unknown_tokens || core.saw_unknown_key.take() && self.has_unknown_keys() {
             core.rebuild()?;
         }
         Ok(())
@@ -106,9 +106,9 @@ impl<S> EventLoop<S> {
     /// Whether there is an event for nobody. Not so if its callback was removed by another one of
     /// its batch, which is the usual reason for a miss; then no more of them come.
     #[cold]
-    fn has_strangers(&self) -> bool {
+    fn has_unknown_keys(&self) -> bool {
         let Shared { callbacks, tasks, .. } = &*self.handle.shared;
-        Watchers::has_strangers(&self.events, |key| match key.is_guest() {
+        Watchers::has_unknown_keys(&self.events, |key| match key.is_task_layer() {
             true => tasks.is_watching(key),
             false => callbacks.borrow_mut().get(key).is_some(),
         })
@@ -116,12 +116,12 @@ impl<S> EventLoop<S> {
 
     fn feed_signals(&self) -> Result<()> {
         let core = &self.core;
-        if core.pending_wakeups.get() & bit(SIGNALS) == 0 {
+        if core.pending_wakeups.get() & wakeup_bit(SIGNALS) == 0 {
             return Ok(());
         }
         let fed = core.signals.borrow_mut().feed(&mut core.ready.borrow_mut());
         fed.map_err(Error::Select)?;
-        core.pending_wakeups.set(core.pending_wakeups.get() & !bit(SIGNALS));
+        core.pending_wakeups.set(core.pending_wakeups.get() & !wakeup_bit(SIGNALS));
         Ok(())
     }
 
@@ -129,12 +129,12 @@ impl<S> EventLoop<S> {
     #[inline]
     fn feed_inbox(&mut self) -> Result<()> {
         let (core, inbox) = (&self.core, &self.handle.shared.inbox);
-        let pending_wakeups = core.pending_wakeups.get() & bit(INBOX) != 0;
+        let pending_wakeups = core.pending_wakeups.get() & wakeup_bit(INBOX) != 0;
         if pending_wakeups {
-            inbox.answer()?;
-            core.pending_wakeups.set(core.pending_wakeups.get() & !bit(INBOX));
+            inbox.drain_wakeup()?;
+            core.pending_wakeups.set(core.pending_wakeups.get() & !wakeup_bit(INBOX));
         }
-        if pending_wakeups || core.check_inbox.get() || inbox.was_not_rung_for() {
+        if pending_wakeups || core.check_inbox.get() || inbox.take_wake_failed() {
             self.drain_inbox();
         }
         Ok(())
@@ -150,7 +150,7 @@ impl<S> EventLoop<S> {
         let bite = (self.bite.len() - self.bite_fed).min(self.core.limits.inbox_batch);
         self.bite_fed += bite;
         let mut ready = self.core.ready.borrow_mut();
-        (0..bite).for_each(|_| ready.feed(Key::SENT, Readiness::empty()));
+        (0..bite).for_each(|_| ready.feed(Key::INBOX, Readiness::empty()));
     }
 
     #[inline]
@@ -164,13 +164,13 @@ impl<S> EventLoop<S> {
     /// from now on rings; else the next tick does not sleep.
     fn recheck_messages(&mut self) {
         let Shared { inbox, tasks, .. } = &*self.handle.shared;
-        if self.bite.is_empty() && inbox.is_told() {
+        if self.bite.is_empty() && inbox.is_notified() {
             inbox.take(&mut self.bite);
         }
         if tasks.has_messages() {
             tasks.drain_inbox();
         }
-        let waits = !self.bite.is_empty() || inbox.is_told() || tasks.has_messages();
+        let waits = !self.bite.is_empty() || inbox.is_notified() || tasks.has_messages();
         self.core.check_inbox.set(waits);
     }
 
@@ -214,12 +214,12 @@ impl<S> EventLoop<S> {
             self.call(Ready { key, readiness: Readiness::empty() });
         }
         self.due_hooks = due;
-        self.core.current.set(Key::NOWHERE);
+        self.core.current.set(Key::NONE);
     }
 
     fn end_calls(&self) {
         self.core.interest_changed.set(false);
-        self.core.current.set(Key::NOWHERE);
+        self.core.current.set(Key::NONE);
     }
 
     /// A callback has panicked in the last tick: the rest of its batch is still to run.

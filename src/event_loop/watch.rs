@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::Location;
 
-use mainspring_sys::{Interest, TriggerMode, blocking};
+use mainspring_sys::{Interest, TriggerMode, nonblocking};
 
 use super::callback::{Callback, Watching};
 use super::registry::Successor;
@@ -11,7 +11,7 @@ use super::source::Source;
 use super::{LoopHandle, Watched};
 use crate::error::{Error, Result};
 use crate::handle::Watcher;
-use crate::watchers::{Half, Ownership, Role};
+use crate::watchers::{FdOwnership, Registration, Role};
 
 impl<S> LoopHandle<S> {
     /// Calls `callback` in each tick in which `source` can be read without blocking: data, end of
@@ -193,10 +193,11 @@ impl<S> LoopHandle<S> {
         let fd = source.as_fd().as_raw_fd();
         let location = Location::caller();
         let key = self.reserve_slot(location);
-        let half = Half { key, interest, role, ownership: Ownership::of_source::<T>() };
+        let ownership = FdOwnership::of_source::<T>();
+        let registration = Registration { key, role, interest, mode, ownership };
         // The file changes last: what the kernel refuses is as it was.
-        let watched = self.core().watch_half(fd, mode, half).and_then(|watch| {
-            let begun = blocking::begin(source.as_fd()).inspect_err(|_| {
+        let watched = self.core().register(fd, registration).and_then(|watch| {
+            let begun = nonblocking::begin(source.as_fd()).inspect_err(|_| {
                 self.core().unwatch(watch, key);
             });
             let refused = |source| Error::Watch { operation: "watch", fd, source };

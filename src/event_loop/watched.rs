@@ -7,8 +7,8 @@ use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::rc::Rc;
 
-use mainspring_sys::blocking::{self, Blocking};
-use mainspring_sys::everyday::end_of_terminal;
+use mainspring_sys::error_class::end_of_terminal;
+use mainspring_sys::nonblocking::{self, BlockingMode};
 use mainspring_sys::{Interest, Readiness};
 
 use super::callback::{Flow, KEEP, REMOVE};
@@ -34,7 +34,7 @@ pub struct Watched<T> {
     readiness: Readiness,
     removed: bool,
     /// Rule that keeps the source from blocking.
-    blocking: Blocking,
+    blocking: BlockingMode,
     fd: RawFd,
     watch: WatcherId,
     key: Key,
@@ -48,7 +48,7 @@ impl<T> Watched<T> {
         fd: RawFd,
         watch: WatcherId,
         key: Key,
-        blocking: Blocking,
+        blocking: BlockingMode,
     ) -> Watched<T> {
         let (source, readiness, removed) = (Some(source), Readiness::empty(), false);
         Watched { source, fd, core, watch, key, readiness, removed, blocking }
@@ -135,14 +135,14 @@ impl<T> Watched<T> {
 
     /// A read from a file that keeps blocking is made only if the kernel has something.
     fn check_ready(&self) -> io::Result<()> {
-        if self.blocking == Blocking::Kept && !blocking::is_ready(self.fd, false) {
+        if self.blocking == BlockingMode::Blocking && !nonblocking::is_ready(self.fd, false) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(())
     }
 
     fn restore_blocking(&mut self) {
-        blocking::end(self.fd, mem::replace(&mut self.blocking, Blocking::Never));
+        nonblocking::end(self.fd, mem::replace(&mut self.blocking, BlockingMode::NonBlocking));
     }
 }
 

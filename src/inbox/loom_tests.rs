@@ -10,9 +10,9 @@ use std::io;
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-use super::{Doorbell, Inbox, lock};
+use super::{Inbox, WakeLoop, lock};
 use crate::error::Error;
-use crate::sync::Ordering;
+use crate::std_or_loom::Ordering;
 
 /// A doorbell as the kernel's: it rings until it is silenced, and rings on top of a ring are
 /// merged.
@@ -40,14 +40,14 @@ impl Bell {
     }
 }
 
-impl Doorbell for Bell {
-    fn ring(&self) -> io::Result<()> {
+impl WakeLoop for Bell {
+    fn wake(&self) -> io::Result<()> {
         *self.rings.lock().unwrap() = true;
         self.rung.notify_one();
         Ok(())
     }
 
-    fn silence(&self) -> io::Result<()> {
+    fn drain(&self) -> io::Result<()> {
         *self.rings.lock().unwrap() = false;
         Ok(())
     }
@@ -59,7 +59,7 @@ type TestInbox = Inbox<u32, Bell>;
 type Look = fn(&TestInbox) -> Vec<u32>;
 
 fn look(inbox: &TestInbox) -> Vec<u32> {
-    inbox.answer().unwrap();
+    inbox.drain_wakeup().unwrap();
     take_until_rest(inbox)
 }
 
@@ -67,7 +67,7 @@ fn take_until_rest(inbox: &TestInbox) -> Vec<u32> {
     let mut all = Vec::new();
     loop {
         all.extend(take(inbox));
-        if !inbox.is_told() {
+        if !inbox.is_notified() {
             return all;
         }
     }
@@ -82,19 +82,19 @@ fn take(inbox: &TestInbox) -> VecDeque<u32> {
 /// A mutant: a ring that comes after the taking is read away.
 fn look_and_then_answer(inbox: &TestInbox) -> Vec<u32> {
     let taken = take_until_rest(inbox);
-    inbox.answer().unwrap();
+    inbox.drain_wakeup().unwrap();
     taken
 }
 
 /// A mutant: what comes after the taking finds the flag set, and the loop sleeps.
 fn look_once(inbox: &TestInbox) -> Vec<u32> {
-    inbox.answer().unwrap();
+    inbox.drain_wakeup().unwrap();
     take(inbox).into()
 }
 
 /// A mutant: what comes between the taking and the clearing is told to nobody.
 fn look_and_clear_without_the_lock(inbox: &TestInbox) -> Vec<u32> {
-    inbox.answer().unwrap();
+    inbox.drain_wakeup().unwrap();
     let mut all = Vec::new();
     loop {
         let taken = std::mem::take(&mut *lock(&inbox.shelf).items);
@@ -125,7 +125,7 @@ fn receive(inbox: &TestInbox, wanted: usize, look: Look) -> Vec<u32> {
 /// While the loop could go to sleep now, nothing waits for it.
 fn verify(inbox: &TestInbox) {
     if inbox.notifier.doorbell.is_silent() {
-        assert!(!inbox.is_told(), "the flag is set, and no ring will come");
+        assert!(!inbox.is_notified(), "the flag is set, and no ring will come");
         assert!(lock(&inbox.shelf).items.is_empty(), "an item waits, and no ring will come");
     }
 }
@@ -202,7 +202,7 @@ fn loom_finds_the_flag_that_a_late_answer_leaves() {
 fn one_look_beside(look_beside: Look) {
     loom::model(move || {
         let inbox: Arc<TestInbox> = Arc::new(Inbox::new(Bell::new()));
-        let beside = Arc::new(Inbox::beside(&inbox));
+        let beside = Arc::new(Inbox::with_wakeup_of(&inbox));
         let senders = [sender(&inbox, &[1]), sender(&beside, &[10])];
         if !inbox.notifier.doorbell.is_silent() {
             look(&inbox);
@@ -257,7 +257,7 @@ fn the_last_sender_to_go_wakes_the_loop() {
             leaving.remove_sender();
         });
         let mut taken = Vec::new();
-        while inbox.has_senders() || inbox.is_notified() {
+        while inbox.has_senders() || inbox.needs_check() {
             inbox.notifier.doorbell.sleep();
             taken.extend(look(&inbox));
         }

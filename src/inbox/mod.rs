@@ -21,7 +21,7 @@ use std::sync::{OnceLock, PoisonError, TryLockError};
 use mainspring_sys::process::Process;
 
 use crate::error::{Error, Result};
-use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::std_or_loom::{Arc, AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 #[cfg(all(loom, test))]
 mod loom_tests;
@@ -29,19 +29,19 @@ mod loom_tests;
 mod tests;
 
 /// What ends a sleep from another thread.
-pub(crate) trait Doorbell {
+pub(crate) trait WakeLoop {
     /// Makes the selector report it; a ring on top of a ring is merged.
-    fn ring(&self) -> io::Result<()>;
+    fn wake(&self) -> io::Result<()>;
     /// Makes the selector silent again.
-    fn silence(&self) -> io::Result<()>;
+    fn drain(&self) -> io::Result<()>;
 }
 
-impl Doorbell for mainspring_sys::Wakeup {
-    fn ring(&self) -> io::Result<()> {
+impl WakeLoop for mainspring_sys::Wakeup {
+    fn wake(&self) -> io::Result<()> {
         self.wake()
     }
 
-    fn silence(&self) -> io::Result<()> {
+    fn drain(&self) -> io::Result<()> {
         self.drain()
     }
 }
@@ -121,13 +121,13 @@ pub(crate) struct Inbox<T, D> {
     notifier: Arc<Notifier<D>>,
 }
 
-impl<T, D: Doorbell> Inbox<T, D> {
+impl<T, D: WakeLoop> Inbox<T, D> {
     pub(crate) fn new(doorbell: D) -> Inbox<T, D> {
         Inbox::with_notifier(Arc::new(Notifier { unrung: AtomicBool::new(false), doorbell }))
     }
 
     /// An inbox for other items, behind the same doorbell: who answers it looks into both.
-    pub(crate) fn beside<U>(other: &Inbox<U, D>) -> Inbox<T, D> {
+    pub(crate) fn with_wakeup_of<U>(other: &Inbox<U, D>) -> Inbox<T, D> {
         Inbox::with_notifier(other.notifier.clone())
     }
 
@@ -137,7 +137,7 @@ impl<T, D: Doorbell> Inbox<T, D> {
     }
 
     /// The doorbell of the loop.
-    pub(crate) fn doorbell(&self) -> &D {
+    pub(crate) fn wakeup(&self) -> &D {
         &self.notifier.doorbell
     }
 
@@ -203,7 +203,7 @@ impl<T, D: Doorbell> Inbox<T, D> {
 
     #[cold]
     fn ring(&self, shelf: &Shelf<T>) -> Result<()> {
-        self.notifier.doorbell.ring().map_err(|error| {
+        self.notifier.doorbell.wake().map_err(|error| {
             // The next sender tries again, instead of relying on a ring that never was.
             let queue = lock(shelf);
             shelf.told.store(false, Ordering::Release);
@@ -214,8 +214,8 @@ impl<T, D: Doorbell> Inbox<T, D> {
     }
 
     /// The doorbell rang: makes it silent, before the loop looks into each inbox behind it.
-    pub(crate) fn answer(&self) -> Result<()> {
-        self.notifier.doorbell.silence().map_err(Error::Select)
+    pub(crate) fn drain_wakeup(&self) -> Result<()> {
+        self.notifier.doorbell.drain().map_err(Error::Select)
     }
 
     /// Exchanges what is in the inbox with the empty `taken`. If that is nothing, who sends from now
@@ -247,18 +247,18 @@ impl<T, D: Doorbell> Inbox<T, D> {
 
     /// Whether the loop has to look before it sleeps, because nobody will ring.
     #[inline]
-    pub(crate) fn is_told(&self) -> bool {
+    pub(crate) fn is_notified(&self) -> bool {
         self.shelf().is_some_and(|shelf| shelf.told.load(Ordering::Acquire))
     }
 
     /// Whether something was sent that the loop has not looked for yet.
-    pub(crate) fn is_notified(&self) -> bool {
-        self.is_told() || self.notifier.unrung.load(Ordering::Acquire)
+    pub(crate) fn needs_check(&self) -> bool {
+        self.is_notified() || self.notifier.unrung.load(Ordering::Acquire)
     }
 
     /// Whether something was sent that the doorbell did not ring for, since this was last asked.
     #[inline]
-    pub(crate) fn was_not_rung_for(&self) -> bool {
+    pub(crate) fn take_wake_failed(&self) -> bool {
         let unrung = &self.notifier.unrung;
         // A tick reads; only one that follows a broken ring writes.
         unrung.load(Ordering::Acquire) && unrung.swap(false, Ordering::AcqRel)

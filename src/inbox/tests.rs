@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use super::{Doorbell, Inbox, KEEP, lock};
+use super::{Inbox, KEEP, WakeLoop, lock};
 use crate::error::Error;
 
 /// A doorbell that counts, and refuses on demand.
@@ -15,8 +15,8 @@ struct Bell {
     broken: AtomicBool,
 }
 
-impl Doorbell for Bell {
-    fn ring(&self) -> io::Result<()> {
+impl WakeLoop for Bell {
+    fn wake(&self) -> io::Result<()> {
         if self.broken.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
@@ -24,7 +24,7 @@ impl Doorbell for Bell {
         Ok(())
     }
 
-    fn silence(&self) -> io::Result<()> {
+    fn drain(&self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -45,26 +45,26 @@ fn sends_between_two_rests_ring_once() {
     for round in 1..=3 {
         for _ in 0..5 {
             (0..10).for_each(|i| inbox.send(i).unwrap());
-            assert!(inbox.is_notified());
+            assert!(inbox.needs_check());
             assert_eq!(rings(&inbox), round, "the loop is awake");
-            inbox.answer().unwrap();
+            inbox.drain_wakeup().unwrap();
             assert_eq!(taken(&inbox), (0..10).collect::<Vec<_>>());
-            assert!(inbox.is_told(), "nobody would ring now");
+            assert!(inbox.is_notified(), "nobody would ring now");
         }
         assert_eq!(taken(&inbox), []);
-        assert!(!inbox.is_notified());
+        assert!(!inbox.needs_check());
     }
 }
 
 #[test]
 fn each_inbox_behind_a_doorbell_rings_for_itself() {
     let inbox = Inbox::new(Bell::default());
-    let beside: Inbox<u32, Bell> = Inbox::beside(&inbox);
+    let beside: Inbox<u32, Bell> = Inbox::with_wakeup_of(&inbox);
     inbox.send('a').unwrap();
     beside.send(1).unwrap();
     assert_eq!((taken(&inbox), rings(&inbox)), (vec!['a'], 2));
     assert_eq!(taken(&inbox), []);
-    assert!(!inbox.is_told() && beside.is_told());
+    assert!(!inbox.is_notified() && beside.is_notified());
 }
 
 #[test]
@@ -85,8 +85,8 @@ fn a_doorbell_that_refuses_is_tried_again_and_the_item_is_not_forgotten() {
     let inbox = Inbox::new(Bell::default());
     inbox.notifier.doorbell.broken.store(true, Ordering::SeqCst);
     assert!(matches!(inbox.send(1), Err(Error::Wake(_))));
-    assert!(inbox.is_notified());
-    assert!(inbox.was_not_rung_for() && !inbox.was_not_rung_for());
+    assert!(inbox.needs_check());
+    assert!(inbox.take_wake_failed() && !inbox.take_wake_failed());
     inbox.notifier.doorbell.broken.store(false, Ordering::SeqCst);
     inbox.send(2).unwrap();
     assert_eq!(rings(&inbox), 1);
@@ -124,9 +124,9 @@ fn the_last_sender_to_go_rings() {
     inbox.add_sender();
     inbox.add_sender();
     inbox.remove_sender();
-    assert!(inbox.has_senders() && !inbox.is_notified());
+    assert!(inbox.has_senders() && !inbox.needs_check());
     inbox.remove_sender();
-    assert!(!inbox.has_senders() && inbox.is_notified());
+    assert!(!inbox.has_senders() && inbox.needs_check());
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn threads_keep_their_order() {
     start.wait();
     let next = [Cell::new(0), Cell::new(0)];
     while next.iter().any(|next| next.get() < EACH) {
-        inbox.answer().unwrap();
+        inbox.drain_wakeup().unwrap();
         for (thread, i) in taken(&inbox) {
             let next: &Cell<usize> = &next[thread];
             assert_eq!(next.replace(i + 1), i);

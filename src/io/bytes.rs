@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 
 use mainspring_sys::Interest;
-use mainspring_sys::everyday::end_of_terminal;
+use mainspring_sys::error_class::end_of_terminal;
 use mainspring_sys::socket::{self, PeerCredentials};
 
 use super::read_chunk::ReadChunk;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use mainspring_sys::everyday::end_of_terminal;
+use mainspring_sys::error_class::end_of_terminal;
 
 use super::source::Io;
 

@@ -13,14 +13,14 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use mainspring_sys::blocking::{self, Blocking};
+use mainspring_sys::nonblocking::{self, BlockingMode};
 use mainspring_sys::{Interest, Readiness, TriggerMode, fd};
 
 use super::transferred::Transferred;
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::task::{Tasks, Ticket, budget, current};
-use crate::watchers::{Ownership, visible};
+use crate::watchers::{FdOwnership, visible};
 
 /// Steps that calls on one fd may take in a tick: 64 calls, or 256 KiB. See [`budget`].
 const STEPS: u32 = 64;
@@ -31,11 +31,11 @@ pub(super) struct Registration {
     /// Interest to register. Without `PRIORITY` if the selector does not support that.
     interest: Cell<Interest>,
     mode: TriggerMode,
-    ownership: Ownership,
+    ownership: FdOwnership,
     /// Number of the loop that watches the fd, and the fd's key there; `None` before the first wait.
     watched: Cell<Option<(u32, Key)>>,
     /// The way in which calls on the file are kept from blocking.
-    blocking: Blocking,
+    blocking: BlockingMode,
     /// The tick of the latest call, and the steps that calls have taken in it.
     steps: Cell<(u32, u32)>,
     /// Tickets of the poll functions, which have no future that could hold one: to read, to write.
@@ -49,8 +49,8 @@ impl Registration {
     pub(super) fn new(
         fd: RawFd,
         interest: Interest,
-        blocking: Blocking,
-        ownership: Ownership,
+        blocking: BlockingMode,
+        ownership: FdOwnership,
     ) -> Registration {
         Registration {
             fd,
@@ -178,7 +178,7 @@ impl Registration {
         interest: Interest,
         call: impl FnOnce() -> io::Result<R>,
     ) -> io::Result<R> {
-        if self.blocking == Blocking::Kept && self.would_block(interest) {
+        if self.blocking == BlockingMode::Blocking && self.would_block(interest) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         call()
@@ -186,7 +186,7 @@ impl Registration {
 
     #[cold]
     fn would_block(&self, interest: Interest) -> bool {
-        !blocking::is_ready(self.fd, interest.contains(Interest::WRITABLE))
+        !nonblocking::is_ready(self.fd, interest.contains(Interest::WRITABLE))
     }
 
     /// Returns true if urgent data is reported. Without that a short read proves nothing, because reads
@@ -373,6 +373,6 @@ impl Drop for Registration {
         if let Some((tasks, key)) = self.find_loop() {
             tasks.unwatch_io(key);
         }
-        blocking::end(self.fd, self.blocking);
+        nonblocking::end(self.fd, self.blocking);
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::task::{Context, Poll};
 
-use mainspring_sys::blocking::{self, Blocking};
+use mainspring_sys::nonblocking::{self, BlockingMode};
 use mainspring_sys::{Interest, Readiness};
 
 use super::registration::Registration;
@@ -14,7 +14,7 @@ use super::transferred::Transferred;
 use super::waiter::Waiter;
 use crate::error::{Error, Result};
 use crate::task::budget;
-use crate::watchers::Ownership;
+use crate::watchers::FdOwnership;
 
 /// A source whose readiness can be awaited: a socket, a pipe, a terminal, a descriptor of a library.
 ///
@@ -116,8 +116,8 @@ impl<T: AsFd> Io<T> {
         if interest.is_empty() {
             return Err(refused(io::ErrorKind::InvalidInput.into()));
         }
-        let blocking = blocking::begin(source.as_fd()).map_err(refused)?;
-        let ownership = Ownership::of_borrowing::<T>();
+        let blocking = nonblocking::begin(source.as_fd()).map_err(refused)?;
+        let ownership = FdOwnership::of_borrowing::<T>();
         let registration = Registration::new(fd, interest, blocking, ownership);
         Ok(Io { registration, source })
     }
@@ -125,7 +125,7 @@ impl<T: AsFd> Io<T> {
     /// Creates an `Io` of a source that is non-blocking already, and owns its fd.
     pub(crate) fn nonblocking(source: T, interest: Interest) -> Io<T> {
         let fd = source.as_fd().as_raw_fd();
-        let (never, owned) = (Blocking::Never, Ownership::Owned);
+        let (never, owned) = (BlockingMode::NonBlocking, FdOwnership::Owned);
         Io { registration: Registration::new(fd, interest, never, owned), source }
     }
 }

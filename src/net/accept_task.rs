@@ -149,7 +149,7 @@ impl TaskListener {
     fn turn_away(&self, clients: usize) {
         let mut reserve = self.reserve.borrow_mut();
         for _ in 0..clients {
-            if reserve.turn_away(&self.io).is_err() {
+            if reserve.accept_and_close(&self.io).is_err() {
                 break;
             }
         }

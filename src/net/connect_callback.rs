@@ -18,7 +18,7 @@ use crate::event_loop::LoopHandle;
 use crate::event_loop::callback::{Callback, CallbackResult, Flow, KEEP, REMOVE, Repeat, failed};
 use crate::event_loop::source::Source;
 use crate::handle::{Handle, Key, TimerHandle};
-use crate::watchers::{Role, WatcherId};
+use crate::watchers::{Registration, Role, WatcherId};
 
 /// The callback of an attempt to connect. Its drop cancels the timer, even if the attempt was
 /// cancelled.
@@ -221,7 +221,9 @@ impl<S: 'static> LoopHandle<S> {
             return (socket, None);
         };
         let fd = fd.as_fd().as_raw_fd();
-        match self.core().watch(fd, Role::Both, Interest::WRITABLE, TriggerMode::Level, key) {
+        let registration =
+            Registration::owned(key, Role::Both, Interest::WRITABLE, TriggerMode::Level);
+        match self.core().register(fd, registration) {
             Ok(watch) => (socket, Some(watch)),
             Err(error) => {
                 self.core().feed(key);

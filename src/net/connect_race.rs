@@ -14,8 +14,8 @@ use super::connect::failed;
 use super::connect_task::attempt;
 use super::connected::ConnectedSocket;
 use crate::error::Result;
+use crate::log_text;
 use crate::task::{Sleep, sleep};
-use crate::text;
 
 /// Time after which the next attempt begins although none has failed: the "connection attempt
 /// delay" of RFC 8305.
@@ -35,7 +35,7 @@ pub(super) async fn race(addresses: &[SocketAddr]) -> Result<ConnectedSocket> {
 
 /// Returns the first addresses and the number of the others, for a message.
 pub(super) fn listed(addresses: &[SocketAddr]) -> String {
-    text::listed(addresses.iter(), ", ")
+    log_text::listed(addresses.iter(), ", ")
 }
 
 /// Returns the addresses with alternating families. The first address stays the first, and each
@@ -124,7 +124,7 @@ impl Race {
         }
         let kind = last.kind();
         let failures = self.failures.iter().map(|(address, error)| format!("{address}: {error}"));
-        io::Error::new(kind, text::listed(failures, "; "))
+        io::Error::new(kind, log_text::listed(failures, "; "))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use mainspring_sys::everyday::{Meaning, Operation, meaning};
+use mainspring_sys::error_class::{ErrorClass, Operation, classify};
 
 use crate::io::Io;
 use crate::task::{budget, sleep};
@@ -22,7 +22,7 @@ pub(super) async fn send<T>(
     let mut pause = PAUSE;
     loop {
         match io.write_with(&send).await {
-            Err(error) if meaning(Operation::SendDatagram, &error) == Meaning::Pause => {
+            Err(error) if classify(Operation::SendDatagram, &error) == ErrorClass::Backoff => {
                 sleep(pause).await;
             }
             result => return result,
@@ -40,8 +40,8 @@ pub(super) async fn send_with_pauses(send: impl Fn() -> io::Result<usize>) -> io
         match send() {
             Err(error)
                 if matches!(
-                    meaning(Operation::SendDatagram, &error),
-                    Meaning::Wait | Meaning::Pause
+                    classify(Operation::SendDatagram, &error),
+                    ErrorClass::WouldBlock | ErrorClass::Backoff
                 ) =>
             {
                 sleep(pause).await;

@@ -73,7 +73,7 @@ pub fn lookup_name(address: impl Into<SocketAddr>) -> impl Future<Output = Resul
         let job = tasks.core.blocking_pool().job().lookup().name(format!("name of {address}"));
         job.at(caller)
             .submit(move || {
-                socket::name_of(address).map_err(|source| {
+                socket::host_name(address).map_err(|source| {
                     let host = address.to_string();
                     Error::Lookup { host, source }
                 })

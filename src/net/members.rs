@@ -160,7 +160,7 @@ impl ServerState {
     pub(super) fn turn_away(&self, clients: usize) {
         if clients > 0 {
             self.with_listener(|Listener { socket, reserve }| {
-                (0..clients).all(|_| reserve.turn_away(&*socket).is_ok())
+                (0..clients).all(|_| reserve.accept_and_close(&*socket).is_ok())
             });
         }
     }

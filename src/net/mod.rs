@@ -61,7 +61,7 @@ mod unix_datagram;
 mod unix_listener;
 mod unix_stream;
 
-pub use mainspring_sys::everyday::{Meaning, Operation};
+pub use mainspring_sys::error_class::{ErrorClass, Operation};
 pub use mainspring_sys::socket::{
     Address, BindOptions, KeepaliveTimes, ListenOptions, PeerCredentials, SocketFile, UnixAddress,
 };

@@ -21,7 +21,7 @@ use crate::event_loop::LoopHandle;
 use crate::event_loop::callback::Callback;
 use crate::event_loop::source::Source;
 use crate::handle::Handle;
-use crate::watchers::Role;
+use crate::watchers::{Registration, Role};
 
 /// Time in which [`Server::close_clients`] closes all connections.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -258,9 +258,9 @@ impl<S: 'static> LoopHandle<S> {
         let listener = Listener::new(listener)
             .map_err(|source| Error::Create { part: "reserve descriptor", source })?;
         let key = self.reserve_slot(location);
-        let watch =
-            self.core().watch(fd, Role::Reader, Interest::READABLE, TriggerMode::Level, key);
-        let watch = watch.inspect_err(|_| {
+        let registration =
+            Registration::owned(key, Role::Reader, Interest::READABLE, TriggerMode::Level);
+        let watch = self.core().register(fd, registration).inspect_err(|_| {
             self.remove(key);
         })?;
         let state = Rc::new(ServerState::new(self.core().clone(), key, fd, watch, listener));

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use mainspring_sys::everyday::end_of_terminal;
+use mainspring_sys::error_class::end_of_terminal;
 use mainspring_sys::socket::{self, Address};
 
 use super::socket::Socket;

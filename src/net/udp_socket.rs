@@ -20,8 +20,8 @@ use crate::task::budget;
 ///
 /// On a [connected](UdpSocket::connect) socket a refused datagram (`ConnectionRefused`, also
 /// `HostUnreachable`) is the error of one later call. The socket stays usable, so a loop that
-/// receives skips such errors: [`Operation::meaning`](crate::net::Operation::meaning) returns
-/// [`Meaning::One`](crate::net::Meaning::One) for them.
+/// receives skips such errors: [`Operation::classify`](crate::net::Operation::classify) returns
+/// [`ErrorClass::OneOff`](crate::net::ErrorClass::OneOff) for them.
 ///
 /// ```
 /// use mainspring::{EventLoop, net::UdpSocket};

@@ -48,7 +48,7 @@ impl<C> SoonQueue<C> {
     pub(crate) fn push(&mut self, callback: C, location: &'static Location<'static>) -> Key {
         let number = self.first + self.places.len() as u64;
         self.places.push_back(ManuallyDrop::new(Some((callback, location))));
-        Key::of_soon(number)
+        Key::soon(number)
     }
 
     /// Takes out the callback in front, whose turn it is; none if it was cancelled.

@@ -24,13 +24,13 @@ fn cancel<C>(soon: &mut SoonQueue<C>, key: Key) -> Option<C> {
 #[test]
 fn numbers_become_keys_and_keys_numbers() {
     for number in [0, 1, u64::from(u32::MAX), 1 << 32, (1 << 62) - 1] {
-        let key = Key::of_soon(number);
+        let key = Key::soon(number);
         assert_eq!(key.soon_number(), Some(number));
-        assert!(key.is_soon() && !key.is_callback() && !key.is_guest());
+        assert!(key.is_soon() && !key.is_callback() && !key.is_task_layer());
     }
-    let arena = Key { slot: Key::SOON - 1, generation: 7 };
+    let arena = Key { slot: Key::SOON_BASE - 1, generation: 7 };
     assert!(arena.is_callback() && arena.soon_number().is_none());
-    for slot in [Key::GUEST, u32::MAX] {
+    for slot in [Key::TASK_BASE, u32::MAX] {
         assert_eq!(Key { slot, generation: 0 }.soon_number(), None);
     }
 }

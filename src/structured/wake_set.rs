@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::steps::step;
+use crate::step_counter::step;
 
 /// The wakes of a set of futures.
 pub(super) struct WakeSet {

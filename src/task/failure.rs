@@ -11,8 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::any_task::{BoxedTask, Failed, Finished};
 use super::outcome::{Cancelled, JoinError};
 use crate::error::{Error, Result as MaybeFailure};
+use crate::log_text::write_chain;
 use crate::panic::drop_caught;
-use crate::text::write_chain;
 
 /// Returns the failure in the output of a detached task: its [`Finished`] or [`Failed`].
 pub(crate) type FailureOf = fn(Box<dyn Any>) -> MaybeFailure<()>;

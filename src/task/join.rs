@@ -61,7 +61,7 @@ impl<T: 'static> Task<T> {
 
     /// Creates the handle of a task that was not spawned, because its loop is closed.
     pub(super) fn closed(loop_id: u32) -> Task<T> {
-        Task { handle: Handle { key: Key::NOWHERE, loop_id }, output: PhantomData }
+        Task { handle: Handle { key: Key::NONE, loop_id }, output: PhantomData }
     }
 
     /// Returns the task's handle in its loop, for functions of [`LoopHandle`](crate::LoopHandle) such as
@@ -124,8 +124,8 @@ impl<T: 'static> Task<T> {
     #[inline]
     pub(super) fn detach_as(mut self, failure_of: FailureOf) {
         let Handle { key, loop_id } = self.handle;
-        self.handle.key = Key::NOWHERE;
-        if key != Key::NOWHERE
+        self.handle.key = Key::NONE;
+        if key != Key::NONE
             && let Some(tasks) = current::find(loop_id)
         {
             let number = tasks.failure_fn_number::<T>(failure_of);
@@ -261,7 +261,7 @@ impl<T: 'static> Future for Task<T> {
                 }
             },
         };
-        self.handle.key = Key::NOWHERE;
+        self.handle.key = Key::NONE;
         budget::spend(1);
         Poll::Ready(any_task::take_output(output))
     }
@@ -275,10 +275,10 @@ fn join(task: Handle, waker: &Waker) -> Poll<Option<BoxedTask>> {
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        if self.handle.key != Key::NOWHERE
+        if self.handle.key != Key::NONE
             && let Some(tasks) = current::find(self.handle.loop_id)
         {
-            tasks.detach(self.handle.key, Key::NOWHERE);
+            tasks.detach(self.handle.key, Key::NONE);
         }
     }
 }

@@ -78,7 +78,7 @@ impl<S> Remote<S> {
             let Some(tasks) = el.tasks() else { return };
             // Inside the task, so that a panic of `make` is a panic of the task.
             let task = Task::new(&tasks, tasks.spawn(async move { make().await }, location));
-            tasks.detach(tasks.spawn(relay.run(task), location), Key::NOWHERE);
+            tasks.detach(tasks.spawn(relay.run(task), location), Key::NONE);
         })?;
         Ok(RemoteTask { shared })
     }

@@ -232,7 +232,7 @@ impl TimerFuture {
             self.deadline = Deadline::after(&tasks, delay);
         }
         let nanos = self.deadline.nanos(&tasks);
-        let waiter = Cell::new(Key::NOWHERE);
+        let waiter = Cell::new(Key::NONE);
         tasks.wait(&waiter, waker);
         let waiter = waiter.get();
         let timer = tasks.core.timers.borrow_mut().insert(nanos, waiter);

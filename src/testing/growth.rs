@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::event_loop::{EventLoop, LoopHandle, Watched};
 use crate::handle::Watcher;
 use crate::io::Io;
-use crate::steps::count;
+use crate::step_counter::count;
 use crate::structured::{CancelScope, Shutdown, TaskGroup, WaitUntil, wait};
 use crate::task::{Task, spawn, yield_now};
 

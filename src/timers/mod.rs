@@ -35,20 +35,20 @@
 //! * Memory is that of the slots, see [`vacancy`](crate::vacancy), with a bit for each, and that of
 //!   the entries.
 
-mod far;
-#[cfg(test)]
-mod invariants;
+mod far_timers;
+mod free_slots;
 mod queue;
-mod slot;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod verify;
 
 use std::mem;
 use std::num::NonZeroU32;
 
 use crate::handle::Key;
 use crate::vacancy::{Links, Vacancies};
-use far::Far;
+use far_timers::Far;
 use queue::{Entry, Queue};
 
 /// The deadline that does not come.

@@ -9,7 +9,7 @@ use mainspring_sys::{Interest, Readiness, Token, TriggerMode};
 use crate::handle::Key;
 use crate::ready::ReadyDeque;
 use crate::vacancy::{self, Links};
-use crate::watchers::Ownership;
+use crate::watchers::FdOwnership;
 
 /// Which callback of an fd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,13 +66,23 @@ impl WatcherId {
     }
 }
 
-/// One callback of an fd, and what it wants.
+/// The registration of one callback for an fd.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Half {
+pub(crate) struct Registration {
     pub(crate) key: Key,
-    pub(crate) interest: Interest,
     pub(crate) role: Role,
-    pub(crate) ownership: Ownership,
+    /// Directions that the callback waits for; empty while it is paused.
+    pub(crate) interest: Interest,
+    /// Trigger mode of the fd. A second callback of the fd gets the mode of the first one.
+    pub(crate) mode: TriggerMode,
+    pub(crate) ownership: FdOwnership,
+}
+
+impl Registration {
+    /// Returns a registration for an fd that its source closes.
+    pub(crate) fn owned(key: Key, role: Role, interest: Interest, mode: TriggerMode) -> Self {
+        Registration { key, role, interest, mode, ownership: FdOwnership::Owned }
+    }
 }
 
 /// An fd, and its callbacks: the reader or the one for both first, then the writer.
@@ -87,7 +97,7 @@ pub(super) struct Entry {
     pub(super) mode: TriggerMode,
     /// The reason why the kernel does not know it, if it does not.
     pub(super) idle: Idle,
-    pub(super) halves: [Option<Half>; 2],
+    pub(super) halves: [Option<Registration>; 2],
     /// Its neighbours among the free entries, if it is one.
     pub(super) links: Option<Links>,
 }
@@ -133,7 +143,7 @@ fn name_of_one(key: Key) -> Token {
 /// An fd with two callbacks, or a borrowed one, is named by its entry, among numbers that are no keys
 /// of callbacks of descriptors.
 fn name_of_two(slot: u32, generation: u32) -> Token {
-    Token::new(Key::SOON | slot, generation)
+    Token::new(Key::SOON_BASE | slot, generation)
 }
 
 /// Whom an event is for.
@@ -148,7 +158,7 @@ impl Name {
     pub(super) fn of(token: Token) -> Name {
         let key = Key { slot: token.slot(), generation: token.generation() };
         match key.is_soon() {
-            true => Name::Two { slot: key.slot & !Key::SOON, generation: key.generation },
+            true => Name::Two { slot: key.slot & !Key::SOON_BASE, generation: key.generation },
             false => Name::One(key),
         }
     }
@@ -174,7 +184,7 @@ impl Entry {
     /// What the kernel is to call it.
     pub(super) fn name(&self, slot: u32) -> Token {
         match self.halves {
-            [Some(half), None] | [None, Some(half)] if half.ownership == Ownership::Owned => {
+            [Some(half), None] | [None, Some(half)] if half.ownership == FdOwnership::Owned => {
                 name_of_one(half.key)
             }
             _ => name_of_two(slot, self.generation),
@@ -184,7 +194,7 @@ impl Entry {
     /// True if the number may have become another file's without the loop's knowledge: the entry of
     /// a library's fd.
     pub(super) fn is_borrowed(&self) -> bool {
-        self.halves.iter().flatten().all(|half| half.ownership == Ownership::Borrowed)
+        self.halves.iter().flatten().all(|half| half.ownership == FdOwnership::Borrowed)
     }
 
     /// Notes that the kernel does not know the fd now. A borrowed number costs one fstat(2), so that
@@ -226,7 +236,7 @@ impl Entry {
 
 /// Whether a kernel says that only to somebody who has asked for it. Facts imply more than that.
 #[inline]
-pub(crate) fn is_plain(readiness: Readiness) -> bool {
+pub(crate) fn is_solicited(readiness: Readiness) -> bool {
     !readiness.intersects(Readiness::UNSOLICITED)
 }
 

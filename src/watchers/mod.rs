@@ -24,26 +24,26 @@ use crate::ready::{Ready, ReadyDeque};
 use crate::vacancy::Vacancies;
 
 use self::entry::{Entry, Name};
-pub(crate) use self::entry::{Half, Role, WatcherId, is_plain, visible};
-use self::numbers::Numbers;
-pub(crate) use self::ownership::Ownership;
+pub(crate) use self::entry::{Registration, Role, WatcherId, is_solicited, visible};
+use self::fd_index::Numbers;
+pub(crate) use self::fd_ownership::FdOwnership;
 
+mod closed_fds;
 mod entry;
-mod lost;
-mod numbers;
-mod ownership;
+mod fd_index;
+mod fd_ownership;
 
 /// Tokens from this slot on are not watchers: the doorbells of the loop itself.
-const FIRST_FIXED: u32 = u32::MAX - 15;
+const FIRST_INTERNAL: u32 = u32::MAX - 15;
 
 /// The token of the `index`-th doorbell.
-pub(crate) const fn fixed_token(index: u32) -> Token {
-    Token::new(FIRST_FIXED + index, 0)
+pub(crate) const fn internal_token(index: u32) -> Token {
+    Token::new(FIRST_INTERNAL + index, 0)
 }
 
-/// The bit of a doorbell in [`Fed::doorbells`].
-pub(crate) const fn bit(doorbell: Token) -> u16 {
-    1 << (doorbell.slot() - FIRST_FIXED)
+/// The bit of a doorbell in [`FeedResult::wakeups`].
+pub(crate) const fn wakeup_bit(doorbell: Token) -> u16 {
+    1 << (doorbell.slot() - FIRST_INTERNAL)
 }
 
 /// The watchers of a loop, and the selector that watches for them.
@@ -62,11 +62,11 @@ pub(crate) struct Watchers {
 
 /// What [`Watchers::feed`] found besides watchers.
 #[derive(Debug, Default)]
-pub(crate) struct Fed {
+pub(crate) struct FeedResult {
     /// Doorbells that rang, a bit for each.
-    pub(crate) doorbells: u16,
+    pub(crate) wakeups: u16,
     /// Registrations that nobody knows came from the kernel.
-    pub(crate) strangers: bool,
+    pub(crate) unknown_tokens: bool,
 }
 
 impl Watchers {
@@ -81,7 +81,7 @@ impl Watchers {
     }
 
     /// Remembers a doorbell of the loop, so that it survives [`rebuild`](Watchers::rebuild).
-    pub(crate) fn add_fixed(&mut self, fd: RawFd, token: Token, mode: TriggerMode) {
+    pub(crate) fn add_internal(&mut self, fd: RawFd, token: Token, mode: TriggerMode) {
         self.fixed.push((fd, token, mode));
     }
 
@@ -91,7 +91,7 @@ impl Watchers {
     }
 
     /// Lets go of a doorbell, before it is closed.
-    pub(crate) fn remove_fixed(&mut self, fd: RawFd) {
+    pub(crate) fn remove_internal(&mut self, fd: RawFd) {
         self.fixed.retain(|(other, ..)| *other != fd);
         if self.process.is_current() {
             // The doorbell is open and registered, so this cannot fail; and a closed one needs no
@@ -101,18 +101,17 @@ impl Watchers {
     }
 
     /// Watches `fd` for the callback of `half`.
-    pub(crate) fn add(
+    pub(crate) fn register(
         &mut self,
         fd: RawFd,
-        mode: TriggerMode,
-        half: Half,
+        half: Registration,
         ready: &mut ReadyDeque,
     ) -> Result<WatcherId> {
         let slot = self.numbers.slot_of(fd).filter(|slot| !self.is_lost(*slot));
         let slot = match slot.map(|slot| (slot, self.check_free(slot, half.role))) {
             Some((slot, Ok(()))) => slot,
             Some((slot, Err(taken))) if !self.outlived(slot, ready) => return Err(taken),
-            _ => self.take_slot(fd, mode),
+            _ => self.take_slot(fd, half.mode),
         };
         let placed = self.place(slot, half).or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
@@ -120,13 +119,13 @@ impl Watchers {
             }
             // The number is in use again, and the kernel has forgotten whose it was.
             self.lose(slot, ready);
-            let slot = self.take_slot(fd, mode);
+            let slot = self.take_slot(fd, half.mode);
             self.place(slot, half)
         });
         placed.map_err(|source| Error::Watch { operation: "watch", fd, source })
     }
 
-    fn place(&mut self, slot: u32, half: Half) -> io::Result<WatcherId> {
+    fn place(&mut self, slot: u32, half: Registration) -> io::Result<WatcherId> {
         let (role, at) = (half.role, half.role.half());
         self.entries[slot as usize].halves[at] = Some(half);
         let settled = self.settle(slot, false);
@@ -226,7 +225,7 @@ impl Watchers {
     }
 
     /// The half that `key` has at `watch`; none if it was removed, whoever has the place now.
-    fn half(&mut self, watch: WatcherId, key: Key) -> Option<&mut Half> {
+    fn half(&mut self, watch: WatcherId, key: Key) -> Option<&mut Registration> {
         let entry = self.entries.get_mut(watch.slot() as usize)?;
         entry.halves[watch.role().half()].as_mut().filter(|half| half.key == key)
     }
@@ -244,7 +243,7 @@ impl Watchers {
             return Err(Error::Gone { operation: "change the interest" });
         };
         let before = std::mem::replace(&mut half.interest, interest);
-        let is_borrowed = half.ownership == Ownership::Borrowed;
+        let is_borrowed = half.ownership == FdOwnership::Borrowed;
         let Entry { fd, mode, .. } = self.entries[watch.slot() as usize];
         let settled = self.settle_borrowed(watch.slot(), is_borrowed || mode != TriggerMode::Level);
         settled.map_err(|source| {
@@ -267,7 +266,7 @@ impl Watchers {
     /// Whether anything can be told to `key`: at its place, or at the writer's where that has
     /// another fd.
     pub(crate) fn is_wanted(&self, watch: WatcherId, key: Key) -> bool {
-        let of_key = |half: &&Half| half.key == key && !half.interest.is_empty();
+        let of_key = |half: &&Registration| half.key == key && !half.interest.is_empty();
         match watch.role() {
             Role::Both | Role::Writer => !self.interest(watch, key).is_empty(),
             Role::Reader if !self.interest(watch, key).is_empty() => true,
@@ -315,7 +314,7 @@ impl Watchers {
 
     /// Passes on that a call on the fd in the directions of `interest` would have blocked.
     pub(crate) fn clear_readiness(&mut self, watch: WatcherId, key: Key, interest: Interest) {
-        if !self.selector.ignores_drained() && self.half(watch, key).is_some() {
+        if !self.selector.ignores_clear_readiness() && self.half(watch, key).is_some() {
             let entry = &self.entries[watch.slot() as usize];
             self.selector.clear_readiness(entry.fd, entry.registered & interest);
         }
@@ -330,19 +329,19 @@ impl Watchers {
     /// Feeds the handles of everything that is ready, reader before writer.
     ///
     /// A callback that has the fd for itself is not looked up here, so it hears what the kernel
-    /// said, and not only what it asked for: see [`is_plain`].
+    /// said, and not only what it asked for: see [`is_solicited`].
     #[inline]
-    pub(crate) fn feed(&self, events: &Events, ready: &mut ReadyDeque) -> Fed {
-        let mut fed = Fed::default();
+    pub(crate) fn feed(&self, events: &Events, ready: &mut ReadyDeque) -> FeedResult {
+        let mut fed = FeedResult::default();
         for Event { token, readiness } in events {
             match Name::of(*token) {
-                _ if token.slot() >= FIRST_FIXED => fed.doorbells |= bit(*token),
+                _ if token.slot() >= FIRST_INTERNAL => fed.wakeups |= wakeup_bit(*token),
                 Name::One(key) => ready.feed(key, *readiness),
                 Name::Two { slot, generation } => match self.entries.get(slot as usize) {
                     Some(entry) if entry.generation == generation => {
                         entry.feed(*readiness, ready);
                     }
-                    _ => fed.strangers = true,
+                    _ => fed.unknown_tokens = true,
                 },
             }
         }
@@ -351,9 +350,9 @@ impl Watchers {
 
     /// Whether an event is for a callback that is not `known`.
     #[cold]
-    pub(crate) fn has_strangers(events: &Events, known: impl Fn(Key) -> bool) -> bool {
+    pub(crate) fn has_unknown_keys(events: &Events, known: impl Fn(Key) -> bool) -> bool {
         events.into_iter().any(|Event { token, .. }| match Name::of(*token) {
-            Name::One(key) => token.slot() < FIRST_FIXED && !known(key),
+            Name::One(key) => token.slot() < FIRST_INTERNAL && !known(key),
             Name::Two { .. } => false, // Seen when it was fed.
         })
     }

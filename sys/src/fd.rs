@@ -94,7 +94,7 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// before.
 ///
 /// The flag belongs to the open file, so it is the same for other descriptors made by dup(2), and
-/// in other processes. For files that may be shared there is [`blocking`](crate::blocking).
+/// in other processes. For files that may be shared there is [`blocking`](crate::nonblocking).
 ///
 /// A file without such a mode is accepted: a kqueue of the BSDs and macOS refuses the flag with
 /// `ENOTTY` (its ioctl(2) has no `FIONBIO`), and no read or write of it ever waits.

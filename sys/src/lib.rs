@@ -5,7 +5,7 @@
 //! * [`syscall`] and [`fd`]: libc's conventions as [`std::io::Result`]; pipes, flags of
 //!   descriptors;
 //! * [`process`]: which process something belongs to, since fork(2) copies loops;
-//! * [`everyday`]: what an error number means, by operation;
+//! * [`error_class`]: what an error number means, by operation;
 //! * [`event`] and [`timeout`]: the values that go in and out of a selector;
 //! * [`selector`]: one contract, and a backend for each of epoll, kqueue, poll and select;
 //! * [`wakeup`]: the doorbell that ends a sleep from another thread;
@@ -20,12 +20,12 @@
 //! number can at worst give an error or an event that is not true. That is why these functions are
 //! safe.
 
-pub mod blocking;
 pub mod closure;
 pub mod environment;
+pub mod error_class;
 pub mod event;
-pub mod everyday;
 pub mod fd;
+pub mod nonblocking;
 pub mod process;
 pub mod selector;
 pub mod signal;

@@ -108,7 +108,7 @@ fn x3_different_signals_never_swallow_each_other() {
             }
             let mut selector = selector.open().unwrap();
             let mut subscription =
-                Subscription::with_doorbell(*doorbell, &mut *selector, TOKEN).unwrap();
+                Subscription::with_wakeup_kind(*doorbell, &mut *selector, TOKEN).unwrap();
             let signals = [Signal::HUP, Signal::USR1, Signal::USR2, Signal::WINCH];
             for signal in signals {
                 assert!(subscription.subscribe(signal).unwrap());
@@ -331,7 +331,7 @@ fn w11_the_doorbell_is_private_and_no_signal_is_blocked() {
     for kind in WakeupKind::available() {
         let mut selector = SelectorKind::available()[0].open().unwrap();
         let before = open_fds();
-        let result = Subscription::with_doorbell(*kind, &mut *selector, TOKEN);
+        let result = Subscription::with_wakeup_kind(*kind, &mut *selector, TOKEN);
         if *kind == WakeupKind::UserEvent {
             assert_eq!(result.unwrap_err().kind(), io::ErrorKind::Unsupported);
             continue;

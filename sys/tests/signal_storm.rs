@@ -22,7 +22,7 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
 
 fn open(doorbell: WakeupKind) -> (Box<dyn Selector>, Subscription) {
     let mut selector = SelectorKind::available()[0].open().unwrap();
-    let subscription = Subscription::with_doorbell(doorbell, &mut *selector, TOKEN).unwrap();
+    let subscription = Subscription::with_wakeup_kind(doorbell, &mut *selector, TOKEN).unwrap();
     (selector, subscription)
 }
 

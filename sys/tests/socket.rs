@@ -316,10 +316,10 @@ fn s4_errors_of_accept_are_sorted() {
 fn a_reserve_turns_one_connection_away() {
     let (listener, address) = listen(LOOPBACK);
     let mut reserve = ReserveFd::new(&listener).unwrap();
-    assert!(matches!(reserve.turn_away(&listener), Err(AcceptError::WouldBlock)));
+    assert!(matches!(reserve.accept_and_close(&listener), Err(AcceptError::WouldBlock)));
     let unlucky = connect(&address).unwrap();
     let lucky = connect(&address).unwrap();
-    let from = reserve.turn_away(&listener).unwrap();
+    let from = reserve.accept_and_close(&listener).unwrap();
     assert_eq!(from, socket::local_addr(&unlucky).unwrap());
     wait(&unlucky, Interest::READABLE);
     assert_eq!(socket::recv(&unlucky, &mut [0; 8]).unwrap(), 0, "the peer learns at once");

@@ -47,19 +47,19 @@ fn s4_at_the_limit_the_reserve_gets_a_connection_out_of_the_way() {
     let before = limit(64);
     let mut taken = exhaust();
     assert!(matches!(socket::accept(&listener), Err(AcceptError::Capacity(_))));
-    let from = reserve.turn_away(&listener).unwrap();
+    let from = reserve.accept_and_close(&listener).unwrap();
     assert_eq!(from, socket::local_addr(&clients[0]).unwrap());
     assert!(reserve.is_filled());
 
     reserve.release();
     let thief = std::fs::File::open("/dev/null").unwrap();
-    assert!(matches!(reserve.turn_away(&listener), Err(AcceptError::Capacity(_))));
+    assert!(matches!(reserve.accept_and_close(&listener), Err(AcceptError::Capacity(_))));
     assert!(!reserve.is_filled());
     assert!(ReserveFd::new(&listener).is_err());
     assert!(socket::connect(&address).is_err());
     assert!(Subscription::new(&mut *selector, Token::new(1, 0)).is_err());
     drop(thief);
-    let from = reserve.turn_away(&listener).unwrap();
+    let from = reserve.accept_and_close(&listener).unwrap();
     assert_eq!(from, socket::local_addr(&clients[1]).unwrap());
 
     taken.pop();

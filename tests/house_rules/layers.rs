@@ -4,9 +4,9 @@ use super::source::{Source, assert_none, is_word, sources, words};
 
 /// The modules, lowest layer first.
 const LAYERS: &[&[&str]] = &[
-    &["text"],
-    &["error", "panic", "clock", "handle", "sync", "steps", "vacancy"],
-    &["ready", "soon_queue", "arena", "roster"],
+    &["log_text"],
+    &["error", "panic", "clock", "handle", "std_or_loom", "step_counter", "vacancy"],
+    &["ready", "soon_queue", "arena", "key_groups"],
     &["timers", "watchers", "inbox", "signals", "blocking"],
     &["event_loop"],
     &["task"],

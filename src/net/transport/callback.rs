@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::loop_core::LoopCore;
 use crate::event_loop::read_buffer::ReadBuffer;
 use crate::handle::Key;
-use crate::watchers::{Role, WatcherId};
+use crate::watchers::{Registration, Role, WatcherId};
 
 /// A water mark that the queue has crossed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,9 @@ impl Transport {
         state.stream.with(&mut |stream| writer = stream.writer().map(|fd| fd.as_raw_fd()));
         let role = if writer.is_some() { Role::Reader } else { Role::Both };
         let mode = if state.has(Flags::EDGE) { TriggerMode::Edge } else { TriggerMode::Level };
-        let watch = |fd, role, interest| state.core.watch(fd, role, interest, mode, state.key);
+        let watch = |fd, role, interest| {
+            state.core.register(fd, Registration::owned(state.key, role, interest, mode))
+        };
         let wanted = state.interest_of_flags();
         let reading = watch(state.fd, role, wanted)?;
         state.watches.set([Some(reading), None]);

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use mainspring_sys::blocking::{self, Blocking};
+use mainspring_sys::nonblocking::{self, BlockingMode};
 
 use super::stream_cell::StreamCell;
 use crate::error::{Error, Result};
@@ -23,8 +23,8 @@ const BLOCKING_WRITE: usize = 512;
 pub(crate) struct SharedFile<T: TransportStream> {
     /// The stream; None after it was taken out.
     stream: Option<T>,
-    reader: Blocking,
-    writer: Blocking,
+    reader: BlockingMode,
+    writer: BlockingMode,
 }
 
 const IN_PLACE: &str = "the stream is taken out only at the end";
@@ -34,11 +34,11 @@ impl<T: TransportStream> SharedFile<T> {
         let begin = |fd: BorrowedFd<'_>| {
             let number = fd.as_raw_fd();
             let refused = |source| Error::Watch { operation: "watch", fd: number, source };
-            blocking::begin(fd).map_err(refused)
+            nonblocking::begin(fd).map_err(refused)
         };
         let reader = begin(stream.reader())?;
         let writer = stream.writer().map(begin).transpose().inspect_err(|_| {
-            blocking::end(stream.reader().as_raw_fd(), reader);
+            nonblocking::end(stream.reader().as_raw_fd(), reader);
         })?;
         let writer = writer.unwrap_or(reader);
         Ok(SharedFile { stream: Some(stream), reader, writer })
@@ -50,7 +50,8 @@ impl<T: TransportStream> SharedFile<T> {
     ///
     /// The shared file itself.
     pub(crate) fn into_own(mut self) -> Result<T, SharedFile<T>> {
-        let is_own = (self.reader, self.writer) == (Blocking::Never, Blocking::Never);
+        let is_own =
+            (self.reader, self.writer) == (BlockingMode::NonBlocking, BlockingMode::NonBlocking);
         match self.stream.take_if(|_| is_own) {
             Some(stream) => Ok(stream),
             None => Err(self),
@@ -65,27 +66,27 @@ impl<T: TransportStream> SharedFile<T> {
     fn restore(&mut self) -> Option<T> {
         self.restore_writer();
         let stream = self.stream.take()?;
-        blocking::end(stream.reader().as_raw_fd(), self.reader);
+        nonblocking::end(stream.reader().as_raw_fd(), self.reader);
         Some(stream)
     }
 
     fn restore_writer(&mut self) {
         if let Some(writer) = self.stream.as_ref().and_then(T::writer) {
-            blocking::end(writer.as_raw_fd(), self.writer);
-            self.writer = Blocking::Never;
+            nonblocking::end(writer.as_raw_fd(), self.writer);
+            self.writer = BlockingMode::NonBlocking;
         }
     }
 
     /// Returns `WouldBlock` if a call on a blocking descriptor might block.
     fn check(&self, to_write: bool) -> io::Result<()> {
         let state = if to_write { self.writer } else { self.reader };
-        if state != Blocking::Kept {
+        if state != BlockingMode::Blocking {
             return Ok(());
         }
         let stream = self.stream();
         let writer = if to_write { stream.writer() } else { None };
         let fd = writer.unwrap_or_else(|| stream.reader()).as_raw_fd();
-        let is_ready = blocking::is_ready(fd, to_write);
+        let is_ready = nonblocking::is_ready(fd, to_write);
         if is_ready { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 }
@@ -105,14 +106,16 @@ impl<T: TransportStream> TransportStream for SharedFile<T> {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.check(true)?;
         match self.writer {
-            Blocking::Kept => self.stream().write(&bytes[..bytes.len().min(BLOCKING_WRITE)]),
+            BlockingMode::Blocking => {
+                self.stream().write(&bytes[..bytes.len().min(BLOCKING_WRITE)])
+            }
             _ => self.stream().write(bytes),
         }
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match (self.writer, slices.iter().find(|slice| !slice.is_empty())) {
-            (Blocking::Kept, Some(first)) => self.write(first),
+            (BlockingMode::Blocking, Some(first)) => self.write(first),
             _ => self.stream().write_vectored(slices),
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::Error;
-use crate::text::listed;
+use crate::log_text::listed;
 
 /// All errors of a [`TaskGroup`](crate::TaskGroup), in the order of occurrence; at least one.
 ///

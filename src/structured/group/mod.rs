@@ -144,7 +144,7 @@ impl TaskGroup {
         let number = state.next.replace(state.next.get() + 1);
         let entry = ChildEntry { state: state.clone(), number };
         let key = tasks.spawn(entry.run(future), Location::caller());
-        if key == Key::NOWHERE {
+        if key == Key::NONE {
             return Err(Error::Closed);
         }
         state.children.borrow_mut().insert(number, tasks.handle(key));

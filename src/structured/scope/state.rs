@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::steps::step;
+use crate::step_counter::step;
 use crate::task::cancel_region::{Guard, Region};
 use crate::task::{Cancelled, current};
 

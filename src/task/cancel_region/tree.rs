@@ -7,7 +7,7 @@ use std::task::Waker;
 
 use super::region::{Guard, Region};
 use crate::handle::Handle;
-use crate::steps::step;
+use crate::step_counter::step;
 use crate::task::tasks::Tasks;
 use crate::task::{current, foreign};
 

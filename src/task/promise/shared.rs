@@ -27,7 +27,7 @@ use crate::task::{current, foreign};
 pub(super) struct Shared<T: 'static> {
     /// The loop of `waiter`, which also gets the report of a failure; [`NO_LOOP`] before a wait.
     pub(super) loop_id: Cell<u32>,
-    /// Key of the waiting task; [`Key::NOWHERE`] if no task waits.
+    /// Key of the waiting task; [`Key::NONE`] if no task waits.
     waiter: Cell<Key>,
     state: Cell<State<T>>,
     rare: Cell<Option<Box<RareState<T>>>>,
@@ -98,7 +98,7 @@ type Callback<T> = Box<dyn FnOnce(Result<&T, &Error>)>;
 
 impl<T> Shared<T> {
     pub(super) fn new() -> Shared<T> {
-        let (loop_id, waiter) = (Cell::new(NO_LOOP), Cell::new(Key::NOWHERE));
+        let (loop_id, waiter) = (Cell::new(NO_LOOP), Cell::new(Key::NONE));
         Shared { loop_id, waiter, state: Cell::new(State::Unset), rare: Cell::new(None) }
     }
 
@@ -163,8 +163,8 @@ impl<T> Shared<T> {
     }
 
     pub(super) fn forget_waiter(&self) {
-        let waiter = self.waiter.replace(Key::NOWHERE);
-        if waiter != Key::NOWHERE
+        let waiter = self.waiter.replace(Key::NONE);
+        if waiter != Key::NONE
             && let Some(tasks) = current::find(self.loop_id.get())
         {
             tasks.forget_waiter(waiter);
@@ -203,8 +203,8 @@ impl<T> Shared<T> {
                 self.state.set(State::Failed);
             }
         }
-        let waiter = self.waiter.replace(Key::NOWHERE);
-        if waiter != Key::NOWHERE
+        let waiter = self.waiter.replace(Key::NONE);
+        if waiter != Key::NONE
             && let Some(tasks) = current::find(self.loop_id.get())
         {
             tasks.wake(waiter);
@@ -283,7 +283,7 @@ impl<T> Drop for Notifying<T> {
                     let mut rest =
                         Notifying { shared: self.shared.clone(), result: self.result.take() };
                     let key = tasks.spawn(async move { rest.run(callback) }, location);
-                    tasks.detach(key, Key::NOWHERE);
+                    tasks.detach(key, Key::NONE);
                 }
             },
         }

@@ -32,7 +32,7 @@ pub(crate) const SLOT: u32 = (1 << SHIFT) - 1;
 
 impl KeyKind {
     pub(crate) fn of(key: Key) -> KeyKind {
-        match (key.slot & !Key::GUEST) >> SHIFT {
+        match (key.slot & !Key::TASK_BASE) >> SHIFT {
             0 => KeyKind::Task,
             1 => KeyKind::Waker,
             2 => KeyKind::Rare,
@@ -98,7 +98,7 @@ pub(crate) struct Slab<T> {
 
 impl<T> Slab<T> {
     pub(crate) fn new(kind: KeyKind) -> Slab<T> {
-        let base = Key::GUEST | (kind as u32) << SHIFT;
+        let base = Key::TASK_BASE | (kind as u32) << SHIFT;
         Slab { base, entries: Vec::new(), free: Vacancies::default() }
     }
 

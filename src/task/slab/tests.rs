@@ -13,17 +13,17 @@ fn a_key_finds_its_value_only() {
     let three = slab.insert("three"); // In the slot of the first one.
     assert!(three.slot == one.slot && slab.get(one).is_none());
     assert_eq!(slab.keys(), [three, two]);
-    assert_eq!(slab.get(Key::NOWHERE), None);
+    assert_eq!(slab.get(Key::NONE), None);
 }
 
 #[test]
 fn a_key_has_the_kind_of_its_slab() {
     for kind in [KeyKind::Task, KeyKind::Waker, KeyKind::Rare, KeyKind::Io] {
         let key = Slab::new(kind).insert(());
-        assert!(key.is_guest());
+        assert!(key.is_task_layer());
         assert_eq!(KeyKind::of(key), kind);
     }
-    assert_eq!(KeyKind::of(Key::NOWHERE), KeyKind::Io);
+    assert_eq!(KeyKind::of(Key::NONE), KeyKind::Io);
 }
 
 /// P124: a slot whose generations are used up is not reused.

@@ -32,8 +32,8 @@ impl Tasks {
         task.slot.content = Some(output);
         let has_callbacks = task.has_callbacks();
         let joiner = match detached {
-            true => Key::NOWHERE,
-            false => mem::replace(task.joiner(), Key::NOWHERE),
+            true => Key::NONE,
+            false => mem::replace(task.joiner(), Key::NONE),
         };
         drop(slots);
         if has_callbacks {
@@ -41,7 +41,7 @@ impl Tasks {
         } else if detached {
             self.discard(key);
         }
-        if joiner != Key::NOWHERE {
+        if joiner != Key::NONE {
             self.wake(joiner);
         }
     }
@@ -61,7 +61,7 @@ impl Tasks {
 
     fn spawn_callback(&self, callback: Box<dyn FnOnce()>, location: &'static Location<'static>) {
         let key = self.spawn(async move { callback() }, location);
-        self.detach(key, Key::NOWHERE);
+        self.detach(key, Key::NONE);
     }
 
     /// Removes a detached task that is done. Reports a failure that no done-callback has seen.
@@ -100,7 +100,7 @@ impl Tasks {
 
     fn failure_fn(&self, number: Key) -> FailureOf {
         let known = self.failure_fns.borrow();
-        let function = known.get(number.slot as usize).filter(|_| number != Key::NOWHERE);
+        let function = known.get(number.slot as usize).filter(|_| number != Key::NONE);
         function.map_or(of_known_types, |(_, function)| *function)
     }
 
@@ -124,7 +124,7 @@ impl Tasks {
     }
 
     /// Marks a task whose output will not be taken. `failure_fn` is a
-    /// [`failure_fn_number`](Tasks::failure_fn_number), or [`Key::NOWHERE`] for outputs of the known
+    /// [`failure_fn_number`](Tasks::failure_fn_number), or [`Key::NONE`] for outputs of the known
     /// types.
     pub(crate) fn detach(&self, key: Key, failure_fn: Key) {
         let mut slots = self.slots.borrow_mut();
@@ -212,7 +212,7 @@ impl Tasks {
             drop(slots);
             return self.discard(key);
         }
-        let joiner = mem::replace(task.joiner(), Key::NOWHERE);
+        let joiner = mem::replace(task.joiner(), Key::NONE);
         drop(slots);
         self.wake(joiner);
     }

@@ -13,8 +13,8 @@ use mainspring_sys::{Interest, Readiness, TriggerMode};
 
 use super::ticket::Ticket;
 use crate::handle::Key;
-use crate::steps::step;
-use crate::watchers::{Ownership, WatcherId, visible};
+use crate::step_counter::step;
+use crate::watchers::{FdOwnership, WatcherId, visible};
 
 /// An fd that tasks wait for.
 pub(super) struct IoSlot {
@@ -48,7 +48,7 @@ pub(super) enum Watching {
 /// An entry of the queue.
 #[derive(Clone, Copy)]
 pub(super) struct IoWaiter {
-    /// Key to wake; [`Key::NOWHERE`] if there is no waiter.
+    /// Key to wake; [`Key::NONE`] if there is no waiter.
     pub(super) key: Key,
     /// Distinguishes waiters with the same key.
     number: u32,
@@ -56,18 +56,18 @@ pub(super) struct IoWaiter {
 }
 
 impl IoWaiter {
-    const NONE: IoWaiter = IoWaiter { key: Key::NOWHERE, number: 0, interest: Interest::empty() };
+    const NONE: IoWaiter = IoWaiter { key: Key::NONE, number: 0, interest: Interest::empty() };
 
     fn is_ready(&self, readiness: Readiness) -> bool {
-        self.key != Key::NOWHERE && !visible(readiness, self.interest).is_empty()
+        self.key != Key::NONE && !visible(readiness, self.interest).is_empty()
     }
 }
 
 impl IoSlot {
-    pub(super) fn new(mode: TriggerMode, ownership: Ownership) -> IoSlot {
+    pub(super) fn new(mode: TriggerMode, ownership: FdOwnership) -> IoSlot {
         let (watcher, readiness) = (None, Readiness::empty());
         let watching = match (mode, ownership) {
-            (_, Ownership::Borrowed) => Watching::Borrowed,
+            (_, FdOwnership::Borrowed) => Watching::Borrowed,
             (TriggerMode::Level, _) => Watching::Level,
             _ => Watching::Edge,
         };
@@ -77,7 +77,7 @@ impl IoSlot {
 
     /// Returns all waiters, in the order of arrival.
     pub(super) fn waiters(&self) -> impl Iterator<Item = &IoWaiter> {
-        let first = Some(&self.first).filter(|first| first.key != Key::NOWHERE);
+        let first = Some(&self.first).filter(|first| first.key != Key::NONE);
         first.into_iter().chain(self.others.values())
     }
 
@@ -91,7 +91,7 @@ impl IoSlot {
             true => Some(&mut self.first),
             false => self.others.get_mut(&number),
         };
-        waiter.filter(|waiter| waiter.key != Key::NOWHERE && waiter.interest == interest)
+        waiter.filter(|waiter| waiter.key != Key::NONE && waiter.interest == interest)
     }
 
     /// Adds a waiter at the end of the queue. A waiter that is queued already keeps its position.
@@ -107,7 +107,7 @@ impl IoSlot {
         ticket.number.set(self.latest);
         let waiter = IoWaiter { key, number: self.latest, interest };
         match self.first.key {
-            Key::NOWHERE if self.others.is_empty() => self.first = waiter,
+            Key::NONE if self.others.is_empty() => self.first = waiter,
             _ => drop(self.others.insert(self.latest, waiter)),
         }
     }

@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::handle::Key;
 use crate::ready::Ready;
 use crate::task::slab::KeyKind;
-use crate::watchers::{Half, Ownership, Role};
+use crate::watchers::{FdOwnership, Registration, Role};
 
 impl Tasks {
     /// Registers `fd`. Nothing is known about its readiness yet.
@@ -29,12 +29,12 @@ impl Tasks {
         fd: RawFd,
         interest: Interest,
         mode: TriggerMode,
-        ownership: Ownership,
+        ownership: FdOwnership,
     ) -> Result<Key> {
         self.core.check_open()?;
         let key = self.ios.borrow_mut().insert(IoSlot::new(mode, ownership));
-        let half = Half { key, interest, role: Role::Both, ownership };
-        let watcher = self.core.watch_half(fd, mode, half);
+        let registration = Registration { key, role: Role::Both, interest, mode, ownership };
+        let watcher = self.core.register(fd, registration);
         let mut ios = self.ios.borrow_mut();
         match watcher {
             Ok(watcher) => {
@@ -170,7 +170,7 @@ impl Tasks {
         if let Some(slot) = self.ios.borrow_mut().get(key) {
             slot.leave(number, interest);
         }
-        self.forget_waiter(ticket.key.replace(Key::NOWHERE));
+        self.forget_waiter(ticket.key.replace(Key::NONE));
     }
 
     /// Returns the key of the first waiter.
@@ -183,7 +183,7 @@ impl Tasks {
     #[inline]
     pub(super) fn deliver(&self, ready: Ready) -> bool {
         // The fd's key is internal: `LoopHandle::current` must not return it.
-        self.core.current.set(Key::NOWHERE);
+        self.core.current.set(Key::NONE);
         let Some((first, is_alone)) = self.note_event(ready) else { return false };
         if !is_alone {
             self.wake_others(ready.key);

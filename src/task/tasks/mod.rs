@@ -101,7 +101,7 @@ impl Tasks {
             wakers: RefCell::new(Slab::new(KeyKind::Waker)),
             ios: RefCell::new(Slab::new(KeyKind::Io)),
             spare_waker: Cell::new(None),
-            polling: Cell::new(Polling { key: Key::NOWHERE, waker: (&raw const NO_WAKER).cast() }),
+            polling: Cell::new(Polling { key: Key::NONE, waker: (&raw const NO_WAKER).cast() }),
             alive: Cell::new(0),
             main_due: Cell::new(false),
             outer_loop: Cell::new(None),
@@ -121,11 +121,11 @@ impl Tasks {
     /// Returns the task that is being polled.
     pub(crate) fn current(&self) -> Option<Handle> {
         let key = self.polling.get().key;
-        (key != Key::NOWHERE).then(|| self.handle(key))
+        (key != Key::NONE).then(|| self.handle(key))
     }
 
     /// Adds a task and queues its first poll. A closed loop drops the future, and returns
-    /// [`Key::NOWHERE`].
+    /// [`Key::NONE`].
     #[inline]
     pub(crate) fn spawn(
         &self,
@@ -133,7 +133,7 @@ impl Tasks {
         location: &'static Location<'static>,
     ) -> Key {
         if self.core.closed.get() {
-            return Key::NOWHERE;
+            return Key::NONE;
         }
         let future: BoxedTask = Box::pin(task);
         let key = self.slots.borrow_mut().insert(Some(future), Flags::QUEUED, location);
@@ -205,7 +205,7 @@ impl Tasks {
     /// Drops the stored waker of a waiter that no longer waits.
     #[inline]
     pub(crate) fn forget_waiter(&self, key: Key) {
-        if key != Key::NOWHERE && KeyKind::of(key) == KeyKind::Waker {
+        if key != Key::NONE && KeyKind::of(key) == KeyKind::Waker {
             let waker = self.wakers.borrow_mut().remove(key);
             self.discard_waker(waker);
         }

@@ -70,7 +70,7 @@ impl TaskLayer for Tasks {
     }
 
     fn has_messages(&self) -> bool {
-        self.inbox.is_told()
+        self.inbox.is_notified()
     }
 
     fn is_alive(&self) -> bool {

@@ -13,8 +13,8 @@ use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
 use super::InInbox;
-use crate::inbox::{Doorbell, Inbox};
-use crate::sync::Ordering;
+use crate::inbox::{Inbox, WakeLoop};
+use crate::std_or_loom::Ordering;
 
 /// A doorbell like that of the kernel.
 struct Bell {
@@ -36,14 +36,14 @@ impl Bell {
 }
 
 /// Lets the loop sleep on the doorbell that the inbox owns.
-impl Doorbell for Arc<Bell> {
-    fn ring(&self) -> io::Result<()> {
+impl WakeLoop for Arc<Bell> {
+    fn wake(&self) -> io::Result<()> {
         *self.rings.lock().unwrap() = true;
         self.rung.notify_one();
         Ok(())
     }
 
-    fn silence(&self) -> io::Result<()> {
+    fn drain(&self) -> io::Result<()> {
         *self.rings.lock().unwrap() = false;
         Ok(())
     }
@@ -70,13 +70,13 @@ impl Model {
 
     /// Runs a tick, which checks the inbox until it is empty. Returns the amount of work done.
     fn tick(&self, poll: Poll) -> usize {
-        self.inbox.answer().unwrap();
+        self.inbox.drain_wakeup().unwrap();
         let (mut done, mut wakes) = (0, VecDeque::new());
         loop {
             self.inbox.take(&mut wakes);
             assert!(wakes.len() <= 1, "a task is queued once");
             done += wakes.drain(..).map(|task| poll(&task)).sum::<usize>();
-            if !self.inbox.is_told() {
+            if !self.inbox.is_notified() {
                 return done;
             }
         }

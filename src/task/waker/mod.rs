@@ -20,8 +20,8 @@ use std::task::Waker;
 use mainspring_sys::Wakeup;
 
 use crate::handle::Key;
-use crate::inbox::{Doorbell, Inbox};
-use crate::sync::AtomicBool;
+use crate::inbox::{Inbox, WakeLoop};
+use crate::std_or_loom::AtomicBool;
 
 #[cfg(all(loom, test))]
 mod loom_tests;
@@ -62,7 +62,7 @@ impl InInbox {
     }
 
     /// Sends an item, unless it is in the inbox already.
-    fn send<T, D: Doorbell>(&self, inbox: &Inbox<T, D>, item: impl FnOnce() -> T) {
+    fn send<T, D: WakeLoop>(&self, inbox: &Inbox<T, D>, item: impl FnOnce() -> T) {
         if !self.0.swap(true, Ordering::AcqRel) {
             // Errors need no action: a closed loop has no tasks, and a loop whose doorbell is broken
             // checks its inbox in its next tick.

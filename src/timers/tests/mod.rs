@@ -5,8 +5,8 @@ use super::{NEVER, Timers};
 use crate::handle::Key;
 use crate::vacancy::KEPT;
 
-mod far;
-mod twin;
+mod far_timers;
+mod model;
 
 fn key(slot: u32) -> Key {
     Key { slot, generation: 7 }

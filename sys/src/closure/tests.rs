@@ -1,16 +1,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use super::{CallOnce, OneWord, Room, SendOnce, ThreeWords, fits};
+use super::{CallOnce, Inline1, Inline3, SendOnce, Storage, fits};
 
-type Closure = CallOnce<ThreeWords, &'static str, String, usize>;
+type Closure = CallOnce<Inline3, &'static str, String, usize>;
 
 /// A value that can be counted by its clones.
 fn counted() -> Rc<()> {
     Rc::new(())
 }
 
-fn say<P: Room>(
+fn say<P: Storage>(
     closure: CallOnce<P, &'static str, String, usize>,
     word: &'static str,
 ) -> (usize, String) {
@@ -29,7 +29,7 @@ fn closures_of_every_size_are_called_with_what_they_captured() {
     });
     assert_eq!(say(closure, "small"), (3, "small".to_owned()));
     let large = [1usize; 100];
-    assert!(!fits::<[usize; 100], ThreeWords>());
+    assert!(!fits::<[usize; 100], Inline3>());
     let closure = Closure::new(move |word: &&str, said: &mut String| {
         said.push_str(word);
         large.into_iter().sum()
@@ -42,8 +42,8 @@ fn what_is_more_aligned_than_a_word_gets_a_box() {
     #[repr(align(16))]
     struct Pair(u8);
     let pair = Pair(7);
-    assert!(size_of::<Pair>() <= size_of::<ThreeWords>());
-    assert!(!fits::<Pair, ThreeWords>());
+    assert!(size_of::<Pair>() <= size_of::<Inline3>());
+    assert!(!fits::<Pair, Inline3>());
     let closure = Closure::new(move |_, _| {
         let pair = &pair;
         assert!((&raw const *pair).is_aligned());
@@ -83,21 +83,21 @@ fn captures_of_a_closure_that_panics_are_dropped_once() {
 #[test]
 fn a_closure_is_called_on_the_thread_it_was_sent_to() {
     let (word, large) = (String::from("sent"), [1usize; 8]);
-    let sent: [SendOnce<ThreeWords, &'static str, String, usize>; 2] = [
+    let sent: [SendOnce<Inline3, &'static str, String, usize>; 2] = [
         SendOnce::new(move |_: &&'static str, said: &mut String| {
             said.push_str(&word);
             0
         }),
         SendOnce::new(move |_: &&'static str, _: &mut String| large.len()),
     ];
-    let said = std::thread::spawn(move || sent.map(|sent| say(sent.into_inner(), "")));
+    let said = std::thread::spawn(move || sent.map(|sent| say(sent.into_call_once(), "")));
     let [(_, word), (length, _)] = said.join().unwrap();
     assert_eq!((word.as_str(), length), ("sent", 8));
 }
 
 #[test]
 fn one_word_is_room_for_a_number_or_a_pointer() {
-    type Small = CallOnce<OneWord, &'static str, String, usize>;
+    type Small = CallOnce<Inline1, &'static str, String, usize>;
     let (count, number) = (counted(), 3usize);
     let kept = count.clone();
     let closures = [
@@ -108,13 +108,13 @@ fn one_word_is_room_for_a_number_or_a_pointer() {
     ];
     assert_eq!(closures.map(|closure| say(closure, "1234").0), [0, 3, 2, 7]);
     assert_eq!(Rc::strong_count(&count), 1);
-    assert!(fits::<Rc<()>, OneWord>() && !fits::<&str, OneWord>());
+    assert!(fits::<Rc<()>, Inline1>() && !fits::<&str, Inline1>());
 }
 
 /// An `Option` of it costs nothing.
 #[test]
 fn it_is_its_room_and_a_pointer() {
     let words = |bytes| bytes / size_of::<usize>();
-    assert_eq!(words(size_of::<Option<CallOnce<OneWord, (), (), ()>>>()), 2);
-    assert_eq!(words(size_of::<Option<CallOnce<ThreeWords, (), (), ()>>>()), 4);
+    assert_eq!(words(size_of::<Option<CallOnce<Inline1, (), (), ()>>>()), 2);
+    assert_eq!(words(size_of::<Option<CallOnce<Inline3, (), (), ()>>>()), 4);
 }

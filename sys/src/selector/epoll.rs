@@ -12,7 +12,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::always::AlwaysReady;
+use super::always_ready::AlwaysReady;
 use super::{Selector, UserEvent, check_interest, no_user_events, parents_selector};
 use crate::environment;
 use crate::event::{Event, Events, Interest, Readiness, Token, TriggerMode};

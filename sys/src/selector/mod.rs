@@ -38,15 +38,15 @@ use crate::event::{Events, Interest};
 pub use self::contract::{Selector, UserEvent};
 
 #[cfg(any(has_epoll, has_kqueue, test))]
-mod always;
+mod always_ready;
 mod contract;
 #[cfg(has_epoll)]
 pub mod epoll;
 #[cfg(any(has_kqueue, test))]
 pub mod kqueue;
 pub mod poll;
+mod registrations;
 pub mod select;
-mod table;
 
 /// The selectors that this crate has.
 ///
@@ -178,7 +178,7 @@ impl AnySelector {
 
     /// Whether [`clear_readiness`](Selector::clear_readiness) would do nothing now, whatever it is told.
     #[inline]
-    pub fn ignores_drained(&self) -> bool {
+    pub fn ignores_clear_readiness(&self) -> bool {
         match self {
             #[cfg(has_epoll)]
             AnySelector::Epoll(epoll) => !epoll.has_files(),

@@ -31,7 +31,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::table::{Entry, Ready, Table, is_mostly_vacant, shrink};
+use super::registrations::{Entry, Ready, Table, is_mostly_vacant, shrink};
 use super::{Selector, UserEvent, check_interest, no_user_events};
 use crate::event::{Events, Interest, Readiness, Token, TriggerMode};
 use crate::syscall::{check, retry};

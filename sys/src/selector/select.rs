@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::poll::{self, Look, interrupted, question, wait_once};
-use super::table::{Entry, Ready, Table};
+use super::registrations::{Entry, Ready, Table};
 use super::{Selector, SelectorKind, UserEvent, check_interest, list, no_user_events};
 use crate::event::{Events, Interest, Readiness, Token, TriggerMode};
 use crate::fd::is_open;

@@ -66,7 +66,7 @@ impl Subscription {
         let kinds = WakeupKind::available();
         // A pipe is everywhere, and a handler may write to it.
         let kind = kinds.iter().copied().find(|kind| *kind != WakeupKind::UserEvent);
-        Subscription::with_doorbell(kind.unwrap_or(WakeupKind::Pipe), selector, token)
+        Subscription::with_wakeup_kind(kind.unwrap_or(WakeupKind::Pipe), selector, token)
     }
 
     /// As [`new`](Subscription::new), with this kind of doorbell.
@@ -75,7 +75,7 @@ impl Subscription {
     ///
     /// `Unsupported` for a kind that a signal handler cannot ring, or that the system has not; the
     /// kernel refuses a new descriptor.
-    pub fn with_doorbell(
+    pub fn with_wakeup_kind(
         kind: WakeupKind,
         selector: &mut dyn Selector,
         token: Token,

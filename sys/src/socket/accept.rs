@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::{Address, KernelAddress, option};
-use crate::everyday::{Meaning, Operation, meaning};
+use crate::error_class::{ErrorClass, Operation, classify};
 use crate::fd::{duplicate, owned};
 use crate::syscall::retry;
 
@@ -30,7 +30,7 @@ pub enum AcceptError {
 }
 
 impl From<io::Error> for AcceptError {
-    /// Sorts an error of accept(2), by the [table of everyday errors](crate::everyday). Only the
+    /// Sorts an error of accept(2), by the [table of everyday errors](crate::error_class). Only the
     /// errors that POSIX gives for a descriptor that is no listening socket are
     /// [`Listener`](AcceptError::Listener); the default is one connection.
     ///
@@ -42,10 +42,10 @@ impl From<io::Error> for AcceptError {
     /// assert!(matches!(AcceptError::from(aborted), AcceptError::Connection(_)));
     /// ```
     fn from(error: io::Error) -> AcceptError {
-        match meaning(Operation::Accept, &error) {
-            Meaning::Wait => AcceptError::WouldBlock,
-            Meaning::Capacity => AcceptError::Capacity(error),
-            Meaning::Fault => AcceptError::Listener(error),
+        match classify(Operation::Accept, &error) {
+            ErrorClass::WouldBlock => AcceptError::WouldBlock,
+            ErrorClass::Capacity => AcceptError::Capacity(error),
+            ErrorClass::Fault => AcceptError::Listener(error),
             _ => AcceptError::Connection(error),
         }
     }
@@ -168,7 +168,7 @@ fn settle(socket: &OwnedFd) -> io::Result<()> {
 /// let listener = socket::listen(&"127.0.0.1:0".parse()?, &ListenOptions::default())?;
 /// let _client = socket::connect(&socket::local_addr(&listener)?)?;
 /// let mut reserve = ReserveFd::new(&listener)?;
-/// let from = reserve.turn_away(&listener)?;
+/// let from = reserve.accept_and_close(&listener)?;
 /// assert!(from.as_inet().unwrap().ip().is_loopback());
 /// assert!(reserve.is_filled());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -216,7 +216,7 @@ impl ReserveFd {
     ///
     /// Those of [`accept`]. `Capacity` if another thread was faster to take the descriptor that was
     /// given up.
-    pub fn turn_away(&mut self, listener: impl AsFd) -> Result<Address, AcceptError> {
+    pub fn accept_and_close(&mut self, listener: impl AsFd) -> Result<Address, AcceptError> {
         self.refill(&listener)?;
         self.release();
         let turned_away = accept(&listener).map(|(_closed_here, from)| from);

@@ -22,10 +22,10 @@ mod address;
 mod bind;
 mod connect;
 mod credentials;
-mod lifetime;
-mod name;
+mod host_name;
+mod keepalive;
 mod option;
-mod refusal;
+mod parse_error;
 mod socket_file;
 mod text;
 mod transfer;
@@ -36,13 +36,13 @@ pub use address::Address;
 pub use bind::{BindOptions, ListenOptions, bind_datagram, listen};
 pub use connect::{Connecting, connect, connect_datagram, connect_from, finish_connect, set_peer};
 pub use credentials::{PeerCredentials, peer_credentials};
+pub use host_name::host_name;
 #[allow(deprecated)]
-pub use lifetime::set_linger;
-pub use lifetime::{
+pub use keepalive::set_linger;
+pub use keepalive::{
     KeepaliveTimes, keepalive, keepalive_times, linger, set_keepalive, set_keepalive_times,
     set_linger_zero, set_user_timeout, user_timeout,
 };
-pub use name::name_of;
 pub use option::{
     nodelay, recv_buffer, reuse_address, reuse_port, send_buffer, set_nodelay, set_recv_buffer,
     set_reuse_address, set_reuse_port, set_send_buffer, set_v6_only, take_error, v6_only,

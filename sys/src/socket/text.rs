@@ -12,7 +12,7 @@ use std::net::{SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 use std::str::FromStr;
 
-use super::refusal::{quoted, refused};
+use super::parse_error::{quoted, refused};
 use super::unix::invalid;
 use super::{Address, UnixAddress};
 

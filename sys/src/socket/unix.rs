@@ -6,7 +6,7 @@ use std::mem::{offset_of, size_of};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::refusal::quoted;
+use super::parse_error::quoted;
 
 /// The most bytes of a path or name. One is left for the zero behind a path or in front of a name.
 const LONGEST: usize = size_of::<libc::sockaddr_un>() - PATH - 1;

@@ -203,17 +203,17 @@ impl Table {
         let Some(at) = self.vacant.take(&self.slots) else { return self.append(content, flags) };
         let slot = &mut self.slots[at as usize];
         slot.content = content;
-        slot.link = Key::NOWHERE;
+        slot.link = Key::NONE;
         slot.flags = flags;
-        Key { slot: Key::GUEST | at, generation: slot.generation }
+        Key { slot: Key::TASK_BASE | at, generation: slot.generation }
     }
 
     #[inline]
     fn append(&mut self, content: Option<BoxedTask>, flags: Flags) -> Key {
         let (at, generation) = (self.slots.len(), self.vacant.append());
         assert!(at < SLOT as usize, "a loop can hold fewer than 2^29 tasks");
-        self.slots.push(TaskSlot { content, link: Key::NOWHERE, generation, flags });
-        Key { slot: Key::GUEST | at as u32, generation }
+        self.slots.push(TaskSlot { content, link: Key::NONE, generation, flags });
+        Key { slot: Key::TASK_BASE | at as u32, generation }
     }
 
     #[inline]
@@ -275,7 +275,7 @@ impl Table {
     pub(super) fn keys(&self) -> Vec<Key> {
         let taken = (0..).zip(&self.slots).filter(|(_, slot)| !slot.flags.contains(Flags::VACANT));
         let key = |(at, slot): (u32, &TaskSlot)| Key {
-            slot: Key::GUEST | at,
+            slot: Key::TASK_BASE | at,
             generation: slot.generation,
         };
         taken.map(key).collect()

@@ -21,7 +21,7 @@ fn a_key_finds_its_task_only() {
     let three = insert(&mut table, Flags::QUEUED);
     assert!(three.slot == one.slot && table.get(one).is_none());
     assert_eq!(table.keys(), [three, two]);
-    assert!(table.get(Key::NOWHERE).is_none());
+    assert!(table.get(Key::NONE).is_none());
 }
 
 /// The slot that was freed last is used first, and no slot is lost.
@@ -32,7 +32,7 @@ fn free_slots_are_used_before_the_table_grows() {
     for at in [1, 4, 2] {
         table.remove(keys[at]);
     }
-    let slots = [2, 4, 1, 5].map(|at| Key::GUEST | at);
+    let slots = [2, 4, 1, 5].map(|at| Key::TASK_BASE | at);
     assert_eq!(slots.map(|_| insert(&mut table, Flags::QUEUED).slot), slots);
 }
 
@@ -54,11 +54,11 @@ fn a_slot_is_retired_with_its_last_generation() {
 fn the_joiner_moves_into_the_rare_state() {
     let mut table = Table::new();
     let (task, joiner) = (insert(&mut table, Flags::QUEUED), Key { slot: 7, generation: 7 });
-    assert_eq!(table.get(task).map(|mut task| *task.joiner()), Some(Key::NOWHERE));
+    assert_eq!(table.get(task).map(|mut task| *task.joiner()), Some(Key::NONE));
     *table.get(task).unwrap().joiner() = joiner;
     table.get(task).unwrap().details_or_new().name = Some("named".into());
     assert_eq!(*table.get(task).unwrap().joiner(), joiner);
-    *table.get(task).unwrap().joiner() = Key::NOWHERE;
+    *table.get(task).unwrap().joiner() = Key::NONE;
     let name = table.get(task).and_then(|mut task| task.details()?.name.clone());
     assert_eq!(name.as_deref(), Some("named"));
     let removed = table.remove(task).unwrap();

@@ -5,7 +5,7 @@
 //! the events of an fd into one, and turns the end of either direction into what
 //! [`Readiness::with_implied`] understands.
 //!
-//! Limits of kqueue(2), or of some systems (`facts.rs` lists them kernel by kernel):
+//! Limits of kqueue(2), or of some systems (`assumptions.rs` lists them kernel by kernel):
 //!
 //! * Priority data needs `EVFILT_EXCEPT` (macOS, OpenBSD, DragonFly). On the other systems an
 //!   interest in it is the error `Unsupported`; poll and select have it. Asked for alone, it comes
@@ -41,19 +41,19 @@ use std::time::Duration;
 use self::changes::Changes;
 use self::kernel::{Kernel, Kind};
 use self::kevent::Kevent;
-use self::merging::{Report, settle};
+use self::merge::{Report, settle};
 use self::table::{Registration, Table};
-use super::always::AlwaysReady;
+use super::always_ready::AlwaysReady;
 use super::{Selector, UserEvent, check_interest};
 use crate::event::{Event, Events, Interest, Token, TriggerMode};
 use crate::timeout::retry_wait;
 
+mod assumptions;
 mod changes;
-mod facts;
 mod kernel;
 mod kevent;
-mod merging;
-mod registering;
+mod merge;
+mod register;
 mod table;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The kernels, where they differ.
 //!
 //! FreeBSD 13 and 15 are as measured; the others are as their sources say, function by function in
-//! `facts.rs`.
+//! `assumptions.rs`.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

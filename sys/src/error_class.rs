@@ -3,29 +3,29 @@
 //! The same number means different things to different calls. This is the one table of them, and
 //! the only place that classifies.
 //!
-//! * Any call: EAGAIN and EWOULDBLOCK are [`Wait`](Meaning::Wait) (POSIX), EINTR is
-//!   [`Again`](Meaning::Again) (signal(7)). EMFILE, ENFILE, ENOMEM, and ENOBUFS where nothing else
-//!   is said, are [`Capacity`](Meaning::Capacity) (POSIX).
-//! * accept, [`Fault`](Meaning::Fault): EBADF, ENOTSOCK, EINVAL, EOPNOTSUPP, EFAULT. The descriptor
+//! * Any call: EAGAIN and EWOULDBLOCK are [`Wait`](ErrorClass::WouldBlock) (POSIX), EINTR is
+//!   [`Again`](ErrorClass::Retry) (signal(7)). EMFILE, ENFILE, ENOMEM, and ENOBUFS where nothing else
+//!   is said, are [`Capacity`](ErrorClass::Capacity) (POSIX).
+//! * accept, [`Fault`](ErrorClass::Fault): EBADF, ENOTSOCK, EINVAL, EOPNOTSUPP, EFAULT. The descriptor
 //!   cannot accept (POSIX).
-//! * accept, [`One`](Meaning::One): ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
+//! * accept, [`One`](ErrorClass::OneOff): ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
 //!   EHOSTUNREACH, ENETUNREACH, because Linux passes on network errors of the new connection, and
 //!   EPERM of a firewall (accept(2)). All others too: a peer may have caused them.
-//! * Read and write of a stream, [`Lost`](Meaning::Lost): ECONNRESET, EPIPE, ECONNABORTED, ETIMEDOUT
+//! * Read and write of a stream, [`Lost`](ErrorClass::Disconnected): ECONNRESET, EPIPE, ECONNABORTED, ETIMEDOUT
 //!   (tcp(7), unix(7)); ENOTCONN, where the peer had reset before the call (BSDs, XNU).
 //!   EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, ENONET, ENETDOWN, ENETRESET, ENOPROTOOPT, EPROTO: a TCP
 //!   connection that times out ends with its last ICMP error (icmp_err_convert of
 //!   net/ipv4/icmp.c in Linux).
-//! * Read of a terminal: EIO is [`End`](Meaning::End), see [`end_of_terminal`]. Linux answers it
+//! * Read of a terminal: EIO is the end of the file, see [`end_of_terminal`]. Linux answers it
 //!   when the last program behind a pseudo terminal has gone (n_tty.c of the kernel); BSDs return 0.
-//! * Send a datagram, [`Pause`](Meaning::Pause): ENOBUFS. The queue of the Unix receiver or of the
+//! * Send a datagram, [`Pause`](ErrorClass::Backoff): ENOBUFS. The queue of the Unix receiver or of the
 //!   interface is full (send(2) of BSDs and XNU; Linux has the latter with IP_RECVERR, ip(7)).
-//! * Send or receive a datagram, [`One`](Meaning::One): ECONNREFUSED and the ICMP errors above. An
+//! * Send or receive a datagram, [`One`](ErrorClass::OneOff): ECONNREFUSED and the ICMP errors above. An
 //!   earlier datagram failed; a connected socket reports it once (udp(7)).
-//! * Send a datagram, [`One`](Meaning::One): EMSGSIZE, EPERM, EACCES, because this one is too long or
+//! * Send a datagram, [`One`](ErrorClass::OneOff): EMSGSIZE, EPERM, EACCES, because this one is too long or
 //!   forbidden (udp(7), ip(7)); ECONNRESET, ENOTCONN, EPIPE, ENOENT, because its Unix receiver has
 //!   gone (unix(7)).
-//! * Receive from netlink, [`One`](Meaning::One): ENOBUFS. Messages were lost, so the state has to
+//! * Receive from netlink, [`One`](ErrorClass::OneOff): ENOBUFS. Messages were lost, so the state has to
 //!   be read once more (netlink(7)).
 
 use std::io::{self, ErrorKind, IsTerminal};
@@ -52,28 +52,26 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Returns what `error` of this operation means. The same as [`meaning`].
-    pub fn meaning(self, error: &io::Error) -> Meaning {
-        meaning(self, error)
+    /// Returns what `error` of this operation means. The same as [`classify`].
+    pub fn classify(self, error: &io::Error) -> ErrorClass {
+        classify(self, error)
     }
 }
 
 /// A reasonable reaction to an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Meaning {
+pub enum ErrorClass {
     /// Call again at once: a signal interrupted the call.
-    Again,
+    Retry,
     /// Wait for readiness, and call again.
-    Wait,
+    WouldBlock,
     /// Call again after a pause: no readiness reports when there is room.
-    Pause,
-    /// The stream has ended, like a read that returns 0.
-    End,
+    Backoff,
     /// The peer or the network has ended the connection. This is daily life, no alarm.
-    Lost,
+    Disconnected,
     /// One message or one connection has failed. The descriptor goes on.
-    One,
+    OneOff,
     /// The process or the system is out of descriptors or memory.
     Capacity,
     /// The descriptor or the program is at fault.
@@ -116,17 +114,17 @@ const DATAGRAM: &[libc::c_int] = &[
 /// Returns what `error` of `operation` means, by the [table](self).
 ///
 /// ```
-/// use mainspring_sys::everyday::{Meaning, Operation, meaning};
+/// use mainspring_sys::error_class::{ErrorClass, Operation, classify};
 /// use std::io::{Error, ErrorKind};
 ///
 /// let reset = Error::from(ErrorKind::ConnectionReset);
-/// assert_eq!(meaning(Operation::Read, &reset), Meaning::Lost);
-/// assert_eq!(meaning(Operation::Accept, &reset), Meaning::One);
+/// assert_eq!(classify(Operation::Read, &reset), ErrorClass::Disconnected);
+/// assert_eq!(classify(Operation::Accept, &reset), ErrorClass::OneOff);
 /// ```
-pub fn meaning(operation: Operation, error: &io::Error) -> Meaning {
+pub fn classify(operation: Operation, error: &io::Error) -> ErrorClass {
     match error.kind() {
-        ErrorKind::WouldBlock => return Meaning::Wait,
-        ErrorKind::Interrupted => return Meaning::Again,
+        ErrorKind::WouldBlock => return ErrorClass::WouldBlock,
+        ErrorKind::Interrupted => return ErrorClass::Retry,
         _ => {}
     }
     match error.raw_os_error() {
@@ -135,25 +133,25 @@ pub fn meaning(operation: Operation, error: &io::Error) -> Meaning {
     }
 }
 
-fn of_number(operation: Operation, number: libc::c_int) -> Meaning {
+fn of_number(operation: Operation, number: libc::c_int) -> ErrorClass {
     use Operation::{Accept, Read, ReceiveDatagram, ReceiveNetlink, SendDatagram, Write};
     let is_network = NETWORK.contains(&number);
     match (operation, number) {
-        (Accept, _) if NO_LISTENER.contains(&number) => Meaning::Fault,
-        (SendDatagram, libc::ENOBUFS) => Meaning::Pause,
-        (ReceiveNetlink, libc::ENOBUFS) => Meaning::One,
-        (_, libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Meaning::Capacity,
-        (Accept, _) => Meaning::One,
-        (Read | Write, _) if is_network || PEER.contains(&number) => Meaning::Lost,
-        (SendDatagram, _) if is_network || DATAGRAM.contains(&number) => Meaning::One,
-        (ReceiveDatagram, libc::ECONNREFUSED) => Meaning::One,
-        (ReceiveDatagram, _) if is_network => Meaning::One,
-        _ => Meaning::Fault,
+        (Accept, _) if NO_LISTENER.contains(&number) => ErrorClass::Fault,
+        (SendDatagram, libc::ENOBUFS) => ErrorClass::Backoff,
+        (ReceiveNetlink, libc::ENOBUFS) => ErrorClass::OneOff,
+        (_, libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => ErrorClass::Capacity,
+        (Accept, _) => ErrorClass::OneOff,
+        (Read | Write, _) if is_network || PEER.contains(&number) => ErrorClass::Disconnected,
+        (SendDatagram, _) if is_network || DATAGRAM.contains(&number) => ErrorClass::OneOff,
+        (ReceiveDatagram, libc::ECONNREFUSED) => ErrorClass::OneOff,
+        (ReceiveDatagram, _) if is_network => ErrorClass::OneOff,
+        _ => ErrorClass::Fault,
     }
 }
 
 /// Errors that did not come from a call, of a TLS stream for example.
-fn of_kind(operation: Operation, kind: ErrorKind) -> Meaning {
+fn of_kind(operation: Operation, kind: ErrorKind) -> ErrorClass {
     use ErrorKind::{
         BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
         NetworkDown, NetworkUnreachable, NotConnected, TimedOut,
@@ -162,14 +160,14 @@ fn of_kind(operation: Operation, kind: ErrorKind) -> Meaning {
     let is_peer =
         matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut);
     match operation {
-        Operation::Accept => Meaning::One,
-        Operation::Read | Operation::Write if is_network || is_peer => Meaning::Lost,
+        Operation::Accept => ErrorClass::OneOff,
+        Operation::Read | Operation::Write if is_network || is_peer => ErrorClass::Disconnected,
         Operation::SendDatagram | Operation::ReceiveDatagram
             if is_network || kind == ConnectionRefused =>
         {
-            Meaning::One
+            ErrorClass::OneOff
         }
-        _ => Meaning::Fault,
+        _ => ErrorClass::Fault,
     }
 }
 
@@ -180,7 +178,7 @@ fn of_kind(operation: Operation, kind: ErrorKind) -> Meaning {
 /// process in the background may not read (read(2)).
 ///
 /// ```
-/// use mainspring_sys::everyday::end_of_terminal;
+/// use mainspring_sys::error_class::end_of_terminal;
 /// use std::os::fd::AsFd;
 ///
 /// let (reader, _writer) = std::io::pipe()?;
@@ -221,34 +219,34 @@ mod tests {
 
     use super::*;
 
-    fn of(operation: Operation, number: libc::c_int) -> Meaning {
-        meaning(operation, &Error::from_raw_os_error(number))
+    fn of(operation: Operation, number: libc::c_int) -> ErrorClass {
+        classify(operation, &Error::from_raw_os_error(number))
     }
 
     #[test]
     fn a_number_means_what_the_operation_makes_of_it() {
         use Operation::*;
         for (operation, number, expected) in [
-            (Accept, libc::EAGAIN, Meaning::Wait),
-            (Accept, libc::EINTR, Meaning::Again),
-            (Accept, libc::EHOSTDOWN, Meaning::One),
-            (Accept, libc::EIO, Meaning::One),
-            (Accept, libc::ENOBUFS, Meaning::Capacity),
-            (Accept, libc::EBADF, Meaning::Fault),
-            (Read, libc::ECONNRESET, Meaning::Lost),
-            (Read, libc::EHOSTDOWN, Meaning::Lost),
-            (Read, libc::ENOBUFS, Meaning::Capacity),
-            (Read, libc::EIO, Meaning::Fault),
-            (Write, libc::EPIPE, Meaning::Lost),
-            (Write, libc::ENOSPC, Meaning::Fault),
-            (SendDatagram, libc::ENOBUFS, Meaning::Pause),
-            (SendDatagram, libc::ECONNREFUSED, Meaning::One),
-            (SendDatagram, libc::EMSGSIZE, Meaning::One),
-            (ReceiveDatagram, libc::ECONNREFUSED, Meaning::One),
-            (ReceiveDatagram, libc::EHOSTUNREACH, Meaning::One),
-            (ReceiveDatagram, libc::EBADF, Meaning::Fault),
-            (ReceiveNetlink, libc::ENOBUFS, Meaning::One),
-            (ReceiveNetlink, libc::ENOMEM, Meaning::Capacity),
+            (Accept, libc::EAGAIN, ErrorClass::WouldBlock),
+            (Accept, libc::EINTR, ErrorClass::Retry),
+            (Accept, libc::EHOSTDOWN, ErrorClass::OneOff),
+            (Accept, libc::EIO, ErrorClass::OneOff),
+            (Accept, libc::ENOBUFS, ErrorClass::Capacity),
+            (Accept, libc::EBADF, ErrorClass::Fault),
+            (Read, libc::ECONNRESET, ErrorClass::Disconnected),
+            (Read, libc::EHOSTDOWN, ErrorClass::Disconnected),
+            (Read, libc::ENOBUFS, ErrorClass::Capacity),
+            (Read, libc::EIO, ErrorClass::Fault),
+            (Write, libc::EPIPE, ErrorClass::Disconnected),
+            (Write, libc::ENOSPC, ErrorClass::Fault),
+            (SendDatagram, libc::ENOBUFS, ErrorClass::Backoff),
+            (SendDatagram, libc::ECONNREFUSED, ErrorClass::OneOff),
+            (SendDatagram, libc::EMSGSIZE, ErrorClass::OneOff),
+            (ReceiveDatagram, libc::ECONNREFUSED, ErrorClass::OneOff),
+            (ReceiveDatagram, libc::EHOSTUNREACH, ErrorClass::OneOff),
+            (ReceiveDatagram, libc::EBADF, ErrorClass::Fault),
+            (ReceiveNetlink, libc::ENOBUFS, ErrorClass::OneOff),
+            (ReceiveNetlink, libc::ENOMEM, ErrorClass::Capacity),
         ] {
             assert_eq!(of(operation, number), expected, "{operation:?} {number}");
         }
@@ -258,15 +256,15 @@ mod tests {
     fn errors_without_a_number_are_sorted_by_their_kind() {
         use Operation::*;
         for (operation, kind, expected) in [
-            (Read, ErrorKind::WouldBlock, Meaning::Wait),
-            (Write, ErrorKind::Interrupted, Meaning::Again),
-            (Read, ErrorKind::TimedOut, Meaning::Lost),
-            (Read, ErrorKind::InvalidData, Meaning::Fault),
-            (Accept, ErrorKind::ConnectionAborted, Meaning::One),
-            (ReceiveDatagram, ErrorKind::ConnectionRefused, Meaning::One),
-            (ReceiveDatagram, ErrorKind::ConnectionReset, Meaning::Fault),
+            (Read, ErrorKind::WouldBlock, ErrorClass::WouldBlock),
+            (Write, ErrorKind::Interrupted, ErrorClass::Retry),
+            (Read, ErrorKind::TimedOut, ErrorClass::Disconnected),
+            (Read, ErrorKind::InvalidData, ErrorClass::Fault),
+            (Accept, ErrorKind::ConnectionAborted, ErrorClass::OneOff),
+            (ReceiveDatagram, ErrorKind::ConnectionRefused, ErrorClass::OneOff),
+            (ReceiveDatagram, ErrorKind::ConnectionReset, ErrorClass::Fault),
         ] {
-            assert_eq!(meaning(operation, &kind.into()), expected, "{operation:?} {kind}");
+            assert_eq!(classify(operation, &kind.into()), expected, "{operation:?} {kind}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Ownership of a watched fd: whether its number can become another file's while it is watched.
+//! FdOwnership of a watched fd: whether its number can become another file's while it is watched.
 //!
 //! A library in C that is driven by the loop (libcurl, c-ares, libpq) closes a socket and opens the
 //! next one inside one call, and the kernel gives out the lowest free number: the same one. epoll(7)
@@ -18,17 +18,17 @@ use std::sync::Arc;
 
 /// Which side closes a watched fd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ownership {
+pub(crate) enum FdOwnership {
     /// The source does, when the loop drops it.
     Owned,
     /// Code that the loop does not see may do it at any time.
     Borrowed,
 }
 
-impl Ownership {
+impl FdOwnership {
     /// Returns `Owned` for the types of the standard library, and pointers to them, that close their
     /// fd. A type of the user's crate may wrap a library's handle, so it is `Borrowed`.
-    pub(crate) fn of_source<T: 'static>() -> Ownership {
+    pub(crate) fn of_source<T: 'static>() -> FdOwnership {
         let is_owner = is_owner::<T, File>()
             || is_owner::<T, OwnedFd>()
             || is_owner::<T, PipeReader>()
@@ -42,13 +42,13 @@ impl Ownership {
             || is_owner::<T, ChildStderr>()
             || is_owner::<T, ChildStdin>()
             || is_owner::<T, ChildStdout>();
-        if is_owner { Ownership::Owned } else { Ownership::Borrowed }
+        if is_owner { FdOwnership::Owned } else { FdOwnership::Borrowed }
     }
 
     /// Returns `Borrowed` for a type without a destructor, which cannot close anything: a borrowed fd
     /// or a reference. The type may have a lifetime, so it cannot be compared with others.
-    pub(crate) const fn of_borrowing<T>() -> Ownership {
-        if std::mem::needs_drop::<T>() { Ownership::Owned } else { Ownership::Borrowed }
+    pub(crate) const fn of_borrowing<T>() -> FdOwnership {
+        if std::mem::needs_drop::<T>() { FdOwnership::Owned } else { FdOwnership::Borrowed }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::noise;
-use crate::timers::far::Far;
+use crate::timers::far_timers::Far;
 
 #[test]
 fn all_that_is_in_the_set_is_taken_out_once() {

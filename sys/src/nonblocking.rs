@@ -11,7 +11,7 @@
 //!   and loses it then. A file that had the flag before keeps it.
 //! * A terminal never gets it, nor does a file that standard input, output or error has: the shell,
 //!   siblings and `println!` use the same open file, and do not expect `WouldBlock`. Its calls are
-//!   [kept](Blocking::Kept) blocking, and one is made only when [`is_ready`].
+//!   [kept](BlockingMode::Blocking) blocking, and one is made only when [`is_ready`].
 //! * A regular file or a directory never waits, so nothing changes.
 //!
 //! In a child made by fork(2), what its parent has set stays set.
@@ -33,13 +33,14 @@ use crate::syscall::{check, retry};
 /// Rule that keeps calls on a watched file from waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "`end` undoes it"]
-pub enum Blocking {
+#[non_exhaustive]
+pub enum BlockingMode {
     /// They return `WouldBlock`, and nothing is to be undone.
-    Never,
+    NonBlocking,
     /// They return `WouldBlock` until [`end`].
-    Lent,
+    Borrowed,
     /// They wait. One call after a report of readiness does not.
-    Kept,
+    Blocking,
 }
 
 /// A file as all its descriptors with this access name it. The ends of a pipe differ by that.
@@ -84,48 +85,50 @@ impl Lent {
 /// no longer watched, before it is closed.
 ///
 /// ```
-/// use mainspring_sys::blocking::{self, Blocking};
+/// use mainspring_sys::nonblocking::{self, BlockingMode};
 /// use std::io::Read;
 /// use std::os::fd::{AsFd, AsRawFd};
 ///
 /// let (mut reader, _writer) = std::io::pipe()?;
 /// let mut copy = reader.try_clone()?;
-/// let (one, two) = (blocking::begin(reader.as_fd())?, blocking::begin(copy.as_fd())?);
-/// assert_eq!((one, two), (Blocking::Lent, Blocking::Lent));
-/// blocking::end(copy.as_raw_fd(), two);
+/// let (one, two) = (nonblocking::begin(reader.as_fd())?, nonblocking::begin(copy.as_fd())?);
+/// assert_eq!((one, two), (BlockingMode::Borrowed, BlockingMode::Borrowed));
+/// nonblocking::end(copy.as_raw_fd(), two);
 /// assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-/// blocking::end(reader.as_raw_fd(), one); // Now both block again.
+/// nonblocking::end(reader.as_raw_fd(), one); // Now both block again.
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
 /// # Errors
 ///
 /// Those of fcntl(2) and fstat(2): `EBADF`.
-pub fn begin(fd: BorrowedFd<'_>) -> io::Result<Blocking> {
+pub fn begin(fd: BorrowedFd<'_>) -> io::Result<BlockingMode> {
     let (fd, lent) = (fd.as_raw_fd(), Lent::here());
     let is_idle = || lent.count.load(SeqCst) == 0;
     // Asked before and after: a copy may begin or end meanwhile, in another thread.
     if is_idle() && status(fd)? & libc::O_NONBLOCK != 0 && is_idle() {
-        return Ok(Blocking::Never);
+        return Ok(BlockingMode::NonBlocking);
     }
     let stat = stat(fd)?;
     match stat.st_mode & libc::S_IFMT {
-        libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK => check_usable(fd).map(|()| Blocking::Never),
+        libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK => {
+            check_usable(fd).map(|()| BlockingMode::NonBlocking)
+        }
         _ if status(fd)? & libc::O_NONBLOCK != 0 => share(lent, fd, &stat),
-        libc::S_IFCHR if is_terminal(fd) => Ok(Blocking::Kept),
-        _ if is_standard(&stat) && !is_listener(fd) => Ok(Blocking::Kept),
-        libc::S_IFSOCK => change_nonblocking(fd, true).map(|_| Blocking::Never),
+        libc::S_IFCHR if is_terminal(fd) => Ok(BlockingMode::Blocking),
+        _ if is_standard(&stat) && !is_listener(fd) => Ok(BlockingMode::Blocking),
+        libc::S_IFSOCK => change_nonblocking(fd, true).map(|_| BlockingMode::NonBlocking),
         _ => share(lent, fd, &stat),
     }
 }
 
 /// Counts a watcher of a file that may have the flag already.
-fn share(lent: &Lent, fd: RawFd, stat: &libc::stat) -> io::Result<Blocking> {
+fn share(lent: &Lent, fd: RawFd, stat: &libc::stat) -> io::Result<BlockingMode> {
     let mut files = lent.files();
     let flags = status(fd)?;
     let file = file(stat, flags);
     if flags & libc::O_NONBLOCK != 0 && !files.contains_key(&file) {
-        return Ok(Blocking::Never);
+        return Ok(BlockingMode::NonBlocking);
     }
     lent.count.fetch_add(1, SeqCst);
     if let Err(error) = change_nonblocking(fd, true) {
@@ -133,15 +136,15 @@ fn share(lent: &Lent, fd: RawFd, stat: &libc::stat) -> io::Result<Blocking> {
         return Err(error);
     }
     *files.entry(file).or_default() += 1;
-    Ok(Blocking::Lent)
+    Ok(BlockingMode::Borrowed)
 }
 
 /// Undoes [`begin`]: the last watcher of a file in this process puts back what the first one found.
 ///
 /// A number that was closed meanwhile, or is another file's, is left alone: only a file that is in
 /// the table is changed, so this takes a number.
-pub fn end(fd: RawFd, was: Blocking) {
-    if was != Blocking::Lent {
+pub fn end(fd: RawFd, was: BlockingMode) {
+    if was != BlockingMode::Borrowed {
         return;
     }
     let lent = Lent::here();

@@ -8,7 +8,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use super::table::{Entry, Ready, Table};
+use super::registrations::{Entry, Ready, Table};
 use crate::event::{Events, Interest, Readiness, Token, TriggerMode};
 
 /// What a file that is always ready answers: it has no priority data.

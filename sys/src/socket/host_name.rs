@@ -15,7 +15,7 @@ const ROOM: usize = 1025;
 /// # Errors
 ///
 /// `NotFound` if the address has no name; others with the resolver's message.
-pub fn name_of(address: SocketAddr) -> io::Result<String> {
+pub fn host_name(address: SocketAddr) -> io::Result<String> {
     let kernel = KernelAddress::new(&address.into());
     let mut name: [c_char; ROOM] = [0; ROOM];
     let length = ROOM as _;
@@ -66,7 +66,7 @@ mod tests {
     /// Every resolver has a name for the loopback, or says that it has none.
     #[test]
     fn the_loopback_has_a_name_or_none() {
-        match name_of(([127, 0, 0, 1], 80).into()) {
+        match host_name(([127, 0, 0, 1], 80).into()) {
             Ok(name) => assert!(!name.is_empty() && !name.starts_with("127."), "{name}"),
             Err(error) => assert!(!error.to_string().is_empty()),
         }

@@ -146,8 +146,8 @@
 //!     - macOS: **broken**: `EINVAL` above `i32::MAX`: timespec_is_valid(), kern_time.c, 676
 //!     - DragonFly: kern_kevent() sleeps an hour at a time
 //!
-//! Consequences of the broken ones: 4 and 5 are handled in `merging.rs`, 6 and 7 in
-//! `registering.rs`, 11 by the comparison with poll(2) there, 12 in `merging.rs`, 17 in `fd.rs`.
+//! Consequences of the broken ones: 4 and 5 are handled in `merge.rs`, 6 and 7 in
+//! `register.rs`, 11 by the comparison with poll(2) there, 12 in `merge.rs`, 17 in `fd.rs`.
 //! 2 is not relied on: each change names the token of its registration, and a new token is added
 //! after the old filter was deleted. 21 is not met: `timeout.rs` caps a wait at one day.
 //!

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::handle::Key;
-use crate::steps::step;
+use crate::step_counter::step;
 use crate::vacancy;
 
 /// Keys of callbacks, each in one group. Adding and removing a key costs O(log n).
 #[derive(Debug)]
-pub(crate) struct Roster<G> {
+pub(crate) struct KeyGroups<G> {
     /// Ordered by group, then by the number of the addition.
     members: BTreeMap<(G, u64), Key>,
     places: HashMap<Key, (G, u64)>,
@@ -20,13 +20,13 @@ pub(crate) struct Roster<G> {
     next: u64,
 }
 
-impl<G> Default for Roster<G> {
-    fn default() -> Roster<G> {
-        Roster { members: BTreeMap::new(), places: HashMap::new(), next: 0 }
+impl<G> Default for KeyGroups<G> {
+    fn default() -> KeyGroups<G> {
+        KeyGroups { members: BTreeMap::new(), places: HashMap::new(), next: 0 }
     }
 }
 
-impl<G: Copy + Ord> Roster<G> {
+impl<G: Copy + Ord> KeyGroups<G> {
     /// Adds a key that is in no group yet.
     pub(crate) fn add(&mut self, group: G, key: Key) {
         let place = (group, self.next);
