@@ -10,8 +10,6 @@ mod examples {
     mod embed;
     mod faults;
     mod glib_source;
-    #[cfg(feature = "hyper")]
-    mod hyper_server;
     mod promise;
     mod proxy;
     mod signals;

@@ -1,7 +1,7 @@
 //! An HTTP server: hyper on this loop.
 //!
 //! ```text
-//! cargo run --release --features hyper --example hyper_server -- [ADDR]
+//! cargo run --release -p hyper_server -- [ADDR]
 //! ```
 //!
 //! It prints `listening on ADDR` when it is ready, and answers `GET /`, with keep-alive. On SIGINT
