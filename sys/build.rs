@@ -1,7 +1,8 @@
-//! Gives each kernel feature this crate uses one name.
+//! Names the kernel features that this crate uses, as `cfg` flags.
 //!
-//! Every list of systems of the project lives in this table; the sources only ask for the names,
-//! and the rest of the workspace does not even see those. A system is added here and nowhere else.
+//! This table is the only place of the project that lists operating systems. The sources test for
+//! the names, and the rest of the workspace does not see them. A new system is added here and
+//! nowhere else.
 
 use std::env;
 use std::process::Command;
@@ -11,46 +12,46 @@ const APPLE: &[&str] = &["macos", "ios"];
 const BSD: &[&str] = &["freebsd", "netbsd", "openbsd", "dragonfly"];
 const SOLARIS: &[&str] = &["illumos", "solaris"];
 
-/// A capability and the families of systems that have it.
+/// Name of a feature, and the families of systems that have it.
 const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_epoll", &[LINUX]),
     ("has_eventfd", &[LINUX]),
     ("has_poll_rdhup", &[LINUX]),
-    // ppoll(2) of NetBSD came with its version 10, and we link to version 9.
+    // NetBSD has ppoll(2) since version 10, and the crate links to version 9.
     ("has_ppoll", &[LINUX, &["freebsd", "openbsd", "dragonfly"]]),
     ("has_kqueue", &[APPLE, BSD]),
     ("has_libc_kevent", &[APPLE, BSD]),
-    // The filter, the flags and the counts of kevent(2) are unsigned, and wider than elsewhere.
+    // The filter, the flags and the counts of kevent(2) are unsigned and wider than elsewhere.
     ("has_wide_kevent", &[&["netbsd"]]),
-    // A filter of kqueue(2) for priority data.
+    // kqueue(2) has a filter for priority data.
     ("has_evfilt_except", &[APPLE, &["openbsd", "dragonfly"]]),
     // pipe2, accept4, SOCK_CLOEXEC and SOCK_NONBLOCK: close-on-exec and non-blocking in one call.
     ("has_atomic_cloexec", &[LINUX, BSD, SOLARIS]),
-    // sockaddr has a length byte in front of the family.
+    // sockaddr begins with a length byte, before the family.
     ("has_sockaddr_len", &[APPLE, BSD]),
-    // A Unix address that starts with a zero byte is a name outside the file system.
+    // Unix addresses may be abstract names, which begin with a zero byte.
     ("has_abstract_unix", &[LINUX]),
     ("has_msg_nosignal", &[LINUX, BSD, SOLARIS]),
     ("has_so_nosigpipe", &[APPLE]),
-    // PIPE_BUF is at least 4096; elsewhere it is what POSIX asks for, 512.
+    // PIPE_BUF is at least 4096; elsewhere only the 512 of POSIX are assumed.
     ("has_page_sized_pipe_buf", &[LINUX, SOLARIS]),
     // ENONET: the machine is on no network.
     ("has_enonet", &[LINUX, SOLARIS]),
-    // Several sockets at one address, if all of them agree.
+    // Several sockets may be bound to one address if all of them set the option.
     ("has_reuse_port", &[LINUX, APPLE, BSD]),
-    // A page that is empty in a forked child.
+    // madvise(2) can make the kernel clear a page in a forked child.
     ("has_wipe_on_fork", &[LINUX]),
-    // syscall(2), and the numbers for it in the libc crate.
+    // syscall(2), and its call numbers in the libc crate.
     ("has_numbered_syscalls", &[LINUX]),
-    // TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT; the first one has another name on Apple systems.
+    // TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT. The first has another name on Apple systems;
     // OpenBSD has none of them for a single socket.
     ("has_tcp_keepidle", &[LINUX, &["freebsd", "netbsd", "dragonfly"], SOLARIS]),
     ("has_tcp_keepalive", &[APPLE]),
-    // TCP_USER_TIMEOUT: how long data may stay unacknowledged.
+    // TCP_USER_TIMEOUT: the time that sent data may stay unacknowledged.
     ("has_user_timeout", &[LINUX]),
-    // SO_LINGER counts ticks on Apple systems, SO_LINGER_SEC seconds.
+    // On Apple systems SO_LINGER counts clock ticks, and SO_LINGER_SEC counts seconds.
     ("has_so_linger_sec", &[APPLE]),
-    // The peer of a Unix socket: its ids in one option, or by getpeereid(3) without a process id.
+    // Credentials of a Unix peer: one option, or getpeereid(3), which has no process id.
     ("has_so_peercred", &[LINUX]),
     ("has_getpeereid", &[APPLE, BSD]),
     ("has_local_peerpid", &[APPLE]),
@@ -63,42 +64,42 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("errno_is_triple_errno", &[SOLARIS]),
 ];
 
-/// What `--cfg mainspring_libkqueue` gives to systems that have no kqueue(2): an installed
-/// libkqueue, which has the same calls. It is for tests; a cfg and not a feature, because features
-/// add up and no user should get it by accident.
+/// Features that `--cfg mainspring_libkqueue` adds on systems without kqueue(2): an installed
+/// libkqueue has the same calls. It is for tests. It is a cfg and not a Cargo feature, because
+/// features are additive and no user should enable it by accident.
 const LIBRARY: &[(&str, &[&[&str]])] = &[("has_kqueue", &[LINUX]), ("kqueue_is_library", &[LINUX])];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(mainspring_libkqueue)");
-    let target = env::var("CARGO_CFG_TARGET_OS").expect("cargo names the target system");
+    let target = env::var("CARGO_CFG_TARGET_OS").expect("cargo sets CARGO_CFG_TARGET_OS");
     let wants_library = env::var_os("CARGO_CFG_MAINSPRING_LIBKQUEUE").is_some();
     let has = |families: &[&[&str]]| families.iter().any(|some| some.contains(&target.as_str()));
     for (feature, families) in FEATURES {
-        announce(feature, has(families));
+        declare(feature, has(families));
     }
     for (feature, families) in LIBRARY {
-        announce(feature, wants_library && has(families));
+        declare(feature, wants_library && has(families));
     }
     if wants_library && has(&[LINUX]) {
         link_libkqueue();
     }
 }
 
-fn announce(feature: &str, is_there: bool) {
+fn declare(feature: &str, is_available: bool) {
     println!("cargo::rustc-check-cfg=cfg({feature})");
-    if is_there {
+    if is_available {
         println!("cargo::rustc-cfg={feature}");
     }
 }
 
-/// Links to the libkqueue that pkg-config knows. Where it lies must also be told to the dynamic
-/// linker.
+/// Links to the libkqueue that pkg-config finds. The dynamic linker needs its path as well
+/// (`LD_LIBRARY_PATH`).
 fn link_libkqueue() {
     println!("cargo::rerun-if-env-changed=PKG_CONFIG_PATH");
     let output = Command::new("pkg-config").args(["--libs", "libkqueue"]).output();
     let output = output.expect("pkg-config is needed to find libkqueue");
-    assert!(output.status.success(), "pkg-config knows no libkqueue; see PKG_CONFIG_PATH");
+    assert!(output.status.success(), "pkg-config finds no libkqueue; check PKG_CONFIG_PATH");
     for word in String::from_utf8_lossy(&output.stdout).split_whitespace() {
         match word.split_at_checked(2) {
             Some(("-L", folder)) => println!("cargo::rustc-link-search=native={folder}"),

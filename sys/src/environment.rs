@@ -1,23 +1,32 @@
-//! Choices that the environment may make for a program: which selector, which wakeup, which wait.
+//! Environment variables that choose the selector, the wakeup and the timer resolution.
 //!
-//! They are there for tests and for a user in trouble. A process that has more rights than whoever
-//! started it must not let that one choose, so it is told that nothing is set.
+//! They exist for tests and for troubleshooting. A process with more rights than the user who
+//! started it (set-user-ID) ignores them: that user must not change how it runs.
 
 use std::env;
 use std::io;
 use std::str::FromStr;
 
-/// The value of the variable; None if it is unset or empty, or this process may not listen.
+/// Returns the value of the variable. None if it is unset or empty, or if the process is
+/// set-user-ID or set-group-ID.
+///
+/// Bytes that are not UTF-8 are replaced.
+///
+/// ```
+/// use mainspring_sys::environment::variable;
+///
+/// assert_eq!(variable("MAINSPRING_NO_SUCH_VARIABLE"), None);
+/// ```
 pub fn variable(name: &str) -> Option<String> {
     let value = env::var_os(name).filter(|value| !value.is_empty() && !is_privileged())?;
     Some(value.to_string_lossy().into_owned())
 }
 
-/// The choice that the variable makes, if it makes one.
+/// Returns the parsed value of the variable, or None as for [`variable`].
 ///
 /// # Errors
 ///
-/// The value is not one of those that `T` knows. The message names the variable.
+/// The error of parsing, with the name of the variable in front.
 pub(crate) fn choice<T: FromStr<Err = io::Error>>(variable: &str) -> io::Result<Option<T>> {
     let Some(value) = self::variable(variable) else { return Ok(None) };
     match value.parse() {
@@ -26,18 +35,20 @@ pub(crate) fn choice<T: FromStr<Err = io::Error>>(variable: &str) -> io::Result<
     }
 }
 
-/// Whether the kernel gave this process rights that whoever started it need not have.
+/// Returns true if the process may have more rights than the user who started it.
 #[cfg(has_getauxval)]
 fn is_privileged() -> bool {
-    // SAFETY: the call reads a value that the kernel left at the start of the process.
+    // SAFETY: the call takes an integer and reads a value that the kernel stored at the start of
+    // the process.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// Whether the kernel gave this process rights that whoever started it need not have.
+/// Returns true if the process may have more rights than the user who started it.
 #[cfg(has_issetugid)]
 fn is_privileged() -> bool {
-    // libc does not declare the function for every system that has it.
-    // SAFETY: this is the prototype of issetugid(2) on all of them; it takes and touches nothing.
+    // The libc crate does not declare the function for every system that has it.
+    // SAFETY: this is the prototype of issetugid(2) on all these systems; it has no arguments and
+    // touches no memory of ours.
     unsafe extern "C" {
         safe fn issetugid() -> libc::c_int;
     }

@@ -1,39 +1,42 @@
-//! Everyday errors: what an error number means, by kind of descriptor and operation.
+//! Classes of I/O errors: the meaning of an error number, by operation and kind of descriptor.
 //!
-//! The same number means different things to different calls. This is the one table of them, and
-//! the only place that classifies.
+//! The same number means different things for different calls. This is the only table of these
+//! meanings, and the only place that classifies errors.
 //!
-//! * Any call: EAGAIN and EWOULDBLOCK are [`Wait`](ErrorClass::WouldBlock) (POSIX), EINTR is
-//!   [`Again`](ErrorClass::Retry) (signal(7)). EMFILE, ENFILE, ENOMEM, and ENOBUFS where nothing else
-//!   is said, are [`Capacity`](ErrorClass::Capacity) (POSIX).
-//! * accept, [`Fault`](ErrorClass::Fault): EBADF, ENOTSOCK, EINVAL, EOPNOTSUPP, EFAULT. The descriptor
-//!   cannot accept (POSIX).
-//! * accept, [`One`](ErrorClass::OneOff): ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
-//!   EHOSTUNREACH, ENETUNREACH, because Linux passes on network errors of the new connection, and
-//!   EPERM of a firewall (accept(2)). All others too: a peer may have caused them.
-//! * Read and write of a stream, [`Lost`](ErrorClass::Disconnected): ECONNRESET, EPIPE, ECONNABORTED, ETIMEDOUT
-//!   (tcp(7), unix(7)); ENOTCONN, where the peer had reset before the call (BSDs, XNU).
-//!   EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, ENONET, ENETDOWN, ENETRESET, ENOPROTOOPT, EPROTO: a TCP
-//!   connection that times out ends with its last ICMP error (icmp_err_convert of
+//! * Any call: EAGAIN and EWOULDBLOCK are [`WouldBlock`](ErrorClass::WouldBlock) (POSIX), EINTR is
+//!   [`Retry`](ErrorClass::Retry) (signal(7)). EMFILE, ENFILE, ENOMEM, and ENOBUFS unless listed
+//!   below, are [`Capacity`](ErrorClass::Capacity) (POSIX).
+//! * accept, [`Fault`](ErrorClass::Fault): EBADF, ENOTSOCK, EINVAL, EOPNOTSUPP, EFAULT. The
+//!   descriptor cannot accept (POSIX).
+//! * accept, [`OneOff`](ErrorClass::OneOff): ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT,
+//!   EHOSTDOWN, ENONET, EHOSTUNREACH, ENETUNREACH, because Linux passes on network errors of the
+//!   new connection, and EPERM of a firewall (accept(2)). All other errors too, because a peer may
+//!   have caused them.
+//! * Read and write of a stream, [`Disconnected`](ErrorClass::Disconnected): ECONNRESET, EPIPE,
+//!   ECONNABORTED, ETIMEDOUT (tcp(7), unix(7)); ENOTCONN, where the peer had reset before the call
+//!   (BSDs, XNU). EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, ENONET, ENETDOWN, ENETRESET, ENOPROTOOPT,
+//!   EPROTO: a TCP connection that times out ends with its last ICMP error (icmp_err_convert of
 //!   net/ipv4/icmp.c in Linux).
-//! * Read of a terminal: EIO is the end of the file, see [`end_of_terminal`]. Linux answers it
-//!   when the last program behind a pseudo terminal has gone (n_tty.c of the kernel); BSDs return 0.
-//! * Send a datagram, [`Pause`](ErrorClass::Backoff): ENOBUFS. The queue of the Unix receiver or of the
-//!   interface is full (send(2) of BSDs and XNU; Linux has the latter with IP_RECVERR, ip(7)).
-//! * Send or receive a datagram, [`One`](ErrorClass::OneOff): ECONNREFUSED and the ICMP errors above. An
-//!   earlier datagram failed; a connected socket reports it once (udp(7)).
-//! * Send a datagram, [`One`](ErrorClass::OneOff): EMSGSIZE, EPERM, EACCES, because this one is too long or
-//!   forbidden (udp(7), ip(7)); ECONNRESET, ENOTCONN, EPIPE, ENOENT, because its Unix receiver has
-//!   gone (unix(7)).
-//! * Receive from netlink, [`One`](ErrorClass::OneOff): ENOBUFS. Messages were lost, so the state has to
-//!   be read once more (netlink(7)).
+//! * Read of a terminal: EIO is the end of file, see [`end_of_terminal`]. Linux returns it after
+//!   the last program has closed its side of a pseudo terminal (n_tty.c of the kernel); BSDs return
+//!   0.
+//! * Send a datagram, [`Backoff`](ErrorClass::Backoff): ENOBUFS. The queue of the Unix receiver or
+//!   of the interface is full (send(2) of BSDs and XNU; Linux has the latter with IP_RECVERR,
+//!   ip(7)).
+//! * Send or receive a datagram, [`OneOff`](ErrorClass::OneOff): ECONNREFUSED and the ICMP errors
+//!   above. An earlier datagram failed; a connected socket reports it once (udp(7)).
+//! * Send a datagram, [`OneOff`](ErrorClass::OneOff): EMSGSIZE, EPERM, EACCES, because this one is
+//!   too long or forbidden (udp(7), ip(7)); ECONNRESET, ENOTCONN, EPIPE, ENOENT, because its Unix
+//!   receiver is gone (unix(7)).
+//! * Receive from netlink, [`OneOff`](ErrorClass::OneOff): ENOBUFS. Messages were lost, so the
+//!   state must be read again (netlink(7)).
 
 use std::io::{self, ErrorKind, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use crate::syscall::{check, retry};
 
-/// A call whose error is asked about.
+/// Operation for which an error is classified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -43,22 +46,22 @@ pub enum Operation {
     Read,
     /// A write to a stream socket or a pipe.
     Write,
-    /// A datagram sent by UDP or to a Unix socket.
+    /// Sending a datagram by UDP or to a Unix socket.
     SendDatagram,
-    /// A datagram received by UDP or at a Unix socket.
+    /// Receiving a datagram by UDP or at a Unix socket.
     ReceiveDatagram,
-    /// Messages received from a netlink socket.
+    /// Receiving messages from a netlink socket.
     ReceiveNetlink,
 }
 
 impl Operation {
-    /// Returns what `error` of this operation means. The same as [`classify`].
+    /// Returns the class of `error` for this operation. Same as [`classify`](classify()).
     pub fn classify(self, error: &io::Error) -> ErrorClass {
         classify(self, error)
     }
 }
 
-/// A reasonable reaction to an error.
+/// Class of an error: the reasonable reaction to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorClass {
@@ -66,11 +69,11 @@ pub enum ErrorClass {
     Retry,
     /// Wait for readiness, and call again.
     WouldBlock,
-    /// Call again after a pause: no readiness reports when there is room.
+    /// Call again after a pause: there is no readiness report when space becomes available.
     Backoff,
-    /// The peer or the network has ended the connection. This is daily life, no alarm.
+    /// The peer or the network ended the connection. This is normal and no reason for an alarm.
     Disconnected,
-    /// One message or one connection has failed. The descriptor goes on.
+    /// One message or one connection failed. The descriptor still works.
     OneOff,
     /// The process or the system is out of descriptors or memory.
     Capacity,
@@ -78,7 +81,7 @@ pub enum ErrorClass {
     Fault,
 }
 
-/// Errors of the network, which ICMP and the local interfaces report.
+/// Network errors, reported by ICMP and by the local interfaces.
 const NETWORK: &[libc::c_int] = &[
     libc::EHOSTUNREACH,
     libc::ENETUNREACH,
@@ -91,15 +94,15 @@ const NETWORK: &[libc::c_int] = &[
     libc::ENONET,
 ];
 
-/// The end of a stream connection by its peer.
+/// Errors of a stream connection that its peer ended.
 const PEER: &[libc::c_int] =
     &[libc::ECONNRESET, libc::EPIPE, libc::ECONNABORTED, libc::ETIMEDOUT, libc::ENOTCONN];
 
-/// The errors that POSIX accept() gives for a descriptor that can never accept.
+/// Errors of POSIX accept() for a descriptor that can never accept.
 const NO_LISTENER: &[libc::c_int] =
     &[libc::EBADF, libc::ENOTSOCK, libc::EOPNOTSUPP, libc::EINVAL, libc::EFAULT];
 
-/// The errors of a receiver, or of a datagram that is too long or forbidden.
+/// Errors of a receiver, or of a datagram that is too long or forbidden.
 const DATAGRAM: &[libc::c_int] = &[
     libc::ECONNREFUSED,
     libc::ECONNRESET,
@@ -111,7 +114,7 @@ const DATAGRAM: &[libc::c_int] = &[
     libc::ENOENT,
 ];
 
-/// Returns what `error` of `operation` means, by the [table](self).
+/// Returns the class of `error` for `operation`, by the [table](self).
 ///
 /// ```
 /// use mainspring_sys::error_class::{ErrorClass, Operation, classify};
@@ -150,7 +153,8 @@ fn of_number(operation: Operation, number: libc::c_int) -> ErrorClass {
     }
 }
 
-/// Errors that did not come from a call, of a TLS stream for example.
+/// Classifies an error without a number, which no system call returned: one of a TLS stream, for
+/// example.
 fn of_kind(operation: Operation, kind: ErrorKind) -> ErrorClass {
     use ErrorKind::{
         BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
@@ -172,10 +176,10 @@ fn of_kind(operation: Operation, kind: ErrorKind) -> ErrorClass {
 }
 
 /// Returns the result of a read from `fd`, with 0 in place of the EIO by which Linux reports the
-/// end of a pseudo terminal: the last program behind it has gone.
+/// end of a pseudo terminal.
 ///
-/// EIO of anything else stays an error: of a disk, or of a terminal that is not hung up, which a
-/// process in the background may not read (read(2)).
+/// Any other EIO remains an error: of a disk, or of a terminal that is not hung up and that a
+/// background process must not read (read(2)).
 ///
 /// ```
 /// use mainspring_sys::error_class::end_of_terminal;
@@ -188,7 +192,7 @@ fn of_kind(operation: Operation, kind: ErrorKind) -> ErrorClass {
 ///
 /// # Errors
 ///
-/// Those of the result.
+/// The error of `result`, unless it is the end of a terminal.
 #[inline]
 pub fn end_of_terminal(fd: impl AsFd, result: io::Result<usize>) -> io::Result<usize> {
     match result {
@@ -207,10 +211,10 @@ fn is_end(fd: BorrowedFd<'_>, error: &io::Error) -> bool {
 }
 
 fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
-    let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: `asked` is one entry, as the call is told, and outlives it.
-    let answered = retry(|| check(unsafe { libc::poll(&raw mut asked, 1, 0) }));
-    answered.is_ok() && asked.revents & libc::POLLHUP != 0
+    let mut polled = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: the call reads and writes one entry, and `polled` outlives it.
+    let result = retry(|| check(unsafe { libc::poll(&raw mut polled, 1, 0) }));
+    result.is_ok() && polled.revents & libc::POLLHUP != 0
 }
 
 #[cfg(test)]
@@ -224,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_means_what_the_operation_makes_of_it() {
+    fn the_class_of_a_number_depends_on_the_operation() {
         use Operation::*;
         for (operation, number, expected) in [
             (Accept, libc::EAGAIN, ErrorClass::WouldBlock),
@@ -253,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_without_a_number_are_sorted_by_their_kind() {
+    fn errors_without_a_number_are_classified_by_their_kind() {
         use Operation::*;
         for (operation, kind, expected) in [
             (Read, ErrorKind::WouldBlock, ErrorClass::WouldBlock),
@@ -268,26 +272,27 @@ mod tests {
         }
     }
 
-    /// EIO of a pipe, or of a terminal that is not hung up, is no end; nor is another error.
+    /// EIO of a pipe, or of a terminal that is not hung up, is not an end; nor is another error.
     #[test]
     #[cfg_attr(miri, ignore = "needs a pipe and poll(2)")]
-    fn only_a_terminal_that_hung_up_has_ended() {
+    fn only_a_hung_up_terminal_is_at_its_end() {
         use std::os::fd::AsFd;
         let (reader, writer) = io::pipe().unwrap();
         drop(writer);
         let failed = || Err(Error::from_raw_os_error(libc::EIO));
-        assert!(end_of_terminal(reader.as_fd(), failed()).is_err(), "hung up, but no terminal");
+        assert!(end_of_terminal(reader.as_fd(), failed()).is_err(), "a pipe is not a terminal");
         let mut ends = [-1; 2];
         let [master, slave] = &mut ends;
         let null: *mut libc::c_void = std::ptr::null_mut();
-        // SAFETY: the two numbers are written, and null asks for nothing else.
+        // SAFETY: `master` and `slave` are writable; a null pointer requests no name, settings or
+        // size.
         let made = unsafe {
             libc::openpty(&raw mut *master, &raw mut *slave, null.cast(), null.cast(), null.cast())
         };
         assert_eq!(made, 0);
         let (master, slave) = (crate::fd::owned(ends[0]), crate::fd::owned(ends[1]));
         let (master, slave) = (master.unwrap(), slave.unwrap());
-        assert!(end_of_terminal(master.as_fd(), failed()).is_err(), "its program runs");
+        assert!(end_of_terminal(master.as_fd(), failed()).is_err(), "the other side is still open");
         drop(slave);
         assert_eq!(end_of_terminal(master.as_fd(), failed()).unwrap(), 0);
         let refused = Err(Error::from_raw_os_error(libc::EPERM));

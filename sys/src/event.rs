@@ -1,13 +1,13 @@
-//! The values that go into a selector and come out of it.
+//! The values that go into a selector and come out of it: tokens, interest, readiness, events.
 
 use std::fmt;
 
 use bitflags::bitflags;
 
-/// What a registration is called in the kernel: a slot and the generation of its tenant.
+/// Name of a registration in the kernel: a slot of the caller's table, and the slot's generation.
 ///
-/// The generation makes an event that arrives late miss, instead of reaching whoever has the slot
-/// now.
+/// An event that arrives after its registration is gone has an old generation, so it does not reach
+/// the slot's next owner.
 ///
 /// ```
 /// # use mainspring_sys::Token;
@@ -19,29 +19,29 @@ use bitflags::bitflags;
 pub struct Token(u64);
 
 impl Token {
-    /// The token of the `generation`-th tenant of `slot`.
+    /// Returns the token of `slot` in its `generation`.
     pub const fn new(slot: u32, generation: u32) -> Token {
         Token((generation as u64) << 32 | slot as u64)
     }
 
-    /// The place in the table of whoever registered.
+    /// Returns the index in the caller's table.
     #[inline]
     pub const fn slot(self) -> u32 {
         self.0 as u32
     }
 
-    /// Which tenant of the slot is meant.
+    /// Returns the generation, which counts how often the slot has been used.
     #[inline]
     pub const fn generation(self) -> u32 {
         (self.0 >> 32) as u32
     }
 
-    /// The form that travels through the kernel.
+    /// Returns the token as the integer that the kernel stores.
     pub const fn to_u64(self) -> u64 {
         self.0
     }
 
-    /// The token that [`to_u64`](Token::to_u64) made `bits` of.
+    /// Returns the token for an integer from [`to_u64`](Token::to_u64).
     pub const fn from_u64(bits: u64) -> Token {
         Token(bits)
     }
@@ -54,7 +54,7 @@ impl fmt::Debug for Token {
 }
 
 bitflags! {
-    /// What a registration asks for.
+    /// Events that a registration requests.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
     pub struct Interest: u8 {
         /// A read that would not block.
@@ -63,19 +63,27 @@ bitflags! {
         const WRITABLE = 0b010;
         /// Priority data: TCP's urgent byte, a pseudo terminal's control status.
         const PRIORITY = 0b100;
-        /// The end of what the peer sends, without the data before it: its shutdown(2), a hang-up, an
-        /// error. For a source that is not read for a while, so that a peer that has gone is noticed.
+        /// The end of the peer's data, but not the data before it: its shutdown(2), a hang-up, an
+        /// error. For a source that is not being read at present, so that a closed peer is still
+        /// noticed.
         ///
-        /// [`READABLE`](Interest::READABLE) includes it. poll(2) and select(2) on systems without
-        /// `POLLRDHUP` report hang-ups and errors only. select(2) does not see an end behind unread
-        /// data until something else ends its wait. kqueue(2) has no filter for it: without
-        /// `READABLE` it is the error `Unsupported` there.
+        /// [`READABLE`](Interest::READABLE) includes it. On systems without `POLLRDHUP`, poll(2)
+        /// and select(2) report only hang-ups and errors for it. select(2) does not see an end
+        /// behind unread data until something else ends its wait. kqueue(2) has no filter for it:
+        /// without `READABLE` it is the error `Unsupported` there.
         const READ_CLOSED = 1 << 5;
     }
 }
 
 impl Interest {
-    /// The directions of an interest that `readiness` answers. The bits have the same values.
+    /// Returns the directions that `readiness` reports. The bits have the same values.
+    ///
+    /// ```
+    /// use mainspring_sys::{Interest, Readiness};
+    ///
+    /// let answered = Interest::answered_by(Readiness::READABLE | Readiness::HANGUP);
+    /// assert_eq!(answered, Interest::READABLE);
+    /// ```
     pub const fn answered_by(readiness: Readiness) -> Interest {
         const DIRECTIONS: Interest =
             Interest::READABLE.union(Interest::WRITABLE).union(Interest::PRIORITY);
@@ -84,35 +92,35 @@ impl Interest {
 }
 
 bitflags! {
-    /// What a selector reports.
+    /// Readiness that a selector reports.
     ///
-    /// The first three and `READ_CLOSED` answer the bits of [`Interest`]. The first two mean "will
-    /// not block", so end of file, an error and a hang-up set them too, asked for or not: whoever
-    /// waits is always told. The others are facts that the kernel adds, and hints only: some kernels
-    /// do not tell them in some situations.
+    /// The first three bits and `READ_CLOSED` correspond to the bits of [`Interest`]. `READABLE`
+    /// and `WRITABLE` mean "will not block", so end of file, errors and hang-ups set them too, even
+    /// if the interest did not include them: no waiter misses an end. The other bits are additional
+    /// hints, which some kernels omit in some situations.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     pub struct Readiness: u8 {
-        /// A read will not block: there is data, end of file or an error to fetch.
+        /// A read will not block: it returns data, end of file or an error.
         const READABLE = 1;
-        /// A write will not block: there is room, or an error to fetch.
+        /// A write will not block: there is buffer space, or it returns an error.
         const WRITABLE = 1 << 1;
-        /// There is priority data.
+        /// Priority data can be read.
         const PRIORITY = 1 << 2;
-        /// An error waits to be fetched by the next call on the fd.
+        /// The next call on the fd returns an error.
         const ERROR = 1 << 3;
-        /// Both directions are over. Data may still wait to be read.
+        /// Both directions are closed. Unread data may remain.
         const HANGUP = 1 << 4;
-        /// The peer will send nothing more. Data may still wait to be read.
+        /// The peer will send no more data. Unread data may remain.
         const READ_CLOSED = 1 << 5;
-        /// The peer will take nothing more.
+        /// The peer will accept no more data.
         const WRITE_CLOSED = 1 << 6;
-        /// The fd was closed while it was registered: the registration is dead and must be removed.
+        /// The fd was closed while it was registered. The registration is dead and must be removed.
         const INVALID = 1 << 7;
     }
 }
 
 impl Readiness {
-    /// The bits that are reported whatever the interest is.
+    /// Bits that kernels report for every interest.
     pub const UNSOLICITED: Readiness = Readiness::ERROR
         .union(Readiness::HANGUP)
         .union(Readiness::READ_CLOSED)
@@ -121,13 +129,13 @@ impl Readiness {
 
     /// Returns this readiness with the bits that it implies.
     ///
-    /// Every backend passes its reports through here, so that all of them give the same verdict: a
-    /// hang-up closes both directions, an error ends writing, and what is closed or in error does
-    /// not block.
+    /// A hang-up closes both directions, an error closes writing, and a closed direction does not
+    /// block. Every backend passes its reports through this function, so that all of them report
+    /// the same.
     ///
     /// ```
     /// # use mainspring_sys::Readiness;
-    /// // The read end of a pipe whose writer is gone: a read answers end of file at once.
+    /// // The read end of a pipe whose writer is gone: a read returns end of file.
     /// assert!(Readiness::HANGUP.with_implied().contains(Readiness::READABLE));
     /// ```
     pub const fn with_implied(self) -> Readiness {
@@ -151,46 +159,49 @@ impl Readiness {
 }
 
 impl From<Interest> for Readiness {
-    /// The answers that `interest` can get. The bits have the same values.
+    /// Returns the readiness that `interest` requests. The bits have the same values.
     #[inline]
     fn from(interest: Interest) -> Readiness {
         Readiness::from_bits_retain(interest.bits())
     }
 }
 
-/// How often a readiness that lasts is reported.
+/// Number of reports of a readiness that lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum TriggerMode {
-    /// In every [`select`](crate::Selector::select) for as long as it lasts.
+    /// Reported by every [`select`](crate::Selector::select) as long as it lasts.
     ///
-    /// On FreeBSD 15 poll(2) and select(2) take the shut write side of a Unix socket for a hang-up. A
-    /// registration that is still interested in reading is then reported each time, data or not. Edge
-    /// mode reports it once.
+    /// On FreeBSD 15, poll(2) and select(2) report a Unix socket as hung up if its own write side
+    /// is shut down. A registration that is still interested in reading is then reported each time,
+    /// with or without data. Edge mode reports it once.
     #[default]
     Level,
-    /// Once; then the registration sleeps until the next
+    /// Reported once. Then the registration is disabled until the next
     /// [`reregister`](crate::Selector::reregister).
     Oneshot,
-    /// When it begins, per direction. Whoever is told must go on until the call would block and
-    /// then say [`clear_readiness`](crate::Selector::clear_readiness); until then further reports may come or not.
+    /// Reported when it begins, per direction. After a report, continue until a call would block
+    /// and then call [`clear_readiness`](crate::Selector::clear_readiness). Until then, further
+    /// reports may or may not come.
     ///
-    /// An end, a hang-up and an error are reported when they come, on every selector, and a direction
-    /// again after it was seen to be not ready. epoll(7) and kqueue(2) also report data that arrives
-    /// behind data not yet read, and room that grows; poll(2) and select(2) have no sign of it.
-    /// select(2) cannot tell an end from unread data before it until something else ends the wait.
+    /// An end, a hang-up and an error are reported when they occur, on every selector. A direction
+    /// is reported again after it was not ready in between. epoll(7) and kqueue(2) also report data
+    /// that arrives behind unread data, and buffer space that grows; poll(2) and select(2) cannot
+    /// detect either. select(2) does not see an end behind unread data until something else ends
+    /// the wait.
     Edge,
 }
 
-/// One report: the registration `token` is ready in the sense of `readiness`.
+/// A report: the registration `token` has become ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {
     /// The token given to [`register`](crate::Selector::register).
     pub token: Token,
-    /// What it is ready for. Never empty.
+    /// The readiness. Never empty.
     pub readiness: Readiness,
 }
 
-/// The buffer that [`select`](crate::Selector::select) fills, of a size fixed at the start.
+/// The buffer that [`select`](crate::Selector::select) fills. Its capacity is fixed when it is
+/// created.
 ///
 /// ```
 /// # use mainspring_sys::{Event, Events, Readiness, Token};
@@ -205,14 +216,14 @@ pub struct Events {
 }
 
 impl Events {
-    /// A buffer for at most `capacity` events a call.
+    /// Creates a buffer for at most `capacity` events per call.
     ///
     /// # Panics
     ///
-    /// If `capacity` is zero: such a buffer could never report anything.
+    /// If `capacity` is zero.
     #[track_caller]
     pub fn with_capacity(capacity: usize) -> Events {
-        assert!(capacity > 0, "an event buffer needs room for at least one event");
+        assert!(capacity > 0, "the capacity of an event buffer must not be zero");
         Events { list: Vec::with_capacity(capacity), capacity }
     }
 
@@ -220,10 +231,13 @@ impl Events {
     ///
     /// # Panics
     ///
-    /// If the buffer is full: a selector asks [`room`](Events::room) first.
+    /// If the buffer is full. A selector checks [`room`](Events::room) first.
     #[track_caller]
     pub fn push(&mut self, event: Event) {
-        assert!(self.list.len() < self.capacity, "a selector reported more events than asked for");
+        assert!(
+            self.list.len() < self.capacity,
+            "a selector reported more events than the buffer holds"
+        );
         self.list.push(event);
     }
 
@@ -231,39 +245,42 @@ impl Events {
     ///
     /// # Panics
     ///
-    /// If there are more of them than [`room`](Events::room).
+    /// If there are more events than [`room`](Events::room).
     #[track_caller]
     pub fn extend(&mut self, events: impl Iterator<Item = Event>) {
         self.list.extend(events);
-        assert!(self.list.len() <= self.capacity, "a selector reported more events than asked for");
+        assert!(
+            self.list.len() <= self.capacity,
+            "a selector reported more events than the buffer holds"
+        );
     }
 
-    /// Forgets all events and keeps the memory.
+    /// Removes all events and keeps the memory.
     pub fn clear(&mut self) {
         self.list.clear();
     }
 
-    /// How many more events fit.
+    /// Returns the number of events that can still be added.
     pub fn room(&self) -> usize {
         self.capacity - self.list.len()
     }
 
-    /// How many events fit into an empty buffer.
+    /// Returns the number of events that an empty buffer holds.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// The events, in the order in which the selector reported them.
+    /// Returns the events in the order in which the selector reported them.
     pub fn as_slice(&self) -> &[Event] {
         &self.list
     }
 
-    /// How many events there are.
+    /// Returns the number of events.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether the selector reported nothing.
+    /// Returns true if there are no events.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

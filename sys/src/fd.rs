@@ -1,4 +1,4 @@
-//! Descriptors: close-on-exec and non-blocking from their first moment, and questions about them.
+//! Descriptors: pipes that are close-on-exec and non-blocking, flags, and the identity of files.
 
 use std::io;
 use std::mem;
@@ -6,38 +6,38 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::syscall::{check, retry};
 
-/// The lowest number that a descriptor of this crate has.
+/// Lowest number of a descriptor that this crate creates.
 ///
-/// Numbers 0 to 2 are standard input, output and error even while they are closed: a program prints
-/// to them, and daemon(3) puts `/dev/null` over them, whatever file they name by then.
+/// Numbers 0 to 2 mean standard input, output and error even while they are closed: a program
+/// prints to them, and daemon(3) puts `/dev/null` over them, whatever file they refer to by then.
 const LOWEST: RawFd = 3;
 
-/// Takes over the descriptor that a call has just returned, under a number above 2.
+/// Takes ownership of the descriptor that a call has just returned, and moves it above 2.
 pub(crate) fn owned(result: libc::c_int) -> io::Result<OwnedFd> {
     let fd = owned_as_is(result)?;
     if fd.as_raw_fd() < LOWEST { duplicate(fd.as_fd()) } else { Ok(fd) }
 }
 
-/// Takes over the descriptor that a call has just returned.
+/// Takes ownership of the descriptor that a call has just returned.
 pub(crate) fn owned_as_is(result: libc::c_int) -> io::Result<OwnedFd> {
     let fd = check(result)?;
-    // SAFETY: the call succeeded, so `fd` is open, and nobody else has heard of it yet.
+    // SAFETY: the call succeeded, so `fd` is open, and no other code has its number yet.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// A second descriptor of the same open file, close-on-exec and above 2.
+/// Returns a duplicate of `fd`, close-on-exec and above 2.
 #[cold]
 pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: F_DUPFD_CLOEXEC takes an integer and touches no memory of ours.
     owned_as_is(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, LOWEST) })
 }
 
-/// Puts `fresh` under the number of `old`, whose file this process no longer uses then. Other
-/// processes keep it.
+/// Gives `fresh` the number of `old`, and closes the old file in this process. Other processes keep
+/// it.
 pub(crate) fn replace(old: BorrowedFd<'_>, fresh: OwnedFd) -> io::Result<()> {
     let (fresh, old) = (fresh.as_raw_fd(), old.as_raw_fd());
     #[cfg(has_atomic_cloexec)]
-    // SAFETY: both numbers are open and the caller's; the call touches no memory of ours.
+    // SAFETY: the caller owns both open descriptors; the call touches no memory of ours.
     check(unsafe { libc::dup3(fresh, old, libc::O_CLOEXEC) })?;
     #[cfg(not(has_atomic_cloexec))]
     {
@@ -49,7 +49,7 @@ pub(crate) fn replace(old: BorrowedFd<'_>, fresh: OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// A pipe, close-on-exec and non-blocking at both ends: (read end, write end).
+/// Creates a pipe, close-on-exec and non-blocking at both ends: (read end, write end).
 ///
 /// ```
 /// use mainspring_sys::fd;
@@ -63,7 +63,7 @@ pub(crate) fn replace(old: BorrowedFd<'_>, fresh: OwnedFd) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// As pipe(2): the process or the system is out of descriptors.
+/// Those of pipe(2): the process or the system is out of descriptors.
 #[cfg(has_atomic_cloexec)]
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [-1; 2];
@@ -72,11 +72,11 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((owned(ends[0])?, owned(ends[1])?))
 }
 
-/// A pipe, close-on-exec and non-blocking at both ends: (read end, write end).
+/// Creates a pipe, close-on-exec and non-blocking at both ends: (read end, write end).
 ///
 /// # Errors
 ///
-/// As pipe(2): the process or the system is out of descriptors.
+/// Those of pipe(2): the process or the system is out of descriptors.
 #[cfg(not(has_atomic_cloexec))]
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [-1; 2];
@@ -90,14 +90,24 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
-/// Makes calls on `fd`'s open file return instead of wait, or wait again. Returns what it was
-/// before.
+/// Makes calls on the open file of `fd` non-blocking or blocking. Returns true if they were
+/// non-blocking before.
 ///
-/// The flag belongs to the open file, so it is the same for other descriptors made by dup(2), and
-/// in other processes. For files that may be shared there is [`blocking`](crate::nonblocking).
+/// ```
+/// use mainspring_sys::fd::set_nonblocking;
+/// use std::os::fd::AsFd;
+///
+/// let (reader, _writer) = std::io::pipe()?;
+/// assert!(!set_nonblocking(reader.as_fd(), true)?);
+/// assert!(set_nonblocking(reader.as_fd(), false)?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// The flag belongs to the open file, so it also changes for descriptors made by dup(2) and in
+/// other processes. For files that may be shared there is [`nonblocking`](crate::nonblocking).
 ///
 /// A file without such a mode is accepted: a kqueue of the BSDs and macOS refuses the flag with
-/// `ENOTTY` (its ioctl(2) has no `FIONBIO`), and no read or write of it ever waits.
+/// `ENOTTY` (its ioctl(2) has no `FIONBIO`), and no read or write of it ever blocks.
 ///
 /// # Errors
 ///
@@ -106,7 +116,7 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<bool
     change_nonblocking(fd.as_raw_fd(), nonblocking)
 }
 
-/// Like [`set_nonblocking`], for a number whose file the caller has checked.
+/// Like [`set_nonblocking`], for a number that the caller has checked.
 pub(crate) fn change_nonblocking(fd: RawFd, nonblocking: bool) -> io::Result<bool> {
     let flags = status(fd)?;
     let was = flags & libc::O_NONBLOCK != 0;
@@ -118,7 +128,7 @@ pub(crate) fn change_nonblocking(fd: RawFd, nonblocking: bool) -> io::Result<boo
     Ok(was)
 }
 
-/// Makes the errno of a file that has no non-blocking mode a success.
+/// Accepts the error of a file that has no non-blocking mode.
 fn accept_without_mode(set: io::Result<()>) -> io::Result<()> {
     set.or_else(|error| match error.raw_os_error() {
         Some(libc::ENOTTY) => Ok(()),
@@ -126,14 +136,14 @@ fn accept_without_mode(set: io::Result<()>) -> io::Result<()> {
     })
 }
 
-/// Sees to it that `fd` is closed in a process that this one becomes by exec.
+/// Sets close-on-exec.
 #[cfg(not(has_atomic_cloexec))]
 pub(crate) fn set_cloexec(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: F_SETFD takes an integer and touches no memory of ours.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
 }
 
-/// Returns true if calls on the open file of this number return instead of wait.
+/// Returns true if calls on the open file of `fd` do not block.
 ///
 /// # Errors
 ///
@@ -142,23 +152,23 @@ pub fn is_nonblocking(fd: RawFd) -> io::Result<bool> {
     Ok(status(fd)? & libc::O_NONBLOCK != 0)
 }
 
-/// The access mode and the flags of an open file.
+/// Returns the access mode and the flags of an open file.
 pub(crate) fn status(fd: RawFd) -> io::Result<libc::c_int> {
     // SAFETY: F_GETFL takes no argument and touches no memory of ours.
     check(unsafe { libc::fcntl(fd, libc::F_GETFL) })
 }
 
-/// Whether `fd` is the number of an open file of this process.
+/// Returns true if `fd` is an open descriptor of this process.
 pub fn is_open(fd: RawFd) -> bool {
     // SAFETY: F_GETFD takes no argument and touches no memory of ours.
     check(unsafe { libc::fcntl(fd, libc::F_GETFD) }).is_ok()
 }
 
-/// The identity of an open file: its device, its inode number and its type.
+/// Identity of an open file: its device, its inode number and its type.
 ///
-/// Two descriptors of one file have the same identity, and so have files without an inode of their
-/// own: on Linux each eventfd, epoll and timerfd (`anon_inode`), on macOS each TCP socket. So a
-/// difference proves another file, and sameness proves nothing.
+/// Two descriptors of one file have the same identity. So have files without an inode: on Linux all
+/// eventfds, epolls and timerfds (`anon_inode`), on macOS all TCP sockets. So different identities
+/// prove different files, but equal identities prove nothing.
 ///
 /// ```
 /// use mainspring_sys::fd::FileId;
@@ -175,8 +185,10 @@ pub fn is_open(fd: RawFd) -> bool {
 pub struct FileId(Option<(libc::dev_t, libc::ino_t, libc::mode_t)>);
 
 impl FileId {
-    /// Returns the identity of the file that has this number now. A file that cannot be asked, for
-    /// example one of a network that is down, has one that differs from no other.
+    /// Returns the identity of the file that `fd` refers to now.
+    ///
+    /// A file that fstat(2) cannot query, for example on a network that is down, has an unknown
+    /// identity, which differs from no other.
     ///
     /// # Errors
     ///
@@ -189,26 +201,26 @@ impl FileId {
         }
     }
 
-    /// True if the two are different files for certain.
+    /// Returns true if the two are certainly different files.
     pub fn differs(self, other: FileId) -> bool {
         self.0.zip(other.0).is_some_and(|(one, other)| one != other)
     }
 }
 
-/// The attributes of an open file, by fstat(2).
+/// Returns the attributes of an open file, by fstat(2).
 pub(crate) fn stat(fd: RawFd) -> io::Result<libc::stat> {
-    // SAFETY: the struct is made of integers, and zero is a value of all of them.
+    // SAFETY: the struct has only integer fields, for which zero is a valid value.
     let mut stat: libc::stat = unsafe { mem::zeroed() };
-    // SAFETY: `stat` is writable and outlives the call; a bad number is an error, not a fault.
+    // SAFETY: `stat` is writable and outlives the call; a wrong number is an error, not a fault.
     check(unsafe { libc::fstat(fd, &raw mut stat) })?;
     Ok(stat)
 }
 
-/// Reads once; 0 is end of file.
+/// Reads once. Returns the number of bytes; 0 means end of file.
 ///
 /// # Errors
 ///
-/// As read(2).
+/// Those of read(2), except `Interrupted`: the call is repeated.
 pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let (start, length) = (buffer.as_mut_ptr(), buffer.len());
     // SAFETY: `buffer` is writable for its whole length and outlives the call.
@@ -216,11 +228,11 @@ pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(count as usize)
 }
 
-/// Writes once; the answer may be less than `bytes.len()`.
+/// Writes once. Returns the number of bytes, which may be less than `bytes.len()`.
 ///
 /// # Errors
 ///
-/// As write(2).
+/// Those of write(2), except `Interrupted`: the call is repeated.
 pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let (start, length) = (bytes.as_ptr(), bytes.len());
     // SAFETY: `bytes` is readable for its whole length and outlives the call.
@@ -232,9 +244,9 @@ pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 mod tests {
     use super::*;
 
-    /// A kqueue of the BSDs answers `ENOTTY`; on other systems no file does.
+    /// A kqueue of the BSDs returns `ENOTTY`; on other systems no file does.
     #[test]
-    fn a_file_without_a_mode_is_accepted_and_no_other_error() {
+    fn only_the_error_of_a_file_without_the_mode_is_accepted() {
         let refused = |errno| Err(io::Error::from_raw_os_error(errno));
         accept_without_mode(Ok(())).unwrap();
         accept_without_mode(refused(libc::ENOTTY)).unwrap();

@@ -1,24 +1,25 @@
-//! The system-call layer of mainspring: everything unsafe, everything that differs between systems.
+//! The system-call layer of mainspring: all unsafe code, and all differences between systems.
 //!
-//! Above this crate nobody names a system or writes `unsafe`. What lies here, from the kernel up:
+//! The code above this crate neither names an operating system nor uses `unsafe`. The modules, from
+//! the kernel up:
 //!
-//! * [`syscall`] and [`fd`]: libc's conventions as [`std::io::Result`]; pipes, flags of
-//!   descriptors;
-//! * [`process`]: which process something belongs to, since fork(2) copies loops;
-//! * [`error_class`]: what an error number means, by operation;
-//! * [`event`] and [`timeout`]: the values that go in and out of a selector;
-//! * [`selector`]: one contract, and a backend for each of epoll, kqueue, poll and select;
-//! * [`wakeup`]: the doorbell that ends a sleep from another thread;
-//! * [`signal`]: signals as bits that a loop looks at, with exact restore of dispositions;
+//! * [`fd`]: pipes, flags and identity of descriptors;
+//! * [`process`]: identity of the process that owns a value, since fork(2) copies loops;
+//! * [`error_class`]: the meaning of an error number, by operation;
+//! * [`nonblocking`]: the non-blocking flag of files that are watched;
+//! * [`event`] and [`timeout`]: the values that go into and come out of a selector;
+//! * [`selector`]: one contract, with a backend for each of epoll, kqueue, poll and select;
+//! * [`wakeup`]: wakes a sleeping selector from another thread;
+//! * [`signal`]: signals as events of a selector, with exact restore of dispositions;
 //! * [`socket`]: non-blocking connect and accept, addresses, options;
-//! * [`stderr`]: lines of a log that neither wait nor fail the process;
-//! * [`closure`]: closures without a box, which is unsafe code as well.
+//! * [`stderr`]: log lines that never block or kill the process;
+//! * [`closure`]: closures that are stored without a box, which needs unsafe code too;
+//! * [`environment`]: settings from environment variables.
 //!
 //! # Raw descriptors
 //!
 //! A [`Selector`] takes descriptors by number. It never reads, writes or closes one, so a wrong
-//! number can at worst give an error or an event that is not true. That is why these functions are
-//! safe.
+//! number causes at worst an error or a false event. Therefore its methods are safe.
 
 pub mod closure;
 pub mod environment;

@@ -1,24 +1,25 @@
-//! The non-blocking flag of files that are watched.
+//! The non-blocking flag of watched files.
 //!
-//! A loop must not wait in a call on a file, so the file gets the flag `O_NONBLOCK`. But the flag
-//! belongs to the open file, not to the descriptor: copies made by dup(2) have it too, and so have
-//! other processes (fcntl(2), open(2)). [`begin`] and [`end`] are the one rule for all that is
+//! A loop must not block in a call on a file, so the file gets the flag `O_NONBLOCK`. The flag
+//! belongs to the open file description, not to the descriptor: duplicates and other processes
+//! share it (fcntl(2), open(2)). [`begin`] and [`end`] apply one rule to everything that is
 //! watched:
 //!
-//! * A socket gets the flag and keeps it. Whoever takes over a copy of a socket or of a listener
-//!   expects it, or sets what it needs.
-//! * A pipe or a device gets the flag for as long as anything in this process watches the same file,
-//!   and loses it then. A file that had the flag before keeps it.
-//! * A terminal never gets it, nor does a file that standard input, output or error has: the shell,
-//!   siblings and `println!` use the same open file, and do not expect `WouldBlock`. Its calls are
-//!   [kept](BlockingMode::Blocking) blocking, and one is made only when [`is_ready`].
-//! * A regular file or a directory never waits, so nothing changes.
+//! * A socket gets the flag and keeps it. Code that takes over a duplicate of a socket or of a
+//!   listener expects the flag, or sets what it needs.
+//! * A pipe or a device has the flag as long as anything in this process watches the same file, and
+//!   loses it afterwards. A file that had the flag before keeps it.
+//! * A terminal never gets the flag, nor does the file of standard input, output or error: the
+//!   shell, sibling processes and `println!` use the same open file and do not expect `WouldBlock`.
+//!   Calls on such a file [still block](BlockingMode::Blocking), so the caller makes one only after
+//!   [`is_ready`].
+//! * A regular file or a directory never blocks, so nothing changes.
 //!
-//! In a child made by fork(2), what its parent has set stays set.
+//! A child made by fork(2) does not clear flags that its parent has set.
 //!
 //! # Invariant
 //!
-//! A file is in the table exactly as long as it has the flag because of [`begin`].
+//! A file is in the table exactly while it has the flag because of [`begin`].
 
 use std::collections::HashMap;
 use std::io;
@@ -30,20 +31,20 @@ use crate::fd::{change_nonblocking, stat, status};
 use crate::process::Process;
 use crate::syscall::{check, retry};
 
-/// Rule that keeps calls on a watched file from waiting.
+/// Behaviour of calls on a watched file that is not ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "`end` undoes it"]
 #[non_exhaustive]
 pub enum BlockingMode {
-    /// They return `WouldBlock`, and nothing is to be undone.
+    /// They return `WouldBlock`; [`end`] has nothing to undo.
     NonBlocking,
-    /// They return `WouldBlock` until [`end`].
+    /// They return `WouldBlock` until [`end`] clears the flag.
     Borrowed,
-    /// They wait. One call after a report of readiness does not.
+    /// They block. One call after a readiness report does not.
     Blocking,
 }
 
-/// A file as all its descriptors with this access name it. The ends of a pipe differ by that.
+/// Identity of an open file, with its access mode: the two ends of a pipe differ only by that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct File {
     device: libc::dev_t,
@@ -51,12 +52,13 @@ struct File {
     access: libc::c_int,
 }
 
-/// The files of one process that have the flag because they are watched, and how often.
+/// Files of one process that have the flag because they are watched, with the number of watchers.
 struct Lent {
     process: Process,
     files: Mutex<HashMap<File, usize>>,
     count: AtomicUsize,
-    /// Those of a forked child. A thread of its parent may have held the lock.
+    /// Table of a forked child. The child cannot use this one: a thread of its parent may have held
+    /// the lock.
     of_child: OnceLock<Box<Lent>>,
 }
 
@@ -75,14 +77,14 @@ impl Lent {
         lent
     }
 
-    /// A panic cannot happen between two changes, so the poison means nothing.
+    /// Ignores poison: no panic can happen between two changes of the table.
     fn files(&self) -> MutexGuard<'_, HashMap<File, usize>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Keeps calls on `fd` from waiting, as the [module](self) says. To be undone by [`end`] when `fd` is
-/// no longer watched, before it is closed.
+/// Makes calls on `fd` non-blocking where the [module's rule](self) allows it. Undo it with [`end`]
+/// when `fd` is no longer watched, before `fd` is closed.
 ///
 /// ```
 /// use mainspring_sys::nonblocking::{self, BlockingMode};
@@ -101,11 +103,12 @@ impl Lent {
 ///
 /// # Errors
 ///
-/// Those of fcntl(2) and fstat(2): `EBADF`.
+/// Those of fcntl(2) and fstat(2): `EBADF` if `fd` is not open.
 pub fn begin(fd: BorrowedFd<'_>) -> io::Result<BlockingMode> {
     let (fd, lent) = (fd.as_raw_fd(), Lent::here());
     let is_idle = || lent.count.load(SeqCst) == 0;
-    // Asked before and after: a copy may begin or end meanwhile, in another thread.
+    // Fast path for files that already have the flag. The table is checked before and after the
+    // flag, because another thread may begin or end watching a duplicate in between.
     if is_idle() && status(fd)? & libc::O_NONBLOCK != 0 && is_idle() {
         return Ok(BlockingMode::NonBlocking);
     }
@@ -122,7 +125,7 @@ pub fn begin(fd: BorrowedFd<'_>) -> io::Result<BlockingMode> {
     }
 }
 
-/// Counts a watcher of a file that may have the flag already.
+/// Adds a watcher to a pipe or a device, and sets the flag if it is the first one.
 fn share(lent: &Lent, fd: RawFd, stat: &libc::stat) -> io::Result<BlockingMode> {
     let mut files = lent.files();
     let flags = status(fd)?;
@@ -139,10 +142,11 @@ fn share(lent: &Lent, fd: RawFd, stat: &libc::stat) -> io::Result<BlockingMode> 
     Ok(BlockingMode::Borrowed)
 }
 
-/// Undoes [`begin`]: the last watcher of a file in this process puts back what the first one found.
+/// Undoes [`begin`]: the last watcher of a file in this process clears the flag if the first one
+/// set it.
 ///
-/// A number that was closed meanwhile, or is another file's, is left alone: only a file that is in
-/// the table is changed, so this takes a number.
+/// It takes a number because the file may already be closed. Only a file that is in the table is
+/// changed, so a number that now belongs to another file is left alone.
 pub fn end(fd: RawFd, was: BlockingMode) {
     if was != BlockingMode::Borrowed {
         return;
@@ -155,14 +159,26 @@ pub fn end(fd: RawFd, was: BlockingMode) {
     *watchers -= 1;
     if *watchers == 0 {
         files.remove(&file);
-        // The descriptor is open, and this flag of a file may always be changed.
+        // Cannot fail: the descriptor is open, and the flag may always be changed.
         let _ = change_nonblocking(fd, false);
     }
     lent.count.fetch_sub(1, SeqCst);
 }
 
-/// True if a call on `fd` would not wait now, to write or to read: by poll(2), which does not wait.
-/// An error or a hang-up is such an answer as well.
+/// Returns true if a read (or a write, if `to_write`) on `fd` would not block now, by poll(2)
+/// without a timeout. An error or a hang-up counts as ready.
+///
+/// ```
+/// use mainspring_sys::nonblocking::is_ready;
+/// use std::io::Write;
+/// use std::os::fd::AsRawFd;
+///
+/// let (reader, mut writer) = std::io::pipe()?;
+/// assert!(!is_ready(reader.as_raw_fd(), false));
+/// writer.write_all(b"x")?;
+/// assert!(is_ready(reader.as_raw_fd(), false));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn is_ready(fd: RawFd, to_write: bool) -> bool {
     let events = if to_write { libc::POLLOUT } else { libc::POLLIN };
     let mut polled = libc::pollfd { fd, events, revents: 0 };
@@ -171,8 +187,9 @@ pub fn is_ready(fd: RawFd, to_write: bool) -> bool {
     count.is_ok_and(|count| count > 0)
 }
 
-/// The error of a descriptor that only names a file (O_PATH of open(2)): no flag can be set, not even
-/// those that it has.
+/// Returns the error of a descriptor that only refers to a path (O_PATH of open(2)), on which no
+/// call is possible. Setting the flags to their present value fails for it, and changes nothing
+/// otherwise.
 fn check_usable(fd: RawFd) -> io::Result<()> {
     let flags = status(fd)?;
     // SAFETY: F_SETFL takes an integer and touches no memory of ours.
@@ -183,7 +200,7 @@ fn file(stat: &libc::stat, flags: libc::c_int) -> File {
     File { device: stat.st_dev, number: stat.st_ino, access: flags & libc::O_ACCMODE }
 }
 
-/// True if standard input, output or error is the same file.
+/// Returns true if standard input, output or error refers to the same file.
 fn is_standard(file: &libc::stat) -> bool {
     (0..3)
         .filter_map(|fd| stat(fd).ok())
@@ -195,7 +212,7 @@ fn is_listener(fd: RawFd) -> bool {
     let mut length = size_of::<libc::c_int>() as libc::socklen_t;
     let (level, option) = (libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
     let answer = (&raw mut listens).cast();
-    // SAFETY: `listens` has room for the `length` bytes that the call may write, and both outlive it.
+    // SAFETY: `listens` has room for `length` bytes, and both outlive the call.
     let asked = unsafe { libc::getsockopt(fd, level, option, answer, &raw mut length) };
     asked == 0 && listens != 0
 }

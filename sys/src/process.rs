@@ -1,20 +1,20 @@
-//! The process that a value belongs to, compared without a system call.
+//! Identity of the process that a value belongs to, compared without a system call.
 //!
 //! A forked child has a copy of each loop, but shares the kernel objects behind it with its parent:
-//! an epoll instance, doorbells, the flags of open files. The copy must not touch them. The threads
-//! that its parent had are not there: a job that one of them ran never ends, and a lock that one of
-//! them held stays locked.
+//! an epoll instance, wakeup descriptors, the flags of open files. The copy must not touch them.
+//! The parent's other threads do not exist in the child: a job that one of them ran never ends, and
+//! a lock that one of them held stays locked.
 //!
 //! # Invariant
 //!
-//! The cell holds the number of this process, or zero where none was drawn since the fork. The
-//! number of a process differs from those of all processes that it descends from.
+//! The cell holds the number of this process, or zero if none was assigned since the fork. The
+//! number of a process differs from the numbers of all its ancestors.
 
 use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use std::sync::atomic::{AtomicPtr, AtomicU32};
 
-/// A process, and the question whether it is the calling one.
+/// A process, and a check whether it is the calling one.
 ///
 /// ```
 /// use mainspring_sys::process::Process;
@@ -30,7 +30,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// The calling process. A signal handler may ask, once there is a loop.
+    /// Returns the calling process. It is async-signal-safe after its first call.
     pub fn current() -> Process {
         let cell = cell();
         let mut number = cell.load(Acquire);
@@ -39,18 +39,19 @@ impl Process {
             let fresh = NEXT.fetch_add(1, Relaxed);
             number = match cell.compare_exchange(0, fresh, SeqCst, SeqCst) {
                 Ok(_) => fresh,
-                Err(of_another_thread) => of_another_thread,
+                Err(other_threads_number) => other_threads_number,
             };
         }
         Process { cell, number }
     }
 
-    /// The number of the process, which is not the kernel's.
+    /// Returns the number of the process, which is not the kernel's process id.
     pub(crate) fn number(&self) -> u32 {
         self.number
     }
 
-    /// Returns false in a child made by fork(2), and in the child's children.
+    /// Returns true in the same process, false in a child made by fork(2) and in the child's
+    /// children.
     #[inline]
     pub fn is_current(&self) -> bool {
         self.cell.load(Relaxed) == self.number
@@ -65,10 +66,10 @@ impl PartialEq for Process {
 
 impl Eq for Process {}
 
-/// The cell, made by the first call: a page that the kernel clears in a child.
+/// Returns the cell. The first call maps a page that the kernel clears in a child.
 fn cell() -> &'static AtomicU32 {
     static CELL: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
-    // SAFETY: the pointer is null or that of a cell that is never freed.
+    // SAFETY: the pointer is null or refers to a cell that is never freed.
     if let Some(cell) = unsafe { CELL.load(Acquire).as_ref() } {
         return cell;
     }
@@ -79,19 +80,19 @@ fn cell() -> &'static AtomicU32 {
     watch_forks();
     match placed {
         Ok(_) => fresh,
-        // SAFETY: the pointer is that of another thread's cell, which is never freed.
+        // SAFETY: the pointer refers to another thread's cell, which is never freed.
         Err(placed) => unsafe { &*placed },
     }
 }
 
-/// A page that the kernel clears in a child, however that is made (madvise(2), MADV_WIPEONFORK,
-/// Linux 4.14). None where it refuses.
+/// Maps a page that the kernel clears in every kind of child (madvise(2), MADV_WIPEONFORK, Linux
+/// 4.14). None if it refuses.
 #[cfg(all(has_wipe_on_fork, not(miri)))]
 fn cleared_page() -> Option<&'static AtomicU32> {
     const SIZE: usize = 4096;
     let (access, kind) =
         (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    // SAFETY: a new mapping at an address of the kernel's choice overlaps no other.
+    // SAFETY: a new mapping at an address that the kernel chooses overlaps no other.
     let page = unsafe { libc::mmap(ptr::null_mut(), SIZE, access, kind, -1, 0) };
     if page == libc::MAP_FAILED {
         return None;
@@ -102,7 +103,7 @@ fn cleared_page() -> Option<&'static AtomicU32> {
         unsafe { libc::munmap(page, SIZE) };
         return None;
     }
-    // SAFETY: the page is aligned, zero, which is a value, writable, and never unmapped.
+    // SAFETY: the page is aligned, writable and never unmapped, and its zeroes are a valid value.
     Some(unsafe { &*page.cast::<AtomicU32>() })
 }
 
@@ -111,14 +112,15 @@ fn cleared_page() -> Option<&'static AtomicU32> {
     None
 }
 
-/// Clears the cell in a child of fork(3), where the kernel does not. fork(3) calls the handler
-/// before it returns in the child.
+/// Clears the cell in a child of fork(3), for kernels that do not. fork(3) calls the handler in the
+/// child before it returns there.
 fn watch_forks() {
     extern "C" fn in_child() {
         cell().store(0, SeqCst);
     }
     #[cfg(not(miri))]
-    // SAFETY: the handler only stores a number. Without memory for it the kernel's page remains.
+    // SAFETY: the handler only stores a number. If registering it fails for lack of memory, the
+    // kernel's cleared page remains.
     unsafe {
         libc::pthread_atfork(None, None, Some(in_child));
     }
@@ -129,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_number_of_a_process_is_not_that_of_its_child() {
+    fn a_child_has_another_number() {
         let here = Process::current();
         assert!(here.is_current());
         let child = Process { number: here.number + 1, ..here };

@@ -1,19 +1,20 @@
-//! Standard error for a process that must not stop, or fail, because of its log.
+//! Writing to standard error without blocking the process and without SIGPIPE.
 //!
-//! A write to a full pipe waits for its reader, and a write to a pipe without a reader raises
-//! SIGPIPE. The flag that would prevent the wait, `O_NONBLOCK`, belongs to the open file, which other
-//! processes share. So a socket is sent to with `MSG_DONTWAIT`, and anything else is asked first, by
-//! poll(2), whether it takes a line now. A pipe that poll(2) calls writable has room for
-//! `PIPE_BUF` bytes (pipe(7)), which is the longest line that is written.
+//! A write to a full pipe blocks until its reader reads, and a write to a pipe without a reader
+//! raises SIGPIPE. `O_NONBLOCK` would prevent the first, but it belongs to the open file, which
+//! other processes share. So a socket is written with `MSG_DONTWAIT`, and poll(2) checks anything
+//! else for room first. A pipe that poll(2) reports as writable has room for `PIPE_BUF` bytes
+//! (pipe(7)), and no longer line is written.
 //!
-//! Another process that fills the pipe between the two calls can still make the write wait.
+//! If another process fills the pipe between the two calls, the write still blocks.
 
 use std::io;
 use std::os::fd::RawFd;
 
 use crate::syscall::{check, retry};
 
-/// Longest line in bytes, with its end: `PIPE_BUF`, up to which a write to a pipe is all or nothing.
+/// Maximum length of a line in bytes, including the newline: `PIPE_BUF`, up to which a write to a
+/// pipe is atomic.
 pub const LINE: usize = if cfg!(has_page_sized_pipe_buf) { 4096 } else { 512 };
 
 const STDERR: RawFd = libc::STDERR_FILENO;
@@ -23,16 +24,21 @@ const FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 #[cfg(not(has_msg_nosignal))]
 const FLAGS: libc::c_int = libc::MSG_DONTWAIT;
 
-/// Writes a line to standard error in one call, if that takes it without waiting. Bytes beyond
-/// [`LINE`] are left out.
+/// Writes a line to standard error in one call, if that does not block. Bytes beyond [`LINE`] are
+/// dropped.
 ///
-/// A regular file is written like everywhere else, at the speed of its disk.
+/// ```no_run
+/// mainspring_sys::stderr::write(b"the configuration was read again\n")?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// A write to a regular file may wait for its disk, as everywhere else.
 ///
 /// # Errors
 ///
-/// `WouldBlock` if there is no room now; `BrokenPipe` without SIGPIPE if a pipe has no reader;
-/// `WriteZero` if only a part was taken; else like write(2): the disk is full, or nothing is open as
-/// descriptor 2.
+/// `WouldBlock` if there is no room now; `BrokenPipe`, without SIGPIPE, if a pipe has no reader;
+/// `WriteZero` if only a part was written; otherwise those of write(2): the disk is full, or
+/// descriptor 2 is not open.
 pub fn write(line: &[u8]) -> io::Result<()> {
     let line = &line[..line.len().min(LINE)];
     let written = match send(line) {
@@ -57,13 +63,13 @@ fn write_to_file(line: &[u8]) -> io::Result<usize> {
     Ok(count as usize)
 }
 
-/// Asks poll(2), without waiting, for room.
+/// Checks by poll(2), without blocking, that standard error accepts a line.
 fn check_room() -> io::Result<()> {
-    let mut asked = libc::pollfd { fd: STDERR, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: `asked` is the one element that the call reads and writes, and outlives the call.
-    retry(|| check(unsafe { libc::poll(&raw mut asked, 1, 0) }))?;
-    match asked.revents {
-        // One system (macOS) refuses devices such as terminals with the mark for a closed fd.
+    let mut polled = libc::pollfd { fd: STDERR, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the call reads and writes one entry, and `polled` outlives it.
+    retry(|| check(unsafe { libc::poll(&raw mut polled, 1, 0) }))?;
+    match polled.revents {
+        // poll(2) of macOS reports POLLNVAL for devices such as terminals, which are open.
         mark if mark & libc::POLLNVAL != 0 => Ok(()),
         mark if mark & (libc::POLLERR | libc::POLLHUP) != 0 => {
             Err(io::ErrorKind::BrokenPipe.into())

@@ -1,16 +1,16 @@
-//! libc's convention, minus one and `errno`, turned into [`io::Result`] in one place.
+//! Conversion of libc's convention, -1 and `errno`, into [`io::Result`].
 
 use std::io;
 
-/// The value of a call that answers -1 for failure.
+/// Returns the result of a call, or the error in `errno` if the result is -1.
 #[inline]
 pub(crate) fn check<T: Copy + PartialEq + From<i8>>(result: T) -> io::Result<T> {
     if result == T::from(-1) { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// Repeats a call for as long as a signal interrupts it.
+/// Repeats a call as long as a signal interrupts it.
 ///
-/// Only for calls that do not wait; those that do must count the time that has passed
+/// Only for calls that do not wait. A call with a timeout must subtract the time that has passed
 /// (see [`timeout`](crate::timeout)).
 #[inline]
 pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
@@ -22,11 +22,11 @@ pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
     }
 }
 
-/// write(2) that does not end the thread.
+/// Calls write(2), but not as a cancellation point.
 ///
-/// The function of the C library is a cancellation point: in a thread with a pending
-/// pthread_cancel(3) it unwinds, through a signal handler and what that has interrupted. The same
-/// call by its number is none. Systems without a function for that have the ordinary one.
+/// write(3) of the C library is a cancellation point: in a thread with a pending pthread_cancel(3)
+/// it unwinds the stack, through a signal handler and the code that it interrupted. The same call
+/// by syscall(2) is not. Systems without syscall(2) use the ordinary function.
 ///
 /// # Safety
 ///
@@ -42,7 +42,7 @@ pub(crate) unsafe fn write_without_cancel(fd: libc::c_int, bytes: &[u8]) -> isiz
     count
 }
 
-/// read(2) that does not end the thread, like [`write_without_cancel`].
+/// Calls read(2), but not as a cancellation point, like [`write_without_cancel`].
 ///
 /// # Safety
 ///

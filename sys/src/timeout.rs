@@ -1,9 +1,8 @@
-//! How long to sleep, in the units of the kernel: rounded up, capped, and computed anew after a
-//! signal.
+//! Timeouts in the kernel's units: rounded up, capped, and recomputed after a signal.
 //!
-//! Rounded down, a wait ends before its deadline and the loop spins until the clock catches up.
-//! Uncapped, it overflows the kernel's type. Repeated in full after each signal, it never ends
-//! under a storm of them.
+//! If a timeout were rounded down, the wait would end before its deadline, and the loop would spin
+//! until the deadline. Uncapped, it would overflow the kernel's type. Repeated in full after each
+//! signal, a wait would never end under frequent signals.
 
 use std::io;
 use std::ptr;
@@ -11,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use crate::syscall::retry;
 
-/// The longest single wait: one day. A loop that wakes up once a day to go back to sleep costs
-/// nothing, and every kernel's type holds a day.
+/// Maximum of a single wait: one day. Every kernel's type holds a day, and waking up once a day
+/// costs nothing.
 pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// `timeout` in whole milliseconds, rounded up; -1 for none.
+/// Returns `timeout` in whole milliseconds, rounded up and capped at [`LONGEST`]; -1 for none.
 ///
 /// ```
 /// use mainspring_sys::timeout::millis;
@@ -33,27 +32,27 @@ pub fn millis(timeout: Option<Duration>) -> libc::c_int {
     (timeout.as_secs() * 1000) as libc::c_int + below_a_second as libc::c_int
 }
 
-/// `timeout` in seconds and nanoseconds, capped.
+/// Returns `timeout` in seconds and nanoseconds, capped at [`LONGEST`].
 pub(crate) fn seconds_and_nanos(timeout: Duration) -> (i64, i64) {
     let timeout = timeout.min(LONGEST);
     (timeout.as_secs() as i64, i64::from(timeout.subsec_nanos()))
 }
 
-/// `timeout` in the type that most calls take, capped.
+/// Returns `timeout` in the type of most system calls, capped at [`LONGEST`].
 pub(crate) fn timespec(timeout: Duration) -> libc::timespec {
     let (seconds, nanos) = seconds_and_nanos(timeout);
-    // The fields' types differ between systems; a day and a second's nanoseconds fit into all of
-    // them.
+    // The types of the fields differ between systems; all of them hold a day and the nanoseconds of
+    // a second.
     libc::timespec { tv_sec: seconds as _, tv_nsec: nanos as _ }
 }
 
-/// The address that means `timeout` to the kernel: null for none. It holds for as long as `timeout`
-/// stays where it is.
+/// Returns the address to pass for `timeout`; null for none. It is valid as long as `timeout` is
+/// not moved.
 pub(crate) fn pointer(timeout: &Option<libc::timespec>) -> *const libc::timespec {
     timeout.as_ref().map_or(ptr::null(), ptr::from_ref)
 }
 
-/// Runs a call that waits, again after each signal, with what is left of `timeout`.
+/// Runs a call that waits. After each signal it runs again, with the rest of `timeout`.
 #[inline]
 pub(crate) fn retry_wait<T>(
     timeout: Option<Duration>,
@@ -61,12 +60,12 @@ pub(crate) fn retry_wait<T>(
 ) -> io::Result<T> {
     match timeout {
         Some(wanted) if !wanted.is_zero() => retry_for(wanted, |left| wait(Some(left))),
-        // Without a wait to shorten there is no clock to read.
+        // Nothing can be subtracted from zero or from no timeout, so the clock is not read.
         _ => retry(|| wait(timeout)),
     }
 }
 
-/// As [`retry_wait`], for a wait that has an end.
+/// Like [`retry_wait`], for a timeout that is not zero.
 pub(crate) fn retry_for<T>(
     wanted: Duration,
     mut wait: impl FnMut(Duration) -> io::Result<T>,

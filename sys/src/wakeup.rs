@@ -1,13 +1,13 @@
-//! The doorbell: one bit that any thread may set and that a sleeping selector sees.
+//! Wakeups: a way for any thread to wake a selector that sleeps.
 //!
-//! The loop sleeps inside its selector, so another thread can reach it only through something the
-//! selector watches.
+//! A loop sleeps inside its selector, so another thread can reach it only through something that
+//! the selector watches.
 //!
 //! # Invariant
 //!
-//! Once [`Wakeup::wake`] has returned `Ok`, the selector reports the wakeup's token at least once,
-//! and may go on until the next [`Wakeup::drain`]. Wakes that arrive in between are merged: a wakeup
-//! says "look at the inbox", never how many entries are in it.
+//! After [`Wakeup::wake`] has returned `Ok`, the selector reports the wakeup's token at least once,
+//! and may repeat the report until the next [`Wakeup::drain`]. Wakes before that are merged: a
+//! wakeup means "check the inbox" and carries no count.
 
 use std::fmt;
 use std::io;
@@ -19,11 +19,11 @@ use crate::event::{Interest, Token, TriggerMode};
 use crate::fd;
 use crate::selector::{Selector, UserEvent};
 
-/// What a [`Wakeup`] is made of.
+/// Kernel mechanism of a [`Wakeup`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WakeupKind {
-    /// An event of the selector itself (`EVFILT_USER` of kqueue), which needs no descriptor.
+    /// A user event of the selector (`EVFILT_USER` of kqueue), which needs no descriptor.
     UserEvent,
     /// eventfd(2): one descriptor.
     Eventfd,
@@ -32,7 +32,8 @@ pub enum WakeupKind {
 }
 
 impl WakeupKind {
-    /// The kinds that this system has, best first. `UserEvent` also needs a selector that has it.
+    /// Returns the kinds that this system has, best first. `UserEvent` also needs a selector that
+    /// supports it.
     pub fn available() -> &'static [WakeupKind] {
         &[
             #[cfg(has_kqueue)]
@@ -43,14 +44,15 @@ impl WakeupKind {
         ]
     }
 
-    /// The kind that the variable `MAINSPRING_WAKEUP` names, if it is set.
+    /// Returns the kind that the environment variable `MAINSPRING_WAKEUP` names. None if it is
+    /// unset or empty.
     ///
-    /// A process that has more rights than whoever started it (set-user-ID and the like) does not
-    /// look.
+    /// A process with more rights than the user who started it (set-user-ID and the like) ignores
+    /// the variable.
     ///
     /// # Errors
     ///
-    /// The variable names no kind that this system has.
+    /// `InvalidInput` if the variable names no kind that this system has.
     pub fn from_env() -> io::Result<Option<WakeupKind>> {
         environment::choice("MAINSPRING_WAKEUP")
     }
@@ -77,13 +79,13 @@ impl FromStr for WakeupKind {
         let kinds = WakeupKind::available();
         kinds.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| {
             let names = kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
-            let message = format!("no wakeup is called {name:?} here; there are {names}");
+            let message = format!("unknown wakeup {name:?}; this system has {names}");
             io::Error::new(io::ErrorKind::InvalidInput, message)
         })
     }
 }
 
-/// A doorbell at a selector.
+/// A wakeup that is registered with a selector.
 ///
 /// ```
 /// use mainspring_sys::{Events, SelectorKind, Token, Wakeup, WakeupKind};
@@ -107,7 +109,8 @@ enum Means {
     #[cfg(has_eventfd)]
     Eventfd {
         counter: OwnedFd,
-        /// How it is watched. By edges each write is an event of its own, and nobody has to read.
+        /// Trigger mode of the registration. In edge mode each write is an event and the counter is
+        /// never read.
         mode: TriggerMode,
     },
     Pipe {
@@ -117,12 +120,13 @@ enum Means {
 }
 
 impl Wakeup {
-    /// Hangs a doorbell of this kind at `selector`, which will report it as `token`.
+    /// Creates a wakeup of this kind and registers it with `selector`, which will report it as
+    /// `token`.
     ///
     /// # Errors
     ///
-    /// `Unsupported` for `UserEvent` at a selector that has none, and for `Eventfd` on a system
-    /// that has none; the kernel refuses a new descriptor.
+    /// `Unsupported` for `UserEvent` if the selector has none, and for `Eventfd` if the system has
+    /// none; those of creating and registering a descriptor.
     pub fn new(kind: WakeupKind, selector: &mut dyn Selector, token: Token) -> io::Result<Wakeup> {
         let means = match kind {
             WakeupKind::UserEvent => Means::UserEvent(selector.user_event(token)?),
@@ -146,11 +150,20 @@ impl Wakeup {
         Ok(wakeup)
     }
 
-    /// The best doorbell that `selector` has.
+    /// Creates the best kind of wakeup that `selector` supports.
+    ///
+    /// ```
+    /// use mainspring_sys::{SelectorKind, Token, Wakeup};
+    ///
+    /// let mut selector = SelectorKind::available()[0].open()?;
+    /// let wakeup = Wakeup::best(&mut *selector, Token::new(0, 0))?;
+    /// std::thread::scope(|scope| scope.spawn(|| wakeup.wake()).join().unwrap())?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`new`](Wakeup::new).
+    /// Those of [`new`](Wakeup::new).
     pub fn best(selector: &mut dyn Selector, token: Token) -> io::Result<Wakeup> {
         let mut last = io::Error::from(io::ErrorKind::Unsupported);
         for kind in WakeupKind::available() {
@@ -162,12 +175,13 @@ impl Wakeup {
         Err(last)
     }
 
-    /// Makes the selector report the wakeup. May be called from any thread.
+    /// Makes the selector report the wakeup. Any thread may call it.
     ///
     /// # Errors
     ///
-    /// The kernel's, except "full": a full doorbell is reported already, and one that is watched by
-    /// edges is emptied first. `EBADF` or a short write: the descriptor is no longer the doorbell's.
+    /// Those of the kernel, except "full": a full pipe or counter is already reported, and in edge
+    /// mode a full counter is reset first. `EBADF` or a short write: the descriptor no longer
+    /// belongs to the wakeup.
     pub fn wake(&self) -> io::Result<()> {
         let rung = match &self.0 {
             Means::UserEvent(event) => return event.trigger(),
@@ -178,15 +192,15 @@ impl Wakeup {
         unless_would_block(rung).map(drop)
     }
 
-    /// Makes the selector silent again.
+    /// Makes the selector stop reporting the wakeup until the next [`wake`](Wakeup::wake).
     ///
     /// # Errors
     ///
-    /// The descriptor cannot be read, or is another file's: closed behind the loop, and its number
-    /// used again (daemon(3), closefrom(3)). Such a file may stay readable.
+    /// The descriptor cannot be read, or refers to another file: other code closed it and its
+    /// number was used again (daemon(3), closefrom(3)). Such a file may remain readable.
     pub fn drain(&self) -> io::Result<()> {
         match &self.0 {
-            Means::UserEvent(_) => Ok(()), // Reported once a trigger, by EV_CLEAR.
+            Means::UserEvent(_) => Ok(()), // EV_CLEAR makes each trigger one report.
             #[cfg(has_eventfd)]
             Means::Eventfd { mode: TriggerMode::Edge, .. } => Ok(()),
             #[cfg(has_eventfd)]
@@ -195,15 +209,16 @@ impl Wakeup {
         }
     }
 
-    /// Gives a forked child a doorbell of its own, under the same numbers: the inherited one is its
-    /// parent's. The selector is reset and told of it afterwards, by [`watched_fd`](Wakeup::watched_fd).
+    /// Replaces the descriptors of the wakeup in a forked child, which shares the inherited ones
+    /// with its parent. The numbers stay the same. Afterwards reset the selector, and register
+    /// [`watched_fd`](Wakeup::watched_fd) again.
     ///
     /// # Errors
     ///
-    /// The kernel refuses a new descriptor; then everything is as it was.
+    /// Those of creating a descriptor; then nothing has changed.
     pub fn after_fork(&self) -> io::Result<()> {
         match &self.0 {
-            Means::UserEvent(_) => Ok(()), // The selector keeps it through its reset.
+            Means::UserEvent(_) => Ok(()), // A reset of the selector keeps user events.
             #[cfg(has_eventfd)]
             Means::Eventfd { counter, .. } => fd::replace(counter.as_fd(), eventfd()?),
             Means::Pipe { reader, writer } => {
@@ -214,7 +229,7 @@ impl Wakeup {
         }
     }
 
-    /// How the selector watches the descriptor.
+    /// Returns the trigger mode in which the selector watches the descriptor.
     pub fn mode(&self) -> TriggerMode {
         match &self.0 {
             #[cfg(has_eventfd)]
@@ -223,7 +238,7 @@ impl Wakeup {
         }
     }
 
-    /// The descriptor that the selector watches, where there is one.
+    /// Returns the descriptor that the selector watches. None for a user event.
     pub fn watched_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.0 {
             Means::UserEvent(_) => None,
@@ -233,7 +248,7 @@ impl Wakeup {
         }
     }
 
-    /// The descriptor to write eight bytes to from a signal handler, where there is one.
+    /// Returns the descriptor that a signal handler writes eight bytes to. None for a user event.
     pub fn written_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.0 {
             Means::UserEvent(_) => None,
@@ -250,7 +265,8 @@ fn eventfd() -> io::Result<OwnedFd> {
     fd::owned(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })
 }
 
-/// A counter that nobody reads is full in the end, which is no event: then it begins anew.
+/// Adds one to the counter. In edge mode the counter is never read, so it eventually overflows: a
+/// refused write makes no event. Then it is reset and the write repeated.
 #[cfg(has_eventfd)]
 fn add_one(counter: BorrowedFd<'_>, mode: TriggerMode) -> io::Result<usize> {
     let add = || fd::write(counter, &1u64.to_ne_bytes());
@@ -276,12 +292,12 @@ fn reset(counter: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// Reads until nothing is left: a pipe holds a byte for each wake.
+/// Reads until the pipe is empty: it holds a byte for each wake.
 fn empty(reader: BorrowedFd<'_>) -> io::Result<()> {
     let mut bytes = [0; 256];
     loop {
         match unless_would_block(fd::read(reader, &mut bytes))? {
-            // The writing end is open, so a pipe of ours has no end of file.
+            // Our pipe has no end of file while the write end is open, so this is another file.
             Some(0) => return Err(another_file()),
             Some(count) if count == bytes.len() => {}
             _ => return Ok(()),
@@ -298,5 +314,5 @@ fn unless_would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
 }
 
 fn another_file() -> io::Error {
-    io::Error::other("the descriptor of the loop's doorbell was closed and names another file now")
+    io::Error::other("the wakeup descriptor was closed and its number now refers to another file")
 }

@@ -1,10 +1,10 @@
-//! W8 where the loop has more than a watcher: a callback that is replaced, a connection, a listener.
-//! Their descriptors are closed while the loop watches them.
+//! W8 for callbacks that are replaced, connections and listeners: their descriptors are closed
+//! while the loop watches them.
 //!
-//! Only unsafe code can do that to a loop, and above this crate there is none, so the tests are
+//! Only unsafe code can do that to a loop, and only this crate has unsafe code, so the tests are
 //! here.
 
-// `Ok(seen.push(..))`: a callback that only notes something is worth one line.
+// `Ok(seen.push(..))`: short callbacks fit on one line.
 #![allow(clippy::unit_arg)]
 
 use std::cell::RefCell;
@@ -40,23 +40,24 @@ fn on_every_selector(mut check: impl FnMut(SelectorKind, EventLoop<Seen>)) {
     }
 }
 
-/// poll and select are told of a closed fd; epoll and kqueue forget it in silence.
-fn tells(kind: SelectorKind) -> bool {
+/// Returns true if the selector reports a closed fd: poll and select do, epoll and kqueue drop it
+/// silently.
+fn reports_closed(kind: SelectorKind) -> bool {
     matches!(kind, SelectorKind::Poll | SelectorKind::Select)
 }
 
-/// Gives `file` the number, whatever had it before.
+/// Duplicates `file` as descriptor `NUMBER`, whatever file had it before.
 fn put(file: &impl AsRawFd) -> OwnedFd {
-    // SAFETY: the call takes two integers, and the number is the tests' own.
+    // SAFETY: the call takes two integers, and the number is reserved for these tests.
     let fd = unsafe { libc::dup2(file.as_raw_fd(), NUMBER) };
     assert_eq!(fd, NUMBER);
-    // SAFETY: the call succeeded, so `fd` is open. The caller sees to it that it has one owner.
+    // SAFETY: the call succeeded, so `fd` is open. The caller ensures that it has one owner.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Breaks the promise that a lent descriptor stays open, as a faulty C library would.
+/// Breaks the requirement that a borrowed descriptor stays open, like a faulty C library.
 fn lend() -> BorrowedFd<'static> {
-    // SAFETY: not kept, on purpose. The number is only passed to system calls, which answer EBADF.
+    // SAFETY: violated on purpose. The number is only passed to system calls, which return EBADF.
     unsafe { BorrowedFd::borrow_raw(NUMBER) }
 }
 
@@ -64,16 +65,16 @@ fn tick(el: &mut EventLoop<Seen>) -> usize {
     el.tick(Some(Duration::ZERO)).unwrap()
 }
 
-/// Ticks until nothing is called any more, which must not take long.
-fn settle(el: &mut EventLoop<Seen>) -> Seen {
+/// Ticks until no callback runs any more, which must not take long.
+fn run_until_idle(el: &mut EventLoop<Seen>) -> Seen {
     let ticks = (0..20).take_while(|_| tick(el) > 0).count();
-    assert!(ticks < 20, "it spins: {:?}", el.state());
+    assert!(ticks < 20, "the loop spins: {:?}", el.state());
     std::mem::take(el.state_mut())
 }
 
-/// The kernel has forgotten the fd when another callback gets it: that one is told, once.
+/// The kernel has dropped the fd when the replacement gets it: the replacement gets one error.
 #[test]
-fn w8_a_replacement_hears_that_the_fd_was_closed() {
+fn w8_a_replacement_gets_the_error_of_a_closed_fd() {
     on_every_selector(|_, mut el| {
         for mode in [TriggerMode::Level, TriggerMode::Edge] {
             let (ours, _theirs) = UnixStream::pair().unwrap();
@@ -84,7 +85,7 @@ fn w8_a_replacement_hears_that_the_fd_was_closed() {
                 })
                 .unwrap();
             let (next, mut peer) = UnixStream::pair().unwrap();
-            std::mem::forget(put(&next)); // The source closes it.
+            std::mem::forget(put(&next)); // Its owner is the source.
             peer.write_all(b"x").unwrap();
             let new = el
                 .replace(old, |_, seen: &mut Seen, fd| {
@@ -93,14 +94,14 @@ fn w8_a_replacement_hears_that_the_fd_was_closed() {
                 })
                 .unwrap();
             let expected = format!("report: cannot watch fd {NUMBER}");
-            let seen = settle(&mut el);
+            let seen = run_until_idle(&mut el);
             assert!(seen.len() == 1 && seen[0].starts_with(&expected), "{mode:?}: {seen:?}");
-            assert!(!el.cancel(new), "its watcher is left");
+            assert!(!el.cancel(new), "its watcher must be gone");
         }
     });
 }
 
-/// A stream of a library: it closes nothing.
+/// A stream of a library: dropping it does not close the descriptor.
 struct LentStream(BorrowedFd<'static>);
 
 impl AsFd for LentStream {
@@ -125,7 +126,7 @@ impl Write for &LentStream {
     }
 }
 
-/// Notes why the connection was lost.
+/// Records the reason why the connection was lost.
 struct Losing(Rc<RefCell<Vec<Option<String>>>>);
 
 impl Protocol<Seen> for Losing {
@@ -157,14 +158,14 @@ fn w8_a_connection_is_lost_with_its_fd() {
         let owner = put(&ours);
         let lost = Rc::new(RefCell::new(Vec::new()));
         let conn = el.attach_with(LentStream(lend()), Losing(lost.clone())).unwrap();
-        settle(&mut el);
+        run_until_idle(&mut el);
         drop((owner, ours));
-        settle(&mut el);
-        if !tells(kind) {
-            assert_eq!(lost.borrow().len(), 0, "the kernel is silent");
-            conn.write(b"x"); // This call meets the error.
+        run_until_idle(&mut el);
+        if !reports_closed(kind) {
+            assert_eq!(lost.borrow().len(), 0, "the kernel reports nothing");
+            conn.write(b"x"); // This call gets the error.
         }
-        settle(&mut el);
+        run_until_idle(&mut el);
         let lost = lost.borrow();
         let [Some(why)] = &lost[..] else { panic!("{kind}: {lost:?}") };
         assert!(why.contains(&format!("fd {NUMBER}")), "{why}");
@@ -184,11 +185,11 @@ fn w8_a_listener_ends_with_its_fd() {
         })
         .unwrap();
         let client = TcpStream::connect(address).unwrap();
-        settle(&mut el);
+        run_until_idle(&mut el);
         drop((owner, listener));
-        let seen = settle(&mut el);
-        if tells(kind) {
-            // The number may be a stranger's by now, so no call is made on it.
+        let seen = run_until_idle(&mut el);
+        if reports_closed(kind) {
+            // The number may belong to another file by now, so no call is made on it.
             let why = "it was closed while it was watched";
             let [report] = &seen[..] else { panic!("{kind}: {seen:?}") };
             assert!(report.contains(&format!("fd {NUMBER}")) && report.ends_with(why), "{report}");
@@ -196,6 +197,6 @@ fn w8_a_listener_ends_with_its_fd() {
             assert_eq!(seen, [""; 0], "{kind}");
         }
         drop(client);
-        settle(&mut el);
+        run_until_idle(&mut el);
     });
 }

@@ -1,7 +1,7 @@
-//! Contract X6, X7 and what else depends on the process: loops in real children.
+//! X6, X7 and other behaviour that depends on the process: loops in real child processes.
 //!
-//! A child of a process with several threads may do next to nothing, so this program has none but
-//! those that a test starts, and runs its tests one after the other.
+//! A child of a process with several threads may do very little, so this program has only the
+//! threads that a test starts, and runs its tests one after the other.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -32,9 +32,9 @@ const TESTS: &[(&str, Test)] = &[
     ("x7_grandchildren", x7_grandchildren),
     ("x6_a_command_inherits_nothing", x6_command),
     ("w11_descriptors_stay_above_2", w11_low_numbers),
-    ("p13_a_child_leaves_the_flag_of_a_file", p13_child),
-    ("p13_a_terminal_goes_on_blocking", p13_terminal),
-    ("w8_a_doorbell_that_is_another_file_is_an_error", w8_doorbell),
+    ("p13_a_child_does_not_clear_the_flag_of_a_file", p13_child),
+    ("p13_a_terminal_stays_blocking", p13_terminal),
+    ("w8_a_wakeup_fd_that_is_another_file_is_an_error", w8_wakeup),
 ];
 
 fn main() {
@@ -45,19 +45,19 @@ fn main() {
         }
         for kind in SelectorKind::available() {
             println!("test {name} on {kind}");
-            in_child(|| test(*kind)); // Each begins with a process as new.
+            in_child(|| test(*kind)); // Each test starts in a fresh process.
         }
     }
 }
 
-/// Runs `code` in a forked child; panics if it does not end well within a minute.
+/// Runs `code` in a forked child. Panics if it fails or takes longer than a minute.
 fn in_child(code: impl FnOnce()) {
     wait_for(start_child(code));
 }
 
 fn start_child(code: impl FnOnce()) -> libc::pid_t {
-    // SAFETY: the child ends by _exit, and takes no lock that a thread of ours could hold: this
-    // program's threads allocate, which the C library is prepared for, and post to loops.
+    // SAFETY: the child ends by _exit, and takes no lock that another thread could hold: the
+    // threads of this program allocate, which the C library supports, and send to loops.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "{}", std::io::Error::last_os_error());
     if child > 0 {
@@ -66,7 +66,7 @@ fn start_child(code: impl FnOnce()) -> libc::pid_t {
     // SAFETY: the call takes an integer.
     unsafe { libc::alarm(60) };
     let failed = catch_unwind(AssertUnwindSafe(code)).is_err();
-    // SAFETY: ends the process without running anything of it.
+    // SAFETY: the call ends the process without running destructors.
     unsafe { libc::_exit(libc::c_int::from(failed)) }
 }
 
@@ -88,7 +88,7 @@ fn new_loop<S>(kind: SelectorKind, state: S) -> EventLoop<S> {
     EventLoop::builder().selector(kind).build_with(state).unwrap()
 }
 
-/// A loop that counts the bytes that arrive, and the other end.
+/// Returns a loop that counts the bytes that arrive, and the other end of its stream.
 fn counting(kind: SelectorKind) -> (EventLoop<usize>, UnixStream) {
     let el = new_loop(kind, 0);
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -111,14 +111,15 @@ fn run_until<S>(el: &mut EventLoop<S>, done: impl Fn(&S) -> bool) {
         }
         el.tick(tick).unwrap();
     }
-    panic!("it did not happen");
+    panic!("timed out");
 }
 
 fn is_forked<T>(result: Result<T, Error>) -> bool {
     matches!(result, Err(Error::Forked))
 }
 
-/// Every call that can fail does so in a child; what the child removes and drops stays in the parent.
+/// Every fallible call fails in a child; what the child removes and drops stays registered in the
+/// parent.
 fn x7_refuses(kind: SelectorKind) {
     let (mut el, mut theirs) = counting(kind);
     let (paused, mut peer) = UnixStream::pair().unwrap();
@@ -158,7 +159,7 @@ fn x7_refuses(kind: SelectorKind) {
     run_until(&mut el, |count| *count == 1106);
 }
 
-/// The usual daemon: everything is set up, then the child goes on with it.
+/// A typical daemon: it sets everything up, then a child continues with it.
 fn x7_takes_over(kind: SelectorKind) {
     let mut el = new_loop(kind, Vec::<&str>::new());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -183,7 +184,7 @@ fn x7_takes_over(kind: SelectorKind) {
     assert_eq!(el.run_until_complete(async { spawn_blocking(|| 1).await.unwrap() }).unwrap(), 1);
     in_child(|| {
         el.after_fork_child().unwrap();
-        el.after_fork_child().unwrap(); // Does nothing.
+        el.after_fork_child().unwrap(); // A second call has no effect.
         let sender = std::thread::spawn(move || remote.call_soon(|_, seen| seen.push("sent")));
         sender.join().unwrap().unwrap();
         let client = std::thread::spawn(move || {
@@ -197,18 +198,18 @@ fn x7_takes_over(kind: SelectorKind) {
         assert_eq!(el.run_until_complete(job).unwrap().unwrap().unwrap(), 5);
         let lookup = async { mainspring::net::lookup_host("localhost:1").await.map(drop) };
         let lookup = el.run_until_complete(timeout(Duration::from_secs(10), lookup)).unwrap();
-        assert!(lookup.is_ok(), "a lookup gets an answer, whatever that is");
+        assert!(lookup.is_ok(), "a lookup must return a result, whichever");
         run_until(&mut el, |seen| seen.len() >= 3 && client.is_finished() && told.get() == 4);
         client.join().unwrap().unwrap();
         el.state_mut().sort();
         assert_eq!(*el.state(), ["sent", "signal", "timer"]);
     });
-    // The parent's is as it was.
+    // The parent's loop is unchanged.
     Signal::USR1.raise().unwrap();
     run_until(&mut el, |seen| seen.len() == 2);
 }
 
-/// A callback forks, and its child goes on with the loop where it is.
+/// A callback forks, and the child continues inside the callback.
 fn x7_in_a_callback(kind: SelectorKind) {
     let (mut el, mut theirs) = counting(kind);
     let child = Rc::new(Cell::new(None));
@@ -225,19 +226,19 @@ fn x7_in_a_callback(kind: SelectorKind) {
     el.tick(Some(Duration::ZERO)).unwrap();
     if child.get() != Some(0) {
         wait_for(child.get().unwrap());
-        theirs.write_all(b"x").unwrap(); // The child has read what was there.
+        theirs.write_all(b"x").unwrap(); // The child has read the earlier bytes.
         return run_until(&mut el, |count| *count == 1);
     }
     let ends = catch_unwind(AssertUnwindSafe(|| {
         theirs.write_all(b"abc").unwrap();
         run_until(&mut el, |count| *count == 13);
     }));
-    // SAFETY: ends the process without running anything of it.
+    // SAFETY: the call ends the process without running destructors.
     unsafe { libc::_exit(libc::c_int::from(ends.is_err())) }
 }
 
-/// Threads post, bytes flow, timers and signals come, and the parent forks a hundred times. It
-/// misses nothing, and no child hangs.
+/// Threads send, bytes arrive, timers and signals fire, and the parent forks a hundred times. The
+/// parent misses nothing, and no child hangs.
 fn x7_under_load(kind: SelectorKind) {
     let (mut el, mut theirs) = counting(kind);
     el.add_signal_handler(Signal::USR1, |_, _| {}).unwrap();
@@ -301,8 +302,8 @@ fn x7_executor(_: SelectorKind) {
     executor.close(Duration::from_secs(10)).unwrap();
 }
 
-/// What comes to a child before it takes the loop over is delivered then, and never to the parent.
-/// A child that drops the loop has the dispositions that were there before.
+/// Signals that a child gets before it takes the loop over are delivered then, and never to the
+/// parent. A child that drops the loop has the original dispositions.
 fn x7_signals(kind: SelectorKind) {
     let mut el = new_loop(kind, 0);
     el.add_signal_handler(Signal::TERM, |_, count| *count += 1).unwrap();
@@ -322,7 +323,7 @@ fn x7_signals(kind: SelectorKind) {
         let asked =
             unsafe { libc::sigaction(libc::SIGTERM, std::ptr::null(), action.as_mut_ptr()) };
         assert_eq!(asked, 0);
-        // SAFETY: the call has written it.
+        // SAFETY: the call has written the action.
         assert_eq!(unsafe { action.assume_init() }.sa_sigaction, libc::SIG_DFL);
     });
     let mut el = inherited.unwrap();
@@ -352,7 +353,7 @@ fn x7_grandchildren(kind: SelectorKind) {
     run_until(&mut el, |count| *count == 3);
 }
 
-/// By posix_spawn(3) and by fork and exec, which a `pre_exec` asks for.
+/// By posix_spawn(3), and by fork and exec, which a `pre_exec` requires.
 fn x6_command(kind: SelectorKind) {
     let mut el = new_loop(kind, 0);
     el.add_signal_handler(Signal::USR1, |_, _| {}).unwrap();
@@ -374,12 +375,13 @@ fn x6_command(kind: SelectorKind) {
     run_until(&mut el, |count| *count == 1);
 }
 
-/// The process was started without standard descriptors, and daemon(3) puts `/dev/null` there later.
+/// A process that was started without standard descriptors, and in which daemon(3) later opens
+/// `/dev/null` there.
 fn w11_low_numbers(kind: SelectorKind) {
     let mut report = File::from(std::io::stderr().as_fd().try_clone_to_owned().unwrap());
     let result = catch_unwind(|| {
         for fd in 0..3 {
-            // SAFETY: the numbers are this process's, and nothing owns them.
+            // SAFETY: the numbers belong to this process, and no value owns them.
             unsafe { libc::close(fd) };
         }
         let mut el = new_loop(kind, 0);
@@ -390,7 +392,7 @@ fn w11_low_numbers(kind: SelectorKind) {
         assert!((0..3).all(|fd| !mainspring_sys::fd::is_open(fd)));
         let null = File::open("/dev/null").unwrap();
         for fd in 0..3 {
-            // SAFETY: both numbers are this process's, and nothing owns those below 3.
+            // SAFETY: both numbers belong to this process, and no value owns those below 3.
             unsafe { libc::dup2(null.as_raw_fd(), fd) };
         }
         std::mem::forget(null);
@@ -408,20 +410,20 @@ fn w11_low_numbers(kind: SelectorKind) {
     assert!(result.is_ok());
 }
 
-/// The numbers of the doorbells are used again for a file that is always readable.
-fn w8_doorbell(kind: SelectorKind) {
+/// The numbers of the wakeup descriptors are reused for a file that is always readable.
+fn w8_wakeup(kind: SelectorKind) {
     let before: Vec<i32> = (0..64).filter(|fd| mainspring_sys::fd::is_open(*fd)).collect();
     let mut el = new_loop(kind, ());
     let selector = el.poll_fd().map(|fd| fd.as_fd().as_raw_fd());
     let null = File::open("/dev/null").unwrap();
     let ours = (0..64).filter(|fd| mainspring_sys::fd::is_open(*fd) && !before.contains(fd));
     for fd in ours.filter(|fd| *fd != null.as_raw_fd() && Some(*fd) != selector) {
-        // SAFETY: the doorbell's number is given another file, which is what is tested.
+        // SAFETY: replacing the file of the wakeup descriptor is the purpose of the test.
         unsafe { libc::dup2(null.as_raw_fd(), fd) };
     }
     let ended = (0..10).find_map(|_| el.tick(Some(Duration::from_millis(1))).err());
     match kind {
-        // The kernel has forgotten the doorbell with its file.
+        // The kernel has dropped the registration with its file.
         SelectorKind::Epoll | SelectorKind::Kqueue => assert!(ended.is_none()),
         _ => assert!(matches!(ended, Some(Error::Select(_))), "{ended:?}"),
     }
@@ -432,7 +434,7 @@ fn w8_doorbell(kind: SelectorKind) {
     }
 }
 
-/// A pipe that the parent watches does not block because a child ends.
+/// A pipe that the parent watches stays non-blocking when a child ends.
 fn p13_child(kind: SelectorKind) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let twin = reader.try_clone().unwrap();
@@ -456,19 +458,20 @@ fn p13_child(kind: SelectorKind) {
     writer.write_all(b"x").unwrap();
 }
 
-/// Standard input and output are one terminal: watching the one must not make the other fail, and
-/// reading must not block the loop.
+/// Standard input and output are the same terminal: watching one must not make the other
+/// non-blocking, and reading must not block the loop.
 fn p13_terminal(kind: SelectorKind) {
     let (mut main, mut terminal) = (-1, -1);
     let name = std::ptr::null_mut();
     let (mode, size) = (std::ptr::null_mut(), std::ptr::null_mut()); // Mutable on some systems only.
-    // SAFETY: both numbers have room for the answer, and nothing else is asked for.
+    // SAFETY: both numbers are writable, and null pointers request nothing else.
     assert_eq!(unsafe { libc::openpty(&raw mut main, &raw mut terminal, name, mode, size) }, 0);
     for fd in [0, 1] {
-        // SAFETY: the numbers are this process's; what they named is not used any more.
+        // SAFETY: the numbers belong to this process, and their previous files are not used any
+        // more.
         unsafe { libc::dup2(terminal, fd) };
     }
-    // SAFETY: the call above has opened it, and nothing else owns it.
+    // SAFETY: the call above has opened it, and no other value owns it.
     let mut main = unsafe { <File as std::os::fd::FromRawFd>::from_raw_fd(main) };
     let stdin = || File::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
     let mut el = new_loop(kind, 0);

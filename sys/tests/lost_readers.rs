@@ -1,7 +1,7 @@
-//! W1, W5: pipes whose reader goes away, on every selector.
+//! W1, W5: pipes that lose their reader, on every selector.
 //!
-//! FreeBSD's kqueue(2) reports the write filter of such a pipe once more and drops it, and refuses
-//! to add it again. That must not show.
+//! FreeBSD's kqueue(2) reports the write filter of such a pipe once more, drops it, and refuses to
+//! add it again. The selector must hide that.
 
 use std::io::{self, PipeWriter, Write};
 use std::os::fd::{AsFd, AsRawFd};
@@ -61,7 +61,7 @@ fn edge() {
     on_every_selector(|kind| check_mode(kind, TriggerMode::Edge));
 }
 
-/// The calls of a writer, and the errors that were reported.
+/// Number of calls of a writer, and the errors that were reported.
 type Seen = (usize, Vec<String>);
 
 fn with_writer(
@@ -83,9 +83,9 @@ fn with_writer(
     (el, watcher)
 }
 
-/// A writer that does not write is called in every tick, and its removal is no error.
+/// A writer that does not write is called in every tick, and removing it is not an error.
 #[test]
-fn w1_a_writer_is_called_in_each_tick_after_its_reader_has_gone() {
+fn w1_a_writer_is_called_in_each_tick_after_its_reader_was_closed() {
     on_every_selector(|kind| {
         let (reader, writer) = io::pipe().unwrap();
         let (mut el, watcher) = with_writer(kind, writer, false);
@@ -100,9 +100,9 @@ fn w1_a_writer_is_called_in_each_tick_after_its_reader_has_gone() {
     });
 }
 
-/// Back-pressure: the pipe is full and the writer waits when the reader goes.
+/// Back-pressure: the writer waits at a full pipe when the reader is closed.
 #[test]
-fn w5_the_writer_of_a_full_pipe_meets_the_error() {
+fn w5_the_writer_of_a_full_pipe_gets_the_error() {
     on_every_selector(|kind| {
         let (reader, mut writer) = io::pipe().unwrap();
         mainspring_sys::fd::set_nonblocking(writer.as_fd(), true).unwrap();

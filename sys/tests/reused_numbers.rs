@@ -1,8 +1,8 @@
-//! W4 and W10 for a library's descriptors: the library closes its socket and gets the same number for
-//! the next one, inside one call, as libpq, c-ares and libcurl do.
+//! W4 and W10 for descriptors of a library that closes its socket and opens the next one under the
+//! same number, within one call, like libpq, c-ares and libcurl.
 //!
-//! Only unsafe code can put another file under a watched number, and above this crate there is none,
-//! so the tests are here.
+//! Only unsafe code can put another file under a watched number, and only this crate has unsafe
+//! code, so the tests are here.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -17,7 +17,7 @@ use mainspring::{EventLoop, Interest, Io, LoopHandle, TriggerMode, Watched};
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
 
-/// What was seen: callbacks by name, and reports.
+/// Log of a test: names of callbacks that ran, and reports.
 type Seen = Vec<String>;
 
 /// Only one test uses the number at a time.
@@ -37,11 +37,11 @@ fn on_every_selector(mut check: impl FnMut(EventLoop<Seen>)) {
     }
 }
 
-/// A library's connection: always the same number, whatever file it stands for.
+/// A library's connection: always the same number, for changing files.
 struct Library {
     fd: OwnedFd,
     peer: UnixStream,
-    /// Copies of the files that had the number before.
+    /// Duplicates of the files that had the number before.
     kept: Vec<OwnedFd>,
 }
 
@@ -53,22 +53,22 @@ impl Library {
         Library { fd, peer, kept: Vec::new() }
     }
 
-    /// Closes the socket and opens the next one under the same number. With `keeps`, a copy of the
-    /// old one stays open, as in a forked child.
+    /// Closes the socket and opens the next one under the same number. With `keeps`, a duplicate of
+    /// the old one stays open, as in a forked child.
     fn reconnect(&mut self, keeps: bool) {
         if keeps {
             self.kept.push(self.fd.try_clone().unwrap());
         }
         let (ours, peer) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        std::mem::forget(put(&ours, NUMBER)); // `fd` closes it.
+        std::mem::forget(put(&ours, NUMBER)); // `fd` owns it.
         let old = std::mem::replace(&mut self.peer, peer);
         if keeps {
-            std::mem::forget(old); // So that the old file reports nothing but what it has.
+            std::mem::forget(old); // Open, so the old file does not report an end.
         }
     }
 
-    /// Lends the number, as the documentation says for a library's descriptor.
+    /// Borrows the number, as the documentation describes for a library's descriptor.
     fn lend(&self) -> BorrowedFd<'static> {
         // SAFETY: the number is open until the `Library` is dropped, which each test does last.
         unsafe { BorrowedFd::borrow_raw(self.fd.as_raw_fd()) }
@@ -79,12 +79,12 @@ impl Library {
     }
 }
 
-/// Gives `file` another descriptor, of this number.
+/// Duplicates `file` as descriptor `number`.
 fn put(file: &impl AsRawFd, number: RawFd) -> OwnedFd {
-    // SAFETY: the call takes two integers, and the number is the tests' own.
+    // SAFETY: the call takes two integers, and the number is reserved for these tests.
     let fd = unsafe { libc::dup2(file.as_raw_fd(), number) };
     assert_eq!(fd, number);
-    // SAFETY: the call succeeded, so `fd` is open. The caller sees to it that it has one owner.
+    // SAFETY: the call succeeded, so `fd` is open. The caller ensures that it has one owner.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
@@ -92,14 +92,14 @@ fn tick(el: &mut EventLoop<Seen>) -> usize {
     el.tick(Some(Duration::ZERO)).unwrap()
 }
 
-/// Ticks until nothing is called any more, which must not take long.
-fn settle(el: &mut EventLoop<Seen>) -> Seen {
+/// Ticks until no callback runs any more, which must not take long.
+fn run_until_idle(el: &mut EventLoop<Seen>) -> Seen {
     let ticks = (0..20).take_while(|_| tick(el) > 0).count();
-    assert!(ticks < 20, "it spins: {:?}", el.state());
+    assert!(ticks < 20, "the loop spins: {:?}", el.state());
     std::mem::take(el.state_mut())
 }
 
-/// A callback that reads all there is, and writes down its name with what it has read.
+/// Returns a callback that reads everything available, and logs its name with the data.
 fn reads<T: AsFd + 'static>(
     name: &'static str,
 ) -> impl FnMut(&LoopHandle<Seen>, &mut Seen, &mut Watched<T>) -> mainspring::Result<()> {
@@ -111,7 +111,7 @@ fn reads<T: AsFd + 'static>(
     }
 }
 
-/// The trial of the report: libpq waits for the next address with the interest of the last one.
+/// libpq waits for the next address with the same interest as for the last one.
 #[test]
 fn w10_the_same_interest_is_set_for_the_next_file() {
     on_every_selector(|mut el| {
@@ -124,12 +124,12 @@ fn w10_the_same_interest_is_set_for_the_next_file() {
                     fd.set_interest(Interest::empty())
                 })
                 .unwrap();
-            assert_eq!(settle(&mut el), ["Readiness(WRITABLE)"]);
+            assert_eq!(run_until_idle(&mut el), ["Readiness(WRITABLE)"]);
             for _ in 0..3 {
                 el.set_interest(watcher, WRITE).unwrap();
                 library.reconnect(keeps);
                 el.set_interest(watcher, WRITE).unwrap();
-                assert_eq!(settle(&mut el), ["Readiness(WRITABLE)"], "{keeps} {mode:?}");
+                assert_eq!(run_until_idle(&mut el), ["Readiness(WRITABLE)"], "{keeps} {mode:?}");
             }
             assert!(el.cancel(watcher));
         }
@@ -141,7 +141,7 @@ fn cases() -> impl Iterator<Item = (bool, TriggerMode)> {
     [false, true].into_iter().flat_map(move |keeps| modes.map(|mode| (keeps, mode)))
 }
 
-/// A change inside the callback, as a library that is called from there does it.
+/// A change inside the callback, from which the library was called.
 #[test]
 fn w10_a_callback_swaps_its_own_file() {
     on_every_selector(|mut el| {
@@ -168,12 +168,12 @@ fn w10_a_callback_swaps_its_own_file() {
                 if calls == 1 { fd.set_interest(READ) } else { Ok(()) }
             })
             .unwrap();
-            assert_eq!(settle(&mut el), ["new"], "{keeps}");
+            assert_eq!(run_until_idle(&mut el), ["new"], "{keeps}");
         }
     });
 }
 
-/// The old file has data that is never read: neither does it call the callback, nor end each wait.
+/// The old file has data that is never read: it must neither call the callback nor end each wait.
 #[test]
 fn w4_the_old_file_is_silent_after_the_interest_was_set() {
     on_every_selector(|mut el| {
@@ -183,17 +183,17 @@ fn w4_the_old_file_is_silent_after_the_interest_was_set() {
             library.send(b"of the old file");
             library.reconnect(true);
             el.set_interest(reader, READ).unwrap();
-            assert_eq!(settle(&mut el), [""; 0]);
+            assert_eq!(run_until_idle(&mut el), [""; 0]);
             library.send(b"x");
-            assert_eq!(settle(&mut el), ["reader x"]);
+            assert_eq!(run_until_idle(&mut el), ["reader x"]);
         }
         assert!(el.cancel(reader));
-        assert_eq!(settle(&mut el), [""; 0]);
+        assert_eq!(run_until_idle(&mut el), [""; 0]);
         el.run().unwrap();
     });
 }
 
-/// A reader and a writer of one number: the kernel watches the next file for both.
+/// A reader and a writer of one number: the kernel must watch the next file for both.
 #[test]
 fn w10_two_watchers_of_one_number() {
     on_every_selector(|mut el| {
@@ -206,29 +206,30 @@ fn w10_two_watchers_of_one_number() {
                     fd.set_interest(Interest::empty())
                 })
                 .unwrap();
-            assert_eq!(settle(&mut el), ["writer"]);
+            assert_eq!(run_until_idle(&mut el), ["writer"]);
             library.reconnect(keeps);
             library.send(b"a");
             el.set_interest(writer, WRITE).unwrap();
-            assert_eq!(settle(&mut el), ["reader a", "writer"]);
+            assert_eq!(run_until_idle(&mut el), ["reader a", "writer"]);
             library.reconnect(keeps);
             library.send(b"b");
             el.set_interest(reader, READ).unwrap();
-            assert_eq!(settle(&mut el), ["reader b"]);
-            // One ends without knowing of the swap: the other one has the file that is there now.
+            assert_eq!(run_until_idle(&mut el), ["reader b"]);
+            // One watcher is cancelled after a swap that it did not notice: the other one still has
+            // the new file.
             el.set_interest(writer, WRITE).unwrap();
-            settle(&mut el);
+            run_until_idle(&mut el);
             library.reconnect(keeps);
             library.send(b"c");
             assert!(el.cancel(writer));
             el.set_interest(reader, READ).unwrap();
-            assert_eq!(settle(&mut el), ["reader c"]);
+            assert_eq!(run_until_idle(&mut el), ["reader c"]);
             assert!(el.cancel(reader));
         }
     });
 }
 
-/// A watcher that is paused or removed after a swap leaves nothing behind.
+/// A watcher that is paused or cancelled after a swap leaves no registration.
 #[test]
 fn w5_a_pause_after_a_swap_is_a_pause() {
     on_every_selector(|mut el| {
@@ -238,22 +239,22 @@ fn w5_a_pause_after_a_swap_is_a_pause() {
             library.reconnect(keeps);
             library.send(b"x");
             el.set_interest(reader, Interest::empty()).unwrap();
-            assert_eq!(settle(&mut el), [""; 0]);
+            assert_eq!(run_until_idle(&mut el), [""; 0]);
             el.set_interest(reader, READ).unwrap();
-            assert_eq!(settle(&mut el), ["reader x"]);
+            assert_eq!(run_until_idle(&mut el), ["reader x"]);
             library.reconnect(keeps);
             assert!(el.cancel(reader));
             library.send(b"y");
             let next = el.add_reader(library.lend(), reads("next")).unwrap();
-            assert_eq!(settle(&mut el), ["next y"]);
+            assert_eq!(run_until_idle(&mut el), ["next y"]);
             assert!(el.cancel(next));
         }
     });
 }
 
-/// A file that the kernel does not watch, in both places.
+/// A file that the kernel does not watch, before and after another file.
 #[test]
-fn w6_a_regular_file_takes_the_number_and_gives_it_back() {
+fn w6_a_regular_file_has_the_number_for_a_while() {
     on_every_selector(|mut el| {
         let library = Library::connect();
         let path = std::env::current_exe().unwrap();
@@ -268,18 +269,18 @@ fn w6_a_regular_file_takes_the_number_and_gives_it_back() {
             let (ours, mut peer) = UnixStream::pair().unwrap();
             std::mem::forget(put(&File::open(&path).unwrap(), NUMBER));
             el.set_interest(reader, READ).unwrap();
-            assert_eq!(settle(&mut el), ["64"], "{round}");
+            assert_eq!(run_until_idle(&mut el), ["64"], "{round}");
             el.set_interest(reader, READ).unwrap();
             std::mem::forget(put(&ours, NUMBER));
             peer.write_all(b"x").unwrap();
             el.set_interest(reader, READ).unwrap();
-            assert_eq!(settle(&mut el), ["1"], "{round}");
+            assert_eq!(run_until_idle(&mut el), ["1"], "{round}");
         }
         assert!(el.cancel(reader));
     });
 }
 
-/// A source of a type of the user's, which the loop cannot know to be a library's.
+/// A user-defined source, which the loop cannot recognize as a library's.
 #[test]
 fn w10_a_type_that_wraps_a_library() {
     struct Wrapper(RawFd, Rc<()>);
@@ -297,15 +298,15 @@ fn w10_a_type_that_wraps_a_library() {
         library.reconnect(true);
         library.send(b"x");
         el.set_interest(reader, READ).unwrap();
-        assert_eq!(settle(&mut el), ["reader x"]);
+        assert_eq!(run_until_idle(&mut el), ["reader x"]);
         assert!(el.cancel(reader));
         assert_eq!(Rc::strong_count(&alive), 1);
     });
 }
 
-/// A number that is closed for good is an error of the call, and leaves the loop whole.
+/// A closed number is an error of the call and does not harm the loop.
 #[test]
-fn w7_a_number_that_is_not_open_cannot_be_asked_for() {
+fn w7_the_interest_in_a_closed_number_cannot_be_changed() {
     on_every_selector(|mut el| {
         let library = Library::connect();
         let fd = library.lend();
@@ -313,14 +314,14 @@ fn w7_a_number_that_is_not_open_cannot_be_asked_for() {
         drop(library);
         let error = el.set_interest(reader, READ).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot change the interest in fd {NUMBER}"));
-        assert_eq!(settle(&mut el), [format!("report: cannot watch fd {NUMBER}")]);
+        assert_eq!(run_until_idle(&mut el), [format!("report: cannot watch fd {NUMBER}")]);
         el.run().unwrap();
     });
 }
 
-/// A task: each wait is for the file that has the number then.
+/// In a task, each wait is for the file that has the number at that time.
 #[test]
-fn w10_io_waits_for_the_file_that_is_there_now() {
+fn w10_io_waits_for_the_present_file() {
     on_every_selector(|mut el| {
         for keeps in [false, true] {
             let mut library = Library::connect();
@@ -331,12 +332,12 @@ fn w10_io_waits_for_the_file_that_is_there_now() {
                     let mut buffer = [0; 8];
                     io.read_with(|fd| mainspring_sys::fd::read(*fd, &mut buffer)).await
                 });
-                settle(&mut el);
+                run_until_idle(&mut el);
                 library.send(b"x");
-                settle(&mut el);
+                run_until_idle(&mut el);
                 assert!(reading.is_finished(), "{keeps} {round}");
                 library.send(b"never read");
-                settle(&mut el);
+                run_until_idle(&mut el);
                 library.reconnect(keeps);
             }
             drop(io);
@@ -344,7 +345,7 @@ fn w10_io_waits_for_the_file_that_is_there_now() {
     });
 }
 
-/// The recipe for a library that does its own calls: forget what is known, and wait.
+/// The recipe for a library that makes its own calls: clear the readiness, and wait.
 #[test]
 fn w10_a_library_that_reads_for_itself_waits_by_level() {
     on_every_selector(|mut el| {
@@ -358,24 +359,24 @@ fn w10_a_library_that_reads_for_itself_waits_by_level() {
             };
             for _ in 0..3 {
                 let writing = waits(&el, WRITE);
-                settle(&mut el);
+                run_until_idle(&mut el);
                 assert!(writing.is_finished());
                 let reading = waits(&el, READ);
-                settle(&mut el);
-                assert!(!reading.is_finished(), "nothing has come");
+                run_until_idle(&mut el);
+                assert!(!reading.is_finished(), "no data has arrived");
                 library.send(b"x");
-                settle(&mut el);
+                run_until_idle(&mut el);
                 assert!(reading.is_finished());
                 let again = waits(&el, READ);
-                settle(&mut el);
-                assert!(again.is_finished(), "it has not been read");
+                run_until_idle(&mut el);
+                assert!(again.is_finished(), "the data has not been read");
                 library.reconnect(keeps);
             }
         }
     });
 }
 
-/// P3: the table does not grow, and each file is heard once.
+/// P3: the table does not grow, and each file is reported once.
 #[test]
 fn w4_a_thousand_files_under_one_number() {
     on_every_selector(|mut el| {

@@ -1,4 +1,4 @@
-//! Signals through the real system: delivery, refusal, and what is left behind.
+//! Signals on the real system: delivery, refusal, and restored dispositions.
 //!
 //! Dispositions belong to the process, so the tests run one at a time.
 
@@ -14,7 +14,7 @@ use mainspring_sys::signal::Subscription;
 use mainspring_sys::{Events, Interest, Selector, SelectorKind, Signal, Token, WakeupKind, fd};
 
 const TOKEN: Token = Token::new(3, 4);
-/// Long enough for any machine; it ends only tests that fail.
+/// Long enough for any machine; only a failing test waits that long.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(30));
 
 fn one_at_a_time() -> MutexGuard<'static, ()> {
@@ -28,7 +28,7 @@ fn open() -> (Box<dyn Selector>, Subscription) {
     (selector, subscription)
 }
 
-/// Whether the selector reports the subscription within `wait`.
+/// Returns true if the selector reports the subscription within `wait`.
 fn is_reported(selector: &mut dyn Selector, wait: Option<Duration>) -> bool {
     let mut events = Events::with_capacity(4);
     selector.select(&mut events, wait).unwrap();
@@ -44,7 +44,7 @@ fn action_of(signal: libc::c_int) -> io::Result<libc::sigaction> {
     let mut action = MaybeUninit::zeroed();
     // SAFETY: a null action changes nothing, and `action` has room for the current one.
     match unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) } {
-        // SAFETY: the call has written it.
+        // SAFETY: the call has written the action.
         0 => Ok(unsafe { action.assume_init() }),
         _ => Err(io::Error::last_os_error()),
     }
@@ -66,7 +66,7 @@ fn new_action(
     let mut action = action_of(libc::SIGUSR1).unwrap();
     action.sa_sigaction = handler;
     action.sa_flags = flags;
-    // SAFETY: the mask is ours to write to.
+    // SAFETY: the mask is a writable signal set.
     unsafe { libc::sigemptyset(&raw mut action.sa_mask) };
     for signal in masked {
         // SAFETY: as above.
@@ -75,9 +75,9 @@ fn new_action(
     action
 }
 
-/// Handler, flags and mask: all that a disposition is.
+/// Returns handler, flags and mask: the whole disposition.
 fn disposition(signal: libc::c_int) -> (libc::sighandler_t, libc::c_int, Vec<bool>) {
-    // The kernel adds SA_RESTORER by itself.
+    // The kernel adds SA_RESTORER.
     const RESTORER: libc::c_int = 0x0400_0000;
     let action = action_of(signal).unwrap();
     // SAFETY: the mask is readable.
@@ -96,10 +96,10 @@ fn kill(signal: Signal) {
     assert_eq!(unsafe { libc::kill(process, signal.raw()) }, 0);
 }
 
-/// X3: whatever the selector and the doorbell, each signal comes, and different ones do not swallow
-/// each other.
+/// X3: with every selector and every wakeup, each signal is delivered, and different signals do not
+/// hide each other.
 #[test]
-fn x3_different_signals_never_swallow_each_other() {
+fn x3_different_signals_never_hide_each_other() {
     let _serial = one_at_a_time();
     for selector in SelectorKind::available() {
         for doorbell in WakeupKind::available() {
@@ -128,9 +128,9 @@ fn x3_different_signals_never_swallow_each_other() {
     }
 }
 
-/// X3: the highest signal of the system, which has no name, is one like the others.
+/// X3: the highest signal of the system, which has no name, is delivered like the others.
 #[test]
-fn x3_real_time_signals_come_too() {
+fn x3_real_time_signals_are_delivered_too() {
     let _serial = one_at_a_time();
     let highest = (1..=128).rev().find_map(Signal::from_raw).unwrap();
     let (mut selector, mut subscription) = open();
@@ -149,12 +149,12 @@ fn x3_a_signal_for_another_thread_reaches_the_loop() {
     let (end, ended) = mpsc::channel::<()>();
     let (tell, told) = mpsc::channel();
     let other = thread::spawn(move || {
-        // SAFETY: the call takes nothing.
+        // SAFETY: the call has no arguments.
         tell.send(unsafe { libc::pthread_self() } as usize).unwrap();
         ended.recv()
     });
     let thread = told.recv().unwrap() as libc::pthread_t;
-    // SAFETY: the thread waits for us, so its id is valid.
+    // SAFETY: the thread is still waiting, so its id is valid.
     assert_eq!(unsafe { libc::pthread_kill(thread, libc::SIGUSR1) }, 0);
     assert!(is_reported(&mut *selector, PATIENCE));
     assert_eq!(clear_readiness(&mut subscription), [Signal::USR1]);
@@ -162,9 +162,9 @@ fn x3_a_signal_for_another_thread_reaches_the_loop() {
     other.join().unwrap().unwrap_err();
 }
 
-/// X4: several loops may watch one signal; each gets it, and goes on when another ends.
+/// X4: several loops may watch one signal; each gets it, and the rest still do when one ends.
 #[test]
-fn x4_two_loops_both_get_it_and_one_goes_on_alone() {
+fn x4_two_loops_get_a_signal_and_one_continues_alone() {
     let _serial = one_at_a_time();
     let before = disposition(libc::SIGUSR1);
     let (mut first, mut first_subscription) = open();
@@ -189,10 +189,10 @@ fn x4_two_loops_both_get_it_and_one_goes_on_alone() {
     assert_eq!(disposition(libc::SIGUSR1), before);
 }
 
-/// X4: handler, flags and mask come back exactly, by unsubscribing and by dropping, after the last
-/// loop only.
+/// X4: handler, flags and mask are restored exactly, by unsubscribing and by dropping, but only
+/// after the last loop.
 #[test]
-fn x4_the_exact_disposition_comes_back() {
+fn x4_the_exact_disposition_is_restored() {
     let _serial = one_at_a_time();
     let found = action_of(libc::SIGUSR2).unwrap();
     for previous in [
@@ -212,7 +212,7 @@ fn x4_the_exact_disposition_comes_back() {
         assert!(two.subscribe(Signal::USR2).unwrap());
         assert!(one.unsubscribe(Signal::USR2).unwrap());
         assert!(!one.unsubscribe(Signal::USR2).unwrap());
-        assert_eq!(disposition(libc::SIGUSR2).0, handler, "two still watches");
+        assert_eq!(disposition(libc::SIGUSR2).0, handler, "the second loop still watches");
         drop(two);
         assert_eq!(disposition(libc::SIGUSR2), before);
         assert!(one.subscribe(Signal::USR2).unwrap());
@@ -222,10 +222,9 @@ fn x4_the_exact_disposition_comes_back() {
     set_action(Signal::USR2, &found);
 }
 
-/// X4: a handler that somebody else has put in the place of ours stays; a new subscription works
-/// all the same.
+/// X4: a handler that other code has installed over ours stays; a new subscription still works.
 #[test]
-fn x4_a_newer_handler_of_somebody_else_stays() {
+fn x4_a_newer_handler_of_other_code_stays() {
     let _serial = one_at_a_time();
     let found = action_of(libc::SIGUSR1).unwrap();
     let (mut selector, mut subscription) = open();
@@ -247,7 +246,7 @@ fn x4_a_newer_handler_of_somebody_else_stays() {
     set_action(Signal::USR1, &found);
 }
 
-/// X4: what cannot be watched is refused, with nothing installed and nothing kept.
+/// X4: signals that cannot be watched are refused, and nothing is installed or kept.
 #[test]
 fn x4_kill_stop_and_faults_are_refused() {
     let _serial = one_at_a_time();
@@ -265,12 +264,12 @@ fn x4_kill_stop_and_faults_are_refused() {
     assert!(!is_reported(&mut *selector, Some(Duration::ZERO)));
 }
 
-/// A signal that came before its removal is forgotten with it, also for a later subscription.
+/// A pending signal is discarded when it is unsubscribed, even for a later subscription.
 #[test]
-fn unsubscribing_forgets_what_has_come() {
+fn unsubscribing_discards_pending_signals() {
     let _serial = one_at_a_time();
     let (_selector, mut subscription) = open();
-    let (_selector, mut keeper) = open(); // Keeps the default action from killing us.
+    let (_selector, mut keeper) = open(); // Without a handler, the signal would kill the process.
     keeper.subscribe(Signal::USR1).unwrap();
     subscription.subscribe(Signal::USR1).unwrap();
     Signal::USR1.raise().unwrap();
@@ -281,15 +280,14 @@ fn unsubscribing_forgets_what_has_come() {
     assert_eq!(clear_readiness(&mut keeper), [Signal::USR1]);
 }
 
-/// X7: the copy in a forked child gets a doorbell of its own, and its parent hears nothing of it.
+/// X7: the copy in a forked child gets its own wakeup, and does not wake the parent.
 #[test]
 fn x7_a_forked_child_is_independent() {
     let _serial = one_at_a_time();
     let (mut selector, mut subscription) = open();
     subscription.subscribe(Signal::USR1).unwrap();
     Signal::USR1.raise().unwrap();
-    // SAFETY: the child calls nothing that another thread of ours could have locked, and ends by
-    // _exit.
+    // SAFETY: the child takes no lock that another thread could hold, and ends by _exit.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let independent = || -> io::Result<bool> {
@@ -308,7 +306,7 @@ fn x7_a_forked_child_is_independent() {
                 && action_of(libc::SIGUSR1)?.sa_sigaction == libc::SIG_DFL)
         };
         let code = if independent().unwrap_or(false) { 0 } else { 1 };
-        // SAFETY: ends the process without running anything of it.
+        // SAFETY: the call ends the process without running destructors.
         unsafe { libc::_exit(code) };
     }
     let mut status = -1;
@@ -319,14 +317,14 @@ fn x7_a_forked_child_is_independent() {
     assert_eq!(
         clear_readiness(&mut subscription),
         [Signal::USR1],
-        "the parent's own signal is still there"
+        "the parent's own signal is still pending"
     );
-    assert!(!is_reported(&mut *selector, Some(Duration::ZERO)), "the child rang at its parent");
+    assert!(!is_reported(&mut *selector, Some(Duration::ZERO)), "the child woke its parent");
 }
 
-/// W11, P126: the doorbell is private to the process, and nothing is blocked.
+/// W11, P126: the wakeup descriptors are private to the process, and no signal is blocked.
 #[test]
-fn w11_the_doorbell_is_private_and_no_signal_is_blocked() {
+fn w11_the_wakeup_is_private_and_no_signal_is_blocked() {
     let _serial = one_at_a_time();
     for kind in WakeupKind::available() {
         let mut selector = SelectorKind::available()[0].open().unwrap();

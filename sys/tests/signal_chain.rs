@@ -1,4 +1,4 @@
-//! Handlers of other code beside ours, and what our handler does in unusual moments.
+//! Handlers of other code beside ours, and our handler in unusual situations.
 //!
 //! Dispositions belong to the process, so the tests run one at a time.
 
@@ -26,22 +26,22 @@ extern "C" fn plain(number: libc::c_int) {
 }
 
 extern "C" fn with_info(number: libc::c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the kernel gives a handler with SA_SIGINFO a valid `siginfo_t`.
+    // SAFETY: the kernel passes a valid `siginfo_t` to a handler with SA_SIGINFO.
     let told = unsafe { (*info).si_signo };
     WITH_INFO.fetch_add(usize::from(told == number && !context.is_null()), SeqCst);
 }
 
-/// The handler that was in force before [`chaining`], which calls it, as signal-hook does.
+/// The action before [`chaining`], which calls its handler, like signal-hook.
 static BELOW: Mutex<Option<libc::sigaction>> = Mutex::new(None);
 static CHAINED: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn chaining(number: libc::c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     CHAINED.fetch_add(1, SeqCst);
-    let Some(below) = *BELOW.try_lock().expect("it is called once at a time") else { return };
+    let Some(below) = *BELOW.try_lock().expect("the handler is not reentrant") else { return };
     if matches!(below.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN) {
         return;
     }
-    // SAFETY: the handlers of these tests that are below have SA_SIGINFO.
+    // SAFETY: the handlers of these tests below `chaining` have SA_SIGINFO.
     let handler = unsafe { std::mem::transmute::<usize, WithInfo>(below.sa_sigaction) };
     handler(number, info, context);
 }
@@ -56,20 +56,20 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
 }
 
 fn action(handler: libc::sighandler_t, flags: libc::c_int) -> libc::sigaction {
-    // SAFETY: zeroes are a value of each field: integers, a set, an optional pointer.
+    // SAFETY: zero is a valid value of each field: integers, a set, an optional pointer.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handler;
     action.sa_flags = flags;
     action
 }
 
-/// Puts an action in force, if there is one; returns the one before.
+/// Installs an action, if there is one. Returns the previous one.
 fn exchange(action: Option<libc::sigaction>) -> libc::sigaction {
     let mut before = MaybeUninit::zeroed();
     let action = action.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: `action` is null or whole, and `before` has room for the answer.
+    // SAFETY: `action` is null or complete, and `before` has room for the result.
     assert_eq!(unsafe { libc::sigaction(USR1, action, before.as_mut_ptr()) }, 0);
-    // SAFETY: the call has written it.
+    // SAFETY: the call has written the action.
     unsafe { before.assume_init() }
 }
 
@@ -97,10 +97,10 @@ fn is_reported(selector: &mut dyn Selector) -> bool {
     !events.is_empty()
 }
 
-/// X3: a handler that was there before is called as the kernel would call it, and the loop gets the
-/// signal too. X4: it is in force again afterwards.
+/// X3: a handler that was installed before ours is called as the kernel would call it, and the loop
+/// gets the signal too. X4: the handler is installed again afterwards.
 #[test]
-fn x3_the_handler_that_was_there_before_is_called() {
+fn x3_a_previous_handler_is_called() {
     let _serial = one_at_a_time();
     let plain = action(address(plain), libc::SA_RESTART);
     let with_info = action(address_with_info(with_info), libc::SA_SIGINFO);
@@ -116,12 +116,12 @@ fn x3_the_handler_that_was_there_before_is_called() {
         drop(subscription);
         assert_eq!(in_force(), theirs.sa_sigaction);
         Signal::USR1.raise().unwrap();
-        assert_eq!(count.load(SeqCst), 4, "and not twice");
+        assert_eq!(count.load(SeqCst), 4, "the handler is called once per signal");
         exchange(Some(found));
     }
 }
 
-/// The default action and ignoring are no handlers, and not called as such.
+/// The default action and SIG_IGN are not handlers, and are not called.
 #[test]
 fn x3_the_default_action_is_not_called() {
     let _serial = one_at_a_time();
@@ -137,7 +137,8 @@ fn x3_the_default_action_is_not_called() {
     }
 }
 
-/// A handler that the kernel would reset is called once; then the default is what comes back.
+/// A handler that the kernel would reset (SA_RESETHAND) is called once; then the default is
+/// restored.
 #[test]
 fn x4_a_handler_that_resets_itself_is_called_once() {
     let _serial = one_at_a_time();
@@ -156,10 +157,10 @@ fn x4_a_handler_that_resets_itself_is_called_once() {
     }
 }
 
-/// Other code puts its handler over ours and calls ours; then loops come and go. Each signal reaches
-/// each handler, once, whatever lies over what.
+/// Other code installs its handler over ours and calls ours; then loops start and end. Each signal
+/// reaches each handler once, in any order of installation.
 #[test]
-fn x4_handlers_over_and_under_ours_make_no_circle() {
+fn x4_handlers_over_and_under_ours_never_form_a_cycle() {
     let _serial = one_at_a_time();
     let found = exchange(Some(action(address(plain), 0)));
     let (_selector, mut first) = open();
@@ -176,10 +177,10 @@ fn x4_handlers_over_and_under_ours_make_no_circle() {
     }
     drop(first);
     Signal::USR1.raise().unwrap();
-    assert_eq!((CHAINED.load(SeqCst), PLAIN.load(SeqCst)), (9, 9), "the chain is whole");
+    assert_eq!((CHAINED.load(SeqCst), PLAIN.load(SeqCst)), (9, 9), "the chain is complete");
     assert_eq!(in_force(), theirs.sa_sigaction);
 
-    // They go, and leave what they found: our handler, which no loop needs.
+    // They end and restore our handler, which no loop needs any more.
     exchange(BELOW.lock().unwrap().take());
     let (_selector, mut third) = open();
     third.subscribe(Signal::USR1).unwrap();
@@ -190,15 +191,15 @@ fn x4_handlers_over_and_under_ours_make_no_circle() {
     exchange(Some(found));
 }
 
-/// X3: a counter that is full and watched by edges makes no event of a further write.
+/// X3: a write to a full counter in edge mode makes no event.
 #[test]
-fn x3_a_full_doorbell_rings() {
+fn x3_a_full_wakeup_still_wakes() {
     let _serial = one_at_a_time();
     for kind in SelectorKind::available() {
         let mut selector = kind.open().unwrap();
         let mut subscription = Subscription::new(&mut *selector, TOKEN).unwrap();
         subscription.subscribe(Signal::USR1).unwrap();
-        // The most that an eventfd holds; a pipe has eight bytes of it.
+        // The maximum of an eventfd; a pipe gets its eight bytes.
         fd::write(subscription.watched_fd(), &(u64::MAX - 1).to_ne_bytes()).unwrap();
         assert!(is_reported(&mut *selector));
         Signal::USR1.raise().unwrap();
@@ -207,7 +208,7 @@ fn x3_a_full_doorbell_rings() {
     }
 }
 
-/// Where a write has a number, the handler makes it without a cancellation point.
+/// On systems with syscall(2), the handler writes without a cancellation point.
 #[cfg(has_numbered_syscalls)]
 mod cancellation {
     use std::io;
@@ -219,7 +220,7 @@ mod cancellation {
     static SURVIVED: AtomicBool = AtomicBool::new(false);
 
     extern "C" fn raise_while_cancelled(_: *mut c_void) -> *mut c_void {
-        // SAFETY: the call takes nothing.
+        // SAFETY: the call has no arguments.
         let this = unsafe { libc::pthread_self() };
         // SAFETY: the thread runs, so its id is valid.
         assert_eq!(unsafe { libc::pthread_cancel(this) }, 0);
@@ -228,10 +229,10 @@ mod cancellation {
         ptr::null_mut()
     }
 
-    /// X3: in a thread that is to be cancelled, the handler is no place to do it: that would unwind
-    /// through whatever it has interrupted.
+    /// X3: the handler is not a cancellation point in a thread with a pending pthread_cancel(3),
+    /// which would unwind through the interrupted code.
     #[test]
-    fn x3_the_handler_is_no_cancellation_point() {
+    fn x3_the_handler_is_not_a_cancellation_point() {
         let _serial = one_at_a_time();
         let (_selector, mut subscription) = open();
         subscription.subscribe(Signal::USR1).unwrap();
@@ -242,7 +243,7 @@ mod cancellation {
         assert_eq!(made, 0, "{}", io::Error::from_raw_os_error(made));
         // SAFETY: the call has written the id.
         let thread = unsafe { thread.assume_init() };
-        // SAFETY: the thread is joined once, and its result is not asked for.
+        // SAFETY: the thread is joined once, and its result is not requested.
         assert_eq!(unsafe { libc::pthread_join(thread, null.cast()) }, 0);
         assert!(SURVIVED.load(SeqCst));
         assert_eq!(subscription.drain().unwrap().count(), 1);

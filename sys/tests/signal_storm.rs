@@ -1,5 +1,4 @@
-//! Signals by the thousand: nothing is lost, no errno is changed, no foreign descriptor is written
-//! to.
+//! Thousands of signals: none is lost, errno is preserved, and no foreign descriptor is written to.
 //!
 //! Dispositions belong to the process, so the tests run one at a time.
 
@@ -32,7 +31,7 @@ fn is_reported(selector: &mut dyn Selector) -> bool {
     !events.is_empty()
 }
 
-/// Ends a storm, also when the test panics under it: the scope waits for its threads.
+/// Ends a storm even if the test panics: the scope waits for its threads.
 struct Storm<'a>(&'a AtomicBool);
 
 impl Drop for Storm<'_> {
@@ -47,15 +46,15 @@ fn kill(signal: Signal) {
     assert_eq!(unsafe { libc::kill(process, signal.raw()) }, 0);
 }
 
-/// X3: a full doorbell costs no signal.
+/// X3: no signal is lost if the wakeup is full.
 #[test]
-fn x3_a_full_doorbell_loses_nothing() {
+fn x3_a_full_wakeup_loses_no_signal() {
     let _serial = one_at_a_time();
     let (mut selector, mut subscription) = open(WakeupKind::Pipe);
     subscription.subscribe(Signal::USR1).unwrap();
     subscription.subscribe(Signal::USR2).unwrap();
     for _ in 0..20_000 {
-        Signal::USR1.raise().unwrap(); // Eight bytes each: more than any pipe holds.
+        Signal::USR1.raise().unwrap(); // Eight bytes each, in total more than a pipe holds.
     }
     Signal::USR2.raise().unwrap();
     assert!(is_reported(&mut *selector));
@@ -65,7 +64,7 @@ fn x3_a_full_doorbell_loses_nothing() {
     assert!(is_reported(&mut *selector));
 }
 
-/// X3: the handler keeps errno, also when its own write fails, as it does at a full doorbell.
+/// X3: the handler preserves errno, even if its own write fails because the wakeup is full.
 #[test]
 fn x3_errno_survives_a_storm() {
     let _serial = one_at_a_time();
@@ -80,7 +79,7 @@ fn x3_errno_survives_a_storm() {
             }
         });
         for round in 0..30_000 {
-            // SAFETY: closing no descriptor is refused with EBADF.
+            // SAFETY: closing -1 only returns EBADF.
             unsafe { libc::close(-1) };
             Signal::USR1.raise().unwrap(); // On success, raise(3) leaves errno alone.
             let errno = io::Error::last_os_error().raw_os_error();
@@ -110,7 +109,7 @@ fn no_handler_writes_to_a_reused_number() {
             let (selector, mut subscription) = open(WakeupKind::Pipe);
             subscription.subscribe(Signal::USR1).unwrap();
             drop((subscription, selector));
-            // Pipes at the numbers that have just become free.
+            // Pipes get the numbers that have just become free.
             let pipes = [fd::pipe().unwrap(), fd::pipe().unwrap()];
             for (reader, _writer) in &pipes {
                 let nothing = fd::read(reader.as_fd(), &mut [0; 8]).unwrap_err();

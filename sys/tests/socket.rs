@@ -1,4 +1,4 @@
-//! Sockets through the real system: addresses, connecting, accepting, options.
+//! Sockets on the real system: addresses, connecting, accepting, options.
 
 mod short_dir;
 
@@ -23,7 +23,7 @@ fn listen(address: &str) -> (OwnedFd, Address) {
     (listener, address)
 }
 
-/// A path that no other test has, removed at the end.
+/// A path that no other test uses, removed at the end.
 struct SocketFile(PathBuf);
 
 impl SocketFile {
@@ -51,10 +51,10 @@ fn wait(fd: impl AsFd, interest: Interest) {
     selector.register(fd, Token::new(0, 0), interest, TriggerMode::Level).unwrap();
     let mut events = Events::with_capacity(1);
     selector.select(&mut events, Some(Duration::from_secs(30))).unwrap();
-    assert!(!events.is_empty(), "nothing happened");
+    assert!(!events.is_empty(), "the socket did not become ready");
 }
 
-/// Accepts one connection; on a slow machine it may not have come yet.
+/// Accepts one connection, waiting for it on a slow machine.
 fn accept(listener: &OwnedFd) -> (OwnedFd, Address) {
     wait(listener, Interest::READABLE);
     socket::accept(listener).unwrap()
@@ -76,7 +76,7 @@ fn assert_private(fd: BorrowedFd<'_>) {
     assert_ne!(file & libc::O_NONBLOCK, 0, "non-blocking");
 }
 
-/// The loopback addresses of this machine, which may have no IPv6.
+/// Returns the loopback addresses of this machine, which may have no IPv6.
 fn loopbacks() -> Vec<&'static str> {
     let has = |address: &&str| {
         let is_there = TcpListener::bind(address).is_ok();
@@ -88,7 +88,7 @@ fn loopbacks() -> Vec<&'static str> {
     [LOOPBACK, "[::1]:0"].into_iter().filter(has).collect()
 }
 
-/// W11, P79: every socket made here is close-on-exec and does not wait.
+/// W11, P79: every socket that the crate creates is close-on-exec and non-blocking.
 #[test]
 fn w11_every_socket_is_close_on_exec_and_non_blocking() {
     let file = SocketFile::new();
@@ -107,7 +107,7 @@ fn w11_every_socket_is_close_on_exec_and_non_blocking() {
     assert_private(socket::connect_datagram(&remote).unwrap().as_fd());
 }
 
-/// S5: success is told once the peer is there, and the two ends agree on their addresses.
+/// S5: success is reported once the peer is there, and both ends have matching addresses.
 #[test]
 fn s5_connect_succeeds_over_tcp_and_unix() {
     let file = SocketFile::new();
@@ -126,9 +126,9 @@ fn s5_connect_succeeds_over_tcp_and_unix() {
     }
 }
 
-/// S5, P80: a refusal is an error, and it comes once.
+/// S5, P80: a refusal is reported as one error.
 #[test]
-fn s5_connect_to_nobody_is_refused_once() {
+fn s5_connect_without_a_listener_is_refused_once() {
     let (listener, address) = listen(LOOPBACK);
     drop(listener);
     let refused = match socket::connect(&address) {
@@ -144,7 +144,7 @@ fn s5_connect_to_nobody_is_refused_once() {
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
 }
 
-/// S5: a connection that was reset before anybody looked is an error and no success.
+/// S5: a connection that was reset before the check is an error, not success.
 #[test]
 fn s5_connect_and_reset_is_an_error() {
     let (listener, address) = listen(LOOPBACK);
@@ -164,12 +164,12 @@ fn a_unix_path_without_a_socket_is_an_error_at_once() {
     assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     std::fs::write(&file.0, "no socket").unwrap();
     let refused = socket::connect(&file.address()).unwrap_err();
-    // Linux refuses; the BSDs say that the file is no socket (`ENOTSOCK`).
+    // Linux refuses; the BSDs return that the file is not a socket (`ENOTSOCK`).
     let is_no_socket = refused.raw_os_error() == Some(libc::ENOTSOCK);
     assert!(refused.kind() == io::ErrorKind::ConnectionRefused || is_no_socket, "{refused}");
 }
 
-/// S5: a full Unix backlog is not success, nor a connection that will finish some day.
+/// S5: a full Unix backlog is neither success nor a connection in progress.
 #[test]
 fn s5_a_full_unix_backlog_is_an_error() {
     let file = SocketFile::new();
@@ -179,10 +179,10 @@ fn s5_a_full_unix_backlog_is_an_error() {
     let full = loop {
         match socket::connect(&file.address()) {
             Ok(Connecting::Done(client)) => clients.push(client),
-            Ok(Connecting::InProgress(_)) => panic!("a full backlog looks like progress"),
+            Ok(Connecting::InProgress(_)) => panic!("a full backlog is not progress"),
             Err(error) => break error,
         }
-        assert!(clients.len() < 100, "the backlog has no end");
+        assert!(clients.len() < 100, "the backlog must be limited");
     };
     let kinds = [io::ErrorKind::ResourceBusy, io::ErrorKind::ConnectionRefused];
     assert!(kinds.contains(&full.kind()), "{full}");
@@ -190,10 +190,10 @@ fn s5_a_full_unix_backlog_is_an_error() {
     assert!(matches!(socket::connect(&file.address()), Ok(Connecting::Done(_))));
 }
 
-/// S5: "ready to write, and no error" is not success: so looks a socket that never began to
-/// connect.
+/// S5: a socket that never started to connect is writable and without error, but this is not
+/// success.
 #[test]
-fn s5_a_socket_that_never_connected_is_no_success() {
+fn s5_a_socket_that_never_connected_is_not_a_success() {
     let unconnected = socket::bind_datagram(&LOOPBACK.parse().unwrap(), &BindOptions::default());
     let unconnected = unconnected.unwrap();
     wait(&unconnected, Interest::WRITABLE);
@@ -203,13 +203,13 @@ fn s5_a_socket_that_never_connected_is_no_success() {
 }
 
 #[test]
-fn a_connection_under_way_is_neither_success_nor_failure() {
-    // The backlog takes one connection; further ones wait for the kernel to try again.
+fn a_connection_in_progress_is_neither_success_nor_failure() {
+    // The backlog holds one connection; further attempts stay in progress.
     let options = ListenOptions { backlog: 0, ..ListenOptions::default() };
     let listener = socket::listen(&LOOPBACK.parse().unwrap(), &options).unwrap();
     let address = socket::local_addr(&listener).unwrap();
     let clients: Vec<_> = (0..8).map(|_| socket::connect(&address)).collect();
-    let clients = clients.into_iter().flatten(); // The BSDs reset what a backlog has no room for.
+    let clients = clients.into_iter().flatten(); // The BSDs reset connections beyond the backlog.
     let finished: Vec<_> =
         clients.map(|client| (socket::finish_connect(&client).ok(), client)).collect();
     wait(&finished[0].1, Interest::WRITABLE);
@@ -221,7 +221,7 @@ fn a_connection_under_way_is_neither_success_nor_failure() {
 #[test]
 fn a_connection_may_come_from_a_chosen_address() {
     let (listener, address) = listen(LOOPBACK);
-    // Only Linux has all numbers of 127.0.0.0/8.
+    // Only Linux has all addresses of 127.0.0.0/8.
     let has = |ip: &&str| TcpListener::bind((*ip, 0)).is_ok();
     let ip = ["127.0.0.2", "127.0.0.1"].into_iter().find(has).unwrap();
     let local = format!("{ip}:0").parse().unwrap();
@@ -234,10 +234,10 @@ fn a_connection_may_come_from_a_chosen_address() {
     assert_eq!(refused.kind(), io::ErrorKind::AddrNotAvailable);
 }
 
-/// P90: paths and names of the greatest length, and names with zeroes inside, through the kernel
-/// and back.
+/// P90: paths and names of maximum length, and names with zero bytes, pass through the kernel
+/// unchanged.
 #[test]
-fn p90_unix_addresses_go_through_the_kernel_whole() {
+fn p90_unix_addresses_pass_through_the_kernel_unchanged() {
     let file = SocketFile::new();
     let room = if cfg!(has_abstract_unix) { 107 - file.0.as_os_str().len() } else { 0 };
     let longest = SocketFile(PathBuf::from(format!("{}{}", file.0.display(), "x".repeat(room))));
@@ -257,7 +257,7 @@ fn p90_unix_addresses_go_through_the_kernel_whole() {
 }
 
 #[test]
-fn addresses_in_use_are_refused_and_files_are_left_alone() {
+fn addresses_in_use_are_refused_and_files_are_not_changed() {
     let file = SocketFile::new();
     std::fs::write(&file.0, "precious").unwrap();
     let refused = socket::listen(&file.address(), &ListenOptions::default()).unwrap_err();
@@ -287,9 +287,9 @@ fn reuse_port_shares_an_address_and_v6_only_leaves_ipv4_free() {
     }
 }
 
-/// S4: accept's errors are sorted by what to do about them.
+/// S4: errors of accept are classified by the reaction to them.
 #[test]
-fn s4_errors_of_accept_are_sorted() {
+fn s4_errors_of_accept_are_classified() {
     let (listener, _) = listen(LOOPBACK);
     assert!(matches!(socket::accept(&listener), Err(AcceptError::WouldBlock)));
     let (not_listening, _writer) = UnixStream::pair().unwrap();
@@ -313,7 +313,7 @@ fn s4_errors_of_accept_are_sorted() {
 }
 
 #[test]
-fn a_reserve_turns_one_connection_away() {
+fn a_reserve_accepts_and_closes_one_connection() {
     let (listener, address) = listen(LOOPBACK);
     let mut reserve = ReserveFd::new(&listener).unwrap();
     assert!(matches!(reserve.accept_and_close(&listener), Err(AcceptError::WouldBlock)));
@@ -322,7 +322,7 @@ fn a_reserve_turns_one_connection_away() {
     let from = reserve.accept_and_close(&listener).unwrap();
     assert_eq!(from, socket::local_addr(&unlucky).unwrap());
     wait(&unlucky, Interest::READABLE);
-    assert_eq!(socket::recv(&unlucky, &mut [0; 8]).unwrap(), 0, "the peer learns at once");
+    assert_eq!(socket::recv(&unlucky, &mut [0; 8]).unwrap(), 0, "the peer notices at once");
     assert_eq!(accept(&listener).1, socket::local_addr(&lucky).unwrap());
     assert!(reserve.release());
     assert!(!reserve.release() && !reserve.is_filled());
@@ -330,10 +330,11 @@ fn a_reserve_turns_one_connection_away() {
     assert!(reserve.is_filled());
 }
 
-/// X8: with SIGPIPE at its default action, which kills, a send to a closed peer is an error only.
+/// X8: with SIGPIPE at its default action, which kills the process, a send to a closed peer only
+/// returns an error.
 #[test]
 fn x8_sending_to_a_closed_peer_is_an_error_and_no_signal() {
-    // SAFETY: no handler of ours is replaced: std only ignores the signal.
+    // SAFETY: no handler of ours is replaced; std only ignores the signal.
     let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     let (listener, address) = listen(LOOPBACK);
     let tcp = connect(&address).unwrap();
@@ -356,7 +357,7 @@ fn x8_sending_to_a_closed_peer_is_an_error_and_no_signal() {
 }
 
 #[test]
-fn bytes_go_through_and_the_last_is_followed_by_the_end() {
+fn bytes_arrive_and_the_end_follows_the_last() {
     let (listener, address) = listen(LOOPBACK);
     let client = connect(&address).unwrap();
     let (server, _) = accept(&listener);
@@ -386,7 +387,7 @@ fn is_kept_alive(socket: &OwnedFd) -> bool {
 }
 
 #[test]
-fn options_are_what_the_kernel_then_tells() {
+fn options_are_read_back_from_the_kernel() {
     let (listener, address) = listen(LOOPBACK);
     let client = connect(&address).unwrap();
     for on in [true, false] {

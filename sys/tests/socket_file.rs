@@ -1,4 +1,4 @@
-//! Socket files: one that no process uses is taken over, everything else is left alone.
+//! Socket files: a stale one is taken over, any other file is left unchanged.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -18,7 +18,7 @@ fn without_forks() -> RwLockReadGuard<'static, ()> {
     DESCRIPTORS.read().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// A directory that is removed when the test ends.
+/// A directory that is removed at the end of the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -54,14 +54,14 @@ fn take_over(path: &Path) -> std::io::Result<std::os::fd::OwnedFd> {
 }
 
 #[test]
-fn a_file_that_a_dead_process_left_is_taken_over() {
+fn a_stale_file_is_taken_over() {
     let _descriptors = without_forks();
     let folder = Folder::new("stale");
     let path = folder.path("socket");
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists());
     let refused = socket::listen(&address(&path), &ListenOptions::default()).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::AddrInUse, "only where it was asked for");
+    assert_eq!(refused.kind(), ErrorKind::AddrInUse, "only with `replace_stale`");
     let listener = take_over(&path).unwrap();
     UnixStream::connect(&path).unwrap();
     drop(listener);
@@ -70,13 +70,13 @@ fn a_file_that_a_dead_process_left_is_taken_over() {
     UnixDatagram::unbound().unwrap().send_to(b"x", &path).unwrap();
     drop(receiver);
     take_over(&path).unwrap();
-    assert!(take_over(&folder.path("new")).is_ok(), "and where there is none");
+    assert!(take_over(&folder.path("new")).is_ok(), "a path without a file works too");
 }
 
-/// A listener, a socket that does not listen yet, and a receiver of datagrams are in use; and asking
+/// A listener, a socket that does not listen yet, and a datagram receiver are in use; the check
 /// leaves nothing in their backlog.
 #[test]
-fn a_file_in_use_is_left_alone() {
+fn a_file_in_use_is_not_changed() {
     let _descriptors = without_forks();
     let folder = Folder::new("used");
     let path = folder.path("listener");
@@ -91,7 +91,7 @@ fn a_file_in_use_is_left_alone() {
     let path = folder.path("bound");
     // SAFETY: the call touches no memory.
     let bound = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0) };
-    // SAFETY: zeroes are a value of the struct.
+    // SAFETY: zero is a valid value of every field.
     let mut name: libc::sockaddr_un = unsafe { std::mem::zeroed() };
     name.sun_family = libc::AF_UNIX as _;
     for (place, byte) in name.sun_path.iter_mut().zip(path.as_os_str().as_encoded_bytes()) {
@@ -107,7 +107,7 @@ fn a_file_in_use_is_left_alone() {
 }
 
 #[test]
-fn what_is_no_socket_is_left_alone() {
+fn other_files_are_not_changed() {
     let folder = Folder::new("other");
     let (file, link, target) = (folder.path("file"), folder.path("link"), folder.path("target"));
     fs::write(&file, "precious").unwrap();
@@ -121,7 +121,7 @@ fn what_is_no_socket_is_left_alone() {
     assert_eq!(take_over(&folder.path("no/such")).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
-/// Of many that take one file over at the same time, one gets it, and stays reachable.
+/// If many processes take over one file at the same time, one succeeds and stays reachable.
 #[test]
 fn one_of_many_gets_a_stale_file() {
     let _descriptors = without_forks();
@@ -158,7 +158,7 @@ fn a_file_is_removed_only_if_it_is_the_same() {
     let _other = UnixListener::bind(&path).unwrap();
     assert!(!file.is_current());
     drop(file);
-    assert!(path.exists(), "it is another one's");
+    assert!(path.exists(), "the file belongs to another socket");
     fs::remove_file(&path).unwrap();
 
     let listener = UnixListener::bind(&path).unwrap();
@@ -171,7 +171,7 @@ fn a_file_is_removed_only_if_it_is_the_same() {
     assert_eq!(SocketFile::of(&tcp).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
-/// The file of a parent is not its child's to remove.
+/// A child does not remove its parent's file.
 #[test]
 fn a_forked_child_removes_nothing() {
     let folder = Folder::new("fork");
@@ -179,7 +179,7 @@ fn a_forked_child_removes_nothing() {
     let listener = UnixListener::bind(&path).unwrap();
     let file = SocketFile::of(&listener).unwrap();
     let _descriptors = DESCRIPTORS.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-    // SAFETY: the child calls nothing but the destructor and _exit(2).
+    // SAFETY: the child only runs the destructor and _exit(2).
     match unsafe { libc::fork() } {
         0 => {
             drop(file);

@@ -1,4 +1,5 @@
-//! At the limit of descriptors. The limit belongs to the process, so this test has one of its own.
+//! Accepting at the limit of descriptors. The limit belongs to the process, so this test has its
+//! own program.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -17,7 +18,7 @@ fn limit(descriptors: libc::rlim_t) -> libc::rlim_t {
     before
 }
 
-/// Takes every descriptor that is left.
+/// Opens descriptors until the limit is reached.
 fn exhaust() -> Vec<OwnedFd> {
     let mut taken = Vec::new();
     while let Ok((reader, writer)) = fd::pipe() {
@@ -29,10 +30,11 @@ fn exhaust() -> Vec<OwnedFd> {
     taken
 }
 
-/// S4: at the limit, accept says so, the reserve gets one connection out of the way, and nobody
-/// else suffers. X4: nothing is left behind by a subscription that could not be made.
+/// S4: at the limit, accept returns `Capacity`, the reserve removes one connection from the
+/// backlog, and other connections are not affected. X4: a subscription that could not be created
+/// leaves nothing behind.
 #[test]
-fn s4_at_the_limit_the_reserve_gets_a_connection_out_of_the_way() {
+fn s4_at_the_limit_the_reserve_removes_a_connection() {
     let listener = socket::listen(&"127.0.0.1:0".parse().unwrap(), &ListenOptions::default());
     let listener = listener.unwrap();
     let address = socket::local_addr(&listener).unwrap();

@@ -1,4 +1,4 @@
-//! Options that say how long a connection lasts, and the peer of a Unix socket.
+//! Options that decide when a connection ends, and the credentials of a Unix peer.
 
 use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ fn pair() -> (TcpStream, TcpStream) {
     (client, listener.accept().unwrap().0)
 }
 
-/// The kernel counts seconds, and a time is rounded up: less than asked for would be another meaning.
+/// The kernel counts seconds, and a time is rounded up: rounded down, it could become zero.
 #[test]
 fn keepalive_times_are_rounded_up_and_read_back() {
     let (stream, _peer) = pair();
@@ -38,7 +38,7 @@ fn keepalive_times_are_rounded_up_and_read_back() {
 }
 
 #[test]
-fn a_keepalive_time_that_is_none_is_refused_and_changes_nothing() {
+fn an_invalid_keepalive_time_is_refused_and_changes_nothing() {
     let (stream, _peer) = pair();
     let good = Some(Duration::from_secs(7));
     let none = KeepaliveTimes::default();
@@ -57,7 +57,7 @@ fn a_keepalive_time_that_is_none_is_refused_and_changes_nothing() {
     }
 }
 
-/// Zero means the default to the kernel, so no time becomes zero.
+/// The kernel takes zero for the default, so no time becomes zero.
 #[test]
 fn a_user_timeout_is_rounded_up_and_read_back() {
     let (stream, _peer) = pair();

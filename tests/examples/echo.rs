@@ -128,7 +128,7 @@ fn reports_invalid_arguments() {
         assert_eq!(fs::read(&file).unwrap(), b"precious");
         fs::remove_file(&file).unwrap();
         let line = run(daemon, &["--selector", "pool"]).complaint(2);
-        assert!(line.contains("no selector is called \"pool\" here; there are "), "{line}");
+        assert!(line.contains("unknown selector \"pool\"; this system has "), "{line}");
         for arguments in [&["nowhere"][..], &["--unix"], &["-x"], &["127.0.0.1:0", "127.0.0.1:0"]] {
             let line = run(daemon, arguments).complaint(2);
             assert!(line.contains("usage: [ADDR] [--unix PATH] [--selector KIND]"), "{line}");

@@ -20,5 +20,5 @@ fn fails_if_no_address_is_open() {
 #[test]
 fn refuses_an_invalid_address() {
     let said = run("promise", &["nonsense"]).complaint(2);
-    assert!(said.starts_with("promise: \"nonsense\" is no address"), "{said}");
+    assert!(said.starts_with("promise: \"nonsense\" is not an address: "), "{said}");
 }

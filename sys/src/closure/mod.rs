@@ -1,22 +1,22 @@
-//! Closures that are called once, and need no box if they are small.
+//! Closures that are called once, stored without a box if they are small.
 //!
-//! Most of what a program queues has captured a number and a pointer or two. To allocate memory for
-//! that takes longer than to queue it and to call it.
+//! Most closures that a program queues capture a number and a pointer or two. Allocating memory for
+//! them takes longer than queueing and calling them.
 //!
 //! # Invariants
 //!
-//! * The room of a closure holds a value of the type that its function was made for, until the
-//!   function takes it out: once, by the call or by the drop.
-//! * To move a room is to move all of its bytes: it has no padding.
+//! * The storage of a closure holds a value of the type that its `take` function was made for,
+//!   until that function takes it out. That happens once, in `call` or in `drop`.
+//! * Storage has no padding, so moving it moves every byte of the closure.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 
-/// Room for what fits into a register. With it a closure is passed on in two registers.
+/// Storage of one word. The closure and its function are passed in two registers.
 pub type Inline1 = MaybeUninit<usize>;
 
-/// Room for a few captures.
+/// Storage of three words, for a few captures.
 pub type Inline3 = [MaybeUninit<usize>; 3];
 
 mod sealed {
@@ -25,7 +25,7 @@ mod sealed {
     }
 }
 
-/// How much room a closure has before it needs a box: [`Inline1`] or [`Inline3`].
+/// Size of the storage of a closure before it needs a box: [`Inline1`] or [`Inline3`].
 pub trait Storage: sealed::Storage {}
 
 impl sealed::Storage for Inline1 {
@@ -39,18 +39,19 @@ impl sealed::Storage for Inline3 {
 impl Storage for Inline1 {}
 impl Storage for Inline3 {}
 
-/// Takes the closure out of its room; calls it if there are arguments, and drops it if not.
+/// Takes the closure out of its storage. Calls it if there are arguments, otherwise drops it.
 type Take<P, A, B, R> = unsafe fn(*mut P, Option<(&A, &mut B)>) -> Option<R>;
 
 /// A closure that is called once, with an `&A` and a `&mut B`.
 ///
-/// If its captures fit into the room `P` it lies in here; else in a box.
+/// If its captures fit into the storage `P`, they are stored inline, otherwise in a box.
 ///
 /// ```
 /// use mainspring_sys::closure::{CallOnce, Inline1};
 ///
 /// let add = 2;
-/// let closure = CallOnce::<Inline1, _, _, _>::new(move |to: &i32, sum: &mut i32| *sum += to + add);
+/// let add_to = move |number: &i32, sum: &mut i32| *sum += number + add;
+/// let closure = CallOnce::<Inline1, _, _, _>::new(add_to);
 /// let mut sum = 1;
 /// closure.call(&3, &mut sum);
 /// assert_eq!(sum, 6);
@@ -58,12 +59,12 @@ type Take<P, A, B, R> = unsafe fn(*mut P, Option<(&A, &mut B)>) -> Option<R>;
 pub struct CallOnce<P: Storage, A, B, R> {
     take: Take<P, A, B, R>,
     storage: P,
-    /// It may hold what must stay on its thread.
+    /// Makes the type `!Send`: the captures may be bound to this thread.
     not_send: PhantomData<*mut ()>,
 }
 
 impl<P: Storage, A, B, R> CallOnce<P, A, B, R> {
-    /// Takes a closure in.
+    /// Stores `closure`, inline if it fits.
     #[inline]
     pub fn new<F>(closure: F) -> CallOnce<P, A, B, R>
     where
@@ -82,22 +83,22 @@ impl<P: Storage, A, B, R> CallOnce<P, A, B, R> {
     where
         F: FnOnce(&A, &mut B) -> R + 'static,
     {
-        assert!(fits::<F, P>(), "whoever calls has looked");
+        assert!(fits::<F, P>(), "the caller checked that the closure fits");
         let mut storage = P::EMPTY;
-        // SAFETY: the room is ours, large enough for the closure and as aligned as it has to be.
+        // SAFETY: the storage is ours, and `fits` has checked its size and alignment.
         unsafe { (&raw mut storage).cast::<F>().write(closure) };
         CallOnce { take: take::<F, P, A, B, R>, storage, not_send: PhantomData }
     }
 
-    /// Calls it.
+    /// Calls the closure.
     #[inline]
     pub fn call(self, a: &A, b: &mut B) -> R {
         let mut this = ManuallyDrop::new(self);
         let storage = &raw mut this.storage;
-        // SAFETY: the closure is in its room, since nothing but this and the drop takes it out,
-        // and after this there is no drop.
+        // SAFETY: the storage still holds the closure: only `call` and `drop` take it out, and
+        // `ManuallyDrop` prevents the drop.
         let result = unsafe { (this.take)(storage, Some((a, b))) };
-        result.expect("a closure that is called has a result")
+        result.expect("a closure that was given arguments returns a result")
     }
 }
 
@@ -105,8 +106,8 @@ impl<P: Storage, A, B, R> Drop for CallOnce<P, A, B, R> {
     #[inline]
     fn drop(&mut self) {
         let storage = &raw mut self.storage;
-        // SAFETY: the closure is in its room, since nothing but this and the call takes it out, and
-        // a call prevents the drop.
+        // SAFETY: the storage still holds the closure: only `call` and `drop` take it out, and
+        // `call` prevents this drop.
         unsafe { (self.take)(storage, None) };
     }
 }
@@ -117,14 +118,27 @@ impl<P: Storage, A, B, R> fmt::Debug for CallOnce<P, A, B, R> {
     }
 }
 
-/// A [`CallOnce`] that may be sent to another thread.
+/// A [`CallOnce`] that can be sent to another thread.
+///
+/// ```
+/// use mainspring_sys::closure::{Inline3, SendOnce};
+///
+/// let text = String::from("sent");
+/// let closure = SendOnce::<Inline3, (), usize, ()>::new(move |_, length| *length = text.len());
+/// let thread = std::thread::spawn(move || {
+///     let mut length = 0;
+///     closure.into_call_once().call(&(), &mut length);
+///     length
+/// });
+/// assert_eq!(thread.join().unwrap(), 4);
+/// ```
 pub struct SendOnce<P: Storage, A, B, R>(CallOnce<P, A, B, R>);
 
-// SAFETY: `new` takes in what is `Send` only; the arguments and the result are not in here.
+// SAFETY: `new` accepts only closures that are `Send`; arguments and result are not stored.
 unsafe impl<P: Storage, A, B, R> Send for SendOnce<P, A, B, R> {}
 
 impl<P: Storage, A, B, R> SendOnce<P, A, B, R> {
-    /// Takes a closure in.
+    /// Stores `closure`, inline if it fits.
     #[inline]
     pub fn new<F>(closure: F) -> SendOnce<P, A, B, R>
     where
@@ -133,7 +147,7 @@ impl<P: Storage, A, B, R> SendOnce<P, A, B, R> {
         SendOnce(CallOnce::new(closure))
     }
 
-    /// The closure, to be called on this thread.
+    /// Returns the closure, to be called on the present thread.
     #[inline]
     pub fn into_call_once(self) -> CallOnce<P, A, B, R> {
         self.0
@@ -146,22 +160,23 @@ impl<P: Storage, A, B, R> fmt::Debug for SendOnce<P, A, B, R> {
     }
 }
 
-/// Whether a closure of type `F` fits into the room `P`.
+/// Returns true if a closure of type `F` fits into the storage `P`.
 const fn fits<F, P>() -> bool {
     size_of::<F>() <= size_of::<P>() && align_of::<F>() <= align_of::<P>()
 }
 
-/// The function of closures of type `F`.
+/// Takes a closure of type `F` out of `storage`. Calls it if there are arguments, otherwise drops
+/// it.
 ///
 /// # Safety
 ///
-/// There is an `F` in `storage`, which nobody uses after this.
+/// `storage` holds an `F`, which must not be used afterwards.
 #[inline]
 unsafe fn take<F, P, A, B, R>(storage: *mut P, arguments: Option<(&A, &mut B)>) -> Option<R>
 where
     F: FnOnce(&A, &mut B) -> R,
 {
-    // SAFETY: the caller says that it is there, and takes it for gone from now on.
+    // SAFETY: by this function's contract, `storage` holds an `F` that is never used again.
     let closure = unsafe { storage.cast::<F>().read() };
     let (a, b) = arguments?;
     Some(closure(a, b))

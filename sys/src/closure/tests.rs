@@ -5,40 +5,40 @@ use super::{CallOnce, Inline1, Inline3, SendOnce, Storage, fits};
 
 type Closure = CallOnce<Inline3, &'static str, String, usize>;
 
-/// A value that can be counted by its clones.
+/// A value that counts its clones.
 fn counted() -> Rc<()> {
     Rc::new(())
 }
 
-fn say<P: Storage>(
+fn call<P: Storage>(
     closure: CallOnce<P, &'static str, String, usize>,
     word: &'static str,
 ) -> (usize, String) {
-    let mut said = String::new();
-    let result = closure.call(&word, &mut said);
-    (result, said)
+    let mut text = String::new();
+    let result = closure.call(&word, &mut text);
+    (result, text)
 }
 
 #[test]
-fn closures_of_every_size_are_called_with_what_they_captured() {
-    assert_eq!(say(Closure::new(|_, _| 1), ""), (1, String::new()));
+fn closures_of_every_size_keep_their_captures() {
+    assert_eq!(call(Closure::new(|_, _| 1), ""), (1, String::new()));
     let small = [1u8; 3];
-    let closure = Closure::new(move |word: &&str, said: &mut String| {
-        said.push_str(word);
+    let closure = Closure::new(move |word: &&str, text: &mut String| {
+        text.push_str(word);
         small.map(usize::from).into_iter().sum()
     });
-    assert_eq!(say(closure, "small"), (3, "small".to_owned()));
+    assert_eq!(call(closure, "small"), (3, "small".to_owned()));
     let large = [1usize; 100];
     assert!(!fits::<[usize; 100], Inline3>());
-    let closure = Closure::new(move |word: &&str, said: &mut String| {
-        said.push_str(word);
+    let closure = Closure::new(move |word: &&str, text: &mut String| {
+        text.push_str(word);
         large.into_iter().sum()
     });
-    assert_eq!(say(closure, "large"), (100, "large".to_owned()));
+    assert_eq!(call(closure, "large"), (100, "large".to_owned()));
 }
 
 #[test]
-fn what_is_more_aligned_than_a_word_gets_a_box() {
+fn captures_with_larger_alignment_than_a_word_are_boxed() {
     #[repr(align(16))]
     struct Pair(u8);
     let pair = Pair(7);
@@ -49,11 +49,11 @@ fn what_is_more_aligned_than_a_word_gets_a_box() {
         assert!((&raw const *pair).is_aligned());
         usize::from(pair.0)
     });
-    assert_eq!(say(closure, "").0, 7);
+    assert_eq!(call(closure, "").0, 7);
 }
 
 #[test]
-fn captures_are_dropped_once_called_or_not() {
+fn captures_are_dropped_exactly_once() {
     let (count, large) = (counted(), [0usize; 9]);
     let (one, two) = (count.clone(), count.clone());
     let closures: [Closure; 2] = [
@@ -62,7 +62,7 @@ fn captures_are_dropped_once_called_or_not() {
     ];
     assert_eq!(Rc::strong_count(&count), 3);
     let [small, boxed] = closures;
-    assert_eq!(say(small, "").0, 3);
+    assert_eq!(call(small, "").0, 3);
     assert_eq!(Rc::strong_count(&count), 2);
     drop(boxed);
     assert_eq!(Rc::strong_count(&count), 1);
@@ -76,7 +76,7 @@ fn captures_of_a_closure_that_panics_are_dropped_once() {
         let _kept = kept;
         panic!("as planned")
     });
-    assert!(catch_unwind(AssertUnwindSafe(|| say(closure, ""))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| call(closure, ""))).is_err());
     assert_eq!(Rc::strong_count(&count), 1);
 }
 
@@ -84,19 +84,19 @@ fn captures_of_a_closure_that_panics_are_dropped_once() {
 fn a_closure_is_called_on_the_thread_it_was_sent_to() {
     let (word, large) = (String::from("sent"), [1usize; 8]);
     let sent: [SendOnce<Inline3, &'static str, String, usize>; 2] = [
-        SendOnce::new(move |_: &&'static str, said: &mut String| {
-            said.push_str(&word);
+        SendOnce::new(move |_: &&'static str, text: &mut String| {
+            text.push_str(&word);
             0
         }),
         SendOnce::new(move |_: &&'static str, _: &mut String| large.len()),
     ];
-    let said = std::thread::spawn(move || sent.map(|sent| say(sent.into_call_once(), "")));
-    let [(_, word), (length, _)] = said.join().unwrap();
+    let text = std::thread::spawn(move || sent.map(|sent| call(sent.into_call_once(), "")));
+    let [(_, word), (length, _)] = text.join().unwrap();
     assert_eq!((word.as_str(), length), ("sent", 8));
 }
 
 #[test]
-fn one_word_is_room_for_a_number_or_a_pointer() {
+fn one_word_holds_a_number_or_a_pointer() {
     type Small = CallOnce<Inline1, &'static str, String, usize>;
     let (count, number) = (counted(), 3usize);
     let kept = count.clone();
@@ -106,14 +106,14 @@ fn one_word_is_room_for_a_number_or_a_pointer() {
         Small::new(move |_, _| Rc::strong_count(&kept)),
         Small::new(move |word, _| number + word.len()),
     ];
-    assert_eq!(closures.map(|closure| say(closure, "1234").0), [0, 3, 2, 7]);
+    assert_eq!(closures.map(|closure| call(closure, "1234").0), [0, 3, 2, 7]);
     assert_eq!(Rc::strong_count(&count), 1);
     assert!(fits::<Rc<()>, Inline1>() && !fits::<&str, Inline1>());
 }
 
-/// An `Option` of it costs nothing.
+/// An `Option` of a closure is no larger than the closure.
 #[test]
-fn it_is_its_room_and_a_pointer() {
+fn a_closure_is_its_storage_and_a_pointer() {
     let words = |bytes| bytes / size_of::<usize>();
     assert_eq!(words(size_of::<Option<CallOnce<Inline1, (), (), ()>>>()), 2);
     assert_eq!(words(size_of::<Option<CallOnce<Inline3, (), (), ()>>>()), 4);

@@ -1,23 +1,22 @@
-//! Files that never make anyone wait: what poll(2) calls always ready and other kernel calls
-//! refuse.
+//! Files that never block: poll(2) always reports them as ready, and other calls refuse them.
 //!
-//! epoll_ctl(2) answers `EPERM` for regular files, directories and `/dev/null`; kqueue stays silent
-//! at their end. The backends keep such registrations here and report them in each call, as poll(2)
-//! does.
+//! epoll_ctl(2) returns `EPERM` for regular files, directories and `/dev/null`; kqueue(2) is silent
+//! at the end of a file. The backends keep such registrations here and report them in each call,
+//! like poll(2).
 
 use std::io;
 use std::os::fd::RawFd;
 
-use super::registrations::{Entry, Ready, Table};
+use super::registrations::{Entry, Ready, Registrations};
 use crate::event::{Events, Interest, Readiness, Token, TriggerMode};
 
-/// What a file that is always ready answers: it has no priority data.
-const ANSWERS: Interest = Interest::READABLE.union(Interest::WRITABLE);
+/// Directions in which such a file is ready: it has no priority data.
+const DIRECTIONS: Interest = Interest::READABLE.union(Interest::WRITABLE);
 
-/// Registrations that are always ready.
+/// Registrations of files that are always ready.
 #[derive(Debug, Default)]
 pub(crate) struct AlwaysReady {
-    table: Table,
+    table: Registrations,
     ready: Vec<Ready>,
     rounds_up: bool,
 }
@@ -33,7 +32,7 @@ impl AlwaysReady {
         self.table.insert(fd, token, interest, mode).map(drop)
     }
 
-    /// Changes an entry; false if there is none.
+    /// Changes an entry. Returns false if there is none.
     pub(crate) fn change(
         &mut self,
         fd: RawFd,
@@ -44,8 +43,8 @@ impl AlwaysReady {
         self.table.change(fd, token, interest, mode).is_ok()
     }
 
-    /// Adds or replaces an entry of which only the directions in `left` will be reported, until it
-    /// is changed, or in level mode all of them.
+    /// Adds or replaces an entry of which only the directions in `left` are still to be reported,
+    /// until it is changed. In level mode all directions are reported.
     #[cfg(any(has_kqueue, test))]
     pub(crate) fn put(
         &mut self,
@@ -66,23 +65,23 @@ impl AlwaysReady {
         self.table.has(fd)
     }
 
-    /// Removes an entry; false if there is none.
+    /// Removes an entry. Returns false if there is none.
     pub(crate) fn remove(&mut self, fd: RawFd) -> bool {
         self.table.remove(fd).is_some()
     }
 
-    /// A regular file never makes anyone wait, so an edge begins anew with each drain.
+    /// Starts a new edge in the directions of `interest`, because the file is still ready.
     pub(crate) fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
         self.table.clear_readiness(fd, interest);
     }
 
-    /// Whether there are no such files.
+    /// Returns true if there are no such files.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.table.entries().is_empty()
     }
 
-    /// Whether a wait would be in vain.
+    /// Returns true if some file must be reported, so that a wait must end at once.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
         self.table.entries().iter().any(is_ready)
@@ -92,20 +91,22 @@ impl AlwaysReady {
         self.table.clear();
     }
 
-    /// Reports entries in turn, in half of the room, so that the kernel's own events have theirs.
-    /// The half is rounded up and down in turn: even in a room for one, both get their share.
+    /// Reports the entries that were not reported for the longest time, in half of the room. The
+    /// other half is left to the kernel's events. Calls round up and down alternately, so even with
+    /// room for one event both get their share.
     ///
-    /// An entry whose fd is no longer open, as `is_open` answers, is reported as invalid.
+    /// If `is_open` returns false for the fd of an entry, the entry is reported as invalid.
     pub(crate) fn report(&mut self, events: &mut Events, is_open: impl Fn(RawFd) -> bool) {
         self.rounds_up = !self.rounds_up;
         let room = (events.room() + usize::from(self.rounds_up)) / 2;
         let entries = self.table.entries();
         let ready = entries.iter().enumerate().filter(|(_, entry)| is_ready(entry));
         self.ready.clear();
-        self.ready.extend(
-            ready.map(|(at, entry)| Ready { at, readiness: (entry.asked() & ANSWERS).into() }),
-        );
-        self.table.take_turns(&mut self.ready, room);
+        self.ready.extend(ready.map(|(at, entry)| Ready {
+            at,
+            readiness: (entry.kernel_interest() & DIRECTIONS).into(),
+        }));
+        self.table.keep_least_recent(&mut self.ready, room);
         for ready in &mut self.ready {
             if !is_open(self.table.entries()[ready.at].fd) {
                 ready.readiness = Readiness::INVALID;
@@ -116,5 +117,5 @@ impl AlwaysReady {
 }
 
 fn is_ready(entry: &Entry) -> bool {
-    entry.asked().intersects(ANSWERS)
+    entry.kernel_interest().intersects(DIRECTIONS)
 }

@@ -1,9 +1,9 @@
-//! epoll(7): the kernel keeps the registrations and hands out what is ready.
+//! epoll(7): the kernel keeps the registrations and returns the ready ones.
 //!
 //! # Invariant
 //!
-//! What the kernel refuses to watch (`EPERM`) is in `always` and nowhere in the kernel; everything
-//! else is in the kernel only.
+//! A file that the kernel refuses to watch (`EPERM`) is in `always` and not in the kernel; every
+//! other registration is only in the kernel.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -21,11 +21,12 @@ use crate::process::Process;
 use crate::syscall::{check, retry};
 use crate::timeout::{self, retry_for};
 
-/// The finest wait that is asked of the kernel.
+/// Resolution of timed waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Resolution {
-    /// epoll_pwait2(2), since Linux 5.11. Found missing at the first wait, it is not asked for
-    /// again.
+    /// epoll_pwait2(2), since Linux 5.11. If the first wait finds it missing, the selector falls
+    /// back to milliseconds.
     Nanoseconds,
     /// epoll_wait(2).
     Milliseconds,
@@ -39,8 +40,8 @@ impl FromStr for Resolution {
             "nanoseconds" => Ok(Resolution::Nanoseconds),
             "milliseconds" => Ok(Resolution::Milliseconds),
             _ => {
-                let there_are = "there are nanoseconds, milliseconds";
-                let message = format!("no resolution of waits is called {name:?}; {there_are}");
+                let valid = "use nanoseconds or milliseconds";
+                let message = format!("unknown timer resolution {name:?}; {valid}");
                 Err(io::Error::new(io::ErrorKind::InvalidInput, message))
             }
         }
@@ -54,29 +55,29 @@ pub struct Epoll {
     always: AlwaysReady,
     buffer: Vec<libc::epoll_event>,
     resolution: Resolution,
-    /// The process that made the instance. A child of it shares the instance: what it registered or
-    /// removed there would be registered or removed for its parent.
+    /// Process that created the instance. A forked child shares the instance, so a change by the
+    /// child would change the registrations of its parent.
     process: Process,
 }
 
 impl Epoll {
-    /// A selector that waits with nanosecond resolution where the kernel can, unless the variable
-    /// `MAINSPRING_WAIT` says `milliseconds`.
+    /// Creates a selector that waits with nanosecond resolution if the kernel can, unless the
+    /// environment variable `MAINSPRING_WAIT` is `milliseconds`.
     ///
     /// # Errors
     ///
-    /// As epoll_create1(2): the process or the system is out of descriptors or memory.
-    /// `InvalidInput` if the variable has another value than `milliseconds` and `nanoseconds`.
+    /// Those of epoll_create1(2): the process or the system is out of descriptors or memory.
+    /// `InvalidInput` if the variable has a value other than `milliseconds` and `nanoseconds`.
     pub fn new() -> io::Result<Epoll> {
         let resolution = environment::choice("MAINSPRING_WAIT")?;
         Epoll::with_resolution(resolution.unwrap_or(Resolution::Nanoseconds))
     }
 
-    /// A selector that asks for waits of at best this resolution.
+    /// Creates a selector with at best this resolution of waits.
     ///
     /// # Errors
     ///
-    /// As epoll_create1(2).
+    /// Those of epoll_create1(2).
     pub fn with_resolution(resolution: Resolution) -> io::Result<Epoll> {
         let (epoll, always, buffer) = (Arc::new(create()?), AlwaysReady::default(), Vec::new());
         Ok(Epoll { epoll, always, buffer, resolution, process: Process::current() })
@@ -93,13 +94,13 @@ impl Epoll {
             return Err(parents_selector());
         }
         let mut event = libc::epoll_event { events: flags, u64: token.to_u64() };
-        // SAFETY: `event` outlives the call, which copies it; a bad number is an error, not a
+        // SAFETY: `event` outlives the call, which copies it; a wrong number is an error, not a
         // fault.
         check(unsafe { libc::epoll_ctl(self.raw(), operation, fd, &raw mut event) }).map(drop)
     }
 
-    /// Waits for at most `room` events, which are then the first ones in the buffer.
-    // Each return after a system call is one that the processor has not predicted.
+    /// Waits for at most `room` events, which are then at the start of the buffer.
+    // Inlined because the CPU mispredicts each return after a system call.
     #[inline(always)]
     fn wait(&mut self, room: usize, timeout: Option<Duration>) -> io::Result<usize> {
         if self.buffer.len() < room {
@@ -108,7 +109,7 @@ impl Epoll {
         let room = libc::c_int::try_from(room).unwrap_or(libc::c_int::MAX);
         let count = match timeout {
             Some(wanted) if !wanted.is_zero() => self.wait_until(room, wanted)?,
-            // Without a wait to shorten there is no clock to read.
+            // No timeout is left to subtract from, so the clock is not read.
             _ => retry(|| self.wait_millis(room, timeout.map_or(-1, |_| 0)))?,
         };
         Ok(count as usize)
@@ -137,7 +138,7 @@ impl Epoll {
     #[inline]
     fn wait_millis(&mut self, room: libc::c_int, millis: libc::c_int) -> io::Result<libc::c_int> {
         let buffer = self.buffer.as_mut_ptr();
-        // SAFETY: `buffer` has `room` events, seen to by the caller, and outlives the call.
+        // SAFETY: `buffer` has `room` elements, as the caller ensured, and outlives the call.
         check(unsafe { libc::epoll_wait(self.raw(), buffer, room, millis) })
     }
 
@@ -146,17 +147,17 @@ impl Epoll {
         let timeout = KernelTimespec { seconds, nanos };
         let (call, buffer) = (libc::SYS_epoll_pwait2, self.buffer.as_mut_ptr());
         let no_mask = ptr::null::<libc::sigset_t>();
-        // SAFETY: `buffer` has `room` events, seen to by the caller; `timeout` outlives the call;
-        // without a mask its size (the last argument) is not looked at.
+        // SAFETY: `buffer` has `room` elements, as the caller ensured; `timeout` outlives the call;
+        // the size (last argument) is ignored without a mask.
         let count = unsafe {
             libc::syscall(call, self.raw(), buffer, room, &raw const timeout, no_mask, 0)
         };
         check(count).map(|count| count as libc::c_int)
     }
 
-    /// The kernel's events, and those of files that the kernel does not watch.
+    /// Reports the kernel's events and the always-ready files.
     #[cold]
-    fn select_beside_files(
+    fn select_with_files(
         &mut self,
         events: &mut Events,
         timeout: Option<Duration>,
@@ -168,12 +169,13 @@ impl Epoll {
             events.extend(self.buffer[..count].iter().map(translate));
         }
         if events.is_empty() {
-            self.always.report(events, is_open); // It was the kernel's turn, and the kernel had nothing.
+            // A buffer for one event was left to the kernel, which had none.
+            self.always.report(events, is_open);
         }
         Ok(())
     }
 
-    /// Whether there are files that the kernel does not watch.
+    /// Returns true if there are always-ready files.
     #[inline]
     pub(super) fn has_files(&self) -> bool {
         !self.always.is_empty()
@@ -197,7 +199,7 @@ impl Selector for Epoll {
             Err(error) if is_refused_file(&error) => self.always.insert(fd, token, interest, mode),
             Err(error) => Err(error),
             Ok(()) => {
-                self.always.remove(fd); // A file that was closed without a word had this number.
+                self.always.remove(fd); // An always-ready file with this number was closed.
                 Ok(())
             }
         }
@@ -213,7 +215,7 @@ impl Selector for Epoll {
         check_interest(interest)?;
         match self.control(libc::EPOLL_CTL_MOD, fd, token, flags(interest, mode)) {
             Err(error) if is_refused_file(&error) => {
-                found(self.always.change(fd, token, interest, mode))
+                check_found(self.always.change(fd, token, interest, mode))
             }
             result => result,
         }
@@ -222,7 +224,7 @@ impl Selector for Epoll {
     fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
         let removed = self.always.remove(fd);
         match self.control(libc::EPOLL_CTL_DEL, fd, Token::new(0, 0), 0) {
-            Err(error) if is_refused_file(&error) => found(removed),
+            Err(error) if is_refused_file(&error) => check_found(removed),
             result => result,
         }
     }
@@ -235,11 +237,11 @@ impl Selector for Epoll {
         true
     }
 
-    #[inline(always)] // As `wait`.
+    #[inline(always)] // Like `wait`.
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
         if !self.always.is_empty() {
-            return self.select_beside_files(events, timeout);
+            return self.select_with_files(events, timeout);
         }
         let count = self.wait(events.room(), timeout)?;
         events.extend(self.buffer[..count].iter().map(translate));
@@ -248,8 +250,9 @@ impl Selector for Epoll {
 
     fn reset(&mut self) -> io::Result<()> {
         let fresh = create()?;
-        // A child's descriptors are its own, so its parent keeps the old object.
-        // SAFETY: both numbers are open and ours; the old object is replaced under its own number.
+        // dup3(2) closes the old instance in this process only, so the parent of a child keeps it.
+        // SAFETY: both descriptors are open and ours; the old instance is replaced under its own
+        // number.
         check(unsafe { libc::dup3(fresh.as_raw_fd(), self.raw(), libc::O_CLOEXEC) })?;
         self.process = Process::current();
         self.always.clear();
@@ -269,7 +272,7 @@ impl Selector for Epoll {
     }
 }
 
-/// The kernel's own timespec of 64-bit calls, which libc's is not on every machine.
+/// The kernel's timespec for 64-bit calls, which differs from libc's on some machines.
 #[repr(C)]
 struct KernelTimespec {
     seconds: i64,
@@ -281,22 +284,22 @@ fn create() -> io::Result<OwnedFd> {
     owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })
 }
 
-fn found(it_was: bool) -> io::Result<()> {
-    if it_was { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+fn check_found(was_found: bool) -> io::Result<()> {
+    if was_found { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
-/// Whether the kernel says that the file never makes anyone wait.
+/// Returns true if the kernel refused a file that never blocks.
 fn is_refused_file(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EPERM)
 }
 
-/// Whether the kernel lacks the call, or a sandbox forbids it (seccomp answers `EPERM`).
+/// Returns true if the kernel lacks the call or a sandbox forbids it (seccomp returns `EPERM`).
 fn is_refused(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
 }
 
-/// End of file is asked for with reading only: a writer would be told of it for ever, and could not
-/// make it go away.
+/// Returns the epoll flags. EPOLLRDHUP is requested only with a reading interest: a writer would
+/// get it in every wait and could not clear it.
 fn flags(interest: Interest, mode: TriggerMode) -> u32 {
     let mut flags = match mode {
         TriggerMode::Level => 0,
@@ -318,7 +321,7 @@ fn flags(interest: Interest, mode: TriggerMode) -> u32 {
     flags as u32
 }
 
-/// What epoll says of an fd, by [`said`].
+/// Readiness for each combination of epoll flags, indexed by [`table_index`].
 const READINESS: [Readiness; 64] = {
     let mut table = [Readiness::empty(); 64];
     let mut index = 0;
@@ -329,8 +332,9 @@ const READINESS: [Readiness; 64] = {
     table
 };
 
-/// The place in [`READINESS`] of what was reported: the five lowest bits and `EPOLLRDHUP`.
-const fn said(reported: u32) -> usize {
+/// Returns the index into [`READINESS`]: the five lowest bits of the flags, and `EPOLLRDHUP` as the
+/// sixth.
+const fn table_index(reported: u32) -> usize {
     (reported & 0x1f | (reported >> 13 & 1) << 5) as usize
 }
 
@@ -347,7 +351,7 @@ const fn readiness(reported: libc::c_int) -> Readiness {
     let mut at = 0;
     while at < BITS.len() {
         let (bit, readiness) = BITS[at];
-        assert!(bit & !0x201f == 0, "the table has no place for this bit");
+        assert!(bit & !0x201f == 0, "the table does not cover this flag");
         if reported & bit != 0 {
             all = all.union(readiness);
         }
@@ -358,6 +362,7 @@ const fn readiness(reported: libc::c_int) -> Readiness {
 
 #[inline]
 fn translate(event: &libc::epoll_event) -> Event {
-    let (reported, token) = (event.events, event.u64); // Copied: the struct is packed on x86-64.
-    Event { token: Token::from_u64(token), readiness: READINESS[said(reported)] }
+    // Copied first, because the struct is packed on x86-64.
+    let (reported, token) = (event.events, event.u64);
+    Event { token: Token::from_u64(token), readiness: READINESS[table_index(reported)] }
 }

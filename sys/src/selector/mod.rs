@@ -1,30 +1,33 @@
-//! Asking the kernel which descriptors are ready: one contract, and a backend for each way to ask.
+//! Selectors: ways to find out from the kernel which descriptors are ready. One contract, and a
+//! backend for each system call.
 //!
 //! # The contract
 //!
-//! The backends are parallel texts: the same functions in the same order, the same words where the
-//! behaviour is the same. What holds for all of them (a conformance suite runs it over every kind):
+//! A conformance suite checks the contract for every backend. The backends have the same functions
+//! in the same order.
 //!
-//! * A registration is a number of an fd, a [`Token`](crate::Token) that comes back in events, an [`Interest`]
-//!   and a [`TriggerMode`](crate::TriggerMode). A selector keeps no other data of its user's.
-//! * One registration per fd. A second one is the error `AlreadyExists`; changing or removing one
-//!   that is not there is `NotFound`; an fd that is not open is `EBADF`. An error leaves everything
-//!   as it was.
+//! * A registration is an fd number, a [`Token`](crate::Token) that comes back in events, an
+//!   [`Interest`] and a [`TriggerMode`](crate::TriggerMode). A selector stores no other data of its
+//!   caller.
+//! * There is one registration per fd. A second one is the error `AlreadyExists`; changing or
+//!   removing one that does not exist is `NotFound`; an fd that is not open is `EBADF`. After an
+//!   error nothing has changed.
 //! * An empty interest is the error `InvalidInput`: epoll and poll would still report hang-ups of
-//!   such an fd and kqueue would not, so whoever wants nothing deregisters. The interest in nothing
-//!   but the end is [`Interest::READ_CLOSED`].
-//! * Change takes effect at once: after [`deregister`](Selector::deregister) has returned, no event
-//!   of the fd comes, and the kernel holds no trace of it. Deregister before you close.
-//! * Error, hang-up and end of file are reported to whoever asked for anything, as
-//!   [`Readiness::with_implied`](crate::Readiness::with_implied) says.
-//! * What the kernel cannot watch but poll(2) calls always ready (regular files, directories,
-//!   `/dev/null`) is always ready.
-//! * One event per registration and call. With more ready fds than room in [`Events`], each is
-//!   reported before any is reported twice.
-//! * A wait is never shorter than asked because of rounding, and a signal does not end it.
-//! * An fd closed while registered is reported once with [`INVALID`](crate::Readiness::INVALID)
-//!   where the kernel tells, and otherwise is silent. It never is an error of
-//!   [`select`](Selector::select), nor a busy loop.
+//!   such an fd, and kqueue would not. To stop watching, deregister; to watch for the end only, use
+//!   [`Interest::READ_CLOSED`].
+//! * Changes take effect at once: after [`deregister`](Selector::deregister) has returned, no event
+//!   of the fd is reported, and the kernel has no trace of the registration. Deregister before
+//!   closing the fd.
+//! * Errors, hang-ups and end of file are reported for every interest, completed as by
+//!   [`Readiness::with_implied`](crate::Readiness::with_implied).
+//! * Files that the kernel cannot watch, but that poll(2) always reports as ready (regular files,
+//!   directories, `/dev/null`), are always ready.
+//! * A call reports at most one event per registration. If more fds are ready than fit into
+//!   [`Events`], each is reported before any is reported twice.
+//! * A wait is never shorter than its timeout because of rounding, and a signal does not end it.
+//! * An fd that is closed while it is registered is reported once with
+//!   [`INVALID`](crate::Readiness::INVALID), if the kernel reports it, and is silent otherwise. It
+//!   is never an error of [`select`](Selector::select) and never makes it spin.
 
 use std::fmt;
 use std::io;
@@ -48,7 +51,7 @@ pub mod poll;
 mod registrations;
 pub mod select;
 
-/// The selectors that this crate has.
+/// Kinds of selectors.
 ///
 /// ```
 /// use mainspring_sys::SelectorKind;
@@ -73,7 +76,7 @@ pub enum SelectorKind {
 }
 
 impl SelectorKind {
-    /// The kinds that this system has, best first. The first is the default.
+    /// Returns the kinds that this system has, best first. The first is the default.
     pub fn available() -> &'static [SelectorKind] {
         &[
             #[cfg(has_epoll)]
@@ -85,23 +88,24 @@ impl SelectorKind {
         ]
     }
 
-    /// The kind that the variable `MAINSPRING_SELECTOR` names, if it is set.
+    /// Returns the kind that the environment variable `MAINSPRING_SELECTOR` names. None if it is
+    /// unset or empty.
     ///
-    /// A process that has more rights than whoever started it (set-user-ID and the like) does not
-    /// look.
+    /// A process with more rights than the user who started it (set-user-ID and the like) ignores
+    /// the variable.
     ///
     /// # Errors
     ///
-    /// The variable names no kind that this system has.
+    /// `InvalidInput` if the variable names no kind that this system has.
     pub fn from_env() -> io::Result<Option<SelectorKind>> {
         environment::choice("MAINSPRING_SELECTOR")
     }
 
-    /// A new selector of this kind.
+    /// Creates a selector of this kind.
     ///
     /// # Errors
     ///
-    /// `Unsupported` where the system has no such kind; the kernel refuses a new descriptor.
+    /// `Unsupported` if the system has no such kind; those of creating a descriptor.
     pub fn open(self) -> io::Result<Box<dyn Selector>> {
         match AnySelector::open(self)? {
             #[cfg(has_epoll)]
@@ -134,26 +138,25 @@ impl SelectorKind {
     }
 }
 
-/// A selector of any kind, as a loop keeps it.
+/// A selector of any kind, for a loop to own.
 ///
-/// [`select`](AnySelector::select) calls the selector that most loops have directly. Behind a
-/// pointer it would return twice after the system call, and processors that forget their callers
-/// there predict neither.
+/// [`select`](AnySelector::select) calls epoll directly. Dynamic dispatch would add a return after
+/// the system call, and CPUs that clear their return predictor on kernel exit mispredict it.
 #[derive(Debug)]
 pub enum AnySelector {
     /// epoll(7).
     #[cfg(has_epoll)]
     Epoll(epoll::Epoll),
-    /// Any other.
+    /// Any other selector.
     Other(Box<dyn Selector>),
 }
 
 impl AnySelector {
-    /// A new selector of this kind.
+    /// Creates a selector of this kind.
     ///
     /// # Errors
     ///
-    /// As [`SelectorKind::open`].
+    /// Those of [`SelectorKind::open`].
     pub fn open(kind: SelectorKind) -> io::Result<AnySelector> {
         match kind {
             #[cfg(has_epoll)]
@@ -162,11 +165,11 @@ impl AnySelector {
         }
     }
 
-    /// As [`Selector::select`].
+    /// Like [`Selector::select`], without dynamic dispatch for epoll.
     ///
     /// # Errors
     ///
-    /// As [`Selector::select`].
+    /// Those of [`Selector::select`].
     #[inline(always)]
     pub fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         match self {
@@ -176,7 +179,7 @@ impl AnySelector {
         }
     }
 
-    /// Whether [`clear_readiness`](Selector::clear_readiness) would do nothing now, whatever it is told.
+    /// Returns true if [`clear_readiness`](Selector::clear_readiness) has no effect now, for any fd.
     #[inline]
     pub fn ignores_clear_readiness(&self) -> bool {
         match self {
@@ -218,17 +221,17 @@ impl fmt::Display for SelectorKind {
 impl FromStr for SelectorKind {
     type Err = io::Error;
 
-    /// Takes the names of the kinds that this system has.
+    /// Accepts the names of the kinds that this system has.
     fn from_str(name: &str) -> io::Result<SelectorKind> {
         let kinds = SelectorKind::available();
         kinds.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| {
-            let message = format!("no selector is called {name:?} here; there are {}", list(kinds));
+            let message = format!("unknown selector {name:?}; this system has {}", list(kinds));
             io::Error::new(io::ErrorKind::InvalidInput, message)
         })
     }
 }
 
-/// The answer of selectors whose kernel has no user events.
+/// Returns the error of [`Selector::user_event`] for kernels without user events.
 fn no_user_events() -> io::Result<Box<dyn UserEvent>> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -237,27 +240,29 @@ fn list(kinds: &[SelectorKind]) -> String {
     kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// The error of a selector that a forked child shares with its parent.
+/// Returns the error for a selector that a forked child still shares with its parent.
 #[cfg(has_epoll)]
 pub(crate) fn parents_selector() -> io::Error {
-    io::Error::other("the selector belongs to the parent process; a forked child resets it first")
+    io::Error::other(
+        "the selector belongs to the parent process; reset it in the forked child first",
+    )
 }
 
-/// The error of an empty interest.
+/// Refuses an empty interest.
 pub(crate) fn check_interest(interest: Interest) -> io::Result<()> {
     if !interest.is_empty() {
         return Ok(());
     }
-    let message = "an empty interest cannot be watched; deregister the fd instead";
+    let message = "an empty interest cannot be registered; deregister the fd instead";
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
-/// The error of an interest in the end alone, where the kernel reports it to readers only.
+/// Refuses an interest in the end alone, which kqueue(2) reports only to readers.
 #[cfg(any(has_kqueue, test))]
 pub(crate) fn check_end(interest: Interest) -> io::Result<()> {
     if interest & (Interest::READABLE | Interest::READ_CLOSED) != Interest::READ_CLOSED {
         return Ok(());
     }
-    let message = "kqueue reports the end of the read side to readers only; poll and select do";
+    let message = "kqueue reports the end of the read side only to readers; use poll or select";
     Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }

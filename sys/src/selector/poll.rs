@@ -1,75 +1,77 @@
-//! poll(2): the kernel is shown every registration in each call, and marks what is ready.
+//! poll(2): each call passes every registration to the kernel, which marks the ready ones.
 //!
-//! The selector of systems that have nothing better, and the yardstick of the others: what poll(2)
-//! says is what [`Readiness`] means. One system (macOS) refuses devices such as terminals with the
-//! mark for a closed fd; for those there is select.
+//! This is the selector of systems that have nothing better, and the reference for the others:
+//! [`Readiness`] means what poll(2) reports. macOS marks devices such as terminals as closed;
+//! select works for those.
 //!
 //! # Edges
 //!
-//! poll(2) knows levels only. What was reported in edge mode is not asked for again, and all the rest
-//! is. Before each wait one more poll(2) finds out which of it has ended, for example because
-//! everything was read without a call that would block; its next beginning is an edge again. Two
-//! things that epoll(7) reports cannot be seen: data that arrives behind data not yet read, and
-//! anything at an fd whose error or hang-up was reported, until something else ends the wait.
+//! poll(2) reports levels only. Readiness that was reported in edge mode is not requested again;
+//! everything else is. Before each wait, one more poll(2) finds out which of the reported readiness
+//! has ended, for example because everything was read without a call that would block. Its next
+//! beginning is a new edge. Two things that epoll(7) reports go unnoticed until something else ends
+//! the wait: data that arrives behind unread data, and anything at an fd after its error or hang-up
+//! was reported.
 //!
 //! # Hang-ups
 //!
-//! A hang-up is reported whatever is asked for, and in level mode it ends each wait. poll(2) of Linux
-//! and POSIX says POLLHUP when both directions are over, so a read then gives the end. FreeBSD 15 also
-//! says it for a Unix socket whose own write side is shut down, while data may still come. There a
-//! level registration that stays interested in reading is reported in each wait, though a read would
-//! block; an edge registration is reported once. No question to poll(2) or select(2) leaves the mark
-//! out, and an fd that is left out misses its data. The default there is kqueue(2).
+//! A hang-up is reported for every interest, and in level mode it ends each wait. poll(2) of Linux
+//! and POSIX sets POLLHUP when both directions are closed, so a read then returns end of file.
+//! FreeBSD 15 also sets it for a Unix socket after its own write side was shut down, although data
+//! may still come. There, a level registration that is interested in reading is reported in each
+//! wait, though a read would block; an edge registration is reported once. No request to poll(2) or
+//! select(2) suppresses the mark, and an fd that is left out misses its data. The default on
+//! FreeBSD is kqueue(2).
 //!
 //! # Invariant
 //!
-//! `polled` lies parallel to the table's entries. Where an entry sleeps the fd is -1, which poll(2)
-//! passes over.
+//! `polled[i]` belongs to entry `i` of the table. If the entry is asleep, its fd is -1, which
+//! poll(2) ignores.
 
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::registrations::{Entry, Ready, Table, is_mostly_vacant, shrink};
+use super::registrations::{Entry, Ready, Registrations, is_mostly_vacant, shrink};
 use super::{Selector, UserEvent, check_interest, no_user_events};
 use crate::event::{Events, Interest, Readiness, Token, TriggerMode};
 use crate::syscall::{check, retry};
 use crate::timeout::{self, retry_wait};
 
-/// A selector over poll(2), or ppoll(2) with its nanoseconds where the system has it.
+/// A selector over poll(2), or over ppoll(2) with nanosecond timeouts where the system has it.
 #[derive(Debug, Default)]
 pub struct Poll {
-    table: Table,
+    table: Registrations,
     polled: Vec<libc::pollfd>,
     ready: Vec<Ready>,
-    look: Look,
+    probe: EdgeProbe,
 }
 
 impl Poll {
-    /// A selector that needs nothing of the kernel until it waits.
+    /// Creates a selector. It needs no kernel objects.
     pub fn new() -> Poll {
         Poll::default()
     }
 
-    /// Brings the kernel's side of an entry up to date.
-    fn show(&mut self, at: usize) {
-        let shown = question(&self.table.entries()[at]);
+    /// Updates the `pollfd` of an entry.
+    fn update(&mut self, at: usize) {
+        let polled = pollfd_for(&self.table.entries()[at]);
         match self.polled.get_mut(at) {
-            Some(old) => *old = shown,
-            None => self.polled.push(shown),
+            Some(old) => *old = polled,
+            None => self.polled.push(polled),
         }
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         retry_wait(timeout, |left| {
-            self.look.look(&mut self.table)?;
-            for looked in 0..self.look.places.len() {
-                self.show(self.look.places[looked]);
+            self.probe.run(&mut self.table)?;
+            for next in 0..self.probe.indices.len() {
+                self.update(self.probe.indices[next]);
             }
             let count = wait_once(&mut self.polled, left)?;
             self.collect(count);
-            // What has gone between the two calls ends no wait.
+            // Readiness that ended between the two calls ends no wait.
             if count > 0 && self.ready.is_empty() { Err(interrupted()) } else { Ok(()) }
         })
     }
@@ -81,7 +83,10 @@ impl Poll {
         self.ready.extend(
             marked
                 .take(count)
-                .map(|(at, polled)| Ready { at, readiness: entries[at].news(said(polled.revents)) })
+                .map(|(at, polled)| Ready {
+                    at,
+                    readiness: entries[at].unreported(readiness_of(polled.revents)),
+                })
                 .filter(|ready| !ready.readiness.is_empty()),
         );
     }
@@ -97,7 +102,7 @@ impl Selector for Poll {
     ) -> io::Result<()> {
         check_interest(interest)?;
         let at = self.table.insert(fd, token, interest, mode)?;
-        self.show(at);
+        self.update(at);
         Ok(())
     }
 
@@ -110,7 +115,7 @@ impl Selector for Poll {
     ) -> io::Result<()> {
         check_interest(interest)?;
         let at = self.table.change(fd, token, interest, mode)?;
-        self.show(at);
+        self.update(at);
         Ok(())
     }
 
@@ -120,7 +125,7 @@ impl Selector for Poll {
             self.polled.swap_remove(at);
             if is_mostly_vacant(&self.polled) {
                 shrink(&mut self.polled);
-                (self.ready, self.look) = Default::default(); // Lists of a single wait.
+                (self.ready, self.probe) = Default::default(); // Only used within one wait.
             }
         }
         found
@@ -128,7 +133,7 @@ impl Selector for Poll {
 
     fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
         if let Some(at) = self.table.clear_readiness(fd, interest) {
-            self.show(at);
+            self.update(at);
         }
     }
 
@@ -139,10 +144,10 @@ impl Selector for Poll {
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
         self.wait(timeout)?;
-        self.table.take_turns(&mut self.ready, events.room());
+        self.table.keep_least_recent(&mut self.ready, events.room());
         self.table.report(&self.ready, events);
         for reported in 0..self.ready.len() {
-            self.show(self.ready[reported].at);
+            self.update(self.ready[reported].at);
         }
         Ok(())
     }
@@ -166,46 +171,46 @@ impl Selector for Poll {
     }
 }
 
-/// The question that finds out what has ended of all that was reported in edge mode.
+/// Finds out which readiness that was reported in edge mode has ended.
 #[derive(Debug, Default)]
-pub(super) struct Look {
+pub(super) struct EdgeProbe {
     polled: Vec<libc::pollfd>,
-    /// Indices of the entries that were looked at.
-    pub(super) places: Vec<usize>,
+    /// Indices of the entries that were polled.
+    pub(super) indices: Vec<usize>,
 }
 
-impl Look {
-    pub(super) fn look(&mut self, table: &mut Table) -> io::Result<()> {
+impl EdgeProbe {
+    pub(super) fn run(&mut self, table: &mut Registrations) -> io::Result<()> {
         self.polled.clear();
-        self.places.clear();
-        for (at, entry) in table.told() {
-            self.places.push(at);
-            let events = flags(entry.armed, entry.asked_for_end());
+        self.indices.clear();
+        for (at, entry) in table.reported_edges() {
+            self.indices.push(at);
+            let events = flags(entry.armed, entry.polls_read_end());
             self.polled.push(libc::pollfd { fd: entry.fd, events, revents: 0 });
         }
         if self.polled.is_empty() {
             return Ok(());
         }
         retry(|| wait_once(&mut self.polled, Some(Duration::ZERO)))?;
-        for ((_, entry), polled) in table.told().zip(&self.polled) {
-            entry.look(said(polled.revents));
+        for ((_, entry), polled) in table.reported_edges().zip(&self.polled) {
+            entry.note_current(readiness_of(polled.revents));
         }
         Ok(())
     }
 }
 
-/// A reason to wait on, as a signal is one.
+/// Error that makes the caller wait again, like a signal.
 pub(super) fn interrupted() -> io::Error {
     io::ErrorKind::Interrupted.into()
 }
 
-/// What poll(2) is to be asked about an entry.
-pub(super) fn question(entry: &Entry) -> libc::pollfd {
-    let fd = if entry.sleeps() { -1 } else { entry.fd };
-    libc::pollfd { fd, events: flags(entry.asked(), entry.asks_for_end()), revents: 0 }
+/// Returns the `pollfd` that requests what is still to be reported of an entry.
+pub(super) fn pollfd_for(entry: &Entry) -> libc::pollfd {
+    let fd = if entry.is_asleep() { -1 } else { entry.fd };
+    libc::pollfd { fd, events: flags(entry.kernel_interest(), entry.wants_read_end()), revents: 0 }
 }
 
-/// One poll(2), which may be interrupted: the number of marked entries.
+/// Calls poll(2) once, and returns the number of marked entries. A signal may interrupt it.
 #[cfg(has_ppoll)]
 pub(super) fn wait_once(
     polled: &mut [libc::pollfd],
@@ -214,12 +219,12 @@ pub(super) fn wait_once(
     let timeout = timeout.map(timeout::timespec);
     let (start, length) = (polled.as_mut_ptr(), polled.len() as libc::nfds_t);
     let (limit, no_mask) = (timeout::pointer(&timeout), std::ptr::null());
-    // SAFETY: `polled` is writable for its whole length, and `timeout` is null or readable; both
+    // SAFETY: `polled` is writable for its whole length, `timeout` is null or readable, and both
     // outlive the call.
     check(unsafe { libc::ppoll(start, length, limit, no_mask) }).map(|count| count as usize)
 }
 
-/// One poll(2), which may be interrupted: the number of marked entries.
+/// Calls poll(2) once, and returns the number of marked entries. A signal may interrupt it.
 #[cfg(not(has_ppoll))]
 pub(super) fn wait_once(
     polled: &mut [libc::pollfd],
@@ -231,8 +236,8 @@ pub(super) fn wait_once(
     Ok(count as usize)
 }
 
-/// End of file is asked for with reading only: a writer would be told of it for ever, and could not
-/// make it go away.
+/// Returns the poll flags. POLLRDHUP is requested only with a reading interest: a writer would get
+/// it in every wait and could not clear it.
 fn flags(interest: Interest, with_end: bool) -> libc::c_short {
     let mut flags = 0;
     if interest.contains(Interest::READABLE) {
@@ -253,8 +258,8 @@ fn flags(interest: Interest, with_end: bool) -> libc::c_short {
     flags
 }
 
-/// Readiness that poll(2) answered, without the bits that it implies.
-pub(super) fn said(reported: libc::c_short) -> Readiness {
+/// Returns the readiness for the flags that poll(2) has set, without the bits that it implies.
+pub(super) fn readiness_of(reported: libc::c_short) -> Readiness {
     const BITS: &[(libc::c_short, Readiness)] = &[
         (libc::POLLIN, Readiness::READABLE),
         (libc::POLLOUT, Readiness::WRITABLE),
@@ -265,6 +270,6 @@ pub(super) fn said(reported: libc::c_short) -> Readiness {
         #[cfg(has_poll_rdhup)]
         (libc::POLLRDHUP, Readiness::READ_CLOSED),
     ];
-    let said = BITS.iter().filter(|(bit, _)| reported & *bit != 0);
-    said.fold(Readiness::empty(), |all, (_, readiness)| all | *readiness)
+    let marked = BITS.iter().filter(|(bit, _)| reported & *bit != 0);
+    marked.fold(Readiness::empty(), |all, (_, readiness)| all | *readiness)
 }

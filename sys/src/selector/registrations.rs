@@ -1,20 +1,20 @@
-//! The registrations of a selector whose kernel keeps none.
+//! Registrations for selectors without a table in the kernel.
 //!
-//! poll(2) and select(2) are told everything anew in each call, so their backends keep the table
-//! that epoll(7) and kqueue(2) have in the kernel: with the same errors, the same modes and the
-//! same turns.
+//! poll(2) and select(2) get all registrations in each call. So their backends keep the table that
+//! epoll(7) and kqueue(2) have in the kernel, with the same errors, modes and fairness.
 //!
 //! # Invariants
 //!
-//! * The entries lie close together, in no order; `places` says where the entry of an fd lies.
-//! * What is armed is part of the interest. An entry without an interest is dead: its fd was found
+//! * The entries are dense and unordered; `indices[fd]` is the index of the entry of `fd`.
+//! * `armed` is a part of the interest. An entry with an empty interest is dead: its fd was found
 //!   closed.
-//! * What was reported in edge mode stays in `told` until it is seen to have ended, or
-//!   [`clear_readiness`](Table::clear_readiness) says so. It is not asked for, and so the rest still is.
-//! * An entry is of the file that had the number when it was registered or changed, as in a kernel's
-//!   table. A number that has another file has no entry, whatever is left of the old one: see
-//!   [`FileId`] for files that cannot be told apart.
-//! * Whoever was reported or registered later has the greater `turn`.
+//! * Readiness reported in edge mode stays in `reported` until it is seen to have ended or
+//!   [`clear_readiness`](Registrations::clear_readiness) removes it. It is not requested from the
+//!   kernel; the rest of the interest still is.
+//! * An entry belongs to the file that had the number when it was registered or changed, as in a
+//!   kernel's table. If the number now has another file, it has no entry, and the old entry is
+//!   ignored. See [`FileId`] for files that cannot be told apart.
+//! * An entry that was reported or registered later has a greater `last_served`.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -22,44 +22,45 @@ use std::os::fd::RawFd;
 use crate::event::{Event, Events, Interest, Readiness, Token, TriggerMode};
 use crate::fd::FileId;
 
-/// The place of an fd that has no entry.
-const NOWHERE: usize = usize::MAX;
+/// Index of an fd without an entry.
+const NO_ENTRY: usize = usize::MAX;
 
-/// A registration and what is left to report of it.
+/// A registration, and what is still to be reported of it.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) fd: RawFd,
     file: FileId,
-    /// Part of the interest that the mode leaves armed. An entry with nothing armed must not be shown to the
-    /// kernel at all: it would report a hang-up in each wait.
+    /// Part of the interest that the mode leaves armed. An entry with nothing armed must not be
+    /// passed to the kernel: it would report a hang-up in each wait.
     pub(crate) armed: Interest,
-    /// Readiness that was reported in edge mode and lasts, in the words of the kernel.
-    told: Readiness,
-    /// True if something new is seen beside an error or a hang-up that was reported.
-    stirs: bool,
+    /// Readiness that was reported in edge mode and still lasts, without implied bits.
+    reported: Readiness,
+    /// True if there is unreported readiness beside an error or hang-up that was reported.
+    has_news: bool,
     token: Token,
     interest: Interest,
     mode: TriggerMode,
-    turn: u64,
+    last_served: u64,
 }
 
-/// Registrations by number of fd.
+/// Registrations by fd number.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct Registrations {
     entries: Vec<Entry>,
-    places: Vec<usize>,
-    turns: u64,
-    /// True if there ever was an entry in edge mode.
+    indices: Vec<usize>,
+    serve_count: u64,
+    /// True if there ever was an entry in edge mode. Without one, no probe is needed before a wait.
     has_edges: bool,
 }
 
-impl Table {
-    /// All registrations. Their indices are those that the other functions return.
+impl Registrations {
+    /// Returns all registrations. Their indices are those that the other functions return.
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// Adds an entry. One that is dead, or of a file that has lost the number, gives way.
+    /// Adds an entry and returns its index. It replaces a dead entry, or one of a file that has
+    /// lost the number.
     pub(crate) fn insert(
         &mut self,
         fd: RawFd,
@@ -68,10 +69,10 @@ impl Table {
         mode: TriggerMode,
     ) -> io::Result<usize> {
         let file = FileId::of(fd)?;
-        self.turns += 1;
+        self.serve_count += 1;
         self.has_edges |= mode == TriggerMode::Edge;
-        let entry = Entry::new((fd, file), token, interest, mode, self.turns);
-        match self.place(fd) {
+        let entry = Entry::new((fd, file), token, interest, mode, self.serve_count);
+        match self.index_of(fd) {
             Some(at) if !self.entries[at].is_of(file) => {
                 self.entries[at] = entry;
                 Ok(at)
@@ -81,7 +82,7 @@ impl Table {
         }
     }
 
-    /// Changes an entry, and arms it.
+    /// Changes an entry, arms it again and returns its index.
     pub(crate) fn change(
         &mut self,
         fd: RawFd,
@@ -90,20 +91,21 @@ impl Table {
         mode: TriggerMode,
     ) -> io::Result<usize> {
         let file = FileId::of(fd)?;
-        let at = self.place(fd).filter(|at| self.entries[*at].is_of(file));
+        let at = self.index_of(fd).filter(|at| self.entries[*at].is_of(file));
         let at = at.ok_or(io::ErrorKind::NotFound)?;
         self.has_edges |= mode == TriggerMode::Edge;
-        self.entries[at] = Entry::new((fd, file), token, interest, mode, self.entries[at].turn);
+        self.entries[at] =
+            Entry::new((fd, file), token, interest, mode, self.entries[at].last_served);
         Ok(at)
     }
 
-    /// Removes an entry and moves the last one into its place, which is the answer.
+    /// Removes an entry, and moves the last entry to its index, which is returned.
     pub(crate) fn remove(&mut self, fd: RawFd) -> Option<usize> {
-        let at = self.place(fd)?;
+        let at = self.index_of(fd)?;
         self.entries.swap_remove(at);
-        self.places[fd as usize] = NOWHERE;
+        self.indices[fd as usize] = NO_ENTRY;
         if let Some(moved) = self.entries.get(at) {
-            self.places[moved.fd as usize] = at;
+            self.indices[moved.fd as usize] = at;
         }
         if is_mostly_vacant(&self.entries) {
             self.shrink();
@@ -111,19 +113,20 @@ impl Table {
         Some(at)
     }
 
-    /// Gives back the memory of a peak: each entry that has gone pays for a few numbers looked at.
+    /// Releases the memory of a peak. The scan costs each removed entry a few comparisons.
     #[cold]
     fn shrink(&mut self) {
         shrink(&mut self.entries);
         let highest = self.entries.iter().map(|entry| entry.fd as usize + 1).max();
-        self.places.truncate(highest.unwrap_or_default());
-        self.places.shrink_to_fit();
+        self.indices.truncate(highest.unwrap_or_default());
+        self.indices.shrink_to_fit();
     }
 
-    /// Finds what a removal answers: `NotFound` without an entry of the file that has the number.
+    /// Returns the error of removing `fd`: `NotFound` if there is no entry of the file that has the
+    /// number.
     pub(crate) fn check(&self, fd: RawFd) -> io::Result<()> {
         let file = FileId::of(fd)?;
-        let entry = self.place(fd).map(|at| &self.entries[at]);
+        let entry = self.index_of(fd).map(|at| &self.entries[at]);
         let known = entry.filter(|entry| !entry.file.differs(file));
         known.map(drop).ok_or(io::ErrorKind::NotFound.into())
     }
@@ -131,47 +134,47 @@ impl Table {
     /// Returns true if `fd` has an entry that was not found closed.
     #[cfg(any(has_kqueue, test))]
     pub(crate) fn has(&self, fd: RawFd) -> bool {
-        self.place(fd).is_some_and(|at| !self.entries[at].is_dead())
+        self.index_of(fd).is_some_and(|at| !self.entries[at].is_dead())
     }
 
-    /// Disarms all directions of the entry at `at` that are not in `left`.
+    /// Disarms all directions of the entry at `at` except `left`.
     #[cfg(any(has_kqueue, test))]
     pub(crate) fn keep_armed(&mut self, at: usize, left: Interest) {
         let entry = &mut self.entries[at];
         match entry.mode {
-            TriggerMode::Edge => entry.told |= (entry.armed - left).into(),
+            TriggerMode::Edge => entry.reported |= (entry.armed - left).into(),
             TriggerMode::Level | TriggerMode::Oneshot => entry.armed &= left,
         }
     }
 
-    /// Has the next readiness in these directions of an entry in edge mode reported.
+    /// Makes the next readiness in these directions a new edge.
     pub(crate) fn clear_readiness(&mut self, fd: RawFd, interest: Interest) -> Option<usize> {
-        let at = self.place(fd)?;
-        self.entries[at].told.remove((interest - Interest::READ_CLOSED).into()); // An end stays one.
+        let at = self.index_of(fd)?;
+        // The end of the read side stays reported: it never ends.
+        self.entries[at].reported.remove((interest - Interest::READ_CLOSED).into());
         Some(at)
     }
 
-    /// Entries of which something was reported that may have ended, with their indices.
-    pub(crate) fn told(&mut self) -> impl Iterator<Item = (usize, &mut Entry)> {
+    /// Returns the entries with reported readiness that may have ended, with their indices.
+    pub(crate) fn reported_edges(&mut self) -> impl Iterator<Item = (usize, &mut Entry)> {
         let entries = if self.has_edges { &mut self.entries[..] } else { &mut [] };
-        entries.iter_mut().enumerate().filter(|(_, entry)| !entry.told.is_empty())
+        entries.iter_mut().enumerate().filter(|(_, entry)| !entry.reported.is_empty())
     }
 
-    /// Leaves at most `room` of those that are ready: whoever was not reported for the longest
-    /// time.
-    pub(crate) fn take_turns(&self, ready: &mut Vec<Ready>, room: usize) {
+    /// Keeps at most `room` ready entries: those that were not reported for the longest time.
+    pub(crate) fn keep_least_recent(&self, ready: &mut Vec<Ready>, room: usize) {
         if ready.len() > room {
-            ready.select_nth_unstable_by_key(room, |one| self.entries[one.at].turn);
+            ready.select_nth_unstable_by_key(room, |one| self.entries[one.at].last_served);
             ready.truncate(room);
         }
     }
 
-    /// Makes events of all that is ready, and disarms as the modes say.
+    /// Adds an event for each ready entry, and disarms it according to its mode.
     pub(crate) fn report(&mut self, ready: &[Ready], events: &mut Events) {
         for &Ready { at, readiness } in ready {
-            self.turns += 1;
+            self.serve_count += 1;
             let entry = &mut self.entries[at];
-            entry.turn = self.turns;
+            entry.last_served = self.serve_count;
             entry.disarm(readiness);
             events.push(Event { token: entry.token, readiness: readiness.with_implied() });
         }
@@ -179,20 +182,20 @@ impl Table {
 
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
-        self.places.clear();
+        self.indices.clear();
     }
 
-    fn place(&self, fd: RawFd) -> Option<usize> {
-        let place = self.places.get(usize::try_from(fd).ok()?)?;
-        Some(*place).filter(|place| *place != NOWHERE)
+    fn index_of(&self, fd: RawFd) -> Option<usize> {
+        let index = self.indices.get(usize::try_from(fd).ok()?)?;
+        Some(*index).filter(|index| *index != NO_ENTRY)
     }
 
     fn append(&mut self, entry: Entry) -> usize {
         let (fd, at) = (entry.fd as usize, self.entries.len());
-        if fd >= self.places.len() {
-            self.places.resize(fd + 1, NOWHERE);
+        if fd >= self.indices.len() {
+            self.indices.resize(fd + 1, NO_ENTRY);
         }
-        self.places[fd] = at;
+        self.indices[fd] = at;
         self.entries.push(entry);
         at
     }
@@ -207,20 +210,20 @@ pub(super) fn is_mostly_vacant<T>(list: &Vec<T>) -> bool {
     list.capacity() > KEEP && list.len() < list.capacity() / 4
 }
 
-/// Gives back the memory of such a list, but for room to grow.
+/// Releases the memory of such a list, except for room to grow.
 pub(super) fn shrink<T>(list: &mut Vec<T>) {
     list.shrink_to(KEEP.max(2 * list.len()));
 }
 
-/// An entry, by its index, and what the kernel said about it that is news.
+/// A ready entry: its index and its unreported readiness.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ready {
     pub(crate) at: usize,
     pub(crate) readiness: Readiness,
 }
 
-/// Readiness that kernels report unasked.
-const UNASKED: Readiness = Readiness::ERROR.union(Readiness::HANGUP);
+/// Readiness that poll(2) reports without a request.
+const UNREQUESTED: Readiness = Readiness::ERROR.union(Readiness::HANGUP);
 
 impl Entry {
     fn new(
@@ -228,56 +231,56 @@ impl Entry {
         token: Token,
         interest: Interest,
         mode: TriggerMode,
-        turn: u64,
+        last_served: u64,
     ) -> Entry {
-        let (told, stirs) = (Readiness::empty(), false);
-        Entry { fd, file, armed: interest, told, stirs, token, interest, mode, turn }
+        let (reported, has_news) = (Readiness::empty(), false);
+        Entry { fd, file, armed: interest, reported, has_news, token, interest, mode, last_served }
     }
 
     fn is_dead(&self) -> bool {
         self.interest.is_empty()
     }
 
-    /// True if the entry is alive, and may be of this file.
+    /// Returns true if the entry is alive and may belong to this file.
     fn is_of(&self, file: FileId) -> bool {
         !self.is_dead() && !self.file.differs(file)
     }
 
-    /// Interest to ask the kernel for, beside the end of the read side.
-    pub(crate) fn asked(&self) -> Interest {
-        self.armed - Interest::answered_by(self.told)
+    /// Returns the interest to request from the kernel, apart from the end of the read side.
+    pub(crate) fn kernel_interest(&self) -> Interest {
+        self.armed - Interest::answered_by(self.reported)
     }
 
-    /// True if the end of the read side is to be asked for.
-    pub(crate) fn asks_for_end(&self) -> bool {
+    /// Returns true if the end of the read side must be requested.
+    pub(crate) fn wants_read_end(&self) -> bool {
         const WITH_END: Interest = Interest::READABLE.union(Interest::READ_CLOSED);
-        self.armed.intersects(WITH_END) && !self.told.contains(Readiness::READ_CLOSED)
+        self.armed.intersects(WITH_END) && !self.reported.contains(Readiness::READ_CLOSED)
     }
 
-    /// True if a wait must leave the entry out: nothing is armed, or what was reported would end each
-    /// wait at once.
-    pub(crate) fn sleeps(&self) -> bool {
-        self.armed.is_empty() || self.told.intersects(UNASKED) && !self.stirs
+    /// Returns true if a wait must leave the entry out: nothing is armed, or what was reported
+    /// would end each wait at once.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.armed.is_empty() || self.reported.intersects(UNREQUESTED) && !self.has_news
     }
 
-    /// Returns the part of an answer of the kernel that is new.
-    pub(crate) fn news(&self, said: Readiness) -> Readiness {
-        said - self.told
+    /// Returns the part of the kernel's report that is new.
+    pub(crate) fn unreported(&self, current: Readiness) -> Readiness {
+        current - self.reported
     }
 
-    /// True if an end of the read side that was reported is to be asked for all the same.
-    pub(crate) fn asked_for_end(&self) -> bool {
-        self.asks_for_end() || self.told.contains(Readiness::READ_CLOSED)
+    /// Returns true if the probe must request the end of the read side, even if it was reported.
+    pub(crate) fn polls_read_end(&self) -> bool {
+        self.wants_read_end() || self.reported.contains(Readiness::READ_CLOSED)
     }
 
-    /// Takes the kernel's answer to a question for all that is armed: what was reported and has
-    /// ended is news when it begins again.
-    pub(crate) fn look(&mut self, said: Readiness) {
-        self.told &= said;
-        self.stirs = !self.news(said).is_empty();
+    /// Compares with the kernel's report for everything that is armed. Reported readiness that has
+    /// ended is reported again when it begins again.
+    pub(crate) fn note_current(&mut self, current: Readiness) {
+        self.reported &= current;
+        self.has_news = !self.unreported(current).is_empty();
     }
 
-    /// Takes back what the mode says is not to be reported again.
+    /// Disarms what the mode does not report again.
     fn disarm(&mut self, readiness: Readiness) {
         if readiness.contains(Readiness::INVALID) {
             self.interest = Interest::empty();
@@ -287,8 +290,8 @@ impl Entry {
             TriggerMode::Oneshot => self.armed = Interest::empty(),
             TriggerMode::Edge => {
                 self.armed = self.interest;
-                self.told |= readiness;
-                self.stirs = false;
+                self.reported |= readiness;
+                self.has_news = false;
             }
         }
     }

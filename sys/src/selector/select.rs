@@ -1,14 +1,15 @@
-//! select(2): the kernel is shown sets of numbers in each call, and leaves in them what is ready.
+//! select(2): each call passes sets of fd numbers to the kernel, which leaves the ready ones in
+//! them.
 //!
-//! It knows only numbers below `FD_SETSIZE`, and says that an fd is ready but not why. So it is
-//! asked who is ready, and poll(2) is asked what those are ready for. In turn it watches devices
-//! that poll(2) refuses on some systems.
+//! select(2) accepts only numbers below `FD_SETSIZE`, and reports that an fd is ready but not why.
+//! So poll(2) is called afterwards to find out what the ready fds are ready for. On the other hand,
+//! select(2) watches devices that poll(2) refuses on some systems.
 //!
-//! Who asks only for writing or priority is looked at for reading too, because the kernel tells of
-//! a hang-up nowhere else. If there is nothing but data, the wait goes on without that.
+//! Every fd is also put into the read set, because select(2) reports hang-ups only there. If it
+//! turns out to have data only, it leaves the read set and the wait continues.
 //!
-//! Edges are those of [`poll`], with one more blind spot: an end behind data that was
-//! reported and is not read is seen when something else ends the wait.
+//! Edge mode works as in [`poll`], with one more limit: an end behind reported but unread data is
+//! not seen until something else ends the wait.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -17,85 +18,85 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::poll::{self, Look, interrupted, question, wait_once};
-use super::registrations::{Entry, Ready, Table};
+use super::poll::{self, EdgeProbe, interrupted, pollfd_for, wait_once};
+use super::registrations::{Entry, Ready, Registrations};
 use super::{Selector, SelectorKind, UserEvent, check_interest, list, no_user_events};
 use crate::event::{Events, Interest, Readiness, Token, TriggerMode};
 use crate::fd::is_open;
 use crate::syscall::{check, retry};
 use crate::timeout::{self, retry_wait};
 
-/// A selector over select(2), as pselect(2) with its nanoseconds.
+/// A selector over pselect(2), which is select(2) with nanosecond timeouts.
 #[derive(Debug, Default)]
 pub struct Select {
-    table: Table,
-    said: Vec<Ready>,
+    table: Registrations,
+    candidates: Vec<Ready>,
     polled: Vec<libc::pollfd>,
     ready: Vec<Ready>,
-    look: Look,
+    probe: EdgeProbe,
 }
 
 impl Select {
-    /// A selector that needs nothing of the kernel until it waits.
+    /// Creates a selector. It needs no kernel objects.
     pub fn new() -> Select {
         Select::default()
     }
 
-    /// Waits until someone is ready, and finds out for what. A false alarm counts as an
-    /// interruption: the wait goes on with the time that is left.
+    /// Waits until an fd is ready, and finds out for what. If nothing of the interest is ready, the
+    /// wait continues with the time that is left.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let mut quiet = FdSet::new();
+        let mut data_only = FdSet::new();
         retry_wait(timeout, |left| {
-            self.look.look(&mut self.table)?;
-            let mut sets = Sets::of(self.table.entries(), &quiet);
+            self.probe.run(&mut self.table)?;
+            let mut sets = Sets::of(self.table.entries(), &data_only);
             let answer = sets.wait(left);
-            self.take(answer, &sets, &mut quiet)
+            self.interpret(answer, &sets, &mut data_only)
         })
     }
 
-    /// Finds out what an answer of select(2) means. An answer without anything ready counts as an
-    /// interruption.
-    fn take(
+    /// Turns the result of select(2) into the list of ready entries. If nothing is ready after all,
+    /// the error `Interrupted` makes the caller wait again.
+    fn interpret(
         &mut self,
         answer: io::Result<libc::c_int>,
         sets: &Sets,
-        quiet: &mut FdSet,
+        data_only: &mut FdSet,
     ) -> io::Result<()> {
         match answer {
             Ok(0) => {
                 self.ready.clear();
                 return Ok(());
             }
-            Ok(_) => self.ask_what(sets, quiet)?,
+            Ok(_) => self.poll_candidates(sets, data_only)?,
             Err(error) if error.raw_os_error() == Some(libc::EBADF) => self.find_closed(),
             Err(error) => return Err(error),
         }
         if self.ready.is_empty() { Err(interrupted()) } else { Ok(()) }
     }
 
-    fn ask_what(&mut self, sets: &Sets, quiet: &mut FdSet) -> io::Result<()> {
-        self.said.clear();
+    fn poll_candidates(&mut self, sets: &Sets, data_only: &mut FdSet) -> io::Result<()> {
+        self.candidates.clear();
         self.polled.clear();
         for (at, entry) in self.table.entries().iter().enumerate() {
-            if let Some(readiness) = sets.said(entry) {
-                self.said.push(Ready { at, readiness });
-                self.polled.push(question(entry));
+            if let Some(readiness) = sets.ready_directions(entry) {
+                self.candidates.push(Ready { at, readiness });
+                self.polled.push(pollfd_for(entry));
             }
         }
         retry(|| wait_once(&mut self.polled, Some(Duration::ZERO)))?;
         self.ready.clear();
-        for (said, polled) in self.said.iter().zip(&self.polled) {
-            let entry = &self.table.entries()[said.at];
-            let readiness = entry.news(settle(said.readiness, polled.revents));
+        for (candidate, polled) in self.candidates.iter().zip(&self.polled) {
+            let entry = &self.table.entries()[candidate.at];
+            let readiness = entry.unreported(combine(candidate.readiness, polled.revents));
             match readiness.is_empty() {
-                true => quiet.insert(polled.fd),
-                false => self.ready.push(Ready { at: said.at, readiness }),
+                true => data_only.insert(polled.fd),
+                false => self.ready.push(Ready { at: candidate.at, readiness }),
             }
         }
         Ok(())
     }
 
-    /// select(2) only says that someone's fd was closed.
+    /// Finds the closed fds: select(2) only reports that there is one.
     fn find_closed(&mut self) {
         let armed = |entry: &Entry| !entry.armed.is_empty();
         let entries = self.table.entries().iter().enumerate();
@@ -150,7 +151,7 @@ impl Selector for Select {
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
         self.wait(timeout)?;
-        self.table.take_turns(&mut self.ready, events.room());
+        self.table.keep_least_recent(&mut self.ready, events.room());
         self.table.report(&self.ready, events);
         Ok(())
     }
@@ -173,7 +174,7 @@ impl Selector for Select {
     }
 }
 
-/// The error of an fd that has no place in a set.
+/// Refuses an fd that does not fit into a set.
 fn check_size(fd: RawFd) -> io::Result<()> {
     let limit = libc::FD_SETSIZE as RawFd;
     if fd < limit {
@@ -182,20 +183,20 @@ fn check_size(fd: RawFd) -> io::Result<()> {
     let kinds = SelectorKind::available().iter().copied();
     let others: Vec<_> = kinds.filter(|kind| *kind != SelectorKind::Select).collect();
     let message = format!(
-        "select cannot watch fd {fd}, only those below {limit}; use another selector: {}",
+        "select cannot watch fd {fd}: the number must be below {limit}; other selectors: {}",
         list(&others)
     );
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
-/// What select(2) and poll(2) say together. Where poll(2) knows nothing or refuses the file,
-/// select(2) is believed.
-fn settle(said: Readiness, revents: libc::c_short) -> Readiness {
-    let more = poll::said(revents);
-    if more.is_empty() || more.contains(Readiness::INVALID) { said } else { more }
+/// Combines the results of select(2) and poll(2). If poll(2) reports nothing or refuses the file,
+/// the result of select(2) counts.
+fn combine(selected: Readiness, revents: libc::c_short) -> Readiness {
+    let polled = poll::readiness_of(revents);
+    if polled.is_empty() || polled.contains(Readiness::INVALID) { selected } else { polled }
 }
 
-/// What select(2) is to be asked, and then what it answered.
+/// Sets for one select(2): first the request, then the result.
 struct Sets {
     count: libc::c_int,
     readable: FdSet,
@@ -204,13 +205,13 @@ struct Sets {
 }
 
 impl Sets {
-    fn of(entries: &[Entry], quiet: &FdSet) -> Sets {
+    fn of(entries: &[Entry], data_only: &FdSet) -> Sets {
         let (readable, writable, priority) = (FdSet::new(), FdSet::new(), FdSet::new());
         let mut sets = Sets { count: 0, readable, writable, priority };
-        for entry in entries.iter().filter(|entry| !entry.sleeps()) {
-            let asked = entry.asked();
+        for entry in entries.iter().filter(|entry| !entry.is_asleep()) {
+            let asked = entry.kernel_interest();
             sets.count = sets.count.max(entry.fd + 1);
-            if asked.contains(Interest::READABLE) || !quiet.contains(entry.fd) {
+            if asked.contains(Interest::READABLE) || !data_only.contains(entry.fd) {
                 sets.readable.insert(entry.fd);
             }
             if asked.contains(Interest::WRITABLE) {
@@ -228,14 +229,13 @@ impl Sets {
         let readable = &raw mut self.readable.0;
         let (writable, priority) = (&raw mut self.writable.0, &raw mut self.priority.0);
         let (limit, no_mask) = (timeout::pointer(&timeout), ptr::null());
-        // SAFETY: the sets are writable and hold no number from `count` on, and `timeout` is null
-        // or readable; all of them outlive the call.
+        // SAFETY: the sets are writable and contain no number from `count` on, `timeout` is null or
+        // readable, and all of them outlive the call.
         check(unsafe { libc::pselect(self.count, readable, writable, priority, limit, no_mask) })
     }
 
-    /// The asked-for directions in which the entry was found ready; None if it was not found in any
-    /// set.
-    fn said(&self, entry: &Entry) -> Option<Readiness> {
+    /// Returns the requested directions in which the entry is ready. None if it is in no set.
+    fn ready_directions(&self, entry: &Entry) -> Option<Readiness> {
         let sets = [
             (&self.readable, Readiness::READABLE),
             (&self.writable, Readiness::WRITABLE),
@@ -243,30 +243,28 @@ impl Sets {
         ];
         let found = sets.iter().filter(|(set, _)| set.contains(entry.fd));
         let found = found.fold(Readiness::empty(), |all, (_, readiness)| all | *readiness);
-        let asked = Readiness::from(entry.asked());
-        (!entry.sleeps() && !found.is_empty()).then_some(found & asked)
+        let asked = Readiness::from(entry.kernel_interest());
+        (!entry.is_asleep() && !found.is_empty()).then_some(found & asked)
     }
 }
 
-/// Numbers below `FD_SETSIZE`, which every registered fd is.
+/// A set of numbers below `FD_SETSIZE`; `register` accepts no others.
 struct FdSet(libc::fd_set);
 
 impl FdSet {
     fn new() -> FdSet {
         let set = MaybeUninit::<libc::fd_set>::zeroed();
-        // SAFETY: an `fd_set` is integers only, for which zero is a value.
+        // SAFETY: an `fd_set` has only integer fields, for which zero is a valid value.
         FdSet(unsafe { set.assume_init() })
     }
 
     fn insert(&mut self, fd: RawFd) {
-        // SAFETY: the set is writable, and `fd` was found to be below `FD_SETSIZE` when it was
-        // registered.
+        // SAFETY: the set is writable, and `register` checked that `fd` is below `FD_SETSIZE`.
         unsafe { libc::FD_SET(fd, &raw mut self.0) };
     }
 
     fn contains(&self, fd: RawFd) -> bool {
-        // SAFETY: the set is readable, and `fd` was found to be below `FD_SETSIZE` when it was
-        // registered.
+        // SAFETY: the set is readable, and `register` checked that `fd` is below `FD_SETSIZE`.
         unsafe { libc::FD_ISSET(fd, &raw const self.0) }
     }
 }
@@ -275,18 +273,18 @@ impl FdSet {
 mod tests {
     use super::*;
 
-    /// Only `EBADF` is about a registration. Any other error is the caller's, and the loop does not
-    /// go on as if nothing had happened.
+    /// Only `EBADF` concerns a single registration. Any other error is returned, so that the loop
+    /// does not continue as if nothing had happened.
     #[test]
     fn w7_an_error_of_the_wait_is_returned() {
         let mut select = Select::new();
         for errno in [libc::ENOMEM, libc::EINVAL, libc::EPERM] {
             let sets = Sets::of(&[], &FdSet::new());
             let answer = Err(io::Error::from_raw_os_error(errno));
-            let error = select.take(answer, &sets, &mut FdSet::new()).unwrap_err();
+            let error = select.interpret(answer, &sets, &mut FdSet::new()).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(errno));
         }
-        let nothing = select.take(Ok(0), &Sets::of(&[], &FdSet::new()), &mut FdSet::new());
+        let nothing = select.interpret(Ok(0), &Sets::of(&[], &FdSet::new()), &mut FdSet::new());
         assert!(nothing.is_ok());
     }
 }

@@ -1,23 +1,23 @@
-//! What runs inside a signal handler, and nothing else.
+//! The code that runs inside a signal handler.
 //!
 //! A handler interrupts a thread between two instructions, perhaps in the middle of an allocation
-//! or with a lock held. So what happens here is made of atomics, getpid(2), read(2) and write(2),
-//! which signal-safety(7) allows; nothing allocates, locks, indexes or panics, and `errno` is left as
-//! it was found.
+//! or with a lock held. So this code consists of atomics, getpid(2), read(2) and write(2), which
+//! signal-safety(7) allows. Nothing allocates, locks, indexes or panics, and `errno` is left
+//! unchanged.
 //!
 //! # Invariants
 //!
-//! * A [`Mailbox`] lives for ever and its `next` never changes, so a handler may walk the list at
-//!   any moment.
-//! * `pending` is the truth and the doorbell only says "look": the bit is set before the bell is
-//!   rung, and the loop silences the bell before it takes the bits. A bit that the loop did not
-//!   take rings after the silence.
-//! * A handler writes to a doorbell only between `visitors` going up and down, and looks at its
-//!   number in between. [`Mailbox::unplug`] takes the number away first and then waits for the
-//!   visitors. By the total order of these (SeqCst) operations a handler either finds no number or
-//!   is waited for, so no number is written to that has been closed, and perhaps opened again by
-//!   somebody else. A handler that interrupts the waiting thread itself is over before that thread
-//!   goes on, and no handler waits for anything, so the wait ends.
+//! * A [`Mailbox`] is never freed and its `next` never changes, so a handler may walk the list at
+//!   any time.
+//! * `pending` holds the signals, and the wakeup only means "check `pending`". The handler sets the
+//!   bit before it wakes the loop, and the loop drains the wakeup before it takes the bits. A bit
+//!   that the loop did not take causes a wakeup after the drain.
+//! * A handler writes to a wakeup descriptor only between increment and decrement of `active`, and
+//!   reads the number in between. [`Mailbox::detach`] removes the number first and then waits for
+//!   `active` to become zero. These operations have a total order (SeqCst), so a handler either
+//!   finds no number or is waited for. Therefore no handler writes to a number that was closed and
+//!   perhaps opened again by other code. A handler that interrupts the waiting thread itself
+//!   finishes before that thread continues, and no handler waits for anything, so the wait ends.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -31,68 +31,68 @@ use super::Signal;
 use crate::process::Process;
 use crate::syscall;
 
-/// The number of an unplugged doorbell.
-const NO_DOORBELL: RawFd = -1;
+/// Value of `wakeup_fd` while no descriptor is attached.
+const NO_FD: RawFd = -1;
 
-/// The newest mailbox; the others follow from `next` to `next`.
+/// The newest mailbox; `next` links to the older ones.
 static NEWEST: AtomicPtr<Mailbox> = AtomicPtr::new(ptr::null_mut());
 
-/// Where the handler leaves signals for one loop.
+/// Pending signals of one loop.
 #[derive(Debug)]
 pub(super) struct Mailbox {
     next: Option<&'static Mailbox>,
-    taken: AtomicBool,
+    in_use: AtomicBool,
     wanted: Bits,
     pending: Bits,
-    /// The number of the process whose loop this is.
+    /// Number of the process that owns the loop.
     owner: AtomicU32,
-    /// Signals that came to a forked child before its copy of the loop was made its own.
+    /// Signals that a forked child got before [`Mailbox::after_fork`].
     since_fork: Bits,
-    doorbell: AtomicI32,
-    visitors: Visitors,
+    wakeup_fd: AtomicI32,
+    active: ActiveHandlers,
 }
 
 impl Mailbox {
-    /// An empty mailbox: one that another loop has left, or a new one. The caller holds the lock of
-    /// the registry.
+    /// Returns an empty mailbox: a released one, or a new one. The caller holds the lock of the
+    /// registry.
     pub(super) fn claim() -> &'static Mailbox {
-        if let Some(left) = all().find(|mailbox| !mailbox.taken.load(SeqCst)) {
-            left.taken.store(true, SeqCst);
+        if let Some(left) = all().find(|mailbox| !mailbox.in_use.load(SeqCst)) {
+            left.in_use.store(true, SeqCst);
             left.owner.store(Process::current().number(), SeqCst);
             return left;
         }
         let fresh = Mailbox {
             next: all().next(),
-            taken: AtomicBool::new(true),
+            in_use: AtomicBool::new(true),
             wanted: Bits::default(),
             pending: Bits::default(),
             owner: AtomicU32::new(Process::current().number()),
             since_fork: Bits::default(),
-            doorbell: AtomicI32::new(NO_DOORBELL),
-            visitors: Visitors::default(),
+            wakeup_fd: AtomicI32::new(NO_FD),
+            active: ActiveHandlers::default(),
         };
         let fresh: &'static mut Mailbox = Box::leak(Box::new(fresh));
         let fresh = ptr::from_mut(fresh);
         NEWEST.store(fresh, SeqCst);
-        // SAFETY: it has just been leaked, so it lives for ever, and nobody ever writes to it but
-        // through atomics.
+        // SAFETY: the mailbox was leaked, so it is never freed, and it is only changed through
+        // atomics.
         unsafe { &*fresh }
     }
 
-    /// Leaves the mailbox to whoever claims one next. The doorbell is unplugged and nothing is
-    /// wanted any more.
-    pub(super) fn leave(&self) {
-        debug_assert_eq!(self.doorbell.load(SeqCst), NO_DOORBELL);
+    /// Releases the mailbox for another loop. No descriptor is attached, and no signal is watched
+    /// any more.
+    pub(super) fn release(&self) {
+        debug_assert_eq!(self.wakeup_fd.load(SeqCst), NO_FD);
         self.pending.read(|word| word.swap(0, SeqCst));
         self.since_fork.read(|word| word.swap(0, SeqCst));
-        self.taken.store(false, SeqCst);
+        self.in_use.store(false, SeqCst);
     }
 
     pub(super) fn want(&self, signal: Signal) {
         self.wanted.insert(signal.raw());
     }
 
-    /// Forgets the signal, also if it has come and was not taken yet.
+    /// Stops watching the signal, and discards it if it is pending.
     pub(super) fn unwant(&self, signal: Signal) {
         self.wanted.remove(signal.raw());
         self.pending.remove(signal.raw());
@@ -103,31 +103,31 @@ impl Mailbox {
         self.wanted.contains(signal.raw())
     }
 
-    /// The signals that are wanted, as a mask with bit n - 1 for signal n.
+    /// Returns the watched signals as a mask, with bit n - 1 for signal n.
     pub(super) fn wanted(&self) -> u128 {
         self.wanted.read(|word| word.load(SeqCst))
     }
 
-    /// Takes what has come: a mask with bit n - 1 for signal n.
+    /// Takes the pending signals: a mask with bit n - 1 for signal n.
     pub(super) fn take(&self) -> u128 {
         let came = self.pending.read(|word| word.swap(0, SeqCst));
-        // A handler that was late may leave a signal that has just been given up.
+        // A handler that was still running may have set a signal that is no longer watched.
         came & self.wanted()
     }
 
-    /// Rings `doorbell` from now on.
-    pub(super) fn plug(&self, doorbell: BorrowedFd<'_>) {
-        self.doorbell.store(doorbell.as_raw_fd(), SeqCst);
+    /// Makes the handler write to `wakeup` from now on.
+    pub(super) fn attach(&self, wakeup: BorrowedFd<'_>) {
+        self.wakeup_fd.store(wakeup.as_raw_fd(), SeqCst);
     }
 
-    /// Rings no more. When it returns, no handler will write to the doorbell, which may be closed
-    /// then.
-    pub(super) fn unplug(&self) {
-        self.doorbell.store(NO_DOORBELL, SeqCst);
-        self.visitors.wait_until_gone();
+    /// Stops writing to the wakeup. When it returns, no handler will write to the descriptor, so it
+    /// may be closed.
+    pub(super) fn detach(&self) {
+        self.wakeup_fd.store(NO_FD, SeqCst);
+        self.active.wait_until_none();
     }
 
-    /// Makes a forked child the owner: what came to its parent is forgotten.
+    /// Makes a forked child the owner, and discards the parent's pending signals.
     pub(super) fn after_fork(&self) {
         self.pending.read(|word| word.swap(0, SeqCst));
         self.owner.store(Process::current().number(), SeqCst);
@@ -142,55 +142,57 @@ impl Mailbox {
     }
 
     fn deliver(&self, number: libc::c_int) {
-        self.visitors.enter();
+        self.active.enter();
         if !self.wanted.contains(number) {
         } else if self.owner.load(SeqCst) == Process::current().number() {
             self.pending.insert(number);
-            self.ring();
+            self.wake();
         } else {
-            self.since_fork.insert(number); // The doorbell is the parent's.
+            self.since_fork.insert(number); // The wakeup descriptor is the parent's.
         }
-        self.visitors.leave();
+        self.active.leave();
     }
 
-    fn ring(&self) {
-        let doorbell = self.doorbell.load(SeqCst);
-        if doorbell == NO_DOORBELL || write_one(doorbell) {
+    fn wake(&self) {
+        let fd = self.wakeup_fd.load(SeqCst);
+        if fd == NO_FD || write_one(fd) {
             return;
         }
-        // A full eventfd that is watched by edges makes no event: it is emptied, and rings again. A
-        // full pipe is readable, so it is reported already; its writing end refuses the read.
+        // A write to a full eventfd makes no edge, so the eventfd is drained and written again. A
+        // full pipe is readable, so it is already reported; its write end refuses the read.
         let mut count = [0; 8];
-        // SAFETY: the doorbell stays open while we visit, and it is ours to read.
-        unsafe { syscall::read_without_cancel(doorbell, &mut count) };
-        write_one(doorbell);
+        // SAFETY: the descriptor stays open while this handler is counted in `active`, and is ours
+        // to read.
+        unsafe { syscall::read_without_cancel(fd, &mut count) };
+        write_one(fd);
     }
 }
 
-/// All mailboxes, newest first.
+/// Returns all mailboxes, newest first.
 fn all() -> impl Iterator<Item = &'static Mailbox> {
-    // SAFETY: the pointer is null or that of a leaked mailbox, which lives for ever and is only
+    // SAFETY: the pointer is null or refers to a leaked mailbox, which is never freed and only
     // read.
     let newest = unsafe { NEWEST.load(SeqCst).as_ref() };
     std::iter::successors(newest, |mailbox| mailbox.next)
 }
 
-/// Leaves a signal in each mailbox whose loop watches it.
+/// Marks a signal as pending in each mailbox with a loop that watches it.
 pub(super) fn deliver(number: libc::c_int) {
     for mailbox in all() {
         mailbox.deliver(number);
     }
 }
 
-/// Rings; false if the doorbell is full. Any other error has no place to go.
-fn write_one(doorbell: RawFd) -> bool {
+/// Writes to the wakeup. Returns false if it is full; other errors cannot be reported from here.
+fn write_one(fd: RawFd) -> bool {
     let one = 1u64.to_ne_bytes();
-    // SAFETY: the caller visits the mailbox, so the doorbell stays open, and it is ours to write to.
-    let written = unsafe { syscall::write_without_cancel(doorbell, &one) };
+    // SAFETY: the caller is counted in `active`, so the descriptor stays open, and it is ours to
+    // write to.
+    let written = unsafe { syscall::write_without_cancel(fd, &one) };
     written >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock
 }
 
-/// A set of the signals 1 to 128: no system has more.
+/// A set of the signals 1 to 128; no system has more.
 #[derive(Debug, Default)]
 struct Bits {
     low: AtomicU64,
@@ -198,8 +200,8 @@ struct Bits {
 }
 
 impl Bits {
-    /// The word and the bit of a signal; none for a number that is no signal.
-    fn place(&self, number: libc::c_int) -> Option<(&AtomicU64, u64)> {
+    /// Returns the word and the bit of a signal. None for a number that is not a signal.
+    fn word_and_bit(&self, number: libc::c_int) -> Option<(&AtomicU64, u64)> {
         match number {
             1..=64 => Some((&self.low, 1 << (number - 1))),
             65..=128 => Some((&self.high, 1 << (number - 65))),
@@ -208,19 +210,19 @@ impl Bits {
     }
 
     fn insert(&self, number: libc::c_int) {
-        if let Some((word, bit)) = self.place(number) {
+        if let Some((word, bit)) = self.word_and_bit(number) {
             word.fetch_or(bit, SeqCst);
         }
     }
 
     fn remove(&self, number: libc::c_int) {
-        if let Some((word, bit)) = self.place(number) {
+        if let Some((word, bit)) = self.word_and_bit(number) {
             word.fetch_and(!bit, SeqCst);
         }
     }
 
     fn contains(&self, number: libc::c_int) -> bool {
-        self.place(number).is_some_and(|(word, bit)| word.load(SeqCst) & bit != 0)
+        self.word_and_bit(number).is_some_and(|(word, bit)| word.load(SeqCst) & bit != 0)
     }
 
     fn read(&self, word: impl Fn(&AtomicU64) -> u64) -> u128 {
@@ -228,48 +230,49 @@ impl Bits {
     }
 }
 
-/// How many threads of this process are inside a mailbox: the process in the upper half, the count
+/// Number of threads that run a handler in a mailbox: the process id in the upper half, the count
 /// in the lower.
 ///
-/// A child made by fork(2) inherits the count but not the threads that were counted. So the count
-/// of another process means nobody.
+/// A child made by fork(2) inherits the count but not the threads. So the count of another process
+/// means zero.
 #[derive(Debug, Default)]
-struct Visitors(AtomicU64);
+struct ActiveHandlers(AtomicU64);
 
-impl Visitors {
+impl ActiveHandlers {
     fn enter(&self) {
         let process = process();
-        let _ = self.0.fetch_update(SeqCst, SeqCst, |seen| Some(process | (here(seen) + 1)));
+        let _ = self.0.fetch_update(SeqCst, SeqCst, |seen| Some(process | (count_here(seen) + 1)));
     }
 
     fn leave(&self) {
         self.0.fetch_sub(1, SeqCst);
     }
 
-    fn wait_until_gone(&self) {
+    fn wait_until_none(&self) {
         const YIELDS: u32 = 1000;
         let mut looks = 0;
-        while here(self.0.load(SeqCst)) != 0 {
+        while count_here(self.0.load(SeqCst)) != 0 {
             looks += 1;
             if looks < YIELDS {
                 thread::yield_now();
             } else {
-                // A real-time thread that only yields would never let a common one finish.
+                // A real-time thread that only yields would never let a thread of lower priority
+                // finish.
                 thread::sleep(Duration::from_micros(100));
             }
         }
     }
 }
 
-/// How many of `seen` are threads of this process.
-fn here(seen: u64) -> u64 {
+/// Returns the count in `seen` if it is of this process, otherwise 0.
+fn count_here(seen: u64) -> u64 {
     if seen & PROCESS == process() { seen & !PROCESS } else { 0 }
 }
 
 const PROCESS: u64 = 0xffff_ffff_0000_0000;
 
 fn process() -> u64 {
-    // SAFETY: the call takes nothing and touches no memory of ours.
+    // SAFETY: the call has no arguments and touches no memory of ours.
     let id = unsafe { libc::getpid() };
     u64::from(id as u32) << 32
 }
@@ -283,13 +286,13 @@ pub(super) fn errno_location() -> *mut libc::c_int {
     use libc::__errno_location as location;
     #[cfg(errno_is_error)]
     use libc::__error as location;
-    // SAFETY: the call takes nothing and only tells where this thread's errno is.
+    // SAFETY: the call has no arguments and returns the address of this thread's errno.
     unsafe { location() }
 }
 
 /// Refuses a number that does not fit into [`Bits`].
 pub(super) fn check_number(signal: Signal) -> io::Result<()> {
-    if Bits::default().place(signal.raw()).is_some() {
+    if Bits::default().word_and_bit(signal.raw()).is_some() {
         return Ok(());
     }
     let message = format!("{signal} cannot be watched: its number is above 128");
@@ -305,7 +308,7 @@ mod tests {
     use super::*;
     use crate::fd;
 
-    /// Stands for the lock of the registry.
+    /// Replaces the lock of the registry.
     static SERIAL: Mutex<()> = Mutex::new(());
 
     #[test]
@@ -325,34 +328,33 @@ mod tests {
         assert_eq!(bits.read(|word| word.load(SeqCst)), 0);
     }
 
-    /// A visitor that has the number of the doorbell may still write when nobody else sees the
-    /// number any more.
+    /// A handler that has read the number may still write after the number was removed.
     #[test]
-    fn unplugging_waits_for_the_visitor() {
+    fn detach_waits_for_active_handlers() {
         let _serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
         let (_reader, writer) = fd::pipe().unwrap();
         let mailbox = Mailbox::claim();
         for _ in 0..1000 {
-            mailbox.plug(writer.as_fd());
-            mailbox.visitors.enter();
+            mailbox.attach(writer.as_fd());
+            mailbox.active.enter();
             let has_written = AtomicBool::new(false);
             thread::scope(|scope| {
                 scope.spawn(|| {
-                    while mailbox.doorbell.load(SeqCst) != NO_DOORBELL {
+                    while mailbox.wakeup_fd.load(SeqCst) != NO_FD {
                         thread::yield_now();
                     }
                     has_written.store(true, Relaxed);
-                    mailbox.visitors.leave();
+                    mailbox.active.leave();
                 });
-                mailbox.unplug();
+                mailbox.detach();
                 assert!(has_written.load(Relaxed));
             });
         }
-        mailbox.leave();
+        mailbox.release();
     }
 
     #[test]
-    fn a_mailbox_that_was_left_is_used_again_and_is_empty() {
+    fn a_released_mailbox_is_reused_and_empty() {
         let _serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
         let mailbox = Mailbox::claim();
         mailbox.want(Signal::USR1);
@@ -360,22 +362,22 @@ mod tests {
         mailbox.deliver(Signal::USR2.raw());
         assert_eq!(mailbox.pending.read(|word| word.load(SeqCst)), 1 << (Signal::USR1.raw() - 1));
         mailbox.wanted.remove(Signal::USR1.raw());
-        assert_eq!(mailbox.take(), 0, "a late handler left what was given up");
+        assert_eq!(mailbox.take(), 0, "a late handler set a signal that is no longer watched");
         mailbox.pending.insert(Signal::USR2.raw());
-        mailbox.leave();
+        mailbox.release();
         mailbox.want(Signal::USR2);
         assert_eq!(mailbox.take(), 0);
         mailbox.unwant(Signal::USR2);
     }
 
-    /// The threads that a forked child's parent had inside are not inside in the child.
+    /// The threads that ran handlers in the parent do not exist in a forked child.
     #[test]
-    fn visitors_of_another_process_are_nobody() {
-        let visitors = Visitors(AtomicU64::new((process() ^ (1 << 40)) | 3));
-        visitors.wait_until_gone();
-        visitors.enter();
-        assert_eq!(visitors.0.load(SeqCst), process() | 1);
-        visitors.leave();
-        visitors.wait_until_gone();
+    fn active_handlers_of_another_process_do_not_count() {
+        let active = ActiveHandlers(AtomicU64::new((process() ^ (1 << 40)) | 3));
+        active.wait_until_none();
+        active.enter();
+        assert_eq!(active.0.load(SeqCst), process() | 1);
+        active.leave();
+        active.wait_until_none();
     }
 }

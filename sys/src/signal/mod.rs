@@ -1,20 +1,20 @@
-//! Subscription as bits that a loop looks at, with exact restore of what the process did before.
+//! Signals as events of a selector, with exact restore of the previous dispositions.
 //!
-//! A signal handler may do next to nothing, so ours only leaves a bit for each loop that watches
-//! the signal and rings that loop's doorbell. The loop's callbacks then run as ordinary code. No
-//! signal is ever blocked: children would inherit the mask.
+//! A signal handler may do very little. Ours sets a bit for each loop that watches the signal, and
+//! wakes that loop. The loop's callbacks then run as ordinary code. No signal is ever blocked,
+//! because children would inherit the mask.
 //!
 //! # Invariants
 //!
-//! * A signal sent after [`Subscription::subscribe`] has returned is in a later
-//!   [`Subscription::drain`]. Several of the same signal may be one; different signals never hide
-//!   each other.
-//! * Each loop that watches a signal sees it, whatever the others do.
-//! * While nobody watches a signal, its disposition (handler, flags, mask) is exactly what it was
-//!   before. If somebody else has replaced our handler in the meantime, theirs stays.
-//! * A handler that other code had put in force before is called after ours, with the same
-//!   arguments, as often as the kernel would call it. `SIG_DFL` and `SIG_IGN` are no handlers: while
-//!   a loop watches the signal it neither ends the process nor is ignored.
+//! * A signal that is sent after [`Subscription::subscribe`] has returned is in a later
+//!   [`Subscription::drain`]. Several signals of one kind may be merged; different signals never
+//!   hide each other.
+//! * Each loop that watches a signal gets it, independently of the others.
+//! * While no loop watches a signal, its disposition (handler, flags, mask) is exactly the previous
+//!   one. If other code has replaced our handler in the meantime, that code's handler stays.
+//! * A handler that was installed before ours is called after ours, with the same arguments and as
+//!   often as the kernel would call it. `SIG_DFL` and `SIG_IGN` are not handlers: while a loop
+//!   watches the signal, it neither ends the process nor is ignored.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -30,7 +30,7 @@ mod number;
 
 pub use number::Signal;
 
-/// What one loop has to do with signals: which it watches, and which have come.
+/// The signals that one loop watches, and those that are pending for it.
 ///
 /// ```
 /// use mainspring_sys::signal::{Signal, Subscription};
@@ -48,56 +48,57 @@ pub use number::Signal;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// Dropping it ends all its subscriptions. Deregister [`watched_fd`](Subscription::watched_fd) from
-/// the selector before, as with every descriptor.
+/// Dropping it ends all its subscriptions. Before that, deregister
+/// [`watched_fd`](Subscription::watched_fd) from the selector, as for every descriptor.
 #[derive(Debug)]
 pub struct Subscription {
     mailbox: &'static handler::Mailbox,
-    doorbell: Wakeup,
+    wakeup: Wakeup,
 }
 
 impl Subscription {
-    /// Watches nothing yet. When a watched signal comes, `selector` will report `token`.
+    /// Creates a subscription without signals. When a watched signal arrives, `selector` will
+    /// report `token`.
     ///
     /// # Errors
     ///
-    /// The kernel refuses a new descriptor.
+    /// Those of creating and registering a descriptor.
     pub fn new(selector: &mut dyn Selector, token: Token) -> io::Result<Subscription> {
         let kinds = WakeupKind::available();
-        // A pipe is everywhere, and a handler may write to it.
+        // A signal handler can write to a pipe, and every system has one.
         let kind = kinds.iter().copied().find(|kind| *kind != WakeupKind::UserEvent);
         Subscription::with_wakeup_kind(kind.unwrap_or(WakeupKind::Pipe), selector, token)
     }
 
-    /// As [`new`](Subscription::new), with this kind of doorbell.
+    /// Like [`new`](Subscription::new), but with this kind of wakeup.
     ///
     /// # Errors
     ///
-    /// `Unsupported` for a kind that a signal handler cannot ring, or that the system has not; the
-    /// kernel refuses a new descriptor.
+    /// `Unsupported` for a kind that a signal handler cannot use or that the system does not have;
+    /// those of creating and registering a descriptor.
     pub fn with_wakeup_kind(
         kind: WakeupKind,
         selector: &mut dyn Selector,
         token: Token,
     ) -> io::Result<Subscription> {
-        let doorbell = open_doorbell(kind, selector, token)?;
+        let wakeup = open_wakeup(kind, selector, token)?;
         let mailbox = disposition::claim();
-        let signals = Subscription { mailbox, doorbell };
-        signals.plug();
+        let signals = Subscription { mailbox, wakeup };
+        signals.attach();
         Ok(signals)
     }
 
-    /// Watches `signal`; false if it is watched already.
+    /// Watches `signal`. Returns false if it is already watched.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for what cannot be caught (KILL, STOP) and for faults (SEGV, BUS, FPE, ILL,
-    /// TRAP, SYS). Then nothing has changed.
+    /// `InvalidInput` for signals that cannot be caught (KILL, STOP) and for faults (SEGV, BUS,
+    /// FPE, ILL, TRAP, SYS). Then nothing has changed.
     pub fn subscribe(&mut self, signal: Signal) -> io::Result<bool> {
         if self.mailbox.is_wanted(signal) {
             return Ok(false);
         }
-        // First the wish: the handler may run before the next line is over.
+        // The bit is set first, because the handler may run as soon as it is installed.
         self.mailbox.want(signal);
         match disposition::watch(signal) {
             Ok(()) => Ok(true),
@@ -108,12 +109,12 @@ impl Subscription {
         }
     }
 
-    /// No longer watches `signal`, and forgets it if it has come and was not clear_readiness; false if it
-    /// was not watched.
+    /// Stops watching `signal`, and discards it if it is pending. Returns false if it was not
+    /// watched.
     ///
     /// # Errors
     ///
-    /// The system does not take back the old disposition.
+    /// If the system refuses to restore the previous disposition.
     pub fn unsubscribe(&mut self, signal: Signal) -> io::Result<bool> {
         if !self.mailbox.is_wanted(signal) {
             return Ok(false);
@@ -123,79 +124,78 @@ impl Subscription {
         restored.map(|()| true)
     }
 
-    /// Makes the selector silent again and takes the signals that have come, lowest number first.
+    /// Stops the selector from reporting, and takes the pending signals, lowest number first.
     ///
     /// # Errors
     ///
-    /// The doorbell can no longer be read. The signals stay for the next drain.
+    /// The wakeup descriptor cannot be read. The signals stay pending.
     pub fn drain(&mut self) -> io::Result<Drain> {
-        self.doorbell.drain()?;
+        self.wakeup.drain()?;
         Ok(Drain(self.mailbox.take()))
     }
 
-    /// The descriptor that the selector watches, to be deregistered before the drop.
+    /// Returns the descriptor that the selector watches. Deregister it before dropping the
+    /// subscription.
     pub fn watched_fd(&self) -> BorrowedFd<'_> {
-        self.doorbell.watched_fd().expect("the doorbell of a handler has a descriptor")
+        self.wakeup.watched_fd().expect("a wakeup for signals has a descriptor")
     }
 
-    /// How the selector watches it.
+    /// Returns the trigger mode in which the selector watches the descriptor.
     pub fn mode(&self) -> TriggerMode {
-        self.doorbell.mode()
+        self.wakeup.mode()
     }
 
-    /// Makes the copy in a forked child independent of its parent, with a doorbell of its own under
-    /// the same number, for the selector to watch. What came to the parent is forgotten, and what
-    /// has come to the child since the fork is in the next [`drain`](Subscription::drain).
+    /// Makes the copy in a forked child independent of its parent. The wakeup gets new descriptors
+    /// under the same numbers, which the selector must watch again. Signals that were pending in
+    /// the parent are discarded; those that the child got since the fork are in the next
+    /// [`drain`](Subscription::drain).
     ///
-    /// Until then the child's handlers keep what comes to the child, and ring no doorbell.
+    /// Until this call, the handlers in the child store signals without a wakeup, because the
+    /// descriptors belong to the parent.
     ///
     /// # Errors
     ///
-    /// The kernel refuses a new descriptor; then everything is as it was.
+    /// Those of creating a descriptor; then nothing has changed.
     pub fn after_fork(&mut self) -> io::Result<()> {
-        self.mailbox.unplug();
-        let renewed = self.doorbell.after_fork();
+        self.mailbox.detach();
+        let renewed = self.wakeup.after_fork();
         if renewed.is_ok() {
             self.mailbox.after_fork();
         }
-        self.plug();
+        self.attach();
         if self.mailbox.has_pending() {
-            self.doorbell.wake()?;
+            self.wakeup.wake()?;
         }
         renewed
     }
 
-    fn plug(&self) {
-        let written = self.doorbell.written_fd();
-        self.mailbox.plug(written.expect("the doorbell of a handler has a descriptor"));
+    fn attach(&self) {
+        let written = self.wakeup.written_fd();
+        self.mailbox.attach(written.expect("a wakeup for signals has a descriptor"));
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         for signal in Drain(self.mailbox.wanted()) {
-            // The only error is that the system does not take the old disposition back; a drop has
-            // nobody to tell.
+            // The only error is that the disposition cannot be restored; a destructor cannot return
+            // it.
             let _ = self.unsubscribe(signal);
         }
-        self.mailbox.unplug();
-        self.mailbox.leave();
+        self.mailbox.detach();
+        self.mailbox.release();
     }
 }
 
-fn open_doorbell(
-    kind: WakeupKind,
-    selector: &mut dyn Selector,
-    token: Token,
-) -> io::Result<Wakeup> {
+fn open_wakeup(kind: WakeupKind, selector: &mut dyn Selector, token: Token) -> io::Result<Wakeup> {
     if kind == WakeupKind::UserEvent {
-        let message = "a signal handler cannot ring a user-event; it needs a descriptor";
+        let message = "a signal handler cannot trigger a user event; use eventfd or pipe";
         return Err(io::Error::new(io::ErrorKind::Unsupported, message));
     }
     Wakeup::new(kind, selector, token)
 }
 
-/// The signals that had come, lowest number first.
+/// Iterator over pending signals, lowest number first.
 #[derive(Debug, Clone)]
 pub struct Drain(u128);
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use crate::syscall::check;
 
-/// A signal that this system has.
+/// A signal of this system.
 ///
 /// ```
 /// # use mainspring_sys::Signal;
@@ -22,7 +22,7 @@ use crate::syscall::check;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Signal(libc::c_int);
 
-/// Writes the constants, and the table of their names beside them.
+/// Defines the constants and the table of their names.
 macro_rules! signals {
     ($($(#[doc = $doc:literal])+ $name:ident = $raw:ident;)+) => {
         impl Signal {
@@ -34,7 +34,7 @@ macro_rules! signals {
 }
 
 signals! {
-    /// The terminal went away; by custom, a daemon reads its configuration again.
+    /// The terminal was closed; by convention, a daemon reads its configuration again.
     HUP = SIGHUP;
     /// `Ctrl-C` at a terminal.
     INT = SIGINT;
@@ -50,27 +50,27 @@ signals! {
     BUS = SIGBUS;
     /// A calculation had no result. Cannot be watched.
     FPE = SIGFPE;
-    /// The process dies. Cannot be watched.
+    /// The process is killed. Cannot be watched.
     KILL = SIGKILL;
-    /// For the user's own purposes.
+    /// User-defined.
     USR1 = SIGUSR1;
     /// An address was not mapped. Cannot be watched.
     SEGV = SIGSEGV;
-    /// For the user's own purposes.
+    /// User-defined.
     USR2 = SIGUSR2;
-    /// A pipe or a socket was written to that nobody reads.
+    /// A pipe or a socket without a reader was written to.
     PIPE = SIGPIPE;
-    /// alarm(2) is due.
+    /// The timer of alarm(2) expired.
     ALRM = SIGALRM;
-    /// The process is asked to end.
+    /// A request to end the process.
     TERM = SIGTERM;
-    /// A child ended, stopped or went on.
+    /// A child ended, stopped or continued.
     CHLD = SIGCHLD;
-    /// The process goes on after a stop.
+    /// The process continues after a stop.
     CONT = SIGCONT;
     /// The process stops. Cannot be watched.
     STOP = SIGSTOP;
-    /// Ctrl-Z.
+    /// `Ctrl-Z` at a terminal: the process stops.
     TSTP = SIGTSTP;
     /// A background process read from its terminal.
     TTIN = SIGTTIN;
@@ -82,43 +82,43 @@ signals! {
     XCPU = SIGXCPU;
     /// The limit of the size of a file is reached.
     XFSZ = SIGXFSZ;
-    /// A timer of the process's own time is due.
+    /// A timer of the process's CPU time expired.
     VTALRM = SIGVTALRM;
-    /// A profiling timer is due.
+    /// A profiling timer expired.
     PROF = SIGPROF;
-    /// The terminal has another size.
+    /// The size of the terminal changed.
     WINCH = SIGWINCH;
     /// A descriptor in asynchronous mode is ready.
     IO = SIGIO;
-    /// A system call was refused. Cannot be watched.
+    /// A forbidden system call was made. Cannot be watched.
     SYS = SIGSYS;
 }
 
 impl Signal {
-    /// The signal of this number; None where the system has no such signal, or its C library keeps
-    /// it for itself.
+    /// Returns the signal of this number. None if the system has no such signal, or its C library
+    /// reserves it.
     pub fn from_raw(number: libc::c_int) -> Option<Signal> {
         let signal = Signal(number);
-        // Some systems do not even tell what KILL and STOP do.
+        // Some systems refuse to return the action of KILL and STOP.
         let known = matches!(signal, Signal::KILL | Signal::STOP) || is_catchable(number);
         known.then_some(signal)
     }
 
-    /// The signal of a bit in a mask whose lowest bit is signal 1.
+    /// Returns the signal of a bit, in a mask with signal 1 as its lowest bit.
     pub(super) const fn from_bit(bit: u32) -> Signal {
         Signal(bit as libc::c_int + 1)
     }
 
-    /// The number that the system knows the signal by.
+    /// Returns the signal's number.
     pub const fn raw(self) -> libc::c_int {
         self.0
     }
 
-    /// Sends the signal to the calling thread; a handler has run when the call returns.
+    /// Sends the signal to the calling thread. A handler has run when the call returns.
     ///
     /// # Errors
     ///
-    /// As raise(3).
+    /// Those of raise(3).
     pub fn raise(self) -> io::Result<()> {
         // SAFETY: the call takes an integer and touches no memory of ours.
         match unsafe { libc::raise(self.0) } {
@@ -132,17 +132,17 @@ impl Signal {
     }
 }
 
-/// Whether the system tells what happens at this signal: it answers `EINVAL` for numbers that are
-/// none.
+/// Returns true if the system returns an action for this signal; for other numbers it returns
+/// `EINVAL`.
 fn is_catchable(number: libc::c_int) -> bool {
     let mut current = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: without a new action the call only writes the current one to `current`, which has
-    // room for it.
+    // SAFETY: with a null action the call only writes the current one to `current`, which has room
+    // for it.
     check(unsafe { libc::sigaction(number, ptr::null(), current.as_mut_ptr()) }).is_ok()
 }
 
 impl fmt::Display for Signal {
-    /// The name, `SIGINT`; of a signal without one, `signal 34`.
+    /// Formats the name, `SIGINT`; or the number of a signal without a name, `signal 34`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {
             Some(name) => f.pad(name),
@@ -160,7 +160,8 @@ impl fmt::Debug for Signal {
 impl FromStr for Signal {
     type Err = io::Error;
 
-    /// Takes what a configuration says: `SIGINT`, `INT`, `int`, and numbers as `10` or `signal 34`.
+    /// Accepts names as in a configuration, `SIGINT`, `INT`, `int`, and numbers, `10` or `signal
+    /// 34`.
     fn from_str(text: &str) -> io::Result<Signal> {
         let named = NAMES.iter().find(|(_, name)| {
             let short = name.trim_start_matches("SIG");
@@ -169,7 +170,7 @@ impl FromStr for Signal {
         let numbered =
             || text.trim_start_matches("signal ").parse().ok().and_then(Signal::from_raw);
         named.map(|(signal, _)| *signal).or_else(numbered).ok_or_else(|| {
-            let message = format!("no signal is called {text:?} on this system");
+            let message = format!("unknown signal {text:?}");
             io::Error::new(io::ErrorKind::InvalidInput, message)
         })
     }
@@ -180,13 +181,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_names_that_are_no_signals_are_refused() {
+    fn unknown_numbers_and_names_are_refused() {
         for number in [0, -1, 129, libc::c_int::MAX, libc::c_int::MIN] {
             assert_eq!(Signal::from_raw(number), None, "{number}");
         }
         for text in ["", "SIG", "SIGFOO", "0", "129", "-1", "signal 0", "SIG SIG INT"] {
             let refused = text.parse::<Signal>().unwrap_err();
-            assert!(refused.to_string().contains("no signal is called"), "{text}: {refused}");
+            assert!(refused.to_string().contains("unknown signal"), "{text}: {refused}");
         }
         for number in 1..=128 {
             let Some(signal) = Signal::from_raw(number) else { continue };

@@ -1,4 +1,4 @@
-//! Accepting connections, with errors sorted by what to do about them.
+//! Accepting connections, with errors classified by the reaction to them.
 
 use std::error::Error;
 use std::fmt;
@@ -10,29 +10,30 @@ use crate::error_class::{ErrorClass, Operation, classify};
 use crate::fd::{duplicate, owned};
 use crate::syscall::retry;
 
-/// Why [`accept`] gave no connection.
+/// Error of [`accept`].
 ///
-/// The four are all there will be: each names what to do next.
+/// Each variant determines what to do next. There will be no further ones.
 #[derive(Debug)]
 pub enum AcceptError {
     /// The backlog is empty. Wait for readiness.
     WouldBlock,
-    /// This connection failed, before or right after it was accepted. Go on with the next one.
+    /// This connection failed, before or right after it was accepted. Accept the next one.
     ///
-    /// An error that is not listed anywhere belongs here as well, since a peer may have caused it.
-    /// A caller that meets several in a row pauses, because the listener may stay ready.
+    /// Unknown errors are also in this class, because a peer may have caused them. After several of
+    /// them in a row, pause, because the listener may stay ready.
     Connection(io::Error),
-    /// The process or the system is out of descriptors or memory. Stop for a while, or use the
-    /// [`ReserveFd`]: the connection still waits, so the listener stays ready.
+    /// The process or the system is out of descriptors or memory. Stop accepting for a while, or
+    /// use the [`ReserveFd`]: the connection stays in the backlog, so the listener stays ready.
     Capacity(io::Error),
-    /// The descriptor cannot accept, now or later: it is closed, no socket, or does not listen.
+    /// The descriptor can never accept: it is closed, is not a socket, or does not listen.
     Listener(io::Error),
 }
 
 impl From<io::Error> for AcceptError {
-    /// Sorts an error of accept(2), by the [table of everyday errors](crate::error_class). Only the
-    /// errors that POSIX gives for a descriptor that is no listening socket are
-    /// [`Listener`](AcceptError::Listener); the default is one connection.
+    /// Classifies an error of accept(2) by the [table of error classes](crate::error_class). Only
+    /// the errors that POSIX specifies for a descriptor that is not a listening socket are
+    /// [`Listener`](AcceptError::Listener); unknown ones are
+    /// [`Connection`](AcceptError::Connection).
     ///
     /// ```
     /// use mainspring_sys::socket::AcceptError;
@@ -54,9 +55,9 @@ impl From<io::Error> for AcceptError {
 impl fmt::Display for AcceptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            AcceptError::WouldBlock => "no connection waits to be accepted",
-            AcceptError::Connection(_) => "a connection failed while it was accepted",
-            AcceptError::Capacity(_) => "no room for another connection",
+            AcceptError::WouldBlock => "no connection to accept",
+            AcceptError::Connection(_) => "a connection failed while it was being accepted",
+            AcceptError::Capacity(_) => "no descriptor or memory for another connection",
             AcceptError::Listener(_) => "the listener can no longer accept",
         })
     }
@@ -73,36 +74,37 @@ impl Error for AcceptError {
     }
 }
 
-/// Takes the next connection of `listener`, and the address of its peer.
+/// Accepts the next connection of `listener`, and returns its socket and the address of its peer.
 ///
-/// The socket is close-on-exec and non-blocking. On Apple systems it raises no SIGPIPE if its
+/// The socket is close-on-exec and non-blocking. On Apple systems it does not raise SIGPIPE if its
 /// listener does not, see [`prepare_listener`](super::prepare_listener).
 ///
 /// # Errors
 ///
-/// See [`AcceptError`]. After accept(2) has succeeded, every error is that of the connection: a
-/// client that has reset by then can make any later call on its socket fail.
+/// See [`AcceptError`]. After accept(2) has succeeded, every error belongs to the connection: if
+/// the client has already reset it, any later call on the socket may fail.
 pub fn accept(listener: impl AsFd) -> Result<(OwnedFd, Address), AcceptError> {
-    accept_by(listener.as_fd(), accept_fd, settle)
+    accept_by(listener.as_fd(), accept_fd, set_flags)
 }
 
-/// [`accept`] by way of these two calls, so that a test can play another kernel.
+/// Implements [`accept`] with these two calls, so that a test can imitate another kernel.
 fn accept_by(
     listener: BorrowedFd<'_>,
     call: impl Fn(RawFd, *mut libc::sockaddr, &mut libc::socklen_t) -> io::Result<OwnedFd>,
-    settle: impl FnOnce(&OwnedFd) -> io::Result<()>,
+    finish: impl FnOnce(&OwnedFd) -> io::Result<()>,
 ) -> Result<(OwnedFd, Address), AcceptError> {
     let fd = listener.as_raw_fd();
     let received = retry(|| KernelAddress::receive(|address, length| call(fd, address, length)));
-    let (socket, from) = received.map_err(|error| sorted(listener, error))?;
-    settle(&socket).map_err(AcceptError::Connection)?;
+    let (socket, from) = received.map_err(|error| classified(listener, error))?;
+    finish(&socket).map_err(AcceptError::Connection)?;
     let from = peer(listener, &from).map_err(AcceptError::Connection)?;
     Ok((socket, from))
 }
 
-/// EINVAL and EOPNOTSUPP mean "does not listen". Kernels also have the first one for a connection
-/// that is gone, and Linux passes the second one on from the network, so the socket is asked.
-fn sorted(listener: BorrowedFd<'_>, error: io::Error) -> AcceptError {
+/// Classifies an error of accept(2). EINVAL and EOPNOTSUPP mean "does not listen". But kernels also
+/// return EINVAL for a connection that is gone, and Linux passes on EOPNOTSUPP from the network, so
+/// the option of the socket decides.
+fn classified(listener: BorrowedFd<'_>, error: io::Error) -> AcceptError {
     let is_ambiguous = matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP));
     if is_ambiguous && option::is_listening(listener).unwrap_or(false) {
         return AcceptError::Connection(error);
@@ -110,8 +112,8 @@ fn sorted(listener: BorrowedFd<'_>, error: io::Error) -> AcceptError {
     AcceptError::from(error)
 }
 
-/// The address that accept(2) wrote. XNU writes none for a TCP connection that was reset in the
-/// backlog; other kernels write none for an unnamed Unix peer.
+/// Returns the address that accept(2) wrote. XNU writes none for a TCP connection that was reset in
+/// the backlog; other kernels write none for an unnamed Unix peer.
 fn peer(listener: BorrowedFd<'_>, from: &KernelAddress) -> io::Result<Address> {
     if from.is_empty() && matches!(super::local_addr(listener)?, Address::Inet(_)) {
         return Err(io::Error::from_raw_os_error(libc::ECONNABORTED));
@@ -126,7 +128,7 @@ fn accept_fd(
     length: &mut libc::socklen_t,
 ) -> io::Result<OwnedFd> {
     let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: the caller gives `address` room for `length` bytes, and both outlive the call.
+    // SAFETY: the caller provides `length` bytes at `address`, and both outlive the call.
     owned(unsafe { libc::accept4(listener, address, length, flags) })
 }
 
@@ -136,31 +138,32 @@ fn accept_fd(
     address: *mut libc::sockaddr,
     length: &mut libc::socklen_t,
 ) -> io::Result<OwnedFd> {
-    // SAFETY: the caller gives `address` room for `length` bytes, and both outlive the call.
+    // SAFETY: the caller provides `length` bytes at `address`, and both outlive the call.
     owned(unsafe { libc::accept(listener, address, length) })
 }
 
-/// Nothing is left to set on a socket that accept4(2) made.
+/// accept4(2) has set all flags.
 #[cfg(has_atomic_cloexec)]
-fn settle(_: &OwnedFd) -> io::Result<()> {
+fn set_flags(_: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets the flags that accept(2) cannot set. SO_NOSIGPIPE is inherited from the listener, and to
-/// set it on a socket whose client has reset is EINVAL on XNU.
+/// Sets the flags that accept(2) cannot set. SO_NOSIGPIPE is inherited from the listener; setting
+/// it after the client has reset is EINVAL on XNU.
 #[cfg(not(has_atomic_cloexec))]
-fn settle(socket: &OwnedFd) -> io::Result<()> {
+fn set_flags(socket: &OwnedFd) -> io::Result<()> {
     super::set_flags(socket)
 }
 
-/// A descriptor kept for the moment when there are no more.
+/// A descriptor in reserve, for accepting at the limit of descriptors.
 ///
-/// At the limit of descriptors a listener stays ready, since the connection still waits, and
-/// nothing can be done about it: unless one descriptor was put by. It is given up, the connection
-/// is taken and closed, so its peer learns at once, and the reserve is filled again.
+/// At the limit a listener stays ready, because the connection stays in the backlog, and accepting
+/// it fails. With a reserve, its descriptor is closed, the connection is accepted and closed, so
+/// that its peer notices at once, and the reserve is filled again.
 ///
-/// The descriptor is a copy of the listener, which needs no file of the system, so a reserve can be
-/// filled in an empty chroot(2). Drop it with the listener: the socket listens until both are closed.
+/// The descriptor is a duplicate of the listener, which needs no further open file, so a reserve
+/// can be filled in an empty chroot(2). Drop the reserve with the listener: the socket listens
+/// until both are closed.
 ///
 /// ```
 /// use mainspring_sys::socket::{self, ListenOptions, ReserveFd};
@@ -177,32 +180,32 @@ fn settle(socket: &OwnedFd) -> io::Result<()> {
 pub struct ReserveFd(Option<OwnedFd>);
 
 impl ReserveFd {
-    /// A filled reserve for `listener`.
+    /// Creates a filled reserve for `listener`.
     ///
     /// # Errors
     ///
-    /// The process or the system is out of descriptors already.
+    /// If the process or the system is already out of descriptors.
     pub fn new(listener: impl AsFd) -> io::Result<ReserveFd> {
         let mut reserve = ReserveFd(None);
         reserve.refill(listener)?;
         Ok(reserve)
     }
 
-    /// Whether there is a descriptor to give up.
+    /// Returns true if there is a descriptor in reserve.
     pub fn is_filled(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Closes the descriptor; false if there is none.
+    /// Closes the descriptor. Returns false if there is none.
     pub fn release(&mut self) -> bool {
         self.0.take().is_some()
     }
 
-    /// Takes a descriptor again, if there is none.
+    /// Fills the reserve, if it is empty.
     ///
     /// # Errors
     ///
-    /// The process or the system is out of descriptors. A later call may succeed.
+    /// If the process or the system is out of descriptors. A later call may succeed.
     pub fn refill(&mut self, listener: impl AsFd) -> io::Result<()> {
         if self.0.is_none() {
             self.0 = Some(duplicate(listener.as_fd())?);
@@ -210,19 +213,19 @@ impl ReserveFd {
         Ok(())
     }
 
-    /// Takes one connection of `listener` and closes it; tells who was turned away.
+    /// Accepts one connection of `listener` with the descriptor in reserve, closes it, and returns
+    /// the address of its peer.
     ///
     /// # Errors
     ///
-    /// Those of [`accept`]. `Capacity` if another thread was faster to take the descriptor that was
-    /// given up.
+    /// Those of [`accept`]. `Capacity` if another thread has taken the released descriptor.
     pub fn accept_and_close(&mut self, listener: impl AsFd) -> Result<Address, AcceptError> {
         self.refill(&listener)?;
         self.release();
-        let turned_away = accept(&listener).map(|(_closed_here, from)| from);
-        // If it fails, the next call tries again, and finds out whether it matters.
+        let from = accept(&listener).map(|(_closed_when_dropped, from)| from);
+        // If this fails, the next call tries again and returns the error.
         let _ = self.refill(&listener);
-        turned_away
+        from
     }
 }
 
@@ -233,11 +236,11 @@ mod tests {
 
     use super::*;
 
-    fn no_settling(_: &OwnedFd) -> io::Result<()> {
+    fn no_flags(_: &OwnedFd) -> io::Result<()> {
         Ok(())
     }
 
-    /// A listener at `[::1]` or 127.0.0.1 and a client in its backlog.
+    /// A listener at `[::1]` or 127.0.0.1, and a client in its backlog.
     fn backlog() -> (TcpListener, TcpStream) {
         let listener = TcpListener::bind("[::1]:0").or_else(|_| TcpListener::bind("127.0.0.1:0"));
         let listener = listener.unwrap();
@@ -245,24 +248,24 @@ mod tests {
         (listener, client)
     }
 
-    /// XNU: the client has reset in the backlog, accept(2) succeeds, and writes no address.
+    /// XNU: if the client resets in the backlog, accept(2) succeeds and writes no address.
     #[test]
-    fn s4_an_empty_address_concerns_one_connection() {
+    fn s4_an_empty_address_is_an_error_of_one_connection() {
         let (listener, mut client) = backlog();
         let nameless = |fd, address: *mut libc::sockaddr, length: &mut libc::socklen_t| {
             let socket = accept_fd(fd, address, length)?;
             *length = 0;
             Ok(socket)
         };
-        let refused = accept_by(listener.as_fd(), nameless, no_settling).unwrap_err();
+        let refused = accept_by(listener.as_fd(), nameless, no_flags).unwrap_err();
         let AcceptError::Connection(error) = refused else { panic!("{refused:?}") };
         assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
         assert_eq!(client.read(&mut [0]).unwrap_or(0), 0, "the socket is closed");
     }
 
-    /// XNU: setsockopt(2) on the dead socket answers EINVAL.
+    /// XNU: setsockopt(2) on a socket that was reset returns EINVAL.
     #[test]
-    fn s4_what_fails_after_accept_concerns_one_connection() {
+    fn s4_a_failure_after_accept_is_an_error_of_one_connection() {
         let numbers = [libc::EINVAL, libc::EBADF, libc::ENOTSOCK, libc::EMFILE, libc::EAGAIN];
         for number in numbers {
             let (listener, _client) = backlog();
@@ -273,7 +276,7 @@ mod tests {
         }
     }
 
-    /// An empty address is that of an unnamed peer only where the listener is a Unix socket.
+    /// Only at a Unix listener does an empty address mean an unnamed peer.
     #[test]
     fn an_empty_address_of_a_unix_peer_is_unnamed() {
         let name = format!("mainspring-{}-nameless", std::process::id());
@@ -286,22 +289,22 @@ mod tests {
             *length = 0;
             Ok(socket)
         };
-        let (_, from) = accept_by(listener.as_fd(), nameless, no_settling).unwrap();
+        let (_, from) = accept_by(listener.as_fd(), nameless, no_flags).unwrap();
         assert!(from.as_unix().unwrap().is_unnamed());
     }
 
-    /// The listener still listens, so the error was the connection's.
+    /// If the socket still listens, the error belongs to the connection.
     #[test]
-    fn s4_ambiguous_errors_end_only_what_does_not_listen() {
+    fn s4_ambiguous_errors_end_only_sockets_that_do_not_listen() {
         for number in [libc::EINVAL, libc::EOPNOTSUPP] {
             let (listener, _client) = backlog();
             let invalid = |_, _: *mut libc::sockaddr, _: &mut libc::socklen_t| {
                 Err(Error::from_raw_os_error(number))
             };
-            let refused = accept_by(listener.as_fd(), invalid, no_settling).unwrap_err();
+            let refused = accept_by(listener.as_fd(), invalid, no_flags).unwrap_err();
             assert!(matches!(refused, AcceptError::Connection(_)), "{refused:?}");
             let bound = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-            let refused = accept_by(bound.as_fd(), invalid, no_settling).unwrap_err();
+            let refused = accept_by(bound.as_fd(), invalid, no_flags).unwrap_err();
             assert!(matches!(refused, AcceptError::Listener(_)), "{refused:?}");
         }
     }

@@ -1,8 +1,7 @@
-//! Addresses of sockets, and their form in the kernel.
+//! Socket addresses, and their form in the kernel.
 //!
-//! A `sockaddr` is put together and taken apart byte by byte, at the offsets that the C structs
-//! have. So nothing is assumed of how Rust lays out its own types, and no byte is read that the
-//! kernel did not write.
+//! A `sockaddr` is written and read byte by byte, at the offsets of the C structs. So the code does
+//! not depend on the layout of Rust's types, and reads no byte that the kernel did not write.
 
 use std::io;
 use std::mem::{offset_of, size_of};
@@ -10,12 +9,12 @@ use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 use super::UnixAddress;
 
-/// Where a socket is, or shall go.
+/// Address of a socket: an internet address or a Unix address.
 ///
-/// As text, what begins with `unix:` or `/` is a Unix address, and everything else an internet one.
-/// Every address is read back from its text. The scope of an IPv6 address may be the number or the
-/// name of a network interface, `[fe80::1%eth0]:22`; its flow information is written as
-/// `[::1]:80?flowinfo=7` where it is not zero.
+/// As text, an address that begins with `unix:` or `/` is a Unix address, and any other an internet
+/// address. `Display` and `FromStr` are inverse. The scope of an IPv6 address may be the number or
+/// the name of a network interface, `[fe80::1%eth0]:22`. Flow information other than zero is
+/// written as `[::1]:80?flowinfo=7`.
 ///
 /// ```
 /// # use mainspring_sys::socket::Address;
@@ -29,7 +28,7 @@ use super::UnixAddress;
 pub enum Address {
     /// An IPv4 or IPv6 address with a port.
     Inet(net::SocketAddr),
-    /// A file, or a name of this machine.
+    /// A socket file, an abstract name, or no name.
     Unix(UnixAddress),
 }
 
@@ -46,7 +45,7 @@ impl From<UnixAddress> for Address {
 }
 
 impl Address {
-    /// The internet address, if it is one.
+    /// Returns the internet address, if it is one.
     pub fn as_inet(&self) -> Option<net::SocketAddr> {
         match self {
             Address::Inet(address) => Some(*address),
@@ -54,7 +53,7 @@ impl Address {
         }
     }
 
-    /// The Unix address, if it is one.
+    /// Returns the Unix address, if it is one.
     pub fn as_unix(&self) -> Option<&UnixAddress> {
         match self {
             Address::Inet(_) => None,
@@ -62,7 +61,7 @@ impl Address {
         }
     }
 
-    /// The family for socket(2).
+    /// Returns the address family for socket(2).
     pub(super) fn family(&self) -> libc::c_int {
         match self {
             Address::Inet(net::SocketAddr::V4(_)) => libc::AF_INET,
@@ -72,7 +71,7 @@ impl Address {
     }
 }
 
-/// An address as the kernel has it.
+/// An address in the form of the kernel.
 pub(super) struct KernelAddress {
     bytes: Bytes,
     length: usize,
@@ -80,17 +79,17 @@ pub(super) struct KernelAddress {
 
 const ROOM: usize = size_of::<libc::sockaddr_storage>();
 
-/// Aligned as every `sockaddr`.
+/// Storage with the alignment of every `sockaddr`.
 #[repr(C, align(8))]
 struct Bytes([u8; ROOM]);
 
-/// Where the path of a Unix address begins.
+/// Offset of the path in a Unix address.
 const PATH: usize = offset_of!(libc::sockaddr_un, sun_path);
 const FAMILY: usize = offset_of!(libc::sockaddr, sa_family);
 const FAMILY_END: usize = FAMILY + size_of::<libc::sa_family_t>();
 
 impl KernelAddress {
-    /// The kernel's form of `address`.
+    /// Converts `address` to the kernel's form.
     pub(super) fn new(address: &Address) -> KernelAddress {
         let length = match address {
             Address::Inet(net::SocketAddr::V4(_)) => size_of::<libc::sockaddr_in>(),
@@ -109,14 +108,14 @@ impl KernelAddress {
         kernel
     }
 
-    /// Lets a call write an address; gives the call's value too.
+    /// Runs a call that writes an address, and returns its result and the address.
     pub(super) fn receive<T>(
         call: impl FnOnce(*mut libc::sockaddr, &mut libc::socklen_t) -> io::Result<T>,
     ) -> io::Result<(T, KernelAddress)> {
         let mut kernel = KernelAddress::empty(ROOM);
         let mut length = ROOM as libc::socklen_t;
         let value = call((&raw mut kernel.bytes).cast(), &mut length)?;
-        // The kernel tells the true length of an address that it had to cut.
+        // The kernel reports the full length of an address that it truncated.
         kernel.length = ROOM.min(length as usize);
         Ok((value, kernel))
     }
@@ -126,7 +125,7 @@ impl KernelAddress {
         self.length < FAMILY_END
     }
 
-    /// Taken apart again. Without an address it is an unnamed Unix one.
+    /// Converts the address back. An empty address is an unnamed Unix address.
     ///
     /// # Errors
     ///
@@ -143,7 +142,7 @@ impl KernelAddress {
                 Ok(UnixAddress::from_kernel_bytes(path).into())
             }
             family => {
-                let message = format!("addresses of family {family} are neither IP nor Unix");
+                let message = format!("unsupported address family {family}: neither IP nor Unix");
                 Err(io::Error::new(io::ErrorKind::Unsupported, message))
             }
         }
@@ -181,7 +180,7 @@ impl KernelAddress {
         SocketAddrV4::new(Ipv4Addr::from(ip), port)
     }
 
-    /// As in [`std::net`], flow and scope are the struct's own numbers.
+    /// Like in [`std::net`], flow and scope are in native byte order.
     fn put_v6(&mut self, address: &SocketAddrV6) {
         self.put(offset_of!(libc::sockaddr_in6, sin6_port), &address.port().to_be_bytes());
         let (flow, scope) = (address.flowinfo().to_ne_bytes(), address.scope_id().to_ne_bytes());
@@ -213,13 +212,13 @@ pub(super) mod tests {
         KernelAddress::new(address).address().unwrap()
     }
 
-    /// What a kernel tells: `bytes`, and a length that may be another.
+    /// Returns the address that a kernel reports by `bytes` and a length that may differ.
     fn received(bytes: &[u8], length: usize) -> io::Result<Address> {
-        let ((), kernel) = KernelAddress::receive(|address, told| {
+        let ((), kernel) = KernelAddress::receive(|address, reported| {
             let place: *mut u8 = address.cast();
-            // SAFETY: the place has room for the largest address, and the tests write no more.
+            // SAFETY: `place` has room for the largest address, and the tests write no more.
             unsafe { place.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-            *told = length as libc::socklen_t;
+            *reported = length as libc::socklen_t;
             Ok(())
         })?;
         kernel.address()
@@ -241,7 +240,8 @@ pub(super) mod tests {
         ]
     }
 
-    /// A path of up to 103 bytes fits everywhere; a name is a path where there are no names.
+    /// A path of up to 103 bytes fits on every system. Without abstract names, a path is used
+    /// instead of a name.
     fn unix_address(is_path: bool, bytes: Vec<u8>) -> Address {
         let name = || UnixAddress::from_abstract_name(&bytes);
         let path = || UnixAddress::from_pathname(OsStr::from_bytes(&bytes));
@@ -263,13 +263,13 @@ pub(super) mod tests {
         })]
 
         #[test]
-        fn an_address_comes_back_from_the_kernel_as_it_went(address in any_address()) {
+        fn the_kernel_form_of_an_address_converts_back(address in any_address()) {
             prop_assert_eq!(round_trip(&address), address);
         }
 
-        /// Whatever a kernel writes, and whatever length it tells, is an address or an error.
+        /// Any bytes and any length from a kernel are an address or an error.
         #[test]
-        fn no_bytes_of_a_kernel_address_are_a_fault(
+        fn any_bytes_from_a_kernel_are_an_address_or_an_error(
             bytes in vec(any::<u8>(), 0..=ROOM),
             length in 0..=2 * ROOM,
         ) {
@@ -277,7 +277,7 @@ pub(super) mod tests {
         }
     }
 
-    /// P90: flow, scope and mapped addresses stay what they are.
+    /// P90: flow, scope and mapped addresses are preserved.
     #[test]
     fn p90_internet_addresses_keep_all_their_parts() {
         let mapped = Ipv4Addr::new(10, 1, 2, 3).to_ipv6_mapped();
@@ -290,7 +290,7 @@ pub(super) mod tests {
         assert_eq!(v4.bytes.0[2..8], [1, 2, 127, 0, 0, 1], "big-endian, as on the wire");
     }
 
-    /// P90: what kernels write for Unix sockets, with and without a zero at the end.
+    /// P90: Unix addresses as kernels write them, with and without a terminating zero.
     #[test]
     fn p90_unix_addresses_as_kernels_write_them() {
         let path = |text: &str| Address::Unix(UnixAddress::from_pathname(text).unwrap());
@@ -299,7 +299,11 @@ pub(super) mod tests {
         assert_eq!(received(&unix(b""), PATH).unwrap(), unnamed);
         assert_eq!(received(&unix(b"/a"), PATH + 2).unwrap(), path("/a"));
         assert_eq!(received(&unix(b"/a\0\0junk"), PATH + 8).unwrap(), path("/a"));
-        assert_eq!(received(&unix(b"/a"), 2 * ROOM).unwrap(), path("/a"), "told, but not written");
+        assert_eq!(
+            received(&unix(b"/a"), 2 * ROOM).unwrap(),
+            path("/a"),
+            "the length exceeds the buffer"
+        );
         let full = [b'x'; size_of::<libc::sockaddr_un>() - PATH];
         let whole = received(&unix(&full), PATH + full.len() + 1).unwrap();
         assert_eq!(whole.as_unix().unwrap().as_pathname().unwrap().as_os_str().len(), full.len());
@@ -318,10 +322,10 @@ pub(super) mod tests {
         assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::Unsupported);
     }
 
-    /// P90: the longest path and name are kept whole; one byte more, or a zero inside a path, is an
+    /// P90: the longest path and name are preserved; one byte more, or a zero in a path, is an
     /// error.
     #[test]
-    fn p90_no_unix_address_is_cut() {
+    fn p90_no_unix_address_is_truncated() {
         let longest = size_of::<libc::sockaddr_un>() - PATH - 1;
         let path = "p".repeat(longest);
         let address = Address::Unix(UnixAddress::from_pathname(&path).unwrap());

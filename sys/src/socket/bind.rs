@@ -1,4 +1,4 @@
-//! Sockets that wait for others: listeners, and datagram sockets with a name.
+//! Binding: listeners, and datagram sockets with an address.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -6,13 +6,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use super::{Address, bind_to, open, option, socket_file};
 use crate::syscall::check;
 
-/// How to bind.
+/// Options for binding a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BindOptions {
-    /// `SO_REUSEADDR`: takes an internet address although connections of its last owner are still
+    /// `SO_REUSEADDR`: binds to an internet address even if connections of its last owner are still
     /// in TIME_WAIT. Unix addresses have no such state.
     ///
-    /// * TCP, all systems: two sockets never listen at the same address and port by it.
+    /// * TCP, all systems: it never lets two sockets listen at the same address and port.
     /// * TCP on BSDs and Apple systems: `0.0.0.0` and one address of the machine may be bound to
     ///   one port (Linux refuses that while one of the two listens).
     /// * UDP on Linux (socket(7)): several sockets may be bound to the same address and port; a
@@ -20,40 +20,42 @@ pub struct BindOptions {
     ///   multicast addresses.
     pub reuse_address: bool,
     /// `SO_REUSEPORT`: several sockets may be bound to the same address and port, if all of them
-    /// have the option. `Unsupported` on Solaris and illumos.
+    /// set the option. `Unsupported` on Solaris and illumos.
     ///
-    /// * Linux (socket(7)): all must have the same effective user; the kernel spreads connections
-    ///   and datagrams over them by a hash of the peer. What waits in the backlog of one that
-    ///   closes is lost.
-    /// * FreeBSD (setsockopt(2)), NetBSD, OpenBSD, Apple systems: nothing is spread; one of the
-    ///   sockets gets everything that is not multicast. (`SO_REUSEPORT_LB` of FreeBSD is another
-    ///   option.)
+    /// * Linux (socket(7)): all must have the same effective user. The kernel distributes
+    ///   connections and datagrams by a hash of the peer. Connections in the backlog of a socket
+    ///   that is closed are lost.
+    /// * FreeBSD (setsockopt(2)), NetBSD, OpenBSD, Apple systems: nothing is distributed; one of
+    ///   the sockets gets everything that is not multicast. (`SO_REUSEPORT_LB` of FreeBSD is
+    ///   another option.)
     pub reuse_port: bool,
-    /// `IPV6_V6ONLY`: true leaves IPv4 to others where `[::]` is bound, false serves both. None
-    /// leaves it to the system: both on most, IPv6 only on OpenBSD and as the administrator says.
+    /// `IPV6_V6ONLY`: if true, a socket bound to `[::]` does not receive IPv4; if false, it
+    /// receives both. None is the system's default: both on most systems, IPv6 only on OpenBSD and
+    /// if the administrator has set it.
     pub v6_only: Option<bool>,
     /// Takes over the path of a Unix socket that no process uses any more: the file that a killed
-    /// daemon left.
+    /// daemon left behind.
     ///
-    /// The file is removed if it is a socket and connect(2) to it is refused. Everything else is
-    /// left alone and `AddrInUse`: a file of another kind, a symbolic link, a socket that is bound
-    /// but does not listen yet. Processes that do this at the same time wait for each other, for at
-    /// most 100 ms, by flock(2) on the directory, which must be readable.
+    /// The file is removed if it is a socket and connect(2) to it is refused. Anything else is left
+    /// unchanged and gives `AddrInUse`: a file of another kind, a symbolic link, a socket that is
+    /// bound but does not listen yet. Processes that do this at the same time wait for each other,
+    /// for at most 100 ms, by flock(2) on the directory, which must be readable.
     pub replace_stale: bool,
 }
 
-/// How to listen.
+/// Options for listening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenOptions {
-    /// How to bind.
+    /// Options for binding a socket.
     pub bind: BindOptions,
-    /// Number of connections that may wait to be accepted. The kernel has a limit of its own
-    /// (`net.core.somaxconn`, `kern.ipc.somaxconn`), and what is above it counts as the limit.
+    /// Maximum number of connections in the backlog. The kernel caps it at its own limit
+    /// (`net.core.somaxconn`, `kern.ipc.somaxconn`).
     pub backlog: u32,
 }
 
 impl Default for ListenOptions {
-    /// As daemons want it: a restart gets its address back at once, and 1024 may wait.
+    /// Options for daemons: `reuse_address`, so that a restart can bind at once, and a backlog of
+    /// 1024.
     fn default() -> ListenOptions {
         let bind = BindOptions { reuse_address: true, ..BindOptions::default() };
         ListenOptions { bind, backlog: 1024 }
@@ -68,14 +70,14 @@ impl Default for ListenOptions {
 /// let address: Address = "127.0.0.1:0".parse()?;
 /// let listener = socket::listen(&address, &ListenOptions::default())?;
 /// let bound = socket::local_addr(&listener)?.as_inet().unwrap();
-/// assert_ne!(bound.port(), 0); // The kernel has chosen one.
+/// assert_ne!(bound.port(), 0); // The kernel chose a port.
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
 /// # Errors
 ///
-/// Those of socket(2), bind(2) and listen(2). `AddrInUse` also for a Unix path that exists, unless
-/// [`replace_stale`](BindOptions::replace_stale) finds that no process uses it.
+/// Those of socket(2), bind(2) and listen(2). `AddrInUse` even if only the file of a Unix path
+/// exists, unless [`replace_stale`](BindOptions::replace_stale) finds that no process uses it.
 pub fn listen(address: &Address, options: &ListenOptions) -> io::Result<OwnedFd> {
     bound(address, &options.bind, || {
         let listener = open_bound(address, libc::SOCK_STREAM, &options.bind)?;
@@ -86,11 +88,20 @@ pub fn listen(address: &Address, options: &ListenOptions) -> io::Result<OwnedFd>
     })
 }
 
-/// Opens a datagram socket that receives what is sent to `address`.
+/// Opens a datagram socket that is bound to `address`.
+///
+/// ```
+/// use mainspring_sys::socket::{self, BindOptions};
+///
+/// let receiver = socket::bind_datagram(&"127.0.0.1:0".parse()?, &BindOptions::default())?;
+/// let sender = socket::connect_datagram(&socket::local_addr(&receiver)?)?;
+/// assert_eq!(socket::send(&sender, b"ping")?, 4);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Errors
 ///
-/// Those of socket(2) and bind(2). `AddrInUse` also for a Unix path that exists, as with [`listen`].
+/// Those of socket(2) and bind(2). `AddrInUse` for a Unix path as for [`listen`].
 pub fn bind_datagram(address: &Address, options: &BindOptions) -> io::Result<OwnedFd> {
     bound(address, options, || open_bound(address, libc::SOCK_DGRAM, options))
 }
@@ -100,7 +111,7 @@ fn bound(
     options: &BindOptions,
     make: impl Fn() -> io::Result<OwnedFd>,
 ) -> io::Result<OwnedFd> {
-    if options.replace_stale { socket_file::taking_over(address, make) } else { make() }
+    if options.replace_stale { socket_file::replacing_stale(address, make) } else { make() }
 }
 
 fn open_bound(address: &Address, kind: libc::c_int, options: &BindOptions) -> io::Result<OwnedFd> {

@@ -1,8 +1,7 @@
-//! Connecting without waiting.
+//! Non-blocking connect.
 //!
-//! connect(2) of a non-blocking socket only begins. The end is told by readiness to write, which
-//! also comes when it failed, and even where it never began. So the verdict is the kernel's word:
-//! no error, and a peer that has a name.
+//! connect(2) on a non-blocking socket only starts the attempt. Writability means that the attempt
+//! is over, even if it failed or never began. The outcome is SO_ERROR, then getpeername(2).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -10,17 +9,17 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use super::{Address, KernelAddress, bind_to, open, option, peer_addr};
 use crate::syscall::{check, retry};
 
-/// A connection that [`connect`] has begun.
+/// A connection that [`connect`] has started.
 #[derive(Debug)]
 pub enum Connecting {
-    /// Already connected: Unix sockets always are.
+    /// Connected: Unix sockets always are.
     Done(OwnedFd),
-    /// Under way. When the socket is ready to write, ask [`finish_connect`].
+    /// In progress. When the socket is writable, call [`finish_connect`].
     InProgress(OwnedFd),
 }
 
 impl Connecting {
-    /// The socket, however far it is.
+    /// Returns the socket, in either state.
     pub fn into_fd(self) -> OwnedFd {
         match self {
             Connecting::Done(fd) | Connecting::InProgress(fd) => fd,
@@ -36,7 +35,7 @@ impl AsFd for Connecting {
     }
 }
 
-/// Opens a stream socket and begins to connect it to `remote`.
+/// Opens a stream socket and starts to connect it to `remote`.
 ///
 /// ```
 /// use std::os::fd::{AsFd, AsRawFd};
@@ -57,35 +56,34 @@ impl AsFd for Connecting {
 ///
 /// # Errors
 ///
-/// As socket(2) and connect(2). A Unix peer whose backlog is full gives `ResourceBusy`: nothing is
-/// under way, and a later attempt needs a new call. (The kernel's own `EAGAIN` would read as "wait
-/// for readiness", which would then come and mean nothing.)
+/// Those of socket(2) and connect(2). `ResourceBusy` if the backlog of a Unix peer is full: nothing
+/// is in progress, and a later attempt needs a new call. (The kernel's `EAGAIN` would suggest
+/// waiting for readiness, which is reported at once and means nothing.)
 pub fn connect(remote: &Address) -> io::Result<Connecting> {
-    begin(open(remote, libc::SOCK_STREAM)?, remote)
+    start(open(remote, libc::SOCK_STREAM)?, remote)
 }
 
-/// As [`connect`], from the address `local`.
+/// Like [`connect`], but from the address `local`.
 ///
 /// # Errors
 ///
-/// As bind(2), and those of [`connect`].
+/// Those of bind(2) and of [`connect`].
 pub fn connect_from(remote: &Address, local: &Address) -> io::Result<Connecting> {
     let socket = open(remote, libc::SOCK_STREAM)?;
     bind_to(&socket, local)?;
-    begin(socket, remote)
+    start(socket, remote)
 }
 
 /// Opens a datagram socket that sends to `remote` and receives only from there.
 ///
 /// # Errors
 ///
-/// As socket(2) and connect(2).
+/// Those of socket(2) and connect(2).
 pub fn connect_datagram(remote: &Address) -> io::Result<OwnedFd> {
-    begin(open(remote, libc::SOCK_DGRAM)?, remote).map(Connecting::into_fd)
+    start(open(remote, libc::SOCK_DGRAM)?, remote).map(Connecting::into_fd)
 }
 
-/// Makes a datagram socket send to `remote` from now on, and receive only from there. This does not
-/// wait.
+/// Makes a datagram socket send to `remote` and receive only from there. This does not block.
 ///
 /// # Errors
 ///
@@ -97,35 +95,34 @@ pub fn set_peer(socket: impl AsFd, remote: &Address) -> io::Result<()> {
     check(unsafe { libc::connect(socket, kernel.as_ptr(), kernel.length()) }).map(drop)
 }
 
-fn begin(socket: OwnedFd, remote: &Address) -> io::Result<Connecting> {
+fn start(socket: OwnedFd, remote: &Address) -> io::Result<Connecting> {
     let kernel = KernelAddress::new(remote);
     // SAFETY: `kernel` is readable for its length and outlives the call.
     let result =
         check(unsafe { libc::connect(socket.as_raw_fd(), kernel.as_ptr(), kernel.length()) });
     match result {
         Ok(_) => Ok(Connecting::Done(socket)),
-        // An interrupted connect goes on by itself; a second call would only tell so.
+        // An interrupted connect continues in the background; a second call would return EALREADY.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => {
             Ok(Connecting::InProgress(socket))
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            let message =
-                format!("{remote} takes no more connections for now: its backlog is full");
+            let message = format!("the backlog of {remote} is full");
             Err(io::Error::new(io::ErrorKind::ResourceBusy, message))
         }
         Err(error) => Err(error),
     }
 }
 
-/// Whether the socket is connected; false while that is still under way.
+/// Returns true if the socket is connected, false while the attempt is in progress.
 ///
 /// # Errors
 ///
-/// Why the connection failed, as connect(2) would tell; `NotConnected` for a socket that never
-/// began to connect, or whose error has been taken before.
+/// The reason of a failure, as from connect(2); `NotConnected` for a socket that never started to
+/// connect, or after its error was taken.
 pub fn finish_connect(socket: impl AsFd) -> io::Result<bool> {
     let socket = socket.as_fd();
-    if !is_settled(socket)? {
+    if !is_over(socket)? {
         return Ok(false);
     }
     match option::take_error(socket)? {
@@ -134,9 +131,9 @@ pub fn finish_connect(socket: impl AsFd) -> io::Result<bool> {
     }
 }
 
-/// Whether the kernel has anything to say: while a connection is under way, it has not.
-fn is_settled(socket: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-    // SAFETY: `asked` is one entry, as the call is told, and outlives it.
-    retry(|| check(unsafe { libc::poll(&raw mut asked, 1, 0) })).map(|count| count > 0)
+/// Returns true if the attempt is over: poll(2) reports nothing while it is in progress.
+fn is_over(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut polled = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the call reads and writes one entry, and `polled` outlives it.
+    retry(|| check(unsafe { libc::poll(&raw mut polled, 1, 0) })).map(|count| count > 0)
 }

@@ -1,4 +1,4 @@
-//! The process at the other end of a Unix socket.
+//! Credentials of the process at the other end of a Unix socket.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -8,10 +8,10 @@ use std::os::fd::AsRawFd;
 #[cfg(has_getpeereid)]
 use crate::syscall::check;
 
-/// The user and the process of a Unix peer, as they were when it connected or listened.
+/// User and process of a Unix peer at the time when it connected or listened.
 ///
-/// The kernel wrote them down, so a peer cannot lie about them. A process may have handed its
-/// socket on, and its id may belong to another process by now, so decide by the user.
+/// The kernel recorded them, so a peer cannot forge them. The peer may have passed its socket on,
+/// and its process id may have been reused, so base decisions on the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PeerCredentials {
@@ -19,7 +19,7 @@ pub struct PeerCredentials {
     pub uid: u32,
     /// Effective group id.
     pub gid: u32,
-    /// Process id, where the system has it (Linux, Apple systems).
+    /// Process id. None if the system does not record it (all but Linux and Apple systems).
     pub pid: Option<u32>,
 }
 
@@ -32,7 +32,7 @@ pub struct PeerCredentials {
 ///
 /// let (ours, theirs) = UnixStream::pair()?;
 /// let (one, other) = (socket::peer_credentials(&ours)?, socket::peer_credentials(&theirs)?);
-/// assert_eq!(one, other, "both ends are ours");
+/// assert_eq!(one, other, "both ends belong to this process");
 /// assert!(one.pid.is_none_or(|pid| pid == std::process::id()));
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -52,11 +52,11 @@ pub fn peer_credentials(socket: impl AsFd) -> io::Result<PeerCredentials> {
 
 #[cfg(has_so_peercred)]
 fn ask(socket: impl AsFd) -> io::Result<PeerCredentials> {
-    let told: libc::ucred = super::option::get(socket, libc::SOL_SOCKET, libc::SO_PEERCRED)?;
-    // A socket without a peer has the process 0 and the user -1.
-    match u32::try_from(told.pid) {
-        Ok(pid) if pid != 0 || told.uid != u32::MAX => {
-            Ok(PeerCredentials { uid: told.uid, gid: told.gid, pid: Some(pid) })
+    let peer: libc::ucred = super::option::get(socket, libc::SOL_SOCKET, libc::SO_PEERCRED)?;
+    // Linux returns process 0 and user -1 for a socket without a peer.
+    match u32::try_from(peer.pid) {
+        Ok(pid) if pid != 0 || peer.uid != u32::MAX => {
+            Ok(PeerCredentials { uid: peer.uid, gid: peer.gid, pid: Some(pid) })
         }
         _ => Err(io::ErrorKind::NotConnected.into()),
     }
@@ -78,6 +78,6 @@ fn ask(socket: impl AsFd) -> io::Result<PeerCredentials> {
 
 #[cfg(not(any(has_so_peercred, has_getpeereid)))]
 fn ask(_: impl AsFd) -> io::Result<PeerCredentials> {
-    let message = "this system does not name the peer of a Unix socket";
+    let message = "this system has no credentials of Unix peers";
     Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }

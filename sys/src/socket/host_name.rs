@@ -1,4 +1,4 @@
-//! Names of addresses.
+//! Host names of addresses.
 
 use std::ffi::{CStr, c_char};
 use std::io;
@@ -6,11 +6,18 @@ use std::net::SocketAddr;
 
 use super::KernelAddress;
 
-/// Longest name that getnameinfo(3) returns (NI_MAXHOST), with the zero behind it.
+/// Size of the longest name that getnameinfo(3) returns (NI_MAXHOST), with its terminating zero.
 const ROOM: usize = 1025;
 
-/// Returns the name of the host that has `address`, by getnameinfo(3). This blocks for as long as
-/// the resolver takes.
+/// Returns the name of the host that has `address`, by getnameinfo(3). Blocks for as long as the
+/// resolver takes.
+///
+/// ```no_run
+/// use mainspring_sys::socket::host_name;
+///
+/// assert_eq!(host_name(([127, 0, 0, 1], 0).into())?, "localhost");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -20,7 +27,7 @@ pub fn host_name(address: SocketAddr) -> io::Result<String> {
     let mut name: [c_char; ROOM] = [0; ROOM];
     let length = ROOM as _;
     // SAFETY: `kernel` is readable for its length, `name` has room for `length` bytes, no service
-    // is asked for, and both outlive the call.
+    // is requested, and both outlive the call.
     let result = unsafe {
         libc::getnameinfo(
             kernel.as_ptr(),
@@ -63,7 +70,7 @@ fn failure(number: libc::c_int) -> io::Error {
 mod tests {
     use super::*;
 
-    /// Every resolver has a name for the loopback, or says that it has none.
+    /// Every resolver has a name for the loopback, or reports that it has none.
     #[test]
     fn the_loopback_has_a_name_or_none() {
         match host_name(([127, 0, 0, 1], 80).into()) {

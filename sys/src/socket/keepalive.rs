@@ -1,8 +1,7 @@
-//! Lifetime of a silent or dead connection: keepalive, the limit of unacknowledged data, and the
-//! end by reset.
+//! Keepalive, user timeout and linger: options that decide when a connection ends.
 //!
 //! The kernel counts these times in whole seconds or milliseconds. A [`Duration`] is rounded up, so
-//! no time becomes 0, which means something else to the kernel (the default, or a reset).
+//! no duration becomes 0, which has another meaning (the default, or a reset).
 
 use std::io;
 use std::os::fd::AsFd;
@@ -10,7 +9,8 @@ use std::time::Duration;
 
 use super::option::{get, get_flag, set, set_flag};
 
-/// When and how often a silent peer is probed. None leaves a value as it is, at first the system's.
+/// Times at which a silent peer is probed. None leaves a value unchanged, which initially is the
+/// system's default.
 ///
 /// ```
 /// use mainspring_sys::socket::{self, KeepaliveTimes};
@@ -33,17 +33,18 @@ use super::option::{get, get_flag, set, set_flag};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KeepaliveTimes {
-    /// Silence before the first probe (`TCP_KEEPIDLE`; `TCP_KEEPALIVE` on Apple systems), in whole
-    /// seconds.
+    /// Idle time before the first probe (`TCP_KEEPIDLE`; `TCP_KEEPALIVE` on Apple systems), in
+    /// whole seconds.
     pub idle: Option<Duration>,
     /// Time between two probes (`TCP_KEEPINTVL`), in whole seconds.
     pub interval: Option<Duration>,
-    /// Number of unanswered probes that ends the connection with `TimedOut` (`TCP_KEEPCNT`).
+    /// Number of unanswered probes after which the connection fails with `TimedOut`
+    /// (`TCP_KEEPCNT`).
     pub count: Option<u32>,
 }
 
-/// Probes a silent peer from time to time (`SO_KEEPALIVE`). Without
-/// [times](set_keepalive_times) the first probe comes after two hours on most systems.
+/// Turns probing of a silent peer on or off (`SO_KEEPALIVE`). Unless [times](set_keepalive_times)
+/// are set, the first probe is sent after two hours on most systems.
 ///
 /// # Errors
 ///
@@ -61,15 +62,15 @@ pub fn keepalive(socket: impl AsFd) -> io::Result<bool> {
     get_flag(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE)
 }
 
-/// Probes a silent peer at these times, which turns keepalive on. See tcp(7).
+/// Sets the times at which a silent peer is probed, and turns keepalive on. See tcp(7).
 ///
 /// Times are rounded up to seconds.
 ///
 /// # Errors
 ///
-/// `InvalidInput` for a time or a count that is zero or too large, before anything is changed
-/// except by the kernel's own limits (Linux: 32767 seconds, 127 probes); `Unsupported` where the
-/// system has no such options (OpenBSD); those of setsockopt(2).
+/// `InvalidInput` for a time or a count that is zero or too large; then nothing has changed, unless
+/// only the kernel refused a value (Linux: above 32767 seconds, 127 probes). `Unsupported` where
+/// the system has no such options (OpenBSD); those of setsockopt(2).
 pub fn set_keepalive_times(socket: impl AsFd, times: &KeepaliveTimes) -> io::Result<()> {
     let socket = socket.as_fd();
     let idle = times.idle.map(|time| seconds("idle time", time)).transpose()?;
@@ -129,15 +130,16 @@ fn keepalive_values(_: impl AsFd) -> io::Result<[u32; 3]> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Limits how long sent data may stay unacknowledged before the connection ends with `TimedOut`
-/// (`TCP_USER_TIMEOUT`, tcp(7)). None is the system's default, which retries for many minutes.
+/// Limits the time that sent data may stay unacknowledged before the connection fails with
+/// `TimedOut` (`TCP_USER_TIMEOUT`, tcp(7)). None is the system's default, which retries for many
+/// minutes.
 ///
 /// The time is rounded up to milliseconds.
 ///
 /// # Errors
 ///
-/// `InvalidInput` for zero, which would be the default, and for more than 24 days; `Unsupported`
-/// where the system has no such option (all but Linux).
+/// `InvalidInput` for zero, which the kernel takes for the default, and for more than 24 days;
+/// `Unsupported` where the system has no such option (all but Linux).
 pub fn set_user_timeout(socket: impl AsFd, limit: Option<Duration>) -> io::Result<()> {
     let limit = limit.map(|limit| milliseconds("user timeout", limit)).transpose()?;
     #[cfg(has_user_timeout)]
@@ -149,7 +151,7 @@ pub fn set_user_timeout(socket: impl AsFd, limit: Option<Duration>) -> io::Resul
     }
 }
 
-/// Returns the limit of unacknowledged data, or None for the system's default.
+/// Returns the limit of unacknowledged data; None for the system's default.
 ///
 /// # Errors
 ///
@@ -167,8 +169,8 @@ pub fn user_timeout(socket: impl AsFd) -> io::Result<Option<Duration>> {
     }
 }
 
-/// Makes close(2) drop what is unsent and reset the connection (`SO_LINGER` with zero), or send it
-/// in the background, the default.
+/// Selects what close(2) does with unsent data: discard it and reset the connection (`SO_LINGER`
+/// with zero), or send it in the background, which is the default.
 ///
 /// # Errors
 ///
@@ -178,12 +180,11 @@ pub fn set_linger_zero(socket: impl AsFd, on: bool) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, LINGER, value)
 }
 
-/// Resets the connection when the socket is closed, for zero; otherwise the same as
-/// [`set_linger_zero`] with false.
+/// For zero, makes close(2) reset the connection; otherwise like [`set_linger_zero`] with false.
 ///
-/// A time that is not zero is not kept. The kernel would block the thread in close(2) until the
-/// peer has all data or the time is over, even for a non-blocking socket (socket(7)). So the data
-/// is sent in the background, without a limit. For one see [`set_user_timeout`].
+/// A time other than zero is ignored. With it, close(2) would block the thread until the peer has
+/// all data or the time is over, even for a non-blocking socket (socket(7)). Instead the data is
+/// sent in the background, without a limit. To set a limit, use [`set_user_timeout`].
 ///
 /// # Errors
 ///
@@ -193,8 +194,9 @@ pub fn set_linger(socket: impl AsFd, linger: Option<Duration>) -> io::Result<()>
     set_linger_zero(socket, linger == Some(Duration::ZERO))
 }
 
-/// Returns how long close(2) waits for unsent data (`SO_LINGER`): zero resets the connection, None
-/// sends in the background. Other times only come from elsewhere, and block the thread that closes.
+/// Returns the time that close(2) waits for unsent data (`SO_LINGER`). Zero resets the connection;
+/// None sends in the background. Other times were set by other code, and block the thread that
+/// closes.
 ///
 /// # Errors
 ///
@@ -210,20 +212,20 @@ const LINGER: libc::c_int = libc::SO_LINGER_SEC;
 #[cfg(not(has_so_linger_sec))]
 const LINGER: libc::c_int = libc::SO_LINGER;
 
-fn seconds(what: &str, time: Duration) -> io::Result<libc::c_int> {
-    positive(what, time.as_nanos().div_ceil(1_000_000_000))
+fn seconds(name: &str, time: Duration) -> io::Result<libc::c_int> {
+    positive(name, time.as_nanos().div_ceil(1_000_000_000))
 }
 
-fn milliseconds(what: &str, time: Duration) -> io::Result<libc::c_int> {
-    positive(what, time.as_nanos().div_ceil(1_000_000))
+fn milliseconds(name: &str, time: Duration) -> io::Result<libc::c_int> {
+    positive(name, time.as_nanos().div_ceil(1_000_000))
 }
 
-/// Zero means "default" to the kernel, so it is no value here.
-fn positive(what: &str, value: u128) -> io::Result<libc::c_int> {
+/// Refuses zero, which the kernel takes for "default", and values above `c_int::MAX`.
+fn positive(name: &str, value: u128) -> io::Result<libc::c_int> {
     let problem = match libc::c_int::try_from(value) {
         Ok(0) => "cannot be zero",
         Ok(value) => return Ok(value),
         Err(_) => "is too large",
     };
-    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("the {what} {problem}")))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("the {name} {problem}")))
 }

@@ -1,15 +1,15 @@
-//! Sockets: what [`std::net`] lacks for a loop.
+//! Sockets: the functions that [`std::net`] lacks for an event loop.
 //!
-//! Sockets whose connect does not wait, accept with its errors sorted by what to do about them,
-//! Unix addresses of all kinds, and options. What std has already (reading, writing, multicast) is
-//! one conversion away: `TcpStream::from(fd)`.
+//! Non-blocking connect, accept with classified errors, Unix addresses of all kinds, and options.
+//! For everything that std has (reading, writing, multicast), convert the descriptor:
+//! `TcpStream::from(fd)`.
 //!
 //! # Invariants
 //!
-//! * Every socket made here is close-on-exec and non-blocking before anybody else sees it, where
-//!   the kernel can in the call that makes it.
-//! * No call made here raises SIGPIPE: the error `EPIPE` comes back instead.
-//! * No address is cut: what does not fit is an error.
+//! * Every socket that this module creates is close-on-exec and non-blocking before any other code
+//!   gets it. Where the kernel supports it, the call that creates the socket sets both.
+//! * No call of this module raises SIGPIPE: it returns the error `EPIPE` instead.
+//! * No address is truncated: one that does not fit is an error.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -53,11 +53,11 @@ pub use unix::UnixAddress;
 
 use address::KernelAddress;
 
-/// The address that the socket itself has.
+/// Returns the local address of the socket.
 ///
 /// # Errors
 ///
-/// As getsockname(2); `Unsupported` for a family that is neither internet nor Unix.
+/// Those of getsockname(2); `Unsupported` for a family that is neither internet nor Unix.
 pub fn local_addr(socket: impl AsFd) -> io::Result<Address> {
     let socket = socket.as_fd().as_raw_fd();
     let ((), address) = KernelAddress::receive(|address, length| {
@@ -68,12 +68,12 @@ pub fn local_addr(socket: impl AsFd) -> io::Result<Address> {
     address.address()
 }
 
-/// The address that the socket is connected to.
+/// Returns the address that the socket is connected to.
 ///
 /// # Errors
 ///
-/// As getpeername(2), `NotConnected` above all; `Unsupported` for a family that is neither internet
-/// nor Unix.
+/// Those of getpeername(2), above all `NotConnected`; `Unsupported` for a family that is neither
+/// internet nor Unix.
 pub fn peer_addr(socket: impl AsFd) -> io::Result<Address> {
     let socket = socket.as_fd().as_raw_fd();
     let ((), address) = KernelAddress::receive(|address, length| {
@@ -84,18 +84,32 @@ pub fn peer_addr(socket: impl AsFd) -> io::Result<Address> {
     address.address()
 }
 
-/// Tells the peer that nothing more comes: it reads end of file after the last byte. Reading goes
-/// on.
+/// Closes the write side: the peer reads end of file after the last byte. Reading is still
+/// possible.
+///
+/// ```
+/// use mainspring_sys::socket;
+/// use std::io::{Read, Write};
+/// use std::os::unix::net::UnixStream;
+///
+/// let (mut ours, mut theirs) = UnixStream::pair()?;
+/// ours.write_all(b"last")?;
+/// socket::shutdown_write(&ours)?;
+/// let mut received = String::new();
+/// theirs.read_to_string(&mut received)?;
+/// assert_eq!(received, "last");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Errors
 ///
-/// As shutdown(2): `NotConnected`.
+/// Those of shutdown(2): `NotConnected`.
 pub fn shutdown_write(socket: impl AsFd) -> io::Result<()> {
     // SAFETY: the call takes two integers and touches no memory of ours.
     check(unsafe { libc::shutdown(socket.as_fd().as_raw_fd(), libc::SHUT_WR) }).map(drop)
 }
 
-/// A new socket for addresses like `address`, of type `kind` (`SOCK_STREAM`, `SOCK_DGRAM`).
+/// Opens a socket of the family of `address` and of type `kind` (`SOCK_STREAM`, `SOCK_DGRAM`).
 #[cfg(has_atomic_cloexec)]
 fn open(address: &Address, kind: libc::c_int) -> io::Result<OwnedFd> {
     let kind = kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
@@ -103,7 +117,7 @@ fn open(address: &Address, kind: libc::c_int) -> io::Result<OwnedFd> {
     owned(unsafe { libc::socket(address.family(), kind, 0) })
 }
 
-/// A new socket for addresses like `address`, of type `kind` (`SOCK_STREAM`, `SOCK_DGRAM`).
+/// Opens a socket of the family of `address` and of type `kind` (`SOCK_STREAM`, `SOCK_DGRAM`).
 #[cfg(not(has_atomic_cloexec))]
 fn open(address: &Address, kind: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: the call takes integers and touches no memory of ours.
@@ -135,12 +149,12 @@ fn raise_no_sigpipe(_: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives a listener from elsewhere the options that the sockets it accepts inherit, and returns its
-/// address: `TCP_NODELAY` for TCP, `SO_NOSIGPIPE` on Apple systems. A [`listen`]ing socket of this
-/// module has the second one already.
+/// Sets the options of a listener that accepted sockets inherit, and returns its address:
+/// `TCP_NODELAY` for TCP, `SO_NOSIGPIPE` on Apple systems. A socket from [`listen`] already has the
+/// second one.
 ///
-/// An option set once on the listener costs no system call for each connection. It also cannot fail
-/// for a client that has reset in the meantime.
+/// Setting an option once on the listener costs no system call per connection. It also cannot fail
+/// for a client that has already reset the connection.
 ///
 /// ```
 /// use mainspring_sys::socket;

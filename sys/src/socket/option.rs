@@ -1,4 +1,4 @@
-//! Options of sockets, each one line over setsockopt(2).
+//! Socket options, each one call of setsockopt(2) or getsockopt(2).
 
 use std::io;
 use std::mem::size_of;
@@ -6,16 +6,17 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use crate::syscall::check;
 
-/// Sends small pieces at once (`TCP_NODELAY`), instead of waiting for more or for the peer's word.
+/// Sends small segments at once (`TCP_NODELAY`), instead of waiting for more data or for an
+/// acknowledgement.
 ///
 /// # Errors
 ///
-/// As setsockopt(2): not a TCP socket.
+/// Those of setsockopt(2): not a TCP socket.
 pub fn set_nodelay(socket: impl AsFd, on: bool) -> io::Result<()> {
     set_flag(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, on)
 }
 
-/// Returns true if small pieces are sent at once (`TCP_NODELAY`).
+/// Returns true if small segments are sent at once (`TCP_NODELAY`).
 ///
 /// # Errors
 ///
@@ -24,11 +25,11 @@ pub fn nodelay(socket: impl AsFd) -> io::Result<bool> {
     get_flag(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY)
 }
 
-/// Allows to bind to an address that is still cooling down after its last owner (`SO_REUSEADDR`).
+/// Allows binding to an address with connections of its last owner in TIME_WAIT (`SO_REUSEADDR`).
 ///
 /// # Errors
 ///
-/// As setsockopt(2).
+/// Those of setsockopt(2).
 pub fn set_reuse_address(socket: impl AsFd, on: bool) -> io::Result<()> {
     set_flag(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, on)
 }
@@ -42,12 +43,12 @@ pub fn reuse_address(socket: impl AsFd) -> io::Result<bool> {
     get_flag(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR)
 }
 
-/// Allows several sockets to be bound to one address (`SO_REUSEPORT`). Linux then spreads
-/// connections over them; elsewhere the last one may get them all.
+/// Allows several sockets to be bound to one address (`SO_REUSEPORT`). Linux then distributes
+/// connections over them; elsewhere the last socket may get them all.
 ///
 /// # Errors
 ///
-/// `Unsupported` where the kernel has no such option.
+/// `Unsupported` if the kernel has no such option; those of setsockopt(2).
 pub fn set_reuse_port(socket: impl AsFd, on: bool) -> io::Result<()> {
     #[cfg(has_reuse_port)]
     return set_flag(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, on);
@@ -73,16 +74,16 @@ pub fn reuse_port(socket: impl AsFd) -> io::Result<bool> {
     }
 }
 
-/// Whether an IPv6 socket bound to `[::]` leaves IPv4 to others (`IPV6_V6ONLY`).
+/// Selects if an IPv6 socket bound to `[::]` leaves IPv4 to other sockets (`IPV6_V6ONLY`).
 ///
 /// # Errors
 ///
-/// As setsockopt(2): not an IPv6 socket.
+/// Those of setsockopt(2): not an IPv6 socket.
 pub fn set_v6_only(socket: impl AsFd, on: bool) -> io::Result<()> {
     set_flag(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, on)
 }
 
-/// Returns true if an IPv6 socket bound to `[::]` leaves IPv4 to others (`IPV6_V6ONLY`).
+/// Returns true if an IPv6 socket bound to `[::]` leaves IPv4 to other sockets (`IPV6_V6ONLY`).
 ///
 /// # Errors
 ///
@@ -91,49 +92,48 @@ pub fn v6_only(socket: impl AsFd) -> io::Result<bool> {
     get_flag(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
 }
 
-/// Asks for room for this many unsent bytes (`SO_SNDBUF`); the kernel rounds, and Linux doubles.
-/// More than a C `int` holds is asked for as the largest one, which every kernel cuts or refuses.
+/// Sets the size of the send buffer in bytes (`SO_SNDBUF`). The kernel rounds it, and Linux doubles
+/// it. A value above `c_int::MAX` is set as `c_int::MAX`, which every kernel reduces or refuses.
 ///
 /// # Errors
 ///
-/// As setsockopt(2).
+/// Those of setsockopt(2).
 pub fn set_send_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, clamped(bytes))
 }
 
-/// Asks for room for this many unread bytes (`SO_RCVBUF`); the kernel rounds, and Linux doubles.
-/// Otherwise like [`set_send_buffer`].
+/// Sets the size of the receive buffer in bytes (`SO_RCVBUF`), like [`set_send_buffer`].
 ///
 /// # Errors
 ///
-/// As setsockopt(2).
+/// Those of setsockopt(2).
 pub fn set_recv_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, clamped(bytes))
 }
 
-/// The room for unsent bytes, as the kernel counts it.
+/// Returns the size of the send buffer in bytes, as the kernel counts it.
 ///
 /// # Errors
 ///
-/// As getsockopt(2).
+/// Those of getsockopt(2).
 pub fn send_buffer(socket: impl AsFd) -> io::Result<usize> {
     integer(socket, libc::SO_SNDBUF).map(|bytes| bytes.max(0) as usize)
 }
 
-/// The room for unread bytes, as the kernel counts it.
+/// Returns the size of the receive buffer in bytes, as the kernel counts it.
 ///
 /// # Errors
 ///
-/// As getsockopt(2).
+/// Those of getsockopt(2).
 pub fn recv_buffer(socket: impl AsFd) -> io::Result<usize> {
     integer(socket, libc::SO_RCVBUF).map(|bytes| bytes.max(0) as usize)
 }
 
-/// Takes the error that waits at the socket (`SO_ERROR`); the next call finds none.
+/// Takes the pending error of the socket (`SO_ERROR`). The next call finds none.
 ///
 /// # Errors
 ///
-/// As getsockopt(2): not a socket.
+/// Those of getsockopt(2): not a socket.
 pub fn take_error(socket: impl AsFd) -> io::Result<Option<io::Error>> {
     let number = integer(socket, libc::SO_ERROR)?;
     Ok((number != 0).then(|| io::Error::from_raw_os_error(number)))
@@ -144,7 +144,7 @@ pub(super) fn is_listening(socket: impl AsFd) -> io::Result<bool> {
     get_flag(socket, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)
 }
 
-/// Makes writes to a closed peer an error and no signal (`SO_NOSIGPIPE`).
+/// Makes writes to a closed peer return an error without a signal (`SO_NOSIGPIPE`).
 #[cfg(has_so_nosigpipe)]
 pub(super) fn set_no_sigpipe(socket: impl AsFd) -> io::Result<()> {
     set_flag(socket, libc::SOL_SOCKET, libc::SO_NOSIGPIPE, true)
@@ -154,7 +154,8 @@ fn clamped(bytes: usize) -> libc::c_int {
     libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX)
 }
 
-/// A C struct or integer that is an option's value: every bit pattern of the right length is one.
+/// A C struct or integer that is the value of an option: every bit pattern of the right length is
+/// valid.
 pub(super) trait Value: Copy {
     /// All zeroes.
     const ZERO: Self;
@@ -202,7 +203,7 @@ pub(super) fn set<T: Value>(
 ) -> io::Result<()> {
     let (socket, length) = (socket.as_fd().as_raw_fd(), size_of::<T>() as libc::socklen_t);
     let value = (&raw const value).cast();
-    // SAFETY: `value` points to a whole T, which outlives the call.
+    // SAFETY: `value` points to a whole `T`, which outlives the call.
     check(unsafe { libc::setsockopt(socket, level, name, value, length) }).map(drop)
 }
 
@@ -214,8 +215,8 @@ pub(super) fn get<T: Value>(
     let mut value = T::ZERO;
     let mut length = size_of::<T>() as libc::socklen_t;
     let (socket, place) = (socket.as_fd().as_raw_fd(), (&raw mut value).cast());
-    // SAFETY: `place` has room for `length` bytes, both outlive the call, and every bit pattern is a
-    // T, as `Value` promises.
+    // SAFETY: `place` has room for `length` bytes, both outlive the call, and every bit pattern is
+    // a `T`, as `Value` guarantees.
     check(unsafe { libc::getsockopt(socket, level, name, place, &raw mut length) })?;
     Ok(value)
 }

@@ -1,19 +1,19 @@
-//! Error messages for texts that are no address.
+//! Error messages for texts that are not addresses.
 
 use std::io;
 use std::net::IpAddr;
 
-/// Longest part of a text that a message shows, in characters. The text may be a stranger's input.
+/// Longest part of a text that a message shows, in characters. The text may be untrusted input.
 const SHOWN: usize = 80;
 
-/// Returns the error for `text`, which cannot be read as an address.
-pub(super) fn refused(text: &str) -> io::Error {
-    let message = format!("{} is no address: {}", quoted(text), reason(text));
+/// Returns the error for `text`, which cannot be parsed as an address.
+pub(super) fn parse_error(text: &str) -> io::Error {
+    let message = format!("{} is not an address: {}", quoted(text), reason(text));
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
-/// Returns `text` in quotation marks with special characters escaped. Of a long text it is the
-/// beginning and the length.
+/// Returns `text` in quotation marks, with special characters escaped. Of a long text, only the
+/// beginning and the length are shown.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         None => format!("{text:?}"),
@@ -33,11 +33,11 @@ fn reason(text: &str) -> String {
         }
         Some((host, port)) if is_ip(host) && port.is_empty() => "its port is missing".into(),
         Some((host, _)) if is_ip(host) => "a port is a number up to 65535".into(),
-        _ => format!("{FORMS}; a host's name has to be looked up first"),
+        _ => format!("{FORMS}; look up the host name first"),
     }
 }
 
-/// True for an IP address, in brackets or without.
+/// Returns true for an IP address, with or without brackets.
 fn is_ip(text: &str) -> bool {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     bare.unwrap_or(text).parse::<IpAddr>().is_ok()
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_message_says_what_is_wrong() {
+    fn the_message_explains_the_error() {
         for (text, expected) in [
             ("127.0.0.1:99999", "a port is a number up to 65535"),
             ("127.0.0.1:http", "a port is a number up to 65535"),
@@ -58,21 +58,21 @@ mod tests {
             ("[::1]", "it has no port; expected IP:PORT"),
             ("::1", "it has no port; expected IP:PORT"),
             ("fe80::1:99999", "an IPv6 address before a port needs brackets"),
-            ("localhost:80", "a host's name has to be looked up first"),
-            ("localhost:99999", "a host's name has to be looked up first"),
-            ("", "a host's name has to be looked up first"),
+            ("localhost:80", "look up the host name first"),
+            ("localhost:99999", "look up the host name first"),
+            ("", "look up the host name first"),
         ] {
-            let said = refused(text).to_string();
-            assert!(said.starts_with(&format!("{text:?} is no address: ")), "{said}");
-            assert!(said.contains(expected), "{said}");
+            let message = parse_error(text).to_string();
+            assert!(message.starts_with(&format!("{text:?} is not an address: ")), "{message}");
+            assert!(message.contains(expected), "{message}");
         }
     }
 
     #[test]
-    fn a_long_text_is_not_shown_whole() {
-        let said = refused(&"é".repeat(100_000)).to_string();
-        assert!(said.len() < 500, "{}", said.len());
-        assert!(said.contains("é\"… (200000 bytes) is no address"), "{said}");
+    fn a_long_text_is_shortened() {
+        let message = parse_error(&"é".repeat(100_000)).to_string();
+        assert!(message.len() < 500, "{}", message.len());
+        assert!(message.contains("é\"… (200000 bytes) is not an address: "), "{message}");
         assert_eq!(quoted(&"x".repeat(80)), format!("{:?}", "x".repeat(80)));
     }
 }

@@ -1,13 +1,14 @@
-//! Files of Unix sockets: taking over one that no process uses, and the removal of one's own.
+//! Files of Unix sockets: taking over a stale file, and removing one's own when it is no longer
+//! needed.
 //!
-//! bind(2) makes the file and no call removes it, so a daemon that was killed leaves it behind, and
-//! its successor gets `AddrInUse`.
+//! bind(2) creates the file and no call removes it. So a daemon that was killed leaves it behind,
+//! and the next one gets `AddrInUse`.
 //!
 //! # Invariants
 //!
 //! * A file is removed only if it is a socket, no socket of any process is bound to it, and it is
-//!   still the file that was asked about.
-//! * Two processes that take over files of one directory do so one after the other.
+//!   still the file that was checked.
+//! * Two processes that take over files in one directory do so one after the other.
 
 #[cfg(has_flock)]
 use std::fs::File;
@@ -28,10 +29,10 @@ const PAUSE: Duration = Duration::from_millis(1);
 #[cfg(has_flock)]
 const ATTEMPTS: u32 = 100;
 
-/// The file of a bound Unix socket. It is removed when this is dropped, if it is still the same
-/// file; by then another process may have taken the path over.
+/// The file of a bound Unix socket. Dropping it removes the file, unless another process has
+/// replaced the file in the meantime.
 ///
-/// A process made by fork(2) removes nothing, since the file is its parent's.
+/// A process made by fork(2) removes nothing, because the file belongs to its parent.
 ///
 /// ```
 /// use mainspring_sys::socket::SocketFile;
@@ -57,7 +58,7 @@ pub struct SocketFile {
 impl SocketFile {
     /// Returns the file that `socket` is bound to.
     ///
-    /// A relative path is that of the present working directory, which may change later.
+    /// A relative path is resolved now, because the working directory may change later.
     ///
     /// # Errors
     ///
@@ -74,28 +75,29 @@ impl SocketFile {
         Ok(SocketFile { path, identity, owner: process::id() })
     }
 
-    /// The absolute path.
+    /// Returns the absolute path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns true if the path still leads to the same file.
+    /// Returns true if the path still refers to the same file.
     pub fn is_current(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity)
     }
 
-    /// Removes the file; false if it was gone, or another one had its place.
+    /// Removes the file. Returns false if it does not exist any more or was replaced by another
+    /// one.
     ///
     /// # Errors
     ///
-    /// Those of unlink(2): the directory cannot be written.
+    /// Those of unlink(2): the directory is not writable.
     pub fn remove(self) -> io::Result<bool> {
         let removed = self.remove_current();
         self.keep();
         removed
     }
 
-    /// Leaves the file where it is, for a successor that was handed the socket.
+    /// Keeps the file, for a successor that was passed the socket.
     pub fn keep(self) {
         std::mem::forget(self);
     }
@@ -114,13 +116,17 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // A destructor cannot return the error. The successor takes the file over.
+        // A destructor cannot return the error. The next daemon takes the file over.
         let _ = self.remove_current();
     }
 }
 
-/// Makes a socket at `address` by `make`, and once more after a stale file is out of the way.
-pub(super) fn taking_over<T>(address: &Address, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+/// Creates a socket at `address` by `make`. If a stale file is in the way, removes the file and
+/// tries again.
+pub(super) fn replacing_stale<T>(
+    address: &Address,
+    make: impl Fn() -> io::Result<T>,
+) -> io::Result<T> {
     let Some(path) = path_of(address) else { return make() };
     let _lock = lock(path)?;
     match make() {
@@ -143,7 +149,8 @@ fn identity(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
-/// Removes a socket file that no socket is bound to; false if it is in use or no socket.
+/// Removes a socket file that no socket is bound to. Returns false if the file is in use or not a
+/// socket.
 fn remove_stale(path: &Path) -> io::Result<bool> {
     let Some(found) = lstat(path)? else { return Ok(true) };
     if !found.file_type().is_socket() || is_bound(path)? {
@@ -164,9 +171,9 @@ fn lstat(path: &Path) -> io::Result<Option<Metadata>> {
     }
 }
 
-/// Returns true if some process has a socket bound to the file. Only ECONNREFUSED is a no.
+/// Returns true if some process has a socket bound to the file. Only ECONNREFUSED means no.
 ///
-/// A datagram socket asks, because a stream listener refuses it with EPROTOTYPE before anything
+/// The check uses a datagram socket. A stream listener refuses it with EPROTOTYPE before anything
 /// reaches its backlog, even between bind(2) and listen(2).
 fn is_bound(path: &Path) -> io::Result<bool> {
     let address = UnixAddress::from_pathname(path)?.into();
@@ -176,8 +183,8 @@ fn is_bound(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Locks the directory of `path` (flock(2)) until the file is dropped, so that the check and the
-/// removal of one process do not overlap with those of another.
+/// Locks the directory of `path` (flock(2)) until the file is dropped, so that check and removal do
+/// not overlap with those of another process.
 #[cfg(has_flock)]
 fn lock(path: &Path) -> io::Result<File> {
     let directory = match path.parent() {
@@ -206,7 +213,7 @@ fn try_lock(directory: &File) -> io::Result<()> {
     .map(drop)
 }
 
-/// Without flock(2) only the identity of the file is checked.
+/// Without flock(2), only the identity of the file is checked.
 #[cfg(not(has_flock))]
 fn lock(_: &Path) -> io::Result<Option<std::fs::File>> {
     Ok(None)

@@ -1,9 +1,9 @@
-//! Addresses as text.
+//! Addresses as text: formatting and parsing.
 //!
 //! # Invariants
 //!
-//! * Every address is read back from its text.
-//! * The text is printable and has one line, whatever a peer has put into its address.
+//! * Parsing the text of an address gives the same address.
+//! * The text is printable and has one line, whatever bytes a peer's address contains.
 
 use std::ffi::{CString, OsStr};
 use std::fmt::{self, Write};
@@ -12,13 +12,13 @@ use std::net::{SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 use std::str::FromStr;
 
-use super::parse_error::{quoted, refused};
+use super::parse_error::{parse_error, quoted};
 use super::unix::invalid;
 use super::{Address, UnixAddress};
 
-/// Text between an IPv6 address and its flow information, where that is not zero.
+/// Separator between an IPv6 address and its flow information, if that is not zero.
 const FLOW: &str = "?flowinfo=";
-/// Text of a Unix address without a path or name.
+/// Text of a Unix address without path or name.
 const UNNAMED: &str = "(unnamed)";
 
 impl fmt::Display for Address {
@@ -42,21 +42,21 @@ impl FromStr for Address {
         }
         match text.parse() {
             Ok(address) => Ok(Address::Inet(address)),
-            Err(_) => special(text).unwrap_or_else(|| Err(refused(text))),
+            Err(_) => parse_special_v6(text).unwrap_or_else(|| Err(parse_error(text))),
         }
     }
 }
 
-/// Reads an IPv6 address with flow information or with the name of an interface; None if the text
-/// has neither.
-fn special(text: &str) -> Option<io::Result<Address>> {
+/// Parses an IPv6 address with flow information or with an interface name. None if the text has
+/// neither.
+fn parse_special_v6(text: &str) -> Option<io::Result<Address>> {
     let (address, flow) = match text.split_once(FLOW) {
         Some((address, flow)) => (address, Some(flow.parse().ok()?)),
         None => (text, None),
     };
     let parsed = match address.parse::<SocketAddrV6>() {
         Ok(parsed) => Ok(parsed),
-        Err(_) => named_scope(address)?,
+        Err(_) => parse_named_scope(address)?,
     };
     Some(parsed.map(|mut address| {
         address.set_flowinfo(flow.unwrap_or(0));
@@ -64,8 +64,8 @@ fn special(text: &str) -> Option<io::Result<Address>> {
     }))
 }
 
-/// Reads `[IP%NAME]:PORT`, where NAME is an interface of this machine. That is asked of the kernel.
-fn named_scope(text: &str) -> Option<io::Result<SocketAddrV6>> {
+/// Parses `[IP%NAME]:PORT`, where NAME is an interface of this machine, which the kernel looks up.
+fn parse_named_scope(text: &str) -> Option<io::Result<SocketAddrV6>> {
     let (ip, rest) = text.strip_prefix('[')?.split_once('%')?;
     let (name, port) = rest.rsplit_once("]:")?;
     if name.is_empty() || name.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -81,7 +81,7 @@ fn named_scope(text: &str) -> Option<io::Result<SocketAddrV6>> {
     })
 }
 
-/// The number of the network interface `name`, if there is one.
+/// Returns the number of the network interface `name`, if there is one.
 fn interface(name: &str) -> Option<u32> {
     let name = CString::new(name).ok()?;
     // SAFETY: `name` ends with a zero byte and outlives the call.
@@ -98,7 +98,8 @@ impl fmt::Display for UnixAddress {
         let Some(path) = self.as_pathname() else { return f.write_str(UNNAMED) };
         let path = path.as_os_str().as_bytes();
         match path {
-            // A path that looks like something else is written so that it does not.
+            // The first character is escaped if the path would look like an abstract name or like
+            // no name.
             [first @ (b'@' | b'('), rest @ ..] => {
                 write_hex(f, &[*first])?;
                 write_escaped(f, rest)
@@ -108,14 +109,14 @@ impl fmt::Display for UnixAddress {
     }
 }
 
-/// Writes printable text as it is, and every other byte as `\xNN`.
+/// Writes printable text unchanged, and every other byte as `\xNN`.
 fn write_escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {
             match char {
                 '\\' => f.write_str(r"\\")?,
                 '\'' | '"' => f.write_char(char)?,
-                // What is printable is written by one character.
+                // `escape_debug` leaves printable characters unchanged.
                 _ if char.escape_debug().len() == 1 => f.write_char(char)?,
                 _ => write_hex(f, char.encode_utf8(&mut [0; 4]).as_bytes())?,
             }
@@ -149,7 +150,7 @@ impl FromStr for UnixAddress {
     }
 }
 
-/// The bytes that [`write_escaped`] has written. Other escapes of Rust's byte strings are read too.
+/// Decodes the text of [`write_escaped`]. Other escapes of Rust's byte strings are accepted too.
 fn unescaped(text: &str) -> io::Result<Vec<u8>> {
     let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text);
     while let Some((plain, escape)) = rest.split_once('\\') {
@@ -162,7 +163,7 @@ fn unescaped(text: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The byte that an escape stands for, and the length of the escape without its backslash.
+/// Returns the byte of an escape, and the length of the escape without its backslash.
 fn escaped_byte(escape: &str) -> Option<(u8, usize)> {
     let byte = match *escape.as_bytes().first()? {
         b'x' => {
@@ -182,7 +183,7 @@ fn escaped_byte(escape: &str) -> Option<(u8, usize)> {
 fn bad_escape(escape: &str) -> io::Error {
     let shown: String = escape.chars().take(3).collect();
     let shown = quoted(&format!("\\{shown}"));
-    invalid(format!(r"{shown} is no escape: after unix: write a backslash as \\, a byte as \xNN"))
+    invalid(format!(r"invalid escape {shown}: after unix: write a backslash as \\, a byte as \xNN"))
 }
 
 #[cfg(test)]
@@ -197,7 +198,7 @@ mod tests {
         UnixAddress::from_pathname(OsStr::from_bytes(bytes)).unwrap().into()
     }
 
-    fn read_back(address: &Address) {
+    fn assert_parsed_back(address: &Address) {
         let text = address.to_string();
         assert_eq!(text.parse::<Address>().ok().as_ref(), Some(address), "{text}");
         if let Address::Unix(address) = address {
@@ -214,42 +215,43 @@ mod tests {
         })]
 
         #[test]
-        fn every_address_is_read_back_from_its_text(address in any_address()) {
-            read_back(&address);
+        fn every_address_is_parsed_back_from_its_text(address in any_address()) {
+            assert_parsed_back(&address);
         }
 
-        /// Bytes that are special somewhere: in Rust, in a shell, in a terminal, in this text.
+        /// Bytes with a special meaning somewhere: in Rust, in a shell, in a terminal, in this
+        /// text.
         #[test]
-        fn special_bytes_are_read_back(
+        fn special_bytes_are_parsed_back(
             bytes in vec(prop::sample::select(&b"@\\'\"x0n()/.: \n\x1b\x7f\xc3\xbc\xe2\x80\xae"[..]), 1..20),
         ) {
-            read_back(&path(&bytes));
+            assert_parsed_back(&path(&bytes));
             if cfg!(has_abstract_unix) {
-                read_back(&UnixAddress::from_abstract_name(&bytes).unwrap().into());
+                assert_parsed_back(&UnixAddress::from_abstract_name(&bytes).unwrap().into());
             }
         }
 
         #[test]
-        fn no_text_is_a_fault(text in r#"(unix:|\[|@)?[\\@x0-9a-f:%/?=.\]é"]{0,12}"#) {
+        fn any_text_is_an_address_or_an_error(text in r#"(unix:|\[|@)?[\\@x0-9a-f:%/?=.\]é"]{0,12}"#) {
             if let Ok(address) = text.parse::<Address>() {
-                read_back(&address);
+                assert_parsed_back(&address);
             }
         }
     }
 
     #[test]
-    fn what_is_special_is_read_back() {
+    fn special_names_are_parsed_back() {
         for bytes in [&b"@x"[..], b"(unnamed)", b"(", b"\\", b"\\x41", b"/a\xff", b"it's \"it\""] {
-            read_back(&path(bytes));
+            assert_parsed_back(&path(bytes));
         }
-        read_back(&UnixAddress::unnamed().into());
+        assert_parsed_back(&UnixAddress::unnamed().into());
         assert_eq!(path(b"@x").to_string(), r"unix:\x40x");
         assert_eq!(path("/ü\u{202e}".as_bytes()).to_string(), r"unix:/ü\xe2\x80\xae");
         assert_eq!(UnixAddress::unnamed().to_string(), "unix:(unnamed)");
     }
 
     #[test]
-    fn addresses_are_read_from_text() {
+    fn addresses_are_parsed() {
         for text in ["127.0.0.1:80", "[::1]:0", "[fe80::1%3]:22", "[::1]:1?flowinfo=7"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
@@ -280,11 +282,11 @@ mod tests {
     fn a_scope_may_be_the_name_of_an_interface() {
         let read = |name: &str| format!("[fe80::1%{name}]:22").parse::<Address>();
         let Some(found) = ["lo", "lo0"].iter().find_map(|name| read(name).ok()) else {
-            return; // The loopback interface has another name here, or there is none.
+            return; // This system has no loopback interface, or its name is unusual.
         };
         let Address::Inet(SocketAddr::V6(found)) = found else { panic!("{found}") };
         assert!(found.scope_id() != 0 && found.port() == 22, "{found}");
-        read_back(&Address::Inet(found.into()));
+        assert_parsed_back(&Address::Inet(found.into()));
         let unknown = read("no-such-interface").unwrap_err();
         assert!(unknown.to_string().contains("\"no-such-interface\""), "{unknown}");
         for text in ["[fe80::1%]:22", "[fe80::1%lo]", "[127.0.0.1%lo]:1", "fe80::1%lo:22"] {

@@ -1,7 +1,7 @@
-//! Sending and receiving once, without SIGPIPE.
+//! Sending and receiving, without SIGPIPE.
 //!
-//! write(2) to a socket whose peer has gone raises SIGPIPE, which kills a process that did not take
-//! care. Here the call itself is told not to (`MSG_NOSIGNAL`), or the socket was (`SO_NOSIGPIPE`).
+//! write(2) to a socket with a closed peer raises SIGPIPE, which kills the process by default. Here
+//! a flag of the call (`MSG_NOSIGNAL`) or of the socket (`SO_NOSIGPIPE`) prevents it.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd};
@@ -14,14 +14,14 @@ const FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
 #[cfg(not(has_msg_nosignal))]
 const FLAGS: libc::c_int = 0;
 
-/// The most slices that one call takes; every kernel takes as many.
+/// Maximum number of slices of one call, which every kernel accepts.
 const SLICES: usize = 1024;
 
-/// Sends once; the answer may be less than `bytes.len()`.
+/// Sends once. Returns the number of bytes, which may be less than `bytes.len()`.
 ///
 /// # Errors
 ///
-/// As send(2): `WouldBlock` if there is no room, `BrokenPipe` if the peer has gone.
+/// Those of send(2): `WouldBlock` if there is no room, `BrokenPipe` if the peer is closed.
 #[inline]
 pub fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     let socket = socket.as_fd().as_raw_fd();
@@ -31,39 +31,40 @@ pub fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     Ok(count as usize)
 }
 
-/// Sends several slices at once over a stream; the answer may be less than all of them together,
-/// which it surely is with more than 1024.
+/// Sends several slices at once over a stream. Returns the number of bytes, which may be less than
+/// the total. With more than 1024 slices it is.
 ///
 /// # Errors
 ///
-/// As sendmsg(2): `WouldBlock` if there is no room, `BrokenPipe` if the peer has gone.
+/// Those of sendmsg(2): `WouldBlock` if there is no room, `BrokenPipe` if the peer is closed.
 pub fn send_vectored(socket: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     let socket = socket.as_fd().as_raw_fd();
-    // SAFETY: all fields of the struct are integers or pointers, for which zeroes are a value.
+    // SAFETY: all fields of the struct are integers or pointers, for which zero is a valid value.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    // An IoSlice is an iovec, std promises, and the call does not write to it.
+    // std guarantees that an IoSlice is an iovec, and the call does not write to it.
     message.msg_iov = slices.as_ptr().cast_mut().cast();
     message.msg_iovlen = slices.len().min(SLICES) as _;
-    // SAFETY: `message` names slices that are readable for their whole length and outlive the call.
+    // SAFETY: `message` refers to slices that are readable for their whole length and outlive the
+    // call.
     let count = retry(|| check(unsafe { libc::sendmsg(socket, &raw const message, FLAGS) }))?;
     Ok(count as usize)
 }
 
-/// Receives once; of a stream, 0 is end of file.
+/// Receives once. Returns the number of bytes; for a stream, 0 means end of file.
 ///
 /// # Errors
 ///
-/// As recv(2): `WouldBlock` if nothing is there.
+/// Those of recv(2): `WouldBlock` if no data is available.
 #[inline]
 pub fn recv(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     recv_with(socket, buffer, 0)
 }
 
-/// As [`recv`], and leaves what it gives to be received again.
+/// Like [`recv`], but the data stays in the receive buffer.
 ///
 /// # Errors
 ///
-/// As [`recv`].
+/// Those of [`recv`].
 pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     recv_with(socket, buffer, libc::MSG_PEEK)
 }
@@ -77,25 +78,26 @@ fn recv_with(socket: impl AsFd, buffer: &mut [u8], flags: libc::c_int) -> io::Re
     Ok(count as usize)
 }
 
-/// Receives once into several buffers, in their order; of a stream, 0 is end of file. Of more than
-/// 1024 buffers the first 1024 are used.
+/// Receives once into several buffers, in their order. Returns the number of bytes; for a stream, 0
+/// means end of file. Only the first 1024 buffers are used.
 ///
 /// # Errors
 ///
-/// As recvmsg(2): `WouldBlock` if nothing is there.
+/// Those of recvmsg(2): `WouldBlock` if no data is available.
 pub fn recv_vectored(socket: impl AsFd, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     let socket = socket.as_fd().as_raw_fd();
-    // SAFETY: all fields of the struct are integers or pointers, for which zeroes are a value.
+    // SAFETY: all fields of the struct are integers or pointers, for which zero is a valid value.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    // An IoSliceMut is an iovec, std promises.
+    // std guarantees that an IoSliceMut is an iovec.
     message.msg_iov = buffers.as_mut_ptr().cast();
     message.msg_iovlen = buffers.len().min(SLICES) as _;
-    // SAFETY: `message` names buffers that are writable for their whole length and outlive the call.
+    // SAFETY: `message` refers to buffers that are writable for their whole length and outlive the
+    // call.
     let count = retry(|| check(unsafe { libc::recvmsg(socket, &raw mut message, 0) }))?;
     Ok(count as usize)
 }
 
-/// Sends a datagram to `to`.
+/// Sends a datagram to `to`. Returns the number of bytes.
 ///
 /// # Errors
 ///
@@ -108,11 +110,11 @@ pub fn send_to(socket: impl AsFd, bytes: &[u8], to: &Address) -> io::Result<usiz
     Ok(retry(|| check(send()))? as usize)
 }
 
-/// Receives a datagram, and the address of its sender.
+/// Receives a datagram. Returns its length and the address of its sender.
 ///
 /// # Errors
 ///
-/// Those of recvfrom(2): `WouldBlock` if nothing is there.
+/// Those of recvfrom(2): `WouldBlock` if no datagram is available.
 pub fn recv_from(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
     let socket = socket.as_fd().as_raw_fd();
     let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());

@@ -1,4 +1,4 @@
-//! Addresses of Unix sockets: a file, a name outside the file system, or none.
+//! Addresses of Unix sockets: a file, an abstract name, or none.
 
 use std::ffi::OsStr;
 use std::io;
@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 
 use super::parse_error::quoted;
 
-/// The most bytes of a path or name. One is left for the zero behind a path or in front of a name.
+/// Maximum length of a path or name in bytes. One byte is left for the zero after a path or before
+/// a name.
 const LONGEST: usize = size_of::<libc::sockaddr_un>() - PATH - 1;
 const PATH: usize = offset_of!(libc::sockaddr_un, sun_path);
 
 /// The address of a Unix socket.
 ///
-/// As text: `unix:` and the path, `unix:@` and a name outside the file system, or `unix:(unnamed)`.
-/// After `unix:` the bytes that cannot be shown are escaped as in Rust's byte strings, `\\` and
-/// `\x1b` for example, so every address is read back from its text. Without `unix:` a path, or a
-/// name after `@`, is taken literally.
+/// As text: `unix:` and the path, `unix:@` and an abstract name, or `unix:(unnamed)`. After
+/// `unix:`, unprintable bytes are escaped as in Rust's byte strings, for example `\\` and `\x1b`,
+/// so that every address can be parsed back. Without `unix:`, a path, or a name after `@`, is taken
+/// literally.
 ///
 /// ```
 /// # use mainspring_sys::socket::UnixAddress;
@@ -38,12 +39,12 @@ enum Name {
 }
 
 impl UnixAddress {
-    /// The address of a socket file.
+    /// Returns the address of a socket file.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a path that is empty, too long for the kernel, or has a zero byte in it.
-    /// It is never cut.
+    /// `InvalidInput` for a path that is empty, too long for the kernel, or contains a zero byte.
+    /// It is never truncated.
     pub fn from_pathname(path: impl AsRef<Path>) -> io::Result<UnixAddress> {
         let path = path.as_ref();
         let bytes = path.as_os_str().as_bytes();
@@ -52,36 +53,36 @@ impl UnixAddress {
         }
         if bytes.contains(&0) {
             let path = quoted(&path.to_string_lossy());
-            return Err(invalid(format!("the path {path} of a socket has a zero byte in it")));
+            return Err(invalid(format!("the socket path {path} contains a zero byte")));
         }
         check_length("path", bytes)?;
         Ok(UnixAddress(Name::Path(path.to_owned())))
     }
 
-    /// The address of a name outside the file system, which goes when the last socket with it is
-    /// closed. All bytes are allowed.
+    /// Returns the address of an abstract name, one outside the file system. The name disappears
+    /// when the last socket that is bound to it is closed. All bytes are allowed.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a name that is too long for the kernel; `Unsupported` where the system
-    /// has no such names.
+    /// `InvalidInput` for a name that is too long for the kernel; `Unsupported` if the system has
+    /// no abstract names.
     pub fn from_abstract_name(name: impl AsRef<[u8]>) -> io::Result<UnixAddress> {
         let name = name.as_ref();
         if !cfg!(has_abstract_unix) {
-            let message = "this system has no socket names outside the file system";
+            let message = "this system has no abstract socket names";
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
         }
         check_length("abstract name", name)?;
         Ok(UnixAddress(Name::Abstract(name.to_owned())))
     }
 
-    /// The address of a socket that was not bound. To bind to it makes the kernel choose a name,
-    /// where it has abstract ones.
+    /// Returns the address of a socket that is not bound. Binding to it makes the kernel choose an
+    /// abstract name, if the system has them.
     pub fn unnamed() -> UnixAddress {
         UnixAddress(Name::Unnamed)
     }
 
-    /// The path, if it has one.
+    /// Returns the path, if it has one.
     pub fn as_pathname(&self) -> Option<&Path> {
         match &self.0 {
             Name::Path(path) => Some(path),
@@ -89,7 +90,7 @@ impl UnixAddress {
         }
     }
 
-    /// The name outside the file system, if it has one.
+    /// Returns the abstract name, if it has one.
     pub fn as_abstract_name(&self) -> Option<&[u8]> {
         match &self.0 {
             Name::Abstract(name) => Some(name),
@@ -97,12 +98,12 @@ impl UnixAddress {
         }
     }
 
-    /// Whether it has neither a path nor a name.
+    /// Returns true if it has neither a path nor a name.
     pub fn is_unnamed(&self) -> bool {
         self.0 == Name::Unnamed
     }
 
-    /// What stands in `sun_path`, with the zero behind a path and in front of a name.
+    /// Returns the contents of `sun_path`, with the zero after a path and before a name.
     pub(super) fn kernel_bytes(&self) -> Vec<u8> {
         match &self.0 {
             Name::Unnamed => Vec::new(),
@@ -119,8 +120,8 @@ impl UnixAddress {
         }
     }
 
-    /// Reads what the kernel wrote into `sun_path`, within the length that it told. A path may fill
-    /// it without a zero.
+    /// Converts the contents of `sun_path`, up to the length that the kernel reported. A path may
+    /// fill it without a terminating zero.
     pub(super) fn from_kernel_bytes(bytes: &[u8]) -> UnixAddress {
         let path = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
         UnixAddress(match bytes {
@@ -131,12 +132,12 @@ impl UnixAddress {
     }
 }
 
-fn check_length(what: &str, bytes: &[u8]) -> io::Result<()> {
+fn check_length(name: &str, bytes: &[u8]) -> io::Result<()> {
     if bytes.len() <= LONGEST {
         return Ok(());
     }
     let length = bytes.len();
-    Err(invalid(format!("the {what} of a socket has {length} bytes, more than {LONGEST}")))
+    Err(invalid(format!("the {name} of a socket has {length} bytes; the maximum is {LONGEST}")))
 }
 
 pub(super) fn invalid(message: String) -> io::Error {

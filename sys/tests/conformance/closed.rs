@@ -1,4 +1,4 @@
-//! An fd that is closed while it is registered: told once where the kernel tells, and never a busy
+//! Fds that are closed while registered: reported once if the kernel reports it, and never a busy
 //! loop.
 
 use std::fs::File;
@@ -10,21 +10,21 @@ use mainspring_sys::{Events, Readiness, SelectorKind, Token, TriggerMode};
 
 use crate::support::{R, READ, Subject, WRITE, dup_from, on_every_kind, pair};
 
-/// A number that nothing else gets by chance.
+/// A number that no other descriptor gets.
 const FAR: RawFd = 200;
 
-fn tells(subject: &Subject) -> bool {
+fn reports_closed(subject: &Subject) -> bool {
     matches!(subject.kind, SelectorKind::Poll | SelectorKind::Select)
 }
 
 fn assert_sleeps(subject: &mut Subject) {
     let (wait, start) = (Duration::from_millis(2), Instant::now());
     assert_eq!(subject.within(Some(wait)), [], "{}", subject.name);
-    assert!(start.elapsed() >= wait, "{}: no sleep", subject.name);
+    assert!(start.elapsed() >= wait, "{}: the wait ended early", subject.name);
 }
 
 #[test]
-fn w8_a_closed_fd_is_told_once_and_disturbs_nobody() {
+fn w8_a_closed_fd_is_reported_once_and_affects_no_other() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
         let lost = dup_from(&pair().0, FAR);
@@ -32,7 +32,8 @@ fn w8_a_closed_fd_is_told_once_and_disturbs_nobody() {
         subject.watch(&ours, 2, READ, TriggerMode::Level);
         let number = lost.as_raw_fd();
         drop(lost);
-        let expected = if tells(subject) { vec![(1, Readiness::INVALID)] } else { Vec::new() };
+        let expected =
+            if reports_closed(subject) { vec![(1, Readiness::INVALID)] } else { Vec::new() };
         assert_eq!(subject.now(), expected, "{}", subject.name);
         assert_sleeps(subject);
         theirs.write_all(b"x").unwrap();
@@ -44,8 +45,7 @@ fn w8_a_closed_fd_is_told_once_and_disturbs_nobody() {
     });
 }
 
-/// The registration is dead: neither a drain nor a new mode wakes it up, and its number can be used
-/// again.
+/// A dead registration: neither a drain nor a new mode revives it, and its number can be reused.
 #[test]
 fn w8_a_dead_registration_stays_dead() {
     on_every_kind(|subject| {
@@ -68,15 +68,15 @@ fn w8_a_dead_registration_stays_dead() {
             subject.selector.reregister(number, token, WRITE, TriggerMode::Level).unwrap_err();
         assert_eq!(changed.kind(), ErrorKind::NotFound, "{}: {changed}", subject.name);
         subject.watch(&new, 4, WRITE, TriggerMode::Level);
-        assert_eq!(subject.who(), [4], "{}", subject.name);
+        assert_eq!(subject.ready_slots(), [4], "{}", subject.name);
         subject.unwatch(&new);
         assert_sleeps(subject);
     });
 }
 
-/// Those that no kernel watches are ours to look after, so all selectors tell.
+/// Files that no kernel watches are in our own tables, so every selector reports them.
 #[test]
-fn w8_a_closed_file_is_told_once() {
+fn w8_a_closed_file_is_reported_once() {
     on_every_kind(|subject| {
         let file = dup_from(&File::open("/dev/null").unwrap(), FAR);
         let number = file.as_raw_fd();
@@ -97,8 +97,8 @@ fn w8_a_closed_file_is_told_once() {
     });
 }
 
-/// A file was closed without a word, and its number is a socket by now. A kernel knows that, and
-/// our tables find the identity of the file changed.
+/// A file was closed without deregistering, and its number is now a socket. The kernel detects
+/// that, and so do our tables, by the identity of the file.
 #[test]
 fn w4_a_number_that_was_a_file_is_not_always_ready() {
     on_every_kind(|subject| {
@@ -118,9 +118,9 @@ fn w4_a_number_that_was_a_file_is_not_always_ready() {
     });
 }
 
-/// More closed ones than room: each is told once.
+/// If more fds are closed than fit, each is reported once.
 #[test]
-fn w8_many_closed_fds_are_each_told_once() {
+fn w8_many_closed_fds_are_each_reported_once() {
     on_every_kind(|subject| {
         let (ours, _theirs) = pair();
         let lost: Vec<_> = (0..10).map(|_| dup_from(&ours, FAR)).collect();
@@ -129,15 +129,15 @@ fn w8_many_closed_fds_are_each_told_once() {
         }
         drop(lost);
         subject.events = Events::with_capacity(3);
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for _ in 0..4 {
             let seen = subject.now();
-            assert!(seen.iter().all(|(_, said)| *said == Readiness::INVALID), "{seen:?}");
-            told.extend(seen.into_iter().map(|(slot, _)| slot));
+            assert!(seen.iter().all(|(_, readiness)| *readiness == Readiness::INVALID), "{seen:?}");
+            reported.extend(seen.into_iter().map(|(slot, _)| slot));
         }
-        told.sort_unstable();
-        let expected = if tells(subject) { (0..10).collect() } else { Vec::new() };
-        assert_eq!(told, expected, "{}", subject.name);
+        reported.sort_unstable();
+        let expected = if reports_closed(subject) { (0..10).collect() } else { Vec::new() };
+        assert_eq!(reported, expected, "{}", subject.name);
         assert_sleeps(subject);
     });
 }

@@ -1,4 +1,4 @@
-//! The interest in nothing but the end: a source that is not read, and a peer that goes.
+//! Interest in the end only: a source that is not read, and a peer that closes.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use crate::support::{READ, Subject, W, WRITE, on_every_kind, pair};
 const END: Interest = Interest::READ_CLOSED;
 const READ_CLOSED: Readiness = Readiness::READ_CLOSED;
 
-/// A kqueue refuses the interest, and that is all it does with it.
+/// Returns true if the selector refuses the interest: a kqueue does, without any effect.
 fn is_refused(subject: &mut Subject, fd: &impl AsRawFd) -> bool {
     if subject.kind != SelectorKind::Kqueue {
         return false;
@@ -29,7 +29,7 @@ fn is_refused(subject: &mut Subject, fd: &impl AsRawFd) -> bool {
     true
 }
 
-/// True if the system can say that one half is over.
+/// True if the system reports that one direction is closed.
 const HAS_HALVES: bool = cfg!(has_poll_rdhup);
 
 #[test]
@@ -45,26 +45,26 @@ fn w10_the_end_is_reported_and_data_is_not() {
             assert_silent(subject, "data was not asked for");
             if HAS_HALVES {
                 theirs.shutdown(Shutdown::Write).unwrap();
-                let said = subject.now();
-                assert_eq!(said.len(), 1, "{} {mode:?}", subject.name);
-                assert!(said[0].1.contains(READ_CLOSED), "{}: {said:?}", subject.name);
+                let seen = subject.now();
+                assert_eq!(seen.len(), 1, "{} {mode:?}", subject.name);
+                assert!(seen[0].1.contains(READ_CLOSED), "{}: {seen:?}", subject.name);
                 match mode {
                     TriggerMode::Level => assert_eq!(subject.now().len(), 1),
-                    _ => assert_silent(subject, "it was reported"),
+                    _ => assert_silent(subject, "the end was reported"),
                 }
                 ours.read_exact(&mut [0; 4]).unwrap();
             }
             subject.rewatch(&ours, 0, END, mode);
             drop(theirs);
-            let said = subject.now();
-            assert!(said[0].1.contains(Readiness::HANGUP), "{}: {said:?}", subject.name);
+            let seen = subject.now();
+            assert!(seen[0].1.contains(Readiness::HANGUP), "{}: {seen:?}", subject.name);
             subject.unwatch(&ours);
         }
     });
 }
 
 #[test]
-fn w10_the_end_beside_room() {
+fn w10_the_end_together_with_writability() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
         if is_refused(subject, &ours) {
@@ -73,15 +73,15 @@ fn w10_the_end_beside_room() {
         subject.watch(&ours, 0, END | WRITE, TriggerMode::Edge);
         assert_eq!(subject.now(), [(0, W)]);
         theirs.write_all(b"data").unwrap();
-        assert!(subject.now().iter().all(|(_, said)| !said.contains(READ_CLOSED)));
+        assert!(subject.now().iter().all(|(_, seen)| !seen.contains(READ_CLOSED)));
         drop(theirs);
-        let said = subject.now();
-        assert!(said[0].1.contains(Readiness::HANGUP), "{}: {said:?}", subject.name);
-        assert_silent(subject, "it was reported");
+        let seen = subject.now();
+        assert!(seen[0].1.contains(Readiness::HANGUP), "{}: {seen:?}", subject.name);
+        assert_silent(subject, "the end was reported");
     });
 }
 
-/// A reset ends it as well.
+/// A reset is an end too.
 #[test]
 fn w10_a_reset_is_an_end() {
     on_every_kind(|subject| {
@@ -92,12 +92,12 @@ fn w10_a_reset_is_an_end() {
         if is_refused(subject, &ours) {
             return;
         }
-        ours.write_all(b"unread").unwrap(); // Then the peer's close is a reset.
+        ours.write_all(b"unread").unwrap(); // Unread data makes the peer's close a reset.
         crate::support::wait_for(&theirs, libc::POLLIN);
         subject.watch(&ours, 0, END, TriggerMode::Level);
         assert_silent(subject, "nothing has ended");
         drop(theirs);
-        let said = subject.within(None);
-        assert!(said[0].1.contains(Readiness::ERROR), "{}: {said:?}", subject.name);
+        let seen = subject.within(None);
+        assert!(seen[0].1.contains(Readiness::ERROR), "{}: {seen:?}", subject.name);
     });
 }

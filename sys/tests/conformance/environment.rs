@@ -1,4 +1,4 @@
-//! The variables that choose for a program, each in a process of its own.
+//! Environment variables of a program, each test in its own process.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -9,11 +9,11 @@ use mainspring_sys::{SelectorKind, WakeupKind};
 
 use crate::support::alone;
 
-/// The only test of the processes that the others start: it says what it would choose.
+/// The test that the child processes run: it prints the settings that they use.
 #[test]
 fn choices() {
     let _alone = alone();
-    // SAFETY: the two calls below touch no memory of ours.
+    // SAFETY: the call has no arguments and touches no memory of ours.
     let effective = unsafe { libc::geteuid() };
     // SAFETY: as above.
     println!("raised: {}", effective != unsafe { libc::getuid() });
@@ -24,7 +24,7 @@ fn choices() {
     }
 }
 
-/// What a process says that has `value` in `variable`.
+/// Returns the output of a process in which `variable` is `value`.
 fn choices_of(program: &Path, variable: &str, value: &str) -> String {
     let mut command = Command::new(program);
     for name in ["MAINSPRING_SELECTOR", "MAINSPRING_WAKEUP", "MAINSPRING_WAIT"] {
@@ -36,54 +36,55 @@ fn choices_of(program: &Path, variable: &str, value: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn assert_says(variable: &str, value: &str, expected: &[&str]) {
+fn assert_output(variable: &str, value: &str, expected: &[&str]) {
     let _alone = alone();
-    let said = choices_of(&std::env::current_exe().unwrap(), variable, value);
+    let output = choices_of(&std::env::current_exe().unwrap(), variable, value);
     for part in expected {
-        assert!(said.contains(part), "{variable}={value}: no {part:?} in {said}");
+        assert!(output.contains(part), "{variable}={value}: no {part:?} in {output}");
     }
 }
 
 #[test]
 fn the_selector_can_be_chosen() {
-    assert_says("MAINSPRING_SELECTOR", "poll", &["selector: Ok(Some(Poll))", "wakeup: Ok(None)"]);
-    assert_says("MAINSPRING_SELECTOR", "select", &["selector: Ok(Some(Select))"]);
-    assert_says("MAINSPRING_SELECTOR", "", &["selector: Ok(None)"]);
+    assert_output("MAINSPRING_SELECTOR", "poll", &["selector: Ok(Some(Poll))", "wakeup: Ok(None)"]);
+    assert_output("MAINSPRING_SELECTOR", "select", &["selector: Ok(Some(Select))"]);
+    assert_output("MAINSPRING_SELECTOR", "", &["selector: Ok(None)"]);
 }
 
 #[test]
 fn the_wakeup_can_be_chosen() {
-    assert_says("MAINSPRING_WAKEUP", "pipe", &["selector: Ok(None)", "wakeup: Ok(Some(Pipe))"]);
+    assert_output("MAINSPRING_WAKEUP", "pipe", &["selector: Ok(None)", "wakeup: Ok(Some(Pipe))"]);
 }
 
 #[test]
-fn a_wrong_choice_names_the_variable_and_the_right_ones() {
+fn an_invalid_value_names_the_variable_and_the_valid_ones() {
     let mut kinds = SelectorKind::available().iter().map(|kind| kind.to_string());
     let best = kinds.next().unwrap();
     let selector = ["selector: Err(\"MAINSPRING_SELECTOR: ", "pool", best.as_str(), ", select\")"];
-    assert_says("MAINSPRING_SELECTOR", "pool", &selector);
-    assert_says(
+    assert_output("MAINSPRING_SELECTOR", "pool", &selector);
+    assert_output(
         "MAINSPRING_WAKEUP",
-        "bell",
-        &["wakeup: Err(\"MAINSPRING_WAKEUP: ", "bell", "pipe"],
+        "ring",
+        &["wakeup: Err(\"MAINSPRING_WAKEUP: ", "ring", "pipe"],
     );
 }
 
 #[cfg(has_epoll)]
 #[test]
 fn the_wait_of_epoll_can_be_chosen() {
-    assert_says("MAINSPRING_WAIT", "milliseconds", &["resolution: Milliseconds"]);
-    assert_says("MAINSPRING_WAIT", "nanoseconds", &["resolution: Nanoseconds"]);
-    let wrong = ["epoll: Err(\"MAINSPRING_WAIT: ", "days", "nanoseconds, milliseconds", "poll: Ok"];
-    assert_says("MAINSPRING_WAIT", "days", &wrong);
+    assert_output("MAINSPRING_WAIT", "milliseconds", &["resolution: Milliseconds"]);
+    assert_output("MAINSPRING_WAIT", "nanoseconds", &["resolution: Nanoseconds"]);
+    let wrong =
+        ["epoll: Err(\"MAINSPRING_WAIT: ", "days", "nanoseconds or milliseconds", "poll: Ok"];
+    assert_output("MAINSPRING_WAIT", "days", &wrong);
 }
 
-/// Only the superuser can make a program that runs with other rights than whoever starts it.
+/// Only the superuser can create a program that runs with other rights than its user.
 #[test]
-fn raised_privileges_are_no_place_for_choices() {
+fn set_user_id_programs_ignore_the_variables() {
     const NOBODY: u32 = 65_534;
     if cfg!(kqueue_is_library) {
-        return; // The dynamic linker would not look where the library lies.
+        return; // The dynamic linker ignores LD_LIBRARY_PATH then.
     }
     let _alone = alone();
     let program =
@@ -91,11 +92,11 @@ fn raised_privileges_are_no_place_for_choices() {
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let may = chown(&program, Some(NOBODY), None).is_ok();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
-    let said = choices_of(&program, "MAINSPRING_SELECTOR", "poll");
+    let output = choices_of(&program, "MAINSPRING_SELECTOR", "poll");
     fs::remove_file(&program).unwrap();
-    if may && said.contains("raised: true") {
-        assert!(said.contains("selector: Ok(None)"), "{said}");
+    if may && output.contains("raised: true") {
+        assert!(output.contains("selector: Ok(None)"), "{output}");
     } else {
-        assert!(said.contains("selector: Ok(Some(Poll))"), "{said}");
+        assert!(output.contains("selector: Ok(Some(Poll))"), "{output}");
     }
 }

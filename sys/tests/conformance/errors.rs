@@ -1,4 +1,4 @@
-//! Wrong calls: the same errors everywhere, and everything left as it was.
+//! Wrong calls: the same errors on every selector, and nothing changed.
 
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsRawFd, RawFd};
@@ -28,7 +28,12 @@ fn w7_a_second_registration_already_exists() {
             assert_eq!(second.kind(), ErrorKind::AlreadyExists, "{}: {second}", subject.name);
         }
         theirs.write_all(b"x").unwrap();
-        assert_eq!(subject.now(), [(1, R), (2, R)], "{}: the first must stay", subject.name);
+        assert_eq!(
+            subject.now(),
+            [(1, R), (2, R)],
+            "{}: the first registration must stay",
+            subject.name
+        );
     });
 }
 
@@ -69,7 +74,7 @@ fn w7_an_fd_that_is_not_open_is_refused() {
             subject.selector.clear_readiness(fd, READ);
         }
         subject.watch(&ours, 3, WRITE, TriggerMode::Level);
-        assert_eq!(subject.who(), [3], "{}: it must still work", subject.name);
+        assert_eq!(subject.ready_slots(), [3], "{}: registering must still work", subject.name);
     });
 }
 
@@ -85,12 +90,11 @@ fn w7_an_empty_interest_is_refused() {
         let changed =
             subject.selector.reregister(fd, NOBODY, nothing, TriggerMode::Level).unwrap_err();
         assert_eq!(changed.kind(), ErrorKind::InvalidInput, "{}", subject.name);
-        assert_eq!(subject.now(), [(4, W)], "{}: the first must stay", subject.name);
+        assert_eq!(subject.now(), [(4, W)], "{}: the first registration must stay", subject.name);
     });
 }
 
-/// The limit of select's sets is an error that names the fd, the limit and the way out; the others
-/// have none.
+/// Only select has a limit of fd numbers; its error names the fd, the limit and the alternatives.
 #[test]
 fn w7_select_refuses_large_numbers() {
     raise_limit();
@@ -104,15 +108,14 @@ fn w7_select_refuses_large_numbers() {
         let added = subject.selector.register(fd, Token::new(2, 0), WRITE, TriggerMode::Level);
         if subject.kind != SelectorKind::Select {
             added.unwrap();
-            return assert_eq!(subject.who(), [1, 2], "{}", subject.name);
+            return assert_eq!(subject.ready_slots(), [1, 2], "{}", subject.name);
         }
         let error = added.unwrap_err();
         let (message, best) = (error.to_string(), SelectorKind::available()[0].to_string());
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{message}");
-        for part in [fd.to_string(), limit.to_string(), "use another selector: ".to_string(), best]
-        {
+        for part in [fd.to_string(), limit.to_string(), "other selectors: ".to_string(), best] {
             assert!(message.contains(&part), "{part:?} is not in {message:?}");
         }
-        assert_eq!(subject.who(), [1]);
+        assert_eq!(subject.ready_slots(), [1]);
     });
 }

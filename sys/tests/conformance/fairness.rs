@@ -1,4 +1,4 @@
-//! More that is ready than room for it: everyone has a turn before anyone has two.
+//! Fairness if more fds are ready than fit: every fd is reported before any is reported twice.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -10,8 +10,8 @@ use mainspring_sys::{Events, SelectorKind, TriggerMode};
 
 use crate::support::{READ, Subject, WRITE, dup_from, on_every_kind, pair, raise_limit};
 
-/// Fills the buffer once, of the size it has.
-fn turn(subject: &mut Subject) -> Vec<u32> {
+/// Calls select once, with the buffer of the subject.
+fn select(subject: &mut Subject) -> Vec<u32> {
     subject.selector.select(&mut subject.events, Some(Duration::ZERO)).unwrap();
     assert!(subject.events.len() <= subject.events.capacity());
     subject.events.into_iter().map(|event| event.token.slot()).collect()
@@ -28,12 +28,12 @@ fn watch_many(subject: &mut Subject, count: u32) -> Vec<OwnedFd> {
 }
 
 #[test]
-fn w10_three_share_a_room_for_one() {
+fn w10_three_share_room_for_one() {
     on_every_kind(|subject| {
         subject.events = Events::with_capacity(1);
         let _open = watch_many(subject, 3);
         for round in 0..5 {
-            let mut seen: Vec<_> = (0..3).flat_map(|_| turn(subject)).collect();
+            let mut seen: Vec<_> = (0..3).flat_map(|_| select(subject)).collect();
             seen.sort_unstable();
             assert_eq!(seen, [0, 1, 2], "{}, round {round}", subject.name);
         }
@@ -55,9 +55,9 @@ fn w10_each_of_many_is_served_before_any_is_served_twice() {
             let mut served = HashSet::new();
             let mut calls = 0;
             while served.len() < count as usize {
-                let (seen, left) = (turn(subject), count as usize - served.len());
+                let (seen, left) = (select(subject), count as usize - served.len());
                 let new = seen.iter().filter(|slot| served.insert(**slot)).count();
-                assert_eq!(seen.len(), room, "{}: half-empty", subject.name);
+                assert_eq!(seen.len(), room, "{}: the buffer must be full", subject.name);
                 assert_eq!(new, left.min(room), "{}: round {round}, call {calls}", subject.name);
                 calls += 1;
             }
@@ -65,16 +65,16 @@ fn w10_each_of_many_is_served_before_any_is_served_twice() {
     });
 }
 
-/// Removing one moves others about in our tables; nobody may lose or gain a turn by that.
+/// Removing an entry moves others in our tables, which must not change the order of service.
 #[test]
-fn w10_removals_do_not_change_whose_turn_it_is() {
+fn w10_removals_do_not_change_the_order() {
     on_every_kind(|subject| {
         subject.events = Events::with_capacity(3);
         let open = watch_many(subject, 30);
         let mut served = HashSet::new();
         let mut removed = 0;
         while served.len() < 30 - removed {
-            for slot in turn(subject) {
+            for slot in select(subject) {
                 assert!(served.insert(slot), "{}: {slot} twice", subject.name);
             }
             let gone = *served.iter().min().unwrap();
@@ -86,26 +86,26 @@ fn w10_removals_do_not_change_whose_turn_it_is() {
     });
 }
 
-/// Who comes later goes behind: a stream of newcomers must not starve those who wait.
+/// New registrations are served after those that are waiting, so a stream of them starves none.
 #[test]
 fn w10_newcomers_do_not_overtake() {
     on_every_kind(|subject| {
         subject.events = Events::with_capacity(1);
         let waiting = watch_many(subject, 4);
-        let first: HashSet<_> = (0..4).flat_map(|_| turn(subject)).collect();
+        let first: HashSet<_> = (0..4).flat_map(|_| select(subject)).collect();
         let mut newcomers = Vec::new();
         let mut second = HashSet::new();
         for slot in 100..104 {
             newcomers.push(dup_from(&waiting[0], 0));
             subject.watch(newcomers.last().unwrap(), slot, READ, TriggerMode::Level);
-            second.extend(turn(subject));
+            second.extend(select(subject));
         }
         assert_eq!((first.len(), second), (4, first), "{}", subject.name);
     });
 }
 
-/// W6: files that are always ready neither starve the others nor are starved, even in a room for
-/// one.
+/// W6: files that are always ready neither starve the others nor are starved, even with room for
+/// one event.
 #[test]
 fn w6_files_and_sockets_share_the_room() {
     on_every_kind(|subject| {
@@ -118,8 +118,8 @@ fn w6_files_and_sockets_share_the_room() {
             subject.events = Events::with_capacity(room);
             let mut seen = HashSet::new();
             for _ in 0..12 {
-                let now = turn(subject);
-                assert_eq!(now.len(), room, "{}: half-empty", subject.name);
+                let now = select(subject);
+                assert_eq!(now.len(), room, "{}: the buffer must be full", subject.name);
                 seen.extend(now);
             }
             assert_eq!(seen.len(), 6, "{}: room {room}, seen {seen:?}", subject.name);
@@ -127,9 +127,9 @@ fn w6_files_and_sockets_share_the_room() {
     });
 }
 
-/// A room for one whose turn is the sockets', and no socket is ready.
+/// With room for one event, which is left to the sockets although none is ready.
 #[test]
-fn w6_a_turn_that_nobody_takes_is_the_files() {
+fn w6_room_that_no_socket_uses_goes_to_files() {
     on_every_kind(|subject| {
         subject.events = Events::with_capacity(1);
         let file = File::open("/dev/null").unwrap();
@@ -137,7 +137,7 @@ fn w6_a_turn_that_nobody_takes_is_the_files() {
         subject.watch(&file, 1, WRITE, TriggerMode::Level);
         subject.watch(&ours, 2, READ, TriggerMode::Level);
         for _ in 0..4 {
-            assert_eq!(turn(subject), [1], "{}", subject.name);
+            assert_eq!(select(subject), [1], "{}", subject.name);
         }
     });
 }

@@ -1,5 +1,5 @@
-//! Which descriptor is meant: copies, numbers used again, selectors inside selectors, and the
-//! selector's own.
+//! Identity of descriptors: duplicates, reused numbers, selectors inside selectors, and the
+//! selector's own descriptors.
 
 use std::io::Write;
 use std::os::fd::{AsRawFd, RawFd};
@@ -10,23 +10,23 @@ use crate::support::{READ, WRITE, alone, census, dup_from, on_every_kind, pair, 
 
 /// P5
 #[test]
-fn copies_of_a_descriptor_are_registrations_of_their_own() {
+fn duplicates_of_a_descriptor_are_separate_registrations() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
         let copy = dup_from(&ours, 0);
         subject.watch(&ours, 1, READ, TriggerMode::Level);
         subject.watch(&copy, 2, READ, TriggerMode::Level);
         theirs.write_all(b"x").unwrap();
-        assert_eq!(subject.who(), [1, 2], "{}", subject.name);
+        assert_eq!(subject.ready_slots(), [1, 2], "{}", subject.name);
         subject.unwatch(&ours);
         drop(ours);
-        assert_eq!(subject.who(), [2], "{}", subject.name);
+        assert_eq!(subject.ready_slots(), [2], "{}", subject.name);
     });
 }
 
 /// P3
 #[test]
-fn w4_a_number_used_again_belongs_to_the_new_file() {
+fn w4_a_reused_number_belongs_to_the_new_file() {
     on_every_kind(|subject| {
         for round in 0..1_000 {
             let (ours, mut theirs) = pair();
@@ -36,10 +36,10 @@ fn w4_a_number_used_again_belongs_to_the_new_file() {
             subject.selector.register(200, token, READ, TriggerMode::Level).unwrap();
             assert_eq!(subject.now(), [], "{}, round {round}", subject.name);
             theirs.write_all(b"x").unwrap();
-            assert_eq!(subject.who(), [0], "{}, round {round}", subject.name);
+            assert_eq!(subject.ready_slots(), [0], "{}, round {round}", subject.name);
             assert_eq!(subject.events.as_slice()[0].token, token);
             subject.unwatch(&used);
-            assert_eq!(subject.who(), [], "{}, round {round}", subject.name);
+            assert_eq!(subject.ready_slots(), [], "{}, round {round}", subject.name);
         }
     });
 }
@@ -62,7 +62,7 @@ fn a_change_takes_effect_at_once() {
 
 /// P22
 #[test]
-fn a_selector_inside_another_is_readable_when_an_event_waits() {
+fn a_selector_inside_another_is_readable_when_an_event_is_pending() {
     let _alone = alone();
     for (mut outer, mut inner) in subjects().into_iter().zip(subjects()) {
         let Some(number) = inner.selector.poll_fd().map(|fd| fd.as_raw_fd()) else { continue };
@@ -72,10 +72,10 @@ fn a_selector_inside_another_is_readable_when_an_event_waits() {
         let (ours, mut theirs) = pair();
         inner.watch(&ours, 1, READ, TriggerMode::Level);
         outer.selector.register(number, Token::new(2, 0), READ, TriggerMode::Level).unwrap();
-        assert_eq!(outer.who(), [], "{}", outer.name);
+        assert_eq!(outer.ready_slots(), [], "{}", outer.name);
         theirs.write_all(b"x").unwrap();
-        assert_eq!(outer.who(), [2], "{}", outer.name);
-        assert_eq!(inner.who(), [1], "{}", inner.name);
+        assert_eq!(outer.ready_slots(), [2], "{}", outer.name);
+        assert_eq!(inner.ready_slots(), [1], "{}", inner.name);
     }
 }
 
@@ -95,12 +95,12 @@ fn epoll_refuses_itself_and_cycles() {
         subject.selector.register(others, token, READ, mode).unwrap();
         let cycle = other.register(own, token, READ, mode).unwrap_err();
         assert_eq!(cycle.raw_os_error(), Some(libc::ELOOP), "{cycle}");
-        assert_eq!(subject.who(), []);
+        assert_eq!(subject.ready_slots(), []);
     });
 }
 
 #[test]
-fn a_reset_forgets_everything_and_keeps_the_number() {
+fn a_reset_removes_all_registrations_and_keeps_the_number() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
         let file = std::fs::File::open("/dev/null").unwrap();
@@ -110,7 +110,7 @@ fn a_reset_forgets_everything_and_keeps_the_number() {
         let (open, before) = (census(), number(subject));
         subject.watch(&ours, 1, READ, TriggerMode::Level);
         subject.watch(&file, 2, READ, TriggerMode::Level);
-        assert_eq!(subject.who(), [1, 2]);
+        assert_eq!(subject.ready_slots(), [1, 2]);
         subject.selector.reset().unwrap();
         assert_eq!(subject.now(), [], "{}", subject.name);
         if !cfg!(kqueue_is_library) {
@@ -120,19 +120,22 @@ fn a_reset_forgets_everything_and_keeps_the_number() {
         assert_eq!(removed.kind(), std::io::ErrorKind::NotFound, "{}", subject.name);
         subject.watch(&ours, 3, READ, TriggerMode::Level);
         subject.watch(&file, 4, READ, TriggerMode::Level);
-        assert_eq!(subject.who(), [3, 4], "{}", subject.name);
+        assert_eq!(subject.ready_slots(), [3, 4], "{}", subject.name);
     });
 }
 
-/// Every descriptor that `make` creates, found by a census before and after, and gone with what it
-/// made.
+/// Checks every descriptor that `make` creates, found by comparing the open descriptors before and
+/// after. Dropping the result must close them.
 fn assert_well_behaved<T>(what: &str, must_not_wait: bool, make: impl FnOnce() -> T) {
     let before = census();
     let made = make();
     for fd in census().difference(&before) {
-        assert!(flags(*fd, libc::F_GETFD) & libc::FD_CLOEXEC != 0, "{what}: fd {fd} survives exec");
+        assert!(
+            flags(*fd, libc::F_GETFD) & libc::FD_CLOEXEC != 0,
+            "{what}: fd {fd} is not close-on-exec"
+        );
         let waits = flags(*fd, libc::F_GETFL) & libc::O_NONBLOCK == 0;
-        assert!(!(waits && must_not_wait), "{what}: fd {fd} makes its caller wait");
+        assert!(!(waits && must_not_wait), "{what}: fd {fd} is blocking");
     }
     drop(made);
     assert_eq!(census(), before, "{what} leaks");
@@ -143,7 +146,7 @@ fn flags(fd: RawFd, command: libc::c_int) -> libc::c_int {
     unsafe { libc::fcntl(fd, command) }
 }
 
-/// A selector's own fd is not read from, so it has no use for the second flag.
+/// A selector's own fd is never read, so it need not be non-blocking.
 #[test]
 fn w11_own_descriptors_are_close_on_exec_and_non_blocking() {
     if cfg!(kqueue_is_library) {

@@ -1,8 +1,7 @@
-//! One suite over every selector: what the contract promises must hold for each of them, and be the
-//! same on all.
+//! Conformance suite: checks the contract on every selector, with the same results on all.
 //!
-//! The expected values are those of poll(2), as measured (`truth`), and poll(2) itself, asked by
-//! the test at the same moment.
+//! The expected values were measured with poll(2) (`truth`), or come from poll(2) itself, called by
+//! the test at the same time.
 
 mod closed;
 mod edges;

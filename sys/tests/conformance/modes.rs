@@ -1,4 +1,5 @@
-//! The three modes mean the same on every selector, whoever keeps them: the kernel or our table.
+//! The three trigger modes mean the same on every selector, whether the kernel or our table
+//! implements them.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -9,14 +10,14 @@ use mainspring_sys::{Interest, Readiness, TriggerMode};
 
 use crate::support::{BOTH, R, READ, Subject, W, WRITE, on_every_kind, pair};
 
-/// Nothing is reported, and the selector sleeps over it instead of looking again and again.
+/// Checks that nothing is reported, and that the selector sleeps for the whole wait.
 pub fn assert_silent(subject: &mut Subject, when: &str) {
     let (wait, start) = (Duration::from_millis(2), Instant::now());
     assert_eq!(subject.within(Some(wait)), [], "{}: {when}", subject.name);
-    assert!(start.elapsed() >= wait, "{}: no sleep, {when}", subject.name);
+    assert!(start.elapsed() >= wait, "{}: the wait ended early: {when}", subject.name);
 }
 
-/// Reads until a read would block, and says so.
+/// Reads until a read would block, and clears the readiness.
 fn drain(subject: &mut Subject, stream: &mut UnixStream) {
     let refused = loop {
         match stream.read(&mut [0; 64]) {
@@ -49,41 +50,41 @@ fn oneshot_reports_once_until_reregistered() {
         theirs.write_all(b"x").unwrap();
         assert_silent(subject, "it was reported");
         subject.clear_readiness(&ours, READ);
-        assert_silent(subject, "a drain does not arm a one-shot registration");
+        assert_silent(subject, "clearing readiness does not arm a one-shot registration");
         subject.rewatch(&ours, 7, READ, TriggerMode::Oneshot);
         assert_eq!(subject.now(), [(7, R)]);
         assert_silent(subject, "it was reported again");
     });
 }
 
-/// A registration that sleeps is not shown to the kernel: a hang-up would be reported for ever.
+/// A disabled registration is not passed to the kernel, which would report a hang-up in every wait.
 #[test]
-fn oneshot_sleeps_over_a_hang_up() {
+fn oneshot_ignores_a_hang_up_while_disabled() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
         subject.watch(&ours, 0, BOTH, TriggerMode::Oneshot);
         assert_eq!(subject.now(), [(0, W)]);
         theirs.write_all(b"x").unwrap();
         drop(theirs);
-        assert_silent(subject, "a hang-up of a sleeping registration");
+        assert_silent(subject, "a hang-up of a disabled registration");
         subject.rewatch(&ours, 0, READ, TriggerMode::Oneshot);
-        let said = subject.now()[0].1;
-        assert!(said.contains(subject.must_say(R | Readiness::HANGUP, READ)), "{}", subject.name);
+        let seen = subject.now()[0].1;
+        assert!(seen.contains(subject.must_say(R | Readiness::HANGUP, READ)), "{}", subject.name);
         assert_silent(subject, "the hang-up was reported");
     });
 }
 
 #[test]
-fn edge_reports_a_beginning_once() {
+fn edge_reports_a_change_once() {
     on_every_kind(|subject| {
         let (mut ours, mut theirs) = pair();
         subject.watch(&ours, 0, READ, TriggerMode::Edge);
         for _ in 0..3 {
             theirs.write_all(b"x").unwrap();
             assert_eq!(subject.now(), [(0, R)], "{}", subject.name);
-            assert_silent(subject, "nothing new since the report");
+            assert_silent(subject, "nothing changed after the report");
             drain(subject, &mut ours);
-            assert_silent(subject, "clear_readiness");
+            assert_silent(subject, "readiness was cleared");
         }
     });
 }
@@ -96,23 +97,23 @@ fn edge_has_two_directions() {
         assert_eq!(subject.now(), [(0, W)]);
         assert_silent(subject, "room was reported");
         theirs.write_all(b"x").unwrap();
-        let said = subject.now();
-        assert!(said.len() == 1 && said[0].1.contains(R), "{}: {said:?}", subject.name);
+        let seen = subject.now();
+        assert!(seen.len() == 1 && seen[0].1.contains(R), "{}: {seen:?}", subject.name);
         fill(&mut ours);
         subject.clear_readiness(&ours, WRITE);
         assert_silent(subject, "no room, and data was reported");
         while theirs.read(&mut [0; 4096]).is_ok() {}
-        let said = subject.now();
-        assert!(said.len() == 1 && said[0].1.contains(W), "{}: {said:?}", subject.name);
+        let seen = subject.now();
+        assert!(seen.len() == 1 && seen[0].1.contains(W), "{}: {seen:?}", subject.name);
         drain(subject, &mut ours);
         theirs.write_all(b"x").unwrap();
-        let said = subject.now();
-        assert!(said.len() == 1 && said[0].1.contains(R), "{}: {said:?}", subject.name);
+        let seen = subject.now();
+        assert!(seen.len() == 1 && seen[0].1.contains(R), "{}: {seen:?}", subject.name);
     });
 }
 
 #[test]
-fn edge_begins_anew_with_a_reregistration() {
+fn a_reregistration_starts_a_new_edge() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
         theirs.write_all(b"x").unwrap();
@@ -124,8 +125,8 @@ fn edge_begins_anew_with_a_reregistration() {
     });
 }
 
-/// A kernel reports a hang-up whatever is asked for. One direction that is still armed must not
-/// make it spin.
+/// A kernel reports a hang-up for every interest. With one direction still armed, the selector must
+/// not spin.
 #[test]
 fn edge_reports_a_hang_up_once() {
     on_every_kind(|subject| {
@@ -136,21 +137,21 @@ fn edge_reports_a_hang_up_once() {
         theirs.write_all(b"x").unwrap();
         assert_eq!(subject.now(), [(0, R)], "{}", subject.name);
         drop(theirs);
-        let said = subject.now();
-        assert_eq!(said.len(), 1, "{}", subject.name);
-        assert!(said[0].1.contains(subject.must_say(R | W | Readiness::HANGUP, BOTH)));
+        let seen = subject.now();
+        assert_eq!(seen.len(), 1, "{}", subject.name);
+        assert!(seen[0].1.contains(subject.must_say(R | W | Readiness::HANGUP, BOTH)));
         assert_silent(subject, "the hang-up was reported");
     });
 }
 
 #[test]
-fn a_drain_counts_only_for_what_was_asked() {
+fn clearing_readiness_affects_only_the_interest() {
     on_every_kind(|subject| {
         let (ours, mut theirs) = pair();
         subject.watch(&ours, 0, READ, TriggerMode::Edge);
         subject.clear_readiness(&ours, WRITE);
-        assert_silent(subject, "room is not asked for");
-        subject.clear_readiness(&theirs, READ); // Nobody watches it.
+        assert_silent(subject, "writability is not in the interest");
+        subject.clear_readiness(&theirs, READ); // It is not registered.
         theirs.write_all(b"x").unwrap();
         assert_eq!(subject.now(), [(0, R)]);
     });
@@ -169,7 +170,7 @@ fn modes_hold_for_files_that_are_always_ready() {
         assert_silent(subject, "edge");
         subject.clear_readiness(&file, READ);
         assert_eq!(subject.now(), [(0, R)], "{}", subject.name);
-        assert_silent(subject, "edge, clear_readiness and reported");
+        assert_silent(subject, "edge, cleared and reported");
         if subject.everything().contains(Interest::PRIORITY) {
             subject.rewatch(&file, 0, Interest::PRIORITY, TriggerMode::Level);
             assert_silent(subject, "a file has no priority data");

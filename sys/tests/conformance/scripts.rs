@@ -1,4 +1,4 @@
-//! Random scripts (P16): whatever was done in whatever order, a selector says what poll(2) says.
+//! Random scripts (P16): after any sequence of steps, a selector reports what poll(2) reports.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,7 +13,7 @@ use crate::support::{Subject, alone, dup_from, oracle, pair, subjects};
 
 const CHANNELS: usize = 8;
 
-/// Something that is done to one of the channels.
+/// A step that affects one of the channels.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Add(Interest, TriggerMode),
@@ -27,7 +27,7 @@ enum Step {
     Replace,
 }
 
-/// Scripts that ask for parts of `everything`.
+/// Scripts with interests that are parts of `everything`.
 fn steps(everything: Interest) -> impl Strategy<Value = Vec<(usize, Step)>> {
     let interest = move || (1..=everything.bits()).prop_map(Interest::from_bits_truncate);
     let mode = || prop_oneof![3 => Just(TriggerMode::Level), 1 => Just(TriggerMode::Oneshot)];
@@ -46,8 +46,7 @@ fn steps(everything: Interest) -> impl Strategy<Value = Vec<(usize, Step)>> {
     prop::collection::vec((0..CHANNELS, step), 1..200)
 }
 
-/// Two ends, of which the first is watched: of a socket pair, or of a pipe in one direction or the
-/// other.
+/// Two ends of a socket pair, or of a pipe in either direction. The first end is watched.
 struct Channel {
     watched: OwnedFd,
     peer: Option<OwnedFd>,
@@ -74,8 +73,8 @@ impl Channel {
         self.watched.as_raw_fd()
     }
 
-    /// Each end may refuse: a pipe has a direction, a closed peer an error. What counts is what
-    /// poll(2) says afterwards.
+    /// Writing may fail: a pipe has one direction, a closed peer is an error. Only the result of
+    /// poll(2) afterwards matters.
     fn write(&self) {
         for end in [Some(&self.watched), self.peer.as_ref()].into_iter().flatten() {
             let _refused = file(end).write(&[0; 40_000]);
@@ -93,7 +92,7 @@ fn file(end: &OwnedFd) -> std::fs::File {
     end.try_clone().unwrap().into()
 }
 
-/// What the selector should know.
+/// Expected state of the selector.
 struct Model {
     channels: Vec<Channel>,
     registrations: BTreeMap<usize, Registration>,
@@ -148,7 +147,7 @@ impl Model {
         assert_eq!(kind(removed), found(known), "{}", subject.name);
     }
 
-    /// What the selector learns only from the kernel.
+    /// Makes changes that the selector can only get from the kernel.
     fn disturb(&mut self, index: usize, step: Step) {
         let channel = &mut self.channels[index];
         match step {
@@ -161,11 +160,11 @@ impl Model {
                 let socket = std::net::TcpStream::from(end.try_clone().unwrap());
                 let _not_a_socket = socket.shutdown(how);
             }
-            _ => unreachable!("the selector is told of the others"),
+            _ => unreachable!("`apply` handles the other steps"),
         }
     }
 
-    /// What is to be reported now, and is then taken as reported.
+    /// Returns the expected reports, and marks them as reported.
     fn report(&mut self, subject: &Subject) -> Vec<(u32, Readiness)> {
         let mut ready = Vec::new();
         for (index, registration) in &mut self.registrations {
@@ -173,19 +172,21 @@ impl Model {
             if !registration.armed {
                 continue;
             }
-            if let Some(said) = oracle(number, registration.interest) {
-                ready.push((*index as u32, subject.must_say(said, registration.interest)));
+            if let Some(readiness) = oracle(number, registration.interest) {
+                ready.push((*index as u32, subject.must_say(readiness, registration.interest)));
                 registration.armed = registration.mode == TriggerMode::Level;
             }
         }
         ready
     }
 
-    /// What the selector reports, cut down to what its kind must say.
-    fn of_what_was_asked(&self, subject: &mut Subject) -> Vec<(u32, Readiness)> {
+    /// Returns what the selector reports, restricted to what its kind must report.
+    fn required_reports(&self, subject: &mut Subject) -> Vec<(u32, Readiness)> {
         let asked = |slot| self.registrations[&(slot as usize)].interest;
         let seen = subject.now();
-        seen.into_iter().map(|(slot, said)| (slot, subject.must_say(said, asked(slot)))).collect()
+        seen.into_iter()
+            .map(|(slot, readiness)| (slot, subject.must_say(readiness, asked(slot))))
+            .collect()
     }
 }
 
@@ -198,7 +199,7 @@ fn found(known: bool) -> Result<(), ErrorKind> {
 }
 
 #[test]
-fn w10_any_script_has_the_verdicts_of_poll() {
+fn w10_any_script_is_reported_like_poll() {
     let _alone = alone();
     for (index, everything) in subjects().iter().map(Subject::everything).enumerate() {
         let config = Config { cases: 60, failure_persistence: None, ..Config::default() };
@@ -208,7 +209,7 @@ fn w10_any_script_has_the_verdicts_of_poll() {
             for (at, (channel, step)) in script.into_iter().enumerate() {
                 model.apply(&mut subject, channel, step);
                 let expected = model.report(&subject);
-                let seen = model.of_what_was_asked(&mut subject);
+                let seen = model.required_reports(&mut subject);
                 prop_assert_eq!(seen, expected, "{} after step {}: {:?}", subject.name, at, step);
             }
             Ok(())

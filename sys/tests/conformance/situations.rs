@@ -1,4 +1,4 @@
-//! Descriptors in every state of the truth table, made to order.
+//! Descriptors in every state of the truth table.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,12 +15,12 @@ const ANY: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 const PRIORITY: Readiness = Readiness::PRIORITY;
 const NOTHING: Readiness = Readiness::empty();
 
-/// An fd, and what all selectors must say about it when asked for everything.
+/// An fd, and the readiness that all selectors must report for the full interest.
 pub struct Situation {
     pub name: &'static str,
     pub fd: OwnedFd,
     pub verdict: Readiness,
-    /// What must stay open for the situation to last.
+    /// Descriptor that must stay open for the situation to last.
     _peers: Vec<OwnedFd>,
 }
 
@@ -90,8 +90,8 @@ fn unix_sockets() -> Vec<Situation> {
     sockets
 }
 
-/// A connect that found the backlog full, on systems that answer `EAGAIN`: it looks writable and
-/// without error.
+/// A connect that failed at a full backlog, on systems that return `EAGAIN`: the socket seems
+/// writable and without error.
 fn full_backlog() -> Option<Situation> {
     let path =
         crate::short_dir::short_dir().join(format!("mainspring-backlog-{}", std::process::id()));
@@ -149,7 +149,7 @@ fn udp() -> Vec<Situation> {
     let nobody = UdpSocket::bind(ANY).unwrap().local_addr().unwrap();
     connected.connect(nobody).unwrap();
     connected.send(b"anyone?").unwrap();
-    wait_for(&connected, libc::POLLIN); // FreeBSD wakes no waiter that asks for nothing.
+    wait_for(&connected, libc::POLLIN); // poll(2) of FreeBSD does not wake a call without events.
     free.send_to(b"anyone?", nobody).unwrap();
     vec![
         situation("udp, connected, port unreachable", connected, R | W),
@@ -161,8 +161,8 @@ fn udp() -> Vec<Situation> {
 fn counters() -> Vec<Situation> {
     // SAFETY: the call takes two integers and touches no memory of ours.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-    // SAFETY: the call succeeded (else the write below fails), and nobody else has heard of `fd`
-    // yet.
+    // SAFETY: the call succeeded (otherwise the write below fails), and no other code has the
+    // number yet.
     let counter = unsafe { OwnedFd::from_raw_fd(fd) };
     let mut file = File::from(counter);
     file.write_all(&(u64::MAX - 1).to_ne_bytes()).unwrap();
@@ -184,7 +184,7 @@ pub fn tcp_pair() -> (TcpStream, TcpStream) {
     (ours, theirs)
 }
 
-/// A connection whose peer has closed it with a reset, unread.
+/// Returns a connection that its peer has reset, with the error not yet taken.
 pub fn reset_connection() -> TcpStream {
     let (ours, theirs) = tcp_pair();
     let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
@@ -198,11 +198,11 @@ pub fn reset_connection() -> TcpStream {
     ours
 }
 
-/// A connect that nobody waits for, and that has failed.
+/// Returns a socket after a failed connect.
 pub fn refused_connect() -> OwnedFd {
     let nobody = TcpListener::bind(ANY).unwrap().local_addr().unwrap();
     let SocketAddr::V4(nobody) = nobody else { unreachable!("bound to an IPv4 address") };
-    // SAFETY: the struct is integers only, for which zero is a value.
+    // SAFETY: the struct has only integer fields, for which zero is a valid value.
     let mut address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
     address.sin_family = libc::AF_INET as libc::sa_family_t;
     address.sin_port = nobody.port().to_be();
@@ -222,14 +222,14 @@ fn stream_socket(family: libc::c_int) -> OwnedFd {
     // SAFETY: the call takes three integers and touches no memory of ours.
     let fd = unsafe { libc::socket(family, libc::SOCK_STREAM, 0) };
     assert!(fd >= 0);
-    // SAFETY: `fd` is open, as the call above has made it, and nobody else has heard of it yet.
+    // SAFETY: the call succeeded, so `fd` is open, and no other code has the number yet.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     mainspring_sys::fd::set_nonblocking(socket.as_fd(), true).unwrap();
     socket
 }
 
 fn connect_unix(socket: &OwnedFd, path: &str) -> io::Result<()> {
-    // SAFETY: the struct is integers only, for which zero is a value.
+    // SAFETY: the struct has only integer fields, for which zero is a valid value.
     let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
     address.sun_family = libc::AF_UNIX as libc::sa_family_t;
     assert!(path.len() < address.sun_path.len());

@@ -1,4 +1,4 @@
-//! What the topics share: a selector with a name, an oracle, and ways to make descriptors.
+//! Shared helpers: a selector with a name, poll(2) as an oracle, and constructors of descriptors.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mainspring_sys::{Events, Interest, Readiness, Selector, SelectorKind, Token, TriggerMode};
 
-/// The bits on which every selector must agree. The others are hints.
+/// Bits on which every selector must agree. The others are hints.
 pub const VERDICT: Readiness =
     Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::PRIORITY);
 pub const R: Readiness = Readiness::READABLE;
@@ -19,8 +19,8 @@ pub const READ: Interest = Interest::READABLE;
 pub const WRITE: Interest = Interest::WRITABLE;
 pub const BOTH: Interest = Interest::READABLE.union(Interest::WRITABLE);
 
-/// Numbers of closed descriptors are used again by whoever opens one next, so only one check runs
-/// at a time.
+/// Only one check runs at a time, because the next descriptor that any thread opens gets a closed
+/// number.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A selector under test.
@@ -31,7 +31,7 @@ pub struct Subject {
     pub events: Events,
 }
 
-/// Runs `check` with a fresh selector of each kind. A failure says which one it was.
+/// Runs `check` with a new selector of each kind. A failure prints its name.
 pub fn on_every_kind(check: impl Fn(&mut Subject)) {
     let _alone = alone();
     for mut subject in subjects() {
@@ -40,7 +40,7 @@ pub fn on_every_kind(check: impl Fn(&mut Subject)) {
     }
 }
 
-/// Keeps other checks from opening and closing descriptors.
+/// Prevents other checks from opening and closing descriptors.
 pub fn alone() -> impl Drop {
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -51,7 +51,7 @@ pub fn subjects() -> Vec<Subject> {
     subjects.chain(coarse_epoll()).collect()
 }
 
-/// epoll as it is on a kernel without the finer wait.
+/// Returns epoll as on a kernel without epoll_pwait2(2).
 #[cfg(has_epoll)]
 fn coarse_epoll() -> Option<Subject> {
     use mainspring_sys::selector::epoll::{Epoll, Resolution};
@@ -70,7 +70,7 @@ impl Subject {
         Subject { name, kind, selector, events: Events::with_capacity(64) }
     }
 
-    /// Registers `fd`, and calls it `slot`.
+    /// Registers `fd` with the token `slot`.
     pub fn watch(&mut self, fd: &impl AsFd, slot: u32, interest: Interest, mode: TriggerMode) {
         let fd = fd.as_fd().as_raw_fd();
         self.selector.register(fd, Token::new(slot, 0), interest, mode).unwrap();
@@ -89,7 +89,7 @@ impl Subject {
         self.selector.clear_readiness(fd.as_fd().as_raw_fd(), interest);
     }
 
-    /// What is ready within `timeout`, in the order of slots.
+    /// Returns what is ready within `timeout`, in the order of slots.
     pub fn within(&mut self, timeout: Option<Duration>) -> Vec<(u32, Readiness)> {
         self.selector.select(&mut self.events, timeout).unwrap();
         let mut seen: Vec<_> =
@@ -98,17 +98,17 @@ impl Subject {
         seen
     }
 
-    /// What is ready now.
+    /// Returns what is ready now.
     pub fn now(&mut self) -> Vec<(u32, Readiness)> {
         self.within(Some(Duration::ZERO))
     }
 
-    /// Who is ready now.
-    pub fn who(&mut self) -> Vec<u32> {
+    /// Returns the slots that are ready now.
+    pub fn ready_slots(&mut self) -> Vec<u32> {
         self.now().into_iter().map(|(slot, _)| slot).collect()
     }
 
-    /// All that can be asked for. Some kernels' kqueue has no filter for priority data.
+    /// Returns the full interest. kqueue(2) of some kernels has no filter for priority data.
     pub fn everything(&self) -> Interest {
         match self.kind {
             SelectorKind::Kqueue if cfg!(not(has_evfilt_except)) => BOTH,
@@ -116,14 +116,14 @@ impl Subject {
         }
     }
 
-    /// Whether the selector is libkqueue, which keeps its own books: it has threads that open and
-    /// close descriptors, and what the real kernel forgets with a closed fd it keeps.
+    /// Returns true if the selector is libkqueue. It has threads that open and close descriptors,
+    /// and it keeps registrations that a real kernel drops with a closed fd.
     pub fn is_library(&self) -> bool {
         cfg!(kqueue_is_library) && self.kind == SelectorKind::Kqueue
     }
 
-    /// The part of an expectation that this kind of selector must meet: not all kernels give all
-    /// hints, and some say nothing of a direction that was not asked for.
+    /// Returns the part of `expected` that this kind of selector must report: some kernels omit
+    /// hints, or report nothing of a direction that is not in the interest.
     pub fn must_say(&self, expected: Readiness, asked: Interest) -> Readiness {
         match self.kind {
             SelectorKind::Kqueue => expected & VERDICT & asked.into(),
@@ -132,7 +132,7 @@ impl Subject {
     }
 }
 
-/// Not every assertion names the selector.
+/// Prints the name of the selector, because not every assertion does.
 struct NameOnPanic(String);
 
 impl Drop for NameOnPanic {
@@ -143,7 +143,7 @@ impl Drop for NameOnPanic {
     }
 }
 
-/// What poll(2) says about `fd` now, in the words of [`Readiness`]; None for nothing.
+/// Returns the readiness that poll(2) reports for `fd` now; None for none.
 pub fn oracle(fd: RawFd, interest: Interest) -> Option<Readiness> {
     let mut asked = libc::pollfd { fd, events: events(interest), revents: 0 };
     // SAFETY: `asked` is one writable entry and outlives the call.
@@ -152,7 +152,7 @@ pub fn oracle(fd: RawFd, interest: Interest) -> Option<Readiness> {
     readiness(asked.revents)
 }
 
-/// Waits until poll(2) reports one of `events` (or an error or a hang-up) of `fd`.
+/// Waits until poll(2) reports one of `events` (or an error or a hang-up) for `fd`.
 pub fn wait_for(fd: &impl AsFd, events: libc::c_short) {
     let mut asked = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events, revents: 0 };
     // SAFETY: `asked` is one writable entry and outlives the call.
@@ -178,8 +178,8 @@ fn events(interest: Interest) -> libc::c_short {
     events
 }
 
-/// The meaning of poll(2)'s marks, spelt out once more so that the suite does not believe what it
-/// tests.
+/// Translation of poll(2)'s flags, written again so that the suite does not depend on the code that
+/// it tests.
 fn readiness(revents: libc::c_short) -> Option<Readiness> {
     const CLOSED: Readiness = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED);
     let mut meaning = vec![
@@ -196,7 +196,7 @@ fn readiness(revents: libc::c_short) -> Option<Readiness> {
     meaning.into_iter().map(|(_, readiness)| readiness).reduce(|all, one| all | one)
 }
 
-/// Two connected stream sockets that never wait.
+/// Returns two connected stream sockets, both non-blocking.
 pub fn pair() -> (UnixStream, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
@@ -204,16 +204,16 @@ pub fn pair() -> (UnixStream, UnixStream) {
     (ours, theirs)
 }
 
-/// Another descriptor of the same open file, with a number not below `least`.
+/// Returns a duplicate of `fd` with a number of at least `least`.
 pub fn dup_from(fd: &impl AsFd, least: RawFd) -> OwnedFd {
     // SAFETY: F_DUPFD_CLOEXEC takes an integer and touches no memory of ours.
     let fd = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) };
     assert!(fd >= least, "F_DUPFD_CLOEXEC: {}", io::Error::last_os_error());
-    // SAFETY: the call succeeded, so `fd` is open, and nobody else has heard of it yet.
+    // SAFETY: the call succeeded, so `fd` is open, and no other code has the number yet.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Lets this process have as many descriptors as it may.
+/// Raises the limit of descriptors to its maximum.
 pub fn raise_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is writable and outlives the call.
@@ -223,7 +223,7 @@ pub fn raise_limit() {
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
 }
 
-/// The numbers of all open descriptors, of those below 1024.
+/// Returns the numbers of all open descriptors below 1024.
 pub fn census() -> BTreeSet<RawFd> {
     (0..1024).filter(|fd| mainspring_sys::fd::is_open(*fd)).collect()
 }

@@ -1,4 +1,4 @@
-//! The truth table: each situation of a file, and what every selector says about it.
+//! The truth table: each state of a file, and what every selector reports for it.
 
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -10,15 +10,15 @@ use crate::support::{BOTH, R, READ, Subject, VERDICT, W, WRITE, on_every_kind, o
 
 const PRIORITY: Interest = Interest::PRIORITY;
 
-/// Asks for `interest` in `fd` and compares with poll(2).
+/// Registers `interest` in `fd` and compares the report with poll(2).
 fn compare(subject: &mut Subject, name: &str, fd: &impl std::os::fd::AsFd, interest: Interest) {
     subject.watch(fd, 0, interest, TriggerMode::Level);
     let expected = oracle(fd.as_fd().as_raw_fd(), interest);
     let expected: Vec<_> =
-        expected.into_iter().map(|said| (0, subject.must_say(said, interest))).collect();
+        expected.into_iter().map(|seen| (0, subject.must_say(seen, interest))).collect();
     let seen = subject.now();
     let seen: Vec<_> =
-        seen.into_iter().map(|(slot, said)| (slot, subject.must_say(said, interest))).collect();
+        seen.into_iter().map(|(slot, seen)| (slot, subject.must_say(seen, interest))).collect();
     assert_eq!(seen, expected, "{}: {name}, asked for {interest:?}", subject.name);
     subject.unwatch(fd);
 }
@@ -29,7 +29,7 @@ fn w10_every_situation_has_one_verdict() {
         for situation in situations::all() {
             let everything = subject.everything();
             subject.watch(&situation.fd, 0, everything, TriggerMode::Level);
-            let seen = subject.now().first().map_or(Readiness::empty(), |(_, said)| *said);
+            let seen = subject.now().first().map_or(Readiness::empty(), |(_, seen)| *seen);
             let expected = situation.verdict & everything.into();
             assert_eq!(seen & VERDICT, expected, "{}: {}", subject.name, situation.name);
             subject.unwatch(&situation.fd);
@@ -37,7 +37,7 @@ fn w10_every_situation_has_one_verdict() {
     });
 }
 
-/// W10, and W5: whatever was asked for, errors and hang-ups are told.
+/// W10, W5: errors and hang-ups are reported for every interest.
 #[test]
 fn w10_poll_is_the_oracle_for_each_interest() {
     on_every_kind(|subject| {
@@ -51,7 +51,7 @@ fn w10_poll_is_the_oracle_for_each_interest() {
     });
 }
 
-/// W6: what epoll refuses is always ready, in each call, beside others.
+/// W6: a file that epoll refuses is always ready, in each call, beside other fds.
 #[test]
 fn w6_a_regular_file_is_always_ready() {
     on_every_kind(|subject| {
@@ -61,19 +61,19 @@ fn w6_a_regular_file_is_always_ready() {
         subject.watch(&ours, 2, READ, TriggerMode::Level);
         assert_eq!(subject.within(None), [(1, R)]);
         theirs.write_all(b"x").unwrap();
-        assert_eq!(subject.who(), [1, 2]);
+        assert_eq!(subject.ready_slots(), [1, 2]);
         subject.rewatch(&file, 3, WRITE, TriggerMode::Level);
         assert!(subject.now().contains(&(3, W)));
         subject.unwatch(&file);
-        assert_eq!(subject.who(), [2]);
+        assert_eq!(subject.ready_slots(), [2]);
     });
 }
 
 #[test]
-fn an_error_is_reported_until_it_is_fetched() {
+fn an_error_is_reported_until_it_is_taken() {
     on_every_kind(|subject| {
         if subject.is_library() {
-            return; // It fetches the error itself.
+            return; // libkqueue takes the error itself.
         }
         let stream = reset_connection();
         subject.watch(&stream, 0, BOTH, TriggerMode::Level);
@@ -81,9 +81,9 @@ fn an_error_is_reported_until_it_is_fetched() {
         assert!(
             before.contains(subject.must_say(R | W | Readiness::ERROR | Readiness::HANGUP, BOTH))
         );
-        let fetched = stream.take_error().unwrap().expect("the reset is an error");
+        let fetched = stream.take_error().unwrap().expect("the reset must be an error");
         assert_eq!(fetched.raw_os_error(), Some(libc::ECONNRESET));
-        assert!(stream.take_error().unwrap().is_none(), "an error is fetched once");
+        assert!(stream.take_error().unwrap().is_none(), "an error is taken only once");
         let after = subject.now()[0].1;
         assert!(!after.contains(Readiness::ERROR), "{}: {after:?}", subject.name);
         assert!(after.contains(R | W));
@@ -91,17 +91,17 @@ fn an_error_is_reported_until_it_is_fetched() {
 }
 
 #[test]
-fn a_refused_connect_is_writable_with_an_error_to_fetch() {
+fn a_refused_connect_is_writable_with_an_error() {
     on_every_kind(|subject| {
         if subject.is_library() {
-            return; // It fetches the error itself.
+            return; // libkqueue takes the error itself.
         }
         let socket = refused_connect();
         subject.watch(&socket, 0, WRITE, TriggerMode::Level);
-        let said = subject.within(None)[0].1;
+        let seen = subject.within(None)[0].1;
         assert!(
-            said.contains(subject.must_say(W | Readiness::ERROR, WRITE)),
-            "{}: {said:?}",
+            seen.contains(subject.must_say(W | Readiness::ERROR, WRITE)),
+            "{}: {seen:?}",
             subject.name
         );
         let error = std::net::TcpStream::from(socket).take_error().unwrap().unwrap();
@@ -109,7 +109,7 @@ fn a_refused_connect_is_writable_with_an_error_to_fetch() {
     });
 }
 
-/// P14: an urgent byte is news for those who asked for priority, and for nobody else.
+/// P14: an urgent byte is reported only to an interest in priority data.
 #[test]
 fn an_urgent_byte_does_not_wake_a_reader() {
     on_every_kind(|subject| {
@@ -133,13 +133,13 @@ fn an_urgent_byte_does_not_wake_a_reader() {
         wait_for(&ours, libc::POLLIN);
         assert_eq!(subject.now(), [(0, R | Readiness::PRIORITY)]);
         ours.read_exact(&mut [0]).unwrap();
-        assert!(!subject.now().iter().any(|(_, said)| said.contains(R)));
+        assert!(!subject.now().iter().any(|(_, seen)| seen.contains(R)));
     });
 }
 
-/// P8: level means in each call, without anything new.
+/// P8: level mode reports data in each call, even without a change.
 #[test]
-fn data_is_reported_for_as_long_as_it_waits() {
+fn data_is_reported_as_long_as_it_is_unread() {
     on_every_kind(|subject| {
         let (mut ours, mut theirs) = crate::support::pair();
         theirs.write_all(&[0; 64]).unwrap();

@@ -1,4 +1,4 @@
-//! How long a selector sleeps: never too short, never for ever, whatever signals come.
+//! Length of waits: never too short, never endless, with any number of signals.
 
 use std::io::Write;
 use std::os::unix::thread::JoinHandleExt;
@@ -40,7 +40,7 @@ fn t4_the_longest_durations_are_waits_like_others() {
     });
 }
 
-/// What arrives during a wait ends it, however long it was to be.
+/// An event during a wait ends it, however long its timeout is.
 #[test]
 fn t4_an_event_ends_the_longest_wait() {
     on_every_kind(|subject| {
@@ -64,9 +64,9 @@ extern "C" fn count(_signal: libc::c_int) {
     INTERRUPTIONS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Has `SIGUSR2` counted, and interrupt what is under way.
+/// Installs a handler for `SIGUSR2` that counts, and interrupts system calls.
 fn count_interruptions() {
-    // SAFETY: the struct is integers and addresses, for which zero is a value.
+    // SAFETY: the struct has only integers and addresses, for which zero is a valid value.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = count as extern "C" fn(libc::c_int) as libc::sighandler_t;
     let nowhere = std::ptr::null_mut();
@@ -75,7 +75,7 @@ fn count_interruptions() {
     assert_eq!(done, 0);
 }
 
-/// A wait under a storm of signals ends, and not early. If it began anew with each of them it would
+/// A wait under frequent signals ends, and not early. If it restarted after each of them, it would
 /// never end.
 #[test]
 fn t4_signals_neither_end_nor_restart_a_wait() {
@@ -104,7 +104,7 @@ fn t4_signals_neither_end_nor_restart_a_wait() {
     }
 }
 
-/// A wait without end is not ended by signals, and the event that comes after them is not lost.
+/// A wait without timeout is not ended by signals, and the event after them is not lost.
 #[test]
 fn t4_signals_do_not_end_an_endless_wait() {
     count_interruptions();

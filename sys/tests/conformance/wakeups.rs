@@ -1,4 +1,4 @@
-//! Every doorbell at every selector.
+//! Every kind of wakeup with every selector.
 
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
@@ -10,13 +10,13 @@ use mainspring_sys::{Token, TriggerMode, Wakeup, WakeupKind, fd};
 
 use crate::support::{READ, Subject, on_every_kind};
 
-const BELL: Token = Token::new(9, 0);
+const WAKEUP: Token = Token::new(9, 0);
 
-/// Runs `check` with each kind of wakeup that `subject` has.
+/// Runs `check` with each kind of wakeup that `subject` supports.
 fn with_each_wakeup(subject: &mut Subject, check: impl Fn(&mut Subject, WakeupKind, Wakeup)) {
     let mut tried = 0;
     for kind in WakeupKind::available() {
-        match Wakeup::new(*kind, &mut *subject.selector, BELL) {
+        match Wakeup::new(*kind, &mut *subject.selector, WAKEUP) {
             Ok(wakeup) => check(subject, *kind, wakeup),
             Err(error) => {
                 let expected = (WakeupKind::UserEvent, ErrorKind::Unsupported);
@@ -34,23 +34,23 @@ fn with_each_wakeup(subject: &mut Subject, check: impl Fn(&mut Subject, WakeupKi
 fn x2_wakes_are_merged_until_drained() {
     on_every_kind(|subject| {
         with_each_wakeup(subject, |subject, kind, wakeup| {
-            assert_eq!(subject.who(), [], "{} and {kind}", subject.name);
+            assert_eq!(subject.ready_slots(), [], "{} and {kind}", subject.name);
             for _ in 0..3 {
                 wakeup.wake().unwrap();
                 wakeup.wake().unwrap();
-                assert_eq!(subject.who(), [9], "{} and {kind}", subject.name);
+                assert_eq!(subject.ready_slots(), [9], "{} and {kind}", subject.name);
                 if kind != WakeupKind::UserEvent && wakeup.mode() == TriggerMode::Level {
-                    assert_eq!(subject.who(), [9], "{} and {kind}", subject.name);
+                    assert_eq!(subject.ready_slots(), [9], "{} and {kind}", subject.name);
                 }
                 wakeup.drain().unwrap();
-                assert_eq!(subject.who(), [], "{} and {kind}", subject.name);
-                wakeup.drain().unwrap(); // Nothing to drain is no error.
+                assert_eq!(subject.ready_slots(), [], "{} and {kind}", subject.name);
+                wakeup.drain().unwrap(); // A second drain is not an error.
             }
         });
     });
 }
 
-/// By edges nobody reads: what was reported is not reported again, and each wake is news.
+/// In edge mode the counter is never read: each wake is reported once.
 #[test]
 fn x2_a_wake_is_reported_once_where_the_kernel_has_edges() {
     on_every_kind(|subject| {
@@ -60,16 +60,16 @@ fn x2_a_wake_is_reported_once_where_the_kernel_has_edges() {
             }
             for _ in 0..3 {
                 wakeup.wake().unwrap();
-                assert_eq!(subject.who(), [9], "{} and {kind}", subject.name);
-                assert_eq!(subject.who(), [], "{} and {kind}", subject.name);
+                assert_eq!(subject.ready_slots(), [9], "{} and {kind}", subject.name);
+                assert_eq!(subject.ready_slots(), [], "{} and {kind}", subject.name);
             }
         });
     });
 }
 
-/// A full doorbell is a rung one: nobody waits, nobody gets an error, nothing is lost.
+/// A full wakeup still works: no caller waits or gets an error, and no wake is lost.
 #[test]
-fn x2_a_full_doorbell_is_rung() {
+fn x2_a_full_wakeup_still_wakes() {
     on_every_kind(|subject| {
         with_each_wakeup(subject, |subject, kind, wakeup| {
             if let Some(written) = wakeup.written_fd() {
@@ -78,16 +78,16 @@ fn x2_a_full_doorbell_is_rung() {
             for _ in 0..3 {
                 wakeup.wake().unwrap();
             }
-            assert_eq!(subject.who(), [9], "{} and {kind}", subject.name);
+            assert_eq!(subject.ready_slots(), [9], "{} and {kind}", subject.name);
             wakeup.drain().unwrap();
-            assert_eq!(subject.who(), [], "{} and {kind}", subject.name);
+            assert_eq!(subject.ready_slots(), [], "{} and {kind}", subject.name);
             wakeup.wake().unwrap();
-            assert_eq!(subject.who(), [9], "{} and {kind}", subject.name);
+            assert_eq!(subject.ready_slots(), [9], "{} and {kind}", subject.name);
         });
     });
 }
 
-/// A lost wake would leave the selector asleep for ever.
+/// A lost wake would leave the selector asleep forever.
 #[test]
 fn x2_no_wake_of_any_thread_is_lost() {
     const THREADS: usize = 3;
@@ -114,15 +114,14 @@ fn x2_no_wake_of_any_thread_is_lost() {
     });
 }
 
-/// A wakeup is a registration like others: a second one, a deregistration, a wait that nothing
-/// ends.
+/// A wakeup is an ordinary registration: it can be registered once, and deregistered.
 #[test]
 fn a_wakeup_with_an_fd_is_an_ordinary_registration() {
     on_every_kind(|subject| {
         with_each_wakeup(subject, |subject, kind, wakeup| {
             let Some(watched) = wakeup.watched_fd().map(|fd| fd.as_raw_fd()) else { return };
             let second =
-                subject.selector.register(watched, BELL, READ, TriggerMode::Level).unwrap_err();
+                subject.selector.register(watched, WAKEUP, READ, TriggerMode::Level).unwrap_err();
             assert_eq!(second.kind(), ErrorKind::AlreadyExists, "{} and {kind}", subject.name);
             subject.selector.deregister(watched).unwrap();
             wakeup.wake().unwrap();
@@ -134,10 +133,10 @@ fn a_wakeup_with_an_fd_is_an_ordinary_registration() {
 #[test]
 fn the_best_wakeup_is_the_first_that_the_selector_has() {
     on_every_kind(|subject| {
-        let wakeup = Wakeup::best(&mut *subject.selector, BELL).unwrap();
+        let wakeup = Wakeup::best(&mut *subject.selector, WAKEUP).unwrap();
         wakeup.wake().unwrap();
-        assert_eq!(subject.who(), [9], "{}", subject.name);
-        let user_event = subject.selector.user_event(BELL).is_ok();
+        assert_eq!(subject.ready_slots(), [9], "{}", subject.name);
+        let user_event = subject.selector.user_event(WAKEUP).is_ok();
         assert_eq!(wakeup.watched_fd().is_none(), user_event, "{}", subject.name);
     });
 }

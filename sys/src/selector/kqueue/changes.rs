@@ -1,7 +1,7 @@
-//! A list of changes, and the kernel's answer to each of them.
+//! Lists of filter changes, and the kernel's result for each change.
 //!
 //! kevent(2) takes several changes in one call. With `EV_RECEIPT`, and room for as many events, it
-//! answers each, stops at none of them, and reports nothing else.
+//! returns a receipt for each change, stops at none of them, and reports nothing else.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -16,94 +16,97 @@ use super::table::Registration;
 use crate::event::{Interest, Token, TriggerMode};
 use crate::syscall::retry;
 
-/// Changes that go to the kernel in one call. The memory is kept from call to call.
+/// Changes for one call of kevent(2). The memory is reused.
 #[derive(Debug, Default)]
 pub struct Changes {
-    asked: Vec<Kevent>,
+    requested: Vec<Kevent>,
     receipts: Vec<Kevent>,
 }
 
-/// What the kernel said to the changes of one fd.
+/// Result of the changes of one fd.
 #[derive(Debug)]
-pub struct Answer {
-    /// A filter that was to be there was there.
+pub struct ChangeResult {
+    /// True if at least one filter that was deleted or touched existed.
     pub found: bool,
-    /// The fd is not open.
+    /// True if the fd is not open.
     closed: bool,
-    /// The filters that were added.
+    /// Filters that were added.
     pub added: Interest,
-    /// Why others were not: the first reason, but `EPIPE` or `EBADF` only if there is no other.
+    /// First errno of a filter that was not added. `EPIPE` and `EBADF` count only if there is no
+    /// other.
     pub refusal: Option<c_int>,
 }
 
 impl Changes {
-    /// Asks to remove the filters of `held`.
+    /// Adds the removal of the filters of `held`.
     pub fn delete(&mut self, fd: RawFd, held: Interest) {
-        self.ask(fd, held, Token::new(0, 0), EV_DELETE);
+        self.push(fd, held, Token::new(0, 0), EV_DELETE);
     }
 
-    /// Asks for the filters that `registration` holds, disabled if it is asleep.
+    /// Adds the filters that `registration` holds, disabled if it is asleep.
     pub fn add(&mut self, fd: RawFd, registration: &Registration) {
         let asleep = if registration.asleep { EV_DISABLE } else { 0 };
         let flags = EV_ADD | kevent::flags(registration.mode) | asleep;
-        self.ask(fd, registration.held, registration.token, flags);
+        self.push(fd, registration.held, registration.token, flags);
     }
 
-    /// Asks to keep the filters of `held`, and to report nothing of them.
+    /// Disables the filters of `held`.
     pub fn disable(&mut self, fd: RawFd, held: Interest, token: Token) {
-        self.ask(fd, held, token, EV_DISABLE);
+        self.push(fd, held, token, EV_DISABLE);
     }
 
-    /// Asks whether the filters that `registration` holds are there, by making them what they are.
+    /// Checks that the filters of `registration` exist, by enabling or disabling them as they
+    /// already are.
     pub fn touch(&mut self, fd: RawFd, registration: &Registration) {
         let flags = if registration.asleep { EV_DISABLE } else { EV_ENABLE };
-        self.ask(fd, registration.held, registration.token, flags);
+        self.push(fd, registration.held, registration.token, flags);
     }
 
-    /// Asks for a user event: `EV_CLEAR` makes each trigger one report.
+    /// Adds a user event: `EV_CLEAR` makes each trigger one report.
     pub fn add_user(&mut self, ident: usize, token: Token) {
         let flags = EV_ADD | kevent::flags(TriggerMode::Edge) | EV_RECEIPT;
-        self.asked.push(kevent::change(Filter::User, ident, token, flags));
+        self.requested.push(kevent::change(Filter::User, ident, token, flags));
     }
 
     pub fn is_empty(&self) -> bool {
-        self.asked.is_empty()
+        self.requested.is_empty()
     }
 
-    /// Makes all changes that were asked for.
+    /// Makes all changes of the list, and empties it.
     ///
-    /// The call does not wait, so no signal should interrupt it. If one does, the changes are asked
-    /// for again: an addition keeps what is there, and a deletion may answer that nothing was.
-    pub fn apply(&mut self, kernel: &mut impl Kernel) -> io::Result<Answer> {
-        let (asked, receipts) = (&self.asked, &mut self.receipts);
-        let called = retry(|| kernel.kevent(asked, receipts, asked.len(), Some(Duration::ZERO)));
-        let answer = called.and_then(|()| self.read());
-        self.asked.clear();
+    /// The call does not wait, so no signal should interrupt it. If one does, the changes are made
+    /// again: an addition keeps an existing filter, and a deletion may report that there was none.
+    pub fn apply(&mut self, kernel: &mut impl Kernel) -> io::Result<ChangeResult> {
+        let (requested, receipts) = (&self.requested, &mut self.receipts);
+        let called =
+            retry(|| kernel.kevent(requested, receipts, requested.len(), Some(Duration::ZERO)));
+        let answer = called.and_then(|()| self.read_receipts());
+        self.requested.clear();
         answer
     }
 
-    fn ask(&mut self, fd: RawFd, interest: Interest, token: Token, flags: Flags) {
+    fn push(&mut self, fd: RawFd, interest: Interest, token: Token, flags: Flags) {
         for filter in Filter::of(interest) {
-            self.asked.push(kevent::change(filter, fd as usize, token, flags | EV_RECEIPT));
+            self.requested.push(kevent::change(filter, fd as usize, token, flags | EV_RECEIPT));
         }
     }
 
-    fn read(&self) -> io::Result<Answer> {
-        let answered = self.receipts.iter().all(|receipt| receipt.flags & EV_ERROR != 0);
-        if !answered || self.receipts.len() != self.asked.len() {
-            return Err(io::Error::other("this kqueue does not answer each change by a receipt"));
+    fn read_receipts(&self) -> io::Result<ChangeResult> {
+        let have_receipts = self.receipts.iter().all(|receipt| receipt.flags & EV_ERROR != 0);
+        if !have_receipts || self.receipts.len() != self.requested.len() {
+            return Err(io::Error::other("this kqueue does not return a receipt for each change"));
         }
         let added = Interest::empty();
-        let mut answer = Answer { found: false, closed: false, added, refusal: None };
-        for (change, receipt) in self.asked.iter().zip(&self.receipts) {
-            answer.take(change, kevent::errno(receipt));
+        let mut answer = ChangeResult { found: false, closed: false, added, refusal: None };
+        for (change, receipt) in self.requested.iter().zip(&self.receipts) {
+            answer.add_receipt(change, kevent::errno(receipt));
         }
         Ok(answer)
     }
 }
 
-impl Answer {
-    fn take(&mut self, change: &Kevent, errno: c_int) {
+impl ChangeResult {
+    fn add_receipt(&mut self, change: &Kevent, errno: c_int) {
         let adds = change.flags & EV_ADD != 0;
         match errno {
             0 if adds => {
@@ -116,15 +119,14 @@ impl Answer {
             }
             libc::ENOENT => {}
             libc::EBADF => self.closed = true,
-            // Whatever else keeps a filter from being removed at once (`EINPROGRESS` of macOS), it
-            // was there.
+            // The filter existed, whatever prevents its removal at once (`EINPROGRESS` of macOS).
             _ => self.found = true,
         }
     }
 
-    /// The error of a registration that the kernel no longer knows: the fd was closed, and its
-    /// number may be another file's by now.
-    pub fn gone(&self) -> io::Error {
+    /// Returns the error for a registration that the kernel no longer has: the fd was closed, and
+    /// its number may belong to another file by now.
+    pub fn lost_error(&self) -> io::Error {
         match self.closed {
             true => io::Error::from_raw_os_error(libc::EBADF),
             false => io::ErrorKind::NotFound.into(),

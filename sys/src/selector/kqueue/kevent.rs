@@ -1,8 +1,9 @@
-//! kevent(2)'s words in one spelling: every system has its own types and numbers for them.
+//! Types and constants of kevent(2) under one set of names: every system has its own types and
+//! numbers.
 //!
-//! Where libc knows the system they are libc's. On Linux they are those of libkqueue, which follows
-//! FreeBSD; the tests over a scripted kernel use them too. The values are checked twice: here, and
-//! against the systems' own headers by `tests/kevent_layout.c`.
+//! They are those of libc if it supports the system. On Linux they are those of libkqueue, which
+//! follows FreeBSD; the tests with a scripted kernel use them too. The values are checked twice:
+//! here, and against the systems' own headers by `tests/kevent_layout.c`.
 
 use std::mem;
 use std::ptr;
@@ -34,7 +35,7 @@ mod words {
     pub use libc::{EVFILT_EXCEPT, NOTE_LOWAT, NOTE_OOB};
     pub use libc::{EVFILT_READ, EVFILT_USER, EVFILT_WRITE, kevent as Kevent};
 
-    /// No filter has this number: the system has none for priority data.
+    /// No filter has this number: the system has no filter for priority data.
     #[cfg(not(has_evfilt_except))]
     pub const EVFILT_EXCEPT: FilterNumber = FilterNumber::MAX;
     #[cfg(not(has_evfilt_except))]
@@ -53,7 +54,7 @@ mod words {
     pub const EVFILT_READ: FilterNumber = -1;
     pub const EVFILT_WRITE: FilterNumber = -2;
     pub const EVFILT_USER: FilterNumber = -11;
-    /// libkqueue has no filter for priority data, and none of this number, which is macOS's.
+    /// Number of macOS. libkqueue has no filter for priority data, and no filter with this number.
     pub const EVFILT_EXCEPT: FilterNumber = -15;
     pub const EV_ADD: Flags = 0x0001;
     pub const EV_DELETE: Flags = 0x0002;
@@ -97,7 +98,7 @@ mod words {
 #[cfg(has_libc_kevent)]
 pub use libc::{kevent, kqueue};
 
-/// A kind of thing that happens to an fd, or to nothing but the kqueue itself.
+/// Filter of kevent(2): the kind of events to report of an fd, or of the kqueue itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Filter {
     Read,
@@ -107,28 +108,28 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// The filters that watch descriptors, and the interest that each of them serves.
+    /// Filters that watch descriptors, with the interest that each of them serves.
     pub const OF_FDS: [(Interest, Filter); 3] = [
         (Interest::READABLE, Filter::Read),
         (Interest::WRITABLE, Filter::Write),
         (Interest::PRIORITY, Filter::Except),
     ];
 
-    /// The filters that `interest` needs.
+    /// Returns the filters that `interest` needs.
     pub fn of(interest: Interest) -> impl Iterator<Item = Filter> {
         Filter::OF_FDS.into_iter().filter(move |(bit, _)| interest.contains(*bit)).map(|(_, f)| f)
     }
 
-    /// The filter that `event` is about. None for those that we never ask for: the kqueue is lent
-    /// out by [`as_fd`](crate::Selector::as_fd), and somebody may watch a process whose id equals
-    /// the number of an fd.
+    /// Returns the filter of `event`. None if the selector never registers it: the kqueue is
+    /// accessible through [`poll_fd`](crate::Selector::poll_fd), so other code may watch a process
+    /// with an id that equals an fd number.
     pub fn in_event(event: &Kevent) -> Option<Filter> {
         let number = event.filter; // Copied: the struct is packed on some systems.
         let all = [Filter::Read, Filter::Write, Filter::Except, Filter::User];
         all.into_iter().find(|filter| filter.number() == number)
     }
 
-    /// The interest that this filter serves; empty for [`User`](Filter::User).
+    /// Returns the interest that this filter serves; empty for [`User`](Filter::User).
     pub fn interest(self) -> Interest {
         match self {
             Filter::Read => Interest::READABLE,
@@ -147,13 +148,13 @@ impl Filter {
         }
     }
 
-    /// What the filter must be told in each change, or it would forget what it looks for.
+    /// Returns the filter flags that each change must repeat, because a change replaces them.
     fn fflags(self) -> u32 {
         if self == Filter::Except { NOTE_OOB | NOTE_LOWAT } else { 0 }
     }
 }
 
-/// The flag that makes the kernel report as `mode` says.
+/// Returns the flag for `mode`.
 pub fn flags(mode: TriggerMode) -> Flags {
     match mode {
         TriggerMode::Level => 0,
@@ -162,35 +163,35 @@ pub fn flags(mode: TriggerMode) -> Flags {
     }
 }
 
-/// A change of the filter `filter` of `ident`.
+/// Returns a change of the filter `filter` of `ident`.
 pub fn change(filter: Filter, ident: usize, token: Token, flags: Flags) -> Kevent {
-    // SAFETY: the struct is made of integers and a pointer, and zero is a value of all of them.
+    // SAFETY: the struct has only integer and pointer fields, for which zero is a valid value.
     let mut change: Kevent = unsafe { mem::zeroed() };
     change.ident = ident;
     change.filter = filter.number();
     change.flags = flags;
     change.fflags = filter.fflags();
     if filter == Filter::Except {
-        // macOS makes this filter active for common data too, from this number of bytes on; it
-        // takes the size of the buffer if that is less (filt_soread_common in uipc_socket.c).
+        // macOS also activates this filter for ordinary data, from this number of bytes on. It uses
+        // the size of the buffer if that is less (filt_soread_common in uipc_socket.c).
         change.data = isize::MAX as _;
     }
     change.udata = ptr::without_provenance_mut(udata(token));
     change
 }
 
-/// A token in the size of a pointer. On a 32-bit system only the slot fits, so the table has the
-/// last word there.
+/// Returns the token in the size of a pointer. On a 32-bit system only the slot fits; there,
+/// `table` supplies the whole token.
 pub fn udata(token: Token) -> usize {
     token.to_u64() as usize
 }
 
-/// The errno of an event with `EV_ERROR`; 0 says that the change was applied.
+/// Returns the errno of an event with `EV_ERROR`; 0 means that the change was made.
 pub fn errno(event: &Kevent) -> c_int {
     event.data as c_int
 }
 
-/// The values that `tests/kevent_layout.c` finds in the systems' headers.
+/// The values that `tests/kevent_layout.c` checks against the systems' headers.
 mod checks {
     use std::mem::offset_of;
 

@@ -1,4 +1,4 @@
-//! Events: those of one fd are merged into one report.
+//! Merging the events of an fd into one report.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -9,19 +9,19 @@ use super::kevent::{self, EV_EOF, EV_ERROR, EV_ONESHOT, Filter, Kevent, NOTE_OOB
 use super::table::Registration;
 use crate::event::{Interest, Readiness, Token, TriggerMode};
 
-/// Events of one registration in a batch, merged.
+/// Merged events of one registration in a batch.
 #[derive(Debug)]
 pub(super) struct Report {
-    /// None for a user event.
+    /// Fd of the registration; None for a user event.
     pub(super) fd: Option<RawFd>,
     pub(super) token: Token,
     pub(super) readiness: Readiness,
-    /// The directions whose filters have reported.
+    /// Directions of the filters that have reported.
     pub(super) from: Interest,
 }
 
 impl<K: Kernel> Kqueue<K> {
-    /// Merges the kernel's events into one report a registration.
+    /// Merges the kernel's events into one report per registration.
     pub(super) fn merge(&mut self) {
         self.reports.clear();
         for at in 0..self.buffer.len() {
@@ -35,7 +35,7 @@ impl<K: Kernel> Kqueue<K> {
     }
 
     fn merge_user(&mut self, ident: usize) {
-        if let Some(&token) = self.users.get(&ident) {
+        if let Some(&token) = self.user_events.get(&ident) {
             let (readiness, from) = (Readiness::READABLE, Interest::empty());
             self.reports.push(Report { fd: None, token, readiness, from });
         }
@@ -43,11 +43,11 @@ impl<K: Kernel> Kqueue<K> {
 
     /// Adds an event to the report of its fd.
     ///
-    /// An event that no registration asked for is not reported. Its filter is deleted, or disabled
+    /// An event that belongs to no registration is not reported. Its filter is deleted, or disabled
     /// if its registration is asleep, because it would end every later wait.
     ///
-    /// `EV_ONESHOT` is never asked for: an event with it says that the kernel has dropped the
-    /// filter, because the file has lost its other end.
+    /// `EV_ONESHOT` is never requested: it means that the kernel has dropped the filter, because
+    /// the file has lost its other end.
     fn merge_fd(&mut self, filter: Filter, event: &Kevent) {
         let (fd, from) = (event.ident as RawFd, filter.interest());
         let registration = self.table.get_mut(fd).filter(|one| is_wanted(one, event, from));
@@ -59,7 +59,7 @@ impl<K: Kernel> Kqueue<K> {
         }
         let readiness = translate(filter, event);
         if readiness.is_empty() {
-            return self.changes.touch(fd, registration); // The kernel may have disabled it.
+            return self.changes.touch(fd, registration); // EV_DISPATCH may have disabled it.
         }
         match self.reports.get_mut(registration.mark).filter(|report| report.fd == Some(fd)) {
             Some(report) => {
@@ -77,9 +77,9 @@ impl<K: Kernel> Kqueue<K> {
         }
     }
 
-    /// Sends to sleep what was reported in [`TriggerMode::Oneshot`]: the kernel has disabled the filters
-    /// that reported, and the others are deleted. Those that stay are the proof for later that the
-    /// fd was not closed.
+    /// Puts registrations that were reported in [`TriggerMode::Oneshot`] to sleep. The kernel has
+    /// disabled the filters that reported; the others are deleted. The disabled filters stay, to
+    /// prove later that the fd was not closed.
     pub(super) fn disarm(&mut self) -> io::Result<()> {
         for report in &self.reports {
             let Some(fd) = report.fd else { continue };
@@ -95,19 +95,20 @@ impl<K: Kernel> Kqueue<K> {
     }
 }
 
-/// Returns true if the registration that holds the number asked for this event: not one that had the number
-/// before.
+/// Returns true if the event belongs to the present registration of the number, and not to an
+/// earlier one.
 fn is_wanted(registration: &Registration, event: &Kevent, from: Interest) -> bool {
     let udata = event.udata;
     registration.held.contains(from) && udata.addr() == kevent::udata(registration.token)
 }
 
-/// Readiness of one event. Its flags are about its own direction; the errno of a socket comes only
-/// with the end.
+/// Returns the readiness of one event. Its flags concern only its own direction; the errno of a
+/// socket comes only with the end.
 ///
 /// The filter for priority data is also active at the end of input, with `EV_EOF` (macOS; OpenBSD
-/// for pipes), and for common data that fills the buffer, with neither that nor `NOTE_OOB` (macOS).
-/// The first is the end, the second is nothing. At the end `fflags` is an errno.
+/// for pipes), and for ordinary data that fills the buffer, with neither `EV_EOF` nor `NOTE_OOB`
+/// (macOS). The first is reported as the end, the second is ignored. At the end `fflags` is an
+/// errno.
 fn translate(filter: Filter, event: &Kevent) -> Readiness {
     let is_end = event.flags & EV_EOF != 0;
     let (ready, closed) = match filter {
@@ -128,8 +129,8 @@ fn translate(filter: Filter, event: &Kevent) -> Readiness {
     readiness
 }
 
-/// Completes a merged report: when both filters have seen their end, the fd is hung up.
-pub(super) fn settle(readiness: Readiness) -> Readiness {
+/// Completes a merged report: if both filters have reported their end, the fd is hung up.
+pub(super) fn with_hangup(readiness: Readiness) -> Readiness {
     const ENDED: Readiness = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED);
     let hangup = if readiness.contains(ENDED) { Readiness::HANGUP } else { Readiness::empty() };
     (readiness | hangup).with_implied()

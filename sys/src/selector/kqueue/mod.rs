@@ -1,36 +1,36 @@
-//! kqueue(2): the kernel keeps a filter for each direction of an fd, and hands out those that are
-//! active.
+//! kqueue(2): the kernel keeps a filter for each direction of an fd, and returns the active ones.
 //!
-//! The kernel thinks in filters, the contract in descriptors. So this backend has a table, merges
-//! the events of an fd into one, and turns the end of either direction into what
-//! [`Readiness::with_implied`] understands.
+//! The kernel works with filters, the contract with descriptors. So this backend keeps a table,
+//! merges the events of an fd into one, and translates the end of either direction for
+//! [`Readiness::with_implied`].
 //!
 //! Limits of kqueue(2), or of some systems (`assumptions.rs` lists them kernel by kernel):
 //!
-//! * Priority data needs `EVFILT_EXCEPT` (macOS, OpenBSD, DragonFly). On the other systems an
-//!   interest in it is the error `Unsupported`; poll and select have it. Asked for alone, it comes
-//!   without the end of the file, except for a socket on macOS and a pipe on OpenBSD.
-//! * A hang-up is reported if both directions were asked for. One direction gets its own end.
-//! * A terminal that the kernel refuses (`/dev/tty` of macOS) is the kernel's error; select takes
-//!   it. The reader of a terminal that is revoked may wait forever on FreeBSD.
-//! * A terminal whose other side goes is silent on NetBSD, where poll reports it.
-//! * An fd closed while registered is silent: the kernel forgets its filters with it. The loss is
-//!   found by the next call with that number, which may then be registered again.
-//! * With more ready fds than room, the two filters of an fd may come in two calls, so an fd that
-//!   is ready in both directions may be reported in both before others have been.
-//! * The kqueue's own fd stays readable after a level report until the next call finds nothing.
+//! * Priority data needs `EVFILT_EXCEPT` (macOS, OpenBSD, DragonFly). On other systems an interest
+//!   in it is the error `Unsupported`; poll and select support it. An interest in priority data
+//!   alone does not report the end of the file, except for a socket on macOS and a pipe on OpenBSD.
+//! * A hang-up is reported only if both directions are in the interest. A single direction reports
+//!   its own end.
+//! * A terminal that the kernel refuses (`/dev/tty` of macOS) is the kernel's error; select accepts
+//!   it. The reader of a revoked terminal may wait forever on FreeBSD.
+//! * NetBSD does not report that the other side of a terminal was closed; poll does.
+//! * An fd that is closed while it is registered is silent: the kernel drops its filters with it.
+//!   The next call with that number detects the loss, and the number may then be registered again.
+//! * If more fds are ready than fit, the two filters of an fd may be reported in two calls. So an
+//!   fd that is ready in both directions may be reported twice before others are reported once.
+//! * The kqueue's own fd remains readable after a level report until a call finds nothing.
 //!
 //! # Invariants
 //!
-//! * A file that never waits is in `always`: by its type; because poll(2) calls a device ready and
-//!   kqueue(2) does not; or because the kernel has dropped or refused a filter of a file that has
-//!   lost its other end (a pipe without a reader, a revoked terminal).
-//! * A registration is in `table` if the kernel has filters of it. For each one the kernel has
-//!   exactly those in `held`, unless the fd was closed, or it drops one of its own accord. It
-//!   reports that once, with an `EV_ONESHOT` that was not asked for.
-//! * A registration that is asleep holds no filter that is enabled.
-//! * An fd in both has lost its other end: the entry in `table` is asleep, and its one read filter
-//!   proves that the number still belongs to the file.
+//! * A file that never blocks is in `always`. The reason is its type; or that poll(2) reports a
+//!   device as ready and kqueue(2) does not; or that the kernel has dropped or refused a filter of
+//!   a file that has lost its other end (a pipe without a reader, a revoked terminal).
+//! * A registration is in `table` if the kernel has filters for it. For each one the kernel has
+//!   exactly the filters in `held`, unless the fd was closed or the kernel has dropped one. It
+//!   reports a dropped filter once, with an `EV_ONESHOT` that was not requested.
+//! * A registration that is asleep has no enabled filter.
+//! * An fd in both tables has lost its other end: the entry in `table` is asleep, and its single
+//!   read filter proves that the number still belongs to the file.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -39,9 +39,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::changes::Changes;
-use self::kernel::{Kernel, Kind};
+use self::kernel::{FileKind, Kernel};
 use self::kevent::Kevent;
-use self::merge::{Report, settle};
+use self::merge::{Report, with_hangup};
 use self::table::{Registration, Table};
 use super::always_ready::AlwaysReady;
 use super::{Selector, UserEvent, check_interest};
@@ -65,23 +65,24 @@ pub struct Kqueue<K> {
     kernel: K,
     table: Table,
     always: AlwaysReady,
-    users: BTreeMap<usize, Token>,
-    /// Counts on over a reset, so that a trigger from before it reaches nobody.
-    next_user: usize,
+    user_events: BTreeMap<usize, Token>,
+    /// Identifier of the next user event. A reset does not restart it, so a trigger of an older
+    /// user event matches no newer one.
+    next_user_event: usize,
     changes: Changes,
     buffer: Vec<Kevent>,
     reports: Vec<Report>,
-    /// Numbers of fds of which the batch says that the kernel has dropped a filter.
+    /// Fds of filters that the kernel has dropped, according to the present batch.
     dropped: Vec<RawFd>,
 }
 
 #[cfg(has_kqueue)]
 impl Kqueue<kernel::System> {
-    /// A selector with a kqueue of its own.
+    /// Creates a selector with a new kqueue.
     ///
     /// # Errors
     ///
-    /// As kqueue(2): the process or the system is out of descriptors or memory.
+    /// Those of kqueue(2): the process or the system is out of descriptors or memory.
     pub fn new() -> io::Result<Self> {
         Ok(Kqueue::over(kernel::System::new()?))
     }
@@ -93,8 +94,8 @@ impl<K: Kernel> Kqueue<K> {
             kernel,
             table: Table::default(),
             always: AlwaysReady::default(),
-            users: BTreeMap::new(),
-            next_user: 0,
+            user_events: BTreeMap::new(),
+            next_user_event: 0,
             changes: Changes::default(),
             buffer: Vec::new(),
             reports: Vec::new(),
@@ -117,11 +118,11 @@ impl<K: Kernel> Selector for Kqueue<K> {
         mode: TriggerMode,
     ) -> io::Result<()> {
         check_interest(interest)?;
-        let (kind, idle) = self.look_at(fd, interest)?;
+        let (kind, always_ready) = self.classify(fd, interest)?;
         if self.is_registered(fd)? {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        match idle {
+        match always_ready {
             Some(ready) => self.always.insert(fd, token, ready, mode),
             None => self.replace(fd, None, Registration::new(kind, token, interest, mode)),
         }
@@ -135,13 +136,13 @@ impl<K: Kernel> Selector for Kqueue<K> {
         mode: TriggerMode,
     ) -> io::Result<()> {
         check_interest(interest)?;
-        if let Some(old) = self.table.get(fd).filter(|old| old.kind == Kind::Other) {
+        if let Some(old) = self.table.get(fd).filter(|old| old.kind == FileKind::Other) {
             return self.replace(fd, Some(old), Registration::new(old.kind, token, interest, mode));
         }
-        let (kind, idle) = self.look_at(fd, interest)?;
-        match (self.table.get(fd), idle) {
+        let (kind, always_ready) = self.classify(fd, interest)?;
+        match (self.table.get(fd), always_ready) {
             (None, _) if !self.always.has(fd) => Err(io::ErrorKind::NotFound.into()),
-            (None, Some(ready)) => found(self.always.change(fd, token, ready, mode)),
+            (None, Some(ready)) => check_found(self.always.change(fd, token, ready, mode)),
             (Some(_), Some(ready)) => {
                 self.deregister(fd)?;
                 self.always.insert(fd, token, ready, mode)
@@ -154,12 +155,12 @@ impl<K: Kernel> Selector for Kqueue<K> {
         let Some(old) = self.table.get(fd) else {
             let removed = self.always.remove(fd);
             self.kernel.kind(fd)?;
-            return found(removed);
+            return check_found(removed);
         };
         self.changes.delete(fd, old.held);
         let answer = self.changes.apply(&mut self.kernel)?;
         self.forget(fd);
-        if answer.found { Ok(()) } else { Err(answer.gone()) }
+        if answer.found { Ok(()) } else { Err(answer.lost_error()) }
     }
 
     fn clear_readiness(&mut self, fd: RawFd, interest: Interest) {
@@ -167,7 +168,7 @@ impl<K: Kernel> Selector for Kqueue<K> {
     }
 
     fn has_edges(&self) -> bool {
-        false // EV_CLEAR is an edge, but priority data and half ends are not.
+        false // EV_CLEAR makes edges, but not of priority data and of half-closed sockets.
     }
 
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
@@ -180,13 +181,14 @@ impl<K: Kernel> Selector for Kqueue<K> {
             self.wait(events.room(), timeout)?;
             self.merge();
             self.disarm()?;
-            self.retire_dropped();
+            self.move_dropped_to_always();
             for report in &self.reports {
-                events.push(Event { token: report.token, readiness: settle(report.readiness) });
+                events
+                    .push(Event { token: report.token, readiness: with_hangup(report.readiness) });
             }
         }
         if events.is_empty() {
-            // It was the kernel's turn, and the kernel had nothing.
+            // A buffer for one event was left to the kernel, which had none.
             self.always.report(events, |fd| self.kernel.kind(fd).is_ok());
         }
         Ok(())
@@ -196,7 +198,7 @@ impl<K: Kernel> Selector for Kqueue<K> {
         self.kernel.renew()?;
         self.table.clear();
         self.always.clear();
-        for (ident, token) in &self.users {
+        for (ident, token) in &self.user_events {
             self.changes.add_user(*ident, *token);
         }
         if self.changes.is_empty() {
@@ -217,20 +219,20 @@ impl<K: Kernel> Selector for Kqueue<K> {
     }
 
     fn user_event(&mut self, token: Token) -> io::Result<Box<dyn UserEvent>> {
-        let ident = self.next_user;
+        let ident = self.next_user_event;
         self.changes.add_user(ident, token);
         match self.changes.apply(&mut self.kernel)?.refusal {
             None => {}
-            // The filter is younger than kqueue(2): kernels without it call its number invalid.
+            // Kernels from before EVFILT_USER return EINVAL for its number.
             Some(libc::EINVAL) => return Err(io::ErrorKind::Unsupported.into()),
             Some(errno) => return Err(io::Error::from_raw_os_error(errno)),
         }
-        self.next_user += 1;
-        self.users.insert(ident, token);
+        self.next_user_event += 1;
+        self.user_events.insert(ident, token);
         Ok(self.kernel.user_event(ident, token))
     }
 }
 
-fn found(it_was: bool) -> io::Result<()> {
-    if it_was { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+fn check_found(was_found: bool) -> io::Result<()> {
+    if was_found { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
 }

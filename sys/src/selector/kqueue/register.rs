@@ -1,23 +1,23 @@
-//! Registrations: their filters in the kernel, and their place in the set of files that never wait.
+//! Registering: adding filters to the kernel, or files that never block to `always`.
 
 use std::io;
 use std::os::fd::RawFd;
 
 use super::Kqueue;
-use super::kernel::{Kernel, Kind};
+use super::kernel::{FileKind, Kernel};
 use super::table::Registration;
 use crate::event::{Interest, TriggerMode};
 use crate::selector::check_end;
 
-/// The directions that poll(2) is asked about.
+/// Directions that are requested from poll(2).
 const DIRECTIONS: Interest = Interest::READABLE.union(Interest::WRITABLE);
 
 impl<K: Kernel> Kqueue<K> {
     /// Returns true if `fd` is registered.
     ///
-    /// A registration without its filters is removed here: its fd was closed, and the number
-    /// belongs to another file now. A kernel that keeps the filters of closed fds is not asked;
-    /// libkqueue answers such questions at random.
+    /// A registration without filters is removed here: its fd was closed, and the number belongs to
+    /// another file now. The check is skipped for a kernel that keeps the filters of closed fds,
+    /// because libkqueue gives unreliable answers.
     pub(super) fn is_registered(&mut self, fd: RawFd) -> io::Result<bool> {
         let Some(registration) = self.table.get(fd) else { return Ok(false) };
         if !self.kernel.forgets_closed() {
@@ -31,33 +31,34 @@ impl<K: Kernel> Kqueue<K> {
         Ok(found)
     }
 
-    /// Returns the kind of `fd`, and the interest to keep in `always` if kqueue(2) cannot watch it
-    /// because the file never waits.
+    /// Returns the kind of `fd`. Also returns the interest to keep in `always`, if kqueue(2) cannot
+    /// watch the file because it never blocks.
     ///
     /// # Errors
     ///
-    /// `EBADF`: `fd` is not open. The kernel refuses a descriptor for the question.
-    pub(super) fn look_at(
+    /// `EBADF` if `fd` is not open; those of creating a kqueue for the check.
+    pub(super) fn classify(
         &self,
         fd: RawFd,
         interest: Interest,
-    ) -> io::Result<(Kind, Option<Interest>)> {
+    ) -> io::Result<(FileKind, Option<Interest>)> {
         let kind = self.kernel.kind(fd)?;
-        let idle = match kind {
-            Kind::File => Some(interest),
-            Kind::Device => self.idle_device(fd, interest)?,
-            Kind::Other => None,
+        let always_ready = match kind {
+            FileKind::File => Some(interest),
+            FileKind::Device => self.always_ready_device(fd, interest)?,
+            FileKind::Other => None,
         };
-        Ok((kind, idle))
+        Ok((kind, always_ready))
     }
 
-    /// Asks poll(2) for the directions in which a device is ready, and a kqueue for the same.
+    /// Compares poll(2) with a new kqueue, and returns the directions in which a device never
+    /// blocks.
     ///
-    /// kqueue(2) refuses some devices that poll(2) calls ready, and is silent about others
-    /// (`/dev/null` of FreeBSD 15). If poll(2) still reports a direction after the kqueue was
-    /// silent, no filter would ever be active. A device that merely has data now (bpf, tun) is reported
-    /// by both.
-    fn idle_device(&self, fd: RawFd, interest: Interest) -> io::Result<Option<Interest>> {
+    /// kqueue(2) refuses some devices that poll(2) reports as ready, and never reports others
+    /// (`/dev/null` of FreeBSD 15). If poll(2) still reports a direction that the kqueue did not,
+    /// no filter would ever be active. A device that has data at present (bpf, tun) is reported by
+    /// both.
+    fn always_ready_device(&self, fd: RawFd, interest: Interest) -> io::Result<Option<Interest>> {
         let asked = match interest & DIRECTIONS {
             none if none.is_empty() => DIRECTIONS,
             some => some,
@@ -71,11 +72,11 @@ impl<K: Kernel> Kqueue<K> {
         Ok(is_idle.then_some((ready | Interest::PRIORITY) & interest).filter(|one| !one.is_empty()))
     }
 
-    /// Puts `fresh` into the kernel in the place of `old`.
+    /// Replaces `old` by `fresh` in the kernel.
     ///
-    /// The kernel keeps the mode that a filter was added with, so the old filters are always
-    /// deleted first. That they were there also proves that the number still belongs to the file
-    /// that was registered.
+    /// The kernel keeps the mode with which a filter was added, so the old filters are always
+    /// deleted first. Deleting them also proves that the number still belongs to the registered
+    /// file.
     pub(super) fn replace(
         &mut self,
         fd: RawFd,
@@ -98,34 +99,38 @@ impl<K: Kernel> Kqueue<K> {
         if old.is_some() && !answer.found {
             self.undo(fd, answer.added, None);
             self.forget(fd);
-            return Err(answer.gone());
+            return Err(answer.lost_error());
         }
         let Some(errno) = answer.refusal else {
             self.table.insert(fd, fresh);
-            self.always.remove(fd); // A file that was closed without a word had this number.
+            self.always.remove(fd); // An always-ready file with this number was closed.
             return Ok(());
         };
         if self.has_lost_its_end(fd, errno) {
-            return self.retire(fd, Registration { held: answer.added, ..fresh }, fresh.interest);
+            return self.move_to_always(
+                fd,
+                Registration { held: answer.added, ..fresh },
+                fresh.interest,
+            );
         }
         self.undo(fd, answer.added, old);
         Err(io::Error::from_raw_os_error(errno))
     }
 
-    /// Returns true if the kernel refused a filter because the other end of a pipe is gone: a
-    /// write fails at once, a read returns what is left and then the end.
+    /// Returns true if the kernel refused a filter because the other end of a pipe is closed: a
+    /// write fails at once, and a read returns the rest of the data and then the end.
     ///
-    /// The errno is `EPIPE`, and `EBADF` on NetBSD although the fd is open.
+    /// The errno is `EPIPE`, or `EBADF` on NetBSD although the fd is open.
     fn has_lost_its_end(&self, fd: RawFd, errno: libc::c_int) -> bool {
         errno == libc::EPIPE || errno == libc::EBADF && self.kernel.kind(fd).is_ok()
     }
 
-    /// Moves a registration to `always`, because its file has no other end and never waits again.
-    /// Only the directions in `left` will be reported.
+    /// Moves a registration to `always`, because its file has lost its other end and never blocks
+    /// again. Only the directions in `left` will be reported.
     ///
-    /// A disabled read filter stays in the kernel, which accepts it on such a file. It goes away
+    /// A disabled read filter stays in the kernel, which accepts it for such a file. It disappears
     /// when the fd is closed, so it proves later that the number still belongs to this file.
-    pub(super) fn retire(
+    pub(super) fn move_to_always(
         &mut self,
         fd: RawFd,
         one: Registration,
@@ -142,8 +147,8 @@ impl<K: Kernel> Kqueue<K> {
         self.always.put(fd, one.token, (one.interest, left), one.mode)
     }
 
-    /// Moves the registrations to `always` of which the kernel has dropped a filter in this batch.
-    pub(super) fn retire_dropped(&mut self) {
+    /// Moves the registrations to `always` for which the kernel has dropped a filter in this batch.
+    pub(super) fn move_dropped_to_always(&mut self) {
         while let Some(fd) = self.dropped.pop() {
             let Some(one) = self.table.get(fd) else { continue };
             let report = self.reports.get(one.mark).filter(|report| report.fd == Some(fd));
@@ -152,21 +157,22 @@ impl<K: Kernel> Kqueue<K> {
                 TriggerMode::Edge => one.interest - report.map_or(Interest::empty(), |it| it.from),
                 _ => one.interest,
             };
-            // An error says that the fd was closed in the meantime, which is silent here.
-            let _ = self.retire(fd, one, left);
+            // An error means that the fd was closed in the meantime, which this backend does not
+            // report.
+            let _ = self.move_to_always(fd, one, left);
         }
     }
 
-    /// Removes all knowledge of `fd`, whose filters are gone.
+    /// Removes all entries of `fd`, after its filters are gone.
     pub(super) fn forget(&mut self, fd: RawFd) {
         self.table.remove(fd);
         self.always.remove(fd);
     }
 
-    /// Takes `added` out of the kernel again, and puts `old` back.
+    /// Deletes `added` from the kernel and adds `old` again.
     ///
-    /// Errors are dropped: the caller gets the first one, and what could not be put back is no
-    /// longer held.
+    /// Errors are ignored: the caller returns the first one, and filters that could not be restored
+    /// are no longer in `held`.
     fn undo(&mut self, fd: RawFd, added: Interest, old: Option<Registration>) {
         self.changes.delete(fd, added);
         if let Some(old) = old {
@@ -183,6 +189,6 @@ impl<K: Kernel> Kqueue<K> {
 }
 
 fn no_priority() -> io::Error {
-    let message = "this kqueue reports no priority data; poll and select do";
+    let message = "this kqueue does not report priority data; use poll or select";
     io::Error::new(io::ErrorKind::Unsupported, message)
 }

@@ -1,38 +1,43 @@
-//! What the kernel was asked for, fd by fd.
+//! Registrations by fd, with the filters that the kernel holds for them.
 //!
-//! kqueue(2) knows filters, not descriptors: a second registration of an fd silently changes the
-//! first, and an event names one direction only. This table gives the fd back to both.
+//! kqueue(2) has filters, not descriptors: a second registration of an fd would silently change the
+//! first, and an event concerns one direction only. This table maps both to the fd.
 
 use std::os::fd::RawFd;
 
-use super::kernel::Kind;
+use super::kernel::FileKind;
 use crate::event::{Interest, Token, TriggerMode};
 
 /// A registration.
 #[derive(Debug, Clone, Copy)]
 pub struct Registration {
-    pub kind: Kind,
+    pub kind: FileKind,
     pub token: Token,
     pub interest: Interest,
     pub mode: TriggerMode,
-    /// The filters that the kernel holds for the fd, enabled or not.
+    /// Filters that the kernel holds for the fd, enabled or disabled.
     pub held: Interest,
-    /// True if nothing of it may be reported: the filters in `held` are disabled. It was reported
-    /// in [`TriggerMode::Oneshot`], or its file has lost its other end and `always` reports it.
+    /// True if nothing may be reported, because the filters in `held` are disabled. Either it was
+    /// reported in [`TriggerMode::Oneshot`], or its file has lost its other end and `always`
+    /// reports it.
     pub asleep: bool,
-    /// Where the report of this fd may lie in the batch under way. Only a report that names the fd
-    /// makes it true, so nobody has to take old marks away.
+    /// Index of the report of this fd in the present batch, if that report has the same fd.
+    /// Therefore old values need no reset.
     pub mark: usize,
 }
 
 impl Registration {
-    pub fn new(kind: Kind, token: Token, interest: Interest, mode: TriggerMode) -> Registration {
+    pub fn new(
+        kind: FileKind,
+        token: Token,
+        interest: Interest,
+        mode: TriggerMode,
+    ) -> Registration {
         Registration { kind, token, interest, mode, held: interest, asleep: false, mark: 0 }
     }
 }
 
-/// Registrations by number of fd. The kernel gives out the lowest free number, so they lie close
-/// together.
+/// Registrations by fd number. The kernel assigns the lowest free number, so they are dense.
 #[derive(Debug, Default)]
 pub struct Table(Vec<Option<Registration>>);
 
@@ -45,7 +50,7 @@ impl Table {
         self.0.get_mut(usize::try_from(fd).ok()?)?.as_mut()
     }
 
-    /// Adds or replaces the registration of an fd, which the kernel has said is open.
+    /// Adds or replaces the registration of an fd that is open according to the kernel.
     pub fn insert(&mut self, fd: RawFd, registration: Registration) {
         let place = fd as usize;
         if place >= self.0.len() {

@@ -1,7 +1,7 @@
-//! The calls that the selector makes, and the system that answers them.
+//! The system calls of the selector, as a trait, and the real kernel that implements it.
 //!
-//! The selector is written over a trait, so that its logic is tested on systems without a kqueue,
-//! against a kernel that plays by the rules of the BSDs.
+//! The trait makes it possible to test the selector's logic on systems without kqueue(2), against a
+//! scripted kernel that behaves like those of the BSDs.
 
 use std::fmt;
 use std::io;
@@ -16,25 +16,26 @@ use crate::selector::UserEvent;
 #[cfg(has_kqueue)]
 pub use system::System;
 
-/// A kind of file, as far as it matters for watching it.
+/// Kind of a file, as far as it matters for watching it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Never waits: a regular file, a directory, a disk.
+pub enum FileKind {
+    /// Never blocks: a regular file, a directory, a disk.
     File,
-    /// A character device that is no terminal. Some of them never wait, which poll(2) reports.
+    /// A character device other than a terminal. Some of them never block, which poll(2) reports.
     Device,
-    /// Any other: sockets, pipes, terminals.
+    /// Any other file: sockets, pipes, terminals.
     Other,
 }
 
-/// One kqueue, and what else the selector asks of the kernel.
+/// One kqueue, and the other system calls of the selector.
 pub trait Kernel: fmt::Debug {
-    /// The kqueue as a descriptor. It is closed when nobody holds it any more.
+    /// Returns the descriptor of the kqueue. It is closed with its last `Arc`.
     fn fd(&self) -> &Arc<OwnedFd>;
 
-    /// kevent(2): makes `changes`, then replaces what is in `events` by at most `room` events.
+    /// Calls kevent(2): makes `changes`, then replaces the contents of `events` by at most `room`
+    /// events.
     ///
-    /// Without a timeout it waits for as long as it takes.
+    /// Without a timeout it waits without limit.
     fn kevent(
         &mut self,
         changes: &[Kevent],
@@ -43,34 +44,34 @@ pub trait Kernel: fmt::Debug {
         timeout: Option<Duration>,
     ) -> io::Result<()>;
 
-    /// Returns the kind of file that `fd` refers to, by fstat(2).
+    /// Returns the kind of the file that `fd` refers to, by fstat(2).
     ///
     /// # Errors
     ///
     /// `EBADF`: `fd` is not open.
-    fn kind(&self, fd: RawFd) -> io::Result<Kind>;
+    fn kind(&self, fd: RawFd) -> io::Result<FileKind>;
 
     /// Returns the directions of `asked` that poll(2) reports for `fd` now.
     fn polled(&self, fd: RawFd, asked: Interest) -> Interest;
 
     /// Returns the directions of `asked` that a new kqueue reports for `fd` at once. A direction
-    /// that it refuses to watch is not reported.
+    /// that it refuses to watch is not included.
     ///
     /// # Errors
     ///
     /// Those of kqueue(2): the process or the system is out of descriptors or memory.
     fn probed(&self, fd: RawFd, asked: Interest) -> io::Result<Interest>;
 
-    /// Whether there is a filter for priority data.
+    /// Returns true if the kernel has a filter for priority data.
     fn has_except(&self) -> bool;
 
-    /// Whether the filters of an fd go with it when it is closed.
+    /// Returns true if the kernel drops the filters of an fd when it is closed.
     fn forgets_closed(&self) -> bool;
 
-    /// A new kqueue in the place of the old one.
+    /// Replaces the kqueue by a new one, without registrations.
     fn renew(&mut self) -> io::Result<()>;
 
-    /// What triggers the user event `ident` from any thread.
+    /// Returns a handle that triggers the user event `ident` from any thread.
     fn user_event(&self, ident: usize, token: Token) -> Box<dyn UserEvent>;
 }
 

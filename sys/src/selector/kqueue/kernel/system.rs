@@ -1,4 +1,4 @@
-//! kqueue(2) itself.
+//! The real kqueue(2).
 
 use std::io;
 use std::mem;
@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Kernel, Kind};
+use super::{FileKind, Kernel};
 use crate::event::{Interest, Token};
 use crate::fd::{is_open, owned, owned_as_is};
 use crate::process::Process;
@@ -19,20 +19,20 @@ use crate::timeout::seconds_and_nanos;
 
 /// A kqueue of the system.
 ///
-/// Other threads trigger its user events, so they share it: it is closed when nobody can call on it
-/// any more.
+/// Other threads trigger its user events, so they share it. It is closed when neither the selector
+/// nor a trigger exists.
 #[derive(Debug)]
 pub struct System {
     kqueue: Arc<OwnedFd>,
-    /// The process that has the kqueue: a child made by fork(2) does not inherit it, so there the
-    /// number is free, or another file's.
+    /// Process that created the kqueue. A child made by fork(2) does not inherit it, so in a child
+    /// the number is free, or belongs to another file.
     process: Process,
 }
 
 impl Drop for System {
     fn drop(&mut self) {
         if !self.process.is_current() {
-            mem::forget(Arc::clone(&self.kqueue)); // Never closes the number.
+            mem::forget(Arc::clone(&self.kqueue)); // In a child, never closes the number.
         }
     }
 }
@@ -67,16 +67,16 @@ impl Kernel for System {
         // `timeout` is null or readable, and all of them outlive the call.
         let called = unsafe { kevent::kevent(kqueue, asked, asked_count, buffer, room, until) };
         let count = check(called)?;
-        // SAFETY: the kernel has filled `count` events, and no more than there is room for.
+        // SAFETY: the kernel has written `count` events, at most `room`.
         unsafe { events.set_len(count as usize) };
         Ok(())
     }
 
-    fn kind(&self, fd: RawFd) -> io::Result<Kind> {
+    fn kind(&self, fd: RawFd) -> io::Result<FileKind> {
         Ok(match file_type(fd)? {
-            libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK => Kind::File,
-            libc::S_IFCHR if !is_terminal(fd) => Kind::Device,
-            _ => Kind::Other,
+            libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK => FileKind::File,
+            libc::S_IFCHR if !is_terminal(fd) => FileKind::Device,
+            _ => FileKind::Other,
         })
     }
 
@@ -111,7 +111,7 @@ impl Kernel for System {
         let number = self.kqueue.as_raw_fd();
         if !self.process.is_current() && is_open(number) {
             let message =
-                format!("fd {number}, the kqueue's in the parent process, is in use here");
+                format!("fd {number}, the parent's kqueue, is another open file in this process");
             return Err(io::Error::other(message));
         }
         replace(&mut self.kqueue, create()?)?;
@@ -124,8 +124,8 @@ impl Kernel for System {
     }
 }
 
-/// What triggers a user event. It keeps the kqueue open, so the number cannot become another file's
-/// in between.
+/// Triggers a user event. It keeps the kqueue open, so that the number cannot become another
+/// file's.
 #[derive(Debug)]
 struct Trigger {
     kqueue: Arc<OwnedFd>,
@@ -138,8 +138,8 @@ impl UserEvent for Trigger {
         let mut change = kevent::change(Filter::User, self.ident, self.token, 0);
         change.fflags = NOTE_TRIGGER;
         let (change, none, forever) = (&raw const change, ptr::null_mut(), ptr::null());
-        // SAFETY: `change` is one readable change and outlives the call; with no room for events
-        // nothing is written, and nobody waits.
+        // SAFETY: `change` is one readable change and outlives the call; with room for zero events
+        // nothing is written and the call does not wait.
         let call =
             || unsafe { kevent::kevent(self.kqueue.as_raw_fd(), change, 1, none, 0, forever) };
         retry(|| check(call())).map(drop)
@@ -147,7 +147,7 @@ impl UserEvent for Trigger {
 }
 
 fn create() -> io::Result<OwnedFd> {
-    // The library knows its kqueues by number, so a duplicate above 2 would be none.
+    // libkqueue finds its kqueues by number, so a duplicate above 2 would not be one.
     let own = if cfg!(kqueue_is_library) { owned_as_is } else { owned };
     // SAFETY: the call takes nothing and touches no memory of ours.
     let kqueue = own(unsafe { kevent::kqueue() })?;
@@ -155,31 +155,32 @@ fn create() -> io::Result<OwnedFd> {
     Ok(kqueue)
 }
 
-/// A kqueue is not inherited by fork(2), so only an exec without a fork could come in between here.
+/// Sets close-on-exec. A kqueue is not inherited by fork(2), so the race is only with an exec
+/// without a fork.
 fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: F_SETFD takes an integer and touches no memory of ours.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
 }
 
-/// Puts `fresh` under the number of `old`.
+/// Gives `fresh` the number of `old`.
 #[cfg(not(kqueue_is_library))]
 fn replace(old: &mut Arc<OwnedFd>, fresh: OwnedFd) -> io::Result<()> {
     use std::os::fd::IntoRawFd;
 
-    // The child of a fork has no kqueue, so the number was free there and may be what the new one
-    // just got. Then nothing is left to do but to hand over the ownership.
+    // A forked child has no kqueue, so there the number was free and `fresh` may already have it.
+    // Then only the ownership is transferred.
     if fresh.as_raw_fd() == old.as_raw_fd() {
         let _ = fresh.into_raw_fd();
         return Ok(());
     }
-    // SAFETY: `fresh` is open; the number is the old kqueue's, which is closed by the call if it is
+    // SAFETY: `fresh` is open; the number belongs to the old kqueue, which the call closes if it is
     // open.
     check(unsafe { libc::dup2(fresh.as_raw_fd(), old.as_raw_fd()) })?;
     close_on_exec(old.as_fd())
 }
 
-/// Puts `fresh` in the place of `old`. The library knows its kqueues by number, so a duplicate is
-/// none: the number changes.
+/// Replaces `old` by `fresh`. libkqueue finds its kqueues by number, so a duplicate would not be
+/// one, and the number changes.
 #[cfg(kqueue_is_library)]
 fn replace(old: &mut Arc<OwnedFd>, fresh: OwnedFd) -> io::Result<()> {
     *old = Arc::new(fresh);
@@ -188,7 +189,7 @@ fn replace(old: &mut Arc<OwnedFd>, fresh: OwnedFd) -> io::Result<()> {
 
 fn timespec(wait: Duration) -> libc::timespec {
     let (seconds, nanos) = seconds_and_nanos(wait);
-    // SAFETY: the struct is made of integers, and zero is a value of all of them.
+    // SAFETY: the struct has only integer fields, for which zero is a valid value.
     let mut timespec: libc::timespec = unsafe { mem::zeroed() };
     timespec.tv_sec = seconds as _;
     timespec.tv_nsec = nanos as _;
@@ -196,9 +197,9 @@ fn timespec(wait: Duration) -> libc::timespec {
 }
 
 fn file_type(fd: RawFd) -> io::Result<libc::mode_t> {
-    // SAFETY: the struct is made of integers, and zero is a value of all of them.
+    // SAFETY: the struct has only integer fields, for which zero is a valid value.
     let mut stat: libc::stat = unsafe { mem::zeroed() };
-    // SAFETY: `stat` is writable and outlives the call; a bad number is an error, not a fault.
+    // SAFETY: `stat` is writable and outlives the call; a wrong number is an error, not a fault.
     check(unsafe { libc::fstat(fd, &raw mut stat) })?;
     Ok(stat.st_mode & libc::S_IFMT)
 }
@@ -208,8 +209,8 @@ fn is_terminal(fd: RawFd) -> bool {
     unsafe { libc::isatty(fd) == 1 }
 }
 
-/// Returns true if poll(2) reports the direction of `filter`. Each direction is a question of its
-/// own: `/dev/random` is ready for reading only.
+/// Returns true if poll(2) reports the direction of `filter`. Each direction is polled separately:
+/// `/dev/random` is ready for reading only, and hides the other direction.
 fn polls(fd: RawFd, filter: Filter) -> bool {
     let events = match filter {
         Filter::Read => libc::POLLIN,
@@ -217,7 +218,7 @@ fn polls(fd: RawFd, filter: Filter) -> bool {
         Filter::Except | Filter::User => return false,
     };
     let mut polled = libc::pollfd { fd, events, revents: 0 };
-    // SAFETY: `polled` is one entry, writable, and outlives the call, which does not wait.
+    // SAFETY: the call reads and writes one entry, and `polled` outlives it.
     let count = retry(|| check(unsafe { libc::poll(&raw mut polled, 1, 0) }));
     count.is_ok() && polled.revents == events
 }

@@ -1,9 +1,9 @@
-//! What goes wrong, what the caller is told, and what is left behind.
+//! Errors: what is returned, and what stays registered.
 
 use super::*;
 
 #[test]
-fn the_errors_of_the_contract() {
+fn errors_are_those_of_the_contract() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         assert_eq!(bench.reregister(7, 1, READ, TriggerMode::Level), NOT_FOUND);
@@ -23,12 +23,12 @@ fn the_errors_of_the_contract() {
         assert!(bench.kernel.state().filters.is_empty());
         bench.calls();
         assert_eq!(bench.deregister(7), NOT_FOUND);
-        assert_eq!(bench.calls(), [], "the table knows");
+        assert_eq!(bench.calls(), [], "no call of the kernel is needed");
     });
 }
 
 #[test]
-fn a_second_registration_leaves_the_first_as_it_was_even_asleep() {
+fn a_second_registration_does_not_change_the_first_even_if_asleep() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.register(7, 1, BOTH, TriggerMode::Oneshot).unwrap();
@@ -40,7 +40,7 @@ fn a_second_registration_leaves_the_first_as_it_was_even_asleep() {
 }
 
 #[test]
-fn a_library_that_keeps_filters_is_not_asked_for_them() {
+fn a_kernel_that_keeps_filters_of_closed_fds_is_not_asked_for_them() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.kernel.state().is_library = true;
@@ -52,7 +52,7 @@ fn a_library_that_keeps_filters_is_not_asked_for_them() {
 }
 
 #[test]
-fn a_refused_second_filter_takes_the_first_one_with_it() {
+fn if_one_of_two_filters_is_refused_none_is_kept() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.kernel.state().refusals.insert((7, Filter::Write), libc::ENOMEM);
@@ -66,7 +66,7 @@ fn a_refused_second_filter_takes_the_first_one_with_it() {
 }
 
 #[test]
-fn a_refused_change_leaves_everything_as_it_was() {
+fn a_refused_change_changes_nothing() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.register(7, 1, READ, TriggerMode::Edge).unwrap();
@@ -83,7 +83,7 @@ fn a_refused_change_leaves_everything_as_it_was() {
 }
 
 #[test]
-fn a_refused_change_does_not_wake_what_sleeps() {
+fn a_refused_change_does_not_enable_a_disabled_registration() {
     on_every_kernel(|| {
         let mut bench = Bench::with(FakeFile { writable: true, ..EMPTY });
         if !bench.kernel.has_except() {
@@ -94,7 +94,7 @@ fn a_refused_change_does_not_wake_what_sleeps() {
         bench.kernel.happen(7, |file| file.readable = true);
         bench.kernel.state().refusals.insert((7, Filter::Except), libc::ENOMEM);
         bench.reregister(7, 2, BOTH | Interest::PRIORITY, TriggerMode::Oneshot).unwrap_err();
-        assert_eq!(bench.kernel.held(7, |_| true), WRITE, "the filter that reported, and no other");
+        assert_eq!(bench.kernel.held(7, |_| true), WRITE, "only the filter that reported");
         assert_eq!(bench.kernel.enabled(7), Interest::empty());
         assert_eq!(bench.select(), []);
         bench.reregister(7, 2, BOTH, TriggerMode::Oneshot).unwrap();
@@ -103,7 +103,7 @@ fn a_refused_change_does_not_wake_what_sleeps() {
 }
 
 #[test]
-fn a_call_that_fails_half_way_is_undone() {
+fn a_call_that_fails_halfway_is_undone() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.kernel.state().failure = Some(libc::ENOMEM);
@@ -124,7 +124,7 @@ fn a_call_that_fails_half_way_is_undone() {
 }
 
 #[test]
-fn another_refusal_counts_for_more_than_a_lost_end() {
+fn other_errors_take_precedence_over_a_lost_end() {
     on_every_kernel(|| {
         let mut bench = Bench::with(EMPTY);
         bench.kernel.state().refusals.insert((7, Filter::Read), libc::EPIPE);
@@ -137,7 +137,7 @@ fn another_refusal_counts_for_more_than_a_lost_end() {
 }
 
 #[test]
-fn a_filter_that_the_kernel_has_lost_is_no_error_of_deregister() {
+fn deregister_accepts_a_filter_that_the_kernel_has_lost() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.register(7, 1, BOTH, TriggerMode::Level).unwrap();
@@ -148,7 +148,7 @@ fn a_filter_that_the_kernel_has_lost_is_no_error_of_deregister() {
 }
 
 #[test]
-fn a_closed_fd_is_silent_and_bad_and_forgotten() {
+fn a_closed_fd_is_silent_and_then_forgotten() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.register(7, 1, BOTH, TriggerMode::Level).unwrap();
@@ -165,7 +165,7 @@ fn a_closed_fd_is_silent_and_bad_and_forgotten() {
 }
 
 #[test]
-fn deregister_of_a_closed_fd_forgets_it() {
+fn deregister_of_a_closed_fd_removes_it() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.register(7, 1, BOTH, TriggerMode::Level).unwrap();
@@ -177,7 +177,7 @@ fn deregister_of_a_closed_fd_forgets_it() {
 }
 
 #[test]
-fn the_new_file_of_a_number_is_not_the_old_registration() {
+fn a_reused_number_is_not_registered() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.register(7, 1, READ, TriggerMode::Oneshot).unwrap();
@@ -199,7 +199,7 @@ fn the_new_file_of_a_number_is_not_the_old_registration() {
 }
 
 #[test]
-fn a_socket_may_have_the_number_of_a_file_that_was_closed() {
+fn a_socket_can_get_the_number_of_a_closed_file() {
     on_every_kernel(|| {
         let (mut bench, null) = (Bench::new(), null());
         let fd = null.as_raw_fd();
@@ -213,7 +213,7 @@ fn a_socket_may_have_the_number_of_a_file_that_was_closed() {
 }
 
 #[test]
-fn a_file_may_have_the_number_of_a_socket_that_was_closed() {
+fn a_file_can_get_the_number_of_a_closed_socket() {
     on_every_kernel(|| {
         let (mut bench, null) = (Bench::new(), null());
         let fd = null.as_raw_fd();
@@ -243,7 +243,7 @@ fn without_a_filter_for_priority_data_an_interest_in_it_is_refused() {
         assert_eq!(bench.select(), [(1, Readiness::READABLE)]);
         bench.deregister(7).unwrap();
         assert_eq!(bench.register(7, 1, Interest::PRIORITY, TriggerMode::Level), UNSUPPORTED);
-        // As on the other selectors, a file never has priority data, which is no error.
+        // Like on the other selectors, a file never has priority data, which is not an error.
         bench.kernel.open(null.as_raw_fd(), FILE);
         bench.register(null.as_raw_fd(), 1, Interest::PRIORITY, TriggerMode::Level).unwrap();
         assert_eq!(bench.select(), []);
@@ -251,7 +251,7 @@ fn without_a_filter_for_priority_data_an_interest_in_it_is_refused() {
 }
 
 #[test]
-fn a_kernel_without_user_events_says_unsupported() {
+fn a_kernel_without_user_events_is_unsupported() {
     on_every_kernel(|| {
         let mut bench = Bench::new();
         bench.kernel.state().refusals.insert((0, Filter::User), libc::EINVAL);
@@ -264,7 +264,7 @@ fn a_kernel_without_user_events_says_unsupported() {
 }
 
 #[test]
-fn a_library_that_ignores_receipts_is_found_out() {
+fn missing_receipts_are_an_error() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.kernel.state().ignores_receipts = true;
@@ -275,7 +275,7 @@ fn a_library_that_ignores_receipts_is_found_out() {
 }
 
 #[test]
-fn reset_forgets_every_fd_and_keeps_user_events() {
+fn reset_removes_every_fd_and_keeps_user_events() {
     on_every_kernel(|| {
         let (mut bench, null) = (Bench::with(READY), null());
         let file = null.as_raw_fd();
@@ -287,19 +287,19 @@ fn reset_forgets_every_fd_and_keeps_user_events() {
         assert_eq!(bench.select(), []);
         let new = bench.selector.user_event(Token::new(4, 9)).unwrap();
         old.trigger().unwrap();
-        assert_eq!(bench.select(), [(3, Readiness::READABLE)], "user events are made again");
+        assert_eq!(bench.select(), [(3, Readiness::READABLE)], "user events are registered again");
         new.trigger().unwrap();
         assert_eq!(bench.select(), [(4, Readiness::READABLE)]);
         bench.calls();
         assert_eq!(bench.reregister(7, 1, READ, TriggerMode::Level), NOT_FOUND);
-        assert_eq!(bench.calls(), [], "the table knows");
+        assert_eq!(bench.calls(), [], "no call of the kernel is needed");
         bench.register(7, 1, READ, TriggerMode::Level).unwrap();
         bench.register(file, 2, READ, TriggerMode::Level).unwrap();
     });
 }
 
 #[test]
-fn a_failed_reset_leaves_everything_as_it_was() {
+fn a_failed_reset_changes_nothing() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.register(7, 1, READ, TriggerMode::Level).unwrap();

@@ -1,11 +1,11 @@
-//! A kernel that plays by the rules of the BSDs, and does what a test tells it to.
+//! A scripted kernel that behaves like those of the BSDs, and that tests can control.
 //!
-//! The rules, which `recorded.rs` compares with the answers of a real kernel: each change with
-//! `EV_RECEIPT` or an error is answered while there is room, and answers end the call; without room
-//! an error ends it. A filter keeps the mode it was added with, and takes the udata of an addition.
-//! An event repeats the flags of its filter, `EV_RECEIPT` included. Closing a file drops its
-//! filters. A reported level filter goes to the end of the queue. Where kernels differ, the
-//! profile decides.
+//! `recorded.rs` compares these rules with the results of a real kernel. Each change with
+//! `EV_RECEIPT` or an error returns a receipt while there is room, and a call with receipts reports
+//! nothing else; without room an error ends the call. A filter keeps the mode it was added with,
+//! and takes the udata of an addition. An event repeats the flags of its filter, including
+//! `EV_RECEIPT`. Closing a file drops its filters. A reported level filter moves to the end of the
+//! queue. Where kernels differ, the profile decides.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,14 +19,14 @@ use libc::c_int;
 use super::profiles::{self, Except, Null, Profile};
 use crate::event::{Interest, Token};
 use crate::selector::UserEvent;
-use crate::selector::kqueue::kernel::{Kernel, Kind};
+use crate::selector::kqueue::kernel::{FileKind, Kernel};
 use crate::selector::kqueue::kevent::{
     self, EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_DISPATCH, EV_ENABLE, EV_ONESHOT,
 };
 use crate::selector::kqueue::kevent::{EV_EOF, EV_ERROR, EV_RECEIPT, Filter, Flags, Kevent};
 use crate::selector::kqueue::kevent::{NOTE_LOWAT, NOTE_OOB};
 
-/// A kernel with one kqueue. Copies are the same kernel, so a test keeps one to pull the strings.
+/// A kernel with one kqueue. Clones are the same kernel, so that a test can control it.
 #[derive(Debug, Clone)]
 pub struct Fake {
     state: Arc<Mutex<State>>,
@@ -37,36 +37,36 @@ pub struct Fake {
 pub struct State {
     pub profile: Profile,
     pub files: BTreeMap<RawFd, FakeFile>,
-    /// In the order in which they will be looked at.
+    /// Filters in the order in which they will be checked.
     pub filters: Vec<Knote>,
-    /// What kevent(2) answers when a filter is added.
+    /// Errno that kevent(2) returns when a filter is added.
     pub refusals: BTreeMap<(RawFd, Filter), c_int>,
     pub ignores_receipts: bool,
     pub is_library: bool,
-    /// How many waits a signal will interrupt.
+    /// Number of waits that a signal will still interrupt.
     pub signals: usize,
-    /// The error of the next call, which makes its changes all the same: nobody knows how far it
-    /// came.
+    /// Errno of the next call, which makes its changes all the same: the caller cannot see how many
+    /// were made.
     pub failure: Option<c_int>,
     pub renewal_fails: bool,
-    /// An event of a filter that the selector does not know.
+    /// Identifier of an event with a filter that the selector never adds.
     pub foreign_ident: Option<usize>,
-    /// The calls so far: how many changes, and how long to wait.
+    /// Calls so far: number of changes, timeout.
     pub calls: Vec<(usize, Option<Duration>)>,
 }
 
 #[derive(Debug, Clone)]
 pub struct FakeFile {
-    pub kind: Kind,
-    /// A pipe or a fifo: with both ends it has lost its peer.
+    pub kind: FileKind,
+    /// True for a pipe or a fifo: if both its ends are closed, it has lost its peer.
     pub is_pipe: bool,
-    /// `/dev/null` or a device like it: always ready by poll(2), and by the profile for kqueue(2).
+    /// True for `/dev/null` and the like: always ready for poll(2), and by profile for kqueue(2).
     pub is_null: bool,
     pub readable: bool,
     pub writable: bool,
     /// True if the buffer has no room for more input.
     pub is_full: bool,
-    /// Counts what arrives, which is news to an edge even if the file was readable before.
+    /// Number of arrivals. Each is a new edge, even if the file was readable before.
     pub arrivals: usize,
     pub priority: bool,
     pub read_end: bool,
@@ -82,9 +82,9 @@ pub struct Knote {
     pub mode: Flags,
     pub disabled: bool,
     pub active: bool,
-    /// True if its list of filters was cleared: it is dropped once it is reported.
+    /// True if its list was cleared: the filter is dropped after its next report.
     pub cleared: bool,
-    /// True if a low-water mark was asked for.
+    /// True if a low-water mark was requested.
     pub lowat: bool,
 }
 
@@ -121,7 +121,7 @@ impl Fake {
         state.filters.retain(|one| one.filter == Filter::User || one.ident != fd as usize);
     }
 
-    /// Changes what is true of a file. A filter becomes active if it is about what has changed.
+    /// Changes the state of a file. A filter becomes active if it concerns the change.
     pub fn happen(&self, fd: RawFd, change: impl FnOnce(&mut FakeFile)) {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -135,7 +135,7 @@ impl Fake {
         }
     }
 
-    /// Ends a terminal, as revoke(2) does: its filters are cleared, which activates none of them.
+    /// Ends a terminal like revoke(2): its filters are cleared, which activates none of them.
     pub fn revoke(&self, fd: RawFd) {
         let mut state = self.state();
         let file = state.files.get_mut(&fd).unwrap();
@@ -145,7 +145,7 @@ impl Fake {
         }
     }
 
-    /// The filters that the kernel holds for `fd` and that may report.
+    /// Returns the filters of `fd` that are enabled.
     pub fn enabled(&self, fd: RawFd) -> Interest {
         self.held(fd, |one| !one.disabled)
     }
@@ -168,7 +168,7 @@ impl FakeFile {
         }
     }
 
-    /// Returns true if `filter` is about something that was different in `old`.
+    /// Returns true if `filter` concerns something that differs from `old`.
     pub fn is_news(&self, filter: Filter, old: &FakeFile) -> bool {
         let seen = |file: &FakeFile| match filter {
             Filter::Read => (file.readable, file.read_end, file.arrivals, file.error),
@@ -179,7 +179,7 @@ impl FakeFile {
         seen(self) != seen(old)
     }
 
-    /// Readiness as the filter of this kernel sees it.
+    /// Readiness as this kernel's filter reports it.
     fn is_active(&self, filter: Filter, profile: &Profile) -> bool {
         let is_silent = self.is_null && profile.null == Null::Silent && filter == Filter::Read;
         let ends = self.is_pipe && self.read_end;
@@ -191,7 +191,7 @@ impl FakeFile {
         is_active && !is_silent
     }
 
-    /// Returns true if `filter` waits for a peer that is gone for good.
+    /// Returns true if `filter` waits for a peer that is gone.
     fn has_lost_its_end(&self, filter: Filter) -> bool {
         self.is_pipe && self.write_end && filter == Filter::Write
     }
@@ -205,7 +205,7 @@ impl FakeFile {
         }
     }
 
-    /// The errno of adding `filter`, or 0.
+    /// Returns the errno of adding `filter`, or 0.
     fn refusal(&self, filter: Filter, profile: &Profile) -> c_int {
         match (filter, profile.except, profile.null) {
             (Filter::Except, Except::Missing, _) => libc::EINVAL,
@@ -337,12 +337,12 @@ impl Kernel for Fake {
         }
         if events.is_empty() {
             state.scan(events, room);
-            assert!(timeout.is_some() || !events.is_empty(), "nobody will ever end this wait");
+            assert!(timeout.is_some() || !events.is_empty(), "this wait would never end");
         }
         Ok(())
     }
 
-    fn kind(&self, fd: RawFd) -> io::Result<Kind> {
+    fn kind(&self, fd: RawFd) -> io::Result<FileKind> {
         let kind = self.state().files.get(&fd).map(|file| file.kind);
         kind.ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))
     }

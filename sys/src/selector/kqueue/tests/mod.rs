@@ -1,4 +1,4 @@
-//! The selector over a kernel that is a script.
+//! Tests of the selector over a scripted kernel.
 
 use std::fs::File;
 use std::io;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use self::fake::{Fake, FakeFile};
 use self::profiles::on_every_kernel;
 use super::Kqueue;
-use super::kernel::{Kernel, Kind};
+use super::kernel::{FileKind, Kernel};
 use super::kevent::{EV_DISPATCH, Filter};
 use crate::event::{Event, Events, Interest, Readiness, Token, TriggerMode};
 use crate::selector::Selector;
@@ -25,7 +25,7 @@ const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
 const BOTH: Interest = READ.union(WRITE);
 const EMPTY: FakeFile = FakeFile {
-    kind: Kind::Other,
+    kind: FileKind::Other,
     is_pipe: false,
     is_null: false,
     readable: false,
@@ -38,9 +38,9 @@ const EMPTY: FakeFile = FakeFile {
     error: 0,
 };
 const READY: FakeFile = FakeFile { readable: true, writable: true, ..EMPTY };
-const FILE: FakeFile = FakeFile { kind: Kind::File, ..EMPTY };
+const FILE: FakeFile = FakeFile { kind: FileKind::File, ..EMPTY };
 const PIPE: FakeFile = FakeFile { is_pipe: true, ..EMPTY };
-const NULL: FakeFile = FakeFile { kind: Kind::Device, is_null: true, ..READY };
+const NULL: FakeFile = FakeFile { kind: FileKind::Device, is_null: true, ..READY };
 
 /// A selector, and the kernel behind it.
 struct Bench {
@@ -54,7 +54,7 @@ impl Bench {
         Bench { selector: Kqueue::over(kernel.clone()), kernel }
     }
 
-    /// With one file, open as fd 7.
+    /// A bench with one file, open as fd 7.
     fn with(file: FakeFile) -> Bench {
         let bench = Bench::new();
         bench.kernel.open(7, file);
@@ -96,13 +96,13 @@ impl Bench {
         events.as_slice().iter().map(plain).collect()
     }
 
-    /// What the kernel is asked in a call: changes, timeout.
+    /// Returns the calls since the last time: number of changes, timeout.
     fn calls(&self) -> Vec<(usize, Option<Duration>)> {
         std::mem::take(&mut self.kernel.state().calls)
     }
 }
 
-/// An error as its errno, for what has one in the contract, or as its kind.
+/// An error as its errno, where the contract specifies one, otherwise as its kind.
 type Verdict = Result<(), Refusal>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +123,7 @@ fn verdict(result: io::Result<()>) -> Verdict {
     })
 }
 
-/// A file that is open in this process too, which the files that are always ready are asked for.
+/// A file that is also open in this process, because `always` checks its files by fstat(2).
 fn null() -> File {
     File::open("/dev/null").unwrap()
 }

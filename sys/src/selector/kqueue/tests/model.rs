@@ -1,4 +1,4 @@
-//! Random lives of a few fds, against a model that knows one rule at a time.
+//! Random operations on a few fds, compared with a model of the contract.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Numbers that are open in this process too, which the set of files that never wait requires.
+/// Fd numbers that are also open in this process, which `always` requires.
 fn fds() -> impl Iterator<Item = RawFd> {
     static OPEN: OnceLock<[File; 4]> = OnceLock::new();
     OPEN.get_or_init(|| std::array::from_fn(|_| null())).iter().map(File::as_raw_fd)
@@ -49,14 +49,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the selector must know of an fd, told by the rules of the contract.
+/// State of a registration, by the rules of the contract.
 #[derive(Debug, Clone, Copy)]
 struct Known {
     token: u32,
     interest: Interest,
     mode: TriggerMode,
     asleep: bool,
-    /// In edge mode: the directions with news.
+    /// Directions with unreported edges, in edge mode.
     news: Interest,
 }
 
@@ -65,14 +65,14 @@ struct Model {
     files: BTreeMap<RawFd, FakeFile>,
     known: BTreeMap<RawFd, Known>,
     tokens: u32,
-    /// Tokens of lost pipes that were closed while registered, with their numbers. Until one of
-    /// the numbers is used in a call, the pipe may still be reported.
+    /// Tokens of lost pipes that were closed while registered, with their fd numbers. Until a call
+    /// uses the number, the pipe may still be reported.
     ghosts: BTreeMap<u32, RawFd>,
 }
 
 impl Model {
-    /// Returns true for a pipe without a peer: an edge of it may be reported once more, because the
-    /// kernel drops its filter and not the other one.
+    /// Returns true for a pipe without a peer. An edge of it may be reported once more, because the
+    /// kernel drops one filter and not the other.
     fn is_lost(&self, fd: RawFd) -> bool {
         self.files.get(&fd).is_some_and(|file| file.is_pipe && file.write_end)
     }
@@ -87,7 +87,7 @@ impl Model {
         both.fold(Interest::empty(), |all, one| all | one.interest())
     }
 
-    /// The directions of `fd` that may be reported now.
+    /// Returns the directions of `fd` that may be reported now.
     fn due(&self, fd: RawFd) -> Interest {
         let Some(known) = self.known.get(&fd).filter(|known| !known.asleep) else {
             return Interest::empty();
@@ -105,9 +105,9 @@ impl Model {
         }
     }
 
-    /// Forgets the ghosts of `fd`: a call has found that the registration is gone. A number that is
-    /// not open is found in no table.
-    fn lay(&mut self, fd: RawFd) {
+    /// Removes the ghosts of `fd`: a call has detected that the registration is gone. A call with a
+    /// closed number detects nothing.
+    fn remove_ghosts(&mut self, fd: RawFd) {
         if self.files.contains_key(&fd) {
             self.ghosts.retain(|_, number| *number != fd);
         }
@@ -134,19 +134,22 @@ impl Model {
         }
     }
 
-    /// Judges a report and takes note of it.
+    /// Checks a report, and updates the model.
     fn take(&mut self, token: u32, readiness: Readiness) {
-        let tenant = self.known.iter().find(|(_, known)| known.token == token);
-        let fd = *tenant.expect("the token of a registration that is there").0;
+        let owner = self.known.iter().find(|(_, known)| known.token == token);
+        let fd = *owner.expect("the token belongs to a registration").0;
         if self.is_vague(fd) {
             self.known.get_mut(&fd).unwrap().news = Interest::empty();
             return;
         }
-        let (due, said) = (self.due(fd), Interest::answered_by(readiness));
-        assert!(!said.is_empty() && due.contains(said), "fd {fd}: due {due:?}, said {readiness:?}");
+        let (due, reported) = (self.due(fd), Interest::answered_by(readiness));
+        assert!(
+            !reported.is_empty() && due.contains(reported),
+            "fd {fd}: expected {due:?}, reported {readiness:?}"
+        );
         let known = self.known.get_mut(&fd).unwrap();
         known.asleep = known.mode == TriggerMode::Oneshot;
-        known.news -= said;
+        known.news -= reported;
     }
 }
 
@@ -157,11 +160,11 @@ fn check(bench: &mut Bench, model: &mut Model, step: &Step) {
         Step::Register(fd, interest, mode) => {
             let expected = model.verdict(fd, true);
             assert_eq!(bench.register(fd, token, interest, mode), expected);
-            model.lay(fd);
+            model.remove_ghosts(fd);
             match expected {
                 Ok(()) => model.arm(fd, interest, mode),
-                // To find out whether it is there, the kernel is made to look again, so an edge may
-                // be news again.
+                // The check for the old filters makes the kernel look again, so an edge may be
+                // reported twice.
                 EXISTS => model.renew(fd),
                 Err(_) => {}
             }
@@ -169,14 +172,14 @@ fn check(bench: &mut Bench, model: &mut Model, step: &Step) {
         Step::Reregister(fd, interest, mode) => {
             let expected = model.verdict(fd, false);
             assert_eq!(bench.reregister(fd, token, interest, mode), expected);
-            model.lay(fd);
+            model.remove_ghosts(fd);
             if expected.is_ok() {
                 model.arm(fd, interest, mode);
             }
         }
         Step::Deregister(fd) => {
             assert_eq!(bench.deregister(fd), model.verdict(fd, false));
-            model.lay(fd);
+            model.remove_ghosts(fd);
             model.known.remove(&fd);
         }
         Step::Open(fd, is_pipe) => {
@@ -225,19 +228,19 @@ fn select(bench: &mut Bench, model: &mut Model, room: usize) {
     assert!(reports.len() <= room && (!is_exact || reports.is_empty() == due.is_empty()));
     reports.retain(|(token, _)| !model.ghosts.contains_key(token));
     for (at, (token, readiness)) in reports.iter().enumerate() {
-        assert!(!reports[..at].iter().any(|earlier| earlier.0 == *token), "one event a call");
+        assert!(!reports[..at].iter().any(|earlier| earlier.0 == *token), "one event per call");
         model.take(*token, *readiness);
     }
     if room >= 64 && is_exact {
         assert_eq!(reports.len(), due.len());
-        let said =
+        let reported =
             reports.iter().fold(0, |sum, (_, r)| sum + Interest::answered_by(*r).iter().count());
-        assert_eq!(said, whole.values().map(|due| due.iter().count()).sum::<usize>());
+        assert_eq!(reported, whole.values().map(|due| due.iter().count()).sum::<usize>());
     }
 }
 
-/// The kernel holds what the registrations need: nothing else, and nothing enabled of what sleeps
-/// or has lost its other end.
+/// Checks that the kernel has exactly the filters that the registrations need, and that those of
+/// registrations that are asleep or have lost their other end are disabled.
 fn verify(bench: &Bench, model: &Model) {
     for fd in fds() {
         match model.known.get(&fd) {
@@ -260,7 +263,7 @@ proptest! {
     })]
 
     #[test]
-    fn the_selector_does_what_the_model_says(steps in prop::collection::vec(step(), 1..80)) {
+    fn the_selector_agrees_with_the_model(steps in prop::collection::vec(step(), 1..80)) {
         on_every_kernel(|| {
             let (mut bench, mut model) = (Bench::new(), Model::default());
             for step in &steps {

@@ -1,5 +1,5 @@
-//! Files that the kernel does not watch, or no longer: pipes without a reader, revoked terminals,
-//! idle devices.
+//! Files that the kernel does not watch, or no longer watches: pipes without a reader, revoked
+//! terminals, idle devices.
 
 use super::profiles::{Except, Null, current};
 use super::*;
@@ -7,7 +7,7 @@ use super::*;
 const RW: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);
 const MODES: [TriggerMode; 3] = [TriggerMode::Level, TriggerMode::Oneshot, TriggerMode::Edge];
 
-/// A bench with `file` open under a number that is open in this process too.
+/// A bench with `file`, open under a number that is also open in this process.
 fn bench_with(file: FakeFile) -> (Bench, RawFd, File) {
     let (bench, null) = (Bench::new(), null());
     let fd = null.as_raw_fd();
@@ -19,13 +19,13 @@ fn lose_reader(bench: &Bench, fd: RawFd) {
     bench.kernel.happen(fd, |file| (file.read_end, file.write_end) = (true, true));
 }
 
-/// The directions of each report.
-fn said(reports: &[(u32, Readiness)]) -> Vec<(u32, Interest)> {
-    reports.iter().map(|(token, said)| (*token, Interest::answered_by(*said))).collect()
+/// Returns the directions of each report.
+fn directions(reports: &[(u32, Readiness)]) -> Vec<(u32, Interest)> {
+    reports.iter().map(|(token, readiness)| (*token, Interest::answered_by(*readiness))).collect()
 }
 
 #[test]
-fn w1_a_pipe_whose_reader_goes_is_reported_as_its_mode_says() {
+fn w1_a_pipe_that_loses_its_reader_is_reported_according_to_its_mode() {
     on_every_kernel(|| {
         for mode in MODES {
             let (mut bench, fd, _null) = bench_with(FakeFile { writable: true, ..PIPE });
@@ -37,7 +37,7 @@ fn w1_a_pipe_whose_reader_goes_is_reported_as_its_mode_says() {
             let expected = if mode == TriggerMode::Level { [1, 1, 1, 1] } else { [1, 0, 0, 0] };
             assert_eq!(counts, expected, "{mode:?}");
             bench.reregister(fd, 2, WRITE, mode).unwrap();
-            assert_eq!(said(&bench.select()), [(2, WRITE)], "{mode:?}");
+            assert_eq!(directions(&bench.select()), [(2, WRITE)], "{mode:?}");
             bench.deregister(fd).unwrap();
             assert_eq!(bench.select(), [], "{mode:?}");
             assert!(bench.kernel.state().filters.is_empty(), "{mode:?}");
@@ -47,7 +47,7 @@ fn w1_a_pipe_whose_reader_goes_is_reported_as_its_mode_says() {
 }
 
 #[test]
-fn w5_the_writer_of_a_full_pipe_is_woken_when_the_reader_goes() {
+fn w5_the_writer_of_a_full_pipe_is_reported_when_the_reader_is_closed() {
     on_every_kernel(|| {
         for mode in MODES {
             let (mut bench, fd, _null) = bench_with(PIPE);
@@ -55,14 +55,14 @@ fn w5_the_writer_of_a_full_pipe_is_woken_when_the_reader_goes() {
             assert_eq!(bench.select(), []);
             lose_reader(&bench, fd);
             let reports = bench.select();
-            assert_eq!(said(&reports), [(1, WRITE)], "{mode:?}");
+            assert_eq!(directions(&reports), [(1, WRITE)], "{mode:?}");
             assert!(reports[0].1.contains(Readiness::WRITE_CLOSED), "{mode:?}");
         }
     });
 }
 
 #[test]
-fn w5_a_reader_that_goes_while_the_writer_sleeps_is_reported_after_it_is_armed() {
+fn w5_a_reader_that_is_closed_while_the_writer_is_asleep_is_reported_later() {
     on_every_kernel(|| {
         let (mut bench, fd, _null) = bench_with(FakeFile { writable: true, ..PIPE });
         bench.register(fd, 1, WRITE, TriggerMode::Oneshot).unwrap();
@@ -70,12 +70,12 @@ fn w5_a_reader_that_goes_while_the_writer_sleeps_is_reported_after_it_is_armed()
         lose_reader(&bench, fd);
         assert_eq!(bench.select(), []);
         bench.reregister(fd, 2, WRITE, TriggerMode::Oneshot).unwrap();
-        assert_eq!(said(&bench.select()), [(2, WRITE)]);
+        assert_eq!(directions(&bench.select()), [(2, WRITE)]);
         assert_eq!(bench.select(), []);
     });
 }
 
-/// Both filters of one fd, in one call and in two.
+/// Both filters of one fd, reported in one call and in two.
 #[test]
 fn w1_the_other_direction_of_a_lost_pipe_is_reported_too() {
     on_every_kernel(|| {
@@ -85,7 +85,7 @@ fn w1_the_other_direction_of_a_lost_pipe_is_reported_too() {
             lose_reader(&bench, fd);
             assert_eq!(bench.select_at_most(room).len(), 1);
             for _ in 0..3 {
-                assert_eq!(said(&bench.select()), [(1, BOTH)], "room {room}");
+                assert_eq!(directions(&bench.select()), [(1, BOTH)], "room {room}");
             }
             assert_eq!(bench.register(fd, 2, READ, TriggerMode::Level), EXISTS);
             bench.deregister(fd).unwrap();
@@ -95,7 +95,7 @@ fn w1_the_other_direction_of_a_lost_pipe_is_reported_too() {
 }
 
 #[test]
-fn a_oneshot_report_of_a_lost_pipe_is_one_though_its_filters_straddle_two_calls() {
+fn a_lost_pipe_in_oneshot_mode_is_reported_once_even_if_ready_in_two_calls() {
     on_every_kernel(|| {
         let (mut bench, fd, _null) = bench_with(PIPE);
         bench.register(fd, 1, BOTH, TriggerMode::Oneshot).unwrap();
@@ -104,28 +104,28 @@ fn a_oneshot_report_of_a_lost_pipe_is_one_though_its_filters_straddle_two_calls(
         assert_eq!(counts, [1, 0, 0, 0]);
         assert_eq!(bench.kernel.enabled(fd), Interest::empty());
         bench.reregister(fd, 2, BOTH, TriggerMode::Oneshot).unwrap();
-        assert_eq!(said(&bench.select()), [(2, BOTH)]);
+        assert_eq!(directions(&bench.select()), [(2, BOTH)]);
     });
 }
 
 #[test]
-fn a_pipe_that_had_no_reader_when_it_was_registered_never_waits() {
+fn a_pipe_without_a_reader_can_be_registered_and_never_blocks() {
     on_every_kernel(|| {
         let lost = FakeFile { read_end: true, write_end: true, ..PIPE };
         for asked in [WRITE, BOTH] {
             let (mut bench, fd, _null) = bench_with(lost.clone());
             bench.register(fd, 1, asked, TriggerMode::Level).unwrap();
             for _ in 0..2 {
-                assert_eq!(said(&bench.select()), [(1, asked)]);
+                assert_eq!(directions(&bench.select()), [(1, asked)]);
             }
             for other in [READ, WRITE, BOTH] {
                 assert_eq!(bench.register(fd, 2, other, TriggerMode::Level), EXISTS);
             }
             bench.reregister(fd, 2, WRITE, TriggerMode::Oneshot).unwrap();
-            assert_eq!(said(&bench.select()), [(2, WRITE)]);
+            assert_eq!(directions(&bench.select()), [(2, WRITE)]);
             assert_eq!(bench.select(), []);
             bench.reregister(fd, 3, READ, TriggerMode::Level).unwrap();
-            assert_eq!(said(&bench.select()), [(3, READ)]);
+            assert_eq!(directions(&bench.select()), [(3, READ)]);
             bench.deregister(fd).unwrap();
             assert_eq!(bench.deregister(fd), NOT_FOUND);
             assert!(bench.kernel.state().filters.is_empty());
@@ -134,20 +134,20 @@ fn a_pipe_that_had_no_reader_when_it_was_registered_never_waits() {
 }
 
 #[test]
-fn a_pipe_that_loses_its_reader_before_a_change_never_waits() {
+fn a_pipe_that_loses_its_reader_before_a_change_never_blocks() {
     on_every_kernel(|| {
         let (mut bench, fd, _null) = bench_with(READY);
         bench.kernel.happen(fd, |file| file.is_pipe = true);
         bench.register(fd, 1, READ, TriggerMode::Level).unwrap();
         lose_reader(&bench, fd);
         bench.reregister(fd, 2, WRITE, TriggerMode::Level).unwrap();
-        assert_eq!(said(&bench.select()), [(2, WRITE)]);
+        assert_eq!(directions(&bench.select()), [(2, WRITE)]);
         bench.deregister(fd).unwrap();
         assert!(bench.kernel.state().filters.is_empty());
     });
 }
 
-/// The number says nothing: the filter that is left in the kernel proves that the fd is the same.
+/// The number proves nothing: the filter that stays in the kernel proves that the fd is the same.
 #[test]
 fn w4_the_next_owner_of_the_number_of_a_lost_pipe_is_watched() {
     on_every_kernel(|| {
@@ -169,7 +169,7 @@ fn w4_the_next_owner_of_the_number_of_a_lost_pipe_is_watched() {
 }
 
 #[test]
-fn w8_a_lost_pipe_that_is_closed_is_reported_or_forgotten() {
+fn w8_a_lost_pipe_that_is_closed_is_reported_or_silently_removed() {
     on_every_kernel(|| {
         let (mut bench, fd, null) = bench_with(PIPE);
         bench.register(fd, 1, WRITE, TriggerMode::Level).unwrap();
@@ -185,7 +185,7 @@ fn w8_a_lost_pipe_that_is_closed_is_reported_or_forgotten() {
 }
 
 #[test]
-fn a_revoked_terminal_never_waits() {
+fn a_revoked_terminal_never_blocks() {
     on_every_kernel(|| {
         if !current().drops_filters {
             return;
@@ -194,18 +194,18 @@ fn a_revoked_terminal_never_waits() {
         bench.register(fd, 1, BOTH, TriggerMode::Level).unwrap();
         assert_eq!(bench.select(), [(1, Readiness::WRITABLE)]);
         bench.kernel.revoke(fd);
-        assert_eq!(said(&bench.select()), [(1, WRITE)]);
+        assert_eq!(directions(&bench.select()), [(1, WRITE)]);
         for _ in 0..2 {
-            assert_eq!(said(&bench.select()), [(1, BOTH)]);
+            assert_eq!(directions(&bench.select()), [(1, BOTH)]);
         }
         bench.deregister(fd).unwrap();
         assert!(bench.kernel.state().filters.is_empty());
     });
 }
 
-/// NetBSD's errno of a lost pipe is that of a closed fd.
+/// NetBSD's errno for a lost pipe is also that of a closed fd.
 #[test]
-fn w7_a_closed_fd_is_no_lost_pipe() {
+fn w7_a_closed_fd_is_not_taken_for_a_lost_pipe() {
     on_every_kernel(|| {
         let mut bench = Bench::with(PIPE);
         bench.register(7, 1, READ, TriggerMode::Level).unwrap();
@@ -222,18 +222,18 @@ fn w7_a_closed_fd_is_no_lost_pipe() {
 }
 
 #[test]
-fn w6_an_idle_device_is_always_ready_though_its_filters_are_silent() {
+fn w6_an_idle_device_is_always_ready_even_if_its_filters_are_silent() {
     on_every_kernel(|| {
         for asked in [READ, WRITE, BOTH] {
             let (mut bench, fd, _null) = bench_with(NULL);
             bench.register(fd, 1, asked, TriggerMode::Level).unwrap();
             for _ in 0..2 {
-                assert_eq!(said(&bench.select()), [(1, asked)], "{asked:?}");
+                assert_eq!(directions(&bench.select()), [(1, asked)], "{asked:?}");
             }
             assert_eq!(bench.register(fd, 2, READ, TriggerMode::Level), EXISTS);
             for other in [WRITE, READ, BOTH] {
                 bench.reregister(fd, 3, other, TriggerMode::Level).unwrap();
-                assert_eq!(said(&bench.select()), [(3, other)], "{asked:?}, then {other:?}");
+                assert_eq!(directions(&bench.select()), [(3, other)], "{asked:?}, then {other:?}");
             }
             bench.deregister(fd).unwrap();
             assert_eq!(bench.select(), []);
@@ -242,7 +242,7 @@ fn w6_an_idle_device_is_always_ready_though_its_filters_are_silent() {
     });
 }
 
-/// `/dev/random` is ready for reading only, and poll(2) then reports nothing but that.
+/// `/dev/random` is ready for reading only, and poll(2) then reports no other direction.
 #[test]
 fn w6_a_device_that_is_ready_in_one_direction_is_reported_in_that_one() {
     on_every_kernel(|| {
@@ -261,11 +261,11 @@ fn w6_a_device_that_is_ready_in_one_direction_is_reported_in_that_one() {
     });
 }
 
-/// A device with data now is not one that never waits: its filter reports the data as well.
+/// A device that has data at present may still block: its filter reports the data as well.
 #[test]
 fn w1_a_device_with_data_is_watched() {
     on_every_kernel(|| {
-        let (mut bench, fd, _null) = bench_with(FakeFile { kind: Kind::Device, ..READY });
+        let (mut bench, fd, _null) = bench_with(FakeFile { kind: FileKind::Device, ..READY });
         bench.register(fd, 1, READ, TriggerMode::Level).unwrap();
         assert_eq!(bench.select(), [(1, Readiness::READABLE)]);
         bench.kernel.happen(fd, |file| file.readable = false);
@@ -286,7 +286,7 @@ fn a_refused_terminal_is_an_error() {
 }
 
 #[test]
-fn the_end_of_input_is_no_priority_data() {
+fn the_end_of_input_is_not_priority_data() {
     on_every_kernel(|| {
         let file = match current().except {
             Except::Missing | Except::Urgent => return,
@@ -305,7 +305,7 @@ fn the_end_of_input_is_no_priority_data() {
 }
 
 #[test]
-fn common_data_is_no_priority_data() {
+fn ordinary_data_is_not_priority_data() {
     on_every_kernel(|| {
         if current().except == Except::Missing {
             return;
@@ -316,7 +316,10 @@ fn common_data_is_no_priority_data() {
             bench.kernel.happen(7, |file| (file.readable, file.is_full) = (true, true));
             assert_eq!(bench.select(), [], "{mode:?}");
             assert_eq!(bench.kernel.enabled(7), Interest::PRIORITY, "{mode:?}");
-            assert!(bench.kernel.state().filters[0].lowat, "or a single byte would end each wait");
+            assert!(
+                bench.kernel.state().filters[0].lowat,
+                "without it, a single byte would end each wait"
+            );
             bench.kernel.happen(7, |file| file.priority = true);
             assert_eq!(bench.select(), [(1, Readiness::PRIORITY)], "{mode:?}");
         }
@@ -324,7 +327,7 @@ fn common_data_is_no_priority_data() {
 }
 
 #[test]
-fn rw_is_what_a_file_answers() {
+fn a_file_is_readable_and_writable() {
     on_every_kernel(|| {
         let (mut bench, fd, _null) = bench_with(FILE);
         bench.register(fd, 1, BOTH, TriggerMode::Level).unwrap();

@@ -1,19 +1,19 @@
-//! The kernels, where they differ.
+//! Profiles of the kernels: the points in which they differ.
 //!
-//! FreeBSD 13 and 15 are as measured; the others are as their sources say, function by function in
-//! `assumptions.rs`.
+//! FreeBSD 13 and 15 were measured; the others follow their sources, which `assumptions.rs` lists
+//! function by function.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use libc::c_int;
 
-/// A kernel's answers that other kernels do not give.
+/// Behaviour of a kernel that differs from other kernels.
 #[derive(Debug, Clone, Copy)]
 pub struct Profile {
     pub name: &'static str,
     pub except: Except,
-    /// Errno of adding a write filter to a pipe without a reader. None if the kernel takes it.
+    /// Errno of adding a write filter to a pipe without a reader. None if the kernel accepts it.
     pub lost_end: Option<c_int>,
     /// True if the write filter of such a pipe is reported with `EV_EOF | EV_ONESHOT` and dropped.
     pub drops_filters: bool,
@@ -26,12 +26,12 @@ pub struct Profile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Except {
     Missing,
-    /// Active for priority data and nothing else. Not of pipes.
+    /// Active for priority data and nothing else; not available for pipes.
     Urgent,
     /// Active for priority data, and at the end of a pipe, without `NOTE_OOB`.
     UrgentAndEnds,
-    /// The filter of reading, and active for priority data: also at the end of a socket, and for
-    /// common data, if that fills the buffer or no low-water mark was asked for. Not of pipes.
+    /// A read filter that is also active for priority data: at the end of a socket too, and for
+    /// ordinary data that fills the buffer or reaches the low-water mark. Not available for pipes.
     Reads,
 }
 
@@ -39,7 +39,7 @@ pub enum Except {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Null {
     Refused(c_int),
-    /// The read filter is taken and never active.
+    /// The read filter is accepted and never active.
     Silent,
     Watched,
 }
@@ -99,16 +99,16 @@ thread_local! {
     static CURRENT: Cell<Profile> = const { Cell::new(ALL[0]) };
 }
 
-/// The kernel that a test runs on.
+/// Returns the kernel that the test runs on.
 pub fn current() -> Profile {
     CURRENT.get()
 }
 
-/// Runs `check` once over each kernel.
+/// Runs `check` once on each kernel.
 pub fn on_every_kernel(check: impl Fn()) {
     for profile in ALL {
         CURRENT.set(profile);
         let checked = catch_unwind(AssertUnwindSafe(&check));
-        assert!(checked.is_ok(), "that was over {}", profile.name);
+        assert!(checked.is_ok(), "it failed on {}", profile.name);
     }
 }

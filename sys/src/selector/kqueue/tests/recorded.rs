@@ -1,5 +1,5 @@
-//! Answers of kevent(2) that were recorded on FreeBSD 13.2, as cases: the scripted kernel gives the
-//! same, and the selector makes of them the verdict that was recorded there beside poll(2)'s.
+//! Results of kevent(2) that were recorded on FreeBSD 13.2. The scripted kernel must give the same
+//! results, and the selector must report what poll(2) reported there.
 
 use super::profiles::current;
 use super::*;
@@ -10,7 +10,7 @@ use crate::selector::kqueue::kevent::{
     EV_RECEIPT, Flags, Kevent,
 };
 
-/// The file that the cases are about, and a number that is never open.
+/// The file of the cases, and a number that is never open.
 const FD: RawFd = 7;
 const CLOSED: RawFd = 999;
 
@@ -22,7 +22,7 @@ const W: Filter = Filter::Write;
 enum Step {
     /// A change with `EV_RECEIPT`, and the errno of its receipt.
     Ask(RawFd, Filter, Flags, i32),
-    /// A change without a receipt and without room: the errno of the call.
+    /// A change without a receipt and without room, and the errno of the call.
     Blind(RawFd, Filter, Flags, i32),
     /// A call without changes, and its events: filter and flags.
     Wait(&'static [(Filter, Flags)]),
@@ -48,7 +48,7 @@ fn reader_goes(file: &mut FakeFile) {
     (file.read_end, file.write_end) = (true, true);
 }
 
-/// Every recorded exchange that contains a call which the selector makes.
+/// All recorded exchanges with calls that the selector makes.
 const EXCHANGES: &[(&str, FakeFile, &[Step])] = &[
     ("receipts end the call", READABLE, &[Ask(FD, R, ADD, 0), Wait(&[(R, LEVEL)])]),
     (
@@ -219,7 +219,7 @@ fn perform(kernel: &mut Fake, step: &Step, place: &str) {
         Wait(expected) => {
             kernel.kevent(&[], &mut events, 8, Some(Duration::ZERO)).unwrap();
             let mut seen: Vec<_> = events.iter().map(filter_and_flags).collect();
-            seen.sort_unstable(); // Two filters of one fd come in any order.
+            seen.sort_unstable(); // Two filters of one fd are reported in any order.
             assert_eq!(seen, *expected, "{place}");
         }
         Happen(change) => kernel.happen(FD, change),
@@ -237,18 +237,18 @@ fn filter_and_flags(event: &Kevent) -> (Filter, Flags) {
     (Filter::in_event(event).unwrap(), event.flags)
 }
 
-/// Answer of a filter: nothing, that it is ready, or its end with an errno.
+/// Result of a filter: inactive, ready, or the end with an errno.
 #[derive(Debug, Clone, Copy)]
-enum Said {
+enum FilterResult {
     Nothing,
     Ready,
     End(i32),
 }
 
-use Said::{End, Nothing, Ready};
+use FilterResult::{End, Nothing, Ready};
 
-/// Situations of files, with the answers of the read and of the write filter.
-const SITUATIONS: &[(&str, Said, Said)] = &[
+/// States of files, with the results of the read and of the write filter.
+const SITUATIONS: &[(&str, FilterResult, FilterResult)] = &[
     ("pipe, empty, its read end", Nothing, Ready),
     ("pipe with data", Ready, Ready),
     ("pipe, full", Nothing, Nothing),
@@ -269,10 +269,10 @@ const SITUATIONS: &[(&str, Said, Said)] = &[
     ("fifo, its reader closed, which keeps the filter", Nothing, End(0)),
 ];
 
-fn file(read: Said, write: Said) -> FakeFile {
-    let is_ready = |said| matches!(said, Ready);
-    let is_end = |said| matches!(said, End(_));
-    let errno = |said| if let End(errno) = said { errno } else { 0 };
+fn file(read: FilterResult, write: FilterResult) -> FakeFile {
+    let is_ready = |result| matches!(result, Ready);
+    let is_end = |result| matches!(result, End(_));
+    let errno = |result| if let End(errno) = result { errno } else { 0 };
     FakeFile {
         readable: is_ready(read),
         writable: is_ready(write),
@@ -283,21 +283,21 @@ fn file(read: Said, write: Said) -> FakeFile {
     }
 }
 
-/// The verdict that was recorded, as a rule: each direction that was asked for says what its filter
-/// says, both ends together are a hang-up, and an errno is an error.
-fn verdict_of(asked: Interest, read: Said, write: Said) -> Readiness {
+/// Returns the recorded readiness, as a rule: each requested direction has the result of its
+/// filter, two ends are a hang-up, and an errno is an error.
+fn verdict_of(asked: Interest, read: FilterResult, write: FilterResult) -> Readiness {
     let mut verdict = Readiness::empty();
     let directions = [
         (READ, read, Readiness::READABLE, Readiness::READ_CLOSED),
         (WRITE, write, Readiness::WRITABLE, Readiness::WRITE_CLOSED),
     ];
-    for (bit, said, ready, closed) in directions {
-        match said {
+    for (bit, result, ready, closed) in directions {
+        match result {
             _ if !asked.contains(bit) => {}
             Nothing => {}
             Ready => verdict |= ready,
             End(0) => verdict |= ready | closed,
-            // The two calls on the fd fail with it, whichever was asked about.
+            // Both a read and a write fail with it, whichever was requested.
             End(_) => verdict |= ready | closed | Readiness::ERROR,
         }
     }
@@ -326,9 +326,9 @@ fn w10_the_selector_gives_the_recorded_verdicts() {
     });
 }
 
-/// The rows of the recorded table whose words are not those of the rule above.
+/// Recorded results that are spelled out, without the rule above.
 #[test]
-fn w10_some_recorded_verdicts_word_by_word() {
+fn w10_some_recorded_verdicts_spelled_out() {
     on_every_kernel(|| {
         let all = Readiness::READABLE | Readiness::WRITABLE;
         let refused = End(libc::ECONNREFUSED);

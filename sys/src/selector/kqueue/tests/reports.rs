@@ -1,11 +1,11 @@
-//! What is reported, how often, and as what.
+//! Reports: their contents and how often they come.
 
 use std::sync::Arc;
 
 use super::*;
 
 #[test]
-fn two_filters_of_an_fd_are_asked_for_in_one_call_and_reported_as_one_event() {
+fn two_filters_of_an_fd_are_added_in_one_call_and_reported_as_one_event() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.register(7, 1, BOTH, TriggerMode::Level).unwrap();
@@ -57,7 +57,7 @@ fn the_end_of_both_directions_is_a_hang_up() {
 }
 
 #[test]
-fn an_end_with_an_errno_is_an_error_and_no_hang_up_by_itself() {
+fn one_end_with_an_errno_is_an_error_but_not_a_hang_up() {
     on_every_kernel(|| {
         let reset = FakeFile { read_end: true, error: libc::ECONNRESET, ..EMPTY };
         let mut bench = Bench::with(reset);
@@ -116,7 +116,7 @@ fn an_edge_is_reported_once_per_direction_and_again_after_reregister() {
 }
 
 #[test]
-fn oneshot_puts_both_directions_to_sleep_after_the_first_report_of_either() {
+fn oneshot_disables_both_directions_after_the_first_report_of_either() {
     on_every_kernel(|| {
         let mut bench = Bench::with(FakeFile { writable: true, ..EMPTY });
         bench.register(7, 1, BOTH, TriggerMode::Oneshot).unwrap();
@@ -127,13 +127,13 @@ fn oneshot_puts_both_directions_to_sleep_after_the_first_report_of_either() {
         bench.reregister(7, 1, BOTH, TriggerMode::Oneshot).unwrap();
         bench.calls();
         assert_eq!(bench.select(), [(1, Readiness::READABLE | Readiness::WRITABLE)]);
-        assert_eq!(bench.calls().len(), 1, "what has reported the kernel disables by itself");
+        assert_eq!(bench.calls().len(), 1, "the kernel itself disables a filter that reported");
         assert_eq!(bench.select(), []);
     });
 }
 
 #[test]
-fn oneshot_is_one_report_though_its_filters_straddle_two_calls() {
+fn oneshot_is_reported_once_even_if_its_filters_are_ready_in_two_calls() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.register(7, 1, BOTH, TriggerMode::Oneshot).unwrap();
@@ -144,7 +144,7 @@ fn oneshot_is_one_report_though_its_filters_straddle_two_calls() {
 }
 
 #[test]
-fn a_kernel_that_does_not_disable_cannot_wake_what_sleeps() {
+fn a_filter_that_the_kernel_did_not_disable_is_disabled_without_a_report() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.register(7, 1, READ, TriggerMode::Oneshot).unwrap();
@@ -153,7 +153,7 @@ fn a_kernel_that_does_not_disable_cannot_wake_what_sleeps() {
             |one: &mut fake::Knote| (one.disabled, one.mode, one.active) = (false, 0, true);
         never_disabled(&mut bench.kernel.state().filters[0]);
         assert_eq!(bench.select(), []);
-        assert!(bench.kernel.enabled(7).is_empty(), "it would end each wait to come");
+        assert!(bench.kernel.enabled(7).is_empty(), "an enabled filter would end every later wait");
         bench.reregister(7, 1, READ, TriggerMode::Oneshot).unwrap();
         assert_eq!(bench.select(), [(1, Readiness::READABLE)]);
     });
@@ -189,7 +189,7 @@ fn each_ready_fd_is_served_before_any_is_served_twice() {
 }
 
 #[test]
-fn a_process_with_the_number_of_an_fd_is_not_the_fd() {
+fn an_event_of_a_process_whose_id_equals_the_fd_is_ignored() {
     on_every_kernel(|| {
         let mut bench = Bench::with(EMPTY);
         bench.register(7, 1, READ, TriggerMode::Level).unwrap();
@@ -200,7 +200,7 @@ fn a_process_with_the_number_of_an_fd_is_not_the_fd() {
 }
 
 #[test]
-fn an_event_of_a_former_tenant_is_dropped_with_its_filter() {
+fn an_event_of_an_earlier_registration_is_dropped_with_its_filter() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.register(7, 1, READ, TriggerMode::Level).unwrap();
@@ -211,7 +211,7 @@ fn an_event_of_a_former_tenant_is_dropped_with_its_filter() {
 }
 
 #[test]
-fn a_user_event_is_reported_once_a_trigger() {
+fn a_user_event_is_reported_once_per_trigger() {
     on_every_kernel(|| {
         let mut bench = Bench::with(READY);
         bench.register(7, 1, READ, TriggerMode::Level).unwrap();
@@ -240,13 +240,13 @@ fn a_signal_does_not_end_a_wait_and_the_timeout_reaches_the_kernel() {
         assert_eq!(waits.len(), 3);
         assert!(
             waits[1] < waits[0] && waits[2] < waits[1],
-            "the time that passed counts: {waits:?}"
+            "the time that has passed must be subtracted: {waits:?}"
         );
     });
 }
 
 #[test]
-fn files_that_never_wait_are_always_ready_and_end_a_wait() {
+fn files_that_never_block_are_always_ready_and_end_a_wait() {
     on_every_kernel(|| {
         let (mut bench, null) = (Bench::with(READY), null());
         let fd = null.as_raw_fd();
@@ -269,7 +269,7 @@ fn files_that_never_wait_are_always_ready_and_end_a_wait() {
 }
 
 #[test]
-fn the_loop_around_can_sleep_on_the_selector() {
+fn an_outer_loop_can_sleep_on_the_selector() {
     on_every_kernel(|| {
         let bench = Bench::new();
         let (first, again) = (bench.selector.poll_fd().unwrap(), bench.selector.poll_fd().unwrap());
