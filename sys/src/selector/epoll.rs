@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::always_ready::AlwaysReady;
-use super::{Selector, UserEvent, check_interest, no_user_events, parents_selector};
+use super::contract::{Selector, UserEvent};
+use super::errors::{check_interest, no_user_events, parents_selector};
 use crate::environment;
 use crate::event::{Event, Events, Interest, Readiness, Token, TriggerMode};
 use crate::fd::{is_open, owned};

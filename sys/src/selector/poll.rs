@@ -33,8 +33,9 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::contract::{Selector, UserEvent};
+use super::errors::{check_interest, no_user_events};
 use super::registrations::{Entry, Ready, Registrations, is_mostly_vacant, shrink};
-use super::{Selector, UserEvent, check_interest, no_user_events};
 use crate::event::{Events, Interest, Readiness, Token, TriggerMode};
 use crate::syscall::{check, retry};
 use crate::timeout::{self, retry_wait};

@@ -18,9 +18,11 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::contract::{Selector, UserEvent};
+use super::errors::{check_interest, no_user_events};
+use super::kind::{SelectorKind, list};
 use super::poll::{self, EdgeProbe, interrupted, pollfd_for, wait_once};
 use super::registrations::{Entry, Ready, Registrations};
-use super::{Selector, SelectorKind, UserEvent, check_interest, list, no_user_events};
 use crate::event::{Events, Interest, Readiness, Token, TriggerMode};
 use crate::fd::is_open;
 use crate::syscall::{check, retry};

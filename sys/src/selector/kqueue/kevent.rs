@@ -100,7 +100,7 @@ pub use libc::{kevent, kqueue};
 
 /// Filter of kevent(2): the kind of events to report of an fd, or of the kqueue itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Filter {
+pub(crate) enum Filter {
     Read,
     Write,
     Except,

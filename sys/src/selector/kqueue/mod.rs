@@ -44,7 +44,8 @@ use self::kevent::Kevent;
 use self::merge::{Report, with_hangup};
 use self::table::{Registration, Table};
 use super::always_ready::AlwaysReady;
-use super::{Selector, UserEvent, check_interest};
+use super::contract::{Selector, UserEvent};
+use super::errors::check_interest;
 use crate::event::{Event, Events, Interest, Token, TriggerMode};
 use crate::timeout::retry_wait;
 

@@ -7,7 +7,7 @@ use super::Kqueue;
 use super::kernel::{FileKind, Kernel};
 use super::table::Registration;
 use crate::event::{Interest, TriggerMode};
-use crate::selector::check_end;
+use crate::selector::errors::check_end;
 
 /// Directions that are requested from poll(2).
 const DIRECTIONS: Interest = Interest::READABLE.union(Interest::WRITABLE);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::kevent::Kevent;
 use crate::event::{Interest, Token};
-use crate::selector::UserEvent;
+use crate::selector::contract::UserEvent;
 
 #[cfg(has_kqueue)]
 pub use system::System;

@@ -11,7 +11,7 @@ use super::{FileKind, Kernel};
 use crate::event::{Interest, Token};
 use crate::fd::{is_open, owned, owned_as_is};
 use crate::process::Process;
-use crate::selector::UserEvent;
+use crate::selector::contract::UserEvent;
 use crate::selector::kqueue::kevent::NOTE_TRIGGER;
 use crate::selector::kqueue::kevent::{self, Count, EV_ADD, EV_RECEIPT, Filter, Kevent};
 use crate::syscall::{check, retry};

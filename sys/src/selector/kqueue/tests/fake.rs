@@ -18,7 +18,7 @@ use libc::c_int;
 
 use super::profiles::{self, Except, Null, Profile};
 use crate::event::{Interest, Token};
-use crate::selector::UserEvent;
+use crate::selector::contract::UserEvent;
 use crate::selector::kqueue::kernel::{FileKind, Kernel};
 use crate::selector::kqueue::kevent::{
     self, EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_DISPATCH, EV_ENABLE, EV_ONESHOT,
