@@ -16,8 +16,8 @@ use std::ptr;
 use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::Signal;
 use super::handler;
+use super::number::Signal;
 
 type Plain = extern "C" fn(libc::c_int);
 type WithInfo = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut c_void);

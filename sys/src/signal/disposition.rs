@@ -17,9 +17,9 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Signal;
 use super::chain::{self, Previous};
 use super::handler::{self, Mailbox};
+use super::number::Signal;
 use crate::syscall::check;
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());

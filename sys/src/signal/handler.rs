@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64};
 use std::thread;
 use std::time::Duration;
 
-use super::Signal;
+use super::number::Signal;
 use crate::process::Process;
 use crate::syscall;
 

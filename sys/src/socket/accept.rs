@@ -5,7 +5,9 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use super::{Address, KernelAddress, option};
+use super::address::{Address, KernelAddress};
+use super::endpoints::local_addr;
+use super::option;
 use crate::error_class::{ErrorClass, Operation, classify};
 use crate::fd::{duplicate, owned};
 use crate::syscall::retry;
@@ -115,7 +117,7 @@ fn classified(listener: BorrowedFd<'_>, error: io::Error) -> AcceptError {
 /// Returns the address that accept(2) wrote. XNU writes none for a TCP connection that was reset in
 /// the backlog; other kernels write none for an unnamed Unix peer.
 fn peer(listener: BorrowedFd<'_>, from: &KernelAddress) -> io::Result<Address> {
-    if from.is_empty() && matches!(super::local_addr(listener)?, Address::Inet(_)) {
+    if from.is_empty() && matches!(local_addr(listener)?, Address::Inet(_)) {
         return Err(io::Error::from_raw_os_error(libc::ECONNABORTED));
     }
     from.address()
@@ -152,7 +154,7 @@ fn set_flags(_: &OwnedFd) -> io::Result<()> {
 /// it after the client has reset is EINVAL on XNU.
 #[cfg(not(has_atomic_cloexec))]
 fn set_flags(socket: &OwnedFd) -> io::Result<()> {
-    super::set_flags(socket)
+    super::open::set_flags(socket)
 }
 
 /// A descriptor in reserve, for accepting at the limit of descriptors.

@@ -7,7 +7,7 @@ use std::io;
 use std::mem::{offset_of, size_of};
 use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
-use super::UnixAddress;
+use super::unix::UnixAddress;
 
 /// Address of a socket: an internet address or a Unix address.
 ///

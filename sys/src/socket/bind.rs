@@ -1,9 +1,12 @@
 //! Binding: listeners, and datagram sockets with an address.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use super::{Address, bind_to, open, option, socket_file};
+use super::address::Address;
+use super::endpoints::local_addr;
+use super::open::{bind_to, open, prevent_sigpipe};
+use super::{option, socket_file};
 use crate::syscall::check;
 
 /// Options for binding a socket.
@@ -104,6 +107,39 @@ pub fn listen(address: &Address, options: &ListenOptions) -> io::Result<OwnedFd>
 /// Those of socket(2) and bind(2). `AddrInUse` for a Unix path as for [`listen`].
 pub fn bind_datagram(address: &Address, options: &BindOptions) -> io::Result<OwnedFd> {
     bound(address, options, || open_bound(address, libc::SOCK_DGRAM, options))
+}
+
+/// Sets the options of a listener that accepted sockets inherit, and returns its address:
+/// `TCP_NODELAY` for TCP, `SO_NOSIGPIPE` on Apple systems. A socket from [`listen`] already has the
+/// second one.
+///
+/// Setting an option once on the listener costs no system call per connection. It also cannot fail
+/// for a client that has already reset the connection.
+///
+/// ```
+/// use mainspring_sys::socket;
+/// use std::net::{TcpListener, TcpStream};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let address = socket::prepare_listener(&listener)?.as_inet().unwrap();
+/// let _client = TcpStream::connect(address)?;
+/// let (accepted, _) = socket::accept(&listener)?;
+/// assert!(TcpStream::from(accepted).nodelay()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of getsockname(2) and setsockopt(2); `Unsupported` for a family that is neither internet
+/// nor Unix.
+pub fn prepare_listener(listener: impl AsFd) -> io::Result<Address> {
+    let listener = listener.as_fd();
+    let address = local_addr(listener)?;
+    prevent_sigpipe(listener)?;
+    if matches!(address, Address::Inet(_)) {
+        option::set_nodelay(listener, true)?;
+    }
+    Ok(address)
 }
 
 fn bound(

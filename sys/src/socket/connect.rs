@@ -6,7 +6,10 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use super::{Address, KernelAddress, bind_to, open, option, peer_addr};
+use super::address::{Address, KernelAddress};
+use super::endpoints::peer_addr;
+use super::open::{bind_to, open};
+use super::option;
 use crate::syscall::{check, retry};
 
 /// A connection that [`connect`] has started.

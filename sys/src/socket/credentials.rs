@@ -43,7 +43,7 @@ pub struct PeerCredentials {
 /// and where the system has no such call (Solaris, illumos); those of getsockopt(2).
 pub fn peer_credentials(socket: impl AsFd) -> io::Result<PeerCredentials> {
     let socket = socket.as_fd();
-    if super::local_addr(socket)?.as_unix().is_none() {
+    if super::endpoints::local_addr(socket)?.as_unix().is_none() {
         let message = "only Unix sockets have peer credentials";
         return Err(io::Error::new(io::ErrorKind::Unsupported, message));
     }

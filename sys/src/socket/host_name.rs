@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char};
 use std::io;
 use std::net::SocketAddr;
 
-use super::KernelAddress;
+use super::address::KernelAddress;
 
 /// Size of the longest name that getnameinfo(3) returns (NI_MAXHOST), with its terminating zero.
 const ROOM: usize = 1025;

@@ -21,7 +21,10 @@ use std::process;
 #[cfg(has_flock)]
 use std::{thread, time::Duration};
 
-use super::{Address, UnixAddress, connect_datagram, local_addr};
+use super::address::Address;
+use super::connect::connect_datagram;
+use super::endpoints::local_addr;
+use super::unix::UnixAddress;
 
 /// Pause between two attempts to lock a directory.
 #[cfg(has_flock)]

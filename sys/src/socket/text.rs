@@ -12,9 +12,9 @@ use std::net::{SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 use std::str::FromStr;
 
+use super::address::Address;
 use super::parse_error::{parse_error, quoted};
-use super::unix::invalid;
-use super::{Address, UnixAddress};
+use super::unix::{UnixAddress, invalid};
 
 /// Separator between an IPv6 address and its flow information, if that is not zero.
 const FLOW: &str = "?flowinfo=";

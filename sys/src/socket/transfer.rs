@@ -6,7 +6,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::{Address, KernelAddress};
+use super::address::{Address, KernelAddress};
 use crate::syscall::{check, retry};
 
 #[cfg(has_msg_nosignal)]

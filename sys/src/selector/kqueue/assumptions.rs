@@ -149,7 +149,7 @@
 //!     - DragonFly: kern_kevent() sleeps an hour at a time
 //!
 //! Consequences of the broken assumptions: 4 and 5 are handled in `merge.rs`, 6 and 7 in
-//! `register.rs`, 11 by the comparison with poll(2) there, 12 in `merge.rs`, 17 in `fd.rs`. 2 is
+//! `register.rs`, 11 by the comparison with poll(2) there, 12 in `report.rs`, 17 in `fd.rs`. 2 is
 //! not relied on: each change carries the token of its registration, and a new token is added after
 //! the old filter was deleted. 21 does not matter: `timeout.rs` caps a wait at one day.
 //!

@@ -41,7 +41,7 @@ use std::time::Duration;
 use self::changes::Changes;
 use self::kernel::{FileKind, Kernel};
 use self::kevent::Kevent;
-use self::merge::{Report, with_hangup};
+use self::report::{Report, with_hangup};
 use self::table::{Registration, Table};
 use super::always_ready::AlwaysReady;
 use super::contract::{Selector, UserEvent};
@@ -55,6 +55,9 @@ mod kernel;
 mod kevent;
 mod merge;
 mod register;
+mod report;
+#[cfg(has_kqueue)]
+mod system;
 mod table;
 
 #[cfg(test)]
@@ -78,14 +81,14 @@ pub struct Kqueue<K> {
 }
 
 #[cfg(has_kqueue)]
-impl Kqueue<kernel::System> {
+impl Kqueue<system::System> {
     /// Creates a selector with a new kqueue.
     ///
     /// # Errors
     ///
     /// Those of kqueue(2): the process or the system is out of descriptors or memory.
     pub fn new() -> io::Result<Self> {
-        Ok(Kqueue::over(kernel::System::new()?))
+        Ok(Kqueue::over(system::System::new()?))
     }
 }
 

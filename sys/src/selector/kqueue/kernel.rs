@@ -13,9 +13,6 @@ use super::kevent::Kevent;
 use crate::event::{Interest, Token};
 use crate::selector::contract::UserEvent;
 
-#[cfg(has_kqueue)]
-pub use system::System;
-
 /// Kind of a file, as far as it matters for watching it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
@@ -74,6 +71,3 @@ pub trait Kernel: fmt::Debug {
     /// Returns a handle that triggers the user event `ident` from any thread.
     fn user_event(&self, ident: usize, token: Token) -> Box<dyn UserEvent>;
 }
-
-#[cfg(has_kqueue)]
-mod system;

@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FileKind, Kernel};
+use super::kernel::{FileKind, Kernel};
 use crate::event::{Interest, Token};
 use crate::fd::{is_open, owned, owned_as_is};
 use crate::process::Process;
