@@ -27,6 +27,7 @@ pub mod error_class;
 pub mod event;
 pub mod fd;
 pub mod nonblocking;
+mod per_process;
 pub mod process;
 pub mod selector;
 pub mod signal;

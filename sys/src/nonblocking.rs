@@ -21,14 +21,14 @@
 //!
 //! A file is in the table exactly while it has the flag because of [`begin`].
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::fd::{change_nonblocking, stat, status};
-use crate::process::Process;
+use crate::per_process::PerProcess;
 use crate::syscall::{check, retry};
 
 /// Behaviour of calls on a watched file that is not ready.
@@ -45,7 +45,7 @@ pub enum BlockingMode {
 }
 
 /// Identity of an open file, with its access mode: the two ends of a pipe differ only by that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct File {
     device: libc::dev_t,
     number: libc::ino_t,
@@ -53,32 +53,27 @@ struct File {
 }
 
 /// Files of one process that have the flag because they are watched, with the number of watchers.
-struct Lent {
-    process: Process,
-    files: Mutex<HashMap<File, usize>>,
+#[derive(Debug)]
+struct Table {
+    files: Mutex<BTreeMap<File, usize>>,
+    /// Number of watchers of all files.
     count: AtomicUsize,
-    /// Table of a forked child. The child cannot use this one: a thread of its parent may have held
-    /// the lock.
-    of_child: OnceLock<Box<Lent>>,
 }
 
-impl Lent {
-    fn new() -> Lent {
-        let (files, count) = (Mutex::default(), AtomicUsize::new(0));
-        Lent { process: Process::current(), files, count, of_child: OnceLock::new() }
+impl Table {
+    const fn new() -> Table {
+        Table { files: Mutex::new(BTreeMap::new()), count: AtomicUsize::new(0) }
     }
 
-    fn here() -> &'static Lent {
-        static FIRST: LazyLock<Lent> = LazyLock::new(Lent::new);
-        let mut lent = &*FIRST;
-        while !lent.process.is_current() {
-            lent = lent.of_child.get_or_init(|| Box::new(Lent::new()));
-        }
-        lent
+    /// Returns the table of this process. That of a forked child begins empty, because the flags
+    /// belong to files of its parent too.
+    fn of_process() -> &'static Table {
+        static TABLES: PerProcess<Table> = PerProcess::new(Table::new());
+        TABLES.get(|_| Table::new())
     }
 
     /// Ignores poison: no panic can happen between two changes of the table.
-    fn files(&self) -> MutexGuard<'_, HashMap<File, usize>> {
+    fn files(&self) -> MutexGuard<'_, BTreeMap<File, usize>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -105,8 +100,8 @@ impl Lent {
 ///
 /// Those of fcntl(2) and fstat(2): `EBADF` if `fd` is not open.
 pub fn begin(fd: BorrowedFd<'_>) -> io::Result<BlockingMode> {
-    let (fd, lent) = (fd.as_raw_fd(), Lent::here());
-    let is_idle = || lent.count.load(SeqCst) == 0;
+    let (fd, table) = (fd.as_raw_fd(), Table::of_process());
+    let is_idle = || table.count.load(SeqCst) == 0;
     // Fast path for files that already have the flag. The table is checked before and after the
     // flag, because another thread may begin or end watching a duplicate in between.
     if is_idle() && status(fd)? & libc::O_NONBLOCK != 0 && is_idle() {
@@ -117,25 +112,25 @@ pub fn begin(fd: BorrowedFd<'_>) -> io::Result<BlockingMode> {
         libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK => {
             check_usable(fd).map(|()| BlockingMode::NonBlocking)
         }
-        _ if status(fd)? & libc::O_NONBLOCK != 0 => share(lent, fd, &stat),
+        _ if status(fd)? & libc::O_NONBLOCK != 0 => share(table, fd, &stat),
         libc::S_IFCHR if is_terminal(fd) => Ok(BlockingMode::Blocking),
         _ if is_standard(&stat) && !is_listener(fd) => Ok(BlockingMode::Blocking),
         libc::S_IFSOCK => change_nonblocking(fd, true).map(|_| BlockingMode::NonBlocking),
-        _ => share(lent, fd, &stat),
+        _ => share(table, fd, &stat),
     }
 }
 
 /// Adds a watcher to a pipe or a device, and sets the flag if it is the first one.
-fn share(lent: &Lent, fd: RawFd, stat: &libc::stat) -> io::Result<BlockingMode> {
-    let mut files = lent.files();
+fn share(table: &Table, fd: RawFd, stat: &libc::stat) -> io::Result<BlockingMode> {
+    let mut files = table.files();
     let flags = status(fd)?;
     let file = file(stat, flags);
     if flags & libc::O_NONBLOCK != 0 && !files.contains_key(&file) {
         return Ok(BlockingMode::NonBlocking);
     }
-    lent.count.fetch_add(1, SeqCst);
+    table.count.fetch_add(1, SeqCst);
     if let Err(error) = change_nonblocking(fd, true) {
-        lent.count.fetch_sub(1, SeqCst);
+        table.count.fetch_sub(1, SeqCst);
         return Err(error);
     }
     *files.entry(file).or_default() += 1;
@@ -151,8 +146,8 @@ pub fn end(fd: RawFd, was: BlockingMode) {
     if was != BlockingMode::Borrowed {
         return;
     }
-    let lent = Lent::here();
-    let mut files = lent.files();
+    let table = Table::of_process();
+    let mut files = table.files();
     let (Ok(stat), Ok(flags)) = (stat(fd), status(fd)) else { return };
     let file = file(&stat, flags);
     let Some(watchers) = files.get_mut(&file) else { return };
@@ -162,7 +157,7 @@ pub fn end(fd: RawFd, was: BlockingMode) {
         // Cannot fail: the descriptor is open, and the flag may always be changed.
         let _ = change_nonblocking(fd, false);
     }
-    lent.count.fetch_sub(1, SeqCst);
+    table.count.fetch_sub(1, SeqCst);
 }
 
 /// Returns true if a read (or a write, if `to_write`) on `fd` would not block now, by poll(2)

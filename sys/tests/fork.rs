@@ -29,6 +29,7 @@ const TESTS: &[(&str, Test)] = &[
     ("x7_a_hundred_children_under_load", x7_under_load),
     ("x7_an_executor_starts_again", x7_executor),
     ("x7_signals_of_a_child", x7_signals),
+    ("x7_signals_while_a_thread_of_the_parent_subscribes", x7_signal_lock),
     ("x7_grandchildren", x7_grandchildren),
     ("x6_a_command_inherits_nothing", x6_command),
     ("w11_descriptors_stay_above_2", w11_low_numbers),
@@ -331,6 +332,30 @@ fn x7_signals(kind: SelectorKind) {
     assert_eq!(*el.state(), 0);
     Signal::TERM.raise().unwrap();
     run_until(&mut el, |count| *count == 1);
+}
+
+/// A thread of the parent may hold the lock of the signal table during fork(2). The child must not
+/// wait for it.
+fn x7_signal_lock(kind: SelectorKind) {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let el = new_loop(kind, ());
+            while !done.load(Ordering::Relaxed) {
+                let handle = el.add_signal_handler(Signal::USR2, |_, ()| ()).unwrap();
+                assert!(el.cancel(handle));
+            }
+        });
+        for _ in 0..100 {
+            in_child(|| {
+                let mut el = new_loop(kind, 0);
+                el.add_signal_handler(Signal::USR1, |_, count| *count += 1).unwrap();
+                Signal::USR1.raise().unwrap();
+                run_until(&mut el, |count| *count == 1);
+            });
+        }
+        done.store(true, Ordering::Relaxed);
+    });
 }
 
 fn x7_grandchildren(kind: SelectorKind) {

@@ -9,21 +9,25 @@
 //!
 //! # Fork
 //!
-//! In a child of fork(2), a lock that another thread of the parent held stays locked. [`lock`]
-//! therefore detects that it is in another process and starts with an empty registry.
+//! A forked child has its own registry, which begins with the entries of its parent. If another
+//! thread of the parent held the lock during fork(2), the entries may be half-changed, and the
+//! child's registry begins empty. Then our handlers that are installed in the child stay installed
+//! until it executes another program.
 
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::ptr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::chain::{self, Previous};
 use super::handler::{self, Mailbox};
 use super::number::Signal;
+use crate::per_process::PerProcess;
 use crate::syscall::check;
 
-static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
+static REGISTRY: PerProcess<Mutex<Registry>> = PerProcess::new(Mutex::new(Registry::new()));
 
+#[derive(Debug)]
 struct Registry {
     watched: Vec<Watched>,
     leaked: Vec<&'static Previous>,
@@ -35,6 +39,7 @@ impl Registry {
     }
 }
 
+#[derive(Debug)]
 struct Watched {
     signal: Signal,
     watchers: usize,
@@ -122,7 +127,20 @@ impl Watched {
 
 /// Ignores poison: entries are changed last, so a panic leaves none half-changed.
 fn lock() -> MutexGuard<'static, Registry> {
-    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+    REGISTRY.get(inherit).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns the registry of a forked child: the entries of its parent, unless a thread that does not
+/// exist in the child holds the lock.
+fn inherit(parent: &Mutex<Registry>) -> Mutex<Registry> {
+    let entries = match parent.try_lock() {
+        Ok(mut registry) => mem::replace(&mut *registry, Registry::new()),
+        Err(TryLockError::Poisoned(registry)) => {
+            mem::replace(&mut *registry.into_inner(), Registry::new())
+        }
+        Err(TryLockError::WouldBlock) => Registry::new(),
+    };
+    Mutex::new(entries)
 }
 
 /// Refuses signals that cannot be caught, and faults: after a handler of a fault returns, the
