@@ -18,8 +18,8 @@ impl<T: AsFd> Io<T>
 where
     for<'a> &'a T: Read,
 {
-    /// Reads once, as soon as there is something to read. Returns 0 at the end of the file, and at the
-    /// end of a pseudo terminal, for which Linux returns the error EIO.
+    /// Reads once, as soon as there is something to read. Returns 0 at the end of the file, and at
+    /// the end of a pseudo terminal, for which Linux returns the error EIO.
     ///
     /// Cancel safe: if the future is dropped, nothing was read.
     ///
@@ -31,8 +31,8 @@ where
         self.call_with(Interest::READABLE, read, |bytes| Transferred::bytes(*bytes)).await
     }
 
-    /// Reads once, as soon as there is something to read, into a buffer of the loop. An empty chunk is
-    /// the end of the file.
+    /// Reads once, as soon as there is something to read, into a buffer of the loop. An empty chunk
+    /// is the end of the file.
     ///
     /// A waiting task has no buffer, so a million waiting tasks need little memory.
     ///
@@ -71,8 +71,8 @@ impl<T> Io<T>
 where
     for<'a> &'a T: Write,
 {
-    /// Writes once, as soon as there is room. Returns the number of bytes written, which may be less
-    /// than `bytes.len()`.
+    /// Writes once, as soon as there is room. Returns the number of bytes written, which may be
+    /// less than `bytes.len()`.
     ///
     /// Cancel safe: if the future is dropped, nothing was written.
     ///
@@ -90,7 +90,7 @@ where
     ///
     /// # Errors
     ///
-    /// Those of the source, `WriteZero` if the source accepts no more bytes, and those of
+    /// Those of the source, `WriteZero` if the source accepts nothing, and those of
     /// [`writable`](Io::writable).
     pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         budget::step().await;

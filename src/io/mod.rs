@@ -6,8 +6,8 @@
 //!     └──────────────────── wake ◄─────────────┘
 //! ```
 //!
-//! A call is tried at once. Only when it would block, the source is registered with the running loop,
-//! for all its directions. It stays registered, and reported readiness is cached until a call
+//! A call is tried at once. Only when it would block, the source is registered with the running
+//! loop, for all its directions. It stays registered, and reported readiness is cached until a call
 //! disproves it.
 //!
 //! | file | contents |

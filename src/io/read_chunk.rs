@@ -1,8 +1,8 @@
 //! [`ReadChunk`]: bytes in a buffer that the loop lends.
 //!
 //! A waiting task has no buffer: it borrows the loop's buffer when there is something to read, and
-//! returns it when the chunk is dropped. So most loops have one buffer, which all tasks and transports
-//! use in turn, and which stays in the cache.
+//! returns it when the chunk is dropped. So most loops have one buffer, which all tasks and
+//! transports use in turn, and which stays in the cache.
 
 use std::fmt;
 use std::io;

@@ -2,8 +2,9 @@
 //!
 //! # Invariants
 //!
-//! * The fd is registered when a call has blocked, or earlier if it is certain that a call will block.
-//!   From then on one loop watches it, until the registration is dropped or the loop is closed.
+//! * The fd is registered when a call has blocked, or earlier if it is certain that a call will
+//!   block. From then on one loop watches it, until the registration is dropped or the loop is
+//!   closed.
 //! * The registration ends before the fd is closed.
 
 use std::cell::Cell;
@@ -32,7 +33,8 @@ pub(super) struct Registration {
     interest: Cell<Interest>,
     mode: TriggerMode,
     ownership: FdOwnership,
-    /// Number of the loop that watches the fd, and the fd's key there; `None` before the first wait.
+    /// Number of the loop that watches the fd, and the fd's key there; `None` before the first
+    /// wait.
     watched: Cell<Option<(u32, Key)>>,
     /// The way in which calls on the file are kept from blocking.
     blocking: BlockingMode,
@@ -126,8 +128,8 @@ impl Registration {
         self.poll_cached(&tasks, key, ticket, interest, cx)
     }
 
-    /// Makes `call`, and waits with `ticket` while it would block. If the transfer is short, the cached
-    /// readiness is cleared, which saves a call that would block.
+    /// Makes `call`, and waits with `ticket` while it would block. If the transfer is short, the
+    /// cached readiness is cleared, which saves a call that would block.
     #[inline]
     pub(super) fn poll_call<R>(
         &self,
@@ -189,15 +191,15 @@ impl Registration {
         !nonblocking::is_ready(self.fd, interest.contains(Interest::WRITABLE))
     }
 
-    /// Returns true if urgent data is reported. Without that a short read proves nothing, because reads
-    /// also stop short at urgent data.
+    /// Returns true if urgent data is reported. Without that a short read proves nothing, because
+    /// reads also stop short at urgent data.
     #[inline]
     fn watches_urgent_data(&self) -> bool {
         self.interest.get().contains(Interest::PRIORITY)
     }
 
-    /// Updates the cached readiness by the result of a call. Returns `None` if the call must be made
-    /// again when the fd is ready.
+    /// Updates the cached readiness by the result of a call. Returns `None` if the call must be
+    /// made again when the fd is ready.
     #[inline]
     pub(super) fn classify<R>(
         &self,
@@ -232,8 +234,8 @@ impl Registration {
         self.watched.get().is_some_and(|(id, _)| id != running.loop_id())
     }
 
-    /// Ends the registration with another loop, so that the running loop can begin its own. The other
-    /// loop may never run again, and a wait there would not end.
+    /// Ends the registration with another loop, so that the running loop can begin its own. The
+    /// other loop may never run again, and a wait there would not end.
     ///
     /// # Errors
     ///
@@ -301,8 +303,8 @@ impl Registration {
         Poll::Ready(Ok(cached))
     }
 
-    /// Returns true if the fd or the task has used up its steps. Then the task is queued for the next
-    /// tick. Otherwise takes the step of a call.
+    /// Returns true if the fd or the task has used up its steps. Then the task is queued for the
+    /// next tick. Otherwise takes the step of a call.
     #[inline]
     fn is_over_budget(&self, running: Option<&Tasks>, cx: &Context<'_>) -> bool {
         let Some(tick) = running.map(|tasks| tasks.core.tick.get() as u32) else { return false };
@@ -327,8 +329,8 @@ impl Registration {
         budget::spend(steps);
     }
 
-    /// Returns the loop that watches the fd. Forgets a loop that is gone, so that another one can watch
-    /// the fd.
+    /// Returns the loop that watches the fd. Forgets a loop that is gone, so that another one can
+    /// watch the fd.
     #[inline]
     fn find_loop(&self) -> Option<(Rc<Tasks>, Key)> {
         let (id, key) = self.watched.get()?;

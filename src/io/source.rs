@@ -1,4 +1,4 @@
-//! [`Io`]: a source whose readiness can be awaited, and calls on it as futures.
+//! [`Io`]: a source with a readiness to await, and calls on it as futures.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -16,39 +16,40 @@ use crate::error::{Error, Result};
 use crate::task::budget;
 use crate::watchers::FdOwnership;
 
-/// A source whose readiness can be awaited: a socket, a pipe, a terminal, a descriptor of a library.
+/// A source with a readiness to await: a socket, a pipe, a terminal, a descriptor of a library.
 ///
-/// All methods take `&self`, so one task can read while another one writes, and several tasks may wait
-/// for the same readiness.
+/// All methods take `&self`, so one task can read while another one writes, and several tasks may
+/// wait for the same readiness.
 ///
 /// # Registration
 ///
 /// The loop in which a call first had to wait watches the source, until the `Io` is dropped or the
 /// loop is closed. A wait in another loop moves the registration there. If a task of the first loop
-/// still waits for the source, the second wait returns the error `ResourceBusy` instead. An accepted
-/// socket is registered at once. The registration always ends before the source is closed. A file
-/// that was blocking is made blocking again.
+/// still waits for the source, the second wait returns the error `ResourceBusy` instead. An
+/// accepted socket is registered at once. The registration always ends before the source is closed.
+/// A file that was blocking is made blocking again.
 ///
 /// A source that never blocks, for example a regular file, never waits here either.
 ///
 /// # Sources without a destructor
 ///
-/// A source without a destructor (`BorrowedFd`, a reference) cannot own its descriptor: a library may
-/// close it and get the same number for its next socket. So each wait for such a source makes one
-/// system call, which registers the file that has the number then. A library that reads and writes by
-/// its own calls needs [`clear_readiness`](Io::clear_readiness) before each [`ready`](Io::ready). If
-/// the source has a destructor and wraps a library's handle, create a new `Io` when the library has
-/// changed its socket ([`into_inner`](Io::into_inner), [`new`](Io::new)).
+/// A source without a destructor (`BorrowedFd`, a reference) cannot own its descriptor: a library
+/// may close it and get the same number for its next socket. So each wait for such a source makes
+/// one system call, which registers the file that has the number then. A library that reads and
+/// writes by its own calls needs [`clear_readiness`](Io::clear_readiness) before each
+/// [`ready`](Io::ready). If the source has a destructor and wraps a library's handle, create a new
+/// `Io` when the library has changed its socket ([`into_inner`](Io::into_inner), [`new`](Io::new)).
 ///
-/// After [`mem::forget`](std::mem::forget) of an `Io` with such a source, the fd stays registered when
-/// the owner closes the file. The registration ends when another file gets the number. Registering
-/// the same file under the same number, by dup(2), is the error
+/// After [`mem::forget`](std::mem::forget) of an `Io` with such a source, the fd stays registered
+/// when the owner closes the file. The registration ends when another file gets the number.
+/// Registering the same file under the same number, by dup(2), is the error
 /// [`AlreadyWatched`](Error::AlreadyWatched).
 ///
 /// # Fairness
 ///
-/// In one tick at most 64 calls on a source complete, and after 256 KiB no further call. A call beyond
-/// that is pending until the next tick, so a source that is always ready delays no other one.
+/// In one tick at most 64 calls on a source complete, and after 256 KiB no further call. A call
+/// beyond that is pending until the next tick, so a source that is always ready delays no other
+/// one.
 ///
 /// # Cancel safety
 ///
@@ -109,7 +110,7 @@ impl<T: AsFd> Io<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Watch`] names the fd, also if `interest` is empty. The source is dropped.
+    /// [`Error::Watch`] names the fd. An empty `interest` is an error, too. The source is dropped.
     pub fn with_interest(source: T, interest: Interest) -> Result<Io<T>> {
         let fd = source.as_fd().as_raw_fd();
         let refused = |source| Error::Watch { operation: "watch", fd, source };
@@ -182,13 +183,13 @@ impl<T> Io<T> {
         self.ready(Interest::WRITABLE).await.map(drop)
     }
 
-    /// Completes when the source is ready for a part of `interest`. Returns that part. Otherwise like
-    /// [`readable`](Io::readable).
+    /// Completes when the source is ready for a part of `interest`. Returns that part. Otherwise
+    /// like [`readable`](Io::readable).
     ///
     /// # Errors
     ///
-    /// Those of [`readable`](Io::readable), and `InvalidInput` for an interest that the source is not
-    /// [watched for](Io::with_interest).
+    /// Those of [`readable`](Io::readable), and `InvalidInput` for an interest that the source is
+    /// not [watched for](Io::with_interest).
     pub async fn ready(&self, interest: Interest) -> io::Result<Readiness> {
         if let Err(error) = self.registration.check_interest(interest) {
             budget::step().await;
@@ -200,8 +201,8 @@ impl<T> Io<T> {
 
     /// Makes a call on the source without waiting.
     ///
-    /// Return `WouldBlock` only if a system call on the descriptor did. It clears the cached readiness,
-    /// and the next wait needs a new event.
+    /// Return `WouldBlock` only if a system call on the descriptor did. It clears the cached
+    /// readiness, and the next wait needs a new event.
     ///
     /// # Errors
     ///
@@ -245,8 +246,9 @@ impl<T> Io<T> {
         self.call_with(Interest::WRITABLE, call, |_| Transferred::UNKNOWN)
     }
 
-    // Neither this nor its callers are `async fn`: each of those stores its arguments twice, and four
-    // of them between a task and its system call were 2 to 5 % of an echo, and 200 bytes of a task.
+    // Neither this nor its callers are `async fn`: each of those stores its arguments twice, and
+    // four of them between a task and its system call were 2 to 5 % of an echo, and 200 bytes of a
+    // task.
     #[inline]
     pub(super) fn call_with<R>(
         &self,
@@ -316,7 +318,8 @@ impl<T> Io<T> {
         self.poll_call_with(Interest::READABLE, cx, call, |_| Transferred::UNKNOWN)
     }
 
-    /// Polls a call that writes, like [`write_with`](Io::write_with). Only the latest caller is woken.
+    /// Polls a call that writes, like [`write_with`](Io::write_with). Only the latest caller is
+    /// woken.
     ///
     /// # Errors
     ///
@@ -329,11 +332,11 @@ impl<T> Io<T> {
         self.poll_call_with(Interest::WRITABLE, cx, call, |_| Transferred::UNKNOWN)
     }
 
-    /// Clears the cached readiness for `interest`, as if a call had returned `WouldBlock`. The next wait
-    /// then needs a new event.
+    /// Clears the cached readiness for `interest`, as if a call had returned `WouldBlock`. The next
+    /// wait then needs a new event.
     ///
-    /// Use it for a source that is known not to be ready: for example, a pipe that returned fewer bytes
-    /// than requested is empty.
+    /// Use it for a source that is known not to be ready: for example, a pipe that returned fewer
+    /// bytes than requested is empty.
     pub fn clear_readiness(&self, interest: Interest) {
         self.registration.clear_readiness(interest);
     }

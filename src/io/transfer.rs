@@ -1,4 +1,5 @@
-//! Transfers of bytes for the sockets of `net`, whose short reads and writes have a meaning.
+//! Transfers of bytes for the sockets of `net`. A short transfer means that the next one would
+//! block.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -13,8 +14,8 @@ use super::waiter::Waiter;
 use crate::task::budget;
 
 impl<T> Io<T> {
-    /// Makes a call that moves bytes of a stream. If it moves fewer than `requested`, the next one would
-    /// block; except for zero bytes, the end of the file, which the next call reports again.
+    /// Makes a call that moves bytes of a stream. If it moves fewer than `requested`, the next one
+    /// would block; except for zero bytes, the end of the file, which the next call reports again.
     #[inline]
     pub(crate) fn transfer(
         &self,

@@ -9,7 +9,7 @@ pub(super) struct Transferred {
 }
 
 impl Transferred {
-    /// For a call whose result has no size.
+    /// For a call without a size in its result.
     pub(super) const UNKNOWN: Transferred = Transferred { bytes: 0, is_short: false };
 
     /// For a transfer that may stop short for any reason.

@@ -1,7 +1,7 @@
 //! [`as_completed`]: tasks in the order in which they are done.
 //!
-//! Each task is polled with a waker that carries its index, so a wake costs O(1) however many tasks are
-//! left.
+//! Each task is polled with a waker that carries its index, so a wake costs O(1) however many tasks
+//! are left.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -41,14 +41,14 @@ pub fn as_completed<T: 'static>(tasks: impl IntoIterator<Item = Task<T>>) -> AsC
 /// Results of tasks in the order in which the tasks are done, from [`as_completed`].
 pub struct AsCompleted<T: 'static> {
     tasks: Vec<Option<Task<T>>>,
-    /// Number of tasks whose result was not returned.
+    /// Number of tasks that are left: their results were not returned.
     left: usize,
     set: WakeSet,
 }
 
 impl<T> AsCompleted<T> {
-    /// Waits for the next task that is done. Returns its index among the tasks that were passed, and its
-    /// result. Returns `None` if no task is left.
+    /// Waits for the next task that is done. Returns its index among the tasks that were passed,
+    /// and its result. Returns `None` if no task is left.
     ///
     /// Cancel safe: dropping the future loses no result.
     pub async fn next(&mut self) -> Option<(usize, Result<T, JoinError>)> {
@@ -104,7 +104,8 @@ impl<T> AsCompleted<T> {
         }
     }
 
-    /// Waits until the tasks that are left are done. Their results are dropped, so a panic is reported.
+    /// Waits until the tasks that are left are done. Their results are dropped, so a panic is
+    /// reported.
     pub(super) async fn drain(&mut self) {
         let places: Vec<_> = self.tasks.iter().map(|task| task.as_ref()?.location()).collect();
         while let Some((index, result)) = self.next().await {

@@ -1,7 +1,7 @@
 //! All of several tasks, or the first one. The tasks belong to the call: dropping it cancels them.
 //!
-//! These functions take tasks, not plain futures, because they cancel the tasks that are left over and
-//! name them in reports.
+//! These functions take tasks, not plain futures, because they cancel the tasks that are left over
+//! and name them in reports.
 
 use std::future::Future;
 use std::iter;
@@ -11,8 +11,8 @@ use crate::task::{CancelReason, JoinError, Task, budget};
 
 /// Waits for all tasks, and returns their results in the order of the tasks.
 ///
-/// The first failure cancels the other tasks. It is returned when they have ended. Further errors are
-/// dropped; a [`TaskGroup`](crate::TaskGroup) keeps them.
+/// The first failure cancels the other tasks. It is returned when they have ended. Further errors
+/// are dropped; a [`TaskGroup`](crate::TaskGroup) keeps them.
 ///
 /// Dropping the returned future cancels the tasks.
 ///
@@ -81,8 +81,8 @@ pub async fn gather_all<T: 'static>(
     outcomes.into_iter().flatten().collect()
 }
 
-/// Returns the output of the task that is done first, and cancels the other tasks. It completes when
-/// they have ended.
+/// Returns the output of the task that is done first, and cancels the other tasks. It completes
+/// when they have ended.
 ///
 /// Dropping the returned future cancels the tasks.
 ///

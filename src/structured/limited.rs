@@ -1,4 +1,5 @@
-//! A future with a deadline, in a region: what a timeout and a scope with a deadline have in common.
+//! A future with a deadline, in a region: what a timeout and a scope with a deadline have in
+//! common.
 
 use std::future::Future;
 use std::panic::Location;
@@ -23,8 +24,9 @@ pub(super) fn poll_in<F: Future>(
     }
 }
 
-/// A deadline after which a future is polled one last time, in the next tick. So a result that becomes
-/// ready in the tick of the deadline is delivered, whatever the order of the callbacks in it.
+/// A deadline after which a future is polled one last time, in the next tick. So a result that
+/// becomes ready in the tick of the deadline is delivered, whatever the order of the callbacks in
+/// it.
 pub(super) struct LastPoll {
     sleep: Sleep,
     /// The call that the user made, and its line: for the message of a panic.
@@ -35,6 +37,7 @@ pub(super) struct LastPoll {
 }
 
 impl LastPoll {
+    #[inline]
     pub(super) fn new(
         sleep: Sleep,
         call: &'static str,
@@ -44,6 +47,7 @@ impl LastPoll {
     }
 
     /// Returns true in the last poll, and after it.
+    #[inline]
     pub(super) fn is_now(&self) -> bool {
         self.now
     }
@@ -53,6 +57,7 @@ impl LastPoll {
     /// # Panics
     ///
     /// Panics in the first call if no loop runs.
+    #[inline]
     pub(super) fn wait(&mut self, cx: &mut Context<'_>) {
         if self.now {
             return;

@@ -3,13 +3,13 @@
 //! | file | contents |
 //! |---|---|
 //! | `scope/`, `timeout`, `limited` | cancel scopes and time limits |
-//! | `group/` | task groups, whose tasks end before the code after them runs |
+//! | `group/` | task groups: all tasks end before the code after the group runs |
 //! | `gather`, `wait`, `as_completed`, `race`, `wake_set` | several tasks or futures at once |
 //! | `shutdown` | the end of a service in two stages |
 //!
 //! This module has what the loop can do better than a library that does not use tasks, and what
-//! asyncio has under the same names. For everything else there is the crate `futures`, which works on
-//! this loop unchanged.
+//! asyncio has under the same names. For everything else there is the crate `futures`, which works
+//! on this loop unchanged.
 
 mod as_completed;
 mod gather;

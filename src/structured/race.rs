@@ -6,11 +6,11 @@ use std::task::Poll;
 
 use crate::task::{Task, budget, spawn};
 
-/// Returns the output of the future that completes first, and drops the other one. If both are ready,
-/// the first one wins. The awaiting task polls both, so they may borrow from it.
+/// Returns the output of the future that completes first, and drops the other one. If both are
+/// ready, the first one wins. The awaiting task polls both, so they may borrow from it.
 ///
-/// Do not use it for tasks, because dropping a [`Task`] detaches it; use [`race_all`](crate::race_all)
-/// for these.
+/// Do not use it for tasks, because dropping a [`Task`] detaches it; use
+/// [`race_all`](crate::race_all) for these.
 ///
 /// Dropping the returned future drops both.
 ///
@@ -42,8 +42,8 @@ where
 /// Spawns `future` as a separate task, so that it goes on when the awaiting task is cancelled.
 ///
 /// A cancelled task drops the [`Task`] that it awaits, and dropping that detaches it. So this is
-/// [`spawn`](crate::spawn), under a name that gives the purpose. A failure after that is reported like
-/// that of any [detached](Task) task. To delay the cancellation instead, use
+/// [`spawn`](crate::spawn), under a name that gives the purpose. A failure after that is reported
+/// like that of any [detached](Task) task. To delay the cancellation instead, use
 /// [`CancelScope::shielded`](crate::CancelScope::shielded).
 ///
 /// # Panics

@@ -16,13 +16,13 @@ use super::race::race;
 use super::scope::CancelScope;
 use crate::task::{Cancelled, budget, foreign};
 
-/// A two-stage shutdown. First drain: accept no new work and let running work finish. When the drain
-/// time is over, cancel the rest.
+/// A two-stage shutdown. First drain: accept no new work and let running work finish. When the
+/// drain time is over, cancel the rest.
 ///
 /// All clones are the same shutdown. The code that accepts work uses
 /// [`until_started`](Shutdown::until_started) or [`started`](Shutdown::started), and
-/// [tracks](Shutdown::track) the work. A signal handler [begins](Shutdown::begin) the shutdown, and the
-/// main task [finishes](Shutdown::finish) it.
+/// [tracks](Shutdown::track) the work. A signal handler [begins](Shutdown::begin) the shutdown, and
+/// the main task [finishes](Shutdown::finish) it.
 ///
 /// ```
 /// use mainspring::{EventLoop, Shutdown, ShutdownEnding, sleep, spawn, testing::SimClock};
@@ -79,8 +79,8 @@ impl Shutdown {
         Shutdown { state: Rc::new(state) }
     }
 
-    /// Begins the shutdown. Running work may finish for the time `drain`, counted from this call. Zero
-    /// cancels it at once. A second call sets a new time.
+    /// Begins the shutdown. Running work may finish for the time `drain`, counted from this call.
+    /// Zero cancels it at once. A second call sets a new time.
     ///
     /// Where no loop runs, the time is counted from the first poll that checks it.
     pub fn begin(&self, drain: Duration) {
@@ -99,9 +99,9 @@ impl Shutdown {
         self.until(|state| state.started.get())
     }
 
-    /// Runs `future` until the shutdown begins. Returns its output, or `None` if the shutdown began first;
-    /// then `future` is dropped. It is not polled after the shutdown has begun, so this is right for
-    /// accepting work.
+    /// Runs `future` until the shutdown begins. Returns its output, or `None` if the shutdown began
+    /// first; then `future` is dropped. It is not polled after the shutdown has begun, so this is
+    /// right for accepting work.
     pub async fn until_started<F: Future>(&self, future: F) -> Option<F::Output> {
         let started = async {
             self.started().await;
@@ -110,8 +110,8 @@ impl Shutdown {
         race(started, async { Some(future.await) }).await
     }
 
-    /// Runs `future` as work of the service: the shutdown waits for it, and cancels it when the drain time
-    /// is over. It is counted from this call, even if it is not polled.
+    /// Runs `future` as work of the service: the shutdown waits for it, and cancels it when the
+    /// drain time is over. It is counted from this call, even if it is not polled.
     ///
     /// # Errors
     ///
@@ -144,8 +144,8 @@ impl Shutdown {
         self.state.tracked.get() + self.state.guards.get()
     }
 
-    /// Waits until the shutdown has begun and all work has ended. All tracked futures are dropped then.
-    /// Guards may remain after the drain time.
+    /// Waits until the shutdown has begun and all work has ended. All tracked futures are dropped
+    /// then. Guards may remain after the drain time.
     ///
     /// Cancel safe: it can be called again.
     pub async fn finish(&self) -> ShutdownEnding {

@@ -13,10 +13,10 @@ use crate::task::{Sleep, budget, current, sleep, sleep_until};
 
 /// Runs `future` for at most `limit`, counted from this call.
 ///
-/// An output that becomes ready in the tick in which the time is over is still returned. Otherwise the
-/// future is dropped, which cancels it. A timeout does not swallow a cancellation from outside, which
-/// drops both. A [shield](crate::CancelScope::shielded) inside delays the end until it ends, and a
-/// [`TaskGroup`](crate::TaskGroup) until its children have ended.
+/// An output that becomes ready in the tick in which the time is over is still returned. Otherwise
+/// the future is dropped, which cancels it. A timeout does not swallow a cancellation from outside,
+/// which drops both. A [shield](crate::CancelScope::shielded) inside delays the end until it ends,
+/// and a [`TaskGroup`](crate::TaskGroup) until its children have ended.
 ///
 /// # Errors
 ///

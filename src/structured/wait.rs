@@ -20,10 +20,11 @@ pub enum WaitUntil {
     All,
 }
 
-/// Waits for tasks. Returns first the tasks that are done, then the others, each in the order of the
-/// tasks. An await of a task that is done completes at once.
+/// Waits for tasks. Returns first the tasks that are done, then the others, each in the order of
+/// the tasks. An await of a task that is done completes at once.
 ///
-/// No task is cancelled, and no error is taken out. Dropping the returned future detaches the tasks.
+/// No task is cancelled, and no error is taken out. Dropping the returned future detaches the
+/// tasks.
 ///
 /// ```
 /// use mainspring::{Error, EventLoop, WaitUntil, sleep, spawn, testing::SimClock, wait};
@@ -58,7 +59,8 @@ where
     // Each task is counted once, when it is done.
     let (mut counted, mut left) = (vec![false; tasks.len()], tasks.len());
     poll_fn(|cx| {
-        ready!(budget::poll_left(cx)); // Otherwise each task would be pending, and wake its number again.
+        // Without a step left each task would be pending, and wake its index again.
+        ready!(budget::poll_left(cx));
         set.wait(cx.waker());
         let mut enough = left == 0;
         while let Some(at) = set.next() {

@@ -1,5 +1,5 @@
-//! Wakers for a set of futures that one task polls. Each waker carries the index of its future, so a
-//! wake costs O(1) however many futures the set has.
+//! Wakers for a set of futures that one task polls. Each waker carries the index of its future, so
+//! a wake costs O(1) however many futures the set has.
 
 use std::collections::VecDeque;
 use std::future::Future;

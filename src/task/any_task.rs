@@ -13,7 +13,7 @@ use super::outcome::JoinError;
 /// The future of a task, or its output.
 pub(crate) type BoxedTask = Pin<Box<dyn AnyTask>>;
 
-/// A future whose output is boxed, or that output: [`Finished`] or [`Failed`].
+/// A future with a boxed output, or that output: [`Finished`] or [`Failed`].
 pub(crate) trait AnyTask {
     /// Polls a future. The result is the boxed output.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BoxedTask>;

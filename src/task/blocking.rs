@@ -9,7 +9,8 @@ use crate::blocking::{BlockingPool, Job};
 use crate::error::Result;
 use crate::event_loop::LoopHandle;
 
-/// Runs `closure` in a thread of the running loop's blocking pool, and returns a future of its result.
+/// Runs `closure` in a thread of the running loop's blocking pool, and returns a future of its
+/// result.
 ///
 /// This call queues the job. Where no loop runs, the first poll queues it, so the future may be the
 /// argument of [`run_until_complete`](crate::EventLoop::run_until_complete).
@@ -76,11 +77,12 @@ async fn finished<T>(job: Result<Job<T>>) -> Result<T> {
 }
 
 impl<S> LoopHandle<S> {
-    /// Returns the pool of threads for this loop's blocking work. Its first thread starts with the first
-    /// job. [`EventLoopBuilder::blocking_pool`](crate::EventLoopBuilder::blocking_pool) has its settings.
+    /// Returns the pool of threads for this loop's blocking work. Its first thread starts with the
+    /// first job. [`EventLoopBuilder::blocking_pool`](crate::EventLoopBuilder::blocking_pool) has
+    /// its settings.
     ///
-    /// Closing the loop closes the pool without waiting. To wait for running jobs, and to find those
-    /// that are stuck, [close](BlockingPool::close) the pool before, with a time limit.
+    /// Closing the loop closes the pool without waiting. To wait for running jobs, and to find
+    /// those that are stuck, [close](BlockingPool::close) the pool before, with a time limit.
     pub fn blocking_pool(&self) -> &BlockingPool {
         self.core().blocking_pool()
     }

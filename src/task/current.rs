@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::task_port::TaskLayer;
 
 thread_local! {
-    /// The running loop; it holds the loop in whose callback it runs.
+    /// The running loop. If it runs inside another loop, it holds that one.
     static RUNNING: RefCell<Option<Rc<Tasks>>> = const { RefCell::new(None) };
     /// All loops of this thread, by number.
     static LOOPS: RefCell<BTreeMap<u32, Weak<Tasks>>> = const { RefCell::new(BTreeMap::new()) };

@@ -10,8 +10,8 @@ use super::failure::{as_type, drop_output, from_any, of_known_types};
 use crate::error::Result as MaybeFailure;
 use crate::event_loop::callback::Never;
 
-/// An output type that [`detach`](crate::Task::detach) accepts: `()`, a plain value such as a number
-/// or a text, or a `Result` whose error implements `Display`.
+/// An output type that [`detach`](crate::Task::detach) accepts: `()`, a plain value such as a
+/// number or a text, or a `Result` with an error that implements `Display`.
 ///
 /// # Reports
 ///
@@ -116,8 +116,8 @@ impl<T: 'static, E: Display + 'static> DetachedOutput for Result<T, E> {
     }
 }
 
-/// The [`FailureOf`](super::failure::FailureOf) function of a task whose output type implements
-/// [`DetachedOutput`].
+/// The [`FailureOf`](super::failure::FailureOf) function of a task with an output type that
+/// implements [`DetachedOutput`].
 pub(crate) fn of_output<T: DetachedOutput>(output: Box<dyn Any>) -> MaybeFailure<()> {
     as_type(output, |Finished(output): Finished<T>| output.into_result())
         .or_else(|it| as_type(it, Failed::into_report))

@@ -28,13 +28,13 @@ pub(crate) fn find_failure(output: BoxedTask, failure_of: FailureOf) -> MaybeFai
     found.unwrap_or_else(|payload| Err(JoinError::panicked(payload).into()))
 }
 
-/// The [`FailureOf`] function of a task whose output is discarded: only a panic is a failure.
+/// The [`FailureOf`] function of a task with a discarded output: only a panic is a failure.
 pub(crate) fn panic_only(output: Box<dyn Any>) -> MaybeFailure<()> {
     as_type(output, Failed::into_report).unwrap_or_else(drop_output)
 }
 
-/// The [`FailureOf`] function of a task whose handle was dropped, which does not require a trait of
-/// the output: a failure is a panic, or the `Err` of a known `Result` type.
+/// The [`FailureOf`] function of a task with a dropped handle. A drop requires no trait of the
+/// output: a failure is a panic, or the `Err` of a known `Result` type.
 pub(crate) fn of_known_types(output: Box<dyn Any>) -> MaybeFailure<()> {
     as_type(output, Failed::into_report)
         .or_else(|it| as_type(it, |Finished(result): Finished<MaybeFailure<()>>| result))

@@ -12,8 +12,8 @@ use super::tasks::Tasks;
 use crate::clock::{Grid, MissedTickBehavior, NEVER};
 use crate::error::{Error, Result};
 
-/// Returns an interval with a tick after each `period`. The ticks stay on the grid now + k * `period`,
-/// however late one is delivered.
+/// Returns an interval with a tick after each `period`. The ticks stay on the grid now + k *
+/// `period`, however late one is delivered.
 ///
 /// # Errors
 ///
@@ -60,7 +60,8 @@ pub struct Interval {
 
 impl Interval {
     /// Completes at the next tick. Returns the number of ticks that were missed since the last one
-    /// and are lost; [`set_missed_tick_behavior`](Interval::set_missed_tick_behavior) sets the policy.
+    /// and are lost; [`set_missed_tick_behavior`](Interval::set_missed_tick_behavior) sets the
+    /// policy.
     ///
     /// Cancel safe: dropping the future loses no tick.
     pub async fn tick(&mut self) -> u64 {

@@ -20,21 +20,21 @@ use crate::handle::{Handle, Key};
 ///
 /// The loop owns the task: dropping the handle detaches the task, which goes on. Then a panic is
 /// reported to the exception handler, and so is the error of a `Result<(), E>` where `E` is
-/// [`mainspring::Error`](crate::Error), [`io::Error`](std::io::Error) or a `Box<dyn Error>` (`+ Send +
-/// Sync`). [`detach`](Task::detach) reports every failure, because it accepts only outputs whose
-/// errors can be shown.
+/// [`mainspring::Error`](crate::Error), [`io::Error`](std::io::Error) or a `Box<dyn Error>` (`+
+/// Send + Sync`). [`detach`](Task::detach) reports every failure, because it accepts only outputs
+/// with errors that can be shown.
 ///
 /// The task's future is dropped before the task counts as done, always on the loop's thread.
 ///
 /// # Cancel safety
 ///
-/// A [`timeout`](crate::timeout) around a handle drops it, which detaches the task. Poll `&mut task` to
-/// keep the handle.
+/// A [`timeout`](crate::timeout) around a handle drops it, which detaches the task. Poll `&mut
+/// task` to keep the handle.
 ///
 /// # Errors
 ///
-/// The future returns [`JoinError`] if the task was cancelled, which includes the end of its loop, or
-/// has panicked.
+/// The future returns [`JoinError`] if the task was cancelled, which includes the end of its loop,
+/// or has panicked.
 ///
 /// ```
 /// let mut el = mainspring::EventLoop::new()?;
@@ -64,14 +64,15 @@ impl<T: 'static> Task<T> {
         Task { handle: Handle { key: Key::NONE, loop_id }, output: PhantomData }
     }
 
-    /// Returns the task's handle in its loop, for functions of [`LoopHandle`](crate::LoopHandle) such as
-    /// [`set_background`](crate::LoopHandle::set_background) and [`cancel`](crate::LoopHandle::cancel).
+    /// Returns the task's handle in its loop, for functions of [`LoopHandle`](crate::LoopHandle)
+    /// such as [`set_background`](crate::LoopHandle::set_background) and
+    /// [`cancel`](crate::LoopHandle::cancel).
     pub fn handle(&self) -> Handle {
         self.handle
     }
 
-    /// Detaches the task, which goes on. A panic or an error goes to the exception handler, with the
-    /// line that spawned the task; see [`DetachedOutput`].
+    /// Detaches the task, which goes on. A panic or an error goes to the exception handler, with
+    /// the line that spawned the task; see [`DetachedOutput`].
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -112,7 +113,7 @@ impl<T: 'static> Task<T> {
     /// let mut el = mainspring::EventLoop::with_state(0)?;
     /// el.set_exception_handler(|_, reports, _| *reports += 1);
     /// el.spawn(async { vec![6, 7] }).detach_discarding();
-    /// el.spawn(async { Err::<(), _>(mainspring::Error::other("not wanted")) }).detach_discarding();
+    /// el.spawn(async { Err::<(), &str>("dropped") }).detach_discarding();
     /// el.run()?;
     /// assert_eq!(*el.state(), 0);
     /// # Ok::<(), mainspring::Error>(())
@@ -137,8 +138,8 @@ impl<T: 'static> Task<T> {
     /// [`JoinError::Cancelled`] with this reason.
     ///
     /// If an event has woken the task before that, it is polled once more, like in a
-    /// [`CancelScope`](crate::CancelScope): an output that is ready then wins. A task that was never
-    /// polled is dropped without a poll.
+    /// [`CancelScope`](crate::CancelScope): an output that is ready then wins. A task that was
+    /// never polled is dropped without a poll.
     ///
     /// A task that cancels itself is dropped after its current poll, unless that poll returns its
     /// output. A future is never dropped inside its own poll.
@@ -191,8 +192,9 @@ impl<T: 'static> Task<T> {
 
     /// Calls `callback` with the result when the task is done.
     ///
-    /// Callbacks run through the ready deque, in the order in which they were added, each exactly once.
-    /// An await of the task completes after them. If the loop is gone, the callback is dropped.
+    /// Callbacks run through the ready deque, in the order in which they were added, each exactly
+    /// once. An await of the task completes after them. If the loop is gone, the callback is
+    /// dropped.
     ///
     /// ```
     /// use std::{cell::Cell, rc::Rc};
@@ -221,8 +223,8 @@ impl<T: 'static> Task<T> {
         }
     }
 
-    /// Returns true if the task is done and has failed. `is_failure` checks an output, which stays in
-    /// the table.
+    /// Returns true if the task is done and has failed. `is_failure` checks an output, which stays
+    /// in the table.
     pub(crate) fn has_failed(&self, is_failure: fn(&T) -> bool) -> bool {
         if !self.is_finished() {
             return false;

@@ -7,31 +7,32 @@
 //!             call ◄──── run_batch ◄──── ready deque ◄──── queue the task's key, once
 //! ```
 //!
-//! A task is a key in the same ready deque as the callbacks. When the loop reaches the key, it polls
-//! the task's future. A pending task waits until an event queues its key again. Any future runs here,
-//! including futures that do not use this crate.
+//! A task is a key in the same ready deque as the callbacks. When the loop reaches the key, it
+//! polls the task's future. A pending task waits until an event queues its key again. Any future
+//! runs here, including futures that do not use this crate.
 //!
 //! # Budget
 //!
 //! An await that completes at once does not return to the loop. So that other callbacks run in
-//! between, one poll of a task completes at most 128 awaits of this crate; the next await is pending
-//! until the next tick. A call that moves more than 4 KiB counts once for each 4 KiB. Futures of
-//! other crates have no such limit: call [`yield_now`] in a loop that awaits only those.
+//! between, one poll of a task completes at most 128 awaits of this crate; the next await is
+//! pending until the next tick. A call that moves more than 4 KiB counts once for each 4 KiB.
+//! Futures of other crates have no such limit: call [`yield_now`] in a loop that awaits only those.
 //!
 //! # Cancellation
 //!
-//! To cancel a future is to drop it, at an `await` where it waits; its locals are dropped. A future
-//! that was woken is polled once more before that, so a result that is ready already wins. The rule
-//! is the same for tasks, scopes, timeouts and groups. Cleanup cannot `await`; spawn a task for that.
+//! A future is cancelled by dropping it, at an `await` where it waits; its locals are dropped. A
+//! future that was woken is polled once more before that, so a result that is ready already wins.
+//! The rule is the same for tasks, scopes, timeouts and groups. Cleanup cannot `await`; spawn a
+//! task for that.
 //!
 //! # Files
 //!
 //! | file | contents |
 //! |---|---|
-//! | `spawn`, `join`, `current_loop`, `yield_now`, `run` | tasks as their owner uses them; running a loop |
-//! | `tasks/` | the tasks of one loop: table, polling, completion, cancellation, waiters of descriptors |
-//! | `any_task`, `outcome`, `detached`, `failure` | futures and outputs without their types; how a task ends |
-//! | `current`, `waker/`, `foreign`, `slab/` | the running loop; wakers of tasks and of other executors |
+//! | `spawn`, `join`, `current_loop`, `yield_now`, `run` | tasks for their owner; running a loop |
+//! | `tasks/` | the tasks of one loop: table, polling, completion, cancellation, waiters of fds |
+//! | `any_task`, `outcome`, `detached`, `failure` | futures without types; the ends of a task |
+//! | `current`, `waker/`, `foreign`, `slab/` | the running loop; wakers; arenas of keys |
 //! | `cancel_region/` | nested regions of a task that can be cancelled |
 //! | `sleep`, `interval`, `promise/`, `remote`, `blocking` | what a task can await |
 //! | `budget` | the limit of one poll |

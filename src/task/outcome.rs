@@ -63,7 +63,7 @@ impl Cancelled {
     }
 
     /// Returns true if the scope's deadline has passed. The end of a [`Shutdown`](crate::Shutdown)
-    /// is no deadline in this sense: it asks its tasks to end.
+    /// is no deadline in this sense: it is a request.
     pub fn is_deadline(&self) -> bool {
         self.by_deadline
     }
@@ -123,8 +123,8 @@ impl From<JoinError> for Error {
     }
 }
 
-/// State of a task. A pending task becomes running, changes between running and waiting, and ends as
-/// done.
+/// State of a task. A pending task becomes running, changes between running and waiting, and ends
+/// as done.
 ///
 /// ```
 /// use mainspring::{EventLoop, TaskEnding, TaskState};

@@ -44,8 +44,8 @@ impl<S> Remote<S> {
         self.spawn_with(move || future)
     }
 
-    /// Calls `make` on the loop's thread, and spawns the future that it returns. The future need not be
-    /// [`Send`], so it may use objects of a loop, for example a [`sleep`](crate::sleep).
+    /// Calls `make` on the loop's thread, and spawns the future that it returns. The future need
+    /// not be [`Send`], so it may use objects of a loop, for example a [`sleep`](crate::sleep).
     ///
     /// # Errors
     ///
@@ -92,8 +92,8 @@ impl<S> Remote<S> {
 ///
 /// # Errors
 ///
-/// The future returns [`JoinError`] if the task was cancelled, which includes the end of its loop, or
-/// has panicked. A second await after the output was returned is a cancellation, too.
+/// The future returns [`JoinError`] if the task was cancelled, which includes the end of its loop,
+/// or has panicked. A second await after the output was returned is a cancellation, too.
 #[must_use = "dropping a task detaches it; call `detach` to do that explicitly"]
 pub struct RemoteTask<T> {
     shared: Arc<RemoteShared<T>>,
@@ -146,12 +146,13 @@ impl<T> RemoteShared<T> {
 }
 
 impl<T> RemoteTask<T> {
-    /// Blocks this thread until the task is done, and returns its output. On the loop's thread it would
-    /// never return.
+    /// Blocks this thread until the task is done, and returns its output. On the loop's thread it
+    /// would never return.
     ///
     /// # Errors
     ///
-    /// [`JoinError`] if the task was cancelled, which includes the end of its loop, or has panicked.
+    /// [`JoinError`] if the task was cancelled, which includes the end of its loop, or has
+    /// panicked.
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::new()?;
@@ -191,8 +192,8 @@ impl<T> RemoteTask<T> {
         self.shared.lock().done
     }
 
-    /// Detaches the task, which goes on. A panic or an error goes to the exception handler of its loop;
-    /// see [`DetachedOutput`](crate::DetachedOutput).
+    /// Detaches the task, which goes on. A panic or an error goes to the exception handler of its
+    /// loop; see [`DetachedOutput`](crate::DetachedOutput).
     pub fn detach(self)
     where
         T: DetachedOutput,
@@ -208,8 +209,8 @@ impl<T> RemoteTask<T> {
         self.detach_as(panic_only);
     }
 
-    /// Detaches the task. If its output has arrived here already, its loop cannot report a failure any
-    /// longer, so that is written to standard error.
+    /// Detaches the task. If its output has arrived here already, its loop cannot report a failure
+    /// any longer, so that is written to standard error.
     fn detach_as(self, failure_of: FailureOf)
     where
         T: 'static,
@@ -263,8 +264,8 @@ impl<T> fmt::Debug for RemoteTask<T> {
     }
 }
 
-/// Sends the output of a task to the other thread. A relay that is dropped without an output sends a
-/// cancellation.
+/// Sends the output of a task to the other thread. A relay that is dropped without an output sends
+/// a cancellation.
 struct Relay<T>(Option<Arc<RemoteShared<T>>>);
 
 impl<T: 'static> Relay<T> {

@@ -1,5 +1,5 @@
-//! `run_until_complete` and `run_until_stalled`: running the loop for a future, or until nothing is left
-//! to do.
+//! `run_until_complete` and `run_until_stalled`: running the loop for a future, or until nothing is
+//! left to do.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -15,8 +15,8 @@ use crate::event_loop::EventLoop;
 use crate::handle::Key;
 
 impl<S> EventLoop<S> {
-    /// Runs the loop until `future` is complete, and returns its output. All other callbacks and tasks
-    /// stay registered, and go on in the next run.
+    /// Runs the loop until `future` is complete, and returns its output. All other callbacks and
+    /// tasks stay registered, and go on in the next run.
     ///
     /// The future may borrow from the caller. It is polled between two batches.
     ///
@@ -74,8 +74,8 @@ impl<S> EventLoop<S> {
         }
     }
 
-    /// Runs ticks that do not sleep, until a tick has nothing to do. Returns the number of handles that
-    /// they ran. It is meant for tests, and for a host with another loop.
+    /// Runs ticks that do not sleep, until a tick has nothing to do. Returns the number of handles
+    /// that they ran. It is meant for tests, and for a host with another loop.
     ///
     /// It does not return while a callback or a task makes itself ready in every tick.
     ///
@@ -109,8 +109,8 @@ impl<S> EventLoop<S> {
     }
 }
 
-/// The main task of a run. The caller of the run holds its future, so that it may borrow; the loop has
-/// only its key.
+/// The main task of a run. The caller of the run holds its future, so that it may borrow; the loop
+/// has only its key.
 struct MainTask<'a> {
     tasks: &'a Tasks,
     key: Key,

@@ -1,4 +1,5 @@
-//! [`sleep`], and the timer of every future that waits for a time: a timer with the key of the task.
+//! [`sleep`], and the timer of every future that waits for a time: a timer with the key of the
+//! task.
 
 use std::cell::Cell;
 use std::fmt;
@@ -42,7 +43,8 @@ pub fn sleep(delay: Duration) -> Sleep {
     })
 }
 
-/// Completes at `deadline`, or in the next tick if the deadline has passed. Otherwise like [`sleep`].
+/// Completes at `deadline`, or in the next tick if the deadline has passed. Otherwise like
+/// [`sleep`].
 ///
 /// ```
 /// use mainspring::{Clock, EventLoop, sleep_until, testing::SimClock};
@@ -58,7 +60,8 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep::new(Deadline::At(deadline))
 }
 
-/// A deadline that does not depend on a loop: a future may be made in one loop and awaited in another.
+/// A deadline that does not depend on a loop: a future may be made in one loop and awaited in
+/// another.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Deadline {
     /// Counted from the first poll.
@@ -223,8 +226,8 @@ impl TimerFuture {
         }
     }
 
-    /// Arms the timer. Even a deadline that has passed waits for the next tick, so that other callbacks
-    /// run in between.
+    /// Arms the timer. Even a deadline that has passed waits for the next tick, so that other
+    /// callbacks run in between.
     #[track_caller]
     fn arm(&mut self, waker: &Waker) -> Poll<()> {
         let tasks = current::expect("mainspring::sleep");

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 /// Moves the task to the end of the ready deque, so that everything else that is ready runs first.
 ///
-/// The selector is asked in between. Dropping the future has no effect.
+/// The loop selects in between. Dropping the future has no effect.
 ///
 /// ```
 /// let mut el = mainspring::EventLoop::new()?;

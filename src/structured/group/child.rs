@@ -19,8 +19,8 @@ pub(super) struct ChildEntry {
 }
 
 impl ChildEntry {
-    /// Returns the future of the child. The child leaves the list when `future` is dropped, even if it was
-    /// never polled.
+    /// Returns the future of the child. The child leaves the list when `future` is dropped, even if
+    /// it was never polled.
     pub(super) fn run<F, T>(self, future: F) -> impl Future<Output = T> + use<F, T>
     where
         F: Future<Output = Result<T>>,
@@ -75,7 +75,8 @@ where
             Ok(Poll::Ready(Err(error))) => error,
             Err(payload) => JoinError::panicked(payload).into(),
         };
-        // This cancels all children, this one included: it ends, and leaves the list, in the next tick.
+        // This cancels all children, this one included: it ends, and leaves the list, in the next
+        // tick.
         self.entry.state.fail(error);
         self.clear();
         Poll::Pending
@@ -90,12 +91,13 @@ impl<F> Drop for Running<'_, F> {
 
 /// The handle of a child of a [`TaskGroup`](crate::TaskGroup), and a future of its output.
 ///
-/// Dropping it has no effect. It derefs to [`Task`], with its state, name, `cancel` and done-callbacks.
+/// Dropping it has no effect. It derefs to [`Task`], with its state, name, `cancel` and
+/// done-callbacks.
 ///
 /// # Errors
 ///
-/// If the child fails, the group has the error, and this future returns [`JoinError::Cancelled`], like
-/// that of every child of the group.
+/// If the child fails, the group has the error, and this future returns [`JoinError::Cancelled`],
+/// like that of every child of the group.
 pub struct GroupTask<T: 'static> {
     task: Task<T>,
 }

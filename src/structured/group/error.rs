@@ -8,8 +8,8 @@ use crate::log_text::listed;
 /// All errors of a [`TaskGroup`](crate::TaskGroup), in the order of occurrence; at least one.
 ///
 /// The message has the first errors with their causes, as many as fit into about 500 bytes, and the
-/// number of the others. So there is no [`source`](std::error::Error::source). `Debug` writes the same
-/// line. Converted to an [`Error`] it is [`Other`](Error::Other).
+/// number of the others. So there is no [`source`](std::error::Error::source). `Debug` writes the
+/// same line. Converted to an [`Error`] it is [`Other`](Error::Other).
 pub struct GroupError {
     pub(super) errors: Vec<Error>,
 }

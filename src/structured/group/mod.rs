@@ -2,10 +2,10 @@
 //!
 //! # Invariants
 //!
-//! * A child is in the group's list until its future is dropped, so a group with an empty list has no
-//!   children.
-//! * A group is open, then ending, then over. Its end cancels its children, once; after that no child
-//!   can be spawned.
+//! * A child is in the group's list until its future is dropped, so a group with an empty list has
+//!   no children.
+//! * A group is open, then ending, then over. Its end cancels its children, once; after that no
+//!   child can be spawned.
 
 use std::fmt;
 use std::future::{Future, pending, poll_fn};
@@ -29,26 +29,27 @@ use self::state::{GroupState, Stage};
 pub use self::child::GroupTask;
 pub use self::error::GroupError;
 
-/// A group of tasks that end before [`run`](TaskGroup::run) returns, like trio's nursery or asyncio's
-/// `TaskGroup`.
+/// A group of tasks that end before [`run`](TaskGroup::run) returns, like trio's nursery or
+/// asyncio's `TaskGroup`.
 ///
-/// A group ends when its body and all its children have ended. The first failure, an error or a panic,
-/// cancels all others. [`GroupError`] has all failures, in the order of occurrence. A child that was
-/// woken before its cancellation is polled once more, so a failure in the same tick as the first one is
-/// kept, too. A child that is cancelled by its own handle is no failure, and neither is an
-/// [`Error::Cancelled`] that follows from the first failure.
+/// A group ends when its body and all its children have ended. The first failure, an error or a
+/// panic, cancels all others. [`GroupError`] has all failures, in the order of occurrence. A child
+/// that was woken before its cancellation is polled once more, so a failure in the same tick as the
+/// first one is kept, too. A child that is cancelled by its own handle is no failure, and neither
+/// is an [`Error::Cancelled`] that follows from the first failure.
 ///
 /// # Cancellation from outside
 ///
-/// In Rust a future is cancelled by dropping it, and a dropped future cannot wait. So a cancelled group
-/// is not dropped at once: the [`CancelScope`](crate::CancelScope), [`timeout`](crate::timeout), group
-/// or [task](Task::cancel) around it waits until the group has cancelled its children and all have
-/// ended. If a child has failed meanwhile, `run` first returns the error, and the code after it is
-/// dropped at its next wait. A [shield](crate::CancelScope::shielded) in a child delays the group, too.
+/// In Rust a future is cancelled by dropping it, and a dropped future cannot wait. So a cancelled
+/// group is not dropped at once: the [`CancelScope`](crate::CancelScope),
+/// [`timeout`](crate::timeout), group or [task](Task::cancel) around it waits until the group has
+/// cancelled its children and all have ended. If a child has failed meanwhile, `run` first returns
+/// the error, and the code after it is dropped at its next wait. A
+/// [shield](crate::CancelScope::shielded) in a child delays the group, too.
 ///
-/// If the future of `run` is dropped in another way (a `select!`, a [`race`](crate::race), the end of
-/// the loop), it cannot wait: the children are cancelled, and end in the next tick. Errors that `run`
-/// cannot return go to the exception handler.
+/// If the future of `run` is dropped in another way (a `select!`, a [`race`](crate::race), the end
+/// of the loop), it cannot wait: the children are cancelled, and end in the next tick. Errors that
+/// `run` cannot return go to the exception handler.
 ///
 /// ```
 /// use mainspring::{EventLoop, TaskGroup, sleep, testing::SimClock};
@@ -95,8 +96,8 @@ pub struct TaskGroup {
 impl TaskGroup {
     /// Runs `body`, and waits for all children of the group.
     ///
-    /// A panic of the body unwinds when all children have ended. A panic of a child is an error of the
-    /// group.
+    /// A panic of the body unwinds when all children have ended. A panic of a child is an error of
+    /// the group.
     ///
     /// # Errors
     ///
@@ -128,8 +129,8 @@ impl TaskGroup {
     ///
     /// # Errors
     ///
-    /// [`Error::GroupEnding`] if the group was cancelled, has failed, or is over; [`Error::NoLoop`];
-    /// [`Error::Closed`]. The future is dropped.
+    /// [`Error::GroupEnding`] if the group was cancelled, has failed, or is over;
+    /// [`Error::NoLoop`]; [`Error::Closed`]. The future is dropped.
     #[track_caller]
     pub fn spawn<F, T>(&self, future: F) -> Result<GroupTask<T>>
     where
@@ -151,8 +152,8 @@ impl TaskGroup {
         Ok(GroupTask::new(Task::new(&tasks, key)))
     }
 
-    /// Cancels the body and the children. `run` returns the reason as an error. Returns false if the
-    /// group is ending already.
+    /// Cancels the body and the children. `run` returns the reason as an error. Returns false if
+    /// the group is ending already.
     pub fn cancel(&self, reason: impl Into<CancelReason>) -> bool {
         if self.state.stage.get() != Stage::Open {
             return false;

@@ -2,9 +2,9 @@
 //!
 //! # Invariant
 //!
-//! The region of the group is a guard. While the group has children, the regions around it delay their
-//! cancellation: the group sees the request, cancels its children, and then lets the cancellation
-//! proceed.
+//! The region of the group is a guard. While the group has children, the regions around it delay
+//! their cancellation: the group sees the request, cancels its children, and then lets the
+//! cancellation proceed.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
@@ -31,8 +31,8 @@ impl GroupRun {
         GroupRun { state, region }
     }
 
-    /// Polls the body. Returns its value, `None` if it failed or was cancelled, or its panic. The body is
-    /// dropped by then.
+    /// Polls the body. Returns its value, `None` if it failed or was cancelled, or its panic. The
+    /// body is dropped by then.
     pub(super) fn poll_body<B, T>(
         &self,
         mut body: Pin<&mut Option<B>>,
@@ -89,13 +89,14 @@ impl GroupRun {
         }
     }
 
-    /// Returns true if the body must be dropped: the group ends, and no guard in the body delays it.
+    /// Returns true if the body must be dropped: the group ends, and no guard in the body delays
+    /// it.
     fn drops_body(&self) -> bool {
         self.region.is_requested() && !self.region.is_guarded()
     }
 
-    /// Ends the run when the body and all children have ended. Returns `None` if the group was cancelled
-    /// from outside.
+    /// Ends the run when the body and all children have ended. Returns `None` if the group was
+    /// cancelled from outside.
     pub(super) fn end<T>(&self, value: thread::Result<Option<T>>) -> Option<Result<T, GroupError>> {
         let stage = self.state.stage.replace(Stage::Over);
         self.region.set_guard(Guard::None);

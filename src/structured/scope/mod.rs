@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! * The first reason stays; a scope that is cancelled remains cancelled.
-//! * A scope ends only its own runs. A request to an outer scope is carried out by that scope, which
-//!   drops this one with everything else inside it.
+//! * A scope ends only its own runs. A request to an outer scope is carried out by that scope,
+//!   which drops this one with everything else inside it.
 
 mod run;
 mod state;
@@ -25,21 +25,22 @@ use crate::task::{CancelReason, Cancelled, budget};
 ///
 /// # Cancellation
 ///
-/// In Rust a future is cancelled by dropping it, at an `await` where it waits. Its locals are dropped,
-/// and nothing else runs: there is no error inside that code could catch. When a scope is cancelled,
-/// its future is polled once more. If it is ready then, its output is returned. If it still waits, it
-/// is dropped, and [`run`](CancelScope::run) returns [`Cancelled`] with the reason. So code that does
-/// not wait goes on, and in a scope that was cancelled before, a future runs up to its first wait.
+/// In Rust a future is cancelled by dropping it, at an `await` where it waits. Its locals are
+/// dropped, and nothing else runs: there is no error inside that code could catch. When a scope is
+/// cancelled, its future is polled once more. If it is ready then, its output is returned. If it
+/// still waits, it is dropped, and [`run`](CancelScope::run) returns [`Cancelled`] with the reason.
+/// So code that does not wait goes on, and in a scope that was cancelled before, a future runs up
+/// to its first wait.
 ///
-/// Scopes nest: an outer scope drops an inner one with everything else inside it, so no inner scope can
-/// swallow the cancellation of an outer one. If both are cancelled, the outer one ends.
+/// Scopes nest: an outer scope drops an inner one with everything else inside it, so no inner scope
+/// can swallow the cancellation of an outer one. If both are cancelled, the outer one ends.
 ///
 /// # Shields
 ///
 /// A future cannot protect itself from being dropped. So a [shielded](CancelScope::shielded) scope
 /// makes the regions around it wait, until it has ended: scopes, [`timeout`](crate::timeout)s,
-/// [`TaskGroup`](crate::TaskGroup)s, and the [task](crate::Task::cancel) itself. Then they are dropped
-/// at the next `await` that waits. A shield cannot stop other drops: a `select!` or a
+/// [`TaskGroup`](crate::TaskGroup)s, and the [task](crate::Task::cancel) itself. Then they are
+/// dropped at the next `await` that waits. A shield cannot stop other drops: a `select!` or a
 /// [`race`](crate::race) that drops its loser, the end of the loop. Code that must go on even then
 /// belongs in a separate task: see [`shield`](crate::shield).
 ///
@@ -55,7 +56,8 @@ use crate::task::{CancelReason, Cancelled, budget};
 ///
 ///     let scope = CancelScope::new();
 ///     let other = scope.clone();
-///     let task = mainspring::spawn(async move { other.run(sleep(Duration::from_secs(60))).await });
+///     let minute = sleep(Duration::from_secs(60));
+///     let task = mainspring::spawn(async move { other.run(minute).await });
 ///     scope.cancel("no longer needed");
 ///     assert_eq!(task.await?.unwrap_err().reason().to_string(), "no longer needed");
 ///     Ok::<(), mainspring::Error>(())
@@ -79,8 +81,8 @@ impl CancelScope {
         self
     }
 
-    /// Sets the scope's deadline, counted from this call. Where no loop runs, it is counted from the
-    /// first poll of the first run.
+    /// Sets the scope's deadline, counted from this call. Where no loop runs, it is counted from
+    /// the first poll of the first run.
     pub fn timeout(self, limit: Duration) -> CancelScope {
         self.set_timeout(limit);
         self
@@ -118,12 +120,12 @@ impl CancelScope {
     ///
     /// # Errors
     ///
-    /// The returned future returns [`Cancelled`], also if the scope was cancelled before.
+    /// The returned future returns [`Cancelled`], even if the scope was cancelled before.
     ///
     /// # Panics
     ///
-    /// If the scope has a deadline, the returned future panics where no loop runs. The message has the
-    /// line of this call.
+    /// If the scope has a deadline, the returned future panics where no loop runs. The message has
+    /// the line of this call.
     #[track_caller]
     pub fn run<F: Future>(
         &self,
@@ -138,14 +140,14 @@ impl CancelScope {
         }
     }
 
-    /// Cancels the futures that the scope runs now or later. Returns false if it was cancelled before;
-    /// then the first reason stays.
+    /// Cancels the futures that the scope runs now or later. Returns false if it was cancelled
+    /// before; then the first reason stays.
     pub fn cancel(&self, reason: impl Into<CancelReason>) -> bool {
         self.state.cancel(Cancelled::new(reason.into(), false))
     }
 
-    /// Moves the deadline to an earlier or a later time, or removes it with `None`. It may be called
-    /// while the scope runs. A scope that is cancelled already stays cancelled.
+    /// Moves the deadline to an earlier or a later time, or removes it with `None`. It may be
+    /// called while the scope runs. A scope that is cancelled already stays cancelled.
     ///
     /// ```
     /// use mainspring::{CancelScope, Clock, EventLoop, sleep, testing::SimClock};
@@ -185,8 +187,8 @@ impl CancelScope {
         self.set_limit(Limit::after(limit));
     }
 
-    /// Sets the reason of a cancellation by the deadline. Then the cancellation does not count as one
-    /// by a deadline, because the user has set none.
+    /// Sets the reason of a cancellation by the deadline. Then the cancellation does not count as
+    /// one by a deadline, because the user has set none.
     pub(super) fn set_deadline_reason(&self, reason: &'static str) {
         self.state.deadline_reason.set(Some(reason));
     }

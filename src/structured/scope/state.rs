@@ -32,7 +32,7 @@ pub(super) enum Limit {
     #[default]
     Never,
     At(Instant),
-    /// Counted from the first poll, because no loop ran whose clock could be read.
+    /// Counted from the first poll, because no loop ran, and there was no clock to read.
     After(Duration),
 }
 

@@ -27,7 +27,7 @@ impl Region {
     /// Moves this region into the one that is being polled now, with the guards inside it.
     pub(crate) fn attach(self: &Rc<Self>) {
         let task = current::running().and_then(|tasks| tasks.current());
-        // A loop that runs inside a task of another loop has a tree of its own.
+        // A loop that runs inside a task of another loop has a separate tree.
         let outer = CURRENT.with_borrow(Clone::clone).filter(|outer| outer.task.get() == task);
         let known = self.outer.borrow().as_ref().map(Rc::as_ptr);
         if known == outer.as_ref().map(Rc::as_ptr) && self.task.get() == task {
@@ -132,8 +132,8 @@ impl Region {
         }
     }
 
-    /// Removes a guard from the lists of the regions around this one. Wakes the regions that can end
-    /// now.
+    /// Removes a guard from the lists of the regions around this one. Wakes the regions that can
+    /// end now.
     fn unregister_guard(&self, guard: &Rc<Region>) {
         let root = self.with_tasks(Tasks::region).flatten();
         for region in self.enclosing().chain(root) {
@@ -159,7 +159,7 @@ impl Drop for Restore {
     }
 }
 
-/// A region whose future holds it: when this is dropped, the region stops being a guard.
+/// A region that its future holds: when this is dropped, the region stops being a guard.
 pub(crate) struct OwnedRegion(Rc<Region>);
 
 impl OwnedRegion {

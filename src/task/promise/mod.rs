@@ -25,12 +25,13 @@ pub struct Promise<T: 'static> {
 
 /// The future of a [`Promise`].
 ///
-/// Dropping it is allowed at any time. An error that was set and that no task has received goes to the
-/// exception handler then.
+/// Dropping it is allowed at any time. An error that was set and that no task has received goes to
+/// the exception handler then.
 ///
 /// # Errors
 ///
-/// The future returns the error that was set, or [`Error::Abandoned`] if the promise was dropped unset.
+/// The future returns the error that was set, or [`Error::Abandoned`] if the promise was dropped
+/// unset.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Promised<T: 'static> {
     shared: Rc<Shared<T>>,
@@ -93,8 +94,8 @@ impl<T> Drop for Promise<T> {
 impl<T> Promised<T> {
     /// Calls `callback` with the result when it is set.
     ///
-    /// Callbacks run through the ready deque, in the order in which they were added, each exactly once.
-    /// An await completes after them. The deque belongs to the loop whose task waits for the result, or
+    /// Callbacks run through the ready deque, in the order in which they were added, each exactly
+    /// once. An await completes after them. The deque belongs to the loop of the waiting task, or
     /// otherwise to the running loop. A loop that is closed drops the callback; without a loop, the
     /// callback runs at once.
     ///

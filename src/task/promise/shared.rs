@@ -245,8 +245,8 @@ impl<T> Notifying<T> {
         }
     }
 
-    /// Runs all callbacks at once, where no loop has a deque for them. The first panic unwinds to the
-    /// caller after the last callback.
+    /// Runs all callbacks at once, where no loop has a deque for them. The first panic unwinds to
+    /// the caller after the last callback.
     fn run_all(&mut self) {
         let mut panic = None;
         while let Some((callback, _)) = self.next() {

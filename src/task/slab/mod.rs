@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! * A key is never reused for a second value: a slot whose generations are used up is retired.
+//! * A key is never reused for a second value: a slot is retired after its last generation.
 //! * Memory is given back after a peak, see [`vacancy`](crate::vacancy).
 
 use std::mem;

@@ -26,7 +26,7 @@ fn a_key_has_the_kind_of_its_slab() {
     assert_eq!(KeyKind::of(Key::NONE), KeyKind::Io);
 }
 
-/// P124: a slot whose generations are used up is not reused.
+/// P124: a slot is not reused after its last generation.
 #[test]
 fn a_slot_is_retired_with_its_last_generation() {
     let mut slab = Slab::new(KeyKind::Waker);

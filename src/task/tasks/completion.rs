@@ -18,7 +18,7 @@ use crate::task::failure::{FailureOf, drop_output, find_failure, of_known_types}
 use crate::task::outcome::{JoinError, TaskEnding};
 
 impl Tasks {
-    /// Stores the output of a task whose future is gone, and wakes the joiner.
+    /// Stores the output of a task, and wakes the joiner. The future is dropped already.
     pub(super) fn finish(&self, key: Key, output: BoxedTask, ending: TaskEnding) {
         let mut slots = self.slots.borrow_mut();
         let Some(mut task) = slots.get(key) else { return };
@@ -83,8 +83,8 @@ impl Tasks {
         }
     }
 
-    /// Returns the number of a [`FailureOf`] function for outputs of type `T`, in the form of a key,
-    /// so that it fits where the joiner was.
+    /// Returns the number of a [`FailureOf`] function for outputs of type `T`, in the form of a
+    /// key, so that it fits where the joiner was.
     #[inline]
     pub(in crate::task) fn failure_fn_number<T: 'static>(&self, failure_of: FailureOf) -> Key {
         let mut known = self.failure_fns.borrow_mut();
@@ -123,9 +123,9 @@ impl Tasks {
         }
     }
 
-    /// Marks a task whose output will not be taken. `failure_fn` is a
-    /// [`failure_fn_number`](Tasks::failure_fn_number), or [`Key::NONE`] for outputs of the known
-    /// types.
+    /// Marks a task as detached: its output will not be taken. `failure_fn` is a
+    /// [`failure_fn_number`](Tasks::failure_fn_number), or [`Key::NONE`] for outputs of the
+    /// known types.
     pub(crate) fn detach(&self, key: Key, failure_fn: Key) {
         let mut slots = self.slots.borrow_mut();
         let Some(mut task) = slots.get(key) else { return };

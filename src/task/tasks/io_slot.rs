@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! * No waiter in the queue waits for a readiness that is cached.
-//! * A waiter leaves the queue when it is woken. If another task used up the readiness first, it must
-//!   queue again.
+//! * A waiter leaves the queue when it is woken. If another task used up the readiness first, it
+//!   must queue again.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -40,7 +40,7 @@ pub(super) enum Watching {
     Level,
     /// By level, but not now: the fd was ready and had no waiter, so each tick would report it.
     Paused,
-    /// By edges, for an fd whose number may become another file's. Before each wait the kernel is
+    /// By edges, for an fd number that may become another file's. Before each wait the kernel is
     /// called, for the interest of all waiters.
     Borrowed,
 }

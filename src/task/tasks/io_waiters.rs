@@ -1,12 +1,12 @@
 //! Descriptors that tasks wait for: registration, cached readiness, waking.
 //!
 //! The watcher of such an fd is edge-triggered, for all directions at once, and stays registered.
-//! Reported readiness is cached until a call on the fd disproves it. So a wait makes no system call:
-//! a busy connection costs its reads and writes, and a share of the selector's wait.
+//! Reported readiness is cached until a call on the fd disproves it. So a wait makes no system
+//! call: a busy connection costs its reads and writes, and a share of the selector's wait.
 //!
 //! A listener is watched by level: after an accept, the selector reports whether another client
-//! waits, which saves a failing accept. A listener that is ready without a waiter is paused, and the
-//! next waiter resumes it.
+//! waits, which saves a failing accept. A listener that is ready without a waiter is paused, and
+//! the next waiter resumes it.
 
 use std::os::fd::RawFd;
 use std::task::Waker;
@@ -75,8 +75,8 @@ impl Tasks {
         self.ios.borrow_mut().get(key).map(|slot| slot.readiness)
     }
 
-    /// Clears cached readiness after a call that would have blocked. An error that is over also clears
-    /// the closed direction that it had implied.
+    /// Clears cached readiness after a call that would have blocked. An error that is over also
+    /// clears the closed direction that it had implied.
     #[inline]
     pub(crate) fn io_blocked(&self, key: Key, interest: Interest) {
         let mut ios = self.ios.borrow_mut();
@@ -89,8 +89,8 @@ impl Tasks {
     }
 
     /// Clears cached readiness after a short transfer: the next call would block (epoll(7), Q9).
-    /// Exceptions: a closed direction, whose edge is not reported again, and pending urgent data, at
-    /// which reads stop short.
+    /// Exceptions: a closed direction, because its edge is not reported again, and pending urgent
+    /// data, because reads stop short there.
     #[inline]
     pub(crate) fn io_exhausted(&self, key: Key, interest: Interest) {
         const KEEPS: Readiness = Readiness::UNSOLICITED.union(Readiness::PRIORITY);
@@ -178,8 +178,8 @@ impl Tasks {
         self.ios.borrow_mut().get(key)?.waiters().next().map(|waiter| waiter.key)
     }
 
-    /// Delivers an event of an fd. The task that has waited longest runs at once, like the callback of
-    /// a watcher would; all others that wait for this readiness are queued for the next tick.
+    /// Delivers an event of an fd. The task that has waited longest runs at once, like the callback
+    /// of a watcher would; all others that wait for this readiness are queued for the next tick.
     #[inline]
     pub(super) fn deliver(&self, ready: Ready) -> bool {
         // The fd's key is internal: `LoopHandle::current` must not return it.
@@ -200,8 +200,8 @@ impl Tasks {
         must_run
     }
 
-    /// Adds an event to the cached readiness. Returns the key of the waiter to wake, and true if the
-    /// queue has no other one.
+    /// Adds an event to the cached readiness. Returns the key of the waiter to wake, and true if
+    /// the queue has no other one.
     #[inline]
     fn note_event(&self, ready: Ready) -> Option<(Key, bool)> {
         let mut ios = self.ios.borrow_mut();

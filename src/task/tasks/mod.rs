@@ -15,10 +15,11 @@
 //!
 //! # Invariants
 //!
-//! * A task that was woken is in the ready deque once, and has the flag `QUEUED`. A cancellation may
-//!   queue it a second time, without that flag: so a missing flag means that nothing has woken it.
-//! * A future is polled and dropped only in this module, on the loop's thread, with nothing borrowed.
-//!   It is dropped before the joiner of the task is woken.
+//! * A task that was woken is in the ready deque once, and has the flag `QUEUED`. A cancellation
+//!   may queue it a second time, without that flag: so a missing flag means that nothing has woken
+//!   it.
+//! * A future is polled and dropped only in this module, on the loop's thread, with nothing
+//!   borrowed. It is dropped before the joiner of the task is woken.
 //! * `DONE` is final.
 
 use std::any::TypeId;
@@ -78,14 +79,14 @@ pub(crate) struct Tasks {
     wakers: RefCell<Slab<Waker>>,
     /// Descriptors that tasks wait for.
     ios: RefCell<Slab<IoSlot>>,
-    /// The waker that the next poll borrows if its task has no waker of its own.
+    /// The waker that the next poll borrows if its task has stored no waker.
     spare_waker: Cell<Option<Box<PolledWaker>>>,
     polling: Cell<Polling>,
     /// Number of tasks that keep the loop running.
     alive: Cell<usize>,
     /// True if the future of the main task must be polled.
     main_due: Cell<bool>,
-    /// The loop inside whose callback or task this one runs.
+    /// The loop that was running when this one began to run inside it.
     outer_loop: Cell<Option<Rc<Tasks>>>,
     /// An empty queue that is kept for its memory; see `drain_inbox`.
     wakes: Cell<VecDeque<Arc<TaskWaker>>>,
@@ -211,7 +212,7 @@ impl Tasks {
         }
     }
 
-    /// Like [`forget_waiter`](Tasks::forget_waiter), but for one of several: a panic waits until all
+    /// Like [`forget_waiter`](Tasks::forget_waiter), for one of several: a panic waits until all
     /// are dropped.
     pub(crate) fn forget_waiter_later(&self, key: Key) {
         self.core.contain_later(
@@ -226,7 +227,7 @@ impl Tasks {
         self.core.report(report);
     }
 
-    /// Adds the main task, whose future the caller of the run holds and polls. It is due at once.
+    /// Adds the main task, which is due at once. The caller of the run holds and polls its future.
     pub(super) fn begin_main(&self, location: &'static Location<'static>) -> Key {
         self.main_due.set(true);
         let flags = Flags::MAIN | Flags::STARTED;

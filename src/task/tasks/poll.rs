@@ -1,4 +1,4 @@
-//! One poll of a task. A cancelled task whose future is still pending after it is dropped.
+//! One poll of a task. A cancelled task is dropped if it is still pending after the poll.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,8 +15,8 @@ use crate::task::outcome::{JoinError, TaskEnding};
 use crate::task::waker::{PolledWaker, TaskWaker};
 
 impl Tasks {
-    /// Polls the task `key`, which the loop has reached in the ready deque. Returns false if there was
-    /// nothing to poll.
+    /// Polls the task `key`, which the loop has reached in the ready deque. Returns false if there
+    /// was nothing to poll.
     #[inline]
     pub(super) fn run(&self, key: Key) -> bool {
         let mut slots = self.slots.borrow_mut();
@@ -35,7 +35,7 @@ impl Tasks {
         true
     }
 
-    /// Runs a task that is cancelled, or whose future is not in the table.
+    /// Runs a task that is cancelled, or that has no future in the table.
     ///
     /// A cancelled task that something has woken is polled once more: if its output is ready then,
     /// the output wins. A task that was never polled is dropped without a poll.
@@ -109,7 +109,8 @@ impl Tasks {
         let guard = self.begin_poll(key, waker);
         let mut cx = Context::from_waker(waker.waker());
         let mut result = PollResult { future: Some(future), output: None };
-        // Unwind safe: a future that panics is dropped, with all state that it has left half-changed.
+        // Unwind safe: a future that panics is dropped, with all state that it has left
+        // half-changed.
         let polled = catch_unwind(AssertUnwindSafe(|| result.poll(&mut cx)));
         drop(guard);
         match (polled, result) {
@@ -121,8 +122,8 @@ impl Tasks {
         }
     }
 
-    /// Ends a task whose poll has panicked, or whose future panicked in `drop` after it was ready. In
-    /// the second case its output is lost.
+    /// Ends a task after a panic of its poll, or of the drop of its future after the poll. In the
+    /// second case its output is lost.
     #[cold]
     fn unwound(&self, key: Key, payload: Box<dyn Any + Send>, result: PollResult) {
         // Only the first panic is reported.
@@ -182,7 +183,7 @@ impl Tasks {
         PollGuard { tasks: self, before, _budget: budget::Outer::begin_poll() }
     }
 
-    /// Returns the spare waker, with the key of a task that has no waker of its own.
+    /// Returns the spare waker, with the key of a task that has stored no waker.
     #[inline]
     fn borrow_waker(&self, key: Key) -> Box<PolledWaker> {
         let waker = self.spare_waker.take().unwrap_or_else(|| self.new_waker());

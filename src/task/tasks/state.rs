@@ -4,17 +4,17 @@
 //! |---|---|---|
 //! | pending | `QUEUED` | future |
 //! | running | `STARTED`, `RUNNING`; `QUEUED` if it was woken meanwhile | none: the poll holds it |
-//! | being dropped | `RUNNING`, `CANCELLING`; `STARTED` if it was polled | none: the drop holds it |
+//! | dropping | `RUNNING`, `CANCELLING`; `STARTED` if it was polled | none: the drop holds it |
 //! | waiting | `STARTED`; `QUEUED` if it was woken | future |
-//! | done | `DONE`, and `PANICKED` or `CANCELLED` or neither | output, or none while a done-callback sees it |
+//! | done | `DONE`, and `PANICKED`, `CANCELLED` or neither | output; none in a done-callback |
 //! | main | `MAIN`, `STARTED`; `QUEUED` if it was woken | none: the caller of the run holds it |
 //! | vacant | `VACANT` | none |
 //!
 //! These may be added:
 //!
 //! * `CANCELLING`: to every state but main and vacant. It stays when the task is done.
-//! * `DETACHED`: to every state but main and vacant. A detached task that is done leaves the table as
-//!   soon as its done-callbacks have run.
+//! * `DETACHED`: to every state but main and vacant. A detached task that is done leaves the table
+//!   as soon as its done-callbacks have run.
 //! * `BACKGROUND`: to every state but vacant.
 //! * `QUEUED` and `STARTED`: to done, where they have no effect. A wake of a task that is done sets
 //!   `QUEUED`, too.

@@ -128,7 +128,8 @@ impl TaskLayer for Tasks {
         for key in keys {
             let mut slots = self.slots.borrow_mut();
             let Some(mut task) = slots.get(key) else { continue };
-            // A wake that was on its way from a thread of the parent is lost, so every task is woken.
+            // A wake that was on its way from a thread of the parent is lost, so every task is
+            // woken.
             if let Some(waker) = task.take_waker() {
                 waker.received();
                 task.keep_waker(waker);

@@ -4,8 +4,8 @@ use std::cell::Cell;
 
 use crate::handle::Key;
 
-/// A position in the queue of tasks that wait for an fd. The waiting future holds it, and gives it up
-/// when it is done.
+/// A position in the queue of tasks that wait for an fd. The waiting future holds it, and gives it
+/// up when it is done.
 pub(crate) struct Ticket {
     /// The loop of the queue.
     pub(super) loop_id: Cell<u32>,
@@ -20,8 +20,8 @@ impl Ticket {
         Ticket { loop_id: Cell::new(0), key: Cell::new(Key::NONE), number: Cell::new(0) }
     }
 
-    /// Returns true if the ticket may be in a queue. A waiter that was woken has left the queue, but
-    /// its ticket is not cleared before it is polled.
+    /// Returns true if the ticket may be in a queue. A waiter that was woken has left the queue,
+    /// but its ticket is not cleared before it is polled.
     pub(crate) fn may_be_queued(&self) -> bool {
         self.key.get() != Key::NONE
     }

@@ -1,9 +1,9 @@
 //! Every order in which wakes of other threads can meet the loop, explored by loom:
 //! `RUSTFLAGS="--cfg loom" cargo test --release --lib waker`.
 //!
-//! A task is modelled by the state that its wakers share, [`InInbox`] and the inbox, and by a count of
-//! work, which a poll takes. The loop of these tests sleeps until the doorbell rings. So work without
-//! a wake is a deadlock, which loom reports.
+//! A task is modelled by the state that its wakers share, [`InInbox`] and the inbox, and by a count
+//! of work, which a poll takes. The loop of these tests sleeps until the doorbell rings. So work
+//! without a wake is a deadlock, which loom reports.
 
 use std::collections::VecDeque;
 use std::io;
@@ -157,8 +157,8 @@ fn loom_finds_the_wake_that_a_late_clearing_loses() {
     one_tick(poll_in_the_wrong_order);
 }
 
-/// Wakes that come too late for the task, which is done after so many polls: they are taken out or stay
-/// in the inbox, and keep nothing alive when that is closed.
+/// Wakes that come too late for the task, which is done after so many polls: they are taken out or
+/// stay in the inbox, and keep nothing alive when that is closed.
 fn over(polls: usize) {
     loom::model(move || {
         let model = Model::new();

@@ -36,7 +36,7 @@ fn free_slots_are_used_before_the_table_grows() {
     assert_eq!(slots.map(|_| insert(&mut table, Flags::QUEUED).slot), slots);
 }
 
-/// P124: a slot whose generations are used up is not reused.
+/// P124: a slot is not reused after its last generation.
 #[test]
 fn a_slot_is_retired_with_its_last_generation() {
     let mut table = Table::new();
