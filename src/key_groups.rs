@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::arena;
 use crate::handle::Key;
 use crate::step_counter::step;
-use crate::vacancy;
 
 /// Keys of callbacks, each in one group. Adding and removing a key costs O(log n).
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl<G: Copy + Ord> KeyGroups<G> {
         step();
         if let Some(place) = self.places.remove(&key) {
             self.members.remove(&place);
-            vacancy::shrink_map(&mut self.places);
+            arena::shrink_map(&mut self.places);
         }
     }
 

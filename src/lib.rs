@@ -95,6 +95,7 @@
 mod arena;
 mod blocking;
 mod builder;
+mod callbacks;
 mod clock;
 #[cfg(doctest)]
 mod compile_fail;
@@ -119,7 +120,7 @@ mod structured;
 mod task;
 pub mod testing;
 mod timers;
-mod vacancy;
+
 mod watchers;
 
 pub use blocking::{

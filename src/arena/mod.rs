@@ -1,53 +1,58 @@
-//! The callbacks arena: every closure that the loop may call, under a key that never names another.
+//! The arena: entries in numbered slots, each with a generation, so that an old key finds nothing.
 //!
-//! The arena knows neither what it holds (`C`) nor what that waits for (`O`). Whatever it gives
-//! away is dropped by the caller, outside of any borrow, because a user's `Drop` may call the loop.
+//! A removed entry is returned to the caller, who drops it outside of any borrow: a user's `Drop`
+//! may call the loop.
 //!
 //! # Invariants
 //!
-//! * A slot is free, or taken with its callback in it, or kept for one that is on its way.
-//! * A slot's generation changes when its entry goes.
-//! * Memory is given back after a peak, see [`vacancy`](crate::vacancy).
+//! * A slot is in use, free, or retired. A slot whose generations are used up is retired.
+//! * Index and generation identify one entry, and never another one.
+//! * Memory is given back after a peak, see [`free_list`].
 
-use std::panic::Location;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::mem;
 
-use crate::handle::Key;
-use crate::vacancy::{self, Links, Vacancies};
+use self::free_list::{FreeList, Links};
 
-#[cfg(test)]
+pub(crate) mod free_list;
+#[cfg(all(not(loom), test))]
 mod tests;
 
-/// A taken slot.
+/// An entry of an arena. It stores its generation itself, since a field beside it would be padded
+/// to eight bytes.
+pub(crate) trait Entry {
+    /// Maximum number of entries.
+    const LIMIT: usize;
+
+    /// Returns the generation that the entry was made with.
+    fn generation(&self) -> u32;
+}
+
+/// Entries by index and generation.
 #[derive(Debug)]
-pub(crate) struct Entry<O, C> {
-    /// What makes the callback ready.
-    pub(crate) source: O,
-    pub(crate) location: &'static Location<'static>,
-    /// Whether it alone keeps [`run`](crate::EventLoop::run) going.
-    pub(crate) background: bool,
-    /// Empty while it is on its way.
-    pub(crate) callback: Option<C>,
-    generation: u32,
+pub(crate) struct Arena<T> {
+    slots: Vec<Slot<T>>,
+    free: FreeList,
 }
 
 #[derive(Debug)]
-enum Slot<O, C> {
-    /// Generation of the next entry, and neighbours among the free slots.
+enum Slot<T> {
+    Used(T),
+    /// Has the generation of the next entry.
     Free {
         generation: u32,
         links: Links,
     },
-    Taken(Entry<O, C>),
-    /// Its generations are used up.
     Retired,
 }
 
-impl<O, C> vacancy::Slot for Slot<O, C> {
+impl<T> free_list::Slot for Slot<T> {
     #[inline]
     fn links(&self) -> Option<Links> {
         match self {
             Slot::Free { links, .. } => Some(*links),
-            Slot::Taken(_) | Slot::Retired => None,
+            Slot::Used(_) | Slot::Retired => None,
         }
     }
 
@@ -65,124 +70,131 @@ impl<O, C> vacancy::Slot for Slot<O, C> {
         }
     }
 
+    #[inline]
     fn generation(&self) -> u32 {
         match self {
             Slot::Free { generation, .. } => *generation,
-            Slot::Taken(_) | Slot::Retired => u32::MAX,
+            Slot::Used(_) | Slot::Retired => u32::MAX,
         }
     }
 }
 
-/// Arena by key.
-#[derive(Debug)]
-pub(crate) struct Arena<O, C> {
-    slots: Vec<Slot<O, C>>,
-    free: Vacancies,
-}
-
-impl<O, C> Default for Arena<O, C> {
-    fn default() -> Arena<O, C> {
-        Arena { slots: Vec::new(), free: Vacancies::default() }
+impl<T> Default for Arena<T> {
+    fn default() -> Arena<T> {
+        Arena { slots: Vec::new(), free: FreeList::default() }
     }
 }
 
-impl<O, C> Arena<O, C> {
-    /// Takes a callback in, or keeps a slot for one that is put there later.
+impl<T: Entry> Arena<T> {
+    /// Adds the entry that `make` returns for an index and a generation. Returns both.
+    ///
+    /// # Panics
+    ///
+    /// If the arena is full.
     #[inline]
-    pub(crate) fn insert(
-        &mut self,
-        source: O,
-        location: &'static Location<'static>,
-        callback: Option<C>,
-    ) -> Key {
-        self.insert_with(location, callback, |_| source)
-    }
-
-    /// The same for a source that is made for the key.
-    #[inline]
-    pub(crate) fn insert_with(
-        &mut self,
-        location: &'static Location<'static>,
-        callback: Option<C>,
-        source: impl FnOnce(Key) -> O,
-    ) -> Key {
-        let Some(slot) = self.free.take(&self.slots) else {
+    pub(crate) fn insert(&mut self, make: impl FnOnce(u32, u32) -> T) -> (u32, u32) {
+        let Some(index) = self.free.take(&self.slots) else {
             let generation = self.free.append();
-            let slot = u32::try_from(self.slots.len()).ok().filter(|slot| *slot < Key::SOON_BASE);
-            let slot = slot.expect("a loop holds fewer than 2^30 callbacks");
-            let source = source(Key { slot, generation });
-            let entry = Entry { source, location, background: false, callback, generation };
-            self.slots.push(Slot::Taken(entry));
-            return Key { slot, generation };
+            assert!(self.slots.len() < T::LIMIT, "an arena holds at most {} entries", T::LIMIT);
+            let index = self.slots.len() as u32;
+            self.slots.push(Slot::Used(make(index, generation)));
+            return (index, generation);
         };
-        let place = &mut self.slots[slot as usize];
-        let Slot::Free { generation, .. } = *place else {
-            unreachable!("a taken slot is listed as free")
+        let slot = &mut self.slots[index as usize];
+        let Slot::Free { generation, .. } = *slot else {
+            unreachable!("a slot in use is on the free list")
         };
-        let source = source(Key { slot, generation });
-        *place = Slot::Taken(Entry { source, location, background: false, callback, generation });
-        Key { slot, generation }
+        *slot = Slot::Used(make(index, generation));
+        (index, generation)
     }
 
+    /// Returns the entry that was added with this index and generation.
     #[inline]
-    pub(crate) fn get(&mut self, key: Key) -> Option<&mut Entry<O, C>> {
-        match self.slots.get_mut(key.slot as usize) {
-            Some(Slot::Taken(entry)) if entry.generation == key.generation => Some(entry),
+    pub(crate) fn get(&self, index: u32, generation: u32) -> Option<&T> {
+        self.at(index).filter(|entry| entry.generation() == generation)
+    }
+
+    /// Like [`get`](Arena::get), for changes.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, index: u32, generation: u32) -> Option<&mut T> {
+        self.at_mut(index).filter(|entry| entry.generation() == generation)
+    }
+
+    /// Returns the entry at `index`, whatever its generation. For owners that keep an index no
+    /// longer than its entry.
+    #[inline]
+    pub(crate) fn at(&self, index: u32) -> Option<&T> {
+        match self.slots.get(index as usize) {
+            Some(Slot::Used(entry)) => Some(entry),
             _ => None,
         }
     }
 
-    /// Puts a callback into the slot that was kept for it. If that is gone it is given back.
-    pub(crate) fn put_back(&mut self, key: Key, callback: C) -> Option<C> {
-        match self.get(key) {
-            Some(entry) if entry.callback.is_none() => {
-                entry.callback = Some(callback);
-                None
-            }
-            _ => Some(callback),
+    /// Like [`at`](Arena::at), for changes.
+    #[inline]
+    pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut T> {
+        match self.slots.get_mut(index as usize) {
+            Some(Slot::Used(entry)) => Some(entry),
+            _ => None,
         }
     }
 
-    /// Ends a tenancy.
     #[inline]
-    pub(crate) fn remove(&mut self, key: Key) -> Option<Entry<O, C>> {
-        self.get(key)?;
-        let place = &mut self.slots[key.slot as usize];
-        let former = match key.generation.checked_add(1) {
+    pub(crate) fn remove(&mut self, index: u32, generation: u32) -> Option<T> {
+        self.get(index, generation)?;
+        let slot = &mut self.slots[index as usize];
+        let former = match generation.checked_add(1) {
             Some(generation) => {
                 let links = self.free.links();
-                let former = std::mem::replace(place, Slot::Free { generation, links });
-                self.free.add(&mut self.slots, key.slot);
+                let former = mem::replace(slot, Slot::Free { generation, links });
+                self.free.add(&mut self.slots, index);
                 former
             }
-            None => std::mem::replace(place, Slot::Retired),
+            None => mem::replace(slot, Slot::Retired),
         };
         match former {
-            Slot::Taken(entry) => Some(entry),
+            Slot::Used(entry) => Some(entry),
             Slot::Free { .. } | Slot::Retired => None,
         }
     }
 
-    /// The first entry from slot `from` on, in turn, for which `wanted` holds.
-    pub(crate) fn find(
-        &self,
-        from: u32,
-        mut wanted: impl FnMut(Key, &Entry<O, C>) -> bool,
-    ) -> Option<u32> {
+    /// Returns the first index from `from` on, in a circle, for whose entry `wanted` returns true.
+    pub(crate) fn find(&self, from: u32, mut wanted: impl FnMut(u32, &T) -> bool) -> Option<u32> {
         let length = self.slots.len() as u32;
         let start = if from < length { from } else { 0 };
-        (start..length).chain(0..start).find(|slot| match &self.slots[*slot as usize] {
-            Slot::Taken(entry) => wanted(Key { slot: *slot, generation: entry.generation }, entry),
+        (start..length).chain(0..start).find(|index| match &self.slots[*index as usize] {
+            Slot::Used(entry) => wanted(*index, entry),
             Slot::Free { .. } | Slot::Retired => false,
         })
     }
 
-    /// All tenants.
-    pub(crate) fn keys(&self) -> Vec<Key> {
-        let key = |(slot, place): (u32, &Slot<O, C>)| match place {
-            Slot::Taken(Entry { generation, .. }) => Some(Key { slot, generation: *generation }),
+    /// Returns all entries with their indices.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        (0..).zip(&self.slots).filter_map(|(index, slot)| match slot {
+            Slot::Used(entry) => Some((index, entry)),
             Slot::Free { .. } | Slot::Retired => None,
-        };
-        (0..).zip(&self.slots).filter_map(key).collect()
+        })
+    }
+
+    /// Returns all entries, for changes.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|slot| match slot {
+            Slot::Used(entry) => Some(entry),
+            Slot::Free { .. } | Slot::Retired => None,
+        })
+    }
+
+    /// Returns the number of entries that fit into the allocated memory.
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.capacity()
+    }
+}
+
+/// Gives back memory of a map that had far more keys. Call it after each removal; then it costs
+/// O(1) amortized.
+pub(crate) fn shrink_map<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    let capacity = map.capacity();
+    if capacity > 4 * free_list::KEPT && capacity / 8 > map.len() {
+        map.shrink_to(2 * map.len());
     }
 }

@@ -1,92 +1,100 @@
-use std::panic::Location;
-use std::rc::Rc;
-
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::{Arena, Slot};
-use crate::handle::Key;
+use super::free_list::{KEPT, LAST_GENERATION, Slot as _};
+use super::{Arena, Entry, Slot};
 
-fn insert<C>(callbacks: &mut Arena<(), C>, callback: C) -> Key {
-    callbacks.insert((), Location::caller(), Some(callback))
+/// An entry that has nothing but its generation.
+#[derive(Debug, PartialEq)]
+struct TestEntry(u32);
+
+impl Entry for TestEntry {
+    const LIMIT: usize = 1 << 20;
+
+    fn generation(&self) -> u32 {
+        self.0
+    }
+}
+
+type TestArena = Arena<TestEntry>;
+
+fn insert(arena: &mut TestArena) -> (u32, u32) {
+    arena.insert(|_, generation| TestEntry(generation))
+}
+
+/// Returns the number of slots on the free list. Panics if the two directions of the list differ.
+fn listed(arena: &TestArena) -> usize {
+    let (mut index, mut before, mut count) = (arena.free.first(), None, 0);
+    while let Some(slot) = arena.slots.get(index as usize) {
+        let links = slot.links().expect("the slot is free");
+        assert!(before.is_none_or(|before| links.previous == before));
+        (before, index, count) = (Some(index), links.next, count + 1);
+    }
+    count
 }
 
 #[test]
-fn an_old_key_never_names_the_next_tenant() {
-    let mut callbacks = Arena::default();
-    let old = insert(&mut callbacks, "old");
-    assert!(callbacks.remove(old).is_some());
-    let new = insert(&mut callbacks, "new");
-    assert_eq!((new.slot, new.generation), (old.slot, old.generation + 1));
-    assert!(callbacks.get(old).is_none() && callbacks.remove(old).is_none());
-    assert_eq!(callbacks.put_back(old, "homeless"), Some("homeless"));
-    assert_eq!(callbacks.get(new).unwrap().callback, Some("new"));
+fn an_old_key_does_not_find_the_next_entry_of_its_slot() {
+    let mut arena = TestArena::default();
+    let old = insert(&mut arena);
+    assert_eq!(arena.remove(old.0, old.1), Some(TestEntry(0)));
+    assert_eq!(insert(&mut arena), (old.0, old.1 + 1));
+    assert!(arena.get(old.0, old.1).is_none() && arena.remove(old.0, old.1).is_none());
+    assert!(arena.get_mut(old.0, old.1 + 1).is_some());
 }
 
-/// P124: at the end of its generations a slot is retired, instead of beginning again with keys that
-/// somebody may still have.
+/// P124: a slot is retired after its last generation. It never begins again with keys that may
+/// still be in use.
 #[test]
 fn a_slot_whose_generations_are_used_up_is_retired() {
-    let mut callbacks = Arena::default();
-    let first = insert(&mut callbacks, 0);
-    callbacks.remove(first);
-    let links = crate::vacancy::Vacancies::default().links();
-    callbacks.slots[0] = Slot::Free { generation: u32::MAX - 1, links };
+    let mut arena = TestArena::default();
+    let first = insert(&mut arena);
+    arena.remove(first.0, first.1);
+    let links = arena.slots[0].links().expect("the slot is free");
+    arena.slots[0] = Slot::Free { generation: u32::MAX - 1, links };
     let mut kept = vec![first];
     for generation in [u32::MAX - 1, u32::MAX] {
-        let key = insert(&mut callbacks, 1);
-        assert_eq!((key.slot, key.generation), (0, generation));
-        assert!(kept.iter().all(|old| callbacks.get(*old).is_none()));
-        assert!(callbacks.remove(key).is_some());
+        let key = insert(&mut arena);
+        assert_eq!(key, (0, generation));
+        assert!(kept.iter().all(|old| arena.get(old.0, old.1).is_none()));
+        assert!(arena.remove(key.0, key.1).is_some());
         kept.push(key);
     }
     for _ in 0..3 {
-        let key = insert(&mut callbacks, 2);
-        assert_ne!(key.slot, 0, "a retired slot was given out");
-        kept.iter().for_each(|old| assert!(callbacks.remove(*old).is_none()));
-        callbacks.remove(key);
+        let key = insert(&mut arena);
+        assert_ne!(key.0, 0, "a retired slot was used");
+        assert!(kept.iter().all(|old| arena.remove(old.0, old.1).is_none()));
+        arena.remove(key.0, key.1);
     }
-    assert!(matches!(callbacks.slots[0], Slot::Retired));
-    assert_eq!(callbacks.slots.len(), 2);
-    assert!(callbacks.keys().is_empty());
+    assert!(matches!(arena.slots[0], Slot::Retired));
+    assert_eq!((arena.slots.len(), arena.iter().count()), (2, 0));
 }
 
 #[test]
-fn a_callback_that_is_out_has_its_place_kept() {
-    let mut callbacks = Arena::default();
-    let key = callbacks.insert((), Location::caller(), None);
-    assert_eq!(callbacks.put_back(key, 1), None);
-    // The place is taken: a second callback is given back.
-    assert_eq!(callbacks.put_back(key, 2), Some(2));
-    assert_eq!(callbacks.get(key).unwrap().callback.take(), Some(1));
-    assert!(callbacks.remove(key).unwrap().callback.is_none());
-    assert_eq!(callbacks.put_back(key, 1), Some(1));
+fn t6_an_arena_shrinks_to_its_last_slot_in_use() {
+    let mut arena = TestArena::default();
+    for _ in 0..100 * KEPT {
+        insert(&mut arena);
+    }
+    (20..100 * KEPT as u32 - 1).for_each(|index| drop(arena.remove(index, 0)));
+    assert_eq!(arena.slots.len(), 100 * KEPT);
+    arena.remove(100 * KEPT as u32 - 1, 0);
+    assert_eq!((arena.slots.len(), listed(&arena)), (20, 0));
+    assert!(arena.slots.capacity() <= 4 * 20);
+    assert_eq!(insert(&mut arena), (20, 1));
 }
 
 #[test]
-fn what_is_removed_is_the_callers_to_drop() {
-    let mut callbacks = Arena::default();
-    let alive = Rc::new(());
-    let keys: Vec<Key> = (0..3).map(|_| insert(&mut callbacks, alive.clone())).collect();
-    let entry = callbacks.remove(keys[1]);
-    assert_eq!(Rc::strong_count(&alive), 4);
-    drop(entry);
-    assert_eq!(Rc::strong_count(&alive), 3);
-    drop(callbacks);
-    assert_eq!(Rc::strong_count(&alive), 1);
-}
-
-#[test]
-fn find_goes_around_from_where_it_is_told() {
-    let mut callbacks = Arena::default();
-    let keys: Vec<Key> = (0..4).map(|i| insert(&mut callbacks, i)).collect();
-    callbacks.remove(keys[2]);
-    let find = |from, wanted: u32| callbacks.find(from, |key, _| key.slot % wanted == 0);
-    assert_eq!([find(0, 1), find(1, 1), find(2, 1), find(9, 1)], [0, 1, 3, 0].map(Some));
-    assert_eq!(find(1, 2), Some(0));
-    assert_eq!(callbacks.find(0, |_, _| false), None);
-    assert_eq!(callbacks.keys(), [keys[0], keys[1], keys[3]]);
+fn t6_a_slot_with_few_generations_left_is_not_given_back() {
+    let mut arena = TestArena::default();
+    for _ in 0..=KEPT {
+        insert(&mut arena);
+    }
+    arena.slots[KEPT] = Slot::Used(TestEntry(LAST_GENERATION));
+    arena.remove(KEPT as u32, LAST_GENERATION);
+    assert_eq!((arena.slots.len(), arena.free.floor()), (KEPT + 1, 0));
+    assert_eq!(insert(&mut arena), (KEPT as u32, LAST_GENERATION + 1));
 }
 
 const CASES: u32 = if cfg!(miri) { 4 } else { 256 };
@@ -99,26 +107,26 @@ proptest! {
     })]
 
     #[test]
-    fn keys_behave_like_names_that_are_never_used_again(
-        steps in vec((any::<bool>(), any::<Index>()), 0..100),
+    fn t6_keys_are_unique_and_no_slot_is_lost(
+        steps in vec((0..100_u32, any::<Index>()), 0..300),
     ) {
-        let mut callbacks = Arena::default();
-        let mut names: Vec<(Key, Option<usize>)> = Vec::new();
-        for (i, (inserts, at)) in steps.into_iter().enumerate() {
-            if inserts || names.is_empty() {
-                let key = insert(&mut callbacks, i);
-                prop_assert!(names.iter().all(|(other, _)| *other != key));
-                names.push((key, Some(i)));
+        let mut arena = TestArena::default();
+        let (mut used, mut former) = (Vec::new(), std::collections::HashSet::new());
+        for (step, (chance, at)) in steps.into_iter().enumerate() {
+            // The arena grows for 50 steps, and shrinks for 50.
+            let inserts = chance < if step / 50 % 2 == 0 { 80 } else { 20 };
+            if inserts || used.is_empty() {
+                let key = insert(&mut arena);
+                prop_assert!(former.insert(key), "the key {:?} was used twice", key);
+                used.push(key);
             } else {
-                let at = at.index(names.len());
-                let (key, value) = &mut names[at];
-                let removed = callbacks.remove(*key).and_then(|entry| entry.callback);
-                prop_assert_eq!(removed, value.take());
+                let (index, generation) = used.swap_remove(at.index(used.len()));
+                prop_assert!(arena.remove(index, generation).is_some());
             }
-            for (key, value) in &names {
-                let found = callbacks.get(*key).and_then(|entry| entry.callback);
-                prop_assert_eq!(found, *value);
-            }
+            let last = used.iter().map(|key| key.0).max().map_or(0, |last| last as usize + 1);
+            prop_assert!(arena.slots.len() <= last.max(4 * used.len() + 3).max(KEPT));
+            prop_assert_eq!(arena.iter().count(), used.len());
+            prop_assert_eq!(listed(&arena), arena.slots.len() - used.len());
         }
     }
 }

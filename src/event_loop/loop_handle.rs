@@ -16,7 +16,7 @@ use super::registry::Successor;
 use super::report::{ExceptionHandler, PanicPolicy, Report};
 use super::source::{Hook, Source};
 use super::task_port::TaskLayer;
-use crate::arena::Arena;
+use crate::callbacks::Callbacks;
 use crate::error::{Error, Result};
 use crate::handle::{Handle, Key};
 use crate::inbox::Inbox;
@@ -30,7 +30,7 @@ pub(crate) type LoopInbox<S> = Inbox<Message<S>, Wakeup>;
 pub(crate) struct Shared<S> {
     pub(crate) core: Rc<LoopCore>,
     pub(crate) tasks: Rc<dyn TaskLayer>,
-    pub(crate) callbacks: RefCell<Arena<Source, Callback<S>>>,
+    pub(crate) callbacks: RefCell<Callbacks<Source, Callback<S>>>,
     pub(crate) soon: RefCell<SoonQueue<Once<S>>>,
     pub(crate) inbox: Arc<LoopInbox<S>>,
     pub(crate) hooks: RefCell<KeyGroups<Hook>>,

@@ -9,10 +9,10 @@ use super::LoopHandle;
 use super::callback::{Callback, Repeating};
 use super::report::{ExceptionHandler, Origin, PanicPolicy, Report, ReportKind, internal};
 use super::source::{Hook, Source};
+use crate::arena;
 use crate::error::Error;
 use crate::handle::{Handle, Key};
 use crate::panic::message_of;
-use crate::vacancy;
 
 /// Makes the callback that takes over a watched source.
 pub(crate) type Successor<S> = Box<dyn FnOnce(&LoopHandle<S>, Box<dyn Any>) -> Option<Callback<S>>>;
@@ -169,7 +169,7 @@ impl<S> LoopHandle<S> {
     fn remove_name(&self, key: Key) -> Option<Rc<str>> {
         let mut names = self.shared.names.borrow_mut();
         let name = names.remove(&key);
-        vacancy::shrink_map(&mut names);
+        arena::shrink_map(&mut names);
         name
     }
 

@@ -10,9 +10,9 @@ use mainspring_sys::Interest;
 use mainspring_sys::socket::{Address, ReserveFd};
 
 use super::transport::Transport;
+use crate::arena::free_list::KEPT;
 use crate::event_loop::loop_core::LoopCore;
 use crate::handle::Key;
-use crate::vacancy::KEPT;
 use crate::watchers::WatcherId;
 
 /// A listening socket and its reserve descriptor. Both are closed together, because the reserve is

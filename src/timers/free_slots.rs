@@ -1,7 +1,7 @@
 //! The slots of timers as those of an arena.
 
 use super::{State, Timer, Unarmed};
-use crate::vacancy::{Links, Slot};
+use crate::arena::free_list::{Links, Slot};
 
 impl Slot for Timer {
     #[inline]

@@ -32,7 +32,7 @@
 //!   the horizon itself the entries are the older ones.
 //! * Less than half of the entries are stale, but for a small constant. A stale one may name a slot
 //!   that was given back.
-//! * Memory is that of the slots, see [`vacancy`](crate::vacancy), with a bit for each, and that of
+//! * Memory is that of the slots, see [`free_list`](crate::arena::free_list), with a bit for each, and that of
 //!   the entries.
 
 mod far_timers;
@@ -46,8 +46,8 @@ mod verify;
 use std::mem;
 use std::num::NonZeroU32;
 
+use crate::arena::free_list::{FreeList, Links};
 use crate::handle::Key;
-use crate::vacancy::{Links, Vacancies};
 use far_timers::Far;
 use queue::{Entry, Queue};
 
@@ -112,7 +112,7 @@ const _: () = assert!(size_of::<Timer>() == 24);
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     slots: Vec<Timer>,
-    vacant: Vacancies,
+    vacant: FreeList,
     len: usize,
     queue: Queue,
     /// How many entries are tickets; all others are stale.
@@ -370,7 +370,7 @@ impl Timers {
         self.queue.clear();
         self.far.shrink_to(0);
         self.slots.clear();
-        self.vacant = Vacancies::default();
+        self.vacant = FreeList::default();
     }
 }
 

@@ -1,55 +1,56 @@
-//! Entries whose number has lost its file, because that was closed behind the loop's back.
+//! Watched fds that were closed behind the loop's back.
 //!
 //! Safe code can do that: `mem::forget(Io::new(&stream)?)` leaves an entry, and then the stream is
-//! closed. The next owner of the number finds the entry, which gives way to it. The selector answers
-//! for a registered file, and [`FileId`] for a paused one.
+//! closed. The number's next owner finds the stale entry and replaces it. The selector detects the
+//! new file if the fd was registered in the kernel, and [`FileId`] if its callbacks were paused.
 //!
-//! The same file may come back under its number, by dup(2). Then nothing was lost.
+//! If the same file gets its number back by dup(2), nothing was lost.
 
 use mainspring_sys::fd::FileId;
 
 use super::Watchers;
-use super::entry::{Entry, Idle};
+use super::entry::{Unregistered, WatcherEntry};
 use crate::ready::ReadyDeque;
 
 impl Watchers {
     /// Returns true if the entry was found lost before, and its callbacks have not run since.
-    pub(super) fn is_lost(&self, slot: u32) -> bool {
-        let Entry { registered, idle, .. } = self.entries[slot as usize];
-        registered.is_empty() && matches!(idle, Idle::Lost)
+    pub(super) fn is_known_lost(&self, index: u32) -> bool {
+        self.entries.at(index).is_some_and(|entry| {
+            entry.registered.is_empty() && matches!(entry.unregistered, Unregistered::Lost)
+        })
     }
 
-    /// Returns true if an entry has outlived its file: closed behind the loop's back, and the number
-    /// is in use again. Its callbacks are fed the news.
+    /// Returns true if the entry's fd was closed and its number belongs to another file now. Its
+    /// callbacks then get `INVALID`.
     ///
-    /// The question to the selector is to add it again, which it refuses for a file that it has. To
-    /// change the entry would arm it again where it was reported once.
-    pub(super) fn outlived(&mut self, slot: u32, ready: &mut ReadyDeque) -> bool {
-        let Entry { fd, token, registered, mode, idle, .. } = self.entries[slot as usize];
+    /// We register the fd again: if that succeeds, the kernel had forgotten it. (`reregister` would
+    /// re-arm a oneshot.) Kernels that keep closed fds have already reported it.
+    pub(super) fn was_reused(&mut self, index: u32, ready: &mut ReadyDeque) -> bool {
+        let WatcherEntry { fd, token, registered, mode, unregistered, .. } = *self.entry(index);
         if !registered.is_empty() {
             let is_new = self.selector.register(fd, token, registered, mode).is_ok();
             if is_new {
-                self.lose(slot, ready);
+                self.report_closed(index, ready);
             }
             return is_new;
         }
-        let is_lost = match idle {
-            Idle::PausedOf(file) => FileId::of(fd).is_ok_and(|now| now.differs(file)),
-            Idle::Paused | Idle::Lost => false,
+        let is_lost = match unregistered {
+            Unregistered::PausedFile(file) => FileId::of(fd).is_ok_and(|now| now.differs(file)),
+            Unregistered::Paused | Unregistered::Lost => false,
         };
         if is_lost {
-            self.entries[slot as usize].invalidate(ready);
+            self.entry(index).report_closed(ready);
         }
         is_lost
     }
 
-    /// The fd was closed behind the loop's back: has the kernel forget what it can, and tells the
+    /// Removes a closed fd from the kernel as far as possible, and queues `INVALID` for its
     /// callbacks.
-    pub(super) fn lose(&mut self, slot: u32, ready: &mut ReadyDeque) {
-        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
-        // Where the kernel keeps an open file that it knows by no number any more, it comes back as
-        // a stranger, see `rebuild`.
+    pub(super) fn report_closed(&mut self, index: u32, ready: &mut ReadyDeque) {
+        let Some(entry) = self.entries.at_mut(index) else { return };
+        // If a copy of the fd keeps the file open in the kernel, its events have an unknown token,
+        // and `rebuild` ends them.
         let _ = self.selector.deregister(entry.fd);
-        entry.invalidate(ready);
+        entry.report_closed(ready);
     }
 }

@@ -6,19 +6,19 @@ use std::os::fd::RawFd;
 use mainspring_sys::fd::FileId;
 use mainspring_sys::{Interest, Readiness, Token, TriggerMode};
 
+use crate::arena;
 use crate::handle::Key;
 use crate::ready::ReadyDeque;
-use crate::vacancy::{self, Links};
-use crate::watchers::FdOwnership;
+use crate::watchers::fd_ownership::FdOwnership;
 
-/// Which callback of an fd.
+/// The role of a callback among those of its fd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// The reader.
     Reader = 1,
     /// The writer.
     Writer = 2,
-    /// Both in one.
+    /// The only callback of the fd, for both directions.
     Both = 3,
 }
 
@@ -31,7 +31,8 @@ impl Role {
         }
     }
 
-    pub(super) fn half(self) -> usize {
+    /// Returns the index of the callback in [`WatcherEntry::registrations`].
+    pub(super) fn direction(self) -> usize {
         match self {
             Role::Reader | Role::Both => 0,
             Role::Writer => 1,
@@ -39,26 +40,26 @@ impl Role {
     }
 }
 
-/// A callback's place in the table. Valid for as long as the callback is registered.
+/// The place of a registration in the table. It is valid until the registration is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WatcherId {
-    /// Slot and role in one number, so that a callback's source fits into a register.
-    slot_and_role: NonZeroU32,
+    /// Index and role in one number, so that a callback's source fits into a register.
+    index_and_role: NonZeroU32,
 }
 
 impl WatcherId {
-    pub(super) fn new(slot: u32, role: Role) -> WatcherId {
-        debug_assert!(slot < 1 << 30, "there are no more fds than that");
-        let slot_and_role = slot << 2 | role as u32;
-        WatcherId { slot_and_role: NonZeroU32::new(slot_and_role).expect("a role is not zero") }
+    pub(super) fn new(index: u32, role: Role) -> WatcherId {
+        debug_assert!(index < 1 << 30, "a process has fewer than 2^30 fds");
+        let index_and_role = index << 2 | role as u32;
+        WatcherId { index_and_role: NonZeroU32::new(index_and_role).expect("a role is not zero") }
     }
 
-    pub(super) fn slot(self) -> u32 {
-        self.slot_and_role.get() >> 2
+    pub(super) fn index(self) -> u32 {
+        self.index_and_role.get() >> 2
     }
 
     pub(crate) fn role(self) -> Role {
-        match self.slot_and_role.get() & 0b11 {
+        match self.index_and_role.get() & 0b11 {
             1 => Role::Reader,
             2 => Role::Writer,
             _ => Role::Both,
@@ -85,168 +86,167 @@ impl Registration {
     }
 }
 
-/// An fd, and its callbacks: the reader or the one for both first, then the writer.
+/// An fd and its callbacks.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct WatcherEntry {
     pub(super) fd: RawFd,
     pub(super) generation: u32,
-    /// What the kernel was asked for; nothing: it does not know the fd.
+    /// Interest that the kernel has for the fd; empty if the fd is not registered there.
     pub(super) registered: Interest,
-    /// What the kernel calls it, if it knows it.
+    /// Token that the kernel has for the fd. Meaningless if the fd is not registered there.
     pub(super) token: Token,
     pub(super) mode: TriggerMode,
-    /// The reason why the kernel does not know it, if it does not.
-    pub(super) idle: Idle,
-    pub(super) halves: [Option<Registration>; 2],
-    /// Its neighbours among the free entries, if it is one.
-    pub(super) links: Option<Links>,
+    /// Reason why the fd is not registered in the kernel. Meaningless if it is registered.
+    pub(super) unregistered: Unregistered,
+    /// The callbacks by [direction](Role::direction): reader or only callback, then writer.
+    pub(super) registrations: [Option<Registration>; 2],
 }
 
-impl vacancy::Slot for Entry {
-    fn links(&self) -> Option<Links> {
-        self.links
-    }
+impl arena::Entry for WatcherEntry {
+    // An index fits into a `WatcherId`, and above `Key::SOON_BASE` into a token.
+    const LIMIT: usize = 1 << 30;
 
-    fn set_next(&mut self, next: u32) {
-        if let Some(links) = &mut self.links {
-            links.next = next;
-        }
-    }
-
-    fn set_previous(&mut self, previous: u32) {
-        if let Some(links) = &mut self.links {
-            links.previous = previous;
-        }
-    }
-
+    #[inline]
     fn generation(&self) -> u32 {
         self.generation
     }
 }
 
-/// The reason why the kernel does not know an entry's fd.
+/// Reason why an entry's fd is not registered in the kernel.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Idle {
-    /// Its callbacks are paused, or not there yet.
+pub(super) enum Unregistered {
+    /// All callbacks are paused, or there are none yet.
     Paused,
-    /// Like `Paused`, for a borrowed number that had this file then.
-    PausedOf(FileId),
-    /// The number has lost the file that its callbacks watch.
+    /// All callbacks are paused, and the fd is borrowed. The number had this file at that time.
+    PausedFile(FileId),
+    /// The fd was closed while it was watched.
     Lost,
 }
 
-/// The name of an owned fd with one callback is that callback's key, so its events go straight to it.
-fn name_of_one(key: Key) -> Token {
+/// Returns the token of an owned fd with one callback: the callback's key, so that an event goes
+/// into the ready deque without a lookup in the table.
+fn callback_token(key: Key) -> Token {
     Token::new(key.slot, key.generation)
 }
 
-/// An fd with two callbacks, or a borrowed one, is named by its entry, among numbers that are no keys
-/// of callbacks of descriptors.
-fn name_of_two(slot: u32, generation: u32) -> Token {
-    Token::new(Key::SOON_BASE | slot, generation)
+/// Returns the token of an entry with two callbacks or a borrowed fd. Its slot is outside of the
+/// range of callback keys.
+fn entry_token(index: u32, generation: u32) -> Token {
+    Token::new(Key::SOON_BASE | index, generation)
 }
 
-/// Whom an event is for.
+/// The receiver of an event, decoded from its token.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Name {
-    One(Key),
-    Two { slot: u32, generation: u32 },
+pub(super) enum EventTarget {
+    /// One callback.
+    Callback(Key),
+    /// All callbacks of an entry.
+    Entry { index: u32, generation: u32 },
 }
 
-impl Name {
+impl EventTarget {
     #[inline]
-    pub(super) fn of(token: Token) -> Name {
+    pub(super) fn of(token: Token) -> EventTarget {
         let key = Key { slot: token.slot(), generation: token.generation() };
         match key.is_soon() {
-            true => Name::Two { slot: key.slot & !Key::SOON_BASE, generation: key.generation },
-            false => Name::One(key),
+            true => {
+                let index = key.slot & !Key::SOON_BASE;
+                EventTarget::Entry { index, generation: key.generation }
+            }
+            false => EventTarget::Callback(key),
         }
     }
 }
 
-impl Entry {
-    pub(super) fn new(fd: RawFd, generation: u32, mode: TriggerMode) -> Entry {
-        let (registered, token) = (Interest::empty(), name_of_two(0, 0));
-        let (idle, halves, links) = (Idle::Paused, [None; 2], None);
-        Entry { fd, generation, registered, token, mode, idle, halves, links }
+impl WatcherEntry {
+    pub(super) fn new(fd: RawFd, generation: u32, mode: TriggerMode) -> WatcherEntry {
+        let (registered, token) = (Interest::empty(), entry_token(0, 0));
+        let (unregistered, registrations) = (Unregistered::Paused, [None; 2]);
+        WatcherEntry { fd, generation, registered, token, mode, unregistered, registrations }
     }
 
-    /// Whether events reach its callbacks under the name that the kernel has for it: the name of
-    /// two does also for the one who is left.
-    pub(super) fn is_called(&self, name: Token) -> bool {
-        self.token == name || matches!(Name::of(self.token), Name::Two { .. })
+    /// Returns true if the token in the kernel still reaches the right callbacks. An entry's token
+    /// stays valid when one of two callbacks is removed.
+    pub(super) fn routes_to(&self, token: Token) -> bool {
+        self.token == token || matches!(EventTarget::of(self.token), EventTarget::Entry { .. })
     }
 
+    /// Returns the union of the callbacks' interests.
     pub(super) fn wanted(&self) -> Interest {
-        self.halves.iter().flatten().fold(Interest::empty(), |all, half| all | half.interest)
+        self.registrations.iter().flatten().fold(Interest::empty(), |all, it| all | it.interest)
     }
 
-    /// What the kernel is to call it.
-    pub(super) fn name(&self, slot: u32) -> Token {
-        match self.halves {
-            [Some(half), None] | [None, Some(half)] if half.ownership == FdOwnership::Owned => {
-                name_of_one(half.key)
+    /// Returns the token that the kernel should have for the fd.
+    pub(super) fn best_token(&self, index: u32) -> Token {
+        match self.registrations {
+            [Some(only), None] | [None, Some(only)] if only.ownership == FdOwnership::Owned => {
+                callback_token(only.key)
             }
-            _ => name_of_two(slot, self.generation),
+            _ => entry_token(index, self.generation),
         }
     }
 
-    /// True if the number may have become another file's without the loop's knowledge: the entry of
-    /// a library's fd.
+    /// Returns true if the number may become another file without the loop's knowledge.
     pub(super) fn is_borrowed(&self) -> bool {
-        self.halves.iter().flatten().all(|half| half.ownership == FdOwnership::Borrowed)
+        self.registrations.iter().flatten().all(|it| it.ownership == FdOwnership::Borrowed)
     }
 
-    /// Notes that the kernel does not know the fd now. A borrowed number costs one fstat(2), so that
-    /// another owner of it is recognized.
-    pub(super) fn pause(&mut self) {
-        let is_paused = self.halves.iter().any(Option::is_some);
-        self.idle = match self.idle {
-            Idle::Lost if self.registered.is_empty() => Idle::Lost,
-            _ if is_paused && self.is_borrowed() => {
-                FileId::of(self.fd).map_or(Idle::Paused, Idle::PausedOf)
+    /// Records why the fd is not registered in the kernel.
+    pub(super) fn note_unregistered(&mut self) {
+        let has_callbacks = self.registrations.iter().any(Option::is_some);
+        self.unregistered = match self.unregistered {
+            Unregistered::Lost if self.registered.is_empty() => Unregistered::Lost,
+            // One fstat(2), to recognize later that the number has another file. An owned fd needs
+            // none: its source closes it only after the loop has removed it.
+            _ if has_callbacks && self.is_borrowed() => {
+                FileId::of(self.fd).map_or(Unregistered::Paused, Unregistered::PausedFile)
             }
-            _ => Idle::Paused,
+            _ => Unregistered::Paused,
         };
     }
 
-    /// Gives the entry a name that the kernel has not seen: an event of the file that had the number
-    /// before misses.
-    pub(super) fn rename(&mut self) {
+    /// Gives the entry a token that the kernel has not seen, so that late events of the number's
+    /// former file reach no callback.
+    pub(super) fn renew_token(&mut self) {
         self.generation = self.generation.wrapping_add(1);
     }
 
+    /// Queues the callbacks that wait for a part of `readiness`, the reader first.
     pub(super) fn feed(&self, readiness: Readiness, ready: &mut ReadyDeque) {
-        for half in self.halves.iter().flatten() {
-            let readiness = visible(readiness, half.interest);
+        for registration in self.registrations.iter().flatten() {
+            let readiness = visible(readiness, registration.interest);
             if !readiness.is_empty() {
-                ready.feed(half.key, readiness);
+                ready.feed(registration.key, readiness);
             }
         }
     }
 
-    /// The fd is gone from the kernel: tells the callbacks, once.
-    pub(super) fn invalidate(&mut self, ready: &mut ReadyDeque) {
-        (self.registered, self.idle) = (Interest::empty(), Idle::Lost);
-        for half in self.halves.iter().flatten() {
-            ready.feed(half.key, Readiness::INVALID);
+    /// Records that the fd was closed while it was watched, and queues `INVALID` for its callbacks,
+    /// once.
+    pub(super) fn report_closed(&mut self, ready: &mut ReadyDeque) {
+        (self.registered, self.unregistered) = (Interest::empty(), Unregistered::Lost);
+        for registration in self.registrations.iter().flatten() {
+            ready.feed(registration.key, Readiness::INVALID);
         }
     }
 }
 
-/// Whether a kernel says that only to somebody who has asked for it. Facts imply more than that.
+/// Returns true if `readiness` has only bits that a kernel reports on request. The other bits
+/// ([`Readiness::UNSOLICITED`]) imply further bits, which must be masked by the interest.
 #[inline]
 pub(crate) fn is_solicited(readiness: Readiness) -> bool {
     !readiness.intersects(Readiness::UNSOLICITED)
 }
 
-/// The part of `readiness` that somebody with this interest is told: nothing to the paused.
+/// Returns the part of `readiness` that a callback with this interest gets. A paused callback,
+/// whose interest is empty, gets nothing.
 #[inline]
 pub(crate) fn visible(readiness: Readiness, interest: Interest) -> Readiness {
+    // These end a wait for any direction, as POLLERR, POLLHUP and POLLNVAL do in poll(2).
     const ALWAYS: Readiness = Readiness::ERROR.union(Readiness::HANGUP).union(Readiness::INVALID);
-    let answers = Readiness::from(interest);
-    if !interest.is_empty() && readiness.intersects(answers.union(ALWAYS)) {
-        readiness.intersection(answers.union(Readiness::UNSOLICITED))
+    let requested = Readiness::from(interest);
+    if !interest.is_empty() && readiness.intersects(requested.union(ALWAYS)) {
+        readiness.intersection(requested.union(Readiness::UNSOLICITED))
     } else {
         Readiness::empty()
     }

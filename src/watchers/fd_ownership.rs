@@ -1,10 +1,10 @@
-//! FdOwnership of a watched fd: whether its number can become another file's while it is watched.
+//! Ownership of a watched fd: its source closes it, or code that the loop does not see.
 //!
-//! A library in C that is driven by the loop (libcurl, c-ares, libpq) closes a socket and opens the
-//! next one inside one call, and the kernel gives out the lowest free number: the same one. epoll(7)
-//! and kqueue(2) drop their registration with the old file, and the number in the table looks
-//! unchanged. So an interest that is set for such an fd always reaches the kernel. For a source that
-//! closes its own fd, after the loop has deregistered it, that call would be wasted.
+//! A C library that is driven by the loop (libcurl, c-ares, libpq) may close a socket and open the
+//! next one inside one call. The kernel gives out the lowest free number, which is the same one.
+//! epoll(7) and kqueue(2) drop their registration with the old file, while the number in the table
+//! looks unchanged. So `set_interest` always calls the kernel for such a borrowed fd. A source that
+//! closes its own fd does so after the loop has deregistered it, and needs no such call.
 
 use std::any::TypeId;
 use std::fs::File;
@@ -16,18 +16,18 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Which side closes a watched fd.
+/// The side that closes a watched fd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FdOwnership {
-    /// The source does, when the loop drops it.
+    /// The source closes the fd when the loop drops the source.
     Owned,
-    /// Code that the loop does not see may do it at any time.
+    /// Code that the loop does not see may close the fd at any time.
     Borrowed,
 }
 
 impl FdOwnership {
-    /// Returns `Owned` for the types of the standard library, and pointers to them, that close their
-    /// fd. A type of the user's crate may wrap a library's handle, so it is `Borrowed`.
+    /// Returns `Owned` for types of the standard library that close their fd, and for pointers to
+    /// them. Any other type may wrap a C library's handle, so it is `Borrowed`.
     pub(crate) fn of_source<T: 'static>() -> FdOwnership {
         let is_owner = is_owner::<T, File>()
             || is_owner::<T, OwnedFd>()
@@ -45,14 +45,15 @@ impl FdOwnership {
         if is_owner { FdOwnership::Owned } else { FdOwnership::Borrowed }
     }
 
-    /// Returns `Borrowed` for a type without a destructor, which cannot close anything: a borrowed fd
-    /// or a reference. The type may have a lifetime, so it cannot be compared with others.
+    /// Returns `Borrowed` for a type without a destructor, which cannot close an fd. For types with
+    /// lifetimes: these have no `TypeId`, so [`of_source`](FdOwnership::of_source) does not take
+    /// them.
     pub(crate) const fn of_borrowing<T>() -> FdOwnership {
         if std::mem::needs_drop::<T>() { FdOwnership::Owned } else { FdOwnership::Borrowed }
     }
 }
 
-/// True if `T` is `Owner` or a pointer to one.
+/// Returns true if `T` is `Owner` or a pointer to one.
 fn is_owner<T: 'static, Owner: 'static>() -> bool {
     let source = TypeId::of::<T>();
     source == TypeId::of::<Owner>()

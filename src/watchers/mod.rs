@@ -1,16 +1,16 @@
-//! Watchers: for each fd the handles of its reader and its writer, kept in step with the selector.
+//! Watchers: the callbacks registered for each fd, kept in step with the selector.
 //!
 //! # Invariants
 //!
-//! * The kernel watches an fd for exactly the union of what its reader and its writer want; for
-//!   nothing, it does not know it. Both change together, at once.
-//! * The kernel knows an owned fd with one callback by that callback's key, and any other by its
-//!   entry. A key or an entry of earlier times misses.
-//! * A borrowed fd may become another file's under the same number. An interest that is set is then
-//!   set for that file, and events of the old one miss.
+//! * The kernel watches an fd for exactly the union of its callbacks' interests. If that union is
+//!   empty, the fd is not registered in the kernel. Table and kernel change together, at once.
+//! * The kernel's token for an owned fd with one callback is that callback's key. Any other fd has
+//!   the token of its entry. A token with an old generation reaches no callback.
+//! * A borrowed fd may become another file under the same number. A new interest then applies to
+//!   the new file, and late events of the old file reach no callback.
 //! * An error of the selector leaves the table as it was.
-//! * Memory is given back after a peak, see [`vacancy`](crate::vacancy). An
-//!   entry takes about 130 bytes, and each number up to the highest fd four.
+//! * Memory is given back after a peak, see [`free_list`](crate::arena::free_list). An entry takes
+//!   about 130 bytes, and each number up to the highest watched fd takes 4.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -18,14 +18,14 @@ use std::os::fd::RawFd;
 use mainspring_sys::process::Process;
 use mainspring_sys::{AnySelector, Event, Events, Interest, Readiness, Token, TriggerMode, fd};
 
+use crate::arena::Arena;
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
-use crate::vacancy::Vacancies;
 
-use self::entry::{Entry, Name};
+use self::entry::{EventTarget, WatcherEntry};
 pub(crate) use self::entry::{Registration, Role, WatcherId, is_solicited, visible};
-use self::fd_index::Numbers;
+use self::fd_index::FdIndex;
 pub(crate) use self::fd_ownership::FdOwnership;
 
 mod closed_fds;
@@ -33,46 +33,46 @@ mod entry;
 mod fd_index;
 mod fd_ownership;
 
-/// Tokens from this slot on are not watchers: the doorbells of the loop itself.
+/// First slot of the tokens that the loop uses for its own wakeups.
 const FIRST_INTERNAL: u32 = u32::MAX - 15;
 
-/// The token of the `index`-th doorbell.
+/// Returns the token of the loop's wakeup number `index`, which is less than 16.
 pub(crate) const fn internal_token(index: u32) -> Token {
     Token::new(FIRST_INTERNAL + index, 0)
 }
 
-/// The bit of a doorbell in [`FeedResult::wakeups`].
-pub(crate) const fn wakeup_bit(doorbell: Token) -> u16 {
-    1 << (doorbell.slot() - FIRST_INTERNAL)
+/// Returns the bit of the wakeup `token` in [`FeedResult::wakeups`].
+pub(crate) const fn wakeup_bit(token: Token) -> u16 {
+    1 << (token.slot() - FIRST_INTERNAL)
 }
 
-/// The watchers of a loop, and the selector that watches for them.
+/// The watchers of a loop, and the selector that watches their fds.
 #[derive(Debug)]
 pub(crate) struct Watchers {
     selector: AnySelector,
-    entries: Vec<Entry>,
-    free: Vacancies,
-    numbers: Numbers,
-    /// The loop's own doorbells, and how they are watched.
-    fixed: Vec<(RawFd, Token, TriggerMode)>,
-    /// The process that the selector watches for. In a forked child only the table changes, until
-    /// it is [rebuilt](Watchers::rebuild): the kernel's registrations are the parent's.
+    entries: Arena<WatcherEntry>,
+    fd_index: FdIndex,
+    /// Fd, token and trigger mode of the loop's own wakeups.
+    internal: Vec<(RawFd, Token, TriggerMode)>,
+    /// Process whose registrations the kernel object holds. In a forked child only the table
+    /// changes until [`rebuild`](Watchers::rebuild), because the kernel object is shared with the
+    /// parent.
     process: Process,
 }
 
-/// What [`Watchers::feed`] found besides watchers.
+/// Result of [`Watchers::feed`], besides the callbacks that it queued.
 #[derive(Debug, Default)]
 pub(crate) struct FeedResult {
-    /// Doorbells that rang, a bit for each.
+    /// Wakeups that are readable, one bit each; see [`wakeup_bit`].
     pub(crate) wakeups: u16,
-    /// Registrations that nobody knows came from the kernel.
+    /// True if an event had the token of an entry that no longer exists.
     pub(crate) unknown_tokens: bool,
 }
 
 impl Watchers {
     pub(crate) fn new(selector: AnySelector) -> Watchers {
-        let (entries, free, numbers, fixed) = Default::default();
-        Watchers { selector, entries, free, numbers, fixed, process: Process::current() }
+        let (entries, fd_index, internal) = Default::default();
+        Watchers { selector, entries, fd_index, internal, process: Process::current() }
     }
 
     #[inline]
@@ -80,300 +80,298 @@ impl Watchers {
         &mut self.selector
     }
 
-    /// Remembers a doorbell of the loop, so that it survives [`rebuild`](Watchers::rebuild).
+    /// Records a wakeup of the loop that the selector already watches, so that
+    /// [`rebuild`](Watchers::rebuild) registers it again.
     pub(crate) fn add_internal(&mut self, fd: RawFd, token: Token, mode: TriggerMode) {
-        self.fixed.push((fd, token, mode));
+        self.internal.push((fd, token, mode));
     }
 
-    /// Whether an event waits that the selector's descriptor does not show.
+    /// Returns true if an event is pending that the selector's own descriptor does not show.
     pub(crate) fn has_ready(&self) -> bool {
         self.selector.has_ready()
     }
 
-    /// Lets go of a doorbell, before it is closed.
+    /// Removes a wakeup of the loop, before its fd is closed.
     pub(crate) fn remove_internal(&mut self, fd: RawFd) {
-        self.fixed.retain(|(other, ..)| *other != fd);
+        self.internal.retain(|(other, ..)| *other != fd);
         if self.process.is_current() {
-            // The doorbell is open and registered, so this cannot fail; and a closed one needs no
-            // more.
+            // The fd is open and registered, so this does not fail.
             let _ = self.selector.deregister(fd);
         }
     }
 
-    /// Watches `fd` for the callback of `half`.
+    /// Registers a callback for `fd`.
     pub(crate) fn register(
         &mut self,
         fd: RawFd,
-        half: Registration,
+        registration: Registration,
         ready: &mut ReadyDeque,
     ) -> Result<WatcherId> {
-        let slot = self.numbers.slot_of(fd).filter(|slot| !self.is_lost(*slot));
-        let slot = match slot.map(|slot| (slot, self.check_free(slot, half.role))) {
-            Some((slot, Ok(()))) => slot,
-            Some((slot, Err(taken))) if !self.outlived(slot, ready) => return Err(taken),
-            _ => self.take_slot(fd, half.mode),
+        let index = self.fd_index.get(fd).filter(|index| !self.is_known_lost(*index));
+        let index = match index.map(|index| (index, self.check_free(index, registration.role))) {
+            Some((index, Ok(()))) => index,
+            Some((index, Err(taken))) if !self.was_reused(index, ready) => return Err(taken),
+            _ => self.allocate(fd, registration.mode),
         };
-        let placed = self.place(slot, half).or_else(|error| {
+        let registered = self.insert(index, registration).or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
                 return Err(error);
             }
-            // The number is in use again, and the kernel has forgotten whose it was.
-            self.lose(slot, ready);
-            let slot = self.take_slot(fd, half.mode);
-            self.place(slot, half)
+            // The kernel dropped the old file's registration, and the number is in use again.
+            self.report_closed(index, ready);
+            let index = self.allocate(fd, registration.mode);
+            self.insert(index, registration)
         });
-        placed.map_err(|source| Error::Watch { operation: "watch", fd, source })
+        registered.map_err(|source| Error::Watch { operation: "watch", fd, source })
     }
 
-    fn place(&mut self, slot: u32, half: Registration) -> io::Result<WatcherId> {
-        let (role, at) = (half.role, half.role.half());
-        self.entries[slot as usize].halves[at] = Some(half);
-        let settled = self.settle(slot, false);
-        if settled.is_err() {
-            self.entries[slot as usize].halves[at] = None;
-            self.release_if_empty(slot);
+    fn insert(&mut self, index: u32, registration: Registration) -> io::Result<WatcherId> {
+        let (role, direction) = (registration.role, registration.role.direction());
+        self.entry(index).registrations[direction] = Some(registration);
+        let synced = self.sync_kernel(index, false);
+        if synced.is_err() {
+            self.entry(index).registrations[direction] = None;
+            self.release_if_empty(index);
         }
-        settled.map(|()| WatcherId::new(slot, role))
+        synced.map(|()| WatcherId::new(index, role))
     }
 
-    fn check_free(&self, slot: u32, role: Role) -> Result<()> {
-        let entry = &self.entries[slot as usize];
-        let whole = role == Role::Both;
+    fn check_free(&self, index: u32, role: Role) -> Result<()> {
+        let Some(entry) = self.entries.at(index) else { return Ok(()) };
+        let is_both = role == Role::Both;
         let taken = entry
-            .halves
+            .registrations
             .iter()
             .flatten()
-            .find(|half| whole || half.role == Role::Both || half.role == role);
+            .find(|other| is_both || other.role == Role::Both || other.role == role);
         match taken {
-            Some(half) => Err(Error::AlreadyWatched { fd: entry.fd, role: half.role.name() }),
+            Some(other) => Err(Error::AlreadyWatched { fd: entry.fd, role: other.role.name() }),
             None => Ok(()),
         }
     }
 
-    fn take_slot(&mut self, fd: RawFd, mode: TriggerMode) -> u32 {
-        let slot = match self.free.take(&self.entries) {
-            Some(slot) => {
-                let entry = &mut self.entries[slot as usize];
-                *entry = Entry::new(fd, entry.generation, mode);
-                slot
-            }
-            None => {
-                self.entries.push(Entry::new(fd, self.free.append(), mode));
-                self.entries.len() as u32 - 1
-            }
-        };
-        self.numbers.assign(fd, slot);
-        slot
+    fn allocate(&mut self, fd: RawFd, mode: TriggerMode) -> u32 {
+        let make = |_, generation| WatcherEntry::new(fd, generation, mode);
+        let (index, _) = self.entries.insert(make);
+        self.fd_index.set(fd, index);
+        index
     }
 
-    fn release_if_empty(&mut self, slot: u32) {
-        let entry = &mut self.entries[slot as usize];
-        if entry.halves.iter().any(Option::is_some) {
+    fn release_if_empty(&mut self, index: u32) {
+        let WatcherEntry { fd, generation, registrations, .. } = self.entry(index);
+        if registrations.iter().any(Option::is_some) {
             return;
         }
-        self.numbers.remove(entry.fd, slot); // It may have a new owner, see `outlived`.
-        // A slot whose generations are used up is retired.
-        if let Some(generation) = entry.generation.checked_add(1) {
-            entry.generation = generation;
-            entry.links = Some(self.free.links());
-            let capacity = self.entries.capacity();
-            self.free.add(&mut self.entries, slot);
-            if self.entries.capacity() < capacity {
-                self.numbers.shrink();
-            }
+        let (fd, generation, capacity) = (*fd, *generation, self.entries.capacity());
+        // Does nothing if a newer entry has the number, see `was_reused`.
+        self.fd_index.remove(fd, index);
+        self.entries.remove(index, generation);
+        if self.entries.capacity() < capacity {
+            self.fd_index.shrink();
         }
     }
 
-    /// Brings the kernel in line with the table; `rearm` also where nothing else changed.
-    fn settle(&mut self, slot: u32, rearm: bool) -> io::Result<()> {
-        let entry = &mut self.entries[slot as usize];
-        let (wanted, name) = (entry.wanted(), entry.name(slot));
-        if !self.process.is_current() {
-            (entry.registered, entry.token) = (wanted, name);
+    /// Returns the entry at an index of the table or of a valid [`WatcherId`].
+    fn entry(&mut self, index: u32) -> &mut WatcherEntry {
+        self.entries.at_mut(index).expect("the entry is in use")
+    }
+
+    /// Brings the kernel in line with the entry. With `rearm` it calls the kernel even if nothing
+    /// changed.
+    fn sync_kernel(&mut self, index: u32, rearm: bool) -> io::Result<()> {
+        let Watchers { selector, entries, process, .. } = self;
+        let entry = entries.at_mut(index).expect("the entry is in use");
+        let (wanted, token) = (entry.wanted(), entry.best_token(index));
+        if !process.is_current() {
+            (entry.registered, entry.token) = (wanted, token);
             return Ok(());
         }
-        let selector = &mut self.selector;
         match (entry.registered.is_empty(), wanted.is_empty()) {
-            (true, true) => entry.pause(),
-            (true, false) => selector.register(entry.fd, name, wanted, entry.mode)?,
+            (true, true) => entry.note_unregistered(),
+            (true, false) => selector.register(entry.fd, token, wanted, entry.mode)?,
             (false, true) => {
                 selector.deregister(entry.fd)?;
-                entry.pause();
+                entry.note_unregistered();
             }
-            (false, false) if !rearm && wanted == entry.registered && entry.is_called(name) => {
+            (false, false) if !rearm && wanted == entry.registered && entry.routes_to(token) => {
                 return Ok(());
             }
-            (false, false) => selector.reregister(entry.fd, name, wanted, entry.mode)?,
+            (false, false) => selector.reregister(entry.fd, token, wanted, entry.mode)?,
         }
-        (entry.registered, entry.token) = (wanted, name);
+        (entry.registered, entry.token) = (wanted, token);
         Ok(())
     }
 
-    /// Like [`settle`](Watchers::settle), but where the kernel does not know a borrowed fd, the number
-    /// is another file's by now, and that one is watched.
-    fn settle_borrowed(&mut self, slot: u32, rearm: bool) -> io::Result<()> {
-        let settled = self.settle(slot, rearm);
-        let entry = &mut self.entries[slot as usize];
-        match settled {
+    /// Like [`sync_kernel`](Watchers::sync_kernel), but registers a borrowed fd again if the kernel
+    /// does not know it: its number belongs to another file now.
+    fn sync_borrowed(&mut self, index: u32, rearm: bool) -> io::Result<()> {
+        let synced = self.sync_kernel(index, rearm);
+        let entry = self.entry(index);
+        match synced {
             Err(error) if error.kind() == io::ErrorKind::NotFound && entry.is_borrowed() => {
                 entry.registered = Interest::empty();
-                entry.rename();
-                self.settle(slot, false)
+                entry.renew_token();
+                self.sync_kernel(index, false)
             }
-            settled => settled,
+            synced => synced,
         }
     }
 
-    /// The half that `key` has at `watch`; none if it was removed, whoever has the place now.
-    fn half(&mut self, watch: WatcherId, key: Key) -> Option<&mut Registration> {
-        let entry = self.entries.get_mut(watch.slot() as usize)?;
-        entry.halves[watch.role().half()].as_mut().filter(|half| half.key == key)
+    /// Returns the registration `id` if it still belongs to the callback `key`.
+    fn registration(&mut self, id: WatcherId, key: Key) -> Option<&mut Registration> {
+        let entry = self.entries.at_mut(id.index())?;
+        entry.registrations[id.role().direction()].as_mut().filter(|other| other.key == key)
     }
 
-    /// Changes what a callback wants to be told; nothing pauses it. In the modes oneshot and edge
-    /// this re-arms. The kernel is asked even for the same interest if the fd is borrowed.
+    /// Changes a callback's interest; an empty interest pauses the callback. In the modes oneshot
+    /// and edge this re-arms the fd.
     pub(crate) fn set_interest(
         &mut self,
-        watch: WatcherId,
+        id: WatcherId,
         key: Key,
         interest: Interest,
         ready: &mut ReadyDeque,
     ) -> Result<()> {
-        let Some(half) = self.half(watch, key) else {
+        let Some(registration) = self.registration(id, key) else {
             return Err(Error::Gone { operation: "change the interest" });
         };
-        let before = std::mem::replace(&mut half.interest, interest);
-        let is_borrowed = half.ownership == FdOwnership::Borrowed;
-        let Entry { fd, mode, .. } = self.entries[watch.slot() as usize];
-        let settled = self.settle_borrowed(watch.slot(), is_borrowed || mode != TriggerMode::Level);
-        settled.map_err(|source| {
-            if let Some(half) = self.half(watch, key) {
-                half.interest = before;
+        let before = std::mem::replace(&mut registration.interest, interest);
+        // A borrowed fd may be another file by now, so the kernel is called even if the interest
+        // is the same.
+        let is_borrowed = registration.ownership == FdOwnership::Borrowed;
+        let WatcherEntry { fd, mode, .. } = *self.entry(id.index());
+        let synced = self.sync_borrowed(id.index(), is_borrowed || mode != TriggerMode::Level);
+        synced.map_err(|source| {
+            if let Some(registration) = self.registration(id, key) {
+                registration.interest = before;
             }
             if source.kind() == io::ErrorKind::NotFound || !fd::is_open(fd) {
-                self.lose(watch.slot(), ready);
+                self.report_closed(id.index(), ready);
             }
             Error::Watch { operation: "change the interest in", fd, source }
         })
     }
 
-    pub(crate) fn interest(&self, watch: WatcherId, key: Key) -> Interest {
-        let entry = self.entries.get(watch.slot() as usize);
-        let half = entry.and_then(|entry| entry.halves[watch.role().half()].as_ref());
-        half.filter(|half| half.key == key).map_or(Interest::empty(), |half| half.interest)
+    /// Returns the callback's interest; empty if the callback is paused or was removed.
+    pub(crate) fn interest(&self, id: WatcherId, key: Key) -> Interest {
+        let entry = self.entries.at(id.index());
+        let registration =
+            entry.and_then(|entry| entry.registrations[id.role().direction()].as_ref());
+        registration.filter(|other| other.key == key).map_or(Interest::empty(), |it| it.interest)
     }
 
-    /// Whether anything can be told to `key`: at its place, or at the writer's where that has
-    /// another fd.
-    pub(crate) fn is_wanted(&self, watch: WatcherId, key: Key) -> bool {
-        let of_key = |half: &&Registration| half.key == key && !half.interest.is_empty();
-        match watch.role() {
-            Role::Both | Role::Writer => !self.interest(watch, key).is_empty(),
-            Role::Reader if !self.interest(watch, key).is_empty() => true,
+    /// Returns true if any event can reach the callback `key`: through `id`, or through a second
+    /// registration on another fd, which a transport with two fds has.
+    pub(crate) fn is_wanted(&self, id: WatcherId, key: Key) -> bool {
+        let is_wanted = |other: &Registration| other.key == key && !other.interest.is_empty();
+        match id.role() {
+            Role::Both | Role::Writer => !self.interest(id, key).is_empty(),
+            Role::Reader if !self.interest(id, key).is_empty() => true,
             Role::Reader => {
-                self.entries.iter().any(|it| it.halves.iter().flatten().any(|half| of_key(&half)))
+                self.entries.iter().any(|(_, it)| it.registrations.iter().flatten().any(is_wanted))
             }
         }
     }
 
-    /// Gives the place of one callback to another one. In the modes oneshot and edge this re-arms:
-    /// what the old one was to be told, the new one is told.
+    /// Replaces the callback of a registration. In the modes oneshot and edge this re-arms the fd,
+    /// so that the new callback gets the events that the old one has not seen.
     pub(crate) fn replace_key(
         &mut self,
-        watch: WatcherId,
+        id: WatcherId,
         old: Key,
         new: Key,
         ready: &mut ReadyDeque,
     ) {
-        let Some(half) = self.half(watch, old) else { return };
-        half.key = new;
-        let Entry { registered, mode, .. } = self.entries[watch.slot() as usize];
+        let Some(registration) = self.registration(id, old) else { return };
+        registration.key = new;
+        let WatcherEntry { registered, mode, .. } = *self.entry(id.index());
         if !registered.is_empty()
-            && self.settle_borrowed(watch.slot(), mode != TriggerMode::Level).is_err()
+            && self.sync_borrowed(id.index(), mode != TriggerMode::Level).is_err()
         {
-            self.lose(watch.slot(), ready);
+            self.report_closed(id.index(), ready);
         }
     }
 
-    /// Ends watching for one callback. When it was the last one of its fd, the kernel forgets the
-    /// fd now.
-    pub(crate) fn remove(&mut self, watch: WatcherId, key: Key, ready: &mut ReadyDeque) {
-        if self.half(watch, key).is_none() {
+    /// Removes a callback's registration. If it was the last one of its fd, the kernel forgets the
+    /// fd before this returns.
+    pub(crate) fn remove(&mut self, id: WatcherId, key: Key, ready: &mut ReadyDeque) {
+        if self.registration(id, key).is_none() {
             return;
         }
-        let entry = &mut self.entries[watch.slot() as usize];
-        entry.halves[watch.role().half()] = None;
-        // What is not registered was paused, or it was lost: then the number may be a stranger's by
-        // now.
-        if !entry.registered.is_empty() && self.settle_borrowed(watch.slot(), false).is_err() {
-            // Only an fd that was closed before. Whoever shares it is told.
-            self.lose(watch.slot(), ready);
+        let entry = self.entry(id.index());
+        entry.registrations[id.role().direction()] = None;
+        // An fd that is not registered is paused or lost. If it is lost, its number may belong to
+        // another file, which must not be touched.
+        if !entry.registered.is_empty() && self.sync_borrowed(id.index(), false).is_err() {
+            // The fd was closed before. This also reaches the other callback of the fd.
+            self.report_closed(id.index(), ready);
         }
-        self.release_if_empty(watch.slot());
+        self.release_if_empty(id.index());
     }
 
-    /// Passes on that a call on the fd in the directions of `interest` would have blocked.
-    pub(crate) fn clear_readiness(&mut self, watch: WatcherId, key: Key, interest: Interest) {
-        if !self.selector.ignores_clear_readiness() && self.half(watch, key).is_some() {
-            let entry = &self.entries[watch.slot() as usize];
-            self.selector.clear_readiness(entry.fd, entry.registered & interest);
+    /// Reports to the selector that a call on the fd would have blocked in the directions of
+    /// `interest`.
+    pub(crate) fn clear_readiness(&mut self, id: WatcherId, key: Key, interest: Interest) {
+        if !self.selector.ignores_clear_readiness() && self.registration(id, key).is_some() {
+            let WatcherEntry { fd, registered, .. } = *self.entry(id.index());
+            self.selector.clear_readiness(fd, registered & interest);
         }
     }
 
-    /// What of `readiness` the callback wants to hear of now; its interest may have changed since
-    /// it was fed.
-    pub(crate) fn still_wanted(&self, watch: WatcherId, ready: Ready) -> Readiness {
-        visible(ready.readiness, self.interest(watch, ready.key))
+    /// Returns the part of a queued readiness that the callback wants now. Its interest may have
+    /// changed since the event was queued.
+    pub(crate) fn still_wanted(&self, id: WatcherId, ready: Ready) -> Readiness {
+        visible(ready.readiness, self.interest(id, ready.key))
     }
 
-    /// Feeds the handles of everything that is ready, reader before writer.
+    /// Queues the callbacks of all ready fds, the reader before the writer.
     ///
-    /// A callback that has the fd for itself is not looked up here, so it hears what the kernel
-    /// said, and not only what it asked for: see [`is_solicited`].
+    /// A callback that has the fd alone is not looked up here. Its readiness is queued as the
+    /// kernel reported it, without the mask of its interest: see [`is_solicited`].
     #[inline]
     pub(crate) fn feed(&self, events: &Events, ready: &mut ReadyDeque) -> FeedResult {
-        let mut fed = FeedResult::default();
+        let mut result = FeedResult::default();
         for Event { token, readiness } in events {
-            match Name::of(*token) {
-                _ if token.slot() >= FIRST_INTERNAL => fed.wakeups |= wakeup_bit(*token),
-                Name::One(key) => ready.feed(key, *readiness),
-                Name::Two { slot, generation } => match self.entries.get(slot as usize) {
-                    Some(entry) if entry.generation == generation => {
-                        entry.feed(*readiness, ready);
+            match EventTarget::of(*token) {
+                _ if token.slot() >= FIRST_INTERNAL => result.wakeups |= wakeup_bit(*token),
+                EventTarget::Callback(key) => ready.feed(key, *readiness),
+                EventTarget::Entry { index, generation } => {
+                    match self.entries.get(index, generation) {
+                        Some(entry) => entry.feed(*readiness, ready),
+                        None => result.unknown_tokens = true,
                     }
-                    _ => fed.unknown_tokens = true,
-                },
+                }
             }
         }
-        fed
+        result
     }
 
-    /// Whether an event is for a callback that is not `known`.
+    /// Returns true if an event is for a callback that is not `known`.
     #[cold]
     pub(crate) fn has_unknown_keys(events: &Events, known: impl Fn(Key) -> bool) -> bool {
-        events.into_iter().any(|Event { token, .. }| match Name::of(*token) {
-            Name::One(key) => token.slot() < FIRST_INTERNAL && !known(key),
-            Name::Two { .. } => false, // Seen when it was fed.
+        events.into_iter().any(|Event { token, .. }| match EventTarget::of(*token) {
+            EventTarget::Callback(key) => token.slot() < FIRST_INTERNAL && !known(key),
+            EventTarget::Entry { .. } => false, // `feed` has checked these.
         })
     }
 
-    /// Makes the kernel forget registrations that nobody can take back.
+    /// Replaces the kernel object by a new one with the registrations of the table.
     ///
     /// epoll registers the open file, not its number. If an fd is closed behind the loop's back
-    /// while a copy of it lives on (dup(2), a child), its events keep coming and `EPOLL_CTL_DEL`
-    /// has no number to name it by: epoll(7), "Questions and answers", 6. A fresh kernel object
-    /// with the registrations that are known is the only cure.
+    /// while a copy of it lives on (dup(2), a child), its events keep coming, and no number is left
+    /// for `EPOLL_CTL_DEL`: epoll(7), "Questions and answers", 6. Only a new kernel object ends
+    /// them.
     pub(crate) fn rebuild(&mut self, ready: &mut ReadyDeque) -> io::Result<()> {
         self.selector.reset()?;
         self.process = Process::current();
-        for (fd, token, mode) in &self.fixed {
+        for (fd, token, mode) in &self.internal {
             self.selector.register(*fd, *token, Interest::READABLE, *mode)?;
         }
-        for entry in &mut self.entries {
+        for entry in self.entries.iter_mut() {
             if !entry.registered.is_empty() {
-                let Entry { fd, token, registered, mode, .. } = *entry;
+                let WatcherEntry { fd, token, registered, mode, .. } = *entry;
                 if self.selector.register(fd, token, registered, mode).is_err() {
-                    entry.invalidate(ready);
+                    entry.report_closed(ready);
                 }
             }
         }

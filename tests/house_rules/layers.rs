@@ -5,8 +5,8 @@ use super::source::{Source, assert_none, is_word, sources, words};
 /// The modules, lowest layer first.
 const LAYERS: &[&[&str]] = &[
     &["log_text"],
-    &["error", "panic", "clock", "handle", "std_or_loom", "step_counter", "vacancy"],
-    &["ready", "soon_queue", "arena", "key_groups"],
+    &["error", "panic", "clock", "handle", "std_or_loom", "step_counter", "arena"],
+    &["ready", "soon_queue", "callbacks", "key_groups"],
     &["timers", "watchers", "inbox", "signals", "blocking"],
     &["event_loop"],
     &["task"],

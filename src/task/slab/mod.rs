@@ -3,12 +3,10 @@
 //! # Invariants
 //!
 //! * A key is never reused for a second value: a slot is retired after its last generation.
-//! * Memory is given back after a peak, see [`vacancy`](crate::vacancy).
+//! * Memory is given back after a peak, see [`free_list`](crate::arena::free_list).
 
-use std::mem;
-
+use crate::arena::{self, Arena};
 use crate::handle::Key;
-use crate::vacancy::{self, Links, Vacancies};
 
 #[cfg(all(not(loom), test))]
 mod tests;
@@ -42,119 +40,57 @@ impl KeyKind {
 }
 
 #[derive(Debug)]
-enum Entry<T> {
-    Taken {
-        generation: u32,
-        value: T,
-    },
-    /// `generation` is that of the next value.
-    Vacant {
-        generation: u32,
-        links: Links,
-    },
-    Retired,
+struct SlabEntry<T> {
+    generation: u32,
+    value: T,
 }
 
-impl<T> vacancy::Slot for Entry<T> {
-    #[inline]
-    fn links(&self) -> Option<Links> {
-        match self {
-            Entry::Vacant { links, .. } => Some(*links),
-            Entry::Taken { .. } | Entry::Retired => None,
-        }
-    }
-
-    #[inline]
-    fn set_next(&mut self, next: u32) {
-        if let Entry::Vacant { links, .. } = self {
-            links.next = next;
-        }
-    }
-
-    #[inline]
-    fn set_previous(&mut self, previous: u32) {
-        if let Entry::Vacant { links, .. } = self {
-            links.previous = previous;
-        }
-    }
+impl<T> arena::Entry for SlabEntry<T> {
+    const LIMIT: usize = SLOT as usize;
 
     #[inline]
     fn generation(&self) -> u32 {
-        match self {
-            Entry::Taken { generation, .. } | Entry::Vacant { generation, .. } => *generation,
-            Entry::Retired => u32::MAX,
-        }
+        self.generation
     }
 }
 
 /// Values of one kind, by key.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    /// The upper bits of all keys.
+    /// Upper bits of the keys.
     base: u32,
-    entries: Vec<Entry<T>>,
-    free: Vacancies,
+    arena: Arena<SlabEntry<T>>,
 }
 
 impl<T> Slab<T> {
     pub(crate) fn new(kind: KeyKind) -> Slab<T> {
-        let base = Key::TASK_BASE | (kind as u32) << SHIFT;
-        Slab { base, entries: Vec::new(), free: Vacancies::default() }
+        Slab { base: Key::TASK_BASE | (kind as u32) << SHIFT, arena: Arena::default() }
     }
 
     #[inline]
     pub(crate) fn insert(&mut self, value: T) -> Key {
-        let Some(slot) = self.free.take(&self.entries) else { return self.append(value) };
-        let entry = &mut self.entries[slot as usize];
-        let generation = vacancy::Slot::generation(entry);
-        *entry = Entry::Taken { generation, value };
-        Key { slot: self.base | slot, generation }
-    }
-
-    #[inline]
-    fn append(&mut self, value: T) -> Key {
-        let (slot, generation) = (self.entries.len(), self.free.append());
-        assert!(slot < SLOT as usize, "a loop can hold fewer than 2^29 values of a kind");
-        self.entries.push(Entry::Taken { generation, value });
-        Key { slot: self.base | slot as u32, generation }
+        let make = |_, generation| SlabEntry { generation, value };
+        let (index, generation) = self.arena.insert(make);
+        Key { slot: self.base | index, generation }
     }
 
     #[inline]
     pub(crate) fn get(&mut self, key: Key) -> Option<&mut T> {
-        match self.entries.get_mut((key.slot & SLOT) as usize)? {
-            Entry::Taken { generation, value } if *generation == key.generation => Some(value),
-            _ => None,
-        }
+        let entry = self.arena.get_mut(key.slot & SLOT, key.generation)?;
+        Some(&mut entry.value)
     }
 
     #[inline]
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
-        self.get(key)?;
-        let slot = key.slot & SLOT;
-        let entry = &mut self.entries[slot as usize];
-        let former = match key.generation.checked_add(1) {
-            Some(generation) => {
-                let links = self.free.links();
-                let former = mem::replace(entry, Entry::Vacant { generation, links });
-                self.free.add(&mut self.entries, slot);
-                former
-            }
-            None => mem::replace(entry, Entry::Retired),
-        };
-        match former {
-            Entry::Taken { value, .. } => Some(value),
-            Entry::Vacant { .. } | Entry::Retired => None,
-        }
+        self.arena.remove(key.slot & SLOT, key.generation).map(|entry| entry.value)
     }
 
     /// Returns the keys of all values.
     pub(crate) fn keys(&self) -> Vec<Key> {
-        let key = |(slot, entry): (u32, &Entry<T>)| match entry {
-            Entry::Taken { generation, .. } => {
-                Some(Key { slot: self.base | slot, generation: *generation })
-            }
-            Entry::Vacant { .. } | Entry::Retired => None,
+        let key = |(index, entry): (u32, &SlabEntry<T>)| Key {
+            slot: self.base | index,
+            generation: entry.generation,
         };
-        (0..).zip(&self.entries).filter_map(key).collect()
+        self.arena.iter().map(key).collect()
     }
 }

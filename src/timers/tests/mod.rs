@@ -2,8 +2,8 @@
 
 use super::queue::STEPS;
 use super::{NEVER, Timers};
+use crate::arena::free_list::KEPT;
 use crate::handle::Key;
-use crate::vacancy::KEPT;
 
 mod far_timers;
 mod model;

@@ -11,7 +11,7 @@
 //!
 //! * A key is never reused for a second task: a slot is retired after its last generation.
 //! * A free slot has a generation that no key has yet.
-//! * Memory is given back after a peak, see [`vacancy`](crate::vacancy).
+//! * Memory is given back after a peak, see [`free_list`](crate::arena::free_list).
 
 use std::panic::Location;
 use std::rc::Rc;
@@ -19,13 +19,13 @@ use std::sync::Arc;
 
 use super::spawn_sites::SpawnSites;
 use super::state::Flags;
+use crate::arena::free_list::{self, FreeList, Links};
 use crate::handle::Key;
 use crate::task::any_task::BoxedTask;
 use crate::task::cancel_region::Region;
 use crate::task::outcome::CancelReason;
 use crate::task::slab::{KeyKind, SLOT, Slab};
 use crate::task::waker::TaskWaker;
-use crate::vacancy::{self, Links, Vacancies};
 
 #[cfg(all(not(loom), test))]
 mod tests;
@@ -46,7 +46,7 @@ pub(super) struct TaskSlot {
 
 const _: () = assert!(size_of::<TaskSlot>() == 32);
 
-impl vacancy::Slot for TaskSlot {
+impl free_list::Slot for TaskSlot {
     #[inline]
     fn links(&self) -> Option<Links> {
         let is_listed = self.flags.contains(Flags::VACANT) && self.generation < u32::MAX;
@@ -181,7 +181,7 @@ pub(super) struct RemovedTask {
 /// The tasks of a loop, by key.
 pub(super) struct Table {
     slots: Vec<TaskSlot>,
-    vacant: Vacancies,
+    vacant: FreeList,
     rare: Slab<RareState>,
     sites: SpawnSites,
 }

@@ -1,0 +1,96 @@
+use std::panic::Location;
+use std::rc::Rc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::Callbacks;
+use crate::handle::Key;
+
+fn insert<C>(callbacks: &mut Callbacks<(), C>, callback: C) -> Key {
+    callbacks.insert((), Location::caller(), Some(callback))
+}
+
+#[test]
+fn an_old_key_does_not_find_the_next_callback() {
+    let mut callbacks = Callbacks::default();
+    let old = insert(&mut callbacks, "old");
+    assert!(callbacks.remove(old).is_some());
+    let new = insert(&mut callbacks, "new");
+    assert_eq!((new.slot, new.generation), (old.slot, old.generation + 1));
+    assert!(callbacks.get(old).is_none() && callbacks.remove(old).is_none());
+    assert_eq!(callbacks.put_back(old, "refused"), Some("refused"));
+    assert_eq!(callbacks.get(new).unwrap().callback, Some("new"));
+}
+
+#[test]
+fn a_reserved_slot_takes_one_callback() {
+    let mut callbacks = Callbacks::default();
+    let key = callbacks.insert((), Location::caller(), None);
+    assert_eq!(callbacks.put_back(key, 1), None);
+    // The slot is full, so a second callback is returned.
+    assert_eq!(callbacks.put_back(key, 2), Some(2));
+    assert_eq!(callbacks.get(key).unwrap().callback.take(), Some(1));
+    assert!(callbacks.remove(key).unwrap().callback.is_none());
+    assert_eq!(callbacks.put_back(key, 1), Some(1));
+}
+
+#[test]
+fn the_caller_drops_a_removed_callback() {
+    let mut callbacks = Callbacks::default();
+    let alive = Rc::new(());
+    let keys: Vec<Key> = (0..3).map(|_| insert(&mut callbacks, alive.clone())).collect();
+    let entry = callbacks.remove(keys[1]);
+    assert_eq!(Rc::strong_count(&alive), 4);
+    drop(entry);
+    assert_eq!(Rc::strong_count(&alive), 3);
+    drop(callbacks);
+    assert_eq!(Rc::strong_count(&alive), 1);
+}
+
+#[test]
+fn find_starts_at_a_slot_and_goes_round() {
+    let mut callbacks = Callbacks::default();
+    let keys: Vec<Key> = (0..4).map(|i| insert(&mut callbacks, i)).collect();
+    callbacks.remove(keys[2]);
+    let find = |from, wanted: u32| callbacks.find(from, |key, _| key.slot % wanted == 0);
+    assert_eq!([find(0, 1), find(1, 1), find(2, 1), find(9, 1)], [0, 1, 3, 0].map(Some));
+    assert_eq!(find(1, 2), Some(0));
+    assert_eq!(callbacks.find(0, |_, _| false), None);
+    assert_eq!(callbacks.keys(), [keys[0], keys[1], keys[3]]);
+}
+
+const CASES: u32 = if cfg!(miri) { 4 } else { 256 };
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: CASES,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn keys_are_never_used_again(
+        steps in vec((any::<bool>(), any::<Index>()), 0..100),
+    ) {
+        let mut callbacks = Callbacks::default();
+        let mut names: Vec<(Key, Option<usize>)> = Vec::new();
+        for (i, (inserts, at)) in steps.into_iter().enumerate() {
+            if inserts || names.is_empty() {
+                let key = insert(&mut callbacks, i);
+                prop_assert!(names.iter().all(|(other, _)| *other != key));
+                names.push((key, Some(i)));
+            } else {
+                let at = at.index(names.len());
+                let (key, value) = &mut names[at];
+                let removed = callbacks.remove(*key).and_then(|entry| entry.callback);
+                prop_assert_eq!(removed, value.take());
+            }
+            for (key, value) in &names {
+                let found = callbacks.get(*key).and_then(|entry| entry.callback);
+                prop_assert_eq!(found, *value);
+            }
+        }
+    }
+}
