@@ -114,6 +114,8 @@ pub fn begin(fd: BorrowedFd<'_>) -> io::Result<BlockingMode> {
         }
         _ if status(fd)? & libc::O_NONBLOCK != 0 => share(table, fd, &stat),
         libc::S_IFCHR if is_terminal(fd) => Ok(BlockingMode::Blocking),
+        // A listener that a supervisor passes as standard input gets the flag, or accept(2) would
+        // block.
         _ if is_standard(&stat) && !is_listener(fd) => Ok(BlockingMode::Blocking),
         libc::S_IFSOCK => change_nonblocking(fd, true).map(|_| BlockingMode::NonBlocking),
         _ => share(table, fd, &stat),
@@ -128,6 +130,8 @@ fn share(table: &Table, fd: RawFd, stat: &libc::stat) -> io::Result<BlockingMode
     if flags & libc::O_NONBLOCK != 0 && !files.contains_key(&file) {
         return Ok(BlockingMode::NonBlocking);
     }
+    // The count rises before the flag is set, so that the fast path of `begin` never takes the flag
+    // for one that the file had before.
     table.count.fetch_add(1, SeqCst);
     if let Err(error) = change_nonblocking(fd, true) {
         table.count.fetch_sub(1, SeqCst);

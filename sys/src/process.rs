@@ -77,6 +77,8 @@ fn cell() -> &'static AtomicU32 {
     let fresh = cleared_page().unwrap_or(&WITHOUT_PAGE);
     let placed =
         CELL.compare_exchange(ptr::null_mut(), ptr::from_ref(fresh).cast_mut(), SeqCst, SeqCst);
+    // Needed only without the page, and harmless with it: the handler stores the zero that the page
+    // already has.
     watch_forks();
     match placed {
         Ok(_) => fresh,
@@ -98,6 +100,7 @@ fn cleared_page() -> Option<&'static AtomicU32> {
         return None;
     }
     // SAFETY: the page has just been mapped, and nothing else refers to it.
+    // Refused before Linux 4.14, and by emulators.
     if unsafe { libc::madvise(page, SIZE, libc::MADV_WIPEONFORK) } != 0 {
         // SAFETY: as above.
         unsafe { libc::munmap(page, SIZE) };

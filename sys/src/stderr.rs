@@ -42,6 +42,7 @@ const FLAGS: libc::c_int = libc::MSG_DONTWAIT;
 pub fn write(line: &[u8]) -> io::Result<()> {
     let line = &line[..line.len().min(LINE)];
     let written = match send(line) {
+        // A socket needs no poll(2), so send(2) is tried first.
         Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => write_to_file(line)?,
         sent => sent?,
     };

@@ -70,6 +70,7 @@ pub(crate) fn retry_for<T>(
     wanted: Duration,
     mut wait: impl FnMut(Duration) -> io::Result<T>,
 ) -> io::Result<T> {
+    // Capped before the addition, which panics beyond the range of the clock.
     let deadline = Instant::now() + wanted.min(LONGEST);
     let mut left = wanted;
     loop {

@@ -132,6 +132,7 @@ impl Wakeup {
             WakeupKind::UserEvent => Means::UserEvent(selector.user_event(token)?),
             #[cfg(has_eventfd)]
             WakeupKind::Eventfd => {
+                // In edge mode no wakeup costs a read(2).
                 let mode =
                     if selector.has_edges() { TriggerMode::Edge } else { TriggerMode::Level };
                 Means::Eventfd { counter: eventfd()?, mode }
@@ -223,6 +224,8 @@ impl Wakeup {
             Means::Eventfd { counter, .. } => fd::replace(counter.as_fd(), eventfd()?),
             Means::Pipe { reader, writer } => {
                 let (new_reader, new_writer) = fd::pipe()?;
+                // Both new ends exist before the first is replaced, so only dup2(2) could still
+                // fail.
                 fd::replace(reader.as_fd(), new_reader)?;
                 fd::replace(writer.as_fd(), new_writer)
             }

@@ -190,7 +190,7 @@ fn w8_a_listener_ends_with_its_fd() {
         let seen = run_until_idle(&mut el);
         if reports_closed(kind) {
             // The number may belong to another file by now, so no call is made on it.
-            let why = "it was closed while it was watched";
+            let why = "the listener was closed while the loop watched it";
             let [report] = &seen[..] else { panic!("{kind}: {seen:?}") };
             assert!(report.contains(&format!("fd {NUMBER}")) && report.ends_with(why), "{report}");
         } else {

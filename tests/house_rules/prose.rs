@@ -12,7 +12,7 @@ use super::source::{Comment, Source, sources};
 
 /// The areas: the beginning of their paths, the number of doc comments that may begin with a
 /// forbidden word, and of other hits. A number may only become smaller.
-const LIMITS: &[(&str, usize, usize)] = &[("src/", 290, 709), ("sys/src/", 75, 292), ("", 0, 0)];
+const LIMITS: &[(&str, usize, usize)] = &[("src/", 290, 709), ("sys/src/", 0, 16), ("", 0, 0)];
 
 /// Lines that a failure shows of an area. `prose_report` shows all.
 const SHOWN: usize = 60;

@@ -15,7 +15,6 @@ const EXHAUSTIVE: &[(&str, &str)] = &[
     ("TaskEnding", "F1: a task ends in three ways"),
     ("TriggerMode", "a custom selector must implement each"),
     ("Address", "users match both families"),
-    ("BlockingMode", "mainspring must handle each behaviour"),
     ("FileKind", "in a private module"),
     ("Filter", "in a private module"),
     ("SelectorChoice", "not yet decided"),

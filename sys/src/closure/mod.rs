@@ -40,6 +40,9 @@ impl Storage for Inline1 {}
 impl Storage for Inline3 {}
 
 /// Takes the closure out of its storage. Calls it if there are arguments, otherwise drops it.
+///
+/// One function for both keeps a closure at its storage and one pointer; a vtable costs another
+/// load.
 type Take<P, A, B, R> = unsafe fn(*mut P, Option<(&A, &mut B)>) -> Option<R>;
 
 /// A closure that is called once, with an `&A` and a `&mut B`.

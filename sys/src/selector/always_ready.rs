@@ -107,6 +107,7 @@ impl AlwaysReady {
             readiness: (entry.kernel_interest() & DIRECTIONS).into(),
         }));
         self.table.keep_least_recent(&mut self.ready, room);
+        // Only files that are reported now are checked: one system call for each.
         for ready in &mut self.ready {
             if !is_open(self.table.entries()[ready.at].fd) {
                 ready.readiness = Readiness::INVALID;

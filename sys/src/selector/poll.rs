@@ -83,6 +83,7 @@ impl Poll {
         self.ready.clear();
         self.ready.extend(
             marked
+                // The scan ends after `count` marks, which poll(2) has counted.
                 .take(count)
                 .map(|(at, polled)| Ready {
                     at,
@@ -123,6 +124,7 @@ impl Selector for Poll {
     fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
         let found = self.table.check(fd);
         if let Some(at) = self.table.remove(fd) {
+            // Like `Registrations::remove`, so that both lists stay parallel.
             self.polled.swap_remove(at);
             if is_mostly_vacant(&self.polled) {
                 shrink(&mut self.polled);

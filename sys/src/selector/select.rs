@@ -70,6 +70,7 @@ impl Select {
                 return Ok(());
             }
             Ok(_) => self.poll_candidates(sets, data_only)?,
+            // A closed fd makes every later wait fail, so it must be found and disarmed.
             Err(error) if error.raw_os_error() == Some(libc::EBADF) => self.find_closed(),
             Err(error) => return Err(error),
         }

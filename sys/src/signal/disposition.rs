@@ -104,8 +104,10 @@ impl Watched {
         // A chain that is too long ends here: its next handler might be one of ours.
         let is_too_long = self.before.len() > level;
         let previous = |action| if is_too_long { None } else { Previous::of(action) };
+        // Set before our handler is installed, because it may run at once.
         chain::set(level, self.signal, previous(&installed), leaked);
         let before = exchange(self.signal, &ours(level)?)?;
+        // Other code may have installed another handler since `current`.
         chain::set(level, self.signal, previous(&before), leaked);
         self.before.truncate(level);
         self.before.push(before);

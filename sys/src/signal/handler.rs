@@ -73,6 +73,7 @@ impl Mailbox {
         };
         let fresh: &'static mut Mailbox = Box::leak(Box::new(fresh));
         let fresh = ptr::from_mut(fresh);
+        // Published last: from now on a handler may read the mailbox.
         NEWEST.store(fresh, SeqCst);
         // SAFETY: the mailbox was leaked, so it is never freed, and it is only changed through
         // atomics.

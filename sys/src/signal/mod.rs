@@ -119,6 +119,7 @@ impl Subscription {
         if !self.mailbox.is_wanted(signal) {
             return Ok(false);
         }
+        // The bit is cleared last. The other way round, our handler would drop a signal in between.
         let restored = disposition::unwatch(signal);
         self.mailbox.unwant(signal);
         restored.map(|()| true)
@@ -130,6 +131,7 @@ impl Subscription {
     ///
     /// The wakeup descriptor cannot be read. The signals stay pending.
     pub fn drain(&mut self) -> io::Result<Drain> {
+        // Drained before the signals are taken: a signal in between wakes the loop again.
         self.wakeup.drain()?;
         Ok(Drain(self.mailbox.take()))
     }
@@ -157,6 +159,7 @@ impl Subscription {
     ///
     /// Those of creating a descriptor; then nothing has changed.
     pub fn after_fork(&mut self) -> io::Result<()> {
+        // No handler may write to the old descriptors while they are replaced.
         self.mailbox.detach();
         let renewed = self.wakeup.after_fork();
         if renewed.is_ok() {

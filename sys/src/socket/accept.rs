@@ -223,6 +223,7 @@ impl ReserveFd {
     /// Those of [`accept`]. `Capacity` if another thread has taken the released descriptor.
     pub fn accept_and_close(&mut self, listener: impl AsFd) -> Result<Address, AcceptError> {
         self.refill(&listener)?;
+        // Released right before the call, so that it gets the number that becomes free.
         self.release();
         let from = accept(&listener).map(|(_closed_when_dropped, from)| from);
         // If this fails, the next call tries again and returns the error.

@@ -77,6 +77,7 @@ pub fn set_keepalive_times(socket: impl AsFd, times: &KeepaliveTimes) -> io::Res
     let interval = times.interval.map(|time| seconds("interval", time)).transpose()?;
     let count = times.count.map(|count| positive("count", u128::from(count))).transpose()?;
     set_keepalive_values(socket, [idle, interval, count])?;
+    // Turned on last, so that the first probe already follows the new times.
     set_keepalive(socket, true)
 }
 

@@ -160,6 +160,7 @@ fn remove_stale(path: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     let Some(now) = lstat(path)? else { return Ok(true) };
+    // Another process may have replaced the file during the check (without flock(2)).
     if identity(&now) != identity(&found) {
         return Ok(false);
     }

@@ -147,6 +147,7 @@ impl<K: Kernel> Selector for Kqueue<K> {
         match (self.table.get(fd), always_ready) {
             (None, _) if !self.always.has(fd) => Err(io::ErrorKind::NotFound.into()),
             (None, Some(ready)) => check_found(self.always.change(fd, token, ready, mode)),
+            // The number has a file that never blocks now: it moves from the kernel to `always`.
             (Some(_), Some(ready)) => {
                 self.deregister(fd)?;
                 self.always.insert(fd, token, ready, mode)
@@ -177,6 +178,7 @@ impl<K: Kernel> Selector for Kqueue<K> {
 
     fn select(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
+        // A file in `always` is ready at once, so the wait must not sleep.
         let timeout = if self.always.is_ready() { Some(Duration::ZERO) } else { timeout };
         if !self.always.is_empty() {
             self.always.report(events, |fd| self.kernel.kind(fd).is_ok());

@@ -57,6 +57,7 @@ impl Kernel for System {
     ) -> io::Result<()> {
         let room = room.min(libc::c_int::MAX as usize);
         events.clear();
+        // The kernel writes into spare capacity, so no event is initialized twice.
         events.reserve(room);
         let timeout = timeout.map(timespec);
         let until = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
