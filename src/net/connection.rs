@@ -41,33 +41,6 @@ fn unless_retry(error: Error) -> CallResult {
 }
 
 impl<P> Connection<P> {
-    /// Reads input and passes it to the protocol. Returns the readiness that is left.
-    #[inline]
-    fn run<S>(
-        &mut self,
-        el: &LoopHandle<S>,
-        state: &mut S,
-        readiness: Readiness,
-    ) -> (Readiness, CallResult)
-    where
-        P: Protocol<S>,
-    {
-        if !self.transport.begin_run(readiness) {
-            match self.begin_other_run(el, state, readiness) {
-                Ok(true) => {}
-                Ok(false) => return (readiness, Ok(())),
-                Err(error) => return (readiness, Err(error)),
-            }
-        }
-        let Connection { transport: conn, protocol, .. } = self;
-        let received = conn.receive(el.core(), |data| match data {
-            [] => retry_is_ok(protocol.eof_received(el, state, conn)),
-            data => retry_is_ok(protocol.data_received(el, state, conn, data)),
-        });
-        // An event is read once, even if the connection lingers from now on.
-        (readiness - Readiness::READABLE, received)
-    }
-
     /// Begins a run with more to do than reading. Returns true if there is input to read.
     #[inline(never)]
     fn begin_other_run<S>(
@@ -170,11 +143,25 @@ impl<P> Connection<P> {
 
 impl<S, P: Protocol<S>> Repeat<S> for Connection<P> {
     #[inline]
-    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow {
-        let (readiness, result) = self.run(el, state, readiness);
-        if result.is_ok() && self.transport.end_plain_run() {
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, mut readiness: Readiness) -> Flow {
+        // Dereferenced once: each `Rc<dyn ..>` costs the computation of an offset.
+        let mut shared = self.transport.state();
+        if !shared.begin_run(readiness) {
+            match self.begin_other_run(el, state, readiness) {
+                Ok(true) => shared = self.transport.state(),
+                other => return self.end_other_run(el, state, readiness, other.map(drop)),
+            }
+        }
+        let (conn, protocol) = (&self.transport, &mut self.protocol);
+        let result = shared.receive(el.core(), |data| match data {
+            [] => retry_is_ok(protocol.eof_received(el, state, conn)),
+            data => retry_is_ok(protocol.data_received(el, state, conn, data)),
+        });
+        if result.is_ok() && shared.end_plain_run() {
             return KEEP;
         }
+        // An event is read once, even if the connection lingers from now on.
+        readiness -= Readiness::READABLE;
         self.end_other_run(el, state, readiness, result)
     }
 }

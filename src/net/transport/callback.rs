@@ -27,6 +27,29 @@ pub(crate) enum WaterMark {
 }
 
 impl TransportState<dyn StreamCell> {
+    /// Begins a run of the callback. Returns true in the plain case: there is input, and nothing
+    /// else to do before it is read. This one test of the flags is all that most events need.
+    #[inline]
+    pub(crate) fn begin_run(&self, readiness: Readiness) -> bool {
+        let flags = self.flags.get();
+        self.flags.set(flags.union(Flags::RUNNING));
+        readiness == Readiness::READABLE && !flags.intersects(Flags::SLOW_START)
+    }
+
+    /// Ends a run without anything left to do. Returns false, and changes nothing, if the run must
+    /// [continue with the output](super::Transport::continue_output) or is the last one.
+    #[inline]
+    pub(crate) fn end_plain_run(&self) -> bool {
+        let flags = self.flags.get();
+        if flags.intersects(Flags::SLOW_END) {
+            return false;
+        }
+        self.flags.set(flags.difference(Flags::RUNNING));
+        #[cfg(debug_assertions)]
+        self.verify();
+        true
+    }
+
     /// Returns true if the callback must run again although no event comes.
     fn has_more_to_do(&self) -> bool {
         self.has(Flags::MAYBE_READABLE | Flags::UNANNOUNCED)
@@ -50,6 +73,12 @@ impl TransportState<dyn StreamCell> {
 }
 
 impl Transport {
+    /// Returns the shared state, for the runs of the callback.
+    #[inline]
+    pub(crate) fn state(&self) -> &TransportState<dyn StreamCell> {
+        &self.state
+    }
+
     /// Returns true for TCP. Its reads stop short only where the kernel reports it: at urgent data
     /// and before the end. Reads of Unix sockets also stop short at passed descriptors.
     pub(crate) fn is_tcp(&self) -> bool {
@@ -89,15 +118,6 @@ impl Transport {
         Ok(reading)
     }
 
-    /// Begins a run of the callback. Returns true in the plain case: there is input, and nothing
-    /// else to do before it is read. This one test of the flags is all that most events need.
-    #[inline]
-    pub(crate) fn begin_run(&self, readiness: Readiness) -> bool {
-        let flags = self.state.flags.get();
-        self.state.flags.set(flags.union(Flags::RUNNING));
-        readiness == Readiness::READABLE && !flags.intersects(Flags::SLOW_START)
-    }
-
     /// Continues the beginning of a run that is not plain. Returns true if `connection_made` was
     /// not called yet.
     ///
@@ -125,20 +145,6 @@ impl Transport {
     pub(crate) fn announce(&self) {
         self.state.set(Flags::UNANNOUNCED);
         self.state.feed();
-    }
-
-    /// Ends a run without anything left to do. Returns false, and changes nothing, if the run must
-    /// [continue with the output](Transport::continue_output) or is the last one.
-    #[inline]
-    pub(crate) fn end_plain_run(&self) -> bool {
-        let flags = self.state.flags.get();
-        if flags.intersects(Flags::SLOW_END) {
-            return false;
-        }
-        self.state.flags.set(flags.difference(Flags::RUNNING));
-        #[cfg(debug_assertions)]
-        self.state.verify();
-        true
     }
 
     /// Ends a run. A callback of the water marks may itself have crossed one, which the next tick

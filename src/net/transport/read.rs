@@ -41,7 +41,9 @@ impl Transport {
         }
         has_input
     }
+}
 
+impl TransportState<dyn StreamCell> {
     /// Reads into the loop's buffer and passes the input to `hand_over`, until a read is the last
     /// one: a short read, or if reads may stop short for other reasons, a read that would block.
     #[inline]
@@ -50,32 +52,29 @@ impl Transport {
         core: &LoopCore,
         mut hand_over: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let state = &*self.state;
         let mut buffer = ReadBuffer::of(core);
         let mut so_far = ReadCount::default();
         loop {
-            let count = match state.stream.read(&mut buffer) {
-                Ok(count @ 1..) if !state.has(Flags::SLOW_READ) => count,
-                other => match state.check_read(other, buffer.len()) {
+            let count = match self.stream.read(&mut buffer) {
+                Ok(count @ 1..) if !self.has(Flags::SLOW_READ) => count,
+                other => match self.check_read(other, buffer.len()) {
                     Some(count) => count,
                     None => return Ok(()),
                 },
             };
             hand_over(&buffer[..count])?;
             if count == 0 {
-                state.end_if_over();
+                self.end_if_over();
                 // After the end: most connections are over by now, and no longer watched.
-                state.sync_interest();
+                self.sync_interest();
             }
-            let is_last = count < buffer.len() && !state.has(Flags::MAYBE_READABLE);
-            if is_last || !state.continues_reading(&mut so_far, count) {
+            let is_last = count < buffer.len() && !self.has(Flags::MAYBE_READABLE);
+            if is_last || !self.continues_reading(&mut so_far, count) {
                 return Ok(());
             }
         }
     }
-}
 
-impl TransportState<dyn StreamCell> {
     /// Checks the result of a read if it is not plain: no bytes, an error, or one of the flags
     /// `SLOW_READ`. Returns the number of bytes to deliver, 0 for end of file, or None.
     #[cold]
