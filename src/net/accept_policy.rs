@@ -11,16 +11,16 @@
 //!
 //! # Limit of descriptors
 //!
-//! When descriptors run out, the listener backs off for [`BACKOFF`]. If it still cannot accept after
-//! a backoff, a few clients are turned away with the reserve descriptor: they read end of file
-//! instead of waiting, and the backlog advances.
+//! When descriptors run out, the listener backs off for [`BACKOFF`]. If it still cannot accept
+//! after a backoff, a few clients are turned away with the reserve descriptor. They read end of
+//! file instead of waiting, and the backlog advances.
 //!
 //! # Failures in a row
 //!
-//! accept(2) can fail every time and leave the connection in the backlog, so that the listener stays
-//! ready: EPERM of a seccomp or BPF filter. Or no accepted connection can be registered: select(2)
-//! beyond its highest descriptor, epoll at its limit of watches. After [`FAILURES`] in a row the
-//! listener backs off as well, but turns no client away.
+//! accept(2) can fail every time and leave the connection in the backlog, so that the listener
+//! stays ready: EPERM of a seccomp or BPF filter. Or no accepted connection can be registered:
+//! select(2) beyond its highest descriptor, epoll at its limit of watches. After [`FAILURES`] in a
+//! row the listener backs off as well, but turns no client away.
 //!
 //! # Incidents
 //!

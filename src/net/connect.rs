@@ -16,8 +16,8 @@ pub(super) fn begin(local: Option<&Address>, remote: &Address) -> io::Result<Con
     }
 }
 
-/// Returns the outcome of an attempt after its socket became writable: `WouldBlock` if it is still in
-/// progress.
+/// Returns the outcome of an attempt after its socket became writable: `WouldBlock` if it is still
+/// in progress.
 pub(super) fn finish(socket: impl AsFd) -> io::Result<()> {
     match socket::finish_connect(socket)? {
         true => Ok(()),

@@ -58,8 +58,8 @@ use crate::error::{Error, Result};
 /// # Idle limit
 ///
 /// Put a [`timeout`](crate::timeout) around each read, to end the connection of a client that sends
-/// nothing. A read that is dropped has lost no byte. Put one around each write, to end the connection
-/// of a client that reads nothing. Dropping the stream makes room for the next client.
+/// nothing. A read that is dropped has lost no byte. Put one around each write, to end the
+/// connection of a client that reads nothing. Dropping the stream makes room for the next client.
 ///
 /// ```
 /// use mainspring::net::{TcpListener, TcpStream};
@@ -152,7 +152,7 @@ impl TcpListener {
     /// Accepts a connection, and returns it with the address of its peer.
     ///
     /// At the [limit of connections](TcpListener::set_max_connections) this waits for the end of
-    /// one. At the limit of descriptors it waits as well: clients that cannot be accepted for long
+    /// one. At the limit of descriptors it waits as well. Clients that cannot be accepted for long
     /// are turned away, and the first time is reported to the [exception
     /// handler](crate::LoopHandle::set_exception_handler). An error of a single connection is
     /// skipped.
@@ -189,9 +189,9 @@ impl TcpListener {
     /// client. Default: `usize::MAX`, which is no limit.
     ///
     /// A stream counts from `accept` until it is dropped, or until
-    /// [`into_socket`](crate::net::TcpStream::into_socket) takes it out of the loop. Halves count as
-    /// one stream until both are dropped. A limit below the number of open streams closes none of
-    /// them.
+    /// [`into_socket`](crate::net::TcpStream::into_socket) takes it out of the loop. Halves count
+    /// as one stream until both are dropped. A limit below the number of open streams closes none
+    /// of them.
     ///
     /// ```
     /// use mainspring::net::{TcpListener, TcpStream};

@@ -97,8 +97,8 @@ impl UnixDatagram {
 
     /// Sends a datagram to the socket at `address`.
     ///
-    /// While the receiver is full, this tries again after pauses of 1 to 64 ms: no kernel reports the
-    /// room of a receiver to a sender that is not connected to it.
+    /// While the receiver is full, this tries again after pauses of 1 to 64 ms. No kernel reports
+    /// the room of a receiver to a sender that is not connected to it.
     ///
     /// ```
     /// use mainspring::{EventLoop, net::UnixDatagram};

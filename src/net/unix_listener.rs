@@ -90,8 +90,8 @@ impl UnixListener {
     /// Sets the limit of accepted streams that are open, like
     /// [`TcpListener::set_max_connections`](crate::net::TcpListener::set_max_connections).
     ///
-    /// If the backlog is full too, connect(2) fails with ECONNREFUSED on the BSDs. On Linux it waits,
-    /// or fails with EAGAIN if the client's socket is non-blocking.
+    /// If the backlog is full too, connect(2) fails with ECONNREFUSED on the BSDs. On Linux it
+    /// waits, or fails with EAGAIN if the client's socket is non-blocking.
     ///
     /// ```
     /// use mainspring::net::{UnixListener, UnixStream};

@@ -16,8 +16,8 @@ pub(super) const WATER_MARKS: (u32, u32) = (16 * 1024, 64 * 1024);
 /// default; without a limit a peer that keeps sending would delay the error without end.
 const LAST_BYTES: usize = 64 * 1024 * 1024;
 
-/// Fields that most connections never use. Their box is allocated for the first queue, error or time
-/// limit, so that an idle connection stays small.
+/// Fields that most connections never use. Their box is allocated for the first queue, error or
+/// time limit, so that an idle connection stays small.
 pub(super) struct Extra {
     /// The low and the high water mark, in bytes.
     pub(super) water_marks: Cell<(u32, u32)>,

@@ -20,8 +20,8 @@
 //! * Bytes are written in the order of the `write` calls: nothing is written directly while others
 //!   are queued.
 //! * After `DONE` is set nothing is read or written; `connection_lost` follows.
-//! * While a stream with edges has the interest to read, one of three is true: a read has found
-//!   nothing more, an event will come, or `MAYBE_READABLE` is set and the callback is queued.
+//! * While a stream with edges has the interest to read, one of three is true. A read has found
+//!   nothing more, or an event will come, or `MAYBE_READABLE` is set and the callback is queued.
 //! * There is a timer while `LINGERING` is set and `DONE` is not.
 //! * The flags are in a legal combination, see the table in `flags.rs`.
 

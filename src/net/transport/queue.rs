@@ -119,8 +119,8 @@ impl TransportState<dyn StreamCell> {
     }
 
     fn flush_queue(&self) {
-        // The queue is taken out, and `QUEUED` stays set: a nested write of a user-defined stream is
-        // queued, and comes after the bytes that are left here.
+        // The queue is taken out, and `QUEUED` stays set. So a nested write of a user-defined
+        // stream is queued, and comes after the bytes that are left here.
         let extra = self.extra();
         let mut queue = extra.queue.take();
         let (front, back) = queue.as_slices();

@@ -45,7 +45,8 @@ impl Transport {
 
 impl TransportState<dyn StreamCell> {
     /// Reads into the loop's buffer and passes the input to `hand_over`, until a read is the last
-    /// one: a short read, or if reads may stop short for other reasons, a read that would block.
+    /// one. That is a short read, or if reads may stop short for other reasons, a read that would
+    /// block.
     #[inline]
     pub(crate) fn receive<E>(
         &self,
@@ -147,8 +148,8 @@ impl TransportState<dyn StreamCell> {
         self.set(Flags::READ_MARKED);
     }
 
-    /// Returns the low byte of the tick. A mark from 256 ticks ago looks like one of this tick, which
-    /// delays the input by one tick.
+    /// Returns the low byte of the tick. A mark from 256 ticks ago looks like one of this tick,
+    /// which delays the input by one tick.
     fn tick_mark(&self) -> u8 {
         self.core.tick.get() as u8
     }

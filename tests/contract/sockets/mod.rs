@@ -6,4 +6,5 @@ mod datagrams;
 mod happy_eyeballs;
 mod name_lookup;
 mod socket_calls;
+mod socket_table;
 mod task_sockets;
