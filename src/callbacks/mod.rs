@@ -77,18 +77,6 @@ impl<O, C> Callbacks<O, C> {
         self.arena.get_mut(key.slot, key.generation)
     }
 
-    /// Puts a callback into its reserved slot. Returns the callback if that slot was removed or is
-    /// not empty.
-    pub(crate) fn put_back(&mut self, key: Key, callback: C) -> Option<C> {
-        match self.get(key) {
-            Some(entry) if entry.callback.is_none() => {
-                entry.callback = Some(callback);
-                None
-            }
-            _ => Some(callback),
-        }
-    }
-
     #[inline]
     pub(crate) fn remove(&mut self, key: Key) -> Option<CallbackEntry<O, C>> {
         self.arena.remove(key.slot, key.generation)

@@ -1,7 +1,7 @@
-//! The ready deque: handles that are due, in order.
+//! The ready deque: keys of handles that are due, in order.
 //!
-//! Sources feed it, the loop runs it. It holds keys, never closures, so to cancel is to empty a
-//! slot elsewhere; the key that is left behind here misses.
+//! Sources feed it and the loop runs it. It holds keys, never closures. Cancelling a callback empties
+//! its slot in the arena; the key that stays behind here no longer matches.
 
 use std::mem;
 
@@ -12,7 +12,7 @@ use crate::handle::Key;
 #[cfg(test)]
 mod tests;
 
-/// A handle that is due, and what its fd is ready for (empty if it has none).
+/// A handle that is due, and the readiness of its fd (empty for any other source).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ready {
     pub(crate) key: Key,
@@ -21,19 +21,20 @@ pub(crate) struct Ready {
 
 /// Handles that are due, first in, first out.
 ///
-/// What is taken out of the front leaves its place when all of it is out: each batch runs to its
-/// end, so a list and a position do, and cost less than a ring.
+/// Popped handles keep their places until the last one is popped: each batch runs to its end, so a
+/// `Vec` and a position suffice, and cost less than a ring buffer.
 #[derive(Debug, Default)]
 pub(crate) struct ReadyDeque {
     handles: Vec<Ready>,
-    /// How many handles at the front are out.
-    out: usize,
+    /// Number of handles at the front that were popped.
+    popped: usize,
 }
 
-/// Capacity that an empty deque keeps; what a burst took beyond that is given back.
+/// Number of handles for which an empty deque keeps its memory. A larger burst gives it back.
 const KEEP: usize = 16 * 1024;
 
 impl ReadyDeque {
+    /// Appends a handle.
     #[inline]
     pub(crate) fn feed(&mut self, key: Key, readiness: Readiness) {
         self.handles.push(Ready { key, readiness });
@@ -46,31 +47,32 @@ impl ReadyDeque {
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.handles.len() - self.out
+        self.handles.len() - self.popped
     }
 
+    /// Removes and returns the handle at the front.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Ready> {
-        let Some(Ready { key, readiness }) = self.handles.get(self.out) else {
+        let Some(Ready { key, readiness }) = self.handles.get(self.popped) else {
             self.clear();
             return None;
         };
-        self.out += 1;
+        self.popped += 1;
         Some(Ready { key: *key, readiness: *readiness })
     }
 
-    /// Begins a batch: all that is due goes into the empty `batch`, in exchange for its memory. What
-    /// is fed from now on waits for the next one.
+    /// Begins a batch: moves all handles into the empty `batch`, in exchange for its memory. Handles
+    /// that are fed later wait for the next batch.
     #[inline]
     pub(crate) fn take_batch(&mut self, batch: &mut ReadyDeque) {
         if batch.handles.capacity() > KEEP {
             batch.handles = Vec::new();
         }
-        batch.clear(); // A panic in its last turn has kept the batch from its end.
+        batch.clear(); // If its last handle panicked, `pop` has not cleared it.
         mem::swap(self, batch);
     }
 
-    /// Puts back what is left of a batch that a panic has ended: it comes first in the next one.
+    /// Puts the rest of an interrupted batch back, in front of everything that was fed since.
     pub(crate) fn put_back(&mut self, batch: &mut ReadyDeque) {
         batch.handles.append(&mut self.handles);
         mem::swap(self, batch);
@@ -79,6 +81,6 @@ impl ReadyDeque {
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.handles.clear();
-        self.out = 0;
+        self.popped = 0;
     }
 }

@@ -20,7 +20,7 @@ fn slots(mut batch: ReadyDeque) -> Vec<u32> {
 }
 
 #[test]
-fn first_in_is_first_out() {
+fn handles_are_popped_in_the_order_of_feeding() {
     let mut ready = ReadyDeque::default();
     feed(&mut ready, 0..10);
     ready.feed(Key { slot: 10, generation: 0 }, Readiness::READABLE);
@@ -32,7 +32,7 @@ fn first_in_is_first_out() {
 }
 
 #[test]
-fn a_batch_is_what_was_there_when_it_began() {
+fn a_batch_is_fixed_when_it_begins() {
     let mut ready = ReadyDeque::default();
     feed(&mut ready, 0..3);
     let batch = batch_of(&mut ready);
@@ -42,7 +42,7 @@ fn a_batch_is_what_was_there_when_it_began() {
 }
 
 #[test]
-fn what_is_left_of_a_batch_comes_first_in_the_next() {
+fn the_rest_of_a_batch_comes_first_in_the_next() {
     let mut ready = ReadyDeque::default();
     feed(&mut ready, 0..4);
     let mut batch = batch_of(&mut ready);

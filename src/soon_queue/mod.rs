@@ -1,12 +1,12 @@
-//! Callbacks that wait for nothing but their turn, in the order in which they were queued.
+//! The queue of `call_soon`: closures that run in the next tick, in order.
 //!
-//! They run in that order as well, so they need no arena: each has the next number of a row for a
-//! key, and whose turn it is stands in front.
+//! They run in insertion order, so a queue is enough, without an arena: a key is a sequence number,
+//! and the front is always the next one to run.
 //!
 //! # Invariants
 //!
-//! * A key is one number of the row. There are 2^62 of them, so none is given twice.
-//! * Each place has its key in the ready deque, and they are in the same order there.
+//! * Keys are consecutive numbers. There are 2^62 of them, so none is used twice.
+//! * Each entry has its key in the ready deque, in the same order.
 
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
@@ -17,46 +17,47 @@ use crate::handle::Key;
 #[cfg(test)]
 mod tests;
 
-/// A callback, and where it was queued.
+/// A closure, and the place where it was queued.
 pub(crate) type Queued<C> = (C, &'static Location<'static>);
 
-/// Empty if the callback was cancelled.
+/// `None` if the closure was cancelled.
 ///
-/// If it had to be dropped when the row cannot grow, a callback would be written to memory before it
-/// is queued, and read again: a quarter of what it costs to queue one and to run it.
+/// `ManuallyDrop`, so that `push_back` needs no unwind path. With one, the compiler spills the
+/// closure to the stack before each push: 25 % of a `call_soon`.
 type Entry<C> = ManuallyDrop<Option<Queued<C>>>;
 
-/// Callbacks by number.
+/// Closures by sequence number.
 #[derive(Debug)]
 pub(crate) struct SoonQueue<C> {
-    places: VecDeque<Entry<C>>,
-    /// The number of the first place.
+    entries: VecDeque<Entry<C>>,
+    /// Sequence number of the front entry.
     first: u64,
 }
 
-/// Capacity that an empty row keeps; what a burst took beyond that is given back.
+/// Number of entries for which an empty queue keeps its memory. A larger burst gives it back.
 const KEEP: usize = 16 * 1024;
 
 impl<C> Default for SoonQueue<C> {
     fn default() -> SoonQueue<C> {
-        SoonQueue { places: VecDeque::new(), first: 0 }
+        SoonQueue { entries: VecDeque::new(), first: 0 }
     }
 }
 
 impl<C> SoonQueue<C> {
+    /// Appends a closure and returns its key, which the caller feeds to the ready deque.
     #[inline]
     pub(crate) fn push(&mut self, callback: C, location: &'static Location<'static>) -> Key {
-        let number = self.first + self.places.len() as u64;
-        self.places.push_back(ManuallyDrop::new(Some((callback, location))));
+        let number = self.first + self.entries.len() as u64;
+        self.entries.push_back(ManuallyDrop::new(Some((callback, location))));
         Key::soon(number)
     }
 
-    /// Takes out the callback in front, whose turn it is; none if it was cancelled.
+    /// Removes the front entry and returns its closure, or `None` if that was cancelled.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<Queued<C>> {
-        let next = ManuallyDrop::into_inner(self.places.pop_front()?);
+        let next = ManuallyDrop::into_inner(self.entries.pop_front()?);
         self.first += 1;
-        if self.places.is_empty() && self.places.capacity() > KEEP {
+        if self.entries.is_empty() && self.entries.capacity() > KEEP {
             self.give_back();
         }
         next
@@ -64,34 +65,32 @@ impl<C> SoonQueue<C> {
 
     #[cold]
     fn give_back(&mut self) {
-        self.places = VecDeque::new();
+        self.entries = VecDeque::new();
     }
 
-    /// Takes out a callback whose turn will not come. Its place stays, as its key stays in the ready
+    /// Removes and returns a closure that has not run. Its entry stays, like its key in the ready
     /// deque.
     pub(crate) fn cancel(&mut self, key: Key) -> Option<Queued<C>> {
-        self.place(key)?.take()
+        self.entry(key)?.take()
     }
 
-    /// Where the callback was queued, if it is still there.
+    /// Returns the place where a closure was queued that has not run.
     pub(crate) fn location(&mut self, key: Key) -> Option<&'static Location<'static>> {
-        self.place(key)?.as_ref().map(|(_, location)| *location)
+        self.entry(key)?.as_ref().map(|(_, location)| *location)
     }
 
-    /// Whether nobody waits for a turn.
     pub(crate) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.entries.is_empty()
     }
 
-    /// A place that has not had its turn.
-    fn place(&mut self, key: Key) -> Option<&mut Entry<C>> {
+    fn entry(&mut self, key: Key) -> Option<&mut Entry<C>> {
         let at = key.soon_number()?.checked_sub(self.first)?;
-        self.places.get_mut(usize::try_from(at).ok()?)
+        self.entries.get_mut(usize::try_from(at).ok()?)
     }
 }
 
 impl<C> Drop for SoonQueue<C> {
     fn drop(&mut self) {
-        self.places.drain(..).for_each(|place| drop(ManuallyDrop::into_inner(place)));
+        self.entries.drain(..).for_each(|entry| drop(ManuallyDrop::into_inner(entry)));
     }
 }

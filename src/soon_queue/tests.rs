@@ -36,7 +36,7 @@ fn numbers_become_keys_and_keys_numbers() {
 }
 
 #[test]
-fn who_is_cancelled_keeps_the_place_but_not_the_turn() {
+fn a_cancelled_closure_leaves_an_empty_entry() {
     let mut soon = SoonQueue::default();
     let keys = ["first", "second", "third"].map(|name| push(&mut soon, name));
     assert_eq!(cancel(&mut soon, keys[0]), Some("first"));
@@ -44,12 +44,12 @@ fn who_is_cancelled_keeps_the_place_but_not_the_turn() {
     assert!(soon.location(keys[0]).is_none());
     assert!(soon.location(keys[1]).is_some());
     assert_eq!([(); 3].map(|()| next(&mut soon)), [None, Some("second"), Some("third")]);
-    assert_eq!(cancel(&mut soon, keys[1]), None, "its turn is over");
+    assert_eq!(cancel(&mut soon, keys[1]), None, "it has run");
     assert!(soon.location(keys[2]).is_none());
 }
 
 #[test]
-fn what_waits_is_dropped_once() {
+fn a_queued_closure_is_dropped_once() {
     let count = Rc::new(());
     let mut soon = SoonQueue::default();
     let keys = [(); 4].map(|()| push(&mut soon, count.clone()));
@@ -69,7 +69,7 @@ fn a_burst_gives_its_memory_back_and_a_steady_load_keeps_it() {
             push(&mut soon, number);
         }
         (0..length).for_each(|number| assert_eq!(next(&mut soon), Some(number)));
-        soon.places.capacity()
+        soon.entries.capacity()
     };
     assert_eq!(run(2 * KEEP), 0);
     let steady = run(KEEP / 2);
@@ -94,9 +94,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Beside a list of the callbacks that are to have their turn, cancelled or not.
+    /// Compares with a list of the closures that have not run, cancelled or not.
     #[test]
-    fn it_is_a_queue_whose_places_can_be_emptied(steps in steps()) {
+    fn it_is_a_queue_whose_entries_can_be_emptied(steps in steps()) {
         let (mut soon, mut model) = (SoonQueue::default(), VecDeque::new());
         let mut keys: Vec<Key> = Vec::new();
         for step in steps {
