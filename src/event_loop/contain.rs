@@ -1,64 +1,26 @@
-//! The panic policy at every place that runs user code.
+//! Panics of user code that runs as a part of another operation: the `Drop` of captures, sources and
+//! outputs, and wakers of other executors.
 //!
-//! A callback is called under [`guard`]. User code that runs as a part of something else (the `Drop`
-//! of captures, of sources and of outputs, foreign wakers) is run by [`LoopCore::contain`] or
-//! [`LoopCore::contain_later`], so that its panic cannot leave that half-done.
+//! [`LoopCore::contain`] and [`LoopCore::contain_later`] keep such a panic from leaving the operation
+//! half-done. A callback itself runs under [`guard`](super::failure::guard).
 //!
 //! # Invariants
 //!
-//! * A panic that is neither unwinding nor reported is in [`LoopCore::failures`], or was the second one of
-//!   its batch, which the panic hook has printed.
-//! * A panic that meets another one is caught: two at a time abort the process.
+//! * A caught panic is in the agenda, as a panic that unwinds later or as a report.
+//! * A panic during another panic is caught, because two at a time abort the process.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{process, thread};
 
+use super::failure::{Failure, Payload};
 use super::loop_core::LoopCore;
 use super::report::{PanicPolicy, Report};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::panic::message_of;
 
-/// The payload of a panic.
-pub(crate) type Payload = Box<dyn Any + Send>;
-
-/// Something that failed during a batch, and is dealt with after it.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// For the exception handler.
-    Report(Report),
-    /// A panic that unwinds out of the run.
-    Panic(Payload),
-}
-
-/// Runs user code as the policy says; `failed` makes a result of a panic.
-#[inline]
-pub(crate) fn guard<T>(
-    policy: PanicPolicy,
-    run: impl FnOnce() -> T,
-    failed: impl FnOnce(Error) -> T,
-) -> T {
-    match policy {
-        PanicPolicy::Propagate => run(),
-        PanicPolicy::Report | PanicPolicy::Abort => catch(policy, run).unwrap_or_else(failed),
-    }
-}
-
-#[cold]
-fn catch<T>(policy: PanicPolicy, run: impl FnOnce() -> T) -> Result<T> {
-    // Whatever the closure leaves half-changed belongs to the user; the loop's tables are not in its
-    // reach.
-    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
-        if policy == PanicPolicy::Abort {
-            process::abort(); // The panic hook has printed the message.
-        }
-        Error::Panicked(message_of(payload))
-    })
-}
-
 impl LoopCore {
-    /// Runs user code that is a part of another operation, whose own work is done. Its panic
-    /// unwinds, or is a report that `origin` makes of it.
+    /// Runs user code at the end of an operation, when the loop's part of it is done. A panic
+    /// unwinds, or becomes the report that `origin` makes, depending on the policy.
     #[inline]
     pub(crate) fn contain(&self, origin: impl FnOnce(Error) -> Report, run: impl FnOnce()) {
         match self.panic_policy.get() {
@@ -67,8 +29,8 @@ impl LoopCore {
         }
     }
 
-    /// Runs user code in the middle of another operation. Its panic waits for the end of the batch:
-    /// then it unwinds, or is a report that `origin` makes of it.
+    /// Runs user code in the middle of an operation. A panic waits for the end of the batch. Then it
+    /// unwinds, or becomes the report that `origin` makes.
     #[inline]
     pub(crate) fn contain_later(&self, origin: impl FnOnce(Error) -> Report, run: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
@@ -76,34 +38,25 @@ impl LoopCore {
         }
     }
 
-    /// Keeps a panic that was caught for the end of the batch.
+    /// Keeps a caught panic for the end of the batch.
     #[cold]
     pub(crate) fn panicked(&self, origin: impl FnOnce(Error) -> Report, payload: Payload) {
         match self.panic_policy.get() {
             PanicPolicy::Abort => process::abort(),
-            PanicPolicy::Propagate if !thread::panicking() && !self.is_panic_pending() => {
-                self.failures.borrow_mut().push_back(Failure::Panic(payload));
+            PanicPolicy::Propagate if !thread::panicking() && !self.agenda.is_panic_pending() => {
+                self.unwind_later(payload);
             }
             _ => self.report(origin(Error::Panicked(message_of(payload)))),
         }
     }
 
-    /// Keeps a panic of the exception handler under [`PanicPolicy::Propagate`].
+    /// Keeps a panic that unwinds at the end of the batch.
     pub(crate) fn unwind_later(&self, payload: Payload) {
-        self.failures.borrow_mut().push_back(Failure::Panic(payload));
+        self.agenda.push_failure(Failure::Panic(payload));
     }
 
-    /// Queues a report for the end of the batch.
+    /// Queues a report for the end of the batch, where the state is at hand.
     pub(crate) fn report(&self, report: Report) {
-        self.failures.borrow_mut().push_back(Failure::Report(report));
-    }
-
-    fn is_panic_pending(&self) -> bool {
-        self.failures.borrow().iter().any(|failure| matches!(failure, Failure::Panic(_)))
-    }
-
-    #[inline]
-    pub(crate) fn has_failures(&self) -> bool {
-        !self.failures.borrow().is_empty()
+        self.agenda.push_failure(Failure::Report(report));
     }
 }

@@ -1,9 +1,8 @@
-//! Calling user code: one handle at a time, whatever becomes of it.
+//! Dispatch: from a ready key to user code, and the consequences of its result.
 
 use std::mem;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::process;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,31 +10,31 @@ use mainspring_sys::Readiness;
 use mainspring_sys::closure::{CallOnce, Storage};
 
 use super::callback::{Callback, Flow, OnceResult, REMOVE, Repeating, failed};
-use super::contain::{Failure, Payload, guard};
-use super::report::{Origin, PanicPolicy, Report};
+use super::failure::{Failure, Payload, guard};
+use super::report::{Origin, Report};
 use super::source::Source;
 use super::{EventLoop, LoopHandle};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::handle::Key;
-use crate::panic::{message_of, quietly};
+use crate::panic::quietly;
 use crate::ready::Ready;
 
 impl<S> EventLoop<S> {
-    /// The only place that calls user code. False if there was nothing to call any more.
-    // Inlined with all below it: a return after a callback's system calls is always mispredicted.
+    /// Runs the callback or the task of a ready key. Returns false if it has ended or is not due.
+    // Inlined with everything below it: after a callback's system calls a CPU mispredicts the return.
     #[inline(always)]
-    pub(crate) fn call(&mut self, ready: Ready) -> bool {
+    pub(super) fn dispatch(&mut self, ready: Ready) -> bool {
         self.core.current.set(ready.key);
         match self.slow {
-            None => self.dispatch(ready),
+            None => self.dispatch_key(ready),
             Some(limit) => self.dispatch_timed(ready, limit),
         }
     }
 
     #[inline(always)]
-    fn dispatch(&mut self, ready: Ready) -> bool {
+    fn dispatch_key(&mut self, ready: Ready) -> bool {
         if !ready.key.is_callback() {
-            return self.dispatch_other(ready);
+            return self.dispatch_queued(ready);
         }
         let mut callbacks = self.handle.shared.callbacks.borrow_mut();
         let Some(entry) = callbacks.get(ready.key) else {
@@ -49,7 +48,7 @@ impl<S> EventLoop<S> {
             Some(Callback::Repeat(repeat)) => {
                 let repeat = repeat.clone();
                 drop(callbacks);
-                self.repeat(ready.key, repeat, readiness, origin);
+                self.call_repeating(ready.key, repeat, readiness, origin);
                 true
             }
             Some(Callback::Once(_)) => {
@@ -57,46 +56,47 @@ impl<S> EventLoop<S> {
                 drop(callbacks);
                 self.handle.detach_source(origin.source, ready.key);
                 if let Some(Callback::Once(once)) = entry.and_then(|entry| entry.callback) {
-                    self.once(ready.key, once, origin);
+                    self.call_once(ready.key, once, origin);
                 }
                 true
             }
-            None => false,
+            Some(Callback::Parked(_)) | None => false,
         }
     }
 
-    /// What is not in the arena: queued for this tick, or the guest's.
+    /// Runs what is not in the arena: a closure of `call_soon`, a message, or a task.
     #[inline(always)]
-    fn dispatch_other(&mut self, ready: Ready) -> bool {
+    fn dispatch_queued(&mut self, ready: Ready) -> bool {
         if ready.key.is_task_layer() {
             return match ready.key {
-                Key::INBOX => self.call_sent(),
+                Key::INBOX => self.dispatch_message(),
                 _ => self.handle.shared.tasks.dispatch(ready),
             };
         }
         let queued = self.handle.shared.soon.borrow_mut().next();
         let Some((once, location)) = queued else { return false };
-        self.once(ready.key, once, Origin { source: Source::Soon, location });
+        self.call_once(ready.key, once, Origin { source: Source::Soon, location });
         true
     }
 
-    /// What another thread has sent, and whose turn is next.
+    /// Runs the oldest message of other threads.
     #[inline]
-    fn call_sent(&mut self) -> bool {
-        let Some((sent, location)) = self.bite.pop_front() else { return false };
-        self.bite_fed -= 1;
-        self.once(Key::INBOX, sent.into_call_once(), Origin { source: Source::Soon, location });
+    fn dispatch_message(&mut self) -> bool {
+        let Some((call, location)) = self.messages.next() else { return false };
+        let origin = Origin { source: Source::Soon, location };
+        self.call_once(Key::INBOX, call.into_call_once(), origin);
         true
     }
 
     #[cold]
     fn dispatch_timed(&mut self, ready: Ready, limit: Duration) -> bool {
-        self.timed(ready.key, limit, |el| el.dispatch(ready))
+        self.timed(ready.key, limit, |el| el.dispatch_key(ready))
     }
 
-    /// In the debug mode: reports what keeps the loop from everything else.
+    /// Runs `run`, and reports it if it takes longer than `limit`.
     fn timed<T>(&mut self, key: Key, limit: Duration, run: impl FnOnce(&mut Self) -> T) -> T {
-        let report = self.report_of_turn(key, Error::Slow(limit));
+        // Before the call, which may remove the registration.
+        let report = self.report_of_next(key, Error::Slow(limit));
         let began = self.handle.now();
         let result = run(self);
         let took = self.handle.now().saturating_duration_since(began);
@@ -106,16 +106,17 @@ impl<S> EventLoop<S> {
         result
     }
 
-    fn report_of_turn(&self, key: Key, error: Error) -> Option<Report> {
-        match self.bite.front() {
-            Some((_, location)) if key == Key::INBOX => {
+    fn report_of_next(&self, key: Key, error: Error) -> Option<Report> {
+        match self.messages.location() {
+            Some(location) if key == Key::INBOX => {
                 Some(Origin { source: Source::Soon, location }.report(error, None))
             }
             _ => self.handle.report_of(key, error),
         }
     }
 
-    /// Runs what is the guest's under `key`, but not in the guest's hands.
+    /// Runs `run` for the task `key`, with the same report of slowness as a callback. For the main
+    /// future, which the task table does not own.
     pub(crate) fn run_timed<T>(&mut self, key: Key, run: impl FnOnce() -> T) -> T {
         match self.slow {
             None => run(),
@@ -124,40 +125,47 @@ impl<S> EventLoop<S> {
     }
 
     #[inline(always)]
-    fn once<P: Storage>(
+    fn call_once<P: Storage>(
         &mut self,
         key: Key,
         once: CallOnce<P, LoopHandle<S>, S, OnceResult>,
         origin: Origin,
     ) {
         let policy = self.core.panic_policy.get();
-        let unwinding = Unwinding { handle: &self.handle, key, origin, repeat: None };
+        let unwinding = UnwindGuard { handle: &self.handle, key, origin, repeat: None };
         let run = || once.call(&self.handle, &mut self.state);
-        let done = guard(policy, run, |error| Err(Box::new(error)));
+        let result = guard(policy, run, |error| Err(Box::new(error)));
         mem::forget(unwinding);
-        if done.is_err() || self.handle.has_names() {
-            self.end_once(key, origin, done);
+        if result.is_err() || self.handle.has_names() {
+            self.end_once(key, origin, result);
         }
     }
 
-    /// A callback that ran once is over: because of its error, or because it may have a name.
+    /// Ends a callback that ran once: takes its name, and reports its error.
     #[cold]
-    fn end_once(&mut self, key: Key, origin: Origin, done: OnceResult) {
+    fn end_once(&mut self, key: Key, origin: Origin, result: OnceResult) {
         let name = self.handle.take_name(key);
-        if let Err(error) = done {
+        if let Err(error) = result {
             self.report(origin.report(*error, name));
         }
     }
 
     #[inline(always)]
-    fn repeat(&mut self, key: Key, repeat: Repeating<S>, readiness: Readiness, origin: Origin) {
+    fn call_repeating(
+        &mut self,
+        key: Key,
+        repeat: Repeating<S>,
+        readiness: Readiness,
+        origin: Origin,
+    ) {
         let policy = self.core.panic_policy.get();
-        let unwinding = Unwinding { handle: &self.handle, key, origin, repeat: Some(repeat) };
+        let unwinding = UnwindGuard { handle: &self.handle, key, origin, repeat: Some(repeat) };
         let run = || unwinding.call(&mut self.state, readiness);
-        let turn = guard(policy, run, failed);
+        let flow = guard(policy, run, failed);
         let Some(repeat) = unwinding.disarm() else { return };
-        match turn {
-            ControlFlow::Break(error) => self.end(key, repeat, origin, error),
+        match flow {
+            ControlFlow::Break(error) => self.end_repeating(key, repeat, origin, error),
+            // Its entry is gone: it was cancelled or replaced while it ran.
             ControlFlow::Continue(()) if Rc::strong_count(&repeat) == 1 => {
                 self.handle.retire(key, repeat, origin, None);
             }
@@ -165,17 +173,23 @@ impl<S> EventLoop<S> {
         }
     }
 
-    /// Ends a registration, because of `error` if there is one. A callback may have ended it itself
-    /// before it failed; its error counts all the same. A listener outlives a panic of its factory.
+    /// Ends a repeating callback, because of `error` if there is one. The error is reported even if
+    /// the callback has cancelled its own registration before. A listener survives a panic.
     #[cold]
-    fn end(&mut self, key: Key, repeat: Repeating<S>, origin: Origin, error: Option<Box<Error>>) {
+    fn end_repeating(
+        &mut self,
+        key: Key,
+        repeat: Repeating<S>,
+        origin: Origin,
+        error: Option<Box<Error>>,
+    ) {
         let name = self.handle.name_of(key);
         let panicked = matches!(error.as_deref(), Some(Error::Panicked(_)));
         if !(panicked && repeat.survives_panics()) {
             self.handle.remove(key);
         }
         let report = error.map(|error| origin.report(*error, name.clone()));
-        // The captures are dropped even if the exception handler panics.
+        // Caught, so that the captures are dropped even if the exception handler panics.
         let reported =
             catch_unwind(AssertUnwindSafe(|| report.into_iter().for_each(|it| self.report(it))));
         if Rc::strong_count(&repeat) == 1 {
@@ -186,14 +200,13 @@ impl<S> EventLoop<S> {
         }
     }
 
-    /// Deals with the failures of the batch: reports them, or unwinds. The rest stays for the next
-    /// tick if one unwinds.
+    /// Reports the failures of the batch, or lets a panic among them unwind. Then the rest waits for
+    /// the next tick.
     #[cold]
-    pub(crate) fn end_failures(&mut self) {
-        let count = self.core.failures.borrow().len();
-        for _ in 0..count {
-            let failure = self.core.failures.borrow_mut().pop_front();
-            match failure {
+    pub(super) fn end_failures(&mut self) {
+        // Failures of the exception handler wait for the next tick, so the number is fixed.
+        for _ in 0..self.core.agenda.count_failures() {
+            match self.core.agenda.pop_failure() {
                 Some(Failure::Report(report)) => self.report(report),
                 Some(Failure::Panic(payload)) => resume_unwind(payload),
                 None => break,
@@ -201,33 +214,16 @@ impl<S> EventLoop<S> {
         }
     }
 
-    /// Reports the failures of a loop that is being closed; the panic to unwind is `first`, or the
-    /// first one among them.
-    pub(crate) fn report_failures(&mut self, mut first: Option<Payload>) -> Option<Payload> {
+    /// Reports the failures of a loop that is being closed. Returns the panic to unwind at the end:
+    /// `first`, or the first one among them.
+    pub(super) fn report_failures(&mut self, mut first: Option<Payload>) -> Option<Payload> {
         loop {
-            let failure = self.core.failures.borrow_mut().pop_front();
-            match failure {
+            match self.core.agenda.pop_failure() {
                 Some(Failure::Report(report)) => self.report(report),
                 Some(Failure::Panic(payload)) if first.is_none() => first = Some(payload),
                 Some(Failure::Panic(payload)) => quietly(|| drop(payload)),
                 None => return first,
             }
-        }
-    }
-
-    /// Runs ticks. A panic that unwinds out of them although the policy is another one comes from a
-    /// custom selector or clock: then the run ends with an error.
-    pub(crate) fn contained<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let ran = catch_unwind(AssertUnwindSafe(|| run(self)));
-        ran.unwrap_or_else(|payload| Err(self.unwound(payload)))
-    }
-
-    #[cold]
-    pub(crate) fn unwound(&self, payload: Payload) -> Error {
-        match self.core.panic_policy.get() {
-            PanicPolicy::Propagate => resume_unwind(payload),
-            PanicPolicy::Report => Error::Panicked(message_of(payload)),
-            PanicPolicy::Abort => process::abort(),
         }
     }
 
@@ -237,17 +233,17 @@ impl<S> EventLoop<S> {
     }
 }
 
-/// Ends the registration of a callback that unwinds, before the callback and its source are
-/// dropped.
-struct Unwinding<'a, S> {
+/// A callback that runs. If it unwinds, the drop ends its registration, before the callback and its
+/// source are dropped.
+struct UnwindGuard<'a, S> {
     handle: &'a LoopHandle<S>,
     key: Key,
     origin: Origin,
-    /// The callback, unless it runs once and is gone.
+    /// The callback; `None` for one that runs once, which owns itself.
     repeat: Option<Repeating<S>>,
 }
 
-impl<S> Unwinding<'_, S> {
+impl<S> UnwindGuard<'_, S> {
     #[inline(always)]
     fn call(&self, state: &mut S, readiness: Readiness) -> Flow {
         match &self.repeat {
@@ -256,7 +252,7 @@ impl<S> Unwinding<'_, S> {
         }
     }
 
-    /// The callback has returned, and is given back.
+    /// Gives the callback back after it has returned.
     #[inline(always)]
     fn disarm(mut self) -> Option<Repeating<S>> {
         let repeat = self.repeat.take();
@@ -265,13 +261,13 @@ impl<S> Unwinding<'_, S> {
     }
 }
 
-impl<S> Drop for Unwinding<'_, S> {
+impl<S> Drop for UnwindGuard<'_, S> {
     fn drop(&mut self) {
         let repeat = self.repeat.take();
         if !repeat.as_ref().is_some_and(|repeat| repeat.survives_panics()) {
             self.handle.remove_with_replacement(self.key);
         }
-        // A second panic while this one unwinds would abort the process.
+        // Contained, because a second panic while this one unwinds would abort the process.
         self.handle.discard(self.origin, None, repeat);
     }
 }

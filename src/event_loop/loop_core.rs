@@ -1,10 +1,8 @@
-//! What the loop consists of besides closures and state: the sources, the ready deque, the clock.
+//! The part of a loop that does not depend on its state type `S`: sources, agenda, clock, settings.
 //!
-//! None of it knows the state type, so whatever works on it (watched sources, transports) need not
-//! know it either.
+//! Code that works on it (watched sources, transports, tasks) needs no type parameter either.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -15,33 +13,34 @@ use mainspring_sys::process::Process;
 use mainspring_sys::selector::poll::Poll;
 use mainspring_sys::{AnySelector, Interest, Readiness, Signal, Token};
 
-use super::contain::Failure;
-use super::report::PanicPolicy;
-use super::report_log::ReportLog;
-use super::source::Source;
+use super::agenda::Agenda;
+use super::hooks::Hooks;
+use super::report::{PanicPolicy, Report};
+use super::report_log::{self, ReportLog};
+use super::source::{Hook, Source};
 use super::task_port::TaskLayer;
 use crate::blocking::BlockingPool;
 use crate::clock::Timeline;
 use crate::error::{Error, Result};
 use crate::handle::Key;
-use crate::ready::{Ready, ReadyDeque};
+use crate::ready::Ready;
 use crate::signals::Signals;
 use crate::timers::{TimerSlot, Timers};
 use crate::watchers::{Registration, WatcherId, Watchers, internal_token, is_solicited};
 
-/// The token of the doorbell of other threads.
+/// The token of the wakeup of other threads.
 pub(crate) const INBOX: Token = internal_token(0);
-/// The token of the doorbell of signal handlers.
+/// The token of the wakeup of signal handlers.
 pub(crate) const SIGNALS: Token = internal_token(1);
 
 /// Settings of a loop that are read while it runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Connections that a listener accepts in a tick.
+    /// Connections that a listener accepts in a tick, at most.
     pub(crate) accept_batch: usize,
-    /// Closures of other threads that are run in a tick.
+    /// Messages of other threads that run in a tick, at most.
     pub(crate) inbox_batch: usize,
-    /// Bytes that a transport reads at once.
+    /// Size of the read buffer in bytes.
     pub(crate) read_buffer: usize,
     /// True if reports include the disconnects of peers.
     pub(crate) report_disconnects: bool,
@@ -49,54 +48,41 @@ pub(crate) struct Limits {
     pub(crate) debug: bool,
 }
 
+/// The part of a loop that does not depend on its state type.
 pub(crate) struct LoopCore {
-    /// The number of the loop in this process, carried by its handles.
+    /// Number of the loop in this process. Handles carry it.
     pub(crate) loop_id: u32,
     pub(crate) limits: Limits,
     pub(crate) timeline: Timeline,
-    pub(crate) ready: RefCell<ReadyDeque>,
+    pub(crate) agenda: Agenda,
     pub(crate) watchers: RefCell<Watchers>,
     pub(crate) timers: RefCell<Timers>,
     pub(crate) signals: RefCell<Signals>,
-    executor: BlockingPool,
-    pub(crate) stopping: Cell<bool>,
+    pub(crate) hooks: Hooks,
+    blocking_pool: BlockingPool,
     pub(crate) closed: Cell<bool>,
-    /// The process whose loop this is. The copy in a forked child is unusable until it is the
-    /// child's own.
-    process: Cell<Process>,
-    /// How many handles of the batch under way are still to run; what is left of one that a panic
-    /// has ended runs in the next tick.
-    pub(crate) batch_left: Cell<usize>,
-    /// How many hooks there are.
-    pub(crate) hooks: Cell<usize>,
-    /// Whether the next tick has to look for work of other threads without a ring: because a tick
-    /// takes a bounded bite of it, or because they know that the loop is awake.
-    pub(crate) check_inbox: Cell<bool>,
-    /// The doorbells that rang and were not answered yet, a bit for each. By edges they ring once: a
-    /// tick that a panic or an error ends leaves them to the next one.
-    pub(crate) pending_wakeups: Cell<u16>,
-    /// Whether an event found nobody: then the next ones are looked at closely.
-    pub(crate) saw_unknown_key: Cell<bool>,
-    /// The callback that runs.
-    pub(crate) current: Cell<Key>,
-    /// The number of the tick.
-    pub(crate) tick: Cell<u64>,
-    /// Whether an interest changed since the last batch ended: then what is queued is looked at
-    /// again.
-    pub(crate) interest_changed: Cell<bool>,
-    /// The replacement of the callback that runs, if it has one: the key of the running callback,
-    /// and the key of the callback that gets its source.
-    pub(crate) heir: Cell<Option<(Key, Key)>>,
-    /// Ticks that the interval now running has missed.
-    pub(crate) skipped_ticks: Cell<u64>,
-    /// Failures that wait for the end of the batch, oldest first.
-    pub(crate) failures: RefCell<VecDeque<Failure>>,
-    pub(crate) panic_policy: Cell<PanicPolicy>,
     /// True while the loop is being closed: a panic then waits until everything is dropped.
     pub(crate) closing: Cell<bool>,
-    /// Counts of reports that go to standard error.
-    pub(super) log: RefCell<ReportLog>,
-    /// The read buffer of all transports; it is out while one of them uses it.
+    /// The process that the loop belongs to. A copy in a forked child is unusable until
+    /// `after_fork_child` makes it the child's.
+    pub(crate) process: Cell<Process>,
+    /// Key of the callback that runs; [`Key::NONE`] outside of callbacks.
+    pub(crate) current: Cell<Key>,
+    /// Number of the tick.
+    pub(crate) tick: Cell<u64>,
+    /// True if an event found no callback: the next events are checked for unknown keys.
+    saw_unknown_key: Cell<bool>,
+    /// True if an interest changed since the last batch ended: queued events are checked again before
+    /// they run.
+    pub(crate) interest_changed: Cell<bool>,
+    /// Replacement of the running callback: (running key, replacement key).
+    replacement: Cell<Option<(Key, Key)>>,
+    /// Number of ticks that the running interval has skipped; 0 in any other callback.
+    pub(crate) skipped_ticks: Cell<u64>,
+    pub(crate) panic_policy: Cell<PanicPolicy>,
+    /// Counts of reports on standard error.
+    log: RefCell<ReportLog>,
+    /// The read buffer of all transports. Empty while one of them uses it.
     pub(crate) read_buffer: Cell<Vec<u8>>,
 }
 
@@ -110,7 +96,7 @@ impl LoopCore {
     pub(crate) fn new(
         watchers: Watchers,
         timeline: Timeline,
-        executor: BlockingPool,
+        blocking_pool: BlockingPool,
         limits: Limits,
     ) -> Rc<LoopCore> {
         static LOOPS: AtomicU32 = AtomicU32::new(0);
@@ -118,41 +104,37 @@ impl LoopCore {
             loop_id: LOOPS.fetch_add(1, Ordering::Relaxed),
             limits,
             timeline,
-            ready: RefCell::default(),
+            agenda: Agenda::default(),
             watchers: RefCell::new(watchers),
             timers: RefCell::default(),
             signals: RefCell::default(),
-            executor,
-            stopping: Cell::new(false),
+            hooks: Hooks::default(),
+            blocking_pool,
             closed: Cell::new(false),
+            closing: Cell::new(false),
             process: Cell::new(Process::current()),
-            batch_left: Cell::new(0),
-            hooks: Cell::new(0),
-            check_inbox: Cell::new(false),
-            pending_wakeups: Cell::new(0),
-            saw_unknown_key: Cell::new(false),
             current: Cell::new(Key::NONE),
             tick: Cell::new(0),
+            saw_unknown_key: Cell::new(false),
             interest_changed: Cell::new(false),
-            heir: Cell::new(None),
+            replacement: Cell::new(None),
             skipped_ticks: Cell::new(0),
-            failures: RefCell::default(),
             panic_policy: Cell::default(),
-            closing: Cell::new(false),
             log: RefCell::default(),
             read_buffer: Cell::default(),
         })
     }
 
-    /// Returns true for an error that no report is wanted of.
+    /// Returns true for an error that is not reported: a disconnect of a peer, by default.
     pub(crate) fn is_everyday(&self, error: &Error) -> bool {
         error.is_disconnect() && !self.limits.report_disconnects
     }
 
     pub(crate) fn blocking_pool(&self) -> &BlockingPool {
-        &self.executor
+        &self.blocking_pool
     }
 
+    /// Returns an error if the loop is closed, or a copy in a forked child.
     #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed.get() || self.is_forked() { Err(self.unusable()) } else { Ok(()) }
@@ -163,45 +145,59 @@ impl LoopCore {
         if self.closed.get() { Error::Closed } else { Error::Forked }
     }
 
-    /// True in a forked child until the loop is its own.
+    /// Returns true in a forked child until `after_fork_child`.
     #[inline]
     pub(crate) fn is_forked(&self) -> bool {
         !self.process.get().is_current()
     }
 
-    /// Has the copy of a forked child ask the kernel by objects of its own, for what was registered.
+    /// Makes a forked child's copy usable, with kernel objects of the child that watch everything
+    /// registered.
     pub(crate) fn after_fork(&self) -> Result<()> {
         let refused = |source| Error::Create { part: "copy after a fork", source };
         self.signals.borrow_mut().after_fork().map_err(refused)?;
-        let ready = &mut self.ready.borrow_mut();
+        let ready = &mut self.agenda.ready.borrow_mut();
         self.watchers.borrow_mut().rebuild(ready).map_err(refused)?;
-        self.pending_wakeups.set(0); // The bells that rang were the parent's.
+        self.agenda.after_fork();
         self.saw_unknown_key.set(false);
-        self.check_inbox.set(true);
         self.process.set(Process::current());
         Ok(())
     }
 
+    /// Queues `key` for the next batch.
     #[inline]
     pub(crate) fn feed(&self, key: Key) {
-        self.feed_as(key, Readiness::empty());
+        self.agenda.feed(key, Readiness::empty());
     }
 
+    /// Queues `key` for the next batch, as if its fd had this readiness.
     #[inline]
     pub(crate) fn feed_as(&self, key: Key, readiness: Readiness) {
-        self.ready.borrow_mut().feed(key, readiness);
+        self.agenda.feed(key, readiness);
+    }
+
+    /// Returns true if the next tick has work without an event or a deadline. An idle hook is work for
+    /// every tick.
+    #[inline]
+    pub(crate) fn has_work(&self) -> bool {
+        self.agenda.has_work() || self.hooks.has(Hook::Idle)
     }
 
     /// Registers a callback for `fd`.
     pub(crate) fn register(&self, fd: RawFd, registration: Registration) -> Result<WatcherId> {
         self.check_open()?;
-        let ready = &mut self.ready.borrow_mut();
+        let ready = &mut self.agenda.ready.borrow_mut();
         self.watchers.borrow_mut().register(fd, registration, ready)
+    }
+
+    /// Ends watching for the callback `key`.
+    pub(crate) fn unwatch(&self, watcher: WatcherId, key: Key) {
+        self.watchers.borrow_mut().remove(watcher, key, &mut self.agenda.ready.borrow_mut());
     }
 
     pub(crate) fn set_interest(
         &self,
-        watch: WatcherId,
+        watcher: WatcherId,
         key: Key,
         interest: Interest,
     ) -> Result<()> {
@@ -209,48 +205,52 @@ impl LoopCore {
             return Err(Error::Forked);
         }
         self.interest_changed.set(true);
-        let ready = &mut self.ready.borrow_mut();
-        self.watchers.borrow_mut().set_interest(watch, key, interest, ready)
+        let ready = &mut self.agenda.ready.borrow_mut();
+        self.watchers.borrow_mut().set_interest(watcher, key, interest, ready)
     }
 
-    pub(crate) fn replace_key(&self, watch: WatcherId, old: Key, new: Key) {
-        let ready = &mut self.ready.borrow_mut();
-        self.watchers.borrow_mut().replace_key(watch, old, new, ready);
+    /// Gives the registration of the callback `old` to the callback `new`.
+    pub(crate) fn replace_key(&self, watcher: WatcherId, old: Key, new: Key) {
+        let ready = &mut self.agenda.ready.borrow_mut();
+        self.watchers.borrow_mut().replace_key(watcher, old, new, ready);
     }
 
-    /// Notes that the source of `old` goes to `new`. A replacement that still waits for its source
-    /// gives way to its own replacement, so there is one at most.
+    /// Records that `new` replaces `old`, which is the running callback or its replacement. In the
+    /// latter case `new` takes its place, so that there is one replacement at most.
     pub(crate) fn set_replacement(&self, old: Key, new: Key) {
-        let running = self.heir.get().filter(|(_, heir)| *heir == old);
-        self.heir.set(Some((running.map_or(old, |(running, _)| running), new)));
+        let replaced = self.replacement.get().filter(|(_, replacement)| *replacement == old);
+        self.replacement.set(Some((replaced.map_or(old, |(running, _)| running), new)));
     }
 
-    /// Takes the replacement of a callback that has returned, if it has one.
+    /// Takes the key of the replacement of `key`, if there is one.
     pub(crate) fn take_replacement(&self, key: Key) -> Option<Key> {
-        let (_, heir) = self.heir.get().filter(|(running, _)| *running == key)?;
-        self.heir.set(None);
-        Some(heir)
+        let (_, replacement) = self.replacement.get().filter(|(running, _)| *running == key)?;
+        self.replacement.set(None);
+        Some(replacement)
     }
 
-    /// Returns the key of the callback that owns the source of the running callback `key` by now.
+    /// Returns the key of the callback that owns the source of `key` now: `key`, or its replacement.
     pub(crate) fn current_owner(&self, key: Key) -> Key {
-        self.heir.get().filter(|(running, _)| *running == key).map_or(key, |(_, heir)| heir)
+        let replaced = self.replacement.get().filter(|(running, _)| *running == key);
+        replaced.map_or(key, |(_, replacement)| replacement)
     }
 
-    /// Adds a handler of a signal, behind a doorbell that is watched like any other fd.
+    /// Adds a handler of a signal. The first one opens the wakeup of signals, which is watched like
+    /// any other fd.
     pub(crate) fn add_signal(&self, signal: Signal, key: Key) -> Result<()> {
         let mut signals = self.signals.borrow_mut();
         let mut watchers = self.watchers.borrow_mut();
-        if let Some((doorbell, mode)) = signals.open(&mut **watchers.selector(), SIGNALS)? {
-            watchers.add_internal(doorbell, SIGNALS, mode);
+        if let Some((wakeup, mode)) = signals.open(&mut **watchers.selector(), SIGNALS)? {
+            watchers.add_internal(wakeup, SIGNALS, mode);
         }
         signals.add(signal, key)
     }
 
-    /// Forgets the doorbell of signals, which the next call closes.
+    /// Stops watching the wakeup of signals, before [`close_signals`](LoopCore::close_signals) closes
+    /// it.
     pub(crate) fn unwatch_signals(&self) {
-        if let Some((doorbell, _)) = self.signals.borrow().wakeup() {
-            self.watchers.borrow_mut().remove_internal(doorbell);
+        if let Some((wakeup, _)) = self.signals.borrow().wakeup() {
+            self.watchers.borrow_mut().remove_internal(wakeup);
         }
     }
 
@@ -258,26 +258,26 @@ impl LoopCore {
         self.signals.borrow_mut().close();
     }
 
-    /// Closes the kernel objects of the selector, for a loop without registrations.
+    /// Closes the kernel objects of the selector. poll(2), which has none, takes its place.
     pub(crate) fn close_selector(&self) {
         *self.watchers.borrow_mut().selector() = AnySelector::Other(Box::new(Poll::new()));
     }
 
-    /// Has the kernel forget registrations that nobody knows.
+    /// Rebuilds the kernel's table from the registrations of the loop.
     pub(crate) fn rebuild(&self) -> Result<()> {
-        let ready = &mut self.ready.borrow_mut();
+        let ready = &mut self.agenda.ready.borrow_mut();
         self.watchers.borrow_mut().rebuild(ready).map_err(Error::Select)
     }
 
-    /// With what a queued handle is still to run: not if its watcher was paused or its timer moved
-    /// since it was fed.
+    /// Returns the readiness for a queued callback, or `None` if it must not run because its watcher
+    /// was paused or its timer moved after it was queued.
     #[inline]
     pub(crate) fn readiness_if_due(&self, source: Source, ready: Ready) -> Option<Readiness> {
         let due = match source {
-            Source::Watch(watch)
+            Source::Watch(watcher)
                 if self.interest_changed.get() || !is_solicited(ready.readiness) =>
             {
-                return self.still_wanted(watch, ready);
+                return self.readiness_if_wanted(watcher, ready);
             }
             Source::Watch(_) => !ready.readiness.is_empty(),
             Source::Timer(timer) | Source::Interval(timer) => {
@@ -289,54 +289,46 @@ impl LoopCore {
     }
 
     #[cold]
-    fn still_wanted(&self, watch: WatcherId, ready: Ready) -> Option<Readiness> {
-        let wanted = self.watchers.borrow().still_wanted(watch, ready);
+    fn readiness_if_wanted(&self, watcher: WatcherId, ready: Ready) -> Option<Readiness> {
+        let wanted = self.watchers.borrow().still_wanted(watcher, ready);
         (!wanted.is_empty()).then_some(wanted)
     }
 
-    /// A handle is gone: false. If an event was for it, either its callback was removed since, or
-    /// nobody has known it.
+    /// Notes that no callback has the key of `ready`. Returns false, because nothing ran.
     #[cold]
     pub(crate) fn note_unknown_key(&self, ready: Ready) -> bool {
+        // Without a readiness, the callback was cancelled after it was queued, which is common.
         if !ready.readiness.is_empty() {
             self.saw_unknown_key.set(true);
         }
         false
     }
 
-    pub(crate) fn unwatch(&self, watch: WatcherId, key: Key) {
-        self.watchers.borrow_mut().remove(watch, key, &mut self.ready.borrow_mut());
-    }
-
-    /// Whether the next tick has something to do without any event or deadline.
+    /// Returns true, once, if an event has found no callback.
     #[inline]
-    pub(crate) fn has_work(&self) -> bool {
-        !self.ready.borrow().is_empty()
-            || self.batch_left.get() > 0
-            || self.check_inbox.get()
-            || self.pending_wakeups.get() != 0
-            || self.stopping.get()
-            || self.has_failures()
+    pub(crate) fn take_unknown_key(&self) -> bool {
+        self.saw_unknown_key.take()
     }
 
-    /// How long nothing is due; `None` is "until an event".
+    /// Returns the time until the first deadline, and `None` if there is no deadline.
     #[inline]
     pub(crate) fn time_to_deadline(&self) -> Option<Duration> {
         let deadline = self.timers.borrow_mut().next_deadline()?;
         Some(Duration::from_nanos(deadline.saturating_sub(self.timeline.now_nanos())))
     }
 
-    /// A tick without timers reads no clock.
+    /// Feeds the timers that are due.
     #[inline]
     pub(crate) fn feed_timers(&self, tasks: &dyn TaskLayer) {
+        // A tick without timers does not read the clock.
         if self.timers.borrow().is_any_armed() {
-            self.feed_due(tasks);
+            self.feed_due_timers(tasks);
         }
     }
 
     #[inline(never)]
-    fn feed_due(&self, tasks: &dyn TaskLayer) {
-        let mut ready = self.ready.borrow_mut();
+    fn feed_due_timers(&self, tasks: &dyn TaskLayer) {
+        let mut ready = self.agenda.ready.borrow_mut();
         let now = self.timeline.now_nanos();
         let mut reports_due = false;
         self.timers.borrow_mut().feed(now, |key| match key.is_task_layer() {
@@ -349,8 +341,29 @@ impl LoopCore {
         }
     }
 
-    /// True if a timer has a deadline, however far away.
+    /// Returns true if a timer has a deadline, however far away.
     pub(crate) fn is_armed(&self, timer: TimerSlot) -> bool {
         self.timers.borrow().deadline(timer).is_some()
+    }
+
+    /// Writes a report to standard error, unless its place has reported too often.
+    #[cold]
+    pub(crate) fn print(&self, report: &Report) {
+        if report_log::print(&self.log, report, self.timeline.now_nanos()) || self.closed.get() {
+            return;
+        }
+        let deadline = report_log::next_flush(&self.timeline);
+        let add = || self.timers.borrow_mut().insert(deadline, Key::REPORTS);
+        self.log.borrow_mut().timer.get_or_insert_with(add);
+    }
+
+    /// Writes the counts of reports that were left out.
+    #[cold]
+    pub(crate) fn flush_reports(&self) {
+        let mut log = self.log.borrow_mut();
+        if let Some(timer) = log.timer.take() {
+            self.timers.borrow_mut().remove(timer);
+        }
+        log.flush();
     }
 }

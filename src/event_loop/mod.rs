@@ -1,21 +1,33 @@
-//! The loop: feeds what is due into the ready deque and runs it.
+//! The event loop: feeds everything that is due into the ready deque, and runs it.
 //!
 //! ```text
-//!   kernel ── select ──► watchers ── feed ──┐
-//!   signals ────────────────────── feed ──┤
-//!   other threads ──► inbox ────────── feed ──┼──► ready ── run_batch ──► callbacks
+//!   kernel ── select ──► watchers ─── feed ──┐
+//!   signals ───────────────────────── feed ──┤
+//!   other threads ──► inbox ───────── feed ──┼──► ready ── run_batch ──► callbacks, tasks
 //!   clock ──► timers ──────────────── feed ──┘
 //! ```
 //!
+//! | file | |
+//! |---|---|
+//! | `run`, `tick`, `dispatch` | from a run to a tick, and from a ready key to user code |
+//! | `agenda`, `messages` | what is queued, and "is there anything to do?" |
+//! | `loop_core`, `loop_handle` | the data of a loop, without and with the type of the state |
+//! | `registry`, `callback`, `source` | registrations: their slots, their closures, their sources |
+//! | `schedule`, `watch`, `signals`, `hooks`, `remote` | the calls that register |
+//! | `report`, `exception_handler`, `contain` | errors and panics of user code |
+//!
 //! # Invariants
 //!
-//! * `select` is the only place that sleeps, `call` the only one that calls user code.
-//! * While user code runs or is dropped, nothing of the loop is borrowed.
+//! * `select` is the only place that sleeps.
+//! * Callbacks run in `dispatch` only: one at a time, from the batch or as a hook of a tick.
+//! * The exception handler runs in `LoopHandle::report`: after the callback that failed, or after the
+//!   batch. The main future of `run_until_complete` is polled between two ticks. Both are as safe as a
+//!   callback, because no callback is running and nothing is borrowed.
+//! * While user code runs or is dropped, nothing of the loop is borrowed. A custom selector or clock is
+//!   the exception: it is called by the loop, and must not call it.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::fmt;
-use std::mem;
 use std::ops::Deref;
 use std::panic::resume_unwind;
 use std::rc::Rc;
@@ -24,86 +36,93 @@ use std::time::Duration;
 
 use mainspring_sys::Events;
 
-use self::callback::Message;
 use self::loop_core::LoopCore;
 use self::loop_handle::Shared;
+use self::messages::Messages;
 use self::report::{Origin, internal};
 use self::source::Source;
-use self::task_port::RunGuard;
-use self::tick::Sleep;
-use crate::error::Result;
 use crate::handle::Key;
 use crate::ready::ReadyDeque;
 
+mod agenda;
 pub(crate) mod callback;
+pub(crate) mod callback_result;
 mod contain;
 mod dispatch;
+mod exception_handler;
+mod failure;
+mod fork;
 mod hooks;
+mod interval;
 pub(crate) mod loop_core;
 mod loop_handle;
+mod messages;
+mod names;
 mod poll_fd;
-mod queries;
+
 pub(crate) mod read_buffer;
 mod registry;
 mod remote;
 pub(crate) mod report;
 mod report_log;
+mod run;
 mod schedule;
+mod signals;
 pub(crate) mod source;
 pub(crate) mod task_port;
 mod tick;
+mod timer_queries;
 mod watch;
 mod watched;
+mod watching;
 
-pub use self::callback::CallbackResult;
+pub use self::callback_result::CallbackResult;
 pub use self::loop_handle::LoopHandle;
 pub use self::poll_fd::PollFd;
 pub use self::remote::Remote;
 pub use self::report::{PanicPolicy, Report, ReportKind};
 pub(crate) use self::report_log::print_outside;
+pub(crate) use self::tick::Sleep;
 pub use self::watched::Watched;
 
-/// An event loop with the state `S` of its user.
+/// An event loop with user-defined state of type `S`.
 ///
-/// Everything that can be registered is a method of [`LoopHandle`], to which a loop derefs. What
-/// only the owner can do is here: running it, and reaching the state between runs. Arena get
-/// `&LoopHandle<S>` and `&mut S`.
+/// Everything that can be registered is a method of [`LoopHandle`], to which a loop derefs. The
+/// methods of its owner are here: running the loop, and access to the state between runs. Callbacks
+/// get `&LoopHandle<S>` and `&mut S`.
 ///
-/// A loop stays on the thread that has made it, and so does its handle; other threads, other loops
-/// among them, have a [`Remote`].
+/// A loop stays on the thread that made it, and so does its handle. Other threads, and loops on them,
+/// use a [`Remote`].
 ///
 /// Dropping the loop drops every closure and every source exactly once, on this thread.
 ///
 /// # Memory
 ///
-/// A loop gives the memory of a peak back to the allocator, at a cost of O(1) amortized for each
-/// registration that ends. After it the tables of callbacks, timers, tasks and watched fds have room
-/// for about four times what they hold, or for about a thousand entries each if that is more. Queues
-/// of callbacks that are due give back what they took for more than 16,384 callbacks once they are
-/// empty.
+/// After a peak a loop gives memory back to the allocator, at a cost of O(1) amortized for each
+/// registration that ends. The tables of callbacks, timers, tasks and watched fds then have room for
+/// about four times their entries, or for about a thousand entries each if that is more. A queue of due
+/// callbacks that has grown beyond 16,384 entries gives its memory back when it is empty.
 ///
-/// A registration cannot move, because its handle names its place. So one that was made at the
-/// peak, and lives on, keeps the places of those before it: 48 bytes for a callback, 24 for a
-/// timer, 32 for a task, and about 130 for a watched fd. New registrations take these places first.
+/// A registration cannot move, because its handle contains its position. So a registration that was
+/// made at the peak, and lives on, keeps all positions before it: 48 bytes for a callback, 24 for a
+/// timer, 32 for a task, and about 130 for a watched fd. New registrations use these positions first.
 /// Each number up to the highest fd that is watched takes 4 bytes.
 pub struct EventLoop<S = ()> {
     handle: LoopHandle<S>,
-    /// The handle's, nearer at hand.
+    /// Same as `handle.core()`, without the indirection.
     core: Rc<LoopCore>,
     state: S,
     events: Events,
-    /// What is out of the inbox and has not had its turn, in order.
-    bite: VecDeque<Message<S>>,
-    /// How much of it is in the ready deque, because a tick takes a bounded bite.
-    bite_fed: usize,
-    /// The batch under way.
+    /// Messages of other threads that have not run.
+    messages: Messages<S>,
+    /// The batch that runs. Empty between ticks.
     batch: ReadyDeque,
-    /// The hooks that are run now: a list that is kept for its memory.
+    /// Keys of the hooks that run. Empty otherwise, and kept for its memory.
     due_hooks: Vec<Key>,
-    /// From what duration on a callback is reported, in the debug mode.
+    /// Duration from which a callback is reported as slow; `None` outside of the debug mode.
     slow: Option<Duration>,
     poll_fd: Option<PollFd>,
-    /// The callback that kept the loop alive when it was last asked.
+    /// Slot of the callback that kept the loop alive at the last check.
     last_alive: Cell<u32>,
 }
 
@@ -114,106 +133,41 @@ impl<S> EventLoop<S> {
         event_capacity: usize,
         slow: Option<Duration>,
     ) -> EventLoop<S> {
-        let events = Events::with_capacity(event_capacity);
         let core = handle.core().clone();
         let poll_fd = core.watchers.borrow_mut().selector().poll_fd().map(PollFd);
-        let (bite, batch, due_hooks) = (VecDeque::new(), ReadyDeque::default(), Vec::new());
-        let (bite_fed, last_alive) = (0, Cell::new(0));
         EventLoop {
             handle,
             core,
             state,
-            events,
-            bite,
-            bite_fed,
-            batch,
-            due_hooks,
+            events: Events::with_capacity(event_capacity),
+            messages: Messages::new(),
+            batch: ReadyDeque::default(),
+            due_hooks: Vec::new(),
             slow,
             poll_fd,
-            last_alive,
+            last_alive: Cell::new(0),
         }
     }
 
-    /// Makes this the loop that runs on this thread, while the answer lives.
-    pub(crate) fn enter(&self) -> RunGuard {
-        RunGuard::enter(&self.handle.shared.tasks)
-    }
-
-    /// The handle that callbacks get, to be cloned and kept.
+    /// Returns the handle that callbacks get, which can be cloned and kept.
     pub fn handle(&self) -> &LoopHandle<S> {
         &self.handle
     }
 
-    /// The state.
+    /// Returns the state.
     pub fn state(&self) -> &S {
         &self.state
     }
 
-    /// The state, to be changed.
+    /// Returns the state for changes.
     pub fn state_mut(&mut self) -> &mut S {
         &mut self.state
     }
 
-    /// Runs until [`stop`](LoopHandle::stop).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Closed`](crate::Error::Closed); [`Error::Forked`](crate::Error::Forked) in a child
-    /// before [`after_fork_child`](LoopHandle::after_fork_child);
-    /// [`Error::Select`](crate::Error::Select) if the selector has become unusable.
-    pub fn run_forever(&mut self) -> Result<()> {
-        let _running = self.enter();
-        self.contained(|el| {
-            loop {
-                el.run_once(None)?;
-                if el.core.stopping.take() {
-                    return Ok(());
-                }
-            }
-        })
-    }
-
-    /// Runs until nothing is left that could ever call back, or [`stop`](LoopHandle::stop).
-    ///
-    /// What counts is what is queued, tasks, armed timers, watchers that are not paused, signal
-    /// handlers, idle hooks and [`Remote`]s, except for those in the
-    /// [background](LoopHandle::set_background).
-    /// A tick asks again after its prepare hooks: if one of them has ended the last of these, the
-    /// tick does not sleep.
-    ///
-    /// # Errors
-    ///
-    /// As [`run_forever`](EventLoop::run_forever).
-    pub fn run(&mut self) -> Result<()> {
-        self.core.check_open()?;
-        let _running = self.enter();
-        self.contained(|el| {
-            while el.is_alive() || el.handle.is_stopping() {
-                el.run_tick(None, Sleep::WhileAlive)?;
-                if el.core.stopping.take() {
-                    break;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Runs one tick, which sleeps for at most `timeout` (`None`: until something happens). Returns
-    /// the number of handles that it ran; 0 if nothing was ready. For a loop inside another one: one
-    /// that is told of edges only turns until this returns 0, see [`PollFd`].
-    ///
-    /// # Errors
-    ///
-    /// As [`run_forever`](EventLoop::run_forever).
-    pub fn tick(&mut self, timeout: Option<Duration>) -> Result<usize> {
-        let _running = self.enter();
-        self.contained(|el| el.run_once(timeout))
-    }
-
-    /// Returns the descriptor that is readable when [`tick`](EventLoop::tick) has an event to serve:
-    /// an fd's, a signal's or another thread's. Deadlines are not in it, see
-    /// [`next_deadline`](LoopHandle::next_deadline). None on poll and select, which have no kernel
-    /// object, and on a closed loop.
+    /// Returns the descriptor that is readable when [`tick`](EventLoop::tick) has an event to serve,
+    /// of an fd, a signal or another thread. It does not show deadlines, see
+    /// [`next_deadline`](LoopHandle::next_deadline). `None` on poll and select, which have no kernel
+    /// object, and for a closed loop.
     ///
     /// [`PollFd`] describes how another loop drives this one.
     ///
@@ -236,56 +190,34 @@ impl<S> EventLoop<S> {
         self.poll_fd.clone()
     }
 
-    /// Whether anything is left that could call back; what [`run`](EventLoop::run) asks before each
-    /// tick.
-    pub fn is_alive(&self) -> bool {
-        let core = &self.core;
-        if core.closed.get() {
-            return false;
-        }
-        let inbox = &self.handle.shared.inbox;
-        let queued = !core.ready.borrow().is_empty() || core.batch_left.get() > 0;
-        if queued || core.check_inbox.get() || core.has_failures() {
-            return true;
-        }
-        // In this order: a sender first leaves its item and then goes.
-        if inbox.has_senders() || inbox.needs_check() || self.handle.shared.tasks.is_alive() {
-            return true;
-        }
-        let callbacks = self.handle.shared.callbacks.borrow();
-        let last_alive = callbacks.find(self.last_alive.get(), |key, entry| {
-            !entry.background && self.handle.can_be_called(key, entry.source)
-        });
-        self.last_alive.set(last_alive.unwrap_or(0));
-        last_alive.is_some()
-    }
-
-    /// Closes the loop: drops every closure and source, gives signals back, answers `Closed` to
-    /// other threads from now on. Jobs of the executor that have not begun are dropped; nobody waits
-    /// for those that run. Closing twice does nothing. Dropping the loop closes it.
+    /// Closes the loop: drops every closure and source, restores signal dispositions, and makes other
+    /// threads get [`Error::Closed`](crate::Error::Closed). Jobs of the blocking pool that have not
+    /// begun are dropped; running jobs are not waited for. Closing twice does nothing. Dropping the
+    /// loop closes it.
     ///
-    /// The descriptors of the loop itself are closed as well, even if handles, transports or tasks
-    /// outlive it. The exception is the doorbell, which stays open while a [`Remote`], a
-    /// [`LoopHandle`] or a waker of a task could still ring it.
+    /// The loop's own descriptors are closed too, even if handles, transports or tasks outlive it. The
+    /// exception is the wakeup, which stays open while a [`Remote`], a [`LoopHandle`] or a waker of a
+    /// task could still use it.
     ///
     /// # Panics
     ///
-    /// If the `Drop` of something panics, under [`PanicPolicy::Propagate`]: after everything is
-    /// dropped and given back, the first such panic unwinds.
+    /// If a `Drop` panics under [`PanicPolicy::Propagate`]: after everything is dropped and restored,
+    /// the first such panic unwinds.
     pub fn close(&mut self) {
         if self.core.closed.replace(true) {
             return;
         }
         let _running = self.enter();
         self.core.closing.set(true);
-        self.forget_sent();
+        self.close_inbox();
         let Shared { core, tasks, .. } = &*self.handle.shared;
         core.contain(|error| internal(ReportKind::Task, error), || tasks.close());
-        // The jobs that still run are not waited for, so that they are no error here.
+        // Ignored: the error names the jobs that still run.
         let _ = core.blocking_pool().close(Duration::ZERO);
-        self.handle.forget_callbacks();
+        self.handle.remove_callbacks();
+        // Before the exception handler is dropped, and again after it.
         let first = self.report_failures(None);
-        self.handle.forget_all();
+        self.handle.close_sources();
         let first = self.report_failures(first);
         self.core.flush_reports();
         self.poll_fd = None;
@@ -295,11 +227,11 @@ impl<S> EventLoop<S> {
         }
     }
 
-    /// Drops what other threads have sent.
-    fn forget_sent(&mut self) {
-        let sent = mem::take(&mut self.bite).into_iter().chain(self.handle.shared.inbox.close());
-        for (closure, location) in sent {
-            self.handle.discard(Origin { source: Source::Soon, location }, None, closure);
+    /// Closes the inbox and drops all messages.
+    fn close_inbox(&mut self) {
+        let messages = self.messages.take_all().into_iter().chain(self.handle.shared.inbox.close());
+        for (call, location) in messages {
+            self.handle.discard(Origin { source: Source::Soon, location }, None, call);
         }
     }
 }

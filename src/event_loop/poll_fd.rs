@@ -1,4 +1,4 @@
-//! The descriptor by which another loop hosts this one.
+//! The descriptor that a host loop sleeps on, in the place of this one.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -7,8 +7,8 @@ use std::sync::Arc;
 /// The descriptor of a loop's selector, from [`EventLoop::poll_fd`](crate::EventLoop::poll_fd).
 /// Another loop, the *host*, sleeps on it in the place of this one.
 ///
-/// It does not borrow the loop, and clones are the same descriptor. The descriptor stays open while
-/// one of them lives. It is never readable after its loop is closed.
+/// It does not borrow the loop. Clones share one descriptor, which stays open while one of them lives.
+/// It is never readable after its loop is closed.
 ///
 /// # How a host drives a loop
 ///
@@ -17,14 +17,14 @@ use std::sync::Arc;
 /// 1. Sleep until the descriptor is readable, or until
 ///    [`next_deadline`](crate::LoopHandle::next_deadline).
 /// 2. Call [`tick(Some(Duration::ZERO))`](crate::EventLoop::tick).
-/// 3. A host that sees only edges, such as tokio's `AsyncFd`, keeps the readiness of the descriptor
-///    until a turn returns 0, and only then forgets it.
+/// 3. A host that gets only edges, such as tokio's `AsyncFd`, keeps the readiness of the descriptor
+///    until a tick returns 0, and only then clears it.
 ///
-/// Step 3 is needed because a turn serves each descriptor once, and what is left over causes no new
-/// edge: neither an event that did not fit into the buffer, nor the rest of a stream of which a
-/// callback has read a part. Under a level-triggered host (poll(2), GLib, libuv) the descriptor stays
-/// readable for these, so one turn for each sleep is enough. On kqueue it stays readable once more
-/// after each level-triggered event: the host makes one more turn, which returns 0.
+/// Step 3 is needed because a tick serves each descriptor once, and leftovers cause no new edge:
+/// neither an event that did not fit into the buffer, nor the rest of a stream of which a callback has
+/// read a part. Under a level-triggered host (poll(2), GLib, libuv) the descriptor stays readable for
+/// these, so one tick for each sleep is enough. On kqueue it stays readable once more after each
+/// level-triggered event: the host makes one more tick, which returns 0.
 ///
 /// | step | tokio | GLib |
 /// |---|---|---|
@@ -34,19 +34,18 @@ use std::sync::Arc;
 ///
 /// `examples/tokio_host` and `examples/glib_source.rs` of the source repository are whole programs.
 ///
-/// If a descriptor was closed behind the loop's back, epoll(7) can make the loop replace its kernel
-/// object under the same number. A host that is an epoll loop itself has to add the number again
-/// then.
+/// If a descriptor was closed behind the loop's back, the loop may replace its epoll(7) object under
+/// the same number. A host that is an epoll loop itself must then add the number again.
 #[derive(Debug, Clone)]
 pub struct PollFd(pub(super) Arc<OwnedFd>);
 
 impl PollFd {
-    /// Duplicates the descriptor, see dup(2). A duplicate does not follow if the loop replaces its
-    /// kernel object.
+    /// Duplicates the descriptor, see dup(2). If the loop replaces its kernel object, a duplicate keeps
+    /// the old one.
     ///
     /// # Errors
     ///
-    /// The process has no descriptor left.
+    /// EMFILE or ENFILE: there is no descriptor left.
     pub fn try_clone_to_owned(&self) -> io::Result<OwnedFd> {
         self.0.try_clone()
     }

@@ -1,4 +1,5 @@
-//! The read buffer: one for the whole loop, so that an idle connection has none.
+//! The read buffer: one for the whole loop, because one for each connection would hold 400 MB for 8,000
+//! idle connections.
 
 use std::any::TypeId;
 use std::fs::File;
@@ -9,7 +10,7 @@ use std::os::unix::net::UnixStream;
 
 use super::loop_core::LoopCore;
 
-/// The read buffer, while somebody uses it.
+/// The read buffer while it is in use. The drop gives it back.
 pub(crate) struct ReadBuffer<'a> {
     core: &'a LoopCore,
     bytes: Vec<u8>,
@@ -39,18 +40,20 @@ impl Drop for ReadBuffer<'_> {
 }
 
 impl ReadBuffer<'_> {
+    /// Takes the read buffer of the loop. A nested call gets a fresh one.
     #[inline]
     pub(crate) fn of(core: &LoopCore) -> ReadBuffer<'_> {
         let mut bytes = core.read_buffer.take();
         if bytes.len() != core.limits.read_buffer {
-            bytes = vec![0; core.limits.read_buffer]; // The first of this loop.
+            bytes = vec![0; core.limits.read_buffer]; // The first use in this loop, or a nested one.
         }
         ReadBuffer { core, bytes }
     }
 }
 
-/// True for types of std whose reads are one system call: they hold no bytes, and write all that
-/// they claim. A buffer that others have used is cleared before any other type reads into it.
+/// Returns true for types of std whose read is one system call: they hold no bytes, and fill all bytes
+/// that they report. For any other type a used buffer is cleared before the read, so that a wrong count
+/// does not reveal bytes of another connection.
 pub(crate) fn is_plain_source<T: 'static>() -> bool {
     let types = [
         TypeId::of::<TcpStream>(),

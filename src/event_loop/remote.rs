@@ -1,18 +1,19 @@
-//! The loop as other threads see it.
+//! The loop for other threads.
 
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
 use super::LoopHandle;
-use super::callback::{CallbackResult, RemoteCall, once_result};
+use super::callback::{RemoteCall, once_result};
+use super::callback_result::CallbackResult;
 use super::loop_handle::LoopInbox;
 use crate::error::Result;
 
-/// A way to reach a loop from any thread: it can be sent, shared and cloned.
+/// Access to a loop from any thread. It can be sent, shared and cloned.
 ///
-/// As long as a remote exists something may still come, so
-/// [`EventLoop::run`](crate::EventLoop::run) waits for it; see [`background`](Remote::background).
+/// While a remote exists, messages may still come, so [`EventLoop::run`](crate::EventLoop::run) waits
+/// for it. A [`background`](Remote::background) remote is not waited for.
 ///
 /// ```
 /// use mainspring::EventLoop;
@@ -30,7 +31,16 @@ use crate::error::Result;
 /// ```
 pub struct Remote<S = ()> {
     inbox: Arc<LoopInbox<S>>,
+    /// True if `run` does not wait for it.
     background: bool,
+}
+
+impl<S> LoopHandle<S> {
+    /// Returns a [`Remote`], by which other threads reach the loop. It keeps
+    /// [`run`](crate::EventLoop::run) going until it is dropped, see [`Remote::background`].
+    pub fn remote(&self) -> Remote<S> {
+        Remote::new(self.shared.inbox.clone())
+    }
 }
 
 impl<S> Remote<S> {
@@ -39,41 +49,41 @@ impl<S> Remote<S> {
         Remote { inbox, background: false }
     }
 
-    /// Calls `callback` on the loop, in a tick that begins after this. The closures of one thread
-    /// run in the order in which it sent them, each exactly once.
+    /// Calls `callback` on the loop, in a tick that begins after this call. Closures of one thread run
+    /// in the order in which it sent them, each exactly once.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`](crate::Error::Closed): the loop is closed, the closure has been dropped, on
-    /// this thread. [`Error::Wake`](crate::Error::Wake): the closure is queued, but the loop's
-    /// doorbell is broken; it runs when anything else wakes the loop.
+    /// [`Error::Closed`](crate::Error::Closed): the loop is closed, and the closure was dropped on
+    /// this thread. [`Error::Wake`](crate::Error::Wake): the closure is queued, but the loop could not
+    /// be woken; the closure runs in the loop's next tick.
     #[track_caller]
     pub fn call_soon<F, R>(&self, callback: F) -> Result<()>
     where
         F: FnOnce(&LoopHandle<S>, &mut S) -> R + Send + 'static,
         R: CallbackResult,
     {
-        let sent = RemoteCall::new(|el, state| once_result(callback(el, state)));
-        self.inbox.send((sent, Location::caller()))
+        let call = RemoteCall::new(|el, state| once_result(callback(el, state)));
+        self.inbox.send((call, Location::caller()))
     }
 
-    /// Stops the loop, after what this thread has sent before. See [`LoopHandle::stop`].
+    /// Stops the loop, after everything that this thread has sent before. See [`LoopHandle::stop`].
     ///
     /// # Errors
     ///
-    /// As [`call_soon`](Remote::call_soon).
+    /// Like [`call_soon`](Remote::call_soon).
     #[track_caller]
     pub fn stop(&self) -> Result<()> {
         self.call_soon(|el, _| el.stop())
     }
 
-    /// Whether the loop is closed. It may be the next moment.
+    /// Returns true if the loop is closed. A false answer may be out of date at once.
     pub fn is_closed(&self) -> bool {
         self.inbox.is_closed()
     }
 
-    /// A remote that does not keep [`EventLoop::run`](crate::EventLoop::run) going. Nor do its
-    /// clones.
+    /// Returns a remote that does not keep [`EventLoop::run`](crate::EventLoop::run) going. Its clones
+    /// do not either.
     #[must_use]
     pub fn background(&self) -> Remote<S> {
         Remote { inbox: self.inbox.clone(), background: true }

@@ -1,26 +1,17 @@
-//! What the exception handler is told.
+//! Reports: failures, as the exception handler gets them; and the policy for panics.
 
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 
-use super::LoopHandle;
 use super::source::{Hook, Source};
 use crate::error::Error;
 
-type HandleReport<S> = dyn FnMut(&LoopHandle<S>, &mut S, &Report);
-
-/// The exception handler, and where it was set.
-pub(crate) struct ExceptionHandler<S> {
-    pub(crate) call: Box<HandleReport<S>>,
-    pub(crate) location: &'static Location<'static>,
-}
-
-/// The fate of a panic of user code.
+/// The effect of a panic of user code.
 ///
-/// The loop runs user code in many places, and the policy is the same for all of them. Whatever
-/// panics, the loop stays whole: everything else is called, dropped and closed as usual. "Ends"
-/// means that the callback is dropped, and its source closed.
+/// The loop runs user code in many places, and the policy is the same for all of them. After any
+/// panic the loop is intact: everything else is called, dropped and closed as usual. "Ends" means
+/// that the callback is dropped and its source closed.
 ///
 /// | a panic in | ends | reported as |
 /// |---|---|---|
@@ -32,53 +23,53 @@ pub(crate) struct ExceptionHandler<S> {
 /// | a waker of another executor: `wake`, `drop` | nothing, the other tasks are woken | [`ReportKind::Waker`] |
 /// | a custom selector or clock, during a tick | the run, with [`Error::Panicked`] | |
 ///
-/// Some panics have a place of their own, whatever the policy: that of a task or of a done-callback
-/// of a task goes to the [`JoinError`](crate::JoinError), or is reported if the task is detached.
-/// That of a job goes to the [`JobError`](crate::JobError). That of the future that
-/// [`run_until_complete`](crate::EventLoop::run_until_complete) was called with unwinds out of it.
+/// Some panics do not follow the policy. A panic of a task or of its done-callback goes to the
+/// [`JoinError`](crate::JoinError), or is reported if the task is detached. A panic of a job goes to
+/// the [`JobError`](crate::JobError). A panic of the future of
+/// [`run_until_complete`](crate::EventLoop::run_until_complete) unwinds out of that call.
 ///
-/// [`close`](crate::EventLoop::close), and the drop of a loop, first drop everything and give signals
-/// back; a panic then follows the policy.
+/// [`close`](crate::EventLoop::close), and the drop of a loop, first drop everything and restore
+/// signals; a panic then follows the policy.
 ///
-/// Rust itself aborts the process if a value panics in its `Drop` while another panic unwinds
-/// through the same code. The loop prevents that for what it owns, but not inside a callback.
+/// Rust aborts the process if a value panics in its `Drop` while another panic unwinds through the
+/// same code. The loop prevents that for the values that it owns, but not inside a callback.
 ///
 /// [`Protocol`]: crate::net::Protocol
 /// [`TransportStream`]: crate::net::TransportStream
-/// [`serve_with`]: LoopHandle::serve_with
+/// [`serve_with`]: crate::LoopHandle::serve_with
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum PanicPolicy {
-    /// It unwinds out of `run_*`, or out of the call that dropped the value, such as
-    /// [`cancel`](LoopHandle::cancel). The rest of the batch is kept for the next run, and the loop is
-    /// as usable as before. Of several panics in one batch the first one unwinds.
+    /// The panic unwinds out of `run_*`, or out of the call that dropped the value, such as
+    /// [`cancel`](crate::LoopHandle::cancel). The rest of the batch is kept for the next run, and the
+    /// loop stays usable. Of several panics in one batch the first one unwinds.
     #[default]
     Propagate,
-    /// It goes to the exception handler, and the loop goes on.
+    /// The panic goes to the exception handler, and the loop goes on.
     Report,
-    /// The panic hook prints it, and the process ends by `abort`.
+    /// The panic hook prints the panic, and the process ends by `abort`.
     Abort,
 }
 
-/// What a failing callback was registered as.
+/// The kind of registration that a [`Report`] is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReportKind {
-    /// By `call_soon`, here or from another thread.
+    /// `call_soon`, of the loop or from another thread.
     Soon,
-    /// By `call_later`, `call_at`, `call_every` or `add_timer`.
+    /// `call_later`, `call_at`, `call_every` or `add_timer`.
     Timer,
-    /// As the callback of an fd.
+    /// The callback of an fd.
     Watcher,
-    /// As the protocol of a connection, or of a listener.
+    /// The protocol of a connection, or of a listener.
     Stream,
-    /// As the handler of a signal.
+    /// The handler of a signal.
     Signal,
-    /// As a hook.
+    /// A hook.
     Hook,
-    /// By `spawn`.
+    /// A task.
     Task,
-    /// As a promise.
+    /// A promise.
     Promise,
     /// The exception handler itself.
     ExceptionHandler,
@@ -107,7 +98,7 @@ impl fmt::Display for ReportKind {
 }
 
 impl ReportKind {
-    /// How it came to the loop.
+    /// Returns the verb that goes with the location of a report.
     pub(super) fn verb(self) -> &'static str {
         match self {
             ReportKind::Task => "spawned",
@@ -118,10 +109,10 @@ impl ReportKind {
     }
 }
 
-/// A failure, as the exception handler sees it.
+/// A failure, as the exception handler gets it.
 ///
-/// Displayed, it is one line that says what failed, where it was registered, and why. Newlines and
-/// other control characters of an error's text are escaped, because a peer may have chosen them.
+/// Displayed, a report is one line: what failed, where it was registered, and why. Newlines and other
+/// control characters of an error's text are escaped, because a peer may have chosen them.
 ///
 /// ```
 /// use mainspring::{Error, EventLoop};
@@ -137,13 +128,13 @@ impl ReportKind {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// What failed.
+    /// The kind of registration that failed.
     pub kind: ReportKind,
-    /// Why.
+    /// The reason.
     pub error: Error,
-    /// Place of the registration; of a promise, where it failed; of a write, the call.
+    /// Place of the registration. For a promise, the place where it failed; for a write, the call.
     pub location: &'static Location<'static>,
-    /// The name it was given.
+    /// Name of the registration, if [`set_name`](crate::LoopHandle::set_name) gave it one.
     pub name: Option<Rc<str>>,
 }
 
@@ -157,13 +148,13 @@ impl fmt::Display for Report {
     }
 }
 
-/// A report about user code that has no registration.
+/// Returns a report about user code that has no registration.
 #[track_caller]
 pub(crate) fn internal(kind: ReportKind, error: Error) -> Report {
     Report { kind, error, location: Location::caller(), name: None }
 }
 
-/// Where a callback comes from.
+/// Source of a callback, and the place where it was registered.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
     pub(crate) source: Source,

@@ -1,15 +1,15 @@
 //! Reports on standard error, for loops without an exception handler.
 //!
-//! The rate of the log must not be a peer's choice: of each place of registration, [`BURST`] reports
-//! in [`PERIOD`] are written. The others are counted, and a line with their number follows at most
-//! [`PERIOD`] later. A report that standard error does not take is counted as well, so nothing here
+//! Peers must not choose the rate of the log. For each place of registration, [`BURST`] reports in
+//! [`PERIOD`] are written. The others are counted, and a line with their number follows at most
+//! [`PERIOD`] later. A report that standard error does not accept is counted as well, so nothing here
 //! fails or waits.
 //!
 //! # Invariants
 //!
-//! * A timer is set while a count has not been written, except after an attempt that failed: then the
-//!   next report of the place carries it.
-//! * There are as many entries as places in the program, at most.
+//! * A timer is set while a count has not been written, except after a failed attempt: then the next
+//!   report of the place carries the count.
+//! * There are at most as many entries as places in the program.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -20,16 +20,14 @@ use std::time::Duration;
 
 use mainspring_sys::stderr;
 
-use super::loop_core::LoopCore;
 use super::report::{Report, ReportKind};
 use crate::clock::{MonotonicClock, Timeline, nanos};
-use crate::handle::Key;
 use crate::log_text::{Limited, grouped};
 use crate::timers::TimerSlot;
 
-/// Reports of one place that are written in a period.
+/// Number of reports of one place that are written in a period.
 const BURST: u32 = 10;
-/// From the first report of a burst to the next burst.
+/// Time from the first report of a burst to the next burst.
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Reports of one place.
@@ -37,9 +35,9 @@ struct Place {
     kind: ReportKind,
     /// End of the period, in nanoseconds of the loop's time.
     end: u64,
-    /// Reports that were written in the period.
+    /// Number of reports that were written in the period.
     written: u32,
-    /// Reports that were not written and not yet mentioned.
+    /// Number of reports that no line has contained or counted yet.
     more: u64,
 }
 
@@ -47,12 +45,12 @@ struct Place {
 #[derive(Default)]
 pub(crate) struct ReportLog {
     places: HashMap<Location<'static>, Place>,
-    /// Timer of the next line with counts.
-    timer: Option<TimerSlot>,
+    /// Timer of the next line with counts. `None` while no count waits.
+    pub(super) timer: Option<TimerSlot>,
 }
 
 impl ReportLog {
-    /// Returns true if the report may be written, and a count that has to be written before it.
+    /// Returns true if the report may be written, and a count that must be written before it.
     fn admit(&mut self, report: &Report, now: u64) -> (bool, Option<Line>) {
         let place = self.places.entry(*report.location).or_insert_with(|| Place {
             kind: report.kind,
@@ -80,8 +78,8 @@ impl ReportLog {
         }
     }
 
-    /// Writes all counts. Those that standard error does not take stay.
-    fn flush(&mut self) {
+    /// Writes all counts. Those that standard error does not accept stay.
+    pub(super) fn flush(&mut self) {
         for (location, place) in self.places.iter_mut().filter(|(_, place)| place.more > 0) {
             let line = Line::take(location, place);
             if line.write().is_err() {
@@ -91,7 +89,7 @@ impl ReportLog {
     }
 }
 
-/// Line that says how many reports of a place were not written.
+/// A line with the number of reports of a place that were not written.
 struct Line {
     kind: ReportKind,
     location: Location<'static>,
@@ -113,8 +111,7 @@ impl Line {
     }
 }
 
-/// Writes a report in one call. The text of a user's error comes from the user's code, which may
-/// panic.
+/// Writes a report in one call. The `Display` of a user-defined error may panic.
 fn write_report(report: &Report) -> io::Result<()> {
     catch_unwind(AssertUnwindSafe(|| write_line(report))).unwrap_or_else(|_| {
         let Report { kind, location, .. } = report;
@@ -124,14 +121,14 @@ fn write_report(report: &Report) -> io::Result<()> {
 
 fn write_line(text: &dyn Display) -> io::Result<()> {
     let mut line = Limited::new(stderr::LINE - 1);
-    // An error means that the line is full, or that a `Display` has failed: the rest is shown.
+    // Ignored: the line is full, or a `Display` has failed. The beginning is written all the same.
     let _ = write!(line, "mainspring: {text}");
     let mut line = line.take();
     line.push('\n');
     stderr::write(line.as_bytes())
 }
 
-/// Writes a report that no loop is there for.
+/// Writes a report for which there is no loop.
 #[cold]
 pub(crate) fn print_outside(report: &Report) {
     thread_local! {
@@ -142,12 +139,12 @@ pub(crate) fn print_outside(report: &Report) {
         print(log, report, timeline.now_nanos());
     };
     if LOG.try_with(print).is_err() {
-        let _ = write_report(report); // The thread ends.
+        let _ = write_report(report); // The thread ends, and has dropped its log.
     }
 }
 
-/// Returns false if the report, or what came before it, was not written.
-fn print(log: &RefCell<ReportLog>, report: &Report, now: u64) -> bool {
+/// Returns false if the report, or a count that came before it, was not written.
+pub(super) fn print(log: &RefCell<ReportLog>, report: &Report, now: u64) -> bool {
     let (is_admitted, summary) = log.borrow_mut().admit(report, now);
     let mut is_written = true;
     if let Some(line) = summary
@@ -163,25 +160,7 @@ fn print(log: &RefCell<ReportLog>, report: &Report, now: u64) -> bool {
     is_written
 }
 
-impl LoopCore {
-    /// Writes a report to standard error, unless its place has reported too often.
-    #[cold]
-    pub(crate) fn print(&self, report: &Report) {
-        if print(&self.log, report, self.timeline.now_nanos()) || self.closed.get() {
-            return;
-        }
-        let deadline = self.timeline.nanos_after(PERIOD);
-        let timer = &mut self.log.borrow_mut().timer;
-        timer.get_or_insert_with(|| self.timers.borrow_mut().insert(deadline, Key::REPORTS));
-    }
-
-    /// Writes the counts of reports that were left out.
-    #[cold]
-    pub(crate) fn flush_reports(&self) {
-        let mut log = self.log.borrow_mut();
-        if let Some(timer) = log.timer.take() {
-            self.timers.borrow_mut().remove(timer);
-        }
-        log.flush();
-    }
+/// Returns the time of the next line with counts, in nanoseconds of the loop's time.
+pub(super) fn next_flush(timeline: &Timeline) -> u64 {
+    timeline.nanos_after(PERIOD)
 }

@@ -1,4 +1,4 @@
-//! Arena that wait for nothing but their turn, or for time.
+//! Callbacks that run in the next tick, or at a deadline.
 
 use std::cell::RefCell;
 use std::panic::Location;
@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use mainspring_sys::closure::CallOnce;
 
 use super::LoopHandle;
-use super::callback::{Callback, CallbackResult, Once, Periodic, Plain, once_result};
+use super::callback::{Callback, Once, Plain, once_result};
+use super::callback_result::CallbackResult;
+use super::interval::Periodic;
 use super::source::Source;
 use crate::clock::Grid;
 use crate::error::{Error, Result};
@@ -16,10 +18,10 @@ use crate::handle::{Handle, Key, TimerHandle};
 use crate::timers::TimerSlot;
 
 impl<S> LoopHandle<S> {
-    /// Calls `callback` in the next tick. First in, first out; a closure without captures allocates
-    /// nothing.
+    /// Calls `callback` in the next tick. Callbacks run in the order of these calls. A closure that has
+    /// captured no more than a word allocates nothing.
     ///
-    /// On a closed loop the closure is dropped at once.
+    /// A closed loop drops the closure at once.
     ///
     /// ```
     /// let mut el = mainspring::EventLoop::with_state(Vec::new())?;
@@ -43,7 +45,7 @@ impl<S> LoopHandle<S> {
         self.handle(key)
     }
 
-    /// Queues a closure and feeds it; on a closed loop drops it.
+    /// Queues a closure and feeds its key. A closed loop drops it.
     #[inline]
     pub(crate) fn insert_soon(&self, once: Once<S>, location: &'static Location<'static>) -> Key {
         if self.core().closed.get() {
@@ -54,14 +56,15 @@ impl<S> LoopHandle<S> {
         key
     }
 
-    /// Calls `callback` when `delay` is over, counted from now; never earlier, not by a nanosecond.
+    /// Calls `callback` when `delay` is over, counted from this call. It never runs early, not even by a
+    /// nanosecond.
     ///
-    /// A delay of zero is the next tick. One that ends beyond the clock's range, as
-    /// [`Duration::MAX`], never ends; it keeps [`run`](crate::EventLoop::run) going like any other
+    /// With a delay of zero it runs in the next tick. A deadline beyond the clock's range, such as
+    /// [`Duration::MAX`], never comes; it keeps [`run`](crate::EventLoop::run) going like any other
     /// timer, and like a task that sleeps that long. Equal deadlines run in the order of their
     /// registration.
     ///
-    /// Memory is in proportion to the timers that live, see [`EventLoop`](crate::EventLoop#memory).
+    /// Memory is proportional to the number of live timers, see [`EventLoop`](crate::EventLoop#memory).
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
@@ -85,8 +88,8 @@ impl<S> LoopHandle<S> {
         self.insert_timer(Some(deadline), Callback::Once(once), Location::caller())
     }
 
-    /// Calls `callback` at `deadline`, or in the next tick if that is over. Otherwise as
-    /// [`call_later`](LoopHandle::call_later).
+    /// Like [`call_later`](LoopHandle::call_later), but calls `callback` at `deadline`, or in the next
+    /// tick if that is over.
     #[track_caller]
     pub fn call_at<F, R>(&self, deadline: Instant, callback: F) -> TimerHandle
     where
@@ -100,13 +103,13 @@ impl<S> LoopHandle<S> {
 
     /// Calls `callback` after each `period`, on the grid now + k * `period`.
     ///
-    /// Ticks that the loop was too busy for are skipped, not made up for; the callback reads their
-    /// number from [`missed_ticks`](LoopHandle::missed_ticks). Another policy is set by
-    /// [`set_missed_tick_behavior`](LoopHandle::set_missed_tick_behavior). An error that the callback
-    /// returns ends the interval.
+    /// If the loop is too busy for a tick, the tick is skipped.
+    /// [`missed_ticks`](LoopHandle::missed_ticks) returns the number of skipped ticks, and
+    /// [`set_missed_tick_behavior`](LoopHandle::set_missed_tick_behavior) sets another policy. An error
+    /// that the callback returns ends the interval.
     ///
     /// [`reset_after`](LoopHandle::reset_after) and [`reset_at`](LoopHandle::reset_at) move the whole
-    /// grid: the next tick is at the new deadline, and further ones a period apart from there.
+    /// grid: the next tick is at the new deadline, and the following ticks are whole periods later.
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
@@ -146,12 +149,27 @@ impl<S> LoopHandle<S> {
         }))
     }
 
-    /// Makes a timer that can be armed again and again: `callback` is called each time a deadline
-    /// set by [`reset_after`](LoopHandle::reset_after) or [`reset_at`](LoopHandle::reset_at) is
-    /// reached. It begins without one.
+    /// Adds a timer without a deadline, which can be armed many times. `callback` is called at each
+    /// deadline that [`reset_after`](LoopHandle::reset_after) or [`reset_at`](LoopHandle::reset_at)
+    /// sets.
     ///
-    /// This is the timer for what happens again and again but not regularly, like a connection's
-    /// idle limit: it allocates when it is made and never again.
+    /// This is the timer for a deadline that recurs without a fixed period, such as the idle limit of a
+    /// connection. It allocates memory only here.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, testing::SimClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = SimClock::new();
+    /// let mut el = EventLoop::builder().clock(clock.clone()).build_with(0)?;
+    /// let limit = el.add_timer(|_, calls| *calls += 1)?;
+    /// for _ in 0..3 {
+    ///     el.reset_after(limit, Duration::from_secs(5));
+    ///     el.run()?; // without a deadline the timer does not keep the loop running
+    /// }
+    /// assert_eq!((*el.state(), clock.elapsed()), (3, Duration::from_secs(15)));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -203,12 +221,12 @@ impl<S> LoopHandle<S> {
         TimerHandle(self.handle(key))
     }
 
-    /// Moves a timer's deadline to `delay` from now, and says whether the timer is still there. The
-    /// grid of an interval moves with it, see [`call_every`](LoopHandle::call_every).
+    /// Moves a timer's deadline to `delay` from now. Returns false if the timer has ended. The grid of an
+    /// interval moves too, see [`call_every`](LoopHandle::call_every).
     ///
-    /// O(1) and without allocation for a later deadline, so an idle limit may be pushed back on
-    /// each packet. Counts as a new registration among equal deadlines. If the timer was due in
-    /// this very tick but has not run yet, it does not.
+    /// A later deadline costs O(1) and allocates nothing, so an idle limit can be moved with each
+    /// packet. Among equal deadlines the timer counts as registered now. If it is due in this tick and
+    /// has not run yet, it does not run.
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
@@ -229,8 +247,7 @@ impl<S> LoopHandle<S> {
         self.reset(timer, self.core().timeline.nanos_after(delay))
     }
 
-    /// Moves a timer's deadline to `deadline`. Otherwise as
-    /// [`reset_after`](LoopHandle::reset_after).
+    /// Like [`reset_after`](LoopHandle::reset_after), but moves the deadline to `deadline`.
     pub fn reset_at(&self, timer: TimerHandle, deadline: Instant) -> bool {
         self.reset(timer, self.core().timeline.nanos_of(deadline))
     }
@@ -246,12 +263,13 @@ impl<S> LoopHandle<S> {
         .is_some()
     }
 
-    /// Asks for the timer, and for the grid of an interval; none if it has ended.
+    /// Calls `use_timer` with the timer, and the grid of an interval. Returns `None` if the timer has
+    /// ended.
     #[inline]
     pub(super) fn with_timer<T>(
         &self,
         TimerHandle(Handle { key, loop_id }): TimerHandle,
-        ask: impl FnOnce(TimerSlot, Option<&Grid>) -> T,
+        use_timer: impl FnOnce(TimerSlot, Option<&Grid>) -> T,
     ) -> Option<T> {
         if loop_id != self.core().loop_id {
             return None;
@@ -259,24 +277,25 @@ impl<S> LoopHandle<S> {
         let mut callbacks = self.shared.callbacks.borrow_mut();
         let entry = callbacks.get(key)?;
         match entry.source {
-            Source::Timer(slot) => Some(ask(slot, None)),
+            Source::Timer(slot) => Some(use_timer(slot, None)),
             Source::Interval(slot) => {
-                Some(ask(slot, entry.callback.as_ref().and_then(Callback::grid)))
+                Some(use_timer(slot, entry.callback.as_ref().and_then(Callback::grid)))
             }
             _ => None,
         }
     }
 
-    /// Takes a timer's deadline away without ending it, and says whether the timer is still there.
-    /// A new deadline arms it again. Without a deadline it does not keep
-    /// [`run`](crate::EventLoop::run) going.
+    /// Removes a timer's deadline without ending the timer. Returns false if the timer has ended.
+    ///
+    /// A new deadline arms it again. Without a deadline it does not keep [`run`](crate::EventLoop::run)
+    /// going.
     pub fn disarm(&self, timer: TimerHandle) -> bool {
         let disarm = |slot, _: Option<&Grid>| self.core().timers.borrow_mut().disarm(slot);
         self.with_timer(timer, disarm).is_some()
     }
 
-    /// How many ticks the interval whose callback is running has skipped since the last one; zero
-    /// everywhere else.
+    /// Returns the number of ticks that the running interval has skipped since its last tick. Returns 0
+    /// outside of the callback of an interval.
     pub fn missed_ticks(&self) -> u64 {
         self.core().skipped_ticks.get()
     }

@@ -1,37 +1,37 @@
-//! What callbacks wait for.
+//! The sources that make callbacks ready: descriptors, deadlines, signals, stages of the tick.
 
 use mainspring_sys::Signal;
 
 use crate::timers::TimerSlot;
 use crate::watchers::WatcherId;
 
-/// What makes a callback ready.
+/// The source that makes a callback ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// It was fed to the ready deque when it was made.
+    /// The registration itself, which fed the callback to the ready deque.
     Soon,
     /// A deadline.
     Timer(TimerSlot),
     /// The next tick of an interval.
     Interval(TimerSlot),
-    /// An fd.
+    /// Readiness of an fd.
     Watch(WatcherId),
-    /// The fd of a stream or a listener, whose callback knows itself what it still wants to hear
-    /// of.
+    /// Readiness of the fd of a stream or a listener. Its callback keeps track of its interest, so a
+    /// queued event is passed on unchecked.
     Stream(WatcherId),
     /// A signal.
     Signal(Signal),
-    /// A place in the tick.
+    /// A stage of the tick.
     Hook(Hook),
 }
 
-/// A place in the tick.
+/// A stage of the tick at which hooks run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Hook {
-    /// Before the selector is asked.
+    /// Before the selector is polled.
     Prepare,
-    /// After the selector was asked.
+    /// After the selector was polled.
     Check,
-    /// When there is nothing else to do.
+    /// In a tick that has nothing else to run.
     Idle,
 }

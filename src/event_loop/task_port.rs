@@ -1,6 +1,7 @@
-//! What shares the ready deque with the callbacks: the tasks, as the loop sees them.
+//! The task layer, as the loop uses it.
 //!
-//! The loop knows keys, not futures. A key of the tasks takes its turn like any other.
+//! Tasks share the ready deque with callbacks. The loop handles their keys, and has no notion of a
+//! future: the layer above implements [`TaskLayer`].
 
 use std::rc::Rc;
 
@@ -9,38 +10,42 @@ use crate::error::Error;
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 
-/// Owner of the keys that are not callbacks ([`Key::is_task_layer`]).
+/// Owner of the keys that are not callbacks ([`Key::is_task_layer`]): tasks, wakers, and descriptors
+/// that tasks wait for.
 pub(crate) trait TaskLayer {
-    /// The loop begins to run on this thread.
+    /// Notes that the loop runs on this thread from now on.
     fn enter(self: Rc<Self>);
-    /// The loop has ended to run.
+    /// Notes that the loop has stopped running.
     fn leave(&self);
-    /// Runs what is due. False if it is gone.
+    /// Polls the task of `ready`, or wakes the waiters of its fd. Returns false if it has ended.
     fn dispatch(&self, ready: Ready) -> bool;
-    /// Whether `key` is that of an fd.
+    /// Returns true if `key` is that of a watched fd.
     fn is_watching(&self, key: Key) -> bool;
-    /// A deadline of `key` has come.
+    /// Feeds `key`, whose deadline has come.
     fn feed_timer(&self, key: Key, ready: &mut ReadyDeque);
-    /// Other threads may have sent something.
+    /// Takes the wakes that other threads have sent, and feeds their tasks.
     fn drain_inbox(&self);
-    /// Whether they may have sent something again, and nobody will ring for it.
+    /// Returns true if wakes may be in the inbox whose senders did not wake the loop.
     fn has_messages(&self) -> bool;
-    /// Whether anything keeps [`run`](crate::EventLoop::run) going.
+    /// Returns true if a task keeps [`run`](crate::EventLoop::run) going.
     fn is_alive(&self) -> bool;
+    /// Cancels a task. Returns false if it has ended, or was cancelled before.
     fn cancel(&self, key: Key) -> bool;
     /// Returns true if `key` keeps [`run`](crate::EventLoop::run) going.
     fn is_foreground(&self, key: Key) -> bool;
+    /// Moves a task to the background, or back. Returns false if it has ended.
     fn set_background(&self, key: Key, background: bool) -> bool;
+    /// Names a task in reports. Returns false if it has ended.
     fn set_name(&self, key: Key, name: &str) -> bool;
+    /// Returns a report about a task, or `None` if it has ended.
     fn report_of(&self, key: Key, error: Error) -> Option<Report>;
-    /// The loop is a forked child's own from now on: what waits for a thread of the parent looks
-    /// again.
+    /// Wakes every task in a forked child. A wake from a thread of the parent may be lost.
     fn after_fork(&self);
-    /// Ends everything; what is dropped may call the loop, which is closed to it.
+    /// Drops all tasks. The values that are dropped may call the loop, which is closed.
     fn close(&self);
 }
 
-/// A loop that runs on this thread, until this is dropped.
+/// A loop that runs on this thread, until the guard is dropped.
 pub(crate) struct RunGuard(Rc<dyn TaskLayer>);
 
 impl RunGuard {

@@ -1,4 +1,4 @@
-//! A tick: one pass of the loop, as the picture shows it.
+//! A tick: one pass of the loop, stage by stage, like the picture in the README.
 
 use std::mem;
 use std::time::Duration;
@@ -14,63 +14,63 @@ use crate::handle::Key;
 use crate::ready::Ready;
 use crate::watchers::{FeedResult, Watchers, wakeup_bit};
 
-/// The condition under which a tick may sleep.
+/// The longest sleep of a tick that has nothing to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sleep {
-    /// Until its limit.
-    Always,
-    /// Only if something is alive after the prepare hooks, which may have ended the last of it.
+    /// This long, or until an event if it is `None`.
+    AtMost(Option<Duration>),
+    /// Until an event, but only if something is alive after the prepare hooks. They may have ended the
+    /// last registration.
     WhileAlive,
 }
 
 impl<S> EventLoop<S> {
-    #[inline]
-    pub(crate) fn run_once(&mut self, limit: Option<Duration>) -> Result<usize> {
-        self.run_tick(limit, Sleep::Always)
-    }
-
-    pub(crate) fn run_tick(&mut self, limit: Option<Duration>, sleep: Sleep) -> Result<usize> {
+    /// Runs one tick, and returns the number of handles that ran.
+    pub(crate) fn run_once(&mut self, sleep: Sleep) -> Result<usize> {
         self.begin_tick()?;
-        let limit = self.prepare(limit, sleep);
+        let limit = self.prepare(sleep);
         let timeout = self.time_to_sleep(limit); // zero if anything is ready
         self.select(timeout)?; // the only place that sleeps
-        self.feed_watchers()?; // before a hook removes a watcher: its event would look like a stranger's
+        self.feed_watchers()?; // before a hook can remove a watcher, whose key would be unknown here
         self.run_hooks(Hook::Check);
         self.feed_signals()?;
         self.feed_inbox()?;
         self.feed_timers();
         self.feed_idle();
-        let ran = self.run_batch(); // calls user code, as do the hooks, by `call` only
+        let ran = self.run_batch()?; // callbacks run by `dispatch` only, like the hooks
         self.recheck_inbox();
         Ok(ran)
     }
 
     fn begin_tick(&mut self) -> Result<()> {
-        let core = &self.core;
-        core.check_open()?;
-        core.tick.set(core.tick.get().wrapping_add(1));
-        if core.batch_left.get() > 0 {
-            self.resume_batch();
-        }
+        self.core.check_open()?;
+        self.core.tick.set(self.core.tick.get().wrapping_add(1));
         Ok(())
     }
 
-    /// Without hooks, [`run`](EventLoop::run) has just asked whether anything is alive.
+    /// Runs the prepare hooks. Returns the limit of the sleep.
     #[inline]
-    fn prepare(&mut self, limit: Option<Duration>, sleep: Sleep) -> Option<Duration> {
-        if self.core.hooks.get() == 0 { limit } else { self.prepare_by_hooks(limit, sleep) }
+    fn prepare(&mut self, sleep: Sleep) -> Option<Duration> {
+        // Without hooks nothing has ended since `run` found something alive.
+        let may_sleep = self.core.hooks.is_empty() || self.prepare_by_hooks(sleep);
+        match sleep {
+            _ if !may_sleep => Some(Duration::ZERO),
+            Sleep::AtMost(limit) => limit,
+            Sleep::WhileAlive => None,
+        }
     }
 
+    /// Runs the prepare hooks. Returns true if the tick may sleep after them.
     #[cold]
-    fn prepare_by_hooks(&mut self, limit: Option<Duration>, sleep: Sleep) -> Option<Duration> {
+    fn prepare_by_hooks(&mut self, sleep: Sleep) -> bool {
         self.run_hooks_of(Hook::Prepare);
-        let may_sleep = sleep == Sleep::Always || self.is_alive();
-        if may_sleep { limit } else { Some(Duration::ZERO) }
+        sleep != Sleep::WhileAlive || self.is_alive()
     }
 
-    /// Zero if anything is ready, else the time to the first deadline; `None` is "until an event".
+    /// Returns zero if anything is ready, and otherwise the time until the first deadline. `None` is
+    /// until an event.
     fn time_to_sleep(&self, limit: Option<Duration>) -> Option<Duration> {
-        if self.has_work() {
+        if self.core.has_work() {
             return Some(Duration::ZERO);
         }
         match (self.core.time_to_deadline(), limit) {
@@ -82,9 +82,9 @@ impl<S> EventLoop<S> {
     fn select(&mut self, timeout: Option<Duration>) -> Result<()> {
         let core = &self.core;
         let clock = core.timeline.clock();
-        let allowed = clock.max_wait(timeout);
+        let max_wait = clock.max_wait(timeout);
         let mut watchers = core.watchers.borrow_mut();
-        watchers.selector().select(&mut self.events, allowed).map_err(Error::Select)?;
+        watchers.selector().select(&mut self.events, max_wait).map_err(Error::Select)?;
         drop(watchers);
         if self.events.is_empty() && timeout != Some(Duration::ZERO) {
             clock.on_timeout(timeout);
@@ -95,16 +95,18 @@ impl<S> EventLoop<S> {
     fn feed_watchers(&mut self) -> Result<()> {
         let core = &self.core;
         let FeedResult { wakeups, unknown_tokens } =
-            core.watchers.borrow().feed(&self.events, &mut core.ready.borrow_mut());
-        core.pending_wakeups.set(core.pending_wakeups.get() | wakeups);
-        if unknown_tokens || core.saw_unknown_key.take() && self.has_unknown_keys() {
+            core.watchers.borrow().feed(&self.events, &mut core.agenda.ready.borrow_mut());
+        core.agenda.add_wakeups(wakeups);
+        if unknown_tokens || core.take_unknown_key() && self.has_unknown_keys() {
             core.rebuild()?;
         }
         Ok(())
     }
 
-    /// Whether there is an event for nobody. Not so if its callback was removed by another one of
-    /// its batch, which is the usual reason for a miss; then no more of them come.
+    /// Returns true if the selector reported a key that no callback owns.
+    ///
+    /// A single miss is harmless: an earlier callback of the batch has removed the owner. A repeated
+    /// one means that the kernel still holds a registration which the loop has not.
     #[cold]
     fn has_unknown_keys(&self) -> bool {
         let Shared { callbacks, tasks, .. } = &*self.handle.shared;
@@ -116,62 +118,63 @@ impl<S> EventLoop<S> {
 
     fn feed_signals(&self) -> Result<()> {
         let core = &self.core;
-        if core.pending_wakeups.get() & wakeup_bit(SIGNALS) == 0 {
+        if !core.agenda.is_wakeup_pending(wakeup_bit(SIGNALS)) {
             return Ok(());
         }
-        let fed = core.signals.borrow_mut().feed(&mut core.ready.borrow_mut());
+        let fed = core.signals.borrow_mut().feed(&mut core.agenda.ready.borrow_mut());
         fed.map_err(Error::Select)?;
-        core.pending_wakeups.set(core.pending_wakeups.get() & !wakeup_bit(SIGNALS));
+        // Last, so that after an error the next tick tries again.
+        core.agenda.remove_wakeup(wakeup_bit(SIGNALS));
         Ok(())
     }
 
-    /// Takes a bite of what other threads have sent.
+    /// Feeds messages of other threads, a bounded number in each tick.
     #[inline]
     fn feed_inbox(&mut self) -> Result<()> {
-        let (core, inbox) = (&self.core, &self.handle.shared.inbox);
-        let pending_wakeups = core.pending_wakeups.get() & wakeup_bit(INBOX) != 0;
-        if pending_wakeups {
+        let (agenda, inbox) = (&self.core.agenda, &self.handle.shared.inbox);
+        let is_awake = agenda.is_wakeup_pending(wakeup_bit(INBOX));
+        if is_awake {
+            // Before the inboxes are emptied: a later message then wakes the loop again.
             inbox.drain_wakeup()?;
-            core.pending_wakeups.set(core.pending_wakeups.get() & !wakeup_bit(INBOX));
+            agenda.remove_wakeup(wakeup_bit(INBOX));
         }
-        if pending_wakeups || core.check_inbox.get() || inbox.take_wake_failed() {
+        if is_awake || agenda.check_inbox.get() || inbox.take_wake_failed() {
             self.drain_inbox();
         }
         Ok(())
     }
 
     fn drain_inbox(&mut self) {
-        // Also if a panic keeps the tick from its end, the next one looks again.
-        self.core.check_inbox.set(true);
-        self.handle.shared.tasks.drain_inbox();
-        if self.bite.is_empty() {
-            self.handle.shared.inbox.take(&mut self.bite);
-        }
-        let bite = (self.bite.len() - self.bite_fed).min(self.core.limits.inbox_batch);
-        self.bite_fed += bite;
-        let mut ready = self.core.ready.borrow_mut();
-        (0..bite).for_each(|_| ready.feed(Key::INBOX, Readiness::empty()));
+        // Set first: if a panic ends this tick, the next one checks again.
+        self.core.agenda.check_inbox.set(true);
+        let Shared { inbox, tasks, .. } = &*self.handle.shared;
+        tasks.drain_inbox();
+        self.messages.take_from(inbox);
+        self.messages.feed(self.core.limits.inbox_batch, &mut self.core.agenda.ready.borrow_mut());
     }
 
     #[inline]
     fn recheck_inbox(&mut self) {
-        if self.core.check_inbox.get() {
+        if self.core.agenda.check_inbox.get() {
             self.recheck_messages();
         }
     }
 
-    /// The end of a tick that has looked into the inbox: if nothing came meanwhile, whoever sends
-    /// from now on rings; else the next tick does not sleep.
+    /// Checks the inboxes again, at the end of a tick that has drained them. If they are empty, the
+    /// next sender wakes the loop. Otherwise the next tick does not sleep.
+    ///
+    /// At the end of a tick rather than before the next sleep, because in an embedded loop the host
+    /// sleeps in between.
     fn recheck_messages(&mut self) {
         let Shared { inbox, tasks, .. } = &*self.handle.shared;
-        if self.bite.is_empty() && inbox.is_notified() {
-            inbox.take(&mut self.bite);
+        if inbox.is_notified() {
+            self.messages.take_from(inbox);
         }
         if tasks.has_messages() {
             tasks.drain_inbox();
         }
-        let waits = !self.bite.is_empty() || inbox.is_notified() || tasks.has_messages();
-        self.core.check_inbox.set(waits);
+        let is_left = !self.messages.is_empty() || inbox.is_notified() || tasks.has_messages();
+        self.core.agenda.check_inbox.set(is_left);
     }
 
     fn feed_timers(&self) {
@@ -179,39 +182,48 @@ impl<S> EventLoop<S> {
     }
 
     fn feed_idle(&self) {
-        if self.core.hooks.get() > 0 && self.core.ready.borrow().is_empty() {
-            self.handle.feed_hooks(Hook::Idle, |key| self.core.feed(key));
+        if !self.core.hooks.is_empty() && self.core.agenda.ready.borrow().is_empty() {
+            self.core.hooks.for_each(Hook::Idle, |key| self.core.feed(key));
         }
     }
 
-    /// Runs what is ready now; what is added meanwhile waits for the next tick.
-    fn run_batch(&mut self) -> usize {
-        self.core.ready.borrow_mut().take_batch(&mut self.batch);
+    /// Runs everything that is ready now. Anything that is fed meanwhile waits for the next tick.
+    fn run_batch(&mut self) -> Result<usize> {
+        self.core.agenda.ready.borrow_mut().take_batch(&mut self.batch);
         let mut ran = 0;
-        while let Some(ready) = self.batch.pop() {
-            self.core.batch_left.set(self.batch.len());
-            ran += usize::from(self.call(ready));
+        let process = self.core.process.get();
+        let batch = Batch(self);
+        let el = &mut *batch.0;
+        while let Some(ready) = el.batch.pop() {
+            ran += usize::from(el.dispatch(ready));
+            // A local copy: two instructions for each callback. It is out of date after
+            // `after_fork_child` in a callback, so the loop's own has the last word.
+            if !process.is_current() && el.core.is_forked() {
+                return Err(Error::Forked);
+            }
         }
+        drop(batch);
         self.end_calls();
-        if self.core.has_failures() {
+        if self.core.agenda.has_failures() {
             self.end_failures();
         }
-        ran
+        Ok(ran)
     }
 
     #[inline]
     fn run_hooks(&mut self, hook: Hook) {
-        if self.core.hooks.get() > 0 {
+        if !self.core.hooks.is_empty() {
             self.run_hooks_of(hook);
         }
     }
 
     #[cold]
     fn run_hooks_of(&mut self, hook: Hook) {
+        // A list of its own: hooks add and remove hooks. It is kept for its memory.
         let mut due = mem::take(&mut self.due_hooks);
-        self.handle.feed_hooks(hook, |key| due.push(key));
+        self.core.hooks.for_each(hook, |key| due.push(key));
         for key in due.drain(..) {
-            self.call(Ready { key, readiness: Readiness::empty() });
+            self.dispatch(Ready { key, readiness: Readiness::empty() });
         }
         self.due_hooks = due;
         self.core.current.set(Key::NONE);
@@ -221,11 +233,22 @@ impl<S> EventLoop<S> {
         self.core.interest_changed.set(false);
         self.core.current.set(Key::NONE);
     }
+}
 
-    /// A callback has panicked in the last tick: the rest of its batch is still to run.
-    #[cold]
-    fn resume_batch(&mut self) {
-        self.core.ready.borrow_mut().put_back(&mut self.batch);
-        self.core.batch_left.set(0); // What its interests have become is still to be looked at.
+/// The batch that runs. If a panic or a fork ends it, the drop puts the rest back into the ready deque.
+/// `interest_changed` stays set then, so the rest is checked again before it runs.
+struct Batch<'a, S>(&'a mut EventLoop<S>);
+
+impl<S> Drop for Batch<'_, S> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.0.batch.is_empty() {
+            put_back(self.0);
+        }
     }
+}
+
+#[cold]
+fn put_back<S>(el: &mut EventLoop<S>) {
+    el.core.agenda.ready.borrow_mut().put_back(&mut el.batch);
 }

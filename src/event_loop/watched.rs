@@ -17,23 +17,25 @@ use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::watchers::WatcherId;
 
-/// A watched source, as its callback sees it.
+/// A watched source, which its callback borrows.
 ///
 /// It derefs to `&T` only, so the source cannot be swapped for another one while the kernel watches
 /// it. It implements [`Read`] where `&T` does. It does not implement `Write`: a `write_all` that
-/// stops half-way because the peer is slow would lose data; write streams through a
+/// stops half-way because the peer is slow would lose data. Write streams through a
 /// [`Transport`](crate::net::Transport).
 ///
-/// The kernel has forgotten the source before it is closed, always. A pipe or a device that the loop
-/// made non-blocking is blocking again when the last watcher of the file in this process ends; see
+/// The source is always deregistered before it is closed. A pipe or a device that the loop made
+/// non-blocking is blocking again when the last watcher of the file in this process ends; see
 /// [`add_reader`](crate::LoopHandle::add_reader).
-// What an event needs comes first, see `Watching`.
+// The fields that an event needs come first, see `Watching`.
 #[repr(C)]
 pub struct Watched<T> {
+    /// The source. `None` after `into_inner`.
     source: Option<T>,
     readiness: Readiness,
+    /// True if the callback has ended its registration.
     removed: bool,
-    /// Rule that keeps the source from blocking.
+    /// How the file was made non-blocking, to restore it.
     blocking: BlockingMode,
     fd: RawFd,
     watch: WatcherId,
@@ -54,24 +56,24 @@ impl<T> Watched<T> {
         Watched { source, fd, core, watch, key, readiness, removed, blocking }
     }
 
-    /// What the source is ready for.
+    /// Returns the readiness of the source.
     pub fn readiness(&self) -> Readiness {
         self.readiness
     }
 
-    /// What the callback is told of.
+    /// Returns the interest of the callback.
     pub fn interest(&self) -> Interest {
         self.core.watchers.borrow().interest(self.watch, self.key())
     }
 
-    /// Changes what the callback is told of from now on. An empty interest pauses it: the kernel
-    /// does not watch the source at all until it gets another one. Otherwise like
-    /// [`LoopHandle::set_interest`](crate::LoopHandle::set_interest).
+    /// Changes the interest of the callback, like
+    /// [`LoopHandle::set_interest`](crate::LoopHandle::set_interest). An empty interest pauses it: the
+    /// kernel does not watch the source until it gets another one.
     ///
     /// # Errors
     ///
-    /// The kernel refuses; then the interest is as before. [`Error::Gone`](crate::Error::Gone)
-    /// after [`cancel`](Watched::cancel).
+    /// [`Error::Watch`] if the kernel refuses, and then the interest is unchanged; [`Error::Gone`] after
+    /// [`cancel`](Watched::cancel).
     pub fn set_interest(&mut self, interest: Interest) -> Result<()> {
         self.core.set_interest(self.watch, self.key(), interest)
     }
@@ -83,13 +85,13 @@ impl<T> Watched<T> {
         self.removed = true;
     }
 
-    /// Ends watching and takes the source out. An associated function, since `T` may have a method
-    /// of that name.
+    /// Ends watching and returns the source. An associated function, because `T` may have a method of
+    /// that name.
     ///
     /// # Panics
     ///
-    /// If it was taken out before. So do all uses of the source after this, in this call of the
-    /// callback, which is the last one.
+    /// If the source was taken before. Other uses of the source after this call panic too; this call of
+    /// the callback is its last one.
     #[track_caller]
     pub fn into_inner(this: &mut Watched<T>) -> T {
         this.cancel();
@@ -97,6 +99,7 @@ impl<T> Watched<T> {
         this.source.take().expect(TAKEN)
     }
 
+    /// Begins a call of the callback. Returns an error if the fd was closed behind the loop's back.
     #[inline]
     pub(crate) fn begin(&mut self, readiness: Readiness) -> Result<()> {
         self.readiness = readiness;
@@ -107,23 +110,25 @@ impl<T> Watched<T> {
         }
     }
 
-    /// The callback met `WouldBlock`: it has seen all there is.
+    /// Notes that a call on the source returned `WouldBlock`, so its readiness is used up.
     pub(crate) fn clear_readiness(&self) {
         let key = self.key();
         self.core.watchers.borrow_mut().clear_readiness(self.watch, key, Interest::all());
     }
 
+    /// Returns the result of a call of the callback that has not failed.
     #[inline]
     pub(crate) fn flow(&self) -> Flow {
         if self.removed { REMOVE } else { KEEP }
     }
 
-    /// The callback may have been replaced while it runs: then the source is the other one's.
+    /// Returns the key of the callback that owns the source. It is not `self.key` if the callback was
+    /// replaced while it runs.
     fn key(&self) -> Key {
         self.core.current_owner(self.key)
     }
 
-    /// Goes on under another key, for another callback.
+    /// Gives the source to the callback `key`.
     pub(crate) fn rename(&mut self, key: Key) {
         self.key = key;
         self.removed = false;
@@ -133,7 +138,7 @@ impl<T> Watched<T> {
         self.removed
     }
 
-    /// A read from a file that keeps blocking is made only if the kernel has something.
+    /// Returns `WouldBlock` for a blocking file with nothing to read.
     fn check_ready(&self) -> io::Result<()> {
         if self.blocking == BlockingMode::Blocking && !nonblocking::is_ready(self.fd, false) {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -147,11 +152,11 @@ impl<T> Watched<T> {
 }
 
 impl<T: AsFd> Watched<T> {
-    /// Lends the source mutably to `call`, for types whose methods need `&mut self`, such as those
-    /// of inotify. An associated function, since `T` may have a method of that name.
+    /// Calls `call` with `&mut T`, for types whose methods need `&mut self`, such as those of inotify.
+    /// An associated function, because `T` may have a method of that name.
     ///
-    /// The source must keep its descriptor: the kernel watches that one. A source that has another
-    /// one afterwards ends its watcher.
+    /// The source must keep its descriptor, which the kernel watches. If it has another one after the
+    /// call, its watcher ends.
     ///
     /// ```
     /// use mainspring::{EventLoop, Watched};
@@ -181,11 +186,11 @@ impl<T: AsFd> Watched<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Watch`] if the source has another descriptor than before.
+    /// [`Error::Watch`] if the source has another descriptor after the call.
     ///
     /// # Panics
     ///
-    /// If the source was taken out by [`into_inner`](Watched::into_inner).
+    /// If the source was taken by [`into_inner`](Watched::into_inner).
     #[track_caller]
     pub fn with_mut<R>(this: &mut Watched<T>, call: impl FnOnce(&mut T) -> R) -> Result<R> {
         let source = this.source.as_mut().expect(TAKEN);
@@ -198,7 +203,7 @@ impl<T: AsFd> Watched<T> {
     }
 }
 
-const TAKEN: &str = "the source was taken out of its watcher by into_inner";
+const TAKEN: &str = "the source was taken by into_inner";
 
 impl<T> Drop for Watched<T> {
     fn drop(&mut self) {
@@ -214,7 +219,7 @@ impl<T> Deref for Watched<T> {
     }
 }
 
-/// The end of a pseudo terminal, for which Linux has the error EIO, is 0 here.
+/// At the end of a pseudo terminal these return 0, also on Linux, where read(2) fails with EIO.
 impl<T: AsFd> Read for Watched<T>
 where
     for<'a> &'a T: Read,

@@ -14,9 +14,9 @@ use super::connect;
 use super::into_address::IntoAddress;
 use super::socket::Socket;
 use crate::error::Result;
-use crate::event_loop::LoopHandle;
-use crate::event_loop::callback::{Callback, CallbackResult, Flow, KEEP, REMOVE, Repeat, failed};
+use crate::event_loop::callback::{Callback, Flow, KEEP, REMOVE, Repeat, failed};
 use crate::event_loop::source::Source;
+use crate::event_loop::{CallbackResult, LoopHandle};
 use crate::handle::{Handle, Key, TimerHandle};
 use crate::watchers::{Registration, Role, WatcherId};
 

@@ -61,7 +61,7 @@ impl CurrentLoop {
 
     /// Ends the run after the current batch. See [`LoopHandle::stop`](crate::LoopHandle::stop).
     pub fn stop(&self) {
-        self.tasks.core.stopping.set(true);
+        self.tasks.core.agenda.stop();
     }
 }
 

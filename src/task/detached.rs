@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::any_task::{Failed, Finished};
 use super::failure::{as_type, drop_output, from_any, of_known_types};
 use crate::error::Result as MaybeFailure;
-use crate::event_loop::callback::Never;
+use crate::event_loop::callback_result::Never;
 
 /// An output type that [`detach`](crate::Task::detach) accepts: `()`, a plain value such as a
 /// number or a text, or a `Result` with an error that implements `Display`.

@@ -1,17 +1,16 @@
-//! `run_until_complete` and `run_until_stalled`: running the loop for a future, or until nothing is
-//! left to do.
+//! `run_until_complete`: running the loop for a future.
 
 use std::cell::Cell;
 use std::future::Future;
+use std::ops::ControlFlow::{Break, Continue};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::Duration;
 
 use super::current;
 use super::tasks::Tasks;
 use crate::error::{Error, Result};
-use crate::event_loop::EventLoop;
+use crate::event_loop::{EventLoop, Sleep};
 use crate::handle::Key;
 
 impl<S> EventLoop<S> {
@@ -57,55 +56,24 @@ impl<S> EventLoop<S> {
         mut future: Pin<&mut F>,
         is_polled: &Cell<bool>,
     ) -> Result<F::Output> {
-        let mut ticked = false;
-        loop {
+        self.drive(Sleep::AtMost(None), |el, last| {
             is_polled.set(true);
-            let polled = self.run_timed(main.key, || main.poll_if_due(future.as_mut()));
+            let polled = el.run_timed(main.key, || main.poll_if_due(future.as_mut()));
             is_polled.set(false);
-            if let Poll::Ready(output) = polled {
-                self.core().stopping.set(false);
-                return Ok(output);
-            }
-            if ticked && self.core().stopping.take() {
-                return Err(Error::Stopped);
-            }
-            self.run_once(None)?;
-            ticked = true;
-        }
-    }
-
-    /// Runs ticks that do not sleep, until a tick has nothing to do. Returns the number of handles
-    /// that they ran. It is meant for tests, and for a host with another loop.
-    ///
-    /// It does not return while a callback or a task makes itself ready in every tick.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`run_forever`](EventLoop::run_forever).
-    ///
-    /// ```
-    /// let mut el = mainspring::EventLoop::with_state(0)?;
-    /// el.call_soon(|el, ran| {
-    ///     *ran += 1;
-    ///     el.call_soon(|_, ran| *ran += 1);
-    /// });
-    /// assert_eq!(el.run_until_stalled()?, 2);
-    /// assert_eq!(*el.state(), 2);
-    /// assert_eq!(el.run_until_stalled()?, 0);
-    /// # Ok::<(), mainspring::Error>(())
-    /// ```
-    pub fn run_until_stalled(&mut self) -> Result<usize> {
-        let _running = self.enter();
-        self.contained(|el| {
-            let mut ran = 0;
-            loop {
-                let now = el.run_once(Some(Duration::ZERO))?;
-                ran += now;
-                if el.core().stopping.take() || (now == 0 && !el.has_work()) {
-                    return Ok(ran);
+            // A stop before the run does not count until a tick has run.
+            let may_stop = last.ran.is_some();
+            match polled {
+                Poll::Ready(output) => {
+                    el.core().agenda.take_stop();
+                    Break(Ok(output))
                 }
+                // The future itself may have requested the stop.
+                Poll::Pending if may_stop && (last.is_stopped || el.core().agenda.take_stop()) => {
+                    Break(Err(Error::Stopped))
+                }
+                Poll::Pending => Continue(()),
             }
-        })
+        })?
     }
 }
 

@@ -1,15 +1,16 @@
-//! Questions about a registration: its deadline, its policy, whether it keeps the loop running.
+//! Properties of a timer or an interval: its deadline, and its policy for missed ticks.
 
 use std::time::Instant;
 
 use super::LoopHandle;
-use crate::clock::{MissedTickBehavior, NEVER};
-use crate::handle::{Handle, TimerHandle};
+use crate::clock::{Grid, MissedTickBehavior, NEVER};
+use crate::handle::TimerHandle;
 
 impl<S> LoopHandle<S> {
-    /// Returns true if the timer waits for a deadline, even for one beyond the clock's range. A timer
-    /// that is due is not armed any more, even if its callback has not run yet; an interval is armed
-    /// again before its callback runs.
+    /// Returns true if the timer has a deadline, even one beyond the clock's range.
+    ///
+    /// A timer that is due is no longer armed, even if its callback has not run yet. An interval is
+    /// armed again before its callback runs.
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -28,7 +29,7 @@ impl<S> LoopHandle<S> {
         self.nanos_of(timer).is_some()
     }
 
-    /// Returns when the timer is due: for an interval, its next tick. None if it is not
+    /// Returns the deadline of a timer; for an interval, of its next tick. `None` if the timer is not
     /// [armed](LoopHandle::is_armed), or if its deadline is beyond the clock's range.
     ///
     /// ```
@@ -53,7 +54,7 @@ impl<S> LoopHandle<S> {
         self.with_timer(timer, |slot, _| self.core().timers.borrow().deadline(slot)).flatten()
     }
 
-    /// Sets the policy of an interval for missed ticks; it counts from the next tick on. False if
+    /// Sets the policy of an interval for missed ticks, from the next tick on. Returns false if
     /// `interval` has ended, or is a timer of another kind.
     ///
     /// ```
@@ -74,51 +75,13 @@ impl<S> LoopHandle<S> {
         interval: TimerHandle,
         behavior: MissedTickBehavior,
     ) -> bool {
-        let set = |grid: &crate::clock::Grid| grid.behavior().set(behavior);
+        let set = |grid: &Grid| grid.behavior().set(behavior);
         self.with_timer(interval, |_, grid| grid.map(set)).flatten().is_some()
     }
 
-    /// Returns the policy of an interval for missed ticks. None if `interval` has ended, or is a
+    /// Returns the policy of an interval for missed ticks. `None` if `interval` has ended, or is a
     /// timer of another kind.
     pub fn missed_tick_behavior(&self, interval: TimerHandle) -> Option<MissedTickBehavior> {
         self.with_timer(interval, |_, grid| grid.map(|grid| grid.behavior().get())).flatten()
-    }
-
-    /// Returns true if `handle` names something that was not [`set_background`](LoopHandle::set_background)ed. A
-    /// registration that waits for nothing (a timer that is not armed, a paused watcher) keeps
-    /// [`run`](crate::EventLoop::run) going as little as one that was: see
-    /// [`keeps_running`](LoopHandle::keeps_running).
-    pub fn is_foreground(&self, handle: impl Into<Handle>) -> bool {
-        let Handle { key, loop_id } = handle.into();
-        match loop_id == self.core().loop_id {
-            true if key.is_task_layer() => self.shared.tasks.is_foreground(key),
-            true if key.is_soon() => self.origin_of(key).is_some(),
-            true => {
-                let mut callbacks = self.shared.callbacks.borrow_mut();
-                callbacks.get(key).is_some_and(|entry| !entry.background)
-            }
-            false => false,
-        }
-    }
-
-    /// Returns true if `handle` keeps [`run`](crate::EventLoop::run) going: what it names could be
-    /// called, and was not [`set_background`](LoopHandle::set_background)ed.
-    ///
-    /// ```
-    /// use mainspring::EventLoop;
-    /// use std::time::Duration;
-    ///
-    /// let mut el = EventLoop::new()?;
-    /// let timer = el.call_later(Duration::from_secs(3600), |_, _| {});
-    /// assert!(el.keeps_running(timer) && el.is_alive());
-    /// el.set_background(timer);
-    /// assert!(!el.keeps_running(timer) && !el.is_foreground(timer) && !el.is_alive());
-    /// # Ok::<(), mainspring::Error>(())
-    /// ```
-    pub fn keeps_running(&self, handle: impl Into<Handle>) -> bool {
-        let handle = handle.into();
-        let can_be_called = |source| self.can_be_called(handle.key, source);
-        self.is_foreground(handle)
-            && (handle.key.is_task_layer() || self.source_of(handle).is_some_and(can_be_called))
     }
 }

@@ -1,0 +1,69 @@
+//! Callbacks of signals.
+
+use std::panic::Location;
+
+use mainspring_sys::Signal;
+
+use super::LoopHandle;
+use super::callback::{Callback, Plain};
+use super::callback_result::CallbackResult;
+use super::source::Source;
+use crate::error::Result;
+use crate::handle::Handle;
+
+impl<S> LoopHandle<S> {
+    /// Calls `callback` when the process gets `signal`, as an ordinary callback. A signal may have
+    /// several handlers, in several loops too.
+    ///
+    /// Signals of the same number that arrive before the callback runs may be merged into one call, as
+    /// always in Unix; different signals are never merged. No signal is blocked, so children inherit
+    /// no mask. When the last handler of a signal ends, in all loops, the previous disposition is
+    /// restored.
+    ///
+    /// A handler that other code has installed with sigaction(2), signal-hook's for example, still
+    /// runs: the loop's handler records the signal and then calls it. The default action and `SIG_IGN`
+    /// do not apply while a loop handles the signal.
+    ///
+    /// A handler keeps [`run`](crate::EventLoop::run) going. Use
+    /// [`set_background`](LoopHandle::set_background) if the loop should end when its other work is
+    /// done. A task waits for a signal with a [`Promise`](crate::Promise) that the handler resolves, or
+    /// with a [`Shutdown`](crate::Shutdown) that the handler begins.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Signal`](crate::Error::Signal) for KILL and STOP, which cannot be caught, and for
+    /// the faults (SEGV, BUS, FPE, ILL ..); [`Error::Create`](crate::Error::Create) without
+    /// descriptors for the wakeup; [`Error::Closed`](crate::Error::Closed).
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, Signal};
+    ///
+    /// let mut el = EventLoop::with_state(0)?;
+    /// el.add_signal_handler(Signal::TERM, |el, signals| {
+    ///     *signals += 1;
+    ///     el.stop();
+    /// })?;
+    /// Signal::TERM.raise()?;
+    /// el.run_forever()?;
+    /// assert_eq!(*el.state(), 1);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn add_signal_handler<F, R>(&self, signal: Signal, callback: F) -> Result<Handle>
+    where
+        F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
+        R: CallbackResult,
+    {
+        self.core().check_open()?;
+        let source = Source::Signal(signal);
+        let callback = Callback::repeat(Plain(callback));
+        let location = Location::caller();
+        let key = self.shared.callbacks.borrow_mut().insert(source, location, Some(callback));
+        if let Err(error) = self.core().add_signal(signal, key) {
+            let entry = self.shared.callbacks.borrow_mut().remove(key);
+            drop(entry); // With nothing borrowed: its captures may call the loop.
+            return Err(error);
+        }
+        Ok(self.handle(key))
+    }
+}
