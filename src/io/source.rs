@@ -90,13 +90,15 @@ impl<T: AsFd> Io<T> {
     /// [`Error::Watch`] names the fd. The source is dropped.
     ///
     /// ```
-    /// let (reader, _writer) = std::io::pipe()?;
-    /// let reader = mainspring::Io::new(reader)?;
+    /// use mainspring::{Interest, Io};
+    /// use std::io::{Read, Write};
+    ///
+    /// let (reader, mut writer) = std::io::pipe()?;
+    /// let reader = Io::new(reader)?;
+    /// writer.write_all(b"hello")?;
     /// let mut buffer = [0; 8];
-    /// let read = reader.try_io(mainspring::Interest::READABLE, |mut pipe| {
-    ///     std::io::Read::read(&mut pipe, &mut buffer)
-    /// });
-    /// assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    /// let count = reader.try_io(Interest::READABLE, |mut pipe| pipe.read(&mut buffer))?;
+    /// assert_eq!(&buffer[..count], b"hello");
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn new(source: T) -> Result<Io<T>> {

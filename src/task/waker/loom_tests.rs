@@ -2,7 +2,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test --release --lib waker`.
 //!
 //! A task is modelled by the state that its wakers share, [`InInbox`] and the inbox, and by a count
-//! of work, which a poll takes. The loop of these tests sleeps until the doorbell rings. So work
+//! of work, which a poll takes. The loop of these tests sleeps until its wakeup. So work
 //! without a wake is a deadlock, which loom reports.
 
 use std::collections::VecDeque;
@@ -16,35 +16,35 @@ use super::InInbox;
 use crate::inbox::{Inbox, WakeLoop};
 use crate::std_or_loom::Ordering;
 
-/// A doorbell like that of the kernel.
-struct Bell {
-    rings: Mutex<bool>,
-    rung: Condvar,
+/// A wakeup like that of the kernel.
+struct TestWakeup {
+    is_woken: Mutex<bool>,
+    changed: Condvar,
 }
 
-impl Bell {
+impl TestWakeup {
     fn sleep(&self) {
-        let mut rings = self.rings.lock().unwrap();
-        while !*rings {
-            rings = self.rung.wait(rings).unwrap();
+        let mut is_woken = self.is_woken.lock().unwrap();
+        while !*is_woken {
+            is_woken = self.changed.wait(is_woken).unwrap();
         }
     }
 
-    fn rings(&self) -> bool {
-        *self.rings.lock().unwrap()
+    fn is_woken(&self) -> bool {
+        *self.is_woken.lock().unwrap()
     }
 }
 
-/// Lets the loop sleep on the doorbell that the inbox owns.
-impl WakeLoop for Arc<Bell> {
+/// Lets the loop sleep on the wakeup that the inbox owns.
+impl WakeLoop for Arc<TestWakeup> {
     fn wake(&self) -> io::Result<()> {
-        *self.rings.lock().unwrap() = true;
-        self.rung.notify_one();
+        *self.is_woken.lock().unwrap() = true;
+        self.changed.notify_one();
         Ok(())
     }
 
     fn drain(&self) -> io::Result<()> {
-        *self.rings.lock().unwrap() = false;
+        *self.is_woken.lock().unwrap() = false;
         Ok(())
     }
 }
@@ -56,16 +56,16 @@ struct Task {
 }
 
 struct Model {
-    inbox: Inbox<Arc<Task>, Arc<Bell>>,
-    bell: Arc<Bell>,
+    inbox: Inbox<Arc<Task>, Arc<TestWakeup>>,
+    wakeup: Arc<TestWakeup>,
     task: Arc<Task>,
 }
 
 impl Model {
     fn new() -> Arc<Model> {
-        let bell = Arc::new(Bell { rings: Mutex::new(false), rung: Condvar::new() });
+        let wakeup = Arc::new(TestWakeup { is_woken: Mutex::new(false), changed: Condvar::new() });
         let task = Arc::new(Task { in_inbox: InInbox::new(), work: AtomicUsize::new(0) });
-        Arc::new(Model { inbox: Inbox::new(bell.clone()), bell, task })
+        Arc::new(Model { inbox: Inbox::new(wakeup.clone()), wakeup, task })
     }
 
     /// Runs a tick, which checks the inbox until it is empty. Returns the amount of work done.
@@ -118,7 +118,7 @@ fn run_all(threads: &'static [usize], poll: Poll) {
         let wakers: Vec<_> = threads.iter().map(|times| waker(&model, *times)).collect();
         let mut done = 0;
         while done < threads.iter().sum() {
-            model.bell.sleep();
+            model.wakeup.sleep();
             done += model.tick(poll);
         }
         wakers.into_iter().for_each(|waker| waker.join().unwrap());
@@ -137,17 +137,17 @@ fn one_tick(poll: Poll) {
     loom::model(move || {
         let model = Model::new();
         let wakers = [waker(&model, 1), waker(&model, 1)];
-        if model.bell.rings() {
+        if model.wakeup.is_woken() {
             model.tick(poll);
         }
         wakers.into_iter().for_each(|waker| waker.join().unwrap());
         let left = model.task.work.load(Ordering::Relaxed);
-        assert!(left == 0 || model.bell.rings(), "there is work, and no ring will come");
+        assert!(left == 0 || model.wakeup.is_woken(), "there is work, and no ring will come");
     });
 }
 
 #[test]
-fn the_loop_never_sleeps_on_a_task_with_a_silent_doorbell() {
+fn the_loop_never_sleeps_on_a_task_without_a_wakeup() {
     one_tick(poll);
 }
 
@@ -164,7 +164,7 @@ fn over(polls: usize) {
         let model = Model::new();
         let wakers = [waker(&model, 1), waker(&model, 1)];
         for _ in 0..polls {
-            model.bell.sleep();
+            model.wakeup.sleep();
             model.tick(poll);
         }
         drop(model.inbox.close());

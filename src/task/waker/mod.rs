@@ -1,7 +1,7 @@
 //! Wakers of tasks, which queue the task from any thread.
 //!
 //! A waker is an `Arc` with the task's key. On the thread where its loop runs, a wake feeds the
-//! ready deque; anywhere else it goes through the inbox and rings the doorbell.
+//! ready deque; anywhere else it goes through the inbox and wakes the loop.
 //!
 //! Most tasks wait only for objects of the loop, which wake by key and keep no waker. So each poll
 //! borrows the loop's spare waker, with the task's key written into it. If the task has kept a
@@ -64,7 +64,7 @@ impl InInbox {
     /// Sends an item, unless it is in the inbox already.
     fn send<T, D: WakeLoop>(&self, inbox: &Inbox<T, D>, item: impl FnOnce() -> T) {
         if !self.0.swap(true, Ordering::AcqRel) {
-            // Errors need no action: a closed loop has no tasks, and a loop with a broken doorbell
+            // Errors need no action: a closed loop has no tasks, and a loop with a broken wakeup
             // checks its inbox in its next tick.
             let _ = inbox.send(item());
         }
