@@ -142,7 +142,7 @@ fn one_tick(poll: Poll) {
         }
         wakers.into_iter().for_each(|waker| waker.join().unwrap());
         let left = model.task.work.load(Ordering::Relaxed);
-        assert!(left == 0 || model.wakeup.is_woken(), "there is work, and no ring will come");
+        assert!(left == 0 || model.wakeup.is_woken(), "there is work, and no wakeup will come");
     });
 }
 
@@ -152,7 +152,7 @@ fn the_loop_never_sleeps_on_a_task_without_a_wakeup() {
 }
 
 #[test]
-#[should_panic(expected = "there is work, and no ring will come")]
+#[should_panic(expected = "there is work, and no wakeup will come")]
 fn loom_finds_the_wake_that_a_late_clearing_loses() {
     one_tick(poll_in_the_wrong_order);
 }
