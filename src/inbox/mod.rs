@@ -1,16 +1,18 @@
-//! The inbox: what other threads send to the loop, and the doorbell that tells it so.
+//! The inbox: a queue of messages from other threads to the loop, and the wakeup that ends the
+//! loop's sleep.
 //!
-//! A ring costs a system call on both sides. So a loop that was told of something keeps looking, and
-//! nobody rings, until it has found nothing at the end of a tick.
+//! A wake costs a system call on both sides. So a loop that was notified keeps checking the queue,
+//! and senders skip the wake, until the loop has found the queue empty at the end of a tick.
 //!
 //! # Invariants
 //!
-//! * `told` is written under the lock of the queue: the sender who puts an item in and finds it
-//!   unset sets it, and rings. While it is set nobody else rings, because the loop will look.
-//! * The loop reads the doorbell first and then takes the items of each inbox behind it, and it looks
-//!   again before it sleeps, as long as `told` is set. To take nothing unsets it, under the lock. So
-//!   no item waits while the loop sleeps with a silent doorbell.
-//! * Closed is a state of the queue, under its lock: a send either puts the item in before the loop
+//! * `notified` is written under the lock of the queue. A sender that adds a message and finds the
+//!   flag unset sets it and wakes the loop. While it is set other senders do not wake the loop,
+//!   because the loop will check the queue.
+//! * The loop drains the wakeup first and then takes the messages of each inbox behind it. As long
+//!   as `notified` is set, it checks again before it sleeps. Taking nothing unsets the flag, under
+//!   the lock. So no message waits while the loop sleeps and the wakeup is unset.
+//! * `closed` is part of the queue, under its lock. A send either adds its message before the loop
 //!   takes the last ones, or is refused.
 
 use std::collections::VecDeque;
@@ -28,11 +30,11 @@ mod loom_tests;
 #[cfg(all(not(loom), test))]
 mod tests;
 
-/// What ends a sleep from another thread.
+/// A wakeup: ends the loop's sleep from another thread.
 pub(crate) trait WakeLoop {
-    /// Makes the selector report it; a ring on top of a ring is merged.
+    /// Makes the selector report the wakeup. Wakes before the next drain are merged.
     fn wake(&self) -> io::Result<()>;
-    /// Makes the selector silent again.
+    /// Ends the effect of earlier wakes.
     fn drain(&self) -> io::Result<()>;
 }
 
@@ -46,44 +48,45 @@ impl WakeLoop for mainspring_sys::Wakeup {
     }
 }
 
-/// What senders and the loop exchange, in cache lines of its own.
+/// A queue that senders and the loop share.
 #[derive(Debug)]
-#[repr(align(128))]
-struct Shelf<T> {
+#[repr(align(128))] // Cache lines of its own: two, because processors fetch them in pairs.
+struct SharedQueue<T> {
     queue: Mutex<Queue<T>>,
-    /// Whether the loop will look. Written under the lock only, and read without it.
-    told: AtomicBool,
+    /// True if the loop will check the queue without a wake. Written under the lock only, and read
+    /// without it.
+    notified: AtomicBool,
     /// The process whose threads send here.
     process: Process,
-    /// The shelf of a forked child. A thread of its parent may have held the lock of the inherited
-    /// one, which nothing unlocks then.
-    of_child: OnceLock<Box<Shelf<T>>>,
+    /// The queue of a forked child. The child cannot use the inherited one: a thread of the parent
+    /// may have held its lock at the fork, and nothing unlocks it in the child.
+    of_child: OnceLock<Box<SharedQueue<T>>>,
 }
 
 #[derive(Debug)]
 struct Queue<T> {
-    /// Dropped only by whatever holds the lock: at a fork, another thread may be changing it.
-    items: ManuallyDrop<VecDeque<T>>,
+    /// Dropped only under the lock: at a fork, another thread may be changing it.
+    messages: ManuallyDrop<VecDeque<T>>,
     closed: bool,
 }
 
-impl<T> Shelf<T> {
-    fn new(queue: Queue<T>) -> Shelf<T> {
-        let (queue, told) = (Mutex::new(queue), AtomicBool::new(false));
-        Shelf { queue, told, process: Process::current(), of_child: OnceLock::new() }
+impl<T> SharedQueue<T> {
+    fn new(queue: Queue<T>) -> SharedQueue<T> {
+        let (queue, notified) = (Mutex::new(queue), AtomicBool::new(false));
+        SharedQueue { queue, notified, process: Process::current(), of_child: OnceLock::new() }
     }
 
-    /// The shelf of a child of the process whose shelf this is.
+    /// Returns the queue of this process, a forked child of the process that made `self`.
     #[cold]
-    fn inherited(&self) -> Option<&Shelf<T>> {
-        let mut shelf = self.of_child.get()?;
-        while !shelf.process.is_current() {
-            shelf = shelf.of_child.get()?;
+    fn of_this_process(&self) -> Option<&SharedQueue<T>> {
+        let mut shared = self.of_child.get()?;
+        while !shared.process.is_current() {
+            shared = shared.of_child.get()?;
         }
-        Some(shelf)
+        Some(shared)
     }
 
-    /// The queue, unless another thread has it, or had it when the process was forked.
+    /// Returns `None` if another thread holds the lock, or held it when the process was forked.
     fn try_lock(&self) -> Option<MutexGuard<'_, Queue<T>>> {
         match self.queue.try_lock() {
             Ok(queue) => Some(queue),
@@ -93,175 +96,181 @@ impl<T> Shelf<T> {
     }
 }
 
-impl<T> Drop for Shelf<T> {
+impl<T> Drop for SharedQueue<T> {
     fn drop(&mut self) {
-        let items = self.try_lock().map(|mut queue| mem::take(&mut *queue.items));
-        drop(items);
+        let messages = self.try_lock().map(|mut queue| mem::take(&mut *queue.messages));
+        drop(messages);
     }
 }
 
-/// Capacity that an empty list keeps; what a burst took beyond that is given back.
-const KEEP: usize = 16 * 1024;
+/// Capacity that an empty queue keeps. A larger one, from a burst, is given back.
+const KEPT_CAPACITY: usize = 16 * 1024;
 
-/// The doorbell of a loop, for all of its inboxes.
+/// The wakeup of a loop, shared by its inboxes.
 #[derive(Debug)]
-struct Notifier<D> {
-    /// Set if the doorbell refused to ring: then the loop looks in its next tick, whatever made it
-    /// tick.
-    unrung: AtomicBool,
-    doorbell: D,
+struct SharedWakeup<D> {
+    /// True if a wake failed. The loop then checks its inboxes in its next tick, whatever ends its
+    /// sleep.
+    wake_failed: AtomicBool,
+    wakeup: D,
 }
 
-/// Items on their way to the loop.
+/// Messages of other threads to the loop.
 #[derive(Debug)]
 pub(crate) struct Inbox<T, D> {
-    shelf: Shelf<T>,
-    /// Senders that keep the loop running.
+    shared: SharedQueue<T>,
+    /// Number of senders that keep the loop running.
     senders: AtomicUsize,
-    notifier: Arc<Notifier<D>>,
+    shared_wakeup: Arc<SharedWakeup<D>>,
 }
 
 impl<T, D: WakeLoop> Inbox<T, D> {
-    pub(crate) fn new(doorbell: D) -> Inbox<T, D> {
-        Inbox::with_notifier(Arc::new(Notifier { unrung: AtomicBool::new(false), doorbell }))
+    pub(crate) fn new(wakeup: D) -> Inbox<T, D> {
+        let wake_failed = AtomicBool::new(false);
+        Inbox::with_wakeup(Arc::new(SharedWakeup { wake_failed, wakeup }))
     }
 
-    /// An inbox for other items, behind the same doorbell: who answers it looks into both.
+    /// Creates a second inbox behind the wakeup of `other`. One wake serves both, so the loop must
+    /// take the messages of both.
     pub(crate) fn with_wakeup_of<U>(other: &Inbox<U, D>) -> Inbox<T, D> {
-        Inbox::with_notifier(other.notifier.clone())
+        Inbox::with_wakeup(other.shared_wakeup.clone())
     }
 
-    fn with_notifier(notifier: Arc<Notifier<D>>) -> Inbox<T, D> {
-        let shelf = Shelf::new(Queue { items: ManuallyDrop::default(), closed: false });
-        Inbox { shelf, senders: AtomicUsize::new(0), notifier }
+    fn with_wakeup(shared_wakeup: Arc<SharedWakeup<D>>) -> Inbox<T, D> {
+        let queue = Queue { messages: ManuallyDrop::default(), closed: false };
+        Inbox { shared: SharedQueue::new(queue), senders: AtomicUsize::new(0), shared_wakeup }
     }
 
-    /// The doorbell of the loop.
+    /// Returns the wakeup of the loop.
     pub(crate) fn wakeup(&self) -> &D {
-        &self.notifier.doorbell
+        &self.shared_wakeup.wakeup
     }
 
-    /// Makes a forked child's copy its own. What was inside is inside in both processes, unless a
-    /// thread was just putting something in.
+    /// Makes the copy of a forked child usable there. Messages that were queued at the fork are
+    /// queued in both processes, unless a thread held the lock at that time.
     pub(crate) fn after_fork(&self) {
-        let mut last = &self.shelf;
+        let mut last = &self.shared;
         while let Some(next) = last.of_child.get() {
             last = next;
         }
         if last.process.is_current() {
             return;
         }
-        let (mut items, mut closed) = (VecDeque::new(), false);
+        let (mut messages, mut closed) = (VecDeque::new(), false);
         if let Some(mut queue) = last.try_lock() {
-            (items, closed) = (mem::take(&mut *queue.items), queue.closed);
+            (messages, closed) = (mem::take(&mut *queue.messages), queue.closed);
         }
-        let shelf = Shelf::new(Queue { items: ManuallyDrop::new(items), closed });
-        shelf.told.store(true, Ordering::Release); // The loop will look.
-        let _ = last.of_child.set(Box::new(shelf));
+        let shared = SharedQueue::new(Queue { messages: ManuallyDrop::new(messages), closed });
+        shared.notified.store(true, Ordering::Release); // The loop checks the queue after a fork.
+        let _ = last.of_child.set(Box::new(shared));
     }
 
-    /// The shelf of this process; none in a forked child before [`after_fork`](Inbox::after_fork).
+    /// Returns the queue of this process, or `None` in a forked child before
+    /// [`after_fork`](Inbox::after_fork).
     #[inline]
-    fn shelf(&self) -> Option<&Shelf<T>> {
-        if self.shelf.process.is_current() { Some(&self.shelf) } else { self.shelf.inherited() }
+    fn shared(&self) -> Option<&SharedQueue<T>> {
+        let is_current = self.shared.process.is_current();
+        if is_current { Some(&self.shared) } else { self.shared.of_this_process() }
     }
 
-    /// Puts an item in and sees to it that the loop looks.
+    /// Queues a message, and wakes the loop unless it will check the queue anyway.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`], [`Error::Forked`]: the item is dropped. [`Error::Wake`]: the item is in, but the doorbell is
-    /// broken; the loop looks in its next tick.
+    /// [`Error::Closed`] and [`Error::Forked`]: the message is dropped. [`Error::Wake`]: it is
+    /// queued, but the wake failed; the loop checks the queue in its next tick.
     #[inline]
-    pub(crate) fn send(&self, item: T) -> Result<()> {
-        let shelf = self.shelf().ok_or(Error::Forked)?;
-        let mut queue = lock(shelf);
+    pub(crate) fn send(&self, message: T) -> Result<()> {
+        let shared = self.shared().ok_or(Error::Forked)?;
+        let mut queue = lock(shared);
         if queue.closed {
-            drop(queue); // What is dropped with the item may send.
+            drop(queue); // First: the `Drop` of a message may send.
             return Err(Error::Closed);
         }
-        queue.items.push_back(item);
-        self.tell(shelf, queue)
+        queue.messages.push_back(message);
+        self.notify_loop(shared, queue)
     }
 
-    /// Sees to it that the loop looks, although nothing was put in.
+    /// Makes the loop check the queue, without a message.
     pub(crate) fn notify(&self) -> Result<()> {
-        let shelf = self.shelf().ok_or(Error::Forked)?;
-        self.tell(shelf, lock(shelf))
+        let shared = self.shared().ok_or(Error::Forked)?;
+        self.notify_loop(shared, lock(shared))
     }
 
     #[inline]
-    fn tell(&self, shelf: &Shelf<T>, queue: MutexGuard<'_, Queue<T>>) -> Result<()> {
-        let told = &shelf.told;
-        if told.load(Ordering::Relaxed) {
+    fn notify_loop(&self, shared: &SharedQueue<T>, queue: MutexGuard<'_, Queue<T>>) -> Result<()> {
+        let notified = &shared.notified;
+        if notified.load(Ordering::Relaxed) {
             return Ok(());
         }
-        told.store(true, Ordering::Release);
-        drop(queue);
-        self.ring(shelf)
+        notified.store(true, Ordering::Release);
+        drop(queue); // First: the wake is a system call.
+        self.wake(shared)
     }
 
     #[cold]
-    fn ring(&self, shelf: &Shelf<T>) -> Result<()> {
-        self.notifier.doorbell.wake().map_err(|error| {
-            // The next sender tries again, instead of relying on a ring that never was.
-            let queue = lock(shelf);
-            shelf.told.store(false, Ordering::Release);
+    fn wake(&self, shared: &SharedQueue<T>) -> Result<()> {
+        self.shared_wakeup.wakeup.wake().map_err(|error| {
+            // The next sender tries again, instead of relying on this wake.
+            let queue = lock(shared);
+            shared.notified.store(false, Ordering::Release);
             drop(queue);
-            self.notifier.unrung.store(true, Ordering::Release);
+            self.shared_wakeup.wake_failed.store(true, Ordering::Release);
             Error::Wake(error)
         })
     }
 
-    /// The doorbell rang: makes it silent, before the loop looks into each inbox behind it.
+    /// Drains the wakeup. The loop calls this before it takes the messages of each inbox behind the
+    /// wakeup: in the other order, a wake after the take would be lost.
     pub(crate) fn drain_wakeup(&self) -> Result<()> {
-        self.notifier.doorbell.drain().map_err(Error::Select)
+        self.shared_wakeup.wakeup.drain().map_err(Error::Select)
     }
 
-    /// Exchanges what is in the inbox with the empty `taken`. If that is nothing, who sends from now
-    /// on rings again.
+    /// Exchanges the queue with the empty `taken`. If nothing was queued, the next sender wakes the
+    /// loop again.
     pub(crate) fn take(&self, taken: &mut VecDeque<T>) {
-        if taken.capacity() > KEEP {
+        if taken.capacity() > KEPT_CAPACITY {
             *taken = VecDeque::new();
         }
-        let Some(shelf) = self.shelf() else { return };
-        let mut queue = lock(shelf);
-        mem::swap(&mut *queue.items, taken);
+        let Some(shared) = self.shared() else { return };
+        let mut queue = lock(shared);
+        mem::swap(&mut *queue.messages, taken);
         if taken.is_empty() {
-            shelf.told.store(false, Ordering::Release);
+            shared.notified.store(false, Ordering::Release);
         }
     }
 
-    /// Lets nothing in any more. What is inside is the caller's to drop.
+    /// Refuses messages from now on, and returns those that are queued.
     pub(crate) fn close(&self) -> VecDeque<T> {
-        // The copy of a forked child holds what its parent will run.
-        let Some(shelf) = self.shelf() else { return VecDeque::new() };
-        let mut queue = lock(shelf);
+        // In a forked child, the queued messages are the parent's to run.
+        let Some(shared) = self.shared() else { return VecDeque::new() };
+        let mut queue = lock(shared);
         queue.closed = true;
-        mem::take(&mut *queue.items)
+        mem::take(&mut *queue.messages)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.shelf().is_some_and(|shelf| lock(shelf).closed)
+        self.shared().is_some_and(|shared| lock(shared).closed)
     }
 
-    /// Whether the loop has to look before it sleeps, because nobody will ring.
+    /// Returns true if the loop must check the queue before it sleeps, because senders skip the
+    /// wake.
     #[inline]
     pub(crate) fn is_notified(&self) -> bool {
-        self.shelf().is_some_and(|shelf| shelf.told.load(Ordering::Acquire))
+        self.shared().is_some_and(|shared| shared.notified.load(Ordering::Acquire))
     }
 
-    /// Whether something was sent that the loop has not looked for yet.
+    /// Returns true if a message may be queued: senders skip the wake, or a wake failed.
     pub(crate) fn needs_check(&self) -> bool {
-        self.is_notified() || self.notifier.unrung.load(Ordering::Acquire)
+        self.is_notified() || self.shared_wakeup.wake_failed.load(Ordering::Acquire)
     }
 
-    /// Whether something was sent that the doorbell did not ring for, since this was last asked.
+    /// Returns true, once, if a wake has failed since the last call.
     #[inline]
     pub(crate) fn take_wake_failed(&self) -> bool {
-        let unrung = &self.notifier.unrung;
-        // A tick reads; only one that follows a broken ring writes.
-        unrung.load(Ordering::Acquire) && unrung.swap(false, Ordering::AcqRel)
+        let wake_failed = &self.shared_wakeup.wake_failed;
+        // The load is cheap in each tick; only a tick after a failed wake writes.
+        wake_failed.load(Ordering::Acquire) && wake_failed.swap(false, Ordering::AcqRel)
     }
 
     /// Counts a sender that keeps the loop running.
@@ -269,10 +278,12 @@ impl<T, D: WakeLoop> Inbox<T, D> {
         self.senders.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The last one to go wakes the loop, which may have been kept running by it alone.
+    /// Removes a sender from the count. The last one wakes the loop, which it may have kept running
+    /// alone.
     pub(crate) fn remove_sender(&self) {
         if self.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // A loop that cannot be woken has told so to those who sent; here nobody can be told.
+            // Ignored: senders got `Error::Wake` from `send`, and a destructor cannot return an
+            // error.
             let _ = self.notify();
         }
     }
@@ -282,7 +293,7 @@ impl<T, D: WakeLoop> Inbox<T, D> {
     }
 }
 
-/// A panic while the lock is held cannot leave the queue half-changed, so its poison means nothing.
-fn lock<T>(shelf: &Shelf<T>) -> MutexGuard<'_, Queue<T>> {
-    shelf.queue.lock().unwrap_or_else(PoisonError::into_inner)
+/// Ignores poison: a panic under the lock cannot leave the queue half-changed.
+fn lock<T>(shared: &SharedQueue<T>) -> MutexGuard<'_, Queue<T>> {
+    shared.queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
