@@ -1,19 +1,19 @@
-//! Time as the loop sees it: given to the loop, never fetched, so a test can bring its own.
+//! The clock of a loop, which a test can replace, and the grid of an interval's ticks.
 
 use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Tells the time and has a say in sleeping.
+/// A clock, which also limits how long the loop sleeps.
 ///
-/// The default methods are those of a real clock. A simulated one (see
-/// [`SimClock`](crate::testing::SimClock)) does not let the loop sleep and moves itself on instead.
+/// The default methods are those of a real clock. A simulated clock, like
+/// [`SimClock`](crate::testing::SimClock), does not let the loop sleep and moves forward instead.
 pub trait Clock: fmt::Debug {
-    /// The time now. It never goes back.
+    /// Returns the current time. It never goes back.
     fn now(&self) -> Instant;
 
-    /// How long the selector may really sleep when the loop would sleep for `wanted`; `None` is
-    /// "until an event".
+    /// Returns the longest time for which the selector may sleep when the loop wants to sleep for
+    /// `wanted`. `None` means "until an event".
     fn max_wait(&self, wanted: Option<Duration>) -> Option<Duration> {
         wanted
     }
@@ -24,7 +24,7 @@ pub trait Clock: fmt::Debug {
     }
 }
 
-/// The system's monotonic clock (`CLOCK_MONOTONIC`; it stands still while a machine is suspended).
+/// The system's monotonic clock, `CLOCK_MONOTONIC`. It stands still while the machine is suspended.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MonotonicClock;
 
@@ -34,14 +34,15 @@ impl Clock for MonotonicClock {
     }
 }
 
-/// A clock and the moment the loop began: instants of the outside, nanoseconds inside.
+/// A clock and the start of its loop. Users have instants; the loop counts nanoseconds since the
+/// start.
 #[derive(Debug)]
 pub(crate) struct Timeline {
     clock: Box<dyn Clock>,
     start: Instant,
 }
 
-/// A deadline that never comes: beyond what the loop's nanoseconds hold (584 years).
+/// A deadline that never comes, 584 years after the loop's start.
 pub(crate) const NEVER: u64 = u64::MAX;
 
 impl Timeline {
@@ -58,35 +59,36 @@ impl Timeline {
         self.clock.now()
     }
 
-    /// Nanoseconds since the start.
+    /// Returns the nanoseconds since the start.
     pub(crate) fn now_nanos(&self) -> u64 {
         self.nanos_of(self.clock.now())
     }
 
-    /// The place of `instant` on the line; what lies before the start is the start.
+    /// Returns the nanoseconds from the start to `instant`, or zero if it is earlier.
     pub(crate) fn nanos_of(&self, instant: Instant) -> u64 {
         nanos(instant.saturating_duration_since(self.start))
     }
 
-    /// The place that lies `delay` after now.
+    /// Returns the nanoseconds from the start to the end of `delay`, which begins now.
     pub(crate) fn nanos_after(&self, delay: Duration) -> u64 {
         self.now_nanos().saturating_add(nanos(delay))
     }
 
-    /// The instant of a place on the line, if it can be told.
+    /// Returns the instant `nanos` after the start, or `None` if an `Instant` cannot hold it.
     pub(crate) fn instant_of(&self, nanos: u64) -> Option<Instant> {
         self.start.checked_add(Duration::from_nanos(nanos))
     }
 }
 
-/// `duration` in nanoseconds; what is too long is [`NEVER`].
+/// Returns `duration` in nanoseconds, or [`NEVER`] if it is too long.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     let seconds = duration.as_secs().checked_mul(1_000_000_000);
     seconds.and_then(|nanos| nanos.checked_add(u64::from(duration.subsec_nanos()))).unwrap_or(NEVER)
 }
 
-/// Policy of an interval for ticks that were missed because its loop or its task was busy. A tick
-/// is missed if a whole period goes by before it is delivered.
+/// Policy of an interval for ticks that were missed because its loop or its task was busy.
+///
+/// A tick is missed if a whole period passes before it is delivered.
 ///
 /// | an interval of 10 ms, busy from 5 to 35 ms | ticks at, in ms     | reported as missed |
 /// |--------------------------------------------|---------------------|--------------------|
@@ -102,17 +104,17 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MissedTickBehavior {
-    /// Makes up for missed ticks, one in each tick of the loop, until the grid is caught up with.
+    /// Delivers missed ticks late, one in each tick of the loop, until none is left.
     Burst,
-    /// Moves the grid: the next tick is one period after the one that is delivered late. Two ticks
-    /// are never closer than a period.
+    /// Moves the grid: the next tick is one period after the late one. Two ticks are never closer
+    /// than one period.
     Delay,
     /// Drops missed ticks and stays on the grid.
     #[default]
     Skip,
 }
 
-/// The ticks of an interval: `next`, and then one after each `period`.
+/// The times of an interval's ticks: `next`, and then one after each `period`.
 #[derive(Debug)]
 pub(crate) struct Grid {
     next: Cell<u64>,
@@ -121,8 +123,8 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    /// A grid whose first tick is one period after `now`; none for a period of zero. The longest
-    /// period that the timeline holds is the end of time.
+    /// Creates a grid whose first tick is one period after `now`. Returns `None` for a period of
+    /// zero. A period that is too long for the timeline never ends.
     pub(crate) fn new(now: u64, period: Duration) -> Option<Grid> {
         let period = Some(nanos(period)).filter(|nanos| *nanos > 0)?;
         let next = Cell::new(now.saturating_add(period));
@@ -137,13 +139,13 @@ impl Grid {
         &self.behavior
     }
 
-    /// Moves the whole grid, so that the next tick is at `next`.
+    /// Moves the grid so that the next tick is at `next`.
     pub(crate) fn move_to(&self, next: u64) {
         self.next.set(next);
     }
 
-    /// Goes on to the tick after the one that is delivered at `now`. Returns the number of ticks that
-    /// are lost.
+    /// Moves to the tick after the one that is delivered at `now`. Returns the number of missed
+    /// ticks that will not be delivered.
     pub(crate) fn advance(&self, now: u64) -> u64 {
         let next = self.next.get();
         let missed = now.saturating_sub(next) / self.period;

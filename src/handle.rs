@@ -1,14 +1,14 @@
-//! Keys and handles: how everything that is registered is called, inside the loop and out.
+//! Keys, which identify what is registered inside the loop, and handles, which users keep.
 //!
 //! # Invariant
 //!
-//! A key names one tenant of one slot for ever. A slot whose generations are used up is never given
-//! out again, so an old key misses; it never hits a stranger.
+//! A key identifies one entry of one slot, and never another one. A slot whose generations are used
+//! up gets no further entry, so an old key finds nothing.
 
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A slot and the generation of its tenant.
+/// A slot of an arena, and the generation of the entry in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) slot: u32,
@@ -16,50 +16,49 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// The key that names nothing: no slot has this number.
+    /// The key of nothing: no slot has this number.
     pub(crate) const NONE: Key = Key { slot: u32::MAX, generation: 0 };
 
-    /// The turn of what another thread has sent, which nobody calls by name. No slot has this number
-    /// either.
+    /// Stands in the ready deque for the next message of another thread, which has no key.
     pub(crate) const INBOX: Key = Key { slot: u32::MAX, generation: 1 };
 
-    /// Key of the timer that ends in a line about reports that were left out. It never enters the
-    /// ready deque.
+    /// Key of the timer that writes the number of suppressed reports. It never enters the ready
+    /// deque.
     pub(crate) const REPORTS: Key = Key { slot: u32::MAX, generation: 2 };
 
-    /// Slots from here on are not in the arena of callbacks: what waits for its turn only is in a
-    /// row, by a number that begins in the slot.
+    /// First slot above the arena of callbacks. Slots from here to [`TASK_BASE`](Key::TASK_BASE)
+    /// contain the upper bits of a `call_soon` callback's sequence number.
     pub(crate) const SOON_BASE: u32 = 1 << 30;
 
-    /// Slots from here on are the guest's.
+    /// First slot of the task layer's keys.
     pub(crate) const TASK_BASE: u32 = 1 << 31;
 
-    /// The key of the `number`-th callback that was queued for the next tick.
+    /// Returns the key of the `call_soon` callback with this sequence number.
     #[inline]
     pub(crate) fn soon(number: u64) -> Key {
         Key { slot: Key::SOON_BASE | (number >> 32) as u32, generation: number as u32 }
     }
 
-    /// The number of [`soon`](Key::soon), if it is a key of that kind.
+    /// Returns the sequence number in a key made by [`soon`](Key::soon).
     #[inline]
     pub(crate) fn soon_number(self) -> Option<u64> {
         let high = u64::from(self.slot & !Key::SOON_BASE) << 32;
         self.is_soon().then_some(high | u64::from(self.generation))
     }
 
-    /// Whether the key names a callback that waits for nothing but its turn.
+    /// Returns true for the key of a `call_soon` callback.
     #[inline]
     pub(crate) fn is_soon(self) -> bool {
         (Key::SOON_BASE..Key::TASK_BASE).contains(&self.slot)
     }
 
-    /// Whether the key names a callback in the arena.
+    /// Returns true for the key of a callback in the arena.
     #[inline]
     pub(crate) fn is_callback(self) -> bool {
         self.slot < Key::SOON_BASE
     }
 
-    /// Whether the key names something of the guest, a task for example.
+    /// Returns true for a key of the task layer: of a task or a waker, for example.
     #[inline]
     pub(crate) fn is_task_layer(self) -> bool {
         self.slot >= Key::TASK_BASE
@@ -72,14 +71,14 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A scheduled callback, to [cancel](crate::LoopHandle::cancel) it by.
+/// Identifies a registered callback, for example to [cancel](crate::LoopHandle::cancel) it.
 ///
-/// A handle is a name, not an owner: it is `Copy`, dropping it does nothing, and one that outlives
-/// its callback (or is used at another loop) names nothing any more.
+/// A handle does not own its callback: it is `Copy`, and dropping it does nothing. After its
+/// callback has ended, and in another loop, a handle identifies nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Handle {
     pub(crate) key: Key,
-    /// Which loop of this process the key belongs to.
+    /// Number of the loop that the key belongs to, unique in this process.
     pub(crate) loop_id: u32,
 }
 
@@ -89,7 +88,7 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// A callback with a deadline, to cancel it or to move its deadline by.
+/// Identifies a callback with a deadline, to cancel it or to move its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TimerHandle(pub(crate) Handle);
 
@@ -99,7 +98,7 @@ impl From<TimerHandle> for Handle {
     }
 }
 
-/// A watched source of type `T` and its callback, to change or remove them by.
+/// Identifies a watched source of type `T` and its callback, to change or cancel them.
 pub struct Watcher<T> {
     pub(crate) handle: Handle,
     pub(crate) source: PhantomData<fn() -> T>,

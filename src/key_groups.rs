@@ -1,4 +1,4 @@
-//! Keys in groups, in the order in which they were added.
+//! Keys in groups, in the order in which they were added: handlers by signal, hooks by kind.
 //!
 //! # Invariant
 //!

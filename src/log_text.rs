@@ -1,16 +1,17 @@
-//! Texts for a log: one line each, whatever a peer or an error type puts into them.
+//! Texts for a log: always one line, even if a peer or an error type puts control characters in.
 
 use std::error::Error;
 use std::fmt::{self, Display, Write};
 use std::mem;
 
-/// Characters that would end the line, move the cursor, or change the order of what follows.
+/// Returns true for a character that would end the line, move the cursor, or reverse the text after
+/// it.
 fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Passes text on with control characters escaped, for example `\n` and `\u{1b}`.
+/// A writer that escapes control characters, for example as `\n` and `\u{1b}`.
 pub(crate) struct OneLine<'a>(pub(crate) &'a mut dyn Write);
 
 impl Write for OneLine<'_> {
@@ -28,8 +29,8 @@ impl Write for OneLine<'_> {
     }
 }
 
-/// Writes `error` and its causes with colons between them. A cause that the text before it mentions
-/// is left out, because many types repeat the cause in their own text.
+/// Writes `error` and its causes with colons between them. A cause is left out if the text before
+/// it contains it, because many types repeat the cause in their own text.
 pub(crate) fn write_chain(out: &mut dyn Write, error: &(dyn Error + 'static)) -> fmt::Result {
     let mut before = shown(error);
     let mut line = OneLine(out);
@@ -46,7 +47,7 @@ pub(crate) fn write_chain(out: &mut dyn Write, error: &(dyn Error + 'static)) ->
     Ok(())
 }
 
-/// Returns the text of `value`. Unlike with `to_string`, a `Display` that fails is no panic.
+/// Returns the text of `value`. Unlike `to_string`, it does not panic if `Display` fails.
 pub(crate) fn shown(value: &(impl Display + ?Sized)) -> String {
     let mut text = String::new();
     match write!(text, "{value}") {
@@ -55,7 +56,7 @@ pub(crate) fn shown(value: &(impl Display + ?Sized)) -> String {
     }
 }
 
-/// True if `part` is in `text` and is not a piece of a longer word there.
+/// Returns true if `text` contains `part`, and not as a piece of a longer word.
 fn mentions(text: &str, part: &str) -> bool {
     let touches = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     text.match_indices(part).any(|(at, _)| {
@@ -64,10 +65,10 @@ fn mentions(text: &str, part: &str) -> bool {
     })
 }
 
-/// A text of limited length. What does not fit is left out, and an ellipsis shows it.
+/// A text of limited length. If it is cut, it ends with an ellipsis.
 pub(crate) struct Limited {
     text: String,
-    /// Greatest length in bytes.
+    /// Maximum length in bytes.
     limit: usize,
     is_full: bool,
 }
@@ -79,7 +80,7 @@ impl Limited {
         Limited { text: String::new(), limit, is_full: false }
     }
 
-    /// Returns the text, which is empty afterwards.
+    /// Returns the text and leaves an empty one.
     pub(crate) fn take(&mut self) -> String {
         self.is_full = false;
         mem::take(&mut self.text)
@@ -106,8 +107,8 @@ impl Write for Limited {
     }
 }
 
-/// Returns `items` with `separator` between them: the first ones, as many as fit into
-/// [`LONGEST_LIST`] bytes, and the number of the others.
+/// Returns the first `items`, as many as fit into [`LONGEST_LIST`] bytes, with `separator` between
+/// them, and the number of the others.
 pub(crate) fn listed(items: impl ExactSizeIterator<Item: Display>, separator: &str) -> String {
     let total = items.len();
     let mut list = String::new();
@@ -124,10 +125,10 @@ pub(crate) fn listed(items: impl ExactSizeIterator<Item: Display>, separator: &s
     list
 }
 
-/// Longest list in a message, in bytes.
+/// Maximum length of a list in a message, in bytes.
 const LONGEST_LIST: usize = 500;
 
-/// Returns a number with a comma between each three digits.
+/// Returns a number with commas between groups of three digits.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -145,29 +146,30 @@ mod tests {
     use super::*;
 
     #[derive(Debug)]
-    struct Told(&'static str, Option<Box<Told>>);
+    struct FixedError(&'static str, Option<Box<FixedError>>);
 
-    impl Display for Told {
+    impl Display for FixedError {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str(self.0)
         }
     }
 
-    impl Error for Told {
+    impl Error for FixedError {
         fn source(&self) -> Option<&(dyn Error + 'static)> {
             self.1.as_deref().map(|cause| cause as _)
         }
     }
 
     fn chain(texts: &[&'static str]) -> String {
-        let told = texts.iter().rev().fold(None, |cause, text| Some(Box::new(Told(text, cause))));
+        let error =
+            texts.iter().rev().fold(None, |cause, text| Some(Box::new(FixedError(text, cause))));
         let mut out = String::new();
-        write_chain(&mut out, &*told.unwrap()).unwrap();
+        write_chain(&mut out, &*error.unwrap()).unwrap();
         out
     }
 
     #[test]
-    fn causes_follow_once_each() {
+    fn each_cause_is_written_once() {
         assert_eq!(chain(&["a", "b", "c"]), "a: b: c");
         assert_eq!(chain(&["IO error: X", "X"]), "IO error: X");
         assert_eq!(chain(&["X (while reading)", "X", "deeper"]), "X (while reading): deeper");
@@ -193,12 +195,12 @@ mod tests {
     }
 
     #[test]
-    fn a_display_that_fails_is_no_panic() {
+    fn a_failing_display_does_not_panic() {
         assert_eq!(shown(&Failing), "begun (the rest cannot be shown)");
     }
 
     #[test]
-    fn a_limited_text_ends_at_a_character() {
+    fn a_limited_text_ends_at_a_character_boundary() {
         for limit in 3..12 {
             let mut text = Limited::new(limit);
             assert!(write!(text, "aéé語xy").is_ok() == (limit >= 10), "{limit}");
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_says_how_many_are_left_out() {
+    fn a_long_list_ends_with_the_number_of_omitted_items() {
         assert_eq!(listed([1, 2, 3].into_iter(), ", "), "1, 2, 3");
         assert_eq!(listed(Vec::<u8>::new().into_iter(), ", "), "");
         let long = listed((0..100_000).map(|n| format!("{n:05}")), "; ");
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_are_grouped() {
+    fn digits_are_grouped_by_three() {
         let numbers = [0, 12, 999, 1_000, 54_321, 1_000_000, u64::MAX];
         let texts = numbers.map(grouped);
         let expected = ["0", "12", "999", "1,000", "54,321", "1,000,000"];

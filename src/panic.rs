@@ -1,4 +1,4 @@
-//! What a panic leaves behind.
+//! Payloads of panics, and their messages.
 
 use std::any::Any;
 use std::fmt;
@@ -6,33 +6,33 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// What a panic has left.
-pub struct Panic(Box<Remains>);
+/// A caught panic: its message and its payload.
+pub struct Panic(Box<CaughtPanic>);
 
-struct Remains {
+struct CaughtPanic {
     message: String,
-    /// In a lock only to be shared between threads: a payload need not be.
+    /// In a lock because a payload need not be `Sync`, but `Panic` is.
     payload: Mutex<Box<dyn Any + Send>>,
 }
 
 impl Panic {
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> Panic {
         let message = text_of_panic(&*payload).to_owned();
-        Panic(Box::new(Remains { message, payload: Mutex::new(payload) }))
+        Panic(Box::new(CaughtPanic { message, payload: Mutex::new(payload) }))
     }
 
-    /// What the panic said.
+    /// Returns the panic's message, or `(non-string payload)` if the payload is not a string.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
     pub(crate) fn into_message(self) -> String {
-        let Remains { message, payload } = *self.0;
+        let CaughtPanic { message, payload } = *self.0;
         quietly(|| drop(payload));
         message
     }
 
-    /// The payload, for [`std::panic::resume_unwind`].
+    /// Returns the payload, for [`std::panic::resume_unwind`].
     pub fn into_payload(self) -> Box<dyn Any + Send> {
         self.0.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
@@ -44,31 +44,31 @@ impl fmt::Debug for Panic {
     }
 }
 
-/// What a panic said, for a message.
+/// Returns the message in a payload.
 pub(crate) fn text_of_panic(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("with a value that is no text")
+    text.unwrap_or("(non-string payload)")
 }
 
-/// The text of a panic, whose payload is dropped.
+/// Drops a payload and returns its message.
 pub(crate) fn message_of(payload: Box<dyn Any + Send>) -> String {
     let message = text_of_panic(&*payload).to_owned();
     quietly(|| drop(payload));
     message
 }
 
-/// Runs user code whose panic has no receiver; the panic hook has printed it.
+/// Runs user code and ignores its panic, which the panic hook has printed.
 pub(crate) fn quietly(code: impl FnOnce()) {
     let mut outcome = catch_unwind(AssertUnwindSafe(code));
-    // The payload may panic when it is dropped, and so may the payload of that.
+    // Dropping a payload may panic as well, and so may dropping the payload of that panic.
     while let Err(payload) = outcome {
         outcome = catch_unwind(AssertUnwindSafe(|| drop(payload)));
     }
 }
 
-/// Drops user's things; a panic of theirs is the answer.
+/// Drops user values, and returns their panic.
 #[inline]
-pub(crate) fn drop_caught<T>(things: T) -> thread::Result<()> {
-    catch_unwind(AssertUnwindSafe(|| drop(things)))
+pub(crate) fn drop_caught<T>(values: T) -> thread::Result<()> {
+    catch_unwind(AssertUnwindSafe(|| drop(values)))
 }

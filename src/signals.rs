@@ -1,5 +1,4 @@
-//! Signals of a loop: which handlers wait for which, fed from the pending bits that the signal
-//! layer keeps.
+//! The signal handlers of a loop: queued from the pending signals that `mainspring-sys` keeps.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -12,8 +11,7 @@ use crate::handle::Key;
 use crate::key_groups::KeyGroups;
 use crate::ready::ReadyDeque;
 
-/// The signals that a loop handles. Nothing is made in the system before the first handler is
-/// added.
+/// The signals that a loop handles. Before the first handler is added, no system resource is used.
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
     subscription: Option<Subscription>,
@@ -21,8 +19,11 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Makes the doorbell at `selector` if there is none, and then gives its descriptor and how that
-    /// is watched.
+    /// Creates the wakeup for signals, watched by `selector`, and returns its fd and trigger mode.
+    /// Returns `None` if it exists already.
+    ///
+    /// Signals have a wakeup of their own because a signal handler may call write(2), but not
+    /// kevent(2), which a wakeup by `EVFILT_USER` needs.
     pub(crate) fn open(
         &mut self,
         selector: &mut dyn Selector,
@@ -32,18 +33,20 @@ impl Signals {
             return Ok(None);
         }
         let subscription = Subscription::new(selector, token)
-            .map_err(|source| Error::Create { part: "doorbell for signals", source })?;
+            .map_err(|source| Error::Create { part: "wakeup for signals", source })?;
         self.subscription = Some(subscription);
         Ok(self.wakeup())
     }
 
-    /// The descriptor by which signals are told, and how it is watched.
+    /// Returns the fd that becomes readable with a signal, and its trigger mode. Returns `None`
+    /// before the first handler.
     pub(crate) fn wakeup(&self) -> Option<(RawFd, TriggerMode)> {
         let subscription = self.subscription.as_ref()?;
         Some((subscription.watched_fd().as_raw_fd(), subscription.mode()))
     }
 
-    /// Adds a handler; the first one of a signal subscribes to it. To be opened before.
+    /// Adds a handler, after [`open`](Signals::open). The first handler of a signal changes the
+    /// signal's disposition.
     pub(crate) fn add(&mut self, signal: Signal, key: Key) -> Result<()> {
         if let Some(subscription) = &mut self.subscription {
             subscription.subscribe(signal).map_err(|source| Error::Signal { signal, source })?;
@@ -52,16 +55,17 @@ impl Signals {
         Ok(())
     }
 
-    /// Removes a handler; the last one of a signal gives the signal back.
+    /// Removes a handler. After the last handler of a signal, the former disposition is restored.
     pub(crate) fn remove(&mut self, signal: Signal, key: Key) {
         self.handlers.remove(key);
         if let (false, Some(subscription)) = (self.handlers.has(signal), &mut self.subscription) {
-            // sigaction(2) with values that it gave itself has no way to fail.
+            // sigaction(2) does not fail for a disposition that it returned itself.
             let _ = subscription.unsubscribe(signal);
         }
     }
 
-    /// Feeds the handlers of the signals that have come, in order of number, then of adding.
+    /// Queues the handlers of all pending signals, ordered by signal number. Handlers of one signal
+    /// run in the order in which they were added.
     pub(crate) fn feed(&mut self, ready: &mut ReadyDeque) -> io::Result<()> {
         let Some(subscription) = &mut self.subscription else { return Ok(()) };
         for signal in subscription.drain()? {
@@ -72,12 +76,13 @@ impl Signals {
         Ok(())
     }
 
-    /// Gives a forked child a doorbell of its own, which its selector does not watch yet.
+    /// Replaces the wakeup in a forked child. The selector does not watch the new one yet.
     pub(crate) fn after_fork(&mut self) -> io::Result<()> {
         self.subscription.as_mut().map_or(Ok(()), Subscription::after_fork)
     }
 
-    /// Gives all signals back. The selector is to have forgotten the doorbell before.
+    /// Restores the dispositions of all signals. The wakeup must be deregistered from the selector
+    /// before.
     pub(crate) fn close(&mut self) {
         self.handlers.clear();
         self.subscription = None;

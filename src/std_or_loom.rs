@@ -1,4 +1,5 @@
-//! What threads share, from std, or from loom when it explores all orders (`--cfg loom`).
+//! Locks and atomics: those of std, or those of loom in a test that explores all interleavings
+//! (`--cfg loom`).
 
 #[cfg(all(loom, test))]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,22 +1,22 @@
-//! A count of steps, by which unit tests check how the cost of an operation grows. Outside of unit
-//! tests a step is nothing.
+//! A counter of steps, for unit tests that check how the cost of an operation grows. In other
+//! builds a step compiles to nothing.
 
 #[cfg(test)]
 thread_local! {
-    static TAKEN: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    static STEPS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 /// Counts one step of a loop whose length depends on the number of registrations.
 #[inline(always)]
 pub(crate) fn step() {
     #[cfg(test)]
-    TAKEN.set(TAKEN.get() + 1);
+    STEPS.set(STEPS.get() + 1);
 }
 
 /// Returns the number of steps that `run` takes.
 #[cfg(all(not(loom), test))]
 pub(crate) fn count(run: impl FnOnce()) -> u64 {
-    let before = TAKEN.get();
+    let before = STEPS.get();
     run();
-    TAKEN.get() - before
+    STEPS.get() - before
 }
