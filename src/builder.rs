@@ -1,4 +1,4 @@
-//! Settings of a loop, and the making of one.
+//! The builder of event loops: settings, defaults, and creation.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::inbox::Inbox;
 use crate::task::Tasks;
 use crate::watchers::Watchers;
 
-/// Which selector a loop gets: a [`SelectorKind`], or an object of one's own.
+/// The selector of a new loop: a [`SelectorKind`] or a custom selector.
 #[derive(Debug)]
 pub enum SelectorChoice {
-    /// One of this crate's.
+    /// A selector of this crate.
     Kind(SelectorKind),
-    /// The user's.
-    Own(Box<dyn Selector>),
+    /// A custom selector.
+    Custom(Box<dyn Selector>),
 }
 
 impl From<SelectorKind> for SelectorChoice {
@@ -32,41 +32,41 @@ impl From<SelectorKind> for SelectorChoice {
 
 impl From<Box<dyn Selector>> for SelectorChoice {
     fn from(selector: Box<dyn Selector>) -> SelectorChoice {
-        SelectorChoice::Own(selector)
+        SelectorChoice::Custom(selector)
     }
 }
 
 impl EventLoop {
-    /// A loop without state, with the best selector that the system has.
+    /// Creates a loop without state, with the best selector of the system.
     ///
     /// # Errors
     ///
-    /// As [`EventLoopBuilder::build`].
+    /// Those of [`EventLoopBuilder::build`].
     pub fn new() -> Result<EventLoop> {
         EventLoop::builder().build()
     }
 
-    /// A loop with other settings.
+    /// Returns a builder with the default settings.
     pub fn builder() -> EventLoopBuilder {
         EventLoopBuilder::new()
     }
 }
 
 impl<S> EventLoop<S> {
-    /// A loop that hands `&mut state` to every callback.
+    /// Creates a loop that passes `&mut state` to every callback.
     ///
     /// # Errors
     ///
-    /// As [`EventLoopBuilder::build`].
+    /// Those of [`EventLoopBuilder::build`].
     pub fn with_state(state: S) -> Result<EventLoop<S>> {
         EventLoopBuilder::new().build_with(state)
     }
 }
 
-/// Size of the largest read buffer, in bytes.
+/// Maximum size of the read buffer, in bytes.
 const MAX_READ_BUFFER: usize = 1 << 30;
 
-/// Settings of a loop to be made. [`EventLoop::builder`] begins with the defaults.
+/// A builder of event loops, returned by [`EventLoop::builder`].
 ///
 /// ```
 /// use mainspring::{EventLoop, SelectorKind};
@@ -82,7 +82,7 @@ const MAX_READ_BUFFER: usize = 1 << 30;
 /// # Ok::<(), mainspring::Error>(())
 /// ```
 #[derive(Debug)]
-#[must_use = "a builder makes no loop before `build`"]
+#[must_use = "a builder creates no loop before `build`"]
 pub struct EventLoopBuilder {
     selector: Option<SelectorChoice>,
     wakeup: Option<WakeupKind>,
@@ -93,7 +93,7 @@ pub struct EventLoopBuilder {
     report_disconnects: Option<bool>,
     slow: Duration,
     panic_policy: PanicPolicy,
-    executor: Option<BlockingPool>,
+    blocking_pool: Option<BlockingPool>,
 }
 
 impl EventLoopBuilder {
@@ -114,68 +114,68 @@ impl EventLoopBuilder {
             report_disconnects: None,
             slow: Duration::from_millis(100),
             panic_policy: PanicPolicy::default(),
-            executor: None,
+            blocking_pool: None,
         }
     }
 
-    /// The selector: a [`SelectorKind`], or a `Box<dyn Selector>`, which [`Selector`] shows how to
-    /// write. Default: what the environment variable `MAINSPRING_SELECTOR` names, else the best that
-    /// the system has.
+    /// Sets the selector: a [`SelectorKind`], or a custom `Box<dyn Selector>` ([`Selector`] has an
+    /// example). Default: the one named by the environment variable `MAINSPRING_SELECTOR`, or the
+    /// best one of the system.
     pub fn selector(mut self, selector: impl Into<SelectorChoice>) -> EventLoopBuilder {
         self.selector = Some(selector.into());
         self
     }
 
-    /// The doorbell of other threads. Default: what `MAINSPRING_WAKEUP` names, else the best that
-    /// the selector has.
+    /// Sets the kind of wakeup by which other threads end the loop's sleep. Default: the one named
+    /// by the environment variable `MAINSPRING_WAKEUP`, or the best one for the selector.
     pub fn wakeup(mut self, kind: WakeupKind) -> EventLoopBuilder {
         self.wakeup = Some(kind);
         self
     }
 
-    /// The clock. Default: the system's monotonic clock.
+    /// Sets the clock. Default: the system's monotonic clock.
     pub fn clock(mut self, clock: impl Clock + 'static) -> EventLoopBuilder {
         self.clock = Box::new(clock);
         self
     }
 
-    /// How many fds a tick serves at most; at most a million. Default: 1024.
+    /// Sets the maximum number of fds that a tick serves, up to a million. Default: 1024.
     pub fn event_capacity(mut self, events: usize) -> EventLoopBuilder {
         self.event_capacity = events;
         self
     }
 
-    /// How many connections a listener accepts in a tick at most. Default: 64.
+    /// Sets the maximum number of connections that a listener accepts in a tick. Default: 64.
     pub fn accept_batch(mut self, connections: usize) -> EventLoopBuilder {
         self.limits.accept_batch = connections;
         self
     }
 
-    /// How many closures of other threads run in a tick at most. Default: 1024.
+    /// Sets the maximum number of closures from other threads that run in a tick. Default: 1024.
     pub fn inbox_batch(mut self, closures: usize) -> EventLoopBuilder {
         self.limits.inbox_batch = closures;
         self
     }
 
-    /// The size in bytes of the read buffer that all transports of the loop share; at most 1 GiB.
-    /// Default: 64 KiB.
+    /// Sets the size of the read buffer that all transports of the loop share, in bytes, up to
+    /// 1 GiB. Default: 64 KiB.
     pub fn read_buffer(mut self, bytes: usize) -> EventLoopBuilder {
         self.limits.read_buffer = bytes;
         self
     }
 
-    /// Turns the debug mode on or off: it times callbacks and reports slow ones, reports bytes that
-    /// are [written](crate::net::Transport::write) to a connection after its `close`, and includes
-    /// [disconnects](EventLoopBuilder::report_disconnects). Default: the environment variable
-    /// `MAINSPRING_DEBUG`, which is `1` or `0`.
+    /// Turns the debug mode on or off. The debug mode reports slow callbacks, bytes that are
+    /// [written](crate::net::Transport::write) to a connection after its `close`, and
+    /// [disconnects](EventLoopBuilder::report_disconnects). Default: the value of the environment
+    /// variable `MAINSPRING_DEBUG`, `1` or `0`; without it, off.
     pub fn debug(mut self, debug: bool) -> EventLoopBuilder {
         self.debug = Some(debug);
         self
     }
 
-    /// Includes in reports the errors by which peers go
-    /// ([`Error::is_disconnect`](crate::Error::is_disconnect)), when they end a connection of a
-    /// protocol or a detached task. Default: only in the debug mode.
+    /// Turns reports of disconnects on or off: errors that are
+    /// [`is_disconnect`](crate::Error::is_disconnect), when they end a connection of a protocol or
+    /// a detached task. Default: on in the debug mode only.
     ///
     /// ```
     /// use mainspring::EventLoop;
@@ -198,48 +198,49 @@ impl EventLoopBuilder {
         self
     }
 
-    /// From what duration on a callback counts as slow in the debug mode. Default: 100 ms.
+    /// Sets the duration from which a callback is reported as slow in the debug mode. Default:
+    /// 100 ms.
     pub fn slow_callback_duration(mut self, duration: Duration) -> EventLoopBuilder {
         self.slow = duration;
         self
     }
 
-    /// What becomes of a panic in a callback. Default: it unwinds out of `run_*`.
+    /// Sets the policy for panics of callbacks. Default: a panic unwinds out of `run_*`.
     pub fn panic_policy(mut self, policy: PanicPolicy) -> EventLoopBuilder {
         self.panic_policy = policy;
         self
     }
 
-    /// The threads for blocking work. Default: [`BlockingPool::new`].
+    /// Sets the pool of threads for blocking work. Default: [`BlockingPool::new`].
     ///
     /// ```
     /// use mainspring::{EventLoop, BlockingPool};
     ///
-    /// let executor = BlockingPool::builder().threads(2).name("disk").build()?;
-    /// let el = EventLoop::builder().blocking_pool(executor).build()?;
+    /// let pool = BlockingPool::builder().threads(2).name("disk").build()?;
+    /// let el = EventLoop::builder().blocking_pool(pool).build()?;
     /// assert_eq!(el.blocking_pool().threads(), 0); // none before the first job
     /// # Ok::<(), mainspring::Error>(())
     /// ```
-    pub fn blocking_pool(mut self, executor: BlockingPool) -> EventLoopBuilder {
-        self.executor = Some(executor);
+    pub fn blocking_pool(mut self, pool: BlockingPool) -> EventLoopBuilder {
+        self.blocking_pool = Some(pool);
         self
     }
 
-    /// Makes the loop.
+    /// Creates the loop.
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for a zero or immense size or a wrong value in the environment;
-    /// [`Error::Create`] if the system refuses a descriptor.
+    /// [`Error::Setting`] if a size is zero or too large, or if an environment variable has an
+    /// invalid value. [`Error::Create`] if the system refuses a descriptor.
     pub fn build(self) -> Result<EventLoop> {
         self.build_with(())
     }
 
-    /// Makes the loop, with `state` for its callbacks.
+    /// Creates the loop, with `state` for its callbacks.
     ///
     /// # Errors
     ///
-    /// As [`build`](EventLoopBuilder::build).
+    /// Those of [`build`](EventLoopBuilder::build).
     pub fn build_with<S>(mut self, state: S) -> Result<EventLoop<S>> {
         self.check()?;
         self.limits.debug = match self.debug {
@@ -249,9 +250,9 @@ impl EventLoopBuilder {
         self.limits.report_disconnects = self.report_disconnects.unwrap_or(self.limits.debug);
         let slow = self.limits.debug.then_some(self.slow);
         let mut watchers = Watchers::new(open_selector(self.selector)?);
-        let wakeup = hang_doorbell(self.wakeup, &mut watchers)?;
-        let executor = self.executor.unwrap_or_default();
-        let core = LoopCore::new(watchers, Timeline::new(self.clock), executor, self.limits);
+        let wakeup = open_wakeup(self.wakeup, &mut watchers)?;
+        let pool = self.blocking_pool.unwrap_or_default();
+        let core = LoopCore::new(watchers, Timeline::new(self.clock), pool, self.limits);
         let inbox = Arc::new(Inbox::new(wakeup));
         let tasks = Tasks::open(core.clone(), Inbox::with_wakeup_of(&inbox));
         let handle = LoopHandle::new(core, inbox, tasks);
@@ -269,7 +270,7 @@ impl EventLoopBuilder {
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
             return Err(Error::Setting(format!("{name} must be at least 1")));
         }
-        // Both buffers are allocated whole: with the loop, and by the first read.
+        // Both buffers are allocated in full: with the loop, and by the first read.
         if self.event_capacity > 1_000_000 {
             return Err(Error::Setting("event_capacity must be at most a million".into()));
         }
@@ -282,18 +283,18 @@ impl EventLoopBuilder {
 
 fn open_selector(choice: Option<SelectorChoice>) -> Result<AnySelector> {
     let kind = match choice {
-        Some(SelectorChoice::Own(selector)) => return Ok(AnySelector::Other(selector)),
+        Some(SelectorChoice::Custom(selector)) => return Ok(AnySelector::Other(selector)),
         Some(SelectorChoice::Kind(kind)) => kind,
         None => SelectorKind::from_env().map_err(setting)?.unwrap_or(SelectorKind::available()[0]),
     };
     AnySelector::open(kind).map_err(|source| match source.kind() {
-        // A selector refuses only what the environment asks of it.
+        // The only invalid input of a selector is a setting of the environment.
         ErrorKind::InvalidInput => setting(source),
         _ => Error::Create { part: "selector", source },
     })
 }
 
-fn hang_doorbell(kind: Option<WakeupKind>, watchers: &mut Watchers) -> Result<Wakeup> {
+fn open_wakeup(kind: Option<WakeupKind>, watchers: &mut Watchers) -> Result<Wakeup> {
     let kind = match kind {
         Some(kind) => Some(kind),
         None => WakeupKind::from_env().map_err(setting)?,
@@ -303,7 +304,7 @@ fn hang_doorbell(kind: Option<WakeupKind>, watchers: &mut Watchers) -> Result<Wa
         Some(kind) => Wakeup::new(kind, selector, INBOX),
         None => Wakeup::best(selector, INBOX),
     };
-    let wakeup = wakeup.map_err(|source| Error::Create { part: "doorbell", source })?;
+    let wakeup = wakeup.map_err(|source| Error::Create { part: "wakeup", source })?;
     if let Some(fd) = wakeup.watched_fd() {
         watchers.add_internal(std::os::fd::AsRawFd::as_raw_fd(&fd), INBOX, wakeup.mode());
     }
@@ -319,7 +320,7 @@ fn debug_by_environment() -> Result<bool> {
         None | Some("0") => Ok(false),
         Some("1") => Ok(true),
         Some(value) => {
-            Err(Error::Setting(format!("MAINSPRING_DEBUG is 0 or 1, and not {value:?}")))
+            Err(Error::Setting(format!("MAINSPRING_DEBUG must be 0 or 1, not {value:?}")))
         }
     }
 }

@@ -18,7 +18,8 @@ pub trait Clock: fmt::Debug {
         wanted
     }
 
-    /// Nothing was ready within what [`allow`](Clock::max_wait) said, of the `wanted` sleep.
+    /// Called when no event came within the time that [`max_wait`](Clock::max_wait) returned for
+    /// `wanted`.
     fn on_timeout(&self, wanted: Option<Duration>) {
         let _ = wanted;
     }

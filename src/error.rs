@@ -1,4 +1,4 @@
-//! What can go wrong, by operation.
+//! The error type of the crate: one variant for each operation that can fail.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,14 +10,14 @@ use mainspring_sys::Signal;
 
 use crate::log_text::write_chain;
 
-/// The result of everything that can fail here, and of callbacks.
+/// The result of operations of this crate, and of callbacks.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An operation that failed. The cause, where there is one, is its
+/// An operation that failed. Its cause, if there is one, is the
 /// [`source`](std::error::Error::source).
 ///
-/// `Debug` is the line of [`chain`](Error::chain), because that is what a `main` that returns an
-/// error prints, and what `unwrap` shows.
+/// `Debug` writes the same line as [`chain`](Error::chain), because `unwrap` and a `main` that
+/// returns an error print `Debug`.
 ///
 /// ```
 /// use std::error::Error as _;
@@ -32,174 +32,181 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A part of the loop could not be made; usually the process is out of descriptors.
+    /// A part of the loop could not be created. The usual reason is that the process has no
+    /// descriptors left.
     #[error("cannot create the loop's {part}")]
     Create {
-        /// What could not be made.
+        /// The part, for example "selector".
         part: &'static str,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// A setting of the builder or of the environment has no meaning.
+    /// A setting of a builder or an environment variable has an invalid value.
     #[error("{0}")]
     Setting(String),
     /// The selector refused an fd.
     #[error("cannot {operation} fd {fd}")]
     Watch {
-        /// What was to be done.
+        /// The operation, for example "watch".
         operation: &'static str,
         /// The fd's number.
         fd: RawFd,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// The fd has a callback for this direction already; `replace` swaps it, `remove` ends it.
+    /// The fd already has a callback for this direction. [`replace`](crate::LoopHandle::replace)
+    /// exchanges it, [`cancel`](crate::LoopHandle::cancel) removes it.
     #[error("fd {fd} already has a {role} in this loop")]
     AlreadyWatched {
         /// The fd's number.
         fd: RawFd,
-        /// Which callback it has.
+        /// The existing callback: "reader", "writer", or "watcher" for both directions.
         role: &'static str,
     },
-    /// The handle names nothing (any more) in this loop.
-    #[error("cannot {operation}: the handle names nothing in this loop any more")]
+    /// The handle's callback has ended, or the handle belongs to another loop.
+    #[error("cannot {operation}: the handle's callback no longer exists in this loop")]
     Gone {
-        /// What was to be done.
+        /// The operation, for example "change the interest".
         operation: &'static str,
     },
-    /// The selector has become unusable.
+    /// The selector no longer works.
     #[error("cannot wait for events")]
     Select(#[source] io::Error),
-    /// The closure is queued, but the loop could not be woken for it: it will run when something
-    /// else wakes the loop.
+    /// The closure is queued, but waking the loop failed. The closure runs when something else
+    /// wakes the loop.
     #[error("cannot wake the loop")]
     Wake(#[source] io::Error),
     /// The loop is closed.
     #[error("the loop is closed")]
     Closed,
-    /// The process is a forked child, and the loop is its parent's; see
+    /// The loop belongs to the parent of this forked child. See
     /// [`after_fork_child`](crate::LoopHandle::after_fork_child).
-    #[error("Forked: the loop is the parent process's; `after_fork_child` makes the copy usable")]
+    #[error(
+        "the loop belongs to the parent process; call `after_fork_child` to use it in this child"
+    )]
     Forked,
     /// The signal cannot be handled.
     #[error("cannot handle {signal}")]
     Signal {
         /// The signal.
         signal: Signal,
-        /// The reason.
+        /// The system's error.
         source: io::Error,
     },
-    /// An interval of zero would never let anything else run.
+    /// The period of an interval is zero.
     #[error("an interval must be longer than zero")]
     ZeroInterval,
-    /// A connection could not be made.
+    /// A connection could not be established.
     #[error("cannot connect to {address}")]
     Connect {
-        /// Where to.
+        /// The peer's address.
         address: String,
-        /// The system's answer, or `TimedOut`.
+        /// The system's error, or one of the kind `TimedOut`.
         source: io::Error,
     },
-    /// A listener could not be made.
+    /// A listener could not be created.
     #[error("cannot listen on {address}")]
     Listen {
-        /// Where.
+        /// The listener's address.
         address: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// A datagram socket could not be given its address.
+    /// A datagram socket could not be bound to its address.
     #[error("cannot bind to {address}")]
     Bind {
-        /// Which address.
+        /// The address.
         address: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// A listener could not accept a connection.
     #[error("cannot accept a connection on fd {fd}")]
     Accept {
-        /// The listener.
+        /// Number of the listener's fd.
         fd: RawFd,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// The connection takes no more bytes: it was closed for writing, or is over.
-    #[error("cannot write {bytes} bytes to fd {fd}: the connection takes nothing more")]
+    /// The connection was closed for writing, or has ended.
+    #[error("cannot write {bytes} bytes to fd {fd}: the connection is closed for writing")]
     WriteClosed {
         /// Number of the connection's fd.
         fd: RawFd,
         /// Number of bytes that were dropped.
         bytes: usize,
     },
-    /// As many jobs as are allowed wait for a thread of the executor.
+    /// The queue of the blocking pool is full.
     #[error(
-        "cannot submit a job: {waiting} wait already; await some of them first, or allow more \
-         threads or a longer queue"
+        "cannot submit a job: {waiting} jobs are already waiting for a thread; await some of them \
+         first, or allow more threads or a longer queue"
     )]
     QueueFull {
-        /// How many wait.
+        /// Number of jobs that wait for a thread.
         waiting: usize,
     },
-    /// The executor is closed, and takes no more jobs.
-    #[error("cannot submit a job: the executor is closed")]
+    /// The blocking pool is closed.
+    #[error("cannot submit a job: the blocking pool is closed")]
     PoolClosed,
-    /// There is no thread for the job; usually the process is at its limit of threads or memory.
-    #[error("cannot submit a job: there is no thread for it, and none can be started")]
+    /// The blocking pool has no thread, and none could be started. The usual reason is the
+    /// process's limit of threads or memory.
+    #[error("cannot submit a job: no thread can be started for it")]
     Thread(#[source] io::Error),
-    /// What should name a host and a port cannot be a name or an address of any.
+    /// Not a valid host name or address with a port.
     #[error("cannot look up {host:?}: {reason}")]
     Host {
-        /// What was given; the beginning of it, if it is long.
+        /// The invalid text, shortened if it is long.
         host: String,
-        /// What is wrong with it.
+        /// The rule that the text breaks.
         reason: &'static str,
     },
-    /// The system's resolver gave no address.
+    /// The system's resolver returned no address.
     #[error("cannot look up {host}")]
     Lookup {
         /// The name and the port.
         host: String,
-        /// The resolver's answer.
+        /// The resolver's error.
         source: io::Error,
     },
-    /// A callback panicked, and the policy is to report it; or a task that nobody awaits.
+    /// A callback panicked under [`PanicPolicy::Report`](crate::PanicPolicy::Report), or a task, a
+    /// job or another part of user code panicked.
     #[error("panicked: {0}")]
     Panicked(String),
-    /// A task was cancelled, for the reason given.
+    /// A task was cancelled, for this reason.
     #[error("cancelled: {0}")]
     Cancelled(Cow<'static, str>),
-    /// The task group was cancelled, has failed, or is over, and takes no more children.
+    /// The task group was cancelled, has failed, or has ended.
     #[error("cannot spawn: the task group is ending")]
     GroupEnding,
-    /// A time limit is over.
-    #[error("not done within {0:?}")]
+    /// The time limit expired.
+    #[error("the time limit of {0:?} expired")]
     TimedOut(Duration),
-    /// The promise was dropped before it was set.
-    #[error("the promise was abandoned: it was dropped before it was set")]
+    /// The promise was dropped before its result was set.
+    #[error("the promise was dropped before its result was set")]
     Abandoned,
     /// The loop was stopped before the future was complete.
     #[error("the loop was stopped before the future was complete")]
     Stopped,
-    /// A function that needs a running loop was called where none runs.
+    /// A function that needs a running loop was called outside of one.
     #[error("`{call}` needs a running loop: call it from a callback or a task")]
     NoLoop {
-        /// The function.
+        /// The function's name.
         call: &'static str,
     },
-    /// A callback kept the loop from everything else.
+    /// A callback took longer than
+    /// [`slow_callback_duration`](crate::EventLoopBuilder::slow_callback_duration).
     #[error("a callback ran for {0:?}")]
     Slow(Duration),
     /// A call on a descriptor failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// An error of the user's own, see [`Error::other`].
+    /// A user-defined error, see [`Error::other`].
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
-    /// Wraps an error of one's own, or a message.
+    /// Wraps a user-defined error, or a message.
     ///
     /// ```
     /// let error = mainspring::Error::other("the peer speaks another protocol");
@@ -209,15 +216,15 @@ impl Error {
         Error::Other(error.into())
     }
 
-    /// The kernel says that nobody has a watched descriptor any more.
+    /// Returns the error for a watched fd that the kernel reports as closed.
     #[cold]
     pub(crate) fn closed_while_watched(fd: RawFd) -> Error {
         let source = io::Error::other("it was closed while it was watched");
         Error::Watch { operation: "watch", fd, source }
     }
 
-    /// The kind of the system error behind this one, `Other` if there is none. A failed lookup is
-    /// `NotFound`, whatever the resolver's reason, unless that was a system error.
+    /// Returns the kind of the system error behind this one, or `Other` if there is none. A failed
+    /// lookup is `NotFound`, unless the resolver failed with a system error.
     ///
     /// ```
     /// use mainspring::{Error, EventLoop, net::lookup_host};
@@ -231,7 +238,7 @@ impl Error {
     /// ```
     pub fn kind(&self) -> io::ErrorKind {
         match self {
-            // Of the answers of getaddrinfo(3) std makes a kind that has no name.
+            // For an error of getaddrinfo(3), std returns a kind that is not public.
             Error::Lookup { source, .. } if source.raw_os_error().is_none() => {
                 io::ErrorKind::NotFound
             }
@@ -258,14 +265,15 @@ impl Error {
         }
     }
 
-    /// True if the error only says that the peer of a stream has gone: the system's
-    /// `ConnectionReset`, `BrokenPipe`, `ConnectionAborted` or `TimedOut` (`ETIMEDOUT`, after
-    /// retransmissions without an answer; a limit of your own is another error).
+    /// Returns true if the error only means that the peer of a stream has gone.
     ///
-    /// Clients do that every day, and their number must not be that of the lines of a log. So such
-    /// an error is not reported when it ends a connection of a [`Protocol`](crate::net::Protocol) or
-    /// a detached task, unless [`EventLoopBuilder::report_disconnects`](crate::EventLoopBuilder::report_disconnects) is
-    /// set.
+    /// These are the system errors of the kinds `ConnectionReset`, `BrokenPipe`,
+    /// `ConnectionAborted`, and `TimedOut` (`ETIMEDOUT`: retransmissions without an answer). A time
+    /// limit that you have set is another error.
+    ///
+    /// Disconnects are normal, and there may be one for each client. So such an error is not
+    /// reported when it ends a connection of a [`Protocol`](crate::net::Protocol) or a detached
+    /// task, unless [`report_disconnects`](crate::EventLoopBuilder::report_disconnects) is set.
     ///
     /// ```
     /// use std::io;
@@ -285,14 +293,14 @@ impl Error {
         }
     }
 
-    /// Whether the error only means "call me when the fd is ready again".
+    /// Returns true if the error only means "call me when the fd is ready again".
     pub(crate) fn is_retry(&self) -> bool {
         use io::ErrorKind::{Interrupted, WouldBlock};
         matches!(self, Error::Io(error) if matches!(error.kind(), WouldBlock | Interrupted))
     }
 
-    /// The error and its causes in one line, for a log or a user. A cause that the text before it
-    /// repeats is left out, and control characters are escaped.
+    /// Returns the error and its causes in one line, for a log or a user. A cause is left out if
+    /// the text before it contains it, and control characters are escaped.
     ///
     /// ```
     /// use mainspring::net::{self, Address, ListenOptions};
@@ -304,7 +312,7 @@ impl Error {
     /// ```
     pub fn chain(&self) -> String {
         let mut line = String::new();
-        let _ = write_chain(&mut line, self); // A `String` takes everything.
+        let _ = write_chain(&mut line, self); // Writing to a `String` does not fail.
         line
     }
 }
@@ -316,7 +324,8 @@ impl fmt::Debug for Error {
 }
 
 impl From<Error> for io::Error {
-    /// An error of the system comes out as it went in; others are inside, with their kind.
+    /// Returns the system error of [`Error::Io`] unchanged. Any other error is wrapped and keeps
+    /// its [`kind`](Error::kind).
     fn from(error: Error) -> io::Error {
         match error {
             Error::Io(error) => error,

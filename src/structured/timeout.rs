@@ -34,7 +34,7 @@ use crate::task::{Sleep, budget, current, sleep, sleep_until};
 /// el.run_until_complete(async {
 ///     let hour = Duration::from_secs(3600);
 ///     let late = timeout(Duration::from_secs(1), sleep(hour)).await;
-///     assert_eq!(late.unwrap_err().to_string(), "not done within 1s");
+///     assert_eq!(late.unwrap_err().to_string(), "the time limit of 1s expired");
 ///     assert!(timeout(hour, async { 42 }).await.is_ok());
 /// })?;
 /// # Ok::<(), mainspring::Error>(())

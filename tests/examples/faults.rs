@@ -147,9 +147,9 @@ fn p99_a_limit_delays_clients_and_rejects_none() {
 fn p99_a_daemon_that_cannot_start_prints_the_reason() {
     let begins = [
         ("epoll_create1", "EMFILE:when=1", "the loop's selector: "),
-        ("eventfd2", "EMFILE:when=1", "the loop's doorbell: "),
-        ("eventfd2", "ENOMEM:when=2", "the loop's doorbell for signals: "),
-        ("epoll_ctl", "ENOSPC:when=1", "the loop's doorbell: "),
+        ("eventfd2", "EMFILE:when=1", "the loop's wakeup: "),
+        ("eventfd2", "ENOMEM:when=2", "the loop's wakeup for signals: "),
+        ("epoll_ctl", "ENOSPC:when=1", "the loop's wakeup: "),
         ("socket", "EAFNOSUPPORT:when=1", "cannot listen on 127.0.0.1:0: "),
         ("bind", "EACCES:when=1", "cannot listen on 127.0.0.1:0: "),
         ("listen", "EADDRINUSE:when=1", "cannot listen on 127.0.0.1:0: "),

@@ -12,8 +12,8 @@ fn failed_services_are_restarted() {
     let expected = [
         "clumsy: attempt 1: a task group failed: panicked: dropped the plates",
         "clumsy: done in attempt 2",
-        "sleepy: attempt 1: not done within 300ms",
-        "sleepy: attempt 2: not done within 300ms",
+        "sleepy: attempt 1: the time limit of 300ms expired",
+        "sleepy: attempt 2: the time limit of 300ms expired",
         "sleepy: done in attempt 3",
         "steady: done in attempt 1",
     ];

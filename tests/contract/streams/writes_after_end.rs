@@ -78,7 +78,7 @@ fn s3_debug_mode_reports_a_late_write_with_its_line() {
         let _ = conn.try_write(b"looked at");
         tick(&mut el);
         let text = |bytes: u8| {
-            format!("cannot write {bytes} bytes to fd {fd}: the connection takes nothing more")
+            format!("cannot write {bytes} bytes to fd {fd}: the connection is closed for writing")
         };
         let expected = [(ReportKind::Write, line, text(4)), (ReportKind::Write, line + 1, text(9))];
         assert_eq!(*el.state(), expected);

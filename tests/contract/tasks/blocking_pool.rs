@@ -483,8 +483,8 @@ fn p115_lookups_have_their_own_queue() {
     let error = executor.submit(|| ()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot submit a job: 3 wait already; await some of them first, or allow more threads or \
-         a longer queue"
+        "cannot submit a job: 3 jobs are already waiting for a thread; await some of them first, \
+         or allow more threads or a longer queue"
     );
     assert_eq!(executor.waiting(), 6);
     drop((lookups, jobs));

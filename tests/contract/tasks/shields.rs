@@ -51,7 +51,7 @@ fn f5_a_shield_delays_scopes_deadlines_timeouts_and_cancel() {
     check(|log| {
         Box::pin(async move {
             let outcome = timeout(2 * SECOND, half_shielded(log)).await;
-            assert_eq!(outcome.unwrap_err().to_string(), "not done within 2s");
+            assert_eq!(outcome.unwrap_err().to_string(), "the time limit of 2s expired");
         })
     });
     check(|log| {

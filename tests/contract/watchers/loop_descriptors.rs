@@ -134,7 +134,7 @@ fn p94_the_error_of_a_loop_without_descriptors_names_the_part() {
                 let mut parts: Vec<_> = errors.iter().map(part).collect();
                 parts.dedup();
                 let has_object = builder((kind, wakeup)).build().unwrap().poll_fd().is_some();
-                let mut expected = vec!["selector", "doorbell"];
+                let mut expected = vec!["selector", "wakeup"];
                 expected.retain(|part| match *part {
                     "selector" => has_object,
                     _ => wakeup != WakeupKind::UserEvent,
@@ -162,7 +162,7 @@ fn p94_a_signal_handler_without_descriptors_is_an_error() {
                 });
                 assert!(!errors.is_empty());
                 assert!(
-                    errors.iter().all(|error| part(error) == "doorbell for signals"),
+                    errors.iter().all(|error| part(error) == "wakeup for signals"),
                     "{errors:?}"
                 );
                 Signal::USR1.raise().unwrap();
