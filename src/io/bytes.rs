@@ -93,6 +93,7 @@ where
     /// Those of the source, `WriteZero` if the source accepts nothing, and those of
     /// [`writable`](Io::writable).
     pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        // A step for an empty buffer, which makes no call.
         budget::step().await;
         while !bytes.is_empty() {
             match self.write(bytes).await? {

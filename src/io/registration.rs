@@ -144,9 +144,11 @@ impl Registration {
             return Poll::Pending;
         }
         loop {
+            // Keeps the loop of `watched` alive if it is not the running one.
             let elsewhere;
             let watched = match (self.watched.get(), &running) {
                 (Some((id, key)), Some(tasks)) if tasks.loop_id() == id => Some((&**tasks, key)),
+                // Never watched: the call is tried first, which often needs no loop at all.
                 (None, _) => None,
                 (_, running) => {
                     if running.is_some() {
@@ -216,6 +218,7 @@ impl Registration {
         match error.kind() {
             io::ErrorKind::WouldBlock => self.blocked(interest),
             io::ErrorKind::Interrupted => Ok(()),
+            // The fd was closed while the source was in use: the error names it.
             _ if !fd::is_open(self.fd) => {
                 let operation = match interest {
                     Interest::READABLE => "read from",
@@ -243,6 +246,7 @@ impl Registration {
     #[cold]
     fn move_here(&self, ticket: &Ticket, interest: Interest) -> Result<()> {
         let Some((tasks, key)) = self.find_loop() else { return Ok(()) };
+        // Own waiters leave first; what is left then is a task of the other loop.
         let own = [(ticket, interest)];
         let polls = self.poll_tickets.iter().zip([Interest::READABLE, Interest::WRITABLE]);
         let queued = own.into_iter().chain(polls).filter(|(ticket, _)| ticket.may_be_queued());
@@ -261,6 +265,7 @@ impl Registration {
 
     /// Clears the cached readiness after a call that would have blocked, or registers the fd.
     fn blocked(&self, interest: Interest) -> io::Result<()> {
+        // Otherwise a write to a source that is watched only for reading would wait without end.
         self.check_interest(interest)?;
         if current::running().is_some_and(|tasks| self.is_elsewhere(&tasks)) {
             self.move_here(self.poll_ticket(interest), interest)?;
@@ -375,6 +380,7 @@ impl Drop for Registration {
         if let Some((tasks, key)) = self.find_loop() {
             tasks.unwatch_io(key);
         }
+        // Makes the file blocking again, if nothing else in the process watches it.
         nonblocking::end(self.fd, self.blocking);
     }
 }

@@ -45,6 +45,7 @@ impl<T> Io<T> {
     ) -> impl Future<Output = io::Result<()>> {
         let waiter = Waiter::new(&self.registration, Interest::WRITABLE);
         poll_fn(move |cx| {
+            // An empty write makes no call, but still takes a step of the budget.
             if bytes.is_empty() {
                 return budget::metered(cx, |_| Poll::Ready(Ok(())));
             }

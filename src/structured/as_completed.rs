@@ -83,6 +83,7 @@ impl<T> AsCompleted<T> {
         }
         self.set.wait(cx.waker());
         while let Some(index) = self.set.next() {
+            // A wake that came after the result was returned.
             let Some(task) = &mut self.tasks[index] else { continue };
             if let Poll::Ready(result) = self.set.poll(index, Pin::new(task)) {
                 self.left -= 1;

@@ -40,6 +40,7 @@ where
     T: 'static,
     E: From<JoinError> + 'static,
 {
+    // Before the first await: from here on, a drop cancels the tasks.
     let mut owned = CancelOnDrop(as_completed(tasks));
     budget::step().await;
     let mut results = empty_slots(owned.0.total());

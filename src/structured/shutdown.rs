@@ -128,6 +128,7 @@ impl Shutdown {
             if outcome.is_err() {
                 state.cancelled.set(state.cancelled.get() + 1);
             }
+            // After the count of cancellations, which `finish` reads when `tracked` is zero.
             drop(counted);
             outcome
         }

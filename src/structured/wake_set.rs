@@ -64,6 +64,7 @@ impl Wake for IndexWaker {
         let mut woken = lock(&self.woken);
         woken.indices.push_back(self.index);
         let waiter = mem::take(&mut woken.waiter);
+        // Woken outside the lock: the waker may be user code.
         drop(woken);
         if let Some(waiter) = waiter {
             waiter.wake();

@@ -81,6 +81,8 @@ pub(crate) fn metered<T>(
     cx: &mut Context<'_>,
     poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
+    // Checked first, and taken only on completion: so a join of thousands of futures makes
+    // progress.
     ready!(poll_left(cx));
     let output = ready!(poll(cx));
     spend(1);

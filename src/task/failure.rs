@@ -24,6 +24,7 @@ type BoxedSyncError = Box<dyn StdError + Send + Sync>;
 /// `failure_of` finds.
 pub(crate) fn find_failure(output: BoxedTask, failure_of: FailureOf) -> MaybeFailure<()> {
     let Some(output) = output.into_any() else { return Ok(()) };
+    // The conversion of an error may run user code, a `Display` that panics for example.
     let found = catch_unwind(AssertUnwindSafe(|| failure_of(output)));
     found.unwrap_or_else(|payload| Err(JoinError::panicked(payload).into()))
 }

@@ -86,6 +86,7 @@ impl Interval {
     /// ```
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<u64> {
         ready!(self.timer.poll(cx.waker()));
+        // The clock is read again: the tick may be delivered long after its deadline.
         let missed = self.grid.advance(self.tasks.core.timeline.now_nanos());
         // A new timer without a waiter: a tick that the task does not await must not wake it.
         self.timer = TimerFuture::new(deadline_of(&self.tasks, self.grid.next()));

@@ -253,6 +253,7 @@ impl<T: 'static> Future for Task<T> {
         let take = |tasks: &Tasks| {
             if tasks.loop_id() == loop_id { tasks.take_output(key) } else { None }
         };
+        // The usual case in one look at the table, without counting a reference to the loop.
         let output = match current::with_running(take).flatten() {
             Some(output) => output,
             None => match ready!(join(self.handle, cx.waker())) {

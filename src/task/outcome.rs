@@ -134,6 +134,7 @@ impl From<JoinError> for Error {
 /// assert_eq!(task.state(), TaskState::Pending);
 /// el.run()?;
 /// assert_eq!(task.state(), TaskState::Done(TaskEnding::Result));
+/// assert_eq!(task.state().to_string(), "finished");
 /// # Ok::<(), mainspring::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -149,6 +150,17 @@ pub enum TaskState {
     Done(TaskEnding),
 }
 
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TaskState::Pending => f.pad("pending"),
+            TaskState::Running => f.pad("running"),
+            TaskState::Waiting => f.pad("waiting"),
+            TaskState::Done(ending) => ending.fmt(f),
+        }
+    }
+}
+
 /// The way in which a task has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -159,4 +171,14 @@ pub enum TaskEnding {
     Panicked,
     /// The task was cancelled.
     Cancelled,
+}
+
+impl fmt::Display for TaskEnding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            TaskEnding::Result => "finished",
+            TaskEnding::Panicked => "panicked",
+            TaskEnding::Cancelled => "cancelled",
+        })
+    }
 }

@@ -136,6 +136,7 @@ impl<T> RemoteShared<T> {
 
     /// Stores the waker of the relay. Returns the reason of a cancellation, once.
     fn take_cancellation(&self, relay: &Waker) -> Option<CancelReason> {
+        // Cloned and dropped outside the lock: both may run user code.
         let relay = relay.clone();
         let mut state = self.lock();
         let (old, reason) = (state.relay.replace(relay), state.cancelled.take());
@@ -299,6 +300,7 @@ impl<T> Relay<T> {
         let (waker, relay) = (state.waker.take(), state.relay.take());
         drop(state);
         drop(relay);
+        // After the unlock: the woken thread takes the lock at once.
         shared.done.notify_all();
         if let Some(waker) = waker {
             waker.wake();

@@ -42,6 +42,7 @@ impl<S> EventLoop<S> {
         let _running = self.enter();
         let main = MainTask::new(&tasks, Location::caller());
         let future = pin!(future);
+        // The panic of a callback follows the policy, that of the future belongs to the caller.
         let is_polled = Cell::new(false);
         let ran = catch_unwind(AssertUnwindSafe(|| self.run_main(&main, future, &is_polled)));
         ran.unwrap_or_else(|payload| match is_polled.get() {

@@ -38,6 +38,7 @@ use crate::timers::TimerSlot;
 /// ```
 pub fn sleep(delay: Duration) -> Sleep {
     Sleep::new(match current::running() {
+        // Counted from now, not from the first poll: that may be much later.
         Some(tasks) => Deadline::after(&tasks, delay),
         None => Deadline::After(delay),
     })
@@ -231,6 +232,7 @@ impl TimerFuture {
     #[track_caller]
     fn arm(&mut self, waker: &Waker) -> Poll<()> {
         let tasks = current::expect("mainspring::sleep");
+        // As an `Instant`, because a loop that polls it later counts from another start.
         if let Deadline::After(delay) = self.deadline {
             self.deadline = Deadline::after(&tasks, delay);
         }

@@ -148,6 +148,7 @@ impl TaskGroup {
         if key == Key::NONE {
             return Err(Error::Closed);
         }
+        // The entry is dropped with the future on a closed loop, so it is added only now.
         state.children.borrow_mut().insert(number, tasks.handle(key));
         Ok(GroupTask::new(Task::new(&tasks, key)))
     }

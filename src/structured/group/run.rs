@@ -73,6 +73,7 @@ impl GroupRun {
     }
 
     pub(super) fn poll_children(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // The future of the group may have moved to another task since its body ended.
         self.region.attach();
         if self.state.children.borrow().is_empty() {
             return Poll::Ready(());

@@ -44,6 +44,7 @@ impl Run {
         future: Pin<&mut F>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<F::Output, Cancelled>> {
+        // Before the poll: it is the last one, and inner groups see the request.
         if self.is_over() {
             self.state.expire();
         }

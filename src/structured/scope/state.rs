@@ -60,6 +60,7 @@ impl ScopeState {
         }
         *place = Some(cancelled);
         drop(place);
+        // A copy, because a cancelled run may end and leave the map.
         self.runs().iter().for_each(|run| run.cancel());
         true
     }

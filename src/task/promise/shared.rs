@@ -177,6 +177,7 @@ impl<T> Shared<T> {
         if !self.is_unset() {
             return;
         }
+        // Most promises have no rare state: the result goes straight to the waiter.
         match self.rare.take() {
             None => self.complete(result),
             rare => {
@@ -273,6 +274,7 @@ impl<T> Drop for Notifying<T> {
         }
         match current::find(self.shared.loop_id.get()).or_else(current::running) {
             None => self.run_all(),
+            // The deque of a closed loop never runs: the callbacks are dropped.
             Some(tasks) if tasks.core.closed.get() => {
                 while self.next().is_some() {}
                 self.complete();
@@ -280,6 +282,7 @@ impl<T> Drop for Notifying<T> {
             Some(tasks) => match self.next() {
                 None => self.complete(),
                 Some((callback, location)) => {
+                    // A task for each callback, so that other callbacks run in between.
                     let mut rest =
                         Notifying { shared: self.shared.clone(), result: self.result.take() };
                     let key = tasks.spawn(async move { rest.run(callback) }, location);

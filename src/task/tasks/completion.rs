@@ -36,6 +36,7 @@ impl Tasks {
             false => mem::replace(task.joiner(), Key::NONE),
         };
         drop(slots);
+        // The callbacks see the output first, because the joiner takes it away.
         if has_callbacks {
             self.spawn_callbacks(key);
         } else if detached {
@@ -60,6 +61,7 @@ impl Tasks {
     }
 
     fn spawn_callback(&self, callback: Box<dyn FnOnce()>, location: &'static Location<'static>) {
+        // The callback is a task, so it runs through the deque, and its panic is reported.
         let key = self.spawn(async move { callback() }, location);
         self.detach(key, Key::NONE);
     }
@@ -87,6 +89,7 @@ impl Tasks {
     /// key, so that it fits where the joiner was.
     #[inline]
     pub(in crate::task) fn failure_fn_number<T: 'static>(&self, failure_of: FailureOf) -> Key {
+        // A list: a program detaches tasks of few output types.
         let mut known = self.failure_fns.borrow_mut();
         let position = known.iter().position(|(output, function)| {
             *output == TypeId::of::<T>() && ptr::fn_addr_eq(*function, failure_of)

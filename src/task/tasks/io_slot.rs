@@ -97,6 +97,7 @@ impl IoSlot {
     /// Adds a waiter at the end of the queue. A waiter that is queued already keeps its position.
     pub(super) fn enqueue(&mut self, ticket: &Ticket, interest: Interest) {
         let (key, number) = (ticket.key.get(), ticket.number.get());
+        // A search only for a waiter that was queued before: most tickets are new.
         if number != 0
             && let Some(queued) = self.waiter(number, interest)
         {

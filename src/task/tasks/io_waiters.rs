@@ -81,6 +81,7 @@ impl Tasks {
     pub(crate) fn io_blocked(&self, key: Key, interest: Interest) {
         let mut ios = self.ios.borrow_mut();
         let Some(slot) = ios.get(key) else { return };
+        // A refused datagram, for example, implied that the peer accepts nothing; now it may again.
         let failed = slot.readiness.contains(Readiness::ERROR);
         let mut stale = Readiness::from(interest) | Readiness::ERROR | Readiness::HANGUP;
         stale.set(Readiness::READ_CLOSED, interest.contains(Interest::READABLE));
@@ -185,6 +186,7 @@ impl Tasks {
         // The fd's key is internal: `LoopHandle::current` must not return it.
         self.core.current.set(Key::NONE);
         let Some((first, is_alone)) = self.note_event(ready) else { return false };
+        // All waiters of the direction are woken: a waiter that is cancelled now swallows nothing.
         if !is_alone {
             self.wake_others(ready.key);
         }
@@ -192,6 +194,7 @@ impl Tasks {
             self.wake(first);
             return true;
         }
+        // At once, not by the next tick: the task runs where a callback would.
         let must_run = self.mark_queued(first);
         if must_run {
             self.core.current.set(first);
@@ -206,6 +209,7 @@ impl Tasks {
     fn note_event(&self, ready: Ready) -> Option<(Key, bool)> {
         let mut ios = self.ios.borrow_mut();
         let Some(slot) = ios.get(ready.key) else {
+            // The event is for a registration that is gone, or for one that only the kernel has.
             self.core.note_unknown_key(ready);
             return None;
         };

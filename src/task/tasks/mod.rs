@@ -197,6 +197,7 @@ impl Tasks {
             None => false,
         };
         if !is_stored {
+            // The clone may run user code, so nothing is borrowed during it.
             let clone = waker.clone();
             let key = self.wakers.borrow_mut().insert(clone);
             self.forget_waiter(waiter.replace(key));

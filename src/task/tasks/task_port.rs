@@ -62,6 +62,7 @@ impl TaskLayer for Tasks {
     fn drain_inbox(&self) {
         let mut wakes = self.wakes.take();
         self.inbox.take(&mut wakes);
+        // A flag is cleared before its task is woken: a wake during the poll sends the waker again.
         for waker in wakes.drain(..) {
             waker.received();
             self.wake(waker.key());
@@ -141,6 +142,7 @@ impl TaskLayer for Tasks {
 
     fn close(&self) {
         drop(self.inbox.close());
+        // The table may change meanwhile: what is dropped can call the loop.
         let keys = self.slots.borrow().keys();
         for key in keys {
             self.end(key);

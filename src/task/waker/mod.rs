@@ -73,6 +73,7 @@ impl InInbox {
     /// Clears the flag. Call this before the work of the item begins: a wake that comes during the
     /// work then sends the item again.
     fn received(&self) {
+        // Acquire and release: the poll that follows must see what the waking thread has written.
         self.0.swap(false, Ordering::AcqRel);
     }
 }

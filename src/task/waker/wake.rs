@@ -15,6 +15,7 @@ impl Wake for TaskWaker {
     fn wake_by_ref(self: &Arc<TaskWaker>) {
         match current::running() {
             Some(tasks) if tasks.loop_id() == self.loop_id => tasks.wake(self.key()),
+            // Another thread, or a loop that does not run now.
             _ => self.in_inbox.send(&self.inbox, || self.clone()),
         }
     }

@@ -199,6 +199,7 @@ impl Table {
         flags: Flags,
         location: &'static Location<'static>,
     ) -> Key {
+        // The flags may be changed in any way: the bits of the spawn site are above them.
         let flags = flags.with_site(self.sites.number(location));
         let Some(at) = self.vacant.take(&self.slots) else { return self.append(content, flags) };
         let slot = &mut self.slots[at as usize];
