@@ -1,14 +1,14 @@
-//! What a callback costs that does nothing but count.
+//! Callbacks that only count: the cost of their dispatch.
 //!
-//! * `readers N`: N pipes with a byte in them that nobody reads, so each tick reports all of them.
-//!   The kernel's share is the same on both sides and large: see `--instructions` for what is not
-//!   the kernel's. Raw has boxed closures in a table by fd.
-//! * `chain`: a closure that queues its successor for the next tick: one wait and one closure a
-//!   tick.
-//! * `batch`: a thousand closures with a captured number (so raw allocates for each) are queued and
-//!   run in one tick.
+//! * `readers N`: N pipes contain a byte that is never read, so each tick reports all of them. The
+//!   kernel's share is large and the same on both sides; `--instructions` shows the rest. Raw has
+//!   boxed closures in a table indexed by fd.
+//! * `chain`: a closure queues its successor for the next tick, so each tick has one wait and one
+//!   closure.
+//! * `batch`: a thousand closures with a captured number are queued and run in one tick. Raw allocates
+//!   each of them.
 //!
-//! Figures are CPU nanoseconds for a callback. The cells of `--cells` are numbers of readers.
+//! Figures are CPU nanoseconds per callback. The cells of `--cells` are numbers of readers.
 
 mod raw;
 mod support;
@@ -20,20 +20,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring::{EventLoop, LoopHandle};
-use support::child::answer;
+use support::child::run_requests;
 use support::instructions;
 use support::options::Options;
-use support::race::race;
+use support::rounds::measure;
 use support::table::Table;
 use support::{Side, run};
 
 const BATCH: u64 = 1000;
 
 fn main() {
-    run("dispatch", lead, work);
+    run("dispatch", run_bench, work);
 }
 
-fn lead(options: &Options) {
+fn run_bench(options: &Options) {
     let cells = options.cells(&[&[3]], &[&[10], &[1000]], &[&[1], &[10], &[100], &[1000]]);
     let readers = cells.iter().map(|cell| vec!["readers".to_owned(), cell[0].to_string()]);
     let queued = ["chain", "batch"].map(|word| vec![word.to_owned()]);
@@ -46,7 +46,7 @@ fn lead(options: &Options) {
     for (name, words) in rows {
         options.progress(&name);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        table.row([name].into_iter().chain(race(options, &words).columns()));
+        table.row([name].into_iter().chain(measure(options, &words).columns()));
     }
     table.print(options);
 }
@@ -72,7 +72,7 @@ fn full_pipes(count: &str) -> Vec<(PipeReader, PipeWriter)> {
     (0..count.parse().expect("a number of pipes")).map(full_pipe).collect()
 }
 
-/// Nanoseconds of CPU time that `work` takes.
+/// Returns the CPU time of `work` in nanoseconds.
 fn timed(work: impl FnOnce()) -> u64 {
     let before = raw::cpu_of_this_thread();
     work();
@@ -85,7 +85,7 @@ fn raw_readers(pipes: Vec<(PipeReader, PipeWriter)>) {
     for (reader, _) in &pipes {
         el.add_reader(reader.as_raw_fd(), |seen| *seen += 1).expect("a pipe can be watched");
     }
-    answer(|count| {
+    run_requests(|count| {
         timed(|| {
             el.state = 0;
             while el.state < count {
@@ -110,7 +110,7 @@ fn our_readers(pipes: Vec<(PipeReader, PipeWriter)>) {
         };
         el.add_reader(reader, count).expect("a pipe can be watched");
     }
-    answer(|count| {
+    run_requests(|count| {
         wanted.set(count);
         timed(|| {
             *el.state_mut() = 0;
@@ -120,13 +120,13 @@ fn our_readers(pipes: Vec<(PipeReader, PipeWriter)>) {
 }
 
 fn raw_chain() {
-    fn link(soon: &mut raw::Soon<u64>, seen: &mut u64) {
+    fn link(soon: &mut raw::SoonQueue<u64>, seen: &mut u64) {
         *seen += 1;
         soon.push(link);
     }
     let mut el = raw::Loop::new(0u64).expect("epoll works");
     el.soon.push(link);
-    answer(|count| {
+    run_requests(|count| {
         timed(|| {
             el.state = 0;
             while el.state < count {
@@ -146,18 +146,18 @@ fn our_chain() {
         }
     }
     let mut el = EventLoop::with_state(0u64).expect("a loop");
-    answer(|count| {
+    run_requests(|count| {
         timed(|| {
             *el.state_mut() = count;
             el.call_soon(link);
-            el.run_forever().expect("the loop turns");
+            el.run_forever().expect("the loop runs");
         })
     });
 }
 
 fn raw_batch() {
     let mut el = raw::Loop::new(0u64).expect("epoll works");
-    answer(|count| {
+    run_requests(|count| {
         timed(|| {
             for _ in 0..count.div_ceil(BATCH) {
                 for number in 0..BATCH {
@@ -171,7 +171,7 @@ fn raw_batch() {
 
 fn our_batch() {
     let mut el = EventLoop::with_state(0u64).expect("the system has a selector");
-    answer(|count| {
+    run_requests(|count| {
         timed(|| {
             for _ in 0..count.div_ceil(BATCH) {
                 for number in 0..BATCH {

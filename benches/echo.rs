@@ -1,16 +1,15 @@
-//! An echo server over TCP: CPU time for a request, and requests in a second.
+//! An echo server over TCP: CPU time per request, and requests per second.
 //!
-//! The server runs in a process of its own on one core, the load generator on another one. Each
-//! connection sends a message, waits for its echo, checks every byte and sends the next. A cell is
+//! The server runs in a separate process on one core, the load generator on another one. Each connection
+//! sends a message, waits for its echo, checks every byte and sends the next one. A cell is
 //! `size x connections`.
 //!
-//! Nearly all of a request is the kernel's work and the same on both sides; `more` is what
-//! mainspring takes beyond raw. The rate is bound by whichever process is slower, so compare the
-//! CPU time.
+//! Most of the time of a request is the kernel's and the same on both sides; `more` is the difference
+//! between mainspring and raw. The slower of the two processes limits the rate, so compare the CPU time.
 //!
-//! `--count` counts system calls for a request with strace. It slows the server down, so that more
-//! connections are ready in each wait than otherwise: compare the sides, and the calls that do not
-//! depend on it. `--instructions` counts instructions with valgrind, for which the same holds.
+//! `--count` counts system calls per request with strace. It slows the server down, so that more
+//! connections are ready in each wait. Compare the sides, and calls that do not depend on the waits.
+//! `--instructions` counts instructions with valgrind, with the same effect.
 
 mod raw;
 mod support;
@@ -22,16 +21,16 @@ use support::figures::{Pairs, figure};
 use support::instructions::collected;
 use support::load::Load;
 use support::options::Options;
-use support::race::{calibrate, pairs};
+use support::rounds::{calibrate, pairs};
 use support::server::{Server, serve};
 use support::table::Table;
 use support::{Side, run};
 
 fn main() {
-    run("echo", lead, |_, side| serve(side));
+    run("echo", run_bench, |_, side| serve(side));
 }
 
-fn lead(options: &Options) {
+fn run_bench(options: &Options) {
     let cells = options.cells(
         &[&[64, 5]],
         &[&[64, 1], &[64, 50], &[64, 1000], &[10240, 50]],
@@ -50,7 +49,7 @@ fn time(options: &Options, cells: &[Vec<usize>]) {
     for cell in cells {
         let name = name(cell);
         options.progress(&name);
-        let (cost, rate) = race(options, cell);
+        let (cost, rate) = cost_and_rate(options, cell);
         table.row([name].into_iter().chain(cost.columns()).chain(rate.columns()));
     }
     table.print(options);
@@ -60,8 +59,8 @@ fn name(cell: &[usize]) -> String {
     format!("{}x{}", cell[0], cell[1])
 }
 
-/// CPU nanoseconds of the server for a request, and requests in a second.
-fn race(options: &Options, cell: &[usize]) -> (Pairs, Pairs) {
+/// Returns CPU nanoseconds of the server per request, and requests per second.
+fn cost_and_rate(options: &Options, cell: &[usize]) -> (Pairs, Pairs) {
     let mut sides = Side::BOTH.map(|side| {
         let server = Server::start(side);
         let load = Load::connect(server.address(), cell[1], cell[0]).expect("the server accepts");
@@ -75,7 +74,7 @@ fn race(options: &Options, cell: &[usize]) -> (Pairs, Pairs) {
     };
     let requests =
         calibrate(options, cell[1] as u64 * 2, |requests| send(Side::Raw, requests).1 * 1e9);
-    send(Side::Mainspring, requests); // To get warm.
+    send(Side::Mainspring, requests); // Warm-up.
     let mut rates = Vec::new();
     let cost = pairs(options, |side| {
         let (cost, seconds) = send(side, requests);
@@ -107,8 +106,7 @@ fn count(options: &Options, cells: &[Vec<usize>]) {
     table.print(options);
 }
 
-/// The difference between a long and a short run, so that starting, accepting and closing cancel
-/// out.
+/// Returns the difference between a long and a short run, in which start, accept and close cancel out.
 fn calls_per_request(cell: &[usize], side: Side) -> BTreeMap<String, f64> {
     let short = requests_for(cell);
     let counted = |requests| parse_calls(&report_of(STRACE, cell, side, requests));

@@ -1,11 +1,10 @@
-//! Growth of costs: CPU nanoseconds for each of n registrations when all of them end together.
+//! Growth of costs: CPU nanoseconds per registration when n registrations end together.
 //!
-//! A cost that does not depend on n is flat. One of O(log n) rises a little, and the caches of the
-//! processor add to that. A cost that is quadratic in all rises with n: four times as many, four
-//! times as much for each. The exponent is the slope between the first and the last column on a
-//! logarithmic scale: 0 is flat, 1 is quadratic in all. Above 0.5 a curve `bends upward`.
+//! A cost that does not depend on n is flat. A cost of O(log n) rises slowly, and cache misses add to
+//! it. A total cost of O(n^2) rises with n. The exponent is the slope between the first and the last
+//! column on a logarithmic scale: 0 is flat, 1 is quadratic in total. Above 0.5 a curve `bends upward`.
 //!
-//! The clock is moved by hand. The cells of `--cells` are numbers of registrations. Tests count the
+//! The clock is simulated. The cells of `--cells` are numbers of registrations. Unit tests count the
 //! steps of the same scenarios: `src/testing/growth.rs`.
 
 mod raw;
@@ -32,7 +31,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Exponent above which a curve bends upward.
 const BEND: f64 = 0.5;
 
-/// Returns the nanoseconds of CPU time that the ends of so many registrations take.
+/// Returns the CPU time of the ends of a number of registrations, in nanoseconds.
 type Scenario = fn(usize) -> f64;
 
 const SCENARIOS: [(&str, Scenario); 10] = [
@@ -49,10 +48,10 @@ const SCENARIOS: [(&str, Scenario); 10] = [
 ];
 
 fn main() {
-    run("growth", lead, |_, _| {});
+    run("growth", run_bench, |_, _| {});
 }
 
-fn lead(options: &Options) {
+fn run_bench(options: &Options) {
     let usual: &[&[usize]] = &[&[1000], &[4000], &[16_000], &[64_000]];
     let cells = options.cells(&[&[10]], usual, usual);
     let counts: Vec<usize> = cells.iter().map(|cell| cell[0]).collect();
@@ -72,7 +71,7 @@ fn lead(options: &Options) {
     table.print(options);
 }
 
-/// The least of all rounds for each registration: whatever disturbs a round adds to it.
+/// Returns the minimum of all rounds per registration, because any disturbance adds to a round.
 fn cost(options: &Options, scenario: Scenario, count: usize) -> f64 {
     let rounds = (0..options.rounds).map(|_| scenario(count) / count as f64);
     rounds.fold(f64::INFINITY, f64::min)
@@ -94,12 +93,12 @@ fn new_loop() -> EventLoop {
     EventLoop::builder().clock(SimClock::new()).build().expect("the system has a selector")
 }
 
-/// Runs the main future of a new loop, which returns what its end has taken.
+/// Runs the main future of a new loop. The future returns the CPU time of its end.
 fn in_loop(future: impl Future<Output = f64>) -> f64 {
     new_loop().run_until_complete(future).expect("the selector works")
 }
 
-/// Awaits the tasks, whose futures have ended or are about to.
+/// Awaits tasks that have completed or are about to.
 async fn end_of(tasks: Vec<Task<()>>) -> f64 {
     let before = raw::cpu_of_this_thread();
     for task in tasks {
@@ -108,7 +107,7 @@ async fn end_of(tasks: Vec<Task<()>>) -> f64 {
     (raw::cpu_of_this_thread() - before).as_nanos() as f64
 }
 
-/// Spawns tasks that are inside of the scope when this returns.
+/// Spawns tasks, and returns when all of them have entered the scope.
 async fn spawn_in(scope: &CancelScope, count: usize) -> Vec<Task<()>> {
     let task = |_| {
         let run = scope.run(pending::<()>());
@@ -147,7 +146,7 @@ fn group_cancel(count: usize) -> f64 {
             group.cancel("it is over");
             Ok(())
         });
-        // The group's outcome is its cancellation.
+        // The group ends with its cancellation.
         let _ = group.await;
         (raw::cpu_of_this_thread() - cancelled.get()).as_nanos() as f64
     })
@@ -184,7 +183,7 @@ fn gather_all(count: usize) -> f64 {
     })
 }
 
-/// Timers get names, and are cancelled from the last to the first.
+/// Timers with names, cancelled from the last to the first.
 fn names(count: usize) -> f64 {
     let el = new_loop();
     let timers: Vec<_> = (0..count).map(|_| el.call_later(SECOND, |_, ()| {})).collect();
@@ -195,7 +194,7 @@ fn names(count: usize) -> f64 {
     took
 }
 
-/// Half of them prepare hooks and half of them handlers of one signal, the last one first.
+/// Prepare hooks and handlers of one signal, half each, cancelled from the last to the first.
 fn hooks_and_handlers(count: usize) -> f64 {
     let el = new_loop();
     let pair = |_| [el.on_prepare(|_, ()| {}), el.add_signal_handler(Signal::USR2, |_, ()| {})];
@@ -205,7 +204,7 @@ fn hooks_and_handlers(count: usize) -> f64 {
     timed(cancel).0
 }
 
-/// The reader that runs replaces itself, and each replacement in turn.
+/// A reader that replaces itself while it runs, as does each replacement.
 fn replacements(count: usize) -> f64 {
     let (stream, mut peer) = UnixStream::pair().expect("there are descriptors");
     let mut el = new_loop();

@@ -1,10 +1,9 @@
-//! Memory of the server for a connection that is open and has nothing to say.
+//! Memory of the server per idle connection.
 //!
-//! Connections are opened to a server in a process of its own; each sends one message first, so
-//! that what is allocated by use is there. The figure is the growth of its resident memory
-//! (proportional share, `Pss`; and `Rss`) from `/proc`, for each connection. It includes what
-//! growing tables have grown by in advance. What the kernel needs for a socket is not in it. A cell
-//! is the number of connections.
+//! Connections are opened to a server in a separate process. Each sends one message first, so that
+//! memory which is allocated on first use is included. The figure is the growth of resident memory per
+//! connection (`Rss`, and the proportional share `Pss`) from `/proc`. It includes unused capacity of
+//! tables, but not the kernel's memory of a socket. A cell is the number of connections.
 
 mod raw;
 mod support;
@@ -19,10 +18,10 @@ use support::table::Table;
 use support::{Side, run};
 
 fn main() {
-    run("idle", lead, |_, side| serve(side));
+    run("idle", run_bench, |_, side| serve(side));
 }
 
-fn lead(options: &Options) {
+fn run_bench(options: &Options) {
     let cells = options.cells(&[&[10]], &[&[1000], &[9000]], &[&[1000], &[9000]]);
     let mut table =
         Table::new(&["connections", "side", "Pss bytes each", "Rss bytes each", "Rss before"]);
@@ -37,7 +36,7 @@ fn lead(options: &Options) {
     table.print(options);
 }
 
-/// Bytes for each connection, by `Pss` and `Rss`, and the `Rss` without connections.
+/// Returns bytes per connection by `Pss` and `Rss`, and the `Rss` without connections.
 fn growth(side: Side, connections: usize) -> [f64; 3] {
     let server = Server::start(side);
     let mut one = Load::connect(server.address(), 1, 64).expect("the server accepts");
@@ -50,10 +49,10 @@ fn growth(side: Side, connections: usize) -> [f64; 3] {
     [each(0), each(1), before[1]]
 }
 
-/// `Pss` and `Rss` of a process, in bytes.
+/// Returns `Pss` and `Rss` of a process in bytes.
 fn memory(process: u32) -> [f64; 2] {
     let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"));
-    let text = text.expect("the kernel tells the memory of a process");
+    let text = text.expect("/proc/PID/smaps_rollup is readable");
     ["Pss:", "Rss:"].map(|name| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
         let kilobytes = line.trim().trim_end_matches(" kB").parse::<f64>();

@@ -1,9 +1,9 @@
-//! Bytes that travel along a chain of pipes, the benchmark of libevent: CPU time for an event.
+//! A chain of pipes, libevent's benchmark: CPU time per event.
 //!
-//! N pipes are watched, A of them get a byte. Whoever reads a byte writes one to the next pipe,
-//! until enough are written. So few of many fds are ready at a time. An event costs both sides a
-//! read(2) and a write(2) besides its share of a wait. Raw has boxed closures in a table by fd. A
-//! cell is `N x A`.
+//! N pipes are watched, and A of them receive a byte. A callback that reads a byte writes one to the
+//! next pipe, up to a number of writes. So few of many fds are ready at a time. An event includes a
+//! read(2), a write(2) and a share of a wait. Raw has boxed closures in a table indexed by fd. A cell
+//! is `N x A`.
 
 mod raw;
 mod support;
@@ -12,18 +12,18 @@ use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
 
 use mainspring::EventLoop;
-use support::child::answer;
+use support::child::run_requests;
 use support::instructions;
 use support::options::Options;
-use support::race::race;
+use support::rounds::measure;
 use support::table::Table;
 use support::{Side, run};
 
 fn main() {
-    run("pipes", lead, work);
+    run("pipes", run_bench, work);
 }
 
-fn lead(options: &Options) {
+fn run_bench(options: &Options) {
     let cells = options.cells(
         &[&[10, 2]],
         &[&[100, 1], &[100, 10], &[1000, 100], &[9000, 100]],
@@ -51,25 +51,25 @@ fn lead(options: &Options) {
     for (name, words) in rows {
         options.progress(&name);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        table.row([name].into_iter().chain(race(options, &words).columns()));
+        table.row([name].into_iter().chain(measure(options, &words).columns()));
     }
     table.print(options);
 }
 
-/// The state of both loops.
+/// State of the loops of both sides.
 struct Chain {
     writers: Vec<PipeWriter>,
-    /// How many bytes are still to be written by those who read one.
+    /// Number of bytes that readers still have to write.
     to_write: u64,
-    /// How many bytes are still to be read.
+    /// Number of bytes that are not read yet.
     to_read: u64,
 }
 
 impl Chain {
-    /// The reader of pipe `index` has a byte.
+    /// Reads from pipe `index`, and writes to the next one.
     fn pass_on(&mut self, index: usize, mut reader: &PipeReader) {
         let mut byte = [0];
-        let count = reader.read(&mut byte).expect("a reader is called when there is something");
+        let count = reader.read(&mut byte).expect("the pipe contains a byte");
         self.to_read -= count as u64;
         if self.to_write > 0 {
             self.to_write -= 1;
@@ -82,7 +82,7 @@ impl Chain {
         (&self.writers[index]).write_all(b"x").expect("a pipe has room for some bytes");
     }
 
-    /// Begins with a byte in each of `active` pipes, evenly apart.
+    /// Writes a byte to each of `active` pipes, evenly spaced.
     fn begin(&mut self, active: usize, events: u64) {
         let apart = self.writers.len() / active;
         (0..active).for_each(|number| self.write(number * apart));
@@ -110,7 +110,7 @@ fn raw(readers: Vec<PipeReader>, chain: Chain, active: usize) {
         let pass_on = move |chain: &mut Chain| chain.pass_on(index, &reader);
         el.add_reader(fd, pass_on).expect("a pipe can be watched");
     }
-    answer(|events| {
+    run_requests(|events| {
         let before = raw::cpu_of_this_thread();
         el.state.begin(active, events);
         while el.state.to_read > 0 {
@@ -132,7 +132,7 @@ fn ours(readers: Vec<PipeReader>, chain: Chain, active: usize) {
         });
         added.expect("a pipe can be watched");
     }
-    answer(|events| {
+    run_requests(|events| {
         let before = raw::cpu_of_this_thread();
         el.state_mut().begin(active, events);
         el.run_forever().expect("the selector works");

@@ -1,16 +1,14 @@
-//! Timers: CPU nanoseconds for an operation. There is no opponent, since a hand-written loop has no
-//! timers worth the name.
+//! Timers: CPU nanoseconds per operation. The hand-written loop has no timers to compare with.
 //!
-//! * `insert`: `call_at` with deadlines in a random order.
-//! * `cancel`: each of them, in the order of their making; what daemons do with nearly all timers.
-//! * `run`: all are due at once, and run in one tick.
-//! * `push back`: `reset_at` of timers that are armed, to a later deadline; what a connection's
-//!   idle limit does.
-//! * `pull in`: `reset_at` to an earlier deadline, which has to move the timer. Both end with a
-//!   question for the next deadline, for which whatever was put off has to be done.
+//! * `insert`: `call_at` with deadlines in random order.
+//! * `cancel`: each timer in the order of insertion. Daemons cancel nearly all their timers.
+//! * `run`: all timers are due at once, and run in one tick.
+//! * `push back`: `reset_at` of armed timers to a later deadline, like the idle limit of a connection.
+//! * `pull in`: `reset_at` to an earlier deadline, which moves the timer. Both end with a call of
+//!   `next_deadline`, which does all postponed work.
 //!
-//! The clock is moved by hand. A cell of `--cells` is a number of timers; push back and pull in
-//! take a hundredth of it, and a thousand operations for each of those.
+//! The clock is simulated. A cell of `--cells` is a number of timers; push back and pull in use a
+//! hundredth of it, with a thousand operations for each.
 
 mod raw;
 mod support;
@@ -25,10 +23,10 @@ use support::run;
 use support::table::Table;
 
 fn main() {
-    run("timers", lead, |_, _| {});
+    run("timers", run_bench, |_, _| {});
 }
 
-fn lead(options: &Options) {
+fn run_bench(options: &Options) {
     let cells = options.cells(&[&[1000]], &[&[1_000_000]], &[&[10_000], &[1_000_000]]);
     let heading = ["ns", "insert", "cancel", "insert", "run", "push back", "pull in"];
     let mut table = Table::new(&heading);
@@ -51,7 +49,7 @@ fn round(count: usize) -> [f64; 6] {
     [insert, cancel, insert_again, run, reset(few, later), reset(few, sooner)]
 }
 
-/// How often each timer is reset.
+/// Number of resets of each timer.
 const RESETS: u32 = 1000;
 
 struct Timers {
@@ -67,7 +65,7 @@ impl Timers {
         Timers { el: el.expect("the system has a selector"), start: clock.now(), clock }
     }
 
-    /// Inserts timers with deadlines within an hour, in a random order.
+    /// Inserts timers with deadlines within an hour, in random order.
     fn insert(&mut self, count: usize) -> (f64, Vec<TimerHandle>) {
         let mut noise = 1u64;
         let deadlines: Vec<Instant> = (0..count)
@@ -84,7 +82,7 @@ impl Timers {
     }
 }
 
-/// Nanoseconds of CPU time for each of so many operations.
+/// Returns the CPU time per operation in nanoseconds.
 fn timed(operations: usize, work: impl FnOnce()) -> f64 {
     let before = raw::cpu_of_this_thread();
     work();
@@ -113,8 +111,8 @@ fn insert_and_run(count: usize) -> [f64; 2] {
     [insert, run]
 }
 
-/// Resets each timer many times, in turn, to the microsecond that `place` tells for the step and
-/// the timer.
+/// Resets all timers in turn, many times. `place` returns the deadline in microseconds for a step and
+/// a timer.
 fn reset(count: usize, place: impl Fn(u32, u32) -> u32) -> f64 {
     let timers = Timers::new();
     let far = timers.start + Duration::from_secs(3600);

@@ -1,35 +1,33 @@
-//! Microbenchmarks: what one operation of each part costs, through the public API.
+//! Microbenchmarks: the cost of one operation of each part, through the public API.
 //!
 //! ```sh
 //! cargo bench --bench micro                                  # everything, in less than a minute
-//! cargo bench --bench micro -- timers                        # what has `timers` in its name
+//! cargo bench --bench micro -- timers                        # those with `timers` in the name
 //! cargo bench --bench micro -- ready --min-time 3 --max-time 5
-//! cargo test --bench micro                                   # each once, to see that it works
+//! cargo test --bench micro                                   # one iteration of each
 //! ```
 //!
-//! They tell which part a change has made slower. The other benches compare the loop with one that
-//! is written by hand, and `compare` with its peers.
+//! They show which part a change has made slower. The other benches compare the loop with a
+//! hand-written one, and `compare` with its peers.
 //!
-//! Figures are time by the clock, so what else the machine does is in `mean` and `slowest`, and in
-//! all of a cell whose iterations are longer than a scheduler's slice. `median` and `fastest` are
-//! what to look at.
+//! Figures are wall times. Other load affects `mean` and `slowest`, and all figures of a cell with
+//! iterations longer than a time slice of the scheduler. Use `median` and `fastest`.
 //!
-//! An iteration is one operation where the name says nothing else. Where it is many, a second line
-//! says how many items (callbacks, timers, tasks) a second that is.
+//! An iteration is one operation unless the name contains a number. For several operations a second
+//! line has the items (callbacks, timers, tasks) per second.
 //!
 //! # The harness
 //!
-//! [divan](https://docs.rs/divan), and not criterion, for three reasons. It ends a cell by a time
-//! limit, so that all take less than a minute; criterion takes eight seconds for each unless told
-//! otherwise. Kinds of selectors and sizes are arguments, and become a tree. And it keeps
-//! nothing from the last run to compare with, which on a shared machine would mostly report the
-//! neighbours.
+//! [divan](https://docs.rs/divan) rather than criterion, for three reasons. It limits the time of each
+//! cell, so all cells take less than a minute; criterion takes eight seconds for each by default. Kinds
+//! of selectors and sizes are arguments, shown as a tree. And it does not compare with the last run,
+//! which on a shared machine mostly reports other load.
 
-mod doorbell;
 mod ready;
 mod tasks;
 mod timers;
 mod transports;
+mod wakeup;
 mod watchers;
 
 use std::time::Duration;
@@ -37,15 +35,15 @@ use std::time::Duration;
 use divan::Divan;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The iterations in a sample of what takes some 100 ns. With one, which divan would choose, the
-/// clock's steps are seen in the figure; with many more, a neighbour is in most samples.
+/// Iterations in a sample of operations of some 100 ns. With one, the default of divan, the resolution
+/// of the clock shows in the figure. With many more, other load affects most samples.
 const SHORT: u32 = 100;
 
-/// The same for what takes a microsecond, or so with the least of its arguments.
+/// Iterations in a sample of operations of a microsecond or more.
 const FEW: u32 = 10;
 
 fn main() {
-    // A thousand ready descriptors are more than some systems give without being asked.
+    // The default limit of some systems is below the thousand descriptors of `watchers`.
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     Divan::default()

@@ -1,5 +1,5 @@
-//! The ready deque: closures that wait for nothing but their turn. Each iteration is a tick, so it
-//! asks the selector once.
+//! The ready deque: closures that are ready to run. Each iteration is a tick, which calls the selector
+//! once.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{FEW, SHORT};
 
 const BATCHES: [u64; 3] = [1, 100, 1000];
 
-/// A loop that counts.
+/// Returns a loop with a counter as its state.
 fn counting_loop() -> EventLoop<u64> {
     EventLoop::with_state(0).expect("the system has a selector")
 }
@@ -20,7 +20,7 @@ fn tick(el: &mut EventLoop<u64>) {
     el.tick(Some(Duration::ZERO)).expect("the selector works");
 }
 
-/// Each callback queues its successor for the next tick.
+/// A callback that queues its successor for the next tick.
 #[divan::bench(sample_size = SHORT)]
 fn chain(bencher: Bencher<'_, '_>) {
     fn link(el: &LoopHandle<u64>, ran: &mut u64) {
@@ -33,7 +33,7 @@ fn chain(bencher: Bencher<'_, '_>) {
     assert!(*el.state() > 0);
 }
 
-/// Nothing is allocated for these closures.
+/// Closures that need no allocation.
 #[divan::bench(args = BATCHES, sample_size = FEW)]
 fn batch_without_captures(bencher: Bencher<'_, '_>, batch: u64) {
     let mut el = counting_loop();
@@ -59,7 +59,7 @@ fn batch_with_captures(bencher: Bencher<'_, '_>, batch: u64) {
     assert!(*el.state() > 0);
 }
 
-/// Cancelled before their turn.
+/// Closures that are cancelled before they run.
 #[divan::bench(sample_size = SHORT)]
 fn call_and_cancel(bencher: Bencher<'_, '_>) {
     let mut el = counting_loop();

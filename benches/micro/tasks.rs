@@ -1,5 +1,5 @@
-//! Tasks. What needs a tick is there with one task, where the tick's question to the selector is
-//! most of the figure, and with a hundred, which share it.
+//! Tasks. Operations that need a tick are measured with one task, where the call of the selector is
+//! most of the figure, and with a hundred, which share that call.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -27,14 +27,14 @@ fn run<F: Future>(el: &mut EventLoop, future: F) -> F::Output {
     el.run_until_complete(future).expect("the selector works")
 }
 
-/// The tick that a run of nothing takes is not among these.
+/// Runs an empty future.
 #[divan::bench(sample_size = SHORT)]
 fn run_until_complete(bencher: Bencher<'_, '_>) {
     let mut el = new_loop();
     bencher.bench_local(|| run(&mut el, async {}));
 }
 
-/// They are spawned, and then each is awaited.
+/// Spawns tasks, and then awaits each.
 #[divan::bench(args = ONE_AND_MANY, sample_size = FEW)]
 fn spawn_join(bencher: Bencher<'_, '_>, count: usize) {
     let mut el = new_loop();
@@ -43,13 +43,13 @@ fn spawn_join(bencher: Bencher<'_, '_>, count: usize) {
         run(&mut el, async {
             tasks.extend((0..count).map(|number| spawn(async move { number })));
             for (number, task) in tasks.drain(..).enumerate() {
-                assert_eq!(task.await.expect("it ends by itself"), number);
+                assert_eq!(task.await.expect("the task completes"), number);
             }
         });
     });
 }
 
-/// A tick in which each of a hundred tasks goes on to its next `yield_now`.
+/// A tick in which each of a hundred tasks runs to its next `yield_now`.
 #[divan::bench(sample_size = FEW)]
 fn switch_of_100(bencher: Bencher<'_, '_>) {
     let mut el = new_loop();
@@ -66,7 +66,7 @@ fn switch_of_100(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Each task waits for a promise, which is set; in the next tick it makes another one.
+/// Each task waits for a promise. The promise is set, and in the next tick the task creates another.
 #[divan::bench(args = ONE_AND_MANY, sample_size = FEW)]
 fn promise_set_and_wake(bencher: Bencher<'_, '_>, count: usize) {
     let mut el = new_loop();
@@ -77,7 +77,7 @@ fn promise_set_and_wake(bencher: Bencher<'_, '_>, count: usize) {
             loop {
                 let (promise, promised) = promise();
                 promises.borrow_mut().push(promise);
-                promised.await.expect("it is set");
+                promised.await.expect("the promise is set");
             }
         };
         el.spawn(waits_forever).detach();
@@ -89,10 +89,10 @@ fn promise_set_and_wake(bencher: Bencher<'_, '_>, count: usize) {
         due.drain(..).for_each(|promise| promise.set_result(()));
         assert_eq!(el.tick(Some(Duration::ZERO)).expect("the selector works"), count);
     });
-    drop(el); // The tasks first: a promise that is dropped is an error to who waits for it.
+    drop(el); // Before the promises: a dropped promise would fail the task that waits for it.
 }
 
-/// What a time limit costs that is not reached.
+/// The cost of a time limit that is not reached.
 #[divan::bench(sample_size = FEW)]
 fn sleep_insert_cancel_of_100(bencher: Bencher<'_, '_>) {
     let mut el = new_loop();
@@ -123,8 +123,8 @@ fn task_group_of_100(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// There and back: a task gives its waker to a thread that sleeps, and sleeps until that has called
-/// it. Most of it is the kernel's, waking two threads.
+/// A round trip: a task sends its waker to a sleeping thread, and waits until the thread has called it.
+/// Waking two threads in the kernel is most of the figure.
 #[divan::bench]
 fn cross_thread_wake(bencher: Bencher<'_, '_>) {
     let (sender, wakers) = mpsc::channel::<Waker>();
@@ -137,11 +137,11 @@ fn cross_thread_wake(bencher: Bencher<'_, '_>) {
                 return Poll::Ready(());
             }
             is_sent = true;
-            sender.send(cx.waker().clone()).expect("the thread is there");
+            sender.send(cx.waker().clone()).expect("the thread runs");
             Poll::Pending
         });
         run(&mut el, there_and_back);
     });
     drop(sender);
-    other.join().expect("the thread ends when nobody sends");
+    other.join().expect("the thread ends without senders");
 }

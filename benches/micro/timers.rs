@@ -1,7 +1,7 @@
-//! Timers, by how many there are. The loop's clock is moved by hand.
+//! Timers, by their number. The clock is simulated.
 //!
-//! From a hundred thousand on an iteration takes many milliseconds, and a busy machine is in it;
-//! the bench `timers`, which is not this one, counts CPU time.
+//! With a hundred thousand timers or more an iteration takes many milliseconds, and other load affects
+//! it. The bench `timers` measures CPU time instead.
 
 use std::iter;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use divan::counter::ItemsCount;
 use mainspring::testing::SimClock;
 use mainspring::{Clock, EventLoop, TimerHandle};
 
-/// Unoptimized it is a test that all works, for which a thousand are enough.
+/// Numbers of timers. In a test, a thousand suffice.
 const SIZES: &[usize] =
     if cfg!(debug_assertions) { &[1000] } else { &[1000, 10_000, 100_000, 1_000_000] };
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// How often `re_arm` resets each timer before it asks for the next deadline.
+/// Number of resets of each timer in `re_arm` before the call of `next_deadline`.
 const RESETS: u32 = 10;
 
 struct Timers {
@@ -48,7 +48,7 @@ impl Timers {
     }
 }
 
-/// Delays within an hour, without end.
+/// Returns random delays within an hour, without end.
 fn random_delays() -> impl Iterator<Item = Duration> {
     let mut noise = 1u64;
     iter::repeat_with(move || {
@@ -57,7 +57,7 @@ fn random_delays() -> impl Iterator<Item = Duration> {
     })
 }
 
-/// Each is inserted behind all others, and they are cancelled from the first to the last.
+/// Inserts timers in the order of their deadlines, and cancels them from the first to the last.
 #[divan::bench(args = SIZES)]
 fn insert_cancel_in_order(bencher: Bencher<'_, '_>, count: usize) {
     let timers = Timers::new();
@@ -67,7 +67,7 @@ fn insert_cancel_in_order(bencher: Bencher<'_, '_>, count: usize) {
     timers.insert_and_cancel(bencher, &deadlines);
 }
 
-/// They are cancelled in the order in which they were inserted, which is none of time.
+/// Inserts timers in random order, and cancels them in the order of insertion.
 #[divan::bench(args = SIZES)]
 fn insert_cancel_at_random(bencher: Bencher<'_, '_>, count: usize) {
     let timers = Timers::new();
@@ -76,8 +76,8 @@ fn insert_cancel_at_random(bencher: Bencher<'_, '_>, count: usize) {
     timers.insert_and_cancel(bencher, &deadlines);
 }
 
-/// Inserted at random; then all are due, and run in one tick. Each time in another order, since the
-/// processor's prediction of branches would learn that of a thousand.
+/// Inserts timers in random order, and runs all in one tick. Each iteration has another order, because
+/// the branch predictor would learn the order of a thousand timers.
 #[divan::bench(args = SIZES)]
 fn insert_run(bencher: Bencher<'_, '_>, count: usize) {
     let Timers { mut el, clock } = Timers::new();
@@ -93,8 +93,8 @@ fn insert_run(bencher: Bencher<'_, '_>, count: usize) {
     assert_eq!(el.next_deadline(), None);
 }
 
-/// Each deadline is pushed back ten times, as a connection's idle limit on each packet; then the
-/// next deadline is asked for, for which all that was put off has to be done.
+/// Moves each deadline back ten times, like the idle limit of a connection on each packet. Then
+/// `next_deadline` does all postponed work.
 #[divan::bench(args = SIZES)]
 fn re_arm(bencher: Bencher<'_, '_>, count: usize) {
     let timers = Timers::new();

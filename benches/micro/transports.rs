@@ -1,5 +1,5 @@
-//! Streams over a socketpair, of which the loop has both ends: one writes, the other echoes, and
-//! the first has read it all. The kernel copies the bytes four times, for all of these alike.
+//! Streams over a socketpair with both ends on the loop: one end writes, the other echoes, and the
+//! first end reads the echo. The kernel copies the bytes four times in each bench.
 
 use std::os::unix::net::UnixStream;
 
@@ -9,7 +9,7 @@ use mainspring::{EventLoop, net, spawn};
 
 const SIZES: [usize; 2] = [64, 64 * 1024];
 
-/// With transports and closures.
+/// Transports with closures.
 #[divan::bench(args = SIZES)]
 fn write_echo(bencher: Bencher<'_, '_>, size: usize) {
     let (one, other) = UnixStream::pair().expect("there are descriptors");
@@ -34,7 +34,7 @@ fn write_echo(bencher: Bencher<'_, '_>, size: usize) {
     });
 }
 
-/// With tasks: the other end is one that reads and writes all it has read.
+/// Tasks: the other end is a task that reads and writes.
 #[divan::bench(args = SIZES)]
 fn write_echo_of_tasks(bencher: Bencher<'_, '_>, size: usize) {
     let mut el = EventLoop::new().expect("the system has a selector");
@@ -50,7 +50,7 @@ fn write_echo_of_tasks(bencher: Bencher<'_, '_>, size: usize) {
             one.write_all(&message).await?;
             one.read_exact(&mut buffer).await
         });
-        asked.expect("the selector works").expect("the other end is there");
+        asked.expect("the selector works").expect("the other end is open");
     });
 }
 

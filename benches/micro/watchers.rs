@@ -1,7 +1,7 @@
-//! Watchers, on each selector: to change what is watched, and a tick that finds so many readable.
+//! Watchers on each selector: changes of registrations, and ticks with readable descriptors.
 //!
-//! What is ready is a UDP socket that has sent itself a datagram, which nobody reads. It takes one
-//! descriptor each, so that a thousand fit into the 1024 of select(2).
+//! A readable descriptor is a UDP socket with a datagram from itself that is never read. It needs one
+//! descriptor, so a thousand of them fit into the 1024 of select(2).
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
@@ -17,9 +17,9 @@ fn loop_on(kind: SelectorKind) -> EventLoop<u64> {
 }
 
 fn ready_socket() -> UdpSocket {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("there are ports");
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     let address = socket.local_addr().expect("it is bound");
-    socket.send_to(b"x", address).expect("it has room for a byte");
+    socket.send_to(b"x", address).expect("the socket has room for a byte");
     socket
 }
 
@@ -33,7 +33,7 @@ fn add_remove(bencher: Bencher<'_, '_>, kind: &SelectorKind) {
     });
 }
 
-/// Watched for reading, for writing, and so on.
+/// Switches between interest in reading and in writing.
 #[divan::bench(args = SelectorKind::available(), sample_size = SHORT)]
 fn set_interest(bencher: Bencher<'_, '_>, kind: &SelectorKind) {
     let el = loop_on(*kind);
@@ -41,8 +41,8 @@ fn set_interest(bencher: Bencher<'_, '_>, kind: &SelectorKind) {
     let watcher = watcher.expect("a socket can be watched");
     let mut interests = [Interest::WRITABLE, Interest::READABLE].into_iter().cycle();
     bencher.bench_local(|| {
-        let interest = interests.next().expect("they go on for ever");
-        el.set_interest(watcher, interest).expect("it is watched");
+        let interest = interests.next().expect("a cycle has no end");
+        el.set_interest(watcher, interest).expect("the socket is watched");
     });
 }
 

@@ -1,7 +1,7 @@
 //! A loop of boxed closures: readers in a table indexed by fd, and a queue of closures for the next
 //! tick.
 //!
-//! Boxed, because a loop for callbacks of any kind cannot do with less; a program with one kind of
+//! The closures are boxed, because the loop accepts callbacks of any kind. A program with one kind of
 //! callback needs no box.
 
 use std::collections::VecDeque;
@@ -11,28 +11,28 @@ use std::os::fd::RawFd;
 use super::epoll::{Epoll, READ};
 
 type Reader<S> = Box<dyn FnMut(&mut S)>;
-type Once<S> = Box<dyn FnOnce(&mut Soon<S>, &mut S)>;
+type Once<S> = Box<dyn FnOnce(&mut SoonQueue<S>, &mut S)>;
 
-/// The closures of the next tick.
-pub struct Soon<S>(VecDeque<Once<S>>);
+/// Closures for the next tick.
+pub struct SoonQueue<S>(VecDeque<Once<S>>);
 
-impl<S> Soon<S> {
-    pub fn push(&mut self, once: impl FnOnce(&mut Soon<S>, &mut S) + 'static) {
+impl<S> SoonQueue<S> {
+    pub fn push(&mut self, once: impl FnOnce(&mut SoonQueue<S>, &mut S) + 'static) {
         self.0.push_back(Box::new(once));
     }
 }
 
-/// The loop.
+/// A loop with state `S`.
 pub struct Loop<S> {
     epoll: Epoll,
     readers: Vec<Option<Reader<S>>>,
-    pub soon: Soon<S>,
+    pub soon: SoonQueue<S>,
     pub state: S,
 }
 
 impl<S> Loop<S> {
     pub fn new(state: S) -> io::Result<Loop<S>> {
-        let (readers, soon) = (Vec::new(), Soon(VecDeque::new()));
+        let (readers, soon) = (Vec::new(), SoonQueue(VecDeque::new()));
         Ok(Loop { epoll: Epoll::new()?, readers, soon, state })
     }
 
@@ -49,7 +49,7 @@ impl<S> Loop<S> {
         Ok(())
     }
 
-    /// Runs the readers of what is ready, then the closures that were queued before.
+    /// Runs the readers of ready fds, then the closures that were queued before the tick.
     pub fn tick(&mut self) -> io::Result<()> {
         let millis = if self.soon.0.is_empty() { -1 } else { 0 };
         for index in 0..self.epoll.wait(millis)? {

@@ -1,6 +1,6 @@
-//! An echo server with the policy of mainspring's: it reads once an event into one shared buffer,
-//! writes at once, queues what the kernel does not take, does not read a peer that has 64 KiB to
-//! take, and accepts one connection a tick unless there are more.
+//! An echo server with the same policy as mainspring's. For each event it reads once into a shared
+//! buffer, writes at once, and queues the rest. It does not read a peer with 64 KiB in the queue. It
+//! accepts one connection in a tick, or more if the tick before accepted one.
 
 use std::collections::VecDeque;
 use std::io;
@@ -28,15 +28,15 @@ struct Connection {
 struct Server {
     epoll: Epoll,
     listener: OwnedFd,
-    /// By fd.
+    /// Connections, indexed by fd.
     connections: Vec<Option<Connection>>,
     buffer: Vec<u8>,
     tick: u64,
-    /// The last tick in which somebody waited to be accepted.
+    /// Last tick in which a connection was accepted.
     busy: u64,
 }
 
-/// Serves `listener` for ever.
+/// Serves `listener` until an error.
 pub fn serve(listener: OwnedFd) -> io::Result<()> {
     prepare(&listener)?;
     let epoll = Epoll::new()?;
@@ -56,10 +56,10 @@ pub fn serve(listener: OwnedFd) -> io::Result<()> {
     }
 }
 
-/// Non-blocking; and accepted sockets inherit `TCP_NODELAY`.
+/// Makes the listener non-blocking, and sets `TCP_NODELAY`, which accepted sockets inherit.
 fn prepare(listener: &OwnedFd) -> io::Result<()> {
     let (fd, on) = (listener.as_raw_fd(), 1 as libc::c_int);
-    // SAFETY: the call takes two integers and touches no memory of ours.
+    // SAFETY: the call takes two integers and accesses no memory.
     check(unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) })?;
     let (level, name, size) = (libc::IPPROTO_TCP, libc::TCP_NODELAY, size_of_val(&on));
     // SAFETY: `on` is readable for `size` bytes and outlives the call.
@@ -73,13 +73,13 @@ impl Server {
         self.busy = self.tick;
         for _ in 0..if in_a_row { ACCEPT_BATCH } else { 1 } {
             let (fd, flags) = (self.listener.as_raw_fd(), libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
-            // SAFETY: without an address the call writes no memory of ours.
+            // SAFETY: without an address the call writes no memory.
             let Ok(fd) =
                 check(unsafe { libc::accept4(fd, ptr::null_mut(), ptr::null_mut(), flags) })
             else {
                 break;
             };
-            // SAFETY: the call above succeeded, so `fd` is open and nobody else owns it.
+            // SAFETY: the call above succeeded, so `fd` is open and has no other owner.
             let socket = unsafe { OwnedFd::from_raw_fd(fd) };
             self.epoll.add(fd, READ)?;
             if self.connections.len() <= fd as usize {
@@ -116,7 +116,7 @@ impl Server {
 }
 
 impl Connection {
-    /// Reads once and writes what came; false if the connection is lost.
+    /// Reads once and writes the bytes. Returns false if the connection is lost.
     fn echo(&mut self, buffer: &mut [u8]) -> bool {
         match receive(self.socket.as_raw_fd(), buffer) {
             Ok(0) => self.is_ended = true,
@@ -152,7 +152,7 @@ impl Connection {
 
     fn wanted(&mut self) -> u32 {
         if self.queue.is_empty() && !self.is_paused && !self.is_ended {
-            return READ; // Nearly always.
+            return READ; // The usual case.
         }
         self.is_paused = self.queue.len() > if self.is_paused { LOW } else { HIGH };
         let reading = if self.is_paused || self.is_ended { 0 } else { READ };

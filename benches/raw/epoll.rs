@@ -1,15 +1,15 @@
-//! epoll(7), as thin as it can be called.
+//! A minimal interface to epoll(7).
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-/// What readers ask for; the same bits as mainspring's.
+/// Interest of readers, with the same bits as in mainspring.
 pub const READ: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP) as u32;
 
-/// Events that fit into a wait; the same number as mainspring's.
-const ROOM: usize = 1024;
+/// Capacity of the event buffer, the same as in mainspring.
+const EVENTS: usize = 1024;
 
-/// An epoll object and its buffer. Each registration carries its own fd.
+/// An epoll object and its event buffer. The data of each registration is its fd.
 pub struct Epoll {
     epoll: OwnedFd,
     events: Vec<libc::epoll_event>,
@@ -17,11 +17,11 @@ pub struct Epoll {
 
 impl Epoll {
     pub fn new() -> io::Result<Epoll> {
-        // SAFETY: the call takes a flag and touches no memory of ours.
+        // SAFETY: the call takes a flag and accesses no memory.
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: the call above succeeded, so `fd` is open and nobody else owns it.
+        // SAFETY: the call above succeeded, so `fd` is open and has no other owner.
         let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Epoll { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; ROOM] })
+        Ok(Epoll { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS] })
     }
 
     pub fn add(&self, fd: RawFd, flags: u32) -> io::Result<()> {
@@ -44,27 +44,26 @@ impl Epoll {
         check(unsafe { libc::epoll_ctl(epoll, operation, fd, &raw mut event) }).map(drop)
     }
 
-    /// Waits for at most `millis` (-1: until something is ready) and tells how many events there
-    /// are.
+    /// Waits for at most `millis`, or without a limit if it is -1. Returns the number of events.
     pub fn wait(&mut self, millis: i32) -> io::Result<usize> {
         let (epoll, buffer) = (self.epoll.as_raw_fd(), self.events.as_mut_ptr());
         loop {
-            // SAFETY: `buffer` has room for `ROOM` events and outlives the call.
-            match check(unsafe { libc::epoll_wait(epoll, buffer, ROOM as libc::c_int, millis) }) {
+            // SAFETY: `buffer` has room for `EVENTS` events and outlives the call.
+            match check(unsafe { libc::epoll_wait(epoll, buffer, EVENTS as libc::c_int, millis) }) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 count => return Ok(count? as usize),
             }
         }
     }
 
-    /// The fd of an event, and what it is ready for.
+    /// Returns the fd of an event, and its flags.
     pub fn event(&self, index: usize) -> (RawFd, u32) {
         let event = self.events[index];
         (event.u64 as RawFd, event.events)
     }
 }
 
-/// The value of a call that answers -1 for failure.
+/// Converts the result of a call that returns -1 on failure.
 pub fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -1,16 +1,14 @@
-//! The opponent: an event loop as one would write it by hand for one program, over epoll(7) and
-//! nothing else.
+//! The base of comparison: an event loop for one program, hand-written over epoll(7).
 //!
-//! Level-triggered, the fd itself in each registration, a table indexed by fd; no generations, no
-//! cancelling, no errors that anybody is told of. What mainspring costs beyond this is the price of
-//! what it offers beyond this.
+//! It is level-triggered, has the fd itself in each registration, and a table indexed by fd. It has no
+//! generations, no cancellation and no error reports. The difference to mainspring is the price of
+//! these.
 //!
-//! It is the only place of the benches with `unsafe` blocks, because a hand-written loop calls the
-//! kernel directly. It is also the only one that names systems: the capabilities that `sys` names
-//! are not visible above it, and a bench may not ask for new ones only to be compiled. Where there
-//! is no epoll the same names exist, [`IS_HERE`] is false and the benches that need an opponent say
-//! that they are skipped.
-#![allow(dead_code, unused_imports)] // Each bench uses a part of it.
+//! This is the only folder of the benches with `unsafe` blocks, because a hand-written loop calls the
+//! kernel directly. It is also the only one that names systems: the capabilities of `sys` are not
+//! visible to other crates. On systems without epoll the same names exist, [`IS_SUPPORTED`] is false,
+//! and the benches that need this loop are skipped.
+#![allow(dead_code, unused_imports)] // Each bench uses a part of this module.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod callbacks;
@@ -22,13 +20,13 @@ mod epoll;
 mod system;
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-#[path = "absent.rs"]
+#[path = "unsupported.rs"]
 mod system;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub use self::{callbacks::Loop, callbacks::Soon, echo::serve, epoll::Epoll, epoll::READ};
+pub use self::{callbacks::Loop, callbacks::SoonQueue, echo::serve, epoll::Epoll, epoll::READ};
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub use self::system::{Epoll, Loop, READ, Soon, serve};
+pub use self::system::{Epoll, Loop, READ, SoonQueue, serve};
 
-pub use self::system::{IS_HERE, cores, cpu_of, cpu_of_this_thread, pin};
+pub use self::system::{IS_SUPPORTED, cores, cpu_of, cpu_of_this_thread, pin};

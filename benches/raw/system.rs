@@ -1,4 +1,4 @@
-//! CPU time, and cores to run on.
+//! CPU time and core affinity.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use super::epoll::check;
 
-/// Whether this system has an opponent.
-pub const IS_HERE: bool = true;
+/// True if this system has epoll.
+pub const IS_SUPPORTED: bool = true;
 
-/// CPU time of this thread so far, user and system.
+/// Returns the CPU time of this thread, user and system.
 pub fn cpu_of_this_thread() -> Duration {
     read(libc::CLOCK_THREAD_CPUTIME_ID).expect("a thread has a CPU clock")
 }
 
-/// CPU time of another process so far, user and system; by the scheduler's own count, not by ticks.
+/// Returns the CPU time of another process, user and system, as counted by the scheduler, not in
+/// clock ticks.
 pub fn cpu_of(process: u32) -> io::Result<Duration> {
     let mut clock = 0;
     // SAFETY: `clock` outlives the call, which writes it.
@@ -31,7 +32,7 @@ fn read(clock: libc::clockid_t) -> io::Result<Duration> {
     Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
-/// The first and the last core that this process may use.
+/// Returns the first and the last core that this process may use.
 pub fn cores() -> io::Result<(usize, usize)> {
     let mut cores = MaybeUninit::<libc::cpu_set_t>::zeroed();
     let size = size_of::<libc::cpu_set_t>();
@@ -46,11 +47,11 @@ pub fn cores() -> io::Result<(usize, usize)> {
     ends.ok_or(io::ErrorKind::NotFound.into())
 }
 
-/// Keeps this process on a core.
+/// Restricts this process to a core.
 pub fn pin(core: usize) -> io::Result<()> {
     // SAFETY: a set of bits is valid whatever the bits.
     let mut cores = unsafe { MaybeUninit::<libc::cpu_set_t>::zeroed().assume_init() };
-    // SAFETY: the number is below the size of the set: `cores` has found it.
+    // SAFETY: the number is below the size of the set: `cores` returned it.
     unsafe { libc::CPU_SET(core, &mut cores) };
     let size = size_of::<libc::cpu_set_t>();
     // SAFETY: `cores` is readable for `size` bytes and outlives the call.

@@ -1,5 +1,5 @@
-//! Processes that work for a bench: its own program again, which reads questions from standard
-//! input and answers on standard output.
+//! Worker processes of a bench. They run the same program, read amounts of work from standard input,
+//! and print a figure for each.
 
 use std::env;
 use std::fmt::Display;
@@ -10,33 +10,33 @@ use std::sync::OnceLock;
 use super::Side;
 use crate::raw;
 
-/// The first word of a worker's command line.
+/// First word of the command line of a worker.
 pub const WORKER: &str = "--worker";
 
-/// The first and the last core, as they were before the leader went to the last: its workers inherit
-/// that, and could not find the first any more.
+/// Returns the first and the last core at the first call, before the main process moved to the last
+/// one. Workers inherit that restriction, so they cannot find the first core themselves.
 pub fn cores() -> (usize, usize) {
     static CORES: OnceLock<(usize, usize)> = OnceLock::new();
-    *CORES.get_or_init(|| raw::cores().expect("a process may ask for its cores"))
+    *CORES.get_or_init(|| raw::cores().expect("sched_getaffinity(2) works for the calling thread"))
 }
 
-/// A worker. It is killed when this is dropped.
+/// A running worker. Dropping it kills the process.
 pub struct Child {
     process: process::Child,
-    questions: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    requests: Option<ChildStdin>,
+    figures: BufReader<ChildStdout>,
     errors: Option<ChildStderr>,
 }
 
 impl Child {
-    /// Starts a worker with these words.
+    /// Starts a worker with `words` on its command line.
     pub fn start(words: &[&str], side: Side) -> Child {
         Child::start_under(&[], words, side)
     }
 
-    /// Starts a worker under a tool such as valgrind, whose report goes to standard error.
+    /// Starts a worker under a tool such as valgrind, which reports on standard error.
     pub fn start_under(tool: &[&str], words: &[&str], side: Side) -> Child {
-        let bench = env::current_exe().expect("a process knows its program");
+        let bench = env::current_exe().expect("the path of this program");
         let mut command = match tool {
             [] => Command::new(bench),
             [tool, options @ ..] => {
@@ -49,30 +49,30 @@ impl Child {
         command.arg(WORKER).arg(first.to_string()).args(words).arg(side.name());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("a worker can be started");
-        let questions = process.stdin.take();
-        let answers = BufReader::new(process.stdout.take().expect("standard output is a pipe"));
+        let requests = process.stdin.take();
+        let figures = BufReader::new(process.stdout.take().expect("standard output is a pipe"));
         let errors = process.stderr.take();
-        Child { process, questions, answers, errors }
+        Child { process, requests, figures, errors }
     }
 
-    /// The next line that the worker prints.
+    /// Returns the next line that the worker prints.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
-        self.answers.read_line(&mut line).expect("a worker prints text");
-        assert!(!line.is_empty(), "a worker has ended early");
+        self.figures.read_line(&mut line).expect("a worker prints text");
+        assert!(!line.is_empty(), "the worker ended early");
         line
     }
 
-    /// Asks for a number and waits for it.
-    pub fn ask(&mut self, question: impl Display) -> u64 {
-        let questions = self.questions.as_mut().expect("a worker is asked before its end");
-        writeln!(questions, "{question}").expect("a worker listens");
-        self.line().trim().parse().expect("a worker answers with a number")
+    /// Requests an amount of work, and waits for the figure.
+    pub fn request(&mut self, amount: impl Display) -> u64 {
+        let requests = self.requests.as_mut().expect("the worker accepts requests");
+        writeln!(requests, "{amount}").expect("the worker reads its standard input");
+        self.line().trim().parse().expect("the worker prints a number")
     }
 
-    /// Asks no more, waits for the worker's end, and returns what its tool has reported.
+    /// Ends the requests, waits for the process, and returns the report of its tool.
     pub fn end(mut self) -> String {
-        drop(self.questions.take());
+        drop(self.requests.take());
         let mut report = String::new();
         if let Some(mut errors) = self.errors.take() {
             errors.read_to_string(&mut report).expect("a report is text");
@@ -84,22 +84,22 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It may have ended already.
+        // Errors are ignored: the process may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// The worker's side: answers each number from standard input.
-pub fn answer(mut work: impl FnMut(u64) -> u64) {
+/// Does `work` for each amount on standard input, and prints the figure that it returns.
+pub fn run_requests(mut work: impl FnMut(u64) -> u64) {
     for line in io::stdin().lines() {
-        let question = line.expect("a question is text");
-        let question = question.trim().parse().expect("a question is a number");
-        println!("{}", work(question));
+        let amount = line.expect("standard input is text");
+        let amount = amount.trim().parse().expect("an amount of work is a number");
+        println!("{}", work(amount));
     }
 }
 
-/// Whether a tool can be run here.
+/// Returns true if the tool runs on this system.
 pub fn is_installed(tool: &str) -> bool {
     let mut command = Command::new(tool);
     command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());

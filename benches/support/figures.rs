@@ -1,13 +1,13 @@
-//! Medians, and how far the rounds lie apart.
+//! Medians and spreads of rounds.
 
 use std::fmt;
 
-/// The median of some figures.
+/// Returns the median of the figures.
 pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
     Spread::of(figures).median
 }
 
-/// The median, the least and the greatest of some figures.
+/// Median, minimum and maximum of figures.
 #[derive(Debug, Clone, Copy)]
 pub struct Spread {
     pub median: f64,
@@ -20,7 +20,7 @@ impl Spread {
         let mut sorted: Vec<f64> = figures.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
         let (count, middle) = (sorted.len(), sorted.len() / 2);
-        assert!(count > 0, "a median needs a figure");
+        assert!(count > 0, "there is no median without figures");
         let median = (sorted[middle] + sorted[(count - 1) / 2]) / 2.0;
         Spread { median, least: sorted[0], greatest: sorted[count - 1] }
     }
@@ -32,7 +32,7 @@ impl fmt::Display for Spread {
     }
 }
 
-/// Pairs of rounds: raw, mainspring.
+/// Figures of pairs of rounds: raw, mainspring.
 #[derive(Debug)]
 pub struct Pairs(pub Vec<[f64; 2]>);
 
@@ -49,13 +49,13 @@ impl Pairs {
         Spread::of(self.0.iter().map(|[raw, ours]| ours / raw))
     }
 
-    /// The two medians and the ratio, for a table.
+    /// Returns both medians and the ratio, for a table.
     pub fn columns(&self) -> [String; 3] {
         [figure(self.raw()), figure(self.mainspring()), self.ratio().to_string()]
     }
 }
 
-/// A figure with about three digits.
+/// Formats a figure with about three digits.
 pub fn figure(value: f64) -> String {
     if value.abs() < 100.0 { format!("{value:.1}") } else { format!("{value:.0}") }
 }

@@ -1,5 +1,5 @@
-//! Instructions in user space, counted by valgrind's callgrind: they do not jitter. What the kernel
-//! does is not in them.
+//! Instructions in user space, counted by valgrind's callgrind. They hardly vary between runs. They
+//! do not include the work of the kernel.
 
 use super::Side;
 use super::child::{Child, is_installed};
@@ -8,8 +8,8 @@ use super::table::Table;
 
 const TOOL: &[&str] = &["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
 
-/// Prints instructions for each unit of work, for workers started with the words of each row. The
-/// start and the end of a process cancel out: two runs of different length are compared.
+/// Prints instructions per unit of work, for workers started with the words of each row. Start and end
+/// of a process cancel out, because the count is the difference of a short and a long run.
 pub fn table(options: &Options, unit: &str, rows: &[(String, Vec<String>)]) {
     if !is_installed(TOOL[0]) {
         return println!("skipped: valgrind is not installed");
@@ -31,16 +31,16 @@ fn per_unit(words: &[&str], side: Side) -> f64 {
     const MANY: u64 = 120_000;
     let count = |work: u64| {
         let mut child = Child::start_under(TOOL, words, side);
-        child.ask(FEW); // The buffers get their size here.
-        child.ask(work);
+        child.request(FEW); // Lets buffers grow.
+        child.request(work);
         collected(&child.end())
     };
     (count(MANY) - count(FEW)) / (MANY - FEW) as f64
 }
 
-/// The number of instructions in callgrind's report.
+/// Returns the number of instructions in callgrind's report.
 pub fn collected(report: &str) -> f64 {
     let number = report.lines().find_map(|line| line.split("Collected :").nth(1));
     let number = number.and_then(|number| number.trim().parse().ok());
-    number.unwrap_or_else(|| panic!("callgrind has not counted: {report}"))
+    number.unwrap_or_else(|| panic!("callgrind's report has no count: {report}"))
 }

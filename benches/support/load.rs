@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use crate::raw::{Epoll, READ};
 
-/// How many different messages there are.
+/// Number of different messages.
 const VARIANTS: usize = 251;
-/// A server that says nothing for so long is broken.
+/// Longest wait for an echo; a server that takes longer is broken.
 const PATIENCE_MS: i32 = 10_000;
 
 struct Connection {
     stream: TcpStream,
-    /// The number of the request that is under way.
+    /// Number of the request in flight.
     request: usize,
-    /// How many bytes of its echo have come.
+    /// Bytes of its echo so far.
     received: usize,
 }
 
@@ -25,9 +25,9 @@ struct Connection {
 pub struct Load {
     epoll: Epoll,
     connections: Vec<Connection>,
-    /// The connection of an fd.
+    /// Index of the connection of each fd.
     by_fd: Vec<usize>,
-    /// The messages are windows of it.
+    /// Text of the messages: each one is a window of it.
     pattern: Vec<u8>,
     size: usize,
     buffer: Vec<u8>,
@@ -63,7 +63,7 @@ impl Load {
         Ok(())
     }
 
-    /// Sends so many requests in all and tells how long it took until the last echo was there.
+    /// Sends `requests` requests in total, and returns the time until the last echo has arrived.
     pub fn run(&mut self, requests: usize) -> io::Result<Duration> {
         let began = Instant::now();
         let mut waiting = requests.min(self.connections.len());
@@ -73,7 +73,7 @@ impl Load {
         }
         while waiting > 0 {
             let count = self.epoll.wait(PATIENCE_MS)?;
-            assert!(count > 0, "{waiting} echoes do not come");
+            assert!(count > 0, "{waiting} echoes did not arrive");
             for index in 0..count {
                 let number = self.by_fd[self.epoll.event(index).0 as usize];
                 if !self.receive(number)? {
@@ -96,7 +96,7 @@ impl Load {
         while !left.is_empty() {
             match connection.stream.write(left) {
                 Ok(count) => left = &left[count..],
-                // The server always reads a peer that has nothing to take, so there is room soon.
+                // The server reads every peer without queued echoes, so the socket has room soon.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => thread::yield_now(),
                 Err(error) => return Err(error),
             }
@@ -104,13 +104,13 @@ impl Load {
         Ok(())
     }
 
-    /// Reads once; whether the echo is complete.
+    /// Reads once, and returns true if the echo is complete.
     fn receive(&mut self, number: usize) -> io::Result<bool> {
         let connection = &mut self.connections[number];
         let room = self.size - connection.received;
-        // One byte more than is due when nothing is due, so that what comes unasked is seen.
+        // Reads a byte even if none is expected, to detect bytes without a request.
         let count = connection.stream.read(&mut self.buffer[..room.max(1)])?;
-        assert!(count > 0, "the server has closed connection {number}");
+        assert!(count > 0, "the server closed connection {number}");
         let sent = message(&self.pattern, self.size, number, connection.request);
         let due = &sent[connection.received..];
         assert!(due.starts_with(&self.buffer[..count]), "connection {number} got wrong bytes");

@@ -1,18 +1,17 @@
-//! What the benches share: options, the two sides and their processes, figures, tables.
+//! Parts of the benches: options, the two sides and their processes, figures, tables.
 //!
-//! Both sides run in one run of a bench, each in a process of its own on the first core, in turn: A B
-//! A B. Whatever loads them runs on the last one. The figures are CPU time, which other work on the
-//! machine disturbs least, and for each pair of rounds the ratio mainspring / raw, of which the
-//! median counts. What is printed as `1.03 (1.01..1.06)` is the median, the least and the greatest
-//! ratio.
-#![allow(dead_code)] // Each bench uses a part of it.
+//! Both sides run in one run of a bench, in turn: A B A B. Each has a process on the first core; the
+//! load runs on the last core. Figures are CPU time, which other processes disturb least, and for each
+//! pair of rounds the ratio mainspring / raw. `1.03 (1.01..1.06)` is the median, the minimum and the
+//! maximum of the ratios.
+#![allow(dead_code)] // Each bench uses a part of this module.
 
 pub mod child;
 pub mod figures;
 pub mod instructions;
 pub mod load;
 pub mod options;
-pub mod race;
+pub mod rounds;
 pub mod server;
 pub mod table;
 
@@ -23,7 +22,7 @@ use options::{Effort, Options};
 
 use crate::raw;
 
-/// One of the two loops that are compared.
+/// A side of the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Raw,
@@ -45,30 +44,30 @@ impl Side {
     }
 }
 
-/// The `main` of a bench: `lead` runs in the process that was started, `work` in those that it
-/// starts, which get the words that they were started with and their side.
-pub fn run(name: &str, lead: fn(&Options), work: fn(&[String], Side)) {
+/// The `main` of a bench. `run_bench` runs in the main process, `work` in the workers that it starts,
+/// with the words of their command line and their side.
+pub fn run(name: &str, run_bench: fn(&Options), work: fn(&[String], Side)) {
     let words: Vec<String> = env::args().skip(1).collect();
     if let [flag, core, words @ .., side] = &words[..]
         && flag == child::WORKER
     {
-        let core = core.parse().expect("a leader names a core");
-        raw::pin(core).expect("a process may choose among its cores");
+        let core = core.parse().expect("the main process passes a core");
+        raw::pin(core).expect("sched_setaffinity(2) accepts a core of the process");
         return work(words, Side::named(side));
     }
     let options = Options::parse(words);
-    if !raw::IS_HERE {
-        return println!("{name}: skipped, there is no epoll to compare with");
+    if !raw::IS_SUPPORTED {
+        return println!("{name}: skipped, because this system has no epoll");
     }
     if options.effort != Effort::Smoke {
         println!("\n# {name}\n\n{}\n", machine());
     }
     let (_, last) = child::cores();
-    raw::pin(last).expect("a process may choose among its cores");
-    lead(&options);
+    raw::pin(last).expect("sched_setaffinity(2) accepts a core of the process");
+    run_bench(&options);
 }
 
-/// What the figures depend on.
+/// Returns a description of the machine.
 fn machine() -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");

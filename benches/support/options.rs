@@ -1,26 +1,26 @@
-//! What a bench was asked for on its command line.
+//! The command line of a bench.
 
 use std::process;
 use std::str::FromStr;
 
-/// How long a bench may take.
+/// Duration of a bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// `cargo test --benches`: whether it runs at all, in silence.
+    /// `cargo test --benches`: one iteration without output.
     Smoke,
     /// `cargo bench`.
     Short,
-    /// `cargo bench -- --full`: every cell, long rounds.
+    /// `cargo bench -- --full`: all cells, long rounds.
     Full,
 }
 
-/// The options; not every bench heeds all.
+/// The options. A bench ignores those that do not apply to it.
 #[derive(Debug)]
 pub struct Options {
     pub effort: Effort,
-    /// Pairs of rounds.
+    /// Number of pairs of rounds.
     pub rounds: usize,
-    /// How long a round is to take.
+    /// Length of a round.
     pub seconds: f64,
     pub cells: Option<Vec<Vec<usize>>>,
     pub markdown: bool,
@@ -40,8 +40,8 @@ const USAGE: &str = "options:
   --instructions   dispatch, pipes, echo: count instructions in user space, with valgrind";
 
 impl Options {
-    /// Ends the process where a word is not understood. Words without dashes are cargo's filters
-    /// for tests.
+    /// Parses the command line. On an unknown option it prints the usage and exits. Words without
+    /// dashes are filters for tests, which cargo passes on.
     pub fn parse(words: Vec<String>) -> Options {
         let (mut effort, mut seconds) = (Effort::Smoke, None);
         let (mut rounds, mut cells) = (None, None);
@@ -62,17 +62,17 @@ impl Options {
                 _ => {}
             }
         }
-        let (usual_rounds, usual_seconds) = match effort {
+        let (default_rounds, default_seconds) = match effort {
             Effort::Smoke => (1, 0.002),
             Effort::Short => (5, 0.2),
             Effort::Full => (7, 0.7),
         };
-        let rounds = rounds.unwrap_or(usual_rounds);
-        let seconds = seconds.unwrap_or(usual_seconds);
+        let rounds = rounds.unwrap_or(default_rounds);
+        let seconds = seconds.unwrap_or(default_seconds);
         Options { effort, rounds, seconds, cells, markdown, count, instructions }
     }
 
-    /// The cells that were asked for, or else those for the effort.
+    /// Returns the requested cells, or those of the effort.
     pub fn cells(
         &self,
         smoke: &[&[usize]],
@@ -82,18 +82,18 @@ impl Options {
         if let Some(cells) = &self.cells {
             return cells.clone();
         }
-        let usual = match self.effort {
+        let default = match self.effort {
             Effort::Smoke => smoke,
             Effort::Short => short,
             Effort::Full => full,
         };
-        usual.iter().map(|cell| cell.to_vec()).collect()
+        default.iter().map(|cell| cell.to_vec()).collect()
     }
 
-    /// Says what is being done, on standard error.
-    pub fn progress(&self, what: &str) {
+    /// Prints the current step on standard error.
+    pub fn progress(&self, step: &str) {
         if self.effort != Effort::Smoke {
-            eprintln!("  {what}");
+            eprintln!("  {step}");
         }
     }
 }

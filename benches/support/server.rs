@@ -1,4 +1,4 @@
-//! An echo server in a process of its own.
+//! An echo server in a separate process.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process;
@@ -12,11 +12,11 @@ use super::Side;
 use super::child::Child;
 use crate::raw;
 
-/// A running server. It is killed when this is dropped.
+/// A running server. Dropping it kills the process.
 pub struct Server {
     child: Child,
     port: u16,
-    /// Its process, also where a tool was started that has started it.
+    /// Process id of the server itself, even if a tool started it.
     pub process: u32,
 }
 
@@ -29,8 +29,8 @@ impl Server {
         let mut child = Child::start_under(tool, &["serve"], side);
         let line = child.line();
         let mut numbers = line.split_whitespace().map(|it| it.parse().expect("a number"));
-        let port = numbers.next().expect("a server tells its port");
-        let process = numbers.next().expect("a server tells its process");
+        let port = numbers.next().expect("the server prints its port");
+        let process = numbers.next().expect("the server prints its process id");
         Server { child, port: port as u16, process }
     }
 
@@ -38,20 +38,20 @@ impl Server {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// CPU time so far.
+    /// Returns the CPU time of the server.
     pub fn cpu(&self) -> Duration {
         raw::cpu_of(self.process).expect("a running process has a CPU clock")
     }
 
-    /// Ends it by a signal and returns what its tool has reported.
+    /// Ends the server with SIGTERM, and returns the report of its tool.
     pub fn end(self) -> String {
-        let process = Pid::from_raw(self.process as i32).expect("a process has a number");
+        let process = Pid::from_raw(self.process as i32).expect("the process id is valid");
         kill_process(process, Signal::TERM).expect("the server still runs");
         self.child.end()
     }
 }
 
-/// The worker: serves until it is killed.
+/// The work of a server: serves until the process is killed.
 pub fn serve(side: Side) {
     let address: Address = "0.0.0.0:0".parse().expect("an address");
     let options = ListenOptions { backlog: 4096, ..ListenOptions::default() };

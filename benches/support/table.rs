@@ -5,7 +5,7 @@ use std::iter;
 use super::options::{Effort, Options};
 
 pub struct Table {
-    /// The heading first.
+    /// Rows of cells, the heading first.
     rows: Vec<Vec<String>>,
 }
 
@@ -18,7 +18,7 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// Prints it, unless the bench is to be silent.
+    /// Prints the table, except in a smoke test.
     pub fn print(&self, options: &Options) {
         if options.effort == Effort::Smoke {
             return;
@@ -41,7 +41,7 @@ impl Table {
     }
 }
 
-/// The first column begins at the left, figures end at the right.
+/// Pads a cell: the first column on the right, figures on the left.
 fn line(row: &[String], widths: &[usize], markdown: bool) -> String {
     let first = iter::once(format!("{:<width$}", row[0], width = widths[0]));
     let rest = row.iter().zip(widths).skip(1).map(|(cell, width)| format!("{cell:>width$}"));

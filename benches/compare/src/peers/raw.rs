@@ -31,7 +31,7 @@ fn echo(_: &[usize]) {
 }
 
 fn chain(_: &[usize]) {
-    fn link(soon: &mut raw::Soon<u64>, seen: &mut u64) {
+    fn link(soon: &mut raw::SoonQueue<u64>, seen: &mut u64) {
         *seen += 1;
         soon.push(link);
     }

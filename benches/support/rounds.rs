@@ -1,18 +1,18 @@
-//! Both sides with the same work, in turn.
+//! Rounds: both sides do the same work in turn.
 
 use super::Side;
 use super::child::Child;
 use super::figures::Pairs;
 use super::options::Options;
 
-/// Runs pairs of rounds; `measure` gives the figure of one round.
+/// Runs pairs of rounds. `measure` returns the figure of one round.
 pub fn pairs(options: &Options, mut measure: impl FnMut(Side) -> f64) -> Pairs {
     let pair = |_| Side::BOTH.map(&mut measure);
     Pairs((0..options.rounds).map(pair).collect())
 }
 
-/// How much work takes as long as a round is to take; `run` does some and tells the nanoseconds it
-/// took.
+/// Returns the amount of work that takes as long as a round. `run` does an amount of work and returns
+/// its nanoseconds.
 pub fn calibrate(options: &Options, least: u64, mut run: impl FnMut(u64) -> f64) -> u64 {
     let wanted = options.seconds * 1e9;
     let mut work = least;
@@ -25,17 +25,17 @@ pub fn calibrate(options: &Options, least: u64, mut run: impl FnMut(u64) -> f64)
     }
 }
 
-/// CPU nanoseconds for each unit of work of two workers that were started with these words. They
-/// are asked for an amount of work and answer with its CPU nanoseconds.
-pub fn race(options: &Options, words: &[&str]) -> Pairs {
+/// Measures a worker of each side, started with `words`. The figures are CPU nanoseconds per unit of
+/// work.
+pub fn measure(options: &Options, words: &[&str]) -> Pairs {
     let [mut raw, mut ours] = Side::BOTH.map(|side| Child::start(words, side));
-    let work = calibrate(options, 1000, |work| raw.ask(work) as f64);
-    ours.ask(work); // To get warm.
+    let work = calibrate(options, 1000, |work| raw.request(work) as f64);
+    ours.request(work); // Warm-up.
     pairs(options, |side| {
         let child = match side {
             Side::Raw => &mut raw,
             Side::Mainspring => &mut ours,
         };
-        child.ask(work) as f64 / work as f64
+        child.request(work) as f64 / work as f64
     })
 }

@@ -1,5 +1,5 @@
-//! What stands in for the opponent on a system without epoll: the same names, of which none can be
-//! made.
+//! Stand-ins for the hand-written loop on systems without epoll: the same names, but no value can be
+//! created.
 
 use std::convert::Infallible;
 use std::io;
@@ -7,12 +7,12 @@ use std::marker::PhantomData;
 use std::os::fd::{OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-/// Whether this system has an opponent.
-pub const IS_HERE: bool = false;
+/// True if this system has epoll.
+pub const IS_SUPPORTED: bool = false;
 
 pub const READ: u32 = 0;
 
-/// Never made.
+/// Has no values.
 pub struct Epoll(Infallible);
 
 impl Epoll {
@@ -33,18 +33,18 @@ impl Epoll {
     }
 }
 
-/// Never made.
-pub struct Soon<S>(Infallible, PhantomData<S>);
+/// Has no values.
+pub struct SoonQueue<S>(Infallible, PhantomData<S>);
 
-impl<S> Soon<S> {
-    pub fn push(&mut self, _once: impl FnOnce(&mut Soon<S>, &mut S) + 'static) {
+impl<S> SoonQueue<S> {
+    pub fn push(&mut self, _once: impl FnOnce(&mut SoonQueue<S>, &mut S) + 'static) {
         match self.0 {}
     }
 }
 
-/// Never made.
+/// Has no values.
 pub struct Loop<S> {
-    pub soon: Soon<S>,
+    pub soon: SoonQueue<S>,
     pub state: S,
 }
 
@@ -70,7 +70,7 @@ pub fn serve(_listener: OwnedFd) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The time since the first call, in the place of CPU time.
+/// Returns the time since the first call, instead of CPU time.
 pub fn cpu_of_this_thread() -> Duration {
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     START.get_or_init(Instant::now).elapsed()
@@ -80,12 +80,12 @@ pub fn cpu_of(_process: u32) -> io::Result<Duration> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Nobody asks.
+/// Never called, because the benches are skipped.
 pub fn cores() -> io::Result<(usize, usize)> {
     Ok((0, 0))
 }
 
-/// Leaves the process where it is.
+/// Does nothing.
 pub fn pin(_core: usize) -> io::Result<()> {
     Ok(())
 }

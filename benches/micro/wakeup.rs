@@ -1,5 +1,5 @@
-//! The way in from other threads, without another thread: what a closure costs on its way through
-//! the inbox, and what the doorbell adds. With a second thread see `tasks::cross_thread_wake`.
+//! Messages from other threads, measured without another thread: the cost of a closure in the inbox,
+//! and of the wakeup. `tasks::cross_thread_wake` has a second thread.
 
 use std::time::Duration;
 
@@ -9,21 +9,20 @@ use mainspring::{EventLoop, WakeupKind};
 
 use crate::FEW;
 
-/// A tick takes as many from the inbox.
+/// Number of messages that a tick takes from the inbox.
 const BATCH: u64 = 1000;
 
-/// The doorbells that go with the best selector.
+/// The wakeups that work with the best selector.
 fn kinds() -> Vec<WakeupKind> {
     let fits = |kind: &&WakeupKind| EventLoop::builder().wakeup(**kind).build().is_ok();
     WakeupKind::available().iter().filter(fits).copied().collect()
 }
 
 fn loop_with(kind: WakeupKind) -> EventLoop<u64> {
-    EventLoop::builder().wakeup(kind).build_with(0).expect("it was tried")
+    EventLoop::builder().wakeup(kind).build_with(0).expect("the wakeup works, as it did before")
 }
 
-/// A closure is sent to a loop that has nothing else to do, which rings; and the tick that the ring
-/// has woken runs it.
+/// Sends a closure to an idle loop, which writes the wakeup, and runs it in the next tick.
 #[divan::bench(args = kinds(), sample_size = FEW)]
 fn ring_and_turn(bencher: Bencher<'_, '_>, kind: &WakeupKind) {
     let mut el = loop_with(*kind);
@@ -34,7 +33,7 @@ fn ring_and_turn(bencher: Bencher<'_, '_>, kind: &WakeupKind) {
     });
 }
 
-/// Only the first of them rings.
+/// Sends a batch of closures. Only the first one writes the wakeup.
 #[divan::bench(args = kinds())]
 fn call_soon_batch_of_1000(bencher: Bencher<'_, '_>, kind: &WakeupKind) {
     let mut el = loop_with(*kind);
