@@ -56,6 +56,13 @@ pub enum Operation {
 
 impl Operation {
     /// Returns the class of `error` for this operation. Same as [`classify`](classify()).
+    ///
+    /// ```
+    /// use mainspring_sys::error_class::{ErrorClass, Operation};
+    ///
+    /// let full = std::io::Error::from(std::io::ErrorKind::WouldBlock);
+    /// assert_eq!(Operation::Write.classify(&full), ErrorClass::WouldBlock);
+    /// ```
     pub fn classify(self, error: &io::Error) -> ErrorClass {
         classify(self, error)
     }

@@ -55,6 +55,14 @@ impl fmt::Debug for Token {
 
 bitflags! {
     /// Events that a registration requests.
+    ///
+    /// ```
+    /// use mainspring_sys::Interest;
+    ///
+    /// let both = Interest::READABLE | Interest::WRITABLE;
+    /// assert!(both.contains(Interest::READABLE));
+    /// assert!(!both.contains(Interest::PRIORITY));
+    /// ```
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
     pub struct Interest: u8 {
         /// A read that would not block.
@@ -98,6 +106,14 @@ bitflags! {
     /// and `WRITABLE` mean "will not block", so end of file, errors and hang-ups set them too, even
     /// if the interest did not include them: no waiter misses an end. The other bits are additional
     /// hints, which some kernels omit in some situations.
+    ///
+    /// ```
+    /// use mainspring_sys::Readiness;
+    ///
+    /// let ended = Readiness::READ_CLOSED.with_implied();
+    /// assert!(ended.contains(Readiness::READABLE), "a read returns end of file");
+    /// assert!(ended.intersects(Readiness::UNSOLICITED));
+    /// ```
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     pub struct Readiness: u8 {
         /// A read will not block: it returns data, end of file or an error.

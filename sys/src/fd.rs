@@ -159,6 +159,16 @@ pub(crate) fn status(fd: RawFd) -> io::Result<libc::c_int> {
 }
 
 /// Returns true if `fd` is an open descriptor of this process.
+///
+/// ```
+/// use mainspring_sys::fd::is_open;
+/// use std::os::fd::AsRawFd;
+///
+/// let (reader, _writer) = std::io::pipe()?;
+/// assert!(is_open(reader.as_raw_fd()));
+/// assert!(!is_open(-1));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn is_open(fd: RawFd) -> bool {
     // SAFETY: F_GETFD takes no argument and touches no memory of ours.
     check(unsafe { libc::fcntl(fd, libc::F_GETFD) }).is_ok()
@@ -217,6 +227,19 @@ pub(crate) fn stat(fd: RawFd) -> io::Result<libc::stat> {
 }
 
 /// Reads once. Returns the number of bytes; 0 means end of file.
+///
+/// ```
+/// use mainspring_sys::fd;
+/// use std::os::fd::AsFd;
+///
+/// let (reader, writer) = fd::pipe()?;
+/// assert_eq!(fd::write(writer.as_fd(), b"four")?, 4);
+/// let mut bytes = [0; 8];
+/// assert_eq!(fd::read(reader.as_fd(), &mut bytes)?, 4);
+/// drop(writer);
+/// assert_eq!(fd::read(reader.as_fd(), &mut bytes)?, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Errors
 ///

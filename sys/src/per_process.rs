@@ -37,11 +37,16 @@ impl<T> PerProcess<T> {
         let current = Process::current().number();
         let mut one = self;
         loop {
-            match one.owner.compare_exchange(0, current, SeqCst, SeqCst) {
-                Ok(_) => return &one.value,
-                Err(owner) if owner == current => return &one.value,
-                Err(_) => one = one.of_child(&inherit),
+            let mut owner = one.owner.load(SeqCst);
+            if owner == 0 {
+                // Two threads of one process may race: both write the same number.
+                one.owner.store(current, SeqCst);
+                owner = current;
             }
+            if owner == current {
+                return &one.value;
+            }
+            one = one.of_child(&inherit);
         }
     }
 

@@ -41,6 +41,17 @@ impl SelectorKind {
 ///
 /// [`select`](AnySelector::select) calls epoll directly. Dynamic dispatch would add a return after
 /// the system call, and CPUs that clear their return predictor on kernel exit mispredict it.
+///
+/// ```
+/// use mainspring_sys::{AnySelector, Events, SelectorKind};
+/// use std::time::Duration;
+///
+/// let mut selector = AnySelector::open(SelectorKind::Poll)?;
+/// let mut events = Events::with_capacity(8);
+/// selector.select(&mut events, Some(Duration::ZERO))?;
+/// assert!(events.is_empty());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub enum AnySelector {
     /// epoll(7).

@@ -190,6 +190,23 @@ pub trait Selector: fmt::Debug {
 }
 
 /// An event of a selector that other threads trigger (`EVFILT_USER` of kqueue).
+///
+/// ```
+/// use mainspring_sys::{Events, SelectorKind, Token};
+/// use std::io::ErrorKind;
+///
+/// let mut selector = SelectorKind::available()[0].open()?;
+/// match selector.user_event(Token::new(1, 0)) {
+///     Ok(event) => {
+///         std::thread::spawn(move || event.trigger()).join().unwrap()?;
+///         let mut events = Events::with_capacity(1);
+///         selector.select(&mut events, None)?;
+///         assert_eq!(events.as_slice()[0].token, Token::new(1, 0));
+///     }
+///     Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait UserEvent: fmt::Debug + Send + Sync {
     /// Makes the selector report the event once. Several triggers before the report are merged.
     ///

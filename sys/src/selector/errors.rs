@@ -5,7 +5,8 @@ use std::io;
 use super::contract::UserEvent;
 use crate::event::Interest;
 
-/// Returns the error of [`Selector::user_event`] for kernels without user events.
+/// Returns the error of [`user_event`](super::Selector::user_event) for kernels without user
+/// events.
 pub(super) fn no_user_events() -> io::Result<Box<dyn UserEvent>> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -41,6 +41,24 @@ use crate::syscall::{check, retry};
 use crate::timeout::{self, retry_wait};
 
 /// A selector over poll(2), or over ppoll(2) with nanosecond timeouts where the system has it.
+///
+/// ```
+/// use mainspring_sys::selector::{Selector, poll::Poll};
+/// use mainspring_sys::{Events, Interest, Token, TriggerMode};
+/// use std::io::Write;
+/// use std::os::fd::AsRawFd;
+///
+/// let (reader, mut writer) = std::io::pipe()?;
+/// let mut poll = Poll::new();
+/// let token = Token::new(1, 0);
+/// poll.register(reader.as_raw_fd(), token, Interest::READABLE, TriggerMode::Level)?;
+/// writer.write_all(b"x")?;
+/// let mut events = Events::with_capacity(8);
+/// poll.select(&mut events, None)?;
+/// assert_eq!(events.as_slice()[0].token, token);
+/// poll.deregister(reader.as_raw_fd())?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Poll {
     table: Registrations,

@@ -112,6 +112,19 @@ impl Subscription {
     /// Stops watching `signal`, and discards it if it is pending. Returns false if it was not
     /// watched.
     ///
+    /// ```
+    /// use mainspring_sys::signal::{Signal, Subscription};
+    /// use mainspring_sys::{SelectorKind, Token};
+    ///
+    /// let mut selector = SelectorKind::available()[0].open()?;
+    /// let mut signals = Subscription::new(&mut *selector, Token::new(0, 0))?;
+    /// assert!(signals.subscribe(Signal::USR2)?);
+    /// assert!(!signals.subscribe(Signal::USR2)?, "it is already watched");
+    /// assert!(signals.unsubscribe(Signal::USR2)?);
+    /// assert!(!signals.unsubscribe(Signal::USR2)?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the system refuses to restore the previous disposition.

@@ -116,6 +116,13 @@ impl Signal {
 
     /// Sends the signal to the calling thread. A handler has run when the call returns.
     ///
+    /// ```
+    /// use mainspring_sys::Signal;
+    ///
+    /// Signal::WINCH.raise()?; // Ignored by default.
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of raise(3).

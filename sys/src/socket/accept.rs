@@ -81,6 +81,19 @@ impl Error for AcceptError {
 /// The socket is close-on-exec and non-blocking. On Apple systems it does not raise SIGPIPE if its
 /// listener does not, see [`prepare_listener`](super::prepare_listener).
 ///
+/// ```
+/// use mainspring_sys::socket::{self, AcceptError};
+/// use std::net::{TcpListener, TcpStream};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// listener.set_nonblocking(true)?;
+/// assert!(matches!(socket::accept(&listener), Err(AcceptError::WouldBlock)));
+/// let client = TcpStream::connect(listener.local_addr()?)?;
+/// let (_accepted, peer) = socket::accept(&listener)?;
+/// assert_eq!(peer.as_inet(), Some(client.local_addr()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// See [`AcceptError`]. After accept(2) has succeeded, every error belongs to the connection: if

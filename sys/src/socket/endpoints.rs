@@ -23,6 +23,17 @@ pub fn local_addr(socket: impl AsFd) -> io::Result<Address> {
 
 /// Returns the address that the socket is connected to.
 ///
+/// ```
+/// use mainspring_sys::socket::{local_addr, peer_addr};
+/// use std::net::{TcpListener, TcpStream};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let client = TcpStream::connect(listener.local_addr()?)?;
+/// assert_eq!(peer_addr(&client)?, local_addr(&listener)?);
+/// assert_eq!(peer_addr(&listener).unwrap_err().kind(), std::io::ErrorKind::NotConnected);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// Those of getpeername(2), above all `NotConnected`; `Unsupported` for a family that is neither

@@ -137,6 +137,20 @@ fn keepalive_values(_: impl AsFd) -> io::Result<[u32; 3]> {
 ///
 /// The time is rounded up to milliseconds.
 ///
+/// ```
+/// use mainspring_sys::socket::{set_user_timeout, user_timeout};
+/// use std::net::{TcpListener, TcpStream};
+/// use std::time::Duration;
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let stream = TcpStream::connect(listener.local_addr()?)?;
+/// match set_user_timeout(&stream, Some(Duration::from_secs(30))) {
+///     Ok(()) => assert_eq!(user_timeout(&stream)?, Some(Duration::from_secs(30))),
+///     Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::Unsupported),
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// `InvalidInput` for zero, which the kernel takes for the default, and for more than 24 days;
@@ -172,6 +186,19 @@ pub fn user_timeout(socket: impl AsFd) -> io::Result<Option<Duration>> {
 
 /// Selects what close(2) does with unsent data: discard it and reset the connection (`SO_LINGER`
 /// with zero), or send it in the background, which is the default.
+///
+/// ```
+/// use mainspring_sys::socket::{linger, set_linger_zero};
+/// use std::net::{TcpListener, TcpStream};
+/// use std::time::Duration;
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let stream = TcpStream::connect(listener.local_addr()?)?;
+/// assert_eq!(linger(&stream)?, None);
+/// set_linger_zero(&stream, true)?;
+/// assert_eq!(linger(&stream)?, Some(Duration::ZERO));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Errors
 ///

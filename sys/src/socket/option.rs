@@ -95,6 +95,16 @@ pub fn v6_only(socket: impl AsFd) -> io::Result<bool> {
 /// Sets the size of the send buffer in bytes (`SO_SNDBUF`). The kernel rounds it, and Linux doubles
 /// it. A value above `c_int::MAX` is set as `c_int::MAX`, which every kernel reduces or refuses.
 ///
+/// ```
+/// use mainspring_sys::socket::{send_buffer, set_send_buffer};
+/// use std::os::unix::net::UnixStream;
+///
+/// let (stream, _peer) = UnixStream::pair()?;
+/// set_send_buffer(&stream, 32 * 1024)?;
+/// assert!(send_buffer(&stream)? >= 32 * 1024);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// Those of setsockopt(2).
@@ -130,6 +140,14 @@ pub fn recv_buffer(socket: impl AsFd) -> io::Result<usize> {
 }
 
 /// Takes the pending error of the socket (`SO_ERROR`). The next call finds none.
+///
+/// ```
+/// use mainspring_sys::socket::take_error;
+///
+/// let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+/// assert!(take_error(&socket)?.is_none());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Errors
 ///

@@ -101,6 +101,18 @@ impl SocketFile {
     }
 
     /// Keeps the file, for a successor that was passed the socket.
+    ///
+    /// ```
+    /// use mainspring_sys::socket::SocketFile;
+    /// use std::os::unix::net::UnixListener;
+    ///
+    /// let path = std::env::temp_dir().join(format!("example-keep-{}.sock", std::process::id()));
+    /// let listener = UnixListener::bind(&path)?;
+    /// SocketFile::of(&listener)?.keep();
+    /// assert!(path.exists());
+    /// assert!(SocketFile::of(&listener)?.remove()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn keep(self) {
         std::mem::forget(self);
     }

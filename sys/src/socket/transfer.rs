@@ -62,6 +62,19 @@ pub fn recv(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Like [`recv`], but the data stays in the receive buffer.
 ///
+/// ```
+/// use mainspring_sys::socket::{peek, recv, send};
+/// use std::os::unix::net::UnixStream;
+///
+/// let (ours, theirs) = UnixStream::pair()?;
+/// send(&theirs, b"abc")?;
+/// let mut bytes = [0; 8];
+/// assert_eq!(peek(&ours, &mut bytes)?, 3);
+/// assert_eq!(recv(&ours, &mut bytes)?, 3);
+/// assert_eq!(&bytes[..3], b"abc");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// Those of [`recv`].
@@ -80,6 +93,21 @@ fn recv_with(socket: impl AsFd, buffer: &mut [u8], flags: libc::c_int) -> io::Re
 
 /// Receives once into several buffers, in their order. Returns the number of bytes; for a stream, 0
 /// means end of file. Only the first 1024 buffers are used.
+///
+/// ```
+/// use mainspring_sys::socket::{recv_vectored, send_vectored};
+/// use std::io::{IoSlice, IoSliceMut};
+/// use std::os::unix::net::UnixStream;
+///
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let head = IoSlice::new(b"head");
+/// assert_eq!(send_vectored(&theirs, &[head, IoSlice::new(b"body")])?, 8);
+/// let (mut head, mut body) = ([0; 4], [0; 16]);
+/// let mut buffers = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut body)];
+/// assert_eq!(recv_vectored(&ours, &mut buffers)?, 8);
+/// assert_eq!((&head, &body[..4]), (b"head", &b"body"[..]));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -111,6 +139,17 @@ pub fn send_to(socket: impl AsFd, bytes: &[u8], to: &Address) -> io::Result<usiz
 }
 
 /// Receives a datagram. Returns its length and the address of its sender.
+///
+/// ```
+/// use mainspring_sys::socket::{Address, recv_from, send_to};
+/// use std::net::UdpSocket;
+///
+/// let (ours, theirs) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+/// send_to(&theirs, b"ping", &Address::Inet(ours.local_addr()?))?;
+/// let (length, from) = recv_from(&ours, &mut [0; 16])?;
+/// assert_eq!((length, from.as_inet()), (4, Some(theirs.local_addr()?)));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Errors
 ///

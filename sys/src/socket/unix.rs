@@ -62,6 +62,15 @@ impl UnixAddress {
     /// Returns the address of an abstract name, one outside the file system. The name disappears
     /// when the last socket that is bound to it is closed. All bytes are allowed.
     ///
+    /// ```
+    /// use mainspring_sys::socket::UnixAddress;
+    ///
+    /// if let Ok(address) = UnixAddress::from_abstract_name("daemon") {
+    ///     assert_eq!(address.as_abstract_name(), Some(&b"daemon"[..]));
+    ///     assert_eq!(address.to_string(), "unix:@daemon");
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// `InvalidInput` for a name that is too long for the kernel; `Unsupported` if the system has
