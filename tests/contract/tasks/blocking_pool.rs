@@ -329,8 +329,7 @@ fn p95_a_thread_that_cannot_start_is_an_error() {
 
 #[test]
 fn p112_an_endless_job_delays_neither_close_nor_exit() {
-    let name = "tasks::blocking_pool::p112_a_job_that_never_ends_delays_neither_the_closing_nor_the_end_of_\
-                the_process";
+    let name = "tasks::blocking_pool::p112_an_endless_job_delays_neither_close_nor_exit";
     let check = || {
         let executor = BlockingPool::new();
         let job: Job<()> = executor
