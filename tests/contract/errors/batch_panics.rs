@@ -1,18 +1,17 @@
 //! Panic in the middle of a batch (P97; docs/contract.md, Q8). Of five callbacks the third panics.
 //! The others run exactly once, in this run or the next, and the loop stays usable.
 
-use std::env;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, Handle, PanicPolicy, SelectorKind};
 
+use crate::support::process::alone_as;
 use crate::support::{Source, loopback, on_every_selector};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
@@ -68,7 +67,11 @@ fn add(el: &mut EventLoop<Seen>, form: Form, i: usize, alive: &Rc<()>) {
 }
 
 /// Returns a loop with five due callbacks, and the `Rc` that all of them share.
-fn five(kind: SelectorKind, policy: PanicPolicy, form: Form) -> (EventLoop<Seen>, Rc<()>) {
+fn five_callbacks(
+    kind: SelectorKind,
+    policy: PanicPolicy,
+    form: Form,
+) -> (EventLoop<Seen>, Rc<()>) {
     let clock = SimClock::new();
     let builder = EventLoop::builder()
         .selector(loopback::selector(kind))
@@ -95,7 +98,7 @@ fn left(form: Form) -> usize {
 fn p97_a_panic_that_propagates_keeps_the_rest_of_the_batch() {
     on_every_selector(|kind| {
         for form in FORMS {
-            let (mut el, alive) = five(kind, PanicPolicy::Propagate, form);
+            let (mut el, alive) = five_callbacks(kind, PanicPolicy::Propagate, form);
             let turn = catch_unwind(AssertUnwindSafe(|| el.tick(NOW)));
             assert!(turn.is_err(), "{form:?}");
             el.tick(NOW).unwrap();
@@ -116,7 +119,7 @@ fn p97_a_panic_that_propagates_keeps_the_rest_of_the_batch() {
 fn p97_a_panic_that_is_reported_ends_only_its_callback() {
     on_every_selector(|kind| {
         for form in FORMS {
-            let (mut el, alive) = five(kind, PanicPolicy::Report, form);
+            let (mut el, alive) = five_callbacks(kind, PanicPolicy::Report, form);
             el.tick(NOW).unwrap();
             let seen = el.state();
             let mut ran = seen.ran.clone();
@@ -182,26 +185,21 @@ fn add_pausing(el: &mut EventLoop<Watchers>, i: usize) -> UnixStream {
 
 #[test]
 fn p97_an_error_and_a_panic_in_one_batch_do_not_abort() {
-    let (mut el, alive) = five(SelectorKind::Poll, PanicPolicy::Report, Form::Soon);
+    let (mut el, alive) = five_callbacks(SelectorKind::Poll, PanicPolicy::Report, Form::Soon);
     el.call_soon(|_, _| Err(Error::other("an error")));
     el.tick(NOW).unwrap();
     assert_eq!((el.state().reports.len(), Rc::strong_count(&alive)), (2, 1));
 }
 
-/// Environment variable that makes this test binary the process that aborts.
-const VICTIM: &str = "MAINSPRING_TEST_ABORT";
-
 #[test]
 fn p97_the_abort_policy_ends_the_process() {
-    if env::var_os(VICTIM).is_some() {
-        let (mut el, _) = five(SelectorKind::Poll, PanicPolicy::Abort, Form::Soon);
-        let _ = catch_unwind(AssertUnwindSafe(|| el.tick(NOW)));
-        return println!("survived");
-    }
     let name = "errors::batch_panics::p97_the_abort_policy_ends_the_process";
-    let mut child = Command::new(env::current_exe().unwrap());
-    child.args(["--exact", name, "--nocapture"]).env(VICTIM, "1");
-    let output = child.output().unwrap();
+    let check = || {
+        let (mut el, _) = five_callbacks(SelectorKind::Poll, PanicPolicy::Abort, Form::Soon);
+        let _ = catch_unwind(AssertUnwindSafe(|| el.tick(NOW)));
+        println!("survived");
+    };
+    let Some(output) = alone_as(name, check, |child| child) else { return };
     assert_eq!(output.status.signal(), Some(mainspring::Signal::ABRT.raw()));
     assert!(!String::from_utf8_lossy(&output.stdout).contains("survived"));
     assert!(String::from_utf8_lossy(&output.stderr).contains("the third panics"));

@@ -74,11 +74,12 @@ fn an_invalid_environment_variable_is_a_setting_error() {
             child
         });
         let Some(output) = output else { return };
-        let said = String::from_utf8(output.stdout).unwrap();
+        let message = String::from_utf8(output.stdout).unwrap();
         // Only epoll has two kinds of wait.
-        let is_unused = variable == "MAINSPRING_WAIT" && said.contains("a loop");
-        let is_right = said.contains("true") && said.contains(variable) && said.contains(value);
-        assert!(is_right || is_unused, "{variable}={value}: {said}");
+        let is_unused = variable == "MAINSPRING_WAIT" && message.contains("a loop");
+        let is_right =
+            message.contains("true") && message.contains(variable) && message.contains(value);
+        assert!(is_right || is_unused, "{variable}={value}: {message}");
     }
 }
 
@@ -142,22 +143,22 @@ fn q7_a_timeout_without_a_loop_panics_with_the_callers_line() {
     let never = pending::<()>;
     let scope = || CancelScope::new().timeout(second);
     let until = || CancelScope::new().deadline(Instant::now());
-    for (line, call, said) in [
-        (line!(), "timeout", said(timeout(second, never()))),
-        (line!(), "timeout_at", said(timeout_at(Instant::now(), never()))),
-        (line!(), "CancelScope::run", said(scope().run(never()))),
-        (line!(), "CancelScope::run", said(until().run(never()))),
+    for (line, call, message) in [
+        (line!(), "timeout", panic_message(timeout(second, never()))),
+        (line!(), "timeout_at", panic_message(timeout_at(Instant::now(), never()))),
+        (line!(), "CancelScope::run", panic_message(scope().run(never()))),
+        (line!(), "CancelScope::run", panic_message(until().run(never()))),
     ] {
         let begin = format!("`mainspring::{call}` needs a running loop");
-        assert!(said.starts_with(&begin), "{said}");
-        assert!(said.contains(&format!("{}:{line}:", file!())), "{line}: {said}");
+        assert!(message.starts_with(&begin), "{message}");
+        assert!(message.contains(&format!("{}:{line}:", file!())), "{line}: {message}");
     }
     let ready = block_on(timeout(second, async { 1 })).unwrap();
     assert_eq!(ready, 1, "what is ready at once needs no loop");
 }
 
 /// Returns the panic message of `future` when it is polled outside a loop.
-fn said(future: impl Future) -> String {
+fn panic_message(future: impl Future) -> String {
     let panic = catch_unwind(AssertUnwindSafe(|| drop(block_on(future)))).unwrap_err();
     panic.downcast_ref::<String>().expect("a String message").clone()
 }

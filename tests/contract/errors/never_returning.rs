@@ -14,7 +14,7 @@ use crate::support::simulated;
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
 /// Panics; stands for a function such as `std::process::exit`, which has the same type.
-fn diverge() -> ! {
+fn stand_in_for_exit() -> ! {
     panic!("diverged")
 }
 
@@ -34,20 +34,20 @@ fn each(add: impl FnOnce(&EventLoop<()>)) {
 #[test]
 fn x3_a_callback_of_any_registration_may_never_return() {
     let second = Duration::from_secs(1);
-    each(|el| _ = el.call_soon(|_, ()| diverge()));
-    each(|el| _ = el.call_later(second, |_, ()| diverge()));
-    each(|el| _ = el.call_at(el.now() + second, |_, ()| diverge()));
-    each(|el| drop(el.call_every(second, |_, ()| diverge())));
-    each(|el| el.remote().call_soon(|_, ()| diverge()).unwrap());
-    each(|el| drop(el.on_prepare(|_, ()| diverge())));
-    each(|el| drop(el.on_check(|_, ()| diverge())));
-    each(|el| drop(el.on_idle(|_, ()| diverge())));
+    each(|el| _ = el.call_soon(|_, ()| stand_in_for_exit()));
+    each(|el| _ = el.call_later(second, |_, ()| stand_in_for_exit()));
+    each(|el| _ = el.call_at(el.now() + second, |_, ()| stand_in_for_exit()));
+    each(|el| drop(el.call_every(second, |_, ()| stand_in_for_exit())));
+    each(|el| el.remote().call_soon(|_, ()| stand_in_for_exit()).unwrap());
+    each(|el| drop(el.on_prepare(|_, ()| stand_in_for_exit())));
+    each(|el| drop(el.on_check(|_, ()| stand_in_for_exit())));
+    each(|el| drop(el.on_idle(|_, ()| stand_in_for_exit())));
     each(|el| {
-        el.add_signal_handler(Signal::URG, |_, ()| diverge()).unwrap();
+        el.add_signal_handler(Signal::URG, |_, ()| stand_in_for_exit()).unwrap();
         Signal::URG.raise().unwrap();
     });
     each(|el| {
-        let timer = el.add_timer(|_, ()| diverge()).unwrap();
+        let timer = el.add_timer(|_, ()| stand_in_for_exit()).unwrap();
         el.reset_after(timer, second);
     });
 }
@@ -60,19 +60,19 @@ fn w9_a_callback_of_a_descriptor_may_never_return() {
         (ours, theirs)
     };
     let (reader, _reader) = readable();
-    each(move |el| drop(el.add_reader(reader, |_, (), _| diverge())));
+    each(move |el| drop(el.add_reader(reader, |_, (), _| stand_in_for_exit())));
     let (writer, _writer) = readable();
-    each(move |el| drop(el.add_writer(writer, |_, (), _| diverge())));
+    each(move |el| drop(el.add_writer(writer, |_, (), _| stand_in_for_exit())));
     let (both, _both) = readable();
-    each(move |el| drop(el.watch(both, Interest::READABLE, |_, (), _| diverge())));
+    each(move |el| drop(el.watch(both, Interest::READABLE, |_, (), _| stand_in_for_exit())));
     let (stream, _stream) = readable();
-    each(move |el| drop(el.attach(stream, |_, (), _, _| diverge())));
+    each(move |el| drop(el.attach(stream, |_, (), _, _| stand_in_for_exit())));
     let second = Duration::from_secs(1);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     each(move |el| {
         let address = mainspring::net::Address::from(address);
-        el.connect(address, second, |_, (), _| diverge());
+        el.connect(address, second, |_, (), _| stand_in_for_exit());
     });
     drop(listener);
 }
@@ -80,7 +80,7 @@ fn w9_a_callback_of_a_descriptor_may_never_return() {
 #[test]
 fn an_exception_handler_may_never_return() {
     each(|el| {
-        el.set_exception_handler(|_, (), _| diverge());
+        el.set_exception_handler(|_, (), _| stand_in_for_exit());
         el.call_soon(|_, ()| -> mainspring::Result<()> { Err(mainspring::Error::Closed) });
     });
 }

@@ -30,7 +30,7 @@ struct Seen {
     ran: Vec<&'static str>,
 }
 
-fn noting(kind: SelectorKind, policy: PanicPolicy) -> EventLoop<Seen> {
+fn loop_with_reports(kind: SelectorKind, policy: PanicPolicy) -> EventLoop<Seen> {
     let builder = EventLoop::builder().selector(kind).panic_policy(policy);
     let el = builder.build_with(Seen::default()).unwrap();
     el.set_exception_handler(|_, seen, report| {
@@ -41,9 +41,9 @@ fn noting(kind: SelectorKind, policy: PanicPolicy) -> EventLoop<Seen> {
 
 /// Counts its drops; each drop panics.
 #[derive(Debug)]
-struct Bomb(Arc<AtomicUsize>);
+struct PanicsOnDrop(Arc<AtomicUsize>);
 
-impl Drop for Bomb {
+impl Drop for PanicsOnDrop {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::Relaxed);
         panic!("in drop");
@@ -62,7 +62,12 @@ fn run(el: &mut EventLoop<Seen>) -> usize {
 
 /// Checks that `count` panics propagated out of `run`, or were reported as `kind`, as `policy`
 /// demands.
-fn followed(el: &mut EventLoop<Seen>, policy: PanicPolicy, kind: ReportKind, count: usize) {
+fn assert_policy_followed(
+    el: &mut EventLoop<Seen>,
+    policy: PanicPolicy,
+    kind: ReportKind,
+    count: usize,
+) {
     let panics = run(el);
     let reports: Vec<ReportKind> = el.state().reports.iter().map(|(kind, _)| *kind).collect();
     match policy {
@@ -92,7 +97,7 @@ fn is_closed(peer: &mut impl Read) -> bool {
 #[test]
 fn p97_an_exception_handler_that_panics_is_kept() {
     on_each(|kind, policy| {
-        let mut el = noting(kind, policy);
+        let mut el = loop_with_reports(kind, policy);
         el.set_exception_handler(|_, seen, report| {
             seen.reports.push((report.kind, report.error.to_string()));
             assert_ne!(report.error.to_string(), "one", "in the handler");
@@ -111,7 +116,7 @@ fn p97_an_exception_handler_that_panics_is_kept() {
 #[test]
 fn p97_an_exception_handler_that_replaces_itself_and_panics_is_replaced() {
     on_each(|kind, policy| {
-        let mut el = noting(kind, policy);
+        let mut el = loop_with_reports(kind, policy);
         el.set_exception_handler(|el, _, _| {
             el.set_exception_handler(|_, seen, _| seen.ran.push("second"));
             panic!("in the handler");
@@ -129,7 +134,7 @@ fn p97_an_exception_handler_that_replaces_itself_and_panics_is_replaced() {
 #[test]
 fn f8_a_handler_that_panics_at_one_failure_gets_the_others() {
     on_each(|kind, policy| {
-        let mut el = noting(kind, policy);
+        let mut el = loop_with_reports(kind, policy);
         el.set_exception_handler(|_, seen, report| {
             seen.reports.push((report.kind, report.error.to_string()));
             assert_ne!(seen.reports.len(), 1, "in the handler");
@@ -148,17 +153,17 @@ fn f8_a_handler_that_panics_at_one_failure_gets_the_others() {
 fn q9_captures_that_panic_on_drop_follow_the_policy() {
     on_each(|kind, policy| {
         for ends in ["error", "cancels itself", "interval"] {
-            let mut el = noting(kind, policy);
+            let mut el = loop_with_reports(kind, policy);
             let drops = Arc::new(AtomicUsize::new(0));
-            let bomb = Bomb(drops.clone());
+            let panics_on_drop = PanicsOnDrop(drops.clone());
             let (ours, _theirs) = readable();
             match ends {
                 "interval" => drop(el.call_every(Duration::from_millis(1), move |el, _| {
-                    let _ = &bomb;
+                    let _ = &panics_on_drop;
                     el.cancel(el.current().unwrap());
                 })),
                 _ => drop(el.add_reader(ours, move |_, _, stream| {
-                    let _ = &bomb;
+                    let _ = &panics_on_drop;
                     stream.cancel();
                     if ends == "error" { Err(Error::other("an error")) } else { Ok(()) }
                 })),
@@ -187,12 +192,12 @@ fn q9_captures_that_panic_on_drop_follow_the_policy() {
 #[test]
 fn p97_captures_that_panic_on_drop_after_a_panic_do_not_abort() {
     on_each(|kind, policy| {
-        let mut el = noting(kind, policy);
+        let mut el = loop_with_reports(kind, policy);
         let drops = Arc::new(AtomicUsize::new(0));
         let (ours, _theirs) = readable();
-        let bomb = Bomb(drops.clone());
+        let panics_on_drop = PanicsOnDrop(drops.clone());
         el.add_reader(ours, move |_, _, _| {
-            let _ = &bomb;
+            let _ = &panics_on_drop;
             panic!("in the callback")
         })
         .unwrap();
@@ -209,17 +214,17 @@ fn p97_captures_that_panic_on_drop_after_a_panic_do_not_abort() {
 #[test]
 fn q4_cancelling_captures_that_panic_on_drop_follows_the_policy() {
     on_each(|kind, policy| {
-        let mut el = noting(kind, policy);
+        let mut el = loop_with_reports(kind, policy);
         let drops = Arc::new(AtomicUsize::new(0));
         for _ in 0..2 {
-            let bomb = Bomb(drops.clone());
-            let victim = el.call_later(Duration::from_secs(9), move |_, _| drop(bomb));
+            let panics_on_drop = PanicsOnDrop(drops.clone());
+            let cancelled = el.call_later(Duration::from_secs(9), move |_, _| drop(panics_on_drop));
             el.call_soon(move |el, seen: &mut Seen| {
-                assert!(el.cancel(victim));
+                assert!(el.cancel(cancelled));
                 seen.ran.push("caller");
             });
         }
-        followed(
+        assert_policy_followed(
             &mut el,
             policy,
             match policy {
@@ -243,7 +248,7 @@ fn p97_a_payload_that_panics_on_drop_does_not_unwind_further() {
         }
     }
     on_every_selector(|kind| {
-        let mut el = noting(kind, PanicPolicy::Report);
+        let mut el = loop_with_reports(kind, PanicPolicy::Report);
         el.call_soon(|_, _| panic_any(Payload));
         el.spawn(async { panic_any(Payload) }).detach();
         el.call_soon(|_, seen| seen.ran.push("neighbour"));
@@ -255,17 +260,19 @@ fn p97_a_payload_that_panics_on_drop_does_not_unwind_further() {
 /// Makes a closure capture a value.
 fn keep<T>(_: &T) {}
 
-/// Registers one callback, source or task of each kind, each of which owns a `Bomb`.
-fn furnish(
+/// Registers one callback, source or task of each kind, each of which owns a `PanicsOnDrop`.
+fn register_one_of_each(
     el: &mut EventLoop<Seen>,
     drops: &Arc<AtomicUsize>,
     signal: Signal,
 ) -> (UnixStream, UnixStream) {
-    let bomb = || Bomb(drops.clone());
+    let panics_on_drop = || PanicsOnDrop(drops.clone());
     let (reader, reader_peer) = UnixStream::pair().unwrap();
     let (stream, stream_peer) = UnixStream::pair().unwrap();
-    let (soon, later, watcher, handler, hook) = (bomb(), bomb(), bomb(), bomb(), bomb());
-    let (interval, task, protocol, sent) = (bomb(), bomb(), bomb(), bomb());
+    let (soon, later, watcher, handler, hook) =
+        (panics_on_drop(), panics_on_drop(), panics_on_drop(), panics_on_drop(), panics_on_drop());
+    let (interval, task, protocol, sent) =
+        (panics_on_drop(), panics_on_drop(), panics_on_drop(), panics_on_drop());
     el.remote().background().call_soon(move |_, _| drop(sent)).unwrap();
     el.add_reader(reader, move |_, _, _| Ok(keep(&watcher))).unwrap();
     el.add_signal_handler(signal, move |_, _| keep(&handler)).unwrap();
@@ -286,12 +293,12 @@ fn furnish(
 fn q8_close_drops_everything_although_each_drop_panics() {
     let unused = Signal::TTIN; // No other test of this process handles this signal.
     on_each(|kind, policy| {
-        let mut el = noting(kind, policy);
+        let mut el = loop_with_reports(kind, policy);
         let drops = Arc::new(AtomicUsize::new(0));
         let reports = Rc::new(RefCell::new(Vec::new()));
         let noted = reports.clone();
         el.set_exception_handler(move |_, _, report| noted.borrow_mut().push(report.kind));
-        let peers = furnish(&mut el, &drops, unused);
+        let peers = register_one_of_each(&mut el, &drops, unused);
         assert_ne!(has_handler(unused), Some(false));
         let closed = catch_unwind(AssertUnwindSafe(|| el.close()));
         assert_eq!(drops.load(Ordering::Relaxed), 9);
@@ -323,8 +330,8 @@ fn q8_a_loop_dropped_during_a_panic_does_not_abort() {
     on_each(|kind, policy| {
         let drops = Arc::new(AtomicUsize::new(0));
         let unwound = catch_unwind(AssertUnwindSafe(|| {
-            let mut el = noting(kind, policy);
-            let _peers = furnish(&mut el, &drops, Signal::TTOU);
+            let mut el = loop_with_reports(kind, policy);
+            let _peers = register_one_of_each(&mut el, &drops, Signal::TTOU);
             panic!("outside the loop");
         }));
         let text = unwound.unwrap_err();
@@ -335,10 +342,10 @@ fn q8_a_loop_dropped_during_a_panic_does_not_abort() {
     });
 }
 
-/// Records its connections and sends nothing.
-struct Quiet;
+/// Protocol that records its connections and sends nothing.
+struct RecordsConnections;
 
-impl Protocol<Seen> for Quiet {
+impl Protocol<Seen> for RecordsConnections {
     fn connection_made(
         &mut self,
         _: &LoopHandle<Seen>,
@@ -363,7 +370,7 @@ impl Protocol<Seen> for Quiet {
 #[test]
 fn s4_a_factory_that_panics_once_costs_one_connection() {
     on_each(|kind, policy| {
-        let mut el = noting(kind, policy);
+        let mut el = loop_with_reports(kind, policy);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let mut made = 0;
@@ -371,7 +378,7 @@ fn s4_a_factory_that_panics_once_costs_one_connection() {
             .serve_with(listener, move || {
                 made += 1;
                 assert_ne!(made, 1, "in the factory");
-                Quiet
+                RecordsConnections
             })
             .unwrap();
         let mut panics = 0;
@@ -397,9 +404,12 @@ fn s4_a_factory_that_panics_once_costs_one_connection() {
 }
 
 /// Stream that panics when dropped.
-struct Fragile(UnixStream, #[expect(dead_code, reason = "its drop panics")] Bomb);
+struct StreamPanicsOnDrop(
+    UnixStream,
+    #[expect(dead_code, reason = "its drop panics")] PanicsOnDrop,
+);
 
-impl AsFd for Fragile {
+impl AsFd for StreamPanicsOnDrop {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -408,12 +418,12 @@ impl AsFd for Fragile {
 #[test]
 fn w3_a_source_that_panics_on_drop_is_closed_and_deregistered() {
     on_each(|kind, policy| {
-        let mut el = noting(kind, policy);
+        let mut el = loop_with_reports(kind, policy);
         let drops = Arc::new(AtomicUsize::new(0));
         let (ours, mut theirs) = readable();
-        let fragile = Fragile(ours, Bomb(drops.clone()));
+        let fragile = StreamPanicsOnDrop(ours, PanicsOnDrop(drops.clone()));
         el.add_reader(fragile, |_, _, stream| Ok(stream.cancel())).unwrap();
-        followed(&mut el, policy, ReportKind::Watcher, 1);
+        assert_policy_followed(&mut el, policy, ReportKind::Watcher, 1);
         assert_eq!((drops.load(Ordering::Relaxed), is_closed(&mut theirs)), (1, true));
     });
 }
@@ -465,11 +475,11 @@ fn p97_a_protocol_that_panics_costs_one_connection() {
     }
     on_each(|kind, policy| {
         for method in ["made", "data", "eof", "lost"] {
-            let mut el = noting(kind, policy);
+            let mut el = loop_with_reports(kind, policy);
             let (ours, mut theirs) = readable();
             theirs.shutdown(std::net::Shutdown::Write).unwrap();
             el.attach_with(ours, Panics(method)).unwrap();
-            followed(&mut el, policy, ReportKind::Stream, 1);
+            assert_policy_followed(&mut el, policy, ReportKind::Stream, 1);
             assert!(is_closed(&mut theirs), "{method}");
         }
     });

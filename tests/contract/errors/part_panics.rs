@@ -27,7 +27,7 @@ use crate::support::selector::{Wrapped, Wrapper};
 const POLICIES: [PanicPolicy; 2] = [PanicPolicy::Propagate, PanicPolicy::Report];
 type Reports = Vec<(ReportKind, String)>;
 
-fn noting(kind: SelectorKind, policy: PanicPolicy) -> EventLoop<Reports> {
+fn loop_with_reports(kind: SelectorKind, policy: PanicPolicy) -> EventLoop<Reports> {
     let builder = EventLoop::builder().selector(kind).panic_policy(policy);
     let el = builder.build_with(Reports::new()).unwrap();
     note(&el);
@@ -76,7 +76,7 @@ fn poll_with<F: Future>(future: std::pin::Pin<&mut F>, other: &Arc<Other>) {
 #[test]
 fn p98_a_panicking_waker_does_not_stop_other_wakes() {
     on_each(|kind, policy| {
-        let mut el = noting(kind, policy);
+        let mut el = loop_with_reports(kind, policy);
         let others = others();
         let shutdown = Shutdown::new();
         let mut waits = [(); 3].map(|()| Box::pin(shutdown.started()));
@@ -94,7 +94,7 @@ fn p98_a_panicking_waker_does_not_stop_other_wakes() {
 #[test]
 fn p98_a_panicking_waker_at_the_end_of_a_task_does_not_lose_the_batch() {
     on_each(|kind, policy| {
-        let mut el = noting(kind, policy);
+        let mut el = loop_with_reports(kind, policy);
         let others = others();
         let mut tasks = [(); 3].map(|()| Box::pin(el.spawn(async {})));
         for (task, other) in tasks.iter_mut().zip(&others) {
@@ -118,7 +118,7 @@ fn check_waker_report(el: &EventLoop<Reports>, policy: PanicPolicy) {
 #[test]
 fn p98_a_panicking_waker_at_a_deadline_does_not_lose_timers() {
     on_each(|kind, policy| {
-        let mut el = noting(kind, policy);
+        let mut el = loop_with_reports(kind, policy);
         let others = others();
         let mut sleeps: Vec<_> = Vec::new();
         el.run_until_complete(async {
@@ -170,7 +170,7 @@ impl TransportStream for PanickingStream {
 #[test]
 fn p98_a_panicking_stream_costs_one_connection() {
     on_each(|kind, policy| {
-        let mut el = noting(kind, policy);
+        let mut el = loop_with_reports(kind, policy);
         let (ours, mut theirs) = readable();
         el.attach(PanickingStream(ours), |_, _, _, _| Ok(())).unwrap();
         match policy {
@@ -206,7 +206,7 @@ impl Drop for PanickingError {
 #[test]
 fn p98_an_error_that_panics_on_drop_is_reported_first() {
     on_each(|kind, policy| {
-        let mut el = noting(kind, policy);
+        let mut el = loop_with_reports(kind, policy);
         el.call_soon(|_, _| Err::<(), _>(Error::other(PanickingError)));
         assert_eq!(unwinds(&mut el), policy == PanicPolicy::Propagate);
         let texts: Vec<&str> = el.state().iter().map(|(_, text)| &**text).collect();
@@ -220,7 +220,7 @@ fn p98_an_error_that_panics_on_drop_is_reported_first() {
 #[test]
 fn f1_a_panic_of_the_main_future_propagates_to_the_caller() {
     on_each(|kind, policy| {
-        let mut el = noting(kind, policy);
+        let mut el = loop_with_reports(kind, policy);
         let main = async { panic!("in main") };
         let ran = catch_unwind(AssertUnwindSafe(|| el.run_until_complete(main)));
         assert!(ran.is_err());

@@ -16,7 +16,7 @@ const MILLI: Duration = Duration::from_millis(1);
 
 /// Returns a loop that records its reports. `debug` sets the debug mode; `None` leaves it to the
 /// environment.
-fn noting(debug: Option<bool>) -> (EventLoop<Reports>, SimClock) {
+fn loop_with_reports(debug: Option<bool>) -> (EventLoop<Reports>, SimClock) {
     let clock = SimClock::new();
     let builder = EventLoop::builder().clock(clock.clone());
     let builder = match debug {
@@ -34,7 +34,7 @@ fn noting(debug: Option<bool>) -> (EventLoop<Reports>, SimClock) {
 
 #[test]
 fn a_slow_callback_is_reported_with_its_location_and_name() {
-    let (mut el, clock) = noting(Some(true));
+    let (mut el, clock) = loop_with_reports(Some(true));
     let (busy, busier) = (clock.clone(), clock.clone());
     let soon = el.call_soon(move |_, _| busy.advance(100 * MILLI));
     let soon_line = line!() - 1;
@@ -58,7 +58,7 @@ thread_local! {
 /// it.
 #[test]
 fn a_slow_closure_of_another_thread_is_reported_with_its_location() {
-    let (mut el, clock) = noting(Some(true));
+    let (mut el, clock) = loop_with_reports(Some(true));
     let remote = el.remote().background();
     CLOCK.set(Some(clock)); // The closure is `Send`, so it cannot own the clock.
     let advance = |millis| CLOCK.with_borrow(|clock| clock.as_ref().unwrap().advance(millis));
@@ -73,7 +73,7 @@ fn a_slow_closure_of_another_thread_is_reported_with_its_location() {
 
 #[test]
 fn a_callback_below_the_limit_is_not_reported() {
-    let (mut el, clock) = noting(Some(true));
+    let (mut el, clock) = loop_with_reports(Some(true));
     el.call_soon(move |_, _| clock.advance(100 * MILLI - Duration::from_nanos(1)));
     el.run().unwrap();
     assert_eq!(*el.state(), []);
@@ -92,7 +92,7 @@ fn the_builder_sets_the_limit() {
 
 #[test]
 fn callbacks_are_timed_in_debug_mode_only() {
-    let (mut el, clock) = noting(Some(false));
+    let (mut el, clock) = loop_with_reports(Some(false));
     el.call_soon(move |_, _| clock.advance(1000 * MILLI));
     el.run().unwrap();
     assert_eq!(*el.state(), []);
@@ -102,7 +102,7 @@ fn callbacks_are_timed_in_debug_mode_only() {
 fn the_environment_enables_debug_mode() {
     let reports = |value| {
         let body = || {
-            let (mut el, clock) = noting(None);
+            let (mut el, clock) = loop_with_reports(None);
             el.call_soon(move |_, _| clock.advance(1000 * MILLI));
             el.run().unwrap();
             println!("{} reports", el.state().len());
@@ -115,8 +115,8 @@ fn the_environment_enables_debug_mode() {
         Some(String::from_utf8(output.stdout).unwrap())
     };
     for (value, expected) in [("1", "1 reports"), ("0", "0 reports"), ("", "0 reports")] {
-        let Some(said) = reports(value) else { return };
-        assert!(said.contains(expected), "MAINSPRING_DEBUG={value}: {said}");
+        let Some(text) = reports(value) else { return };
+        assert!(text.contains(expected), "MAINSPRING_DEBUG={value}: {text}");
     }
 }
 
@@ -132,9 +132,9 @@ fn the_default_handler_prints_one_line() {
     };
     let name = "errors::slow_callbacks::the_default_handler_prints_one_line";
     let Some(output) = alone_as(name, body, |child| child) else { return };
-    let said = String::from_utf8(output.stderr).unwrap();
-    let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("mainspring: ")).collect();
-    assert_eq!(lines.len(), 1, "{said}");
-    assert!(lines[0].starts_with("mainspring: callback \"lottery\" registered at "), "{said}");
-    assert!(lines[0].contains("slow_callbacks.rs:") && lines[0].ends_with(": no luck"), "{said}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("mainspring: ")).collect();
+    assert_eq!(lines.len(), 1, "{text}");
+    assert!(lines[0].starts_with("mainspring: callback \"lottery\" registered at "), "{text}");
+    assert!(lines[0].contains("slow_callbacks.rs:") && lines[0].ends_with(": no luck"), "{text}");
 }

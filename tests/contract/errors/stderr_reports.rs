@@ -117,11 +117,11 @@ fn lines_of(name: &str, check: impl FnOnce()) -> Option<Vec<String>> {
 }
 
 fn fail(el: &LoopHandle<()>) {
-    el.call_soon(|_, ()| Err(Error::other("a storm")));
+    el.call_soon(|_, ()| Err(Error::other("many reports")));
 }
 
 /// One location fails 5,000 times and another one once. When the period is over, both print again.
-fn storm(kind: SelectorKind) {
+fn check_many_reports(kind: SelectorKind) {
     let (mut el, _) = simulated(kind, ());
     (0..5000).for_each(|_| fail(&el));
     el.call_soon(|_, ()| Err(Error::other("beside the storm")));
@@ -138,10 +138,10 @@ fn storm(kind: SelectorKind) {
 #[test]
 fn w9_ten_reports_of_a_location_are_printed_and_the_rest_is_counted() {
     let name = "w9_ten_reports_of_a_location_are_printed_and_the_rest_is_counted";
-    let Some(lines) = lines_of(name, || on_every_selector(storm)) else { return };
-    let mut expected = vec!["a storm"; 10];
+    let Some(lines) = lines_of(name, || on_every_selector(check_many_reports)) else { return };
+    let mut expected = vec!["many reports"; 10];
     expected.extend(["beside the storm", "after 9 s", ": and 4,990 more", "after 11 s"]);
-    expected.extend(["a storm"; 10]);
+    expected.extend(["many reports"; 10]);
     expected.extend([": and 2 more", "closed"]);
     let kinds = SelectorKind::available().len();
     assert_eq!(lines.len(), kinds * expected.len(), "{lines:#?}");
@@ -178,41 +178,41 @@ fn w9_reports_lost_at_a_full_pipe_are_counted() {
         let text = text.trim_start_matches('\0');
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.lines().next().unwrap().ends_with(": and 3 more"), "{text}");
-        assert!(text.lines().last().unwrap().ends_with(": a storm"), "{text}");
+        assert!(text.lines().last().unwrap().ends_with(": many reports"), "{text}");
     }
 }
 
-struct Unshowable;
+struct PanicsInDisplay;
 
-impl fmt::Display for Unshowable {
+impl fmt::Display for PanicsInDisplay {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         panic!("on purpose")
     }
 }
 
-impl fmt::Debug for Unshowable {
+impl fmt::Debug for PanicsInDisplay {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         Err(fmt::Error)
     }
 }
 
-impl std::error::Error for Unshowable {}
+impl std::error::Error for PanicsInDisplay {}
 
-struct Failing;
+struct FailsToWrite;
 
-impl fmt::Display for Failing {
+impl fmt::Display for FailsToWrite {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         Err(fmt::Error)
     }
 }
 
-impl fmt::Debug for Failing {
+impl fmt::Debug for FailsToWrite {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         Err(fmt::Error)
     }
 }
 
-impl std::error::Error for Failing {}
+impl std::error::Error for FailsToWrite {}
 
 #[test]
 fn w9_an_error_whose_display_fails_is_reported() {
@@ -220,8 +220,8 @@ fn w9_an_error_whose_display_fails_is_reported() {
     let lines = lines_of(name, || {
         on_every_selector(|kind| {
             let (mut el, _) = simulated(kind, ());
-            el.call_soon(|_, ()| Err(Error::other(Unshowable)));
-            el.call_soon(|_, ()| Err(Error::other(Failing)));
+            el.call_soon(|_, ()| Err(Error::other(PanicsInDisplay)));
+            el.call_soon(|_, ()| Err(Error::other(FailsToWrite)));
             el.run().unwrap();
         });
     });
@@ -271,11 +271,11 @@ fn w9_an_exception_handler_gets_every_report() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, 0);
         el.set_exception_handler(|_, seen, report| {
-            assert_eq!(report.error.to_string(), "a storm");
+            assert_eq!(report.error.to_string(), "many reports");
             *seen += 1;
         });
         for _ in 0..1000 {
-            el.call_soon(|_, _| Err(Error::other("a storm")));
+            el.call_soon(|_, _| Err(Error::other("many reports")));
         }
         el.run().unwrap();
         assert_eq!(*el.state(), 1000);

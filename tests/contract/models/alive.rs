@@ -29,7 +29,7 @@ enum Form {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deed {
+enum Change {
     End,
     Unref,
     Reref,
@@ -44,26 +44,26 @@ enum At {
     Check,
 }
 
-/// Step that is done once, as soon as `second` has passed, to the registration number `thing`.
+/// Step that is done once, as soon as `second` has passed, to one registration.
 #[derive(Debug, Clone, Copy)]
 struct Step {
     second: u8,
     at: At,
-    deed: Deed,
-    thing: usize,
+    change: Change,
+    registration: usize,
 }
 
 /// Handle or object that ends the registration.
-enum Thing {
+enum Registration {
     Handle(Handle),
     Reader(Watcher<UnixStream>, #[expect(dead_code, reason = "stays open")] UnixStream),
     Task(Task<()>),
     Remote(Remote),
 }
 
-/// Registration and its state in the model; `thing` is `None` once it has ended.
+/// Registration and its state in the model; `registration` is `None` once it has ended.
 struct Entry {
-    thing: Option<Thing>,
+    registration: Option<Registration>,
     background: bool,
 }
 
@@ -82,47 +82,47 @@ struct Model {
 
 impl Model {
     fn is_alive(&self) -> bool {
-        self.entries.borrow().iter().any(|entry| entry.thing.is_some() && !entry.background)
+        self.entries.borrow().iter().any(|entry| entry.registration.is_some() && !entry.background)
     }
 
-    fn act(&self, el: &LoopHandle, deed: Deed, thing: usize) {
+    fn act(&self, el: &LoopHandle, change: Change, registration: usize) {
         let mut entries = self.entries.borrow_mut();
         let count = entries.len();
-        let Entry { thing, background } = &mut entries[thing % count];
-        let handle = match thing {
+        let Entry { registration, background } = &mut entries[registration % count];
+        let handle = match registration {
             None => return,
-            Some(Thing::Handle(handle)) => Some(*handle),
-            Some(Thing::Reader(watcher, _)) => Some(Handle::from(*watcher)),
-            Some(Thing::Task(task)) => Some(task.handle()),
-            Some(Thing::Remote(remote)) => {
-                *remote = if deed == Deed::Reref { el.remote() } else { remote.background() };
+            Some(Registration::Handle(handle)) => Some(*handle),
+            Some(Registration::Reader(watcher, _)) => Some(Handle::from(*watcher)),
+            Some(Registration::Task(task)) => Some(task.handle()),
+            Some(Registration::Remote(remote)) => {
+                *remote = if change == Change::Reref { el.remote() } else { remote.background() };
                 self.rung.set(true);
                 None
             }
         };
-        *background = deed == Deed::Unref;
-        match (deed, handle) {
-            (Deed::End, Some(handle)) => assert!(el.cancel(handle)),
-            (Deed::Unref, Some(handle)) => assert!(el.set_background(handle)),
-            (Deed::Reref, Some(handle)) => assert!(el.set_foreground(handle)),
+        *background = change == Change::Unref;
+        match (change, handle) {
+            (Change::End, Some(handle)) => assert!(el.cancel(handle)),
+            (Change::Unref, Some(handle)) => assert!(el.set_background(handle)),
+            (Change::Reref, Some(handle)) => assert!(el.set_foreground(handle)),
             (_, None) => {}
         }
-        if deed == Deed::End {
-            *thing = None;
+        if change == Change::End {
+            *registration = None;
         }
     }
 }
 
 /// Simulated clock that checks the model before each sleep.
-struct Watchful(SimClock, Rc<Model>);
+struct CheckingClock(SimClock, Rc<Model>);
 
-impl std::fmt::Debug for Watchful {
+impl std::fmt::Debug for CheckingClock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl Clock for Watchful {
+impl Clock for CheckingClock {
     fn now(&self) -> Instant {
         self.0.now()
     }
@@ -148,23 +148,25 @@ impl Clock for Watchful {
 
 fn make(el: &EventLoop, model: &Rc<Model>, form: Form) {
     let place = model.entries.borrow().len();
-    let thing = match form {
+    let registration = match form {
         Form::Timer(seconds) => {
             let ran = model.clone();
             let over = move |_: &LoopHandle, (): &mut ()| {
-                ran.entries.borrow_mut()[place].thing = None;
+                ran.entries.borrow_mut()[place].registration = None;
             };
-            Thing::Handle(el.call_later(u32::from(seconds) * SECOND, over).into())
+            Registration::Handle(el.call_later(u32::from(seconds) * SECOND, over).into())
         }
         Form::Reader => {
             let (ours, theirs) = UnixStream::pair().unwrap();
-            Thing::Reader(el.add_reader(ours, |_, (), _| Ok(())).unwrap(), theirs)
+            Registration::Reader(el.add_reader(ours, |_, (), _| Ok(())).unwrap(), theirs)
         }
-        Form::Signal => Thing::Handle(el.add_signal_handler(Signal::IO, |_, ()| {}).unwrap()),
-        Form::Task => Thing::Task(el.spawn(std::future::pending())),
-        Form::Remote => Thing::Remote(el.remote()),
+        Form::Signal => {
+            Registration::Handle(el.add_signal_handler(Signal::IO, |_, ()| {}).unwrap())
+        }
+        Form::Task => Registration::Task(el.spawn(std::future::pending())),
+        Form::Remote => Registration::Remote(el.remote()),
     };
-    model.entries.borrow_mut().push(Entry { thing: Some(thing), background: false });
+    model.entries.borrow_mut().push(Entry { registration: Some(registration), background: false });
 }
 
 /// Schedules the steps. A hook does its steps in the first tick that is late enough.
@@ -176,7 +178,7 @@ fn schedule(el: &EventLoop, clock: &SimClock, model: &Rc<Model>, steps: &[Step])
             due.retain(|step| {
                 let is_due = clock.elapsed() >= u32::from(step.second) * SECOND;
                 if is_due {
-                    model.act(el, step.deed, step.thing);
+                    model.act(el, step.change, step.registration);
                 }
                 !is_due
             });
@@ -189,7 +191,7 @@ fn schedule(el: &EventLoop, clock: &SimClock, model: &Rc<Model>, steps: &[Step])
     for step in steps.iter().copied().filter(|step| step.at == At::Callback) {
         let model = model.clone();
         let timer = el.call_later(u32::from(step.second) * SECOND, move |el, ()| {
-            model.act(el, step.deed, step.thing);
+            model.act(el, step.change, step.registration);
         });
         el.set_background(timer); // Only the model's registrations may keep the loop alive.
     }
@@ -208,13 +210,10 @@ fn forms() -> impl Strategy<Value = Vec<Form>> {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let at = prop_oneof![Just(At::Callback), Just(At::Prepare), Just(At::Check)];
-    let deed = prop_oneof![3 => Just(Deed::End), 3 => Just(Deed::Unref), 1 => Just(Deed::Reref)];
-    let step = (0..4u8, at, deed, 0..3usize).prop_map(|(second, at, deed, thing)| Step {
-        second,
-        at,
-        deed,
-        thing,
-    });
+    let change =
+        prop_oneof![3 => Just(Change::End), 3 => Just(Change::Unref), 1 => Just(Change::Reref)];
+    let step = (0..4u8, at, change, 0..3usize)
+        .prop_map(|(second, at, change, registration)| Step { second, at, change, registration });
     prop::collection::vec(step, 0..8)
 }
 
@@ -225,8 +224,8 @@ proptest! {
     fn q7_run_ends_at_once_when_nothing_is_left(forms in forms(), steps in steps()) {
         on_every_selector(|kind| {
             let (clock, model) = (SimClock::new(), Rc::new(Model::default()));
-            let watchful = Watchful(clock.clone(), model.clone());
-            let mut el = EventLoop::builder().selector(kind).clock(watchful).build().unwrap();
+            let checking = CheckingClock(clock.clone(), model.clone());
+            let mut el = EventLoop::builder().selector(kind).clock(checking).build().unwrap();
             model.handle.replace(Some(el.handle().clone()));
             forms.iter().for_each(|form| make(&el, &model, *form));
             schedule(&el, &clock, &model, &steps);

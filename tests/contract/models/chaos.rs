@@ -15,7 +15,7 @@ use mainspring::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::models::chaos_world::{Role, Source, Step, Thing, World, world};
+use crate::models::chaos_world::{AnyHandle, Role, Source, Step, World, world};
 use crate::support::{cases, on_every_selector};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
@@ -119,27 +119,27 @@ fn step(el: &El, world: &World) {
     match kind % 24 {
         0 | 1 => {
             let (id, callback) = once(el, world);
-            world.added(id, el, Ok(Thing::Other(el.call_soon(callback))));
+            world.added(id, el, Ok(AnyHandle::Other(el.call_soon(callback))));
         }
         2 => {
             let (id, callback) = once(el, world);
-            world.added(id, el, Ok(Thing::Timer(el.call_later(delay, callback))));
+            world.added(id, el, Ok(AnyHandle::Timer(el.call_later(delay, callback))));
         }
         3 => {
             let (id, callback) = repeated(el, world);
             let period = delay + Duration::from_millis(1);
-            world.added(id, el, el.call_every(period, callback).map(Thing::Timer));
+            world.added(id, el, el.call_every(period, callback).map(AnyHandle::Timer));
         }
         4 => {
             let (id, callback) = repeated(el, world);
-            world.added(id, el, el.add_timer(callback).map(Thing::Timer));
+            world.added(id, el, el.add_timer(callback).map(AnyHandle::Timer));
         }
         5 => watch(el, world, Role::Reader, a, b),
         6 => watch(el, world, Role::Writer, a, b),
         7 | 8 => watch(el, world, Role::Both, a, b),
         9 | 10 => {
             let (id, callback) = repeated(el, world);
-            world.added(id, el, hook(el, world, a, callback).map(Thing::Other));
+            world.added(id, el, hook(el, world, a, callback).map(AnyHandle::Other));
         }
         11 => {
             let probe = world.probe(el, step);
@@ -167,7 +167,7 @@ fn watch(el: &El, world: &World, role: Role, which: u8, interest: u8) {
         Role::Both => el.watch(source, Interest::from_bits_truncate(interest), callback),
     };
     assert_eq!(added.is_ok(), free, "{role:?}: {added:?}");
-    world.added(id, el, added.map(Thing::Watcher));
+    world.added(id, el, added.map(AnyHandle::Watcher));
 }
 
 /// Sends a closure with `Remote`. It must be `Send`, so it reaches the model only through the
@@ -183,27 +183,30 @@ fn send(el: &El, world: &World) {
 
 /// Changes or cancels a registration that exists or has existed.
 fn change(el: &El, world: &World, Step { kind, a, b }: Step) {
-    let Some((id, thing)) = world.pick(a) else { return };
+    let Some((id, handle)) = world.pick(a) else { return };
     let delay = Duration::from_millis(u64::from(b % 8));
-    match (kind % 24, thing) {
-        (18, Thing::Timer(timer)) => world.expect(id, el.reset_after(timer, delay)),
-        (19, Thing::Timer(timer)) => world.expect(id, el.disarm(timer)),
-        (18, Thing::Watcher(watcher)) => {
+    match (kind % 24, handle) {
+        (18, AnyHandle::Timer(timer)) => world.expect(id, el.reset_after(timer, delay)),
+        (19, AnyHandle::Timer(timer)) => world.expect(id, el.disarm(timer)),
+        (18, AnyHandle::Watcher(watcher)) => {
             let _ = el.set_interest(watcher, Interest::from_bits_truncate(b));
         }
-        (19 | 20, Thing::Watcher(watcher)) => {
-            let (heir, callback) = watching(el, world);
-            let inherits = !el.is_closed() && world.inherits(id, heir);
+        (19 | 20, AnyHandle::Watcher(watcher)) => {
+            let (replacement, callback) = watching(el, world);
+            let moves_source = !el.is_closed() && world.moves_source(id, replacement);
             let replaced = el.replace(watcher, callback);
-            assert!(replaced.is_err() || inherits, "a callback that was already gone was replaced");
-            world.added(heir, el, replaced.map(Thing::Watcher));
+            assert!(
+                replaced.is_err() || moves_source,
+                "a callback that was already gone was replaced"
+            );
+            world.added(replacement, el, replaced.map(AnyHandle::Watcher));
         }
-        (20, thing) => world.expect(id, el.set_name(thing, "chaos")),
-        (21, thing) if b % 2 == 0 => world.expect(id, el.set_background(thing)),
-        (21, thing) => world.expect(id, el.set_foreground(thing)),
-        (_, thing) => {
+        (20, handle) => world.expect(id, el.set_name(handle, "chaos")),
+        (21, handle) if b % 2 == 0 => world.expect(id, el.set_background(handle)),
+        (21, handle) => world.expect(id, el.set_foreground(handle)),
+        (_, handle) => {
             let lived = world.cancels(id);
-            let answer = el.cancel(thing);
+            let answer = el.cancel(handle);
             world.cancelled(id, lived, answer);
         }
     }

@@ -31,18 +31,18 @@ pub struct Step {
 
 /// Handle of a registration.
 #[derive(Debug, Clone, Copy)]
-pub enum Thing {
+pub enum AnyHandle {
     Other(Handle),
     Timer(TimerHandle),
     Watcher(Watcher<Source>),
 }
 
-impl From<Thing> for Handle {
-    fn from(thing: Thing) -> Handle {
-        match thing {
-            Thing::Other(handle) => handle,
-            Thing::Timer(timer) => timer.into(),
-            Thing::Watcher(watcher) => watcher.into(),
+impl From<AnyHandle> for Handle {
+    fn from(handle: AnyHandle) -> Handle {
+        match handle {
+            AnyHandle::Other(handle) => handle,
+            AnyHandle::Timer(timer) => timer.into(),
+            AnyHandle::Watcher(watcher) => watcher.into(),
         }
     }
 }
@@ -68,7 +68,7 @@ enum Life {
 #[derive(Debug, Default)]
 struct Entry {
     life: Life,
-    thing: Option<Thing>,
+    handle: Option<AnyHandle>,
     runs: bool,
     dropped: bool,
     /// Watched stream, by serial number, with the role of the watcher. `owner` is shared with the
@@ -245,10 +245,10 @@ impl Model {
 
     /// Records the result of a registration. If the loop is closed, the callback must have been
     /// dropped.
-    pub fn added(&self, id: usize, el: &El, added: Result<Thing>) {
+    pub fn added(&self, id: usize, el: &El, added: Result<AnyHandle>) {
         self.with(id, |entry| match added {
-            Ok(thing) if !el.is_closed() => {
-                entry.thing = Some(thing);
+            Ok(handle) if !el.is_closed() => {
+                entry.handle = Some(handle);
                 if entry.life == Life::Pending {
                     entry.life = Life::Alive;
                 }
@@ -302,12 +302,12 @@ impl Model {
     }
 
     /// Returns the id and handle of some registration, which may be over.
-    pub fn pick(&self, at: u8) -> Option<(usize, Thing)> {
+    pub fn pick(&self, at: u8) -> Option<(usize, AnyHandle)> {
         let entries = self.entries.borrow();
-        let things = entries.iter().enumerate().filter_map(|(id, it)| Some((id, it.thing?)));
-        let things: Vec<_> = things.collect();
+        let handles = entries.iter().enumerate().filter_map(|(id, it)| Some((id, it.handle?)));
+        let handles: Vec<_> = handles.collect();
         // The latest are the most likely to be alive.
-        things.iter().rev().nth(usize::from(at) % things.len().clamp(1, 16)).copied()
+        handles.iter().rev().nth(usize::from(at) % handles.len().clamp(1, 16)).copied()
     }
 
     /// Checks the result of a call that returns whether the registration exists.
@@ -344,7 +344,7 @@ impl Model {
     }
 
     /// Moves the source from one callback to its replacement. Returns true if it had a source.
-    pub fn inherits(&self, from: usize, heir: usize) -> bool {
+    pub fn moves_source(&self, from: usize, replacement: usize) -> bool {
         let (life, watches, owner) = self.with(from, |entry| {
             let life = std::mem::replace(&mut entry.life, Life::Gone);
             (life, entry.watches, entry.owner.clone())
@@ -352,10 +352,10 @@ impl Model {
         if life == Life::Gone {
             return false;
         }
-        owner.set(heir);
-        self.with(heir, |entry| (entry.watches, entry.owner) = (watches, owner));
+        owner.set(replacement);
+        self.with(replacement, |entry| (entry.watches, entry.owner) = (watches, owner));
         if life == Life::Leaving {
-            self.leaves(heir);
+            self.leaves(replacement);
         }
         true
     }

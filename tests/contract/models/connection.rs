@@ -14,10 +14,10 @@ use mainspring::{Error, EventLoop, SelectorKind};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::support::bytes::stretch;
+use crate::support::bytes::pattern;
 use crate::support::descriptors::{pair, tcp_pair};
 use crate::support::protocol::{
-    Moment, Recording, Told, settle, tick_until, ticks, write_down_reports,
+    Callback, Record, Recorder, record_reports, tick_until, tick_until_idle, ticks,
 };
 use crate::support::ticks::tick;
 use crate::support::{cases, loopback};
@@ -97,11 +97,11 @@ impl Model {
         let takes = !self.closing && !self.no_more_writes;
         match call {
             Call::Write(size) => {
-                conn.write(&stretch(self.taken, size));
+                conn.write(&pattern(self.taken, size));
                 self.taken += if takes { size } else { 0 };
             }
             Call::WriteVectored(size) => {
-                let bytes = stretch(self.taken, size);
+                let bytes = pattern(self.taken, size);
                 let (a, b) = bytes.split_at(size / 3);
                 conn.write_vectored(&[&[][..], a, b].map(IoSlice::new));
                 self.taken += if takes { size } else { 0 };
@@ -138,8 +138,8 @@ type Shared<T> = Rc<RefCell<T>>;
 type Plan = Shared<Vec<(Vec<Call>, bool)>>;
 
 /// Both ends of a connection, and the counts of what they sent and received.
-struct Bench {
-    el: EventLoop<Told>,
+struct Fixture {
+    el: EventLoop<Record>,
     conn: Transport,
     model: Shared<Model>,
     /// Calls for the next callback.
@@ -159,28 +159,28 @@ enum Family {
 }
 
 /// Returns a loop with a small read buffer, so that large input takes several ticks.
-fn hasty(kind: SelectorKind) -> EventLoop<Told> {
+fn small_buffer_loop(kind: SelectorKind) -> EventLoop<Record> {
     let builder = EventLoop::builder()
         .selector(loopback::selector(kind))
         .clock(SimClock::new())
         .read_buffer(1000);
-    let el = builder.build_with(Told::default()).unwrap();
-    write_down_reports(&el);
+    let el = builder.build_with(Record::default()).unwrap();
+    record_reports(&el);
     el
 }
 
-impl Bench {
-    fn new(kind: SelectorKind, family: Family) -> Bench {
-        let el = hasty(kind);
+impl Fixture {
+    fn new(kind: SelectorKind, family: Family) -> Fixture {
+        let el = small_buffer_loop(kind);
         let (model, plan, alive) = (Shared::<Model>::default(), Plan::default(), Rc::new(()));
         let (its_model, its_plan) = (model.clone(), plan.clone());
-        let script = Recording::new(&alive, move |_, _, conn, moment| {
+        let script = Recorder::new(&alive, move |_, _, conn, callback| {
             let mut model = its_model.borrow_mut();
             let Some(conn) = conn else { return Ok(()) };
-            let reading = matches!(moment, Moment::Data(_) | Moment::Eof);
+            let reading = matches!(callback, Callback::Data(_) | Callback::Eof);
             // After a failed write the remaining input is delivered even during a pause.
             let paused = model.paused && !model.broken;
-            assert!(!reading || !(paused || model.closed), "{moment:?} of {model:?}");
+            assert!(!reading || !(paused || model.closed), "{callback:?} of {model:?}");
             let Some((calls, fails)) = its_plan.borrow_mut().pop() else { return Ok(()) };
             calls.iter().for_each(|call| model.call(conn, *call));
             model.broken |= fails;
@@ -203,7 +203,7 @@ impl Bench {
         peer.set_nonblocking(true).unwrap();
         let peer = Some(peer);
         let (sent_by_peer, read_by_peer, peer_writes) = (0, 0, true);
-        Bench { el, conn, model, plan, alive, peer, peer_writes, sent_by_peer, read_by_peer }
+        Fixture { el, conn, model, plan, alive, peer, peer_writes, sent_by_peer, read_by_peer }
     }
 
     fn step(&mut self, step: &Step) {
@@ -227,7 +227,7 @@ impl Bench {
 
     fn peer_writes(&mut self, size: usize) {
         let Some(mut peer) = self.peer.as_ref().filter(|_| self.peer_writes) else { return };
-        if let Ok(count) = peer.write(&stretch(self.sent_by_peer, size)) {
+        if let Ok(count) = peer.write(&pattern(self.sent_by_peer, size)) {
             self.sent_by_peer += count;
         }
     }
@@ -239,7 +239,7 @@ impl Bench {
         match peer.read(&mut buffer) {
             Ok(0) => return false,
             Ok(count) => {
-                assert!(buffer[..count] == stretch(self.read_by_peer, count)[..], "wrong bytes");
+                assert!(buffer[..count] == pattern(self.read_by_peer, count)[..], "wrong bytes");
                 self.read_by_peer += count;
             }
             // A Unix stream is reset if its peer closes with unread bytes. `close` never does that.
@@ -252,23 +252,23 @@ impl Bench {
     }
 
     /// Ticks until everything that the peer sent, and its end, was delivered without further input.
-    fn hear_all(&mut self) {
+    fn receive_all(&mut self) {
         self.model.borrow_mut().call(&self.conn, Call::ResumeReading);
         let has_ended = !self.peer_writes;
         let (conn, model, sent) = (&self.conn, &self.model, self.sent_by_peer);
         tick_until(&mut self.el, |el| {
-            let told = el.state();
-            let is_whole = told.bytes().len() == sent;
+            let record = el.state();
+            let is_whole = record.bytes().len() == sent;
             model.borrow().broken
                 || conn.is_closing()
-                || is_whole && (!has_ended || told.moments.contains(&Moment::Eof))
+                || is_whole && (!has_ended || record.callbacks.contains(&Callback::Eof))
         });
     }
 
     /// Closes what is still open and compares the result with the model.
     fn finish(mut self) {
         self.plan.borrow_mut().clear();
-        self.hear_all();
+        self.receive_all();
         self.model.borrow_mut().call(&self.conn, Call::Close);
         let ended = (0..100_000).any(|_| {
             tick(&mut self.el);
@@ -276,22 +276,22 @@ impl Bench {
         });
         assert!(ended);
         self.peer = None;
-        tick_until(&mut self.el, |el| el.state().loss().is_some());
-        settle(&mut self.el);
-        let (told, model) = (self.el.state(), self.model.borrow());
-        told.assert_in_order();
-        assert_eq!(told.moments.first(), Some(&Moment::Made));
-        assert!(told.loss().is_some(), "the connection has ended");
+        tick_until(&mut self.el, |el| el.state().lost_reason().is_some());
+        tick_until_idle(&mut self.el);
+        let (record, model) = (self.el.state(), self.model.borrow());
+        record.assert_in_order();
+        assert_eq!(record.callbacks.first(), Some(&Callback::Made));
+        assert!(record.lost_reason().is_some(), "the connection has ended");
         assert_eq!(Rc::strong_count(&self.alive), 1, "the protocol was dropped");
-        assert!(told.bytes() == stretch(0, told.bytes().len()));
-        assert!(told.bytes().len() <= self.sent_by_peer);
+        assert!(record.bytes() == pattern(0, record.bytes().len()));
+        assert!(record.bytes().len() <= self.sent_by_peer);
         assert!(self.read_by_peer <= model.taken);
         if !model.broken {
             assert_eq!(self.read_by_peer, model.taken, "everything accepted has arrived");
-            assert_eq!(told.loss(), Some(None));
+            assert_eq!(record.lost_reason(), Some(None));
         }
-        let planned = usize::from(told.loss() == Some(Some(ErrorKind::Other)));
-        assert_eq!(told.reports.len(), planned, "{:?}", told.reports);
+        let planned = usize::from(record.lost_reason() == Some(Some(ErrorKind::Other)));
+        assert_eq!(record.reports.len(), planned, "{:?}", record.reports);
     }
 }
 
@@ -307,9 +307,9 @@ proptest! {
         for kind in SelectorKind::available() {
             for family in [Family::Unix, Family::Tcp] {
                 println!("on {kind}, {family:?}");
-                let mut bench = Bench::new(*kind, family);
-                steps.iter().for_each(|step| bench.step(step));
-                bench.finish();
+                let mut fixture = Fixture::new(*kind, family);
+                steps.iter().for_each(|step| fixture.step(step));
+                fixture.finish();
             }
         }
     }

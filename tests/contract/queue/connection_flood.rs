@@ -38,7 +38,7 @@ struct Seen {
     bystander: usize,
 }
 
-fn small(kind: SelectorKind) -> (EventLoop<Seen>, Rc<Calls>) {
+fn small_buffer_loop(kind: SelectorKind) -> (EventLoop<Seen>, Rc<Calls>) {
     let (selector, calls) = counted(kind);
     let builder = EventLoop::builder().selector(selector).clock(SimClock::new());
     let el = builder.read_buffer(BUFFER).build_with(Seen::default()).unwrap();
@@ -64,7 +64,7 @@ fn send_much(peers: &mut [TcpStream], bytes: usize) {
 #[test]
 fn q5_flooded_connections_do_not_lengthen_the_batch() {
     on_every_selector(|kind| {
-        let (mut el, calls) = small(kind);
+        let (mut el, calls) = small_buffer_loop(kind);
         let mut peers = flooded(&el);
         let (ours, mut bystander) = pair();
         el.attach(ours, |_, seen: &mut Seen, _, data| Ok(seen.bystander += data.len())).unwrap();
@@ -87,7 +87,7 @@ fn q5_flooded_connections_do_not_lengthen_the_batch() {
 #[test]
 fn q5_flooded_tasks_do_not_lengthen_the_batch() {
     on_every_selector(|kind| {
-        let (mut el, calls) = small(kind);
+        let (mut el, calls) = small_buffer_loop(kind);
         let reads = Rc::new(Cell::new(0));
         let mut peers = Vec::new();
         for _ in 0..FLOODS {

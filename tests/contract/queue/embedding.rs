@@ -13,7 +13,7 @@ use crate::support::{on_every_selector, simulated};
 
 /// Returns true if a host would sleep without a limit now. A selector without a descriptor counts
 /// as not readable.
-fn would_sleep_for_ever<S>(el: &EventLoop<S>) -> bool {
+fn would_sleep_forever<S>(el: &EventLoop<S>) -> bool {
     let readable = el.poll_fd().is_some_and(|fd| {
         let mut asked = [PollFd::new(&fd, PollFlags::IN)];
         poll(&mut asked, Some(&Timespec::default())).unwrap() > 0
@@ -21,9 +21,9 @@ fn would_sleep_for_ever<S>(el: &EventLoop<S>) -> bool {
     !readable && el.next_deadline().is_none()
 }
 
-fn serve_as_a_host<S>(el: &mut EventLoop<S>) -> usize {
+fn tick_like_a_host<S>(el: &mut EventLoop<S>) -> usize {
     let mut turns = 0;
-    while !would_sleep_for_ever(el) {
+    while !would_sleep_forever(el) {
         el.tick(Some(Duration::ZERO)).unwrap();
         turns += 1;
         assert!(turns < 100, "there is always something to do");
@@ -39,13 +39,13 @@ fn has_descriptor(kind: SelectorKind) -> bool {
 fn q7_queued_callbacks_make_the_deadline_now() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, 0);
-        assert!(would_sleep_for_ever(&el));
+        assert!(would_sleep_forever(&el));
         el.call_soon(|el, ran| {
             *ran += 1;
             el.call_soon(|_, ran| *ran += 1);
         });
         assert_eq!(el.next_deadline(), Some(el.now()));
-        assert_eq!(serve_as_a_host(&mut el), 2);
+        assert_eq!(tick_like_a_host(&mut el), 2);
         assert_eq!(*el.state(), 2);
     });
 }
@@ -60,7 +60,7 @@ fn q7_messages_left_in_the_inbox_make_the_deadline_now() {
         let mut el = builder.build_with(0).unwrap();
         let remote = el.remote();
         (0..5).for_each(|_| remote.call_soon(|_, ran| *ran += 1).unwrap());
-        assert_eq!(serve_as_a_host(&mut el), 3);
+        assert_eq!(tick_like_a_host(&mut el), 3);
         assert_eq!(*el.state(), 5);
     });
 }
@@ -83,8 +83,8 @@ fn q7_a_message_sent_between_two_ticks_makes_the_descriptor_readable() {
                 std::thread::scope(|scope| scope.spawn(send).join().unwrap());
             });
             sent.unwrap();
-            assert!(!would_sleep_for_ever(&el));
-            assert_eq!(serve_as_a_host(&mut el), 2);
+            assert!(!would_sleep_forever(&el));
+            assert_eq!(tick_like_a_host(&mut el), 2);
             assert_eq!(*el.state(), 2 * round);
         }
     });
@@ -106,7 +106,7 @@ fn q7_an_always_ready_file_makes_the_deadline_now() {
             Ok(())
         })
         .unwrap();
-        assert_eq!(serve_as_a_host(&mut el), 3);
+        assert_eq!(tick_like_a_host(&mut el), 3);
         assert_eq!(*el.state(), 3);
     });
 }
@@ -122,12 +122,12 @@ fn q7_an_idle_hook_or_a_stop_makes_the_deadline_now() {
             }
         })
         .unwrap();
-        assert_eq!(serve_as_a_host(&mut el), 3);
+        assert_eq!(tick_like_a_host(&mut el), 3);
         assert_eq!(*el.state(), 3);
         el.stop();
         assert_eq!(el.next_deadline(), Some(el.now()));
         el.run_forever().unwrap(); // Runs one tick.
-        assert!(would_sleep_for_ever(&el));
+        assert!(would_sleep_forever(&el));
     });
 }
 
@@ -158,10 +158,10 @@ fn q7_a_signal_or_a_message_makes_the_descriptor_readable() {
         Signal::WINCH.raise().unwrap();
         // A kqueue stays readable for one more poll after a level-triggered report.
         let most = 1 + usize::from(kind == SelectorKind::Kqueue);
-        assert!((1..=most).contains(&serve_as_a_host(&mut el)));
+        assert!((1..=most).contains(&tick_like_a_host(&mut el)));
         let remote = el.remote();
         std::thread::spawn(move || remote.call_soon(|_, ran| *ran += 10)).join().unwrap().unwrap();
-        assert!((1..=most).contains(&serve_as_a_host(&mut el)));
+        assert!((1..=most).contains(&tick_like_a_host(&mut el)));
         assert_eq!(*el.state(), 11);
     });
 }

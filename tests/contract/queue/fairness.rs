@@ -40,9 +40,9 @@ fn requeue(el: &LoopHandle<Served>, _: &mut Served) {
 /// Registers a callback, an fd and a timer that never stop.
 fn flood(el: &EventLoop<Served>) -> UnixStream {
     el.call_soon(requeue);
-    let (greedy, peer) = UnixStream::pair().unwrap();
+    let (always_readable, peer) = UnixStream::pair().unwrap();
     (&peer).write_all(&[0; 64]).unwrap();
-    el.add_reader(greedy, |_, _, _| Ok(())).unwrap();
+    el.add_reader(always_readable, |_, _, _| Ok(())).unwrap();
     let own = Rc::new(std::cell::Cell::new(None::<TimerHandle>));
     let timer = own.clone();
     let zero = el.add_timer(move |el, _: &mut Served| {

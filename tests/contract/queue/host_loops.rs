@@ -13,7 +13,7 @@ use crate::support::{on_every_selector, simulated};
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
 /// Returns a loop that reads one byte in each tick, with 100 bytes waiting.
-fn guest(kind: SelectorKind) -> (EventLoop<u32>, UnixStream) {
+fn embedded_loop(kind: SelectorKind) -> (EventLoop<u32>, UnixStream) {
     let (el, _) = simulated(kind, 0);
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     el.add_reader(ours, |_, bytes, stream| {
@@ -26,7 +26,7 @@ fn guest(kind: SelectorKind) -> (EventLoop<u32>, UnixStream) {
     (el, theirs)
 }
 
-/// Host loop whose selector reports the guest's descriptor in the given mode.
+/// Host loop whose selector reports the descriptor of the embedded loop in the given mode.
 struct Host {
     selector: Box<dyn Selector>,
     events: Events,
@@ -40,19 +40,20 @@ impl Host {
         Host { selector, events: Events::with_capacity(8) }
     }
 
-    /// Drives the guest as documented until the host would sleep: one tick whenever the descriptor
+    /// Drives the embedded loop as documented until the host would sleep: one tick whenever the descriptor
     /// is readable or a deadline is due. In edge mode it keeps ticking until a tick returns 0.
-    fn drive(&mut self, guest: &mut EventLoop<u32>, mode: TriggerMode) -> usize {
+    fn drive(&mut self, embedded: &mut EventLoop<u32>, mode: TriggerMode) -> usize {
         let mut turns = 0;
         let mut is_readable = false;
         loop {
             self.selector.select(&mut self.events, NOW).unwrap();
             is_readable |= !self.events.is_empty();
-            let is_due = guest.next_deadline().is_some_and(|deadline| deadline <= guest.now());
+            let is_due =
+                embedded.next_deadline().is_some_and(|deadline| deadline <= embedded.now());
             if !is_readable && !is_due {
                 return turns;
             }
-            let ran = guest.tick(NOW).unwrap();
+            let ran = embedded.tick(NOW).unwrap();
             is_readable &= mode == TriggerMode::Edge && ran > 0;
             turns += 1;
             assert!(turns < 1000, "the host spins");
@@ -64,7 +65,7 @@ impl Host {
 fn q7_a_host_that_follows_the_documentation_misses_nothing() {
     on_every_selector(|kind| {
         for mode in [TriggerMode::Level, TriggerMode::Edge] {
-            let (mut el, mut peer) = guest(kind);
+            let (mut el, mut peer) = embedded_loop(kind);
             let Some(fd) = el.poll_fd() else { return };
             let mut host = Host::new(kind, &fd, mode);
             let turns = host.drive(&mut el, mode);
@@ -85,7 +86,7 @@ fn q7_a_host_that_follows_the_documentation_misses_nothing() {
 #[test]
 fn q7_ticks_until_one_returns_zero_serve_everything() {
     on_every_selector(|kind| {
-        let (mut el, _peer) = guest(kind);
+        let (mut el, _peer) = embedded_loop(kind);
         while el.tick(NOW).unwrap() > 0 {}
         assert_eq!(*el.state(), 100);
     });
@@ -106,13 +107,13 @@ fn q7_a_message_takes_one_tick() {
 #[test]
 fn q8_the_descriptor_outlives_its_loop_and_stays_unreadable() {
     on_every_selector(|kind| {
-        let (el, _peer) = guest(kind);
+        let (el, _peer) = embedded_loop(kind);
         let Some(fd) = el.poll_fd() else { return };
         let mut host = Host::new(kind, &fd, TriggerMode::Level);
         drop(el);
         host.selector.select(&mut host.events, NOW).unwrap();
         assert!(host.events.is_empty());
-        let (mut closed, _peer) = guest(kind);
+        let (mut closed, _peer) = embedded_loop(kind);
         closed.close();
         assert!(closed.poll_fd().is_none() && closed.next_deadline().is_none());
     });

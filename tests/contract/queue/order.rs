@@ -143,8 +143,8 @@ fn q4_a_callback_cancels_the_next_one_of_its_batch() {
         let (mut el, clock) = simulated(kind, Vec::new());
         let alive = Rc::new(());
         let second = Duration::from_secs(1);
-        let victim = Rc::new(Cell::new(None::<Handle>));
-        let (target, captured, kept) = (victim.clone(), alive.clone(), alive.clone());
+        let cancelled = Rc::new(Cell::new(None::<Handle>));
+        let (target, captured, kept) = (cancelled.clone(), alive.clone(), alive.clone());
         el.call_later(second, move |el, seen: &mut Vec<_>| {
             assert!(el.cancel(target.get().unwrap()));
             assert_eq!(Rc::strong_count(&kept), 2);
@@ -152,9 +152,9 @@ fn q4_a_callback_cancels_the_next_one_of_its_batch() {
         });
         let timer = el.call_later(second, move |_, seen| {
             let _ = &captured;
-            seen.push("victim");
+            seen.push("cancelled");
         });
-        victim.set(Some(timer.into()));
+        cancelled.set(Some(timer.into()));
         el.call_later(second, |_, seen| seen.push("bystander"));
         clock.advance(second);
         el.tick(NOW).unwrap();

@@ -123,11 +123,11 @@ fn q10_a_change_of_interest_is_at_most_one_call() {
         assert_eq!(calls.take(), (0, 0));
         el.set_interest(writer, Interest::empty()).unwrap();
         assert_eq!(calls.take(), (0, 1));
-        let heir = el.replace(reader, |_, _, _| Ok(())).unwrap();
+        let replacement = el.replace(reader, |_, _, _| Ok(())).unwrap();
         assert_eq!(calls.take(), (0, 0));
         assert!(el.cancel(writer));
         assert_eq!(calls.take(), (0, 0));
-        assert!(el.cancel(heir));
+        assert!(el.cancel(replacement));
         assert_eq!(calls.take(), (0, 1));
     });
 }

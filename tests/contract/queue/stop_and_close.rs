@@ -70,9 +70,9 @@ fn q6_a_tick_after_a_stop_does_not_sleep_and_keeps_the_stop() {
 }
 
 /// Registers something that keeps the loop alive. The returned closure makes it stop doing so.
-type Keeper = fn(&LoopHandle<()>) -> Box<dyn FnOnce(&LoopHandle<()>)>;
+type Registration = fn(&LoopHandle<()>) -> Box<dyn FnOnce(&LoopHandle<()>)>;
 
-const KEEPERS: [(&str, Keeper); 10] = [
+const REGISTRATIONS: [(&str, Registration); 10] = [
     ("timer", |el| {
         let timer = el.call_later(HOUR, |_, ()| {});
         Box::new(move |el| assert!(el.disarm(timer)))
@@ -132,7 +132,7 @@ fn q7_run_returns_when_nothing_could_call_back() {
         let idle = el.call_later(Duration::MAX, |_, ()| {});
         assert!(el.set_background(idle));
         el.run().unwrap();
-        for (name, keep) in KEEPERS {
+        for (name, keep) in REGISTRATIONS {
             let let_go = keep(&el);
             assert!(el.is_alive(), "{name}");
             let_go(&el);
@@ -257,9 +257,9 @@ fn q8_dropping_the_loop_drops_everything_once() {
 }
 
 /// Calls the loop from its `Drop`.
-struct Testament(LoopHandle<()>, Rc<RefCell<Vec<&'static str>>>);
+struct CallsOnDrop(LoopHandle<()>, Rc<RefCell<Vec<&'static str>>>);
 
-impl Drop for Testament {
+impl Drop for CallsOnDrop {
     fn drop(&mut self) {
         assert!(self.0.is_closed());
         self.0.call_soon(|_, ()| {});
@@ -274,8 +274,8 @@ fn q8_captures_that_own_the_loop_handle_make_no_cycle() {
     on_every_selector(|kind| {
         let seen = Rc::new(RefCell::new(Vec::new()));
         let (el, _) = simulated(kind, ());
-        let testament = || Testament(el.handle().clone(), seen.clone());
-        let (soon, timer, hook) = (testament(), testament(), testament());
+        let calls_on_drop = || CallsOnDrop(el.handle().clone(), seen.clone());
+        let (soon, timer, hook) = (calls_on_drop(), calls_on_drop(), calls_on_drop());
         el.call_soon(move |_, ()| drop(soon));
         el.call_later(HOUR, move |_, ()| drop(timer));
         el.on_prepare(move |_, ()| assert!(!hook.0.is_closed())).unwrap();
@@ -288,8 +288,12 @@ fn q8_captures_that_own_the_loop_handle_make_no_cycle() {
 /// While the loop closes, the `Drop` of one callback tries to replace the callback of a watcher.
 #[test]
 fn q8_replace_while_the_loop_closes_leaks_nothing() {
-    struct Heir(LoopHandle<()>, Rc<Cell<Option<mainspring::Watcher<UnixStream>>>>, Rc<()>);
-    impl Drop for Heir {
+    struct ReplacesOnDrop(
+        LoopHandle<()>,
+        Rc<Cell<Option<mainspring::Watcher<UnixStream>>>>,
+        Rc<()>,
+    );
+    impl Drop for ReplacesOnDrop {
         fn drop(&mut self) {
             let alive = self.2.clone();
             let watcher = self.1.get().unwrap();
@@ -300,8 +304,8 @@ fn q8_replace_while_the_loop_closes_leaks_nothing() {
     on_every_selector(|kind| {
         let (el, _) = simulated(kind, ());
         let (alive, watcher) = (Rc::new(()), Rc::new(Cell::new(None)));
-        let heir = Heir(el.handle().clone(), watcher.clone(), alive.clone());
-        el.call_soon(move |_, ()| drop(heir));
+        let replacement = ReplacesOnDrop(el.handle().clone(), watcher.clone(), alive.clone());
+        el.call_soon(move |_, ()| drop(replacement));
         let (stream, _peer) = UnixStream::pair().unwrap();
         watcher.set(Some(el.add_reader(stream, |_, (), _| Ok(())).unwrap()));
         drop(el);

@@ -17,7 +17,7 @@ use mainspring::{EventLoop, LoopHandle, Remote};
 use crate::support::on_every_selector;
 
 /// Number of messages taken from the inbox in a tick.
-const BITE: usize = 64;
+const INBOX_BATCH: usize = 64;
 /// Other callbacks of a tick: the timer and the reader.
 const OTHERS: usize = 2;
 const PERIOD: Duration = Duration::from_millis(1);
@@ -33,7 +33,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct Soak {
+struct FloodState {
     shared: Arc<Shared>,
     /// Number of messages of each thread that have run.
     flooded: [u64; 2],
@@ -44,14 +44,14 @@ struct Soak {
     answers: u64,
 }
 
-impl Soak {
+impl FloodState {
     fn tick(&self) -> u64 {
         self.shared.tick.load(Ordering::SeqCst)
     }
 }
 
 /// Sends without pause. Each closure must run once and in order.
-fn flood(remote: &Remote<Soak>, shared: &Shared, thread: usize) -> u64 {
+fn flood(remote: &Remote<FloodState>, shared: &Shared, thread: usize) -> u64 {
     for sent in 0.. {
         if shared.over.load(Ordering::Relaxed) {
             return sent;
@@ -59,9 +59,9 @@ fn flood(remote: &Remote<Soak>, shared: &Shared, thread: usize) -> u64 {
         while sent > shared.ran.load(Ordering::Relaxed) + AHEAD {
             thread::yield_now();
         }
-        let counted = remote.call_soon(move |_, soak: &mut Soak| {
-            assert_eq!(soak.flooded[thread], sent, "out of order");
-            soak.flooded[thread] += 1;
+        let counted = remote.call_soon(move |_, state: &mut FloodState| {
+            assert_eq!(state.flooded[thread], sent, "out of order");
+            state.flooded[thread] += 1;
         });
         counted.unwrap();
     }
@@ -69,8 +69,8 @@ fn flood(remote: &Remote<Soak>, shared: &Shared, thread: usize) -> u64 {
 }
 
 /// Sends requests. Compares the tick of each answer with the tick in which the request was sent.
-fn ask(mut peer: UnixStream, shared: &Shared) -> u64 {
-    let mut asked = 0;
+fn send_requests(mut peer: UnixStream, shared: &Shared) -> u64 {
+    let mut sent = 0;
     while !shared.over.load(Ordering::Relaxed) {
         peer.write_all(&[1]).unwrap();
         let tick = shared.tick.load(Ordering::SeqCst);
@@ -78,43 +78,45 @@ fn ask(mut peer: UnixStream, shared: &Shared) -> u64 {
         peer.read_exact(&mut answer).unwrap();
         let answered = u64::from_ne_bytes(answer);
         assert!(answered <= tick + 2, "requested in tick {tick}, answered in {answered}");
-        asked += 1;
+        sent += 1;
     }
-    asked
+    sent
 }
 
 /// Each run of the timer registers the next one.
-fn run_timer(el: &LoopHandle<Soak>, soak: &mut Soak) {
+fn run_timer(el: &LoopHandle<FloodState>, state: &mut FloodState) {
     let due = el.now() + PERIOD;
-    soak.due = Some(due);
-    el.call_at(due, |el, soak: &mut Soak| {
-        if let Some(since) = soak.overdue.take() {
-            assert!(soak.tick() <= since + 2, "due in tick {since}, ran in {}", soak.tick());
+    state.due = Some(due);
+    el.call_at(due, |el, state: &mut FloodState| {
+        if let Some(since) = state.overdue.take() {
+            assert!(state.tick() <= since + 2, "due in tick {since}, ran in {}", state.tick());
         }
-        soak.timers += 1;
-        run_timer(el, soak);
+        state.timers += 1;
+        run_timer(el, state);
     });
 }
 
-fn begin_tick(el: &LoopHandle<Soak>, soak: &mut Soak) {
-    let tick = soak.shared.tick.fetch_add(1, Ordering::SeqCst) + 1;
-    soak.shared
+fn begin_tick(el: &LoopHandle<FloodState>, state: &mut FloodState) {
+    let tick = state.shared.tick.fetch_add(1, Ordering::SeqCst) + 1;
+    state
+        .shared
         .ran
-        .store(*soak.flooded.iter().min().expect("the array has two elements"), Ordering::Relaxed);
-    if soak.due.is_some_and(|due| due <= el.now()) {
-        soak.overdue.get_or_insert(tick);
+        .store(*state.flooded.iter().min().expect("the array has two elements"), Ordering::Relaxed);
+    if state.due.is_some_and(|due| due <= el.now()) {
+        state.overdue.get_or_insert(tick);
     }
 }
 
 /// Runs ticks until `end`. Returns the duration of the longest tick.
-fn turn_until(el: &mut EventLoop<Soak>, end: Instant) -> Duration {
+fn tick_until_end(el: &mut EventLoop<FloodState>, end: Instant) -> Duration {
     let mut longest = Duration::ZERO;
     // A short test on a busy machine lasts until each part has run once.
-    let idle = |soak: &Soak| soak.timers == 0 || soak.answers == 0 || soak.flooded.contains(&0);
+    let idle =
+        |state: &FloodState| state.timers == 0 || state.answers == 0 || state.flooded.contains(&0);
     while Instant::now() < end || idle(el.state()) {
         let began = Instant::now();
         let ran = el.tick(None).unwrap();
-        assert!(ran <= BITE + OTHERS, "{ran} callbacks in one tick");
+        assert!(ran <= INBOX_BATCH + OTHERS, "{ran} callbacks in one tick");
         longest = longest.max(began.elapsed());
     }
     longest
@@ -124,19 +126,19 @@ fn turn_until(el: &mut EventLoop<Soak>, end: Instant) -> Duration {
 fn q5_p39_a_flood_delays_neither_timers_nor_answers() {
     let seconds = env::var("MAINSPRING_SOAK").map_or(0.2, |seconds| seconds.parse().unwrap());
     on_every_selector(|kind| {
-        let builder = EventLoop::builder().selector(kind).inbox_batch(BITE);
-        let mut el = builder.build_with(Soak::default()).unwrap();
+        let builder = EventLoop::builder().selector(kind).inbox_batch(INBOX_BATCH);
+        let mut el = builder.build_with(FloodState::default()).unwrap();
         let shared = el.state().shared.clone();
         el.on_prepare(begin_tick).unwrap();
         el.call_soon(run_timer);
         let (stream, peer) = UnixStream::pair().unwrap();
-        el.add_reader(stream, |_, soak: &mut Soak, stream| {
+        el.add_reader(stream, |_, state: &mut FloodState, stream| {
             if stream.read(&mut [0])? == 0 {
                 stream.cancel();
                 return Ok(());
             }
-            soak.answers += 1;
-            (&**stream).write_all(&soak.tick().to_ne_bytes())?;
+            state.answers += 1;
+            (&**stream).write_all(&state.tick().to_ne_bytes())?;
             Ok(())
         })
         .unwrap();
@@ -144,20 +146,20 @@ fn q5_p39_a_flood_delays_neither_timers_nor_answers() {
             let (remote, shared) = (el.remote().background(), shared.clone());
             thread::spawn(move || flood(&remote, &shared, thread))
         });
-        let asks = shared.clone();
-        let asking = thread::spawn(move || ask(peer, &asks));
-        let longest = turn_until(&mut el, Instant::now() + Duration::from_secs_f64(seconds));
+        let over = shared.clone();
+        let requests = thread::spawn(move || send_requests(peer, &over));
+        let longest = tick_until_end(&mut el, Instant::now() + Duration::from_secs_f64(seconds));
         shared.over.store(true, Ordering::Relaxed);
-        while !asking.is_finished() || !floods.iter().all(thread::JoinHandle::is_finished) {
+        while !requests.is_finished() || !floods.iter().all(thread::JoinHandle::is_finished) {
             el.tick(Some(PERIOD)).unwrap();
         }
         let sent = floods.map(|flood| flood.join().unwrap());
         while el.state().flooded != sent {
             el.tick(Some(PERIOD)).unwrap();
         }
-        let soak = el.state();
-        assert_eq!(asking.join().unwrap(), soak.answers);
-        let (tick, Soak { timers, answers, .. }) = (soak.tick(), soak);
+        let state = el.state();
+        assert_eq!(requests.join().unwrap(), state.answers);
+        let (tick, FloodState { timers, answers, .. }) = (state.tick(), state);
         println!("{tick} ticks, the longest {longest:?}; {timers} timers, {answers} answers");
         println!("sent by the threads: {sent:?}");
     });

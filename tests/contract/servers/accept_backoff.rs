@@ -34,7 +34,7 @@ fn s4_a_server_that_cannot_accept_pauses_and_reports_once() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         el.serve(listener, |_, _, _, _| Ok(())).unwrap();
-        assert_rests(el, clock, address);
+        assert_pauses(el, clock, address);
     });
 }
 
@@ -47,7 +47,7 @@ fn s4_a_task_that_cannot_accept_pauses_and_reports_once() {
         let address = listener.local_addr().unwrap();
         el.spawn(async move { listener.accept().await.map(drop) }).detach();
         tick(&mut el);
-        assert_rests(el, clock, address);
+        assert_pauses(el, clock, address);
     });
 }
 
@@ -58,7 +58,7 @@ fn count_reports(el: &EventLoop<usize>) {
     });
 }
 
-fn assert_rests(
+fn assert_pauses(
     mut el: EventLoop<usize>,
     clock: mainspring::testing::SimClock,
     address: SocketAddr,

@@ -20,7 +20,7 @@ use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
 /// Ticks until nothing runs. The clock stands still.
-fn settle<S>(el: &mut EventLoop<S>) {
+fn tick_until_idle<S>(el: &mut EventLoop<S>) {
     let ticks = (0..1000).take_while(|_| tick(el) > 0).count();
     assert!(ticks < 1000, "the loop spins");
 }
@@ -52,7 +52,7 @@ fn accepting<S>(
 }
 
 fn output<S, T: 'static>(el: &mut EventLoop<S>, task: Task<T>) -> T {
-    settle(el);
+    tick_until_idle(el);
     assert!(task.is_finished());
     el.run_until_complete(task).unwrap().unwrap()
 }
@@ -77,10 +77,10 @@ fn connect_and_close<S>(el: &mut EventLoop<S>, address: SocketAddr) {
     for _ in 0..CONNECTIONS {
         let mut client = client(address);
         client.write_all(b"hello").unwrap();
-        settle(el);
+        tick_until_idle(el);
         client.read_exact(&mut [0; 5]).unwrap();
         drop(client);
-        settle(el);
+        tick_until_idle(el);
     }
 }
 
@@ -146,7 +146,7 @@ fn q5_many_clients_are_accepted_within_a_few_ticks() {
         let (mut el, _) = simulated(kind, ());
         let (listener, address) = tcp();
         let task = accepting(&el, &listener, 300);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let _clients: Vec<_> = (0..300).map(|_| client(address)).collect();
         let ticks = (0..).take_while(|_| !task.is_finished() && tick(&mut el) > 0).count();
         assert!((5..=10).contains(&ticks), "{ticks} ticks");
@@ -165,7 +165,7 @@ fn q5_a_listener_without_an_accepting_task_does_not_spin() {
         let (listener, address) = tcp();
         for round in 1..=3 {
             let accepted = accepting(&el, &listener, 1);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             let _clients = [(); 2].map(|()| client(address));
             assert_eq!(output(&mut el, accepted).unwrap().len(), 1);
             calls.take();
@@ -192,7 +192,7 @@ fn w7_an_error_of_watching_a_listener_again_names_it() {
         let (listener, address) = tcp();
         let fd = listener.as_fd().as_raw_fd();
         let task = accepting(&el, &listener, 1);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let _clients = [(); 2].map(|()| client(address));
         assert_eq!(output(&mut el, task).unwrap().len(), 1);
         assert!(log.take().contains(&Call::Deregister(fd)), "the listener is deregistered");
@@ -203,7 +203,7 @@ fn w7_an_error_of_watching_a_listener_again_names_it() {
         let error = output(&mut el, refused).unwrap_err();
         assert!(error.to_string().contains(&format!("fd {fd}")), "{error}");
         let task = accepting(&el, &listener, 1);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let _client = client(address);
         assert_eq!(output(&mut el, task).unwrap().len(), 1);
     });
@@ -216,12 +216,12 @@ fn w7_an_accepted_connection_that_could_not_be_watched_is_watched_later() {
         let (mut el, log) = logged(kind, ());
         let (listener, address) = tcp();
         let task = accepting(&el, &listener, 1);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let mut client = client(address);
         log.refuse_next(Errno::NOMEM);
         let conn = output(&mut el, task).unwrap().remove(0);
         let reading = el.spawn(async move { Ok::<_, Error>(conn.read_chunk().await?.len()) });
-        settle(&mut el);
+        tick_until_idle(&mut el);
         client.write_all(b"hello").unwrap();
         assert_eq!(output(&mut el, reading).unwrap(), 5);
     });

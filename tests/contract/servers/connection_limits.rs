@@ -21,14 +21,14 @@ use crate::support::{on_every_selector, simulated};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Ticks until nothing runs.
-fn settle(el: &mut EventLoop<()>) {
+fn tick_until_idle(el: &mut EventLoop<()>) {
     let ticks = (0..1000).take_while(|_| tick(el) > 0).count();
     assert!(ticks < 1000, "the loop spins");
 }
 
 /// Asserts that the loop sleeps until its next timer. With a ready fd it would not.
 fn assert_idle(el: &mut EventLoop<()>, clock: &SimClock) {
-    settle(el);
+    tick_until_idle(el);
     let began = clock.elapsed();
     let timer = el.call_later(SECOND, |_, ()| {});
     let ticks = (0..10).take_while(|_| {
@@ -40,17 +40,17 @@ fn assert_idle(el: &mut EventLoop<()>, clock: &SimClock) {
 }
 
 /// Streams that the tasks accepted.
-type Kept<T = TcpStream> = Rc<RefCell<Vec<T>>>;
+type Accepted<T = TcpStream> = Rc<RefCell<Vec<T>>>;
 
 /// Returns a listener, its address, and the list for [`accepting`].
-fn tcp() -> (Rc<TcpListener>, SocketAddr, Kept) {
+fn tcp() -> (Rc<TcpListener>, SocketAddr, Accepted) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    (Rc::new(listener), address, Kept::default())
+    (Rc::new(listener), address, Accepted::default())
 }
 
 /// Spawns a task that accepts connections and keeps them.
-fn accepting(el: &EventLoop<()>, listener: &Rc<TcpListener>, kept: &Kept) -> Task<Result<()>> {
+fn accepting(el: &EventLoop<()>, listener: &Rc<TcpListener>, kept: &Accepted) -> Task<Result<()>> {
     let (listener, kept) = (listener.clone(), kept.clone());
     el.spawn(async move {
         loop {
@@ -69,7 +69,7 @@ struct Full {
     el: EventLoop<()>,
     clock: SimClock,
     listener: Rc<TcpListener>,
-    kept: Kept,
+    kept: Accepted,
     clients: Vec<StdStream>,
 }
 
@@ -80,7 +80,7 @@ impl Full {
         listener.set_max_connections(most);
         accepting(&el, &listener, &kept).detach();
         let clients = clients(address, count);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(listener.connections(), most);
         assert_idle(&mut el, &clock);
         Full { el, clock, listener, kept, clients }
@@ -139,7 +139,7 @@ fn s4_a_limit_can_be_lowered_and_raised_while_tasks_accept() {
         full.listener.set_max_connections(1);
         full.assert_one_more(1);
         full.listener.set_max_connections(usize::MAX);
-        settle(&mut full.el);
+        tick_until_idle(&mut full.el);
         assert_eq!((full.kept.borrow().len(), full.listener.connections()), (5, 5));
     });
 }
@@ -151,14 +151,14 @@ fn s4_streams_that_were_accepted_before_the_limit_was_set_count() {
         let (listener, address, kept) = tcp();
         accepting(&el, &listener, &kept).detach();
         let _clients = clients(address, 3);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(listener.connections(), 3);
         listener.set_max_connections(3);
         let _late = clients(address, 1);
         assert_idle(&mut el, &clock);
         assert_eq!(kept.borrow().len(), 3);
         drop(kept.borrow_mut().pop());
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(kept.borrow().len(), 3);
     });
 }
@@ -203,7 +203,7 @@ fn s4_tasks_that_accept_from_one_listener_share_its_limit() {
         let (listener, address, kept) = tcp();
         let tasks: Vec<_> = (0..4).map(|_| accepting(&el, &listener, &kept)).collect();
         listener.set_max_connections(2);
-        settle(&mut el); // All tasks wait for a client.
+        tick_until_idle(&mut el); // All tasks wait for a client.
         let _clients = clients(address, 6);
         assert_idle(&mut el, &clock);
         assert_eq!((kept.borrow().len(), listener.connections()), (2, 2));
@@ -225,7 +225,7 @@ fn s4_a_task_cancelled_while_it_accepts_frees_its_place() {
     on_every_selector(|kind| {
         for is_woken in [true, false] {
             let mut full = Full::new(kind, 1, 3);
-            let late = Kept::default();
+            let late = Accepted::default();
             let task = accepting(&full.el, &full.listener, &late);
             full.assert_stays(1);
             let held = full.take();
@@ -236,7 +236,7 @@ fn s4_a_task_cancelled_while_it_accepts_frees_its_place() {
                 task.cancel("a test");
                 drop(held);
             }
-            settle(&mut full.el);
+            tick_until_idle(&mut full.el);
             assert!(task.is_finished());
             let accepted = full.kept.borrow().len() + late.borrow().len();
             assert_eq!((accepted, full.listener.connections()), (1, 1));
@@ -267,7 +267,7 @@ fn s4_a_woken_accept_that_is_dropped_leaves_its_place_to_the_next() {
             None => Poll::Ready(()),
         }))
         .detach();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         accepting(&el, &listener, &kept).detach(); // Second in the queue.
         assert_idle(&mut el, &clock);
         drop(held);
@@ -309,7 +309,7 @@ fn s4_a_unix_listener_has_the_same_limit() {
         let (mut el, clock) = simulated(kind, ());
         let listener = Rc::new(UnixListener::bind(&path).unwrap());
         listener.set_max_connections(2);
-        let kept = Kept::default();
+        let kept = Accepted::default();
         let task = {
             let (listener, kept) = (listener.clone(), kept.clone());
             el.spawn(async move {
@@ -327,9 +327,9 @@ fn s4_a_unix_listener_has_the_same_limit() {
         assert_idle(&mut el, &clock);
         assert_eq!(kept.borrow().len(), 1);
         drop(reader);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let socket = kept.borrow_mut().remove(0).into_socket();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!((kept.borrow().len(), listener.connections()), (2, 2));
         drop((socket, task));
     });
@@ -344,7 +344,7 @@ fn s4_streams_that_outlive_their_listener_close_normally() {
         let (second, first) = (streams.pop(), streams.pop());
         drop(listener);
         drop(first);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         el.close();
         drop(el);
         drop(second);
@@ -385,20 +385,20 @@ fn s4_a_timeout_around_each_read_is_an_idle_limit() {
         };
         let serving: Task<Result<()>> = el.spawn(serving);
         let mut clients = clients(address, 2);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         for _ in 0..3 {
             clock.advance(29 * SECOND);
             clients[0].write_all(b"x").unwrap();
-            settle(&mut el);
+            tick_until_idle(&mut el);
             clients[0].read_exact(&mut [0]).unwrap();
         }
         assert_eq!(ends.borrow().len(), 0);
         clock.advance(30 * SECOND);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(matches!(ends.borrow()[..], [Err(Error::TimedOut(_))]));
         assert_eq!(clients[0].read(&mut [0]).unwrap(), 0);
         clients[1].write_all(b"y").unwrap(); // This client is served now.
-        settle(&mut el);
+        tick_until_idle(&mut el);
         clients[1].read_exact(&mut [0]).unwrap();
         assert!(!serving.is_finished());
     });

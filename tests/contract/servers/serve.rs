@@ -15,14 +15,15 @@ use rustix::io::Errno;
 use crate::support::network::{client, echo, listener, wait_until_refused};
 use crate::support::process::alone;
 use crate::support::protocol::{
-    Moment, Recording, Told, recorded, recording, settle, tick_until, ticks, write_down_reports,
+    Callback, Record, Recorder, record_reports, recorder, recording_loop, tick_until,
+    tick_until_idle, ticks,
 };
 use crate::support::selector::{Call, logged};
 use crate::support::ticks::tick;
 use crate::support::{loopback, on_every_selector};
 
 /// Returns true if the client's bytes come back within `within` ticks.
-fn is_served(el: &mut EventLoop<Told>, client: &mut TcpStream, within: usize) -> bool {
+fn is_served(el: &mut EventLoop<Record>, client: &mut TcpStream, within: usize) -> bool {
     client.write_all(b"ping").unwrap();
     ticks(el, within);
     loopback::deliver();
@@ -33,7 +34,7 @@ fn is_served(el: &mut EventLoop<Told>, client: &mut TcpStream, within: usize) ->
 #[test]
 fn s4_every_kind_of_listener_is_served() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let std = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut first = client(std.local_addr().unwrap());
         let (own, address) = listener();
@@ -44,7 +45,7 @@ fn s4_every_kind_of_listener_is_served() {
         let mut third = UnixStream::connect(&path).unwrap();
         let servers = [echo(&el, std), echo(&el, own), echo(&el, unix)];
         third.write_all(b"unix").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(is_served(&mut el, &mut first, 3) && is_served(&mut el, &mut second, 3));
         let mut answer = [0; 4];
         third.read_exact(&mut answer).unwrap();
@@ -68,11 +69,11 @@ fn s4_a_long_backlog_is_accepted_in_batches() {
     alone("servers::serve::s4_a_long_backlog_is_accepted_in_batches", || {
         on_every_selector(|kind| {
             let builder = EventLoop::builder().selector(loopback::selector(kind)).accept_batch(8);
-            let mut el = builder.build_with(Told::default()).unwrap();
+            let mut el = builder.build_with(Record::default()).unwrap();
             let (socket, address) = listener();
             let server = echo(&el, socket);
             let mut talker = client(address);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             let waiting: Vec<_> = (0..300).map(|_| client(address)).collect();
             let (mut before, mut full) = (1, 0);
             while before < 301 {
@@ -85,7 +86,7 @@ fn s4_a_long_backlog_is_accepted_in_batches() {
             assert!(full >= 15, "only {full} full batches");
             assert_eq!(server.connections(), 301);
             drop(waiting);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(server.connections(), 1);
         });
     });
@@ -104,7 +105,7 @@ fn s4_accepted_sockets_are_close_on_exec_non_blocking_and_nodelay() {
     let name = "servers::serve::s4_accepted_sockets_are_close_on_exec_non_blocking_and_nodelay";
     alone(name, || {
         on_every_selector(|kind| {
-            let (mut el, log) = logged(kind, Told::default());
+            let (mut el, log) = logged(kind, Record::default());
             let (socket, address) = listener();
             let copy = TcpListener::from(socket.try_clone().unwrap());
             let server = el.serve(socket, |_, _, conn, _| Ok(conn.write(&[0; 10 << 20]))).unwrap();
@@ -137,19 +138,19 @@ fn s4_accepted_sockets_are_close_on_exec_non_blocking_and_nodelay() {
 #[test]
 fn s4_a_connection_that_fails_is_reported_and_the_next_one_is_served() {
     on_every_selector(|kind| {
-        let (mut el, log) = logged(kind, Told::default());
-        write_down_reports(&el);
+        let (mut el, log) = logged(kind, Record::default());
+        record_reports(&el);
         let (socket, address) = listener();
         let line = line!() + 1;
         let server = el.serve(socket, |_, _, conn, data| Ok(conn.write(data))).unwrap();
         log.refuse_next(Errno::NOMEM);
-        let mut unlucky = TcpStream::connect(address).unwrap();
-        let mut lucky = client(address);
-        settle(&mut el);
+        let mut failed = TcpStream::connect(address).unwrap();
+        let mut waiting = client(address);
+        tick_until_idle(&mut el);
         let reports = &el.state().reports;
         assert!(matches!(&reports[..], [(at, _)] if *at == line), "{reports:?}");
-        assert_eq!(unlucky.read(&mut [0]).unwrap(), 0);
-        assert!(is_served(&mut el, &mut lucky, 3));
+        assert_eq!(failed.read(&mut [0]).unwrap(), 0);
+        assert!(is_served(&mut el, &mut waiting, 3));
         assert_eq!((server.connections(), server.accepted()), (1, 2));
     });
 }
@@ -157,24 +158,24 @@ fn s4_a_connection_that_fails_is_reported_and_the_next_one_is_served() {
 #[test]
 fn s4_a_closed_server_accepts_no_client_and_keeps_its_connections() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (socket, address) = listener();
         let server = echo(&el, socket);
         let mut talker = client(address);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let mut waiting = client(address);
         server.close();
         server.close();
         assert_eq!(server.local_addr().unwrap_err().kind(), ErrorKind::NotConnected);
         wait_until_refused(address);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(is_served(&mut el, &mut talker, 2));
         assert!(matches!(waiting.read(&mut [0]), Ok(0) | Err(_)));
         assert_eq!((server.connections(), server.accepted()), (1, 1));
         assert!(el.is_alive());
         assert!(!el.cancel(server.handle()), "the registration is gone");
         drop(talker);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(!el.is_alive());
     });
 }
@@ -184,7 +185,7 @@ fn s4_a_closed_server_accepts_no_client_and_keeps_its_connections() {
 #[test]
 fn s4_a_server_closed_while_it_accepts_frees_its_address_at_once() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (socket, address) = listener();
         let place = Rc::new(RefCell::new(None::<Server>));
         let made = Rc::new(Cell::new(0));
@@ -194,20 +195,20 @@ fn s4_a_server_closed_while_it_accepts_frees_its_address_at_once() {
             if its_count.get() == 3 {
                 its_place.borrow().as_ref().expect("a server").close();
             }
-            Recording::new(&alive, |_, _, _, _| Ok(()))
+            Recorder::new(&alive, |_, _, _, _| Ok(()))
         });
         *place.borrow_mut() = Some(server.unwrap());
         let clients: Vec<_> = (0..10).map(|_| client(address)).collect();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(made.get(), 3, "accepted after it was closed");
         let again = listen(address, &ListenOptions::default());
         let server = echo(&el, again.expect("the address is free"));
         let mut newcomer = client(address);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(is_served(&mut el, &mut newcomer, 2));
         assert_eq!(server.accepted(), 1);
         drop(clients);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let kept = place.take().unwrap();
         assert_eq!(kept.connections(), el.state().order().iter().filter(open).count());
     });
@@ -215,26 +216,26 @@ fn s4_a_server_closed_while_it_accepts_frees_its_address_at_once() {
 
 /// The protocol does not close at the end of the stream, so every connection that was made stays
 /// open.
-fn open(moment: &&Moment) -> bool {
-    **moment == Moment::Made
+fn open(callback: &&Callback) -> bool {
+    **callback == Callback::Made
 }
 
 #[test]
 fn s4_close_clients_and_abort_clients_end_all_connections() {
     on_every_selector(|kind| {
         for abort in [false, true] {
-            let (mut el, _) = recorded(kind);
+            let (mut el, _) = recording_loop(kind);
             let (socket, address) = listener();
-            let server = el.serve_with(socket, recording).unwrap();
+            let server = el.serve_with(socket, recorder).unwrap();
             let big = el.serve(listener().0, |_, _, _, _| Ok(())).unwrap();
             let mut clients = [client(address), client(address), client(address)];
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(server.connections(), 3);
             match abort {
                 true => server.abort_clients(),
                 false => server.close_clients(),
             }
-            settle(&mut el);
+            tick_until_idle(&mut el);
             for client in &mut clients {
                 client.set_nonblocking(false).unwrap(); // The end may arrive later.
                 assert_eq!(client.read(&mut [0]).unwrap(), 0);
@@ -242,11 +243,12 @@ fn s4_close_clients_and_abort_clients_end_all_connections() {
             drop(clients);
             tick_until(&mut el, |_| server.connections() == 0); // The ends may arrive later.
             assert_eq!(big.connections(), 0);
-            settle(&mut el);
-            let lost = el.state().moments.iter().filter(|it| **it == Moment::Lost(None)).count();
+            tick_until_idle(&mut el);
+            let lost =
+                el.state().callbacks.iter().filter(|it| **it == Callback::Lost(None)).count();
             assert_eq!(lost, 3);
             let _next = client(address);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(
                 (server.connections(), server.accepted()),
                 (1, 4),
@@ -260,12 +262,12 @@ fn s4_close_clients_and_abort_clients_end_all_connections() {
 fn s4_close_clients_sends_the_queue_and_abort_clients_does_not() {
     on_every_selector(|kind| {
         for abort in [false, true] {
-            let (mut el, _) = recorded(kind);
+            let (mut el, _) = recording_loop(kind);
             let (socket, address) = listener();
             let server = el.serve(socket, |_, _, conn, _| Ok(conn.write(&[7; 20 << 20]))).unwrap();
             let mut talker = client(address);
             talker.write_all(b"x").unwrap();
-            settle(&mut el);
+            tick_until_idle(&mut el);
             match abort {
                 true => server.abort_clients(),
                 false => server.close_clients(),
@@ -282,7 +284,7 @@ fn s4_close_clients_sends_the_queue_and_abort_clients_does_not() {
 #[test]
 fn s4_a_dropped_server_goes_on_and_a_background_server_lets_run_return() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (socket, address) = listener();
         let server = echo(&el, socket);
         assert!(el.set_name(server.handle(), "front door"));
@@ -308,12 +310,12 @@ fn s4_a_dropped_server_goes_on_and_a_background_server_lets_run_return() {
 #[test]
 fn s4_a_source_that_does_not_listen_is_refused_or_reported_once() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (stream, mut peer) = UnixStream::pair().unwrap();
         let line = line!() + 1;
         let server = el.serve(stream, |_, _, _, _| Ok(())).unwrap();
         peer.write_all(b"x").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let reports = &el.state().reports;
         assert!(matches!(&reports[..], [(at, _)] if *at == line), "{reports:?}");
         assert!(!el.cancel(server.handle()));

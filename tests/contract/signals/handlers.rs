@@ -116,14 +116,14 @@ fn x3_a_removed_handler_does_not_run() {
         el.run().unwrap();
         assert_eq!(tick(&mut el), 0);
 
-        let victim = Rc::new(std::cell::Cell::new(None));
-        let known = victim.clone();
+        let cancelled = Rc::new(std::cell::Cell::new(None));
+        let known = cancelled.clone();
         el.add_signal_handler(Signal::USR1, move |el, names: &mut Names| {
             names.push("first");
             assert!(el.cancel(known.get().unwrap()));
         })
         .unwrap();
-        victim.set(Some(add(&el, Signal::USR1, "wrong")));
+        cancelled.set(Some(add(&el, Signal::USR1, "wrong")));
         Signal::USR1.raise().unwrap();
         tick(&mut el);
         assert_eq!(el.state()[..], ["first"]);

@@ -13,7 +13,7 @@ use mainspring_sys::socket;
 
 use crate::support::descriptors::{pair, tcp_pair};
 use crate::support::process::alone;
-use crate::support::protocol::{recorded, recording, settle};
+use crate::support::protocol::{recorder, recording_loop, tick_until_idle};
 use crate::support::{loopback, on_every_selector};
 
 /// Every way of writing to a closed peer. The handler would count the signals; without a handler
@@ -55,7 +55,7 @@ where
     drop(theirs);
     let errors = el.run_until_complete(async move {
         // As below, the first bytes may still be accepted.
-        while conn.write_vectored(&[IoSlice::new(b"to "), IoSlice::new(b"nobody")]).await.is_ok() {
+        while conn.write_vectored(&[IoSlice::new(b"to "), IoSlice::new(b"closed")]).await.is_ok() {
             yield_now().await;
         }
         let gathered = conn.write_vectored(&[IoSlice::new(b"x"), IoSlice::new(b"y")]).await;
@@ -71,24 +71,24 @@ where
 }
 
 fn check_no_sigpipe<T: TransportStream + 'static>(kind: SelectorKind, ours: T, theirs: impl AsFd) {
-    let (mut el, _) = recorded(kind);
+    let (mut el, _) = recording_loop(kind);
     let signals = Rc::new(Cell::new(0));
     let counter = signals.clone();
     let count = move |_: &_, _: &mut _| counter.set(counter.get() + 1);
     el.add_signal_handler(Signal::PIPE, count).unwrap();
-    let conn = el.attach_with(ours, recording()).unwrap();
+    let conn = el.attach_with(ours, recorder()).unwrap();
     socket::shutdown_write(&theirs).unwrap();
-    settle(&mut el);
+    tick_until_idle(&mut el);
     drop(theirs);
     for _ in 0..3 {
         // A TCP peer answers the first late bytes with a reset; only then does a write fail with
         // EPIPE.
-        conn.write_vectored(&[IoSlice::new(b"to "), IoSlice::new(b"nobody")]);
-        settle(&mut el);
+        conn.write_vectored(&[IoSlice::new(b"to "), IoSlice::new(b"closed")]);
+        tick_until_idle(&mut el);
     }
-    assert!(el.state().loss().flatten().is_some());
+    assert!(el.state().lost_reason().flatten().is_some());
     assert_eq!(signals.get(), 0, "SIGPIPE for a {}", std::any::type_name::<T>());
     el.call_soon(|_, _| Ok(Signal::PIPE.raise()?));
-    settle(&mut el);
+    tick_until_idle(&mut el);
     assert_eq!(signals.get(), 1, "the handler counts");
 }

@@ -15,7 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::support::descriptors::{census, pair};
 use crate::support::network::{SilentAddress, SocketFile, closed_address, full_unix_backlog_error};
 use crate::support::process::alone;
-use crate::support::protocol::{Told, recorded, settle, tick_until};
+use crate::support::protocol::{Record, recording_loop, tick_until, tick_until_idle};
 use crate::support::ticks::tick;
 use crate::support::{loopback, on_every_selector, simulated};
 
@@ -112,11 +112,11 @@ fn s5_each_failure_is_reported_once_and_leaves_no_descriptor() {
 #[test]
 fn s5_the_error_names_the_address_and_keeps_the_cause() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let address = closed_address();
         let line = line!() + 1;
         el.connect(address, LONG, |_, _, socket| socket.map(drop));
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let expected = format!("cannot connect to {address}");
         assert_eq!(el.state().reports, [(line, expected)]);
     });
@@ -205,12 +205,12 @@ fn s5_a_cancelled_attempt_leaves_no_timer() {
         assert_eq!(clock.elapsed(), began);
         let finished = el.connect(closed_address(), LONG, note);
         assert!(el.cancel(finished), "even if the result is already queued");
-        settle_ends(&mut el);
+        tick_until_empty(&mut el);
         assert_eq!(*el.state(), []);
     });
 }
 
-fn settle_ends(el: &mut EventLoop<Ends>) {
+fn tick_until_empty(el: &mut EventLoop<Ends>) {
     assert!((0..10).any(|_| tick(el) == 0));
 }
 
@@ -240,7 +240,7 @@ fn s5_an_error_or_a_panic_of_the_callback_is_reported_once() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         for panics in [false, true] {
-            let (mut el, _) = recorded(kind);
+            let (mut el, _) = recording_loop(kind);
             el.set_panic_policy(PanicPolicy::Report);
             let line = line!() + 1;
             el.connect(address, LONG, move |_, _, socket| {
@@ -249,7 +249,7 @@ fn s5_an_error_or_a_panic_of_the_callback_is_reported_once() {
                 Err(Error::other("no luck"))
             });
             tick_until(&mut el, |el| !el.state().reports.is_empty());
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert!(!el.is_alive());
             let reports = &el.state().reports;
             assert!(matches!(&reports[..], [(at, _)] if *at == line), "{reports:?}");
@@ -269,7 +269,7 @@ fn s5_attempts_end_with_the_loop() {
             let before = census();
             let mut el = EventLoop::builder()
                 .selector(loopback::selector(kind))
-                .build_with(Told::default())
+                .build_with(Record::default())
                 .unwrap();
             for close in [false, true] {
                 if close {

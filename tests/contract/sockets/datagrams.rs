@@ -9,7 +9,7 @@ use mainspring::{Error, EventLoop, Interest, Readiness, timeout};
 
 use crate::support::{on_every_selector, simulated};
 
-fn settle<S>(el: &mut EventLoop<S>) {
+fn tick_until_idle<S>(el: &mut EventLoop<S>) {
     el.run_until_stalled().unwrap();
 }
 
@@ -17,12 +17,12 @@ fn settle<S>(el: &mut EventLoop<S>) {
 fn p87_a_connected_socket_gets_a_refusal_once() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
-        let nobody = StdSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let closed = StdSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         el.run_until_complete(async {
             let loose = UdpSocket::bind("127.0.0.1:0").unwrap();
-            loose.send_to(b"lost", nobody).await.unwrap();
+            loose.send_to(b"lost", closed).await.unwrap();
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            socket.connect(nobody).unwrap();
+            socket.connect(closed).unwrap();
             let mut buffer = [0; 64];
             // The socket has waited once, so it is registered and gets the error.
             let waiting = timeout(Duration::ZERO, socket.recv(&mut buffer)).await;
@@ -31,7 +31,7 @@ fn p87_a_connected_socket_gets_a_refusal_once() {
             let refused = socket.recv(&mut buffer).await.unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
             // A server is bound to that address now.
-            let server = UdpSocket::bind(nobody).unwrap();
+            let server = UdpSocket::bind(closed).unwrap();
             socket.send(b"question").await.unwrap();
             let (count, from) = server.recv_from(&mut buffer).await.unwrap();
             assert_eq!((&buffer[..count], from), (&b"question"[..], socket.local_addr().unwrap()));
@@ -65,11 +65,11 @@ fn p88_empty_datagrams_are_data_and_long_ones_are_truncated() {
             }
             (lengths, buffer)
         });
-        settle(&mut el);
+        tick_until_idle(&mut el);
         for datagram in [&b""[..], b"too long", b""] {
             el.run_until_complete(client.send_to(datagram, address)).unwrap().unwrap();
         }
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let received = el.run_until_complete(receiving).unwrap().unwrap();
         assert_eq!(received, (vec![0, 4, 0], *b"too "));
     });
@@ -107,10 +107,10 @@ fn p88_unix_datagrams_wait_for_room() {
                 connected.send(&number.to_ne_bytes()).await.unwrap();
             }
         });
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(!connected.is_finished());
         let loose = el.spawn(async move { loose.send_to(b"last", to).await.unwrap() });
-        settle_for_now(&mut el);
+        run_due_ticks(&mut el);
         assert!(!loose.is_finished());
         let receiving = el.spawn(async move {
             let (mut numbers, mut buffer) = (0, [0; 8]);
@@ -129,7 +129,7 @@ fn p88_unix_datagrams_wait_for_room() {
 }
 
 /// Runs the ticks that are due at once. A retry timer is always armed, so the loop is never idle.
-fn settle_for_now<S>(el: &mut EventLoop<S>) {
+fn run_due_ticks<S>(el: &mut EventLoop<S>) {
     for _ in 0..20 {
         crate::support::ticks::tick(el);
     }

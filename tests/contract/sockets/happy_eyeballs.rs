@@ -17,7 +17,7 @@ use crate::support::{on_every_selector, simulated};
 const STAGGER: Duration = Duration::from_millis(250);
 const LONG: Duration = Duration::from_secs(3600);
 
-fn somebody() -> (TcpListener, SocketAddr) {
+fn open_listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
@@ -40,7 +40,7 @@ fn connect(
 #[test]
 fn s5_a_failure_starts_the_next_attempt_at_once() {
     on_every_selector(|kind| {
-        let (_listener, good) = somebody();
+        let (_listener, good) = open_listener();
         let addresses = [closed_address(), closed_address(), good, closed_address()];
         let (connected, took) = connect(kind, &addresses, LONG);
         assert_eq!((connected.unwrap(), took), (good, Duration::ZERO));
@@ -55,7 +55,7 @@ fn s5_a_silent_address_delays_the_next_attempt() {
             else {
                 return;
             };
-            let (_listener, good) = somebody();
+            let (_listener, good) = open_listener();
             let before = census();
             let addresses = [silent.address, also_silent.address, good];
             let (connected, took) = connect(kind, &addresses, LONG);
@@ -70,7 +70,7 @@ fn s5_a_silent_address_delays_the_next_attempt() {
 fn s5_a_failure_during_another_attempt_starts_the_next_at_once() {
     on_every_selector(|kind| {
         let Some(silent) = SilentAddress::new() else { return };
-        let (_listener, good) = somebody();
+        let (_listener, good) = open_listener();
         let addresses = [silent.address, closed_address(), closed_address(), good];
         let (connected, took) = connect(kind, &addresses, LONG);
         assert_eq!((connected.unwrap(), took), (good, STAGGER));
@@ -84,9 +84,9 @@ fn s5_the_error_lists_all_failures() {
         let (failed, took) = connect(kind, &addresses, LONG);
         let failed = failed.unwrap_err();
         assert_eq!((failed.kind(), took), (ErrorKind::ConnectionRefused, Duration::ZERO));
-        let told = failed.chain();
+        let message = failed.chain();
         for address in addresses {
-            assert!(told.contains(&format!("{address}: Connection refused")), "{told}");
+            assert!(message.contains(&format!("{address}: Connection refused")), "{message}");
         }
         let (none, _) = connect(kind, &[], LONG);
         assert_eq!(none.unwrap_err().kind(), ErrorKind::InvalidInput);
@@ -116,7 +116,7 @@ fn s5_the_limit_covers_all_attempts() {
 #[test]
 fn s5_a_host_is_looked_up_and_connected() {
     on_every_selector(|kind| {
-        let (_listener, good) = somebody();
+        let (_listener, good) = open_listener();
         let mut el = EventLoop::builder().selector(kind).build().unwrap();
         el.run_until_complete(async {
             let port = good.port();

@@ -242,9 +242,9 @@ fn p115_a_lookup_is_abandoned_at_once() {
     drop(lookups);
     assert_eq!((executor.running(), executor.waiting()), (1, 0));
 
-    let told = host.lookup(&executor).unwrap();
+    let pending = host.lookup(&executor).unwrap();
     executor.close(Duration::ZERO).unwrap_err();
-    let text = told.wait().unwrap_err().to_string();
+    let text = pending.wait().unwrap_err().to_string();
     assert!(text.starts_with("job \"lookup of localhost:80\" submitted at "), "{text}");
     assert!(text.contains(file!()), "{text}");
 }

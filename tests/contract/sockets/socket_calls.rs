@@ -102,9 +102,9 @@ fn s1_a_stream_has_poll_functions() {
                 let slices = [IoSlice::new(b"3"), IoSlice::new(b"45")];
                 let count = poll_fn(|cx| socket.poll_write_vectored(cx, &slices)).await.unwrap();
                 assert_eq!(count, 3);
-                let mut heard = [0; 5];
-                peer.read_exact(&mut heard).unwrap();
-                assert_eq!(&heard, b"12345");
+                let mut received = [0; 5];
+                peer.read_exact(&mut received).unwrap();
+                assert_eq!(&received, b"12345");
             }
         })
     });
@@ -125,8 +125,8 @@ fn s1_halves_have_the_options_of_the_stream() {
             let times =
                 KeepaliveTimes { idle: Some(Duration::from_millis(500)), ..Default::default() };
             if reader.set_keepalive_times(&times).is_ok() {
-                let told = writer.keepalive_times().unwrap();
-                assert_eq!(told.idle, Some(Duration::from_secs(1)), "rounded up");
+                let times_set = writer.keepalive_times().unwrap();
+                assert_eq!(times_set.idle, Some(Duration::from_secs(1)), "rounded up");
             }
             if reader.set_user_timeout(Some(Duration::from_secs(3))).is_ok() {
                 assert_eq!(writer.user_timeout().unwrap(), Some(Duration::from_secs(3)));

@@ -16,7 +16,7 @@ use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, Result, SelectorKind, Task, spawn, timeout};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, send, sendmsg};
 
-use crate::support::descriptors::{Full, census, tcp_pair};
+use crate::support::descriptors::{FdLimit, census, tcp_pair};
 use crate::support::network::{SilentAddress, SocketFile, closed_address, full_unix_backlog_error};
 use crate::support::process::alone;
 use crate::support::selector::counted;
@@ -26,7 +26,7 @@ use crate::support::{loopback, on_every_selector, simulated};
 const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(3600);
 
-fn settle<S>(el: &mut EventLoop<S>) {
+fn tick_until_idle<S>(el: &mut EventLoop<S>) {
     el.run_until_stalled().unwrap();
 }
 
@@ -72,11 +72,11 @@ fn s1_a_server_of_tasks_answers_all_its_clients() {
                     spawn(async move {
                         let conn = TcpStream::connect(address).await?;
                         for round in 0..20 {
-                            let said = [client, round, 42];
-                            conn.write_all(&said).await?;
-                            let mut heard = [0; 3];
-                            conn.read_exact(&mut heard).await?;
-                            assert_eq!(said, heard);
+                            let sent = [client, round, 42];
+                            conn.write_all(&sent).await?;
+                            let mut received = [0; 3];
+                            conn.read_exact(&mut received).await?;
+                            assert_eq!(sent, received);
                         }
                         Ok::<_, Error>(())
                     })
@@ -98,9 +98,9 @@ fn q10_a_steady_echo_changes_no_registration() {
         let (selector, calls) = counted(kind);
         let mut el = EventLoop::builder().selector(selector).build().unwrap();
         let (_serving, address) = server(&el);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let mut clients = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let mut round = |el: &mut EventLoop| {
             for client in &mut clients {
                 client.write_all(b"ping").unwrap();
@@ -141,12 +141,12 @@ fn q10_a_short_read_needs_no_further_read() {
                 assert_eq!(conn.read(&mut buffer).await.unwrap(), 0);
             }
         });
-        settle(&mut el);
+        tick_until_idle(&mut el);
         peer.write_all(b"four").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         peer.write_all(b"eight...four").unwrap();
         peer.shutdown(std::net::Shutdown::Write).unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(task.is_finished());
         el.run_until_complete(task).unwrap().unwrap();
     });
@@ -158,12 +158,12 @@ async fn is_pending(future: impl Future) -> bool {
 }
 
 /// Bytes that a task has read so far.
-type Heard = Rc<RefCell<Vec<u8>>>;
+type Received = Rc<RefCell<Vec<u8>>>;
 
 /// Spawns a task that reads until the end.
-fn listening<S>(el: &EventLoop<S>, read: impl AsyncFn(&mut [u8]) -> usize + 'static) -> Heard {
-    let heard = Heard::default();
-    let inside = heard.clone();
+fn listening<S>(el: &EventLoop<S>, read: impl AsyncFn(&mut [u8]) -> usize + 'static) -> Received {
+    let received = Received::default();
+    let inside = received.clone();
     el.spawn(async move {
         let mut buffer = [0; 64];
         loop {
@@ -174,7 +174,7 @@ fn listening<S>(el: &EventLoop<S>, read: impl AsyncFn(&mut [u8]) -> usize + 'sta
         }
     })
     .detach();
-    heard
+    received
 }
 
 /// A read that stops short at urgent data has not read everything.
@@ -183,14 +183,14 @@ fn s1_urgent_data_hides_no_bytes() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (conn, mut peer) = stream();
-        let heard = listening(&el, async move |buffer| conn.read(buffer).await.unwrap());
-        settle(&mut el);
+        let received = listening(&el, async move |buffer| conn.read(buffer).await.unwrap());
+        tick_until_idle(&mut el);
         for round in 1..=3 {
             peer.write_all(b"ab").unwrap();
             send(&peer, b"!", SendFlags::OOB).unwrap();
             peer.write_all(b"cd").unwrap();
-            settle(&mut el);
-            assert_eq!(*heard.borrow(), b"abcd".repeat(round));
+            tick_until_idle(&mut el);
+            assert_eq!(*received.borrow(), b"abcd".repeat(round));
         }
     });
 }
@@ -202,8 +202,8 @@ fn s1_passed_descriptors_hide_no_bytes() {
         let (mut el, _) = simulated(kind, ());
         let (conn, peer) = UnixStream::pair().unwrap();
         let peer = peer.into_socket();
-        let heard = listening(&el, async move |buffer| conn.read(buffer).await.unwrap());
-        settle(&mut el);
+        let received = listening(&el, async move |buffer| conn.read(buffer).await.unwrap());
+        tick_until_idle(&mut el);
         for round in 1..=3 {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
             let mut passed = SendAncillaryBuffer::new(&mut space);
@@ -212,8 +212,8 @@ fn s1_passed_descriptors_hide_no_bytes() {
             let bytes = [IoSlice::new(b"ab")];
             sendmsg(&peer, &bytes, &mut passed, SendFlags::empty()).unwrap();
             (&peer).write_all(b"cd").unwrap();
-            settle(&mut el);
-            assert_eq!(*heard.borrow(), b"abcd".repeat(round));
+            tick_until_idle(&mut el);
+            assert_eq!(*received.borrow(), b"abcd".repeat(round));
         }
     });
 }
@@ -230,14 +230,14 @@ fn s1_halves_are_closed_one_by_one() {
             all
         });
         let writing = el.spawn(async move { writer.write_all(b"all we have").await.unwrap() });
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(writing.is_finished());
-        let mut heard = Vec::new();
-        peer.read_to_end(&mut heard).unwrap(); // The end arrives because the writer was dropped.
-        assert_eq!(heard, b"all we have");
+        let mut received = Vec::new();
+        peer.read_to_end(&mut received).unwrap(); // The end arrives because the writer was dropped.
+        assert_eq!(received, b"all we have");
         peer.write_all(b"and an answer").unwrap();
         crate::support::descriptors::hang_up(peer);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(el.run_until_complete(reading).unwrap().unwrap(), b"and an answer");
     });
 }
@@ -279,9 +279,9 @@ fn s1_sockets_convert_from_std_and_to_transports() {
             conn.read_exact(&mut [0; 3]).await.unwrap();
             conn
         });
-        settle(&mut el);
+        tick_until_idle(&mut el);
         peer.write_all(b"abc").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let conn = el.run_until_complete(task).unwrap().unwrap();
         let socket = conn.into_socket();
         assert!(
@@ -294,7 +294,7 @@ fn s1_sockets_convert_from_std_and_to_transports() {
         };
         let _transport = el.attach(socket, echo).unwrap();
         peer.write_all(b"def").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         peer.read_exact(&mut [0; 3]).unwrap();
         assert_eq!(el.state(), b"def");
     });
@@ -306,15 +306,15 @@ fn s5_connecting_succeeds_fails_or_times_out() {
         on_every_selector(|kind| {
             let (mut el, clock) = simulated(kind, ());
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let (somebody, nobody) = (listener.local_addr().unwrap(), closed_address());
+            let (open, closed) = (listener.local_addr().unwrap(), closed_address());
             let Some(silent) = SilentAddress::new() else { return };
             let before = census();
             el.run_until_complete(async {
-                let stream = TcpStream::connect(somebody).await.unwrap();
-                assert_eq!(stream.peer_addr().unwrap(), somebody);
-                let refused = TcpStream::connect_timeout(nobody, LONG).await.unwrap_err();
+                let stream = TcpStream::connect(open).await.unwrap();
+                assert_eq!(stream.peer_addr().unwrap(), open);
+                let refused = TcpStream::connect_timeout(closed, LONG).await.unwrap_err();
                 assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-                assert!(refused.to_string().contains(&nobody.to_string()), "{refused}");
+                assert!(refused.to_string().contains(&closed.to_string()), "{refused}");
                 let late = TcpStream::connect_timeout(silent.address, SECOND).await.unwrap_err();
                 assert_eq!(late.kind(), ErrorKind::TimedOut);
                 assert!(late.chain().contains("the time limit of 1s expired"), "{}", late.chain());
@@ -335,17 +335,17 @@ fn s5_a_dropped_connect_future_closes_its_socket() {
             let Some(silent) = SilentAddress::new() else { return };
             let before = census();
             let connecting = el.spawn(TcpStream::connect(silent.address));
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(census().len(), before.len() + 1);
             connecting.cancel("enough");
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(census(), before);
             let (one, other) = UnixStream::pair().unwrap();
             let reading = el.spawn(async move { one.read(&mut [0; 8]).await.unwrap() });
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert!(!reading.is_finished());
             drop(other);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert!(reading.is_finished());
         });
     });
@@ -443,7 +443,7 @@ fn is_served(el: &mut EventLoop<Reports>, client: &mut std::net::TcpStream) -> b
     served
 }
 
-fn is_turned_away(client: &mut std::net::TcpStream) -> bool {
+fn is_rejected(client: &mut std::net::TcpStream) -> bool {
     client.set_nonblocking(true).unwrap();
     loopback::deliver();
     match client.read(&mut [0]) {
@@ -464,25 +464,24 @@ fn s4_at_the_fd_limit_accepting_pauses_and_goes_on() {
             assert!(is_served(&mut el, &mut inside));
             let mut waiting: Vec<_> =
                 (0..20).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
-            let full = Full::new();
-            settle_now(&mut el);
-            for rest in 1..=2 {
+            let full = FdLimit::new();
+            tick_with_clock_stopped(&mut el);
+            for pause in 1..=2 {
                 // During the pause nothing runs although clients wait, and the connected client is
                 // served.
                 assert_eq!((0..100).map(|_| tick(&mut el)).sum::<usize>(), 0);
                 assert!(is_served(&mut el, &mut inside));
                 clock.advance(Duration::from_millis(100));
-                settle_now(&mut el);
-                let turned_away =
-                    waiting.iter_mut().filter_map(|it| is_turned_away(it).then_some(()));
-                assert_eq!(turned_away.count(), 8 * rest, "after pause {rest}");
+                tick_with_clock_stopped(&mut el);
+                let rejected = waiting.iter_mut().filter_map(|it| is_rejected(it).then_some(()));
+                assert_eq!(rejected.count(), 8 * pause, "after pause {pause}");
             }
             assert_eq!(el.state().len(), 1, "{:?}", el.state());
             assert!(el.state()[0].starts_with("cannot accept a connection on fd"));
             assert!(!serving.is_finished());
             drop(full);
             clock.advance(Duration::from_millis(100));
-            settle_now(&mut el);
+            tick_with_clock_stopped(&mut el);
             for client in &mut waiting[16..] {
                 assert!(is_served(&mut el, client));
             }
@@ -491,7 +490,7 @@ fn s4_at_the_fd_limit_accepting_pauses_and_goes_on() {
 }
 
 /// Ticks until nothing runs. The clock stands still.
-fn settle_now<S>(el: &mut EventLoop<S>) {
+fn tick_with_clock_stopped<S>(el: &mut EventLoop<S>) {
     let ticks = (0..1000).take_while(|_| tick(el) > 0).count();
     assert!(ticks < 1000, "the loop spins");
 }
@@ -507,19 +506,19 @@ fn s4_several_accepting_tasks_share_a_pause() {
                 let listener = listener.clone();
                 el.spawn(async move { listener.accept().await.map(|_| ()) })
             });
-            settle_now(&mut el);
+            tick_with_clock_stopped(&mut el);
             let mut waiting: Vec<_> =
                 (0..20).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
-            let full = Full::new();
-            settle_now(&mut el);
+            let full = FdLimit::new();
+            tick_with_clock_stopped(&mut el);
             clock.advance(Duration::from_millis(100));
-            settle_now(&mut el);
-            let turned_away = waiting.iter_mut().filter_map(|it| is_turned_away(it).then_some(()));
-            assert_eq!(turned_away.count(), 8, "one pause, three tasks");
+            tick_with_clock_stopped(&mut el);
+            let rejected = waiting.iter_mut().filter_map(|it| is_rejected(it).then_some(()));
+            assert_eq!(rejected.count(), 8, "one pause, three tasks");
             assert_eq!(el.state().len(), 1, "{:?}", el.state());
             drop(full);
             clock.advance(Duration::from_millis(100));
-            settle_now(&mut el);
+            tick_with_clock_stopped(&mut el);
             assert!(accepting.iter().all(Task::is_finished));
         });
     });

@@ -9,21 +9,23 @@ use std::rc::Rc;
 use mainspring::net::Transport;
 use mainspring::{EventLoop, LoopHandle, SelectorKind};
 
-use crate::support::bytes::stretch;
+use crate::support::bytes::pattern;
 use crate::support::descriptors::{fill, pair};
 use crate::support::on_every_selector;
-use crate::support::protocol::{Moment, Recording, Told, recorded, recording, settle, tick_until};
+use crate::support::protocol::{
+    Callback, Record, Recorder, recorder, recording_loop, tick_until, tick_until_idle,
+};
 use crate::support::ticks::tick;
 
 const HIGH: usize = 64 * 1024;
 const LOW: usize = 16 * 1024;
 
 /// Returns a connection whose kernel buffer is full, so that everything written is queued.
-fn clogged(kind: SelectorKind) -> (EventLoop<Told>, Transport, UnixStream) {
-    let (mut el, _) = recorded(kind);
+fn full_connection(kind: SelectorKind) -> (EventLoop<Record>, Transport, UnixStream) {
+    let (mut el, _) = recording_loop(kind);
     let (ours, theirs) = pair();
     fill(&ours);
-    let conn = el.attach_with(ours, recording()).unwrap();
+    let conn = el.attach_with(ours, recorder()).unwrap();
     tick(&mut el);
     theirs.set_nonblocking(true).unwrap();
     (el, conn, theirs)
@@ -38,15 +40,15 @@ fn drain(peer: &mut UnixStream) -> Vec<u8> {
     }
 }
 
-fn tides(el: &EventLoop<Told>) -> Vec<Moment> {
+fn marks(el: &EventLoop<Record>) -> Vec<Callback> {
     el.state().order().split_off(1)
 }
 
 #[test]
 fn s2_a_write_beyond_the_kernel_buffer_is_queued_completely() {
     on_every_selector(|kind| {
-        let (mut el, conn, mut theirs) = clogged(kind);
-        let text = stretch(0, 5_000_000);
+        let (mut el, conn, mut theirs) = full_connection(kind);
+        let text = pattern(0, 5_000_000);
         conn.write(&text);
         assert_eq!(conn.queued(), text.len());
         let mut got = Vec::new();
@@ -63,56 +65,56 @@ fn s2_a_write_beyond_the_kernel_buffer_is_queued_completely() {
 #[test]
 fn s2_the_default_marks_are_exactly_64_and_16_kib() {
     on_every_selector(|kind| {
-        let (mut el, conn, mut theirs) = clogged(kind);
+        let (mut el, conn, mut theirs) = full_connection(kind);
         conn.write(&vec![0; HIGH]);
-        settle(&mut el);
-        assert_eq!(tides(&el), []);
+        tick_until_idle(&mut el);
+        assert_eq!(marks(&el), []);
         conn.write(b"x");
-        settle(&mut el);
-        assert_eq!(tides(&el), [Moment::Pause]);
+        tick_until_idle(&mut el);
+        assert_eq!(marks(&el), [Callback::Pause]);
         conn.write(&[0; 1000]);
-        settle(&mut el);
-        assert_eq!(tides(&el), [Moment::Pause], "pause_writing is called once");
-        while tides(&el) == [Moment::Pause] {
+        tick_until_idle(&mut el);
+        assert_eq!(marks(&el), [Callback::Pause], "pause_writing is called once");
+        while marks(&el) == [Callback::Pause] {
             assert!(conn.queued() > LOW, "{} bytes queued, but not resumed", conn.queued());
             theirs.read_exact(&mut [0; 1000]).unwrap();
             tick(&mut el);
         }
-        assert_eq!(tides(&el), [Moment::Pause, Moment::Resume]);
+        assert_eq!(marks(&el), [Callback::Pause, Callback::Resume]);
         assert!(conn.queued() <= LOW);
         conn.write(&vec![0; 4 * HIGH]);
-        settle(&mut el);
-        assert_eq!(tides(&el), [Moment::Pause, Moment::Resume, Moment::Pause]);
+        tick_until_idle(&mut el);
+        assert_eq!(marks(&el), [Callback::Pause, Callback::Resume, Callback::Pause]);
     });
 }
 
 #[test]
 fn s2_custom_marks_apply_at_once_and_may_be_zero() {
     on_every_selector(|kind| {
-        let (mut el, conn, mut theirs) = clogged(kind);
+        let (mut el, conn, mut theirs) = full_connection(kind);
         conn.write(&[0; 100]);
         conn.set_water_marks(10, 100);
-        settle(&mut el);
-        assert_eq!(tides(&el), []);
+        tick_until_idle(&mut el);
+        assert_eq!(marks(&el), []);
         conn.set_water_marks(10, 99);
-        settle(&mut el);
-        assert_eq!(tides(&el), [Moment::Pause]);
+        tick_until_idle(&mut el);
+        assert_eq!(marks(&el), [Callback::Pause]);
         conn.set_water_marks(99, 200);
-        settle(&mut el);
-        assert_eq!(tides(&el), [Moment::Pause]);
+        tick_until_idle(&mut el);
+        assert_eq!(marks(&el), [Callback::Pause]);
         conn.set_water_marks(100, 200);
-        settle(&mut el);
-        assert_eq!(tides(&el), [Moment::Pause, Moment::Resume]);
+        tick_until_idle(&mut el);
+        assert_eq!(marks(&el), [Callback::Pause, Callback::Resume]);
         conn.set_water_marks(0, 0);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         drain(&mut theirs);
-        settle(&mut el);
-        let both = [Moment::Pause, Moment::Resume];
-        assert_eq!(tides(&el), [both.clone(), both.clone()].concat());
+        tick_until_idle(&mut el);
+        let both = [Callback::Pause, Callback::Resume];
+        assert_eq!(marks(&el), [both.clone(), both.clone()].concat());
         assert_eq!(conn.queued(), 0);
         conn.write(b"taken at once");
-        settle(&mut el);
-        assert_eq!(tides(&el).len(), 4);
+        tick_until_idle(&mut el);
+        assert_eq!(marks(&el).len(), 4);
         let wrong = catch_unwind(AssertUnwindSafe(|| conn.set_water_marks(2, 1)));
         assert!(wrong.is_err());
         conn.set_water_marks(u32::MAX, u32::MAX);
@@ -124,26 +126,26 @@ fn s2_custom_marks_apply_at_once_and_may_be_zero() {
 #[test]
 fn s2_a_queue_filled_in_resume_writing_pauses_again() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = pair();
         fill(&ours);
-        let script = Recording::new(&Rc::new(()), |_, told: &mut Told, conn, moment| {
-            if *moment == Moment::Resume && told.moments.len() < 10 {
+        let script = Recorder::new(&Rc::new(()), |_, record: &mut Record, conn, callback| {
+            if *callback == Callback::Resume && record.callbacks.len() < 10 {
                 conn.unwrap().write(&[0; 1 << 20]);
             }
             Ok(())
         });
         let conn = el.attach_with(ours, script).unwrap();
         conn.write(&[0; HIGH + 1]);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         theirs.set_nonblocking(true).unwrap();
-        while tides(&el).len() < 2 {
+        while marks(&el).len() < 2 {
             theirs.read_exact(&mut [0; 1000]).unwrap();
             tick(&mut el);
         }
         assert!(conn.queued() > HIGH);
-        settle(&mut el);
-        assert_eq!(tides(&el), [Moment::Pause, Moment::Resume, Moment::Pause]);
+        tick_until_idle(&mut el);
+        assert_eq!(marks(&el), [Callback::Pause, Callback::Resume, Callback::Pause]);
         drain(&mut theirs);
     });
 }
@@ -152,14 +154,14 @@ fn s2_a_queue_filled_in_resume_writing_pauses_again() {
 #[test]
 fn s2_marks_changed_in_their_callbacks_apply_at_once() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, _theirs) = pair();
         fill(&ours);
-        let script = Recording::new(&Rc::new(()), |_, told: &mut Told, conn, moment| {
-            if told.moments.len() < 10 {
-                match moment {
-                    Moment::Pause => conn.unwrap().set_water_marks(1000, 2000),
-                    Moment::Resume => conn.unwrap().set_water_marks(10, 20),
+        let script = Recorder::new(&Rc::new(()), |_, record: &mut Record, conn, callback| {
+            if record.callbacks.len() < 10 {
+                match callback {
+                    Callback::Pause => conn.unwrap().set_water_marks(1000, 2000),
+                    Callback::Resume => conn.unwrap().set_water_marks(10, 20),
                     _ => {}
                 }
             }
@@ -168,8 +170,8 @@ fn s2_marks_changed_in_their_callbacks_apply_at_once() {
         let conn = el.attach_with(ours, script).unwrap();
         conn.set_water_marks(10, 20);
         conn.write(&[0; 1000]);
-        settle(&mut el);
-        assert!(tides(&el).len() >= 8, "{:?}", tides(&el));
+        tick_until_idle(&mut el);
+        assert!(marks(&el).len() >= 8, "{:?}", marks(&el));
         el.state().assert_in_order();
     });
 }
@@ -179,21 +181,21 @@ fn s2_marks_changed_in_their_callbacks_apply_at_once() {
 #[test]
 fn s2_by_default_a_peer_that_reads_nothing_is_not_read() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = pair();
         let conn = el.attach(ours, |_, _, conn, data| Ok(conn.write(data))).unwrap();
         theirs.set_nonblocking(true).unwrap();
         let (mut sent, mut most) = (0, 0);
         while conn.is_reading() {
             assert!(sent < 50 << 20, "reading from a peer that reads nothing never pauses");
-            let piece = stretch(sent, 4096);
+            let piece = pattern(sent, 4096);
             sent += (&theirs).write(&piece).unwrap_or(0);
             tick(&mut el);
             most = most.max(conn.queued());
         }
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(most > HIGH && most <= HIGH + 64 * 1024, "{most} bytes queued");
-        while let Ok(count) = (&theirs).write(&stretch(sent, 4096)) {
+        while let Ok(count) = (&theirs).write(&pattern(sent, 4096)) {
             sent += count;
             assert_eq!(tick(&mut el), 0, "the connection is still read");
         }
@@ -202,7 +204,7 @@ fn s2_by_default_a_peer_that_reads_nothing_is_not_read() {
             got.extend(drain(&mut theirs));
             got.len() == sent
         });
-        assert!(got == stretch(0, sent));
+        assert!(got == pattern(0, sent));
         assert!(conn.is_reading());
     });
 }
@@ -213,21 +215,21 @@ fn s2_by_default_a_peer_that_reads_nothing_is_not_read() {
 fn s2_a_pause_of_the_user_outlasts_that_of_a_long_queue() {
     on_every_selector(|kind| {
         for user_is_first in [false, true] {
-            let (mut el, _) = recorded(kind);
+            let (mut el, _) = recording_loop(kind);
             let (ours, mut theirs) = pair();
-            let note = |_: &LoopHandle<_>, told: &mut Told, conn: &Transport, data: &[u8]| {
-                told.moments.push(Moment::Data(data.to_vec()));
-                conn.write(&stretch(0, 1 << 20));
+            let note = |_: &LoopHandle<_>, record: &mut Record, conn: &Transport, data: &[u8]| {
+                record.callbacks.push(Callback::Data(data.to_vec()));
+                conn.write(&pattern(0, 1 << 20));
                 Ok(conn.pause_reading())
             };
             let conn = el.attach(ours, note).unwrap();
             theirs.write_all(b"first").unwrap();
-            settle(&mut el);
+            tick_until_idle(&mut el);
             theirs.write_all(b"second").unwrap();
             theirs.set_nonblocking(true).unwrap();
             if user_is_first {
                 conn.resume_reading();
-                settle(&mut el);
+                tick_until_idle(&mut el);
                 assert!(el.state().bytes() == b"first" && conn.queued() > HIGH);
             }
             let mut got = 0;
@@ -236,7 +238,7 @@ fn s2_a_pause_of_the_user_outlasts_that_of_a_long_queue() {
                 got >= 1 << 20
             });
             if !user_is_first {
-                settle(&mut el);
+                tick_until_idle(&mut el);
                 assert!(!conn.is_reading() && el.state().bytes() == b"first");
                 conn.resume_reading();
             }
@@ -248,35 +250,35 @@ fn s2_a_pause_of_the_user_outlasts_that_of_a_long_queue() {
 #[test]
 fn s2_paused_reading_delivers_nothing_and_loses_nothing() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = pair();
-        let conn = el.attach_with(ours, recording()).unwrap();
-        settle(&mut el);
+        let conn = el.attach_with(ours, recorder()).unwrap();
+        tick_until_idle(&mut el);
         theirs.write_all(b"while it is read, ").unwrap();
         // The pause takes effect although the event may already be in the deque.
         let paused = conn.clone();
         el.call_soon(move |_, _| paused.pause_reading());
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(!conn.is_reading());
         theirs.write_all(b"while it is not").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(el.state().bytes(), b"");
         conn.write(b"answer");
         assert_eq!(drain_exactly(&mut theirs, 6), b"answer");
         conn.resume_reading();
         conn.resume_reading();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(el.state().bytes(), b"while it is read, while it is not");
         conn.pause_reading();
         crate::support::descriptors::hang_up(theirs);
-        settle(&mut el);
-        assert_eq!(el.state().order(), [Moment::Made], "the end is held back too");
+        tick_until_idle(&mut el);
+        assert_eq!(el.state().order(), [Callback::Made], "the end is held back too");
         conn.resume_reading();
-        settle(&mut el);
-        assert_eq!(el.state().order(), [Moment::Made, Moment::Eof]);
+        tick_until_idle(&mut el);
+        assert_eq!(el.state().order(), [Callback::Made, Callback::Eof]);
         conn.resume_reading();
         assert!(!conn.is_reading());
-        settle(&mut el);
+        tick_until_idle(&mut el);
     });
 }
 

@@ -13,11 +13,11 @@ use mainspring::net::TransportStream;
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Io, SelectorKind};
 
-use crate::support::bytes::stretch;
+use crate::support::bytes::pattern;
 use crate::support::custom_stream::CountingStream;
 use crate::support::descriptors::pair;
 use crate::support::on_every_selector;
-use crate::support::protocol::{Moment, Recording, Told, recording, settle, tick_until};
+use crate::support::protocol::{Callback, Record, Recorder, recorder, tick_until, tick_until_idle};
 
 /// Reads everything from the kernel at once and returns it in pieces.
 struct Decoding {
@@ -110,9 +110,9 @@ impl TransportStream for Exact {
 
 const LENGTH: usize = 150_000;
 
-fn with_buffer(kind: SelectorKind, bytes: usize) -> EventLoop<Told> {
+fn with_buffer(kind: SelectorKind, bytes: usize) -> EventLoop<Record> {
     let builder = EventLoop::builder().selector(kind).clock(SimClock::new()).read_buffer(bytes);
-    builder.build_with(Told::default()).unwrap()
+    builder.build_with(Record::default()).unwrap()
 }
 
 /// Checks that all bytes and the end arrive, for several sizes of the read buffer, with and without
@@ -126,8 +126,8 @@ fn check_all_come<T: TransportStream + 'static>(
         let (ours, theirs) = pair();
         let paused = Rc::new(Cell::new(false));
         let is_paused = paused.clone();
-        let script = Recording::new(&Rc::new(()), move |_, _, conn, moment| {
-            if let (Some(conn), Moment::Data(_), true) = (conn, moment, pauses) {
+        let script = Recorder::new(&Rc::new(()), move |_, _, conn, callback| {
+            if let (Some(conn), Callback::Data(_), true) = (conn, callback, pauses) {
                 assert!(!is_paused.replace(true), "bytes were delivered during a pause");
                 conn.pause_reading();
             }
@@ -138,19 +138,19 @@ fn check_all_come<T: TransportStream + 'static>(
         tick_until(&mut el, |el| {
             if sent < LENGTH {
                 theirs.set_nonblocking(true).unwrap();
-                sent += theirs.write(&stretch(sent, LENGTH - sent)).unwrap_or(0);
+                sent += theirs.write(&pattern(sent, LENGTH - sent)).unwrap_or(0);
             } else {
                 let _ = theirs.shutdown(Shutdown::Write);
             }
             if paused.replace(false) {
                 conn.resume_reading();
             }
-            el.state().moments.contains(&Moment::Eof)
+            el.state().callbacks.contains(&Callback::Eof)
         });
-        assert!(el.state().bytes() == stretch(0, LENGTH));
+        assert!(el.state().bytes() == pattern(0, LENGTH));
         conn.close();
-        settle(&mut el);
-        assert_eq!(el.state().loss(), Some(None));
+        tick_until_idle(&mut el);
+        assert_eq!(el.state().lost_reason(), Some(None));
     }
 }
 
@@ -170,13 +170,13 @@ fn s1_bytes_held_before_attaching_are_delivered() {
     on_every_selector(|kind| {
         let mut el = with_buffer(kind, 1000);
         let (ours, mut theirs) = pair();
-        theirs.write_all(&stretch(0, 5000)).unwrap();
+        theirs.write_all(&pattern(0, 5000)).unwrap();
         ours.set_nonblocking(true).unwrap();
         let stream = Decoding::new(ours, usize::MAX);
         stream.fill().unwrap();
-        el.attach_with(stream, recording()).unwrap();
-        settle(&mut el);
-        assert!(el.state().bytes() == stretch(0, 5000));
+        el.attach_with(stream, recorder()).unwrap();
+        tick_until_idle(&mut el);
+        assert!(el.state().bytes() == pattern(0, 5000));
         drop(theirs);
     });
 }
@@ -187,11 +187,11 @@ fn s1_a_stream_that_holds_nothing_is_not_read_again() {
     on_every_selector(|kind| {
         let mut el = with_buffer(kind, 1000);
         let (ours, mut theirs, reads, _) = CountingStream::pair();
-        el.attach_with(ours, recording()).unwrap();
-        settle(&mut el);
+        el.attach_with(ours, recorder()).unwrap();
+        tick_until_idle(&mut el);
         for round in 1..=3 {
             theirs.write_all(b"x").unwrap();
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(reads.get(), round);
         }
     });
@@ -260,10 +260,10 @@ fn s1_bytes_held_after_a_write_are_sent() {
     on_every_selector(|kind| {
         let mut el = with_buffer(kind, 1000);
         let (ours, mut theirs) = pair();
-        let conn = el.attach_with(Encoding::new(ours), recording()).unwrap();
+        let conn = el.attach_with(Encoding::new(ours), recorder()).unwrap();
         let mut sent = 0;
         for size in [3, 100_000, 1 << 20, 5] {
-            conn.write(&stretch(sent, size));
+            conn.write(&pattern(sent, size));
             sent += size;
         }
         theirs.set_nonblocking(true).unwrap();
@@ -272,9 +272,9 @@ fn s1_bytes_held_after_a_write_are_sent() {
             let _ = theirs.read_to_end(&mut got);
             got.len() == sent
         });
-        assert!(got == stretch(0, sent));
+        assert!(got == pattern(0, sent));
         theirs.write_all(b"answered by the stream").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         got.clear();
         let _ = theirs.read_to_end(&mut got);
         assert_eq!(got, b"answered by the stream");
@@ -289,8 +289,8 @@ fn s3_close_sends_the_bytes_that_the_stream_holds() {
         for half in [false, true] {
             let mut el = with_buffer(kind, 1000);
             let (ours, mut theirs) = pair();
-            let conn = el.attach_with(Encoding::new(ours), recording()).unwrap();
-            conn.write(&stretch(0, 1 << 20));
+            let conn = el.attach_with(Encoding::new(ours), recorder()).unwrap();
+            conn.write(&pattern(0, 1 << 20));
             if half {
                 conn.shutdown_write();
             }
@@ -298,30 +298,30 @@ fn s3_close_sends_the_bytes_that_the_stream_holds() {
             theirs.set_nonblocking(true).unwrap();
             let mut got = Vec::new();
             tick_until(&mut el, |_| theirs.read_to_end(&mut got).is_ok());
-            assert!(got == [&stretch(0, 1 << 20), &b"last words"[..]].concat());
+            assert!(got == [&pattern(0, 1 << 20), &b"last words"[..]].concat());
             drop(theirs);
-            settle(&mut el);
-            assert_eq!(el.state().loss(), Some(None));
+            tick_until_idle(&mut el);
+            assert_eq!(el.state().lost_reason(), Some(None));
         }
     });
 }
 
 /// Reports that it read `.1` bytes, but writes none into the buffer.
-struct Boaster(UnixStream, usize);
+struct Overstating(UnixStream, usize);
 
-impl AsFd for Boaster {
+impl AsFd for Overstating {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-impl Read for &Boaster {
+impl Read for &Overstating {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
         Read::read(&mut &self.0, &mut [0; 8]).map(|_| self.1)
     }
 }
 
-impl Write for &Boaster {
+impl Write for &Overstating {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Write::write(&mut &self.0, bytes)
     }
@@ -341,13 +341,13 @@ fn s1_a_stream_that_overstates_its_reads_gets_no_foreign_bytes() {
             let mut el = with_buffer(kind, 1000);
             let ((ours, mut theirs), (other, mut client)) = (pair(), pair());
             el.attach(other, |_, _, _, _| Ok(())).unwrap();
-            el.attach_with(Boaster(ours, claimed), recording()).unwrap();
-            settle(&mut el);
+            el.attach_with(Overstating(ours, claimed), recorder()).unwrap();
+            tick_until_idle(&mut el);
             for _ in 0..3 {
                 client.write_all(SECRET).unwrap();
-                settle(&mut el);
+                tick_until_idle(&mut el);
                 theirs.write_all(b"x").unwrap();
-                settle(&mut el);
+                tick_until_idle(&mut el);
             }
             let bytes = el.state().bytes();
             assert_eq!((bytes.len(), bytes.iter().find(|it| **it != 0)), (3 * claimed, None));
@@ -361,12 +361,12 @@ fn s1_a_stream_that_overstates_beyond_the_buffer_ends_its_connection() {
         for claimed in [1001, usize::MAX] {
             let mut el = with_buffer(kind, 1000);
             let (ours, mut theirs) = pair();
-            el.attach_with(Boaster(ours, claimed), recording()).unwrap();
+            el.attach_with(Overstating(ours, claimed), recorder()).unwrap();
             theirs.write_all(b"x").unwrap();
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(
-                el.state().moments,
-                [Moment::Made, Moment::Lost(Some(ErrorKind::InvalidData))]
+                el.state().callbacks,
+                [Callback::Made, Callback::Lost(Some(ErrorKind::InvalidData))]
             );
         }
     });
@@ -382,13 +382,13 @@ fn s1_a_source_of_a_task_that_overstates_its_reads_gets_no_foreign_bytes() {
             let other = Io::new(other)?;
             client.write_all(SECRET)?;
             assert_eq!(&other.read_chunk().await?[..], SECRET);
-            let honest = Io::new(Boaster(ours.try_clone()?, 100))?;
+            let honest = Io::new(Overstating(ours.try_clone()?, 100))?;
             theirs.write_all(b"x")?;
             assert_eq!(honest.read_chunk().await?[..], [0; 100]);
             drop(honest);
-            let boaster = Io::new(Boaster(ours, 1001))?;
+            let overstating = Io::new(Overstating(ours, 1001))?;
             theirs.write_all(b"x")?;
-            assert_eq!(boaster.read_chunk().await.unwrap_err().kind(), ErrorKind::InvalidData);
+            assert_eq!(overstating.read_chunk().await.unwrap_err().kind(), ErrorKind::InvalidData);
             io::Result::Ok(())
         });
         done.unwrap().unwrap();

@@ -11,11 +11,13 @@ use std::time::Duration;
 use mainspring::net::{PipePair, Transport};
 use mainspring::{Error, PanicPolicy};
 
-use crate::support::bytes::stretch;
+use crate::support::bytes::pattern;
 use crate::support::descriptors::{census, pair};
 use crate::support::on_every_selector;
 use crate::support::process::alone;
-use crate::support::protocol::{Moment, Recording, Told, recorded, recording, settle, ticks};
+use crate::support::protocol::{
+    Callback, Record, Recorder, recorder, recording_loop, tick_until_idle, ticks,
+};
 use crate::support::selector::{Call, logged};
 use crate::support::ticks::tick;
 
@@ -36,10 +38,10 @@ fn read_all(peer: &mut UnixStream) -> Vec<u8> {
 #[test]
 fn s3_close_sends_the_queue_and_accepts_nothing_more() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = pair();
-        let conn = el.attach_with(ours, recording()).unwrap();
-        conn.write(&stretch(0, 1 << 20));
+        let conn = el.attach_with(ours, recorder()).unwrap();
+        conn.write(&pattern(0, 1 << 20));
         conn.close();
         let queued = conn.queued();
         assert!(queued > 0 && conn.is_closing() && !conn.is_reading());
@@ -55,31 +57,31 @@ fn s3_close_sends_the_queue_and_accepts_nothing_more() {
         while theirs.read_to_end(&mut got).is_err() {
             tick(&mut el);
         }
-        assert!(got == stretch(0, 1 << 20));
+        assert!(got == pattern(0, 1 << 20));
         crate::support::descriptors::hang_up(theirs);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(el.state().bytes(), b"");
-        assert_eq!(el.state().loss(), Some(None));
+        assert_eq!(el.state().lost_reason(), Some(None));
         // A kernel with small buffers resumes the writer before the end; otherwise the connection
         // ends while paused.
-        assert!(tides_balance(&el.state().order()) <= 1);
+        assert!(unresumed_pauses(&el.state().order()) <= 1);
     });
 }
 
 /// Returns the number of pauses that were not resumed.
-fn tides_balance(order: &[Moment]) -> usize {
-    let count = |wanted| order.iter().filter(|moment| **moment == wanted).count();
-    count(Moment::Pause) - count(Moment::Resume)
+fn unresumed_pauses(order: &[Callback]) -> usize {
+    let count = |wanted| order.iter().filter(|callback| **callback == wanted).count();
+    count(Callback::Pause) - count(Callback::Resume)
 }
 
 #[test]
 fn s3_abort_drops_the_queue() {
     on_every_selector(|kind| {
         for closed_before in [false, true] {
-            let (mut el, _) = recorded(kind);
+            let (mut el, _) = recording_loop(kind);
             let (ours, mut theirs) = pair();
-            let conn = el.attach_with(ours, recording()).unwrap();
-            conn.write(&stretch(0, 1 << 20));
+            let conn = el.attach_with(ours, recorder()).unwrap();
+            conn.write(&pattern(0, 1 << 20));
             if closed_before {
                 conn.close();
             }
@@ -87,9 +89,9 @@ fn s3_abort_drops_the_queue() {
             conn.abort();
             conn.abort();
             assert_eq!(conn.queued(), 0);
-            settle(&mut el);
-            assert!(read_all(&mut theirs) == stretch(0, taken));
-            assert_eq!(el.state().loss(), Some(None));
+            tick_until_idle(&mut el);
+            assert!(read_all(&mut theirs) == pattern(0, taken));
+            assert_eq!(el.state().lost_reason(), Some(None));
         }
     });
 }
@@ -99,17 +101,17 @@ fn s3_a_connection_closed_before_connection_made_ends_in_order() {
     on_every_selector(|kind| {
         let ways: [fn(&Transport); 2] = [Transport::close, Transport::abort];
         for end in ways {
-            let (mut el, _) = recorded(kind);
+            let (mut el, _) = recording_loop(kind);
             let (ours, mut theirs) = pair();
             theirs.write_all(b"not read any more").unwrap();
-            let conn = el.attach_with(ours, recording()).unwrap();
+            let conn = el.attach_with(ours, recorder()).unwrap();
             end(&conn);
-            settle(&mut el);
-            assert_eq!(el.state().moments[0], Moment::Made);
+            tick_until_idle(&mut el);
+            assert_eq!(el.state().callbacks[0], Callback::Made);
             // A connection that was only closed waits for the end of its peer.
             crate::support::descriptors::hang_up(theirs);
-            settle(&mut el);
-            assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)]);
+            tick_until_idle(&mut el);
+            assert_eq!(el.state().callbacks, [Callback::Made, Callback::Lost(None)]);
         }
     });
 }
@@ -118,7 +120,7 @@ fn s3_a_connection_closed_before_connection_made_ends_in_order() {
 fn s3_a_transport_kept_after_the_end_does_nothing() {
     alone("streams::closing::s3_a_transport_kept_after_the_end_does_nothing", || {
         on_every_selector(|kind| {
-            let (mut el, _) = recorded(kind);
+            let (mut el, _) = recording_loop(kind);
             let before = census();
             let ways: [fn(&Transport); 3] =
                 [Transport::close, Transport::abort, Transport::shutdown_write];
@@ -132,7 +134,7 @@ fn s3_a_transport_kept_after_the_end_does_nothing() {
                     conn
                 })
                 .collect();
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(census(), before);
             for conn in &kept {
                 conn.write(b"x");
@@ -149,7 +151,7 @@ fn s3_a_transport_kept_after_the_end_does_nothing() {
                 assert_eq!(conn.local_addr().unwrap_err().kind(), ErrorKind::NotConnected);
                 assert!(format!("{conn:?}").contains("DONE"));
             }
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert!(!el.is_alive());
             drop(el);
             kept.iter().for_each(|conn| conn.write(b"x"));
@@ -158,64 +160,64 @@ fn s3_a_transport_kept_after_the_end_does_nothing() {
 }
 
 /// Callbacks in which a script can fail.
-const MOMENTS: [fn(&Moment) -> bool; 6] = [
-    |it| *it == Moment::Made,
-    |it| matches!(it, Moment::Data(_)),
-    |it| *it == Moment::Eof,
-    |it| *it == Moment::Pause,
-    |it| *it == Moment::Resume,
-    |it| matches!(it, Moment::Lost(_)),
+const CALLBACKS: [fn(&Callback) -> bool; 6] = [
+    |it| *it == Callback::Made,
+    |it| matches!(it, Callback::Data(_)),
+    |it| *it == Callback::Eof,
+    |it| *it == Callback::Pause,
+    |it| *it == Callback::Resume,
+    |it| matches!(it, Callback::Lost(_)),
 ];
 
 /// Runs a connection through all its callbacks; `fail` returns the result of each.
-fn go_through_all_moments(
+fn run_all_callbacks(
     kind: mainspring::SelectorKind,
-    fail: impl Fn(&Moment) -> mainspring::Result<()> + 'static,
-) -> (Vec<Moment>, Vec<(u32, String)>, u32) {
-    let (mut el, _) = recorded(kind);
+    fail: impl Fn(&Callback) -> mainspring::Result<()> + 'static,
+) -> (Vec<Callback>, Vec<(u32, String)>, u32) {
+    let (mut el, _) = recording_loop(kind);
     let (ours, mut theirs) = pair();
     let alive = Rc::new(());
-    let script = Recording::new(&alive, move |_, _, conn, moment| {
-        if let (Some(conn), Moment::Data(_)) = (conn, moment) {
+    let script = Recorder::new(&alive, move |_, _, conn, callback| {
+        if let (Some(conn), Callback::Data(_)) = (conn, callback) {
             conn.write(&[0; 1 << 20]);
         }
-        if let (Some(conn), Moment::Eof) = (conn, moment) {
+        if let (Some(conn), Callback::Eof) = (conn, callback) {
             conn.close();
         }
-        fail(moment)
+        fail(callback)
     });
     let line = line!() + 1;
     let conn = el.attach_with(ours, script).unwrap();
     tick(&mut el);
     let _ = theirs.write_all(b"x");
-    settle(&mut el);
+    tick_until_idle(&mut el);
     theirs.set_nonblocking(true).unwrap();
     for _ in 0..1000 {
         let _ = theirs.read(&mut [0; 10_000]);
         tick(&mut el);
     }
     let _ = theirs.shutdown(std::net::Shutdown::Write);
-    settle(&mut el);
+    tick_until_idle(&mut el);
     el.state().assert_in_order();
-    assert!(el.state().loss().is_some());
+    assert!(el.state().lost_reason().is_some());
     assert_eq!(Rc::strong_count(&alive), 1, "the protocol was dropped");
     assert!(conn.is_closing());
-    let told = std::mem::take(el.state_mut());
-    (told.order(), told.reports, line)
+    let record = std::mem::take(el.state_mut());
+    (record.order(), record.reports, line)
 }
 
 #[test]
 fn s3_an_error_of_any_callback_ends_the_connection_and_is_reported_once() {
     on_every_selector(|kind| {
-        for (number, here) in MOMENTS.iter().enumerate() {
-            let fail = move |moment: &Moment| match here(moment) {
-                true => Err(Error::other("no luck")),
+        for (number, here) in CALLBACKS.iter().enumerate() {
+            let fail = move |callback: &Callback| match here(callback) {
+                true => Err(Error::other("on purpose")),
                 false => Ok(()),
             };
-            let (order, reports, line) = go_through_all_moments(kind, fail);
-            assert_eq!(reports, [(line, "no luck".to_owned())], "moment {number}: {order:?}");
+            let (order, reports, line) = run_all_callbacks(kind, fail);
+            assert_eq!(reports, [(line, "on purpose".to_owned())], "callback {number}: {order:?}");
             let reason = (number < 5).then_some(ErrorKind::Other);
-            assert_eq!(order.last(), Some(&Moment::Lost(reason)));
+            assert_eq!(order.last(), Some(&Callback::Lost(reason)));
         }
     });
 }
@@ -225,14 +227,14 @@ fn s3_an_error_of_any_callback_ends_the_connection_and_is_reported_once() {
 #[test]
 fn s3_after_an_error_nothing_is_sent() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = pair();
         let kept = Rc::new(std::cell::OnceCell::<Transport>::new());
         let place = kept.clone();
-        let script = Recording::new(&Rc::new(()), move |_, _, conn, _| match conn {
+        let script = Recorder::new(&Rc::new(()), move |_, _, conn, _| match conn {
             Some(conn) => {
                 conn.write(b"before");
-                Err(Error::other("no luck"))
+                Err(Error::other("on purpose"))
             }
             None => {
                 let conn = place.get().expect("a transport");
@@ -243,8 +245,8 @@ fn s3_after_an_error_nothing_is_sent() {
             }
         });
         kept.set(el.attach_with(ours, script).unwrap()).unwrap();
-        settle(&mut el);
-        assert_eq!(el.state().order(), [Moment::Made, Moment::Lost(Some(ErrorKind::Other))]);
+        tick_until_idle(&mut el);
+        assert_eq!(el.state().order(), [Callback::Made, Callback::Lost(Some(ErrorKind::Other))]);
         assert_eq!(read_all(&mut theirs), b"before");
     });
 }
@@ -252,12 +254,12 @@ fn s3_after_an_error_nothing_is_sent() {
 #[test]
 fn s3_an_error_in_connection_lost_is_reported_too() {
     on_every_selector(|kind| {
-        let fail = |moment: &Moment| match moment {
-            Moment::Eof => Err(Error::other("first")),
-            Moment::Lost(Some(_)) => Err(Error::other("second")),
+        let fail = |callback: &Callback| match callback {
+            Callback::Eof => Err(Error::other("first")),
+            Callback::Lost(Some(_)) => Err(Error::other("second")),
             _ => Ok(()),
         };
-        let (_, reports, line) = go_through_all_moments(kind, fail);
+        let (_, reports, line) = run_all_callbacks(kind, fail);
         assert_eq!(reports.len(), 2, "{reports:?}");
         assert!(reports.contains(&(line, "first".to_owned())));
         assert!(reports.contains(&(line, "second".to_owned())));
@@ -268,11 +270,11 @@ fn s3_an_error_in_connection_lost_is_reported_too() {
 fn s3_would_block_is_no_error_in_any_callback() {
     on_every_selector(|kind| {
         for retry in [ErrorKind::WouldBlock, ErrorKind::Interrupted] {
-            let fail = move |_: &Moment| Err(std::io::Error::from(retry).into());
-            let (order, reports, _) = go_through_all_moments(kind, fail);
+            let fail = move |_: &Callback| Err(std::io::Error::from(retry).into());
+            let (order, reports, _) = run_all_callbacks(kind, fail);
             assert_eq!(reports, []);
-            let all = [Moment::Made, Moment::Pause, Moment::Resume, Moment::Eof];
-            assert_eq!(order, [&all[..], &[Moment::Lost(None)]].concat());
+            let all = [Callback::Made, Callback::Pause, Callback::Resume, Callback::Eof];
+            assert_eq!(order, [&all[..], &[Callback::Lost(None)]].concat());
         }
     });
 }
@@ -282,16 +284,16 @@ fn s3_would_block_is_no_error_in_any_callback() {
 fn s3_a_panic_of_any_callback_drops_the_connection_once() {
     on_every_selector(|kind| {
         for policy in [PanicPolicy::Report, PanicPolicy::Propagate] {
-            for here in [MOMENTS[0], MOMENTS[1], MOMENTS[2], MOMENTS[5]] {
-                let (mut el, _) = recorded(kind);
+            for here in [CALLBACKS[0], CALLBACKS[1], CALLBACKS[2], CALLBACKS[5]] {
+                let (mut el, _) = recording_loop(kind);
                 el.set_panic_policy(policy);
                 let (ours, mut theirs) = pair();
                 let alive = Rc::new(());
-                let script = Recording::new(&alive, move |_, _, conn, moment| {
-                    if let (Some(conn), Moment::Eof) = (conn, moment) {
+                let script = Recorder::new(&alive, move |_, _, conn, callback| {
+                    if let (Some(conn), Callback::Eof) = (conn, callback) {
                         conn.close();
                     }
-                    assert!(!here(moment), "a panic in {moment:?}");
+                    assert!(!here(callback), "a panic in {callback:?}");
                     Ok(())
                 });
                 let conn = el.attach_with(ours, script).unwrap();
@@ -300,8 +302,12 @@ fn s3_a_panic_of_any_callback_drops_the_connection_once() {
                 let run = AssertUnwindSafe(|| ticks(&mut el, 10));
                 let panicked = catch_unwind(run).is_err();
                 assert_eq!(panicked, policy == PanicPolicy::Propagate);
-                settle(&mut el);
-                assert!(el.state().moments.last().is_some_and(here), "{:?}", el.state().moments);
+                tick_until_idle(&mut el);
+                assert!(
+                    el.state().callbacks.last().is_some_and(here),
+                    "{:?}",
+                    el.state().callbacks
+                );
                 assert_eq!(el.state().reports.len(), usize::from(!panicked));
                 assert_eq!(Rc::strong_count(&alive), 1);
                 assert!(conn.is_closing());
@@ -315,16 +321,16 @@ fn s3_a_panic_of_any_callback_drops_the_connection_once() {
 #[test]
 fn s3_dropping_the_loop_drops_protocols_without_a_callback() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
-        let told = Rc::new(std::cell::Cell::new(0));
+        let (mut el, _) = recording_loop(kind);
+        let losses = Rc::new(std::cell::Cell::new(0));
         let alive = Rc::new(());
         let mut conns = Vec::new();
         let mut peers = Vec::new();
         for way in 0..5 {
             let (ours, theirs) = pair();
-            let lost = told.clone();
-            let script = Recording::new(&alive, move |_, _, _, moment| {
-                lost.set(lost.get() + u32::from(matches!(moment, Moment::Lost(_))));
+            let lost = losses.clone();
+            let script = Recorder::new(&alive, move |_, _, _, callback| {
+                lost.set(lost.get() + u32::from(matches!(callback, Callback::Lost(_))));
                 Ok(())
             });
             conns.push(el.attach_with(ours, script).unwrap());
@@ -338,7 +344,7 @@ fn s3_dropping_the_loop_drops_protocols_without_a_callback() {
         conns[2].close();
         conns[3].abort();
         drop(el);
-        assert_eq!((told.get(), Rc::strong_count(&alive)), (0, 1));
+        assert_eq!((losses.get(), Rc::strong_count(&alive)), (0, 1));
         for (conn, mut theirs) in conns.iter().zip(peers) {
             assert!(conn.is_closing());
             read_all(&mut theirs);
@@ -352,12 +358,12 @@ fn s3_dropping_the_loop_drops_protocols_without_a_callback() {
 fn s3_a_stream_is_deregistered_before_it_is_closed() {
     on_every_selector(|kind| {
         for abort in [true, false] {
-            let (mut el, log) = logged(kind, Told::default());
+            let (mut el, log) = logged(kind, Record::default());
             let ((us, _to_us), (_from_us, writer)) = (io::pipe().unwrap(), io::pipe().unwrap());
             let (reading, writing) = (us.as_raw_fd(), writer.as_raw_fd());
-            let conn = el.attach_with(PipePair::new(us, writer), recording()).unwrap();
+            let conn = el.attach_with(PipePair::new(us, writer), recorder()).unwrap();
             conn.write(&[0; 1 << 20]);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             log.take();
             if abort {
                 conn.abort();

@@ -11,30 +11,30 @@ use std::rc::Rc;
 use mainspring::net::{Transport, TransportStream};
 use rustix::io::Errno;
 
-use crate::support::bytes::{Dice, stretch};
-use crate::support::custom_stream::{Mirror, Trick};
+use crate::support::bytes::{RandomNumbers, pattern};
+use crate::support::custom_stream::{Action, ReentrantStream};
 use crate::support::descriptors::pair;
 use crate::support::on_every_selector;
-use crate::support::protocol::{Moment, recorded, recording, settle, tick_until};
+use crate::support::protocol::{Callback, recorder, recording_loop, tick_until, tick_until_idle};
 use crate::support::ticks::tick;
 
 /// Moves one byte at a time, and at random returns `WouldBlock` or `Interrupted`.
-struct Fickle {
+struct OneByteStream {
     stream: UnixStream,
-    dice: RefCell<Dice>,
+    random: RefCell<RandomNumbers>,
     /// Number of written bytes after which it fails, and the error.
     failure: Option<(usize, Errno)>,
     written: Cell<usize>,
 }
 
-impl Fickle {
-    fn new(stream: UnixStream, failure: Option<(usize, Errno)>) -> Fickle {
-        let dice = RefCell::new(Dice::new(96));
-        Fickle { stream, dice, failure, written: Cell::new(0) }
+impl OneByteStream {
+    fn new(stream: UnixStream, failure: Option<(usize, Errno)>) -> OneByteStream {
+        let random = RefCell::new(RandomNumbers::new(96));
+        OneByteStream { stream, random, failure, written: Cell::new(0) }
     }
 
-    fn mood(&self) -> io::Result<()> {
-        match self.dice.borrow_mut().below(4) {
+    fn random_error(&self) -> io::Result<()> {
+        match self.random.borrow_mut().below(4) {
             0 => Err(ErrorKind::WouldBlock.into()),
             1 => Err(ErrorKind::Interrupted.into()),
             _ => Ok(()),
@@ -42,22 +42,22 @@ impl Fickle {
     }
 }
 
-impl AsFd for Fickle {
+impl AsFd for OneByteStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
 }
 
-impl Read for &Fickle {
+impl Read for &OneByteStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.mood()?;
+        self.random_error()?;
         Read::read(&mut &self.stream, &mut buffer[..1])
     }
 }
 
-impl Write for &Fickle {
+impl Write for &OneByteStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.mood()?;
+        self.random_error()?;
         match self.failure {
             Some((after, errno)) if self.written.get() >= after => Err(errno.into()),
             _ => {
@@ -76,13 +76,13 @@ impl Write for &Fickle {
 #[test]
 fn s1_a_stream_that_moves_a_byte_at_a_time_loses_none() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = pair();
-        let conn = el.attach_with(Fickle::new(ours, None), recording()).unwrap();
+        let conn = el.attach_with(OneByteStream::new(ours, None), recorder()).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let (mut dice, mut sent, mut got) = (Dice::new(1), 0, Vec::new());
+        let (mut random, mut sent, mut got) = (RandomNumbers::new(1), 0, Vec::new());
         while sent < 5000 {
-            let piece = stretch(sent, dice.below(100));
+            let piece = pattern(sent, random.below(100));
             let (a, b) = piece.split_at(piece.len() / 3);
             conn.write_vectored(&[a, b].map(IoSlice::new));
             theirs.write_all(&piece).unwrap();
@@ -93,9 +93,9 @@ fn s1_a_stream_that_moves_a_byte_at_a_time_loses_none() {
         conn.shutdown_write();
         theirs.shutdown(std::net::Shutdown::Write).unwrap();
         tick_until(&mut el, |_| theirs.read_to_end(&mut got).is_ok());
-        tick_until(&mut el, |el| el.state().moments.contains(&Moment::Eof));
-        assert!(got == stretch(0, sent));
-        assert!(el.state().bytes() == stretch(0, sent));
+        tick_until(&mut el, |el| el.state().callbacks.contains(&Callback::Eof));
+        assert!(got == pattern(0, sent));
+        assert!(el.state().bytes() == pattern(0, sent));
     });
 }
 
@@ -109,18 +109,18 @@ fn p96_an_error_of_the_stream_ends_the_connection_without_spinning() {
             (Errno::NOMEM, ErrorKind::OutOfMemory),
             (Errno::IO, io::Error::from(Errno::IO).kind()),
         ] {
-            let (mut el, _) = recorded(kind);
+            let (mut el, _) = recording_loop(kind);
             let (ours, mut theirs) = pair();
             let fd = ours.as_raw_fd();
-            let ours = Fickle::new(ours, Some((50, errno)));
-            let (line, conn) = (line!(), el.attach_with(ours, recording()).unwrap());
-            conn.write(&stretch(0, 1000));
-            tick_until(&mut el, |el| el.state().loss().is_some());
-            assert_eq!(el.state().loss(), Some(Some(kind_of_error)));
-            settle(&mut el);
+            let ours = OneByteStream::new(ours, Some((50, errno)));
+            let (line, conn) = (line!(), el.attach_with(ours, recorder()).unwrap());
+            conn.write(&pattern(0, 1000));
+            tick_until(&mut el, |el| el.state().lost_reason().is_some());
+            assert_eq!(el.state().lost_reason(), Some(Some(kind_of_error)));
+            tick_until_idle(&mut el);
             let mut got = Vec::new();
             theirs.read_to_end(&mut got).unwrap();
-            assert_eq!(got, stretch(0, 50));
+            assert_eq!(got, pattern(0, 50));
             // These are not network errors, so they are reported as well.
             assert_eq!(el.state().reports, [(line, format!("cannot write to fd {fd}"))]);
         }
@@ -133,23 +133,23 @@ fn p96_an_error_of_the_stream_ends_the_connection_without_spinning() {
 fn s1_a_stream_that_writes_during_a_write_keeps_the_order() {
     on_every_selector(|kind| {
         for vectored in [false, true] {
-            let (mut el, _) = recorded(kind);
+            let (mut el, _) = recording_loop(kind);
             let (ours, mut theirs) = pair();
-            let trick: Trick = Rc::new(|conn| {
+            let action: Action = Rc::new(|conn| {
                 conn.write(b" inner");
                 conn.write_vectored(&[IoSlice::new(b" and"), IoSlice::new(b" more")]);
             });
-            let (stream, place) = Mirror::new(ours, None, Some(trick));
-            let conn = el.attach_with(stream, recording()).unwrap();
+            let (stream, place) = ReentrantStream::new(ours, None, Some(action));
+            let conn = el.attach_with(stream, recorder()).unwrap();
             *place.borrow_mut() = Some(conn.clone());
             match vectored {
                 false => conn.write(b"outer text"),
                 true => conn.write_vectored(&[IoSlice::new(b"outer"), IoSlice::new(b" text")]),
             }
             conn.write(b" last");
-            settle(&mut el);
+            tick_until_idle(&mut el);
             conn.close();
-            settle(&mut el);
+            tick_until_idle(&mut el);
             let mut got = String::new();
             theirs.read_to_string(&mut got).unwrap();
             assert_eq!(got, "outer text inner and more last");
@@ -161,12 +161,12 @@ fn s1_a_stream_that_writes_during_a_write_keeps_the_order() {
 #[test]
 fn s1_a_stream_that_writes_during_a_flush_of_the_queue_keeps_the_order() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = pair();
         crate::support::descriptors::fill(&ours);
-        let trick: Trick = Rc::new(|conn| conn.write(b", inner"));
-        let (stream, place) = Mirror::new(ours, None, Some(trick));
-        let conn = el.attach_with(stream, recording()).unwrap();
+        let action: Action = Rc::new(|conn| conn.write(b", inner"));
+        let (stream, place) = ReentrantStream::new(ours, None, Some(action));
+        let conn = el.attach_with(stream, recorder()).unwrap();
         conn.write(b"outer text");
         let mut junk = vec![0; 1 << 20];
         let count = theirs.read(&mut junk).unwrap();
@@ -177,9 +177,9 @@ fn s1_a_stream_that_writes_during_a_flush_of_the_queue_keeps_the_order() {
         // From now on the stream calls back in the write that comes from the queue.
         *place.borrow_mut() = Some(conn.clone());
         conn.write(b", next");
-        settle(&mut el);
+        tick_until_idle(&mut el);
         conn.close();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let mut got = String::new();
         theirs.read_to_string(&mut got).unwrap();
         assert_eq!(got, "outer text, next, inner");
@@ -190,31 +190,39 @@ fn s1_a_stream_that_writes_during_a_flush_of_the_queue_keeps_the_order() {
 #[test]
 fn s3_a_stream_that_closes_its_connection_gets_no_further_callback() {
     on_every_selector(|kind| {
-        let tricks: [fn(&Transport); 2] = [Transport::close, Transport::abort];
-        for trick in tricks {
-            let (mut el, _) = recorded(kind);
+        let actions: [fn(&Transport); 2] = [Transport::close, Transport::abort];
+        for action in actions {
+            let (mut el, _) = recording_loop(kind);
             let (ours, mut theirs) = pair();
-            let (stream, place) = Mirror::new(ours, Some(Rc::new(trick)), None);
-            let conn = el.attach_with(stream, recording()).unwrap();
+            let (stream, place) = ReentrantStream::new(ours, Some(Rc::new(action)), None);
+            let conn = el.attach_with(stream, recorder()).unwrap();
             *place.borrow_mut() = Some(conn);
             theirs.write_all(b"too late").unwrap();
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(theirs.read(&mut [0]).unwrap_or(0), 0, "the end, or a reset");
             crate::support::descriptors::hang_up(theirs);
-            settle(&mut el);
-            assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)], "while reading");
+            tick_until_idle(&mut el);
+            assert_eq!(
+                el.state().callbacks,
+                [Callback::Made, Callback::Lost(None)],
+                "while reading"
+            );
             place.take();
 
-            let (mut el, _) = recorded(kind);
+            let (mut el, _) = recording_loop(kind);
             let (ours, theirs) = pair();
-            let (stream, place) = Mirror::new(ours, None, Some(Rc::new(trick)));
-            let conn = el.attach_with(stream, recording()).unwrap();
+            let (stream, place) = ReentrantStream::new(ours, None, Some(Rc::new(action)));
+            let conn = el.attach_with(stream, recorder()).unwrap();
             *place.borrow_mut() = Some(conn.clone());
             conn.write(b"the stream takes three bytes of it");
-            settle(&mut el);
+            tick_until_idle(&mut el);
             crate::support::descriptors::hang_up(theirs);
-            settle(&mut el);
-            assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)], "while writing");
+            tick_until_idle(&mut el);
+            assert_eq!(
+                el.state().callbacks,
+                [Callback::Made, Callback::Lost(None)],
+                "while writing"
+            );
             place.take();
         }
     });
@@ -223,11 +231,11 @@ fn s3_a_stream_that_closes_its_connection_gets_no_further_callback() {
 #[test]
 fn s1_a_stream_may_query_its_transport() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = pair();
         let asked = Rc::new(Cell::new(0));
         let counter = asked.clone();
-        let trick: Trick = Rc::new(move |conn| {
+        let action: Action = Rc::new(move |conn| {
             counter.set(counter.get() + 1);
             assert!(conn.is_reading() && !conn.is_closing());
             assert_eq!(conn.peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
@@ -235,12 +243,12 @@ fn s1_a_stream_may_query_its_transport() {
             conn.resume_reading();
             conn.set_water_marks(1, 2);
         });
-        let (stream, place) = Mirror::new(ours, Some(trick.clone()), Some(trick));
-        let conn = el.attach_with(stream, recording()).unwrap();
+        let (stream, place) = ReentrantStream::new(ours, Some(action.clone()), Some(action));
+        let conn = el.attach_with(stream, recorder()).unwrap();
         *place.borrow_mut() = Some(conn.clone());
         conn.write(b"out");
         theirs.write_all(b"in").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(asked.get(), 2);
         assert_eq!(el.state().bytes(), b"in");
         place.take();
@@ -252,44 +260,45 @@ fn s1_a_stream_may_query_its_transport() {
 #[test]
 fn s3_a_stream_that_panics_in_a_write_stays_usable() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = pair();
-        let (stream, place) = Mirror::new(ours, None, Some(Rc::new(|_| panic!("in the stream"))));
-        let conn = el.attach_with(stream, recording()).unwrap();
+        let (stream, place) =
+            ReentrantStream::new(ours, None, Some(Rc::new(|_| panic!("in the stream"))));
+        let conn = el.attach_with(stream, recorder()).unwrap();
         *place.borrow_mut() = Some(conn.clone());
         assert!(catch_unwind(AssertUnwindSafe(|| conn.write(b"lost"))).is_err());
         conn.write(b"goes on");
         theirs.write_all(b"goes on").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(el.state().bytes(), b"goes on");
         conn.close();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let mut got = String::new();
         theirs.read_to_string(&mut got).unwrap();
         assert_eq!(got, "goes on");
         crate::support::descriptors::hang_up(theirs);
-        settle(&mut el);
-        assert_eq!(el.state().loss(), Some(None));
+        tick_until_idle(&mut el);
+        assert_eq!(el.state().lost_reason(), Some(None));
         place.take();
     });
 }
 
 /// Accepts this number of writes, then returns 0 without an error.
-struct Mute(UnixStream, Cell<u32>);
+struct ZeroWriteStream(UnixStream, Cell<u32>);
 
-impl AsFd for Mute {
+impl AsFd for ZeroWriteStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-impl Read for &Mute {
+impl Read for &ZeroWriteStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Read::read(&mut &self.0, buffer)
     }
 }
 
-impl Write for &Mute {
+impl Write for &ZeroWriteStream {
     fn write(&mut self, _: &[u8]) -> io::Result<usize> {
         Ok(usize::from(self.1.replace(self.1.get().saturating_sub(1)) > 0))
     }
@@ -303,13 +312,18 @@ impl Write for &Mute {
 fn s3_a_stream_that_writes_zero_bytes_ends_its_connection() {
     on_every_selector(|kind| {
         for pieces in 0..3 {
-            let (mut el, _) = recorded(kind);
+            let (mut el, _) = recording_loop(kind);
             let (ours, _theirs) = pair();
-            let conn = el.attach_with(Mute(ours, Cell::new(pieces)), recording()).unwrap();
+            let conn =
+                el.attach_with(ZeroWriteStream(ours, Cell::new(pieces)), recorder()).unwrap();
             conn.write(b"");
             conn.write_vectored(&[b"".as_slice(), b"text"].map(IoSlice::new));
-            settle(&mut el);
-            assert_eq!(el.state().loss(), Some(Some(ErrorKind::WriteZero)), "after {pieces}");
+            tick_until_idle(&mut el);
+            assert_eq!(
+                el.state().lost_reason(),
+                Some(Some(ErrorKind::WriteZero)),
+                "after {pieces}"
+            );
         }
     });
 }

@@ -13,10 +13,11 @@ use mainspring::{EventLoop, SelectorKind};
 use mainspring_sys::socket;
 use rustix::event::PollFlags;
 
-use crate::support::bytes::{Dice, stretch};
+use crate::support::bytes::{RandomNumbers, pattern};
 use crate::support::descriptors::{fill, pair, tcp_pair, wait_for};
 use crate::support::protocol::{
-    Moment, Recording, Told, recorded, recording, settle, tick_until, write_down_reports,
+    Callback, Record, Recorder, record_reports, recorder, recording_loop, tick_until,
+    tick_until_idle,
 };
 use crate::support::selector::logged;
 use crate::support::ticks::tick;
@@ -29,12 +30,12 @@ fn check_all_before_the_end<T: TransportStream + 'static>(
     peer: impl Write + AsFd,
 ) {
     let name = std::any::type_name::<T>();
-    let text = stretch(0, 1000);
+    let text = pattern(0, 1000);
     let builder = EventLoop::builder().selector(loopback::selector(kind)).read_buffer(7);
-    let mut el = builder.build_with(Told::default()).unwrap();
+    let mut el = builder.build_with(Record::default()).unwrap();
     let fd = ours.reader().as_raw_fd();
-    let script = Recording::new(&Rc::new(()), |_, _, conn, moment| {
-        if *moment == Moment::Eof {
+    let script = Recorder::new(&Rc::new(()), |_, _, conn, callback| {
+        if *callback == Callback::Eof {
             conn.unwrap().close();
         }
         Ok(())
@@ -43,11 +44,15 @@ fn check_all_before_the_end<T: TransportStream + 'static>(
     let mut peer = peer;
     peer.write_all(&text).unwrap();
     drop(peer);
-    tick_until(&mut el, |el| el.state().loss().is_some());
+    tick_until(&mut el, |el| el.state().lost_reason().is_some());
     el.state().assert_in_order();
-    assert_eq!(el.state().order(), [Moment::Made, Moment::Eof, Moment::Lost(None)], "{name} {fd}");
+    assert_eq!(
+        el.state().order(),
+        [Callback::Made, Callback::Eof, Callback::Lost(None)],
+        "{name} {fd}"
+    );
     assert_eq!(el.state().bytes(), text, "{name}");
-    assert!(el.state().moments.len() > 1000 / 7);
+    assert!(el.state().callbacks.len() > 1000 / 7);
 }
 
 #[test]
@@ -65,25 +70,25 @@ fn s1_the_end_comes_after_the_last_byte_even_with_a_hang_up() {
 #[test]
 fn s1_sockets_of_the_loop_carry_bytes_both_ways() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = el.serve(listener, |_, _, conn, data| Ok(conn.write(data))).unwrap();
         el.connect(address, Duration::from_secs(5), |el, _, socket| {
-            let script = Recording::new(&Rc::new(()), |_, told: &mut Told, conn, moment| {
-                match (conn, moment) {
-                    (Some(conn), Moment::Made) => conn.write(&stretch(0, 100_000)),
-                    (Some(conn), Moment::Eof) => conn.close(),
-                    (Some(conn), _) if told.bytes().len() == 100_000 => conn.shutdown_write(),
+            let script = Recorder::new(&Rc::new(()), |_, record: &mut Record, conn, callback| {
+                match (conn, callback) {
+                    (Some(conn), Callback::Made) => conn.write(&pattern(0, 100_000)),
+                    (Some(conn), Callback::Eof) => conn.close(),
+                    (Some(conn), _) if record.bytes().len() == 100_000 => conn.shutdown_write(),
                     _ => {}
                 }
                 Ok(())
             });
             el.attach_with(socket?, script).map(drop)
         });
-        tick_until(&mut el, |el| el.state().loss() == Some(None));
+        tick_until(&mut el, |el| el.state().lost_reason() == Some(None));
         el.state().assert_in_order();
-        assert!(el.state().bytes() == stretch(0, 100_000));
+        assert!(el.state().bytes() == pattern(0, 100_000));
         tick_until(&mut el, |_| server.connections() == 0);
     });
 }
@@ -93,31 +98,34 @@ fn check_half_close<T>(kind: SelectorKind, ours: T, mut peer: T, half: fn(&T))
 where
     T: TransportStream + Read + 'static,
 {
-    let (mut el, log) = logged(kind, Told::default());
-    write_down_reports(&el);
-    let conn = el.attach_with(ours, recording()).unwrap();
+    let (mut el, log) = logged(kind, Record::default());
+    record_reports(&el);
+    let conn = el.attach_with(ours, recorder()).unwrap();
     half(&peer);
-    tick_until(&mut el, |el| el.state().moments.contains(&Moment::Eof));
+    tick_until(&mut el, |el| el.state().callbacks.contains(&Callback::Eof));
     log.take();
     let mut buffer = [0; 1000];
     for round in 0..100 {
-        conn.write(&stretch(round * 1000, 1000));
+        conn.write(&pattern(round * 1000, 1000));
         peer.read_exact(&mut buffer).unwrap();
-        assert!(buffer[..] == stretch(round * 1000, 1000)[..]);
+        assert!(buffer[..] == pattern(round * 1000, 1000)[..]);
         assert_eq!(tick(&mut el), 0, "round {round} had something to run");
     }
     assert_eq!(log.take(), [], "changes of registrations");
-    assert_eq!(el.state().order(), [Moment::Made, Moment::Eof]);
+    assert_eq!(el.state().order(), [Callback::Made, Callback::Eof]);
     conn.write(b"never read");
     drop(peer);
     for _ in 0..100 {
-        conn.write(b"to nobody");
+        conn.write(b"unread");
         tick(&mut el);
     }
-    let loss = el.state().loss().flatten();
-    assert!(matches!(loss, Some(ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)), "{loss:?}");
+    let lost_reason = el.state().lost_reason().flatten();
+    assert!(
+        matches!(lost_reason, Some(ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)),
+        "{lost_reason:?}"
+    );
     assert_eq!(el.state().reports, []);
-    settle(&mut el);
+    tick_until_idle(&mut el);
 }
 
 #[test]
@@ -133,10 +141,10 @@ fn s1_after_the_peers_half_close_writing_goes_on() {
 #[test]
 fn s1_after_our_half_close_reading_goes_on() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = pair();
         fill(&ours);
-        let conn = el.attach_with(ours, recording()).unwrap();
+        let conn = el.attach_with(ours, recorder()).unwrap();
         conn.write(b"the last");
         conn.shutdown_write();
         conn.shutdown_write();
@@ -148,16 +156,16 @@ fn s1_after_our_half_close_reading_goes_on() {
         theirs.set_nonblocking(true).unwrap();
         let mut got = Vec::new();
         assert_eq!(theirs.read_to_end(&mut got).unwrap_err().kind(), ErrorKind::WouldBlock);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         theirs.read_to_end(&mut got).unwrap();
         assert!(got.ends_with(b"the last"));
-        theirs.write_all(b"still heard").unwrap();
-        settle(&mut el);
-        assert_eq!(el.state().bytes(), b"still heard");
+        theirs.write_all(b"still received").unwrap();
+        tick_until_idle(&mut el);
+        assert_eq!(el.state().bytes(), b"still received");
         assert!(!conn.is_closing());
         crate::support::descriptors::hang_up(theirs);
-        settle(&mut el);
-        assert_eq!(el.state().order(), [Moment::Made, Moment::Eof, Moment::Lost(None)]);
+        tick_until_idle(&mut el);
+        assert_eq!(el.state().order(), [Callback::Made, Callback::Eof, Callback::Lost(None)]);
         el.run().unwrap();
     });
 }
@@ -168,23 +176,23 @@ fn s1_after_our_half_close_reading_goes_on() {
 fn s3_a_connection_ends_when_both_directions_have_ended() {
     on_every_selector(|kind| {
         for queued in [0, 1 << 20] {
-            let (mut el, _) = recorded(kind);
+            let (mut el, _) = recording_loop(kind);
             let (ours, mut theirs) = pair();
-            let conn = el.attach_with(ours, recording()).unwrap();
+            let conn = el.attach_with(ours, recorder()).unwrap();
             theirs.shutdown(Shutdown::Write).unwrap();
-            settle(&mut el);
-            conn.write(&stretch(0, queued));
+            tick_until_idle(&mut el);
+            conn.write(&pattern(0, queued));
             conn.shutdown_write();
-            settle(&mut el);
-            assert_eq!(el.state().loss().is_some(), queued == 0);
+            tick_until_idle(&mut el);
+            assert_eq!(el.state().lost_reason().is_some(), queued == 0);
             theirs.set_nonblocking(true).unwrap();
             let mut got = Vec::new();
             while theirs.read_to_end(&mut got).is_err() {
                 tick(&mut el);
             }
-            assert!(got == stretch(0, queued));
-            settle(&mut el);
-            assert_eq!(el.state().loss(), Some(None));
+            assert!(got == pattern(0, queued));
+            tick_until_idle(&mut el);
+            assert_eq!(el.state().lost_reason(), Some(None));
             assert_eq!(el.state().reports, []);
             el.run().unwrap();
         }
@@ -193,26 +201,26 @@ fn s3_a_connection_ends_when_both_directions_have_ended() {
 
 /// Writes pieces of random sizes, except between `pause_writing` and `resume_writing` (P86).
 struct Sender {
-    dice: Dice,
+    random: RandomNumbers,
     sent: usize,
     total: usize,
     most_queued: usize,
 }
 
 impl Sender {
-    fn send(&mut self, told: &Told, conn: &Transport) {
-        let is_tide = |it: &&Moment| matches!(it, Moment::Pause | Moment::Resume);
-        let tide = told.moments.iter().rev().find(is_tide);
-        if tide == Some(&Moment::Pause) || self.sent == self.total {
+    fn send(&mut self, record: &Record, conn: &Transport) {
+        let is_mark = |it: &&Callback| matches!(it, Callback::Pause | Callback::Resume);
+        let last_mark = record.callbacks.iter().rev().find(is_mark);
+        if last_mark == Some(&Callback::Pause) || self.sent == self.total {
             return;
         }
-        let size = self.dice.below(40_000).min(self.total - self.sent);
-        let piece = stretch(self.sent, size);
-        match self.dice.below(2) {
+        let size = self.random.below(40_000).min(self.total - self.sent);
+        let piece = pattern(self.sent, size);
+        match self.random.below(2) {
             0 => conn.write(&piece),
             _ => {
-                let (a, rest) = piece.split_at(self.dice.below(size + 1));
-                let (b, c) = rest.split_at(self.dice.below(rest.len() + 1));
+                let (a, rest) = piece.split_at(self.random.below(size + 1));
+                let (b, c) = rest.split_at(self.random.below(rest.len() + 1));
                 conn.write_vectored(&[a, b, &[], c].map(IoSlice::new));
             }
         }
@@ -222,11 +230,11 @@ impl Sender {
 }
 
 /// Reads a random amount. Returns the total read so far.
-fn sip(dice: &mut Dice, peer: &mut impl Read, read: usize) -> usize {
-    let mut buffer = vec![0; 1 + dice.below(24_000)];
+fn read_some(random: &mut RandomNumbers, peer: &mut impl Read, read: usize) -> usize {
+    let mut buffer = vec![0; 1 + random.below(24_000)];
     match peer.read(&mut buffer) {
         Ok(count) => {
-            assert!(buffer[..count] == stretch(read, count)[..], "wrong bytes after {read}");
+            assert!(buffer[..count] == pattern(read, count)[..], "wrong bytes after {read}");
             read + count
         }
         Err(error) if error.kind() == ErrorKind::WouldBlock => read,
@@ -238,20 +246,20 @@ fn check_a_slow_reader<T>(kind: SelectorKind, total: usize, ours: T, mut peer: i
 where
     T: TransportStream + 'static,
 {
-    let (mut el, _) = recorded(kind);
-    let mut reading = Dice::new(86);
-    let conn = el.attach_with(ours, recording()).unwrap();
-    let mut sender = Sender { dice: Dice::new(68), sent: 0, total, most_queued: 0 };
+    let (mut el, _) = recording_loop(kind);
+    let mut reading = RandomNumbers::new(86);
+    let conn = el.attach_with(ours, recorder()).unwrap();
+    let mut sender = Sender { random: RandomNumbers::new(68), sent: 0, total, most_queued: 0 };
     let mut read = 0;
     while read < total {
         sender.send(el.state(), &conn);
         tick(&mut el);
-        read = sip(&mut reading, &mut peer, read);
+        read = read_some(&mut reading, &mut peer, read);
     }
-    settle(&mut el);
+    tick_until_idle(&mut el);
     el.state().assert_in_order();
-    let tides = el.state().moments.len() - 1;
-    assert!(tides >= 8 && tides % 2 == 0, "{tides} water-mark callbacks");
+    let marks = el.state().callbacks.len() - 1;
+    assert!(marks >= 8 && marks % 2 == 0, "{marks} water-mark callbacks");
     assert!(sender.most_queued <= 64 * 1024 + 40_000, "{} queued", sender.most_queued);
     assert_eq!(conn.queued(), 0);
 }
@@ -280,28 +288,28 @@ fn s1_megabytes_reach_a_slow_reader_through_a_small_buffer() {
 #[test]
 fn s1_a_pipe_without_reader_is_an_error_of_its_writer() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let ((us, mut to_us), (reader, writer)) = (io::pipe().unwrap(), io::pipe().unwrap());
-        let conn = el.attach_with(PipePair::new(us, writer), recording()).unwrap();
+        let conn = el.attach_with(PipePair::new(us, writer), recorder()).unwrap();
         conn.write(&[0; 1 << 20]);
-        settle(&mut el);
-        to_us.write_all(b"heard").unwrap();
-        settle(&mut el);
-        assert_eq!(el.state().bytes(), b"heard");
+        tick_until_idle(&mut el);
+        to_us.write_all(b"received").unwrap();
+        tick_until_idle(&mut el);
+        assert_eq!(el.state().bytes(), b"received");
         drop(reader);
-        tick_until(&mut el, |el| el.state().loss().is_some());
-        assert_eq!(el.state().loss(), Some(Some(ErrorKind::BrokenPipe)));
-        settle(&mut el);
+        tick_until(&mut el, |el| el.state().lost_reason().is_some());
+        assert_eq!(el.state().lost_reason(), Some(Some(ErrorKind::BrokenPipe)));
+        tick_until_idle(&mut el);
     });
 }
 
 #[test]
 fn s1_the_pipes_of_a_pair_end_separately() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let ((us, mut to_us), (mut reader, writer)) = (io::pipe().unwrap(), io::pipe().unwrap());
-        let conn = el.attach_with(PipePair::new(us, writer), recording()).unwrap();
-        conn.write(&stretch(0, 200_000));
+        let conn = el.attach_with(PipePair::new(us, writer), recorder()).unwrap();
+        conn.write(&pattern(0, 200_000));
         conn.shutdown_write();
         tick(&mut el);
         assert!(conn.queued() > 0);
@@ -310,13 +318,13 @@ fn s1_the_pipes_of_a_pair_end_separately() {
         while reader.read_to_end(&mut got).is_err() {
             tick(&mut el);
         }
-        assert!(got == stretch(0, 200_000));
-        to_us.write_all(b"heard").unwrap();
+        assert!(got == pattern(0, 200_000));
+        to_us.write_all(b"received").unwrap();
         drop(to_us);
-        settle(&mut el);
-        assert_eq!(el.state().bytes(), b"heard");
-        assert!(el.state().moments.contains(&Moment::Eof));
-        assert_eq!(el.state().loss(), Some(None));
+        tick_until_idle(&mut el);
+        assert_eq!(el.state().bytes(), b"received");
+        assert!(el.state().callbacks.contains(&Callback::Eof));
+        assert_eq!(el.state().lost_reason(), Some(None));
     });
 }
 
@@ -324,17 +332,17 @@ fn s1_the_pipes_of_a_pair_end_separately() {
 fn s1_a_reset_by_the_peer_is_an_error_once() {
     on_every_selector(|kind| {
         for queued in [0, 1 << 20] {
-            let (mut el, _) = recorded(kind);
+            let (mut el, _) = recording_loop(kind);
             let (ours, theirs) = tcp_pair();
-            let conn = el.attach_with(ours, recording()).unwrap();
+            let conn = el.attach_with(ours, recorder()).unwrap();
             conn.write(&vec![0; queued]);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             socket::set_linger_zero(&theirs, true).unwrap();
             drop(theirs);
-            tick_until(&mut el, |el| el.state().loss().is_some());
-            assert_eq!(el.state().loss(), Some(Some(ErrorKind::ConnectionReset)));
-            assert!(!el.state().moments.contains(&Moment::Eof));
-            settle(&mut el);
+            tick_until(&mut el, |el| el.state().lost_reason().is_some());
+            assert_eq!(el.state().lost_reason(), Some(Some(ErrorKind::ConnectionReset)));
+            assert!(!el.state().callbacks.contains(&Callback::Eof));
+            tick_until_idle(&mut el);
             assert_eq!(el.state().reports, [], "a reset is not reported");
         }
     });
@@ -344,9 +352,9 @@ fn s1_a_reset_by_the_peer_is_an_error_once() {
 #[test]
 fn s1_a_thread_and_the_loop_exchange_bytes() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = pair();
-        let conn = el.attach_with(ours, recording()).unwrap();
+        let conn = el.attach_with(ours, recorder()).unwrap();
         let thread = std::thread::spawn(move || -> io::Result<UnixStream> {
             let mut line = [0; 5];
             for _ in 0..100 {
@@ -366,8 +374,8 @@ fn s1_a_thread_and_the_loop_exchange_bytes() {
         wait_for(&theirs, PollFlags::OUT);
         conn.close();
         crate::support::descriptors::hang_up(theirs);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(el.state().bytes(), b"hello".repeat(100));
-        assert_eq!(el.state().loss(), Some(None));
+        assert_eq!(el.state().lost_reason(), Some(None));
     });
 }

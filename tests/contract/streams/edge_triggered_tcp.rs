@@ -16,10 +16,10 @@ use mainspring::{EventLoop, Interest, Readiness, SelectorKind, TriggerMode};
 use rustix::event::PollFlags;
 use rustix::net::{SendFlags, send};
 
-use crate::support::bytes::stretch;
+use crate::support::bytes::pattern;
 use crate::support::descriptors::{fill, pair, tcp_pair, wait_for};
 use crate::support::protocol::{
-    Moment, Recording, Told, recording, settle, tick_until, ticks, write_down_reports,
+    Callback, Record, Recorder, record_reports, recorder, tick_until, tick_until_idle, ticks,
 };
 use crate::support::selector::counted;
 use crate::support::selector::{Call, logged};
@@ -32,14 +32,14 @@ const BUFFER: usize = 8;
 const MUCH: usize = 100 * BUFFER;
 
 /// Returns a loop with a small read buffer.
-fn small(kind: SelectorKind) -> (EventLoop<Told>, SimClock) {
+fn small_buffer_loop(kind: SelectorKind) -> (EventLoop<Record>, SimClock) {
     let clock = SimClock::new();
     let builder = EventLoop::builder()
         .selector(loopback::selector(kind))
         .clock(clock.clone())
         .read_buffer(BUFFER);
-    let el = builder.build_with(Told::default()).unwrap();
-    write_down_reports(&el);
+    let el = builder.build_with(Record::default()).unwrap();
+    record_reports(&el);
     (el, clock)
 }
 
@@ -62,37 +62,37 @@ fn wait_for_end(socket: &impl AsFd) {
 }
 
 /// Connection with a small read buffer, a duplicate of its socket, and its peer.
-struct Bench {
-    el: EventLoop<Told>,
+struct Fixture {
+    el: EventLoop<Record>,
     clock: SimClock,
     conn: Transport,
     twin: TcpStream,
     peer: TcpStream,
 }
 
-impl Bench {
-    fn new(kind: SelectorKind) -> Bench {
-        Bench::scripted(kind, |_, _| {})
+impl Fixture {
+    fn new(kind: SelectorKind) -> Fixture {
+        Fixture::scripted(kind, |_, _| {})
     }
 
-    fn scripted(kind: SelectorKind, script: fn(&Transport, &Moment)) -> Bench {
-        let (mut el, clock) = small(kind);
+    fn scripted(kind: SelectorKind, script: fn(&Transport, &Callback)) -> Fixture {
+        let (mut el, clock) = small_buffer_loop(kind);
         let (ours, peer) = tcp_pair();
         peer.set_nodelay(true).unwrap();
         let twin = ours.try_clone().unwrap();
-        let script = Recording::new(&Rc::new(()), move |_, _, conn, moment| {
-            Ok(conn.map_or((), |conn| script(conn, moment)))
+        let script = Recorder::new(&Rc::new(()), move |_, _, conn, callback| {
+            Ok(conn.map_or((), |conn| script(conn, callback)))
         });
         let conn = el.attach_with(ours, script).unwrap();
-        settle(&mut el);
-        Bench { el, clock, conn, twin, peer }
+        tick_until_idle(&mut el);
+        Fixture { el, clock, conn, twin, peer }
     }
 
     /// Makes the peer send `count` more bytes. Returns when they have arrived.
     fn sends(&mut self, count: usize) {
         let before = rustix::io::ioctl_fionread(&self.twin).unwrap() as usize;
         let at = self.bytes().len() + before;
-        self.peer.write_all(&stretch(at, count)).unwrap();
+        self.peer.write_all(&pattern(at, count)).unwrap();
         wait_for_bytes(&self.twin, before + count);
     }
 
@@ -106,15 +106,15 @@ impl Bench {
     #[track_caller]
     fn bytes(&self) -> Vec<u8> {
         let bytes = self.el.state().bytes();
-        assert!(bytes == stretch(0, bytes.len()), "wrong bytes");
+        assert!(bytes == pattern(0, bytes.len()), "wrong bytes");
         bytes
     }
 
     #[track_caller]
-    fn settles_with(&mut self, bytes: usize, order: &[Moment]) {
-        settle(&mut self.el);
+    fn assert_idle_with(&mut self, bytes: usize, order: &[Callback]) {
+        tick_until_idle(&mut self.el);
         assert_eq!(self.bytes().len(), bytes);
-        assert_eq!(self.el.state().order(), [&[Moment::Made], order].concat());
+        assert_eq!(self.el.state().order(), [&[Callback::Made], order].concat());
     }
 }
 
@@ -122,23 +122,23 @@ impl Bench {
 #[test]
 fn s1_input_longer_than_the_buffer_comes_in_one_tick() {
     on_every_selector(|kind| {
-        let mut bench = Bench::new(kind);
+        let mut fixture = Fixture::new(kind);
         let mut sent = 0;
         for length in [1, BUFFER - 1, BUFFER, BUFFER + 1, 2 * BUFFER, 3 * BUFFER - 1] {
-            bench.sends(length);
+            fixture.sends(length);
             sent += length;
-            assert_eq!(tick(&mut bench.el), 1);
-            assert_eq!(bench.bytes().len(), sent, "{length}");
-            bench.settles_with(sent, &[]);
+            assert_eq!(tick(&mut fixture.el), 1);
+            assert_eq!(fixture.bytes().len(), sent, "{length}");
+            fixture.assert_idle_with(sent, &[]);
         }
         // Connections that are watched level-triggered behave the same.
-        let (mut el, _) = small(kind);
+        let (mut el, _) = small_buffer_loop(kind);
         let (ours, mut theirs) = pair();
-        el.attach_with(ours, recording()).unwrap();
-        settle(&mut el);
-        theirs.write_all(&stretch(0, 2 * BUFFER + 1)).unwrap();
+        el.attach_with(ours, recorder()).unwrap();
+        tick_until_idle(&mut el);
+        theirs.write_all(&pattern(0, 2 * BUFFER + 1)).unwrap();
         tick(&mut el);
-        assert_eq!(el.state().bytes(), stretch(0, 2 * BUFFER + 1));
+        assert_eq!(el.state().bytes(), pattern(0, 2 * BUFFER + 1));
     });
 }
 
@@ -146,21 +146,21 @@ fn s1_input_longer_than_the_buffer_comes_in_one_tick() {
 #[test]
 fn q5_large_input_is_read_over_several_ticks() {
     on_every_selector(|kind| {
-        let mut bench = Bench::new(kind);
-        bench.sends(MUCH);
+        let mut fixture = Fixture::new(kind);
+        fixture.sends(MUCH);
         let mut turns = 0;
-        while bench.bytes().len() < MUCH {
-            let before = bench.bytes().len();
+        while fixture.bytes().len() < MUCH {
+            let before = fixture.bytes().len();
             // Marks that the neighbour ran.
-            bench.el.call_soon(|_, told| told.moments.push(Moment::Resume));
-            tick(&mut bench.el);
-            let came = bench.bytes().len() - before;
+            fixture.el.call_soon(|_, record| record.callbacks.push(Callback::Resume));
+            tick(&mut fixture.el);
+            let came = fixture.bytes().len() - before;
             assert!((1..=MUCH / 5).contains(&came), "{came} bytes in one tick");
-            let marks = bench.el.state().order().len() - 1;
+            let marks = fixture.el.state().order().len() - 1;
             assert_eq!(marks, turns + 1, "the neighbour runs in each tick");
             turns += 1;
         }
-        settle(&mut bench.el);
+        tick_until_idle(&mut fixture.el);
     });
 }
 
@@ -168,42 +168,42 @@ fn q5_large_input_is_read_over_several_ticks() {
 #[test]
 fn q5_an_endless_sender_delays_others_by_at_most_two_ticks() {
     on_every_selector(|kind| {
-        let mut bench = Bench::new(kind);
+        let mut fixture = Fixture::new(kind);
         let (ours, mut neighbour) = tcp_pair();
         let twin = ours.try_clone().unwrap();
-        let heard = Rc::new(std::cell::Cell::new(0));
-        let ear = heard.clone();
+        let received = Rc::new(std::cell::Cell::new(0));
+        let ear = received.clone();
         let hear =
             move |_: &_, _: &mut _, _: &Transport, data: &[u8]| Ok(ear.set(ear.get() + data.len()));
-        bench.el.attach(ours, hear).unwrap();
+        fixture.el.attach(ours, hear).unwrap();
         let mut sent = 0;
         for round in 1..=50 {
-            bench.sends(MUCH / 2);
+            fixture.sends(MUCH / 2);
             sent += MUCH / 2;
             neighbour.write_all(b"x").unwrap();
             wait_for_bytes(&twin, 1);
-            ticks(&mut bench.el, 2);
-            assert_eq!(heard.get(), round);
+            ticks(&mut fixture.el, 2);
+            assert_eq!(received.get(), round);
         }
-        bench.settles_with(sent, &[]);
+        fixture.assert_idle_with(sent, &[]);
     });
 }
 
 #[test]
 fn s2_a_pause_between_two_reads_of_a_tick_applies_at_once() {
     on_every_selector(|kind| {
-        let mut bench = Bench::scripted(kind, |conn, moment| {
-            if matches!(moment, Moment::Data(_)) {
+        let mut fixture = Fixture::scripted(kind, |conn, callback| {
+            if matches!(callback, Callback::Data(_)) {
                 conn.pause_reading();
             }
         });
-        bench.sends(3 * BUFFER);
-        bench.ends();
+        fixture.sends(3 * BUFFER);
+        fixture.ends();
         for round in 1..=3 {
-            bench.settles_with(round * BUFFER, &[]);
-            bench.conn.resume_reading();
+            fixture.assert_idle_with(round * BUFFER, &[]);
+            fixture.conn.resume_reading();
         }
-        bench.settles_with(3 * BUFFER, &[Moment::Eof]);
+        fixture.assert_idle_with(3 * BUFFER, &[Callback::Eof]);
     });
 }
 
@@ -211,19 +211,19 @@ fn s2_a_pause_between_two_reads_of_a_tick_applies_at_once() {
 #[test]
 fn s2_a_pause_between_two_ticks_loses_nothing() {
     on_every_selector(|kind| {
-        let mut bench = Bench::new(kind);
-        bench.sends(MUCH);
-        tick(&mut bench.el);
-        let came = bench.bytes().len();
-        bench.conn.pause_reading();
-        bench.settles_with(came, &[]);
-        bench.sends(BUFFER);
-        bench.settles_with(came, &[]);
-        bench.conn.resume_reading();
-        bench.conn.pause_reading();
-        bench.settles_with(came, &[]);
-        bench.conn.resume_reading();
-        bench.settles_with(MUCH + BUFFER, &[]);
+        let mut fixture = Fixture::new(kind);
+        fixture.sends(MUCH);
+        tick(&mut fixture.el);
+        let came = fixture.bytes().len();
+        fixture.conn.pause_reading();
+        fixture.assert_idle_with(came, &[]);
+        fixture.sends(BUFFER);
+        fixture.assert_idle_with(came, &[]);
+        fixture.conn.resume_reading();
+        fixture.conn.pause_reading();
+        fixture.assert_idle_with(came, &[]);
+        fixture.conn.resume_reading();
+        fixture.assert_idle_with(MUCH + BUFFER, &[]);
     });
 }
 
@@ -232,30 +232,30 @@ fn s1_the_end_is_delivered_whenever_it_arrives() {
     on_every_selector(|kind| {
         for length in [0, 1, BUFFER - 1, BUFFER, BUFFER + 1, MUCH] {
             // The end arrives with the bytes, after them, or before the first is read.
-            let mut bench = Bench::new(kind);
-            bench.sends(length);
-            bench.ends();
-            bench.settles_with(length, &[Moment::Eof]);
+            let mut fixture = Fixture::new(kind);
+            fixture.sends(length);
+            fixture.ends();
+            fixture.assert_idle_with(length, &[Callback::Eof]);
 
-            let mut bench = Bench::new(kind);
-            bench.sends(length);
-            bench.settles_with(length, &[]);
-            bench.ends();
-            bench.settles_with(length, &[Moment::Eof]);
+            let mut fixture = Fixture::new(kind);
+            fixture.sends(length);
+            fixture.assert_idle_with(length, &[]);
+            fixture.ends();
+            fixture.assert_idle_with(length, &[Callback::Eof]);
 
-            let mut bench = Bench::new(kind);
-            bench.conn.pause_reading();
-            bench.sends(length);
-            settle(&mut bench.el);
-            bench.ends();
-            bench.settles_with(0, &[]);
-            bench.conn.resume_reading();
-            bench.settles_with(length, &[Moment::Eof]);
+            let mut fixture = Fixture::new(kind);
+            fixture.conn.pause_reading();
+            fixture.sends(length);
+            tick_until_idle(&mut fixture.el);
+            fixture.ends();
+            fixture.assert_idle_with(0, &[]);
+            fixture.conn.resume_reading();
+            fixture.assert_idle_with(length, &[Callback::Eof]);
 
             // A half-closed connection causes no events and can still write.
-            bench.conn.write(b"still there");
-            wait_for_bytes(&bench.peer, 11);
-            assert_eq!(tick(&mut bench.el), 0);
+            fixture.conn.write(b"still there");
+            wait_for_bytes(&fixture.peer, 11);
+            assert_eq!(tick(&mut fixture.el), 0);
         }
     });
 }
@@ -265,16 +265,16 @@ fn s1_the_end_is_delivered_whenever_it_arrives() {
 fn s1_urgent_data_delays_nothing() {
     on_every_selector(|kind| {
         for before in [0, 1, BUFFER - 1, BUFFER, BUFFER + 1, MUCH - 1] {
-            let mut bench = Bench::new(kind);
+            let mut fixture = Fixture::new(kind);
             let mut sent = 0;
             for _ in 0..3 {
-                bench.sends(before);
-                send(&bench.peer, b"!", SendFlags::OOB).unwrap();
-                wait_for(&bench.twin, PollFlags::PRI);
-                bench.peer.write_all(&stretch(sent + before, 2)).unwrap();
+                fixture.sends(before);
+                send(&fixture.peer, b"!", SendFlags::OOB).unwrap();
+                wait_for(&fixture.twin, PollFlags::PRI);
+                fixture.peer.write_all(&pattern(sent + before, 2)).unwrap();
                 sent += before + 2;
-                tick_until(&mut bench.el, |el| el.state().bytes().len() == sent);
-                bench.settles_with(sent, &[]);
+                tick_until(&mut fixture.el, |el| el.state().bytes().len() == sent);
+                fixture.assert_idle_with(sent, &[]);
             }
         }
     });
@@ -284,26 +284,26 @@ fn s1_urgent_data_delays_nothing() {
 #[test]
 fn s2_pause_writing_comes_before_the_next_read() {
     on_every_selector(|kind| {
-        let mut bench = Bench::scripted(kind, |conn, moment| match moment {
-            Moment::Data(bytes) => conn.write(bytes),
-            Moment::Pause => conn.pause_reading(),
+        let mut fixture = Fixture::scripted(kind, |conn, callback| match callback {
+            Callback::Data(bytes) => conn.write(bytes),
+            Callback::Pause => conn.pause_reading(),
             _ => {}
         });
-        bench.conn.set_water_marks(0, u32::MAX);
-        bench.conn.write(&vec![0; 10 << 20]);
+        fixture.conn.set_water_marks(0, u32::MAX);
+        fixture.conn.write(&vec![0; 10 << 20]);
         // The kernel grows its buffers for some time.
         let mut queued = usize::MAX;
         for _ in 0..100 {
-            settle(&mut bench.el);
-            if std::mem::replace(&mut queued, bench.conn.queued()) == bench.conn.queued() {
+            tick_until_idle(&mut fixture.el);
+            if std::mem::replace(&mut queued, fixture.conn.queued()) == fixture.conn.queued() {
                 break;
             }
         }
         assert!(queued > 0);
-        bench.conn.set_water_marks(0, queued as u32 + 10);
-        bench.sends(MUCH);
-        bench.settles_with(2 * BUFFER, &[Moment::Pause]);
-        assert_eq!(bench.conn.queued(), queued + 2 * BUFFER);
+        fixture.conn.set_water_marks(0, queued as u32 + 10);
+        fixture.sends(MUCH);
+        fixture.assert_idle_with(2 * BUFFER, &[Callback::Pause]);
+        assert_eq!(fixture.conn.queued(), queued + 2 * BUFFER);
     });
 }
 
@@ -312,27 +312,27 @@ fn s2_pause_writing_comes_before_the_next_read() {
 fn s3_a_close_finds_an_end_that_has_arrived() {
     on_every_selector(|kind| {
         for length in [BUFFER - 1, BUFFER, 2 * BUFFER, MUCH] {
-            let mut bench = Bench::scripted(kind, |conn, moment| {
-                if matches!(moment, Moment::Data(_)) {
+            let mut fixture = Fixture::scripted(kind, |conn, callback| {
+                if matches!(callback, Callback::Data(_)) {
                     conn.close();
                 }
             });
-            bench.sends(length);
-            bench.ends();
-            bench.el.run().unwrap();
+            fixture.sends(length);
+            fixture.ends();
+            fixture.el.run().unwrap();
             let first = length.min(BUFFER);
-            bench.settles_with(first, &[Moment::Lost(None)]);
-            assert_eq!(bench.clock.elapsed(), Duration::ZERO, "{length}");
+            fixture.assert_idle_with(first, &[Callback::Lost(None)]);
+            assert_eq!(fixture.clock.elapsed(), Duration::ZERO, "{length}");
 
             // The same for a close from outside, when a tick left input unread.
-            let mut bench = Bench::new(kind);
-            bench.sends(MUCH);
-            bench.ends();
-            tick(&mut bench.el);
-            bench.conn.close();
-            bench.el.run().unwrap();
-            assert_eq!(bench.el.state().loss(), Some(None));
-            assert_eq!(bench.clock.elapsed(), Duration::ZERO);
+            let mut fixture = Fixture::new(kind);
+            fixture.sends(MUCH);
+            fixture.ends();
+            tick(&mut fixture.el);
+            fixture.conn.close();
+            fixture.el.run().unwrap();
+            assert_eq!(fixture.el.state().lost_reason(), Some(None));
+            assert_eq!(fixture.clock.elapsed(), Duration::ZERO);
         }
     });
 }
@@ -346,23 +346,23 @@ fn s3_a_close_reads_input_that_delays_the_peers_end() {
             .selector(loopback::selector(kind))
             .clock(clock.clone())
             .read_buffer(256);
-        let mut el = builder.build_with(Told::default()).unwrap();
+        let mut el = builder.build_with(Record::default()).unwrap();
         let (ours, peer) = tcp_pair();
-        let script = Recording::new(&Rc::new(()), |_, _, conn, moment| {
-            if matches!(moment, Moment::Data(_)) {
+        let script = Recorder::new(&Rc::new(()), |_, _, conn, callback| {
+            if matches!(callback, Callback::Data(_)) {
                 conn.unwrap().close();
             }
             Ok(())
         });
         // Shutting down our side wakes the watchers of the socket, so it comes first.
         el.attach_with(ours, script).unwrap().shutdown_write();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         fill(&peer);
         peer.shutdown(Shutdown::Write).unwrap();
         let mut ran = 0;
         tick_until(&mut el, |el| {
             ran += 1;
-            el.state().loss() == Some(None)
+            el.state().lost_reason() == Some(None)
         });
         assert!(ran > 10, "{ran} ticks");
         assert_eq!((el.state().bytes().len(), clock.elapsed()), (256, Duration::ZERO));
@@ -373,18 +373,18 @@ fn s3_a_close_reads_input_that_delays_the_peers_end() {
 #[test]
 fn s3_a_close_waits_for_the_end_of_a_sender() {
     on_every_selector(|kind| {
-        let mut bench = Bench::new(kind);
-        bench.conn.close();
-        settle(&mut bench.el);
+        let mut fixture = Fixture::new(kind);
+        fixture.conn.close();
+        tick_until_idle(&mut fixture.el);
         for _ in 0..3 {
-            bench.peer.write_all(&[0; MUCH]).unwrap();
-            wait_for(&bench.twin, PollFlags::IN);
-            settle(&mut bench.el);
-            assert_eq!(bench.el.state().loss(), None);
+            fixture.peer.write_all(&[0; MUCH]).unwrap();
+            wait_for(&fixture.twin, PollFlags::IN);
+            tick_until_idle(&mut fixture.el);
+            assert_eq!(fixture.el.state().lost_reason(), None);
         }
-        drop((bench.peer, bench.twin));
-        tick_until(&mut bench.el, |el| el.state().loss() == Some(None));
-        assert_eq!(bench.clock.elapsed(), Duration::ZERO);
+        drop((fixture.peer, fixture.twin));
+        tick_until(&mut fixture.el, |el| el.state().lost_reason() == Some(None));
+        assert_eq!(fixture.clock.elapsed(), Duration::ZERO);
     });
 }
 
@@ -411,8 +411,8 @@ fn q10_a_steady_tcp_echo_costs_one_wait_and_one_callback() {
 }
 
 /// Returns the interests that the loop registers when `attach` runs.
-fn asked(kind: SelectorKind, attach: impl FnOnce(&mut EventLoop<Told>)) -> Vec<Interest> {
-    let (mut el, log) = logged(kind, Told::default());
+fn asked(kind: SelectorKind, attach: impl FnOnce(&mut EventLoop<Record>)) -> Vec<Interest> {
+    let (mut el, log) = logged(kind, Record::default());
     attach(&mut el);
     let asked = |call: Call| match call {
         Call::Register(_, interest) => Some(interest),
@@ -431,25 +431,25 @@ fn w5_edge_triggered_streams_watch_for_urgent_data() {
             true => level | Interest::PRIORITY,
             false => level,
         };
-        let tcp = asked(kind, |el| drop(el.attach_with(tcp_pair().0, recording()).unwrap()));
+        let tcp = asked(kind, |el| drop(el.attach_with(tcp_pair().0, recorder()).unwrap()));
         assert_eq!(tcp, [edge]);
-        let unix = asked(kind, |el| drop(el.attach_with(pair().0, recording()).unwrap()));
+        let unix = asked(kind, |el| drop(el.attach_with(pair().0, recorder()).unwrap()));
         assert_eq!(unix, [level]);
         // The listener, the connecting socket, the accepted socket and the connected socket.
         let sockets = asked(kind, |el| {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
-            let server = el.serve_with(listener, recording).unwrap();
+            let server = el.serve_with(listener, recorder).unwrap();
             el.connect(address, Duration::from_secs(5), |el, _, socket| {
-                el.attach_with(socket?, recording()).map(drop)
+                el.attach_with(socket?, recorder()).map(drop)
             });
-            tick_until(el, |el| server.connections() == 1 && el.state().moments.len() == 2);
+            tick_until(el, |el| server.connections() == 1 && el.state().callbacks.len() == 2);
         });
         let edges = sockets.iter().filter(|it| it.contains(Interest::PRIORITY)).count();
         assert_eq!(edges, if edge == level { 0 } else { 2 }, "{sockets:?}");
         let given_back = asked(kind, |el| {
             let socket = TaskStream::from_std(tcp_pair().0).unwrap().into_socket();
-            el.attach_with(socket, recording()).unwrap();
+            el.attach_with(socket, recorder()).unwrap();
         });
         assert_eq!(given_back, [edge]);
     });

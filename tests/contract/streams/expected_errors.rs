@@ -10,14 +10,14 @@ use mainspring::{EventLoop, Io, SelectorKind};
 
 use crate::support::descriptors::terminal;
 use crate::support::process::alone_with_fault;
-use crate::support::protocol::{Moment, Recording, recorded, tick_until};
+use crate::support::protocol::{Callback, Recorder, recording_loop, tick_until};
 use crate::support::{on_every_selector, simulated};
 
 fn ends_regularly(kind: SelectorKind, slave: File, stream: impl TransportStream + 'static) {
-    let (mut el, _) = recorded(kind);
+    let (mut el, _) = recording_loop(kind);
     let alive = Rc::new(());
-    let protocol = Recording::new(&alive, |_, _, conn, moment| {
-        if *moment == Moment::Eof {
+    let protocol = Recorder::new(&alive, |_, _, conn, callback| {
+        if *callback == Callback::Eof {
             conn.expect("the connection is open").close();
         }
         Ok(())
@@ -27,12 +27,12 @@ fn ends_regularly(kind: SelectorKind, slave: File, stream: impl TransportStream 
     tick_until(&mut el, |el| el.state().bytes().len() == 3000);
     (&slave).write_all(&[b'b'; 1000]).unwrap();
     drop(slave);
-    tick_until(&mut el, |el| el.state().loss().is_some());
-    let told = el.state();
-    assert_eq!(told.bytes().len(), 4000);
-    assert!(told.order().contains(&Moment::Eof));
-    assert_eq!(told.loss(), Some(None), "the end is not an error");
-    assert!(told.reports.is_empty(), "{:?}", told.reports);
+    tick_until(&mut el, |el| el.state().lost_reason().is_some());
+    let record = el.state();
+    assert_eq!(record.bytes().len(), 4000);
+    assert!(record.order().contains(&Callback::Eof));
+    assert_eq!(record.lost_reason(), Some(None), "the end is not an error");
+    assert!(record.reports.is_empty(), "{:?}", record.reports);
 }
 
 /// On Linux reading from the master fails with EIO when the slave is closed.

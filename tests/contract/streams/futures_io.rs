@@ -64,10 +64,10 @@ fn s1_copy_echoes_a_stream() {
                 AsyncWriteExt::write_all(&mut writer, &sent).await.unwrap();
                 writer.close().await.unwrap();
             };
-            let mut heard = Vec::new();
-            let receiving = AsyncReadExt::read_to_end(&mut reader, &mut heard);
+            let mut received = Vec::new();
+            let receiving = AsyncReadExt::read_to_end(&mut reader, &mut received);
             assert_eq!(future::join(sending, receiving).await.1.unwrap(), TOTAL);
-            assert!(heard == sent);
+            assert!(received == sent);
         })
         .unwrap();
         assert_eq!(el.run_until_complete(serving).unwrap().unwrap(), TOTAL as u64);

@@ -12,31 +12,33 @@ use mainspring::net::{Transport, TransportStream};
 use mainspring::{EventLoop, SelectorKind};
 use rustix::event::PollFlags;
 
-use crate::support::bytes::stretch;
+use crate::support::bytes::pattern;
 use crate::support::descriptors::{pair, tcp_pair, wait_for};
 use crate::support::on_every_selector;
-use crate::support::protocol::{Moment, Recording, Told, recorded, recording, settle, tick_until};
+use crate::support::protocol::{
+    Callback, Record, Recorder, recorder, recording_loop, tick_until, tick_until_idle,
+};
 use crate::support::ticks::tick;
 
 /// More bytes than one tick reads, and no multiple of the buffer size.
 const ANSWER: usize = 30_000;
 
 /// Returns a loop that needs several reads for the answer.
-fn hasty(kind: SelectorKind) -> EventLoop<Told> {
+fn small_buffer_loop(kind: SelectorKind) -> EventLoop<Record> {
     let builder = EventLoop::builder().selector(kind).read_buffer(1000);
-    builder.build_with(Told::default()).unwrap()
+    builder.build_with(Record::default()).unwrap()
 }
 
 #[track_caller]
-fn assert_answered(el: &mut EventLoop<Told>, kinds: &[ErrorKind]) {
-    tick_until(el, |el| el.state().loss().is_some());
-    settle(el);
-    let told = el.state();
-    assert_eq!(told.bytes().len(), ANSWER);
-    assert!(told.bytes() == stretch(0, ANSWER));
-    let reason = told.loss().flatten().expect("the connection ended with an error");
+fn assert_answered(el: &mut EventLoop<Record>, kinds: &[ErrorKind]) {
+    tick_until(el, |el| el.state().lost_reason().is_some());
+    tick_until_idle(el);
+    let record = el.state();
+    assert_eq!(record.bytes().len(), ANSWER);
+    assert!(record.bytes() == pattern(0, ANSWER));
+    let reason = record.lost_reason().flatten().expect("the connection ended with an error");
     assert!(kinds.contains(&reason), "{reason:?}");
-    assert!(!told.moments.contains(&Moment::Eof), "the end is part of the error");
+    assert!(!record.callbacks.contains(&Callback::Eof), "the end is part of the error");
 }
 
 const RESET: [ErrorKind; 2] = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
@@ -58,14 +60,14 @@ const HELD: [fn(&Transport); 3] = [
 fn s1_an_early_answer_before_a_reset_is_delivered_over_tcp() {
     on_every_selector(|kind| {
         for hold in HELD {
-            let mut el = hasty(kind);
+            let mut el = small_buffer_loop(kind);
             let (ours, mut theirs) = tcp_pair();
-            let conn = el.attach_with(ours, recording()).unwrap();
-            settle(&mut el);
+            let conn = el.attach_with(ours, recorder()).unwrap();
+            tick_until_idle(&mut el);
             hold(&conn);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert!(conn.queued() > 0);
-            theirs.write_all(&stretch(0, ANSWER)).unwrap();
+            theirs.write_all(&pattern(0, ANSWER)).unwrap();
             drop(theirs); // With unread input, which resets the connection.
             assert_answered(&mut el, &RESET);
             assert!(conn.is_closing() && conn.queued() == 0);
@@ -77,13 +79,13 @@ fn s1_an_early_answer_before_a_reset_is_delivered_over_tcp() {
 fn s1_an_early_answer_before_a_reset_is_delivered_over_unix_sockets() {
     on_every_selector(|kind| {
         for hold in HELD {
-            let mut el = hasty(kind);
+            let mut el = small_buffer_loop(kind);
             let (ours, mut theirs) = pair();
-            let conn = el.attach_with(ours, recording()).unwrap();
-            settle(&mut el);
+            let conn = el.attach_with(ours, recorder()).unwrap();
+            tick_until_idle(&mut el);
             hold(&conn);
-            settle(&mut el);
-            theirs.write_all(&stretch(0, ANSWER)).unwrap();
+            tick_until_idle(&mut el);
+            theirs.write_all(&pattern(0, ANSWER)).unwrap();
             drop(theirs);
             assert_answered(&mut el, &RESET);
         }
@@ -100,15 +102,15 @@ fn s1_an_error_of_a_call_between_ticks_loses_no_input() {
     on_every_selector(|kind| {
         for call in calls {
             for paused in [false, true] {
-                let mut el = hasty(kind);
+                let mut el = small_buffer_loop(kind);
                 let (ours, mut theirs) = pair();
-                let conn = el.attach_with(ours, recording()).unwrap();
-                settle(&mut el);
+                let conn = el.attach_with(ours, recorder()).unwrap();
+                tick_until_idle(&mut el);
                 if paused {
                     conn.pause_reading();
-                    settle(&mut el);
+                    tick_until_idle(&mut el);
                 }
-                theirs.write_all(&stretch(0, ANSWER)).unwrap();
+                theirs.write_all(&pattern(0, ANSWER)).unwrap();
                 drop(theirs);
                 call(&conn);
                 assert!(conn.is_closing() && !conn.is_reading());
@@ -123,18 +125,18 @@ fn s1_an_error_of_a_call_between_ticks_loses_no_input() {
 #[test]
 fn s1_an_error_of_a_write_inside_a_callback_loses_no_input() {
     on_every_selector(|kind| {
-        let mut el = hasty(kind);
+        let mut el = small_buffer_loop(kind);
         let (ours, mut theirs) = pair();
-        let script = Recording::new(&Rc::new(()), |_, _, conn, moment| {
-            if let (Some(conn), Moment::Data(bytes)) = (conn, moment) {
+        let script = Recorder::new(&Rc::new(()), |_, _, conn, callback| {
+            if let (Some(conn), Callback::Data(bytes)) = (conn, callback) {
                 conn.write(bytes);
                 conn.pause_reading();
             }
             Ok(())
         });
         el.attach_with(ours, script).unwrap();
-        settle(&mut el);
-        theirs.write_all(&stretch(0, ANSWER)).unwrap();
+        tick_until_idle(&mut el);
+        theirs.write_all(&pattern(0, ANSWER)).unwrap();
         drop(theirs);
         assert_answered(&mut el, &[ErrorKind::BrokenPipe]);
     });
@@ -168,11 +170,11 @@ impl TransportStream for NoEnd {
 #[test]
 fn s1_an_error_of_shutdown_write_loses_no_input() {
     on_every_selector(|kind| {
-        let mut el = hasty(kind);
+        let mut el = small_buffer_loop(kind);
         let (ours, mut theirs) = pair();
-        let conn = el.attach_with(NoEnd(ours), recording()).unwrap();
-        settle(&mut el);
-        theirs.write_all(&stretch(0, ANSWER)).unwrap();
+        let conn = el.attach_with(NoEnd(ours), recorder()).unwrap();
+        tick_until_idle(&mut el);
+        theirs.write_all(&pattern(0, ANSWER)).unwrap();
         conn.shutdown_write();
         assert_answered(&mut el, &[ErrorKind::Unsupported]);
     });
@@ -182,7 +184,7 @@ fn s1_an_error_of_shutdown_write_loses_no_input() {
 #[test]
 fn s1_a_peer_that_writes_on_after_the_error_is_ended_at_a_limit() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = pair();
         theirs.shutdown(Shutdown::Read).unwrap();
         theirs.set_nonblocking(true).unwrap();
@@ -210,17 +212,17 @@ fn s1_a_peer_that_writes_on_after_the_error_is_ended_at_a_limit() {
 #[test]
 fn s3_an_error_after_close_delivers_nothing() {
     on_every_selector(|kind| {
-        let (mut el, clock) = recorded(kind);
+        let (mut el, clock) = recording_loop(kind);
         let (ours, mut theirs) = tcp_pair();
-        let conn = el.attach_with(ours, recording()).unwrap();
-        settle(&mut el);
+        let conn = el.attach_with(ours, recorder()).unwrap();
+        tick_until_idle(&mut el);
         conn.write(&[0; 16 << 20]);
         conn.close();
-        theirs.write_all(&stretch(0, ANSWER)).unwrap();
+        theirs.write_all(&pattern(0, ANSWER)).unwrap();
         drop(theirs);
-        tick_until(&mut el, |el| el.state().loss().is_some());
+        tick_until(&mut el, |el| el.state().lost_reason().is_some());
         assert_eq!((el.state().bytes(), clock.elapsed()), (vec![], Duration::ZERO));
-        assert!(RESET.contains(&el.state().loss().flatten().unwrap()));
+        assert!(RESET.contains(&el.state().lost_reason().flatten().unwrap()));
     });
 }
 
@@ -228,11 +230,11 @@ fn s3_an_error_after_close_delivers_nothing() {
 #[test]
 fn s1_a_reset_after_bytes_is_an_error_after_the_bytes() {
     on_every_selector(|kind| {
-        let mut el = hasty(kind);
+        let mut el = small_buffer_loop(kind);
         let (ours, mut theirs) = tcp_pair();
-        el.attach_with(ours.try_clone().unwrap(), recording()).unwrap();
-        settle(&mut el);
-        theirs.write_all(&stretch(0, ANSWER)).unwrap();
+        el.attach_with(ours.try_clone().unwrap(), recorder()).unwrap();
+        tick_until_idle(&mut el);
+        theirs.write_all(&pattern(0, ANSWER)).unwrap();
         rustix::net::sockopt::set_socket_linger(&theirs, Some(Duration::ZERO)).unwrap();
         drop(theirs);
         wait_for(&ours, PollFlags::ERR);

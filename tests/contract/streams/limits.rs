@@ -9,11 +9,13 @@ use mainspring::net::Server;
 use mainspring::testing::SimClock;
 use mainspring::{Error, EventLoop, SelectorKind};
 
-use crate::support::bytes::stretch;
+use crate::support::bytes::pattern;
 use crate::support::descriptors::pair;
 use crate::support::network::{client, echo, listener};
 use crate::support::on_every_selector;
-use crate::support::protocol::{Moment, Told, recorded, recording, settle, tick_until, ticks};
+use crate::support::protocol::{
+    Callback, Record, recorder, recording_loop, tick_until, tick_until_idle, ticks,
+};
 use crate::support::ticks::tick;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -21,10 +23,10 @@ const SECOND: Duration = Duration::from_secs(1);
 const MUCH: usize = 16 << 20;
 
 /// Returns a server whose only client has requested much and reads nothing.
-fn stuck(kind: SelectorKind) -> (EventLoop<Told>, SimClock, Server, TcpStream) {
-    let (mut el, clock) = recorded(kind);
+fn stuck(kind: SelectorKind) -> (EventLoop<Record>, SimClock, Server, TcpStream) {
+    let (mut el, clock) = recording_loop(kind);
     let (listener, address) = listener();
-    let answer = |_: &mainspring::LoopHandle<Told>, _: &mut Told, conn: &_, _: &[u8]| {
+    let answer = |_: &mainspring::LoopHandle<Record>, _: &mut Record, conn: &_, _: &[u8]| {
         mainspring::net::Transport::write(conn, &vec![0; MUCH]);
         Ok(())
     };
@@ -32,7 +34,7 @@ fn stuck(kind: SelectorKind) -> (EventLoop<Told>, SimClock, Server, TcpStream) {
     let mut client = client(address);
     client.write_all(b"give").unwrap();
     tick_until(&mut el, |_| server.connections() == 1);
-    settle(&mut el);
+    tick_until_idle(&mut el);
     (el, clock, server, client)
 }
 
@@ -66,26 +68,26 @@ fn s3_close_clients_has_a_time_limit() {
 #[test]
 fn s3_a_close_beyond_its_limit_is_a_timeout() {
     on_every_selector(|kind| {
-        let (mut el, clock) = recorded(kind);
+        let (mut el, clock) = recording_loop(kind);
         let (ours, mut theirs) = pair();
-        let conn = el.attach_with(ours, recording()).unwrap();
+        let conn = el.attach_with(ours, recorder()).unwrap();
         conn.write(&vec![0; MUCH]);
         conn.close();
         conn.close_within(3 * SECOND); // A connection that is closing already gets the limit too.
         el.run().unwrap();
         assert_eq!(clock.elapsed(), 3 * SECOND);
-        assert_eq!(el.state().loss(), Some(Some(Error::TimedOut(3 * SECOND).kind())));
+        assert_eq!(el.state().lost_reason(), Some(Some(Error::TimedOut(3 * SECOND).kind())));
         assert_eq!(el.state().reports, []);
         theirs.read_exact(&mut [0; 10]).unwrap();
 
         // Everything was sent; only the peer's end is missing.
-        let (mut el, clock) = recorded(kind);
+        let (mut el, clock) = recording_loop(kind);
         let (ours, _theirs) = pair();
-        let conn = el.attach_with(ours, recording()).unwrap();
+        let conn = el.attach_with(ours, recorder()).unwrap();
         conn.write(b"all of it");
         conn.close_within(7 * SECOND);
         el.run().unwrap();
-        assert_eq!((clock.elapsed(), el.state().loss()), (7 * SECOND, Some(None)));
+        assert_eq!((clock.elapsed(), el.state().lost_reason()), (7 * SECOND, Some(None)));
     });
 }
 
@@ -93,10 +95,10 @@ fn s3_a_close_beyond_its_limit_is_a_timeout() {
 #[test]
 fn s3_a_close_goes_on_while_the_peer_reads() {
     on_every_selector(|kind| {
-        let (mut el, clock) = recorded(kind);
+        let (mut el, clock) = recording_loop(kind);
         let (ours, mut theirs) = pair();
-        let conn = el.attach_with(ours, recording()).unwrap();
-        conn.write(&stretch(0, MUCH));
+        let conn = el.attach_with(ours, recorder()).unwrap();
+        conn.write(&pattern(0, MUCH));
         conn.close();
         let mut got = 0;
         let mut buffer = vec![0; 1 << 20];
@@ -106,15 +108,15 @@ fn s3_a_close_goes_on_while_the_peer_reads() {
             got += theirs.read(&mut buffer).unwrap();
             ticks(&mut el, 2);
             let stalled = Some(Some(ErrorKind::TimedOut));
-            assert_ne!(el.state().loss(), stalled, "after {got} bytes");
+            assert_ne!(el.state().lost_reason(), stalled, "after {got} bytes");
         }
         drop(theirs);
-        settle(&mut el);
-        assert_eq!(el.state().loss(), Some(None));
+        tick_until_idle(&mut el);
+        assert_eq!(el.state().lost_reason(), Some(None));
 
-        let (mut el, clock) = recorded(kind);
+        let (mut el, clock) = recording_loop(kind);
         let (ours, _theirs) = pair();
-        let conn = el.attach_with(ours, recording()).unwrap();
+        let conn = el.attach_with(ours, recorder()).unwrap();
         conn.write(&vec![0; MUCH]);
         conn.close();
         el.run().unwrap();
@@ -125,9 +127,9 @@ fn s3_a_close_goes_on_while_the_peer_reads() {
 #[test]
 fn s3_an_idle_connection_ends_at_its_limit() {
     on_every_selector(|kind| {
-        let (mut el, clock) = recorded(kind);
+        let (mut el, clock) = recording_loop(kind);
         let (ours, mut theirs) = pair();
-        let conn = el.attach_with(ours, recording()).unwrap();
+        let conn = el.attach_with(ours, recorder()).unwrap();
         conn.set_idle_limit(Some(10 * SECOND));
         let mut moves: [Box<dyn FnMut()>; 2] =
             [Box::new(|| theirs.write_all(b"in").unwrap()), Box::new(|| conn.write(b"out"))];
@@ -136,13 +138,13 @@ fn s3_an_idle_connection_ends_at_its_limit() {
             tick(&mut el);
             moves[round % 2]();
             ticks(&mut el, 2);
-            assert_eq!(el.state().loss(), None);
+            assert_eq!(el.state().lost_reason(), None);
         }
         drop(moves);
         let begun = clock.elapsed();
         el.run().unwrap();
         assert_eq!(clock.elapsed() - begun, 10 * SECOND, "exactly");
-        assert_eq!(el.state().loss(), Some(Some(ErrorKind::TimedOut)));
+        assert_eq!(el.state().lost_reason(), Some(Some(ErrorKind::TimedOut)));
         assert_eq!(el.state().reports, []);
     });
 }
@@ -151,16 +153,16 @@ fn s3_an_idle_connection_ends_at_its_limit() {
 #[test]
 fn s3_an_idle_limit_costs_no_timer_operation_for_each_byte() {
     on_every_selector(|kind| {
-        let (mut el, clock) = recorded(kind);
+        let (mut el, clock) = recording_loop(kind);
         let (ours, mut theirs) = pair();
-        let conn = el.attach_with(ours, recording()).unwrap();
+        let conn = el.attach_with(ours, recorder()).unwrap();
         conn.set_idle_limit(Some(10 * SECOND));
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let first = el.next_deadline();
         for _ in 0..100 {
             clock.advance(SECOND / 20);
             theirs.write_all(b"in").unwrap();
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(el.next_deadline(), first);
         }
         conn.set_idle_limit(None);
@@ -171,7 +173,7 @@ fn s3_an_idle_limit_costs_no_timer_operation_for_each_byte() {
 #[test]
 fn s4_a_server_applies_its_idle_limit_to_its_clients() {
     on_every_selector(|kind| {
-        let (mut el, clock) = recorded(kind);
+        let (mut el, clock) = recording_loop(kind);
         let (listener, address) = listener();
         let server = echo(&el, listener);
         server.set_idle_limit(Some(30 * SECOND));
@@ -187,17 +189,17 @@ fn s4_a_server_applies_its_idle_limit_to_its_clients() {
 #[test]
 fn s4_clients_beyond_the_limit_wait() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (listener, address) = listener();
         let server = echo(&el, listener);
         server.set_max_connections(2);
         let mut clients: Vec<_> = (0..5).map(|_| client(address)).collect();
         ticks(&mut el, 20);
         assert_eq!((server.connections(), server.accepted()), (2, 2));
-        settle(&mut el); // The listener does not spin.
+        tick_until_idle(&mut el); // The listener does not spin.
         clients.remove(0);
         tick_until(&mut el, |_| server.accepted() == 3);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(server.connections(), 2);
         server.set_max_connections(10);
         tick_until(&mut el, |_| server.connections() == 4);
@@ -207,7 +209,7 @@ fn s4_clients_beyond_the_limit_wait() {
         assert_eq!(server.accepted(), 5);
         drop(clients);
         tick_until(&mut el, |_| server.connections() == 0);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(server.accepted(), 5);
         assert_eq!(el.state().reports, []);
     });
@@ -216,9 +218,9 @@ fn s4_clients_beyond_the_limit_wait() {
 #[test]
 fn s4_a_client_that_is_not_admitted_gets_no_protocol() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (listener, address) = listener();
-        let server = el.serve_with(listener, recording).unwrap();
+        let server = el.serve_with(listener, recorder).unwrap();
         let asked = std::rc::Rc::new(std::cell::Cell::new(0));
         let (count, again) = (asked.clone(), server.clone());
         server.set_admission(move |peer| {
@@ -231,12 +233,12 @@ fn s4_a_client_that_is_not_admitted_gets_no_protocol() {
         tick_until(&mut el, |_| server.accepted() == 1);
         refused.set_nonblocking(false).unwrap();
         assert_eq!(refused.read(&mut [0]).unwrap(), 0);
-        assert!(el.state().moments.is_empty());
+        assert!(el.state().callbacks.is_empty());
         let _served = client(address);
         tick_until(&mut el, |_| server.connections() == 1);
-        settle(&mut el);
-        assert_eq!((el.state().moments.len(), asked.get()), (1, 1));
-        assert_eq!(el.state().moments, [Moment::Made]);
+        tick_until_idle(&mut el);
+        assert_eq!((el.state().callbacks.len(), asked.get()), (1, 1));
+        assert_eq!(el.state().callbacks, [Callback::Made]);
     });
 }
 
@@ -246,10 +248,10 @@ fn s1_a_read_buffer_beyond_all_memory_is_refused() {
         let built = EventLoop::builder().read_buffer(bytes).build();
         assert!(matches!(built, Err(Error::Setting(_))));
     }
-    let mut el = EventLoop::builder().read_buffer(1 << 20).build_with(Told::default()).unwrap();
+    let mut el = EventLoop::builder().read_buffer(1 << 20).build_with(Record::default()).unwrap();
     let (ours, mut theirs): (UnixStream, UnixStream) = pair();
-    el.attach_with(ours, recording()).unwrap();
+    el.attach_with(ours, recorder()).unwrap();
     theirs.write_all(b"x").unwrap();
-    settle(&mut el);
+    tick_until_idle(&mut el);
     assert_eq!(el.state().bytes(), b"x");
 }

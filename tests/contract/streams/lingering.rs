@@ -10,11 +10,13 @@ use std::time::Duration;
 use mainspring::SelectorKind;
 use mainspring::net::{PipePair, Transport, TransportStream};
 
-use crate::support::bytes::stretch;
-use crate::support::custom_stream::{CountingStream, Mirror, Trick};
+use crate::support::bytes::pattern;
+use crate::support::custom_stream::{Action, CountingStream, ReentrantStream};
 use crate::support::descriptors::{pair, tcp_pair};
 use crate::support::on_every_selector;
-use crate::support::protocol::{Moment, Recording, recorded, recording, settle, tick_until};
+use crate::support::protocol::{
+    Callback, Recorder, recorder, recording_loop, tick_until, tick_until_idle,
+};
 use crate::support::ticks::tick;
 
 /// Maximum time that a closed connection waits for the end of its peer.
@@ -26,11 +28,11 @@ where
     T: TransportStream + 'static,
     P: Read + Write,
 {
-    let (mut el, clock) = recorded(kind);
-    let conn = el.attach_with(ours, recording()).unwrap();
+    let (mut el, clock) = recording_loop(kind);
+    let conn = el.attach_with(ours, recorder()).unwrap();
     tick(&mut el);
-    conn.write(&stretch(0, length));
-    peer.write_all(b"said before the close").unwrap();
+    conn.write(&pattern(0, length));
+    peer.write_all(b"sent before the close").unwrap();
     conn.close();
     assert!(conn.is_closing() && !conn.is_reading());
     let (mut got, mut buffer) = (Vec::new(), vec![0; 100_000]);
@@ -40,14 +42,14 @@ where
             count => count.expect("the connection was reset"),
         };
         got.extend_from_slice(&buffer[..count]);
-        let _ = peer.write(b"said after it");
+        let _ = peer.write(b"sent after it");
         count == 0
     });
-    assert!(got == stretch(0, length), "{} bytes", got.len());
-    settle(&mut el);
-    assert_eq!(el.state().loss(), None, "the peer has not ended");
+    assert!(got == pattern(0, length), "{} bytes", got.len());
+    tick_until_idle(&mut el);
+    assert_eq!(el.state().lost_reason(), None, "the peer has not ended");
     drop(peer);
-    tick_until(&mut el, |el| el.state().loss() == Some(None));
+    tick_until(&mut el, |el| el.state().lost_reason() == Some(None));
     assert_eq!((el.state().bytes(), clock.elapsed()), (Vec::new(), Duration::ZERO));
     assert_eq!(el.next_deadline(), None, "no timer is left");
 }
@@ -70,9 +72,9 @@ fn s3_bytes_before_a_close_reach_a_peer_that_still_sends() {
 fn s3_a_peer_that_does_not_end_is_waited_for_at_most_two_seconds() {
     on_every_selector(|kind| {
         for paused in [false, true] {
-            let (mut el, clock) = recorded(kind);
+            let (mut el, clock) = recording_loop(kind);
             let (ours, mut theirs) = pair();
-            let conn = el.attach_with(ours, recording()).unwrap();
+            let conn = el.attach_with(ours, recorder()).unwrap();
             if paused {
                 conn.pause_reading();
             }
@@ -83,16 +85,16 @@ fn s3_a_peer_that_does_not_end_is_waited_for_at_most_two_seconds() {
             let mut got = String::new();
             theirs.read_to_string(&mut got).unwrap();
             assert_eq!(got, "the last", "and then the end at once");
-            settle(&mut el);
+            tick_until_idle(&mut el);
             let began = clock.elapsed();
-            while el.state().loss().is_none() {
+            while el.state().lost_reason().is_none() {
                 theirs.write_all(b"x").unwrap();
                 assert!(el.is_alive() && conn.is_closing());
                 clock.advance(LINGER / 20);
-                settle(&mut el);
+                tick_until_idle(&mut el);
             }
             assert_eq!(clock.elapsed() - began, LINGER);
-            assert_eq!(el.state().moments, [Moment::Made, Moment::Lost(None)]);
+            assert_eq!(el.state().callbacks, [Callback::Made, Callback::Lost(None)]);
             assert_eq!(theirs.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
             assert!(el.next_deadline().is_none() && !el.is_alive());
         }
@@ -102,27 +104,27 @@ fn s3_a_peer_that_does_not_end_is_waited_for_at_most_two_seconds() {
 #[test]
 fn s3_run_waits_for_lingering_connections() {
     on_every_selector(|kind| {
-        let (mut el, clock) = recorded(kind);
+        let (mut el, clock) = recording_loop(kind);
         let (ours, _theirs) = pair();
-        el.attach_with(ours, recording()).unwrap().close();
+        el.attach_with(ours, recorder()).unwrap().close();
         el.run().unwrap();
-        assert_eq!((el.state().loss(), clock.elapsed()), (Some(None), LINGER));
+        assert_eq!((el.state().lost_reason(), clock.elapsed()), (Some(None), LINGER));
     });
 }
 
 #[test]
 fn s3_abort_ends_the_wait_for_the_peer() {
     on_every_selector(|kind| {
-        let (mut el, clock) = recorded(kind);
+        let (mut el, clock) = recording_loop(kind);
         let (ours, _theirs) = pair();
-        let conn = el.attach_with(ours, recording()).unwrap();
+        let conn = el.attach_with(ours, recorder()).unwrap();
         conn.close();
-        settle(&mut el);
-        assert!(el.next_deadline().is_some() && el.state().loss().is_none());
+        tick_until_idle(&mut el);
+        assert!(el.next_deadline().is_some() && el.state().lost_reason().is_none());
         conn.abort();
         assert!(el.next_deadline().is_some(), "connection_lost is queued");
-        settle(&mut el);
-        assert_eq!((el.state().loss(), clock.elapsed()), (Some(None), Duration::ZERO));
+        tick_until_idle(&mut el);
+        assert_eq!((el.state().lost_reason(), clock.elapsed()), (Some(None), Duration::ZERO));
         assert_eq!(el.next_deadline(), None);
     });
 }
@@ -131,18 +133,18 @@ fn s3_abort_ends_the_wait_for_the_peer() {
 #[test]
 fn s3_after_the_peers_end_a_close_does_not_wait() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, theirs, reads, ends) = CountingStream::pair();
-        let script = Recording::new(&Rc::new(()), |_, _, conn, moment| {
-            if *moment == Moment::Eof {
+        let script = Recorder::new(&Rc::new(()), |_, _, conn, callback| {
+            if *callback == Callback::Eof {
                 conn.unwrap().close();
             }
             Ok(())
         });
         el.attach_with(ours, script).unwrap();
         crate::support::descriptors::hang_up(theirs);
-        settle(&mut el);
-        assert_eq!(el.state().moments, [Moment::Made, Moment::Eof, Moment::Lost(None)]);
+        tick_until_idle(&mut el);
+        assert_eq!(el.state().callbacks, [Callback::Made, Callback::Eof, Callback::Lost(None)]);
         assert_eq!((reads.get(), ends.get()), (1, 0));
     });
 }
@@ -151,9 +153,9 @@ fn s3_after_the_peers_end_a_close_does_not_wait() {
 #[test]
 fn s3_input_after_a_close_is_read_once_an_event() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, theirs, reads, ends) = CountingStream::pair();
-        let conn = el.attach_with(ours, recording()).unwrap();
+        let conn = el.attach_with(ours, recorder()).unwrap();
         tick(&mut el);
         conn.shutdown_write();
         conn.close();
@@ -166,52 +168,52 @@ fn s3_input_after_a_close_is_read_once_an_event() {
         }
         assert_eq!(el.state().bytes(), b"");
         crate::support::descriptors::hang_up(theirs);
-        settle(&mut el);
-        assert_eq!((el.state().loss(), ends.get()), (Some(None), 1));
+        tick_until_idle(&mut el);
+        assert_eq!((el.state().lost_reason(), ends.get()), (Some(None), 1));
     });
 }
 
 #[test]
 fn s3_a_stream_without_half_close_is_closed_at_once() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let ((us, _to_us), (_from_us, writer)) = (io::pipe().unwrap(), io::pipe().unwrap());
-        el.attach_with(PipePair::new(us, writer), recording()).unwrap().close();
-        settle(&mut el);
-        assert_eq!(el.state().loss(), Some(None));
+        el.attach_with(PipePair::new(us, writer), recorder()).unwrap().close();
+        tick_until_idle(&mut el);
+        assert_eq!(el.state().lost_reason(), Some(None));
 
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (us, _to_us) = io::pipe().unwrap();
-        el.attach_with(File::from(OwnedFd::from(us)), recording()).unwrap().close();
-        settle(&mut el);
-        assert_eq!(el.state().loss(), Some(None));
+        el.attach_with(File::from(OwnedFd::from(us)), recorder()).unwrap().close();
+        tick_until_idle(&mut el);
+        assert_eq!(el.state().lost_reason(), Some(None));
     });
 }
 
 #[test]
 fn s3_an_error_of_the_peer_ends_the_wait_for_it() {
     on_every_selector(|kind| {
-        let (mut el, clock) = recorded(kind);
+        let (mut el, clock) = recording_loop(kind);
         let (ours, theirs) = tcp_pair();
-        el.attach_with(ours, recording()).unwrap().close();
-        settle(&mut el);
+        el.attach_with(ours, recorder()).unwrap().close();
+        tick_until_idle(&mut el);
         mainspring_sys::socket::set_linger_zero(&theirs, true).unwrap();
         drop(theirs);
-        tick_until(&mut el, |el| el.state().loss().is_some());
-        assert_eq!((el.state().loss(), clock.elapsed()), (Some(None), Duration::ZERO));
+        tick_until(&mut el, |el| el.state().lost_reason().is_some());
+        assert_eq!((el.state().lost_reason(), clock.elapsed()), (Some(None), Duration::ZERO));
     });
 }
 
 #[test]
 fn s3_a_loop_that_is_dropped_waits_for_no_peer() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, theirs) = pair();
         let alive = Rc::new(());
-        let script = Recording::new(&alive, |_, _, _, _| Ok(()));
+        let script = Recorder::new(&alive, |_, _, _, _| Ok(()));
         let conn = el.attach_with(ours, script).unwrap();
         conn.close();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         drop(el);
         assert_eq!(Rc::strong_count(&alive), 1);
         assert!(conn.is_closing());
@@ -224,21 +226,21 @@ fn s3_a_loop_that_is_dropped_waits_for_no_peer() {
 #[test]
 fn s3_a_close_in_data_received_reads_no_further_in_this_event() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs, reads, ends) = CountingStream::pair();
-        let script = Recording::new(&Rc::new(()), |_, _, conn, moment| {
-            if matches!(moment, Moment::Data(_)) {
+        let script = Recorder::new(&Rc::new(()), |_, _, conn, callback| {
+            if matches!(callback, Callback::Data(_)) {
                 conn.unwrap().close();
             }
             Ok(())
         });
         el.attach_with(ours, script).unwrap();
         Write::write_all(&mut theirs, b"x").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!((reads.get(), ends.get()), (1, 1));
         crate::support::descriptors::hang_up(theirs);
-        settle(&mut el);
-        assert_eq!((reads.get(), el.state().loss()), (2, Some(None)));
+        tick_until_idle(&mut el);
+        assert_eq!((reads.get(), el.state().lost_reason()), (2, Some(None)));
     });
 }
 
@@ -246,24 +248,24 @@ fn s3_a_close_in_data_received_reads_no_further_in_this_event() {
 #[test]
 fn s3_a_stream_may_end_its_writing_during_a_call() {
     on_every_selector(|kind| {
-        let tricks: [fn(&Transport); 2] = [Transport::close, Transport::shutdown_write];
-        let tricks = tricks.iter().flat_map(|it| [(*it, true), (*it, false)]);
+        let actions: [fn(&Transport); 2] = [Transport::close, Transport::shutdown_write];
+        let actions = actions.iter().flat_map(|it| [(*it, true), (*it, false)]);
         // The stream takes three bytes of the write in which it calls back.
-        for ((trick, writing), text) in tricks.flat_map(|it| [(it, "all"), (it, "a part")]) {
-            let (mut el, _) = recorded(kind);
+        for ((action, writing), text) in actions.flat_map(|it| [(it, "all"), (it, "a part")]) {
+            let (mut el, _) = recording_loop(kind);
             let (ours, theirs) = pair();
-            let trick: Trick = Rc::new(trick);
+            let action: Action = Rc::new(action);
             let (on_read, on_write) =
-                if writing { (None, Some(trick)) } else { (Some(trick), None) };
-            let (stream, place) = Mirror::new(ours, on_read, on_write);
-            let conn = el.attach_with(stream, recording()).unwrap();
-            settle(&mut el);
+                if writing { (None, Some(action)) } else { (Some(action), None) };
+            let (stream, place) = ReentrantStream::new(ours, on_read, on_write);
+            let conn = el.attach_with(stream, recorder()).unwrap();
+            tick_until_idle(&mut el);
             *place.borrow_mut() = Some(conn.clone());
             conn.write(text.as_bytes());
             if !writing {
                 TransportStream::write(&theirs, b"x").unwrap();
             }
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(read_to_the_end(theirs), text);
             place.take();
         }
@@ -274,17 +276,17 @@ fn s3_a_stream_may_end_its_writing_during_a_call() {
 #[test]
 fn s3_a_stream_may_close_in_resume_writing() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, theirs) = pair();
-        let (stream, place) = Mirror::new(ours, None, Some(Rc::new(Transport::close)));
+        let (stream, place) = ReentrantStream::new(ours, None, Some(Rc::new(Transport::close)));
         let its_place = place.clone();
-        let script = Recording::new(&Rc::new(()), move |_, _, conn, moment| {
-            match (conn, moment) {
-                (Some(conn), Moment::Made) => {
+        let script = Recorder::new(&Rc::new(()), move |_, _, conn, callback| {
+            match (conn, callback) {
+                (Some(conn), Callback::Made) => {
                     conn.set_water_marks(0, 0);
                     conn.write(&[0; 1 << 20]);
                 }
-                (Some(conn), Moment::Resume) => {
+                (Some(conn), Callback::Resume) => {
                     *its_place.borrow_mut() = Some(conn.clone());
                     conn.write(b"all");
                 }
@@ -296,10 +298,10 @@ fn s3_a_stream_may_close_in_resume_writing() {
         theirs.set_nonblocking(true).unwrap();
         let mut buffer = vec![0; 1 << 20];
         tick_until(&mut el, |el| {
-            let resumed = el.state().moments.contains(&Moment::Resume);
+            let resumed = el.state().callbacks.contains(&Callback::Resume);
             resumed || TransportStream::read(&theirs, &mut buffer).is_ok_and(|count| count == 0)
         });
-        settle(&mut el);
+        tick_until_idle(&mut el);
         // Some kernels have buffers of only 4 KiB, so this takes several reads.
         let mut got = Vec::new();
         tick_until(&mut el, |_| (&theirs).read_to_end(&mut got).is_ok());

@@ -29,19 +29,19 @@ fn s1_chunks_deliver_all_bytes_and_an_empty_one_is_the_end() {
         let text: Vec<u8> = (0..300_000_u32).map(|n| n as u8 ^ (n >> 8) as u8).collect();
         let sent = text.clone();
         let sender = std::thread::spawn(move || theirs.write_all(&sent).unwrap());
-        let heard = el.run_until_complete(async move {
-            let mut heard = Vec::new();
+        let received = el.run_until_complete(async move {
+            let mut received = Vec::new();
             loop {
                 let chunk = ours.read_chunk().await?;
                 if chunk.is_empty() {
                     assert!(ours.read_chunk().await?.is_empty());
-                    return Ok::<_, Error>(heard);
+                    return Ok::<_, Error>(received);
                 }
-                heard.extend_from_slice(&chunk);
+                received.extend_from_slice(&chunk);
             }
         });
         sender.join().unwrap();
-        assert!(heard.unwrap().unwrap() == text);
+        assert!(received.unwrap().unwrap() == text);
     });
 }
 
@@ -71,9 +71,9 @@ fn s1_a_chunk_is_at_most_as_large_as_the_read_buffer() {
 fn s1_a_kept_chunk_does_not_change() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, String::new());
-        let (callbacks, mut says) = Peer::pair().unwrap();
-        el.attach(callbacks, |_, heard, _, data| {
-            heard.push_str(&String::from_utf8_lossy(data));
+        let (callbacks, mut to_callbacks) = Peer::pair().unwrap();
+        el.attach(callbacks, |_, received, _, data| {
+            received.push_str(&String::from_utf8_lossy(data));
             Ok(())
         })
         .unwrap();
@@ -83,7 +83,7 @@ fn s1_a_kept_chunk_does_not_change() {
         let kept = el.run_until_complete(async move {
             let kept = one.read_chunk().await?;
             to_two.write_all(b"two").unwrap();
-            says.write_all(b"three").unwrap();
+            to_callbacks.write_all(b"three").unwrap();
             let other = spawn(async move { two.read_chunk().await.map(|chunk| chunk.to_vec()) });
             assert_eq!(other.await??, b"two");
             for _ in 0..4 {

@@ -13,28 +13,30 @@ use mainspring::net::{Socket, Transport};
 use mainspring::{Error, EventLoop, LoopHandle, Watched};
 use rustix::event::PollFlags;
 
-use crate::support::bytes::stretch;
+use crate::support::bytes::pattern;
 use crate::support::descriptors::{pair, tcp_pair, wait_for};
 use crate::support::network::{client, listener};
 use crate::support::on_every_selector;
-use crate::support::protocol::{Moment, Recording, recorded, recording, settle, tick_until};
+use crate::support::protocol::{
+    Callback, Recorder, recorder, recording_loop, tick_until, tick_until_idle,
+};
 use crate::support::ticks::tick;
 
 #[test]
 fn s3_reset_sends_a_reset_and_abort_does_not() {
     on_every_selector(|kind| {
         for reset in [true, false] {
-            let (mut el, _) = recorded(kind);
+            let (mut el, _) = recording_loop(kind);
             let (ours, mut theirs) = tcp_pair();
-            let conn = el.attach_with(ours, recording()).unwrap();
+            let conn = el.attach_with(ours, recorder()).unwrap();
             conn.write(b"sent before");
             if reset {
                 conn.reset()
             } else {
                 conn.abort()
             }
-            settle(&mut el);
-            assert_eq!(el.state().loss(), Some(None));
+            tick_until_idle(&mut el);
+            assert_eq!(el.state().lost_reason(), Some(None));
             wait_for(&theirs, PollFlags::IN);
             let mut got = Vec::new();
             let end = theirs.read_to_end(&mut got).map_err(|error| error.kind());
@@ -43,11 +45,11 @@ fn s3_reset_sends_a_reset_and_abort_does_not() {
                 false => assert_eq!((end, &got[..]), (Ok(11), &b"sent before"[..])),
             }
         }
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = pair(); // A Unix stream cannot be reset.
-        el.attach_with(ours, recording()).unwrap().reset();
-        settle(&mut el);
-        assert_eq!((el.state().loss(), theirs.read(&mut [0]).unwrap()), (Some(None), 0));
+        el.attach_with(ours, recorder()).unwrap().reset();
+        tick_until_idle(&mut el);
+        assert_eq!((el.state().lost_reason(), theirs.read(&mut [0]).unwrap()), (Some(None), 0));
     });
 }
 
@@ -55,14 +57,14 @@ fn s3_reset_sends_a_reset_and_abort_does_not() {
 #[test]
 fn s5_the_address_of_a_client_that_has_reset_is_kept() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (listener, address) = listener();
         let seen = Rc::new(RefCell::new(Vec::new()));
         let place = Rc::<RefCell<Option<Transport>>>::default();
         let (addresses, held) = (seen.clone(), place.clone());
         let factory = move || {
             let (addresses, held) = (addresses.clone(), held.clone());
-            Recording::new(&Rc::new(()), move |_, _, conn, _| {
+            Recorder::new(&Rc::new(()), move |_, _, conn, _| {
                 if let Some(conn) = conn {
                     *held.borrow_mut() = Some(conn.clone());
                 }
@@ -76,8 +78,8 @@ fn s5_the_address_of_a_client_that_has_reset_is_kept() {
         let peer = client.local_addr().unwrap();
         rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
         drop(client);
-        tick_until(&mut el, |el| el.state().loss().is_some());
-        settle(&mut el);
+        tick_until(&mut el, |el| el.state().lost_reason().is_some());
+        tick_until_idle(&mut el);
         assert_eq!(*seen.borrow(), [peer, peer], "in connection_made and in connection_lost");
         let conn = place.take().unwrap();
         assert_eq!(
@@ -92,10 +94,10 @@ fn s5_the_address_of_a_client_that_has_reset_is_kept() {
 #[test]
 fn s1_with_stream_lends_the_stream_by_its_type() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, _theirs) = tcp_pair();
         let fd = ours.as_raw_fd();
-        let conn = el.attach_with(ours, recording()).unwrap();
+        let conn = el.attach_with(ours, recorder()).unwrap();
         assert_eq!(conn.with_fd(|it| it.as_raw_fd()).unwrap(), fd);
         conn.with_stream(|it: &mut TcpStream| it.set_nodelay(true)).unwrap().unwrap();
         assert!(conn.with_stream(|it: &mut TcpStream| it.nodelay().unwrap()).unwrap());
@@ -104,7 +106,7 @@ fn s1_with_stream_lends_the_stream_by_its_type() {
         assert!(wrong.to_string().contains("UnixStream"), "{wrong}");
         assert!(conn.take_stream::<UnixStream>().is_err());
         conn.with_fd(|_| conn.abort()).unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let gone = conn.with_stream(|_: &mut TcpStream| ()).unwrap_err();
         assert_eq!(gone.kind(), ErrorKind::NotConnected);
         assert_eq!(conn.with_fd(|_| ()).unwrap_err().kind(), ErrorKind::NotConnected);
@@ -115,13 +117,13 @@ fn s1_with_stream_lends_the_stream_by_its_type() {
 #[test]
 fn s1_take_stream_loses_no_byte() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = tcp_pair();
         let taken = Rc::new(RefCell::new(None));
         let place = taken.clone();
-        let script = Recording::new(&Rc::new(()), move |_, _, conn, moment| {
-            if let (Some(conn), Moment::Data(_)) = (conn, moment) {
-                conn.write(&stretch(0, 16 << 20));
+        let script = Recorder::new(&Rc::new(()), move |_, _, conn, callback| {
+            if let (Some(conn), Callback::Data(_)) = (conn, callback) {
+                conn.write(&pattern(0, 16 << 20));
                 *place.borrow_mut() = Some(conn.take_stream::<TcpStream>()?);
                 assert!(conn.take_stream::<TcpStream>().is_err() && conn.is_closing());
             }
@@ -129,15 +131,15 @@ fn s1_take_stream_loses_no_byte() {
         });
         let conn = el.attach_with(ours, script).unwrap();
         theirs.write_all(b"first").unwrap();
-        tick_until(&mut el, |el| el.state().loss().is_some());
+        tick_until(&mut el, |el| el.state().lost_reason().is_some());
         assert_eq!(
-            el.state().moments,
-            [Moment::Made, Moment::Data(b"first".to_vec()), Moment::Lost(None)]
+            el.state().callbacks,
+            [Callback::Made, Callback::Data(b"first".to_vec()), Callback::Lost(None)]
         );
         assert_eq!(conn.with_fd(|_| ()).unwrap_err().kind(), ErrorKind::NotConnected);
         let (stream, unsent) = taken.take().unwrap();
         theirs.write_all(b"second").unwrap();
-        let again = el.attach_with(stream, recording()).unwrap();
+        let again = el.attach_with(stream, recorder()).unwrap();
         again.write(&unsent);
         theirs.set_nonblocking(true).unwrap();
         let mut got = Vec::new();
@@ -145,17 +147,18 @@ fn s1_take_stream_loses_no_byte() {
             let _ = theirs.read_to_end(&mut got);
             got.len() == 16 << 20
         });
-        assert!(got == stretch(0, 16 << 20));
-        let tide = |it: &&Moment| matches!(it, Moment::Pause | Moment::Resume);
-        let new: Vec<_> = el.state().moments[3..].iter().filter(|it| !tide(it)).cloned().collect();
-        assert_eq!(new, [Moment::Made, Moment::Data(b"second".to_vec())]);
+        assert!(got == pattern(0, 16 << 20));
+        let last_mark = |it: &&Callback| matches!(it, Callback::Pause | Callback::Resume);
+        let new: Vec<_> =
+            el.state().callbacks[3..].iter().filter(|it| !last_mark(it)).cloned().collect();
+        assert_eq!(new, [Callback::Made, Callback::Data(b"second".to_vec())]);
     });
 }
 
 #[test]
 fn s3_a_server_counts_a_connection_until_its_stream_is_taken() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (listener, address) = listener();
         let place = Rc::<RefCell<Option<Socket>>>::default();
         let taken = place.clone();
@@ -178,14 +181,14 @@ fn s3_a_server_counts_a_connection_until_its_stream_is_taken() {
 fn s1_set_protocol_during_a_callback_hands_over_the_connection() {
     on_every_selector(|kind| {
         for way in 0..4 {
-            let (mut el, _) = recorded(kind);
+            let (mut el, _) = recording_loop(kind);
             let (ours, mut theirs) = pair();
-            let (alive, heirs) = (Rc::new(()), Rc::new(()));
-            let tag = heirs.clone();
-            let script = Recording::new(&alive, move |el, _, conn, moment| {
-                let (Some(conn), Moment::Data(_)) = (conn, moment) else { return Ok(()) };
-                el.set_protocol(conn, Recording::new(&tag, |_, _, _, _| Ok(())))?;
-                el.set_protocol(conn, Recording::new(&tag, |_, _, _, _| Ok(())))?;
+            let (alive, new_alive) = (Rc::new(()), Rc::new(()));
+            let tag = new_alive.clone();
+            let script = Recorder::new(&alive, move |el, _, conn, callback| {
+                let (Some(conn), Callback::Data(_)) = (conn, callback) else { return Ok(()) };
+                el.set_protocol(conn, Recorder::new(&tag, |_, _, _, _| Ok(())))?;
+                el.set_protocol(conn, Recorder::new(&tag, |_, _, _, _| Ok(())))?;
                 match way {
                     0 => Ok(()),
                     1 => Ok(conn.write(&[0; 1 << 20])),
@@ -195,26 +198,27 @@ fn s1_set_protocol_during_a_callback_hands_over_the_connection() {
             });
             let conn = el.attach_with(ours, script).unwrap();
             theirs.write_all(b"old").unwrap();
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(Rc::strong_count(&alive), 1, "the old protocol is dropped");
-            let mut expected = vec![Moment::Made, Moment::Data(b"old".to_vec()), Moment::Made];
+            let mut expected =
+                vec![Callback::Made, Callback::Data(b"old".to_vec()), Callback::Made];
             match way {
                 0 => {}
-                1 => expected.push(Moment::Pause),
-                2 => expected.push(Moment::Lost(None)),
-                _ => expected.push(Moment::Lost(Some(ErrorKind::Other))),
+                1 => expected.push(Callback::Pause),
+                2 => expected.push(Callback::Lost(None)),
+                _ => expected.push(Callback::Lost(Some(ErrorKind::Other))),
             }
-            assert_eq!(el.state().moments, expected, "way {way}");
+            assert_eq!(el.state().callbacks, expected, "way {way}");
             assert_eq!(el.state().reports.len(), usize::from(way == 3));
             if way < 2 {
                 theirs.write_all(b"new").unwrap();
-                settle(&mut el);
-                assert_eq!(el.state().moments.last(), Some(&Moment::Data(b"new".to_vec())));
+                tick_until_idle(&mut el);
+                assert_eq!(el.state().callbacks.last(), Some(&Callback::Data(b"new".to_vec())));
                 conn.abort();
-                settle(&mut el);
+                tick_until_idle(&mut el);
             }
-            assert!(el.state().moments.last().is_some_and(|it| matches!(it, Moment::Lost(_))));
-            assert_eq!(Rc::strong_count(&heirs), 1);
+            assert!(el.state().callbacks.last().is_some_and(|it| matches!(it, Callback::Lost(_))));
+            assert_eq!(Rc::strong_count(&new_alive), 1);
         }
     });
 }
@@ -222,14 +226,14 @@ fn s1_set_protocol_during_a_callback_hands_over_the_connection() {
 #[test]
 fn s1_set_protocol_works_from_outside() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (listener, address) = listener();
         let place = Rc::<RefCell<Option<Transport>>>::default();
         let alive = Rc::new(());
         let (held, tag) = (place.clone(), alive.clone());
         let factory = move || {
             let held = held.clone();
-            Recording::new(&tag, move |_, _, conn, _| {
+            Recorder::new(&tag, move |_, _, conn, _| {
                 *held.borrow_mut() = conn.cloned();
                 Ok(())
             })
@@ -239,27 +243,27 @@ fn s1_set_protocol_works_from_outside() {
         tick_until(&mut el, |_| place.borrow().is_some());
         let conn = place.take().unwrap();
         let protocols = Rc::strong_count(&alive);
-        el.set_protocol(&conn, recording()).unwrap();
+        el.set_protocol(&conn, recorder()).unwrap();
         assert_eq!(Rc::strong_count(&alive), protocols - 1, "dropped at once");
-        el.set_protocol(&conn, recording()).unwrap();
+        el.set_protocol(&conn, recorder()).unwrap();
         assert_eq!(server.connections(), 1, "the server still counts it");
         client.write_all(b"x").unwrap();
         tick_until(&mut el, |el| el.state().bytes() == b"x");
-        let (stranger, _) = recorded(kind);
-        assert!(matches!(stranger.set_protocol(&conn, recording()), Err(Error::Gone { .. })));
+        let (stranger, _) = recording_loop(kind);
+        assert!(matches!(stranger.set_protocol(&conn, recorder()), Err(Error::Gone { .. })));
         drop(client);
-        tick_until(&mut el, |el| el.state().moments.contains(&Moment::Eof));
+        tick_until(&mut el, |el| el.state().callbacks.contains(&Callback::Eof));
         conn.close();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(server.connections(), 0);
-        assert!(matches!(el.set_protocol(&conn, recording()), Err(Error::Gone { .. })));
+        assert!(matches!(el.set_protocol(&conn, recorder()), Err(Error::Gone { .. })));
     });
 }
 
 /// Source with two descriptors, which returns one of them.
-struct Turncoat(UnixStream, UnixStream, bool);
+struct TwoDescriptors(UnixStream, UnixStream, bool);
 
-impl AsFd for Turncoat {
+impl AsFd for TwoDescriptors {
     fn as_fd(&self) -> BorrowedFd<'_> {
         if self.2 { self.1.as_fd() } else { self.0.as_fd() }
     }
@@ -268,12 +272,12 @@ impl AsFd for Turncoat {
 #[test]
 fn w8_a_source_that_changes_its_descriptor_ends_its_watcher() {
     on_every_selector(|kind| {
-        let (mut el, _) = recorded(kind);
+        let (mut el, _) = recording_loop(kind);
         let (ours, mut theirs) = pair();
         let (other, _peer) = pair();
         let calls = Rc::new(Cell::new(0));
         let count = calls.clone();
-        let source = Turncoat(ours, other, false);
+        let source = TwoDescriptors(ours, other, false);
         let watcher = el.add_reader(source, move |_, _, watched| {
             count.set(count.get() + 1);
             assert_eq!(Watched::with_mut(watched, |it| it.0.read(&mut [0; 1]))??, 1);

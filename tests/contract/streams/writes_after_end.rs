@@ -14,7 +14,7 @@ use crate::support::ticks::tick;
 
 type Reports = Vec<(ReportKind, u32, String)>;
 
-fn noting(kind: SelectorKind, debug: bool) -> EventLoop<Reports> {
+fn loop_with_reports(kind: SelectorKind, debug: bool) -> EventLoop<Reports> {
     let builder = EventLoop::builder().selector(kind).debug(debug);
     let el = builder.build_with(Reports::new()).unwrap();
     el.set_exception_handler(|_, reports: &mut Reports, report| {
@@ -36,7 +36,7 @@ fn is_refused(conn: &Transport) -> bool {
 fn s3_try_write_after_the_end_is_an_error() {
     on_every_selector(|kind| {
         for end in ["close", "shutdown_write", "abort", "the peer's", "the loop's"] {
-            let mut el = noting(kind, false);
+            let mut el = loop_with_reports(kind, false);
             let (conn, mut theirs) = attached(&el);
             conn.try_write(b"early").unwrap();
             match end {
@@ -65,7 +65,7 @@ fn s3_try_write_after_the_end_is_an_error() {
 #[test]
 fn s3_debug_mode_reports_a_late_write_with_its_line() {
     on_every_selector(|kind| {
-        let mut el = noting(kind, true);
+        let mut el = loop_with_reports(kind, true);
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let fd = ours.as_raw_fd();
         let conn = el.attach(ours, |_, _, _, _| Ok(())).unwrap();
@@ -83,7 +83,7 @@ fn s3_debug_mode_reports_a_late_write_with_its_line() {
         let expected = [(ReportKind::Write, line, text(4)), (ReportKind::Write, line + 1, text(9))];
         assert_eq!(*el.state(), expected);
 
-        let mut el = noting(kind, false);
+        let mut el = loop_with_reports(kind, false);
         let (conn, _theirs) = attached(&el);
         conn.close();
         conn.write(b"late");
@@ -96,7 +96,7 @@ fn s3_debug_mode_reports_a_late_write_with_its_line() {
 #[test]
 fn s3_a_write_after_the_peers_end_is_not_reported() {
     on_every_selector(|kind| {
-        let mut el = noting(kind, true);
+        let mut el = loop_with_reports(kind, true);
         let (conn, theirs) = attached(&el);
         drop(theirs);
         conn.write(b"lost");
@@ -113,22 +113,22 @@ fn s3_a_write_after_the_peers_end_is_not_reported() {
 #[test]
 fn s2_the_error_of_a_stream_names_the_operation() {
     on_every_selector(|kind| {
-        let mut el = noting(kind, true);
+        let mut el = loop_with_reports(kind, true);
         let reset = reset_connection();
         let fd = reset.as_raw_fd();
         el.attach(reset, |_, _, _, _| Ok(())).unwrap();
         el.run().unwrap();
-        let says = el.state()[0].2.clone();
-        assert!(says.starts_with(&format!("cannot read from fd {fd}: ")), "{says}");
+        let text = el.state()[0].2.clone();
+        assert!(text.starts_with(&format!("cannot read from fd {fd}: ")), "{text}");
 
-        let mut el = noting(kind, true);
+        let mut el = loop_with_reports(kind, true);
         let (ours, theirs) = UnixStream::pair().unwrap();
         let fd = ours.as_raw_fd();
         let conn = el.attach(ours, |_, _, _, _| Ok(())).unwrap();
         drop(theirs);
         conn.write(b"x");
         el.run().unwrap();
-        let says = el.state()[0].2.clone();
-        assert!(says.starts_with(&format!("cannot write to fd {fd}: ")), "{says}");
+        let text = el.state()[0].2.clone();
+        assert!(text.starts_with(&format!("cannot write to fd {fd}: ")), "{text}");
     });
 }

@@ -3,11 +3,11 @@
 use std::sync::LazyLock;
 
 /// Pseudo-random numbers, the same in every run.
-pub struct Dice(u64);
+pub struct RandomNumbers(u64);
 
-impl Dice {
-    pub fn new(seed: u64) -> Dice {
-        Dice(seed | 1)
+impl RandomNumbers {
+    pub fn new(seed: u64) -> RandomNumbers {
+        RandomNumbers(seed | 1)
     }
 
     pub fn below(&mut self, bound: usize) -> usize {
@@ -19,7 +19,7 @@ impl Dice {
 }
 
 /// Returns bytes whose values depend on their position in the stream, with a period of 251 * 256.
-pub fn stretch(at: usize, length: usize) -> Vec<u8> {
+pub fn pattern(at: usize, length: usize) -> Vec<u8> {
     const PERIOD: usize = 251 * 256;
     static TABLE: LazyLock<Vec<u8>> =
         LazyLock::new(|| (0..2 * PERIOD).map(|i| (i % 251) as u8 ^ (i / 251) as u8).collect());

@@ -54,40 +54,40 @@ impl TransportStream for CountingStream {
 }
 
 /// Function that a stream calls with its own transport.
-pub type Trick = Rc<dyn Fn(&Transport)>;
+pub type Action = Rc<dyn Fn(&Transport)>;
 
 /// Stream that uses its own transport while a call on it is in progress.
-pub struct Mirror {
+pub struct ReentrantStream {
     stream: UnixStream,
     transport: Rc<RefCell<Option<Transport>>>,
-    on_read: Option<Trick>,
+    on_read: Option<Action>,
     /// Applies only to the next write, which takes three bytes.
-    on_write: RefCell<Option<Trick>>,
+    on_write: RefCell<Option<Action>>,
 }
 
-impl Mirror {
+impl ReentrantStream {
     /// Returns the stream, and the cell for its transport.
     pub fn new(
         stream: UnixStream,
-        on_read: Option<Trick>,
-        on_write: Option<Trick>,
-    ) -> (Mirror, Rc<RefCell<Option<Transport>>>) {
+        on_read: Option<Action>,
+        on_write: Option<Action>,
+    ) -> (ReentrantStream, Rc<RefCell<Option<Transport>>>) {
         let place = Rc::<RefCell<Option<Transport>>>::default();
         let on_write = RefCell::new(on_write);
-        (Mirror { stream, transport: place.clone(), on_read, on_write }, place)
+        (ReentrantStream { stream, transport: place.clone(), on_read, on_write }, place)
     }
 
-    fn play(&self, trick: Option<&Trick>) {
+    fn call_back(&self, action: Option<&Action>) {
         let transport = self.transport.borrow().clone();
-        if let (Some(trick), Some(transport)) = (trick, transport) {
-            trick(&transport);
+        if let (Some(action), Some(transport)) = (action, transport) {
+            action(&transport);
         }
     }
 }
 
-impl TransportStream for Mirror {
+impl TransportStream for ReentrantStream {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.play(self.on_read.as_ref());
+        self.call_back(self.on_read.as_ref());
         Read::read(&mut &self.stream, buffer)
     }
 
@@ -97,8 +97,8 @@ impl TransportStream for Mirror {
         }
         match self.on_write.take() {
             None => Write::write(&mut &self.stream, bytes),
-            trick => {
-                self.play(trick.as_ref());
+            action => {
+                self.call_back(action.as_ref());
                 Write::write(&mut &self.stream, &bytes[..bytes.len().min(3)])
             }
         }

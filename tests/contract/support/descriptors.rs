@@ -98,21 +98,21 @@ pub fn raise_limit(wanted: u64) -> bool {
 }
 
 /// Puts the process at its limit: all numbers below it are in use.
-pub struct Full {
+pub struct FdLimit {
     pub taken: Vec<File>,
     before: Rlimit,
 }
 
-impl Full {
-    pub fn new() -> Full {
+impl FdLimit {
+    pub fn new() -> FdLimit {
         let before = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, Rlimit { current: Some(200), ..before }).unwrap();
         let taken = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
-        Full { taken, before }
+        FdLimit { taken, before }
     }
 }
 
-impl Drop for Full {
+impl Drop for FdLimit {
     fn drop(&mut self) {
         setrlimit(Resource::Nofile, self.before).unwrap();
     }

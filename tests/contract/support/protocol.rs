@@ -11,7 +11,7 @@ use crate::support::simulated;
 
 /// Callback of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Moment {
+pub enum Callback {
     Made,
     Data(Vec<u8>),
     Eof,
@@ -22,23 +22,23 @@ pub enum Moment {
 
 /// State of the loops: the callbacks of protocols, and the reports.
 #[derive(Debug, Default)]
-pub struct Told {
-    pub moments: Vec<Moment>,
+pub struct Record {
+    pub callbacks: Vec<Callback>,
     /// Line of the registration and text of each report.
     pub reports: Vec<(u32, String)>,
 }
 
-impl Told {
+impl Record {
     /// Returns the callbacks without `Data`, because data may arrive in any number of pieces.
-    pub fn order(&self) -> Vec<Moment> {
-        let data = |moment: &&Moment| !matches!(moment, Moment::Data(_));
-        self.moments.iter().filter(data).cloned().collect()
+    pub fn order(&self) -> Vec<Callback> {
+        let data = |callback: &&Callback| !matches!(callback, Callback::Data(_));
+        self.callbacks.iter().filter(data).cloned().collect()
     }
 
     /// Returns all bytes received.
     pub fn bytes(&self) -> Vec<u8> {
-        let data = self.moments.iter().filter_map(|moment| match moment {
-            Moment::Data(bytes) => Some(&bytes[..]),
+        let data = self.callbacks.iter().filter_map(|callback| match callback {
+            Callback::Data(bytes) => Some(&bytes[..]),
             _ => None,
         });
         data.collect::<Vec<_>>().concat()
@@ -47,14 +47,14 @@ impl Told {
     /// Returns the reason of `connection_lost`; `None` if it has not been called. Asserts that it
     /// was called at most once, and last.
     #[track_caller]
-    pub fn loss(&self) -> Option<Option<ErrorKind>> {
-        let lost = |moment: &Moment| match moment {
-            Moment::Lost(reason) => Some(*reason),
+    pub fn lost_reason(&self) -> Option<Option<ErrorKind>> {
+        let lost = |callback: &Callback| match callback {
+            Callback::Lost(reason) => Some(*reason),
             _ => None,
         };
-        let losses: Vec<_> = self.moments.iter().filter_map(lost).collect();
+        let losses: Vec<_> = self.callbacks.iter().filter_map(lost).collect();
         assert!(losses.len() <= 1, "{:?}", self.order());
-        let last = self.moments.last().and_then(lost);
+        let last = self.callbacks.last().and_then(lost);
         assert_eq!(
             last.is_some(),
             losses.len() == 1,
@@ -67,104 +67,113 @@ impl Told {
     /// Asserts the order of callbacks that every connection has.
     #[track_caller]
     pub fn assert_in_order(&self) {
-        self.loss();
+        self.lost_reason();
         let (mut ended, mut paused) = (false, false);
-        for (at, moment) in self.moments.iter().enumerate() {
-            assert_eq!(at == 0, *moment == Moment::Made, "{:?}", self.order());
-            match moment {
-                Moment::Data(bytes) => assert!(!ended && !bytes.is_empty(), "{:?}", self.order()),
-                Moment::Eof => assert!(!std::mem::replace(&mut ended, true), "{:?}", self.order()),
-                Moment::Pause => assert!(!std::mem::replace(&mut paused, true)),
-                Moment::Resume => assert!(std::mem::replace(&mut paused, false)),
-                Moment::Made | Moment::Lost(_) => {}
+        for (at, callback) in self.callbacks.iter().enumerate() {
+            assert_eq!(at == 0, *callback == Callback::Made, "{:?}", self.order());
+            match callback {
+                Callback::Data(bytes) => assert!(!ended && !bytes.is_empty(), "{:?}", self.order()),
+                Callback::Eof => {
+                    assert!(!std::mem::replace(&mut ended, true), "{:?}", self.order())
+                }
+                Callback::Pause => assert!(!std::mem::replace(&mut paused, true)),
+                Callback::Resume => assert!(std::mem::replace(&mut paused, false)),
+                Callback::Made | Callback::Lost(_) => {}
             }
         }
     }
 }
 
 /// Protocol with a script. In `connection_lost` the script gets no transport.
-pub struct Recording<F> {
+pub struct Recorder<F> {
     script: F,
     _alive: Rc<()>,
 }
 
-impl<F> Recording<F>
+impl<F> Recorder<F>
 where
-    F: FnMut(&LoopHandle<Told>, &mut Told, Option<&Transport>, &Moment) -> Result<()> + 'static,
+    F: FnMut(&LoopHandle<Record>, &mut Record, Option<&Transport>, &Callback) -> Result<()>
+        + 'static,
 {
-    pub fn new(alive: &Rc<()>, script: F) -> Recording<F> {
-        Recording { script, _alive: alive.clone() }
+    pub fn new(alive: &Rc<()>, script: F) -> Recorder<F> {
+        Recorder { script, _alive: alive.clone() }
     }
 
     fn note(
         &mut self,
-        el: &LoopHandle<Told>,
-        told: &mut Told,
+        el: &LoopHandle<Record>,
+        record: &mut Record,
         conn: Option<&Transport>,
-        moment: Moment,
+        callback: Callback,
     ) -> Result<()> {
-        told.moments.push(moment.clone());
-        (self.script)(el, told, conn, &moment)
+        record.callbacks.push(callback.clone());
+        (self.script)(el, record, conn, &callback)
     }
 }
 
 /// Returns a protocol that only records, and does not close at the end of the stream.
-pub fn recording() -> impl Protocol<Told> {
-    Recording::new(&Rc::new(()), |_, _, _, _| Ok(()))
+pub fn recorder() -> impl Protocol<Record> {
+    Recorder::new(&Rc::new(()), |_, _, _, _| Ok(()))
 }
 
-type El = LoopHandle<Told>;
+type El = LoopHandle<Record>;
 
-impl<F> Protocol<Told> for Recording<F>
+impl<F> Protocol<Record> for Recorder<F>
 where
-    F: FnMut(&LoopHandle<Told>, &mut Told, Option<&Transport>, &Moment) -> Result<()> + 'static,
+    F: FnMut(&LoopHandle<Record>, &mut Record, Option<&Transport>, &Callback) -> Result<()>
+        + 'static,
 {
-    fn connection_made(&mut self, el: &El, told: &mut Told, conn: &Transport) -> Result<()> {
-        self.note(el, told, Some(conn), Moment::Made)
+    fn connection_made(&mut self, el: &El, record: &mut Record, conn: &Transport) -> Result<()> {
+        self.note(el, record, Some(conn), Callback::Made)
     }
 
     fn data_received(
         &mut self,
         el: &El,
-        told: &mut Told,
+        record: &mut Record,
         conn: &Transport,
         data: &[u8],
     ) -> Result<()> {
-        self.note(el, told, Some(conn), Moment::Data(data.to_vec()))
+        self.note(el, record, Some(conn), Callback::Data(data.to_vec()))
     }
 
-    fn eof_received(&mut self, el: &El, told: &mut Told, conn: &Transport) -> Result<()> {
-        self.note(el, told, Some(conn), Moment::Eof)
+    fn eof_received(&mut self, el: &El, record: &mut Record, conn: &Transport) -> Result<()> {
+        self.note(el, record, Some(conn), Callback::Eof)
     }
 
-    fn pause_writing(&mut self, el: &El, told: &mut Told, conn: &Transport) -> Result<()> {
-        self.note(el, told, Some(conn), Moment::Pause)
+    fn pause_writing(&mut self, el: &El, record: &mut Record, conn: &Transport) -> Result<()> {
+        self.note(el, record, Some(conn), Callback::Pause)
     }
 
-    fn resume_writing(&mut self, el: &El, told: &mut Told, conn: &Transport) -> Result<()> {
-        self.note(el, told, Some(conn), Moment::Resume)
+    fn resume_writing(&mut self, el: &El, record: &mut Record, conn: &Transport) -> Result<()> {
+        self.note(el, record, Some(conn), Callback::Resume)
     }
 
-    fn connection_lost(&mut self, el: &El, told: &mut Told, reason: Option<&Error>) -> Result<()> {
-        self.note(el, told, None, Moment::Lost(reason.map(Error::kind)))
+    fn connection_lost(
+        &mut self,
+        el: &El,
+        record: &mut Record,
+        reason: Option<&Error>,
+    ) -> Result<()> {
+        self.note(el, record, None, Callback::Lost(reason.map(Error::kind)))
     }
 }
 
 /// Returns a loop with simulated time that records its reports.
-pub fn recorded(kind: SelectorKind) -> (EventLoop<Told>, SimClock) {
-    let (el, clock) = simulated(kind, Told::default());
-    write_down_reports(&el);
+pub fn recording_loop(kind: SelectorKind) -> (EventLoop<Record>, SimClock) {
+    let (el, clock) = simulated(kind, Record::default());
+    record_reports(&el);
     (el, clock)
 }
 
-pub fn write_down_reports(el: &LoopHandle<Told>) {
-    el.set_exception_handler(|_, told, report| {
-        told.reports.push((report.location.line(), report.error.to_string()));
+pub fn record_reports(el: &LoopHandle<Record>) {
+    el.set_exception_handler(|_, record, report| {
+        record.reports.push((report.location.line(), report.error.to_string()));
     });
 }
 
 /// Runs `count` ticks that do not sleep.
-pub fn ticks(el: &mut EventLoop<Told>, count: usize) {
+pub fn ticks(el: &mut EventLoop<Record>, count: usize) {
     for _ in 0..count {
         crate::support::ticks::tick(el);
     }
@@ -173,12 +182,12 @@ pub fn ticks(el: &mut EventLoop<Told>, count: usize) {
 /// Like [`wait_until`](crate::support::ticks::wait_until), but prints the recorded callbacks if it
 /// panics.
 #[track_caller]
-pub fn tick_until(el: &mut EventLoop<Told>, done: impl FnMut(&mut EventLoop<Told>) -> bool) {
+pub fn tick_until(el: &mut EventLoop<Record>, done: impl FnMut(&mut EventLoop<Record>) -> bool) {
     let shown = ShownOnPanic(el);
     crate::support::ticks::wait_until(shown.0, done);
 }
 
-struct ShownOnPanic<'a>(&'a mut EventLoop<Told>);
+struct ShownOnPanic<'a>(&'a mut EventLoop<Record>);
 
 impl Drop for ShownOnPanic<'_> {
     fn drop(&mut self) {
@@ -191,7 +200,7 @@ impl Drop for ShownOnPanic<'_> {
 /// Ticks until two ticks in a row run nothing; panics if the loop spins. The network may deliver
 /// between two ticks, so one idle tick is not enough.
 #[track_caller]
-pub fn settle(el: &mut EventLoop<Told>) {
+pub fn tick_until_idle(el: &mut EventLoop<Record>) {
     let mut idle = 0;
     for _ in 0..1000 {
         idle = if crate::support::ticks::tick(el) == 0 { idle + 1 } else { 0 };

@@ -40,7 +40,7 @@ impl Drop for End {
 }
 
 /// Returns a loop, and the log of its events.
-pub fn noting() -> (EventLoop<()>, Log) {
+pub fn loop_with_log() -> (EventLoop<()>, Log) {
     let (el, clock) = simulated(SelectorKind::available()[0], ());
     (el, Log(Rc::default(), clock))
 }

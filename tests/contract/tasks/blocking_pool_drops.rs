@@ -105,7 +105,7 @@ struct Case {
 }
 
 /// Job in a pool with one thread, which another job occupies.
-struct Staged {
+struct QueuedJob {
     executor: BlockingPool,
     busy: Hold,
     job: Job<Part>,
@@ -116,7 +116,7 @@ struct Staged {
     log: Log,
 }
 
-fn stage(panics: bool) -> Staged {
+fn stage(panics: bool) -> QueuedJob {
     let executor = with_threads(1);
     let (_, busy) = held(executor.job());
     let log = Log::default();
@@ -132,12 +132,12 @@ fn stage(panics: bool) -> Staged {
         }
         result.part("result")
     });
-    Staged { executor, busy, job: job.unwrap(), begun, end, log }
+    QueuedJob { executor, busy, job: job.unwrap(), begun, end, log }
 }
 
 /// Runs a case. Returns the dropped values in order, with the thread that dropped each.
 fn outcome(case: Case) -> Vec<(&'static str, String)> {
-    let Staged { executor, busy, job, begun, end, log } = stage(case.panics);
+    let QueuedJob { executor, busy, job, begun, end, log } = stage(case.panics);
     let close = |limit| drop(case.closed.then(|| executor.close(limit)));
     if case.dropped == Dropped::Waiting {
         drop(job);
@@ -186,7 +186,7 @@ fn f9_each_value_is_dropped_once_on_the_documented_thread() {
 
 #[test]
 fn f9_close_drops_waiting_jobs_on_the_closing_thread() {
-    let Staged { executor, busy, job, log, .. } = stage(false);
+    let QueuedJob { executor, busy, job, log, .. } = stage(false);
     executor.close(Duration::ZERO).unwrap_err();
     assert_eq!(log.take(), [("closure", OURS.to_owned())]);
     drop(busy);
@@ -232,7 +232,7 @@ fn f9_awaiters_are_woken_when_the_pool_closes() {
 
 #[test]
 fn p111_a_job_that_outlives_its_future_and_pool_drops_its_result_on_its_thread() {
-    let Staged { executor, busy, mut job, begun, end, log } = stage(false);
+    let QueuedJob { executor, busy, mut job, begun, end, log } = stage(false);
     let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
     assert!(poll(&mut job, &waker).is_pending());
@@ -285,13 +285,13 @@ fn p98_a_panicking_drop_of_an_unawaited_result_ends_no_thread() {
 }
 
 /// Panics `.0` times, each time with a payload that panics when it is dropped.
-struct Again(usize, Log);
+struct PanickingPayload(usize, Log);
 
-impl Drop for Again {
+impl Drop for PanickingPayload {
     fn drop(&mut self) {
         drop(self.1.part("payload"));
         if self.0 > 0 {
-            panic::panic_any(Again(self.0 - 1, self.1.clone()));
+            panic::panic_any(PanickingPayload(self.0 - 1, self.1.clone()));
         }
     }
 }
@@ -307,7 +307,7 @@ fn p98_panicking_drops_of_payloads_end_no_thread() {
     let job = executor.submit(move || {
         begin.send(()).unwrap();
         ended.recv().unwrap_err();
-        panic::panic_any(Again(3, of_job));
+        panic::panic_any(PanickingPayload(3, of_job));
     });
     drop(busy);
     begun.recv().unwrap();
@@ -358,12 +358,12 @@ fn p98_a_panicking_drop_of_a_cancelled_closure_reaches_the_dropper() {
 }
 
 /// Waker that panics on wake or on drop. Both at once would abort.
-struct Rude {
+struct PanickingWaker {
     on_wake: bool,
     log: Log,
 }
 
-impl Wake for Rude {
+impl Wake for PanickingWaker {
     fn wake(self: Arc<Self>) {
         if self.on_wake {
             panic!("the waker panics");
@@ -371,7 +371,7 @@ impl Wake for Rude {
     }
 }
 
-impl Drop for Rude {
+impl Drop for PanickingWaker {
     fn drop(&mut self) {
         let part = self.log.part("waker");
         drop(if self.on_wake { part } else { part.that_panics() });
@@ -384,7 +384,7 @@ fn p98_a_panicking_waker_ends_no_thread() {
         let log = Log::default();
         let executor = with_threads(1);
         let (mut job, hold) = held(executor.job());
-        let waker = Waker::from(Arc::new(Rude { on_wake, log: log.clone() }));
+        let waker = Waker::from(Arc::new(PanickingWaker { on_wake, log: log.clone() }));
         assert!(poll(&mut job, &waker).is_pending());
         drop(waker);
         drop(hold);
@@ -400,9 +400,9 @@ fn p98_a_panicking_drop_of_a_replaced_waker_reaches_the_poller() {
     let log = Log::default();
     let executor = with_threads(1);
     let (mut job, hold) = held(executor.job());
-    let rude = Waker::from(Arc::new(Rude { on_wake: false, log: log.clone() }));
-    assert!(poll(&mut job, &rude).is_pending());
-    drop(rude);
+    let panicking = Waker::from(Arc::new(PanickingWaker { on_wake: false, log: log.clone() }));
+    assert!(poll(&mut job, &panicking).is_pending());
+    drop(panicking);
     let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
     assert!(is_panic(|| drop(poll(&mut job, &waker))));
@@ -436,25 +436,25 @@ fn p116_a_late_answer_of_a_lookup_is_dropped() {
 }
 
 /// Uses the pool when it is woken and when it is dropped.
-struct Busybody(Arc<BlockingPool>, Arc<AtomicUsize>);
+struct UsesPool(Arc<BlockingPool>, Arc<AtomicUsize>);
 
-impl Busybody {
-    fn meddle(&self) {
+impl UsesPool {
+    fn use_pool(&self) {
         assert!(self.0.threads() <= 1);
         drop(self.0.submit(|| ()));
         self.1.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-impl Drop for Busybody {
+impl Drop for UsesPool {
     fn drop(&mut self) {
-        self.meddle();
+        self.use_pool();
     }
 }
 
-impl Wake for Busybody {
+impl Wake for UsesPool {
     fn wake(self: Arc<Self>) {
-        self.meddle();
+        self.use_pool();
     }
 }
 
@@ -464,9 +464,9 @@ fn f9_values_of_a_job_may_use_its_pool() {
     let executor = Arc::new(BlockingPool::builder().threads(1).queue(2).build().unwrap());
     let count = Arc::new(AtomicUsize::new(0));
     let (_, busy) = held(executor.job());
-    let busybody = || Busybody(executor.clone(), count.clone());
+    let uses_pool = || UsesPool(executor.clone(), count.clone());
     let submit = || {
-        let [closure, result] = [busybody(), busybody()];
+        let [closure, result] = [uses_pool(), uses_pool()];
         executor.submit(move || {
             drop(closure);
             result
@@ -478,7 +478,7 @@ fn f9_values_of_a_job_may_use_its_pool() {
     drop(first);
     assert_eq!(count.load(Ordering::SeqCst), 4);
     let mut third = submit().unwrap();
-    let waker = Waker::from(Arc::new(busybody()));
+    let waker = Waker::from(Arc::new(uses_pool()));
     assert!(poll(&mut third, &waker).is_pending());
     drop(waker);
     drop(busy);
@@ -497,9 +497,9 @@ fn f9_values_of_a_job_may_use_its_pool() {
 }
 
 /// Waker that polls its job inside `wake`, as some runtimes do.
-struct Inline(Mutex<Option<Job<i32>>>, mpsc::Sender<i32>);
+struct PollsInWake(Mutex<Option<Job<i32>>>, mpsc::Sender<i32>);
 
-impl Wake for Inline {
+impl Wake for PollsInWake {
     fn wake(self: Arc<Self>) {
         let mut job = self.0.lock().unwrap().take().unwrap();
         match poll(&mut job, Waker::noop()) {
@@ -514,7 +514,7 @@ fn f9_a_waker_may_poll_its_job() {
     let executor = with_threads(1);
     let (_, busy) = held(executor.job());
     let (send, sent) = mpsc::channel();
-    let inline = Arc::new(Inline(Mutex::default(), send));
+    let inline = Arc::new(PollsInWake(Mutex::default(), send));
     let mut job = executor.submit(|| 7).unwrap();
     assert!(poll(&mut job, &Waker::from(inline.clone())).is_pending());
     *inline.0.lock().unwrap() = Some(job);

@@ -10,7 +10,7 @@ use mainspring::{
     gather_all, race, race_all, shield, sleep, spawn, timeout, wait, yield_now,
 };
 
-use crate::support::task_log::{Log, SECOND, noting};
+use crate::support::task_log::{Log, SECOND, loop_with_log};
 
 /// Spawns a task that sleeps for `seconds` and returns that number.
 fn taking(seconds: u32) -> Task<Result<u32>> {
@@ -56,7 +56,7 @@ fn reports(el: &mut EventLoop<()>) -> Rc<RefCell<Vec<String>>> {
 
 #[test]
 fn f5_gather_returns_results_in_the_order_of_the_tasks() {
-    let (mut el, _) = noting();
+    let (mut el, _) = loop_with_log();
     let run = async {
         assert_eq!(gather([taking(3), taking(1), taking(2)]).await.unwrap(), [3, 1, 2]);
         assert!(gather(Vec::<Task<Result<()>>>::new()).await.unwrap().is_empty());
@@ -69,7 +69,7 @@ fn f5_gather_returns_results_in_the_order_of_the_tasks() {
 
 #[test]
 fn f5_gather_returns_the_first_error_after_the_rest_has_ended() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let reports = reports(&mut el);
     let run = async {
         let tasks = [waiting(&log, 0), failing(2, "second"), failing(1, "first"), waiting(&log, 3)];
@@ -99,7 +99,7 @@ fn f5_gather_returns_the_first_error_after_the_rest_has_ended() {
 /// A panic after the first error is reported, because no caller awaits it.
 #[test]
 fn f5_a_panic_after_the_error_of_a_gather_is_reported() {
-    let (mut el, _) = noting();
+    let (mut el, _) = loop_with_log();
     let reports = reports(&mut el);
     let run = async {
         let late = spawn(async {
@@ -119,7 +119,7 @@ fn f5_a_panic_after_the_error_of_a_gather_is_reported() {
 
 #[test]
 fn f5_dropping_a_gather_or_a_race_cancels_its_tasks() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         assert!(timeout(SECOND, gather([waiting(&log, 0)])).await.is_err());
         yield_now().await;
@@ -144,7 +144,7 @@ fn f5_dropping_a_gather_or_a_race_cancels_its_tasks() {
 
 #[test]
 fn f5_gather_all_returns_every_result() {
-    let (mut el, _) = noting();
+    let (mut el, _) = loop_with_log();
     let run = async {
         let cancelled = taking(9);
         cancelled.cancel("not needed");
@@ -163,7 +163,7 @@ fn f5_gather_all_returns_every_result() {
 
 #[test]
 fn f5_as_completed_returns_tasks_in_the_order_of_their_ends() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let tasks = [taking(3), taking(1), failing(2, "failed"), taking(1)];
         let mut done = as_completed(tasks);
@@ -187,7 +187,7 @@ fn f5_as_completed_returns_tasks_in_the_order_of_their_ends() {
 /// All done-callbacks run before the output is returned.
 #[test]
 fn f5_as_completed_returns_after_the_done_callbacks() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let task = taking(1);
         let seen = log.clone();
@@ -207,12 +207,12 @@ fn f5_as_completed_returns_after_the_done_callbacks() {
 
 #[test]
 fn f5_tasks_of_a_dropped_loop_are_done() {
-    let (mut el, _) = noting();
-    let (gone, _) = noting();
+    let (mut el, _) = loop_with_log();
+    let (gone, _) = loop_with_log();
     let tasks = [(); 3].map(|()| gone.spawn(pending::<Result<()>>()));
     let mut watched = as_completed(tasks);
     drop(gone);
-    let (again, _) = noting();
+    let (again, _) = loop_with_log();
     let late = again.spawn(pending::<Result<()>>());
     drop(again);
     let run = async {
@@ -231,7 +231,7 @@ fn f5_tasks_of_a_dropped_loop_are_done() {
 
 #[test]
 fn f5_race_drops_the_loser_and_prefers_the_first() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let loser = async {
             let _end = log.end("loser");
@@ -252,7 +252,7 @@ fn f5_race_drops_the_loser_and_prefers_the_first() {
 
 #[test]
 fn f5_race_all_returns_when_the_losers_have_ended() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let tasks = [waiting(&log, 4), failing(1, "failed"), waiting(&log, 0), taking(2)];
         let first = race_all(tasks).await.unwrap();
@@ -267,13 +267,13 @@ fn f5_race_all_returns_when_the_losers_have_ended() {
 #[test]
 #[should_panic = "`race_all` needs at least one task"]
 fn f5_race_all_of_nothing_panics() {
-    let (mut el, _) = noting();
+    let (mut el, _) = loop_with_log();
     let _ = el.run_until_complete(race_all(Vec::<Task<()>>::new()));
 }
 
 #[test]
 fn f5_wait_separates_done_and_pending_tasks() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let counts = async |when| {
             let tasks = [taking(4), failing(3, "failed"), taking(1), taking(1), taking(2)];
@@ -304,7 +304,7 @@ fn f5_wait_separates_done_and_pending_tasks() {
 
 #[test]
 fn f5_wait_counts_panics_and_cancellations_as_errors() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let (done, pending) = wait([taking(2), panicking(1)], WaitUntil::FirstError).await;
         assert_eq!((done.len(), pending.len()), (1, 1));
@@ -325,7 +325,7 @@ fn f5_wait_counts_panics_and_cancellations_as_errors() {
 /// Classifying an output leaves it to done-callbacks and to the joiner.
 #[test]
 fn f5_wait_leaves_the_output_to_callbacks_and_joiner() {
-    let (mut el, _) = noting();
+    let (mut el, _) = loop_with_log();
     let run = async {
         let seen = Rc::new(Cell::new(0));
         let task = taking(1);
@@ -345,7 +345,7 @@ fn f5_wait_leaves_the_output_to_callbacks_and_joiner() {
 
 #[test]
 fn f5_a_shielded_future_goes_on_without_its_waiter() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let reports = reports(&mut el);
     let run = async {
         let (done, failed) = (log.clone(), log.clone());
@@ -357,7 +357,7 @@ fn f5_a_shielded_future_goes_on_without_its_waiter() {
         let broken = async move {
             sleep(3 * SECOND).await;
             failed.note("failed");
-            Err::<(), _>(Error::other("to nobody"))
+            Err::<(), _>(Error::other("after the outcome"))
         };
         let scope = CancelScope::new().timeout(SECOND);
         assert!(scope.run(shield(broken)).await.is_err());
@@ -367,5 +367,5 @@ fn f5_a_shielded_future_goes_on_without_its_waiter() {
     el.run_until_complete(run).unwrap();
     el.run().unwrap();
     log.check(&[(2, "done"), (2, "left"), (4, "failed")]);
-    assert_eq!(*reports.borrow(), ["to nobody"]);
+    assert_eq!(*reports.borrow(), ["after the outcome"]);
 }

@@ -16,7 +16,7 @@ use crate::support::{on_every_selector, simulated};
 type Reports = Rc<RefCell<Vec<String>>>;
 
 /// Returns a loop that collects the texts of its reports.
-fn noting(kind: SelectorKind, disconnects: bool) -> (EventLoop, Reports) {
+fn loop_with_reports(kind: SelectorKind, disconnects: bool) -> (EventLoop, Reports) {
     let el = EventLoop::builder().selector(kind).report_disconnects(disconnects).build().unwrap();
     let reports = Reports::default();
     let noted = reports.clone();
@@ -25,7 +25,7 @@ fn noting(kind: SelectorKind, disconnects: bool) -> (EventLoop, Reports) {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Mine {
+enum OwnError {
     #[error("an enum of the user")]
     Variant,
 }
@@ -42,14 +42,15 @@ impl fmt::Display for Chained {
 #[test]
 fn f8_every_error_with_display_is_reported() {
     on_every_selector(|kind| {
-        let (mut el, reports) = noting(kind, false);
-        el.spawn(async { Err::<(), _>(Mine::Variant) }).detach();
+        let (mut el, reports) = loop_with_reports(kind, false);
+        el.spawn(async { Err::<(), _>(OwnError::Variant) }).detach();
         el.spawn(async { Err::<u32, _>(Error::other("beside a value")) }).detach();
         el.spawn(async { Err::<Vec<u8>, _>(Chained) }).detach();
         el.spawn(async { Err::<(), _>("a text") }).detach();
         el.spawn(async { Err::<(), Rc<str>>("of this thread".into()) }).detach();
-        el.spawn(async { Err::<u8, Box<dyn std::error::Error>>(Mine::Variant.into()) }).detach();
-        el.spawn(async { Ok::<Result<()>, Mine>(Err(Error::other("inside"))) }).detach();
+        el.spawn(async { Err::<u8, Box<dyn std::error::Error>>(OwnError::Variant.into()) })
+            .detach();
+        el.spawn(async { Ok::<Result<()>, OwnError>(Err(Error::other("inside"))) }).detach();
         el.spawn(timeout(Duration::from_secs(9), async { Err::<(), _>(Error::other("limited")) }))
             .detach();
         el.spawn(async { Some(Err::<u8, _>("in an option")) }).detach();
@@ -76,9 +77,9 @@ fn f8_every_error_with_display_is_reported() {
 #[test]
 fn f8_success_and_discarded_errors_are_not_reported() {
     on_every_selector(|kind| {
-        let (mut el, reports) = noting(kind, false);
-        el.spawn(async { Ok::<u32, Mine>(7) }).detach();
-        el.spawn(async { Err::<(), _>(Mine::Variant) }).detach_discarding();
+        let (mut el, reports) = loop_with_reports(kind, false);
+        el.spawn(async { Ok::<u32, OwnError>(7) }).detach();
+        el.spawn(async { Err::<(), _>(OwnError::Variant) }).detach_discarding();
         el.spawn(async { vec![1] }).detach_discarding();
         let scope = CancelScope::new();
         el.spawn(scope.run(std::future::pending::<()>())).detach();
@@ -96,9 +97,9 @@ fn f8_success_and_discarded_errors_are_not_reported() {
 #[test]
 fn f8_names_wakers_and_callbacks_do_not_hide_the_error() {
     on_every_selector(|kind| {
-        let (mut el, reports) = noting(kind, false);
+        let (mut el, reports) = loop_with_reports(kind, false);
         for awaited in [false, true] {
-            let task = el.spawn(async { Err::<(), _>(Mine::Variant) }).named("named");
+            let task = el.spawn(async { Err::<(), _>(OwnError::Variant) }).named("named");
             if awaited {
                 el.tick(Some(Duration::ZERO)).unwrap(); // The task is done before it is detached.
             }
@@ -106,14 +107,14 @@ fn f8_names_wakers_and_callbacks_do_not_hide_the_error() {
         }
         let late = el.spawn(async {
             mainspring::yield_now().await;
-            Err::<(), _>(Mine::Variant)
+            Err::<(), _>(OwnError::Variant)
         });
         el.set_name(late.handle(), "named before");
         late.detach();
         let handle = {
             let task = el.spawn(async {
                 mainspring::yield_now().await;
-                Err::<(), _>(Mine::Variant)
+                Err::<(), _>(OwnError::Variant)
             });
             let handle = task.handle();
             task.detach();
@@ -134,7 +135,7 @@ fn f8_a_panicking_display_of_an_error_is_reported() {
         }
     }
     on_every_selector(|kind| {
-        let (mut el, reports) = noting(kind, false);
+        let (mut el, reports) = loop_with_reports(kind, false);
         el.spawn(async { Err::<(), _>(Unshowable) }).detach();
         el.run().unwrap();
         assert_eq!(*reports.borrow(), ["panicked: in Display"]);
@@ -162,10 +163,10 @@ fn meet_resets(el: &mut EventLoop) {
 #[test]
 fn f8_s3_a_disconnect_is_reported_on_request_only() {
     on_every_selector(|kind| {
-        let (mut el, reports) = noting(kind, false);
+        let (mut el, reports) = loop_with_reports(kind, false);
         meet_resets(&mut el);
         assert_eq!(*reports.borrow(), [""; 0]);
-        let (mut el, reports) = noting(kind, true);
+        let (mut el, reports) = loop_with_reports(kind, true);
         meet_resets(&mut el);
         let reports = reports.borrow();
         assert_eq!(reports.len(), 3, "{reports:?}");
@@ -203,7 +204,7 @@ fn f8_s3_the_same_errors_are_disconnects_for_tasks_and_protocols() {
     on_every_selector(|kind| {
         for (errno, is_disconnect) in errors {
             let number = errno.raw_os_error();
-            let (mut el, reports) = noting(kind, false);
+            let (mut el, reports) = loop_with_reports(kind, false);
             el.spawn(async move { Err::<(), _>(io::Error::from_raw_os_error(number)) }).detach();
             el.run().unwrap();
             assert_eq!(reports.borrow().len(), usize::from(!is_disconnect), "task {errno:?}");
@@ -222,10 +223,10 @@ fn f8_s3_the_same_errors_are_disconnects_for_tasks_and_protocols() {
 #[test]
 fn f8_a_remote_task_reports_when_it_is_detached() {
     on_every_selector(|kind| {
-        let (mut el, reports) = noting(kind, false);
+        let (mut el, reports) = loop_with_reports(kind, false);
         let remote = el.remote();
         let thread = std::thread::spawn(move || {
-            remote.spawn(async { Err::<u8, _>(Mine::Variant) }).unwrap().detach();
+            remote.spawn(async { Err::<u8, _>(OwnError::Variant) }).unwrap().detach();
         });
         thread.join().unwrap(); // Detached before the loop runs it.
         el.run().unwrap();
@@ -241,7 +242,7 @@ fn f8_a_task_spawned_by_a_task_reports_its_own_line() {
         el.set_exception_handler(|_, lines, report| lines.push(report.location.line()));
         let line = line!() + 2;
         el.run_until_complete(async {
-            spawn(async { Err::<(), _>(Mine::Variant) }).detach();
+            spawn(async { Err::<(), _>(OwnError::Variant) }).detach();
             mainspring::yield_now().await;
             mainspring::yield_now().await;
         })

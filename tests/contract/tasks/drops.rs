@@ -68,7 +68,7 @@ enum Owner {
     KeepsLonger,
 }
 
-struct Bench {
+struct Fixture {
     el: EventLoop<()>,
     futures: Drops,
     outputs: Drops,
@@ -82,10 +82,10 @@ impl Wake for Bell {
     fn wake(self: Arc<Bell>) {}
 }
 
-impl Bench {
-    fn new(kind: SelectorKind) -> Bench {
+impl Fixture {
+    fn new(kind: SelectorKind) -> Fixture {
         let (el, _) = simulated(kind, ());
-        Bench { el, futures: Drops::default(), outputs: Drops::default(), waker: Rc::default() }
+        Fixture { el, futures: Drops::default(), outputs: Drops::default(), waker: Rc::default() }
     }
 
     fn spawn(&self, state: State) -> Task<Counted> {
@@ -142,22 +142,22 @@ fn f2_future_and_output_are_dropped_once_in_every_state() {
         for state in STATES {
             for owner in [Owner::Detaches, Owner::KeepsUntilClose, Owner::KeepsLonger] {
                 let what = format!("{state:?}, {owner:?}");
-                let mut bench = Bench::new(kind);
-                bench.el.set_exception_handler(|_, (), _| {});
-                let (task, gone) = bench.reach(state);
-                assert_eq!((bench.futures.count(), bench.outputs.count()), gone, "{what}");
+                let mut fixture = Fixture::new(kind);
+                fixture.el.set_exception_handler(|_, (), _| {});
+                let (task, gone) = fixture.reach(state);
+                assert_eq!((fixture.futures.count(), fixture.outputs.count()), gone, "{what}");
                 let done = matches!(state, State::Done | State::Panicked | State::Cancelled);
                 let kept = match owner {
                     Owner::Detaches => {
                         drop(task);
                         let outputs = gone.1.max(usize::from(done));
-                        assert_eq!(bench.futures.count(), gone.0, "{what}");
-                        assert_eq!(bench.outputs.count(), outputs, "{what}");
+                        assert_eq!(fixture.futures.count(), gone.0, "{what}");
+                        assert_eq!(fixture.outputs.count(), outputs, "{what}");
                         None
                     }
                     Owner::KeepsUntilClose | Owner::KeepsLonger => task,
                 };
-                let Bench { el, futures, outputs, waker } = bench;
+                let Fixture { el, futures, outputs, waker } = fixture;
                 drop(el);
                 assert_eq!((futures.count(), outputs.count()), (1, 1), "{what}");
                 if let Some(waker) = waker.take() {
@@ -203,7 +203,7 @@ fn f2_the_waker_of_a_joiner_is_dropped_once() {
 }
 
 /// A value dropped while the loop closes spawns, wakes, sleeps, cancels and registers (P109).
-struct Testament {
+struct CallsOnDrop {
     el: LoopHandle,
     seen: Rc<Cell<usize>>,
     wakers: Rc<RefCell<Vec<Waker>>>,
@@ -211,7 +211,7 @@ struct Testament {
     depth: usize,
 }
 
-impl Drop for Testament {
+impl Drop for CallsOnDrop {
     fn drop(&mut self) {
         self.seen.set(self.seen.get() + 1);
         self.wakers.borrow().iter().for_each(Waker::wake_by_ref);
@@ -219,8 +219,8 @@ impl Drop for Testament {
         self.el.call_later(Duration::from_secs(1), |_, ()| {});
         self.others.borrow().iter().for_each(|task| _ = task.cancel("last words"));
         if self.depth > 0 {
-            let heir = Rc::new(self.heir(self.depth - 1));
-            let (one, two) = (heir.clone(), heir);
+            let child = Rc::new(self.child(self.depth - 1));
+            let (one, two) = (child.clone(), child);
             let spawned = self.el.spawn(async move { drop(one) });
             assert!(spawned.is_finished());
             if let Ok(here) = current_loop() {
@@ -232,10 +232,10 @@ impl Drop for Testament {
     }
 }
 
-impl Testament {
-    fn heir(&self, depth: usize) -> Testament {
+impl CallsOnDrop {
+    fn child(&self, depth: usize) -> CallsOnDrop {
         let (el, seen, wakers) = (self.el.clone(), self.seen.clone(), self.wakers.clone());
-        Testament { el, seen, wakers, others: self.others.clone(), depth }
+        CallsOnDrop { el, seen, wakers, others: self.others.clone(), depth }
     }
 }
 
@@ -244,7 +244,7 @@ fn f2_p109_values_dropped_with_the_loop_may_call_anything() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let seen = Rc::new(Cell::new(0));
-        let first = Testament {
+        let first = CallsOnDrop {
             el: el.handle().clone(),
             seen: seen.clone(),
             wakers: Rc::default(),
@@ -252,10 +252,10 @@ fn f2_p109_values_dropped_with_the_loop_may_call_anything() {
             depth: 3,
         };
         for i in 0..20 {
-            let testament = first.heir(3);
+            let calls_on_drop = first.child(3);
             let wakers = first.wakers.clone();
             let task = el.spawn(async move {
-                let _testament = testament;
+                let _testament = calls_on_drop;
                 poll_fn(|cx| Poll::Ready(wakers.borrow_mut().push(cx.waker().clone()))).await;
                 match i % 3 {
                     0 => pending().await,
@@ -267,7 +267,7 @@ fn f2_p109_values_dropped_with_the_loop_may_call_anything() {
             first.others.borrow_mut().push(task);
         }
         el.run_until_stalled().unwrap();
-        let late = first.heir(3);
+        let late = first.child(3);
         el.spawn(async move { drop(late) }).detach();
         let before = seen.get();
         drop(el);

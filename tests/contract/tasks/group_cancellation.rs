@@ -11,15 +11,15 @@ use mainspring::{
     CancelScope, Error, JoinError, Result, TaskGroup, sleep, spawn, timeout, yield_now,
 };
 
-use crate::support::task_log::{Log, SECOND, cancel_after, noting};
+use crate::support::task_log::{Log, SECOND, cancel_after, loop_with_log};
 
 /// Runs a group with one child that ends at once, and one that takes three seconds to end.
 async fn slow_group(log: Log) -> Result<()> {
     let _end = log.end("around");
-    let noting = log.clone();
+    let own_log = log.clone();
     let group = TaskGroup::run(async move |group| {
         for (seconds, name) in [(0, "quick"), (3, "slow")] {
-            let end = noting.end(name);
+            let end = own_log.end(name);
             group.spawn(async move {
                 let _end = end;
                 let shield = CancelScope::new().shielded();
@@ -27,7 +27,7 @@ async fn slow_group(log: Log) -> Result<()> {
                 pending::<Result<()>>().await
             })?;
         }
-        let _end = noting.end("body");
+        let _end = own_log.end("body");
         pending::<Result<()>>().await
     });
     let outcome = group.await;
@@ -36,11 +36,11 @@ async fn slow_group(log: Log) -> Result<()> {
 }
 
 /// Code around a group.
-type Around = fn(Log) -> Pin<Box<dyn Future<Output = ()>>>;
+type Surrounding = fn(Log) -> Pin<Box<dyn Future<Output = ()>>>;
 
 #[test]
 fn f6_everything_around_a_group_waits_for_its_children() {
-    let all: [Around; 6] = [
+    let all: [Surrounding; 6] = [
         |log| {
             Box::pin(async move {
                 let scope = CancelScope::new();
@@ -91,7 +91,7 @@ fn f6_everything_around_a_group_waits_for_its_children() {
     ];
     for (i, around) in all.into_iter().enumerate() {
         println!("case {i}"); // Shown when the test fails.
-        let (mut el, log) = noting();
+        let (mut el, log) = loop_with_log();
         el.run_until_complete(around(log.clone())).unwrap();
         let mut noted = log.0.borrow().clone();
         // The order in which the children and the body end is not defined.
@@ -101,7 +101,7 @@ fn f6_everything_around_a_group_waits_for_its_children() {
 }
 
 /// Set of futures that polls only those that were woken.
-struct Crowd<F> {
+struct WokenOnly<F> {
     futures: Vec<Option<Pin<Box<F>>>>,
     woken: Arc<Woken>,
 }
@@ -120,7 +120,7 @@ impl Wake for OneOf {
     }
 }
 
-impl<F: Future> Future for Crowd<F> {
+impl<F: Future> Future for WokenOnly<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -142,19 +142,19 @@ impl<F: Future> Future for Crowd<F> {
     }
 }
 
-fn crowd<F: Future>(futures: impl IntoIterator<Item = F>) -> Crowd<F> {
+fn set_of<F: Future>(futures: impl IntoIterator<Item = F>) -> WokenOnly<F> {
     let futures: Vec<_> = futures.into_iter().map(|future| Some(Box::pin(future))).collect();
     let woken = ((0..futures.len()).collect(), None);
-    Crowd { woken: Arc::new(Woken(Mutex::new(woken))), futures }
+    WokenOnly { woken: Arc::new(Woken(Mutex::new(woken))), futures }
 }
 
 /// A group is notified of the cancellation even if the futures around it only poll what was woken.
 #[test]
 fn f6_a_group_in_a_set_of_futures_is_cancelled() {
     for by_task in [false, true] {
-        let (mut el, log) = noting();
+        let (mut el, log) = loop_with_log();
         let run = async {
-            let groups = crowd([slow_group(log.clone()), slow_group(log.clone())]);
+            let groups = set_of([slow_group(log.clone()), slow_group(log.clone())]);
             if by_task {
                 let task = spawn(groups);
                 sleep(SECOND).await;
@@ -175,7 +175,7 @@ fn f6_a_group_in_a_set_of_futures_is_cancelled() {
 /// The error is returned first, and then the cancellation takes effect.
 #[test]
 fn f6_the_error_of_a_child_of_a_cancelled_parent_is_returned() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let inside = async {
             let outcome = TaskGroup::run(async |group| {
@@ -191,7 +191,7 @@ fn f6_the_error_of_a_child_of_a_cancelled_parent_is_returned() {
                 pending::<Result<()>>().await
             });
             assert_eq!(outcome.await.unwrap_err().errors()[0].to_string(), "last words");
-            log.note("told");
+            log.note("outcome");
             yield_now().await;
             log.note("the cancellation was swallowed");
         };
@@ -199,12 +199,12 @@ fn f6_the_error_of_a_child_of_a_cancelled_parent_is_returned() {
         log.note("over");
     };
     el.run_until_complete(run).unwrap();
-    log.check(&[(2, "told"), (2, "over")]);
+    log.check(&[(2, "outcome"), (2, "over")]);
 }
 
 #[test]
 fn f6_nested_groups_end_from_the_inside_out() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let task = spawn({
             let log = log.clone();
@@ -254,7 +254,7 @@ fn f6_nested_groups_end_from_the_inside_out() {
 /// The children have ended in the tick of the deadline, so the value is returned.
 #[test]
 fn f6_a_group_that_ends_in_time_returns_its_value() {
-    let (mut el, _) = noting();
+    let (mut el, _) = loop_with_log();
     let run = async {
         let group = TaskGroup::run(async |group| {
             group.spawn(async { Ok(sleep(SECOND).await) })?;
@@ -268,14 +268,14 @@ fn f6_a_group_that_ends_in_time_returns_its_value() {
 
 #[test]
 fn f6_a_shield_around_a_group_hides_the_cancellation() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let inside = async {
             let group = TaskGroup::run(async |group| {
-                let noting = log.clone();
+                let own_log = log.clone();
                 group.spawn(async move {
                     sleep(3 * SECOND).await;
-                    Ok(noting.note("child"))
+                    Ok(own_log.note("child"))
                 })?;
                 Ok(())
             });
@@ -294,7 +294,7 @@ fn f6_a_shield_around_a_group_hides_the_cancellation() {
 /// cancelled, a group begins and ends at once.
 #[test]
 fn f6_a_group_in_a_cancelled_scope_ends_at_once() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let task = spawn(slow_group(log.clone()));
         task.cancel("not begun");
@@ -322,10 +322,10 @@ fn f6_a_group_in_a_cancelled_scope_ends_at_once() {
 /// A cancelled group that is dropped before its end leaves nothing behind, and `run` returns.
 #[test]
 fn f6_a_cancelled_group_that_is_dropped_leaves_nothing() {
-    let (mut el, log) = noting();
-    let noting = log.clone();
+    let (mut el, log) = loop_with_log();
+    let own_log = log.clone();
     el.spawn(async move {
-        let mut group = Box::pin(async move { drop(slow_group(noting).await) });
+        let mut group = Box::pin(async move { drop(slow_group(own_log).await) });
         let begin = poll_fn(|cx| Poll::Ready(group.as_mut().poll(cx).is_pending()));
         let scope = CancelScope::new();
         assert!(scope.run(begin).await.unwrap());

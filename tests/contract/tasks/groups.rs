@@ -11,7 +11,7 @@ use mainspring::{
     yield_now,
 };
 
-use crate::support::task_log::{Log, SECOND, noting};
+use crate::support::task_log::{Log, SECOND, loop_with_log};
 
 /// Never ends, and logs its drop.
 async fn waiting(log: Log, name: &'static str) -> Result<()> {
@@ -26,7 +26,7 @@ async fn failing(seconds: u32, words: &'static str) -> Result<()> {
 }
 
 /// Cannot be cancelled for `seconds`, and logs its drop.
-async fn stubborn(log: Log, seconds: u32, name: &'static str) -> Result<()> {
+async fn shielded_child(log: Log, seconds: u32, name: &'static str) -> Result<()> {
     let _end = log.end(name);
     CancelScope::new().shielded().run(sleep(seconds * SECOND)).await?;
     pending().await
@@ -39,7 +39,7 @@ fn words<T>(outcome: Result<T, GroupError>) -> Vec<String> {
 
 #[test]
 fn f6_an_empty_group_ends_at_once() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         assert_eq!(TaskGroup::run(async |_| Ok(7)).await.unwrap(), 7);
         let alone = TaskGroup::run(async |_| Err::<(), _>(Error::other("alone"))).await;
@@ -52,15 +52,15 @@ fn f6_an_empty_group_ends_at_once() {
 
 #[test]
 fn f6_a_group_waits_for_its_children_and_their_siblings() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = TaskGroup::run(async |group| {
-        let (siblings, noting) = (group.clone(), log.clone());
+        let (siblings, own_log) = (group.clone(), log.clone());
         group.spawn(async move {
             sleep(2 * SECOND).await;
-            let _end = noting.end("child");
-            let noting = noting.clone();
+            let _end = own_log.end("child");
+            let own_log = own_log.clone();
             siblings.spawn(async move {
-                let _end = noting.end("sibling");
+                let _end = own_log.end("sibling");
                 sleep(2 * SECOND).await;
                 Ok(())
             })?;
@@ -78,7 +78,7 @@ fn f6_a_group_waits_for_its_children_and_their_siblings() {
 
 #[test]
 fn f6_results_come_in_the_order_of_the_awaits() {
-    let (mut el, _) = noting();
+    let (mut el, _) = loop_with_log();
     let run = TaskGroup::run(async |group| {
         let child = |seconds| async move {
             sleep(seconds * SECOND).await;
@@ -98,7 +98,7 @@ fn f6_results_come_in_the_order_of_the_awaits() {
 /// One child fails in the tick in which it is cancelled. Another has a shield and fails later.
 #[test]
 fn f6_the_first_failure_cancels_the_rest_and_every_error_is_kept() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = TaskGroup::run(async |group| {
         let first = group.spawn(failing(1, "first"))?;
         group.spawn(failing(1, "in the same tick"))?;
@@ -128,7 +128,7 @@ fn f6_a_panic_of_a_child_or_of_its_drop_is_an_error() {
             panic!("dropped");
         }
     }
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = TaskGroup::run(async |group| {
         group.spawn(waiting(log.clone(), "child"))?;
         group.spawn(async {
@@ -146,31 +146,31 @@ fn f6_a_panic_of_a_child_or_of_its_drop_is_an_error() {
 
 #[test]
 fn f6_a_failed_body_waits_for_its_children() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = TaskGroup::run(async |group| {
         group.spawn(waiting(log.clone(), "child"))?;
-        group.spawn(stubborn(log.clone(), 3, "stubborn"))?;
+        group.spawn(shielded_child(log.clone(), 3, "shielded"))?;
         yield_now().await;
         Err::<(), _>(Error::other("body"))
     });
     let outcome = el.run_until_complete(run).unwrap();
     log.note("over");
     assert_eq!(words(outcome), ["body"]);
-    log.check(&[(0, "child"), (3, "stubborn"), (3, "over")]);
+    log.check(&[(0, "child"), (3, "shielded"), (3, "over")]);
 }
 
 #[test]
 fn f6_a_panic_of_the_body_propagates_after_the_children() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = TaskGroup::run(async |group| {
         group.spawn(waiting(log.clone(), "child"))?;
-        group.spawn(stubborn(log.clone(), 3, "stubborn"))?;
+        group.spawn(shielded_child(log.clone(), 3, "shielded"))?;
         yield_now().await;
         if true { panic!("body") } else { Ok(()) }
     });
     let unwound = catch_unwind(AssertUnwindSafe(|| el.run_until_complete(run)));
     assert_eq!(*unwound.err().unwrap().downcast::<&str>().unwrap(), "body");
-    log.check(&[(0, "child"), (3, "stubborn")]);
+    log.check(&[(0, "child"), (3, "shielded")]);
 }
 
 /// The body is dropped, because a child failed or from outside, and that drop panics. The panic
@@ -184,9 +184,9 @@ fn f6_a_panicking_drop_of_the_body_waits_for_the_children() {
         }
     }
     for (fails, limit) in [(1, 9), (9, 1)] {
-        let (mut el, log) = noting();
+        let (mut el, log) = loop_with_log();
         let run = TaskGroup::run(async |group| {
-            group.spawn(stubborn(log.clone(), 3, "stubborn"))?;
+            group.spawn(shielded_child(log.clone(), 3, "shielded"))?;
             group.spawn(failing(fails, "first"))?;
             let _bomb = Bomb;
             pending::<Result<()>>().await
@@ -194,20 +194,20 @@ fn f6_a_panicking_drop_of_the_body_waits_for_the_children() {
         let run = async { timeout(limit * SECOND, run).await };
         let unwound = catch_unwind(AssertUnwindSafe(|| el.run_until_complete(run)));
         assert_eq!(*unwound.err().unwrap().downcast::<&str>().unwrap(), "dropped");
-        log.check(&[(3, "stubborn")]);
+        log.check(&[(3, "shielded")]);
     }
 }
 
 #[test]
 fn f6_an_inner_group_passes_its_failure_to_the_outer_one() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = TaskGroup::run(async |outer| {
         outer.spawn(waiting(log.clone(), "outer child"))?;
-        let noting = log.clone();
+        let own_log = log.clone();
         outer.spawn(async move {
-            let _end = noting.end("nest");
+            let _end = own_log.end("nest");
             TaskGroup::run(async |inner| {
-                inner.spawn(waiting(noting.clone(), "inner child"))?;
+                inner.spawn(waiting(own_log.clone(), "inner child"))?;
                 inner.spawn(failing(1, "inner"))?;
                 Ok(())
             })
@@ -223,7 +223,7 @@ fn f6_an_inner_group_passes_its_failure_to_the_outer_one() {
 
 #[test]
 fn f6_spawning_in_a_group_that_ends_is_an_error() {
-    let (mut el, _) = noting();
+    let (mut el, _) = loop_with_log();
     let dropped = Rc::new(());
     let (held, refused) = (dropped.clone(), Rc::new(RefCell::new(Vec::new())));
     let (kept, noted) = (Rc::new(RefCell::new(None)), refused.clone());
@@ -258,7 +258,7 @@ fn f6_spawning_in_a_group_that_ends_is_an_error() {
 
 #[test]
 fn f6_a_child_that_never_waits_may_cancel_the_group() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = TaskGroup::run(async |group| {
         group.spawn(waiting(log.clone(), "waits"))?;
         let siblings = group.clone();
@@ -273,7 +273,7 @@ fn f6_a_child_that_never_waits_may_cancel_the_group() {
 
 #[test]
 fn f6_a_child_cancelled_alone_is_not_an_error() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = TaskGroup::run(async |group| {
         let child = group.spawn(waiting(log.clone(), "child"))?;
         yield_now().await;
@@ -289,7 +289,7 @@ fn f6_a_child_cancelled_alone_is_not_an_error() {
 /// to the exception handler.
 #[test]
 fn f6_dropping_a_group_cancels_its_children() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let reports = Rc::new(RefCell::new(Vec::new()));
     let noted = reports.clone();
     el.set_exception_handler(move |_, (), report| {
@@ -326,7 +326,7 @@ fn f6_dropping_a_group_cancels_its_children() {
 /// The group has failed, and is dropped while it waits for the other children.
 #[test]
 fn f6_errors_of_a_dropped_group_are_reported() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let reports = Rc::new(RefCell::new(Vec::new()));
     let noted = reports.clone();
     el.set_exception_handler(move |_, (), report| {
@@ -334,21 +334,21 @@ fn f6_errors_of_a_dropped_group_are_reported() {
     });
     let run = async {
         let group = TaskGroup::run(async |group| {
-            group.spawn(stubborn(log.clone(), 3, "stubborn"))?;
-            group.spawn(failing(1, "to nobody"))?;
+            group.spawn(shielded_child(log.clone(), 3, "shielded"))?;
+            group.spawn(failing(1, "after the outcome"))?;
             Ok(())
         });
         race(async { drop(group.await) }, sleep(2 * SECOND)).await;
         sleep(2 * SECOND).await;
     };
     el.run_until_complete(run).unwrap();
-    log.check(&[(3, "stubborn")]);
-    assert_eq!(*reports.borrow(), ["to nobody"]);
+    log.check(&[(3, "shielded")]);
+    assert_eq!(*reports.borrow(), ["after the outcome"]);
 }
 
 #[test]
 fn f6_no_child_of_ten_thousand_outlives_its_group() {
-    let (mut el, _) = noting();
+    let (mut el, _) = loop_with_log();
     let alive = Rc::new(());
     let held = alive.clone();
     let run = TaskGroup::run(async |group| {
@@ -369,15 +369,15 @@ fn f6_no_child_of_ten_thousand_outlives_its_group() {
 
 #[test]
 fn f6_a_callback_spawns_into_a_group() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let handle = el.handle().clone();
     let run = TaskGroup::run(async |group| {
-        let (group, noting) = (group.clone(), log.clone());
+        let (group, own_log) = (group.clone(), log.clone());
         group.clone().spawn(async move {
             let spawned = handle.with(move |_, ()| {
                 group.spawn(async move {
                     sleep(SECOND).await;
-                    Ok(noting.note("spawned by a callback"))
+                    Ok(own_log.note("spawned by a callback"))
                 })
             });
             spawned.await??;

@@ -19,9 +19,9 @@ use crate::support::{on_every_selector, simulated};
 type Seen = Rc<RefCell<Vec<&'static str>>>;
 
 /// Logs its drop.
-struct Noted(Seen, &'static str);
+struct LogsDrop(Seen, &'static str);
 
-impl Drop for Noted {
+impl Drop for LogsDrop {
     fn drop(&mut self) {
         self.0.borrow_mut().push(self.1);
     }
@@ -64,9 +64,9 @@ fn f1_the_states_of_a_task_never_go_back() {
 }
 
 /// Records the task's state when it is dropped.
-struct Asks(Rc<RefCell<Option<Task<()>>>>, Rc<Cell<Option<TaskState>>>);
+struct RecordsState(Rc<RefCell<Option<Task<()>>>>, Rc<Cell<Option<TaskState>>>);
 
-impl Drop for Asks {
+impl Drop for RecordsState {
     fn drop(&mut self) {
         self.1.set(self.0.borrow().as_ref().map(Task::state));
     }
@@ -76,9 +76,9 @@ impl Drop for Asks {
 fn f1_a_future_dropped_by_a_cancellation_is_running() {
     let mut el = any_loop();
     let (own, seen) = (Rc::new(RefCell::new(None)), Rc::new(Cell::new(None)));
-    let asks = Asks(own.clone(), seen.clone());
+    let records_state = RecordsState(own.clone(), seen.clone());
     let task = el.spawn(async move {
-        let _asks = asks;
+        let _records_state = records_state;
         pending().await
     });
     *own.borrow_mut() = Some(task);
@@ -137,7 +137,7 @@ fn f1_a_task_has_a_name_and_a_location() {
         first.await.unwrap();
     })
     .unwrap();
-    assert!(!el.set_name(handle, "nobody")); // A task that was joined is gone.
+    assert!(!el.set_name(handle, "joined")); // A task that was joined is gone.
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn f2_the_future_is_dropped_before_the_joiner_is_woken() {
     for ending in ["result", "panic", "cancel"] {
         let mut el = any_loop();
         let seen = Seen::default();
-        let noted = Noted(seen.clone(), "dropped");
+        let noted = LogsDrop(seen.clone(), "dropped");
         let task = el.spawn(async move {
             let _noted = noted;
             match ending {
@@ -192,9 +192,9 @@ fn f2_the_future_is_dropped_before_the_joiner_is_woken() {
 #[test]
 fn f2_the_future_is_dropped_before_the_wake() {
     type Order = Arc<Mutex<Vec<&'static str>>>;
-    struct Bell(Order);
-    impl Wake for Bell {
-        fn wake(self: Arc<Bell>) {
+    struct NotesWake(Order);
+    impl Wake for NotesWake {
+        fn wake(self: Arc<NotesWake>) {
             self.0.lock().unwrap().push("woken");
         }
     }
@@ -211,7 +211,7 @@ fn f2_the_future_is_dropped_before_the_wake() {
         let _dropped = &dropped;
         Poll::Ready(())
     }));
-    let waker = Waker::from(Arc::new(Bell(order.clone())));
+    let waker = Waker::from(Arc::new(NotesWake(order.clone())));
     assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
     el.run().unwrap();
     assert_eq!(*order.lock().unwrap(), ["dropped", "woken"]);
@@ -269,7 +269,7 @@ fn f2_p102_a_future_is_dropped_on_its_own_thread() {
 fn f4_a_cancelled_task_that_never_began_is_not_polled() {
     let mut el = any_loop();
     let seen = Seen::default();
-    let noted = Noted(seen.clone(), "dropped");
+    let noted = LogsDrop(seen.clone(), "dropped");
     let task = el.spawn(async move {
         noted.0.borrow_mut().push("polled");
         drop(noted);
@@ -286,7 +286,7 @@ fn f4_a_cancelled_task_that_never_began_is_not_polled() {
 fn f4_a_waiting_task_is_dropped_at_its_next_poll() {
     let mut el = any_loop();
     let seen = Seen::default();
-    let noted = Noted(seen.clone(), "dropped");
+    let noted = LogsDrop(seen.clone(), "dropped");
     let task = el.spawn(async move {
         let _noted = noted;
         pending::<()>().await;
@@ -308,7 +308,7 @@ fn f4_a_task_that_cancels_itself_is_dropped_after_its_poll() {
     for completes in [false, true] {
         let mut el = any_loop();
         let seen = Seen::default();
-        let (noted, own) = (Noted(seen.clone(), "dropped"), Rc::new(RefCell::new(None)));
+        let (noted, own) = (LogsDrop(seen.clone(), "dropped"), Rc::new(RefCell::new(None)));
         let itself: Rc<RefCell<Option<Task<u32>>>> = own.clone();
         *own.borrow_mut() = Some(el.spawn(async move {
             assert!(itself.borrow().as_ref().unwrap().cancel("by itself"));
@@ -347,8 +347,8 @@ fn f4_a_ready_output_wins_over_a_cancellation() {
 
 #[test]
 fn f4_a_second_cancel_during_the_drop_returns_false() {
-    struct Meddler(LoopHandle, Rc<Cell<Option<mainspring::Handle>>>, Seen);
-    impl Drop for Meddler {
+    struct CancelsOnDrop(LoopHandle, Rc<Cell<Option<mainspring::Handle>>>, Seen);
+    impl Drop for CancelsOnDrop {
         fn drop(&mut self) {
             assert!(!self.0.cancel(self.1.get().unwrap()));
             self.2.borrow_mut().push("dropped");
@@ -356,9 +356,9 @@ fn f4_a_second_cancel_during_the_drop_returns_false() {
     }
     let mut el = any_loop();
     let (seen, own) = (Seen::default(), Rc::new(Cell::new(None)));
-    let meddler = Meddler(el.handle().clone(), own.clone(), seen.clone());
+    let cancels_on_drop = CancelsOnDrop(el.handle().clone(), own.clone(), seen.clone());
     let task = el.spawn(async move {
-        let _meddler = meddler;
+        let _meddler = cancels_on_drop;
         pending::<()>().await;
     });
     own.set(Some(task.handle()));

@@ -24,7 +24,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Texts of the reports.
 type Reports = Vec<String>;
 
-fn noting() -> EventLoop<Reports> {
+fn loop_with_reports() -> EventLoop<Reports> {
     let (el, _) = simulated(SelectorKind::Poll, Reports::new());
     el.set_exception_handler(|_, reports: &mut Reports, report| {
         assert_eq!(report.kind, ReportKind::Task);
@@ -34,9 +34,9 @@ fn noting() -> EventLoop<Reports> {
 }
 
 /// Counts its drops, each of which panics.
-struct Bomb(Rc<Cell<usize>>, &'static str);
+struct PanicsOnDrop(Rc<Cell<usize>>, &'static str);
 
-impl Drop for Bomb {
+impl Drop for PanicsOnDrop {
     fn drop(&mut self) {
         self.0.set(self.0.get() + 1);
         panic!("{}", self.1);
@@ -44,16 +44,16 @@ impl Drop for Bomb {
 }
 
 /// Future that panics when dropped, with an output that does so too.
-struct Fragile {
+struct PanickingTask {
     ends: &'static str,
-    output: Option<Bomb>,
-    _future: Bomb,
+    output: Option<PanicsOnDrop>,
+    _future: PanicsOnDrop,
 }
 
-impl Future for Fragile {
-    type Output = Option<Bomb>;
+impl Future for PanickingTask {
+    type Output = Option<PanicsOnDrop>;
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Bomb>> {
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<PanicsOnDrop>> {
         match self.ends {
             "ready" => Poll::Ready(self.output.take()),
             "panic" => panic!("in poll"),
@@ -62,10 +62,10 @@ impl Future for Fragile {
     }
 }
 
-impl Fragile {
-    fn new(ends: &'static str, drops: &Rc<Cell<usize>>, with_output: bool) -> Fragile {
-        let output = with_output.then(|| Bomb(drops.clone(), "of the output"));
-        Fragile { ends, output, _future: Bomb(drops.clone(), "of the future") }
+impl PanickingTask {
+    fn new(ends: &'static str, drops: &Rc<Cell<usize>>, with_output: bool) -> PanickingTask {
+        let output = with_output.then(|| PanicsOnDrop(drops.clone(), "of the output"));
+        PanickingTask { ends, output, _future: PanicsOnDrop(drops.clone(), "of the future") }
     }
 }
 
@@ -76,7 +76,7 @@ fn message<T>(output: Result<T, mainspring::JoinError>) -> String {
 #[test]
 fn p98_a_panic_in_a_task_affects_no_other_task() {
     for policy in [PanicPolicy::Propagate, PanicPolicy::Report] {
-        let mut el = noting();
+        let mut el = loop_with_reports();
         el.set_panic_policy(policy);
         let neighbours: Vec<_> = (0..3).map(|_| el.spawn(yield_now())).collect();
         let task = el.spawn(async {
@@ -94,21 +94,21 @@ fn p98_a_panic_in_a_task_affects_no_other_task() {
 
 #[test]
 fn p98_a_panicking_drop_of_the_future_reaches_the_joiner() {
-    for (ends, says, bombs) in [
+    for (ends, expected, bombs) in [
         ("ready", "the task panicked: of the future", 2),
         ("panic", "the task panicked: in poll", 1),
         ("cancel", "the task panicked: of the future", 1),
     ] {
-        let mut el = noting();
+        let mut el = loop_with_reports();
         let drops = Rc::new(Cell::new(0));
-        let task = el.spawn(Fragile::new(ends, &drops, ends == "ready"));
+        let task = el.spawn(PanickingTask::new(ends, &drops, ends == "ready"));
         el.run_until_stalled().unwrap();
         if ends == "cancel" {
             assert!(task.cancel("cancelled"));
         }
         el.run().unwrap();
         assert_eq!(task.state(), TaskState::Done(TaskEnding::Panicked));
-        assert_eq!(message(el.run_until_complete(task).unwrap()), says, "{ends}");
+        assert_eq!(message(el.run_until_complete(task).unwrap()), expected, "{ends}");
         assert_eq!(drops.get(), bombs, "{ends}");
         assert_eq!(el.run_until_complete(async { 42 }).unwrap(), 42);
     }
@@ -116,82 +116,82 @@ fn p98_a_panicking_drop_of_the_future_reaches_the_joiner() {
 
 #[test]
 fn p98_every_panic_of_a_detached_task_is_reported() {
-    let mut el = noting();
+    let mut el = loop_with_reports();
     let drops = Rc::new(Cell::new(0));
     for ends in ["ready", "panic"] {
-        el.spawn(Fragile::new(ends, &drops, false)).detach_discarding();
+        el.spawn(PanickingTask::new(ends, &drops, false)).detach_discarding();
         el.run().unwrap();
     }
     let output = drops.clone();
-    el.spawn(async move { Bomb(output, "of the output") }).detach_discarding();
+    el.spawn(async move { PanicsOnDrop(output, "of the output") }).detach_discarding();
     el.run().unwrap();
     let output = drops.clone();
-    let late = el.spawn(async move { Bomb(output, "of the late output") });
+    let late = el.spawn(async move { PanicsOnDrop(output, "of the late output") });
     el.run().unwrap();
     drop(late);
     el.run_until_stalled().unwrap();
-    let says = ["of the future", "in poll", "of the output", "of the late output"];
-    assert_eq!(*el.state(), says.map(|text| format!("panicked: {text}")));
+    let expected = ["of the future", "in poll", "of the output", "of the late output"];
+    assert_eq!(*el.state(), expected.map(|text| format!("panicked: {text}")));
     assert_eq!(drops.get(), 4);
 }
 
 #[test]
 fn p98_an_output_that_panics_after_its_callbacks_is_reported() {
-    let mut el = noting();
+    let mut el = loop_with_reports();
     let drops = Rc::new(Cell::new(0));
     let output = drops.clone();
-    let task = el.spawn(async move { Bomb(output, "of the output") });
+    let task = el.spawn(async move { PanicsOnDrop(output, "of the output") });
     task.add_done_callback(|_| panic!("in the callback"));
     task.add_done_callback(|output| assert!(output.is_ok()));
     drop(task);
     el.run().unwrap();
     el.run_until_stalled().unwrap();
-    let says = ["in the callback", "of the output"];
-    assert_eq!(*el.state(), says.map(|text| format!("panicked: {text}")));
+    let expected = ["in the callback", "of the output"];
+    assert_eq!(*el.state(), expected.map(|text| format!("panicked: {text}")));
     assert_eq!(drops.get(), 1);
 }
 
 #[test]
 fn p98_everything_is_dropped_although_drops_panic_in_close() {
-    let mut el = noting();
+    let mut el = loop_with_reports();
     let drops = Rc::new(Cell::new(0));
     let mut tasks = Vec::new();
     for ends in ["pending", "ready", "pending", "panic"] {
-        tasks.push(el.spawn(Fragile::new(ends, &drops, false)));
+        tasks.push(el.spawn(PanickingTask::new(ends, &drops, false)));
     }
     let output = drops.clone();
-    let done = el.spawn(async move { Bomb(output, "of the output") });
+    let done = el.spawn(async move { PanicsOnDrop(output, "of the output") });
     el.run_until_stalled().unwrap();
     let waits = el.spawn(pending::<()>());
-    let callback = Bomb(drops.clone(), "of the callback");
+    let callback = PanicsOnDrop(drops.clone(), "of the callback");
     waits.add_done_callback(move |_| drop(callback));
-    tasks.push(el.spawn(Fragile::new("pending", &drops, false))); // Never polled.
+    tasks.push(el.spawn(PanickingTask::new("pending", &drops, false))); // Never polled.
     drop(el);
     assert!(tasks.iter().all(Task::is_finished) && done.is_finished() && waits.is_finished());
     assert_eq!(drops.get(), 5 + 1 + 1);
 }
 
 /// Waker of another executor that panics on wake or on drop.
-struct Touchy {
+struct PanickingWaker {
     when: &'static str,
     count: AtomicUsize,
 }
 
-impl Wake for Touchy {
-    fn wake(self: Arc<Touchy>) {
+impl Wake for PanickingWaker {
+    fn wake(self: Arc<PanickingWaker>) {
         self.count.fetch_add(1, Ordering::Relaxed);
         assert!(self.when != "wake", "on purpose");
     }
 }
 
-impl Drop for Touchy {
+impl Drop for PanickingWaker {
     fn drop(&mut self) {
         assert!(self.when != "drop", "on purpose");
     }
 }
 
-fn touchy(when: &'static str) -> Waker {
-    Waker::from(Arc::new(Touchy { when, count: AtomicUsize::new(0) }))
+fn panicking_waker(when: &'static str) -> Waker {
+    Waker::from(Arc::new(PanickingWaker { when, count: AtomicUsize::new(0) }))
 }
 
 fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
@@ -201,9 +201,9 @@ fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
 #[test]
 fn p98_a_panicking_waker_leaves_the_loop_usable() {
     for when in ["wake", "drop"] {
-        let mut el = noting();
+        let mut el = loop_with_reports();
         let mut task = el.spawn(async { 42 });
-        assert!(poll(&mut task, &touchy(when)).is_pending());
+        assert!(poll(&mut task, &panicking_waker(when)).is_pending());
         let ran = Rc::new(Cell::new(0));
         for _ in 0..3 {
             let ran = ran.clone();
@@ -220,19 +220,19 @@ fn p98_a_panicking_waker_leaves_the_loop_usable() {
 
 #[test]
 fn p98_a_waker_that_panics_on_drop_loses_no_wake() {
-    let mut el = noting();
+    let mut el = loop_with_reports();
     type Wait = Pin<Box<dyn Future<Output = ()>>>;
     let waits: [fn(&EventLoop<Reports>) -> Wait; 2] =
         [|_| Box::pin(sleep(SECOND)), |el| Box::pin(el.spawn(sleep(SECOND)).map(Result::unwrap))];
     for wait in waits {
         let slot = Rc::new(RefCell::new(Some(wait(&el))));
-        let (inside, other) = (slot.clone(), touchy("never"));
+        let (inside, other) = (slot.clone(), panicking_waker("never"));
         el.call_soon(move |_, _| {
             let mut wait = inside.borrow_mut();
             let wait = wait.as_mut().unwrap();
-            let touchy = touchy("drop");
-            assert!(poll(wait, &touchy).is_pending());
-            drop(touchy);
+            let panicking_waker = panicking_waker("drop");
+            assert!(poll(wait, &panicking_waker).is_pending());
+            drop(panicking_waker);
             let replaced = catch_unwind(AssertUnwindSafe(|| poll(wait, &other).is_pending()));
             assert!(replaced.is_err(), "this poll drops the old waker");
             assert!(poll(wait, &other).is_pending());
@@ -243,7 +243,7 @@ fn p98_a_waker_that_panics_on_drop_loses_no_wake() {
         assert!(poll(&mut wait, Waker::noop()).is_ready());
     }
     let mut task = el.spawn(pending::<()>());
-    assert!(poll(&mut task, &touchy("drop")).is_pending());
+    assert!(poll(&mut task, &panicking_waker("drop")).is_pending());
     assert!(catch_unwind(AssertUnwindSafe(|| drop(task))).is_err());
     assert!(el.run_until_stalled().is_ok());
 }
@@ -252,11 +252,11 @@ fn p98_a_waker_that_panics_on_drop_loses_no_wake() {
 #[test]
 fn p98_all_wakers_are_woken_in_close_although_one_panics() {
     for when in ["wake", "drop"] {
-        let el = noting();
+        let el = loop_with_reports();
         let mut tasks: Vec<_> = (0..3).map(|_| el.spawn(pending::<()>())).collect();
         let counts = ["never", when, "never"].map(|when| {
-            let touchy = Arc::new(Touchy { when, count: AtomicUsize::new(0) });
-            (Arc::downgrade(&touchy), Waker::from(touchy))
+            let panicking_waker = Arc::new(PanickingWaker { when, count: AtomicUsize::new(0) });
+            (Arc::downgrade(&panicking_waker), Waker::from(panicking_waker))
         });
         let mut counts = counts.into_iter();
         let held: Vec<_> = (tasks.iter_mut().zip(&mut counts))

@@ -19,7 +19,7 @@ use crate::support::simulated;
 type Reports = Vec<(u32, String)>;
 
 /// Returns a loop that records the failures of promises.
-fn noting() -> EventLoop<Reports> {
+fn loop_with_reports() -> EventLoop<Reports> {
     let (el, _) = simulated(SelectorKind::Poll, Reports::new());
     el.set_exception_handler(|_, reports: &mut Reports, report| {
         assert_eq!((report.kind, &report.name), (ReportKind::Promise, &None));
@@ -31,7 +31,7 @@ fn noting() -> EventLoop<Reports> {
 
 #[test]
 fn f8_a_waiter_gets_the_result() {
-    let mut el = noting();
+    let mut el = loop_with_reports();
     for early in [false, true] {
         let (promise, promised) = promise();
         assert!(!promised.is_set() && !promise.is_closed());
@@ -51,7 +51,7 @@ fn f8_a_waiter_gets_the_result() {
 
 #[test]
 fn f8_a_dropped_promise_is_abandoned() {
-    let mut el = noting();
+    let mut el = loop_with_reports();
     let (promise, promised) = promise::<()>();
     let (waits, late) = (el.spawn(promised), mainspring::promise::<()>().1);
     el.run_until_stalled().unwrap();
@@ -113,7 +113,7 @@ fn f8_an_unobserved_failure_is_reported_once_with_its_location() {
     ];
     for running in [false, true] {
         for fail in fails {
-            let mut el = noting();
+            let mut el = loop_with_reports();
             let line = Rc::new(Cell::new(0));
             if running {
                 let line = line.clone();
@@ -130,7 +130,7 @@ fn f8_an_unobserved_failure_is_reported_once_with_its_location() {
 
 #[test]
 fn f8_a_failure_that_a_callback_has_seen_is_not_reported() {
-    let mut el = noting();
+    let mut el = loop_with_reports();
     let seen = Rc::new(RefCell::new(Vec::new()));
     let callback = |seen: &Rc<RefCell<Vec<String>>>| {
         let seen = seen.clone();
@@ -159,7 +159,7 @@ fn f8_a_failure_that_a_callback_has_seen_is_not_reported() {
 
 #[test]
 fn f7_callbacks_of_a_promise_run_in_order_before_the_waiter() {
-    let mut el = noting();
+    let mut el = loop_with_reports();
     let seen = Rc::new(RefCell::new(Vec::new()));
     let (promise, promised) = promise();
     for i in 0..3 {
@@ -223,7 +223,7 @@ fn f8_a_promise_works_without_a_loop() {
 /// same thread.
 #[test]
 fn f8_a_promise_can_be_awaited_elsewhere() {
-    let mut el = noting();
+    let mut el = loop_with_reports();
     let (promise, promised) = promise();
     el.call_soon(|_, _| promise.set_result(42));
     let turns = poll_fn(|cx| {
@@ -233,7 +233,7 @@ fn f8_a_promise_can_be_awaited_elsewhere() {
     let (result, ()) = block_on(futures::future::join(promised, turns));
     assert_eq!(result.unwrap(), 42);
 
-    let mut other = noting();
+    let mut other = loop_with_reports();
     let (promise, promised) = mainspring::promise();
     let waits = other.spawn(promised);
     other.run_until_stalled().unwrap();
@@ -244,7 +244,7 @@ fn f8_a_promise_can_be_awaited_elsewhere() {
 
 #[test]
 fn f8_a_promised_moves_between_tasks_and_loops() {
-    let (mut one, mut two) = (noting(), noting());
+    let (mut one, mut two) = (loop_with_reports(), loop_with_reports());
     let (promise, promised) = promise();
     let shared = Rc::new(RefCell::new(promised));
     let polls = Rc::new(Cell::new(0));
@@ -273,8 +273,8 @@ fn f8_a_promised_moves_between_tasks_and_loops() {
 /// The callbacks run in the loop that last polled the promise, not in the oldest loop.
 #[test]
 fn f7_callbacks_of_a_promise_run_in_the_running_loop() {
-    let _idle = noting();
-    let mut el = noting();
+    let _idle = loop_with_reports();
+    let mut el = loop_with_reports();
     let ran = Rc::new(Cell::new(false));
     let inside = ran.clone();
     el.run_until_complete(async move {
@@ -306,7 +306,7 @@ fn f7_a_promise_can_have_many_callbacks() {
     drop(promised);
     assert_eq!(ran.get(), MANY);
 
-    let mut el = noting();
+    let mut el = loop_with_reports();
     let (promise, promised, ran) = many();
     el.call_soon(|_, _| promise.set_result(()));
     el.run_until_complete(promised).unwrap().unwrap();
@@ -365,7 +365,9 @@ fn f8_p104_the_drop_of_a_waker_may_set_the_promise() {
             }
         };
         match in_a_loop {
-            true => noting().run_until_complete(async { spawn(test).await.unwrap() }).unwrap(),
+            true => loop_with_reports()
+                .run_until_complete(async { spawn(test).await.unwrap() })
+                .unwrap(),
             false => block_on(test),
         }
     }

@@ -14,7 +14,7 @@ type Reports = Rc<RefCell<Vec<(u32, Option<String>, String)>>>;
 
 const MILLI: Duration = Duration::from_millis(1);
 
-fn noting(debug: bool) -> (EventLoop<()>, SimClock, Reports) {
+fn loop_with_reports(debug: bool) -> (EventLoop<()>, SimClock, Reports) {
     let clock = SimClock::new();
     let builder = EventLoop::builder().clock(clock.clone()).debug(debug);
     let (el, reports) = (builder.build().unwrap(), Reports::default());
@@ -34,9 +34,9 @@ fn f8_a_failure_of_a_detached_task_is_reported_once() {
         (|el| (line!(), el.spawn(async { panic!("on purpose") })), "panicked: on purpose"),
         (|el| (line!(), el.spawn(async { Err(Error::other("no luck")) })), "no luck"),
     ];
-    for (fail, says) in fails {
+    for (fail, expected) in fails {
         for when in ["before", "after", "named", "by the loop's end"] {
-            let (mut el, _, reports) = noting(false);
+            let (mut el, _, reports) = loop_with_reports(false);
             let (line, mut task) = fail(&el);
             match when {
                 "before" => drop(task),
@@ -60,7 +60,7 @@ fn f8_a_failure_of_a_detached_task_is_reported_once() {
             }
             drop(el);
             let name = (when == "named").then(|| "worker".to_owned());
-            assert_eq!(*reports.borrow(), [(line, name, says.to_owned())], "{when}");
+            assert_eq!(*reports.borrow(), [(line, name, expected.to_owned())], "{when}");
         }
     }
 }
@@ -69,7 +69,7 @@ fn f8_a_failure_of_a_detached_task_is_reported_once() {
 #[test]
 fn f8_common_error_types_are_reported() {
     type AnyError = Box<dyn std::error::Error>;
-    let (mut el, _, reports) = noting(false);
+    let (mut el, _, reports) = loop_with_reports(false);
     el.spawn(async { Err::<(), _>(std::io::Error::other("of a call")) }).detach();
     el.spawn(async { Err::<(), AnyError>("of anybody".into()) }).detach();
     el.spawn(async { Err::<(), AnyError>("of anybody".into()) }).detach();
@@ -77,13 +77,13 @@ fn f8_common_error_types_are_reported() {
     el.spawn(async { Ok::<(), std::io::Error>(()) }).detach();
     el.spawn(async { Ok::<(), AnyError>(()) }).detach();
     el.run().unwrap();
-    let said: Vec<String> = reports.borrow().iter().map(|(_, _, error)| error.clone()).collect();
-    assert_eq!(said, ["of a call", "of anybody", "of anybody", "sent"]);
+    let texts: Vec<String> = reports.borrow().iter().map(|(_, _, error)| error.clone()).collect();
+    assert_eq!(texts, ["of a call", "of anybody", "of anybody", "sent"]);
 }
 
 #[test]
 fn f8_joined_and_cancelled_tasks_are_not_reported() {
-    let (mut el, _, reports) = noting(false);
+    let (mut el, _, reports) = loop_with_reports(false);
     let asked = el.spawn(async { panic!("asked for") });
     let output: Result<(), _> = el.run_until_complete(asked).unwrap();
     assert!(output.unwrap_err().is_panic());
@@ -102,7 +102,7 @@ fn f8_joined_and_cancelled_tasks_are_not_reported() {
 /// The owner of the task is itself dropped when the loop closes.
 #[test]
 fn f8_a_failure_owned_by_a_callback_is_reported_when_the_loop_closes() {
-    let (mut el, _, reports) = noting(false);
+    let (mut el, _, reports) = loop_with_reports(false);
     let (line, task) = (line!(), el.spawn(async { panic!("held") }));
     el.run().unwrap();
     el.call_later(MILLI, move |_, ()| drop::<Task<()>>(task));
@@ -125,7 +125,7 @@ fn f8_a_failure_owned_by_a_callback_is_reported_when_the_loop_closes() {
 
 #[test]
 fn f8_a_report_names_the_task_its_location_and_its_error() {
-    let (mut el, _, _) = noting(false);
+    let (mut el, _, _) = loop_with_reports(false);
     let lines = Rc::new(RefCell::new(Vec::new()));
     let noted = lines.clone();
     el.set_exception_handler(move |_, (), report| noted.borrow_mut().push(report.to_string()));
@@ -139,14 +139,15 @@ fn f8_a_report_names_the_task_its_location_and_its_error() {
 
 #[test]
 fn f1_a_slow_task_is_reported_with_its_location_and_name() {
-    let (mut el, clock, reports) = noting(true);
+    let (mut el, clock, reports) = loop_with_reports(true);
     let busy = clock.clone();
     let (line, task) = (line!(), el.spawn(slow(busy)));
     let task = task.named("busy");
     el.run().unwrap();
     assert!(task.is_finished());
-    let says = |took: u32| (line, Some("busy".to_owned()), format!("a callback ran for {took}ms"));
-    assert_eq!(*reports.borrow(), [says(100), says(250)]);
+    let expected =
+        |took: u32| (line, Some("busy".to_owned()), format!("a callback ran for {took}ms"));
+    assert_eq!(*reports.borrow(), [expected(100), expected(250)]);
     drop(reports.take());
     // The main future is reported like a task.
     let busy = clock.clone();
@@ -158,8 +159,8 @@ fn f1_a_slow_task_is_reported_with_its_location_and_name() {
     })
     .unwrap();
     el.run_until_stalled().unwrap();
-    let says = |took: u32| (line, None, format!("a callback ran for {took}ms"));
-    assert_eq!(*reports.borrow(), [says(100), says(250)]);
+    let expected = |took: u32| (line, None, format!("a callback ran for {took}ms"));
+    assert_eq!(*reports.borrow(), [expected(100), expected(250)]);
 }
 
 async fn slow(clock: SimClock) {

@@ -96,7 +96,7 @@ fn q8_a_closed_loop_runs_no_future() {
     assert_eq!(Rc::strong_count(&alive), 1);
     assert!(before.is_finished() && after.is_finished() && !after.cancel("gone"));
     assert_eq!((before.location(), after.location()), (None, None));
-    assert!(after.named("nobody").name().is_none());
+    assert!(after.named("finished").name().is_none());
     let with = el.with(|_, ()| 42);
     let output = futures::executor::block_on(async { (with.await, before.await) });
     assert!(matches!(output.0, Err(Error::Closed)));

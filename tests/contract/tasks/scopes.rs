@@ -8,11 +8,11 @@ use std::task::Poll;
 
 use mainspring::{CancelScope, Error, current_loop, promise, sleep, spawn, timeout, yield_now};
 
-use crate::support::task_log::{SECOND, cancel_after, noting};
+use crate::support::task_log::{SECOND, cancel_after, loop_with_log};
 
 #[test]
 fn f5_a_deadline_ends_a_waiting_scope() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let scope = CancelScope::new().timeout(2 * SECOND);
         let _outside = log.end("outside");
@@ -35,7 +35,7 @@ fn f5_a_deadline_ends_a_waiting_scope() {
 
 #[test]
 fn f5_a_result_in_the_tick_of_the_deadline_is_delivered() {
-    let (mut el, _) = noting();
+    let (mut el, _) = loop_with_log();
     let results = el.run_until_complete(async {
         let mut results = Vec::new();
         for late in [false, true] {
@@ -64,7 +64,7 @@ fn f5_a_result_in_the_tick_of_the_deadline_is_delivered() {
 
 #[test]
 fn f5_the_deadline_of_a_running_scope_can_be_moved() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let now = || current_loop().unwrap().now();
         let plans: [(u32, Option<u32>, u64); 4] =
@@ -89,7 +89,7 @@ fn f5_the_deadline_of_a_running_scope_can_be_moved() {
 /// The deadline has passed and is moved in the same tick.
 #[test]
 fn f5_a_deadline_moved_in_the_same_tick_does_not_end_the_scope() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let scope = CancelScope::new().timeout(SECOND);
         let other = scope.clone();
@@ -106,7 +106,7 @@ fn f5_a_deadline_moved_in_the_same_tick_does_not_end_the_scope() {
 
 #[test]
 fn f5_all_runs_of_a_scope_are_cancelled_with_the_first_reason() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let scope = CancelScope::new();
         cancel_after(3, &scope);
@@ -134,7 +134,7 @@ fn f5_all_runs_of_a_scope_are_cancelled_with_the_first_reason() {
 
 #[test]
 fn f5_code_that_cancels_its_own_scope_runs_on_to_the_next_wait() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let scope = CancelScope::new();
     let outcome = el.run_until_complete(scope.run(async {
         scope.cancel("enough");
@@ -151,7 +151,7 @@ fn f5_code_that_cancels_its_own_scope_runs_on_to_the_next_wait() {
 /// Both scopes end at once: the outer one returns the error, and no code between them runs.
 #[test]
 fn f5_the_outer_scope_ends_if_both_are_cancelled() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         for by_deadline in [false, true] {
             let (outer, inner) = (CancelScope::new(), CancelScope::new());
@@ -181,7 +181,7 @@ fn f5_the_outer_scope_ends_if_both_are_cancelled() {
 
 #[test]
 fn f5_an_inner_scope_that_ends_leaves_the_outer_one_running() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let outer = CancelScope::new().timeout(4 * SECOND);
         let nested = async {
@@ -211,7 +211,7 @@ fn f5_a_scope_without_a_deadline_needs_no_loop() {
     let mut run = Box::pin(timed.run(pending::<()>()));
     assert!(catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(&mut cx))).is_err());
     // The first run inside a loop starts the timeout.
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     assert!(el.run_until_complete(timed.run(pending::<()>())).unwrap().is_err());
     log.note("over");
     log.check(&[(1, "over")]);
@@ -219,7 +219,7 @@ fn f5_a_scope_without_a_deadline_needs_no_loop() {
 
 #[test]
 fn f5_a_scope_drops_runs_that_have_ended() {
-    let (mut el, _) = noting();
+    let (mut el, _) = loop_with_log();
     let (scope, left) = (CancelScope::new(), Cell::new(0));
     let run = async {
         for _ in 0..10 {

@@ -12,7 +12,7 @@ use mainspring::{
 };
 
 use crate::support::simulated;
-use crate::support::task_log::{Log, SECOND, cancel_after, noting};
+use crate::support::task_log::{Log, SECOND, cancel_after, loop_with_log};
 
 /// Runs something shielded for five seconds, and then something that is not shielded.
 async fn half_shielded(log: Log) {
@@ -29,7 +29,7 @@ async fn half_shielded(log: Log) {
 fn f5_a_shield_delays_scopes_deadlines_timeouts_and_cancel() {
     let wanted = [(5, "shield over"), (5, "no wait yet"), (5, "dropped")];
     let check = |run: fn(Log) -> Pin<Box<dyn Future<Output = ()>>>| {
-        let (mut el, log) = noting();
+        let (mut el, log) = loop_with_log();
         el.run_until_complete(run(log.clone())).unwrap();
         log.check(&wanted);
     };
@@ -66,7 +66,7 @@ fn f5_a_shield_delays_scopes_deadlines_timeouts_and_cancel() {
 
 #[test]
 fn f5_a_shielded_result_wins() {
-    let (mut el, _) = noting();
+    let (mut el, _) = loop_with_log();
     let run = async {
         let shielded = || CancelScope::new().shielded().run(sleep(2 * SECOND));
         assert!(timeout(SECOND, shielded()).await.is_ok());
@@ -87,7 +87,7 @@ fn f5_a_shielded_result_wins() {
 
 #[test]
 fn f5_a_shielded_scope_still_ends_for_its_own_reasons() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let outer = CancelScope::new();
         outer.cancel("before all");
@@ -113,18 +113,18 @@ fn f5_a_shielded_scope_still_ends_for_its_own_reasons() {
 /// task ends.
 #[test]
 fn f5_the_task_ends_if_a_scope_in_it_is_cancelled_too() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
-        let (scope, noting) = (CancelScope::new(), log.clone());
+        let (scope, own_log) = (CancelScope::new(), log.clone());
         cancel_after(1, &scope);
         let task = spawn(async move {
             let inside = async {
                 CancelScope::new().shielded().run(sleep(3 * SECOND)).await.unwrap();
-                noting.note("shield over");
+                own_log.note("shield over");
                 pending::<()>().await
             };
             scope.run(inside).await.ok();
-            noting.note("the cancellation was swallowed");
+            own_log.note("the cancellation was swallowed");
         });
         sleep(SECOND).await;
         assert!(task.cancel("asked to"));
@@ -139,13 +139,13 @@ fn f5_the_task_ends_if_a_scope_in_it_is_cancelled_too() {
 /// run.
 #[test]
 fn f5_a_task_cancelled_before_its_shield_ends_after_it() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let own: Rc<RefCell<Option<Task<()>>>> = Rc::default();
-        let (place, noting) = (own.clone(), log.clone());
+        let (place, own_log) = (own.clone(), log.clone());
         let task = spawn(async move {
             assert!(place.borrow().as_ref().is_some_and(|task| task.cancel("by itself")));
-            half_shielded(noting).await
+            half_shielded(own_log).await
         });
         *own.borrow_mut() = Some(task);
         sleep(SECOND).await;
@@ -157,10 +157,11 @@ fn f5_a_task_cancelled_before_its_shield_ends_after_it() {
 }
 
 /// A cancellation that arrives during a shield takes effect when the shield is lifted. A shield
-/// raised in a running scope counts too. The owner of a cancellation is determined when it is delivered.
+/// raised in a running scope counts too. The owner of a cancellation is determined when
+/// it is delivered.
 #[test]
 fn f5_a_shield_can_be_lifted_and_raised_while_it_runs() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let (outer, shield) = (CancelScope::new(), CancelScope::new().shielded());
         cancel_after(1, &outer);
@@ -206,7 +207,7 @@ async fn both<A: Future, B: Future>(a: A, b: B) {
 
 #[test]
 fn f5_a_scope_waits_for_all_its_shields() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let shield = |seconds| CancelScope::new().shielded().run(sleep(seconds * SECOND));
         let first = async {
@@ -231,7 +232,7 @@ fn f5_a_scope_waits_for_all_its_shields() {
 
 #[test]
 fn f5_dropping_a_shield_ends_it() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let scope = CancelScope::new();
         cancel_after(1, &scope);
@@ -251,7 +252,7 @@ fn f5_dropping_a_shield_ends_it() {
 
 #[test]
 fn f5_a_panic_inside_leaves_no_scope_behind() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let outer = CancelScope::new();
         let inside = async {
@@ -279,13 +280,13 @@ fn f5_a_panic_inside_leaves_no_scope_behind() {
 /// A run belongs to the task that polls it now: its shield protects that task and no other.
 #[test]
 fn f5_a_shield_moves_with_its_future() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let shield = CancelScope::new().shielded();
-        let noting = log.clone();
+        let own_log = log.clone();
         let shielded = async move {
             sleep(5 * SECOND).await;
-            noting.note("shielded");
+            own_log.note("shielded");
         };
         let mut moved = Box::pin(CancelScope::new().run(shield.run(shielded)));
         let place = Rc::new(RefCell::new(None));
@@ -319,7 +320,7 @@ fn f5_a_shield_moves_with_its_future() {
 
 #[test]
 fn f5_a_loop_inside_a_task_has_its_own_scopes() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let run = async {
         let outer = CancelScope::new();
         let inside = async {

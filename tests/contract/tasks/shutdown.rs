@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use mainspring::{CancelScope, Shutdown, ShutdownEnding, race, sleep, spawn, yield_now};
 
-use crate::support::task_log::{SECOND, noting};
+use crate::support::task_log::{SECOND, loop_with_log};
 
 #[test]
 fn f5_a_shutdown_without_work_ends_at_once() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let shutdown = Shutdown::new();
     shutdown.begin(10 * SECOND);
     assert_eq!(el.run_until_complete(shutdown.finish()).unwrap(), ShutdownEnding::Drained);
@@ -20,7 +20,7 @@ fn f5_a_shutdown_without_work_ends_at_once() {
 
 #[test]
 fn f5_work_that_ends_during_the_drain_is_not_cancelled() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let shutdown = Shutdown::new();
     for seconds in [1, 7] {
         let (log, work) = (log.clone(), sleep(seconds * SECOND));
@@ -45,21 +45,21 @@ fn f5_work_that_ends_during_the_drain_is_not_cancelled() {
 
 #[test]
 fn f5_work_left_after_the_drain_is_cancelled_with_a_reason() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let shutdown = Shutdown::new();
     for seconds in [0, 3] {
-        let noting = log.clone();
+        let own_log = log.clone();
         let tracked = shutdown.track(async move {
-            let _end = noting.end("dropped");
+            let _end = own_log.end("dropped");
             // The second task needs time to end, and gets it.
             CancelScope::new().shielded().run(sleep(seconds * SECOND)).await.ok();
             pending::<()>().await
         });
-        let noting = log.clone();
+        let own_log = log.clone();
         el.spawn(async move {
             let cancelled = tracked.await.unwrap_err();
             assert_eq!(cancelled.reason().to_string(), "the shutdown's time to drain is over");
-            noting.note("cancelled");
+            own_log.note("cancelled");
         })
         .detach();
     }
@@ -77,7 +77,7 @@ fn f5_work_left_after_the_drain_is_cancelled_with_a_reason() {
 /// A second signal ends the drain at once.
 #[test]
 fn f5_a_second_begin_sets_a_new_drain_time() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let shutdown = Shutdown::new();
     el.spawn(shutdown.track(pending::<()>())).detach();
     for (second, drain) in [(1, 60 * SECOND), (2, Duration::ZERO)] {
@@ -91,7 +91,7 @@ fn f5_a_second_begin_sets_a_new_drain_time() {
 
 #[test]
 fn f5_until_started_ends_when_the_shutdown_begins() {
-    let (mut el, log) = noting();
+    let (mut el, log) = loop_with_log();
     let shutdown = Shutdown::new();
     let run = async {
         let (beginning, seen) = (shutdown.clone(), log.clone());
@@ -126,7 +126,7 @@ fn f5_until_started_ends_when_the_shutdown_begins() {
 
 #[test]
 fn f5_dropped_waits_leave_nothing_behind() {
-    let (mut el, _) = noting();
+    let (mut el, _) = loop_with_log();
     let (shutdown, alive) = (Shutdown::new(), Rc::new(()));
     let run = async {
         for _ in 0..3 {

@@ -58,7 +58,7 @@ fn f9_cancelling_the_wait_abandons_the_job() {
         let job = el.spawn_blocking(move || {
             began.send(()).unwrap();
             ended.recv().unwrap_err();
-            "nobody wants it"
+            "not awaited"
         });
         has_begun.recv().unwrap();
         let late = el.run_until_complete(timeout(Duration::from_secs(1), job)).unwrap();

@@ -69,7 +69,7 @@ impl Counter {
 }
 
 /// Ticks until nothing is left to run.
-fn settle(el: &mut EventLoop<()>) {
+fn tick_until_idle(el: &mut EventLoop<()>) {
     el.run_until_stalled().unwrap();
 }
 
@@ -78,7 +78,7 @@ fn f3_wakes_of_this_thread_queue_a_task_once_and_do_not_poll() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (probe, _task) = Probe::spawn(&el);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(probe.polls.get(), 1);
         for round in 2..5 {
             for _ in 0..10 {
@@ -91,7 +91,7 @@ fn f3_wakes_of_this_thread_queue_a_task_once_and_do_not_poll() {
                 assert_eq!(polls.get(), before);
             });
             assert_eq!(probe.polls.get(), round - 1);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(probe.polls.get(), round, "one poll for all wakes");
         }
     });
@@ -102,14 +102,14 @@ fn f3_wakes_of_other_threads_queue_a_task_once() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let (probe, _task) = Probe::spawn(&el);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let threads = [0; 4].map(|_| {
             let waker = probe.waker();
             thread::spawn(move || (0..100).for_each(|_| waker.wake_by_ref()))
         });
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(probe.polls.get(), 1);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(probe.polls.get(), 2);
     });
 }
@@ -150,7 +150,7 @@ fn f3_a_wake_inside_the_tasks_own_poll_causes_one_more() {
         assert_eq!(el.tick(NOW).unwrap(), 1);
         assert_eq!(polls.get(), tick);
     }
-    settle(&mut el);
+    tick_until_idle(&mut el);
     assert_eq!(polls.get(), 3);
     // The same from another thread, which wakes the task before the poll returns.
     let (polls, inside) = (Rc::new(Cell::new(0)), polls);
@@ -163,7 +163,7 @@ fn f3_a_wake_inside_the_tasks_own_poll_causes_one_more() {
         if count.get() == 3 { Poll::Ready(()) } else { Poll::Pending }
     }))
     .detach();
-    settle(&mut el);
+    tick_until_idle(&mut el);
     assert_eq!(polls.get(), 3);
 }
 
@@ -173,19 +173,19 @@ fn f3_a_wake_after_the_end_does_nothing() {
         let (mut el, _) = simulated(kind, ());
         let (probe, task) = Probe::spawn(&el);
         probe.ends.set(2);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         probe.waker().wake();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(task.is_finished());
         let (here, there) = (probe.waker(), probe.waker());
         here.wake_by_ref();
         let inside = here.clone();
         el.call_soon(move |_, ()| inside.wake());
         thread::spawn(move || there.wake()).join().unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         drop(task);
         here.wake_by_ref();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(probe.polls.get(), 2);
         drop(el);
         here.wake_by_ref();
@@ -201,25 +201,25 @@ fn f3_a_stale_waker_does_not_wake_the_next_task() {
         for keeps in [false, true] {
             let (mut el, _) = simulated(kind, ());
             let (old, task) = Probe::spawn(&el);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             let stale = old.waker();
             if !keeps {
                 old.waker.borrow_mut().take(); // Only `stale` is left.
             }
             task.cancel("makes room");
-            settle(&mut el);
+            tick_until_idle(&mut el);
             drop(task);
             let (newcomer, _task) = Probe::spawn(&el);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(newcomer.polls.get(), 1);
             stale.wake_by_ref();
             let inside = stale.clone();
             el.call_soon(move |_, ()| inside.wake());
             thread::spawn(move || stale.wake()).join().unwrap();
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!((newcomer.polls.get(), old.polls.get()), (1, 1));
             newcomer.waker().wake();
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(newcomer.polls.get(), 2);
         }
     });
@@ -241,14 +241,14 @@ fn f3_wakers_are_borrowed_or_kept() {
         });
         lent.detach();
     }
-    settle(&mut el);
+    tick_until_idle(&mut el);
     assert!(data.borrow().iter().all(|one| *one == data.borrow()[0]), "all tasks borrow one waker");
     let wakers: Vec<_> = tasks.iter().map(|(probe, _)| probe.waker()).collect();
     for (i, waker) in wakers.iter().enumerate() {
         assert!(wakers.iter().skip(i + 1).all(|other| !other.will_wake(waker)));
         assert_ne!(waker.data(), data.borrow()[0]);
         waker.wake_by_ref();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let polls: Vec<_> = tasks.iter().map(|(probe, _)| probe.polls.get()).collect();
         assert_eq!(polls, (0..3).map(|at| 1 + usize::from(at <= i)).collect::<Vec<_>>());
         assert!(tasks[i].0.waker().will_wake(waker), "a kept waker belongs to the task");
@@ -258,9 +258,9 @@ fn f3_wakers_are_borrowed_or_kept() {
     let (probe, _task) = tasks.remove(0);
     let waker = probe.waker.take().unwrap();
     waker.wake();
-    settle(&mut el);
+    tick_until_idle(&mut el);
     probe.waker().wake();
-    settle(&mut el);
+    tick_until_idle(&mut el);
     assert_eq!((probe.polls.get(), tasks[0].0.polls.get(), tasks[1].0.polls.get()), (4, 2, 2));
 }
 
@@ -291,7 +291,7 @@ fn f3_p101_wakes_while_the_loop_is_dropped() {
         for round in 0..300 {
             let (mut el, _) = simulated(*kind, ());
             let (probe, task) = Probe::spawn(&el);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             let start = Arc::new(Barrier::new(3));
             let threads = [0; 2].map(|_| {
                 let (waker, start) = (probe.waker(), start.clone());
@@ -341,7 +341,7 @@ fn f3_p104_only_the_latest_waker_is_woken() {
                 assert!(poll.is_pending());
             });
         }
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(Arc::strong_count(&old), 1, "the old waker was dropped");
         complete();
         el.run_until_complete(sleep(Duration::from_secs(2))).unwrap();

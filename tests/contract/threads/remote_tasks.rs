@@ -22,7 +22,7 @@ fn reason(error: &JoinError) -> String {
 }
 
 /// Runs `work` in another thread with a remote, while this thread runs the loop.
-fn beside<T: Send + 'static>(
+fn in_thread<T: Send + 'static>(
     el: &mut EventLoop<()>,
     work: impl FnOnce(&Remote) -> T + Send + 'static,
 ) -> T {
@@ -37,7 +37,7 @@ fn x2_a_task_can_be_joined_and_awaited_by_another_thread() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let here = thread::current().id();
-        let outputs = beside(&mut el, move |remote| {
+        let outputs = in_thread(&mut el, move |remote| {
             let slow = remote.spawn_with(move || async move {
                 sleep(Duration::from_secs(3600)).await;
                 assert_eq!(thread::current().id(), here);
@@ -66,15 +66,15 @@ fn f4_a_task_can_be_cancelled_by_another_thread() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
         let dropped = Arc::new(AtomicBool::new(false));
-        struct Noted(Arc<AtomicBool>, thread::ThreadId);
-        impl Drop for Noted {
+        struct LogsDrop(Arc<AtomicBool>, thread::ThreadId);
+        impl Drop for LogsDrop {
             fn drop(&mut self) {
                 assert_eq!(thread::current().id(), self.1);
                 self.0.store(true, Ordering::Release);
             }
         }
-        let noted = Noted(dropped.clone(), thread::current().id());
-        beside(&mut el, move |remote| {
+        let noted = LogsDrop(dropped.clone(), thread::current().id());
+        in_thread(&mut el, move |remote| {
             let (started, starts) = mpsc::channel();
             let task: RemoteTask<()> = remote
                 .spawn(async move {
@@ -155,7 +155,7 @@ fn f2_a_handle_dropped_by_another_thread_detaches() {
         let (mut el, _) = simulated(kind, ());
         let ran = Arc::new(AtomicUsize::new(0));
         let count = ran.clone();
-        beside(&mut el, move |remote| {
+        in_thread(&mut el, move |remote| {
             for detach in [drop::<RemoteTask<()>>, RemoteTask::detach] {
                 let count = count.clone();
                 let task = remote.spawn_with(move || async move {
@@ -203,13 +203,13 @@ fn x2_a_task_awaits_a_task_of_another_loop() {
         let (mut one, _) = simulated(kind, ());
         let (mut two, _) = simulated(kind, ());
         let remote = one.remote();
-        let (send, told) = mpsc::channel();
+        let (send, remotes) = mpsc::channel();
         let other = thread::spawn(move || {
             let (mut el, _) = simulated(kind, ());
             send.send(el.remote()).unwrap();
             el.run().unwrap();
         });
-        let there = told.recv().unwrap();
+        let there = remotes.recv().unwrap();
         let task = two.spawn(async move {
             let mut sum = 0;
             for i in 0..20 {
@@ -232,7 +232,7 @@ fn x2_a_task_awaits_a_task_of_another_loop() {
 #[test]
 fn f1_a_remote_task_stays_done_when_its_output_is_taken() {
     let mut el = EventLoop::new().unwrap();
-    let (first, second, finished) = beside(&mut el, |remote| {
+    let (first, second, finished) = in_thread(&mut el, |remote| {
         let mut task = remote.spawn(async { 42 }).unwrap();
         let outputs = (block_on(&mut task), block_on(&mut task));
         (outputs.0, outputs.1, task.is_finished())

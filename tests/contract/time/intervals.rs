@@ -100,7 +100,7 @@ fn t5_a_burst_does_not_block_other_callbacks() {
 /// Returns the times in milliseconds of three ticks of an interval of one second. `change` is
 /// applied to its timer at `at`.
 fn ticks_after(
-    moment: u32,
+    after_ms: u32,
     change: impl Fn(&LoopHandle<Vec<u128>>, TimerHandle) + 'static,
 ) -> Vec<u128> {
     let (mut el, clock) = simulated(SelectorKind::Poll, Vec::new());
@@ -113,7 +113,7 @@ fn ticks_after(
         }
     });
     let ticks = ticks.unwrap();
-    el.call_later(moment * MILLI, move |el, _| change(el, ticks));
+    el.call_later(after_ms * MILLI, move |el, _| change(el, ticks));
     el.run().unwrap();
     el.state().clone()
 }

@@ -85,7 +85,7 @@ fn w9_the_error_of_a_removed_callback_is_reported() {
 }
 
 /// Returns a descriptor on which no call works (O_PATH). Only Linux has them.
-fn name_only() -> Option<OwnedFd> {
+fn o_path_descriptor() -> Option<OwnedFd> {
     let is_linux = SelectorKind::available().contains(&SelectorKind::Epoll);
     let o_path = OFlags::from_bits_retain(0o10_000_000);
     is_linux.then(|| rustix::fs::open("/", o_path | OFlags::CLOEXEC, Mode::empty()).unwrap())
@@ -109,7 +109,7 @@ fn assert_untouched(el: &mut EventLoop<usize>) {
 fn w7_an_fd_that_cannot_be_watched_is_an_error_to_the_caller() {
     on_every_selector(|kind| {
         let (mut el, _clock) = simulated(kind, 0);
-        let Some(file) = name_only() else { return };
+        let Some(file) = o_path_descriptor() else { return };
         let number = file.as_raw_fd();
         let error = el.add_reader(file, |_, _, _| panic!("called")).unwrap_err();
         let Error::Watch { operation: "watch", fd, source } = &error else { panic!("{error:?}") };

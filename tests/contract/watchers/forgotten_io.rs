@@ -72,7 +72,7 @@ fn add_reader(el: &EventLoop<Seen>, stream: Rc<UnixStream>) -> mainspring::Resul
 }
 
 /// Ticks until nothing runs. Panics if that takes more than 20 ticks.
-fn settle(el: &mut EventLoop<Seen>) -> Seen {
+fn tick_until_idle(el: &mut EventLoop<Seen>) -> Seen {
     let ticks = (0..20).take_while(|_| tick(el) > 0).count();
     assert!(ticks < 20, "the loop spins: {:?}", el.state());
     mem::take(el.state_mut())
@@ -86,9 +86,9 @@ fn w8_a_callback_replaces_a_leaked_io() {
         drop(old);
         let (new, mut theirs) = owner();
         add_reader(el, Rc::new(new)).unwrap();
-        assert_eq!(settle(el), [""; 0]);
+        assert_eq!(tick_until_idle(el), [""; 0]);
         theirs.write_all(b"123").unwrap();
-        assert_eq!(settle(el), ["read 3"]);
+        assert_eq!(tick_until_idle(el), ["read 3"]);
     });
 }
 
@@ -112,7 +112,7 @@ fn w8_a_leaked_io_gets_no_event_of_the_next_owner() {
             Ok(())
         };
         el.add_writer(new, called).unwrap();
-        assert_eq!(settle(el), ["written"]);
+        assert_eq!(tick_until_idle(el), ["written"]);
     });
 }
 
@@ -150,7 +150,7 @@ fn w8_a_leaked_io_of_a_boxed_reference_is_replaced() {
         let (new, mut theirs) = owner();
         add_reader(el, Rc::new(new)).unwrap();
         theirs.write_all(b"1").unwrap();
-        assert_eq!(settle(el), ["read 1"]);
+        assert_eq!(tick_until_idle(el), ["read 1"]);
     });
 }
 
@@ -166,11 +166,11 @@ fn w8_a_duplicate_of_the_leaked_file_causes_no_event() {
         let (new, mut theirs) = owner();
         add_reader(el, Rc::new(new)).unwrap();
         old_peer.write_all(b"old").unwrap();
-        assert_eq!(settle(el), [""; 0]);
+        assert_eq!(tick_until_idle(el), [""; 0]);
         theirs.write_all(b"1").unwrap();
-        assert_eq!(settle(el), ["read 1"]);
+        assert_eq!(tick_until_idle(el), ["read 1"]);
         hang_up(copy);
-        assert_eq!(settle(el), [""; 0]);
+        assert_eq!(tick_until_idle(el), [""; 0]);
     });
 }
 

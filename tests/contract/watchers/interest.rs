@@ -18,7 +18,7 @@ const WRITE: Interest = Interest::WRITABLE;
 
 type Names = Vec<&'static str>;
 
-fn says<T>(
+fn records<T>(
     name: &'static str,
 ) -> impl FnMut(&LoopHandle<Names>, &mut Names, &mut Watched<T>) -> mainspring::Result<()> {
     move |_, names, _| Ok(names.push(name))
@@ -29,10 +29,10 @@ fn woken<T: AsFd + 'static>(kind: SelectorKind, fd: &Rc<T>, interest: Interest) 
     let mut el =
         EventLoop::builder().selector(loopback::selector(kind)).build_with(Names::new()).unwrap();
     if interest.contains(READ) {
-        el.add_reader(fd.clone(), says("reader")).unwrap();
+        el.add_reader(fd.clone(), records("reader")).unwrap();
     }
     if interest.contains(WRITE) {
-        el.add_writer(fd.clone(), says("writer")).unwrap();
+        el.add_writer(fd.clone(), records("writer")).unwrap();
     }
     tick(&mut el);
     el.state_mut().split_off(0)
@@ -87,32 +87,33 @@ fn w5_an_end_wakes_all_callbacks_of_the_fd() {
 /// An end implies both directions; each callback gets only the direction of its interest.
 #[test]
 fn w5_an_end_reports_only_the_watched_direction() {
-    type Heard = Vec<(Interest, Readiness)>;
-    fn hears<T>(
+    type Received = Vec<(Interest, Readiness)>;
+    fn records_readiness<T>(
         asked: Interest,
-    ) -> impl FnMut(&LoopHandle<Heard>, &mut Heard, &mut Watched<T>) -> mainspring::Result<()> {
-        move |_, heard, me| Ok(heard.push((asked, me.readiness())))
+    ) -> impl FnMut(&LoopHandle<Received>, &mut Received, &mut Watched<T>) -> mainspring::Result<()>
+    {
+        move |_, received, me| Ok(received.push((asked, me.readiness())))
     }
     const BOTH: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);
     on_every_selector(|kind| {
         let mut el = EventLoop::builder()
             .selector(loopback::selector(kind))
-            .build_with(Heard::new())
+            .build_with(Received::new())
             .unwrap();
-        el.watch(reset_connection(), READ, hears(READ)).unwrap();
-        el.watch(reset_connection(), WRITE, hears(WRITE)).unwrap();
+        el.watch(reset_connection(), READ, records_readiness(READ)).unwrap();
+        el.watch(reset_connection(), WRITE, records_readiness(WRITE)).unwrap();
         let shared = Rc::new(reset_connection());
-        el.add_reader(shared.clone(), hears(READ)).unwrap();
-        el.add_writer(shared, hears(WRITE)).unwrap();
+        el.add_reader(shared.clone(), records_readiness(READ)).unwrap();
+        el.add_writer(shared, records_readiness(WRITE)).unwrap();
         assert_eq!(tick(&mut el), 4);
-        for (asked, heard) in el.state() {
-            assert_eq!(heard.intersection(BOTH), Readiness::from(*asked));
+        for (asked, received) in el.state() {
+            assert_eq!(received.intersection(BOTH), Readiness::from(*asked));
         }
     });
 }
 
-/// Only the watcher with an interest in priority data gets TCP's urgent byte (P14). The next normal byte
-/// wakes the reader.
+/// Only the watcher with an interest in priority data gets TCP's urgent byte (P14). The next normal
+/// byte wakes the reader.
 #[test]
 fn w5_priority_data_wakes_only_its_watcher() {
     on_every_selector(|kind| {
@@ -122,7 +123,7 @@ fn w5_priority_data_wakes_only_its_watcher() {
         }
         let (ours, theirs) = tcp_pair();
         let twin = ours.try_clone().unwrap();
-        el.add_reader(ours, says("reader")).unwrap();
+        el.add_reader(ours, records("reader")).unwrap();
         let urgent = el.watch(twin, Interest::PRIORITY, |_, names: &mut Names, socket| {
             assert!(socket.readiness().contains(Readiness::PRIORITY));
             Ok(names.push("urgent"))
@@ -145,7 +146,7 @@ fn w5_a_paused_watcher_is_not_registered() {
         let (mut el, log) = logged(kind, Names::new());
         let (ours, theirs) = readable();
         let fd = ours.as_raw_fd();
-        let watcher = el.watch(ours, Interest::empty(), says("paused")).unwrap();
+        let watcher = el.watch(ours, Interest::empty(), records("paused")).unwrap();
         assert_eq!(log.take(), []);
         el.run().unwrap(); // It can never be called, so nothing keeps the loop alive.
         el.set_interest(watcher, READ).unwrap();
@@ -168,8 +169,8 @@ fn w5_a_change_of_interest_costs_at_most_one_call() {
         let (el, log) = logged(kind, Names::new());
         let (ours, _theirs) = pair();
         let (fd, source) = (ours.as_raw_fd(), Rc::new(ours));
-        let reader = el.add_reader(source.clone(), says("reader")).unwrap();
-        let writer = el.add_writer(source, says("writer")).unwrap();
+        let reader = el.add_reader(source.clone(), records("reader")).unwrap();
+        let writer = el.add_writer(source, records("writer")).unwrap();
         assert_eq!(log.take(), [Call::Register(fd, READ), Call::Reregister(fd, READ | WRITE)]);
         let steps = [
             (reader, READ, None),
@@ -218,7 +219,7 @@ fn w5_a_watcher_paused_within_its_batch_is_not_called() {
         for resumes in [false, true] {
             let (mut el, _clock) = simulated(kind, Names::new());
             let (ours, _theirs) = readable();
-            let watcher = el.add_reader(ours, says("reader")).unwrap();
+            let watcher = el.add_reader(ours, records("reader")).unwrap();
             el.call_soon(move |el, _| {
                 el.set_interest(watcher, Interest::empty())?;
                 if resumes { el.set_interest(watcher, READ) } else { Ok(()) }
@@ -237,14 +238,15 @@ fn w5_oneshot_is_called_once_for_each_change() {
         let (mut el, _clock) = simulated(kind, Names::new());
         let (ours, _theirs) = readable();
         let source = Rc::new(ours);
-        let once =
-            el.watch_with_mode(source.clone(), READ, TriggerMode::Oneshot, says("once")).unwrap();
+        let once = el
+            .watch_with_mode(source.clone(), READ, TriggerMode::Oneshot, records("once"))
+            .unwrap();
         let calls = |el: &mut EventLoop<Names>| {
             (0..3).for_each(|_| _ = tick(el));
             el.state_mut().split_off(0).len()
         };
         assert_eq!(calls(&mut el), 1);
-        el.add_reader(source.clone(), says("wrong")).unwrap_err();
+        el.add_reader(source.clone(), records("wrong")).unwrap_err();
         assert_eq!(calls(&mut el), 0, "a refused watcher re-armed it");
         el.set_interest(once, READ).unwrap();
         assert_eq!(calls(&mut el), 1);

@@ -38,7 +38,7 @@ fn reading<S>(el: &EventLoop<S>, io: &Shared) -> Task<Vec<u8>> {
     el.spawn(async move { read_some(&io).await })
 }
 
-fn settle<S>(el: &mut EventLoop<S>) {
+fn tick_until_idle<S>(el: &mut EventLoop<S>) {
     el.run_until_stalled().unwrap();
 }
 
@@ -72,12 +72,12 @@ fn w1_a_task_reads_to_the_end_of_file() {
             }
         });
         for part in [b"one", b"two"] {
-            settle(&mut el);
+            tick_until_idle(&mut el);
             peer.write_all(part).unwrap();
         }
-        settle(&mut el);
+        tick_until_idle(&mut el);
         crate::support::descriptors::hang_up(peer);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(output(&mut el, task), [b"one", b"two"]);
     });
 }
@@ -89,7 +89,7 @@ fn w1_a_waiting_task_runs_in_the_tick_of_the_event() {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
         let task = reading(&el, &io);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         peer.write_all(b"x").unwrap();
         assert_eq!(tick(&mut el), 1);
         assert!(task.is_finished());
@@ -105,10 +105,10 @@ fn w1_one_task_reads_while_another_one_writes() {
         let writing = io.clone();
         let writer = el.spawn(async move { writing.write_all(&[7; 100]).await.unwrap() });
         let reader = reading(&el, &io);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(!writer.is_finished() && !reader.is_finished());
         peer.write_all(b"for the reader").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(output(&mut el, reader), b"for the reader");
         assert!(!writer.is_finished());
         peer.set_nonblocking(true).unwrap();
@@ -172,13 +172,13 @@ fn w2_a_second_watcher_of_an_fd_is_refused_until_the_first_ends() {
         let shared = Rc::new(ours);
         let [first, second] = [(); 2].map(|()| Io::new(shared.clone()).unwrap());
         let waiting = el.spawn(async move { first.readable().await });
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let refused = el.run_until_complete(second.readable()).unwrap().unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
         let number = shared.as_raw_fd();
         assert!(matches!(inside(&refused), Error::AlreadyWatched { fd, .. } if *fd == number));
         waiting.cancel("enough");
-        settle(&mut el);
+        tick_until_idle(&mut el);
         peer.write_all(b"x").unwrap();
         el.run_until_complete(second.readable()).unwrap().unwrap();
     });
@@ -192,7 +192,7 @@ fn w3_the_fd_is_deregistered_before_it_is_closed() {
     let ends: [(&str, End); 4] = [
         ("the task is cancelled, then the source is dropped", |mut el, io, task| {
             task.cancel("enough");
-            settle(&mut el);
+            tick_until_idle(&mut el);
             drop(io);
         }),
         ("the loop is closed first", |mut el, io, _task| {
@@ -215,7 +215,7 @@ fn w3_the_fd_is_deregistered_before_it_is_closed() {
             let (io, peer) = io_pair();
             let fd = io.as_fd().as_raw_fd();
             let task = reading(&el, &io);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(log.take(), [Call::Register(fd, BOTH)], "{how}");
             end(el, io, task);
             assert_eq!(log.take(), [Call::Deregister(fd)], "{how}");
@@ -232,7 +232,7 @@ fn w3_nothing_is_registered_before_a_call_would_block() {
         let (io, mut peer) = io_pair();
         peer.write_all(b"x").unwrap();
         let task = reading(&el, &io);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         output(&mut el, task);
         drop(io);
         assert_eq!(log.take(), []);
@@ -293,7 +293,7 @@ fn w4_the_next_owner_of_a_number_gets_no_old_event() {
             let (io, mut peer) = io_pair();
             let fd = io.as_fd().as_raw_fd();
             let task = reading(&el, &io);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             // The event is in the kernel when the task is cancelled.
             peer.write_all(b"for the first").unwrap();
             task.cancel("enough");
@@ -302,10 +302,10 @@ fn w4_the_next_owner_of_a_number_gets_no_old_event() {
             let (next, mut its_peer) = io_pair();
             assert_eq!(next.as_fd().as_raw_fd(), fd);
             let task = reading(&el, &next);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert!(!task.is_finished());
             its_peer.write_all(b"for the next").unwrap();
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(output(&mut el, task), b"for the next");
         });
     });
@@ -320,18 +320,18 @@ fn w5_errors_and_hang_ups_wake_both_directions() {
         fill(&writer);
         let writer = Io::new(writer).unwrap();
         let writing = el.spawn(async move { writer.write_all(b"x").await });
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(!writing.is_finished());
         drop(reader);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(output(&mut el, writing).unwrap_err().kind(), ErrorKind::BrokenPipe);
         // When a pipe has no writer, its reader gets the end of file (selectors report HANGUP).
         let (reader, writer) = pipe().unwrap();
         let reader = Io::new(reader).unwrap();
         let reading = el.spawn(async move { reader.read(&mut [0; 8]).await });
-        settle(&mut el);
+        tick_until_idle(&mut el);
         drop(writer);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(output(&mut el, reading).unwrap(), 0);
         // Both directions of a socket.
         let (io, peer) = io_pair();
@@ -339,10 +339,10 @@ fn w5_errors_and_hang_ups_wake_both_directions() {
         let (one, other) = (io.clone(), io);
         let reader = el.spawn(async move { one.ready(Interest::READABLE).await.unwrap() });
         let writer = el.spawn(async move { other.ready(Interest::WRITABLE).await.unwrap() });
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(!reader.is_finished() && !writer.is_finished());
         crate::support::descriptors::hang_up(peer);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(output(&mut el, reader).contains(Readiness::READABLE | Readiness::HANGUP));
         assert!(output(&mut el, writer).contains(Readiness::WRITABLE | Readiness::HANGUP));
     });
@@ -372,9 +372,9 @@ fn s1_after_a_half_close_the_other_direction_goes_on() {
         let (mut el, log) = logged(kind, ());
         let (io, mut peer) = io_pair();
         let reader = reading(&el, &io);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         peer.shutdown(std::net::Shutdown::Write).unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(output(&mut el, reader), b"");
         log.take();
         for _ in 0..50 {
@@ -423,9 +423,9 @@ fn w7_the_error_of_an_unwatchable_source_names_it() {
         assert!(matches!(inside(&refused), Error::Watch { fd: of, .. } if *of == fd));
         // The next call registers again.
         let task = reading(&el, &io);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         peer.write_all(b"x").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(output(&mut el, task), b"x");
         // Without a loop it cannot be awaited.
         let mut read = pin!(read_error(&io));

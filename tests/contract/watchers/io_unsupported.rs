@@ -96,8 +96,8 @@ fn w10_a_task_can_wait_for_the_end_only() {
         theirs.shutdown(Shutdown::Write).unwrap();
         (0..3).for_each(|_| _ = tick(&mut el));
         assert!(ending.is_finished());
-        let said = el.run_until_complete(ending).unwrap().unwrap().unwrap();
-        assert!(said.contains(Readiness::READ_CLOSED), "{said:?}");
+        let ready_end = el.run_until_complete(ending).unwrap().unwrap().unwrap();
+        assert!(ready_end.contains(Readiness::READ_CLOSED), "{ready_end:?}");
     });
 }
 

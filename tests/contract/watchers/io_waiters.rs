@@ -41,7 +41,7 @@ fn reading<S>(el: &EventLoop<S>, io: &Shared) -> Task<u8> {
     el.spawn(async move { read_one(&io).await })
 }
 
-fn settle<S>(el: &mut EventLoop<S>) {
+fn tick_until_idle<S>(el: &mut EventLoop<S>) {
     el.run_until_stalled().unwrap();
 }
 
@@ -55,12 +55,12 @@ fn w1_waiting_tasks_are_served_in_order() {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
         let tasks = [(); 4].map(|()| reading(&el, &io));
-        settle(&mut el);
+        tick_until_idle(&mut el);
         peer.write_all(b"a").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(finished(&tasks), [true, false, false, false]);
         peer.write_all(b"bcd").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(finished(&tasks), [true; 4]);
         let read = el.run_until_complete(futures::future::join_all(tasks)).unwrap();
         assert_eq!(read.into_iter().map(Result::unwrap).collect::<Vec<_>>(), b"abcd");
@@ -75,10 +75,10 @@ fn f4_a_cancelled_waiter_loses_no_wake() {
             let (mut el, _) = simulated(kind, ());
             let (io, mut peer) = io_pair();
             let tasks = [(); 3].map(|()| reading(&el, &io));
-            settle(&mut el);
+            tick_until_idle(&mut el);
             peer.write_all(b"xy").unwrap();
             tasks[cancelled].cancel("in the tick of the event");
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(finished(&tasks), [true; 3], "{cancelled} was cancelled");
         }
     });
@@ -90,17 +90,17 @@ fn f4_a_cancelled_waiter_leaves_the_queue() {
         let (mut el, _) = simulated(kind, ());
         let (io, mut peer) = io_pair();
         let tasks = [(); 5].map(|()| reading(&el, &io));
-        settle(&mut el);
+        tick_until_idle(&mut el);
         for gone in [0, 2, 4] {
             tasks[gone].cancel("enough");
-            settle(&mut el);
+            tick_until_idle(&mut el);
         }
         assert_eq!(finished(&tasks), [true, false, true, false, true]);
         peer.write_all(b"x").unwrap();
         assert_eq!(tick(&mut el), 1);
         assert_eq!(finished(&tasks), [true, true, true, false, true]);
         drop(peer.write_all(b"y"));
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(tasks[3].is_finished());
     });
 }
@@ -136,10 +136,10 @@ fn f3_two_futures_of_one_task_wait_independently() {
             (byte, late.await)
         });
         for byte in [b"1", b"2"] {
-            settle(&mut el);
+            tick_until_idle(&mut el);
             peer.write_all(byte).unwrap();
         }
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(task.is_finished(), "a wake was lost");
         assert_eq!(el.run_until_complete(task).unwrap().unwrap(), (b'1', b'2'));
     });
@@ -158,17 +158,17 @@ fn f3_a_woken_future_that_is_dropped_loses_no_wake() {
         let (inside, own) = (left.clone(), io.clone());
         let task = el.spawn(async move {
             let reader = own.clone();
-            let mut told = Box::pin(async move { own.readable().await.unwrap() });
-            poll_fn(|cx| Poll::Ready(assert!(told.as_mut().poll(cx).is_pending()))).await;
-            *inside.borrow_mut() = Some(told);
+            let mut woken = Box::pin(async move { own.readable().await.unwrap() });
+            poll_fn(|cx| Poll::Ready(assert!(woken.as_mut().poll(cx).is_pending()))).await;
+            *inside.borrow_mut() = Some(woken);
             (read_one(&reader).await, read_one(&reader).await)
         });
-        settle(&mut el);
+        tick_until_idle(&mut el);
         peer.write_all(b"1").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         drop(left.take());
         peer.write_all(b"2").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(task.is_finished(), "a wake was lost");
         assert_eq!(el.run_until_complete(task).unwrap().unwrap(), (b'1', b'2'));
     });
@@ -191,13 +191,13 @@ fn w1_one_future_waits_for_either_direction() {
                 own.clear_readiness(both);
             }
         });
-        settle(&mut el);
+        tick_until_idle(&mut el);
         peer.write_all(b"x").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert_eq!(*seen.borrow(), [Interest::READABLE]);
         peer.set_nonblocking(true).unwrap();
         while peer.read(&mut [0; 4096]).is_ok() {}
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(task.is_finished() && seen.borrow()[1].contains(Interest::WRITABLE));
     });
 }
@@ -229,7 +229,7 @@ fn f3_foreign_wakers_wait_like_tasks() {
         drop(wakers);
         assert_eq!(Arc::strong_count(&counts[1]), 1, "the waker of a dropped wait is kept");
         peer.write_all(b"x").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let woken = |count: &Arc<Count>| count.0.load(Ordering::Relaxed);
         assert_eq!([woken(&counts[0]), woken(&counts[1])], [1, 0]);
         assert!(stays.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
@@ -251,13 +251,13 @@ fn q8_a_source_outlives_its_loop_and_works_in_the_next() {
         for round in 0..3 {
             let (mut el, _) = simulated(kind, ());
             let task = reading(&el, &io);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert!(!task.is_finished());
             peer.write_all(&[round]).unwrap();
-            settle(&mut el);
+            tick_until_idle(&mut el);
             assert_eq!(el.run_until_complete(task).unwrap().unwrap(), round);
             let left = reading(&el, &io);
-            settle(&mut el);
+            tick_until_idle(&mut el);
             drop(el);
             assert!(left.is_finished());
         }
@@ -276,10 +276,10 @@ fn q8_a_wait_left_by_a_closed_loop_is_not_queued_in_the_next() {
         drop(el);
         let (mut el, _) = simulated(kind, ());
         let reading = reading(&el, &io);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         drop(left);
         peer.write_all(b"x").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(reading.is_finished(), "the old wait took the event");
     });
 }
@@ -305,11 +305,11 @@ fn f3_try_io_clears_the_readiness_on_would_block() {
             }
             calls
         });
-        settle(&mut el);
+        tick_until_idle(&mut el);
         peer.write_all(b"x").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         peer.write_all(b"x").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         // The second of three calls returned `WouldBlock`.
         assert_eq!(el.run_until_complete(task).unwrap().unwrap(), 3);
     });
@@ -357,7 +357,7 @@ fn q10_a_steady_exchange_changes_no_registration() {
             assert_eq!(el.tick(None).unwrap(), 1);
             peer.read_exact(&mut [0; 4]).unwrap();
         };
-        settle(&mut el);
+        tick_until_idle(&mut el);
         (0..3).for_each(|_| request(&mut el));
         calls.take();
         (0..100).for_each(|_| request(&mut el));
@@ -393,15 +393,15 @@ fn w1_pipes_and_terminals_can_be_watched() {
             typed
         });
         for line in 0..30 {
-            settle(&mut el);
+            tick_until_idle(&mut el);
             let line = format!("line {line:4}\n");
             el.run_until_complete(writer.write_all(line.as_bytes())).unwrap().unwrap();
         }
-        settle(&mut el);
+        tick_until_idle(&mut el);
         let typed = el.run_until_complete(typed).unwrap().unwrap();
         assert_eq!((typed.len(), &typed[290..]), (300, &b"line   29\n"[..]));
         drop(writer);
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(piping.is_finished());
     });
 }
@@ -426,9 +426,9 @@ fn w9_a_slow_task_is_named_in_the_report() {
             clock.advance(Duration::from_secs(1));
         });
         let slow = slow.named("slow");
-        settle(&mut el);
+        tick_until_idle(&mut el);
         peer.write_all(b"x").unwrap();
-        settle(&mut el);
+        tick_until_idle(&mut el);
         assert!(slow.is_finished());
         assert_eq!(*el.state(), ["task Some(\"slow\")"]);
     });
@@ -445,9 +445,9 @@ fn f3_poll_functions_wake_only_the_latest_caller() {
         let io = io.clone();
         el.spawn(async move { poll_fn(|cx| poll(&io, cx)).await.unwrap() })
     });
-    settle(&mut el);
+    tick_until_idle(&mut el);
     peer.write_all(b"x").unwrap();
-    settle(&mut el);
+    tick_until_idle(&mut el);
     assert_eq!(finished(&tasks), [false, true]);
     let (one, other) = (io.clone(), io);
     let write = async move { poll_fn(|cx| one.poll_write_with(cx, |mut io| io.write(b"y"))).await };

@@ -90,7 +90,7 @@ fn w11_a_dropped_loop_leaves_no_descriptor() {
 
 /// Runs `make` with no free descriptor, then with one, and so on, until it succeeds. Returns the
 /// errors.
-fn starve<T>(mut make: impl FnMut() -> mainspring::Result<T>) -> Vec<Error> {
+fn errors_until_success<T>(mut make: impl FnMut() -> mainspring::Result<T>) -> Vec<Error> {
     let (before, limits) = (census(), getrlimit(Resource::Nofile));
     let mut errors = Vec::new();
     let free = (0..1024).filter(|fd| !before.contains(fd));
@@ -130,7 +130,7 @@ fn p94_the_error_of_a_loop_without_descriptors_names_the_part() {
         || {
             on_every_pair(|kind, wakeup| {
                 let before = census();
-                let errors = starve(|| builder((kind, wakeup)).build());
+                let errors = errors_until_success(|| builder((kind, wakeup)).build());
                 let mut parts: Vec<_> = errors.iter().map(part).collect();
                 parts.dedup();
                 let has_object = builder((kind, wakeup)).build().unwrap().poll_fd().is_some();
@@ -155,7 +155,7 @@ fn p94_a_signal_handler_without_descriptors_is_an_error() {
             on_every_selector(|kind| {
                 let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
                 let handle = el.handle().clone();
-                let errors = starve(|| {
+                let errors = errors_until_success(|| {
                     handle.add_signal_handler(Signal::USR1, |_, calls| *calls += 1)?;
                     assert!(!handle.is_closed());
                     Ok(())

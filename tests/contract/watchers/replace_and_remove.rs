@@ -19,7 +19,7 @@ type Names = Vec<&'static str>;
 type Shared = Rc<UnixStream>;
 
 /// Returns a callback that records its name.
-fn says<T>(
+fn records<T>(
     name: &'static str,
 ) -> impl FnMut(&LoopHandle<Names>, &mut Names, &mut Watched<T>) -> mainspring::Result<()> {
     move |_, names, _| {
@@ -41,17 +41,17 @@ fn w2_a_second_callback_for_a_direction_is_refused() {
             let expected = format!("fd {} already has a {role} in this loop", ours.as_raw_fd());
             assert_eq!(error.to_string(), expected);
         };
-        let reader = el.add_reader(ours.clone(), says("reader")).unwrap();
-        taken(el.add_reader(ours.clone(), says("wrong")), "reader");
-        taken(el.watch(ours.clone(), WRITE, says("wrong")), "reader");
-        let writer = el.add_writer(ours.clone(), says("writer")).unwrap();
-        taken(el.add_writer(ours.clone(), says("wrong")), "writer");
+        let reader = el.add_reader(ours.clone(), records("reader")).unwrap();
+        taken(el.add_reader(ours.clone(), records("wrong")), "reader");
+        taken(el.watch(ours.clone(), WRITE, records("wrong")), "reader");
+        let writer = el.add_writer(ours.clone(), records("writer")).unwrap();
+        taken(el.add_writer(ours.clone(), records("wrong")), "writer");
         tick(&mut el);
         assert_eq!(el.state_mut().split_off(0), ["reader", "writer"]);
         assert!(el.cancel(reader) && el.cancel(writer));
-        let both = el.watch(ours.clone(), READ, says("both")).unwrap();
-        taken(el.add_reader(ours.clone(), says("wrong")), "watcher");
-        taken(el.add_writer(ours.clone(), says("wrong")), "watcher");
+        let both = el.watch(ours.clone(), READ, records("both")).unwrap();
+        taken(el.add_reader(ours.clone(), records("wrong")), "watcher");
+        taken(el.add_writer(ours.clone(), records("wrong")), "watcher");
         tick(&mut el);
         assert_eq!(el.state_mut().split_off(0), ["both"]);
         assert!(el.cancel(both));
@@ -66,8 +66,8 @@ fn w2_a_duplicated_descriptor_has_its_own_reader() {
         let (mut el, _clock) = simulated(kind, Names::new());
         let (ours, _theirs) = readable();
         let twin = ours.try_clone().unwrap();
-        let first = el.add_reader(ours, says("first")).unwrap();
-        el.add_reader(twin, says("second")).unwrap();
+        let first = el.add_reader(ours, records("first")).unwrap();
+        el.add_reader(twin, records("second")).unwrap();
         tick(&mut el);
         el.state_mut().sort_unstable();
         assert_eq!(el.state_mut().split_off(0), ["first", "second"]);
@@ -94,10 +94,10 @@ fn w2_replace_works_for_a_queued_callback() {
         let old = old.unwrap();
         // This handle was queued earlier, so it runs before the old callback of the same batch.
         el.call_soon(move |el, _| {
-            el.replace(old, says("new")).unwrap();
+            el.replace(old, records("new")).unwrap();
             assert_eq!(Rc::strong_count(&capture), 1, "the old callback was not dropped");
             assert!(!el.cancel(old));
-            assert!(matches!(el.replace(old, says("wrong")), Err(Error::Gone { .. })));
+            assert!(matches!(el.replace(old, records("wrong")), Err(Error::Gone { .. })));
         });
         tick(&mut el);
         tick(&mut el);
@@ -119,7 +119,7 @@ fn w2_a_callback_may_replace_itself_several_times() {
                 names.push("old");
                 let mut watcher: Watcher<UnixStream> = known.get().unwrap();
                 for name in &["a", "b", "c"][..times] {
-                    watcher = el.replace(watcher, says(name)).unwrap();
+                    watcher = el.replace(watcher, records(name)).unwrap();
                 }
                 known.set(Some(watcher));
                 Ok(())
@@ -146,7 +146,7 @@ fn w2_a_replacement_may_be_removed_before_it_gets_the_source() {
             let me = Rc::new(Cell::new(None));
             let known = me.clone();
             let watcher = el.add_reader(ours.clone(), move |el, _, socket| {
-                let new = el.replace(known.get().unwrap(), says("wrong")).unwrap();
+                let new = el.replace(known.get().unwrap(), records("wrong")).unwrap();
                 if whole {
                     socket.cancel();
                 } else {
@@ -169,8 +169,8 @@ fn w2_replace_loses_no_event_in_any_mode() {
         for mode in [TriggerMode::Level, TriggerMode::Oneshot, TriggerMode::Edge] {
             let (mut el, _clock) = simulated(kind, Names::new());
             let (ours, _theirs) = readable();
-            let old = el.watch_with_mode(ours, READ, mode, says("old")).unwrap();
-            el.call_soon(move |el, _| el.replace(old, says("new")).map(drop));
+            let old = el.watch_with_mode(ours, READ, mode, records("old")).unwrap();
+            el.call_soon(move |el, _| el.replace(old, records("new")).map(drop));
             tick(&mut el);
             tick(&mut el);
             assert_eq!(el.state()[..], ["new"], "{mode:?}");
@@ -185,13 +185,13 @@ fn w3_a_watcher_removed_by_a_hook_does_not_run() {
     on_every_selector(|kind| {
         let (mut el, log) = logged(kind, Names::new());
         let (ours, _theirs) = readable();
-        let watcher = el.add_reader(ours, says("wrong")).unwrap();
+        let watcher = el.add_reader(ours, records("wrong")).unwrap();
         let (silent, _peer) = pair();
         let mut silent = Some(silent);
         el.on_check(move |el, _| match silent.take() {
             Some(silent) => {
                 assert!(el.cancel(watcher));
-                el.add_reader(silent, says("wrong")).map(drop)
+                el.add_reader(silent, records("wrong")).map(drop)
             }
             None => Ok(()),
         })
@@ -234,7 +234,7 @@ fn w3_the_reader_removes_the_writer_of_the_same_event() {
         let (mut el, log) = logged(kind, Names::new());
         let (ours, _theirs) = readable();
         let ours = Rc::new(ours);
-        let writer = el.add_writer(ours.clone(), says("writer")).unwrap();
+        let writer = el.add_writer(ours.clone(), records("writer")).unwrap();
         el.add_reader(ours.clone(), move |el, names: &mut Names, socket| {
             names.push("reader");
             if names.len() == 1 {
@@ -275,7 +275,7 @@ fn w3_a_callback_removes_itself_and_adds_another() {
                 }
                 assert_eq!(socket.interest(), Interest::empty());
                 assert!(matches!(socket.set_interest(READ), Err(Error::Gone { .. })));
-                known.set(Some(el.add_reader(again.clone(), says("new"))?));
+                known.set(Some(el.add_reader(again.clone(), records("new"))?));
                 Ok(())
             });
             me.set(Some(watcher.unwrap()));

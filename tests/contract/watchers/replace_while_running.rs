@@ -31,14 +31,14 @@ fn replacing(
     let watcher = el.add_reader(source, move |el, ran, source| {
         ran.push("old");
         let kept = alive.clone();
-        let heir = el.replace(slot.get().unwrap(), move |_, ran, source| {
+        let replacement = el.replace(slot.get().unwrap(), move |_, ran, source| {
             let _ = &kept;
-            ran.push("heir");
+            ran.push("replacement");
             let _ = source.stream().read(&mut [0; 8])?;
             Ok(())
         })?;
-        slot.set(Some(heir));
-        last(el, source, heir);
+        slot.set(Some(replacement));
+        last(el, source, replacement);
         Ok(())
     });
     own.set(Some(watcher.unwrap()));
@@ -89,9 +89,9 @@ fn q9_all_replacements_of_a_removed_source_are_removed() {
         let (mut el, _) = simulated(kind, Vec::new());
         let alive = Rc::new(());
         let kept = Rc::downgrade(&alive);
-        let (_, _peer) = replacing(&el, &alive, move |el, source, heir| {
+        let (_, _peer) = replacing(&el, &alive, move |el, source, replacement| {
             let kept = kept.upgrade();
-            el.replace(heir, move |_, _, _| Ok(drop(kept.clone()))).unwrap();
+            el.replace(replacement, move |_, _, _| Ok(drop(kept.clone()))).unwrap();
             source.cancel();
         });
         el.tick(NOW).unwrap();
@@ -124,12 +124,12 @@ fn q4_a_cancelled_replacement_is_dropped_before_cancel_returns() {
         let (mut el, _) = simulated(kind, Vec::new());
         let alive = Rc::new(());
         let kept = Rc::downgrade(&alive);
-        let (_, _peer) = replacing(&el, &alive, move |el, _, heir| {
+        let (_, _peer) = replacing(&el, &alive, move |el, _, replacement| {
             // Clones of the test, the source, the running callback and the replacement.
             assert_eq!(kept.strong_count(), 4);
-            assert!(el.cancel(heir));
+            assert!(el.cancel(replacement));
             assert_eq!(kept.strong_count(), 3);
-            assert!(!el.cancel(heir));
+            assert!(!el.cancel(replacement));
         });
         el.tick(NOW).unwrap();
         el.tick(NOW).unwrap();
@@ -150,7 +150,7 @@ fn q9_a_replacement_is_paused_by_source_or_handle() {
         assert_eq!(*el.state(), ["old"]);
         el.set_interest(own.get().unwrap(), Interest::READABLE).unwrap();
         el.tick(NOW).unwrap();
-        assert_eq!(*el.state(), ["old", "heir"]);
+        assert_eq!(*el.state(), ["old", "replacement"]);
     });
 }
 
@@ -160,16 +160,16 @@ fn q7_a_replacement_stays_in_the_background() {
     let (stream, _peer) = UnixStream::pair().unwrap();
     let watcher = el.add_reader(stream, |_, (), _| Ok(())).unwrap();
     assert!(el.set_background(watcher));
-    let heir = el.replace(watcher, |_, (), _| Ok(())).unwrap();
+    let replacement = el.replace(watcher, |_, (), _| Ok(())).unwrap();
     el.run().unwrap();
-    assert!(el.set_foreground(heir) && el.is_alive());
+    assert!(el.set_foreground(replacement) && el.is_alive());
 }
 
 /// When the captures of a removed replacement are dropped, its handle must already be invalid.
 #[test]
 fn q9_a_replacement_without_a_source_is_removed_before_its_captures_are_dropped() {
-    struct Asks(LoopHandle<()>, Rc<Cell<Option<Watcher<UnixStream>>>>);
-    impl Drop for Asks {
+    struct ChecksHandle(LoopHandle<()>, Rc<Cell<Option<Watcher<UnixStream>>>>);
+    impl Drop for ChecksHandle {
         fn drop(&mut self) {
             assert!(!self.0.cancel(self.1.get().unwrap()), "the replacement is still registered");
         }
@@ -180,9 +180,10 @@ fn q9_a_replacement_without_a_source_is_removed_before_its_captures_are_dropped(
     let own = Rc::new(Cell::new(None));
     let slot = own.clone();
     let watcher = el.add_reader(stream, move |el, (), source| {
-        let asks = Asks(el.clone(), slot.clone());
-        let heir = el.replace(slot.get().unwrap(), move |_, (), _| Ok(drop(asks.1.clone())))?;
-        slot.set(Some(heir));
+        let checks_handle = ChecksHandle(el.clone(), slot.clone());
+        let replacement =
+            el.replace(slot.get().unwrap(), move |_, (), _| Ok(drop(checks_handle.1.clone())))?;
+        slot.set(Some(replacement));
         source.cancel();
         Ok(())
     });

@@ -114,14 +114,14 @@ impl Twin {
                 None if twin.queue.is_empty() => return twin.trace,
                 _ => {}
             }
-            twin.feed_timers();
+            twin.supply_timers();
             for task in mem::take(&mut twin.queue) {
                 twin.turn(task);
             }
         }
     }
 
-    fn feed_timers(&mut self) {
+    fn supply_timers(&mut self) {
         let due = |timer: &Timer| timer.deadline.is_some_and(|at| at <= self.now);
         let mut fed: Vec<usize> =
             (0..self.timers.len()).filter(|i| due(&self.timers[*i])).collect();

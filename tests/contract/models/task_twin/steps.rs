@@ -48,7 +48,7 @@ impl Twin {
         Step::Waits
     }
 
-    fn nest(&mut self, task: usize, frames: impl IntoIterator<Item = Frame>) -> Step {
+    fn enter_frames(&mut self, task: usize, frames: impl IntoIterator<Item = Frame>) -> Step {
         self.suspend(task, Wait::Nested);
         self.tasks[task].stack.extend(frames);
         Step::Went
@@ -84,9 +84,9 @@ impl Twin {
             Op::Timeout(limit, ops) => {
                 let (timer, last_call, due, waker) = (None, false, false, false);
                 let timeout = Frame::Timeout { limit, timer, last_call, due, waker };
-                return self.nest(task, [timeout, Frame::run(&ops)]);
+                return self.enter_frames(task, [timeout, Frame::run(&ops)]);
             }
-            Op::Shield(ops) => return self.nest(task, [Frame::Shield, Frame::run(&ops)]),
+            Op::Shield(ops) => return self.enter_frames(task, [Frame::Shield, Frame::run(&ops)]),
             Op::Group(programs) => return self.begin_group(task, &programs),
             Op::Fail => return self.fail(task),
             Op::Spawn(program) => {
@@ -202,7 +202,7 @@ impl Twin {
             let child = self.spawn(program, Some(number));
             self.groups[number].children.insert(child, child);
         }
-        self.nest(task, [Frame::Group { number, over: false }])
+        self.enter_frames(task, [Frame::Group { number, over: false }])
     }
 
     fn step_group(&mut self, task: usize, number: usize) -> Step {
