@@ -1,12 +1,12 @@
-//! The loop as a guest in another loop, which is built on poll(2).
+//! The loop embedded in another loop, the host, which is built on poll(2).
 //!
 //! `cargo run --example embed` ends without further input. The host stands for a user interface or
-//! another framework: it has its own descriptor, and it is the loop that sleeps. The guest costs it
-//! three lines: `poll_fd` beside its own descriptors, `next_deadline` as the limit of its sleep,
-//! and a `tick` that does not wait.
+//! another framework: it has its own descriptor, and it is the loop that sleeps. The host needs
+//! three lines for the embedded loop: `poll_fd` beside its own descriptors, `next_deadline` as the
+//! limit of its sleep, and a `tick` that does not wait.
 //!
-//! Each job goes through both loops. A thread sends it to the guest, the guest writes it to a pipe
-//! that the host reads, and the host answers through a pipe that the guest reads.
+//! Each job goes through both loops. A thread sends it to the embedded loop, which writes it
+//! to a pipe that the host reads. The host answers through a pipe that the embedded loop reads.
 
 use std::env;
 use std::io::{self, PipeReader, PipeWriter, Read, Write, pipe};
@@ -23,21 +23,21 @@ const LAST_JOB: u8 = 3;
 fn run() -> mainspring::Result<()> {
     let (jobs, job_writer) = pipe()?;
     let (answers, answer_writer) = pipe()?;
-    let guest = new_guest(job_writer, answers)?;
-    host(guest, jobs, answer_writer)
+    let el = new_loop(job_writer, answers)?;
+    host(el, jobs, answer_writer)
 }
 
 /// Returns a loop with a timer, a reader, and a thread that sends to it. Its state is the pipe for
 /// the jobs.
-fn new_guest(jobs: PipeWriter, answers: PipeReader) -> mainspring::Result<EventLoop<PipeWriter>> {
+fn new_loop(jobs: PipeWriter, answers: PipeReader) -> mainspring::Result<EventLoop<PipeWriter>> {
     let el = EventLoop::with_state(jobs)?;
-    el.call_later(Duration::from_millis(50), |_, _| println!("guest: the timer of 50 ms"));
+    el.call_later(Duration::from_millis(50), |_, _| println!("loop: the timer of 50 ms"));
 
     let remote = el.remote();
     thread::spawn(move || {
         (1..=LAST_JOB).try_for_each(|job| {
             remote.call_soon(move |_, jobs| {
-                println!("guest: job {job} from the thread");
+                println!("loop: job {job} from the thread");
                 Ok(jobs.write_all(&[job])?)
             })
         })
@@ -46,7 +46,7 @@ fn new_guest(jobs: PipeWriter, answers: PipeReader) -> mainspring::Result<EventL
     el.add_reader(answers, |_, _, answers| {
         let mut answer = [0];
         answers.read_exact(&mut answer)?;
-        println!("guest: answer {}", answer[0]);
+        println!("loop: answer {}", answer[0]);
         if answer == [LAST_JOB] {
             answers.cancel();
         }
@@ -57,18 +57,18 @@ fn new_guest(jobs: PipeWriter, answers: PipeReader) -> mainspring::Result<EventL
 
 /// The other loop.
 fn host(
-    mut guest: EventLoop<PipeWriter>,
+    mut el: EventLoop<PipeWriter>,
     mut jobs: PipeReader,
     mut answers: PipeWriter,
 ) -> mainspring::Result<()> {
-    while guest.is_alive() && !guest.is_stopping() {
-        let Some(guest_fd) = guest.poll_fd() else {
+    while el.is_alive() && !el.is_stopping() {
+        let Some(loop_fd) = el.poll_fd() else {
             let problem = "this selector has no descriptor to wait for; epoll and kqueue have one";
             return Err(Error::other(problem));
         };
-        let deadline = guest.next_deadline();
-        let limit = deadline.map(|deadline| deadline.saturating_duration_since(guest.now()));
-        let mut fds = [PollFd::new(&guest_fd, PollFlags::IN), PollFd::new(&jobs, PollFlags::IN)];
+        let deadline = el.next_deadline();
+        let limit = deadline.map(|deadline| deadline.saturating_duration_since(el.now()));
+        let mut fds = [PollFd::new(&loop_fd, PollFlags::IN), PollFd::new(&jobs, PollFlags::IN)];
         sleep_until_ready(&mut fds, limit)?;
 
         let has_job = !fds[1].revents().is_empty();
@@ -78,9 +78,9 @@ fn host(
             println!("host: job {}", job[0]);
             answers.write_all(&job)?;
         }
-        guest.tick(Some(Duration::ZERO))?;
+        el.tick(Some(Duration::ZERO))?;
     }
-    println!("host: the guest has nothing left to do");
+    println!("host: the loop has nothing left to do");
     Ok(())
 }
 

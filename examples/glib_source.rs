@@ -2,8 +2,8 @@
 //!
 //! `cargo run --example glib_source` ends without further input. GLib's main context does four
 //! things in turn: it calls `prepare` of each source (how long may it sleep?), then poll(2) for the
-//! descriptors of all sources, then `check` (is the source ready?), and `dispatch`. [`Guest`] has
-//! these three methods, each of one line. With GLib itself they become the functions of a
+//! descriptors of all sources, then `check` (is the source ready?), and `dispatch`. [`LoopSource`]
+//! has these three methods, each of one line. With GLib itself they become the functions of a
 //! `GSourceFuncs`, the descriptor goes to `g_source_add_unix_fd`, and [`Context`] is not needed.
 
 use std::env;
@@ -17,16 +17,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 /// The loop as a source.
-struct Guest {
+struct LoopSource {
     el: EventLoop<u32>,
     fd: mainspring::PollFd,
 }
 
-impl Guest {
-    fn new(el: EventLoop<u32>) -> mainspring::Result<Guest> {
+impl LoopSource {
+    fn new(el: EventLoop<u32>) -> mainspring::Result<LoopSource> {
         let problem = "this selector has no descriptor to wait for; epoll and kqueue have one";
         let fd = el.poll_fd().ok_or_else(|| Error::other(problem))?;
-        Ok(Guest { el, fd })
+        Ok(LoopSource { el, fd })
     }
 
     /// Returns the maximum time that the context may sleep because of this source; `None` for no
@@ -50,7 +50,7 @@ impl Guest {
 
 /// A main context with one source and its own timeout.
 struct Context {
-    guest: Guest,
+    source: LoopSource,
     tick: Instant,
 }
 
@@ -60,13 +60,13 @@ impl Context {
     /// Runs one iteration, which may sleep. Returns false when the source is gone.
     fn iterate(&mut self) -> mainspring::Result<bool> {
         let own = self.tick.saturating_duration_since(Instant::now());
-        let limit = self.guest.prepare().map_or(own, |limit| limit.min(own));
-        let is_readable = sleep(&self.guest.fd, limit)?;
+        let limit = self.source.prepare().map_or(own, |limit| limit.min(own));
+        let is_readable = sleep(&self.source.fd, limit)?;
         if self.tick <= Instant::now() {
             println!("context: tick");
             self.tick += Context::TICK;
         }
-        if self.guest.check(is_readable) { self.guest.dispatch() } else { Ok(true) }
+        if self.source.check(is_readable) { self.source.dispatch() } else { Ok(true) }
     }
 }
 
@@ -83,18 +83,18 @@ fn sleep(fd: &mainspring::PollFd, limit: Duration) -> io::Result<bool> {
 
 fn run() -> mainspring::Result<()> {
     let el = EventLoop::with_state(0)?;
-    el.call_later(Duration::from_millis(50), |_, _| println!("guest: the timer of 50 ms"));
+    el.call_later(Duration::from_millis(50), |_, _| println!("source: the timer of 50 ms"));
     let remote = el.remote();
     thread::spawn(move || {
         (1..=3).try_for_each(|number| {
             remote.call_soon(move |_, sum| {
                 *sum += number;
-                println!("guest: message {number}, sum {sum}");
+                println!("source: message {number}, sum {sum}");
             })
         })
     });
     let tick = Instant::now() + Context::TICK;
-    let mut context = Context { guest: Guest::new(el)?, tick };
+    let mut context = Context { source: LoopSource::new(el)?, tick };
     while context.iterate()? {}
     println!("context: the source is gone");
     Ok(())

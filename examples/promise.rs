@@ -15,20 +15,20 @@ use std::time::Duration;
 use mainspring::net::{Address, Socket};
 use mainspring::{Error, EventLoop, LoopHandle, Result, promise};
 
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIME_LIMIT: Duration = Duration::from_secs(2);
 
 /// Connects. `LoopHandle::connect` calls back; the callback sets the promise, and the caller awaits
 /// the result.
 async fn connect(el: &LoopHandle, address: Address) -> Result<Socket> {
     let (promise, promised) = promise();
-    el.connect(address, PATIENCE, move |_el, _state, outcome| match outcome {
+    el.connect(address, TIME_LIMIT, move |_el, _state, outcome| match outcome {
         Ok(socket) => promise.set_result(socket),
         Err(error) => promise.set_error(error),
     });
     promised.await
 }
 
-async fn knock(el: LoopHandle, address: Address) -> bool {
+async fn try_address(el: LoopHandle, address: Address) -> bool {
     let began = el.now();
     let outcome = connect(&el, address.clone()).await;
     let took = el.now() - began;
@@ -44,29 +44,29 @@ fn run(addresses: Vec<Address>) -> Result<usize> {
     let mut el = EventLoop::new()?;
     let handle = el.handle().clone();
     el.run_until_complete(async {
-        let visits: Vec<_> = addresses
+        let attempts: Vec<_> = addresses
             .into_iter()
-            .map(|address| mainspring::spawn(knock(handle.clone(), address)))
+            .map(|address| mainspring::spawn(try_address(handle.clone(), address)))
             .collect();
         let mut open = 0;
-        for visit in visits {
-            open += usize::from(visit.await?);
+        for attempt in attempts {
+            open += usize::from(attempt.await?);
         }
         Ok(open)
     })?
 }
 
 /// Returns the address of a listener, and one at which nothing listens.
-fn neighbours() -> Result<(TcpListener, Vec<Address>)> {
+fn example_addresses() -> Result<(TcpListener, Vec<Address>)> {
     let open = TcpListener::bind("127.0.0.1:0")?;
     let closed = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let addresses = vec![open.local_addr()?.into(), closed.into()];
     Ok((open, addresses))
 }
 
-fn visit(args: &[String]) -> Result<usize> {
+fn run_with(args: &[String]) -> Result<usize> {
     if args.is_empty() {
-        let (_listener, addresses) = neighbours()?;
+        let (_listener, addresses) = example_addresses()?;
         return run(addresses);
     }
     let parsed = args.iter().map(|arg| arg.parse().map_err(Error::other));
@@ -74,7 +74,7 @@ fn visit(args: &[String]) -> Result<usize> {
 }
 
 fn main() -> ExitCode {
-    match visit(&env::args().skip(1).collect::<Vec<_>>()) {
+    match run_with(&env::args().skip(1).collect::<Vec<_>>()) {
         Ok(0) => ExitCode::FAILURE,
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {

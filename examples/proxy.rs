@@ -19,7 +19,7 @@ use mainspring::net::{Address, ListenOptions, Protocol, Server, Transport, liste
 use mainspring::{Error, EventLoop, Handle, LoopHandle, Result, Signal};
 
 /// Time limit for connecting to the upstream.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 struct Proxy {
     upstream: Address,
@@ -58,7 +58,7 @@ impl End {
     fn connect(&self, el: &LoopHandle<Proxy>, upstream: &Address, client: &Transport) {
         client.pause_reading();
         let (pair, client) = (self.1.clone(), client.clone());
-        let attempt = el.connect(upstream.clone(), PATIENCE, move |el, _proxy, socket| {
+        let attempt = el.connect(upstream.clone(), CONNECT_LIMIT, move |el, _proxy, socket| {
             let end = End(Side::Upstream, pair.clone());
             let attached = socket.and_then(|socket| el.attach_with(socket, end));
             // The error goes to the exception handler, and the client is disconnected.

@@ -31,9 +31,9 @@ fn run(demo: bool) -> mainspring::Result<()> {
     el.add_signal_handler(Signal::USR1, |_, daemon| {
         println!("USR1: {} reloads so far", daemon.reloads);
     })?;
-    el.add_signal_handler(Signal::TERM, |el, daemon| wind_down(el, daemon, "TERM"))?;
+    el.add_signal_handler(Signal::TERM, |el, daemon| shut_down(el, daemon, "TERM"))?;
     let interrupt =
-        el.add_signal_handler(Signal::INT, |el, daemon| wind_down(el, daemon, "INT"))?;
+        el.add_signal_handler(Signal::INT, |el, daemon| shut_down(el, daemon, "INT"))?;
     el.state_mut().interrupt = Some(interrupt);
 
     println!("pid {}", process::id());
@@ -46,7 +46,7 @@ fn run(demo: bool) -> mainspring::Result<()> {
 }
 
 /// Handles INT and TERM: removes the handler of INT and starts the shutdown.
-fn wind_down(el: &LoopHandle<Daemon>, daemon: &mut Daemon, signal: &str) {
+fn shut_down(el: &LoopHandle<Daemon>, daemon: &mut Daemon, signal: &str) {
     let Some(interrupt) = daemon.interrupt.take() else {
         return println!("{signal}: already shutting down");
     };

@@ -1,11 +1,11 @@
 //! A supervisor: services in a task group, each with a time limit, restarted when they fail.
 //!
 //! ```text
-//! cargo run --example supervisor [-- --doomed]
+//! cargo run --example supervisor [-- --with-failing]
 //! ```
 //!
 //! Three services do one piece of work each. One succeeds, one panics in its first attempt, and one
-//! hangs in its first two. With `--doomed` there is a fourth that cannot succeed. When its
+//! hangs in its first two. With `--with-failing` there is a fourth that cannot succeed. When its
 //! supervisor gives up, the group cancels the others, and the program prints the reason and fails.
 
 use std::env;
@@ -25,9 +25,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 async fn serve(name: &'static str, attempt: u32) -> Result<()> {
     sleep(Duration::from_millis(5)).await;
     match (name, attempt) {
-        ("clumsy", 1) => panic!("dropped the plates"),
-        ("sleepy", 1 | 2) => pending().await,
-        ("doomed", _) => Err(Error::other("nothing ever works")),
+        ("panicking", 1) => panic!("on purpose"),
+        ("hanging", 1 | 2) => pending().await,
+        ("failing", _) => Err(Error::other("always fails")),
         _ => Ok(()),
     }
 }
@@ -74,10 +74,12 @@ fn main() -> ExitCode {
     // The supervisor prints the panics of its services itself.
     std::panic::set_hook(Box::new(|_| {}));
     let names = match env::args().nth(1).as_deref() {
-        None => &["steady", "clumsy", "sleepy"][..],
-        Some("--doomed") => &["steady", "clumsy", "sleepy", "doomed"],
+        None => &["good", "panicking", "hanging"][..],
+        Some("--with-failing") => &["good", "panicking", "hanging", "failing"],
         Some(other) => {
-            eprintln!("supervisor: unexpected argument {other:?}; usage: supervisor [--doomed]");
+            eprintln!(
+                "supervisor: unexpected argument {other:?}; usage: supervisor [--with-failing]"
+            );
             return ExitCode::from(2);
         }
     };

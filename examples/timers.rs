@@ -19,7 +19,7 @@ const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-fn say(began: &Began, text: &str) {
+fn print_with_time(began: &Began, text: &str) {
     println!("T={:3}ms  {text}", began.elapsed().as_millis());
 }
 
@@ -27,41 +27,48 @@ fn run() -> mainspring::Result<()> {
     let mut el = EventLoop::with_state(Instant::now())?;
     let began = *el.state();
 
-    el.call_soon(|_, began| say(began, "call_soon: in the next tick"));
-    el.call_later(ms(50), |_, began| say(began, "call_later: 50 ms from now"));
-    el.call_at(began + ms(75), |_, began| say(began, "call_at: 75 ms after the beginning"));
+    el.call_soon(|_, began| print_with_time(began, "call_soon: in the next tick"));
+    el.call_later(ms(50), |_, began| print_with_time(began, "call_later: 50 ms from now"));
+    el.call_at(began + ms(75), |_, began| {
+        print_with_time(began, "call_at: 75 ms after the beginning")
+    });
 
-    let never = el.call_later(ms(100), |_, began| say(began, "a cancelled callback has run"));
+    let never =
+        el.call_later(ms(100), |_, began| print_with_time(began, "a cancelled callback has run"));
     el.call_later(ms(25), move |el, began| {
         if el.cancel(never) {
-            say(began, "cancel: the callback of T=100ms never runs");
+            print_with_time(began, "cancel: the callback of T=100ms never runs");
         }
     });
 
     // The interval stands for a connection with traffic. Each packet pushes the limit back, which
     // allocates nothing.
-    let idle = el.add_timer(|_, began| say(began, "idle limit: 200 ms without a packet"))?;
+    let idle =
+        el.add_timer(|_, began| print_with_time(began, "idle limit: 200 ms without a packet"))?;
     el.reset_after(idle, IDLE_LIMIT);
     let packets = el.call_every(ms(80), move |el, began| {
         el.reset_after(idle, IDLE_LIMIT);
-        say(began, &format!("call_every: a packet, {} missed before it", el.missed_ticks()));
+        print_with_time(
+            began,
+            &format!("call_every: a packet, {} missed before it", el.missed_ticks()),
+        );
     })?;
-    el.call_later(ms(90), hog_the_loop);
+    el.call_later(ms(90), block_the_loop);
     el.call_later(ms(420), move |el, began| {
         el.cancel(packets);
-        say(began, "cancel: no more packets");
+        print_with_time(began, "cancel: no more packets");
     });
 
     el.run()?;
-    say(el.state(), "nothing is left to do");
+    print_with_time(el.state(), "nothing is left to do");
     Ok(())
 }
 
 /// Blocks the loop, which no callback should do. The interval skips the ticks missed meanwhile, and
 /// keeps its grid.
-fn hog_the_loop(_el: &LoopHandle<Began>, began: &mut Began) {
+fn block_the_loop(_el: &LoopHandle<Began>, began: &mut Began) {
     thread::sleep(ms(170));
-    say(began, "a callback that took 170 ms has returned");
+    print_with_time(began, "a callback that took 170 ms has returned");
 }
 
 fn main() -> ExitCode {

@@ -10,7 +10,7 @@ use mainspring::{Error, LoopHandle, Result};
 
 use crate::Tour;
 
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// An `http://` URL, split into its parts.
 #[derive(Debug, Clone)]
@@ -71,17 +71,17 @@ fn connect(
     let Some(address) = addresses.pop_front() else {
         return tour.failed(el, lane, &Error::other(format!("{} has no address", url.host)));
     };
-    el.connect(address, PATIENCE, move |el, tour, socket| match socket {
-        Ok(socket) => ask(el, tour, lane, socket, url),
+    el.connect(address, TIME_LIMIT, move |el, tour, socket| match socket {
+        Ok(socket) => send_request(el, tour, lane, socket, url),
         Err(error) if addresses.is_empty() => tour.failed(el, lane, &error),
         Err(_) => connect(el, tour, lane, addresses, url),
     });
 }
 
-fn ask(el: &LoopHandle<Tour>, tour: &mut Tour, lane: usize, socket: Socket, url: Url) {
+fn send_request(el: &LoopHandle<Tour>, tour: &mut Tour, lane: usize, socket: Socket, url: Url) {
     match el.attach_with(socket, Fetch::new(lane, url)) {
         Ok(conn) => {
-            let limit = el.call_later(PATIENCE, move |_, _| conn.abort());
+            let limit = el.call_later(TIME_LIMIT, move |_, _| conn.abort());
             el.set_background(limit);
         }
         Err(error) => tour.failed(el, lane, &error),
@@ -117,7 +117,11 @@ impl Protocol<Tour> for Fetch {
     ) -> Result<()> {
         let Url { host, path, .. } = &self.url;
         conn.write(format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes());
-        tour.timeline.step(self.lane, el.now(), "connected, asks, SUSPENDS until the headers come");
+        tour.timeline.step(
+            self.lane,
+            el.now(),
+            "connected, request sent, SUSPENDS until the headers come",
+        );
         Ok(())
     }
 

@@ -96,7 +96,7 @@ fn local_origins(el: &LoopHandle<Tour>) -> Result<Vec<Url>> {
             headers: Duration::from_millis(*headers),
             body: Duration::from_millis(*body),
         };
-        let server = origin::start(el, latency, format!("I am origin {}\n", index + 1).repeat(64))?;
+        let server = origin::start(el, latency, format!("origin {}\n", index + 1).repeat(64))?;
         Url::parse(&format!("http://{}/", server.local_addr()?))
     });
     origins.collect()

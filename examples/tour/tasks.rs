@@ -4,14 +4,14 @@ use mainspring::net::TcpStream;
 use mainspring::{Error, LoopHandle, Result, gather, spawn, timeout};
 
 use crate::Tour;
-use crate::fetch::{PATIENCE, Url};
+use crate::fetch::{TIME_LIMIT, Url};
 
 /// Fetches all URLs at once; each task records its own result.
 pub async fn fetch_all(el: LoopHandle<Tour>, urls: Vec<Url>) -> Result<()> {
     let fetches = urls.into_iter().enumerate().map(|(lane, url)| {
         let el = el.clone();
         spawn(async move {
-            let outcome = timeout(PATIENCE, fetch(&el, lane, url)).await;
+            let outcome = timeout(TIME_LIMIT, fetch(&el, lane, url)).await;
             let outcome = outcome.unwrap_or_else(Err);
             el.with(move |el, tour| match outcome {
                 Ok(bytes) => tour.completed(el, lane, bytes),
@@ -27,10 +27,10 @@ pub async fn fetch_all(el: LoopHandle<Tour>, urls: Vec<Url>) -> Result<()> {
 async fn fetch(el: &LoopHandle<Tour>, lane: usize, url: Url) -> Result<usize> {
     let Url { host, port, path } = url;
     step(el, lane, format!("fetch of {host}:{port} starts")).await?;
-    let conn = TcpStream::connect_host(&format!("{host}:{port}"), PATIENCE).await?;
+    let conn = TcpStream::connect_host(&format!("{host}:{port}"), TIME_LIMIT).await?;
     let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n");
     conn.write_all(request.as_bytes()).await?;
-    step(el, lane, "connected, asks, SUSPENDS until the headers come".to_owned()).await?;
+    step(el, lane, "connected, request sent, SUSPENDS until the headers come".to_owned()).await?;
 
     let mut answer = Vec::new();
     let body = headers(&conn, &mut answer).await?;

@@ -52,8 +52,8 @@ impl Timeline {
             let mut cells = vec!['─'; last + 1];
             let first = lane.running.first().map_or(0, |at| column(*at).min(last));
             cells[..first].fill(' '); // Not started yet.
-            for moment in &lane.running {
-                cells[column(*moment).min(last)] = '█';
+            for at in &lane.running {
+                cells[column(*at).min(last)] = '█';
             }
             picture += &format!("URL{}: {}\n", index + 1, cells.iter().collect::<String>());
         }

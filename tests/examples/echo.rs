@@ -121,16 +121,16 @@ fn reports_invalid_arguments() {
         let file = path(&format!("file-{daemon}"));
         fs::write(&file, b"precious").unwrap();
 
-        let line = run(daemon, &[&in_use]).complaint(2);
+        let line = run(daemon, &[&in_use]).error_line(2);
         assert!(line.starts_with(&format!("{daemon}: cannot listen on {in_use}: ")), "{line}");
-        let line = run(daemon, &[&taken, "--unix", file.to_str().unwrap()]).complaint(2);
+        let line = run(daemon, &[&taken, "--unix", file.to_str().unwrap()]).error_line(2);
         assert!(line.contains(" in use"), "{line}");
         assert_eq!(fs::read(&file).unwrap(), b"precious");
         fs::remove_file(&file).unwrap();
-        let line = run(daemon, &["--selector", "pool"]).complaint(2);
+        let line = run(daemon, &["--selector", "pool"]).error_line(2);
         assert!(line.contains("unknown selector \"pool\"; this system has "), "{line}");
         for arguments in [&["nowhere"][..], &["--unix"], &["-x"], &["127.0.0.1:0", "127.0.0.1:0"]] {
-            let line = run(daemon, arguments).complaint(2);
+            let line = run(daemon, arguments).error_line(2);
             assert!(line.contains("usage: [ADDR] [--unix PATH] [--selector KIND]"), "{line}");
         }
     }

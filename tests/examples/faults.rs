@@ -2,7 +2,7 @@
 //! injects the errors; without it these tests are skipped.
 //!
 //! Whatever fails, no client gets a wrong byte, nothing panics, later clients are served, and the
-//! daemon ends on its signal. A complaint names the call that failed and its descriptor.
+//! daemon ends on its signal. An error message names the call that failed and its descriptor.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -122,8 +122,8 @@ fn p99_a_lasting_error_ends_one_connection() {
         let is_daily = fault.contains("=ECONNRESET:") || fault.contains("=EPIPE:");
         let of_a_stream = |line: &str| line.starts_with("mainspring: stream registered at ");
         assert!(ending.stderr.lines().all(of_a_stream), "{}", ending.stderr);
-        let is_told = daemon == CALLBACKS && !is_daily;
-        assert_eq!(!ending.stderr.is_empty(), is_told, "{fault}: {}", ending.stderr);
+        let is_reported = daemon == CALLBACKS && !is_daily;
+        assert_eq!(!ending.stderr.is_empty(), is_reported, "{fault}: {}", ending.stderr);
     }
 }
 
@@ -137,8 +137,8 @@ fn p99_a_limit_delays_clients_and_rejects_none() {
             return;
         };
         assert_eq!(survivors, CLIENTS);
-        let complaint = ": cannot accept a connection on fd ";
-        assert!(ending.stderr.lines().all(|line| line.contains(complaint)), "{}", ending.stderr);
+        let message = ": cannot accept a connection on fd ";
+        assert!(ending.stderr.lines().all(|line| line.contains(message)), "{}", ending.stderr);
         assert!(!ending.stderr.is_empty());
     }
 }
@@ -159,7 +159,7 @@ fn p99_a_daemon_that_cannot_start_prints_the_reason() {
         DAEMONS.iter().flat_map(|one| begins.map(|begin| (one, begin)))
     {
         let Some(program) = traced(daemon, calls, &format!("error={fault}")) else { return };
-        let line = program.end().complaint(2);
+        let line = program.end().error_line(2);
         assert!(line.contains(named), "{calls} {fault}: {line}");
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Time after which a program counts as hanging. No other result depends on it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Output of a program, and how it ended.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Ending {
     /// Returns the only line that the program printed, to standard error. Asserts that it failed
     /// with this code.
     #[track_caller]
-    pub fn complaint(self, code: i32) -> String {
+    pub fn error_line(self, code: i32) -> String {
         assert_eq!(self.status.code(), Some(code), "{self:?}");
         assert!(self.stdout.is_empty() && self.stderr.lines().count() == 1, "{self:?}");
         self.stderr
@@ -65,7 +65,7 @@ impl Program {
         let pid = pid(&child);
         let (watched, ended) = channel::<()>();
         let watchdog = thread::spawn(move || {
-            if ended.recv_timeout(PATIENCE).is_err() {
+            if ended.recv_timeout(TIME_LIMIT).is_err() {
                 let _ = kill_process(pid, Signal::KILL);
             }
         });

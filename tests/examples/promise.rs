@@ -19,6 +19,6 @@ fn fails_if_no_address_is_open() {
 
 #[test]
 fn refuses_an_invalid_address() {
-    let said = run("promise", &["nonsense"]).complaint(2);
-    assert!(said.starts_with("promise: \"nonsense\" is not an address: "), "{said}");
+    let text = run("promise", &["nonsense"]).error_line(2);
+    assert!(text.starts_with("promise: \"nonsense\" is not an address: "), "{text}");
 }

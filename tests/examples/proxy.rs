@@ -85,15 +85,15 @@ fn disconnects_a_client_without_an_upstream() {
     // A port that a client uses: nothing listens there, and no other process gets it.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let nobody = taken.local_addr().unwrap();
-    let (proxy, address) = start(nobody);
+    let closed = taken.local_addr().unwrap();
+    let (proxy, address) = start(closed);
     let client = TcpStream::connect(address).unwrap();
     assert_eq!(read_all(&client), b"");
     proxy.send(Signal::TERM);
     let ending = proxy.end();
     assert!(ending.status.success(), "{ending:?}");
-    let complaint = format!("cannot connect to {nobody}: ");
-    assert!(ending.stderr.contains(&complaint), "{ending:?}");
+    let message = format!("cannot connect to {closed}: ");
+    assert!(ending.stderr.contains(&message), "{ending:?}");
 }
 
 #[test]
@@ -114,8 +114,8 @@ fn a_second_signal_ends_at_once() {
 
 #[test]
 fn reports_invalid_arguments() {
-    let line = run("proxy", &["127.0.0.1:0"]).complaint(2);
+    let line = run("proxy", &["127.0.0.1:0"]).error_line(2);
     assert_eq!(line, "proxy: usage: proxy LISTEN UPSTREAM\n");
-    let line = run("proxy", &["127.0.0.1:0", "localhost:80"]).complaint(2);
+    let line = run("proxy", &["127.0.0.1:0", "localhost:80"]).error_line(2);
     assert!(line.ends_with("look up the host name first\n"), "{line}");
 }

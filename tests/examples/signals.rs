@@ -17,10 +17,10 @@ fn the_demo_ends_without_input() {
         "HUP: reading the configuration again",
         "INT: shutting down, a second Ctrl-C ends the process",
     ] {
-        assert!(stdout.lines().any(|said| said == line), "{stdout}");
+        assert!(stdout.lines().any(|printed| printed == line), "{stdout}");
     }
     for signal in ["USR1: ", "TERM: "] {
-        assert!(stdout.lines().any(|said| said.starts_with(signal)), "{stdout}");
+        assert!(stdout.lines().any(|printed| printed.starts_with(signal)), "{stdout}");
     }
     assert!(stdout.ends_with("shut down\n"), "{stdout}");
 }
@@ -60,8 +60,8 @@ fn a_second_ctrl_c_ends_at_once() {
 
 #[test]
 fn refuses_other_arguments() {
-    let line = run("signals", &["--fast"]).complaint(2);
+    let line = run("signals", &["--fast"]).error_line(2);
     assert_eq!(line, "signals: unexpected argument \"--fast\"\n");
-    let line = run("signals", &["--demo", "2"]).complaint(2);
+    let line = run("signals", &["--demo", "2"]).error_line(2);
     assert_eq!(line, "signals: unexpected argument \"2\"\n");
 }

@@ -17,5 +17,5 @@ fn every_thread_sends_its_result() {
 
 #[test]
 fn refuses_arguments() {
-    assert_eq!(run("threads", &["4"]).complaint(2), "threads: unexpected argument \"4\"\n");
+    assert_eq!(run("threads", &["4"]).error_line(2), "threads: unexpected argument \"4\"\n");
 }

@@ -38,5 +38,5 @@ fn an_interval_skips_ticks_missed_while_busy() {
 
 #[test]
 fn refuses_arguments() {
-    assert_eq!(run("timers", &["1"]).complaint(2), "timers: unexpected argument \"1\"\n");
+    assert_eq!(run("timers", &["1"]).error_line(2), "timers: unexpected argument \"1\"\n");
 }

@@ -14,23 +14,23 @@ fn fetches_five_origins_with_tasks() {
     check(&run("tour", &["--tasks"]).success());
 }
 
-fn check(said: &str) {
+fn check(text: &str) {
     for url in 1..=5 {
         for step in [" starts", " SUSPENDS until the headers come", " done"] {
             let of_url = |line: &str| line.contains(&format!("URL{url}: ")) && line.ends_with(step);
-            assert_eq!(said.lines().filter(|line| of_url(line)).count(), 1, "{step}\n{said}");
+            assert_eq!(text.lines().filter(|line| of_url(line)).count(), 1, "{step}\n{text}");
         }
         let name = format!("URL{url}: ");
-        let mut lanes = said.lines().filter_map(|line| line.strip_prefix(&name));
-        assert!(lanes.any(|lane| lane.trim_start().starts_with('█')), "{said}");
+        let mut lanes = text.lines().filter_map(|line| line.strip_prefix(&name));
+        assert!(lanes.any(|lane| lane.trim_start().starts_with('█')), "{text}");
     }
     // All fetches start before the first one is done.
-    let done = said.lines().position(|line| line.ends_with(" done")).unwrap();
+    let done = text.lines().position(|line| line.ends_with(" done")).unwrap();
     let starts = |line: &&str| line.ends_with(" starts");
-    assert_eq!(said.lines().take(done).filter(starts).count(), 5, "{said}");
-    assert!(said.contains("Fetched 5 URLs, 4480 bytes, in "), "{said}");
-    let speedup = said.lines().find_map(|line| line.strip_prefix("Speedup: ")).unwrap();
-    assert!(speedup.ends_with('x'), "{said}");
+    assert_eq!(text.lines().take(done).filter(starts).count(), 5, "{text}");
+    assert!(text.contains("Fetched 5 URLs, 4480 bytes, in "), "{text}");
+    let speedup = text.lines().find_map(|line| line.strip_prefix("Speedup: ")).unwrap();
+    assert!(speedup.ends_with('x'), "{text}");
 }
 
 #[test]
@@ -46,18 +46,18 @@ fn fetches_a_given_url() {
             (&stream).write_all(b"HTTP/1.0 404 Not Found\r\n\r\ngone").unwrap();
             request
         });
-        let said = run("tour", arguments).success();
+        let text = run("tour", arguments).success();
         assert_eq!(serving.join().unwrap(), ["GET /path?query HTTP/1.0", "Host: localhost"]);
-        assert!(said.contains("HTTP/1.0 404 Not Found"), "{said}");
-        assert!(said.contains("4 bytes of body, done"), "{said}");
+        assert!(text.contains("HTTP/1.0 404 Not Found"), "{text}");
+        assert!(text.contains("4 bytes of body, done"), "{text}");
     }
 }
 
 #[test]
 fn a_failed_fetch_is_printed_and_the_others_go_on() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", nobody.local_addr().unwrap());
-    drop(nobody);
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", closed.local_addr().unwrap());
+    drop(closed);
     for arguments in [&[&*url, &url][..], &["--tasks", &url, &url]] {
         let ending = run("tour", arguments);
         assert_eq!(ending.status.code(), Some(1), "{ending:?}");
@@ -67,8 +67,8 @@ fn a_failed_fetch_is_printed_and_the_others_go_on() {
 
 #[test]
 fn reports_invalid_arguments() {
-    let line = run("tour", &["https://example.org/"]).complaint(2);
+    let line = run("tour", &["https://example.org/"]).error_line(2);
     assert_eq!(line, "tour: \"https://example.org/\" does not begin with http://\n");
-    run("tour", &["http://:80/"]).complaint(2);
-    run("tour", &["http://host:port/"]).complaint(2);
+    run("tour", &["http://:80/"]).error_line(2);
+    run("tour", &["http://host:port/"]).error_line(2);
 }

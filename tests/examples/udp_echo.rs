@@ -55,9 +55,9 @@ fn takes_an_address() {
 
 #[test]
 fn reports_invalid_arguments() {
-    let line = run("udp_echo", &["here"]).complaint(2);
+    let line = run("udp_echo", &["here"]).error_line(2);
     assert_eq!(line, "udp_echo: \"here\" is not an address like 127.0.0.1:7000\n");
-    let line = run("udp_echo", &["127.0.0.1:0", "there"]).complaint(2);
+    let line = run("udp_echo", &["127.0.0.1:0", "there"]).error_line(2);
     assert_eq!(line, "udp_echo: unexpected argument \"there\"\n");
 }
 
@@ -65,6 +65,6 @@ fn reports_invalid_arguments() {
 fn reports_an_address_in_use() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let line = run("udp_echo", &[&address]).complaint(1);
+    let line = run("udp_echo", &[&address]).error_line(1);
     assert!(line.starts_with(&format!("udp_echo: cannot listen on {address}: ")), "{line}");
 }

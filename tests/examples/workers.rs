@@ -160,7 +160,7 @@ fn reports_invalid_arguments() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = listener.local_addr().unwrap().to_string();
     for handover in [&[][..], &["--handover"]] {
-        let line = run("workers", &[&[taken.as_str()], handover].concat()).complaint(2);
+        let line = run("workers", &[&[taken.as_str()], handover].concat()).error_line(2);
         assert!(line.starts_with(&format!("workers: cannot listen on {taken}: ")), "{line}");
         assert!(line.contains(" in use"), "{line}");
     }
@@ -172,7 +172,7 @@ fn reports_invalid_arguments() {
         (&["--workers", "some"], "--workers: "),
         (&["127.0.0.1:0", "127.0.0.1:0"], "127.0.0.1:0: "),
     ] {
-        let line = run("workers", arguments).complaint(2);
+        let line = run("workers", arguments).error_line(2);
         assert!(line.starts_with(&format!("workers: {why}")), "{line}");
         assert!(line.contains("usage: [IP:PORT] [--workers N] [--handover]"), "{line}");
     }

@@ -32,7 +32,7 @@ use curl::multi::{Easy2Handle, Events, Multi, Socket, SocketEvents};
 use mainspring::{Error, EventLoop, Interest, LoopHandle, Readiness, TimerHandle, Watcher};
 
 /// Request of libcurl to the loop.
-enum Wish {
+enum Request {
     Watch(Socket, io::Result<OwnedFd>, Interest),
     SetInterest(Socket, Interest),
     Remove(Socket),
@@ -44,10 +44,10 @@ struct Downloads {
     /// Declared before `multi`, because a transfer must be dropped before its multi handle.
     transfers: Vec<(String, Easy2Handle<Body>)>,
     multi: Multi,
-    wishes: Receiver<Wish>,
+    requests: Receiver<Request>,
     watchers: HashMap<Socket, Watcher<OwnedFd>>,
     timer: Option<TimerHandle>,
-    arrived: usize,
+    completed: usize,
     /// Sum of the times of all transfers.
     sum: Duration,
 }
@@ -59,19 +59,19 @@ fn run(urls: Vec<String>) -> Result<usize, Box<dyn StdError>> {
     let mut el = EventLoop::with_state(downloads_of(urls)?)?;
     let timer = el.add_timer(|el, downloads| call_curl(el, downloads, Multi::timeout))?;
     el.state_mut().timer = Some(timer);
-    el.call_soon(grant_wishes); // The first request is a call without delay.
+    el.call_soon(serve_requests); // The first request is a call without delay.
     el.run()?; // Returns when libcurl has neither a socket nor a deadline left.
-    let Downloads { transfers, arrived, sum, .. } = el.state();
+    let Downloads { transfers, completed, sum, .. } = el.state();
     let (total, sum) = (began.elapsed().as_millis(), sum.as_millis());
-    println!("{arrived} transfers in {total} ms; one after the other they would take {sum} ms");
-    Ok(transfers.len() - arrived)
+    println!("{completed} transfers in {total} ms; one after the other they would take {sum} ms");
+    Ok(transfers.len() - completed)
 }
 
 fn downloads_of(urls: Vec<String>) -> Result<Downloads, Box<dyn StdError>> {
     let mut multi = Multi::new();
-    let (sender, wishes) = channel();
-    multi.socket_function(socket_wishes(sender.clone()))?;
-    multi.timer_function(move |delay| sender.send(Wish::Call(delay)).is_ok())?;
+    let (sender, requests) = channel();
+    multi.socket_function(socket_requests(sender.clone()))?;
+    multi.timer_function(move |delay| sender.send(Request::Call(delay)).is_ok())?;
     let mut transfers = Vec::new();
     for url in urls {
         let mut easy = Easy2::new(Body(Vec::new()));
@@ -82,8 +82,8 @@ fn downloads_of(urls: Vec<String>) -> Result<Downloads, Box<dyn StdError>> {
         transfer.set_token(transfers.len())?;
         transfers.push((url, transfer));
     }
-    let (watchers, timer, arrived, sum) = (HashMap::new(), None, 0, Duration::ZERO);
-    Ok(Downloads { transfers, multi, wishes, watchers, timer, arrived, sum })
+    let (watchers, timer, completed, sum) = (HashMap::new(), None, 0, Duration::ZERO);
+    Ok(Downloads { transfers, multi, requests, watchers, timer, completed, sum })
 }
 
 /// Body of an answer.
@@ -97,21 +97,21 @@ impl Handler for Body {
 }
 
 /// Returns the function that libcurl calls when its interest in a socket changes.
-fn socket_wishes(wishes: Sender<Wish>) -> impl FnMut(Socket, SocketEvents, usize) {
+fn socket_requests(requests: Sender<Request>) -> impl FnMut(Socket, SocketEvents, usize) {
     let mut known = HashSet::new();
     move |socket, events, _token| {
         let mut interest = Interest::empty();
         interest.set(Interest::READABLE, events.input() || events.input_and_output());
         interest.set(Interest::WRITABLE, events.output() || events.input_and_output());
-        let wish = if events.remove() {
+        let request = if events.remove() {
             known.remove(&socket);
-            Wish::Remove(socket)
+            Request::Remove(socket)
         } else if known.insert(socket) {
-            Wish::Watch(socket, duplicate(socket), interest)
+            Request::Watch(socket, duplicate(socket), interest)
         } else {
-            Wish::SetInterest(socket, interest)
+            Request::SetInterest(socket, interest)
         };
-        let _ = wishes.send(wish); // Fails only at the end, when the receiver is gone.
+        let _ = requests.send(request); // Fails only at the end, when the receiver is gone.
     }
 }
 
@@ -135,34 +135,34 @@ fn call_curl(
     call: impl FnOnce(&Multi) -> Result<u32, MultiError>,
 ) -> mainspring::Result<()> {
     call(&downloads.multi).map_err(Error::other)?;
-    tell_finished(downloads);
-    grant_wishes(el, downloads)
+    print_finished(downloads);
+    serve_requests(el, downloads)
 }
 
-fn grant_wishes(el: &LoopHandle<Downloads>, downloads: &mut Downloads) -> mainspring::Result<()> {
-    let Downloads { wishes, watchers, timer, .. } = downloads;
+fn serve_requests(el: &LoopHandle<Downloads>, downloads: &mut Downloads) -> mainspring::Result<()> {
+    let Downloads { requests, watchers, timer, .. } = downloads;
     let timer = timer.expect("the timer is made before the loop runs");
-    while let Ok(wish) = wishes.try_recv() {
-        match wish {
-            Wish::Watch(socket, fd, interest) => {
+    while let Ok(request) = requests.try_recv() {
+        match request {
+            Request::Watch(socket, fd, interest) => {
                 let watcher = el.watch(fd?, interest, move |el, downloads, fd| {
                     let events = events_of(fd.readiness());
                     call_curl(el, downloads, |multi| multi.action(socket, &events))
                 })?;
                 watchers.insert(socket, watcher);
             }
-            Wish::SetInterest(socket, interest) => {
+            Request::SetInterest(socket, interest) => {
                 if let Some(watcher) = watchers.get(&socket) {
                     el.set_interest(*watcher, interest)?;
                 }
             }
-            Wish::Remove(socket) => {
+            Request::Remove(socket) => {
                 if let Some(watcher) = watchers.remove(&socket) {
                     el.cancel(watcher);
                 }
             }
-            Wish::Call(Some(delay)) => _ = el.reset_after(timer, delay),
-            Wish::Call(None) => _ = el.disarm(timer),
+            Request::Call(Some(delay)) => _ = el.reset_after(timer, delay),
+            Request::Call(None) => _ = el.disarm(timer),
         }
     }
     Ok(())
@@ -176,15 +176,15 @@ fn events_of(readiness: Readiness) -> Events {
     events
 }
 
-fn tell_finished(downloads: &mut Downloads) {
-    let Downloads { multi, transfers, arrived, sum, .. } = downloads;
+fn print_finished(downloads: &mut Downloads) {
+    let Downloads { multi, transfers, completed, sum, .. } = downloads;
     multi.messages(|message| {
         let Ok(number) = message.token() else { return };
         let (url, transfer) = &transfers[number];
         *sum += transfer.total_time().unwrap_or_default();
         match message.result_for2(transfer) {
             Some(Ok(())) => {
-                *arrived += 1;
+                *completed += 1;
                 let status = transfer.response_code().unwrap_or_default();
                 println!("{url}: status {status}, {} bytes", transfer.get_ref().0.len());
             }

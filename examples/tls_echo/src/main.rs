@@ -21,7 +21,7 @@ use mainspring::{Error, EventLoop, Result, spawn};
 
 const NAME: &str = "localhost";
 /// Maximum length of a line, in bytes. Without it a peer could make us use any amount of memory.
-const LONGEST: u64 = 96 * 1024;
+const MAX_LINE: u64 = 96 * 1024;
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor) -> Result<()> {
     loop {
@@ -46,9 +46,9 @@ async fn serve(acceptor: TlsAcceptor, conn: TcpStream) -> Result<()> {
 /// Returns the next line with its line end, or `None` at the end of the stream.
 async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
-    let count = reader.take(LONGEST).read_until(b'\n', &mut line).await?;
-    if count as u64 == LONGEST && !line.ends_with(b"\n") {
-        return Err(Error::other(format!("a line is longer than {LONGEST} bytes")));
+    let count = reader.take(MAX_LINE).read_until(b'\n', &mut line).await?;
+    if count as u64 == MAX_LINE && !line.ends_with(b"\n") {
+        return Err(Error::other(format!("a line is longer than {MAX_LINE} bytes")));
     }
     Ok((count > 0).then_some(line))
 }
@@ -59,15 +59,15 @@ async fn ask(connector: TlsConnector, conn: TcpStream, lines: &[String]) -> Resu
     let stream = connector.connect(name, conn).await?;
     let (reader, mut writer) = stream.split();
     let mut answers = BufReader::new(reader);
-    let mut heard = Vec::new();
+    let mut answers = Vec::new();
     for line in lines {
         writer.write_all(format!("{line}\n").as_bytes()).await?;
         writer.flush().await?;
         let answer = next_line(&mut answers).await?.ok_or(Error::other("the server has gone"))?;
-        heard.push(String::from_utf8_lossy(&answer).trim_end_matches('\n').to_owned());
+        answers.push(String::from_utf8_lossy(&answer).trim_end_matches('\n').to_owned());
     }
     writer.close().await?;
-    Ok(heard)
+    Ok(answers)
 }
 
 /// Returns a self-signed certificate for [`NAME`], and its key.
@@ -86,7 +86,7 @@ fn connector(trusted: Option<CertificateDer<'static>>) -> Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-async fn talk(lines: &[String]) -> Result<Vec<String>> {
+async fn serve_and_ask(lines: &[String]) -> Result<Vec<String>> {
     let (certificate, key) = certificate()?;
     let config = ServerConfig::builder().with_no_client_auth();
     let config = config.with_single_cert(vec![certificate.clone()], key).map_err(Error::other)?;
@@ -96,17 +96,19 @@ async fn talk(lines: &[String]) -> Result<Vec<String>> {
     let address = listener.local_addr()?;
     let accepting = spawn(accept(listener, acceptor));
 
-    let heard = ask(connector(Some(certificate))?, TcpStream::connect(address).await?, lines).await;
-    let stranger = ask(connector(None)?, TcpStream::connect(address).await?, lines).await;
-    if let Err(error) = stranger {
+    let answers =
+        ask(connector(Some(certificate))?, TcpStream::connect(address).await?, lines).await;
+    let without_certificate =
+        ask(connector(None)?, TcpStream::connect(address).await?, lines).await;
+    if let Err(error) = without_certificate {
         println!("a client without the certificate: {}", error.chain());
     }
-    accepting.cancel("the visit is over");
-    heard
+    accepting.cancel("all clients are done");
+    answers
 }
 
 fn run(lines: &[String]) -> Result<()> {
-    for line in EventLoop::new()?.run_until_complete(talk(lines))?? {
+    for line in EventLoop::new()?.run_until_complete(serve_and_ask(lines))?? {
         println!("came back: {line}");
     }
     Ok(())

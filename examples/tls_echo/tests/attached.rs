@@ -24,7 +24,7 @@ const LENGTH: usize = 10 << 20;
 struct Tls {
     socket: TcpStream,
     session: RefCell<ServerConnection>,
-    said_goodbye: bool,
+    sent_close_notify: bool,
     /// True if `has_buffered` is exact; otherwise it always returns true.
     is_exact: bool,
 }
@@ -55,7 +55,7 @@ impl TransportStream for Tls {
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        if !std::mem::replace(&mut self.said_goodbye, true) {
+        if !std::mem::replace(&mut self.sent_close_notify, true) {
             self.session.borrow_mut().send_close_notify();
         }
         self.flush()?;
@@ -110,12 +110,12 @@ impl Configs {
         let session = ClientConnection::new(self.client.clone(), name).unwrap();
         let client = thread::spawn(move || client(&mut StreamOwned::new(session, theirs)));
         let session = RefCell::new(ServerConnection::new(self.server.clone()).unwrap());
-        (Tls { socket, session, said_goodbye: false, is_exact }, client)
+        (Tls { socket, session, sent_close_notify: false, is_exact }, client)
     }
 }
 
 /// Returns the bytes from `from` on, of a pattern whose period divides no buffer size.
-fn stretch(from: usize, length: usize) -> Vec<u8> {
+fn pattern(from: usize, length: usize) -> Vec<u8> {
     (from..from + length).map(|at| (at % 251) as u8).collect()
 }
 
@@ -131,7 +131,7 @@ fn s1_ten_megabytes_over_tls_arrive_with_any_read_buffer() {
             for pauses in [false, true] {
                 println!("on {kind}, {buffer} bytes, pauses: {pauses}");
                 let (ours, client) = configs.connect(turn % 2 == 0, |stream| {
-                    stream.write_all(&stretch(0, LENGTH)).unwrap();
+                    stream.write_all(&pattern(0, LENGTH)).unwrap();
                     stream.flush().unwrap();
                     // The client sends nothing more before it has the answer.
                     stream.read_exact(&mut [0; 8]).unwrap();
@@ -142,7 +142,7 @@ fn s1_ten_megabytes_over_tls_arrive_with_any_read_buffer() {
                 let received = Rc::new(Cell::new(0));
                 let count = received.clone();
                 el.attach(ours, move |el, _, conn: &Transport, data| {
-                    assert!(data == stretch(count.get(), data.len()));
+                    assert!(data == pattern(count.get(), data.len()));
                     count.set(count.get() + data.len());
                     if count.get() == LENGTH {
                         conn.write(b"received");
@@ -171,12 +171,12 @@ fn s3_ten_megabytes_over_tls_are_sent_before_a_close() {
             stream.write_all(b"give").unwrap();
             let mut got = Vec::new();
             stream.read_to_end(&mut got).unwrap(); // Fails without the server's close_notify.
-            assert!(got == stretch(0, LENGTH));
+            assert!(got == pattern(0, LENGTH));
         });
         let mut el = event_loop(*kind, 16 << 10);
         el.attach(ours, |_, _, conn: &Transport, data| {
             assert_eq!(data, b"give");
-            conn.write(&stretch(0, LENGTH));
+            conn.write(&pattern(0, LENGTH));
             conn.close();
             Ok(())
         })

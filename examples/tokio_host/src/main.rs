@@ -46,7 +46,7 @@ async fn drive(el: &mut EventLoop<u32>) -> mainspring::Result<()> {
 }
 
 /// Returns a loop that ends when it has read all datagrams and the thread is done.
-fn guest() -> mainspring::Result<EventLoop<u32>> {
+fn embedded_loop() -> mainspring::Result<EventLoop<u32>> {
     let el = EventLoop::with_state(0)?;
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let sender = UdpSocket::bind("127.0.0.1:0")?;
@@ -56,14 +56,14 @@ fn guest() -> mainspring::Result<EventLoop<u32>> {
         socket.recv(&mut [0; 8])?;
         *received += 1;
         if *received == DATAGRAMS {
-            println!("guest: {received} datagrams");
+            println!("loop: {received} datagrams");
             socket.cancel();
         }
         Ok(())
     })?;
-    el.call_later(Duration::from_millis(50), |_, _| println!("guest: the timer of 50 ms"));
+    el.call_later(Duration::from_millis(50), |_, _| println!("loop: the timer of 50 ms"));
     let remote = el.remote();
-    thread::spawn(move || remote.call_soon(|_, _| println!("guest: a message")));
+    thread::spawn(move || remote.call_soon(|_, _| println!("loop: a message")));
     Ok(el)
 }
 
@@ -76,7 +76,7 @@ fn run() -> mainspring::Result<()> {
                 println!("host: tick");
             }
         });
-        drive(&mut guest()?).await?;
+        drive(&mut embedded_loop()?).await?;
         own.await.map_err(Error::other)
     })
 }

@@ -8,9 +8,9 @@ fn an_edge_triggered_host_misses_nothing() {
     let output = Command::new(program).env_remove("MAINSPRING_SELECTOR").output().unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{stdout}");
-    assert!(stdout.contains("guest: 100 datagrams\n"), "{stdout}");
-    assert!(stdout.contains("guest: a message\n"), "{stdout}");
-    assert!(stdout.contains("guest: the timer of 50 ms\n"), "{stdout}");
+    assert!(stdout.contains("loop: 100 datagrams\n"), "{stdout}");
+    assert!(stdout.contains("loop: a message\n"), "{stdout}");
+    assert!(stdout.contains("loop: the timer of 50 ms\n"), "{stdout}");
     assert_eq!(stdout.matches("host: tick\n").count(), 3, "{stdout}");
 }
 

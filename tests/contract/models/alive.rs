@@ -230,7 +230,7 @@ proptest! {
             forms.iter().for_each(|form| make(&el, &model, *form));
             schedule(&el, &clock, &model, &steps);
             el.run().unwrap();
-            assert!(model.stopped.get() || !model.is_alive(), "the run ends although something is left");
+            assert!(model.stopped.get() || !model.is_alive(), "something is left");
             model.entries.take();
             drop(el);
             drop(model.handle.take());

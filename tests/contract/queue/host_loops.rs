@@ -40,8 +40,8 @@ impl Host {
         Host { selector, events: Events::with_capacity(8) }
     }
 
-    /// Drives the embedded loop as documented until the host would sleep: one tick whenever the descriptor
-    /// is readable or a deadline is due. In edge mode it keeps ticking until a tick returns 0.
+    /// Drives the embedded loop as documented until the host would sleep: one tick whenever the
+    /// descriptor is readable or a deadline is due. In edge mode it ticks until a tick returns 0.
     fn drive(&mut self, embedded: &mut EventLoop<u32>, mode: TriggerMode) -> usize {
         let mut turns = 0;
         let mut is_readable = false;

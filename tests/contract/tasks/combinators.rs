@@ -151,7 +151,7 @@ fn f5_gather_all_returns_every_result() {
         let tasks = [panicking(2), taking(3), cancelled, failing(1, "failed")];
         let outcomes = gather_all(tasks).await;
         assert!(
-            matches!(&outcomes[0], Err(JoinError::Panicked(panic)) if panic.message() == "on purpose")
+            matches!(&outcomes[0], Err(JoinError::Panicked(it)) if it.message() == "on purpose")
         );
         assert!(matches!(&outcomes[1], Ok(Ok(3))));
         assert!(matches!(&outcomes[2], Err(JoinError::Cancelled(_))));

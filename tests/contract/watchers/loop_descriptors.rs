@@ -39,14 +39,14 @@ fn inherited() -> BTreeSet<RawFd> {
 /// Wakeups for threads and for signals, of each kind, and the selector's own object. The last is
 /// never read, so it may be blocking.
 #[test]
-fn w11_descriptors_of_the_loop_are_close_on_exec_and_non_blocking() {
+fn w11_descriptors_of_the_loop_are_cloexec_and_non_blocking() {
     alone(
-        "watchers::loop_descriptors::w11_descriptors_of_the_loop_are_close_on_exec_and_non_blocking",
+        "watchers::loop_descriptors::w11_descriptors_of_the_loop_are_cloexec_and_non_blocking",
         || {
-            let heirloom = std::fs::File::open("/dev/null").unwrap();
-            rustix::io::fcntl_setfd(&heirloom, rustix::io::FdFlags::empty()).unwrap();
+            let open_file = std::fs::File::open("/dev/null").unwrap();
+            rustix::io::fcntl_setfd(&open_file, rustix::io::FdFlags::empty()).unwrap();
             let at_first = inherited();
-            assert!(at_first.contains(&heirloom.as_raw_fd()), "the inherited descriptor is found");
+            assert!(at_first.contains(&open_file.as_raw_fd()), "the inherited descriptor is found");
             on_every_pair(|kind, wakeup| {
                 let before = census();
                 let el = builder((kind, wakeup)).build().unwrap();
