@@ -28,7 +28,7 @@ fn check(text: &str) {
     let done = text.lines().position(|line| line.ends_with(" done")).unwrap();
     let starts = |line: &&str| line.ends_with(" starts");
     assert_eq!(text.lines().take(done).filter(starts).count(), 5, "{text}");
-    assert!(text.contains("Fetched 5 URLs, 4480 bytes, in "), "{text}");
+    assert!(text.contains("Fetched 5 URLs, 2880 bytes, in "), "{text}");
     let speedup = text.lines().find_map(|line| line.strip_prefix("Speedup: ")).unwrap();
     assert!(speedup.ends_with('x'), "{text}");
 }
