@@ -101,10 +101,10 @@ impl FromStr for WakeupKind {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Wakeup(Means);
+pub struct Wakeup(Backend);
 
 #[derive(Debug)]
-enum Means {
+enum Backend {
     UserEvent(Box<dyn UserEvent>),
     #[cfg(has_eventfd)]
     Eventfd {
@@ -128,23 +128,23 @@ impl Wakeup {
     /// `Unsupported` for `UserEvent` if the selector has none, and for `Eventfd` if the system has
     /// none; those of creating and registering a descriptor.
     pub fn new(kind: WakeupKind, selector: &mut dyn Selector, token: Token) -> io::Result<Wakeup> {
-        let means = match kind {
-            WakeupKind::UserEvent => Means::UserEvent(selector.user_event(token)?),
+        let backend = match kind {
+            WakeupKind::UserEvent => Backend::UserEvent(selector.user_event(token)?),
             #[cfg(has_eventfd)]
             WakeupKind::Eventfd => {
                 // In edge mode no wakeup costs a read(2).
                 let mode =
                     if selector.has_edges() { TriggerMode::Edge } else { TriggerMode::Level };
-                Means::Eventfd { counter: eventfd()?, mode }
+                Backend::Eventfd { counter: eventfd()?, mode }
             }
             #[cfg(not(has_eventfd))]
             WakeupKind::Eventfd => return Err(io::ErrorKind::Unsupported.into()),
             WakeupKind::Pipe => {
                 let (reader, writer) = fd::pipe()?;
-                Means::Pipe { reader, writer }
+                Backend::Pipe { reader, writer }
             }
         };
-        let wakeup = Wakeup(means);
+        let wakeup = Wakeup(backend);
         if let Some(fd) = wakeup.watched_fd() {
             selector.register(fd.as_raw_fd(), token, Interest::READABLE, wakeup.mode())?;
         }
@@ -184,13 +184,13 @@ impl Wakeup {
     /// mode a full counter is reset first. `EBADF` or a short write: the descriptor no longer
     /// belongs to the wakeup.
     pub fn wake(&self) -> io::Result<()> {
-        let rung = match &self.0 {
-            Means::UserEvent(event) => return event.trigger(),
+        let written = match &self.0 {
+            Backend::UserEvent(event) => return event.trigger(),
             #[cfg(has_eventfd)]
-            Means::Eventfd { counter, mode } => add_one(counter.as_fd(), *mode),
-            Means::Pipe { writer, .. } => fd::write(writer.as_fd(), &[1]),
+            Backend::Eventfd { counter, mode } => add_one(counter.as_fd(), *mode),
+            Backend::Pipe { writer, .. } => fd::write(writer.as_fd(), &[1]),
         };
-        unless_would_block(rung).map(drop)
+        unless_would_block(written).map(drop)
     }
 
     /// Makes the selector stop reporting the wakeup until the next [`wake`](Wakeup::wake).
@@ -201,12 +201,12 @@ impl Wakeup {
     /// number was used again (daemon(3), closefrom(3)). Such a file may remain readable.
     pub fn drain(&self) -> io::Result<()> {
         match &self.0 {
-            Means::UserEvent(_) => Ok(()), // EV_CLEAR makes each trigger one report.
+            Backend::UserEvent(_) => Ok(()), // EV_CLEAR makes each trigger one report.
             #[cfg(has_eventfd)]
-            Means::Eventfd { mode: TriggerMode::Edge, .. } => Ok(()),
+            Backend::Eventfd { mode: TriggerMode::Edge, .. } => Ok(()),
             #[cfg(has_eventfd)]
-            Means::Eventfd { counter, .. } => reset(counter.as_fd()),
-            Means::Pipe { reader, .. } => empty(reader.as_fd()),
+            Backend::Eventfd { counter, .. } => reset(counter.as_fd()),
+            Backend::Pipe { reader, .. } => empty(reader.as_fd()),
         }
     }
 
@@ -219,10 +219,10 @@ impl Wakeup {
     /// Those of creating a descriptor; then nothing has changed.
     pub fn after_fork(&self) -> io::Result<()> {
         match &self.0 {
-            Means::UserEvent(_) => Ok(()), // A reset of the selector keeps user events.
+            Backend::UserEvent(_) => Ok(()), // A reset of the selector keeps user events.
             #[cfg(has_eventfd)]
-            Means::Eventfd { counter, .. } => fd::replace(counter.as_fd(), eventfd()?),
-            Means::Pipe { reader, writer } => {
+            Backend::Eventfd { counter, .. } => fd::replace(counter.as_fd(), eventfd()?),
+            Backend::Pipe { reader, writer } => {
                 let (new_reader, new_writer) = fd::pipe()?;
                 // Both new ends exist before the first is replaced, so only dup2(2) could still
                 // fail.
@@ -236,7 +236,7 @@ impl Wakeup {
     pub fn mode(&self) -> TriggerMode {
         match &self.0 {
             #[cfg(has_eventfd)]
-            Means::Eventfd { mode, .. } => *mode,
+            Backend::Eventfd { mode, .. } => *mode,
             _ => TriggerMode::Level,
         }
     }
@@ -244,20 +244,20 @@ impl Wakeup {
     /// Returns the descriptor that the selector watches. None for a user event.
     pub fn watched_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.0 {
-            Means::UserEvent(_) => None,
+            Backend::UserEvent(_) => None,
             #[cfg(has_eventfd)]
-            Means::Eventfd { counter, .. } => Some(counter.as_fd()),
-            Means::Pipe { reader, .. } => Some(reader.as_fd()),
+            Backend::Eventfd { counter, .. } => Some(counter.as_fd()),
+            Backend::Pipe { reader, .. } => Some(reader.as_fd()),
         }
     }
 
     /// Returns the descriptor that a signal handler writes eight bytes to. None for a user event.
     pub fn written_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.0 {
-            Means::UserEvent(_) => None,
+            Backend::UserEvent(_) => None,
             #[cfg(has_eventfd)]
-            Means::Eventfd { counter, .. } => Some(counter.as_fd()),
-            Means::Pipe { writer, .. } => Some(writer.as_fd()),
+            Backend::Eventfd { counter, .. } => Some(counter.as_fd()),
+            Backend::Pipe { writer, .. } => Some(writer.as_fd()),
         }
     }
 }

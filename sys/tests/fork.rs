@@ -173,12 +173,12 @@ fn x7_takes_over(kind: SelectorKind) {
     el.add_signal_handler(Signal::USR1, |_, seen| seen.push("signal")).unwrap();
     el.call_later(Duration::from_millis(1), |_, seen| seen.push("timer"));
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let told = Rc::new(Cell::new(0));
-    let heard = told.clone();
+    let read_count = Rc::new(Cell::new(0));
+    let task_count = read_count.clone();
     let task = async move {
         let io = Io::new(ours).unwrap();
         let mut bytes = [0; 8];
-        heard.set(io.read(&mut bytes).await.unwrap());
+        task_count.set(io.read(&mut bytes).await.unwrap());
     };
     el.spawn(task).detach();
     let remote = el.remote();
@@ -200,7 +200,7 @@ fn x7_takes_over(kind: SelectorKind) {
         let lookup = async { mainspring::net::lookup_host("localhost:1").await.map(drop) };
         let lookup = el.run_until_complete(timeout(Duration::from_secs(10), lookup)).unwrap();
         assert!(lookup.is_ok(), "a lookup must return a result, whichever");
-        run_until(&mut el, |seen| seen.len() >= 3 && client.is_finished() && told.get() == 4);
+        run_until(&mut el, |seen| seen.len() >= 3 && client.is_finished() && read_count.get() == 4);
         client.join().unwrap().unwrap();
         el.state_mut().sort();
         assert_eq!(*el.state(), ["sent", "signal", "timer"]);

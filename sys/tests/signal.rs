@@ -36,7 +36,7 @@ fn is_reported(selector: &mut dyn Selector, wait: Option<Duration>) -> bool {
     !events.is_empty()
 }
 
-fn clear_readiness(subscription: &mut Subscription) -> Vec<Signal> {
+fn take_pending(subscription: &mut Subscription) -> Vec<Signal> {
     subscription.drain().unwrap().collect()
 }
 
@@ -102,13 +102,13 @@ fn kill(signal: Signal) {
 fn x3_different_signals_never_hide_each_other() {
     let _serial = one_at_a_time();
     for selector in SelectorKind::available() {
-        for doorbell in WakeupKind::available() {
-            if *doorbell == WakeupKind::UserEvent {
+        for kind in WakeupKind::available() {
+            if *kind == WakeupKind::UserEvent {
                 continue;
             }
             let mut selector = selector.open().unwrap();
             let mut subscription =
-                Subscription::with_wakeup_kind(*doorbell, &mut *selector, TOKEN).unwrap();
+                Subscription::with_wakeup_kind(*kind, &mut *selector, TOKEN).unwrap();
             let signals = [Signal::HUP, Signal::USR1, Signal::USR2, Signal::WINCH];
             for signal in signals {
                 assert!(subscription.subscribe(signal).unwrap());
@@ -121,9 +121,9 @@ fn x3_different_signals_never_hide_each_other() {
             assert!(is_reported(&mut *selector, PATIENCE));
             let mut expected = signals;
             expected.sort();
-            assert_eq!(clear_readiness(&mut subscription), expected);
+            assert_eq!(take_pending(&mut subscription), expected);
             assert!(!is_reported(&mut *selector, Some(Duration::ZERO)));
-            assert_eq!(clear_readiness(&mut subscription), []);
+            assert_eq!(take_pending(&mut subscription), []);
         }
     }
 }
@@ -137,7 +137,7 @@ fn x3_real_time_signals_are_delivered_too() {
     subscription.subscribe(highest).unwrap();
     kill(highest);
     assert!(is_reported(&mut *selector, PATIENCE));
-    assert_eq!(clear_readiness(&mut subscription), [highest]);
+    assert_eq!(take_pending(&mut subscription), [highest]);
 }
 
 /// X3: a signal directed at any thread of the process reaches the loop.
@@ -147,17 +147,17 @@ fn x3_a_signal_for_another_thread_reaches_the_loop() {
     let (mut selector, mut subscription) = open();
     subscription.subscribe(Signal::USR1).unwrap();
     let (end, ended) = mpsc::channel::<()>();
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let other = thread::spawn(move || {
         // SAFETY: the call has no arguments.
-        tell.send(unsafe { libc::pthread_self() } as usize).unwrap();
+        sender.send(unsafe { libc::pthread_self() } as usize).unwrap();
         ended.recv()
     });
-    let thread = told.recv().unwrap() as libc::pthread_t;
+    let thread = receiver.recv().unwrap() as libc::pthread_t;
     // SAFETY: the thread is still waiting, so its id is valid.
     assert_eq!(unsafe { libc::pthread_kill(thread, libc::SIGUSR1) }, 0);
     assert!(is_reported(&mut *selector, PATIENCE));
-    assert_eq!(clear_readiness(&mut subscription), [Signal::USR1]);
+    assert_eq!(take_pending(&mut subscription), [Signal::USR1]);
     drop(end);
     other.join().unwrap().unwrap_err();
 }
@@ -175,13 +175,13 @@ fn x4_two_loops_get_a_signal_and_one_continues_alone() {
         subscription.subscribe(Signal::USR1).unwrap();
         ready.send(()).unwrap();
         assert!(is_reported(&mut *selector, PATIENCE));
-        assert_eq!(clear_readiness(&mut subscription), [Signal::USR1]);
+        assert_eq!(take_pending(&mut subscription), [Signal::USR1]);
     });
     is_ready.recv().unwrap();
     kill(Signal::USR1);
     second.join().unwrap();
     assert!(is_reported(&mut *first, PATIENCE));
-    assert_eq!(clear_readiness(&mut first_subscription), [Signal::USR1]);
+    assert_eq!(take_pending(&mut first_subscription), [Signal::USR1]);
     kill(Signal::USR1);
     assert!(is_reported(&mut *first, PATIENCE));
     assert_ne!(disposition(libc::SIGUSR1), before);
@@ -276,8 +276,8 @@ fn unsubscribing_discards_pending_signals() {
     subscription.unsubscribe(Signal::USR1).unwrap();
     Signal::USR1.raise().unwrap();
     subscription.subscribe(Signal::USR1).unwrap();
-    assert_eq!(clear_readiness(&mut subscription), []);
-    assert_eq!(clear_readiness(&mut keeper), [Signal::USR1]);
+    assert_eq!(take_pending(&mut subscription), []);
+    assert_eq!(take_pending(&mut keeper), [Signal::USR1]);
 }
 
 /// X7: the copy in a forked child gets its own wakeup, and does not wake the parent.
@@ -315,7 +315,7 @@ fn x7_a_forked_child_is_independent() {
     assert_eq!(status, 0);
     assert!(is_reported(&mut *selector, Some(Duration::ZERO)));
     assert_eq!(
-        clear_readiness(&mut subscription),
+        take_pending(&mut subscription),
         [Signal::USR1],
         "the parent's own signal is still pending"
     );

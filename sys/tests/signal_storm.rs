@@ -19,9 +19,9 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
     SERIAL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn open(doorbell: WakeupKind) -> (Box<dyn Selector>, Subscription) {
+fn open(kind: WakeupKind) -> (Box<dyn Selector>, Subscription) {
     let mut selector = SelectorKind::available()[0].open().unwrap();
-    let subscription = Subscription::with_wakeup_kind(doorbell, &mut *selector, TOKEN).unwrap();
+    let subscription = Subscription::with_wakeup_kind(kind, &mut *selector, TOKEN).unwrap();
     (selector, subscription)
 }
 

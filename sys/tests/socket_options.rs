@@ -65,11 +65,11 @@ fn a_user_timeout_is_rounded_up_and_read_back() {
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             return println!("skipped: {error}");
         }
-        told => assert_eq!(told.unwrap(), None),
+        reported => assert_eq!(reported.unwrap(), None),
     }
-    for (asked, told) in [(Duration::from_nanos(1), 1), (Duration::from_micros(2500), 3)] {
+    for (asked, reported) in [(Duration::from_nanos(1), 1), (Duration::from_micros(2500), 3)] {
         socket::set_user_timeout(&stream, Some(asked)).unwrap();
-        assert_eq!(socket::user_timeout(&stream).unwrap(), Some(Duration::from_millis(told)));
+        assert_eq!(socket::user_timeout(&stream).unwrap(), Some(Duration::from_millis(reported)));
     }
     for refused in [Duration::ZERO, Duration::MAX] {
         let refused = socket::set_user_timeout(&stream, Some(refused)).unwrap_err();
@@ -96,9 +96,9 @@ fn a_zero_linger_resets_and_nothing_else_does() {
         assert_eq!(socket::linger(&ours).unwrap(), None, "close(2) would block for {time:?}");
         socket::send(&ours, b"last words").unwrap();
         drop(ours);
-        let mut heard = String::new();
-        theirs.read_to_string(&mut heard).unwrap();
-        assert_eq!(heard, "last words");
+        let mut received = String::new();
+        theirs.read_to_string(&mut received).unwrap();
+        assert_eq!(received, "last words");
     }
 }
 
@@ -123,14 +123,14 @@ fn credentials_are_those_of_the_peer() {
     let (one, _other) = UnixStream::pair().unwrap();
     match socket::peer_credentials(&one) {
         Err(error) if error.kind() == ErrorKind::Unsupported => println!("skipped: {error}"),
-        told => {
-            let told = told.unwrap();
+        reported => {
+            let reported = reported.unwrap();
             // SAFETY: the call touches no memory.
             let uid = unsafe { libc::geteuid() };
             // SAFETY: the call touches no memory.
             let gid = unsafe { libc::getegid() };
-            assert_eq!((told.uid, told.gid), (uid, gid));
-            assert!(told.pid.is_none_or(|pid| pid == std::process::id()), "{told:?}");
+            assert_eq!((reported.uid, reported.gid), (uid, gid));
+            assert!(reported.pid.is_none_or(|pid| pid == std::process::id()), "{reported:?}");
         }
     }
     let alone = std::os::unix::net::UnixDatagram::unbound().unwrap();
