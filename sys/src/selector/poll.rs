@@ -140,7 +140,7 @@ impl Selector for Poll {
     }
 
     fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
-        let found = self.table.check(fd);
+        let found = self.table.check_registered(fd);
         if let Some(at) = self.table.remove(fd) {
             // Like `Registrations::remove`, so that both lists stay parallel.
             self.polled.swap_remove(at);

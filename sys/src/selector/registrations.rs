@@ -40,6 +40,7 @@ pub(crate) struct Entry {
     token: Token,
     interest: Interest,
     mode: TriggerMode,
+    /// Value of `serve_count` when the entry was registered or last reported.
     last_served: u64,
 }
 
@@ -48,6 +49,7 @@ pub(crate) struct Entry {
 pub(crate) struct Registrations {
     entries: Vec<Entry>,
     indices: Vec<usize>,
+    /// Number of registrations and reports so far.
     serve_count: u64,
     /// True if there ever was an entry in edge mode. Without one, no probe is needed before a wait.
     has_edges: bool,
@@ -124,7 +126,7 @@ impl Registrations {
 
     /// Returns the error of removing `fd`: `NotFound` if there is no entry of the file that has the
     /// number.
-    pub(crate) fn check(&self, fd: RawFd) -> io::Result<()> {
+    pub(crate) fn check_registered(&self, fd: RawFd) -> io::Result<()> {
         let file = FileId::of(fd)?;
         let entry = self.index_of(fd).map(|at| &self.entries[at]);
         let known = entry.filter(|entry| !entry.file.differs(file));

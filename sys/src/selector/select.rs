@@ -138,7 +138,7 @@ impl Selector for Select {
     }
 
     fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
-        let found = self.table.check(fd);
+        let found = self.table.check_registered(fd);
         self.table.remove(fd);
         found
     }

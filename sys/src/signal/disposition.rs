@@ -30,6 +30,7 @@ static REGISTRY: PerProcess<Mutex<Registry>> = PerProcess::new(Mutex::new(Regist
 #[derive(Debug)]
 struct Registry {
     watched: Vec<Watched>,
+    /// Handlers of other code that ours have ever called.
     leaked: Vec<&'static Previous>,
 }
 
@@ -42,6 +43,7 @@ impl Registry {
 #[derive(Debug)]
 struct Watched {
     signal: Signal,
+    /// Number of loops that watch the signal.
     watchers: usize,
     /// Dispositions that our handlers replaced, by level. The last of our handlers is installed,
     /// unless other code has replaced it and may call it.

@@ -41,8 +41,11 @@ static NEWEST: AtomicPtr<Mailbox> = AtomicPtr::new(ptr::null_mut());
 #[derive(Debug)]
 pub(super) struct Mailbox {
     next: Option<&'static Mailbox>,
+    /// False while no loop has the mailbox.
     in_use: AtomicBool,
+    /// Signals that the loop watches.
     wanted: Bits,
+    /// Signals that the loop has not taken yet.
     pending: Bits,
     /// Number of the process that owns the loop.
     owner: AtomicU32,
