@@ -216,7 +216,7 @@ impl EventLoopBuilder {
     /// ```
     /// use mainspring::{EventLoop, BlockingPool};
     ///
-    /// let pool = BlockingPool::builder().threads(2).name("disk").build()?;
+    /// let pool = BlockingPool::builder().max_threads(2).thread_name("disk").build()?;
     /// let el = EventLoop::builder().blocking_pool(pool).build()?;
     /// assert_eq!(el.blocking_pool().threads(), 0); // none before the first job
     /// # Ok::<(), mainspring::Error>(())

@@ -1,8 +1,8 @@
-//! Every order in which jobs, their futures, threads and the closing can meet, explored by loom:
-//! `RUSTFLAGS="--cfg loom" cargo test --release --lib executor`.
+//! All interleavings of jobs, their futures, worker threads and closing, explored by loom:
+//! `RUSTFLAGS="--cfg loom" cargo test --release --lib blocking`.
 //!
-//! Who awaits a job in these tests sleeps until it is woken, so a lost job or a lost wake is a
-//! deadlock, which loom reports. loom has no clock: the time of an idle thread is up whenever
+//! A thread that awaits a job in these tests sleeps until it is woken. So a lost job or a lost wake
+//! is a deadlock, which loom reports. loom has no clock: an idle thread times out in
 //! [`time_passes`].
 
 use loom::sync::{Condvar, Mutex};
@@ -14,34 +14,35 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::*;
 
-const AT_ONCE: Duration = Duration::ZERO;
+const NO_TIME: Duration = Duration::ZERO;
 const SOME_TIME: Duration = Duration::from_secs(1);
-const FOR_EVER: Duration = Duration::MAX;
+const UNLIMITED: Duration = Duration::MAX;
 
-fn blocking_pool(threads: usize, idle: Duration) -> Arc<Executor> {
+fn blocking_pool(max_threads: usize, keep_alive: Duration) -> Arc<BlockingPool> {
     let start = |_, body| {
         loom::thread::spawn(body);
         Ok(())
     };
-    let limits = Limits { threads, queue: 10, idle, name: "worker".into() };
-    Arc::new(Executor { pool: Pool::new(limits, start) })
+    let thread_name = "worker".into();
+    let settings = PoolSettings { max_threads, max_waiting: 10, keep_alive, thread_name };
+    Arc::new(BlockingPool { workers: Workers::new(settings, start) })
 }
 
-/// Any wait for a time may be over now.
-fn time_passes(executor: &Executor) {
-    executor.pool.work.notify_all();
+/// Lets each wait with a time limit time out.
+fn time_passes(pool: &BlockingPool) {
+    pool.workers.work.notify_all();
 }
 
-/// A thread that has the executor as well.
-fn beside(
-    executor: &Arc<Executor>,
-    does: impl FnOnce(&Executor) + Send + 'static,
+/// Starts a thread that uses the pool.
+fn spawn_with(
+    pool: &Arc<BlockingPool>,
+    run: impl FnOnce(&BlockingPool) + Send + 'static,
 ) -> JoinHandle<()> {
-    let executor = executor.clone();
-    loom::thread::spawn(move || does(&executor))
+    let pool = pool.clone();
+    loom::thread::spawn(move || run(&pool))
 }
 
-/// Sleeps until it is woken.
+/// A waker that ends the sleep of [`block_on`].
 struct Sleeper {
     woken: Mutex<bool>,
     wakes: Condvar,
@@ -56,7 +57,7 @@ impl Wake for Sleeper {
 
 fn block_on<T>(mut job: Job<T>) -> Result<T, JobError> {
     loop {
-        // A new waker each time, so that replacing it is part of what is explored.
+        // A new waker for each poll, so that loom explores the replacement of wakers as well.
         let sleeper = Arc::new(Sleeper { woken: Mutex::new(false), wakes: Condvar::new() });
         let waker = Waker::from(sleeper.clone());
         if let Poll::Ready(result) = Pin::new(&mut job).poll(&mut Context::from_waker(&waker)) {
@@ -71,19 +72,19 @@ fn block_on<T>(mut job: Job<T>) -> Result<T, JobError> {
 
 fn check(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3); // As the inbox: without a bound it takes minutes.
+    builder.preemption_bound = Some(3); // Without a bound it takes minutes, like the inbox.
     builder.check(model);
 }
 
-/// How the jobs of a test have ended.
+/// Numbers of jobs that ran, and that were dropped without running.
 #[derive(Debug, Default)]
-struct Ends {
+struct JobCounts {
     ran: AtomicUsize,
     dropped: AtomicUsize,
 }
 
-/// Counts as dropped, if it is not counted as run.
-struct Counted(Arc<Ends>, bool);
+/// Counts as run or, if it is dropped before that, as dropped.
+struct Counted(Arc<JobCounts>, bool);
 
 impl Counted {
     fn run(mut self) {
@@ -100,8 +101,8 @@ impl Drop for Counted {
     }
 }
 
-impl Ends {
-    fn job(self: &Arc<Ends>) -> impl FnOnce() + Send + 'static {
+impl JobCounts {
+    fn job(self: &Arc<JobCounts>) -> impl FnOnce() + Send + 'static {
         let counted = Counted(self.clone(), false);
         move || counted.run()
     }
@@ -111,38 +112,38 @@ impl Ends {
     }
 }
 
-/// Two jobs, one after the other, for threads that end whenever they are idle.
-fn submit_while_threads_end(idle: Duration, threads: usize) {
+/// Submits two jobs, one after the other, while idle threads end.
+fn submit_while_threads_end(keep_alive: Duration, threads: usize) {
     check(move || {
-        let executor = executor(threads, idle);
-        let time = beside(&executor, time_passes);
+        let pool = blocking_pool(threads, keep_alive);
+        let time = spawn_with(&pool, time_passes);
         for i in 0..2 {
-            assert_eq!(block_on(executor.submit(move || i).unwrap()).unwrap(), i);
+            assert_eq!(block_on(pool.submit(move || i).unwrap()).unwrap(), i);
         }
         time.join().unwrap();
-        executor.close(FOR_EVER).unwrap();
+        pool.close(UNLIMITED).unwrap();
     });
 }
 
 #[test]
-fn p113_no_job_is_lost_to_an_idle_thread_that_ends() {
-    submit_while_threads_end(AT_ONCE, 1);
+fn p113_no_job_is_lost_when_an_idle_thread_ends() {
+    submit_while_threads_end(NO_TIME, 1);
     submit_while_threads_end(SOME_TIME, 1);
-    submit_while_threads_end(FOR_EVER, 1);
+    submit_while_threads_end(UNLIMITED, 1);
     submit_while_threads_end(SOME_TIME, 2);
 }
 
 #[test]
-fn p113_a_job_that_meets_the_closing_runs_or_is_refused() {
-    for idle in [AT_ONCE, FOR_EVER] {
+fn p113_a_job_submitted_during_a_close_runs_or_is_refused() {
+    for keep_alive in [NO_TIME, UNLIMITED] {
         check(move || {
-            let executor = executor(1, idle);
-            let ends = Arc::new(Ends::default());
-            let of_jobs = ends.clone();
-            let submitting = beside(&executor, move |executor| {
+            let pool = blocking_pool(1, keep_alive);
+            let counts = Arc::new(JobCounts::default());
+            let of_jobs = counts.clone();
+            let submitting = spawn_with(&pool, move |pool| {
                 for _ in 0..2 {
                     let before = of_jobs.counts();
-                    let told = match executor.submit(of_jobs.job()) {
+                    let ran_ok = match pool.submit(of_jobs.job()) {
                         Ok(job) => block_on(job).is_ok(),
                         Err(error) => {
                             assert!(matches!(error, Error::PoolClosed));
@@ -150,41 +151,41 @@ fn p113_a_job_that_meets_the_closing_runs_or_is_refused() {
                         }
                     };
                     let (ran, dropped) = of_jobs.counts();
-                    assert_eq!(ran - before.0, usize::from(told));
-                    assert_eq!(dropped - before.1, usize::from(!told));
+                    assert_eq!(ran - before.0, usize::from(ran_ok));
+                    assert_eq!(dropped - before.1, usize::from(!ran_ok));
                 }
             });
-            executor.close(FOR_EVER).unwrap();
-            assert_eq!((executor.running(), executor.waiting()), (0, 0));
+            pool.close(UNLIMITED).unwrap();
+            assert_eq!((pool.running(), pool.waiting()), (0, 0));
             submitting.join().unwrap();
         });
     }
 }
 
 #[test]
-fn two_threads_share_what_two_threads_submit() {
+fn two_workers_share_the_jobs_of_two_submitters() {
     check(|| {
-        let executor = executor(2, SOME_TIME);
-        let other = beside(&executor, |executor| {
-            assert_eq!(block_on(executor.submit(|| 1).unwrap()).unwrap(), 1);
+        let pool = blocking_pool(2, SOME_TIME);
+        let other = spawn_with(&pool, |pool| {
+            assert_eq!(block_on(pool.submit(|| 1).unwrap()).unwrap(), 1);
         });
-        assert_eq!(block_on(executor.job().lookup().submit(|| 2).unwrap()).unwrap(), 2);
+        assert_eq!(block_on(pool.job().lookup().submit(|| 2).unwrap()).unwrap(), 2);
         other.join().unwrap();
-        executor.close(FOR_EVER).unwrap();
+        pool.close(UNLIMITED).unwrap();
     });
 }
 
-/// Both jobs run at the same time, whatever the one thread is about to do that was there before:
-/// each waits for the other.
+/// Each of the two jobs waits for the other, so both must run at the same time, whatever the first
+/// thread is about to do.
 #[test]
-fn nobody_waits_for_a_busy_thread_while_another_could_start() {
+fn no_job_waits_for_a_busy_thread_while_another_could_start() {
     check(|| {
-        let executor = executor(2, FOR_EVER);
-        block_on(executor.submit(|| ()).unwrap()).unwrap();
+        let pool = blocking_pool(2, UNLIMITED);
+        block_on(pool.submit(|| ()).unwrap()).unwrap();
         let meeting = Arc::new((Mutex::new(0), Condvar::new()));
         let jobs = [0; 2].map(|_| {
             let meeting = meeting.clone();
-            executor.submit(move || {
+            pool.submit(move || {
                 let mut here = meeting.0.lock().unwrap();
                 *here += 1;
                 meeting.1.notify_all();
@@ -196,38 +197,38 @@ fn nobody_waits_for_a_busy_thread_while_another_could_start() {
         for job in jobs {
             block_on(job.unwrap()).unwrap();
         }
-        executor.close(FOR_EVER).unwrap();
+        pool.close(UNLIMITED).unwrap();
     });
 }
 
 #[test]
 fn an_abandoned_job_runs_or_is_dropped_once() {
     check(|| {
-        let executor = executor(1, FOR_EVER);
-        let ends = Arc::new(Ends::default());
-        let first = executor.submit(ends.job()).unwrap();
-        let second = executor.submit(ends.job()).unwrap();
-        let closing = beside(&executor, |executor| executor.close(FOR_EVER).unwrap());
+        let pool = blocking_pool(1, UNLIMITED);
+        let counts = Arc::new(JobCounts::default());
+        let first = pool.submit(counts.job()).unwrap();
+        let second = pool.submit(counts.job()).unwrap();
+        let closing = spawn_with(&pool, |pool| pool.close(UNLIMITED).unwrap());
         drop(second);
-        let (ran, dropped) = ends.counts();
-        let told = block_on(first).is_ok();
+        let (ran, dropped) = counts.counts();
+        let ran_ok = block_on(first).is_ok();
         closing.join().unwrap();
-        let (ran_at_last, dropped_at_last) = ends.counts();
-        assert_eq!(ran_at_last + dropped_at_last, 2);
-        assert!(ran_at_last >= ran.max(usize::from(told)) && dropped_at_last >= dropped);
+        let (final_ran, final_dropped) = counts.counts();
+        assert_eq!(final_ran + final_dropped, 2);
+        assert!(final_ran >= ran.max(usize::from(ran_ok)) && final_dropped >= dropped);
     });
 }
 
-/// The result is dropped by whoever is the last to look, and exactly once.
+/// The worker or the job drops the result, exactly once.
 #[test]
 fn the_result_of_an_abandoned_job_is_dropped_once() {
     check(|| {
-        let executor = executor(1, FOR_EVER);
-        let ends = Arc::new(Ends::default());
-        let result = Counted(ends.clone(), false);
-        let job = executor.submit(move || result).unwrap();
+        let pool = blocking_pool(1, UNLIMITED);
+        let counts = Arc::new(JobCounts::default());
+        let result = Counted(counts.clone(), false);
+        let job = pool.submit(move || result).unwrap();
         drop(job);
-        executor.close(FOR_EVER).unwrap();
-        assert_eq!(ends.counts(), (0, 1));
+        pool.close(UNLIMITED).unwrap();
+        assert_eq!(counts.counts(), (0, 1));
     });
 }

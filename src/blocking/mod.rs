@@ -1,18 +1,18 @@
-//! The executor: a few threads for work that blocks, which the thread of a loop must not do.
+//! The blocking pool: a few threads for work that would block the thread of a loop.
 //!
-//! Reading a file, hashing a password, asking the system's resolver: there is no descriptor to wait
-//! for. The closure that does it becomes a [`Job`], one of the executor's threads runs it, and the
-//! `Job` is a future of its result. It completes by an ordinary waker and knows no loop, so it can
-//! be awaited in a task, on another runtime, or by a thread that has nothing else to do.
+//! Reading a file, hashing a password or asking the system's resolver has no descriptor to wait for.
+//! Such a closure becomes a [`Job`], which runs on a thread of the pool and is a future of the
+//! closure's result. A job completes through an ordinary waker and is independent of the loop. It
+//! can be awaited in a task, on another runtime, or by a thread.
 //!
 //! # Invariants
 //!
-//! * Jobs start in the order of their submission, except that those of a class that is at its limit
-//!   wait; see [`JobBuilder::lookup`].
-//! * Each closure runs once, or is dropped once without having run, and then whoever awaits it is
-//!   told. User code never runs or is dropped while a lock of the executor is held.
-//! * A panic of user code, wherever it is, ends no thread of the executor and reaches whoever
-//!   awaits the job. If that is nobody, the panic hook alone has seen it.
+//! * Jobs start in the order of their submission. Exception: jobs of a class that is at its limit
+//!   wait, see [`JobBuilder::lookup`].
+//! * Each closure runs once, or is dropped once without having run; the task that awaits it then
+//!   gets an error. User code never runs and is never dropped under a lock of the pool.
+//! * A panic of user code ends no thread of the pool. It is the result of the job, unless the job
+//!   was abandoned.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,64 +25,70 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 mod job;
+mod job_error;
+mod label;
 #[cfg(all(loom, test))]
 mod loom_tests;
-mod pool;
-mod state;
-mod stuck;
+mod queue;
+mod stuck_jobs;
 #[cfg(all(not(loom), test))]
 mod tests;
+mod workers;
 
-pub use self::job::{Job, JobError};
-pub use self::stuck::{StuckJob, StuckJobs};
+pub use self::job::Job;
+pub use self::job_error::JobError;
+pub use self::stuck_jobs::{StuckJob, StuckJobs};
 
-use self::job::About;
-use self::pool::{Limits, Pool};
-use self::state::Class;
+use self::label::JobLabel;
+use self::queue::JobClass;
+use self::workers::{PoolSettings, Workers};
 
-/// Threads for blocking work.
+/// A pool of threads for blocking work.
 ///
-/// The first thread starts with the first job, a further one when a job comes and all are busy, up
-/// to [`threads`](BlockingPoolBuilder::threads). A thread that has had nothing to do for a while ends.
+/// The first thread starts with the first job. Another one starts when a job is submitted while all
+/// threads are busy, up to [`max_threads`](BlockingPoolBuilder::max_threads). A thread that gets no
+/// job for a while ends.
 ///
-/// In a child made by fork(2) the executor starts again, without threads: those of the parent are not
-/// there. An inherited [`Job`] has an error there; its parent gets the result.
+/// In a child made by fork(2) the pool begins without threads, because the parent's threads do not
+/// exist there. An inherited [`Job`] returns an error in the child; the parent gets the result.
 ///
-/// Dropping the executor [closes](BlockingPool::close) it without waiting: what runs then runs to its
-/// end, on threads that nobody waits for.
+/// Dropping the pool [closes](BlockingPool::close) it without waiting. Running jobs continue to
+/// their end in the background.
 ///
 /// ```
 /// use mainspring::BlockingPool;
 ///
-/// let executor = BlockingPool::new();
-/// assert_eq!(executor.threads(), 0); // none before the first job
-/// let job = executor.submit(|| std::fs::read("/dev/null"))?;
-/// assert!(job.wait()?.unwrap().is_empty()); // in a task it is `job.await`
+/// let pool = BlockingPool::new();
+/// assert_eq!(pool.threads(), 0); // none before the first job
+/// let job = pool.submit(|| std::fs::read("/dev/null"))?;
+/// assert!(job.wait()?.unwrap().is_empty()); // in a task: `job.await`
 /// # Ok::<(), mainspring::Error>(())
 /// ```
 pub struct BlockingPool {
-    pool: Arc<Pool>,
+    workers: Arc<Workers>,
 }
 
 impl BlockingPool {
-    /// An executor with the default settings.
+    /// Creates a pool with the default settings.
     pub fn new() -> BlockingPool {
-        BlockingPool { pool: Pool::new(BlockingPoolBuilder::new().limits, start_thread) }
+        BlockingPool { workers: Workers::new(BlockingPoolBuilder::new().settings, start_thread) }
     }
 
-    /// Settings of an executor to be made.
+    /// Returns a builder with the default settings.
     pub fn builder() -> BlockingPoolBuilder {
         BlockingPoolBuilder::new()
     }
 
-    /// Has a thread run `closure`.
+    /// Runs `closure` on a thread of the pool.
     ///
     /// # Errors
     ///
-    /// [`Error::QueueFull`] if as many jobs as are allowed wait already, [`Error::PoolClosed`],
-    /// and [`Error::Thread`] if there is no thread and the system does not let one start. The
-    /// closure is dropped then. If there are threads, and only a further one cannot start, they see
-    /// to the job.
+    /// The closure is dropped on each of these errors:
+    ///
+    /// * [`Error::QueueFull`] if as many jobs as allowed are waiting.
+    /// * [`Error::PoolClosed`] after [`close`](BlockingPool::close).
+    /// * [`Error::Thread`] if the pool has no thread and the system refuses to start one. If only
+    ///   an additional thread cannot start, the existing threads run the job.
     #[track_caller]
     pub fn submit<F, T>(&self, closure: F) -> Result<Job<T>>
     where
@@ -92,68 +98,69 @@ impl BlockingPool {
         self.job().submit(closure)
     }
 
-    /// A job to be described, and then submitted.
+    /// Returns a builder for a job with a name or a class.
     ///
     /// ```
     /// use mainspring::BlockingPool;
     ///
-    /// let executor = BlockingPool::new();
-    /// let broken = executor.job().name("sums").submit(|| panic!("one is missing"))?;
+    /// let pool = BlockingPool::new();
+    /// let broken = pool.job().name("sums").submit(|| panic!("one is missing"))?;
     /// let error = broken.wait().unwrap_err().to_string();
     /// assert!(error.starts_with("job \"sums\" submitted at "));
     /// assert!(error.ends_with(" panicked: one is missing"));
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn job(&self) -> JobBuilder<'_> {
-        JobBuilder { pool: self.pool.here(), name: None, class: Class::Work, location: None }
+        let workers = self.workers.of_this_process();
+        JobBuilder { workers, name: None, class: JobClass::Local, location: None }
     }
 
-    /// How many threads there are, busy or not.
+    /// Returns the number of threads, busy or idle.
     pub fn threads(&self) -> usize {
-        self.pool.here().lock().threads()
+        self.workers.of_this_process().lock().threads()
     }
 
-    /// How many jobs run.
+    /// Returns the number of running jobs.
     pub fn running(&self) -> usize {
-        self.pool.here().lock().running()
+        self.workers.of_this_process().lock().running()
     }
 
-    /// How many jobs wait for a thread.
+    /// Returns the number of jobs that wait for a thread.
     pub fn waiting(&self) -> usize {
-        self.pool.here().lock().waiting()
+        self.workers.of_this_process().lock().waiting()
     }
 
-    /// Takes no more jobs, drops those that wait, and waits for those that run, but no longer than
-    /// `limit`.
+    /// Refuses further jobs, drops the waiting ones, and waits for the running ones, but no longer
+    /// than `limit`.
     ///
-    /// Whoever awaits a job that waited gets a [`JobError`] at once. A job that runs can only run to
-    /// its end: if that is later than the limit, it still reaches whoever awaits it, and does not
-    /// keep the process from ending. An executor may be closed again, to go on waiting.
+    /// Awaiting a job that was dropped returns a [`JobError`]. A job that runs beyond the limit
+    /// continues to its end, and its result can still be awaited; it does not keep the process from
+    /// ending. A pool may be closed again to wait longer.
     ///
-    /// After `Ok` nothing of a job is alive on any of the threads.
+    /// After `Ok`, no value of a job is left on a thread of the pool.
     ///
     /// # Errors
     ///
-    /// The jobs that still run. A job that closes its own executor is one of them.
+    /// The jobs that still run. A job that closes its own pool is among them.
     ///
     /// ```
     /// use mainspring::BlockingPool;
     /// use std::{sync::mpsc, time::Duration};
     ///
-    /// let executor = BlockingPool::new();
+    /// let pool = BlockingPool::new();
     /// let (end, ended) = mpsc::channel::<()>();
-    /// let job = executor.job().name("backup").submit(move || ended.recv())?;
-    /// # while executor.running() == 0 { std::thread::yield_now(); }
-    /// let stuck = executor.close(Duration::from_millis(1)).unwrap_err();
+    /// let job = pool.job().name("backup").submit(move || ended.recv())?;
+    /// # while pool.running() == 0 { std::thread::yield_now(); }
+    /// let stuck = pool.close(Duration::from_millis(1)).unwrap_err();
     /// assert_eq!(stuck.jobs()[0].name(), Some("backup"));
     ///
     /// drop(end);
-    /// executor.close(Duration::MAX)?;
+    /// pool.close(Duration::MAX)?;
     /// assert!(job.wait()?.is_err());
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn close(&self, limit: Duration) -> Result<(), StuckJobs> {
-        let stuck = self.pool.here().close(limit);
+        let stuck = self.workers.of_this_process().close(limit);
         if stuck.is_empty() { Ok(()) } else { Err(StuckJobs::new(limit, stuck)) }
     }
 }
@@ -166,16 +173,17 @@ impl Default for BlockingPool {
 
 impl Drop for BlockingPool {
     fn drop(&mut self) {
-        // A forked child drops a copy: the jobs and threads are its parent's.
-        if self.pool.is_here() || self.pool.has_child() {
-            self.pool.here().close(Duration::ZERO);
+        // A forked child that has not used the pool drops a copy of its parent's jobs and threads,
+        // and must not close them.
+        if self.workers.is_current() || self.workers.has_child() {
+            self.workers.of_this_process().close(Duration::ZERO);
         }
     }
 }
 
 impl fmt::Debug for BlockingPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Executor")
+        f.debug_struct("BlockingPool")
             .field("threads", &self.threads())
             .field("running", &self.running())
             .field("waiting", &self.waiting())
@@ -183,123 +191,135 @@ impl fmt::Debug for BlockingPool {
     }
 }
 
-/// Starts a thread that nobody waits for.
+/// Starts a detached thread.
 fn start_thread(name: String, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     thread::Builder::new().name(name).spawn(body).map(drop)
 }
 
-/// Settings of an executor to be made. [`BlockingPool::builder`] begins with the defaults.
+/// A builder of blocking pools, returned by [`BlockingPool::builder`].
 ///
 /// ```
 /// use mainspring::BlockingPool;
 /// use std::time::Duration;
 ///
-/// let executor =
-///     BlockingPool::builder().threads(2).queue(100).idle(Duration::ZERO).name("disk").build()?;
-/// let job = executor.submit(|| std::thread::current().name().map(str::to_owned))?;
+/// let pool = BlockingPool::builder()
+///     .max_threads(2)
+///     .max_waiting(100)
+///     .keep_alive(Duration::ZERO)
+///     .thread_name("disk")
+///     .build()?;
+/// let job = pool.submit(|| std::thread::current().name().map(str::to_owned))?;
 /// assert_eq!(job.wait()?.as_deref(), Some("disk-1"));
 /// # Ok::<(), mainspring::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "a builder makes no executor before `build`"]
+#[must_use = "a builder creates no pool before `build`"]
 pub struct BlockingPoolBuilder {
-    limits: Limits,
+    settings: PoolSettings,
 }
 
 impl BlockingPoolBuilder {
     fn new() -> BlockingPoolBuilder {
-        let (idle, name) = (Duration::from_secs(10), Cow::Borrowed("mainspring"));
-        BlockingPoolBuilder { limits: Limits { threads: 16, queue: 4096, idle, name } }
+        let settings = PoolSettings {
+            max_threads: 16,
+            max_waiting: 4096,
+            keep_alive: Duration::from_secs(10),
+            thread_name: Cow::Borrowed("mainspring"),
+        };
+        BlockingPoolBuilder { settings }
     }
 
-    /// How many threads there are at most. Default: 16, which keep a disk busy while half of them
-    /// hang in lookups of names. The threads wait rather than compute, so the number of processors
-    /// says nothing about it.
-    pub fn threads(mut self, threads: usize) -> BlockingPoolBuilder {
-        self.limits.threads = threads;
+    /// Sets the maximum number of threads. Default: 16.
+    ///
+    /// The default keeps a disk busy while half of the threads wait for name lookups. The number of
+    /// processors does not matter, because the threads mostly wait.
+    pub fn max_threads(mut self, threads: usize) -> BlockingPoolBuilder {
+        self.settings.max_threads = threads;
         self
     }
 
-    /// How many jobs may wait for a thread; as many lookups of names may wait beside them. Default:
-    /// 4096, which is more than 16 threads get done in the time that somebody waits for an answer.
-    pub fn queue(mut self, jobs: usize) -> BlockingPoolBuilder {
-        self.limits.queue = jobs;
+    /// Sets the maximum number of jobs that wait for a thread. The same number of
+    /// [lookups](JobBuilder::lookup) may wait in addition. Default: 4096.
+    ///
+    /// A longer queue rarely helps: 16 threads would not finish it while the submitters still wait
+    /// for the results.
+    pub fn max_waiting(mut self, jobs: usize) -> BlockingPoolBuilder {
+        self.settings.max_waiting = jobs;
         self
     }
 
-    /// How long a thread without a job waits for one before it ends. Default: 10 s.
-    pub fn idle(mut self, idle: Duration) -> BlockingPoolBuilder {
-        self.limits.idle = idle;
+    /// Sets the time after which an idle thread ends. Default: 10 s.
+    pub fn keep_alive(mut self, duration: Duration) -> BlockingPoolBuilder {
+        self.settings.keep_alive = duration;
         self
     }
 
-    /// How the threads are called: this, a hyphen, and the lowest number that is free, from 1 on.
-    /// Default: `mainspring`. Linux shows 15 bytes of the whole.
-    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> BlockingPoolBuilder {
-        self.limits.name = name.into();
+    /// Sets the first part of the threads' names. A hyphen and the lowest free number follow it,
+    /// for example `disk-1`. Default: `mainspring`. Linux shows 15 bytes of the whole name.
+    pub fn thread_name(mut self, name: impl Into<Cow<'static, str>>) -> BlockingPoolBuilder {
+        self.settings.thread_name = name.into();
         self
     }
 
-    /// Makes the executor. No thread starts yet.
+    /// Creates the pool. No thread starts yet.
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for no threads, for a queue without room, and for a name with a NUL.
+    /// [`Error::Setting`] if a maximum is zero or the name contains a NUL character.
     pub fn build(self) -> Result<BlockingPool> {
-        let Limits { threads, queue, name, .. } = &self.limits;
-        for (value, setting) in [(threads, "threads"), (queue, "queue")] {
+        let PoolSettings { max_threads, max_waiting, thread_name, .. } = &self.settings;
+        for (value, setting) in [(max_threads, "max_threads"), (max_waiting, "max_waiting")] {
             if *value == 0 {
                 return Err(Error::Setting(format!("{setting} must be at least 1")));
             }
         }
-        if name.contains('\0') {
-            return Err(Error::Setting(format!(
-                "the name of a thread has no NUL, as {name:?} has"
-            )));
+        if thread_name.contains('\0') {
+            let message = format!("thread_name must not contain a NUL character: {thread_name:?}");
+            return Err(Error::Setting(message));
         }
-        Ok(BlockingPool { pool: Pool::new(self.limits, start_thread) })
+        Ok(BlockingPool { workers: Workers::new(self.settings, start_thread) })
     }
 }
 
-/// A job to be described and submitted, from [`BlockingPool::job`].
+/// A builder of jobs, returned by [`BlockingPool::job`].
 #[derive(Debug)]
-#[must_use = "a job begins with `submit`"]
+#[must_use = "a builder starts no job before `submit`"]
 pub struct JobBuilder<'a> {
-    pool: &'a Arc<Pool>,
+    workers: &'a Arc<Workers>,
     name: Option<Cow<'static, str>>,
-    class: Class,
+    class: JobClass,
     location: Option<&'static Location<'static>>,
 }
 
 impl JobBuilder<'_> {
-    /// How errors call the job, beside the place where it was submitted.
+    /// Sets the job's name in errors, beside the place where it was submitted.
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Makes the job one of the class of those that may hang because somebody else's server does:
-    /// lookups of names, as [`Host::lookup`](crate::net::Host::lookup), or what else asks the
-    /// network.
+    /// Marks a job that may hang because it waits for a server: a name lookup, like
+    /// [`Host::lookup`](crate::net::Host::lookup), or another request over the network.
     ///
-    /// At most half of the executor's threads, and at least one, run such jobs at the same time, and
-    /// they have a queue of their own. So with two threads or more, other jobs never wait for them.
+    /// At most half of the pool's threads, but at least one, run such jobs at the same time, and
+    /// they wait in a queue of their own. With two threads or more, other jobs never wait for them.
     pub fn lookup(mut self) -> Self {
-        self.class = Class::Lookup;
+        self.class = JobClass::Lookup;
         self
     }
 
-    /// Errors name this place, for a function that submits the job later than it was asked to.
+    /// Sets the place that errors mention, for a function that submits a job on behalf of an
+    /// earlier caller.
     pub(crate) fn at(mut self, location: &'static Location<'static>) -> Self {
         self.location = Some(location);
         self
     }
 
-    /// Has a thread run `closure`, as [`BlockingPool::submit`].
+    /// Runs `closure` on a thread of the pool.
     ///
     /// # Errors
     ///
-    /// As [`BlockingPool::submit`].
+    /// Those of [`BlockingPool::submit`].
     #[track_caller]
     pub fn submit<F, T>(self, closure: F) -> Result<Job<T>>
     where
@@ -307,7 +327,7 @@ impl JobBuilder<'_> {
         T: Send + 'static,
     {
         let location = self.location.unwrap_or(Location::caller());
-        let about = About { name: self.name, location };
-        Job::submit(self.pool, self.class, about, closure)
+        let label = JobLabel { name: self.name, location };
+        Job::submit(self.workers, self.class, label, closure)
     }
 }

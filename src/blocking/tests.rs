@@ -3,7 +3,7 @@ use std::sync::mpsc;
 
 use super::*;
 
-/// As many threads as the system lets start; each test has its own system.
+/// Starts a thread if `left` is not zero, and decrements it. Each test has its own counter.
 fn start_one_of(
     left: &AtomicUsize,
     name: String,
@@ -15,63 +15,63 @@ fn start_one_of(
     start_thread(name, body)
 }
 
-fn limits(threads: usize, idle: Duration) -> Limits {
-    Limits { threads, queue: 100, idle, name: "worker".into() }
+fn settings(max_threads: usize, keep_alive: Duration) -> PoolSettings {
+    PoolSettings { max_threads, max_waiting: 100, keep_alive, thread_name: "worker".into() }
 }
 
 #[test]
-fn p95_jobs_go_to_the_threads_there_are_if_no_more_can_be_started() {
+fn p95_existing_threads_run_the_jobs_if_no_more_can_be_started() {
     static LEFT: AtomicUsize = AtomicUsize::new(1);
     let start = |name, body| start_one_of(&LEFT, name, body);
-    let executor = BlockingPool { pool: Pool::new(limits(4, Duration::MAX), start) };
+    let pool = BlockingPool { workers: Workers::new(settings(4, Duration::MAX), start) };
     let (end, ended) = mpsc::channel::<()>();
-    let busy = executor.submit(move || ended.recv().unwrap_err()).unwrap();
-    let jobs: Vec<_> = (0..5).map(|i| executor.submit(move || i).unwrap()).collect();
-    while executor.running() == 0 {
+    let busy = pool.submit(move || ended.recv().unwrap_err()).unwrap();
+    let jobs: Vec<_> = (0..5).map(|i| pool.submit(move || i).unwrap()).collect();
+    while pool.running() == 0 {
         thread::yield_now();
     }
-    assert_eq!((executor.threads(), executor.waiting()), (1, 5));
+    assert_eq!((pool.threads(), pool.waiting()), (1, 5));
 
-    // The next job tries again.
+    // The next job tries to start a thread again.
     LEFT.store(1, Ordering::SeqCst);
-    assert_eq!(executor.submit(|| 5).unwrap().wait().unwrap(), 5);
-    assert_eq!(executor.threads(), 2);
+    assert_eq!(pool.submit(|| 5).unwrap().wait().unwrap(), 5);
+    assert_eq!(pool.threads(), 2);
     drop(end);
     busy.wait().unwrap();
     assert!(jobs.into_iter().map(|job| job.wait().unwrap()).eq(0..5));
-    executor.close(Duration::MAX).unwrap();
+    pool.close(Duration::MAX).unwrap();
 }
 
 #[test]
-fn p95_a_job_without_any_thread_is_refused_and_the_next_one_may_have_one() {
+fn p95_a_job_is_refused_if_no_thread_can_be_started_and_a_later_one_runs() {
     static LEFT: AtomicUsize = AtomicUsize::new(0);
     let start = |name, body| start_one_of(&LEFT, name, body);
-    let executor = BlockingPool { pool: Pool::new(limits(4, Duration::ZERO), start) };
+    let pool = BlockingPool { workers: Workers::new(settings(4, Duration::ZERO), start) };
     let owned = Arc::new(());
     for _ in 0..3 {
         let given = owned.clone();
-        assert!(matches!(executor.submit(move || drop(given)), Err(Error::Thread(_))));
-        assert_eq!((Arc::strong_count(&owned), executor.threads(), executor.waiting()), (1, 0, 0));
+        assert!(matches!(pool.submit(move || drop(given)), Err(Error::Thread(_))));
+        assert_eq!((Arc::strong_count(&owned), pool.threads(), pool.waiting()), (1, 0, 0));
     }
     LEFT.store(1, Ordering::SeqCst);
-    executor.submit(|| ()).unwrap().wait().unwrap();
+    pool.submit(|| ()).unwrap().wait().unwrap();
 }
 
-/// What Miri can judge in seconds: submitting, ending, abandoning and closing at the same time.
+/// Submits, ends, abandons and closes at the same time, in few rounds for Miri.
 #[test]
-fn all_at_once() {
+fn concurrent_calls_leak_nothing() {
     const ROUNDS: usize = if cfg!(miri) { 10 } else { 500 };
     for round in 0..ROUNDS {
-        let idle = if round % 2 == 0 { Duration::ZERO } else { Duration::from_nanos(100) };
-        let executor = BlockingPool { pool: Pool::new(limits(2, idle), start_thread) };
+        let keep_alive = if round % 2 == 0 { Duration::ZERO } else { Duration::from_nanos(100) };
+        let pool = BlockingPool { workers: Workers::new(settings(2, keep_alive), start_thread) };
         let owned = Arc::new(());
         thread::scope(|scope| {
             for abandons in [false, true] {
-                let (executor, owned) = (&executor, &owned);
+                let (pool, owned) = (&pool, &owned);
                 scope.spawn(move || {
                     for _ in 0..3 {
                         let given = owned.clone();
-                        match executor.submit(move || given) {
+                        match pool.submit(move || given) {
                             Ok(job) if abandons => drop(job),
                             Ok(job) => drop(job.wait()),
                             Err(error) => assert!(matches!(error, Error::PoolClosed)),
@@ -79,9 +79,9 @@ fn all_at_once() {
                     }
                 });
             }
-            scope.spawn(|| executor.close(Duration::MAX).unwrap());
+            scope.spawn(|| pool.close(Duration::MAX).unwrap());
         });
-        executor.close(Duration::MAX).unwrap();
+        pool.close(Duration::MAX).unwrap();
         assert_eq!(Arc::strong_count(&owned), 1);
     }
 }

@@ -285,7 +285,7 @@ fn under_load_in_child(el: &mainspring::LoopHandle<usize>, round: usize) {
 }
 
 fn x7_executor(_: SelectorKind) {
-    let executor = BlockingPool::builder().threads(2).build().unwrap();
+    let executor = BlockingPool::builder().max_threads(2).build().unwrap();
     executor.submit(|| 1).unwrap().wait().unwrap();
     let (end, ended) = std::sync::mpsc::channel::<()>();
     let slow = executor.submit(move || ended.recv().is_err()).unwrap();

@@ -35,9 +35,9 @@ pub fn until(condition: impl Fn() -> bool) {
 
 /// Returns a pool with at most `threads` threads, which never end because of idleness.
 pub fn with_threads(threads: usize) -> BlockingPool {
-    lasting().threads(threads).build().unwrap()
+    lasting().max_threads(threads).build().unwrap()
 }
 
 pub fn lasting() -> BlockingPoolBuilder {
-    BlockingPool::builder().idle(Duration::MAX)
+    BlockingPool::builder().keep_alive(Duration::MAX)
 }

@@ -69,7 +69,7 @@ fn f9_job_errors_are_send_and_convert_to_the_crates_error() {
 
 #[test]
 fn f9_a_job_dropped_before_it_began_never_runs_and_makes_room() {
-    let executor = lasting().threads(1).queue(2).build().unwrap();
+    let executor = lasting().max_threads(1).max_waiting(2).build().unwrap();
     let (holding, hold) = held(executor.job());
     let ran = Arc::new(AtomicUsize::new(0));
     let submit = || {
@@ -110,7 +110,7 @@ fn f9_close_drops_waiting_jobs_with_an_error() {
         assert!(!error.is_panic());
         let text = error.to_string();
         assert!(text.starts_with("job \"too late\" submitted at "), "{text}");
-        assert!(text.ends_with(" never ran: the executor was closed first"), "{text}");
+        assert!(text.ends_with(" did not run: the blocking pool was closed before"), "{text}");
         assert!(error.into_panic().is_err());
     }
     // A job that ran during the close still delivers its result.
@@ -248,14 +248,15 @@ fn f9_jobs_submitted_together_do_not_wait_for_one_idle_thread() {
 
 #[test]
 fn f9_an_idle_thread_ends() {
-    let executor = BlockingPool::builder().idle(Duration::ZERO).threads(4).build().unwrap();
+    let executor =
+        BlockingPool::builder().keep_alive(Duration::ZERO).max_threads(4).build().unwrap();
     for _ in 0..50 {
         let holds: Vec<_> = (0..4).map(|_| held(executor.job())).collect();
         assert_eq!(executor.threads(), 4);
         drop(holds);
         until(|| executor.threads() == 0);
     }
-    let executor = BlockingPool::builder().idle(Duration::from_millis(1)).build().unwrap();
+    let executor = BlockingPool::builder().keep_alive(Duration::from_millis(1)).build().unwrap();
     executor.submit(|| ()).unwrap().wait().unwrap();
     until(|| executor.threads() == 0);
     executor.submit(|| ()).unwrap().wait().unwrap();
@@ -273,7 +274,8 @@ fn f9_idle_threads_end_when_the_pool_closes() {
 
 #[test]
 fn f9_threads_are_named_by_the_lowest_free_number() {
-    let executor = BlockingPool::builder().idle(Duration::ZERO).name("disk").build().unwrap();
+    let executor =
+        BlockingPool::builder().keep_alive(Duration::ZERO).thread_name("disk").build().unwrap();
     let mut holds: Vec<_> = (0..3).map(|_| held(executor.job()).1).collect();
     let fourth = |executor: &BlockingPool| executor.submit(name_of_thread).unwrap().wait().unwrap();
     assert_eq!(fourth(&executor), "disk-4");
@@ -290,11 +292,14 @@ fn p125_invalid_settings_are_refused() {
         Err(Error::Setting(text)) => text,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(BlockingPool::builder().threads(0)), "threads must be at least 1");
-    assert_eq!(refused(BlockingPool::builder().queue(0)), "queue must be at least 1");
-    let text = refused(BlockingPool::builder().name("two\0names"));
-    assert_eq!(text, "the name of a thread has no NUL, as \"two\\0names\" has");
-    let immense = BlockingPool::builder().threads(usize::MAX).queue(usize::MAX).idle(Duration::MAX);
+    assert_eq!(refused(BlockingPool::builder().max_threads(0)), "max_threads must be at least 1");
+    assert_eq!(refused(BlockingPool::builder().max_waiting(0)), "max_waiting must be at least 1");
+    let text = refused(BlockingPool::builder().thread_name("two\0names"));
+    assert_eq!(text, "thread_name must not contain a NUL character: \"two\\0names\"");
+    let immense = BlockingPool::builder()
+        .max_threads(usize::MAX)
+        .max_waiting(usize::MAX)
+        .keep_alive(Duration::MAX);
     assert_eq!(immense.build().unwrap().submit(|| 1).unwrap().wait().unwrap(), 1);
 }
 
@@ -361,7 +366,7 @@ fn p113_no_job_is_lost_when_submit_meets_close() {
     let owned = Arc::new(());
     let [mut ran, mut dropped, mut refused] = [0, 0, 0];
     for _ in 0..rounds {
-        let executor = BlockingPool::builder().threads(2).build().unwrap();
+        let executor = BlockingPool::builder().max_threads(2).build().unwrap();
         let start = Barrier::new(2);
         thread::scope(|scope| {
             let submitting = scope.spawn(|| {
@@ -394,7 +399,7 @@ fn p113_no_job_is_lost_when_submit_meets_close() {
 fn p113_no_job_is_lost_when_submit_meets_an_idle_thread_that_ends() {
     let rounds = cases(10_000) as usize;
     for idle in [Duration::ZERO, Duration::from_nanos(1), Duration::from_micros(20)] {
-        let executor = BlockingPool::builder().threads(2).idle(idle).build().unwrap();
+        let executor = BlockingPool::builder().max_threads(2).keep_alive(idle).build().unwrap();
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
@@ -473,7 +478,7 @@ fn f9_jobs_and_lookups_start_in_order_of_submission() {
 /// Waiting lookups and other waiting jobs do not take each other's room in the queue.
 #[test]
 fn p115_lookups_have_their_own_queue() {
-    let executor = lasting().threads(1).queue(3).build().unwrap();
+    let executor = lasting().max_threads(1).max_waiting(3).build().unwrap();
     let (_running, _hold) = held(executor.job());
     let lookups: Vec<_> = (0..3).map(|_| executor.job().lookup().submit(|| ()).unwrap()).collect();
     let error = executor.job().lookup().submit(|| ()).unwrap_err();

@@ -461,7 +461,7 @@ impl Wake for UsesPool {
 /// No lock is held while user code runs or is dropped; otherwise this test would hang.
 #[test]
 fn f9_values_of_a_job_may_use_its_pool() {
-    let executor = Arc::new(BlockingPool::builder().threads(1).queue(2).build().unwrap());
+    let executor = Arc::new(BlockingPool::builder().max_threads(1).max_waiting(2).build().unwrap());
     let count = Arc::new(AtomicUsize::new(0));
     let (_, busy) = held(executor.job());
     let uses_pool = || UsesPool(executor.clone(), count.clone());

@@ -1,17 +1,18 @@
-//! The jobs that did not end in time.
+//! The error of closing a pool whose jobs did not end in time.
 
 use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
-use super::job::About;
+use super::label::JobLabel;
 use crate::error::Error;
 use crate::log_text::listed;
 
-/// The executor was closed, and these jobs still ran at the end of the limit.
+/// The jobs that were still running at the end of the time limit of
+/// [`BlockingPool::close`](crate::BlockingPool::close).
 ///
-/// Displayed, it is one line that names the first of them, as many as fit into about 500 bytes, and
-/// says how many more there are. It becomes an [`Error`] by `?`.
+/// Its text is one line with the first jobs, as many as fit into about 500 bytes, and the number of
+/// the others. `?` converts it into an [`Error`].
 #[derive(Debug)]
 pub struct StuckJobs {
     limit: Duration,
@@ -23,7 +24,7 @@ impl StuckJobs {
         StuckJobs { limit, jobs }
     }
 
-    /// Each of them, the longest-running first. There is at least one.
+    /// Returns the jobs, the longest-running first. There is at least one.
     pub fn jobs(&self) -> &[StuckJob] {
         &self.jobs
     }
@@ -44,35 +45,35 @@ impl From<StuckJobs> for Error {
     }
 }
 
-/// A job that ran when it should have ended.
+/// A job that was still running when its pool was closed.
 #[derive(Debug, Clone)]
 pub struct StuckJob {
-    about: About,
+    label: JobLabel,
     thread: usize,
     running_for: Duration,
 }
 
 impl StuckJob {
-    pub(super) fn new(about: About, thread: usize, running_for: Duration) -> StuckJob {
-        StuckJob { about, thread, running_for }
+    pub(super) fn new(label: JobLabel, thread: usize, running_for: Duration) -> StuckJob {
+        StuckJob { label, thread, running_for }
     }
 
-    /// The name it was given.
+    /// Returns the job's [name](crate::JobBuilder::name), or `None` if it was given none.
     pub fn name(&self) -> Option<&str> {
-        self.about.name.as_deref()
+        self.label.name.as_deref()
     }
 
-    /// Where it was submitted.
+    /// Returns the place where the job was submitted.
     pub fn location(&self) -> &'static Location<'static> {
-        self.about.location
+        self.label.location
     }
 
-    /// The number of its thread, which ends the thread's name.
+    /// Returns the number at the end of its thread's name.
     pub fn thread(&self) -> usize {
         self.thread
     }
 
-    /// For how long it had run.
+    /// Returns the time since the job began.
     pub fn running_for(&self) -> Duration {
         self.running_for
     }
@@ -80,6 +81,6 @@ impl StuckJob {
 
 impl fmt::Display for StuckJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on thread {} for {:?}", self.about, self.thread, self.running_for)
+        write!(f, "{} on thread {} for {:?}", self.label, self.thread, self.running_for)
     }
 }
