@@ -1,4 +1,4 @@
-//! [`Io`]: a source with a readiness to await, and calls on it as futures.
+//! [`Io`]: a source that tasks can wait for, and calls on it as futures.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::task::budget;
 use crate::watchers::FdOwnership;
 
-/// A source with a readiness to await: a socket, a pipe, a terminal, a descriptor of a library.
+/// A source that tasks can wait for: a socket, a pipe, a terminal, a descriptor of a library.
 ///
 /// All methods take `&self`, so one task can read while another one writes, and several tasks may
 /// wait for the same readiness.
@@ -248,9 +248,9 @@ impl<T> Io<T> {
         self.call_with(Interest::WRITABLE, call, |_| Transferred::UNKNOWN)
     }
 
-    // Neither this nor its callers are `async fn`: each of those stores its arguments twice, and
-    // four of them between a task and its system call were 2 to 5 % of an echo, and 200 bytes of a
-    // task.
+    // Neither this nor its callers are `async fn`, because each of those stores its arguments
+    // twice. Four of them between a task and its system call were 2 to 5 % of an echo, and 200
+    // bytes.
     #[inline]
     pub(super) fn call_with<R>(
         &self,

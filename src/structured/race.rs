@@ -42,7 +42,7 @@ where
 /// Spawns `future` as a separate task, so that it goes on when the awaiting task is cancelled.
 ///
 /// A cancelled task drops the [`Task`] that it awaits, and dropping that detaches it. So this is
-/// [`spawn`](crate::spawn), under a name that gives the purpose. A failure after that is reported
+/// [`spawn`], under a name that gives the purpose. A failure after that is reported
 /// like that of any [detached](Task) task. To delay the cancellation instead, use
 /// [`CancelScope::shielded`](crate::CancelScope::shielded).
 ///

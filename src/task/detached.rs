@@ -19,8 +19,9 @@ use crate::event_loop::callback_result::Never;
 /// not reported:
 ///
 /// * A plain value, and `Ok`. But an `Err` inside the `Ok`, as in the output of a
-///   [`timeout`](crate::timeout), is reported if its type is [`mainspring::Error`](crate::Error),
-///   [`io::Error`](std::io::Error), `Box<dyn Error>` or `Box<dyn Error + Send + Sync>`.
+///   [`timeout`](crate::timeout), is reported if its type is known. Known types are
+///   [`mainspring::Error`](crate::Error), [`io::Error`](std::io::Error), `Box<dyn Error>` and
+///   `Box<dyn Error + Send + Sync>`.
 /// * A cancellation, including the error [`Cancelled`](crate::Cancelled), unless a deadline was the
 ///   reason.
 /// * A disconnect: an error of the four types above for which

@@ -19,10 +19,10 @@ use crate::handle::{Handle, Key};
 /// The handle of a spawned task, and a future of the task's output.
 ///
 /// The loop owns the task: dropping the handle detaches the task, which goes on. Then a panic is
-/// reported to the exception handler, and so is the error of a `Result<(), E>` where `E` is
-/// [`mainspring::Error`](crate::Error), [`io::Error`](std::io::Error) or a `Box<dyn Error>` (`+
-/// Send + Sync`). [`detach`](Task::detach) reports every failure, because it accepts only outputs
-/// with errors that can be shown.
+/// reported to the exception handler, and so is the error of a `Result<(), E>` of a known type: `E`
+/// is [`mainspring::Error`](crate::Error), [`io::Error`](std::io::Error) or a `Box<dyn Error>`,
+/// with or without `Send + Sync`. [`detach`](Task::detach) reports every failure, because it
+/// accepts only outputs with errors that can be shown.
 ///
 /// The task's future is dropped before the task counts as done, always on the loop's thread.
 ///

@@ -16,7 +16,8 @@
 //! An await that completes at once does not return to the loop. So that other callbacks run in
 //! between, one poll of a task completes at most 128 awaits of this crate; the next await is
 //! pending until the next tick. A call that moves more than 4 KiB counts once for each 4 KiB.
-//! Futures of other crates have no such limit: call [`yield_now`] in a loop that awaits only those.
+//! Futures of other crates have no such limit: call [`yield_now()`] in a loop that awaits only
+//! those.
 //!
 //! # Cancellation
 //!

@@ -194,7 +194,7 @@ impl<T> RemoteTask<T> {
     }
 
     /// Detaches the task, which goes on. A panic or an error goes to the exception handler of its
-    /// loop; see [`DetachedOutput`](crate::DetachedOutput).
+    /// loop; see [`DetachedOutput`].
     pub fn detach(self)
     where
         T: DetachedOutput,

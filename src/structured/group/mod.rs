@@ -34,7 +34,7 @@ pub use self::error::GroupError;
 ///
 /// A group ends when its body and all its children have ended. The first failure, an error or a
 /// panic, cancels all others. [`GroupError`] has all failures, in the order of occurrence. A child
-/// that was woken before its cancellation is polled once more, so a failure in the same tick as the
+/// that was woken before its cancellation is polled once more. So a failure in the same tick as the
 /// first one is kept, too. A child that is cancelled by its own handle is no failure, and neither
 /// is an [`Error::Cancelled`] that follows from the first failure.
 ///

@@ -85,8 +85,8 @@ impl Tasks {
         }
     }
 
-    /// Returns the number of a [`FailureOf`] function for outputs of type `T`, in the form of a
-    /// key, so that it fits where the joiner was.
+    /// Returns the number of a [`FailureOf`] function for outputs of type `T`, as a key, so that
+    /// it fits where the joiner was.
     #[inline]
     pub(in crate::task) fn failure_fn_number<T: 'static>(&self, failure_of: FailureOf) -> Key {
         // A list: a program detaches tasks of few output types.

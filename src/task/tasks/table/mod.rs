@@ -4,8 +4,8 @@
 //! done-callbacks. The line that spawned a task is one of few in the program, so a slot has its
 //! number only. Free slots form a list through the slots.
 //!
-//! The small slot is worth its lines: with 48 bytes and a separate list of free slots, spawning,
-//! running and joining a million tasks took 1.15 times as long as in monoio, now 0.95 to 0.98.
+//! The small slot is worth its lines: spawning, running and joining a million tasks takes 0.95 to
+//! 0.98 of monoio's time. With 48 bytes and a separate list of free slots it was 1.15.
 //!
 //! # Invariants
 //!
