@@ -31,7 +31,7 @@ pub(super) struct LastPoll {
     sleep: Sleep,
     /// The call that the user made, and its line: for the message of a panic.
     call: &'static str,
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
     /// True if the deadline has passed.
     now: bool,
 }
@@ -41,9 +41,9 @@ impl LastPoll {
     pub(super) fn new(
         sleep: Sleep,
         call: &'static str,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> LastPoll {
-        LastPoll { sleep, call, place, now: false }
+        LastPoll { sleep, call, location, now: false }
     }
 
     /// Returns true in the last poll, and after it.
@@ -63,7 +63,7 @@ impl LastPoll {
             return;
         }
         if self.sleep.is_unarmed() {
-            current::check_running(self.call, self.place);
+            current::check_running(self.call, self.location);
         }
         if Pin::new(&mut self.sleep).poll(cx).is_ready() {
             self.now = true;

@@ -77,11 +77,11 @@ async fn limited<F: Future>(
     sleep: Sleep,
     limit: Duration,
     future: F,
-    (call, place): (&'static str, &'static Location<'static>),
+    (call, location): (&'static str, &'static Location<'static>),
 ) -> Result<F::Output> {
     budget::step().await;
     let region = OwnedRegion::new(Guard::None);
-    let mut last_poll = LastPoll::new(sleep, call, place);
+    let mut last_poll = LastPoll::new(sleep, call, location);
     let mut future = pin!(future);
     poll_fn(|cx| {
         if last_poll.is_now() {

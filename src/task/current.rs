@@ -92,22 +92,22 @@ fn no_loop(call: &'static str) -> ! {
     panic!("{}", Error::NoLoop { call })
 }
 
-/// Panics where no loop runs. The message has `place`, because the future of this call is awaited
-/// elsewhere.
+/// Panics where no loop runs. The message has `location`, because the future of this call is
+/// awaited elsewhere.
 #[inline]
-pub(crate) fn check_running(call: &'static str, place: &'static Location<'static>) {
+pub(crate) fn check_running(call: &'static str, location: &'static Location<'static>) {
     if running().is_none() {
-        no_loop_at(call, place);
+        no_loop_at(call, location);
     }
 }
 
-/// Panics with the place of the call that made the future.
+/// Panics with the line of the call that made the future.
 #[cold]
-pub(crate) fn no_loop_at(call: &'static str, place: &'static Location<'static>) -> ! {
-    panic!("{}; the future was made at {place}", Error::NoLoop { call })
+pub(crate) fn no_loop_at(call: &'static str, location: &'static Location<'static>) -> ! {
+    panic!("{}; the future was made at {location}", Error::NoLoop { call })
 }
 
-/// Reports an error to the exception handler, with the name and place of the current task. The task
+/// Reports an error to the exception handler, with the name and line of the current task. The task
 /// itself goes on.
 pub(crate) fn report(error: Error) {
     let tasks = running();

@@ -1,4 +1,4 @@
-//! [`CancelScope`]: code that can be cancelled, with a reason, a deadline, or a shield.
+//! [`CancelScope`]: a part of a task that can be cancelled, with a reason, a deadline or a shield.
 //!
 //! # Invariants
 //!
@@ -26,7 +26,7 @@ use crate::task::{CancelReason, Cancelled, budget};
 /// # Cancellation
 ///
 /// In Rust a future is cancelled by dropping it, at an `await` where it waits. Its locals are
-/// dropped, and nothing else runs: there is no error inside that code could catch. When a scope is
+/// dropped, and nothing else runs: there is no error that code inside could catch. When a scope is
 /// cancelled, its future is polled once more. If it is ready then, its output is returned. If it
 /// still waits, it is dropped, and [`run`](CancelScope::run) returns [`Cancelled`] with the reason.
 /// So code that does not wait goes on, and in a scope that was cancelled before, a future runs up
@@ -131,10 +131,10 @@ impl CancelScope {
         &self,
         future: F,
     ) -> impl Future<Output = Result<F::Output, Cancelled>> + use<F> {
-        let (state, place) = (self.state.clone(), Location::caller());
+        let (state, location) = (self.state.clone(), Location::caller());
         async move {
             budget::step().await;
-            let mut run = Run::new(state, place);
+            let mut run = Run::new(state, location);
             let mut future = pin!(future);
             poll_fn(|cx| run.poll(future.as_mut(), cx)).await
         }

@@ -16,7 +16,7 @@ use crate::task::{Cancelled, sleep_until};
 pub(super) struct Run {
     state: Rc<ScopeState>,
     /// The line that called [`CALL`].
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
     number: u64,
     region: OwnedRegion,
     deadline: Option<ScopeDeadline>,
@@ -29,14 +29,14 @@ struct ScopeDeadline {
 }
 
 impl Run {
-    pub(super) fn new(state: Rc<ScopeState>, place: &'static Location<'static>) -> Run {
+    pub(super) fn new(state: Rc<ScopeState>, location: &'static Location<'static>) -> Run {
         let region = OwnedRegion::new(state.guard());
         if state.cancelled.borrow().is_some() {
             region.request();
         }
         let number = state.next.replace(state.next.get() + 1);
         state.runs.borrow_mut().insert(number, region.clone());
-        Run { state, place, number, region, deadline: None }
+        Run { state, location, number, region, deadline: None }
     }
 
     pub(super) fn poll<F: Future>(
@@ -65,17 +65,18 @@ impl Run {
     /// Returns true if the deadline passed in an earlier poll, and was not moved since.
     fn is_over(&self) -> bool {
         let passed = self.deadline.as_ref().filter(|deadline| deadline.last_poll.is_now());
-        passed.is_some_and(|deadline| self.state.deadline(self.place) == Some(deadline.at))
+        passed.is_some_and(|deadline| self.state.deadline(self.location) == Some(deadline.at))
     }
 
     fn watch_deadline(&mut self, cx: &mut Context<'_>) {
-        let place = self.place;
-        let Some(at) = self.state.deadline(place).filter(|_| !self.region.is_requested()) else {
+        let location = self.location;
+        let Some(at) = self.state.deadline(location).filter(|_| !self.region.is_requested()) else {
             self.deadline = None;
             return;
         };
         let deadline = self.deadline.take().filter(|deadline| deadline.at == at);
-        let new = || ScopeDeadline { at, last_poll: LastPoll::new(sleep_until(at), CALL, place) };
+        let new =
+            || ScopeDeadline { at, last_poll: LastPoll::new(sleep_until(at), CALL, location) };
         self.deadline.insert(deadline.unwrap_or_else(new)).last_poll.wait(cx);
     }
 }

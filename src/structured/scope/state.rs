@@ -54,12 +54,12 @@ impl ScopeState {
     /// Cancels every run, the first time; a run that begins later is requested to end from its
     /// beginning. Returns false if the scope was cancelled before.
     pub(super) fn cancel(&self, cancelled: Cancelled) -> bool {
-        let mut place = self.cancelled.borrow_mut();
-        if place.is_some() {
+        let mut slot = self.cancelled.borrow_mut();
+        if slot.is_some() {
             return false;
         }
-        *place = Some(cancelled);
-        drop(place);
+        *slot = Some(cancelled);
+        drop(slot);
         // A copy, because a cancelled run may end and leave the map.
         self.runs().iter().for_each(|run| run.cancel());
         true
@@ -81,14 +81,14 @@ impl ScopeState {
     }
 
     /// Returns the deadline, in the time of the running loop.
-    pub(super) fn deadline(&self, place: &'static Location<'static>) -> Option<Instant> {
+    pub(super) fn deadline(&self, location: &'static Location<'static>) -> Option<Instant> {
         if let Limit::After(limit) = self.limit.get() {
             self.limit.set(Limit::after(limit));
         }
         match self.limit.get() {
             Limit::At(deadline) => Some(deadline),
             Limit::Never => None,
-            Limit::After(_) => current::no_loop_at(CALL, place),
+            Limit::After(_) => current::no_loop_at(CALL, location),
         }
     }
 }

@@ -225,8 +225,8 @@ impl<T> Shared<T> {
     }
 }
 
-/// A result on its way past the done-callbacks, one in each poll of a task, and then to the waiter.
-/// The way goes on when this is dropped, so a callback that panics does not stop it.
+/// A result that the done-callbacks see, one in each tick, before the waiter does. Dropping this
+/// passes the result on to the next callback, so a callback that panics does not stop it.
 struct Notifying<T: 'static> {
     shared: Rc<Shared<T>>,
     result: Option<Outcome<T>>,

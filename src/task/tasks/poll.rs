@@ -241,7 +241,7 @@ impl PollResult {
     }
 }
 
-/// A poll in progress: restores the state of the code around it, also when the poll unwinds.
+/// A poll in progress: restores the state of the code around it, even if the poll unwinds.
 struct PollGuard<'a> {
     tasks: &'a Tasks,
     before: Polling,
