@@ -21,6 +21,7 @@ pub struct Token(u64);
 impl Token {
     /// Returns the token of `slot` in its `generation`.
     pub const fn new(slot: u32, generation: u32) -> Token {
+        // The slot is the low half, because kqueue(2) of 32-bit systems keeps only that.
         Token((generation as u64) << 32 | slot as u64)
     }
 
@@ -158,6 +159,7 @@ impl Readiness {
         const BOTH: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);
         const ENDED: Readiness = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED);
         let mut all = self;
+        // The order matters: each bit implies bits that are tested later.
         if all.contains(Readiness::HANGUP) {
             all = all.union(ENDED);
         }

@@ -15,6 +15,7 @@ const LOWEST: RawFd = 3;
 /// Takes ownership of the descriptor that a call has just returned, and moves it above 2.
 pub(crate) fn owned(result: libc::c_int) -> io::Result<OwnedFd> {
     let fd = owned_as_is(result)?;
+    // The low number is closed with `fd`, and stays free for standard input, output or error.
     if fd.as_raw_fd() < LOWEST { duplicate(fd.as_fd()) } else { Ok(fd) }
 }
 

@@ -112,6 +112,7 @@ pub fn begin(fd: BorrowedFd<'_>) -> io::Result<BlockingMode> {
         libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK => {
             check_usable(fd).map(|()| BlockingMode::NonBlocking)
         }
+        // Perhaps the flag is set because another watcher has borrowed it.
         _ if status(fd)? & libc::O_NONBLOCK != 0 => share(table, fd, &stat),
         libc::S_IFCHR if is_terminal(fd) => Ok(BlockingMode::Blocking),
         // A listener that a supervisor passes as standard input gets the flag, or accept(2) would

@@ -2,7 +2,7 @@
 //!
 //! A forked child inherits the memory of its parent, but only the thread that called fork(2). A
 //! lock that another thread held at that time stays locked in the child forever, and what it
-//! protects may be half-changed. So a child gets a value of its own.
+//! protects may be half-changed. So a child gets its own value.
 //!
 //! # Invariant
 //!

@@ -54,6 +54,7 @@ impl Process {
     /// children.
     #[inline]
     pub fn is_current(&self) -> bool {
+        // Relaxed, because only fork(2) changes the cell, before the child runs.
         self.cell.load(Relaxed) == self.number
     }
 }

@@ -72,6 +72,8 @@ fn check_room() -> io::Result<()> {
     match polled.revents {
         // poll(2) of macOS reports POLLNVAL for devices such as terminals, which are open.
         mark if mark & libc::POLLNVAL != 0 => Ok(()),
+        // Tested before POLLOUT, which is also set for a pipe without a reader: a write would raise
+        // SIGPIPE.
         mark if mark & (libc::POLLERR | libc::POLLHUP) != 0 => {
             Err(io::ErrorKind::BrokenPipe.into())
         }

@@ -78,6 +78,7 @@ pub(crate) fn retry_for<T>(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }
+        // Also runs a last time with zero, so that events at the deadline are not missed.
         left = deadline.saturating_duration_since(Instant::now());
     }
 }

@@ -302,7 +302,7 @@ fn empty(reader: BorrowedFd<'_>) -> io::Result<()> {
         match unless_would_block(fd::read(reader, &mut bytes))? {
             // Our pipe has no end of file while the write end is open, so this is another file.
             Some(0) => return Err(another_file()),
-            Some(count) if count == bytes.len() => {}
+            Some(count) if count == bytes.len() => {} // A shorter read has emptied the pipe.
             _ => return Ok(()),
         }
     }

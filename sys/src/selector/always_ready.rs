@@ -98,6 +98,8 @@ impl AlwaysReady {
     /// If `is_open` returns false for the fd of an entry, the entry is reported as invalid.
     pub(crate) fn report(&mut self, events: &mut Events, is_open: impl Fn(RawFd) -> bool) {
         self.rounds_up = !self.rounds_up;
+        // The other half is left to the kernel's events, or always-ready files would starve
+        // sockets.
         let room = (events.room() + usize::from(self.rounds_up)) / 2;
         let entries = self.table.entries();
         let ready = entries.iter().enumerate().filter(|(_, entry)| is_ready(entry));

@@ -253,6 +253,7 @@ impl Selector for Epoll {
     }
 
     fn reset(&mut self) -> io::Result<()> {
+        // Created first: if that fails, the selector is unchanged.
         let fresh = create()?;
         // dup3(2) closes the old instance in this process only, so the parent of a child keeps it.
         // SAFETY: both descriptors are open and ours; the old instance is replaced under its own

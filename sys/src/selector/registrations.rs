@@ -75,6 +75,7 @@ impl Registrations {
         self.has_edges |= mode == TriggerMode::Edge;
         let entry = Entry::new((fd, file), token, interest, mode, self.serve_count);
         match self.index_of(fd) {
+            // The number was closed without `deregister`: the old entry is replaced.
             Some(at) if !self.entries[at].is_of(file) => {
                 self.entries[at] = entry;
                 Ok(at)
@@ -166,6 +167,7 @@ impl Registrations {
     /// Keeps at most `room` ready entries: those that were not reported for the longest time.
     pub(crate) fn keep_least_recent(&self, ready: &mut Vec<Ready>, room: usize) {
         if ready.len() > room {
+            // Linear: the order among those that are kept does not matter.
             ready.select_nth_unstable_by_key(room, |one| self.entries[one.at].last_served);
             ready.truncate(room);
         }

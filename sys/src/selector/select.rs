@@ -214,6 +214,7 @@ impl Sets {
         for entry in entries.iter().filter(|entry| !entry.is_asleep()) {
             let asked = entry.kernel_interest();
             sets.count = sets.count.max(entry.fd + 1);
+            // In the read set for hang-ups as well, unless that only found data.
             if asked.contains(Interest::READABLE) || !data_only.contains(entry.fd) {
                 sets.readable.insert(entry.fd);
             }

@@ -142,6 +142,7 @@ fn call_previous(
     // SAFETY: the pointer is null or refers to a leaked `Previous`, which is never freed and only
     // read.
     let Some(handler) = (unsafe { previous.as_ref() }) else { return };
+    // Two threads may get the signal at the same time; SA_RESETHAND allows one call.
     let is_first = || slot.compare_exchange(previous, ptr::null_mut(), SeqCst, SeqCst).is_ok();
     if !handler.is_once || is_first() {
         handler.call(number, info, context);

@@ -146,6 +146,7 @@ impl Mailbox {
     }
 
     fn deliver(&self, number: libc::c_int) {
+        // Counted before the number is read, so that `detach` waits for this handler.
         self.active.enter();
         if !self.wanted.contains(number) {
         } else if self.owner.load(SeqCst) == Process::current().number() {
@@ -245,6 +246,7 @@ struct ActiveHandlers(AtomicU64);
 impl ActiveHandlers {
     fn enter(&self) {
         let process = process();
+        // An addition would keep the count of the parent in a forked child.
         let _ = self.0.fetch_update(SeqCst, SeqCst, |seen| Some(process | (count_here(seen) + 1)));
     }
 

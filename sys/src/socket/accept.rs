@@ -49,6 +49,7 @@ impl From<io::Error> for AcceptError {
             ErrorClass::WouldBlock => AcceptError::WouldBlock,
             ErrorClass::Capacity => AcceptError::Capacity(error),
             ErrorClass::Fault => AcceptError::Listener(error),
+            // A peer may have caused an unknown error, which must not stop the listener.
             _ => AcceptError::Connection(error),
         }
     }
@@ -111,6 +112,7 @@ fn accept_by(
     let fd = listener.as_raw_fd();
     let received = retry(|| KernelAddress::receive(|address, length| call(fd, address, length)));
     let (socket, from) = received.map_err(|error| classified(listener, error))?;
+    // From here on every error is the client's, which may have reset the connection.
     finish(&socket).map_err(AcceptError::Connection)?;
     let from = peer(listener, &from).map_err(AcceptError::Connection)?;
     Ok((socket, from))

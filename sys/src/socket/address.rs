@@ -138,6 +138,7 @@ impl KernelAddress {
             libc::AF_INET => Ok(Address::Inet(self.v4().into())),
             libc::AF_INET6 => Ok(Address::Inet(self.v6().into())),
             libc::AF_UNIX => {
+                // The address of an unnamed socket may end before the path.
                 let path = self.bytes.0.get(PATH..self.length).unwrap_or_default();
                 Ok(UnixAddress::from_kernel_bytes(path).into())
             }

@@ -152,6 +152,7 @@ fn bound(
 
 fn open_bound(address: &Address, kind: libc::c_int, options: &BindOptions) -> io::Result<OwnedFd> {
     let socket = open(address, kind)?;
+    // All options must be set before bind(2).
     if address.as_inet().is_some() {
         if options.reuse_address {
             option::set_reuse_address(&socket, true)?;

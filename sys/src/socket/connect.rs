@@ -109,6 +109,7 @@ fn start(socket: OwnedFd, remote: &Address) -> io::Result<Connecting> {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => {
             Ok(Connecting::InProgress(socket))
         }
+        // EAGAIN of a Unix socket: nothing is in progress (connect(2)).
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             let message = format!("the backlog of {remote} is full");
             Err(io::Error::new(io::ErrorKind::ResourceBusy, message))

@@ -30,6 +30,7 @@ use super::unix::UnixAddress;
 #[cfg(has_flock)]
 const PAUSE: Duration = Duration::from_millis(1);
 #[cfg(has_flock)]
+// 100 ms in total: the holder of the lock only checks, removes and binds.
 const ATTEMPTS: u32 = 100;
 
 /// The file of a bound Unix socket. Dropping it removes the file, unless another process has
@@ -118,6 +119,7 @@ impl SocketFile {
     }
 
     fn remove_current(&self) -> io::Result<bool> {
+        // In a forked child the file is the parent's.
         if self.owner != process::id() || !self.is_current() {
             return Ok(false);
         }
@@ -143,6 +145,7 @@ pub(super) fn replacing_stale<T>(
     make: impl Fn() -> io::Result<T>,
 ) -> io::Result<T> {
     let Some(path) = path_of(address) else { return make() };
+    // Held until the socket is bound, so that no other process removes the new file.
     let _lock = lock(path)?;
     match make() {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

@@ -68,6 +68,7 @@ fn parse_special_v6(text: &str) -> Option<io::Result<Address>> {
 fn parse_named_scope(text: &str) -> Option<io::Result<SocketAddrV6>> {
     let (ip, rest) = text.strip_prefix('[')?.split_once('%')?;
     let (name, port) = rest.rsplit_once("]:")?;
+    // std has parsed numeric scopes.
     if name.is_empty() || name.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }

@@ -140,6 +140,7 @@ impl<K: Kernel> Selector for Kqueue<K> {
         mode: TriggerMode,
     ) -> io::Result<()> {
         check_interest(interest)?;
+        // The usual case: a socket, pipe or terminal is not classified again.
         if let Some(old) = self.table.get(fd).filter(|old| old.kind == FileKind::Other) {
             return self.replace(fd, Some(old), Registration::new(old.kind, token, interest, mode));
         }
@@ -158,6 +159,7 @@ impl<K: Kernel> Selector for Kqueue<K> {
 
     fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
         let Some(old) = self.table.get(fd) else {
+            // `kind` returns EBADF for a closed fd, which takes precedence over `NotFound`.
             let removed = self.always.remove(fd);
             self.kernel.kind(fd)?;
             return check_found(removed);

@@ -68,6 +68,7 @@ impl<K: Kernel> Kqueue<K> {
             return Ok(None);
         }
         let missed = ready - self.kernel.probed(fd, ready)?;
+        // Polled a second time, because another reader may have taken the data in between.
         let is_idle = !missed.is_empty() && !self.kernel.polled(fd, missed).is_empty();
         Ok(is_idle.then_some((ready | Interest::PRIORITY) & interest).filter(|one| !one.is_empty()))
     }
@@ -92,10 +93,14 @@ impl<K: Kernel> Kqueue<K> {
         let answer = match self.changes.apply(&mut self.kernel) {
             Ok(answer) => answer,
             Err(error) => {
+                // The kernel does not report how many changes it made before the error, so all are
+                // undone.
                 self.undo(fd, fresh.interest, old);
                 return Err(error);
             }
         };
+        // The old filters are gone, so the fd was closed, and its number may belong to another
+        // file.
         if old.is_some() && !answer.found {
             self.undo(fd, answer.added, None);
             self.forget(fd);
