@@ -120,7 +120,7 @@ fn write_report(report: &Report) -> io::Result<()> {
 }
 
 fn write_line(text: &dyn Display) -> io::Result<()> {
-    let mut line = Limited::new(stderr::LINE - 1);
+    let mut line = Limited::new(stderr::MAX_LINE - 1);
     // Ignored: the line is full, or a `Display` has failed. The beginning is written all the same.
     let _ = write!(line, "mainspring: {text}");
     let mut line = line.take();

@@ -15,7 +15,7 @@ use crate::syscall::{check, retry};
 
 /// Maximum length of a line in bytes, including the newline: `PIPE_BUF`, up to which a write to a
 /// pipe is atomic.
-pub const LINE: usize = if cfg!(has_page_sized_pipe_buf) { 4096 } else { 512 };
+pub const MAX_LINE: usize = if cfg!(has_page_sized_pipe_buf) { 4096 } else { 512 };
 
 const STDERR: RawFd = libc::STDERR_FILENO;
 
@@ -24,7 +24,7 @@ const FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 #[cfg(not(has_msg_nosignal))]
 const FLAGS: libc::c_int = libc::MSG_DONTWAIT;
 
-/// Writes a line to standard error in one call, if that does not block. Bytes beyond [`LINE`] are
+/// Writes a line to standard error in one call, if that does not block. Bytes beyond [`MAX_LINE`] are
 /// dropped.
 ///
 /// ```no_run
@@ -40,7 +40,7 @@ const FLAGS: libc::c_int = libc::MSG_DONTWAIT;
 /// `WriteZero` if only a part was written; otherwise those of write(2): the disk is full, or
 /// descriptor 2 is not open.
 pub fn write(line: &[u8]) -> io::Result<()> {
-    let line = &line[..line.len().min(LINE)];
+    let line = &line[..line.len().min(MAX_LINE)];
     let written = match send(line) {
         // A socket needs no poll(2), so send(2) is tried first.
         Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => write_to_file(line)?,

@@ -12,9 +12,9 @@ use crate::syscall::retry;
 
 /// Maximum of a single wait: one day. Every kernel's type holds a day, and waking up once a day
 /// costs nothing.
-pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+pub const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Returns `timeout` in whole milliseconds, rounded up and capped at [`LONGEST`]; -1 for none.
+/// Returns `timeout` in whole milliseconds, rounded up and capped at [`MAX_WAIT`]; -1 for none.
 ///
 /// ```
 /// use mainspring_sys::timeout::millis;
@@ -27,18 +27,18 @@ pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// ```
 pub fn millis(timeout: Option<Duration>) -> libc::c_int {
     let Some(timeout) = timeout else { return -1 };
-    let timeout = timeout.min(LONGEST);
+    let timeout = timeout.min(MAX_WAIT);
     let below_a_second = timeout.subsec_nanos().div_ceil(1_000_000);
     (timeout.as_secs() * 1000) as libc::c_int + below_a_second as libc::c_int
 }
 
-/// Returns `timeout` in seconds and nanoseconds, capped at [`LONGEST`].
+/// Returns `timeout` in seconds and nanoseconds, capped at [`MAX_WAIT`].
 pub(crate) fn seconds_and_nanos(timeout: Duration) -> (i64, i64) {
-    let timeout = timeout.min(LONGEST);
+    let timeout = timeout.min(MAX_WAIT);
     (timeout.as_secs() as i64, i64::from(timeout.subsec_nanos()))
 }
 
-/// Returns `timeout` in the type of most system calls, capped at [`LONGEST`].
+/// Returns `timeout` in the type of most system calls, capped at [`MAX_WAIT`].
 pub(crate) fn timespec(timeout: Duration) -> libc::timespec {
     let (seconds, nanos) = seconds_and_nanos(timeout);
     // The types of the fields differ between systems; all of them hold a day and the nanoseconds of
@@ -71,7 +71,7 @@ pub(crate) fn retry_for<T>(
     mut wait: impl FnMut(Duration) -> io::Result<T>,
 ) -> io::Result<T> {
     // Capped before the addition, which panics beyond the range of the clock.
-    let deadline = Instant::now() + wanted.min(LONGEST);
+    let deadline = Instant::now() + wanted.min(MAX_WAIT);
     let mut left = wanted;
     loop {
         match wait(left) {

@@ -10,7 +10,7 @@ use super::parse_error::quoted;
 
 /// Maximum length of a path or name in bytes. One byte is left for the zero after a path or before
 /// a name.
-const LONGEST: usize = size_of::<libc::sockaddr_un>() - PATH - 1;
+const MAX_LENGTH: usize = size_of::<libc::sockaddr_un>() - PATH - 1;
 const PATH: usize = offset_of!(libc::sockaddr_un, sun_path);
 
 /// The address of a Unix socket.
@@ -142,11 +142,11 @@ impl UnixAddress {
 }
 
 fn check_length(name: &str, bytes: &[u8]) -> io::Result<()> {
-    if bytes.len() <= LONGEST {
+    if bytes.len() <= MAX_LENGTH {
         return Ok(());
     }
     let length = bytes.len();
-    Err(invalid(format!("the {name} of a socket has {length} bytes; the maximum is {LONGEST}")))
+    Err(invalid(format!("the {name} of a socket has {length} bytes; the maximum is {MAX_LENGTH}")))
 }
 
 pub(super) fn invalid(message: String) -> io::Error {
