@@ -1,28 +1,28 @@
-//! The far timers: a set of slots, as bits.
+//! The far timers: those beyond the horizon of the queue, as a bit set of slots.
 //!
-//! A timer enters and leaves it without a trace, and it takes a bit of memory. The set is only ever
-//! asked for all that is in it.
+//! Adding or removing a timer sets or clears one bit. The set is only read as a whole.
 //!
 //! # Invariants
 //!
-//! * `len` slots have their bit in `words`.
-//! * A word that is not zero has its bit in `groups`; one that is zero may have it.
+//! * `len` bits are set in `words`, one for each slot in the set.
+//! * For each word that is not zero, a bit is set in `groups`. It may also be set for a zero word.
 
 use std::mem;
 
-/// How many words are kept in any case, lest small sets allocate again and again.
-const KEPT: usize = 4;
+/// Number of words that are kept in any case, so that a small set does not allocate again and
+/// again.
+const KEPT_WORDS: usize = 4;
 
 /// Slots of far timers.
 #[derive(Debug, Default)]
-pub(super) struct Far {
+pub(super) struct FarTimers {
     words: Vec<u64>,
-    /// Where in `words` something may be.
+    /// One bit for each word that may have a bit set.
     groups: Vec<u64>,
     len: usize,
 }
 
-impl Far {
+impl FarTimers {
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -49,36 +49,36 @@ impl Far {
         self.groups.resize(self.words.len().div_ceil(64), 0);
     }
 
-    /// Takes out a slot that is in the set.
+    /// Removes a slot that is in the set.
     #[inline]
     pub(super) fn remove(&mut self, slot: u32) {
         self.words[slot as usize / 64] &= !(1 << (slot % 64));
         self.len -= 1;
     }
 
-    /// Takes out all slots.
+    /// Removes all slots, and calls `each` for them in ascending order.
     pub(super) fn drain(&mut self, mut each: impl FnMut(u32)) {
         self.len = 0;
         for (at, group) in self.groups.iter_mut().enumerate() {
-            for word in bits(mem::take(group)) {
+            for word in set_bits(mem::take(group)) {
                 let word = at as u32 * 64 + word;
-                for slot in bits(mem::take(&mut self.words[word as usize])) {
+                for slot in set_bits(mem::take(&mut self.words[word as usize])) {
                     each(word * 64 + slot);
                 }
             }
         }
     }
 
-    /// Gives back memory for slots from `end` on, none of which is in the set.
+    /// Gives back memory for the slots from `end` on. None of them is in the set.
     pub(super) fn shrink_to(&mut self, end: usize) {
-        let words = KEPT.max(end.div_ceil(64));
+        let words = KEPT_WORDS.max(end.div_ceil(64));
         if words >= self.words.len() {
             return;
         }
         self.words.truncate(words);
         self.words.shrink_to(words);
         self.groups.truncate(words.div_ceil(64));
-        self.groups.shrink_to(KEPT.max(words.div_ceil(64)));
+        self.groups.shrink_to(KEPT_WORDS.max(words.div_ceil(64)));
         if let Some(last) = self.groups.last_mut()
             && !words.is_multiple_of(64)
         {
@@ -93,11 +93,11 @@ impl Far {
     }
 }
 
-/// The places of the ones in a word.
-fn bits(mut word: u64) -> impl Iterator<Item = u32> {
+/// Returns the indices of the bits that are set in a word.
+fn set_bits(mut word: u64) -> impl Iterator<Item = u32> {
     std::iter::from_fn(move || {
-        let place = word.trailing_zeros();
+        let index = word.trailing_zeros();
         word &= word.checked_sub(1)?;
-        Some(place)
+        Some(index)
     })
 }

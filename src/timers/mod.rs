@@ -1,14 +1,16 @@
-//! The timer queue: who is due when, without a clock and without a loop.
+//! The timer queue: returns the keys of due timers. It reads no clock and does not know the loop.
 //!
-//! Time is in nanoseconds since the loop's start; [`NEVER`] is accepted and never due. Equal
-//! deadlines are due in the order in which they were set.
+//! Time is in nanoseconds since the loop's start. The deadline [`NEVER`] is accepted and never due.
+//! Timers with equal deadlines are due in the order in which they were armed.
 //!
-//! Daemons push deadlines back and cancel far more often than they let a timer run out. So whatever
-//! lies behind the horizon is not queued at all: such a timer is one of the [`Far`], which costs a
-//! bit. When the [`Queue`] is used up, all of them get an entry in it at once, and the latest of
-//! their deadlines is the new horizon; timeouts that are set from then on mostly lie behind it.
+//! Daemons push deadlines back and cancel timers far more often than they let them expire. So a
+//! timer whose deadline lies beyond the horizon is not queued at all. It is one of the
+//! [`FarTimers`], which cost one bit each. When the [`Queue`] is empty, all far timers are queued
+//! at once, and the latest of their deadlines becomes the new horizon. Most timeouts that are set
+//! from then on lie beyond it.
 //!
-//! What that changes, in nanoseconds for each of a million timers that are due within a minute:
+//! Effect of the far timers, in nanoseconds per timer, for a million timers that are due within a
+//! minute:
 //!
 //! |                                   | all queued | far ones not |
 //! |-----------------------------------|-----------:|-------------:|
@@ -20,20 +22,21 @@
 //! | feed and set again, one of 10     |         29 |           36 |
 //! | feed and set again, one of 10,000 |         47 |           57 |
 //!
-//! A later deadline only overwrites a field of the timer: its entry stays where it is, and goes to
-//! its right place when it becomes the soonest. A removed timer likewise leaves its entry behind, as
-//! a stale one; when more than half of the entries are stale, all of them are swept out.
+//! A later deadline only overwrites a field of the timer. Its entry stays in the queue, and moves
+//! to the right place when it becomes the soonest. A removed timer leaves a stale entry behind.
+//! When more than half of the entries are stale, all stale ones are removed.
 //!
 //! # Invariants
 //!
-//! * An armed timer either has one entry, which bears the number of its ticket and is no later than
-//!   its deadline, or is far, or its deadline is `NEVER`. All other entries are stale.
-//! * No entry is later than the horizon, and no far timer's deadline is sooner than it. Of those at
-//!   the horizon itself the entries are the older ones.
-//! * Less than half of the entries are stale, but for a small constant. A stale one may name a slot
-//!   that was given back.
-//! * Memory is that of the slots, see [`free_list`](crate::arena::free_list), with a bit for each, and that of
-//!   the entries.
+//! * An armed timer has one entry, which has the sequence number in `Armed::entry` and a deadline
+//!   that is not later than the timer's. Exceptions: the timer is far, or its deadline is `NEVER`.
+//!   All other entries are stale.
+//! * No entry is later than the horizon, and no far timer is due sooner than it. Of the timers with
+//!   a deadline at the horizon, those with an entry are older.
+//! * Less than half of the entries are stale, apart from a small constant. A stale entry may
+//!   contain the index of a slot that was given back.
+//! * Memory is that of the slots, see [`free_list`](crate::arena::free_list), with one bit for
+//!   each, and that of the entries.
 
 mod far_timers;
 mod free_slots;
@@ -48,29 +51,31 @@ use std::num::NonZeroU32;
 
 use crate::arena::free_list::{FreeList, Links};
 use crate::handle::Key;
-use far_timers::Far;
-use queue::{Entry, Queue};
+use far_timers::FarTimers;
+use queue::{Queue, QueueEntry};
 
-/// The deadline that does not come.
+/// The deadline that is never due.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// How many stale entries are not worth a sweep. Tests sweep early, so that few steps suffice.
-const FEW: usize = if cfg!(test) { 4 } else { 16 };
+/// Number of stale entries that are never worth a sweep. Smaller in tests, which then need few
+/// steps.
+const MIN_STALE: usize = if cfg!(test) { 4 } else { 16 };
 
-/// Where a timer is kept. It is given out anew after [`Timers::remove`], so the caller uses it
-/// only while it owns the timer.
+/// The place of a timer. After [`Timers::remove`] another timer may get it, so the caller must not
+/// use it any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerSlot(u32);
 
-/// A timer, in 24 bytes: filling fresh memory is the larger part of what a million timers cost.
+/// A timer, in 24 bytes. Small, because most of the cost of a million timers is the first write to
+/// their memory.
 #[derive(Clone, Copy, Debug)]
 struct Timer {
     key: Key,
-    state: State,
+    state: TimerState,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum TimerState {
     Armed(Armed),
     Unarmed(Unarmed),
 }
@@ -78,18 +83,18 @@ enum State {
 #[derive(Clone, Copy, Debug)]
 struct Armed {
     deadline: u64,
-    /// When it was armed, in relation to others.
+    /// Number of the arming; orders timers with equal deadlines.
     sequence: NonZeroU32,
-    /// The sequence number of its entry, an older one if it has been pushed back since. Without an
-    /// entry it is far, or its deadline is `NEVER`.
-    ticket: Option<NonZeroU32>,
+    /// Sequence number of the timer's queue entry: an older one if the timer was pushed back since.
+    /// `None` if the timer is far or its deadline is `NEVER`.
+    entry: Option<NonZeroU32>,
 }
 
 impl Armed {
-    /// Whether the timer may be armed anew where it is.
+    /// Returns true if the timer can be re-armed without moving its entry.
     #[inline]
     fn may_become(self, new: Armed) -> bool {
-        match (self.ticket, new.ticket) {
+        match (self.entry, new.entry) {
             (Some(_), _) => self.deadline <= new.deadline,
             (None, None) => (self.deadline == NEVER) == (new.deadline == NEVER),
             (None, Some(_)) => false,
@@ -100,10 +105,10 @@ impl Armed {
 #[derive(Clone, Copy, Debug)]
 enum Unarmed {
     Idle,
-    /// Was due and has been fed, but not been dispatched.
+    /// The timer was due, and its callback is in the ready deque.
     Fed,
-    /// Has no timer.
-    Vacant(Links),
+    /// The slot is free.
+    Free(Links),
 }
 
 const _: () = assert!(size_of::<Timer>() == 24);
@@ -112,15 +117,15 @@ const _: () = assert!(size_of::<Timer>() == 24);
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     slots: Vec<Timer>,
-    vacant: FreeList,
+    free: FreeList,
     len: usize,
     queue: Queue,
-    /// How many entries are tickets; all others are stale.
-    tickets: usize,
-    far: Far,
-    /// From which deadline on timers are far.
+    /// Number of entries that belong to an armed timer. All others are stale.
+    live_entries: usize,
+    far: FarTimers,
+    /// Deadline from which on timers are far.
     horizon: u64,
-    /// The number of the latest arming.
+    /// Number of the latest arming.
     sequence: u32,
 }
 
@@ -129,23 +134,23 @@ impl Timers {
     #[inline]
     pub(crate) fn insert(&mut self, deadline: u64, key: Key) -> TimerSlot {
         let armed = self.armed(deadline);
-        let slot = self.take_slot(key, State::Armed(armed));
+        let slot = self.take_slot(key, TimerState::Armed(armed));
         self.put(slot.0, armed);
         slot
     }
 
     /// Adds a timer that is not due until it is [`reset`](Timers::reset).
     pub(crate) fn insert_idle(&mut self, key: Key) -> TimerSlot {
-        self.take_slot(key, State::Unarmed(Unarmed::Idle))
+        self.take_slot(key, TimerState::Unarmed(Unarmed::Idle))
     }
 
     #[inline]
-    fn take_slot(&mut self, key: Key, state: State) -> TimerSlot {
+    fn take_slot(&mut self, key: Key, state: TimerState) -> TimerSlot {
         let timer = Timer { key, state };
         self.len += 1;
-        let Some(slot) = self.vacant.take(&self.slots) else {
+        let Some(slot) = self.free.take(&self.slots) else {
             let slot = u32::try_from(self.slots.len()).expect("fewer than 2^32 timers");
-            self.vacant.append();
+            self.free.append();
             self.slots.push(timer);
             return TimerSlot(slot);
         };
@@ -153,35 +158,35 @@ impl Timers {
         TimerSlot(slot)
     }
 
-    /// Arms the timer, and if it was fed already, takes that back.
+    /// Arms the timer. If it was fed already, its callback does not run for the former deadline.
     ///
-    /// This counts as a new registration. It costs next to nothing when the timer is armed for an
-    /// earlier time, or is far and remains so.
+    /// The order among equal deadlines is that of a new timer. This writes one field if the timer
+    /// is armed and the new deadline is not earlier, or if the timer is far and remains far.
     pub(crate) fn reset(&mut self, slot: TimerSlot, deadline: u64) {
         let armed = self.armed(deadline);
         let state = &mut self.slots[slot.0 as usize].state;
-        if let State::Armed(former) = state
+        if let TimerState::Armed(former) = state
             && former.may_become(armed)
         {
-            *former = Armed { ticket: former.ticket, ..armed };
+            *former = Armed { entry: former.entry, ..armed };
             return;
         }
-        let former = mem::replace(state, State::Armed(armed));
+        let former = mem::replace(state, TimerState::Armed(armed));
         self.discard(slot.0, former);
         self.put(slot.0, armed);
     }
 
-    /// Makes the timer idle, whether it was armed or fed.
+    /// Makes an armed or fed timer idle.
     pub(crate) fn disarm(&mut self, slot: TimerSlot) {
         self.unarm(slot, Unarmed::Idle);
     }
 
-    /// Ends the timer; its slot may be given to another one.
+    /// Removes the timer. Its slot may be used by another one.
     pub(crate) fn remove(&mut self, slot: TimerSlot) {
-        self.unarm(slot, Unarmed::Vacant(self.vacant.links()));
+        self.unarm(slot, Unarmed::Free(self.free.links()));
         self.len -= 1;
         let capacity = self.slots.capacity();
-        self.vacant.add(&mut self.slots, slot.0);
+        self.free.add(&mut self.slots, slot.0);
         if self.slots.capacity() < capacity {
             self.far.shrink_to(self.slots.len());
         }
@@ -190,11 +195,11 @@ impl Timers {
         }
     }
 
-    /// Returns when the timer is due, or `None` if it is not armed.
+    /// Returns the timer's deadline, or `None` if it is not armed.
     pub(crate) fn deadline(&self, slot: TimerSlot) -> Option<u64> {
         match self.slots[slot.0 as usize].state {
-            State::Armed(armed) => Some(armed.deadline),
-            State::Unarmed(_) => None,
+            TimerState::Armed(armed) => Some(armed.deadline),
+            TimerState::Unarmed(_) => None,
         }
     }
 
@@ -204,32 +209,32 @@ impl Timers {
         if self.is_any_armed() { self.soonest().map(|entry| entry.deadline) } else { None }
     }
 
-    /// Whether any timer has a deadline that will come. Most ticks of a loop without timers ask no
-    /// more.
+    /// Returns true if a timer has a deadline other than [`NEVER`]. A tick of a loop without timers
+    /// calls nothing else here, so this is two loads.
     #[inline]
     pub(crate) fn is_any_armed(&self) -> bool {
-        self.tickets > 0 || !self.far.is_empty()
+        self.live_entries > 0 || !self.far.is_empty()
     }
 
-    /// Hands the keys of all timers that are due at `now` to the sink, the soonest first.
+    /// Passes the keys of all timers that are due at `now` to the sink, the soonest first.
     pub(crate) fn feed(&mut self, now: u64, mut sink: impl FnMut(Key)) {
         while let Some(entry) = self.soonest().filter(|entry| entry.deadline <= now) {
             self.queue.pop();
-            self.tickets -= 1;
+            self.live_entries -= 1;
             let timer = &mut self.slots[entry.slot as usize];
-            timer.state = State::Unarmed(Unarmed::Fed);
+            timer.state = TimerState::Unarmed(Unarmed::Fed);
             sink(timer.key);
         }
-        // Those that were due may have left the stale ones in the majority.
+        // Most of the remaining entries may be stale.
         self.sweep();
     }
 
-    /// Whether the timer was due, and has not been armed since.
+    /// Returns true if the timer was due and has not been armed or disarmed since.
     pub(crate) fn is_fed(&self, slot: TimerSlot) -> bool {
-        matches!(self.slots[slot.0 as usize].state, State::Unarmed(Unarmed::Fed))
+        matches!(self.slots[slot.0 as usize].state, TimerState::Unarmed(Unarmed::Fed))
     }
 
-    /// Whom to feed when the timer is due.
+    /// Sets the key that is passed on when the timer is due.
     pub(crate) fn set_key(&mut self, slot: TimerSlot, key: Key) {
         self.slots[slot.0 as usize].key = key;
     }
@@ -237,9 +242,9 @@ impl Timers {
     /// Makes a fed timer idle. Returns false if it was reset or disarmed since it was fed.
     pub(crate) fn take_fed(&mut self, slot: TimerSlot) -> bool {
         let state = &mut self.slots[slot.0 as usize].state;
-        let fed = matches!(state, State::Unarmed(Unarmed::Fed));
+        let fed = matches!(state, TimerState::Unarmed(Unarmed::Fed));
         if fed {
-            *state = State::Unarmed(Unarmed::Idle);
+            *state = TimerState::Unarmed(Unarmed::Idle);
         }
         fed
     }
@@ -250,20 +255,20 @@ impl Timers {
             self.renumber();
         }
         self.sequence += 1;
-        NonZeroU32::new(self.sequence).expect("it was increased")
+        NonZeroU32::new(self.sequence).expect("sequence numbers start at 1")
     }
 
-    /// Starts the sequence again from zero, with all armings in the order they had.
+    /// Restarts the sequence numbers, and keeps the order of all armed timers.
     #[cold]
     fn renumber(&mut self) {
         self.queue.clear();
-        self.tickets = 0;
+        self.live_entries = 0;
         self.far.drain(|_| {});
         self.sequence = 0;
         let mut order = Vec::new();
         for (slot, timer) in self.slots.iter_mut().enumerate() {
-            if let State::Armed(armed) = timer.state {
-                timer.state = State::Unarmed(Unarmed::Idle);
+            if let TimerState::Armed(armed) = timer.state {
+                timer.state = TimerState::Unarmed(Unarmed::Idle);
                 order.push((armed.sequence, armed.deadline, TimerSlot(slot as u32)));
             }
         }
@@ -273,43 +278,44 @@ impl Timers {
         }
     }
 
-    /// An arming, with a ticket if it is to be queued.
+    /// Returns a new arming, with `entry` set if the timer must be queued.
     #[inline]
     fn armed(&mut self, deadline: u64) -> Armed {
         let sequence = self.next_sequence();
-        if self.tickets == 0 {
-            self.horizon = 0; // Nothing is queued that the far ones have to be later than.
+        if self.live_entries == 0 {
+            self.horizon = 0; // The queue is empty, so all timers may be far.
         }
-        let ticket = (deadline < self.horizon).then_some(sequence);
-        Armed { deadline, sequence, ticket }
+        let entry = (deadline < self.horizon).then_some(sequence);
+        Armed { deadline, sequence, entry }
     }
 
-    /// Puts a timer that was armed where it belongs.
+    /// Adds an armed timer to the queue or to the far timers.
     #[inline]
-    fn put(&mut self, slot: u32, Armed { deadline, sequence, ticket }: Armed) {
-        if ticket.is_some() {
-            self.tickets += 1;
-            self.queue.push(Entry { deadline, sequence, slot });
+    fn put(&mut self, slot: u32, Armed { deadline, sequence, entry }: Armed) {
+        if entry.is_some() {
+            self.live_entries += 1;
+            self.queue.push(QueueEntry { deadline, sequence, slot });
         } else if deadline != NEVER {
             self.far.insert(slot);
         }
     }
 
-    /// Returns the soonest entry after all before it have been dropped or put in their places.
-    fn soonest(&mut self) -> Option<Entry> {
+    /// Returns the soonest entry that has its timer's deadline. Drops stale entries before it, and
+    /// moves those of timers that were pushed back.
+    fn soonest(&mut self) -> Option<QueueEntry> {
         loop {
-            if self.tickets == 0 {
+            if self.live_entries == 0 {
                 self.queue_far();
             }
             let entry = self.queue.peek()?;
             match self.slots.get_mut(entry.slot as usize).map(|timer| &mut timer.state) {
-                Some(State::Armed(armed)) if armed.ticket == Some(entry.sequence) => {
+                Some(TimerState::Armed(armed)) if armed.entry == Some(entry.sequence) => {
                     if armed.sequence == entry.sequence {
                         return Some(entry);
                     }
                     self.queue.pop();
-                    self.tickets -= 1;
-                    armed.ticket = (armed.deadline < self.horizon).then_some(armed.sequence);
+                    self.live_entries -= 1;
+                    armed.entry = (armed.deadline < self.horizon).then_some(armed.sequence);
                     let armed = *armed;
                     self.put(entry.slot, armed);
                     self.sweep();
@@ -319,66 +325,66 @@ impl Timers {
         }
     }
 
-    /// Queues the far timers, when nothing else is queued.
+    /// Moves all far timers to the queue, which is empty.
     fn queue_far(&mut self) {
         let Timers { slots, queue, far, .. } = self;
-        self.tickets = far.len();
+        self.live_entries = far.len();
         queue.clear_for(far.len());
         let mut horizon = 0;
         far.drain(|slot| {
-            let State::Armed(armed) = &mut slots[slot as usize].state else {
-                unreachable!("a timer is far that is not armed")
+            let TimerState::Armed(armed) = &mut slots[slot as usize].state else {
+                unreachable!("an unarmed timer is in the set of far timers")
             };
-            armed.ticket = Some(armed.sequence);
+            armed.entry = Some(armed.sequence);
             horizon = horizon.max(armed.deadline);
-            queue.add(Entry { deadline: armed.deadline, sequence: armed.sequence, slot });
+            queue.add(QueueEntry { deadline: armed.deadline, sequence: armed.sequence, slot });
         });
         self.horizon = horizon;
     }
 
     fn unarm(&mut self, slot: TimerSlot, state: Unarmed) {
         let timer = &mut self.slots[slot.0 as usize];
-        let former = mem::replace(&mut timer.state, State::Unarmed(state));
+        let former = mem::replace(&mut timer.state, TimerState::Unarmed(state));
         self.discard(slot.0, former);
     }
 
-    /// Takes a state that has been replaced out of the account: if it has an entry, that is stale
+    /// Updates queue and far timers after a state was replaced. Its entry, if it has one, is stale
     /// now.
     #[inline]
-    fn discard(&mut self, slot: u32, former: State) {
+    fn discard(&mut self, slot: u32, former: TimerState) {
         match former {
-            State::Armed(Armed { ticket: Some(_), .. }) => {
-                self.tickets -= 1;
+            TimerState::Armed(Armed { entry: Some(_), .. }) => {
+                self.live_entries -= 1;
                 self.sweep();
             }
-            State::Armed(Armed { deadline, .. }) if deadline != NEVER => self.far.remove(slot),
+            TimerState::Armed(Armed { deadline, .. }) if deadline != NEVER => self.far.remove(slot),
             _ => {}
         }
     }
 
-    /// Drops the stale entries if they are the larger part.
+    /// Removes the stale entries if they are more than half.
     fn sweep(&mut self) {
-        if self.queue.len() <= 2 * self.tickets + FEW {
+        if self.queue.len() <= 2 * self.live_entries + MIN_STALE {
             return;
         }
         let slots = &self.slots;
-        let ticket = |slot: u32| slots.get(slot as usize).and_then(Timer::ticket);
-        self.queue.retain(|entry| ticket(entry.slot) == Some(entry.sequence));
+        let entry_of = |slot: u32| slots.get(slot as usize).and_then(Timer::entry);
+        self.queue.retain(|entry| entry_of(entry.slot) == Some(entry.sequence));
     }
 
     fn clear(&mut self) {
         self.queue.clear();
         self.far.shrink_to(0);
         self.slots.clear();
-        self.vacant = FreeList::default();
+        self.free = FreeList::default();
     }
 }
 
 impl Timer {
-    fn ticket(&self) -> Option<NonZeroU32> {
+    fn entry(&self) -> Option<NonZeroU32> {
         match self.state {
-            State::Armed(armed) => armed.ticket,
-            State::Unarmed(_) => None,
+            TimerState::Armed(armed) => armed.entry,
+            TimerState::Unarmed(_) => None,
         }
     }
 }

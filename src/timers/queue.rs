@@ -1,18 +1,17 @@
-//! A quicksort that stops as soon as it knows the soonest entries.
+//! A quicksort that stops as soon as it has found the soonest entries (a "quickheap").
 //!
-//! Most timers are cancelled or pushed back long before they are due, so sorting them among each
-//! other is wasted. Hence only the few soonest entries are kept in order, as the run; all others
-//! lie unsorted in piles, each pile later than the one before it. An entry joins its pile without
-//! being compared to anything in it. When the run is used up, the soonest pile is halved until it
-//! is in order or short enough to be sorted, and the halves that are cut off remain as piles. (The
-//! literature calls this a quickheap.) Timeouts of equal length come in order, and stay so.
+//! Most timers are cancelled or pushed back long before they are due, so sorting all of them would
+//! be wasted work. Only the few soonest entries, the run, are kept in order. All others lie
+//! unsorted in piles, each pile later than the one before it. An entry joins its pile without a
+//! comparison with the entries in it. When the run is used up, the soonest pile is halved until it
+//! is sorted or short enough to sort. The halves that are cut off remain as piles. Timeouts of
+//! equal length arrive in order, and stay in order.
 //!
-//! Run and piles lie behind each other in one vector, the soonest first. So cutting happens in
-//! place, and the memory is that of the entries and of those that were taken of late.
+//! Run and piles lie one after another in one vector, the soonest first. So cutting works in place,
+//! and the memory is that of the entries and of those that were taken recently.
 //!
-//! Candidates, in nanoseconds for each of a million timers that are due within a minute (stale
-//! entries for all but the heap with positions, which needs none; lazy pushing back for all; for
-//! none of them the far timers, which are not in the queue yet):
+//! Candidates, in nanoseconds per timer, for a million timers that are due within a minute. All
+//! push back lazily and have no far timers. All but the heap with positions have stale entries:
 //!
 //! |                                   | this | 4-ary heap with positions | radix heap |
 //! |-----------------------------------|-----:|--------------------------:|-----------:|
@@ -28,80 +27,82 @@
 //! | feed and set again, one of 10     |   33 |                        24 |         42 |
 //! | feed and set again, one of 10,000 |   65 |                        90 |         53 |
 //!
-//! A radix heap is as good until a lone far timer drags its base beyond the present: from then on
-//! all insertions are below the base. Bounds that are entries do not have this weakness.
+//! A radix heap is as fast until a single late timer moves its base into the future. From then on
+//! all insertions are below the base. Bounds of piles are entries and do not have this weakness.
 //!
 //! # Invariants
 //!
-//! * The run is in order and sooner than every bound.
-//! * An entry in a pile is no sooner than the bound of its pile, and sooner than that of the pile
-//!   after it.
-//! * The piles are listed the latest first, and end where the one before in the list starts.
+//! * The run is in order, and sooner than each bound.
+//! * An entry of a pile is not sooner than the pile's bound, and sooner than the bound of the next
+//!   later pile.
+//! * `piles` has the latest pile first. A pile ends where the one before it in `piles` starts.
 
 use std::cmp::Ordering;
 use std::num::NonZeroU32;
 
-/// How long a pile may be to be sorted. A run of twice that length is cut.
-/// Tests have less patience: with few entries they must get to see many piles.
+/// Maximum length of a pile that is sorted. A run of twice that length is cut. Smaller in tests, to
+/// have many piles with few entries.
 const SHORT: usize = if cfg!(test) { 8 } else { 64 };
 
-/// How many piles there may be. Halving a million entries makes 14.
-const MOST_PILES: usize = 32;
+/// Maximum number of piles. Halving a million entries makes 14.
+const MAX_PILES: usize = 32;
 
-/// For how many entries memory is kept in any case, lest small queues allocate again and again.
-const KEPT: usize = 1024;
+/// Number of entries whose memory is kept in any case, so that a small queue does not allocate
+/// again and again.
+const KEPT_ENTRIES: usize = 1024;
 
-/// A timer's place in the queue: by its deadline, and among equals by its sequence number.
+/// A timer in the queue. Ordered by deadline, and equal deadlines by sequence number.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct QueueEntry {
     pub(super) deadline: u64,
     pub(super) sequence: NonZeroU32,
     pub(super) slot: u32,
 }
 
-impl Entry {
-    /// No entry is sooner.
-    const SOONEST: Entry = Entry { deadline: 0, sequence: NonZeroU32::MIN, slot: 0 };
+impl QueueEntry {
+    /// A bound for a pile of any entries: no entry is sooner.
+    const SOONEST: QueueEntry = QueueEntry { deadline: 0, sequence: NonZeroU32::MIN, slot: 0 };
 
-    /// The order as one number, since one comparison has no branch between its halves.
+    /// Returns deadline and sequence as one number. Comparing it takes one branch instead of two.
     fn rank(&self) -> u128 {
         u128::from(self.deadline) << 32 | u128::from(self.sequence.get())
     }
 }
 
-impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> Ordering {
+impl Ord for QueueEntry {
+    fn cmp(&self, other: &QueueEntry) -> Ordering {
         count_steps(1);
         self.rank().cmp(&other.rank())
     }
 }
 
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<Ordering> {
+impl PartialOrd for QueueEntry {
+    fn partial_cmp(&self, other: &QueueEntry) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
+impl PartialEq for QueueEntry {
+    fn eq(&self, other: &QueueEntry) -> bool {
         self.rank() == other.rank()
     }
 }
 
-impl Eq for Entry {}
+impl Eq for QueueEntry {}
 
-/// Unsorted entries: from `start` to the start of the next later pile.
+/// Unsorted entries, from `start` to the start of the next later pile.
 #[derive(Clone, Copy, Debug)]
 struct Pile {
     start: usize,
-    bound: Entry,
+    /// No entry of the pile is sooner.
+    bound: QueueEntry,
 }
 
 /// The entries of the timers, the soonest first.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// Taken entries up to `head`, then the run, then the piles.
-    entries: Vec<Entry>,
+    /// Entries that were taken, up to `head`; then the run; then the piles.
+    entries: Vec<QueueEntry>,
     head: usize,
     piles: Vec<Pile>,
 }
@@ -112,7 +113,7 @@ impl Queue {
     }
 
     #[inline]
-    pub(super) fn push(&mut self, entry: Entry) {
+    pub(super) fn push(&mut self, entry: QueueEntry) {
         if self.len() == 0 {
             self.clear();
         }
@@ -122,8 +123,8 @@ impl Queue {
         }
     }
 
-    /// Puts an entry before the latest pile.
-    fn push_before(&mut self, entry: Entry) {
+    /// Adds an entry that is sooner than the latest pile.
+    fn push_before(&mut self, entry: QueueEntry) {
         self.cut();
         if self.piles.last().is_some_and(|pile| entry >= pile.bound) {
             self.push_pile(entry);
@@ -134,7 +135,7 @@ impl Queue {
 
     /// Returns the soonest entry.
     #[inline]
-    pub(super) fn peek(&mut self) -> Option<Entry> {
+    pub(super) fn peek(&mut self) -> Option<QueueEntry> {
         if self.head == self.run_end() {
             self.refill();
         }
@@ -146,39 +147,40 @@ impl Queue {
         self.head += 1;
     }
 
-    /// Drops the entries that are not to be kept.
-    pub(super) fn retain(&mut self, keep: impl Fn(&Entry) -> bool) {
+    /// Drops the entries for which `keep` returns false.
+    pub(super) fn retain(&mut self, keep: impl Fn(&QueueEntry) -> bool) {
         count_steps(self.entries.len());
         self.reclaim();
         let run = &self.entries[..self.run_end()];
         let start = run.iter().filter(|entry| keep(entry)).count();
         self.entries.retain(keep);
-        // Where the later piles start is lost, but all of them are right as a single one.
+        // The starts of the later piles are lost. All piles together are a valid pile.
         let soonest = self.piles.pop();
         self.piles.clear();
         self.piles.extend(soonest.map(|pile| Pile { start, ..pile }));
         self.shrink();
     }
 
-    /// Drops all entries. The next ones form a pile, until the soonest of them is asked for.
+    /// Drops all entries. New entries form one pile until [`peek`](Queue::peek).
     pub(super) fn clear(&mut self) {
         self.clear_for(0);
     }
 
-    /// The same, with memory for the entries that come next by [`add`](Queue::add).
+    /// Like [`clear`](Queue::clear), but reserves memory for `count` entries, which
+    /// [`add`](Queue::add) adds next.
     #[inline]
     pub(super) fn clear_for(&mut self, count: usize) {
         self.entries.clear();
         self.head = 0;
         self.piles.clear();
-        self.piles.push(Pile { start: 0, bound: Entry::SOONEST });
+        self.piles.push(Pile { start: 0, bound: QueueEntry::SOONEST });
         self.shrink_to(count);
         self.entries.reserve(count);
     }
 
-    /// Adds an entry to a queue that was cleared, and not asked since.
+    /// Adds an entry to a queue that was cleared, before the next [`peek`](Queue::peek).
     #[inline]
-    pub(super) fn add(&mut self, entry: Entry) {
+    pub(super) fn add(&mut self, entry: QueueEntry) {
         self.entries.push(entry);
     }
 
@@ -186,11 +188,11 @@ impl Queue {
         self.piles.last().map_or(self.entries.len(), |pile| pile.start)
     }
 
-    /// Puts an entry into its pile.
+    /// Adds an entry to its pile.
     ///
-    /// Piles have no gaps between them. So each later pile moves up by one, which for something
-    /// without order means that its first entry becomes its last.
-    fn push_pile(&mut self, entry: Entry) {
+    /// There are no gaps between piles, so each later pile moves up by one. Since a pile has no
+    /// order, it is enough to move its first entry behind its last.
+    fn push_pile(&mut self, entry: QueueEntry) {
         let mut hole = self.entries.len();
         self.entries.push(entry);
         for pile in &mut self.piles {
@@ -204,8 +206,9 @@ impl Queue {
         self.entries[hole] = entry;
     }
 
-    /// Puts an entry into the run, whose sooner part moves into the place of a taken entry.
-    fn push_run(&mut self, entry: Entry) {
+    /// Adds an entry to the run. The entries before it move down by one, over an entry that was
+    /// taken.
+    fn push_run(&mut self, entry: QueueEntry) {
         if self.head == 0 {
             self.make_room();
         }
@@ -216,11 +219,12 @@ impl Queue {
         self.entries[place - 1] = entry;
     }
 
-    /// Moves everything up as if entries had been taken, by a share that makes this rare.
+    /// Moves all entries up, to leave room as if entries had been taken: half of the length, so
+    /// that this is rare.
     fn make_room(&mut self) {
         let length = self.entries.len();
         let room = SHORT.max(length / 2);
-        self.entries.resize(length + room, Entry::SOONEST);
+        self.entries.resize(length + room, QueueEntry::SOONEST);
         self.entries.copy_within(..length, room);
         for pile in &mut self.piles {
             pile.start += room;
@@ -228,7 +232,7 @@ impl Queue {
         self.head = room;
     }
 
-    /// Makes piles of the later parts of a long run, so that an insertion has little to move.
+    /// Turns the later parts of a long run into piles, so that an insertion moves few entries.
     fn cut(&mut self) {
         let mut length = self.run_end() - self.head;
         while length >= 2 * SHORT {
@@ -239,7 +243,7 @@ impl Queue {
         self.limit_piles();
     }
 
-    /// Makes the run of the soonest pile.
+    /// Turns the sooner part of the soonest pile into the run.
     fn refill(&mut self) {
         if self.head > self.entries.len() / 2 {
             self.reclaim();
@@ -261,12 +265,12 @@ impl Queue {
         self.limit_piles();
     }
 
-    /// Forgets bounds between piles while there are too many piles.
+    /// Merges piles while there are too many.
     ///
-    /// A pile is best twice as long as the next sooner one. So the latest one that is shorter than
-    /// that swallows its neighbour; this will be paid for when it comes due, but once.
+    /// A pile should be twice as long as the next sooner one. So the latest pile that is shorter is
+    /// merged with its neighbour. That costs one more halving when the pile is due.
     fn limit_piles(&mut self) {
-        while self.piles.len() > MOST_PILES {
+        while self.piles.len() > MAX_PILES {
             let mut end = self.entries.len();
             let too_short = self.piles.windows(2).position(|pair| {
                 let (length, next) = (end - pair[0].start, pair[0].start - pair[1].start);
@@ -277,7 +281,7 @@ impl Queue {
         }
     }
 
-    /// Closes the gap that the taken entries have left.
+    /// Removes the gap at the front that taken entries have left.
     fn reclaim(&mut self) {
         self.entries.drain(..self.head);
         for pile in &mut self.piles {
@@ -291,8 +295,8 @@ impl Queue {
     }
 
     fn shrink_to(&mut self, count: usize) {
-        if self.entries.capacity() > KEPT.max(4 * count) {
-            self.entries.shrink_to(KEPT.max(2 * count));
+        if self.entries.capacity() > KEPT_ENTRIES.max(4 * count) {
+            self.entries.shrink_to(KEPT_ENTRIES.max(2 * count));
         }
     }
 }
@@ -301,8 +305,8 @@ impl Queue {
 impl Queue {
     /// Panics if an invariant does not hold.
     pub(super) fn verify(&self) {
-        assert!(self.piles.len() <= MOST_PILES);
-        assert!(self.entries.capacity() <= KEPT.max(8 * self.len().max(4 * SHORT)));
+        assert!(self.piles.len() <= MAX_PILES);
+        assert!(self.entries.capacity() <= KEPT_ENTRIES.max(8 * self.len().max(4 * SHORT)));
         let mut parts = vec![(self.head, None)];
         parts.extend(self.piles.iter().rev().map(|pile| (pile.start, Some(pile.bound))));
         parts.push((self.entries.len(), None));
@@ -316,7 +320,7 @@ impl Queue {
         }
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub(super) fn entries(&self) -> &[QueueEntry] {
         &self.entries[self.head..]
     }
 
@@ -331,11 +335,11 @@ impl Queue {
 
 #[cfg(test)]
 thread_local! {
-    /// Comparisons of this thread's queues, and entries that a sweep has looked at.
+    /// Number of comparisons, and of entries that a sweep has checked, in this thread.
     pub(super) static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// Counts work for the tests; elsewhere it is nothing.
+/// Counts work in tests. Compiles to nothing in other builds.
 #[inline(always)]
 fn count_steps(count: usize) {
     #[cfg(test)]

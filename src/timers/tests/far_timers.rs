@@ -1,37 +1,37 @@
-//! The set of far timers beside one that is kept in order.
+//! The set of far timers, compared with a `BTreeSet`.
 
 use std::collections::BTreeSet;
 
 use super::noise;
-use crate::timers::far_timers::Far;
+use crate::timers::far_timers::FarTimers;
 
 #[test]
-fn all_that_is_in_the_set_is_taken_out_once() {
+fn drain_returns_each_slot_once() {
     let mut random = noise();
-    let (mut far, mut twin) = (Far::default(), BTreeSet::new());
+    let (mut far, mut model) = (FarTimers::default(), BTreeSet::new());
     for span in [50, 64, 65, 4096, 4097, 300_000] {
         for _ in 0..2_000 {
             let slot = (random() % span) as u32;
-            assert_eq!(far.contains(slot), twin.contains(&slot));
-            if twin.insert(slot) {
+            assert_eq!(far.contains(slot), model.contains(&slot));
+            if model.insert(slot) {
                 far.insert(slot);
             } else {
-                twin.remove(&slot);
+                model.remove(&slot);
                 far.remove(slot);
             }
-            assert_eq!(far.len(), twin.len());
+            assert_eq!(far.len(), model.len());
         }
         let mut taken = Vec::new();
         far.drain(|slot| taken.push(slot));
-        assert!(taken.into_iter().eq(std::mem::take(&mut twin)));
+        assert!(taken.into_iter().eq(std::mem::take(&mut model)));
         assert!(far.is_empty());
         far.shrink_to(0);
     }
 }
 
 #[test]
-fn what_was_taken_out_one_by_one_is_not_looked_for_where_memory_was_given_back() {
-    let mut far = Far::default();
+fn drain_after_removals_and_a_shrink_returns_nothing() {
+    let mut far = FarTimers::default();
     for slot in 0..1000 {
         far.insert(slot);
     }

@@ -18,7 +18,7 @@ fn feed(timers: &mut Timers, now: u64) -> Vec<u32> {
     due
 }
 
-/// A repeatable sequence of numbers without pattern.
+/// Returns a generator of pseudo-random numbers, always the same (xorshift).
 fn noise() -> impl FnMut() -> u64 {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     move || {
@@ -55,14 +55,14 @@ fn a_timer_pushed_back_to_the_deadline_of_another_is_due_after_it() {
 }
 
 #[test]
-fn order_survives_the_end_of_the_sequence_numbers() {
+fn order_is_kept_when_sequence_numbers_restart() {
     let mut timers = Timers { sequence: u32::MAX - 50, ..Timers::default() };
     let slots: Vec<_> = (0..100).map(|i| timers.insert(100, key(i))).collect();
     timers.insert(NEVER, key(100));
     timers.sequence = u32::MAX;
     timers.reset(slots[0], 100);
     timers.verify();
-    assert!(timers.sequence < 200, "it was not started again");
+    assert!(timers.sequence < 200, "the sequence numbers were not restarted");
     assert_eq!(feed(&mut timers, NEVER), (1..100).chain([0]).collect::<Vec<u32>>());
 }
 
@@ -86,7 +86,7 @@ fn zero_and_past_deadlines_are_due_once() {
     assert_eq!(timers.next_deadline(), Some(0));
     assert_eq!(feed(&mut timers, 1_000), [0, 999, 1_000]);
     assert_eq!(feed(&mut timers, 1_000), []);
-    // A zero timeout that re-arms itself waits for the next feed, and does not overtake.
+    // A zero timeout that re-arms itself is fed by the next feed only.
     assert!(timers.take_fed(slots[0]));
     timers.reset(slots[0], 0);
     assert_eq!(feed(&mut timers, 1_001), [0, 1_001]);
@@ -109,7 +109,7 @@ fn never_is_accepted_and_never_due() {
 }
 
 #[test]
-fn what_was_fed_can_be_taken_back() {
+fn a_fed_timer_can_be_reset_and_disarmed() {
     let mut timers = Timers::default();
     let slots = [0, 1, 2].map(|i| timers.insert(5, key(i)));
     assert_eq!(feed(&mut timers, 5), [0, 1, 2]);
@@ -121,7 +121,7 @@ fn what_was_fed_can_be_taken_back() {
 }
 
 #[test]
-fn a_later_deadline_leaves_the_queue_alone() {
+fn a_later_deadline_does_not_change_the_queue() {
     let mut timers = Timers::default();
     let slots = [0, 1, 2].map(|i| timers.insert(10, key(i)));
     assert_eq!(timers.next_deadline(), Some(10));
@@ -133,7 +133,7 @@ fn a_later_deadline_leaves_the_queue_alone() {
 }
 
 #[test]
-fn what_lies_behind_the_horizon_is_not_queued() {
+fn a_timer_beyond_the_horizon_is_not_queued() {
     let mut timers = Timers::default();
     timers.insert(10, key(0));
     assert_eq!(timers.next_deadline(), Some(10));
@@ -151,13 +151,13 @@ fn what_lies_behind_the_horizon_is_not_queued() {
 }
 
 #[test]
-fn the_horizon_moves_when_the_queue_is_used_up() {
+fn the_horizon_moves_when_the_queue_is_empty() {
     let mut timers = Timers::default();
     for deadline in [10, 30] {
         timers.insert(deadline, key(deadline as u32));
     }
     assert_eq!(feed(&mut timers, 10), [10]);
-    timers.insert(20, key(20)); // Before the horizon, hence between the others.
+    timers.insert(20, key(20)); // Before the horizon, so it is queued.
     timers.insert(40, key(40));
     assert_eq!(timers.queue.len(), 2);
     assert_eq!(feed(&mut timers, 30), [20, 30]);
@@ -166,7 +166,7 @@ fn the_horizon_moves_when_the_queue_is_used_up() {
 }
 
 #[test]
-fn memory_stays_with_the_living() {
+fn memory_is_proportional_to_the_live_timers() {
     let mut random = noise();
     let mut timers = Timers::default();
     let lasting: Vec<_> = (0..1000).map(|i| timers.insert(random() >> 1, key(i))).collect();
@@ -174,11 +174,11 @@ fn memory_stays_with_the_living() {
     for i in 0..1_000_000 {
         window.push_back(timers.insert(random() >> 1, key(i)));
         if window.len() > 100 {
-            timers.remove(window.pop_front().expect("it is longer than 100"));
+            timers.remove(window.pop_front().expect("more than 100 timers"));
         }
-        // To an earlier time, so that each one leaves a stale entry.
+        // An earlier deadline, so that each reset leaves a stale entry.
         let slot = lasting[i as usize % lasting.len()];
-        timers.reset(slot, timers.deadline(slot).expect("it is armed") - 1);
+        timers.reset(slot, timers.deadline(slot).expect("the timer is armed") - 1);
     }
     timers.verify();
     let (slots, entries) = timers.capacity();
@@ -187,7 +187,7 @@ fn memory_stays_with_the_living() {
 }
 
 #[test]
-fn memory_does_not_grow_with_what_was_due() {
+fn memory_does_not_grow_with_past_timers() {
     let mut timers = Timers::default();
     let slots: Vec<_> = (0..200).map(|i| timers.insert(i, key(i as u32))).collect();
     for now in 0..100_000 {
@@ -200,7 +200,7 @@ fn memory_does_not_grow_with_what_was_due() {
 }
 
 #[test]
-fn no_insertion_goes_into_a_long_run() {
+fn a_long_run_is_cut_before_an_insertion() {
     let mut timers = Timers::default();
     for i in 0..1_000 {
         timers.insert(i, key(0));
@@ -213,7 +213,7 @@ fn no_insertion_goes_into_a_long_run() {
 }
 
 #[test]
-fn stale_entries_are_swept_when_the_others_are_never_due() {
+fn stale_entries_are_swept_after_a_reset_to_never() {
     let mut timers = Timers::default();
     let late = [0; 20].map(|_| timers.insert(1_000, key(0)));
     let soon = [0; 20].map(|_| timers.insert(10, key(0)));
@@ -242,7 +242,7 @@ fn t6_memory_is_given_back() {
 }
 
 #[test]
-fn cancelling_all_and_pushing_all_back_is_not_quadratic() {
+fn cancelling_and_pushing_back_all_timers_is_not_quadratic() {
     const N: u32 = 100_000;
     let patterns: [fn(u64) -> u64; 4] = [|_| 1 << 40, |i| i, |i| (1 << 40) - i, |i| 1 << (i % 63)];
     for pattern in patterns {
@@ -256,7 +256,7 @@ fn cancelling_all_and_pushing_all_back_is_not_quadratic() {
         let slots: Vec<_> = (0..N).map(&mut insert).collect();
         timers.verify();
         for slot in &slots {
-            let deadline = timers.deadline(*slot).expect("it is armed");
+            let deadline = timers.deadline(*slot).expect("the timer is armed");
             timers.reset(*slot, deadline + 1);
             assert!(timers.next_deadline().is_some());
         }
@@ -265,8 +265,8 @@ fn cancelling_all_and_pushing_all_back_is_not_quadratic() {
             timers.next_deadline();
         }
         assert!(timers.len == 0);
-        // Each of the three calls for each timer may cost a place in an order: log2(N) is 17.
+        // Three calls for each timer, each at most a binary search: log2(N) is 17.
         let steps = STEPS.get() / N as usize;
-        assert!(steps <= 3 * 17 * 2, "{steps} steps a timer");
+        assert!(steps <= 3 * 17 * 2, "{steps} steps per timer");
     }
 }

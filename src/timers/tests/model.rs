@@ -1,4 +1,4 @@
-//! Random steps, done by the timers and by a naive twin: a list that is searched from end to end.
+//! Random steps, done by the timers and by a model: a list that is searched from end to end.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -41,9 +41,9 @@ fn steps() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// One timer of the naive twin: a list that is searched from end to end.
+/// A timer of the model.
 #[derive(Clone, Debug)]
-struct Twin {
+struct ModelTimer {
     slot: TimerSlot,
     name: u32,
     armed: Option<(u64, u64)>,
@@ -51,14 +51,14 @@ struct Twin {
 }
 
 #[derive(Default)]
-struct Pair {
+struct Comparison {
     timers: Timers,
-    twins: Vec<Twin>,
+    model: Vec<ModelTimer>,
     sequence: u64,
     names: u32,
 }
 
-impl Pair {
+impl Comparison {
     fn insert(&mut self, deadline: Option<u64>) {
         self.names += 1;
         self.sequence += 1;
@@ -66,68 +66,74 @@ impl Pair {
             Some(deadline) => self.timers.insert(deadline, key(self.names)),
             None => self.timers.insert_idle(key(self.names)),
         };
-        assert!(self.twins.iter().all(|twin| twin.slot != slot), "a slot is in use twice");
+        assert!(
+            self.model.iter().all(|timer| timer.slot != slot),
+            "a slot in use was returned again"
+        );
         let armed = deadline.map(|deadline| (deadline, self.sequence));
-        self.twins.push(Twin { slot, name: self.names, armed, fed: false });
+        self.model.push(ModelTimer { slot, name: self.names, armed, fed: false });
     }
 
     fn reset(&mut self, i: usize, deadline: u64) {
         self.sequence += 1;
-        self.timers.reset(self.twins[i].slot, deadline);
-        self.twins[i].armed = Some((deadline, self.sequence));
-        self.twins[i].fed = false;
+        self.timers.reset(self.model[i].slot, deadline);
+        self.model[i].armed = Some((deadline, self.sequence));
+        self.model[i].fed = false;
     }
 
     fn disarm(&mut self, i: usize) {
-        self.timers.disarm(self.twins[i].slot);
-        self.twins[i].armed = None;
-        self.twins[i].fed = false;
+        self.timers.disarm(self.model[i].slot);
+        self.model[i].armed = None;
+        self.model[i].fed = false;
     }
 
     fn take_fed(&mut self, i: usize) {
-        let fed = std::mem::take(&mut self.twins[i].fed);
-        assert_eq!(self.timers.take_fed(self.twins[i].slot), fed);
+        let fed = std::mem::take(&mut self.model[i].fed);
+        assert_eq!(self.timers.take_fed(self.model[i].slot), fed);
     }
 
     fn next_deadline(&mut self) {
-        let armed = self.twins.iter().filter_map(|twin| twin.armed);
+        let armed = self.model.iter().filter_map(|timer| timer.armed);
         let expected = armed.map(|(deadline, _)| deadline).min().filter(|at| *at != NEVER);
         assert_eq!(self.timers.next_deadline(), expected);
     }
 
     fn feed(&mut self, now: u64) {
         let is_due = |at: &(u64, u64)| at.0 <= now && at.0 != NEVER;
-        let mut due: Vec<_> =
-            self.twins.iter_mut().filter(|twin| twin.armed.as_ref().is_some_and(is_due)).collect();
-        due.sort_by_key(|twin| twin.armed);
-        for twin in &mut due {
-            twin.armed = None;
-            twin.fed = true;
+        let mut due: Vec<_> = self
+            .model
+            .iter_mut()
+            .filter(|timer| timer.armed.as_ref().is_some_and(is_due))
+            .collect();
+        due.sort_by_key(|timer| timer.armed);
+        for timer in &mut due {
+            timer.armed = None;
+            timer.fed = true;
         }
-        let expected: Vec<u32> = due.iter().map(|twin| twin.name).collect();
+        let expected: Vec<u32> = due.iter().map(|timer| timer.name).collect();
         assert_eq!(feed(&mut self.timers, now), expected);
     }
 
     fn step(&mut self, step: Step) {
-        let pick = |i: Index| i.index(self.twins.len().max(1));
+        let pick = |i: Index| i.index(self.model.len().max(1));
         match step {
             Step::Insert(deadline) => self.insert(Some(deadline)),
             Step::InsertIdle => self.insert(None),
             Step::NextDeadline => self.next_deadline(),
             Step::Feed(now) => self.feed(now),
-            _ if self.twins.is_empty() => {}
+            _ if self.model.is_empty() => {}
             Step::Reset(i, deadline) => self.reset(pick(i), deadline),
             Step::Disarm(i) => self.disarm(pick(i)),
             Step::TakeFed(i) => self.take_fed(pick(i)),
-            Step::Remove(i) => self.timers.remove(self.twins.swap_remove(pick(i)).slot),
+            Step::Remove(i) => self.timers.remove(self.model.swap_remove(pick(i)).slot),
         }
     }
 
     fn compare(&self) {
         self.timers.verify();
-        assert_eq!(self.timers.len, self.twins.len());
-        for twin in &self.twins {
-            assert_eq!(self.timers.deadline(twin.slot), twin.armed.map(|(deadline, _)| deadline));
+        assert_eq!(self.timers.len, self.model.len());
+        for timer in &self.model {
+            assert_eq!(self.timers.deadline(timer.slot), timer.armed.map(|(deadline, _)| deadline));
         }
     }
 }
@@ -140,11 +146,11 @@ proptest! {
         steps in prop::collection::vec(steps(), 0..400),
         numbers_left in 0_u32..800,
     ) {
-        let mut pair = Pair::default();
-        pair.timers.sequence = u32::MAX - numbers_left;
+        let mut comparison = Comparison::default();
+        comparison.timers.sequence = u32::MAX - numbers_left;
         for step in steps {
-            pair.step(step);
-            pair.compare();
+            comparison.step(step);
+            comparison.compare();
         }
     }
 }
