@@ -1,7 +1,7 @@
-//! X1 and P57: what must not compile. Rustdoc builds these; each has a twin that compiles, so that
-//! none fails for another reason.
+//! X1 and P57: programs that must not compile, as documentation tests. Each follows a similar
+//! program that compiles, so that it fails for the intended reason.
 //!
-//! What a thread sends may own nothing of its own thread:
+//! A closure that is sent to the loop must be `Send`:
 //!
 //! ```
 //! let el = mainspring::EventLoop::new()?;
@@ -16,7 +16,7 @@
 //! # Ok::<(), mainspring::Error>(())
 //! ```
 //!
-//! A remote crosses threads, a handle of the loop does not, and neither does the loop:
+//! A `Remote` is `Send`. A `LoopHandle` and an `EventLoop` are not:
 //!
 //! ```
 //! let el = mainspring::EventLoop::new()?;
@@ -36,7 +36,7 @@
 //! # Ok::<(), mainspring::Error>(())
 //! ```
 //!
-//! A callback cannot run the loop that runs it:
+//! A callback cannot run its own loop:
 //!
 //! ```
 //! let el = mainspring::EventLoop::new()?;
@@ -49,7 +49,7 @@
 //! # Ok::<(), mainspring::Error>(())
 //! ```
 //!
-//! A callback returns nothing, a result, or never; another value is refused:
+//! A callback returns `()`, a `Result`, or never returns. Any other value is a type error:
 //!
 //! ```
 //! let el = mainspring::EventLoop::new()?;
@@ -68,7 +68,7 @@
 //! # Ok::<(), mainspring::Error>(())
 //! ```
 //!
-//! A source that a loop may watch stays with the thread of that loop:
+//! A source that a loop may watch cannot leave the loop's thread:
 //!
 //! ```
 //! let (_reader, writer) = std::io::pipe()?;

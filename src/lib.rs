@@ -1,17 +1,8 @@
-//! An event loop for network daemons on Unix: selector, ready deque, callbacks.
+//! An event loop for Unix daemons: callbacks and `async` tasks on one thread.
 //!
-//! ```text
-//!  fds ──────────► selector ─► watchers ─ feed ─┐
-//!  signals ──────► handlers ───────────── feed ─┤
-//!  other threads ► inbox ──────────────── feed ─┼─► ready ─ run_batch ─► callbacks, tasks
-//!  clock ────────► timers ─────────────── feed ─┘     ▲      call_soon       │
-//!                                                     └──────────────────────┘
-//! ```
-//!
-//! [`EventLoop`] owns your state and runs; [`LoopHandle`] is what callbacks get and where
-//! everything is registered; [`Remote`] is the loop as other threads see it, and the only one of
-//! the three that may leave the loop's thread. Streams and servers are in [`net`], simulated time
-//! in [`testing`].
+//! You register descriptors, timers, signals and sockets, and the loop calls you back when something
+//! happens. Each callback gets your state as `&mut S`, so callbacks share it without
+//! `Rc<RefCell<..>>`. Tasks run in the same loop, for code that reads better with `await`.
 //!
 //! ```
 //! use mainspring::EventLoop;
@@ -20,29 +11,41 @@
 //! let mut el = EventLoop::with_state(Vec::new())?;
 //! el.call_later(Duration::from_millis(2), |_el, seen| seen.push("later"));
 //! el.call_soon(|_el, seen| seen.push("soon"));
-//! el.run()?; // until nothing is left that could call back
+//! el.run()?; // returns when nothing is left that could call back
 //! assert_eq!(*el.state(), ["soon", "later"]);
 //! # Ok::<(), mainspring::Error>(())
 //! ```
+//!
+//! In all examples, `el` is the event loop (`loop` is a keyword).
+//!
+//! | item | purpose |
+//! |---|---|
+//! | [`EventLoop`] | owns your state and runs |
+//! | [`LoopHandle`] | registers callbacks; each callback gets a reference to it |
+//! | [`Remote`] | reaches the loop from other threads; the only one of these three that is `Send` |
+//! | [`BlockingPool`] | runs closures that block, on threads of its own |
+//! | [`net`] | sockets, servers and clients |
+//! | [`selector`] | custom selectors, with the tokens and events that they use |
+//! | [`testing`] | simulated time for tests |
 //!
 //! # Where to begin
 //!
 //! | you want | with callbacks | with tasks |
 //! |---|---|---|
-//! | something to run | [`call_soon`] | [`spawn`], [`run_until_complete`] |
-//! | time | [`call_later`], [`call_every`], [`add_timer`] | [`sleep`], [`interval`], [`timeout`] |
-//! | any descriptor | [`add_reader`], [`watch`] | [`Io`] |
-//! | a library in C with its own descriptors | [`watch`], [`set_interest`] | [`Io`] |
+//! | to run code in the loop | [`call_soon`] | [`spawn`], [`run_until_complete`] |
+//! | timers | [`call_later`], [`call_every`], [`add_timer`] | [`sleep`], [`interval`], [`timeout`] |
+//! | to watch a descriptor | [`add_reader`], [`watch`] | [`Io`] |
+//! | to drive a C library that has descriptors | [`watch`], [`set_interest`] | [`Io`] |
 //! | a server | [`serve`], [`serve_with`] and [`net::Protocol`] | [`net::TcpListener`], [`net::UnixListener`] |
 //! | a client | [`connect`], then [`attach_with`] | [`net::TcpStream::connect_host`] |
 //! | blocking work, other threads | [`Remote::call_soon`] | [`spawn_blocking`], [`Remote::spawn`] |
-//! | a signal, a graceful end | [`add_signal_handler`], [`net::Server::close`] | [`Shutdown`] |
-//! | to end what goes on | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |
-//! | failures of others | [`set_exception_handler`], [`PanicPolicy`] | [`JoinError`] |
-//! | a loop inside another one | [`PollFd`], [`next_deadline`], [`tick`] | |
+//! | signals, a graceful shutdown | [`add_signal_handler`], [`net::Server::close`] | [`Shutdown`] |
+//! | to cancel something | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |
+//! | to handle errors and panics | [`set_exception_handler`], [`PanicPolicy`] | [`JoinError`] |
+//! | to embed the loop in another one | [`PollFd`], [`next_deadline`], [`tick`] | |
 //!
-//! Both live in one loop. A task reaches the state by [`with`], and hands a socket over to a
-//! protocol by [`into_socket`]; a callback becomes a future by [`Promise`].
+//! Callbacks and tasks work together. A task reaches the state through [`with`], and passes a socket
+//! to a protocol through [`into_socket`]. A [`promise()`] turns a callback into a future.
 //!
 //! [`add_reader`]: LoopHandle::add_reader
 //! [`add_signal_handler`]: LoopHandle::add_signal_handler
@@ -66,30 +69,46 @@
 //!
 //! # Features
 //!
-//! `futures-io`, off by default, implements `AsyncRead` and `AsyncWrite` of the crate of that name
-//! for [`Io`] and the streams of [`net`]: so `BufReader`, `lines` and `copy` of the crate `futures`
-//! work. `hyper`, off by default, adds the module `hyper`: the streams, the executor and the timer
-//! that the crate of that name asks for.
+//! Both are off by default.
 //!
-//! # One pass
+//! * `futures-io` implements `AsyncRead` and `AsyncWrite` of the crate `futures-io` for [`Io`] and
+//!   the streams of [`net`]. So `BufReader`, `lines` and `copy` of the crate `futures` work.
+//! * `hyper` adds the module `hyper`, with the streams, the executor and the timer that the crate
+//!   `hyper` requires.
 //!
-//! A tick asks the selector, sleeping if nothing is due, and then feeds the ready deque in this
-//! order: what callbacks queued before, descriptors (the reader before the writer of one fd),
-//! signals, other threads, timers. Then it runs what is in the deque, which is a batch: what
-//! callbacks add runs in a later tick, after the selector was asked again. So nobody can keep
-//! others waiting for more than two ticks, except by not returning.
+//! # One tick
+//!
+//! ```text
+//!  fds ──────────► selector ─► watchers ─ feed ─┐
+//!  signals ──────► handlers ───────────── feed ─┤
+//!  other threads ► inbox ──────────────── feed ─┼─► ready ─ run_batch ─► callbacks, tasks
+//!  clock ────────► timers ─────────────── feed ─┘     ▲      call_soon       │
+//!                                                     └──────────────────────┘
+//! ```
+//!
+//! A tick is one pass of the loop. It has three steps:
+//!
+//! 1. It asks the selector (epoll, kqueue, poll or select) which descriptors are ready. If nothing
+//!    is due, it sleeps here until the next event or deadline.
+//! 2. It appends what is due to the ready deque: descriptors (the reader of an fd before its
+//!    writer), then signals, then messages of other threads, then timers. Callbacks that were
+//!    queued before are in front of them.
+//! 3. It runs the batch, in order: the content of the deque at this time.
+//!
+//! Callbacks that are added meanwhile run in a later tick, after the selector was asked again. So no
+//! callback delays another one by more than two ticks, unless it does not return.
 //!
 //! # Environment
 //!
-//! | variable | says |
-//! |---|---|
-//! | `MAINSPRING_SELECTOR` | which selector to use: `epoll`, `kqueue`, `poll`, `select` |
-//! | `MAINSPRING_WAKEUP` | the doorbell of other threads: `user-event`, `eventfd`, `pipe` |
-//! | `MAINSPRING_WAIT` | the finest wait asked of epoll: `nanoseconds`, `milliseconds` |
-//! | `MAINSPRING_DEBUG` | `1`: the mode of [`EventLoopBuilder::debug`], which reports slow callbacks; `0`: not |
+//! | variable | effect | values |
+//! |---|---|---|
+//! | `MAINSPRING_SELECTOR` | sets the selector | `epoll`, `kqueue`, `poll`, `select` |
+//! | `MAINSPRING_WAKEUP` | sets how other threads wake the loop | `user-event`, `eventfd`, `pipe` |
+//! | `MAINSPRING_WAIT` | sets the precision of epoll's sleep | `nanoseconds`, `milliseconds` |
+//! | `MAINSPRING_DEBUG` | turns the [debug mode](EventLoopBuilder::debug) on or off | `1`, `0` |
 //!
-//! They are ignored in a process with raised privileges. Any other value is
-//! [`Error::Setting`] when a loop is built.
+//! A process with raised privileges (set-user-ID, for example) ignores them. With any other value,
+//! building a loop returns [`Error::Setting`].
 #![forbid(unsafe_code)]
 
 mod arena;

@@ -1,7 +1,7 @@
-//! Selectors for a loop: the contract of one, and the tokens and event buffers that it works with.
+//! Custom selectors: the trait that one implements, and the tokens and event buffers that it uses.
 //!
-//! A program needs this module only to write a selector. [`EventLoopBuilder::selector`] takes a
-//! [`SelectorKind`] for those that the crate has.
+//! A program needs this module only to write a selector. For the selectors of this crate,
+//! [`EventLoopBuilder::selector`] takes a [`SelectorKind`].
 //!
 //! [`EventLoopBuilder::selector`]: crate::EventLoopBuilder::selector
 //! [`SelectorKind`]: crate::SelectorKind

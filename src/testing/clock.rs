@@ -1,4 +1,4 @@
-//! A clock that moves only when the loop would sleep.
+//! The simulated clock: it moves only when the loop would sleep.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 
-/// A simulated clock: when nothing is ready, it jumps to the next deadline instead of letting the
+/// A simulated clock. When nothing is ready, it jumps to the next deadline instead of letting the
 /// loop sleep.
 ///
-/// Descriptors are real: before each jump the selector is asked. A loop without any deadline waits
-/// for them for real. Clones show the same time.
+/// Descriptors are real: the loop polls the selector before each jump. Without a deadline it sleeps
+/// until a descriptor is ready. Clones share one time.
 ///
 /// ```
 /// use mainspring::{EventLoop, testing::SimClock};
@@ -27,8 +27,9 @@ use crate::clock::Clock;
 /// # Ok::<(), mainspring::Error>(())
 /// ```
 ///
-/// A test that looks at each moment moves the clock itself, and runs what is due by then:
-/// [`run_until_stalled`](crate::EventLoop::run_until_stalled) does not sleep, so nothing jumps.
+/// To stop at certain times, a test calls [`advance`](SimClock::advance) and then
+/// [`run_until_stalled`](crate::EventLoop::run_until_stalled). That runs what is due and does not
+/// sleep, so the clock does not jump.
 ///
 /// ```
 /// use mainspring::{EventLoop, testing::SimClock};
@@ -54,18 +55,18 @@ pub struct SimClock {
 }
 
 impl SimClock {
-    /// A clock that stands still at this moment.
+    /// Creates a clock that stands still at the current time.
     pub fn new() -> SimClock {
         SimClock { start: Instant::now(), elapsed: Rc::default() }
     }
 
-    /// How far the clock has moved.
+    /// Returns the time by which the clock has moved since its creation.
     pub fn elapsed(&self) -> Duration {
         self.elapsed.get()
     }
 
-    /// Moves the clock, as work that takes time would. It stops at the end of what an `Instant` can
-    /// hold.
+    /// Moves the clock forward, as if work took that time. Does nothing if an `Instant` cannot hold
+    /// the new time.
     pub fn advance(&self, by: Duration) {
         let elapsed = self.elapsed.get().saturating_add(by);
         if self.start.checked_add(elapsed).is_some() {

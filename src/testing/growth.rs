@@ -1,5 +1,5 @@
-//! Growth of costs with the number of registrations: four times as many take four times as many
-//! steps, and a logarithm. What is counted are the steps of the loops, not time.
+//! Tests of the growth of costs: four times as many registrations take at most five times as many
+//! steps. The tests count steps of loops, not time.
 
 use std::cell::Cell;
 use std::future::{pending, poll_fn};
@@ -24,18 +24,18 @@ const SECOND: Duration = Duration::from_secs(1);
 const FEW: usize = 50;
 
 fn simulated() -> EventLoop {
-    EventLoop::builder().clock(SimClock::new()).build().expect("a loop")
+    EventLoop::builder().clock(SimClock::new()).build().expect("cannot create a loop")
 }
 
-/// Runs `scenario` with a number of registrations and with four times as many.
+/// Runs `scenario` with [`FEW`] registrations and with four times as many.
 fn expect_linear(what: &str, mut scenario: impl FnMut(usize)) {
     let few = count(|| scenario(FEW));
     let many = count(|| scenario(4 * FEW));
-    assert!(few >= FEW as u64 / 2, "{what}: the steps are counted");
+    assert!(few >= FEW as u64 / 2, "{what}: the scenario counts too few steps");
     assert!(many <= 5 * few, "{what}: {few} steps for {FEW}, but {many} for {}", 4 * FEW);
 }
 
-/// Runs all futures in one task, and gives their number when they have ended.
+/// Completes when all futures have completed.
 async fn join(mut futures: Vec<Pin<Box<dyn Future<Output = ()>>>>) {
     poll_fn(|cx| {
         futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
@@ -53,7 +53,7 @@ fn spawn_in(scope: &CancelScope, count: usize) -> Vec<Task<()>> {
 }
 
 #[test]
-fn a_deadline_of_a_scope_with_many_runs() {
+fn the_deadline_of_a_scope_with_many_runs() {
     expect_linear("deadline", |count| {
         let outcome = simulated().run_until_complete(async {
             let scope = CancelScope::new().timeout(SECOND);
@@ -66,7 +66,7 @@ fn a_deadline_of_a_scope_with_many_runs() {
 }
 
 #[test]
-fn a_cancellation_of_a_scope_with_many_runs() {
+fn cancelling_a_scope_with_many_runs() {
     expect_linear("cancellation", |count| {
         let outcome = simulated().run_until_complete(async {
             let scope = CancelScope::new();
@@ -84,7 +84,7 @@ fn a_cancellation_of_a_scope_with_many_runs() {
 }
 
 #[test]
-fn a_deadline_that_is_pushed_back_in_a_scope_with_many_runs() {
+fn pushing_back_the_deadline_of_a_scope_with_many_runs() {
     expect_linear("pushing back", |count| {
         let clock = SimClock::new();
         let mut el = EventLoop::builder().clock(clock.clone()).build().unwrap();
@@ -107,13 +107,13 @@ fn a_deadline_that_is_pushed_back_in_a_scope_with_many_runs() {
 }
 
 #[test]
-fn shields_that_end_in_any_order_inside_of_one_task() {
+fn shields_of_one_task_that_end_in_any_order() {
     expect_linear("shields", |count| {
         let outcome = simulated().run_until_complete(async {
-            let shield = |turns: usize| -> Pin<Box<dyn Future<Output = ()>>> {
+            let shield = |yields: usize| -> Pin<Box<dyn Future<Output = ()>>> {
                 Box::pin(async move {
                     let scope = CancelScope::new().shielded();
-                    let _ = scope.run(turn_often(turns)).await;
+                    let _ = scope.run(yield_times(yields)).await;
                 })
             };
             spawn(join((1..=count).rev().map(|_| shield(1)).collect())).await
@@ -122,14 +122,14 @@ fn shields_that_end_in_any_order_inside_of_one_task() {
     });
 }
 
-async fn turn_often(turns: usize) {
-    for _ in 0..turns {
+async fn yield_times(yields: usize) {
+    for _ in 0..yields {
         yield_now().await;
     }
 }
 
 #[test]
-fn groups_inside_of_one_task_and_children_of_one_group() {
+fn many_groups_in_one_task() {
     expect_linear("groups", |count| {
         let group = || -> Pin<Box<dyn Future<Output = ()>>> {
             Box::pin(async {
@@ -141,13 +141,13 @@ fn groups_inside_of_one_task_and_children_of_one_group() {
     });
 }
 
-/// The futures run in a task that is spawned.
+/// Runs all futures in one spawned task.
 async fn spawn_all(futures: Vec<Pin<Box<dyn Future<Output = ()>>>>) {
     spawn(join(futures)).await.unwrap();
 }
 
 #[test]
-fn a_shutdown_with_many_tracked_futures() {
+fn shutdown_with_many_tracked_futures() {
     expect_linear("shutdown", |count| {
         let outcome = simulated().run_until_complete(async {
             let shutdown = Shutdown::new();
@@ -163,12 +163,12 @@ fn a_shutdown_with_many_tracked_futures() {
 }
 
 #[test]
-fn a_wait_for_tasks_that_end_one_after_another() {
+fn waiting_for_tasks_that_end_one_after_another() {
     expect_linear("wait", |count| {
         let outcome = simulated().run_until_complete(async {
-            let task = |turns| {
+            let task = |yields| {
                 spawn(async move {
-                    turn_often(turns).await;
+                    yield_times(yields).await;
                     Ok::<(), ()>(())
                 })
             };
@@ -181,7 +181,7 @@ fn a_wait_for_tasks_that_end_one_after_another() {
 }
 
 #[test]
-fn waiters_of_one_descriptor() {
+fn many_waiters_of_one_descriptor() {
     expect_linear("waiters", |count| {
         let (stream, mut peer) = UnixStream::pair().unwrap();
         let outcome = simulated().run_until_complete(async {
@@ -202,7 +202,7 @@ fn waiters_of_one_descriptor() {
 }
 
 #[test]
-fn hooks_and_signal_handlers_that_end() {
+fn cancelling_hooks_and_signal_handlers() {
     expect_linear("handlers", |count| {
         let el = simulated();
         let handlers: Vec<_> = (0..count)
@@ -216,9 +216,9 @@ fn hooks_and_signal_handlers_that_end() {
     });
 }
 
-/// The reader replaces itself and its replacements; the last one ends the loop.
+/// The reader replaces itself and then its replacements. The last one stops the loop.
 #[test]
-fn replacements_of_the_callback_that_runs() {
+fn replacing_the_running_callback_often() {
     type Own = Rc<Cell<Option<Watcher<UnixStream>>>>;
     fn last(el: &LoopHandle, source: &mut Watched<UnixStream>, ran: &Cell<u32>) {
         ran.set(ran.get() + 1);
@@ -230,7 +230,7 @@ fn replacements_of_the_callback_that_runs() {
     let (slot, counter) = (own.clone(), ran.clone());
     let watcher = el.add_reader(stream, move |el, (), _| {
         let mut watcher = slot.get().unwrap();
-        // Were they a chain, giving the source on would overflow the stack.
+        // If the replacements were a chain, passing the source along it would overflow the stack.
         for _ in 0..100_000 {
             let ran = counter.clone();
             watcher = el.replace(watcher, move |el, (), source| {
@@ -238,7 +238,7 @@ fn replacements_of_the_callback_that_runs() {
                 Ok(())
             })?;
         }
-        // Those that were replaced are dropped.
+        // The replacements that were replaced are dropped.
         assert_eq!(Rc::strong_count(&counter), 3);
         Ok(())
     });

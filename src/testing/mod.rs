@@ -1,4 +1,4 @@
-//! For tests of programs that use the loop: time that takes none.
+//! Simulated time, for tests of programs that use a loop.
 
 mod clock;
 #[cfg(all(not(loom), test))]

@@ -1,4 +1,4 @@
-//! Behaviour of the timers by example; `twin` compares them with a naive model.
+//! Behaviour of the timers by example; `model` compares them with a simple model.
 
 use super::queue::STEPS;
 use super::{NEVER, Timers};
