@@ -31,6 +31,9 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_sockaddr_len", &[APPLE, BSD]),
     // Unix addresses may be abstract names, which begin with a zero byte.
     ("has_abstract_unix", &[LINUX]),
+    // The module of std with abstract names in Unix addresses.
+    ("has_std_os_linux", &[&["linux"]]),
+    ("has_std_os_android", &[&["android"]]),
     ("has_msg_nosignal", &[LINUX, BSD, SOLARIS]),
     ("has_so_nosigpipe", &[APPLE]),
     // PIPE_BUF is at least 4096; elsewhere only the 512 of POSIX are assumed.

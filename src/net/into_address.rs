@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::unix::net as unix_net;
 use std::path::{Path, PathBuf};
 
 use mainspring_sys::socket::{Address, UnixAddress};
@@ -11,7 +12,7 @@ use super::host::Host;
 /// A value that converts to an [`Address`] without a DNS lookup: the argument of
 /// [`listen`](crate::net::listen), `bind`, `connect` and `send_to`, with callbacks and tasks.
 ///
-/// * [`Address`], [`SocketAddr`], [`UnixAddress`], and their text: `127.0.0.1:80`, `[::1]:80`,
+/// * [`Address`], [`SocketAddr`], [`UnixAddress`], Unix addresses of std, and their text: `127.0.0.1:80`, `[::1]:80`,
 ///   `unix:/run/daemon.sock`, `unix:@name`, `/run/daemon.sock`;
 /// * a pair of an IP address, or its text, and a port;
 /// * a path, for a Unix socket;
@@ -57,6 +58,7 @@ into_address! {
     &Address => |address| Ok(address.clone());
     UnixAddress => |address| Ok(address.into());
     &UnixAddress => |address| Ok(address.clone().into());
+    unix_net::SocketAddr => |address| Ok(UnixAddress::from(address).into());
     &str => |text| text.parse();
     &&str => |text| text.parse();
     String => |text| text.parse();

@@ -15,7 +15,8 @@
 //! | to std | `into_std`, `From` | `into_std`, `From`, `into_socket` | `into_std`, `From` |
 //! | descriptor | `AsFd`, `Into<OwnedFd>` | `AsFd`, `Into<OwnedFd>` | `AsFd`, `Into<OwnedFd>` |
 //! | addresses | `local_addr` | `local_addr`, `peer_addr` | `local_addr`, `peer_addr` |
-//! | input | `accept` | `read`, `read_chunk`, `peek` | `recv`, `recv_from`, `peek` |
+//! | input | `accept` | `read`, `read_chunk` | `recv`, `recv_from` |
+//! | peek | | `peek` | `peek`, `peek_from` |
 //! | output | | `write`, `write_all`, `shutdown_write` | `send`, `send_to` |
 //! | readiness | | `readable`, `writable`, `ready` | `readable`, `writable`, `ready` |
 //! | other calls | | `try_io` | `try_io`, `io` |

@@ -134,6 +134,17 @@ impl UnixDatagram {
         Ok((count, unix(&from)?))
     }
 
+    /// Receives a datagram like [`recv_from`](UnixDatagram::recv_from), and leaves it in the socket.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv_from`](UnixDatagram::recv_from).
+    pub async fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, UnixAddress)> {
+        let received = self.io.read_with(|socket| socket::peek_from(socket, buffer));
+        let (count, from) = received.await?;
+        Ok((count, unix(&from)?))
+    }
+
     /// Returns the address of this end.
     ///
     /// # Errors

@@ -46,5 +46,5 @@ pub use option::{
     set_reuse_address, set_reuse_port, set_send_buffer, set_v6_only, take_error, v6_only,
 };
 pub use socket_file::SocketFile;
-pub use transfer::{peek, recv, recv_from, recv_vectored, send, send_to, send_vectored};
+pub use transfer::{peek, peek_from, recv, recv_from, recv_vectored, send, send_to, send_vectored};
 pub use unix::UnixAddress;

@@ -155,13 +155,30 @@ pub fn send_to(socket: impl AsFd, bytes: &[u8], to: &Address) -> io::Result<usiz
 ///
 /// Those of recvfrom(2): `WouldBlock` if no datagram is available.
 pub fn recv_from(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
+    recv_from_with(socket, buffer, 0)
+}
+
+/// Receives a datagram like [`recv_from`], and leaves it in the socket.
+///
+/// # Errors
+///
+/// Those of [`recv_from`].
+pub fn peek_from(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Address)> {
+    recv_from_with(socket, buffer, libc::MSG_PEEK)
+}
+
+fn recv_from_with(
+    socket: impl AsFd,
+    buffer: &mut [u8],
+    flags: libc::c_int,
+) -> io::Result<(usize, Address)> {
     let socket = socket.as_fd().as_raw_fd();
     let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
     let (count, from) = retry(|| {
         KernelAddress::receive(|address, room| {
             // SAFETY: `buffer` is writable for its whole length, `address` has room for `room`
             // bytes, and all outlive the call.
-            check(unsafe { libc::recvfrom(socket, start, length, 0, address, room) })
+            check(unsafe { libc::recvfrom(socket, start, length, flags, address, room) })
         })
     })?;
     Ok((count as usize, from.address()?))

@@ -3,7 +3,12 @@
 use std::ffi::OsStr;
 use std::io;
 use std::mem::{offset_of, size_of};
+#[cfg(has_std_os_android)]
+use std::os::android::net::SocketAddrExt;
+#[cfg(has_std_os_linux)]
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::SocketAddr as StdAddress;
 use std::path::{Path, PathBuf};
 
 use super::parse_error::quoted;
@@ -141,6 +146,56 @@ impl UnixAddress {
     }
 }
 
+impl From<StdAddress> for UnixAddress {
+    /// Converts an address of std.
+    ///
+    /// ```
+    /// use mainspring_sys::socket::UnixAddress;
+    /// use std::os::unix::net::SocketAddr;
+    ///
+    /// let address = UnixAddress::from(SocketAddr::from_pathname("/run/daemon.sock")?);
+    /// assert_eq!(address, "/run/daemon.sock".parse()?);
+    /// assert_eq!(SocketAddr::try_from(&address)?.as_pathname(), address.as_pathname());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    fn from(address: StdAddress) -> UnixAddress {
+        #[cfg(has_abstract_unix)]
+        if let Some(name) = address.as_abstract_name() {
+            return UnixAddress(Name::Abstract(name.to_owned()));
+        }
+        let path = address.as_pathname().map(|path| Name::Path(path.to_owned()));
+        UnixAddress(path.unwrap_or(Name::Unnamed))
+    }
+}
+
+impl TryFrom<&UnixAddress> for StdAddress {
+    type Error = io::Error;
+
+    /// Converts an address to one of std.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a path without room for a zero after it, which only a kernel can return.
+    fn try_from(address: &UnixAddress) -> io::Result<StdAddress> {
+        match &address.0 {
+            Name::Unnamed => StdAddress::from_pathname(""),
+            Name::Path(path) => StdAddress::from_pathname(path),
+            #[cfg(has_abstract_unix)]
+            Name::Abstract(name) => StdAddress::from_abstract_name(name),
+            #[cfg(not(has_abstract_unix))]
+            Name::Abstract(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl TryFrom<UnixAddress> for StdAddress {
+    type Error = io::Error;
+
+    fn try_from(address: UnixAddress) -> io::Result<StdAddress> {
+        StdAddress::try_from(&address)
+    }
+}
+
 fn check_length(name: &str, bytes: &[u8]) -> io::Result<()> {
     if bytes.len() <= MAX_LENGTH {
         return Ok(());
@@ -151,4 +206,22 @@ fn check_length(name: &str, bytes: &[u8]) -> io::Result<()> {
 
 pub(super) fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_std_are_converted_both_ways() {
+        let mut addresses = vec![UnixAddress::unnamed()];
+        addresses.push(UnixAddress::from_pathname("/run/daemon.sock").unwrap());
+        if cfg!(has_abstract_unix) {
+            addresses.push(UnixAddress::from_abstract_name(b"a\0b").unwrap());
+        }
+        for address in addresses {
+            let std = StdAddress::try_from(&address).unwrap();
+            assert_eq!(UnixAddress::from(std), address);
+        }
+    }
 }

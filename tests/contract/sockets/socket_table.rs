@@ -97,6 +97,11 @@ fn s5_unix_datagram_sockets_have_the_methods_of_datagrams() {
             assert_eq!(error.kind(), ErrorKind::NotConnected);
             sender.connect(&path).unwrap();
             assert_eq!(sender.peer_addr().unwrap(), bound.local_addr().unwrap());
+            sender.send(b"hello").await.unwrap();
+            for _ in 0..2 {
+                let (count, from) = bound.peek_from(&mut [0; 16]).await.unwrap();
+                assert!(count == 5 && from.is_unnamed());
+            }
             std::fs::remove_file(&path).unwrap();
         });
     });
