@@ -107,7 +107,7 @@ impl<F> AcceptCallback<F> {
         F: FnMut() -> P,
         P: Protocol<S> + 'static,
     {
-        self.server.accepted.set(self.server.accepted.get() + 1);
+        self.server.accepted.set(self.server.accepted.get() + 1); // Even if it is not admitted.
         if !self.server.admits(peer) {
             return Ok(());
         }
@@ -116,6 +116,7 @@ impl<F> AcceptCallback<F> {
         let transport = |core, key| Transport::accepted(core, socket, peer, key);
         let registered =
             el.register_connection(transport, protocol, self.announce, self.location, |conn| {
+                // Not for Unix sockets: their reads also stop short at passed descriptors.
                 if matches!(peer, Address::Inet(_)) {
                     conn.prefer_edges();
                 }
@@ -133,6 +134,7 @@ impl<F> AcceptCallback<F> {
             return; // The exception handler has closed the server.
         }
         self.server.pause();
+        // A timer that has run cannot be reset.
         if !self.backoff_timer.is_some_and(|timer| el.reset_after(timer, time)) {
             self.backoff_timer = Some(resume_after(el, self.server.clone(), time));
         }
@@ -185,6 +187,7 @@ where
 
 impl<F> Drop for AcceptCallback<F> {
     fn drop(&mut self) {
+        // The port is closed, even if the callback was cancelled and the `Server` lives on.
         self.server.watch.set(None);
         drop(self.server.listener.take());
     }

@@ -98,6 +98,7 @@ impl AcceptPolicy {
 
     /// Begins a run of a ready listener in `tick`.
     pub(super) fn begin(&mut self, tick: u64, batch: usize) -> Next {
+        // Zero if a second run follows in the same tick.
         let is_burst = tick.wrapping_sub(self.latest_tick) <= 1;
         self.latest_tick = tick;
         self.left = if is_burst { batch } else { 1 };

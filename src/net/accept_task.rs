@@ -107,6 +107,7 @@ impl TaskListener {
     /// Accepts one connection if the limit allows it. The result holds errors of accepting in `Ok`,
     /// so that `read_with` waits only on `WouldBlock`.
     fn accept_now(&self, listener: &OwnedFd) -> io::Result<Accepted> {
+        // In the same call as accept(2), so that several accepting tasks never exceed the limit.
         if self.limit.is_reached() {
             return Ok(Ok(None));
         }
@@ -162,7 +163,7 @@ impl TaskListener {
     /// Returns the listening socket, which leaves the loop. It stays non-blocking.
     pub(super) fn into_fd(self) -> OwnedFd {
         let TaskListener { io, reserve, .. } = self;
-        drop(reserve);
+        drop(reserve); // A copy of the listener: while it is open, the port is open.
         io.into_inner()
     }
 

@@ -68,7 +68,7 @@ where
 {
     fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Flow {
         let Some(outcome) = self.outcome() else { return KEEP };
-        el.cancel(self.timer);
+        el.cancel(self.timer); // Now: the callback may run for long.
         if let Some(watch) = self.watch.take() {
             // Before the callback gets the socket, because it may register the socket again.
             el.core().unwatch(watch, self.key);
@@ -184,6 +184,7 @@ impl<S: 'static> LoopHandle<S> {
         R: CallbackResult + 'static,
     {
         let key = self.reserve_slot(location);
+        // An invalid handle and a dropped callback: this function returns no `Result`.
         if self.core().closed.get() {
             self.remove(key);
             return self.handle(key);
@@ -200,9 +201,11 @@ impl<S: 'static> LoopHandle<S> {
         let expired = timed_out.clone();
         let timer = self.call_later(timeout, move |el, _| {
             expired.set(true);
+            // As if the socket were ready, so that the callback checks the outcome.
             el.core().feed_as(key, Readiness::WRITABLE);
         });
         let (socket, callback) = (Some(socket), Some(callback));
+        // An attempt that is over already waits only for its turn, like `call_soon`.
         let source = watch.map_or(Source::Soon, Source::Stream);
         let el = self.clone();
         let attempt = Attempt { el, address, socket, callback, timer, timed_out, key, watch };

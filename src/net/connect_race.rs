@@ -87,6 +87,7 @@ impl Race {
                     false => Poll::Pending,
                 };
             }
+            // A failure begins the next attempt at once, without the rest of the delay.
             let has_failed = self.failures.len() > failures;
             let is_idle = self.attempts.is_empty();
             if !has_failed && !is_idle && Pin::new(&mut self.next_attempt).poll(cx).is_pending() {
@@ -104,7 +105,7 @@ impl Race {
                 Poll::Pending => at += 1,
                 Poll::Ready(Ok(socket)) => return Some(socket),
                 Poll::Ready(Err(error)) => {
-                    let attempt = self.attempts.remove(at);
+                    let attempt = self.attempts.remove(at); // Few, and their order matters.
                     self.failures.push((attempt.address, error));
                 }
             }

@@ -142,7 +142,7 @@ impl ConnectedSocket {
     ///
     /// `UnexpectedEof` if the peer ends before that; those of [`read`](ConnectedSocket::read).
     pub async fn read_exact(&self, mut buffer: &mut [u8]) -> io::Result<()> {
-        budget::step().await;
+        budget::step().await; // An empty buffer is filled at once.
         while !buffer.is_empty() {
             match self.read(buffer).await? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -163,6 +163,7 @@ impl ConnectedSocket {
     pub async fn read_to_end(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         const PIECE: usize = 16 * 1024;
         let before = buffer.len();
+        // Not the loop's buffer: this one is held while the task waits.
         let mut piece = vec![0; PIECE];
         loop {
             match self.read(&mut piece).await? {
@@ -335,7 +336,7 @@ impl ConnectedSocket {
     pub(super) fn into_socket(self) -> Socket {
         let ConnectedSocket { io, permit } = self;
         let socket = io.into_inner();
-        drop(permit);
+        drop(permit); // After the socket has left the loop.
         socket
     }
 

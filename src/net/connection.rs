@@ -116,7 +116,7 @@ impl<P> Connection<P> {
     where
         P: Protocol<S>,
     {
-        self.transport.abort();
+        self.transport.abort(); // First, so that writes of `connection_lost` are dropped.
         let (failure, reason) = match (failure, self.transport.take_error()) {
             (Some(error), _) if el.core().is_everyday(&error) => (None, Some(error)),
             // The user has set the limit, so exceeding it is not a failure to report.
@@ -131,6 +131,7 @@ impl<P> Connection<P> {
         match (failure, lost) {
             (Some(error), Ok(())) | (None, Err(error)) => Flow::Break(Some(error)),
             (Some(error), Err(another)) => {
+                // A callback returns one error, so the first one is reported here.
                 if let Some(report) = el.report_of(self.transport.key(), *error) {
                     el.report(state, report);
                 }
@@ -352,6 +353,7 @@ impl<S: 'static> LoopHandle<S> {
     where
         P: Protocol<S> + 'static,
     {
+        // The transport needs the key of a callback that will own the transport.
         let key = self.reserve_slot(location);
         let transport = transport(self.core().clone(), key);
         let watched = prepare(&transport).and_then(|it| Ok((it, transport.watch()?)));

@@ -1,4 +1,5 @@
-//! Sending datagrams: with readiness if the kernel reports room, and otherwise with pauses.
+//! The parts that datagram sockets share: sending, with readiness if the kernel reports room and
+//! otherwise with pauses, and common methods.
 
 use std::io;
 use std::time::Duration;

@@ -12,8 +12,8 @@ use super::host::Host;
 /// A value that converts to an [`Address`] without a DNS lookup: the argument of
 /// [`listen`](crate::net::listen), `bind`, `connect` and `send_to`, with callbacks and tasks.
 ///
-/// * [`Address`], [`SocketAddr`], [`UnixAddress`], Unix addresses of std, and their text: `127.0.0.1:80`, `[::1]:80`,
-///   `unix:/run/daemon.sock`, `unix:@name`, `/run/daemon.sock`;
+/// * [`Address`], [`SocketAddr`], [`UnixAddress`], Unix addresses of std, and their text:
+///   `127.0.0.1:80`, `[::1]:80`, `unix:/run/daemon.sock`, `unix:@name`, `/run/daemon.sock`;
 /// * a pair of an IP address, or its text, and a port;
 /// * a path, for a Unix socket;
 /// * a [`Host`] that is an address.

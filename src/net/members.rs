@@ -127,6 +127,7 @@ impl ServerState {
 
     /// Returns true if a client at `peer` is served.
     pub(super) fn admits(&self, peer: &Address) -> bool {
+        // Cloned, because `admit` may call the server and replace itself.
         let admission = self.admission.borrow().clone();
         admission.is_none_or(|admit| admit(peer))
     }

@@ -216,6 +216,7 @@ impl<S: 'static> LoopHandle<S> {
     {
         let closure = Rc::new(RefCell::new(closure));
         let factory = move || SharedClosure(closure.clone());
+        // Boxed, so that the code below is not generated for each type of listener.
         self.serve_as(Box::new(listener), factory, Announce::Never, Location::caller())
     }
 
@@ -258,6 +259,7 @@ impl<S: 'static> LoopHandle<S> {
         let listener = Listener::new(listener)
             .map_err(|source| Error::Create { part: "reserve descriptor", source })?;
         let key = self.reserve_slot(location);
+        // Level-triggered: with edges each burst would end in an accept(2) of an empty backlog.
         let registration =
             Registration::owned(key, Role::Reader, Interest::READABLE, TriggerMode::Level);
         let watch = self.core().register(fd, registration).inspect_err(|_| {

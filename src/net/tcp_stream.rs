@@ -42,7 +42,7 @@ impl TcpStream {
     /// [`Error::Connect`]: refused, reset, unreachable, no descriptors. `InvalidInput` if the value
     /// is not an internet address.
     pub async fn connect(address: impl IntoAddress) -> Result<TcpStream> {
-        budget::step().await;
+        budget::step().await; // An address that is refused is ready at once.
         let address = inet(&address.into_address()?)?;
         Ok(TcpStream { socket: connect(None, &address.into()).await? })
     }

@@ -134,7 +134,8 @@ impl UnixDatagram {
         Ok((count, unix(&from)?))
     }
 
-    /// Receives a datagram like [`recv_from`](UnixDatagram::recv_from), and leaves it in the socket.
+    /// Receives a datagram like [`recv_from`](UnixDatagram::recv_from), and leaves it in the
+    /// socket.
     ///
     /// # Errors
     ///

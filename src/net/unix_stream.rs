@@ -105,6 +105,7 @@ impl UnixStream {
     /// Those of socketpair(2): the process or the system is out of descriptors.
     pub fn pair() -> Result<(UnixStream, UnixStream)> {
         let (one, other) = StdStream::pair()?;
+        // Not `from_std`, which would look for other owners of the non-blocking flag.
         Ok((UnixStream::from_new(one)?, UnixStream::from_new(other)?))
     }
 

@@ -107,13 +107,14 @@ impl Transport {
         state.watches.set([Some(reading), None]);
         if let Some(fd) = writer {
             state.set(Flags::TWO_FDS);
+            // Without interest, so not in the kernel, until something is queued.
             let writing = watch(fd, Role::Writer, Interest::empty());
             state.watches.set([Some(reading), Some(writing.inspect_err(|_| state.unwatch())?)]);
         }
         state.interest.set(wanted);
         if !state.stream.is_unbuffered() {
             state.set(Flags::CUSTOM);
-            state.check_stream_buffer();
+            state.check_stream_buffer(); // A TLS stream may hold input since its handshake.
         }
         Ok(reading)
     }
@@ -161,6 +162,7 @@ impl Transport {
     /// Writes from the queue, and continues with what waits for its end.
     pub(crate) fn continue_output(&self, readiness: Readiness) {
         let state = &*self.state;
+        // First: the timer runs the callback, and the limit may end the connection.
         if state.has(Flags::LIMITED) {
             state.check_limit();
         }

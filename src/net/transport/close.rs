@@ -42,7 +42,7 @@ impl TransportState<dyn StreamCell> {
             return;
         }
         if !self.stream.with(&mut |_| {}) {
-            return self.feed();
+            return self.feed(); // The stream is in use: it has called this transport.
         }
         if self.has(Flags::SHUTDOWN_DUE) {
             self.shut_down_writing();
@@ -57,6 +57,7 @@ impl TransportState<dyn StreamCell> {
         self.set(Flags::WRITE_SHUT);
         let [reader, writer] = self.watches.get();
         if let Some(writer) = writer {
+            // Before the shutdown, which closes the writer of a pipe pair.
             self.core.unwatch(writer, self.key);
             self.watches.set([reader, None]);
         }

@@ -63,7 +63,7 @@ impl TransportState<dyn StreamCell> {
 
     fn limit(&self, kind: LimitKind, span: Duration) {
         let extra = self.extra();
-        extra.moved.set(self.core.timeline.now_nanos());
+        extra.moved.set(self.core.timeline.now_nanos()); // Idle time begins now.
         let deadline = self.core.timeline.nanos_after(span);
         let timer = match extra.limit.get() {
             Some(Limit { timer, .. }) => {
@@ -96,11 +96,11 @@ impl TransportState<dyn StreamCell> {
         let extra = self.extra();
         let Some(Limit { timer, span, kind }) = extra.limit.get() else { return };
         if !self.core.timers.borrow_mut().take_fed(timer) {
-            return;
+            return; // Another reason runs the callback; the timer has not expired.
         }
         let deadline = match kind {
             LimitKind::Idle | LimitKind::Stall => extra.moved.get().saturating_add(nanos(span)),
-            LimitKind::Whole | LimitKind::Linger => 0,
+            LimitKind::Whole | LimitKind::Linger => 0, // Transfers do not prolong these.
         };
         if self.core.timeline.now_nanos() < deadline {
             self.core.timers.borrow_mut().reset(timer, deadline);

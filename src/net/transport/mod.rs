@@ -114,12 +114,14 @@ impl Transport {
     #[track_caller]
     pub fn write(&self, data: &[u8]) {
         let state = &*self.state;
+        // The kernel accepts 0 of 0 bytes, which would look like a stream that accepts nothing.
         if data.is_empty() {
             return;
         }
         if state.has(Flags::SLOW_WRITE) {
             return state.write_one_slow(data);
         }
+        // Tried at once: usually the kernel has room, and no change of interest is needed.
         let written = state.stream.write(data);
         if !matches!(written, Ok(count) if count >= data.len()) {
             state.queue_remainder(written, &[IoSlice::new(data)]);
@@ -188,7 +190,7 @@ impl Transport {
     pub fn set_water_marks(&self, low: u32, high: u32) {
         assert!(low <= high, "the low-water mark must not be above the high-water mark");
         self.state.extra().water_marks.set((low, high));
-        self.state.feed();
+        self.state.feed(); // The queue may be beyond a new mark already.
     }
 
     /// Returns the low and the high water mark of the queue, in bytes.
@@ -293,11 +295,12 @@ impl Transport {
         }
         let begins = !state.has(Flags::CLOSING);
         state.set(Flags::CLOSING);
+        // Without output nothing can stall; lingering sets its own limit.
         if limit.is_some() || state.has(Flags::UNSENT) {
             state.limit_closing(limit);
         }
         match state.has(Flags::UNSENT) {
-            true => state.sync_interest(),
+            true => state.sync_interest(), // Closing ends reading.
             false if begins => state.finish_output(),
             false => {}
         }

@@ -89,6 +89,7 @@ impl TransportState<dyn StreamCell> {
     }
 
     /// Appends `bytes` to a queue that is not empty.
+    // Out of line, so that a write without a queue stays small.
     #[inline(never)]
     pub(super) fn enqueue(&self, bytes: &[u8]) {
         let mut queue = self.extra().queue.borrow_mut();
@@ -106,6 +107,7 @@ impl TransportState<dyn StreamCell> {
         self.sync_interest();
         let (_, high) = self.water_marks();
         if queued > high as usize && !self.has(Flags::WRITING_PAUSED) {
+            // Not called here: the writer is user code, which a nested callback could surprise.
             self.feed();
         }
     }
@@ -133,7 +135,7 @@ impl TransportState<dyn StreamCell> {
             return;
         }
         if written > 0 {
-            self.note_transfer();
+            self.note_transfer(); // Progress: the limit on a stalled close begins again.
         }
         queue.drain(..written);
         if queue.is_empty() && queue.capacity() > KEPT_CAPACITY {

@@ -137,6 +137,7 @@ impl TransportState<dyn StreamCell> {
             self.unset(Flags::READ_MARKED);
         }
         if readiness.is_empty() {
+            // An event may follow in the same batch, and must not read a second budget.
             self.mark_tick_as_read();
         }
         true
@@ -155,6 +156,7 @@ impl TransportState<dyn StreamCell> {
     }
 
     /// Returns true if this run reads again. A crossed water mark is reported first.
+    // Out of line, because most runs end after one read.
     #[inline(never)]
     fn continues_reading(&self, so_far: &mut ReadCount, count: usize) -> bool {
         so_far.reads += 1;

@@ -108,6 +108,7 @@ impl TransportState<dyn StreamCell> {
     /// Registers the interest that follows from the flags, if it has changed.
     pub(super) fn sync_interest(&self) {
         let wanted = self.interest_of_flags();
+        // Stored first: the calls below may end the connection, or call back here.
         let before = self.interest.replace(wanted);
         if before == wanted {
             return;
@@ -126,6 +127,7 @@ impl TransportState<dyn StreamCell> {
             }
         };
         if let Err(error) = changed {
+            // The input that has arrived can still be read without the kernel's reports.
             self.fail_writing(error);
         }
     }

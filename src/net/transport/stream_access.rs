@@ -99,6 +99,7 @@ impl Transport {
     /// stream has another type. The connection stays open then.
     pub fn take_stream<T: TransportStream + 'static>(&self) -> io::Result<(T, Vec<u8>)> {
         let state = &*self.state;
+        // A lingering stream is shut down, so the caller could not use it.
         if state.has(Flags::DONE | Flags::LINGERING) {
             return Err(ErrorKind::NotConnected.into());
         }
