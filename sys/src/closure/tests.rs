@@ -1,3 +1,5 @@
+//! Tests of closures: captures of every size, drops, panics, sending.
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 

@@ -1,5 +1,4 @@
-//! Files of Unix sockets: taking over a stale file, and removing one's own when it is no longer
-//! needed.
+//! Files of Unix sockets: taking over stale files, and removing a file when its socket is closed.
 //!
 //! bind(2) creates the file and no call removes it. So a daemon that was killed leaves it behind,
 //! and the next one gets `AddrInUse`.

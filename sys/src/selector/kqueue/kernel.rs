@@ -1,4 +1,4 @@
-//! The system calls of the selector, as a trait, and the real kernel that implements it.
+//! The system calls of the selector, as a trait.
 //!
 //! The trait makes it possible to test the selector's logic on systems without kqueue(2), against a
 //! scripted kernel that behaves like those of the BSDs.

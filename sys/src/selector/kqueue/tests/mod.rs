@@ -16,7 +16,7 @@ use crate::selector::Selector;
 mod errors;
 mod fake;
 mod model;
-mod never_waits;
+mod never_blocks;
 mod profiles;
 mod recorded;
 mod reports;
