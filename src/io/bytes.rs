@@ -26,6 +26,19 @@ where
     /// # Errors
     ///
     /// Those of the source, and of [`readable`](Io::readable).
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, Io};
+    ///
+    /// let (reader, writer) = std::io::pipe()?;
+    /// let (reader, writer) = (Io::new(reader)?, Io::new(writer)?);
+    /// let count = EventLoop::new()?.run_until_complete(async {
+    ///     writer.write_all(b"hello").await?;
+    ///     reader.read(&mut [0; 16]).await
+    /// })??;
+    /// assert_eq!(count, 5);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = |source: &T| read(source, buffer);
         self.call_with(Interest::READABLE, read, |bytes| Transferred::bytes(*bytes)).await

@@ -154,6 +154,16 @@ impl<T> Io<T> {
     }
 
     /// Ends the registration and returns the source. A file that was blocking is blocking again.
+    ///
+    /// ```
+    /// use std::io::Read;
+    ///
+    /// let (reader, writer) = std::io::pipe()?;
+    /// let mut reader = mainspring::Io::new(reader)?.into_inner();
+    /// drop(writer);
+    /// assert_eq!(reader.read(&mut [0; 8])?, 0);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     pub fn into_inner(self) -> T {
         let Io { registration, source } = self;
         drop(registration);

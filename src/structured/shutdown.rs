@@ -102,6 +102,18 @@ impl Shutdown {
     /// Runs `future` until the shutdown begins. Returns its output, or `None` if the shutdown began
     /// first; then `future` is dropped. It is not polled after the shutdown has begun, so this is
     /// right for accepting work.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, Shutdown};
+    /// use std::time::Duration;
+    ///
+    /// let mut el = EventLoop::new()?;
+    /// let shutdown = Shutdown::new();
+    /// assert_eq!(el.run_until_complete(shutdown.until_started(async { 1 }))?, Some(1));
+    /// shutdown.begin(Duration::ZERO);
+    /// assert_eq!(el.run_until_complete(shutdown.until_started(async { 1 }))?, None);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     pub async fn until_started<F: Future>(&self, future: F) -> Option<F::Output> {
         let started = async {
             self.started().await;
@@ -136,6 +148,14 @@ impl Shutdown {
 
     /// Returns a guard for work that is not a future, for example the connection of a callback. The
     /// shutdown waits until the guard is dropped or the drain time is over.
+    ///
+    /// ```
+    /// let shutdown = mainspring::Shutdown::new();
+    /// let guard = shutdown.guard();
+    /// assert_eq!(shutdown.remaining(), 1);
+    /// drop(guard);
+    /// assert_eq!(shutdown.remaining(), 0);
+    /// ```
     pub fn guard(&self) -> ShutdownGuard {
         ShutdownGuard { _counted: Counted::new(self, |state| &state.guards) }
     }

@@ -33,6 +33,16 @@ pub fn current_loop() -> Result<CurrentLoop> {
 ///
 /// It has no access to the loop's state, because the type of the state is not known here. A task
 /// that needs the state captures a [`LoopHandle`](crate::LoopHandle).
+///
+/// ```
+/// let mut el = mainspring::EventLoop::new()?;
+/// el.run_until_complete(async {
+///     let el = mainspring::current_loop().unwrap();
+///     assert!(el.task().is_some());
+///     assert_eq!(el.spawn(async { 42 }).await.unwrap(), 42);
+/// })?;
+/// # Ok::<(), mainspring::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct CurrentLoop {
     tasks: Rc<Tasks>,

@@ -162,6 +162,15 @@ impl<T: 'static> Task<T> {
     }
 
     /// Returns true if the task is done, which includes the end of its loop.
+    ///
+    /// ```
+    /// let mut el = mainspring::EventLoop::new()?;
+    /// let task = el.spawn(async { 42 });
+    /// assert!(!task.is_finished());
+    /// el.run()?;
+    /// assert!(task.is_finished());
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     pub fn is_finished(&self) -> bool {
         matches!(self.state(), TaskState::Done(_))
     }
@@ -173,6 +182,13 @@ impl<T: 'static> Task<T> {
     }
 
     /// Returns the line that spawned the task, or `None` if the task ended with its loop.
+    ///
+    /// ```
+    /// let el = mainspring::EventLoop::new()?;
+    /// let task = el.spawn(async {});
+    /// assert_eq!(task.location().map(|location| location.file()), Some(file!()));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     pub fn location(&self) -> Option<&'static Location<'static>> {
         self.tasks()?.location(self.handle.key)
     }
@@ -183,6 +199,13 @@ impl<T: 'static> Task<T> {
     }
 
     /// Sets the task's name, which reports include.
+    ///
+    /// ```
+    /// let el = mainspring::EventLoop::new()?;
+    /// let task = el.spawn(std::future::pending::<()>()).named("worker");
+    /// assert_eq!(task.name().as_deref(), Some("worker"));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     pub fn named(self, name: &str) -> Task<T> {
         if let Some(tasks) = self.tasks() {
             crate::event_loop::task_port::TaskLayer::set_name(&*tasks, self.handle.key, name);

@@ -76,6 +76,18 @@ impl From<Cancelled> for Error {
 }
 
 /// The reason why a task has no output.
+///
+/// ```
+/// use mainspring::{Error, EventLoop};
+///
+/// let mut el = EventLoop::new()?;
+/// let task = el.spawn(std::future::pending::<()>());
+/// task.cancel("no longer needed");
+/// let error = el.run_until_complete(task)?.unwrap_err();
+/// assert_eq!(error.to_string(), "the task was cancelled: no longer needed");
+/// assert!(matches!(Error::from(error), Error::Cancelled(_)));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {

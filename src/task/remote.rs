@@ -177,6 +177,19 @@ impl<T> RemoteTask<T> {
     }
 
     /// Cancels the task. See [`Task::cancel`].
+    ///
+    /// ```
+    /// let mut el = mainspring::EventLoop::new()?;
+    /// let remote = el.remote();
+    /// let other = std::thread::spawn(move || {
+    ///     let task = remote.spawn(std::future::pending::<()>())?;
+    ///     task.cancel("no longer needed");
+    ///     Ok::<_, mainspring::Error>(task.join())
+    /// });
+    /// el.run()?;
+    /// assert!(other.join().unwrap()?.unwrap_err().is_cancelled());
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     pub fn cancel(&self, reason: impl Into<CancelReason>) {
         let reason = reason.into();
         let mut state = self.shared.lock();

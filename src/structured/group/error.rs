@@ -10,6 +10,16 @@ use crate::log_text::listed;
 /// The message has the first errors with their causes, as many as fit into about 500 bytes, and the
 /// number of the others. So there is no [`source`](std::error::Error::source). `Debug` writes the
 /// same line. Converted to an [`Error`] it is [`Other`](Error::Other).
+///
+/// ```
+/// use mainspring::{Error, EventLoop, TaskGroup};
+///
+/// let mut el = EventLoop::new()?;
+/// let group = TaskGroup::run(async |_| Err::<(), _>(Error::other("no configuration")));
+/// let error = el.run_until_complete(group)?.unwrap_err();
+/// assert_eq!(error.errors().len(), 1);
+/// # Ok::<(), Error>(())
+/// ```
 pub struct GroupError {
     pub(super) errors: Vec<Error>,
 }

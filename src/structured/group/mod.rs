@@ -155,6 +155,19 @@ impl TaskGroup {
 
     /// Cancels the body and the children. `run` returns the reason as an error. Returns false if
     /// the group is ending already.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, TaskGroup};
+    ///
+    /// let mut el = EventLoop::new()?;
+    /// let result = el.run_until_complete(TaskGroup::run(async |group| {
+    ///     group.spawn(std::future::pending::<mainspring::Result<()>>())?;
+    ///     assert!(group.cancel("closing time"));
+    ///     Ok(())
+    /// }))?;
+    /// assert!(result.unwrap_err().to_string().contains("closing time"));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     pub fn cancel(&self, reason: impl Into<CancelReason>) -> bool {
         if self.state.stage.get() != Stage::Open {
             return false;

@@ -142,6 +142,13 @@ impl CancelScope {
 
     /// Cancels the futures that the scope runs now or later. Returns false if it was cancelled
     /// before; then the first reason stays.
+    ///
+    /// ```
+    /// let scope = mainspring::CancelScope::new();
+    /// assert!(scope.cancel("the client has gone") && !scope.cancel("again"));
+    /// assert!(scope.is_cancelled());
+    /// assert_eq!(scope.reason().unwrap().as_str(), "the client has gone");
+    /// ```
     pub fn cancel(&self, reason: impl Into<CancelReason>) -> bool {
         self.state.cancel(Cancelled::new(reason.into(), false))
     }
