@@ -58,12 +58,12 @@ async fn ask(connector: TlsConnector, conn: TcpStream, lines: &[String]) -> Resu
     let name = ServerName::try_from(NAME).map_err(Error::other)?;
     let stream = connector.connect(name, conn).await?;
     let (reader, mut writer) = stream.split();
-    let mut answers = BufReader::new(reader);
+    let mut reader = BufReader::new(reader);
     let mut answers = Vec::new();
     for line in lines {
         writer.write_all(format!("{line}\n").as_bytes()).await?;
         writer.flush().await?;
-        let answer = next_line(&mut answers).await?.ok_or(Error::other("the server has gone"))?;
+        let answer = next_line(&mut reader).await?.ok_or(Error::other("the server has gone"))?;
         answers.push(String::from_utf8_lossy(&answer).trim_end_matches('\n').to_owned());
     }
     writer.close().await?;
