@@ -41,7 +41,7 @@ fn points_of_the_design_are_short() {
 #[test]
 fn planted_points_are_found() {
     let line = "a".repeat(COLUMNS_OF_A_TEXT);
-    let point = vec![line.as_str(); LINES_OF_A_POINT].join("\n");
+    let point = [line.as_str(); LINES_OF_A_POINT].join("\n");
     assert_eq!(long_points(&format!("{point}\n\n{point}\n\n| {line} |\n")), [""; 0]);
     assert_eq!(long_points(&format!("{point}\nb\n\n{point}")).len(), 1);
     assert_eq!(long_points(&format!("b\n{line}c\n\n{point}")).len(), 1);
