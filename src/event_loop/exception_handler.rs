@@ -71,7 +71,7 @@ impl<S> LoopHandle<S> {
         }
         let (kind, location) = (report.kind, report.location);
         let origin = |error| Report { kind, error, location, name: None };
-        // The error of the report may be a user-defined type, whose `Drop` may panic.
+        // The error of the report may be a user-defined type with a `Drop` that panics.
         self.core().contain(origin, || drop(report));
     }
 

@@ -46,8 +46,7 @@ impl<S> Messages<S> {
     }
 
     /// Removes the oldest message, for its entry in the ready deque.
-    // Inlined always: a message has five words, which a call would copy.
-    #[inline(always)]
+    #[inline]
     pub(super) fn next(&mut self) -> Option<Message<S>> {
         let message = self.waiting.pop_front()?;
         self.queued -= 1;

@@ -51,8 +51,8 @@ impl ReadBuffer<'_> {
     }
 }
 
-/// Returns true for types of std whose read is one system call: they hold no bytes, and fill all bytes
-/// that they report. For any other type a used buffer is cleared before the read, so that a wrong count
+/// Returns true for types of std with a read that is one system call: they hold no bytes, and fill all
+/// bytes that they report. For any other type a used buffer is cleared before the read, so that a wrong count
 /// does not reveal bytes of another connection.
 pub(crate) fn is_plain_source<T: 'static>() -> bool {
     let types = [

@@ -76,7 +76,7 @@ impl<S> LoopHandle<S> {
         true
     }
 
-    /// Removes a callback whose source is gone, and the replacement that waits for the source.
+    /// Removes a callback that has lost its source, and the replacement that waits for the source.
     pub(crate) fn remove_with_replacement(&self, key: Key) {
         self.remove(key);
         if let Some(replacement) = self.core().take_replacement(key) {

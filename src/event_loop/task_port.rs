@@ -21,11 +21,11 @@ pub(crate) trait TaskLayer {
     fn dispatch(&self, ready: Ready) -> bool;
     /// Returns true if `key` is that of a watched fd.
     fn is_watching(&self, key: Key) -> bool;
-    /// Feeds `key`, whose deadline has come.
+    /// Feeds `key` at its deadline.
     fn feed_timer(&self, key: Key, ready: &mut ReadyDeque);
     /// Takes the wakes that other threads have sent, and feeds their tasks.
     fn drain_inbox(&self);
-    /// Returns true if wakes may be in the inbox whose senders did not wake the loop.
+    /// Returns true if the inbox may hold wakes that did not wake the loop.
     fn has_messages(&self) -> bool;
     /// Returns true if a task keeps [`run`](crate::EventLoop::run) going.
     fn is_alive(&self) -> bool;

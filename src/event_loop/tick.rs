@@ -31,7 +31,7 @@ impl<S> EventLoop<S> {
         let limit = self.prepare(sleep);
         let timeout = self.time_to_sleep(limit); // zero if anything is ready
         self.select(timeout)?; // the only place that sleeps
-        self.feed_watchers()?; // before a hook can remove a watcher, whose key would be unknown here
+        self.feed_watchers()?; // before a hook can remove a watcher and make its key unknown
         self.run_hooks(Hook::Check);
         self.feed_signals()?;
         self.feed_inbox()?;
@@ -219,7 +219,7 @@ impl<S> EventLoop<S> {
 
     #[cold]
     fn run_hooks_of(&mut self, hook: Hook) {
-        // A list of its own: hooks add and remove hooks. It is kept for its memory.
+        // A separate list, because hooks add and remove hooks. It is kept for its memory.
         let mut due = mem::take(&mut self.due_hooks);
         self.core.hooks.for_each(hook, |key| due.push(key));
         for key in due.drain(..) {

@@ -99,8 +99,8 @@ impl<S> LoopHandle<S> {
     /// # Libraries in C
     ///
     /// A library with its own descriptors (libcurl multi, c-ares, libpq, hiredis) is driven by one
-    /// watcher for each descriptor and one timer. The fd is watched as `BorrowedFd<'static>`, whose
-    /// constructor states what the library must guarantee: the fd is open until [`cancel`].
+    /// watcher for each descriptor and one timer. The fd is watched as `BorrowedFd<'static>`. The
+    /// constructor of that type states what the library must guarantee: the fd is open until [`cancel`].
     ///
     /// | the library | the program |
     /// |---|---|

@@ -35,7 +35,7 @@ pub struct Watched<T> {
     readiness: Readiness,
     /// True if the callback has ended its registration.
     removed: bool,
-    /// How the file was made non-blocking, to restore it.
+    /// Mode of the file, to restore it.
     blocking: BlockingMode,
     fd: RawFd,
     watch: WatcherId,
@@ -152,7 +152,7 @@ impl<T> Watched<T> {
 }
 
 impl<T: AsFd> Watched<T> {
-    /// Calls `call` with `&mut T`, for types whose methods need `&mut self`, such as those of inotify.
+    /// Calls `call` with `&mut T`, for types with methods that need `&mut self`, such as those of inotify.
     /// An associated function, because `T` may have a method of that name.
     ///
     /// The source must keep its descriptor, which the kernel watches. If it has another one after the
