@@ -272,20 +272,23 @@ impl LoopCore {
     /// Returns the readiness for a queued callback, or `None` if it must not run because its watcher
     /// was paused or its timer moved after it was queued.
     #[inline]
-    pub(crate) fn readiness_if_due(&self, source: Source, ready: Ready) -> Option<Readiness> {
+    pub(crate) fn readiness_if_due(
+        &self,
+        source: Source,
+        key: Key,
+        readiness: Readiness,
+    ) -> Option<Readiness> {
         let due = match source {
-            Source::Watch(watcher)
-                if self.interest_changed.get() || !is_solicited(ready.readiness) =>
-            {
-                return self.readiness_if_wanted(watcher, ready);
+            Source::Watch(watcher) if self.interest_changed.get() || !is_solicited(readiness) => {
+                return self.readiness_if_wanted(watcher, Ready { key, readiness });
             }
-            Source::Watch(_) => !ready.readiness.is_empty(),
+            Source::Watch(_) => !readiness.is_empty(),
             Source::Timer(timer) | Source::Interval(timer) => {
                 self.timers.borrow_mut().take_fed(timer)
             }
             Source::Stream(_) | Source::Soon | Source::Signal(_) | Source::Hook(_) => true,
         };
-        due.then_some(ready.readiness)
+        due.then_some(readiness)
     }
 
     #[cold]
@@ -294,11 +297,11 @@ impl LoopCore {
         (!wanted.is_empty()).then_some(wanted)
     }
 
-    /// Notes that no callback has the key of `ready`. Returns false, because nothing ran.
+    /// Notes that no callback has the key of an event. Returns false, because nothing ran.
     #[cold]
-    pub(crate) fn note_unknown_key(&self, ready: Ready) -> bool {
+    pub(crate) fn note_unknown_key(&self, readiness: Readiness) -> bool {
         // Without a readiness, the callback was cancelled after it was queued, which is common.
-        if !ready.readiness.is_empty() {
+        if !readiness.is_empty() {
             self.saw_unknown_key.set(true);
         }
         false

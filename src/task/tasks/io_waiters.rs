@@ -210,7 +210,7 @@ impl Tasks {
         let mut ios = self.ios.borrow_mut();
         let Some(slot) = ios.get(ready.key) else {
             // The event is for a registration that is gone, or for one that only the kernel has.
-            self.core.note_unknown_key(ready);
+            self.core.note_unknown_key(ready.readiness);
             return None;
         };
         slot.readiness |= ready.readiness;
