@@ -59,7 +59,7 @@ const LED_TO: &[(&str, &[&str])] = &[
     ),
     ("CancelScope", &["shield"]),
     ("Shutdown", &["ShutdownEnding", "ShutdownGuard"]),
-    ("Promise", &["Promised", "promise"]),
+    ("promise", &["Promise", "Promised"]),
     ("Io", &["ReadChunk"]),
     (
         "spawn_blocking",

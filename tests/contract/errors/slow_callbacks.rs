@@ -1,5 +1,5 @@
 //! Reports of slow callbacks in debug mode, with the source location of their registration
-//! (DESIGN.md, debug mode).
+//! (docs/contract.md, Q5 and F1).
 
 use std::cell::RefCell;
 use std::time::Duration;
