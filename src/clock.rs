@@ -12,8 +12,8 @@ pub trait Clock: fmt::Debug {
     /// Returns the current time. It never goes back.
     fn now(&self) -> Instant;
 
-    /// Returns the longest time for which the selector may sleep when the loop wants to sleep for
-    /// `wanted`. `None` means "until an event".
+    /// Returns the longest time for which the selector may sleep when nothing is due for `wanted`.
+    /// `None` means "until an event".
     fn max_wait(&self, wanted: Option<Duration>) -> Option<Duration> {
         wanted
     }
@@ -124,7 +124,7 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    /// Creates a grid whose first tick is one period after `now`. Returns `None` for a period of
+    /// Creates a grid with the first tick one period after `now`. Returns `None` for a period of
     /// zero. A period that is too long for the timeline never ends.
     pub(crate) fn new(now: u64, period: Duration) -> Option<Grid> {
         let period = Some(nanos(period)).filter(|nanos| *nanos > 0)?;

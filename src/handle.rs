@@ -2,8 +2,8 @@
 //!
 //! # Invariant
 //!
-//! A key identifies one entry of one slot, and never another one. A slot whose generations are used
-//! up gets no further entry, so an old key finds nothing.
+//! A key identifies one entry of one slot, and never another one. A slot gets no entry after its
+//! last generation, so an old key finds nothing.
 
 use std::fmt;
 use std::marker::PhantomData;

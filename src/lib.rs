@@ -1,7 +1,7 @@
 //! An event loop for Unix daemons: callbacks and `async` tasks on one thread.
 //!
-//! You register descriptors, timers, signals and sockets, and the loop calls you back when something
-//! happens. Each callback gets your state as `&mut S`, so callbacks share it without
+//! You register descriptors, timers, signals and sockets, and the loop calls you back when
+//! something happens. Each callback gets your state as `&mut S`, so callbacks share it without
 //! `Rc<RefCell<..>>`. Tasks run in the same loop, for code that reads better with `await`.
 //!
 //! ```
@@ -23,29 +23,30 @@
 //! | [`EventLoop`] | owns your state and runs |
 //! | [`LoopHandle`] | registers callbacks; each callback gets a reference to it |
 //! | [`Remote`] | reaches the loop from other threads; the only one of these three that is `Send` |
-//! | [`BlockingPool`] | runs closures that block, on threads of its own |
+//! | [`BlockingPool`] | runs closures that block, on separate threads |
 //! | [`net`] | sockets, servers and clients |
 //! | [`selector`] | custom selectors, with the tokens and events that they use |
 //! | [`testing`] | simulated time for tests |
 //!
 //! # Where to begin
 //!
-//! | you want | with callbacks | with tasks |
+//! | purpose | with callbacks | with tasks |
 //! |---|---|---|
-//! | to run code in the loop | [`call_soon`] | [`spawn`], [`run_until_complete`] |
+//! | run code in the loop | [`call_soon`] | [`spawn`], [`run_until_complete`] |
 //! | timers | [`call_later`], [`call_every`], [`add_timer`] | [`sleep`], [`interval`], [`timeout`] |
-//! | to watch a descriptor | [`add_reader`], [`watch`] | [`Io`] |
-//! | to drive a C library that has descriptors | [`watch`], [`set_interest`] | [`Io`] |
+//! | watch a descriptor | [`add_reader`], [`watch`] | [`Io`] |
+//! | drive a C library that has descriptors | [`watch`], [`set_interest`] | [`Io`] |
 //! | a server | [`serve`], [`serve_with`] and [`net::Protocol`] | [`net::TcpListener`], [`net::UnixListener`] |
 //! | a client | [`connect`], then [`attach_with`] | [`net::TcpStream::connect_host`] |
 //! | blocking work, other threads | [`Remote::call_soon`] | [`spawn_blocking`], [`Remote::spawn`] |
 //! | signals, a graceful shutdown | [`add_signal_handler`], [`net::Server::close`] | [`Shutdown`] |
-//! | to cancel something | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |
-//! | to handle errors and panics | [`set_exception_handler`], [`PanicPolicy`] | [`JoinError`] |
-//! | to embed the loop in another one | [`PollFd`], [`next_deadline`], [`tick`] | |
+//! | cancel something | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |
+//! | handle errors and panics | [`set_exception_handler`], [`PanicPolicy`] | [`JoinError`] |
+//! | embed the loop in another one | [`PollFd`], [`next_deadline`], [`tick`] | |
 //!
-//! Callbacks and tasks work together. A task reaches the state through [`with`], and passes a socket
-//! to a protocol through [`into_socket`]. A [`promise()`] turns a callback into a future.
+//! Callbacks and tasks work together. A task reaches the state through [`with`], and passes a
+//! socket to a protocol through [`into_socket`]. A [`Promise`], made by [`promise()`], turns a
+//! callback into a future.
 //!
 //! [`add_reader`]: LoopHandle::add_reader
 //! [`add_signal_handler`]: LoopHandle::add_signal_handler
@@ -88,15 +89,15 @@
 //!
 //! A tick is one pass of the loop. It has three steps:
 //!
-//! 1. It asks the selector (epoll, kqueue, poll or select) which descriptors are ready. If nothing
-//!    is due, it sleeps here until the next event or deadline.
+//! 1. It calls the selector (epoll, kqueue, poll or select), which returns the ready descriptors.
+//!   If nothing is due, the loop sleeps here until the next event or deadline.
 //! 2. It appends what is due to the ready deque: descriptors (the reader of an fd before its
 //!    writer), then signals, then messages of other threads, then timers. Callbacks that were
 //!    queued before are in front of them.
 //! 3. It runs the batch, in order: the content of the deque at this time.
 //!
-//! Callbacks that are added meanwhile run in a later tick, after the selector was asked again. So no
-//! callback delays another one by more than two ticks, unless it does not return.
+//! Callbacks that are added meanwhile run in a later tick, after the next call of the selector. So
+//! no callback delays another one by more than two ticks, unless it does not return.
 //!
 //! # Environment
 //!

@@ -22,7 +22,7 @@ impl Signals {
     /// Creates the wakeup for signals, watched by `selector`, and returns its fd and trigger mode.
     /// Returns `None` if it exists already.
     ///
-    /// Signals have a wakeup of their own because a signal handler may call write(2), but not
+    /// Signals have a separate wakeup because a signal handler may call write(2), but not
     /// kevent(2), which a wakeup by `EVFILT_USER` needs.
     pub(crate) fn open(
         &mut self,

@@ -6,7 +6,7 @@ thread_local! {
     static STEPS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
-/// Counts one step of a loop whose length depends on the number of registrations.
+/// Counts one step of a loop over registrations.
 #[inline(always)]
 pub(crate) fn step() {
     #[cfg(test)]

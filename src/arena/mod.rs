@@ -1,11 +1,11 @@
 //! The arena: entries in numbered slots, each with a generation, so that an old key finds nothing.
 //!
-//! A removed entry is returned to the caller, who drops it outside of any borrow: a user's `Drop`
+//! A removed entry is returned to the caller, to be dropped outside of any borrow: a user's `Drop`
 //! may call the loop.
 //!
 //! # Invariants
 //!
-//! * A slot is in use, free, or retired. A slot whose generations are used up is retired.
+//! * A slot is in use, free, or retired. A slot is retired after its last generation.
 //! * Index and generation identify one entry, and never another one.
 //! * Memory is given back after a peak, see [`free_list`].
 
@@ -158,7 +158,7 @@ impl<T: Entry> Arena<T> {
         }
     }
 
-    /// Returns the first index from `from` on, in a circle, for whose entry `wanted` returns true.
+    /// Returns the index of the first entry from `from` on, in a circle, that is `wanted`.
     pub(crate) fn find(&self, from: u32, mut wanted: impl FnMut(u32, &T) -> bool) -> Option<u32> {
         let length = self.slots.len() as u32;
         let start = if from < length { from } else { 0 };

@@ -55,7 +55,7 @@ impl<T> Job<T> {
     /// Blocks the thread until the job has ended, and returns its result.
     ///
     /// Use it on threads without a loop: a loop serves nothing while its thread is blocked. A job
-    /// must not wait for another job of its own pool. It occupies a thread while it waits, and if
+    /// must not wait for another job of the same pool. It occupies a thread while it waits, and if
     /// all threads wait the pool is deadlocked.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ impl JobError {
         JobError { label, cause: JobErrorCause::Panicked(Panic::new(payload)) }
     }
 
-    /// Returns the error of a job whose pool was closed before the job began.
+    /// Returns the error of a job that had not begun when its pool was closed.
     pub(super) fn closed(label: JobLabel) -> JobError {
         JobError { label, cause: JobErrorCause::Closed }
     }

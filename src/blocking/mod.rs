@@ -1,6 +1,6 @@
 //! The blocking pool: a few threads for work that would block the thread of a loop.
 //!
-//! Reading a file, hashing a password or asking the system's resolver has no descriptor to wait for.
+//! A file read, a password hash or a call of the system's resolver has no descriptor to wait for.
 //! Such a closure becomes a [`Job`], which runs on a thread of the pool and is a future of the
 //! closure's result. A job completes through an ordinary waker and is independent of the loop. It
 //! can be awaited in a task, on another runtime, or by a thread.
@@ -302,7 +302,7 @@ impl JobBuilder<'_> {
     /// [`Host::lookup`](crate::net::Host::lookup), or another request over the network.
     ///
     /// At most half of the pool's threads, but at least one, run such jobs at the same time, and
-    /// they wait in a queue of their own. With two threads or more, other jobs never wait for them.
+    /// they wait in a separate queue. With two threads or more, other jobs never wait for them.
     pub fn lookup(mut self) -> Self {
         self.class = JobClass::Lookup;
         self

@@ -148,7 +148,7 @@ impl JobQueue {
         debug_assert!(matches!(job, Some(None)), "worker {number} is removed during a job");
     }
 
-    /// Gives a worker the oldest waiting job whose class is below its limit.
+    /// Gives a worker the oldest waiting job of all classes that are below their limits.
     pub(super) fn begin(&mut self, worker: usize) -> Option<Box<dyn JobClosure>> {
         let runnable =
             CLASSES.into_iter().filter(|class| self.classes[*class as usize].runnable() > 0);

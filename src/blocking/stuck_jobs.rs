@@ -1,4 +1,4 @@
-//! The error of closing a pool whose jobs did not end in time.
+//! The error of closing a pool when jobs did not end in time.
 
 use std::fmt;
 use std::panic::Location;

@@ -94,7 +94,7 @@ impl Workers {
     ) -> Result<u64> {
         let mut queue = self.lock();
         if let Some(error) = self.refusal(&queue, class) {
-            drop(queue); // Before `closure`, whose `Drop` may use the pool.
+            drop(queue); // Before `closure`: its `Drop` may use the pool.
             return Err(error);
         }
         let id = queue.push(class, label, closure);

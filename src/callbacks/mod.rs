@@ -1,7 +1,7 @@
 //! The callbacks of a loop, by key.
 //!
-//! The types of a callback (`C`) and of its source (`O`) are parameters, because layers above define
-//! them. A removed callback is returned to the caller, who drops it outside of any borrow.
+//! The types of a callback (`C`) and of its source (`O`) are parameters, because layers above
+//! define them. A removed callback is returned to the caller, to be dropped outside of any borrow.
 
 use std::panic::Location;
 
@@ -82,7 +82,7 @@ impl<O, C> Callbacks<O, C> {
         self.arena.remove(key.slot, key.generation)
     }
 
-    /// Returns the first slot from `from` on, in a circle, for whose callback `wanted` returns true.
+    /// Returns the slot of the first callback from `from` on, in a circle, that is `wanted`.
     pub(crate) fn find(
         &self,
         from: u32,

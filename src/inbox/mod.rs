@@ -50,13 +50,13 @@ impl WakeLoop for mainspring_sys::Wakeup {
 
 /// A queue that senders and the loop share.
 #[derive(Debug)]
-#[repr(align(128))] // Cache lines of its own: two, because processors fetch them in pairs.
+#[repr(align(128))] // No shared cache lines; 128, because processors fetch them in pairs.
 struct SharedQueue<T> {
     queue: Mutex<Queue<T>>,
     /// True if the loop will check the queue without a wake. Written under the lock only, and read
     /// without it.
     notified: AtomicBool,
-    /// The process whose threads send here.
+    /// The process with the threads that send here.
     process: Process,
     /// The queue of a forked child. The child cannot use the inherited one: a thread of the parent
     /// may have held its lock at the fork, and nothing unlocks it in the child.

@@ -1,10 +1,11 @@
-//! The timer queue: returns the keys of due timers. It reads no clock and does not know the loop.
+//! The timer queue: returns the keys of due timers. It reads no clock and is independent of the
+//! loop.
 //!
 //! Time is in nanoseconds since the loop's start. The deadline [`NEVER`] is accepted and never due.
 //! Timers with equal deadlines are due in the order in which they were armed.
 //!
 //! Daemons push deadlines back and cancel timers far more often than they let them expire. So a
-//! timer whose deadline lies beyond the horizon is not queued at all. It is one of the
+//! timer with a deadline beyond the horizon is not queued at all. It is one of the
 //! [`FarTimers`], which cost one bit each. When the [`Queue`] is empty, all far timers are queued
 //! at once, and the latest of their deadlines becomes the new horizon. Most timeouts that are set
 //! from then on lie beyond it.

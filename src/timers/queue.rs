@@ -47,7 +47,7 @@ const SHORT: usize = if cfg!(test) { 8 } else { 64 };
 /// Maximum number of piles. Halving a million entries makes 14.
 const MAX_PILES: usize = 32;
 
-/// Number of entries whose memory is kept in any case, so that a small queue does not allocate
+/// Number of entries that keep their memory in any case, so that a small queue does not allocate
 /// again and again.
 const KEPT_ENTRIES: usize = 1024;
 

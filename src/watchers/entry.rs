@@ -238,8 +238,8 @@ pub(crate) fn is_solicited(readiness: Readiness) -> bool {
     !readiness.intersects(Readiness::UNSOLICITED)
 }
 
-/// Returns the part of `readiness` that a callback with this interest gets. A paused callback,
-/// whose interest is empty, gets nothing.
+/// Returns the part of `readiness` that a callback with this interest gets. A paused callback has
+/// an empty interest and gets nothing.
 #[inline]
 pub(crate) fn visible(readiness: Readiness, interest: Interest) -> Readiness {
     // These end a wait for any direction, as POLLERR, POLLHUP and POLLNVAL do in poll(2).

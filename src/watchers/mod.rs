@@ -54,7 +54,7 @@ pub(crate) struct Watchers {
     fd_index: FdIndex,
     /// Fd, token and trigger mode of the loop's own wakeups.
     internal: Vec<(RawFd, Token, TriggerMode)>,
-    /// Process whose registrations the kernel object holds. In a forked child only the table
+    /// Process that the kernel object's registrations belong to. In a forked child only the table
     /// changes until [`rebuild`](Watchers::rebuild), because the kernel object is shared with the
     /// parent.
     process: Process,
@@ -202,8 +202,8 @@ impl Watchers {
         Ok(())
     }
 
-    /// Like [`sync_kernel`](Watchers::sync_kernel), but registers a borrowed fd again if the kernel
-    /// does not know it: its number belongs to another file now.
+    /// Like [`sync_kernel`](Watchers::sync_kernel), but registers a borrowed fd again if it is not
+    /// registered in the kernel: its number belongs to another file now.
     fn sync_borrowed(&mut self, index: u32, rearm: bool) -> io::Result<()> {
         let synced = self.sync_kernel(index, rearm);
         let entry = self.entry(index);
@@ -318,8 +318,8 @@ impl Watchers {
         }
     }
 
-    /// Returns the part of a queued readiness that the callback wants now. Its interest may have
-    /// changed since the event was queued.
+    /// Returns the part of a queued readiness that the callback still waits for. Its interest may
+    /// have changed since the event was queued.
     pub(crate) fn still_wanted(&self, id: WatcherId, ready: Ready) -> Readiness {
         visible(ready.readiness, self.interest(id, ready.key))
     }
