@@ -26,6 +26,7 @@ const TESTS: &[(&str, Test)] = &[
     ("x7_a_child_refuses_to_run_and_its_drop_changes_nothing", x7_refuses),
     ("x7_a_child_takes_the_loop_over", x7_takes_over),
     ("x7_a_child_made_in_a_callback_takes_the_loop_over", x7_in_a_callback),
+    ("x7_a_batch_ends_after_the_callback_that_forked", x7_batch_ends),
     ("x7_a_hundred_children_under_load", x7_under_load),
     ("x7_an_executor_starts_again", x7_executor),
     ("x7_signals_of_a_child", x7_signals),
@@ -238,6 +239,38 @@ fn x7_in_a_callback(kind: SelectorKind) {
     unsafe { libc::_exit(libc::c_int::from(ends.is_err())) }
 }
 
+/// The rest of the batch does not run in the child until the loop is the child's. Then it runs once,
+/// as in the parent.
+fn x7_batch_ends(kind: SelectorKind) {
+    let mut el = new_loop(kind, Vec::new());
+    let child = Rc::new(Cell::new(None));
+    let forked = child.clone();
+    el.call_soon(|_, ran: &mut Vec<&str>| ran.push("before"));
+    el.call_soon(move |_, ran| {
+        ran.push("fork");
+        // SAFETY: this process has one thread.
+        forked.set(Some(unsafe { libc::fork() }));
+    });
+    el.call_soon(|_, ran| ran.push("after"));
+    el.spawn(async {}).detach();
+    let ticked = el.tick(Some(Duration::ZERO));
+    if child.get() != Some(0) {
+        assert_eq!(ticked.unwrap(), 4);
+        assert_eq!(*el.state(), ["before", "fork", "after"]);
+        return wait_for(child.get().unwrap());
+    }
+    let ends = catch_unwind(AssertUnwindSafe(|| {
+        assert!(is_forked(ticked));
+        assert_eq!(*el.state(), ["before", "fork"]);
+        assert!(is_forked(el.tick(Some(Duration::ZERO))));
+        el.after_fork_child().unwrap();
+        assert_eq!(el.run_until_stalled().unwrap(), 2);
+        assert_eq!(*el.state(), ["before", "fork", "after"]);
+    }));
+    // SAFETY: the call ends the process without running destructors.
+    unsafe { libc::_exit(libc::c_int::from(ends.is_err())) }
+}
+
 /// Threads send, bytes arrive, timers and signals fire, and the parent forks a hundred times. The
 /// parent misses nothing, and no child hangs.
 fn x7_under_load(kind: SelectorKind) {
@@ -294,7 +327,7 @@ fn x7_executor(_: SelectorKind) {
         let (executor, slow) = inherited.take().unwrap();
         assert_eq!(executor.submit(|| 5).unwrap().wait().unwrap(), 5);
         let error = slow.wait().unwrap_err();
-        assert!(error.to_string().contains("the parent process's"), "{error}");
+        assert!(error.to_string().contains("belongs to the parent process"), "{error}");
     });
     in_child(|| drop(inherited.take()));
     let (executor, slow) = inherited.unwrap();
