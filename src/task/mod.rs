@@ -33,7 +33,7 @@
 //! | `spawn`, `join`, `current_loop`, `yield_now`, `run` | tasks for their owner; running a loop |
 //! | `tasks/` | the tasks of one loop: table, polling, completion, cancellation, waiters of fds |
 //! | `any_task`, `outcome`, `detached`, `failure` | futures without types; the ends of a task |
-//! | `current`, `waker/`, `foreign`, `slab/` | the running loop; wakers; arenas of keys |
+//! | `current`, `waker/`, `foreign`, `keyed_arena/` | the running loop; wakers; arenas of keys |
 //! | `cancel_region/` | nested regions of a task that can be cancelled |
 //! | `sleep`, `interval`, `promise/`, `remote`, `blocking` | what a task can await |
 //! | `budget` | the limit of one poll |
@@ -49,11 +49,11 @@ mod failure;
 pub(crate) mod foreign;
 mod interval;
 mod join;
+mod keyed_arena;
 mod outcome;
 mod promise;
 mod remote;
 mod run;
-mod slab;
 mod sleep;
 mod spawn;
 mod tasks;

@@ -19,7 +19,7 @@ use super::ticket::Ticket;
 use crate::error::Result;
 use crate::handle::Key;
 use crate::ready::Ready;
-use crate::task::slab::KeyKind;
+use crate::task::keyed_arena::KeyKind;
 use crate::watchers::{FdOwnership, Registration, Role};
 
 impl Tasks {

@@ -32,8 +32,8 @@ use std::task::Waker;
 
 use super::any_task::{AnyTask, BoxedTask};
 use super::failure::FailureOf;
+use super::keyed_arena::{KeyKind, KeyedArena};
 use super::outcome::{TaskEnding, TaskState};
-use super::slab::{KeyKind, Slab};
 use super::waker::{PolledWaker, TaskWaker, WakeInbox};
 use crate::event_loop::loop_core::LoopCore;
 use crate::event_loop::report::internal;
@@ -76,9 +76,9 @@ pub(crate) struct Tasks {
     /// One function for each output type of detached tasks; a task holds its number.
     failure_fns: RefCell<Vec<(TypeId, FailureOf)>>,
     /// Wakers that do not belong to tasks of this loop, and wait for something of this loop.
-    wakers: RefCell<Slab<Waker>>,
+    wakers: RefCell<KeyedArena<Waker>>,
     /// Descriptors that tasks wait for.
-    ios: RefCell<Slab<IoSlot>>,
+    ios: RefCell<KeyedArena<IoSlot>>,
     /// The waker that the next poll borrows if its task has stored no waker.
     spare_waker: Cell<Option<Box<PolledWaker>>>,
     polling: Cell<Polling>,
@@ -99,8 +99,8 @@ impl Tasks {
             inbox: Arc::new(inbox),
             slots: RefCell::new(Table::new()),
             failure_fns: RefCell::default(),
-            wakers: RefCell::new(Slab::new(KeyKind::Waker)),
-            ios: RefCell::new(Slab::new(KeyKind::Io)),
+            wakers: RefCell::new(KeyedArena::new(KeyKind::Waker)),
+            ios: RefCell::new(KeyedArena::new(KeyKind::Io)),
             spare_waker: Cell::new(None),
             polling: Cell::new(Polling { key: Key::NONE, waker: (&raw const NO_WAKER).cast() }),
             alive: Cell::new(0),

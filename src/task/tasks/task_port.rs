@@ -13,8 +13,8 @@ use crate::event_loop::{Report, ReportKind};
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 use crate::task::current;
+use crate::task::keyed_arena::KeyKind;
 use crate::task::outcome::CancelReason;
-use crate::task::slab::KeyKind;
 use crate::task::waker::WakeInbox;
 
 impl Tasks {

@@ -23,8 +23,8 @@ use crate::arena::free_list::{self, FreeList, Links};
 use crate::handle::Key;
 use crate::task::any_task::BoxedTask;
 use crate::task::cancel_region::Region;
+use crate::task::keyed_arena::{KeyKind, KeyedArena, SLOT};
 use crate::task::outcome::CancelReason;
-use crate::task::slab::{KeyKind, SLOT, Slab};
 use crate::task::waker::TaskWaker;
 
 #[cfg(all(not(loom), test))]
@@ -69,7 +69,7 @@ impl free_list::Slot for TaskSlot {
     }
 }
 
-/// State that most tasks do not have, in 40 bytes of a slab.
+/// State that most tasks do not have, in 40 bytes of a arena.
 struct RareState {
     /// The task's own waker, after a poll that kept a clone.
     waker: Option<Arc<TaskWaker>>,
@@ -100,7 +100,7 @@ const HAS_RARE_STATE: &str = "rare state lives as long as its task";
 /// Access to a task of the table.
 pub(super) struct TaskEntry<'a> {
     pub(super) slot: &'a mut TaskSlot,
-    rare: &'a mut Slab<RareState>,
+    rare: &'a mut KeyedArena<RareState>,
 }
 
 impl<'a> TaskEntry<'a> {
@@ -182,14 +182,14 @@ pub(super) struct RemovedTask {
 pub(super) struct Table {
     slots: Vec<TaskSlot>,
     vacant: FreeList,
-    rare: Slab<RareState>,
+    rare: KeyedArena<RareState>,
     sites: SpawnSites,
 }
 
 impl Table {
     pub(super) fn new() -> Table {
         let (slots, vacant, sites) = Default::default();
-        Table { slots, vacant, rare: Slab::new(KeyKind::Rare), sites }
+        Table { slots, vacant, rare: KeyedArena::new(KeyKind::Rare), sites }
     }
 
     #[inline]

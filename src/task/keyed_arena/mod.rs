@@ -1,4 +1,4 @@
-//! A slab: values by key, with a generation for each slot.
+//! Values of one kind, by keys that the ready deque can hold: the key has the kind of its value.
 //!
 //! # Invariants
 //!
@@ -40,12 +40,12 @@ impl KeyKind {
 }
 
 #[derive(Debug)]
-struct SlabEntry<T> {
+struct KeyedEntry<T> {
     generation: u32,
     value: T,
 }
 
-impl<T> arena::Entry for SlabEntry<T> {
+impl<T> arena::Entry for KeyedEntry<T> {
     const LIMIT: usize = SLOT as usize;
 
     #[inline]
@@ -56,20 +56,20 @@ impl<T> arena::Entry for SlabEntry<T> {
 
 /// Values of one kind, by key.
 #[derive(Debug)]
-pub(crate) struct Slab<T> {
+pub(crate) struct KeyedArena<T> {
     /// Upper bits of the keys.
     base: u32,
-    arena: Arena<SlabEntry<T>>,
+    arena: Arena<KeyedEntry<T>>,
 }
 
-impl<T> Slab<T> {
-    pub(crate) fn new(kind: KeyKind) -> Slab<T> {
-        Slab { base: Key::TASK_BASE | (kind as u32) << SHIFT, arena: Arena::default() }
+impl<T> KeyedArena<T> {
+    pub(crate) fn new(kind: KeyKind) -> KeyedArena<T> {
+        KeyedArena { base: Key::TASK_BASE | (kind as u32) << SHIFT, arena: Arena::default() }
     }
 
     #[inline]
     pub(crate) fn insert(&mut self, value: T) -> Key {
-        let make = |_, generation| SlabEntry { generation, value };
+        let make = |_, generation| KeyedEntry { generation, value };
         let (index, generation) = self.arena.insert(make);
         Key { slot: self.base | index, generation }
     }
@@ -87,7 +87,7 @@ impl<T> Slab<T> {
 
     /// Returns the keys of all values.
     pub(crate) fn keys(&self) -> Vec<Key> {
-        let key = |(index, entry): (u32, &SlabEntry<T>)| Key {
+        let key = |(index, entry): (u32, &KeyedEntry<T>)| Key {
             slot: self.base | index,
             generation: entry.generation,
         };
