@@ -7,8 +7,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mainspring::net::TcpListener;
-use mainspring::{EventLoop, SelectorKind, spawn};
+use mainspring::{EventLoop, SelectorKind};
 
+use crate::support::network::accept_and_echo;
 use crate::support::process::alone_with_fault;
 
 /// Expected errors of a connection (accept(2) of Linux), errors that no list contains, and errors
@@ -88,24 +89,7 @@ fn serve_by_tasks(kind: SelectorKind) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let clients = visiting(&el, address);
-    el.spawn(async move {
-        loop {
-            let (conn, _) = listener.accept().await?;
-            let echo = async move {
-                loop {
-                    let chunk = conn.read_chunk().await?;
-                    if chunk.is_empty() {
-                        return conn.shutdown_write();
-                    }
-                    conn.write_all(&chunk).await?;
-                }
-            };
-            spawn(echo).detach();
-        }
-        #[allow(unreachable_code)]
-        Ok::<(), mainspring::Error>(())
-    })
-    .detach();
+    el.spawn(accept_and_echo(std::rc::Rc::new(listener))).detach();
     el.run_forever().unwrap();
     clients.join().unwrap().unwrap();
     assert_eq!(*el.state(), 0);

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use mainspring::net::{ListenOptions, TcpListener, UnixListener, listen};
 use mainspring::testing::SimClock;
-use mainspring::{Error, EventLoop, Result, SelectorKind, Task, spawn};
+use mainspring::{Error, EventLoop, Result, SelectorKind, Task};
 use rustix::io::Errno;
 
+use crate::support::network::accept_and_echo;
 use crate::support::process::{alone_as, has_strace, under_strace};
 use crate::support::selector::counted;
 use crate::support::selector::{Call, logged};
@@ -105,24 +106,7 @@ fn q10_a_short_connection_costs_tasks_the_same_calls_as_callbacks() {
     let tasks = || {
         let mut el = simulated();
         let (listener, address) = tcp();
-        el.spawn(async move {
-            loop {
-                let (conn, _) = listener.accept().await?;
-                let echo = async move {
-                    loop {
-                        let chunk = conn.read_chunk().await?;
-                        if chunk.is_empty() {
-                            return Ok::<(), Error>(());
-                        }
-                        conn.write_all(&chunk).await?;
-                    }
-                };
-                spawn(echo).detach();
-            }
-            #[allow(unreachable_code)]
-            Ok::<(), Error>(())
-        })
-        .detach();
+        el.spawn(accept_and_echo(listener)).detach();
         connect_and_close(&mut el, address);
     };
     let count = |variable: &str| {

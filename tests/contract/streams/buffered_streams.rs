@@ -14,7 +14,7 @@ use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Io, SelectorKind};
 
 use crate::support::bytes::pattern;
-use crate::support::custom_stream::CountingStream;
+use crate::support::custom_stream::{AlteredStream, counting_pair};
 use crate::support::descriptors::pair;
 use crate::support::on_every_selector;
 use crate::support::protocol::{Callback, Record, Recorder, recorder, tick_until, tick_until_idle};
@@ -80,31 +80,11 @@ impl Write for &Decoding {
 }
 
 /// Like [`Decoding`], but reports exactly whether it holds bytes.
-struct Exact(Decoding);
-
-impl TransportStream for Exact {
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        TransportStream::read(&self.0, buffer)
-    }
-
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        TransportStream::write(&self.0, bytes)
-    }
-
-    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        TransportStream::write_vectored(&self.0, slices)
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        self.0.socket.shutdown(Shutdown::Write)
-    }
-
-    fn reader(&self) -> BorrowedFd<'_> {
-        self.0.socket.as_fd()
-    }
-
-    fn has_buffered(&self) -> bool {
-        !self.0.plain.borrow().is_empty() || self.0.ended.get()
+fn exact(stream: Decoding) -> AlteredStream<Decoding> {
+    AlteredStream {
+        shutdown_write: Box::new(|stream| stream.socket.shutdown(Shutdown::Write)),
+        has_buffered: |stream| !stream.plain.borrow().is_empty() || stream.ended.get(),
+        ..AlteredStream::new(stream)
     }
 }
 
@@ -159,7 +139,7 @@ fn s1_a_decoding_stream_delivers_everything_it_holds() {
     on_every_selector(|kind| {
         for at_most in [1000, 16_000, usize::MAX] {
             check_all_come(kind, |socket| Decoding::new(socket, at_most));
-            check_all_come(kind, |socket| Exact(Decoding::new(socket, at_most)));
+            check_all_come(kind, |socket| exact(Decoding::new(socket, at_most)));
         }
     });
 }
@@ -186,7 +166,7 @@ fn s1_bytes_held_before_attaching_are_delivered() {
 fn s1_a_stream_that_holds_nothing_is_not_read_again() {
     on_every_selector(|kind| {
         let mut el = with_buffer(kind, 1000);
-        let (ours, mut theirs, reads, _) = CountingStream::pair();
+        let (ours, mut theirs, reads, _) = counting_pair();
         el.attach_with(ours, recorder()).unwrap();
         tick_until_idle(&mut el);
         for round in 1..=3 {

@@ -3,8 +3,6 @@
 use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,6 +11,7 @@ use mainspring::{EventLoop, SelectorKind};
 use rustix::event::PollFlags;
 
 use crate::support::bytes::pattern;
+use crate::support::custom_stream::AlteredStream;
 use crate::support::descriptors::{pair, tcp_pair, wait_for};
 use crate::support::on_every_selector;
 use crate::support::protocol::{
@@ -142,37 +141,16 @@ fn s1_an_error_of_a_write_inside_a_callback_loses_no_input() {
     });
 }
 
-/// Stream that cannot shut down its writing side.
-struct NoEnd(UnixStream);
-
-impl TransportStream for NoEnd {
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        TransportStream::read(&self.0, buffer)
-    }
-
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        TransportStream::write(&self.0, bytes)
-    }
-
-    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        TransportStream::write_vectored(&self.0, slices)
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        Err(ErrorKind::Unsupported.into())
-    }
-
-    fn reader(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
 #[test]
 fn s1_an_error_of_shutdown_write_loses_no_input() {
     on_every_selector(|kind| {
         let mut el = small_buffer_loop(kind);
         let (ours, mut theirs) = pair();
-        let conn = el.attach_with(NoEnd(ours), recorder()).unwrap();
+        let stream = AlteredStream {
+            shutdown_write: Box::new(|_| Err(io::ErrorKind::Unsupported.into())),
+            ..AlteredStream::new(ours)
+        };
+        let conn = el.attach_with(stream, recorder()).unwrap();
         tick_until_idle(&mut el);
         theirs.write_all(&pattern(0, ANSWER)).unwrap();
         conn.shutdown_write();

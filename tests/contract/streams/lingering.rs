@@ -11,7 +11,7 @@ use mainspring::SelectorKind;
 use mainspring::net::{PipePair, Transport, TransportStream};
 
 use crate::support::bytes::pattern;
-use crate::support::custom_stream::{Action, CountingStream, ReentrantStream};
+use crate::support::custom_stream::{Action, ReentrantStream, counting_pair};
 use crate::support::descriptors::{pair, tcp_pair};
 use crate::support::on_every_selector;
 use crate::support::protocol::{
@@ -134,7 +134,7 @@ fn s3_abort_ends_the_wait_for_the_peer() {
 fn s3_after_the_peers_end_a_close_does_not_wait() {
     on_every_selector(|kind| {
         let (mut el, _) = recording_loop(kind);
-        let (ours, theirs, reads, ends) = CountingStream::pair();
+        let (ours, theirs, reads, ends) = counting_pair();
         let script = Recorder::new(&Rc::new(()), |_, _, conn, callback| {
             if *callback == Callback::Eof {
                 conn.unwrap().close();
@@ -154,7 +154,7 @@ fn s3_after_the_peers_end_a_close_does_not_wait() {
 fn s3_input_after_a_close_is_read_once_an_event() {
     on_every_selector(|kind| {
         let (mut el, _) = recording_loop(kind);
-        let (ours, theirs, reads, ends) = CountingStream::pair();
+        let (ours, theirs, reads, ends) = counting_pair();
         let conn = el.attach_with(ours, recorder()).unwrap();
         tick(&mut el);
         conn.shutdown_write();
@@ -227,7 +227,7 @@ fn s3_a_loop_that_is_dropped_waits_for_no_peer() {
 fn s3_a_close_in_data_received_reads_no_further_in_this_event() {
     on_every_selector(|kind| {
         let (mut el, _) = recording_loop(kind);
-        let (ours, mut theirs, reads, ends) = CountingStream::pair();
+        let (ours, mut theirs, reads, ends) = counting_pair();
         let script = Recorder::new(&Rc::new(()), |_, _, conn, callback| {
             if matches!(callback, Callback::Data(_)) {
                 conn.unwrap().close();

@@ -12,11 +12,21 @@ pub type Hold = Sender<()>;
 /// Submits a job that runs until its hold is dropped. Returns once the job runs.
 #[track_caller]
 pub fn held(job: JobBuilder<'_>) -> (Job<()>, Hold) {
+    held_then(job, || ())
+}
+
+/// Like [`held`], but the job runs `then` at its end.
+#[track_caller]
+pub fn held_then<T: Send + 'static>(
+    job: JobBuilder<'_>,
+    then: impl FnOnce() -> T + Send + 'static,
+) -> (Job<T>, Hold) {
     let (began, has_begun) = mpsc::channel();
     let (hold, held) = mpsc::channel();
     let job = job.submit(move || {
         began.send(()).unwrap();
         wait_for_end(&held);
+        then()
     });
     has_begun.recv().unwrap();
     (job.unwrap(), hold)

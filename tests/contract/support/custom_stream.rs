@@ -1,4 +1,4 @@
-//! Custom streams: one counts calls, and one calls back into its own transport.
+//! Custom streams: one with methods of its own, and one that calls back into its own transport.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, Read, Write};
@@ -8,26 +8,46 @@ use std::rc::Rc;
 
 use mainspring::net::{Transport, TransportStream};
 
-/// Stream that counts its reads and its `shutdown_write` calls.
-pub struct CountingStream {
-    stream: UnixStream,
-    reads: Rc<Cell<u32>>,
-    ends: Rc<Cell<u32>>,
+/// Stream with methods of its own; the others are those of `stream`.
+pub struct AlteredStream<S> {
+    pub stream: S,
+    pub before_read: Box<dyn Fn()>,
+    pub shutdown_write: Box<dyn Fn(&mut S) -> io::Result<()>>,
+    pub has_buffered: fn(&S) -> bool,
 }
 
-impl CountingStream {
-    /// Returns the stream, its peer, and the counts of reads and of `shutdown_write` calls.
-    pub fn pair() -> (CountingStream, UnixStream, Rc<Cell<u32>>, Rc<Cell<u32>>) {
-        let (stream, theirs) = UnixStream::pair().expect("a pair of sockets");
-        let (reads, ends) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
-        let counting = CountingStream { stream, reads: reads.clone(), ends: ends.clone() };
-        (counting, theirs, reads, ends)
+impl<S: TransportStream + 'static> AlteredStream<S> {
+    /// Returns a stream that does the same as `stream`.
+    pub fn new(stream: S) -> AlteredStream<S> {
+        AlteredStream {
+            stream,
+            before_read: Box::new(|| ()),
+            shutdown_write: Box::new(S::shutdown_write),
+            has_buffered: S::has_buffered,
+        }
     }
 }
 
-impl TransportStream for CountingStream {
+/// Returns a stream, its peer, and the counts of reads and of `shutdown_write` calls.
+pub fn counting_pair() -> (AlteredStream<UnixStream>, UnixStream, Rc<Cell<u32>>, Rc<Cell<u32>>) {
+    let (stream, theirs) = UnixStream::pair().expect("a pair of sockets");
+    let (reads, ends) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let (read_count, end_count) = (reads.clone(), ends.clone());
+    let counting = AlteredStream {
+        before_read: Box::new(move || read_count.set(read_count.get() + 1)),
+        shutdown_write: Box::new(move |stream| {
+            end_count.set(end_count.get() + 1);
+            TransportStream::shutdown_write(stream)
+        }),
+        has_buffered: |_| false,
+        ..AlteredStream::new(stream)
+    };
+    (counting, theirs, reads, ends)
+}
+
+impl<S: TransportStream> TransportStream for AlteredStream<S> {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.reads.set(self.reads.get() + 1);
+        (self.before_read)();
         TransportStream::read(&self.stream, buffer)
     }
 
@@ -40,16 +60,15 @@ impl TransportStream for CountingStream {
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        self.ends.set(self.ends.get() + 1);
-        TransportStream::shutdown_write(&mut self.stream)
+        (self.shutdown_write)(&mut self.stream)
     }
 
     fn reader(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        self.stream.reader()
     }
 
     fn has_buffered(&self) -> bool {
-        false
+        (self.has_buffered)(&self.stream)
     }
 }
 

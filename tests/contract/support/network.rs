@@ -4,25 +4,17 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::rc::Rc;
 
-use mainspring::LoopHandle;
 use mainspring::net::{Address, ListenOptions, Server, UnixAddress, listen};
+use mainspring::{Error, LoopHandle, Result, spawn};
 
 use crate::support::loopback;
 
-/// Returns a directory for socket files. Their paths must be short, and TMPDIR may be long, missing
-/// or read-only.
-pub fn short_dir() -> PathBuf {
-    let is_usable = |dir: &PathBuf| {
-        let probe = dir.join(format!("mainspring-probe-{}", std::process::id()));
-        let is_writable = std::fs::write(&probe, "").is_ok();
-        let _ = std::fs::remove_file(probe); // Another thread may have removed it.
-        is_writable && dir.as_os_str().len() < 60
-    };
-    let others = ["/tmp", "/var/tmp", "/dev/shm", "."].map(PathBuf::from);
-    let mut candidates = [std::env::temp_dir()].into_iter().chain(others);
-    candidates.find(is_usable).expect("a writable directory with a short path")
-}
+#[path = "../../../sys/tests/short_dir/mod.rs"]
+mod short_dir;
+
+pub use short_dir::short_dir;
 
 /// Returns a listener with a backlog of a thousand, and its address.
 pub fn listener() -> (OwnedFd, SocketAddr) {
@@ -34,6 +26,23 @@ pub fn listener() -> (OwnedFd, SocketAddr) {
 
 pub fn echo<S: 'static>(el: &LoopHandle<S>, listener: impl AsFd + 'static) -> Server {
     el.serve(listener, |_, _, conn, data| Ok(conn.write(data))).unwrap()
+}
+
+/// Accepts clients until the listener fails. Each client has a task, which sends back what it reads.
+pub async fn accept_and_echo(listener: Rc<mainspring::net::TcpListener>) -> Result<()> {
+    loop {
+        let (conn, _) = listener.accept().await?;
+        let echo = async move {
+            loop {
+                let chunk = conn.read_chunk().await?;
+                if chunk.is_empty() {
+                    return Ok::<(), Error>(());
+                }
+                conn.write_all(&chunk).await?;
+            }
+        };
+        spawn(echo).detach();
+    }
 }
 
 /// Connects without waiting to be accepted. The client's reads do not block.

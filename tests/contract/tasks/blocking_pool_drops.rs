@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use mainspring::{BlockingPool, Job, JobError};
 
-use crate::support::blocking_jobs::{Hold, held, until, with_threads};
+use crate::support::blocking_jobs::{Hold, held, held_then, until, with_threads};
 
 const OURS: &str = "ours";
 const WORKER: &str = "mainspring-1";
@@ -261,22 +261,15 @@ fn p98_a_panicking_drop_of_an_unawaited_result_ends_no_thread() {
     let log = Log::default();
     let executor = with_threads(1);
     for panics in [false, true] {
-        let (_, busy) = held(executor.job());
-        let (begin, begun) = mpsc::channel();
-        let (end, ended) = mpsc::channel::<()>();
         let of_job = log.clone();
-        let job = executor.submit(move || {
-            begin.send(()).unwrap();
-            ended.recv().unwrap_err();
+        let (job, end) = held_then(executor.job(), move || {
             let part = of_job.part("result").that_panics();
             if panics {
                 panic::panic_any(part);
             }
             part
         });
-        drop(busy);
-        begun.recv().unwrap();
-        drop(job.unwrap());
+        drop(job);
         drop(end);
         until(|| executor.running() == 0);
         assert_eq!(log.take(), [("result", WORKER.to_owned())]);
@@ -300,18 +293,11 @@ impl Drop for PanickingPayload {
 fn p98_panicking_drops_of_payloads_end_no_thread() {
     let log = Log::default();
     let executor = with_threads(1);
-    let (_, busy) = held(executor.job());
-    let (begin, begun) = mpsc::channel();
-    let (end, ended) = mpsc::channel::<()>();
     let of_job = log.clone();
-    let job = executor.submit(move || {
-        begin.send(()).unwrap();
-        ended.recv().unwrap_err();
+    let (job, end) = held_then(executor.job(), move || -> () {
         panic::panic_any(PanickingPayload(3, of_job));
     });
-    drop(busy);
-    begun.recv().unwrap();
-    drop::<Job<()>>(job.unwrap());
+    drop(job);
     drop(end);
     until(|| executor.running() == 0);
     assert_eq!(log.len(), 4);
