@@ -5,7 +5,7 @@
 //! ```
 //!
 //! It connects to all addresses at once and prints which are open, and after how long. Without
-//! arguments it uses one open port of its own, and one that is closed.
+//! arguments it uses one local port that is open, and one that is closed.
 
 use std::env;
 use std::net::TcpListener;

@@ -1,15 +1,15 @@
 //! A C library in the loop: libcurl's multi-socket interface, driven by watchers and one timer.
 //!
 //! `cargo run -p curl_multi [URL ..]` fetches all URLs at once; without any, it fetches from three
-//! slow servers of its own. libcurl requests sockets to watch and a time to be called, and the loop
+//! slow local servers. libcurl requests sockets to watch and a time to be called, and the loop
 //! does exactly that:
 //!
-//! | libcurl says                 | the loop does                          |
+//! | libcurl requests             | the loop does                          |
 //! |------------------------------|----------------------------------------|
-//! | watch this socket            | `watch`                                |
-//! | watch it for something else  | `set_interest`                         |
-//! | forget it                    | `remove`                               |
-//! | call me in 50 ms, or do not  | `reset_after` or `disarm` of the timer |
+//! | to watch this socket         | `watch`                                |
+//! | another interest in it       | `set_interest`                         |
+//! | to watch it no longer        | `cancel`                               |
+//! | a call in 50 ms, or no call  | `reset_after` or `disarm` of the timer |
 //!
 //! libcurl makes these requests inside a call, while its handle, a part of the loop's state, is in
 //! use. So its callbacks only queue the requests, and the loop serves them when the call has

@@ -150,7 +150,7 @@ fn f9_a_host_with_a_port_is_parsed_in_every_form() {
 
 #[test]
 fn f9_an_address_needs_no_lookup_and_no_thread() {
-    let executor = with_threads(1);
+    let pool = with_threads(1);
     let addresses = [
         ("127.0.0.1", "127.0.0.1:80"),
         ("::1", "[::1]:80"),
@@ -164,14 +164,14 @@ fn f9_an_address_needs_no_lookup_and_no_thread() {
         let host = Host::new(name, 80).unwrap();
         assert_eq!((host.address(), host.name()), (Some(address), None));
         assert_eq!(Host::from(address), host);
-        assert_eq!(host.lookup(&executor).unwrap().wait().unwrap(), [address]);
-        assert_eq!(block_on(host.lookup(&executor).unwrap()).unwrap(), [address]);
+        assert_eq!(host.lookup(&pool).unwrap().wait().unwrap(), [address]);
+        assert_eq!(block_on(host.lookup(&pool).unwrap()).unwrap(), [address]);
     }
-    assert_eq!((executor.threads(), executor.waiting()), (0, 0));
+    assert_eq!((pool.threads(), pool.waiting()), (0, 0));
     // It also works with a pool that is closed.
-    executor.close(Duration::ZERO).unwrap();
-    assert!(Host::new("127.0.0.1", 80).unwrap().lookup(&executor).is_ok());
-    let error = Host::new("localhost", 80).unwrap().lookup(&executor).unwrap_err();
+    pool.close(Duration::ZERO).unwrap();
+    assert!(Host::new("127.0.0.1", 80).unwrap().lookup(&pool).is_ok());
+    let error = Host::new("localhost", 80).unwrap().lookup(&pool).unwrap_err();
     assert!(matches!(error, Error::PoolClosed));
 }
 
@@ -195,33 +195,33 @@ fn block_on(mut lookup: Lookup) -> mainspring::Result<Vec<SocketAddr>> {
 
 #[test]
 fn f9_a_name_is_looked_up_in_a_job() {
-    let executor = with_threads(2);
+    let pool = with_threads(2);
     let host: Host = "localhost:8080".parse().unwrap();
     for found in [
-        host.lookup(&executor).unwrap().wait().unwrap(),
-        block_on(host.lookup(&executor).unwrap()).unwrap(),
+        host.lookup(&pool).unwrap().wait().unwrap(),
+        block_on(host.lookup(&pool).unwrap()).unwrap(),
     ] {
         assert!(!found.is_empty());
         for address in found {
             assert!(address.ip().is_loopback() && address.port() == 8080, "{address}");
         }
     }
-    assert!(executor.threads() > 0);
+    assert!(pool.threads() > 0);
 }
 
-/// The resolver knows interface names itself, so this sends no query.
+/// The resolver finds interface names locally, so this sends no query.
 #[test]
 fn f9_the_scope_of_an_address_is_kept() {
-    let executor = BlockingPool::new();
+    let pool = BlockingPool::new();
     let error = Host::new("fe80::1%no-such-interface", 80).unwrap();
-    let error = error.lookup(&executor).unwrap().wait().unwrap_err();
+    let error = error.lookup(&pool).unwrap().wait().unwrap_err();
     assert!(matches!(&error, Error::Lookup { .. }), "{error:?}");
     assert_eq!(error.to_string(), "cannot look up [fe80::1%no-such-interface]:80");
     assert!(std::error::Error::source(&error).is_some());
 
     for loopback in ["lo", "lo0"] {
         let host = Host::new(&format!("fe80::1%{loopback}"), 80).unwrap();
-        let Ok(found) = host.lookup(&executor).unwrap().wait() else { continue };
+        let Ok(found) = host.lookup(&pool).unwrap().wait() else { continue };
         let [SocketAddr::V6(address)] = found[..] else { panic!("{found:?}") };
         assert_eq!(IpAddr::V6(*address.ip()), "fe80::1".parse::<IpAddr>().unwrap());
         assert_ne!(address.scope_id(), 0);
@@ -234,16 +234,16 @@ fn f9_the_scope_of_an_address_is_kept() {
 /// closes (P115, P116).
 #[test]
 fn p115_a_lookup_is_abandoned_at_once() {
-    let executor = with_threads(2);
-    let (_, _hanging) = held(executor.job().lookup());
+    let pool = with_threads(2);
+    let (_, _hanging) = held(pool.job().lookup());
     let host = Host::new("localhost", 80).unwrap();
-    let lookups: Vec<Lookup> = (0..50).map(|_| host.lookup(&executor).unwrap()).collect();
-    assert_eq!((executor.running(), executor.waiting()), (1, 50));
+    let lookups: Vec<Lookup> = (0..50).map(|_| host.lookup(&pool).unwrap()).collect();
+    assert_eq!((pool.running(), pool.waiting()), (1, 50));
     drop(lookups);
-    assert_eq!((executor.running(), executor.waiting()), (1, 0));
+    assert_eq!((pool.running(), pool.waiting()), (1, 0));
 
-    let pending = host.lookup(&executor).unwrap();
-    executor.close(Duration::ZERO).unwrap_err();
+    let pending = host.lookup(&pool).unwrap();
+    pool.close(Duration::ZERO).unwrap_err();
     let text = pending.wait().unwrap_err().to_string();
     assert!(text.starts_with("job \"lookup of localhost:80\" submitted at "), "{text}");
     assert!(text.contains(file!()), "{text}");
@@ -252,10 +252,10 @@ fn p115_a_lookup_is_abandoned_at_once() {
 #[test]
 fn p116_a_lookup_pending_when_the_pool_is_dropped_returns() {
     for _ in 0..20 {
-        let executor = with_threads(4);
+        let pool = with_threads(4);
         let host = Host::new("localhost", 80).unwrap();
-        let lookups: Vec<Lookup> = (0..4).map(|_| host.lookup(&executor).unwrap()).collect();
-        drop(executor);
+        let lookups: Vec<Lookup> = (0..4).map(|_| host.lookup(&pool).unwrap()).collect();
+        drop(pool);
         // Either the lookup ran in time, or it never ran.
         for lookup in lookups {
             match lookup.wait() {

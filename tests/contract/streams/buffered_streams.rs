@@ -1,4 +1,4 @@
-//! Streams that hold bytes which the kernel does not know of, such as TLS, in either direction; and
+//! Streams that hold bytes that are not in the kernel, such as TLS, in either direction; and
 //! streams that report more bytes than they moved (docs/contract.md, S1).
 
 use std::cell::{Cell, RefCell};

@@ -1,4 +1,4 @@
-//! Custom streams: one with methods of its own, and one that calls back into its own transport.
+//! Custom streams: one with some methods replaced, and one that calls back into its transport.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, Read, Write};
@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use mainspring::net::{Transport, TransportStream};
 
-/// Stream with methods of its own; the others are those of `stream`.
+/// Stream that replaces some methods of `stream`.
 pub struct AlteredStream<S> {
     pub stream: S,
     pub before_read: Box<dyn Fn()>,

@@ -28,7 +28,7 @@ pub fn echo<S: 'static>(el: &LoopHandle<S>, listener: impl AsFd + 'static) -> Se
     el.serve(listener, |_, _, conn, data| Ok(conn.write(data))).unwrap()
 }
 
-/// Accepts clients until the listener fails. Each client has a task, which sends back what it reads.
+/// Accepts clients until the listener fails. Each client has a task, which sends back its input.
 pub async fn accept_and_echo(listener: Rc<mainspring::net::TcpListener>) -> Result<()> {
     loop {
         let (conn, _) = listener.accept().await?;

@@ -35,8 +35,8 @@ pub fn alone_as(
     Some(output)
 }
 
-/// Like [`alone`], but system calls fail as `fault` says: "CALLS:FAULT", as in the option `inject`
-/// of strace(1). Without strace it prints a note and does nothing.
+/// Like [`alone`], but system calls fail as given in `fault`: "CALLS:FAULT", as in the option
+/// `inject` of strace(1). Without strace it prints a note and does nothing.
 pub fn alone_with_fault(name: &str, fault: &str, check: impl FnOnce()) {
     if !has_strace() {
         return;

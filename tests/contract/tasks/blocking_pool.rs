@@ -18,13 +18,13 @@ fn name_of_thread() -> String {
 
 #[test]
 fn f9_a_result_reaches_its_awaiter() {
-    let executor = BlockingPool::new();
+    let pool = BlockingPool::new();
     let text = "a result that owns memory".to_owned();
-    let job = executor.submit(move || text + "!").unwrap();
+    let job = pool.submit(move || text + "!").unwrap();
     assert_eq!(job.wait().unwrap(), "a result that owns memory!");
 
     // The result can be awaited in another thread, and in another order.
-    let jobs: Vec<Job<usize>> = (0..20).map(|i| executor.submit(move || i).unwrap()).collect();
+    let jobs: Vec<Job<usize>> = (0..20).map(|i| pool.submit(move || i).unwrap()).collect();
     let waiting = thread::spawn(move || {
         let results = jobs.into_iter().rev().map(|job| job.wait().unwrap());
         results.collect::<Vec<_>>()
@@ -34,10 +34,10 @@ fn f9_a_result_reaches_its_awaiter() {
 
 #[test]
 fn f9_a_panic_reaches_its_awaiter_and_the_thread_survives() {
-    let executor = with_threads(1);
+    let pool = with_threads(1);
     for round in 0..5 {
         let line = line!() + 1;
-        let job = executor.job().name("sums").submit(move || panic!("in round {round}")).unwrap();
+        let job = pool.job().name("sums").submit(move || panic!("in round {round}")).unwrap();
         let error: JobError = job.wait().unwrap_err();
         assert!(error.is_panic());
         let place = format!("{}:{line}:", file!());
@@ -46,8 +46,8 @@ fn f9_a_panic_reaches_its_awaiter_and_the_thread_survives() {
         assert!(text.ends_with(&format!(" panicked: in round {round}")), "{text}");
         let payload = error.into_panic().unwrap();
         assert_eq!(*payload.downcast::<String>().unwrap(), format!("in round {round}"));
-        assert_eq!(executor.submit(name_of_thread).unwrap().wait().unwrap(), "mainspring-1");
-        assert_eq!(executor.threads(), 1);
+        assert_eq!(pool.submit(name_of_thread).unwrap().wait().unwrap(), "mainspring-1");
+        assert_eq!(pool.threads(), 1);
     }
 }
 
@@ -57,8 +57,8 @@ fn f9_job_errors_are_send_and_convert_to_the_crates_error() {
     fn crosses<T: Send + Sync + std::error::Error + 'static>() {}
     crosses::<JobError>();
     crosses::<StuckJobs>();
-    let executor = BlockingPool::new();
-    let job = executor.job().name("sums").submit(|| panic!("seven is missing")).unwrap();
+    let pool = BlockingPool::new();
+    let job = pool.job().name("sums").submit(|| panic!("seven is missing")).unwrap();
     let error = Error::from(job.wait().unwrap_err());
     assert!(matches!(&error, Error::Panicked(_)), "{error:?}");
     let text = error.to_string();
@@ -69,17 +69,17 @@ fn f9_job_errors_are_send_and_convert_to_the_crates_error() {
 
 #[test]
 fn f9_a_job_dropped_before_it_began_never_runs_and_makes_room() {
-    let executor = lasting().max_threads(1).max_waiting(2).build().unwrap();
-    let (holding, hold) = held(executor.job());
+    let pool = lasting().max_threads(1).max_waiting(2).build().unwrap();
+    let (holding, hold) = held(pool.job());
     let ran = Arc::new(AtomicUsize::new(0));
     let submit = || {
         let ran = ran.clone();
-        executor.submit(move || ran.fetch_add(1, Ordering::SeqCst))
+        pool.submit(move || ran.fetch_add(1, Ordering::SeqCst))
     };
     let (first, second) = (submit().unwrap(), submit().unwrap());
     assert!(matches!(submit(), Err(Error::QueueFull { waiting: 2 })));
     drop(first);
-    assert_eq!((executor.waiting(), Arc::strong_count(&ran)), (1, 2));
+    assert_eq!((pool.waiting(), Arc::strong_count(&ran)), (1, 2));
     let third = submit().unwrap();
     assert!(matches!(submit(), Err(Error::QueueFull { waiting: 2 })));
     drop(hold);
@@ -90,20 +90,20 @@ fn f9_a_job_dropped_before_it_began_never_runs_and_makes_room() {
 
 #[test]
 fn f9_close_drops_waiting_jobs_with_an_error() {
-    let executor = with_threads(1);
-    let (holding, hold) = held(executor.job());
+    let pool = with_threads(1);
+    let (holding, hold) = held(pool.job());
     let owned = Arc::new(());
     let waiting: Vec<Job<()>> = (0..10)
         .map(|_| {
             let owned = owned.clone();
-            executor.job().name("too late").submit(move || drop(owned)).unwrap()
+            pool.job().name("too late").submit(move || drop(owned)).unwrap()
         })
         .collect();
-    assert_eq!((executor.waiting(), Arc::strong_count(&owned)), (10, 11));
+    assert_eq!((pool.waiting(), Arc::strong_count(&owned)), (10, 11));
 
-    executor.close(Duration::ZERO).unwrap_err();
-    assert_eq!((executor.waiting(), Arc::strong_count(&owned)), (0, 1));
-    assert!(matches!(executor.submit(|| ()), Err(Error::PoolClosed)));
+    pool.close(Duration::ZERO).unwrap_err();
+    assert_eq!((pool.waiting(), Arc::strong_count(&owned)), (0, 1));
+    assert!(matches!(pool.submit(|| ()), Err(Error::PoolClosed)));
     for job in waiting {
         assert!(job.is_finished());
         let error = job.wait().unwrap_err();
@@ -117,17 +117,17 @@ fn f9_close_drops_waiting_jobs_with_an_error() {
     assert!(!holding.is_finished());
     drop(hold);
     holding.wait().unwrap();
-    executor.close(Duration::MAX).unwrap();
+    pool.close(Duration::MAX).unwrap();
 }
 
 #[test]
 fn f9_close_waits_no_longer_than_asked_and_names_stuck_jobs() {
-    let executor = with_threads(4);
+    let pool = with_threads(4);
     let line = line!() + 1;
-    let (first, first_hold) = held(executor.job().name("backup"));
-    let (second, second_hold) = held(executor.job());
+    let (first, first_hold) = held(pool.job().name("backup"));
+    let (second, second_hold) = held(pool.job());
     for limit in [Duration::ZERO, Duration::from_millis(2)] {
-        let stuck = executor.close(limit).unwrap_err();
+        let stuck = pool.close(limit).unwrap_err();
         let [backup, other] = stuck.jobs() else { panic!("{stuck}") };
         assert_eq!((backup.name(), backup.thread()), (Some("backup"), 1));
         assert_eq!((backup.location().file(), backup.location().line()), (file!(), line));
@@ -141,11 +141,11 @@ fn f9_close_waits_no_longer_than_asked_and_names_stuck_jobs() {
     }
     drop(first_hold);
     first.wait().unwrap();
-    until(|| executor.running() == 1);
-    assert_eq!(executor.close(Duration::ZERO).unwrap_err().jobs().len(), 1);
+    until(|| pool.running() == 1);
+    assert_eq!(pool.close(Duration::ZERO).unwrap_err().jobs().len(), 1);
     drop(second_hold);
     second.wait().unwrap();
-    executor.close(Duration::MAX).unwrap();
+    pool.close(Duration::MAX).unwrap();
 }
 
 #[test]
@@ -158,33 +158,33 @@ fn f9_close_waits_until_running_jobs_are_dropped() {
         }
     }
     for _ in 0..200 {
-        let executor = Arc::new(with_threads(3));
+        let pool = Arc::new(with_threads(3));
         let gate = Arc::new(Barrier::new(4));
         let dropped = Arc::new(AtomicUsize::new(0));
         for _ in 0..3 {
             let (gate, dropped) = (gate.clone(), dropped.clone());
-            let job = executor.submit(move || {
+            let job = pool.submit(move || {
                 gate.wait();
                 thread::yield_now();
                 Slow(dropped)
             });
             drop({
-                until(|| executor.waiting() == 0);
+                until(|| pool.waiting() == 0);
                 job.unwrap()
             });
         }
         gate.wait();
-        executor.close(Duration::MAX).unwrap();
-        assert_eq!((dropped.load(Ordering::SeqCst), executor.running()), (3, 0));
+        pool.close(Duration::MAX).unwrap();
+        assert_eq!((dropped.load(Ordering::SeqCst), pool.running()), (3, 0));
     }
 }
 
 #[test]
 fn f9_a_dropped_pool_does_not_wait_and_its_jobs_still_end() {
-    let executor = with_threads(1);
-    let (running, hold) = held(executor.job());
-    let waiting = executor.submit(|| ()).unwrap();
-    drop(executor);
+    let pool = with_threads(1);
+    let (running, hold) = held(pool.job());
+    let waiting = pool.submit(|| ()).unwrap();
+    drop(pool);
     assert!(!waiting.wait().unwrap_err().is_panic());
     assert!(!running.is_finished());
     drop(hold);
@@ -193,38 +193,38 @@ fn f9_a_dropped_pool_does_not_wait_and_its_jobs_still_end() {
 
 #[test]
 fn f9_a_job_may_own_its_pool() {
-    let executor = Arc::new(with_threads(2));
+    let pool = Arc::new(with_threads(2));
     let (send, sent) = mpsc::channel::<Arc<BlockingPool>>();
-    let job = executor.submit(move || {
-        let executor = sent.recv().unwrap();
-        let stuck = executor.close(Duration::from_millis(1)).unwrap_err();
-        drop(executor);
+    let job = pool.submit(move || {
+        let pool = sent.recv().unwrap();
+        let stuck = pool.close(Duration::from_millis(1)).unwrap_err();
+        drop(pool);
         stuck.jobs().len()
     });
-    send.send(executor).unwrap();
+    send.send(pool).unwrap();
     assert_eq!(job.unwrap().wait().unwrap(), 1); // It was waiting for itself.
 }
 
 #[test]
 fn f9_threads_start_only_when_all_others_are_busy() {
-    let executor = with_threads(3);
-    assert_eq!(executor.threads(), 0);
-    executor.submit(|| ()).unwrap().wait().unwrap();
+    let pool = with_threads(3);
+    assert_eq!(pool.threads(), 0);
+    pool.submit(|| ()).unwrap().wait().unwrap();
     for _ in 0..100 {
-        until(|| executor.running() == 0);
-        executor.submit(|| ()).unwrap().wait().unwrap();
-        assert_eq!(executor.threads(), 1);
+        until(|| pool.running() == 0);
+        pool.submit(|| ()).unwrap().wait().unwrap();
+        assert_eq!(pool.threads(), 1);
     }
-    until(|| executor.running() == 0);
+    until(|| pool.running() == 0);
     let holds: Vec<_> = (1..=3)
         .map(|busy| {
-            let hold = held(executor.job());
-            assert_eq!((executor.threads(), executor.running()), (busy, busy));
+            let hold = held(pool.job());
+            assert_eq!((pool.threads(), pool.running()), (busy, busy));
             hold
         })
         .collect();
-    let (one, two) = (executor.submit(|| 1).unwrap(), executor.submit(|| 2).unwrap());
-    assert_eq!((executor.threads(), executor.running(), executor.waiting()), (3, 3, 2));
+    let (one, two) = (pool.submit(|| 1).unwrap(), pool.submit(|| 2).unwrap());
+    assert_eq!((pool.threads(), pool.running(), pool.waiting()), (3, 3, 2));
     drop(holds);
     assert_eq!((one.wait().unwrap(), two.wait().unwrap()), (1, 2));
 }
@@ -233,13 +233,13 @@ fn f9_threads_start_only_when_all_others_are_busy() {
 #[test]
 fn f9_jobs_submitted_together_do_not_wait_for_one_idle_thread() {
     for _ in 0..200 {
-        let executor = with_threads(2);
-        executor.submit(|| ()).unwrap().wait().unwrap();
-        until(|| executor.running() == 0);
+        let pool = with_threads(2);
+        pool.submit(|| ()).unwrap().wait().unwrap();
+        until(|| pool.running() == 0);
         let meeting = Arc::new(Barrier::new(2));
         let jobs = [0, 1].map(|_| {
             let meeting = meeting.clone();
-            executor.submit(move || meeting.wait().is_leader()).unwrap()
+            pool.submit(move || meeting.wait().is_leader()).unwrap()
         });
         let leaders = jobs.map(|job| job.wait().unwrap());
         assert!(leaders[0] != leaders[1]);
@@ -248,41 +248,40 @@ fn f9_jobs_submitted_together_do_not_wait_for_one_idle_thread() {
 
 #[test]
 fn f9_an_idle_thread_ends() {
-    let executor =
-        BlockingPool::builder().keep_alive(Duration::ZERO).max_threads(4).build().unwrap();
+    let pool = BlockingPool::builder().keep_alive(Duration::ZERO).max_threads(4).build().unwrap();
     for _ in 0..50 {
-        let holds: Vec<_> = (0..4).map(|_| held(executor.job())).collect();
-        assert_eq!(executor.threads(), 4);
+        let holds: Vec<_> = (0..4).map(|_| held(pool.job())).collect();
+        assert_eq!(pool.threads(), 4);
         drop(holds);
-        until(|| executor.threads() == 0);
+        until(|| pool.threads() == 0);
     }
-    let executor = BlockingPool::builder().keep_alive(Duration::from_millis(1)).build().unwrap();
-    executor.submit(|| ()).unwrap().wait().unwrap();
-    until(|| executor.threads() == 0);
-    executor.submit(|| ()).unwrap().wait().unwrap();
+    let pool = BlockingPool::builder().keep_alive(Duration::from_millis(1)).build().unwrap();
+    pool.submit(|| ()).unwrap().wait().unwrap();
+    until(|| pool.threads() == 0);
+    pool.submit(|| ()).unwrap().wait().unwrap();
 }
 
 #[test]
 fn f9_idle_threads_end_when_the_pool_closes() {
-    let executor = with_threads(4);
-    drop((0..4).map(|_| held(executor.job())).collect::<Vec<_>>());
-    until(|| executor.running() == 0);
-    assert_eq!(executor.threads(), 4);
-    executor.close(Duration::ZERO).unwrap();
-    until(|| executor.threads() == 0);
+    let pool = with_threads(4);
+    drop((0..4).map(|_| held(pool.job())).collect::<Vec<_>>());
+    until(|| pool.running() == 0);
+    assert_eq!(pool.threads(), 4);
+    pool.close(Duration::ZERO).unwrap();
+    until(|| pool.threads() == 0);
 }
 
 #[test]
 fn f9_threads_are_named_by_the_lowest_free_number() {
-    let executor =
+    let pool =
         BlockingPool::builder().keep_alive(Duration::ZERO).thread_name("disk").build().unwrap();
-    let mut holds: Vec<_> = (0..3).map(|_| held(executor.job()).1).collect();
-    let fourth = |executor: &BlockingPool| executor.submit(name_of_thread).unwrap().wait().unwrap();
-    assert_eq!(fourth(&executor), "disk-4");
-    until(|| executor.threads() == 3);
+    let mut holds: Vec<_> = (0..3).map(|_| held(pool.job()).1).collect();
+    let fourth = |pool: &BlockingPool| pool.submit(name_of_thread).unwrap().wait().unwrap();
+    assert_eq!(fourth(&pool), "disk-4");
+    until(|| pool.threads() == 3);
     holds.remove(1);
-    until(|| executor.threads() == 2);
-    assert_eq!(fourth(&executor), "disk-2");
+    until(|| pool.threads() == 2);
+    assert_eq!(fourth(&pool), "disk-2");
 }
 
 /// Settings that make no sense (P125).
@@ -311,16 +310,16 @@ const NO_THREAD_FITS: &str = "140737488355328";
 fn p95_a_thread_that_cannot_start_is_an_error() {
     let name = "tasks::blocking_pool::p95_a_thread_that_cannot_start_is_an_error";
     let check = || {
-        let executor = BlockingPool::new();
+        let pool = BlockingPool::new();
         let owned = Arc::new(());
-        for job in [executor.job(), executor.job().lookup()] {
+        for job in [pool.job(), pool.job().lookup()] {
             let owned = owned.clone();
             let error = job.submit(move || drop(owned)).unwrap_err();
             assert!(matches!(&error, Error::Thread(_)), "{error}");
             assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
         }
-        assert_eq!((Arc::strong_count(&owned), executor.threads(), executor.waiting()), (1, 0, 0));
-        executor.close(Duration::MAX).unwrap();
+        assert_eq!((Arc::strong_count(&owned), pool.threads(), pool.waiting()), (1, 0, 0));
+        pool.close(Duration::MAX).unwrap();
         println!("every job was refused");
     };
     let output = alone_as(name, check, |mut child| {
@@ -336,8 +335,8 @@ fn p95_a_thread_that_cannot_start_is_an_error() {
 fn p112_an_endless_job_delays_neither_close_nor_exit() {
     let name = "tasks::blocking_pool::p112_an_endless_job_delays_neither_close_nor_exit";
     let check = || {
-        let executor = BlockingPool::new();
-        let job: Job<()> = executor
+        let pool = BlockingPool::new();
+        let job: Job<()> = pool
             .job()
             .name("never")
             .submit(|| {
@@ -346,8 +345,8 @@ fn p112_an_endless_job_delays_neither_close_nor_exit() {
                 }
             })
             .unwrap();
-        until(|| executor.running() == 1);
-        let stuck = executor.close(Duration::from_millis(5)).unwrap_err();
+        until(|| pool.running() == 1);
+        let stuck = pool.close(Duration::from_millis(5)).unwrap_err();
         assert_eq!(stuck.jobs()[0].name(), Some("never"));
         assert!(stuck.jobs()[0].running_for() >= Duration::from_millis(5));
         assert!(!job.is_finished());
@@ -366,19 +365,19 @@ fn p113_no_job_is_lost_when_submit_meets_close() {
     let owned = Arc::new(());
     let [mut ran, mut dropped, mut refused] = [0, 0, 0];
     for _ in 0..rounds {
-        let executor = BlockingPool::builder().max_threads(2).build().unwrap();
+        let pool = BlockingPool::builder().max_threads(2).build().unwrap();
         let start = Barrier::new(2);
         thread::scope(|scope| {
             let submitting = scope.spawn(|| {
                 start.wait();
                 let jobs = [0; 3].map(|_| {
                     let owned = owned.clone();
-                    executor.submit(move || drop(owned))
+                    pool.submit(move || drop(owned))
                 });
                 jobs.map(|job| job.map(Job::wait))
             });
             start.wait();
-            executor.close(Duration::MAX).unwrap();
+            pool.close(Duration::MAX).unwrap();
             for job in submitting.join().unwrap() {
                 match job {
                     Ok(Ok(())) => ran += 1,
@@ -399,56 +398,56 @@ fn p113_no_job_is_lost_when_submit_meets_close() {
 fn p113_no_job_is_lost_when_submit_meets_an_idle_thread_that_ends() {
     let rounds = cases(10_000) as usize;
     for idle in [Duration::ZERO, Duration::from_nanos(1), Duration::from_micros(20)] {
-        let executor = BlockingPool::builder().max_threads(2).keep_alive(idle).build().unwrap();
+        let pool = BlockingPool::builder().max_threads(2).keep_alive(idle).build().unwrap();
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
                     for i in 0..rounds / 6 {
-                        assert_eq!(executor.submit(move || i).unwrap().wait().unwrap(), i);
+                        assert_eq!(pool.submit(move || i).unwrap().wait().unwrap(), i);
                     }
                 });
             }
         });
-        until(|| executor.threads() == 0);
+        until(|| pool.threads() == 0);
     }
 }
 
 #[test]
 fn p115_hanging_lookups_leave_half_of_the_threads_to_other_jobs() {
     for (threads, at_once) in [(1, 1), (2, 1), (3, 1), (8, 4)] {
-        let executor = with_threads(threads);
-        let hanging: Vec<_> = (0..at_once).map(|_| held(executor.job().lookup())).collect();
+        let pool = with_threads(threads);
+        let hanging: Vec<_> = (0..at_once).map(|_| held(pool.job().lookup())).collect();
         let waiting: Vec<Job<()>> =
-            (at_once..50).map(|_| executor.job().lookup().submit(|| ()).unwrap()).collect();
-        assert_eq!((executor.running(), executor.waiting()), (at_once, 50 - at_once));
-        assert_eq!(executor.threads(), at_once, "only as many threads as lookups may use");
+            (at_once..50).map(|_| pool.job().lookup().submit(|| ()).unwrap()).collect();
+        assert_eq!((pool.running(), pool.waiting()), (at_once, 50 - at_once));
+        assert_eq!(pool.threads(), at_once, "only as many threads as lookups may use");
 
         // All remaining threads can run other jobs at the same time.
         let left = threads - at_once;
-        let others: Vec<_> = (0..left).map(|_| held(executor.job())).collect();
-        assert_eq!((executor.threads(), executor.running()), (threads, threads));
+        let others: Vec<_> = (0..left).map(|_| held(pool.job())).collect();
+        assert_eq!((pool.threads(), pool.running()), (threads, threads));
         drop(others);
 
         // Cancelling returns at once, whether the lookup waits or hangs.
         drop(waiting);
-        assert_eq!(executor.waiting(), 0);
-        until(|| executor.running() == at_once);
+        assert_eq!(pool.waiting(), 0);
+        until(|| pool.running() == at_once);
         let holds: Vec<Hold> = hanging.into_iter().map(|(_, hold)| hold).collect();
-        assert_eq!(executor.running(), at_once);
+        assert_eq!(pool.running(), at_once);
         drop(holds);
-        executor.close(Duration::MAX).unwrap();
+        pool.close(Duration::MAX).unwrap();
     }
 }
 
 #[test]
 fn p115_waiting_lookups_do_not_block_an_idle_thread() {
-    let executor = with_threads(2);
-    let (first, hold) = held(executor.job().lookup());
-    let lookups = [0; 3].map(|_| executor.job().lookup().submit(name_of_thread).unwrap());
+    let pool = with_threads(2);
+    let (first, hold) = held(pool.job().lookup());
+    let lookups = [0; 3].map(|_| pool.job().lookup().submit(name_of_thread).unwrap());
     for _ in 0..3 {
-        let job = executor.submit(name_of_thread).unwrap();
+        let job = pool.submit(name_of_thread).unwrap();
         assert_eq!(job.wait().unwrap(), "mainspring-2");
-        assert_eq!(executor.waiting(), 3);
+        assert_eq!(pool.waiting(), 3);
     }
     drop(hold);
     first.wait().unwrap();
@@ -458,14 +457,14 @@ fn p115_waiting_lookups_do_not_block_an_idle_thread() {
 /// Among the jobs that may run, the one that has waited longest starts next, whatever its class.
 #[test]
 fn f9_jobs_and_lookups_start_in_order_of_submission() {
-    let executor = with_threads(1);
-    let (_, hold) = held(executor.job());
+    let pool = with_threads(1);
+    let (_, hold) = held(pool.job());
     let order = Arc::new(Mutex::new(Vec::new()));
     let jobs: Vec<Job<()>> = [0, 1, 2, 3, 4, 5]
         .into_iter()
         .map(|i| {
             let order = order.clone();
-            let job = executor.job();
+            let job = pool.job();
             let job = if [0, 3, 4].contains(&i) { job.lookup() } else { job };
             job.submit(move || order.lock().unwrap().push(i)).unwrap()
         })
@@ -478,18 +477,18 @@ fn f9_jobs_and_lookups_start_in_order_of_submission() {
 /// Waiting lookups and other waiting jobs do not take each other's room in the queue.
 #[test]
 fn p115_lookups_have_their_own_queue() {
-    let executor = lasting().max_threads(1).max_waiting(3).build().unwrap();
-    let (_running, _hold) = held(executor.job());
-    let lookups: Vec<_> = (0..3).map(|_| executor.job().lookup().submit(|| ()).unwrap()).collect();
-    let error = executor.job().lookup().submit(|| ()).unwrap_err();
+    let pool = lasting().max_threads(1).max_waiting(3).build().unwrap();
+    let (_running, _hold) = held(pool.job());
+    let lookups: Vec<_> = (0..3).map(|_| pool.job().lookup().submit(|| ()).unwrap()).collect();
+    let error = pool.job().lookup().submit(|| ()).unwrap_err();
     assert!(matches!(error, Error::QueueFull { waiting: 3 }));
-    let jobs: Vec<_> = (0..3).map(|_| executor.submit(|| ()).unwrap()).collect();
-    let error = executor.submit(|| ()).unwrap_err();
+    let jobs: Vec<_> = (0..3).map(|_| pool.submit(|| ()).unwrap()).collect();
+    let error = pool.submit(|| ()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot submit a job: 3 jobs are already waiting for a thread; await some of them first, \
          or allow more threads or a longer queue"
     );
-    assert_eq!(executor.waiting(), 6);
+    assert_eq!(pool.waiting(), 6);
     drop((lookups, jobs));
 }

@@ -106,7 +106,7 @@ struct Case {
 
 /// Job in a pool with one thread, which another job occupies.
 struct QueuedJob {
-    executor: BlockingPool,
+    pool: BlockingPool,
     busy: Hold,
     job: Job<Part>,
     /// Receives once the job runs.
@@ -117,13 +117,13 @@ struct QueuedJob {
 }
 
 fn stage(panics: bool) -> QueuedJob {
-    let executor = with_threads(1);
-    let (_, busy) = held(executor.job());
+    let pool = with_threads(1);
+    let (_, busy) = held(pool.job());
     let log = Log::default();
     let (owned, result) = (log.part("closure"), log.clone());
     let (begin, begun) = mpsc::channel();
     let (end, ended) = mpsc::channel::<()>();
-    let job = executor.submit(move || {
+    let job = pool.submit(move || {
         let _owned = owned;
         begin.send(()).unwrap();
         ended.recv().unwrap_err();
@@ -132,13 +132,13 @@ fn stage(panics: bool) -> QueuedJob {
         }
         result.part("result")
     });
-    QueuedJob { executor, busy, job: job.unwrap(), begun, end, log }
+    QueuedJob { pool, busy, job: job.unwrap(), begun, end, log }
 }
 
 /// Runs a case. Returns the dropped values in order, with the thread that dropped each.
 fn outcome(case: Case) -> Vec<(&'static str, String)> {
-    let QueuedJob { executor, busy, job, begun, end, log } = stage(case.panics);
-    let close = |limit| drop(case.closed.then(|| executor.close(limit)));
+    let QueuedJob { pool, busy, job, begun, end, log } = stage(case.panics);
+    let close = |limit| drop(case.closed.then(|| pool.close(limit)));
     if case.dropped == Dropped::Waiting {
         drop(job);
         assert_eq!(log.len(), 1, "the closure was not dropped at once");
@@ -160,7 +160,7 @@ fn outcome(case: Case) -> Vec<(&'static str, String)> {
             }
         }
     }
-    executor.close(Duration::MAX).unwrap();
+    pool.close(Duration::MAX).unwrap();
     log.take()
 }
 
@@ -186,8 +186,8 @@ fn f9_each_value_is_dropped_once_on_the_documented_thread() {
 
 #[test]
 fn f9_close_drops_waiting_jobs_on_the_closing_thread() {
-    let QueuedJob { executor, busy, job, log, .. } = stage(false);
-    executor.close(Duration::ZERO).unwrap_err();
+    let QueuedJob { pool, busy, job, log, .. } = stage(false);
+    pool.close(Duration::ZERO).unwrap_err();
     assert_eq!(log.take(), [("closure", OURS.to_owned())]);
     drop(busy);
     assert!(!job.wait().unwrap_err().is_panic());
@@ -196,8 +196,8 @@ fn f9_close_drops_waiting_jobs_on_the_closing_thread() {
 
 #[test]
 fn f9_a_job_wakes_only_the_last_waker() {
-    let executor = with_threads(1);
-    let (mut job, hold) = held(executor.job());
+    let pool = with_threads(1);
+    let (mut job, hold) = held(pool.job());
     let counts = [0; 3].map(|_| Arc::new(Count::default()));
     for count in &counts {
         let waker = Waker::from(count.clone());
@@ -207,7 +207,7 @@ fn f9_a_job_wakes_only_the_last_waker() {
     // Replaced wakers are dropped, and one clone of the last waker is kept.
     assert_eq!(counts.each_ref().map(Arc::strong_count), [1, 1, 2]);
     drop(hold);
-    until(|| executor.running() == 0);
+    until(|| pool.running() == 0);
     assert_eq!(counts.each_ref().map(|count| count.wakes()), [0, 0, 1]);
     assert_eq!(Arc::strong_count(&counts[2]), 1);
     let waker = Waker::from(counts[0].clone());
@@ -219,20 +219,20 @@ fn f9_a_job_wakes_only_the_last_waker() {
 
 #[test]
 fn f9_awaiters_are_woken_when_the_pool_closes() {
-    let executor = with_threads(1);
-    let (_, _hold) = held(executor.job());
-    let mut job = executor.submit(|| ()).unwrap();
+    let pool = with_threads(1);
+    let (_, _hold) = held(pool.job());
+    let mut job = pool.submit(|| ()).unwrap();
     let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
     assert!(poll(&mut job, &waker).is_pending());
-    executor.close(Duration::ZERO).unwrap_err();
+    pool.close(Duration::ZERO).unwrap_err();
     assert_eq!(count.wakes(), 1);
     assert!(matches!(poll(&mut job, &waker), Poll::Ready(Err(_))));
 }
 
 #[test]
 fn p111_a_job_that_outlives_its_future_and_pool_drops_its_result_on_its_thread() {
-    let QueuedJob { executor, busy, mut job, begun, end, log } = stage(false);
+    let QueuedJob { pool, busy, mut job, begun, end, log } = stage(false);
     let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
     assert!(poll(&mut job, &waker).is_pending());
@@ -240,7 +240,7 @@ fn p111_a_job_that_outlives_its_future_and_pool_drops_its_result_on_its_thread()
     begun.recv().unwrap();
     drop(job);
     assert_eq!(Arc::strong_count(&count), 2, "the running job keeps the waker");
-    drop(executor);
+    drop(pool);
     assert_eq!(log.len(), 0);
     drop(end);
     until(|| log.len() == 2);
@@ -250,19 +250,19 @@ fn p111_a_job_that_outlives_its_future_and_pool_drops_its_result_on_its_thread()
 }
 
 /// Checks that the pool's only thread still runs jobs.
-fn assert_survived(executor: &BlockingPool) {
+fn assert_survived(pool: &BlockingPool) {
     let name = || thread::current().name().map(str::to_owned);
-    assert_eq!(executor.submit(name).unwrap().wait().unwrap().as_deref(), Some(WORKER));
-    assert_eq!(executor.threads(), 1);
+    assert_eq!(pool.submit(name).unwrap().wait().unwrap().as_deref(), Some(WORKER));
+    assert_eq!(pool.threads(), 1);
 }
 
 #[test]
 fn p98_a_panicking_drop_of_an_unawaited_result_ends_no_thread() {
     let log = Log::default();
-    let executor = with_threads(1);
+    let pool = with_threads(1);
     for panics in [false, true] {
         let of_job = log.clone();
-        let (job, end) = held_then(executor.job(), move || {
+        let (job, end) = held_then(pool.job(), move || {
             let part = of_job.part("result").that_panics();
             if panics {
                 panic::panic_any(part);
@@ -271,9 +271,9 @@ fn p98_a_panicking_drop_of_an_unawaited_result_ends_no_thread() {
         });
         drop(job);
         drop(end);
-        until(|| executor.running() == 0);
+        until(|| pool.running() == 0);
         assert_eq!(log.take(), [("result", WORKER.to_owned())]);
-        assert_survived(&executor);
+        assert_survived(&pool);
     }
 }
 
@@ -292,55 +292,55 @@ impl Drop for PanickingPayload {
 #[test]
 fn p98_panicking_drops_of_payloads_end_no_thread() {
     let log = Log::default();
-    let executor = with_threads(1);
+    let pool = with_threads(1);
     let of_job = log.clone();
-    let (job, end) = held_then(executor.job(), move || -> () {
+    let (job, end) = held_then(pool.job(), move || -> () {
         panic::panic_any(PanickingPayload(3, of_job));
     });
     drop(job);
     drop(end);
-    until(|| executor.running() == 0);
+    until(|| pool.running() == 0);
     assert_eq!(log.len(), 4);
-    assert_survived(&executor);
+    assert_survived(&pool);
 }
 
 #[test]
 fn p98_a_panicking_drop_of_a_closure_reaches_the_awaiter() {
     let log = Log::default();
-    let executor = with_threads(1);
+    let pool = with_threads(1);
     let part = log.part("closure").that_panics();
-    let job = executor.submit(move || drop(part)).unwrap();
+    let job = pool.submit(move || drop(part)).unwrap();
     assert!(job.wait().unwrap_err().to_string().ends_with("closure panics when it is dropped"));
-    assert_survived(&executor);
+    assert_survived(&pool);
 
     // The same if the job never ran. The close goes on with the other jobs, and all awaiters get an
     // error.
-    let (_, busy) = held(executor.job());
+    let (_, busy) = held(pool.job());
     let jobs = [0; 3].map(|_| {
         let part = log.part("closure").that_panics();
-        executor.submit(move || drop(part)).unwrap()
+        pool.submit(move || drop(part)).unwrap()
     });
-    executor.close(Duration::ZERO).unwrap_err();
+    pool.close(Duration::ZERO).unwrap_err();
     assert_eq!(log.len(), 1 + 3);
     for job in jobs {
         assert!(job.wait().unwrap_err().to_string().ends_with("closure panics when it is dropped"));
     }
     drop(busy);
-    executor.close(Duration::MAX).unwrap();
+    pool.close(Duration::MAX).unwrap();
 }
 
 #[test]
 fn p98_a_panicking_drop_of_a_cancelled_closure_reaches_the_dropper() {
     let log = Log::default();
-    let executor = with_threads(1);
-    let (_, busy) = held(executor.job());
+    let pool = with_threads(1);
+    let (_, busy) = held(pool.job());
     let part = log.part("closure").that_panics();
-    let job = executor.submit(move || drop(part)).unwrap();
+    let job = pool.submit(move || drop(part)).unwrap();
     assert!(is_panic(|| drop(job)));
-    assert_eq!((log.len(), executor.waiting()), (1, 0));
+    assert_eq!((log.len(), pool.waiting()), (1, 0));
     drop(busy);
-    until(|| executor.running() == 0);
-    assert_survived(&executor);
+    until(|| pool.running() == 0);
+    assert_survived(&pool);
 }
 
 /// Waker that panics on wake or on drop. Both at once would abort.
@@ -368,24 +368,24 @@ impl Drop for PanickingWaker {
 fn p98_a_panicking_waker_ends_no_thread() {
     for on_wake in [false, true] {
         let log = Log::default();
-        let executor = with_threads(1);
-        let (mut job, hold) = held(executor.job());
+        let pool = with_threads(1);
+        let (mut job, hold) = held(pool.job());
         let waker = Waker::from(Arc::new(PanickingWaker { on_wake, log: log.clone() }));
         assert!(poll(&mut job, &waker).is_pending());
         drop(waker);
         drop(hold);
-        until(|| executor.running() == 0);
+        until(|| pool.running() == 0);
         assert_eq!(log.len(), 1);
         job.wait().unwrap();
-        assert_survived(&executor);
+        assert_survived(&pool);
     }
 }
 
 #[test]
 fn p98_a_panicking_drop_of_a_replaced_waker_reaches_the_poller() {
     let log = Log::default();
-    let executor = with_threads(1);
-    let (mut job, hold) = held(executor.job());
+    let pool = with_threads(1);
+    let (mut job, hold) = held(pool.job());
     let panicking = Waker::from(Arc::new(PanickingWaker { on_wake: false, log: log.clone() }));
     assert!(poll(&mut job, &panicking).is_pending());
     drop(panicking);
@@ -395,28 +395,28 @@ fn p98_a_panicking_drop_of_a_replaced_waker_reaches_the_poller() {
     drop(hold);
     until(|| count.wakes() == 1);
     job.wait().unwrap();
-    assert_survived(&executor);
+    assert_survived(&pool);
 }
 
 /// A lookup whose answer comes after it was abandoned (P116).
 #[test]
 fn p116_a_late_answer_of_a_lookup_is_dropped() {
     for closed in [false, true] {
-        let executor = with_threads(2);
+        let pool = with_threads(2);
         let log = Log::default();
         let (begin, begun) = mpsc::channel();
         let (answer, answered) = mpsc::channel::<Part>();
-        let lookup = executor.job().lookup().submit(move || {
+        let lookup = pool.job().lookup().submit(move || {
             begin.send(()).unwrap();
             answered.recv().unwrap()
         });
         begun.recv().unwrap();
         drop(lookup);
         if closed {
-            executor.close(Duration::ZERO).unwrap_err();
+            pool.close(Duration::ZERO).unwrap_err();
         }
         answer.send(log.part("answer")).unwrap();
-        executor.close(Duration::MAX).unwrap();
+        pool.close(Duration::MAX).unwrap();
         assert_eq!(log.take(), [("answer", WORKER.to_owned())]);
     }
 }
@@ -447,13 +447,13 @@ impl Wake for UsesPool {
 /// No lock is held while user code runs or is dropped; otherwise this test would hang.
 #[test]
 fn f9_values_of_a_job_may_use_its_pool() {
-    let executor = Arc::new(BlockingPool::builder().max_threads(1).max_waiting(2).build().unwrap());
+    let pool = Arc::new(BlockingPool::builder().max_threads(1).max_waiting(2).build().unwrap());
     let count = Arc::new(AtomicUsize::new(0));
-    let (_, busy) = held(executor.job());
-    let uses_pool = || UsesPool(executor.clone(), count.clone());
+    let (_, busy) = held(pool.job());
+    let uses_pool = || UsesPool(pool.clone(), count.clone());
     let submit = || {
         let [closure, result] = [uses_pool(), uses_pool()];
-        executor.submit(move || {
+        pool.submit(move || {
             drop(closure);
             result
         })
@@ -468,18 +468,18 @@ fn f9_values_of_a_job_may_use_its_pool() {
     assert!(poll(&mut third, &waker).is_pending());
     drop(waker);
     drop(busy);
-    until(|| executor.running() + executor.waiting() == 0);
+    until(|| pool.running() + pool.waiting() == 0);
     // Both closures, and the waker: once woken, once dropped.
     assert_eq!(count.load(Ordering::SeqCst), 4 + 2 + 2);
     drop((second, third));
     assert_eq!(count.load(Ordering::SeqCst), 8 + 2);
 
-    let (_, busy) = held(executor.job());
+    let (_, busy) = held(pool.job());
     let late = submit().unwrap();
-    executor.close(Duration::ZERO).unwrap_err();
+    pool.close(Duration::ZERO).unwrap_err();
     assert_eq!(count.load(Ordering::SeqCst), 10 + 2);
     drop((busy, late));
-    executor.close(Duration::MAX).unwrap();
+    pool.close(Duration::MAX).unwrap();
 }
 
 /// Waker that polls its job inside `wake`, as some runtimes do.
@@ -497,14 +497,14 @@ impl Wake for PollsInWake {
 
 #[test]
 fn f9_a_waker_may_poll_its_job() {
-    let executor = with_threads(1);
-    let (_, busy) = held(executor.job());
+    let pool = with_threads(1);
+    let (_, busy) = held(pool.job());
     let (send, sent) = mpsc::channel();
     let inline = Arc::new(PollsInWake(Mutex::default(), send));
-    let mut job = executor.submit(|| 7).unwrap();
+    let mut job = pool.submit(|| 7).unwrap();
     assert!(poll(&mut job, &Waker::from(inline.clone())).is_pending());
     *inline.0.lock().unwrap() = Some(job);
     drop(busy);
     assert_eq!(sent.recv().unwrap(), 7);
-    assert_survived(&executor);
+    assert_survived(&pool);
 }

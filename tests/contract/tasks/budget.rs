@@ -88,8 +88,8 @@ fn connects() -> Vec<(&'static str, Make)> {
         (
             "Host::lookup",
             each(|| {
-                let executor = mainspring::BlockingPool::new();
-                Host::new("127.0.0.1", 1).unwrap().lookup(&executor).unwrap()
+                let pool = mainspring::BlockingPool::new();
+                Host::new("127.0.0.1", 1).unwrap().lookup(&pool).unwrap()
             }),
         ),
     ]

@@ -71,8 +71,8 @@ fn f9_cancelling_the_wait_abandons_the_job() {
 
 #[test]
 fn f9_closing_the_loop_drops_waiting_jobs_without_waiting() {
-    let executor = BlockingPool::builder().max_threads(1).build().unwrap();
-    let mut el = EventLoop::builder().blocking_pool(executor).build().unwrap();
+    let pool = BlockingPool::builder().max_threads(1).build().unwrap();
+    let mut el = EventLoop::builder().blocking_pool(pool).build().unwrap();
     let (_running, hold) = held(el.blocking_pool().job());
     let (dropped, was_dropped) = mpsc::channel::<()>();
     let waiting = el.spawn_blocking(move || drop(dropped));
@@ -128,8 +128,8 @@ fn p115_lookup_host_refuses_an_invalid_name() {
 /// The error of a stuck or dropped lookup names the line that requested it (P115).
 #[test]
 fn p115_the_error_of_a_lookup_names_the_line_of_the_call() {
-    let executor = BlockingPool::builder().max_threads(2);
-    let mut el = EventLoop::builder().blocking_pool(executor.build().unwrap()).build().unwrap();
+    let pool = BlockingPool::builder().max_threads(2);
+    let mut el = EventLoop::builder().blocking_pool(pool.build().unwrap()).build().unwrap();
     let (_, _hanging) = held(el.blocking_pool().job().lookup());
     let lookup = el.spawn(async { lookup_host("localhost:80").await.map(drop) });
     let asked = line!() - 1;
