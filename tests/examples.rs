@@ -1,4 +1,4 @@
-//! The programs in `examples/`, run like a user runs them. Each does what its first lines promise.
+//! The programs in `examples/`, run like a user runs them. Each does what its first lines describe.
 //!
 //! `cargo test` builds them first. `cargo test --test examples` alone does not, and runs existing
 //! binaries.

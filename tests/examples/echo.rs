@@ -1,3 +1,5 @@
+//! Tests of the examples `echo` and `echo_tasks`: echo daemons with callbacks and with tasks.
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,3 +1,5 @@
+//! Tests of the example `embed`: the loop inside another loop.
+
 use super::program::{Program, command, run};
 
 /// Returns the lines with this prefix, without the prefix.

@@ -1,3 +1,5 @@
+//! Tests of the example `glib_source`: the loop as a source of a main context.
+
 use super::program::{Program, command};
 
 #[test]

@@ -1,3 +1,5 @@
+//! Tests of the example `promise`: a callback API as a future.
+
 use super::program::run;
 
 #[test]

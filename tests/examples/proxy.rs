@@ -1,3 +1,5 @@
+//! Tests of the example `proxy`: a proxy with back-pressure in both directions.
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;

@@ -1,3 +1,5 @@
+//! Tests of the example `signals`: signal handlers and a shutdown.
+
 use std::os::unix::process::ExitStatusExt;
 
 use rustix::process::Signal;

@@ -1,3 +1,5 @@
+//! Tests of the example `supervisor`: services that are restarted.
+
 use super::program::run;
 
 fn sorted(text: &str) -> Vec<&str> {

@@ -1,3 +1,5 @@
+//! Tests of the example `threads`: worker threads that send their results.
+
 use super::program::run;
 
 #[test]

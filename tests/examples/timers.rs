@@ -1,3 +1,5 @@
+//! Tests of the example `timers`: the calls for timers and intervals.
+
 use super::program::run;
 
 /// Returns the time in milliseconds at which the program first printed `text`.

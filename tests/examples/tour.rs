@@ -1,3 +1,5 @@
+//! Tests of the example `tour`: several fetches at once.
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::thread;

@@ -1,3 +1,5 @@
+//! Tests of the example `udp_echo`: an echo daemon for datagrams.
+
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Tests of the example `workers`: an echo daemon with one loop for each core.
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
