@@ -28,7 +28,7 @@ impl<S> LoopHandle<S> {
     /// Without a handler, each report is a line on standard error, written in one call. At most 10
     /// lines are written in 10 seconds for each place of registration; the next line then contains the
     /// number of the others ("and 4,211 more"). A line that standard error does not accept at once is
-    /// counted too, so a full pipe, a full disk or a closed descriptor never stops the loop.
+    /// counted too. So a full pipe, a full disk or a closed descriptor never stops the loop.
     ///
     /// ```
     /// use mainspring::{Error, EventLoop};

@@ -269,8 +269,8 @@ impl LoopCore {
         self.watchers.borrow_mut().rebuild(ready).map_err(Error::Select)
     }
 
-    /// Returns the readiness for a queued callback, or `None` if it must not run because its watcher
-    /// was paused or its timer moved after it was queued.
+    /// Returns the readiness for a queued callback, or `None` if the callback must not run: its watcher
+    /// was paused, or its timer moved, after it was queued.
     #[inline]
     pub(crate) fn readiness_if_due(
         &self,

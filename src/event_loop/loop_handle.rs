@@ -173,7 +173,7 @@ impl<S> LoopHandle<S> {
     /// Returns true if `handle` names a registration that has not ended and is not in the
     /// [background](LoopHandle::set_background).
     ///
-    /// A registration that cannot be called (a timer that is not armed, a paused watcher) does not keep
+    /// A timer that is not armed and a paused watcher cannot be called. They do not keep
     /// [`run`](crate::EventLoop::run) going even in the foreground, see
     /// [`keeps_running`](LoopHandle::keeps_running).
     pub fn is_foreground(&self, handle: impl Into<Handle>) -> bool {

@@ -100,7 +100,7 @@ pub use self::watched::Watched;
 ///
 /// After a peak a loop gives memory back to the allocator, at a cost of O(1) amortized for each
 /// registration that ends. The tables of callbacks, timers, tasks and watched fds then have room for
-/// about four times their entries, or for about a thousand entries each if that is more. A queue of due
+/// about four times their entries. A smaller table keeps room for about a thousand. A queue of due
 /// callbacks that has grown beyond 16,384 entries gives its memory back when it is empty.
 ///
 /// A registration cannot move, because its handle contains its position. So a registration that was

@@ -17,8 +17,8 @@ use std::sync::Arc;
 /// 1. Sleep until the descriptor is readable, or until
 ///    [`next_deadline`](crate::LoopHandle::next_deadline).
 /// 2. Call [`tick(Some(Duration::ZERO))`](crate::EventLoop::tick).
-/// 3. A host that gets only edges, such as tokio's `AsyncFd`, keeps the readiness of the descriptor
-///    until a tick returns 0, and only then clears it.
+/// 3. A host that gets only edges, such as tokio's `AsyncFd`, clears the readiness of the descriptor
+///    only after a tick has returned 0.
 ///
 /// Step 3 is needed because a tick serves each descriptor once, and leftovers cause no new edge:
 /// neither an event that did not fit into the buffer, nor the rest of a stream of which a callback has

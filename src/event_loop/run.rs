@@ -46,8 +46,8 @@ impl<S> EventLoop<S> {
     /// Runs until nothing is left that could ever call back, or [`stop`](crate::LoopHandle::stop).
     ///
     /// A run goes on for queued callbacks, tasks, armed timers, watchers that are not paused, signal
-    /// handlers, idle hooks and [`Remote`](crate::Remote)s, except for those in the
-    /// [background](crate::LoopHandle::set_background). A tick checks again after its prepare hooks: if they
+    /// handlers, idle hooks and [`Remote`](crate::Remote)s. Those in the
+    /// [background](crate::LoopHandle::set_background) do not count. A tick checks again after its prepare hooks: if they
     /// have ended the last of these, it does not sleep.
     ///
     /// # Errors

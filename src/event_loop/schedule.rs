@@ -132,8 +132,8 @@ impl<S> LoopHandle<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::ZeroInterval`](crate::Error::ZeroInterval);
-    /// [`Error::Closed`](crate::Error::Closed).
+    /// [`Error::ZeroInterval`];
+    /// [`Error::Closed`].
     #[track_caller]
     pub fn call_every<F, R>(&self, period: Duration, callback: F) -> Result<TimerHandle>
     where
@@ -173,7 +173,7 @@ impl<S> LoopHandle<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`](crate::Error::Closed).
+    /// [`Error::Closed`].
     #[track_caller]
     pub fn add_timer<F, R>(&self, callback: F) -> Result<TimerHandle>
     where

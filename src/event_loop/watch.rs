@@ -57,7 +57,7 @@ impl<S> LoopHandle<S> {
     /// el.add_reader(reader, |_, seen, reader| {
     ///     let mut buffer = [0; 16];
     ///     match reader.read(&mut buffer)? {
-    ///         0 => reader.remove(), // end of file
+    ///         0 => reader.cancel(), // end of file
     ///         n => seen.extend_from_slice(&buffer[..n]),
     ///     }
     ///     Ok(())
@@ -107,7 +107,7 @@ impl<S> LoopHandle<S> {
     /// | has an fd to watch (`CURL_POLL_IN`, `ev.addRead`) | `watch(fd, interest, ..)` |
     /// | has another interest, or may have another socket (`PQconnectPoll`) | [`set_interest`] |
     /// | needs no events of the fd for now | [`set_interest`] with an empty interest |
-    /// | is done with the fd (`CURL_POLL_REMOVE`, `ev.cleanup`) | [`remove`] |
+    /// | is done with the fd (`CURL_POLL_REMOVE`, `ev.cleanup`) | [`cancel`] |
     /// | has another timeout (`CURLMOPT_TIMERFUNCTION`, `ares_timeout`) | [`reset_after`], `disarm` |
     ///
     /// The callback and the timer call the library, which may close its socket and open the next one.
@@ -116,7 +116,7 @@ impl<S> LoopHandle<S> {
     /// interest. It watches the file that has the number now, on every selector. Sources of the standard
     /// library close their own fd; for them an unchanged interest costs no system call.
     ///
-    /// [`remove`]: LoopHandle::cancel
+    /// [`cancel`]: LoopHandle::cancel
     /// [`reset_after`]: LoopHandle::reset_after
     /// [`set_interest`]: LoopHandle::set_interest
     ///

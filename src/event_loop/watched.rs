@@ -176,7 +176,7 @@ impl<T: AsFd> Watched<T> {
     /// let mut el = EventLoop::with_state(String::new())?;
     /// el.add_reader(Lines(BufReader::new(reader)), |_, line, lines| {
     ///     Watched::with_mut(lines, |lines| lines.0.read_line(line))??;
-    ///     lines.remove();
+    ///     lines.cancel();
     ///     Ok(())
     /// })?;
     /// el.run()?;
