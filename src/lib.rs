@@ -90,7 +90,7 @@
 //! A tick is one pass of the loop. It has three steps:
 //!
 //! 1. It calls the selector (epoll, kqueue, poll or select), which returns the ready descriptors.
-//!   If nothing is due, the loop sleeps here until the next event or deadline.
+//!    If nothing is due, the loop sleeps here until the next event or deadline.
 //! 2. It appends what is due to the ready deque: descriptors (the reader of an fd before its
 //!    writer), then signals, then messages of other threads, then timers. Callbacks that were
 //!    queued before are in front of them.
