@@ -128,12 +128,16 @@ impl Watchers {
     fn insert(&mut self, index: u32, registration: Registration) -> io::Result<WatcherId> {
         let (role, direction) = (registration.role, registration.role.direction());
         self.entry(index).registrations[direction] = Some(registration);
-        let synced = self.sync_kernel(index, false);
-        if synced.is_err() {
+        if let Err(error) = self.sync_kernel(index, false) {
             self.entry(index).registrations[direction] = None;
             self.release_if_empty(index);
+            return Err(error);
         }
-        synced.map(|()| WatcherId::new(index, role))
+        // Only now: the index has four bytes for each lower number, and a number that is not open
+        // may be `RawFd::MAX`.
+        let fd = self.entry(index).fd;
+        self.fd_index.set(fd, index);
+        Ok(WatcherId::new(index, role))
     }
 
     fn check_free(&self, index: u32, role: Role) -> Result<()> {
@@ -152,9 +156,7 @@ impl Watchers {
 
     fn allocate(&mut self, fd: RawFd, mode: TriggerMode) -> u32 {
         let make = |_, generation| WatcherEntry::new(fd, generation, mode);
-        let (index, _) = self.entries.insert(make);
-        self.fd_index.set(fd, index);
-        index
+        self.entries.insert(make).0
     }
 
     fn release_if_empty(&mut self, index: u32) {

@@ -28,7 +28,7 @@ const TESTS: &[(&str, Test)] = &[
     ("x7_a_child_made_in_a_callback_takes_the_loop_over", x7_in_a_callback),
     ("x7_a_batch_ends_after_the_callback_that_forked", x7_batch_ends),
     ("x7_a_hundred_children_under_load", x7_under_load),
-    ("x7_an_executor_starts_again", x7_executor),
+    ("x7_a_blocking_pool_starts_again", x7_blocking_pool),
     ("x7_signals_of_a_child", x7_signals),
     ("x7_signals_while_a_thread_of_the_parent_subscribes", x7_signal_lock),
     ("x7_grandchildren", x7_grandchildren),
@@ -317,23 +317,23 @@ fn under_load_in_child(el: &mainspring::LoopHandle<usize>, round: usize) {
     assert_eq!(el.blocking_pool().submit(|| 5).unwrap().wait().unwrap(), 5);
 }
 
-fn x7_executor(_: SelectorKind) {
-    let executor = BlockingPool::builder().max_threads(2).build().unwrap();
-    executor.submit(|| 1).unwrap().wait().unwrap();
+fn x7_blocking_pool(_: SelectorKind) {
+    let pool = BlockingPool::builder().max_threads(2).build().unwrap();
+    pool.submit(|| 1).unwrap().wait().unwrap();
     let (end, ended) = std::sync::mpsc::channel::<()>();
-    let slow = executor.submit(move || ended.recv().is_err()).unwrap();
-    let mut inherited = Some((executor, slow));
+    let slow = pool.submit(move || ended.recv().is_err()).unwrap();
+    let mut inherited = Some((pool, slow));
     in_child(|| {
-        let (executor, slow) = inherited.take().unwrap();
-        assert_eq!(executor.submit(|| 5).unwrap().wait().unwrap(), 5);
+        let (pool, slow) = inherited.take().unwrap();
+        assert_eq!(pool.submit(|| 5).unwrap().wait().unwrap(), 5);
         let error = slow.wait().unwrap_err();
         assert!(error.to_string().contains("belongs to the parent process"), "{error}");
     });
     in_child(|| drop(inherited.take()));
-    let (executor, slow) = inherited.unwrap();
+    let (pool, slow) = inherited.unwrap();
     drop(end);
     assert!(slow.wait().unwrap());
-    executor.close(Duration::from_secs(10)).unwrap();
+    pool.close(Duration::from_secs(10)).unwrap();
 }
 
 /// Signals that a child gets before it takes the loop over are delivered then, and never to the
