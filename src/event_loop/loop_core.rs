@@ -83,7 +83,7 @@ pub(crate) struct LoopCore {
     /// Counts of reports on standard error.
     log: RefCell<ReportLog>,
     /// The read buffer of all transports. Empty while one of them uses it.
-    pub(crate) read_buffer: Cell<Vec<u8>>,
+    pub(crate) read_buffer: Cell<Box<[u8]>>,
 }
 
 impl fmt::Debug for LoopCore {

@@ -13,7 +13,7 @@ use super::loop_core::LoopCore;
 /// The read buffer while it is in use. The drop gives it back.
 pub(crate) struct ReadBuffer<'a> {
     core: &'a LoopCore,
-    bytes: Vec<u8>,
+    bytes: Box<[u8]>,
 }
 
 impl Deref for ReadBuffer<'_> {
@@ -45,7 +45,7 @@ impl ReadBuffer<'_> {
     pub(crate) fn of(core: &LoopCore) -> ReadBuffer<'_> {
         let mut bytes = core.read_buffer.take();
         if bytes.len() != core.limits.read_buffer {
-            bytes = vec![0; core.limits.read_buffer]; // The first use in this loop, or a nested one.
+            bytes = vec![0; core.limits.read_buffer].into(); // The first use in this loop, or a nested one.
         }
         ReadBuffer { core, bytes }
     }

@@ -40,7 +40,7 @@ const SIZE: usize = 64 * 1024;
 /// # Ok::<(), mainspring::Error>(())
 /// ```
 pub struct ReadChunk {
-    buffer: Vec<u8>,
+    buffer: Box<[u8]>,
     length: usize,
     /// Not `Send`: the buffer goes back to a loop of this thread.
     local: PhantomData<Rc<Tasks>>,
@@ -51,10 +51,10 @@ impl ReadChunk {
     #[inline]
     pub(super) fn read(read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<ReadChunk> {
         let lend = |tasks: &Tasks| (tasks.core.read_buffer.take(), tasks.core.limits.read_buffer);
-        let (buffer, size) = current::with_running(lend).unwrap_or((Vec::new(), SIZE));
+        let (buffer, size) = current::with_running(lend).unwrap_or((Box::default(), SIZE));
         let mut chunk = ReadChunk { buffer, length: 0, local: PhantomData };
         if chunk.buffer.len() != size {
-            chunk.buffer = vec![0; size]; // Another chunk has the buffer, or there was none yet.
+            chunk.buffer = vec![0; size].into(); // Another chunk has the buffer, or there was none yet.
         }
         let length = read(&mut chunk.buffer)?;
         if length > size {

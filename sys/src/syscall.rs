@@ -14,12 +14,25 @@ pub(crate) fn check<T: Copy + PartialEq + From<i8>>(result: T) -> io::Result<T> 
 /// (see [`timeout`](crate::timeout)).
 #[inline]
 pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
+    match call() {
+        Ok(value) => Ok(value),
+        Err(error) => retry_interrupted(error, call),
+    }
+}
+
+/// Repeats a call after its first error, out of line: most calls succeed.
+#[cold]
+fn retry_interrupted<T>(
+    mut error: io::Error,
+    mut call: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    while error.kind() == io::ErrorKind::Interrupted {
         match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
+            Ok(value) => return Ok(value),
+            Err(another) => error = another,
         }
     }
+    Err(error)
 }
 
 /// Calls write(2), but not as a cancellation point.

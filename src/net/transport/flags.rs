@@ -92,9 +92,11 @@ bitflags! {
 }
 
 /// A flag, the flags that exclude it, and flags of which it needs one. Empty: needs none.
+#[cfg(any(test, debug_assertions))]
 type Rule = (Flags, Flags, Flags);
 
 /// The table of the module's documentation.
+#[cfg(any(test, debug_assertions))]
 const RULES: &[Rule] = &[
     (
         Flags::QUEUED,
@@ -111,6 +113,7 @@ const RULES: &[Rule] = &[
     (Flags::MAYBE_READABLE, Flags::empty(), Flags::EDGE.union(Flags::CUSTOM).union(Flags::FAILING)),
 ];
 
+#[cfg(any(test, debug_assertions))]
 impl Flags {
     /// Checks the combination. The error is the first flag that breaks its rule.
     pub(super) fn verify(self) -> Result<(), Flags> {
