@@ -70,6 +70,7 @@ impl<T> AsCompleted<T> {
     /// assert!(matches!(first, Some((0, Ok("output")))));
     /// # Ok::<(), mainspring::Error>(())
     /// ```
+    #[inline]
     pub fn poll_next(
         &mut self,
         cx: &mut Context<'_>,

@@ -30,6 +30,7 @@ impl WakeSet {
     }
 
     /// Stores the waker of the task that polls the set.
+    #[inline]
     pub(super) fn wait(&self, waker: &Waker) {
         let waiter = waker.clone();
         let old = lock(&self.woken).waiter.replace(waiter);
@@ -37,12 +38,14 @@ impl WakeSet {
     }
 
     /// Returns the index of the next future to poll.
+    #[inline]
     pub(super) fn next(&self) -> Option<usize> {
         step();
         lock(&self.woken).indices.pop_front()
     }
 
     /// Polls a future. Its waker adds its index to the set.
+    #[inline]
     pub(super) fn poll<F: Future>(&self, index: usize, future: Pin<&mut F>) -> Poll<F::Output> {
         let waker = Waker::from(Arc::new(IndexWaker { index, woken: self.woken.clone() }));
         future.poll(&mut Context::from_waker(&waker))
