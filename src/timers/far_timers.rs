@@ -57,6 +57,7 @@ impl FarTimers {
     }
 
     /// Removes all slots, and calls `each` for them in ascending order.
+    #[inline]
     pub(super) fn drain(&mut self, mut each: impl FnMut(u32)) {
         self.len = 0;
         for (at, group) in self.groups.iter_mut().enumerate() {
