@@ -12,7 +12,7 @@ use mainspring_sys::closure::{CallOnce, Inline1, Inline3, SendOnce};
 
 use super::LoopHandle;
 use super::callback_result::CallbackResult;
-use crate::clock::Grid;
+use crate::clock::IntervalGrid;
 use crate::error::{Error, Result};
 
 /// Result of a closure that runs once. The box makes it fit into a register.
@@ -86,7 +86,7 @@ pub(crate) trait RepeatCell<S> {
     fn survives_panics(&self) -> bool;
 
     /// Returns the ticks of an interval, and `None` for any other callback.
-    fn grid(&self) -> Option<&Grid> {
+    fn grid(&self) -> Option<&IntervalGrid> {
         None
     }
 }
@@ -136,7 +136,7 @@ impl<S> Callback<S> {
     }
 
     /// Returns the ticks of an interval, and `None` for any other callback.
-    pub(crate) fn grid(&self) -> Option<&Grid> {
+    pub(crate) fn grid(&self) -> Option<&IntervalGrid> {
         match self {
             Callback::Repeat(repeat) => repeat.grid(),
             Callback::Once(_) | Callback::Parked(_) => None,

@@ -10,7 +10,7 @@ use super::LoopHandle;
 use super::callback::{Flow, RepeatCell, keep_unless_failed};
 use super::callback_result::CallbackResult;
 use super::loop_core::LoopCore;
-use crate::clock::Grid;
+use crate::clock::IntervalGrid;
 use crate::timers::TimerSlot;
 
 /// The callback of an interval, and the grid of its ticks. The grid is outside of the cell, so that it
@@ -18,7 +18,7 @@ use crate::timers::TimerSlot;
 pub(crate) struct Periodic<F> {
     pub(crate) core: Rc<LoopCore>,
     pub(crate) timer: TimerSlot,
-    pub(crate) grid: Grid,
+    pub(crate) grid: IntervalGrid,
     pub(crate) callback: RefCell<F>,
 }
 
@@ -65,7 +65,7 @@ where
         false
     }
 
-    fn grid(&self) -> Option<&Grid> {
+    fn grid(&self) -> Option<&IntervalGrid> {
         Some(&self.grid)
     }
 }

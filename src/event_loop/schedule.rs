@@ -12,7 +12,7 @@ use super::callback::{Callback, Once, Plain, once_result};
 use super::callback_result::CallbackResult;
 use super::interval::Periodic;
 use super::source::Source;
-use crate::clock::Grid;
+use crate::clock::IntervalGrid;
 use crate::error::{Error, Result};
 use crate::handle::{Handle, Key, TimerHandle};
 use crate::timers::TimerSlot;
@@ -142,7 +142,8 @@ impl<S> LoopHandle<S> {
     {
         self.core().check_open()?;
         let core = self.core().clone();
-        let grid = Grid::new(core.timeline.now_nanos(), period).ok_or(Error::ZeroInterval)?;
+        let grid =
+            IntervalGrid::new(core.timeline.now_nanos(), period).ok_or(Error::ZeroInterval)?;
         let callback = RefCell::new(callback);
         Ok(self.insert_interval(grid.next(), Location::caller(), |timer| {
             Callback::Repeat(Rc::new(Periodic { core, timer, grid, callback }))
@@ -269,7 +270,7 @@ impl<S> LoopHandle<S> {
     pub(super) fn with_timer<T>(
         &self,
         TimerHandle(Handle { key, loop_id }): TimerHandle,
-        use_timer: impl FnOnce(TimerSlot, Option<&Grid>) -> T,
+        use_timer: impl FnOnce(TimerSlot, Option<&IntervalGrid>) -> T,
     ) -> Option<T> {
         if loop_id != self.core().loop_id {
             return None;
@@ -290,7 +291,7 @@ impl<S> LoopHandle<S> {
     /// A new deadline arms it again. Without a deadline it does not keep [`run`](crate::EventLoop::run)
     /// going.
     pub fn disarm(&self, timer: TimerHandle) -> bool {
-        let disarm = |slot, _: Option<&Grid>| self.core().timers.borrow_mut().disarm(slot);
+        let disarm = |slot, _: Option<&IntervalGrid>| self.core().timers.borrow_mut().disarm(slot);
         self.with_timer(timer, disarm).is_some()
     }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::LoopHandle;
-use crate::clock::{Grid, MissedTickBehavior, NEVER};
+use crate::clock::{IntervalGrid, MissedTickBehavior, NEVER};
 use crate::handle::TimerHandle;
 
 impl<S> LoopHandle<S> {
@@ -75,7 +75,7 @@ impl<S> LoopHandle<S> {
         interval: TimerHandle,
         behavior: MissedTickBehavior,
     ) -> bool {
-        let set = |grid: &Grid| grid.behavior().set(behavior);
+        let set = |grid: &IntervalGrid| grid.behavior().set(behavior);
         self.with_timer(interval, |_, grid| grid.map(set)).flatten().is_some()
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::current;
 use super::sleep::{Deadline, TimerFuture};
 use super::tasks::Tasks;
-use crate::clock::{Grid, MissedTickBehavior, NEVER};
+use crate::clock::{IntervalGrid, MissedTickBehavior, NEVER};
 use crate::error::{Error, Result};
 
 /// Returns an interval with a tick after each `period`. The ticks stay on the grid now + k *
@@ -37,7 +37,8 @@ use crate::error::{Error, Result};
 /// ```
 pub fn interval(period: Duration) -> Result<Interval> {
     let tasks = current::running_for("mainspring::interval")?;
-    let grid = Grid::new(tasks.core.timeline.now_nanos(), period).ok_or(Error::ZeroInterval)?;
+    let grid =
+        IntervalGrid::new(tasks.core.timeline.now_nanos(), period).ok_or(Error::ZeroInterval)?;
     let timer = TimerFuture::new(deadline_of(&tasks, grid.next()));
     Ok(Interval { tasks, grid, period, timer })
 }
@@ -52,7 +53,7 @@ fn deadline_of(tasks: &Tasks, nanos: u64) -> Deadline {
 /// Periodic ticks, from [`interval`].
 pub struct Interval {
     tasks: Rc<Tasks>,
-    grid: Grid,
+    grid: IntervalGrid,
     period: Duration,
     /// Ends at the next tick.
     timer: TimerFuture,
