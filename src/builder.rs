@@ -17,6 +17,7 @@ use crate::watchers::Watchers;
 
 /// The selector of a new loop: a [`SelectorKind`] or a custom selector.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum SelectorChoice {
     /// A selector of this crate.
     Kind(SelectorKind),
