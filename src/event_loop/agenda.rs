@@ -10,8 +10,8 @@
 //!
 //! # Invariants
 //!
-//! * Every queued callback, message and task has its key in the ready deque, or in the batch that is
-//!   under way. The rest of a batch that a panic or a fork interrupts goes back into the deque.
+//! * Every queued callback, message and task has its key in the ready deque, or in the batch that
+//!   is under way. The rest of a batch that a panic or a fork interrupts goes back into the deque.
 //! * While messages have no key yet, [`check_inbox`](Agenda::check_inbox) is set.
 
 use std::cell::{Cell, RefCell};
@@ -31,11 +31,11 @@ use crate::ready::ReadyDeque;
 pub(crate) struct Agenda {
     /// Keys that are due, for the next batch.
     pub(crate) ready: RefCell<ReadyDeque>,
-    /// True if the next tick must check the inboxes although no wakeup is pending: messages were left
-    /// over, or senders saw the loop awake and did not wake it.
+    /// True if the next tick must check the inboxes although no wakeup is pending: messages were
+    /// left over, or senders saw the loop awake and did not wake it.
     pub(crate) check_inbox: Cell<bool>,
-    /// Wakeups that were reported and are not drained, one bit each. A tick that a panic or an error
-    /// ends leaves them to the next one, because an edge is not reported again.
+    /// Wakeups that were reported and are not drained, one bit each. A tick that a panic or an
+    /// error ends leaves them to the next one, because an edge is not reported again.
     pending_wakeups: Cell<u16>,
     /// True if a stop was requested that no run has taken yet.
     stopping: Cell<bool>,

@@ -113,8 +113,8 @@ impl<S, R: Repeat<S>> RepeatCell<S> for RefCell<R> {
 /// costs 40 instructions less, of 255 an event, than moving it out of the arena and back.
 pub(crate) type Repeating<S> = Rc<dyn RepeatCell<S>>;
 
-/// Makes a callback of the source of the callback that it replaces. Returns `None` if the source was
-/// removed.
+/// Makes a callback of the source of the callback that it replaces. Returns `None` if the source
+/// was removed.
 pub(crate) type Replacement<S> =
     Box<dyn FnOnce(&LoopHandle<S>, Box<dyn Any>) -> Option<Callback<S>>>;
 

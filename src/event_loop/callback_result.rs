@@ -3,7 +3,8 @@
 use crate::error::Result;
 
 /// The return type of a scheduled closure: `()`, or a [`Result`]. An error goes to the exception
-/// handler. A closure that never returns, because it ends the process or loops, is a callback as well:
+/// handler. A closure that never returns, because it ends the process or loops, is a callback as
+/// well:
 ///
 /// ```no_run
 /// use mainspring::{EventLoop, Signal};

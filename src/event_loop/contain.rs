@@ -1,8 +1,8 @@
-//! Panics of user code that runs as a part of another operation: the `Drop` of captures, sources and
-//! outputs, and wakers of other executors.
+//! Panics of user code that runs as a part of another operation: the `Drop` of captures, sources
+//! and outputs, and wakers of other executors.
 //!
-//! [`LoopCore::contain`] and [`LoopCore::contain_later`] keep such a panic from leaving the operation
-//! half-done. A callback itself runs under [`guard`](super::failure::guard).
+//! [`LoopCore::contain`] and [`LoopCore::contain_later`] keep such a panic from leaving the
+//! operation half-done. A callback itself runs under [`guard`](super::failure::guard).
 //!
 //! # Invariants
 //!
@@ -29,8 +29,8 @@ impl LoopCore {
         }
     }
 
-    /// Runs user code in the middle of an operation. A panic waits for the end of the batch. Then it
-    /// unwinds, or becomes the report that `origin` makes.
+    /// Runs user code in the middle of an operation. A panic waits for the end of the batch. Then
+    /// it unwinds, or becomes the report that `origin` makes.
     #[inline]
     pub(crate) fn contain_later(&self, origin: impl FnOnce(Error) -> Report, run: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {

@@ -21,7 +21,8 @@ use crate::ready::Ready;
 
 impl<S> EventLoop<S> {
     /// Runs the callback or the task of a ready key. Returns false if it has ended or is not due.
-    // Inlined with everything below it: after a callback's system calls a CPU mispredicts the return.
+    // Inlined with everything below it: after a callback's system calls a CPU mispredicts the
+    // return.
     #[inline(always)]
     pub(super) fn dispatch(&mut self, ready: Ready) -> bool {
         self.core.current.set(ready.key);
@@ -201,8 +202,8 @@ impl<S> EventLoop<S> {
         }
     }
 
-    /// Reports the failures of the batch, or lets a panic among them unwind. Then the rest waits for
-    /// the next tick.
+    /// Reports the failures of the batch, or lets a panic among them unwind. Then the rest waits
+    /// for the next tick.
     #[cold]
     pub(super) fn end_failures(&mut self) {
         // Failures of the exception handler wait for the next tick, so the number is fixed.

@@ -2,8 +2,8 @@
 //!
 //! # Invariant
 //!
-//! The handler is out of its cell while it runs, so it cannot be called inside itself: a report that
-//! arises in it is printed.
+//! The handler is out of its cell while it runs, so it cannot be called inside itself: a report
+//! that arises in it is printed.
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::{process, thread};
@@ -22,13 +22,14 @@ pub(crate) struct ExceptionHandler<S> {
 }
 
 impl<S> LoopHandle<S> {
-    /// Sets the exception handler, which is called with every failure: errors that callbacks return,
-    /// panics under [`PanicPolicy::Report`], slow callbacks, trouble of listeners.
+    /// Sets the exception handler, which is called with every failure: errors that callbacks
+    /// return, panics under [`PanicPolicy::Report`], slow callbacks, trouble of listeners.
     ///
     /// Without a handler, each report is a line on standard error, written in one call. At most 10
-    /// lines are written in 10 seconds for each place of registration; the next line then contains the
-    /// number of the others ("and 4,211 more"). A line that standard error does not accept at once is
-    /// counted too. So a full pipe, a full disk or a closed descriptor never stops the loop.
+    /// lines are written in 10 seconds for each place of registration; the next line then contains
+    /// the number of the others ("and 4,211 more"). A line that standard error does not accept at
+    /// once is counted too. So a full pipe, a full disk or a closed descriptor never stops the
+    /// loop.
     ///
     /// ```
     /// use mainspring::{Error, EventLoop};
@@ -63,7 +64,8 @@ impl<S> LoopHandle<S> {
         self.core().panic_policy.set(policy);
     }
 
-    /// Calls the exception handler with a report, or prints it. Nothing of the loop is borrowed here.
+    /// Calls the exception handler with a report, or prints it. Nothing of the loop is borrowed
+    /// here.
     pub(crate) fn report(&self, state: &mut S, report: Report) {
         match self.shared.exception_handler.take() {
             Some(handler) => self.call_handler(state, &report, handler),

@@ -75,8 +75,8 @@ impl<S> LoopHandle<S> {
         self.add_hook(Hook::Prepare, Callback::repeat(Plain(callback)), Location::caller())
     }
 
-    /// Calls `callback` in each tick after the loop has polled the selector, before the callbacks of
-    /// its events. Anything that the callback queues runs after those.
+    /// Calls `callback` in each tick after the loop has polled the selector, before the callbacks
+    /// of its events. Anything that the callback queues runs after those.
     ///
     /// # Errors
     ///

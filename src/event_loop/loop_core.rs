@@ -72,8 +72,8 @@ pub(crate) struct LoopCore {
     pub(crate) tick: Cell<u64>,
     /// True if an event found no callback: the next events are checked for unknown keys.
     saw_unknown_key: Cell<bool>,
-    /// True if an interest changed since the last batch ended: queued events are checked again before
-    /// they run.
+    /// True if an interest changed since the last batch ended: queued events are checked again
+    /// before they run.
     pub(crate) interest_changed: Cell<bool>,
     /// Replacement of the running callback: (running key, replacement key).
     replacement: Cell<Option<(Key, Key)>>,
@@ -176,8 +176,8 @@ impl LoopCore {
         self.agenda.feed(key, readiness);
     }
 
-    /// Returns true if the next tick has work without an event or a deadline. An idle hook is work for
-    /// every tick.
+    /// Returns true if the next tick has work without an event or a deadline. An idle hook is work
+    /// for every tick.
     #[inline]
     pub(crate) fn has_work(&self) -> bool {
         self.agenda.has_work() || self.hooks.has(Hook::Idle)
@@ -229,7 +229,8 @@ impl LoopCore {
         Some(replacement)
     }
 
-    /// Returns the key of the callback that owns the source of `key` now: `key`, or its replacement.
+    /// Returns the key of the callback that owns the source of `key` now: `key`, or its
+    /// replacement.
     pub(crate) fn current_owner(&self, key: Key) -> Key {
         let replaced = self.replacement.get().filter(|(running, _)| *running == key);
         replaced.map_or(key, |(_, replacement)| replacement)
@@ -246,8 +247,8 @@ impl LoopCore {
         signals.add(signal, key)
     }
 
-    /// Stops watching the wakeup of signals, before [`close_signals`](LoopCore::close_signals) closes
-    /// it.
+    /// Stops watching the wakeup of signals, before [`close_signals`](LoopCore::close_signals)
+    /// closes it.
     pub(crate) fn unwatch_signals(&self) {
         if let Some((wakeup, _)) = self.signals.borrow().wakeup() {
             self.watchers.borrow_mut().remove_internal(wakeup);
@@ -269,8 +270,8 @@ impl LoopCore {
         self.watchers.borrow_mut().rebuild(ready).map_err(Error::Select)
     }
 
-    /// Returns the readiness for a queued callback, or `None` if the callback must not run: its watcher
-    /// was paused, or its timer moved, after it was queued.
+    /// Returns the readiness for a queued callback, or `None` if the callback must not run: its
+    /// watcher was paused, or its timer moved, after it was queued.
     #[inline]
     pub(crate) fn readiness_if_due(
         &self,

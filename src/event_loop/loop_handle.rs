@@ -37,9 +37,9 @@ pub(crate) struct Shared<S> {
 
 /// A handle to a loop. Callbacks get it, and any value on the loop's thread may keep a clone.
 ///
-/// It can register, change and cancel everything, from any callback and from the `Drop` of any value
-/// that a callback owns: the loop borrows nothing while it runs or drops user code. It cannot run the
-/// loop.
+/// It can register, change and cancel everything, from any callback and from the `Drop` of any
+/// value that a callback owns: the loop borrows nothing while it runs or drops user code. It cannot
+/// run the loop.
 ///
 /// A handle that outlives its loop is harmless: calls that can fail return
 /// [`Error::Closed`](crate::Error::Closed), and the others do nothing.
@@ -69,8 +69,8 @@ impl<S> LoopHandle<S> {
         &self.shared.core
     }
 
-    /// Cancels the registration of `handle`: a callback, a timer, a watcher, a signal handler, a hook,
-    /// a server or a task.
+    /// Cancels the registration of `handle`: a callback, a timer, a watcher, a signal handler, a
+    /// hook, a server or a task.
     ///
     /// When this returns true, the callback never runs again, even if it was already queued. Its
     /// captures and its source have been dropped; those of a running callback are dropped when it
@@ -96,8 +96,8 @@ impl<S> LoopHandle<S> {
         }
     }
 
-    /// Ends the run after the batch that is under way. Anything that is queued later stays for the next
-    /// run. If the loop is not running, the next run ends after one tick that does not sleep.
+    /// Ends the run after the batch that is under way. Anything that is queued later stays for the
+    /// next run. If the loop is not running, the next run ends after one tick that does not sleep.
     pub fn stop(&self) {
         self.core().agenda.stop();
     }
@@ -140,8 +140,8 @@ impl<S> LoopHandle<S> {
         (key != Key::NONE).then(|| self.handle(key))
     }
 
-    /// Moves `handle` to the background: [`run`](crate::EventLoop::run) may end although its callback
-    /// could still be called. Returns false if `handle` has ended.
+    /// Moves `handle` to the background: [`run`](crate::EventLoop::run) may end although its
+    /// callback could still be called. Returns false if `handle` has ended.
     pub fn set_background(&self, handle: impl Into<Handle>) -> bool {
         self.mark_background(handle.into(), true)
     }

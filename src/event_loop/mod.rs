@@ -20,11 +20,11 @@
 //!
 //! * `select` is the only place that sleeps.
 //! * Callbacks run in `dispatch` only: one at a time, from the batch or as a hook of a tick.
-//! * The exception handler runs in `LoopHandle::report`: after the callback that failed, or after the
-//!   batch. The main future of `run_until_complete` is polled between two ticks. Both are as safe as a
-//!   callback, because no callback is running and nothing is borrowed.
-//! * While user code runs or is dropped, nothing of the loop is borrowed. A custom selector or clock is
-//!   the exception: it is called by the loop, and must not call it.
+//! * The exception handler runs in `LoopHandle::report`: after the callback that failed, or after
+//!   the batch. The main future of `run_until_complete` is polled between two ticks. Both are as
+//!   safe as a callback, because no callback is running and nothing is borrowed.
+//! * While user code runs or is dropped, nothing of the loop is borrowed. A custom selector or
+//!   clock is the exception: it is called by the loop, and must not call it.
 
 use std::cell::Cell;
 use std::fmt;
@@ -91,22 +91,22 @@ pub use self::watched::Watched;
 /// methods of its owner are here: running the loop, and access to the state between runs. Callbacks
 /// get `&LoopHandle<S>` and `&mut S`.
 ///
-/// A loop stays on the thread that made it, and so does its handle. Other threads, and loops on them,
-/// use a [`Remote`].
+/// A loop stays on the thread that made it, and so does its handle. Other threads, and loops on
+/// them, use a [`Remote`].
 ///
 /// Dropping the loop drops every closure and every source exactly once, on this thread.
 ///
 /// # Memory
 ///
 /// After a peak a loop gives memory back to the allocator, at a cost of O(1) amortized for each
-/// registration that ends. The tables of callbacks, timers, tasks and watched fds then have room for
-/// about four times their entries. A smaller table keeps room for about a thousand. A queue of due
-/// callbacks that has grown beyond 16,384 entries gives its memory back when it is empty.
+/// registration that ends. The tables of callbacks, timers, tasks and watched fds then have room
+/// for about four times their entries. A smaller table keeps room for about a thousand. A queue of
+/// due callbacks that has grown beyond 16,384 entries gives its memory back when it is empty.
 ///
 /// A registration cannot move, because its handle contains its position. So a registration that was
 /// made at the peak, and lives on, keeps all positions before it: 48 bytes for a callback, 24 for a
-/// timer, 32 for a task, and about 130 for a watched fd. New registrations use these positions first.
-/// Each number up to the highest fd that is watched takes 4 bytes.
+/// timer, 32 for a task, and about 130 for a watched fd. New registrations use these positions
+/// first. Each number up to the highest fd that is watched takes 4 bytes.
 pub struct EventLoop<S = ()> {
     handle: LoopHandle<S>,
     /// Same as `handle.core()`, without the indirection.
@@ -164,10 +164,10 @@ impl<S> EventLoop<S> {
         &mut self.state
     }
 
-    /// Returns the descriptor that is readable when [`tick`](EventLoop::tick) has an event to serve,
-    /// of an fd, a signal or another thread. It does not show deadlines, see
-    /// [`next_deadline`](LoopHandle::next_deadline). `None` on poll and select, which have no kernel
-    /// object, and for a closed loop.
+    /// Returns the descriptor that is readable when [`tick`](EventLoop::tick) has an event to
+    /// serve, of an fd, a signal or another thread. It does not show deadlines, see
+    /// [`next_deadline`](LoopHandle::next_deadline). `None` on poll and select, which have no
+    /// kernel object, and for a closed loop.
     ///
     /// [`PollFd`] describes how another loop drives this one.
     ///
@@ -190,19 +190,19 @@ impl<S> EventLoop<S> {
         self.poll_fd.clone()
     }
 
-    /// Closes the loop: drops every closure and source, restores signal dispositions, and makes other
-    /// threads get [`Error::Closed`](crate::Error::Closed). Jobs of the blocking pool that have not
-    /// begun are dropped; running jobs are not waited for. Closing twice does nothing. Dropping the
-    /// loop closes it.
+    /// Closes the loop: drops every closure and source, restores signal dispositions, and makes
+    /// other threads get [`Error::Closed`](crate::Error::Closed). Jobs of the blocking pool that
+    /// have not begun are dropped; running jobs are not waited for. Closing twice does nothing.
+    /// Dropping the loop closes it.
     ///
-    /// The loop's own descriptors are closed too, even if handles, transports or tasks outlive it. The
-    /// exception is the wakeup, which stays open while a [`Remote`], a [`LoopHandle`] or a waker of a
-    /// task could still use it.
+    /// The loop's own descriptors are closed too, even if handles, transports or tasks outlive it.
+    /// The exception is the wakeup, which stays open while a [`Remote`], a [`LoopHandle`] or a
+    /// waker of a task could still use it.
     ///
     /// # Panics
     ///
-    /// If a `Drop` panics under [`PanicPolicy::Propagate`]: after everything is dropped and restored,
-    /// the first such panic unwinds.
+    /// If a `Drop` panics under [`PanicPolicy::Propagate`]: after everything is dropped and
+    /// restored, the first such panic unwinds.
     pub fn close(&mut self) {
         if self.core.closed.replace(true) {
             return;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 /// The descriptor of a loop's selector, from [`EventLoop::poll_fd`](crate::EventLoop::poll_fd).
 /// Another loop, the *host*, sleeps on it in the place of this one.
 ///
-/// It does not borrow the loop. Clones share one descriptor, which stays open while one of them lives.
-/// It is never readable after its loop is closed.
+/// It does not borrow the loop. Clones share one descriptor, which stays open while one of them
+/// lives. It is never readable after its loop is closed.
 ///
 /// # How a host drives a loop
 ///
@@ -17,14 +17,14 @@ use std::sync::Arc;
 /// 1. Sleep until the descriptor is readable, or until
 ///    [`next_deadline`](crate::LoopHandle::next_deadline).
 /// 2. Call [`tick(Some(Duration::ZERO))`](crate::EventLoop::tick).
-/// 3. A host that gets only edges, such as tokio's `AsyncFd`, clears the readiness of the descriptor
-///    only after a tick has returned 0.
+/// 3. A host that gets only edges, such as tokio's `AsyncFd`, clears the readiness of the
+///    descriptor only after a tick has returned 0.
 ///
 /// Step 3 is needed because a tick serves each descriptor once, and leftovers cause no new edge:
-/// neither an event that did not fit into the buffer, nor the rest of a stream of which a callback has
-/// read a part. Under a level-triggered host (poll(2), GLib, libuv) the descriptor stays readable for
-/// these, so one tick for each sleep is enough. On kqueue it stays readable once more after each
-/// level-triggered event: the host makes one more tick, which returns 0.
+/// neither an event that did not fit into the buffer, nor the rest of a stream of which a callback
+/// has read a part. Under a level-triggered host (poll(2), GLib, libuv) the descriptor stays
+/// readable for these, so one tick for each sleep is enough. On kqueue it stays readable once more
+/// after each level-triggered event: the host makes one more tick, which returns 0.
 ///
 /// | step | tokio | GLib |
 /// |---|---|---|
@@ -34,14 +34,14 @@ use std::sync::Arc;
 ///
 /// `examples/tokio_host` and `examples/glib_source.rs` of the source repository are whole programs.
 ///
-/// If a descriptor was closed behind the loop's back, the loop may replace its epoll(7) object under
-/// the same number. A host that is an epoll loop itself must then add the number again.
+/// If a descriptor was closed behind the loop's back, the loop may replace its epoll(7) object
+/// under the same number. A host that is an epoll loop itself must then add the number again.
 #[derive(Debug, Clone)]
 pub struct PollFd(pub(super) Arc<OwnedFd>);
 
 impl PollFd {
-    /// Duplicates the descriptor, see dup(2). If the loop replaces its kernel object, a duplicate keeps
-    /// the old one.
+    /// Duplicates the descriptor, see dup(2). If the loop replaces its kernel object, a duplicate
+    /// keeps the old one.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! The read buffer: one for the whole loop, because one for each connection would hold 400 MB for 8,000
-//! idle connections.
+//! The read buffer: one for the whole loop, because one for each connection would hold 400 MB for
+//! 8,000 idle connections.
 
 use std::any::TypeId;
 use std::fs::File;
@@ -45,15 +45,16 @@ impl ReadBuffer<'_> {
     pub(crate) fn of(core: &LoopCore) -> ReadBuffer<'_> {
         let mut bytes = core.read_buffer.take();
         if bytes.len() != core.limits.read_buffer {
-            bytes = vec![0; core.limits.read_buffer].into(); // The first use in this loop, or a nested one.
+            // The first use in this loop, or a nested one.
+            bytes = vec![0; core.limits.read_buffer].into();
         }
         ReadBuffer { core, bytes }
     }
 }
 
-/// Returns true for types of std with a read that is one system call: they hold no bytes, and fill all
-/// bytes that they report. For any other type a used buffer is cleared before the read, so that a wrong count
-/// does not reveal bytes of another connection.
+/// Returns true for types of std with a read that is one system call: they hold no bytes, and fill
+/// all bytes that they report. For any other type a used buffer is cleared before the read, so that
+/// a wrong count does not reveal bytes of another connection.
 pub(crate) fn is_plain_source<T: 'static>() -> bool {
     let types = [
         TypeId::of::<TcpStream>(),

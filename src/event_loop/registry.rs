@@ -105,7 +105,8 @@ impl<S> LoopHandle<S> {
     }
 
     /// Replaces the callback of a registration that had the key `old`. The new one, `key`, is
-    /// registered already. If the old one runs, the new one is parked until that returns its source.
+    /// registered already. If the old one runs, the new one is parked until that returns its
+    /// source.
     pub(crate) fn replace_callback(
         &self,
         (old, callback): (Key, Option<Callback<S>>),
@@ -154,8 +155,8 @@ impl<S> LoopHandle<S> {
         }
     }
 
-    /// Drops a repeating callback that has returned and is no longer registered. Its replacement gets
-    /// its source first.
+    /// Drops a repeating callback that has returned and is no longer registered. Its replacement
+    /// gets its source first.
     #[cold]
     pub(crate) fn retire(
         &self,
@@ -187,8 +188,8 @@ impl<S> LoopHandle<S> {
         }
     }
 
-    /// Drops the exception handler, restores signals, and closes the kernel objects of a loop without
-    /// callbacks.
+    /// Drops the exception handler, restores signals, and closes the kernel objects of a loop
+    /// without callbacks.
     pub(crate) fn close_sources(&self) {
         let core = self.core();
         if let Some(handler) = self.shared.exception_handler.take() {

@@ -12,8 +12,8 @@ use crate::error::Result;
 
 /// Access to a loop from any thread. It can be sent, shared and cloned.
 ///
-/// While a remote exists, messages may still come, so [`EventLoop::run`](crate::EventLoop::run) waits
-/// for it. A [`background`](Remote::background) remote is not waited for.
+/// While a remote exists, messages may still come, so [`EventLoop::run`](crate::EventLoop::run)
+/// waits for it. A [`background`](Remote::background) remote is not waited for.
 ///
 /// ```
 /// use mainspring::EventLoop;
@@ -49,14 +49,14 @@ impl<S> Remote<S> {
         Remote { inbox, background: false }
     }
 
-    /// Calls `callback` on the loop, in a tick that begins after this call. Closures of one thread run
-    /// in the order in which it sent them, each exactly once.
+    /// Calls `callback` on the loop, in a tick that begins after this call. Closures of one thread
+    /// run in the order in which it sent them, each exactly once.
     ///
     /// # Errors
     ///
     /// [`Error::Closed`](crate::Error::Closed): the loop is closed, and the closure was dropped on
-    /// this thread. [`Error::Wake`](crate::Error::Wake): the closure is queued, but the loop could not
-    /// be woken; the closure runs in the loop's next tick.
+    /// this thread. [`Error::Wake`](crate::Error::Wake): the closure is queued, but the loop could
+    /// not be woken; the closure runs in the loop's next tick.
     #[track_caller]
     pub fn call_soon<F, R>(&self, callback: F) -> Result<()>
     where
@@ -82,8 +82,8 @@ impl<S> Remote<S> {
         self.inbox.is_closed()
     }
 
-    /// Returns a remote that does not keep [`EventLoop::run`](crate::EventLoop::run) going. Its clones
-    /// do not either.
+    /// Returns a remote that does not keep [`EventLoop::run`](crate::EventLoop::run) going. Its
+    /// clones do not either.
     #[must_use]
     pub fn background(&self) -> Remote<S> {
         Remote { inbox: self.inbox.clone(), background: true }

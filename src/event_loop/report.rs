@@ -24,8 +24,8 @@ use crate::error::Error;
 /// | a custom selector or clock, during a tick | the run, with [`Error::Panicked`] | |
 ///
 /// Some panics do not follow the policy. A panic of a task or of its done-callback goes to the
-/// [`JoinError`](crate::JoinError), or is reported if the task is detached. A panic of a job goes to
-/// the [`JobError`](crate::JobError). A panic of the future of
+/// [`JoinError`](crate::JoinError), or is reported if the task is detached. A panic of a job goes
+/// to the [`JobError`](crate::JobError). A panic of the future of
 /// [`run_until_complete`](crate::EventLoop::run_until_complete) unwinds out of that call.
 ///
 /// [`close`](crate::EventLoop::close), and the drop of a loop, first drop everything and restore
@@ -41,8 +41,8 @@ use crate::error::Error;
 #[non_exhaustive]
 pub enum PanicPolicy {
     /// The panic unwinds out of `run_*`, or out of the call that dropped the value, such as
-    /// [`cancel`](crate::LoopHandle::cancel). The rest of the batch is kept for the next run, and the
-    /// loop stays usable. Of several panics in one batch the first one unwinds.
+    /// [`cancel`](crate::LoopHandle::cancel). The rest of the batch is kept for the next run, and
+    /// the loop stays usable. Of several panics in one batch the first one unwinds.
     #[default]
     Propagate,
     /// The panic goes to the exception handler, and the loop goes on.
@@ -111,8 +111,8 @@ impl ReportKind {
 
 /// A failure, as the exception handler gets it.
 ///
-/// Displayed, a report is one line: what failed, where it was registered, and why. Newlines and other
-/// control characters of an error's text are escaped, because a peer may have chosen them.
+/// Displayed, a report is one line: what failed, where it was registered, and why. Newlines and
+/// other control characters of an error's text are escaped, because a peer may have chosen them.
 ///
 /// ```
 /// use mainspring::{Error, EventLoop};

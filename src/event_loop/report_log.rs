@@ -2,13 +2,13 @@
 //!
 //! Peers must not choose the rate of the log. For each place of registration, [`BURST`] reports in
 //! [`PERIOD`] are written. The others are counted, and a line with their number follows at most
-//! [`PERIOD`] later. A report that standard error does not accept is counted as well, so nothing here
-//! fails or waits.
+//! [`PERIOD`] later. A report that standard error does not accept is counted as well, so nothing
+//! here fails or waits.
 //!
 //! # Invariants
 //!
-//! * A timer is set while a count has not been written, except after a failed attempt: then the next
-//!   report of the place carries the count.
+//! * A timer is set while a count has not been written, except after a failed attempt: then the
+//!   next report of the place carries the count.
 //! * There are at most as many entries as places in the program.
 
 use std::cell::RefCell;

@@ -31,8 +31,8 @@ impl<S> EventLoop<S> {
     /// # Errors
     ///
     /// [`Error::Closed`]; [`Error::Forked`] in a child before
-    /// [`after_fork_child`](crate::LoopHandle::after_fork_child); [`Error::Select`] if the selector has become
-    /// unusable.
+    /// [`after_fork_child`](crate::LoopHandle::after_fork_child); [`Error::Select`] if the selector
+    /// has become unusable.
     pub fn run_forever(&mut self) -> Result<()> {
         let _running = self.enter();
         self.contained(|el| {
@@ -45,10 +45,10 @@ impl<S> EventLoop<S> {
 
     /// Runs until nothing is left that could ever call back, or [`stop`](crate::LoopHandle::stop).
     ///
-    /// A run goes on for queued callbacks, tasks, armed timers, watchers that are not paused, signal
-    /// handlers, idle hooks and [`Remote`](crate::Remote)s. Those in the
-    /// [background](crate::LoopHandle::set_background) do not count. A tick checks again after its prepare hooks: if they
-    /// have ended the last of these, it does not sleep.
+    /// A run goes on for queued callbacks, tasks, armed timers, watchers that are not paused,
+    /// signal handlers, idle hooks and [`Remote`](crate::Remote)s. Those in the
+    /// [background](crate::LoopHandle::set_background) do not count. A tick checks again after its
+    /// prepare hooks: if they have ended the last of these, it does not sleep.
     ///
     /// # Errors
     ///
@@ -67,8 +67,8 @@ impl<S> EventLoop<S> {
     /// Runs one tick, which sleeps for at most `timeout` (`None`: until something happens). Returns
     /// the number of handles that ran; 0 if nothing was ready.
     ///
-    /// This is for a loop inside another one: [`PollFd`](crate::PollFd) describes how. A stop that is
-    /// requested stays requested, see [`is_stopping`](crate::LoopHandle::is_stopping).
+    /// This is for a loop inside another one: [`PollFd`](crate::PollFd) describes how. A stop that
+    /// is requested stays requested, see [`is_stopping`](crate::LoopHandle::is_stopping).
     ///
     /// # Errors
     ///
@@ -78,8 +78,8 @@ impl<S> EventLoop<S> {
         self.contained(|el| el.run_once(Sleep::AtMost(timeout)))
     }
 
-    /// Runs ticks that do not sleep, until one has found nothing to do. Returns the number of handles
-    /// that ran. For tests, and for a loop inside another one.
+    /// Runs ticks that do not sleep, until one has found nothing to do. Returns the number of
+    /// handles that ran. For tests, and for a loop inside another one.
     ///
     /// It does not return while a callback or a task always makes itself ready again.
     ///
@@ -131,8 +131,8 @@ impl<S> EventLoop<S> {
         RunGuard::enter(&self.handle.shared.tasks)
     }
 
-    /// Runs ticks. If a panic unwinds out of them under [`PanicPolicy::Report`], it comes from a custom
-    /// selector or clock, and the run ends with an error.
+    /// Runs ticks. If a panic unwinds out of them under [`PanicPolicy::Report`], it comes from a
+    /// custom selector or clock, and the run ends with an error.
     // Around a run rather than around each tick, which would cost every tick.
     pub(crate) fn contained<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let ran = catch_unwind(AssertUnwindSafe(|| run(self)));

@@ -18,8 +18,8 @@ use crate::handle::{Handle, Key, TimerHandle};
 use crate::timers::TimerSlot;
 
 impl<S> LoopHandle<S> {
-    /// Calls `callback` in the next tick. Callbacks run in the order of these calls. A closure that has
-    /// captured no more than a word allocates nothing.
+    /// Calls `callback` in the next tick. Callbacks run in the order of these calls. A closure that
+    /// has captured no more than a word allocates nothing.
     ///
     /// A closed loop drops the closure at once.
     ///
@@ -56,15 +56,16 @@ impl<S> LoopHandle<S> {
         key
     }
 
-    /// Calls `callback` when `delay` is over, counted from this call. It never runs early, not even by a
-    /// nanosecond.
+    /// Calls `callback` when `delay` is over, counted from this call. It never runs early, not even
+    /// by a nanosecond.
     ///
     /// With a delay of zero it runs in the next tick. A deadline beyond the clock's range, such as
     /// [`Duration::MAX`], never comes; it keeps [`run`](crate::EventLoop::run) going like any other
     /// timer, and like a task that sleeps that long. Equal deadlines run in the order of their
     /// registration.
     ///
-    /// Memory is proportional to the number of live timers, see [`EventLoop`](crate::EventLoop#memory).
+    /// Memory is proportional to the number of live timers, see
+    /// [`EventLoop`](crate::EventLoop#memory).
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
@@ -88,8 +89,8 @@ impl<S> LoopHandle<S> {
         self.insert_timer(Some(deadline), Callback::Once(once), Location::caller())
     }
 
-    /// Like [`call_later`](LoopHandle::call_later), but calls `callback` at `deadline`, or in the next
-    /// tick if that is over.
+    /// Like [`call_later`](LoopHandle::call_later), but calls `callback` at `deadline`, or in the
+    /// next tick if that is over.
     #[track_caller]
     pub fn call_at<F, R>(&self, deadline: Instant, callback: F) -> TimerHandle
     where
@@ -105,11 +106,12 @@ impl<S> LoopHandle<S> {
     ///
     /// If the loop is too busy for a tick, the tick is skipped.
     /// [`missed_ticks`](LoopHandle::missed_ticks) returns the number of skipped ticks, and
-    /// [`set_missed_tick_behavior`](LoopHandle::set_missed_tick_behavior) sets another policy. An error
-    /// that the callback returns ends the interval.
+    /// [`set_missed_tick_behavior`](LoopHandle::set_missed_tick_behavior) sets another policy. An
+    /// error that the callback returns ends the interval.
     ///
-    /// [`reset_after`](LoopHandle::reset_after) and [`reset_at`](LoopHandle::reset_at) move the whole
-    /// grid: the next tick is at the new deadline, and the following ticks are whole periods later.
+    /// [`reset_after`](LoopHandle::reset_after) and [`reset_at`](LoopHandle::reset_at) move the
+    /// whole grid: the next tick is at the new deadline, and the following ticks are whole periods
+    /// later.
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
@@ -154,8 +156,8 @@ impl<S> LoopHandle<S> {
     /// deadline that [`reset_after`](LoopHandle::reset_after) or [`reset_at`](LoopHandle::reset_at)
     /// sets.
     ///
-    /// This is the timer for a deadline that recurs without a fixed period, such as the idle limit of a
-    /// connection. It allocates memory only here.
+    /// This is the timer for a deadline that recurs without a fixed period, such as the idle limit
+    /// of a connection. It allocates memory only here.
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
@@ -222,12 +224,12 @@ impl<S> LoopHandle<S> {
         TimerHandle(self.handle(key))
     }
 
-    /// Moves a timer's deadline to `delay` from now. Returns false if the timer has ended. The grid of an
-    /// interval moves too, see [`call_every`](LoopHandle::call_every).
+    /// Moves a timer's deadline to `delay` from now. Returns false if the timer has ended. The grid
+    /// of an interval moves too, see [`call_every`](LoopHandle::call_every).
     ///
     /// A later deadline costs O(1) and allocates nothing, so an idle limit can be moved with each
-    /// packet. Among equal deadlines the timer counts as registered now. If it is due in this tick and
-    /// has not run yet, it does not run.
+    /// packet. Among equal deadlines the timer counts as registered now. If it is due in this tick
+    /// and has not run yet, it does not run.
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
@@ -264,8 +266,8 @@ impl<S> LoopHandle<S> {
         .is_some()
     }
 
-    /// Calls `use_timer` with the timer, and the grid of an interval. Returns `None` if the timer has
-    /// ended.
+    /// Calls `use_timer` with the timer, and the grid of an interval. Returns `None` if the timer
+    /// has ended.
     #[inline]
     pub(super) fn with_timer<T>(
         &self,
@@ -288,15 +290,15 @@ impl<S> LoopHandle<S> {
 
     /// Removes a timer's deadline without ending the timer. Returns false if the timer has ended.
     ///
-    /// A new deadline arms it again. Without a deadline it does not keep [`run`](crate::EventLoop::run)
-    /// going.
+    /// A new deadline arms it again. Without a deadline it does not keep
+    /// [`run`](crate::EventLoop::run) going.
     pub fn disarm(&self, timer: TimerHandle) -> bool {
         let disarm = |slot, _: Option<&IntervalGrid>| self.core().timers.borrow_mut().disarm(slot);
         self.with_timer(timer, disarm).is_some()
     }
 
-    /// Returns the number of ticks that the running interval has skipped since its last tick. Returns 0
-    /// outside of the callback of an interval.
+    /// Returns the number of ticks that the running interval has skipped since its last tick.
+    /// Returns 0 outside of the callback of an interval.
     pub fn missed_ticks(&self) -> u64 {
         self.core().skipped_ticks.get()
     }

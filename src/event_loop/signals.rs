@@ -15,19 +15,19 @@ impl<S> LoopHandle<S> {
     /// Calls `callback` when the process gets `signal`, as an ordinary callback. A signal may have
     /// several handlers, in several loops too.
     ///
-    /// Signals of the same number that arrive before the callback runs may be merged into one call, as
-    /// always in Unix; different signals are never merged. No signal is blocked, so children inherit
-    /// no mask. When the last handler of a signal ends, in all loops, the previous disposition is
-    /// restored.
+    /// Signals of the same number that arrive before the callback runs may be merged into one call,
+    /// as always in Unix; different signals are never merged. No signal is blocked, so children
+    /// inherit no mask. When the last handler of a signal ends, in all loops, the previous
+    /// disposition is restored.
     ///
     /// A handler that other code has installed with sigaction(2), signal-hook's for example, still
-    /// runs: the loop's handler records the signal and then calls it. The default action and `SIG_IGN`
-    /// do not apply while a loop handles the signal.
+    /// runs: the loop's handler records the signal and then calls it. The default action and
+    /// `SIG_IGN` do not apply while a loop handles the signal.
     ///
     /// A handler keeps [`run`](crate::EventLoop::run) going. Use
     /// [`set_background`](LoopHandle::set_background) if the loop should end when its other work is
-    /// done. A task waits for a signal with a [`Promise`](crate::Promise) that the handler resolves, or
-    /// with a [`Shutdown`](crate::Shutdown) that the handler begins.
+    /// done. A task waits for a signal with a [`Promise`](crate::Promise) that the handler
+    /// resolves, or with a [`Shutdown`](crate::Shutdown) that the handler begins.
     ///
     /// # Errors
     ///

@@ -16,8 +16,8 @@ pub(crate) enum Source {
     Interval(TimerSlot),
     /// Readiness of an fd.
     Watch(WatcherId),
-    /// Readiness of the fd of a stream or a listener. Its callback keeps track of its interest, so a
-    /// queued event is passed on unchecked.
+    /// Readiness of the fd of a stream or a listener. Its callback keeps track of its interest, so
+    /// a queued event is passed on unchecked.
     Stream(WatcherId),
     /// A signal.
     Signal(Signal),

@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
 
-/// Owner of the keys that are not callbacks ([`Key::is_task_layer`]): tasks, wakers, and descriptors
-/// that tasks wait for.
+/// Owner of the keys that are not callbacks ([`Key::is_task_layer`]): tasks, wakers, and
+/// descriptors that tasks wait for.
 pub(crate) trait TaskLayer {
     /// Notes that the loop runs on this thread from now on.
     fn enter(self: Rc<Self>);

@@ -19,8 +19,8 @@ use crate::watchers::{FeedResult, Watchers, wakeup_bit};
 pub(crate) enum Sleep {
     /// This long, or until an event if it is `None`.
     AtMost(Option<Duration>),
-    /// Until an event, but only if something is alive after the prepare hooks. They may have ended the
-    /// last registration.
+    /// Until an event, but only if something is alive after the prepare hooks. They may have ended
+    /// the last registration.
     WhileAlive,
 }
 
@@ -67,8 +67,8 @@ impl<S> EventLoop<S> {
         sleep != Sleep::WhileAlive || self.is_alive()
     }
 
-    /// Returns zero if anything is ready, and otherwise the time until the first deadline. `None` is
-    /// until an event.
+    /// Returns zero if anything is ready, and otherwise the time until the first deadline. `None`
+    /// is until an event.
     fn time_to_sleep(&self, limit: Option<Duration>) -> Option<Duration> {
         if self.core.has_work() {
             return Some(Duration::ZERO);
@@ -105,8 +105,8 @@ impl<S> EventLoop<S> {
 
     /// Returns true if the selector reported a key that no callback owns.
     ///
-    /// A single miss is harmless: an earlier callback of the batch has removed the owner. A repeated
-    /// one means that the kernel still holds a registration which the loop has not.
+    /// A single miss is harmless: an earlier callback of the batch has removed the owner. A
+    /// repeated one means that the kernel still holds a registration which the loop has not.
     #[cold]
     fn has_unknown_keys(&self) -> bool {
         let Shared { callbacks, tasks, .. } = &*self.handle.shared;
@@ -235,8 +235,8 @@ impl<S> EventLoop<S> {
     }
 }
 
-/// The batch that runs. If a panic or a fork ends it, the drop puts the rest back into the ready deque.
-/// `interest_changed` stays set then, so the rest is checked again before it runs.
+/// The batch that runs. If a panic or a fork ends it, the drop puts the rest back into the ready
+/// deque. `interest_changed` stays set then, so the rest is checked again before it runs.
 struct Batch<'a, S>(&'a mut EventLoop<S>);
 
 impl<S> Drop for Batch<'_, S> {

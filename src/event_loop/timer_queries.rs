@@ -29,8 +29,8 @@ impl<S> LoopHandle<S> {
         self.nanos_of(timer).is_some()
     }
 
-    /// Returns the deadline of a timer; for an interval, of its next tick. `None` if the timer is not
-    /// [armed](LoopHandle::is_armed), or if its deadline is beyond the clock's range.
+    /// Returns the deadline of a timer; for an interval, of its next tick. `None` if the timer is
+    /// not [armed](LoopHandle::is_armed), or if its deadline is beyond the clock's range.
     ///
     /// ```
     /// use mainspring::{Clock, EventLoop, testing::SimClock};

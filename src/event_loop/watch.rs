@@ -18,30 +18,32 @@ impl<S> LoopHandle<S> {
     /// file or an error.
     ///
     /// The loop owns the source and makes it non-blocking, with the exceptions below. The callback
-    /// borrows it as [`Watched`]. If the callback returns `WouldBlock` or `Interrupted`, as by `?` on a
-    /// read that finds nothing more, it is called again when the source is ready. Any other error ends
-    /// the watcher, drops the source, and goes to the exception handler. So an error that the watcher
-    /// should survive must be handled in the callback, for example `ConnectionRefused` of a connected
-    /// UDP socket.
+    /// borrows it as [`Watched`]. If the callback returns `WouldBlock` or `Interrupted`, as by `?`
+    /// on a read that finds nothing more, it is called again when the source is ready. Any other
+    /// error ends the watcher, drops the source, and goes to the exception handler. So an error
+    /// that the watcher should survive must be handled in the callback, for example
+    /// `ConnectionRefused` of a connected UDP socket.
     ///
-    /// The non-blocking flag belongs to the open file, so copies of the descriptor share it, in other
-    /// processes too (fcntl(2)). One rule applies to watchers, [`Io`](crate::Io),
+    /// The non-blocking flag belongs to the open file, so copies of the descriptor share it, in
+    /// other processes too (fcntl(2)). One rule applies to watchers, [`Io`](crate::Io),
     /// [`serve`](LoopHandle::serve) and [`attach`](LoopHandle::attach):
     ///
     /// * Sockets and listeners get the flag and keep it.
-    /// * Pipes and devices get it. They lose it when nothing in this process watches the file any longer
-    ///   (device and inode number), unless they had it before. A forked child never clears it.
+    /// * Pipes and devices get it. They lose it when nothing in this process watches the file any
+    ///   longer (device and inode number), unless they had it before. A forked child never clears
+    ///   it.
     /// * A terminal never gets it, and neither does a file that is standard input, output or error:
-    ///   other programs and `println!` use the same open file. Such a file stays blocking. The `Read` of
-    ///   [`Watched`] returns `WouldBlock` all the same if there is nothing to read. Other calls on the
-    ///   source may be made once in each call of the callback. For a separate flag, open the terminal
-    ///   again: `/dev/tty`, with `O_NONBLOCK`.
+    ///   other programs and `println!` use the same open file. Such a file stays blocking. The
+    ///   `Read` of [`Watched`] returns `WouldBlock` all the same if there is nothing to read. Other
+    ///   calls on the source may be made once in each call of the callback. For a separate flag,
+    ///   open the terminal again: `/dev/tty`, with `O_NONBLOCK`.
     ///
     /// To have a reader and a writer, watch a shared source (`Rc<T>`, `Arc<T>`) twice, or use
     /// [`watch`](LoopHandle::watch). To write from elsewhere, keep a clone of such a source.
     ///
-    /// A source must not have a buffer, as `std::io::Stdin` has: the kernel does not report buffered
-    /// data again. Watch its descriptor, as `File::from(stdin().as_fd().try_clone_to_owned()?)`.
+    /// A source must not have a buffer, as `std::io::Stdin` has: the kernel does not report
+    /// buffered data again. Watch its descriptor, as
+    /// `File::from(stdin().as_fd().try_clone_to_owned()?)`.
     ///
     /// # Errors
     ///
@@ -77,8 +79,8 @@ impl<S> LoopHandle<S> {
         self.add_watcher(source, Role::Reader, Interest::READABLE, TriggerMode::Level, callback)
     }
 
-    /// Like [`add_reader`](LoopHandle::add_reader), but calls `callback` in each tick in which `source`
-    /// can be written without blocking.
+    /// Like [`add_reader`](LoopHandle::add_reader), but calls `callback` in each tick in which
+    /// `source` can be written without blocking.
     ///
     /// # Errors
     ///
@@ -93,14 +95,15 @@ impl<S> LoopHandle<S> {
     }
 
     /// Calls `callback` when `source` is ready for anything in `interest`. [`Watched::readiness`]
-    /// returns the readiness, and [`Watched::set_interest`] changes the interest. With an empty interest
-    /// the watcher begins paused.
+    /// returns the readiness, and [`Watched::set_interest`] changes the interest. With an empty
+    /// interest the watcher begins paused.
     ///
     /// # Libraries in C
     ///
     /// A library with its own descriptors (libcurl multi, c-ares, libpq, hiredis) is driven by one
     /// watcher for each descriptor and one timer. The fd is watched as `BorrowedFd<'static>`. The
-    /// constructor of that type states what the library must guarantee: the fd is open until [`cancel`].
+    /// constructor of that type states what the library must guarantee: the fd is open until
+    /// [`cancel`].
     ///
     /// | the library | the program |
     /// |---|---|
@@ -110,11 +113,12 @@ impl<S> LoopHandle<S> {
     /// | is done with the fd (`CURL_POLL_REMOVE`, `ev.cleanup`) | [`cancel`] |
     /// | has another timeout (`CURLMOPT_TIMERFUNCTION`, `ares_timeout`) | [`reset_after`], `disarm` |
     ///
-    /// The callback and the timer call the library, which may close its socket and open the next one.
-    /// The kernel then often uses the same number again. epoll(7) and kqueue(2) drop a registration
-    /// with its file, so call `set_interest` after each call of the library, even for the same
-    /// interest. It watches the file that has the number now, on every selector. Sources of the standard
-    /// library close their own fd; for them an unchanged interest costs no system call.
+    /// The callback and the timer call the library, which may close its socket and open the next
+    /// one. The kernel then often uses the same number again. epoll(7) and kqueue(2) drop a
+    /// registration with its file, so call `set_interest` after each call of the library, even for
+    /// the same interest. It watches the file that has the number now, on every selector. Sources
+    /// of the standard library close their own fd; for them an unchanged interest costs no system
+    /// call.
     ///
     /// [`cancel`]: LoopHandle::cancel
     /// [`reset_after`]: LoopHandle::reset_after
@@ -151,11 +155,11 @@ impl<S> LoopHandle<S> {
         self.add_watcher(source, Role::Both, interest, TriggerMode::Level, callback)
     }
 
-    /// Like [`watch`](LoopHandle::watch), but in another [`TriggerMode`]: once for each change of the
-    /// interest, or when a readiness begins.
+    /// Like [`watch`](LoopHandle::watch), but in another [`TriggerMode`]: once for each change of
+    /// the interest, or when a readiness begins.
     ///
-    /// In the mode `Edge` the callback must go on until a call returns `WouldBlock`, and must return
-    /// that error.
+    /// In the mode `Edge` the callback must go on until a call returns `WouldBlock`, and must
+    /// return that error.
     ///
     /// # Errors
     ///
@@ -245,17 +249,17 @@ impl<S> LoopHandle<S> {
         Ok(Watcher::new(self.handle(key)))
     }
 
-    /// Changes the interest of a watcher. An empty interest pauses it: the kernel does not watch the fd
-    /// until it gets another one.
+    /// Changes the interest of a watcher. An empty interest pauses it: the kernel does not watch
+    /// the fd until it gets another one.
     ///
-    /// For a borrowed fd, and for any source that is not of the standard library, the same interest is
-    /// set again: if another file has the number now, that file is watched. See
+    /// For a borrowed fd, and for any source that is not of the standard library, the same interest
+    /// is set again: if another file has the number now, that file is watched. See
     /// [`watch`](LoopHandle::watch).
     ///
     /// # Errors
     ///
-    /// [`Error::Gone`] if the watcher has ended; [`Error::Watch`] if the kernel refuses, and then the
-    /// interest is unchanged.
+    /// [`Error::Gone`] if the watcher has ended; [`Error::Watch`] if the kernel refuses, and then
+    /// the interest is unchanged.
     pub fn set_interest<T>(&self, watcher: Watcher<T>, interest: Interest) -> Result<()> {
         match self.source_of(watcher.handle) {
             Some(Source::Watch(watch)) => {

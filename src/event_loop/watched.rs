@@ -67,13 +67,13 @@ impl<T> Watched<T> {
     }
 
     /// Changes the interest of the callback, like
-    /// [`LoopHandle::set_interest`](crate::LoopHandle::set_interest). An empty interest pauses it: the
-    /// kernel does not watch the source until it gets another one.
+    /// [`LoopHandle::set_interest`](crate::LoopHandle::set_interest). An empty interest pauses it:
+    /// the kernel does not watch the source until it gets another one.
     ///
     /// # Errors
     ///
-    /// [`Error::Watch`] if the kernel refuses, and then the interest is unchanged; [`Error::Gone`] after
-    /// [`cancel`](Watched::cancel).
+    /// [`Error::Watch`] if the kernel refuses, and then the interest is unchanged; [`Error::Gone`]
+    /// after [`cancel`](Watched::cancel).
     pub fn set_interest(&mut self, interest: Interest) -> Result<()> {
         self.core.set_interest(self.watch, self.key(), interest)
     }
@@ -85,13 +85,13 @@ impl<T> Watched<T> {
         self.removed = true;
     }
 
-    /// Ends watching and returns the source. An associated function, because `T` may have a method of
-    /// that name.
+    /// Ends watching and returns the source. An associated function, because `T` may have a method
+    /// of that name.
     ///
     /// # Panics
     ///
-    /// If the source was taken before. Other uses of the source after this call panic too; this call of
-    /// the callback is its last one.
+    /// If the source was taken before. Other uses of the source after this call panic too; this
+    /// call of the callback is its last one.
     #[track_caller]
     pub fn into_inner(this: &mut Watched<T>) -> T {
         this.cancel();
@@ -122,8 +122,8 @@ impl<T> Watched<T> {
         if self.removed { REMOVE } else { KEEP }
     }
 
-    /// Returns the key of the callback that owns the source. It is not `self.key` if the callback was
-    /// replaced while it runs.
+    /// Returns the key of the callback that owns the source. It is not `self.key` if the callback
+    /// was replaced while it runs.
     fn key(&self) -> Key {
         self.core.current_owner(self.key)
     }
@@ -152,11 +152,11 @@ impl<T> Watched<T> {
 }
 
 impl<T: AsFd> Watched<T> {
-    /// Calls `call` with `&mut T`, for types with methods that need `&mut self`, such as those of inotify.
-    /// An associated function, because `T` may have a method of that name.
+    /// Calls `call` with `&mut T`, for types with methods that need `&mut self`, such as those of
+    /// inotify. An associated function, because `T` may have a method of that name.
     ///
-    /// The source must keep its descriptor, which the kernel watches. If it has another one after the
-    /// call, its watcher ends.
+    /// The source must keep its descriptor, which the kernel watches. If it has another one after
+    /// the call, its watcher ends.
     ///
     /// ```
     /// use mainspring::{EventLoop, Watched};

@@ -11,8 +11,8 @@ use crate::handle::Key;
 
 /// The callback of a watched source.
 ///
-/// `repr(C)`: in this order an event reads only the first 40 bytes of the allocation, mostly one cache
-/// line. Reference counts and a small capture are included.
+/// `repr(C)`: in this order an event reads only the first 40 bytes of the allocation, mostly one
+/// cache line. Reference counts and a small capture are included.
 #[repr(C)]
 pub(crate) struct Watching<T, F> {
     pub(crate) callback: F,

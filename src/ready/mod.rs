@@ -1,7 +1,7 @@
 //! The ready deque: keys of handles that are due, in order.
 //!
-//! Sources feed it and the loop runs it. It holds keys, never closures. Cancelling a callback empties
-//! its slot in the arena; the key that stays behind here no longer matches.
+//! Sources feed it and the loop runs it. It holds keys, never closures. Cancelling a callback
+//! empties its slot in the arena; the key that stays behind here no longer matches.
 
 use std::mem;
 
@@ -61,8 +61,8 @@ impl ReadyDeque {
         Some(Ready { key: *key, readiness: *readiness })
     }
 
-    /// Begins a batch: moves all handles into the empty `batch`, in exchange for its memory. Handles
-    /// that are fed later wait for the next batch.
+    /// Begins a batch: moves all handles into the empty `batch`, in exchange for its memory.
+    /// Handles that are fed later wait for the next batch.
     #[inline]
     pub(crate) fn take_batch(&mut self, batch: &mut ReadyDeque) {
         if batch.handles.capacity() > KEEP {
