@@ -1,8 +1,8 @@
 //! Short connections: CPU time of the server for a client that connects, sends 64 bytes, receives
 //! their echo and closes.
 //!
-//! A cell is the number of clients that connect at once. A single client costs three ticks: for accept,
-//! echo and close. Many clients share their ticks.
+//! A cell is the number of clients that connect at once. A single client costs three ticks: for
+//! accept, echo and close. Many clients share their ticks.
 
 mod raw;
 mod support;

@@ -5,8 +5,8 @@
 //!   boxed closures in a table indexed by fd.
 //! * `chain`: a closure queues its successor for the next tick, so each tick has one wait and one
 //!   closure.
-//! * `batch`: a thousand closures with a captured number are queued and run in one tick. Raw allocates
-//!   each of them.
+//! * `batch`: a thousand closures with a captured number are queued and run in one tick. Raw
+//!   allocates each of them.
 //!
 //! Figures are CPU nanoseconds per callback. The cells of `--cells` are numbers of readers.
 

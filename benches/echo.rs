@@ -1,15 +1,16 @@
 //! An echo server over TCP: CPU time per request, and requests per second.
 //!
-//! The server runs in a separate process on one core, the load generator on another one. Each connection
-//! sends a message, waits for its echo, checks every byte and sends the next one. A cell is
-//! `size x connections`.
+//! The server runs in a separate process on one core, the load generator on another one. Each
+//! connection sends a message, waits for its echo, checks every byte and sends the next one. A cell
+//! is `size x connections`.
 //!
-//! Most of the time of a request is the kernel's and the same on both sides; `more` is the difference
-//! between mainspring and raw. The slower of the two processes limits the rate, so compare the CPU time.
+//! Most of the time of a request is the kernel's and the same on both sides; `more` is the
+//! difference between mainspring and raw. The slower of the two processes limits the rate, so
+//! compare the CPU time.
 //!
 //! `--count` counts system calls per request with strace. It slows the server down, so that more
-//! connections are ready in each wait. Compare the sides, and calls that do not depend on the waits.
-//! `--instructions` counts instructions with valgrind, with the same effect.
+//! connections are ready in each wait. Compare the sides, and calls that do not depend on the
+//! waits. `--instructions` counts instructions with valgrind, with the same effect.
 
 mod raw;
 mod support;
@@ -106,7 +107,8 @@ fn count(options: &Options, cells: &[Vec<usize>]) {
     table.print(options);
 }
 
-/// Returns the difference between a long and a short run, in which start, accept and close cancel out.
+/// Returns the difference between a long and a short run, in which start, accept and close cancel
+/// out.
 fn calls_per_request(cell: &[usize], side: Side) -> BTreeMap<String, f64> {
     let short = requests_for(cell);
     let counted = |requests| parse_calls(&report_of(STRACE, cell, side, requests));

@@ -1,11 +1,12 @@
 //! Growth of costs: CPU nanoseconds per registration when n registrations end together.
 //!
-//! A cost that does not depend on n is flat. A cost of O(log n) rises slowly, and cache misses add to
-//! it. A total cost of O(n^2) rises with n. The exponent is the slope between the first and the last
-//! column on a logarithmic scale: 0 is flat, 1 is quadratic in total. Above 0.5 a curve `bends upward`.
+//! A cost that does not depend on n is flat. A cost of O(log n) rises slowly, and cache misses add
+//! to it. A total cost of O(n^2) rises with n. The exponent is the slope between the first and the
+//! last column on a logarithmic scale: 0 is flat, 1 is quadratic in total. Above 0.5 a curve
+//! `bends upward`.
 //!
-//! The clock is simulated. The cells of `--cells` are numbers of registrations. Unit tests count the
-//! steps of the same scenarios: `src/testing/growth.rs`.
+//! The clock is simulated. The cells of `--cells` are numbers of registrations. Unit tests count
+//! the steps of the same scenarios: `src/testing/growth.rs`.
 
 mod raw;
 mod support;

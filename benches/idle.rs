@@ -1,9 +1,10 @@
 //! Memory of the server per idle connection.
 //!
 //! Connections are opened to a server in a separate process. Each sends one message first, so that
-//! memory which is allocated on first use is included. The figure is the growth of resident memory per
-//! connection (`Rss`, and the proportional share `Pss`) from `/proc`. It includes unused capacity of
-//! tables, but not the kernel's memory of a socket. A cell is the number of connections.
+//! memory which is allocated on first use is included. The figure is the growth of resident memory
+//! per connection (`Rss`, and the proportional share `Pss`) from `/proc`. It includes unused
+//! capacity of tables, but not the kernel's memory of a socket. A cell is the number of
+//! connections.
 
 mod raw;
 mod support;

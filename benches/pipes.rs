@@ -1,9 +1,9 @@
 //! A chain of pipes, libevent's benchmark: CPU time per event.
 //!
-//! N pipes are watched, and A of them receive a byte. A callback that reads a byte writes one to the
-//! next pipe, up to a number of writes. So few of many fds are ready at a time. An event includes a
-//! read(2), a write(2) and a share of a wait. Raw has boxed closures in a table indexed by fd. A cell
-//! is `N x A`.
+//! N pipes are watched, and A of them receive a byte. A callback that reads a byte writes one to
+//! the next pipe, up to a number of writes. So few of many fds are ready at a time. An event
+//! includes a read(2), a write(2) and a share of a wait. Raw has boxed closures in a table indexed
+//! by fd. A cell is `N x A`.
 
 mod raw;
 mod support;

@@ -3,7 +3,8 @@
 //! * `insert`: `call_at` with deadlines in random order.
 //! * `cancel`: each timer in the order of insertion. Daemons cancel nearly all their timers.
 //! * `run`: all timers are due at once, and run in one tick.
-//! * `push back`: `reset_at` of armed timers to a later deadline, like the idle limit of a connection.
+//! * `push back`: `reset_at` of armed timers to a later deadline, like the idle limit of a
+//!   connection.
 //! * `pull in`: `reset_at` to an earlier deadline, which moves the timer. Both end with a call of
 //!   `next_deadline`, which does all postponed work.
 //!
@@ -111,8 +112,8 @@ fn insert_and_run(count: usize) -> [f64; 2] {
     [insert, run]
 }
 
-/// Resets all timers in turn, many times. `place` returns the deadline in microseconds for a step and
-/// a timer.
+/// Resets all timers in turn, many times. `place` returns the deadline in microseconds for a step
+/// and a timer.
 fn reset(count: usize, place: impl Fn(u32, u32) -> u32) -> f64 {
     let timers = Timers::new();
     let far = timers.start + Duration::from_secs(3600);

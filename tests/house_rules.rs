@@ -32,8 +32,8 @@ const UNSAFE: &[(&str, usize)] = &[
     ("tests/idle_memory.rs", 5),
 ];
 
-/// Files that may name systems: the table of capabilities, and the hand-written loop of the benches,
-/// which exists for Linux only.
+/// Files that may name systems: the table of capabilities, and the hand-written loop of the
+/// benches, which exists for Linux only.
 const NAMES_SYSTEMS: &[&str] = &["sys/build.rs", "benches/raw/mod.rs"];
 
 #[test]

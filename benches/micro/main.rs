@@ -19,9 +19,9 @@
 //! # The harness
 //!
 //! [divan](https://docs.rs/divan) rather than criterion, for three reasons. It limits the time of each
-//! cell, so all cells take less than a minute; criterion takes eight seconds for each by default. Kinds
-//! of selectors and sizes are arguments, shown as a tree. And it does not compare with the last run,
-//! which on a shared machine mostly reports other load.
+//! cell, so all cells take less than a minute; criterion takes eight seconds for each by default.
+//! Kinds of selectors and sizes are arguments, shown as a tree. And it does not compare with the
+//! last run, which on a shared machine mostly reports other load.
 
 mod ready;
 mod tasks;
@@ -35,8 +35,8 @@ use std::time::Duration;
 use divan::Divan;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Iterations in a sample of operations of some 100 ns. With one, the default of divan, the resolution
-/// of the clock shows in the figure. With many more, other load affects most samples.
+/// Iterations in a sample of operations of some 100 ns. With one, the default of divan, the
+/// resolution of the clock shows in the figure. With many more, other load affects most samples.
 const SHORT: u32 = 100;
 
 /// Iterations in a sample of operations of a microsecond or more.

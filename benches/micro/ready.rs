@@ -1,5 +1,5 @@
-//! The ready deque: closures that are ready to run. Each iteration is a tick, which calls the selector
-//! once.
+//! The ready deque: closures that are ready to run. Each iteration is a tick, which calls the
+//! selector once.
 
 use std::time::Duration;
 

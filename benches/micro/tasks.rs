@@ -66,7 +66,8 @@ fn switch_of_100(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Each task waits for a promise. The promise is set, and in the next tick the task creates another.
+/// Each task waits for a promise. The promise is set, and in the next tick the task creates
+/// another.
 #[divan::bench(args = ONE_AND_MANY, sample_size = FEW)]
 fn promise_set_and_wake(bencher: Bencher<'_, '_>, count: usize) {
     let mut el = new_loop();
@@ -123,8 +124,8 @@ fn task_group_of_100(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// A round trip: a task sends its waker to a sleeping thread, and waits until the thread has called it.
-/// Waking two threads in the kernel is most of the figure.
+/// A round trip: a task sends its waker to a sleeping thread, and waits until the thread has called
+/// it. Waking two threads in the kernel is most of the figure.
 #[divan::bench]
 fn cross_thread_wake(bencher: Bencher<'_, '_>) {
     let (sender, wakers) = mpsc::channel::<Waker>();

@@ -1,7 +1,7 @@
 //! Timers, by their number. The clock is simulated.
 //!
-//! With a hundred thousand timers or more an iteration takes many milliseconds, and other load affects
-//! it. The bench `timers` measures CPU time instead.
+//! With a hundred thousand timers or more an iteration takes many milliseconds, and other load
+//! affects it. The bench `timers` measures CPU time instead.
 
 use std::iter;
 use std::time::{Duration, Instant};
@@ -76,8 +76,8 @@ fn insert_cancel_at_random(bencher: Bencher<'_, '_>, count: usize) {
     timers.insert_and_cancel(bencher, &deadlines);
 }
 
-/// Inserts timers in random order, and runs all in one tick. Each iteration has another order, because
-/// the branch predictor would learn the order of a thousand timers.
+/// Inserts timers in random order, and runs all in one tick. Each iteration has another order,
+/// because the branch predictor would learn the order of a thousand timers.
 #[divan::bench(args = SIZES)]
 fn insert_run(bencher: Bencher<'_, '_>, count: usize) {
     let Timers { mut el, clock } = Timers::new();

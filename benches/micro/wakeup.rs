@@ -1,5 +1,5 @@
-//! Messages from other threads, measured without another thread: the cost of a closure in the inbox,
-//! and of the wakeup. `tasks::cross_thread_wake` has a second thread.
+//! Messages from other threads, measured without another thread: the cost of a closure in the
+//! inbox, and of the wakeup. `tasks::cross_thread_wake` has a second thread.
 
 use std::time::Duration;
 

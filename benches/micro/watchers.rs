@@ -1,7 +1,7 @@
 //! Watchers on each selector: changes of registrations, and ticks with readable descriptors.
 //!
-//! A readable descriptor is a UDP socket with a datagram from itself that is never read. It needs one
-//! descriptor, so a thousand of them fit into the 1024 of select(2).
+//! A readable descriptor is a UDP socket with a datagram from itself that is never read. It needs
+//! one descriptor, so a thousand of them fit into the 1024 of select(2).
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;

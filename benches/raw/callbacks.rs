@@ -1,8 +1,8 @@
 //! A loop of boxed closures: readers in a table indexed by fd, and a queue of closures for the next
 //! tick.
 //!
-//! The closures are boxed, because the loop accepts callbacks of any kind. A program with one kind of
-//! callback needs no box.
+//! The closures are boxed, because the loop accepts callbacks of any kind. A program with one kind
+//! of callback needs no box.
 
 use std::collections::VecDeque;
 use std::io;

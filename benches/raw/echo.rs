@@ -1,6 +1,6 @@
 //! An echo server with the same policy as mainspring's. For each event it reads once into a shared
-//! buffer, writes at once, and queues the rest. It does not read a peer with 64 KiB in the queue. It
-//! accepts one connection in a tick, or more if the tick before accepted one.
+//! buffer, writes at once, and queues the rest. It does not read a peer with 64 KiB in the queue.
+//! It accepts one connection in a tick, or more if the tick before accepted one.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,13 +1,13 @@
 //! The base of comparison: an event loop for one program, hand-written over epoll(7).
 //!
-//! It is level-triggered, has the fd itself in each registration, and a table indexed by fd. It has no
-//! generations, no cancellation and no error reports. The difference to mainspring is the price of
-//! these.
+//! It is level-triggered, has the fd itself in each registration, and a table indexed by fd. It has
+//! no generations, no cancellation and no error reports. The difference to mainspring is the price
+//! of these.
 //!
-//! This is the only folder of the benches with `unsafe` blocks, because a hand-written loop calls the
-//! kernel directly. It is also the only one that names systems: the capabilities of `sys` are not
-//! visible to other crates. On systems without epoll the same names exist, [`IS_SUPPORTED`] is false,
-//! and the benches that need this loop are skipped.
+//! This is the only folder of the benches with `unsafe` blocks, because a hand-written loop calls
+//! the kernel directly. It is also the only one that names systems: the capabilities of `sys` are
+//! not visible to other crates. On systems without epoll the same names exist, [`IS_SUPPORTED`] is
+//! false, and the benches that need this loop are skipped.
 #![allow(dead_code, unused_imports)] // Each bench uses a part of this module.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

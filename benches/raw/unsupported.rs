@@ -1,5 +1,5 @@
-//! Stand-ins for the hand-written loop on systems without epoll: the same names, but no value can be
-//! created.
+//! Stand-ins for the hand-written loop on systems without epoll: the same names, but no value can
+//! be created.
 
 use std::convert::Infallible;
 use std::io;

@@ -1,5 +1,5 @@
-//! Worker processes of a bench. They run the same program, read amounts of work from standard input,
-//! and print a figure for each.
+//! Worker processes of a bench. They run the same program, read amounts of work from standard
+//! input, and print a figure for each.
 
 use std::env;
 use std::fmt::Display;

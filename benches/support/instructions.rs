@@ -8,8 +8,8 @@ use super::table::Table;
 
 const TOOL: &[&str] = &["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
 
-/// Prints instructions per unit of work, for workers started with the words of each row. Start and end
-/// of a process cancel out, because the count is the difference of a short and a long run.
+/// Prints instructions per unit of work, for workers started with the words of each row. Start and
+/// end of a process cancel out, because the count is the difference of a short and a long run.
 pub fn table(options: &Options, unit: &str, rows: &[(String, Vec<String>)]) {
     if !is_installed(TOOL[0]) {
         return println!("skipped: valgrind is not installed");

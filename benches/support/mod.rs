@@ -1,9 +1,9 @@
 //! Parts of the benches: options, the two sides and their processes, figures, tables.
 //!
-//! Both sides run in one run of a bench, in turn: A B A B. Each has a process on the first core; the
-//! load runs on the last core. Figures are CPU time, which other processes disturb least, and for each
-//! pair of rounds the ratio mainspring / raw. `1.03 (1.01..1.06)` is the median, the minimum and the
-//! maximum of the ratios.
+//! Both sides run in one run of a bench, in turn: A B A B. Each has a process on the first core;
+//! the load runs on the last core. Figures are CPU time, which other processes disturb least, and
+//! for each pair of rounds the ratio mainspring / raw. `1.03 (1.01..1.06)` is the median, the
+//! minimum and the maximum of the ratios.
 #![allow(dead_code)] // Each bench uses a part of this module.
 
 pub mod child;
@@ -44,8 +44,8 @@ impl Side {
     }
 }
 
-/// The `main` of a bench. `run_bench` runs in the main process, `work` in the workers that it starts,
-/// with the words of their command line and their side.
+/// The `main` of a bench. `run_bench` runs in the main process, `work` in the workers that it
+/// starts, with the words of their command line and their side.
 pub fn run(name: &str, run_bench: fn(&Options), work: fn(&[String], Side)) {
     let words: Vec<String> = env::args().skip(1).collect();
     if let [flag, core, words @ .., side] = &words[..]

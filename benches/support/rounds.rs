@@ -11,8 +11,8 @@ pub fn pairs(options: &Options, mut measure: impl FnMut(Side) -> f64) -> Pairs {
     Pairs((0..options.rounds).map(pair).collect())
 }
 
-/// Returns the amount of work that takes as long as a round. `run` does an amount of work and returns
-/// its nanoseconds.
+/// Returns the amount of work that takes as long as a round. `run` does an amount of work and
+/// returns its nanoseconds.
 pub fn calibrate(options: &Options, least: u64, mut run: impl FnMut(u64) -> f64) -> u64 {
     let wanted = options.seconds * 1e9;
     let mut work = least;
@@ -25,8 +25,8 @@ pub fn calibrate(options: &Options, least: u64, mut run: impl FnMut(u64) -> f64)
     }
 }
 
-/// Measures a worker of each side, started with `words`. The figures are CPU nanoseconds per unit of
-/// work.
+/// Measures a worker of each side, started with `words`. The figures are CPU nanoseconds per unit
+/// of work.
 pub fn measure(options: &Options, words: &[&str]) -> Pairs {
     let [mut raw, mut ours] = Side::BOTH.map(|side| Child::start(words, side));
     let work = calibrate(options, 1000, |work| raw.request(work) as f64);

@@ -24,8 +24,8 @@ const FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 #[cfg(not(has_msg_nosignal))]
 const FLAGS: libc::c_int = libc::MSG_DONTWAIT;
 
-/// Writes a line to standard error in one call, if that does not block. Bytes beyond [`MAX_LINE`] are
-/// dropped.
+/// Writes a line to standard error in one call, if that does not block. Bytes beyond [`MAX_LINE`]
+/// are dropped.
 ///
 /// ```no_run
 /// mainspring_sys::stderr::write(b"the configuration was read again\n")?;

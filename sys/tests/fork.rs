@@ -239,8 +239,8 @@ fn x7_in_a_callback(kind: SelectorKind) {
     unsafe { libc::_exit(libc::c_int::from(ends.is_err())) }
 }
 
-/// The rest of the batch does not run in the child until the loop is the child's. Then it runs once,
-/// as in the parent.
+/// The rest of the batch does not run in the child until the loop is the child's. Then it runs
+/// once, as in the parent.
 fn x7_batch_ends(kind: SelectorKind) {
     let mut el = new_loop(kind, Vec::new());
     let child = Rc::new(Cell::new(None));

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{Source, assert_none, is_word, sources, words};
 
-/// The crates, by the folder of their root, and the number of their files that may be in circles. It
-/// may only become smaller.
+/// The crates, by the folder of their root, and the number of their files that may be in circles.
+/// It may only become smaller.
 const LIMITS: &[(&str, usize)] = &[("src/", 0), ("sys/src/", 0), ("benches/compare/src/", 0)];
 
 /// The path of a module, from the root of its crate.

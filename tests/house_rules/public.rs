@@ -1,7 +1,7 @@
 //! Every public item is announced, and every public enum can grow.
 //!
-//! A new one needs three more lines: `#[non_exhaustive]`, an entry in CHANGELOG.md, and a row in the
-//! tables of lib.rs.
+//! A new one needs three more lines: `#[non_exhaustive]`, an entry in CHANGELOG.md, and a row in
+//! the tables of lib.rs.
 
 use super::circles::imports;
 use super::source::{Source, assert_none, is_word, read, sources, words};
@@ -16,7 +16,8 @@ const EXHAUSTIVE: &[(&str, &str)] = &[
     ("TriggerMode", "a custom selector implements each"),
 ];
 
-/// Public items that the tables of lib.rs leave out, each after an item of the tables that leads to it.
+/// Public items that the tables of lib.rs leave out, each after an item of the tables that leads to
+/// it.
 const LED_TO: &[(&str, &[&str])] = &[
     ("Error", &["Result"]),
     ("EventLoop", &["EventLoopBuilder"]),

@@ -1,8 +1,8 @@
 //! System calls of a server, counted from outside.
 //!
-//! perf counts with the tracepoint `raw_syscalls:sys_enter`, which does not stop the server, but needs
-//! the permission to trace. Without it strace counts. It stops the server at each call, so that more
-//! connections are ready in each wait.
+//! perf counts with the tracepoint `raw_syscalls:sys_enter`, which does not stop the server, but
+//! needs the permission to trace. Without it strace counts. It stops the server at each call, so
+//! that more connections are ready in each wait.
 //!
 //! Operations of io_uring are no system calls; only the calls that submit them are counted.
 

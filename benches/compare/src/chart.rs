@@ -129,7 +129,8 @@ fn length(value: f64, base: f64, longest: f64) -> (f64, bool) {
     (value.min(limit) / limit, value > limit)
 }
 
-/// Returns the length of a logarithmic bar. The scale begins at the power of ten below the shortest.
+/// Returns the length of a logarithmic bar. The scale begins at the power of ten below the
+/// shortest.
 fn magnitude(value: f64, shortest: f64, longest: f64) -> f64 {
     let from = shortest.log10().floor();
     let to = longest.log10().ceil().max(from + 1.0);

@@ -29,7 +29,8 @@ pub struct Comparison {
     measured: BTreeMap<String, Rounds>,
 }
 
-/// Most rounds of an interpreted peer: it is so much slower than the others that two rounds suffice.
+/// Most rounds of an interpreted peer: it is so much slower than the others that two rounds
+/// suffice.
 const ROUNDS_OF_INTERPRETED: usize = 2;
 
 impl Comparison {

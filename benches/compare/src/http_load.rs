@@ -1,6 +1,7 @@
 //! A load generator for HTTP: connections that are kept alive, each with one request in flight.
 //!
-//! All requests of the scenario `http` have the same answer. Its first line and its body are checked.
+//! All requests of the scenario `http` have the same answer. Its first line and its body are
+//! checked.
 
 use std::io::{self, Error, Read, Write};
 use std::net::{SocketAddr, TcpStream};

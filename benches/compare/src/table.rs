@@ -150,7 +150,8 @@ impl Table {
         rows
     }
 
-    /// Returns median, half the distance of the extremes, and median of the ratios: `4.91 ±2% 1.03x`.
+    /// Returns median, half the distance of the extremes, and median of the ratios:
+    /// `4.91 ±2% 1.03x`.
     fn entry(&self, column: &Column, peer: &str) -> String {
         let Some(figures) = column.figures_of(peer) else { return "-".to_owned() };
         let spread = Spread::of(figures.iter().copied());

@@ -12,8 +12,8 @@ pub const FLAG: &str = "--worker";
 /// Longest wait for an answer; a worker that takes longer is broken.
 const TIMEOUT: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
 
-/// Returns the command under a tool such as strace, with its standard error, where the tool reports,
-/// in a pipe. An empty `tool` returns the command unchanged.
+/// Returns the command under a tool such as strace, with its standard error, where the tool
+/// reports, in a pipe. An empty `tool` returns the command unchanged.
 pub fn under(tool: &[&str], command: Command) -> Command {
     let [tool, options @ ..] = tool else { return command };
     let mut under = Command::new(tool);

@@ -89,7 +89,8 @@ impl AnySelector {
         }
     }
 
-    /// Returns true if [`clear_readiness`](Selector::clear_readiness) has no effect now, for any fd.
+    /// Returns true if [`clear_readiness`](Selector::clear_readiness) has no effect now, for any
+    /// fd.
     #[inline]
     pub fn ignores_clear_readiness(&self) -> bool {
         match self {

@@ -73,8 +73,8 @@ fn accept(
     }
 }
 
-/// Serves an event, and returns true if the connection stays open. An edge is reported once, so this
-/// reads until there is no more.
+/// Serves an event, and returns true if the connection stays open. An edge is reported once, so
+/// this reads until there is no more.
 fn serve((stream, echo): &mut (TcpStream, Echo), event: &Event, buffer: &mut [u8]) -> bool {
     if event.is_writable() {
         if echo.writable(&*stream).is_err() {

@@ -1,8 +1,8 @@
 //! The peers, one file each. The files have the same functions in the same order.
 //!
-//! A peer is a part of this program, a program in C (compiled at the start of a run) or a program in
-//! Python. All follow one convention: the command line has a scenario and its sizes, each line of
-//! standard input is an amount of work, and each line of standard output has the figures for it.
+//! A peer is a part of this program, a program in C (compiled at the start of a run) or a program
+//! in Python. All follow one convention: the command line has a scenario and its sizes, each line
+//! of standard input is an amount of work, and each line of standard output has the figures for it.
 
 mod calloop;
 mod foreign;

@@ -1,7 +1,7 @@
 //! Programs in C, compiled at the start of a run, and in Python.
 //!
-//! The C peers are compiled rather than bound: their users use the libraries that way, and a binding
-//! could distort the figures.
+//! The C peers are compiled rather than bound: their users use the libraries that way, and a
+//! binding could distort the figures.
 
 use std::env;
 use std::fs;

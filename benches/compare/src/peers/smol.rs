@@ -129,8 +129,8 @@ async fn serve(mut stream: TcpStream) {
     }
 }
 
-/// Returns timers of one task. The first poll inserts a timer. On a slow machine a timer may already
-/// be due; it is left out.
+/// Returns timers of one task. The first poll inserts a timer. On a slow machine a timer may
+/// already be due; it is left out.
 async fn started(deadlines: &[Instant]) -> Vec<Timer> {
     let mut timers = Vec::with_capacity(deadlines.len());
     let start = |context: &mut Context<'_>| {

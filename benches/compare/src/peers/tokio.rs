@@ -172,8 +172,8 @@ async fn serve(mut stream: TcpStream) {
 }
 
 /// Returns sleeps of one task. The first poll inserts a sleep into the timers. On a slow machine a
-/// sleep may already be due; it is left out. `unconstrained`, because tokio's budget allows only some
-/// hundred polls.
+/// sleep may already be due; it is left out. `unconstrained`, because tokio's budget allows only
+/// some hundred polls.
 async fn sleeps(deadlines: &[Instant]) -> Vec<Pin<Box<Sleep>>> {
     let mut sleeps = Vec::with_capacity(deadlines.len());
     let start = |context: &mut Context<'_>| {

@@ -1,8 +1,8 @@
 //! Short connections: cost for the server of a client that connects, sends 64 bytes, receives their
 //! echo and closes.
 //!
-//! A cell is the number of clients that connect at once. Servers and figures are those of the scenario
-//! `echo`: CPU time and system calls of the server's process.
+//! A cell is the number of clients that connect at once. Servers and figures are those of the
+//! scenario `echo`: CPU time and system calls of the server's process.
 
 use std::io::{self, Error, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

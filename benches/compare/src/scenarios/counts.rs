@@ -1,14 +1,14 @@
 //! Counts instead of times: instructions in user space (by callgrind) and system calls (by perf or
 //! strace) for the work of other scenarios.
 //!
-//! Counts hardly depend on other load, which moves times by up to a fifth. A count is the difference
-//! of two runs of fixed length, so constant costs cancel out. Units are an echo of 64 bytes
-//! (`64 x connections`), a connection (`churn`), an event (`pipes`), a callback (`dispatch`, `chain`),
-//! and for `tasks`, `timers` and `post` those of the scenarios. All threads of a peer are counted, also
-//! those that post messages; clients are not.
+//! Counts hardly depend on other load, which moves times by up to a fifth. A count is the
+//! difference of two runs of fixed length, so constant costs cancel out. Units are an echo of 64
+//! bytes (`64 x connections`), a connection (`churn`), an event (`pipes`), a callback (`dispatch`,
+//! `chain`), and for `tasks`, `timers` and `post` those of the scenarios. All threads of a peer are
+//! counted, also those that post messages; clients are not.
 //!
-//! Under valgrind a server is slower than its clients. So with several connections nearly all of them
-//! are ready in each wait. perf does not slow the server down.
+//! Under valgrind a server is slower than its clients. So with several connections nearly all of
+//! them are ready in each wait. perf does not slow the server down.
 
 use std::collections::BTreeMap;
 use std::io;

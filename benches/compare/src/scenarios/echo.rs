@@ -2,13 +2,14 @@
 //!
 //! A cell is `size x connections`, or `size x connections x requests in flight` (otherwise 1). Each
 //! connection sends requests and checks every byte of the echoes. The figure is the CPU time of the
-//! server's process per request, with all threads and the kernel's work for them. The server runs on
-//! one core, the load on another.
+//! server's process per request, with all threads and the kernel's work for them. The server runs
+//! on one core, the load on another.
 //!
-//! All servers have `TCP_NODELAY`, a backlog of 4096, and read buffers of 64 KiB. Callbacks share one
-//! buffer, as do mainspring's tasks; tasks of the other peers have one each. A server follows the
-//! documentation of its peer. If that leaves a choice, the server takes the fastest one: polling
-//! level-triggered, mio with a short read as the last one, asyncio and uvloop with buffered protocols.
+//! All servers have `TCP_NODELAY`, a backlog of 4096, and read buffers of 64 KiB. Callbacks share
+//! one buffer, as do mainspring's tasks; tasks of the other peers have one each. A server follows
+//! the documentation of its peer. If that leaves a choice, the server takes the fastest one:
+//! polling level-triggered, mio with a short read as the last one, asyncio and uvloop with buffered
+//! protocols.
 //!
 //! System calls are counted in a separate run.
 

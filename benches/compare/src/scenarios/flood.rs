@@ -2,9 +2,9 @@
 //!
 //! A cell is a kind of flood. Servers are those of the scenario `echo`. Flood and ping come from
 //! threads of the main process, on its core. In the last three kinds the server floods itself: two
-//! threads post messages without a pause, a signal arrives again and again, or a thousand timers run.
-//! Only some peers have such a server. Figures are the median and the 99th percentile of the pings of a
-//! round, in wall time.
+//! threads post messages without a pause, a signal arrives again and again, or a thousand timers
+//! run. Only some peers have such a server. Figures are the median and the 99th percentile of the
+//! pings of a round, in wall time.
 
 use std::io::{self, Error, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -173,8 +173,8 @@ impl Flood {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Connects to one of many addresses of the server. A closed connection occupies its pair of ports
-    /// for a minute, and one address has too few ports for that.
+    /// Connects to one of many addresses of the server. A closed connection occupies its pair of
+    /// ports for a minute, and one address has too few ports for that.
     fn connect(&self) -> io::Result<TcpStream> {
         let number = self.connections.fetch_add(1, Ordering::Relaxed);
         let [_, high, middle, low] = (number / 1000 % 0xff_ffff + 1).to_be_bytes();

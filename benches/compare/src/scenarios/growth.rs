@@ -1,9 +1,9 @@
 //! Growth: the cost of an operation over the size of the work.
 //!
 //! The operations are those of other scenarios: a callback of always-readable fds; inserting,
-//! cancelling and running timers; spawning and joining tasks; an echo of 64 bytes. Curves of all peers
-//! rise where the work no longer fits into the caches. Figures that another scenario of the same run
-//! has measured are reused.
+//! cancelling and running timers; spawning and joining tasks; an echo of 64 bytes. Curves of all
+//! peers rise where the work no longer fits into the caches. Figures that another scenario of the
+//! same run has measured are reused.
 
 use super::scenario::Scenario;
 use super::tasks::FEW;

@@ -1,8 +1,8 @@
 //! HTTP: hyper with a service that answers thirteen bytes, on the runtimes that support it.
 //!
 //! Connections are kept alive and have one request in flight each. Figures are the CPU time of the
-//! server's process per request, and the wall time. The load runs on another core. If the wall time is
-//! longer than the CPU time, the load is the slower side.
+//! server's process per request, and the wall time. The load runs on another core. If the wall time
+//! is longer than the CPU time, the load is the slower side.
 
 use std::io;
 

@@ -1,9 +1,10 @@
 //! A chain of pipes, libevent's benchmark: CPU time per event.
 //!
-//! N pipes are watched, and A of them receive a byte. A callback that reads a byte writes one to the
-//! next pipe, up to a number of writes. So few of many fds are ready at a time. An event includes a
-//! read(2), a write(2) and a share of a wait. A cell is `N x A`. The bytes travel in step, at least ten
-//! pipes apart, so no pipe has two bytes. A peer with tasks has one task for each pipe.
+//! N pipes are watched, and A of them receive a byte. A callback that reads a byte writes one to
+//! the next pipe, up to a number of writes. So few of many fds are ready at a time. An event
+//! includes a read(2), a write(2) and a share of a wait. A cell is `N x A`. The bytes travel in
+//! step, at least ten pipes apart, so no pipe has two bytes. A peer with tasks has one task for
+//! each pipe.
 
 use super::scenario::Scenario;
 use crate::comparison::Comparison;

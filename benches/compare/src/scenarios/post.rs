@@ -1,13 +1,13 @@
 //! Messages from another thread into the loop.
 //!
-//! * `throughput`: a thread posts without a pause. Nanoseconds per message from the first post to the
-//!   arrival of the last message.
-//! * `round trip`: a thread posts, waits for the reply, and posts again. Median and 99th percentile of
-//!   20,000 round trips. The reply is a channel of std (in C a semaphore, in Python a queue).
+//! * `throughput`: a thread posts without a pause. Nanoseconds per message from the first post to
+//!   the arrival of the last message.
+//! * `round trip`: a thread posts, waits for the reply, and posts again. Median and 99th percentile
+//!   of 20,000 round trips. The reply is a channel of std (in C a semaphore, in Python a queue).
 //!
-//! A message carries a number, and the reply channel if there is one. Peers that have a wakeup but no
-//! channel get a list behind a lock; the sender wakes them if the list was empty. Times are wall times,
-//! since two threads share the work. They run on any core.
+//! A message carries a number, and the reply channel if there is one. Peers that have a wakeup but
+//! no channel get a list behind a lock; the sender wakes them if the list was empty. Times are wall
+//! times, since two threads share the work. They run on any core.
 
 use super::scenario::Scenario;
 use crate::comparison::Comparison;

@@ -1,7 +1,8 @@
 //! Callbacks for the next tick: CPU nanoseconds for each.
 //!
-//! * `chain`: a callback queues its successor. So each tick calls the selector and runs one callback. In
-//!   peers with tasks, a task spawns its successor; their schedulers call the selector less often.
+//! * `chain`: a callback queues its successor. So each tick calls the selector and runs one
+//!   callback. In peers with tasks, a task spawns its successor; their schedulers call the selector
+//!   less often.
 //! * `batch`: a thousand callbacks, each with a captured number, are queued and run in one tick.
 
 use super::scenario::Scenario;

@@ -1,20 +1,20 @@
 //! Tasks that do nothing: cost of spawning, switching and keeping them.
 //!
 //! * `spawn + join`: a million tasks without an `await` are spawned into a list of handles with
-//!   reserved memory. Awaiting the handles in order runs the tasks. CPU nanoseconds for each. All tasks
-//!   are alive at once, in memory that is new to the process.
+//!   reserved memory. Awaiting the handles in order runs the tasks. CPU nanoseconds for each. All
+//!   tasks are alive at once, in memory that is new to the process.
 //! * `switch`: a hundred tasks yield in turn. CPU nanoseconds for each yield.
-//! * `waiting`: a million tasks wait, each for its own oneshot. Growth of the resident memory of the
-//!   process for each task: the task, the oneshot, and the entries in two lists with reserved memory
-//!   for the handles and the senders.
+//! * `waiting`: a million tasks wait, each for its own oneshot. Growth of the resident memory of
+//!   the process for each task: the task, the oneshot, and the entries in two lists with reserved
+//!   memory for the handles and the senders.
 //! * `asleep`: a million tasks sleep for an hour. Growth of memory, with one list for the handles.
 //!
 //! Tasks of `waiting` use what their library has: mainspring's promise, tokio's oneshot, asyncio's
-//! future, trio's event; the others use the oneshot of the crate `futures`. In `waiting, one oneshot`
-//! all Rust peers use the latter.
+//! future, trio's event; the others use the oneshot of the crate `futures`. In
+//! `waiting, one oneshot` all Rust peers use the latter.
 //!
-//! Memory is measured in one round, because it does not vary. A peer that cannot handle a million has
-//! fewer tasks, see [`amount`].
+//! Memory is measured in one round, because it does not vary. A peer that cannot handle a million
+//! has fewer tasks, see [`amount`].
 
 use super::scenario::Scenario;
 use crate::comparison::Comparison;

@@ -1,14 +1,14 @@
 //! Timers: CPU nanoseconds for an operation.
 //!
-//! * `insert`, `cancel`: a million timers with deadlines in random order, at least an hour ahead, are
-//!   inserted. Then they are cancelled in the order of insertion.
+//! * `insert`, `cancel`: a million timers with deadlines in random order, at least an hour ahead,
+//!   are inserted. Then they are cancelled in the order of insertion.
 //! * `insert + run`: a million timers that become due about a second after the last insertion, in
 //!   random order and 200 ns apart on average. The figure includes running all of them.
-//! * `re-arm`: 10,000 timers are moved to later deadlines in turn, ten million times in total, followed
-//!   by one tick that does not wait.
+//! * `re-arm`: 10,000 timers are moved to later deadlines in turn, ten million times in total,
+//!   followed by one tick that does not wait.
 //!
-//! A timer is a callback with a deadline, or a future that was polled; all futures belong to one task.
-//! Timers of libuv and libev are in one array.
+//! A timer is a callback with a deadline, or a future that was polled; all futures belong to one
+//! task. Timers of libuv and libev are in one array.
 
 use super::scenario::Scenario;
 use crate::comparison::Comparison;

@@ -4,10 +4,10 @@
 //! * `spawn + join`: nanoseconds for each. Tasks: a million at once. Threads: a thousand at a time.
 //!   Processes: one at a time, wall time until the process has started and ended.
 //! * `memory`: of units that wait. Tasks wait for a promise, threads for a channel, processes for a
-//!   pipe. Growth of resident memory; for processes the sum of their proportional shares. The kernel's
-//!   memory, at least 16 KiB of stack for each thread and process, is not included.
-//! * `at once`: number of units alive at the same time in the column `memory`. A note has the limits of
-//!   the system.
+//!   pipe. Growth of resident memory; for processes the sum of their proportional shares. The
+//!   kernel's memory, at least 16 KiB of stack for each thread and process, is not included.
+//! * `at once`: number of units alive at the same time in the column `memory`. A note has the
+//!   limits of the system.
 
 use std::fs;
 

@@ -1,13 +1,13 @@
-//! Several cores: `examples/workers` with one worker and with two. Each worker has its own listener, or
-//! all are served by one acceptor.
+//! Several cores: `examples/workers` with one worker and with two. Each worker has its own
+//! listener, or all are served by one acceptor.
 //!
-//! A worker is a thread. Four daemons take turns. The clients are one thread of the main process on the
-//! last core; the daemon may use all cores.
+//! A worker is a thread. Four daemons take turns. The clients are one thread of the main process on
+//! the last core; the daemon may use all cores.
 //!
 //! * `wall`: time from the first request to the last, per request. With two cores it depends on the
 //!   clients, too: they need about as much time as the echo, and share a core with a worker.
-//! * `server`: CPU time of the daemon's process per request. The ratio of two workers to one shows how
-//!   they scale if the clients are elsewhere.
+//! * `server`: CPU time of the daemon's process per request. The ratio of two workers to one shows
+//!   how they scale if the clients are elsewhere.
 //! * `clients`: CPU time of the clients per request.
 
 use std::env;
@@ -45,8 +45,8 @@ const CONNECTIONS: usize = 50;
 const SIZE: usize = 64;
 /// Most rounds, because a round takes some seconds.
 const MOST_ROUNDS: usize = 3;
-/// Number of connections of a round. A closed connection occupies its pair of ports for a minute, so
-/// there are fewer connections than ports.
+/// Number of connections of a round. A closed connection occupies its pair of ports for a minute,
+/// so there are fewer connections than ports.
 const CHURNED: usize = 10_000;
 
 /// Wall time, CPU time of the daemon and CPU time of the clients, per request.

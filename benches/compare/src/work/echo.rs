@@ -20,7 +20,8 @@ pub const BUFFER: usize = 64 * 1024;
 const HIGH: usize = 64 * 1024;
 const LOW: usize = 16 * 1024;
 
-/// Returns a listener on all addresses, and prints its port. Accepted sockets inherit `TCP_NODELAY`.
+/// Returns a listener on all addresses, and prints its port. Accepted sockets inherit
+/// `TCP_NODELAY`.
 ///
 /// A server does not read its standard input, so it requests a signal for the end of its parent.
 pub fn listener() -> TcpListener {
@@ -49,8 +50,8 @@ const IN_FLIGHT: usize = 10_000;
 pub const TIMERS: usize = 1000;
 pub const PERIOD: Duration = Duration::from_millis(1);
 
-/// Starts threads that post without a pause. `post` sends a message, which decrements the counter when
-/// it runs.
+/// Starts threads that post without a pause. `post` sends a message, which decrements the counter
+/// when it runs.
 pub fn post_from_threads<P>(post: P)
 where
     P: Fn(Arc<AtomicUsize>) + Clone + Send + 'static,
@@ -72,8 +73,8 @@ where
 /// The accept policy of peers that are level-triggered and leave the policy to their users.
 ///
 /// A server accepts one connection in a tick, because a second try costs a system call. If it also
-/// accepted one in the tick before, it accepts up to 64. mainspring and the hand-written loop do the
-/// same.
+/// accepted one in the tick before, it accepts up to 64. mainspring and the hand-written loop do
+/// the same.
 #[derive(Debug, Default)]
 pub struct Backlog {
     /// Last tick in which a connection was accepted.
@@ -89,8 +90,8 @@ impl Backlog {
     }
 }
 
-/// A connection of a server with callbacks. It writes what it reads, and queues what the socket has no
-/// room for.
+/// A connection of a server with callbacks. It writes what it reads, and queues what the socket has
+/// no room for.
 #[derive(Debug, Default)]
 pub struct Echo {
     queue: VecDeque<u8>,

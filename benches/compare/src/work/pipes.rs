@@ -33,8 +33,9 @@ fn write(mut writer: &PipeWriter) {
     writer.write_all(b"x").expect("a pipe has room for some bytes");
 }
 
-/// Bytes that travel along a chain of pipes. Each read byte is written to the next pipe, up to a number
-/// of writes. The fields are atomic, because some peers require tasks that may move between threads.
+/// Bytes that travel along a chain of pipes. Each read byte is written to the next pipe, up to a
+/// number of writes. The fields are atomic, because some peers require tasks that may move between
+/// threads.
 #[derive(Debug)]
 pub struct Chain {
     writers: Vec<PipeWriter>,

@@ -1,6 +1,7 @@
 //! A thread that posts messages to the loop: without a pause, or one message after each reply.
 //!
-//! Messages and replies are the same for all peers. The channel for the messages is that of the peer.
+//! Messages and replies are the same for all peers. The channel for the messages is that of the
+//! peer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
