@@ -111,13 +111,19 @@ impl<T: Entry> Arena<T> {
     /// Returns the entry that was added with this index and generation.
     #[inline]
     pub(crate) fn get(&self, index: u32, generation: u32) -> Option<&T> {
-        self.at(index).filter(|entry| entry.generation() == generation)
+        match self.slots.get(index as usize) {
+            Some(Slot::Used(entry)) if entry.generation() == generation => Some(entry),
+            _ => None,
+        }
     }
 
     /// Like [`get`](Arena::get), for changes.
     #[inline]
     pub(crate) fn get_mut(&mut self, index: u32, generation: u32) -> Option<&mut T> {
-        self.at_mut(index).filter(|entry| entry.generation() == generation)
+        match self.slots.get_mut(index as usize) {
+            Some(Slot::Used(entry)) if entry.generation() == generation => Some(entry),
+            _ => None,
+        }
     }
 
     /// Returns the entry at `index`, whatever its generation. For owners that keep an index no
@@ -156,16 +162,6 @@ impl<T: Entry> Arena<T> {
             Slot::Used(entry) => Some(entry),
             Slot::Free { .. } | Slot::Retired => None,
         }
-    }
-
-    /// Returns the index of the first entry from `from` on, in a circle, that is `wanted`.
-    pub(crate) fn find(&self, from: u32, mut wanted: impl FnMut(u32, &T) -> bool) -> Option<u32> {
-        let length = self.slots.len() as u32;
-        let start = if from < length { from } else { 0 };
-        (start..length).chain(0..start).find(|index| match &self.slots[*index as usize] {
-            Slot::Used(entry) => wanted(*index, entry),
-            Slot::Free { .. } | Slot::Retired => false,
-        })
     }
 
     /// Returns all entries with their indices.

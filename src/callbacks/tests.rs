@@ -5,7 +5,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::Callbacks;
+use super::{CallbackSlot, Callbacks};
+use crate::arena::free_list::FreeList;
 use crate::handle::Key;
 
 fn insert<C>(callbacks: &mut Callbacks<(), C>, callback: C) -> Key {
@@ -21,6 +22,34 @@ fn an_old_key_does_not_find_the_next_callback() {
     assert_eq!((new.slot, new.generation), (old.slot, old.generation + 1));
     assert!(callbacks.get(old).is_none() && callbacks.remove(old).is_none());
     assert_eq!(callbacks.get(new).unwrap().callback, Some("new"));
+}
+
+/// P124: a slot is retired after its last generation. It never begins again with keys that may
+/// still be in use.
+#[test]
+fn a_slot_whose_generations_are_used_up_is_retired() {
+    let mut callbacks = Callbacks::default();
+    let first = insert(&mut callbacks, 0);
+    callbacks.remove(first);
+    let links = FreeList::default().links();
+    callbacks.slots[0] = CallbackSlot::Free { generation: u32::MAX - 1, links };
+    let mut kept = vec![first];
+    for generation in [u32::MAX - 1, u32::MAX] {
+        let key = insert(&mut callbacks, 1);
+        assert_eq!((key.slot, key.generation), (0, generation));
+        assert!(kept.iter().all(|old| callbacks.get(*old).is_none()));
+        assert!(callbacks.remove(key).is_some());
+        kept.push(key);
+    }
+    for _ in 0..3 {
+        let key = insert(&mut callbacks, 2);
+        assert_ne!(key.slot, 0, "a retired slot was used");
+        kept.iter().for_each(|old| assert!(callbacks.remove(*old).is_none()));
+        callbacks.remove(key);
+    }
+    assert!(matches!(callbacks.slots[0], CallbackSlot::Retired));
+    assert_eq!(callbacks.slots.len(), 2);
+    assert!(callbacks.keys().is_empty());
 }
 
 #[test]
