@@ -1,6 +1,6 @@
 //! The length of files, functions and lines, and the first line of a file.
 
-use super::source::{assert_none, is_word, read, sources, words};
+use super::source::{Source, assert_none, is_word, read, sources, words};
 
 const COLUMNS: usize = 120;
 const COLUMNS_OF_A_TEXT: usize = 100;
@@ -30,6 +30,38 @@ fn no_line_is_too_wide() {
         }
     }
     assert_none(&found);
+}
+
+/// rustfmt does not wrap comments. Tables and code in them may be as wide as other lines.
+#[test]
+fn no_comment_is_too_wide() {
+    assert_none(&sources(".rs").iter().flat_map(wide_comments).collect::<Vec<_>>());
+}
+
+#[test]
+fn planted_comments_are_found() {
+    let wide = "a".repeat(COLUMNS_OF_A_TEXT);
+    let text =
+        format!("// {wide}\n/// | {wide} |\n/// ```\n/// {wide}\n/// ```\n    //! {wide}\n// b");
+    let source = Source { path: "src/planted.rs".into(), text };
+    assert_eq!(wide_comments(&source), ["src/planted.rs:1", "src/planted.rs:6"]);
+}
+
+fn wide_comments(source: &Source) -> Vec<String> {
+    let mut is_code = false;
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(source.text.lines()) {
+        let Some(text) = line.trim_start().strip_prefix("//") else {
+            is_code = false;
+            continue;
+        };
+        let text = text.trim_start_matches(['/', '!', ' ']);
+        is_code ^= text.starts_with("```");
+        if !is_code && !text.starts_with('|') && line.chars().count() > COLUMNS_OF_A_TEXT {
+            found.push(format!("{}:{number}", source.path));
+        }
+    }
+    found
 }
 
 /// A point of DESIGN.md is a decision, its reason and its figures, and no essay.
