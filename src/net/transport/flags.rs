@@ -11,8 +11,8 @@
 //! | `EDGE` | `CUSTOM`, `TWO_FDS` | |
 //! | `MAYBE_READABLE` | | `EDGE`, `CUSTOM` or `FAILING` |
 //!
-//! Other combinations are legal. In debug builds [`Flags::verify`] checks the table after every run
-//! of the callback.
+//! Other combinations are legal. In debug builds [`Flags::verify`] checks the table at the end of
+//! each run of the callback, except a run that ends the connection or the callback.
 
 use bitflags::bitflags;
 
