@@ -61,7 +61,7 @@ impl Program {
             panic!("{command:?}: {error} (`cargo build --examples` builds it)")
         });
         let stdout = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
-        let stderr = child.stderr.take().expect("standard output is a pipe");
+        let stderr = child.stderr.take().expect("standard error is a pipe");
         let pid = pid(&child);
         let (watched, ended) = channel::<()>();
         let watchdog = thread::spawn(move || {
