@@ -20,8 +20,8 @@
 //!
 //! [divan](https://docs.rs/divan) rather than criterion, for three reasons. It limits the time of
 //! each cell, so all cells take less than a minute; criterion takes eight seconds for each by
-//! default. Kinds of selectors and sizes are arguments, shown as a tree. And it does not compare with the
-//! last run, which on a shared machine mostly reports other load.
+//! default. Kinds of selectors and sizes are arguments, shown as a tree. And it does not compare
+//! with the last run, which on a shared machine mostly reports other load.
 
 mod ready;
 mod tasks;
