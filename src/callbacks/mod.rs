@@ -1,11 +1,11 @@
 //! The callbacks of a loop, by key.
 //!
-//! The types of a callback (`C`) and of its source (`O`) are parameters, because layers above define
-//! them. A removed callback is returned to the caller, to be dropped outside of any borrow.
+//! The types of a callback (`C`) and of its source (`O`) are parameters, because layers above
+//! define them. A removed callback is returned to the caller, to be dropped outside of any borrow.
 //!
-//! The slots are those of an [`Arena`](crate::arena::Arena), written out. Through the generic type, a
-//! callback was built on the stack and copied into its slot: 25 instructions (4 %) of a `call_later`
-//! with its cancellation, and 6 of an event.
+//! The slots are those of an [`Arena`](crate::arena::Arena), written out. Through the generic type,
+//! a callback was built on the stack and copied into its slot: 25 instructions (4 %) of a
+//! `call_later` with its cancellation, and 6 of an event.
 //!
 //! # Invariants
 //!
