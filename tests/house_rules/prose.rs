@@ -13,12 +13,12 @@ use super::source::{Comment, Source, sources};
 /// The areas: the beginning of their paths, the number of doc comments that may begin with a
 /// forbidden word, and of other hits. A number may only become smaller.
 const LIMITS: &[(&str, usize, usize)] = &[
-    ("src/", 0, 4),
+    ("src/", 0, 0),
     ("sys/src/", 0, 11),
     ("sys/tests/", 0, 0),
-    ("tests/", 0, 24),
-    ("benches/", 0, 3),
-    ("examples/", 0, 7),
+    ("tests/", 0, 21),
+    ("benches/", 0, 2),
+    ("examples/", 0, 3),
     // Markdown.
     ("", 0, 0),
 ];
