@@ -17,7 +17,7 @@ const LIMITS: &[(&str, usize, usize)] = &[
     ("sys/src/", 0, 11),
     ("sys/tests/", 0, 0),
     ("tests/", 0, 21),
-    ("benches/", 0, 2),
+    ("benches/", 0, 3),
     ("examples/", 0, 3),
     // Markdown.
     ("", 0, 0),

@@ -1,7 +1,7 @@
-//! TLS over transports: a `TransportStream` that decodes holds bytes that are not in the kernel. All
-//! of them are delivered without another byte from the peer, for any size of the read buffer, and
-//! after pauses. In the other direction everything the stream holds is sent, including its closing
-//! message.
+//! TLS over transports: a `TransportStream` that decodes holds bytes that are not in the kernel.
+//! All of them are delivered without another byte from the peer, for any size of the read buffer,
+//! and after pauses. In the other direction everything the stream holds is sent, including its
+//! closing message.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
