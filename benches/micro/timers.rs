@@ -77,7 +77,7 @@ fn insert_cancel_at_random(bencher: Bencher<'_, '_>, count: usize) {
 }
 
 /// Inserts timers in random order, and runs all in one tick. Each iteration has another order,
-/// because the branch predictor would learn the order of a thousand timers.
+/// because the branch predictor would adapt to the order of a thousand timers.
 #[divan::bench(args = SIZES)]
 fn insert_run(bencher: Bencher<'_, '_>, count: usize) {
     let Timers { mut el, clock } = Timers::new();

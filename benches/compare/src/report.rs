@@ -34,7 +34,7 @@ something else. `raw` is an epoll loop, hand-written for the one purpose: the fl
 callbacks, `mainspring-tasks` futures. The best peer is the best of all others except `raw`.
 
 In the picture each line is one figure, or the geometric mean of the sizes of a scenario; the table
-below has all sizes. The ratio is to `raw` if it has the scenario, otherwise to the best peer.
+below has all sizes. The base of a ratio is `raw` if it has the scenario, otherwise the best peer.
 ";
 
 impl Page {

@@ -74,7 +74,7 @@ fn accept(
 }
 
 /// Serves an event, and returns true if the connection stays open. An edge is reported once, so
-/// this reads until there is no more.
+/// this reads until the socket is empty.
 fn serve((stream, echo): &mut (TcpStream, Echo), event: &Event, buffer: &mut [u8]) -> bool {
     if event.is_writable() {
         if echo.writable(&*stream).is_err() {
