@@ -59,7 +59,6 @@ mod loop_handle;
 mod messages;
 mod names;
 mod poll_fd;
-
 pub(crate) mod read_buffer;
 mod registry;
 mod remote;

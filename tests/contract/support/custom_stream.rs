@@ -8,11 +8,14 @@ use std::rc::Rc;
 
 use mainspring::net::{Transport, TransportStream};
 
+type ShutdownWrite<S> = Box<dyn Fn(&mut S) -> io::Result<()>>;
+type Count = Rc<Cell<u32>>;
+
 /// Stream that replaces some methods of `stream`.
 pub struct AlteredStream<S> {
     pub stream: S,
     pub before_read: Box<dyn Fn()>,
-    pub shutdown_write: Box<dyn Fn(&mut S) -> io::Result<()>>,
+    pub shutdown_write: ShutdownWrite<S>,
     pub has_buffered: fn(&S) -> bool,
 }
 
@@ -29,7 +32,7 @@ impl<S: TransportStream + 'static> AlteredStream<S> {
 }
 
 /// Returns a stream, its peer, and the counts of reads and of `shutdown_write` calls.
-pub fn counting_pair() -> (AlteredStream<UnixStream>, UnixStream, Rc<Cell<u32>>, Rc<Cell<u32>>) {
+pub fn counting_pair() -> (AlteredStream<UnixStream>, UnixStream, Count, Count) {
     let (stream, theirs) = UnixStream::pair().expect("a pair of sockets");
     let (reads, ends) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let (read_count, end_count) = (reads.clone(), ends.clone());
