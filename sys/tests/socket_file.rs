@@ -1,5 +1,7 @@
 //! Socket files: a stale one is taken over, any other file is left unchanged.
 
+mod short_dir;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
@@ -23,7 +25,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("ms-{}-{name}", std::process::id()));
+        let path = short_dir::short_dir().join(format!("ms-{}-{name}", std::process::id()));
         fs::create_dir(&path).unwrap();
         Folder(path)
     }

@@ -15,6 +15,7 @@ use mainspring::net::{
 use mainspring::{EventLoop, Interest, Readiness, SelectorKind, spawn};
 
 use crate::support::descriptors::tcp_pair;
+use crate::support::network::short_dir;
 use crate::support::{on_every_selector, simulated};
 
 fn on_each<F: Future<Output = ()>>(check: impl Fn(EventLoop<()>) -> (EventLoop<()>, F)) {
@@ -181,7 +182,7 @@ fn s1_unix_datagrams_have_pairs_peers_and_names() {
                 one.io().ready(Interest::WRITABLE).await.unwrap().contains(Readiness::WRITABLE)
             );
 
-            let folder = std::env::temp_dir();
+            let folder = short_dir();
             let path = folder.join(format!("ms-thin-{}", std::process::id()));
             let named = UnixDatagram::bind(&path).unwrap();
             let (ours, _theirs) = StdDatagram::pair().unwrap();
@@ -258,7 +259,7 @@ fn s5_a_stream_can_be_bound_before_connecting() {
             let taken = TcpStream::connect_from(address, address).await.unwrap_err();
             assert!(taken.to_string().contains(&address.to_string()), "{taken}");
 
-            let folder = std::env::temp_dir();
+            let folder = short_dir();
             let path = |name| folder.join(format!("ms-from-{name}-{}", std::process::id()));
             let listener = UnixListener::bind(path("server")).unwrap();
             let accepted = spawn(async move { listener.accept().await.unwrap() });

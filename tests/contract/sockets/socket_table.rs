@@ -16,13 +16,14 @@ use mainspring::net::{
 };
 use mainspring::{Error, Interest, Readiness, SelectorKind, timeout};
 
+use crate::support::network::short_dir;
 use crate::support::{on_every_selector, simulated};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A path for a socket that no other test uses.
 fn path(name: &str, kind: SelectorKind) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("{}-{name}-{kind:?}", std::process::id()));
+    let path = short_dir().join(format!("{}-{name}-{kind:?}", std::process::id()));
     let _ = std::fs::remove_file(&path);
     path
 }

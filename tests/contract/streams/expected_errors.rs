@@ -9,6 +9,7 @@ use mainspring::net::{PipePair, TransportStream, UdpSocket, UnixDatagram};
 use mainspring::{EventLoop, Io, SelectorKind};
 
 use crate::support::descriptors::terminal;
+use crate::support::network::short_dir;
 use crate::support::process::alone_with_fault;
 use crate::support::protocol::{Callback, Recorder, recording_loop, tick_until};
 use crate::support::{on_every_selector, simulated};
@@ -105,7 +106,7 @@ fn p88_enobufs_for_a_datagram_is_a_wait() {
             let (one, other) = UnixDatagram::pair().unwrap();
             one.send(b"unix").await.unwrap();
             assert_eq!(other.recv(&mut buffer).await.unwrap(), 4);
-            let path = std::env::temp_dir().join(format!("ms-nobufs-{}", std::process::id()));
+            let path = short_dir().join(format!("ms-nobufs-{}", std::process::id()));
             let named = UnixDatagram::bind(&path).unwrap();
             let sent = one_send_to(&path).await;
             std::fs::remove_file(&path).unwrap();
