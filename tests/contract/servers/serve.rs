@@ -7,6 +7,7 @@ use std::os::fd::RawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 use std::rc::Rc;
+use std::time::Duration;
 
 use mainspring::EventLoop;
 use mainspring::net::{Address, ListenOptions, Server, listen};
@@ -330,5 +331,20 @@ fn s4_a_source_that_does_not_listen_is_refused_or_reported_once() {
             el.serve(listener().0, |_, _, _, _| Ok(())),
             Err(mainspring::Error::Closed)
         ));
+    });
+}
+
+#[test]
+fn s4_a_server_returns_its_limits() {
+    on_every_selector(|kind| {
+        let (el, _) = recording_loop(kind);
+        let server = el.serve(listener().0, |_, _, _, _| Ok(())).unwrap();
+        assert_eq!((server.max_connections(), server.idle_limit()), (usize::MAX, None));
+        server.set_max_connections(3);
+        server.set_idle_limit(Some(Duration::from_secs(5)));
+        assert_eq!(
+            (server.max_connections(), server.idle_limit()),
+            (3, Some(Duration::from_secs(5)))
+        );
     });
 }
