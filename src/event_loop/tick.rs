@@ -192,8 +192,8 @@ impl<S> EventLoop<S> {
         self.core.agenda.ready.borrow_mut().take_batch(&mut self.batch);
         let mut ran = 0;
         let process = self.core.process.get();
-        let batch = Batch(self);
-        let el = &mut *batch.0;
+        let guard = CallGuard(self);
+        let el = &mut *guard.0;
         while let Some(ready) = el.batch.pop() {
             ran += usize::from(el.dispatch(ready));
             // A local copy: two instructions for each callback. It is out of date after
@@ -202,8 +202,9 @@ impl<S> EventLoop<S> {
                 return Err(Error::Forked);
             }
         }
-        mem::forget(batch); // It is empty, and the drop would check that in each tick.
-        self.end_calls();
+        mem::forget(guard); // The batch is empty, and the drop would check that in each tick.
+        self.core.current.set(Key::NONE);
+        self.core.interest_changed.set(false);
         if self.core.agenda.has_failures() {
             self.end_failures();
         }
@@ -222,26 +223,24 @@ impl<S> EventLoop<S> {
         // A separate list, because hooks add and remove hooks. It is kept for its memory.
         let mut due = mem::take(&mut self.due_hooks);
         self.core.hooks.for_each(hook, |key| due.push(key));
+        let guard = CallGuard(self);
         for key in due.drain(..) {
-            self.dispatch(Ready { key, readiness: Readiness::empty() });
+            guard.0.dispatch(Ready { key, readiness: Readiness::empty() });
         }
+        drop(guard);
         self.due_hooks = due;
-        self.core.current.set(Key::NONE);
-    }
-
-    fn end_calls(&self) {
-        self.core.interest_changed.set(false);
-        self.core.current.set(Key::NONE);
     }
 }
 
-/// The batch that runs. If a panic or a fork ends it, the drop puts the rest back into the ready
-/// deque. `interest_changed` stays set then, so the rest is checked again before it runs.
-struct Batch<'a, S>(&'a mut EventLoop<S>);
+/// A tick that calls callbacks. If a panic or a fork ends the calls, the drop leaves no callback
+/// current, and puts the rest of the batch back into the ready deque. `interest_changed` stays set
+/// then, so the rest is checked again before it runs.
+struct CallGuard<'a, S>(&'a mut EventLoop<S>);
 
-impl<S> Drop for Batch<'_, S> {
+impl<S> Drop for CallGuard<'_, S> {
     #[inline]
     fn drop(&mut self) {
+        self.0.core.current.set(Key::NONE);
         if !self.0.batch.is_empty() {
             put_back(self.0);
         }

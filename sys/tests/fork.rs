@@ -260,7 +260,7 @@ fn x7_batch_ends(kind: SelectorKind) {
         return wait_for(child.get().unwrap());
     }
     let ends = catch_unwind(AssertUnwindSafe(|| {
-        assert!(is_forked(ticked));
+        assert!(is_forked(ticked) && el.current().is_none());
         assert_eq!(*el.state(), ["before", "fork"]);
         assert!(is_forked(el.tick(Some(Duration::ZERO))));
         el.after_fork_child().unwrap();

@@ -101,6 +101,7 @@ fn p97_a_panic_that_propagates_keeps_the_rest_of_the_batch() {
             let (mut el, alive) = five_callbacks(kind, PanicPolicy::Propagate, form);
             let turn = catch_unwind(AssertUnwindSafe(|| el.tick(NOW)));
             assert!(turn.is_err(), "{form:?}");
+            assert_eq!(el.current(), None, "no callback runs: {form:?}");
             el.tick(NOW).unwrap();
             let ran = |i| el.state().ran.iter().filter(|seen| **seen == i).count();
             assert_eq!(ran(3), 1, "{form:?}");
