@@ -7,6 +7,8 @@
 // `Ok(seen.push(..))`: short callbacks fit on one line.
 #![allow(clippy::unit_arg)]
 
+mod ticks;
+
 use std::cell::RefCell;
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -15,10 +17,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use mainspring::net::{Protocol, Transport};
 use mainspring::{EventLoop, Interest, LoopHandle, SelectorKind, TriggerMode};
+
+use ticks::run_until_idle;
 
 type Seen = Vec<String>;
 
@@ -59,17 +62,6 @@ fn put(file: &impl AsRawFd) -> OwnedFd {
 fn lend() -> BorrowedFd<'static> {
     // SAFETY: violated on purpose. The number is only passed to system calls, which return EBADF.
     unsafe { BorrowedFd::borrow_raw(NUMBER) }
-}
-
-fn tick(el: &mut EventLoop<Seen>) -> usize {
-    el.tick(Some(Duration::ZERO)).unwrap()
-}
-
-/// Ticks until no callback runs any more, which must not take long.
-fn run_until_idle(el: &mut EventLoop<Seen>) -> Seen {
-    let ticks = (0..20).take_while(|_| tick(el) > 0).count();
-    assert!(ticks < 20, "the loop spins: {:?}", el.state());
-    std::mem::take(el.state_mut())
 }
 
 /// The kernel has dropped the fd when the replacement gets it: the replacement gets one error.

@@ -4,6 +4,8 @@
 //! Only unsafe code can do that to a loop, and only this crate has unsafe code, so the tests are
 //! here.
 
+mod ticks;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -14,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use mainspring::{Error, EventLoop, Interest, Io, LoopHandle, SelectorKind, Watched};
 use mainspring_sys::{Events, Token, TriggerMode};
+
+use ticks::{run_until_idle, tick};
 
 /// Log of a test: names of callbacks that ran, and reports.
 type Seen = Vec<String>;
@@ -52,17 +56,6 @@ fn reports_closed_duplicate(kind: SelectorKind) -> bool {
     let mut events = Events::with_capacity(1);
     selector.select(&mut events, Some(Duration::ZERO)).unwrap();
     !events.is_empty()
-}
-
-fn tick(el: &mut EventLoop<Seen>) -> usize {
-    el.tick(Some(Duration::ZERO)).unwrap()
-}
-
-/// Ticks until no callback runs any more, which must not take long.
-fn run_until_idle(el: &mut EventLoop<Seen>) -> Seen {
-    let ticks = (0..20).take_while(|_| tick(el) > 0).count();
-    assert!(ticks < 20, "the loop spins: {:?}", el.state());
-    std::mem::take(el.state_mut())
 }
 
 /// Returns a stream with unread data, under a number that no other descriptor gets, and its peer.

@@ -4,15 +4,18 @@
 //! Only unsafe code can put another file under a watched number, and only this crate has unsafe
 //! code, so the tests are here.
 
+mod ticks;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use mainspring::{EventLoop, Interest, Io, LoopHandle, TriggerMode, Watched};
+
+use ticks::{run_until_idle, tick};
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
@@ -86,17 +89,6 @@ fn put(file: &impl AsRawFd, number: RawFd) -> OwnedFd {
     assert_eq!(fd, number);
     // SAFETY: the call succeeded, so `fd` is open. The caller ensures that it has one owner.
     unsafe { OwnedFd::from_raw_fd(fd) }
-}
-
-fn tick(el: &mut EventLoop<Seen>) -> usize {
-    el.tick(Some(Duration::ZERO)).unwrap()
-}
-
-/// Ticks until no callback runs any more, which must not take long.
-fn run_until_idle(el: &mut EventLoop<Seen>) -> Seen {
-    let ticks = (0..20).take_while(|_| tick(el) > 0).count();
-    assert!(ticks < 20, "the loop spins: {:?}", el.state());
-    std::mem::take(el.state_mut())
 }
 
 /// Returns a callback that reads everything available, and logs its name with the data.
