@@ -98,8 +98,8 @@ impl Protocol<Proxy> for End {
         Ok(())
     }
 
-    /// Passes the end on to the other side, after the bytes queued there. A connection whose two
-    /// directions have ended closes automatically.
+    /// Ends the output of the other side, after the bytes queued there. A connection closes
+    /// automatically when both directions have ended.
     fn eof_received(&mut self, _: &LoopHandle<Proxy>, _: &mut Proxy, _: &Transport) -> Result<()> {
         if let Some(other) = self.other() {
             other.shutdown_write();

@@ -156,8 +156,8 @@ impl<S> EventLoop<S> {
 impl<S> LoopHandle<S> {
     /// Returns the time at which the loop has something to do next, whatever its descriptors do.
     ///
-    /// That is now if anything is queued, a stop was requested, or a file is watched that is always
-    /// ready; otherwise the deadline of the first timer. `None` if the loop waits for events only.
+    /// The result is now if anything is queued, a stop was requested, or a file is watched that is
+    /// always ready. Otherwise it is the deadline of the first timer, or `None` without a timer.
     ///
     /// A host that sleeps until then, or until [`poll_fd`](crate::EventLoop::poll_fd) is readable,
     /// misses nothing. A host that gets only edges follows

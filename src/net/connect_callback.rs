@@ -201,7 +201,7 @@ impl<S: 'static> LoopHandle<S> {
         let expired = timed_out.clone();
         let timer = self.call_later(timeout, move |el, _| {
             expired.set(true);
-            // As if the socket were ready, so that the callback checks the outcome.
+            // Readiness makes the callback check the outcome.
             el.core().feed_as(key, Readiness::WRITABLE);
         });
         let (socket, callback) = (Some(socket), Some(callback));

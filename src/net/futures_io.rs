@@ -1,7 +1,7 @@
 //! The traits `AsyncRead` and `AsyncWrite` of the crate `futures-io` for the sockets of tasks.
 //!
-//! As these traits require, only the latest caller of each direction is woken. Tasks that read the
-//! same socket together use its own methods instead.
+//! Only the latest caller of each direction is woken, as these traits require. Tasks that read the
+//! same socket together use its methods instead.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;

@@ -82,7 +82,7 @@ impl Shutdown {
     /// Begins the shutdown. Running work may finish for the time `drain`, counted from this call.
     /// Zero cancels it at once. A second call sets a new time.
     ///
-    /// Where no loop runs, the time is counted from the first poll that checks it.
+    /// If no loop runs, the time is counted from the first poll that checks it.
     pub fn begin(&self, drain: Duration) {
         self.state.scope.set_timeout(drain);
         self.state.started.set(true);

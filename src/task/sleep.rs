@@ -232,7 +232,7 @@ impl TimerFuture {
     #[track_caller]
     fn arm(&mut self, waker: &Waker) -> Poll<()> {
         let tasks = current::expect("mainspring::sleep");
-        // As an `Instant`, because a loop that polls it later counts from another start.
+        // The deadline is an `Instant`: a loop that polls it later counts from another start.
         if let Deadline::After(delay) = self.deadline {
             self.deadline = Deadline::after(&tasks, delay);
         }

@@ -27,8 +27,8 @@ use crate::clock::Clock;
 /// # Ok::<(), mainspring::Error>(())
 /// ```
 ///
-/// To stop at certain times, a test calls [`advance`](SimClock::advance) and then
-/// [`run_until_stalled`](crate::EventLoop::run_until_stalled). That runs what is due and does not
+/// A test that stops at certain times calls [`advance`](SimClock::advance) and then
+/// [`run_until_stalled`](crate::EventLoop::run_until_stalled), which runs what is due and does not
 /// sleep, so the clock does not jump.
 ///
 /// ```

@@ -119,8 +119,8 @@ fn socket_requests(requests: Sender<Request>) -> impl FnMut(Socket, SocketEvents
 /// socket to a callback.
 ///
 /// libcurl may close a socket in the call in which it requests to remove it, before the loop serves
-/// that request. So the socket itself cannot be lent to the loop as `BorrowedFd<'static>`. That is
-/// possible with libraries whose user closes the sockets.
+/// that request. The socket itself therefore cannot be lent to the loop as `BorrowedFd<'static>`. A
+/// library that leaves the closing of sockets to its user needs no duplicate.
 fn duplicate(socket: Socket) -> io::Result<OwnedFd> {
     // SAFETY: libcurl keeps a socket open while it passes it to this callback, and the borrow ends
     // with this function.

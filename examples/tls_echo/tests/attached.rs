@@ -114,7 +114,7 @@ impl Configs {
     }
 }
 
-/// Returns the bytes from `from` on, of a pattern whose period divides no buffer size.
+/// Returns `length` bytes at `from` in a pattern. Its period divides no buffer size.
 fn pattern(from: usize, length: usize) -> Vec<u8> {
     (from..from + length).map(|at| (at % 251) as u8).collect()
 }

@@ -145,8 +145,9 @@ impl TransportState<dyn StreamCell> {
         extra.queue.borrow_mut().append(&mut nested);
         if self.queued() == 0 {
             self.unset(Flags::QUEUED);
+            // A user-defined stream is flushed first.
             if !self.has(Flags::CUSTOM) {
-                self.finish_output(); // Of a user-defined stream, after it is flushed.
+                self.finish_output();
             }
         }
         self.sync_interest();

@@ -29,8 +29,8 @@ use crate::task::{CancelReason, Cancelled, budget};
 /// dropped, and nothing else runs: there is no error that code inside could catch. When a scope is
 /// cancelled, its future is polled once more. If it is ready then, its output is returned. If it
 /// still waits, it is dropped, and [`run`](CancelScope::run) returns [`Cancelled`] with the reason.
-/// So code that does not wait goes on, and in a scope that was cancelled before, a future runs up
-/// to its first wait.
+/// Code that does not wait therefore goes on. In a scope that was cancelled before, a future runs
+/// up to its first wait.
 ///
 /// Scopes nest: an outer scope drops an inner one with everything else inside it, so no inner scope
 /// can swallow the cancellation of an outer one. If both are cancelled, the outer one ends.

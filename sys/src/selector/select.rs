@@ -2,7 +2,7 @@
 //! them.
 //!
 //! select(2) accepts only numbers below `FD_SETSIZE`, and reports that an fd is ready but not why.
-//! So poll(2) is called afterwards to find out what the ready fds are ready for. On the other hand,
+//! poll(2) is called afterwards to find out what the ready fds are ready for. On the other hand,
 //! select(2) watches devices that poll(2) refuses on some systems.
 //!
 //! Every fd is also put into the read set, because select(2) reports hang-ups only there. If it

@@ -20,7 +20,7 @@ const PATH: usize = offset_of!(libc::sockaddr_un, sun_path);
 
 /// The address of a Unix socket.
 ///
-/// As text: `unix:` and the path, `unix:@` and an abstract name, or `unix:(unnamed)`. After
+/// Its text is `unix:` and the path, `unix:@` and an abstract name, or `unix:(unnamed)`. After
 /// `unix:`, unprintable bytes are escaped as in Rust's byte strings, for example `\\` and `\x1b`,
 /// so that every address can be parsed back. Without `unix:`, a path, or a name after `@`, is taken
 /// literally.

@@ -93,7 +93,7 @@ fn q5_two_threads_that_flood_the_inbox_delay_no_callback() {
         el.on_prepare(|_, served| served.tick += 1).unwrap();
         let over = Arc::new(AtomicBool::new(false));
         let remote = el.remote();
-        // So that the first batch is full even if the threads start late.
+        // The first batch is full even if the threads start late.
         (0..1000).for_each(|_| remote.call_soon(|_, _| {}).unwrap());
         let flooders: Vec<_> = (0..2).map(|_| flooder(&el, over.clone())).collect();
         for _ in 0..100 {

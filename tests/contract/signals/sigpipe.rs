@@ -54,7 +54,7 @@ where
     el.add_signal_handler(Signal::PIPE, |_, signals| *signals += 1).unwrap();
     drop(theirs);
     let errors = el.run_until_complete(async move {
-        // As below, the first bytes may still be accepted.
+        // The first bytes may still be accepted, like below.
         while conn.write_vectored(&[IoSlice::new(b"to "), IoSlice::new(b"closed")]).await.is_ok() {
             yield_now().await;
         }

@@ -171,7 +171,7 @@ fn s1_a_peer_that_writes_on_after_the_error_is_ended_at_a_limit() {
         let (seen, piece) = (bytes.clone(), vec![0; 1 << 20]);
         let conn = el.attach(ours, move |_, _, _, data| {
             seen.set(seen.get() + data.len());
-            let _ = theirs.write(&piece); // So there is always more to read.
+            let _ = theirs.write(&piece); // There is always more to read.
             Ok(())
         });
         conn.unwrap().write(b"it is not read");
