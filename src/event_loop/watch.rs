@@ -38,9 +38,9 @@ impl<S> LoopHandle<S> {
     ///   calls on the source may be made once in each call of the callback. For a separate flag,
     ///   open the terminal again: `/dev/tty`, with `O_NONBLOCK`.
     ///
-    /// A shared source (`Rc<T>`, `Arc<T>`) can be watched twice, by a reader and a writer, and a
-    /// clone of it can be kept to write from elsewhere. [`watch`](LoopHandle::watch) is one callback
-    /// for both.
+    /// A shared source (`Rc<T>`, `Arc<T>`) can be watched twice, by a reader and a writer, and
+    /// a clone of it can be kept to write from elsewhere. [`watch`](LoopHandle::watch) is one
+    /// callback for both.
     ///
     /// A source must not have a buffer, as `std::io::Stdin` has: the kernel does not report
     /// buffered data again. Watch its descriptor, as

@@ -24,8 +24,8 @@ const SELECT: &str = "?epoll_wait,?epoll_pwait,?epoll_pwait2";
 
 const CLIENTS: usize = 12;
 
-/// Starts a daemon whose `calls` fail as in the command line of strace. With `-D` the daemon is our
-/// child, so signals reach it.
+/// Starts a daemon in which `calls` fail as in the command line of strace. With `-D` the daemon is
+/// our child, so signals reach it.
 fn traced(daemon: &str, calls: &str, fault: &str) -> Option<Program> {
     if Command::new("strace").arg("-V").output().is_err() {
         println!("skipped: strace is not installed");

@@ -1,7 +1,7 @@
 //! The words of comments and of the Markdown files: plain subjects, plain verbs, no idioms.
 //!
 //! A callback, a task, a waiter or the kernel is named by its noun; only people and threads are
-//! "who". Code reports, returns, sets and checks. A doc comment begins with a noun phrase or with a
+//! "who". Code reports, returns, sets and checks. A comment begins with a noun phrase or with a
 //! verb in the third person.
 //!
 //! `cargo test --test house_rules prose_report -- --nocapture` lists each hit of the whole tree.
@@ -10,15 +10,15 @@ use std::mem;
 
 use super::source::{Comment, Source, sources};
 
-/// The areas: the beginning of their paths, the number of doc comments that may begin with a
-/// forbidden word, and of other hits. A number may only become smaller.
+/// The areas: the beginning of their paths, the number of comments that may begin with a forbidden
+/// word, and of other hits. A number may only become smaller.
 const LIMITS: &[(&str, usize, usize)] = &[
     ("src/", 0, 0),
-    ("sys/src/", 0, 11),
+    ("sys/src/", 0, 10),
     ("sys/tests/", 0, 0),
-    ("tests/", 0, 21),
-    ("benches/", 0, 3),
-    ("examples/", 0, 3),
+    ("tests/", 0, 0),
+    ("benches/", 0, 0),
+    ("examples/", 0, 0),
     // Markdown.
     ("", 0, 0),
 ];
@@ -26,7 +26,7 @@ const LIMITS: &[(&str, usize, usize)] = &[
 /// Lines that a failure shows of an area. `prose_report` shows all.
 const SHOWN: usize = 60;
 
-/// Words that no doc comment begins with.
+/// Words that no comment begins with.
 const FIRST_WORDS: &[&str] = &[
     "as", "how", "of", "so", "that", "to", "what", "whatever", "where", "whether", "which", "who",
     "whoever", "whose", "why",
@@ -139,7 +139,7 @@ fn planted_words_are_found() {
         assert_eq!(found("src/a.rs", &text), one(3, word), "{text}");
         assert_eq!(found("src/a.rs", &format!("//! {word} it was")), one(1, word));
         assert_eq!(found("src/a.rs", &format!("/// Number,\n/// {word} it was")), []);
-        assert_eq!(found("src/a.rs", &format!("// {word} it was")), []);
+        assert_eq!(found("src/a.rs", &format!("// {word} it was")), one(1, word));
     }
     for word in PEOPLE.iter().chain(SPEECH) {
         assert_eq!(found("src/a.rs", &format!("let a; // It {word}, then.")), one(1, word));
@@ -182,7 +182,7 @@ fn hits(source: &Source) -> Vec<Hit> {
 fn hits_of(comment: &Comment) -> Vec<Hit> {
     let words = prose_of(comment);
     let mut found = Vec::new();
-    let first = words.first().filter(|_| comment.is_doc);
+    let first = words.first().filter(|_| comment.is_in_code);
     if let Some((line, word)) = first.filter(|(_, word)| FIRST_WORDS.contains(&word.as_str())) {
         found.push(Hit { line: *line, is_first_word: true, words: word.clone() });
     }

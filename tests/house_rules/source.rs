@@ -22,8 +22,8 @@ pub struct Source {
 /// A comment, without its marks.
 #[derive(Debug)]
 pub struct Comment {
-    /// True if rustdoc shows it.
-    pub is_doc: bool,
+    /// False for the text of a Markdown file.
+    pub is_in_code: bool,
     /// Each line with its number in the file.
     pub lines: Vec<(usize, String)>,
 }
@@ -60,8 +60,8 @@ impl Source {
                 match last {
                     Some((_, last)) => last.lines.push((line, text)),
                     None => {
-                        let is_doc = mark != "//";
-                        found.push((mark, Comment { is_doc, lines: vec![(line, text)] }));
+                        let lines = vec![(line, text)];
+                        found.push((mark, Comment { is_in_code: true, lines }));
                     }
                 }
             }
@@ -73,7 +73,10 @@ impl Source {
 
     /// The text of a Markdown file, as one comment.
     pub fn as_comment(&self) -> Comment {
-        Comment { is_doc: false, lines: (1..).zip(self.text.lines().map(str::to_owned)).collect() }
+        Comment {
+            is_in_code: false,
+            lines: (1..).zip(self.text.lines().map(str::to_owned)).collect(),
+        }
     }
 
     /// The lines that contain one of `marks`.

@@ -13,7 +13,7 @@
 //!   kernel; the rest of the interest still is.
 //! * An entry belongs to the file that had the number when it was registered or changed, as in a
 //!   kernel's table. If the number now has another file, it has no entry, and the old entry is
-//!   ignored. See [`FileId`] for files that cannot be told apart.
+//!   ignored. See [`FileId`] for files that cannot be distinguished.
 //! * An entry that was reported or registered later has a greater `last_served`.
 
 use std::io;

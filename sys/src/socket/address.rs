@@ -11,8 +11,9 @@ use super::unix::UnixAddress;
 
 /// Address of a socket: an internet address or a Unix address.
 ///
-/// A text that begins with `unix:` or `/` is a Unix address, and any other an internet address. `Display` and `FromStr` are inverse. The scope of an IPv6 address may be the number or
-/// the name of a network interface, `[fe80::1%eth0]:22`. Flow information other than zero is
+/// A text that begins with `unix:` or `/` is a Unix address, and any other an internet address.
+/// `Display` and `FromStr` are inverse. The scope of an IPv6 address may be the number or the
+/// name of a network interface, `[fe80::1%eth0]:22`. Flow information other than zero is
 /// written as `[::1]:80?flowinfo=7`.
 ///
 /// ```

@@ -1,5 +1,5 @@
 //! Reports on standard error that is closed, full or flooded (docs/contract.md, W9). Each test runs
-//! in its own process, whose standard error the test provides.
+//! in its own process, with a standard error that the test provides.
 
 use std::fmt;
 use std::io::{PipeReader, Read, pipe};

@@ -1,4 +1,4 @@
-//! Random timer calls against a sorted list, with callbacks that change timers of their own batch
+//! Random timer calls against a sorted list, with callbacks that change timers of the same batch
 //! (docs/contract.md, T2, T3 and T6).
 
 use std::collections::VecDeque;

@@ -1,5 +1,5 @@
 //! Random programs over eight sockets, against poll(2) (P16; docs/contract.md, W10). In each tick
-//! exactly the callbacks run whose fds poll(2) reports as ready.
+//! exactly the callbacks of the fds that poll(2) reports as ready run.
 
 use std::net::Shutdown;
 use std::os::fd::AsFd;

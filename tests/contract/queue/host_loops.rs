@@ -26,7 +26,7 @@ fn embedded_loop(kind: SelectorKind) -> (EventLoop<u32>, UnixStream) {
     (el, theirs)
 }
 
-/// Host loop whose selector reports the descriptor of the embedded loop in the given mode.
+/// Host loop with a selector that reports the descriptor of the embedded loop in the given mode.
 struct Host {
     selector: Box<dyn Selector>,
     events: Events,

@@ -13,7 +13,7 @@ use crate::support::process::{alone, alone_with_fault};
 use crate::support::simulated;
 use crate::support::ticks::tick;
 
-/// Runs `check` on each selector, in a process whose accepts fail with EPERM, like behind a seccomp
+/// Runs `check` on each selector, in a process where accept fails with EPERM, like behind a seccomp
 /// filter. The connection stays in the backlog, and the listener stays ready.
 fn with_accepts_forbidden(name: &str, check: fn(SelectorKind)) {
     let check = || SelectorKind::available().iter().for_each(|kind| check(*kind));

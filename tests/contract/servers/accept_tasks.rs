@@ -223,7 +223,7 @@ fn s4_accept_errors_end_no_task_and_do_not_spin() {
             reports.push(report.error.to_string());
         });
         let served = if is_set("MAINSPRING_TEST_UNIX") { unix(&el) } else { inet(&el) };
-        // Ends a test whose listener ended, or which never accepts a client.
+        // Ends a test if its listener ended, or never accepts a client.
         el.call_later(Duration::from_secs(60), |el, _| el.stop());
         assert_eq!(el.run_until_complete(served).unwrap().unwrap().unwrap(), CLIENTS);
         let is_full = is_set("MAINSPRING_TEST_FULL");

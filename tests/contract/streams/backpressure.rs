@@ -20,7 +20,7 @@ use crate::support::ticks::tick;
 const HIGH: usize = 64 * 1024;
 const LOW: usize = 16 * 1024;
 
-/// Returns a connection whose kernel buffer is full, so that everything written is queued.
+/// Returns a connection with a full kernel buffer, so that everything written is queued.
 fn full_connection(kind: SelectorKind) -> (EventLoop<Record>, Transport, UnixStream) {
     let (mut el, _) = recording_loop(kind);
     let (ours, theirs) = pair();

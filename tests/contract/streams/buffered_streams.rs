@@ -352,7 +352,7 @@ fn s1_a_stream_that_overstates_beyond_the_buffer_ends_its_connection() {
     });
 }
 
-/// The same for tasks, whose chunks use the same buffer.
+/// The same for tasks: their chunks use the same buffer.
 #[test]
 fn s1_a_source_of_a_task_that_overstates_its_reads_gets_no_foreign_bytes() {
     on_every_selector(|kind| {

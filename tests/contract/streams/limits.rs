@@ -22,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// More bytes than the kernel buffers.
 const MUCH: usize = 16 << 20;
 
-/// Returns a server whose only client has requested much and reads nothing.
+/// Returns a server with one client, which has requested much and reads nothing.
 fn stuck(kind: SelectorKind) -> (EventLoop<Record>, SimClock, Server, TcpStream) {
     let (mut el, clock) = recording_loop(kind);
     let (listener, address) = listener();

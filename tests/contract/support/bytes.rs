@@ -1,4 +1,4 @@
-//! Pseudo-random numbers, and bytes whose values depend on their position.
+//! Pseudo-random numbers, and bytes with values that depend on their position.
 
 use std::sync::LazyLock;
 
@@ -18,7 +18,7 @@ impl RandomNumbers {
     }
 }
 
-/// Returns bytes whose values depend on their position in the stream, with a period of 251 * 256.
+/// Returns bytes that depend on their position in the stream, with a period of 251 * 256.
 pub fn pattern(at: usize, length: usize) -> Vec<u8> {
     const PERIOD: usize = 251 * 256;
     static TABLE: LazyLock<Vec<u8>> =

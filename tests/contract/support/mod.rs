@@ -57,7 +57,7 @@ pub fn has_priority(kind: SelectorKind) -> bool {
     selector.register(ours.as_raw_fd(), token, Interest::PRIORITY, TriggerMode::Level).is_ok()
 }
 
-/// Stream that owns a clone of an `Rc`, whose count shows how many sources are alive.
+/// Stream that owns a clone of an `Rc`. The count of the `Rc` shows how many sources are alive.
 #[derive(Debug)]
 pub struct Source {
     stream: UnixStream,

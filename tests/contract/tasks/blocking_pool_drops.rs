@@ -398,7 +398,7 @@ fn p98_a_panicking_drop_of_a_replaced_waker_reaches_the_poller() {
     assert_survived(&pool);
 }
 
-/// A lookup whose answer comes after it was abandoned (P116).
+/// The answer of a lookup comes after the lookup was abandoned (P116).
 #[test]
 fn p116_a_late_answer_of_a_lookup_is_dropped() {
     for closed in [false, true] {

@@ -1,4 +1,4 @@
-//! A task whose awaits all complete at once still returns to the loop (docs/contract.md, Q5).
+//! A task with awaits that all complete at once still returns to the loop (docs/contract.md, Q5).
 
 use std::cell::Cell;
 use std::future::{Future, ready};

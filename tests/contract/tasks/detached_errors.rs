@@ -142,7 +142,7 @@ fn f8_a_panicking_display_of_an_error_is_reported() {
     });
 }
 
-/// Runs two tasks and a protocol whose clients reset their connections.
+/// Runs two tasks and a protocol, with clients that reset their connections.
 fn meet_resets(el: &mut EventLoop) {
     let conn = TcpStream::from_std(reset_connection()).unwrap();
     el.spawn(async move {

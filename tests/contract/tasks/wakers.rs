@@ -193,8 +193,8 @@ fn f3_a_wake_after_the_end_does_nothing() {
     });
 }
 
-/// A waker that outlives its task does not wake the next task in the same slot, whose waker comes
-/// from the same store.
+/// A waker that outlives its task does not wake the next task in the same slot. The waker of the
+/// next task comes from the same store.
 #[test]
 fn f3_a_stale_waker_does_not_wake_the_next_task() {
     on_every_selector(|kind| {

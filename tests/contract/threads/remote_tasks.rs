@@ -228,7 +228,7 @@ fn x2_a_task_awaits_a_task_of_another_loop() {
     });
 }
 
-/// A second await of a task whose output was taken returns an error.
+/// A second await of a task returns an error, because the output was taken.
 #[test]
 fn f1_a_remote_task_stays_done_when_its_output_is_taken() {
     let mut el = EventLoop::new().unwrap();

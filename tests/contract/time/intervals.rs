@@ -19,7 +19,7 @@ const MILLI: Duration = Duration::from_millis(1);
 /// Time of each tick in milliseconds, and the number of ticks missed before it.
 type Ticks = Vec<(u128, u64)>;
 
-/// Returns ten ticks of an interval of 10 ms, whose first ticks are late by the given times.
+/// Returns ten ticks of an interval of 10 ms. The first ticks are late by the given times.
 fn ticks_of_callback(behavior: MissedTickBehavior, late: &'static [u32]) -> Ticks {
     let (mut el, clock) = simulated(SelectorKind::Poll, Ticks::new());
     let at = clock.clone();

@@ -373,7 +373,7 @@ fn w1_pipes_and_terminals_can_be_watched() {
         let (reader, writer) = (Io::new(reader).unwrap(), Io::new(writer).unwrap());
         let (master, slave) = crate::support::descriptors::terminal();
         let (master, slave) = (Io::new(master).unwrap(), Io::new(slave).unwrap());
-        // A pipe feeds a terminal, whose other end is read.
+        // A pipe feeds a terminal, and the other end of the terminal is read.
         let piping = el.spawn(async move {
             let mut buffer = [0; 64];
             loop {

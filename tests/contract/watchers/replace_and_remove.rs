@@ -178,8 +178,8 @@ fn w2_replace_loses_no_event_in_any_mode() {
     });
 }
 
-/// A hook runs between select and the batch. An event whose callback it removed must not make the
-/// loop rebuild its selector.
+/// A hook runs between select and the batch. If it removes the callback of an event, the loop must
+/// not rebuild its selector.
 #[test]
 fn w3_a_watcher_removed_by_a_hook_does_not_run() {
     on_every_selector(|kind| {
