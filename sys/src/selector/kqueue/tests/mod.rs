@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::time::Duration;
 
 use self::fake::{Fake, FakeFile};
@@ -123,7 +123,15 @@ fn verdict(result: io::Result<()>) -> Verdict {
     })
 }
 
-/// A file that is also open in this process, because `always` checks its files by fstat(2).
+/// Lowest number of real files: the scripted kernel has other files under low numbers.
+const LOWEST_REAL: RawFd = 100;
+
+/// A file that is also open in this process, because `always_ready` checks its files by fstat(2).
 fn null() -> File {
-    File::open("/dev/null").unwrap()
+    let file = File::open("/dev/null").unwrap();
+    // SAFETY: F_DUPFD_CLOEXEC takes an integer and touches no memory of ours.
+    let fd = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, LOWEST_REAL) };
+    assert!(fd >= LOWEST_REAL, "{}", io::Error::last_os_error());
+    // SAFETY: the call succeeded, so `fd` is open and has no other owner.
+    unsafe { File::from_raw_fd(fd) }
 }
