@@ -1,0 +1,1 @@
+//! Child processes (docs/contract.md, section C).

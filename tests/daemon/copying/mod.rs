@@ -1,0 +1,1 @@
+//! Copies between streams, and lines (docs/contract.md, section B).

@@ -1,0 +1,1 @@
+//! Datagram endpoints (docs/contract.md, section M).

@@ -1,0 +1,1 @@
+//! Descriptors that are sent to other processes (docs/contract.md, section D).

@@ -1,0 +1,1 @@
+//! Standard input and terminals (docs/contract.md, section Y).

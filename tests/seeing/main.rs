@@ -1,0 +1,13 @@
+//! The contract of snapshots, numbers and recordings (docs/contract.md, sections O, N and R), on
+//! every available selector.
+//!
+//! A test's name begins with the id of the sentence that it checks. The folders are the sections.
+
+mod numbers;
+mod recordings;
+mod snapshots;
+
+/// The fixtures of the first part of the contract.
+#[allow(dead_code, unused_imports)]
+#[path = "../contract/support/mod.rs"]
+mod support;

@@ -1,0 +1,1 @@
+//! Numbers (docs/contract.md, section N).

@@ -1,0 +1,1 @@
+//! Recordings (docs/contract.md, section R).

@@ -1,0 +1,1 @@
+//! Snapshots (docs/contract.md, section O).
