@@ -27,6 +27,10 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_evfilt_except", &[APPLE, &["openbsd", "dragonfly"]]),
     // pipe2, accept4, SOCK_CLOEXEC and SOCK_NONBLOCK: close-on-exec and non-blocking in one call.
     ("has_atomic_cloexec", &[LINUX, BSD, SOLARIS]),
+    // recvmsg(2) sets close-on-exec on the descriptors that it receives.
+    ("has_cmsg_cloexec", &[LINUX, BSD, &["illumos"]]),
+    // A received message may contain a pidfd of its sender, since Linux 6.5.
+    ("has_scm_pidfd", &[LINUX]),
     // sockaddr begins with a length byte, before the family.
     ("has_sockaddr_len", &[APPLE, BSD]),
     // Unix addresses may be abstract names, which begin with a zero byte.

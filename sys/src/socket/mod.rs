@@ -16,6 +16,7 @@ mod address;
 mod bind;
 mod connect;
 mod credentials;
+mod descriptors;
 mod endpoints;
 mod host_name;
 mod keepalive;
@@ -32,6 +33,7 @@ pub use address::Address;
 pub use bind::{BindOptions, ListenOptions, bind_datagram, listen, prepare_listener};
 pub use connect::{Connecting, connect, connect_datagram, connect_from, finish_connect, set_peer};
 pub use credentials::{PeerCredentials, peer_credentials};
+pub use descriptors::{LostFds, MAX_FDS, recv_fds, send_fds};
 pub use endpoints::{local_addr, peer_addr};
 pub use host_name::host_name;
 #[allow(deprecated)]

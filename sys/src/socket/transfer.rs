@@ -10,9 +10,9 @@ use super::address::{Address, KernelAddress};
 use crate::syscall::{check, retry};
 
 #[cfg(has_msg_nosignal)]
-const FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
+pub(super) const FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
 #[cfg(not(has_msg_nosignal))]
-const FLAGS: libc::c_int = 0;
+pub(super) const FLAGS: libc::c_int = 0;
 
 /// Maximum number of slices of one call, which every kernel accepts.
 const SLICES: usize = 1024;
