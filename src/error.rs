@@ -136,6 +136,16 @@ pub enum Error {
         /// Number of bytes that were dropped.
         bytes: usize,
     },
+    /// [`copy`](crate::io::copy()) or [`copy_bidirectional`](crate::io::copy_bidirectional) failed.
+    #[error("cannot {operation} after {copied} copied bytes")]
+    Copy {
+        /// The operation: "read", "write", or "shut down".
+        operation: &'static str,
+        /// Number of bytes of this direction that were written before.
+        copied: u64,
+        /// The error of the reader or of the writer.
+        source: io::Error,
+    },
     /// The queue of the blocking pool is full.
     #[error(
         "cannot submit a job: {waiting} jobs are already waiting for a thread; await some of them \
@@ -250,6 +260,7 @@ impl Error {
             | Error::Bind { source, .. }
             | Error::Accept { source, .. }
             | Error::Lookup { source, .. }
+            | Error::Copy { source, .. }
             | Error::Thread(source)
             | Error::Select(source)
             | Error::Wake(source)
@@ -285,7 +296,7 @@ impl Error {
     /// ```
     pub fn is_disconnect(&self) -> bool {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
-        let Error::Io(error) = self else { return false };
+        let (Error::Io(error) | Error::Copy { source: error, .. }) = self else { return false };
         match error.kind() {
             ConnectionReset | BrokenPipe | ConnectionAborted => true,
             TimedOut => error.raw_os_error().is_some(),

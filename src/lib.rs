@@ -25,6 +25,7 @@
 //! | [`Remote`] | reaches the loop from other threads; the only one of these three that is `Send` |
 //! | [`BlockingPool`] | runs closures that block, on separate threads |
 //! | [`net`] | sockets, servers and clients |
+//! | [`io`] | copying, lines, and the readers and writers for these |
 //! | [`selector`] | custom selectors, with the tokens and events that they use |
 //! | [`testing`] | simulated time for tests |
 //!
@@ -38,6 +39,7 @@
 //! | drive a C library that has descriptors | [`watch`], [`set_interest`] | [`Io`] |
 //! | a server | [`serve`], [`serve_with`] and [`net::Protocol`] | [`net::TcpListener`], [`net::UnixListener`] |
 //! | a client | [`connect`], then [`attach_with`] | [`net::TcpStream::connect_host`] |
+//! | lines; passing on whole streams | [`net::Protocol`] | [`io::BufReader`], [`io::copy()`] |
 //! | blocking work, other threads | [`Remote::call_soon`] | [`spawn_blocking`], [`Remote::spawn`] |
 //! | signals, a graceful shutdown | [`add_signal_handler`], [`net::Server::close`] | [`Shutdown`] |
 //! | cancel something | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |
@@ -125,7 +127,7 @@ mod handle;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod inbox;
-mod io;
+pub mod io;
 mod key_groups;
 mod log_text;
 pub mod net;
@@ -153,7 +155,8 @@ pub use event_loop::{
     CallbackResult, EventLoop, LoopHandle, PanicPolicy, PollFd, Remote, Report, ReportKind, Watched,
 };
 pub use handle::{Handle, TimerHandle, Watcher};
-pub use io::{Io, ReadChunk};
+pub use io::read_chunk::ReadChunk;
+pub use io::source::Io;
 pub use mainspring_sys::{Interest, Readiness, SelectorKind, Signal, TriggerMode, WakeupKind};
 pub use panic::Panic;
 pub use structured::{

@@ -1,4 +1,15 @@
-//! Any source as a future: [`Io`] awaits the readiness of a descriptor, and then calls the source.
+//! Readers and writers of tasks: copying, lines, and any source as a future.
+//!
+//! | item | purpose |
+//! |---|---|
+//! | [`copy()`], [`copy_bidirectional`] | pass on everything from a reader to a writer |
+//! | [`BufReader`], [`Lines`] | read lines and delimited parts, with a limit |
+//! | [`AsyncRead`], [`AsyncWrite`] | readers and writers for these, also user-defined ones |
+//! | [`Io`](crate::Io), [`ReadChunk`](crate::ReadChunk) | any source, and the bytes that it has read |
+//!
+//! # Sources
+//!
+//! An [`Io`](crate::Io) awaits the readiness of a descriptor, and then calls the source.
 //!
 //! ```text
 //!   call ── would block ──► watched, once ──► wait ◄── cached ◄── edge of readiness
@@ -9,23 +20,22 @@
 //! A call is tried at once. Only when it would block, the source is registered with the running
 //! loop, for all its directions. It stays registered, and reported readiness is cached until a call
 //! disproves it.
-//!
-//! | file | contents |
-//! |---|---|
-//! | `source` | `Io`: readiness, and calls as futures |
-//! | `bytes`, `read_chunk`, `transfer` | reading and writing bytes |
-//! | `registration`, `waiter` | the fd as its source sees it, and a future that waits for it |
-//! | `futures_io` | the traits of the crate `futures-io` |
 
+mod async_io;
+mod buf_reader;
 mod bytes;
+mod copy;
 #[cfg(feature = "futures-io")]
 mod futures_io;
-mod read_chunk;
+pub(crate) mod read_chunk;
 mod registration;
-mod source;
+pub(crate) mod source;
 mod transfer;
 mod transferred;
 mod waiter;
 
-pub use self::read_chunk::ReadChunk;
-pub use self::source::Io;
+pub use self::async_io::{AsyncRead, AsyncWrite};
+pub use self::buf_reader::{BufReader, Lines};
+pub use self::copy::{copy, copy_bidirectional};
+pub(crate) use self::read_chunk::ReadChunk;
+pub(crate) use self::source::Io;

@@ -47,23 +47,54 @@ pub struct ReadChunk {
 }
 
 impl ReadChunk {
-    /// Calls `read` with a buffer of the running loop.
+    /// Takes a buffer of the running loop.
     #[inline]
-    pub(super) fn read(read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<ReadChunk> {
+    fn lend() -> ReadChunk {
         let lend = |tasks: &Tasks| (tasks.core.read_buffer.take(), tasks.core.limits.read_buffer);
         let (buffer, size) = current::with_running(lend).unwrap_or((Box::default(), SIZE));
         let mut chunk = ReadChunk { buffer, length: 0, local: PhantomData };
         if chunk.buffer.len() != size {
             chunk.buffer = vec![0; size].into(); // Another chunk has the buffer, or there was none yet.
         }
+        chunk
+    }
+
+    /// Calls `read` with a buffer of the running loop.
+    #[inline]
+    pub(super) fn read(read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<ReadChunk> {
+        let mut chunk = ReadChunk::lend();
         let length = read(&mut chunk.buffer)?;
+        chunk.with_length(length)
+    }
+
+    /// Takes a buffer of the running loop for a user-defined reader. The buffer is cleared, so that
+    /// a wrong count reveals no bytes of another connection.
+    pub(super) fn cleared() -> ReadChunk {
+        let mut chunk = ReadChunk::lend();
+        chunk.buffer.fill(0);
+        chunk
+    }
+
+    /// Returns the buffer, to read into it.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        &mut self.buffer
+    }
+
+    /// Returns the chunk with the first `length` bytes of its buffer.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` if the buffer has fewer.
+    #[inline]
+    pub(super) fn with_length(mut self, length: usize) -> io::Result<ReadChunk> {
+        let size = self.buffer.len();
         if length > size {
             let message =
                 format!("the source reports {length} bytes read into a buffer of {size} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
-        chunk.length = length;
-        Ok(chunk)
+        self.length = length;
+        Ok(self)
     }
 
     #[inline]

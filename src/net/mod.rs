@@ -33,6 +33,7 @@
 mod accept_callback;
 mod accept_policy;
 mod accept_task;
+mod async_io;
 mod connect;
 mod connect_callback;
 mod connect_race;

@@ -42,7 +42,7 @@ pub use keepalive::{
     KeepaliveTimes, keepalive, keepalive_times, linger, set_keepalive, set_keepalive_times,
     set_linger_zero, set_user_timeout, user_timeout,
 };
-pub use open::shutdown_write;
+pub use open::{shutdown_write, shutdown_write_if_connected};
 pub use option::{
     nodelay, recv_buffer, reuse_address, reuse_port, send_buffer, set_nodelay, set_recv_buffer,
     set_reuse_address, set_reuse_port, set_send_buffer, set_v6_only, take_error, v6_only,

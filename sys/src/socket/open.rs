@@ -75,3 +75,25 @@ pub fn shutdown_write(socket: impl AsFd) -> io::Result<()> {
     // SAFETY: the call takes two integers and touches no memory of ours.
     check(unsafe { libc::shutdown(socket.as_fd().as_raw_fd(), libc::SHUT_WR) }).map(drop)
 }
+
+/// Like [`shutdown_write`], but without effect on a file that is not a socket, and on a connection
+/// that is over.
+///
+/// ```
+/// use mainspring_sys::socket;
+///
+/// let (_reader, writer) = std::io::pipe()?;
+/// socket::shutdown_write_if_connected(&writer)?;
+/// assert!(socket::shutdown_write(&writer).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of shutdown(2) that have another reason.
+pub fn shutdown_write_if_connected(file: impl AsFd) -> io::Result<()> {
+    shutdown_write(file).or_else(|error| match error.raw_os_error() {
+        Some(libc::ENOTSOCK | libc::ENOTCONN) => Ok(()),
+        _ => Err(error),
+    })
+}

@@ -1,0 +1,166 @@
+//! Copying from readers to writers, in one direction and in both.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use super::async_io::{AsyncRead, AsyncWrite};
+use crate::error::{Error, Result};
+use crate::task::budget;
+
+/// Copies everything from `reader` to `writer`, until end of file. Returns the number of bytes.
+///
+/// The arguments may be references: streams and [`Io`](crate::Io) are read and written through a
+/// shared one, other types through `&mut`. A writer that is passed by value is dropped at the end,
+/// which closes a pipe. The output is not shut down otherwise: another copy may follow.
+///
+/// While the reader has nothing, the copy holds no buffer. While the writer is slow, it holds one
+/// [read buffer](crate::EventLoopBuilder::read_buffer), and reads nothing more.
+///
+/// In one tick it moves at most 256 KiB, so other tasks and callbacks run in between.
+///
+/// # Cancel safety
+///
+/// Dropping the future may lose the bytes that were read and not written yet: end the conversation
+/// then. The same holds after an error of the writer.
+///
+/// # Errors
+///
+/// [`Error::Copy`] contains the operation that failed, and the number of bytes written until then.
+///
+/// ```
+/// use mainspring::{EventLoop, Io, io::copy, net::UnixStream};
+/// use std::io::Write;
+///
+/// let (reader, mut writer) = std::io::pipe()?;
+/// writer.write_all(b"from a pipe")?;
+/// drop(writer);
+/// let (ours, theirs) = UnixStream::pair()?;
+/// EventLoop::new()?.run_until_complete(async {
+///     assert_eq!(copy(Io::new(reader)?, &ours).await?, 11);
+///     assert_eq!(&theirs.read_chunk().await?[..], b"from a pipe");
+///     Ok::<(), mainspring::Error>(())
+/// })??;
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+pub async fn copy<R: AsyncRead, W: AsyncWrite>(mut reader: R, mut writer: W) -> Result<u64> {
+    copy_all(&mut reader, &mut writer).await
+}
+
+async fn copy_all<R: AsyncRead, W: AsyncWrite>(reader: &mut R, writer: &mut W) -> Result<u64> {
+    let mut copied = 0;
+    let failed = |operation, copied| move |source| Error::Copy { operation, copied, source };
+    loop {
+        budget::step().await; // A user-defined reader and writer may take none.
+        let chunk = reader.next_chunk().await.map_err(failed("read", copied))?;
+        if chunk.is_empty() {
+            return Ok(copied);
+        }
+        let mut rest = &chunk[..];
+        while !rest.is_empty() {
+            let written = writer.write_some(rest).await.and_then(accepted);
+            let count = written.map_err(failed("write", copied))?;
+            rest = &rest[count.min(rest.len())..];
+            copied += count as u64;
+        }
+        writer.flush().await.map_err(failed("write", copied))?;
+    }
+}
+
+fn accepted(count: usize) -> io::Result<usize> {
+    if count == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(count) }
+}
+
+/// Copies in both directions between two streams, until both have ended. Returns the number of
+/// bytes from `a` to `b`, and from `b` to `a`.
+///
+/// The end of one direction is passed on by a shutdown of the other side's output, while the other
+/// direction continues. Each direction holds a buffer only while its writer is slow.
+///
+/// The streams stay open at the end, but both of their outputs are shut down.
+///
+/// # Cancel safety
+///
+/// Like [`copy`], for each direction. To bound the time, put the call in a
+/// [`timeout`](crate::timeout), and drop both streams after it.
+///
+/// # Errors
+///
+/// [`Error::Copy`], at the first error of one direction. The other one ends at once: a peer that
+/// has reset its connection accepts nothing further. Drop both streams then.
+///
+/// ```
+/// use mainspring::io::copy_bidirectional;
+/// use mainspring::{EventLoop, net::UnixStream, spawn};
+///
+/// let mut el = EventLoop::new()?;
+/// let counts = el.run_until_complete(async {
+///     let (client, front) = UnixStream::pair()?;
+///     let (back, server) = UnixStream::pair()?;
+///     let proxy = spawn(async move { copy_bidirectional(&front, &back).await });
+///     client.write_all(b"question").await?;
+///     client.shutdown_write()?;
+///     let mut question = Vec::new();
+///     server.read_to_end(&mut question).await?;
+///     server.write_all(b"answer").await?;
+///     drop(server);
+///     let mut answer = Vec::new();
+///     client.read_to_end(&mut answer).await?;
+///     assert_eq!((&question[..], &answer[..]), (&b"question"[..], &b"answer"[..]));
+///     proxy.await?
+/// })??;
+/// assert_eq!(counts, (8, 6));
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+pub async fn copy_bidirectional<A, B>(a: &A, b: &B) -> Result<(u64, u64)>
+where
+    for<'a> &'a A: AsyncRead + AsyncWrite,
+    for<'b> &'b B: AsyncRead + AsyncWrite,
+{
+    let (there, back) = (pin!(copy_to_end(a, b)), pin!(copy_to_end(b, a)));
+    let (mut there, mut back) = (Direction::new(there), Direction::new(back));
+    poll_fn(|cx| {
+        there.poll(cx)?;
+        back.poll(cx)?;
+        match (there.copied, back.copied) {
+            (Some(there), Some(back)) => Poll::Ready(Ok((there, back))),
+            _ => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Copies everything, and then shuts down the writer.
+async fn copy_to_end<R: AsyncRead, W: AsyncWrite>(mut reader: R, mut writer: W) -> Result<u64> {
+    let copied = copy_all(&mut reader, &mut writer).await?;
+    match writer.finish().await {
+        // The other peer has ended the whole connection. Its direction gets the reason.
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(copied),
+        Err(source) => Err(Error::Copy { operation: "shut down", copied, source }),
+        Ok(()) => Ok(copied),
+    }
+}
+
+/// A direction of a copy.
+struct Direction<'a, F> {
+    copying: Pin<&'a mut F>,
+    /// Number of bytes, when the direction has ended.
+    copied: Option<u64>,
+}
+
+impl<'a, F: Future<Output = Result<u64>>> Direction<'a, F> {
+    fn new(copying: Pin<&'a mut F>) -> Direction<'a, F> {
+        Direction { copying, copied: None }
+    }
+
+    /// Polls the direction, unless it has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Result<()> {
+        if self.copied.is_none()
+            && let Poll::Ready(copied) = self.copying.as_mut().poll(cx)
+        {
+            self.copied = Some(copied?);
+        }
+        Ok(())
+    }
+}
