@@ -123,6 +123,8 @@ mod clock;
 mod compile_fail;
 mod error;
 mod event_loop;
+#[cfg(doc)]
+pub mod guide;
 mod handle;
 #[cfg(feature = "hyper")]
 pub mod hyper;

@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["net", "builder"],
     &["hyper", "selector"],
     // Only tests and users may use these.
-    &["testing", "compile_fail"],
+    &["testing", "compile_fail", "guide"],
 ];
 
 /// Exceptions: a module, and the module that it imports from.

@@ -1,0 +1,36 @@
+//! The guide.
+//!
+//! # Porting
+//!
+//! For programs that use another event loop: each public symbol of it, and its counterpart here.
+//!
+//! | from | page |
+//! |---|---|
+//! | libuv | [`porting::from_libuv`] |
+//! | libev | [`porting::from_libev`] |
+//! | libevent | [`porting::from_libevent`] |
+//! | asyncio | [`porting::from_asyncio`] |
+//! | tokio, current-thread runtime | [`porting::from_tokio`] |
+//! | mio | [`porting::from_mio`] |
+//! | calloop | [`porting::from_calloop`] |
+
+/// Tables of the symbols of other event loops, each with its counterpart here.
+///
+/// In a table `name*` stands for all symbols that begin with `name`, and "none" means that there is
+/// no counterpart; the reason follows.
+pub mod porting {
+    #[doc = include_str!("porting/asyncio.md")]
+    pub mod from_asyncio {}
+    #[doc = include_str!("porting/calloop.md")]
+    pub mod from_calloop {}
+    #[doc = include_str!("porting/libev.md")]
+    pub mod from_libev {}
+    #[doc = include_str!("porting/libevent.md")]
+    pub mod from_libevent {}
+    #[doc = include_str!("porting/libuv.md")]
+    pub mod from_libuv {}
+    #[doc = include_str!("porting/mio.md")]
+    pub mod from_mio {}
+    #[doc = include_str!("porting/tokio.md")]
+    pub mod from_tokio {}
+}
