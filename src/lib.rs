@@ -123,7 +123,7 @@ mod clock;
 mod compile_fail;
 mod error;
 mod event_loop;
-#[cfg(doc)]
+#[cfg(any(doc, doctest))]
 pub mod guide;
 mod handle;
 #[cfg(feature = "hyper")]

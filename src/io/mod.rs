@@ -5,11 +5,11 @@
 //! | [`copy()`], [`copy_bidirectional`] | pass on everything from a reader to a writer |
 //! | [`BufReader`], [`Lines`] | read lines and delimited parts, with a limit |
 //! | [`AsyncRead`], [`AsyncWrite`] | readers and writers for these, also user-defined ones |
-//! | [`Io`](crate::Io), [`ReadChunk`](crate::ReadChunk) | any source, and the bytes that it has read |
+//! | [`Io`], [`ReadChunk`] | any source, and the bytes that it has read |
 //!
 //! # Sources
 //!
-//! An [`Io`](crate::Io) awaits the readiness of a descriptor, and then calls the source.
+//! An [`Io`] awaits the readiness of a descriptor, and then calls the source.
 //!
 //! ```text
 //!   call ── would block ──► watched, once ──► wait ◄── cached ◄── edge of readiness
