@@ -31,6 +31,21 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_cmsg_cloexec", &[LINUX, BSD, &["illumos"]]),
     // A received message may contain a pidfd of its sender, since Linux 6.5.
     ("has_scm_pidfd", &[LINUX]),
+    // recvmmsg(2) and sendmmsg(2) as system calls. FreeBSD's are loops of its C library, which lose
+    // the error that ends them.
+    ("has_mmsg", &[LINUX, &["netbsd"]]),
+    // UDP_SEGMENT and UDP_GRO: the kernel splits and merges datagrams.
+    ("has_udp_segment", &[LINUX]),
+    // IP_PKTINFO: the local address of a datagram, received and sent.
+    ("has_ip_pktinfo", &[LINUX, APPLE]),
+    // IP_RECVDSTADDR and IP_SENDSRCADDR: the same in two messages.
+    ("has_ip_recvdstaddr", &[BSD]),
+    // IP_RECVTOS, and IP_TOS in a message that is sent; as one byte on FreeBSD.
+    ("has_ip_recvtos", &[LINUX, APPLE, &["freebsd"]]),
+    ("has_byte_tos", &[&["freebsd"]]),
+    // IP_MTU_DISCOVER, or else IP_DONTFRAG: datagrams that are too long are not fragmented.
+    ("has_mtu_discover", &[LINUX]),
+    ("has_ip_dontfrag", &[APPLE, &["freebsd"]]),
     // sockaddr begins with a length byte, before the family.
     ("has_sockaddr_len", &[APPLE, BSD]),
     // Unix addresses may be abstract names, which begin with a zero byte.

@@ -12,6 +12,7 @@ const EXHAUSTIVE: &[(&str, &str)] = &[
     ("Address", "users match both families"),
     ("AnySelector", "mainspring dispatches to each"),
     ("Connecting", "a connection is established, or is not"),
+    ("Ecn", "two bits have four values"),
     ("FileKind", "in a private module"),
     ("TriggerMode", "a custom selector implements each"),
 ];

@@ -149,6 +149,21 @@ impl KernelAddress {
         }
     }
 
+    /// Returns room for the largest address, for calls that write one.
+    pub(super) fn vacant() -> KernelAddress {
+        KernelAddress::empty(ROOM)
+    }
+
+    /// Returns the place of the address, with the room for it in bytes.
+    pub(super) fn room(&mut self) -> (*mut libc::sockaddr, libc::socklen_t) {
+        ((&raw mut self.bytes).cast(), ROOM as libc::socklen_t)
+    }
+
+    /// Sets the length that the kernel has reported for the address that it wrote.
+    pub(super) fn set_length(&mut self, length: libc::socklen_t) {
+        self.length = ROOM.min(length as usize);
+    }
+
     pub(super) fn as_ptr(&self) -> *const libc::sockaddr {
         (&raw const self.bytes).cast()
     }

@@ -4,14 +4,14 @@
 //!
 //! * A received descriptor has an owner before any other code runs, and is close-on-exec.
 //! * Descriptors that the caller does not get are closed.
-//! * Control messages are read byte by byte, so a length that a kernel reports wrongly is no fault.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::mem::{offset_of, size_of};
+use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use super::control::{Messages, put_header, space};
 use super::transfer::FLAGS;
 use crate::fd::owned;
 use crate::syscall::{check, retry};
@@ -36,18 +36,6 @@ const RECV_FLAGS: libc::c_int = 0;
 /// Storage with the alignment of every control message.
 #[repr(C, align(8))]
 struct Control([u8; ROOM]);
-
-/// Returns the length of a control message with `payload` bytes, without padding after them.
-const fn length(payload: usize) -> usize {
-    // SAFETY: the function is arithmetic on integers.
-    (unsafe { libc::CMSG_LEN(payload as libc::c_uint) }) as usize
-}
-
-/// Returns the room that a control message with `payload` bytes takes, with the padding after them.
-const fn space(payload: usize) -> usize {
-    // SAFETY: as above.
-    (unsafe { libc::CMSG_SPACE(payload as libc::c_uint) }) as usize
-}
 
 /// Sends `bytes` once, with `fds` attached to the first of them. Returns the number of bytes, which
 /// may be less than `bytes.len()` for a stream; all of `fds` have been sent even then.
@@ -117,22 +105,11 @@ fn put_message(
     kind: libc::c_int,
     numbers: impl ExactSizeIterator<Item = RawFd>,
 ) -> usize {
-    let payload = numbers.len() * FD;
-    // SAFETY: all fields of the struct are integers, for which zero is a valid value.
-    let mut header: libc::cmsghdr = unsafe { std::mem::zeroed() };
-    header.cmsg_len = length(payload) as _; // The width differs between systems.
-    let bytes = &mut control.0;
-    put(bytes, offset_of!(libc::cmsghdr, cmsg_len), &header.cmsg_len.to_ne_bytes());
-    put(bytes, offset_of!(libc::cmsghdr, cmsg_level), &level.to_ne_bytes());
-    put(bytes, offset_of!(libc::cmsghdr, cmsg_type), &kind.to_ne_bytes());
-    for (index, number) in numbers.enumerate() {
-        put(bytes, length(0) + index * FD, &number.to_ne_bytes());
+    let (payload, room) = put_header(&mut control.0, level, kind, numbers.len() * FD);
+    for (place, number) in payload.chunks_exact_mut(FD).zip(numbers) {
+        place.copy_from_slice(&number.to_ne_bytes());
     }
-    space(payload)
-}
-
-fn put(control: &mut [u8], at: usize, bytes: &[u8]) {
-    control[at..at + bytes.len()].copy_from_slice(bytes);
+    room
 }
 
 /// Receives once. Returns the number of bytes, and the descriptors that came with them; they are
@@ -219,30 +196,16 @@ impl Kind {
 
 /// Calls `handle` with each descriptor in the control messages, in order. A message that is cut
 /// short ends them.
-fn for_each_fd(mut received: &[u8], mut handle: impl FnMut(Kind, RawFd)) {
-    while let Some((message_length, level, kind)) = header(received) {
-        let end = message_length.min(received.len());
-        let kind = Kind::of(level, kind);
-        let payload = received.get(length(0)..end).unwrap_or_default();
-        for number in payload.chunks_exact(FD) {
+fn for_each_fd(received: &[u8], mut handle: impl FnMut(Kind, RawFd)) {
+    for message in Messages(received) {
+        let kind = Kind::of(message.level, message.kind);
+        for number in message.payload.chunks_exact(FD) {
             let number = RawFd::from_ne_bytes(number.try_into().expect("a chunk of this size"));
             if let (Some(kind), 0..) = (kind, number) {
                 handle(kind, number);
             }
         }
-        let Some(payload) = message_length.checked_sub(length(0)) else { return };
-        let Some(rest) = received.get(space(payload.min(ROOM))..) else { return };
-        received = rest;
     }
-}
-
-/// Returns length, level and kind of the first message; `None` if there is no whole header.
-fn header(received: &[u8]) -> Option<(usize, libc::c_int, libc::c_int)> {
-    let header = received.get(..size_of::<libc::cmsghdr>())?;
-    // SAFETY: the pointer is readable for the size of the struct, and any bytes are a valid value
-    // of its fields, which are integers.
-    let header: libc::cmsghdr = unsafe { header.as_ptr().cast::<libc::cmsghdr>().read_unaligned() };
-    Some((header.cmsg_len as usize, header.cmsg_level, header.cmsg_type))
 }
 
 /// Error of [`recv_fds`]: not all descriptors of a message have arrived.
@@ -292,6 +255,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
+    use super::super::control::length;
     use super::*;
 
     /// Returns the numbers that `for_each_fd` finds.

@@ -15,7 +15,9 @@ mod accept;
 mod address;
 mod bind;
 mod connect;
+mod control;
 mod credentials;
+mod datagram;
 mod descriptors;
 mod endpoints;
 mod host_name;
@@ -33,6 +35,10 @@ pub use address::Address;
 pub use bind::{BindOptions, ListenOptions, bind_datagram, listen, prepare_listener};
 pub use connect::{Connecting, connect, connect_datagram, connect_from, finish_connect, set_peer};
 pub use credentials::{PeerCredentials, peer_credentials};
+pub use datagram::{
+    Datagram, DatagramBatch, DatagramFeatures, DatagramOptions, Ecn, Outgoing, SendBatch,
+    SendProgress, enable_datagram_features, max_segments,
+};
 pub use descriptors::{LostFds, MAX_FDS, recv_fds, send_fds};
 pub use endpoints::{local_addr, peer_addr};
 pub use host_name::host_name;
