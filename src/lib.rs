@@ -40,6 +40,7 @@
 //! | a server | [`serve`], [`serve_with`] and [`net::Protocol`] | [`net::TcpListener`], [`net::UnixListener`] |
 //! | a client | [`connect`], then [`attach_with`] | [`net::TcpStream::connect_host`] |
 //! | lines; passing on whole streams | [`net::Protocol`] | [`io::BufReader`], [`io::copy()`] |
+//! | pass descriptors to other processes | [`net::FdStream`] | [`net::UnixStream::send_fds`] |
 //! | blocking work, other threads | [`Remote::call_soon`] | [`spawn_blocking`], [`Remote::spawn`] |
 //! | signals, a graceful shutdown | [`add_signal_handler`], [`net::Server::close`] | [`Shutdown`] |
 //! | cancel something | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |

@@ -46,6 +46,8 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     // IP_MTU_DISCOVER, or else IP_DONTFRAG: datagrams that are too long are not fragmented.
     ("has_mtu_discover", &[LINUX]),
     ("has_ip_dontfrag", &[APPLE, &["freebsd"]]),
+    // Unix sockets may have the type SOCK_SEQPACKET.
+    ("has_seqpacket", &[LINUX, BSD]),
     // sockaddr begins with a length byte, before the family.
     ("has_sockaddr_len", &[APPLE, BSD]),
     // Unix addresses may be abstract names, which begin with a zero byte.

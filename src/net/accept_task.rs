@@ -40,7 +40,11 @@ pub(super) struct TaskListener {
 
 impl TaskListener {
     pub(super) fn bind(address: &Address, options: &ListenOptions) -> Result<TaskListener> {
-        let fd = listen(address, options)?;
+        TaskListener::of_new(listen(address, options)?)
+    }
+
+    /// Takes over a listening socket that is non-blocking already, and owned by this process.
+    pub(super) fn of_new(fd: OwnedFd) -> Result<TaskListener> {
         TaskListener::of(Io::nonblocking(fd, Interest::READABLE))
     }
 

@@ -340,6 +340,13 @@ impl ConnectedSocket {
         socket
     }
 
+    pub(super) async fn read_with<R>(
+        &self,
+        call: impl FnMut(&Socket) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.io.read_with(call).await
+    }
+
     pub(super) async fn write_with<R>(
         &self,
         call: impl FnMut(&Socket) -> io::Result<R>,

@@ -3,7 +3,8 @@
 //! # Sockets of tasks
 //!
 //! [`TcpListener`] and [`UnixListener`] listen, [`TcpStream`] and [`UnixStream`] are streams, and
-//! [`UdpSocket`] and [`UnixDatagram`] send datagrams.
+//! [`UdpSocket`] and [`UnixDatagram`] send datagrams. [`UnixSeqpacket`] has connections that keep
+//! the boundaries of messages.
 //!
 //! | | listeners | streams | datagrams |
 //! |---|---|---|---|
@@ -18,6 +19,7 @@
 //! | input | `accept` | `read`, `read_chunk` | `recv`, `recv_from` |
 //! | peek | | `peek` | `peek`, `peek_from` |
 //! | output | | `write`, `write_all`, `shutdown_write` | `send`, `send_to` |
+//! | descriptors, only Unix | | `send_fds`, `recv_fds` | `send_fds`, `recv_fds` |
 //! | readiness | | `readable`, `writable`, `ready` | `readable`, `writable`, `ready` |
 //! | other calls | | `try_io` | `try_io`, `io` |
 //! | limits | `max_connections` | [`timeout`](crate::timeout) | [`timeout`](crate::timeout) |
@@ -26,6 +28,16 @@
 //!
 //! The methods of streams that both families have are those of [`ConnectedSocket`]. Each option has
 //! a setter and a getter.
+//!
+//! # Descriptors that travel
+//!
+//! Unix sockets pass descriptors to other processes: `send_fds` and `recv_fds` of the sockets of
+//! tasks, and of this module for a socket with [`add_reader`](crate::LoopHandle::add_reader). A
+//! [`Transport`] passes them if its stream is an [`FdStream`]. Received descriptors are
+//! close-on-exec from the start. Every other read closes the descriptors that come with its bytes,
+//! so a peer cannot fill the table of descriptors of a process that expects none.
+//!
+//! # Errors
 //!
 //! Functions that open or accept a socket return [`Result`](crate::Result); its error contains the
 //! address. Methods of an open socket return [`std::io::Result`].
@@ -42,6 +54,7 @@ mod connected;
 mod connection;
 mod connection_limit;
 mod datagram;
+mod fd_stream;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 mod halves;
@@ -61,14 +74,17 @@ mod transport_stream;
 mod udp_socket;
 mod unix_datagram;
 mod unix_listener;
+mod unix_seqpacket;
 mod unix_stream;
 
 pub use mainspring_sys::error_class::{ErrorClass, Operation};
 pub use mainspring_sys::socket::{
-    Address, BindOptions, KeepaliveTimes, ListenOptions, PeerCredentials, SocketFile, UnixAddress,
+    Address, BindOptions, KeepaliveTimes, ListenOptions, LostFds, MAX_FDS, PeerCredentials,
+    SocketFile, UnixAddress, recv_fds, send_fds,
 };
 
 pub use self::connected::ConnectedSocket;
+pub use self::fd_stream::FdStream;
 pub use self::halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 pub use self::host::Host;
 pub use self::into_address::IntoAddress;
@@ -84,4 +100,5 @@ pub use self::transport_stream::{PipePair, TransportStream};
 pub use self::udp_socket::UdpSocket;
 pub use self::unix_datagram::UnixDatagram;
 pub use self::unix_listener::UnixListener;
+pub use self::unix_seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
 pub use self::unix_stream::UnixStream;

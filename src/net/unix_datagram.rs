@@ -146,6 +146,40 @@ impl UnixDatagram {
         Ok((count, unix(&from)?))
     }
 
+    /// Sends a datagram with `fds` to the connected peer. The caller may close them then: the
+    /// kernel has its own references.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, net::UnixDatagram};
+    /// use std::os::fd::AsFd;
+    ///
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     ours.send_fds(b"standard input", &[std::io::stdin().as_fd()]).await?;
+    ///     let (count, fds) = theirs.recv_fds(&mut [0; 64]).await?;
+    ///     assert_eq!((count, fds.len()), (14, 1));
+    ///     Ok::<(), mainspring::Error>(())
+    /// })??;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`UnixStream::send_fds`](super::UnixStream::send_fds); `NotConnected`.
+    pub async fn send_fds(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+        datagram::send(&self.io, |socket| socket::send_fds(socket, bytes, fds)).await
+    }
+
+    /// Receives a datagram, and returns its length and the descriptors that came with it. Other
+    /// methods that receive close them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`UnixStream::recv_fds`](super::UnixStream::recv_fds).
+    pub async fn recv_fds(&self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+        self.io.read_with(|socket| socket::recv_fds(socket, buffer)).await
+    }
+
     /// Returns the address of this end.
     ///
     /// # Errors

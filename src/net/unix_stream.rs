@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::time::Duration;
 
 use mainspring_sys::Interest;
-use mainspring_sys::socket::UnixAddress;
+use mainspring_sys::socket::{self, UnixAddress};
 
 use super::connect_task::{connect, within};
 use super::connected::ConnectedSocket;
@@ -140,6 +140,59 @@ impl UnixStream {
     /// Returns the two directions, for two tasks. The socket is closed when both are dropped.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         self.socket.into_split()
+    }
+
+    /// Writes all of `bytes`, with `fds` attached to the first one. The caller may close them then:
+    /// the kernel has its own references.
+    ///
+    /// If the future is dropped, a part may have been written, the descriptors with its first byte.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, Io, net::UnixStream};
+    /// use std::io::{PipeReader, Write};
+    /// use std::os::fd::AsFd;
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (reader, mut writer) = std::io::pipe()?;
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     ours.send_fds(b"a pipe", &[reader.as_fd()]).await?;
+    ///     let (count, mut fds) = theirs.recv_fds(&mut [0; 16]).await?;
+    ///     assert_eq!((count, fds.len()), (6, 1));
+    ///     writer.write_all(b"hello")?;
+    ///     let reader = Io::new(PipeReader::from(fds.remove(0)))?;
+    ///     assert_eq!(&reader.read_chunk().await?[..], b"hello");
+    ///     Ok::<(), mainspring::Error>(())
+    /// })??;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of sendmsg(2): `BrokenPipe` if the peer has gone, `ETOOMANYREFS` if too many sent
+    /// descriptors were not received yet. `InvalidInput` for more than
+    /// [`MAX_FDS`](super::MAX_FDS) descriptors, and for descriptors without a byte.
+    pub async fn send_fds(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let send = |socket: &Socket| socket::send_fds(socket, bytes, fds);
+        let count = self.socket.write_with(send).await?;
+        self.socket.write_all(&bytes[count..]).await
+    }
+
+    /// Reads once, as soon as there is input. Returns the number of bytes, 0 at end of file, and
+    /// the descriptors that came with them.
+    ///
+    /// A call returns the descriptors of at most one [`send_fds`](UnixStream::send_fds), together
+    /// with its first byte. Bytes sent before that may precede it. All other methods that read
+    /// close the descriptors that come with their bytes.
+    ///
+    /// Cancel safe: if the future is dropped, nothing was read.
+    ///
+    /// # Errors
+    ///
+    /// [`LostFds`](super::LostFds), in an error of the kind `Other`, if not all descriptors have
+    /// arrived: the limit of descriptors is reached. Otherwise those of
+    /// [`read`](ConnectedSocket::read).
+    pub async fn recv_fds(&self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+        self.socket.read_with(|socket| socket::recv_fds(socket, buffer)).await
     }
 
     /// Returns the address of this end.

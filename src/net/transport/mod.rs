@@ -28,6 +28,7 @@
 mod accepted;
 mod callback;
 mod close;
+mod descriptors;
 mod extra;
 mod flags;
 mod limit;

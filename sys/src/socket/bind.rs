@@ -82,8 +82,17 @@ impl Default for ListenOptions {
 /// Those of socket(2), bind(2) and listen(2). `AddrInUse` even if only the file of a Unix path
 /// exists, unless [`replace_stale`](BindOptions::replace_stale) finds that no process uses it.
 pub fn listen(address: &Address, options: &ListenOptions) -> io::Result<OwnedFd> {
+    listen_as(address, libc::SOCK_STREAM, options)
+}
+
+/// Opens a socket of the type `kind` that listens at `address`.
+pub(super) fn listen_as(
+    address: &Address,
+    kind: libc::c_int,
+    options: &ListenOptions,
+) -> io::Result<OwnedFd> {
     bound(address, &options.bind, || {
-        let listener = open_bound(address, libc::SOCK_STREAM, &options.bind)?;
+        let listener = open_bound(address, kind, &options.bind)?;
         let backlog = libc::c_int::try_from(options.backlog).unwrap_or(libc::c_int::MAX);
         // SAFETY: the call takes two integers and touches no memory of ours.
         check(unsafe { libc::listen(listener.as_raw_fd(), backlog) })?;

@@ -83,7 +83,12 @@ pub fn connect_from(remote: &Address, local: &Address) -> io::Result<Connecting>
 ///
 /// Those of socket(2) and connect(2).
 pub fn connect_datagram(remote: &Address) -> io::Result<OwnedFd> {
-    start(open(remote, libc::SOCK_DGRAM)?, remote).map(Connecting::into_fd)
+    connect_as(remote, libc::SOCK_DGRAM)
+}
+
+/// Opens a socket of the type `kind`, which connects at once, and connects it.
+pub(super) fn connect_as(remote: &Address, kind: libc::c_int) -> io::Result<OwnedFd> {
+    start(open(remote, kind)?, remote).map(Connecting::into_fd)
 }
 
 /// Makes a datagram socket send to `remote` and receive only from there. This does not block.

@@ -86,7 +86,12 @@ pub fn send_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::
     Ok(count as usize)
 }
 
-fn check_fds(bytes: &[u8], fds: usize) -> io::Result<()> {
+/// Checks that one [`send_fds`] accepts `bytes` and so many descriptors.
+///
+/// # Errors
+///
+/// `InvalidInput` for more than [`MAX_FDS`], and for descriptors without a byte.
+pub fn check_fds(bytes: &[u8], fds: usize) -> io::Result<()> {
     if fds > MAX_FDS {
         let message = format!("{fds} descriptors in one message: at most {MAX_FDS} are possible");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));

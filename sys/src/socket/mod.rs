@@ -25,6 +25,7 @@ mod keepalive;
 mod open;
 mod option;
 mod parse_error;
+mod seqpacket;
 mod socket_file;
 mod text;
 mod transfer;
@@ -39,7 +40,7 @@ pub use datagram::{
     Datagram, DatagramBatch, DatagramFeatures, DatagramOptions, Ecn, Outgoing, SendBatch,
     SendProgress, enable_datagram_features, max_segments,
 };
-pub use descriptors::{LostFds, MAX_FDS, recv_fds, send_fds};
+pub use descriptors::{LostFds, MAX_FDS, check_fds, recv_fds, send_fds};
 pub use endpoints::{local_addr, peer_addr};
 pub use host_name::host_name;
 #[allow(deprecated)]
@@ -53,6 +54,7 @@ pub use option::{
     nodelay, recv_buffer, reuse_address, reuse_port, send_buffer, set_nodelay, set_recv_buffer,
     set_reuse_address, set_reuse_port, set_send_buffer, set_v6_only, take_error, v6_only,
 };
+pub use seqpacket::{connect_seqpacket, has_seqpacket, listen_seqpacket, seqpacket_pair};
 pub use socket_file::SocketFile;
 pub use transfer::{peek, peek_from, recv, recv_from, recv_vectored, send, send_to, send_vectored};
 pub use unix::UnixAddress;

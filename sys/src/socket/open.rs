@@ -25,6 +25,23 @@ pub(super) fn open(address: &Address, kind: libc::c_int) -> io::Result<OwnedFd> 
     Ok(socket)
 }
 
+/// Opens two connected Unix sockets of type `kind`.
+pub(super) fn pair(kind: libc::c_int) -> io::Result<(OwnedFd, OwnedFd)> {
+    #[cfg(has_atomic_cloexec)]
+    let kind = kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let mut ends = [-1; 2];
+    // SAFETY: `ends` has room for the two numbers that the call writes.
+    check(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) })?;
+    let (one, other) = (owned(ends[0]), owned(ends[1]));
+    let (one, other) = (one?, other?);
+    for end in [&one, &other] {
+        #[cfg(not(has_atomic_cloexec))]
+        set_flags(end)?;
+        prevent_sigpipe(end)?;
+    }
+    Ok((one, other))
+}
+
 /// Makes a new socket close-on-exec and non-blocking.
 #[cfg(not(has_atomic_cloexec))]
 pub(super) fn set_flags(socket: &OwnedFd) -> io::Result<()> {

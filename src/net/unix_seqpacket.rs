@@ -1,0 +1,266 @@
+//! Unix sockets of sequenced packets, for tasks.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use mainspring_sys::Interest;
+use mainspring_sys::socket::{self, ListenOptions, PeerCredentials, UnixAddress};
+
+use super::accept_task::TaskListener;
+use super::connect;
+use super::into_address::{IntoAddress, unix};
+use super::socket::Socket;
+use crate::error::{Error, Result};
+use crate::io::Io;
+use crate::task::budget;
+
+/// A connected Unix socket of sequenced packets (`SOCK_SEQPACKET`): reliable and in order like a
+/// stream, in messages like datagrams.
+///
+/// Each [`send`](UnixSeqpacket::send) is one message, and each [`recv`](UnixSeqpacket::recv) gets
+/// one. A message that is longer than the buffer is cut, and the rest is lost. An empty message
+/// looks like the end of the connection, so do not send one.
+///
+/// Apple systems and Solaris have no such sockets: opening one returns `Unsupported`.
+///
+/// ```
+/// use mainspring::{EventLoop, net::UnixSeqpacket};
+/// use std::os::fd::AsFd;
+///
+/// # if !mainspring_sys::socket::has_seqpacket() { return Ok(()); }
+/// let (ours, theirs) = UnixSeqpacket::pair()?;
+/// EventLoop::new()?.run_until_complete(async {
+///     ours.send(b"one").await?;
+///     ours.send_fds(b"two", &[ours.as_fd()]).await?;
+///     let mut buffer = [0; 16];
+///     assert_eq!(theirs.recv(&mut buffer).await?, 3);
+///     let (count, fds) = theirs.recv_fds(&mut buffer).await?;
+///     assert_eq!((count, fds.len()), (3, 1));
+///     Ok::<(), mainspring::Error>(())
+/// })??;
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct UnixSeqpacket {
+    io: Io<Socket>,
+}
+
+impl UnixSeqpacket {
+    fn of_new(fd: OwnedFd) -> UnixSeqpacket {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        UnixSeqpacket { io: Io::nonblocking(Socket::new(fd), both) }
+    }
+
+    /// Connects to `address`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`]: refused, no such file, `ResourceBusy` if the listener's backlog is full,
+    /// and `Unsupported`. `InvalidInput` if the value is not the address of a Unix socket.
+    pub async fn connect(address: impl IntoAddress) -> Result<UnixSeqpacket> {
+        budget::step().await;
+        let address = unix(&address.into_address()?)?;
+        let connected = socket::connect_seqpacket(&address);
+        Ok(UnixSeqpacket::of_new(connected.map_err(|source| connect::failed(address, source))?))
+    }
+
+    /// Returns two connected sockets.
+    ///
+    /// # Errors
+    ///
+    /// Those of socketpair(2): the process or the system is out of descriptors. `Unsupported`.
+    pub fn pair() -> Result<(UnixSeqpacket, UnixSeqpacket)> {
+        let (one, other) = socket::seqpacket_pair()?;
+        Ok((UnixSeqpacket::of_new(one), UnixSeqpacket::of_new(other)))
+    }
+
+    /// Takes over a connected socket of sequenced packets, for example an inherited one. It becomes
+    /// non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Watch`] if it cannot be made non-blocking.
+    pub fn from_fd(fd: OwnedFd) -> Result<UnixSeqpacket> {
+        Ok(UnixSeqpacket { io: Io::new(Socket::new(fd))? })
+    }
+
+    /// Sends a message, and returns its length.
+    ///
+    /// Cancel safe: if the future is dropped, nothing was sent.
+    ///
+    /// # Errors
+    ///
+    /// Those of send(2) and of [`Io::writable`]: `BrokenPipe` if the peer has gone, `EMSGSIZE` for
+    /// a message that is longer than the send buffer.
+    pub async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.io.write_with(|socket| socket::send(socket, bytes)).await
+    }
+
+    /// Receives a message, and returns its length; 0 is the end of the connection. Descriptors that
+    /// come with it are closed.
+    ///
+    /// Cancel safe: if the future is dropped, nothing was received.
+    ///
+    /// # Errors
+    ///
+    /// Those of recv(2) and of [`Io::readable`].
+    pub async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.io.read_with(|socket| socket::recv(socket, buffer)).await
+    }
+
+    /// Sends a message with `fds`, and returns its length. The caller may close them then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](UnixSeqpacket::send) and of
+    /// [`UnixStream::send_fds`](super::UnixStream::send_fds).
+    pub async fn send_fds(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+        self.io.write_with(|socket| socket::send_fds(socket, bytes, fds)).await
+    }
+
+    /// Receives a message, and returns its length and the descriptors that came with it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](UnixSeqpacket::recv) and of
+    /// [`UnixStream::recv_fds`](super::UnixStream::recv_fds).
+    pub async fn recv_fds(&self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+        self.io.read_with(|socket| socket::recv_fds(socket, buffer)).await
+    }
+
+    /// Shuts down sending: the peer receives the end after the last message.
+    ///
+    /// # Errors
+    ///
+    /// Those of shutdown(2): `NotConnected`.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        socket::shutdown_write(&self.io)
+    }
+
+    /// Returns the socket with its readiness, for everything else.
+    pub fn io(&self) -> &Io<Socket> {
+        &self.io
+    }
+
+    /// Returns the address of this end.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<UnixAddress> {
+        unix(&socket::local_addr(self)?)
+    }
+
+    /// Returns the address of the other end.
+    ///
+    /// # Errors
+    ///
+    /// Those of getpeername(2): `NotConnected` if the connection is over.
+    pub fn peer_addr(&self) -> io::Result<UnixAddress> {
+        unix(&socket::peer_addr(self)?)
+    }
+
+    /// Returns the user and the process of the peer, as they were when it connected or listened.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if the system has no such call; `NotConnected`.
+    pub fn peer_credentials(&self) -> io::Result<PeerCredentials> {
+        socket::peer_credentials(self)
+    }
+}
+
+impl AsFd for UnixSeqpacket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
+impl From<UnixSeqpacket> for OwnedFd {
+    fn from(socket: UnixSeqpacket) -> OwnedFd {
+        socket.io.into_inner().into()
+    }
+}
+
+/// A listener for [`UnixSeqpacket`]. Dropping it does not remove its file.
+#[derive(Debug)]
+pub struct UnixSeqpacketListener {
+    listener: TaskListener,
+}
+
+impl UnixSeqpacketListener {
+    /// Opens a socket that listens at `address`.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use mainspring::net::{UnixSeqpacket, UnixSeqpacketListener};
+    ///
+    /// # if !mainspring_sys::socket::has_seqpacket() { return Ok(()); }
+    /// let path = std::env::temp_dir().join(format!("example-{}.seqpacket", std::process::id()));
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let listener = UnixSeqpacketListener::bind(&path)?;
+    ///     let client = UnixSeqpacket::connect(&path).await?;
+    ///     let (server, _from) = listener.accept().await?;
+    ///     client.send(b"hello").await?;
+    ///     assert_eq!(server.recv(&mut [0; 16]).await?, 5);
+    ///     Ok::<(), mainspring::Error>(())
+    /// })??;
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`UnixListener::bind`](super::UnixListener::bind); `Unsupported`.
+    pub fn bind(address: impl IntoAddress) -> Result<UnixSeqpacketListener> {
+        UnixSeqpacketListener::bind_with(address, &ListenOptions::default())
+    }
+
+    /// Opens a socket like [`bind`](UnixSeqpacketListener::bind), with other options.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](UnixSeqpacketListener::bind).
+    pub fn bind_with(
+        address: impl IntoAddress,
+        options: &ListenOptions,
+    ) -> Result<UnixSeqpacketListener> {
+        let address = unix(&address.into_address()?)?;
+        let listening = socket::listen_seqpacket(&address, options);
+        let fd =
+            listening.map_err(|source| Error::Listen { address: address.to_string(), source })?;
+        Ok(UnixSeqpacketListener { listener: TaskListener::of_new(fd)? })
+    }
+
+    /// Accepts a connection, and returns it with the address of its peer, which is mostly unnamed.
+    /// Otherwise like [`TcpListener::accept`](super::TcpListener::accept).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`UnixListener::accept`](super::UnixListener::accept).
+    pub async fn accept(&self) -> Result<(UnixSeqpacket, UnixAddress)> {
+        let (fd, from, _no_limit) = self.listener.accept().await?;
+        Ok((UnixSeqpacket::of_new(fd), unix(&from)?))
+    }
+
+    /// Returns the address at which it listens.
+    ///
+    /// # Errors
+    ///
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<UnixAddress> {
+        unix(&self.listener.local_addr()?)
+    }
+}
+
+impl AsFd for UnixSeqpacketListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
+impl From<UnixSeqpacketListener> for OwnedFd {
+    fn from(listener: UnixSeqpacketListener) -> OwnedFd {
+        listener.listener.into_fd()
+    }
+}
