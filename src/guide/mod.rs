@@ -1,5 +1,9 @@
 //! The guide.
 //!
+//! | page | subject |
+//! |---|---|
+//! | [`concurrency_models_compared`] | threads, processes, callbacks and tasks on the same work |
+//!
 //! # Porting
 //!
 //! For programs that use another event loop: each public symbol of it, and its counterpart here.
@@ -13,6 +17,11 @@
 //! | tokio, current-thread runtime | [`porting::from_tokio`] |
 //! | mio | [`porting::from_mio`] |
 //! | calloop | [`porting::from_calloop`] |
+
+#[doc = include_str!("concurrency_models_compared.md")]
+#[doc = include_str!("five_fetches.svg")]
+#[doc = include_str!("concurrency_models_compared_figures.md")]
+pub mod concurrency_models_compared {}
 
 /// Tables of the symbols of other event loops, each with its counterpart here.
 ///

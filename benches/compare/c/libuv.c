@@ -222,11 +222,63 @@ static void pipes(const long *sizes) {
     }
 }
 
+/* -- fetches -- */
+
+struct fetch {
+    uv_tcp_t stream; /* First, so that a pointer to it is one to the fetch. */
+    uv_connect_t connect;
+    uv_write_t write;
+    uint64_t began, first_byte, ended;
+};
+
+static void end_of_fetch(uv_handle_t *stream) {
+    ((struct fetch *)stream)->ended = clock_ns(CLOCK_MONOTONIC);
+}
+
+static void on_fetched(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) {
+    struct fetch *fetch = (struct fetch *)stream;
+    if (count > 0 && fetch->first_byte == 0)
+        fetch->first_byte = clock_ns(CLOCK_MONOTONIC);
+    if (count < 0)
+        uv_close((uv_handle_t *)stream, end_of_fetch);
+}
+
+static void send_request(uv_connect_t *connect, int status) {
+    struct fetch *fetch = (struct fetch *)connect->handle;
+    uv_buf_t request = uv_buf_init("GET / HTTP/1.0\r\n\r\n", 18);
+    check(status == 0, "connect");
+    uv_write(&fetch->write, connect->handle, &request, 1, NULL);
+    uv_read_start(connect->handle, provide_buffer, on_fetched);
+}
+
+static void fetches(const long *sizes) {
+    struct sockaddr_in server;
+    uint64_t count;
+    uv_ip4_addr("127.0.0.1", sizes[0], &server);
+    while (next_amount(&count)) {
+        uint64_t before = clock_ns(CLOCK_PROCESS_CPUTIME_ID), start = clock_ns(CLOCK_MONOTONIC);
+        struct fetch *all = calloc(count, sizeof *all);
+        for (struct fetch *fetch = all; fetch < all + count; fetch++) {
+            fetch->began = clock_ns(CLOCK_MONOTONIC);
+            uv_tcp_init(uv_default_loop(), &fetch->stream);
+            uv_tcp_connect(&fetch->connect, &fetch->stream, (struct sockaddr *)&server, send_request);
+        }
+        uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+        uint64_t took = clock_ns(CLOCK_MONOTONIC) - start;
+        printf("%lu %lu", took, (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - before) / count);
+        for (uint64_t at = 0; at < 5 && at < count; at++)
+            printf(" %lu %lu %lu", all[at].began - start, all[at].first_byte - start, all[at].ended - start);
+        printf("\n");
+        fflush(stdout);
+        free(all);
+    }
+}
+
 static const struct scenario all[] = {
     {"dispatch", dispatch}, {"pipes", pipes},
     {"echo", echo},   {"echo_posts", echo_posts}, {"echo_signals", echo_signals},
     {"echo_timers", echo_timers}, {"timers", timers},   {"timers_run", timers_run}, {"rearm", rearm},
-    {"post", throughput}, {"round_trip", round_trip}, {0},
+    {"post", throughput}, {"round_trip", round_trip}, {"fetches", fetches}, {0},
 };
 
 int main(int count, char **words) {

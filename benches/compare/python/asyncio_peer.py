@@ -207,6 +207,24 @@ async def pipes(size, active):
         reply(cpu() - before)
 
 
+async def fetches(port):
+    async def fetch():
+        began, first_byte = time.monotonic_ns(), 0
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        while await reader.read(4096):
+            first_byte = first_byte or time.monotonic_ns()
+        writer.close()
+        return began, first_byte, time.monotonic_ns()
+
+    for count in amounts():
+        before, start = time.process_time_ns(), time.monotonic_ns()
+        all_times = await asyncio.gather(*(fetch() for _ in range(count)))
+        took = time.monotonic_ns() - start
+        used = (time.process_time_ns() - before) // count
+        reply(took, used, *(at - start for times in all_times[:5] for at in times))
+
+
 async def post():
     for count in amounts():
         began = time.monotonic_ns()

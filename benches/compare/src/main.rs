@@ -26,6 +26,7 @@ mod cores;
 mod curves;
 mod http_load;
 mod instructions;
+mod lanes;
 mod load;
 mod machine;
 mod options;

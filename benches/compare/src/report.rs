@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::chart;
 use crate::curves;
+use crate::lanes;
 use crate::summary;
 use crate::table::{Picture, Table};
 
@@ -49,11 +50,14 @@ impl Page {
         }
         for table in tables {
             text += &format!("\n{}", table.markdown());
-            if let Picture::Curves(sizes) = table.picture {
-                let picture = format!("{name}-{}.svg", slug(&table.title));
-                fs::write(out.join(&picture), curves::curves(table, sizes))?;
-                text += &format!("\n![{}]({picture})\n", table.title);
-            }
+            let svg = match table.picture {
+                Picture::Curves(sizes) => curves::curves(table, sizes),
+                Picture::Lanes => lanes::lanes(table),
+                Picture::Bars | Picture::Magnitudes | Picture::Nothing => continue,
+            };
+            let picture = format!("{name}-{}.svg", slug(&table.title));
+            fs::write(out.join(&picture), svg)?;
+            text += &format!("\n![{}]({picture})\n", table.title);
         }
         fs::write(out.join(format!("{name}.md")), text)
     }

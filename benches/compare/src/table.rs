@@ -34,6 +34,8 @@ pub enum Picture {
     Magnitudes,
     /// Lines over the sizes. The names of the columns are numbers; the text names their unit.
     Curves(&'static str),
+    /// A lane for each fetch, with the times that the columns have. The table has no rows.
+    Lanes,
     /// The table has no picture.
     Nothing,
 }
@@ -163,7 +165,7 @@ impl Table {
     }
 
     pub fn markdown(&self) -> String {
-        let rows = self.rows();
+        let rows = if self.picture == Picture::Lanes { Vec::new() } else { self.rows() };
         let mut text = format!("## {}\n\n", self.title);
         for (number, row) in rows.iter().enumerate() {
             text += &format!("| {} |\n", row.join(" | "));

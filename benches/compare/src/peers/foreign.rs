@@ -18,6 +18,7 @@ const IN_LIBUV: &[&str] = &[
     "round_trip",
     "dispatch",
     "pipes",
+    "fetches",
 ];
 const IN_ASYNCIO: &[&str] = &[
     "spawn",
@@ -34,6 +35,7 @@ const IN_ASYNCIO: &[&str] = &[
     "round_trip",
     "dispatch",
     "pipes",
+    "fetches",
 ];
 /// trio has no callbacks.
 const IN_TRIO: &[&str] =

@@ -4,10 +4,12 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use mainspring::{EventLoop, LoopHandle, Signal, TimerHandle};
+use mainspring::net::{Protocol, Transport};
+use mainspring::{EventLoop, LoopHandle, Result, Signal, TimerHandle};
 
 use super::peer::{Peer, Works};
 use crate::work::echo::{PERIOD, TIMERS, listener, post_from_threads};
+use crate::work::fetches::{Fetch, REQUEST, run_fetches, server};
 use crate::work::pipes::{Chain, full_pipes, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
 use crate::work::{BATCH, HOUR, cpu, deadlines, near_deadlines, run_requests, since, since_for};
@@ -28,6 +30,7 @@ const WORKS: Works = &[
     ("round_trip", |_| round_trips(transfer)),
     ("dispatch", dispatch),
     ("pipes", watch_pipes),
+    ("fetches", fetches),
 ];
 
 fn serve(flood: fn(&EventLoop)) {
@@ -196,4 +199,47 @@ fn watch_pipes(sizes: &[usize]) {
         el.run_forever().expect("the loop runs");
         [since(before)]
     });
+}
+
+/// A protocol for each fetch. The state of the loop is the list of fetches that have ended.
+fn fetches(sizes: &[usize]) {
+    let server = server(sizes);
+    let mut el = EventLoop::with_state(Vec::new()).expect("a loop");
+    run_fetches(|count| {
+        for _ in 0..count {
+            let fetch = Fetch::start();
+            el.connect(server, HOUR, move |el, _, stream| {
+                el.attach_with(stream?, Fetching(fetch))?.write(REQUEST);
+                Ok::<(), mainspring::Error>(())
+            });
+        }
+        el.run().expect("the loop runs");
+        std::mem::take(el.state_mut())
+    });
+}
+
+struct Fetching(Fetch);
+
+impl Protocol<Vec<Fetch>> for Fetching {
+    fn data_received(
+        &mut self,
+        _: &LoopHandle<Vec<Fetch>>,
+        _: &mut Vec<Fetch>,
+        _: &Transport,
+        data: &[u8],
+    ) -> Result<()> {
+        self.0.received(data.len());
+        Ok(())
+    }
+
+    fn connection_lost(
+        &mut self,
+        _: &LoopHandle<Vec<Fetch>>,
+        ended: &mut Vec<Fetch>,
+        _: Option<&mainspring::Error>,
+    ) -> Result<()> {
+        self.0.received(0);
+        ended.push(self.0);
+        Ok(())
+    }
 }

@@ -19,6 +19,7 @@ use mainspring::{EventLoop, Interest, Io, Sleep, promise, sleep, sleep_until, yi
 
 use super::peer::{Peer, Works};
 use crate::work::echo::{PERIOD, TIMERS, listener, post_from_threads};
+use crate::work::fetches::{Fetch, REQUEST, run_fetches, server};
 use crate::work::http::hello;
 use crate::work::pipes::{Chain, READ_SIZE, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
@@ -46,6 +47,7 @@ const WORKS: Works = &[
     ("round_trip", |_| round_trips(transfer)),
     ("pipes", watch_pipes),
     ("http", http),
+    ("fetches", fetches),
 ];
 
 fn spawn(_: &[usize]) {
@@ -304,4 +306,34 @@ fn http(_: &[usize]) {
         }
     })
     .expect("the loop runs")
+}
+
+/// A task for each fetch.
+fn fetches(sizes: &[usize]) {
+    let server = server(sizes);
+    let mut el = EventLoop::new().expect("a loop");
+    let fetch = move || async move {
+        let mut fetch = Fetch::start();
+        let stream = TcpStream::connect(server).await?;
+        stream.write_all(REQUEST).await?;
+        let mut buffer = [0; 4096];
+        loop {
+            let count = stream.read(&mut buffer).await?;
+            fetch.received(count);
+            if count == 0 {
+                return Ok::<Fetch, mainspring::Error>(fetch);
+            }
+        }
+    };
+    run_fetches(|count| {
+        let all = async {
+            let tasks: Vec<_> = (0..count).map(|_| mainspring::spawn(fetch())).collect();
+            let mut fetches = Vec::with_capacity(tasks.len());
+            for task in tasks {
+                fetches.push(task.await.expect("a task ends").expect("a fetch"));
+            }
+            fetches
+        };
+        el.run_until_complete(all).expect("the loop runs")
+    });
 }

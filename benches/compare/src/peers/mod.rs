@@ -4,6 +4,7 @@
 //! in Python. All follow one convention: the command line has a scenario and its sizes, each line
 //! of standard input is an amount of work, and each line of standard output has the figures for it.
 
+mod blocking;
 mod calloop;
 mod foreign;
 mod mainspring;
@@ -32,6 +33,7 @@ pub static ALL: &[Peer] = &[
     tokio::PEER,
     smol::PEER,
     monoio::PEER,
+    blocking::PEER,
     threads::PEER,
     processes::PEER,
     foreign::LIBUV,

@@ -5,12 +5,18 @@ use std::thread;
 use std::time::Duration;
 
 use super::peer::{Peer, Works};
+use crate::work::fetches::{Fetch, run_fetches, server};
 use crate::work::{HOUR, YIELDING_TASKS, memory, process_cpu, run_requests, since_process};
 
 pub const PEER: Peer = Peer::with_version("threads", "(std)", WORKS);
 
-const WORKS: Works =
-    &[("spawn", spawn), ("switch", switch), ("waiting", waiting), ("asleep", asleep)];
+const WORKS: Works = &[
+    ("spawn", spawn),
+    ("switch", switch),
+    ("waiting", waiting),
+    ("asleep", asleep),
+    ("fetches", fetches),
+];
 
 fn spawn(_: &[usize]) {
     run_requests(|count| {
@@ -67,4 +73,14 @@ fn memory_growth<F: FnOnce() + Send + 'static>(
     all_began.wait();
     thread::sleep(Duration::from_millis(50)); // Lets all threads reach their wait.
     [memory() - before]
+}
+
+/// A thread for each fetch.
+fn fetches(sizes: &[usize]) {
+    let server = server(sizes);
+    run_fetches(|count| {
+        let start = |_| thread::spawn(move || Fetch::blocking(server));
+        let threads: Vec<_> = (0..count).map(start).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a thread ends")).collect()
+    });
 }

@@ -22,6 +22,7 @@ use tokio::time::Sleep;
 
 use super::peer::{Peer, Works};
 use crate::work::echo::{BUFFER, PERIOD, TIMERS, listener, post_from_threads};
+use crate::work::fetches::{Fetch, REQUEST, run_fetches, server};
 use crate::work::http::hello;
 use crate::work::pipes::{Chain, READ_SIZE, pipes};
 use crate::work::post::{Traffic, round_trips, throughput};
@@ -49,6 +50,7 @@ const WORKS: Works = &[
     ("round_trip", |_| round_trips(transfer)),
     ("pipes", watch_pipes),
     ("http", http),
+    ("fetches", fetches),
 ];
 
 fn runtime() -> Runtime {
@@ -295,5 +297,33 @@ fn http(_: &[usize]) {
                 serving.await.unwrap_or_default();
             });
         }
+    });
+}
+
+fn fetches(sizes: &[usize]) {
+    let server = server(sizes);
+    let runtime = runtime();
+    let fetch = move || async move {
+        let mut fetch = Fetch::start();
+        let mut stream = TcpStream::connect(server).await?;
+        stream.write_all(REQUEST).await?;
+        let mut buffer = [0; 4096];
+        loop {
+            let count = stream.read(&mut buffer).await?;
+            fetch.received(count);
+            if count == 0 {
+                return Ok::<Fetch, std::io::Error>(fetch);
+            }
+        }
+    };
+    run_fetches(|count| {
+        runtime.block_on(async {
+            let tasks: Vec<_> = (0..count).map(|_| tokio::spawn(fetch())).collect();
+            let mut fetches = Vec::with_capacity(tasks.len());
+            for task in tasks {
+                fetches.push(task.await.expect("a task ends").expect("a fetch"));
+            }
+            fetches
+        })
     });
 }

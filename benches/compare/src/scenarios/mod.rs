@@ -4,6 +4,7 @@ mod churn;
 mod counts;
 mod dispatch;
 mod echo;
+mod fetches;
 mod flood;
 mod growth;
 mod http;
@@ -33,5 +34,6 @@ pub static SCENARIOS: &[Scenario] = &[
     counts::SCENARIO,
     growth::SCENARIO,
     units::SCENARIO,
+    fetches::SCENARIO,
     workers::SCENARIO,
 ];

@@ -12,6 +12,7 @@ use futures::channel::oneshot;
 use crate::raw;
 
 pub mod echo;
+pub mod fetches;
 pub mod http;
 pub mod pipes;
 pub mod post;
