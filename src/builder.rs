@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mainspring_sys::child::ExitWatchKind;
 use mainspring_sys::{AnySelector, Selector, SelectorKind, Wakeup, WakeupKind, environment};
 
 use crate::blocking::BlockingPool;
@@ -110,6 +111,7 @@ impl EventLoopBuilder {
                 read_buffer: 64 * 1024,
                 report_disconnects: false,
                 debug: false,
+                exit_watch: None,
             },
             debug: None,
             report_disconnects: None,
@@ -131,6 +133,26 @@ impl EventLoopBuilder {
     /// by the environment variable `MAINSPRING_WAKEUP`, or the best one for the selector.
     pub fn wakeup(mut self, kind: WakeupKind) -> EventLoopBuilder {
         self.wakeup = Some(kind);
+        self
+    }
+
+    /// Sets the mechanism that reports the end of child processes. Default: the one named by the
+    /// environment variable `MAINSPRING_CHILDREN`, or the best one of the system. It is opened by
+    /// the first child.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, ExitWatchKind};
+    /// use std::process::Command;
+    ///
+    /// let builder = EventLoop::builder().exit_watch(ExitWatchKind::Signal);
+    /// let mut el = builder.build_with(None)?;
+    /// el.spawn_child(Command::new("true"), |_, code, status| *code = status?.code())?;
+    /// el.run()?;
+    /// assert_eq!(*el.state(), Some(0));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn exit_watch(mut self, kind: ExitWatchKind) -> EventLoopBuilder {
+        self.limits.exit_watch = Some(kind);
         self
     }
 
@@ -249,6 +271,9 @@ impl EventLoopBuilder {
             None => debug_by_environment()?,
         };
         self.limits.report_disconnects = self.report_disconnects.unwrap_or(self.limits.debug);
+        if self.limits.exit_watch.is_none() {
+            self.limits.exit_watch = ExitWatchKind::from_env().map_err(setting)?;
+        }
         let slow = self.limits.debug.then_some(self.slow);
         let mut watchers = Watchers::new(open_selector(self.selector)?);
         let wakeup = open_wakeup(self.wakeup, &mut watchers)?;

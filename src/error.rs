@@ -93,6 +93,39 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// A program could not be started.
+    #[error("cannot start {program:?}")]
+    Spawn {
+        /// The program, as the command names it.
+        program: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A process could not be watched or signalled.
+    #[error("cannot {operation} process {pid}")]
+    Process {
+        /// The operation, for example "send SIGTERM to".
+        operation: Cow<'static, str>,
+        /// The process id.
+        pid: u32,
+        /// The system's error, or one of the kind `NotFound` if the process has ended.
+        source: io::Error,
+    },
+    /// A child has ended, and its status is lost: other code of this process has waited for it, or
+    /// `SIGCHLD` is ignored (wait(2)).
+    #[error("the exit status of process {pid} is not available: it was not reaped by the loop")]
+    StatusUnavailable {
+        /// The process id.
+        pid: u32,
+    },
+    /// A child has written more than the limit, and was killed.
+    #[error("process {pid} has written more than {limit} bytes, and was killed")]
+    OutputLimit {
+        /// The process id.
+        pid: u32,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The period of an interval is zero.
     #[error("an interval must be longer than zero")]
     ZeroInterval,
@@ -261,6 +294,8 @@ impl Error {
             | Error::Accept { source, .. }
             | Error::Lookup { source, .. }
             | Error::Copy { source, .. }
+            | Error::Spawn { source, .. }
+            | Error::Process { source, .. }
             | Error::Thread(source)
             | Error::Select(source)
             | Error::Wake(source)

@@ -26,6 +26,9 @@ impl Key {
     /// deque.
     pub(crate) const REPORTS: Key = Key { slot: u32::MAX, generation: 2 };
 
+    /// Key of the timer of the watched processes. It never enters the ready deque.
+    pub(crate) const CHILDREN: Key = Key { slot: u32::MAX, generation: 3 };
+
     /// First slot above the arena of callbacks. Slots from here to [`TASK_BASE`](Key::TASK_BASE)
     /// contain the upper bits of a `call_soon` callback's sequence number.
     pub(crate) const SOON_BASE: u32 = 1 << 30;

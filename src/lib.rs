@@ -26,6 +26,7 @@
 //! | [`BlockingPool`] | runs closures that block, on separate threads |
 //! | [`net`] | sockets, servers and clients |
 //! | [`io`] | copying, lines, and the readers and writers for these |
+//! | [`process`] | child processes, and waiting for other processes |
 //! | [`selector`] | custom selectors, with the tokens and events that they use |
 //! | [`testing`] | simulated time for tests |
 //!
@@ -42,6 +43,8 @@
 //! | lines; passing on whole streams | [`net::Protocol`] | [`io::BufReader`], [`io::copy()`] |
 //! | pass descriptors to other processes | [`net::FdStream`] | [`net::UnixStream::send_fds`] |
 //! | blocking work, other threads | [`Remote::call_soon`] | [`spawn_blocking`], [`Remote::spawn`] |
+//! | a child process | [`spawn_child`] | [`process::Child::spawn`] |
+//! | another process | [`watch_pid`], [`reap_orphans`] | [`process::wait_pid`] |
 //! | signals, a graceful shutdown | [`add_signal_handler`], [`net::Server::close`] | [`Shutdown`] |
 //! | cancel something | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |
 //! | handle errors and panics | [`set_exception_handler`], [`PanicPolicy`] | [`JoinError`] |
@@ -62,13 +65,16 @@
 //! [`connect`]: LoopHandle::connect
 //! [`into_socket`]: net::TcpStream::into_socket
 //! [`next_deadline`]: LoopHandle::next_deadline
+//! [`reap_orphans`]: LoopHandle::reap_orphans
 //! [`run_until_complete`]: EventLoop::run_until_complete
 //! [`serve`]: LoopHandle::serve
 //! [`serve_with`]: LoopHandle::serve_with
 //! [`set_interest`]: LoopHandle::set_interest
 //! [`set_exception_handler`]: LoopHandle::set_exception_handler
+//! [`spawn_child`]: LoopHandle::spawn_child
 //! [`tick`]: EventLoop::tick
 //! [`watch`]: LoopHandle::watch
+//! [`watch_pid`]: LoopHandle::watch_pid
 //! [`with`]: LoopHandle::with
 //!
 //! # Features
@@ -108,6 +114,7 @@
 //! |---|---|---|
 //! | `MAINSPRING_SELECTOR` | sets the selector | `epoll`, `kqueue`, `poll`, `select` |
 //! | `MAINSPRING_WAKEUP` | sets how other threads wake the loop | `user-event`, `eventfd`, `pipe` |
+//! | `MAINSPRING_CHILDREN` | sets how the end of child processes is noticed | `pidfd`, `kqueue`, `signal` |
 //! | `MAINSPRING_WAIT` | sets the precision of epoll's sleep | `nanoseconds`, `milliseconds` |
 //! | `MAINSPRING_DEBUG` | turns the [debug mode](EventLoopBuilder::debug) on or off | `1`, `0` |
 //!
@@ -119,6 +126,7 @@ mod arena;
 mod blocking;
 mod builder;
 mod callbacks;
+mod children;
 mod clock;
 #[cfg(doctest)]
 mod compile_fail;
@@ -135,6 +143,7 @@ mod key_groups;
 mod log_text;
 pub mod net;
 mod panic;
+pub mod process;
 mod ready;
 pub mod selector;
 mod signals;
@@ -160,6 +169,7 @@ pub use event_loop::{
 pub use handle::{Handle, TimerHandle, Watcher};
 pub use io::read_chunk::ReadChunk;
 pub use io::source::Io;
+pub use mainspring_sys::child::ExitWatchKind;
 pub use mainspring_sys::{Interest, Readiness, SelectorKind, Signal, TriggerMode, WakeupKind};
 pub use panic::Panic;
 pub use structured::{

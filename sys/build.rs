@@ -23,6 +23,12 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_libc_kevent", &[APPLE, BSD]),
     // The filter, the flags and the counts of kevent(2) are unsigned and wider than elsewhere.
     ("has_wide_kevent", &[&["netbsd"]]),
+    // pidfd_open(2), pidfd_send_signal(2), waitid(2) with P_PIDFD. The kernel may lack them.
+    ("has_pidfd", &[LINUX]),
+    // The event of EVFILT_PROC has the status of the process, also of one that is no child.
+    ("has_status_in_event", &[BSD]),
+    // prctl(2) makes a process the parent of the orphans below it.
+    ("has_subreaper", &[LINUX]),
     // kqueue(2) has a filter for priority data.
     ("has_evfilt_except", &[APPLE, &["openbsd", "dragonfly"]]),
     // pipe2, accept4, SOCK_CLOEXEC and SOCK_NONBLOCK: close-on-exec and non-blocking in one call.

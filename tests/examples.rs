@@ -12,8 +12,9 @@ mod examples {
     mod glib_source;
     mod promise;
     mod proxy;
+    mod restarts;
     mod signals;
-    mod supervisor;
+
     mod threads;
     mod timers;
     mod tour;

@@ -197,7 +197,7 @@ impl<S> LoopHandle<S> {
     fn can_be_called(&self, key: Key, source: Source) -> bool {
         let core = self.core();
         match source {
-            Source::Soon | Source::Signal(_) | Source::Hook(Hook::Idle) => true,
+            Source::Soon | Source::Signal(_) | Source::Child(_) | Source::Hook(Hook::Idle) => true,
             Source::Hook(Hook::Prepare | Hook::Check) => false,
             Source::Timer(timer) | Source::Interval(timer) => core.is_armed(timer),
             Source::Watch(watcher) => !core.watchers.borrow().interest(watcher, key).is_empty(),

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use mainspring_sys::child::ExitWatchKind;
 use mainspring_sys::process::Process;
 use mainspring_sys::selector::poll::Poll;
 use mainspring_sys::{AnySelector, Interest, Readiness, Signal, Token};
@@ -20,6 +21,7 @@ use super::report_log::{self, ReportLog};
 use super::source::{Hook, Source};
 use super::task_port::TaskLayer;
 use crate::blocking::BlockingPool;
+use crate::children::Children;
 use crate::clock::Timeline;
 use crate::error::{Error, Result};
 use crate::handle::Key;
@@ -32,6 +34,8 @@ use crate::watchers::{Registration, WatcherId, Watchers, internal_token, is_soli
 pub(crate) const INBOX: Token = internal_token(0);
 /// The token of the wakeup of signal handlers.
 pub(crate) const SIGNALS: Token = internal_token(1);
+/// The token of the watch of processes.
+pub(crate) const CHILDREN: Token = internal_token(2);
 
 /// Settings of a loop that are read while it runs.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +50,8 @@ pub(crate) struct Limits {
     pub(crate) report_disconnects: bool,
     /// True in the debug mode.
     pub(crate) debug: bool,
+    /// Mechanism that reports the end of processes; `None` for the best one.
+    pub(crate) exit_watch: Option<ExitWatchKind>,
 }
 
 /// The part of a loop that does not depend on its state type.
@@ -58,6 +64,9 @@ pub(crate) struct LoopCore {
     pub(crate) watchers: RefCell<Watchers>,
     pub(crate) timers: RefCell<Timers>,
     pub(crate) signals: RefCell<Signals>,
+    pub(crate) children: RefCell<Children>,
+    /// Timer of the watched processes; `None` before its first use.
+    pub(crate) children_timer: Cell<Option<TimerSlot>>,
     pub(crate) hooks: Hooks,
     blocking_pool: BlockingPool,
     pub(crate) closed: Cell<bool>,
@@ -108,6 +117,8 @@ impl LoopCore {
             watchers: RefCell::new(watchers),
             timers: RefCell::default(),
             signals: RefCell::default(),
+            children: RefCell::default(),
+            children_timer: Cell::new(None),
             hooks: Hooks::default(),
             blocking_pool,
             closed: Cell::new(false),
@@ -156,6 +167,7 @@ impl LoopCore {
     pub(crate) fn after_fork(&self) -> Result<()> {
         let refused = |source| Error::Create { part: "copy after a fork", source };
         self.signals.borrow_mut().after_fork().map_err(refused)?;
+        self.children.borrow_mut().after_fork().map_err(refused)?;
         let ready = &mut self.agenda.ready.borrow_mut();
         self.watchers.borrow_mut().rebuild(ready).map_err(refused)?;
         self.agenda.after_fork();
@@ -287,7 +299,11 @@ impl LoopCore {
             Source::Timer(timer) | Source::Interval(timer) => {
                 self.timers.borrow_mut().take_fed(timer)
             }
-            Source::Stream(_) | Source::Soon | Source::Signal(_) | Source::Hook(_) => true,
+            Source::Stream(_)
+            | Source::Soon
+            | Source::Signal(_)
+            | Source::Child(_)
+            | Source::Hook(_) => true,
         };
         due.then_some(readiness)
     }
@@ -334,14 +350,19 @@ impl LoopCore {
     fn feed_due_timers(&self, tasks: &dyn TaskLayer) {
         let mut ready = self.agenda.ready.borrow_mut();
         let now = self.timeline.now_nanos();
-        let mut reports_due = false;
+        let (mut reports_due, mut children_due) = (false, false);
         self.timers.borrow_mut().feed(now, |key| match key.is_task_layer() {
             true if key == Key::REPORTS => reports_due = true,
+            true if key == Key::CHILDREN => children_due = true,
             true => tasks.feed_timer(key, &mut ready),
             false => ready.feed(key, Readiness::empty()),
         });
+        drop(ready);
         if reports_due {
             self.flush_reports();
+        }
+        if children_due {
+            self.feed_due_children(now);
         }
     }
 

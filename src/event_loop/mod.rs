@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   kernel ── select ──► watchers ─── feed ──┐
-//!   signals ───────────────────────── feed ──┤
+//!   signals, children ─────────────── feed ──┤
 //!   other threads ──► inbox ───────── feed ──┼──► ready ── run_batch ──► callbacks, tasks
 //!   clock ──► timers ──────────────── feed ──┘
 //! ```
@@ -13,7 +13,7 @@
 //! | `agenda`, `messages` | what is queued, and "is there anything to do?" |
 //! | `loop_core`, `loop_handle` | the data of a loop, without and with the type of the state |
 //! | `registry`, `callback`, `source` | registrations: their slots, their closures, their sources |
-//! | `schedule`, `watch`, `signals`, `hooks`, `remote` | the calls that register |
+//! | `schedule`, `watch`, `signals`, `children`, `hooks`, `remote` | the calls that register |
 //! | `report`, `exception_handler`, `contain` | errors and panics of user code |
 //!
 //! # Invariants
@@ -47,6 +47,7 @@ use crate::ready::ReadyDeque;
 mod agenda;
 pub(crate) mod callback;
 pub(crate) mod callback_result;
+pub(crate) mod children;
 mod contain;
 mod dispatch;
 mod exception_handler;

@@ -94,6 +94,7 @@ impl<S> LoopHandle<S> {
             }
             Source::Watch(watcher) | Source::Stream(watcher) => core.unwatch(watcher, key),
             Source::Signal(signal) => core.signals.borrow_mut().remove(signal, key),
+            Source::Child(pid) => core.children.borrow_mut().remove_key(pid, key),
             Source::Hook(_) => core.hooks.remove(key),
         }
     }
@@ -198,6 +199,8 @@ impl<S> LoopHandle<S> {
         let report = |error| internal(ReportKind::Signal, error);
         core.contain(report, || core.unwatch_signals());
         core.close_signals();
+        core.contain(report, || core.unwatch_children());
+        core.close_children();
         core.contain(report, || core.close_selector());
         core.agenda.clear();
         drop(core.read_buffer.take());

@@ -65,6 +65,8 @@ pub enum ReportKind {
     Stream,
     /// The handler of a signal.
     Signal,
+    /// The callback of a process.
+    Child,
     /// A hook.
     Hook,
     /// A task.
@@ -86,6 +88,7 @@ impl fmt::Display for ReportKind {
             ReportKind::Timer => "timer",
             ReportKind::Watcher => "watcher",
             ReportKind::Stream => "stream",
+            ReportKind::Child => "process",
             ReportKind::Signal => "signal handler",
             ReportKind::Hook => "hook",
             ReportKind::Task => "task",
@@ -169,6 +172,7 @@ impl Origin {
             Source::Watch(_) => ReportKind::Watcher,
             Source::Stream(_) => ReportKind::Stream,
             Source::Signal(_) => ReportKind::Signal,
+            Source::Child(_) => ReportKind::Child,
             Source::Hook(Hook::Prepare | Hook::Check | Hook::Idle) => ReportKind::Hook,
         };
         Report { kind, error, location: self.location, name }

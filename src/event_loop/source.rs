@@ -21,6 +21,8 @@ pub(crate) enum Source {
     Stream(WatcherId),
     /// A signal.
     Signal(Signal),
+    /// The end of the process with this number.
+    Child(u32),
     /// A stage of the tick.
     Hook(Hook),
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mainspring_sys::Readiness;
 
 use super::EventLoop;
-use super::loop_core::{INBOX, SIGNALS};
+use super::loop_core::{CHILDREN, INBOX, SIGNALS};
 use super::loop_handle::Shared;
 use super::source::Hook;
 use crate::error::{Error, Result};
@@ -116,7 +116,17 @@ impl<S> EventLoop<S> {
         })
     }
 
+    /// Feeds the handlers of pending signals, then the callbacks of processes that have ended.
     fn feed_signals(&self) -> Result<()> {
+        let core = &self.core;
+        if !core.agenda.is_wakeup_pending(wakeup_bit(SIGNALS) | wakeup_bit(CHILDREN)) {
+            return Ok(());
+        }
+        self.feed_pending_signals()?;
+        core.feed_children()
+    }
+
+    fn feed_pending_signals(&self) -> Result<()> {
         let core = &self.core;
         if !core.agenda.is_wakeup_pending(wakeup_bit(SIGNALS)) {
             return Ok(());

@@ -130,7 +130,7 @@ pub(super) fn is_tcp<T: 'static>(stream: &T) -> bool {
 
 /// Writes slices without SIGPIPE. std uses writev(2), which raises it at a socket unless the
 /// process ignores the signal.
-fn write_slices<T>(stream: &T, slices: &[IoSlice<'_>]) -> io::Result<usize>
+pub(super) fn write_slices<T>(stream: &T, slices: &[IoSlice<'_>]) -> io::Result<usize>
 where
     T: AsFd + 'static,
     for<'a> &'a T: Write,

@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mainspring::{
-    BlockingPool, Error, EventLoop, Interest, Io, SelectorKind, Signal, spawn_blocking, timeout,
+    BlockingPool, Error, EventLoop, ExitWatchKind, Interest, Io, SelectorKind, Signal,
+    spawn_blocking, timeout,
 };
 
 type Test = fn(SelectorKind);
@@ -32,6 +33,8 @@ const TESTS: &[(&str, Test)] = &[
     ("x7_signals_of_a_child", x7_signals),
     ("x7_signals_while_a_thread_of_the_parent_subscribes", x7_signal_lock),
     ("x7_grandchildren", x7_grandchildren),
+    ("c15_children_of_the_parent_are_left_to_it", c15_children),
+    ("c15_a_dropped_copy_kills_no_child", c15_drop),
     ("x6_a_command_inherits_nothing", x6_command),
     ("w11_descriptors_stay_above_2", w11_low_numbers),
     ("p13_a_child_does_not_clear_the_flag_of_a_file", p13_child),
@@ -88,6 +91,56 @@ fn wait_for(child: libc::pid_t) {
 
 fn new_loop<S>(kind: SelectorKind, state: S) -> EventLoop<S> {
     EventLoop::builder().selector(kind).build_with(state).unwrap()
+}
+
+/// Calls `check` with a loop for each mechanism that reports the end of processes.
+fn with_watches(kind: SelectorKind, check: impl Fn(EventLoop<Option<bool>>)) {
+    for watch in ExitWatchKind::available() {
+        let builder = EventLoop::builder().selector(kind).exit_watch(*watch);
+        check(builder.build_with(None).unwrap());
+    }
+}
+
+fn c15_children(kind: SelectorKind) {
+    with_watches(kind, |mut el| {
+        let mut sleep = Command::new("sleep");
+        let child = el.spawn_child(sleep.arg("1000"), |_, is_known, status| {
+            *is_known = Some(status.is_ok());
+        });
+        let child = child.unwrap();
+        let forked = start_child(|| {
+            el.after_fork_child().unwrap();
+            let refused = child.kill().unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
+            el.spawn_child(Command::new("true"), |_, _, status| {
+                assert!(status.unwrap().success(), "a child of the child has a status");
+            })
+            .unwrap();
+            el.run().unwrap();
+            assert_eq!(*el.state(), Some(false), "the end came, without a status");
+        });
+        child.kill().unwrap();
+        el.run().unwrap();
+        assert_eq!(*el.state(), Some(true), "the parent has the status");
+        wait_for(forked);
+    });
+}
+
+fn c15_drop(kind: SelectorKind) {
+    with_watches(kind, |el| {
+        let mut sleep = Command::new("sleep");
+        let child = el.spawn_child(sleep.arg("1000"), |_, is_known, status| {
+            *is_known = Some(status.is_ok());
+        });
+        let child = child.unwrap().kill_on_drop(true);
+        let mut copy = Some((child, el));
+        in_child(|| drop(copy.take()));
+        let (child, mut el) = copy.unwrap();
+        assert_eq!(child.status().unwrap(), None);
+        child.kill().unwrap();
+        el.run().unwrap();
+        assert_eq!(*el.state(), Some(true), "it was running until now");
+    });
 }
 
 /// Returns a loop that counts the bytes that arrive, and the other end of its stream.

@@ -29,6 +29,7 @@ IS(EV_DISPATCH, 0x0080);
 IS(EV_ERROR, 0x4000);
 IS(EV_EOF, 0x8000);
 IS(NOTE_TRIGGER, 0x01000000);
+IS(NOTE_EXIT, 0x80000000);
 
 HAS_SIZE(ident, sizeof(void *));
 HAS_SIZE(fflags, 4);
@@ -43,6 +44,7 @@ LIES_AT(filter, 8);
 IS(EVFILT_READ, 0);
 IS(EVFILT_WRITE, 1);
 IS(EVFILT_USER, 8);
+IS(EVFILT_PROC, 4);
 HAS_SIZE(filter, 4);
 HAS_SIZE(flags, 4);
 LIES_AT(flags, 12);
@@ -57,6 +59,7 @@ _Static_assert(sizeof(struct kevent) == 40 || sizeof(struct kevent) == 72, "size
 
 IS(EVFILT_READ, -1);
 IS(EVFILT_WRITE, -2);
+IS(EVFILT_PROC, -5);
 HAS_SIZE(filter, 2);
 HAS_SIZE(flags, 2);
 IS_SIGNED(filter);

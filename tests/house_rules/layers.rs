@@ -7,10 +7,11 @@ const LAYERS: &[&[&str]] = &[
     &["log_text"],
     &["error", "panic", "clock", "handle", "std_or_loom", "step_counter", "arena"],
     &["ready", "soon_queue", "callbacks", "key_groups"],
-    &["timers", "watchers", "inbox", "signals", "blocking"],
+    &["timers", "watchers", "inbox", "signals", "children", "blocking"],
     &["event_loop"],
     &["task"],
     &["io", "structured"],
+    &["process"],
     &["net", "builder"],
     &["hyper", "selector"],
     // Only tests and users may use these.

@@ -31,6 +31,7 @@ const LED_TO: &[(&str, &[&str])] = &[
     ("add_signal_handler", &["Signal"]),
     ("MAINSPRING_SELECTOR", &["SelectorKind"]),
     ("MAINSPRING_WAKEUP", &["WakeupKind"]),
+    ("MAINSPRING_CHILDREN", &["ExitWatchKind"]),
     ("testing", &["Clock", "MonotonicClock"]),
     ("Task", &["Cancelled", "CancelReason", "DetachedOutput", "TaskEnding", "TaskState"]),
     ("spawn", &["CurrentLoop", "YieldNow", "current_loop", "yield_now"]),

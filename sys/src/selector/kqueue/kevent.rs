@@ -33,6 +33,7 @@ mod words {
     pub use libc::{EV_EOF, EV_ERROR, EV_ONESHOT, EV_RECEIPT, NOTE_TRIGGER};
     #[cfg(has_evfilt_except)]
     pub use libc::{EVFILT_EXCEPT, NOTE_LOWAT, NOTE_OOB};
+    pub use libc::{EVFILT_PROC, NOTE_EXIT};
     pub use libc::{EVFILT_READ, EVFILT_USER, EVFILT_WRITE, kevent as Kevent};
 
     /// No filter has this number: the system has no filter for priority data.
@@ -53,6 +54,8 @@ mod words {
 
     pub const EVFILT_READ: FilterNumber = -1;
     pub const EVFILT_WRITE: FilterNumber = -2;
+    #[cfg(has_kqueue)]
+    pub const EVFILT_PROC: FilterNumber = -5;
     pub const EVFILT_USER: FilterNumber = -11;
     /// Number of macOS. libkqueue has no filter for priority data, and no filter with this number.
     pub const EVFILT_EXCEPT: FilterNumber = -15;
@@ -69,6 +72,8 @@ mod words {
     pub const NOTE_LOWAT: u32 = 0x0000_0001;
     pub const NOTE_OOB: u32 = 0x0000_0002;
     pub const NOTE_TRIGGER: u32 = 0x0100_0000;
+    #[cfg(has_kqueue)]
+    pub const NOTE_EXIT: u32 = 0x8000_0000;
 
     #[derive(Debug, Clone, Copy)]
     #[repr(C)]
@@ -180,6 +185,18 @@ pub fn change(filter: Filter, ident: usize, token: Token, flags: Flags) -> Keven
     change
 }
 
+/// Returns a change of the filter that reports the end of the process `pid`.
+#[cfg(has_kqueue)]
+pub fn exit_change(pid: usize, flags: Flags) -> Kevent {
+    // SAFETY: the struct has only integer and pointer fields, for which zero is a valid value.
+    let mut change: Kevent = unsafe { mem::zeroed() };
+    change.ident = pid;
+    change.filter = EVFILT_PROC;
+    change.flags = flags;
+    change.fflags = NOTE_EXIT;
+    change
+}
+
 /// Returns the token in the size of a pointer. On a 32-bit system only the slot fits; there,
 /// `table` supplies the whole token.
 pub fn udata(token: Token) -> usize {
@@ -204,6 +221,10 @@ mod checks {
 
     #[cfg(not(has_wide_kevent))]
     const _: () = assert!(EVFILT_READ == -1 && EVFILT_WRITE == -2);
+    #[cfg(all(has_kqueue, not(has_wide_kevent)))]
+    const _: () = assert!(EVFILT_PROC == -5 && NOTE_EXIT == 0x8000_0000);
+    #[cfg(has_wide_kevent)]
+    const _: () = assert!(EVFILT_PROC == 4 && NOTE_EXIT == 0x8000_0000);
     #[cfg(has_wide_kevent)]
     const _: () = assert!(EVFILT_READ == 0 && EVFILT_WRITE == 1 && EVFILT_USER == 8);
 

@@ -39,6 +39,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::changes::Changes;
+#[cfg(has_kqueue)]
+pub(crate) use self::exits::ExitFilters;
 use self::kernel::{FileKind, Kernel};
 use self::kevent::Kevent;
 use self::report::{Report, with_hangup};
@@ -51,6 +53,8 @@ use crate::timeout::retry_wait;
 
 mod assumptions;
 mod changes;
+#[cfg(has_kqueue)]
+mod exits;
 mod kernel;
 mod kevent;
 mod merge;

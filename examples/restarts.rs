@@ -1,7 +1,7 @@
-//! A supervisor: services in a task group, each with a time limit, restarted when they fail.
+//! Restarts: services as tasks in a task group, each with a time limit, restarted when they fail.
 //!
 //! ```text
-//! cargo run --example supervisor [-- --with-failing]
+//! cargo run --example restarts [-- --with-failing]
 //! ```
 //!
 //! Three services do one piece of work each. One succeeds, one panics in its first attempt, and one
@@ -77,16 +77,14 @@ fn main() -> ExitCode {
         None => &["good", "panicking", "hanging"][..],
         Some("--with-failing") => &["good", "panicking", "hanging", "failing"],
         Some(other) => {
-            eprintln!(
-                "supervisor: unexpected argument {other:?}; usage: supervisor [--with-failing]"
-            );
+            eprintln!("restarts: unexpected argument {other:?}; usage: restarts [--with-failing]");
             return ExitCode::from(2);
         }
     };
     match run(names) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("supervisor: {}", error.chain());
+            eprintln!("restarts: {}", error.chain());
             ExitCode::FAILURE
         }
     }

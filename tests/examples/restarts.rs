@@ -1,4 +1,4 @@
-//! Tests of the example `supervisor`: services that are restarted.
+//! Tests of the example `restarts`: services that are restarted.
 
 use super::program::run;
 
@@ -10,7 +10,7 @@ fn sorted(text: &str) -> Vec<&str> {
 
 #[test]
 fn failed_services_are_restarted() {
-    let stdout = run("supervisor", &[]).success();
+    let stdout = run("restarts", &[]).success();
     let expected = [
         "good: done in attempt 1",
         "hanging: attempt 1: the time limit of 300ms expired",
@@ -24,15 +24,15 @@ fn failed_services_are_restarted() {
 
 #[test]
 fn a_service_that_is_given_up_ends_the_group() {
-    let ending = run("supervisor", &["--with-failing"]);
+    let ending = run("restarts", &["--with-failing"]);
     assert_eq!(ending.status.code(), Some(1));
-    let reason = "supervisor: a task group failed: failing: given up after 3 attempts\n";
+    let reason = "restarts: a task group failed: failing: given up after 3 attempts\n";
     assert_eq!(ending.stderr, reason);
     assert!(!ending.stdout.contains("hanging: done"), "{ending:?}");
 }
 
 #[test]
 fn refuses_other_arguments() {
-    let text = run("supervisor", &["x"]).error_line(2);
+    let text = run("restarts", &["x"]).error_line(2);
     assert!(text.contains("unexpected argument \"x\""), "{text}");
 }

@@ -1,0 +1,184 @@
+//! Orphans: children that this process has not started, and must reap all the same.
+
+use std::collections::BTreeMap;
+use std::panic::Location;
+use std::process::ExitStatus;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring_sys::child::{ended_child, ended_children, is_watched, reap};
+use mainspring_sys::{Readiness, Signal};
+
+use crate::error::{Error, Result};
+use crate::event_loop::callback::{Callback, Flow, KEEP, Repeat, failed};
+use crate::event_loop::loop_core::LoopCore;
+use crate::event_loop::source::Source;
+use crate::event_loop::{CallbackResult, LoopHandle};
+use crate::handle::{Handle, Key};
+use crate::timers::TimerSlot;
+
+/// Shortest time between two searches, in nanoseconds.
+const MIN_PAUSE: u64 = 10_000_000;
+
+/// The callback of `reap_orphans`. Its drop removes the timer.
+struct OrphanReaper<F> {
+    core: Rc<LoopCore>,
+    key: Key,
+    timer: TimerSlot,
+    /// Time that other code has for its own children, in nanoseconds.
+    patience: u64,
+    /// Zombies that nothing watches, with the time at which each was seen first.
+    seen: BTreeMap<u32, u64>,
+    /// Time of the next search; earlier calls do nothing.
+    search_at: u64,
+    callback: F,
+}
+
+impl<F> OrphanReaper<F> {
+    /// Returns a zombie that other code had time to reap, and has not.
+    fn next_due(&mut self, now: u64, listed: &mut Option<Vec<u32>>) -> Result<Option<u32>> {
+        let Some((first, _)) = ended_child()? else { return Ok(None) };
+        if self.is_due(first, now) {
+            return Ok(Some(first));
+        }
+        // The kernel returns the same zombie until it is reaped. The others are in procfs.
+        let listed = listed.get_or_insert_with(ended_children);
+        while let Some(pid) = listed.pop() {
+            if self.is_due(pid, now) {
+                return Ok(Some(pid));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_due(&mut self, pid: u32, now: u64) -> bool {
+        if is_watched(pid) {
+            return false;
+        }
+        let since = *self.seen.entry(pid).or_insert(now);
+        now - since >= self.patience
+    }
+
+    /// Sets the time of the next search, if a zombie is left.
+    fn rest(&mut self, now: u64) {
+        let is_left = matches!(ended_child(), Ok(Some(_)));
+        let mut timers = self.core.timers.borrow_mut();
+        if is_left {
+            self.search_at = now + self.patience.max(MIN_PAUSE);
+            timers.reset(self.timer, self.search_at);
+        } else {
+            self.seen.clear();
+            self.search_at = 0;
+            timers.disarm(self.timer);
+        }
+    }
+}
+
+impl<F> Drop for OrphanReaper<F> {
+    fn drop(&mut self) {
+        self.core.timers.borrow_mut().remove(self.timer);
+    }
+}
+
+impl<S, F, R> Repeat<S> for OrphanReaper<F>
+where
+    F: FnMut(&LoopHandle<S>, &mut S, u32, ExitStatus) -> R,
+    R: CallbackResult,
+{
+    fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Flow {
+        let now = self.core.timeline.now_nanos();
+        if now < self.search_at {
+            return KEEP;
+        }
+        let mut listed = None;
+        loop {
+            let found = self.next_due(now, &mut listed);
+            let reaped = found.and_then(|found| {
+                let Some(pid) = found else { return Ok(None) };
+                self.seen.remove(&pid);
+                Ok(Some((pid, reap(pid)?)))
+            });
+            match reaped {
+                Ok(Some((pid, Some(status)))) => {
+                    if let Err(error) = (self.callback)(el, state, pid, status).into_result() {
+                        return failed(error);
+                    }
+                    // The callback may have cancelled itself.
+                    if el.origin_of(self.key).is_none() {
+                        return KEEP;
+                    }
+                }
+                Ok(Some((_, None))) => {} // Other code was faster.
+                Ok(None) => break,
+                Err(error) => return failed(error),
+            }
+        }
+        self.rest(now);
+        KEEP
+    }
+}
+
+impl<S> LoopHandle<S> {
+    /// Reaps orphans, and calls `callback` with the id and the status of each. For PID 1 of a
+    /// container, and for a process that called [`become_subreaper`]: a process without a parent
+    /// becomes its child, and remains a zombie until it is reaped.
+    ///
+    /// The kernel does not mark orphans. So a zombie counts as one if no loop of this process
+    /// watches it, and no other code has reaped it for the time `patience`. Code that waits for its
+    /// own children as they end, as [`std::process::Command::output`] does, is not disturbed. With
+    /// a `patience` of zero only processes that a loop watches are left alone.
+    ///
+    /// It handles `SIGCHLD` like [`add_signal_handler`](LoopHandle::add_signal_handler), and keeps
+    /// [`run`](crate::EventLoop::run) going likewise. Without procfs, orphans are reaped one after
+    /// the other, each after its own `patience`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Create`] without descriptors for the wakeup of signals; [`Error::Closed`]. An error
+    /// that the callback returns ends the registration.
+    ///
+    /// ```no_run
+    /// use mainspring::{EventLoop, process::become_subreaper};
+    /// use std::time::Duration;
+    ///
+    /// become_subreaper()?;
+    /// let mut el = EventLoop::new()?;
+    /// el.reap_orphans(Duration::from_secs(1), |_, _, pid, status| {
+    ///     println!("orphan {pid}: {status}");
+    /// })?;
+    /// el.run_forever()?;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn reap_orphans<F, R>(&self, patience: Duration, callback: F) -> Result<Handle>
+    where
+        F: FnMut(&LoopHandle<S>, &mut S, u32, ExitStatus) -> R + 'static,
+        R: CallbackResult,
+    {
+        let core = self.core().clone();
+        core.check_open()?;
+        let key = self.reserve_slot(Location::caller());
+        if let Err(error) = core.add_signal(Signal::CHLD, key) {
+            self.shared.callbacks.borrow_mut().remove(key);
+            return Err(error);
+        }
+        let timer = core.timers.borrow_mut().insert_idle(key);
+        let patience = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX / 2);
+        let (seen, search_at) = (BTreeMap::new(), 0);
+        let reaper =
+            OrphanReaper { core: core.clone(), key, timer, patience, seen, search_at, callback };
+        self.fill_slot(key, Source::Signal(Signal::CHLD), Callback::repeat(reaper));
+        core.feed(key); // Orphans may have ended already.
+        Ok(self.handle(key))
+    }
+}
+
+/// Makes this process the parent of descendants that have lost theirs, instead of PID 1
+/// (prctl(2), `PR_SET_CHILD_SUBREAPER`). It must then [reap](LoopHandle::reap_orphans) them.
+///
+/// # Errors
+///
+/// [`Error::Io`] of the kind `Unsupported` on systems without such a call.
+pub fn become_subreaper() -> Result<()> {
+    mainspring_sys::child::become_subreaper().map_err(Error::Io)
+}

@@ -1,0 +1,79 @@
+//! Orphans of a subreaper (docs/contract.md, C11).
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::Duration;
+
+use mainspring::EventLoop;
+use mainspring::process::become_subreaper;
+
+use crate::children::support::{is_reaped, shell};
+use crate::support::on_every_selector;
+use crate::support::process::alone;
+
+#[test]
+fn c11_orphans_are_reaped_and_other_children_are_left_alone() {
+    alone("children::orphans::c11_orphans_are_reaped_and_other_children_are_left_alone", || {
+        if become_subreaper().is_err() {
+            return println!("skipped: no subreapers here");
+        }
+        on_every_selector(|kind| {
+            let mut el =
+                EventLoop::builder().selector(kind).build_with((BTreeSet::new(), 0)).unwrap();
+            // Other code waits for its children in its own time, which is shorter than ours.
+            let other = std::thread::spawn(|| {
+                (0..20).all(|_| Command::new("true").status().is_ok_and(|it| it.success()))
+            });
+            el.reap_orphans(Duration::from_millis(300), |el, (orphans, ends), pid, status| {
+                orphans.insert((pid, status.code()));
+                if orphans.len() == 5 && *ends == 5 {
+                    el.stop();
+                }
+            })
+            .unwrap();
+            for _ in 0..5 {
+                // The parent ends first, so the orphan becomes our child.
+                el.spawn_child(shell("(sleep 0.05; exit 3) & exit 0"), |el, state, status| {
+                    assert!(status?.success(), "a child of the loop is left to it");
+                    state.1 += 1;
+                    if state.0.len() == 5 && state.1 == 5 {
+                        el.stop();
+                    }
+                    Ok::<_, mainspring::Error>(())
+                })
+                .unwrap();
+            }
+            el.run_forever().unwrap();
+            let (orphans, ends) = el.state();
+            assert_eq!((orphans.len(), *ends), (5, 5));
+            assert!(orphans.iter().all(|(pid, code)| *code == Some(3) && is_reaped(*pid)));
+            assert!(other.join().unwrap(), "every other child had its status");
+        });
+    });
+}
+
+#[test]
+fn c11_a_callback_that_cancels_itself_gets_no_further_orphan() {
+    alone("children::orphans::c11_a_callback_that_cancels_itself_gets_no_further_orphan", || {
+        if become_subreaper().is_err() {
+            return println!("skipped: no subreapers here");
+        }
+        on_every_selector(|kind| {
+            let mut el = EventLoop::builder().selector(kind).build_with(0).unwrap();
+            // Two orphans that have ended: the pipe ends with them.
+            shell("(exit 0) & (exit 0) & exit 0").output().unwrap();
+            while mainspring_sys::child::ended_children().len() < 2 {
+                std::thread::yield_now();
+            }
+            el.reap_orphans(Duration::ZERO, |el, orphans, _, _| {
+                *orphans += 1;
+                el.cancel(el.current().unwrap());
+            })
+            .unwrap();
+            el.run().unwrap();
+            assert_eq!(*el.state(), 1);
+            let left = mainspring_sys::child::ended_children();
+            assert!(left.into_iter().all(|pid| mainspring_sys::child::reap(pid).is_ok()));
+        });
+    });
+}
