@@ -112,6 +112,74 @@ fn p117_an_idle_connection_costs_less_than_500_bytes() {
     assert!(closure <= 500 && protocol <= 500, "{closure} and {protocol} bytes");
 }
 
+/// Number of entries in the measurements of the guide. Tables grow to powers of two, so that each
+/// is full.
+const ENTRIES: usize = 1024;
+
+/// Returns a loop on the selector of the measurements.
+fn loop_on_epoll() -> EventLoop {
+    EventLoop::builder().selector(SelectorKind::Epoll).build().unwrap()
+}
+
+/// Returns the bytes that each entry holds which `add` registers.
+fn bytes_of_each<T>(mut add: impl FnMut(&EventLoop) -> T) -> usize {
+    let mut el = loop_on_epoll();
+    settle(&mut el);
+    let mut kept = Vec::with_capacity(ENTRIES);
+    let before = HELD.get();
+    kept.extend((0..ENTRIES).map(|_| add(&el)));
+    (HELD.get() - before) as usize / ENTRIES
+}
+
+/// Returns the bytes of each kind, as the table of the guide names it.
+fn measured() -> Vec<(&'static str, usize)> {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let before = HELD.get();
+    let el = loop_on_epoll();
+    let of_loop = (HELD.get() - before) as usize;
+    drop(el);
+    let (pipe, _writer) = std::io::pipe().unwrap();
+    let serve = |el: &EventLoop, fd| el.serve_with(fd, || Listening).unwrap();
+    vec![
+        ("a loop, with room for 1024 events", of_loop),
+        ("a callback of `call_soon`", bytes_of_each(|el| el.call_soon(|_, ()| {}))),
+        ("a timer of `call_later`", bytes_of_each(|el| el.call_later(HOUR, |_, ()| {}))),
+        (
+            "a reader of `add_reader`",
+            bytes_of_each(|el| {
+                el.add_reader(pipe.try_clone().unwrap(), |_, (), _| Ok(())).unwrap()
+            }),
+        ),
+        ("an idle connection of `serve_with`", measure("serve_with", serve)),
+        ("a task of 8 bytes that waits", bytes_of_each(|el| el.spawn(wait_with(7)).detach())),
+        ("a task that sleeps", bytes_of_each(|el| el.spawn(mainspring::sleep(HOUR)).detach())),
+    ]
+}
+
+/// Waits without end, with a number as the only value that the future keeps.
+async fn wait_with(number: u64) {
+    std::future::pending::<()>().await;
+    println!("{number}");
+}
+
+/// The guide states the measured bytes, or at most a quarter more.
+#[test]
+fn the_guide_states_the_memory_of_each_kind() {
+    if !SelectorKind::available().contains(&SelectorKind::Epoll) {
+        return println!("skipped: the figures of the guide are of epoll");
+    }
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/guide/where_memory_lies.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let measured = measured();
+    println!("{measured:#?}");
+    for (kind, bytes) in measured {
+        let row = page.lines().find_map(|line| line.strip_prefix(&format!("| {kind} | ")));
+        let stated = row.and_then(|row| row.split(' ').next()).unwrap_or_else(|| panic!("{kind}"));
+        let stated: usize = stated.replace(',', "").parse().unwrap();
+        assert!(bytes <= stated && stated <= bytes * 5 / 4 + 8, "{kind}: {bytes}, not {stated}");
+    }
+}
+
 /// The memory of a long queue is given back when the queue is empty.
 #[test]
 fn s2_a_slow_connection_frees_its_queue() {

@@ -2,6 +2,7 @@
 //!
 //! | page | subject |
 //! |---|---|
+//! | [`where_memory_lies`] | the tables of a loop, and the bytes of each entry |
 //! | [`concurrency_models_compared`] | threads, processes, callbacks and tasks on the same work |
 //!
 //! # Porting
@@ -22,6 +23,9 @@
 #[doc = include_str!("five_fetches.svg")]
 #[doc = include_str!("concurrency_models_compared_figures.md")]
 pub mod concurrency_models_compared {}
+
+#[doc = include_str!("where_memory_lies.md")]
+pub mod where_memory_lies {}
 
 /// Tables of the symbols of other event loops, each with its counterpart here.
 ///
