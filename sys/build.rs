@@ -54,6 +54,8 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_ip_dontfrag", &[APPLE, &["freebsd"]]),
     // Unix sockets may have the type SOCK_SEQPACKET.
     ("has_seqpacket", &[LINUX, BSD]),
+    // sendfile(2) with an offset and a count; other systems have other arguments.
+    ("has_sendfile", &[LINUX]),
     // sockaddr begins with a length byte, before the family.
     ("has_sockaddr_len", &[APPLE, BSD]),
     // Unix addresses may be abstract names, which begin with a zero byte.

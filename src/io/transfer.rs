@@ -61,6 +61,15 @@ impl<T> Io<T> {
         })
     }
 
+    /// Makes a call that moves bytes and may stop short for any reason.
+    pub(crate) fn transfer_part(
+        &self,
+        interest: Interest,
+        call: impl FnMut(&T) -> io::Result<usize>,
+    ) -> impl Future<Output = io::Result<usize>> {
+        self.call_with(interest, call, |bytes| Transferred::bytes(*bytes))
+    }
+
     /// Like [`transfer`](Io::transfer), for poll functions.
     #[inline]
     pub(crate) fn poll_transfer(

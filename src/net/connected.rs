@@ -354,6 +354,10 @@ impl ConnectedSocket {
         self.io.write_with(call).await
     }
 
+    pub(super) fn io(&self) -> &Io<Socket> {
+        &self.io
+    }
+
     pub(super) fn socket(&self) -> &Socket {
         self.io.get_ref()
     }

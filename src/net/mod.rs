@@ -18,7 +18,7 @@
 //! | addresses | `local_addr` | `local_addr`, `peer_addr` | `local_addr`, `peer_addr` |
 //! | input | `accept` | `read`, `read_chunk` | `recv`, `recv_from` |
 //! | peek | | `peek` | `peek`, `peek_from` |
-//! | output | | `write`, `write_all`, `shutdown_write` | `send`, `send_to` |
+//! | output | | `write`, `write_all`, `send_file`, `shutdown_write` | `send`, `send_to` |
 //! | descriptors, only Unix | | `send_fds`, `recv_fds` | `send_fds`, `recv_fds` |
 //! | readiness | | `readable`, `writable`, `ready` | `readable`, `writable`, `ready` |
 //! | other calls | | `try_io` | `try_io`, `io` |
@@ -65,6 +65,7 @@ mod lookup;
 mod members;
 mod one_way;
 mod protocol;
+mod send_file;
 mod server;
 mod socket;
 mod socket_options;

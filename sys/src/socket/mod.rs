@@ -25,6 +25,7 @@ mod keepalive;
 mod open;
 mod option;
 mod parse_error;
+mod send_file;
 mod seqpacket;
 mod socket_file;
 mod text;
@@ -54,6 +55,7 @@ pub use option::{
     nodelay, recv_buffer, reuse_address, reuse_port, send_buffer, set_nodelay, set_recv_buffer,
     set_reuse_address, set_reuse_port, set_send_buffer, set_v6_only, take_error, v6_only,
 };
+pub use send_file::send_file;
 pub use seqpacket::{connect_seqpacket, has_seqpacket, listen_seqpacket, seqpacket_pair};
 pub use socket_file::SocketFile;
 pub use transfer::{peek, peek_from, recv, recv_from, recv_vectored, send, send_to, send_vectored};

@@ -1,6 +1,7 @@
 //! SIGPIPE: no write to a socket of ours raises it (docs/contract.md, X8).
 
 use std::cell::Cell;
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::ops::Deref;
 use std::os::fd::AsFd;
@@ -59,7 +60,9 @@ where
             yield_now().await;
         }
         let gathered = conn.write_vectored(&[IoSlice::new(b"x"), IoSlice::new(b"y")]).await;
-        [gathered, conn.write(b"x").await, conn.write_all(b"x").await.map(|()| 1)]
+        let file = File::open(std::env::current_exe().unwrap()).unwrap();
+        let sent = conn.send_file(&file, 0..9).await.map(|count| count as usize);
+        [gathered, conn.write(b"x").await, conn.write_all(b"x").await.map(|()| 1), sent]
     });
     let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     assert!(errors.unwrap().iter().all(|sent| sent.as_ref().is_err_and(is_broken)));

@@ -1,6 +1,7 @@
 //! Copies between streams, and lines (docs/contract.md, section B).
 
 mod copies;
+mod files;
 mod lines;
 
 use std::cell::RefCell;

@@ -1,0 +1,60 @@
+//! Sending files over the sockets of tasks.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+
+use mainspring_sys::Interest;
+use mainspring_sys::socket;
+
+use super::connected::ConnectedSocket;
+use super::socket::Socket;
+use crate::task::budget;
+
+impl ConnectedSocket {
+    /// Writes the bytes of `file` in `range`. Returns their number, which is less if the file ends
+    /// before. If the future is dropped, a part may have been written.
+    ///
+    /// The position of the file is neither used nor changed, so several tasks may send one file. On
+    /// Linux the kernel sends the pages of the file by sendfile(2), and no byte is copied through
+    /// this process. On other systems the file is read in pieces. A part of the file that is not in
+    /// memory is read from the disk meanwhile, which blocks the loop.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, net::UnixStream};
+    /// use std::fs::{self, File};
+    ///
+    /// let path = std::env::temp_dir().join(format!("example-{}.page", std::process::id()));
+    /// fs::write(&path, "<html></html>")?;
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let page = File::open(&path)?;
+    ///     ours.write_all(b"HTTP/1.0 200 OK\r\n\r\n").await?;
+    ///     assert_eq!(ours.send_file(&page, 0..u64::MAX).await?, 13);
+    ///     drop(ours);
+    ///     let mut answer = Vec::new();
+    ///     theirs.read_to_end(&mut answer).await?;
+    ///     assert!(answer.ends_with(b"\r\n\r\n<html></html>"));
+    ///     Ok::<(), mainspring::Error>(())
+    /// })??;
+    /// # fs::remove_file(&path)?;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the file; those of [`write`](ConnectedSocket::write).
+    pub async fn send_file(&self, file: &File, range: Range<u64>) -> io::Result<u64> {
+        budget::step().await; // An empty range is sent at once.
+        let mut offset = range.start;
+        while offset < range.end {
+            let count = usize::try_from(range.end - offset).unwrap_or(usize::MAX);
+            let send = |socket: &Socket| socket::send_file(socket, file, offset, count);
+            match self.io().transfer_part(Interest::WRITABLE, send).await? {
+                0 => break,
+                sent => offset += sent as u64,
+            }
+        }
+        Ok(offset - range.start)
+    }
+}
