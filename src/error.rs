@@ -161,6 +161,26 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// A descriptor that a service manager has passed cannot be used, see
+    /// [`Service`](crate::service::Service).
+    #[error("cannot inherit fd {fd} ({name:?})")]
+    Inherit {
+        /// The fd's number.
+        fd: RawFd,
+        /// The name that the manager has given it.
+        name: String,
+        /// The system's error, or the reason.
+        source: io::Error,
+    },
+    /// A notification of the service manager was not sent, see
+    /// [`Service`](crate::service::Service).
+    #[error("cannot notify the service manager: {message}")]
+    Notify {
+        /// The message, for example "READY=1".
+        message: String,
+        /// The system's error, or the reason. `WouldBlock` means that the manager's queue is full.
+        source: io::Error,
+    },
     /// The connection was closed for writing, or has ended.
     #[error("cannot write {bytes} bytes to fd {fd}: the connection is closed for writing")]
     WriteClosed {
@@ -292,6 +312,8 @@ impl Error {
             | Error::Listen { source, .. }
             | Error::Bind { source, .. }
             | Error::Accept { source, .. }
+            | Error::Inherit { source, .. }
+            | Error::Notify { source, .. }
             | Error::Lookup { source, .. }
             | Error::Copy { source, .. }
             | Error::Spawn { source, .. }

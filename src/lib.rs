@@ -27,6 +27,7 @@
 //! | [`net`] | sockets, servers and clients |
 //! | [`io`] | copying, lines, and the readers and writers for these |
 //! | [`process`] | child processes, and waiting for other processes |
+//! | [`service`] | sockets, notifications and signals of a service manager |
 //! | [`selector`] | custom selectors, with the tokens and events that they use |
 //! | [`testing`] | simulated time for tests |
 //!
@@ -146,6 +147,7 @@ mod panic;
 pub mod process;
 mod ready;
 pub mod selector;
+pub mod service;
 mod signals;
 mod soon_queue;
 mod std_or_loom;

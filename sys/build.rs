@@ -89,6 +89,8 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_local_peerpid", &[APPLE]),
     ("has_flock", &[LINUX, APPLE, BSD]),
     ("has_getauxval", &[LINUX]),
+    // /proc/self/task lists the threads of the process.
+    ("has_proc_tasks", &[LINUX]),
     ("has_issetugid", &[APPLE, BSD, SOLARIS]),
     ("errno_is_errno_location", &[&["linux", "dragonfly"]]),
     ("errno_is_error", &[APPLE, &["freebsd"]]),

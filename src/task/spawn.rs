@@ -60,8 +60,22 @@ impl<S> LoopHandle<S> {
         F: Future + 'static,
         F::Output: 'static,
     {
+        self.spawn_from(future, Location::caller())
+    }
+
+    /// Spawns a task, with the place that reports name.
+    #[inline]
+    pub(crate) fn spawn_from<F>(
+        &self,
+        future: F,
+        location: &'static Location<'static>,
+    ) -> Task<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
         match self.tasks() {
-            Some(tasks) => Task::new(&tasks, tasks.spawn(future, Location::caller())),
+            Some(tasks) => Task::new(&tasks, tasks.spawn(future, location)),
             None => Task::closed(self.core().loop_id),
         }
     }

@@ -1,9 +1,11 @@
-//! Environment variables that choose the selector, the wakeup and the timer resolution.
+//! Environment variables: settings of the selector, the wakeup and the timer resolution, and the
+//! variables of a service manager.
 //!
-//! They exist for tests and for troubleshooting. A process with more rights than the user who
-//! started it (set-user-ID) ignores them: that user must not change how it runs.
+//! A process with more rights than the user who started it (set-user-ID) ignores them: that user
+//! must not change how it runs.
 
 use std::env;
+use std::ffi::OsString;
 use std::io;
 use std::str::FromStr;
 
@@ -53,4 +55,43 @@ fn is_privileged() -> bool {
         safe fn issetugid() -> libc::c_int;
     }
     issetugid() != 0
+}
+
+/// Removes the variables from the environment, so that no child inherits them, and returns their
+/// values. A value is None as for [`variable`].
+///
+/// The variables stay in the environment if the process has other threads, or if its threads cannot
+/// be counted (only Linux can, by `/proc`): code in C may read the environment at the same time
+/// (getenv(3)). Then [`Command::env_remove`](std::process::Command::env_remove) hides them from a
+/// child.
+///
+/// ```
+/// use mainspring_sys::environment::take;
+///
+/// assert_eq!(take(&["MAINSPRING_NO_SUCH_VARIABLE"]), [None]);
+/// ```
+pub fn take(names: &[&str]) -> Vec<Option<OsString>> {
+    let is_privileged = is_privileged();
+    let value = |name: &&str| env::var_os(name).filter(|it| !it.is_empty() && !is_privileged);
+    let values = names.iter().map(value).collect();
+    if has_one_thread() {
+        for name in names {
+            // SAFETY: the process has no other thread that could read the environment meanwhile,
+            // and only this one could start it.
+            unsafe { env::remove_var(name) };
+        }
+    }
+    values
+}
+
+/// Returns true if the calling thread is certainly the only one of the process.
+#[cfg(has_proc_tasks)]
+fn has_one_thread() -> bool {
+    std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
+}
+
+/// Returns false: threads cannot be counted.
+#[cfg(not(has_proc_tasks))]
+fn has_one_thread() -> bool {
+    false
 }

@@ -138,7 +138,6 @@ fn accept_without_mode(set: io::Result<()>) -> io::Result<()> {
 }
 
 /// Sets close-on-exec.
-#[cfg(not(has_atomic_cloexec))]
 pub(crate) fn set_cloexec(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: F_SETFD takes an integer and touches no memory of ours.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)

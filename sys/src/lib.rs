@@ -15,6 +15,7 @@
 //! * [`socket`]: non-blocking connect and accept, addresses, options;
 //! * [`stderr`]: log lines that never block or kill the process;
 //! * [`closure`]: closures that are stored without a box, which needs unsafe code too;
+//! * [`inherited`]: descriptors that the process got from the program that started it;
 //! * [`environment`]: settings from environment variables.
 //!
 //! # Raw descriptors
@@ -28,6 +29,7 @@ pub mod environment;
 pub mod error_class;
 pub mod event;
 pub mod fd;
+pub mod inherited;
 pub mod nonblocking;
 mod per_process;
 pub mod process;

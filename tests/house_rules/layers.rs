@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["io", "structured"],
     &["process"],
     &["net", "builder"],
-    &["hyper", "selector"],
+    &["hyper", "selector", "service"],
     // Only tests and users may use these.
     &["testing", "compile_fail", "guide"],
 ];

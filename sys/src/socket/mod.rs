@@ -22,6 +22,7 @@ mod descriptors;
 mod endpoints;
 mod host_name;
 mod keepalive;
+mod kind;
 mod open;
 mod option;
 mod parse_error;
@@ -50,6 +51,7 @@ pub use keepalive::{
     KeepaliveTimes, keepalive, keepalive_times, linger, set_keepalive, set_keepalive_times,
     set_linger_zero, set_user_timeout, user_timeout,
 };
+pub use kind::SocketKind;
 pub use open::{shutdown_write, shutdown_write_if_connected};
 pub use option::{
     nodelay, recv_buffer, reuse_address, reuse_port, send_buffer, set_nodelay, set_recv_buffer,

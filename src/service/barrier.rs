@@ -1,0 +1,40 @@
+//! Waiting until the service manager has handled the notifications.
+
+use std::os::fd::AsFd;
+
+use mainspring_sys::fd;
+
+use super::handle::Service;
+use crate::error::{Error, Result};
+use crate::io::Io;
+
+impl Service {
+    /// Waits until the manager has handled all earlier notifications (`BARRIER=1`): for a process
+    /// that ends at once after its last one. Returns at once without a manager.
+    ///
+    /// The manager may never answer, so put a [`timeout`](crate::timeout) around it. Cancel safe.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, service::Service};
+    ///
+    /// EventLoop::new()?.run_until_complete(async {
+    ///     let service = Service::default();
+    ///     service.stopping()?;
+    ///     service.barrier().await
+    /// })??;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Notify`]; those of pipe(2) and of [`Io::readable`].
+    pub async fn barrier(&self) -> Result<()> {
+        let Some(notifier) = &self.state.notifier else { return Ok(()) };
+        let message = "BARRIER=1";
+        let (reader, writer) =
+            fd::pipe().map_err(|source| Error::Notify { message: message.into(), source })?;
+        notifier.send(message, &[writer.as_fd()])?;
+        drop(writer); // The manager has the only copy, and closes it.
+        Ok(Io::new(reader)?.readable().await?)
+    }
+}

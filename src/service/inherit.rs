@@ -1,0 +1,107 @@
+//! [`Inherit`]: the types that an inherited descriptor can become.
+
+use std::net as std_net;
+use std::os::fd::OwnedFd;
+use std::os::unix::net as unix_net;
+
+use mainspring_sys::socket::SocketKind;
+
+use crate::error::Result;
+use crate::net::{TcpListener, UdpSocket, UnixDatagram, UnixListener};
+
+/// A socket type that can be inherited: the listeners and datagram sockets of std, for callbacks,
+/// and those of [`net`](crate::net), for tasks. An [`OwnedFd`] is any socket that listens, like the
+/// result of [`listen`](crate::net::listen).
+///
+/// Implement it for another type of socket:
+///
+/// ```
+/// use std::os::fd::OwnedFd;
+/// use mainspring::service::{Inherit, SocketKind};
+///
+/// struct Packets(OwnedFd);
+///
+/// impl Inherit for Packets {
+///     const EXPECTED: &str = "a listening Unix seqpacket socket";
+///
+///     fn accepts(kind: SocketKind) -> bool {
+///         kind.is_unix() && kind.is_seqpacket() && kind.is_listening()
+///     }
+///
+///     fn from_inherited(fd: OwnedFd) -> mainspring::Result<Packets> {
+///         Ok(Packets(fd))
+///     }
+/// }
+///
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// assert!(!Packets::accepts(SocketKind::of(&listener)?));
+/// assert!(std::net::TcpListener::accepts(SocketKind::of(&listener)?));
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+pub trait Inherit: Sized {
+    /// The kind of socket with its article, for errors.
+    const EXPECTED: &str;
+
+    /// Returns true if a socket of this kind can become this type.
+    fn accepts(kind: SocketKind) -> bool;
+
+    /// Takes over an inherited socket that [`accepts`](Inherit::accepts) has accepted.
+    ///
+    /// # Errors
+    ///
+    /// Those of the type, for example if the socket cannot become non-blocking.
+    fn from_inherited(fd: OwnedFd) -> Result<Self>;
+}
+
+/// Implements [`Inherit`] for types.
+macro_rules! inherit {
+    ($($type:ty: $expected:literal, |$kind:ident| $accepts:expr, $make:expr;)*) => {
+        $(impl Inherit for $type {
+            const EXPECTED: &str = $expected;
+
+            fn accepts($kind: SocketKind) -> bool {
+                $accepts
+            }
+
+            fn from_inherited(fd: OwnedFd) -> Result<$type> {
+                $make(fd)
+            }
+        })*
+    };
+}
+
+inherit! {
+    OwnedFd: "a listening socket", |kind| kind.is_listening(), Ok;
+    std_net::TcpListener: "a listening TCP socket", |kind| is_tcp(kind), std_type;
+    TcpListener: "a listening TCP socket", |kind| is_tcp(kind),
+        |fd: OwnedFd| TcpListener::from_std(fd.into());
+    unix_net::UnixListener: "a listening Unix stream socket", |kind| is_unix(kind), std_type;
+    UnixListener: "a listening Unix stream socket", |kind| is_unix(kind),
+        |fd: OwnedFd| UnixListener::from_std(fd.into());
+    std_net::UdpSocket: "a UDP socket", |kind| is_udp(kind), std_type;
+    UdpSocket: "a UDP socket", |kind| is_udp(kind),
+        |fd: OwnedFd| UdpSocket::from_std(fd.into());
+    unix_net::UnixDatagram: "a Unix datagram socket", |kind| is_unix_datagram(kind), std_type;
+    UnixDatagram: "a Unix datagram socket", |kind| is_unix_datagram(kind),
+        |fd: OwnedFd| UnixDatagram::from_std(fd.into());
+}
+
+fn std_type<T: From<OwnedFd>>(fd: OwnedFd) -> Result<T> {
+    Ok(fd.into())
+}
+
+fn is_tcp(kind: SocketKind) -> bool {
+    kind.is_inet() && kind.is_stream() && kind.is_listening()
+}
+
+fn is_unix(kind: SocketKind) -> bool {
+    kind.is_unix() && kind.is_stream() && kind.is_listening()
+}
+
+fn is_udp(kind: SocketKind) -> bool {
+    kind.is_inet() && kind.is_datagram()
+}
+
+fn is_unix_datagram(kind: SocketKind) -> bool {
+    kind.is_unix() && kind.is_datagram()
+}

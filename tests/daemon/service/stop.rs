@@ -1,0 +1,81 @@
+//! The end of a service (docs/contract.md, L8).
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use mainspring::testing::SimClock;
+use mainspring::{EventLoop, Shutdown, ShutdownEnding, Signal, sleep};
+
+use super::manager::managed;
+
+const PREFIX: &str = "service::stop::";
+const SIGNALS: [Signal; 2] = [Signal::TERM, Signal::INT];
+
+#[test]
+fn l8_stopping_is_sent_once_and_before_the_callback() {
+    let name = &format!("{PREFIX}l8_stopping_is_sent_once_and_before_the_callback");
+    managed(name, &[], |service, manager| {
+        let mut el = EventLoop::with_state(Vec::new()).unwrap();
+        let manager = Rc::new(manager);
+        let inner = manager.clone();
+        let callback = move |_: &_, log: &mut Vec<Vec<String>>| log.push(inner.messages());
+        service.on_stop(&el, &SIGNALS, callback).unwrap();
+        el.run().unwrap(); // The handlers do not keep it going.
+        for signal in SIGNALS {
+            signal.raise().unwrap();
+            el.run_until_stalled().unwrap();
+        }
+        assert_eq!(*el.state(), [vec!["STOPPING=1".to_owned()], vec![]]);
+        assert!(manager.messages().is_empty());
+    });
+}
+
+#[test]
+fn l8_the_first_signal_drains_and_the_second_ends() {
+    let name = &format!("{PREFIX}l8_the_first_signal_drains_and_the_second_ends");
+    managed(name, &[], |service, manager| {
+        let clock = SimClock::new();
+        let mut el = EventLoop::builder().clock(clock.clone()).build().unwrap();
+        let shutdown = Shutdown::new();
+        service.drain_on(&el, &SIGNALS, &shutdown, Duration::from_secs(10)).unwrap();
+        el.spawn(shutdown.track(sleep(Duration::from_secs(60)))).detach();
+        el.call_later(Duration::from_secs(1), |_, ()| Ok(Signal::TERM.raise()?));
+        el.call_later(Duration::from_secs(3), |_, ()| Ok(Signal::INT.raise()?));
+        let finish = shutdown.clone();
+        let ending = el.run_until_complete(async move { finish.finish().await }).unwrap();
+        assert_eq!(ending, ShutdownEnding::Cancelled(1));
+        assert_eq!(clock.elapsed(), Duration::from_secs(3));
+        assert_eq!(manager.messages(), ["STOPPING=1"]);
+    });
+}
+
+#[test]
+fn l8_a_shutdown_without_a_signal_is_announced() {
+    let name = &format!("{PREFIX}l8_a_shutdown_without_a_signal_is_announced");
+    managed(name, &[], |service, manager| {
+        let mut el = EventLoop::new().unwrap();
+        let shutdown = Shutdown::new();
+        service.drain_on(&el, &SIGNALS, &shutdown, Duration::from_secs(10)).unwrap();
+        el.run().unwrap(); // The task that waits does not keep it going.
+        assert!(manager.messages().is_empty());
+        shutdown.begin(Duration::ZERO);
+        el.run_until_stalled().unwrap();
+        assert_eq!(manager.messages(), ["STOPPING=1"]);
+    });
+}
+
+#[test]
+fn l8_a_full_queue_does_not_keep_a_service_from_stopping() {
+    let name = &format!("{PREFIX}l8_a_full_queue_does_not_keep_a_service_from_stopping");
+    managed(name, &[], |service, _manager| {
+        let mut el = EventLoop::with_state(0).unwrap();
+        el.set_exception_handler(|_, stops: &mut i32, _report| *stops += 10);
+        while service.ping_watchdog().is_ok() {}
+        service.on_stop(&el, &SIGNALS, |_, stops| *stops += 1).unwrap();
+        for _ in 0..2 {
+            Signal::TERM.raise().unwrap();
+            el.run_until_stalled().unwrap();
+        }
+        assert_eq!(*el.state(), 22, "two stops, and two reports");
+    });
+}
