@@ -91,8 +91,7 @@ impl Service {
     /// service.on_reload_task(&el, Signal::HUP, |el, _| {
     ///     let el = el.clone();
     ///     async move {
-    ///         let read = spawn_blocking(|| std::fs::read_to_string("/dev/null"))?;
-    ///         let text = read.await.map_err(mainspring::Error::other)??;
+    ///         let text = spawn_blocking(|| std::fs::read_to_string("/dev/null")).await??;
     ///         el.with(|el, config| { *config = text; el.stop() }).await
     ///     }
     /// })?;
