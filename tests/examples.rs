@@ -10,6 +10,7 @@ mod examples {
     mod embed;
     mod faults;
     mod glib_source;
+    mod handover;
     mod promise;
     mod proxy;
     mod restarts;
