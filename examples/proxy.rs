@@ -8,170 +8,22 @@
 //! direction is passed on while the other direction continues. On SIGINT or SIGTERM it stops
 //! accepting, and exits with its last client. A second signal ends it at once.
 
-use std::cell::{Cell, OnceCell};
 use std::env;
+use std::fmt::Display;
 use std::io::{self, Write};
+use std::ops::Deref;
 use std::process::ExitCode;
-use std::rc::Rc;
 use std::time::Duration;
 
-use mainspring::net::{Address, ListenOptions, Protocol, Server, Transport, listen};
-use mainspring::{Error, EventLoop, Handle, LoopHandle, Result, Signal};
+use mainspring::io::copy_bidirectional;
+use mainspring::net::{Address, ConnectedSocket, TcpListener, TcpStream, UnixListener, UnixStream};
+use mainspring::{Error, EventLoop, Result, Shutdown, Signal, spawn};
 
 /// Time limit for connecting to the upstream.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-struct Proxy {
-    upstream: Address,
-    server: Option<Server>,
-    /// Number of signals received.
-    signals: u32,
-}
-
-/// A client and its connection to the upstream.
-#[derive(Default)]
-struct Pair {
-    client: OnceCell<Transport>,
-    upstream: OnceCell<Transport>,
-    attempt: Cell<Option<Handle>>,
-}
-
-#[derive(Clone, Copy)]
-enum Side {
-    Client,
-    Upstream,
-}
-
-/// Protocol of both sides: input of one side is written to the other.
-struct End(Side, Rc<Pair>);
-
-impl End {
-    fn other(&self) -> Option<&Transport> {
-        match self.0 {
-            Side::Client => self.1.upstream.get(),
-            Side::Upstream => self.1.client.get(),
-        }
-    }
-
-    /// Connects to the upstream. Reading from the client is paused until the upstream can take its
-    /// data.
-    fn connect(&self, el: &LoopHandle<Proxy>, upstream: &Address, client: &Transport) {
-        client.pause_reading();
-        let (pair, client) = (self.1.clone(), client.clone());
-        let attempt = el.connect(upstream.clone(), CONNECT_LIMIT, move |el, _proxy, socket| {
-            let end = End(Side::Upstream, pair.clone());
-            let attached = socket.and_then(|socket| el.attach_with(socket, end));
-            // The error goes to the exception handler, and the client is disconnected.
-            let upstream = attached.inspect_err(|_| client.abort())?;
-            let _ = pair.upstream.set(upstream);
-            client.resume_reading();
-            Ok(())
-        });
-        self.1.attempt.set(Some(attempt));
-    }
-}
-
-impl Protocol<Proxy> for End {
-    fn connection_made(
-        &mut self,
-        el: &LoopHandle<Proxy>,
-        proxy: &mut Proxy,
-        conn: &Transport,
-    ) -> Result<()> {
-        if let Side::Client = self.0 {
-            let _ = self.1.client.set(conn.clone());
-            self.connect(el, &proxy.upstream, conn);
-        }
-        Ok(())
-    }
-
-    fn data_received(
-        &mut self,
-        _: &LoopHandle<Proxy>,
-        _: &mut Proxy,
-        _: &Transport,
-        data: &[u8],
-    ) -> Result<()> {
-        if let Some(other) = self.other() {
-            other.write(data);
-        }
-        Ok(())
-    }
-
-    /// Ends the output of the other side, after the bytes queued there. A connection closes
-    /// automatically when both directions have ended.
-    fn eof_received(&mut self, _: &LoopHandle<Proxy>, _: &mut Proxy, _: &Transport) -> Result<()> {
-        if let Some(other) = self.other() {
-            other.shutdown_write();
-        }
-        Ok(())
-    }
-
-    /// This side is slow, so reading from the other side pauses.
-    fn pause_writing(&mut self, _: &LoopHandle<Proxy>, _: &mut Proxy, _: &Transport) -> Result<()> {
-        if let Some(other) = self.other() {
-            other.pause_reading();
-        }
-        Ok(())
-    }
-
-    fn resume_writing(
-        &mut self,
-        _: &LoopHandle<Proxy>,
-        _: &mut Proxy,
-        _: &Transport,
-    ) -> Result<()> {
-        if let Some(other) = self.other() {
-            other.resume_reading();
-        }
-        Ok(())
-    }
-
-    fn connection_lost(
-        &mut self,
-        el: &LoopHandle<Proxy>,
-        proxy: &mut Proxy,
-        reason: Option<&Error>,
-    ) -> Result<()> {
-        if let Some(attempt) = self.1.attempt.take() {
-            el.cancel(attempt);
-        }
-        match self.other() {
-            // The bytes queued there were sent before this end, so they are delivered.
-            Some(other) if reason.is_none() && proxy.signals < 2 => other.close(),
-            Some(other) => other.abort(),
-            None => {}
-        }
-        Ok(())
-    }
-}
-
-fn run(local: &str, upstream: &str) -> Result<()> {
-    let (local, upstream) = (parse(local)?, parse(upstream)?);
-    let mut el = EventLoop::with_state(Proxy { upstream, server: None, signals: 0 })?;
-    let listener = listen(&local, &ListenOptions::default())?;
-    let server = el.serve_with(listener, || End(Side::Client, Rc::default()))?;
-    for signal in [Signal::INT, Signal::TERM] {
-        let handler = el.add_signal_handler(signal, drain)?;
-        el.set_background(handler); // The proxy ends when its clients are gone.
-    }
-    writeln!(io::stdout(), "listening on {}", server.local_addr()?)?;
-    el.state_mut().server = Some(server);
-    el.run()
-}
-
-fn parse(address: &str) -> Result<Address> {
-    Ok(address.parse()?)
-}
-
-fn drain(_el: &LoopHandle<Proxy>, proxy: &mut Proxy) {
-    let Some(server) = &proxy.server else { return };
-    server.close();
-    proxy.signals += 1;
-    if proxy.signals > 1 {
-        server.abort_clients();
-    }
-}
+/// A TCP or Unix stream.
+type Stream = Box<dyn Deref<Target = ConnectedSocket>>;
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -186,4 +38,63 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn run(local: &str, upstream: &str) -> Result<()> {
+    let (local, upstream): (Address, Address) = (local.parse()?, upstream.parse()?);
+    let mut el = EventLoop::new()?;
+    let shutdown = Shutdown::new();
+    for signal in [Signal::INT, Signal::TERM] {
+        let shutdown = shutdown.clone();
+        // The first signal sets no limit for the clients, the second one ends them.
+        el.add_signal_handler(signal, move |_, ()| {
+            shutdown.begin(if shutdown.is_started() { Duration::ZERO } else { Duration::MAX });
+        })?;
+    }
+    el.run_until_complete(async {
+        match local {
+            Address::Inet(local) => {
+                let listener = TcpListener::bind(local)?;
+                announce(listener.local_addr()?)?;
+                serve(&shutdown, &upstream, async || Ok(Box::new(listener.accept().await?.0) as _))
+                    .await?;
+            }
+            Address::Unix(local) => {
+                let listener = UnixListener::bind(&local)?;
+                announce(Address::Unix(local))?;
+                serve(&shutdown, &upstream, async || Ok(Box::new(listener.accept().await?.0) as _))
+                    .await?;
+            }
+        }
+        shutdown.finish().await;
+        Ok(())
+    })?
+}
+
+fn announce(address: impl Display) -> io::Result<()> {
+    writeln!(io::stdout(), "listening on {address}")
+}
+
+/// Accepts until the shutdown begins.
+async fn serve(
+    shutdown: &Shutdown,
+    upstream: &Address,
+    accept: impl AsyncFn() -> Result<Stream>,
+) -> Result<()> {
+    while let Some(client) = shutdown.until_started(accept()).await {
+        let client = shutdown.track(pass_on(client?, upstream.clone()));
+        // An error is reported, unless it means that a peer has gone or the shutdown is over.
+        spawn(async { client.await.unwrap_or(Ok(())) }).detach();
+    }
+    Ok(())
+}
+
+/// Connects a client to the upstream, until both have ended.
+async fn pass_on(client: Stream, upstream: Address) -> Result<()> {
+    let upstream: Stream = match upstream {
+        Address::Inet(_) => Box::new(TcpStream::connect_timeout(upstream, CONNECT_LIMIT).await?),
+        Address::Unix(_) => Box::new(UnixStream::connect_timeout(upstream, CONNECT_LIMIT).await?),
+    };
+    copy_bidirectional(&**client, &**upstream).await?;
+    Ok(())
 }
