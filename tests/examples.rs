@@ -15,7 +15,7 @@ mod examples {
     mod proxy;
     mod restarts;
     mod signals;
-
+    mod supervise;
     mod threads;
     mod timers;
     mod tour;

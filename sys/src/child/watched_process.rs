@@ -8,7 +8,9 @@
 //! * In a child made by fork(2), the lock is not taken: another thread may have held it.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+#[cfg(has_pidfd)]
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -16,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::kind::ExitWatchKind;
 use super::registry::Registry;
 use super::wait::{Outcome, exists, wait_pid};
+use crate::nonblocking::is_ready;
 use crate::per_process::PerProcess;
 use crate::process::Process;
 use crate::signal::Signal;
@@ -73,7 +76,7 @@ impl WatchedProcess {
         if let Some(older) = registry().find(pid) {
             older.lose();
         }
-        registry().add(pid as u32, &process);
+        registry().add(pid, &process);
         if kind == ExitWatchKind::Pidfd {
             let _ = process.open_pidfd(); // The loop tries again.
         }
@@ -131,6 +134,7 @@ impl WatchedProcess {
     }
 
     /// Returns the pidfd, if one is open.
+    #[cfg(has_pidfd)]
     pub(super) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.get().map(AsFd::as_fd)
     }
@@ -319,9 +323,7 @@ impl WatchedProcess {
     /// Returns true if a process that is no child has ended.
     fn is_gone(&self) -> bool {
         match self.pidfd.get() {
-            Some(pidfd) => {
-                crate::nonblocking::is_ready(std::os::fd::AsRawFd::as_raw_fd(pidfd), false)
-            }
+            Some(pidfd) => is_ready(pidfd.as_raw_fd(), false),
             None => !exists(self.pid),
         }
     }
