@@ -5,10 +5,10 @@
 //! cargo run --example supervise -- [--grace SECONDS] [--give-up FAILURES] COMMAND ..
 //! ```
 //!
-//! Each COMMAND is a line for `sh`. A command that ends with success is not started again. One that
-//! fails is, after a pause that doubles from 100 ms to 10 s, and that begins again after a run of ten
-//! seconds. TERM or Ctrl-C stops everything: each process group gets TERM, and KILL when the time of
-//! grace is over.
+//! Each COMMAND is a line for `sh`. A command that ends with success is not started again. Another
+//! one is started again after a pause, which doubles from 100 ms to 10 s. After a run of ten
+//! seconds it is short again. TERM or Ctrl-C stops everything: each process group gets TERM, and
+//! KILL when the time of grace is over.
 
 use std::env;
 use std::io::{self, PipeReader};

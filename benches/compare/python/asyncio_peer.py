@@ -225,6 +225,19 @@ async def fetches(port):
         reply(took, used, *(at - start for times in all_times[:5] for at in times))
 
 
+async def children(at_once):
+    async def starts(share):
+        for _ in range(share):
+            child = await asyncio.create_subprocess_exec("/bin/true")
+            assert await child.wait() == 0
+
+    for count in amounts():
+        began, before = time.monotonic_ns(), time.process_time_ns()
+        shares = [len(range(task, count, at_once)) for task in range(at_once)]
+        await asyncio.gather(*map(starts, shares))
+        reply(time.monotonic_ns() - began, time.process_time_ns() - before)
+
+
 async def post():
     for count in amounts():
         began = time.monotonic_ns()

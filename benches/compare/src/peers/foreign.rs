@@ -36,6 +36,7 @@ const IN_ASYNCIO: &[&str] = &[
     "dispatch",
     "pipes",
     "fetches",
+    "children",
 ];
 /// trio has no callbacks.
 const IN_TRIO: &[&str] =

@@ -8,6 +8,7 @@ use mainspring::net::{Protocol, Transport};
 use mainspring::{EventLoop, LoopHandle, Result, Signal, TimerHandle};
 
 use super::peer::{Peer, Works};
+use crate::work::children::{command, run_children};
 use crate::work::echo::{PERIOD, TIMERS, listener, post_from_threads};
 use crate::work::fetches::{Fetch, REQUEST, run_fetches, server};
 use crate::work::pipes::{Chain, full_pipes, pipes};
@@ -31,6 +32,7 @@ const WORKS: Works = &[
     ("dispatch", dispatch),
     ("pipes", watch_pipes),
     ("fetches", fetches),
+    ("children", children),
 ];
 
 fn serve(flood: fn(&EventLoop)) {
@@ -105,6 +107,26 @@ fn rearm(sizes: &[usize]) {
         }
         el.tick(Some(Duration::ZERO)).expect("the loop runs");
         [since(before)]
+    });
+}
+
+/// A child that ends starts the next one.
+fn children(sizes: &[usize]) {
+    fn start(el: &LoopHandle<usize>, left: &mut usize) -> Result<()> {
+        if *left > 0 {
+            *left -= 1;
+            el.spawn_child(command(), |el, left, status| {
+                assert!(status?.success());
+                start(el, left)
+            })?;
+        }
+        Ok(())
+    }
+    let mut el = EventLoop::with_state(0).expect("a loop");
+    run_children(|count| {
+        *el.state_mut() = count;
+        (0..sizes[0]).for_each(|_| _ = el.call_soon(start));
+        el.run().expect("the loop runs");
     });
 }
 

@@ -15,9 +15,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use mainspring::hyper::LoopTimer;
 use mainspring::net::{TcpListener, TcpStream};
+use mainspring::process::Child;
 use mainspring::{EventLoop, Interest, Io, Sleep, promise, sleep, sleep_until, yield_now};
 
 use super::peer::{Peer, Works};
+use crate::work::children::{command, run_children, shares};
 use crate::work::echo::{PERIOD, TIMERS, listener, post_from_threads};
 use crate::work::fetches::{Fetch, REQUEST, run_fetches, server};
 use crate::work::http::hello;
@@ -43,6 +45,7 @@ const WORKS: Works = &[
     ("timers_run", timers_run),
     ("rearm", rearm),
     ("chain", chain),
+    ("children", children),
     ("post", |_| throughput(transfer)),
     ("round_trip", |_| round_trips(transfer)),
     ("pipes", watch_pipes),
@@ -190,6 +193,22 @@ fn rearm(sizes: &[usize]) {
             [since(before)]
         })
         .expect("the loop runs")
+    });
+}
+
+fn children(sizes: &[usize]) {
+    let mut el = EventLoop::new().expect("a loop");
+    run_children(|count| {
+        for share in shares(count, sizes[0]) {
+            let starts = async move {
+                for _ in 0..share {
+                    let child = Child::spawn(command()).expect("a child");
+                    assert!(child.wait().await.expect("its status").success());
+                }
+            };
+            el.spawn(starts).detach();
+        }
+        el.run().expect("the loop runs");
     });
 }
 

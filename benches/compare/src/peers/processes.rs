@@ -8,6 +8,7 @@ use std::time::Instant;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::peer::{Peer, Works};
+use crate::work::children::{command, run_children};
 use crate::work::fetches::{Fetch, run_fetches, server};
 use crate::work::{YIELDING_TASKS, memory_of, process_cpu, run_requests, since_process};
 use crate::worker::FLAG;
@@ -21,6 +22,7 @@ const WORKS: Works = &[
     ("unit", unit),
     ("fetches", fetches),
     ("fetch", fetch),
+    ("children", children),
 ];
 
 /// A running process, and its pipes.
@@ -100,6 +102,22 @@ fn waiting(_: &[usize]) {
         let shares = units.iter().map(|unit| memory_of(unit.process.id(), "Pss:")).sum();
         units.into_iter().for_each(Unit::join);
         [shares]
+    });
+}
+
+/// Starts so many, and waits for each.
+fn children(sizes: &[usize]) {
+    run_children(|count| {
+        let mut left = count;
+        while left > 0 {
+            let at_once = left.min(sizes[0]);
+            let started: Vec<Child> =
+                (0..at_once).map(|_| command().spawn().expect("a child")).collect();
+            for mut child in started {
+                assert!(child.wait().expect("its status").success());
+            }
+            left -= at_once;
+        }
     });
 }
 

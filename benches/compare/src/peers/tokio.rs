@@ -21,6 +21,7 @@ use tokio::task::{unconstrained, yield_now};
 use tokio::time::Sleep;
 
 use super::peer::{Peer, Works};
+use crate::work::children::{command, run_children, shares};
 use crate::work::echo::{BUFFER, PERIOD, TIMERS, listener, post_from_threads};
 use crate::work::fetches::{Fetch, REQUEST, run_fetches, server};
 use crate::work::http::hello;
@@ -51,6 +52,7 @@ const WORKS: Works = &[
     ("pipes", watch_pipes),
     ("http", http),
     ("fetches", fetches),
+    ("children", children),
 ];
 
 fn runtime() -> Runtime {
@@ -69,6 +71,23 @@ fn spawn(_: &[usize]) {
             }
         });
         [since(before)]
+    });
+}
+
+fn children(sizes: &[usize]) {
+    let runtime = runtime();
+    run_children(|count| {
+        let starts = shares(count, sizes[0]).map(|share| async move {
+            for _ in 0..share {
+                let mut child = tokio::process::Command::from(command()).spawn().expect("a child");
+                assert!(child.wait().await.expect("its status").success());
+            }
+        });
+        runtime.block_on(async {
+            for task in starts.map(tokio::spawn).collect::<Vec<_>>() {
+                task.await.expect("a task ends");
+            }
+        });
     });
 }
 

@@ -1,5 +1,6 @@
 //! The scenarios: one file each, with the subject, the method and the meaning of the figures.
 
+mod children;
 mod churn;
 mod counts;
 mod dispatch;
@@ -34,6 +35,7 @@ pub static SCENARIOS: &[Scenario] = &[
     counts::SCENARIO,
     growth::SCENARIO,
     units::SCENARIO,
+    children::SCENARIO,
     fetches::SCENARIO,
     workers::SCENARIO,
 ];

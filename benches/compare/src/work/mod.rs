@@ -11,6 +11,7 @@ use futures::channel::oneshot;
 
 use crate::raw;
 
+pub mod children;
 pub mod echo;
 pub mod fetches;
 pub mod http;
