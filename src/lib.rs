@@ -47,6 +47,7 @@
 //! | a child process | [`spawn_child`] | [`process::Child::spawn`] |
 //! | another process | [`watch_pid`], [`reap_orphans`] | [`process::wait_pid`] |
 //! | signals, a graceful shutdown | [`add_signal_handler`], [`net::Server::close`] | [`Shutdown`] |
+//! | use a library that requires `Send` | | [`ThreadBound`] |
 //! | cancel something | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |
 //! | handle errors and panics | [`set_exception_handler`], [`PanicPolicy`] | [`JoinError`] |
 //! | embed the loop in another one | [`PollFd`], [`next_deadline`], [`tick`] | |
@@ -172,7 +173,9 @@ pub use handle::{Handle, TimerHandle, Watcher};
 pub use io::read_chunk::ReadChunk;
 pub use io::source::Io;
 pub use mainspring_sys::child::ExitWatchKind;
-pub use mainspring_sys::{Interest, Readiness, SelectorKind, Signal, TriggerMode, WakeupKind};
+pub use mainspring_sys::{
+    Interest, Readiness, SelectorKind, Signal, ThreadBound, TriggerMode, WakeupKind,
+};
 pub use panic::Panic;
 pub use structured::{
     AsCompleted, CancelScope, GroupError, GroupTask, Shutdown, ShutdownEnding, ShutdownGuard,

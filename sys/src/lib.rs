@@ -16,6 +16,7 @@
 //! * [`stderr`]: log lines that never block or kill the process;
 //! * [`closure`]: closures that are stored without a box, which needs unsafe code too;
 //! * [`inherited`]: descriptors that the process got from the program that started it;
+//! * [`ThreadBound`]: values of one thread, in types that must be `Send`;
 //! * [`environment`]: settings from environment variables.
 //!
 //! # Raw descriptors
@@ -38,10 +39,12 @@ pub mod signal;
 pub mod socket;
 pub mod stderr;
 pub mod syscall;
+mod thread_bound;
 pub mod timeout;
 pub mod wakeup;
 
 pub use event::{Event, Events, Interest, Readiness, Token, TriggerMode};
 pub use selector::{AnySelector, Selector, SelectorKind, UserEvent};
 pub use signal::Signal;
+pub use thread_bound::ThreadBound;
 pub use wakeup::{Wakeup, WakeupKind};

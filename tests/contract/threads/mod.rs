@@ -1,4 +1,5 @@
-//! Calls and tasks from other threads (X1 and X2 of docs/contract.md).
+//! Calls and tasks from other threads (X1, X2 and X11 of docs/contract.md).
 
 mod remote;
 mod remote_tasks;
+mod thread_bound;
