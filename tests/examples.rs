@@ -6,6 +6,7 @@
 mod examples {
     pub mod program;
 
+    mod daemon;
     mod echo;
     mod embed;
     mod faults;

@@ -56,7 +56,11 @@ impl Program {
     }
 
     pub fn spawn(command: &mut Command) -> Program {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Program::spawn_with_stdin(command, Stdio::null())
+    }
+
+    pub fn spawn_with_stdin(command: &mut Command, stdin: impl Into<Stdio>) -> Program {
+        let command = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| {
             panic!("{command:?}: {error} (`cargo build --examples` builds it)")
         });

@@ -4,15 +4,14 @@ use std::env;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use mainspring::SelectorKind;
 use mainspring::service::Service;
-use mainspring_sys::socket::recv_fds;
+use mainspring_sys::socket::{BindOptions, UnixAddress, bind_datagram, recv_fds};
 
 use crate::support::process::alone_as;
 
@@ -25,16 +24,18 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// Binds a socket. Also returns the value of `NOTIFY_SOCKET`.
-    pub fn bind(is_abstract: bool) -> (Manager, String) {
+    /// Binds a socket to a path. Also returns the value of `NOTIFY_SOCKET`.
+    pub fn bind() -> (Manager, String) {
         let path = unique_path("notify").into_os_string().into_string().unwrap();
-        let (socket, value) = if is_abstract {
-            let address = SocketAddr::from_abstract_name(&path).unwrap();
-            (UnixDatagram::bind_addr(&address).unwrap(), format!("@{path}"))
-        } else {
-            (UnixDatagram::bind(&path).unwrap(), path)
-        };
-        (Manager { socket }, value)
+        (Manager { socket: UnixDatagram::bind(&path).unwrap() }, path)
+    }
+
+    /// Binds a socket to an abstract name, where the system has those.
+    pub fn bind_abstract() -> Option<(Manager, String)> {
+        let name = unique_path("notify").into_os_string().into_string().unwrap();
+        let address = UnixAddress::from_abstract_name(&name).ok()?.into();
+        let socket = bind_datagram(&address, &BindOptions::default()).unwrap();
+        Some((Manager { socket: socket.into() }, format!("@{name}")))
     }
 
     /// Returns the manager with standard input as its socket: the service tests itself.
@@ -79,7 +80,7 @@ impl Manager {
 pub fn managed(name: &str, variables: &[(&str, &str)], check: impl Fn(Service, Manager)) {
     for kind in SelectorKind::available() {
         println!("on {kind}");
-        let (manager, address) = Manager::bind(false);
+        let (manager, address) = Manager::bind();
         let run = || check(Service::from_env().unwrap(), Manager::of_stdin());
         let output = alone_as(name, run, |mut child| {
             let socket: OwnedFd = manager.socket.into();

@@ -2,11 +2,12 @@
 
 mod activation;
 mod command_line;
+mod cross_checks;
 mod environment;
 mod listeners;
 mod manager;
 mod notifications;
-mod real_systemd;
+
 mod reload;
 mod stop;
 mod store;

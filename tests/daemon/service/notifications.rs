@@ -42,7 +42,9 @@ fn l4_each_notification_is_a_datagram() {
 #[test]
 fn l4_the_socket_may_have_an_abstract_name() {
     let name = &format!("{PREFIX}l4_the_socket_may_have_an_abstract_name");
-    let (manager, address) = Manager::bind(true);
+    let Some((manager, address)) = Manager::bind_abstract() else {
+        return println!("skipped: this system has no abstract names");
+    };
     activated(name, [], &[("NOTIFY_SOCKET", &*address)], || {
         Service::from_env().unwrap().ready().unwrap();
     });

@@ -1,0 +1,188 @@
+//! Tests of the example `daemon`, with a scripted service manager.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{self, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::program::{Program, command, run};
+
+/// A folder with the daemon's file and the manager's socket. It is removed with the value.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = PathBuf::from(format!("/tmp/mainspring-daemon-{}-{number}", process::id()));
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("motd"), "hello").unwrap();
+        Folder(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A manager that has started the daemon with a listener as descriptor 3.
+struct Manager {
+    folder: Folder,
+    notifications: UnixDatagram,
+    /// Keeps the listener, as a manager does.
+    listener: TcpListener,
+}
+
+impl Manager {
+    fn new() -> Manager {
+        let folder = Folder::new();
+        let notifications = UnixDatagram::bind(folder.path("notify")).unwrap();
+        notifications.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        Manager { folder, notifications, listener: TcpListener::bind("127.0.0.1:0").unwrap() }
+    }
+
+    fn start(&self) -> Program {
+        let mut shell = Command::new("sh");
+        let script = "exec 3<&0 0</dev/null; export LISTEN_PID=$$; exec \"$0\" \"$@\"";
+        shell.args(["-c", script]).arg(command("daemon").get_program());
+        shell.args(["127.0.0.1:1", &self.folder.path("motd")]);
+        shell.env("NOTIFY_SOCKET", self.folder.path("notify")).env("WATCHDOG_USEC", "100000");
+        shell.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "http");
+        let listener: OwnedFd = self.listener.try_clone().unwrap().into();
+        Program::spawn_with_stdin(&mut shell, listener)
+    }
+
+    /// Returns the next notification that is no ping.
+    fn next(&self) -> String {
+        loop {
+            let text = self.notification();
+            if text != "WATCHDOG=1" {
+                return text;
+            }
+        }
+    }
+
+    fn notification(&self) -> String {
+        let mut buffer = [0; 4096];
+        let count = self.notifications.recv(&mut buffer).expect("a notification");
+        String::from_utf8(buffer[..count].to_vec()).unwrap()
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.listener.local_addr().unwrap()).unwrap()
+    }
+}
+
+/// Sends a request, and returns the answer after its first line.
+fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut buffer = [0; 4096];
+    let count = stream.read(&mut buffer).unwrap();
+    let answer = String::from_utf8(buffer[..count].to_vec()).unwrap();
+    let (first, rest) = answer.split_once("\r\n").expect("an answer");
+    assert_eq!(first, "HTTP/1.1 200 OK");
+    rest.to_owned()
+}
+
+#[test]
+fn a_life_under_a_manager() {
+    let manager = Manager::new();
+    let mut early = manager.connect(); // Waits in the backlog until the daemon runs.
+    let mut daemon = manager.start();
+    let address = manager.listener.local_addr().unwrap();
+    assert_eq!(daemon.line(), format!("listening on {address}"));
+    assert_eq!(manager.next(), "READY=1");
+    assert_eq!(ask(&mut early), "Content-Length: 5\r\n\r\nhello");
+
+    fs::write(manager.folder.path("motd"), "good evening").unwrap();
+    daemon.send(Signal::HUP);
+    let begin = manager.next();
+    let time = begin.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect("a time");
+    assert!(time.parse::<u64>().unwrap() > 0);
+    assert_eq!(manager.next(), "READY=1\nSTATUS=");
+    assert_eq!(ask(&mut early), "Content-Length: 12\r\n\r\ngood evening");
+
+    fs::remove_file(manager.folder.path("motd")).unwrap();
+    daemon.send(Signal::HUP);
+    manager.next();
+    let end = manager.next();
+    assert!(end.starts_with("READY=1\nSTATUS=the reload failed: cannot read /tmp/"), "{end}");
+    assert_eq!(ask(&mut early), "Content-Length: 12\r\n\r\ngood evening");
+
+    daemon.send(Signal::TERM);
+    assert_eq!(manager.next(), "STOPPING=1");
+    let last = ask(&mut early);
+    assert_eq!(last, "Content-Length: 12\r\nConnection: close\r\n\r\ngood evening");
+    assert_eq!(early.read(&mut [0]).unwrap(), 0);
+    let ending = daemon.end();
+    assert!(ending.status.success() && ending.stderr.lines().count() == 1, "{ending:?}");
+}
+
+#[test]
+fn clients_of_a_killed_daemon_are_served_by_the_next() {
+    let manager = Manager::new();
+    let daemon = manager.start();
+    assert_eq!(manager.next(), "READY=1");
+    daemon.send(Signal::KILL);
+    daemon.end();
+    let mut client = manager.connect();
+    let next = manager.start();
+    assert!(ask(&mut client).ends_with("hello"));
+    next.send(Signal::KILL);
+    next.end();
+}
+
+#[test]
+fn pings_come_while_the_daemon_runs() {
+    let manager = Manager::new();
+    let daemon = manager.start();
+    assert_eq!(manager.next(), "READY=1");
+    for _ in 0..3 {
+        assert_eq!(manager.notification(), "WATCHDOG=1");
+    }
+    daemon.send(Signal::TERM);
+    assert_eq!(manager.next(), "STOPPING=1");
+    daemon.end().success();
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let manager = Manager::new();
+    let daemon = manager.start();
+    assert_eq!(manager.next(), "READY=1");
+    let mut client = manager.connect();
+    ask(&mut client);
+    daemon.send(Signal::TERM);
+    assert_eq!(manager.next(), "STOPPING=1");
+    daemon.send(Signal::TERM);
+    daemon.end().success();
+}
+
+#[test]
+fn runs_without_a_manager() {
+    let folder = Folder::new();
+    let mut daemon = Program::start("daemon", &["127.0.0.1:0", &folder.path("motd")]);
+    let line = daemon.line();
+    let address = line.strip_prefix("listening on ").expect("an address").to_owned();
+    assert!(ask(&mut TcpStream::connect(&*address).unwrap()).ends_with("hello"));
+    daemon.send(Signal::TERM);
+    daemon.end().success();
+
+    let line = run("daemon", &[&address]).error_line(1);
+    assert_eq!(line, "Error: usage: daemon ADDRESS FILE\n");
+    let line = run("daemon", &["nowhere", &folder.path("motd")]).error_line(1);
+    assert!(line.starts_with("Error: cannot listen on http: "), "{line}");
+}
