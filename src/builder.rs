@@ -146,7 +146,7 @@ impl EventLoopBuilder {
     ///
     /// let builder = EventLoop::builder().exit_watch(ExitWatchKind::Signal);
     /// let mut el = builder.build_with(None)?;
-    /// el.spawn_child(Command::new("true"), |_, code, status| *code = status?.code())?;
+    /// el.spawn_child(Command::new("true"), |_, code, status| *code = status.unwrap().code())?;
     /// el.run()?;
     /// assert_eq!(*el.state(), Some(0));
     /// # Ok::<(), mainspring::Error>(())

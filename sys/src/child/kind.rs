@@ -36,7 +36,8 @@ impl ExitWatchKind {
         &[
             #[cfg(has_pidfd)]
             ExitWatchKind::Pidfd,
-            #[cfg(has_kqueue)]
+            // A kqueue of libkqueue cannot be watched: its fd is never readable.
+            #[cfg(all(has_kqueue, not(kqueue_is_library)))]
             ExitWatchKind::Kqueue,
             ExitWatchKind::Signal,
         ]

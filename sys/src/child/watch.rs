@@ -11,7 +11,7 @@ use super::watched_process::WatchedProcess;
 use crate::event::{Interest, Token, TriggerMode};
 use crate::selector::Selector;
 #[cfg(has_kqueue)]
-use crate::selector::kqueue::ExitFilters;
+use crate::selector::kqueue::{ExitFilters, System};
 use crate::signal::{Signal, Subscription};
 
 /// The watch of all processes of a loop.
@@ -44,7 +44,7 @@ enum Backend {
     #[cfg(has_pidfd)]
     Pidfds(PidfdSet),
     #[cfg(has_kqueue)]
-    Filters(ExitFilters),
+    Filters(ExitFilters<System>),
     Signals(Subscription),
 }
 

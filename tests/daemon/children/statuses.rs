@@ -1,7 +1,7 @@
 //! Exit statuses (docs/contract.md, C1 to C4 and X5).
 
 use std::cell::RefCell;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
 use std::rc::Rc;
 
@@ -11,6 +11,7 @@ use mainspring::{Error, Signal, spawn};
 use crate::children::support::{
     event_loop, is_reaped, on_every_watch, shell, sleeper, steal_status,
 };
+use crate::support::process::{alone_as, has_strace, under_strace};
 
 #[test]
 fn c1_x5_each_callback_gets_its_status_once_and_no_zombie_is_left() {
@@ -204,4 +205,36 @@ fn c1_a_program_that_does_not_exist_is_an_error_with_its_name() {
         assert!(!el.is_alive());
         el.run().unwrap();
     });
+}
+
+/// The child side of the next test: signals after the end, to a process and to a group.
+fn signal_the_dead() {
+    on_every_watch(|selector, kind| {
+        let mut el = event_loop(selector, kind, ());
+        let child = el.spawn_child(shell("exit 0").process_group(0), |_, (), _| {}).unwrap();
+        el.run().unwrap();
+        assert!(child.signal(Signal::TERM).is_err());
+        assert!(child.kill_after(std::time::Duration::ZERO).is_err());
+        assert!(child.kill_group_after(std::time::Duration::ZERO).is_err());
+        drop(child.kill_on_drop(true));
+    });
+}
+
+#[test]
+fn c4_x5_no_system_call_sends_a_signal_after_the_end() {
+    if !has_strace() {
+        return;
+    }
+    let name = "children::statuses::c4_x5_no_system_call_sends_a_signal_after_the_end";
+    let log = std::env::temp_dir().join(format!("mainspring-{}.strace", std::process::id()));
+    let calls = "trace=kill,tkill,tgkill,pidfd_send_signal";
+    let arguments = ["-o", log.to_str().unwrap(), "-e", calls, "-e", "signal=none"];
+    let output = alone_as(name, signal_the_dead, |child| under_strace(&child, &arguments));
+    let Some(output) = output else { return };
+    let sent = std::fs::read_to_string(&log).unwrap();
+    std::fs::remove_file(&log).unwrap();
+    assert!(output.status.success());
+    // The probe of pidfds sends the signal 0, which is none.
+    let signals = sent.lines().filter(|line| line.contains("SIG"));
+    assert_eq!(signals.collect::<Vec<_>>(), [""; 0]);
 }

@@ -4,6 +4,7 @@
 //! process id never meets the number of an fd in the selector's table.
 
 use std::io;
+#[cfg(has_kqueue)]
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use super::kernel::Kernel;
 use super::kevent::{EV_ADD, EV_DELETE, EV_ERROR, EV_ONESHOT, EVFILT_PROC, Kevent, exit_change};
+#[cfg(has_kqueue)]
 use super::system::System;
 use crate::timeout::retry_wait;
 
@@ -19,18 +21,25 @@ const BATCH: usize = 64;
 
 /// Filters for the end of processes.
 #[derive(Debug)]
-pub(crate) struct ExitFilters {
-    kernel: System,
+pub(crate) struct ExitFilters<K> {
+    kernel: K,
     buffer: Vec<Kevent>,
 }
 
-impl ExitFilters {
-    pub(crate) fn new() -> io::Result<ExitFilters> {
-        Ok(ExitFilters { kernel: System::new()?, buffer: Vec::new() })
+#[cfg(has_kqueue)]
+impl ExitFilters<System> {
+    pub(crate) fn new() -> io::Result<ExitFilters<System>> {
+        Ok(ExitFilters::over(System::new()?))
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.kernel.fd().as_fd()
+    }
+}
+
+impl<K: Kernel> ExitFilters<K> {
+    pub(super) fn over(kernel: K) -> ExitFilters<K> {
+        ExitFilters { kernel, buffer: Vec::new() }
     }
 
     /// Adds the filter of a process. The kernel removes it with the event.
@@ -72,6 +81,8 @@ impl ExitFilters {
 }
 
 /// Returns the status in an event, in the form of wait(2).
+///
+/// The data has it on the BSDs; on macOS only for a child, and with another note.
 fn status(event: &Kevent) -> Option<ExitStatus> {
     cfg!(has_status_in_event).then(|| ExitStatus::from_raw(event.data as libc::c_int))
 }

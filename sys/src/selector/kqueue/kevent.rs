@@ -54,7 +54,6 @@ mod words {
 
     pub const EVFILT_READ: FilterNumber = -1;
     pub const EVFILT_WRITE: FilterNumber = -2;
-    #[cfg(has_kqueue)]
     pub const EVFILT_PROC: FilterNumber = -5;
     pub const EVFILT_USER: FilterNumber = -11;
     /// Number of macOS. libkqueue has no filter for priority data, and no filter with this number.
@@ -72,7 +71,6 @@ mod words {
     pub const NOTE_LOWAT: u32 = 0x0000_0001;
     pub const NOTE_OOB: u32 = 0x0000_0002;
     pub const NOTE_TRIGGER: u32 = 0x0100_0000;
-    #[cfg(has_kqueue)]
     pub const NOTE_EXIT: u32 = 0x8000_0000;
 
     #[derive(Debug, Clone, Copy)]
@@ -186,7 +184,6 @@ pub fn change(filter: Filter, ident: usize, token: Token, flags: Flags) -> Keven
 }
 
 /// Returns a change of the filter that reports the end of the process `pid`.
-#[cfg(has_kqueue)]
 pub fn exit_change(pid: usize, flags: Flags) -> Kevent {
     // SAFETY: the struct has only integer and pointer fields, for which zero is a valid value.
     let mut change: Kevent = unsafe { mem::zeroed() };
@@ -221,7 +218,7 @@ mod checks {
 
     #[cfg(not(has_wide_kevent))]
     const _: () = assert!(EVFILT_READ == -1 && EVFILT_WRITE == -2);
-    #[cfg(all(has_kqueue, not(has_wide_kevent)))]
+    #[cfg(not(has_wide_kevent))]
     const _: () = assert!(EVFILT_PROC == -5 && NOTE_EXIT == 0x8000_0000);
     #[cfg(has_wide_kevent)]
     const _: () = assert!(EVFILT_PROC == 4 && NOTE_EXIT == 0x8000_0000);

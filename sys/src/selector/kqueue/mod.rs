@@ -39,12 +39,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::changes::Changes;
-#[cfg(has_kqueue)]
-pub(crate) use self::exits::ExitFilters;
 use self::kernel::{FileKind, Kernel};
 use self::kevent::Kevent;
 use self::report::{Report, with_hangup};
 use self::table::{Registration, Table};
+#[cfg(has_kqueue)]
+pub(crate) use self::{exits::ExitFilters, system::System};
 use super::always_ready::AlwaysReady;
 use super::contract::{Selector, UserEvent};
 use super::errors::check_interest;
@@ -53,7 +53,6 @@ use crate::timeout::retry_wait;
 
 mod assumptions;
 mod changes;
-#[cfg(has_kqueue)]
 mod exits;
 mod kernel;
 mod kevent;

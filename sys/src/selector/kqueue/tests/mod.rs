@@ -14,6 +14,7 @@ use crate::event::{Event, Events, Interest, Readiness, Token, TriggerMode};
 use crate::selector::Selector;
 
 mod errors;
+mod exits;
 mod fake;
 mod model;
 mod never_blocks;
