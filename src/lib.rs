@@ -24,6 +24,7 @@
 //! | [`LoopHandle`] | registers callbacks; each callback gets a reference to it |
 //! | [`Remote`] | reaches the loop from other threads; the only one of these three that is `Send` |
 //! | [`BlockingPool`] | runs closures that block, on separate threads |
+//! | [`Metrics`], [`Histogram`] | numbers about a loop, for any thread |
 //! | [`net`] | sockets, servers and clients |
 //! | [`io`] | copying, lines, and the readers and writers for these |
 //! | [`process`] | child processes, and waiting for other processes |
@@ -143,6 +144,7 @@ mod inbox;
 pub mod io;
 mod key_groups;
 mod log_text;
+mod metrics;
 pub mod net;
 mod panic;
 pub mod process;
@@ -176,6 +178,7 @@ pub use mainspring_sys::child::ExitWatchKind;
 pub use mainspring_sys::{
     Interest, Readiness, SelectorKind, Signal, ThreadBound, TriggerMode, WakeupKind,
 };
+pub use metrics::{Histogram, Metrics};
 pub use panic::Panic;
 pub use structured::{
     AsCompleted, CancelScope, GroupError, GroupTask, Shutdown, ShutdownEnding, ShutdownGuard,

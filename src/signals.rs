@@ -65,15 +65,17 @@ impl Signals {
     }
 
     /// Queues the handlers of all pending signals, ordered by signal number. Handlers of one signal
-    /// run in the order in which they were added.
-    pub(crate) fn feed(&mut self, ready: &mut ReadyDeque) -> io::Result<()> {
-        let Some(subscription) = &mut self.subscription else { return Ok(()) };
+    /// run in the order in which they were added. Returns the number of signals.
+    pub(crate) fn feed(&mut self, ready: &mut ReadyDeque) -> io::Result<u64> {
+        let Some(subscription) = &mut self.subscription else { return Ok(0) };
+        let mut fed = 0;
         for signal in subscription.drain()? {
+            fed += 1;
             for key in self.handlers.of(signal) {
                 ready.feed(key, Readiness::empty());
             }
         }
-        Ok(())
+        Ok(fed)
     }
 
     /// Replaces the wakeup in a forked child. The selector does not watch the new one yet.

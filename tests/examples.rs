@@ -12,6 +12,7 @@ mod examples {
     mod faults;
     mod glib_source;
     mod handover;
+    mod metrics;
     mod promise;
     mod proxy;
     mod restarts;

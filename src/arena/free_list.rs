@@ -66,6 +66,11 @@ impl Default for FreeList {
 }
 
 impl FreeList {
+    /// Returns the number of slots in use. The few that are retired count too.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken
+    }
+
     /// Counts a new slot, which the caller appends, and returns the generation of its first entry.
     #[inline]
     pub(crate) fn append(&mut self) -> u32 {

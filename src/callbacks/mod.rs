@@ -91,6 +91,11 @@ impl<O, C> Default for Callbacks<O, C> {
 }
 
 impl<O, C> Callbacks<O, C> {
+    /// Returns the number of callbacks.
+    pub(crate) fn count(&self) -> usize {
+        self.free.taken()
+    }
+
     /// Adds a callback, or reserves a slot for one.
     #[inline]
     pub(crate) fn insert(

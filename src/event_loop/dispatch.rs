@@ -26,9 +26,9 @@ impl<S> EventLoop<S> {
     #[inline(always)]
     pub(super) fn dispatch(&mut self, ready: Ready) -> bool {
         self.core.current.set(ready.key);
-        match self.slow {
+        match self.instruments {
             None => self.dispatch_key(ready),
-            Some(limit) => self.dispatch_timed(ready, limit),
+            Some(_) => self.dispatch_timed(ready),
         }
     }
 
@@ -91,18 +91,25 @@ impl<S> EventLoop<S> {
     }
 
     #[cold]
-    fn dispatch_timed(&mut self, ready: Ready, limit: Duration) -> bool {
-        self.timed(ready.key, limit, |el| el.dispatch_key(ready))
+    fn dispatch_timed(&mut self, ready: Ready) -> bool {
+        self.timed(ready.key, |el| el.dispatch_key(ready))
     }
 
-    /// Runs `run`, and reports it if it takes longer than `limit`.
-    fn timed<T>(&mut self, key: Key, limit: Duration, run: impl FnOnce(&mut Self) -> T) -> T {
+    /// Runs `run`, measures its time, and reports it if it is slow.
+    fn timed<T>(&mut self, key: Key, run: impl FnOnce(&mut Self) -> T) -> T {
         // Before the call, which may remove the registration.
-        let report = self.report_of_next(key, Error::Slow(limit));
-        let began = self.handle.now();
+        let slow = self.instruments.and_then(|it| it.slow);
+        let report = slow.and_then(|limit| self.report_of_next(key, Error::Slow(limit)));
+        let began = self.core.timeline.now_nanos();
         let result = run(self);
-        let took = self.handle.now().saturating_duration_since(began);
-        if let (true, Some(report)) = (took >= limit, report) {
+        let took = self.core.timeline.now_nanos().saturating_sub(began);
+        if let Some(times) = self.core.page.times() {
+            times.add_call(began, took);
+        }
+        let took = Duration::from_nanos(took);
+        if let (Some(limit), Some(report)) = (slow, report)
+            && took >= limit
+        {
             self.report(Report { error: Error::Slow(took), ..report });
         }
         result
@@ -117,12 +124,12 @@ impl<S> EventLoop<S> {
         }
     }
 
-    /// Runs `run` for the task `key`, with the same report of slowness as a callback. For the main
+    /// Runs `run` for the task `key`, with the same measuring as a callback. For the main
     /// future, which the task table does not own.
     pub(crate) fn run_timed<T>(&mut self, key: Key, run: impl FnOnce() -> T) -> T {
-        match self.slow {
+        match self.instruments {
             None => run(),
-            Some(limit) => self.timed(key, limit, |_| run()),
+            Some(_) => self.timed(key, |_| run()),
         }
     }
 

@@ -6,13 +6,14 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mainspring_sys::child::ExitWatchKind;
 use mainspring_sys::process::Process;
 use mainspring_sys::selector::poll::Poll;
-use mainspring_sys::{AnySelector, Interest, Readiness, Signal, Token};
+use mainspring_sys::{AnySelector, Interest, Readiness, Token};
 
 use super::agenda::Agenda;
 use super::hooks::Hooks;
@@ -25,6 +26,7 @@ use crate::children::Children;
 use crate::clock::Timeline;
 use crate::error::{Error, Result};
 use crate::handle::Key;
+use crate::metrics::Page;
 use crate::ready::Ready;
 use crate::signals::Signals;
 use crate::timers::{TimerSlot, Timers};
@@ -77,8 +79,10 @@ pub(crate) struct LoopCore {
     pub(crate) process: Cell<Process>,
     /// Key of the callback that runs; [`Key::NONE`] outside of callbacks.
     pub(crate) current: Cell<Key>,
-    /// Number of the tick.
-    pub(crate) tick: Cell<u64>,
+    /// Number of the tick. Kept beside that of `page`, which is one load further away.
+    tick: Cell<u64>,
+    /// The numbers that [`Metrics`](crate::Metrics) reads.
+    pub(crate) page: Arc<Page>,
     /// True if an event found no callback: the next events are checked for unknown keys.
     saw_unknown_key: Cell<bool>,
     /// True if an interest changed since the last batch ended: queued events are checked again
@@ -126,6 +130,7 @@ impl LoopCore {
             process: Cell::new(Process::current()),
             current: Cell::new(Key::NONE),
             tick: Cell::new(0),
+            page: Arc::default(),
             saw_unknown_key: Cell::new(false),
             interest_changed: Cell::new(false),
             replacement: Cell::new(None),
@@ -134,6 +139,19 @@ impl LoopCore {
             log: RefCell::default(),
             read_buffer: Cell::default(),
         })
+    }
+
+    /// Returns the number of the tick.
+    #[inline]
+    pub(crate) fn tick(&self) -> u64 {
+        self.tick.get()
+    }
+
+    /// Starts a tick. Returns true if the gauges of the page are due.
+    #[inline]
+    pub(crate) fn begin_tick(&self) -> bool {
+        self.tick.set(self.tick.get().wrapping_add(1));
+        self.page.begin_tick(self.tick.get())
     }
 
     /// Returns true for an error that is not reported: a disconnect of a peer, by default.
@@ -248,29 +266,6 @@ impl LoopCore {
         replaced.map_or(key, |(_, replacement)| replacement)
     }
 
-    /// Adds a handler of a signal. The first one opens the wakeup of signals, which is watched like
-    /// any other fd.
-    pub(crate) fn add_signal(&self, signal: Signal, key: Key) -> Result<()> {
-        let mut signals = self.signals.borrow_mut();
-        let mut watchers = self.watchers.borrow_mut();
-        if let Some((wakeup, mode)) = signals.open(&mut **watchers.selector(), SIGNALS)? {
-            watchers.add_internal(wakeup, SIGNALS, mode);
-        }
-        signals.add(signal, key)
-    }
-
-    /// Stops watching the wakeup of signals, before [`close_signals`](LoopCore::close_signals)
-    /// closes it.
-    pub(crate) fn unwatch_signals(&self) {
-        if let Some((wakeup, _)) = self.signals.borrow().wakeup() {
-            self.watchers.borrow_mut().remove_internal(wakeup);
-        }
-    }
-
-    pub(crate) fn close_signals(&self) {
-        self.signals.borrow_mut().close();
-    }
-
     /// Closes the kernel objects of the selector. poll(2), which has none, takes its place.
     pub(crate) fn close_selector(&self) {
         *self.watchers.borrow_mut().selector() = AnySelector::Other(Box::new(Poll::new()));
@@ -320,6 +315,7 @@ impl LoopCore {
         // Without a readiness, the callback was cancelled after it was queued, which is common.
         if !readiness.is_empty() {
             self.saw_unknown_key.set(true);
+            self.page.stale_events.add(1);
         }
         false
     }
@@ -351,13 +347,20 @@ impl LoopCore {
         let mut ready = self.agenda.ready.borrow_mut();
         let now = self.timeline.now_nanos();
         let (mut reports_due, mut children_due) = (false, false);
-        self.timers.borrow_mut().feed(now, |key| match key.is_task_layer() {
-            true if key == Key::REPORTS => reports_due = true,
-            true if key == Key::CHILDREN => children_due = true,
-            true => tasks.feed_timer(key, &mut ready),
-            false => ready.feed(key, Readiness::empty()),
+        let times = self.page.times();
+        let fed = self.timers.borrow_mut().feed(now, |key, deadline| {
+            match key.is_task_layer() {
+                true if key == Key::REPORTS => reports_due = true,
+                true if key == Key::CHILDREN => children_due = true,
+                true => tasks.feed_timer(key, &mut ready),
+                false => ready.feed(key, Readiness::empty()),
+            }
+            if let Some(times) = times {
+                times.add_lateness(now - deadline);
+            }
         });
         drop(ready);
+        self.page.timers_run.add(fed);
         if reports_due {
             self.flush_reports();
         }

@@ -38,11 +38,13 @@ impl<S> Messages<S> {
         }
     }
 
-    /// Feeds an entry for each message that has none, for `limit` of them at most.
-    pub(super) fn feed(&mut self, limit: usize, ready: &mut ReadyDeque) {
+    /// Feeds an entry for each message that has none, for `limit` of them at most. Returns their
+    /// number.
+    pub(super) fn feed(&mut self, limit: usize, ready: &mut ReadyDeque) -> usize {
         let fed = (self.waiting.len() - self.queued).min(limit);
         self.queued += fed;
         (0..fed).for_each(|_| ready.feed(Key::INBOX, Readiness::empty()));
+        fed
     }
 
     /// Removes the oldest message, for its entry in the ready deque.

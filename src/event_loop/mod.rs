@@ -15,6 +15,7 @@
 //! | `registry`, `callback`, `source` | registrations: their slots, their closures, their sources |
 //! | `schedule`, `watch`, `signals`, `children`, `hooks`, `remote` | the calls that register |
 //! | `report`, `exception_handler`, `contain` | errors and panics of user code |
+//! | `metrics` | numbers about all of it |
 //!
 //! # Invariants
 //!
@@ -58,6 +59,7 @@ mod interval;
 pub(crate) mod loop_core;
 mod loop_handle;
 mod messages;
+mod metrics;
 mod names;
 mod poll_fd;
 pub(crate) mod read_buffer;
@@ -84,6 +86,13 @@ pub use self::report::{PanicPolicy, Report, ReportKind};
 pub(crate) use self::report_log::print_outside;
 pub(crate) use self::tick::Sleep;
 pub use self::watched::Watched;
+
+/// The work around each call that needs a clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Instruments {
+    /// Duration from which a callback is reported as slow; `None` outside of the debug mode.
+    pub(crate) slow: Option<Duration>,
+}
 
 /// An event loop with user-defined state of type `S`.
 ///
@@ -119,8 +128,8 @@ pub struct EventLoop<S = ()> {
     batch: ReadyDeque,
     /// Keys of the hooks that run. Empty otherwise, and kept for its memory.
     due_hooks: Vec<Key>,
-    /// Duration from which a callback is reported as slow; `None` outside of the debug mode.
-    slow: Option<Duration>,
+    /// `None` if calls are neither measured nor checked for slowness.
+    instruments: Option<Instruments>,
     poll_fd: Option<PollFd>,
     /// Slot of the callback that kept the loop alive at the last check.
     last_alive: Cell<u32>,
@@ -131,7 +140,7 @@ impl<S> EventLoop<S> {
         handle: LoopHandle<S>,
         state: S,
         event_capacity: usize,
-        slow: Option<Duration>,
+        instruments: Option<Instruments>,
     ) -> EventLoop<S> {
         let core = handle.core().clone();
         let poll_fd = core.watchers.borrow_mut().selector().poll_fd().map(PollFd);
@@ -143,7 +152,7 @@ impl<S> EventLoop<S> {
             messages: Messages::new(),
             batch: ReadyDeque::default(),
             due_hooks: Vec::new(),
-            slow,
+            instruments,
             poll_fd,
             last_alive: Cell::new(0),
         }

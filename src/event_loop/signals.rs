@@ -7,9 +7,10 @@ use mainspring_sys::Signal;
 use super::LoopHandle;
 use super::callback::{Callback, Plain};
 use super::callback_result::CallbackResult;
+use super::loop_core::{LoopCore, SIGNALS};
 use super::source::Source;
 use crate::error::Result;
-use crate::handle::Handle;
+use crate::handle::{Handle, Key};
 
 impl<S> LoopHandle<S> {
     /// Calls `callback` when the process gets `signal`, as an ordinary callback. A signal may have
@@ -65,5 +66,30 @@ impl<S> LoopHandle<S> {
             return Err(error);
         }
         Ok(self.handle(key))
+    }
+}
+
+impl LoopCore {
+    /// Adds a handler of a signal. The first one opens the wakeup of signals, which is watched like
+    /// any other fd.
+    pub(crate) fn add_signal(&self, signal: Signal, key: Key) -> Result<()> {
+        let mut signals = self.signals.borrow_mut();
+        let mut watchers = self.watchers.borrow_mut();
+        if let Some((wakeup, mode)) = signals.open(&mut **watchers.selector(), SIGNALS)? {
+            watchers.add_internal(wakeup, SIGNALS, mode);
+        }
+        signals.add(signal, key)
+    }
+
+    /// Stops watching the wakeup of signals, before [`close_signals`](LoopCore::close_signals)
+    /// closes it.
+    pub(crate) fn unwatch_signals(&self) {
+        if let Some((wakeup, _)) = self.signals.borrow().wakeup() {
+            self.watchers.borrow_mut().remove_internal(wakeup);
+        }
+    }
+
+    pub(crate) fn close_signals(&self) {
+        self.signals.borrow_mut().close();
     }
 }

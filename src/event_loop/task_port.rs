@@ -27,6 +27,8 @@ pub(crate) trait TaskLayer {
     fn drain_inbox(&self);
     /// Returns true if the inbox may hold wakes that did not wake the loop.
     fn has_messages(&self) -> bool;
+    /// Returns the number of tasks, those included that are done and not joined.
+    fn count(&self) -> usize;
     /// Returns true if a task keeps [`run`](crate::EventLoop::run) going.
     fn is_alive(&self) -> bool;
     /// Cancels a task. Returns false if it has ended, or was cancelled before.

@@ -38,14 +38,37 @@ impl<S> EventLoop<S> {
         self.feed_timers();
         self.feed_idle();
         let ran = self.run_batch()?; // callbacks run by `dispatch` only, like the hooks
+        self.core.page.end_tick(self.events.len(), ran);
+        if self.instruments.is_some() {
+            self.end_tick_timed();
+        }
         self.recheck_inbox();
         Ok(ran)
     }
 
     fn begin_tick(&mut self) -> Result<()> {
         self.core.check_open()?;
-        self.core.tick.set(self.core.tick.get().wrapping_add(1));
+        if self.core.begin_tick() {
+            self.handle.update_gauges();
+        }
+        if self.instruments.is_some() {
+            self.begin_tick_timed();
+        }
         Ok(())
+    }
+
+    #[cold]
+    fn begin_tick_timed(&self) {
+        if let Some(times) = self.core.page.times() {
+            times.begin_tick(self.core.timeline.now_nanos());
+        }
+    }
+
+    #[cold]
+    fn end_tick_timed(&self) {
+        if let Some(times) = self.core.page.times() {
+            times.end_tick(self.core.timeline.now_nanos());
+        }
     }
 
     /// Runs the prepare hooks. Returns the limit of the sleep.
@@ -80,6 +103,24 @@ impl<S> EventLoop<S> {
     }
 
     fn select(&mut self, timeout: Option<Duration>) -> Result<()> {
+        if self.instruments.is_some() {
+            return self.select_timed(timeout);
+        }
+        self.select_for(timeout)
+    }
+
+    #[cold]
+    fn select_timed(&mut self, timeout: Option<Duration>) -> Result<()> {
+        let began = self.core.timeline.now_nanos();
+        let selected = self.select_for(timeout);
+        if let Some(times) = self.core.page.times() {
+            times.end_select(began, self.core.timeline.now_nanos());
+        }
+        selected
+    }
+
+    #[inline]
+    fn select_for(&mut self, timeout: Option<Duration>) -> Result<()> {
         let core = &self.core;
         let clock = core.timeline.clock();
         let max_wait = clock.max_wait(timeout);
@@ -132,7 +173,7 @@ impl<S> EventLoop<S> {
             return Ok(());
         }
         let fed = core.signals.borrow_mut().feed(&mut core.agenda.ready.borrow_mut());
-        fed.map_err(Error::Select)?;
+        core.page.signals.add(fed.map_err(Error::Select)?);
         // Last, so that after an error the next tick tries again.
         core.agenda.remove_wakeup(wakeup_bit(SIGNALS));
         Ok(())
@@ -147,6 +188,7 @@ impl<S> EventLoop<S> {
             // Before the inboxes are emptied: a later message then wakes the loop again.
             inbox.drain_wakeup()?;
             agenda.remove_wakeup(wakeup_bit(INBOX));
+            self.core.page.wakeups.add(1);
         }
         if is_awake || agenda.check_inbox.get() || inbox.take_wake_failed() {
             self.drain_inbox();
@@ -160,7 +202,9 @@ impl<S> EventLoop<S> {
         let Shared { inbox, tasks, .. } = &*self.handle.shared;
         tasks.drain_inbox();
         self.messages.take_from(inbox);
-        self.messages.feed(self.core.limits.inbox_batch, &mut self.core.agenda.ready.borrow_mut());
+        let ready = &mut self.core.agenda.ready.borrow_mut();
+        let fed = self.messages.feed(self.core.limits.inbox_batch, ready);
+        self.core.page.messages.add(fed as u64);
     }
 
     #[inline]

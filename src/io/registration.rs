@@ -312,7 +312,7 @@ impl Registration {
     /// next tick. Otherwise takes the step of a call.
     #[inline]
     fn is_over_budget(&self, running: Option<&Tasks>, cx: &Context<'_>) -> bool {
-        let Some(tick) = running.map(|tasks| tasks.core.tick.get() as u32) else { return false };
+        let Some(tick) = running.map(|tasks| tasks.core.tick() as u32) else { return false };
         let used = match self.steps.get() {
             (latest, used) if latest == tick => used,
             _ => 0,

@@ -42,7 +42,7 @@ impl<F> AcceptCallback<F> {
         announce: Announce,
         location: &'static Location<'static>,
     ) -> AcceptCallback<F> {
-        let policy = AcceptPolicy::new(server.core.tick.get());
+        let policy = AcceptPolicy::new(server.core.tick());
         AcceptCallback { server, factory, announce, location, policy, backoff_timer: None }
     }
 
@@ -52,7 +52,7 @@ impl<F> AcceptCallback<F> {
         P: Protocol<S> + 'static,
     {
         let core = &self.server.core;
-        let mut next = self.policy.begin(core.tick.get(), core.limits.accept_batch);
+        let mut next = self.policy.begin(core.tick(), core.limits.accept_batch);
         while let Next::Accept(1..) = next {
             if self.server.is_full() {
                 self.server.pause(); // Until a connection ends.
@@ -108,6 +108,7 @@ impl<F> AcceptCallback<F> {
         P: Protocol<S> + 'static,
     {
         self.server.accepted.set(self.server.accepted.get() + 1); // Even if it is not admitted.
+        self.server.core.page.accepted.add(1);
         if !self.server.admits(peer) {
             return Ok(());
         }

@@ -126,7 +126,8 @@ impl TaskListener {
     fn note_accepted(&self) {
         let mut policy = self.policy.borrow_mut();
         if let Ok(tasks) = running_for("mainspring::net") {
-            policy.begin(tasks.core.tick.get(), BATCH);
+            policy.begin(tasks.core.tick(), BATCH);
+            tasks.core.page.accepted.add(1);
         }
         if policy.accepted() == Next::Accept(0) {
             self.io.clear_readiness(Interest::READABLE);

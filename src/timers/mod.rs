@@ -217,17 +217,26 @@ impl Timers {
         self.live_entries > 0 || !self.far.is_empty()
     }
 
-    /// Passes the keys of all timers that are due at `now` to the sink, the soonest first.
-    pub(crate) fn feed(&mut self, now: u64, mut sink: impl FnMut(Key)) {
+    /// Passes the keys and deadlines of all timers that are due at `now` to the sink, the soonest
+    /// first. Returns their number.
+    pub(crate) fn feed(&mut self, now: u64, mut sink: impl FnMut(Key, u64)) -> u64 {
+        let mut fed = 0;
         while let Some(entry) = self.soonest().filter(|entry| entry.deadline <= now) {
             self.queue.pop();
             self.live_entries -= 1;
             let timer = &mut self.slots[entry.slot as usize];
             timer.state = TimerState::Unarmed(Unarmed::Fed);
-            sink(timer.key);
+            sink(timer.key, entry.deadline);
+            fed += 1;
         }
         // Most of the remaining entries may be stale.
         self.sweep();
+        fed
+    }
+
+    /// Returns the number of armed timers.
+    pub(crate) fn count(&self) -> usize {
+        self.live_entries + self.far.len()
     }
 
     /// Returns true if the timer was due and has not been armed or disarmed since.

@@ -154,7 +154,7 @@ impl TransportState<dyn StreamCell> {
     /// Returns the low byte of the tick. A mark from 256 ticks ago looks like one of this tick,
     /// which delays the input by one tick.
     fn tick_mark(&self) -> u8 {
-        self.core.tick.get() as u8
+        self.core.tick() as u8
     }
 
     /// Returns true if this run reads again. A crossed water mark is reported first.

@@ -49,6 +49,10 @@ impl TaskLayer for Tasks {
         }
     }
 
+    fn count(&self) -> usize {
+        self.slots.borrow().count()
+    }
+
     fn is_watching(&self, key: Key) -> bool {
         KeyKind::of(key) == KeyKind::Io && self.io_readiness(key).is_some()
     }

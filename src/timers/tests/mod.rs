@@ -14,7 +14,7 @@ fn key(slot: u32) -> Key {
 
 fn feed(timers: &mut Timers, now: u64) -> Vec<u32> {
     let mut due = Vec::new();
-    timers.feed(now, |key| due.push(key.slot));
+    timers.feed(now, |key, _| due.push(key.slot));
     due
 }
 

@@ -1,1 +1,4 @@
 //! Numbers (docs/contract.md, section N).
+
+mod counters;
+mod times;

@@ -187,6 +187,11 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Returns the number of tasks, those included that are done and not joined.
+    pub(super) fn count(&self) -> usize {
+        self.vacant.taken()
+    }
+
     pub(super) fn new() -> Table {
         let (slots, vacant, sites) = Default::default();
         Table { slots, vacant, rare: KeyedArena::new(KeyKind::Rare), sites }

@@ -1,0 +1,31 @@
+//! The numbers of a loop.
+
+use super::LoopHandle;
+use crate::metrics::{Gauges, Metrics};
+
+impl<S> LoopHandle<S> {
+    /// Returns the numbers of the loop, for this thread and for others.
+    ///
+    /// ```
+    /// let mut el = mainspring::EventLoop::new()?;
+    /// for _ in 0..3 {
+    ///     el.call_soon(|_, _| {});
+    /// }
+    /// el.run()?;
+    /// let metrics = el.metrics();
+    /// assert_eq!((metrics.ticks(), metrics.calls(), metrics.calls_peak()), (1, 3, 3));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        self.update_gauges();
+        Metrics::new(self.core().page.clone())
+    }
+
+    /// Stores the numbers of registrations.
+    #[cold]
+    pub(super) fn update_gauges(&self) {
+        let callbacks = self.shared.callbacks.borrow().count();
+        let (tasks, timers) = (self.shared.tasks.count(), self.core().timers.borrow().count());
+        self.core().page.set_gauges(Gauges { callbacks, tasks, timers });
+    }
+}

@@ -1,0 +1,174 @@
+//! Numbers about a loop: counters that are always on, and measured times.
+//!
+//! The loop stores its numbers in a page of atomics, which [`Metrics`] reads from any thread, even
+//! while a callback does not return. Counters are added once per tick, so they cost a callback next
+//! to nothing. Times need a clock, and are measured only on request.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `page`, `number` | the atomics that the loop writes |
+//! | `histogram` | durations in buckets |
+
+mod histogram;
+mod number;
+mod page;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::histogram::Histogram;
+pub(crate) use self::page::{Gauges, Page};
+
+/// Numbers about a loop, for any thread. Made by [`LoopHandle::metrics`].
+///
+/// Each method reads the present number. The counters are complete up to the last tick, and
+/// continue to be readable while a callback runs without end, and after the loop is closed. All
+/// counters begin at zero and only grow.
+///
+/// Times are zero, and histograms empty, without [`EventLoopBuilder::measure`].
+///
+/// ```
+/// use mainspring::EventLoop;
+/// use std::time::Duration;
+///
+/// let mut el = EventLoop::builder().measure(true).build()?;
+/// el.call_later(Duration::from_millis(1), |_, _| {});
+/// el.call_soon(|_, _| std::thread::sleep(Duration::from_millis(2)));
+/// el.run()?;
+///
+/// let metrics = el.metrics();
+/// let reader = std::thread::spawn(move || metrics.calls());
+/// assert_eq!(reader.join().unwrap(), 2);
+/// assert_eq!(el.metrics().timers_run(), 1);
+/// assert!(el.metrics().call_durations().max() >= Duration::from_millis(2));
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+///
+/// [`LoopHandle::metrics`]: crate::LoopHandle::metrics
+/// [`EventLoopBuilder::measure`]: crate::EventLoopBuilder::measure
+#[derive(Clone)]
+pub struct Metrics {
+    page: Arc<Page>,
+}
+
+/// Defines a method for each number, and [`Metrics::visit`].
+macro_rules! numbers {
+    ($($(#[$doc:meta])* $name:ident: $unit:literal,)*) => {
+        impl Metrics {
+            $($(#[$doc])* pub fn $name(&self) -> u64 {
+                self.page.$name()
+            })*
+
+            /// Calls `visit` with the name and the value of each number, for an exporter. Names end
+            /// in their unit where there is one: `_bytes`, or `_seconds` for the times.
+            ///
+            /// Names that end in `_total` are counters, which only grow. The others are gauges. Of
+            /// each histogram there are `_seconds_count`, `_seconds_sum` and `_seconds_max`; its
+            /// buckets are in [`Histogram::buckets`].
+            ///
+            /// ```
+            /// let mut el = mainspring::EventLoop::new()?;
+            /// el.call_soon(|_, _| {});
+            /// el.run()?;
+            /// let mut text = String::new();
+            /// el.metrics().visit(|name, value| text += &format!("mainspring_{name} {value}\n"));
+            /// assert!(text.contains("mainspring_calls_total 1\n"));
+            /// # Ok::<(), mainspring::Error>(())
+            /// ```
+            pub fn visit(&self, mut visit: impl FnMut(&str, f64)) {
+                $(visit(concat!(stringify!($name), $unit), self.$name() as f64);)*
+                visit("busy_seconds_total", self.busy().as_secs_f64());
+                visit("idle_seconds_total", self.idle().as_secs_f64());
+                for (name, histogram) in self.histograms() {
+                    visit(&format!("{name}_seconds_count"), histogram.count() as f64);
+                    visit(&format!("{name}_seconds_sum"), histogram.sum().as_secs_f64());
+                    visit(&format!("{name}_seconds_max"), histogram.max().as_secs_f64());
+                }
+            }
+        }
+    };
+}
+
+numbers! {
+    /// Returns the number of ticks.
+    ticks: "_total",
+    /// Returns the number of callbacks that ran, polls of tasks included.
+    calls: "_total",
+    /// Returns the number of descriptors that the selector has reported as ready.
+    events: "_total",
+    /// Returns the number of reports for a registration that had ended before.
+    stale_events: "_total",
+    /// Returns the number of times that other threads have woken the loop.
+    wakeups: "_total",
+    /// Returns the number of closures of other threads that were queued.
+    messages: "_total",
+    /// Returns the number of timers that were due.
+    timers_run: "_total",
+    /// Returns the number of signals that were taken; merged ones count once.
+    signals: "_total",
+    /// Returns the number of connections that listeners have accepted.
+    accepted: "_total",
+    /// Returns the largest number of callbacks in a tick.
+    calls_peak: "",
+    /// Returns the number of callbacks that are registered: of descriptors, timers, signals and
+    /// hooks. Updated in every 64th tick, and by each call of
+    /// [`metrics`](crate::LoopHandle::metrics).
+    callbacks: "",
+    /// Returns the number of tasks that have not ended. Updated like
+    /// [`callbacks`](Metrics::callbacks).
+    tasks: "",
+    /// Returns the number of armed timers, those of tasks included. Updated like
+    /// [`callbacks`](Metrics::callbacks).
+    timers: "",
+}
+
+impl Metrics {
+    pub(crate) fn new(page: Arc<Page>) -> Metrics {
+        Metrics { page }
+    }
+
+    /// Returns the time that the loop has spent outside of the selector.
+    pub fn busy(&self) -> Duration {
+        Duration::from_nanos(self.page.busy())
+    }
+
+    /// Returns the time that the loop has spent in the selector, which sleeps.
+    pub fn idle(&self) -> Duration {
+        Duration::from_nanos(self.page.idle())
+    }
+
+    /// Returns the durations of callbacks, polls of tasks included.
+    pub fn call_durations(&self) -> Histogram {
+        self.page.times().map(|times| times.calls.read()).unwrap_or_default()
+    }
+
+    /// Returns the times from the end of the selector's sleep to the start of each callback: the
+    /// wait in the ready deque, behind the other callbacks of the batch.
+    pub fn delays(&self) -> Histogram {
+        self.page.times().map(|times| times.delays.read()).unwrap_or_default()
+    }
+
+    /// Returns the times from the deadline of a timer until it was queued.
+    pub fn lateness(&self) -> Histogram {
+        self.page.times().map(|times| times.lateness.read()).unwrap_or_default()
+    }
+
+    fn histograms(&self) -> [(&'static str, Histogram); 3] {
+        [
+            ("call_durations", self.call_durations()),
+            ("delays", self.delays()),
+            ("lateness", self.lateness()),
+        ]
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Metrics");
+        self.visit(|name, value| {
+            fields.field(name, &value);
+        });
+        fields.finish()
+    }
+}

@@ -1,0 +1,138 @@
+//! The page of numbers: the loop writes, and any thread reads.
+
+use std::sync::OnceLock;
+
+use super::histogram::Buckets;
+use super::number::Number;
+
+/// Numbers of registrations.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gauges {
+    pub(crate) callbacks: usize,
+    pub(crate) tasks: usize,
+    pub(crate) timers: usize,
+}
+
+/// Numbers that need a clock. A custom clock may go back, so no difference underflows.
+#[derive(Debug, Default)]
+pub(crate) struct Times {
+    /// Nanoseconds outside of the selector, and in it.
+    pub(super) busy: Number,
+    pub(super) idle: Number,
+    /// Time at which the selector has returned, or the tick has begun.
+    awake_since: Number,
+    pub(super) calls: Buckets,
+    pub(super) delays: Buckets,
+    pub(super) lateness: Buckets,
+}
+
+/// All numbers of a loop.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    ticks: Number,
+    calls: Number,
+    calls_peak: Number,
+    events: Number,
+    pub(crate) stale_events: Number,
+    pub(crate) wakeups: Number,
+    pub(crate) messages: Number,
+    pub(crate) timers_run: Number,
+    pub(crate) signals: Number,
+    pub(crate) accepted: Number,
+    callbacks: Number,
+    tasks: Number,
+    timers: Number,
+    times: OnceLock<Box<Times>>,
+}
+
+/// The gauges are updated in each tick with a number that is divisible by this.
+const TICKS_PER_UPDATE: u64 = 64;
+
+impl Page {
+    /// Starts the tick with this number. Returns true if the gauges are due.
+    #[inline]
+    pub(crate) fn begin_tick(&self, tick: u64) -> bool {
+        self.ticks.set(tick);
+        tick.is_multiple_of(TICKS_PER_UPDATE)
+    }
+
+    /// Adds the numbers of a tick.
+    #[inline]
+    pub(crate) fn end_tick(&self, events: usize, calls: usize) {
+        self.events.add(events as u64);
+        self.calls.add(calls as u64);
+        if calls as u64 > self.calls_peak.get() {
+            self.calls_peak.set(calls as u64);
+        }
+    }
+
+    pub(crate) fn set_gauges(&self, gauges: Gauges) {
+        self.callbacks.set(gauges.callbacks as u64);
+        self.tasks.set(gauges.tasks as u64);
+        self.timers.set(gauges.timers as u64);
+    }
+
+    /// Turns the measuring of times on.
+    pub(crate) fn measure(&self) {
+        self.times.get_or_init(Box::default);
+    }
+
+    /// Returns the times, if they are measured.
+    #[inline]
+    pub(crate) fn times(&self) -> Option<&Times> {
+        self.times.get().map(|times| &**times)
+    }
+
+    pub(super) fn busy(&self) -> u64 {
+        self.times().map_or(0, |times| times.busy.get())
+    }
+
+    pub(super) fn idle(&self) -> u64 {
+        self.times().map_or(0, |times| times.idle.get())
+    }
+}
+
+/// Defines a getter for each number.
+macro_rules! getters {
+    ($($name:ident)*) => {
+        impl Page {
+            $(pub(crate) fn $name(&self) -> u64 {
+                self.$name.get()
+            })*
+        }
+    };
+}
+
+getters! {
+    ticks calls calls_peak events stale_events wakeups messages timers_run signals accepted
+    callbacks tasks timers
+}
+
+impl Times {
+    /// Starts a tick.
+    pub(crate) fn begin_tick(&self, now: u64) {
+        self.awake_since.set(now);
+    }
+
+    /// Ends a call of the selector.
+    pub(crate) fn end_select(&self, began: u64, now: u64) {
+        self.busy.add(began.saturating_sub(self.awake_since.get()));
+        self.idle.add(now.saturating_sub(began));
+        self.awake_since.set(now);
+    }
+
+    /// Ends a tick.
+    pub(crate) fn end_tick(&self, now: u64) {
+        self.busy.add(now.saturating_sub(self.awake_since.get()));
+    }
+
+    /// Ends a call of a callback.
+    pub(crate) fn add_call(&self, began: u64, took: u64) {
+        self.delays.add(began.saturating_sub(self.awake_since.get()));
+        self.calls.add(took);
+    }
+
+    pub(crate) fn add_lateness(&self, nanos: u64) {
+        self.lateness.add(nanos);
+    }
+}

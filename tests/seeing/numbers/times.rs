@@ -1,0 +1,106 @@
+//! Measured times (docs/contract.md, N3, N4).
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mainspring::testing::SimClock;
+use mainspring::{Clock, EventLoop, SelectorKind};
+
+use crate::support::{loopback, on_every_selector};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Returns a loop that measures, with simulated time.
+fn measuring(kind: SelectorKind) -> (EventLoop, SimClock) {
+    let clock = SimClock::new();
+    let builder = EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone());
+    (builder.measure(true).build().unwrap(), clock)
+}
+
+#[test]
+fn n3_busy_and_idle_are_the_time_of_the_ticks() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = measuring(kind);
+        let other = clock.clone();
+        el.call_later(10 * MS, move |_, ()| other.advance(3 * MS));
+        el.run().unwrap();
+        let metrics = el.metrics();
+        assert_eq!((metrics.busy(), metrics.idle()), (3 * MS, 10 * MS));
+        clock.advance(100 * MS);
+        el.tick(Some(Duration::ZERO)).unwrap();
+        assert_eq!((metrics.busy(), metrics.idle()), (3 * MS, 10 * MS), "outside of ticks");
+    });
+}
+
+#[test]
+fn n3_calls_and_their_delays() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = measuring(kind);
+        for time in [2, 8, 0] {
+            let clock = clock.clone();
+            el.call_soon(move |_, ()| clock.advance(time * MS));
+        }
+        el.run().unwrap();
+        let metrics = el.metrics();
+        let (durations, delays) = (metrics.call_durations(), metrics.delays());
+        assert_eq!((durations.count(), durations.sum(), durations.max()), (3, 10 * MS, 8 * MS));
+        assert_eq!((delays.count(), delays.sum(), delays.max()), (3, 12 * MS, 10 * MS));
+    });
+}
+
+#[test]
+fn n3_timers_behind_a_long_callback_are_late() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = measuring(kind);
+        el.call_later(5 * MS, |_, ()| {});
+        el.call_soon(move |_, ()| clock.advance(50 * MS));
+        el.run().unwrap();
+        let lateness = el.metrics().lateness();
+        assert_eq!((lateness.count(), lateness.max()), (1, 45 * MS));
+    });
+}
+
+/// Counts the reads of a clock.
+#[derive(Debug)]
+struct Counted(Rc<Cell<usize>>);
+
+impl Clock for Counted {
+    fn now(&self) -> Instant {
+        self.0.set(self.0.get() + 1);
+        Instant::now()
+    }
+}
+
+#[test]
+fn n3_no_clock_is_read_without_measuring() {
+    on_every_selector(|kind| {
+        let reads = [false, true].map(|measure| {
+            let reads = Rc::new(Cell::new(0));
+            let builder = EventLoop::builder().selector(kind).clock(Counted(reads.clone()));
+            let mut el = builder.measure(measure).debug(false).build().unwrap();
+            reads.set(0);
+            (0..10).for_each(|_| _ = el.call_soon(|_, ()| {}));
+            el.tick(Some(Duration::ZERO)).unwrap();
+            let count = el.metrics().call_durations().count();
+            assert_eq!(count, if measure { 10 } else { 0 });
+            reads.get()
+        });
+        assert_eq!(reads, [0, 24], "two for each callback, four for a tick");
+    });
+}
+
+#[test]
+fn n4_histograms_of_two_loops_are_merged() {
+    let (mut one, clock) = measuring(SelectorKind::available()[0]);
+    let (mut other, other_clock) = measuring(SelectorKind::available()[0]);
+    one.call_soon(move |_, ()| clock.advance(MS));
+    other.call_soon(move |_, ()| other_clock.advance(4 * MS));
+    one.run().unwrap();
+    other.run().unwrap();
+    let mut both = one.metrics().call_durations();
+    both.merge(&other.metrics().call_durations());
+    assert_eq!((both.count(), both.sum(), both.max()), (2, 5 * MS, 4 * MS));
+    let median = both.quantile(0.5);
+    assert!(MS <= median && median <= MS * 5 / 4, "{median:?}");
+}
