@@ -127,3 +127,28 @@ fn a_message_without_descriptors_is_a_plain_one() {
     drop(ours);
     assert_eq!(recv_fds(&theirs, &mut [0; 16]).unwrap().0, 0);
 }
+
+/// A socket with the option SO_PASSCRED: each message has the credentials of its sender as well.
+#[cfg(has_so_peercred)]
+#[test]
+fn d1_credentials_beside_descriptors_are_ignored() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let on: libc::c_int = 1;
+    // SAFETY: `on` is readable for its size and outlives the call.
+    let set = unsafe {
+        libc::setsockopt(
+            theirs.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PASSCRED,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    assert_eq!(set, 0);
+    let (reader, writer) = pipe().unwrap();
+    send_fds(&ours, b"all", &vec![writer.as_fd(); MAX_FDS]).unwrap();
+    let (count, fds) = recv_fds(&theirs, &mut [0; 8]).unwrap();
+    assert_eq!((count, fds.len()), (3, MAX_FDS));
+    drop((fds, writer));
+    assert_all_closed(reader);
+}

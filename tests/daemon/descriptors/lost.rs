@@ -1,4 +1,4 @@
-//! Descriptors that do not arrive (docs/contract.md, D2).
+//! Descriptors that do not arrive, and calls that are interrupted (docs/contract.md, D1 to D3).
 
 use std::io;
 use std::os::unix::net::UnixStream as StdStream;
@@ -9,7 +9,7 @@ use mainspring::{Error, EventLoop, SelectorKind};
 use super::Many;
 use crate::support::descriptors::FdLimit;
 use crate::support::on_every_selector;
-use crate::support::process::alone;
+use crate::support::process::{alone, alone_with_fault};
 use crate::support::ticks::wait_until;
 
 /// Returns the numbers of an error of lost descriptors: bytes, and descriptors that did arrive.
@@ -86,5 +86,25 @@ fn d2_a_transport_ends_by_the_error() {
             assert_eq!(*el.state(), Some((4, 1)));
             many.assert_closed();
         });
+    });
+}
+
+/// Every second call is interrupted by a signal, before it has done anything.
+#[test]
+fn d3_an_interrupted_call_is_repeated() {
+    let name = "descriptors::lost::d3_an_interrupted_call_is_repeated";
+    alone_with_fault(name, "sendmsg,recvmsg:error=EINTR:when=1+2", || {
+        let mut el = EventLoop::new().unwrap();
+        let many = Many::new();
+        el.run_until_complete(async {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            for _ in 0..5 {
+                ours.send_fds(b"x", &many.fds(2)).await.unwrap();
+                let (count, fds) = theirs.recv_fds(&mut [0; 8]).await.unwrap();
+                assert_eq!((count, fds.len()), (1, 2));
+            }
+        })
+        .unwrap();
+        many.assert_closed();
     });
 }

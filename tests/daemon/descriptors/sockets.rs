@@ -261,6 +261,36 @@ fn d7_packets_keep_their_boundaries_and_descriptors() {
     });
 }
 
+/// Messages that are in the socket together.
+#[test]
+fn d7_messages_of_a_pair_are_not_merged() {
+    if !has_seqpacket() {
+        return;
+    }
+    on_every_selector(|kind| {
+        run(kind, async {
+            let (ours, theirs) = UnixSeqpacket::pair()?;
+            let many = Many::new();
+            ours.send(b"one").await?;
+            ours.send_fds(b"second", &many.fds(2)).await?;
+            ours.send(b"cut short").await?;
+            ours.send_fds(b"4", &many.fds(1)).await?;
+            drop(ours);
+            let mut buffer = [0; 6];
+            assert_eq!(theirs.recv(&mut buffer).await?, 3);
+            let (count, fds) = theirs.recv_fds(&mut buffer).await?;
+            assert_eq!((count, fds.len()), (6, 2));
+            drop(fds);
+            let (count, fds) = theirs.recv_fds(&mut buffer).await?;
+            assert_eq!((count, fds.len(), &buffer), (6, 0, b"cut sh"));
+            assert_eq!(theirs.recv(&mut buffer).await?, 1, "a plain receive closes descriptors");
+            assert_eq!(theirs.recv(&mut buffer).await?, 0);
+            many.assert_closed();
+            Ok(())
+        });
+    });
+}
+
 fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
