@@ -47,7 +47,8 @@
 //! | blocking work, other threads | [`Remote::call_soon`] | [`spawn_blocking`], [`Remote::spawn`] |
 //! | a child process | [`spawn_child`] | [`process::Child::spawn`] |
 //! | another process | [`watch_pid`], [`reap_orphans`] | [`process::wait_pid`] |
-//! | signals, a graceful shutdown | [`add_signal_handler`], [`net::Server::close`] | [`Shutdown`] |
+//! | signals | [`add_signal_handler`] | [`signal`](signal()) |
+//! | a graceful shutdown | [`net::Server::close`] | [`Shutdown`] |
 //! | use a library that requires `Send` | | [`ThreadBound`] |
 //! | cancel something | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |
 //! | handle errors and panics | [`set_exception_handler`], [`PanicPolicy`] | [`JoinError`] |
@@ -175,6 +176,7 @@ pub use handle::{Handle, TimerHandle, Watcher};
 pub use io::read_chunk::ReadChunk;
 pub use io::source::Io;
 pub use mainspring_sys::child::ExitWatchKind;
+pub use mainspring_sys::signal::{SignalInfo, SignalOrigin};
 pub use mainspring_sys::{
     Interest, Readiness, SelectorKind, Signal, ThreadBound, TriggerMode, WakeupKind,
 };
@@ -187,8 +189,8 @@ pub use structured::{
 };
 pub use task::{
     CancelReason, Cancelled, CurrentLoop, DetachedOutput, Interval, JoinError, Promise, Promised,
-    RemoteTask, Sleep, Task, TaskEnding, TaskState, YieldNow, current_loop, interval, promise,
-    sleep, sleep_until, spawn, spawn_blocking, yield_now,
+    RemoteTask, SignalReceiver, Sleep, Task, TaskEnding, TaskState, YieldNow, current_loop,
+    interval, promise, signal, sleep, sleep_until, spawn, spawn_blocking, yield_now,
 };
 
 /// The examples of the README are tests.

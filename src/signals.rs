@@ -1,9 +1,14 @@
 //! The signal handlers of a loop: queued from the pending signals that `mainspring-sys` keeps.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
+use std::task::Waker;
 
-use mainspring_sys::signal::{Signal, Subscription};
+use mainspring_sys::signal::{Signal, SignalInfo, Subscription};
 use mainspring_sys::{Readiness, Selector, Token, TriggerMode};
 
 use crate::error::{Error, Result};
@@ -16,6 +21,40 @@ use crate::ready::ReadyDeque;
 pub(crate) struct Signals {
     subscription: Option<Subscription>,
     handlers: KeyGroups<Signal>,
+    /// Futures that get signals.
+    receivers: Vec<Rc<ReceiverState>>,
+    /// The last delivery of each signal.
+    latest: BTreeMap<Signal, SignalInfo>,
+}
+
+/// The part of a [`SignalReceiver`](crate::SignalReceiver) that the loop fills.
+pub(crate) struct ReceiverState {
+    pub(crate) signal: Signal,
+    /// Signals that came and were not received.
+    pub(crate) pending: Cell<Option<SignalInfo>>,
+    pub(crate) waker: Cell<Option<Waker>>,
+    /// True after the loop was closed.
+    pub(crate) is_closed: Cell<bool>,
+}
+
+impl fmt::Debug for ReceiverState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReceiverState({})", self.signal)
+    }
+}
+
+impl ReceiverState {
+    pub(crate) fn new(signal: Signal) -> Rc<ReceiverState> {
+        let (pending, waker) = (Cell::new(None), Cell::new(None));
+        Rc::new(ReceiverState { signal, pending, waker, is_closed: Cell::new(false) })
+    }
+
+    /// Adds a delivery. Returns the waker of the task that waits.
+    fn deliver(&self, info: SignalInfo) -> Option<Waker> {
+        let sum = self.pending.take().map_or(info, |earlier| info.after(earlier));
+        self.pending.set(Some(sum));
+        self.waker.take()
+    }
 }
 
 impl Signals {
@@ -58,24 +97,57 @@ impl Signals {
     /// Removes a handler. After the last handler of a signal, the former disposition is restored.
     pub(crate) fn remove(&mut self, signal: Signal, key: Key) {
         self.handlers.remove(key);
-        if let (false, Some(subscription)) = (self.handlers.has(signal), &mut self.subscription) {
+        self.unsubscribe_unused(signal);
+    }
+
+    /// Adds a receiver, after [`open`](Signals::open), with the same effect as a handler.
+    pub(crate) fn add_receiver(&mut self, receiver: Rc<ReceiverState>) -> Result<()> {
+        if let Some(subscription) = &mut self.subscription {
+            let signal = receiver.signal;
+            subscription.subscribe(signal).map_err(|source| Error::Signal { signal, source })?;
+            self.receivers.push(receiver);
+        }
+        Ok(())
+    }
+
+    /// Removes a receiver. After the last one and the last handler, the former disposition is
+    /// restored.
+    pub(crate) fn remove_receiver(&mut self, receiver: &Rc<ReceiverState>) {
+        self.receivers.retain(|other| !Rc::ptr_eq(other, receiver));
+        self.unsubscribe_unused(receiver.signal);
+    }
+
+    fn unsubscribe_unused(&mut self, signal: Signal) {
+        let is_used = self.handlers.has(signal)
+            || self.receivers.iter().any(|receiver| receiver.signal == signal);
+        if let (false, Some(subscription)) = (is_used, &mut self.subscription) {
             // sigaction(2) does not fail for a disposition that it returned itself.
             let _ = subscription.unsubscribe(signal);
         }
     }
 
+    /// Returns the last delivery of a signal.
+    pub(crate) fn latest(&self, signal: Signal) -> Option<SignalInfo> {
+        self.latest.get(&signal).copied()
+    }
+
     /// Queues the handlers of all pending signals, ordered by signal number. Handlers of one signal
-    /// run in the order in which they were added. Returns the number of signals.
-    pub(crate) fn feed(&mut self, ready: &mut ReadyDeque) -> io::Result<u64> {
-        let Some(subscription) = &mut self.subscription else { return Ok(0) };
-        let mut fed = 0;
+    /// run in the order in which they were added. Returns the number of signals, and the wakers of
+    /// receivers, to wake with nothing borrowed.
+    pub(crate) fn feed(&mut self, ready: &mut ReadyDeque) -> io::Result<(u64, Vec<Waker>)> {
+        let (mut fed, mut wakers) = (0, Vec::new());
+        let Some(subscription) = &mut self.subscription else { return Ok((fed, wakers)) };
         for signal in subscription.drain()? {
+            let Some(info) = subscription.take_info(signal) else { continue };
             fed += 1;
+            self.latest.insert(signal, info);
             for key in self.handlers.of(signal) {
                 ready.feed(key, Readiness::empty());
             }
+            let receivers = self.receivers.iter().filter(|receiver| receiver.signal == signal);
+            wakers.extend(receivers.filter_map(|receiver| receiver.deliver(info)));
         }
-        Ok(fed)
+        Ok((fed, wakers))
     }
 
     /// Replaces the wakeup in a forked child. The selector does not watch the new one yet.
@@ -84,9 +156,15 @@ impl Signals {
     }
 
     /// Restores the dispositions of all signals. The wakeup must be deregistered from the selector
-    /// before.
-    pub(crate) fn close(&mut self) {
+    /// before. Returns the wakers of receivers, to wake with nothing borrowed.
+    pub(crate) fn close(&mut self) -> Vec<Waker> {
         self.handlers.clear();
         self.subscription = None;
+        let receivers = self.receivers.drain(..);
+        let closed = receivers.filter_map(|receiver| {
+            receiver.is_closed.set(true);
+            receiver.waker.take()
+        });
+        closed.collect()
     }
 }

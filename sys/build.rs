@@ -92,6 +92,11 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     // /proc/self/task lists the threads of the process.
     ("has_proc_tasks", &[LINUX]),
     ("has_issetugid", &[APPLE, BSD, SOLARIS]),
+    // The sender in siginfo_t: by methods or by fields of the libc crate.
+    ("has_siginfo_call", &[LINUX]),
+    ("has_siginfo_fields", &[APPLE, &["freebsd", "dragonfly"]]),
+    // SI_USER and its neighbours begin at 0x10001.
+    ("has_high_si_codes", &[APPLE, &["freebsd"]]),
     ("errno_is_errno_location", &[&["linux", "dragonfly"]]),
     ("errno_is_error", &[APPLE, &["freebsd"]]),
     ("errno_is_errno", &[&["android", "netbsd", "openbsd"]]),

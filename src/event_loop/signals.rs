@@ -1,16 +1,21 @@
-//! Callbacks of signals.
+//! Callbacks of signals, and futures that receive them.
 
 use std::panic::Location;
+use std::rc::Rc;
+use std::task::Waker;
 
 use mainspring_sys::Signal;
+use mainspring_sys::signal::SignalInfo;
 
 use super::LoopHandle;
 use super::callback::{Callback, Plain};
 use super::callback_result::CallbackResult;
 use super::loop_core::{LoopCore, SIGNALS};
+use super::report::{ReportKind, internal};
 use super::source::Source;
 use crate::error::Result;
 use crate::handle::{Handle, Key};
+use crate::signals::ReceiverState;
 
 impl<S> LoopHandle<S> {
     /// Calls `callback` when the process gets `signal`, as an ordinary callback. A signal may have
@@ -27,8 +32,9 @@ impl<S> LoopHandle<S> {
     ///
     /// A handler keeps [`run`](crate::EventLoop::run) going. Use
     /// [`set_background`](LoopHandle::set_background) if the loop should end when its other work is
-    /// done. A task waits for a signal with a [`Promise`](crate::Promise) that the handler
-    /// resolves, or with a [`Shutdown`](crate::Shutdown) that the handler begins.
+    /// done. A task waits for a signal with [`signal`](crate::signal()), and a handler begins
+    /// a [`Shutdown`](crate::Shutdown). [`latest_signal`](LoopHandle::latest_signal) returns how
+    /// often the signal came, and its sender.
     ///
     /// # Errors
     ///
@@ -67,18 +73,61 @@ impl<S> LoopHandle<S> {
         }
         Ok(self.handle(key))
     }
+
+    /// Returns how often `signal` came and its last sender, for the handler that runs: the last
+    /// delivery to this loop. `None` if the loop has not got the signal.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, Signal, SignalOrigin};
+    ///
+    /// let mut el = EventLoop::with_state(None)?;
+    /// el.add_signal_handler(Signal::USR1, |el, info| {
+    ///     *info = el.latest_signal(Signal::USR1);
+    ///     el.stop();
+    /// })?;
+    /// Signal::USR1.raise()?;
+    /// el.run_forever()?;
+    /// let info = el.state().unwrap();
+    /// assert_eq!(info.count(), 1);
+    /// match info.origin() {
+    ///     SignalOrigin::Process { pid, .. } => assert_eq!(pid, std::process::id()),
+    ///     origin => assert_eq!(origin, SignalOrigin::Unknown), // the system does not report it
+    /// }
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn latest_signal(&self, signal: Signal) -> Option<SignalInfo> {
+        self.core().signals.borrow().latest(signal)
+    }
 }
 
 impl LoopCore {
     /// Adds a handler of a signal. The first one opens the wakeup of signals, which is watched like
     /// any other fd.
     pub(crate) fn add_signal(&self, signal: Signal, key: Key) -> Result<()> {
+        self.open_signals()?;
+        self.signals.borrow_mut().add(signal, key)
+    }
+
+    /// Adds a future that receives a signal.
+    pub(crate) fn add_signal_receiver(&self, receiver: Rc<ReceiverState>) -> Result<()> {
+        self.check_open()?;
+        self.open_signals()?;
+        self.signals.borrow_mut().add_receiver(receiver)
+    }
+
+    fn open_signals(&self) -> Result<()> {
         let mut signals = self.signals.borrow_mut();
         let mut watchers = self.watchers.borrow_mut();
         if let Some((wakeup, mode)) = signals.open(&mut **watchers.selector(), SIGNALS)? {
             watchers.add_internal(wakeup, SIGNALS, mode);
         }
-        signals.add(signal, key)
+        Ok(())
+    }
+
+    pub(super) fn wake_receivers(&self, wakers: Vec<Waker>) {
+        for waker in wakers {
+            self.contain_later(|error| internal(ReportKind::Waker, error), || waker.wake());
+        }
     }
 
     /// Stops watching the wakeup of signals, before [`close_signals`](LoopCore::close_signals)
@@ -90,6 +139,7 @@ impl LoopCore {
     }
 
     pub(crate) fn close_signals(&self) {
-        self.signals.borrow_mut().close();
+        let wakers = self.signals.borrow_mut().close();
+        self.wake_receivers(wakers);
     }
 }

@@ -173,7 +173,9 @@ impl<S> EventLoop<S> {
             return Ok(());
         }
         let fed = core.signals.borrow_mut().feed(&mut core.agenda.ready.borrow_mut());
-        core.page.signals.add(fed.map_err(Error::Select)?);
+        let (count, wakers) = fed.map_err(Error::Select)?;
+        core.page.signals.add(count);
+        core.wake_receivers(wakers);
         // Last, so that after an error the next tick tries again.
         core.agenda.remove_wakeup(wakeup_bit(SIGNALS));
         Ok(())

@@ -35,7 +35,7 @@
 //! | `any_task`, `outcome`, `detached`, `failure` | futures without types; the ends of a task |
 //! | `current`, `waker/`, `foreign`, `keyed_arena/` | the running loop; wakers; arenas of keys |
 //! | `cancel_region/` | nested regions of a task that can be cancelled |
-//! | `sleep`, `interval`, `promise/`, `remote`, `blocking` | what a task can await |
+//! | `sleep`, `interval`, `signal`, `promise/`, `remote`, `blocking` | what a task can await |
 //! | `budget` | the limit of one poll |
 
 mod any_task;
@@ -54,6 +54,7 @@ mod outcome;
 mod promise;
 mod remote;
 mod run;
+mod signal;
 mod sleep;
 mod spawn;
 mod tasks;
@@ -68,6 +69,7 @@ pub use self::join::Task;
 pub use self::outcome::{CancelReason, Cancelled, JoinError, TaskEnding, TaskState};
 pub use self::promise::{Promise, Promised, promise};
 pub use self::remote::RemoteTask;
+pub use self::signal::{SignalReceiver, signal};
 #[cfg(feature = "hyper")]
 pub(crate) use self::sleep::TimerFuture;
 pub use self::sleep::{Sleep, sleep, sleep_until};

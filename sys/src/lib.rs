@@ -16,6 +16,7 @@
 //! * [`stderr`]: log lines that never block or kill the process;
 //! * [`closure`]: closures that are stored without a box, which needs unsafe code too;
 //! * [`inherited`]: descriptors that the process got from the program that started it;
+//! * [`terminal`]: raw mode, window sizes, reads in the background;
 //! * [`ThreadBound`]: values of one thread, in types that must be `Send`;
 //! * [`environment`]: settings from environment variables.
 //!
@@ -39,6 +40,7 @@ pub mod signal;
 pub mod socket;
 pub mod stderr;
 pub mod syscall;
+pub mod terminal;
 mod thread_bound;
 pub mod timeout;
 pub mod wakeup;

@@ -28,7 +28,7 @@ const LED_TO: &[(&str, &[&str])] = &[
     ("add_reader", &["Watched", "Watcher"]),
     ("watch", &["Interest", "Readiness", "TriggerMode"]),
     ("set_exception_handler", &["Panic", "Report", "ReportKind"]),
-    ("add_signal_handler", &["Signal"]),
+    ("add_signal_handler", &["Signal", "SignalInfo", "SignalOrigin", "SignalReceiver"]),
     ("MAINSPRING_SELECTOR", &["SelectorKind"]),
     ("MAINSPRING_WAKEUP", &["WakeupKind"]),
     ("MAINSPRING_CHILDREN", &["ExitWatchKind"]),

@@ -17,7 +17,9 @@ use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::handler;
+use super::info::Sender;
 use super::number::Signal;
+use super::raw_modes;
 
 type Plain = extern "C" fn(libc::c_int);
 type WithInfo = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut c_void);
@@ -122,29 +124,49 @@ extern "C" fn on_signal<const LEVEL: usize>(
     info: *mut libc::siginfo_t,
     context: *mut c_void,
 ) {
-    let errno = handler::errno_location();
+    let errno = errno_location();
     // SAFETY: the address of this thread's errno is valid as long as the thread exists.
     let before = unsafe { *errno };
-    handler::deliver(number);
-    call_previous(LEVEL, number, info, context);
+    let is_wanted = handler::deliver(number, Sender::of(number, info));
+    let is_chained = call_previous(LEVEL, number, info, context);
+    if !is_wanted && !is_chained {
+        raw_modes::default_action(number);
+    } else if number == libc::SIGCONT {
+        raw_modes::enter_again();
+    }
     // SAFETY: as above.
     unsafe { *errno = before };
 }
 
+/// Returns true if there is a previous handler.
 fn call_previous(
     level: usize,
     number: libc::c_int,
     info: *mut libc::siginfo_t,
     context: *mut c_void,
-) {
-    let Some(slot) = slot(level, number) else { return };
+) -> bool {
+    let Some(slot) = slot(level, number) else { return false };
     let previous = slot.load(SeqCst);
     // SAFETY: the pointer is null or refers to a leaked `Previous`, which is never freed and only
     // read.
-    let Some(handler) = (unsafe { previous.as_ref() }) else { return };
+    let Some(handler) = (unsafe { previous.as_ref() }) else { return false };
     // Two threads may get the signal at the same time; SA_RESETHAND allows one call.
     let is_first = || slot.compare_exchange(previous, ptr::null_mut(), SeqCst, SeqCst).is_ok();
     if !handler.is_once || is_first() {
         handler.call(number, info, context);
     }
+    true
+}
+
+fn errno_location() -> *mut libc::c_int {
+    #[cfg(errno_is_triple_errno)]
+    use libc::___errno as location;
+    #[cfg(errno_is_errno)]
+    use libc::__errno as location;
+    #[cfg(errno_is_errno_location)]
+    use libc::__errno_location as location;
+    #[cfg(errno_is_error)]
+    use libc::__error as location;
+    // SAFETY: the call has no arguments and returns the address of this thread's errno.
+    unsafe { location() }
 }

@@ -57,7 +57,7 @@ pub(super) fn claim() -> &'static Mailbox {
 }
 
 /// Adds a watcher. Our handler is then installed, and calls the previous one.
-pub(super) fn watch(signal: Signal) -> io::Result<()> {
+pub(crate) fn watch(signal: Signal) -> io::Result<()> {
     refuse(signal)?;
     let Registry { watched, leaked } = &mut *lock();
     let at = watched.iter().position(|entry| entry.signal == signal).unwrap_or_else(|| {
@@ -74,7 +74,7 @@ pub(super) fn watch(signal: Signal) -> io::Result<()> {
 }
 
 /// Removes a watcher. The last one restores the previous disposition.
-pub(super) fn unwatch(signal: Signal) -> io::Result<()> {
+pub(crate) fn unwatch(signal: Signal) -> io::Result<()> {
     let Registry { watched, .. } = &mut *lock();
     let Some(at) = watched.iter().position(|entry| entry.signal == signal) else {
         return Ok(());
@@ -89,6 +89,12 @@ pub(super) fn unwatch(signal: Signal) -> io::Result<()> {
         watched.swap_remove(at);
     }
     restored
+}
+
+/// Returns true if the process ignores the signal.
+pub(crate) fn is_ignored(signal: Signal) -> io::Result<bool> {
+    let _one_at_a_time = lock();
+    current(signal).map(|action| action.sa_sigaction == libc::SIG_IGN)
 }
 
 impl Watched {

@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64};
 use std::thread;
 use std::time::Duration;
 
+use super::info::{Arrivals, Sender, SignalInfo};
 use super::number::Signal;
 use crate::process::Process;
 use crate::syscall;
@@ -51,6 +52,7 @@ pub(super) struct Mailbox {
     owner: AtomicU32,
     /// Signals that a forked child got before [`Mailbox::after_fork`].
     since_fork: Bits,
+    arrivals: Arrivals,
     wakeup_fd: AtomicI32,
     active: ActiveHandlers,
 }
@@ -71,6 +73,7 @@ impl Mailbox {
             pending: Bits::default(),
             owner: AtomicU32::new(Process::current().number()),
             since_fork: Bits::default(),
+            arrivals: Arrivals::new(),
             wakeup_fd: AtomicI32::new(NO_FD),
             active: ActiveHandlers::default(),
         };
@@ -93,6 +96,7 @@ impl Mailbox {
     }
 
     pub(super) fn want(&self, signal: Signal) {
+        self.arrivals.reset(signal.raw());
         self.wanted.insert(signal.raw());
     }
 
@@ -136,6 +140,7 @@ impl Mailbox {
         self.pending.read(|word| word.swap(0, SeqCst));
         self.owner.store(Process::current().number(), SeqCst);
         let came = [&self.since_fork.low, &self.since_fork.high].map(|word| word.swap(0, SeqCst));
+        self.arrivals.keep_only(u128::from(came[1]) << 64 | u128::from(came[0]));
         for (word, came) in [&self.pending.low, &self.pending.high].into_iter().zip(came) {
             word.fetch_or(came, SeqCst);
         }
@@ -145,17 +150,30 @@ impl Mailbox {
         self.pending.read(|word| word.load(SeqCst)) != 0
     }
 
-    fn deliver(&self, number: libc::c_int) {
+    /// Takes what the handler has stored about a signal. None if nothing is left.
+    pub(super) fn take_info(&self, signal: Signal) -> Option<SignalInfo> {
+        self.arrivals.take(signal)
+    }
+
+    /// Returns true if the loop watches the signal.
+    fn deliver(&self, number: libc::c_int, sender: Sender) -> bool {
         // Counted before the number is read, so that `detach` waits for this handler.
         self.active.enter();
-        if !self.wanted.contains(number) {
+        let is_wanted = self.wanted.contains(number);
+        if !is_wanted {
         } else if self.owner.load(SeqCst) == Process::current().number() {
+            self.arrivals.record(number, sender); // Before the bit, which announces it.
             self.pending.insert(number);
             self.wake();
         } else {
+            if !self.since_fork.contains(number) {
+                self.arrivals.reset(number);
+            }
+            self.arrivals.record(number, sender);
             self.since_fork.insert(number); // The wakeup descriptor is the parent's.
         }
         self.active.leave();
+        is_wanted
     }
 
     fn wake(&self) {
@@ -181,11 +199,10 @@ fn all() -> impl Iterator<Item = &'static Mailbox> {
     std::iter::successors(newest, |mailbox| mailbox.next)
 }
 
-/// Marks a signal as pending in each mailbox with a loop that watches it.
-pub(super) fn deliver(number: libc::c_int) {
-    for mailbox in all() {
-        mailbox.deliver(number);
-    }
+/// Marks a signal as pending in each mailbox with a loop that watches it. Returns true if there is
+/// one.
+pub(super) fn deliver(number: libc::c_int, sender: Sender) -> bool {
+    all().fold(false, |is_wanted, mailbox| mailbox.deliver(number, sender) | is_wanted)
 }
 
 /// Writes to the wakeup. Returns false if it is full; other errors cannot be reported from here.
@@ -283,19 +300,6 @@ fn process() -> u64 {
     u64::from(id as u32) << 32
 }
 
-pub(super) fn errno_location() -> *mut libc::c_int {
-    #[cfg(errno_is_triple_errno)]
-    use libc::___errno as location;
-    #[cfg(errno_is_errno)]
-    use libc::__errno as location;
-    #[cfg(errno_is_errno_location)]
-    use libc::__errno_location as location;
-    #[cfg(errno_is_error)]
-    use libc::__error as location;
-    // SAFETY: the call has no arguments and returns the address of this thread's errno.
-    unsafe { location() }
-}
-
 /// Refuses a number that does not fit into [`Bits`].
 pub(super) fn check_number(signal: Signal) -> io::Result<()> {
     if Bits::default().word_and_bit(signal.raw()).is_some() {
@@ -364,8 +368,9 @@ mod tests {
         let _serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
         let mailbox = Mailbox::claim();
         mailbox.want(Signal::USR1);
-        mailbox.deliver(Signal::USR1.raw());
-        mailbox.deliver(Signal::USR2.raw());
+        let none = Sender::of(0, ptr::null_mut());
+        mailbox.deliver(Signal::USR1.raw(), none);
+        mailbox.deliver(Signal::USR2.raw(), none);
         assert_eq!(mailbox.pending.read(|word| word.load(SeqCst)), 1 << (Signal::USR1.raw() - 1));
         mailbox.wanted.remove(Signal::USR1.raw());
         assert_eq!(mailbox.take(), 0, "a late handler set a signal that is no longer watched");

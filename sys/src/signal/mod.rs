@@ -26,8 +26,12 @@ use crate::wakeup::{Wakeup, WakeupKind};
 mod chain;
 mod disposition;
 mod handler;
+mod info;
 mod number;
+pub(crate) mod raw_modes;
 
+pub(crate) use disposition::{is_ignored, unwatch, watch};
+pub use info::{SignalInfo, SignalOrigin};
 pub use number::Signal;
 
 /// The signals that one loop watches, and those that are pending for it.
@@ -147,6 +151,12 @@ impl Subscription {
         // Drained before the signals are taken: a signal in between wakes the loop again.
         self.wakeup.drain()?;
         Ok(Drain(self.mailbox.take()))
+    }
+
+    /// Takes the count and the sender of a signal that [`drain`](Subscription::drain) has returned.
+    /// None if they were part of an earlier delivery: then there is nothing new.
+    pub fn take_info(&mut self, signal: Signal) -> Option<SignalInfo> {
+        self.mailbox.take_info(signal)
     }
 
     /// Returns the descriptor that the selector watches. Deregister it before dropping the

@@ -1,0 +1,136 @@
+//! [`signal`](signal()): signals for tasks.
+//!
+//! # Invariant
+//!
+//! From its registration until its drop, a receiver holds every signal that was not received.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use mainspring_sys::Signal;
+use mainspring_sys::signal::SignalInfo;
+
+use super::{budget, current, foreign};
+use crate::error::{Error, Result};
+use crate::signals::ReceiverState;
+
+/// Receives `signal` in a task. `signal(Signal::TERM).await?` waits for one; a kept receiver
+/// can be awaited again and again.
+///
+/// The signal is handled from this call on, so none is lost before the first await, or between two
+/// awaits. The rules are those of
+/// [`add_signal_handler`](crate::LoopHandle::add_signal_handler): several receivers and handlers
+/// each get the signal, and after the last one has ended, the previous disposition is back.
+///
+/// Outside a running loop, the signal is handled from the first await on. An error of this call is
+/// the result of each await.
+///
+/// ```
+/// use mainspring::{EventLoop, Signal, signal};
+///
+/// let mut el = EventLoop::new()?;
+/// el.run_until_complete(async {
+///     let mut reload = signal(Signal::HUP);
+///     Signal::HUP.raise()?; // before the await
+///     Signal::HUP.raise()?;
+///     assert_eq!(reload.recv().await?.count(), 2);
+///     Signal::HUP.raise()?;
+///     assert_eq!((&mut reload).await?.signal(), Signal::HUP);
+///     Ok::<_, mainspring::Error>(())
+/// })??;
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+pub fn signal(signal: Signal) -> SignalReceiver {
+    let mut receiver = SignalReceiver { signal, registered: None };
+    if current::running().is_some() {
+        let _ = receiver.register(); // Each await tries again, and returns the error.
+    }
+    receiver
+}
+
+/// The receiver of [`signal`](signal()). Each await completes with the signals that came since the
+/// one before.
+///
+/// # Cancel safety
+///
+/// Dropping a wait loses no signal: the next one gets it.
+#[must_use = "futures do nothing unless awaited"]
+pub struct SignalReceiver {
+    signal: Signal,
+    registered: Option<(u32, Rc<ReceiverState>)>,
+}
+
+impl SignalReceiver {
+    /// Waits for the signal. Returns how often it came since the last wait, and its last sender.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Signal`] for a signal that cannot be handled; [`Error::Create`] without descriptors
+    /// for the wakeup; [`Error::NoLoop`]; [`Error::Closed`].
+    pub async fn recv(&mut self) -> Result<SignalInfo> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// Returns the signals that came since the last wait, without waiting. The signals that come
+    /// during a tick are here in the next one.
+    pub fn try_recv(&mut self) -> Option<SignalInfo> {
+        self.registered.as_ref()?.1.pending.take()
+    }
+
+    /// Polls for the signal, like [`recv`](SignalReceiver::recv).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](SignalReceiver::recv).
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<SignalInfo>> {
+        budget::metered(cx, |cx| {
+            let state = self.register()?;
+            if let Some(info) = state.pending.take() {
+                return Poll::Ready(Ok(info));
+            }
+            if state.is_closed.get() {
+                return Poll::Ready(Err(Error::Closed));
+            }
+            foreign::store(&state.waker, cx.waker());
+            Poll::Pending
+        })
+    }
+
+    fn register(&mut self) -> Result<&ReceiverState> {
+        if self.registered.is_none() {
+            let tasks = current::running_for("mainspring::signal")?;
+            let state = ReceiverState::new(self.signal);
+            tasks.core.add_signal_receiver(state.clone())?;
+            self.registered = Some((tasks.loop_id(), state));
+        }
+        let (_, state) = self.registered.as_ref().expect("it was just set");
+        Ok(state)
+    }
+}
+
+impl Future for SignalReceiver {
+    type Output = Result<SignalInfo>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<SignalInfo>> {
+        self.poll_recv(cx)
+    }
+}
+
+impl Drop for SignalReceiver {
+    fn drop(&mut self) {
+        let Some((loop_id, state)) = self.registered.take() else { return };
+        if let Some(tasks) = current::find(loop_id) {
+            tasks.core.signals.borrow_mut().remove_receiver(&state);
+        }
+        foreign::discard(state.waker.take());
+    }
+}
+
+impl fmt::Debug for SignalReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SignalReceiver({})", self.signal)
+    }
+}

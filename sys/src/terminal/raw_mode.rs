@@ -1,0 +1,168 @@
+//! [`RawMode`]: a guard that restores the attributes of a terminal, whatever ends the process.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, Once, PoisonError};
+
+use super::attributes::{attributes, set_attributes};
+use crate::fd;
+use crate::process::Process;
+use crate::signal::raw_modes::{self, Modes, Slot};
+use crate::signal::{self, Signal};
+
+/// A terminal in raw mode. Dropping the guard restores the attributes.
+///
+/// They are also restored
+///
+/// * when a signal ends the process: HUP, INT, QUIT, TERM or ABRT with the default action. A signal
+///   that a loop or another handler handles changes nothing; after a panic, the drop restores;
+/// * when exit(3) is called, which drops nothing;
+/// * while the process is stopped by TSTP. It is raw again when the process continues.
+///
+/// SIGKILL and SIGSTOP cannot be caught. A copy of the guard in a forked child does nothing.
+#[derive(Debug)]
+pub struct RawMode {
+    /// A duplicate, so that it stays open.
+    terminal: OwnedFd,
+    before: Before,
+    slot: Option<Claimed>,
+    watched: Vec<Signal>,
+    process: Process,
+}
+
+/// The attributes before the raw mode.
+struct Before(libc::termios);
+
+/// A slot that this guard has.
+struct Claimed(&'static Slot);
+
+impl RawMode {
+    /// Makes a terminal raw, like cfmakeraw(3): no echo, no lines, no signals from keys, no
+    /// translation of output.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTTY` if it is no terminal; `PermissionDenied` in the background; `EMFILE` without a
+    /// descriptor; `QuotaExceeded` if eight terminals are raw.
+    pub fn enter(terminal: BorrowedFd<'_>) -> io::Result<RawMode> {
+        let terminal = fd::duplicate(terminal)?;
+        let fd = terminal.as_raw_fd();
+        let before = attributes(fd)?;
+        let mut raw = before;
+        // SAFETY: the attributes are whole.
+        unsafe { libc::cfmakeraw(&raw mut raw) };
+        let modes = leak(Modes { fd, process: process_id(), before, raw });
+        let slot = Slot::claim(modes).ok_or(io::ErrorKind::QuotaExceeded)?;
+        restore_at_exit();
+        let mut guard = RawMode {
+            terminal,
+            before: Before(before),
+            slot: Some(Claimed(slot)),
+            watched: Vec::new(),
+            process: Process::current(),
+        };
+        guard.watch()?;
+        set_attributes(fd, &raw)?;
+        slot.set_raw(true);
+        Ok(guard)
+    }
+
+    /// Watches the signals that would leave the terminal raw, except ignored ones.
+    fn watch(&mut self) -> io::Result<()> {
+        for signal in raw_modes::SIGNALS {
+            if !signal::is_ignored(signal)? {
+                signal::watch(signal)?;
+                self.watched.push(signal);
+            }
+        }
+        Ok(())
+    }
+
+    /// Restores the attributes, and returns the error that the drop would ignore.
+    ///
+    /// # Errors
+    ///
+    /// Those of tcsetattr(3): `EIO` after a hang-up. `PermissionDenied` in the background, where
+    /// nothing is changed.
+    pub fn restore(mut self) -> io::Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        let Some(Claimed(slot)) = self.slot.take() else { return Ok(()) };
+        if !self.process.is_current() {
+            return Ok(());
+        }
+        slot.set_raw(false);
+        let restored = set_attributes(self.terminal.as_raw_fd(), &self.before.0);
+        // After the restore, and before the slot is free: a signal in between does its default
+        // action.
+        for signal in self.watched.drain(..) {
+            // sigaction(2) does not fail for a disposition that it returned itself.
+            let _ = signal::unwatch(signal);
+        }
+        slot.release();
+        restored
+    }
+}
+
+impl AsFd for RawMode {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.terminal.as_fd()
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        let _ = self.end(); // A destructor cannot return it; `restore` does.
+    }
+}
+
+impl std::fmt::Debug for Before {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Before")
+    }
+}
+
+impl std::fmt::Debug for Claimed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Claimed")
+    }
+}
+
+/// Leaks the modes for handlers. Equal ones are leaked once.
+fn leak(modes: Modes) -> &'static Modes {
+    static LEAKED: Mutex<Vec<&'static Modes>> = Mutex::new(Vec::new());
+    let mut leaked = LEAKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let old = leaked.iter().copied().find(|old| is_equal(old, &modes));
+    old.unwrap_or_else(|| {
+        let fresh: &'static Modes = Box::leak(Box::new(modes));
+        leaked.push(fresh);
+        fresh
+    })
+}
+
+fn is_equal(one: &Modes, other: &Modes) -> bool {
+    let flags = |it: &libc::termios| (it.c_iflag, it.c_oflag, it.c_cflag, it.c_lflag, it.c_cc);
+    (one.fd, one.process) == (other.fd, other.process)
+        && flags(&one.before) == flags(&other.before)
+        && flags(&one.raw) == flags(&other.raw)
+}
+
+/// Restores terminals when exit(3) is called.
+fn restore_at_exit() {
+    extern "C" fn at_exit() {
+        raw_modes::restore_all();
+    }
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        // SAFETY: the function only uses atomics and system calls. If registering it fails for lack
+        // of memory, exit(3) leaves the terminal raw.
+        unsafe { libc::atexit(at_exit) };
+    });
+}
+
+fn process_id() -> libc::pid_t {
+    // SAFETY: the call has no arguments and touches no memory of ours.
+    unsafe { libc::getpid() }
+}
