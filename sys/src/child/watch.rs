@@ -101,6 +101,8 @@ impl ExitWatch {
     }
 
     /// Removes a process, whether or not its end was reported.
+    // The watch of signals alone, on other systems, keeps no list of processes.
+    #[cfg_attr(not(any(has_pidfd, has_kqueue)), allow(unused_variables, clippy::ptr_arg))]
     pub fn remove(&mut self, process: &WatchedProcess) {
         match &mut self.0 {
             #[cfg(has_pidfd)]
@@ -117,6 +119,8 @@ impl ExitWatch {
     /// # Errors
     ///
     /// Those of the kernel: the descriptor no longer belongs to the watch.
+    // The watch of signals alone, on other systems, keeps no list of processes.
+    #[cfg_attr(not(any(has_pidfd, has_kqueue)), allow(unused_variables, clippy::ptr_arg))]
     pub fn drain(&mut self, notices: &mut Vec<ExitNotice>) -> io::Result<bool> {
         match &mut self.0 {
             #[cfg(has_pidfd)]
