@@ -44,6 +44,7 @@
 //! | a client | [`connect`], then [`attach_with`] | [`net::TcpStream::connect_host`] |
 //! | lines; passing on whole streams | [`net::Protocol`] | [`io::BufReader`], [`io::copy()`] |
 //! | pass descriptors to other processes | [`net::FdStream`] | [`net::UnixStream::send_fds`] |
+//! | datagrams | [`bind_datagram`] | [`net::UdpSocket`], [`net::UnixDatagram`] |
 //! | blocking work, other threads | [`Remote::call_soon`] | [`spawn_blocking`], [`Remote::spawn`] |
 //! | a child process | [`spawn_child`] | [`process::Child::spawn`] |
 //! | another process | [`watch_pid`], [`reap_orphans`] | [`process::wait_pid`] |
@@ -62,6 +63,7 @@
 //! [`add_signal_handler`]: LoopHandle::add_signal_handler
 //! [`add_timer`]: LoopHandle::add_timer
 //! [`attach_with`]: LoopHandle::attach_with
+//! [`bind_datagram`]: LoopHandle::bind_datagram
 //! [`call_every`]: LoopHandle::call_every
 //! [`call_later`]: LoopHandle::call_later
 //! [`call_soon`]: LoopHandle::call_soon

@@ -136,7 +136,7 @@ impl<S> EventLoop<S> {
         if core.closed.get() {
             return false;
         }
-        if core.agenda.is_queued() {
+        if core.agenda.is_queued() || core.datagrams.backoffs.get() > 0 {
             return true;
         }
         let shared = &self.handle.shared;

@@ -16,6 +16,7 @@ use mainspring_sys::selector::poll::Poll;
 use mainspring_sys::{AnySelector, Interest, Readiness, Token};
 
 use super::agenda::Agenda;
+use super::datagrams::Datagrams;
 use super::hooks::Hooks;
 use super::report::{PanicPolicy, Report};
 use super::report_log::{self, ReportLog};
@@ -97,6 +98,7 @@ pub(crate) struct LoopCore {
     log: RefCell<ReportLog>,
     /// The read buffer of all transports. Empty while one of them uses it.
     pub(crate) read_buffer: Cell<Box<[u8]>>,
+    pub(crate) datagrams: Datagrams,
 }
 
 impl fmt::Debug for LoopCore {
@@ -138,6 +140,7 @@ impl LoopCore {
             panic_policy: Cell::default(),
             log: RefCell::default(),
             read_buffer: Cell::default(),
+            datagrams: Datagrams::default(),
         })
     }
 

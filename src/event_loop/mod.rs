@@ -50,6 +50,7 @@ pub(crate) mod callback;
 pub(crate) mod callback_result;
 pub(crate) mod children;
 mod contain;
+pub(crate) mod datagrams;
 mod dispatch;
 mod exception_handler;
 mod failure;

@@ -51,6 +51,12 @@ impl<S> LoopHandle<S> {
         Some(Origin { source: entry.source, location: entry.location })
     }
 
+    /// Returns true if the callback `key` is registered: it was not cancelled.
+    #[inline]
+    pub(crate) fn is_registered(&self, key: Key) -> bool {
+        self.shared.callbacks.borrow_mut().get(key).is_some()
+    }
+
     /// Returns a report about the registration `key`, which goes on.
     pub(crate) fn report_of(&self, key: Key, error: Error) -> Option<Report> {
         match key.is_task_layer() {
@@ -204,5 +210,6 @@ impl<S> LoopHandle<S> {
         core.contain(report, || core.close_selector());
         core.agenda.clear();
         drop(core.read_buffer.take());
+        drop(core.datagrams.batch.take());
     }
 }

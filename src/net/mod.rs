@@ -54,6 +54,9 @@ mod connected;
 mod connection;
 mod connection_limit;
 mod datagram;
+mod datagram_endpoint;
+mod datagram_protocol;
+mod datagram_transport;
 mod fd_stream;
 #[cfg(feature = "futures-io")]
 mod futures_io;
@@ -81,11 +84,14 @@ mod unix_stream;
 
 pub use mainspring_sys::error_class::{ErrorClass, Operation};
 pub use mainspring_sys::socket::{
-    Address, BindOptions, KeepaliveTimes, ListenOptions, LostFds, MAX_FDS, PeerCredentials,
+    Address, BindOptions, Datagram, DatagramBatch, DatagramFeatures, DatagramOptions, Ecn,
+    KeepaliveTimes, ListenOptions, LostFds, MAX_FDS, Outgoing, PeerCredentials, SendProgress,
     SocketFile, UnixAddress, recv_fds, send_fds,
 };
 
 pub use self::connected::ConnectedSocket;
+pub use self::datagram_protocol::DatagramProtocol;
+pub use self::datagram_transport::DatagramTransport;
 pub use self::fd_stream::FdStream;
 pub use self::halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 pub use self::host::Host;

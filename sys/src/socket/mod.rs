@@ -54,8 +54,9 @@ pub use keepalive::{
 pub use kind::SocketKind;
 pub use open::{shutdown_write, shutdown_write_if_connected};
 pub use option::{
-    nodelay, recv_buffer, reuse_address, reuse_port, send_buffer, set_nodelay, set_recv_buffer,
-    set_reuse_address, set_reuse_port, set_send_buffer, set_v6_only, take_error, v6_only,
+    is_datagram, nodelay, recv_buffer, reuse_address, reuse_port, send_buffer, set_nodelay,
+    set_recv_buffer, set_reuse_address, set_reuse_port, set_send_buffer, set_v6_only, take_error,
+    v6_only,
 };
 pub use send_file::send_file;
 pub use seqpacket::{connect_seqpacket, has_seqpacket, listen_seqpacket, seqpacket_pair};

@@ -92,6 +92,15 @@ pub fn v6_only(socket: impl AsFd) -> io::Result<bool> {
     get_flag(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
 }
 
+/// Returns true for a datagram socket (`SO_TYPE`).
+///
+/// # Errors
+///
+/// Those of getsockopt(2): not a socket.
+pub fn is_datagram(socket: impl AsFd) -> io::Result<bool> {
+    integer(socket, libc::SO_TYPE).map(|kind| kind == libc::SOCK_DGRAM)
+}
+
 /// Sets the size of the send buffer in bytes (`SO_SNDBUF`). The kernel rounds it, and Linux doubles
 /// it. A value above `c_int::MAX` is set as `c_int::MAX`, which every kernel reduces or refuses.
 ///

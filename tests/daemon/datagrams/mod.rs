@@ -1,1 +1,9 @@
 //! Datagram endpoints (docs/contract.md, section M).
+
+mod callbacks;
+mod endings;
+mod facts;
+mod fairness;
+mod faults;
+mod sending;
+mod support;

@@ -169,4 +169,41 @@ impl<'a> Outgoing<'a> {
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
+
+    /// Returns the receiver; None for the connected peer.
+    pub fn receiver(&self) -> Option<&'a Address> {
+        self.to
+    }
+
+    /// Returns the local address from which it is sent; None if the kernel chooses it.
+    pub fn source(&self) -> Option<IpAddr> {
+        self.from
+    }
+
+    /// Returns the ECN codepoint.
+    pub fn codepoint(&self) -> Ecn {
+        self.ecn
+    }
+
+    /// Returns the length of each datagram into which the bytes are split; 0 for one datagram.
+    pub fn segment_length(&self) -> usize {
+        self.segment
+    }
+
+    /// Returns true if send(2) or sendto(2) can send it, without facts or segments.
+    pub fn is_plain(&self) -> bool {
+        self.from.is_none()
+            && self.ecn == Ecn::NotEct
+            && (self.segment == 0 || self.bytes.len() <= self.segment)
+    }
+
+    /// Returns the rest after the first `sent` bytes, which are whole segments.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer bytes.
+    #[must_use]
+    pub fn after(self, sent: usize) -> Outgoing<'a> {
+        Outgoing { bytes: &self.bytes[sent..], ..self }
+    }
 }

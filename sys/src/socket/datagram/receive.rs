@@ -88,10 +88,25 @@ impl DatagramBatch {
     ///
     /// Those of recvmsg(2): `WouldBlock` if there is no datagram, even if the socket is blocking.
     pub fn recv(&mut self, socket: impl AsFd, features: DatagramFeatures) -> io::Result<usize> {
+        self.recv_up_to(self.capacity(), socket, features)
+    }
+
+    /// Receives like [`recv`](DatagramBatch::recv), but at most `limit` datagrams. Fewer mean that
+    /// the socket is empty.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](DatagramBatch::recv).
+    pub fn recv_up_to(
+        &mut self,
+        limit: usize,
+        socket: impl AsFd,
+        features: DatagramFeatures,
+    ) -> io::Result<usize> {
         let mut bytes = std::mem::take(&mut self.bytes);
         let received = match self.max_length {
-            0 => self.recv_into(socket, features, (0..self.capacity()).map(|_| &mut [][..])),
-            length => self.recv_into(socket, features, bytes.chunks_exact_mut(length)),
+            0 => self.recv_into(socket, features, (0..limit).map(|_| &mut [][..])),
+            length => self.recv_into(socket, features, bytes.chunks_exact_mut(length).take(limit)),
         };
         self.bytes = bytes;
         received
@@ -173,6 +188,11 @@ impl DatagramBatch {
             segment: facts.segment.unwrap_or(bytes.len()),
             truncated: header.message.msg_flags & libc::MSG_TRUNC != 0,
         })
+    }
+
+    /// Returns the number of bytes of all datagrams of the latest call.
+    pub fn total_length(&self) -> usize {
+        self.headers[..self.received].iter().map(|header| header.length as usize).sum()
     }
 
     /// Returns the datagrams of the latest [`recv`](DatagramBatch::recv), in order.

@@ -1,0 +1,91 @@
+//! Errors of the kernel, injected by strace(1) (M3, M4, M6).
+
+use std::time::Duration;
+
+use mainspring::SelectorKind;
+use mainspring::net::{Ecn, Outgoing};
+
+use super::support::{Log, Logging, address_of, take, to, udp};
+use crate::support::process::alone_with_fault;
+use crate::support::simulated;
+use crate::support::ticks::tick;
+
+#[test]
+fn m4_a_socket_that_cannot_receive_ends_with_the_error() {
+    let name = "datagrams::faults::m4_a_socket_that_cannot_receive_ends_with_the_error";
+    alone_with_fault(name, "recvmmsg:error=EBADF", || {
+        let (mut el, _) = simulated(SelectorKind::Poll, Vec::new());
+        el.set_exception_handler(|_, reports: &mut Vec<String>, report| {
+            reports.push(report.error.to_string());
+        });
+        let log = Log::default();
+        let endpoint = el.bind_datagram_with("127.0.0.1:0", Logging(log.clone())).unwrap();
+        udp().send_to(b"x", address_of(&endpoint)).unwrap();
+        el.run().unwrap();
+        assert_eq!(take(&log).len(), 2, "made and lost");
+        let [report] = &el.state()[..] else { panic!("{:?}", el.state()) };
+        assert!(report.starts_with("cannot receive from"), "{report}");
+    });
+}
+
+#[test]
+fn m4_without_memory_receiving_pauses_and_goes_on() {
+    let name = "datagrams::faults::m4_without_memory_receiving_pauses_and_goes_on";
+    alone_with_fault(name, "recvmmsg:error=ENOMEM:when=1..3", || {
+        let (mut el, clock) = simulated(SelectorKind::Poll, ());
+        let log = Log::default();
+        let endpoint = el.bind_datagram_with("127.0.0.1:0", Logging(log.clone())).unwrap();
+        udp().send_to(b"x", address_of(&endpoint)).unwrap();
+        while log.borrow().last().is_none_or(|line| line != "x") {
+            el.tick(None).unwrap();
+        }
+        let error = "error OutOfMemory";
+        assert_eq!(take(&log), ["made", error, error, error, "x"]);
+        assert_eq!(clock.elapsed(), Duration::from_millis(1 + 2 + 4));
+    });
+}
+
+#[test]
+fn m3_a_full_interface_is_tried_again_after_pauses() {
+    let name = "datagrams::faults::m3_a_full_interface_is_tried_again_after_pauses";
+    alone_with_fault(name, "sendmmsg:error=ENOBUFS:when=1..3", || {
+        let (mut el, clock) = simulated(SelectorKind::Poll, ());
+        let peer = udp();
+        let endpoint = el.bind_datagram("127.0.0.1:0", |_, _, _, _| Ok(())).unwrap();
+        endpoint.send_batch(&[Outgoing::new(b"one").to(&to(&peer))]);
+        endpoint.send_to(b"two", &to(&peer));
+        while endpoint.queued() > 0 {
+            el.tick(None).unwrap();
+        }
+        let mut buffer = [0; 8];
+        for expected in [b"one", b"two"] {
+            assert_eq!((peer.recv(&mut buffer).unwrap(), &buffer[..3]), (3, &expected[..]));
+        }
+        assert_eq!(clock.elapsed(), Duration::from_millis(1 + 2 + 4));
+    });
+}
+
+/// A device that cannot split: the datagrams are split here, and the refusal is remembered.
+#[test]
+fn m6_a_refused_split_is_made_in_software() {
+    for (number, error) in ["EIO", "EINVAL"].into_iter().enumerate() {
+        let name = ["datagrams::faults::m6_a_refused_split_is_made_in_software"][0];
+        let fault = format!("sendmmsg:error={error}:when=1");
+        alone_with_fault(name, &fault, || {
+            let (mut el, _) = simulated(SelectorKind::Poll, ());
+            let peer = udp();
+            let endpoint = el.bind_datagram("127.0.0.1:0", |_, _, _, _| Ok(())).unwrap();
+            let receiver = to(&peer);
+            for _ in 0..2 {
+                let datagram = Outgoing::new(b"abcdefgh").to(&receiver).segment(3).ecn(Ecn::Ect0);
+                endpoint.send_batch(&[datagram]);
+            }
+            let mut buffer = [0; 8];
+            for expected in ["abc", "def", "gh", "abc", "def", "gh"] {
+                let count = peer.recv(&mut buffer).unwrap();
+                assert_eq!(&buffer[..count], expected.as_bytes(), "{number}");
+            }
+            assert_eq!(tick(&mut el), 0);
+        });
+    }
+}
