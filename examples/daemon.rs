@@ -11,6 +11,7 @@
 //! FileDescriptorName=http              ExecStart=/usr/local/bin/daemon 127.0.0.1:8080 /etc/motd
 //! [Install]                            WatchdogSec=10
 //! WantedBy=sockets.target              Restart=on-failure
+//!                                      FileDescriptorStoreMax=1
 //! ```
 
 use std::time::Duration;
@@ -31,6 +32,7 @@ fn main() -> Result<()> {
     let mut next = || arguments.next().ok_or_else(|| Error::other("usage: daemon ADDRESS FILE"));
     let (address, file) = (next()?, next()?);
     let listener = service.listener("http", || net::TcpListener::bind(address))?;
+    service.store_fd("http", &listener)?; // Clients do not notice a crash.
     println!("listening on {}", listener.local_addr()?);
     let mut el = EventLoop::with_state(Daemon { text: read(&file)?, is_draining: false })?;
     let server = el.serve(listener, answer)?;

@@ -12,12 +12,14 @@ mod examples {
     mod faults;
     mod glib_source;
     mod handover;
+    mod haproxy;
     mod metrics;
     mod promise;
     mod proxy;
     mod restarts;
     mod signals;
     mod supervise;
+    mod systemd;
     mod threads;
     mod timers;
     mod tour;

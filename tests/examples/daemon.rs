@@ -15,10 +15,10 @@ use rustix::process::Signal;
 use super::program::{Program, command, run};
 
 /// A folder with the daemon's file and the manager's socket. It is removed with the value.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Folder {
+    pub fn new() -> Folder {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = PathBuf::from(format!("/tmp/mainspring-daemon-{}-{number}", process::id()));
@@ -27,7 +27,7 @@ impl Folder {
         Folder(path)
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 }
@@ -104,6 +104,7 @@ fn a_life_under_a_manager() {
     let mut daemon = manager.start();
     let address = manager.listener.local_addr().unwrap();
     assert_eq!(daemon.line(), format!("listening on {address}"));
+    assert_eq!(manager.next(), "FDSTORE=1\nFDNAME=http");
     assert_eq!(manager.next(), "READY=1");
     assert_eq!(ask(&mut early), "Content-Length: 5\r\n\r\nhello");
 
@@ -135,6 +136,7 @@ fn a_life_under_a_manager() {
 fn clients_of_a_killed_daemon_are_served_by_the_next() {
     let manager = Manager::new();
     let daemon = manager.start();
+    assert_eq!(manager.next(), "FDSTORE=1\nFDNAME=http");
     assert_eq!(manager.next(), "READY=1");
     daemon.send(Signal::KILL);
     daemon.end();
@@ -149,6 +151,7 @@ fn clients_of_a_killed_daemon_are_served_by_the_next() {
 fn pings_come_while_the_daemon_runs() {
     let manager = Manager::new();
     let daemon = manager.start();
+    assert_eq!(manager.next(), "FDSTORE=1\nFDNAME=http");
     assert_eq!(manager.next(), "READY=1");
     for _ in 0..3 {
         assert_eq!(manager.notification(), "WATCHDOG=1");
@@ -162,6 +165,7 @@ fn pings_come_while_the_daemon_runs() {
 fn a_second_signal_ends_at_once() {
     let manager = Manager::new();
     let daemon = manager.start();
+    assert_eq!(manager.next(), "FDSTORE=1\nFDNAME=http");
     assert_eq!(manager.next(), "READY=1");
     let mut client = manager.connect();
     ask(&mut client);

@@ -114,6 +114,16 @@ pub fn command(name: &str) -> Command {
     Command::new(path)
 }
 
+/// Returns true if tests that take minutes, or need more than a process, are requested. Prints a
+/// note otherwise.
+pub fn is_requested() -> bool {
+    let is_requested = env::var_os("MAINSPRING_SLOW_TESTS").is_some();
+    if !is_requested {
+        println!("skipped: MAINSPRING_SLOW_TESTS is not set");
+    }
+    is_requested
+}
+
 fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
 }
