@@ -30,6 +30,7 @@
 //! | [`process`] | child processes, and waiting for other processes |
 //! | [`service`] | sockets, notifications and signals of a service manager |
 //! | [`selector`] | custom selectors, with the tokens and events that they use |
+//! | [`terminal`] | standard input, raw mode, window sizes |
 //! | [`testing`] | simulated time for tests |
 //!
 //! # Where to begin
@@ -160,6 +161,7 @@ mod std_or_loom;
 mod step_counter;
 mod structured;
 mod task;
+pub mod terminal;
 pub mod testing;
 mod timers;
 

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["task"],
     &["io", "structured"],
     &["process"],
-    &["net", "builder"],
+    &["net", "builder", "terminal"],
     &["hyper", "selector", "service"],
     // Only tests and users may use these.
     &["testing", "compile_fail", "guide"],

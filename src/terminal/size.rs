@@ -1,0 +1,32 @@
+//! [`SizeChanges`]: new sizes of a window, for tasks.
+
+use mainspring_sys::Signal;
+
+use super::{Tty, WindowSize};
+use crate::error::Result;
+use crate::task::{SignalReceiver, signal};
+
+/// The changes of a window's size, from [`Tty::size_changes`].
+#[derive(Debug)]
+pub struct SizeChanges {
+    tty: Tty,
+    signals: SignalReceiver,
+}
+
+impl SizeChanges {
+    pub(super) fn new(tty: Tty) -> SizeChanges {
+        SizeChanges { tty, signals: signal(Signal::WINCH) }
+    }
+
+    /// Waits for a change, and returns the size that the window has then.
+    ///
+    /// Cancel safe: a change during a wait that was dropped is in the next one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SignalReceiver::recv`] and of [`Tty::window_size`].
+    pub async fn next(&mut self) -> Result<WindowSize> {
+        self.signals.recv().await?;
+        self.tty.window_size()
+    }
+}
