@@ -1,11 +1,11 @@
 //! Inherited sockets by name, or new ones.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, ErrorKind};
+use std::os::fd::{OwnedFd, RawFd};
 
 use mainspring_sys::socket::SocketKind;
 
-use super::handle::{Inherited, Service};
+use super::handle::Service;
 use super::inherit::Inherit;
 use crate::error::{Error, Result};
 
@@ -99,34 +99,39 @@ impl Service {
 
     /// Takes the next socket of this name. Returns `None` if the name was never inherited.
     fn take_next<L: Inherit>(&self, name: &str) -> Result<Option<L>> {
-        let mut inherited = self.state.inherited.borrow_mut();
-        let mut named = inherited.iter_mut().filter(|it| it.name == name);
-        let Some(first) = named.next() else { return Ok(None) };
-        let number = first.number;
-        let mut next = Some(first).into_iter().chain(named).filter(|it| it.fd.is_some());
-        let Some(next) = next.next() else {
-            let source = io::Error::new(io::ErrorKind::AlreadyExists, "it was taken before");
-            return Err(Error::Inherit { fd: number, name: name.to_owned(), source });
+        let Some((index, number)) = self.find_next(name) else { return Ok(None) };
+        let failed = |source| Error::Inherit { fd: number, name: name.to_owned(), source };
+        // Taken out first, because the methods of `L` may be user code.
+        let Some(fd) = self.state.inherited.borrow_mut()[index].fd.take() else {
+            return Err(failed(io::Error::new(ErrorKind::AlreadyExists, "it was taken before")));
         };
-        let fd = take_socket::<L>(next)?;
-        drop(inherited); // The conversion may be user code.
-        fd.map(L::from_inherited).transpose()
+        match check_kind::<L>(&fd) {
+            Ok(()) => L::from_inherited(fd).map(Some),
+            Err(source) => {
+                self.state.inherited.borrow_mut()[index].fd = Some(fd);
+                Err(failed(source))
+            }
+        }
+    }
+
+    /// Returns index and number of the next descriptor of this name; of the first one, if none is
+    /// left.
+    fn find_next(&self, name: &str) -> Option<(usize, RawFd)> {
+        let inherited = self.state.inherited.borrow();
+        let named = || inherited.iter().enumerate().filter(|(_, it)| it.name == name);
+        let next = named().find(|(_, it)| it.fd.is_some()).or_else(|| named().next())?;
+        Some((next.0, next.1.number))
     }
 }
 
-/// Takes the descriptor if it is a socket that `L` accepts.
-fn take_socket<L: Inherit>(inherited: &mut Inherited) -> Result<Option<OwnedFd>> {
-    let failed = |source| {
-        let (fd, name) = (inherited.number, inherited.name.clone());
-        Error::Inherit { fd, name, source }
-    };
-    let Some(fd) = &inherited.fd else { return Ok(None) };
-    let kind = SocketKind::of(fd).map_err(failed)?;
-    if !L::accepts(kind) {
-        let message = format!("expected {}, found {kind}", L::EXPECTED);
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, message)));
+/// Checks that the descriptor is a socket that `L` accepts.
+fn check_kind<L: Inherit>(fd: &OwnedFd) -> io::Result<()> {
+    let kind = SocketKind::of(fd)?;
+    if L::accepts(kind) {
+        return Ok(());
     }
-    Ok(inherited.fd.take())
+    let message = format!("expected {}, found {kind}", L::EXPECTED);
+    Err(io::Error::new(ErrorKind::InvalidInput, message))
 }
 
 /// Adds the socket's name to an error of a system call.
