@@ -1,10 +1,13 @@
 //! The parts that datagram sockets share: sending, with readiness if the kernel reports room and
 //! otherwise with pauses, and common methods.
 
+use std::cell::{Cell, RefCell};
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use mainspring_sys::error_class::{ErrorClass, Operation, classify};
+use mainspring_sys::socket::{DatagramFeatures, Outgoing, SendBatch, SendProgress};
 
 use crate::io::Io;
 use crate::task::{budget, sleep};
@@ -53,6 +56,51 @@ pub(super) async fn send_with_pauses(send: impl Fn() -> io::Result<usize>) -> io
     }
 }
 
+/// State of a datagram socket of tasks for batches: its features, and memory for sending.
+#[derive(Debug, Default)]
+pub(super) struct Batching {
+    pub(super) features: Cell<DatagramFeatures>,
+    pub(super) sending: RefCell<SendBatch>,
+}
+
+impl Batching {
+    /// Sends once. Returns the progress.
+    pub(super) fn send(
+        &self,
+        socket: impl AsFd,
+        datagrams: &[Outgoing<'_>],
+    ) -> io::Result<SendProgress> {
+        self.sending.borrow_mut().send(socket, datagrams.iter().copied())
+    }
+}
+
+/// Sends all of `datagrams`, each time as many as there is room for.
+pub(super) async fn send_batch<T: AsFd>(
+    io: &Io<T>,
+    batching: &Batching,
+    mut datagrams: &[Outgoing<'_>],
+) -> io::Result<()> {
+    let (mut pause, mut sent) = (PAUSE, 0);
+    while let [first, rest @ ..] = datagrams {
+        let first = first.after(sent);
+        let batch = || std::iter::once(first).chain(rest.iter().copied());
+        let send = |socket: &T| batching.sending.borrow_mut().send(socket, batch());
+        match io.write_with(send).await {
+            Ok(progress) => {
+                sent = progress.bytes + if progress.datagrams == 0 { sent } else { 0 };
+                datagrams = &datagrams[progress.datagrams..];
+                pause = PAUSE;
+            }
+            Err(error) if classify(Operation::SendDatagram, &error) == ErrorClass::Backoff => {
+                sleep(pause).await;
+                pause = LONGEST.min(2 * pause);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// Adds the methods and conversions that all datagram sockets have to a type with a field `io`.
 macro_rules! methods {
     ($type:ident, $std:ident) => {
@@ -82,6 +130,70 @@ macro_rules! methods {
             /// Those of [`recv`](Self::recv).
             pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
                 self.io.read_with(|socket| socket::peek(socket, buffer)).await
+            }
+
+            /// Turns on the features of `options` that the kernel has for this socket. Returns all
+            /// features that are on. See [`DatagramOptions`](crate::net::DatagramOptions).
+            ///
+            /// # Errors
+            ///
+            /// Those of getsockname(2).
+            pub fn enable(
+                &self,
+                options: &socket::DatagramOptions,
+            ) -> io::Result<socket::DatagramFeatures> {
+                let enabled = socket::enable_datagram_features(self, options)?;
+                let features = self.batching.features.get().union(enabled);
+                self.batching.features.set(features);
+                Ok(features)
+            }
+
+            /// Returns the features that are on.
+            pub fn features(&self) -> socket::DatagramFeatures {
+                self.batching.features.get()
+            }
+
+            /// Receives the datagrams that are available into `batch`, with one system call where
+            /// the kernel has recvmmsg(2), as soon as there is one. Returns their number.
+            ///
+            /// Cancel safe: if the future is dropped, no datagram was received.
+            ///
+            /// # Errors
+            ///
+            /// Those of recvmsg(2) and of [`Io::readable`].
+            pub async fn recv_batch(&self, batch: &mut socket::DatagramBatch) -> io::Result<usize> {
+                let features = self.features();
+                self.io.read_with(|socket| batch.recv(socket, features)).await
+            }
+
+            /// Sends `datagrams` in their order, with one system call for up to 64 of them where
+            /// the kernel has sendmmsg(2), and waits for room.
+            ///
+            /// # Errors
+            ///
+            /// Those of sendmsg(2) and of [`Io::writable`]. The datagrams after the one that has
+            /// failed are not sent.
+            pub async fn send_batch(&self, datagrams: &[socket::Outgoing<'_>]) -> io::Result<()> {
+                datagram::send_batch(&self.io, &self.batching, datagrams).await
+            }
+
+            /// Sends as many of `datagrams` as there is room for, by one call and without waiting.
+            ///
+            /// # Errors
+            ///
+            /// Those of sendmsg(2) for the first one: `WouldBlock` if there is no room.
+            pub fn try_send_batch(
+                &self,
+                datagrams: &[socket::Outgoing<'_>],
+            ) -> io::Result<socket::SendProgress> {
+                let send = |socket: &$std| self.batching.send(socket, datagrams);
+                self.io.try_io(Interest::WRITABLE, send)
+            }
+
+            /// Returns the number of datagrams into which the kernel splits the bytes of one
+            /// [`Outgoing`](crate::net::Outgoing); 1 if it cannot.
+            pub fn max_segments(&self) -> usize {
+                self.batching.sending.borrow_mut().segments(self)
             }
 
             /// Completes when a datagram can be received. See [`Io::readable`].

@@ -20,6 +20,8 @@
 //! | peek | | `peek` | `peek`, `peek_from` |
 //! | output | | `write`, `write_all`, `send_file`, `shutdown_write` | `send`, `send_to` |
 //! | descriptors, only Unix | | `send_fds`, `recv_fds` | `send_fds`, `recv_fds` |
+//! | batches | | | `recv_batch`, `send_batch`, `try_send_batch`, `max_segments` |
+//! | facts | | | `enable`, `features` |
 //! | readiness | | `readable`, `writable`, `ready` | `readable`, `writable`, `ready` |
 //! | other calls | | `try_io` | `try_io`, `io` |
 //! | limits | `max_connections` | [`timeout`](crate::timeout) | [`timeout`](crate::timeout) |

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use mainspring_sys::socket::{self, Address, BindOptions};
 use mainspring_sys::{Interest, Readiness};
 
-use super::datagram;
+use super::datagram::{self, Batching};
 use super::into_address::{IntoAddress, inet};
 use crate::error::{Error, Result};
 use crate::io::Io;
@@ -40,6 +40,7 @@ use crate::task::budget;
 #[derive(Debug)]
 pub struct UdpSocket {
     io: Io<StdSocket>,
+    batching: Batching,
 }
 
 impl UdpSocket {
@@ -62,7 +63,10 @@ impl UdpSocket {
         let fd = socket::bind_datagram(&address, options)
             .map_err(|source| Error::Bind { address: address.to_string(), source })?;
         let both = Interest::READABLE | Interest::WRITABLE;
-        Ok(UdpSocket { io: Io::nonblocking(StdSocket::from(fd), both) })
+        Ok(UdpSocket {
+            io: Io::nonblocking(StdSocket::from(fd), both),
+            batching: Batching::default(),
+        })
     }
 
     /// Takes over a socket of std, which becomes non-blocking.
@@ -71,7 +75,7 @@ impl UdpSocket {
     ///
     /// [`Error::Watch`] if it cannot be made non-blocking.
     pub fn from_std(socket: StdSocket) -> Result<UdpSocket> {
-        Ok(UdpSocket { io: Io::new(socket)? })
+        Ok(UdpSocket { io: Io::new(socket)?, batching: Batching::default() })
     }
 
     /// Returns the socket as one of std, non-blocking, for example for

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram as StdSocket;
 use mainspring_sys::socket::{self, Address, BindOptions, UnixAddress};
 use mainspring_sys::{Interest, Readiness};
 
-use super::datagram;
+use super::datagram::{self, Batching};
 use super::into_address::{IntoAddress, unix};
 use crate::error::{Error, Result};
 use crate::io::Io;
@@ -19,6 +19,7 @@ use crate::io::Io;
 #[derive(Debug)]
 pub struct UnixDatagram {
     io: Io<StdSocket>,
+    batching: Batching,
 }
 
 impl UnixDatagram {
@@ -42,7 +43,10 @@ impl UnixDatagram {
         let fd = socket::bind_datagram(&address, options)
             .map_err(|source| Error::Bind { address: address.to_string(), source })?;
         let both = Interest::READABLE | Interest::WRITABLE;
-        Ok(UnixDatagram { io: Io::nonblocking(StdSocket::from(fd), both) })
+        Ok(UnixDatagram {
+            io: Io::nonblocking(StdSocket::from(fd), both),
+            batching: Batching::default(),
+        })
     }
 
     /// Opens a socket without an address, which can only send.
@@ -68,7 +72,7 @@ impl UnixDatagram {
     fn from_new(socket: StdSocket) -> Result<UnixDatagram> {
         socket.set_nonblocking(true)?;
         let both = Interest::READABLE | Interest::WRITABLE;
-        Ok(UnixDatagram { io: Io::nonblocking(socket, both) })
+        Ok(UnixDatagram { io: Io::nonblocking(socket, both), batching: Batching::default() })
     }
 
     /// Takes over a socket of std, which becomes non-blocking.
@@ -77,7 +81,7 @@ impl UnixDatagram {
     ///
     /// [`Error::Watch`] if it cannot be made non-blocking.
     pub fn from_std(socket: StdSocket) -> Result<UnixDatagram> {
-        Ok(UnixDatagram { io: Io::new(socket)? })
+        Ok(UnixDatagram { io: Io::new(socket)?, batching: Batching::default() })
     }
 
     /// Returns the socket as one of std, non-blocking.

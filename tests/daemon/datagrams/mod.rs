@@ -7,3 +7,4 @@ mod fairness;
 mod faults;
 mod sending;
 mod support;
+mod tasks;
