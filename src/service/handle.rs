@@ -28,6 +28,8 @@ pub(super) struct ServiceState {
     /// The descriptor of [`Service::set_ready_fd`], until the service is ready.
     pub(super) ready_fd: RefCell<Option<OwnedFd>>,
     pub(super) phase: Cell<Phase>,
+    /// True if the manager was notified that the service stops.
+    pub(super) is_stop_sent: Cell<bool>,
     /// The last status that the program has set.
     pub(super) status: RefCell<String>,
 }

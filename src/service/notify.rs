@@ -30,15 +30,17 @@ impl Service {
         Ok(())
     }
 
-    /// Reports that the service stops (`STOPPING=1`). Further calls do nothing.
+    /// Reports that the service stops (`STOPPING=1`). After it was sent, further calls do
+    /// nothing.
     ///
     /// # Errors
     ///
     /// [`Error::Notify`].
     pub fn stopping(&self) -> Result<()> {
-        if self.state.phase.get() != Phase::Stopping {
+        self.state.phase.set(Phase::Stopping); // It stops even if the manager does not read.
+        if !self.state.is_stop_sent.get() {
             self.send("STOPPING=1")?;
-            self.state.phase.set(Phase::Stopping);
+            self.state.is_stop_sent.set(true);
         }
         Ok(())
     }

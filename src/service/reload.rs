@@ -19,8 +19,11 @@ use crate::error::{Error, Result};
 use crate::event_loop::{CallbackResult, LoopHandle};
 use crate::handle::Handle;
 
-/// Pause before a message is sent again, after the manager's queue was full.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Pause before a refused message is sent again. Each further pause is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Longest pause. After it the manager has given up too (`TimeoutStartSec=` is 90 s by default).
+const LAST_PAUSE: Duration = Duration::from_secs(60);
 
 impl Service {
     /// Calls `callback` at `signal`, by convention [`Signal::HUP`], to read the configuration
@@ -209,7 +212,8 @@ impl<S> Reload<S> {
             Some(reason) => format!("the reload failed: {reason}"),
             None => self.service.state.status.borrow().clone(),
         };
-        send_until_sent(&self.service, &self.el, format!("READY=1\nSTATUS={status}"));
+        let message = format!("READY=1\nSTATUS={status}");
+        send_until_sent(&self.service, &self.el, message, FIRST_PAUSE);
     }
 }
 
@@ -219,12 +223,22 @@ impl<S> Drop for Reload<S> {
     }
 }
 
-/// Sends a message, and again after a pause while the manager's queue is full. Without it the
-/// manager would wait for the end of the reload.
-fn send_until_sent<S: 'static>(service: &Service, el: &LoopHandle<S>, message: String) {
-    if service.state.phase.get() != Phase::Ready || service.send(&message).is_ok() {
+/// Sends a message, and again after a pause if it was refused, by a full queue for example. Without
+/// it the manager would wait for the end of the reload.
+fn send_until_sent<S: 'static>(
+    service: &Service,
+    el: &LoopHandle<S>,
+    message: String,
+    pause: Duration,
+) {
+    let is_over = service.state.phase.get() != Phase::Ready || pause > LAST_PAUSE;
+    if is_over || service.send(&message).is_ok() {
         return;
     }
     let service = service.clone();
-    el.call_later(PAUSE, move |el, _| send_until_sent(&service, el, message));
+    let next = move |el: &LoopHandle<S>, _: &mut S| {
+        send_until_sent(&service, el, message, pause * 2);
+    };
+    // In the background: a manager that does not read must not keep the loop going.
+    el.set_background(el.call_later(pause, next));
 }

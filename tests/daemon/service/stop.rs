@@ -79,3 +79,29 @@ fn l8_a_full_queue_does_not_keep_a_service_from_stopping() {
         assert_eq!(*el.state(), 22, "two stops, and two reports");
     });
 }
+
+/// The end of a reload is sent again while the queue is full, but not by a service that stops.
+#[test]
+fn l8_a_refused_end_of_a_reload_does_not_keep_run_going() {
+    let name = &format!("{PREFIX}l8_a_refused_end_of_a_reload_does_not_keep_run_going");
+    managed(name, &[], |service, manager| {
+        let clock = SimClock::new();
+        let mut el = EventLoop::builder().clock(clock.clone()).build_with(0).unwrap();
+        el.set_exception_handler(|_, reports, _| *reports += 1);
+        let full = service.clone();
+        let fill = move |_: &_, _: &mut _| while full.ping_watchdog().is_ok() {};
+        service.on_reload(&el, Signal::HUP, fill).unwrap();
+        service.on_stop(&el, &SIGNALS, |_, _| {}).unwrap();
+        service.ready().unwrap();
+        for signal in [Signal::HUP, Signal::TERM] {
+            signal.raise().unwrap();
+            el.run_until_stalled().unwrap();
+        }
+        el.run().unwrap();
+        assert_eq!((*el.state(), clock.elapsed()), (1, Duration::ZERO));
+        manager.messages();
+        clock.advance(Duration::from_secs(1));
+        el.run_until_stalled().unwrap();
+        assert!(manager.messages().is_empty());
+    });
+}
