@@ -1,7 +1,7 @@
 //! The clock of a loop, which a test can replace.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 mod interval_grid;
 
@@ -15,6 +15,12 @@ pub use self::interval_grid::MissedTickBehavior;
 pub trait Clock: fmt::Debug {
     /// Returns the current time. It never goes back.
     fn now(&self) -> Instant;
+
+    /// Returns the time of day. Unlike [`now`](Clock::now) it can be set, so it may jump forward
+    /// and back.
+    fn wall_time(&self) -> SystemTime {
+        SystemTime::now()
+    }
 
     /// Returns the longest time for which the selector may sleep when nothing is due for `wanted`.
     /// `None` means "until an event".
@@ -64,6 +70,11 @@ impl Timeline {
         self.clock.now()
     }
 
+    /// Returns the time of day.
+    pub(crate) fn wall_time(&self) -> SystemTime {
+        self.clock.wall_time()
+    }
+
     /// Returns the nanoseconds since the start.
     pub(crate) fn now_nanos(&self) -> u64 {
         self.nanos_of(self.clock.now())
@@ -83,6 +94,16 @@ impl Timeline {
     pub(crate) fn instant_of(&self, nanos: u64) -> Option<Instant> {
         self.start.checked_add(Duration::from_nanos(nanos))
     }
+}
+
+/// Time after which a timer of the wall clock compares the clocks again: the longest delay after a
+/// step.
+const WALL_CHECK: Duration = Duration::from_secs(1);
+
+/// Returns the time to wait before the next comparison with `deadline`. `None` if it has passed.
+pub(crate) fn wait_for_wall(deadline: SystemTime, now: SystemTime) -> Option<Duration> {
+    let left = deadline.duration_since(now).ok().filter(|left| !left.is_zero())?;
+    Some(left.min(WALL_CHECK))
 }
 
 /// Returns `duration` in nanoseconds, or [`NEVER`] if it is too long.

@@ -75,6 +75,7 @@ pub(crate) mod source;
 pub(crate) mod task_port;
 mod tick;
 mod timer_queries;
+mod wall;
 mod watch;
 mod watched;
 mod watching;

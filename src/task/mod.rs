@@ -35,7 +35,7 @@
 //! | `any_task`, `outcome`, `detached`, `failure` | futures without types; the ends of a task |
 //! | `current`, `waker/`, `foreign`, `keyed_arena/` | the running loop; wakers; arenas of keys |
 //! | `cancel_region/` | nested regions of a task that can be cancelled |
-//! | `sleep`, `interval`, `signal`, `promise/`, `remote`, `blocking` | what a task can await |
+//! | `sleep`, `wall`, `interval`, `signal`, `promise/`, `remote`, `blocking` | what a task can await |
 //! | `budget` | the limit of one poll |
 
 mod any_task;
@@ -59,6 +59,7 @@ mod sleep;
 mod spawn;
 mod tasks;
 mod waker;
+mod wall;
 mod yield_now;
 
 pub use self::blocking::spawn_blocking;
@@ -76,4 +77,5 @@ pub use self::sleep::{Sleep, sleep, sleep_until};
 pub use self::spawn::spawn;
 pub(crate) use self::tasks::Tasks;
 pub(crate) use self::tasks::ticket::Ticket;
+pub use self::wall::sleep_until_wall_time;
 pub use self::yield_now::{YieldNow, yield_now};

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::clock::Clock;
 
@@ -52,12 +52,15 @@ use crate::clock::Clock;
 pub struct SimClock {
     start: Instant,
     elapsed: Rc<Cell<Duration>>,
+    /// The time of day, and the elapsed time at which it was set.
+    wall: Rc<Cell<(SystemTime, Duration)>>,
 }
 
 impl SimClock {
     /// Creates a clock that stands still at the current time.
     pub fn new() -> SimClock {
-        SimClock { start: Instant::now(), elapsed: Rc::default() }
+        let wall = Rc::new(Cell::new((SystemTime::now(), Duration::ZERO)));
+        SimClock { start: Instant::now(), elapsed: Rc::default(), wall }
     }
 
     /// Returns the time by which the clock has moved since its creation.
@@ -75,6 +78,24 @@ impl SimClock {
     }
 }
 
+impl SimClock {
+    /// Sets the time of day, as an administrator or NTP does. [`now`](Clock::now) does not change,
+    /// and the time of day then advances with it.
+    ///
+    /// ```
+    /// use mainspring::{Clock, testing::SimClock};
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// let clock = SimClock::new();
+    /// clock.set_wall_time(SystemTime::UNIX_EPOCH);
+    /// clock.advance(Duration::from_secs(5));
+    /// assert_eq!(clock.wall_time(), SystemTime::UNIX_EPOCH + Duration::from_secs(5));
+    /// ```
+    pub fn set_wall_time(&self, time: SystemTime) {
+        self.wall.set((time, self.elapsed.get()));
+    }
+}
+
 impl Default for SimClock {
     fn default() -> SimClock {
         SimClock::new()
@@ -84,6 +105,11 @@ impl Default for SimClock {
 impl Clock for SimClock {
     fn now(&self) -> Instant {
         self.start + self.elapsed.get()
+    }
+
+    fn wall_time(&self) -> SystemTime {
+        let (time, at) = self.wall.get();
+        time.checked_add(self.elapsed.get() - at).unwrap_or(time)
     }
 
     fn max_wait(&self, wanted: Option<Duration>) -> Option<Duration> {

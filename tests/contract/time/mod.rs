@@ -2,3 +2,4 @@
 
 mod deadlines;
 mod intervals;
+mod wall_clock;
