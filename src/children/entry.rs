@@ -61,6 +61,10 @@ impl ProcessEntry {
         self.pid
     }
 
+    pub(super) fn is_spawned(&self) -> bool {
+        self.is_spawned
+    }
+
     pub(crate) fn end(&self) -> Option<ProcessEnd> {
         self.end.get()
     }

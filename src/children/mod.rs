@@ -86,7 +86,13 @@ impl Children {
         let pid = process.id();
         if let Some(entry) = self.entries.get(&pid) {
             if entry.watches(&process) {
-                return entry.clone();
+                let entry = entry.clone();
+                if process.end().is_some() {
+                    // The search for it has reaped it, and its report may have come before.
+                    self.polled.insert(pid);
+                    self.poll_at = 0;
+                }
+                return entry;
             }
             entry.lose();
             ended.extend(self.take_ended(pid));
@@ -100,7 +106,8 @@ impl Children {
     fn watch_entry(&mut self, entry: &ProcessEntry) {
         let (Some(watch), Some(process)) = (&mut self.watch, entry.process()) else { return };
         // An error is that of a process that has ended, or the kernel's lack of memory.
-        if process.end().is_some() || !watch.add(&process).unwrap_or(false) {
+        let is_reported = process.end().is_none() && watch.add(&process).unwrap_or(false);
+        if !is_reported || watch.misses_earlier_ends() && !entry.is_spawned() {
             self.polled.insert(entry.pid());
             self.poll_at = 0;
         }

@@ -134,6 +134,11 @@ impl ExitWatch {
         }
     }
 
+    /// Returns true if the end of a child is not reported if it came before the watch was opened.
+    pub fn misses_earlier_ends(&self) -> bool {
+        matches!(self.0, Backend::Signals(_))
+    }
+
     /// Returns true if the end of a process is reported once, even if it was not settled.
     pub fn reports_once(&self) -> bool {
         match &self.0 {

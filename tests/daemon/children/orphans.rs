@@ -7,7 +7,7 @@ use std::time::Duration;
 use mainspring::EventLoop;
 use mainspring::process::become_subreaper;
 
-use crate::children::support::{is_reaped, shell};
+use crate::children::support::{event_loop, is_reaped, on_every_watch, shell};
 use crate::support::on_every_selector;
 use crate::support::process::alone;
 
@@ -74,6 +74,28 @@ fn c11_a_callback_that_cancels_itself_gets_no_further_orphan() {
             assert_eq!(*el.state(), 1);
             let left = mainspring_sys::child::ended_children();
             assert!(left.into_iter().all(|pid| mainspring_sys::child::reap(pid).is_ok()));
+        });
+    });
+}
+
+#[test]
+fn c11_children_of_a_loop_are_left_to_it_without_any_patience() {
+    alone("children::orphans::c11_children_of_a_loop_are_left_to_it_without_any_patience", || {
+        on_every_watch(|selector, kind| {
+            let mut el = event_loop(selector, kind, 0);
+            let reaper = el.reap_orphans(Duration::ZERO, |_, _, pid, _| {
+                unreachable!("process {pid} belongs to the loop");
+            });
+            el.set_background(reaper.unwrap());
+            for _ in 0..20 {
+                el.spawn_child(Command::new("true"), |_, ends, status| {
+                    *ends += i32::from(status?.success());
+                    Ok(())
+                })
+                .unwrap();
+            }
+            el.run().unwrap();
+            assert_eq!(*el.state(), 20);
         });
     });
 }

@@ -211,7 +211,9 @@ fn c6_a_child_that_writes_more_than_the_limit_is_killed_and_reaped() {
         let mut el = event_loop(selector, kind, ());
         let (pid, output) = el
             .run_until_complete(async {
-                let child = Child::spawn(Command::new("yes").stdout(Stdio::piped())).unwrap();
+                // The broken pipe does not end it.
+                let mut stubborn = shell("trap '' PIPE; while :; do echo line; done 2>/dev/null");
+                let child = Child::spawn(stubborn.stdout(Stdio::piped())).unwrap();
                 (child.id(), child.output_with_limit(100_000).await)
             })
             .unwrap();
