@@ -77,6 +77,8 @@ impl EndpointState {
         let mut batch = batch.unwrap_or_else(|| Box::new(DatagramBatch::new(BATCH, MAX_LENGTH)));
         let features = self.features.get();
         let limit = if features.gro { MERGED_BATCH } else { BATCH };
+        // Less after the rest of an earlier batch. A run that is used up does not come here.
+        let limit = limit.min(RUN_DATAGRAMS - used.datagrams);
         let received = self.with_socket(|socket| batch.recv_up_to(limit, socket, features));
         match received {
             Ok(count) => {
