@@ -35,7 +35,8 @@ pub(super) fn registry() -> MutexGuard<'static, Registry<WatchedProcess>> {
 
 /// Returns true if a loop of this process watches the process with this number.
 pub fn is_watched(pid: u32) -> bool {
-    registry().find(pid).is_some()
+    let found = registry().find(pid);
+    found.is_some()
 }
 
 /// A process of this system: usually a child of this process.
@@ -73,7 +74,9 @@ impl WatchedProcess {
     /// fails, [`open_pidfd`](WatchedProcess::open_pidfd) tries again.
     pub fn spawned(pid: u32, kind: ExitWatchKind) -> Arc<WatchedProcess> {
         let process = Arc::new(WatchedProcess::new(pid as libc::pid_t, true));
-        if let Some(older) = registry().find(pid) {
+        // A separate statement: the lock of the table is released at its end.
+        let older = registry().find(pid);
+        if let Some(older) = older {
             older.lose();
         }
         registry().add(pid, &process);
@@ -92,7 +95,8 @@ impl WatchedProcess {
     pub fn find(pid: u32, kind: ExitWatchKind) -> io::Result<Arc<WatchedProcess>> {
         let pid = libc::pid_t::try_from(pid).ok().filter(|pid| *pid > 0);
         let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
-        if let Some(found) = registry().find(pid as u32) {
+        let found = registry().find(pid as u32);
+        if let Some(found) = found {
             // Without a status, other code has reaped it, and its number may be used again.
             if !found.check() || found.end().flatten().is_some() {
                 return Ok(found);
