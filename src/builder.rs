@@ -1,6 +1,7 @@
 //! The builder of event loops: settings, defaults, and creation.
 
 use std::io::{self, ErrorKind};
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::loop_core::{INBOX, Limits, LoopCore};
 use crate::event_loop::{EventLoop, Instruments, LoopHandle, PanicPolicy};
 use crate::inbox::Inbox;
+use crate::tape::Recorder;
 use crate::task::Tasks;
 use crate::watchers::Watchers;
 
@@ -93,6 +95,7 @@ pub struct EventLoopBuilder {
     limits: Limits,
     debug: Option<bool>,
     measure: bool,
+    recorder: Option<(Recorder, &'static Location<'static>)>,
     report_disconnects: Option<bool>,
     slow: Duration,
     panic_policy: PanicPolicy,
@@ -116,6 +119,7 @@ impl EventLoopBuilder {
             },
             debug: None,
             measure: false,
+            recorder: None,
             report_disconnects: None,
             slow: Duration::from_millis(100),
             panic_policy: PanicPolicy::default(),
@@ -213,6 +217,16 @@ impl EventLoopBuilder {
         self
     }
 
+    /// Records the turns of the loop on a tape, which [`LoopHandle::tape`] returns. Default: off.
+    ///
+    /// A recorder that cannot be opened does not stop the program: the loop runs without a tape,
+    /// and the exception handler gets a report with this line. [`Recorder`] has an example.
+    #[track_caller]
+    pub fn record(mut self, recorder: Recorder) -> EventLoopBuilder {
+        self.recorder = Some((recorder, Location::caller()));
+        self
+    }
+
     /// Turns reports of disconnects on or off: errors that are
     /// [`is_disconnect`](crate::Error::is_disconnect), when they end a connection of a protocol or
     /// a detached task. Default: on in the debug mode only.
@@ -292,13 +306,17 @@ impl EventLoopBuilder {
             self.limits.exit_watch = ExitWatchKind::from_env().map_err(setting)?;
         }
         let slow = self.limits.debug.then_some(self.slow);
-        let instruments = (slow.is_some() || self.measure).then_some(Instruments { slow });
+        let instruments = (slow.is_some() || self.measure || self.recorder.is_some())
+            .then_some(Instruments { slow });
         let mut watchers = Watchers::new(open_selector(self.selector)?);
         let wakeup = open_wakeup(self.wakeup, &mut watchers)?;
         let pool = self.blocking_pool.unwrap_or_default();
         let core = LoopCore::new(watchers, Timeline::new(self.clock), pool, self.limits);
         if self.measure {
             core.page.measure();
+        }
+        if let Some((recorder, location)) = &self.recorder {
+            core.open_tape(recorder, location);
         }
         let inbox = Arc::new(Inbox::new(wakeup));
         let tasks = Tasks::open(core.clone(), Inbox::with_wakeup_of(&inbox));

@@ -25,6 +25,7 @@
 //! | [`Remote`] | reaches the loop from other threads; the only one of these three that is `Send` |
 //! | [`BlockingPool`] | runs closures that block, on separate threads |
 //! | [`Metrics`], [`Histogram`] | numbers about a loop, for any thread |
+//! | [`Recorder`], [`Tape`] | a flight recorder: each turn with its [`Cause`], as [`Turn`]s of a [`TurnKind`] |
 //! | [`net`] | sockets, servers and clients |
 //! | [`io`] | copying, lines, and the readers and writers for these |
 //! | [`process`] | child processes, and waiting for other processes |
@@ -163,6 +164,7 @@ mod soon_queue;
 mod std_or_loom;
 mod step_counter;
 mod structured;
+mod tape;
 mod task;
 pub mod terminal;
 pub mod testing;
@@ -194,6 +196,7 @@ pub use structured::{
     TaskGroup, WaitUntil, as_completed, gather, gather_all, race, race_all, shield, timeout,
     timeout_at, wait,
 };
+pub use tape::{Cause, Recorder, Tape, Turn, TurnKind};
 pub use task::{
     CancelReason, Cancelled, CurrentLoop, DetachedOutput, Interval, JoinError, Promise, Promised,
     RemoteTask, SignalReceiver, Sleep, Task, TaskEnding, TaskState, YieldNow, current_loop,

@@ -101,7 +101,13 @@ impl<S> EventLoop<S> {
         let slow = self.instruments.and_then(|it| it.slow);
         let report = slow.and_then(|limit| self.report_of_next(key, Error::Slow(limit)));
         let began = self.core.timeline.now_nanos();
+        if let Some(tape) = self.core.tape.get() {
+            self.record_turn(tape, key, began);
+        }
         let result = run(self);
+        if slow.is_none() && self.core.page.times().is_none() {
+            return result; // The next record of the tape has the time.
+        }
         let took = self.core.timeline.now_nanos().saturating_sub(began);
         if let Some(times) = self.core.page.times() {
             times.add_call(began, took);

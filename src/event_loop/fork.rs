@@ -59,6 +59,9 @@ impl<S> LoopHandle<S> {
         let renewed = inbox.wakeup().after_fork();
         renewed.map_err(|source| Error::Create { part: "wakeup", source })?;
         core.after_fork()?;
+        if let Some(tape) = core.tape.get() {
+            tape.after_fork();
+        }
         inbox.after_fork();
         tasks.after_fork();
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Code that works on it (watched sources, transports, tasks) needs no type parameter either.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -84,6 +84,8 @@ pub(crate) struct LoopCore {
     tick: Cell<u64>,
     /// The numbers that [`Metrics`](crate::Metrics) reads.
     pub(crate) page: Arc<Page>,
+    /// The tape, if turns are recorded.
+    pub(crate) tape: OnceCell<crate::tape::Recording>,
     /// True if an event found no callback: the next events are checked for unknown keys.
     saw_unknown_key: Cell<bool>,
     /// True if an interest changed since the last batch ended: queued events are checked again
@@ -133,6 +135,7 @@ impl LoopCore {
             current: Cell::new(Key::NONE),
             tick: Cell::new(0),
             page: Arc::default(),
+            tape: OnceCell::new(),
             saw_unknown_key: Cell::new(false),
             interest_changed: Cell::new(false),
             replacement: Cell::new(None),

@@ -77,6 +77,8 @@ pub enum ReportKind {
     ExceptionHandler,
     /// The waker of another executor. Its location is in this library.
     Waker,
+    /// A [recorder](crate::EventLoopBuilder::record) that cannot be opened.
+    Tape,
     /// A call of [`Transport::write`](crate::net::Transport::write), in the debug mode.
     Write,
 }
@@ -95,6 +97,7 @@ impl fmt::Display for ReportKind {
             ReportKind::Promise => "promise",
             ReportKind::ExceptionHandler => "exception handler",
             ReportKind::Waker => "waker",
+            ReportKind::Tape => "tape",
             ReportKind::Write => "write",
         })
     }
@@ -106,6 +109,7 @@ impl ReportKind {
         match self {
             ReportKind::Task => "spawned",
             ReportKind::Promise => "failed",
+            ReportKind::Tape => "configured",
             ReportKind::Write => "called",
             _ => "registered",
         }

@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use super::recording::TaskOrigin;
 use super::report::Report;
 use crate::error::Error;
 use crate::handle::Key;
@@ -41,6 +42,11 @@ pub(crate) trait TaskLayer {
     fn set_name(&self, key: Key, name: &str) -> bool;
     /// Returns a report about a task, or `None` if it has ended.
     fn report_of(&self, key: Key, error: Error) -> Option<Report>;
+    /// Returns the task that runs if `key` does, or `None` if it has ended. For an fd this is the
+    /// task that has waited longest for it.
+    fn origin_of(&self, key: Key) -> Option<TaskOrigin>;
+    /// Returns the descriptor that has the key `key`.
+    fn fd_of(&self, key: Key) -> Option<i32>;
     /// Wakes every task in a forked child. A wake from a thread of the parent may be lost.
     fn after_fork(&self);
     /// Drops all tasks. The values that are dropped may call the loop, which is closed.

@@ -12,6 +12,7 @@ use super::source::Hook;
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::ready::Ready;
+use crate::tape::TurnKind;
 use crate::watchers::{FeedResult, Watchers, wakeup_bit};
 
 /// The longest sleep of a tick that has nothing to run.
@@ -112,9 +113,12 @@ impl<S> EventLoop<S> {
     #[cold]
     fn select_timed(&mut self, timeout: Option<Duration>) -> Result<()> {
         let began = self.core.timeline.now_nanos();
+        self.core.record_loop(began, TurnKind::Sleep);
         let selected = self.select_for(timeout);
+        let ended = self.core.timeline.now_nanos();
+        self.core.record_loop(ended, TurnKind::Loop);
         if let Some(times) = self.core.page.times() {
-            times.end_select(began, self.core.timeline.now_nanos());
+            times.end_select(began, ended);
         }
         selected
     }
@@ -202,7 +206,9 @@ impl<S> EventLoop<S> {
         // Set first: if a panic ends this tick, the next one checks again.
         self.core.agenda.check_inbox.set(true);
         let Shared { inbox, tasks, .. } = &*self.handle.shared;
+        self.core.record_wakes(false);
         tasks.drain_inbox();
+        self.core.record_wakes(true);
         self.messages.take_from(inbox);
         let ready = &mut self.core.agenda.ready.borrow_mut();
         let fed = self.messages.feed(self.core.limits.inbox_batch, ready);
@@ -305,5 +311,8 @@ impl<S> Drop for CallGuard<'_, S> {
 
 #[cold]
 fn put_back<S>(el: &mut EventLoop<S>) {
+    if let Some(tape) = el.core.tape.get() {
+        tape.forget_causes();
+    }
     el.core.agenda.ready.borrow_mut().put_back(&mut el.batch);
 }

@@ -50,6 +50,11 @@ impl ReadyDeque {
         self.handles.len() - self.popped
     }
 
+    /// Returns the position of the handle that was popped last; `None` after the last one.
+    pub(crate) fn position(&self) -> Option<usize> {
+        self.popped.checked_sub(1)
+    }
+
     /// Removes and returns the handle at the front.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Ready> {

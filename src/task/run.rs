@@ -59,7 +59,10 @@ impl<S> EventLoop<S> {
     ) -> Result<F::Output> {
         self.drive(Sleep::AtMost(None), |el, last| {
             is_polled.set(true);
-            let polled = el.run_timed(main.key, || main.poll_if_due(future.as_mut()));
+            let polled = match main.tasks.take_main_due() {
+                true => el.run_timed(main.key, || main.poll(future.as_mut())),
+                false => Poll::Pending,
+            };
             is_polled.set(false);
             // A stop before the run does not count until a tick has run.
             let may_stop = last.ran.is_some();
@@ -90,11 +93,8 @@ impl MainTask<'_> {
         MainTask { key: tasks.begin_main(location), tasks }
     }
 
-    fn poll_if_due<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
-        match self.tasks.take_main_due() {
-            true => self.tasks.poll_main(self.key, |cx| future.poll(cx)),
-            false => Poll::Pending,
-        }
+    fn poll<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
+        self.tasks.poll_main(self.key, |cx| future.poll(cx))
     }
 }
 

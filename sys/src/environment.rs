@@ -39,7 +39,7 @@ pub(crate) fn choice<T: FromStr<Err = io::Error>>(variable: &str) -> io::Result<
 
 /// Returns true if the process may have more rights than the user who started it.
 #[cfg(has_getauxval)]
-fn is_privileged() -> bool {
+pub fn is_privileged() -> bool {
     // SAFETY: the call takes an integer and reads a value that the kernel stored at the start of
     // the process.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
@@ -47,7 +47,7 @@ fn is_privileged() -> bool {
 
 /// Returns true if the process may have more rights than the user who started it.
 #[cfg(has_issetugid)]
-fn is_privileged() -> bool {
+pub fn is_privileged() -> bool {
     // The libc crate does not declare the function for every system that has it.
     // SAFETY: this is the prototype of issetugid(2) on all these systems; it has no arguments and
     // touches no memory of ours.

@@ -15,6 +15,7 @@
 //! * [`socket`]: non-blocking connect and accept, addresses, options;
 //! * [`stderr`]: log lines that never block or kill the process;
 //! * [`closure`]: closures that are stored without a box, which needs unsafe code too;
+//! * [`shared_map`]: memory that is a file, and outlives the process;
 //! * [`inherited`]: descriptors that the process got from the program that started it;
 //! * [`terminal`]: raw mode, window sizes, reads in the background;
 //! * [`ThreadBound`]: values of one thread, in types that must be `Send`;
@@ -36,6 +37,7 @@ pub mod nonblocking;
 mod per_process;
 pub mod process;
 pub mod selector;
+pub mod shared_map;
 pub mod signal;
 pub mod socket;
 pub mod stderr;

@@ -8,6 +8,7 @@ use super::Tasks;
 use super::state::Flags;
 use crate::error::Error;
 use crate::event_loop::loop_core::LoopCore;
+use crate::event_loop::recording::TaskOrigin;
 use crate::event_loop::task_port::TaskLayer;
 use crate::event_loop::{Report, ReportKind};
 use crate::handle::Key;
@@ -125,6 +126,17 @@ impl TaskLayer for Tasks {
         let name = slots.get(key)?.details().and_then(|details| details.name.clone());
         let location = slots.location(key)?;
         Some(Report { kind: ReportKind::Task, error, location, name })
+    }
+
+    fn origin_of(&self, key: Key) -> Option<TaskOrigin> {
+        let key = if KeyKind::of(key) == KeyKind::Io { self.io_waiter(key)? } else { key };
+        let location = self.location(key)?;
+        Some((key, location, self.name(key)))
+    }
+
+    fn fd_of(&self, key: Key) -> Option<i32> {
+        let watcher = self.ios.borrow_mut().get(key)?.watcher?;
+        self.core.watchers.borrow().fd_of(watcher)
     }
 
     fn after_fork(&self) {

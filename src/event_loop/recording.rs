@@ -1,0 +1,117 @@
+//! The tape of a loop: what is recorded about each turn.
+
+use std::panic::Location;
+use std::rc::Rc;
+
+use super::loop_core::LoopCore;
+use super::report::{Report, ReportKind};
+use super::source::Source;
+use super::{EventLoop, LoopHandle};
+use crate::error::Error;
+use crate::handle::Key;
+use crate::tape::{BY_SOURCES, BY_THREADS, Cause, Recorder, Recording, Start, Tape, TurnKind};
+
+/// A task that is about to run: its key, the place where it was spawned, its name.
+pub(crate) type TaskOrigin = (Key, &'static Location<'static>, Option<Rc<str>>);
+
+impl<S> LoopHandle<S> {
+    /// Returns the tape of the last turns, or `None` without a
+    /// [recorder](crate::EventLoopBuilder::record). [`Tape`] has an example.
+    pub fn tape(&self) -> Option<Tape> {
+        self.core().tape.get()?.tape()
+    }
+}
+
+impl LoopCore {
+    /// Opens the tape, or reports why there is none.
+    pub(crate) fn open_tape(&self, recorder: &Recorder, location: &'static Location<'static>) {
+        match Recording::open(recorder) {
+            Ok(recording) => _ = self.tape.set(recording),
+            Err(source) => {
+                let error = Error::Create { part: "tape", source };
+                self.report(Report { kind: ReportKind::Tape, error, location, name: None });
+            }
+        }
+    }
+
+    /// Records that the selector is called, or has returned.
+    #[cold]
+    pub(super) fn record_loop(&self, time: u64, kind: TurnKind) {
+        let Some(tape) = self.tape.get() else { return };
+        let start = Start { kind, key: 0, location: None, name: None, cause: Cause::Loop };
+        let queued = self.agenda.ready.borrow().len();
+        tape.begin(tape.monotonic(time), queued, &start);
+        tape.mark(queued, BY_SOURCES);
+    }
+
+    /// Notes that wakes of other threads are fed until the second call of a tick.
+    #[cold]
+    pub(super) fn record_wakes(&self, have_ended: bool) {
+        if let Some(tape) = self.tape.get() {
+            let by = if have_ended { BY_SOURCES } else { BY_THREADS };
+            tape.mark(self.agenda.ready.borrow().len(), by);
+        }
+    }
+}
+
+impl<S> EventLoop<S> {
+    /// Records that the callback or the task `key` begins to run.
+    #[cold]
+    pub(super) fn record_turn(&self, tape: &Recording, key: Key, time: u64) {
+        let position = self.batch.position();
+        if position == Some(0) {
+            tape.begin_batch();
+        }
+        let by = position.and_then(|position| tape.fed_by(position));
+        if let Some(start) = self.start_of(key, by) {
+            let queued = self.core.agenda.ready.borrow().len();
+            tape.begin(tape.monotonic(time), queued, &start);
+        }
+    }
+
+    /// Returns the beginning of a turn of `key`, fed by the turn `by`. `None` if its registration
+    /// has ended.
+    fn start_of(&self, key: Key, by: Option<u64>) -> Option<Start> {
+        let by_turn = by.filter(|by| *by < BY_THREADS).map_or(Cause::Loop, Cause::Turn);
+        if key == Key::INBOX {
+            let location = self.messages.location();
+            let cause = Cause::Thread;
+            return Some(Start { kind: TurnKind::Soon, key: 0, location, name: None, cause });
+        }
+        if key.is_task_layer() {
+            let tasks = &self.handle.shared.tasks;
+            let (task, location, name) = tasks.origin_of(key)?;
+            let cause = match by {
+                _ if task != key => Cause::Fd(tasks.fd_of(key).unwrap_or(-1)),
+                Some(BY_SOURCES) => Cause::Timer,
+                Some(BY_THREADS) => Cause::Thread,
+                _ => by_turn,
+            };
+            let (kind, location) = (TurnKind::Task, Some(location));
+            return Some(Start { kind, key: task.slot, location, name, cause });
+        }
+        let origin = self.handle.origin_of(key)?;
+        let fd = |watcher| Cause::Fd(self.core.watchers.borrow().fd_of(watcher).unwrap_or(-1));
+        let (kind, cause) = match origin.source {
+            Source::Soon => (TurnKind::Soon, by_turn),
+            Source::Timer(_) | Source::Interval(_) => (TurnKind::Timer, Cause::Timer),
+            // A stream also queues itself, for input that it has left unread.
+            Source::Watch(watcher) | Source::Stream(watcher) => {
+                let is_stream = matches!(origin.source, Source::Stream(_));
+                let kind = if is_stream { TurnKind::Stream } else { TurnKind::Watcher };
+                (kind, if by_turn == Cause::Loop { fd(watcher) } else { by_turn })
+            }
+            Source::Signal(_) => (TurnKind::Signal, Cause::Signal),
+            Source::Child(_) => (TurnKind::Child, Cause::Child),
+            Source::Hook(_) => (TurnKind::Hook, Cause::Loop),
+        };
+        let (location, name) = (Some(origin.location), self.name_if_any(key));
+        // A queued closure has no slot; its place is what distinguishes it.
+        let key = if key.is_soon() { 0 } else { key.slot };
+        Some(Start { kind, key, location, name, cause })
+    }
+
+    fn name_if_any(&self, key: Key) -> Option<Rc<str>> {
+        if self.handle.has_names() { self.handle.name_of(key) } else { None }
+    }
+}

@@ -1,0 +1,77 @@
+//! Layout of a tape: a header, the table of places, and the ring of records, all in words of 8
+//! bytes in the byte order of the machine.
+//!
+//! # Invariants
+//!
+//! * `HEAD` counts the records that are complete. It is stored after the record, so whatever ends
+//!   the process, each counted record is whole, except for those that the ring has reused.
+//! * A place is complete before a record contains its number, and never changes.
+
+use super::turn::TurnKind;
+
+/// First word of a tape: a text, and the version of the layout.
+pub(super) const MAGIC: u64 = u64::from_be_bytes(*b"mstape\x00\x01");
+
+/// Words of the header.
+pub(super) const CAPACITY: usize = 1;
+pub(super) const HEAD: usize = 2;
+/// Upper 16 bits of the time of the latest record.
+pub(super) const EPOCH: usize = 3;
+/// Words of the table of places that are in use.
+pub(super) const PLACES: usize = 4;
+pub(super) const PROCESS: usize = 5;
+const HEADER: usize = 8;
+
+/// Size of the table of places, in words: some 1,200 places.
+pub(super) const PLACES_WORDS: usize = 8 * 1024;
+pub(super) const PLACES_START: usize = HEADER;
+pub(super) const RING_START: usize = HEADER + PLACES_WORDS;
+
+/// Number of words of a tape for this number of records.
+pub(super) const fn words(capacity: usize) -> usize {
+    RING_START + 2 * capacity
+}
+
+/// Bits of the time in a record: 78 hours in nanoseconds. The epoch has the rest.
+pub(super) const TIME_BITS: u32 = 48;
+const VALUE_BITS: u32 = 24;
+const VALUE_MASK: u64 = (1 << VALUE_BITS) - 1;
+
+/// A record, as stored in two words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Record {
+    /// Lower 48 bits of the nanoseconds since the start of the loop.
+    pub(super) time: u64,
+    /// Number of the place; 0 if the turn has none.
+    pub(super) place: u16,
+    /// Slot of the registration.
+    pub(super) key: u32,
+    pub(super) kind: TurnKind,
+    pub(super) cause: u8,
+    /// Descriptor, signal, or distance to the record of the cause; 0 if it is unknown.
+    pub(super) value: u32,
+}
+
+impl Record {
+    #[inline]
+    pub(super) fn pack(self) -> [u64; 2] {
+        let time = self.time & ((1 << TIME_BITS) - 1);
+        let value = u64::from(self.value).min(VALUE_MASK);
+        let kinds = u64::from(self.kind as u8) << 4 | u64::from(self.cause);
+        [
+            time << 16 | u64::from(self.place),
+            u64::from(self.key) << 32 | kinds << VALUE_BITS | value,
+        ]
+    }
+
+    pub(super) fn unpack([first, second]: [u64; 2]) -> Record {
+        Record {
+            time: first >> 16,
+            place: first as u16,
+            key: (second >> 32) as u32,
+            kind: TurnKind::from_number((second >> 28) as u8 & 15),
+            cause: (second >> VALUE_BITS) as u8 & 15,
+            value: (second & VALUE_MASK) as u32,
+        }
+    }
+}

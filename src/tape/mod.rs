@@ -1,0 +1,28 @@
+//! The tape: a flight recorder of the turns of a loop.
+//!
+//! The loop stores one record of 16 bytes for each callback that runs, with its place of
+//! registration and its cause. The end of a turn is the beginning of the next record, so one
+//! reading of the clock suffices. The ring is in memory, or in a file that outlives the process.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `recorder` | the settings of a tape |
+//! | `layout` | the words of a tape, in memory and in a file |
+//! | `recording` | the writer |
+//! | `reading`, `turn` | the reader, and the values that it returns |
+//! | `lanes`, `svg`, `chrome_json`, `perfetto` | pictures, and files for trace viewers |
+
+mod chrome_json;
+mod lanes;
+mod layout;
+mod perfetto;
+mod reading;
+mod recorder;
+mod recording;
+mod svg;
+mod turn;
+
+pub use self::reading::Tape;
+pub use self::recorder::Recorder;
+pub(crate) use self::recording::{BY_SOURCES, BY_THREADS, Recording, Start};
+pub use self::turn::{Cause, Turn, TurnKind};

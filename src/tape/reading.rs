@@ -1,0 +1,177 @@
+//! The reader of a tape: from words, whoever wrote them, to turns.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::time::Duration;
+
+use super::layout::{self, Record, TIME_BITS};
+use super::turn::{Cause, Turn};
+
+/// The last turns of a loop, oldest first. Returned by [`LoopHandle::tape`], or read from a file of
+/// [`Recorder::black_box`] by any program.
+///
+/// ```
+/// use mainspring::testing::SimClock;
+/// use mainspring::{Cause, EventLoop, Recorder, TurnKind};
+/// use std::time::Duration;
+///
+/// let clock = SimClock::new(); // the tape of simulated time is the same in each run
+/// let mut el = EventLoop::builder().clock(clock).record(Recorder::ring(64)).build()?;
+/// el.call_later(Duration::from_secs(2), |_, _| {});
+/// el.run()?;
+/// let tape = el.tape().expect("a recorder");
+/// let timer = tape.turns().iter().find(|turn| turn.kind == TurnKind::Timer).unwrap();
+/// assert_eq!((timer.at, timer.cause), (Duration::from_secs(2), Cause::Timer));
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+///
+/// [`LoopHandle::tape`]: crate::LoopHandle::tape
+/// [`Recorder::black_box`]: crate::Recorder::black_box
+#[derive(Debug, Clone)]
+pub struct Tape {
+    process: u32,
+    turns: Vec<Turn>,
+}
+
+impl Tape {
+    /// Reads a tape from its file, while its process runs, does not return from a callback, or was
+    /// killed.
+    ///
+    /// # Errors
+    ///
+    /// Errors of reading the file, and `InvalidData` if it is not a tape.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Tape> {
+        let bytes = fs::read(path)?;
+        let words = bytes.chunks_exact(8).map(|it| it.try_into().expect("eight bytes"));
+        let words: Vec<AtomicU64> = words.map(u64::from_ne_bytes).map(AtomicU64::new).collect();
+        Tape::of_words(&words)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the file is not a tape"))
+    }
+
+    /// Returns the turns, oldest first. The last one may still run.
+    pub fn turns(&self) -> &[Turn] {
+        &self.turns
+    }
+
+    /// Returns the number of the process that wrote the tape.
+    pub fn process(&self) -> u32 {
+        self.process
+    }
+
+    /// Returns the turns that ended in the last `time` of the tape, and the turn that runs.
+    ///
+    /// ```
+    /// # use mainspring::{EventLoop, Recorder};
+    /// # use std::time::Duration;
+    /// let clock = mainspring::testing::SimClock::new();
+    /// let mut el = EventLoop::builder().clock(clock).record(Recorder::ring(64)).build()?;
+    /// for seconds in 1..=3 {
+    ///     el.call_later(Duration::from_secs(seconds), |_, _| {});
+    /// }
+    /// el.run()?;
+    /// let tape = el.tape().unwrap().last(Duration::from_millis(1500));
+    /// assert_eq!(tape.turns().iter().filter(|turn| turn.kind.is_callback()).count(), 2);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn last(mut self, time: Duration) -> Tape {
+        let end = self.turns.last().map_or(Duration::ZERO, |turn| turn.at);
+        let begin = end.saturating_sub(time);
+        self.turns.retain(|turn| turn.lasted.is_none_or(|lasted| turn.at + lasted >= begin));
+        self
+    }
+
+    /// Returns the tape in `words`, or `None` if they are not a tape.
+    pub(super) fn of_words(words: &[AtomicU64]) -> Option<Tape> {
+        let word = |at: usize| words.get(at).map(|word| word.load(Acquire));
+        let capacity = usize::try_from(word(layout::CAPACITY)?).ok()?;
+        let is_whole = capacity > 0 && words.len().checked_sub(layout::RING_START)? / 2 >= capacity;
+        if word(0)? != layout::MAGIC || !is_whole {
+            return None;
+        }
+        let head = word(layout::HEAD)?;
+        // One record fewer than the ring holds: the process may have died while it replaced the
+        // oldest one.
+        let first = head.saturating_sub(capacity as u64 - 1);
+        let records: Vec<Record> = (first..head)
+            .map(|number| {
+                let at = layout::RING_START + 2 * (number % capacity as u64) as usize;
+                Record::unpack([words[at].load(Relaxed), words[at + 1].load(Relaxed)])
+            })
+            .collect();
+        // Records that a live writer has replaced meanwhile.
+        let lost = word(layout::HEAD)?.saturating_sub(capacity as u64 - 1).saturating_sub(first);
+        let lost = usize::try_from(lost).unwrap_or(usize::MAX).min(records.len());
+        let times = times(&records, word(layout::EPOCH)?);
+        let places = places(words);
+        let first = first + lost as u64;
+        let turns = turns(&records[lost..], &times[lost..], &places, first);
+        Some(Tape { process: word(layout::PROCESS)? as u32, turns })
+    }
+}
+
+/// Returns the full times of records. Only the epoch of the last one is stored; it falls by one
+/// wherever the lower bits rise backwards.
+fn times(records: &[Record], mut epoch: u64) -> Vec<u64> {
+    let mut times = vec![0; records.len()];
+    let mut later = u64::MAX;
+    for (time, record) in times.iter_mut().zip(records).rev() {
+        if record.time > later {
+            epoch = epoch.saturating_sub(1);
+        }
+        later = record.time;
+        *time = epoch << TIME_BITS | record.time;
+    }
+    times
+}
+
+fn turns(records: &[Record], times: &[u64], places: &[Arc<str>], first: u64) -> Vec<Turn> {
+    let unnamed: Arc<str> = "".into();
+    let turn = |(index, record): (usize, &Record)| {
+        let number = first + index as u64;
+        let at = times[index];
+        let lasted = times.get(index + 1).map(|end| Duration::from_nanos(end.saturating_sub(at)));
+        let place = usize::from(record.place).checked_sub(1).and_then(|place| places.get(place));
+        Turn {
+            number,
+            at: Duration::from_nanos(at),
+            lasted,
+            kind: record.kind,
+            place: place.unwrap_or(&unnamed).clone(),
+            key: record.key,
+            cause: cause(record, number),
+        }
+    };
+    records.iter().enumerate().map(turn).collect()
+}
+
+fn cause(record: &Record, number: u64) -> Cause {
+    match record.cause {
+        1 => Cause::Fd(i32::try_from(record.value).unwrap_or(-1)),
+        2 => Cause::Timer,
+        3 => Cause::Thread,
+        4 => Cause::Signal,
+        5 => Cause::Child,
+        6 if record.value > 0 => Cause::Turn(number.saturating_sub(u64::from(record.value))),
+        _ => Cause::Loop,
+    }
+}
+
+fn places(words: &[AtomicU64]) -> Vec<Arc<str>> {
+    let used = (words[layout::PLACES].load(Acquire) as usize).min(layout::PLACES_WORDS);
+    let mut table = &words[layout::PLACES_START..layout::PLACES_START + used];
+    let mut places = Vec::new();
+    while let [len, rest @ ..] = table {
+        let len = len.load(Relaxed) as usize;
+        let text = len.div_ceil(8).min(rest.len());
+        let mut bytes: Vec<u8> =
+            rest[..text].iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
+        bytes.truncate(len);
+        places.push(String::from_utf8_lossy(&bytes).into());
+        table = &rest[text..];
+    }
+    places
+}

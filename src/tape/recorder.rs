@@ -1,0 +1,122 @@
+//! The settings of a tape.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+
+use mainspring_sys::environment;
+use mainspring_sys::shared_map::SharedMap;
+
+use super::layout;
+
+/// Settings of the tape of a loop, for [`EventLoopBuilder::record`].
+///
+/// A tape holds the last turns, in 16 bytes each. A recorder that cannot be opened never stops the
+/// program: the loop runs without a tape, and the error is a report.
+///
+/// ```
+/// use mainspring::{EventLoop, Recorder};
+///
+/// let mut el = EventLoop::builder().record(Recorder::ring(1000)).build()?;
+/// el.call_soon(|el, _| _ = el.call_soon(|_, _| {}));
+/// el.run()?;
+/// let tape = el.tape().expect("a recorder");
+/// let callbacks = tape.turns().iter().filter(|turn| turn.kind.is_callback());
+/// assert_eq!(callbacks.count(), 2);
+/// # Ok::<(), mainspring::Error>(())
+/// ```
+///
+/// [`EventLoopBuilder::record`]: crate::EventLoopBuilder::record
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    turns: usize,
+    path: Option<PathBuf>,
+}
+
+/// Number of turns of a file, by default: 16 MiB.
+const FILE_TURNS: usize = 1 << 20;
+const MAX_TURNS: usize = 1 << 30;
+
+impl Recorder {
+    /// Records the last `turns` turns in memory.
+    pub fn ring(turns: usize) -> Recorder {
+        Recorder { turns, path: None }
+    }
+
+    /// Records the last million turns in a file, which [`Tape::open`](crate::Tape::open) reads from
+    /// another process: while this one does not return from a callback, and after it was killed.
+    ///
+    /// The file belongs on a tmpfs, such as `/run`: on a disk, writing back may delay the loop. It
+    /// has the mode 0600. A file of this name is renamed first, with `.old` after its name, so the
+    /// tape of a crash survives a restart. A process with raised privileges (set-user-ID) does not
+    /// record.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, Recorder, Tape};
+    ///
+    /// let path = std::env::temp_dir().join(format!("tape-{}", std::process::id()));
+    /// let recorder = Recorder::black_box(&path).turns(1000);
+    /// let mut el = EventLoop::builder().record(recorder).build()?;
+    /// el.call_soon(|_, _| {});
+    /// el.run()?;
+    /// std::mem::forget(el); // as if the process were killed
+    /// let tape = Tape::open(&path).unwrap();
+    /// assert!(tape.turns().iter().any(|turn| turn.kind.is_callback()));
+    /// # std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn black_box(path: impl AsRef<Path>) -> Recorder {
+        Recorder { turns: FILE_TURNS, path: Some(path.as_ref().to_owned()) }
+    }
+
+    /// Sets the number of turns, from 16 to 2^30.
+    pub fn turns(mut self, turns: usize) -> Recorder {
+        self.turns = turns;
+        self
+    }
+
+    /// Allocates the tape, or creates its file.
+    pub(super) fn open(&self) -> io::Result<Memory> {
+        if !(16..=MAX_TURNS).contains(&self.turns) {
+            let text = "a tape has from 16 to 2^30 turns";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let words = layout::words(self.turns);
+        let Some(path) = &self.path else {
+            return Ok(Memory::Private((0..words).map(|_| AtomicU64::new(0)).collect()));
+        };
+        if environment::is_privileged() {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "a process with raised privileges does not record",
+            ));
+        }
+        let mut old = path.clone().into_os_string();
+        old.push(".old");
+        match fs::rename(path, old) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => SharedMap::create(path, words).map(Memory::File),
+        }
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.turns
+    }
+}
+
+/// The words of a tape.
+pub(super) enum Memory {
+    Private(Box<[AtomicU64]>),
+    File(SharedMap),
+}
+
+impl Memory {
+    #[inline]
+    pub(super) fn words(&self) -> &[AtomicU64] {
+        match self {
+            Memory::Private(words) => words,
+            Memory::File(words) => words,
+        }
+    }
+}

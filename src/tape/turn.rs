@@ -1,0 +1,128 @@
+//! Turns: the records of a tape as values.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One turn of a loop: a callback that ran, a sleep, or the loop's own work between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turn {
+    /// Number of the turn, counted from the start of the loop.
+    pub number: u64,
+    /// Time from the creation of the loop to the beginning of the turn.
+    pub at: Duration,
+    /// Duration of the turn; `None` for the last one of a tape, which may still run.
+    pub lasted: Option<Duration>,
+    /// The kind of registration.
+    pub kind: TurnKind,
+    /// Place of the registration as `FILE:LINE`, after its name if it has one. Empty for turns of
+    /// the loop.
+    pub place: Arc<str>,
+    /// Number that distinguishes registrations with the same place, while they live.
+    pub key: u32,
+    /// The reason why it ran.
+    pub cause: Cause,
+}
+
+/// The kind of a [`Turn`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum TurnKind {
+    /// Work of the loop between two callbacks.
+    Loop,
+    /// The call of the selector, which sleeps if nothing is due.
+    Sleep,
+    /// A closure of `call_soon`, or of another thread.
+    Soon,
+    /// A timer.
+    Timer,
+    /// The callback of an fd.
+    Watcher,
+    /// The protocol of a connection, or of a listener.
+    Stream,
+    /// The handler of a signal.
+    Signal,
+    /// The callback of a process.
+    Child,
+    /// A hook.
+    Hook,
+    /// One poll of a task.
+    Task,
+}
+
+impl TurnKind {
+    const ALL: [TurnKind; 10] = [
+        TurnKind::Loop,
+        TurnKind::Sleep,
+        TurnKind::Soon,
+        TurnKind::Timer,
+        TurnKind::Watcher,
+        TurnKind::Stream,
+        TurnKind::Signal,
+        TurnKind::Child,
+        TurnKind::Hook,
+        TurnKind::Task,
+    ];
+
+    pub(super) fn from_number(number: u8) -> TurnKind {
+        TurnKind::ALL.get(usize::from(number)).copied().unwrap_or(TurnKind::Loop)
+    }
+
+    /// Returns true for code of the program, false for the loop and its sleep.
+    pub fn is_callback(self) -> bool {
+        !matches!(self, TurnKind::Loop | TurnKind::Sleep)
+    }
+}
+
+impl fmt::Display for TurnKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            TurnKind::Loop => "loop",
+            TurnKind::Sleep => "sleep",
+            TurnKind::Soon => "callback",
+            TurnKind::Timer => "timer",
+            TurnKind::Watcher => "watcher",
+            TurnKind::Stream => "stream",
+            TurnKind::Signal => "signal handler",
+            TurnKind::Child => "process",
+            TurnKind::Hook => "hook",
+            TurnKind::Task => "task",
+        })
+    }
+}
+
+/// The reason why a [`Turn`] ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The loop itself, or a reason that the tape does not have.
+    Loop,
+    /// Readiness of the descriptor with this number.
+    Fd(i32),
+    /// A deadline.
+    Timer,
+    /// Another thread.
+    Thread,
+    /// A signal.
+    Signal,
+    /// The end of a process.
+    Child,
+    /// The turn with this number, which queued a callback or woke a task.
+    Turn(u64),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Loop => f.pad("loop"),
+            Cause::Fd(fd) => write!(f, "fd {fd}"),
+            Cause::Timer => f.pad("timer"),
+            Cause::Thread => f.pad("thread"),
+            Cause::Signal => f.pad("signal"),
+            Cause::Child => f.pad("process"),
+            Cause::Turn(number) => write!(f, "turn {number}"),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Turns and their causes (docs/contract.md, R1, R2).
+
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::Duration;
+
+use mainspring::{Cause, Interest, Io, Recorder, TurnKind, sleep, spawn, yield_now};
+
+use super::{callbacks, recorded};
+use crate::support::descriptors::pair;
+use crate::support::on_every_selector;
+
+#[test]
+fn r1_turns_have_places_and_the_turn_that_queued_them() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        let first = line!() + 1;
+        el.call_soon(|el, ()| {
+            el.call_soon(|_, ()| {});
+        });
+        el.call_soon(|_, ()| {});
+        el.run().unwrap();
+        let turns = callbacks(&el.tape().unwrap());
+        let places: Vec<String> =
+            [0, 3, 1].iter().map(|more| format!("{}:{}", file!(), first + more)).collect();
+        assert_eq!(turns.iter().map(|turn| turn.place.to_string()).collect::<Vec<_>>(), places);
+        assert!(turns.iter().all(|turn| turn.kind == TurnKind::Soon));
+        assert_eq!(turns[2].cause, Cause::Turn(turns[0].number));
+        assert_eq!((turns[0].cause, turns[1].cause), (Cause::Loop, Cause::Loop));
+    });
+}
+
+#[test]
+fn r1_timers_and_descriptors_are_causes() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        let (ours, mut theirs) = pair();
+        let fd = ours.as_raw_fd();
+        theirs.write_all(b"x").unwrap();
+        el.watch(ours, Interest::READABLE, |el, (), _| {
+            el.current().map(|this| el.cancel(this));
+            Ok(())
+        })
+        .unwrap();
+        el.call_later(Duration::from_secs(3), |_, ()| {});
+        el.run().unwrap();
+        let turns = callbacks(&el.tape().unwrap());
+        let facts: Vec<_> = turns.iter().map(|turn| (turn.kind, turn.cause, turn.at)).collect();
+        let timer = (TurnKind::Timer, Cause::Timer, Duration::from_secs(3));
+        assert_eq!(facts, [(TurnKind::Watcher, Cause::Fd(fd), Duration::ZERO), timer]);
+    });
+}
+
+#[test]
+fn r1_tasks_have_the_turn_that_woke_them() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        el.spawn(async {
+            let child = spawn(async { yield_now().await });
+            child.await.unwrap();
+            sleep(Duration::from_secs(1)).await;
+        })
+        .detach();
+        el.run().unwrap();
+        let turns = callbacks(&el.tape().unwrap());
+        let number = |at: usize| Cause::Turn(turns[at].number);
+        let causes: Vec<Cause> = turns.iter().map(|turn| turn.cause).collect();
+        assert_eq!(causes, [Cause::Loop, number(0), number(1), number(2), Cause::Timer]);
+        assert_eq!(turns[0].key, turns[3].key);
+        assert_eq!(turns[1].key, turns[2].key);
+    });
+}
+
+#[test]
+fn r1_a_waiting_task_runs_because_of_its_descriptor() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        let (ours, mut theirs) = pair();
+        let fd = ours.as_raw_fd();
+        el.spawn(async move {
+            let io = Io::new(ours).unwrap();
+            io.readable().await.unwrap();
+        })
+        .detach();
+        el.tick(Some(Duration::ZERO)).unwrap();
+        theirs.write_all(b"x").unwrap();
+        el.run().unwrap();
+        let turns = callbacks(&el.tape().unwrap());
+        assert_eq!(turns[1].cause, Cause::Fd(fd));
+        assert_eq!((turns[0].key, &turns[0].place), (turns[1].key, &turns[1].place));
+    });
+}
+
+#[test]
+fn r1_messages_come_from_threads() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        let remote = el.remote();
+        let sender = thread::spawn(move || remote.call_soon(|_, ()| {}).unwrap());
+        sender.join().unwrap();
+        el.run().unwrap();
+        assert_eq!(callbacks(&el.tape().unwrap())[0].cause, Cause::Thread);
+    });
+}
+
+#[test]
+fn r1_a_name_is_in_front_of_its_place() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        let timer = el.call_later(Duration::from_secs(1), |_, ()| {});
+        assert!(el.set_name(timer, "hourly"));
+        el.run().unwrap();
+        assert!(callbacks(&el.tape().unwrap())[0].place.starts_with("hourly ("));
+    });
+}
+
+#[test]
+fn r2_a_ring_holds_the_last_turns() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(16), 0);
+        for _ in 0..100 {
+            el.call_soon(|_, ran| *ran += 1);
+        }
+        el.run().unwrap();
+        let tape = el.tape().unwrap();
+        let numbers: Vec<u64> = tape.turns().iter().map(|turn| turn.number).collect();
+        assert_eq!(numbers, (87..102).collect::<Vec<u64>>());
+    });
+}
+
+#[test]
+fn r2_two_runs_of_simulated_time_have_one_tape() {
+    on_every_selector(|kind| {
+        let run = || {
+            let mut el = recorded(kind, Recorder::ring(256), ());
+            for seconds in [3, 1, 400_000, 2] {
+                el.call_later(Duration::from_secs(seconds), |el, ()| _ = el.call_soon(|_, ()| {}));
+            }
+            el.run().unwrap();
+            el.tape().unwrap()
+        };
+        let (first, second) = (run(), run());
+        assert_eq!(first.turns(), second.turns());
+        // 111 hours, more than a record holds.
+        let last = callbacks(&first).pop().unwrap();
+        assert_eq!(last.at, Duration::from_secs(400_000));
+    });
+}
