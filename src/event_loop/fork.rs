@@ -1,6 +1,9 @@
 //! The loop in a child process made by fork(2).
 
+use mainspring_sys::process::Process;
+
 use super::LoopHandle;
+use super::loop_core::LoopCore;
 use super::loop_handle::Shared;
 use crate::error::{Error, Result};
 
@@ -64,6 +67,22 @@ impl<S> LoopHandle<S> {
         }
         inbox.after_fork();
         tasks.after_fork();
+        Ok(())
+    }
+}
+
+impl LoopCore {
+    /// Makes a forked child's copy usable, with kernel objects of the child that watch everything
+    /// registered.
+    fn after_fork(&self) -> Result<()> {
+        let refused = |source| Error::Create { part: "copy after a fork", source };
+        self.signals.borrow_mut().after_fork().map_err(refused)?;
+        self.children.borrow_mut().after_fork().map_err(refused)?;
+        let ready = &mut self.agenda.ready.borrow_mut();
+        self.watchers.borrow_mut().rebuild(ready).map_err(refused)?;
+        self.agenda.after_fork();
+        self.take_unknown_key();
+        self.process.set(Process::current());
         Ok(())
     }
 }

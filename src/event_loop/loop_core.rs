@@ -186,20 +186,6 @@ impl LoopCore {
         !self.process.get().is_current()
     }
 
-    /// Makes a forked child's copy usable, with kernel objects of the child that watch everything
-    /// registered.
-    pub(crate) fn after_fork(&self) -> Result<()> {
-        let refused = |source| Error::Create { part: "copy after a fork", source };
-        self.signals.borrow_mut().after_fork().map_err(refused)?;
-        self.children.borrow_mut().after_fork().map_err(refused)?;
-        let ready = &mut self.agenda.ready.borrow_mut();
-        self.watchers.borrow_mut().rebuild(ready).map_err(refused)?;
-        self.agenda.after_fork();
-        self.saw_unknown_key.set(false);
-        self.process.set(Process::current());
-        Ok(())
-    }
-
     /// Queues `key` for the next batch.
     #[inline]
     pub(crate) fn feed(&self, key: Key) {

@@ -64,7 +64,7 @@ mod metrics;
 mod names;
 mod poll_fd;
 pub(crate) mod read_buffer;
-pub(crate) mod recording;
+mod recording;
 mod registry;
 mod remote;
 pub(crate) mod report;

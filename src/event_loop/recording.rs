@@ -11,9 +11,6 @@ use crate::error::Error;
 use crate::handle::Key;
 use crate::tape::{BY_SOURCES, BY_THREADS, Cause, Recorder, Recording, Start, Tape, TurnKind};
 
-/// A task that is about to run: its key, the place where it was spawned, its name.
-pub(crate) type TaskOrigin = (Key, &'static Location<'static>, Option<Rc<str>>);
-
 impl<S> LoopHandle<S> {
     /// Returns the tape of the last turns, or `None` without a
     /// [recorder](crate::EventLoopBuilder::record). [`Tape`] has an example.

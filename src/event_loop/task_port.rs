@@ -3,13 +3,16 @@
 //! Tasks share the ready deque with callbacks. The loop handles their keys, and has no notion of a
 //! future: the layer above implements [`TaskLayer`].
 
+use std::panic::Location;
 use std::rc::Rc;
 
-use super::recording::TaskOrigin;
 use super::report::Report;
 use crate::error::Error;
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
+
+/// A task that is about to run: its key, the place where it was spawned, its name.
+pub(crate) type TaskOrigin = (Key, &'static Location<'static>, Option<Rc<str>>);
 
 /// Owner of the keys that are not callbacks ([`Key::is_task_layer`]): tasks, wakers, and
 /// descriptors that tasks wait for.

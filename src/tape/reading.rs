@@ -1,4 +1,4 @@
-//! The reader of a tape: from words, whoever wrote them, to turns.
+//! The reader of a tape: from words, of this process or another, to turns.
 
 use std::fs;
 use std::io;

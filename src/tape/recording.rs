@@ -24,7 +24,7 @@ pub(crate) struct Start {
     pub(crate) cause: Cause,
 }
 
-/// Number of places whose numbers are found without a map.
+/// Number of places that are found without a map.
 const CACHED: usize = 256;
 
 type PlaceKey = (*const Location<'static>, Option<Rc<str>>);
@@ -79,7 +79,7 @@ impl Recording {
         Tape::of_words(self.memory.words())
     }
 
-    /// Stops recording in a forked child, whose parent continues to write the same file.
+    /// Stops recording in a forked child: its parent continues to write the same file.
     pub(crate) fn after_fork(&self) {
         self.is_off.set(self.is_off.get() || matches!(self.memory, Memory::File(_)));
     }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mainspring::{
-    BlockingPool, Error, EventLoop, ExitWatchKind, Interest, Io, SelectorKind, Signal,
+    BlockingPool, Error, EventLoop, ExitWatchKind, Interest, Io, Recorder, SelectorKind, Signal,
     spawn_blocking, timeout,
 };
 
@@ -35,6 +35,7 @@ const TESTS: &[(&str, Test)] = &[
     ("x7_grandchildren", x7_grandchildren),
     ("c15_children_of_the_parent_are_left_to_it", c15_children),
     ("c15_a_dropped_copy_kills_no_child", c15_drop),
+    ("r6_a_child_leaves_the_tape_of_its_parent", r6_tape),
     ("x6_a_command_inherits_nothing", x6_command),
     ("w11_descriptors_stay_above_2", w11_low_numbers),
     ("p13_a_child_does_not_clear_the_flag_of_a_file", p13_child),
@@ -605,4 +606,24 @@ fn p13_terminal(kind: SelectorKind) {
     };
     assert_eq!(el.run_until_complete(read).unwrap(), (true, 5));
     assert!(!mainspring_sys::fd::is_nonblocking(1).unwrap());
+}
+
+fn r6_tape(kind: SelectorKind) {
+    let path = std::env::temp_dir().join(format!("mainspring-tape-fork-{}", std::process::id()));
+    let recorder = Recorder::black_box(&path).turns(64);
+    let mut el = EventLoop::builder().selector(kind).record(recorder).build_with(0).unwrap();
+    el.call_soon(|_, ran| *ran += 1);
+    el.run().unwrap();
+    let before = el.tape().unwrap().turns().len();
+    in_child(|| {
+        el.after_fork_child().unwrap();
+        el.call_soon(|_, ran| *ran += 1);
+        el.run().unwrap();
+        assert_eq!(*el.state(), 2);
+    });
+    assert_eq!(el.tape().unwrap().turns().len(), before);
+    el.call_soon(|_, ran| *ran += 1);
+    el.run().unwrap();
+    assert!(el.tape().unwrap().turns().len() > before);
+    std::fs::remove_file(&path).unwrap();
 }
