@@ -3,6 +3,7 @@
 //! | page | subject |
 //! |---|---|
 //! | [`where_memory_lies`] | the tables of a loop, and the bytes of each entry |
+//! | [`testing_with_simulated_time`] | exact tests of timeouts and retries |
 //! | [`concurrency_models_compared`] | threads, processes, callbacks and tasks on the same work |
 //!
 //! # Porting
@@ -26,6 +27,9 @@ pub mod concurrency_models_compared {}
 
 #[doc = include_str!("where_memory_lies.md")]
 pub mod where_memory_lies {}
+
+#[doc = include_str!("testing_with_simulated_time.md")]
+pub mod testing_with_simulated_time {}
 
 /// Tables of the symbols of other event loops, each with its counterpart here.
 ///
