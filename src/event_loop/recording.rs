@@ -41,13 +41,17 @@ impl LoopCore {
         tape.mark(queued, BY_SOURCES);
     }
 
-    /// Notes that wakes of other threads are fed until the second call of a tick.
+    /// Runs `drain`, and notes that it feeds the wakes of other threads.
     #[cold]
-    pub(super) fn record_wakes(&self, have_ended: bool) {
-        if let Some(tape) = self.tape.get() {
-            let by = if have_ended { BY_SOURCES } else { BY_THREADS };
-            tape.mark(self.agenda.ready.borrow().len(), by);
-        }
+    pub(super) fn record_wakes(&self, drain: impl FnOnce()) {
+        let mark = |by| {
+            if let Some(tape) = self.tape.get() {
+                tape.mark(self.agenda.ready.borrow().len(), by);
+            }
+        };
+        mark(BY_THREADS);
+        drain();
+        mark(BY_SOURCES);
     }
 }
 

@@ -206,9 +206,10 @@ impl<S> EventLoop<S> {
         // Set first: if a panic ends this tick, the next one checks again.
         self.core.agenda.check_inbox.set(true);
         let Shared { inbox, tasks, .. } = &*self.handle.shared;
-        self.core.record_wakes(false);
-        tasks.drain_inbox();
-        self.core.record_wakes(true);
+        match self.instruments {
+            None => tasks.drain_inbox(),
+            Some(_) => self.core.record_wakes(|| tasks.drain_inbox()),
+        }
         self.messages.take_from(inbox);
         let ready = &mut self.core.agenda.ready.borrow_mut();
         let fed = self.messages.feed(self.core.limits.inbox_batch, ready);
