@@ -95,7 +95,7 @@ impl Recorder {
         let mut old = path.clone().into_os_string();
         old.push(".old");
         match fs::rename(path, old) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => SharedMap::create(path, words).map(Memory::File),
         }
     }
