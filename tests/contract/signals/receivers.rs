@@ -136,7 +136,11 @@ fn x9_errors_are_results_of_each_await() {
         let (first, second) = errors.unwrap();
         assert_eq!(first, second);
         assert!(first.contains("SIGKILL"), "{first}");
-        let mut kept = el.run_until_complete(async { signal(Signal::USR1) }).unwrap();
+        let mut kept = el
+            .run_until_complete(std::future::poll_fn(|_| {
+                std::task::Poll::Ready(signal(Signal::USR1))
+            }))
+            .unwrap();
         drop(el);
         let polled = futures::executor::block_on(kept.recv());
         assert!(matches!(polled, Err(Error::Closed)), "{polled:?}");
