@@ -5,8 +5,8 @@ use std::io::{Read, Seek, Write, pipe};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
+use mainspring::EventLoop;
 use mainspring::terminal::Stdin;
-use mainspring::{EventLoop, sleep, spawn};
 
 use super::pty::{Pty, assert_success, flags, has_setsid, is_program, program};
 use crate::support::on_every_selector;
@@ -119,11 +119,9 @@ fn y2_an_idle_standard_input_does_not_delay_the_exit() {
         on_every_selector(|kind| {
             let mut el = EventLoop::builder().selector(kind).build().unwrap();
             let read = async { Stdin::open().unwrap().into_io().unwrap().read(&mut [0]).await };
-            let reading = el.run_until_complete(async {
-                let reading = spawn(read);
-                sleep(std::time::Duration::ZERO).await;
-                reading
-            });
+            let reading = el.spawn(read);
+            el.tick(Some(std::time::Duration::ZERO)).unwrap();
+            assert!(!reading.is_finished());
             drop(reading);
         });
         let el = EventLoop::new().unwrap();
