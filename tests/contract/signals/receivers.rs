@@ -190,9 +190,12 @@ fn x10_senders_are_never_mixed() {
                 yield_now().await;
                 origins.extend(receiver.try_recv().map(|info| info.origin()));
             }
-            (origins, pids)
+            (origins, pids, receiver)
         });
-        let (origins, pids) = origins.unwrap();
+        let (origins, pids, receiver) = origins.unwrap();
+        // The last signal may be on its way to another thread, where the default action would end
+        // the process. So the handler stays.
+        std::mem::forget((el, receiver));
         let uid = rustix::process::getuid().as_raw();
         for origin in origins {
             let is_one = |pid: &u32| origin == SignalOrigin::Process { pid: *pid, uid };

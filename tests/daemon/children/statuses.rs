@@ -133,7 +133,7 @@ fn c4_a_signal_to_a_child_that_other_code_reaped_is_an_error() {
 fn c4_signals_arrive() {
     on_every_watch(|selector, kind| {
         let mut el = event_loop(selector, kind, Vec::new());
-        for signal in [Signal::TERM, Signal::KILL, Signal::HUP] {
+        for signal in [Signal::TERM, Signal::KILL, Signal::USR1] {
             let child = el.spawn_child(sleeper(), |_, seen: &mut Vec<_>, status| {
                 seen.push(status?.signal());
                 Ok(())

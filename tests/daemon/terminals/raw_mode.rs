@@ -91,6 +91,9 @@ fn y3_exit_restores_the_attributes() {
 }
 
 fn dies_of(name: &str, fatal: Signal) {
+    if is_ignored(fatal) {
+        return println!("skipped: this process was started with {fatal} ignored");
+    }
     let program = || {
         let _raw = Tty::open().unwrap().raw_mode().unwrap();
         loop {
@@ -102,6 +105,14 @@ fn dies_of(name: &str, fatal: Signal) {
         Some(fatal.raw())
     };
     restores(name, program, end);
+}
+
+/// Returns true if children of this process ignore the signal, as under nohup(1).
+fn is_ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal.raw() - 1)) != 0
 }
 
 #[test]
