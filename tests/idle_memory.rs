@@ -71,18 +71,10 @@ fn connect(el: &mut EventLoop, server: &Server, clients: &mut Vec<TcpStream>, wa
 }
 
 fn measure(name: &str, serve: impl Fn(&EventLoop, std::os::fd::OwnedFd) -> Server) -> usize {
-    measure_on(kinds(), name, serve)
-}
-
-fn measure_on(
-    kinds: impl Iterator<Item = SelectorKind>,
-    name: &str,
-    serve: impl Fn(&EventLoop, std::os::fd::OwnedFd) -> Server,
-) -> usize {
     const FEW: usize = 24;
     const MANY: usize = 1000;
     let mut worst = 0;
-    for kind in kinds {
+    for kind in kinds() {
         let mut el = EventLoop::builder().selector(kind).build().unwrap();
         let any = Address::from(SocketAddr::from(([127, 0, 0, 1], 0)));
         let server = serve(&el, listen(&any, &ListenOptions::default()).unwrap());
@@ -147,7 +139,6 @@ fn measured() -> Vec<(&'static str, usize)> {
     let of_loop = (HELD.get() - before) as usize;
     drop(el);
     let (pipe, _writer) = std::io::pipe().unwrap();
-    let serve = |el: &EventLoop, fd| el.serve_with(fd, || Listening).unwrap();
     vec![
         ("a loop, with room for 1024 events", of_loop),
         ("a callback of `call_soon`", bytes_of_each(|el| el.call_soon(|_, ()| {}))),
@@ -157,10 +148,6 @@ fn measured() -> Vec<(&'static str, usize)> {
             bytes_of_each(|el| {
                 el.add_reader(pipe.try_clone().unwrap(), |_, (), _| Ok(())).unwrap()
             }),
-        ),
-        (
-            "an idle connection of `serve_with`",
-            measure_on([SelectorKind::Epoll].into_iter(), "serve_with", serve),
         ),
         ("a task of 8 bytes that waits", bytes_of_each(|el| el.spawn(wait_with(7)).detach())),
         ("a task that sleeps", bytes_of_each(|el| el.spawn(mainspring::sleep(HOUR)).detach())),
