@@ -60,8 +60,8 @@ macro_rules! numbers {
                 self.page.$name()
             })*
 
-            /// Calls `visit` with the name and the value of each number, for an exporter. Names end
-            /// in their unit where there is one: `_bytes`, or `_seconds` for the times.
+            /// Calls `visit` with the name and the value of each number, for an exporter. Names of
+            /// times contain `_seconds`.
             ///
             /// Names that end in `_total` are counters, which only grow. The others are gauges. Of
             /// each histogram there are `_seconds_count`, `_seconds_sum` and `_seconds_max`; its

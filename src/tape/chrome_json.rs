@@ -47,15 +47,11 @@ impl Tape {
     }
 
     fn write_slice(&self, out: &mut impl Write, turn: &Turn) -> io::Result<()> {
-        let name = match &*turn.place {
-            "" => turn.kind.to_string(),
-            place => place.to_owned(),
-        };
         write!(
             out,
             "{{\"ph\":\"X\",\"name\":{},\"cat\":\"{}\",\"ts\":{},\"dur\":{},\"pid\":{},\"tid\":1,\
              \"args\":{{\"cause\":\"{}\",\"key\":{}}}}}",
-            quoted(&name),
+            quoted(&turn.name()),
             turn.kind,
             micros(turn.at),
             micros(turn.lasted.unwrap_or_default()),

@@ -37,6 +37,12 @@ pub(super) const TIME_BITS: u32 = 48;
 const VALUE_BITS: u32 = 24;
 const VALUE_MASK: u64 = (1 << VALUE_BITS) - 1;
 
+/// Returns the value of a record for the distance to its cause: 0, which means unknown, if it is
+/// too long to be stored.
+pub(super) fn distance(turns: u64) -> u32 {
+    if turns <= VALUE_MASK { turns as u32 } else { 0 }
+}
+
 /// A record, as stored in two words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record {
@@ -73,5 +79,21 @@ impl Record {
             cause: (second >> VALUE_BITS) as u8 & 15,
             value: (second & VALUE_MASK) as u32,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r2_a_cause_that_is_too_far_away_is_unknown() {
+        let stored = |turns| {
+            let (kind, value) = (TurnKind::Task, distance(turns));
+            let record = Record { time: 1, place: 2, key: u32::MAX, kind, cause: 6, value };
+            assert_eq!(Record::unpack(record.pack()), record);
+            value
+        };
+        assert_eq!([1, VALUE_MASK, VALUE_MASK + 1, u64::MAX].map(stored), [1, 0xff_ffff, 0, 0]);
     }
 }

@@ -95,8 +95,7 @@ fn slice_packets(track: u64, turn: &Turn, flows: &HashMap<u64, Vec<u64>>) -> Vec
     put_number(&mut begin, EVENT_TYPE, SLICE_BEGIN);
     put_number(&mut begin, EVENT_TRACK, track);
     put_bytes(&mut begin, EVENT_CATEGORIES, turn.kind.to_string().as_bytes());
-    let name = if turn.place.is_empty() { turn.kind.to_string() } else { turn.place.to_string() };
-    put_bytes(&mut begin, EVENT_NAME, name.as_bytes());
+    put_bytes(&mut begin, EVENT_NAME, turn.name().as_bytes());
     for flow in flows.get(&turn.number).into_iter().flatten() {
         put_fixed(&mut begin, EVENT_FLOWS, *flow);
     }

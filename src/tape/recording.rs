@@ -121,7 +121,7 @@ impl Recording {
             Cause::Thread => (3, 0),
             Cause::Signal => (4, 0),
             Cause::Child => (5, 0),
-            Cause::Turn(number) => (6, u32::try_from(self.head.get() - number).unwrap_or(0)),
+            Cause::Turn(number) => (6, layout::distance(self.head.get() - number)),
         }
     }
 

@@ -25,6 +25,13 @@ pub struct Turn {
     pub cause: Cause,
 }
 
+impl Turn {
+    /// Returns the name of the turn in a trace: its place, or its kind if it has none.
+    pub(super) fn name(&self) -> String {
+        if self.place.is_empty() { self.kind.to_string() } else { self.place.to_string() }
+    }
+}
+
 /// The kind of a [`Turn`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -13,8 +13,8 @@ const LOWEST: RawFd = 3;
 ///
 /// `fd` is a number that the starting program has announced, for example in `LISTEN_FDS`. A
 /// descriptor that was inherited is not close-on-exec, and all that std and this crate create are.
-/// So a number that the process has given to another file in the meantime is an error, and so is a
-/// number that was taken before.
+/// A number that the process has given to another file in the meantime is therefore an error, like
+/// one that was taken before.
 ///
 /// Call this at the start of the program, before code in C opens descriptors without that flag.
 ///

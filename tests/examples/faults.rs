@@ -1,7 +1,7 @@
 //! System calls of a daemon fail one after the other, and the daemon keeps running (P99). strace(1)
 //! injects the errors; without it these tests are skipped.
 //!
-//! Whatever fails, no client gets a wrong byte, nothing panics, later clients are served, and the
+//! After each fault no client gets a wrong byte, nothing panics, later clients are served, and the
 //! daemon ends on its signal. An error message names the call that failed and its descriptor.
 
 use std::io::{Read, Write};

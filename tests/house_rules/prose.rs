@@ -26,7 +26,7 @@ const LIMITS: &[(&str, usize, usize)] = &[
 /// Lines that a failure shows of an area. `prose_report` shows all.
 const SHOWN: usize = 60;
 
-/// Words that no comment begins with.
+/// Words that no comment, and no paragraph of one, begins with.
 const FIRST_WORDS: &[&str] = &[
     "as", "how", "of", "so", "that", "to", "what", "whatever", "where", "whether", "which", "who",
     "whoever", "whose", "why",
@@ -139,6 +139,10 @@ fn planted_words_are_found() {
         assert_eq!(found("src/a.rs", &text), one(3, word), "{text}");
         assert_eq!(found("src/a.rs", &format!("//! {word} it was")), one(1, word));
         assert_eq!(found("src/a.rs", &format!("/// Number,\n/// {word} it was")), []);
+        assert_eq!(
+            found("src/a.rs", &format!("/// Number.\n///\n/// {word} it was")),
+            one(3, word)
+        );
         assert_eq!(found("src/a.rs", &format!("// {word} it was")), one(1, word));
     }
     for word in PEOPLE.iter().chain(SPEECH) {
@@ -182,25 +186,39 @@ fn hits(source: &Source) -> Vec<Hit> {
 fn hits_of(comment: &Comment) -> Vec<Hit> {
     let words = prose_of(comment);
     let mut found = Vec::new();
-    let first = words.first().filter(|_| comment.is_in_code);
-    if let Some((line, word)) = first.filter(|(_, word)| FIRST_WORDS.contains(&word.as_str())) {
-        found.push(Hit { line: *line, is_first_word: true, words: word.clone() });
-    }
     let begins = |at: usize, idiom: &[&str]| {
         let next = words[at..].iter().map(|(_, word)| word.as_str());
         words.len() - at >= idiom.len() && next.take(idiom.len()).eq(idiom.iter().copied())
     };
-    let first = found.len();
-    for (at, (line, word)) in words.iter().enumerate().skip(first) {
+    let mut last_line = 0;
+    for (at, (line, word)) in words.iter().enumerate() {
+        let mut hit = |is_first_word, words: String| {
+            found.push(Hit { line: *line, is_first_word, words });
+        };
+        let is_first = *line != last_line && comment.is_in_code && begins_paragraph(comment, *line);
+        last_line = *line;
         let idiom = IDIOMS.iter().copied().find(|idiom| idiom[0] == word && begins(at, idiom));
         let is_good = GOOD.iter().any(|good| begins(at, good));
-        if PEOPLE.contains(&word.as_str()) || SPEECH.contains(&word.as_str()) {
-            found.push(Hit { line: *line, is_first_word: false, words: word.clone() });
+        if is_first && FIRST_WORDS.contains(&word.as_str()) {
+            hit(true, word.clone());
+        } else if PEOPLE.contains(&word.as_str()) || SPEECH.contains(&word.as_str()) {
+            hit(false, word.clone());
         } else if let Some(idiom) = idiom.filter(|_| !is_good) {
-            found.push(Hit { line: *line, is_first_word: false, words: idiom.join(" ") });
+            hit(false, idiom.join(" "));
         }
     }
     found
+}
+
+/// Returns true if the line is the first one of a paragraph. Headings, tables and lists are none.
+fn begins_paragraph(comment: &Comment, line: usize) -> bool {
+    let at = comment.lines.iter().position(|(number, _)| *number == line);
+    let Some(at) =
+        at.filter(|at| comment.lines[*at].1.trim_start().starts_with(char::is_alphabetic))
+    else {
+        return false;
+    };
+    at == 0 || comment.lines[at - 1].1.trim().is_empty()
 }
 
 /// The words of a comment in small letters, with their lines. Code, be it a block or between

@@ -1,7 +1,8 @@
 //! A set of pidfds behind one descriptor: a separate epoll(7) instance.
 //!
-//! So every selector has one more descriptor, and not one for each process. select(2), which cannot
-//! watch high numbers, and poll(2), which reads all of them in each call, gain most.
+//! It costs a selector one more descriptor, instead of one for each process. This helps most with
+//! select(2), which cannot watch high numbers, and with poll(2), which reads all of them in each
+//! call.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

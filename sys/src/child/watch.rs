@@ -84,8 +84,8 @@ impl ExitWatch {
     /// Adds a process. Returns false if its end is not reported: the caller must
     /// [check](WatchedProcess::check) it from time to time, or add it again later.
     ///
-    /// That is so if no descriptor is left for a pidfd; and without pidfds and kqueue(2), for a
-    /// process that is no child.
+    /// This happens if no descriptor is left for a pidfd. Without pidfds and kqueue(2) it happens
+    /// for each process that is no child.
     ///
     /// # Errors
     ///

@@ -100,7 +100,7 @@ pub(super) mod one_by_one {
     ///
     /// # Safety
     ///
-    /// That of recvmsg(2) for each header.
+    /// The contract of recvmsg(2), for each header.
     pub(in super::super) unsafe fn receive(
         socket: RawFd,
         headers: &mut [Header],
@@ -131,7 +131,7 @@ pub(super) mod one_by_one {
     ///
     /// # Safety
     ///
-    /// That of sendmsg(2) for each header.
+    /// The contract of sendmsg(2), for each header.
     pub(in super::super) unsafe fn send(
         socket: RawFd,
         headers: &mut [Header],
