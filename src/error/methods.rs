@@ -1,4 +1,4 @@
-//! Questions to an error, and its texts.
+//! The methods of [`Error`]: its kind, its meaning, and its text.
 
 use std::fmt;
 use std::io;

@@ -28,7 +28,6 @@ macro_rules! implement {
                 ConnectedSocket::write(self, bytes)
             }
 
-
             async fn finish(&mut self) -> io::Result<()> {
                 ConnectedSocket::shutdown_write(self)
             }

@@ -90,9 +90,12 @@ impl UdpSocket {
     /// let error = UdpSocket::bind(address).unwrap_err();
     /// assert!(error.to_string().ends_with(&address.to_string()));
     ///
-    /// let el = EventLoop::new()?; let socket = UdpSocket::bind("127.0.0.1:0")?.into_std();
-    /// el.add_reader(socket, |_el, (), socket| socket.recv(&mut [0;
-    /// 512]).map(drop).map_err(Into::into))?;
+    /// let el = EventLoop::new()?;
+    /// let socket = UdpSocket::bind("127.0.0.1:0")?.into_std();
+    /// el.add_reader(socket, |_el, (), socket| {
+    ///     socket.recv(&mut [0; 512])?;
+    ///     Ok(())
+    /// })?;
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn into_std(self) -> StdSocket {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use mainspring_sys::{Interest, terminal};
+use mainspring_sys::{Interest, Signal, terminal};
 
 use super::WindowSize;
 use super::size::SizeChanges;
@@ -13,7 +13,6 @@ use crate::event_loop::LoopHandle;
 use crate::event_loop::callback_result::CallbackResult;
 use crate::handle::Handle;
 use crate::io::source::Io;
-use mainspring_sys::Signal;
 
 /// A terminal, as a source of the loop. Reads follow the rules of [`Stdin`](super::Stdin).
 ///
