@@ -13,9 +13,20 @@ use crate::io::Io;
 use crate::task::{budget, sleep};
 
 /// The first pause. Each further one is twice as long.
-const PAUSE: Duration = Duration::from_millis(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// The longest pause.
-const LONGEST: Duration = Duration::from_millis(64);
+const LAST_PAUSE: Duration = Duration::from_millis(64);
+
+/// Returns the pause that follows one of `pause`; zero precedes the first one.
+pub(super) fn next_pause(pause: Duration) -> Duration {
+    (2 * pause).clamp(FIRST_PAUSE, LAST_PAUSE)
+}
+
+/// Waits for the pause that follows one of `pause`.
+async fn pause_longer(pause: &mut Duration) {
+    *pause = next_pause(*pause);
+    sleep(*pause).await;
+}
 
 /// Sends once, as soon as there is room. Pauses after ENOBUFS: BSDs return it while the queue of a
 /// Unix receiver or of a network interface is full, and no readiness reports the end of that.
@@ -23,15 +34,14 @@ pub(super) async fn send<T>(
     io: &Io<T>,
     send: impl Fn(&T) -> io::Result<usize>,
 ) -> io::Result<usize> {
-    let mut pause = PAUSE;
+    let mut pause = Duration::ZERO;
     loop {
         match io.write_with(&send).await {
             Err(error) if classify(Operation::SendDatagram, &error) == ErrorClass::Backoff => {
-                sleep(pause).await;
+                pause_longer(&mut pause).await;
             }
             result => return result,
         }
-        pause = LONGEST.min(2 * pause);
     }
 }
 
@@ -39,7 +49,7 @@ pub(super) async fn send<T>(
 /// connected to it.
 pub(super) async fn send_with_pauses(send: impl Fn() -> io::Result<usize>) -> io::Result<usize> {
     budget::step().await;
-    let mut pause = PAUSE;
+    let mut pause = Duration::ZERO;
     loop {
         match send() {
             Err(error)
@@ -48,11 +58,10 @@ pub(super) async fn send_with_pauses(send: impl Fn() -> io::Result<usize>) -> io
                     ErrorClass::WouldBlock | ErrorClass::Backoff
                 ) =>
             {
-                sleep(pause).await;
+                pause_longer(&mut pause).await;
             }
             result => return result,
         }
-        pause = LONGEST.min(2 * pause);
     }
 }
 
@@ -80,20 +89,18 @@ pub(super) async fn send_batch<T: AsFd>(
     batching: &Batching,
     mut datagrams: &[Outgoing<'_>],
 ) -> io::Result<()> {
-    let (mut pause, mut sent) = (PAUSE, 0);
+    let (mut pause, mut sent) = (Duration::ZERO, 0);
     while let [first, rest @ ..] = datagrams {
-        let first = first.after(sent);
-        let batch = || std::iter::once(first).chain(rest.iter().copied());
+        let batch = || std::iter::once(first.after(sent)).chain(rest.iter().copied());
         let send = |socket: &T| batching.sending.borrow_mut().send(socket, batch());
         match io.write_with(send).await {
             Ok(progress) => {
                 sent = progress.bytes + if progress.datagrams == 0 { sent } else { 0 };
                 datagrams = &datagrams[progress.datagrams..];
-                pause = PAUSE;
+                pause = Duration::ZERO;
             }
             Err(error) if classify(Operation::SendDatagram, &error) == ErrorClass::Backoff => {
-                sleep(pause).await;
-                pause = LONGEST.min(2 * pause);
+                pause_longer(&mut pause).await;
             }
             Err(error) => return Err(error),
         }
