@@ -1,11 +1,10 @@
 //! Copying from readers to writers, in one direction and in both.
 
-use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
 
 use super::async_io::{AsyncRead, AsyncWrite};
+use super::both::both;
 use crate::error::{Error, Result};
 use crate::task::budget;
 
@@ -118,17 +117,7 @@ where
     for<'a> &'a A: AsyncRead + AsyncWrite,
     for<'b> &'b B: AsyncRead + AsyncWrite,
 {
-    let (there, back) = (pin!(copy_to_end(a, b)), pin!(copy_to_end(b, a)));
-    let (mut there, mut back) = (Direction::new(there), Direction::new(back));
-    poll_fn(|cx| {
-        there.poll(cx)?;
-        back.poll(cx)?;
-        match (there.copied, back.copied) {
-            (Some(there), Some(back)) => Poll::Ready(Ok((there, back))),
-            _ => Poll::Pending,
-        }
-    })
-    .await
+    both(pin!(copy_to_end(a, b)), pin!(copy_to_end(b, a))).await
 }
 
 /// Copies everything, and then shuts down the writer.
@@ -139,28 +128,5 @@ async fn copy_to_end<R: AsyncRead, W: AsyncWrite>(mut reader: R, mut writer: W) 
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(copied),
         Err(source) => Err(Error::Copy { operation: "shut down", copied, source }),
         Ok(()) => Ok(copied),
-    }
-}
-
-/// A direction of a copy.
-struct Direction<'a, F> {
-    copying: Pin<&'a mut F>,
-    /// Number of bytes, when the direction has ended.
-    copied: Option<u64>,
-}
-
-impl<'a, F: Future<Output = Result<u64>>> Direction<'a, F> {
-    fn new(copying: Pin<&'a mut F>) -> Direction<'a, F> {
-        Direction { copying, copied: None }
-    }
-
-    /// Polls the direction, unless it has ended.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Result<()> {
-        if self.copied.is_none()
-            && let Poll::Ready(copied) = self.copying.as_mut().poll(cx)
-        {
-            self.copied = Some(copied?);
-        }
-        Ok(())
     }
 }

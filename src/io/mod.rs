@@ -22,6 +22,7 @@
 //! disproves it.
 
 mod async_io;
+pub(crate) mod both;
 mod buf_reader;
 mod bytes;
 mod copy;

@@ -1,16 +1,15 @@
 //! The output of a child, collected with a limit.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
 use std::io::{self, PipeReader};
 use std::pin::pin;
 use std::process::Output;
-use std::task::Poll;
 
 use mainspring_sys::Interest;
 
 use super::child::Child;
 use crate::error::{Error, Result};
+use crate::io::both::both;
 use crate::io::source::Io;
 
 /// The reason why output was not collected to its end.
@@ -61,7 +60,7 @@ impl Child {
         drop(self.stdin.take());
         let room = Cell::new(limit);
         let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
-        let collected = both(collect(stdout, &room), collect(stderr, &room)).await;
+        let collected = both(pin!(collect(stdout, &room)), pin!(collect(stderr, &room))).await;
         if collected.is_err() {
             let _ = self.kill(); // The only error is that it has ended.
         }
@@ -88,33 +87,4 @@ async fn collect(pipe: Option<PipeReader>, room: &Cell<usize>) -> Result<Vec<u8>
         room.set(left);
         collected.extend_from_slice(&chunk);
     }
-}
-
-/// Completes when both futures have, or one has failed.
-async fn both<T, E>(
-    one: impl Future<Output = Result<T, E>>,
-    other: impl Future<Output = Result<T, E>>,
-) -> Result<(T, T), E> {
-    let (mut one, mut other) = (pin!(one), pin!(other));
-    let (mut first, mut second) = (None, None);
-    poll_fn(|cx| {
-        if first.is_none()
-            && let Poll::Ready(result) = one.as_mut().poll(cx)
-        {
-            first = Some(result?);
-        }
-        if second.is_none()
-            && let Poll::Ready(result) = other.as_mut().poll(cx)
-        {
-            second = Some(result?);
-        }
-        match (first.take(), second.take()) {
-            (Some(one), Some(other)) => Poll::Ready(Ok((one, other))),
-            (one, other) => {
-                (first, second) = (one, other);
-                Poll::Pending
-            }
-        }
-    })
-    .await
 }
