@@ -213,11 +213,11 @@ impl Child {
     /// [`signal`](Child::signal).
     pub fn kill_group_after(&self, delay: Duration) -> Result<()> {
         let sent = self.core.kill_after(&self.entry, delay, KillTarget::Group);
-        sent.map_err(|source| self.failed(Signal::TERM, "the group of ", source))
+        sent.map_err(|source| self.failed(Signal::TERM, " the group of", source))
     }
 
     fn failed(&self, signal: Signal, target: &str, source: io::Error) -> Error {
-        let operation = Cow::Owned(format!("send {signal} to {target}").trim_end().to_owned());
+        let operation = Cow::Owned(format!("send {signal} to{target}"));
         Error::Process { operation, pid: self.id(), source }
     }
 }
