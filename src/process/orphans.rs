@@ -1,6 +1,6 @@
 //! Orphans: children that this process has not started, and must reap all the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
 use std::process::ExitStatus;
 use std::rc::Rc;
@@ -25,38 +25,56 @@ struct OrphanReaper<F> {
     core: Rc<LoopCore>,
     key: Key,
     timer: TimerSlot,
-    /// Time that other code has for its own children, in nanoseconds.
-    patience: u64,
-    /// Zombies that nothing watches, with the time at which each was seen first.
-    seen: BTreeMap<u32, u64>,
+    seen: SeenZombies,
     /// Time of the next search; earlier calls do nothing.
     search_at: u64,
     callback: F,
 }
 
-impl<F> OrphanReaper<F> {
-    /// Returns a zombie that other code had time to reap, and has not.
-    fn next_due(&mut self, now: u64, listed: &mut Option<Vec<u32>>) -> Result<Option<u32>> {
-        let Some((first, _)) = ended_child()? else { return Ok(None) };
-        if self.is_due(first, now) {
-            return Ok(Some(first));
-        }
-        // The kernel returns the same zombie until it is reaped. The others are in procfs.
-        let listed = listed.get_or_insert_with(ended_children);
-        while let Some(pid) = listed.pop() {
-            if self.is_due(pid, now) {
-                return Ok(Some(pid));
-            }
-        }
-        Ok(None)
-    }
+/// Zombies that nothing watches.
+struct SeenZombies {
+    /// Time that other code has for its own children, in nanoseconds.
+    patience: u64,
+    /// The time at which each was seen first.
+    since: BTreeMap<u32, u64>,
+}
 
+impl SeenZombies {
+    /// Returns true if other code had time to reap a zombie.
     fn is_due(&mut self, pid: u32, now: u64) -> bool {
         if is_watched(pid) {
             return false;
         }
-        let since = *self.seen.entry(pid).or_insert(now);
+        let since = *self.since.entry(pid).or_insert(now);
         now - since >= self.patience
+    }
+
+    /// Removes all but these zombies. Those that were reaped leave their numbers to others.
+    fn keep(&mut self, zombies: &BTreeSet<u32>) {
+        self.since.retain(|pid, _| zombies.contains(pid));
+    }
+}
+
+impl<F> OrphanReaper<F> {
+    /// Returns a zombie that other code had time to reap, and has not.
+    fn next_due(&mut self, now: u64, listed: &mut Option<BTreeSet<u32>>) -> Result<Option<u32>> {
+        let Some((first, _)) = ended_child()? else { return Ok(None) };
+        if self.seen.is_due(first, now) {
+            return Ok(Some(first));
+        }
+        // The kernel returns the same zombie until it is reaped. The others are in procfs.
+        let listed = listed.get_or_insert_with(|| {
+            let mut all: BTreeSet<u32> = ended_children().into_iter().collect();
+            all.insert(first);
+            self.seen.keep(&all);
+            all
+        });
+        while let Some(pid) = listed.pop_first() {
+            if self.seen.is_due(pid, now) {
+                return Ok(Some(pid));
+            }
+        }
+        Ok(None)
     }
 
     /// Sets the time of the next search, if a zombie is left.
@@ -64,10 +82,10 @@ impl<F> OrphanReaper<F> {
         let is_left = matches!(ended_child(), Ok(Some(_)));
         let mut timers = self.core.timers.borrow_mut();
         if is_left {
-            self.search_at = now + self.patience.max(MIN_PAUSE);
+            self.search_at = now + self.seen.patience.max(MIN_PAUSE);
             timers.reset(self.timer, self.search_at);
         } else {
-            self.seen.clear();
+            self.seen.keep(&BTreeSet::new());
             self.search_at = 0;
             timers.disarm(self.timer);
         }
@@ -95,7 +113,7 @@ where
             let found = self.next_due(now, &mut listed);
             let reaped = found.and_then(|found| {
                 let Some(pid) = found else { return Ok(None) };
-                self.seen.remove(&pid);
+                self.seen.since.remove(&pid);
                 Ok(Some((pid, reap(pid)?)))
             });
             match reaped {
@@ -104,7 +122,7 @@ where
                         return failed(error);
                     }
                     // The callback may have cancelled itself.
-                    if el.origin_of(self.key).is_none() {
+                    if !el.is_registered(self.key) {
                         return KEEP;
                     }
                 }
@@ -159,14 +177,13 @@ impl<S> LoopHandle<S> {
         core.check_open()?;
         let key = self.reserve_slot(Location::caller());
         if let Err(error) = core.add_signal(Signal::CHLD, key) {
-            self.shared.callbacks.borrow_mut().remove(key);
+            self.remove(key);
             return Err(error);
         }
         let timer = core.timers.borrow_mut().insert_idle(key);
         let patience = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX / 2);
-        let (seen, search_at) = (BTreeMap::new(), 0);
-        let reaper =
-            OrphanReaper { core: core.clone(), key, timer, patience, seen, search_at, callback };
+        let seen = SeenZombies { patience, since: BTreeMap::new() };
+        let reaper = OrphanReaper { core: core.clone(), key, timer, seen, search_at: 0, callback };
         self.fill_slot(key, Source::Signal(Signal::CHLD), Callback::repeat(reaper));
         core.feed(key); // Orphans may have ended already.
         Ok(self.handle(key))
@@ -181,4 +198,19 @@ impl<S> LoopHandle<S> {
 /// [`Error::Io`] of the kind `Unsupported` on systems without such a call.
 pub fn become_subreaper() -> Result<()> {
     mainspring_sys::child::become_subreaper().map_err(Error::Io)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c11_a_number_that_is_used_again_begins_with_the_whole_patience() {
+        let mut seen = SeenZombies { patience: 10, since: BTreeMap::new() };
+        let pids = [i32::MAX as u32, i32::MAX as u32 - 1]; // no such processes
+        assert!(pids.into_iter().all(|pid| !seen.is_due(pid, 5)));
+        seen.keep(&BTreeSet::from([pids[0]])); // other code has reaped the second one
+        assert!(seen.is_due(pids[0], 15));
+        assert!(!seen.is_due(pids[1], 15), "it is another process");
+    }
 }
