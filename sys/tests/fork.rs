@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +20,7 @@ use mainspring::{
     BlockingPool, Error, EventLoop, ExitWatchKind, Interest, Io, Recorder, SelectorKind, Signal,
     spawn_blocking, timeout,
 };
+use mainspring_sys::terminal::RawMode;
 
 type Test = fn(SelectorKind);
 
@@ -40,6 +41,7 @@ const TESTS: &[(&str, Test)] = &[
     ("w11_descriptors_stay_above_2", w11_low_numbers),
     ("p13_a_child_does_not_clear_the_flag_of_a_file", p13_child),
     ("p13_a_terminal_stays_blocking", p13_terminal),
+    ("y3_a_signal_ends_a_copy_of_a_process_with_a_raw_terminal", y3_signals),
     ("w8_a_wakeup_fd_that_is_another_file_is_an_error", w8_wakeup),
 ];
 
@@ -77,17 +79,21 @@ fn start_child(code: impl FnOnce()) -> libc::pid_t {
 }
 
 fn wait_for(child: libc::pid_t) {
+    assert_eq!(wait_status(child), 0, "the child failed");
+}
+
+/// Waits for the end of a child. Returns its status in the form of wait(2).
+fn wait_status(child: libc::pid_t) -> libc::c_int {
     let mut status = -1;
     loop {
         // SAFETY: `status` has room for the answer.
         let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
         if waited == child {
-            break;
+            return status;
         }
         let error = std::io::Error::last_os_error();
         assert_eq!(error.kind(), std::io::ErrorKind::Interrupted);
     }
-    assert_eq!(status, 0, "the child failed");
 }
 
 fn new_loop<S>(kind: SelectorKind, state: S) -> EventLoop<S> {
@@ -570,21 +576,28 @@ fn p13_child(kind: SelectorKind) {
     writer.write_all(b"x").unwrap();
 }
 
-/// Standard input and output are the same terminal: watching one must not make the other
-/// non-blocking, and reading must not block the loop.
-fn p13_terminal(kind: SelectorKind) {
+/// Returns both sides of a pseudo terminal.
+fn open_terminal() -> (File, OwnedFd) {
     let (mut main, mut terminal) = (-1, -1);
     let name = std::ptr::null_mut();
     let (mode, size) = (std::ptr::null_mut(), std::ptr::null_mut()); // Mutable on some systems only.
     // SAFETY: both numbers are writable, and null pointers request nothing else.
     assert_eq!(unsafe { libc::openpty(&raw mut main, &raw mut terminal, name, mode, size) }, 0);
+    // SAFETY: the call above has opened it, and no other value owns it.
+    let main = unsafe { File::from_raw_fd(main) };
+    // SAFETY: as above.
+    (main, unsafe { OwnedFd::from_raw_fd(terminal) })
+}
+
+/// Standard input and output are the same terminal: watching one must not make the other
+/// non-blocking, and reading must not block the loop.
+fn p13_terminal(kind: SelectorKind) {
+    let (mut main, terminal) = open_terminal();
     for fd in [0, 1] {
         // SAFETY: the numbers belong to this process, and their previous files are not used any
         // more.
-        unsafe { libc::dup2(terminal, fd) };
+        unsafe { libc::dup2(terminal.as_raw_fd(), fd) };
     }
-    // SAFETY: the call above has opened it, and no other value owns it.
-    let mut main = unsafe { <File as std::os::fd::FromRawFd>::from_raw_fd(main) };
     let stdin = || File::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
     let mut el = new_loop(kind, 0);
     let watcher = el.add_reader(stdin(), |_, count, file| {
@@ -606,6 +619,32 @@ fn p13_terminal(kind: SelectorKind) {
     };
     assert_eq!(el.run_until_complete(read).unwrap(), (true, 5));
     assert!(!mainspring_sys::fd::is_nonblocking(1).unwrap());
+}
+
+/// The copy has the handlers of its parent. It leaves the terminal of its parent raw.
+fn y3_signals(_: SelectorKind) {
+    let (_main, terminal) = open_terminal();
+    let mut raw = Some(RawMode::enter(terminal.as_fd()).unwrap());
+    let attributes = || {
+        // SAFETY: the struct has only integer fields, for which zero is a valid value.
+        let mut attributes: libc::termios = unsafe { std::mem::zeroed() };
+        // SAFETY: the struct is writable and outlives the call.
+        assert_eq!(unsafe { libc::tcgetattr(terminal.as_raw_fd(), &raw mut attributes) }, 0);
+        attributes.c_lflag
+    };
+    let (before, ends) = (attributes(), [libc::SIGTERM, libc::SIGINT, libc::SIGHUP]);
+    for (signal, drops) in ends.into_iter().flat_map(|it| [(it, false), (it, true)]) {
+        let child = start_child(|| {
+            if drops {
+                raw = None;
+            }
+            // SAFETY: the call takes an integer.
+            unsafe { libc::raise(signal) };
+        });
+        assert_eq!(wait_status(child), signal, "it was ended by the signal");
+        assert_eq!(attributes(), before);
+    }
+    assert!(raw.is_some());
 }
 
 fn r6_tape(kind: SelectorKind) {

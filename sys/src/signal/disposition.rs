@@ -4,8 +4,9 @@
 //! # Invariant
 //!
 //! An entry of the [`REGISTRY`] is a signal that a loop watches, or for which other code has
-//! replaced our handler and may still call it. Only the holder of the lock calls sigaction(2). No
-//! handler ever takes the lock.
+//! replaced our handler and may still call it. Only the holder of the lock calls sigaction(2),
+//! except a handler that stops the process for a raw terminal: it sets the default for that time,
+//! and then our action again. No handler ever takes the lock.
 //!
 //! # Fork
 //!

@@ -75,7 +75,7 @@ impl Mailbox {
             since_fork: Bits::default(),
             arrivals: Arrivals::new(),
             wakeup_fd: AtomicI32::new(NO_FD),
-            active: ActiveHandlers::default(),
+            active: ActiveHandlers::new(),
         };
         let fresh: &'static mut Mailbox = Box::leak(Box::new(fresh));
         let fresh = ptr::from_mut(fresh);
@@ -252,26 +252,30 @@ impl Bits {
     }
 }
 
-/// Number of threads that run a handler in a mailbox: the process id in the upper half, the count
-/// in the lower.
+/// Number of threads that run a handler in a mailbox, or that use a raw terminal: the process id in
+/// the upper half, the count in the lower.
 ///
 /// A child made by fork(2) inherits the count but not the threads. So the count of another process
 /// means zero.
-#[derive(Debug, Default)]
-struct ActiveHandlers(AtomicU64);
+#[derive(Debug)]
+pub(super) struct ActiveHandlers(AtomicU64);
 
 impl ActiveHandlers {
-    fn enter(&self) {
+    pub(super) const fn new() -> ActiveHandlers {
+        ActiveHandlers(AtomicU64::new(0))
+    }
+
+    pub(super) fn enter(&self) {
         let process = process();
         // An addition would keep the count of the parent in a forked child.
         let _ = self.0.fetch_update(SeqCst, SeqCst, |seen| Some(process | (count_here(seen) + 1)));
     }
 
-    fn leave(&self) {
+    pub(super) fn leave(&self) {
         self.0.fetch_sub(1, SeqCst);
     }
 
-    fn wait_until_none(&self) {
+    pub(super) fn wait_until_none(&self) {
         const YIELDS: u32 = 1000;
         let mut looks = 0;
         while count_here(self.0.load(SeqCst)) != 0 {

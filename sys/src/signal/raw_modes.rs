@@ -12,13 +12,15 @@
 //!   the modes first and then waits for zero, so the descriptor can be closed.
 //! * A process changes only terminals that it has made raw itself, not those of its parent, and
 //!   only while it is in the foreground.
+//! * A forked child has the handlers of its parent, and keeps its slots. So a signal that ends or
+//!   stops the process still does.
 
 use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32};
-use std::thread;
+use std::sync::atomic::{AtomicBool, AtomicPtr};
 
+use super::handler::ActiveHandlers;
 use super::number::Signal;
 
 /// Signals that end or stop the process by default, and the one that continues it.
@@ -38,7 +40,7 @@ const SLOTS: usize = 8;
 static TABLE: [Slot; SLOTS] = [const { Slot::new() }; SLOTS];
 
 /// Number of handlers that use a descriptor.
-static ACTIVE: AtomicU32 = AtomicU32::new(0);
+static ACTIVE: ActiveHandlers = ActiveHandlers::new();
 
 /// A terminal in raw mode.
 pub(crate) struct Modes {
@@ -75,14 +77,19 @@ impl Slot {
     pub(crate) fn set_raw(&self, is_raw: bool) {
         self.is_raw.store(is_raw, SeqCst);
         if !is_raw {
-            wait_for_handlers();
+            ACTIVE.wait_until_none();
         }
     }
 
     /// Frees the slot. No handler uses the descriptor any more.
     pub(crate) fn release(&self) {
         self.modes.store(ptr::null_mut(), SeqCst);
-        wait_for_handlers();
+        ACTIVE.wait_until_none();
+    }
+
+    /// Returns true if this process, or the one that it was forked from, has a raw terminal here.
+    fn is_claimed(&self) -> bool {
+        !self.modes.load(SeqCst).is_null()
     }
 
     /// Returns the modes if they are of this process.
@@ -91,12 +98,6 @@ impl Slot {
         let modes = unsafe { self.modes.load(SeqCst).as_ref() }?;
         // SAFETY: the call has no arguments and touches no memory of ours.
         (modes.process == unsafe { libc::getpid() }).then_some(modes)
-    }
-}
-
-fn wait_for_handlers() {
-    while ACTIVE.load(SeqCst) != 0 {
-        thread::yield_now();
     }
 }
 
@@ -113,7 +114,7 @@ pub(crate) fn is_background(fd: RawFd) -> bool {
 /// before the raw mode. Does nothing while no terminal is raw.
 pub(super) fn default_action(number: libc::c_int) {
     let is_one = SIGNALS.iter().any(|signal| signal.raw() == number);
-    if !is_one || !TABLE.iter().any(|slot| slot.modes().is_some()) {
+    if !is_one || !TABLE.iter().any(Slot::is_claimed) {
         return;
     }
     if number == Signal::CONT.raw() {
@@ -136,7 +137,7 @@ pub(crate) fn restore_all() {
 }
 
 fn set_all(wanted: impl Fn(&Slot) -> bool, attributes: impl Fn(&Modes) -> &libc::termios) {
-    ACTIVE.fetch_add(1, SeqCst);
+    ACTIVE.enter();
     for slot in TABLE.iter().filter(|slot| wanted(slot)) {
         if let Some(modes) = slot.modes().filter(|modes| !is_background(modes.fd)) {
             // SAFETY: the attributes are whole, and the descriptor is open while this handler is
@@ -144,7 +145,7 @@ fn set_all(wanted: impl Fn(&Slot) -> bool, attributes: impl Fn(&Modes) -> &libc:
             unsafe { libc::tcsetattr(modes.fd, libc::TCSANOW, attributes(modes)) };
         }
     }
-    ACTIVE.fetch_sub(1, SeqCst);
+    ACTIVE.leave();
 }
 
 /// Sends the signal again, with its default action. Returns if that has stopped the process.

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Mutex, PoisonError};
 
 use super::attributes::{attributes, set_attributes};
 use crate::fd;
+use crate::per_process::PerProcess;
 use crate::process::Process;
 use crate::signal::raw_modes::{self, Modes, Slot};
 use crate::signal::{self, Signal};
@@ -62,8 +64,9 @@ impl RawMode {
             process: Process::current(),
         };
         guard.watch()?;
-        set_attributes(fd, &raw)?;
+        // Before the call: a stop right after it would leave the terminal as it was.
         slot.set_raw(true);
+        set_attributes(fd, &raw)?;
         Ok(guard)
     }
 
@@ -132,8 +135,9 @@ impl std::fmt::Debug for Claimed {
 
 /// Leaks the modes for handlers. Equal ones are leaked once.
 fn leak(modes: Modes) -> &'static Modes {
-    static LEAKED: Mutex<Vec<&'static Modes>> = Mutex::new(Vec::new());
-    let mut leaked = LEAKED.lock().unwrap_or_else(PoisonError::into_inner);
+    static LEAKED: PerProcess<Mutex<Vec<&'static Modes>>> = PerProcess::new(Mutex::new(Vec::new()));
+    let leaked = LEAKED.get(|_| Mutex::new(Vec::new())); // No modes of the parent are equal.
+    let mut leaked = leaked.lock().unwrap_or_else(PoisonError::into_inner);
     let old = leaked.iter().copied().find(|old| is_equal(old, &modes));
     old.unwrap_or_else(|| {
         let fresh: &'static Modes = Box::leak(Box::new(modes));
@@ -147,6 +151,15 @@ fn is_equal(one: &Modes, other: &Modes) -> bool {
     (one.fd, one.process) == (other.fd, other.process)
         && flags(&one.before) == flags(&other.before)
         && flags(&one.raw) == flags(&other.raw)
+        && speeds(&one.before) == speeds(&other.before)
+}
+
+/// Returns the speeds of a line, which BSDs do not keep in the flags.
+fn speeds(attributes: &libc::termios) -> [libc::speed_t; 2] {
+    // SAFETY: the attributes are whole and outlive the call.
+    let input = unsafe { libc::cfgetispeed(attributes) };
+    // SAFETY: as above.
+    [input, unsafe { libc::cfgetospeed(attributes) }]
 }
 
 /// Restores terminals when exit(3) is called.
@@ -154,12 +167,13 @@ fn restore_at_exit() {
     extern "C" fn at_exit() {
         raw_modes::restore_all();
     }
-    static REGISTERED: Once = Once::new();
-    REGISTERED.call_once(|| {
+    // A forked child inherits the registration, and no lock of its parent.
+    static IS_REGISTERED: AtomicBool = AtomicBool::new(false);
+    if !IS_REGISTERED.swap(true, SeqCst) {
         // SAFETY: the function only uses atomics and system calls. If registering it fails for lack
         // of memory, exit(3) leaves the terminal raw.
         unsafe { libc::atexit(at_exit) };
-    });
+    }
 }
 
 fn process_id() -> libc::pid_t {
