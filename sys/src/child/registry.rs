@@ -24,9 +24,12 @@ impl<T> Registry<T> {
         Registry { watched: BTreeMap::new(), abandoned: Vec::new() }
     }
 
-    /// Adds a process. It replaces an older one of this number, which was reaped by other code.
-    pub(super) fn add(&mut self, pid: u32, process: &Arc<T>) {
-        self.watched.insert(pid, Arc::downgrade(process));
+    /// Adds a process, unless one with this number is watched. Returns the one that is watched now.
+    pub(super) fn find_or_add(&mut self, pid: u32, process: &Arc<T>) -> Arc<T> {
+        self.find(pid).unwrap_or_else(|| {
+            self.watched.insert(pid, Arc::downgrade(process));
+            process.clone()
+        })
     }
 
     /// Returns the process with this number, if a loop watches it.

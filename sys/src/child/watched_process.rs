@@ -73,13 +73,13 @@ impl WatchedProcess {
     /// Takes over a child that was just spawned. A pidfd is opened if `kind` uses them. If that
     /// fails, [`open_pidfd`](WatchedProcess::open_pidfd) tries again.
     pub fn spawned(pid: u32, kind: ExitWatchKind) -> Arc<WatchedProcess> {
-        let process = Arc::new(WatchedProcess::new(pid as libc::pid_t, true));
+        let fresh = Arc::new(WatchedProcess::new(pid as libc::pid_t, true));
         // A separate statement: the lock of the table is released at its end.
         let older = registry().find(pid);
         if let Some(older) = older {
             older.lose();
         }
-        registry().add(pid, &process);
+        let process = registry().find_or_add(pid, &fresh);
         if kind == ExitWatchKind::Pidfd {
             let _ = process.open_pidfd(); // The loop tries again.
         }
@@ -90,7 +90,7 @@ impl WatchedProcess {
     ///
     /// # Errors
     ///
-    /// `NotFound` if there is no such process; `InvalidInput` if the number is that of no process;
+    /// `ESRCH` if there is no such process; `InvalidInput` if the number is that of no process;
     /// those of pidfd_open(2).
     pub fn find(pid: u32, kind: ExitWatchKind) -> io::Result<Arc<WatchedProcess>> {
         let pid = libc::pid_t::try_from(pid).ok().filter(|pid| *pid > 0);
@@ -110,8 +110,8 @@ impl WatchedProcess {
         if kind == ExitWatchKind::Pidfd {
             process.open_pidfd()?;
         }
-        registry().add(pid as u32, &process);
-        Ok(process)
+        let shared = registry().find_or_add(pid as u32, &process);
+        Ok(shared) // Another thread may have found the process at the same time.
     }
 
     fn new(pid: libc::pid_t, is_child: bool) -> WatchedProcess {
@@ -228,9 +228,10 @@ impl WatchedProcess {
     pub fn signal_and_hold_group(&self, signal: Signal) -> io::Result<()> {
         let mut state = match self.lock_running() {
             Ok(state) => state,
+            Err(error) if !self.watcher.is_current() => return Err(error),
             Err(error) => {
                 let state = self.lock();
-                if !(state.is_held && self.watcher.is_current()) {
+                if !state.is_held {
                     return Err(error);
                 }
                 state // The leader has ended, but the group is held.
@@ -278,6 +279,7 @@ impl WatchedProcess {
             if matches!(state.end, End::Running) {
                 state.end = End::Reaped(None);
             }
+            self.forget();
         }
     }
 
@@ -348,5 +350,33 @@ impl WatchedProcess {
 impl Drop for WatchedProcess {
     fn drop(&mut self) {
         self.forget();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn threads_that_find_a_process_at_the_same_time_share_it() {
+        let kind = ExitWatchKind::available()[0];
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let both = Barrier::new(2);
+        let find = || {
+            both.wait();
+            WatchedProcess::find(child.id(), kind).unwrap()
+        };
+        for _ in 0..1000 {
+            thread::scope(|scope| {
+                let other = scope.spawn(find);
+                assert!(Arc::ptr_eq(&find(), &other.join().unwrap()));
+            });
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }
