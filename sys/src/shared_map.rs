@@ -5,7 +5,7 @@
 //! The file is as long as the mapping when it is created. A process that shortens it later makes
 //! accesses fail with SIGBUS (mmap(2)), so the file is readable and writable for its owner only.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Deref;
 use std::os::fd::AsRawFd;
@@ -37,29 +37,23 @@ pub struct SharedMap {
 
 impl SharedMap {
     /// Creates the file, with mode 0600 and `words` words of zeros, and maps it. The zeros are
-    /// written, so a full file system is an error here, and not a signal later.
+    /// written, so a full file system is an error here, and not a signal later. After an error
+    /// there is no new file.
     ///
     /// # Errors
     ///
     /// `AlreadyExists` for an existing path, a symbolic link included; errors of open(2), write(2)
     /// and mmap(2). `InvalidInput` without words.
     pub fn create(path: &Path, words: usize) -> io::Result<SharedMap> {
+        let length = words.checked_mul(8).filter(|length| *length > 0);
+        let length = length.ok_or(io::ErrorKind::InvalidInput)?;
         let mut file =
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        let zeros = [0; 64 * 1024];
-        let mut left = words.checked_mul(8).ok_or(io::ErrorKind::InvalidInput)?;
-        while left > 0 {
-            let part = left.min(zeros.len());
-            file.write_all(&zeros[..part])?;
-            left -= part;
-        }
-        SharedMap::map(&file, words)
+        let map = fill(&mut file, length).and_then(|()| SharedMap::map(&file, words));
+        map.inspect_err(|_| _ = fs::remove_file(path)) // The first error counts.
     }
 
     fn map(file: &File, words: usize) -> io::Result<SharedMap> {
-        if words == 0 {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
         let (access, fd) = (libc::PROT_READ | libc::PROT_WRITE, file.as_raw_fd());
         // SAFETY: a new mapping at an address that the kernel chooses overlaps no other.
         let address =
@@ -68,6 +62,18 @@ impl SharedMap {
         let address = address.ok_or_else(io::Error::last_os_error)?;
         Ok(SharedMap { words: address.cast(), len: words })
     }
+}
+
+/// Writes `length` zeros.
+fn fill(file: &mut File, length: usize) -> io::Result<()> {
+    let zeros = [0; 64 * 1024];
+    let mut left = length;
+    while left > 0 {
+        let part = left.min(zeros.len());
+        file.write_all(&zeros[..part])?;
+        left -= part;
+    }
+    Ok(())
 }
 
 impl Deref for SharedMap {
@@ -111,6 +117,6 @@ mod tests {
         let path = std::env::temp_dir().join(format!("mainspring-map-none-{}", std::process::id()));
         let refused = SharedMap::create(&path, 0).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
-        fs::remove_file(&path).unwrap();
+        assert!(!path.exists());
     }
 }

@@ -20,6 +20,7 @@ use mainspring::{
     BlockingPool, Error, EventLoop, ExitWatchKind, Interest, Io, Recorder, SelectorKind, Signal,
     spawn_blocking, timeout,
 };
+use mainspring_sys::shared_map::SharedMap;
 use mainspring_sys::terminal::RawMode;
 
 type Test = fn(SelectorKind);
@@ -37,6 +38,7 @@ const TESTS: &[(&str, Test)] = &[
     ("c15_children_of_the_parent_are_left_to_it", c15_children),
     ("c15_a_dropped_copy_kills_no_child", c15_drop),
     ("r6_a_child_leaves_the_tape_of_its_parent", r6_tape),
+    ("r6_a_tape_that_does_not_fit_leaves_no_file", r6_no_room),
     ("x6_a_command_inherits_nothing", x6_command),
     ("w11_descriptors_stay_above_2", w11_low_numbers),
     ("p13_a_child_does_not_clear_the_flag_of_a_file", p13_child),
@@ -665,4 +667,17 @@ fn r6_tape(kind: SelectorKind) {
     el.run().unwrap();
     assert!(el.tape().unwrap().turns().len() > before);
     std::fs::remove_file(&path).unwrap();
+}
+
+/// A limit of the size of files is like a full file system.
+fn r6_no_room(_: SelectorKind) {
+    // SAFETY: the call changes no handler of Rust code.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    let limit = libc::rlimit { rlim_cur: 4096, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the limit is readable and outlives the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
+    let path = std::env::temp_dir().join(format!("mainspring-tape-full-{}", std::process::id()));
+    let error = SharedMap::create(&path, 4096).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::FileTooLarge);
+    assert!(!path.exists());
 }
