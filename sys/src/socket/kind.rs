@@ -5,7 +5,7 @@ use std::io;
 use std::mem::{self, size_of};
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::option::{get, get_flag};
+use super::option::{self, get};
 use crate::syscall::check;
 
 /// The kind of a socket, for descriptors that another program has opened.
@@ -38,8 +38,7 @@ impl SocketKind {
         let kind = get::<libc::c_int>(socket, libc::SOL_SOCKET, libc::SO_TYPE)?;
         let connects = kind != libc::SOCK_DGRAM;
         // A kernel without the option is trusted: accept(2) reports the error later.
-        let is_listening =
-            || get_flag(socket, libc::SOL_SOCKET, libc::SO_ACCEPTCONN).unwrap_or(true);
+        let is_listening = || option::is_listening(socket).unwrap_or(true);
         let family = family(socket)?;
         Ok(SocketKind { family, kind, is_listening: connects && is_listening() })
     }
