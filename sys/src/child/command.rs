@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr;
 
+use crate::signal::mask;
 #[cfg(has_subreaper)]
 use crate::syscall::check;
 
@@ -28,14 +29,14 @@ pub fn reset_signal_mask(command: &mut Command) -> io::Result<()> {
 }
 
 fn blocks_signals() -> io::Result<bool> {
-    let mut mask = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: with a null set the call only writes the current mask, for which `mask` has room.
-    let read = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, ptr::null(), mask.as_mut_ptr()) };
+    let mut blocked = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: with a null set the call only writes the current mask, for which there is room.
+    let read =
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, ptr::null(), blocked.as_mut_ptr()) };
     check_code(read)?;
     // SAFETY: the call has filled the mask.
-    let mask = unsafe { mask.assume_init() };
-    // SAFETY: the mask is valid; a number that is no signal is an error, which counts as "not".
-    Ok((1..=HIGHEST).any(|signal| unsafe { libc::sigismember(&raw const mask, signal) } == 1))
+    let blocked = unsafe { blocked.assume_init() };
+    Ok((1..=HIGHEST).any(|signal| mask::contains(&blocked, signal)))
 }
 
 /// The highest number of a signal on any system.

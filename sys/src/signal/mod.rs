@@ -27,6 +27,7 @@ mod chain;
 mod disposition;
 mod handler;
 mod info;
+pub(crate) mod mask;
 mod number;
 pub(crate) mod raw_modes;
 

@@ -21,6 +21,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicPtr};
 
 use super::handler::ActiveHandlers;
+use super::mask;
 use super::number::Signal;
 
 /// Signals that end or stop the process by default, and the one that continues it.
@@ -152,22 +153,18 @@ fn set_all(wanted: impl Fn(&Slot) -> bool, attributes: impl Fn(&Modes) -> &libc:
 fn take_default(number: libc::c_int) {
     let mut default = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     let mut ours = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    let mut only = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    let only = mask::only(number);
     // SAFETY: zero is a valid value of all fields, and means the default action (SIG_DFL is 0).
     let default = unsafe { default.assume_init_mut() };
     default.sa_sigaction = libc::SIG_DFL;
     // SAFETY: both actions are whole and outlive the call.
     unsafe { libc::sigaction(number, default, ours.as_mut_ptr()) };
-    // SAFETY: the set has room for the call's result.
-    unsafe { libc::sigemptyset(only.as_mut_ptr()) };
-    // SAFETY: the set was initialized by the call before.
-    unsafe { libc::sigaddset(only.as_mut_ptr(), number) };
     // SAFETY: the call has an integer argument; the signal waits, as this handler blocks it.
     unsafe { libc::raise(number) };
     // SAFETY: the set is whole; the old mask is not requested. Here the signal takes effect.
-    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, only.as_ptr(), ptr::null_mut()) };
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const only, ptr::null_mut()) };
     // SAFETY: as above.
-    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, only.as_ptr(), ptr::null_mut()) };
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const only, ptr::null_mut()) };
     // SAFETY: the action was returned by the first call, and is ours.
     unsafe { libc::sigaction(number, ours.as_ptr(), ptr::null_mut()) };
 }

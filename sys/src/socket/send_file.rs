@@ -80,10 +80,10 @@ mod kernel {
 mod kernel {
     use std::fs::File;
     use std::io;
-    use std::mem::MaybeUninit;
     use std::os::fd::{AsRawFd, BorrowedFd};
     use std::ptr;
 
+    use crate::signal::mask;
     use crate::syscall::{check, retry};
 
     /// Calls sendfile(2). Returns `None` if it does not support the file or the socket.
@@ -108,58 +108,21 @@ mod kernel {
     /// Makes a call that has no flag against SIGPIPE. The signal is blocked in this thread
     /// meanwhile. The kernel sends it to the thread that writes, where it is taken after `EPIPE`.
     fn without_sigpipe<T>(call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let before = block_sigpipe()?;
-        let was_blocked = contains_sigpipe(&before);
-        let was_pending = was_blocked && contains_sigpipe(&pending());
-        let result = call();
-        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::BrokenPipe)
-            && !was_pending
-        {
-            take_sigpipe();
-        }
-        if !was_blocked {
-            restore(&before);
-        }
-        result
-    }
-
-    /// Returns the set with SIGPIPE only.
-    fn sigpipe() -> libc::sigset_t {
-        let mut set = MaybeUninit::uninit();
-        // SAFETY: the pointer is valid for the call.
-        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-        // SAFETY: sigemptyset(3) does not fail, and has initialized the set.
-        let mut set = unsafe { set.assume_init() };
-        // SAFETY: the set is initialized and outlives the call.
-        unsafe { libc::sigaddset(&raw mut set, libc::SIGPIPE) };
-        set
-    }
-
-    fn contains_sigpipe(set: &libc::sigset_t) -> bool {
-        // SAFETY: the set is initialized and outlives the call.
-        unsafe { libc::sigismember(set, libc::SIGPIPE) == 1 }
-    }
-
-    /// Blocks SIGPIPE in this thread. Returns the mask before.
-    fn block_sigpipe() -> io::Result<libc::sigset_t> {
-        let (set, mut before) = (sigpipe(), MaybeUninit::uninit());
-        // SAFETY: both sets are valid for the call.
-        match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, before.as_mut_ptr()) }
-        {
-            // SAFETY: the call has succeeded, and has initialized the set.
-            0 => Ok(unsafe { before.assume_init() }),
-            error => Err(io::Error::from_raw_os_error(error)),
-        }
-    }
-
-    fn restore(before: &libc::sigset_t) {
-        // SAFETY: the set is initialized and outlives the call; the null pointer is allowed.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, ptr::null_mut()) };
+        mask::with_blocked(libc::SIGPIPE, |was_blocked| {
+            let was_pending = was_blocked && mask::contains(&pending(), libc::SIGPIPE);
+            let result = call();
+            if matches!(&result, Err(error) if error.kind() == io::ErrorKind::BrokenPipe)
+                && !was_pending
+            {
+                take_sigpipe();
+            }
+            result
+        })
     }
 
     /// Returns the signals that are pending for this thread.
     fn pending() -> libc::sigset_t {
-        let mut set = sigpipe();
+        let mut set = mask::only(libc::SIGPIPE);
         // SAFETY: the set is writable and outlives the call.
         unsafe { libc::sigpending(&raw mut set) };
         set
@@ -167,7 +130,8 @@ mod kernel {
 
     /// Takes a pending SIGPIPE of this thread, if there is one: none is while it is ignored.
     fn take_sigpipe() {
-        let (set, now) = (sigpipe(), libc::timespec { tv_sec: 0, tv_nsec: 0 });
+        let set = mask::only(libc::SIGPIPE);
+        let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: set and time outlive the call; the null pointer is allowed.
         unsafe { libc::sigtimedwait(&raw const set, ptr::null_mut(), &raw const now) };
     }

@@ -3,9 +3,8 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
-use std::ptr;
 
-use crate::signal::raw_modes;
+use crate::signal::{mask, raw_modes};
 use crate::syscall::{check, retry};
 
 pub(super) fn in_background() -> io::Error {
@@ -29,23 +28,6 @@ pub(super) fn set_attributes(fd: RawFd, attributes: &libc::termios) -> io::Resul
     }
     // SAFETY: the attributes are whole and outlive the call.
     let set = || retry(|| check(unsafe { libc::tcsetattr(fd, libc::TCSANOW, attributes) }));
-    with_blocked(libc::SIGTTOU, set).map(drop)
-}
-
-/// Runs `call` while this thread blocks a signal of job control, which then does not stop the
-/// process.
-pub(super) fn with_blocked<T>(signal: libc::c_int, call: impl FnOnce() -> T) -> T {
-    let mut blocked = MaybeUninit::<libc::sigset_t>::zeroed();
-    let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
-    // SAFETY: the set has room for the call's result.
-    unsafe { libc::sigemptyset(blocked.as_mut_ptr()) };
-    // SAFETY: the set was initialized by the call before.
-    unsafe { libc::sigaddset(blocked.as_mut_ptr(), signal) };
-    let (block, old) = (blocked.as_ptr(), before.as_mut_ptr());
-    // SAFETY: both sets are whole. The call fails only for an unknown operation.
-    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, block, old) };
-    let result = call();
-    // SAFETY: the first call has set the mask.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, old, ptr::null_mut()) };
-    result
+    // The process may move to the background after the check; the signal would stop it there.
+    mask::with_blocked(libc::SIGTTOU, |_| set()).map(drop)
 }

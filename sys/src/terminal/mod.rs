@@ -11,13 +11,13 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::fd;
-use crate::signal::raw_modes;
+use crate::signal::{mask, raw_modes};
 use crate::syscall::check;
 
 mod attributes;
 mod raw_mode;
 
-use self::attributes::{in_background, with_blocked};
+use self::attributes::in_background;
 pub use self::raw_mode::RawMode;
 
 /// Size of a terminal's window.
@@ -72,7 +72,7 @@ pub fn read(terminal: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
     // SAFETY: `buffer` is writable for its whole length and outlives the call.
     let read = || check(unsafe { libc::read(fd, start, length) });
-    let count = with_blocked(libc::SIGTTIN, read).map_err(|error| {
+    let count = mask::with_blocked(libc::SIGTTIN, |_| read()).map_err(|error| {
         // The process has moved to the background after the check.
         let is_refused = error.raw_os_error() == Some(libc::EIO) && raw_modes::is_background(fd);
         if is_refused { in_background() } else { error }
