@@ -116,12 +116,15 @@ impl<P> Endpoint<P> {
     }
 
     /// Passes on errors, sends from the queue, and calls back about its length.
-    fn end<S>(&mut self, cx: &mut Context<'_, S>)
+    fn end<S>(&mut self, cx: &mut Context<'_, S>, readiness: Readiness)
     where
         P: DatagramProtocol<S>,
     {
         let shared = self.transport.state();
-        shared.flush();
+        // An event without room would only repeat the refusal. The timer of a backoff has none.
+        if readiness.is_empty() || readiness.contains(Readiness::WRITABLE) {
+            shared.flush();
+        }
         let errors = shared.errors.borrow().len();
         for _ in 0..errors {
             let error = shared.errors.borrow_mut().pop_front();
@@ -182,7 +185,7 @@ impl<S, P: DatagramProtocol<S>> Repeat<S> for Endpoint<P> {
             self.receive(&mut cx);
         }
         if !shared.is_quiet() {
-            self.end(&mut cx);
+            self.end(&mut cx, readiness);
         }
         if shared.has(Flags::DONE) {
             let flow = self.lost(&mut cx);

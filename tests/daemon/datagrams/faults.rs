@@ -65,6 +65,26 @@ fn m3_a_full_interface_is_tried_again_after_pauses() {
     });
 }
 
+#[test]
+fn m3_a_datagram_without_room_waits_for_the_report_of_room() {
+    let name = "datagrams::faults::m3_a_datagram_without_room_waits_for_the_report_of_room";
+    alone_with_fault(name, "sendmmsg:error=EAGAIN:when=1", || {
+        let (mut el, _) = simulated(SelectorKind::Poll, ());
+        let peer = udp();
+        let echo = el.bind_datagram("127.0.0.1:0", |_, _, echo, datagram| {
+            echo.send_batch(&[Outgoing::new(datagram.bytes).to(&datagram.from)]);
+            Ok(())
+        });
+        let echo = echo.unwrap();
+        peer.send_to(b"x", address_of(&echo)).unwrap();
+        assert_eq!(tick(&mut el), 1);
+        assert_ne!(echo.queued(), 0, "it was refused, and not tried again in the same run");
+        assert_eq!(tick(&mut el), 1);
+        assert_eq!((echo.queued(), peer.recv(&mut [0; 8]).unwrap()), (0, 1));
+        assert_eq!(tick(&mut el), 0);
+    });
+}
+
 /// A device that cannot split: the datagrams are split here, and the refusal is remembered.
 #[test]
 fn m6_a_refused_split_is_made_in_software() {
