@@ -10,6 +10,7 @@ use super::handle::Service;
 use super::report::report;
 use crate::error::Result;
 use crate::event_loop::{CallbackResult, LoopHandle};
+use crate::handle::Handle;
 use crate::structured::Shutdown;
 
 impl Service {
@@ -35,7 +36,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// Those of [`add_signal_handler`](LoopHandle::add_signal_handler).
+    /// Those of [`add_signal_handler`](LoopHandle::add_signal_handler); then none of the signals is
+    /// handled.
     #[track_caller]
     pub fn on_stop<S, F, R>(
         &self,
@@ -49,17 +51,22 @@ impl Service {
         R: CallbackResult,
     {
         let callback = Rc::new(RefCell::new(callback));
+        let mut handles = Vec::new();
         for signal in signals {
             let (service, callback) = (self.clone(), callback.clone());
-            let handle = el.add_signal_handler(*signal, move |el, state| {
+            let added = el.add_signal_handler(*signal, move |el, state| {
                 if let Err(error) = service.stopping() {
                     // Not returned: a full queue must not end the handler.
                     report(el, state, error);
                 }
                 (callback.borrow_mut())(el, state).into_result()
-            })?;
-            el.set_background(handle);
+            });
+            // The caller has no handle by which it could cancel the earlier ones.
+            handles.push(added.inspect_err(|_| {
+                handles.iter().for_each(|handle: &Handle| _ = el.cancel(*handle));
+            })?);
         }
+        handles.into_iter().for_each(|handle| _ = el.set_background(handle));
         Ok(())
     }
 
@@ -88,7 +95,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// Those of [`add_signal_handler`](LoopHandle::add_signal_handler).
+    /// Those of [`on_stop`](Service::on_stop).
     #[track_caller]
     pub fn drain_on<S: 'static>(
         &self,

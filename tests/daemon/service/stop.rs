@@ -31,6 +31,22 @@ fn l8_stopping_is_sent_once_and_before_the_callback() {
 }
 
 #[test]
+fn l8_a_signal_that_cannot_be_handled_leaves_no_handler_of_the_others() {
+    let name =
+        &format!("{PREFIX}l8_a_signal_that_cannot_be_handled_leaves_no_handler_of_the_others");
+    managed(name, &[], |service, manager| {
+        let mut el = EventLoop::with_state(0).unwrap();
+        // Without a handler the first one is ignored.
+        let signals = [Signal::WINCH, Signal::KILL];
+        let added = service.on_stop(&el, &signals, |_, stops| *stops += 1);
+        assert!(added.is_err());
+        Signal::WINCH.raise().unwrap();
+        el.run_until_stalled().unwrap();
+        assert_eq!((*el.state(), manager.messages().len()), (0, 0));
+    });
+}
+
+#[test]
 fn l8_the_first_signal_drains_and_the_second_ends() {
     let name = &format!("{PREFIX}l8_the_first_signal_drains_and_the_second_ends");
     managed(name, &[], |service, manager| {
