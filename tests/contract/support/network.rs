@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use mainspring::net::{Address, ListenOptions, Server, UnixAddress, listen};
 use mainspring::{Error, LoopHandle, Result, spawn};
@@ -144,8 +145,11 @@ pub struct SocketFile(pub PathBuf);
 
 impl SocketFile {
     pub fn new(name: &str) -> SocketFile {
-        let name = format!("mainspring-{name}-{}", std::process::id());
-        SocketFile(short_dir().join(name))
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = short_dir().join(format!("mainspring-{name}-{}-{number}", std::process::id()));
+        let _ = std::fs::remove_file(&path); // Of a killed process with the same number.
+        SocketFile(path)
     }
 
     pub fn address(&self) -> Address {

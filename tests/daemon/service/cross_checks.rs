@@ -2,7 +2,6 @@
 //! (docs/contract.md, L1, L4, L6).
 
 use std::env;
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -16,7 +15,8 @@ use mainspring::service::Service;
 use mainspring::{EventLoop, net};
 use sd_notify::NotifyState;
 
-use super::manager::{Manager, activated, unique_path};
+use super::manager::{Manager, activated};
+use crate::support::network::SocketFile;
 
 const PREFIX: &str = "service::cross_checks::";
 const ALONE: &str = "MAINSPRING_TEST_ALONE";
@@ -77,8 +77,9 @@ fn by_sd_notify() -> String {
 #[test]
 fn l4_sd_notify_sends_the_same_messages() {
     let name = &format!("{PREFIX}l4_sd_notify_sends_the_same_messages");
-    let (manager, address) = Manager::bind(); // sd-notify has no abstract names.
-    activated(name, [], &[("NOTIFY_SOCKET", &*address)], || {
+    let file = SocketFile::new("notify"); // sd-notify has no abstract names.
+    let manager = Manager::bind(&file);
+    activated(name, [], &[("NOTIFY_SOCKET", file.0.to_str().unwrap())], || {
         // Linux queues eleven messages by default (net.unix.max_dgram_qlen).
         let theirs = [
             NotifyState::Ready,
@@ -102,7 +103,6 @@ fn l4_sd_notify_sends_the_same_messages() {
             manager.messages().iter().map(|message| message.trim_end().to_owned()).collect();
         assert_eq!(messages.len(), 10);
         assert_eq!(messages[..5], messages[5..]);
-        let _ = fs::remove_file(address);
     }
 }
 
@@ -136,26 +136,28 @@ fn l1_a_service_is_started_by_systemd_socket_activate() {
         return;
     }
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let path = unique_path("activated").to_str().unwrap().to_owned();
+    let file = SocketFile::new("activated");
     let mut manager = Command::new("systemd-socket-activate");
-    manager.args(["-l", &address.to_string(), "-l", &path, "--fdname=tcp:unix"]);
+    manager.args(["-l", &address.to_string(), "-l", file.0.to_str().unwrap(), "--fdname=tcp:unix"]);
     manager.arg("-E").arg(format!("{ALONE}={name}")).arg(env::current_exe().unwrap());
     manager.args(["--exact", name, "--nocapture", "--test-threads=1"]);
     let mut manager = manager.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut tcp = loop {
         match TcpStream::connect(address) {
             Ok(client) => break client,
-            Err(_) => thread::sleep(Duration::from_millis(5)),
+            Err(_) => {
+                assert!(manager.try_wait().unwrap().is_none(), "it has ended");
+                thread::sleep(Duration::from_millis(5));
+            }
         }
     };
-    let mut unix = UnixStream::connect(&path).unwrap();
+    let mut unix = UnixStream::connect(&file.0).unwrap();
     tcp.write_all(b"one").unwrap();
     let mut answers = [String::new(), String::new()];
     tcp.read_to_string(&mut answers[0]).unwrap();
     unix.read_to_string(&mut answers[1]).unwrap();
     assert_eq!(answers, ["one", "a task"]);
     assert!(manager.wait().unwrap().success());
-    let _ = fs::remove_file(path);
 }
 
 fn serve_two_clients() {
@@ -186,14 +188,14 @@ fn l4_systemd_notify_sends_the_same_message() {
     if !is_installed("systemd-notify") {
         return;
     }
-    let (manager, address) = Manager::bind();
+    let file = SocketFile::new("notify");
+    let manager = Manager::bind(&file);
     let mut command = Command::new("systemd-notify");
-    command.args(["--no-block", "--ready", "--status=3 clients"]).env("NOTIFY_SOCKET", &address);
+    command.args(["--no-block", "--ready", "--status=3 clients"]).env("NOTIFY_SOCKET", &file.0);
     assert!(command.status().unwrap().success());
     let messages = manager.messages();
     let lines: Vec<&str> = messages.iter().flat_map(|message| message.lines()).collect();
     for line in ["READY=1", "STATUS=3 clients"] {
         assert!(lines.contains(&line), "{messages:?}");
     }
-    let _ = fs::remove_file(address);
 }

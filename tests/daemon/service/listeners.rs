@@ -11,7 +11,8 @@ use std::thread;
 use mainspring::service::Service;
 use mainspring::{Error, EventLoop, net};
 
-use super::manager::{activated, unique_path};
+use super::manager::activated;
+use crate::support::network::SocketFile;
 use crate::support::on_every_selector;
 
 const PREFIX: &str = "service::listeners::";
@@ -92,13 +93,13 @@ fn l3_sockets_of_one_name_come_in_order() {
 #[test]
 fn l3_inherited_listeners_serve_callbacks_and_tasks() {
     let name = &format!("{PREFIX}l3_inherited_listeners_serve_callbacks_and_tasks");
-    let path = unique_path("inherited");
+    let file = SocketFile::new("inherited");
     let sockets: [OwnedFd; 2] = [
         TcpListener::bind("127.0.0.1:0").unwrap().into(),
-        UnixListener::bind(&path).unwrap().into(),
+        UnixListener::bind(&file.0).unwrap().into(),
     ];
-    let path = path.to_str().unwrap();
-    let variables = [("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "tcp:unix"), ("PATH_", path)];
+    let variables =
+        [("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "tcp:unix"), ("PATH_", file.0.to_str().unwrap())];
     activated(name, sockets, &variables, || {
         let service = Service::from_env().unwrap();
         let tcp: TcpListener = service.listener("tcp", not_bound).unwrap();
@@ -134,17 +135,18 @@ fn l3_inherited_listeners_serve_callbacks_and_tasks() {
             assert_eq!((*el.state(), server.unwrap().accepted()), (5, 1));
         });
     });
-    let _ = std::fs::remove_file(path);
 }
 
 #[test]
 fn l3_inherited_datagram_sockets_serve_callbacks_and_tasks() {
     let name = &format!("{PREFIX}l3_inherited_datagram_sockets_serve_callbacks_and_tasks");
-    let path = unique_path("datagrams");
-    let sockets: [OwnedFd; 2] =
-        [UdpSocket::bind("127.0.0.1:0").unwrap().into(), UnixDatagram::bind(&path).unwrap().into()];
-    let path = path.to_str().unwrap();
-    let variables = [("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "dns:log"), ("PATH_", path)];
+    let file = SocketFile::new("datagrams");
+    let sockets: [OwnedFd; 2] = [
+        UdpSocket::bind("127.0.0.1:0").unwrap().into(),
+        UnixDatagram::bind(&file.0).unwrap().into(),
+    ];
+    let variables =
+        [("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "dns:log"), ("PATH_", file.0.to_str().unwrap())];
     activated(name, sockets, &variables, || {
         let service = Service::from_env().unwrap();
         let dns: UdpSocket = service.listener("dns", not_bound).unwrap();
@@ -176,5 +178,4 @@ fn l3_inherited_datagram_sockets_serve_callbacks_and_tasks() {
             assert_eq!(seen.get(), 5);
         });
     });
-    let _ = std::fs::remove_file(path);
 }

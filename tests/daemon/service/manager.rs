@@ -1,18 +1,15 @@
 //! A scripted service manager: the socket for notifications, and the start of a service.
 
-use std::env;
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
-use std::process::{self, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, Stdio};
 
 use mainspring::SelectorKind;
 use mainspring::service::Service;
 use mainspring_sys::socket::{BindOptions, UnixAddress, bind_datagram, recv_fds};
 
+use crate::support::network::SocketFile;
 use crate::support::process::alone_as;
 
 /// The script that gives a program its sockets, from standard input and output, and its pid.
@@ -24,18 +21,18 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// Binds a socket to a path. Also returns the value of `NOTIFY_SOCKET`.
-    pub fn bind() -> (Manager, String) {
-        let path = unique_path("notify").into_os_string().into_string().unwrap();
-        (Manager { socket: UnixDatagram::bind(&path).unwrap() }, path)
+    /// Binds a socket to the path of a file.
+    pub fn bind(file: &SocketFile) -> Manager {
+        Manager { socket: UnixDatagram::bind(&file.0).unwrap() }
     }
 
-    /// Binds a socket to an abstract name, where the system has those.
+    /// Binds a socket to an abstract name, where the system has those. Also returns the value of
+    /// `NOTIFY_SOCKET`.
     pub fn bind_abstract() -> Option<(Manager, String)> {
-        let name = unique_path("notify").into_os_string().into_string().unwrap();
-        let address = UnixAddress::from_abstract_name(&name).ok()?.into();
+        let file = SocketFile::new("notify");
+        let address = UnixAddress::from_abstract_name(file.0.to_str().unwrap()).ok()?.into();
         let socket = bind_datagram(&address, &BindOptions::default()).unwrap();
-        Some((Manager { socket: socket.into() }, format!("@{name}")))
+        Some((Manager { socket: socket.into() }, format!("@{}", file.0.to_str().unwrap())))
     }
 
     /// Returns the manager with standard input as its socket: the service tests itself.
@@ -80,11 +77,11 @@ impl Manager {
 pub fn managed(name: &str, variables: &[(&str, &str)], check: impl Fn(Service, Manager)) {
     for kind in SelectorKind::available() {
         println!("on {kind}");
-        let (manager, address) = Manager::bind();
+        let file = SocketFile::new("notify");
         let run = || check(Service::from_env().unwrap(), Manager::of_stdin());
         let output = alone_as(name, run, |mut child| {
-            let socket: OwnedFd = manager.socket.into();
-            child.env("MAINSPRING_SELECTOR", kind.to_string()).env("NOTIFY_SOCKET", &address);
+            let socket: OwnedFd = Manager::bind(&file).socket.into();
+            child.env("MAINSPRING_SELECTOR", kind.to_string()).env("NOTIFY_SOCKET", &file.0);
             child.envs(variables.iter().copied()).stdin(socket);
             child
         });
@@ -129,11 +126,4 @@ pub fn activation(
         shell.stdout(second);
     }
     shell
-}
-
-/// Returns a path that no other test uses.
-pub fn unique_path(name: &str) -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    env::temp_dir().join(format!("mainspring-{name}-{}-{number}", process::id()))
 }
