@@ -30,8 +30,11 @@ pub fn alone_as(
     let mut child = Command::new(env::current_exe().unwrap());
     child.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CHILD, name);
     let output = prepare(child).output().expect("this test binary can run again");
-    print!("{}", String::from_utf8_lossy(&output.stdout));
-    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    let texts = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    print!("{}", texts[0]);
+    eprint!("{}", texts[1]);
+    // The new process succeeds, too, if it finds nothing to run.
+    assert!(!texts.iter().any(|text| text.contains("running 0 tests")), "no test is called {name}");
     Some(output)
 }
 
