@@ -8,6 +8,7 @@ use mainspring::Error;
 use mainspring::process::{Child, wait_pid};
 
 use crate::children::support::{event_loop, exists, is_reaped, on_every_watch, raw, sleeper};
+use crate::support::process::alone;
 
 #[test]
 fn c7_a_dropped_child_runs_on_and_is_reaped() {
@@ -86,25 +87,28 @@ fn wait_for_zombie(pid: u32) {
     waitid(WaitId::Pid(raw(pid)), options).unwrap();
 }
 
+/// Alone, because the next loop may be that of another test.
 #[test]
 fn c14_a_closed_loop_leaves_its_children_to_the_next_one() {
-    on_every_watch(|selector, kind| {
-        let el = event_loop(selector, kind, ());
-        let child = el.spawn_child(sleeper(), |_, (), _| {}).unwrap();
-        let wait = child.wait();
-        drop(el);
-        assert!(exists(child.id()), "it runs on");
-        let mut other = event_loop(selector, kind, ());
-        assert!(matches!(other.run_until_complete(wait).unwrap(), Err(Error::Closed)));
-        let _ = rustix::process::kill_process(raw(child.id()), rustix::process::Signal::KILL);
-        wait_for_zombie(child.id());
-        other.spawn_child(Command::new("true"), |_, (), _| {}).unwrap();
-        other.run().unwrap();
-        assert!(is_reaped(child.id()));
-        assert!(matches!(
-            other.spawn_child(Command::new("/"), |_, (), _| {}),
-            Err(Error::Spawn { .. })
-        ));
+    alone("children::lifetimes::c14_a_closed_loop_leaves_its_children_to_the_next_one", || {
+        on_every_watch(|selector, kind| {
+            let el = event_loop(selector, kind, ());
+            let child = el.spawn_child(sleeper(), |_, (), _| {}).unwrap();
+            let wait = child.wait();
+            drop(el);
+            assert!(exists(child.id()), "it runs on");
+            let mut other = event_loop(selector, kind, ());
+            assert!(matches!(other.run_until_complete(wait).unwrap(), Err(Error::Closed)));
+            let _ = rustix::process::kill_process(raw(child.id()), rustix::process::Signal::KILL);
+            wait_for_zombie(child.id());
+            other.spawn_child(Command::new("true"), |_, (), _| {}).unwrap();
+            other.run().unwrap();
+            assert!(is_reaped(child.id()));
+            assert!(matches!(
+                other.spawn_child(Command::new("/"), |_, (), _| {}),
+                Err(Error::Spawn { .. })
+            ));
+        });
     });
 }
 
