@@ -1,74 +1,42 @@
 //! Pipes of children (docs/contract.md, C5 and C6).
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 
 use mainspring::net::{PipePair, Protocol, ReadOnly, Transport, WriteOnly};
 use mainspring::process::Child;
-use mainspring::{Error, Io, LoopHandle, Result};
+use mainspring::{Error, EventLoop, Io};
 
 use crate::children::support::{event_loop, is_reaped, on_every_watch, shell, sleeper};
+use crate::support::protocol::{Callback, Record, Recorder};
 
-/// Calls that a protocol got.
-#[derive(Debug, Default)]
-struct Seen {
-    bytes: Vec<u8>,
-    lost: Vec<Option<std::io::ErrorKind>>,
+/// Returns a protocol that records, and closes at the end of the stream.
+fn closing_recorder() -> impl Protocol<Record> {
+    Recorder::new(&Rc::new(()), |_, _, conn, callback| {
+        Ok(conn.filter(|_| *callback == Callback::Eof).map_or((), Transport::close))
+    })
 }
 
-/// Sends bytes, closes its direction, and collects the answer.
-struct Exchange(&'static [u8]);
-
-impl Protocol<Seen> for Exchange {
-    fn connection_made(
-        &mut self,
-        _: &LoopHandle<Seen>,
-        _: &mut Seen,
-        transport: &Transport,
-    ) -> Result<()> {
-        if !self.0.is_empty() {
-            transport.write(self.0);
-            transport.shutdown_write();
-        }
-        Ok(())
-    }
-
-    fn data_received(
-        &mut self,
-        _: &LoopHandle<Seen>,
-        seen: &mut Seen,
-        _: &Transport,
-        data: &[u8],
-    ) -> Result<()> {
-        seen.bytes.extend_from_slice(data);
-        Ok(())
-    }
-
-    fn connection_lost(
-        &mut self,
-        _: &LoopHandle<Seen>,
-        seen: &mut Seen,
-        error: Option<&Error>,
-    ) -> Result<()> {
-        seen.lost.push(error.map(Error::kind));
-        Ok(())
-    }
+/// Asserts that these bytes were received, and that the connection has ended.
+#[track_caller]
+fn assert_received(el: &EventLoop<Record>, bytes: &[u8], reason: Option<ErrorKind>) {
+    assert_eq!((el.state().bytes().as_slice(), el.state().lost_reason()), (bytes, Some(reason)));
 }
 
 #[test]
 fn c5_a_filter_is_a_transport() {
     on_every_watch(|selector, kind| {
-        let mut el = event_loop(selector, kind, Seen::default());
+        let mut el = event_loop(selector, kind, Record::default());
         let mut command = Command::new("tr");
         command.args(["a-z", "A-Z"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = el.spawn_child(command, |_, _, status| status.map(drop)).unwrap();
         let pipes = PipePair::new(child.take_stdout().unwrap(), child.take_stdin().unwrap());
-        el.attach_with(pipes, Exchange(b"hello")).unwrap();
+        let conn = el.attach_with(pipes, closing_recorder()).unwrap();
+        conn.write(b"hello");
+        conn.shutdown_write();
         el.run().unwrap();
-        assert_eq!(
-            (el.state().bytes.as_slice(), &el.state().lost[..]),
-            (&b"HELLO"[..], &[None][..])
-        );
+        assert_received(&el, b"HELLO", None);
         assert!(child.take_stdin().is_none() && child.take_stdout().is_none());
     });
 }
@@ -76,95 +44,63 @@ fn c5_a_filter_is_a_transport() {
 #[test]
 fn c5_standard_error_is_a_transport_that_is_only_read() {
     on_every_watch(|selector, kind| {
-        let mut el = event_loop(selector, kind, Seen::default());
+        let mut el = event_loop(selector, kind, Record::default());
         let mut command = shell("echo oops >&2");
         let mut child = el
             .spawn_child(command.stderr(Stdio::piped()), |_, _, status| status.map(drop))
             .unwrap();
-        el.attach_with(ReadOnly::new(child.take_stderr().unwrap()), Exchange(b"")).unwrap();
+        el.attach_with(ReadOnly::new(child.take_stderr().unwrap()), closing_recorder()).unwrap();
         el.run().unwrap();
-        assert_eq!(
-            (el.state().bytes.as_slice(), &el.state().lost[..]),
-            (&b"oops\n"[..], &[None][..])
-        );
+        assert_received(&el, b"oops\n", None);
     });
-}
-
-/// Writes more than a pipe holds, and closes.
-struct Send(usize);
-
-impl Protocol<Seen> for Send {
-    fn connection_made(
-        &mut self,
-        _: &LoopHandle<Seen>,
-        _: &mut Seen,
-        transport: &Transport,
-    ) -> Result<()> {
-        transport.write(&vec![b'x'; self.0]);
-        transport.close();
-        Ok(())
-    }
-
-    fn data_received(
-        &mut self,
-        _: &LoopHandle<Seen>,
-        _: &mut Seen,
-        _: &Transport,
-        _: &[u8],
-    ) -> Result<()> {
-        unreachable!("there is nothing to read");
-    }
-
-    fn connection_lost(
-        &mut self,
-        _: &LoopHandle<Seen>,
-        seen: &mut Seen,
-        error: Option<&Error>,
-    ) -> Result<()> {
-        seen.lost.push(error.map(Error::kind));
-        Ok(())
-    }
 }
 
 #[test]
 fn c5_standard_input_is_a_transport_that_is_only_written() {
     on_every_watch(|selector, kind| {
-        let mut el = event_loop(selector, kind, Seen::default());
+        let mut el = event_loop(selector, kind, Record::default());
         let mut command = shell("exec wc -c");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = el.spawn_child(command, |_, _, status| status.map(drop)).unwrap();
         let mut stdout = child.take_stdout().unwrap();
-        el.attach_with(WriteOnly::new(child.take_stdin().unwrap()), Send(1 << 20)).unwrap();
+        let stdin = WriteOnly::new(child.take_stdin().unwrap());
+        let conn = el.attach_with(stdin, closing_recorder()).unwrap();
+        conn.write(&vec![b'x'; 1 << 20]); // More than a pipe holds.
+        conn.close();
         el.run().unwrap();
         let mut count = String::new();
         stdout.read_to_string(&mut count).unwrap();
-        assert_eq!((count.trim(), &el.state().lost[..]), ("1048576", &[None][..]));
+        assert_eq!(count.trim(), "1048576");
+        assert_received(&el, b"", None);
     });
 }
 
 #[test]
 fn c5_a_child_that_closes_its_input_is_a_broken_pipe() {
     on_every_watch(|selector, kind| {
-        let mut el = event_loop(selector, kind, Seen::default());
+        let mut el = event_loop(selector, kind, Record::default());
         let mut command = shell("exec head -c 1024 > /dev/null");
         let mut child =
             el.spawn_child(command.stdin(Stdio::piped()), |_, _, status| status.map(drop)).unwrap();
-        el.attach_with(WriteOnly::new(child.take_stdin().unwrap()), Send(10 << 20)).unwrap();
+        let stdin = WriteOnly::new(child.take_stdin().unwrap());
+        let conn = el.attach_with(stdin, closing_recorder()).unwrap();
+        conn.write(&vec![b'x'; 10 << 20]);
+        conn.close();
         el.run().unwrap();
-        assert_eq!(el.state().lost, [Some(std::io::ErrorKind::BrokenPipe)]);
+        assert_received(&el, b"", Some(ErrorKind::BrokenPipe));
     });
 }
 
 #[test]
 fn c5_an_idle_writer_learns_that_the_reader_has_gone() {
     on_every_watch(|selector, kind| {
-        let mut el = event_loop(selector, kind, Seen::default());
+        let mut el = event_loop(selector, kind, Record::default());
         let mut command = shell("exec 0<&-; exit 0");
         let mut child =
             el.spawn_child(command.stdin(Stdio::piped()), |_, _, status| status.map(drop)).unwrap();
-        el.attach_with(WriteOnly::new(child.take_stdin().unwrap()), Exchange(b"")).unwrap();
+        el.attach_with(WriteOnly::new(child.take_stdin().unwrap()), closing_recorder()).unwrap();
         el.run().unwrap();
-        assert_eq!(el.state().lost, [Some(std::io::ErrorKind::BrokenPipe)]);
+        assert_received(&el, b"", Some(ErrorKind::BrokenPipe));
     });
 }
 

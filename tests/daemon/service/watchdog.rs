@@ -20,6 +20,19 @@ fn simulated() -> (EventLoop, SimClock) {
     (EventLoop::builder().clock(clock.clone()).build().unwrap(), clock)
 }
 
+/// Runs `check` as a service whose loop pings unless a turn takes more than two seconds. The first
+/// ping has come.
+#[track_caller]
+fn kept_within_two_seconds(name: &str, check: impl Fn(EventLoop, SimClock, Manager)) {
+    managed(&format!("{PREFIX}{name}"), &VARIABLES, |service, manager| {
+        let (mut el, clock) = simulated();
+        service.keep_watchdog_within(&el, 2 * SECOND).unwrap();
+        el.run_until_stalled().unwrap();
+        assert_eq!(pings(&manager), 1);
+        check(el, clock, manager);
+    });
+}
+
 /// Lets an idle loop run for this time, second by second, and returns the number of pings.
 fn idle(el: &mut EventLoop, clock: &SimClock, manager: &Manager, seconds: u32) -> usize {
     for _ in 0..seconds {
@@ -62,12 +75,7 @@ fn l6_an_idle_loop_pings_at_half_of_the_time() {
 
 #[test]
 fn l6_a_long_turn_withholds_the_ping() {
-    let name = &format!("{PREFIX}l6_a_long_turn_withholds_the_ping");
-    managed(name, &VARIABLES, |service, manager| {
-        let (mut el, clock) = simulated();
-        service.keep_watchdog_within(&el, 2 * SECOND).unwrap();
-        el.run_until_stalled().unwrap();
-        assert_eq!(pings(&manager), 1);
+    kept_within_two_seconds("l6_a_long_turn_withholds_the_ping", |mut el, clock, manager| {
         // Long turns, one after the other: a timer alone would ping between them.
         for _ in 0..20 {
             busy(&mut el, &clock, 3 * SECOND);
@@ -82,28 +90,22 @@ fn l6_a_long_turn_withholds_the_ping() {
 /// Pauses between long turns, shorter than the time between two samples, do not help.
 #[test]
 fn l6_short_pauses_between_long_turns_do_not_help() {
-    let name = &format!("{PREFIX}l6_short_pauses_between_long_turns_do_not_help");
-    managed(name, &VARIABLES, |service, manager| {
-        let (mut el, clock) = simulated();
-        service.keep_watchdog_within(&el, 2 * SECOND).unwrap();
-        el.run_until_stalled().unwrap();
-        assert_eq!(pings(&manager), 1);
-        for _ in 0..20 {
-            busy(&mut el, &clock, 3 * SECOND);
-            clock.advance(SECOND / 4);
-            el.run_until_stalled().unwrap();
-        }
-        assert_eq!(pings(&manager), 0);
-    });
+    kept_within_two_seconds(
+        "l6_short_pauses_between_long_turns_do_not_help",
+        |mut el, clock, manager| {
+            for _ in 0..20 {
+                busy(&mut el, &clock, 3 * SECOND);
+                clock.advance(SECOND / 4);
+                el.run_until_stalled().unwrap();
+            }
+            assert_eq!(pings(&manager), 0);
+        },
+    );
 }
 
 #[test]
 fn l6_turns_below_the_limit_are_no_hang() {
-    let name = &format!("{PREFIX}l6_turns_below_the_limit_are_no_hang");
-    managed(name, &VARIABLES, |service, manager| {
-        let (mut el, clock) = simulated();
-        service.keep_watchdog_within(&el, 2 * SECOND).unwrap();
-        el.run_until_stalled().unwrap();
+    kept_within_two_seconds("l6_turns_below_the_limit_are_no_hang", |mut el, clock, manager| {
         for _ in 0..20 {
             pings(&manager);
             let before = clock.elapsed();
