@@ -85,7 +85,6 @@ pub fn managed(name: &str, variables: &[(&str, &str)], check: impl Fn(Service, M
             child.envs(variables.iter().copied()).stdin(socket);
             child
         });
-        let _ = fs::remove_file(address); // The service has bound one as well.
         let Some(output) = output else { return }; // The service.
         assert!(output.status.success(), "{name} failed on {kind}");
     }
