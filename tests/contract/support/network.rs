@@ -148,7 +148,7 @@ impl SocketFile {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = short_dir().join(format!("mainspring-{name}-{}-{number}", std::process::id()));
-        let _ = std::fs::remove_file(&path); // Of a killed process with the same number.
+        let _ = std::fs::remove_file(&path); // Left by a killed process.
         SocketFile(path)
     }
 

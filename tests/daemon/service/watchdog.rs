@@ -20,8 +20,8 @@ fn simulated() -> (EventLoop, SimClock) {
     (EventLoop::builder().clock(clock.clone()).build().unwrap(), clock)
 }
 
-/// Runs `check` as a service whose loop pings unless a turn takes more than two seconds. The first
-/// ping has come.
+/// Runs `check` with a loop that pings unless a turn takes more than two seconds. The first ping
+/// has come.
 #[track_caller]
 fn kept_within_two_seconds(name: &str, check: impl Fn(EventLoop, SimClock, Manager)) {
     managed(&format!("{PREFIX}{name}"), &VARIABLES, |service, manager| {
