@@ -22,8 +22,7 @@ use std::time::Instant;
 use mainspring::io::copy;
 use mainspring::net::{self, ConnectedSocket};
 use mainspring::{EventLoop, Io};
-use rustix::fs::sendfile;
-use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use raw::{send_by_hand, splice_through};
 use support::figures::{Spread, figure};
 use support::options::{Effort, Options};
 use support::run;
@@ -145,33 +144,6 @@ fn read_and_write(from: OwnedFd, to: OwnedFd) -> usize {
         }
         calls += 2;
     }
-}
-
-fn splice_through(from: OwnedFd, to: OwnedFd, size: usize) -> usize {
-    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
-    fcntl_setpipe_size(&writer, size).expect("a size that every user may set");
-    let mut calls = 0;
-    let mut step = |from: &OwnedFd, to: &OwnedFd, count| {
-        calls += 1;
-        splice(from, None, to, None, count, SpliceFlags::MOVE).expect("both ends support it")
-    };
-    loop {
-        let mut left = step(&from, &writer, size);
-        if left == 0 {
-            return calls;
-        }
-        while left > 0 {
-            left -= step(&reader, &to, left);
-        }
-    }
-}
-
-fn send_by_hand(from: OwnedFd, to: OwnedFd) -> usize {
-    let mut calls = 1;
-    while sendfile(&to, &from, None, 4 * BLOCK).expect("both ends support it") > 0 {
-        calls += 1;
-    }
-    calls
 }
 
 fn run_loop(copying: impl Future<Output = io::Result<()>>) {

@@ -30,6 +30,8 @@ const UNSAFE: &[(&str, usize)] = &[
     // Allocators that count.
     ("tests/allocations.rs", 5),
     ("tests/idle_memory.rs", 5),
+    // ptsname(3): not every system has a safe function for it.
+    ("tests/daemon/terminals/pty.rs", 1),
 ];
 
 /// Files that may name systems: the table of capabilities, and the hand-written loop of the

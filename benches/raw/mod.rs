@@ -13,6 +13,8 @@
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod callbacks;
 #[cfg(any(target_os = "linux", target_os = "android"))]
+mod copies;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 mod echo;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod epoll;
@@ -24,9 +26,12 @@ mod system;
 mod system;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub use self::{callbacks::Loop, callbacks::SoonQueue, echo::serve, epoll::Epoll, epoll::READ};
+pub use self::{
+    callbacks::Loop, callbacks::SoonQueue, copies::send_by_hand, copies::splice_through,
+    echo::serve, epoll::Epoll, epoll::READ,
+};
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub use self::system::{Epoll, Loop, READ, SoonQueue, serve};
+pub use self::system::{Epoll, Loop, READ, SoonQueue, send_by_hand, serve, splice_through};
 
 pub use self::system::{IS_SUPPORTED, cores, cpu_of, cpu_of_this_thread, pin};

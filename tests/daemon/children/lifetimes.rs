@@ -81,10 +81,16 @@ fn c12_a_callback_that_is_cancelled_in_its_batch_does_not_run() {
     });
 }
 
+/// Waits until a child has ended. It is a zombie then, unless a loop of another test has reaped it.
+/// By ps(1), because not every system has a safe function for waitid(2).
 fn wait_for_zombie(pid: u32) {
-    use rustix::process::{WaitId, WaitIdOptions, waitid};
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-    waitid(WaitId::Pid(raw(pid)), options).unwrap();
+    let state = || {
+        let output = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    while !matches!(state().trim().chars().next(), None | Some('Z')) {
+        std::thread::yield_now();
+    }
 }
 
 /// Alone, because the next loop may be that of another test.

@@ -5,9 +5,10 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 
 use nix::fcntl::OFlag;
-use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname, unlockpt};
 use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, open};
 
@@ -21,6 +22,14 @@ pub struct Pty {
     pub slave: OwnedFd,
     /// Output that was read and not waited for.
     output: Vec<u8>,
+}
+
+/// Returns the path of the other side. ptsname_r(3) exists on some systems only.
+fn name_of_slave(master: &PtyMaster) -> String {
+    static LOCK: Mutex<()> = Mutex::new(());
+    let _alone = LOCK.lock();
+    // SAFETY: ptsname(3) returns a static buffer, and the lock makes this its only user.
+    unsafe { ptsname(master) }.unwrap()
 }
 
 /// Returns true in the process that runs the body of the test `name`.
@@ -52,7 +61,7 @@ impl Pty {
         let master = posix_openpt(flags).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
-        let slave = open(ptsname_r(&master).unwrap(), slave_flags, Mode::empty()).unwrap();
+        let slave = open(name_of_slave(&master), slave_flags, Mode::empty()).unwrap();
         Pty { master: Some(OwnedFd::from(master).into()), slave, output: Vec::new() }
     }
 

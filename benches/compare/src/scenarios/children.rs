@@ -20,7 +20,7 @@ fn run(comparison: &mut Comparison) {
         let mut table = Table::new(title, "ns each", Base::Peer("processes"));
         for at_once in AT_ONCE {
             let results = comparison.measure_for_time("children", &[at_once], 200);
-            table.add(&format!("{at_once} at once"), &results, index);
+            table.add(format!("{at_once} at once"), &results, index);
         }
         comparison.add(table);
     }
