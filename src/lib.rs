@@ -30,6 +30,7 @@
 //! | [`io`] | copying, lines, and the readers and writers for these |
 //! | [`process`] | child processes, and waiting for other processes |
 //! | [`service`] | sockets, notifications and signals of a service manager |
+//! | [`snapshot`] | everything that a loop holds, as values |
 //! | [`selector`] | custom selectors, with the tokens and events that they use |
 //! | [`terminal`] | standard input, raw mode, window sizes |
 //! | [`testing`] | simulated time for tests |
@@ -160,6 +161,7 @@ mod ready;
 pub mod selector;
 pub mod service;
 mod signals;
+pub mod snapshot;
 mod soon_queue;
 mod std_or_loom;
 mod step_counter;

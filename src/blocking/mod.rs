@@ -23,6 +23,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::snapshot::{Entry, EntryKind, EntryState};
 
 mod job;
 mod job_error;
@@ -128,6 +129,20 @@ impl BlockingPool {
     /// Returns the number of jobs that wait for a thread.
     pub fn waiting(&self) -> usize {
         self.workers.of_this_process().lock().waiting()
+    }
+
+    /// Adds the jobs that run or wait to `entries`.
+    pub(crate) fn list(&self, entries: &mut Vec<Entry>) {
+        let queue = self.workers.of_this_process().lock();
+        entries.extend(queue.jobs().map(|(label, running_for)| {
+            let is_running = running_for.is_some();
+            let state = if is_running { EntryState::Running } else { EntryState::Pending };
+            let mut entry = Entry::new(EntryKind::Job, state);
+            (entry.location, entry.name) =
+                (Some(label.location), label.name.as_deref().map(Box::from));
+            entry.details_mut().running_for = running_for;
+            entry
+        }));
     }
 
     /// Refuses further jobs, drops the waiting ones, and waits for the running ones, but no longer

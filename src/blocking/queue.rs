@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::label::JobLabel;
 use super::stuck_jobs::StuckJob;
@@ -167,6 +167,16 @@ impl JobQueue {
         if let Some(job) = self.workers.get_mut(&worker).and_then(Option::take) {
             self.classes[job.class as usize].running -= 1;
         }
+    }
+
+    /// Returns all jobs, those that run first: the name, the place, and the time since the begin.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = (&JobLabel, Option<Duration>)> {
+        let now = Instant::now();
+        let running = self.workers.values().flatten();
+        let running =
+            running.map(move |job| (&job.label, Some(now.saturating_duration_since(job.since))));
+        let waiting = self.classes.iter().flat_map(|class| class.waiting.values());
+        running.chain(waiting.map(|job| (&job.label, None)))
     }
 
     /// Returns the jobs that run, the longest-running first.

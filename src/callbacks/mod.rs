@@ -19,8 +19,11 @@ use std::panic::Location;
 use crate::arena::free_list::{self, FreeList, Links};
 use crate::handle::Key;
 
+mod registered_at;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use self::registered_at::{RegisteredAt, SETTLE_EVERY};
 
 /// A callback, or the slot that is reserved for one.
 #[derive(Debug)]
@@ -28,8 +31,7 @@ pub(crate) struct CallbackEntry<O, C> {
     /// Makes the callback ready.
     pub(crate) source: O,
     pub(crate) location: &'static Location<'static>,
-    /// True if this callback does not keep [`run`](crate::EventLoop::run) alive.
-    pub(crate) background: bool,
+    pub(crate) registered_at: RegisteredAt,
     /// `None` while the slot is only reserved.
     pub(crate) callback: Option<C>,
     generation: u32,
@@ -96,15 +98,16 @@ impl<O, C> Callbacks<O, C> {
         self.free.taken()
     }
 
-    /// Adds a callback, or reserves a slot for one.
+    /// Adds a callback, or reserves a slot for one. `tick` is the number of the tick.
     #[inline]
     pub(crate) fn insert(
         &mut self,
         source: O,
         location: &'static Location<'static>,
+        tick: u64,
         callback: Option<C>,
     ) -> Key {
-        self.insert_with(location, callback, |_| source)
+        self.insert_with(location, tick, callback, |_| source)
     }
 
     /// Like [`insert`](Callbacks::insert), but makes the source from the key.
@@ -112,16 +115,17 @@ impl<O, C> Callbacks<O, C> {
     pub(crate) fn insert_with(
         &mut self,
         location: &'static Location<'static>,
+        tick: u64,
         callback: Option<C>,
         source: impl FnOnce(Key) -> O,
     ) -> Key {
-        let background = false;
+        let registered_at = RegisteredAt::new(tick);
         let Some(slot) = self.free.take(&self.slots) else {
             let generation = self.free.append();
             let slot = u32::try_from(self.slots.len()).ok().filter(|slot| *slot < Key::SOON_BASE);
             let slot = slot.expect("a loop holds fewer than 2^30 callbacks");
             let source = source(Key { slot, generation });
-            let entry = CallbackEntry { source, location, background, callback, generation };
+            let entry = CallbackEntry { source, location, registered_at, callback, generation };
             self.slots.push(CallbackSlot::Used(entry));
             return Key { slot, generation };
         };
@@ -130,7 +134,7 @@ impl<O, C> Callbacks<O, C> {
             unreachable!("a slot in use is on the free list")
         };
         let source = source(Key { slot, generation });
-        let entry = CallbackEntry { source, location, background, callback, generation };
+        let entry = CallbackEntry { source, location, registered_at, callback, generation };
         *place = CallbackSlot::Used(entry);
         Key { slot, generation }
     }
@@ -178,12 +182,27 @@ impl<O, C> Callbacks<O, C> {
         })
     }
 
+    /// Returns all callbacks with their keys.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &CallbackEntry<O, C>)> {
+        (0..).zip(&self.slots).filter_map(|(slot, place)| match place {
+            CallbackSlot::Used(entry) => Some((Key { slot, generation: entry.generation }, entry)),
+            CallbackSlot::Free { .. } | CallbackSlot::Retired => None,
+        })
+    }
+
+    /// Passes all callbacks to `change`, and keeps their ages. Called in one of 2^30 ticks, see
+    /// [`SETTLE_EVERY`].
+    pub(crate) fn settle(&mut self, tick: u64, mut change: impl FnMut(&mut C)) {
+        for place in &mut self.slots {
+            if let CallbackSlot::Used(entry) = place {
+                entry.registered_at.settle(tick);
+                entry.callback.iter_mut().for_each(&mut change);
+            }
+        }
+    }
+
     /// Returns the keys of all callbacks.
     pub(crate) fn keys(&self) -> Vec<Key> {
-        let key = |(slot, place): (u32, &CallbackSlot<O, C>)| match place {
-            CallbackSlot::Used(entry) => Some(Key { slot, generation: entry.generation }),
-            CallbackSlot::Free { .. } | CallbackSlot::Retired => None,
-        };
-        (0..).zip(&self.slots).filter_map(key).collect()
+        self.iter().map(|(key, _)| key).collect()
     }
 }

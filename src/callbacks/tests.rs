@@ -10,7 +10,7 @@ use crate::arena::free_list::FreeList;
 use crate::handle::Key;
 
 fn insert<C>(callbacks: &mut Callbacks<(), C>, callback: C) -> Key {
-    callbacks.insert((), Location::caller(), Some(callback))
+    callbacks.insert((), Location::caller(), 0, Some(callback))
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_slot_whose_generations_are_used_up_is_retired() {
 #[test]
 fn a_reserved_slot_is_filled_later() {
     let mut callbacks = Callbacks::default();
-    let key = callbacks.insert((), Location::caller(), None);
+    let key = callbacks.insert((), Location::caller(), 0, None);
     callbacks.get(key).unwrap().callback = Some(1);
     assert_eq!(callbacks.remove(key).unwrap().callback, Some(1));
     assert!(callbacks.get(key).is_none());

@@ -50,6 +50,10 @@ impl IntervalGrid {
         Some(IntervalGrid { next, period, behavior: Cell::default() })
     }
 
+    pub(crate) fn period(&self) -> u64 {
+        self.period
+    }
+
     pub(crate) fn next(&self) -> u64 {
         self.next.get()
     }

@@ -16,6 +16,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::panic::Location;
 use std::time::Instant;
 
 use mainspring_sys::Readiness;
@@ -111,6 +112,19 @@ impl Agenda {
         !self.failures.borrow().is_empty()
     }
 
+    /// Passes the places of all failures to `visit`. A panic has none.
+    pub(super) fn for_each_failure(
+        &self,
+        mut visit: impl FnMut(Option<&'static Location<'static>>),
+    ) {
+        for failure in &*self.failures.borrow() {
+            visit(match failure {
+                Failure::Report(report) => Some(report.location),
+                Failure::Panic(_) => None,
+            });
+        }
+    }
+
     pub(crate) fn count_failures(&self) -> usize {
         self.failures.borrow().len()
     }
@@ -146,7 +160,7 @@ impl<S> EventLoop<S> {
         }
         // The search begins at the callback that the last one found, and mostly ends there.
         let found = shared.callbacks.borrow().find(self.last_alive.get(), |key, entry| {
-            !entry.background && self.handle.can_be_called(key, entry.source)
+            !entry.registered_at.is_background() && self.handle.can_be_called(key, entry.source)
         });
         self.last_alive.set(found.unwrap_or(0));
         found.is_some()
@@ -194,7 +208,7 @@ impl<S> LoopHandle<S> {
 
     /// Returns true if the registration `key` can still be called. A timer without a deadline and a
     /// paused watcher cannot. Prepare and check hooks only accompany other work.
-    fn can_be_called(&self, key: Key, source: Source) -> bool {
+    pub(super) fn can_be_called(&self, key: Key, source: Source) -> bool {
         let core = self.core();
         match source {
             Source::Soon | Source::Signal(_) | Source::Child(_) | Source::Hook(Hook::Idle) => true,

@@ -14,6 +14,7 @@ use super::LoopHandle;
 use super::callback_result::CallbackResult;
 use crate::clock::IntervalGrid;
 use crate::error::{Error, Result};
+use crate::snapshot::{EntryKind, Facts};
 
 /// Result of a closure that runs once. The box makes it fit into a register.
 pub(crate) type OnceResult = Result<(), Box<Error>>;
@@ -68,6 +69,14 @@ pub(crate) trait Repeat<S> {
     /// Runs the callback.
     fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow;
 
+    /// Kind in a snapshot; `None` for that of the source.
+    const KIND: Option<EntryKind> = None;
+
+    /// Returns facts for a snapshot.
+    fn facts(&self) -> Facts {
+        Facts::default()
+    }
+
     /// Takes the [`Watched`](super::Watched) source out, for the callback that replaces this one.
     fn take_watched(&mut self) -> Option<Box<dyn Any>> {
         None
@@ -84,6 +93,10 @@ pub(crate) trait RepeatCell<S> {
     fn take_watched(&self) -> Option<Box<dyn Any>>;
     fn is_running(&self) -> bool;
     fn survives_panics(&self) -> bool;
+    /// Returns the kind in a snapshot; `None` for that of the source.
+    fn kind(&self) -> Option<EntryKind>;
+    /// Returns facts for a snapshot.
+    fn facts(&self) -> Facts;
 
     /// Returns the ticks of an interval, and `None` for any other callback.
     fn grid(&self) -> Option<&IntervalGrid> {
@@ -107,6 +120,15 @@ impl<S, R: Repeat<S>> RepeatCell<S> for RefCell<R> {
     fn survives_panics(&self) -> bool {
         R::SURVIVES_PANICS
     }
+
+    fn kind(&self) -> Option<EntryKind> {
+        R::KIND
+    }
+
+    fn facts(&self) -> Facts {
+        let running = Facts { is_running: true, ..Facts::default() };
+        self.try_borrow().map_or(running, |repeat| repeat.facts())
+    }
 }
 
 /// A repeating callback, owned by its arena entry and, while it runs, also by the loop. Sharing it
@@ -118,27 +140,68 @@ pub(crate) type Repeating<S> = Rc<dyn RepeatCell<S>>;
 pub(crate) type Replacement<S> =
     Box<dyn FnOnce(&LoopHandle<S>, Box<dyn Any>) -> Option<Callback<S>>>;
 
+/// Number of bits of [`Callback::Repeat`]'s `runs` that are kept there.
+const RUN_BITS: u32 = 30;
+
 /// A callback in the arena.
 pub(crate) enum Callback<S> {
     Once(Once<S>),
-    Repeat(Repeating<S>),
+    Repeat {
+        /// Upper bits of the number of runs, from bit [`RUN_BITS`] on. Both fit beside the tag.
+        runs_high: u16,
+        /// Lower bits of the number of runs, see [`settle_runs`](Callback::settle_runs).
+        runs: u32,
+        repeat: Repeating<S>,
+    },
     /// Replaces a callback that is still running. It is installed when that returns its source.
     Parked(Replacement<S>),
 }
 
+const _: () = assert!(size_of::<Callback<()>>() == 24);
+
 impl<S> Callback<S> {
     pub(crate) fn repeat(repeat: impl Repeat<S> + 'static) -> Callback<S> {
-        Callback::Repeat(Rc::new(RefCell::new(repeat)))
+        Callback::repeating(Rc::new(RefCell::new(repeat)))
+    }
+
+    pub(crate) fn repeating(repeat: Repeating<S>) -> Callback<S> {
+        Callback::Repeat { runs_high: 0, runs: 0, repeat }
+    }
+
+    /// Returns the number of times that it was called.
+    pub(crate) fn runs(&self) -> u64 {
+        match self {
+            Callback::Repeat { runs_high, runs, .. } => {
+                (u64::from(*runs_high) << RUN_BITS) + u64::from(*runs)
+            }
+            Callback::Once(_) | Callback::Parked(_) => 0,
+        }
+    }
+
+    /// Moves the number of runs to its upper bits. Call it before the lower ones overflow: a tick
+    /// adds one or two.
+    pub(crate) fn settle_runs(&mut self) {
+        if let Callback::Repeat { runs_high, runs, .. } = self {
+            *runs_high = runs_high.saturating_add((*runs >> RUN_BITS) as u16);
+            *runs &= (1 << RUN_BITS) - 1;
+        }
     }
 
     pub(crate) fn is_running(&self) -> bool {
-        matches!(self, Callback::Repeat(repeat) if repeat.is_running())
+        matches!(self, Callback::Repeat { repeat, .. } if repeat.is_running())
+    }
+
+    pub(crate) fn facts(&self) -> Facts {
+        match self {
+            Callback::Repeat { repeat, .. } => repeat.facts(),
+            Callback::Once(_) | Callback::Parked(_) => Facts::default(),
+        }
     }
 
     /// Returns the ticks of an interval, and `None` for any other callback.
     pub(crate) fn grid(&self) -> Option<&IntervalGrid> {
         match self {
-            Callback::Repeat(repeat) => repeat.grid(),
+            Callback::Repeat { repeat, .. } => repeat.grid(),
             Callback::Once(_) | Callback::Parked(_) => None,
         }
     }
@@ -148,7 +211,7 @@ impl<S> fmt::Debug for Callback<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Callback::Once(_) => "Once",
-            Callback::Repeat(_) => "Repeat",
+            Callback::Repeat { .. } => "Repeat",
             Callback::Parked(_) => "Parked",
         })
     }

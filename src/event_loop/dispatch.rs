@@ -47,7 +47,8 @@ impl<S> EventLoop<S> {
             return false;
         };
         // The common case first: one match of all cases costs an event five instructions more.
-        if let Some(Callback::Repeat(repeat)) = &entry.callback {
+        if let Some(Callback::Repeat { repeat, runs, .. }) = &mut entry.callback {
+            *runs = runs.wrapping_add(1);
             let repeat = repeat.clone();
             drop(callbacks);
             self.call_repeating(key, repeat, readiness, origin);
@@ -84,7 +85,8 @@ impl<S> EventLoop<S> {
     // Inlined always: without that a message costs 13 instructions more, of 220.
     #[inline(always)]
     fn dispatch_message(&mut self) -> bool {
-        let Some((call, location)) = self.messages.next() else { return false };
+        let message = self.handle.shared.messages.borrow_mut().next();
+        let Some((call, location)) = message else { return false };
         let origin = Origin { source: Source::Soon, location };
         self.call_once(Key::INBOX, call.into_call_once(), origin);
         true
@@ -122,7 +124,7 @@ impl<S> EventLoop<S> {
     }
 
     fn report_of_next(&self, key: Key, error: Error) -> Option<Report> {
-        match self.messages.location() {
+        match self.handle.shared.messages.borrow().location() {
             Some(location) if key == Key::INBOX => {
                 Some(Origin { source: Source::Soon, location }.report(error, None))
             }

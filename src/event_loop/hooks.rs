@@ -113,7 +113,12 @@ impl<S> LoopHandle<S> {
     ) -> Result<Handle> {
         self.core().check_open()?;
         let source = Source::Hook(hook);
-        let key = self.shared.callbacks.borrow_mut().insert(source, location, Some(callback));
+        let key = self.shared.callbacks.borrow_mut().insert(
+            source,
+            location,
+            self.core().tick(),
+            Some(callback),
+        );
         self.core().hooks.add(hook, key);
         Ok(self.handle(key))
     }

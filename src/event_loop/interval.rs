@@ -11,6 +11,7 @@ use super::callback::{Flow, RepeatCell, keep_unless_failed};
 use super::callback_result::CallbackResult;
 use super::loop_core::LoopCore;
 use crate::clock::IntervalGrid;
+use crate::snapshot::{EntryKind, Facts};
 use crate::timers::TimerSlot;
 
 /// The callback of an interval, and the grid of its ticks. The grid is outside of the cell, so that
@@ -23,6 +24,10 @@ pub(crate) struct Periodic<F> {
 }
 
 impl<F> Periodic<F> {
+    fn is_interval_running(&self) -> bool {
+        self.callback.try_borrow_mut().is_err()
+    }
+
     /// Arms the next tick, and returns the number of ticks that were skipped.
     fn advance(&self) -> u64 {
         let skipped = self.grid.advance(self.core.timeline.now_nanos());
@@ -58,11 +63,19 @@ where
     }
 
     fn is_running(&self) -> bool {
-        self.callback.try_borrow_mut().is_err()
+        self.is_interval_running()
     }
 
     fn survives_panics(&self) -> bool {
         false
+    }
+
+    fn kind(&self) -> Option<EntryKind> {
+        None
+    }
+
+    fn facts(&self) -> Facts {
+        Facts { is_running: self.is_interval_running(), ..Facts::default() }
     }
 
     fn grid(&self) -> Option<&IntervalGrid> {

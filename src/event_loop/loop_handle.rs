@@ -7,20 +7,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mainspring_sys::Wakeup;
-
-use super::callback::{Callback, Message, Once};
+use super::callback::{Callback, Once};
 use super::exception_handler::ExceptionHandler;
 use super::loop_core::LoopCore;
+use super::messages::{LoopInbox, Messages};
 use super::source::Source;
 use super::task_port::TaskLayer;
-use crate::callbacks::Callbacks;
+use crate::callbacks::{CallbackEntry, Callbacks};
 use crate::handle::{Handle, Key};
-use crate::inbox::Inbox;
 use crate::soon_queue::SoonQueue;
 
-/// The inbox of a loop with state `S`.
-pub(crate) type LoopInbox<S> = Inbox<Message<S>, Wakeup>;
+const _: () = assert!(size_of::<CallbackEntry<Source, Callback<()>>>() == 48);
 
 /// The part of a loop that all its handles share.
 pub(crate) struct Shared<S> {
@@ -29,6 +26,8 @@ pub(crate) struct Shared<S> {
     pub(crate) callbacks: RefCell<Callbacks<Source, Callback<S>>>,
     pub(crate) soon: RefCell<SoonQueue<Once<S>>>,
     pub(crate) inbox: Arc<LoopInbox<S>>,
+    /// Messages that were taken from the inbox and have not run.
+    pub(super) messages: RefCell<Messages<S>>,
     /// Names of registrations, for reports.
     pub(crate) names: RefCell<HashMap<Key, Rc<str>>>,
     /// The exception handler. `None` while it runs, and if there is none.
@@ -59,6 +58,7 @@ impl<S> LoopHandle<S> {
             callbacks: RefCell::default(),
             soon: RefCell::default(),
             inbox,
+            messages: RefCell::new(Messages::new()),
             names: RefCell::default(),
             exception_handler: Cell::new(None),
         };
@@ -163,7 +163,7 @@ impl<S> LoopHandle<S> {
             // No flag to set: a queued closure keeps the loop running in any case.
             None if handle.key.is_soon() => self.origin_of(handle.key).is_some(),
             Some(entry) => {
-                entry.background = background;
+                entry.registered_at.set_background(background);
                 true
             }
             None => false,
@@ -183,7 +183,7 @@ impl<S> LoopHandle<S> {
             true if key.is_soon() => self.origin_of(key).is_some(),
             true => {
                 let mut callbacks = self.shared.callbacks.borrow_mut();
-                callbacks.get(key).is_some_and(|entry| !entry.background)
+                callbacks.get(key).is_some_and(|entry| !entry.registered_at.is_background())
             }
             false => false,
         }

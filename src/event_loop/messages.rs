@@ -7,12 +7,15 @@
 use std::collections::VecDeque;
 use std::panic::Location;
 
-use mainspring_sys::Readiness;
+use mainspring_sys::{Readiness, Wakeup};
 
 use super::callback::Message;
-use super::loop_handle::LoopInbox;
 use crate::handle::Key;
+use crate::inbox::Inbox;
 use crate::ready::ReadyDeque;
+
+/// The inbox of a loop with state `S`.
+pub(crate) type LoopInbox<S> = Inbox<Message<S>, Wakeup>;
 
 /// Messages that were taken from the inbox and have not run.
 pub(super) struct Messages<S> {
@@ -58,6 +61,11 @@ impl<S> Messages<S> {
     /// Returns the place where the oldest message was sent.
     pub(super) fn location(&self) -> Option<&'static Location<'static>> {
         self.waiting.front().map(|(_, location)| *location)
+    }
+
+    /// Returns the places where the messages were sent.
+    pub(super) fn locations(&self) -> impl Iterator<Item = &'static Location<'static>> {
+        self.waiting.iter().map(|(_, location)| *location)
     }
 
     /// Removes all messages.

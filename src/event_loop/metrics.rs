@@ -1,6 +1,8 @@
 //! The numbers of a loop.
 
 use super::LoopHandle;
+use super::callback::Callback;
+use crate::callbacks::SETTLE_EVERY;
 use crate::metrics::{Gauges, Metrics};
 
 impl<S> LoopHandle<S> {
@@ -21,9 +23,13 @@ impl<S> LoopHandle<S> {
         Metrics::new(self.core().page.clone())
     }
 
-    /// Stores the numbers of registrations.
+    /// Does the work of every 64th tick: stores the numbers of registrations.
     #[cold]
     pub(super) fn update_gauges(&self) {
+        if self.core().tick().is_multiple_of(SETTLE_EVERY) {
+            let tick = self.core().tick();
+            self.shared.callbacks.borrow_mut().settle(tick, Callback::settle_runs);
+        }
         let callbacks = self.shared.callbacks.borrow().count();
         let (tasks, timers) = (self.shared.tasks.count(), self.core().timers.borrow().count());
         self.core().page.set_gauges(Gauges { callbacks, tasks, timers });

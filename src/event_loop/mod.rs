@@ -15,7 +15,7 @@
 //! | `registry`, `callback`, `source` | registrations: their slots, their closures, their sources |
 //! | `schedule`, `watch`, `signals`, `children`, `hooks`, `remote` | the calls that register |
 //! | `report`, `exception_handler`, `contain` | errors and panics of user code |
-//! | `metrics` | numbers about all of it |
+//! | `metrics`, `snapshot` | numbers about all of it, and lists |
 //!
 //! # Invariants
 //!
@@ -39,7 +39,6 @@ use mainspring_sys::Events;
 
 use self::loop_core::LoopCore;
 use self::loop_handle::Shared;
-use self::messages::Messages;
 use self::report::{Origin, internal};
 use self::source::Source;
 use crate::handle::Key;
@@ -72,6 +71,7 @@ mod report_log;
 mod run;
 mod schedule;
 mod signals;
+mod snapshot;
 pub(crate) mod source;
 pub(crate) mod task_port;
 mod tick;
@@ -125,8 +125,6 @@ pub struct EventLoop<S = ()> {
     core: Rc<LoopCore>,
     state: S,
     events: Events,
-    /// Messages of other threads that have not run.
-    messages: Messages<S>,
     /// The batch that runs. Empty between ticks.
     batch: ReadyDeque,
     /// Keys of the hooks that run. Empty otherwise, and kept for its memory.
@@ -152,7 +150,6 @@ impl<S> EventLoop<S> {
             core,
             state,
             events: Events::with_capacity(event_capacity),
-            messages: Messages::new(),
             batch: ReadyDeque::default(),
             due_hooks: Vec::new(),
             instruments,
@@ -241,8 +238,9 @@ impl<S> EventLoop<S> {
 
     /// Closes the inbox and drops all messages.
     fn close_inbox(&mut self) {
-        let messages = self.messages.take_all().into_iter().chain(self.handle.shared.inbox.close());
-        for (call, location) in messages {
+        let Shared { messages, inbox, .. } = &*self.handle.shared;
+        let taken = messages.borrow_mut().take_all();
+        for (call, location) in taken.into_iter().chain(inbox.close()) {
             self.handle.discard(Origin { source: Source::Soon, location }, None, call);
         }
     }

@@ -75,7 +75,7 @@ impl<S> EventLoop<S> {
     fn start_of(&self, key: Key, by: Option<u64>) -> Option<Start> {
         let by_turn = by.filter(|by| *by < BY_THREADS).map_or(Cause::Loop, Cause::Turn);
         if key == Key::INBOX {
-            let location = self.messages.location();
+            let location = self.handle.shared.messages.borrow().location();
             let cause = Cause::Thread;
             return Some(Start { kind: TurnKind::Soon, key: 0, location, name: None, cause });
         }

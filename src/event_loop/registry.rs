@@ -17,7 +17,7 @@ use crate::handle::{Handle, Key};
 impl<S> LoopHandle<S> {
     /// Reserves a slot for a callback that needs its key before it can be made.
     pub(crate) fn reserve_slot(&self, location: &'static Location<'static>) -> Key {
-        self.shared.callbacks.borrow_mut().insert(Source::Soon, location, None)
+        self.shared.callbacks.borrow_mut().insert(Source::Soon, location, self.core().tick(), None)
     }
 
     /// Fills a [reserved](LoopHandle::reserve_slot) slot.
@@ -121,7 +121,7 @@ impl<S> LoopHandle<S> {
         replacement: Replacement<S>,
     ) {
         match callback {
-            Some(Callback::Repeat(repeat)) if !repeat.is_running() => {
+            Some(Callback::Repeat { repeat, .. }) if !repeat.is_running() => {
                 self.install_replacement(key, &repeat, replacement);
             }
             // It runs, or is itself parked: then it never runs, and is dropped here.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::LoopHandle;
 use super::callback::{RemoteCall, once_result};
 use super::callback_result::CallbackResult;
-use super::loop_handle::LoopInbox;
+use super::messages::LoopInbox;
 use crate::error::Result;
 
 /// Access to a loop from any thread. It can be sent, shared and cloned.

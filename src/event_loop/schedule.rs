@@ -148,7 +148,7 @@ impl<S> LoopHandle<S> {
             IntervalGrid::new(core.timeline.now_nanos(), period).ok_or(Error::ZeroInterval)?;
         let callback = RefCell::new(callback);
         Ok(self.insert_interval(grid.next(), Location::caller(), |timer| {
-            Callback::Repeat(Rc::new(Periodic { core, timer, grid, callback }))
+            Callback::repeating(Rc::new(Periodic { core, timer, grid, callback }))
         }))
     }
 
@@ -199,7 +199,7 @@ impl<S> LoopHandle<S> {
         }
         let mut callbacks = self.shared.callbacks.borrow_mut();
         let mut timers = self.core().timers.borrow_mut();
-        let key = callbacks.insert_with(location, Some(callback), |key| {
+        let key = callbacks.insert_with(location, self.core().tick(), Some(callback), |key| {
             Source::Timer(match deadline {
                 Some(deadline) => timers.insert(deadline, key),
                 None => timers.insert_idle(key),
@@ -215,7 +215,7 @@ impl<S> LoopHandle<S> {
         make: impl FnOnce(TimerSlot) -> Callback<S>,
     ) -> TimerHandle {
         let mut callbacks = self.shared.callbacks.borrow_mut();
-        let key = callbacks.insert(Source::Soon, location, None);
+        let key = callbacks.insert(Source::Soon, location, self.core().tick(), None);
         let timer = self.core().timers.borrow_mut().insert(deadline, key);
         if let Some(entry) = callbacks.get(key) {
             entry.source = Source::Interval(timer);

@@ -65,7 +65,12 @@ impl<S> LoopHandle<S> {
         let source = Source::Signal(signal);
         let callback = Callback::repeat(Plain(callback));
         let location = Location::caller();
-        let key = self.shared.callbacks.borrow_mut().insert(source, location, Some(callback));
+        let key = self.shared.callbacks.borrow_mut().insert(
+            source,
+            location,
+            self.core().tick(),
+            Some(callback),
+        );
         if let Err(error) = self.core().add_signal(signal, key) {
             let entry = self.shared.callbacks.borrow_mut().remove(key);
             drop(entry); // With nothing borrowed: its captures may call the loop.

@@ -10,6 +10,7 @@ use super::report::Report;
 use crate::error::Error;
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
+use crate::snapshot::{Entry, Places};
 
 /// A task that is about to run: its key, the place where it was spawned, its name.
 pub(crate) type TaskOrigin = (Key, &'static Location<'static>, Option<Rc<str>>);
@@ -35,6 +36,10 @@ pub(crate) trait TaskLayer {
     fn count(&self) -> usize;
     /// Returns true if a task keeps [`run`](crate::EventLoop::run) going.
     fn is_alive(&self) -> bool;
+    /// Adds the tasks to the entries of a snapshot, which is made at `now`.
+    fn list(&self, now: u64, entries: &mut Vec<Entry>);
+    /// Adds the numbers of tasks by place.
+    fn count_by_place(&self, places: &mut Places);
     /// Cancels a task. Returns false if it has ended, or was cancelled before.
     fn cancel(&self, key: Key) -> bool;
     /// Returns true if `key` keeps [`run`](crate::EventLoop::run) going.

@@ -205,14 +205,15 @@ impl<S> EventLoop<S> {
     fn drain_inbox(&mut self) {
         // Set first: if a panic ends this tick, the next one checks again.
         self.core.agenda.check_inbox.set(true);
-        let Shared { inbox, tasks, .. } = &*self.handle.shared;
+        let Shared { inbox, tasks, messages, .. } = &*self.handle.shared;
         match self.instruments {
             None => tasks.drain_inbox(),
             Some(_) => self.core.record_wakes(|| tasks.drain_inbox()),
         }
-        self.messages.take_from(inbox);
+        let mut messages = messages.borrow_mut();
+        messages.take_from(inbox);
         let ready = &mut self.core.agenda.ready.borrow_mut();
-        let fed = self.messages.feed(self.core.limits.inbox_batch, ready);
+        let fed = messages.feed(self.core.limits.inbox_batch, ready);
         self.core.page.messages.add(fed as u64);
     }
 
@@ -229,14 +230,14 @@ impl<S> EventLoop<S> {
     /// At the end of a tick rather than before the next sleep, because in an embedded loop the host
     /// sleeps in between.
     fn recheck_messages(&mut self) {
-        let Shared { inbox, tasks, .. } = &*self.handle.shared;
+        let Shared { inbox, tasks, messages, .. } = &*self.handle.shared;
         if inbox.is_notified() {
-            self.messages.take_from(inbox);
+            messages.borrow_mut().take_from(inbox);
         }
         if tasks.has_messages() {
             tasks.drain_inbox();
         }
-        let is_left = !self.messages.is_empty() || inbox.is_notified() || tasks.has_messages();
+        let is_left = !messages.borrow().is_empty() || inbox.is_notified() || tasks.has_messages();
         self.core.agenda.check_inbox.set(is_left);
     }
 

@@ -236,9 +236,10 @@ impl<S> LoopHandle<S> {
         let old = watcher.handle.key;
         let mut callbacks = self.shared.callbacks.borrow_mut();
         let Some(replaced) = callbacks.remove(old) else { return Err(gone) };
-        let key = callbacks.insert(Source::Watch(watch), Location::caller(), None);
+        let key =
+            callbacks.insert(Source::Watch(watch), Location::caller(), self.core().tick(), None);
         if let Some(entry) = callbacks.get(key) {
-            entry.background = replaced.background;
+            entry.registered_at.set_background(replaced.registered_at.is_background());
         }
         drop(callbacks);
         self.core().replace_key(watch, old, key);

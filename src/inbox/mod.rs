@@ -240,6 +240,18 @@ impl<T, D: WakeLoop> Inbox<T, D> {
         }
     }
 
+    /// Passes all queued messages to `visit`, which must not send.
+    pub(crate) fn for_each(&self, visit: impl FnMut(&T)) {
+        if let Some(shared) = self.shared() {
+            lock(shared).messages.iter().for_each(visit);
+        }
+    }
+
+    /// Returns the number of senders that keep the loop running.
+    pub(crate) fn senders(&self) -> usize {
+        self.senders.load(Ordering::Acquire)
+    }
+
     /// Refuses messages from now on, and returns those that are queued.
     pub(crate) fn close(&self) -> VecDeque<T> {
         // In a forked child, the queued messages are the parent's to run.
@@ -289,7 +301,7 @@ impl<T, D: WakeLoop> Inbox<T, D> {
     }
 
     pub(crate) fn has_senders(&self) -> bool {
-        self.senders.load(Ordering::Acquire) > 0
+        self.senders() > 0
     }
 }
 

@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
 use crate::event_loop::callback::{Flow, KEEP, REMOVE, Repeat, failed};
 use crate::handle::TimerHandle;
+use crate::snapshot::{EntryKind, Facts};
 
 /// The callback of a listener.
 pub(super) struct AcceptCallback<F> {
@@ -170,6 +171,11 @@ where
 {
     /// A panic of the factory costs only the connection for which it was called.
     const SURVIVES_PANICS: bool = true;
+    const KIND: Option<EntryKind> = Some(EntryKind::Server);
+
+    fn facts(&self) -> Facts {
+        Facts { connections: Some(self.server.open()), ..Facts::default() }
+    }
 
     fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow {
         if self.server.watch.get().is_none() {

@@ -18,6 +18,7 @@ use crate::event_loop::callback::{Callback, Flow, KEEP, REMOVE, Repeat, failed};
 use crate::event_loop::source::Source;
 use crate::event_loop::{CallbackResult, LoopHandle};
 use crate::handle::{Handle, Key, TimerHandle};
+use crate::snapshot::EntryKind;
 use crate::watchers::{Registration, Role, WatcherId};
 
 /// The callback of an attempt to connect. Its drop cancels the timer, even if the attempt was
@@ -66,6 +67,8 @@ where
     F: FnOnce(&LoopHandle<S>, &mut S, Result<Socket>) -> R,
     R: CallbackResult,
 {
+    const KIND: Option<EntryKind> = Some(EntryKind::Connecting);
+
     fn call(&mut self, el: &LoopHandle<S>, state: &mut S, _: Readiness) -> Flow {
         let Some(outcome) = self.outcome() else { return KEEP };
         el.cancel(self.timer); // Now: the callback may run for long.

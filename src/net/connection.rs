@@ -16,6 +16,7 @@ use crate::event_loop::callback::{Callback, Flow, KEEP, REMOVE, Repeat};
 use crate::event_loop::loop_core::LoopCore;
 use crate::event_loop::source::Source;
 use crate::handle::Key;
+use crate::snapshot::{EntryKind, Facts};
 
 /// The callback of a connection.
 pub(crate) struct Connection<P> {
@@ -143,6 +144,12 @@ impl<P> Connection<P> {
 }
 
 impl<S, P: Protocol<S>> Repeat<S> for Connection<P> {
+    const KIND: Option<EntryKind> = Some(EntryKind::Connection);
+
+    fn facts(&self) -> Facts {
+        Facts { queued: Some(self.transport.queued()), ..Facts::default() }
+    }
+
     #[inline]
     fn call(&mut self, el: &LoopHandle<S>, state: &mut S, mut readiness: Readiness) -> Flow {
         // Dereferenced once: each `Rc<dyn ..>` costs the computation of an offset.

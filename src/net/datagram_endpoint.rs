@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::LoopHandle;
 use crate::event_loop::callback::{Callback, Flow, KEEP, REMOVE, Repeat};
 use crate::event_loop::source::Source;
+use crate::snapshot::{EntryKind, Facts};
 
 /// The callback of an endpoint.
 struct Endpoint<P> {
@@ -171,6 +172,12 @@ impl<P> Endpoint<P> {
 impl<S, P: DatagramProtocol<S>> Repeat<S> for Endpoint<P> {
     /// One peer's datagram must not end the service of all others.
     const SURVIVES_PANICS: bool = true;
+    const KIND: Option<EntryKind> = Some(EntryKind::Datagrams);
+
+    fn facts(&self) -> Facts {
+        let is_backing_off = self.transport.state().has(Flags::BACKOFF);
+        Facts { queued: Some(self.transport.queued()), is_backing_off, ..Facts::default() }
+    }
 
     fn call(&mut self, el: &LoopHandle<S>, state: &mut S, readiness: Readiness) -> Flow {
         let endpoint = self.transport.clone();

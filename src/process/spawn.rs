@@ -81,7 +81,12 @@ impl<S> LoopHandle<S> {
     ) -> Handle {
         let callback = Some(Callback::Once(once));
         let source = Source::Child(entry.pid());
-        let key = self.shared.callbacks.borrow_mut().insert(source, location, callback);
+        let key = self.shared.callbacks.borrow_mut().insert(
+            source,
+            location,
+            self.core().tick(),
+            callback,
+        );
         match entry.end() {
             None => entry.add_key(key),
             Some(_) => self.core().feed(key),

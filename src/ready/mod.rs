@@ -55,6 +55,11 @@ impl ReadyDeque {
         self.popped.checked_sub(1)
     }
 
+    /// Returns the keys of all handles.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.handles[self.popped..].iter().map(|ready| ready.key)
+    }
+
     /// Removes and returns the handle at the front.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Ready> {

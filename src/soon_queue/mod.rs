@@ -79,6 +79,13 @@ impl<C> SoonQueue<C> {
         self.entry(key)?.as_ref().map(|(_, location)| *location)
     }
 
+    /// Returns the closures that have not run: their keys, and the places where they were queued.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &'static Location<'static>)> {
+        (self.first..).zip(&self.entries).filter_map(|(number, entry)| {
+            entry.as_ref().map(|(_, location)| (Key::soon(number), *location))
+        })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::limited::{LastPoll, poll_in};
 use crate::error::{Error, Result};
-use crate::task::cancel_region::{Guard, OwnedRegion};
+use crate::snapshot::EntryKind;
+use crate::task::cancel_region::{Guard, OwnedRegion, RegionCall};
 use crate::task::{Sleep, budget, current, sleep, sleep_until};
 
 /// Runs `future` for at most `limit`, counted from this call.
@@ -80,7 +81,7 @@ async fn limited<F: Future>(
     (call, location): (&'static str, &'static Location<'static>),
 ) -> Result<F::Output> {
     budget::step().await;
-    let region = OwnedRegion::new(Guard::None);
+    let region = OwnedRegion::new(Guard::None, RegionCall { kind: EntryKind::Timeout, location });
     let mut last_poll = LastPoll::new(sleep, call, location);
     let mut future = pin!(future);
     poll_fn(|cx| {

@@ -41,6 +41,7 @@
 
 mod far_timers;
 mod free_slots;
+mod list;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -232,11 +233,6 @@ impl Timers {
         // Most of the remaining entries may be stale.
         self.sweep();
         fed
-    }
-
-    /// Returns the number of armed timers.
-    pub(crate) fn count(&self) -> usize {
-        self.live_entries + self.far.len()
     }
 
     /// Returns true if the timer was due and has not been armed or disarmed since.

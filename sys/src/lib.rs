@@ -32,6 +32,7 @@ pub mod environment;
 pub mod error_class;
 pub mod event;
 pub mod fd;
+pub mod file_type;
 pub mod inherited;
 pub mod nonblocking;
 mod per_process;

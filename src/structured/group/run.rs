@@ -16,7 +16,8 @@ use std::thread;
 use super::error::GroupError;
 use super::state::{GroupState, Stage, clear};
 use crate::error::Result;
-use crate::task::cancel_region::{Guard, OwnedRegion};
+use crate::snapshot::EntryKind;
+use crate::task::cancel_region::{Guard, OwnedRegion, RegionCall};
 
 /// A group while `run` runs it.
 pub(super) struct GroupRun {
@@ -26,7 +27,8 @@ pub(super) struct GroupRun {
 
 impl GroupRun {
     pub(super) fn new(location: &'static Location<'static>) -> GroupRun {
-        let region = OwnedRegion::new(Guard::Group);
+        let call = RegionCall { kind: EntryKind::Group, location };
+        let region = OwnedRegion::new(Guard::Group, call);
         let state = Rc::new(GroupState::new(region.clone(), location));
         GroupRun { state, region }
     }

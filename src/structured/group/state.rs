@@ -1,7 +1,6 @@
 //! The state of a group, which its clones, its children and its run share.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,14 +9,14 @@ use std::thread;
 use crate::error::Error;
 use crate::event_loop::{Report, ReportKind, print_outside};
 use crate::handle::Handle;
-use crate::task::cancel_region::Region;
+use crate::task::cancel_region::{Members, Region};
 use crate::task::{CancelReason, current};
 
 pub(super) struct GroupState {
     pub(super) region: Rc<Region>,
     pub(super) stage: Cell<Stage>,
     /// Children that have not ended, by number, so in the order in which they were spawned.
-    pub(super) children: RefCell<BTreeMap<u64, Handle>>,
+    pub(super) children: Members,
     /// The number of the next child.
     pub(super) next: Cell<u64>,
     /// Failures, oldest first.
@@ -37,10 +36,12 @@ pub(super) enum Stage {
 
 impl GroupState {
     pub(super) fn new(region: Rc<Region>, location: &'static Location<'static>) -> GroupState {
+        let children = Members::default();
+        region.set_members(children.clone());
         GroupState {
             region,
             stage: Cell::new(Stage::Open),
-            children: RefCell::default(),
+            children,
             next: Cell::new(0),
             errors: RefCell::default(),
             location,

@@ -8,8 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::state::{CALL, ScopeState};
+use crate::snapshot::EntryKind;
 use crate::structured::limited::{LastPoll, poll_in};
-use crate::task::cancel_region::OwnedRegion;
+use crate::task::cancel_region::{OwnedRegion, RegionCall};
 use crate::task::{Cancelled, sleep_until};
 
 /// The run of a future in a scope.
@@ -30,7 +31,8 @@ struct ScopeDeadline {
 
 impl Run {
     pub(super) fn new(state: Rc<ScopeState>, location: &'static Location<'static>) -> Run {
-        let region = OwnedRegion::new(state.guard());
+        let call = RegionCall { kind: EntryKind::Scope, location };
+        let region = OwnedRegion::new(state.guard(), call);
         if state.cancelled.borrow().is_some() {
             region.request();
         }

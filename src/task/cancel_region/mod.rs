@@ -16,8 +16,11 @@
 //! * After a poll, the outermost region that is requested to end and has no guards ends. The
 //!   regions inside it are not checked.
 
+mod list;
+mod live;
 mod region;
 mod tree;
 
-pub(crate) use self::region::{Guard, Region};
+pub(crate) use self::list::live_regions;
+pub(crate) use self::region::{Guard, Members, Region, RegionCall};
 pub(crate) use self::tree::OwnedRegion;

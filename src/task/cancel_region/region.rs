@@ -1,11 +1,13 @@
 //! The state of a region.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::panic::Location;
 use std::rc::Rc;
 use std::task::Waker;
 
 use crate::handle::Handle;
+use crate::snapshot::EntryKind;
 
 thread_local! {
     /// The number of the next region.
@@ -23,6 +25,16 @@ pub(crate) enum Guard {
     Group,
 }
 
+/// The call that runs a region, for a snapshot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RegionCall {
+    pub(crate) kind: EntryKind,
+    pub(crate) location: &'static Location<'static>,
+}
+
+/// The tasks of a group, by number.
+pub(crate) type Members = Rc<RefCell<BTreeMap<u64, Handle>>>;
+
 /// A part of a task that can be cancelled from outside.
 pub(crate) struct Region {
     /// Key in the lists of guards.
@@ -36,12 +48,16 @@ pub(crate) struct Region {
     pub(super) requested: Cell<bool>,
     /// The guards inside, by number. A map, because they leave in any order.
     pub(super) guards: RefCell<BTreeMap<u64, Rc<Region>>>,
+    /// The call that runs the region; `None` for the region of a whole task.
+    pub(super) call: Option<RegionCall>,
+    /// The tasks of a group.
+    pub(super) members: OnceCell<Members>,
     /// Waker of the future that runs in the region; `None` if it does not wait.
     pub(super) waker: Cell<Option<Waker>>,
 }
 
 impl Region {
-    pub(super) fn new(guard: Guard, task: Option<Handle>) -> Rc<Region> {
+    pub(super) fn new(guard: Guard, task: Option<Handle>, call: Option<RegionCall>) -> Rc<Region> {
         Rc::new(Region {
             number: NEXT.replace(NEXT.get() + 1),
             outer: RefCell::default(),
@@ -49,15 +65,22 @@ impl Region {
             guard: Cell::new(guard),
             requested: Cell::new(false),
             guards: RefCell::default(),
+            call,
+            members: OnceCell::new(),
             waker: Cell::default(),
         })
     }
 
     /// Creates the region of a whole task. Polls of the task do not go through it.
     pub(crate) fn of_task(task: Handle, requested: bool) -> Rc<Region> {
-        let region = Region::new(Guard::None, Some(task));
+        let region = Region::new(Guard::None, Some(task), None);
         region.requested.set(requested);
         region
+    }
+
+    /// Sets the tasks of a group, for a snapshot.
+    pub(crate) fn set_members(&self, members: Members) {
+        let _ = self.members.set(members); // A region has one group.
     }
 
     /// Returns true if the region must end.

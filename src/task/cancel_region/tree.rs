@@ -5,7 +5,8 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::region::{Guard, Region};
+use super::live::{self, LiveIndex};
+use super::region::{Guard, Region, RegionCall};
 use crate::handle::Handle;
 use crate::step_counter::step;
 use crate::task::tasks::Tasks;
@@ -152,6 +153,14 @@ impl Region {
     }
 }
 
+/// Returns true if the region is being polled.
+pub(super) fn is_polled(region: &Region) -> bool {
+    let innermost = CURRENT.with_borrow(Clone::clone);
+    let mut polled =
+        innermost.iter().cloned().chain(innermost.iter().flat_map(|it| it.enclosing()));
+    polled.any(|it| it.number == region.number)
+}
+
 /// Restores the current region when a poll returns or unwinds.
 struct Restore(Option<Rc<Region>>);
 
@@ -163,12 +172,17 @@ impl Drop for Restore {
 }
 
 /// A region that its future holds: when this is dropped, the region stops being a guard.
-pub(crate) struct OwnedRegion(Rc<Region>);
+pub(crate) struct OwnedRegion {
+    region: Rc<Region>,
+    live: LiveIndex,
+}
 
 impl OwnedRegion {
     /// Creates a region. The first poll gives it a place in the tree.
-    pub(crate) fn new(guard: Guard) -> OwnedRegion {
-        OwnedRegion(Region::new(guard, None))
+    pub(crate) fn new(guard: Guard, call: RegionCall) -> OwnedRegion {
+        let region = Region::new(guard, None, Some(call));
+        let live = live::add(&region);
+        OwnedRegion { region, live }
     }
 }
 
@@ -176,12 +190,13 @@ impl Deref for OwnedRegion {
     type Target = Rc<Region>;
 
     fn deref(&self) -> &Rc<Region> {
-        &self.0
+        &self.region
     }
 }
 
 impl Drop for OwnedRegion {
     fn drop(&mut self) {
-        self.0.set_guard(Guard::None);
+        self.region.set_guard(Guard::None);
+        live::remove(self.live);
     }
 }

@@ -81,6 +81,11 @@ impl IoSlot {
         first.into_iter().chain(self.others.values())
     }
 
+    /// Returns the directions that waiters wait for.
+    pub(super) fn wanted(&self) -> Interest {
+        self.waiters().fold(Interest::empty(), |all, waiter| all | waiter.interest)
+    }
+
     pub(super) fn has_others(&self) -> bool {
         !self.others.is_empty()
     }

@@ -138,8 +138,7 @@ impl Tasks {
     #[cold]
     fn check_file(&self, slot: &mut IoSlot, key: Key) -> Result<()> {
         let Some(watcher) = slot.watcher else { return Ok(()) };
-        let interest = slot.waiters().fold(Interest::empty(), |all, it| all | it.interest);
-        self.core.set_interest(watcher, key, interest)
+        self.core.set_interest(watcher, key, slot.wanted())
     }
 
     #[cold]

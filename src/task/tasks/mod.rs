@@ -12,6 +12,7 @@
 //! | `cancel` | cancellation of a task |
 //! | `io_slot`, `ticket`, `io_waiters` | descriptors that tasks wait for |
 //! | `task_port` | the tasks as the loop sees them |
+//! | `snapshot` | the tasks in a snapshot |
 //!
 //! # Invariants
 //!
@@ -45,6 +46,7 @@ mod completion;
 mod io_slot;
 mod io_waiters;
 mod poll;
+mod snapshot;
 mod spawn_sites;
 mod state;
 mod table;

@@ -45,6 +45,11 @@ impl SpawnSites {
         self.latest
     }
 
+    /// Returns the number of sites.
+    pub(super) fn count(&self) -> usize {
+        self.sites.len()
+    }
+
     pub(super) fn get(&self, number: u32) -> &'static Location<'static> {
         self.sites[number as usize]
     }

@@ -12,6 +12,7 @@ use crate::event_loop::task_port::{TaskLayer, TaskOrigin};
 use crate::event_loop::{Report, ReportKind};
 use crate::handle::Key;
 use crate::ready::{Ready, ReadyDeque};
+use crate::snapshot::{Entry, Places};
 use crate::task::current;
 use crate::task::keyed_arena::KeyKind;
 use crate::task::outcome::CancelReason;
@@ -80,6 +81,14 @@ impl TaskLayer for Tasks {
 
     fn is_alive(&self) -> bool {
         self.alive.get() > 0
+    }
+
+    fn list(&self, now: u64, entries: &mut Vec<Entry>) {
+        self.list_all(now, entries);
+    }
+
+    fn count_by_place(&self, places: &mut Places) {
+        self.count_places(places);
     }
 
     fn cancel(&self, key: Key) -> bool {

@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
+use std::panic::Location;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::Tasks;
 use crate::event_loop::EventLoop;
-use crate::task::cancel_region::{Guard, OwnedRegion};
+use crate::snapshot::EntryKind;
+use crate::task::cancel_region::{Guard, OwnedRegion, RegionCall};
 use crate::task::{Task, current, promise, spawn, yield_now};
 
 fn tasks_of(el: &EventLoop) -> Rc<Tasks> {
@@ -70,7 +72,8 @@ fn states_of_cancelled_tasks() {
         yield_now().await;
         assert!(waiting.cancel("while it waits"));
         let shielded = spawn(async {
-            let (region, mut polls) = (OwnedRegion::new(Guard::Shield), 0);
+            let call = RegionCall { kind: EntryKind::Shield, location: Location::caller() };
+            let (region, mut polls) = (OwnedRegion::new(Guard::Shield, call), 0);
             let mut poll = |cx: &mut Context<'_>| {
                 polls += 1;
                 cx.waker().wake_by_ref();

@@ -1,7 +1,7 @@
 //! The two addresses of a socket.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use super::address::{Address, KernelAddress};
 use crate::syscall::check;
@@ -12,11 +12,19 @@ use crate::syscall::check;
 ///
 /// Those of getsockname(2); `Unsupported` for a family that is neither internet nor Unix.
 pub fn local_addr(socket: impl AsFd) -> io::Result<Address> {
-    let socket = socket.as_fd().as_raw_fd();
+    local_addr_of_fd(socket.as_fd().as_raw_fd())
+}
+
+/// Like [`local_addr`], for a number that may be another file's by now.
+///
+/// # Errors
+///
+/// Those of [`local_addr`]; `NotASocket`.
+pub fn local_addr_of_fd(fd: RawFd) -> io::Result<Address> {
     let ((), address) = KernelAddress::receive(|address, length| {
         // SAFETY: `address` has room for the `length` bytes that the call may write, and both
-        // outlive it.
-        check(unsafe { libc::getsockname(socket, address, length) }).map(drop)
+        // outlive it. A wrong number is an error, not a fault.
+        check(unsafe { libc::getsockname(fd, address, length) }).map(drop)
     })?;
     address.address()
 }
@@ -39,11 +47,19 @@ pub fn local_addr(socket: impl AsFd) -> io::Result<Address> {
 /// Those of getpeername(2), above all `NotConnected`; `Unsupported` for a family that is neither
 /// internet nor Unix.
 pub fn peer_addr(socket: impl AsFd) -> io::Result<Address> {
-    let socket = socket.as_fd().as_raw_fd();
+    peer_addr_of_fd(socket.as_fd().as_raw_fd())
+}
+
+/// Like [`peer_addr`], for a number that may be another file's by now.
+///
+/// # Errors
+///
+/// Those of [`peer_addr`]; `NotASocket`.
+pub fn peer_addr_of_fd(fd: RawFd) -> io::Result<Address> {
     let ((), address) = KernelAddress::receive(|address, length| {
         // SAFETY: `address` has room for the `length` bytes that the call may write, and both
-        // outlive it.
-        check(unsafe { libc::getpeername(socket, address, length) }).map(drop)
+        // outlive it. A wrong number is an error, not a fault.
+        check(unsafe { libc::getpeername(fd, address, length) }).map(drop)
     })?;
     address.address()
 }

@@ -43,7 +43,7 @@ pub use datagram::{
     SendProgress, enable_datagram_features, max_segments,
 };
 pub use descriptors::{LostFds, MAX_FDS, check_fds, recv_fds, send_fds};
-pub use endpoints::{local_addr, peer_addr};
+pub use endpoints::{local_addr, local_addr_of_fd, peer_addr, peer_addr_of_fd};
 pub use host_name::host_name;
 #[allow(deprecated)]
 pub use keepalive::set_linger;

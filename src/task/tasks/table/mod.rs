@@ -277,6 +277,17 @@ impl Table {
         Some(self.sites.get(site))
     }
 
+    /// Passes each line that has spawned tasks of the table, with their number, to `sink`.
+    pub(super) fn count_by_site(&self, mut sink: impl FnMut(&'static Location<'static>, usize)) {
+        let mut counts = vec![0; self.sites.count()];
+        for slot in self.slots.iter().filter(|slot| !slot.flags.contains(Flags::VACANT)) {
+            counts[slot.flags.site() as usize] += 1;
+        }
+        for (site, count) in (0..).zip(counts).filter(|(_, count)| *count > 0) {
+            sink(self.sites.get(site), count);
+        }
+    }
+
     /// Returns the keys of all tasks.
     pub(super) fn keys(&self) -> Vec<Key> {
         let taken = (0..).zip(&self.slots).filter(|(_, slot)| !slot.flags.contains(Flags::VACANT));

@@ -1,0 +1,224 @@
+//! Snapshots: everything that the loop holds, copied into values.
+//!
+//! The copies are made with the tables borrowed. User code runs only before that: a custom clock is
+//! read once.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use mainspring_sys::file_type::FileType;
+use mainspring_sys::socket;
+
+use super::LoopHandle;
+use super::callback::Callback;
+use super::source::{Hook, Source};
+use crate::callbacks::CallbackEntry;
+use crate::handle::Key;
+use crate::snapshot::{Details, Entry, EntryKind, EntryState, PlaceCount, Places, Snapshot};
+use crate::timers::{NEVER, TimerSlot};
+use crate::watchers::WatcherId;
+
+impl<S> LoopHandle<S> {
+    /// Returns everything that the loop holds: callbacks with their descriptors, deadlines and
+    /// signals, tasks, jobs, and which of them keep [`run`](crate::EventLoop::run) going.
+    ///
+    /// It may be called at any time, also in a callback and in a task. It takes time and memory
+    /// for each entry, with one or two system calls for each descriptor. For a loop with very many
+    /// entries, [`count_by_place`](LoopHandle::count_by_place) is the first question.
+    ///
+    /// A callback that is due in the batch that runs may have the state of one that waits.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use mainspring::snapshot::EntryKind;
+    ///
+    /// let mut el = EventLoop::new()?;
+    /// let (reader, _writer) = std::io::pipe()?;
+    /// let watcher = el.add_reader(reader, |_, _, _| Ok(()))?;
+    /// let snapshot = el.snapshot();
+    /// let entry = snapshot.get(watcher).unwrap();
+    /// assert_eq!((entry.kind(), entry.runs()), (EntryKind::Watcher, Some(0)));
+    /// assert_eq!(entry.file().unwrap().to_string(), "pipe");
+    /// assert_eq!(snapshot.keeps_alive().count(), 1); // this is why `run` would not return
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn snapshot(&self) -> Snapshot {
+        let core = self.core();
+        let now = core.timeline.now_nanos();
+        let mut entries = Vec::new();
+        self.list_callbacks(now, &mut entries);
+        self.list_closures(&mut entries);
+        self.shared.tasks.list(now, &mut entries);
+        self.list_others(&mut entries);
+        core.blocking_pool().list(&mut entries);
+        Snapshot { tick: core.tick(), entries }
+    }
+
+    /// Counts callbacks and tasks by kind and place, the most frequent first: for a leak, the line
+    /// that makes it.
+    ///
+    /// It makes no entries and calls no system: a million tasks take a few milliseconds.
+    ///
+    /// ```
+    /// let mut el = mainspring::EventLoop::new()?;
+    /// for _ in 0..1000 {
+    ///     el.spawn(std::future::pending::<()>()).detach();
+    /// }
+    /// el.call_soon(|_, _| {});
+    /// let places = el.count_by_place();
+    /// assert_eq!((places[0].count(), places[1].count()), (1000, 1));
+    /// assert_eq!(places[0].location().line() + 2, places[1].location().line());
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn count_by_place(&self) -> Vec<PlaceCount> {
+        let mut places = Places::default();
+        for (_, entry) in self.shared.callbacks.borrow().iter() {
+            places.add(kind_of(entry), entry.location, 1);
+        }
+        for (_, location) in self.shared.soon.borrow().iter() {
+            places.add(EntryKind::Closure, location, 1);
+        }
+        self.shared.tasks.count_by_place(&mut places);
+        places.sorted()
+    }
+
+    fn list_callbacks(&self, now: u64, entries: &mut Vec<Entry>) {
+        let queued: HashSet<Key> = self.core().agenda.ready.borrow().keys().collect();
+        let callbacks = self.shared.callbacks.borrow();
+        entries.reserve(callbacks.count());
+        for (key, callback) in callbacks.iter() {
+            entries.push(self.entry_of(now, key, callback, queued.contains(&key)));
+        }
+    }
+
+    fn entry_of(
+        &self,
+        now: u64,
+        key: Key,
+        callback: &CallbackEntry<Source, Callback<S>>,
+        is_queued: bool,
+    ) -> Entry {
+        let core = self.core();
+        let facts = callback.callback.as_ref().map(Callback::facts).unwrap_or_default();
+        let can_be_called = self.can_be_called(key, callback.source);
+        let state = match callback.source {
+            _ if facts.is_running || core.current.get() == key => EntryState::Running,
+            _ if is_queued => EntryState::Pending,
+            Source::Timer(timer) if core.timers.borrow().is_fed(timer) => EntryState::Pending,
+            Source::Hook(_) => EntryState::Waiting,
+            _ if can_be_called => EntryState::Waiting,
+            _ => EntryState::Paused,
+        };
+        let mut entry = Entry::new(kind_of(callback), state);
+        entry.is_foreground = !callback.registered_at.is_background();
+        entry.keeps_alive =
+            is_queued || facts.is_backing_off || entry.is_foreground && can_be_called;
+        entry.handle = Some(self.handle(key));
+        entry.location = Some(callback.location);
+        entry.name = self.name_of(key).map(|name| Box::from(&*name));
+        entry.age = Some(callback.registered_at.age(core.tick()).into());
+        entry.runs = Some(callback.callback.as_ref().map_or(0, Callback::runs));
+        let details = entry.details_mut();
+        (details.queued, details.connections) = (facts.queued, facts.connections);
+        details.period = callback
+            .callback
+            .as_ref()
+            .and_then(|callback| callback.grid().map(|grid| Duration::from_nanos(grid.period())));
+        self.describe_source(now, key, callback.source, details);
+        if entry.kind == EntryKind::Server {
+            let details = entry.details_mut();
+            details.address = details.fd.and_then(|fd| socket::local_addr_of_fd(fd).ok());
+        }
+        entry
+    }
+
+    fn describe_source(&self, now: u64, key: Key, source: Source, details: &mut Details) {
+        match source {
+            Source::Soon => {}
+            Source::Timer(timer) | Source::Interval(timer) => {
+                details.due_in = self.time_left(now, timer);
+            }
+            Source::Watch(watcher) => self.describe_fd(watcher, key, details),
+            Source::Stream(watcher) => {
+                self.describe_fd(watcher, key, details);
+                details.peer = details.fd.and_then(|fd| socket::peer_addr_of_fd(fd).ok());
+            }
+            Source::Signal(signal) => details.signal = Some(signal),
+            Source::Child(pid) => details.pid = Some(pid),
+            Source::Hook(hook) => details.stage = Some(hook.name()),
+        }
+    }
+
+    fn time_left(&self, now: u64, timer: TimerSlot) -> Option<Duration> {
+        let deadline = self.core().timers.borrow().deadline(timer)?;
+        (deadline != NEVER).then(|| Duration::from_nanos(deadline.saturating_sub(now)))
+    }
+
+    fn describe_fd(&self, watcher: WatcherId, key: Key, details: &mut Details) {
+        let watchers = self.core().watchers.borrow();
+        details.fd = watchers.fd_of(watcher);
+        details.file = details.fd.and_then(FileType::of);
+        details.interest = Some(watchers.interest(watcher, key));
+    }
+
+    fn list_closures(&self, entries: &mut Vec<Entry>) {
+        let soon = self.shared.soon.borrow();
+        entries.extend(soon.iter().map(|(key, location)| {
+            let mut entry = Entry::new(EntryKind::Closure, EntryState::Pending);
+            entry.keeps_alive = true;
+            (entry.handle, entry.location) = (Some(self.handle(key)), Some(location));
+            entry.name = self.name_of(key).map(|name| Box::from(&*name));
+            entry
+        }));
+    }
+
+    /// Adds what other threads have sent, and those that may still send.
+    fn list_others(&self, entries: &mut Vec<Entry>) {
+        let pending = |kind, location| {
+            let mut entry = Entry::new(kind, EntryState::Pending);
+            (entry.keeps_alive, entry.location) = (true, location);
+            entry
+        };
+        let message = |location| pending(EntryKind::Message, Some(location));
+        entries.extend(self.shared.messages.borrow().locations().map(message));
+        let inbox = &self.shared.inbox;
+        inbox.for_each(|(_, location)| entries.push(message(*location)));
+        self.core().agenda.for_each_failure(|location| {
+            entries.push(pending(EntryKind::Report, location));
+        });
+        let senders = inbox.senders();
+        if senders > 0 {
+            let mut entry = Entry::new(EntryKind::Remotes, EntryState::Waiting);
+            entry.keeps_alive = true;
+            entry.details_mut().count = Some(senders);
+            entries.push(entry);
+        }
+    }
+}
+
+/// Returns the kind of a callback: that of its type, or else that of its source.
+fn kind_of<S>(entry: &CallbackEntry<Source, Callback<S>>) -> EntryKind {
+    let kind = match &entry.callback {
+        Some(Callback::Repeat { repeat, .. }) => repeat.kind(),
+        _ => None,
+    };
+    kind.unwrap_or(match entry.source {
+        Source::Soon => EntryKind::Closure,
+        Source::Timer(_) | Source::Interval(_) => EntryKind::Timer,
+        Source::Watch(_) => EntryKind::Watcher,
+        Source::Stream(_) => EntryKind::Connection,
+        Source::Signal(_) => EntryKind::Signal,
+        Source::Child(_) => EntryKind::Process,
+        Source::Hook(_) => EntryKind::Hook,
+    })
+}
+
+impl Hook {
+    fn name(self) -> &'static str {
+        match self {
+            Hook::Prepare => "prepare",
+            Hook::Check => "check",
+            Hook::Idle => "idle",
+        }
+    }
+}

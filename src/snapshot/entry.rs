@@ -1,0 +1,363 @@
+//! One registration of a loop, as a snapshot found it.
+
+use std::fmt;
+use std::os::fd::RawFd;
+use std::panic::Location;
+use std::time::Duration;
+
+use mainspring_sys::file_type::FileType;
+use mainspring_sys::socket::Address;
+use mainspring_sys::{Interest, Signal};
+
+use crate::handle::Handle;
+
+/// The kind of an [`Entry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum EntryKind {
+    /// A closure that is queued for the next tick.
+    Closure,
+    /// A closure of another thread that the loop has not taken yet.
+    Message,
+    /// A timer or an interval.
+    Timer,
+    /// The callback of a descriptor.
+    Watcher,
+    /// A connection, with its protocol.
+    Connection,
+    /// A server: the callback of a listener.
+    Server,
+    /// A datagram endpoint.
+    Datagrams,
+    /// A connection that is being made.
+    Connecting,
+    /// The handler of a signal.
+    Signal,
+    /// The callback of a process.
+    Process,
+    /// A hook.
+    Hook,
+    /// A task.
+    Task,
+    /// A descriptor that tasks wait for.
+    Descriptor,
+    /// A job of the blocking pool.
+    Job,
+    /// A [`TaskGroup`](crate::TaskGroup) that runs.
+    Group,
+    /// A [`CancelScope`](crate::CancelScope) that runs a future.
+    Scope,
+    /// A [`timeout`](crate::timeout) around a future.
+    Timeout,
+    /// A shielded [`CancelScope`](crate::CancelScope) that runs a future.
+    Shield,
+    /// A failure that waits for the exception handler.
+    Report,
+    /// All [`Remote`](crate::Remote)s that keep the loop running.
+    Remotes,
+}
+
+impl EntryKind {
+    /// Returns the kind in lower case, as the table and the JSON text have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EntryKind::Closure => "closure",
+            EntryKind::Message => "message",
+            EntryKind::Timer => "timer",
+            EntryKind::Watcher => "watcher",
+            EntryKind::Connection => "connection",
+            EntryKind::Server => "server",
+            EntryKind::Datagrams => "datagrams",
+            EntryKind::Connecting => "connecting",
+            EntryKind::Signal => "signal",
+            EntryKind::Process => "process",
+            EntryKind::Hook => "hook",
+            EntryKind::Task => "task",
+            EntryKind::Descriptor => "descriptor",
+            EntryKind::Job => "job",
+            EntryKind::Group => "group",
+            EntryKind::Scope => "scope",
+            EntryKind::Timeout => "timeout",
+            EntryKind::Shield => "shield",
+            EntryKind::Report => "report",
+            EntryKind::Remotes => "remotes",
+        }
+    }
+}
+
+impl fmt::Display for EntryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The state of an [`Entry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EntryState {
+    /// It is queued: a callback that is due, a task that was spawned or woken, a job that waits for
+    /// a thread.
+    Pending,
+    /// It runs: it took the snapshot, or it runs on another thread.
+    Running,
+    /// It waits for an event.
+    Waiting,
+    /// No event can reach it: a watcher without interest, a timer without a deadline.
+    Paused,
+    /// The task has ended, and its output was not taken.
+    Done,
+}
+
+impl EntryState {
+    /// Returns the state in lower case, as the table and the JSON text have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EntryState::Pending => "pending",
+            EntryState::Running => "running",
+            EntryState::Waiting => "waiting",
+            EntryState::Paused => "paused",
+            EntryState::Done => "done",
+        }
+    }
+}
+
+impl fmt::Display for EntryState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// An event that a task waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wait {
+    /// The end of this time. `None` for a time that never ends.
+    Time(Option<Duration>),
+    /// Readiness of a descriptor.
+    Descriptor {
+        /// The number of the descriptor.
+        fd: RawFd,
+        /// The directions that the task waits for.
+        interest: Interest,
+    },
+    /// The end of another task.
+    Task(Handle),
+}
+
+/// A registration, as a [`Snapshot`](super::Snapshot) found it.
+///
+/// Methods for what a kind does not have return `None`. Displayed, it is a row of the table.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub(crate) kind: EntryKind,
+    pub(crate) state: EntryState,
+    pub(crate) is_foreground: bool,
+    pub(crate) keeps_alive: bool,
+    pub(crate) handle: Option<Handle>,
+    pub(crate) location: Option<&'static Location<'static>>,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) age: Option<u64>,
+    pub(crate) runs: Option<u64>,
+    pub(crate) parent: Option<usize>,
+    pub(crate) details: Option<Box<Details>>,
+}
+
+/// Facts that few kinds have.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Details {
+    pub(crate) fd: Option<RawFd>,
+    pub(crate) file: Option<FileType>,
+    pub(crate) interest: Option<Interest>,
+    pub(crate) address: Option<Address>,
+    pub(crate) peer: Option<Address>,
+    pub(crate) queued: Option<usize>,
+    pub(crate) connections: Option<usize>,
+    pub(crate) due_in: Option<Duration>,
+    pub(crate) period: Option<Duration>,
+    pub(crate) running_for: Option<Duration>,
+    pub(crate) signal: Option<Signal>,
+    pub(crate) pid: Option<u32>,
+    pub(crate) stage: Option<&'static str>,
+    pub(crate) count: Option<usize>,
+    pub(crate) waits: Vec<Wait>,
+}
+
+/// Facts about a callback that only its owner has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// True if the callback runs, so that the others cannot be read.
+    pub(crate) is_running: bool,
+    /// True if it keeps the loop running although no event can reach it.
+    pub(crate) is_backing_off: bool,
+    pub(crate) queued: Option<usize>,
+    pub(crate) connections: Option<usize>,
+}
+
+impl Entry {
+    /// Returns an entry in the foreground, without details.
+    pub(crate) fn new(kind: EntryKind, state: EntryState) -> Entry {
+        Entry {
+            kind,
+            state,
+            is_foreground: true,
+            keeps_alive: false,
+            handle: None,
+            location: None,
+            name: None,
+            age: None,
+            runs: None,
+            parent: None,
+            details: None,
+        }
+    }
+
+    pub(crate) fn details_mut(&mut self) -> &mut Details {
+        self.details.get_or_insert_default()
+    }
+
+    fn detail<T>(&self, read: impl FnOnce(&Details) -> Option<T>) -> Option<T> {
+        self.details.as_deref().and_then(read)
+    }
+
+    /// Returns the kind.
+    pub fn kind(&self) -> EntryKind {
+        self.kind
+    }
+
+    /// Returns the state.
+    pub fn state(&self) -> EntryState {
+        self.state
+    }
+
+    /// Returns the handle, for example to [cancel](crate::LoopHandle::cancel) the registration.
+    pub fn handle(&self) -> Option<Handle> {
+        self.handle
+    }
+
+    /// Returns the name that [`set_name`](crate::LoopHandle::set_name) gave, or that of a job.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Returns the place of the call that registered, spawned or submitted it.
+    pub fn location(&self) -> Option<&'static Location<'static>> {
+        self.location
+    }
+
+    /// Returns the number of ticks since the registration, at most 2^30 - 1. Tasks, queued closures
+    /// and jobs have no age.
+    pub fn age(&self) -> Option<u64> {
+        self.age
+    }
+
+    /// Returns the number of times that the callback was called. Tasks and jobs have no count.
+    pub fn runs(&self) -> Option<u64> {
+        self.runs
+    }
+
+    /// Returns true if it is not in the [background](crate::LoopHandle::set_background).
+    pub fn is_foreground(&self) -> bool {
+        self.is_foreground
+    }
+
+    /// Returns true if [`run`](crate::EventLoop::run) waits for it.
+    pub fn keeps_alive(&self) -> bool {
+        self.keeps_alive
+    }
+
+    /// Returns the index of the entry that contains it: of a task in a group, the group; of a group
+    /// or a scope, the scope, the group or the task around it.
+    pub fn parent(&self) -> Option<usize> {
+        self.parent
+    }
+
+    /// Returns the number of the descriptor.
+    pub fn fd(&self) -> Option<RawFd> {
+        self.detail(|it| it.fd)
+    }
+
+    /// Returns the type of the descriptor's file, or `None` if the number is not open.
+    pub fn file(&self) -> Option<FileType> {
+        self.detail(|it| it.file)
+    }
+
+    /// Returns the directions that are watched; none while it is paused.
+    pub fn interest(&self) -> Option<Interest> {
+        self.detail(|it| it.interest)
+    }
+
+    /// Returns the address of a server.
+    pub fn address(&self) -> Option<&Address> {
+        self.details.as_ref()?.address.as_ref()
+    }
+
+    /// Returns the address of a connection's peer.
+    pub fn peer(&self) -> Option<&Address> {
+        self.details.as_ref()?.peer.as_ref()
+    }
+
+    /// Returns the number of bytes in the write queue of a connection or a datagram endpoint. The
+    /// one that took the snapshot has none.
+    pub fn queued(&self) -> Option<usize> {
+        self.detail(|it| it.queued)
+    }
+
+    /// Returns the number of open connections of a server.
+    pub fn connections(&self) -> Option<usize> {
+        self.detail(|it| it.connections)
+    }
+
+    /// Returns the time to the deadline of a timer; zero if it is due.
+    pub fn due_in(&self) -> Option<Duration> {
+        self.detail(|it| it.due_in)
+    }
+
+    /// Returns the period of an interval.
+    pub fn period(&self) -> Option<Duration> {
+        self.detail(|it| it.period)
+    }
+
+    /// Returns the time since a job began to run.
+    pub fn running_for(&self) -> Option<Duration> {
+        self.detail(|it| it.running_for)
+    }
+
+    /// Returns the signal of a handler.
+    pub fn signal(&self) -> Option<Signal> {
+        self.detail(|it| it.signal)
+    }
+
+    /// Returns the number of the process.
+    pub fn pid(&self) -> Option<u32> {
+        self.detail(|it| it.pid)
+    }
+
+    /// Returns the stage of a hook: `prepare`, `check` or `idle`.
+    pub fn stage(&self) -> Option<&'static str> {
+        self.detail(|it| it.stage)
+    }
+
+    /// Returns the number of [`Remote`](crate::Remote)s that the entry stands for.
+    pub fn count(&self) -> Option<usize> {
+        self.detail(|it| it.count)
+    }
+
+    /// Returns the events that a task waits for, as far as the loop delivers them. A task that
+    /// waits for a promise or for another thread has none.
+    pub fn waits(&self) -> &[Wait] {
+        self.details.as_deref().map_or(&[], |it| &it.waits)
+    }
+}
+
+/// The directions of an interest in lower case, such as `readable|writable`.
+pub(super) struct Directions(pub(super) Interest);
+
+impl fmt::Display for Directions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, _)) in self.0.iter_names().enumerate() {
+            let separator = if index > 0 { "|" } else { "" };
+            write!(f, "{separator}{}", name.to_ascii_lowercase())?;
+        }
+        Ok(())
+    }
+}

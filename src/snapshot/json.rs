@@ -1,0 +1,170 @@
+//! The JSON form of a snapshot (RFC 8259).
+
+use std::fmt::{self, Display, Write};
+use std::time::Duration;
+
+use super::entry::{Details, Directions, Entry, Wait};
+use super::{EntryKind, Snapshot};
+
+/// Returns the snapshot as JSON on one line.
+pub(super) fn write(snapshot: &Snapshot) -> String {
+    let mut json = Json::default();
+    json.object(|json| {
+        json.number("tick", snapshot.tick);
+        json.array("entries", &snapshot.entries, |json, entry| json.entry(entry));
+    });
+    json.text
+}
+
+/// A JSON text, and whether its next element needs a comma.
+#[derive(Default)]
+struct Json {
+    text: String,
+    is_next: bool,
+}
+
+impl Json {
+    /// Writes text that cannot fail to be written.
+    fn push(&mut self, value: impl Display) {
+        let _ = write!(self.text, "{value}");
+    }
+
+    fn object(&mut self, fields: impl FnOnce(&mut Json)) {
+        self.push('{');
+        self.is_next = false;
+        fields(self);
+        self.push('}');
+        self.is_next = true;
+    }
+
+    fn array<T>(&mut self, name: &str, items: &[T], mut write: impl FnMut(&mut Json, &T)) {
+        self.name(name);
+        self.push('[');
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                self.push(',');
+            }
+            write(self, item);
+        }
+        self.push(']');
+        self.is_next = true;
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.is_next {
+            self.push(',');
+        }
+        self.is_next = true;
+        self.push(Quoted(name));
+        self.push(':');
+    }
+
+    /// Writes a field with the value as it is: a number, `true`, or `false`.
+    fn number(&mut self, name: &str, value: impl Display) {
+        self.name(name);
+        self.push(value);
+    }
+
+    fn string(&mut self, name: &str, value: impl Display) {
+        self.name(name);
+        self.push(Quoted(&value.to_string()));
+    }
+
+    fn seconds(&mut self, name: &str, time: Duration) {
+        self.number(name, time.as_secs_f64());
+    }
+
+    fn entry(&mut self, entry: &Entry) {
+        self.object(|json| {
+            json.string("kind", entry.kind);
+            json.string("state", entry.state);
+            json.number("foreground", entry.is_foreground);
+            json.number("keeps_alive", entry.keeps_alive);
+            optional(entry.name.as_deref(), |it| json.string("name", it));
+            if let Some(location) = entry.location {
+                json.string("file", location.file());
+                json.number("line", location.line());
+                json.number("column", location.column());
+            }
+            optional(entry.age, |it| json.number("age", it));
+            optional(entry.runs, |it| json.number("runs", it));
+            optional(entry.parent, |it| json.number("parent", it));
+            optional(entry.details.as_deref(), |it| json.details(entry.kind, it));
+        });
+    }
+
+    fn details(&mut self, kind: EntryKind, details: &Details) {
+        optional(details.fd, |it| self.number("fd", it));
+        optional(details.file, |it| self.string("file_type", it));
+        optional(details.interest, |it| self.string("interest", Directions(it)));
+        optional(details.address.as_ref(), |it| self.string("address", it));
+        optional(details.peer.as_ref(), |it| self.string("peer", it));
+        optional(details.queued, |it| self.number("queued", it));
+        optional(details.connections, |it| self.number("connections", it));
+        optional(details.due_in, |it| self.seconds("due_in", it));
+        optional(details.period, |it| self.seconds("period", it));
+        optional(details.running_for, |it| self.seconds("running_for", it));
+        optional(details.signal, |it| self.string("signal", it));
+        optional(details.pid, |it| self.number("pid", it));
+        optional(details.stage, |it| self.string("stage", it));
+        optional(details.count, |it| self.number("count", it));
+        if kind == EntryKind::Task {
+            self.array("waits", &details.waits, Json::wait);
+        }
+    }
+
+    fn wait(&mut self, wait: &Wait) {
+        self.object(|json| match wait {
+            Wait::Time(left) => match left {
+                Some(left) => json.seconds("time", *left),
+                None => json.name_null("time"),
+            },
+            Wait::Descriptor { fd, interest } => {
+                json.number("fd", fd);
+                json.string("interest", Directions(*interest));
+            }
+            Wait::Task(task) => json.string("task", format_args!("{task:?}")),
+        });
+    }
+
+    fn name_null(&mut self, name: &str) {
+        self.number(name, "null");
+    }
+}
+
+fn optional<T>(value: Option<T>, write: impl FnOnce(T)) {
+    if let Some(value) = value {
+        write(value);
+    }
+}
+
+/// A string in quotes, with its special characters escaped.
+struct Quoted<'a>(&'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                '\n' => f.write_str("\\n")?,
+                // Also DEL and what a terminal takes for a command, so that the text can be shown.
+                c if c.is_control() => write!(f, "\\u{:04x}", u32::from(c))?,
+                c => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_escaped() {
+        let quoted = |text: &str| Quoted(text).to_string();
+        assert_eq!(quoted("a \"b\" \\ é 語"), r#""a \"b\" \\ é 語""#);
+        assert_eq!(quoted("\n\t\0\u{1b}\u{7f}\u{85}"), r#""\n\u0009\u0000\u001b\u007f\u0085""#);
+    }
+}

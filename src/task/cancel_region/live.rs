@@ -1,0 +1,50 @@
+//! The regions of this thread that run, for snapshots.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+
+use super::region::Region;
+use crate::arena::{self, Arena};
+
+thread_local! {
+    static LIVE: RefCell<Arena<LiveRegion>> = RefCell::default();
+}
+
+/// A region that its future holds.
+struct LiveRegion {
+    generation: u32,
+    region: Weak<Region>,
+}
+
+impl arena::Entry for LiveRegion {
+    const LIMIT: usize = u32::MAX as usize;
+
+    fn generation(&self) -> u32 {
+        self.generation
+    }
+}
+
+/// The place of a region in the list: index and generation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LiveIndex(u32, u32);
+
+pub(super) fn add(region: &Rc<Region>) -> LiveIndex {
+    let region = Rc::downgrade(region);
+    let make = |_, generation| LiveRegion { generation, region };
+    let (index, generation) = LIVE.with_borrow_mut(|live| live.insert(make));
+    LiveIndex(index, generation)
+}
+
+pub(super) fn remove(LiveIndex(index, generation): LiveIndex) {
+    // Without effect while the thread ends: its list may be gone already.
+    let removed = LIVE.try_with(|live| live.borrow_mut().remove(index, generation));
+    drop(removed);
+}
+
+/// Returns the regions that tasks of the loop `loop_id` have polled last.
+pub(super) fn of_loop(loop_id: u32) -> Vec<Rc<Region>> {
+    LIVE.with_borrow(|live| {
+        let regions = live.iter().filter_map(|(_, it)| it.region.upgrade());
+        regions.filter(|it| it.task.get().is_some_and(|task| task.loop_id == loop_id)).collect()
+    })
+}

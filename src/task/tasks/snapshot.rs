@@ -1,0 +1,116 @@
+//! The tasks in a snapshot: their states, what they wait for, and the regions inside of them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use mainspring_sys::file_type::FileType;
+
+use super::Tasks;
+use super::state::Flags;
+use crate::handle::Key;
+use crate::snapshot::{Entry, EntryKind, EntryState, Places, Wait};
+use crate::task::cancel_region::live_regions;
+use crate::task::keyed_arena::KeyKind;
+use crate::timers::NEVER;
+
+/// Indices of the entries of tasks.
+type Indices = HashMap<Key, usize>;
+
+impl Tasks {
+    /// Adds the tasks, the regions inside of them, and their descriptors to `entries`.
+    pub(super) fn list_all(&self, now: u64, entries: &mut Vec<Entry>) {
+        let tasks = self.list_tasks(entries);
+        self.list_sleeps(now, &tasks, entries);
+        self.list_descriptors(&tasks, entries);
+        self.list_joins(&tasks, entries);
+        live_regions(self.loop_id(), |task| tasks.get(&task.key).copied(), entries);
+    }
+
+    pub(super) fn count_places(&self, places: &mut Places) {
+        self.slots.borrow().count_by_site(|location, count| {
+            places.add(EntryKind::Task, location, count);
+        });
+    }
+
+    fn list_tasks(&self, entries: &mut Vec<Entry>) -> Indices {
+        let mut slots = self.slots.borrow_mut();
+        let keys = slots.keys();
+        let mut indices = HashMap::with_capacity(keys.len());
+        entries.reserve(keys.len());
+        for key in keys {
+            let location = slots.location(key);
+            let Some(mut task) = slots.get(key) else { continue };
+            let flags = task.slot.flags;
+            let mut entry = Entry::new(EntryKind::Task, self.entry_state(key, flags));
+            entry.is_foreground = !flags.contains(Flags::BACKGROUND);
+            entry.keeps_alive = !flags.intersects(Flags::BACKGROUND | Flags::DONE);
+            (entry.handle, entry.location) = (Some(self.handle(key)), location);
+            entry.name = task.details().and_then(|it| it.name.as_deref().map(Box::from));
+            indices.insert(key, entries.len());
+            entries.push(entry);
+        }
+        indices
+    }
+
+    fn entry_state(&self, key: Key, flags: Flags) -> EntryState {
+        match () {
+            () if flags.contains(Flags::DONE) => EntryState::Done,
+            () if flags.contains(Flags::RUNNING) => EntryState::Running,
+            // The main task has no flag for its polls.
+            () if self.polling.get().key == key => EntryState::Running,
+            () if flags.contains(Flags::QUEUED) => EntryState::Pending,
+            () if flags.contains(Flags::MAIN) && self.main_due.get() => EntryState::Pending,
+            () => EntryState::Waiting,
+        }
+    }
+
+    fn list_sleeps(&self, now: u64, tasks: &Indices, entries: &mut [Entry]) {
+        for (key, deadline) in self.core.timers.borrow().armed_timers() {
+            let Some(index) = tasks.get(&key) else { continue };
+            let left = Duration::from_nanos(deadline.saturating_sub(now));
+            let left = Some(left).filter(|_| deadline != NEVER);
+            entries[*index].details_mut().waits.push(Wait::Time(left));
+        }
+    }
+
+    /// Adds the descriptors, and the waits of their waiters.
+    fn list_descriptors(&self, tasks: &Indices, entries: &mut Vec<Entry>) {
+        let watchers = self.core.watchers.borrow();
+        let mut ios = self.ios.borrow_mut();
+        for key in ios.keys() {
+            let Some(slot) = ios.get(key) else { continue };
+            let Some(fd) = slot.watcher.and_then(|watcher| watchers.fd_of(watcher)) else {
+                continue;
+            };
+            let mut state = EntryState::Paused;
+            for waiter in slot.waiters() {
+                state = EntryState::Waiting;
+                if let Some(index) = tasks.get(&waiter.key) {
+                    let wait = Wait::Descriptor { fd, interest: waiter.interest };
+                    entries[*index].details_mut().waits.push(wait);
+                }
+            }
+            let mut entry = Entry::new(EntryKind::Descriptor, state);
+            let details = entry.details_mut();
+            (details.fd, details.file) = (Some(fd), FileType::of(fd));
+            details.interest = Some(slot.wanted());
+            entries.push(entry);
+        }
+    }
+
+    /// Adds the waits of tasks that join other tasks.
+    fn list_joins(&self, tasks: &Indices, entries: &mut [Entry]) {
+        let mut slots = self.slots.borrow_mut();
+        for key in tasks.keys() {
+            let Some(mut task) = slots.get(*key) else { continue };
+            let is_joined = !task.slot.flags.intersects(Flags::DONE | Flags::DETACHED);
+            let joiner = *task.joiner();
+            if is_joined
+                && KeyKind::of(joiner) == KeyKind::Task
+                && let Some(index) = tasks.get(&joiner)
+            {
+                entries[*index].details_mut().waits.push(Wait::Task(self.handle(*key)));
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Entries that keep a loop running (docs/contract.md, O3).
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use mainspring::snapshot::{EntryKind, EntryState};
+use mainspring::{EventLoop, Interest, sleep};
+
+use super::only;
+use crate::support::descriptors::pair;
+use crate::support::{on_every_selector, simulated};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Checks that the entries that keep the loop alive are exactly these, and that `run` agrees.
+#[track_caller]
+fn assert_alive<S>(el: &EventLoop<S>, kinds: &[EntryKind]) {
+    let snapshot = el.snapshot();
+    let alive: Vec<EntryKind> = snapshot.keeps_alive().map(|entry| entry.kind()).collect();
+    assert_eq!(alive, kinds, "{snapshot}");
+    assert_eq!(el.is_alive(), !kinds.is_empty(), "{snapshot}");
+}
+
+#[test]
+fn o3_what_keeps_the_loop_alive_is_what_run_waits_for() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, ());
+        assert_alive(&el, &[]);
+        let idle = el.add_timer(|_, ()| {}).unwrap();
+        assert_alive(&el, &[]);
+        el.reset_after(idle, HOUR);
+        assert_alive(&el, &[EntryKind::Timer]);
+        el.set_background(idle);
+        assert_alive(&el, &[]);
+        let (ours, _theirs) = pair();
+        let watcher = el.add_reader(ours, |_, (), _| Ok(())).unwrap();
+        assert_alive(&el, &[EntryKind::Watcher]);
+        el.set_interest(watcher, Interest::empty()).unwrap();
+        assert_alive(&el, &[]);
+        let soon = el.call_soon(|_, ()| {});
+        assert_alive(&el, &[EntryKind::Closure]);
+        el.cancel(soon);
+        el.tick(Some(Duration::ZERO)).unwrap(); // its key was still queued
+        assert_alive(&el, &[]);
+        let task = el.spawn(sleep(HOUR));
+        assert_alive(&el, &[EntryKind::Task]);
+        el.set_background(task.handle());
+        el.tick(Some(Duration::ZERO)).unwrap();
+        assert_alive(&el, &[]);
+        el.run().unwrap();
+    });
+}
+
+#[test]
+fn o3_remotes_and_messages_keep_the_loop_alive() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, 0);
+        let remote = el.remote();
+        let more = remote.clone();
+        assert_alive(&el, &[EntryKind::Remotes]);
+        assert_eq!(only(&el.snapshot(), EntryKind::Remotes).count(), Some(2));
+        let here = line!() + 2;
+        let sender = thread::spawn(move || {
+            remote.call_soon(|_, sum| *sum += 1).unwrap();
+            remote.call_soon(|_, sum| *sum += 1).unwrap();
+        });
+        sender.join().unwrap();
+        drop(more);
+        let snapshot = el.snapshot();
+        let messages = snapshot.entries().iter().filter(|it| it.kind() == EntryKind::Message);
+        let lines: Vec<u32> = messages.map(|it| it.location().unwrap().line()).collect();
+        assert_eq!(lines, [here, here + 1]);
+        assert_alive(&el, &[EntryKind::Message, EntryKind::Message]);
+        el.run().unwrap();
+        assert_eq!(*el.state(), 2);
+        assert_alive(&el, &[]);
+    });
+}
+
+/// Messages that were taken from the inbox are still listed, also while an earlier one runs.
+#[test]
+fn o3_messages_that_wait_in_a_batch_are_listed() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, Vec::new());
+        let remote = el.remote();
+        for _ in 0..3 {
+            remote
+                .call_soon(|el, seen: &mut Vec<usize>| {
+                    let snapshot = el.snapshot();
+                    let is_message =
+                        |it: &&mainspring::snapshot::Entry| it.kind() == EntryKind::Message;
+                    seen.push(snapshot.entries().iter().filter(is_message).count());
+                })
+                .unwrap();
+        }
+        drop(remote);
+        el.run().unwrap();
+        assert_eq!(*el.state(), [2, 1, 0]);
+    });
+}
+
+#[test]
+fn o3_a_timer_that_is_due_is_pending() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = simulated(kind, None);
+        el.call_later(Duration::ZERO, |el, seen| *seen = Some(el.snapshot()));
+        el.call_later(Duration::ZERO, |_, _| {});
+        el.run().unwrap();
+        let snapshot = el.state().as_ref().unwrap();
+        // The first one has left its slot, because it runs only once.
+        assert_eq!(only(snapshot, EntryKind::Timer).state(), EntryState::Pending);
+    });
+}
+
+#[test]
+fn o3_a_thread_that_uses_a_snapshot_needs_no_loop() {
+    let el = EventLoop::new().unwrap();
+    el.call_later(HOUR, |_, ()| {});
+    let (send, receive) = mpsc::channel();
+    send.send(el.snapshot()).unwrap();
+    let alive = thread::spawn(move || receive.recv().unwrap().keeps_alive().count());
+    assert_eq!(alive.join().unwrap(), 1);
+}
