@@ -25,7 +25,7 @@ use super::table;
 /// let tree = el.run_until_complete(group)?.unwrap();
 /// let lines: Vec<&str> = tree.lines().collect();
 /// assert!(lines[0].starts_with("task running "));
-/// assert!(lines[1].starts_with("  group waiting "));
+/// assert!(lines[1].starts_with("  group running "));
 /// assert!(lines[2].starts_with("    task waiting ") && lines[2].contains("\"worker\""));
 /// # Ok::<(), mainspring::Error>(())
 /// ```
