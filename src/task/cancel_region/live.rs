@@ -48,3 +48,27 @@ pub(super) fn of_loop(loop_id: u32) -> Vec<Rc<Region>> {
         regions.filter(|it| it.task.get().is_some_and(|task| task.loop_id == loop_id)).collect()
     })
 }
+
+#[cfg(all(not(loom), test))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::snapshot::EntryKind;
+    use crate::task::cancel_region::{Guard, OwnedRegion, RegionCall};
+
+    fn count() -> usize {
+        LIVE.with_borrow(|live| live.iter().count())
+    }
+
+    /// A region that stayed would keep its memory, and its slot.
+    #[test]
+    fn a_region_leaves_the_list_when_it_is_dropped() {
+        let call = RegionCall { kind: EntryKind::Timeout, location: Location::caller() };
+        let regions: Vec<OwnedRegion> =
+            (0..3).map(|_| OwnedRegion::new(Guard::None, call)).collect();
+        assert_eq!(count(), 3);
+        drop(regions);
+        assert_eq!(count(), 0);
+    }
+}
