@@ -13,8 +13,11 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use servers::{Server, error_line, lines};
 
+/// The Python of the system, for which Debian has packages.
+const PYTHON: &str = "/usr/bin/python3";
+
 fn run(program: &str, arguments: &[&str]) -> Output {
-    Command::new(program).args(arguments).output().unwrap()
+    servers::run(Command::new(program).args(arguments))
 }
 
 /// One of the programs that serve. Dropping it kills the process.
@@ -103,4 +106,23 @@ fn web_sockets_echo() {
     let answer = server.get("/");
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     assert_eq!(lines(run(env!("CARGO_BIN_EXE_websocket"), &arguments)), texts);
+}
+
+/// A client of another language is served, too.
+#[test]
+fn web_sockets_answer_a_client_in_python() {
+    let mut python = Command::new(PYTHON);
+    if !python.args(["-c", "import websockets"]).output().is_ok_and(|it| it.status.success()) {
+        println!("skipped: websockets for Python is not installed (package python3-websockets)");
+        return;
+    }
+    let server = Serving::start(env!("CARGO_BIN_EXE_websocket"), &["serve"]);
+    let script = "import asyncio, sys, websockets\n\
+        async def main():\n    \
+            async with websockets.connect(sys.argv[1]) as socket:\n        \
+                await socket.send('x' * 100_000)\n        \
+                print(len(await socket.recv()))\n\
+        asyncio.run(main())";
+    let address = format!("ws://{}/", server.address);
+    assert_eq!(lines(run(PYTHON, &["-c", script, &address])), ["100000"]);
 }

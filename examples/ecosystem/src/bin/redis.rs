@@ -45,7 +45,10 @@ async fn run() -> Result<()> {
     let mut waiting = connect(&address).await?; // A blocking command stops the commands behind it.
     let mut pop = cmd("BLPOP");
     let answer = timeout(LIMIT, pop.arg("empty").arg(0).query_async::<()>(&mut waiting)).await;
-    println!("a list without elements: {}", answer.map_or_else(|error| error.chain(), |_| "?".into()));
+    println!(
+        "a list without elements: {}",
+        answer.map_or_else(|error| error.chain(), |_| "?".into())
+    );
     Ok(())
 }
 

@@ -11,12 +11,13 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getuid, kill_process};
 
-/// Time after which a server counts as broken.
+/// Time after which a server or a program counts as hanging.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// A running server. Its end is that of the value.
@@ -37,7 +38,8 @@ impl Server {
         let socket = folder.0.join("socket");
         let mut command = Command::new(program);
         command.args(["--port", "0", "--save", "", "--unixsocket"]).arg(&socket);
-        Some(Server::start(command, folder, socket, String::new()))
+        let server = Server::spawn(command, folder, socket, String::new());
+        Some(server.wait_until(|server| UnixStream::connect(&server.socket).is_ok()))
     }
 
     /// Starts PostgreSQL with an empty database. Returns `None`, and prints the reason, if it is
@@ -58,19 +60,28 @@ impl Server {
         command.arg("-k").arg(&folder.0);
         account.apply(&mut command);
         let socket = folder.0.join(".s.PGSQL.5432");
-        Some(Server::start(command, folder, socket, "tester".to_owned()))
+        let server = Server::spawn(command, folder, socket, "tester".to_owned());
+        // The last line of this file is the state of the server.
+        let state = data.join("postmaster.pid");
+        Some(server.wait_until(|_| {
+            fs::read_to_string(&state).is_ok_and(|text| text.trim_end().ends_with("ready"))
+        }))
     }
 
-    fn start(mut command: Command, folder: Folder, socket: PathBuf, user: String) -> Server {
-        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut server = Server { process: process.spawn().unwrap(), folder, socket, user };
+    fn spawn(mut command: Command, folder: Folder, socket: PathBuf, user: String) -> Server {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Server { process: command.spawn().unwrap(), folder, socket, user }
+    }
+
+    fn wait_until(mut self, is_ready: impl Fn(&Server) -> bool) -> Server {
         let began = Instant::now();
-        while UnixStream::connect(&server.socket).is_err() {
-            let ended = server.process.try_wait().unwrap();
-            assert!(ended.is_none() && began.elapsed() < TIME_LIMIT, "{command:?}: {ended:?}");
+        while !is_ready(&self) {
+            let ended = self.process.try_wait().unwrap();
+            assert!(ended.is_none(), "the server has ended: {ended:?}");
+            assert!(began.elapsed() < TIME_LIMIT, "the server does not answer");
             thread::sleep(Duration::from_millis(10));
         }
-        server
+        self
     }
 
     /// Folder of the server's data and socket.
@@ -153,6 +164,23 @@ fn installed(program: &str, package: &str, folders: &[PathBuf]) -> Option<PathBu
         println!("skipped: {program} is not installed (package {package})");
     }
     found
+}
+
+/// Runs a program to its end. Kills it after the time limit.
+pub fn run(command: &mut Command) -> Output {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let program = command.spawn().unwrap();
+    let process = Pid::from_child(&program);
+    let (ended, has_ended) = channel::<()>();
+    let watchdog = thread::spawn(move || {
+        if has_ended.recv_timeout(TIME_LIMIT) == Err(RecvTimeoutError::Timeout) {
+            let _ = kill_process(process, Signal::KILL);
+        }
+    });
+    let output = program.wait_with_output().unwrap();
+    drop(ended);
+    watchdog.join().unwrap();
+    output
 }
 
 /// Asserts that a program succeeded without an error. Returns the lines that it printed.

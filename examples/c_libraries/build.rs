@@ -1,0 +1,24 @@
+//! Finds libpq and hiredis. Without one of them the package compiles all the same, and the program
+//! of that library prints the reason why it does nothing.
+
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rustc-check-cfg=cfg(libpq, hiredis)");
+    println!("cargo::rerun-if-changed=src/hiredis.c");
+    if has_library("libpq") {
+        println!("cargo::rustc-cfg=libpq");
+        println!("cargo::rustc-link-lib=pq");
+    }
+    if has_library("hiredis") {
+        println!("cargo::rustc-cfg=hiredis");
+        cc::Build::new().file("src/hiredis.c").compile("hiredis_access");
+        println!("cargo::rustc-link-lib=hiredis");
+    }
+}
+
+/// Returns true if the library and its headers are installed where the compiler finds them.
+fn has_library(name: &str) -> bool {
+    let found = Command::new("pkg-config").args(["--exists", name]).status();
+    found.is_ok_and(|status| status.success())
+}
