@@ -17,6 +17,11 @@ fn hiredis(arguments: &[&str]) -> Output {
     run(Command::new(env!("CARGO_BIN_EXE_hiredis")).args(arguments))
 }
 
+/// Returns the folder of the server's socket, which libpq calls its host.
+fn folder_of(server: &Server) -> String {
+    server.socket.parent().unwrap().display().to_string()
+}
+
 /// Returns true if the program was compiled without its library. Prints that.
 fn is_skipped(output: Output) -> bool {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -33,7 +38,7 @@ fn libpq_waits_while_the_loop_runs() {
         return;
     }
     let Some(server) = Server::postgres() else { return };
-    let folder = server.folder().display();
+    let folder = folder_of(&server);
     let settings = format!("host={folder} user={} dbname=postgres", server.user);
     let printed = lines(libpq(&[&settings]));
     assert_eq!(printed, ["5000000 bytes of rows", "the timer ticked meanwhile: true"]);
@@ -50,7 +55,7 @@ fn a_socket_number_that_is_used_again_is_watched_again() {
         return;
     }
     let Some(server) = Server::postgres() else { return };
-    let hosts = format!("127.0.0.1,127.0.0.1,{}", server.folder().display());
+    let hosts = format!("127.0.0.1,127.0.0.1,{}", folder_of(&server));
     let settings = format!("host={hosts} port=1,1,5432 user={} dbname=postgres", server.user);
     for selector in mainspring::SelectorKind::available() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_libpq"));

@@ -96,6 +96,14 @@ fn a_server_that_is_absent_is_an_error() {
 }
 
 #[test]
+fn tokio_is_a_guest_of_the_loop() {
+    let printed = lines(run(env!("CARGO_BIN_EXE_tokio_guest"), &[]));
+    let timer = "a timer of tokio, on the loop's thread";
+    let task = "a task of tokio, on another thread: true";
+    assert_eq!(printed, ["a socket of tokio: hello", timer, task]);
+}
+
+#[test]
 fn web_sockets_echo() {
     let server = Serving::start(env!("CARGO_BIN_EXE_websocket"), &["serve"]);
     let texts = ["hello", "over WebSocket", ""];

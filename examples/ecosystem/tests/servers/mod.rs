@@ -23,7 +23,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// A running server. Its end is that of the value.
 pub struct Server {
     process: Child,
-    folder: Folder,
+    _folder: Folder,
     /// Path of the socket at which it answers.
     pub socket: PathBuf,
     /// Name of a user that it accepts without a password.
@@ -70,7 +70,7 @@ impl Server {
 
     fn spawn(mut command: Command, folder: Folder, socket: PathBuf, user: String) -> Server {
         let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Server { process: command.spawn().unwrap(), folder, socket, user }
+        Server { process: command.spawn().unwrap(), _folder: folder, socket, user }
     }
 
     fn wait_until(mut self, is_ready: impl Fn(&Server) -> bool) -> Server {
@@ -82,11 +82,6 @@ impl Server {
             thread::sleep(Duration::from_millis(10));
         }
         self
-    }
-
-    /// Folder of the server's data and socket.
-    pub fn folder(&self) -> &Path {
-        &self.folder.0
     }
 }
 
