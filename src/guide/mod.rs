@@ -4,6 +4,10 @@
 //! |---|---|
 //! | [`where_memory_lies`] | the tables of a loop, and the bytes of each entry |
 //! | [`testing_with_simulated_time`] | exact tests of timeouts and retries |
+//! | [`deploying`] | one core, many cores, many machines behind a balancer |
+//! | [`inside_another_loop`] | GLib and tokio, as a host or as a guest |
+//! | [`crates_of_the_ecosystem`] | axum, tokio-postgres, redis and others on this loop |
+//! | [`clients_of_c_libraries`] | libcurl, libpq and hiredis |
 //! | [`concurrency_models_compared`] | threads, processes, callbacks and tasks on the same work |
 //!
 //! # Porting
@@ -30,6 +34,18 @@ pub mod where_memory_lies {}
 
 #[doc = include_str!("testing_with_simulated_time.md")]
 pub mod testing_with_simulated_time {}
+
+#[doc = include_str!("clients_of_c_libraries.md")]
+pub mod clients_of_c_libraries {}
+
+#[doc = include_str!("crates_of_the_ecosystem.md")]
+pub mod crates_of_the_ecosystem {}
+
+#[doc = include_str!("inside_another_loop.md")]
+pub mod inside_another_loop {}
+
+#[doc = include_str!("deploying.md")]
+pub mod deploying {}
 
 /// Tables of the symbols of other event loops, each with its counterpart here.
 ///

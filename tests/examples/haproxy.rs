@@ -1,4 +1,4 @@
-//! The drain procedure of docs/more-cores.md behind a real HAProxy: no request fails.
+//! The drain procedure of src/guide/deploying.md behind a real HAProxy: no request fails.
 //!
 //! `MAINSPRING_SLOW_TESTS=1 cargo test --test examples haproxy -- --nocapture` prints its figures,
 //! after two minutes.
