@@ -1,8 +1,8 @@
 //! Redis by hiredis: its hooks drive a watcher, and its replies set promises.
 //!
-//! hiredis owns the socket, keeps it for the whole life of a connection, and closes it in a call of
-//! its own. It calls the hook `cleanup` before, so the watcher ends in time. The watcher has a
-//! duplicate of the socket, because a watcher owns its source.
+//! hiredis owns the socket and keeps it for the whole life of a connection. It calls the hook
+//! `cleanup` before it closes the socket, so the watcher ends in time. The watcher has a duplicate
+//! of the socket, because a watcher owns its source.
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};

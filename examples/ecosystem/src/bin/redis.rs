@@ -14,18 +14,16 @@ use std::time::Duration;
 use ecosystem::{Connection, Result};
 use mainspring::{Error, gather, spawn, timeout};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisConnectionInfo, cmd};
+use redis::{RedisConnectionInfo, cmd};
 
 const LIMIT: Duration = Duration::from_millis(100);
 
 /// Connects. A task drives the connection until all clones of the result are dropped.
 async fn connect(address: &str) -> Result<MultiplexedConnection> {
     let stream = Connection::open(address).await?;
-    // The crate's own time limit would use tokio's timers, which panic without tokio's runtime.
-    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    // Without a time limit of the crate, which would use tokio's timers and panic.
     let info = RedisConnectionInfo::default();
-    let (connection, driver) =
-        MultiplexedConnection::new_with_config(&info, stream, config).await?;
+    let (connection, driver) = MultiplexedConnection::new(&info, stream).await?;
     spawn(driver).detach();
     Ok(connection)
 }
