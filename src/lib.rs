@@ -20,6 +20,7 @@
 //!
 //! | item | purpose |
 //! |---|---|
+//! | [`guide`] | pages to read: tests, deploying, other libraries and loops, porting |
 //! | [`EventLoop`] | owns your state and runs |
 //! | [`LoopHandle`] | registers callbacks; each callback gets a reference to it |
 //! | [`Remote`] | reaches the loop from other threads; the only one of these three that is `Send` |
