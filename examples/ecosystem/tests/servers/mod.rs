@@ -1,7 +1,7 @@
 //! Real servers for tests: PostgreSQL and Redis, with data in a folder that is removed at the end.
 //!
-//! Where a server is not installed, its test prints that it is skipped. These files are also part
-//! of the tests of `examples/c_libraries`.
+//! A server that is not installed makes its test print `skipped`. These files are also part of the
+//! tests of `examples/c_libraries`.
 
 use std::env;
 use std::fs;
