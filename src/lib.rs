@@ -26,6 +26,7 @@
 //! | [`Remote`] | reaches the loop from other threads; the only one of these three that is `Send` |
 //! | [`BlockingPool`] | runs closures that block, on separate threads |
 //! | [`Metrics`], [`Histogram`] | numbers about a loop, for any thread |
+//! | [`Blame`] | the reasons why a timer, a callback or a task was late, in [`BlamePart`]s |
 //! | [`Recorder`], [`Tape`] | a flight recorder: each turn with its [`Cause`], as [`Turn`]s of a [`TurnKind`] |
 //! | [`net`] | sockets, servers and clients |
 //! | [`io`] | copying, lines, and the readers and writers for these |
@@ -199,7 +200,7 @@ pub use structured::{
     TaskGroup, WaitUntil, as_completed, gather, gather_all, race, race_all, shield, timeout,
     timeout_at, wait,
 };
-pub use tape::{Cause, Recorder, Tape, Turn, TurnKind};
+pub use tape::{Blame, BlamePart, Cause, Recorder, Tape, Turn, TurnKind};
 pub use task::{
     CancelReason, Cancelled, CurrentLoop, DetachedOutput, Interval, JoinError, Promise, Promised,
     RemoteTask, SignalReceiver, Sleep, Task, TaskEnding, TaskState, YieldNow, current_loop,

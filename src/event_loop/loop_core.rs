@@ -339,7 +339,10 @@ impl LoopCore {
         let mut ready = self.agenda.ready.borrow_mut();
         let now = self.timeline.now_nanos();
         let (mut reports_due, mut children_due) = (false, false);
-        let times = self.page.times();
+        let (times, tape) = (self.page.times(), self.tape.get());
+        if let Some(tape) = tape {
+            tape.begin_timers(ready.len());
+        }
         let fed = self.timers.borrow_mut().feed(now, |key, deadline| {
             match key.is_task_layer() {
                 true if key == Key::REPORTS => reports_due = true,
@@ -349,6 +352,9 @@ impl LoopCore {
             }
             if let Some(times) = times {
                 times.add_lateness(now - deadline);
+            }
+            if let Some(tape) = tape {
+                tape.add_deadline(ready.len(), deadline);
             }
         });
         drop(ready);

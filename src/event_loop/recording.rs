@@ -35,7 +35,7 @@ impl LoopCore {
     #[cold]
     pub(super) fn record_loop(&self, time: u64, kind: TurnKind) {
         let Some(tape) = self.tape.get() else { return };
-        let start = Start { kind, key: 0, location: None, name: None, cause: Cause::Loop };
+        let start = Start::of_loop(kind);
         let queued = self.agenda.ready.borrow().len();
         tape.begin(tape.monotonic(time), queued, &start);
         tape.mark(queued, BY_SOURCES);
@@ -56,6 +56,13 @@ impl LoopCore {
 }
 
 impl<S> EventLoop<S> {
+    /// Records that a run ends, so that the last turn does not seem to go on.
+    pub(crate) fn record_end_of_run(&self) {
+        if self.core.tape.get().is_some() {
+            self.core.record_loop(self.core.timeline.now_nanos(), TurnKind::Loop);
+        }
+    }
+
     /// Records that the callback or the task `key` begins to run.
     #[cold]
     pub(super) fn record_turn(&self, tape: &Recording, key: Key, time: u64) {
@@ -64,32 +71,33 @@ impl<S> EventLoop<S> {
             tape.begin_batch();
         }
         let by = position.and_then(|position| tape.fed_by(position));
-        if let Some(start) = self.start_of(key, by) {
+        let deadline = position.and_then(|position| tape.deadline_at(position));
+        if let Some(start) = self.start_of(key, by, deadline) {
             let queued = self.core.agenda.ready.borrow().len();
             tape.begin(tape.monotonic(time), queued, &start);
         }
     }
 
-    /// Returns the beginning of a turn of `key`, fed by the turn `by`. `None` if its registration
-    /// has ended.
-    fn start_of(&self, key: Key, by: Option<u64>) -> Option<Start> {
+    /// Returns the beginning of a turn of `key`, fed by the turn `by`, or by a timer with this
+    /// deadline. `None` if its registration has ended.
+    fn start_of(&self, key: Key, by: Option<u64>, deadline: Option<u64>) -> Option<Start> {
         let by_turn = by.filter(|by| *by < BY_THREADS).map_or(Cause::Loop, Cause::Turn);
         if key == Key::INBOX {
             let location = self.handle.shared.messages.borrow().location();
-            let cause = Cause::Thread;
-            return Some(Start { kind: TurnKind::Soon, key: 0, location, name: None, cause });
+            let (kind, cause) = (TurnKind::Soon, Cause::Thread);
+            return Some(Start { kind, key, location, name: None, cause, deadline: None });
         }
         if key.is_task_layer() {
             let tasks = &self.handle.shared.tasks;
             let (task, location, name) = tasks.origin_of(key)?;
             let cause = match by {
                 _ if task != key => Cause::Fd(tasks.fd_of(key).unwrap_or(-1)),
-                Some(BY_SOURCES) => Cause::Timer,
+                _ if deadline.is_some() => Cause::Timer,
                 Some(BY_THREADS) => Cause::Thread,
                 _ => by_turn,
             };
             let (kind, location) = (TurnKind::Task, Some(location));
-            return Some(Start { kind, key: task.slot, location, name, cause });
+            return Some(Start { kind, key: task, location, name, cause, deadline });
         }
         let origin = self.handle.origin_of(key)?;
         let fd = |watcher| Cause::Fd(self.core.watchers.borrow().fd_of(watcher).unwrap_or(-1));
@@ -107,9 +115,7 @@ impl<S> EventLoop<S> {
             Source::Hook(_) => (TurnKind::Hook, Cause::Loop),
         };
         let (location, name) = (Some(origin.location), self.name_if_any(key));
-        // A queued closure has no slot; its place is what distinguishes it.
-        let key = if key.is_soon() { 0 } else { key.slot };
-        Some(Start { kind, key, location, name, cause })
+        Some(Start { kind, key, location, name, cause, deadline })
     }
 
     fn name_if_any(&self, key: Key) -> Option<Rc<str>> {

@@ -10,7 +10,7 @@
 use super::turn::TurnKind;
 
 /// First word of a tape: a text, and the version of the layout.
-pub(super) const MAGIC: u64 = u64::from_be_bytes(*b"mstape\x00\x01");
+pub(super) const MAGIC: u64 = u64::from_be_bytes(*b"mstape\x00\x02");
 
 /// Words of the header.
 pub(super) const CAPACITY: usize = 1;
@@ -43,6 +43,26 @@ pub(super) fn distance(turns: u64) -> u32 {
     if turns <= VALUE_MASK { turns as u32 } else { 0 }
 }
 
+/// Bits of a lateness that are not its exponent: it is exact to two millionths.
+const MANTISSA_BITS: u32 = 19;
+/// Stands for a lateness that is not known.
+pub(super) const UNKNOWN: u32 = VALUE_MASK as u32;
+
+/// Returns the value of a record for a lateness in nanoseconds. Ten days are the greatest one.
+pub(super) fn pack_lateness(nanos: u64) -> u32 {
+    let exponent = (u64::BITS - nanos.leading_zeros()).saturating_sub(MANTISSA_BITS);
+    match exponent < 31 {
+        true => exponent << MANTISSA_BITS | (nanos >> exponent) as u32,
+        false => (31 << MANTISSA_BITS) - 1,
+    }
+}
+
+/// Returns the lateness in a record of a timer, in nanoseconds; `None` if it is not known.
+pub(super) fn unpack_lateness(value: u32) -> Option<u64> {
+    let mantissa = u64::from(value & ((1 << MANTISSA_BITS) - 1));
+    (value != UNKNOWN).then_some(mantissa << (value >> MANTISSA_BITS))
+}
+
 /// A record, as stored in two words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record {
@@ -50,11 +70,11 @@ pub(super) struct Record {
     pub(super) time: u64,
     /// Number of the place; 0 if the turn has none.
     pub(super) place: u16,
-    /// Slot of the registration.
+    /// The [`TurnId`](super::turn_id::TurnId) of the registration.
     pub(super) key: u32,
     pub(super) kind: TurnKind,
     pub(super) cause: u8,
-    /// Descriptor, signal, or distance to the record of the cause; 0 if it is unknown.
+    /// Descriptor, lateness, or distance to the record of the cause; 0 if it is unknown.
     pub(super) value: u32,
 }
 
@@ -85,6 +105,17 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn e1_a_lateness_is_stored_to_two_millionths() {
+        let times = (0..50).flat_map(|power| [1_u64 << power, (1 << power) - 1, 3 << power >> 1]);
+        for nanos in times.filter(|nanos| *nanos < 1 << 49) {
+            let read = unpack_lateness(pack_lateness(nanos)).unwrap();
+            assert!(read <= nanos && nanos - read <= nanos >> 18, "{nanos} is read as {read}");
+        }
+        assert!(unpack_lateness(pack_lateness(u64::MAX)).unwrap() > 864_000_000_000_000 / 2);
+        assert_eq!(unpack_lateness(UNKNOWN), None);
+    }
 
     #[test]
     fn r2_a_cause_that_is_too_far_away_is_unknown() {

@@ -10,8 +10,11 @@
 //! | `layout` | the words of a tape, in memory and in a file |
 //! | `recording` | the writer |
 //! | `reading`, `turn` | the reader, and the values that it returns |
+//! | `turn_id` | the number of a registration in a record |
+//! | `blame` | the reasons why a turn was late |
 //! | `lanes`, `svg`, `chrome_json`, `perfetto` | pictures, and files for trace viewers |
 
+mod blame;
 mod chrome_json;
 mod lanes;
 mod layout;
@@ -21,7 +24,9 @@ mod recorder;
 mod recording;
 mod svg;
 mod turn;
+mod turn_id;
 
+pub use self::blame::{Blame, BlamePart};
 pub use self::reading::Tape;
 pub use self::recorder::Recorder;
 pub(crate) use self::recording::{BY_SOURCES, BY_THREADS, Recording, Start};

@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
 use super::layout::{self, Record, TIME_BITS};
-use super::turn::{Cause, Turn};
+use super::turn::{Cause, Turn, TurnKind};
+use super::turn_id::TurnId;
 
 /// The last turns of a loop, oldest first. Returned by [`LoopHandle::tape`], or read from a file of
 /// [`Recorder::black_box`] by any program.
@@ -130,9 +131,22 @@ fn times(records: &[Record], mut epoch: u64) -> Vec<u64> {
 
 fn turns(records: &[Record], times: &[u64], places: &[Arc<str>], first: u64) -> Vec<Turn> {
     let unnamed: Arc<str> = "".into();
+    let mut selected = Selected::default();
     let turn = |(index, record): (usize, &Record)| {
         let number = first + index as u64;
         let at = times[index];
+        let cause = cause(record, number);
+        let end_of = |turn: u64| times.get(usize::try_from((turn + 1).checked_sub(first)?).ok()?);
+        if let (TurnKind::Sleep, Some(end)) = (record.kind, times.get(index + 1)) {
+            selected.add(at, *end);
+        }
+        let due = match cause {
+            Cause::Timer => layout::unpack_lateness(record.value).map(|late| at - late.min(at)),
+            Cause::Turn(turn) if turn >= first => end_of(turn).copied(),
+            Cause::Turn(_) | Cause::Loop => None,
+            Cause::Fd(_) | Cause::Thread | Cause::Signal | Cause::Child => selected.earliest(),
+        };
+        let id = TurnId(record.key);
         let lasted = times.get(index + 1).map(|end| Duration::from_nanos(end.saturating_sub(at)));
         let place = usize::from(record.place).checked_sub(1).and_then(|place| places.get(place));
         Turn {
@@ -141,11 +155,39 @@ fn turns(records: &[Record], times: &[u64], places: &[Arc<str>], first: u64) -> 
             lasted,
             kind: record.kind,
             place: place.unwrap_or(&unnamed).clone(),
-            key: record.key,
-            cause: cause(record, number),
+            // A queued closure has no slot; its place is what distinguishes it.
+            key: if record.kind == TurnKind::Soon { 0 } else { id.slot() },
+            cause,
+            due: due.map(Duration::from_nanos),
+            id,
         }
     };
     records.iter().enumerate().map(turn).collect()
+}
+
+/// Longest call of the selector that has returned at once, in nanoseconds.
+const AT_ONCE: u64 = 50_000;
+
+/// The last calls of the selector before a turn.
+#[derive(Default)]
+struct Selected {
+    /// Begin and end of the last call, and the end of the one before.
+    last: Option<(u64, u64)>,
+    ended_before: Option<u64>,
+}
+
+impl Selected {
+    fn add(&mut self, begin: u64, end: u64) {
+        self.ended_before = self.last.map(|(_, end)| end);
+        self.last = Some((begin, end));
+    }
+
+    /// Returns the earliest time at which an event may have come that the last call has returned.
+    /// A call that slept had no event before its end.
+    fn earliest(&self) -> Option<u64> {
+        let (begin, end) = self.last?;
+        if end - begin > AT_ONCE { Some(end) } else { self.ended_before.or(Some(end)) }
+    }
 }
 
 fn cause(record: &Record, number: u64) -> Cause {

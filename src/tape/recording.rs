@@ -13,15 +13,28 @@ use super::layout::{self, Record, TIME_BITS};
 use super::reading::Tape;
 use super::recorder::{Memory, Recorder};
 use super::turn::{Cause, TurnKind};
+use super::turn_id::TurnId;
+use crate::handle::Key;
 
 /// The beginning of a turn.
 #[derive(Debug, Clone)]
 pub(crate) struct Start {
     pub(crate) kind: TurnKind,
-    pub(crate) key: u32,
+    /// Key of the registration; [`Key::NONE`] for the loop.
+    pub(crate) key: Key,
     pub(crate) location: Option<&'static Location<'static>>,
     pub(crate) name: Option<Rc<str>>,
     pub(crate) cause: Cause,
+    /// Deadline of a timer, in nanoseconds since the start of the loop.
+    pub(crate) deadline: Option<u64>,
+}
+
+impl Start {
+    /// Returns the beginning of a turn of the loop.
+    pub(crate) fn of_loop(kind: TurnKind) -> Start {
+        let (location, name, deadline) = (None, None, None);
+        Start { kind, key: Key::NONE, location, name, cause: Cause::Loop, deadline }
+    }
 }
 
 /// Number of places that are found without a map.
@@ -45,6 +58,18 @@ pub(crate) struct Recording {
     fed: RefCell<Vec<(u32, u64)>>,
     /// The same for the batch that runs.
     fed_batch: RefCell<Vec<(u32, u64)>>,
+    /// Deadlines of the timers in the ready deque, and of those in the batch.
+    deadlines: RefCell<Deadlines>,
+    batch_deadlines: RefCell<Deadlines>,
+}
+
+/// Deadlines of the timers that a tick has fed, in the order of the ready deque.
+#[derive(Debug, Default)]
+struct Deadlines {
+    /// Position of the first one in the ready deque.
+    from: usize,
+    /// In nanoseconds since the start of the loop.
+    nanos: Vec<u64>,
 }
 
 /// Stands in `fed` for the sources of a tick, instead of the number of a turn.
@@ -71,6 +96,8 @@ impl Recording {
             cache: vec![Cell::new((std::ptr::null(), 0)); CACHED].into(),
             fed: RefCell::default(),
             fed_batch: RefCell::default(),
+            deadlines: RefCell::default(),
+            batch_deadlines: RefCell::default(),
         })
     }
 
@@ -91,8 +118,9 @@ impl Recording {
             return;
         }
         let place = start.location.map_or(0, |location| self.place(location, &start.name));
-        let (cause, value) = self.encode(start.cause);
-        let Start { kind, key, .. } = *start;
+        let late = start.deadline.map(|deadline| time.saturating_sub(deadline));
+        let (cause, value) = self.encode(start.cause, late);
+        let (kind, TurnId(key)) = (start.kind, TurnId::of(start.key));
         self.mark(queued, self.head.get());
         self.store(time, Record { time, place, key, kind, cause, value });
     }
@@ -113,11 +141,11 @@ impl Recording {
         self.head.set(head + 1);
     }
 
-    fn encode(&self, cause: Cause) -> (u8, u32) {
+    fn encode(&self, cause: Cause, late: Option<u64>) -> (u8, u32) {
         match cause {
             Cause::Loop => (0, 0),
             Cause::Fd(fd) => (1, u32::try_from(fd).unwrap_or(0)),
-            Cause::Timer => (2, 0),
+            Cause::Timer => (2, late.map_or(layout::UNKNOWN, layout::pack_lateness)),
             Cause::Thread => (3, 0),
             Cause::Signal => (4, 0),
             Cause::Child => (5, 0),
@@ -139,12 +167,36 @@ impl Recording {
     pub(crate) fn begin_batch(&self) {
         mem::swap(&mut *self.fed.borrow_mut(), &mut *self.fed_batch.borrow_mut());
         self.fed.borrow_mut().clear();
+        mem::swap(&mut *self.deadlines.borrow_mut(), &mut *self.batch_deadlines.borrow_mut());
+        self.deadlines.borrow_mut().nanos.clear();
+    }
+
+    /// Notes that the timers of a tick are fed next, into a ready deque of `queued` keys.
+    pub(crate) fn begin_timers(&self, queued: usize) {
+        self.deadlines.borrow_mut().from = queued;
+    }
+
+    /// Notes that a timer was due. It has fed a key if the ready deque has one key more.
+    pub(crate) fn add_deadline(&self, queued: usize, deadline: u64) {
+        let Deadlines { from, nanos } = &mut *self.deadlines.borrow_mut();
+        if queued == *from + nanos.len() + 1 {
+            nanos.push(deadline);
+        }
+    }
+
+    /// Returns the deadline of the timer that fed the entry of the batch at `position`; `None` if
+    /// something else did.
+    pub(crate) fn deadline_at(&self, position: usize) -> Option<u64> {
+        let Deadlines { from, nanos } = &*self.batch_deadlines.borrow();
+        nanos.get(position.checked_sub(*from)?).copied()
     }
 
     /// Forgets the causes of what is queued, after a batch that was interrupted.
     pub(crate) fn forget_causes(&self) {
         self.fed.borrow_mut().clear();
         self.fed_batch.borrow_mut().clear();
+        self.deadlines.borrow_mut().nanos.clear();
+        self.batch_deadlines.borrow_mut().nanos.clear();
     }
 
     /// Returns what fed the entry of the batch at `position`; `None` if that is unknown.

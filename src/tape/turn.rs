@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::turn_id::TurnId;
+
 /// One turn of a loop: a callback that ran, a sleep, or the loop's own work between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -23,9 +25,34 @@ pub struct Turn {
     pub key: u32,
     /// The reason why it ran.
     pub cause: Cause,
+    /// Time at which it was due, counted like `at`; `None` if the tape does not have it.
+    ///
+    /// A timer is due at its deadline, and so is a task that sleeps; a lateness of more than half a
+    /// millisecond is exact to four millionths. A callback or a task that a
+    /// turn has queued is due at the end of that turn. An event from outside, such as readiness of
+    /// a descriptor, is due at the earliest time at which it may have come: when the selector
+    /// returned, and if it did so at once, when it returned the time before.
+    pub due: Option<Duration>,
+    pub(super) id: TurnId,
 }
 
 impl Turn {
+    /// Returns the time from the due time to the beginning of the turn. `None` if the due time is
+    /// not known.
+    pub fn lateness(&self) -> Option<Duration> {
+        Some(self.at.saturating_sub(self.due?))
+    }
+
+    /// Returns the end of the turn, or its beginning if it still runs.
+    pub(super) fn end(&self) -> Duration {
+        self.at + self.lasted.unwrap_or_default()
+    }
+
+    /// Returns false if the turn may have been due later than `due`.
+    pub(super) fn is_due_exact(&self) -> bool {
+        matches!(self.cause, Cause::Timer | Cause::Turn(_))
+    }
+
     /// Returns the name of the turn in a trace: its place, or its kind if it has none.
     pub(super) fn name(&self) -> String {
         if self.place.is_empty() { self.kind.to_string() } else { self.place.to_string() }

@@ -1,11 +1,12 @@
-//! The contract of snapshots, numbers and recordings (docs/contract.md, sections O, N and R), on
-//! every available selector.
+//! The contract of snapshots, numbers, recordings and explanations (docs/contract.md, sections O,
+//! N, R and E), on every available selector.
 //!
 //! A test's name begins with the id of the sentence that it checks. The folders are the sections.
 
 // `Ok(*calls += 1)` keeps a callback that only counts on one line.
 #![allow(clippy::unit_arg)]
 
+mod blame;
 mod numbers;
 mod recordings;
 mod snapshots;

@@ -1,0 +1,27 @@
+//! Numbers of registrations, short enough for a record.
+
+use crate::handle::Key;
+
+/// Bits of a slot. Slots beyond them share their numbers with others.
+const SLOT_BITS: u32 = 24;
+const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
+
+/// The registration of a turn, in 32 bits: its slot, and the lower bits of its generation. A queued
+/// closure has the lower bits of its sequence number instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct TurnId(pub(super) u32);
+
+impl TurnId {
+    pub(super) fn of(key: Key) -> TurnId {
+        match key {
+            Key { slot: u32::MAX, .. } => TurnId::default(), // The loop, or another thread.
+            key if key.is_soon() => TurnId(key.generation),
+            Key { slot, generation } => TurnId(slot & SLOT_MASK | generation << SLOT_BITS),
+        }
+    }
+
+    /// Returns the slot, as far as its bits go.
+    pub(super) fn slot(self) -> u32 {
+        self.0 & SLOT_MASK
+    }
+}

@@ -1,0 +1,4 @@
+//! The reasons why turns were late (docs/contract.md, section E).
+
+mod planted;
+mod turns;
