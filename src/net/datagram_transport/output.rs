@@ -1,5 +1,6 @@
 //! Sending: directly while the kernel accepts datagrams, and through the queue after that.
 
+use std::cell::Cell;
 use std::io;
 use std::time::Duration;
 
@@ -87,20 +88,20 @@ impl EndpointState {
     /// the receiver of a Unix socket.
     fn wait_for_room(&self, error: &io::Error) {
         if self.is_unix || error.kind() != io::ErrorKind::WouldBlock {
-            self.back_off(Flags::WRITE_BACKOFF);
+            self.back_off(Flags::WRITE_BACKOFF, &self.write_pause);
         }
         self.sync_interest();
     }
 
-    /// Sets `flag` until the timer of the backoff expires.
+    /// Sets `flag` until the timer of the backoff expires. `pause` is the latest one of its kind.
     #[cold]
-    pub(in crate::net) fn back_off(&self, flag: Flags) {
+    pub(in crate::net) fn back_off(&self, flag: Flags, pause: &Cell<Duration>) {
         if !self.has(Flags::BACKOFF) {
             self.core.datagrams.backoffs.set(self.core.datagrams.backoffs.get() + 1);
         }
         self.set(flag);
-        let time = next_pause(self.backoff.get());
-        self.backoff.set(time);
+        let time = next_pause(pause.get());
+        pause.set(time);
         let deadline = self.core.timeline.nanos_after(time);
         match self.backoff_timer.get() {
             Some(timer) => self.core.timers.borrow_mut().reset(timer, deadline),
@@ -144,7 +145,7 @@ impl EndpointState {
             });
             match sent {
                 Ok(progress) => {
-                    self.backoff.set(Duration::ZERO);
+                    self.write_pause.set(Duration::ZERO);
                     self.queue.borrow_mut().advance(progress);
                 }
                 Err(error) if self.is_pause(&error) => {

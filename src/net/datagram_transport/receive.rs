@@ -1,5 +1,7 @@
 //! Receiving: batches of datagrams, and the rest of a batch that must wait.
 
+use std::time::Duration;
+
 use mainspring_sys::error_class::{ErrorClass, Operation, classify};
 use mainspring_sys::socket::{Datagram, DatagramBatch};
 
@@ -82,6 +84,7 @@ impl EndpointState {
         let received = self.with_socket(|socket| batch.recv_up_to(limit, socket, features));
         match received {
             Ok(count) => {
+                self.read_pause.set(Duration::ZERO);
                 used.datagrams += count;
                 used.bytes += batch.total_length();
                 used.is_empty = count < limit;
@@ -95,7 +98,7 @@ impl EndpointState {
                     ErrorClass::OneOff => self.note_error(error),
                     ErrorClass::Capacity | ErrorClass::Backoff => {
                         self.note_error(error);
-                        self.back_off(Flags::READ_BACKOFF);
+                        self.back_off(Flags::READ_BACKOFF, &self.read_pause);
                         self.sync_interest();
                     }
                     _ => self.fail(self.naming_fd("receive from", error)),

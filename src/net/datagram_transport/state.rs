@@ -96,8 +96,10 @@ pub(in crate::net) struct EndpointState {
     pub(in crate::net) rest: RefCell<Option<Rest>>,
     /// The timer at the end of a backoff.
     pub(in crate::net) backoff_timer: Cell<Option<TimerSlot>>,
-    /// Length of the latest backoff in a row; zero after a success.
-    pub(in crate::net) backoff: Cell<Duration>,
+    /// Length of the latest pause of sending in a row; zero after a success.
+    pub(in crate::net) write_pause: Cell<Duration>,
+    /// Length of the latest pause of receiving in a row; zero after a success.
+    pub(in crate::net) read_pause: Cell<Duration>,
     /// The timer that limits closing.
     pub(in crate::net) close_timer: Cell<Option<TimerSlot>>,
 }
@@ -127,7 +129,8 @@ impl EndpointState {
             failure: Cell::new(None),
             rest: RefCell::default(),
             backoff_timer: Cell::new(None),
-            backoff: Cell::new(Duration::ZERO),
+            write_pause: Cell::default(),
+            read_pause: Cell::default(),
             close_timer: Cell::new(None),
         }
     }

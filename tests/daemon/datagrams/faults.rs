@@ -45,6 +45,25 @@ fn m4_without_memory_receiving_pauses_and_goes_on() {
     });
 }
 
+/// Every second call fails, so each pause is the first one of its row.
+#[test]
+fn m4_pauses_of_receiving_are_short_again_after_a_success() {
+    let name = "datagrams::faults::m4_pauses_of_receiving_are_short_again_after_a_success";
+    alone_with_fault(name, "recvmmsg:error=ENOMEM:when=1+2", || {
+        let (mut el, clock) = simulated(SelectorKind::Poll, ());
+        let log = Log::default();
+        let endpoint = el.bind_datagram_with("127.0.0.1:0", Logging(log.clone())).unwrap();
+        let peer = udp();
+        for bytes in ["a", "b", "c"] {
+            peer.send_to(bytes.as_bytes(), address_of(&endpoint)).unwrap();
+            while log.borrow().last().is_none_or(|line| line != bytes) {
+                el.tick(None).unwrap();
+            }
+        }
+        assert_eq!(clock.elapsed(), Duration::from_millis(3));
+    });
+}
+
 #[test]
 fn m3_a_full_interface_is_tried_again_after_pauses() {
     let name = "datagrams::faults::m3_a_full_interface_is_tried_again_after_pauses";
