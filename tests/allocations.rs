@@ -16,6 +16,7 @@ use mainspring::testing::SimClock;
 use mainspring::{EventLoop, SelectorKind, Signal, net};
 
 mod allocations {
+    mod datagrams;
     mod peak;
     mod tasks;
 }

@@ -11,14 +11,15 @@ mod ticks;
 
 use std::cell::RefCell;
 use std::error::Error;
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
-use mainspring::net::{Protocol, Transport};
+use mainspring::net::{Datagram, DatagramProtocol, DatagramTransport, Protocol, Transport};
 use mainspring::{EventLoop, Interest, LoopHandle, SelectorKind, TriggerMode};
 
 use ticks::run_until_idle;
@@ -190,5 +191,58 @@ fn w8_a_listener_ends_with_its_fd() {
         }
         drop(client);
         run_until_idle(&mut el);
+    });
+}
+
+/// Puts another file at the number when it is lost, because std checks what an owner closes.
+struct LosingDatagrams;
+
+impl DatagramProtocol<Seen> for LosingDatagrams {
+    fn datagram_received(
+        &mut self,
+        _: &LoopHandle<Seen>,
+        _: &mut Seen,
+        _: &DatagramTransport,
+        _: &Datagram<'_>,
+    ) -> mainspring::Result<()> {
+        panic!("the number is closed")
+    }
+
+    fn connection_lost(
+        &mut self,
+        _: &LoopHandle<Seen>,
+        _: &mut Seen,
+        _: Option<&mainspring::Error>,
+    ) -> mainspring::Result<()> {
+        std::mem::forget(put(&File::open("/dev/null")?));
+        Ok(())
+    }
+}
+
+/// The file lives on in another descriptor, so epoll still reports it.
+#[test]
+fn w8_a_datagram_endpoint_ends_with_its_fd() {
+    on_every_selector(|kind, mut el| {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let endpoint = el.attach_datagram_with(put(&socket), LosingDatagrams).unwrap();
+        run_until_idle(&mut el);
+        // SAFETY: violated on purpose. The endpoint gets EBADF from now on.
+        drop(unsafe { OwnedFd::from_raw_fd(NUMBER) });
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", address).unwrap();
+        let seen = run_until_idle(&mut el);
+        if endpoint.is_closing() {
+            let expected = match reports_closed(kind) {
+                true => format!("report: cannot watch fd {NUMBER}: it was closed"),
+                false => format!("report: cannot receive from fd {NUMBER}: "),
+            };
+            let [report] = &seen[..] else { panic!("{kind}: {seen:?}") };
+            assert!(report.starts_with(&expected), "{report}");
+        } else {
+            assert!(!reports_closed(kind) && seen.is_empty(), "{kind}: {seen:?}");
+            std::mem::forget(put(&socket));
+            assert!(el.cancel(endpoint.handle()));
+        }
+        assert!(!el.is_alive());
     });
 }

@@ -12,7 +12,7 @@ use mainspring::{
 };
 
 use crate::support::process::{alone, alone_as};
-use crate::support::ticks::tick;
+use crate::support::ticks::{tick, wait_until};
 use crate::support::{cases, on_every_selector, simulated};
 
 /// Runs the body of a test on every selector, in its own process.
@@ -171,6 +171,78 @@ fn x10_the_sender_is_a_process_and_its_user() {
         assert!([known, SignalOrigin::Unknown].contains(&info.origin()), "{info:?}");
         let is_linux_like = std::path::Path::new("/proc/self/stat").exists();
         assert!(!is_linux_like || info.origin() == known, "{info:?}");
+    });
+}
+
+/// A signal of another process, and then one of this process: one delivery, with the last sender.
+#[test]
+fn x10_a_delivery_has_its_last_sender() {
+    on_each("signals::receivers::x10_a_delivery_has_its_last_sender", |kind| {
+        // A signal handler runs through the loops in the order of their age, or against it. The
+        // one in the middle has the signal when the outer ones have it.
+        let mut loops = [(); 3].map(|()| simulated(kind, 0).0);
+        for el in &loops {
+            el.add_signal_handler(Signal::USR1, |_, calls: &mut u32| *calls += 1).unwrap();
+        }
+        let script = format!("kill -USR1 {}", id());
+        assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+        for outer in [0, 2] {
+            wait_until(&mut loops[outer], |el| *el.state() == 1);
+        }
+        Signal::USR1.raise().unwrap();
+        tick(&mut loops[1]);
+        assert_eq!(*loops[1].state(), 1);
+        let info = loops[1].latest_signal(Signal::USR1).unwrap();
+        assert_eq!(info.count(), 2);
+        let uid = rustix::process::getuid().as_raw();
+        let this = SignalOrigin::Process { pid: id(), uid };
+        assert!([this, SignalOrigin::Unknown].contains(&info.origin()), "{info:?}");
+    });
+}
+
+/// Two deliveries that a receiver has not read: the counts are added, and the last sender remains.
+#[test]
+fn x10_deliveries_that_were_not_read_are_added() {
+    on_each("signals::receivers::x10_deliveries_that_were_not_read_are_added", |kind| {
+        let (mut el, _clock) = simulated(kind, 0);
+        el.add_signal_handler(Signal::USR1, |_, calls: &mut u32| *calls += 1).unwrap();
+        let mut receiver = signal(Signal::USR1);
+        el.run_until_complete(std::future::poll_fn(|cx| {
+            assert!(receiver.poll_recv(cx).is_pending()); // It has a loop from here on.
+            std::task::Poll::Ready(())
+        }))
+        .unwrap();
+        let script = format!("kill -USR1 {}", id());
+        assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+        wait_until(&mut el, |el| *el.state() == 1);
+        (0..2).for_each(|_| Signal::USR1.raise().unwrap());
+        tick(&mut el);
+        let info = receiver.try_recv().unwrap();
+        assert_eq!((info.count(), *el.state()), (3, 2));
+        let uid = rustix::process::getuid().as_raw();
+        let this = SignalOrigin::Process { pid: id(), uid };
+        assert!([this, SignalOrigin::Unknown].contains(&info.origin()), "{info:?}");
+        assert_eq!(receiver.try_recv(), None);
+    });
+}
+
+/// A signal that no handler has seen is not counted for a later handler.
+#[test]
+fn x10_a_new_handler_counts_from_its_begin() {
+    on_each("signals::receivers::x10_a_new_handler_counts_from_its_begin", |kind| {
+        let (mut el, _clock) = simulated(kind, 0);
+        let add = |el: &mainspring::EventLoop<u32>| {
+            el.add_signal_handler(Signal::USR1, |_, calls: &mut u32| *calls += 1).unwrap()
+        };
+        let former = add(&el);
+        Signal::USR1.raise().unwrap();
+        assert!(el.cancel(former));
+        add(&el);
+        tick(&mut el);
+        assert_eq!((*el.state(), el.latest_signal(Signal::USR1)), (0, None));
+        Signal::USR1.raise().unwrap();
+        tick(&mut el);
+        assert_eq!((*el.state(), el.latest_signal(Signal::USR1).unwrap().count()), (1, 1));
     });
 }
 

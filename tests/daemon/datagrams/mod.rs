@@ -5,6 +5,7 @@ mod endings;
 mod facts;
 mod fairness;
 mod faults;
+mod queue;
 mod sending;
 mod support;
 mod tasks;

@@ -1,11 +1,13 @@
 //! The readiness convention of s6 (docs/contract.md, L5).
 
-use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::io::{ErrorKind, Read};
+use std::os::fd::{AsFd, OwnedFd};
 
 use mainspring::service::Service;
+use mainspring_sys::fd::set_nonblocking;
 
 use super::manager::activated;
+use crate::support::descriptors::{fill, is_blocking};
 
 const PREFIX: &str = "service::command_line::";
 
@@ -27,6 +29,25 @@ fn l5_readiness_is_one_newline_and_then_the_end() {
     if std::env::var("MAINSPRING_TEST_ALONE").is_err() {
         assert_eq!(written, b"\n");
     }
+}
+
+/// A supervisor that does not read must not block the service.
+#[test]
+fn l5_a_full_pipe_is_an_error_and_not_a_wait() {
+    let name = &format!("{PREFIX}l5_a_full_pipe_is_an_error_and_not_a_wait");
+    let (_reader, writer) = std::io::pipe().unwrap();
+    fill(&writer);
+    set_nonblocking(writer.as_fd(), false).unwrap();
+    let copy = writer.try_clone().unwrap();
+    activated(name, [copy.into(), writer.into()], &[("LISTEN_FDS", "1")], || {
+        let service = Service::from_env().unwrap();
+        let copy = service.take_fd("unknown").unwrap();
+        assert!(is_blocking(&copy));
+        service.set_ready_fd(4).unwrap();
+        assert!(!is_blocking(&copy), "the same open file");
+        let error = service.ready().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error:?}");
+    });
 }
 
 #[test]

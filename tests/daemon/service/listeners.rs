@@ -12,6 +12,7 @@ use mainspring::service::Service;
 use mainspring::{Error, EventLoop, net};
 
 use super::manager::activated;
+use crate::support::descriptors::is_blocking;
 use crate::support::network::SocketFile;
 use crate::support::on_every_selector;
 
@@ -58,6 +59,27 @@ fn l3_another_kind_is_an_error_and_stays() {
         assert!(service.take_fd("connection").is_none());
         let error = service.listener::<UdpSocket, Error>("dns", not_bound).unwrap_err();
         assert_eq!(error.chain(), "cannot inherit fd 3 (\"dns\"): it was taken before");
+    });
+}
+
+/// A manager passes sockets that block.
+#[test]
+fn l3_sockets_of_tasks_do_not_block() {
+    let name = &format!("{PREFIX}l3_sockets_of_tasks_do_not_block");
+    let sockets = [
+        OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap()),
+        UdpSocket::bind("127.0.0.1:0").unwrap().into(),
+    ];
+    activated(name, sockets, &[("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "http:dns")], || {
+        let service = Service::from_env().unwrap();
+        let http = service.listener::<net::TcpListener, Error>("http", not_bound).unwrap();
+        let dns = service.listener::<net::UdpSocket, Error>("dns", not_bound).unwrap();
+        assert!(!is_blocking(&http) && !is_blocking(&dns));
+        let mut el = EventLoop::new().unwrap();
+        let accepting = el.spawn(async move { http.accept().await.map(drop) });
+        let receiving = el.spawn(async move { dns.recv(&mut [0]).await.map(drop) });
+        el.run_until_stalled().unwrap();
+        assert!(!accepting.is_finished() && !receiving.is_finished());
     });
 }
 
