@@ -24,12 +24,12 @@ impl<S> EventLoop<S> {
     // Inlined with everything below it: after a callback's system calls a CPU mispredicts the
     // return.
     #[inline(always)]
-    pub(super) fn dispatch(&mut self, ready: Ready) -> bool {
+    pub(super) fn dispatch<const TIMED: bool>(&mut self, ready: Ready) -> bool {
         self.core.current.set(ready.key);
-        match self.instruments {
-            None => self.dispatch_key(ready),
-            Some(_) => self.dispatch_timed(ready),
+        if TIMED {
+            return self.timed(ready.key, |el| el.dispatch_key(ready));
         }
+        self.dispatch_key(ready)
     }
 
     #[inline(always)]
@@ -92,35 +92,43 @@ impl<S> EventLoop<S> {
         true
     }
 
-    #[cold]
-    fn dispatch_timed(&mut self, ready: Ready) -> bool {
-        self.timed(ready.key, |el| el.dispatch_key(ready))
-    }
-
     /// Runs `run`, measures its time, and reports it if it is slow.
+    #[inline]
     fn timed<T>(&mut self, key: Key, run: impl FnOnce(&mut Self) -> T) -> T {
         // Before the call, which may remove the registration.
         let slow = self.instruments.and_then(|it| it.slow);
         let report = slow.and_then(|limit| self.report_of_next(key, Error::Slow(limit)));
-        let began = self.core.timeline.now_nanos();
+        let began = self.take_lap();
         if let Some(tape) = self.core.tape.get() {
             self.record_turn(tape, key, began);
         }
         let result = run(self);
-        if slow.is_none() && self.core.page.times().is_none() {
-            return result; // The next record of the tape has the time.
+        if slow.is_some() || self.core.page.times().is_some() {
+            self.end_timed(began, report);
         }
-        let took = self.core.timeline.now_nanos().saturating_sub(began);
+        result // The next record of the tape has the time of the end.
+    }
+
+    fn end_timed(&mut self, began: u64, report: Option<Report>) {
+        let ended = self.core.timeline.now_nanos();
+        self.lap.set(Some(ended));
+        let took = ended.saturating_sub(began);
         if let Some(times) = self.core.page.times() {
             times.add_call(began, took);
         }
         let took = Duration::from_nanos(took);
+        let slow = self.instruments.and_then(|it| it.slow);
         if let (Some(limit), Some(report)) = (slow, report)
             && took >= limit
         {
             self.report(Report { error: Error::Slow(took), ..report });
         }
-        result
+    }
+
+    /// Returns the time at which the last call has ended, once, and otherwise the time now. So a
+    /// batch of calls reads the clock once for each.
+    pub(super) fn take_lap(&self) -> u64 {
+        self.lap.take().unwrap_or_else(|| self.core.timeline.now_nanos())
     }
 
     fn report_of_next(&self, key: Key, error: Error) -> Option<Report> {

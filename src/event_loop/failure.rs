@@ -21,7 +21,7 @@ pub(crate) enum Failure {
 }
 
 /// Runs user code under a panic policy. `failed` converts a panic to a result.
-#[inline]
+#[inline(always)]
 pub(crate) fn guard<T>(
     policy: PanicPolicy,
     run: impl FnOnce() -> T,

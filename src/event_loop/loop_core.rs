@@ -312,6 +312,12 @@ impl LoopCore {
         false
     }
 
+    /// Returns true if an event has found no callback.
+    #[inline]
+    pub(crate) fn saw_unknown_key(&self) -> bool {
+        self.saw_unknown_key.get()
+    }
+
     /// Returns true, once, if an event has found no callback.
     #[inline]
     pub(crate) fn take_unknown_key(&self) -> bool {
@@ -326,16 +332,8 @@ impl LoopCore {
     }
 
     /// Feeds the timers that are due.
-    #[inline]
-    pub(crate) fn feed_timers(&self, tasks: &dyn TaskLayer) {
-        // A tick without timers does not read the clock.
-        if self.timers.borrow().is_any_armed() {
-            self.feed_due_timers(tasks);
-        }
-    }
-
     #[inline(never)]
-    fn feed_due_timers(&self, tasks: &dyn TaskLayer) {
+    pub(crate) fn feed_timers(&self, tasks: &dyn TaskLayer) {
         let mut ready = self.agenda.ready.borrow_mut();
         let now = self.timeline.now_nanos();
         let (mut reports_due, mut children_due) = (false, false);

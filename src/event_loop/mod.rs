@@ -131,6 +131,8 @@ pub struct EventLoop<S = ()> {
     due_hooks: Vec<Key>,
     /// `None` if calls are neither measured nor checked for slowness.
     instruments: Option<Instruments>,
+    /// Time at which the last call has ended, until it is used. `None` if calls are not measured.
+    lap: Cell<Option<u64>>,
     poll_fd: Option<PollFd>,
     /// Slot of the callback that kept the loop alive at the last check.
     last_alive: Cell<u32>,
@@ -153,6 +155,7 @@ impl<S> EventLoop<S> {
             batch: ReadyDeque::default(),
             due_hooks: Vec::new(),
             instruments,
+            lap: Cell::new(None),
             poll_fd,
             last_alive: Cell::new(0),
         }

@@ -28,52 +28,53 @@ pub(crate) enum Sleep {
 impl<S> EventLoop<S> {
     /// Runs one tick, and returns the number of handles that ran.
     pub(crate) fn run_once(&mut self, sleep: Sleep) -> Result<usize> {
+        match self.instruments {
+            None => self.run_tick::<false>(sleep),
+            Some(_) => self.run_tick_timed(sleep),
+        }
+    }
+
+    #[cold]
+    fn run_tick_timed(&mut self, sleep: Sleep) -> Result<usize> {
+        self.run_tick::<true>(sleep)
+    }
+
+    /// Runs one tick. `TIMED` is true if there are [instruments](super::Instruments).
+    // A constant, so that a loop without instruments looks for them once a tick, and not in each
+    // call. There are two copies of a tick, so its stages are inlined always: a call costs a tick
+    // some 15 instructions.
+    #[inline(always)]
+    fn run_tick<const TIMED: bool>(&mut self, sleep: Sleep) -> Result<usize> {
         self.begin_tick()?;
         let limit = self.prepare(sleep);
         let timeout = self.time_to_sleep(limit); // zero if anything is ready
-        self.select(timeout)?; // the only place that sleeps
+        self.select::<TIMED>(timeout)?; // the only place that sleeps
         self.feed_watchers()?; // before a hook can remove a watcher and make its key unknown
         self.run_hooks(Hook::Check);
         self.feed_signals()?;
         self.feed_inbox()?;
         self.feed_timers();
         self.feed_idle();
-        let ran = self.run_batch()?; // callbacks run by `dispatch` only, like the hooks
+        let ran = self.run_batch::<TIMED>()?; // callbacks run by `dispatch` only, like the hooks
         self.core.page.end_tick(self.events.len(), ran);
-        if self.instruments.is_some() {
+        if TIMED {
             self.end_tick_timed();
         }
         self.recheck_inbox();
         Ok(ran)
     }
 
+    #[inline(always)]
     fn begin_tick(&mut self) -> Result<()> {
         self.core.check_open()?;
         if self.core.begin_tick() {
             self.handle.update_gauges();
         }
-        if self.instruments.is_some() {
-            self.begin_tick_timed();
-        }
         Ok(())
     }
 
-    #[cold]
-    fn begin_tick_timed(&self) {
-        if let Some(times) = self.core.page.times() {
-            times.begin_tick(self.core.timeline.now_nanos());
-        }
-    }
-
-    #[cold]
-    fn end_tick_timed(&self) {
-        if let Some(times) = self.core.page.times() {
-            times.end_tick(self.core.timeline.now_nanos());
-        }
-    }
-
     /// Runs the prepare hooks. Returns the limit of the sleep.
-    #[inline]
+    #[inline(always)]
     fn prepare(&mut self, sleep: Sleep) -> Option<Duration> {
         // Without hooks nothing has ended since `run` found something alive.
         let may_sleep = self.core.hooks.is_empty() || self.prepare_by_hooks(sleep);
@@ -87,12 +88,16 @@ impl<S> EventLoop<S> {
     /// Runs the prepare hooks. Returns true if the tick may sleep after them.
     #[cold]
     fn prepare_by_hooks(&mut self, sleep: Sleep) -> bool {
+        if let Some(times) = self.core.page.times() {
+            times.begin_tick(self.core.timeline.now_nanos());
+        }
         self.run_hooks_of(Hook::Prepare);
         sleep != Sleep::WhileAlive || self.is_alive()
     }
 
     /// Returns zero if anything is ready, and otherwise the time until the first deadline. `None`
     /// is until an event.
+    #[inline(always)]
     fn time_to_sleep(&self, limit: Option<Duration>) -> Option<Duration> {
         if self.core.has_work() {
             return Some(Duration::ZERO);
@@ -103,27 +108,41 @@ impl<S> EventLoop<S> {
         }
     }
 
-    fn select(&mut self, timeout: Option<Duration>) -> Result<()> {
-        if self.instruments.is_some() {
-            return self.select_timed(timeout);
+    #[inline(always)]
+    fn select<const TIMED: bool>(&mut self, timeout: Option<Duration>) -> Result<()> {
+        let began = if TIMED { self.begin_select_timed() } else { 0 };
+        let selected = self.select_for(timeout);
+        if TIMED {
+            self.end_select_timed(began);
         }
-        self.select_for(timeout)
+        selected
+    }
+
+    /// Records the call of the selector. Returns the time.
+    #[cold]
+    fn begin_select_timed(&self) -> u64 {
+        let began = self.take_lap();
+        self.core.record_loop(began, TurnKind::Sleep);
+        began
     }
 
     #[cold]
-    fn select_timed(&mut self, timeout: Option<Duration>) -> Result<()> {
-        let began = self.core.timeline.now_nanos();
-        self.core.record_loop(began, TurnKind::Sleep);
-        let selected = self.select_for(timeout);
+    fn end_select_timed(&self, began: u64) {
         let ended = self.core.timeline.now_nanos();
         self.core.record_loop(ended, TurnKind::Loop);
         if let Some(times) = self.core.page.times() {
             times.end_select(began, ended);
         }
-        selected
     }
 
-    #[inline]
+    #[cold]
+    fn end_tick_timed(&self) {
+        if let Some(times) = self.core.page.times() {
+            times.end_tick(self.take_lap());
+        }
+    }
+
+    #[inline(always)]
     fn select_for(&mut self, timeout: Option<Duration>) -> Result<()> {
         let core = &self.core;
         let clock = core.timeline.clock();
@@ -137,8 +156,12 @@ impl<S> EventLoop<S> {
         Ok(())
     }
 
+    #[inline(always)]
     fn feed_watchers(&mut self) -> Result<()> {
         let core = &self.core;
+        if self.events.is_empty() && !core.saw_unknown_key() {
+            return Ok(());
+        }
         let FeedResult { wakeups, unknown_tokens } =
             core.watchers.borrow().feed(&self.events, &mut core.agenda.ready.borrow_mut());
         core.agenda.add_wakeups(wakeups);
@@ -162,13 +185,15 @@ impl<S> EventLoop<S> {
     }
 
     /// Feeds the handlers of pending signals, then the callbacks of processes that have ended.
+    #[inline(always)]
     fn feed_signals(&self) -> Result<()> {
-        let core = &self.core;
-        if !core.agenda.is_wakeup_pending(wakeup_bit(SIGNALS) | wakeup_bit(CHILDREN)) {
-            return Ok(());
-        }
+        let pending = wakeup_bit(SIGNALS) | wakeup_bit(CHILDREN);
+        if self.core.agenda.is_wakeup_pending(pending) { self.feed_wakeups() } else { Ok(()) }
+    }
+
+    fn feed_wakeups(&self) -> Result<()> {
         self.feed_pending_signals()?;
-        core.feed_children()
+        self.core.feed_children()
     }
 
     fn feed_pending_signals(&self) -> Result<()> {
@@ -186,7 +211,7 @@ impl<S> EventLoop<S> {
     }
 
     /// Feeds messages of other threads, a bounded number in each tick.
-    #[inline]
+    #[inline(always)]
     fn feed_inbox(&mut self) -> Result<()> {
         let (agenda, inbox) = (&self.core.agenda, &self.handle.shared.inbox);
         let is_awake = agenda.is_wakeup_pending(wakeup_bit(INBOX));
@@ -202,6 +227,7 @@ impl<S> EventLoop<S> {
         Ok(())
     }
 
+    #[inline(always)]
     fn drain_inbox(&mut self) {
         // Set first: if a panic ends this tick, the next one checks again.
         self.core.agenda.check_inbox.set(true);
@@ -217,7 +243,7 @@ impl<S> EventLoop<S> {
         self.core.page.messages.add(fed as u64);
     }
 
-    #[inline]
+    #[inline(always)]
     fn recheck_inbox(&mut self) {
         if self.core.agenda.check_inbox.get() {
             self.recheck_messages();
@@ -229,6 +255,7 @@ impl<S> EventLoop<S> {
     ///
     /// At the end of a tick rather than before the next sleep, because in an embedded loop the host
     /// sleeps in between.
+    #[inline(always)]
     fn recheck_messages(&mut self) {
         let Shared { inbox, tasks, messages, .. } = &*self.handle.shared;
         if inbox.is_notified() {
@@ -241,10 +268,15 @@ impl<S> EventLoop<S> {
         self.core.agenda.check_inbox.set(is_left);
     }
 
+    #[inline(always)]
     fn feed_timers(&self) {
-        self.core.feed_timers(&*self.handle.shared.tasks);
+        // A tick without timers does not read the clock.
+        if self.core.timers.borrow().is_any_armed() {
+            self.core.feed_timers(&*self.handle.shared.tasks);
+        }
     }
 
+    #[inline(always)]
     fn feed_idle(&self) {
         if !self.core.hooks.is_empty() && self.core.agenda.ready.borrow().is_empty() {
             self.core.hooks.for_each(Hook::Idle, |key| self.core.feed(key));
@@ -252,14 +284,15 @@ impl<S> EventLoop<S> {
     }
 
     /// Runs everything that is ready now. Anything that is fed meanwhile waits for the next tick.
-    fn run_batch(&mut self) -> Result<usize> {
+    #[inline(always)]
+    fn run_batch<const TIMED: bool>(&mut self) -> Result<usize> {
         self.core.agenda.ready.borrow_mut().take_batch(&mut self.batch);
         let mut ran = 0;
         let process = self.core.process.get();
         let guard = CallGuard(self);
         let el = &mut *guard.0;
         while let Some(ready) = el.batch.pop() {
-            ran += usize::from(el.dispatch(ready));
+            ran += usize::from(el.dispatch::<TIMED>(ready));
             // A local copy: two instructions for each callback. It is out of date after
             // `after_fork_child` in a callback, so the loop's own has the last word.
             if !process.is_current() && el.core.is_forked() {
@@ -289,7 +322,11 @@ impl<S> EventLoop<S> {
         self.core.hooks.for_each(hook, |key| due.push(key));
         let guard = CallGuard(self);
         for key in due.drain(..) {
-            guard.0.dispatch(Ready { key, readiness: Readiness::empty() });
+            let ready = Ready { key, readiness: Readiness::empty() };
+            match guard.0.instruments {
+                None => guard.0.dispatch::<false>(ready),
+                Some(_) => guard.0.dispatch::<true>(ready),
+            };
         }
         drop(guard);
         self.due_hooks = due;

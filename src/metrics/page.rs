@@ -19,12 +19,16 @@ pub(crate) struct Times {
     /// Nanoseconds outside of the selector, and in it.
     pub(super) busy: Number,
     pub(super) idle: Number,
-    /// Time at which the selector has returned, or the tick has begun.
+    /// Time at which the selector has returned, or the hooks before it have begun; [`ASLEEP`]
+    /// between two ticks.
     awake_since: Number,
     pub(super) calls: Buckets,
     pub(super) delays: Buckets,
     pub(super) lateness: Buckets,
 }
+
+/// Stands in `awake_since` between ticks. The difference to it is zero, because it saturates.
+const ASLEEP: u64 = u64::MAX;
 
 /// All numbers of a loop.
 #[derive(Debug, Default)]
@@ -74,7 +78,7 @@ impl Page {
 
     /// Turns the measuring of times on.
     pub(crate) fn measure(&self) {
-        self.times.get_or_init(Box::default);
+        self.times.get_or_init(Box::default).awake_since.set(ASLEEP);
     }
 
     /// Returns the times, if they are measured.
@@ -109,7 +113,7 @@ getters! {
 }
 
 impl Times {
-    /// Starts a tick.
+    /// Starts the part of a tick before the call of the selector.
     pub(crate) fn begin_tick(&self, now: u64) {
         self.awake_since.set(now);
     }
@@ -124,6 +128,7 @@ impl Times {
     /// Ends a tick.
     pub(crate) fn end_tick(&self, now: u64) {
         self.busy.add(now.saturating_sub(self.awake_since.get()));
+        self.awake_since.set(ASLEEP);
     }
 
     /// Ends a call of a callback.

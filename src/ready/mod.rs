@@ -26,7 +26,7 @@ pub(crate) struct Ready {
 #[derive(Debug, Default)]
 pub(crate) struct ReadyDeque {
     handles: Vec<Ready>,
-    /// Number of handles at the front that were popped.
+    /// Number of handles at the front that were popped. Zero outside of a batch.
     popped: usize,
 }
 
@@ -79,13 +79,15 @@ impl ReadyDeque {
             batch.handles = Vec::new();
         }
         batch.clear(); // If its last handle panicked, `pop` has not cleared it.
-        mem::swap(self, batch);
+        mem::swap(&mut self.handles, &mut batch.handles);
     }
 
     /// Puts the rest of an interrupted batch back, in front of everything that was fed since.
     pub(crate) fn put_back(&mut self, batch: &mut ReadyDeque) {
+        batch.handles.drain(..batch.popped);
+        batch.popped = 0;
         batch.handles.append(&mut self.handles);
-        mem::swap(self, batch);
+        mem::swap(&mut self.handles, &mut batch.handles);
     }
 
     #[inline]

@@ -211,8 +211,7 @@ impl Timers {
         if self.is_any_armed() { self.soonest().map(|entry| entry.deadline) } else { None }
     }
 
-    /// Returns true if a timer has a deadline other than [`NEVER`]. A tick of a loop without timers
-    /// calls nothing else here, so this is two loads.
+    /// Returns true if a timer has a deadline other than [`NEVER`]. Two loads, for each tick.
     #[inline]
     pub(crate) fn is_any_armed(&self) -> bool {
         self.live_entries > 0 || !self.far.is_empty()
@@ -348,6 +347,7 @@ impl Timers {
         self.horizon = horizon;
     }
 
+    #[inline]
     fn unarm(&mut self, slot: TimerSlot, state: Unarmed) {
         let timer = &mut self.slots[slot.0 as usize];
         let former = mem::replace(&mut timer.state, TimerState::Unarmed(state));
@@ -369,10 +369,14 @@ impl Timers {
     }
 
     /// Removes the stale entries if they are more than half.
+    #[inline]
     fn sweep(&mut self) {
-        if self.queue.len() <= 2 * self.live_entries + MIN_STALE {
-            return;
+        if self.queue.len() > 2 * self.live_entries + MIN_STALE {
+            self.remove_stale();
         }
+    }
+
+    fn remove_stale(&mut self) {
         let slots = &self.slots;
         let entry_of = |slot: u32| slots.get(slot as usize).and_then(Timer::entry);
         self.queue.retain(|entry| entry_of(entry.slot) == Some(entry.sequence));

@@ -108,6 +108,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.entries.len() - self.head
     }
@@ -143,6 +144,7 @@ impl Queue {
     }
 
     /// Takes the entry that [`peek`](Queue::peek) returned.
+    #[inline]
     pub(super) fn pop(&mut self) {
         self.head += 1;
     }
@@ -184,6 +186,7 @@ impl Queue {
         self.entries.push(entry);
     }
 
+    #[inline]
     fn run_end(&self) -> usize {
         self.piles.last().map_or(self.entries.len(), |pile| pile.start)
     }
@@ -244,6 +247,7 @@ impl Queue {
     }
 
     /// Turns the sooner part of the soonest pile into the run.
+    #[inline]
     fn refill(&mut self) {
         if self.head > self.entries.len() / 2 {
             self.reclaim();
@@ -269,6 +273,7 @@ impl Queue {
     ///
     /// A pile should be twice as long as the next sooner one. So the latest pile that is shorter is
     /// merged with its neighbour. That costs one more halving when the pile is due.
+    #[inline]
     fn limit_piles(&mut self) {
         while self.piles.len() > MAX_PILES {
             let mut end = self.entries.len();

@@ -27,7 +27,7 @@ pub fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     let socket = socket.as_fd().as_raw_fd();
     let (start, length) = (bytes.as_ptr().cast(), bytes.len());
     // SAFETY: `bytes` is readable for its whole length and outlives the call.
-    let count = retry(|| check(unsafe { libc::send(socket, start, length, FLAGS) }))?;
+    let count = retry(move || check(unsafe { libc::send(socket, start, length, FLAGS) }))?;
     Ok(count as usize)
 }
 
@@ -87,7 +87,7 @@ fn recv_with(socket: impl AsFd, buffer: &mut [u8], flags: libc::c_int) -> io::Re
     let socket = socket.as_fd().as_raw_fd();
     let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
     // SAFETY: `buffer` is writable for its whole length and outlives the call.
-    let count = retry(|| check(unsafe { libc::recv(socket, start, length, flags) }))?;
+    let count = retry(move || check(unsafe { libc::recv(socket, start, length, flags) }))?;
     Ok(count as usize)
 }
 

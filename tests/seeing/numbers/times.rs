@@ -86,7 +86,7 @@ fn n3_no_clock_is_read_without_measuring() {
             assert_eq!(count, if measure { 10 } else { 0 });
             reads.get()
         });
-        assert_eq!(reads, [0, 24], "two for each callback, four for a tick");
+        assert_eq!(reads, [0, 13], "one for each callback, three for a tick");
     });
 }
 
