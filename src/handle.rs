@@ -9,7 +9,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// A slot of an arena, and the generation of the entry in it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub(crate) slot: u32,
     pub(crate) generation: u32,
@@ -28,6 +28,9 @@ impl Key {
 
     /// Key of the timer of the watched processes. It never enters the ready deque.
     pub(crate) const CHILDREN: Key = Key { slot: u32::MAX, generation: 3 };
+
+    /// Key of the timer that compares the clocks. It never enters the ready deque.
+    pub(crate) const TIMEBASES: Key = Key { slot: u32::MAX, generation: 4 };
 
     /// First slot above the arena of callbacks. Slots from here to [`TASK_BASE`](Key::TASK_BASE)
     /// contain the upper bits of a `call_soon` callback's sequence number.

@@ -44,6 +44,7 @@
 //! | run code in the loop | [`call_soon`] | [`spawn`], [`run_until_complete`] |
 //! | timers | [`call_later`], [`call_every`], [`add_timer`] | [`sleep`], [`interval`], [`timeout`] |
 //! | times of day | [`call_at_wall_time`], [`call_on_wall_schedule`] | [`sleep_until_wall_time`] |
+//! | delays that count suspends | [`call_later_in_boot_time`], [`call_at_boot_time`] | [`sleep_in_boot_time`], [`sleep_until_boot_time`] |
 //! | watch a descriptor | [`add_reader`], [`watch`] | [`Io`] |
 //! | drive a C library that has descriptors | [`watch`], [`set_interest`] | [`Io`] |
 //! | a server | [`serve`], [`serve_with`] and [`net::Protocol`] | [`net::TcpListener`], [`net::UnixListener`] |
@@ -70,9 +71,11 @@
 //! [`add_timer`]: LoopHandle::add_timer
 //! [`attach_with`]: LoopHandle::attach_with
 //! [`bind_datagram`]: LoopHandle::bind_datagram
+//! [`call_at_boot_time`]: LoopHandle::call_at_boot_time
 //! [`call_at_wall_time`]: LoopHandle::call_at_wall_time
 //! [`call_every`]: LoopHandle::call_every
 //! [`call_later`]: LoopHandle::call_later
+//! [`call_later_in_boot_time`]: LoopHandle::call_later_in_boot_time
 //! [`call_on_wall_schedule`]: LoopHandle::call_on_wall_schedule
 //! [`call_soon`]: LoopHandle::call_soon
 //! [`cancel`]: LoopHandle::cancel
@@ -180,7 +183,7 @@ pub use blocking::{
     BlockingPool, BlockingPoolBuilder, Job, JobBuilder, JobError, StuckJob, StuckJobs,
 };
 pub use builder::EventLoopBuilder;
-pub use clock::{Clock, MissedTickBehavior, MonotonicClock};
+pub use clock::{Clock, JumpDetection, JumpNotice, MissedTickBehavior, MonotonicClock};
 pub use error::{Error, Result};
 pub use event_loop::{
     CallbackResult, EventLoop, LoopHandle, PanicPolicy, PollFd, Remote, Report, ReportKind, Watched,
@@ -204,8 +207,8 @@ pub use tape::{Blame, BlamePart, Cause, Recorder, Tape, Turn, TurnKind};
 pub use task::{
     CancelReason, Cancelled, CurrentLoop, DetachedOutput, Interval, JoinError, Promise, Promised,
     RemoteTask, SignalReceiver, Sleep, Task, TaskEnding, TaskState, YieldNow, current_loop,
-    interval, promise, signal, sleep, sleep_until, sleep_until_wall_time, spawn, spawn_blocking,
-    yield_now,
+    interval, promise, signal, sleep, sleep_in_boot_time, sleep_until, sleep_until_boot_time,
+    sleep_until_wall_time, spawn, spawn_blocking, yield_now,
 };
 
 /// The examples of the README are tests.

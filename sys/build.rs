@@ -17,6 +17,13 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_epoll", &[LINUX]),
     ("has_eventfd", &[LINUX]),
     ("has_poll_rdhup", &[LINUX]),
+    // timerfd_create(2): timers of other clocks as descriptors. FreeBSD 15, NetBSD 10 and illumos
+    // have it as well, where it was not tried.
+    ("has_timerfd", &[LINUX]),
+    // CLOCK_BOOTTIME counts the time during which the machine is suspended (clock_gettime(2)).
+    ("has_clock_boottime", &[LINUX, &["openbsd"]]),
+    // CLOCK_MONOTONIC_RAW does so on Apple systems, and not on Linux.
+    ("has_continuous_raw_clock", &[APPLE]),
     // NetBSD has ppoll(2) since version 10, and the crate links to version 9.
     ("has_ppoll", &[LINUX, &["freebsd", "openbsd", "dragonfly"]]),
     ("has_kqueue", &[APPLE, BSD]),

@@ -1,12 +1,17 @@
 //! The clock of a loop, which a test can replace.
 
 use std::fmt;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mainspring_sys::clock;
 
 mod interval_grid;
+mod jumps;
 
 pub(crate) use self::interval_grid::IntervalGrid;
 pub use self::interval_grid::MissedTickBehavior;
+pub(crate) use self::jumps::JumpListener;
+pub use self::jumps::{JumpDetection, JumpNotice};
 
 /// A clock, which also limits how long the loop sleeps.
 ///
@@ -22,6 +27,23 @@ pub trait Clock: fmt::Debug {
         SystemTime::now()
     }
 
+    /// Returns the time since an unspecified point in the past, mostly the boot. Unlike
+    /// [`now`](Clock::now) it includes the time during which the machine is suspended, see
+    /// [`MonotonicClock`]. It never goes back.
+    fn boot_time(&self) -> Duration {
+        clock::boot_time()
+    }
+
+    /// Called once by each loop that gets the clock. Returns how the loop notices that the wall
+    /// time or the boot time has jumped against [`now`](Clock::now).
+    ///
+    /// A clock that announces its jumps keeps `notice`, sends it after each of them, and returns
+    /// [`JumpDetection::Announced`].
+    fn announce_jumps(&self, notice: JumpNotice) -> JumpDetection {
+        drop(notice);
+        JumpDetection::Compared
+    }
+
     /// Returns the longest time for which the selector may sleep when nothing is due for `wanted`.
     /// `None` means "until an event".
     fn max_wait(&self, wanted: Option<Duration>) -> Option<Duration> {
@@ -35,7 +57,21 @@ pub trait Clock: fmt::Debug {
     }
 }
 
-/// The system's monotonic clock, `CLOCK_MONOTONIC`. It stands still while the machine is suspended.
+/// The system's clocks: the monotonic clock of [`Instant`] for ordinary timers, the wall clock, and
+/// the boot time.
+///
+/// The manual page clock_gettime(2) of each system, on macOS clock_gettime(3), has these rules:
+///
+/// | system | clock of ordinary timers | it counts suspends | clock of the boot time | it counts them |
+/// |---|---|---|---|---|
+/// | Linux, Android | `CLOCK_MONOTONIC` | no | `CLOCK_BOOTTIME` | yes |
+/// | macOS, iOS | `CLOCK_UPTIME_RAW` | no | `CLOCK_MONOTONIC_RAW` | yes |
+/// | FreeBSD | `CLOCK_MONOTONIC` | yes, since the page of 2024 | the same | like it |
+/// | OpenBSD | `CLOCK_MONOTONIC` | yes | `CLOCK_BOOTTIME` | yes |
+/// | NetBSD, DragonFly, illumos | `CLOCK_MONOTONIC` | not documented | the same | like it |
+///
+/// So only the boot time counts suspends wherever the system can. No clock excludes them on every
+/// system. The wall clock is `CLOCK_REALTIME`, which includes them everywhere.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MonotonicClock;
 
@@ -43,6 +79,24 @@ impl Clock for MonotonicClock {
     fn now(&self) -> Instant {
         Instant::now()
     }
+
+    fn announce_jumps(&self, _: JumpNotice) -> JumpDetection {
+        JumpDetection::System
+    }
+}
+
+/// A clock whose time may jump against that of the loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Timebase {
+    /// The wall clock, in nanoseconds since 1970.
+    Wall,
+    /// The boot time, in nanoseconds.
+    Boot,
+}
+
+impl Timebase {
+    pub(crate) const ALL: [Timebase; 2] = [Timebase::Wall, Timebase::Boot];
 }
 
 /// A clock and the start of its loop. Users have instants; the loop counts nanoseconds since the
@@ -75,6 +129,19 @@ impl Timeline {
         self.clock.wall_time()
     }
 
+    /// Returns the boot time.
+    pub(crate) fn boot_time(&self) -> Duration {
+        self.clock.boot_time()
+    }
+
+    /// Returns the time of another clock in nanoseconds.
+    pub(crate) fn nanos_in(&self, timebase: Timebase) -> u64 {
+        match timebase {
+            Timebase::Wall => wall_nanos(self.clock.wall_time()),
+            Timebase::Boot => nanos(self.clock.boot_time()),
+        }
+    }
+
     /// Returns the nanoseconds since the start.
     pub(crate) fn now_nanos(&self) -> u64 {
         self.nanos_of(self.clock.now())
@@ -96,14 +163,15 @@ impl Timeline {
     }
 }
 
-/// Time after which a timer of the wall clock compares the clocks again: the longest delay after a
-/// step.
-const WALL_CHECK: Duration = Duration::from_secs(1);
+/// Returns a time of day in nanoseconds since 1970; zero for an earlier one, and [`NEVER`] for one
+/// that is too late.
+pub(crate) fn wall_nanos(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, nanos)
+}
 
-/// Returns the time to wait before the next comparison with `deadline`. `None` if it has passed.
-pub(crate) fn wait_for_wall(deadline: SystemTime, now: SystemTime) -> Option<Duration> {
-    let left = deadline.duration_since(now).ok().filter(|left| !left.is_zero())?;
-    Some(left.min(WALL_CHECK))
+/// Returns the time from `now` to `deadline`, or `None` for [`NEVER`].
+pub(crate) fn time_left(now: u64, deadline: u64) -> Option<Duration> {
+    (deadline != NEVER).then(|| Duration::from_nanos(deadline.saturating_sub(now)))
 }
 
 /// Returns `duration` in nanoseconds, or [`NEVER`] if it is too long.

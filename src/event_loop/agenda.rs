@@ -181,7 +181,8 @@ impl<S> LoopHandle<S> {
         if core.has_work() || core.watchers.borrow().has_ready() {
             return Some(core.timeline.now());
         }
-        let deadline = core.timers.borrow_mut().next_deadline()?;
+        let deadline = core.timers.borrow_mut().next_deadline();
+        let deadline = deadline.into_iter().chain(core.hidden_deadline()).min()?;
         core.timeline.instant_of(deadline)
     }
 
@@ -214,6 +215,9 @@ impl<S> LoopHandle<S> {
             Source::Soon | Source::Signal(_) | Source::Child(_) | Source::Hook(Hook::Idle) => true,
             Source::Hook(Hook::Prepare | Hook::Check) => false,
             Source::Timer(timer) | Source::Interval(timer) => core.is_armed(timer),
+            Source::Clock(_) | Source::Schedule(_) => {
+                source.clock_slot().is_some_and(|slot| core.timebases.deadline(slot).is_some())
+            }
             Source::Watch(watcher) => !core.watchers.borrow().interest(watcher, key).is_empty(),
             Source::Stream(watcher) => core.watchers.borrow().is_wanted(watcher, key),
         }

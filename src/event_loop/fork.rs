@@ -78,11 +78,13 @@ impl LoopCore {
         let refused = |source| Error::Create { part: "copy after a fork", source };
         self.signals.borrow_mut().after_fork().map_err(refused)?;
         self.children.borrow_mut().after_fork().map_err(refused)?;
+        self.forget_kernel_timers();
         let ready = &mut self.agenda.ready.borrow_mut();
         self.watchers.borrow_mut().rebuild(ready).map_err(refused)?;
         self.agenda.after_fork();
         self.take_unknown_key();
         self.process.set(Process::current());
+        self.rearm_timebases();
         Ok(())
     }
 }

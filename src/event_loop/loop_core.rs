@@ -8,7 +8,6 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use mainspring_sys::child::ExitWatchKind;
 use mainspring_sys::process::Process;
@@ -21,10 +20,10 @@ use super::hooks::Hooks;
 use super::report::{PanicPolicy, Report};
 use super::report_log::{self, ReportLog};
 use super::source::{Hook, Source};
-use super::task_port::TaskLayer;
+use super::timebases::Timebases;
 use crate::blocking::BlockingPool;
 use crate::children::Children;
-use crate::clock::Timeline;
+use crate::clock::{JumpNotice, Timeline};
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::metrics::Page;
@@ -39,6 +38,8 @@ pub(crate) const INBOX: Token = internal_token(0);
 pub(crate) const SIGNALS: Token = internal_token(1);
 /// The token of the watch of processes.
 pub(crate) const CHILDREN: Token = internal_token(2);
+/// The token of the kernel's timers of other clocks.
+pub(crate) const TIMEBASES: Token = internal_token(3);
 
 /// Settings of a loop that are read while it runs.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +67,7 @@ pub(crate) struct LoopCore {
     pub(crate) agenda: Agenda,
     pub(crate) watchers: RefCell<Watchers>,
     pub(crate) timers: RefCell<Timers>,
+    pub(crate) timebases: Timebases,
     pub(crate) signals: RefCell<Signals>,
     pub(crate) children: RefCell<Children>,
     /// Timer of the watched processes; `None` before its first use.
@@ -117,13 +119,14 @@ impl LoopCore {
         limits: Limits,
     ) -> Rc<LoopCore> {
         static LOOPS: AtomicU32 = AtomicU32::new(0);
-        Rc::new(LoopCore {
+        let core = Rc::new(LoopCore {
             loop_id: LOOPS.fetch_add(1, Ordering::Relaxed),
             limits,
             timeline,
             agenda: Agenda::default(),
             watchers: RefCell::new(watchers),
             timers: RefCell::default(),
+            timebases: Timebases::default(),
             signals: RefCell::default(),
             children: RefCell::default(),
             children_timer: Cell::new(None),
@@ -144,7 +147,10 @@ impl LoopCore {
             log: RefCell::default(),
             read_buffer: Cell::default(),
             datagrams: Datagrams::default(),
-        })
+        });
+        let detection = core.timeline.clock().announce_jumps(JumpNotice::to(&core));
+        core.timebases.set_detection(detection);
+        core
     }
 
     /// Returns the number of the tick.
@@ -286,7 +292,9 @@ impl LoopCore {
             Source::Timer(timer) | Source::Interval(timer) => {
                 self.timers.borrow_mut().take_fed(timer)
             }
+            Source::Clock(slot) => self.timebases.take_fed(slot),
             Source::Stream(_)
+            | Source::Schedule(_)
             | Source::Soon
             | Source::Signal(_)
             | Source::Child(_)
@@ -322,52 +330,6 @@ impl LoopCore {
     #[inline]
     pub(crate) fn take_unknown_key(&self) -> bool {
         self.saw_unknown_key.take()
-    }
-
-    /// Returns the time until the first deadline, and `None` if there is no deadline.
-    #[inline]
-    pub(crate) fn time_to_deadline(&self) -> Option<Duration> {
-        let deadline = self.timers.borrow_mut().next_deadline()?;
-        Some(Duration::from_nanos(deadline.saturating_sub(self.timeline.now_nanos())))
-    }
-
-    /// Feeds the timers that are due.
-    #[inline(never)]
-    pub(crate) fn feed_timers(&self, tasks: &dyn TaskLayer) {
-        let mut ready = self.agenda.ready.borrow_mut();
-        let now = self.timeline.now_nanos();
-        let (mut reports_due, mut children_due) = (false, false);
-        let (times, tape) = (self.page.times(), self.tape.get());
-        if let Some(tape) = tape {
-            tape.begin_timers(ready.len());
-        }
-        let fed = self.timers.borrow_mut().feed(now, |key, deadline| {
-            match key.is_task_layer() {
-                true if key == Key::REPORTS => reports_due = true,
-                true if key == Key::CHILDREN => children_due = true,
-                true => tasks.feed_timer(key, &mut ready),
-                false => ready.feed(key, Readiness::empty()),
-            }
-            if let Some(times) = times {
-                times.add_lateness(now - deadline);
-            }
-            if let Some(tape) = tape {
-                tape.add_deadline(ready.len(), deadline);
-            }
-        });
-        drop(ready);
-        self.page.timers_run.add(fed);
-        if reports_due {
-            self.flush_reports();
-        }
-        if children_due {
-            self.feed_due_children(now);
-        }
-    }
-
-    /// Returns true if a timer has a deadline, however far away.
-    pub(crate) fn is_armed(&self, timer: TimerSlot) -> bool {
-        self.timers.borrow().deadline(timer).is_some()
     }
 
     /// Writes a report to standard error, unless its place has reported too often.

@@ -13,7 +13,9 @@
 //! | `agenda`, `messages` | what is queued, and "is there anything to do?" |
 //! | `loop_core`, `loop_handle` | the data of a loop, without and with the type of the state |
 //! | `registry`, `callback`, `source` | registrations: their slots, their closures, their sources |
-//! | `schedule`, `watch`, `signals`, `children`, `hooks`, `remote` | the calls that register |
+//! | `schedule`, `due_timers` | timers |
+//! | `wall`, `boot_time`, `timebases` | timers of other clocks |
+//! | `watch`, `signals`, `children`, `hooks`, `remote` | the other calls that register |
 //! | `report`, `exception_handler`, `contain` | errors and panics of user code |
 //! | `metrics`, `snapshot` | numbers about all of it, and lists |
 //!
@@ -45,12 +47,14 @@ use crate::handle::Key;
 use crate::ready::ReadyDeque;
 
 mod agenda;
+mod boot_time;
 pub(crate) mod callback;
 pub(crate) mod callback_result;
 pub(crate) mod children;
 mod contain;
 pub(crate) mod datagrams;
 mod dispatch;
+mod due_timers;
 mod exception_handler;
 mod failure;
 mod fork;
@@ -75,6 +79,7 @@ mod snapshot;
 pub(crate) mod source;
 pub(crate) mod task_port;
 mod tick;
+pub(crate) mod timebases;
 mod timer_queries;
 mod wall;
 mod watch;

@@ -103,7 +103,9 @@ impl<S> EventLoop<S> {
         let fd = |watcher| Cause::Fd(self.core.watchers.borrow().fd_of(watcher).unwrap_or(-1));
         let (kind, cause) = match origin.source {
             Source::Soon => (TurnKind::Soon, by_turn),
-            Source::Timer(_) | Source::Interval(_) => (TurnKind::Timer, Cause::Timer),
+            Source::Timer(_) | Source::Interval(_) | Source::Clock(_) | Source::Schedule(_) => {
+                (TurnKind::Timer, Cause::Timer)
+            }
             // A stream also queues itself, for input that it has left unread.
             Source::Watch(watcher) | Source::Stream(watcher) => {
                 let is_stream = matches!(origin.source, Source::Stream(_));

@@ -98,6 +98,9 @@ impl<S> LoopHandle<S> {
             Source::Timer(timer) | Source::Interval(timer) => {
                 core.timers.borrow_mut().remove(timer);
             }
+            Source::Clock(_) | Source::Schedule(_) => {
+                source.clock_slot().into_iter().for_each(|slot| core.remove_clock_timer(slot, key));
+            }
             Source::Watch(watcher) | Source::Stream(watcher) => core.unwatch(watcher, key),
             Source::Signal(signal) => core.signals.borrow_mut().remove(signal, key),
             Source::Child(pid) => core.children.borrow_mut().remove_key(pid, key),
@@ -207,6 +210,7 @@ impl<S> LoopHandle<S> {
         core.close_signals();
         core.contain(report, || core.unwatch_children());
         core.close_children();
+        core.contain(report, || core.close_timebases());
         core.contain(report, || core.close_selector());
         core.agenda.clear();
         drop(core.read_buffer.take());

@@ -13,9 +13,9 @@ use super::LoopHandle;
 use super::callback::Callback;
 use super::source::{Hook, Source};
 use crate::callbacks::CallbackEntry;
+use crate::clock::time_left;
 use crate::handle::Key;
 use crate::snapshot::{Details, Entry, EntryKind, EntryState, PlaceCount, Places, Snapshot};
-use crate::timers::{NEVER, TimerSlot};
 use crate::watchers::WatcherId;
 
 impl<S> LoopHandle<S> {
@@ -105,6 +105,7 @@ impl<S> LoopHandle<S> {
             _ if facts.is_running || core.current.get() == key => EntryState::Running,
             _ if is_queued => EntryState::Pending,
             Source::Timer(timer) if core.timers.borrow().is_fed(timer) => EntryState::Pending,
+            Source::Clock(slot) if core.timebases.is_fed(slot) => EntryState::Pending,
             Source::Hook(_) => EntryState::Waiting,
             _ if can_be_called => EntryState::Waiting,
             _ => EntryState::Paused,
@@ -133,10 +134,18 @@ impl<S> LoopHandle<S> {
     }
 
     fn describe_source(&self, now: u64, key: Key, source: Source, details: &mut Details) {
+        let core = self.core();
         match source {
             Source::Soon => {}
             Source::Timer(timer) | Source::Interval(timer) => {
-                details.due_in = self.time_left(now, timer);
+                let deadline = core.timers.borrow().deadline(timer);
+                details.due_in = deadline.and_then(|deadline| time_left(now, deadline));
+            }
+            Source::Clock(_) | Source::Schedule(_) => {
+                details.due_in = source.clock_slot().and_then(|slot| {
+                    let now = core.timeline.nanos_in(slot.timebase);
+                    core.timebases.deadline(slot).and_then(|deadline| time_left(now, deadline))
+                });
             }
             Source::Watch(watcher) => self.describe_fd(watcher, key, details),
             Source::Stream(watcher) => {
@@ -147,11 +156,6 @@ impl<S> LoopHandle<S> {
             Source::Child(pid) => details.pid = Some(pid),
             Source::Hook(hook) => details.stage = Some(hook.name()),
         }
-    }
-
-    fn time_left(&self, now: u64, timer: TimerSlot) -> Option<Duration> {
-        let deadline = self.core().timers.borrow().deadline(timer)?;
-        (deadline != NEVER).then(|| Duration::from_nanos(deadline.saturating_sub(now)))
     }
 
     fn describe_fd(&self, watcher: WatcherId, key: Key, details: &mut Details) {
@@ -204,7 +208,9 @@ fn kind_of<S>(entry: &CallbackEntry<Source, Callback<S>>) -> EntryKind {
     };
     kind.unwrap_or(match entry.source {
         Source::Soon => EntryKind::Closure,
-        Source::Timer(_) | Source::Interval(_) => EntryKind::Timer,
+        Source::Timer(_) | Source::Interval(_) | Source::Clock(_) | Source::Schedule(_) => {
+            EntryKind::Timer
+        }
         Source::Watch(_) => EntryKind::Watcher,
         Source::Stream(_) => EntryKind::Connection,
         Source::Signal(_) => EntryKind::Signal,

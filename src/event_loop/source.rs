@@ -2,6 +2,8 @@
 
 use mainspring_sys::Signal;
 
+use super::timebases::ClockSlot;
+use crate::clock::Timebase;
 use crate::timers::TimerSlot;
 use crate::watchers::WatcherId;
 
@@ -14,6 +16,10 @@ pub(crate) enum Source {
     Timer(TimerSlot),
     /// The next tick of an interval.
     Interval(TimerSlot),
+    /// A deadline of another clock.
+    Clock(ClockSlot),
+    /// The next time of a schedule of the wall clock, or a jump of that clock.
+    Schedule(TimerSlot),
     /// Readiness of an fd.
     Watch(WatcherId),
     /// Readiness of the fd of a stream or a listener. Its callback keeps track of its interest, so
@@ -25,6 +31,17 @@ pub(crate) enum Source {
     Child(u32),
     /// A stage of the tick.
     Hook(Hook),
+}
+
+impl Source {
+    /// Returns the timer of another clock that is the source.
+    pub(crate) fn clock_slot(self) -> Option<ClockSlot> {
+        match self {
+            Source::Clock(slot) => Some(slot),
+            Source::Schedule(timer) => Some(ClockSlot { timebase: Timebase::Wall, timer }),
+            _ => None,
+        }
+    }
 }
 
 /// A stage of the tick at which hooks run.

@@ -1,17 +1,19 @@
 //! Timers of the wall clock, which follow its steps.
-//!
-//! A timer of the loop counts monotonic time. So a timer of the wall clock compares both clocks at
-//! its deadline, and at least once a second before.
 
+use std::panic::Location;
 use std::time::{Duration, SystemTime};
 
-use super::LoopHandle;
-use super::callback_result::CallbackResult;
-use crate::clock::wait_for_wall;
-use crate::error::Result;
-use crate::handle::TimerHandle;
+use mainspring_sys::closure::CallOnce;
 
-/// Wait before the next comparison if a schedule returns a time that is not later.
+use super::LoopHandle;
+use super::callback::{Callback, Once, Plain, once_result};
+use super::callback_result::CallbackResult;
+use super::source::Source;
+use crate::clock::{Timebase, wall_nanos};
+use crate::error::Result;
+use crate::handle::{Handle, Key};
+
+/// Wait before the next call of a schedule that returns a time that is not later.
 const RETRY: Duration = Duration::from_secs(1);
 
 impl<S> LoopHandle<S> {
@@ -19,12 +21,22 @@ impl<S> LoopHandle<S> {
     /// passed, the callback runs in the next tick.
     ///
     /// The timer follows steps of the clock, made by an administrator or by NTP, and the time that
-    /// passes while the machine is suspended. It runs at most a second late after a step, because
-    /// it compares the clocks once a second. A loop without such timers never reads the time of
-    /// day.
+    /// passes while the machine is suspended.
+    ///
+    /// # How steps are noticed
+    ///
+    /// On Linux the loop has one timerfd(2) for all these timers, while there are any. So it sleeps
+    /// until the deadline or a step. On other systems it compares the clocks once a second, and a
+    /// timer is at most a second late after a step. It also does so while the process has no
+    /// descriptor left for the timerfd, and with a [`Clock`](crate::Clock) that is not the
+    /// system's, see [`JumpDetection`](crate::JumpDetection). A loop without such timers never
+    /// reads the time of day.
+    ///
+    /// # Other timers
     ///
     /// Use [`call_at`](LoopHandle::call_at) for delays and intervals, which must not follow steps.
-    /// [`cancel`](LoopHandle::cancel) ends the timer; it must not be reset or disarmed.
+    /// A timer of the wall clock cannot be reset or disarmed, so it has no
+    /// [`TimerHandle`](crate::TimerHandle): [`cancel`](LoopHandle::cancel) ends it.
     ///
     /// # Errors
     ///
@@ -41,35 +53,42 @@ impl<S> LoopHandle<S> {
     /// clock.set_wall_time(noon); // the clock is set one hour forward
     /// el.run()?;
     /// assert!(*el.state());
-    /// assert!(clock.elapsed() <= Duration::from_secs(1));
+    /// assert_eq!(clock.elapsed(), Duration::ZERO);
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     #[track_caller]
-    pub fn call_at_wall_time<F, R>(&self, deadline: SystemTime, callback: F) -> Result<TimerHandle>
+    pub fn call_at_wall_time<F, R>(&self, deadline: SystemTime, callback: F) -> Result<Handle>
     where
         F: FnOnce(&LoopHandle<S>, &mut S) -> R + 'static,
         R: CallbackResult,
     {
-        let mut callback = Some(callback);
-        let timer = self.add_timer(move |el, state| {
-            if let Some(wait) = wait_for_wall(deadline, el.wall_time()) {
-                el.rearm_current(wait);
-                return Ok(());
-            }
-            el.end_current();
-            callback.take().map_or(Ok(()), |callback| callback(el, state).into_result())
-        })?;
-        self.reset_after(timer, self.first_wait(Some(deadline)));
-        Ok(timer)
+        let once = CallOnce::new(|el, state| once_result(callback(el, state)));
+        self.insert_clock_timer(Timebase::Wall, wall_nanos(deadline), once, Location::caller())
+    }
+
+    /// Adds a callback that runs once, at a deadline of another clock.
+    pub(super) fn insert_clock_timer(
+        &self,
+        timebase: Timebase,
+        deadline: u64,
+        once: Once<S>,
+        location: &'static Location<'static>,
+    ) -> Result<Handle> {
+        self.core().check_open()?;
+        let key = self.reserve_slot(location);
+        let slot = self.core().add_clock_timer(timebase, deadline, key);
+        self.fill_slot(key, Source::Clock(slot), Callback::Once(once));
+        Ok(self.handle(key))
     }
 
     /// Calls `callback` at each time of day that `next` returns. `next` gets the time of day and
     /// returns the next time of the schedule, which must be later; `None` ends the timer.
     ///
-    /// `next` is called again after each call of the callback and at least once a second. So it
-    /// must depend on its argument only. After a step back the schedule is followed from there on,
-    /// and a time may come twice. After a step forward over several times, the callback runs once.
-    /// Otherwise like [`call_at_wall_time`](LoopHandle::call_at_wall_time).
+    /// `next` is called again in the next tick, after each call of the callback, after each step of
+    /// the clock, and where [the clocks are compared](LoopHandle::call_at_wall_time) once a second.
+    /// So it must depend on its argument only. After a step back the schedule is followed from
+    /// there on, and a time may come twice. After a step forward over several times, the callback
+    /// runs once. Otherwise like [`call_at_wall_time`](LoopHandle::call_at_wall_time).
     ///
     /// # Errors
     ///
@@ -97,52 +116,37 @@ impl<S> LoopHandle<S> {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     #[track_caller]
-    pub fn call_on_wall_schedule<N, F, R>(
-        &self,
-        mut next: N,
-        mut callback: F,
-    ) -> Result<TimerHandle>
+    pub fn call_on_wall_schedule<N, F, R>(&self, mut next: N, mut callback: F) -> Result<Handle>
     where
         N: FnMut(SystemTime) -> Option<SystemTime> + 'static,
         F: FnMut(&LoopHandle<S>, &mut S) -> R + 'static,
         R: CallbackResult,
     {
-        let mut deadline = next(self.wall_time());
-        let first = self.first_wait(deadline);
-        let timer = self.add_timer(move |el, state| {
+        self.core().check_open()?;
+        let Some(mut deadline) = next(self.wall_time()) else { return Ok(self.handle(Key::NONE)) };
+        let key = self.reserve_slot(Location::caller());
+        let slot = self.core().add_schedule(wall_nanos(deadline), key);
+        let schedule = move |el: &LoopHandle<S>, state: &mut S| {
             let now = el.wall_time();
-            let is_due = deadline.is_some_and(|deadline| deadline <= now);
-            deadline = next(now);
-            match deadline {
-                Some(deadline) => el.rearm_current(wait_for_wall(deadline, now).unwrap_or(RETRY)),
-                None => el.end_current(),
+            let is_due = deadline <= now;
+            match next(now) {
+                Some(next) => {
+                    deadline = next;
+                    let armed = if next > now { next } else { now + RETRY };
+                    el.core().reset_clock_timer(slot, wall_nanos(armed));
+                }
+                None => _ = el.cancel(el.handle(key)),
             }
             if is_due { callback(el, state).into_result() } else { Ok(()) }
-        })?;
-        self.reset_after(timer, first);
-        Ok(timer)
+        };
+        self.fill_slot(key, Source::Schedule(slot.timer), Callback::repeat(Plain(schedule)));
+        // A step between the two calls above was not noticed by the kernel's timer.
+        self.core().feed(key);
+        Ok(self.handle(key))
     }
 
     /// Returns the time of day of the loop's clock, read now.
     pub fn wall_time(&self) -> SystemTime {
         self.core().timeline.wall_time()
-    }
-
-    fn first_wait(&self, deadline: Option<SystemTime>) -> Duration {
-        let wait = deadline.and_then(|deadline| wait_for_wall(deadline, self.wall_time()));
-        wait.unwrap_or(Duration::ZERO)
-    }
-
-    /// Arms the running timer.
-    fn rearm_current(&self, wait: Duration) {
-        if let Some(this) = self.current() {
-            self.reset_after(TimerHandle(this), wait);
-        }
-    }
-
-    fn end_current(&self) {
-        if let Some(this) = self.current() {
-            self.cancel(this);
-        }
     }
 }

@@ -35,13 +35,14 @@
 //! | `any_task`, `outcome`, `detached`, `failure` | futures without types; the ends of a task |
 //! | `current`, `waker/`, `foreign`, `keyed_arena/` | the running loop; wakers; arenas of keys |
 //! | `cancel_region/` | nested regions of a task that can be cancelled |
-//! | `sleep`, `wall`, `interval`, `signal`, `promise/`, `remote`, `blocking` | what a task can await |
+//! | `sleep`, `clock_sleep`, `interval`, `signal`, `promise/`, `remote`, `blocking` | what a task can await |
 //! | `budget` | the limit of one poll |
 
 mod any_task;
 mod blocking;
 pub(crate) mod budget;
 pub(crate) mod cancel_region;
+mod clock_sleep;
 pub(crate) mod current;
 mod current_loop;
 mod detached;
@@ -59,10 +60,10 @@ mod sleep;
 mod spawn;
 mod tasks;
 mod waker;
-mod wall;
 mod yield_now;
 
 pub use self::blocking::spawn_blocking;
+pub use self::clock_sleep::{sleep_in_boot_time, sleep_until_boot_time, sleep_until_wall_time};
 pub use self::current_loop::{CurrentLoop, current_loop};
 pub use self::detached::DetachedOutput;
 pub use self::interval::{Interval, interval};
@@ -77,5 +78,4 @@ pub use self::sleep::{Sleep, sleep, sleep_until};
 pub use self::spawn::spawn;
 pub(crate) use self::tasks::Tasks;
 pub(crate) use self::tasks::ticket::Ticket;
-pub use self::wall::sleep_until_wall_time;
 pub use self::yield_now::{YieldNow, yield_now};

@@ -1,10 +1,10 @@
 //! The simulated clock: it moves only when the loop would sleep.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, JumpDetection, JumpNotice};
 
 /// A simulated clock. When nothing is ready, it jumps to the next deadline instead of letting the
 /// loop sleep.
@@ -51,34 +51,47 @@ use crate::clock::Clock;
 #[derive(Debug, Clone)]
 pub struct SimClock {
     start: Instant,
-    elapsed: Rc<Cell<Duration>>,
+    shared: Rc<SimTimes>,
+}
+
+/// The times that all clones of a clock share.
+#[derive(Debug)]
+struct SimTimes {
+    elapsed: Cell<Duration>,
+    /// Time spent in simulated suspends.
+    suspended: Cell<Duration>,
     /// The time of day, and the elapsed time at which it was set.
-    wall: Rc<Cell<(SystemTime, Duration)>>,
+    wall: Cell<(SystemTime, Duration)>,
+    /// Addresses of the loops that have this clock.
+    notices: RefCell<Vec<JumpNotice>>,
 }
 
 impl SimClock {
     /// Creates a clock that stands still at the current time.
     pub fn new() -> SimClock {
-        let wall = Rc::new(Cell::new((SystemTime::now(), Duration::ZERO)));
-        SimClock { start: Instant::now(), elapsed: Rc::default(), wall }
+        let shared = SimTimes {
+            elapsed: Cell::default(),
+            suspended: Cell::default(),
+            wall: Cell::new((SystemTime::now(), Duration::ZERO)),
+            notices: RefCell::default(),
+        };
+        SimClock { start: Instant::now(), shared: Rc::new(shared) }
     }
 
-    /// Returns the time by which the clock has moved since its creation.
+    /// Returns the time by which the clock has moved since its creation, without suspends.
     pub fn elapsed(&self) -> Duration {
-        self.elapsed.get()
+        self.shared.elapsed.get()
     }
 
     /// Moves the clock forward, as if work took that time. Does nothing if an `Instant` cannot hold
     /// the new time.
     pub fn advance(&self, by: Duration) {
-        let elapsed = self.elapsed.get().saturating_add(by);
+        let elapsed = self.elapsed().saturating_add(by);
         if self.start.checked_add(elapsed).is_some() {
-            self.elapsed.set(elapsed);
+            self.shared.elapsed.set(elapsed);
         }
     }
-}
 
-impl SimClock {
     /// Sets the time of day, as an administrator or NTP does. [`now`](Clock::now) does not change,
     /// and the time of day then advances with it.
     ///
@@ -92,7 +105,36 @@ impl SimClock {
     /// assert_eq!(clock.wall_time(), SystemTime::UNIX_EPOCH + Duration::from_secs(5));
     /// ```
     pub fn set_wall_time(&self, time: SystemTime) {
-        self.wall.set((time, self.elapsed.get()));
+        self.shared.wall.set((time, self.elapsed()));
+        self.announce();
+    }
+
+    /// Simulates a suspend of the machine: the time of day and the boot time move forward, and
+    /// [`now`](Clock::now) stands still, as on Linux.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, testing::SimClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = SimClock::new();
+    /// let mut el = EventLoop::builder().clock(clock.clone()).build_with("valid")?;
+    /// let hour = Duration::from_secs(3600);
+    /// el.call_later_in_boot_time(hour, |_, lease| *lease = "expired")?;
+    /// clock.suspend(2 * hour);
+    /// el.run()?;
+    /// assert_eq!((*el.state(), clock.elapsed()), ("expired", Duration::ZERO));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn suspend(&self, duration: Duration) {
+        let SimTimes { suspended, wall, .. } = &*self.shared;
+        suspended.set(suspended.get().saturating_add(duration));
+        let (time, at) = wall.get();
+        wall.set((time.checked_add(duration).unwrap_or(time), at));
+        self.announce();
+    }
+
+    fn announce(&self) {
+        self.shared.notices.borrow_mut().retain(JumpNotice::send);
     }
 }
 
@@ -104,12 +146,24 @@ impl Default for SimClock {
 
 impl Clock for SimClock {
     fn now(&self) -> Instant {
-        self.start + self.elapsed.get()
+        self.start + self.elapsed()
     }
 
     fn wall_time(&self) -> SystemTime {
-        let (time, at) = self.wall.get();
-        time.checked_add(self.elapsed.get() - at).unwrap_or(time)
+        let (time, at) = self.shared.wall.get();
+        time.checked_add(self.elapsed() - at).unwrap_or(time)
+    }
+
+    /// Returns the time since the creation of the clock, with suspends.
+    fn boot_time(&self) -> Duration {
+        self.elapsed().saturating_add(self.shared.suspended.get())
+    }
+
+    fn announce_jumps(&self, notice: JumpNotice) -> JumpDetection {
+        let mut notices = self.shared.notices.borrow_mut();
+        notices.retain(JumpNotice::is_valid);
+        notices.push(notice);
+        JumpDetection::Announced
     }
 
     fn max_wait(&self, wanted: Option<Duration>) -> Option<Duration> {

@@ -10,6 +10,7 @@
 //! * [`event`] and [`timeout`]: the values that go into and come out of a selector;
 //! * [`selector`]: one contract, with a backend for each of epoll, kqueue, poll and select;
 //! * [`wakeup`]: wakes a sleeping selector from another thread;
+//! * [`clock`]: the time since boot, and kernel timers of clocks that may jump;
 //! * [`child`]: the end of processes as events of a selector, their status, signals to them;
 //! * [`signal`]: signals as events of a selector, with exact restore of dispositions;
 //! * [`socket`]: non-blocking connect and accept, addresses, options;
@@ -27,6 +28,7 @@
 //! number causes at worst an error or a false event. Therefore its methods are safe.
 
 pub mod child;
+pub mod clock;
 pub mod closure;
 pub mod environment;
 pub mod error_class;

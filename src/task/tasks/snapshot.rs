@@ -1,17 +1,16 @@
 //! The tasks in a snapshot: their states, what they wait for, and the regions inside of them.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use mainspring_sys::file_type::FileType;
 
 use super::Tasks;
 use super::state::Flags;
+use crate::clock::{Timebase, time_left};
 use crate::handle::Key;
 use crate::snapshot::{Entry, EntryKind, EntryState, Places, Wait};
 use crate::task::cancel_region::live_regions;
 use crate::task::keyed_arena::KeyKind;
-use crate::timers::NEVER;
 
 /// Indices of the entries of tasks.
 type Indices = HashMap<Key, usize>;
@@ -65,11 +64,16 @@ impl Tasks {
     }
 
     fn list_sleeps(&self, now: u64, tasks: &Indices, entries: &mut [Entry]) {
-        for (key, deadline) in self.core.timers.borrow().armed_timers() {
-            let Some(index) = tasks.get(&key) else { continue };
-            let left = Duration::from_nanos(deadline.saturating_sub(now));
-            let left = Some(left).filter(|_| deadline != NEVER);
-            entries[*index].details_mut().waits.push(Wait::Time(left));
+        let mut add = |now, (key, deadline)| {
+            if let Some(index) = tasks.get(&key) {
+                let wait = Wait::Time(time_left(now, deadline));
+                entries[*index].details_mut().waits.push(wait);
+            }
+        };
+        self.core.timers.borrow().armed_timers().for_each(|timer| add(now, timer));
+        for timebase in Timebase::ALL {
+            let now = self.core.timeline.nanos_in(timebase);
+            self.core.timebases.for_each_armed(timebase, |timer| add(now, timer));
         }
     }
 
