@@ -44,7 +44,7 @@
 //! | run code in the loop | [`call_soon`] | [`spawn`], [`run_until_complete`] |
 //! | timers | [`call_later`], [`call_every`], [`add_timer`] | [`sleep`], [`interval`], [`timeout`] |
 //! | times of day | [`call_at_wall_time`], [`call_on_wall_schedule`] | [`sleep_until_wall_time`] |
-//! | delays that count suspends | [`call_later_in_boot_time`], [`call_at_boot_time`] | [`sleep_in_boot_time`], [`sleep_until_boot_time`] |
+//! | delays that count suspends | [`call_later_in_boot_time`] | [`sleep_in_boot_time`] |
 //! | watch a descriptor | [`add_reader`], [`watch`] | [`Io`] |
 //! | drive a C library that has descriptors | [`watch`], [`set_interest`] | [`Io`] |
 //! | a server | [`serve`], [`serve_with`] and [`net::Protocol`] | [`net::TcpListener`], [`net::UnixListener`] |
@@ -71,7 +71,6 @@
 //! [`add_timer`]: LoopHandle::add_timer
 //! [`attach_with`]: LoopHandle::attach_with
 //! [`bind_datagram`]: LoopHandle::bind_datagram
-//! [`call_at_boot_time`]: LoopHandle::call_at_boot_time
 //! [`call_at_wall_time`]: LoopHandle::call_at_wall_time
 //! [`call_every`]: LoopHandle::call_every
 //! [`call_later`]: LoopHandle::call_later

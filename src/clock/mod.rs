@@ -70,7 +70,7 @@ pub trait Clock: fmt::Debug {
 /// | OpenBSD | `CLOCK_MONOTONIC` | yes | `CLOCK_BOOTTIME` | yes |
 /// | NetBSD, DragonFly, illumos | `CLOCK_MONOTONIC` | not documented | the same | like it |
 ///
-/// So only the boot time counts suspends wherever the system can. No clock excludes them on every
+/// Only the boot time counts suspends wherever the system can. No clock excludes them on every
 /// system. The wall clock is `CLOCK_REALTIME`, which includes them everywhere.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MonotonicClock;
@@ -85,7 +85,7 @@ impl Clock for MonotonicClock {
     }
 }
 
-/// A clock whose time may jump against that of the loop.
+/// A clock that may jump against that of the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Timebase {

@@ -14,7 +14,7 @@
 //! | `loop_core`, `loop_handle` | the data of a loop, without and with the type of the state |
 //! | `registry`, `callback`, `source` | registrations: their slots, their closures, their sources |
 //! | `schedule`, `due_timers` | timers |
-//! | `wall`, `boot_time`, `timebases` | timers of other clocks |
+//! | `wall`, `boot_time`, `clock_timers`, `timebases` | timers of other clocks |
 //! | `watch`, `signals`, `children`, `hooks`, `remote` | the other calls that register |
 //! | `report`, `exception_handler`, `contain` | errors and panics of user code |
 //! | `metrics`, `snapshot` | numbers about all of it, and lists |
@@ -51,6 +51,7 @@ mod boot_time;
 pub(crate) mod callback;
 pub(crate) mod callback_result;
 pub(crate) mod children;
+mod clock_timers;
 mod contain;
 pub(crate) mod datagrams;
 mod dispatch;

@@ -70,6 +70,16 @@ impl<T> Io<T> {
         self.call_with(interest, call, |bytes| Transferred::bytes(*bytes))
     }
 
+    /// Makes a call that moves bytes of a stream and something else. It may stop short for any
+    /// reason.
+    pub(crate) fn transfer_with<R>(
+        &self,
+        interest: Interest,
+        call: impl FnMut(&T) -> io::Result<(usize, R)>,
+    ) -> impl Future<Output = io::Result<(usize, R)>> {
+        self.call_with(interest, call, |(bytes, _)| Transferred::bytes(*bytes))
+    }
+
     /// Like [`transfer`](Io::transfer), for poll functions.
     #[inline]
     pub(crate) fn poll_transfer(

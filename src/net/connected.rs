@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use mainspring_sys::socket;
@@ -340,11 +340,8 @@ impl ConnectedSocket {
         socket
     }
 
-    pub(super) async fn read_with<R>(
-        &self,
-        call: impl FnMut(&Socket) -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.io.read_with(call).await
+    pub(super) async fn recv_fds(&self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+        self.io.transfer_with(READ, |socket| socket::recv_fds(socket, buffer)).await
     }
 
     pub(super) async fn write_with<R>(

@@ -192,7 +192,7 @@ impl UnixStream {
     /// arrived: the limit of descriptors is reached. Otherwise those of
     /// [`read`](ConnectedSocket::read).
     pub async fn recv_fds(&self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        self.socket.read_with(|socket| socket::recv_fds(socket, buffer)).await
+        self.socket.recv_fds(buffer).await
     }
 
     /// Returns the address of this end.

@@ -1,7 +1,7 @@
 //! The boot time, and kernel timers of the clocks that may jump: the wall clock and the boot time.
 //!
-//! A selector sleeps by the monotonic clock. It does not notice that the wall clock was set, or that
-//! the machine was suspended. A [`ClockTimer`] is a descriptor that does.
+//! A selector sleeps by the monotonic clock. It does not notice that the wall clock was set, or
+//! that the machine was suspended. A [`ClockTimer`] is a descriptor that does.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -35,6 +35,7 @@ const TESTS: &[(&str, Test)] = &[
     ("x7_signals_of_a_child", x7_signals),
     ("x7_signals_while_a_thread_of_the_parent_subscribes", x7_signal_lock),
     ("x7_grandchildren", x7_grandchildren),
+    ("x7_t7_t8_timers_of_other_clocks", x7_clocks),
     ("c15_children_of_the_parent_are_left_to_it", c15_children),
     ("c15_a_dropped_copy_kills_no_child", c15_drop),
     ("r6_a_child_leaves_the_tape_of_its_parent", r6_tape),
@@ -108,6 +109,35 @@ fn with_watches(kind: SelectorKind, check: impl Fn(EventLoop<Option<bool>>)) {
         let builder = EventLoop::builder().selector(kind).exit_watch(*watch);
         check(builder.build_with(None).unwrap());
     }
+}
+
+/// The timers of the kernel are shared with the parent, so the child gets its own.
+fn x7_clocks(kind: SelectorKind) {
+    let hour = Duration::from_secs(3600);
+    let mut el = new_loop(kind, 0);
+    let far = el.call_at_wall_time(el.wall_time() + hour, |_, _| {}).unwrap();
+    let delay = Duration::from_millis(50);
+    el.call_at_wall_time(el.wall_time() + delay, |_, calls| *calls += 1).unwrap();
+    el.call_later_in_boot_time(delay, |_, calls| *calls += 1).unwrap();
+    let run = |el: &mut EventLoop<i32>| {
+        assert!(el.cancel(far));
+        el.run().unwrap();
+        assert_eq!(*el.state(), 2);
+    };
+    // A copy that is dropped, one that is used, and one that ends its timers at once.
+    in_child(|| drop(std::mem::replace(&mut el, new_loop(kind, 0))));
+    in_child(|| {
+        assert!(el.call_later_in_boot_time(hour, |_, _| {}).is_err());
+        el.after_fork_child().unwrap();
+        run(&mut el);
+    });
+    in_child(|| {
+        assert!(el.cancel(far));
+        el.after_fork_child().unwrap();
+        el.call_at_wall_time(el.wall_time() + delay, |el, _| el.stop()).unwrap();
+        el.run().unwrap();
+    });
+    run(&mut el);
 }
 
 fn c15_children(kind: SelectorKind) {

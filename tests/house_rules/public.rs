@@ -32,11 +32,12 @@ const LED_TO: &[(&str, &[&str])] = &[
     ("MAINSPRING_SELECTOR", &["SelectorKind"]),
     ("MAINSPRING_WAKEUP", &["WakeupKind"]),
     ("MAINSPRING_CHILDREN", &["ExitWatchKind"]),
-    ("testing", &["Clock", "MonotonicClock"]),
+    ("testing", &["Clock", "JumpDetection", "JumpNotice", "MonotonicClock"]),
     ("Task", &["Cancelled", "CancelReason", "DetachedOutput", "TaskEnding", "TaskState"]),
     ("spawn", &["CurrentLoop", "YieldNow", "current_loop", "yield_now"]),
     ("Remote", &["RemoteTask"]),
     ("sleep", &["Sleep", "sleep_until"]),
+    ("sleep_in_boot_time", &["sleep_until_boot_time"]),
     ("interval", &["Interval"]),
     ("timeout", &["timeout_at"]),
     (

@@ -196,3 +196,32 @@ fn q5_a_task_reads_a_limited_number_of_bytes_in_a_tick() {
         }
     });
 }
+
+/// Bytes that come with descriptors, or could have done so, count as well.
+#[test]
+fn q5_a_task_receives_a_limited_number_of_bytes_in_a_tick() {
+    const PIECE: usize = 16 * 1024;
+    on_every_selector(|kind| {
+        let mut el = EventLoop::builder().selector(kind).clock(SimClock::new()).build().unwrap();
+        let (ours, mut theirs) = pair();
+        theirs.set_nonblocking(true).unwrap();
+        let seen = Rc::new(Cell::new(0));
+        let counter = seen.clone();
+        let receiving = async move {
+            let stream = mainspring::net::UnixStream::from_std(ours).unwrap();
+            let mut buffer = vec![0; PIECE];
+            loop {
+                // The socket never runs empty, so no receive has to wait.
+                while theirs.write(&buffer).is_ok() {}
+                let (count, _) = stream.recv_fds(&mut buffer).await.unwrap();
+                counter.set(counter.get() + count);
+            }
+        };
+        el.spawn(receiving).detach();
+        for _ in 0..3 {
+            el.tick(Some(Duration::ZERO)).unwrap();
+            assert!((1..=256 * 1024).contains(&seen.get()), "{} bytes", seen.get());
+            seen.set(0);
+        }
+    });
+}

@@ -3,6 +3,8 @@
 use std::env;
 use std::process::{Command, Output};
 
+use mainspring::Signal;
+
 /// Environment variable with the name of the test that runs in this process.
 const CHILD: &str = "MAINSPRING_TEST_ALONE";
 
@@ -16,6 +18,34 @@ pub fn alone(name: &str, check: impl FnOnce()) {
     );
 }
 
+/// Runs `check`, the body of the test called `name`, with the default action of each signal. That
+/// takes a new process if this one ignores some: after nohup(1), or in the background of a shell.
+/// Children inherit ignored signals (execve(2)), and a loop does not change that.
+#[allow(dead_code)] // Children are tested in another program.
+pub fn with_default_signals(name: &str, check: impl FnOnce()) {
+    if ignores_signals() { alone(name, check) } else { check() }
+}
+
+/// Returns true if this process ignores a signal that the tests send, according to proc(5).
+fn ignores_signals() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let sent = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1, Signal::USR2];
+    sent.iter().any(|signal| ignored & 1 << (signal.raw() - 1) != 0)
+}
+
+/// Returns the command that runs this test binary, with the default action of each signal.
+fn this_binary() -> Command {
+    let binary = env::current_exe().unwrap();
+    if !ignores_signals() {
+        return Command::new(binary);
+    }
+    let mut command = Command::new("env"); // GNU coreutils 8.31 or later
+    command.arg("--default-signal").arg(binary);
+    command
+}
+
 /// Like [`alone`], but `prepare` may change the command. Returns `None` in the new process. In the
 /// old process it prints the output of the new one and returns it.
 pub fn alone_as(
@@ -27,7 +57,7 @@ pub fn alone_as(
         check();
         return None;
     }
-    let mut child = Command::new(env::current_exe().unwrap());
+    let mut child = this_binary();
     child.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CHILD, name);
     let output = prepare(child).output().expect("this test binary can run again");
     let texts = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));

@@ -1,10 +1,14 @@
 //! Timers that follow steps of the wall clock (docs/contract.md, T7).
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mainspring::{Clock, sleep_until_wall_time};
+use mainspring::testing::SimClock;
+use mainspring::{Clock, EventLoop, sleep_until_wall_time};
 
-use crate::support::{on_every_selector, simulated};
+use crate::support::selector::counted;
+use crate::support::{loopback, on_every_selector, simulated};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -77,8 +81,8 @@ fn t7_a_schedule_runs_once_for_a_step_over_several_times() {
         })
         .unwrap();
         el.run().unwrap();
-        // After the step, the deadline 1300 is over: seen one second later at the latest.
-        assert_eq!(*el.state(), [at(1100), at(1200), at(1951), at(2000), at(1300)]);
+        // After the step, the deadline 1300 is over.
+        assert_eq!(*el.state(), [at(1100), at(1200), at(1950), at(2000), at(1300)]);
     });
 }
 
@@ -106,5 +110,145 @@ fn t7_a_task_sleeps_until_a_time_of_day() {
         assert_eq!(clock.elapsed(), 60 * SECOND);
         el.run_until_complete(sleep_until_wall_time(at(1))).unwrap();
         assert_eq!(clock.elapsed(), 60 * SECOND);
+    });
+}
+
+#[test]
+fn t7_a_simulated_day_costs_a_wait_for_each_deadline() {
+    on_every_selector(|kind| {
+        let (selector, calls) = counted(kind);
+        let clock = SimClock::new();
+        clock.set_wall_time(at(0));
+        let builder = EventLoop::builder().selector(selector).clock(clock.clone());
+        let mut el = builder.build_with(0).unwrap();
+        let day = 24 * 3600 * SECOND;
+        el.call_at_wall_time(at(0) + day, |el, _| el.stop()).unwrap();
+        el.run_forever().unwrap();
+        assert_eq!(clock.elapsed(), day);
+        assert!(calls.selects.take() <= 3);
+        let hourly = |now: SystemTime| {
+            let hours = now.duration_since(UNIX_EPOCH).unwrap().as_secs() / 3600;
+            Some(at((hours + 1) * 3600))
+        };
+        el.call_on_wall_schedule(hourly, |el, hours| {
+            *hours += 1;
+            if *hours == 24 {
+                el.stop();
+            }
+        })
+        .unwrap();
+        el.run_forever().unwrap();
+        assert_eq!(clock.elapsed(), 2 * day);
+        assert!(calls.selects.get() <= 2 * 24 + 3, "{} waits", calls.selects.get());
+    });
+}
+
+/// A simulated clock that does not announce its jumps.
+#[derive(Debug)]
+struct Quiet(SimClock);
+
+impl Clock for Quiet {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn wall_time(&self) -> SystemTime {
+        self.0.wall_time()
+    }
+
+    fn boot_time(&self) -> Duration {
+        self.0.boot_time()
+    }
+
+    fn max_wait(&self, wanted: Option<Duration>) -> Option<Duration> {
+        self.0.max_wait(wanted)
+    }
+
+    fn on_timeout(&self, wanted: Option<Duration>) {
+        self.0.on_timeout(wanted);
+    }
+}
+
+#[test]
+fn t7_t8_a_clock_without_notices_is_compared_once_a_second() {
+    on_every_selector(|kind| {
+        let clock = SimClock::new();
+        clock.set_wall_time(at(1000));
+        let builder = EventLoop::builder().selector(loopback::selector(kind));
+        let mut el = builder.clock(Quiet(clock.clone())).build_with(Vec::new()).unwrap();
+        let seen = clock.clone();
+        let log = move |text: &'static str| {
+            let seen = seen.clone();
+            move |_: &_, log: &mut Vec<_>| log.push((text, seen.elapsed()))
+        };
+        el.call_at_wall_time(at(5000), log("wall")).unwrap();
+        el.call_later_in_boot_time(5000 * SECOND, log("boot")).unwrap();
+        let once = |now| next(now).filter(|time| *time <= at(6100));
+        el.call_on_wall_schedule(once, log("schedule")).unwrap();
+        let (stepped, suspended) = (clock.clone(), clock.clone());
+        let half = SECOND / 2;
+        el.call_later(10 * SECOND + half, move |_, _| stepped.set_wall_time(at(6000)));
+        el.call_later(20 * SECOND + half, move |_, _| suspended.suspend(5000 * SECOND));
+        el.run().unwrap();
+        // The schedule was due at 1100, before the other one.
+        let times = [("schedule", 11), ("wall", 11), ("schedule", 21), ("boot", 21)];
+        assert_eq!(*el.state(), times.map(|(text, seconds)| (text, seconds * SECOND)));
+    });
+}
+
+/// `next` is called at the registration, in the next tick, after a call, and after a jump.
+#[test]
+fn t7_a_schedule_is_read_again_only_when_that_is_needed() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = simulated(kind, 0);
+        clock.set_wall_time(at(1050));
+        el.run_until_stalled().unwrap(); // A jump that no timer has seen.
+        let asked = Rc::new(Cell::new(0));
+        let counter = asked.clone();
+        let counted = move |now| {
+            counter.set(counter.get() + 1);
+            next(now)
+        };
+        let schedule = el.call_on_wall_schedule(counted, |_, calls| *calls += 1).unwrap();
+        assert_eq!(asked.get(), 1);
+        el.run_until_stalled().unwrap();
+        assert_eq!(asked.get(), 2);
+        clock.advance(49 * SECOND);
+        el.run_until_stalled().unwrap();
+        assert_eq!((asked.get(), *el.state()), (2, 0));
+        clock.advance(SECOND);
+        el.run_until_stalled().unwrap();
+        assert_eq!((asked.get(), *el.state()), (3, 1));
+        clock.set_wall_time(at(550));
+        el.run_until_stalled().unwrap();
+        assert_eq!((asked.get(), *el.state()), (4, 1));
+        clock.advance(50 * SECOND);
+        el.run_until_stalled().unwrap();
+        assert_eq!((asked.get(), *el.state()), (5, 2));
+        assert!(el.cancel(schedule));
+        clock.set_wall_time(at(5000));
+        el.run().unwrap();
+        assert_eq!((asked.get(), *el.state()), (5, 2));
+    });
+}
+
+/// A schedule that does not move on is followed once a second, and does not spin.
+#[test]
+fn t7_a_schedule_that_stands_still_does_not_spin() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = simulated(kind, 0);
+        clock.set_wall_time(at(1050));
+        el.call_on_wall_schedule(
+            |_| Some(at(1000)),
+            |el, calls| {
+                *calls += 1;
+                if *calls == 10 {
+                    el.stop();
+                }
+            },
+        )
+        .unwrap();
+        el.run().unwrap();
+        assert!(clock.elapsed() >= 8 * SECOND, "{:?}", clock.elapsed());
     });
 }

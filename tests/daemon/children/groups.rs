@@ -11,6 +11,7 @@ use mainspring::{Error, EventLoop, ExitWatchKind, SelectorKind};
 
 use crate::children::support::{event_loop, exists, is_reaped, on_every_watch, shell, sleeper};
 use crate::support::loopback;
+use crate::support::process::with_default_signals;
 
 fn simulated(selector: SelectorKind, kind: ExitWatchKind) -> EventLoop {
     let builder = EventLoop::builder().selector(loopback::selector(selector));
@@ -36,48 +37,55 @@ fn c8_a_child_that_ignores_term_is_killed_at_the_deadline() {
 
 #[test]
 fn c8_a_group_dies_with_its_leader_and_after_it() {
-    on_every_watch(|selector, kind| {
-        let mut el = event_loop(selector, kind, ());
-        let (mut pipe, pid) = el
-            .run_until_complete(async {
-                // The leader ends at TERM; its child ignores it, and holds the pipe.
-                let script = "(trap '' TERM; echo ready; exec sleep 1000) & wait";
-                let mut command = shell(script);
-                command.process_group(0).stdout(Stdio::piped());
-                let mut child = Child::spawn(command)?;
-                let mut pipe = child.take_stdout().unwrap();
-                pipe.read_exact(&mut [0; 6])?;
-                child.kill_group_after(Duration::from_secs(3600))?;
-                assert_eq!(child.wait().await?.signal(), Some(15));
-                child.kill_group_after(Duration::ZERO)?; // sets a new time
-                mainspring::sleep(Duration::from_millis(1)).await;
-                Ok::<_, mainspring::Error>((pipe, child.id()))
-            })
-            .unwrap()
-            .unwrap();
-        assert_eq!(pipe.read(&mut [0; 8]).unwrap(), 0, "nothing of the group holds the pipe");
-        assert!(is_reaped(pid));
+    with_default_signals("children::groups::c8_a_group_dies_with_its_leader_and_after_it", || {
+        on_every_watch(|selector, kind| {
+            let mut el = event_loop(selector, kind, ());
+            let (mut pipe, pid) = el
+                .run_until_complete(async {
+                    // The leader ends at TERM; its child ignores it, and holds the pipe.
+                    let script = "(trap '' TERM; echo ready; exec sleep 1000) & wait";
+                    let mut command = shell(script);
+                    command.process_group(0).stdout(Stdio::piped());
+                    let mut child = Child::spawn(command)?;
+                    let mut pipe = child.take_stdout().unwrap();
+                    pipe.read_exact(&mut [0; 6])?;
+                    child.kill_group_after(Duration::from_secs(3600))?;
+                    assert_eq!(child.wait().await?.signal(), Some(15));
+                    child.kill_group_after(Duration::ZERO)?; // sets a new time
+                    mainspring::sleep(Duration::from_millis(1)).await;
+                    Ok::<_, mainspring::Error>((pipe, child.id()))
+                })
+                .unwrap()
+                .unwrap();
+            assert_eq!(pipe.read(&mut [0; 8]).unwrap(), 0, "nothing of the group holds the pipe");
+            assert!(is_reaped(pid));
+        });
     });
 }
 
 #[test]
 fn c8_the_leader_keeps_its_number_until_the_group_is_killed() {
-    on_every_watch(|selector, kind| {
-        let mut el = event_loop(selector, kind, ());
-        let child = el.run_until_complete(async {
-            let child = Child::spawn(sleeper().process_group(0))?;
-            child.kill_group_after(Duration::from_secs(3600))?;
-            child.wait().await?;
-            Ok::<_, mainspring::Error>(child)
-        });
-        let child = child.unwrap().unwrap();
-        assert!(exists(child.id()), "a zombie");
-        child.kill_group_after(Duration::from_secs(1800)).unwrap(); // still possible
-        drop(el); // The group is killed now, and the zombie is reaped.
-        assert!(is_reaped(child.id()));
-        let late = child.kill_group_after(Duration::ZERO).unwrap_err();
-        assert_eq!(late.kind(), std::io::ErrorKind::NotFound);
-    });
+    with_default_signals(
+        "children::groups::c8_the_leader_keeps_its_number_until_the_group_is_killed",
+        || {
+            on_every_watch(|selector, kind| {
+                let mut el = event_loop(selector, kind, ());
+                let child = el.run_until_complete(async {
+                    let child = Child::spawn(sleeper().process_group(0))?;
+                    child.kill_group_after(Duration::from_secs(3600))?;
+                    child.wait().await?;
+                    Ok::<_, mainspring::Error>(child)
+                });
+                let child = child.unwrap().unwrap();
+                assert!(exists(child.id()), "a zombie");
+                child.kill_group_after(Duration::from_secs(1800)).unwrap(); // still possible
+                drop(el); // The group is killed now, and the zombie is reaped.
+                assert!(is_reaped(child.id()));
+                let late = child.kill_group_after(Duration::ZERO).unwrap_err();
+                assert_eq!(late.kind(), std::io::ErrorKind::NotFound);
+            });
+        },
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use mainspring::{Error, Signal, spawn};
 use crate::children::support::{
     event_loop, is_reaped, on_every_watch, shell, sleeper, steal_status,
 };
-use crate::support::process::{alone_as, has_strace, under_strace};
+use crate::support::process::{alone_as, has_strace, under_strace, with_default_signals};
 
 #[test]
 fn c1_x5_each_callback_gets_its_status_once_and_no_zombie_is_left() {
@@ -131,17 +131,19 @@ fn c4_a_signal_to_a_child_that_other_code_reaped_is_an_error() {
 
 #[test]
 fn c4_signals_arrive() {
-    on_every_watch(|selector, kind| {
-        let mut el = event_loop(selector, kind, Vec::new());
-        for signal in [Signal::TERM, Signal::KILL, Signal::USR1] {
-            let child = el.spawn_child(sleeper(), |_, seen: &mut Vec<_>, status| {
-                seen.push(status?.signal());
-                Ok(())
-            });
-            child.unwrap().signal(signal).unwrap();
-            el.run().unwrap();
-            assert_eq!(el.state_mut().pop().unwrap(), Some(signal.raw()));
-        }
+    with_default_signals("children::statuses::c4_signals_arrive", || {
+        on_every_watch(|selector, kind| {
+            let mut el = event_loop(selector, kind, Vec::new());
+            for signal in [Signal::TERM, Signal::KILL, Signal::USR1] {
+                let child = el.spawn_child(sleeper(), |_, seen: &mut Vec<_>, status| {
+                    seen.push(status?.signal());
+                    Ok(())
+                });
+                child.unwrap().signal(signal).unwrap();
+                el.run().unwrap();
+                assert_eq!(el.state_mut().pop().unwrap(), Some(signal.raw()));
+            }
+        });
     });
 }
 

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -135,6 +135,19 @@ fn l1_a_service_is_started_by_systemd_socket_activate() {
     if !is_installed("systemd-socket-activate") {
         return;
     }
+    let (mut manager, mut tcp, mut unix) =
+        (0..8).find_map(|_| activate_by_systemd(name)).expect("one of eight ports is free");
+    tcp.write_all(b"one").unwrap();
+    let mut answers = [String::new(), String::new()];
+    tcp.read_to_string(&mut answers[0]).unwrap();
+    unix.read_to_string(&mut answers[1]).unwrap();
+    assert_eq!(answers, ["one", "a task"]);
+    assert!(manager.wait().unwrap().success());
+}
+
+/// Starts the test `name` by systemd-socket-activate(1), and connects to both of its sockets.
+/// Returns `None` if other code took the port in between: then the manager has ended.
+fn activate_by_systemd(name: &str) -> Option<(Child, TcpStream, UnixStream)> {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let file = SocketFile::new("activated");
     let mut manager = Command::new("systemd-socket-activate");
@@ -142,22 +155,15 @@ fn l1_a_service_is_started_by_systemd_socket_activate() {
     manager.arg("-E").arg(format!("{ALONE}={name}")).arg(env::current_exe().unwrap());
     manager.args(["--exact", name, "--nocapture", "--test-threads=1"]);
     let mut manager = manager.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let mut tcp = loop {
-        match TcpStream::connect(address) {
+    // The manager makes this one last, so the other one is its own too.
+    let unix = loop {
+        match UnixStream::connect(&file.0) {
             Ok(client) => break client,
-            Err(_) => {
-                assert!(manager.try_wait().unwrap().is_none(), "it has ended");
-                thread::sleep(Duration::from_millis(5));
-            }
+            Err(_) if manager.try_wait().unwrap().is_some() => return None,
+            Err(_) => thread::sleep(Duration::from_millis(5)),
         }
     };
-    let mut unix = UnixStream::connect(&file.0).unwrap();
-    tcp.write_all(b"one").unwrap();
-    let mut answers = [String::new(), String::new()];
-    tcp.read_to_string(&mut answers[0]).unwrap();
-    unix.read_to_string(&mut answers[1]).unwrap();
-    assert_eq!(answers, ["one", "a task"]);
-    assert!(manager.wait().unwrap().success());
+    Some((manager, TcpStream::connect(address).unwrap(), unix))
 }
 
 fn serve_two_clients() {
