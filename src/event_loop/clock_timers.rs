@@ -74,7 +74,9 @@ impl LoopCore {
         let has_jumped = self.timebases.has_jumped.take();
         for timebase in Timebase::ALL {
             let was_set = self.drain_kernel_timer(timebase);
-            self.feed_timebase(timebase, has_jumped || was_set, tasks);
+            self.record_clock_timers(|| {
+                self.feed_timebase(timebase, has_jumped || was_set, tasks);
+            });
             self.arm_timebase(timebase);
         }
     }

@@ -9,7 +9,9 @@ use super::source::Source;
 use super::{EventLoop, LoopHandle};
 use crate::error::Error;
 use crate::handle::Key;
-use crate::tape::{BY_SOURCES, BY_THREADS, Cause, Recorder, Recording, Start, Tape, TurnKind};
+use crate::tape::{
+    BY_CLOCKS, BY_SOURCES, BY_THREADS, Cause, Recorder, Recording, Start, Tape, TurnKind,
+};
 
 impl<S> LoopHandle<S> {
     /// Returns the tape of the last turns, or `None` without a
@@ -44,13 +46,23 @@ impl LoopCore {
     /// Runs `drain`, and notes that it feeds the wakes of other threads.
     #[cold]
     pub(super) fn record_wakes(&self, drain: impl FnOnce()) {
+        self.record_feeding(BY_THREADS, drain);
+    }
+
+    /// Runs `feed`, and notes that it feeds what the timers of other clocks have made ready.
+    #[cold]
+    pub(super) fn record_clock_timers(&self, feed: impl FnOnce()) {
+        self.record_feeding(BY_CLOCKS, feed);
+    }
+
+    fn record_feeding(&self, by: u64, feed: impl FnOnce()) {
         let mark = |by| {
             if let Some(tape) = self.tape.get() {
                 tape.mark(self.agenda.ready.borrow().len(), by);
             }
         };
-        mark(BY_THREADS);
-        drain();
+        mark(by);
+        feed();
         mark(BY_SOURCES);
     }
 }
@@ -81,7 +93,7 @@ impl<S> EventLoop<S> {
     /// Returns the beginning of a turn of `key`, fed by the turn `by`, or by a timer with this
     /// deadline. `None` if its registration has ended.
     fn start_of(&self, key: Key, by: Option<u64>, deadline: Option<u64>) -> Option<Start> {
-        let by_turn = by.filter(|by| *by < BY_THREADS).map_or(Cause::Loop, Cause::Turn);
+        let by_turn = by.filter(|by| *by < BY_CLOCKS).map_or(Cause::Loop, Cause::Turn);
         if key == Key::INBOX {
             let location = self.handle.shared.messages.borrow().location();
             let (kind, cause) = (TurnKind::Soon, Cause::Thread);
@@ -94,6 +106,7 @@ impl<S> EventLoop<S> {
                 _ if task != key => Cause::Fd(tasks.fd_of(key).unwrap_or(-1)),
                 _ if deadline.is_some() => Cause::Timer,
                 Some(BY_THREADS) => Cause::Thread,
+                Some(BY_CLOCKS) => Cause::Timer,
                 _ => by_turn,
             };
             let (kind, location) = (TurnKind::Task, Some(location));

@@ -29,5 +29,5 @@ mod turn_id;
 pub use self::blame::{Blame, BlamePart};
 pub use self::reading::Tape;
 pub use self::recorder::Recorder;
-pub(crate) use self::recording::{BY_SOURCES, BY_THREADS, Recording, Start};
+pub(crate) use self::recording::{BY_CLOCKS, BY_SOURCES, BY_THREADS, Recording, Start};
 pub use self::turn::{Cause, Turn, TurnKind};

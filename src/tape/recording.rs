@@ -76,6 +76,8 @@ struct Deadlines {
 pub(crate) const BY_SOURCES: u64 = u64::MAX;
 /// Stands in `fed` for other threads.
 pub(crate) const BY_THREADS: u64 = u64::MAX - 1;
+/// Stands in `fed` for the timers of other clocks.
+pub(crate) const BY_CLOCKS: u64 = u64::MAX - 2;
 
 impl Recording {
     /// Opens a tape for a loop that starts now.
