@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::handle::Key;
 use crate::panic::quietly;
 use crate::ready::Ready;
+use crate::tape::Recording;
 
 impl<S> EventLoop<S> {
     /// Runs the callback or the task of a ready key. Returns false if it has ended or is not due.
@@ -27,7 +28,12 @@ impl<S> EventLoop<S> {
     pub(super) fn dispatch<const TIMED: bool>(&mut self, ready: Ready) -> bool {
         self.core.current.set(ready.key);
         if TIMED {
-            return self.timed(ready.key, |el| el.dispatch_key(ready));
+            let recorded = self.core.tape.get().map_or(0, Recording::count);
+            let ran = self.timed(ready, |el| el.dispatch_key(ready));
+            if !ran {
+                self.take_back_turn(recorded);
+            }
+            return ran;
         }
         self.dispatch_key(ready)
     }
@@ -92,15 +98,24 @@ impl<S> EventLoop<S> {
         true
     }
 
+    /// Removes the record of a turn in which nothing has run.
+    #[cold]
+    fn take_back_turn(&self, recorded: u64) {
+        if let Some(tape) = self.core.tape.get() {
+            tape.take_back(recorded);
+        }
+    }
+
     /// Runs `run`, measures its time, and reports it if it is slow.
     #[inline]
-    fn timed<T>(&mut self, key: Key, run: impl FnOnce(&mut Self) -> T) -> T {
+    fn timed<T>(&mut self, ready: Ready, run: impl FnOnce(&mut Self) -> T) -> T {
+        let key = ready.key;
         // Before the call, which may remove the registration.
         let slow = self.instruments.and_then(|it| it.slow);
         let report = slow.and_then(|limit| self.report_of_next(key, Error::Slow(limit)));
         let began = self.take_lap();
         if let Some(tape) = self.core.tape.get() {
-            self.record_turn(tape, key, began);
+            self.record_turn(tape, ready, began);
         }
         let result = run(self);
         if slow.is_some() || self.core.page.times().is_some() {
@@ -145,7 +160,7 @@ impl<S> EventLoop<S> {
     pub(crate) fn run_timed<T>(&mut self, key: Key, run: impl FnOnce() -> T) -> T {
         match self.instruments {
             None => run(),
-            Some(_) => self.timed(key, |_| run()),
+            Some(_) => self.timed(Ready { key, readiness: Readiness::empty() }, |_| run()),
         }
     }
 

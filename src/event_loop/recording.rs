@@ -9,6 +9,7 @@ use super::source::Source;
 use super::{EventLoop, LoopHandle};
 use crate::error::Error;
 use crate::handle::Key;
+use crate::ready::Ready;
 use crate::tape::{
     BY_CLOCKS, BY_SOURCES, BY_THREADS, Cause, Recorder, Recording, Start, Tape, TurnKind,
 };
@@ -75,24 +76,25 @@ impl<S> EventLoop<S> {
         }
     }
 
-    /// Records that the callback or the task `key` begins to run.
+    /// Records that the callback or the task of `ready` begins to run.
     #[cold]
-    pub(super) fn record_turn(&self, tape: &Recording, key: Key, time: u64) {
+    pub(super) fn record_turn(&self, tape: &Recording, ready: Ready, time: u64) {
         let position = self.batch.position();
         if position == Some(0) {
             tape.begin_batch();
         }
         let by = position.and_then(|position| tape.fed_by(position));
         let deadline = position.and_then(|position| tape.deadline_at(position));
-        if let Some(start) = self.start_of(key, by, deadline) {
+        if let Some(start) = self.start_of(ready, by, deadline) {
             let queued = self.core.agenda.ready.borrow().len();
             tape.begin(tape.monotonic(time), queued, &start);
         }
     }
 
-    /// Returns the beginning of a turn of `key`, fed by the turn `by`, or by a timer with this
-    /// deadline. `None` if its registration has ended.
-    fn start_of(&self, key: Key, by: Option<u64>, deadline: Option<u64>) -> Option<Start> {
+    /// Returns the beginning of a turn of `ready`, fed by the turn `by`, or by a timer with this
+    /// deadline. `None` if its registration has ended, or if no task waits for the readiness.
+    fn start_of(&self, ready: Ready, by: Option<u64>, deadline: Option<u64>) -> Option<Start> {
+        let key = ready.key;
         let by_turn = by.filter(|by| *by < BY_CLOCKS).map_or(Cause::Loop, Cause::Turn);
         if key == Key::INBOX {
             let location = self.handle.shared.messages.borrow().location();
@@ -101,7 +103,7 @@ impl<S> EventLoop<S> {
         }
         if key.is_task_layer() {
             let tasks = &self.handle.shared.tasks;
-            let (task, location, name) = tasks.origin_of(key)?;
+            let (task, location, name) = tasks.origin_of(ready)?;
             let cause = match by {
                 _ if task != key => Cause::Fd(tasks.fd_of(key).unwrap_or(-1)),
                 _ if deadline.is_some() => Cause::Timer,

@@ -50,9 +50,9 @@ pub(crate) trait TaskLayer {
     fn set_name(&self, key: Key, name: &str) -> bool;
     /// Returns a report about a task, or `None` if it has ended.
     fn report_of(&self, key: Key, error: Error) -> Option<Report>;
-    /// Returns the task that runs if `key` does, or `None` if it has ended. For an fd this is the
-    /// task that has waited longest for it.
-    fn origin_of(&self, key: Key) -> Option<TaskOrigin>;
+    /// Returns the task that `ready` runs, or `None` if it has ended. For an fd this is the task
+    /// that has waited longest for the readiness.
+    fn origin_of(&self, ready: Ready) -> Option<TaskOrigin>;
     /// Returns the descriptor that has the key `key`.
     fn fd_of(&self, key: Key) -> Option<i32>;
     /// Wakes every task in a forked child. A wake from a thread of the parent may be lost.

@@ -127,6 +127,19 @@ impl Recording {
         self.store(time, Record { time, place, key, kind, cause, value });
     }
 
+    /// Returns the number of records, those included that the ring has lost.
+    pub(crate) fn count(&self) -> u64 {
+        self.head.get()
+    }
+
+    /// Removes the records after the first `count`: what they record has not run.
+    pub(crate) fn take_back(&self, count: u64) {
+        if !self.is_off.get() && count < self.head.get() {
+            self.memory.words()[layout::HEAD].store(count, Release);
+            self.head.set(count);
+        }
+    }
+
     #[inline]
     fn store(&self, time: u64, record: Record) {
         let (words, head) = (self.memory.words(), self.head.get());

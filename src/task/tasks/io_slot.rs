@@ -140,6 +140,11 @@ impl IoSlot {
         }
     }
 
+    /// Returns the key of the waiter that has waited longest for `readiness`.
+    pub(super) fn first_ready(&self, readiness: Readiness) -> Option<Key> {
+        self.waiters().find(|waiter| waiter.is_ready(readiness)).map(|waiter| waiter.key)
+    }
+
     /// Removes the waiter that has waited longest for the cached readiness. Returns its key.
     pub(super) fn pop_ready(&mut self) -> Option<Key> {
         if self.first.is_ready(self.readiness) {

@@ -178,6 +178,13 @@ impl Tasks {
         self.ios.borrow_mut().get(key)?.waiters().next().map(|waiter| waiter.key)
     }
 
+    /// Returns the key of the waiter that an event of an fd wakes first.
+    pub(super) fn io_waiter_for(&self, event: Ready) -> Option<Key> {
+        let mut ios = self.ios.borrow_mut();
+        let slot = ios.get(event.key)?;
+        slot.first_ready(slot.readiness | event.readiness)
+    }
+
     /// Delivers an event of an fd. The task that has waited longest runs at once, like the callback
     /// of a watcher would; all others that wait for this readiness are queued for the next tick.
     #[inline]

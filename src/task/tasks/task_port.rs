@@ -136,8 +136,11 @@ impl TaskLayer for Tasks {
         Some(Report { kind: ReportKind::Task, error, location, name })
     }
 
-    fn origin_of(&self, key: Key) -> Option<TaskOrigin> {
-        let key = if KeyKind::of(key) == KeyKind::Io { self.io_waiter(key)? } else { key };
+    fn origin_of(&self, ready: Ready) -> Option<TaskOrigin> {
+        let key = match KeyKind::of(ready.key) {
+            KeyKind::Io => self.io_waiter_for(ready)?,
+            _ => ready.key,
+        };
         let location = self.location(key)?;
         Some((key, location, self.name(key)))
     }

@@ -92,6 +92,36 @@ fn r1_a_waiting_task_runs_because_of_its_descriptor() {
     });
 }
 
+/// A new socket is writable, which some selectors report. Here the task waits for input.
+#[test]
+fn r1_an_event_that_no_task_waits_for_is_no_turn() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        let (ours, _theirs) = pair();
+        el.spawn(async move { Io::new(ours).unwrap().readable().await }).detach();
+        for _ in 0..3 {
+            el.tick(Some(Duration::ZERO)).unwrap();
+        }
+        assert_eq!(callbacks(&el.tape().unwrap()).len(), 1);
+    });
+}
+
+/// The event is fed, and then another callback of the batch pauses the watcher.
+#[test]
+fn r1_a_callback_that_is_paused_before_its_turn_has_none() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        let (ours, mut theirs) = pair();
+        theirs.write_all(b"x").unwrap();
+        let watcher = el.watch(ours, Interest::READABLE, |_, (), _| panic!("it is paused"));
+        let watcher = watcher.unwrap();
+        el.call_soon(move |el, ()| el.set_interest(watcher, Interest::empty()).unwrap());
+        el.tick(Some(Duration::ZERO)).unwrap();
+        let turns = callbacks(&el.tape().unwrap());
+        assert_eq!(turns.iter().map(|turn| turn.kind).collect::<Vec<_>>(), [TurnKind::Soon]);
+    });
+}
+
 #[test]
 fn r1_messages_come_from_threads() {
     on_every_selector(|kind| {
