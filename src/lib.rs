@@ -4,6 +4,9 @@
 //! something happens. Each callback gets your state as `&mut S`, so callbacks share it without
 //! `Rc<RefCell<..>>`. Tasks run in the same loop, for code that reads better with `await`.
 //!
+//! New to event loops, or to this one? The [`guide`] begins with [the loop in one
+//! picture](guide::the_loop_in_one_picture). This page is an index.
+//!
 //! ```
 //! use mainspring::EventLoop;
 //! use std::time::Duration;
@@ -20,7 +23,7 @@
 //!
 //! | item | purpose |
 //! |---|---|
-//! | [`guide`] | pages to read: tests, deploying, other libraries and loops, porting |
+//! | [`guide`] | pages to read: how the loop works, tests, deploying, other libraries, porting |
 //! | [`EventLoop`] | owns your state and runs |
 //! | [`LoopHandle`] | registers callbacks; each callback gets a reference to it |
 //! | [`Remote`] | reaches the loop from other threads; the only one of these three that is `Send` |

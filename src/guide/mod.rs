@@ -1,14 +1,19 @@
-//! The guide.
+//! The guide: how the loop works, how to test a program, how it fits to others.
+//!
+//! The pages in the order in which to read them. Figures are drawn by tests, from runs.
 //!
 //! | page | subject |
 //! |---|---|
+//! | [`the_loop_in_one_picture`] | the parts of a loop, and one tick step by step |
+//! | [`task_lifecycle`] | the states of a callback, a watcher and a task |
+//! | [`what_await_does`] | a fetch, from its call to its result |
 //! | [`where_memory_lies`] | the tables of a loop, and the bytes of each entry |
+//! | [`concurrency_models_compared`] | threads, processes, callbacks and tasks on the same work |
 //! | [`testing_with_simulated_time`] | exact tests of timeouts and retries |
 //! | [`deploying`] | one core, many cores, many machines behind a balancer |
 //! | [`inside_another_loop`] | GLib and tokio, as a host or as a guest |
 //! | [`crates_of_the_ecosystem`] | axum, tokio-postgres, redis and others on this loop |
 //! | [`clients_of_c_libraries`] | libcurl, libpq and hiredis |
-//! | [`concurrency_models_compared`] | threads, processes, callbacks and tasks on the same work |
 //!
 //! # Porting
 //!
@@ -23,6 +28,31 @@
 //! | tokio, current-thread runtime | [`porting::from_tokio`] |
 //! | mio | [`porting::from_mio`] |
 //! | calloop | [`porting::from_calloop`] |
+
+#[doc = include_str!("the_loop_in_one_picture/parts.md")]
+#[doc = include_str!("figures/the_loop.svg")]
+#[doc = include_str!("the_loop_in_one_picture/one_tick.md")]
+#[doc = include_str!("figures/execution_flow.svg")]
+#[doc = include_str!("the_loop_in_one_picture/taking_turns.md")]
+#[doc = include_str!("figures/cooperative_multitasking.svg")]
+#[doc = include_str!("the_loop_in_one_picture/one_thread.md")]
+pub mod the_loop_in_one_picture {}
+
+#[doc = include_str!("task_lifecycle/callback.md")]
+#[doc = include_str!("figures/life_of_a_callback.svg")]
+#[doc = include_str!("task_lifecycle/watcher.md")]
+#[doc = include_str!("figures/life_of_a_watcher.svg")]
+#[doc = include_str!("task_lifecycle/task.md")]
+#[doc = include_str!("figures/life_of_a_task.svg")]
+#[doc = include_str!("task_lifecycle/endings.md")]
+pub mod task_lifecycle {}
+
+#[doc = include_str!("what_await_does/steps.md")]
+#[doc = include_str!("figures/one_fetch.svg")]
+#[doc = include_str!("what_await_does/waits.md")]
+#[doc = include_str!("figures/five_at_once.svg")]
+#[doc = include_str!("what_await_does/five.md")]
+pub mod what_await_does {}
 
 #[doc = include_str!("concurrency_models_compared.md")]
 #[doc = include_str!("five_fetches.svg")]

@@ -1,0 +1,11 @@
+//! The guide, checked: the tables of other event loops have a row for each symbol, excerpts of
+//! programs are parts of these, and each picture is what a run draws.
+
+mod pages;
+mod pictures;
+mod porting;
+
+/// The fixtures of the contract.
+#[allow(dead_code, unused_imports)]
+#[path = "../contract/support/mod.rs"]
+mod support;

@@ -1,0 +1,58 @@
+//! The files of the figures, compared with what a run draws (docs/contract.md, G7).
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// The figures. Each is drawn by one test.
+const FIGURES: &[&str] = &[
+    "cooperative_multitasking",
+    "execution_flow",
+    "five_at_once",
+    "life_of_a_callback",
+    "life_of_a_task",
+    "life_of_a_watcher",
+    "one_fetch",
+    "the_loop",
+];
+
+/// Compares a figure with its file, or writes the file.
+#[track_caller]
+pub fn compare(name: &str, svg: &str) {
+    assert!(FIGURES.contains(&name), "{name} is not in the list of figures");
+    let path = folder().join(format!("{name}.svg"));
+    if env::var_os("MAINSPRING_WRITE_FIGURES").is_some() {
+        fs::write(&path, svg).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == svg,
+        "{} is not what this run draws; MAINSPRING_WRITE_FIGURES=1 writes it:\n{svg}",
+        path.display()
+    );
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/guide/figures")
+}
+
+/// Each figure is in the guide once, with colours for light and for dark pages.
+#[test]
+fn g7_each_figure_is_drawn_by_a_test_and_shown_by_a_page() {
+    let mut found: Vec<String> = fs::read_dir(folder())
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    let listed: Vec<String> = FIGURES.iter().map(|name| format!("{name}.svg")).collect();
+    assert_eq!(found, listed);
+    let guide = fs::read_to_string(folder().join("../mod.rs")).unwrap();
+    for file in &found {
+        assert_eq!(guide.matches(&format!("figures/{file}")).count(), 1, "{file} in the guide");
+        let svg = fs::read_to_string(folder().join(file)).unwrap();
+        assert!(
+            svg.contains("(prefers-color-scheme: dark)") && svg.contains("[data-theme=\"dark\"]")
+        );
+        // An empty line would end the HTML block of the page.
+        assert!(svg.ends_with("</svg>\n") && !svg.contains("\n\n"), "{file}");
+    }
+}
