@@ -108,11 +108,19 @@
 //! # One tick
 //!
 //! ```text
-//!  fds ──────────► selector ─► watchers ─ feed ─┐
-//!  signals ──────► handlers ───────────── feed ─┤
-//!  other threads ► inbox ──────────────── feed ─┼─► ready ─ run_batch ─► callbacks, tasks
-//!  clock ────────► timers ─────────────── feed ─┘     ▲      call_soon       │
-//!                                                     └──────────────────────┘
+//!   fds   signals  threads  clock
+//!    │       │        │       │
+//! selector   │        │       │
+//!    │       │        │       │
+//! watchers handlers inbox   timers
+//!    └───────┴──┬─────┴───────┘
+//!               │ feed
+//!               ▼
+//!          ready deque ◄────────┐
+//!               │ run_batch     │
+//!               ▼               │
+//!       callbacks, tasks ───────┘
+//!          call_soon, wake
 //! ```
 //!
 //! A tick is one pass of the loop. It has three steps:

@@ -1,15 +1,19 @@
-//! Pictures of fetches in time: a lane for each, all on one scale.
+//! Pictures of fetches in time: a lane for each, all on one scale. The guide shows them, so they
+//! have the style and the width of its figures.
 
-use crate::chart::{FAINT, PAGE, RULE, colour, line, page, text, text_around, weight};
+use crate::chart::is_ours;
 use crate::table::{Table, figure};
 
+/// The style of the guide's figures: colours for light and for dark pages.
+const STYLE: &str = include_str!("../../../src/guide/figures/style.css");
+/// Width of the picture: its text has its real size on a phone.
+const WIDTH: f64 = 360.0;
 const MARGIN: f64 = 12.0;
-const NAME_WIDTH: f64 = 130.0;
-const FIGURE_WIDTH: f64 = 80.0;
+const NAME_WIDTH: f64 = 114.0;
+const FIGURE_WIDTH: f64 = 38.0;
 const LANE: f64 = 5.0;
 const GAP: f64 = 9.0;
 const TOP: f64 = 56.0;
-const INK: &str = "#1f2328";
 
 /// Times in a lane: start, first byte and end.
 const TIMES: usize = 3;
@@ -20,28 +24,62 @@ pub fn lanes(table: &Table) -> String {
     let peers = table.peers();
     let last = |peer: &str| ends.clone().filter_map(|it| it.median_of(peer)).fold(0.0, f64::max);
     let longest = peers.iter().map(|peer| last(peer)).fold(1.0, f64::max);
-    let scale = Scale { width: PAGE - 2.0 * MARGIN - NAME_WIDTH - FIGURE_WIDTH, longest };
-    let mut svg = text(MARGIN, 22.0, "bold", INK, &format!("{}, milliseconds", table.title));
-    svg += &text(MARGIN, 38.0, "normal", FAINT, "pale: until the first byte; full: until the end");
+    let scale = Scale { width: WIDTH - 2.0 * MARGIN - NAME_WIDTH - FIGURE_WIDTH, longest };
+    let title = format!("{}, milliseconds", table.title);
+    let mut svg = text((MARGIN, 24.0), "start", "", 11, &title);
+    let legend = "pale: until the first byte; full: until the end";
+    svg += &text((MARGIN, 40.0), "start", "faint", 10, legend);
     let height = LANE * (table.columns.len() / TIMES) as f64;
     let bottom = TOP + (height + GAP) * peers.len() as f64;
     svg += &scale.draw(bottom);
     for (number, peer) in peers.iter().enumerate() {
         let top = TOP + (height + GAP) * number as f64;
-        let (x, y) = (MARGIN, top + height / 2.0 + 4.0);
-        svg += &text(x, y, weight(peer), INK, peer);
+        let y = top + height / 2.0 + 4.0;
+        let ink = if is_ours(peer) { "" } else { "faint" };
+        svg += &text((MARGIN, y), "start", ink, 11, peer);
         for (lane, times) in table.columns.chunks(TIMES).enumerate() {
             let times: Vec<f64> = times.iter().filter_map(|it| it.median_of(peer)).collect();
             if let [start, first_byte, end] = times[..] {
                 let y = top + LANE * lane as f64;
-                svg += &scale.bar(y, start, first_byte, colour(peer), 0.35);
-                svg += &scale.bar(y, first_byte, end, colour(peer), 1.0);
+                svg += &scale.bar(y, start, first_byte, &format!("{} wait", class(peer)));
+                svg += &scale.bar(y, first_byte, end, class(peer));
             }
         }
-        let x = scale.x(last(peer)) + 6.0;
-        svg += &text(x, y, weight(peer), INK, &figure(last(peer)));
+        svg += &text((scale.x(last(peer)) + 5.0, y), "start", ink, 11, &figure(last(peer)));
     }
-    page(PAGE, bottom + 22.0, &svg)
+    page(&title, bottom + 24.0, &svg)
+}
+
+/// Returns the class of the bars of a peer, which is their colour.
+fn class(peer: &str) -> &'static str {
+    match peer {
+        "mainspring" => "a",
+        "mainspring-tasks" => "b",
+        "libuv" => "c",
+        "asyncio" | "uvloop" => "d",
+        "tokio" => "e",
+        _ => "faint",
+    }
+}
+
+fn text((x, y): (f64, f64), anchor: &str, class: &str, size: u32, words: &str) -> String {
+    let words = words.replace('&', "&amp;").replace('<', "&lt;");
+    format!(
+        "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" \
+         font-size=\"{size}\">{words}</text>\n"
+    )
+}
+
+fn page(title: &str, height: f64, content: &str) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"loop-figure\" role=\"img\" \
+         viewBox=\"0 0 {WIDTH:.0} {height:.0}\">\n<title>{title}</title>\n\
+         <style>\n{STYLE}</style>\n\
+         <rect class=\"page\" x=\"0.5\" y=\"0.5\" width=\"{:.0}\" height=\"{:.0}\" rx=\"6\"/>\n\
+         {content}</svg>\n",
+        WIDTH - 1.0,
+        height - 1.0
+    )
 }
 
 /// The scale of time.
@@ -60,18 +98,19 @@ impl Scale {
         let times = (0..).map(|number| f64::from(number) * 200.0);
         let times = times.take_while(|time| *time <= self.longest);
         let rule = |time: f64| {
-            let x = self.x(time);
-            let label = text_around(x, bottom + 13.0, FAINT, &format!("{time:.0}"));
-            line((x, TOP - 4.0), (x, bottom), RULE) + &label
+            let (x, top) = (self.x(time), TOP - 4.0);
+            let rule =
+                format!("<path class=\"rule\" d=\"M{x:.1} {top:.1}L{x:.1} {bottom:.1}\"/>\n");
+            rule + &text((x, bottom + 13.0), "middle", "faint", 10, &format!("{time:.0}"))
         };
         times.map(rule).collect()
     }
 
-    fn bar(&self, y: f64, from: f64, to: f64, colour: &str, opacity: f64) -> String {
+    fn bar(&self, y: f64, from: f64, to: f64, class: &str) -> String {
         let (x, width) = (self.x(from), self.x(to) - self.x(from));
         format!(
-            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{:.1}\" \
-             fill=\"{colour}\" fill-opacity=\"{opacity}\"/>\n",
+            "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" \
+             height=\"{:.1}\"/>\n",
             LANE - 1.0
         )
     }
@@ -91,7 +130,7 @@ mod tests {
             table.columns.push(Column { name: index.to_string(), figures });
         }
         let svg = lanes(&table);
-        assert_eq!(svg.matches("fill-opacity=\"0.35\"").count(), 2);
+        assert_eq!(svg.matches(" wait\"").count(), 2);
         assert!(svg.contains(">200<") && svg.contains(">400<") && !svg.contains(">600<"));
         assert!(!table.markdown().contains('|'));
     }

@@ -13,32 +13,7 @@ pub const MARGIN: f64 = 12.0;
 const CHARACTER: f64 = 0.61;
 
 /// The style. Each rule begins with the class of the figure, because it applies to the whole page.
-const STYLE: &str = "\
-.loop-figure { width: 100%; max-width: 540px; height: auto; --page: #ffffff; --ink: #1f2328;
- --faint: #59636e; --rule: #d1d9e0; --box: #eff2f5; --a: #0969da; --b: #8250df; --c: #1a7f37;
- --d: #9a6700; --e: #cf222e; }
-@media (prefers-color-scheme: dark) { .loop-figure { --page: #0d1117; --ink: #e6edf3;
- --faint: #9198a1; --rule: #3d444d; --box: #212830; --a: #4493f8; --b: #ab7df8; --c: #3fb950;
- --d: #d29922; --e: #f85149; } }
-[data-theme=\"light\"] .loop-figure { --page: #ffffff; --ink: #1f2328; --faint: #59636e;
- --rule: #d1d9e0; --box: #eff2f5; --a: #0969da; --b: #8250df; --c: #1a7f37; --d: #9a6700;
- --e: #cf222e; }
-[data-theme=\"dark\"] .loop-figure, [data-theme=\"ayu\"] .loop-figure { --page: #0d1117;
- --ink: #e6edf3; --faint: #9198a1; --rule: #3d444d; --box: #212830; --a: #4493f8; --b: #ab7df8;
- --c: #3fb950; --d: #d29922; --e: #f85149; }
-.loop-figure text { font-family: ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace;
- fill: var(--ink); stroke: none; }
-.loop-figure .page { fill: var(--page); stroke: var(--rule); }
-.loop-figure .box { fill: var(--box); stroke: var(--faint); }
-.loop-figure .faint { fill: var(--faint); }
-.loop-figure .rule { fill: none; stroke: var(--rule); }
-.loop-figure .dashed { stroke: var(--faint); stroke-dasharray: 3 3; }
-.loop-figure .line { fill: none; stroke: var(--faint); stroke-width: 1.5; }
-.loop-figure .head { fill: var(--faint); }
-.loop-figure .a { fill: var(--a); } .loop-figure .b { fill: var(--b); }
-.loop-figure .c { fill: var(--c); } .loop-figure .d { fill: var(--d); }
-.loop-figure .e { fill: var(--e); } .loop-figure .wait { opacity: 0.35; }
-";
+const STYLE: &str = include_str!("../../../src/guide/figures/style.css");
 
 /// Colours of lanes, by number.
 pub const COLOURS: &[&str] = &["a", "b", "c", "d", "e"];

@@ -120,7 +120,7 @@ fn waits(kind: SelectorKind, seen: &Seen) {
         seen.add(START, "spawn", state(&el, &task));
         tick(&mut el);
         seen.add("running", ".await waits", state(&el, &task));
-        seen.during(&el, task.handle(), "event", || _ = promise.set_result(()));
+        seen.during(&el, task.handle(), "event", || promise.set_result(()));
         tick(&mut el);
         seen.add("running", "returns", state(&el, &task));
         assert_eq!(el.run_until_complete(task).unwrap().unwrap(), ending);
