@@ -78,6 +78,8 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_enonet", &[LINUX, SOLARIS]),
     // Several sockets may be bound to one address if all of them set the option.
     ("has_reuse_port", &[LINUX, APPLE, BSD]),
+    // memfd_create(2) with seals, and /proc/PID/fd to find its files.
+    ("has_memfd", &[LINUX]),
     // madvise(2) can make the kernel clear a page in a forked child.
     ("has_wipe_on_fork", &[LINUX]),
     // syscall(2), and its call numbers in the libc crate.

@@ -11,6 +11,8 @@ use super::turn::TurnKind;
 
 /// First word of a tape: a text, and the version of the layout.
 pub(super) const MAGIC: u64 = u64::from_be_bytes(*b"mstape\x00\x02");
+/// Bits of the version in [`MAGIC`].
+pub(super) const VERSION_BITS: u32 = 16;
 
 /// Words of the header.
 pub(super) const CAPACITY: usize = 1;
@@ -20,6 +22,10 @@ pub(super) const EPOCH: usize = 3;
 /// Words of the table of places that are in use.
 pub(super) const PLACES: usize = 4;
 pub(super) const PROCESS: usize = 5;
+/// Time of day at which the loop was created, in nanoseconds since 1970.
+pub(super) const STARTED: usize = 6;
+/// The same in microseconds of `CLOCK_MONOTONIC`, which other processes can compare.
+pub(super) const ORIGIN: usize = 7;
 const HEADER: usize = 8;
 
 /// Size of the table of places, in words: some 1,200 places.

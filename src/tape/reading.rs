@@ -1,16 +1,20 @@
 //! The reader of a tape: from words, of this process or another, to turns.
 
-use std::fs;
-use std::io;
+use std::fmt::Write;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mainspring_sys::inherited::monotonic_micros;
 
 use super::layout::{self, Record, TIME_BITS};
 use super::turn::{Cause, Turn, TurnKind};
 use super::turn_id::TurnId;
+use crate::log_text::OneLine;
 
 /// The last turns of a loop, oldest first. Returned by [`LoopHandle::tape`], or read from a file of
 /// [`Recorder::black_box`] by any program.
@@ -35,6 +39,9 @@ use super::turn_id::TurnId;
 #[derive(Debug, Clone)]
 pub struct Tape {
     process: u32,
+    started: SystemTime,
+    /// Time from the creation of the loop to the reading of the tape.
+    read_at: Duration,
     turns: Vec<Turn>,
 }
 
@@ -44,13 +51,60 @@ impl Tape {
     ///
     /// # Errors
     ///
-    /// Errors of reading the file, and `InvalidData` if it is not a tape.
+    /// Errors of opening the file, `InvalidInput` if it is not a regular file, and those of
+    /// [`read`](Tape::read).
     pub fn open(path: impl AsRef<Path>) -> io::Result<Tape> {
-        let bytes = fs::read(path)?;
+        let path = path.as_ref();
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Tape::read(File::open(path)?)
+    }
+
+    /// Reads a tape from its bytes, for example from an open file or from a connection.
+    ///
+    /// # Errors
+    ///
+    /// Errors of `from`. `InvalidData` if it is not a tape, or is cut off. `Unsupported` for a tape
+    /// of another version, or of a machine with another byte order.
+    ///
+    /// ```
+    /// let refused = mainspring::Tape::read(&b"a text"[..]).unwrap_err();
+    /// assert_eq!(refused.to_string(), "the file is not a tape");
+    /// ```
+    pub fn read(mut from: impl Read) -> io::Result<Tape> {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes)?;
         let words = bytes.chunks_exact(8).map(|it| it.try_into().expect("eight bytes"));
         let words: Vec<AtomicU64> = words.map(u64::from_ne_bytes).map(AtomicU64::new).collect();
-        Tape::of_words(&words)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the file is not a tape"))
+        Tape::of_words(&words).ok_or_else(|| refusal(&bytes))
+    }
+
+    /// Returns the time of day at which the loop was created.
+    pub fn started(&self) -> SystemTime {
+        self.started
+    }
+
+    /// Returns the time from the beginning of the last turn until the tape was read: how long a
+    /// callback has been running that does not return.
+    ///
+    /// It has no meaning if the process has ended, or if the loop has another clock than the
+    /// default one.
+    ///
+    /// ```
+    /// # use mainspring::{EventLoop, Recorder};
+    /// # use std::time::Duration;
+    /// let mut el = EventLoop::builder().record(Recorder::ring(64)).build()?;
+    /// el.call_soon(|el, _| {
+    ///     std::thread::sleep(Duration::from_millis(2));
+    ///     assert!(el.tape().unwrap().age() >= Duration::from_millis(1));
+    /// });
+    /// el.run()?;
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn age(&self) -> Duration {
+        let last = self.turns.last().map_or(self.read_at, |turn| turn.at);
+        self.read_at.saturating_sub(last)
     }
 
     /// Returns the turns, oldest first. The last one may still run.
@@ -110,7 +164,35 @@ impl Tape {
         let places = places(words);
         let first = first + lost as u64;
         let turns = turns(&records[lost..], &times[lost..], &places, first);
-        Some(Tape { process: word(layout::PROCESS)? as u32, turns })
+        let now = monotonic_micros().unwrap_or(0);
+        Some(Tape {
+            process: word(layout::PROCESS)? as u32,
+            started: UNIX_EPOCH + Duration::from_nanos(word(layout::STARTED)?),
+            read_at: Duration::from_micros(now.saturating_sub(word(layout::ORIGIN)?)),
+            turns,
+        })
+    }
+}
+
+/// Returns the reason why these bytes are not a tape.
+fn refusal(bytes: &[u8]) -> io::Error {
+    let refused = |kind, text: &str| io::Error::new(kind, text);
+    let (invalid, unsupported) = (io::ErrorKind::InvalidData, io::ErrorKind::Unsupported);
+    let version_bits = layout::VERSION_BITS;
+    let is_tape = |word: u64| word >> version_bits == layout::MAGIC >> version_bits;
+    match bytes.first_chunk().map(|first| u64::from_ne_bytes(*first)) {
+        _ if bytes.is_empty() => refused(invalid, "the file is empty"),
+        Some(0) => refused(invalid, "the file is not a tape, or its loop has not started"),
+        Some(layout::MAGIC) => refused(invalid, "the tape is cut off"),
+        Some(word) if is_tape(word) => {
+            let [this, other] = [layout::MAGIC, word].map(|word| word as u16);
+            let text = format!("the tape has version {other}, not {this}");
+            refused(unsupported, &text)
+        }
+        Some(word) if is_tape(word.swap_bytes()) => {
+            refused(unsupported, "the tape is of a machine with another byte order")
+        }
+        _ => refused(invalid, "the file is not a tape"),
     }
 }
 
@@ -212,7 +294,10 @@ fn places(words: &[AtomicU64]) -> Vec<Arc<str>> {
         let mut bytes: Vec<u8> =
             rest[..text].iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
         bytes.truncate(len);
-        places.push(String::from_utf8_lossy(&bytes).into());
+        let mut line = String::new();
+        // Names come from the program, and other programs print them.
+        _ = OneLine(&mut line).write_str(&String::from_utf8_lossy(&bytes));
+        places.push(line.into());
         table = &rest[text..];
     }
     places

@@ -40,6 +40,11 @@ const MAX_TURNS: usize = 1 << 30;
 
 impl Recorder {
     /// Records the last `turns` turns in memory.
+    ///
+    /// On Linux the memory is a file without a name (memfd_create(2)), which takes one descriptor.
+    /// So `mainspring ps PID` finds the tape of a process that does not return from a callback.
+    /// Processes of the same user can read it, and those of root. It is plain memory if that fails,
+    /// on other systems, and in a process with raised privileges.
     pub fn ring(turns: usize) -> Recorder {
         Recorder { turns, path: None }
     }
@@ -84,7 +89,7 @@ impl Recorder {
         }
         let words = layout::words(self.turns);
         let Some(path) = &self.path else {
-            return Ok(Memory::Private((0..words).map(|_| AtomicU64::new(0)).collect()));
+            return Ok(Memory::in_memory(words));
         };
         if environment::is_privileged() {
             return Err(io::Error::new(
@@ -96,27 +101,42 @@ impl Recorder {
         old.push(".old");
         match fs::rename(path, old) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => SharedMap::create(path, words).map(Memory::File),
+            _ => SharedMap::create(path, words).map(Memory::Shared),
         }
     }
 
     pub(super) fn capacity(&self) -> usize {
         self.turns
     }
+
+    /// Returns true if the tape is in a file with a name.
+    pub(super) fn is_file(&self) -> bool {
+        self.path.is_some()
+    }
 }
 
 /// The words of a tape.
 pub(super) enum Memory {
     Private(Box<[AtomicU64]>),
-    File(SharedMap),
+    Shared(SharedMap),
 }
 
 impl Memory {
+    /// Returns memory that another process can read, if that is possible.
+    fn in_memory(words: usize) -> Memory {
+        if !environment::is_privileged()
+            && let Ok(map) = SharedMap::in_memory(c"mainspring-tape", words)
+        {
+            return Memory::Shared(map);
+        }
+        Memory::Private((0..words).map(|_| AtomicU64::new(0)).collect())
+    }
+
     #[inline]
     pub(super) fn words(&self) -> &[AtomicU64] {
         match self {
             Memory::Private(words) => words,
-            Memory::File(words) => words,
+            Memory::Shared(words) => words,
         }
     }
 }

@@ -1,13 +1,17 @@
 //! The writer of a tape, on the loop's thread.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::mem;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use mainspring_sys::inherited::monotonic_micros;
 
 use super::layout::{self, Record, TIME_BITS};
 use super::reading::Tape;
@@ -45,6 +49,9 @@ type PlaceKey = (*const Location<'static>, Option<Rc<str>>);
 /// A tape that is being written.
 pub(crate) struct Recording {
     memory: Memory,
+    /// Memory of a forked child, instead of its parent's.
+    forked: OnceCell<Memory>,
+    recorder: Recorder,
     capacity: usize,
     head: Cell<u64>,
     epoch: Cell<u64>,
@@ -83,12 +90,15 @@ impl Recording {
     /// Opens a tape for a loop that starts now.
     pub(crate) fn open(recorder: &Recorder) -> io::Result<Recording> {
         let memory = recorder.open()?;
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let words = memory.words();
-        words[layout::CAPACITY].store(recorder.capacity() as u64, Relaxed);
-        words[layout::PROCESS].store(u64::from(std::process::id()), Relaxed);
-        words[0].store(layout::MAGIC, Release);
+        words[layout::STARTED].store(since_1970.as_nanos() as u64, Relaxed);
+        words[layout::ORIGIN].store(monotonic_micros().unwrap_or(0), Relaxed);
+        begin_header(words, recorder.capacity());
         Ok(Recording {
             memory,
+            forked: OnceCell::new(),
+            recorder: recorder.clone(),
             capacity: recorder.capacity(),
             head: Cell::new(0),
             epoch: Cell::new(0),
@@ -103,14 +113,38 @@ impl Recording {
         })
     }
 
-    /// Returns what the tape holds now.
-    pub(crate) fn tape(&self) -> Option<Tape> {
-        Tape::of_words(self.memory.words())
+    #[inline]
+    fn words(&self) -> &[AtomicU64] {
+        self.forked.get().unwrap_or(&self.memory).words()
     }
 
-    /// Stops recording in a forked child: its parent continues to write the same file.
+    /// Returns what the tape holds now.
+    pub(crate) fn tape(&self) -> Option<Tape> {
+        Tape::of_words(self.words())
+    }
+
+    /// Stops recording in a forked child if it is in a file, because its parent continues to write
+    /// this file. A ring in memory begins again, without the turns of the parent.
     pub(crate) fn after_fork(&self) {
-        self.is_off.set(self.is_off.get() || matches!(self.memory, Memory::File(_)));
+        let is_new = self.begin_again().is_some_and(|memory| self.forked.set(memory).is_ok());
+        self.is_off.set(!is_new);
+    }
+
+    fn begin_again(&self) -> Option<Memory> {
+        if self.recorder.is_file() {
+            return None;
+        }
+        let (memory, old) = (self.recorder.open().ok()?, self.words());
+        let words = memory.words();
+        let places = layout::PLACES_START..layout::RING_START;
+        for at in [layout::PLACES, layout::STARTED, layout::ORIGIN].into_iter().chain(places) {
+            words[at].store(old[at].load(Relaxed), Relaxed);
+        }
+        words[layout::EPOCH].store(self.epoch.get(), Relaxed);
+        self.head.set(0);
+        self.forget_causes();
+        begin_header(words, self.capacity);
+        Some(memory)
     }
 
     /// Records the beginning of a turn at `time`, in nanoseconds since the start of the loop.
@@ -142,7 +176,7 @@ impl Recording {
 
     #[inline]
     fn store(&self, time: u64, record: Record) {
-        let (words, head) = (self.memory.words(), self.head.get());
+        let (words, head) = (self.words(), self.head.get());
         let at = layout::RING_START + 2 * (head % self.capacity as u64) as usize;
         let [first, second] = record.pack();
         if time >> TIME_BITS != self.epoch.get() {
@@ -245,7 +279,7 @@ impl Recording {
 
     /// Appends a place to the table: a word with the length of the text, then the text.
     fn add_place(&self, text: &str) -> bool {
-        let words = self.memory.words();
+        let words = self.words();
         let used = words[layout::PLACES].load(Relaxed) as usize;
         let len = 1 + text.len().div_ceil(8);
         if used + len > layout::PLACES_WORDS {
@@ -268,6 +302,13 @@ impl Recording {
         self.latest.set(time);
         time
     }
+}
+
+/// Completes the header of a tape, which makes it readable.
+fn begin_header(words: &[AtomicU64], capacity: usize) {
+    words[layout::CAPACITY].store(capacity as u64, Relaxed);
+    words[layout::PROCESS].store(u64::from(std::process::id()), Relaxed);
+    words[0].store(layout::MAGIC, Release);
 }
 
 impl fmt::Debug for Recording {

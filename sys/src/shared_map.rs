@@ -3,8 +3,10 @@
 //! # Invariant
 //!
 //! The file is as long as the mapping when it is created. A process that shortens it later makes
-//! accesses fail with SIGBUS (mmap(2)), so the file is readable and writable for its owner only.
+//! accesses fail with SIGBUS (mmap(2)), so a file with a name is readable and writable for its owner
+//! only, and one without a name is sealed.
 
+use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Deref;
@@ -14,6 +16,10 @@ use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::atomic::AtomicU64;
+
+#[cfg(has_memfd)]
+use crate::fd::owned;
+use crate::syscall::check;
 
 /// A new file of words, mapped into memory. It stays after the value is dropped.
 ///
@@ -33,6 +39,8 @@ use std::sync::atomic::AtomicU64;
 pub struct SharedMap {
     words: NonNull<AtomicU64>,
     len: usize,
+    /// Other processes find a file without a name by its descriptor.
+    _file: Option<File>,
 }
 
 impl SharedMap {
@@ -45,12 +53,38 @@ impl SharedMap {
     /// `AlreadyExists` for an existing path, a symbolic link included; errors of open(2), write(2)
     /// and mmap(2). `InvalidInput` without words.
     pub fn create(path: &Path, words: usize) -> io::Result<SharedMap> {
-        let length = words.checked_mul(8).filter(|length| *length > 0);
-        let length = length.ok_or(io::ErrorKind::InvalidInput)?;
+        let length = length_of(words)?;
         let mut file =
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         let map = fill(&mut file, length).and_then(|()| SharedMap::map(&file, words));
         map.inspect_err(|_| _ = fs::remove_file(path)) // The first error counts.
+    }
+
+    /// Creates a file without a name in memory, of `words` words of zeros, and maps it. On Linux,
+    /// `/proc/PID/fd` shows it as `/memfd:LABEL`, to processes that may look into this one
+    /// (proc(5)). It keeps one descriptor, which is close-on-exec.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` on systems without memfd_create(2), and its errors; `InvalidInput` without
+    /// words.
+    #[cfg(has_memfd)]
+    pub fn in_memory(label: &CStr, words: usize) -> io::Result<SharedMap> {
+        let length = length_of(words)?;
+        let mut file = memfd(label)?;
+        fill(&mut file, length)?;
+        let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+        // SAFETY: F_ADD_SEALS takes an integer and touches no memory of ours.
+        check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
+        let mut map = SharedMap::map(&file, words)?;
+        map._file = Some(file);
+        Ok(map)
+    }
+
+    #[cfg(not(has_memfd))]
+    #[allow(missing_docs)]
+    pub fn in_memory(_: &CStr, _: usize) -> io::Result<SharedMap> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn map(file: &File, words: usize) -> io::Result<SharedMap> {
@@ -60,12 +94,46 @@ impl SharedMap {
             unsafe { libc::mmap(ptr::null_mut(), words * 8, access, libc::MAP_SHARED, fd, 0) };
         let address = NonNull::new(address).filter(|it| it.as_ptr() != libc::MAP_FAILED);
         let address = address.ok_or_else(io::Error::last_os_error)?;
-        Ok(SharedMap { words: address.cast(), len: words })
+        Ok(SharedMap { words: address.cast(), len: words, _file: None })
     }
+}
+
+/// Returns the number of bytes of `words` words.
+fn length_of(words: usize) -> io::Result<usize> {
+    let length = words.checked_mul(8).filter(|length| *length > 0);
+    length.ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// Creates a file in memory (memfd_create(2)), which cannot be executed if the kernel has this flag.
+#[cfg(has_memfd)]
+fn memfd(label: &CStr) -> io::Result<File> {
+    let create = |flags: libc::c_uint| {
+        // SAFETY: the label ends with a zero byte and outlives the call.
+        let fd = unsafe { libc::syscall(libc::SYS_memfd_create, label.as_ptr(), flags) };
+        owned(fd as libc::c_int).map(File::from)
+    };
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    match create(flags | libc::MFD_NOEXEC_SEAL) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => create(flags),
+        created => created,
+    }
+}
+
+/// Returns an error if a file of this process must not have `length` bytes. Without the check,
+/// writing it raises SIGXFSZ, which ends the process (setrlimit(2)).
+fn check_limit(length: usize) -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable and outlives the call.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) })?;
+    if length as libc::rlim_t > limit.rlim_cur {
+        return Err(io::Error::from_raw_os_error(libc::EFBIG));
+    }
+    Ok(())
 }
 
 /// Writes `length` zeros.
 fn fill(file: &mut File, length: usize) -> io::Result<()> {
+    check_limit(length)?;
     let zeros = [0; 64 * 1024];
     let mut left = length;
     while left > 0 {
@@ -110,6 +178,26 @@ mod tests {
         let again = SharedMap::create(&path, 3).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         fs::remove_file(&path).unwrap();
+    }
+
+    #[cfg(has_memfd)]
+    #[test]
+    fn a_map_in_memory_is_found_by_its_label_and_cannot_be_shortened() {
+        use std::sync::atomic::Ordering::Relaxed;
+        let map = SharedMap::in_memory(c"mainspring-test-map", 3).unwrap();
+        map[2].store(7, Relaxed);
+        let fds = fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
+        let label = "/memfd:mainspring-test-map (deleted)";
+        let is_map = |path: &std::path::PathBuf| {
+            fs::read_link(path).is_ok_and(|target| target.as_os_str() == label)
+        };
+        let fd = fds.into_iter().find(is_map).expect("a descriptor with the label");
+        let bytes = fs::read(&fd).unwrap();
+        assert_eq!((bytes.len(), &bytes[16..]), (24, &7_u64.to_ne_bytes()[..]));
+        let writable = OpenOptions::new().write(true).open(&fd).unwrap();
+        assert_eq!(writable.set_len(8).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        let refused = SharedMap::in_memory(c"none", 0).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]

@@ -39,6 +39,7 @@ const TESTS: &[(&str, Test)] = &[
     ("c15_children_of_the_parent_are_left_to_it", c15_children),
     ("c15_a_dropped_copy_kills_no_child", c15_drop),
     ("r6_a_child_leaves_the_tape_of_its_parent", r6_tape),
+    ("r6_the_ring_of_a_child_begins_again", r6_ring),
     ("r6_a_tape_that_does_not_fit_leaves_no_file", r6_no_room),
     ("x6_a_command_inherits_nothing", x6_command),
     ("w11_descriptors_stay_above_2", w11_low_numbers),
@@ -699,10 +700,38 @@ fn r6_tape(kind: SelectorKind) {
     std::fs::remove_file(&path).unwrap();
 }
 
-/// A limit of the size of files is like a full file system.
-fn r6_no_room(_: SelectorKind) {
-    // SAFETY: the call changes no handler of Rust code.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+/// The ring of a child has the places of its parent, and turns of the child only.
+fn r6_ring(kind: SelectorKind) {
+    let recorder = Recorder::ring(64);
+    let mut el = EventLoop::builder().selector(kind).record(recorder).build_with(0).unwrap();
+    el.call_every(Duration::from_millis(1), |el, ran| {
+        *ran += 1;
+        el.call_soon(|_, _| {});
+        if *ran == 3 {
+            el.stop();
+        }
+    })
+    .unwrap();
+    el.run().unwrap();
+    let before = el.tape().unwrap();
+    let is_timer = |turn: &&mainspring::Turn| turn.kind == mainspring::TurnKind::Timer;
+    let place = before.turns().iter().find(is_timer).unwrap().place.clone();
+    in_child(|| {
+        el.after_fork_child().unwrap();
+        *el.state_mut() = 0;
+        el.run().unwrap();
+        let tape = el.tape().unwrap();
+        assert_eq!(tape.process(), std::process::id());
+        let timers: Vec<_> = tape.turns().iter().filter(is_timer).collect();
+        assert_eq!(timers.len(), 3);
+        assert!(timers.iter().all(|turn| turn.place == place && turn.number < 64));
+    });
+    assert_eq!(el.tape().unwrap().turns(), before.turns());
+}
+
+/// A limit of the size of files is like a full file system. It raises no SIGXFSZ, and a ring needs
+/// no file.
+fn r6_no_room(kind: SelectorKind) {
     let limit = libc::rlimit { rlim_cur: 4096, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the limit is readable and outlives the call.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
@@ -710,4 +739,9 @@ fn r6_no_room(_: SelectorKind) {
     let error = SharedMap::create(&path, 4096).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::FileTooLarge);
     assert!(!path.exists());
+    let recorder = Recorder::ring(4096);
+    let mut el = EventLoop::builder().selector(kind).record(recorder).build().unwrap();
+    el.call_soon(|_, _| {});
+    el.run().unwrap();
+    assert!(el.tape().is_some_and(|tape| tape.turns().len() > 1));
 }

@@ -8,6 +8,7 @@
 
 mod blame;
 mod numbers;
+mod outside;
 mod recordings;
 mod snapshots;
 

@@ -1,14 +1,17 @@
 //! The tape in a file (docs/contract.md, R3, R4, R6).
 
 use std::fs;
-use std::hint::black_box;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use mainspring::testing::SimClock;
 use mainspring::{EventLoop, LoopHandle, Recorder, ReportKind, Tape, TurnKind, yield_now};
+use mainspring_sys::shared_map::SharedMap;
 
 use super::{callbacks, recorded};
 use crate::support::{cases, on_every_selector};
@@ -28,23 +31,48 @@ fn before(path: &Path) -> PathBuf {
 /// Environment variable with the path of the tape, for the process that is killed.
 const VICTIM: &str = "MAINSPRING_TEST_TAPE";
 
+/// State of the process that is killed. Simulated time is a nanosecond for each turn, so the time
+/// of a record is the number of turns before it.
+struct Victim {
+    clock: SimClock,
+    /// Page that outlives the process.
+    page: SharedMap,
+}
+
+impl Victim {
+    /// Counts the turn that runs, first on the page.
+    fn count(&self) {
+        self.page[0].fetch_add(1, Relaxed);
+        self.clock.advance(Duration::from_nanos(1));
+    }
+}
+
 /// The body of the process that is killed: callbacks, tasks and timers without a pause.
 fn be_killed(path: &str) {
+    let clock = SimClock::new();
+    let page = SharedMap::create(&page_of(Path::new(path)), 1).unwrap();
+    let state = Rc::new(Victim { clock: clock.clone(), page });
     let recorder = Recorder::black_box(path).turns(4096);
-    let mut el = EventLoop::builder().record(recorder).build_with(0_u64).unwrap();
-    el.spawn(async {
+    let mut el = EventLoop::builder().clock(clock).record(recorder).build().unwrap();
+    let (of_task, of_timer) = (state.clone(), state.clone());
+    el.spawn(async move {
         loop {
+            of_task.count();
             yield_now().await;
         }
     })
     .detach();
-    el.call_every(Duration::from_micros(50), |_, turns| *turns += 1).unwrap();
-    fn again(el: &LoopHandle<u64>, turns: &mut u64) {
-        *turns = black_box(*turns + 1);
-        el.call_soon(again);
+    el.call_every(Duration::from_nanos(50), move |_, ()| of_timer.count()).unwrap();
+    fn again(el: &LoopHandle<()>, state: Rc<Victim>) {
+        state.count();
+        el.call_soon(move |el, ()| again(el, state));
     }
-    el.call_soon(again);
+    again(&el, state);
     el.run().unwrap();
+}
+
+fn page_of(path: &Path) -> PathBuf {
+    path.with_extension("page")
 }
 
 #[test]
@@ -53,7 +81,8 @@ fn r3_a_tape_survives_kills_at_random_times() {
         return be_killed(&path);
     }
     let path = path("kill");
-    for round in 0..cases(20) {
+    let (mut last_is_that, rounds) = (0, repetitions(20));
+    for round in 0..rounds {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "recordings::black_box::r3_a_tape_survives_kills_at_random_times"])
             .env(VICTIM, &path)
@@ -76,9 +105,29 @@ fn r3_a_tape_survives_kills_at_random_times() {
         let has_place = |kind| matches!(kind, TurnKind::Soon | TurnKind::Task | TurnKind::Timer);
         assert!(turns.iter().all(|turn| has_place(turn.kind) != turn.place.is_empty()));
         assert_eq!(turns.last().unwrap().lasted, None);
+        let on_tape = callbacks(&tape).last().unwrap().at.as_nanos() as u64 + 1;
+        let ran = ran_before(&path);
+        // A turn is on the tape first, and on the page when its callback has begun.
+        assert!(on_tape == ran || on_tape == ran + 1, "the tape has {on_tape}, {ran} ran");
+        last_is_that += u32::from(on_tape == ran);
     }
+    println!("{rounds} kills: the last record is the turn that ran in {last_is_that}");
     fs::remove_file(&path).unwrap();
     drop(fs::remove_file(before(&path)));
+}
+
+/// Returns the number of turns on the page of a victim, and removes the page.
+fn ran_before(path: &Path) -> u64 {
+    let page = page_of(path);
+    let bytes = fs::read(&page).unwrap();
+    fs::remove_file(page).unwrap();
+    u64::from_ne_bytes(bytes.try_into().unwrap())
+}
+
+/// Returns the number of kills: `usual`, or `MAINSPRING_TEST_KILLS`.
+fn repetitions(usual: u32) -> u32 {
+    let asked = std::env::var("MAINSPRING_TEST_KILLS").ok();
+    asked.map_or(cases(usual), |asked| asked.parse().expect("a number of kills"))
 }
 
 #[test]

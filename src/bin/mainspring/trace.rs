@@ -1,0 +1,45 @@
+//! `mainspring trace`: pictures and traces.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use mainspring::Tape;
+
+use super::arguments::{Arguments, Files};
+use super::failure::Failure;
+use super::source::Source;
+
+pub(crate) fn run(arguments: &Arguments, sources: &[Source], files: &Files) -> Result<(), Failure> {
+    let [source] = sources else {
+        let text = format!("the process has {} tapes; choose one with --tape", sources.len());
+        return Err(Failure::Run(text));
+    };
+    let tape = source.read()?;
+    let tape = arguments.last.map_or(tape.clone(), |time| tape.last(time));
+    write(files.svg.as_deref(), &tape, |tape, out| out.write_all(tape.svg().as_bytes()))?;
+    write(files.perfetto.as_deref(), &tape, |tape, out| tape.perfetto(out))?;
+    write(files.chrome.as_deref(), &tape, |tape, out| tape.chrome_json(out))?;
+    let Files { svg: None, perfetto: None, chrome: None } = files else { return Ok(()) };
+    write(Some(OsStr::new("-")), &tape, |tape, out| out.write_all(tape.lanes().as_bytes()))
+}
+
+/// Writes the tape in one form to a file, or to standard output if its name is `-`.
+fn write(
+    name: Option<&OsStr>,
+    tape: &Tape,
+    form: impl FnOnce(&Tape, &mut dyn Write) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let Some(name) = name else { return Ok(()) };
+    if name == "-" {
+        let mut out = BufWriter::new(io::stdout().lock());
+        let written = form(tape, &mut out).and_then(|()| out.flush());
+        return written.map_err(|error| Failure::output(&error));
+    }
+    let written = File::create(name).and_then(|file| {
+        let mut out = BufWriter::new(file);
+        form(tape, &mut out).and_then(|()| out.flush())
+    });
+    written.map_err(|error| Failure::of("cannot write", Path::new(name).display(), &error))
+}

@@ -1,0 +1,193 @@
+//! Files that are tapes, and files that are none (docs/contract.md, R8, R9).
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+
+use mainspring::testing::SimClock;
+use mainspring::{EventLoop, Recorder, Tape};
+use proptest::prelude::*;
+
+use super::{Temporary, output, program, run, texts};
+use crate::support::cases;
+
+/// Records 30 turns in a file.
+pub fn record(path: &Temporary) {
+    let recorder = Recorder::black_box(&path.0).turns(64);
+    let mut el = EventLoop::builder().clock(SimClock::new()).record(recorder).build().unwrap();
+    for seconds in 1..=10 {
+        el.call_later(std::time::Duration::from_secs(seconds), |_, _| {});
+    }
+    el.run().unwrap();
+}
+
+/// Returns the bytes of a tape.
+fn bytes() -> Vec<u8> {
+    let path = Temporary::new("bytes");
+    record(&path);
+    fs::read(&path.0).unwrap()
+}
+
+#[test]
+fn r8_a_trace_is_written_in_each_form() {
+    let (path, to) = (Temporary::new("trace"), Temporary::new("picture"));
+    record(&path);
+    let tape = Tape::open(&path.0).unwrap();
+    let (mut perfetto, mut chrome) = (Vec::new(), Vec::new());
+    tape.perfetto(&mut perfetto).unwrap();
+    tape.chrome_json(&mut chrome).unwrap();
+    let forms =
+        [("--svg", tape.svg().into_bytes()), ("--perfetto", perfetto), ("--chrome", chrome)];
+    for (option, expected) in forms {
+        assert_eq!(output(&["trace", path.text(), option, to.text()]), "");
+        assert!(fs::read(&to.0).unwrap() == expected, "{option}");
+        assert!(output(&["trace", path.text(), &format!("{option}=-")]).as_bytes() == expected);
+    }
+    assert_eq!(output(&["trace", path.text()]), tape.lanes());
+    let last = tape.clone().last(std::time::Duration::from_millis(2500));
+    assert_eq!(output(&["trace", path.text(), "--last", "2500ms"]), last.lanes());
+    assert_ne!(last.lanes(), tape.lanes());
+}
+
+#[test]
+fn r9_files_that_are_no_tapes_are_refused_with_the_reason() {
+    let (path, whole) = (Temporary::new("refused"), bytes());
+    let with = |at: usize, change: &[u8]| {
+        let mut bytes = whole.clone();
+        bytes[at..at + change.len()].copy_from_slice(change);
+        bytes
+    };
+    let first = u64::from_ne_bytes(whole[..8].try_into().unwrap());
+    let versions = [first + 1, first.swap_bytes()].map(|word| with(0, &word.to_ne_bytes()));
+    let [newer, swapped] = versions;
+    let [this, other] = [first, first + 1].map(|word| word as u16);
+    let other_version = format!("the tape has version {other}, not {this}");
+    let refused: [(&[u8], &str); 9] = [
+        (b"", "the file is empty"),
+        (b"mstape", "the file is not a tape"),
+        (b"#!/bin/sh\n", "the file is not a tape"),
+        (&[0; 4096], "the file is not a tape, or its loop has not started"),
+        (&whole[..8], "the tape is cut off"),
+        (&whole[..whole.len() - 1], "the tape is cut off"),
+        (&with(8, &u64::MAX.to_ne_bytes()), "the tape is cut off"),
+        (&newer, &other_version),
+        (&swapped, "the tape is of a machine with another byte order"),
+    ];
+    for (bytes, reason) in refused {
+        fs::write(&path.0, bytes).unwrap();
+        for command in ["ps", "top", "trace"] {
+            let expected = format!("mainspring: cannot read {}: {reason}\n", path.text());
+            assert_eq!(run(&[command, path.text()]), (1, String::new(), expected));
+        }
+    }
+}
+
+#[test]
+fn r9_what_cannot_be_read_is_an_error() {
+    let path = Temporary::new("unreadable");
+    let error = |name: &str, reason: &str| {
+        (1, String::new(), format!("mainspring: cannot read {name}: {reason}\n"))
+    };
+    let missing = error(path.text(), "No such file or directory");
+    assert_eq!(run(&["ps", path.text()]), missing);
+    assert_eq!(run(&["ps", "/dev/null"]), error("/dev/null", "not a regular file"));
+    assert_eq!(run(&["ps", "/tmp"]), error("/tmp", "not a regular file"));
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &path.0,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    assert_eq!(run(&["ps", path.text()]), error(path.text(), "not a regular file"));
+    drop(path);
+    let path = Temporary::new("forbidden");
+    record(&path);
+    let mut command = program(&["ps", path.text()]);
+    if rustix::process::getuid().is_root() {
+        command.uid(65534).gid(65534);
+    } else {
+        fs::set_permissions(&path.0, fs::Permissions::from_mode(0)).unwrap();
+    }
+    // The user may be forbidden to reach the program, too.
+    if let Ok(ending) = command.output() {
+        assert_eq!(texts(ending), error(path.text(), "Permission denied"));
+    }
+    let to = "/no/such/folder/file";
+    let (code, _, text) = run(&["trace", path.text(), "--svg", to]);
+    let expected = format!("mainspring: cannot write {to}: No such file or directory\n");
+    assert!(code == 1 && (text == expected || text.contains("Permission denied")), "{text}");
+}
+
+#[test]
+fn r9_wrong_arguments_print_the_usage() {
+    let wrong: [(&[&str], &str); 9] = [
+        (&[], "a command is missing"),
+        (&["pz", "x"], "unknown command pz"),
+        (&["ps"], "a tape or a process is missing"),
+        (&["ps", "x", "y"], "unexpected argument y"),
+        (&["ps", "x", "--svg", "y"], "ps has no option --svg"),
+        (&["ps", "x", "--what"], "unknown option --what"),
+        (&["trace", "x", "--last"], "--last needs a value"),
+        (&["trace", "x", "--last=5"], "--last 5 is not a time, such as 5s"),
+        (&["top", "x", "--tape", "one"], "--tape one is not a number"),
+    ];
+    for (arguments, reason) in wrong {
+        let (code, out, error) = run(arguments);
+        let begin = format!("mainspring: {reason}\nusage: mainspring ps ");
+        assert!(code == 2 && out.is_empty() && error.starts_with(&begin), "{error}");
+    }
+    assert!(output(&["--help"]).starts_with("usage: mainspring ps "));
+    assert_eq!(output(&["--version"]), format!("mainspring {}\n", env!("CARGO_PKG_VERSION")));
+    let (code, _, error) = run(&["ps", "4294967295"]);
+    assert!(code == 1 && error.starts_with("mainspring: cannot look into process 4294967295: "));
+}
+
+#[test]
+fn r9_several_tapes_are_shown_one_after_the_other() {
+    if !std::path::Path::new("/proc/self/fd").exists() {
+        return;
+    }
+    // Their threads do not matter: all tapes of this process are shown, of other tests as well.
+    let recorded = || EventLoop::builder().record(Recorder::ring(16)).build().unwrap();
+    let (mut one, mut other) = (recorded(), recorded());
+    for el in [&mut one, &mut other] {
+        el.call_soon(|_, _| {});
+        el.run().unwrap();
+    }
+    let pid = std::process::id().to_string();
+    assert!(output(&["ps", &pid]).matches("tape     memory of process ").count() >= 2);
+    assert_eq!(output(&["ps", &pid, "--tape", "2"]).matches("tape     ").count(), 1);
+    assert!(run(&["trace", &pid]).2.ends_with(" tapes; choose one with --tape\n"));
+    assert!(
+        run(&["ps", &pid, "--tape", "9999"]).2.starts_with("mainspring: there is no tape 9999")
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
+
+    /// Words of the header and bytes anywhere in the file.
+    #[test]
+    fn r9_a_damaged_tape_is_read_or_refused(
+        words in proptest::collection::vec((1_usize..8, any::<u64>()), 0..4),
+        bytes_at in proptest::collection::vec((8_usize..70_000, any::<u8>()), 0..64),
+        cut in proptest::option::of(0_usize..70_000),
+    ) {
+        let mut tape = bytes();
+        for (at, word) in words {
+            tape[at * 8..at * 8 + 8].copy_from_slice(&word.to_ne_bytes());
+        }
+        for (at, byte) in bytes_at {
+            let end = tape.len() - 1;
+            tape[at.min(end)] = byte;
+        }
+        tape.truncate(cut.unwrap_or(tape.len()));
+        if let Ok(tape) = Tape::read(&*tape) {
+            tape.perfetto(std::io::sink()).unwrap();
+            tape.chrome_json(std::io::sink()).unwrap();
+            prop_assert!(tape.lanes().lines().count() < 100 && tape.svg().ends_with("</svg>\n"));
+        }
+    }
+}

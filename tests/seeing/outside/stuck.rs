@@ -1,0 +1,116 @@
+//! A callback that does not return, seen from another process (docs/contract.md, R7).
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use super::pty::{Pty, has_setsid};
+use super::{Temporary, Victim, be_victim, output, program, run, stuck_place, wait_until};
+use crate::support::on_every_selector;
+
+/// Returns true on systems that show the descriptors of processes.
+fn has_proc() -> bool {
+    let has =
+        std::fs::read_dir("/proc/self/fd").is_ok() && std::fs::read("/proc/self/maps").is_ok();
+    if !has {
+        println!("skipped: there is no /proc");
+    }
+    has
+}
+
+#[test]
+fn r7_a_callback_that_does_not_return_is_named_by_its_process() {
+    if be_victim() || !has_proc() {
+        return;
+    }
+    on_every_selector(|kind| {
+        let name = "outside::stuck::r7_a_callback_that_does_not_return_is_named_by_its_process";
+        let mut victim = Victim::start(name, kind, "");
+        let now = format!("now      {} for ", stuck_place());
+        let start = Instant::now();
+        let mut text = String::new();
+        wait_until(|| {
+            let (_, out, _) = run(&["ps", &victim.pid()]); // Fails until the loop is built.
+            text = out;
+            text.contains(&now)
+        });
+        println!("named after {:?}, with the start of the process", start.elapsed());
+        assert!(text.contains(&format!("process  {} runs; ", victim.pid())), "{text}");
+        assert!(text.contains("queued by timer "), "{text}");
+        assert!(text.contains("  ticks ("), "the places have names:\n{text}");
+        let first = output(&["top", &victim.pid()]).lines().nth(5).unwrap().to_owned();
+        assert!(first.starts_with("callback ") || first.starts_with("sleep "), "{first}");
+        victim.kill();
+        let (code, _, error) = run(&["ps", &victim.pid()]);
+        let expected = "mainspring: cannot look into process";
+        assert!(code == 1 && error.starts_with(expected), "{code} {error}");
+    });
+}
+
+#[test]
+fn r7_a_file_names_the_callback_also_after_the_process_was_killed() {
+    if be_victim() {
+        return;
+    }
+    on_every_selector(|kind| {
+        let name = "outside::stuck::r7_a_file_names_the_callback_also_after_the_process_was_killed";
+        let path = Temporary::new("killed");
+        let mut victim = Victim::start(name, kind, path.text());
+        let now = format!("now      {} for ", stuck_place());
+        wait_until(|| run(&["ps", path.text()]).1.contains(&now));
+        if has_proc() {
+            let by_process = output(&["ps", &victim.pid()]);
+            assert!(by_process.contains(path.text()) && by_process.contains(&now), "{by_process}");
+        }
+        victim.kill();
+        let text = output(&["ps", path.text()]);
+        if has_proc() {
+            assert!(text.contains(" has ended; "), "{text}");
+            assert!(text.contains(&format!("last     {}, since ", stuck_place())), "{text}");
+        }
+        let lanes = output(&["trace", path.text(), "--last", "1s"]);
+        assert!(lanes.contains(&stuck_place()) && lanes.contains("timer ticks ("), "{lanes}");
+    });
+}
+
+#[test]
+fn r7_top_refreshes_until_a_key_and_keeps_the_tape_of_a_killed_process() {
+    if be_victim() || !has_proc() || !has_setsid() {
+        return;
+    }
+    let name =
+        "outside::stuck::r7_top_refreshes_until_a_key_and_keeps_the_tape_of_a_killed_process";
+    let mut victim = Victim::start(name, mainspring::SelectorKind::available()[0], "");
+    wait_until(|| run(&["ps", &victim.pid()]).1.contains(&stuck_place()));
+    let mut pty = Pty::new();
+    let before = pty.attributes();
+    let command = program(&["top", &victim.pid()]);
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<String> = words.map(|word| word.to_str().unwrap().to_owned()).collect();
+    let mut top = pty.start("none", &words);
+    pty.wait_for(&format!("now      {}", stuck_place()));
+    victim.kill();
+    pty.wait_for("has ended");
+    pty.type_in("x"); // Another key only draws again.
+    pty.wait_for("has ended");
+    pty.type_in("q");
+    assert!(top.wait().unwrap().success());
+    assert!(pty.attributes() == before, "the terminal is as before");
+}
+
+#[test]
+fn r7_a_reader_that_closes_the_pipe_is_no_error() {
+    let path = Temporary::new("pipe");
+    super::files::record(&path);
+    for command in ["ps", "top", "trace"] {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let ending = program(&[command, path.text()]).stdout(writer).output().unwrap();
+        assert!(ending.status.success() && ending.stderr.is_empty(), "{command}: {ending:?}");
+    }
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else { return };
+    let full = full.as_fd().try_clone_to_owned().unwrap();
+    let ending = super::texts(program(&["ps", path.text()]).stdout(full).output().unwrap());
+    let expected = "mainspring: cannot write to standard output: No space left on device\n";
+    assert_eq!(ending, (1, String::new(), expected.to_owned()));
+}
