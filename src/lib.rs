@@ -105,6 +105,20 @@
 //! * `hyper` adds the module `hyper`, with the streams, the executor and the timer that the crate
 //!   `hyper` requires.
 //!
+//! # The program `mainspring`
+//!
+//! `cargo install mainspring` installs a program that reads the tape of a [`Recorder`] from outside,
+//! while a callback does not return, and after the process was killed:
+//!
+//! ```text
+//! $ mainspring ps 4711
+//! tape     memory of process 4711: 4214 turns in 2.8s
+//! process  4711 runs; its loop was created at 2026-11-30 09:35:49.007 UTC
+//! now      callback src/session.rs:41 for 1.3s, since 2026-11-30 09:35:50.516 UTC
+//! ```
+//!
+//! `top` refreshes that, `trace` draws the turns, `blame` explains those that were late.
+//!
 //! # One tick
 //!
 //! ```text

@@ -3,8 +3,8 @@
 //! # Invariant
 //!
 //! The file is as long as the mapping when it is created. A process that shortens it later makes
-//! accesses fail with SIGBUS (mmap(2)), so a file with a name is readable and writable for its owner
-//! only, and one without a name is sealed.
+//! accesses fail with SIGBUS (mmap(2)), so a file with a name is readable and writable for its
+//! owner only, and one without a name is sealed.
 
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
@@ -104,7 +104,7 @@ fn length_of(words: usize) -> io::Result<usize> {
     length.ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
-/// Creates a file in memory (memfd_create(2)), which cannot be executed if the kernel has this flag.
+/// Creates a file in memory (memfd_create(2)). It cannot be executed if the kernel has this flag.
 #[cfg(has_memfd)]
 fn memfd(label: &CStr) -> io::Result<File> {
     let create = |flags: libc::c_uint| {

@@ -14,8 +14,8 @@ const LAYERS: &[&[&str]] = &[
     &["process"],
     &["net", "builder", "terminal"],
     &["hyper", "selector", "service"],
-    // Only tests and users may use these.
-    &["testing", "compile_fail", "guide"],
+    // Only tests and users may use these. `bin` has the crate's programs.
+    &["testing", "compile_fail", "guide", "bin"],
 ];
 
 /// Exceptions: a module, and the module that it imports from.

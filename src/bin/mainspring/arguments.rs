@@ -11,6 +11,7 @@ pub(crate) const USAGE: &str = "\
 usage: mainspring ps    TAPE|PID [--last TIME]
        mainspring top   TAPE|PID [--last TIME] [--once]
        mainspring trace TAPE|PID [--last TIME] [--svg FILE] [--perfetto FILE] [--chrome FILE]
+       mainspring blame TAPE|PID [PLACE] [--last TIME]
 ";
 
 const HELP: &str = "
@@ -20,6 +21,7 @@ is not disturbed: it may run, hang in a callback, or have been killed.
   ps      the turn that runs, and since when; then the places by their time
   top     the same every second, of the last ten seconds; q ends it
   trace   a picture of the turns: as text, or to the files
+  blame   the ten turns that were latest, and what ran instead; PLACE is a part of their places
 
   TAPE    the file of Recorder::black_box; ./4711 for a file that is named like a process
   PID     a process with any recorder, also Recorder::ring (Linux; the same user, or root)
@@ -53,6 +55,7 @@ pub(crate) enum Command {
     Ps,
     Top { once: bool },
     Trace(Files),
+    Blame { place: Option<String> },
 }
 
 /// Files to write a trace to.
@@ -149,6 +152,7 @@ impl Options {
             Some("ps") => (Command::Ps, &[]),
             Some("top") => (Command::Top { once: self.once }, &["--once"]),
             Some("trace") => (Command::Trace(self.files), &["--svg", "--perfetto", "--chrome"]),
+            Some("blame") => (Command::Blame { place: None }, &[]),
             _ => return Err(usage(format!("unknown command {}", name.display()))),
         };
         let is_allowed =
@@ -157,6 +161,10 @@ impl Options {
             return Err(usage(format!("{} has no option {option}", name.display())));
         }
         let source = plain.next().ok_or_else(|| usage("a tape or a process is missing".into()))?;
+        let mut command = command;
+        if let Command::Blame { place } = &mut command {
+            *place = plain.next().map(|place| place.to_string_lossy().into_owned());
+        }
         if let Some(word) = plain.next() {
             return Err(usage(format!("unexpected argument {}", word.display())));
         }

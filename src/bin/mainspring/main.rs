@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 mod arguments;
+mod blame;
 mod failure;
 mod ps;
 mod source;
@@ -47,6 +48,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Ps => ps::run(arguments, &sources),
         Command::Top { once } => top::run(arguments, &sources, *once),
+        Command::Blame { place } => blame::run(arguments, &sources, place.as_deref()),
         Command::Trace(files) => trace::run(arguments, &sources, files),
     }
 }

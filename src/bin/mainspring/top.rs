@@ -35,20 +35,16 @@ pub(crate) fn run(arguments: &Arguments, sources: &[Source], once: bool) -> Resu
 /// Draws the table every second, and after each key, until a key ends it.
 fn refresh(arguments: &Arguments, sources: &[Source], tty: Tty) -> Result<(), Failure> {
     let failed = |error: mainspring::Error| Failure::Run(error.chain().to_string());
-    let size = tty.window_size();
-    let (rows, columns) = size.map_or((24, 80), |size| (size.rows, size.columns));
     let mut el = EventLoop::new().map_err(failed)?;
     let ending: Result<Result<(), mainspring::Error>, _> = el.run_until_complete(async {
         let tty = tty.into_io()?;
         let _raw = tty.get_ref().raw_mode()?;
         loop {
-            let size = tty.get_ref().window_size();
-            let (rows, columns) = size.map_or((rows, columns), |size| (size.rows, size.columns));
+            let (rows, columns) = size(tty.get_ref());
             // A file that is replaced at this time can be read a second later.
-            let table = table(arguments, sources, usize::from(rows).saturating_sub(7))
+            let table = table(arguments, sources, rows.saturating_sub(7))
                 .unwrap_or_else(|failure| format!("{failure}\n"));
-            tty.write_all(screen(&table, usize::from(rows), usize::from(columns)).as_bytes())
-                .await?;
+            tty.write_all(screen(&table, rows, columns).as_bytes()).await?;
             let mut keys = [0; 16];
             match timeout(REFRESH, tty.read(&mut keys)).await {
                 Ok(Ok(count)) if count > 0 && !keys[..count].iter().any(|it| QUIT.contains(it)) => {
@@ -60,6 +56,12 @@ fn refresh(arguments: &Arguments, sources: &[Source], tty: Tty) -> Result<(), Fa
         }
     });
     ending.map_err(failed)?.map_err(failed)
+}
+
+/// Returns the rows and columns of a window. A terminal without a window has none.
+fn size(tty: &Tty) -> (usize, usize) {
+    let size = tty.window_size().ok().filter(|size| size.rows > 0 && size.columns > 0);
+    size.map_or((24, 80), |size| (size.rows.into(), size.columns.into()))
 }
 
 fn table(arguments: &Arguments, sources: &[Source], rows: usize) -> Result<String, Failure> {

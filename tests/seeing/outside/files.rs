@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Recorder, Tape};
@@ -16,17 +18,17 @@ pub fn record(path: &Temporary) {
     let recorder = Recorder::black_box(&path.0).turns(64);
     let mut el = EventLoop::builder().clock(SimClock::new()).record(recorder).build().unwrap();
     for seconds in 1..=10 {
-        el.call_later(std::time::Duration::from_secs(seconds), |_, _| {});
+        el.call_later(Duration::from_secs(seconds), |_, _| {});
     }
     el.run().unwrap();
 }
 
-/// Returns the bytes of a tape.
-fn bytes() -> Vec<u8> {
+/// The bytes of a tape.
+static WHOLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let path = Temporary::new("bytes");
     record(&path);
     fs::read(&path.0).unwrap()
-}
+});
 
 #[test]
 fn r8_a_trace_is_written_in_each_form() {
@@ -41,19 +43,43 @@ fn r8_a_trace_is_written_in_each_form() {
     for (option, expected) in forms {
         assert_eq!(output(&["trace", path.text(), option, to.text()]), "");
         assert!(fs::read(&to.0).unwrap() == expected, "{option}");
-        assert!(output(&["trace", path.text(), &format!("{option}=-")]).as_bytes() == expected);
+        let printed = program(&["trace", path.text(), &format!("{option}=-")]).output().unwrap();
+        assert!(printed.status.success() && printed.stdout == expected, "{option}");
     }
     assert_eq!(output(&["trace", path.text()]), tape.lanes());
-    let last = tape.clone().last(std::time::Duration::from_millis(2500));
+    let last = tape.clone().last(Duration::from_millis(2500));
     assert_eq!(output(&["trace", path.text(), "--last", "2500ms"]), last.lanes());
     assert_ne!(last.lanes(), tape.lanes());
 }
 
 #[test]
+fn r8_blame_names_what_ran_before_the_latest_turns() {
+    let path = Temporary::new("late");
+    let clock = SimClock::new();
+    let recorder = Recorder::black_box(&path.0).turns(64);
+    let mut el = EventLoop::builder().clock(clock.clone()).record(recorder).build().unwrap();
+    for seconds in 1..=12 {
+        let timer = el.call_later(Duration::from_secs(seconds), |_, _| {});
+        assert!(el.set_name(timer, &format!("timer {seconds}")));
+    }
+    let slow = el.call_soon(move |_, _| clock.advance(Duration::from_secs(20)));
+    assert!(el.set_name(slow, "slow"));
+    el.run().unwrap();
+    let late = output(&["blame", path.text()]);
+    assert_eq!(late.lines().count(), 10);
+    let first = late.lines().next().unwrap();
+    assert!(first.contains(" UTC  timer timer 1 (") && first.contains("ran 19.0s late"), "{first}");
+    assert!(first.contains(": 19.0s of it callback slow ("), "{first}");
+    let one = output(&["blame", path.text(), "timer 12 ("]);
+    assert!(one.lines().count() == 1 && one.contains("ran 8.0s late"), "{one}");
+    assert_eq!(output(&["blame", path.text(), "no such place"]), "no turn was late\n");
+}
+
+#[test]
 fn r9_files_that_are_no_tapes_are_refused_with_the_reason() {
-    let (path, whole) = (Temporary::new("refused"), bytes());
+    let (path, whole) = (Temporary::new("refused"), &*WHOLE);
     let with = |at: usize, change: &[u8]| {
-        let mut bytes = whole.clone();
+        let mut bytes = whole.to_vec();
         bytes[at..at + change.len()].copy_from_slice(change);
         bytes
     };
@@ -75,7 +101,7 @@ fn r9_files_that_are_no_tapes_are_refused_with_the_reason() {
     ];
     for (bytes, reason) in refused {
         fs::write(&path.0, bytes).unwrap();
-        for command in ["ps", "top", "trace"] {
+        for command in ["ps", "top", "trace", "blame"] {
             let expected = format!("mainspring: cannot read {}: {reason}\n", path.text());
             assert_eq!(run(&[command, path.text()]), (1, String::new(), expected));
         }
@@ -175,7 +201,7 @@ proptest! {
         bytes_at in proptest::collection::vec((8_usize..70_000, any::<u8>()), 0..64),
         cut in proptest::option::of(0_usize..70_000),
     ) {
-        let mut tape = bytes();
+        let mut tape = WHOLE.to_vec();
         for (at, word) in words {
             tape[at * 8..at * 8 + 8].copy_from_slice(&word.to_ne_bytes());
         }
@@ -186,6 +212,8 @@ proptest! {
         tape.truncate(cut.unwrap_or(tape.len()));
         if let Ok(tape) = Tape::read(&*tape) {
             tape.perfetto(std::io::sink()).unwrap();
+            let turns = tape.turns().iter().filter_map(|turn| tape.blame_turn(turn.number));
+            prop_assert!(turns.map(|blame| blame.to_string().len()).sum::<usize>() < 1_000_000);
             tape.chrome_json(std::io::sink()).unwrap();
             prop_assert!(tape.lanes().lines().count() < 100 && tape.svg().ends_with("</svg>\n"));
         }

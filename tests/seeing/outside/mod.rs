@@ -61,7 +61,7 @@ impl Drop for Temporary {
 /// Environment variable of a victim: the path of its tape, or nothing for a ring in memory.
 const VICTIM: &str = "MAINSPRING_TEST_STUCK";
 
-/// A process whose loop records, and then does not return from a callback.
+/// A process with a loop that records, and a callback that does not return.
 struct Victim(Child);
 
 /// The line of the callback that does not return.

@@ -68,6 +68,8 @@ fn r7_a_file_names_the_callback_also_after_the_process_was_killed() {
             assert!(text.contains(" has ended; "), "{text}");
             assert!(text.contains(&format!("last     {}, since ", stuck_place())), "{text}");
         }
+        let late = output(&["blame", path.text(), "ticks"]);
+        assert!(late.lines().all(|line| line.contains("  timer ticks (")), "{late}");
         let lanes = output(&["trace", path.text(), "--last", "1s"]);
         assert!(lanes.contains(&stuck_place()) && lanes.contains("timer ticks ("), "{lanes}");
     });
@@ -102,7 +104,7 @@ fn r7_top_refreshes_until_a_key_and_keeps_the_tape_of_a_killed_process() {
 fn r7_a_reader_that_closes_the_pipe_is_no_error() {
     let path = Temporary::new("pipe");
     super::files::record(&path);
-    for command in ["ps", "top", "trace"] {
+    for command in ["ps", "top", "trace", "blame"] {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
         let ending = program(&[command, path.text()]).stdout(writer).output().unwrap();
