@@ -134,7 +134,7 @@ fn r9_what_cannot_be_read_is_an_error() {
     if rustix::process::getuid().is_root() {
         command.uid(65534).gid(65534);
     } else {
-        fs::set_permissions(&path.0, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&path.0, fs::Permissions::from_mode(0o000)).unwrap();
     }
     // The user may be forbidden to reach the program, too.
     if let Ok(ending) = command.output() {
