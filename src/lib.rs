@@ -107,8 +107,8 @@
 //!
 //! # The program `mainspring`
 //!
-//! `cargo install mainspring` installs a program that reads the tape of a [`Recorder`] from outside,
-//! while a callback does not return, and after the process was killed:
+//! `cargo install mainspring` installs a program that reads the tape of a [`Recorder`] from
+//! outside, while a callback does not return, and after the process was killed:
 //!
 //! ```text
 //! $ mainspring ps 4711
