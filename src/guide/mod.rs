@@ -29,33 +29,53 @@
 //! | mio | [`porting::from_mio`] |
 //! | calloop | [`porting::from_calloop`] |
 
+// A figure is an HTML block between empty lines. rustdoc removes those at the ends of a file.
+
 #[doc = include_str!("the_loop_in_one_picture/parts.md")]
+#[doc = ""]
 #[doc = include_str!("figures/the_loop.svg")]
+#[doc = ""]
 #[doc = include_str!("the_loop_in_one_picture/one_tick.md")]
+#[doc = ""]
 #[doc = include_str!("figures/execution_flow.svg")]
+#[doc = ""]
 #[doc = include_str!("the_loop_in_one_picture/taking_turns.md")]
+#[doc = ""]
 #[doc = include_str!("figures/cooperative_multitasking.svg")]
+#[doc = ""]
 #[doc = include_str!("the_loop_in_one_picture/one_thread.md")]
 pub mod the_loop_in_one_picture {}
 
 #[doc = include_str!("task_lifecycle/callback.md")]
+#[doc = ""]
 #[doc = include_str!("figures/life_of_a_callback.svg")]
+#[doc = ""]
 #[doc = include_str!("task_lifecycle/watcher.md")]
+#[doc = ""]
 #[doc = include_str!("figures/life_of_a_watcher.svg")]
+#[doc = ""]
 #[doc = include_str!("task_lifecycle/task.md")]
+#[doc = ""]
 #[doc = include_str!("figures/life_of_a_task.svg")]
+#[doc = ""]
 #[doc = include_str!("task_lifecycle/endings.md")]
 pub mod task_lifecycle {}
 
 #[doc = include_str!("what_await_does/steps.md")]
+#[doc = ""]
 #[doc = include_str!("figures/one_fetch.svg")]
+#[doc = ""]
 #[doc = include_str!("what_await_does/waits.md")]
+#[doc = ""]
 #[doc = include_str!("figures/five_at_once.svg")]
+#[doc = ""]
 #[doc = include_str!("what_await_does/five.md")]
 pub mod what_await_does {}
 
 #[doc = include_str!("concurrency_models_compared.md")]
+#[doc = ""]
 #[doc = include_str!("five_fetches.svg")]
+#[doc = ""]
 #[doc = include_str!("concurrency_models_compared_figures.md")]
 pub mod concurrency_models_compared {}
 

@@ -73,6 +73,7 @@ fn text((x, y): (f64, f64), anchor: &str, class: &str, size: u32, words: &str) -
 fn page(title: &str, height: f64, content: &str) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"loop-figure\" role=\"img\" \
+         style=\"max-width:540px\" \
          viewBox=\"0 0 {WIDTH:.0} {height:.0}\">\n<title>{title}</title>\n\
          <style>\n{STYLE}</style>\n\
          <rect class=\"page\" x=\"0.5\" y=\"0.5\" width=\"{:.0}\" height=\"{:.0}\" rx=\"6\"/>\n\

@@ -124,6 +124,7 @@ impl Figure {
         let Figure { description, content, .. } = self;
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"loop-figure\" role=\"img\" \
+             style=\"max-width:540px\" \
              viewBox=\"0 0 {WIDTH:.0} {height:.0}\">\n\
              <title>{description}</title>\n<style>\n{STYLE}</style>\n\
              <rect class=\"page\" x=\"0.5\" y=\"0.5\" width=\"{:.0}\" height=\"{:.0}\" rx=\"6\"/>\n\

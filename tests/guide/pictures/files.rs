@@ -31,6 +31,21 @@ pub fn compare(name: &str, svg: &str) {
     );
 }
 
+/// A figure is an HTML block of its page, between empty lines. rustdoc removes the empty lines at
+/// the ends of a file, so they stand in the guide.
+#[test]
+fn g7_a_figure_stands_between_empty_lines() {
+    let guide = fs::read_to_string(folder().join("../mod.rs")).unwrap();
+    let lines: Vec<&str> = guide.lines().collect();
+    let figures = (0..lines.len()).filter(|line| lines[*line].ends_with(".svg\")]"));
+    let figures: Vec<usize> = figures.collect();
+    assert!(figures.len() > FIGURES.len(), "also the figure of the comparison");
+    for line in figures {
+        let around = [lines[line - 1], lines[line + 1]];
+        assert_eq!(around, ["#[doc = \"\"]"; 2], "around {}", lines[line]);
+    }
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/guide/figures")
 }
