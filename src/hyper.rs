@@ -39,6 +39,7 @@ use std::time::{Duration, Instant};
 
 use hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
 
+use crate::awaits::pending;
 use crate::net::{TcpStream, UnixStream};
 use crate::task::{TimerFuture, current_loop, spawn};
 
@@ -94,8 +95,9 @@ struct Sleeping(TimerFuture);
 impl Future for Sleeping {
     type Output = ();
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.poll(cx.waker())
+        pending(|| "sleep", self.0.poll(cx.waker()))
     }
 }
 

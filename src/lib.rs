@@ -58,7 +58,7 @@
 //! | blocking work, other threads | [`Remote::call_soon`] | [`spawn_blocking`], [`Remote::spawn`] |
 //! | a child process | [`spawn_child`] | [`process::Child::spawn`] |
 //! | another process | [`watch_pid`], [`reap_orphans`] | [`process::wait_pid`] |
-//! | signals | [`add_signal_handler`] | [`signal`](signal()) |
+//! | signals | [`add_signal_handler`], [`dump_on`] | [`signal`](signal()) |
 //! | a graceful shutdown | [`net::Server::close`] | [`Shutdown`] |
 //! | use a library that requires `Send` | | [`ThreadBound`] |
 //! | cancel something | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |
@@ -82,6 +82,7 @@
 //! [`call_soon`]: LoopHandle::call_soon
 //! [`cancel`]: LoopHandle::cancel
 //! [`connect`]: LoopHandle::connect
+//! [`dump_on`]: LoopHandle::dump_on
 //! [`into_socket`]: net::TcpStream::into_socket
 //! [`next_deadline`]: LoopHandle::next_deadline
 //! [`reap_orphans`]: LoopHandle::reap_orphans
@@ -164,6 +165,7 @@
 #![forbid(unsafe_code)]
 
 mod arena;
+mod awaits;
 mod blocking;
 mod builder;
 mod callbacks;
@@ -208,7 +210,7 @@ pub use blocking::{
 };
 pub use builder::EventLoopBuilder;
 pub use clock::{Clock, JumpDetection, JumpNotice, MissedTickBehavior, MonotonicClock};
-pub use error::{Error, Result};
+pub use error::{Error, Result, Stalled, StalledTask};
 pub use event_loop::{
     CallbackResult, EventLoop, LoopHandle, PanicPolicy, PollFd, Remote, Report, ReportKind, Watched,
 };

@@ -110,6 +110,11 @@ impl Signals {
         Ok(())
     }
 
+    /// Returns true if a future can get a signal.
+    pub(crate) fn has_receivers(&self) -> bool {
+        !self.receivers.is_empty()
+    }
+
     /// Removes a receiver. After the last one and the last handler, the former disposition is
     /// restored.
     pub(crate) fn remove_receiver(&mut self, receiver: &Rc<ReceiverState>) {

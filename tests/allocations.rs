@@ -75,7 +75,7 @@ fn allocations(el: &mut EventLoop<usize>, mut turn: Turn) -> usize {
 fn expect_none(what: &str, ran: usize, set_up: impl Fn(&EventLoop<usize>, SimClock) -> Turn) {
     for kind in SelectorKind::available() {
         let clock = SimClock::new();
-        let builder = EventLoop::builder().selector(*kind).clock(clock.clone());
+        let builder = EventLoop::builder().await_lines(false).selector(*kind).clock(clock.clone());
         let mut el = builder.build_with(0).expect("a loop");
         let turn = set_up(&el, clock);
         let allocated = allocations(&mut el, turn);
@@ -268,7 +268,11 @@ fn q10_a_chunk_allocates_nothing() {
 
 #[test]
 fn t6_cancelled_timers_keep_no_memory() {
-    let mut el = EventLoop::builder().clock(SimClock::new()).build_with(0).expect("a loop");
+    let mut el = EventLoop::builder()
+        .await_lines(false)
+        .clock(SimClock::new())
+        .build_with(0)
+        .expect("a loop");
     let idle = el.add_timer(|_, _: &mut usize| {}).expect("a timer");
     let (_, before) = COUNTS.get();
     for i in 0..1_000_000_u64 {
@@ -288,7 +292,11 @@ fn q8_a_loop_frees_all_its_memory() {
     for kind in SelectorKind::available() {
         let mut first = COUNTS.get().1;
         for round in 0..4 {
-            let mut el = EventLoop::builder().selector(*kind).build_with(0).expect("a loop");
+            let mut el = EventLoop::builder()
+                .await_lines(false)
+                .selector(*kind)
+                .build_with(0)
+                .expect("a loop");
             for i in 0..1000 {
                 el.call_later(MILLI * 1000, move |_, ran| *ran += i);
             }
@@ -306,7 +314,7 @@ fn q8_a_loop_frees_all_its_memory() {
 
 #[test]
 fn t6_a_named_timer_that_panics_keeps_no_name() {
-    let mut el = EventLoop::builder().clock(SimClock::new()).build().unwrap();
+    let mut el = EventLoop::builder().await_lines(false).clock(SimClock::new()).build().unwrap();
     let mut run = || {
         let timer = el.call_later(MILLI, |_, _| -> () { resume_unwind(Box::new(())) });
         assert!(el.set_name(timer, "a name that takes some memory"));

@@ -7,6 +7,7 @@ mod examples {
     pub mod program;
 
     mod daemon;
+    mod dump;
     mod echo;
     mod embed;
     mod faults;

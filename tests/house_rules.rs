@@ -6,6 +6,7 @@
 mod house_rules {
     pub mod source;
 
+    mod awaits;
     mod circles;
     mod contract;
     mod layers;

@@ -86,7 +86,7 @@ fn measure(name: &str, serve: impl Fn(&EventLoop, std::os::fd::OwnedFd) -> Serve
     raise_limit(5 * MANY as u64);
     let mut worst = 0;
     for kind in kinds() {
-        let mut el = EventLoop::builder().selector(kind).build().unwrap();
+        let mut el = EventLoop::builder().await_lines(false).selector(kind).build().unwrap();
         let any = Address::from(SocketAddr::from(([127, 0, 0, 1], 0)));
         let server = serve(&el, listen(&any, &ListenOptions::default()).unwrap());
         let mut clients = Vec::with_capacity(MANY);
@@ -130,7 +130,7 @@ const ENTRIES: usize = 1024;
 
 /// Returns a loop on the selector of the measurements.
 fn loop_on_epoll() -> EventLoop {
-    EventLoop::builder().selector(SelectorKind::Epoll).build().unwrap()
+    EventLoop::builder().await_lines(false).selector(SelectorKind::Epoll).build().unwrap()
 }
 
 /// Returns the bytes that each entry holds which `add` registers.
@@ -199,7 +199,7 @@ fn the_guide_states_the_memory_of_each_kind() {
 #[test]
 fn s2_a_slow_connection_frees_its_queue() {
     for kind in kinds() {
-        let mut el = EventLoop::builder().selector(kind).build().unwrap();
+        let mut el = EventLoop::builder().await_lines(false).selector(kind).build().unwrap();
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let conn = el.attach(ours, |_, _, _, _| Ok(())).unwrap();
         theirs.set_nonblocking(true).unwrap();

@@ -13,6 +13,7 @@ use super::job_error::JobError;
 use super::label::JobLabel;
 use super::queue::{JobClass, JobClosure};
 use super::workers::Workers;
+use crate::awaits::pending;
 use crate::error::Result;
 use crate::panic::quietly;
 use crate::std_or_loom::{Mutex, MutexGuard};
@@ -86,6 +87,14 @@ impl<T> Future for Job<T> {
     /// If it is polled again after it was ready.
     #[track_caller]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        pending(|| "job", self.poll_result(context))
+    }
+}
+
+impl<T> Job<T> {
+    /// Polls the job, like its `poll` as a future, but without recording the wait.
+    #[track_caller]
+    pub(crate) fn poll_result(&self, context: &Context<'_>) -> Poll<Result<T, JobError>> {
         if !self.workers.is_current() {
             return Poll::Ready(self.cell.result_in_child());
         }

@@ -131,6 +131,12 @@ impl BlockingPool {
         self.workers.of_this_process().lock().waiting()
     }
 
+    /// Returns true if a job runs or waits.
+    pub(crate) fn is_busy(&self) -> bool {
+        let queue = self.workers.of_this_process().lock();
+        queue.running() + queue.waiting() > 0
+    }
+
     /// Adds the jobs that run or wait to `entries`.
     pub(crate) fn list(&self, entries: &mut Vec<Entry>) {
         let queue = self.workers.of_this_process().lock();

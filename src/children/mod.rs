@@ -113,6 +113,11 @@ impl Children {
         }
     }
 
+    /// Returns true if no process is watched, and none will be killed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.kills.is_empty()
+    }
+
     /// Stops watching a process that was not spawned here, if nothing waits for it any longer.
     pub(crate) fn release(&mut self, pid: u32) {
         let Some(entry) = self.entries.get(&pid).filter(|entry| entry.is_unused()).cloned() else {

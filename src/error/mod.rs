@@ -1,6 +1,7 @@
 //! The error type of the crate: one variant for each operation that can fail.
 
 mod methods;
+mod stalled;
 
 use std::borrow::Cow;
 use std::io;
@@ -8,6 +9,8 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use mainspring_sys::Signal;
+
+pub use self::stalled::{Stalled, StalledTask};
 
 /// The result of operations of this crate, and of callbacks.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -246,6 +249,10 @@ pub enum Error {
     /// The promise was dropped before its result was set.
     #[error("the promise was dropped before its result was set")]
     Abandoned,
+    /// Tasks wait, and nothing can wake them: no event, no other thread, no other code. They wait
+    /// for each other, or for a promise that no code will set.
+    #[error("nothing can wake the loop, and {0}")]
+    Stalled(Box<Stalled>),
     /// The loop was stopped before the future was complete.
     #[error("the loop was stopped before the future was complete")]
     Stopped,

@@ -29,13 +29,21 @@ impl<S> EventLoop<S> {
         self.core.current.set(ready.key);
         if TIMED {
             let recorded = self.core.tape.get().map_or(0, Recording::count);
-            let ran = self.timed(ready, |el| el.dispatch_key(ready));
+            let ran = self.timed(ready, |el| el.dispatch_instrumented(ready));
             if !ran {
                 self.take_back_turn(recorded);
             }
             return ran;
         }
         self.dispatch_key(ready)
+    }
+
+    fn dispatch_instrumented(&mut self, ready: Ready) -> bool {
+        let is_task = ready.key.is_task_layer() && ready.key != Key::INBOX;
+        match self.instruments {
+            Some(it) if it.awaits && is_task => self.handle.shared.tasks.dispatch_traced(ready),
+            _ => self.dispatch_key(ready),
+        }
     }
 
     #[inline(always)]
@@ -109,6 +117,9 @@ impl<S> EventLoop<S> {
     /// Runs `run`, measures its time, and reports it if it is slow.
     #[inline]
     fn timed<T>(&mut self, ready: Ready, run: impl FnOnce(&mut Self) -> T) -> T {
+        if !self.is_timed() {
+            return run(self);
+        }
         let key = ready.key;
         // Before the call, which may remove the registration.
         let slow = self.instruments.and_then(|it| it.slow);
@@ -122,6 +133,11 @@ impl<S> EventLoop<S> {
             self.end_timed(began, report);
         }
         result // The next record of the tape has the time of the end.
+    }
+
+    /// Returns true if the clock is read around each call.
+    pub(super) fn is_timed(&self) -> bool {
+        self.instruments.is_some_and(|it| it.times)
     }
 
     fn end_timed(&mut self, began: u64, report: Option<Report>) {

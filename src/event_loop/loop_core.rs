@@ -54,6 +54,10 @@ pub(crate) struct Limits {
     pub(crate) report_disconnects: bool,
     /// True in the debug mode.
     pub(crate) debug: bool,
+    /// True if the selector is the user's: it may call the loop while it waits.
+    pub(crate) custom_selector: bool,
+    /// True if the lines where tasks wait are kept.
+    pub(crate) await_lines: bool,
     /// Mechanism that reports the end of processes; `None` for the best one.
     pub(crate) exit_watch: Option<ExitWatchKind>,
 }

@@ -17,7 +17,8 @@
 //! | `wall`, `boot_time`, `clock_timers`, `timebases` | timers of other clocks |
 //! | `watch`, `signals`, `children`, `hooks`, `remote` | the other calls that register |
 //! | `report`, `exception_handler`, `contain` | errors and panics of user code |
-//! | `metrics`, `snapshot` | numbers about all of it, and lists |
+//! | `metrics`, `snapshot`, `dump` | numbers about all of it, and lists |
+//! | `stalled` | loops that nothing can wake |
 //!
 //! # Invariants
 //!
@@ -56,6 +57,7 @@ mod contain;
 pub(crate) mod datagrams;
 mod dispatch;
 mod due_timers;
+mod dump;
 mod exception_handler;
 mod failure;
 mod fork;
@@ -78,6 +80,7 @@ mod schedule;
 mod signals;
 mod snapshot;
 pub(crate) mod source;
+mod stalled;
 pub(crate) mod task_port;
 mod tick;
 pub(crate) mod timebases;
@@ -96,11 +99,15 @@ pub(crate) use self::report_log::print_outside;
 pub(crate) use self::tick::Sleep;
 pub use self::watched::Watched;
 
-/// The work around each call that needs a clock.
+/// The work around each call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Instruments {
     /// Duration from which a callback is reported as slow; `None` outside of the debug mode.
     pub(crate) slow: Option<Duration>,
+    /// True if the clock is read: for slow calls, numbers, or the tape.
+    pub(crate) times: bool,
+    /// True if the lines where tasks wait are kept.
+    pub(crate) awaits: bool,
 }
 
 /// An event loop with user-defined state of type `S`.
@@ -142,6 +149,8 @@ pub struct EventLoop<S = ()> {
     poll_fd: Option<PollFd>,
     /// Slot of the callback that kept the loop alive at the last check.
     last_alive: Cell<u32>,
+    /// Slot of the callback that could wake the loop at the last check.
+    last_source: Cell<u32>,
 }
 
 impl<S> EventLoop<S> {
@@ -164,6 +173,7 @@ impl<S> EventLoop<S> {
             lap: Cell::new(None),
             poll_fd,
             last_alive: Cell::new(0),
+            last_source: Cell::new(0),
         }
     }
 

@@ -52,7 +52,29 @@ impl<S> EventLoop<S> {
     ///
     /// # Errors
     ///
-    /// Like [`run_forever`](EventLoop::run_forever).
+    /// [`Error::Stalled`] if only tasks are left, and nothing can wake them: they wait for each
+    /// other. Anything that could cause an event prevents this error: a descriptor, timer, signal,
+    /// process or job, even in the background; a [`Remote`](crate::Remote) of any kind; a
+    /// [`Waker`](std::task::Waker) that other code has kept. Otherwise like
+    /// [`run_forever`](EventLoop::run_forever).
+    ///
+    /// ```
+    /// use mainspring::{Error, EventLoop, promise};
+    ///
+    /// let mut el = EventLoop::new()?;
+    /// let (promise, promised) = promise::<()>();
+    /// let waiter = el.spawn(promised); // waits for the next task, which waits for this one
+    /// el.spawn(async move {
+    ///     let ended = waiter.await;
+    ///     promise.set_result(());
+    ///     drop(ended);
+    /// })
+    /// .detach();
+    /// let Err(Error::Stalled(stalled)) = el.run() else { unreachable!() };
+    /// assert_eq!(stalled.tasks().len(), 2);
+    /// assert_eq!(stalled.tasks()[1].joins(), [0]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn run(&mut self) -> Result<()> {
         self.core.check_open()?;
         let _running = self.enter();

@@ -24,6 +24,8 @@ pub(crate) trait TaskLayer {
     fn leave(&self);
     /// Polls the task of `ready`, or wakes the waiters of its fd. Returns false if it has ended.
     fn dispatch(&self, ready: Ready) -> bool;
+    /// Like [`dispatch`](TaskLayer::dispatch), and keeps the lines where the task waits then.
+    fn dispatch_traced(&self, ready: Ready) -> bool;
     /// Returns true if `key` is that of a watched fd.
     fn is_watching(&self, key: Key) -> bool;
     /// Feeds `key` at its deadline.
@@ -36,6 +38,10 @@ pub(crate) trait TaskLayer {
     fn count(&self) -> usize;
     /// Returns true if a task keeps [`run`](crate::EventLoop::run) going.
     fn is_alive(&self) -> bool;
+    /// Returns true if a task or another waiter waits for a descriptor.
+    fn has_descriptor_waiter(&self) -> bool;
+    /// Returns true if other code has kept a waker of a task.
+    fn has_foreign_wakers(&self) -> bool;
     /// Adds the tasks to the entries of a snapshot, which is made at `now`.
     fn list(&self, now: u64, entries: &mut Vec<Entry>);
     /// Adds the numbers of tasks by place.

@@ -23,6 +23,8 @@ pub(crate) enum Sleep {
     /// Until an event, but only if something is alive after the prepare hooks. They may have ended
     /// the last registration.
     WhileAlive,
+    /// Until an event, but only if one can come.
+    WhileWakeable,
 }
 
 impl<S> EventLoop<S> {
@@ -48,6 +50,9 @@ impl<S> EventLoop<S> {
         self.begin_tick()?;
         let limit = self.prepare(sleep);
         let timeout = self.time_to_sleep(limit); // zero if anything is ready
+        if timeout.is_none() && self.is_stalled(sleep) {
+            return Err(self.stalled());
+        }
         self.select::<TIMED>(timeout)?; // the only place that sleeps
         self.feed_watchers()?; // before a hook can remove a watcher and make its key unknown
         self.run_hooks(Hook::Check);
@@ -81,7 +86,7 @@ impl<S> EventLoop<S> {
         match sleep {
             _ if !may_sleep => Some(Duration::ZERO),
             Sleep::AtMost(limit) => limit,
-            Sleep::WhileAlive => None,
+            Sleep::WhileAlive | Sleep::WhileWakeable => None,
         }
     }
 
@@ -110,9 +115,10 @@ impl<S> EventLoop<S> {
 
     #[inline(always)]
     fn select<const TIMED: bool>(&mut self, timeout: Option<Duration>) -> Result<()> {
-        let began = if TIMED { self.begin_select_timed() } else { 0 };
+        let is_timed = TIMED && self.is_timed();
+        let began = if is_timed { self.begin_select_timed() } else { 0 };
         let selected = self.select_for(timeout);
-        if TIMED {
+        if is_timed {
             self.end_select_timed(began);
         }
         selected

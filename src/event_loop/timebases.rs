@@ -84,6 +84,11 @@ impl Timebases {
         self.table(slot.timebase).borrow_mut().timers.set_key(slot.timer, key);
     }
 
+    /// Returns true if a timer of any clock is armed.
+    pub(super) fn is_any_armed(&self) -> bool {
+        self.tables.iter().any(|table| table.borrow().timers.armed_timers().next().is_some())
+    }
+
     /// Passes the keys and deadlines of the armed timers of a clock to `visit`.
     pub(crate) fn for_each_armed(&self, timebase: Timebase, visit: impl FnMut((Key, u64))) {
         self.table(timebase).borrow().timers.armed_timers().for_each(visit);

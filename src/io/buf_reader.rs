@@ -6,6 +6,7 @@ use std::str;
 
 use super::async_io::{AsyncRead, AsyncWrite};
 use super::read_chunk::ReadChunk;
+use crate::awaits::located;
 use crate::task::budget;
 
 /// Default limit of a line in bytes.
@@ -130,16 +131,18 @@ impl<R: AsyncRead> BufReader<R> {
     /// # Errors
     ///
     /// Those of the source.
-    pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.buffer().is_empty() {
-            return self.source.read_some(buffer).await;
-        }
-        budget::step().await;
-        let buffered = self.buffer();
-        let count = buffered.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&buffered[..count]);
-        self.consume(count);
-        Ok(count)
+    pub fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        located(|| "read", async move {
+            if self.buffer().is_empty() {
+                return self.source.read_some(buffer).await;
+            }
+            budget::step().await;
+            let buffered = self.buffer();
+            let count = buffered.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&buffered[..count]);
+            self.consume(count);
+            Ok(count)
+        })
     }
 
     /// Reads up to the next `delimiter`, and appends the bytes with the delimiter to `buffer`.
@@ -169,11 +172,17 @@ impl<R: AsyncRead> BufReader<R> {
     /// `InvalidData` if the part is longer than the limit. It stays in the buffer, and the next
     /// call returns the same error, unless the limit is raised or the bytes are
     /// [consumed](BufReader::consume). Otherwise those of the source.
-    pub async fn read_until(&mut self, delimiter: u8, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let length = self.find(delimiter).await?;
-        buffer.extend_from_slice(&self.buffer()[..length]);
-        self.consume(length);
-        Ok(length)
+    pub fn read_until(
+        &mut self,
+        delimiter: u8,
+        buffer: &mut Vec<u8>,
+    ) -> impl Future<Output = io::Result<usize>> {
+        located(|| "read_until", async move {
+            let length = self.find(delimiter).await?;
+            buffer.extend_from_slice(&self.buffer()[..length]);
+            self.consume(length);
+            Ok(length)
+        })
     }
 
     /// Reads a line, and appends it with its `\n` to `line`. Returns its length in bytes; 0 is end
@@ -183,11 +192,13 @@ impl<R: AsyncRead> BufReader<R> {
     ///
     /// Those of [`read_until`](BufReader::read_until). `InvalidData` for a line that is not UTF-8,
     /// too: it stays in the buffer, where `read_until` reads it.
-    pub async fn read_line(&mut self, line: &mut String) -> io::Result<usize> {
-        let length = self.find(b'\n').await?;
-        line.push_str(text(&self.buffer()[..length])?);
-        self.consume(length);
-        Ok(length)
+    pub fn read_line(&mut self, line: &mut String) -> impl Future<Output = io::Result<usize>> {
+        located(|| "read_line", async move {
+            let length = self.find(b'\n').await?;
+            line.push_str(text(&self.buffer()[..length])?);
+            self.consume(length);
+            Ok(length)
+        })
     }
 
     /// Reads until the buffer begins with a whole part. Returns its length with the delimiter.
@@ -264,20 +275,22 @@ impl<R: AsyncRead> Lines<R> {
     /// # Errors
     ///
     /// Those of [`BufReader::read_line`].
-    pub async fn next_line(&mut self) -> io::Result<Option<String>> {
-        let reader = &mut self.reader;
-        let length = reader.find(b'\n').await?;
-        if length == 0 {
-            return Ok(None);
-        }
-        let line = text(&reader.buffer()[..length])?;
-        let line = match line.strip_suffix('\n') {
-            Some(line) => line.strip_suffix('\r').unwrap_or(line),
-            None => line,
-        };
-        let line = line.to_owned();
-        reader.consume(length);
-        Ok(Some(line))
+    pub fn next_line(&mut self) -> impl Future<Output = io::Result<Option<String>>> {
+        located(|| "next_line", async move {
+            let reader = &mut self.reader;
+            let length = reader.find(b'\n').await?;
+            if length == 0 {
+                return Ok(None);
+            }
+            let line = text(&reader.buffer()[..length])?;
+            let line = match line.strip_suffix('\n') {
+                Some(line) => line.strip_suffix('\r').unwrap_or(line),
+                None => line,
+            };
+            let line = line.to_owned();
+            reader.consume(length);
+            Ok(Some(line))
+        })
     }
 
     /// Returns the reader, with the input that was not read yet.

@@ -11,6 +11,7 @@ use mainspring_sys::socket::{self, PeerCredentials};
 use super::read_chunk::ReadChunk;
 use super::source::Io;
 use super::transferred::Transferred;
+use crate::awaits::located;
 use crate::event_loop::read_buffer::is_plain_source;
 use crate::task::budget;
 
@@ -39,9 +40,12 @@ where
     /// assert_eq!(count, 5);
     /// # Ok::<(), mainspring::Error>(())
     /// ```
-    pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = |source: &T| read(source, buffer);
-        self.call_with(Interest::READABLE, read, |bytes| Transferred::bytes(*bytes)).await
+    pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        located(|| "read", async move {
+            let read = |source: &T| read(source, buffer);
+            self.call_with(|| "read", Interest::READABLE, read, |bytes| Transferred::bytes(*bytes))
+                .await
+        })
     }
 
     /// Reads once, as soon as there is something to read, into a buffer of the loop. An empty chunk
@@ -67,7 +71,12 @@ where
                 read(source, buffer)
             })
         };
-        self.call_with(Interest::READABLE, read, |chunk| Transferred::bytes(chunk.len()))
+        self.call_with(
+            || "read_chunk",
+            Interest::READABLE,
+            read,
+            |chunk| Transferred::bytes(chunk.len()),
+        )
     }
 }
 
@@ -92,9 +101,17 @@ where
     /// # Errors
     ///
     /// Those of the source, and of [`writable`](Io::writable).
-    pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let write = |mut source: &T| source.write(bytes);
-        self.call_with(Interest::WRITABLE, write, |bytes| Transferred::bytes(*bytes)).await
+    pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        located(|| "write", async move {
+            let write = |mut source: &T| source.write(bytes);
+            self.call_with(
+                || "write",
+                Interest::WRITABLE,
+                write,
+                |bytes| Transferred::bytes(*bytes),
+            )
+            .await
+        })
     }
 
     /// Writes all of `bytes`.
@@ -105,16 +122,18 @@ where
     ///
     /// Those of the source, `WriteZero` if the source accepts nothing, and those of
     /// [`writable`](Io::writable).
-    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        // A step for an empty buffer, which makes no call.
-        budget::step().await;
-        while !bytes.is_empty() {
-            match self.write(bytes).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                count => bytes = &bytes[count..],
+    pub fn write_all(&self, mut bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
+        located(|| "write_all", async move {
+            // A step for an empty buffer, which makes no call.
+            budget::step().await;
+            while !bytes.is_empty() {
+                match self.write(bytes).await? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    count => bytes = &bytes[count..],
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 

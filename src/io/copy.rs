@@ -1,10 +1,12 @@
 //! Copying from readers to writers, in one direction and in both.
 
+use std::future::Future;
 use std::io;
 use std::pin::pin;
 
 use super::async_io::{AsyncRead, AsyncWrite};
 use super::both::both;
+use crate::awaits::located;
 use crate::error::{Error, Result};
 use crate::task::budget;
 
@@ -43,8 +45,11 @@ use crate::task::budget;
 /// })??;
 /// # Ok::<(), mainspring::Error>(())
 /// ```
-pub async fn copy<R: AsyncRead, W: AsyncWrite>(mut reader: R, mut writer: W) -> Result<u64> {
-    copy_all(&mut reader, &mut writer).await
+pub fn copy<R: AsyncRead, W: AsyncWrite>(
+    mut reader: R,
+    mut writer: W,
+) -> impl Future<Output = Result<u64>> {
+    located(|| "copy", async move { copy_all(&mut reader, &mut writer).await })
 }
 
 async fn copy_all<R: AsyncRead, W: AsyncWrite>(reader: &mut R, writer: &mut W) -> Result<u64> {
@@ -112,12 +117,14 @@ fn accepted(count: usize) -> io::Result<usize> {
 /// assert_eq!(counts, (8, 6));
 /// # Ok::<(), mainspring::Error>(())
 /// ```
-pub async fn copy_bidirectional<A, B>(a: &A, b: &B) -> Result<(u64, u64)>
+pub fn copy_bidirectional<A, B>(a: &A, b: &B) -> impl Future<Output = Result<(u64, u64)>>
 where
     for<'a> &'a A: AsyncRead + AsyncWrite,
     for<'b> &'b B: AsyncRead + AsyncWrite,
 {
-    both(pin!(copy_to_end(a, b)), pin!(copy_to_end(b, a))).await
+    located(|| "copy_bidirectional", async move {
+        both(pin!(copy_to_end(a, b)), pin!(copy_to_end(b, a))).await
+    })
 }
 
 /// Copies everything, and then shuts down the writer.

@@ -1,7 +1,7 @@
 //! [`Io`]: a source that tasks can wait for, and calls on it as futures.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::task::{Context, Poll};
@@ -12,6 +12,7 @@ use mainspring_sys::{Interest, Readiness};
 use super::registration::Registration;
 use super::transferred::Transferred;
 use super::waiter::Waiter;
+use crate::awaits::{await_fn, located, pending};
 use crate::error::{Error, Result};
 use crate::task::budget;
 use crate::watchers::FdOwnership;
@@ -181,8 +182,8 @@ impl<T> Io<T> {
     ///
     /// [`Error::AlreadyWatched`], [`Error::Watch`], [`Error::Closed`] if the loop cannot watch the
     /// source, or [`Error::NoLoop`] if no loop runs; each in an [`io::Error`].
-    pub async fn readable(&self) -> io::Result<()> {
-        self.ready(Interest::READABLE).await.map(drop)
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        located(|| "readable", async move { self.ready(Interest::READABLE).await.map(drop) })
     }
 
     /// Completes when a write would not block: there is room, or an error. Otherwise like
@@ -191,8 +192,8 @@ impl<T> Io<T> {
     /// # Errors
     ///
     /// Those of [`readable`](Io::readable).
-    pub async fn writable(&self) -> io::Result<()> {
-        self.ready(Interest::WRITABLE).await.map(drop)
+    pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
+        located(|| "writable", async move { self.ready(Interest::WRITABLE).await.map(drop) })
     }
 
     /// Completes when the source is ready for a part of `interest`. Returns that part. Otherwise
@@ -202,13 +203,15 @@ impl<T> Io<T> {
     ///
     /// Those of [`readable`](Io::readable), and `InvalidInput` for an interest that the source is
     /// not [watched for](Io::with_interest).
-    pub async fn ready(&self, interest: Interest) -> io::Result<Readiness> {
-        if let Err(error) = self.registration.check_interest(interest) {
-            budget::step().await;
-            return Err(error);
-        }
-        let waiter = Waiter::new(&self.registration, interest);
-        poll_fn(|cx| waiter.poll_ready(cx)).await
+    pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Readiness>> {
+        located(|| "ready", async move {
+            if let Err(error) = self.registration.check_interest(interest) {
+                budget::step().await;
+                return Err(error);
+            }
+            let waiter = Waiter::new(&self.registration, interest);
+            await_fn(|| "ready", |cx| waiter.poll_ready(cx)).await
+        })
     }
 
     /// Makes a call on the source without waiting.
@@ -242,7 +245,7 @@ impl<T> Io<T> {
         &self,
         call: impl FnMut(&T) -> io::Result<R>,
     ) -> impl Future<Output = io::Result<R>> {
-        self.call_with(Interest::READABLE, call, |_| Transferred::UNKNOWN)
+        self.call_with(|| "read_with", Interest::READABLE, call, |_| Transferred::UNKNOWN)
     }
 
     /// Makes a call that writes, as soon as it does not block. Otherwise like
@@ -255,7 +258,7 @@ impl<T> Io<T> {
         &self,
         call: impl FnMut(&T) -> io::Result<R>,
     ) -> impl Future<Output = io::Result<R>> {
-        self.call_with(Interest::WRITABLE, call, |_| Transferred::UNKNOWN)
+        self.call_with(|| "write_with", Interest::WRITABLE, call, |_| Transferred::UNKNOWN)
     }
 
     // Neither this nor its callers are `async fn`, because each of those stores its arguments
@@ -264,24 +267,29 @@ impl<T> Io<T> {
     #[inline]
     pub(super) fn call_with<R>(
         &self,
+        name: impl Fn() -> &'static str,
         interest: Interest,
         mut call: impl FnMut(&T) -> io::Result<R>,
         transferred: impl Fn(&R) -> Transferred,
     ) -> impl Future<Output = io::Result<R>> {
         let waiter = Waiter::new(&self.registration, interest);
-        poll_fn(move |cx| waiter.poll_call(cx, || call(&self.source), &transferred))
+        await_fn(name, move |cx| waiter.poll_call(cx, || call(&self.source), &transferred))
     }
 
     #[inline]
+    #[track_caller]
     pub(super) fn poll_call_with<R>(
         &self,
+        name: impl Fn() -> &'static str,
         interest: Interest,
         cx: &mut Context<'_>,
         mut call: impl FnMut(&T) -> io::Result<R>,
         transferred: impl Fn(&R) -> Transferred,
     ) -> Poll<io::Result<R>> {
         let ticket = self.registration.poll_ticket(interest);
-        self.registration.poll_call(ticket, interest, cx, || call(&self.source), transferred)
+        let call = || call(&self.source);
+        let polled = self.registration.poll_call(ticket, interest, cx, call, transferred);
+        pending(name, polled)
     }
 
     /// Polls for readiness, like [`ready`](Io::ready). Only the latest caller is woken; callers for
@@ -308,13 +316,15 @@ impl<T> Io<T> {
     /// assert!(ready.contains(mainspring::Readiness::WRITABLE));
     /// # Ok::<(), mainspring::Error>(())
     /// ```
+    #[track_caller]
     pub fn poll_ready(
         &self,
         cx: &mut Context<'_>,
         interest: Interest,
     ) -> Poll<io::Result<Readiness>> {
         self.registration.check_interest(interest)?;
-        self.registration.poll_ready(self.registration.poll_ticket(interest), interest, cx)
+        let ticket = self.registration.poll_ticket(interest);
+        pending(|| "poll_ready", self.registration.poll_ready(ticket, interest, cx))
     }
 
     /// Polls a call that reads, like [`read_with`](Io::read_with). Only the latest caller is woken.
@@ -322,12 +332,14 @@ impl<T> Io<T> {
     /// # Errors
     ///
     /// Those of [`read_with`](Io::read_with).
+    #[track_caller]
     pub fn poll_read_with<R>(
         &self,
         cx: &mut Context<'_>,
         call: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_call_with(Interest::READABLE, cx, call, |_| Transferred::UNKNOWN)
+        let name = || "poll_read_with";
+        self.poll_call_with(name, Interest::READABLE, cx, call, |_| Transferred::UNKNOWN)
     }
 
     /// Polls a call that writes, like [`write_with`](Io::write_with). Only the latest caller is
@@ -336,12 +348,14 @@ impl<T> Io<T> {
     /// # Errors
     ///
     /// Those of [`write_with`](Io::write_with).
+    #[track_caller]
     pub fn poll_write_with<R>(
         &self,
         cx: &mut Context<'_>,
         call: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_call_with(Interest::WRITABLE, cx, call, |_| Transferred::UNKNOWN)
+        let name = || "poll_write_with";
+        self.poll_call_with(name, Interest::WRITABLE, cx, call, |_| Transferred::UNKNOWN)
     }
 
     /// Clears the cached readiness for `interest`, as if a call had returned `WouldBlock`. The next

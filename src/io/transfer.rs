@@ -1,7 +1,7 @@
 //! Transfers of bytes for the sockets of `net`. A short transfer means that the next one would
 //! block.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -11,6 +11,7 @@ use super::read_chunk::ReadChunk;
 use super::source::Io;
 use super::transferred::Transferred;
 use super::waiter::Waiter;
+use crate::awaits::await_fn;
 use crate::task::budget;
 
 impl<T> Io<T> {
@@ -19,11 +20,12 @@ impl<T> Io<T> {
     #[inline]
     pub(crate) fn transfer(
         &self,
+        name: impl Fn() -> &'static str,
         interest: Interest,
         requested: usize,
         call: impl FnMut(&T) -> io::Result<usize>,
     ) -> impl Future<Output = io::Result<usize>> {
-        self.call_with(interest, call, move |bytes| Transferred::of(*bytes, requested))
+        self.call_with(name, interest, call, move |bytes| Transferred::of(*bytes, requested))
     }
 
     /// Like [`transfer`](Io::transfer), but reads into a buffer of the loop.
@@ -33,7 +35,7 @@ impl<T> Io<T> {
         read: impl Fn(&T, &mut [u8]) -> io::Result<usize>,
     ) -> impl Future<Output = io::Result<ReadChunk>> {
         let call = move |source: &T| ReadChunk::read(|buffer| read(source, buffer));
-        self.call_with(Interest::READABLE, call, ReadChunk::transferred)
+        self.call_with(|| "read_chunk", Interest::READABLE, call, ReadChunk::transferred)
     }
 
     /// Writes all of `bytes` by calls that each write a part.
@@ -44,21 +46,24 @@ impl<T> Io<T> {
         write: impl Fn(&T, &[u8]) -> io::Result<usize>,
     ) -> impl Future<Output = io::Result<()>> {
         let waiter = Waiter::new(&self.registration, Interest::WRITABLE);
-        poll_fn(move |cx| {
-            // An empty write makes no call, but still takes a step of the budget.
-            if bytes.is_empty() {
-                return budget::metered(cx, |_| Poll::Ready(Ok(())));
-            }
-            while !bytes.is_empty() {
-                let transferred = |count: &usize| Transferred::of(*count, bytes.len());
-                let write = || write(&self.source, bytes);
-                match ready!(waiter.poll_call(cx, write, transferred))? {
-                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    count => bytes = &bytes[count..],
+        await_fn(
+            || "write_all",
+            move |cx| {
+                // An empty write makes no call, but still takes a step of the budget.
+                if bytes.is_empty() {
+                    return budget::metered(cx, |_| Poll::Ready(Ok(())));
                 }
-            }
-            Poll::Ready(Ok(()))
-        })
+                while !bytes.is_empty() {
+                    let transferred = |count: &usize| Transferred::of(*count, bytes.len());
+                    let write = || write(&self.source, bytes);
+                    match ready!(waiter.poll_call(cx, write, transferred))? {
+                        0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                        count => bytes = &bytes[count..],
+                    }
+                }
+                Poll::Ready(Ok(()))
+            },
+        )
     }
 
     /// Makes a call that moves bytes and may stop short for any reason.
@@ -67,7 +72,7 @@ impl<T> Io<T> {
         interest: Interest,
         call: impl FnMut(&T) -> io::Result<usize>,
     ) -> impl Future<Output = io::Result<usize>> {
-        self.call_with(interest, call, |bytes| Transferred::bytes(*bytes))
+        self.call_with(|| "send_file", interest, call, |bytes| Transferred::bytes(*bytes))
     }
 
     /// Makes a call that moves bytes of a stream and something else. It may stop short for any
@@ -77,18 +82,20 @@ impl<T> Io<T> {
         interest: Interest,
         call: impl FnMut(&T) -> io::Result<(usize, R)>,
     ) -> impl Future<Output = io::Result<(usize, R)>> {
-        self.call_with(interest, call, |(bytes, _)| Transferred::bytes(*bytes))
+        self.call_with(|| "recv_fds", interest, call, |(bytes, _)| Transferred::bytes(*bytes))
     }
 
     /// Like [`transfer`](Io::transfer), for poll functions.
     #[inline]
+    #[track_caller]
     pub(crate) fn poll_transfer(
         &self,
+        name: impl Fn() -> &'static str,
         cx: &mut Context<'_>,
         interest: Interest,
         requested: usize,
         call: impl FnMut(&T) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        self.poll_call_with(interest, cx, call, |bytes| Transferred::of(*bytes, requested))
+        self.poll_call_with(name, interest, cx, call, |bytes| Transferred::of(*bytes, requested))
     }
 }

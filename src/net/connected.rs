@@ -11,12 +11,9 @@ use mainspring_sys::{Interest, Readiness};
 
 use super::connection_limit::Permit;
 use super::socket::Socket;
-#[cfg(feature = "hyper")]
-use crate::event_loop::read_buffer::ReadBuffer;
+use crate::awaits::located;
 use crate::io::{Io, ReadChunk};
 use crate::task::budget;
-#[cfg(feature = "hyper")]
-use crate::task::current;
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
@@ -77,7 +74,7 @@ impl ConnectedSocket {
     #[inline]
     pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         let wanted = buffer.len();
-        self.io.transfer(READ, wanted, |socket| socket::recv(socket, buffer))
+        self.io.transfer(|| "read", READ, wanted, |socket| socket::recv(socket, buffer))
     }
 
     /// Reads once, as soon as there is input, into a buffer of the loop. An empty chunk is end of
@@ -123,8 +120,13 @@ impl ConnectedSocket {
     /// # Errors
     ///
     /// Those of [`read`](ConnectedSocket::read).
-    pub async fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.io.read_with(|socket| socket::recv_vectored(socket, buffers)).await
+    pub fn read_vectored(
+        &self,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> impl Future<Output = io::Result<usize>> {
+        located(|| "read_vectored", async move {
+            self.io.read_with(|socket| socket::recv_vectored(socket, buffers)).await
+        })
     }
 
     /// Reads once, as soon as there is input, and leaves the bytes in the socket.
@@ -132,8 +134,11 @@ impl ConnectedSocket {
     /// # Errors
     ///
     /// Those of [`read`](ConnectedSocket::read).
-    pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.read_with(|socket| socket::peek(socket, buffer)).await
+    pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        located(
+            || "peek",
+            async move { self.io.read_with(|socket| socket::peek(socket, buffer)).await },
+        )
     }
 
     /// Fills the buffer. If the future is dropped, the bytes read until then are lost.
@@ -141,15 +146,17 @@ impl ConnectedSocket {
     /// # Errors
     ///
     /// `UnexpectedEof` if the peer ends before that; those of [`read`](ConnectedSocket::read).
-    pub async fn read_exact(&self, mut buffer: &mut [u8]) -> io::Result<()> {
-        budget::step().await; // An empty buffer is filled at once.
-        while !buffer.is_empty() {
-            match self.read(buffer).await? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => buffer = &mut buffer[count..],
+    pub fn read_exact(&self, mut buffer: &mut [u8]) -> impl Future<Output = io::Result<()>> {
+        located(|| "read_exact", async move {
+            budget::step().await; // An empty buffer is filled at once.
+            while !buffer.is_empty() {
+                match self.read(buffer).await? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    count => buffer = &mut buffer[count..],
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Reads until end of file, appends the bytes to `buffer`, and returns their number. If the
@@ -160,17 +167,19 @@ impl ConnectedSocket {
     /// # Errors
     ///
     /// Those of [`read`](ConnectedSocket::read).
-    pub async fn read_to_end(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        const PIECE: usize = 16 * 1024;
-        let before = buffer.len();
-        // Not the loop's buffer: this one is held while the task waits.
-        let mut piece = vec![0; PIECE];
-        loop {
-            match self.read(&mut piece).await? {
-                0 => return Ok(buffer.len() - before),
-                count => buffer.extend_from_slice(&piece[..count]),
+    pub fn read_to_end(&self, buffer: &mut Vec<u8>) -> impl Future<Output = io::Result<usize>> {
+        located(|| "read_to_end", async move {
+            const PIECE: usize = 16 * 1024;
+            let before = buffer.len();
+            // Not the loop's buffer: this one is held while the task waits.
+            let mut piece = vec![0; PIECE];
+            loop {
+                match self.read(&mut piece).await? {
+                    0 => return Ok(buffer.len() - before),
+                    count => buffer.extend_from_slice(&piece[..count]),
+                }
             }
-        }
+        })
     }
 
     /// Writes once, as soon as there is room. Returns the number of bytes written, which may be
@@ -182,7 +191,7 @@ impl ConnectedSocket {
     /// gone. SIGPIPE is never raised.
     #[inline]
     pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
-        self.io.transfer(WRITE, bytes.len(), |socket| socket::send(socket, bytes))
+        self.io.transfer(|| "write", WRITE, bytes.len(), |socket| socket::send(socket, bytes))
     }
 
     /// Writes several slices once. Otherwise like [`write`](ConnectedSocket::write).
@@ -190,8 +199,13 @@ impl ConnectedSocket {
     /// # Errors
     ///
     /// Those of [`write`](ConnectedSocket::write).
-    pub async fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.io.write_with(|socket| socket::send_vectored(socket, slices)).await
+    pub fn write_vectored(
+        &self,
+        slices: &[IoSlice<'_>],
+    ) -> impl Future<Output = io::Result<usize>> {
+        located(|| "write_vectored", async move {
+            self.io.write_with(|socket| socket::send_vectored(socket, slices)).await
+        })
     }
 
     /// Writes all of `bytes`. If the future is dropped, a part of them may have been written.
@@ -218,8 +232,8 @@ impl ConnectedSocket {
     /// # Errors
     ///
     /// Those of [`Io::readable`].
-    pub async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        self.io.readable()
     }
 
     /// Completes when a write would not block. See [`Io::writable`].
@@ -227,8 +241,8 @@ impl ConnectedSocket {
     /// # Errors
     ///
     /// Those of [`Io::writable`].
-    pub async fn writable(&self) -> io::Result<()> {
-        self.io.writable().await
+    pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
+        self.io.writable()
     }
 
     /// Completes when the socket is ready for a part of `interest`. See [`Io::ready`].
@@ -236,8 +250,8 @@ impl ConnectedSocket {
     /// # Errors
     ///
     /// Those of [`Io::ready`].
-    pub async fn ready(&self, interest: Interest) -> io::Result<Readiness> {
-        self.io.ready(interest).await
+    pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Readiness>> {
+        self.io.ready(interest)
     }
 
     /// Calls `call` with the socket, without waiting. See [`Io::try_io`].
@@ -260,9 +274,16 @@ impl ConnectedSocket {
     ///
     /// Those of [`read`](ConnectedSocket::read).
     #[inline]
+    #[track_caller]
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let wanted = buffer.len();
-        self.io.poll_transfer(cx, READ, wanted, |socket| socket::recv(socket, buffer))
+        self.io.poll_transfer(
+            || "poll_read",
+            cx,
+            READ,
+            wanted,
+            |socket| socket::recv(socket, buffer),
+        )
     }
 
     /// Polls a [`write`](ConnectedSocket::write), for futures written by hand. Wakes only the
@@ -272,36 +293,15 @@ impl ConnectedSocket {
     ///
     /// Those of [`write`](ConnectedSocket::write).
     #[inline]
+    #[track_caller]
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.io.poll_transfer(cx, WRITE, bytes.len(), |socket| socket::send(socket, bytes))
-    }
-
-    /// Polls a read of at most `max` bytes into the loop's read buffer, and passes them to `take`.
-    #[cfg(feature = "hyper")]
-    pub(crate) fn poll_read_shared(
-        &self,
-        cx: &mut Context<'_>,
-        max: usize,
-        take: impl FnOnce(&[u8]),
-    ) -> Poll<io::Result<()>> {
-        let tasks = current::running_for("ConnectedSocket::poll_read")?;
-        let mut buffer = ReadBuffer::of(&tasks.core);
-        let wanted = max.min(buffer.len());
-        let read = self.poll_read(cx, &mut buffer[..wanted]);
-        read.map_ok(|count| take(&buffer[..count]))
-    }
-
-    /// Polls a write of several slices. A short write means that the socket is full, as with
-    /// [`poll_write`](ConnectedSocket::poll_write).
-    #[cfg(feature = "hyper")]
-    pub(crate) fn poll_write_slices(
-        &self,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let wanted = slices.iter().map(|slice| slice.len()).sum();
-        let send = |socket: &Socket| socket::send_vectored(socket, slices);
-        self.io.poll_transfer(cx, WRITE, wanted, send)
+        self.io.poll_transfer(
+            || "poll_write",
+            cx,
+            WRITE,
+            bytes.len(),
+            |socket| socket::send(socket, bytes),
+        )
     }
 
     /// Polls a [`read_vectored`](ConnectedSocket::read_vectored), for futures written by hand.
@@ -310,6 +310,7 @@ impl ConnectedSocket {
     /// # Errors
     ///
     /// Those of [`read`](ConnectedSocket::read).
+    #[track_caller]
     pub fn poll_read_vectored(
         &self,
         cx: &mut Context<'_>,
@@ -324,6 +325,7 @@ impl ConnectedSocket {
     /// # Errors
     ///
     /// Those of [`write`](ConnectedSocket::write).
+    #[track_caller]
     pub fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,

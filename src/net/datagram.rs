@@ -117,8 +117,13 @@ macro_rules! methods {
             /// # Errors
             ///
             /// Those of send(2) and of [`Io::writable`].
-            pub async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-                datagram::send(&self.io, |socket| socket.send(bytes)).await
+            pub fn send(
+                &self,
+                bytes: &[u8],
+            ) -> impl ::std::future::Future<Output = io::Result<usize>> {
+                $crate::awaits::located(|| "send", async move {
+                    datagram::send(&self.io, |socket| socket.send(bytes)).await
+                })
             }
 
             /// Receives a datagram from the connected peer, and returns its length.
@@ -126,8 +131,13 @@ macro_rules! methods {
             /// # Errors
             ///
             /// Those of recv(2) and of [`Io::readable`].
-            pub async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-                self.io.read_with(|socket| socket.recv(buffer)).await
+            pub fn recv(
+                &self,
+                buffer: &mut [u8],
+            ) -> impl ::std::future::Future<Output = io::Result<usize>> {
+                $crate::awaits::located(|| "recv", async move {
+                    self.io.read_with(|socket| socket.recv(buffer)).await
+                })
             }
 
             /// Receives a datagram like [`recv`](Self::recv), and leaves it in the socket.
@@ -135,8 +145,13 @@ macro_rules! methods {
             /// # Errors
             ///
             /// Those of [`recv`](Self::recv).
-            pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-                self.io.read_with(|socket| socket::peek(socket, buffer)).await
+            pub fn peek(
+                &self,
+                buffer: &mut [u8],
+            ) -> impl ::std::future::Future<Output = io::Result<usize>> {
+                $crate::awaits::located(|| "peek", async move {
+                    self.io.read_with(|socket| socket::peek(socket, buffer)).await
+                })
             }
 
             /// Turns on the features of `options` that the kernel has for this socket. Returns all
@@ -168,9 +183,14 @@ macro_rules! methods {
             /// # Errors
             ///
             /// Those of recvmsg(2) and of [`Io::readable`].
-            pub async fn recv_batch(&self, batch: &mut socket::DatagramBatch) -> io::Result<usize> {
-                let features = self.features();
-                self.io.read_with(|socket| batch.recv(socket, features)).await
+            pub fn recv_batch(
+                &self,
+                batch: &mut socket::DatagramBatch,
+            ) -> impl ::std::future::Future<Output = io::Result<usize>> {
+                $crate::awaits::located(|| "recv_batch", async move {
+                    let features = self.features();
+                    self.io.read_with(|socket| batch.recv(socket, features)).await
+                })
             }
 
             /// Sends `datagrams` in their order, with one system call for up to 64 of them where
@@ -180,8 +200,13 @@ macro_rules! methods {
             ///
             /// Those of sendmsg(2) and of [`Io::writable`]. The datagrams after the one that has
             /// failed are not sent.
-            pub async fn send_batch(&self, datagrams: &[socket::Outgoing<'_>]) -> io::Result<()> {
-                datagram::send_batch(&self.io, &self.batching, datagrams).await
+            pub fn send_batch(
+                &self,
+                datagrams: &[socket::Outgoing<'_>],
+            ) -> impl ::std::future::Future<Output = io::Result<()>> {
+                $crate::awaits::located(|| "send_batch", async move {
+                    datagram::send_batch(&self.io, &self.batching, datagrams).await
+                })
             }
 
             /// Sends as many of `datagrams` as there is room for, by one call and without waiting.
@@ -208,8 +233,8 @@ macro_rules! methods {
             /// # Errors
             ///
             /// Those of [`Io::readable`].
-            pub async fn readable(&self) -> io::Result<()> {
-                self.io.readable().await
+            pub fn readable(&self) -> impl ::std::future::Future<Output = io::Result<()>> {
+                self.io.readable()
             }
 
             /// Completes when a datagram can be sent. See [`Io::writable`].
@@ -217,8 +242,8 @@ macro_rules! methods {
             /// # Errors
             ///
             /// Those of [`Io::writable`].
-            pub async fn writable(&self) -> io::Result<()> {
-                self.io.writable().await
+            pub fn writable(&self) -> impl ::std::future::Future<Output = io::Result<()>> {
+                self.io.writable()
             }
 
             /// Completes when the socket is ready for a part of `interest`. See [`Io::ready`].
@@ -226,8 +251,11 @@ macro_rules! methods {
             /// # Errors
             ///
             /// Those of [`Io::ready`].
-            pub async fn ready(&self, interest: Interest) -> io::Result<Readiness> {
-                self.io.ready(interest).await
+            pub fn ready(
+                &self,
+                interest: Interest,
+            ) -> impl ::std::future::Future<Output = io::Result<Readiness>> {
+                self.io.ready(interest)
             }
 
             /// Calls `call` with the socket, without waiting. See [`Io::try_io`].

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use mainspring_sys::socket;
 
 use super::host::Host;
+use crate::awaits::pending;
 use crate::blocking::{BlockingPool, Job};
 use crate::error::{Error, Result};
 use crate::task::{budget, current};
@@ -147,7 +148,10 @@ impl Future for Lookup {
             Progress::Known(address) => {
                 budget::metered(context, |_| Poll::Ready(Ok(vec![*address])))
             }
-            Progress::Started(job) => Pin::new(job).poll(context).map(|answer| answer?),
+            Progress::Started(job) => {
+                let polled = job.poll_result(context).map(|answer| answer?);
+                pending(|| "lookup_host", polled)
+            }
         }
     }
 }

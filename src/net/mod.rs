@@ -72,6 +72,8 @@ mod one_way;
 mod protocol;
 mod send_file;
 mod server;
+#[cfg(feature = "hyper")]
+mod shared_reads;
 mod socket;
 mod socket_options;
 mod tcp_listener;

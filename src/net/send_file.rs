@@ -1,6 +1,7 @@
 //! Sending files over the sockets of tasks.
 
 use std::fs::File;
+use std::future::Future;
 use std::io;
 use std::ops::Range;
 
@@ -9,6 +10,7 @@ use mainspring_sys::socket;
 
 use super::connected::ConnectedSocket;
 use super::socket::Socket;
+use crate::awaits::located;
 use crate::task::budget;
 
 impl ConnectedSocket {
@@ -44,17 +46,23 @@ impl ConnectedSocket {
     /// # Errors
     ///
     /// Those of reading the file; those of [`write`](ConnectedSocket::write).
-    pub async fn send_file(&self, file: &File, range: Range<u64>) -> io::Result<u64> {
-        budget::step().await; // An empty range is sent at once.
-        let mut offset = range.start;
-        while offset < range.end {
-            let count = usize::try_from(range.end - offset).unwrap_or(usize::MAX);
-            let send = |socket: &Socket| socket::send_file(socket, file, offset, count);
-            match self.io().transfer_part(Interest::WRITABLE, send).await? {
-                0 => break,
-                sent => offset += sent as u64,
+    pub fn send_file(
+        &self,
+        file: &File,
+        range: Range<u64>,
+    ) -> impl Future<Output = io::Result<u64>> {
+        located(|| "send_file", async move {
+            budget::step().await; // An empty range is sent at once.
+            let mut offset = range.start;
+            while offset < range.end {
+                let count = usize::try_from(range.end - offset).unwrap_or(usize::MAX);
+                let send = |socket: &Socket| socket::send_file(socket, file, offset, count);
+                match self.io().transfer_part(Interest::WRITABLE, send).await? {
+                    0 => break,
+                    sent => offset += sent as u64,
+                }
             }
-        }
-        Ok(offset - range.start)
+            Ok(offset - range.start)
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! TCP listeners of tasks.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,6 +12,7 @@ use super::connected::ConnectedSocket;
 use super::into_address::{IntoAddress, inet};
 use super::socket::Socket;
 use super::tcp_stream::TcpStream;
+use crate::awaits::located;
 use crate::error::{Error, Result};
 
 /// A TCP listener of a task.
@@ -163,10 +165,12 @@ impl TcpListener {
     ///
     /// [`Error::Accept`] if the listener can no longer accept; those of
     /// [`Io::readable`](crate::Io::readable).
-    pub async fn accept(&self) -> Result<(TcpStream, SocketAddr)> {
-        let (fd, from, permit) = self.listener.accept().await?;
-        let from = inet(&from)?;
-        Ok((TcpStream::new(ConnectedSocket::tcp(Socket::new(fd)).accepted(permit)), from))
+    pub fn accept(&self) -> impl Future<Output = Result<(TcpStream, SocketAddr)>> {
+        located(|| "accept", async move {
+            let (fd, from, permit) = self.listener.accept().await?;
+            let from = inet(&from)?;
+            Ok((TcpStream::new(ConnectedSocket::tcp(Socket::new(fd)).accepted(permit)), from))
+        })
     }
 
     /// Returns the address at which it listens.

@@ -17,6 +17,7 @@ use super::host::Host;
 use super::into_address::{IntoAddress, inet};
 use super::lookup::lookup_host;
 use super::socket::Socket;
+use crate::awaits::located;
 use crate::error::{Error, Result};
 use crate::io::Io;
 use crate::task::budget;
@@ -41,10 +42,12 @@ impl TcpStream {
     ///
     /// [`Error::Connect`]: refused, reset, unreachable, no descriptors. `InvalidInput` if the value
     /// is not an internet address.
-    pub async fn connect(address: impl IntoAddress) -> Result<TcpStream> {
-        budget::step().await; // An address that is refused is ready at once.
-        let address = inet(&address.into_address()?)?;
-        Ok(TcpStream { socket: connect(None, &address.into()).await? })
+    pub fn connect(address: impl IntoAddress) -> impl Future<Output = Result<TcpStream>> {
+        located(|| "connect", async move {
+            budget::step().await; // An address that is refused is ready at once.
+            let address = inet(&address.into_address()?)?;
+            Ok(TcpStream { socket: connect(None, &address.into()).await? })
+        })
     }
 
     /// Connects to `remote` from the address `local`. With port 0 the kernel chooses the port.
@@ -63,14 +66,16 @@ impl TcpStream {
     ///
     /// [`Error::Connect`] with the error of bind(2) if `local` cannot be bound; those of
     /// [`connect`](TcpStream::connect).
-    pub async fn connect_from(
+    pub fn connect_from(
         local: impl IntoAddress,
         remote: impl IntoAddress,
-    ) -> Result<TcpStream> {
-        budget::step().await;
-        let local = inet(&local.into_address()?)?.into();
-        let remote = inet(&remote.into_address()?)?.into();
-        Ok(TcpStream { socket: connect(Some(&local), &remote).await? })
+    ) -> impl Future<Output = Result<TcpStream>> {
+        located(|| "connect_from", async move {
+            budget::step().await;
+            let local = inet(&local.into_address()?)?.into();
+            let remote = inet(&remote.into_address()?)?.into();
+            Ok(TcpStream { socket: connect(Some(&local), &remote).await? })
+        })
     }
 
     /// Connects to `address` within the time `limit`.
@@ -78,10 +83,15 @@ impl TcpStream {
     /// # Errors
     ///
     /// [`Error::Connect`] with `TimedOut`; those of [`connect`](TcpStream::connect).
-    pub async fn connect_timeout(address: impl IntoAddress, limit: Duration) -> Result<TcpStream> {
-        budget::step().await;
-        let address = inet(&address.into_address()?)?;
-        within(limit, address, TcpStream::connect(address)).await
+    pub fn connect_timeout(
+        address: impl IntoAddress,
+        limit: Duration,
+    ) -> impl Future<Output = Result<TcpStream>> {
+        located(|| "connect_timeout", async move {
+            budget::step().await;
+            let address = inet(&address.into_address()?)?;
+            within(limit, address, TcpStream::connect(address)).await
+        })
     }
 
     /// Connects to the first of `addresses` that answers. The time `limit` is for all of them
@@ -108,10 +118,15 @@ impl TcpStream {
     /// assert_eq!(stream.peer_addr()?, addresses[1]);
     /// # Ok::<(), mainspring::Error>(())
     /// ```
-    pub async fn connect_any(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream> {
-        budget::step().await;
-        let socket = within(limit, listed(addresses), race(addresses)).await?;
-        Ok(TcpStream { socket })
+    pub fn connect_any(
+        addresses: &[SocketAddr],
+        limit: Duration,
+    ) -> impl Future<Output = Result<TcpStream>> {
+        located(|| "connect_any", async move {
+            budget::step().await;
+            let socket = within(limit, listed(addresses), race(addresses)).await?;
+            Ok(TcpStream { socket })
+        })
     }
 
     /// Looks `host` up in the loop's blocking pool, and connects to [the first address that
@@ -137,13 +152,13 @@ impl TcpStream {
             Ok(host) => Ok((host.to_string(), lookup_host::<Host>(host))),
             Err(error) => Err(Error::from(error)),
         };
-        async move {
+        located(|| "connect_host", async move {
             budget::step().await;
             let (host, lookup) = lookup?;
             let connecting = async { race(&lookup.await?).await };
             let socket = within(limit, host, connecting).await?;
             Ok(TcpStream { socket })
-        }
+        })
     }
 
     /// Takes over a stream of std, which becomes non-blocking.

@@ -1,5 +1,6 @@
 //! UDP sockets of tasks.
 
+use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, UdpSocket as StdSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,6 +10,7 @@ use mainspring_sys::{Interest, Readiness};
 
 use super::datagram::{self, Batching};
 use super::into_address::{IntoAddress, inet};
+use crate::awaits::located;
 use crate::error::{Error, Result};
 use crate::io::Io;
 use crate::task::budget;
@@ -117,10 +119,16 @@ impl UdpSocket {
     ///
     /// Those of sendto(2) and of [`Io::writable`]; `InvalidInput` if the value is not an internet
     /// address.
-    pub async fn send_to(&self, bytes: &[u8], address: impl IntoAddress) -> io::Result<usize> {
-        budget::step().await;
-        let address = inet(&address.into_address()?)?;
-        datagram::send(&self.io, |socket| socket.send_to(bytes, address)).await
+    pub fn send_to(
+        &self,
+        bytes: &[u8],
+        address: impl IntoAddress,
+    ) -> impl Future<Output = io::Result<usize>> {
+        located(|| "send_to", async move {
+            budget::step().await;
+            let address = inet(&address.into_address()?)?;
+            datagram::send(&self.io, |socket| socket.send_to(bytes, address)).await
+        })
     }
 
     /// Receives a datagram, and returns its length and the address of its sender.
@@ -128,8 +136,13 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of recvfrom(2) and of [`Io::readable`].
-    pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.io.read_with(|socket| socket.recv_from(buffer)).await
+    pub fn recv_from(
+        &self,
+        buffer: &mut [u8],
+    ) -> impl Future<Output = io::Result<(usize, SocketAddr)>> {
+        located(|| "recv_from", async move {
+            self.io.read_with(|socket| socket.recv_from(buffer)).await
+        })
     }
 
     /// Receives a datagram like [`recv_from`](UdpSocket::recv_from), and leaves it in the socket.
@@ -137,8 +150,13 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of [`recv_from`](UdpSocket::recv_from).
-    pub async fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.io.read_with(|socket| socket.peek_from(buffer)).await
+    pub fn peek_from(
+        &self,
+        buffer: &mut [u8],
+    ) -> impl Future<Output = io::Result<(usize, SocketAddr)>> {
+        located(|| "peek_from", async move {
+            self.io.read_with(|socket| socket.peek_from(buffer)).await
+        })
     }
 
     /// Returns the address of this end.

@@ -1,5 +1,6 @@
 //! Unix datagram sockets of tasks.
 
+use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram as StdSocket;
@@ -9,6 +10,7 @@ use mainspring_sys::{Interest, Readiness};
 
 use super::datagram::{self, Batching};
 use super::into_address::{IntoAddress, unix};
+use crate::awaits::located;
 use crate::error::{Error, Result};
 use crate::io::Io;
 
@@ -122,9 +124,15 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// Those of sendto(2); `InvalidInput` if the value is not the address of a Unix socket.
-    pub async fn send_to(&self, bytes: &[u8], address: impl IntoAddress) -> io::Result<usize> {
-        let address = Address::Unix(unix(&address.into_address()?)?);
-        datagram::send_with_pauses(|| socket::send_to(self, bytes, &address)).await
+    pub fn send_to(
+        &self,
+        bytes: &[u8],
+        address: impl IntoAddress,
+    ) -> impl Future<Output = io::Result<usize>> {
+        located(|| "send_to", async move {
+            let address = Address::Unix(unix(&address.into_address()?)?);
+            datagram::send_with_pauses(|| socket::send_to(self, bytes, &address)).await
+        })
     }
 
     /// Receives a datagram, and returns its length and the address of its sender.
@@ -132,10 +140,15 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// Those of recvfrom(2) and of [`Io::readable`].
-    pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, UnixAddress)> {
-        let received = self.io.read_with(|socket| socket::recv_from(socket, buffer));
-        let (count, from) = received.await?;
-        Ok((count, unix(&from)?))
+    pub fn recv_from(
+        &self,
+        buffer: &mut [u8],
+    ) -> impl Future<Output = io::Result<(usize, UnixAddress)>> {
+        located(|| "recv_from", async move {
+            let received = self.io.read_with(|socket| socket::recv_from(socket, buffer));
+            let (count, from) = received.await?;
+            Ok((count, unix(&from)?))
+        })
     }
 
     /// Receives a datagram like [`recv_from`](UnixDatagram::recv_from), and leaves it in the
@@ -144,10 +157,15 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// Those of [`recv_from`](UnixDatagram::recv_from).
-    pub async fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, UnixAddress)> {
-        let received = self.io.read_with(|socket| socket::peek_from(socket, buffer));
-        let (count, from) = received.await?;
-        Ok((count, unix(&from)?))
+    pub fn peek_from(
+        &self,
+        buffer: &mut [u8],
+    ) -> impl Future<Output = io::Result<(usize, UnixAddress)>> {
+        located(|| "peek_from", async move {
+            let received = self.io.read_with(|socket| socket::peek_from(socket, buffer));
+            let (count, from) = received.await?;
+            Ok((count, unix(&from)?))
+        })
     }
 
     /// Sends a datagram with `fds` to the connected peer. The caller may close them then: the
@@ -170,8 +188,14 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// Those of [`UnixStream::send_fds`](super::UnixStream::send_fds); `NotConnected`.
-    pub async fn send_fds(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
-        datagram::send(&self.io, |socket| socket::send_fds(socket, bytes, fds)).await
+    pub fn send_fds(
+        &self,
+        bytes: &[u8],
+        fds: &[BorrowedFd<'_>],
+    ) -> impl Future<Output = io::Result<usize>> {
+        located(|| "send_fds", async move {
+            datagram::send(&self.io, |socket| socket::send_fds(socket, bytes, fds)).await
+        })
     }
 
     /// Receives a datagram, and returns its length and the descriptors that came with it. Other
@@ -180,8 +204,13 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// Those of [`UnixStream::recv_fds`](super::UnixStream::recv_fds).
-    pub async fn recv_fds(&self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        self.io.read_with(|socket| socket::recv_fds(socket, buffer)).await
+    pub fn recv_fds(
+        &self,
+        buffer: &mut [u8],
+    ) -> impl Future<Output = io::Result<(usize, Vec<OwnedFd>)>> {
+        located(|| "recv_fds", async move {
+            self.io.read_with(|socket| socket::recv_fds(socket, buffer)).await
+        })
     }
 
     /// Returns the address of this end.

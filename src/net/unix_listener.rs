@@ -1,5 +1,6 @@
 //! Unix listeners of tasks.
 
+use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -10,6 +11,7 @@ use super::connected::ConnectedSocket;
 use super::into_address::{IntoAddress, unix};
 use super::socket::Socket;
 use super::unix_stream::UnixStream;
+use crate::awaits::located;
 use crate::error::{Error, Result};
 
 type StdListener = std::os::unix::net::UnixListener;
@@ -66,10 +68,12 @@ impl UnixListener {
     ///
     /// [`Error::Accept`] if the listener can no longer accept; those of
     /// [`Io::readable`](crate::Io::readable).
-    pub async fn accept(&self) -> Result<(UnixStream, UnixAddress)> {
-        let (fd, from, permit) = self.listener.accept().await?;
-        let from = unix(&from)?;
-        Ok((UnixStream::new(ConnectedSocket::unix(Socket::new(fd)).accepted(permit)), from))
+    pub fn accept(&self) -> impl Future<Output = Result<(UnixStream, UnixAddress)>> {
+        located(|| "accept", async move {
+            let (fd, from, permit) = self.listener.accept().await?;
+            let from = unix(&from)?;
+            Ok((UnixStream::new(ConnectedSocket::unix(Socket::new(fd)).accepted(permit)), from))
+        })
     }
 
     /// Returns the address at which it listens.

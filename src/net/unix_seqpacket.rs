@@ -1,5 +1,6 @@
 //! Unix sockets of sequenced packets, for tasks.
 
+use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -10,6 +11,7 @@ use super::accept_task::TaskListener;
 use super::connect;
 use super::into_address::{IntoAddress, unix};
 use super::socket::Socket;
+use crate::awaits::located;
 use crate::error::{Error, Result};
 use crate::io::Io;
 use crate::task::budget;
@@ -57,11 +59,13 @@ impl UnixSeqpacket {
     ///
     /// [`Error::Connect`]: refused, no such file, `ResourceBusy` if the listener's backlog is full,
     /// and `Unsupported`. `InvalidInput` if the value is not the address of a Unix socket.
-    pub async fn connect(address: impl IntoAddress) -> Result<UnixSeqpacket> {
-        budget::step().await;
-        let address = unix(&address.into_address()?)?;
-        let connected = socket::connect_seqpacket(&address);
-        Ok(UnixSeqpacket::of_new(connected.map_err(|source| connect::failed(address, source))?))
+    pub fn connect(address: impl IntoAddress) -> impl Future<Output = Result<UnixSeqpacket>> {
+        located(|| "connect", async move {
+            budget::step().await;
+            let address = unix(&address.into_address()?)?;
+            let connected = socket::connect_seqpacket(&address);
+            Ok(UnixSeqpacket::of_new(connected.map_err(|source| connect::failed(address, source))?))
+        })
     }
 
     /// Returns two connected sockets.
@@ -92,8 +96,11 @@ impl UnixSeqpacket {
     ///
     /// Those of send(2) and of [`Io::writable`]: `BrokenPipe` if the peer has gone, `EMSGSIZE` for
     /// a message that is longer than the send buffer.
-    pub async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.io.write_with(|socket| socket::send(socket, bytes)).await
+    pub fn send(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        located(
+            || "send",
+            async move { self.io.write_with(|socket| socket::send(socket, bytes)).await },
+        )
     }
 
     /// Receives a message, and returns its length; 0 is the end of the connection. Descriptors that
@@ -104,8 +111,11 @@ impl UnixSeqpacket {
     /// # Errors
     ///
     /// Those of recv(2) and of [`Io::readable`].
-    pub async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.read_with(|socket| socket::recv(socket, buffer)).await
+    pub fn recv(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        located(
+            || "recv",
+            async move { self.io.read_with(|socket| socket::recv(socket, buffer)).await },
+        )
     }
 
     /// Sends a message with `fds`, and returns its length. The caller may close them then.
@@ -114,8 +124,14 @@ impl UnixSeqpacket {
     ///
     /// Those of [`send`](UnixSeqpacket::send) and of
     /// [`UnixStream::send_fds`](super::UnixStream::send_fds).
-    pub async fn send_fds(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
-        self.io.write_with(|socket| socket::send_fds(socket, bytes, fds)).await
+    pub fn send_fds(
+        &self,
+        bytes: &[u8],
+        fds: &[BorrowedFd<'_>],
+    ) -> impl Future<Output = io::Result<usize>> {
+        located(|| "send_fds", async move {
+            self.io.write_with(|socket| socket::send_fds(socket, bytes, fds)).await
+        })
     }
 
     /// Receives a message, and returns its length and the descriptors that came with it.
@@ -124,8 +140,13 @@ impl UnixSeqpacket {
     ///
     /// Those of [`recv`](UnixSeqpacket::recv) and of
     /// [`UnixStream::recv_fds`](super::UnixStream::recv_fds).
-    pub async fn recv_fds(&self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        self.io.read_with(|socket| socket::recv_fds(socket, buffer)).await
+    pub fn recv_fds(
+        &self,
+        buffer: &mut [u8],
+    ) -> impl Future<Output = io::Result<(usize, Vec<OwnedFd>)>> {
+        located(|| "recv_fds", async move {
+            self.io.read_with(|socket| socket::recv_fds(socket, buffer)).await
+        })
     }
 
     /// Shuts down sending: the peer receives the end after the last message.
@@ -238,9 +259,11 @@ impl UnixSeqpacketListener {
     /// # Errors
     ///
     /// Those of [`UnixListener::accept`](super::UnixListener::accept).
-    pub async fn accept(&self) -> Result<(UnixSeqpacket, UnixAddress)> {
-        let (fd, from, _no_limit) = self.listener.accept().await?;
-        Ok((UnixSeqpacket::of_new(fd), unix(&from)?))
+    pub fn accept(&self) -> impl Future<Output = Result<(UnixSeqpacket, UnixAddress)>> {
+        located(|| "accept", async move {
+            let (fd, from, _no_limit) = self.listener.accept().await?;
+            Ok((UnixSeqpacket::of_new(fd), unix(&from)?))
+        })
     }
 
     /// Returns the address at which it listens.

@@ -1,5 +1,6 @@
 //! Unix streams of tasks.
 
+use std::future::Future;
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,6 +15,7 @@ use super::connected::ConnectedSocket;
 use super::halves::{OwnedReadHalf, OwnedWriteHalf};
 use super::into_address::{IntoAddress, unix};
 use super::socket::Socket;
+use crate::awaits::located;
 use crate::error::{Error, Result};
 use crate::io::Io;
 use crate::task::budget;
@@ -51,10 +53,12 @@ impl UnixStream {
     ///
     /// [`Error::Connect`]: refused, no such file, and `ResourceBusy` if the listener's backlog is
     /// full. `InvalidInput` if the value is not the address of a Unix socket.
-    pub async fn connect(address: impl IntoAddress) -> Result<UnixStream> {
-        budget::step().await;
-        let address = unix(&address.into_address()?)?;
-        Ok(UnixStream { socket: connect(None, &address.into()).await? })
+    pub fn connect(address: impl IntoAddress) -> impl Future<Output = Result<UnixStream>> {
+        located(|| "connect", async move {
+            budget::step().await;
+            let address = unix(&address.into_address()?)?;
+            Ok(UnixStream { socket: connect(None, &address.into()).await? })
+        })
     }
 
     /// Connects to `remote` from the address `local`, which the peer then sees.
@@ -63,14 +67,16 @@ impl UnixStream {
     ///
     /// [`Error::Connect`] with the error of bind(2) if `local` cannot be bound; those of
     /// [`connect`](UnixStream::connect).
-    pub async fn connect_from(
+    pub fn connect_from(
         local: impl IntoAddress,
         remote: impl IntoAddress,
-    ) -> Result<UnixStream> {
-        budget::step().await;
-        let local = unix(&local.into_address()?)?.into();
-        let remote = unix(&remote.into_address()?)?.into();
-        Ok(UnixStream { socket: connect(Some(&local), &remote).await? })
+    ) -> impl Future<Output = Result<UnixStream>> {
+        located(|| "connect_from", async move {
+            budget::step().await;
+            let local = unix(&local.into_address()?)?.into();
+            let remote = unix(&remote.into_address()?)?.into();
+            Ok(UnixStream { socket: connect(Some(&local), &remote).await? })
+        })
     }
 
     /// Connects to `address` within the time `limit`. On most systems a Unix socket connects or
@@ -92,10 +98,15 @@ impl UnixStream {
     /// # Errors
     ///
     /// [`Error::Connect`] with `TimedOut`; those of [`connect`](UnixStream::connect).
-    pub async fn connect_timeout(address: impl IntoAddress, limit: Duration) -> Result<UnixStream> {
-        budget::step().await;
-        let address = unix(&address.into_address()?)?;
-        within(limit, &address, UnixStream::connect(&address)).await
+    pub fn connect_timeout(
+        address: impl IntoAddress,
+        limit: Duration,
+    ) -> impl Future<Output = Result<UnixStream>> {
+        located(|| "connect_timeout", async move {
+            budget::step().await;
+            let address = unix(&address.into_address()?)?;
+            within(limit, &address, UnixStream::connect(&address)).await
+        })
     }
 
     /// Returns two connected sockets.
@@ -171,10 +182,16 @@ impl UnixStream {
     /// Those of sendmsg(2): `BrokenPipe` if the peer has gone, `ETOOMANYREFS` if too many sent
     /// descriptors were not received yet. `InvalidInput` for more than
     /// [`MAX_FDS`](super::MAX_FDS) descriptors, and for descriptors without a byte.
-    pub async fn send_fds(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let send = |socket: &Socket| socket::send_fds(socket, bytes, fds);
-        let count = self.socket.write_with(send).await?;
-        self.socket.write_all(&bytes[count..]).await
+    pub fn send_fds(
+        &self,
+        bytes: &[u8],
+        fds: &[BorrowedFd<'_>],
+    ) -> impl Future<Output = io::Result<()>> {
+        located(|| "send_fds", async move {
+            let send = |socket: &Socket| socket::send_fds(socket, bytes, fds);
+            let count = self.socket.write_with(send).await?;
+            self.socket.write_all(&bytes[count..]).await
+        })
     }
 
     /// Reads once, as soon as there is input. Returns the number of bytes, 0 at end of file, and
@@ -191,8 +208,11 @@ impl UnixStream {
     /// [`LostFds`](super::LostFds), in an error of the kind `Other`, if not all descriptors have
     /// arrived: the limit of descriptors is reached. Otherwise those of
     /// [`read`](ConnectedSocket::read).
-    pub async fn recv_fds(&self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        self.socket.recv_fds(buffer).await
+    pub fn recv_fds(
+        &self,
+        buffer: &mut [u8],
+    ) -> impl Future<Output = io::Result<(usize, Vec<OwnedFd>)>> {
+        located(|| "recv_fds", async move { self.socket.recv_fds(buffer).await })
     }
 
     /// Returns the address of this end.

@@ -1,6 +1,7 @@
 //! The output of a child, collected with a limit.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::io::{self, PipeReader};
 use std::pin::pin;
 use std::process::Output;
@@ -8,6 +9,7 @@ use std::process::Output;
 use mainspring_sys::Interest;
 
 use super::child::Child;
+use crate::awaits::located;
 use crate::error::{Error, Result};
 use crate::io::both::both;
 use crate::io::source::Io;
@@ -56,20 +58,22 @@ impl Child {
     /// ```
     ///
     /// [`Stdio::piped`]: std::process::Stdio::piped
-    pub async fn output_with_limit(mut self, limit: usize) -> Result<Output> {
-        drop(self.stdin.take());
-        let room = Cell::new(limit);
-        let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
-        let collected = both(pin!(collect(stdout, &room)), pin!(collect(stderr, &room))).await;
-        if collected.is_err() {
-            let _ = self.kill(); // The only error is that it has ended.
-        }
-        let ended = self.wait().await;
-        match collected {
-            Ok((stdout, stderr)) => Ok(Output { status: ended?, stdout, stderr }),
-            Err(Stopped::Limit) => Err(Error::OutputLimit { pid: self.id(), limit }),
-            Err(Stopped::Failed(error)) => Err(error),
-        }
+    pub fn output_with_limit(mut self, limit: usize) -> impl Future<Output = Result<Output>> {
+        located(|| "output_with_limit", async move {
+            drop(self.stdin.take());
+            let room = Cell::new(limit);
+            let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
+            let collected = both(pin!(collect(stdout, &room)), pin!(collect(stderr, &room))).await;
+            if collected.is_err() {
+                let _ = self.kill(); // The only error is that it has ended.
+            }
+            let ended = self.wait().await;
+            match collected {
+                Ok((stdout, stderr)) => Ok(Output { status: ended?, stdout, stderr }),
+                Err(Stopped::Limit) => Err(Error::OutputLimit { pid: self.id(), limit }),
+                Err(Stopped::Failed(error)) => Err(error),
+            }
+        })
     }
 }
 

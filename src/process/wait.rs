@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use crate::awaits::pending;
 use crate::children::{ProcessEnd, ProcessEntry};
 use crate::error::{Error, Result};
 use crate::event_loop::loop_core::LoopCore;
@@ -59,8 +60,9 @@ impl Wait {
 impl Future for Wait {
     type Output = Result<ExitStatus>;
 
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<ExitStatus>> {
-        self.0.poll(cx, ProcessEntry::status)
+        pending(|| "wait", self.0.poll(cx, ProcessEntry::status))
     }
 }
 
@@ -77,14 +79,16 @@ impl PidWait {
 impl Future for PidWait {
     type Output = Result<Option<ExitStatus>>;
 
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Option<ExitStatus>>> {
-        self.0.poll(cx, |entry| {
+        let polled = self.0.poll(cx, |entry| {
             Some(match entry.end()? {
                 ProcessEnd::Status(status) => Ok(Some(status)),
                 ProcessEnd::Gone => Ok(None),
                 ProcessEnd::LoopClosed => Err(Error::Closed),
             })
-        })
+        });
+        pending(|| "wait_pid", polled)
     }
 }
 

@@ -1,10 +1,12 @@
 //! Waiting until the service manager has handled the notifications.
 
+use std::future::Future;
 use std::os::fd::AsFd;
 
 use mainspring_sys::fd;
 
 use super::handle::Service;
+use crate::awaits::located;
 use crate::error::{Error, Result};
 use crate::io::Io;
 
@@ -28,13 +30,15 @@ impl Service {
     /// # Errors
     ///
     /// [`Error::Notify`]; those of pipe(2) and of [`Io::readable`].
-    pub async fn barrier(&self) -> Result<()> {
-        let Some(notifier) = &self.state.notifier else { return Ok(()) };
-        let message = "BARRIER=1";
-        let (reader, writer) =
-            fd::pipe().map_err(|source| Error::Notify { message: message.into(), source })?;
-        notifier.send(message, &[writer.as_fd()])?;
-        drop(writer); // The manager has the only copy, and closes it.
-        Ok(Io::new(reader)?.readable().await?)
+    pub fn barrier(&self) -> impl Future<Output = Result<()>> {
+        located(|| "barrier", async move {
+            let Some(notifier) = &self.state.notifier else { return Ok(()) };
+            let message = "BARRIER=1";
+            let (reader, writer) =
+                fd::pipe().map_err(|source| Error::Notify { message: message.into(), source })?;
+            notifier.send(message, &[writer.as_fd()])?;
+            drop(writer); // The manager has the only copy, and closes it.
+            Ok(Io::new(reader)?.readable().await?)
+        })
     }
 }

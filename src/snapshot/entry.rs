@@ -9,6 +9,7 @@ use mainspring_sys::file_type::FileType;
 use mainspring_sys::socket::Address;
 use mainspring_sys::{Interest, Signal};
 
+use crate::awaits::Await;
 use crate::handle::Handle;
 
 /// The kind of an [`Entry`].
@@ -180,6 +181,8 @@ pub(crate) struct Details {
     pub(crate) stage: Option<&'static str>,
     pub(crate) count: Option<usize>,
     pub(crate) waits: Vec<Wait>,
+    pub(crate) awaits: Vec<Await>,
+    pub(crate) waiting_since: Option<u64>,
 }
 
 /// Facts about a callback that only its owner has.
@@ -244,13 +247,15 @@ impl Entry {
         self.location
     }
 
-    /// Returns the number of ticks since the registration, at most 2^30 - 1. Tasks, queued closures
-    /// and jobs have no age.
+    /// Returns the number of ticks since the registration, at most 2^30 - 1. A task has an age if
+    /// the loop keeps [histories](crate::EventLoopBuilder::await_lines). Queued closures and jobs
+    /// have none.
     pub fn age(&self) -> Option<u64> {
         self.age
     }
 
-    /// Returns the number of times that the callback was called. Tasks and jobs have no count.
+    /// Returns the number of times that the callback was called, or that the task was polled. A task
+    /// has a count if the loop keeps [histories](crate::EventLoopBuilder::await_lines).
     pub fn runs(&self) -> Option<u64> {
         self.runs
     }
@@ -346,6 +351,26 @@ impl Entry {
     /// waits for a promise or for another thread has none.
     pub fn waits(&self) -> &[Wait] {
         self.details.as_deref().map_or(&[], |it| &it.waits)
+    }
+
+    /// Returns the futures of this crate that the task waits for, with the lines that await them, in
+    /// the order of the last polls. Empty if the loop does not keep
+    /// [them](crate::EventLoopBuilder::await_lines), and for a task that does not wait.
+    ///
+    /// The line is that of the innermost `.await` in code of the user: inside a
+    /// [`timeout`](crate::timeout()) around an `async` block, for example, it is in the block. Three
+    /// kinds of lines are less exact. A future that a combinator of another crate polls, such as
+    /// `join!`, has a line of that crate. A boxed future, and a future that is the whole task, has
+    /// the line of the spawn. A task that waits only for a future of another crate has none, or
+    /// one of the futures that it polled in the same turn.
+    pub fn awaits(&self) -> &[Await] {
+        self.details.as_deref().map_or(&[], |it| &it.awaits)
+    }
+
+    /// Returns the tick of the task's last turn, since which it waits. `None` like for
+    /// [`awaits`](Entry::awaits).
+    pub fn waiting_since(&self) -> Option<u64> {
+        self.detail(|it| it.waiting_since)
     }
 }
 

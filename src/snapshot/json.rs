@@ -1,10 +1,12 @@
 //! The JSON form of a snapshot (RFC 8259).
 
 use std::fmt::{self, Display, Write};
+use std::panic::Location;
 use std::time::Duration;
 
 use super::entry::{Details, Directions, Entry, Wait};
 use super::{EntryKind, Snapshot};
+use crate::awaits::Await;
 
 /// Returns the snapshot as JSON on one line.
 pub(super) fn write(snapshot: &Snapshot) -> String {
@@ -82,9 +84,7 @@ impl Json {
             json.number("keeps_alive", entry.keeps_alive);
             optional(entry.name.as_deref(), |it| json.string("name", it));
             if let Some(location) = entry.location {
-                json.string("file", location.file());
-                json.number("line", location.line());
-                json.number("column", location.column());
+                json.place(location);
             }
             optional(entry.age, |it| json.number("age", it));
             optional(entry.runs, |it| json.number("runs", it));
@@ -110,6 +110,8 @@ impl Json {
         optional(details.count, |it| self.number("count", it));
         if kind == EntryKind::Task {
             self.array("waits", &details.waits, Json::wait);
+            self.array("awaits", &details.awaits, Json::awaited);
+            optional(details.waiting_since, |it| self.number("waiting_since", it));
         }
     }
 
@@ -125,6 +127,19 @@ impl Json {
             }
             Wait::Task(task) => json.string("task", format_args!("{task:?}")),
         });
+    }
+
+    fn awaited(&mut self, awaited: &Await) {
+        self.object(|json| {
+            json.string("call", awaited.call());
+            json.place(awaited.location());
+        });
+    }
+
+    fn place(&mut self, location: &Location<'_>) {
+        self.string("file", location.file());
+        self.number("line", location.line());
+        self.number("column", location.column());
     }
 
     fn name_null(&mut self, name: &str) {

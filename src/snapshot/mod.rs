@@ -45,6 +45,7 @@ pub use self::entry::{Entry, EntryKind, EntryState, Wait};
 pub use self::places::PlaceCount;
 pub(crate) use self::places::Places;
 pub use self::tree::Tree;
+pub use crate::awaits::Await;
 use crate::handle::Handle;
 
 /// Everything that a loop held when it was taken. Made by

@@ -73,6 +73,10 @@ fn write_details(out: &mut dyn Write, details: &Details) -> fmt::Result {
     facts.add("pid", details.pid)?;
     facts.add("", details.stage)?;
     facts.add("count", details.count)?;
+    for (index, awaited) in details.awaits.iter().enumerate() {
+        facts.add(if index == 0 { "waits for" } else { "and" }, Some(awaited))?;
+    }
+    facts.add("since tick", details.waiting_since)?;
     for wait in &details.waits {
         match wait {
             Wait::Time(Some(left)) => facts.add("sleeps for", Some(Time(*left)))?,

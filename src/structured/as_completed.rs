@@ -4,11 +4,12 @@
 //! are left.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::wake_set::WakeSet;
+use crate::awaits::{located, poll_as};
 use crate::event_loop::{Report, ReportKind};
 use crate::task::{CancelReason, JoinError, Task, budget, current};
 
@@ -51,8 +52,8 @@ impl<T> AsCompleted<T> {
     /// and its result. Returns `None` if no task is left.
     ///
     /// Cancel safe: dropping the future loses no result.
-    pub async fn next(&mut self) -> Option<(usize, Result<T, JoinError>)> {
-        poll_fn(|cx| self.poll_next(cx)).await
+    pub fn next(&mut self) -> impl Future<Output = Option<(usize, Result<T, JoinError>)>> {
+        located(|| "next", async move { poll_fn(|cx| self.poll_next(cx)).await })
     }
 
     /// Polls for the next task that is done, like [`next`](AsCompleted::next). With
@@ -71,11 +72,12 @@ impl<T> AsCompleted<T> {
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<(usize, Result<T, JoinError>)>> {
-        budget::metered(cx, |cx| self.poll_set(cx))
+        poll_as::<_, true>(|| "next", || budget::metered(cx, |cx| self.poll_set(cx)))
     }
 
     fn poll_set(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, Result<T, JoinError>)>> {

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::iter;
 
 use super::as_completed::{AsCompleted, as_completed};
+use crate::awaits::located;
 use crate::task::{CancelReason, JoinError, Task, budget};
 
 /// Waits for all tasks, and returns their results in the order of the tasks.
@@ -35,25 +36,29 @@ use crate::task::{CancelReason, JoinError, Task, budget};
 /// assert_eq!(sum?, [9, 1, 4]);
 /// # Ok::<(), Error>(())
 /// ```
-pub async fn gather<T, E>(tasks: impl IntoIterator<Item = Task<Result<T, E>>>) -> Result<Vec<T>, E>
+pub fn gather<T, E>(
+    tasks: impl IntoIterator<Item = Task<Result<T, E>>>,
+) -> impl Future<Output = Result<Vec<T>, E>>
 where
     T: 'static,
     E: From<JoinError> + 'static,
 {
-    // Before the first await: from here on, a drop cancels the tasks.
-    let mut owned = CancelOnDrop(as_completed(tasks));
-    budget::step().await;
-    let mut results = empty_slots(owned.0.total());
-    while let Some((i, outcome)) = owned.0.next().await {
-        match outcome.map_err(E::from).and_then(|result| result) {
-            Ok(result) => results[i] = Some(result),
-            Err(error) => {
-                owned.end("another task has failed").await;
-                return Err(error);
+    located(|| "gather", async move {
+        // Before the first await: from here on, a drop cancels the tasks.
+        let mut owned = CancelOnDrop(as_completed(tasks));
+        budget::step().await;
+        let mut results = empty_slots(owned.0.total());
+        while let Some((i, outcome)) = owned.0.next().await {
+            match outcome.map_err(E::from).and_then(|result| result) {
+                Ok(result) => results[i] = Some(result),
+                Err(error) => {
+                    owned.end("another task has failed").await;
+                    return Err(error);
+                }
             }
         }
-    }
-    Ok(results.into_iter().flatten().collect())
+        Ok(results.into_iter().flatten().collect())
+    })
 }
 
 /// Waits for all tasks, and returns the result or the failure of each, in the order of the tasks.
@@ -70,16 +75,18 @@ where
 /// assert!(matches!(&outcomes[..], [Ok(1), Err(error)] if error.is_cancelled()));
 /// # Ok::<(), mainspring::Error>(())
 /// ```
-pub async fn gather_all<T: 'static>(
+pub fn gather_all<T: 'static>(
     tasks: impl IntoIterator<Item = Task<T>>,
-) -> Vec<Result<T, JoinError>> {
-    let mut owned = CancelOnDrop(as_completed(tasks));
-    budget::step().await;
-    let mut outcomes = empty_slots(owned.0.total());
-    while let Some((i, outcome)) = owned.0.next().await {
-        outcomes[i] = Some(outcome);
-    }
-    outcomes.into_iter().flatten().collect()
+) -> impl Future<Output = Vec<Result<T, JoinError>>> {
+    located(|| "gather_all", async move {
+        let mut owned = CancelOnDrop(as_completed(tasks));
+        budget::step().await;
+        let mut outcomes = empty_slots(owned.0.total());
+        while let Some((i, outcome)) = owned.0.next().await {
+            outcomes[i] = Some(outcome);
+        }
+        outcomes.into_iter().flatten().collect()
+    })
 }
 
 /// Returns the output of the task that is done first, and cancels the other tasks. It completes
@@ -120,11 +127,11 @@ where
 {
     let mut owned = CancelOnDrop(as_completed(tasks));
     assert!(owned.0.total() > 0, "`race_all` needs at least one task");
-    async move {
+    located(|| "race_all", async move {
         let (_, outcome) = owned.0.next().await.expect("the number of tasks is not zero");
         owned.end("another task was first").await;
         outcome
-    }
+    })
 }
 
 /// Returns `count` empty slots.

@@ -65,7 +65,7 @@ impl LastPoll {
         if self.sleep.is_unarmed() {
             current::check_running(self.call, self.location);
         }
-        if Pin::new(&mut self.sleep).poll(cx).is_ready() {
+        if self.sleep.poll_silently(cx.waker()).is_ready() {
             self.now = true;
             cx.waker().wake_by_ref();
         }

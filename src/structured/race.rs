@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
+use crate::awaits::around;
 use crate::task::{Task, budget, spawn};
 
 /// Returns the output of the future that completes first, and drops the other one. If both are
@@ -25,18 +26,20 @@ use crate::task::{Task, budget, spawn};
 /// assert_eq!(el.run_until_complete(race(late, early))?, "early");
 /// # Ok::<(), mainspring::Error>(())
 /// ```
-pub async fn race<A, B>(first: A, second: B) -> A::Output
+pub fn race<A, B>(first: A, second: B) -> impl Future<Output = A::Output>
 where
     A: Future,
     B: Future<Output = A::Output>,
 {
-    budget::step().await;
-    let (mut first, mut second) = (pin!(first), pin!(second));
-    poll_fn(|cx| match first.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(output),
-        Poll::Pending => second.as_mut().poll(cx),
+    around(|| "race", async move {
+        budget::step().await;
+        let (mut first, mut second) = (pin!(first), pin!(second));
+        poll_fn(|cx| match first.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(output),
+            Poll::Pending => second.as_mut().poll(cx),
+        })
+        .await
     })
-    .await
 }
 
 /// Spawns `future` as a separate task, so that it goes on when the awaiting task is cancelled.

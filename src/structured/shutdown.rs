@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use super::race::race;
 use super::scope::CancelScope;
-use crate::task::{Cancelled, budget, foreign};
+use crate::awaits::{around, located};
+use crate::task::{Cancelled, budget, foreign, kept_wakers};
 
 /// A two-stage shutdown. First drain: accept no new work and let running work finish. When the
 /// drain time is over, cancel the rest.
@@ -76,7 +77,14 @@ impl Shutdown {
         let (tracked, guards, cancelled) = (count(), count(), count());
         let (started, waiters) = (Cell::new(false), Waiters::default());
         let state = ShutdownState { started, scope, tracked, guards, cancelled, waiters };
-        Shutdown { state: Rc::new(state) }
+        let state = Rc::new(state);
+        let weak = Rc::downgrade(&state);
+        kept_wakers::add(move |visit| {
+            let Some(state) = weak.upgrade() else { return false };
+            state.waiters.wakers.borrow().values().for_each(visit);
+            true
+        });
+        Shutdown { state }
     }
 
     /// Begins the shutdown. Running work may finish for the time `drain`, counted from this call.
@@ -96,7 +104,7 @@ impl Shutdown {
 
     /// Completes when the shutdown has begun. Cancel safe.
     pub fn started(&self) -> impl Future<Output = ()> + use<> {
-        self.until(|state| state.started.get())
+        located(|| "started", self.until(|state| state.started.get()))
     }
 
     /// Runs `future` until the shutdown begins. Returns its output, or `None` if the shutdown began
@@ -114,12 +122,14 @@ impl Shutdown {
     /// assert_eq!(el.run_until_complete(shutdown.until_started(async { 1 }))?, None);
     /// # Ok::<(), mainspring::Error>(())
     /// ```
-    pub async fn until_started<F: Future>(&self, future: F) -> Option<F::Output> {
-        let started = async {
-            self.started().await;
-            None
-        };
-        race(started, async { Some(future.await) }).await
+    pub fn until_started<F: Future>(&self, future: F) -> impl Future<Output = Option<F::Output>> {
+        around(|| "until_started", async move {
+            let started = async {
+                self.started().await;
+                None
+            };
+            race(started, async { Some(future.await) }).await
+        })
     }
 
     /// Runs `future` as work of the service: the shutdown waits for it, and cancels it when the
@@ -134,7 +144,7 @@ impl Shutdown {
     ) -> impl Future<Output = Result<F::Output, Cancelled>> + use<F> {
         let counted = Counted::new(self, |state| &state.tracked);
         let run = self.state.scope.run(future);
-        async move {
+        let tracked = async move {
             let state = &counted.state;
             let outcome = run.await;
             if outcome.is_err() {
@@ -143,7 +153,8 @@ impl Shutdown {
             // After the count of cancellations, which `finish` reads when `tracked` is zero.
             drop(counted);
             outcome
-        }
+        };
+        around(|| "track", tracked)
     }
 
     /// Returns a guard for work that is not a future, for example the connection of a callback. The
@@ -169,17 +180,19 @@ impl Shutdown {
     /// then. Guards may remain after the drain time.
     ///
     /// Cancel safe: it can be called again.
-    pub async fn finish(&self) -> ShutdownEnding {
-        let state = &self.state;
-        self.started().await;
-        let drained = self.until(|state| state.tracked.get() + state.guards.get() == 0);
-        if state.scope.run(drained).await.is_err() {
-            self.until(|state| state.tracked.get() == 0).await;
-        }
-        match state.cancelled.get() + state.guards.get() {
-            0 => ShutdownEnding::Drained,
-            count => ShutdownEnding::Cancelled(count),
-        }
+    pub fn finish(&self) -> impl Future<Output = ShutdownEnding> {
+        located(|| "finish", async move {
+            let state = &self.state;
+            self.started().await;
+            let drained = self.until(|state| state.tracked.get() + state.guards.get() == 0);
+            if state.scope.run(drained).await.is_err() {
+                self.until(|state| state.tracked.get() == 0).await;
+            }
+            match state.cancelled.get() + state.guards.get() {
+                0 => ShutdownEnding::Drained,
+                count => ShutdownEnding::Cancelled(count),
+            }
+        })
     }
 
     fn until(&self, condition: fn(&ShutdownState) -> bool) -> impl Future<Output = ()> + use<> {

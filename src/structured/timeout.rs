@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::limited::{LastPoll, poll_in};
+use crate::awaits::around;
 use crate::error::{Error, Result};
 use crate::snapshot::EntryKind;
 use crate::task::cancel_region::{Guard, OwnedRegion, RegionCall};
@@ -74,7 +75,16 @@ pub fn timeout_at<F: Future>(
     limited(sleep_until(deadline), limit, future, call)
 }
 
-async fn limited<F: Future>(
+fn limited<F: Future>(
+    sleep: Sleep,
+    limit: Duration,
+    future: F,
+    call: (&'static str, &'static Location<'static>),
+) -> impl Future<Output = Result<F::Output>> + use<F> {
+    around(|| "timeout", run_limited(sleep, limit, future, call))
+}
+
+async fn run_limited<F: Future>(
     sleep: Sleep,
     limit: Duration,
     future: F,

@@ -1,11 +1,12 @@
 //! [`wait`]: waits for one or all of several tasks, and gives every task back.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::mem;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
 use super::wake_set::WakeSet;
+use crate::awaits::located;
 use crate::task::{Task, budget};
 
 /// The condition that ends a [`wait`].
@@ -45,38 +46,40 @@ pub enum WaitUntil {
 /// })??;
 /// # Ok::<_, Error>(())
 /// ```
-pub async fn wait<T, E>(
+pub fn wait<T, E>(
     tasks: impl IntoIterator<Item = Task<Result<T, E>>>,
     when: WaitUntil,
-) -> (Vec<Task<Result<T, E>>>, Vec<Task<Result<T, E>>>)
+) -> impl Future<Output = (Vec<Task<Result<T, E>>>, Vec<Task<Result<T, E>>>)>
 where
     T: 'static,
     E: 'static,
 {
-    let mut tasks: Vec<_> = tasks.into_iter().collect();
-    budget::step().await;
-    let set = WakeSet::new(tasks.len());
-    // Each task is counted once, when it is done.
-    let (mut counted, mut left) = (vec![false; tasks.len()], tasks.len());
-    poll_fn(|cx| {
-        // Without a step left each task would be pending, and wake its index again.
-        ready!(budget::poll_left(cx));
-        set.wait(cx.waker());
-        let mut enough = left == 0;
-        while let Some(at) = set.next() {
-            let task = &mut tasks[at];
-            if !task.is_finished() {
-                // Stores a waker for the end of the task. The output stays in the table.
-                let _ = set.poll(at, Pin::new(task));
-            } else if !mem::replace(&mut counted[at], true) {
-                left -= 1;
-                enough |= left == 0 || is_enough(task, when);
+    located(|| "wait", async move {
+        let mut tasks: Vec<_> = tasks.into_iter().collect();
+        budget::step().await;
+        let set = WakeSet::new(tasks.len());
+        // Each task is counted once, when it is done.
+        let (mut counted, mut left) = (vec![false; tasks.len()], tasks.len());
+        poll_fn(|cx| {
+            // Without a step left each task would be pending, and wake its index again.
+            ready!(budget::poll_left(cx));
+            set.wait(cx.waker());
+            let mut enough = left == 0;
+            while let Some(at) = set.next() {
+                let task = &mut tasks[at];
+                if !task.is_finished() {
+                    // Stores a waker for the end of the task. The output stays in the table.
+                    let _ = set.poll(at, Pin::new(task));
+                } else if !mem::replace(&mut counted[at], true) {
+                    left -= 1;
+                    enough |= left == 0 || is_enough(task, when);
+                }
             }
-        }
-        if enough { Poll::Ready(()) } else { Poll::Pending }
+            if enough { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        tasks.into_iter().partition(Task::is_finished)
     })
-    .await;
-    tasks.into_iter().partition(Task::is_finished)
 }
 
 /// Returns true if this task, which is done, ends a [`wait`].

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::step_counter::step;
+use crate::task::kept_wakers;
 
 /// The wakes of a set of futures.
 pub(super) struct WakeSet {
@@ -26,7 +27,15 @@ impl WakeSet {
     /// Creates the set of `count` futures, each of which must be polled once.
     pub(super) fn new(count: usize) -> WakeSet {
         let woken = Woken { indices: (0..count).collect(), waiter: None };
-        WakeSet { woken: Arc::new(Mutex::new(woken)) }
+        let woken = Arc::new(Mutex::new(woken));
+        let weak = Arc::downgrade(&woken);
+        // Only tasks get its wakers.
+        kept_wakers::add(move |visit| {
+            let Some(woken) = weak.upgrade() else { return false };
+            lock(&woken).waiter.iter().for_each(visit);
+            true
+        });
+        WakeSet { woken }
     }
 
     /// Stores the waker of the task that polls the set.

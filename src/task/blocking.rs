@@ -5,6 +5,7 @@ use std::panic::Location;
 
 use super::tasks::Tasks;
 use super::{budget, current};
+use crate::awaits::located;
 use crate::blocking::{BlockingPool, Job};
 use crate::error::Result;
 use crate::event_loop::LoopHandle;
@@ -47,15 +48,18 @@ where
         Some(tasks) => Submission::Made(submit(&tasks, closure, caller)),
         None => Submission::Later(closure),
     };
-    async move {
+    located(|| NAME, async move {
         finished(match job {
             Submission::Made(job) => job,
             Submission::Later(closure) => current::running_for("mainspring::spawn_blocking")
                 .and_then(|tasks| submit(&tasks, closure, caller)),
         })
         .await
-    }
+    })
 }
+
+/// The call in lists of waits.
+const NAME: &str = "spawn_blocking";
 
 /// A submitted job, or a closure that waits for the first poll.
 enum Submission<F, T> {
@@ -95,6 +99,6 @@ impl<S> LoopHandle<S> {
         T: Send + 'static,
     {
         let job = self.blocking_pool().submit(closure);
-        finished(job)
+        located(|| NAME, finished(job))
     }
 }

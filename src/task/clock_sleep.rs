@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use super::current;
 use super::tasks::Tasks;
+use crate::awaits::located;
 use crate::clock::{Timebase, nanos, wall_nanos};
 use crate::event_loop::timebases::ClockSlot;
 use crate::handle::Key;
@@ -35,7 +36,10 @@ use crate::handle::Key;
 /// # Ok::<(), mainspring::Error>(())
 /// ```
 pub fn sleep_until_wall_time(deadline: SystemTime) -> impl Future<Output = ()> {
-    ClockSleep::new(Timebase::Wall, Deadline::At(wall_nanos(deadline)))
+    located(
+        || "sleep_until_wall_time",
+        ClockSleep::new(Timebase::Wall, Deadline::At(wall_nanos(deadline))),
+    )
 }
 
 /// Completes when `delay` is over, counted from this call and including the time during which the
@@ -66,7 +70,7 @@ pub fn sleep_in_boot_time(delay: Duration) -> impl Future<Output = ()> {
         Some(tasks) => Deadline::after(&tasks, Timebase::Boot, delay),
         None => Deadline::After(delay),
     };
-    ClockSleep::new(Timebase::Boot, deadline)
+    located(|| "sleep_in_boot_time", ClockSleep::new(Timebase::Boot, deadline))
 }
 
 /// Completes when [`boot_time`](crate::LoopHandle::boot_time) is `deadline` or later. Otherwise
@@ -83,7 +87,10 @@ pub fn sleep_in_boot_time(delay: Duration) -> impl Future<Output = ()> {
 /// # Ok::<(), mainspring::Error>(())
 /// ```
 pub fn sleep_until_boot_time(deadline: Duration) -> impl Future<Output = ()> {
-    ClockSleep::new(Timebase::Boot, Deadline::At(nanos(deadline)))
+    located(
+        || "sleep_until_boot_time",
+        ClockSleep::new(Timebase::Boot, Deadline::At(nanos(deadline))),
+    )
 }
 
 /// A deadline of another clock, in nanoseconds.

@@ -1,7 +1,7 @@
 //! [`interval`]: periodic ticks for a task.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::current;
 use super::sleep::{Deadline, TimerFuture};
 use super::tasks::Tasks;
+use crate::awaits::{located, pending};
 use crate::clock::{IntervalGrid, MissedTickBehavior, NEVER};
 use crate::error::{Error, Result};
 
@@ -65,8 +66,8 @@ impl Interval {
     /// policy.
     ///
     /// Cancel safe: dropping the future loses no tick.
-    pub async fn tick(&mut self) -> u64 {
-        poll_fn(|cx| self.poll_tick(cx)).await
+    pub fn tick(&mut self) -> impl Future<Output = u64> {
+        located(|| "tick", async move { poll_fn(|cx| self.poll_tick(cx)).await })
     }
 
     /// Polls for the next tick, like [`tick`](Interval::tick).
@@ -85,8 +86,9 @@ impl Interval {
     /// assert_eq!(missed?, 2);
     /// # Ok::<(), mainspring::Error>(())
     /// ```
+    #[track_caller]
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<u64> {
-        ready!(self.timer.poll(cx.waker()));
+        ready!(pending(|| "tick", self.timer.poll(cx.waker())));
         // The clock is read again: the tick may be delivered long after its deadline.
         let missed = self.grid.advance(self.tasks.core.timeline.now_nanos());
         // A new timer without a waiter: a tick that the task does not await must not wake it.

@@ -14,6 +14,7 @@ use super::failure::{FailureOf, panic_only};
 use super::outcome::{CancelReason, JoinError, TaskEnding, TaskState};
 use super::tasks::Tasks;
 use super::{budget, current};
+use crate::awaits::pending;
 use crate::handle::{Handle, Key};
 
 /// The handle of a spawned task, and a future of the task's output.
@@ -270,8 +271,9 @@ impl<T: 'static> Future for Task<T> {
     type Output = Result<T, JoinError>;
 
     #[inline]
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        ready!(budget::poll_left(cx));
+        ready!(pending(|| "task", budget::poll_left(cx)));
         let Handle { key, loop_id } = self.handle;
         let take = |tasks: &Tasks| {
             if tasks.loop_id() == loop_id { tasks.take_output(key) } else { None }
@@ -279,7 +281,7 @@ impl<T: 'static> Future for Task<T> {
         // The usual case in one look at the table, without counting a reference to the loop.
         let output = match current::with_running(take).flatten() {
             Some(output) => output,
-            None => match ready!(join(self.handle, cx.waker())) {
+            None => match ready!(pending(|| "task", join(self.handle, cx.waker()))) {
                 Some(output) => output,
                 None => {
                     budget::spend(1);

@@ -34,6 +34,7 @@
 //! | `tasks/` | the tasks of one loop: table, polling, completion, cancellation, waiters of fds |
 //! | `any_task`, `outcome`, `detached`, `failure` | futures without types; the ends of a task |
 //! | `current`, `waker/`, `foreign`, `keyed_arena/` | the running loop; wakers; arenas of keys |
+//! | `kept_wakers` | wakers that this crate keeps itself |
 //! | `cancel_region/` | nested regions of a task that can be cancelled |
 //! | `sleep`, `clock_sleep`, `interval`, `signal`, `promise/`, `remote`, `blocking` | what a task can await |
 //! | `budget` | the limit of one poll |
@@ -50,6 +51,7 @@ mod failure;
 pub(crate) mod foreign;
 mod interval;
 mod join;
+pub(crate) mod kept_wakers;
 mod keyed_arena;
 mod outcome;
 mod promise;

@@ -13,6 +13,7 @@ use super::detached::{DetachedOutput, of_output};
 use super::failure::{FailureOf, find_failure, of_known_types, panic_only};
 use super::join::Task;
 use super::outcome::{CancelReason, JoinError};
+use crate::awaits::pending;
 use crate::error::Result;
 use crate::event_loop::{Remote, Report, ReportKind, print_outside};
 use crate::handle::Key;
@@ -250,8 +251,9 @@ impl<T> RemoteTask<T> {
 impl<T> Future for RemoteTask<T> {
     type Output = Result<T, JoinError>;
 
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        budget::metered(cx, |cx| self.poll_output(cx))
+        pending(|| "remote task", budget::metered(cx, |cx| self.poll_output(cx)))
     }
 }
 

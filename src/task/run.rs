@@ -22,7 +22,8 @@ impl<S> EventLoop<S> {
     /// # Errors
     ///
     /// [`Error::Stopped`] if [`stop`](crate::LoopHandle::stop) was called first, then the future is
-    /// dropped; [`Error::Closed`]; [`Error::Select`].
+    /// dropped; [`Error::Stalled`] if nothing can wake the future; [`Error::Closed`];
+    /// [`Error::Select`].
     ///
     /// # Panics
     ///
@@ -58,7 +59,7 @@ impl<S> EventLoop<S> {
         mut future: Pin<&mut F>,
         is_polled: &Cell<bool>,
     ) -> Result<F::Output> {
-        self.drive(Sleep::AtMost(None), |el, last| {
+        self.drive(Sleep::WhileWakeable, |el, last| {
             is_polled.set(true);
             let polled = match main.tasks.take_main_due() {
                 true => el.run_timed(main.key, || main.poll(future.as_mut())),

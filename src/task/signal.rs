@@ -14,6 +14,7 @@ use mainspring_sys::Signal;
 use mainspring_sys::signal::SignalInfo;
 
 use super::{budget, current, foreign};
+use crate::awaits::{located, pending};
 use crate::error::{Error, Result};
 use crate::signals::ReceiverState;
 
@@ -70,8 +71,8 @@ impl SignalReceiver {
     ///
     /// [`Error::Signal`] for a signal that cannot be handled; [`Error::Create`] without descriptors
     /// for the wakeup; [`Error::NoLoop`]; [`Error::Closed`].
-    pub async fn recv(&mut self) -> Result<SignalInfo> {
-        poll_fn(|cx| self.poll_recv(cx)).await
+    pub fn recv(&mut self) -> impl Future<Output = Result<SignalInfo>> {
+        located(|| "recv", async move { poll_fn(|cx| self.poll_recv(cx)).await })
     }
 
     /// Returns the signals that came since the last wait, without waiting. The signals that come
@@ -85,8 +86,9 @@ impl SignalReceiver {
     /// # Errors
     ///
     /// Those of [`recv`](SignalReceiver::recv).
+    #[track_caller]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<SignalInfo>> {
-        budget::metered(cx, |cx| {
+        let polled = budget::metered(cx, |cx| {
             let state = self.register()?;
             if let Some(info) = state.pending.take() {
                 return Poll::Ready(Ok(info));
@@ -96,7 +98,8 @@ impl SignalReceiver {
             }
             foreign::store(&state.waker, cx.waker());
             Poll::Pending
-        })
+        });
+        pending(|| "signal", polled)
     }
 
     fn register(&mut self) -> Result<&ReceiverState> {
@@ -114,6 +117,7 @@ impl SignalReceiver {
 impl Future for SignalReceiver {
     type Output = Result<SignalInfo>;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<SignalInfo>> {
         self.poll_recv(cx)
     }

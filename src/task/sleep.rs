@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::current;
 use super::tasks::Tasks;
+use crate::awaits::pending;
 use crate::clock::NEVER;
 use crate::handle::Key;
 use crate::timers::TimerSlot;
@@ -130,6 +131,11 @@ impl Sleep {
         }
     }
 
+    /// Polls the sleep without a line for [`awaits`](crate::awaits): no code awaits it.
+    pub(crate) fn poll_silently(&mut self, waker: &Waker) -> Poll<()> {
+        self.timer.poll(waker)
+    }
+
     /// Returns true before the first poll, which needs a running loop.
     pub(crate) fn is_unarmed(&self) -> bool {
         self.timer.armed.is_none()
@@ -164,7 +170,8 @@ impl Future for Sleep {
     /// Panics where no loop runs, at the line of the `await`.
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.timer.poll(cx.waker())
+        let polled = self.timer.poll(cx.waker());
+        pending(|| "sleep", polled)
     }
 }
 

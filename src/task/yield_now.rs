@@ -4,6 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::awaits::pending;
+
 /// Moves the task to the end of the ready deque, so that everything else that is ready runs first.
 ///
 /// The loop selects in between. Dropping the future has no effect.
@@ -33,11 +35,12 @@ impl Future for YieldNow {
     type Output = ();
 
     #[inline]
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if std::mem::replace(&mut self.yielded, true) {
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();
-        Poll::Pending
+        pending(|| "yield_now", Poll::Pending)
     }
 }

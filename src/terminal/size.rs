@@ -1,8 +1,10 @@
 //! [`SizeChanges`]: new sizes of a window, for tasks.
 
 use mainspring_sys::Signal;
+use std::future::Future;
 
 use super::{Tty, WindowSize};
+use crate::awaits::located;
 use crate::error::Result;
 use crate::task::{SignalReceiver, signal};
 
@@ -25,8 +27,10 @@ impl SizeChanges {
     /// # Errors
     ///
     /// Those of [`SignalReceiver::recv`] and of [`Tty::window_size`].
-    pub async fn next(&mut self) -> Result<WindowSize> {
-        self.signals.recv().await?;
-        self.tty.window_size()
+    pub fn next(&mut self) -> impl Future<Output = Result<WindowSize>> {
+        located(|| "next", async move {
+            self.signals.recv().await?;
+            self.tty.window_size()
+        })
     }
 }

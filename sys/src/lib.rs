@@ -19,6 +19,7 @@
 //! * [`shared_map`]: memory that is a file, and outlives the process;
 //! * [`inherited`]: descriptors that the process got from the program that started it;
 //! * [`terminal`]: raw mode, window sizes, reads in the background;
+//! * [`FutureWith`]: a future inside another one, which needs unsafe code too;
 //! * [`ThreadBound`]: values of one thread, in types that must be `Send`;
 //! * [`environment`]: settings from environment variables.
 //!
@@ -35,6 +36,7 @@ pub mod error_class;
 pub mod event;
 pub mod fd;
 pub mod file_type;
+mod future_with;
 pub mod inherited;
 pub mod nonblocking;
 mod per_process;
@@ -51,6 +53,7 @@ pub mod timeout;
 pub mod wakeup;
 
 pub use event::{Event, Events, Interest, Readiness, Token, TriggerMode};
+pub use future_with::{FutureWith, PollWith};
 pub use selector::{AnySelector, Selector, SelectorKind, UserEvent};
 pub use signal::Signal;
 pub use thread_bound::ThreadBound;

@@ -179,6 +179,7 @@ impl<T> ThreadBound<T> {
 impl<F: Future> Future for ThreadBound<F> {
     type Output = F::Output;
 
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         self.get_pinned().poll(cx)
     }

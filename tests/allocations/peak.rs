@@ -31,7 +31,11 @@ struct Peak {
 impl Peak {
     fn new() -> Peak {
         let clock = SimClock::new();
-        let mut el = EventLoop::builder().clock(clock.clone()).build_with(0).expect("a loop");
+        let mut el = EventLoop::builder()
+            .await_lines(false)
+            .clock(clock.clone())
+            .build_with(0)
+            .expect("a loop");
         tick(&mut el);
         Peak { el, clock, before: COUNTS.get().1, highest: 0 }
     }

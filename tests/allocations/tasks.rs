@@ -136,7 +136,8 @@ fn q10_a_wake_allocates_nothing() {
 #[test]
 fn q10_polls_of_the_main_future_allocate_nothing() {
     for kind in SelectorKind::available() {
-        let mut el = EventLoop::builder().selector(*kind).build_with(0).expect("a loop");
+        let mut el =
+            EventLoop::builder().await_lines(false).selector(*kind).build_with(0).expect("a loop");
         let turns = |el: &mut EventLoop<usize>, count: usize| {
             el.run_until_complete(async move {
                 for _ in 0..count {
@@ -160,7 +161,8 @@ fn q10_polls_of_the_main_future_allocate_nothing() {
 #[test]
 fn q10_a_task_costs_one_allocation() {
     for kind in SelectorKind::available() {
-        let mut el = EventLoop::builder().selector(*kind).build_with(0).expect("a loop");
+        let mut el =
+            EventLoop::builder().await_lines(false).selector(*kind).build_with(0).expect("a loop");
         let joined = allocations(
             &mut el,
             Box::new(|el| {
@@ -186,7 +188,8 @@ fn q10_a_task_costs_one_allocation() {
 #[test]
 fn q10_classifying_an_output_allocates_nothing() {
     for kind in SelectorKind::available() {
-        let mut el = EventLoop::builder().selector(*kind).build_with(0).expect("a loop");
+        let mut el =
+            EventLoop::builder().await_lines(false).selector(*kind).build_with(0).expect("a loop");
         let mut waiting = |when, with_callback| {
             let round = Box::new(move |el: &mut EventLoop<usize>| {
                 let one = el.spawn(async { Ok::<u64, Error>(7) });
@@ -216,7 +219,11 @@ fn q10_classifying_an_output_allocates_nothing() {
 fn q10_a_task_with_a_kept_waker_takes_little_more_than_the_waker() {
     // Tables double their size, so a power of two leaves nothing unused.
     const TASKS: usize = 1 << 12;
-    let mut el = EventLoop::builder().clock(SimClock::new()).build_with(0).expect("a loop");
+    let mut el = EventLoop::builder()
+        .await_lines(false)
+        .clock(SimClock::new())
+        .build_with(0)
+        .expect("a loop");
     el.spawn(async {}).detach(); // Gives the ready deque its capacity.
     let channels: Vec<_> = (0..TASKS).map(|_| oneshot::channel::<()>()).collect();
     let mut tasks = Vec::with_capacity(TASKS);
@@ -244,7 +251,11 @@ fn q10_a_task_with_a_kept_waker_takes_little_more_than_the_waker() {
 #[test]
 fn q8_tasks_free_all_their_memory() {
     let round = || {
-        let mut el = EventLoop::builder().clock(SimClock::new()).build_with(0).expect("a loop");
+        let mut el = EventLoop::builder()
+            .await_lines(false)
+            .clock(SimClock::new())
+            .build_with(0)
+            .expect("a loop");
         let own = Rc::new(Cell::new(None));
         let itself = own.clone();
         own.set(Some(el.spawn(async move {

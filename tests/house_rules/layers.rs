@@ -4,7 +4,7 @@ use super::source::{Source, assert_none, is_word, sources, words};
 
 /// The modules, lowest layer first.
 const LAYERS: &[&[&str]] = &[
-    &["log_text"],
+    &["awaits", "log_text"],
     &["error", "panic", "clock", "handle", "std_or_loom", "step_counter", "arena"],
     &["ready", "soon_queue", "callbacks", "key_groups", "metrics", "snapshot", "tape"],
     &["timers", "watchers", "inbox", "signals", "children", "blocking"],

@@ -20,7 +20,7 @@ const EXHAUSTIVE: &[(&str, &str)] = &[
 /// Public items that the tables of lib.rs leave out, each after an item of the tables that leads to
 /// it.
 const LED_TO: &[(&str, &[&str])] = &[
-    ("Error", &["Result"]),
+    ("Error", &["Result", "Stalled", "StalledTask"]),
     ("EventLoop", &["EventLoopBuilder"]),
     ("call_soon", &["CallbackResult", "Handle"]),
     ("add_timer", &["TimerHandle"]),

@@ -11,6 +11,7 @@ mod numbers;
 mod outside;
 mod recordings;
 mod snapshots;
+mod waits;
 
 /// The fixtures of the first part of the contract.
 #[allow(dead_code, unused_imports)]

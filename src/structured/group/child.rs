@@ -124,6 +124,7 @@ impl<T> Deref for GroupTask<T> {
 impl<T> Future for GroupTask<T> {
     type Output = Result<T, JoinError>;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         Pin::new(&mut self.task).poll(cx)
     }

@@ -13,6 +13,7 @@ use std::panic::Location;
 use std::pin::pin;
 use std::rc::Rc;
 
+use crate::awaits::around;
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::task::{CancelReason, JoinError, Task, budget, current};
@@ -108,7 +109,7 @@ impl TaskGroup {
         F: AsyncFnOnce(&TaskGroup) -> Result<T>,
     {
         let location = Location::caller();
-        async move {
+        let body = async move {
             budget::step().await;
             let run = GroupRun::new(location);
             let group = TaskGroup { state: run.state.clone() };
@@ -122,7 +123,8 @@ impl TaskGroup {
                 // Cancelled from outside: the region around this drops it after this poll.
                 None => pending().await,
             }
-        }
+        };
+        around(|| "TaskGroup::run", body)
     }
 
     /// Spawns a child on the running loop. The body, a child or a callback may call this.

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use self::run::Run;
 use self::state::{Limit, ScopeState};
+use crate::awaits::around;
 use crate::task::{CancelReason, Cancelled, budget};
 
 /// A part of a task that can be cancelled: by a clone of the scope, by its deadline, or by an outer
@@ -132,12 +133,13 @@ impl CancelScope {
         future: F,
     ) -> impl Future<Output = Result<F::Output, Cancelled>> + use<F> {
         let (state, location) = (self.state.clone(), Location::caller());
-        async move {
+        let body = async move {
             budget::step().await;
             let mut run = Run::new(state, location);
             let mut future = pin!(future);
             poll_fn(|cx| run.poll(future.as_mut(), cx)).await
-        }
+        };
+        around(|| "CancelScope::run", body)
     }
 
     /// Cancels the futures that the scope runs now or later. Returns false if it was cancelled

@@ -32,6 +32,17 @@ pub(crate) fn live_regions(
     }
 }
 
+/// Counts the wakers that the regions of the loop `loop_id` keep, by their data.
+pub(crate) fn count_wakers(loop_id: u32, kept: &mut HashMap<*const (), usize>) {
+    for region in live::of_loop(loop_id) {
+        let waker = region.waker.take();
+        if let Some(waker) = &waker {
+            *kept.entry(waker.data()).or_default() += 1;
+        }
+        region.waker.set(waker);
+    }
+}
+
 fn kind_of(region: &Region) -> EntryKind {
     match region.guard.get() {
         Guard::Shield => EntryKind::Shield,

@@ -21,6 +21,6 @@ mod live;
 mod region;
 mod tree;
 
-pub(crate) use self::list::live_regions;
+pub(crate) use self::list::{count_wakers, live_regions};
 pub(crate) use self::region::{Guard, Members, Region, RegionCall};
 pub(crate) use self::tree::OwnedRegion;

@@ -85,6 +85,10 @@ impl<T> KeyedArena<T> {
         self.arena.remove(key.slot & SLOT, key.generation).map(|entry| entry.value)
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.arena.iter().map(|(_, entry)| &entry.value)
+    }
+
     /// Returns the keys of all values.
     pub(crate) fn keys(&self) -> Vec<Key> {
         let key = |(index, entry): (u32, &KeyedEntry<T>)| Key {

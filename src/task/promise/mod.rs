@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 
 use self::shared::{Failure, Shared};
 use super::budget;
+use crate::awaits::pending;
 use crate::error::{Error, Result};
 
 /// The side of a result that sets it, once; [`promise`] creates both sides. If it is dropped unset,
@@ -128,15 +129,17 @@ impl<T> Future for Promised<T> {
     type Output = Result<T>;
 
     #[inline]
+    #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        budget::metered(cx, |cx| match self.shared.take() {
+        let polled = budget::metered(cx, |cx| match self.shared.take() {
             Some(result) => Poll::Ready(result.map_err(|failure| failure.error)),
             None if self.is_set() => Poll::Ready(Err(Error::Abandoned)),
             None => {
                 self.shared.wait(cx.waker());
                 Poll::Pending
             }
-        })
+        });
+        pending(|| "promise", polled)
     }
 }
 

@@ -12,7 +12,8 @@
 //! | `cancel` | cancellation of a task |
 //! | `io_slot`, `ticket`, `io_waiters` | descriptors that tasks wait for |
 //! | `task_port` | the tasks as the loop sees them |
-//! | `snapshot` | the tasks in a snapshot |
+//! | `snapshot`, `traces` | the tasks in a snapshot, and their histories |
+//! | `stall` | waits that other code can end |
 //!
 //! # Invariants
 //!
@@ -36,6 +37,7 @@ use super::failure::FailureOf;
 use super::keyed_arena::{KeyKind, KeyedArena};
 use super::outcome::{TaskEnding, TaskState};
 use super::waker::{PolledWaker, TaskWaker, WakeInbox};
+use crate::awaits::Paused;
 use crate::event_loop::loop_core::LoopCore;
 use crate::event_loop::report::internal;
 use crate::event_loop::{Report, ReportKind};
@@ -48,16 +50,19 @@ mod io_waiters;
 mod poll;
 mod snapshot;
 mod spawn_sites;
+mod stall;
 mod state;
 mod table;
 mod task_port;
 #[cfg(all(not(loom), test))]
 mod tests;
 pub(crate) mod ticket;
+mod traces;
 
 use self::io_slot::IoSlot;
 use self::state::Flags;
 use self::table::Table;
+use self::traces::Traces;
 
 /// Stands for the waker while no task is polled: the data pointer of a real waker is never the
 /// address of this static.
@@ -75,6 +80,8 @@ pub(crate) struct Tasks {
     pub(crate) core: Rc<LoopCore>,
     inbox: Arc<WakeInbox>,
     slots: RefCell<Table>,
+    /// Histories of the tasks, if the loop keeps them.
+    traces: RefCell<Traces>,
     /// One function for each output type of detached tasks; a task holds its number.
     failure_fns: RefCell<Vec<(TypeId, FailureOf)>>,
     /// Wakers that do not belong to tasks of this loop, and wait for something of this loop.
@@ -88,8 +95,10 @@ pub(crate) struct Tasks {
     alive: Cell<usize>,
     /// True if the future of the main task must be polled.
     main_due: Cell<bool>,
-    /// The loop that was running when this one began to run inside it.
-    outer_loop: Cell<Option<Rc<Tasks>>>,
+    /// The loop that was running when this one began to run inside it, and whether it recorded.
+    outer_loop: Cell<Option<(Option<Rc<Tasks>>, Paused)>>,
+    /// The descriptor that had a waiter at the last check.
+    last_awaited: Cell<Key>,
     /// An empty queue that is kept for its memory; see `drain_inbox`.
     wakes: Cell<VecDeque<Arc<TaskWaker>>>,
 }
@@ -100,6 +109,7 @@ impl Tasks {
             core,
             inbox: Arc::new(inbox),
             slots: RefCell::new(Table::new()),
+            traces: RefCell::default(),
             failure_fns: RefCell::default(),
             wakers: RefCell::new(KeyedArena::new(KeyKind::Waker)),
             ios: RefCell::new(KeyedArena::new(KeyKind::Io)),
@@ -108,6 +118,7 @@ impl Tasks {
             alive: Cell::new(0),
             main_due: Cell::new(false),
             outer_loop: Cell::new(None),
+            last_awaited: Cell::new(Key::NONE),
             wakes: Cell::default(),
         }
     }
@@ -140,6 +151,9 @@ impl Tasks {
         }
         let future: BoxedTask = Box::pin(task);
         let key = self.slots.borrow_mut().insert(Some(future), Flags::QUEUED, location);
+        if self.core.limits.await_lines {
+            self.begin_trace(key);
+        }
         self.alive.set(self.alive.get() + 1);
         self.core.feed(key);
         key
@@ -234,7 +248,11 @@ impl Tasks {
     pub(super) fn begin_main(&self, location: &'static Location<'static>) -> Key {
         self.main_due.set(true);
         let flags = Flags::MAIN | Flags::STARTED;
-        self.slots.borrow_mut().insert(None, flags, location)
+        let key = self.slots.borrow_mut().insert(None, flags, location);
+        if self.core.limits.await_lines {
+            self.begin_trace(key);
+        }
+        key
     }
 
     pub(super) fn end_main(&self, key: Key) {

@@ -160,7 +160,11 @@ impl Tasks {
     ) -> T {
         let poll = |waker: &PolledWaker| {
             let _guard = self.begin_poll(key, waker);
-            poll(&mut Context::from_waker(waker.waker()))
+            let mut cx = Context::from_waker(waker.waker());
+            if !self.core.limits.await_lines {
+                return poll(&mut cx);
+            }
+            self.traced_main(key, || poll(&mut cx))
         };
         match self.take_own_waker(key) {
             None => {

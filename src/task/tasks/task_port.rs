@@ -6,6 +6,7 @@ use mainspring_sys::Readiness;
 
 use super::Tasks;
 use super::state::Flags;
+use crate::awaits::Paused;
 use crate::error::Error;
 use crate::event_loop::loop_core::LoopCore;
 use crate::event_loop::task_port::{TaskLayer, TaskOrigin};
@@ -30,11 +31,14 @@ impl Tasks {
 impl TaskLayer for Tasks {
     fn enter(self: Rc<Tasks>) {
         let tasks = self.clone();
-        tasks.outer_loop.set(current::enter(Some(self)));
+        let paused = Paused::new();
+        tasks.outer_loop.set(Some((current::enter(Some(self)), paused)));
     }
 
     fn leave(&self) {
-        drop(current::enter(self.outer_loop.take()));
+        let (outer, paused) = self.outer_loop.take().unzip();
+        drop(current::enter(outer.flatten()));
+        drop(paused);
     }
 
     #[inline]
@@ -48,6 +52,25 @@ impl TaskLayer for Tasks {
             KeyKind::Io => self.deliver(ready),
             KeyKind::Rare => false,
         }
+    }
+
+    fn dispatch_traced(&self, ready: Ready) -> bool {
+        let task = match KeyKind::of(ready.key) {
+            KeyKind::Io => self.io_waiter(ready.key),
+            _ => Some(ready.key),
+        };
+        match task.filter(|task| self.is_traced(*task)) {
+            Some(task) => self.traced(task, || self.dispatch(ready)),
+            None => self.dispatch(ready),
+        }
+    }
+
+    fn has_descriptor_waiter(&self) -> bool {
+        self.is_descriptor_awaited()
+    }
+
+    fn has_foreign_wakers(&self) -> bool {
+        self.is_waker_shared()
     }
 
     fn count(&self) -> usize {

@@ -277,6 +277,11 @@ impl Table {
         Some(self.sites.get(site))
     }
 
+    /// Returns true if a task's own waker meets the condition.
+    pub(super) fn any_waker(&self, condition: impl Fn(&Arc<TaskWaker>) -> bool) -> bool {
+        self.rare.iter().any(|rare| rare.waker.as_ref().is_some_and(&condition))
+    }
+
     /// Passes each line that has spawned tasks of the table, with their number, to `sink`.
     pub(super) fn count_by_site(&self, mut sink: impl FnMut(&'static Location<'static>, usize)) {
         let mut counts = vec![0; self.sites.count()];

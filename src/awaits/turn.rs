@@ -1,0 +1,162 @@
+//! The lines of the turn that runs on this thread.
+
+use std::cell::{Cell, RefCell};
+use std::panic::Location;
+use std::task::Poll;
+
+use super::Await;
+
+thread_local! {
+    /// True while a loop that records polls a task.
+    static IS_ON: Cell<bool> = const { Cell::new(false) };
+    static LINES: RefCell<Lines> = const { RefCell::new(Lines::NONE) };
+}
+
+/// A call of this crate, and the line that awaits it. A call without a name passes on the names of
+/// the calls inside of it.
+type Around = (Option<&'static str>, &'static Location<'static>);
+
+/// The lines of the current turn, and of turns of outer loops in front of them.
+struct Lines {
+    /// The calls that are being polled, outermost first.
+    around: Vec<Around>,
+    /// The futures that were pending, in the order of their polls.
+    awaits: Vec<Await>,
+    /// The beginning of the current turn in both lists.
+    begin: (usize, usize),
+}
+
+impl Lines {
+    const NONE: Lines = Lines { around: Vec::new(), awaits: Vec::new(), begin: (0, 0) };
+
+    fn add(&mut self, call: &'static str, location: &'static Location<'static>) {
+        let mut found = Await { call, location };
+        if is_ours(location)
+            && let Some((outer, awaited_at)) = self.around[self.begin.0..].last()
+        {
+            found = Await { call: outer.unwrap_or(call), location: awaited_at };
+        }
+        if !self.awaits[self.begin.1..].contains(&found) {
+            self.awaits.push(found);
+        }
+    }
+}
+
+/// Returns true if the line is one of this crate.
+pub(crate) fn is_ours(location: &Location<'_>) -> bool {
+    let folder = file!().strip_suffix("awaits/turn.rs");
+    folder.is_some_and(|folder| location.file().starts_with(folder))
+}
+
+/// Passes on what `poll` of a future has returned. If it is pending, the line that polls the future
+/// is one where the task waits for `call`.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn pending<T>(call: impl FnOnce() -> &'static str, polled: Poll<T>) -> Poll<T> {
+    if polled.is_pending() && IS_ON.get() {
+        add(call(), Location::caller());
+    }
+    polled
+}
+
+#[cold]
+#[inline(never)]
+fn add(call: &'static str, location: &'static Location<'static>) {
+    // Without effect while the thread ends.
+    let _ = LINES.try_with(|lines| lines.borrow_mut().add(call, location));
+}
+
+/// Returns true while a turn is recorded.
+#[inline]
+pub(super) fn is_on() -> bool {
+    IS_ON.get()
+}
+
+/// A call that is being polled, until this is dropped.
+pub(super) struct Entered {
+    is_added: bool,
+    /// Number of lines before the poll.
+    before: usize,
+}
+
+impl Entered {
+    #[cold]
+    #[inline(never)]
+    pub(super) fn new(call: Option<&'static str>, location: &'static Location<'static>) -> Entered {
+        LINES.with_borrow_mut(|lines| {
+            // The line of the outermost call is the user's.
+            let is_added = !is_ours(location) || lines.around.len() == lines.begin.0;
+            if is_added {
+                lines.around.push((call, location));
+            }
+            Entered { is_added, before: lines.awaits.len() }
+        })
+    }
+
+    /// Returns true if no future inside the call was pending: the call waits for a future of
+    /// another crate.
+    #[cold]
+    pub(super) fn is_silent(&self) -> bool {
+        LINES.with_borrow(|lines| lines.awaits.len() == self.before)
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if self.is_added {
+            let _ = LINES.try_with(|lines| lines.borrow_mut().around.pop());
+        }
+    }
+}
+
+/// A turn of a task that is recorded, until this is dropped.
+pub(crate) struct Turn {
+    _outer: Paused,
+    begin: (usize, usize),
+}
+
+impl Turn {
+    #[cold]
+    pub(crate) fn begin() -> Turn {
+        let begin = LINES.with_borrow_mut(|lines| {
+            let here = (lines.around.len(), lines.awaits.len());
+            std::mem::replace(&mut lines.begin, here)
+        });
+        Turn { _outer: Paused(IS_ON.replace(true)), begin }
+    }
+
+    /// Calls `read` with the futures that were pending.
+    pub(crate) fn end<T>(self, read: impl FnOnce(&[Await]) -> T) -> T {
+        LINES.with_borrow(|lines| read(&lines.awaits[lines.begin.1..]))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let _ = LINES.try_with(|lines| {
+            let mut lines = lines.borrow_mut();
+            let (around, awaits) = lines.begin;
+            lines.around.truncate(around);
+            lines.awaits.truncate(awaits);
+            lines.begin = self.begin;
+        });
+    }
+}
+
+/// The state of the recording before another loop begins to run, or another turn. The drop restores
+/// it.
+#[derive(Debug, Default)]
+pub(crate) struct Paused(bool);
+
+impl Paused {
+    /// Stops the recording.
+    pub(crate) fn new() -> Paused {
+        Paused(IS_ON.replace(false))
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        IS_ON.set(self.0);
+    }
+}
