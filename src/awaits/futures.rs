@@ -29,7 +29,8 @@ pub(crate) fn around<F: Future>(
     FutureWith::new(future, Located::<_, false>(call))
 }
 
-/// A call, which stands for the waits inside of its future. If `NAMED` is true, these have its name.
+/// A call, which stands for the waits inside of its future. If `NAMED` is true, these have its
+/// name.
 struct Located<N, const NAMED: bool>(N);
 
 impl<F, N, const NAMED: bool> PollWith<F> for Located<N, NAMED>

@@ -8,14 +8,14 @@ use crate::handle::Handle;
 use crate::snapshot::Snapshot;
 
 impl<S> LoopHandle<S> {
-    /// Writes the table of a [snapshot](LoopHandle::snapshot) to standard error whenever the process
-    /// gets `signal`, and goes on. `kill -QUIT` then shows what a daemon waits for. Without this
-    /// call, `QUIT` ends a process.
+    /// Writes the table of a [snapshot](LoopHandle::snapshot) to standard error whenever the
+    /// process gets `signal`, and goes on. `kill -QUIT` then shows what a daemon waits for. Without
+    /// this call, `QUIT` ends a process.
     ///
     /// The handler is in the [background](LoopHandle::set_background), and
-    /// [`cancel`](LoopHandle::cancel) ends it. A loop that is blocked by a callback writes the table
-    /// after that callback. A line that standard error does not take at once is left out, so a slow
-    /// terminal does not stop the daemon.
+    /// [`cancel`](LoopHandle::cancel) ends it. A loop that is blocked by a callback writes the
+    /// table after that callback. A line that standard error does not take at once is left out, so
+    /// a slow terminal does not stop the daemon.
     ///
     /// A loop with this handler can always be woken, so it does not report
     /// [`Error::Stalled`](crate::Error::Stalled).

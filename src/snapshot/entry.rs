@@ -254,8 +254,8 @@ impl Entry {
         self.age
     }
 
-    /// Returns the number of times that the callback was called, or that the task was polled. A task
-    /// has a count if the loop keeps [histories](crate::EventLoopBuilder::await_lines).
+    /// Returns the number of times that the callback was called, or that the task was polled. A
+    /// task has a count if the loop keeps [histories](crate::EventLoopBuilder::await_lines).
     pub fn runs(&self) -> Option<u64> {
         self.runs
     }
@@ -353,15 +353,15 @@ impl Entry {
         self.details.as_deref().map_or(&[], |it| &it.waits)
     }
 
-    /// Returns the futures of this crate that the task waits for, with the lines that await them, in
-    /// the order of the last polls. Empty if the loop does not keep
+    /// Returns the futures of this crate that the task waits for, with the lines that await them,
+    /// in the order of the last polls. Empty if the loop does not keep
     /// [them](crate::EventLoopBuilder::await_lines), and for a task that does not wait.
     ///
     /// The line is that of the innermost `.await` in code of the user: inside a
-    /// [`timeout`](crate::timeout()) around an `async` block, for example, it is in the block. Three
-    /// kinds of lines are less exact. A future that a combinator of another crate polls, such as
-    /// `join!`, has a line of that crate. A boxed future, and a future that is the whole task, has
-    /// the line of the spawn. A task that waits only for a future of another crate has none, or
+    /// [`timeout`](crate::timeout()) around an `async` block, for example, it is in the block.
+    /// Three kinds of lines are less exact. A future that a combinator of another crate polls, such
+    /// as `join!`, has a line of that crate. A boxed future, and a future that is the whole task,
+    /// has the line of the spawn. A task that waits only for a future of another crate has none, or
     /// one of the futures that it polled in the same turn.
     pub fn awaits(&self) -> &[Await] {
         self.details.as_deref().map_or(&[], |it| &it.awaits)
