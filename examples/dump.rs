@@ -32,7 +32,11 @@ fn serve(demo: bool) -> Result<()> {
 fn stall() -> Result<()> {
     let mut el = EventLoop::builder().await_lines(true).build()?;
     let (promise, promised) = promise::<()>();
-    let first = el.spawn(async move { promised.await }).named("first");
+    let first = el.spawn(async move {
+        promised.await?;
+        Ok::<(), mainspring::Error>(())
+    });
+    let first = first.named("first");
     let second = el.spawn(async move {
         first.await??;
         promise.set_result(());

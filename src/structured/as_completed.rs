@@ -52,6 +52,7 @@ impl<T> AsCompleted<T> {
     /// and its result. Returns `None` if no task is left.
     ///
     /// Cancel safe: dropping the future loses no result.
+    #[allow(clippy::should_implement_trait)] // An asynchronous `next`, as of a stream.
     pub fn next(&mut self) -> impl Future<Output = Option<(usize, Result<T, JoinError>)>> {
         located(|| "next", async move { poll_fn(|cx| self.poll_next(cx)).await })
     }

@@ -21,6 +21,9 @@ pub enum WaitUntil {
     All,
 }
 
+/// The tasks that are done, and the others.
+type Waited<T, E> = (Vec<Task<Result<T, E>>>, Vec<Task<Result<T, E>>>);
+
 /// Waits for tasks. Returns first the tasks that are done, then the others, each in the order of
 /// the tasks. An await of a task that is done completes at once.
 ///
@@ -49,7 +52,7 @@ pub enum WaitUntil {
 pub fn wait<T, E>(
     tasks: impl IntoIterator<Item = Task<Result<T, E>>>,
     when: WaitUntil,
-) -> impl Future<Output = (Vec<Task<Result<T, E>>>, Vec<Task<Result<T, E>>>)>
+) -> impl Future<Output = Waited<T, E>>
 where
     T: 'static,
     E: 'static,

@@ -27,6 +27,7 @@ impl SizeChanges {
     /// # Errors
     ///
     /// Those of [`SignalReceiver::recv`] and of [`Tty::window_size`].
+    #[allow(clippy::should_implement_trait)] // An asynchronous `next`, as of a stream.
     pub fn next(&mut self) -> impl Future<Output = Result<WindowSize>> {
         located(|| "next", async move {
             self.signals.recv().await?;
