@@ -170,11 +170,12 @@ fn o10_a_boxed_future_and_a_whole_task_have_the_line_of_the_spawn() {
         let first = line!() + 1;
         el.spawn(sleep(HOUR)).named("whole").detach();
         let boxed: Pin<Box<dyn Future<Output = ()>>> = Box::pin(sleep(HOUR));
-        el.spawn(async { boxed.await }).named("boxed").detach();
+        let body = async { (boxed.await, pending::<()>().await).1 };
+        el.spawn(body).named("boxed").detach();
         settle(&mut el);
         let snapshot = el.snapshot();
         assert_eq!(waits(named(&snapshot, "whole")), [("sleep", file!(), first)]);
-        assert_eq!(waits(named(&snapshot, "boxed")), [("sleep", file!(), first + 2)]);
+        assert_eq!(waits(named(&snapshot, "boxed")), [("sleep", file!(), first + 3)]);
     });
 }
 
