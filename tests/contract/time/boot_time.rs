@@ -1,9 +1,12 @@
 //! Timers that count the time of suspends (docs/contract.md, T8).
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use mainspring::snapshot::{EntryKind, Wait};
-use mainspring::{Clock, sleep, sleep_in_boot_time, sleep_until_boot_time};
+use mainspring::{Clock, sleep, sleep_in_boot_time, sleep_until_boot_time, sleep_until_wall_time};
 
 use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
@@ -124,5 +127,31 @@ fn t8_t7_a_snapshot_shows_the_time_left_by_their_clocks() {
         assert_eq!((left(boot), left(wall)), (Some(6 * MINUTE), Some(16 * MINUTE)));
         let task = snapshot.get(task.handle()).unwrap();
         assert_eq!(task.waits(), [Wait::Time(Some(26 * MINUTE))]);
+    });
+}
+
+/// A sleep that one task began wakes the task that polls it last.
+#[test]
+fn t8_t7_a_sleep_may_move_to_another_task() {
+    on_every_selector(|kind| {
+        let (mut el, clock) = simulated(kind, 0);
+        let evening = clock.wall_time() + MINUTE;
+        let sleeps: [Pin<Box<dyn Future<Output = ()>>>; 2] =
+            [Box::pin(sleep_in_boot_time(MINUTE)), Box::pin(sleep_until_wall_time(evening))];
+        for mut sleep in sleeps {
+            let begun = el.spawn(async move {
+                poll_fn(|cx| {
+                    assert!(sleep.as_mut().poll(cx).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+                sleep
+            });
+            let ended = el.spawn(async move { begun.await.unwrap().await });
+            el.run_until_stalled().unwrap();
+            clock.advance(MINUTE);
+            el.run_until_stalled().unwrap();
+            assert!(ended.is_finished());
+        }
     });
 }

@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -121,11 +122,22 @@ fn t7_t8_the_kernel_wakes_the_loop_at_the_deadline() {
     });
 }
 
+/// Returns the lines of proc(5) about the open timers of the kernel.
+fn facts_of_kernel_timers() -> Vec<String> {
+    let is_timer = |fd: &PathBuf| {
+        fs::read_link(fd).is_ok_and(|link| link.as_os_str() == "anon_inode:[timerfd]")
+    };
+    let fds = fs::read_dir("/proc/self/fd").unwrap().map(|fd| fd.unwrap().path()).filter(is_timer);
+    fds.map(|fd| {
+        let number = fd.file_name().unwrap().to_str().unwrap();
+        fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap()
+    })
+    .collect()
+}
+
 /// Number of open timers of the kernel.
 fn kernel_timers() -> usize {
-    let fds =
-        fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
-    fds.filter(|link| link.as_os_str() == "anon_inode:[timerfd]").count()
+    facts_of_kernel_timers().len()
 }
 
 const DESCRIPTORS: &str =
@@ -144,7 +156,10 @@ fn t7_t8_each_clock_has_one_descriptor_while_it_has_timers() {
             let two = el.call_on_wall_schedule(|_| Some(in_an_hour()), |_, ()| {}).unwrap();
             let sleeping = el.spawn(sleep_until_wall_time(in_an_hour()));
             tick(&mut el);
-            assert_eq!(kernel_timers(), 1);
+            let facts = facts_of_kernel_timers();
+            assert_eq!(facts.len(), 1);
+            // CLOCK_REALTIME; TFD_TIMER_ABSTIME and TFD_TIMER_CANCEL_ON_SET.
+            assert!(facts[0].contains("clockid: 0\nticks: 0\nsettime flags: 03\n"), "{}", facts[0]);
             let boot = el.call_later_in_boot_time(HOUR, |_, ()| {}).unwrap();
             assert_eq!(kernel_timers(), 2);
             assert!(el.cancel(one) && el.cancel(two) && sleeping.cancel("enough"));
