@@ -121,7 +121,7 @@ fn x7_clocks(kind: SelectorKind) {
     el.call_at_wall_time(el.wall_time() + delay, |_, calls| *calls += 1).unwrap();
     el.call_later_in_boot_time(delay, |_, calls| *calls += 1).unwrap();
     let run = |el: &mut EventLoop<i32>| {
-        assert!(el.cancel(far));
+        assert!(el.set_background(far));
         el.run().unwrap();
         assert_eq!(*el.state(), 2);
     };

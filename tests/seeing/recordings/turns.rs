@@ -5,7 +5,9 @@ use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::Duration;
 
-use mainspring::{Cause, Interest, Io, Recorder, TurnKind, sleep, spawn, yield_now};
+use mainspring::{
+    Cause, Interest, Io, Recorder, TurnKind, sleep, sleep_in_boot_time, spawn, yield_now,
+};
 
 use super::{callbacks, recorded};
 use crate::support::descriptors::pair;
@@ -49,6 +51,20 @@ fn r1_timers_and_descriptors_are_causes() {
         let facts: Vec<_> = turns.iter().map(|turn| (turn.kind, turn.cause, turn.at)).collect();
         let timer = (TurnKind::Timer, Cause::Timer, Duration::from_secs(3));
         assert_eq!(facts, [(TurnKind::Watcher, Cause::Fd(fd), Duration::ZERO), timer]);
+    });
+}
+
+#[test]
+fn r1_timers_of_other_clocks_are_causes() {
+    on_every_selector(|kind| {
+        let mut el = recorded(kind, Recorder::ring(64), ());
+        el.call_later_in_boot_time(Duration::from_secs(1), |_, ()| {}).unwrap();
+        el.spawn(sleep_in_boot_time(Duration::from_secs(2))).detach();
+        el.run().unwrap();
+        let turns = callbacks(&el.tape().unwrap());
+        let facts: Vec<_> = turns.iter().map(|turn| (turn.kind, turn.cause)).collect();
+        let began = (TurnKind::Task, Cause::Loop);
+        assert_eq!(facts, [began, (TurnKind::Timer, Cause::Timer), (TurnKind::Task, Cause::Timer)]);
     });
 }
 
