@@ -24,7 +24,7 @@ impl<S> LoopHandle<S> {
     ///
     /// If the delay ends during a suspend, the callback runs when the machine resumes. Nothing
     /// here wakes the machine. Resumes are noticed like steps of the wall clock, see
-    /// [`call_at_wall_time`](LoopHandle::call_at_wall_time#how-steps-are-noticed): at once on
+    /// [`call_at_wall_time`](LoopHandle::call_at_wall_time): at once on
     /// Linux, else within a second. [`cancel`](LoopHandle::cancel) ends the timer; it cannot be
     /// reset.
     ///

@@ -145,9 +145,9 @@ fn t8_t7_a_sleep_may_move_to_another_task() {
                     Poll::Ready(())
                 })
                 .await;
-                sleep
+                Some(sleep)
             });
-            let ended = el.spawn(async move { begun.await.unwrap().await });
+            let ended = el.spawn(async move { begun.await.unwrap().unwrap().await });
             el.run_until_stalled().unwrap();
             clock.advance(MINUTE);
             el.run_until_stalled().unwrap();
