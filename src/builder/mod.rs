@@ -11,7 +11,7 @@ use mainspring_sys::{Selector, SelectorKind, WakeupKind};
 
 use self::parts::{debug_by_environment, open_selector, open_wakeup, setting};
 use crate::blocking::BlockingPool;
-use crate::clock::{Clock, MonotonicClock, Timeline};
+use crate::clock::{Clock, Timeline};
 use crate::error::{Error, Result};
 use crate::event_loop::loop_core::{Limits, LoopCore};
 use crate::event_loop::{EventLoop, Instruments, LoopHandle, PanicPolicy};
@@ -92,7 +92,8 @@ const MAX_READ_BUFFER: usize = 1 << 30;
 pub struct EventLoopBuilder {
     selector: Option<SelectorChoice>,
     wakeup: Option<WakeupKind>,
-    clock: Box<dyn Clock>,
+    /// `None` for the system's clock.
+    clock: Option<Box<dyn Clock>>,
     event_capacity: usize,
     limits: Limits,
     debug: Option<bool>,
@@ -110,7 +111,7 @@ impl EventLoopBuilder {
         EventLoopBuilder {
             selector: None,
             wakeup: None,
-            clock: Box::new(MonotonicClock),
+            clock: None,
             event_capacity: 1024,
             limits: Limits {
                 accept_batch: 64,
@@ -170,7 +171,7 @@ impl EventLoopBuilder {
 
     /// Sets the clock. Default: the system's monotonic clock.
     pub fn clock(mut self, clock: impl Clock + 'static) -> EventLoopBuilder {
-        self.clock = Box::new(clock);
+        self.clock = Some(Box::new(clock));
         self
     }
 
@@ -344,7 +345,8 @@ impl EventLoopBuilder {
         let mut watchers = Watchers::new(open_selector(self.selector)?);
         let wakeup = open_wakeup(self.wakeup, &mut watchers)?;
         let pool = self.blocking_pool.unwrap_or_default();
-        let core = LoopCore::new(watchers, Timeline::new(self.clock), pool, self.limits);
+        let timeline = self.clock.map_or_else(Timeline::monotonic, Timeline::new);
+        let core = LoopCore::new(watchers, timeline, pool, self.limits);
         if self.measure {
             core.page.measure();
         }

@@ -7,11 +7,13 @@ use mainspring_sys::clock;
 
 mod interval_grid;
 mod jumps;
+mod turn_clock;
 
 pub(crate) use self::interval_grid::IntervalGrid;
 pub use self::interval_grid::MissedTickBehavior;
 pub(crate) use self::jumps::JumpListener;
 pub use self::jumps::{JumpDetection, JumpNotice};
+use self::turn_clock::TurnClock;
 
 /// A clock, which also limits how long the loop sleeps.
 ///
@@ -105,6 +107,8 @@ impl Timebase {
 pub(crate) struct Timeline {
     clock: Box<dyn Clock>,
     start: Instant,
+    /// The clock of instruments; `None` if the clock is a custom one, which is always read.
+    turns: Option<TurnClock>,
 }
 
 /// A deadline that never comes, 584 years after the loop's start.
@@ -113,7 +117,13 @@ pub(crate) const NEVER: u64 = u64::MAX;
 impl Timeline {
     pub(crate) fn new(clock: Box<dyn Clock>) -> Timeline {
         let start = clock.now();
-        Timeline { clock, start }
+        Timeline { clock, start, turns: None }
+    }
+
+    /// Returns the time of the system's clock.
+    pub(crate) fn monotonic() -> Timeline {
+        let turns = Some(TurnClock::default());
+        Timeline { turns, ..Timeline::new(Box::new(MonotonicClock)) }
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -145,6 +155,16 @@ impl Timeline {
     /// Returns the nanoseconds since the start.
     pub(crate) fn now_nanos(&self) -> u64 {
         self.nanos_of(self.clock.now())
+    }
+
+    /// Like [`now_nanos`](Timeline::now_nanos), for instruments: cheaper, and up to a microsecond
+    /// off.
+    #[inline]
+    pub(crate) fn turn_nanos(&self) -> u64 {
+        match &self.turns {
+            Some(turns) => turns.now(|| self.now_nanos()),
+            None => self.now_nanos(),
+        }
     }
 
     /// Returns the nanoseconds from the start to `instant`, or zero if it is earlier.

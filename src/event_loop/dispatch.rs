@@ -115,7 +115,7 @@ impl<S> EventLoop<S> {
     }
 
     /// Runs `run`, measures its time, and reports it if it is slow.
-    #[inline]
+    #[inline(always)]
     fn timed<T>(&mut self, ready: Ready, run: impl FnOnce(&mut Self) -> T) -> T {
         if !self.is_timed() {
             return run(self);
@@ -123,7 +123,7 @@ impl<S> EventLoop<S> {
         let key = ready.key;
         // Before the call, which may remove the registration.
         let slow = self.instruments.and_then(|it| it.slow);
-        let report = slow.and_then(|limit| self.report_of_next(key, Error::Slow(limit)));
+        let report = slow.and_then(|limit| self.report_of_next(key, limit));
         let began = self.take_lap();
         if let Some(tape) = self.core.tape.get() {
             self.record_turn(tape, ready, began);
@@ -140,8 +140,8 @@ impl<S> EventLoop<S> {
         self.instruments.is_some_and(|it| it.times)
     }
 
-    fn end_timed(&mut self, began: u64, report: Option<Report>) {
-        let ended = self.core.timeline.now_nanos();
+    fn end_timed(&mut self, began: u64, report: Option<Box<Report>>) {
+        let ended = self.core.timeline.turn_nanos();
         self.lap.set(Some(ended));
         let took = ended.saturating_sub(began);
         if let Some(times) = self.core.page.times() {
@@ -152,23 +152,26 @@ impl<S> EventLoop<S> {
         if let (Some(limit), Some(report)) = (slow, report)
             && took >= limit
         {
-            self.report(Report { error: Error::Slow(took), ..report });
+            self.report(Report { error: Error::Slow(took), ..*report });
         }
     }
 
     /// Returns the time at which the last call has ended, once, and otherwise the time now. So a
     /// batch of calls reads the clock once for each.
     pub(super) fn take_lap(&self) -> u64 {
-        self.lap.take().unwrap_or_else(|| self.core.timeline.now_nanos())
+        self.lap.take().unwrap_or_else(|| self.core.timeline.turn_nanos())
     }
 
-    fn report_of_next(&self, key: Key, error: Error) -> Option<Report> {
-        match self.handle.shared.messages.borrow().location() {
+    #[cold]
+    fn report_of_next(&self, key: Key, limit: Duration) -> Option<Box<Report>> {
+        let error = Error::Slow(limit);
+        let report = match self.handle.shared.messages.borrow().location() {
             Some(location) if key == Key::INBOX => {
                 Some(Origin { source: Source::Soon, location }.report(error, None))
             }
             _ => self.handle.report_of(key, error),
-        }
+        };
+        report.map(Box::new)
     }
 
     /// Runs `run` for the task `key`, with the same measuring as a callback. For the main

@@ -24,6 +24,7 @@ impl LoopCore {
         let now = self.timeline.now_nanos();
         let [mut reports_due, mut children_due, mut comparison_due] = [false; 3];
         let (times, tape) = (self.page.times(), self.tape.get());
+        let is_timed = times.is_some() || tape.is_some();
         if let Some(tape) = tape {
             tape.begin_timers(ready.len());
         }
@@ -35,11 +36,9 @@ impl LoopCore {
                 true => tasks.feed_timer(key, &mut ready),
                 false => ready.feed(key, Readiness::empty()),
             }
-            if let Some(times) = times {
-                times.add_lateness(now - deadline);
-            }
-            if let Some(tape) = tape {
-                tape.add_deadline(ready.len(), deadline);
+            if is_timed {
+                times.inspect(|times| times.add_lateness(now - deadline));
+                tape.inspect(|tape| tape.add_deadline(ready.len(), deadline));
             }
         });
         drop(ready);

@@ -1,7 +1,6 @@
 //! The tape of a loop: what is recorded about each turn.
 
 use std::panic::Location;
-use std::rc::Rc;
 
 use super::loop_core::LoopCore;
 use super::report::{Report, ReportKind};
@@ -11,7 +10,7 @@ use crate::error::Error;
 use crate::handle::Key;
 use crate::ready::Ready;
 use crate::tape::{
-    BY_CLOCKS, BY_SOURCES, BY_THREADS, Cause, Recorder, Recording, Start, Tape, TurnKind,
+    BY_CLOCKS, BY_SOURCES, BY_THREADS, Reason, Recorder, Recording, Start, Tape, TurnId, TurnKind,
 };
 
 impl<S> LoopHandle<S> {
@@ -34,13 +33,11 @@ impl LoopCore {
         }
     }
 
-    /// Records that the selector is called, or has returned.
-    #[cold]
-    pub(super) fn record_loop(&self, time: u64, kind: TurnKind) {
+    /// Records that the loop begins something else than a callback.
+    pub(super) fn record_loop(&self, time: u64, start: Start) {
         let Some(tape) = self.tape.get() else { return };
-        let start = Start::of_loop(kind);
         let queued = self.agenda.ready.borrow().len();
-        tape.begin(tape.monotonic(time), queued, &start);
+        tape.begin(time, queued, start);
         tape.mark(queued, BY_SOURCES);
     }
 
@@ -72,70 +69,104 @@ impl<S> EventLoop<S> {
     /// Records that a run ends, so that the last turn does not seem to go on.
     pub(crate) fn record_end_of_run(&self) {
         if self.core.tape.get().is_some() {
-            self.core.record_loop(self.core.timeline.now_nanos(), TurnKind::Loop);
+            self.core.record_loop(self.core.timeline.turn_nanos(), Start::LOOP);
         }
     }
 
     /// Records that the callback or the task of `ready` begins to run.
-    #[cold]
+    #[inline]
     pub(super) fn record_turn(&self, tape: &Recording, ready: Ready, time: u64) {
-        let position = self.batch.position();
-        if position == Some(0) {
-            tape.begin_batch();
-        }
-        let by = position.and_then(|position| tape.fed_by(position));
-        let deadline = position.and_then(|position| tape.deadline_at(position));
-        if let Some(start) = self.start_of(ready, by, deadline) {
-            let queued = self.core.agenda.ready.borrow().len();
-            tape.begin(tape.monotonic(time), queued, &start);
+        let start = match ready.key {
+            Key::INBOX => self.start_of_message(tape),
+            key if key.is_soon() => self.start_of_soon(tape, key),
+            key if key.is_task_layer() => self.start_of_task(tape, ready, time),
+            key => self.start_of_callback(tape, key, time),
+        };
+        if let Some(start) = start {
+            tape.begin(time, self.core.agenda.ready.borrow().len(), start);
         }
     }
 
-    /// Returns the beginning of a turn of `ready`, fed by the turn `by`, or by a timer with this
-    /// deadline. `None` if its registration has ended, or if no task waits for the readiness.
-    fn start_of(&self, ready: Ready, by: Option<u64>, deadline: Option<u64>) -> Option<Start> {
-        let key = ready.key;
-        let by_turn = by.filter(|by| *by < BY_CLOCKS).map_or(Cause::Loop, Cause::Turn);
-        if key == Key::INBOX {
-            let location = self.handle.shared.messages.borrow().location();
-            let (kind, cause) = (TurnKind::Soon, Cause::Thread);
-            return Some(Start { kind, key, location, name: None, cause, deadline: None });
-        }
-        if key.is_task_layer() {
-            let tasks = &self.handle.shared.tasks;
-            let (task, location, name) = tasks.origin_of(ready)?;
-            let cause = match by {
-                _ if task != key => Cause::Fd(tasks.fd_of(key).unwrap_or(-1)),
-                _ if deadline.is_some() => Cause::Timer,
-                Some(BY_THREADS) => Cause::Thread,
-                Some(BY_CLOCKS) => Cause::Timer,
-                _ => by_turn,
-            };
-            let (kind, location) = (TurnKind::Task, Some(location));
-            return Some(Start { kind, key: task, location, name, cause, deadline });
-        }
-        let origin = self.handle.origin_of(key)?;
-        let fd = |watcher| Cause::Fd(self.core.watchers.borrow().fd_of(watcher).unwrap_or(-1));
-        let (kind, cause) = match origin.source {
-            Source::Soon => (TurnKind::Soon, by_turn),
+    fn start_of_message(&self, tape: &Recording) -> Option<Start> {
+        let location = self.handle.shared.messages.borrow().location()?;
+        let place = tape.place(location);
+        Some(Start { kind: TurnKind::Soon, id: TurnId::NONE, place, cause: Reason::THREAD })
+    }
+
+    #[inline]
+    fn start_of_soon(&self, tape: &Recording, key: Key) -> Option<Start> {
+        let location = self.handle.shared.soon.borrow_mut().location(key)?;
+        let (place, cause) = (self.place_of(tape, key, location), self.by_turn(tape));
+        Some(Start { kind: TurnKind::Soon, id: TurnId::of(key), place, cause })
+    }
+
+    #[inline]
+    fn start_of_task(&self, tape: &Recording, ready: Ready, time: u64) -> Option<Start> {
+        let tasks = &self.handle.shared.tasks;
+        let (task, location, name) = tasks.origin_of(ready)?;
+        let place = match name {
+            None => tape.place(location),
+            name => tape.find_place(location, name),
+        };
+        let cause = match (self.lateness(tape, time), self.fed_by(tape)) {
+            _ if task != ready.key => Reason::fd(tasks.fd_of(ready.key)),
+            (Some(late), _) => Reason::timer(Some(late)),
+            (None, BY_THREADS) => Reason::THREAD,
+            (None, BY_CLOCKS) => Reason::timer(None),
+            (None, by) => tape.caused_by(by),
+        };
+        Some(Start { kind: TurnKind::Task, id: TurnId::of(task), place, cause })
+    }
+
+    #[inline]
+    fn start_of_callback(&self, tape: &Recording, key: Key, time: u64) -> Option<Start> {
+        let mut callbacks = self.handle.shared.callbacks.borrow_mut();
+        let entry = callbacks.get(key)?;
+        let (source, location) = (entry.source, entry.location);
+        drop(callbacks);
+        let fd = |watcher| match self.by_turn(tape) {
+            Reason::LOOP => Reason::fd(self.core.watchers.borrow().fd_of(watcher)),
+            by_turn => by_turn,
+        };
+        let (kind, cause) = match source {
+            Source::Soon => (TurnKind::Soon, self.by_turn(tape)),
             Source::Timer(_) | Source::Interval(_) | Source::Clock(_) | Source::Schedule(_) => {
-                (TurnKind::Timer, Cause::Timer)
+                (TurnKind::Timer, Reason::timer(self.lateness(tape, time)))
             }
             // A stream also queues itself, for input that it has left unread.
-            Source::Watch(watcher) | Source::Stream(watcher) => {
-                let is_stream = matches!(origin.source, Source::Stream(_));
-                let kind = if is_stream { TurnKind::Stream } else { TurnKind::Watcher };
-                (kind, if by_turn == Cause::Loop { fd(watcher) } else { by_turn })
-            }
-            Source::Signal(_) => (TurnKind::Signal, Cause::Signal),
-            Source::Child(_) => (TurnKind::Child, Cause::Child),
-            Source::Hook(_) => (TurnKind::Hook, Cause::Loop),
+            Source::Watch(watcher) => (TurnKind::Watcher, fd(watcher)),
+            Source::Stream(watcher) => (TurnKind::Stream, fd(watcher)),
+            Source::Signal(_) => (TurnKind::Signal, Reason::SIGNAL),
+            Source::Child(_) => (TurnKind::Child, Reason::CHILD),
+            Source::Hook(_) => (TurnKind::Hook, Reason::LOOP),
         };
-        let (location, name) = (Some(origin.location), self.name_if_any(key));
-        Some(Start { kind, key, location, name, cause, deadline })
+        let place = self.place_of(tape, key, location);
+        Some(Start { kind, id: TurnId::of(key), place, cause })
     }
 
-    fn name_if_any(&self, key: Key) -> Option<Rc<str>> {
-        if self.handle.has_names() { self.handle.name_of(key) } else { None }
+    #[inline]
+    fn place_of(&self, tape: &Recording, key: Key, location: &'static Location<'static>) -> u16 {
+        match self.handle.has_names() {
+            false => tape.place(location),
+            true => tape.find_place(location, self.handle.name_of(key)),
+        }
+    }
+
+    /// Returns what has fed the entry that runs.
+    #[inline]
+    fn fed_by(&self, tape: &Recording) -> u64 {
+        self.batch.position().map_or(BY_SOURCES, |position| tape.fed_by(position))
+    }
+
+    #[inline]
+    fn by_turn(&self, tape: &Recording) -> Reason {
+        tape.caused_by(self.fed_by(tape))
+    }
+
+    /// Returns the time since the deadline that has fed the entry that runs.
+    #[inline]
+    fn lateness(&self, tape: &Recording, time: u64) -> Option<u64> {
+        let deadline = tape.deadline(self.batch.position()?)?;
+        Some(time.saturating_sub(deadline))
     }
 }

@@ -12,7 +12,7 @@ use super::source::Hook;
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::ready::Ready;
-use crate::tape::TurnKind;
+use crate::tape::Start;
 use crate::watchers::{FeedResult, Watchers, wakeup_bit};
 
 /// The longest sleep of a tick that has nothing to run.
@@ -94,7 +94,7 @@ impl<S> EventLoop<S> {
     #[cold]
     fn prepare_by_hooks(&mut self, sleep: Sleep) -> bool {
         if let Some(times) = self.core.page.times() {
-            times.begin_tick(self.core.timeline.now_nanos());
+            times.begin_tick(self.core.timeline.turn_nanos());
         }
         self.run_hooks_of(Hook::Prepare);
         sleep != Sleep::WhileAlive || self.is_alive()
@@ -116,32 +116,36 @@ impl<S> EventLoop<S> {
     #[inline(always)]
     fn select<const TIMED: bool>(&mut self, timeout: Option<Duration>) -> Result<()> {
         let is_timed = TIMED && self.is_timed();
-        let began = if is_timed { self.begin_select_timed() } else { 0 };
+        let began = if is_timed { self.begin_select_timed(timeout) } else { 0 };
         let selected = self.select_for(timeout);
         if is_timed {
-            self.end_select_timed(began);
+            self.end_select_timed(timeout, began);
         }
         selected
     }
 
     /// Records the call of the selector. Returns the time.
-    #[cold]
-    fn begin_select_timed(&self) -> u64 {
+    fn begin_select_timed(&self, timeout: Option<Duration>) -> u64 {
         let began = self.take_lap();
-        self.core.record_loop(began, TurnKind::Sleep);
+        let may_sleep = timeout != Some(Duration::ZERO);
+        self.core.record_loop(began, if may_sleep { Start::SLEEP } else { Start::POLL });
         began
     }
 
-    #[cold]
-    fn end_select_timed(&self, began: u64) {
-        let ended = self.core.timeline.now_nanos();
-        self.core.record_loop(ended, TurnKind::Loop);
-        if let Some(times) = self.core.page.times() {
+    fn end_select_timed(&self, timeout: Option<Duration>, began: u64) {
+        let (times, may_sleep) = (self.core.page.times(), timeout != Some(Duration::ZERO));
+        if times.is_none() && !may_sleep {
+            return;
+        }
+        let ended = self.core.timeline.turn_nanos();
+        if may_sleep {
+            self.core.record_loop(ended, Start::LOOP);
+        }
+        if let Some(times) = times {
             times.end_select(began, ended);
         }
     }
 
-    #[cold]
     fn end_tick_timed(&self) {
         if let Some(times) = self.core.page.times() {
             times.end_tick(self.take_lap());
@@ -298,6 +302,9 @@ impl<S> EventLoop<S> {
     #[inline(always)]
     fn run_batch<const TIMED: bool>(&mut self) -> Result<usize> {
         self.core.agenda.ready.borrow_mut().take_batch(&mut self.batch);
+        if TIMED && let Some(tape) = self.core.tape.get() {
+            tape.begin_batch();
+        }
         let mut ran = 0;
         let process = self.core.process.get();
         let guard = CallGuard(self);

@@ -38,24 +38,69 @@ pub(super) const fn words(capacity: usize) -> usize {
     RING_START + 2 * capacity
 }
 
+/// Returns the word at which the record with this number begins, in a ring for `capacity` records.
+pub(super) fn position(number: u64, capacity: u64) -> usize {
+    RING_START + 2 * (number % capacity) as usize
+}
+
 /// Bits of the time in a record: 78 hours in nanoseconds. The epoch has the rest.
 pub(super) const TIME_BITS: u32 = 48;
 const VALUE_BITS: u32 = 24;
 const VALUE_MASK: u64 = (1 << VALUE_BITS) - 1;
 
-/// Returns the value of a record for the distance to its cause: 0, which means unknown, if it is
-/// too long to be stored.
-pub(super) fn distance(turns: u64) -> u32 {
-    if turns <= VALUE_MASK { turns as u32 } else { 0 }
+/// The cause of a turn, as stored: its kind, and a value of 24 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reason(u32);
+
+impl Reason {
+    pub(crate) const LOOP: Reason = Reason::new(0, 0);
+    /// The loop itself, which has called the selector without a sleep.
+    pub(crate) const POLL: Reason = Reason::new(0, 1);
+    pub(crate) const THREAD: Reason = Reason::new(3, 0);
+    pub(crate) const SIGNAL: Reason = Reason::new(4, 0);
+    pub(crate) const CHILD: Reason = Reason::new(5, 0);
+
+    const fn new(kind: u32, value: u32) -> Reason {
+        Reason(kind << VALUE_BITS | value)
+    }
+
+    /// Returns the cause for readiness of a descriptor.
+    #[inline]
+    pub(crate) fn fd(fd: Option<i32>) -> Reason {
+        let fd = fd.and_then(|fd| u32::try_from(fd).ok()).unwrap_or(0);
+        Reason::new(1, fd.min(VALUE_MASK as u32))
+    }
+
+    /// Returns the cause for a deadline. `None` if the lateness is not known.
+    #[inline]
+    pub(crate) fn timer(late: Option<u64>) -> Reason {
+        Reason::new(2, late.map_or(UNKNOWN, pack_lateness))
+    }
+
+    /// Returns the cause for the turn that was this number of turns ago. If it is too far away to
+    /// be stored, it is 0, which means unknown.
+    #[inline]
+    pub(crate) fn turn(distance: u64) -> Reason {
+        Reason::new(6, if distance <= VALUE_MASK { distance as u32 } else { 0 })
+    }
+
+    pub(super) fn kind(self) -> u32 {
+        self.0 >> VALUE_BITS
+    }
+
+    pub(super) fn value(self) -> u32 {
+        self.0 & VALUE_MASK as u32
+    }
 }
 
 /// Bits of a lateness that are not its exponent: it is exact to two millionths.
 const MANTISSA_BITS: u32 = 19;
 /// Stands for a lateness that is not known.
-pub(super) const UNKNOWN: u32 = VALUE_MASK as u32;
+const UNKNOWN: u32 = VALUE_MASK as u32;
 
 /// Returns the value of a record for a lateness in nanoseconds. Ten days are the greatest one.
-pub(super) fn pack_lateness(nanos: u64) -> u32 {
+#[inline]
+fn pack_lateness(nanos: u64) -> u32 {
     let exponent = (u64::BITS - nanos.leading_zeros()).saturating_sub(MANTISSA_BITS);
     match exponent < 31 {
         true => exponent << MANTISSA_BITS | (nanos >> exponent) as u32,
@@ -79,20 +124,16 @@ pub(super) struct Record {
     /// The [`TurnId`](super::turn_id::TurnId) of the registration.
     pub(super) key: u32,
     pub(super) kind: TurnKind,
-    pub(super) cause: u8,
-    /// Descriptor, lateness, or distance to the record of the cause; 0 if it is unknown.
-    pub(super) value: u32,
+    pub(super) cause: Reason,
 }
 
 impl Record {
     #[inline]
     pub(super) fn pack(self) -> [u64; 2] {
-        let time = self.time & ((1 << TIME_BITS) - 1);
-        let value = u64::from(self.value).min(VALUE_MASK);
-        let kinds = u64::from(self.kind as u8) << 4 | u64::from(self.cause);
+        let kinds = u64::from(self.kind as u8) << (VALUE_BITS + 4);
         [
-            time << 16 | u64::from(self.place),
-            u64::from(self.key) << 32 | kinds << VALUE_BITS | value,
+            self.time << 16 | u64::from(self.place),
+            u64::from(self.key) << 32 | kinds | u64::from(self.cause.0),
         ]
     }
 
@@ -102,8 +143,7 @@ impl Record {
             place: first as u16,
             key: (second >> 32) as u32,
             kind: TurnKind::from_number((second >> 28) as u8 & 15),
-            cause: (second >> VALUE_BITS) as u8 & 15,
-            value: (second & VALUE_MASK) as u32,
+            cause: Reason(second as u32 & ((1 << (VALUE_BITS + 4)) - 1)),
         }
     }
 }
@@ -126,11 +166,12 @@ mod tests {
     #[test]
     fn r2_a_cause_that_is_too_far_away_is_unknown() {
         let stored = |turns| {
-            let (kind, value) = (TurnKind::Task, distance(turns));
-            let record = Record { time: 1, place: 2, key: u32::MAX, kind, cause: 6, value };
+            let (kind, cause) = (TurnKind::Task, Reason::turn(turns));
+            let record = Record { time: 1, place: 2, key: u32::MAX, kind, cause };
             assert_eq!(Record::unpack(record.pack()), record);
-            value
+            (cause.kind(), cause.value())
         };
-        assert_eq!([1, VALUE_MASK, VALUE_MASK + 1, u64::MAX].map(stored), [1, 0xff_ffff, 0, 0]);
+        let values = [1, VALUE_MASK, VALUE_MASK + 1, u64::MAX].map(stored);
+        assert_eq!(values, [(6, 1), (6, 0xff_ffff), (6, 0), (6, 0)]);
     }
 }

@@ -9,12 +9,14 @@
 //! | `recorder` | the settings of a tape |
 //! | `layout` | the words of a tape, in memory and in a file |
 //! | `recording` | the writer |
+//! | `causes` | what has fed each entry of the ready deque |
 //! | `reading`, `turn` | the reader, and the values that it returns |
 //! | `turn_id` | the number of a registration in a record |
 //! | `blame` | the reasons why a turn was late |
 //! | `lanes`, `svg`, `chrome_json`, `perfetto` | pictures, and files for trace viewers |
 
 mod blame;
+mod causes;
 mod chrome_json;
 mod lanes;
 mod layout;
@@ -27,7 +29,10 @@ mod turn;
 mod turn_id;
 
 pub use self::blame::{Blame, BlamePart};
+pub(crate) use self::causes::{BY_CLOCKS, BY_SOURCES, BY_THREADS};
+pub(crate) use self::layout::Reason;
 pub use self::reading::Tape;
 pub use self::recorder::Recorder;
-pub(crate) use self::recording::{BY_CLOCKS, BY_SOURCES, BY_THREADS, Recording, Start};
+pub(crate) use self::recording::{Recording, Start};
 pub use self::turn::{Cause, Turn, TurnKind};
+pub(crate) use self::turn_id::TurnId;

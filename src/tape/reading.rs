@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mainspring_sys::inherited::monotonic_micros;
 
-use super::layout::{self, Record, TIME_BITS};
+use super::layout::{self, Reason, Record, TIME_BITS};
 use super::turn::{Cause, Turn, TurnKind};
 use super::turn_id::TurnId;
 use crate::log_text::OneLine;
@@ -153,7 +153,7 @@ impl Tape {
         let first = head.saturating_sub(capacity as u64 - 1);
         let records: Vec<Record> = (first..head)
             .map(|number| {
-                let at = layout::RING_START + 2 * (number % capacity as u64) as usize;
+                let at = layout::position(number, capacity as u64);
                 Record::unpack([words[at].load(Relaxed), words[at + 1].load(Relaxed)])
             })
             .collect();
@@ -219,11 +219,15 @@ fn turns(records: &[Record], times: &[u64], places: &[Arc<str>], first: u64) -> 
         let at = times[index];
         let cause = cause(record, number);
         let end_of = |turn: u64| times.get(usize::try_from((turn + 1).checked_sub(first)?).ok()?);
-        if let (TurnKind::Sleep, Some(end)) = (record.kind, times.get(index + 1)) {
-            selected.add(at, *end);
+        match times.get(index + 1) {
+            _ if record.cause == Reason::POLL => selected.add(at, at),
+            Some(end) if record.kind == TurnKind::Sleep => selected.add(at, *end),
+            _ => {}
         }
         let due = match cause {
-            Cause::Timer => layout::unpack_lateness(record.value).map(|late| at - late.min(at)),
+            Cause::Timer => {
+                layout::unpack_lateness(record.cause.value()).map(|late| at - late.min(at))
+            }
             Cause::Turn(turn) if turn >= first => end_of(turn).copied(),
             Cause::Turn(_) | Cause::Loop => None,
             Cause::Fd(_) | Cause::Thread | Cause::Signal | Cause::Child => selected.earliest(),
@@ -273,13 +277,15 @@ impl Selected {
 }
 
 fn cause(record: &Record, number: u64) -> Cause {
-    match record.cause {
-        1 => Cause::Fd(i32::try_from(record.value).unwrap_or(-1)),
+    match record.cause.kind() {
+        1 => Cause::Fd(i32::try_from(record.cause.value()).unwrap_or(-1)),
         2 => Cause::Timer,
         3 => Cause::Thread,
         4 => Cause::Signal,
         5 => Cause::Child,
-        6 if record.value > 0 => Cause::Turn(number.saturating_sub(u64::from(record.value))),
+        6 if record.cause.value() > 0 => {
+            Cause::Turn(number.saturating_sub(u64::from(record.cause.value())))
+        }
         _ => Cause::Loop,
     }
 }

@@ -64,9 +64,9 @@ impl Turn {
 #[non_exhaustive]
 #[repr(u8)]
 pub enum TurnKind {
-    /// Work of the loop between two callbacks.
+    /// Work of the loop between two callbacks, with calls of the selector that do not sleep.
     Loop,
-    /// The call of the selector, which sleeps if nothing is due.
+    /// A call of the selector that sleeps unless an event is there.
     Sleep,
     /// A closure of `call_soon`, or of another thread.
     Soon,

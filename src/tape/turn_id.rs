@@ -9,12 +9,16 @@ const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
 /// The registration of a turn, in 32 bits: its slot, and the lower bits of its generation. A queued
 /// closure has the lower bits of its sequence number instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct TurnId(pub(super) u32);
+pub(crate) struct TurnId(pub(super) u32);
 
 impl TurnId {
-    pub(super) fn of(key: Key) -> TurnId {
+    /// The number of the loop, and of messages.
+    pub(crate) const NONE: TurnId = TurnId(0);
+
+    #[inline]
+    pub(crate) fn of(key: Key) -> TurnId {
         match key {
-            Key { slot: u32::MAX, .. } => TurnId::default(), // The loop, or another thread.
+            Key { slot: u32::MAX, .. } => TurnId::NONE, // The loop, or another thread.
             key if key.is_soon() => TurnId(key.generation),
             Key { slot, generation } => TurnId(slot & SLOT_MASK | generation << SLOT_BITS),
         }

@@ -21,6 +21,7 @@
 //! * [`terminal`]: raw mode, window sizes, reads in the background;
 //! * [`FutureWith`]: a future inside another one, which needs unsafe code too;
 //! * [`ThreadBound`]: values of one thread, in types that must be `Send`;
+//! * [`cycles`](mod@cycles): a counter that is cheaper to read than a clock;
 //! * [`environment`]: settings from environment variables.
 //!
 //! # Raw descriptors
@@ -31,6 +32,7 @@
 pub mod child;
 pub mod clock;
 pub mod closure;
+pub mod cycles;
 pub mod environment;
 pub mod error_class;
 pub mod event;

@@ -171,7 +171,7 @@ fn r2_a_ring_holds_the_last_turns() {
         el.run().unwrap();
         let tape = el.tape().unwrap();
         let numbers: Vec<u64> = tape.turns().iter().map(|turn| turn.number).collect();
-        assert_eq!(numbers, (88..103).collect::<Vec<u64>>());
+        assert_eq!(numbers, (87..102).collect::<Vec<u64>>());
     });
 }
 
