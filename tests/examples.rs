@@ -6,6 +6,7 @@
 mod examples {
     pub mod program;
 
+    mod black_box;
     mod daemon;
     mod dump;
     mod echo;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mainspring::net::{Protocol, Socket, Transport};
 use mainspring::{Error, LoopHandle, Result};
 
-use crate::Tour;
+use crate::{Tour, name};
 
 pub const TIME_LIMIT: Duration = Duration::from_secs(10);
 
@@ -49,7 +49,7 @@ impl Url {
 /// Starts a fetch. Resolving a name may take long, so a thread does it and sends the addresses to
 /// the loop.
 pub fn start(el: &LoopHandle<Tour>, tour: &mut Tour, lane: usize, url: Url) {
-    tour.timeline.step(lane, el.now(), &format!("fetch of {}:{} starts", url.host, url.port));
+    tour.step(el, lane, &format!("fetch of {}:{} starts", url.host, url.port));
     let remote = el.remote();
     thread::spawn(move || {
         let addresses = url.resolve();
@@ -81,6 +81,7 @@ fn connect(
 fn send_request(el: &LoopHandle<Tour>, tour: &mut Tour, lane: usize, socket: Socket, url: Url) {
     match el.attach_with(socket, Fetch::new(lane, url)) {
         Ok(conn) => {
+            el.set_name(conn.handle(), &name(lane));
             let limit = el.call_later(TIME_LIMIT, move |_, _| conn.abort());
             el.set_background(limit);
         }
@@ -117,11 +118,7 @@ impl Protocol<Tour> for Fetch {
     ) -> Result<()> {
         let Url { host, path, .. } = &self.url;
         conn.write(format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes());
-        tour.timeline.step(
-            self.lane,
-            el.now(),
-            "connected, request sent, SUSPENDS until the headers come",
-        );
+        tour.step(el, self.lane, "connected, request sent, SUSPENDS until the headers come");
         Ok(())
     }
 
@@ -138,7 +135,7 @@ impl Protocol<Tour> for Fetch {
             self.body = end.map(|end| end + 4);
             if self.body.is_some() {
                 let what = format!("RESUMES, {}, SUSPENDS until the body is here", self.status());
-                tour.timeline.step(self.lane, el.now(), &what);
+                tour.step(el, self.lane, &what);
             }
         }
         Ok(())

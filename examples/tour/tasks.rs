@@ -3,8 +3,8 @@
 use mainspring::net::TcpStream;
 use mainspring::{Error, LoopHandle, Result, gather, spawn, timeout};
 
-use crate::Tour;
 use crate::fetch::{TIME_LIMIT, Url};
+use crate::{Tour, name};
 
 /// Fetches all URLs at once; each task records its own result.
 pub async fn fetch_all(el: LoopHandle<Tour>, urls: Vec<Url>) -> Result<()> {
@@ -19,6 +19,7 @@ pub async fn fetch_all(el: LoopHandle<Tour>, urls: Vec<Url>) -> Result<()> {
             })
             .await
         })
+        .named(&name(lane))
     });
     gather(fetches).await.map(drop)
 }
@@ -56,7 +57,7 @@ async fn headers(conn: &TcpStream, answer: &mut Vec<u8>) -> Result<usize> {
     }
 }
 
-/// Prints a step. The timeline is part of the loop's state, so this runs as a callback.
+/// Prints a step. The time of the start is part of the loop's state, so this runs as a callback.
 async fn step(el: &LoopHandle<Tour>, lane: usize, what: String) -> Result<()> {
-    el.with(move |el, tour| tour.timeline.step(lane, el.now(), &what)).await
+    el.with(move |el, tour| tour.step(el, lane, &what)).await
 }

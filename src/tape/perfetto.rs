@@ -19,6 +19,11 @@ const TRACK_DESCRIPTOR: u32 = 60;
 /// Fields of `TrackDescriptor`.
 const TRACK_UUID: u32 = 1;
 const TRACK_NAME: u32 = 2;
+const TRACK_PROCESS: u32 = 3;
+const TRACK_PARENT: u32 = 5;
+/// Fields of `ProcessDescriptor`.
+const PROCESS_PID: u32 = 1;
+const PROCESS_NAME: u32 = 6;
 /// Fields of `TrackEvent`.
 const EVENT_TYPE: u32 = 9;
 const EVENT_TRACK: u32 = 11;
@@ -29,6 +34,9 @@ const EVENT_TERMINATING_FLOWS: u32 = 48;
 /// Values of `TrackEvent.Type`.
 const SLICE_BEGIN: u64 = 1;
 const SLICE_END: u64 = 2;
+
+/// Track of the process, above the others.
+const PROCESS_TRACK: u64 = 1;
 
 impl Tape {
     /// Writes the tape as a trace for <https://ui.perfetto.dev>: a track for each place, a slice
@@ -51,8 +59,9 @@ impl Tape {
     pub fn perfetto(&self, mut out: impl Write) -> io::Result<()> {
         let mut tracks = HashMap::new();
         let flows = self.flows();
+        write_packet(&mut out, &process_packet(self.process()))?;
         for turn in self.turns() {
-            let next = tracks.len() as u64 + 1;
+            let next = tracks.len() as u64 + PROCESS_TRACK + 1;
             let track = *tracks.entry((turn.kind, &*turn.place)).or_insert(next);
             if track == next {
                 write_packet(&mut out, &track_packet(track, turn))?;
@@ -79,13 +88,29 @@ impl Tape {
     }
 }
 
+/// Returns the packet that names the process.
+fn process_packet(pid: u32) -> Vec<u8> {
+    let (mut descriptor, mut process) = (Vec::new(), Vec::new());
+    put_number(&mut process, PROCESS_PID, pid.into());
+    put_bytes(&mut process, PROCESS_NAME, b"event loop");
+    put_number(&mut descriptor, TRACK_UUID, PROCESS_TRACK);
+    put_bytes(&mut descriptor, TRACK_PROCESS, &process);
+    descriptor_packet(&descriptor)
+}
+
 /// Returns the packet that names a track.
 fn track_packet(track: u64, turn: &Turn) -> Vec<u8> {
-    let (mut packet, mut descriptor) = (Vec::new(), Vec::new());
+    let (mut descriptor, name) = (Vec::new(), format!("{} {}", turn.kind, turn.place));
     put_number(&mut descriptor, TRACK_UUID, track);
-    put_bytes(&mut descriptor, TRACK_NAME, format!("{} {}", turn.kind, turn.place).as_bytes());
+    put_bytes(&mut descriptor, TRACK_NAME, name.trim_end().as_bytes());
+    put_number(&mut descriptor, TRACK_PARENT, PROCESS_TRACK);
+    descriptor_packet(&descriptor)
+}
+
+fn descriptor_packet(descriptor: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
     put_number(&mut packet, SEQUENCE, 1);
-    put_bytes(&mut packet, TRACK_DESCRIPTOR, &descriptor);
+    put_bytes(&mut packet, TRACK_DESCRIPTOR, descriptor);
     packet
 }
 

@@ -139,6 +139,24 @@ impl Tape {
         self
     }
 
+    /// Returns the turns for which `keep` returns true, for a picture of one part of a program.
+    ///
+    /// ```
+    /// # use mainspring::{EventLoop, Recorder};
+    /// let mut el = EventLoop::builder().record(Recorder::ring(64)).build()?;
+    /// el.call_soon(|_, _| {});
+    /// let named = el.call_soon(|_, _| {});
+    /// el.set_name(named, "parse");
+    /// el.run()?;
+    /// let tape = el.tape().unwrap().filter(|turn| turn.place.starts_with("parse ("));
+    /// assert_eq!(tape.turns().len(), 1);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn filter(mut self, keep: impl FnMut(&Turn) -> bool) -> Tape {
+        self.turns.retain(keep);
+        self
+    }
+
     /// Returns the tape in `words`, or `None` if they are not a tape.
     pub(super) fn of_words(words: &[AtomicU64]) -> Option<Tape> {
         let word = |at: usize| words.get(at).map(|word| word.load(Acquire));

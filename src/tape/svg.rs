@@ -1,4 +1,7 @@
 //! A tape as a picture.
+//!
+//! Times are percentages and texts have pixels, so a text is as large on a phone as on a page. Each
+//! lane has its text in a line of its own, so no two of them overlap.
 
 use std::time::Duration;
 
@@ -6,19 +9,31 @@ use super::lanes::Lane;
 use super::reading::Tape;
 use super::turn::Turn;
 
-/// Width of the picture, of the margin at both sides, and height of a lane, in pixels.
-const WIDTH: f64 = 720.0;
-const MARGIN: f64 = 12.0;
-const LANE: f64 = 34.0;
+/// Heights in pixels: of a lane, of its bar, and of the axis with the legend.
+const LANE: usize = 42;
+const BAR: usize = 12;
+const AXIS: usize = 56;
+/// Margin above and below the lanes in pixels, and at the sides in percent.
+const MARGIN: usize = 10;
+const SIDE: f64 = 2.0;
+/// Width of the shortest turn in percent: a pixel on a phone.
+const SHORTEST: f64 = 0.3;
+/// Letters of a text that fit on a phone. Longer ones are cut at the left, where paths begin.
+const LETTERS: usize = 40;
 
 /// Colours of light and of dark pages.
 const STYLE: &str = "<style>
-svg { background: #fff; font: 13px ui-monospace, monospace; }
-text { fill: #24292f; } .time { fill: #57606a; font-size: 11px; }
-.wait { fill: #d0d7de; } .run { fill: #0969da; }
+.mainspring-tape { background: #fff; font: 13px ui-monospace, 'DejaVu Sans Mono', monospace; }
+.mainspring-tape text { fill: #24292f; stroke: #fff; stroke-width: 4px; paint-order: stroke; }
+.mainspring-tape .time { fill: #57606a; font-size: 12px; }
+.mainspring-tape .wait { fill: #d0d7de; } .mainspring-tape .run { fill: #0969da; }
+.mainspring-tape .now { fill: #cf222e; } .mainspring-tape .grid { stroke: #d8dee4; }
 @media (prefers-color-scheme: dark) {
-svg { background: #0d1117; } text { fill: #e6edf3; } .time { fill: #8d96a0; }
-.wait { fill: #30363d; } .run { fill: #4493f8; }
+.mainspring-tape { background: #0d1117; }
+.mainspring-tape text { fill: #e6edf3; stroke: #0d1117; }
+.mainspring-tape .time { fill: #9198a1; }
+.mainspring-tape .wait { fill: #3d444d; } .mainspring-tape .run { fill: #4493f8; }
+.mainspring-tape .now { fill: #f85149; } .mainspring-tape .grid { stroke: #2a313c; }
 }
 </style>
 ";
@@ -26,6 +41,7 @@ svg { background: #0d1117; } text { fill: #e6edf3; } .time { fill: #8d96a0; }
 impl Tape {
     /// Draws the tape as an SVG file that needs no other file: a bar for each callback and task,
     /// with its turns. It has colours for light and for dark pages, and fits the width of its page.
+    /// A turn that still runs has a colour of its own.
     ///
     /// ```
     /// # use mainspring::{EventLoop, Recorder};
@@ -38,52 +54,104 @@ impl Tape {
     pub fn svg(&self) -> String {
         let (lanes, left_out) = self.lane_turns();
         let (begin, length) = self.extent();
-        let height = lanes.len() as f64 * LANE + 2.0 * LANE;
+        let bottom = MARGIN + lanes.len() * LANE;
+        let height = bottom + AXIS + if left_out > 0 { 20 } else { 0 };
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
-             width=\"100%\">\n{STYLE}"
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"mainspring-tape\" width=\"100%\" \
+             height=\"{height}\" role=\"img\">\n<title>Turns of an event loop</title>\n{STYLE}"
         );
-        let scale = (WIDTH - 2.0 * MARGIN) / length.as_secs_f64();
-        let x = |at: Duration| MARGIN + at.saturating_sub(begin).as_secs_f64() * scale;
+        draw_axis(&mut svg, length, bottom);
+        let scale = (100.0 - 2.0 * SIDE) / length.as_secs_f64();
+        let x = |at: Duration| SIDE + at.saturating_sub(begin).as_secs_f64() * scale;
         for (index, lane) in lanes.iter().enumerate() {
-            draw(&mut svg, lane, index as f64 * LANE + MARGIN, x);
+            draw(&mut svg, lane, MARGIN + index * LANE, x);
         }
-        let y = lanes.len() as f64 * LANE + MARGIN + 20.0;
-        let end = WIDTH - MARGIN;
-        svg += &format!("<text class=\"time\" x=\"{MARGIN}\" y=\"{y}\">0</text>\n");
-        svg += &format!(
-            "<text class=\"time\" x=\"{end}\" y=\"{y}\" text-anchor=\"end\">{length:.1?}</text>\n"
-        );
         if left_out > 0 {
-            svg += &format!("<text x=\"60\" y=\"{y}\">{left_out} further registrations</text>\n");
+            let y = bottom + AXIS + 8;
+            svg +=
+                &format!("<text x=\"{SIDE}%\" y=\"{y}\">{left_out} further registrations</text>\n");
         }
         svg + "</svg>\n"
     }
 }
 
-fn draw(svg: &mut String, lane: &Lane<'_>, y: f64, x: impl Fn(Duration) -> f64) {
-    let end = |turn: &Turn| x(turn.at + turn.lasted.unwrap_or_default());
+/// Draws the times below the lanes, the lines at them, and the legend.
+fn draw_axis(svg: &mut String, length: Duration, bottom: usize) {
+    for (share, anchor) in [(0.0, "start"), (0.5, "middle"), (1.0, "end")] {
+        let x = SIDE + share * (100.0 - 2.0 * SIDE);
+        let time = length.mul_f64(share);
+        let time = if time.is_zero() { "0".to_owned() } else { format!("{time:.1?}") };
+        *svg += &format!(
+            "<line class=\"grid\" x1=\"{x}%\" x2=\"{x}%\" y1=\"{MARGIN}\" y2=\"{bottom}\"/>\n\
+             <text class=\"time\" x=\"{x}%\" y=\"{}\" text-anchor=\"{anchor}\">{time}</text>\n",
+            bottom + 16,
+        );
+    }
+    // Pixels from the left margin: three texts fit on a phone.
+    *svg += &format!("<svg x=\"{SIDE}%\" y=\"{}\" height=\"20\">\n", bottom + 32);
+    for (x, class, text) in [(0, "run", "runs"), (74, "wait", "waits"), (156, "now", "still runs")]
+    {
+        *svg += &format!(
+            "<rect class=\"{class}\" x=\"{x}\" y=\"1\" width=\"10\" height=\"10\"/>\n\
+             <text class=\"time\" x=\"{}\" y=\"10\">{text}</text>\n",
+            x + 16,
+        );
+    }
+    *svg += "</svg>\n";
+}
+
+fn draw(svg: &mut String, lane: &Lane<'_>, y: usize, x: impl Fn(Duration) -> f64) {
     let (Some(first), Some(last)) = (lane.turns.first(), lane.turns.last()) else { return };
-    let (from, to) = (x(first.at), end(last));
-    *svg += &format!("<text x=\"{MARGIN}\" y=\"{}\">{}</text>\n", y + 12.0, escaped(&lane.label));
+    let (name, full) = (escaped(&cut(&lane.label)), escaped(&lane.label));
+    *svg += &format!("<text x=\"{SIDE}%\" y=\"{}\">{name}<title>{full}</title></text>\n", y + 13);
     let bar = |class: &str, from: f64, to: f64| {
-        // At least one pixel wide, so that a short turn is seen.
-        let (width, y) = ((to - from).max(1.0), y + 16.0);
+        let (from, y) = (from.min(100.0 - SIDE - SHORTEST), y + 20);
+        let width = (to - from).max(SHORTEST);
         format!(
-            "<rect class=\"{class}\" x=\"{from:.2}\" y=\"{y}\" width=\"{width:.2}\" height=\"12\"/>\n"
+            "<rect class=\"{class}\" x=\"{from:.2}%\" y=\"{y}\" width=\"{width:.2}%\" \
+             height=\"{BAR}\"/>\n"
         )
     };
-    *svg += &bar("wait", from, to);
+    *svg += &bar("wait", x(first.at), x(last.end()));
     let mut drawn = f64::MIN;
     for turn in &lane.turns {
-        // A turn that lies within the pixel of the one before changes nothing.
-        if end(turn) > drawn {
-            *svg += &bar("run", x(turn.at), end(turn));
-            drawn = x(turn.at) + 1.0;
+        // A turn that lies within the width of the one before changes nothing.
+        if x(turn.end()) > drawn || turn.lasted.is_none() {
+            *svg += &bar(class(turn), x(turn.at), x(turn.end()));
+            drawn = x(turn.at) + SHORTEST;
         }
     }
 }
 
+fn class(turn: &Turn) -> &'static str {
+    if turn.lasted.is_none() { "now" } else { "run" }
+}
+
+/// Returns the last letters of a text, if it is too long for a phone.
+fn cut(text: &str) -> String {
+    let letters = text.chars().count();
+    if letters <= LETTERS {
+        return text.to_owned();
+    }
+    let kind = text.split(' ').next().unwrap_or_default();
+    let rest = LETTERS - kind.chars().count().min(LETTERS / 2) - 2;
+    let end: String = text.chars().skip(letters - rest).collect();
+    format!("{kind} …{end}")
+}
+
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r5_a_long_place_is_cut_where_its_path_begins() {
+        assert_eq!(cut("task src/main.rs:7"), "task src/main.rs:7");
+        let text = "timer /home/user/projects/daemon/source/session/handler.rs:1041";
+        assert_eq!(cut(text), "timer …urce/session/handler.rs:1041");
+        assert!(cut(&format!("signal handler {}", "x".repeat(200))).chars().count() <= LETTERS);
+    }
 }

@@ -16,15 +16,59 @@ fn fetches_five_origins_with_tasks() {
     check(&run("tour", &["--tasks"]).success());
 }
 
+/// The lanes are those of the printed steps: each fetch begins and ends with a turn, waits in
+/// between, and they end in the order in which they are done.
+fn check_lanes(text: &str) {
+    let mut ends = Vec::new();
+    for url in 1..=5 {
+        let label = format!(" URL{url} (examples/tour/");
+        let lane = text.lines().find(|line| line.contains(&label)).expect("a lane");
+        let bar = lane.split_once(")").unwrap().1;
+        let steps = bar.trim_start().split('─').filter(|part| !part.is_empty()).count();
+        assert!(bar.trim_start().starts_with('█') && bar.ends_with('█'), "{text}");
+        // Connected, the headers, the body: two may share a cell.
+        assert!((2..=4).contains(&steps) && bar.matches('─').count() > 10, "{text}");
+        ends.push((bar.chars().count(), url));
+    }
+    let order: Vec<usize> = text
+        .lines()
+        .filter(|line| line.ends_with(" done"))
+        .map(|line| line.split_once("URL").unwrap().1[..1].parse().unwrap())
+        .collect();
+    let column = |url: usize| ends[url - 1].0;
+    assert!(order.windows(2).all(|two| column(two[0]) <= column(two[1])), "{order:?}\n{text}");
+}
+
+#[test]
+fn writes_the_lanes_as_a_picture_and_the_tape_as_a_trace() {
+    for tasks in [&[][..], &["--tasks"]] {
+        let paths = ["svg", "perfetto"].map(|form| {
+            let name = format!("mainspring-tour-{}-{}.{form}", std::process::id(), tasks.len());
+            std::env::temp_dir().join(name).to_str().unwrap().to_owned()
+        });
+        let arguments = ["--svg", &*paths[0], "--perfetto", &*paths[1]];
+        check(&run("tour", &[tasks, &arguments].concat()).success());
+        let [svg, perfetto] = paths.map(|path| {
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::remove_file(path).unwrap();
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        assert_eq!(svg.matches("<rect class=\"wait\" x=\"").count(), 5 + 1, "and the legend");
+        for url in 1..=5 {
+            let label = format!(" URL{url} (examples/tour/");
+            assert!(svg.contains(&label) && perfetto.contains(&label));
+        }
+        assert!(perfetto.contains("examples/tour/origin.rs:"), "the trace has all turns");
+    }
+}
+
 fn check(text: &str) {
+    check_lanes(text);
     for url in 1..=5 {
         for step in [" starts", " SUSPENDS until the headers come", " done"] {
             let of_url = |line: &str| line.contains(&format!("URL{url}: ")) && line.ends_with(step);
             assert_eq!(text.lines().filter(|line| of_url(line)).count(), 1, "{step}\n{text}");
         }
-        let name = format!("URL{url}: ");
-        let mut lanes = text.lines().filter_map(|line| line.strip_prefix(&name));
-        assert!(lanes.any(|lane| lane.trim_start().starts_with('█')), "{text}");
     }
     // All fetches start before the first one is done.
     let done = text.lines().position(|line| line.ends_with(" done")).unwrap();
@@ -73,4 +117,6 @@ fn reports_invalid_arguments() {
     assert_eq!(line, "tour: \"https://example.org/\" does not begin with http://\n");
     run("tour", &["http://:80/"]).error_line(2);
     run("tour", &["http://host:port/"]).error_line(2);
+    let line = run("tour", &["--tasks", "--svg"]).error_line(2);
+    assert_eq!(line, "tour: the name of the file is missing\n");
 }

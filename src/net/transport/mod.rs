@@ -59,7 +59,7 @@ use super::socket::Socket;
 use super::transport_stream::TransportStream;
 use crate::error::{Error, Result};
 use crate::event_loop::loop_core::LoopCore;
-use crate::handle::Key;
+use crate::handle::{Handle, Key};
 
 /// A connection: writes to it, and ends it. Clones are the same connection.
 ///
@@ -362,6 +362,25 @@ impl Transport {
     /// Returns true if the connection is closing or over.
     pub fn is_closing(&self) -> bool {
         self.state.has(Flags::CLOSING | Flags::FAILING | Flags::DONE)
+    }
+
+    /// Returns the handle of the connection in its loop, to [name](crate::LoopHandle::set_name) it
+    /// or to [put it in the background](crate::LoopHandle::set_background). To cancel it closes the
+    /// connection, and drops the protocol without `connection_lost`.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use mainspring::net::Socket;
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let mut el = EventLoop::new()?;
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let conn = el.attach(Socket::from(ours), |_, _, _, _| Ok(()))?;
+    /// assert!(el.set_name(conn.handle(), "upstream"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn handle(&self) -> Handle {
+        Handle { key: self.state.key, loop_id: self.state.core.loop_id }
     }
 }
 

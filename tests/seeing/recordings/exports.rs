@@ -46,7 +46,8 @@ fn r5_lanes_are_the_picture_of_the_guide() {
 fn r5_an_svg_has_a_bar_for_each_lane() {
     on_every_selector(|kind| {
         let svg = three_tasks(kind).svg();
-        assert_eq!(svg.matches("class=\"wait\"").count(), 3);
+        assert_eq!(svg.matches("class=\"wait\"").count(), 3 + 1, "and the legend");
+        assert_eq!(svg.matches("class=\"now\"").count(), 1, "only in the legend");
         assert!(svg.contains(">task Task A (") && svg.contains("prefers-color-scheme: dark"));
     });
 }
@@ -153,7 +154,13 @@ fn r5_perfetto_slices_nest_and_flows_meet() {
             if let Some(descriptor) = message(&packet, 60) {
                 let descriptor = fields(&descriptor);
                 tracks.insert(number(&descriptor, 1).unwrap(), 0);
-                assert!(message(&descriptor, 2).is_some_and(|name| !name.is_empty()));
+                let name = message(&descriptor, 2).unwrap_or_default();
+                match message(&descriptor, 3) {
+                    Some(process) => {
+                        assert_eq!(number(&fields(&process), 1), Some(std::process::id().into()));
+                    }
+                    None => assert!(number(&descriptor, 5) == Some(1) && !name.is_empty()),
+                }
                 continue;
             }
             let event = fields(&message(&packet, 11).unwrap());
