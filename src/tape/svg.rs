@@ -1,7 +1,7 @@
 //! A tape as a picture.
 //!
 //! Times are percentages and texts have pixels, so a text is as large on a phone as on a page. Each
-//! lane has its text in a line of its own, so no two of them overlap.
+//! lane has its text in a separate line, so no two of them overlap.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ const STYLE: &str = "<style>
 impl Tape {
     /// Draws the tape as an SVG file that needs no other file: a bar for each callback and task,
     /// with its turns. It has colours for light and for dark pages, and fits the width of its page.
-    /// A turn that still runs has a colour of its own.
+    /// A turn that still runs has another colour.
     ///
     /// ```
     /// # use mainspring::{EventLoop, Recorder};
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn r5_a_long_place_is_cut_where_its_path_begins() {
         assert_eq!(cut("task src/main.rs:7"), "task src/main.rs:7");
-        let text = "timer /home/user/projects/daemon/source/session/handler.rs:1041";
+        let text = "timer /usr/src/projects/daemon/source/session/handler.rs:1041";
         assert_eq!(cut(text), "timer …urce/session/handler.rs:1041");
         assert!(cut(&format!("signal handler {}", "x".repeat(200))).chars().count() <= LETTERS);
     }
