@@ -40,6 +40,8 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     ("has_evfilt_except", &[APPLE, &["openbsd", "dragonfly"]]),
     // pipe2, accept4, SOCK_CLOEXEC and SOCK_NONBLOCK: close-on-exec and non-blocking in one call.
     ("has_atomic_cloexec", &[LINUX, BSD, SOLARIS]),
+    // Control messages are aligned to four bytes, and not to eight.
+    ("has_narrow_cmsg", &[APPLE]),
     // recvmsg(2) sets close-on-exec on the descriptors that it receives.
     ("has_cmsg_cloexec", &[LINUX, BSD, &["illumos"]]),
     // A received message may contain a pidfd of its sender, since Linux 6.5.

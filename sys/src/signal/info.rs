@@ -218,6 +218,21 @@ fn ids(_: &libc::siginfo_t) -> (libc::pid_t, libc::uid_t) {
     (-1, 0)
 }
 
+/// The values that `tests/socket_layout.c` checks against the systems' headers.
+#[cfg(has_siginfo_fields)]
+mod checks {
+    use std::mem::offset_of;
+
+    use libc::siginfo_t;
+
+    const _: () = assert!(
+        offset_of!(siginfo_t, si_signo) == 0
+            && offset_of!(siginfo_t, si_code) == 8
+            && offset_of!(siginfo_t, si_pid) == 12
+            && offset_of!(siginfo_t, si_uid) == 16
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

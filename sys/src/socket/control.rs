@@ -1,6 +1,8 @@
 //! Control messages of sendmsg(2) and recvmsg(2), as cmsg(3) describes them.
 //!
-//! They are read and written byte by byte, so a length that a kernel reports wrongly is no fault,
+//! The layout is asserted here, and against the systems' own headers by `tests/socket_layout.c`.
+//!
+//! Messages are read and written byte by byte, so a length that a kernel reports wrongly is no fault,
 //! and no byte is read that the kernel did not write.
 
 use std::mem::{offset_of, size_of};
@@ -32,6 +34,8 @@ pub(super) fn put_header(
     // SAFETY: all fields of the struct are integers, for which zero is a valid value.
     let mut header: libc::cmsghdr = unsafe { std::mem::zeroed() };
     header.cmsg_len = length(payload) as _; // The width differs between systems.
+    // The length of musl has half of the width that Linux reads. The padding is the other half.
+    control[..length(0)].fill(0);
     put(control, offset_of!(libc::cmsghdr, cmsg_len), &header.cmsg_len.to_ne_bytes());
     put(control, offset_of!(libc::cmsghdr, cmsg_level), &level.to_ne_bytes());
     put(control, offset_of!(libc::cmsghdr, cmsg_type), &kind.to_ne_bytes());
@@ -79,4 +83,55 @@ fn header(received: &[u8]) -> Option<(usize, libc::c_int, libc::c_int)> {
     // of its fields, which are integers.
     let header: libc::cmsghdr = unsafe { header.as_ptr().cast::<libc::cmsghdr>().read_unaligned() };
     Some((header.cmsg_len as usize, header.cmsg_level, header.cmsg_type))
+}
+
+/// The values that `tests/socket_layout.c` checks against the systems' headers.
+#[cfg(any(has_sockaddr_len, has_udp_segment))]
+mod checks {
+    use std::mem::{offset_of, size_of};
+
+    use libc::cmsghdr;
+
+    use super::{length, space};
+
+    const _: () = assert!(libc::SCM_RIGHTS == 1);
+    #[cfg(has_sockaddr_len)]
+    const _: () = assert!(
+        libc::SOL_SOCKET == 0xffff
+            && offset_of!(cmsghdr, cmsg_len) == 0
+            && offset_of!(cmsghdr, cmsg_level) == 4
+            && offset_of!(cmsghdr, cmsg_type) == 8
+            && size_of::<cmsghdr>() == 12
+    );
+    #[cfg(all(target_pointer_width = "64", has_udp_segment))]
+    const _: () = assert!(
+        libc::SOL_SOCKET == 1
+            && offset_of!(cmsghdr, cmsg_len) == 0
+            && offset_of!(cmsghdr, cmsg_level) == 8
+            && offset_of!(cmsghdr, cmsg_type) == 12
+            && size_of::<cmsghdr>() == 16
+    );
+    #[cfg(has_narrow_cmsg)]
+    const _: () = assert!(
+        length(0) == 12 && length(5) == 17 && space(0) == 12 && space(1) == 16 && space(20) == 32
+    );
+    #[cfg(all(target_pointer_width = "64", not(has_narrow_cmsg)))]
+    const _: () = assert!(
+        length(0) == 16 && length(5) == 21 && space(0) == 16 && space(1) == 24 && space(20) == 40
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel may read more bytes of the header than the C library has names for.
+    #[test]
+    fn a_header_leaves_no_former_bytes() {
+        let [mut clean, mut used] = [[0; 32], [0xff; 32]];
+        for control in [&mut clean, &mut used] {
+            put_header(control, 1, 2, 4).0.fill(3);
+        }
+        assert_eq!(clean[..length(4)], used[..length(4)]);
+    }
 }
