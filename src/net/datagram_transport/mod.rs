@@ -78,12 +78,12 @@ impl DatagramTransport {
     /// [`error_received`](super::DatagramProtocol::error_received), in the next tick, and the
     /// endpoint goes on. After [`close`](DatagramTransport::close) the datagram is dropped.
     pub fn send_to(&self, bytes: &[u8], to: &Address) {
-        self.state.send(&Outgoing::new(bytes).to(to));
+        self.state.send(bytes, Some(to));
     }
 
     /// Sends a datagram to the connected peer, like [`send_to`](DatagramTransport::send_to).
     pub fn send(&self, bytes: &[u8]) {
-        self.state.send(&Outgoing::new(bytes));
+        self.state.send(bytes, None);
     }
 
     /// Sends datagrams in their order, with one system call for up to 64 of them where the kernel

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use mainspring_sys::error_class::{ErrorClass, Operation, classify};
-use mainspring_sys::socket::{self, Outgoing};
+use mainspring_sys::socket::{self, Address, Outgoing};
 
 use super::state::{EndpointState, Flags};
 use crate::net::datagram::next_pause;
@@ -14,24 +14,21 @@ use crate::net::datagram::next_pause;
 const BATCHES: usize = 4;
 
 impl EndpointState {
-    /// Sends one datagram, or queues it behind others.
-    pub(in crate::net) fn send(&self, datagram: &Outgoing<'_>) {
+    /// Sends one datagram to `to`, or to the connected peer, or queues it behind others.
+    pub(in crate::net) fn send(&self, bytes: &[u8], to: Option<&Address>) {
         if self.has(Flags::NO_WRITE) {
             return;
         }
         if !self.queue.borrow().is_empty() {
-            return self.enqueue(datagram, 0);
+            return self.enqueue(&outgoing(bytes, to), 0);
         }
-        // The plain call takes 1.9 us, a batch of one 2.4 us (64 bytes, loopback, 2026-11-30).
-        let sent = match (datagram.is_plain(), datagram.receiver()) {
-            (true, Some(to)) => {
-                self.with_socket(|socket| socket::send_to(socket, datagram.bytes(), to))
-            }
-            (true, None) => self.with_socket(|socket| socket::send(socket, datagram.bytes())),
-            (false, _) => return self.send_all(&[*datagram]),
-        };
+        // The plain calls cost half of a batch of one (benches/results/datagrams.md).
+        let sent = self.with_socket(|socket| match to {
+            Some(to) => socket::send_to(socket, bytes, to),
+            None => socket::send(socket, bytes),
+        });
         if let Err(error) = sent {
-            self.take_refusal(error, datagram);
+            self.take_refusal(error, &outgoing(bytes, to));
         }
     }
 
@@ -163,4 +160,9 @@ impl EndpointState {
         }
         self.sync_interest();
     }
+}
+
+fn outgoing<'a>(bytes: &'a [u8], to: Option<&'a Address>) -> Outgoing<'a> {
+    let datagram = Outgoing::new(bytes);
+    to.map_or(datagram, |to| datagram.to(to))
 }

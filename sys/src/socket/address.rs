@@ -89,23 +89,43 @@ const FAMILY: usize = offset_of!(libc::sockaddr, sa_family);
 const FAMILY_END: usize = FAMILY + size_of::<libc::sa_family_t>();
 
 impl KernelAddress {
+    /// Room for every address, in bytes.
+    pub(super) const ROOM: libc::socklen_t = ROOM as libc::socklen_t;
+
     /// Converts `address` to the kernel's form.
     pub(super) fn new(address: &Address) -> KernelAddress {
-        let length = match address {
-            Address::Inet(net::SocketAddr::V4(_)) => size_of::<libc::sockaddr_in>(),
-            Address::Inet(net::SocketAddr::V6(_)) => size_of::<libc::sockaddr_in6>(),
-            Address::Unix(unix) => PATH + unix.kernel_length(),
-        };
-        let mut kernel = KernelAddress::empty(length);
-        #[cfg(has_sockaddr_len)]
-        kernel.put(offset_of!(libc::sockaddr, sa_len), &[length as u8]);
-        kernel.put(FAMILY, &(address.family() as libc::sa_family_t).to_ne_bytes());
-        match address {
-            Address::Inet(net::SocketAddr::V4(v4)) => kernel.put_v4(v4),
-            Address::Inet(net::SocketAddr::V6(v6)) => kernel.put_v6(v6),
-            Address::Unix(unix) => kernel.put(PATH, &unix.kernel_bytes()),
-        }
+        let mut kernel = KernelAddress::vacant();
+        kernel.set(address);
         kernel
+    }
+
+    /// Replaces the address.
+    #[inline]
+    pub(super) fn set(&mut self, address: &Address) {
+        match address {
+            Address::Inet(net::SocketAddr::V4(v4)) => {
+                self.begin(size_of::<libc::sockaddr_in>(), libc::AF_INET);
+                self.put_v4(v4);
+            }
+            Address::Inet(net::SocketAddr::V6(v6)) => {
+                self.begin(size_of::<libc::sockaddr_in6>(), libc::AF_INET6);
+                self.put_v6(v6);
+            }
+            Address::Unix(unix) => {
+                self.begin(PATH + unix.kernel_length(), libc::AF_UNIX);
+                self.put(PATH, &unix.kernel_bytes());
+            }
+        }
+    }
+
+    /// Clears the place of an address of this length, and writes the family.
+    #[inline]
+    fn begin(&mut self, length: usize, family: libc::c_int) {
+        self.length = length;
+        self.bytes.0[..length].fill(0);
+        #[cfg(has_sockaddr_len)]
+        self.put(offset_of!(libc::sockaddr, sa_len), &[length as u8]);
+        self.put(FAMILY, &(family as libc::sa_family_t).to_ne_bytes());
     }
 
     /// Runs a call that writes an address, and returns its result and the address.
@@ -131,7 +151,18 @@ impl KernelAddress {
     ///
     /// `Unsupported` for a family that is neither internet nor Unix.
     pub(super) fn address(&self) -> io::Result<Address> {
-        if self.is_empty() {
+        self.address_of(self.length)
+    }
+
+    /// Converts an address back for which the kernel has reported this length. Otherwise like
+    /// [`address`](KernelAddress::address).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`address`](KernelAddress::address).
+    #[inline]
+    pub(super) fn address_of(&self, length: usize) -> io::Result<Address> {
+        if length < FAMILY_END {
             return Ok(UnixAddress::unnamed().into());
         }
         match libc::c_int::from(libc::sa_family_t::from_ne_bytes(self.take(FAMILY))) {
@@ -139,7 +170,7 @@ impl KernelAddress {
             libc::AF_INET6 => Ok(Address::Inet(self.v6().into())),
             libc::AF_UNIX => {
                 // The address of an unnamed socket may end before the path.
-                let path = self.bytes.0.get(PATH..self.length).unwrap_or_default();
+                let path = self.bytes.0.get(PATH..length.min(ROOM)).unwrap_or_default();
                 Ok(UnixAddress::from_kernel_bytes(path).into())
             }
             family => {
@@ -154,14 +185,9 @@ impl KernelAddress {
         KernelAddress::empty(ROOM)
     }
 
-    /// Returns the place of the address, with the room for it in bytes.
-    pub(super) fn room(&mut self) -> (*mut libc::sockaddr, libc::socklen_t) {
-        ((&raw mut self.bytes).cast(), ROOM as libc::socklen_t)
-    }
-
-    /// Sets the length that the kernel has reported for the address that it wrote.
-    pub(super) fn set_length(&mut self, length: libc::socklen_t) {
-        self.length = ROOM.min(length as usize);
+    /// Returns the place for an address of up to [`ROOM`](KernelAddress::ROOM) bytes.
+    pub(super) fn place(&mut self) -> *mut libc::sockaddr {
+        (&raw mut self.bytes).cast()
     }
 
     pub(super) fn as_ptr(&self) -> *const libc::sockaddr {

@@ -2,8 +2,8 @@
 //!
 //! The layout is asserted here, and against the systems' own headers by `tests/socket_layout.c`.
 //!
-//! Messages are read and written byte by byte, so a length that a kernel reports wrongly is no fault,
-//! and no byte is read that the kernel did not write.
+//! Messages are read and written byte by byte, so a length that a kernel reports wrongly is no
+//! fault, and no byte is read that the kernel did not write.
 
 use std::mem::{offset_of, size_of};
 

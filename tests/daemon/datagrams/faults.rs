@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use mainspring::SelectorKind;
-use mainspring::net::{Ecn, Outgoing};
+use mainspring::net::{DatagramBatch, DatagramOptions, Ecn, Outgoing};
+use mainspring_sys::socket::enable_datagram_features;
 
 use super::support::{Log, Logging, address_of, take, to, udp};
 use crate::support::process::alone_with_fault;
@@ -104,27 +105,69 @@ fn m3_a_datagram_without_room_waits_for_the_report_of_room() {
     });
 }
 
-/// A device that cannot split: the datagrams are split here, and the refusal is remembered.
+/// A device that cannot split: the datagrams are split here, and the refusal is remembered. The
+/// codepoint is still sent.
 #[test]
 fn m6_a_refused_split_is_made_in_software() {
-    for (number, error) in ["EIO", "EINVAL"].into_iter().enumerate() {
-        let name = ["datagrams::faults::m6_a_refused_split_is_made_in_software"][0];
-        let fault = format!("sendmmsg:error={error}:when=1");
-        alone_with_fault(name, &fault, || {
-            let (mut el, _) = simulated(SelectorKind::Poll, ());
-            let peer = udp();
-            let endpoint = el.bind_datagram("127.0.0.1:0", |_, _, _, _| Ok(())).unwrap();
-            let receiver = to(&peer);
-            for _ in 0..2 {
-                let datagram = Outgoing::new(b"abcdefgh").to(&receiver).segment(3).ecn(Ecn::Ect0);
-                endpoint.send_batch(&[datagram]);
-            }
-            let mut buffer = [0; 8];
-            for expected in ["abc", "def", "gh", "abc", "def", "gh"] {
-                let count = peer.recv(&mut buffer).unwrap();
-                assert_eq!(&buffer[..count], expected.as_bytes(), "{number}");
-            }
-            assert_eq!(tick(&mut el), 0);
-        });
+    let name = "datagrams::faults::m6_a_refused_split_is_made_in_software";
+    alone_with_fault(name, "sendmmsg:error=EIO:when=1", || split_arrives(Ecn::Ect0));
+}
+
+/// A kernel that refuses control messages: neither segments nor codepoints are used again.
+#[test]
+fn m6_refused_facts_are_left_out() {
+    let name = "datagrams::faults::m6_refused_facts_are_left_out";
+    alone_with_fault(name, "sendmmsg:error=EINVAL:when=1", || split_arrives(Ecn::NotEct));
+}
+
+fn split_arrives(ecn: Ecn) {
+    let (mut el, _) = simulated(SelectorKind::Poll, ());
+    let peer = udp();
+    let wanted = DatagramOptions { ecn: true, ..DatagramOptions::default() };
+    let features = enable_datagram_features(&peer, &wanted).unwrap();
+    let endpoint = el.bind_datagram("127.0.0.1:0", |_, _, _, _| Ok(())).unwrap();
+    let receiver = to(&peer);
+    for _ in 0..2 {
+        let datagram = Outgoing::new(b"abcdefgh").to(&receiver).segment(3).ecn(Ecn::Ect0);
+        endpoint.send_batch(&[datagram]);
     }
+    let mut batch = DatagramBatch::new(8, 8);
+    assert_eq!(batch.recv(&peer, features).unwrap(), 6);
+    for (datagram, expected) in batch.iter().zip(["abc", "def", "gh", "abc", "def", "gh"]) {
+        assert_eq!((datagram.bytes, datagram.ecn), (expected.as_bytes(), ecn));
+    }
+    assert_eq!(tick(&mut el), 0);
+}
+
+/// A socket that reports an error for each call: a run ends, and passes on 16 of them.
+#[test]
+fn m2_a_run_ends_although_each_call_fails() {
+    let name = "datagrams::faults::m2_a_run_ends_although_each_call_fails";
+    alone_with_fault(name, "recvmmsg:error=ECONNREFUSED", || {
+        let (mut el, _) = simulated(SelectorKind::Poll, ());
+        let log = Log::default();
+        let endpoint = el.bind_datagram_with("127.0.0.1:0", Logging(log.clone())).unwrap();
+        tick(&mut el);
+        take(&log);
+        udp().send_to(b"x", address_of(&endpoint)).unwrap();
+        assert_eq!((tick(&mut el), take(&log).len()), (1, 16));
+        assert!(!endpoint.is_closing());
+    });
+}
+
+/// A run sends 256 datagrams of the queue, so that it delays no other callback for long.
+#[test]
+fn m3_a_run_sends_a_limited_part_of_the_queue() {
+    let name = "datagrams::faults::m3_a_run_sends_a_limited_part_of_the_queue";
+    alone_with_fault(name, "sendmmsg:error=EAGAIN:when=1", || {
+        let (mut el, _) = simulated(SelectorKind::Poll, ());
+        let peer = udp();
+        let endpoint = el.bind_datagram("127.0.0.1:0", |_, _, _, _| Ok(())).unwrap();
+        let receiver = to(&peer);
+        endpoint.send_batch(&[Outgoing::new(b"").to(&receiver); 300]);
+        for queued in [300, 44, 0] {
+            assert_eq!(endpoint.queued(), queued * 64);
+            tick(&mut el);
+        }
+    });
 }

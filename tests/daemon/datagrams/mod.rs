@@ -6,6 +6,7 @@ mod facts;
 mod fairness;
 mod faults;
 mod queue;
+mod saturation;
 mod sending;
 mod support;
 mod tasks;

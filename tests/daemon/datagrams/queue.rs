@@ -54,6 +54,7 @@ impl Pair {
     fn arrive(&mut self, count: usize) -> Vec<Vec<u8>> {
         let mut arrived = self.arrived();
         while arrived.len() < count {
+            assert_ne!(self.endpoint.queued(), 0, "{} of {count} have arrived", arrived.len());
             self.el.tick(None).unwrap();
             arrived.extend(self.arrived());
         }

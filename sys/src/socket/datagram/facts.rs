@@ -175,3 +175,57 @@ impl<'a> Writer<'a> {
     #[cfg(not(has_udp_segment))]
     pub(super) fn put_segment(&mut self, _: u16) {}
 }
+
+/// The values that `tests/socket_layout.c` checks against the systems' headers.
+mod checks {
+    use std::mem::{offset_of, size_of};
+
+    use libc::in6_pktinfo;
+
+    const _: () = assert!(
+        offset_of!(in6_pktinfo, ipi6_addr) == 0
+            && offset_of!(in6_pktinfo, ipi6_ifindex) == 16
+            && size_of::<in6_pktinfo>() == 20
+    );
+    #[cfg(has_ip_pktinfo)]
+    const _: () = assert!(
+        offset_of!(libc::in_pktinfo, ipi_ifindex) == 0
+            && offset_of!(libc::in_pktinfo, ipi_spec_dst) == 4
+            && offset_of!(libc::in_pktinfo, ipi_addr) == 8
+            && size_of::<libc::in_pktinfo>() == 12
+    );
+    #[cfg(has_udp_segment)]
+    const _: () = assert!(
+        libc::IP_PKTINFO == 8
+            && libc::IP_TOS == 1
+            && libc::IP_RECVTOS == 13
+            && libc::IPV6_RECVPKTINFO == 49
+            && libc::IPV6_PKTINFO == 50
+            && libc::IPV6_RECVTCLASS == 66
+            && libc::IPV6_TCLASS == 67
+            && libc::UDP_SEGMENT == 103
+            && libc::UDP_GRO == 104
+    );
+    #[cfg(has_narrow_cmsg)]
+    const _: () = assert!(
+        libc::IP_PKTINFO == 26
+            && libc::IP_TOS == 3
+            && libc::IP_RECVTOS == 27
+            && libc::IPV6_RECVPKTINFO == 61
+            && libc::IPV6_PKTINFO == 46
+            && libc::IPV6_RECVTCLASS == 35
+            && libc::IPV6_TCLASS == 36
+    );
+    #[cfg(has_ip_recvdstaddr)]
+    const _: () = assert!(
+        libc::IP_RECVDSTADDR == 7
+            && libc::IP_SENDSRCADDR == 7
+            && libc::IP_TOS == 3
+            && libc::IPV6_RECVPKTINFO == 36
+            && libc::IPV6_PKTINFO == 46
+            && libc::IPV6_RECVTCLASS == 57
+            && libc::IPV6_TCLASS == 61
+    );
+    #[cfg(has_byte_tos)]
+    const _: () = assert!(libc::IP_RECVTOS == 68);
+}

@@ -149,3 +149,37 @@ pub(super) mod one_by_one {
         Ok(headers.len())
     }
 }
+
+/// The values that `tests/socket_layout.c` checks against the systems' headers.
+mod checks {
+    use std::mem::{offset_of, size_of};
+
+    use libc::msghdr;
+
+    use super::Header;
+
+    #[cfg(target_pointer_width = "64")]
+    const _: () = assert!(
+        offset_of!(msghdr, msg_name) == 0
+            && offset_of!(msghdr, msg_namelen) == 8
+            && offset_of!(msghdr, msg_iov) == 16
+            && offset_of!(msghdr, msg_iovlen) == 24
+            && offset_of!(msghdr, msg_control) == 32
+            && offset_of!(msghdr, msg_controllen) == 40
+    );
+    #[cfg(all(target_pointer_width = "64", has_sockaddr_len))]
+    const _: () = assert!(offset_of!(msghdr, msg_flags) == 44 && size_of::<msghdr>() == 48);
+    #[cfg(all(target_pointer_width = "64", has_udp_segment))]
+    const _: () = assert!(offset_of!(msghdr, msg_flags) == 48 && size_of::<msghdr>() == 56);
+    #[cfg(target_pointer_width = "64")]
+    const _: () = assert!(
+        offset_of!(Header, length) == size_of::<msghdr>()
+            && size_of::<Header>() == size_of::<msghdr>() + 8
+    );
+    #[cfg(has_sockaddr_len)]
+    const _: () =
+        assert!(libc::MSG_TRUNC == 0x10 && libc::MSG_CTRUNC == 0x20 && libc::MSG_DONTWAIT == 0x80);
+    #[cfg(has_udp_segment)]
+    const _: () =
+        assert!(libc::MSG_TRUNC == 0x20 && libc::MSG_CTRUNC == 0x08 && libc::MSG_DONTWAIT == 0x40);
+}

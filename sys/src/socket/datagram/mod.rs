@@ -190,13 +190,6 @@ impl<'a> Outgoing<'a> {
         self.segment
     }
 
-    /// Returns true if send(2) or sendto(2) can send it, without facts or segments.
-    pub fn is_plain(&self) -> bool {
-        self.from.is_none()
-            && self.ecn == Ecn::NotEct
-            && (self.segment == 0 || self.bytes.len() <= self.segment)
-    }
-
     /// Returns the rest after the first `sent` bytes, which are whole segments.
     ///
     /// # Panics

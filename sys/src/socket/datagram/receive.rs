@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use super::facts::{Control, Facts, ROOM};
 use super::kernel::{self, Header};
@@ -33,8 +33,11 @@ pub struct DatagramBatch {
     names: Vec<KernelAddress>,
     control: Vec<Control>,
     /// The buffers of [`recv`](DatagramBatch::recv), `max_length` bytes each.
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     max_length: usize,
+    /// Room for control messages with which all headers refer to `bytes`; None if they do not. The
+    /// vectors do not grow, so the headers stay right. Between calls other parts are only read.
+    linked: Option<usize>,
     /// Number of datagrams of the latest call.
     received: usize,
     /// Error that ended the latest call after some datagrams. Kernels with recvmmsg(2) keep it in
@@ -53,8 +56,9 @@ impl DatagramBatch {
             slices: vec![no_slice; count],
             names: (0..count).map(|_| KernelAddress::vacant()).collect(),
             control: (0..count).map(|_| Control([0; ROOM])).collect(),
-            bytes: vec![0; count * max_length].into(),
+            bytes: vec![0; count * max_length],
             max_length,
+            linked: None,
             received: 0,
             deferred: None,
         }
@@ -103,13 +107,13 @@ impl DatagramBatch {
         socket: impl AsFd,
         features: DatagramFeatures,
     ) -> io::Result<usize> {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        let received = match self.max_length {
-            0 => self.recv_into(socket, features, (0..limit).map(|_| &mut [][..])),
-            length => self.recv_into(socket, features, bytes.chunks_exact_mut(length).take(limit)),
-        };
-        self.bytes = bytes;
-        received
+        let room = control_room(features);
+        if self.linked == Some(room) {
+            self.reset(room);
+        } else {
+            self.link(room);
+        }
+        self.receive(socket.as_fd().as_raw_fd(), limit.min(self.capacity()))
     }
 
     /// Receives like [`recv`](DatagramBatch::recv), but into `buffers`, one for each datagram.
@@ -123,40 +127,63 @@ impl DatagramBatch {
         features: DatagramFeatures,
         buffers: impl IntoIterator<Item = &'b mut [u8]>,
     ) -> io::Result<usize> {
+        self.linked = None;
+        let count = self.refer_to(buffers, control_room(features));
+        self.receive(socket.as_fd().as_raw_fd(), count)
+    }
+
+    /// Calls the kernel with the first `count` headers.
+    fn receive(&mut self, socket: RawFd, count: usize) -> io::Result<usize> {
         self.received = 0;
-        let mut count = 0;
-        for (buffer, place) in buffers.into_iter().zip(&mut self.slices) {
-            let (iov_base, iov_len) = (buffer.as_mut_ptr().cast(), buffer.len());
-            *place = libc::iovec { iov_base, iov_len };
-            count += 1;
-        }
-        self.prepare(count, features);
         let headers = &mut self.headers[..count];
-        // SAFETY: each header refers to an address, a buffer and separate control messages. All
-        // are borrowed mutably by this function, so they outlive the call.
-        let called =
-            unsafe { kernel::receive(socket.as_fd().as_raw_fd(), headers, &mut self.deferred) };
-        self.received = called?;
-        for (header, name) in headers.iter().zip(&mut self.names).take(self.received) {
-            name.set_length(header.message.msg_namelen);
-        }
+        // SAFETY: each header refers to an address and control messages of this batch, and to a
+        // buffer of it or of the caller. All are separate and outlive the call.
+        self.received = unsafe { kernel::receive(socket, headers, &mut self.deferred) }?;
         Ok(self.received)
     }
 
-    /// Has the first `count` headers refer to their addresses, buffers and control messages.
-    fn prepare(&mut self, count: usize, features: DatagramFeatures) {
-        let control_room = if features.has_control() { ROOM } else { 0 };
+    /// Has all headers refer to the buffers of this batch.
+    #[cold]
+    fn link(&mut self, control_room: usize) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        match self.max_length {
+            0 => self.refer_to((0..self.capacity()).map(|_| &mut [][..]), control_room),
+            length => self.refer_to(bytes.chunks_exact_mut(length), control_room),
+        };
+        self.bytes = bytes;
+        self.linked = Some(control_room);
+    }
+
+    /// Has headers refer to `buffers`. Returns how many.
+    fn refer_to<'b>(
+        &mut self,
+        buffers: impl IntoIterator<Item = &'b mut [u8]>,
+        control_room: usize,
+    ) -> usize {
         let parts = self.slices.iter_mut().zip(&mut self.names).zip(&mut self.control);
-        for (header, ((slice, name), control)) in self.headers[..count].iter_mut().zip(parts) {
-            let (address, length) = name.room();
+        let mut count = 0;
+        for ((buffer, header), ((slice, name), control)) in
+            buffers.into_iter().zip(&mut self.headers).zip(parts)
+        {
+            let (iov_base, iov_len) = (buffer.as_mut_ptr().cast(), buffer.len());
+            *slice = libc::iovec { iov_base, iov_len };
             let message = &mut header.message;
-            message.msg_name = address.cast();
-            message.msg_namelen = length;
+            message.msg_name = name.place().cast();
             message.msg_iov = slice;
             message.msg_iovlen = 1;
             message.msg_control = (&raw mut control.0).cast();
-            message.msg_controllen = control_room as _;
-            message.msg_flags = 0;
+            reset(message, control_room);
+            count += 1;
+        }
+        count
+    }
+
+    /// Makes the headers of the latest call ready for another one.
+    #[inline]
+    fn reset(&mut self, control_room: usize) {
+        // A call that has failed may have used the first header.
+        for header in &mut self.headers[..self.received.max(1)] {
+            reset(&mut header.message, control_room);
         }
     }
 
@@ -181,7 +208,9 @@ impl DatagramBatch {
         let bytes = &buffer[..buffer.len().min(header.length as usize)];
         Some(Datagram {
             bytes,
-            from: self.names[index].address().unwrap_or(Address::Unix(UnixAddress::unnamed())),
+            from: self.names[index]
+                .address_of(header.message.msg_namelen as usize)
+                .unwrap_or(Address::Unix(UnixAddress::unnamed())),
             to: facts.to,
             interface: facts.interface,
             ecn: facts.ecn,
@@ -199,6 +228,19 @@ impl DatagramBatch {
     pub fn iter(&self) -> impl Iterator<Item = Datagram<'_>> {
         (0..self.received).filter_map(|index| self.get(index))
     }
+}
+
+/// Returns the room for control messages: none without features, so that a Unix peer can pass none.
+fn control_room(features: DatagramFeatures) -> usize {
+    if features.has_control() { ROOM } else { 0 }
+}
+
+/// Sets the fields that a kernel changes.
+#[inline]
+fn reset(message: &mut libc::msghdr, control_room: usize) {
+    message.msg_namelen = KernelAddress::ROOM;
+    message.msg_controllen = control_room as _;
+    message.msg_flags = 0;
 }
 
 impl fmt::Debug for DatagramBatch {

@@ -70,8 +70,8 @@ impl Default for SendBatch {
 
 /// A piece of an [`Outgoing`] that becomes one message.
 #[derive(Clone, Copy)]
-struct Piece<'a> {
-    datagram: Outgoing<'a>,
+struct Piece<'d, 'a> {
+    datagram: &'d Outgoing<'a>,
     bytes: &'a [u8],
     /// Length of the datagrams into which the kernel splits it; 0 if it is one.
     segment: u16,
@@ -146,17 +146,14 @@ impl SendBatch {
         'full: for (index, datagram) in datagrams.enumerate() {
             let mut sent = 0;
             loop {
-                let piece = self.piece(socket, datagram, sent);
+                let piece = self.piece(socket, &datagram, sent);
                 sent += piece.bytes.len();
                 let is_whole = sent >= datagram.bytes.len();
-                self.push(
-                    socket,
-                    piece,
-                    match is_whole {
-                        true => SendProgress { datagrams: index + 1, bytes: 0 },
-                        false => SendProgress { datagrams: index, bytes: sent },
-                    },
-                );
+                self.push(socket, piece);
+                self.progress.push(match is_whole {
+                    true => SendProgress { datagrams: index + 1, bytes: 0 },
+                    false => SendProgress { datagrams: index, bytes: sent },
+                });
                 if self.progress.len() == MAX_BATCH {
                     break 'full;
                 }
@@ -178,12 +175,13 @@ impl SendBatch {
     }
 
     /// Returns the next message of a datagram of which `sent` bytes are in messages already.
-    fn piece<'a>(
+    #[inline]
+    fn piece<'d, 'a>(
         &mut self,
         socket: BorrowedFd<'_>,
-        datagram: Outgoing<'a>,
+        datagram: &'d Outgoing<'a>,
         sent: usize,
-    ) -> Piece<'a> {
+    ) -> Piece<'d, 'a> {
         let rest = &datagram.bytes[sent..];
         let segment = datagram.segment;
         if segment == 0 || rest.len() <= segment {
@@ -195,32 +193,43 @@ impl SendBatch {
         Piece { datagram, bytes, segment: split }
     }
 
-    fn push(&mut self, socket: BorrowedFd<'_>, piece: Piece<'_>, progress: SendProgress) {
+    /// Adds a message.
+    #[inline]
+    fn push(&mut self, socket: BorrowedFd<'_>, piece: Piece<'_, '_>) {
         let index = self.progress.len();
-        self.progress.push(progress);
         if self.headers.len() == index {
-            self.headers.push(Header::empty());
-            self.slices.push(libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 });
-            self.names.push(KernelAddress::vacant());
-            self.control.push(Control([0; ROOM]));
+            self.grow();
         }
         let iov_base = piece.bytes.as_ptr().cast_mut().cast(); // The call does not write to it.
         self.slices[index] = libc::iovec { iov_base, iov_len: piece.bytes.len() };
         let mut name_length = 0;
         if let Some(to) = piece.datagram.to {
-            self.names[index] = KernelAddress::new(to);
-            name_length = self.names[index].length();
+            let name = &mut self.names[index];
+            name.set(to);
+            name_length = name.length();
         }
-        self.headers[index].message.msg_namelen = name_length;
-        let Outgoing { from, ecn, .. } = piece.datagram;
+        let Outgoing { from, ecn, .. } = *piece.datagram;
         let has_facts = from.is_some() || ecn != Ecn::NotEct || piece.segment > 0;
         let used = if has_facts { self.put_facts(socket, index, piece) } else { 0 };
-        self.headers[index].message.msg_controllen = used as _;
+        let message = &mut self.headers[index].message;
+        message.msg_namelen = name_length;
+        message.msg_controllen = used as _;
+    }
+
+    /// Adds room for a message.
+    #[cold]
+    fn grow(&mut self) {
+        let mut header = Header::empty();
+        header.message.msg_iovlen = 1;
+        self.headers.push(header);
+        self.slices.push(libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 });
+        self.names.push(KernelAddress::vacant());
+        self.control.push(Control([0; ROOM]));
     }
 
     /// Writes the control messages of a piece. Returns their length.
-    fn put_facts(&mut self, socket: BorrowedFd<'_>, index: usize, piece: Piece<'_>) -> usize {
-        let Outgoing { to, from, ecn, .. } = piece.datagram;
+    fn put_facts(&mut self, socket: BorrowedFd<'_>, index: usize, piece: Piece<'_, '_>) -> usize {
+        let Outgoing { to, from, ecn, .. } = *piece.datagram;
         let to_v4 = match (to.and_then(Address::as_inet), from) {
             (Some(to), _) => is_v4(to.ip()),
             (None, Some(from)) => is_v4(from),
@@ -252,17 +261,12 @@ impl SendBatch {
         let parts = self.slices.iter_mut().zip(&mut self.names).zip(&mut self.control);
         for (header, ((slice, name), control)) in self.headers[..count].iter_mut().zip(parts) {
             let message = &mut header.message;
-            let is_named = message.msg_namelen > 0;
-            let has_control = message.msg_controllen > 0;
             let nothing = std::ptr::null_mut();
-            message.msg_name = if is_named { name.as_ptr().cast_mut().cast() } else { nothing };
-            message.msg_control = match has_control {
-                true => (&raw mut control.0).cast(),
-                false => std::ptr::null_mut(),
-            };
+            let (is_named, has_control) = (message.msg_namelen > 0, message.msg_controllen > 0);
+            message.msg_name = if is_named { name.place().cast() } else { nothing };
+            message.msg_control =
+                if has_control { (&raw mut control.0).cast() } else { std::ptr::null_mut() };
             message.msg_iov = slice;
-            message.msg_iovlen = 1;
-            message.msg_flags = 0;
         }
     }
 

@@ -1,5 +1,8 @@
 //! Tests of the parts that a kernel's answers decide: facts, batches, calls one by one.
 
+mod limits;
+mod routes;
+
 use std::io::{self, ErrorKind};
 use std::mem::size_of;
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -50,6 +53,18 @@ fn a_type_of_service_may_be_one_byte() {
     assert_eq!(Facts::read(&control[..room]).ecn, Ecn::Ce);
 }
 
+#[cfg(has_udp_segment)]
+#[test]
+fn merged_datagrams_have_a_length() {
+    for (length, segment) in [(0, None), (-1, None), (1200, Some(1200))] {
+        let mut control = [0; 64];
+        let (payload, room) =
+            super::super::control::put_header(&mut control, libc::SOL_UDP, libc::UDP_GRO, 4);
+        payload.copy_from_slice(&i32::to_ne_bytes(length));
+        assert_eq!(Facts::read(&control[..room]).segment, segment);
+    }
+}
+
 #[test]
 fn a_mapped_source_is_sent_as_ipv4() {
     let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped().into();
@@ -96,6 +111,9 @@ fn calls_one_by_one_keep_an_error_for_the_next_call() {
         receive(&mut headers, &mut deferred).unwrap_err().raw_os_error(),
         Some(libc::EMSGSIZE)
     );
+    assert_eq!(receive(&mut headers[..2], &mut deferred).unwrap(), 1);
+    // The end of the datagrams is no error to keep.
+    theirs.send(b"four").unwrap();
     assert_eq!(receive(&mut headers[..2], &mut deferred).unwrap(), 1);
     let none = receive(&mut headers[..2], &mut deferred).unwrap_err();
     assert_eq!(none.kind(), ErrorKind::WouldBlock);
