@@ -30,6 +30,8 @@
 //! | [`BlockingPool`] | runs closures that block, on separate threads |
 //! | [`Metrics`], [`Histogram`] | numbers about a loop, for any thread |
 //! | [`Blame`] | the reasons why a timer, a callback or a task was late, in [`BlamePart`]s |
+//! | [`Heartbeat`] | the [`RunningTurn`] of a loop, for any thread |
+//! | [`Watchdog`] | a thread that reports each [`Stall`], until its [`WatchdogGuard`] is dropped |
 //! | [`Recorder`], [`Tape`] | a flight recorder: each turn with its [`Cause`], as [`Turn`]s of a [`TurnKind`] |
 //! | [`net`] | sockets, servers and clients |
 //! | [`io`] | copying, lines, and the readers and writers for these |
@@ -202,7 +204,7 @@ mod task;
 pub mod terminal;
 pub mod testing;
 mod timers;
-
+mod watchdog;
 mod watchers;
 
 pub use blocking::{
@@ -236,6 +238,7 @@ pub use task::{
     interval, promise, signal, sleep, sleep_in_boot_time, sleep_until, sleep_until_boot_time,
     sleep_until_wall_time, spawn, spawn_blocking, yield_now,
 };
+pub use watchdog::{Heartbeat, RunningTurn, Stall, Watchdog, WatchdogGuard};
 
 /// The examples of the README are tests.
 #[cfg(doctest)]

@@ -2,7 +2,10 @@
 
 use std::error::Error;
 use std::fmt::{self, Display, Write};
+use std::io;
 use std::mem;
+
+use mainspring_sys::stderr;
 
 /// Returns true for a character that would end the line, move the cursor, or reverse the text after
 /// it.
@@ -71,6 +74,16 @@ pub(crate) struct Limited {
     /// Maximum length in bytes.
     limit: usize,
     is_full: bool,
+}
+
+/// Writes a line to standard error in one call, without waiting for it.
+pub(crate) fn write_line(text: &dyn Display) -> io::Result<()> {
+    let mut line = Limited::new(stderr::MAX_LINE - 1);
+    // Ignored: the line is full, or a `Display` has failed. The beginning is written all the same.
+    let _ = write!(line, "mainspring: {text}");
+    let mut line = line.take();
+    line.push('\n');
+    stderr::write(line.as_bytes())
 }
 
 const ELLIPSIS: &str = "…";

@@ -14,7 +14,7 @@ use crate::blocking::BlockingPool;
 use crate::clock::{Clock, Timeline};
 use crate::error::{Error, Result};
 use crate::event_loop::loop_core::{Limits, LoopCore};
-use crate::event_loop::{EventLoop, Instruments, LoopHandle, PanicPolicy};
+use crate::event_loop::{EventLoop, LoopHandle, PanicPolicy};
 use crate::inbox::Inbox;
 use crate::tape::Recorder;
 use crate::task::Tasks;
@@ -121,6 +121,7 @@ impl EventLoopBuilder {
                 debug: false,
                 await_lines: false,
                 custom_selector: false,
+                slow: None,
                 exit_watch: None,
             },
             debug: None,
@@ -339,14 +340,15 @@ impl EventLoopBuilder {
         self.limits.custom_selector = matches!(self.selector, Some(SelectorChoice::Custom(_)));
         let awaits = self.await_lines.unwrap_or(self.limits.debug || cfg!(debug_assertions));
         self.limits.await_lines = awaits;
-        let slow = self.limits.debug.then_some(self.slow);
-        let times = slow.is_some() || self.measure || self.recorder.is_some();
-        let instruments = (times || awaits).then_some(Instruments { slow, times, awaits });
+        self.limits.slow = self.limits.debug.then_some(self.slow);
         let mut watchers = Watchers::new(open_selector(self.selector)?);
         let wakeup = open_wakeup(self.wakeup, &mut watchers)?;
         let pool = self.blocking_pool.unwrap_or_default();
         let timeline = self.clock.map_or_else(Timeline::monotonic, Timeline::new);
         let core = LoopCore::new(watchers, timeline, pool, self.limits);
+        let times = self.limits.slow.is_some() || self.measure || self.recorder.is_some();
+        core.is_timed.set(times);
+        core.is_instrumented.set(times || self.limits.await_lines);
         if self.measure {
             core.page.measure();
         }
@@ -357,7 +359,7 @@ impl EventLoopBuilder {
         let tasks = Tasks::open(core.clone(), Inbox::with_wakeup_of(&inbox));
         let handle = LoopHandle::new(core, inbox, tasks);
         handle.set_panic_policy(self.panic_policy);
-        Ok(EventLoop::assemble(handle, state, self.event_capacity, instruments))
+        Ok(EventLoop::assemble(handle, state, self.event_capacity))
     }
 
     fn check(&self) -> Result<()> {

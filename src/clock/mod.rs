@@ -126,6 +126,11 @@ impl Timeline {
         Timeline { turns, ..Timeline::new(Box::new(MonotonicClock)) }
     }
 
+    /// Returns the start of the loop's time.
+    pub(crate) fn start(&self) -> Instant {
+        self.start
+    }
+
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.clock
     }

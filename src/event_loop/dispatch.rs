@@ -40,9 +40,9 @@ impl<S> EventLoop<S> {
 
     fn dispatch_instrumented(&mut self, ready: Ready) -> bool {
         let is_task = ready.key.is_task_layer() && ready.key != Key::INBOX;
-        match self.instruments {
-            Some(it) if it.awaits && is_task => self.handle.shared.tasks.dispatch_traced(ready),
-            _ => self.dispatch_key(ready),
+        match is_task && self.core.limits.await_lines {
+            true => self.handle.shared.tasks.dispatch_traced(ready),
+            false => self.dispatch_key(ready),
         }
     }
 
@@ -122,7 +122,7 @@ impl<S> EventLoop<S> {
         }
         let key = ready.key;
         // Before the call, which may remove the registration.
-        let slow = self.instruments.and_then(|it| it.slow);
+        let slow = self.core.limits.slow;
         let report = slow.and_then(|limit| self.report_of_next(key, limit));
         let began = self.take_lap();
         if let Some(tape) = self.core.tape.get() {
@@ -137,7 +137,7 @@ impl<S> EventLoop<S> {
 
     /// Returns true if the clock is read around each call.
     pub(super) fn is_timed(&self) -> bool {
-        self.instruments.is_some_and(|it| it.times)
+        self.core.is_timed.get()
     }
 
     fn end_timed(&mut self, began: u64, report: Option<Box<Report>>) {
@@ -148,7 +148,7 @@ impl<S> EventLoop<S> {
             times.add_call(began, took);
         }
         let took = Duration::from_nanos(took);
-        let slow = self.instruments.and_then(|it| it.slow);
+        let slow = self.core.limits.slow;
         if let (Some(limit), Some(report)) = (slow, report)
             && took >= limit
         {
@@ -177,9 +177,9 @@ impl<S> EventLoop<S> {
     /// Runs `run` for the task `key`, with the same measuring as a callback. For the main
     /// future, which the task table does not own.
     pub(crate) fn run_timed<T>(&mut self, key: Key, run: impl FnOnce() -> T) -> T {
-        match self.instruments {
-            None => run(),
-            Some(_) => self.timed(Ready { key, readiness: Readiness::empty() }, |_| run()),
+        match self.core.is_instrumented.get() {
+            false => run(),
+            true => self.timed(Ready { key, readiness: Readiness::empty() }, |_| run()),
         }
     }
 

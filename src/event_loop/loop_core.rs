@@ -8,6 +8,7 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use mainspring_sys::child::ExitWatchKind;
 use mainspring_sys::process::Process;
@@ -29,7 +30,9 @@ use crate::handle::Key;
 use crate::metrics::Page;
 use crate::ready::Ready;
 use crate::signals::Signals;
+use crate::tape::Recording;
 use crate::timers::{TimerSlot, Timers};
+use crate::watchdog::Heartbeat;
 use crate::watchers::{Registration, WatcherId, Watchers, internal_token, is_solicited};
 
 /// The token of the wakeup of other threads.
@@ -58,6 +61,8 @@ pub(crate) struct Limits {
     pub(crate) custom_selector: bool,
     /// True if the lines where tasks wait are kept.
     pub(crate) await_lines: bool,
+    /// Duration from which a callback is reported as slow; `None` outside of the debug mode.
+    pub(crate) slow: Option<Duration>,
     /// Mechanism that reports the end of processes; `None` for the best one.
     pub(crate) exit_watch: Option<ExitWatchKind>,
 }
@@ -90,8 +95,13 @@ pub(crate) struct LoopCore {
     tick: Cell<u64>,
     /// The numbers that [`Metrics`](crate::Metrics) reads.
     pub(crate) page: Arc<Page>,
+    /// True if the clock is read around each call: for slow calls, numbers, or the tape.
+    pub(crate) is_timed: Cell<bool>,
+    /// True if calls are timed, or the lines where tasks wait are kept.
+    pub(crate) is_instrumented: Cell<bool>,
     /// The tape, if turns are recorded.
-    pub(crate) tape: OnceCell<crate::tape::Recording>,
+    pub(crate) tape: OnceCell<Recording>,
+    pub(crate) heartbeat: RefCell<Option<Heartbeat>>,
     /// True if an event found no callback: the next events are checked for unknown keys.
     saw_unknown_key: Cell<bool>,
     /// True if an interest changed since the last batch ended: queued events are checked again
@@ -142,7 +152,10 @@ impl LoopCore {
             current: Cell::new(Key::NONE),
             tick: Cell::new(0),
             page: Arc::default(),
+            is_timed: Cell::new(false),
+            is_instrumented: Cell::new(false),
             tape: OnceCell::new(),
+            heartbeat: RefCell::default(),
             saw_unknown_key: Cell::new(false),
             interest_changed: Cell::new(false),
             replacement: Cell::new(None),

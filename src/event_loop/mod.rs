@@ -19,6 +19,7 @@
 //! | `report`, `exception_handler`, `contain` | errors and panics of user code |
 //! | `metrics`, `snapshot`, `dump` | numbers about all of it, and lists |
 //! | `stalled` | loops that nothing can wake |
+//! | `recording`, `heartbeat` | what runs, for the tape and for other threads |
 //!
 //! # Invariants
 //!
@@ -61,6 +62,7 @@ mod dump;
 mod exception_handler;
 mod failure;
 mod fork;
+mod heartbeat;
 mod hooks;
 mod interval;
 pub(crate) mod loop_core;
@@ -99,17 +101,6 @@ pub(crate) use self::report_log::print_outside;
 pub(crate) use self::tick::Sleep;
 pub use self::watched::Watched;
 
-/// The work around each call.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Instruments {
-    /// Duration from which a callback is reported as slow; `None` outside of the debug mode.
-    pub(crate) slow: Option<Duration>,
-    /// True if the clock is read: for slow calls, numbers, or the tape.
-    pub(crate) times: bool,
-    /// True if the lines where tasks wait are kept.
-    pub(crate) awaits: bool,
-}
-
 /// An event loop with user-defined state of type `S`.
 ///
 /// Everything that can be registered is a method of [`LoopHandle`], to which a loop derefs. The
@@ -142,8 +133,6 @@ pub struct EventLoop<S = ()> {
     batch: ReadyDeque,
     /// Keys of the hooks that run. Empty otherwise, and kept for its memory.
     due_hooks: Vec<Key>,
-    /// `None` if calls are neither measured nor checked for slowness.
-    instruments: Option<Instruments>,
     /// Time at which the last call has ended, until it is used. `None` if calls are not measured.
     lap: Cell<Option<u64>>,
     poll_fd: Option<PollFd>,
@@ -154,12 +143,7 @@ pub struct EventLoop<S = ()> {
 }
 
 impl<S> EventLoop<S> {
-    pub(crate) fn assemble(
-        handle: LoopHandle<S>,
-        state: S,
-        event_capacity: usize,
-        instruments: Option<Instruments>,
-    ) -> EventLoop<S> {
+    pub(crate) fn assemble(handle: LoopHandle<S>, state: S, event_capacity: usize) -> EventLoop<S> {
         let core = handle.core().clone();
         let poll_fd = core.watchers.borrow_mut().selector().poll_fd().map(PollFd);
         EventLoop {
@@ -169,7 +153,6 @@ impl<S> EventLoop<S> {
             events: Events::with_capacity(event_capacity),
             batch: ReadyDeque::default(),
             due_hooks: Vec::new(),
-            instruments,
             lap: Cell::new(None),
             poll_fd,
             last_alive: Cell::new(0),
@@ -248,6 +231,9 @@ impl<S> EventLoop<S> {
         self.handle.close_sources();
         let first = self.report_failures(first);
         self.core.flush_reports();
+        if let Some(heartbeat) = self.core.heartbeat.take() {
+            heartbeat.close();
+        }
         self.poll_fd = None;
         self.core.closing.set(false);
         if let Some(payload) = first.filter(|_| !thread::panicking()) {

@@ -15,7 +15,8 @@ use crate::tape::{
 
 impl<S> LoopHandle<S> {
     /// Returns the tape of the last turns, or `None` without a
-    /// [recorder](crate::EventLoopBuilder::record). [`Tape`] has an example.
+    /// [recorder](crate::EventLoopBuilder::record) or a [heartbeat](LoopHandle::heartbeat).
+    /// [`Tape`] has an example.
     pub fn tape(&self) -> Option<Tape> {
         self.core().tape.get()?.tape()
     }

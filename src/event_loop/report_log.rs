@@ -13,16 +13,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt::{Display, Write};
 use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::time::Duration;
 
-use mainspring_sys::stderr;
-
 use super::report::{Report, ReportKind};
 use crate::clock::{MonotonicClock, Timeline, nanos};
-use crate::log_text::{Limited, grouped};
+use crate::log_text::{grouped, write_line};
 use crate::timers::TimerSlot;
 
 /// Number of reports of one place that are written in a period.
@@ -117,15 +114,6 @@ fn write_report(report: &Report) -> io::Result<()> {
         let Report { kind, location, .. } = report;
         write_line(&format_args!("{kind} {} at {location}: its error cannot be shown", kind.verb()))
     })
-}
-
-fn write_line(text: &dyn Display) -> io::Result<()> {
-    let mut line = Limited::new(stderr::MAX_LINE - 1);
-    // Ignored: the line is full, or a `Display` has failed. The beginning is written all the same.
-    let _ = write!(line, "mainspring: {text}");
-    let mut line = line.take();
-    line.push('\n');
-    stderr::write(line.as_bytes())
 }
 
 /// Writes a report for which there is no loop.

@@ -30,9 +30,9 @@ pub(crate) enum Sleep {
 impl<S> EventLoop<S> {
     /// Runs one tick, and returns the number of handles that ran.
     pub(crate) fn run_once(&mut self, sleep: Sleep) -> Result<usize> {
-        match self.instruments {
-            None => self.run_tick::<false>(sleep),
-            Some(_) => self.run_tick_timed(sleep),
+        match self.core.is_instrumented.get() {
+            false => self.run_tick::<false>(sleep),
+            true => self.run_tick_timed(sleep),
         }
     }
 
@@ -41,10 +41,10 @@ impl<S> EventLoop<S> {
         self.run_tick::<true>(sleep)
     }
 
-    /// Runs one tick. `TIMED` is true if there are [instruments](super::Instruments).
-    // A constant, so that a loop without instruments looks for them once a tick, and not in each
-    // call. There are two copies of a tick, so its stages are inlined always: a call costs a tick
-    // some 15 instructions.
+    /// Runs one tick. `TIMED` is true if the loop is instrumented.
+    // A constant, so that a loop without that looks for it once a tick, and not in each call. There
+    // are two copies of a tick, so its stages are inlined always: a call costs a tick some 15
+    // instructions.
     #[inline(always)]
     fn run_tick<const TIMED: bool>(&mut self, sleep: Sleep) -> Result<usize> {
         self.begin_tick()?;
@@ -247,9 +247,9 @@ impl<S> EventLoop<S> {
         // Set first: if a panic ends this tick, the next one checks again.
         self.core.agenda.check_inbox.set(true);
         let Shared { inbox, tasks, messages, .. } = &*self.handle.shared;
-        match self.instruments {
-            None => tasks.drain_inbox(),
-            Some(_) => self.core.record_wakes(|| tasks.drain_inbox()),
+        match self.core.is_instrumented.get() {
+            false => tasks.drain_inbox(),
+            true => self.core.record_wakes(|| tasks.drain_inbox()),
         }
         let mut messages = messages.borrow_mut();
         messages.take_from(inbox);
@@ -341,9 +341,9 @@ impl<S> EventLoop<S> {
         let guard = CallGuard(self);
         for key in due.drain(..) {
             let ready = Ready { key, readiness: Readiness::empty() };
-            match guard.0.instruments {
-                None => guard.0.dispatch::<false>(ready),
-                Some(_) => guard.0.dispatch::<true>(ready),
+            match guard.0.core.is_instrumented.get() {
+                false => guard.0.dispatch::<false>(ready),
+                true => guard.0.dispatch::<true>(ready),
             };
         }
         drop(guard);

@@ -10,6 +10,7 @@
 //! | `layout` | the words of a tape, in memory and in a file |
 //! | `recording` | the writer |
 //! | `causes` | what has fed each entry of the ready deque |
+//! | `live` | the tape of a running loop, for other threads |
 //! | `reading`, `turn` | the reader, and the values that it returns |
 //! | `turn_id` | the number of a registration in a record |
 //! | `blame` | the reasons why a turn was late |
@@ -20,6 +21,7 @@ mod causes;
 mod chrome_json;
 mod lanes;
 mod layout;
+mod live;
 mod perfetto;
 mod reading;
 mod recorder;
@@ -31,6 +33,7 @@ mod turn_id;
 pub use self::blame::{Blame, BlamePart};
 pub(crate) use self::causes::{BY_CLOCKS, BY_SOURCES, BY_THREADS};
 pub(crate) use self::layout::Reason;
+pub(crate) use self::live::LiveTape;
 pub use self::reading::Tape;
 pub use self::recorder::Recorder;
 pub(crate) use self::recording::{Recording, Start};

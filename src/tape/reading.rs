@@ -229,6 +229,22 @@ fn times(records: &[Record], mut epoch: u64) -> Vec<u64> {
     times
 }
 
+/// Returns the turn that began last, while its loop may go on; `None` before the first one.
+pub(super) fn last_turn(words: &[AtomicU64]) -> Option<Turn> {
+    let capacity = words[layout::CAPACITY].load(Relaxed);
+    loop {
+        let head = words[layout::HEAD].load(Acquire);
+        let number = head.checked_sub(1)?;
+        let at = layout::RING_START + 2 * (number % capacity) as usize;
+        let record = Record::unpack([words[at].load(Acquire), words[at + 1].load(Acquire)]);
+        // Otherwise the writer may have replaced the record meanwhile.
+        if words[layout::HEAD].load(Acquire).saturating_sub(head) < capacity - 1 {
+            let (records, epoch) = ([record], words[layout::EPOCH].load(Relaxed));
+            return turns(&records, &times(&records, epoch), &places(words), number).pop();
+        }
+    }
+}
+
 fn turns(records: &[Record], times: &[u64], places: &[Arc<str>], first: u64) -> Vec<Turn> {
     let unnamed: Arc<str> = "".into();
     let mut selected = Selected::default();

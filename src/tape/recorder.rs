@@ -116,7 +116,7 @@ impl Recorder {
 }
 
 /// The words of a tape.
-pub(super) enum Memory {
+pub(crate) enum Memory {
     Private(Box<[AtomicU64]>),
     Shared(SharedMap),
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::panic::Location;
 use std::ptr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,6 +16,7 @@ use mainspring_sys::inherited::monotonic_micros;
 
 use super::causes::{Causes, UNKNOWN};
 use super::layout::{self, Reason, Record, TIME_BITS};
+use super::live::LiveTape;
 use super::reading::Tape;
 use super::recorder::{Memory, Recorder};
 use super::turn::TurnKind;
@@ -50,9 +52,9 @@ type PlaceKey = (*const Location<'static>, Option<Rc<str>>);
 
 /// A tape that is being written.
 pub(crate) struct Recording {
-    memory: Memory,
+    memory: Arc<Memory>,
     /// Memory of a forked child, instead of its parent's.
-    forked: OnceCell<Memory>,
+    forked: OnceCell<Arc<Memory>>,
     recorder: Recorder,
     /// Number of records that were written.
     head: Cell<u64>,
@@ -79,7 +81,7 @@ impl Recording {
         words[layout::ORIGIN].store(monotonic_micros().unwrap_or(0), Relaxed);
         begin_header(words, recorder.capacity());
         Ok(Recording {
-            memory,
+            memory: Arc::new(memory),
             forked: OnceCell::new(),
             recorder: recorder.clone(),
             head: Cell::new(0),
@@ -99,6 +101,12 @@ impl Recording {
         self.forked.get().unwrap_or(&self.memory).words()
     }
 
+    /// Returns the tape for other threads; `None` in a forked child that does not record.
+    pub(crate) fn live(&self) -> Option<LiveTape> {
+        let memory = self.forked.get().unwrap_or(&self.memory);
+        (!self.is_off.get()).then(|| LiveTape(memory.clone()))
+    }
+
     /// Returns what the tape holds now.
     pub(crate) fn tape(&self) -> Option<Tape> {
         Tape::of_words(self.words())
@@ -107,7 +115,8 @@ impl Recording {
     /// Stops recording in a forked child if it is in a file, because its parent continues to write
     /// this file. A ring in memory begins again, without the turns of the parent.
     pub(crate) fn after_fork(&self) {
-        let is_new = self.begin_again().is_some_and(|memory| self.forked.set(memory).is_ok());
+        let is_new =
+            self.begin_again().is_some_and(|memory| self.forked.set(memory.into()).is_ok());
         self.is_off.set(!is_new);
     }
 

@@ -43,6 +43,11 @@ pub struct SharedMap {
     _file: Option<File>,
 }
 
+// SAFETY: the words are atomic, and the mapping lives until the value is dropped, on any thread.
+unsafe impl Send for SharedMap {}
+// SAFETY: the words are atomic.
+unsafe impl Sync for SharedMap {}
+
 impl SharedMap {
     /// Creates the file, with mode 0600 and `words` words of zeros, and maps it. The zeros are
     /// written, so a full file system is an error here, and not a signal later. After an error

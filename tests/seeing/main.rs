@@ -12,6 +12,7 @@ mod outside;
 mod recordings;
 mod snapshots;
 mod waits;
+mod watchdogs;
 
 /// The fixtures of the first part of the contract.
 #[allow(dead_code, unused_imports)]

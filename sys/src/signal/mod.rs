@@ -33,6 +33,7 @@ pub(crate) mod raw_modes;
 
 pub(crate) use disposition::{is_ignored, unwatch, watch};
 pub use info::{SignalInfo, SignalOrigin};
+pub use mask::with_all_blocked;
 pub use number::Signal;
 
 /// The signals that one loop watches, and those that are pending for it.

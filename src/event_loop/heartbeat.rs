@@ -1,0 +1,39 @@
+//! The heartbeat of a loop.
+
+use std::panic::Location;
+
+use super::LoopHandle;
+use crate::tape::Recorder;
+use crate::watchdog::Heartbeat;
+
+/// Number of turns of a tape that is made for a heartbeat.
+const TURNS: usize = 1024;
+
+impl<S> LoopHandle<S> {
+    /// Returns the heartbeat of the loop, by which any thread reads what runs now. A
+    /// [`Watchdog`](crate::Watchdog) does so.
+    ///
+    /// It makes the loop record its turns, from the next tick on: on the tape of the
+    /// [recorder](crate::EventLoopBuilder::record) if there is one, else on one of 1024 turns in
+    /// memory, which [`tape`](LoopHandle::tape) then returns. [`Heartbeat`] has an example.
+    #[track_caller]
+    pub fn heartbeat(&self) -> Heartbeat {
+        let core = self.core();
+        let known = core.heartbeat.borrow().clone();
+        if let Some(heartbeat) = known.filter(Heartbeat::is_of_this_process) {
+            return heartbeat;
+        }
+        if core.tape.get().is_none() {
+            core.open_tape(&Recorder::ring(TURNS), Location::caller());
+        }
+        core.is_timed.set(true);
+        core.is_instrumented.set(true);
+        let tape = core.tape.get().and_then(|tape| tape.live());
+        let heartbeat = Heartbeat::new(tape, core.page.clone(), core.timeline.start());
+        if core.closed.get() {
+            heartbeat.close();
+        }
+        core.heartbeat.replace(Some(heartbeat.clone()));
+        heartbeat
+    }
+}

@@ -1,0 +1,21 @@
+//! The heartbeat of a loop, and a thread that watches it.
+//!
+//! A heartbeat is the last record of a tape. The loop writes one for each turn, and any thread
+//! reads it, while the turn goes on. A loop that has no tape gets a short one in memory.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `heartbeat` | the turn that runs, for any thread |
+//! | `settings` | the settings of a watchdog |
+//! | `thread` | its thread, and the guard that ends it |
+//! | `stall` | what it reports |
+
+mod heartbeat;
+mod settings;
+mod stall;
+mod thread;
+
+pub use self::heartbeat::{Heartbeat, RunningTurn};
+pub use self::settings::Watchdog;
+pub use self::stall::Stall;
+pub use self::thread::WatchdogGuard;

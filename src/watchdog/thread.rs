@@ -1,0 +1,235 @@
+//! The thread of a settings.
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::process;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use mainspring_sys::process::Process;
+use mainspring_sys::signal;
+
+use super::heartbeat::{Heartbeat, RunningTurn};
+use super::stall::Stall;
+use crate::log_text::write_line;
+
+/// Number of samples in the time of the limit.
+const SAMPLES: u32 = 4;
+/// Number of reports in a period.
+const BURST: u32 = 5;
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Ends the thread of a [`Watchdog`] when it is dropped, and waits for its end. So a report that is
+/// under way delays the drop, unless the report itself drops the guard.
+#[must_use = "the watchdog ends when its guard is dropped"]
+pub struct WatchdogGuard {
+    stop: Arc<Stop>,
+    thread: Option<JoinHandle<()>>,
+    process: Process,
+}
+
+/// The settings of a settings.
+pub(super) struct Settings {
+    pub(super) heartbeat: Heartbeat,
+    pub(super) limit: Duration,
+    /// `None` for a line on standard error.
+    pub(super) on_stall: Option<OnStall>,
+    /// Path for the tape, if it is written.
+    pub(super) tape: Option<PathBuf>,
+    pub(super) abort: bool,
+}
+
+/// The closure that gets the stalls.
+type OnStall = Box<dyn FnMut(&Stall) + Send>;
+
+/// The request to end.
+#[derive(Default)]
+struct Stop {
+    is_requested: Mutex<bool>,
+    requested: Condvar,
+}
+
+impl Stop {
+    fn request(&self) {
+        *self.is_requested.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.requested.notify_all();
+    }
+
+    /// Waits for `time`. Returns true if the end was requested.
+    fn wait(&self, time: Duration) -> bool {
+        let is_requested = self.is_requested.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.requested.wait_timeout_while(is_requested, time, |it| !*it);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// Starts the thread of a settings.
+pub(super) fn start(settings: Settings) -> io::Result<WatchdogGuard> {
+    let stop = Arc::new(Stop::default());
+    let of_thread = stop.clone();
+    let builder = thread::Builder::new().name("watchdog".into());
+    // The new thread inherits the mask.
+    let start = || builder.spawn(move || watch(settings, &of_thread));
+    let thread = Some(signal::with_all_blocked(start)?);
+    Ok(WatchdogGuard { stop, thread, process: Process::current() })
+}
+
+fn watch(mut settings: Settings, stop: &Stop) {
+    let mut seen = Seen::default();
+    let mut rate = Rate::default();
+    while !stop.wait(settings.limit / SAMPLES) && !settings.heartbeat.is_closed() {
+        let now = Instant::now();
+        let running = match seen.look(settings.heartbeat.turns_begun(), now, settings.limit) {
+            Some(lasted) => settings.heartbeat.running().map(|running| (running, lasted)),
+            None => None,
+        };
+        // The turn may have ended since the number was read.
+        if let Some((running, lasted)) = running
+            && running.turn.number + 1 == seen.turns
+        {
+            seen.is_reported = true;
+            report(&mut settings, &mut rate, running, lasted, now);
+        }
+    }
+}
+
+fn report(
+    settings: &mut Settings,
+    rate: &mut Rate,
+    running: RunningTurn,
+    lasted: Duration,
+    now: Instant,
+) {
+    let Some(suppressed) = rate.admit(now) else { return };
+    let tape = settings.tape.as_ref();
+    let tape_error = tape.and_then(|path| settings.heartbeat.save(path).err());
+    let RunningTurn { turn, tick, .. } = running;
+    let stall = Stall { turn, tick, lasted, suppressed, tape_error };
+    match &mut settings.on_stall {
+        // A panic has been printed by the panic hook.
+        Some(on_stall) => _ = catch_unwind(AssertUnwindSafe(|| on_stall(&stall))),
+        // Ignored: standard error may be full, and the thread must not wait for it.
+        None => _ = write_line(&stall),
+    }
+    if settings.abort {
+        process::abort();
+    }
+}
+
+/// The turn that the last samples have seen.
+#[derive(Default)]
+struct Seen {
+    /// Number of turns that had begun.
+    turns: u64,
+    /// Time of the first sample with this turn.
+    since: Option<Instant>,
+    samples: u32,
+    is_reported: bool,
+}
+
+impl Seen {
+    /// Adds a sample. Returns how long the turn was seen, if that is a stall that was not reported.
+    ///
+    /// It takes a number of samples as well: after the process was stopped, one sample can be as
+    /// late as the limit.
+    fn look(&mut self, turns: u64, now: Instant, limit: Duration) -> Option<Duration> {
+        if turns != self.turns || self.since.is_none() {
+            *self = Seen { turns, since: Some(now), samples: 0, is_reported: false };
+        }
+        self.samples += 1;
+        let lasted = now.duration_since(self.since?);
+        let is_stall = lasted >= limit && self.samples > SAMPLES && !self.is_reported;
+        is_stall.then_some(lasted)
+    }
+}
+
+/// The limit of the rate of reports.
+#[derive(Default)]
+struct Rate {
+    period: Option<Instant>,
+    reported: u32,
+    suppressed: u64,
+}
+
+impl Rate {
+    /// Returns the number of stalls that were suppressed before this one, or `None` if this one is.
+    fn admit(&mut self, now: Instant) -> Option<u64> {
+        if self.period.is_none_or(|begin| now.duration_since(begin) >= PERIOD) {
+            (self.period, self.reported) = (Some(now), 0);
+        }
+        if self.reported == BURST {
+            self.suppressed += 1;
+            return None;
+        }
+        self.reported += 1;
+        Some(mem::take(&mut self.suppressed))
+    }
+}
+
+impl Drop for WatchdogGuard {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        if !self.process.is_current() {
+            // The thread does not exist in a forked child, and may have held the lock.
+            return mem::forget(thread);
+        }
+        self.stop.request();
+        if thread.thread().id() != thread::current().id() {
+            let _ = thread.join(); // Its panics were caught.
+        }
+    }
+}
+
+impl fmt::Debug for WatchdogGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchdogGuard").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn e5_a_turn_is_a_stall_once_when_the_limit_is_over() {
+        let (begin, mut seen) = (Instant::now(), Seen::default());
+        let mut look = |turns, millis| {
+            let lasted = seen.look(turns, begin + Duration::from_millis(millis), LIMIT);
+            seen.is_reported |= lasted.is_some();
+            lasted
+        };
+        for millis in [0, 25, 50, 75] {
+            assert_eq!(look(7, millis), None);
+        }
+        assert_eq!(look(7, 100), Some(LIMIT));
+        assert_eq!(look(7, 125), None, "reported");
+        for millis in [150, 175, 200, 225, 249] {
+            assert_eq!(look(8, millis), None, "another turn");
+        }
+        assert_eq!(look(8, 250), Some(LIMIT));
+    }
+
+    #[test]
+    fn e5_a_process_that_was_stopped_has_no_stall() {
+        let (begin, mut seen) = (Instant::now(), Seen::default());
+        assert_eq!(seen.look(7, begin, LIMIT), None);
+        assert_eq!(seen.look(7, begin + 60 * LIMIT, LIMIT), None);
+    }
+
+    #[test]
+    fn e6_five_stalls_a_minute_are_reported() {
+        let (begin, mut rate) = (Instant::now(), Rate::default());
+        let mut admit = |seconds| rate.admit(begin + Duration::from_secs(seconds));
+        for seconds in 0..5 {
+            assert_eq!(admit(seconds), Some(0));
+        }
+        assert_eq!([5, 30, 59].map(&mut admit), [None; 3]);
+        assert_eq!([60, 61].map(&mut admit), [Some(3), Some(0)]);
+    }
+}

@@ -1,0 +1,4 @@
+//! Heartbeats and watchdogs (docs/contract.md, section E).
+
+mod running;
+mod stalls;
