@@ -64,6 +64,12 @@ impl Key {
         self.slot < Key::SOON_BASE
     }
 
+    /// Returns true for the keys above that name no slot: of the loop's own timers, for example.
+    #[inline]
+    pub(crate) fn is_internal(self) -> bool {
+        self.slot == Key::NONE.slot
+    }
+
     /// Returns true for a key of the task layer: of a task or a waker, for example.
     #[inline]
     pub(crate) fn is_task_layer(self) -> bool {

@@ -30,9 +30,11 @@ impl LoopCore {
         }
         let fed = self.timers.borrow_mut().feed(now, |key, deadline| {
             match key.is_task_layer() {
-                true if key == Key::REPORTS => reports_due = true,
-                true if key == Key::CHILDREN => children_due = true,
-                true if key == Key::TIMEBASES => comparison_due = true,
+                true if key.is_internal() => match key {
+                    Key::REPORTS => reports_due = true,
+                    Key::CHILDREN => children_due = true,
+                    _ => comparison_due = true,
+                },
                 true => tasks.feed_timer(key, &mut ready),
                 false => ready.feed(key, Readiness::empty()),
             }
