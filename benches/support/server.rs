@@ -1,6 +1,7 @@
 //! An echo server in a separate process.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::process;
 use std::time::Duration;
 
@@ -26,7 +27,15 @@ impl Server {
     }
 
     pub fn start_under(tool: &[&str], side: Side) -> Server {
-        let mut child = Child::start_under(tool, &["serve"], side);
+        Server::of(Child::start_under(tool, &["serve"], side))
+    }
+
+    /// Starts a server with these words on its command line.
+    pub fn start_with(words: &[&str]) -> Server {
+        Server::of(Child::start_under(&[], words, Side::Mainspring))
+    }
+
+    fn of(mut child: Child) -> Server {
         let line = child.line();
         let mut numbers = line.split_whitespace().map(|it| it.parse().expect("a number"));
         let port = numbers.next().expect("the server prints its port");
@@ -53,28 +62,34 @@ impl Server {
 
 /// The work of a server: serves until the process is killed.
 pub fn serve(side: Side) {
-    let address: Address = "0.0.0.0:0".parse().expect("an address");
-    let options = ListenOptions { backlog: 4096, ..ListenOptions::default() };
-    let listener = listen(&address, &options).expect("an address is free");
-    let announce = |address: Address| {
-        let address = address.as_inet().expect("an internet address");
-        println!("{} {}", address.port(), process::id());
-    };
     match side {
         Side::Raw => {
-            let listener = std::net::TcpListener::from(listener);
+            let listener = std::net::TcpListener::from(listener());
             announce(listener.local_addr().expect("it is bound").into());
             raw::serve(listener.into()).expect("epoll works");
         }
-        Side::Mainspring => {
-            let mut el = EventLoop::new().expect("the system has a selector");
-            let echo = |_: &_, _: &mut (), conn: &mainspring::net::Transport, data: &[u8]| {
-                conn.write(data);
-                Ok(())
-            };
-            let server = el.serve(listener, echo).expect("a listener can be served");
-            announce(server.local_addr().expect("it is bound"));
-            el.run_forever().expect("the selector works");
-        }
+        Side::Mainspring => serve_on(EventLoop::new().expect("the system has a selector")),
     }
+}
+
+/// Serves on this loop until the process is killed.
+pub fn serve_on(mut el: EventLoop) {
+    let echo = |_: &_, _: &mut (), conn: &mainspring::net::Transport, data: &[u8]| {
+        conn.write(data);
+        Ok(())
+    };
+    let server = el.serve(listener(), echo).expect("a listener can be served");
+    announce(server.local_addr().expect("it is bound"));
+    el.run_forever().expect("the selector works");
+}
+
+fn listener() -> OwnedFd {
+    let address: Address = "0.0.0.0:0".parse().expect("an address");
+    let options = ListenOptions { backlog: 4096, ..ListenOptions::default() };
+    listen(&address, &options).expect("an address is free")
+}
+
+fn announce(address: Address) {
+    let address = address.as_inet().expect("an internet address");
+    println!("{} {}", address.port(), process::id());
 }

@@ -1,0 +1,149 @@
+//! The cost of looking inside: CPU nanoseconds of an operation without instruments, with measured
+//! times, and with a tape.
+//!
+//! * `off`: only the counters, which are always on;
+//! * `measure`: [`EventLoopBuilder::measure`](mainspring::EventLoopBuilder::measure);
+//! * `ring`: a tape in memory;
+//! * `black box`: a tape in a file, in /dev/shm if it exists.
+//!
+//! The echo server runs in a separate process on one core, the load generator on another one; its
+//! cells are `size x connections`. The other operations run in this process: a `call_soon` in
+//! batches of a thousand, a `call_soon` that queues the next one, timers that are due at once.
+//! The modes take turns; `more` is the median of the differences to `off`, round by round.
+
+mod raw;
+mod support;
+
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{env, fs, process};
+
+use mainspring::{EventLoop, LoopHandle, Recorder};
+use support::figures::{Spread, figure};
+use support::load::Load;
+use support::options::{Effort, Options};
+use support::run;
+use support::server::{Server, serve_on};
+use support::table::Table;
+
+const MODES: [&str; 4] = ["off", "measure", "ring", "black box"];
+
+fn main() {
+    run("seeing", run_bench, |words, _| serve_on(new_loop(mode_of(words), ())));
+}
+
+fn mode_of(words: &[String]) -> usize {
+    words.last().and_then(|word| word.parse().ok()).expect("the main process passes a mode")
+}
+
+fn new_loop<S>(mode: usize, state: S) -> EventLoop<S> {
+    let builder = EventLoop::builder();
+    let builder = match MODES[mode] {
+        "measure" => builder.measure(true),
+        "ring" => builder.record(Recorder::ring(1 << 16)),
+        "black box" => builder.record(Recorder::black_box(tape_file(process::id()))),
+        _ => builder,
+    };
+    builder.build_with(state).expect("the system has a selector")
+}
+
+fn tape_file(process: u32) -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    let folder = if memory.is_dir() { memory } else { env::temp_dir() };
+    folder.join(format!("mainspring-seeing-{process}"))
+}
+
+fn run_bench(options: &Options) {
+    let mut heading = vec!["ns CPU"];
+    heading.extend(MODES);
+    heading.extend(["measure: more", "ring: more", "black box: more"]);
+    let mut table = Table::new(&heading);
+    for cell in options.cells(&[&[64, 5]], &[&[64, 50]], &[&[64, 1], &[64, 50], &[64, 1000]]) {
+        let name = format!("echo {}x{}", cell[0], cell[1]);
+        options.progress(&name);
+        row(&mut table, name, &echo(options, &cell));
+    }
+    type Work = fn(usize, u64) -> f64;
+    let works: [(&str, Work); 3] = [("batch", batch), ("chain", chain), ("timers", timers)];
+    let amount = if options.effort == Effort::Smoke { 1000 } else { 500_000 };
+    for (name, work) in works {
+        options.progress(name);
+        let round = |_| [0, 1, 2, 3].map(|mode| work(mode, amount));
+        row(&mut table, name.to_owned(), &(0..options.rounds).map(round).collect::<Vec<_>>());
+    }
+    table.print(options);
+    let _ = fs::remove_file(tape_file(process::id()));
+    let _ = fs::remove_file(tape_file(process::id()).with_extension("old"));
+}
+
+fn row(table: &mut Table, name: String, rounds: &[[f64; 4]]) {
+    let all = |mode: usize| figure(Spread::of(rounds.iter().map(|round| round[mode])).median);
+    let more = |mode: usize| {
+        let spread = Spread::of(rounds.iter().map(|round| round[mode] - round[0]));
+        format!("{:.1} ({:.1}..{:.1})", spread.median, spread.least, spread.greatest)
+    };
+    table.row([name].into_iter().chain((0..4).map(all)).chain((1..4).map(more)));
+}
+
+/// Returns the CPU nanoseconds of the server for a request, for each round and mode.
+fn echo(options: &Options, cell: &[usize]) -> Vec<[f64; 4]> {
+    let mut servers = [0, 1, 2, 3].map(|mode| {
+        let server = Server::start_with(&["serve", &mode.to_string()]);
+        let load = Load::connect(server.address(), cell[1], cell[0]).expect("the server accepts");
+        (server, load)
+    });
+    let requests = if options.effort == Effort::Smoke { 50 } else { 20_000.max(cell[1] * 20) };
+    let mut cost = |mode: usize| {
+        let (server, load) = &mut servers[mode];
+        let before = server.cpu();
+        load.run(requests).expect("the server serves");
+        (server.cpu() - before).as_nanos() as f64 / requests as f64
+    };
+    let _warm_up = [0, 1, 2, 3].map(&mut cost);
+    let rounds = (0..options.rounds).map(|_| [0, 1, 2, 3].map(&mut cost)).collect();
+    for (server, _) in &servers {
+        let _ = fs::remove_file(tape_file(server.process));
+    }
+    rounds
+}
+
+fn per_unit<S>(el: &mut EventLoop<S>, count: u64, work: impl FnOnce(&mut EventLoop<S>)) -> f64 {
+    let before = raw::cpu_of_this_thread();
+    work(el);
+    (raw::cpu_of_this_thread() - before).as_nanos() as f64 / count as f64
+}
+
+fn batch(mode: usize, count: u64) -> f64 {
+    per_unit(&mut new_loop(mode, 0u64), count, |el| {
+        for _ in 0..count / 1000 {
+            for number in 0..1000 {
+                el.call_soon(move |_, sum| *sum = sum.wrapping_add(number));
+            }
+            el.tick(None).expect("the selector works");
+        }
+    })
+}
+
+fn chain(mode: usize, count: u64) -> f64 {
+    fn link(el: &LoopHandle<u64>, left: &mut u64) {
+        *left -= 1;
+        match *left {
+            0 => el.stop(),
+            _ => _ = el.call_soon(link),
+        }
+    }
+    let mut el = new_loop(mode, count);
+    el.call_soon(link);
+    per_unit(&mut el, count, |el| el.run_forever().expect("the selector works"))
+}
+
+fn timers(mode: usize, count: u64) -> f64 {
+    per_unit(&mut new_loop(mode, 0u64), count, |el| {
+        for _ in 0..count / 1000 {
+            for _ in 0..1000 {
+                el.call_later(Duration::ZERO, |_, ran| *ran += 1);
+            }
+            el.tick(None).expect("the selector works");
+        }
+    })
+}
