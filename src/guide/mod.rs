@@ -9,6 +9,7 @@
 //! | [`what_await_does`] | a fetch, from its call to its result |
 //! | [`where_memory_lies`] | the tables of a loop, and the bytes of each entry |
 //! | [`concurrency_models_compared`] | threads, processes, callbacks and tasks on the same work |
+//! | [`async_anti_patterns`] | ten programs that misbehave, their pictures and their cures; misconceptions |
 //! | [`testing_with_simulated_time`] | exact tests of timeouts and retries |
 //! | [`deploying`] | one core, many cores, many machines behind a balancer |
 //! | [`inside_another_loop`] | GLib and tokio, as a host or as a guest |
@@ -78,6 +79,50 @@ pub mod what_await_does {}
 #[doc = ""]
 #[doc = include_str!("concurrency_models_compared_figures.md")]
 pub mod concurrency_models_compared {}
+
+#[doc = include_str!("async_anti_patterns/introduction.md")]
+#[doc = include_str!("async_anti_patterns/blocking_call.md")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/blocking_call.svg")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/endless_read.md")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/endless_read.svg")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/swallowed_error.md")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/swallowed_error.svg")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/drift.md")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/drift.svg")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/accept_without_limit.md")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/accept_without_limit.svg")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/partial_read.md")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/partial_read.svg")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/refcell_over_a_call.md")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/refcell_over_a_call.svg")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/giant_batch.md")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/giant_batch.svg")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/no_water_marks.md")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/no_water_marks.svg")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/idle_keep_alive.md")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/idle_keep_alive.svg")]
+#[doc = ""]
+#[doc = include_str!("async_anti_patterns/takeaways.md")]
+pub mod async_anti_patterns {}
 
 #[doc = include_str!("where_memory_lies.md")]
 pub mod where_memory_lies {}

@@ -4,6 +4,8 @@
 // `Ok(stream.cancel())` keeps a callback that only calls on one line.
 #![allow(clippy::unit_arg)]
 
+mod anti_patterns;
+mod figures;
 mod pages;
 mod pictures;
 mod porting;

@@ -4,7 +4,7 @@
 //! it, but the tests of that program do. All other Rust on the pages is a doctest.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const PAGES: &str = "src/guide";
@@ -20,11 +20,7 @@ struct Excerpt<'a> {
 fn every_excerpt_is_a_part_of_its_file() {
     let mut found = Vec::new();
     let mut count = 0;
-    for entry in fs::read_dir(Path::new(ROOT).join(PAGES)).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|it| it != "md") {
-            continue;
-        }
+    for path in pages(&Path::new(ROOT).join(PAGES)) {
         let page = fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap_or_default().display();
         for excerpt in excerpts(&page) {
@@ -50,6 +46,20 @@ fn planted_differences_are_found() {
     assert!(!is_part("fn b() {\n    d();\n}\n"));
     assert!(!is_part("fn b() {\n    c();\n"));
     assert!(!is_part(""));
+}
+
+/// The pages in a folder and in the folders below it.
+fn pages(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(pages(&path));
+        } else if path.extension().is_some_and(|it| it == "md") {
+            found.push(path);
+        }
+    }
+    found
 }
 
 /// The blocks of a page that begin with the path of a file.

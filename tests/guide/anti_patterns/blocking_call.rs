@@ -1,0 +1,96 @@
+//! A blocking call in a callback.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use mainspring::testing::SimClock;
+use mainspring::{Error, LoopHandle, Result, sleep, spawn_blocking};
+
+use super::ON_TIME;
+use super::stage::{Journal, MS, brake, heartbeat, play};
+
+fn misbehaves(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
+    heartbeat(el, clock)?;
+    let disk = Disk::new(el);
+    let clock = clock.clone();
+    let request = el.call_later(15 * MS, move |_, _| {
+        disk.read(&clock); // blocks for 60 ms
+    });
+    el.set_name(request, "request");
+    Ok(())
+}
+
+fn cured(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
+    heartbeat(el, clock)?;
+    let disk = Disk::new(el);
+    let request = el.spawn(async move {
+        sleep(15 * MS).await;
+        spawn_blocking(move || disk.read_on_a_thread()).await?;
+        Ok::<(), Error>(())
+    });
+    request.named("request").detach();
+    Ok(())
+}
+
+#[test]
+fn a_blocking_call_stops_the_loop() {
+    let [written, cured] = play("blocking_call", 120 * MS, misbehaves, cured);
+    assert_eq!(written.journal.beats, [10, 75, 80, 90, 100, 110]);
+    assert_eq!(cured.journal.beats, ON_TIME);
+    assert_eq!((written.end("request"), cured.end("request")), (75, 75));
+}
+
+/// A disk that takes 60 ms to answer, from 15 ms on.
+struct Disk {
+    home: ThreadId,
+    answers: Receiver<()>,
+    is_answered: Arc<AtomicBool>,
+    brake: Arc<AtomicBool>,
+}
+
+const ANSWERED_AT: Duration = Duration::from_millis(75);
+
+impl Disk {
+    fn new(el: &LoopHandle<Journal>) -> Disk {
+        let (sender, answers): (Sender<()>, Receiver<()>) = channel();
+        let is_answered = Arc::new(AtomicBool::new(false));
+        let (brake, is_over) = (brake(), is_answered.clone());
+        let held = brake.clone();
+        let answer = el.call_later(ANSWERED_AT, move |_, _| {
+            if !is_over.load(SeqCst) {
+                // Until the loop has the result of the other thread.
+                held.store(true, SeqCst);
+                sender.send(()).expect("the job waits for it");
+            }
+        });
+        el.set_background(answer);
+        Disk { home: thread::current().id(), answers, is_answered, brake }
+    }
+
+    fn read(&self, clock: &SimClock) {
+        assert_eq!(thread::current().id(), self.home);
+        self.is_answered.store(true, SeqCst);
+        clock.advance(ANSWERED_AT.saturating_sub(clock.elapsed()));
+    }
+
+    /// Returns a value that lets the clock go on when the loop has it.
+    fn read_on_a_thread(&self) -> Answer {
+        assert_ne!(thread::current().id(), self.home);
+        self.answers.recv().expect("the timer sends it");
+        Answer { brake: self.brake.clone() }
+    }
+}
+
+struct Answer {
+    brake: Arc<AtomicBool>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.brake.store(false, SeqCst);
+    }
+}

@@ -1,0 +1,148 @@
+//! The stage on which the programs run.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+use mainspring::testing::SimClock;
+use mainspring::{Clock, EventLoop, LoopHandle, PanicPolicy, Recorder, Result, SelectorKind, Tape};
+
+use crate::figures::{Figure, assert_file};
+
+pub const MS: Duration = Duration::from_millis(1);
+
+/// The state of all programs: what a run leaves behind.
+#[derive(Debug, Default)]
+pub struct Journal {
+    /// Times of the heartbeat, in milliseconds.
+    pub beats: Vec<u128>,
+    /// Results and reports.
+    pub lines: Vec<String>,
+}
+
+/// A program of the guide, which registers its callbacks and tasks.
+pub type Program = fn(&LoopHandle<Journal>, &SimClock) -> Result<()>;
+
+/// A finished run.
+pub struct Run {
+    pub journal: Journal,
+    tape: Tape,
+    /// Names of tasks that had not ended.
+    alive: Vec<String>,
+}
+
+impl Run {
+    fn of(program: Program, length: Duration, kind: SelectorKind) -> Run {
+        let clock = SimClock::new();
+        let held = Arc::new(AtomicBool::new(false));
+        HELD.set(Some(held.clone()));
+        let clocks = HeldClock { clock: clock.clone(), held };
+        let builder = EventLoop::builder().selector(kind).clock(clocks);
+        let builder = builder.record(Recorder::ring(4096)).panic_policy(PanicPolicy::Report);
+        let mut el = builder.build_with(Journal::default()).unwrap();
+        el.set_exception_handler(|_, journal: &mut Journal, report| {
+            journal.lines.push(report.to_string());
+        });
+        program(&el, &clock).unwrap();
+        // Before anything that is due at the end.
+        el.call_later(length - MS, |el, _| el.stop());
+        el.run_forever().unwrap();
+        let snapshot = el.snapshot();
+        let names = snapshot.entries().iter().filter_map(|entry| entry.name());
+        let alive = names.map(str::to_owned).collect();
+        Run { tape: el.tape().unwrap(), journal: std::mem::take(el.state_mut()), alive }
+    }
+
+    /// Returns the begin and the end of each turn of a name, in milliseconds.
+    pub fn turns(&self, name: &str) -> Vec<(u128, u128)> {
+        let start = format!("{name} (");
+        let turns = self.tape.turns().iter().filter(|turn| turn.place.starts_with(&start));
+        let times = turns.map(|turn| (turn.at, turn.at + turn.lasted.unwrap_or_default()));
+        times.map(|(begin, end)| (begin.as_millis(), end.as_millis())).collect()
+    }
+
+    /// Returns the end of the last turn of a name, in milliseconds.
+    pub fn end(&self, name: &str) -> u128 {
+        self.turns(name).last().expect("a turn").1
+    }
+
+    /// Returns true if a registration of this name exists at the end.
+    pub fn is_alive(&self, name: &str) -> bool {
+        self.alive.iter().any(|it| it == name)
+    }
+}
+
+/// Runs both programs on every selector, and compares their picture with the one of the guide.
+/// Returns the last run of each.
+pub fn play(name: &str, length: Duration, misbehaves: Program, cured: Program) -> [Run; 2] {
+    let mut last = None;
+    for &kind in SelectorKind::available() {
+        let runs = [misbehaves, cured].map(|program| Run::of(program, length, kind));
+        let mut figure = Figure::new(length);
+        for (title, run) in ["as written", "cured"].into_iter().zip(&runs) {
+            figure.add(title, &run.tape, &run.alive);
+        }
+        let label = format!("lanes of {}", name.replace('_', " "));
+        assert_file(&format!("src/guide/async_anti_patterns/{name}.svg"), &figure.svg(&label));
+        last = Some(runs);
+    }
+    last.expect("each system has a selector")
+}
+
+/// Stands for `time` of computing, in which nothing else runs on this thread.
+pub fn work(clock: &SimClock, time: Duration) {
+    clock.advance(time);
+}
+
+/// A callback each 10 ms that notes when it ran. It shows whether the loop is late.
+pub fn heartbeat(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
+    let clock = clock.clone();
+    let beat = el.call_every(10 * MS, move |_, journal: &mut Journal| {
+        journal.beats.push(clock.elapsed().as_millis());
+    })?;
+    el.set_name(beat, "heartbeat");
+    Ok(())
+}
+
+thread_local! {
+    /// The brake of the clock that runs on this thread.
+    static HELD: Cell<Option<Arc<AtomicBool>>> = const { Cell::new(None) };
+}
+
+/// A simulated clock that stands still, and lets the loop sleep, while it is held: until another
+/// thread has finished.
+#[derive(Debug)]
+struct HeldClock {
+    clock: SimClock,
+    held: Arc<AtomicBool>,
+}
+
+impl Clock for HeldClock {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn max_wait(&self, wanted: Option<Duration>) -> Option<Duration> {
+        match self.held.load(SeqCst) && wanted != Some(Duration::ZERO) {
+            true => None,
+            false => self.clock.max_wait(wanted),
+        }
+    }
+
+    fn on_timeout(&self, wanted: Option<Duration>) {
+        self.clock.on_timeout(wanted);
+    }
+}
+
+/// Returns the brake of the clock of this thread.
+pub fn brake() -> Arc<AtomicBool> {
+    let held = HELD.take().expect("a run has set it");
+    HELD.set(Some(held.clone()));
+    held
+}
+
+/// A value that several callbacks of a program count in.
+pub type Count = Rc<Cell<usize>>;
