@@ -1,48 +1,54 @@
-//! A daemon under a service manager: activation, readiness, watchdog, reload, drain.
+//! A daemon under a service manager: activation, readiness, watchdog, reload, drain, metrics, tape.
 //!
 //! `cargo run --example daemon -- 127.0.0.1:8080 /etc/motd` answers HTTP requests with the text of
-//! the file. HUP reads the file again. TERM closes the listener, answers for up to five seconds
-//! more, and ends; a second TERM ends at once. Without a manager it does the same.
-//!
-//! ```text
-//! # motd.socket                        # motd.service
-//! [Socket]                             [Service]
-//! ListenStream=8080                    Type=notify-reload
-//! FileDescriptorName=http              ExecStart=/usr/local/bin/daemon 127.0.0.1:8080 /etc/motd
-//! [Install]                            WatchdogSec=10
-//! WantedBy=sockets.target              Restart=on-failure
-//!                                      FileDescriptorStoreMax=1
-//! ```
+//! the file. HUP reads it again. TERM closes the listener, answers for up to five seconds more, and
+//! ends; a second TERM ends at once. A third argument is the address of the metrics. The page
+//! `a_daemon_from_zero_to_systemd` of the guide builds this program step by step.
 
+use std::io::IoSlice;
+use std::net::TcpListener;
 use std::time::Duration;
-use std::{env, fs, net};
+use std::{env, fs, mem};
 
 use mainspring::net::Transport;
 use mainspring::service::Service;
-use mainspring::{Error, EventLoop, LoopHandle, Result, Signal};
+use mainspring::{Error, EventLoop, LoopHandle, Recorder, Result, Signal};
+
+#[path = "common/metrics_page.rs"]
+mod metrics_page;
 
 struct Daemon {
     text: String,
     is_draining: bool,
 }
+type Handle = LoopHandle<Daemon>;
 
 fn main() -> Result<()> {
     let service = Service::from_env()?; // First, so that no child inherits anything of it.
-    let mut arguments = env::args().skip(1);
-    let mut next = || arguments.next().ok_or_else(|| Error::other("usage: daemon ADDRESS FILE"));
-    let (address, file) = (next()?, next()?);
-    let listener = service.listener("http", || net::TcpListener::bind(address))?;
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [address, file, others @ ..] = &arguments[..] else {
+        return Err(Error::other("usage: daemon ADDRESS FILE [ADDRESS-OF-METRICS]"));
+    };
+    let listener = service.listener("http", || TcpListener::bind(address))?;
     service.store_fd("http", &listener)?; // Clients do not notice a crash.
     println!("listening on {}", listener.local_addr()?);
-    let mut el = EventLoop::with_state(Daemon { text: read(&file)?, is_draining: false })?;
+    let mut builder = EventLoop::builder().measure(true);
+    if let Ok(folder) = env::var("RUNTIME_DIRECTORY") {
+        builder = builder.record(Recorder::black_box(format!("{folder}/tape")));
+    }
+    let mut el = builder.build_with(Daemon { text: read(file)?, is_draining: false })?;
+    if let [address] = others {
+        metrics_page::spawn(TcpListener::bind(address)?, el.metrics());
+    }
     let server = el.serve(listener, answer)?;
+    server.set_max_connections(900); // Of 1024 descriptors.
+    server.set_idle_limit(Some(Duration::from_secs(60)));
 
-    service.on_reload(&el, Signal::HUP, move |_, daemon| {
-        daemon.text = read(&file)?;
-        Ok(())
-    })?;
+    let file = file.clone();
+    service
+        .on_reload(&el, Signal::HUP, move |_, daemon| read(&file).map(|text| daemon.text = text))?;
     service.on_stop(&el, &[Signal::TERM, Signal::INT], move |el, daemon| {
-        if std::mem::replace(&mut daemon.is_draining, true) {
+        if mem::replace(&mut daemon.is_draining, true) {
             return el.stop();
         }
         server.close();
@@ -56,18 +62,12 @@ fn main() -> Result<()> {
 }
 
 /// Answers a request, which ends with an empty line. The example expects it in one piece.
-fn answer(
-    _: &LoopHandle<Daemon>,
-    daemon: &mut Daemon,
-    conn: &Transport,
-    data: &[u8],
-) -> Result<()> {
+fn answer(_: &Handle, daemon: &mut Daemon, conn: &Transport, data: &[u8]) -> Result<()> {
     if data.ends_with(b"\r\n\r\n") {
         let (text, length) = (&daemon.text, daemon.text.len());
         let end = if daemon.is_draining { "Connection: close\r\n" } else { "" };
-        conn.write(
-            format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{end}\r\n{text}").as_bytes(),
-        );
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{end}\r\n");
+        conn.write_vectored(&[IoSlice::new(head.as_bytes()), IoSlice::new(text.as_bytes())]);
         if daemon.is_draining {
             conn.close();
         }

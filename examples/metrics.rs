@@ -6,49 +6,20 @@
 
 use std::env;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Sender};
-use std::thread;
 use std::time::Duration;
 
-use mainspring::net::{Address, ListenOptions, listen};
-use mainspring::{EventLoop, Metrics, Result};
+use mainspring::{EventLoop, Result};
 
-/// Formats the numbers as Prometheus reads them.
-fn prometheus(metrics: &Metrics) -> String {
-    let mut text = String::new();
-    metrics.visit(|name, value| {
-        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
-        text += &format!("# TYPE mainspring_{name} {kind}\nmainspring_{name} {value}\n");
-    });
-    text
-}
-
-/// Serves the numbers from a loop on this thread, and passes on its address.
-fn serve(metrics: Metrics, started: Sender<SocketAddr>) -> Result<()> {
-    let mut el = EventLoop::new()?;
-    let anywhere: Address = "127.0.0.1:0".parse()?;
-    let server =
-        el.serve(listen(&anywhere, &ListenOptions::default())?, move |_, (), client, _| {
-            let text = prometheus(&metrics);
-            let length = text.len();
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4";
-            client.write(format!("{head}\r\nContent-Length: {length}\r\n\r\n{text}").as_bytes());
-            client.close();
-            Ok(())
-        })?;
-    let address = server.local_addr()?;
-    let _ = started.send(address.as_inet().expect("an internet address")); // The daemon may end.
-    el.run_forever()
-}
+#[path = "common/metrics_page.rs"]
+mod metrics_page;
 
 fn run(demo: bool) -> Result<()> {
     let mut el = EventLoop::builder().measure(true).build()?;
-    let (started, address) = mpsc::channel();
-    let metrics = el.metrics();
-    thread::spawn(move || serve(metrics, started));
-    let address = address.recv().expect("the server starts");
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    metrics_page::spawn(listener, el.metrics());
     println!("http://{address}/metrics");
     el.call_every(Duration::from_millis(10), |_, ()| {})?;
     el.call_later(Duration::from_secs(1), |el, ()| el.stop());

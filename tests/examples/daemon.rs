@@ -8,8 +8,10 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
 
+use mainspring::{Tape, TurnKind};
 use rustix::process::Signal;
 
 use super::program::{Program, command, run};
@@ -176,6 +178,60 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
+fn numbers_and_the_tape_outlive_a_kill() {
+    let folder = Folder::new();
+    let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut daemon = command("daemon");
+    daemon.args(["127.0.0.1:0", &folder.path("motd"), &metrics]);
+    let mut daemon = Program::spawn(daemon.env("RUNTIME_DIRECTORY", folder.path("")));
+    let line = daemon.line();
+    let address = line.strip_prefix("listening on ").expect("an address").to_owned();
+    let mut client = TcpStream::connect(&*address).unwrap();
+    assert!(ask(&mut client).ends_with("hello"));
+
+    let mut page = String::new();
+    let mut scraper = TcpStream::connect(&*metrics).unwrap();
+    scraper.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    scraper.read_to_string(&mut page).unwrap();
+    assert!(page.contains("mainspring_accepted_total 1\n"), "{page}");
+
+    daemon.send(Signal::KILL);
+    daemon.end();
+    let tape = Tape::open(folder.path("tape")).unwrap();
+    let answer = tape.turns().iter().rfind(|turn| turn.kind == TurnKind::Stream).unwrap();
+    assert!(answer.place.contains("examples/daemon.rs:"), "{answer:?}");
+}
+
+#[test]
+fn an_activated_daemon_has_the_socket_of_systemd() {
+    let Some(program) = installed("systemd-socket-activate") else { return };
+    let folder = Folder::new();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut activate = Command::new(program);
+    activate.args(["-l", &address, "--fdname=http"]).arg(command("daemon").get_program());
+    activate.args(["127.0.0.1:1", &folder.path("motd")]).env_remove("NOTIFY_SOCKET");
+    let activated = Program::spawn(&mut activate);
+    let mut client = loop {
+        match TcpStream::connect(&*address) {
+            Ok(client) => break client, // The daemon is started now.
+            Err(_) => thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    assert!(ask(&mut client).ends_with("hello"));
+    activated.send(Signal::TERM);
+    assert_eq!(activated.end().stdout, format!("listening on {address}\n"));
+}
+
+/// Returns a program of the system. Prints a note if it is not installed.
+fn installed(program: &str) -> Option<&str> {
+    let is_installed = Command::new(program).arg("--version").output().is_ok();
+    if !is_installed {
+        println!("skipped: {program} is not installed");
+    }
+    is_installed.then_some(program)
+}
+
+#[test]
 fn runs_without_a_manager() {
     let folder = Folder::new();
     let mut daemon = Program::start("daemon", &["127.0.0.1:0", &folder.path("motd")]);
@@ -186,7 +242,7 @@ fn runs_without_a_manager() {
     daemon.end().success();
 
     let line = run("daemon", &[&address]).error_line(1);
-    assert_eq!(line, "Error: usage: daemon ADDRESS FILE\n");
+    assert_eq!(line, "Error: usage: daemon ADDRESS FILE [ADDRESS-OF-METRICS]\n");
     let line = run("daemon", &["nowhere", &folder.path("motd")]).error_line(1);
     assert!(line.starts_with("Error: cannot listen on http: "), "{line}");
 }
