@@ -41,7 +41,7 @@ fn main() -> Result<()> {
         metrics_page::spawn(TcpListener::bind(address)?, el.metrics());
     }
     let server = el.serve(listener, answer)?;
-    server.set_max_connections(900); // Of 1024 descriptors.
+    server.set_max_connections(900); // A process has 1024 descriptors.
     server.set_idle_limit(Some(Duration::from_secs(60)));
 
     let file = file.clone();

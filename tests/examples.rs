@@ -26,5 +26,7 @@ mod examples {
     mod timers;
     mod tour;
     mod udp_echo;
+    #[path = "../guide/unit_files.rs"]
+    mod unit_files;
     mod workers;
 }

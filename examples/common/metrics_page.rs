@@ -1,6 +1,6 @@
 //! The numbers of a loop as a page for Prometheus, served by a loop on another thread.
 //!
-//! So the page is there while the first loop does not answer at all.
+//! The page is there while the first loop does not answer at all.
 
 use std::net::TcpListener;
 use std::thread;

@@ -9,6 +9,7 @@
 //! | [`what_await_does`] | a fetch, from its call to its result |
 //! | [`where_memory_lies`] | the tables of a loop, and the bytes of each entry |
 //! | [`concurrency_models_compared`] | threads, processes, callbacks and tasks on the same work |
+//! | [`a_daemon_from_zero_to_systemd`] | a daemon that grows from its first line to a service |
 //! | [`async_anti_patterns`] | ten programs that misbehave, their pictures and their cures; misconceptions |
 //! | [`testing_with_simulated_time`] | exact tests of timeouts and retries |
 //! | [`deploying`] | one core, many cores, many machines behind a balancer |
@@ -79,6 +80,9 @@ pub mod what_await_does {}
 #[doc = ""]
 #[doc = include_str!("concurrency_models_compared_figures.md")]
 pub mod concurrency_models_compared {}
+
+#[doc = include_str!("a_daemon_from_zero_to_systemd.md")]
+pub mod a_daemon_from_zero_to_systemd {}
 
 #[doc = include_str!("async_anti_patterns/introduction.md")]
 #[doc = include_str!("async_anti_patterns/blocking_call.md")]

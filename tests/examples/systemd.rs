@@ -1,4 +1,5 @@
-//! The example `daemon` under a real systemd: a user manager in its own namespaces.
+//! The example `daemon` under a real systemd, with the units of the guide. It is a user manager in
+//! its own namespaces.
 //!
 //! `MAINSPRING_SLOW_TESTS=1 cargo test --test examples systemd -- --nocapture`, as root.
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use super::daemon::Folder;
 use super::program::{command, is_requested};
+use super::unit_files::unit;
 
 /// Starts the manager, and then runs each line of standard input.
 const SCRIPT: &str = "
@@ -19,6 +21,9 @@ mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system /run/user/0
 for try in $(seq 200); do [ -S /run/user/0/systemd/private ] && break; sleep 0.05; done
 while read -r line; do eval \"$line\" 2>&1; echo \"end $?\"; done
 ";
+
+/// Settings that a user manager cannot apply.
+const FOR_THE_SYSTEM: &[&str] = &["DynamicUser=", "Protect", "NoNewPrivileges="];
 
 /// A shell beside the manager. All processes end with it.
 struct Shell {
@@ -97,17 +102,17 @@ fn manager(folder: &Folder, address: SocketAddr, is_activated: bool) -> Option<S
     let units = folder.path(".config/systemd/user");
     fs::create_dir_all(&units).unwrap();
     let program = fs::canonicalize(command("daemon").get_program()).unwrap();
-    let service = format!(
-        "[Unit]\nStartLimitIntervalSec=0\n\
-         [Service]\nType=notify\nExecStart={} {address} {}\nExecReload=kill -HUP $MAINPID\n\
-         WatchdogSec=4\nRestart=on-failure\nRestartSec=1\nFileDescriptorStoreMax=1\n\
-         TimeoutStopSec=20\n",
-        program.display(),
-        folder.path("motd"),
-    );
-    fs::write(format!("{units}/motd.service"), service).unwrap();
+    let command = format!("{} {address} {}", program.display(), folder.path("motd"));
+    let service = unit("motd.service")
+        .replace("/usr/local/bin/daemon 127.0.0.1:8080 /etc/motd 127.0.0.1:9100", &command)
+        .replace("[Unit]\n", "[Unit]\nStartLimitIntervalSec=0\n")
+        .replace("WatchdogSec=10\n", "WatchdogSec=4\nRestartSec=1\n");
+    // The others need the manager of the system.
+    let lines =
+        service.lines().filter(|line| !FOR_THE_SYSTEM.iter().any(|it| line.starts_with(it)));
+    fs::write(format!("{units}/motd.service"), lines.collect::<Vec<_>>().join("\n")).unwrap();
     if is_activated {
-        let socket = format!("[Socket]\nListenStream={address}\nFileDescriptorName=http\n");
+        let socket = unit("motd.socket").replace("127.0.0.1:8080", &address.to_string());
         fs::write(format!("{units}/motd.socket"), socket).unwrap();
     }
     let mut shell = Shell::start(folder);

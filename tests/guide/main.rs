@@ -9,6 +9,8 @@ mod figures;
 mod pages;
 mod pictures;
 mod porting;
+mod unit_files;
+mod units;
 
 /// The fixtures of the contract.
 #[allow(dead_code, unused_imports)]
