@@ -8,9 +8,11 @@ use mainspring::{LoopHandle, Result};
 
 use super::stage::{Journal, MS, play};
 
+type Subscriber = Rc<dyn Fn(&Topic, u32)>;
+
 #[derive(Default)]
 struct Topic {
-    subscribers: RefCell<Vec<Rc<dyn Fn(&Topic, u32)>>>,
+    subscribers: RefCell<Vec<Subscriber>>,
 }
 
 impl Topic {
