@@ -124,7 +124,11 @@ impl Figure {
         }
         for (number, (begin, end)) in lane.ran.iter().enumerate() {
             let is_followed = lane.ran.get(number + 1).is_some_and(|(next, _)| next == end);
-            svg += &self.turn(*begin, *end, is_followed, y);
+            let turn = self.turn(*begin, *end, is_followed, y);
+            // Several turns at one time look like one.
+            if !svg.ends_with(&turn) {
+                svg += &turn;
+            }
         }
         svg
     }
