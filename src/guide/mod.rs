@@ -11,6 +11,7 @@
 //! | [`concurrency_models_compared`] | threads, processes, callbacks and tasks on the same work |
 //! | [`a_daemon_from_zero_to_systemd`] | a daemon that grows from its first line to a service |
 //! | [`async_anti_patterns`] | ten programs that misbehave, their pictures and their cures; misconceptions |
+//! | [`debugging_a_stuck_daemon`] | a daemon hangs: which callback, since when, and why |
 //! | [`testing_with_simulated_time`] | exact tests of timeouts and retries |
 //! | [`deploying`] | one core, many cores, many machines behind a balancer |
 //! | [`inside_another_loop`] | GLib and tokio, as a host or as a guest |
@@ -127,6 +128,9 @@ pub mod a_daemon_from_zero_to_systemd {}
 #[doc = ""]
 #[doc = include_str!("async_anti_patterns/takeaways.md")]
 pub mod async_anti_patterns {}
+
+#[doc = include_str!("debugging_a_stuck_daemon.md")]
+pub mod debugging_a_stuck_daemon {}
 
 #[doc = include_str!("where_memory_lies.md")]
 pub mod where_memory_lies {}

@@ -9,6 +9,7 @@ mod figures;
 mod pages;
 mod pictures;
 mod porting;
+mod stuck_daemon;
 mod unit_files;
 mod units;
 
