@@ -59,14 +59,14 @@ fn g1_the_execution_flow_has_the_steps_of_the_guide() {
     on_every_selector(|kind| {
         let (steps, during, after) = run(kind);
         let expected = [
-            step("sleep", 0, 0, "loop"), // 1: both tasks are ready, so the selector only looks
+            // 1: both tasks are ready, so the selector only looks, which has no record
+            // 1: both tasks are ready, so the selector does not sleep: no record of a sleep
             step("task A", 0, 2, "loop"), // 2: it runs until it awaits
             step("task B", 2, 3, "loop"), // 4: the next ready task, without a call of the selector
-            step("sleep", 5, 5, "loop"), // 5: nothing is ready
+            step("sleep", 5, 5, "loop"),  // 5: nothing is ready
             step("timer", 10, 1, "timer"),
             step("sleep", 11, 0, "loop"), // 5: the descriptor is ready
             step("task A", 11, 1, "descriptor"),
-            step("sleep", 12, 0, "loop"),
             step("task B", 12, 2, "task A"), // 6: the result of A wakes B
         ];
         assert_eq!(steps, expected);
@@ -88,14 +88,12 @@ fn g1_the_execution_flow_has_the_steps_of_the_guide() {
 
 fn draw(steps: &[Step]) -> String {
     let notes = [
-        ("1", "A and B are ready: no sleep"),
         ("2", "until its first .await"),
         ("4", "at once, without a system call"),
         ("5", "until the next deadline"),
         ("", "writes to the socket of A"),
         ("5", "the socket of A is readable"),
         ("", "cause: the descriptor"),
-        ("", "B is ready: no sleep"),
         ("6", "cause: the result of task A"),
     ];
     assert_eq!(steps.len(), notes.len());
@@ -107,6 +105,7 @@ fn draw(steps: &[Step]) -> String {
     let at =
         |name: &str| steps.iter().find(|step| step.name == name).map_or(Duration::ZERO, Step::end);
     let waits = "the selector watches its socket";
+    drawn.insert(0, Row::untaped("1", ms(0), "select", "A and B are ready: no sleep"));
     drawn.insert(2, Row::untaped("3", at("task A"), "task A waits", waits));
     let end = steps.last().map_or(Duration::ZERO, Step::end);
     drawn.push(Row::untaped("7", end, "run returns", "no task is left"));

@@ -123,7 +123,6 @@ fn check(kind: SelectorKind) -> Vec<Step> {
 
 fn draw(steps: &[Step]) -> String {
     let notes = [
-        ("", "fetch is queued: no sleep"),
         ("3", "\"1. Start fetch\", then waits"),
         ("", "reads the request, waits"),
         ("", "waits, too"),
