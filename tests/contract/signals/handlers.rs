@@ -286,8 +286,10 @@ fn x4_an_ignored_signal_is_ignored_again() {
     let name = "signals::handlers::x4_an_ignored_signal_is_ignored_again";
     let ignoring = |child: Command| {
         let mut shell = Command::new("sh");
-        shell.args(["-c", "trap '' USR1; exec \"$@\"", "sh"]).arg(child.get_program());
-        shell.args(child.get_args()).envs(env::vars_os());
+        shell.args(["-c", "trap '' USR1; exec \"$@\"", "sh"]).arg(env::current_exe().unwrap());
+        // The arguments of env(1), which may be the program, come before these.
+        shell.args(child.get_args().skip_while(|argument| *argument != "--exact"));
+        shell.envs(env::vars_os());
         shell.envs(child.get_envs().filter_map(|(name, value)| Some((name, value?))));
         shell
     };

@@ -35,15 +35,14 @@ fn ignores_signals() -> bool {
     sent.iter().any(|signal| ignored & 1 << (signal.raw() - 1) != 0)
 }
 
-/// Returns the command that runs `child` with the default action of each signal, if this process
-/// ignores some.
-fn reset_signals(child: Command) -> Command {
+/// Returns the command that runs this test binary, with the default action of each signal.
+fn this_binary() -> Command {
+    let binary = env::current_exe().unwrap();
     if !ignores_signals() {
-        return child;
+        return Command::new(binary);
     }
     let mut command = Command::new("env"); // GNU coreutils 8.31 or later
-    command.arg("--default-signal").arg(child.get_program()).args(child.get_args());
-    command.envs(child.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    command.arg("--default-signal").arg(binary);
     command
 }
 
@@ -58,9 +57,9 @@ pub fn alone_as(
         check();
         return None;
     }
-    let mut child = Command::new(env::current_exe().unwrap());
+    let mut child = this_binary();
     child.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CHILD, name);
-    let output = reset_signals(prepare(child)).output().expect("this test binary can run again");
+    let output = prepare(child).output().expect("this test binary can run again");
     let texts = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
     print!("{}", texts[0]);
     eprint!("{}", texts[1]);
