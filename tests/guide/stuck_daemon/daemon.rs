@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mainspring::testing::SimClock;
-use mainspring::{Error, EventLoop, Recorder, Result};
+use mainspring::{Error, EventLoop, Recorder, Result, Watchdog};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -46,5 +46,6 @@ pub fn run(tape: &Path, clock: &SimClock) -> Result<()> {
         Ok::<(), Error>(())
     })?;
     el.set_name(poll, "sensor");
+    let _watchdog = Watchdog::new(el.heartbeat()).limit(100 * MS).spawn()?;
     el.run()
 }

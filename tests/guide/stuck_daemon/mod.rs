@@ -34,7 +34,11 @@ fn the_transcript_is_what_the_programs_print() {
     let page = fs::read_to_string(Path::new(crate::figures::ROOT).join(PAGE)).unwrap();
     let mut transcript = Transcript::new(daemon.0.id(), &daemon.1);
     let filled = transcript.fill(&page, |command| match command {
-        "kill -9 4711" => daemon.kill(),
+        "kill -9 4711" => {
+            daemon.kill();
+            String::new()
+        }
+        "journalctl -u counter -o cat" => daemon.log(),
         _ => panic!("the transcript has the unknown command {command}"),
     });
     assert_file(PAGE, &filled);
@@ -53,6 +57,9 @@ impl Stuck {
         let log = fs::File::create(folder.join("log")).unwrap();
         let stuck = Stuck(command.stderr(log).spawn().unwrap(), folder);
         let tape = stuck.1.join("tape").into_os_string();
+        while stuck.log().is_empty() {
+            thread::sleep(Duration::from_millis(10)); // Until the watchdog has reported it.
+        }
         // In two readings, so that it is not an ordinary turn.
         let mut readings = 0;
         while readings < 2 {
@@ -61,6 +68,13 @@ impl Stuck {
             readings = if text.contains("now      watcher frames (") { readings + 1 } else { 0 };
         }
         stuck
+    }
+
+    /// Returns the reports of the watchdog.
+    fn log(&self) -> String {
+        let log = fs::read_to_string(self.1.join("log")).unwrap();
+        let reports = log.lines().filter(|line| line.contains(" has been running for "));
+        reports.map(|line| format!("{line}\n")).collect()
     }
 
     fn kill(&mut self) {

@@ -23,8 +23,8 @@ impl Transcript {
     }
 
     /// Returns the page with the output of each command of its `console` blocks. `act` runs the
-    /// commands that print nothing.
-    pub fn fill(&mut self, page: &str, mut act: impl FnMut(&str)) -> String {
+    /// commands of the system.
+    pub fn fill(&mut self, page: &str, mut act: impl FnMut(&str) -> String) -> String {
         let mut filled = String::new();
         let mut is_console = false;
         for line in page.lines() {
@@ -38,7 +38,11 @@ impl Transcript {
             if let Some(command) = command {
                 match command.strip_prefix("mainspring ") {
                     Some(arguments) => filled += &self.run(arguments),
-                    None => act(command),
+                    None => {
+                        for line in act(command).lines() {
+                            filled += &format!("{}\n", self.normalised(line, true));
+                        }
+                    }
                 }
             }
         }
@@ -69,7 +73,8 @@ impl Transcript {
                 words[index] = time_of_day(time.saturating_sub(created));
                 words[index - 1] = "2026-11-30".to_owned();
             }
-            if is_live && matches!(&*words[index], "for" | "in") {
+            let is_time = words.get(index + 1).is_some_and(|it| it.starts_with(char::is_numeric));
+            if is_live && is_time && matches!(&*words[index], "for" | "in") {
                 let end = if words[index + 1].ends_with(',') { "," } else { "" };
                 words[index + 1] = format!("2.3s{end}");
             }
