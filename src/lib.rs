@@ -30,6 +30,7 @@
 //! | [`BlockingPool`] | runs closures that block, on separate threads |
 //! | [`Metrics`], [`Histogram`] | numbers about a loop, for any thread |
 //! | [`Blame`] | the reasons why a timer, a callback or a task was late, in [`BlamePart`]s |
+//! | [`Diagnosis`] | red flags of a loop: each [`Flag`] has a [`FlagKind`], a place and an advice |
 //! | [`Heartbeat`] | the [`RunningTurn`] of a loop, for any thread |
 //! | [`Watchdog`] | a thread that reports each [`Stall`], until its [`WatchdogGuard`] is dropped |
 //! | [`Recorder`], [`Tape`] | a flight recorder: each turn with its [`Cause`], as [`Turn`]s of a [`TurnKind`] |
@@ -175,6 +176,7 @@ mod children;
 mod clock;
 #[cfg(doctest)]
 mod compile_fail;
+mod diagnosis;
 mod error;
 mod event_loop;
 #[cfg(any(doc, doctest))]
@@ -212,6 +214,7 @@ pub use blocking::{
 };
 pub use builder::EventLoopBuilder;
 pub use clock::{Clock, JumpDetection, JumpNotice, MissedTickBehavior, MonotonicClock};
+pub use diagnosis::{Diagnosis, Flag, FlagKind};
 pub use error::{Error, Result, Stalled, StalledTask};
 pub use event_loop::{
     CallbackResult, EventLoop, LoopHandle, PanicPolicy, PollFd, Remote, Report, ReportKind, Watched,

@@ -90,6 +90,8 @@ const FEATURES: &[(&str, &[&[&str]])] = &[
     // OpenBSD has none of them for a single socket.
     ("has_tcp_keepidle", &[LINUX, &["freebsd", "netbsd", "dragonfly"], SOLARIS]),
     ("has_tcp_keepalive", &[APPLE]),
+    // TCP_INFO of a listener has the length of its accept queue.
+    ("has_tcp_queue_info", &[LINUX]),
     // TCP_USER_TIMEOUT: the time that sent data may stay unacknowledged.
     ("has_user_timeout", &[LINUX]),
     // On Apple systems SO_LINGER counts clock ticks, and SO_LINGER_SEC counts seconds.

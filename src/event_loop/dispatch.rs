@@ -39,6 +39,9 @@ impl<S> EventLoop<S> {
     }
 
     fn dispatch_instrumented(&mut self, ready: Ready) -> bool {
+        if self.core.is_sampling.get() && ready.key.is_callback() {
+            return self.dispatch_sampled(ready);
+        }
         let is_task = ready.key.is_task_layer() && ready.key != Key::INBOX;
         match is_task && self.core.limits.await_lines {
             true => self.handle.shared.tasks.dispatch_traced(ready),
@@ -47,7 +50,7 @@ impl<S> EventLoop<S> {
     }
 
     #[inline(always)]
-    fn dispatch_key(&mut self, ready: Ready) -> bool {
+    pub(super) fn dispatch_key(&mut self, ready: Ready) -> bool {
         if !ready.key.is_callback() {
             return self.dispatch_queued(ready);
         }

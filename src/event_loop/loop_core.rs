@@ -25,6 +25,7 @@ use super::timebases::Timebases;
 use crate::blocking::BlockingPool;
 use crate::children::Children;
 use crate::clock::{JumpNotice, Timeline};
+use crate::diagnosis::History;
 use crate::error::{Error, Result};
 use crate::handle::Key;
 use crate::metrics::Page;
@@ -102,6 +103,10 @@ pub(crate) struct LoopCore {
     /// The tape, if turns are recorded.
     pub(crate) tape: OnceCell<Recording>,
     pub(crate) heartbeat: RefCell<Option<Heartbeat>>,
+    /// True in a tick that checks calls for the next diagnosis.
+    pub(crate) is_sampling: Cell<bool>,
+    /// Facts of the last diagnosis; `None` before the first one.
+    pub(crate) history: RefCell<Option<History>>,
     /// True if an event found no callback: the next events are checked for unknown keys.
     saw_unknown_key: Cell<bool>,
     /// True if an interest changed since the last batch ended: queued events are checked again
@@ -156,6 +161,8 @@ impl LoopCore {
             is_instrumented: Cell::new(false),
             tape: OnceCell::new(),
             heartbeat: RefCell::default(),
+            is_sampling: Cell::new(false),
+            history: RefCell::default(),
             saw_unknown_key: Cell::new(false),
             interest_changed: Cell::new(false),
             replacement: Cell::new(None),

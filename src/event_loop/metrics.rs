@@ -30,6 +30,7 @@ impl<S> LoopHandle<S> {
             let tick = self.core().tick();
             self.shared.callbacks.borrow_mut().settle(tick, Callback::settle_runs);
         }
+        self.sample_history();
         let callbacks = self.shared.callbacks.borrow().count();
         let (tasks, timers) = (self.shared.tasks.count(), self.core().timers.borrow().count());
         self.core().page.set_gauges(Gauges { callbacks, tasks, timers });

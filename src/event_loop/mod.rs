@@ -17,7 +17,7 @@
 //! | `wall`, `boot_time`, `clock_timers`, `timebases` | timers of other clocks |
 //! | `watch`, `signals`, `children`, `hooks`, `remote` | the other calls that register |
 //! | `report`, `exception_handler`, `contain` | errors and panics of user code |
-//! | `metrics`, `snapshot`, `dump` | numbers about all of it, and lists |
+//! | `metrics`, `snapshot`, `dump`, `diagnose` | numbers, lists and red flags |
 //! | `stalled` | loops that nothing can wake |
 //! | `recording`, `heartbeat` | what runs, for the tape and for other threads |
 //!
@@ -56,6 +56,7 @@ pub(crate) mod children;
 mod clock_timers;
 mod contain;
 pub(crate) mod datagrams;
+mod diagnose;
 mod dispatch;
 mod due_timers;
 mod dump;

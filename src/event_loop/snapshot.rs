@@ -201,7 +201,7 @@ impl<S> LoopHandle<S> {
 }
 
 /// Returns the kind of a callback: that of its type, or else that of its source.
-fn kind_of<S>(entry: &CallbackEntry<Source, Callback<S>>) -> EntryKind {
+pub(super) fn kind_of<S>(entry: &CallbackEntry<Source, Callback<S>>) -> EntryKind {
     let kind = match &entry.callback {
         Some(Callback::Repeat { repeat, .. }) => repeat.kind(),
         _ => None,

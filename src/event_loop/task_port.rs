@@ -3,6 +3,7 @@
 //! Tasks share the ready deque with callbacks. The loop handles their keys, and has no notion of a
 //! future: the layer above implements [`TaskLayer`].
 
+use std::os::fd::RawFd;
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -59,6 +60,8 @@ pub(crate) trait TaskLayer {
     /// Returns the task that `ready` runs, or `None` if it has ended. For an fd this is the task
     /// that has waited longest for the readiness.
     fn origin_of(&self, ready: Ready) -> Option<TaskOrigin>;
+    /// Passes the descriptors that tasks wait for to `visit`.
+    fn for_each_fd(&self, visit: &mut dyn FnMut(RawFd));
     /// Returns the descriptor that has the key `key`.
     fn fd_of(&self, key: Key) -> Option<i32>;
     /// Wakes every task in a forked child. A wake from a thread of the parent may be lost.

@@ -64,6 +64,7 @@ impl<S> EventLoop<S> {
         self.core.page.end_tick(self.events.len(), ran);
         if TIMED {
             self.end_tick_timed();
+            self.end_sampling();
         }
         self.recheck_inbox();
         Ok(ran)

@@ -158,6 +158,27 @@ pub(crate) fn status(fd: RawFd) -> io::Result<libc::c_int> {
     check(unsafe { libc::fcntl(fd, libc::F_GETFL) })
 }
 
+/// Returns the number of bytes that can be read (FIONREAD of ioctl(2)). `None` for a file that has
+/// no such number, and for a number that is not open.
+///
+/// ```
+/// use mainspring_sys::fd::unread_bytes;
+/// use std::io::Write;
+/// use std::os::fd::AsRawFd;
+///
+/// let (reader, mut writer) = std::io::pipe()?;
+/// writer.write_all(b"four")?;
+/// assert_eq!(unread_bytes(reader.as_raw_fd()), Some(4));
+/// assert_eq!(unread_bytes(-1), None);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn unread_bytes(fd: RawFd) -> Option<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the call writes one integer, which outlives it. A wrong number is an error.
+    check(unsafe { libc::ioctl(fd, libc::FIONREAD as _, &raw mut bytes) }).ok()?;
+    usize::try_from(bytes).ok()
+}
+
 /// Returns true if `fd` is an open descriptor of this process.
 ///
 /// ```

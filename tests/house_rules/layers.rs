@@ -7,7 +7,7 @@ const LAYERS: &[&[&str]] = &[
     &["awaits", "log_text"],
     &["error", "panic", "clock", "handle", "std_or_loom", "step_counter", "arena"],
     &["ready", "soon_queue", "callbacks", "key_groups", "metrics", "snapshot", "tape"],
-    &["timers", "watchers", "inbox", "signals", "children", "blocking", "watchdog"],
+    &["timers", "watchers", "inbox", "signals", "children", "blocking", "watchdog", "diagnosis"],
     &["event_loop"],
     &["task"],
     &["io", "structured"],

@@ -7,6 +7,7 @@
 #![allow(clippy::unit_arg)]
 
 mod blame;
+mod diagnosis;
 mod numbers;
 mod outside;
 mod recordings;

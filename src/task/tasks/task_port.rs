@@ -1,5 +1,6 @@
 //! The tasks as the loop sees them: keys that it runs, feeds and cancels.
 
+use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use mainspring_sys::Readiness;
@@ -166,6 +167,11 @@ impl TaskLayer for Tasks {
         };
         let location = self.location(key)?;
         Some((key, location, self.name(key)))
+    }
+
+    fn for_each_fd(&self, visit: &mut dyn FnMut(RawFd)) {
+        let keys = self.ios.borrow().keys();
+        keys.into_iter().filter_map(|key| self.fd_of(key)).for_each(visit);
     }
 
     fn fd_of(&self, key: Key) -> Option<i32> {

@@ -12,6 +12,7 @@
 //! * No address is truncated: one that does not fit is an error.
 
 mod accept;
+mod accept_queue;
 mod address;
 mod bind;
 mod connect;
@@ -34,6 +35,7 @@ mod transfer;
 mod unix;
 
 pub use accept::{AcceptError, ReserveFd, accept};
+pub use accept_queue::{AcceptQueue, accept_queue};
 pub use address::Address;
 pub use bind::{BindOptions, ListenOptions, bind_datagram, listen, prepare_listener};
 pub use connect::{Connecting, connect, connect_datagram, connect_from, finish_connect, set_peer};

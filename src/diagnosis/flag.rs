@@ -1,0 +1,155 @@
+//! A red flag, and the list of them.
+
+use std::fmt;
+
+/// The kind of a [`Flag`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum FlagKind {
+    /// Callbacks of one place take much longer than the others of this loop.
+    LongCallback,
+    /// A task or a closure queues itself again in each tick, while nothing comes from outside.
+    BusyLoop,
+    /// A descriptor is ready in each tick, and its callback never takes its input.
+    UndrainedDescriptor,
+    /// A reader was paused, its input waits, and it was not resumed.
+    PausedReader,
+    /// The registrations of one place become more and more.
+    GrowingPlace,
+    /// The accept queue of a listener is full, so the kernel refuses connections.
+    FullAcceptQueue,
+    /// Reading the clock costs as much as a system call.
+    SlowClock,
+    /// A timer is armed again and again, and its deadline never comes.
+    UnreachedTimer,
+}
+
+impl FlagKind {
+    /// Returns a text of what to do.
+    pub fn advice(self) -> &'static str {
+        match self {
+            FlagKind::LongCallback => {
+                "each other callback waits for it: move the work to `spawn_blocking`, or divide it"
+            }
+            FlagKind::BusyLoop => "the loop never sleeps: wait for an event or for a time instead",
+            FlagKind::UndrainedDescriptor => {
+                "read until `WouldBlock`, or pause the watcher with `set_interest`"
+            }
+            FlagKind::PausedReader => "resume it, or close it: its peer waits",
+            FlagKind::GrowingPlace => {
+                "a registration for each event is never ended there: cancel it, or join the task"
+            }
+            FlagKind::FullAcceptQueue => {
+                "accept more often, raise the backlog of `ListenOptions`, or add processes"
+            }
+            FlagKind::SlowClock => "choose another clock source of the system, and do not measure",
+            FlagKind::UnreachedTimer => {
+                "good for an idle limit; for work that must be done, arm it only if it is not armed"
+            }
+        }
+    }
+}
+
+impl fmt::Display for FlagKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            FlagKind::LongCallback => "long callback",
+            FlagKind::BusyLoop => "busy loop",
+            FlagKind::UndrainedDescriptor => "undrained descriptor",
+            FlagKind::PausedReader => "paused reader",
+            FlagKind::GrowingPlace => "growing place",
+            FlagKind::FullAcceptQueue => "full accept queue",
+            FlagKind::SlowClock => "slow clock",
+            FlagKind::UnreachedTimer => "unreached timer",
+        })
+    }
+}
+
+/// A sign of trouble. Returned by [`Diagnosis::flags`].
+///
+/// Displayed, it is one line: kind, place, figures and advice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flag {
+    kind: FlagKind,
+    place: Option<String>,
+    figures: String,
+}
+
+impl Flag {
+    pub(crate) fn new(kind: FlagKind, place: Option<String>, figures: String) -> Flag {
+        Flag { kind, place, figures }
+    }
+
+    /// Returns the kind.
+    pub fn kind(&self) -> FlagKind {
+        self.kind
+    }
+
+    /// Returns the kind and the place of the registration, such as `timer src/session.rs:41`, or
+    /// the descriptor. `None` if the flag is about the whole loop.
+    pub fn place(&self) -> Option<&str> {
+        self.place.as_deref()
+    }
+
+    /// Returns what was found, in figures.
+    pub fn figures(&self) -> &str {
+        &self.figures
+    }
+
+    /// Returns what to do, in a sentence.
+    pub fn advice(&self) -> &'static str {
+        self.kind.advice()
+    }
+
+    /// Returns true if it may be as intended: a timer that is never reached may be an idle limit.
+    pub fn is_hint(&self) -> bool {
+        self.kind == FlagKind::UnreachedTimer
+    }
+}
+
+impl fmt::Display for Flag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let label = if self.is_hint() { "hint, " } else { "" };
+        write!(f, "{label}{}: ", self.kind)?;
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        write!(f, "{}; {}", self.figures, self.advice())
+    }
+}
+
+/// The red flags of a loop. Returned by [`LoopHandle::diagnose`](crate::LoopHandle::diagnose).
+///
+/// Displayed, it has a line for each flag, and one for each check that was not possible.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Diagnosis {
+    pub(crate) flags: Vec<Flag>,
+    pub(crate) unchecked: Vec<&'static str>,
+}
+
+impl Diagnosis {
+    /// Returns all flags, by kind.
+    pub fn flags(&self) -> &[Flag] {
+        &self.flags
+    }
+
+    /// Returns true if there is no flag, hints not counted.
+    pub fn is_healthy(&self) -> bool {
+        self.flags.iter().all(Flag::is_hint)
+    }
+
+    /// Returns the checks that were not possible, each with the reason.
+    pub fn unchecked(&self) -> &[&'static str] {
+        &self.unchecked
+    }
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.flags.is_empty() {
+            writeln!(f, "no red flags")?;
+        }
+        self.flags.iter().try_for_each(|flag| writeln!(f, "{flag}"))?;
+        self.unchecked.iter().try_for_each(|reason| writeln!(f, "not checked: {reason}"))
+    }
+}

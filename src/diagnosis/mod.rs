@@ -1,0 +1,18 @@
+//! Red flags: signs of trouble in a loop, each with a place and an advice.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `flag` | a red flag, and the list of them |
+//! | `history` | what calls compare with the ones before |
+//! | `long_calls` | callbacks that are long, for this loop |
+//! | `clock_cost` | what a reading of the clock costs |
+
+mod clock_cost;
+mod flag;
+mod history;
+mod long_calls;
+
+pub(crate) use self::clock_cost::clock_cost;
+pub use self::flag::{Diagnosis, Flag, FlagKind};
+pub(crate) use self::history::{Descriptor, History, Numbers, Queued, TICKS_PER_SAMPLE};
+pub(crate) use self::long_calls::{long_calls_of_metrics, long_calls_of_tape};

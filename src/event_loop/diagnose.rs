@@ -1,0 +1,279 @@
+//! The diagnosis of a loop: facts from its tables, compared with those of the calls before.
+
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use mainspring_sys::Readiness;
+use mainspring_sys::nonblocking::is_ready;
+use mainspring_sys::socket::{AcceptQueue, accept_queue};
+
+use super::callback::Callback;
+use super::snapshot;
+use super::source::Source;
+use super::{EventLoop, LoopHandle};
+use crate::diagnosis::{
+    Descriptor, Diagnosis, Flag, FlagKind, History, Numbers, Queued, TICKS_PER_SAMPLE, clock_cost,
+    long_calls_of_metrics, long_calls_of_tape,
+};
+use crate::handle::Key;
+use crate::ready::Ready;
+use crate::snapshot::EntryKind;
+use crate::watchers::Role;
+
+impl<S> LoopHandle<S> {
+    /// Returns the red flags of the loop: signs of trouble, each with a place, figures and an
+    /// advice.
+    ///
+    /// Most flags compare with the call before, so it belongs into a timer of a minute or so. From
+    /// the first call on, every 64th tick takes a sample of what is queued and of up to 16
+    /// descriptors; before it, nothing is done. A call passes all registrations, with a system call
+    /// for each listener and each paused reader.
+    ///
+    /// | flag | needs |
+    /// |---|---|
+    /// | [`LongCallback`](FlagKind::LongCallback) | a tape; without the place, measured times |
+    /// | [`BusyLoop`](FlagKind::BusyLoop) | 1024 ticks since the call before |
+    /// | [`UndrainedDescriptor`](FlagKind::UndrainedDescriptor) | the same |
+    /// | [`PausedReader`](FlagKind::PausedReader) | a call ten seconds before |
+    /// | [`GrowingPlace`](FlagKind::GrowingPlace) | growth in four calls, by 100, to twice as many |
+    /// | [`FullAcceptQueue`](FlagKind::FullAcceptQueue) | a TCP listener on Linux |
+    /// | [`SlowClock`](FlagKind::SlowClock) | |
+    /// | [`UnreachedTimer`](FlagKind::UnreachedTimer), a hint | calls for 100 times its delay |
+    ///
+    /// ```
+    /// use mainspring::testing::SimClock;
+    /// use mainspring::{EventLoop, FlagKind, Recorder};
+    /// use std::time::Duration;
+    ///
+    /// let (clock, recorder) = (SimClock::new(), Recorder::ring(100));
+    /// let mut el = EventLoop::builder().clock(clock.clone()).record(recorder).build()?;
+    /// el.call_soon(move |_, _| clock.advance(Duration::from_millis(300)));
+    /// el.run()?;
+    /// let diagnosis = el.diagnose();
+    /// let flag = &diagnosis.flags()[0];
+    /// assert_eq!(flag.kind(), FlagKind::LongCallback);
+    /// assert!(flag.place().unwrap().starts_with("callback "));
+    /// assert!(flag.figures().starts_with("ran 300.0ms"));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    pub fn diagnose(&self) -> Diagnosis {
+        let core = self.core();
+        let mut found = Diagnosis::default();
+        self.diagnose_calls(&mut found);
+        let clock = clock_cost(|| core.timeline.now());
+        let now = self.numbers();
+        let history = core.history.take();
+        found.unchecked.extend(history.as_ref().is_none_or(|it| !it.is_sampled()).then_some(
+            "busy loops and undrained descriptors: fewer than 1024 ticks since the call before",
+        ));
+        let mut history = history.unwrap_or_default();
+        self.diagnose_spinning(&history, now, &mut found);
+        self.diagnose_paused(&mut history, now.now, &mut found);
+        history.grown(&self.count_by_place(), &mut found.flags);
+        self.diagnose_listeners(&mut found);
+        found.flags.extend(clock.map(|(read, call)| {
+            let figures = format!("a reading takes {read:.0?}, a system call {call:.0?}");
+            Flag::new(FlagKind::SlowClock, None, figures)
+        }));
+        self.diagnose_timers(&mut history, now.now, &mut found);
+        history.begin(now, self.level_descriptors());
+        core.history.replace(Some(history));
+        found
+    }
+
+    /// Takes a sample for the next diagnosis, after the first one.
+    #[cold]
+    pub(super) fn sample_history(&self) {
+        let core = self.core();
+        let mut history = core.history.borrow_mut();
+        let Some(history) = history.as_mut() else { return };
+        if core.tick().is_multiple_of(TICKS_PER_SAMPLE) {
+            let keys: Vec<Key> = core.agenda.ready.borrow().keys().collect();
+            let tasks = keys.into_iter().filter(|key| key.is_task_layer()).map(Queued::Task);
+            let soon = self.shared.soon.borrow();
+            let closures = soon.iter().map(|(_, location)| Queued::Closure(location));
+            history.sample(tasks.chain(closures));
+            // The next tick checks its calls.
+            core.is_sampling.set(true);
+            core.is_instrumented.set(true);
+        }
+    }
+
+    fn numbers(&self) -> Numbers {
+        let page = &self.core().page;
+        let from_outside =
+            page.events() + page.messages() + page.signals() + page.timers_run() + page.wakeups();
+        let now = Duration::from_nanos(self.core().timeline.now_nanos());
+        Numbers { now, ticks: page.ticks(), from_outside }
+    }
+
+    fn diagnose_calls(&self, found: &mut Diagnosis) {
+        let core = self.core();
+        match self.tape() {
+            Some(tape) => long_calls_of_tape(&tape, &mut found.flags),
+            None if core.page.times().is_some() => {
+                long_calls_of_metrics(&self.metrics(), &mut found.flags);
+            }
+            None => found.unchecked.push("long callbacks: neither recorded nor measured"),
+        }
+    }
+
+    fn diagnose_spinning(&self, history: &History, now: Numbers, found: &mut Diagnosis) {
+        for busy in history.busy(now) {
+            let place = match busy {
+                Queued::Closure(location) => {
+                    Some(format!("callback {}:{}", location.file(), location.line()))
+                }
+                Queued::Task(key) => self.place_of(*key),
+            };
+            let Some(place) = place else { continue };
+            let figures = "queued before each call of the selector, while nothing else happens";
+            found.flags.push(Flag::new(FlagKind::BusyLoop, Some(place), figures.into()));
+        }
+        let runs =
+            |key| self.shared.callbacks.borrow_mut().get(key).map(|it| runs_of(&it.callback));
+        for (Descriptor { key, fd, .. }, calls) in history.undrained(now, runs) {
+            let figures = format!("fd {fd} stays ready; its callback ran {calls} times");
+            let place = self.place_of(key);
+            found.flags.push(Flag::new(FlagKind::UndrainedDescriptor, place, figures));
+        }
+    }
+
+    fn diagnose_paused(&self, history: &mut History, now: Duration, found: &mut Diagnosis) {
+        let mut paused = Vec::new();
+        self.for_each_descriptor(|key, fd, source, callback| {
+            let is_reader = match source {
+                Source::Watch(watcher) => watcher.role() != Role::Writer,
+                _ => kind_of(callback).is_none_or(|kind| kind == EntryKind::Connection),
+            };
+            let runs = runs_of(callback);
+            if is_reader && runs > 0 && !self.can_be_called(key, source) && is_ready(fd, false) {
+                paused.push((key, runs));
+            }
+        });
+        for (key, time) in history.paused(now, &paused) {
+            let figures = format!("paused for {time:.0?}, while its input waits");
+            found.flags.push(Flag::new(FlagKind::PausedReader, self.place_of(key), figures));
+        }
+    }
+
+    fn diagnose_timers(&self, history: &mut History, now: Duration, found: &mut Diagnosis) {
+        let timers = self.core().timers.borrow();
+        let mut armed = Vec::new();
+        for (key, entry) in self.shared.callbacks.borrow().iter() {
+            if let Source::Timer(timer) = entry.source
+                && runs_of(&entry.callback) == 0
+                && let Some(deadline) = timers.deadline(timer)
+            {
+                armed.push((key, Duration::from_nanos(deadline).saturating_sub(now)));
+            }
+        }
+        drop(timers);
+        for (key, time, delay) in history.armed(now, &armed) {
+            let figures =
+                format!("armed for {time:.1?}, due in {delay:.1?} at most, never reached");
+            found.flags.push(Flag::new(FlagKind::UnreachedTimer, self.place_of(key), figures));
+        }
+    }
+
+    fn diagnose_listeners(&self, found: &mut Diagnosis) {
+        if !AcceptQueue::IS_KNOWN {
+            found.unchecked.push("accept queues: not known on this system");
+            return;
+        }
+        let mut listeners: Vec<(Option<Key>, RawFd)> = Vec::new();
+        self.for_each_descriptor(|key, fd, _, callback| {
+            if kind_of(callback) != Some(EntryKind::Connection) {
+                listeners.push((Some(key), fd));
+            }
+        });
+        self.shared.tasks.for_each_fd(&mut |fd| listeners.push((None, fd)));
+        for (key, fd) in listeners {
+            if let Some(AcceptQueue { waiting, limit, .. }) = accept_queue(fd)
+                && waiting >= limit
+            {
+                let figures = format!("{waiting} connections wait, the limit is {limit}");
+                let place = key.and_then(|key| self.place_of(key));
+                let place = place.or_else(|| Some(format!("fd {fd}")));
+                found.flags.push(Flag::new(FlagKind::FullAcceptQueue, place, figures));
+            }
+        }
+    }
+
+    /// Returns the descriptors that callbacks watch for reading.
+    fn level_descriptors(&self) -> Vec<Descriptor> {
+        let mut descriptors = Vec::new();
+        self.for_each_descriptor(|key, fd, source, callback| {
+            if matches!(source, Source::Watch(_)) && self.can_be_called(key, source) {
+                descriptors.push(Descriptor::new(key, fd, runs_of(callback)));
+            }
+        });
+        descriptors
+    }
+
+    fn for_each_descriptor(&self, mut visit: impl FnMut(Key, RawFd, Source, &Option<Callback<S>>)) {
+        for (key, entry) in self.shared.callbacks.borrow().iter() {
+            if let Source::Watch(watcher) | Source::Stream(watcher) = entry.source
+                && let Some(fd) = self.core().watchers.borrow().fd_of(watcher)
+            {
+                visit(key, fd, entry.source, &entry.callback);
+            }
+        }
+    }
+
+    /// Returns the kind and the place of a callback or a task, with its name.
+    fn place_of(&self, key: Key) -> Option<String> {
+        let (kind, location, name) = match key.is_task_layer() {
+            true => {
+                let ready = Ready { key, readiness: Readiness::empty() };
+                let (_, location, name) = self.shared.tasks.origin_of(ready)?;
+                (EntryKind::Task, location, name)
+            }
+            false => {
+                let mut callbacks = self.shared.callbacks.borrow_mut();
+                let entry = callbacks.get(key)?;
+                (snapshot::kind_of(entry), entry.location, self.name_of(key))
+            }
+        };
+        let place = format!("{}:{}", location.file(), location.line());
+        Some(match name {
+            Some(name) => format!("{kind} {name} ({place})"),
+            None => format!("{kind} {place}"),
+        })
+    }
+}
+
+impl<S> EventLoop<S> {
+    /// Runs the callback of a ready key in a tick that checks calls.
+    pub(super) fn dispatch_sampled(&mut self, ready: Ready) -> bool {
+        let core = self.core.clone();
+        let before = core.history.borrow().as_ref().and_then(|it| it.begin_call(ready.key));
+        let ran = self.dispatch_key(ready);
+        if let Some(before) = before
+            && let Some(history) = core.history.borrow_mut().as_mut()
+        {
+            history.end_call(ready.key, before);
+        }
+        ran
+    }
+
+    /// Ends a tick that checks calls.
+    pub(super) fn end_sampling(&self) {
+        let core = &self.core;
+        if core.is_sampling.take() {
+            core.is_instrumented.set(core.is_timed.get() || core.limits.await_lines);
+        }
+    }
+}
+
+fn runs_of<S>(callback: &Option<Callback<S>>) -> u64 {
+    callback.as_ref().map_or(0, Callback::runs)
+}
+
+/// Returns the kind that a callback has by its type.
+fn kind_of<S>(callback: &Option<Callback<S>>) -> Option<EntryKind> {
+    match callback {
+        Some(Callback::Repeat { repeat, .. }) => repeat.kind(),
+        _ => None,
+    }
+}

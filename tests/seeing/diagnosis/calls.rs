@@ -1,0 +1,129 @@
+//! Long callbacks and slow clocks (docs/contract.md, E7).
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use mainspring::testing::SimClock;
+use mainspring::{Clock, EventLoop, EventLoopBuilder, FlagKind, Recorder, SelectorKind};
+
+use super::{is_only, kinds};
+use crate::support::{loopback, on_every_selector, simulated};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Returns a builder of loops with simulated time, and the clock.
+fn builder(kind: SelectorKind) -> (EventLoopBuilder, SimClock) {
+    let clock = SimClock::new();
+    (EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone()), clock)
+}
+
+/// Runs callbacks of 20 µs, and some of one place that take this long. Returns the place's line.
+fn run(el: &mut EventLoop, clock: &SimClock, time: Duration, times: usize) -> u32 {
+    for _ in 0..300 {
+        let clock = clock.clone();
+        el.call_soon(move |_, ()| clock.advance(Duration::from_micros(20)));
+    }
+    let line = line!() + 3;
+    for _ in 0..times {
+        let clock = clock.clone();
+        el.call_soon(move |_, ()| clock.advance(time));
+    }
+    el.run().unwrap();
+    line
+}
+
+#[test]
+fn e7_repeated_long_callbacks_are_found_by_this_loop_s_own_times() {
+    on_every_selector(|kind| {
+        let (builder, clock) = builder(kind);
+        let mut el = builder.record(Recorder::ring(1000)).build().unwrap();
+        let line = run(&mut el, &clock, 2 * MS, 3);
+        let diagnosis = el.diagnose();
+        assert!(is_only(&diagnosis, FlagKind::LongCallback, file!(), line), "{diagnosis}");
+        assert!(!diagnosis.is_healthy());
+        let figures = diagnosis.flags()[0].figures();
+        assert_eq!(figures, "ran 2.0ms, 3 of 3 turns long, 99 % of the others 20.0µs or less");
+    });
+}
+
+#[test]
+fn e7_a_single_very_long_callback_is_found() {
+    on_every_selector(|kind| {
+        let (builder, clock) = builder(kind);
+        let mut el = builder.record(Recorder::ring(1000)).build().unwrap();
+        let line = run(&mut el, &clock, 100 * MS, 1);
+        assert!(is_only(&el.diagnose(), FlagKind::LongCallback, file!(), line));
+    });
+}
+
+#[test]
+fn e7_near_misses_of_long_callbacks_are_not_flagged() {
+    on_every_selector(|kind| {
+        // A single one that the system may have interrupted; repeated ones of less than ten times;
+        // and long ones in a loop in which all are long.
+        for (time, times) in [(99 * MS, 2), (Duration::from_micros(190), 50)] {
+            let (builder, clock) = builder(kind);
+            let mut el = builder.record(Recorder::ring(1000)).build().unwrap();
+            run(&mut el, &clock, time, times);
+            assert_eq!(kinds(&el.diagnose()), [], "{time:?}");
+        }
+        let (builder, clock) = builder(kind);
+        let mut el = builder.record(Recorder::ring(1000)).build().unwrap();
+        let advance = clock.clone();
+        for _ in 0..300 {
+            let clock = advance.clone();
+            el.call_soon(move |_, ()| clock.advance(2 * MS));
+        }
+        run(&mut el, &clock, 5 * MS, 50);
+        assert_eq!(kinds(&el.diagnose()), []);
+    });
+}
+
+#[test]
+fn e7_measured_times_find_a_long_callback_without_its_place() {
+    on_every_selector(|kind| {
+        for (time, expected) in [(100 * MS, vec![FlagKind::LongCallback]), (99 * MS, vec![])] {
+            let (builder, clock) = builder(kind);
+            let mut el = builder.measure(true).build().unwrap();
+            run(&mut el, &clock, time, 1);
+            let diagnosis = el.diagnose();
+            assert_eq!(kinds(&diagnosis), expected);
+            assert!(diagnosis.flags().iter().all(|flag| flag.place().is_none()));
+        }
+    });
+}
+
+#[test]
+fn e7_checks_that_were_not_possible_are_listed() {
+    on_every_selector(|kind| {
+        let (el, _clock) = simulated(kind, ());
+        let diagnosis = el.diagnose();
+        let unchecked = diagnosis.unchecked();
+        assert!(unchecked.iter().any(|it| it.starts_with("long callbacks: ")), "{diagnosis}");
+        assert!(unchecked.iter().any(|it| it.starts_with("busy loops ")), "{diagnosis}");
+        let text = diagnosis.to_string();
+        assert!(text.starts_with("no red flags\nnot checked: long callbacks: "), "{text}");
+    });
+}
+
+/// A clock with a system call for each reading.
+#[derive(Debug)]
+struct Slow(SimClock);
+
+impl Clock for Slow {
+    fn now(&self) -> Instant {
+        let _ = fs::metadata("/");
+        self.0.now()
+    }
+}
+
+#[test]
+fn e7_a_clock_that_makes_system_calls_is_found() {
+    on_every_selector(|kind| {
+        let builder = EventLoop::builder().selector(kind).clock(Slow(SimClock::new()));
+        let diagnosis = builder.build().unwrap().diagnose();
+        assert_eq!(kinds(&diagnosis), [FlagKind::SlowClock]);
+        let (el, _clock) = simulated(kind, ());
+        assert_eq!(kinds(&el.diagnose()), [], "a simulated clock makes none");
+    });
+}

@@ -1,0 +1,181 @@
+//! Loops that never sleep (docs/contract.md, E8).
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use mainspring::testing::SimClock;
+use mainspring::{EventLoop, FlagKind, LoopHandle, SelectorKind, TriggerMode, yield_now};
+
+use super::{is_only, kinds};
+use crate::support::descriptors::pair;
+use crate::support::{on_every_selector, simulated};
+
+const US: Duration = Duration::from_micros(1);
+
+/// Runs this number of ticks that do not sleep.
+fn ticks<S>(el: &mut EventLoop<S>, count: u32) {
+    for _ in 0..count {
+        el.tick(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+/// Returns a loop after its first diagnosis, which begins the samples.
+fn diagnosed(kind: SelectorKind) -> (EventLoop, SimClock) {
+    let (el, clock) = simulated(kind, ());
+    assert!(el.diagnose().is_healthy());
+    (el, clock)
+}
+
+#[test]
+fn e8_a_task_that_wakes_itself_is_found() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = diagnosed(kind);
+        let line = line!() + 1;
+        let task = el.spawn(async {
+            loop {
+                yield_now().await;
+            }
+        });
+        el.set_name(task.handle(), "poller");
+        task.detach();
+        ticks(&mut el, 2000);
+        let diagnosis = el.diagnose();
+        assert!(is_only(&diagnosis, FlagKind::BusyLoop, file!(), line), "{diagnosis}");
+        assert!(diagnosis.flags()[0].place().unwrap().starts_with("task poller ("));
+    });
+}
+
+fn again(el: &LoopHandle, (): &mut ()) {
+    el.call_soon(again);
+}
+
+#[test]
+fn e8_a_closure_that_queues_itself_is_found() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = diagnosed(kind);
+        again(&el, &mut ());
+        let line = line!() - 8;
+        ticks(&mut el, 2000);
+        let diagnosis = el.diagnose();
+        assert!(is_only(&diagnosis, FlagKind::BusyLoop, file!(), line), "{diagnosis}");
+    });
+}
+
+#[test]
+fn e8_near_misses_of_busy_tasks_are_not_flagged() {
+    on_every_selector(|kind| {
+        // It works in each turn.
+        let (mut el, clock) = diagnosed(kind);
+        el.spawn(async move {
+            loop {
+                clock.advance(60 * US);
+                yield_now().await;
+            }
+        })
+        .detach();
+        ticks(&mut el, 2000);
+        assert_eq!(kinds(&el.diagnose()), []);
+        // It waits in between, but not at the time of a sample.
+        let (mut el, _clock) = diagnosed(kind);
+        el.spawn(async {
+            for _ in 0..1500 {
+                yield_now().await;
+            }
+        })
+        .detach();
+        ticks(&mut el, 2000);
+        assert_eq!(kinds(&el.diagnose()), []);
+        // Too few ticks for a statement.
+        let (mut el, _clock) = diagnosed(kind);
+        again(&el, &mut ());
+        ticks(&mut el, 900);
+        let diagnosis = el.diagnose();
+        assert_eq!(kinds(&diagnosis), []);
+        assert!(diagnosis.unchecked().iter().any(|it| it.starts_with("busy loops ")));
+    });
+}
+
+/// A closure that is queued because each tick has an event is busy with good reason.
+#[test]
+fn e8_a_task_under_load_is_not_flagged() {
+    on_every_selector(|kind| {
+        let (mut el, _clock) = diagnosed(kind);
+        let (ours, mut theirs) = pair();
+        el.add_reader(ours, |el, (), ours| {
+            let _ = (&**ours).read(&mut [0; 8])?;
+            el.call_soon(|_, ()| {});
+            Ok(())
+        })
+        .unwrap();
+        for _ in 0..2000 {
+            theirs.write_all(b"x").unwrap();
+            el.tick(Some(Duration::ZERO)).unwrap();
+        }
+        assert_eq!(kinds(&el.diagnose()), []);
+    });
+}
+
+/// Returns a loop with a reader that calls `read`, after a first diagnosis.
+fn reading(
+    kind: SelectorKind,
+    mode: TriggerMode,
+    mut read: impl FnMut(&UnixStream) + 'static,
+) -> (EventLoop, UnixStream, u32) {
+    let (el, _clock) = simulated(kind, ());
+    let (ours, theirs) = pair();
+    let interest = mainspring::Interest::READABLE;
+    let line = line!() + 1;
+    el.watch_with_mode(ours, interest, mode, move |_, (), watched| Ok(read(watched))).unwrap();
+    assert!(el.diagnose().is_healthy());
+    (el, theirs, line)
+}
+
+#[test]
+fn e8_a_descriptor_that_is_never_drained_is_found() {
+    on_every_selector(|kind| {
+        let (mut el, mut theirs, line) = reading(kind, TriggerMode::Level, |_| {});
+        theirs.write_all(b"unread").unwrap();
+        ticks(&mut el, 2000);
+        let diagnosis = el.diagnose();
+        assert!(is_only(&diagnosis, FlagKind::UndrainedDescriptor, file!(), line), "{diagnosis}");
+    });
+}
+
+#[test]
+fn e8_a_descriptor_at_its_end_that_is_kept_is_found() {
+    on_every_selector(|kind| {
+        let read = |mut ours: &UnixStream| _ = ours.read(&mut [0; 64]);
+        let (mut el, theirs, line) = reading(kind, TriggerMode::Level, read);
+        drop(theirs);
+        ticks(&mut el, 2000);
+        let diagnosis = el.diagnose();
+        assert!(is_only(&diagnosis, FlagKind::UndrainedDescriptor, file!(), line), "{diagnosis}");
+    });
+}
+
+#[test]
+fn e8_near_misses_of_undrained_descriptors_are_not_flagged() {
+    on_every_selector(|kind| {
+        // One byte comes and goes in each tick.
+        let read = |mut ours: &UnixStream| _ = ours.read(&mut [0; 64]).unwrap();
+        let (mut el, mut theirs, _) = reading(kind, TriggerMode::Level, read);
+        for _ in 0..2000 {
+            theirs.write_all(b"x").unwrap();
+            ticks(&mut el, 1);
+        }
+        assert_eq!(kinds(&el.diagnose()), []);
+        // A long input is read piece by piece, and is ready in each tick.
+        let (mut el, mut theirs, _) = reading(kind, TriggerMode::Level, |mut ours| {
+            _ = ours.read(&mut [0; 8]).unwrap();
+        });
+        theirs.write_all(&[0; 20_000]).unwrap();
+        ticks(&mut el, 2000);
+        assert_eq!(kinds(&el.diagnose()), []);
+        // It is ready, and reported once.
+        let (mut el, mut theirs, _) = reading(kind, TriggerMode::Oneshot, |_| {});
+        theirs.write_all(b"unread").unwrap();
+        ticks(&mut el, 2000);
+        assert_eq!(kinds(&el.diagnose()), []);
+    });
+}
