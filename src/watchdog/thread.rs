@@ -23,8 +23,8 @@ const SAMPLES: u32 = 4;
 const BURST: u32 = 5;
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Ends the thread of a [`Watchdog`](super::Watchdog) when it is dropped, and waits for its end. So a report that is
-/// under way delays the drop, unless the report itself drops the guard.
+/// Ends the thread of a [`Watchdog`](super::Watchdog) when it is dropped, and waits for its end. So
+/// a report that is under way delays the drop, unless the report itself drops the guard.
 #[must_use = "the watchdog ends when its guard is dropped"]
 pub struct WatchdogGuard {
     stop: Arc<Stop>,
