@@ -129,7 +129,7 @@ impl<P> Endpoint<P> {
         let errors = shared.errors.borrow().len();
         for _ in 0..errors {
             let error = shared.errors.borrow_mut().pop_front();
-            let Some(error) = error.filter(|_| !shared.has(Flags::DONE)) else { break };
+            let Some(error) = error else { break }; // The endpoint is over.
             let received = self.protocol.error_received(cx.el, cx.state, cx.endpoint, &error);
             cx.finish(received);
         }
@@ -188,7 +188,7 @@ impl<S, P: DatagramProtocol<S>> Repeat<S> for Endpoint<P> {
             self.begin(&mut cx, readiness);
         }
         let is_rest = shared.rest.borrow().is_some();
-        if readiness.intersects(Readiness::READABLE | Readiness::ERROR) || is_rest {
+        if readiness.contains(Readiness::READABLE) || is_rest {
             self.receive(&mut cx);
         }
         if !shared.is_quiet() {

@@ -87,7 +87,6 @@ impl EndpointState {
         if self.is_unix || error.kind() != io::ErrorKind::WouldBlock {
             self.back_off(Flags::WRITE_BACKOFF, &self.write_pause);
         }
-        self.sync_interest();
     }
 
     /// Sets `flag` until the timer of the backoff expires. `pause` is the latest one of its kind.
@@ -130,7 +129,7 @@ impl EndpointState {
 
     /// Sends from the queue. Ends an endpoint that has waited for that to close.
     pub(in crate::net) fn flush(&self) {
-        if self.has(Flags::WRITE_BACKOFF | Flags::DONE) {
+        if self.has(Flags::WRITE_BACKOFF) {
             return;
         }
         for _ in 0..BATCHES {

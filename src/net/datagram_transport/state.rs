@@ -211,9 +211,7 @@ impl EndpointState {
     /// Returns true if a run has received datagrams and has nothing else to do.
     #[inline]
     pub(in crate::net) fn is_quiet(&self) -> bool {
-        !self.has(Flags::WRITING_PAUSED | Flags::CLOSING | Flags::DONE)
-            && self.queue.borrow().is_empty()
-            && self.errors.borrow().is_empty()
+        !self.has(Flags::DONE) && self.queue.borrow().is_empty() && self.errors.borrow().is_empty()
     }
 
     /// Returns true if the queue is longer than the high-water mark for the first time, and false

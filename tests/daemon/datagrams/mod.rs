@@ -1,6 +1,7 @@
 //! Datagram endpoints (docs/contract.md, section M).
 
 mod callbacks;
+mod edges;
 mod endings;
 mod facts;
 mod fairness;

@@ -99,6 +99,7 @@ fn m3_close_sends_the_queue_and_abort_drops_it() {
 fn m3_a_receiver_that_never_reads_delays_the_end_for_a_minute() {
     on_every_selector(|kind| {
         let (mut el, clock) = simulated(kind, ());
+        el.set_exception_handler(|_, (), report| panic!("{report}"));
         let (ours, _theirs) = UnixDatagram::pair().unwrap();
         let log = Log::default();
         let endpoint = el.attach_datagram_with(ours, Logging(log.clone())).unwrap();
