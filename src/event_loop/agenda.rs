@@ -155,7 +155,7 @@ impl<S> EventLoop<S> {
         }
         let shared = &self.handle.shared;
         // In this order: a sender leaves its message first, and is dropped then.
-        if shared.inbox.has_senders() || shared.inbox.needs_check() || shared.tasks.is_alive() {
+        if shared.inbox.has_senders() || shared.inbox.needs_check() || core.tasks_alive.get() > 0 {
             return true;
         }
         // The search begins at the callback that the last one found, and mostly ends there.

@@ -92,6 +92,8 @@ pub(crate) struct LoopCore {
     pub(crate) process: Cell<Process>,
     /// Key of the callback that runs; [`Key::NONE`] outside of callbacks.
     pub(crate) current: Cell<Key>,
+    /// Number of tasks that keep the loop running.
+    pub(crate) tasks_alive: Cell<usize>,
     /// Number of the tick. Kept beside that of `page`, which is one load further away.
     tick: Cell<u64>,
     /// The numbers that [`Metrics`](crate::Metrics) reads.
@@ -155,6 +157,7 @@ impl LoopCore {
             closing: Cell::new(false),
             process: Cell::new(Process::current()),
             current: Cell::new(Key::NONE),
+            tasks_alive: Cell::new(0),
             tick: Cell::new(0),
             page: Arc::default(),
             is_timed: Cell::new(false),

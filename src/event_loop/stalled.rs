@@ -22,7 +22,7 @@ impl<S> EventLoop<S> {
     pub(super) fn is_stalled(&self, sleep: Sleep) -> bool {
         match sleep {
             Sleep::AtMost(_) => false,
-            Sleep::WhileAlive if !self.handle.shared.tasks.is_alive() => false,
+            Sleep::WhileAlive if self.core.tasks_alive.get() == 0 => false,
             Sleep::WhileAlive | Sleep::WhileWakeable => !self.can_be_woken(),
         }
     }

@@ -37,8 +37,6 @@ pub(crate) trait TaskLayer {
     fn has_messages(&self) -> bool;
     /// Returns the number of tasks, those included that are done and not joined.
     fn count(&self) -> usize;
-    /// Returns true if a task keeps [`run`](crate::EventLoop::run) going.
-    fn is_alive(&self) -> bool;
     /// Returns true if a task or another waiter waits for a descriptor.
     fn has_descriptor_waiter(&self) -> bool;
     /// Returns true if other code has kept a waker of a task.

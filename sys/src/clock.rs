@@ -116,7 +116,8 @@ impl ClockTimer {
     pub fn set(&self, deadline: Duration) -> io::Result<bool> {
         let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         let value = libc::timespec {
-            tv_sec: libc::time_t::try_from(deadline.as_secs()).unwrap_or(libc::time_t::MAX),
+            // The type has 32 bits on some systems, and a name that depends on the C library.
+            tv_sec: deadline.as_secs().try_into().unwrap_or(i32::MAX.into()),
             // A deadline of zero would disarm the timer.
             tv_nsec: deadline.max(Duration::from_nanos(1)).subsec_nanos() as _,
         };

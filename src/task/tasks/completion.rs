@@ -26,7 +26,7 @@ impl Tasks {
         flags.remove(Flags::RUNNING | Flags::QUEUED);
         flags.insert(Flags::ended(ending));
         if !flags.contains(Flags::BACKGROUND) {
-            self.alive.set(self.alive.get() - 1);
+            self.count_alive(-1);
         }
         let detached = flags.contains(Flags::DETACHED);
         task.slot.content = Some(output);

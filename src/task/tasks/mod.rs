@@ -91,8 +91,6 @@ pub(crate) struct Tasks {
     /// The waker that the next poll borrows if its task has stored no waker.
     spare_waker: Cell<Option<Box<PolledWaker>>>,
     polling: Cell<Polling>,
-    /// Number of tasks that keep the loop running.
-    alive: Cell<usize>,
     /// True if the future of the main task must be polled.
     main_due: Cell<bool>,
     /// The loop that was running when this one began to run inside it, and whether it recorded.
@@ -115,7 +113,6 @@ impl Tasks {
             ios: RefCell::new(KeyedArena::new(KeyKind::Io)),
             spare_waker: Cell::new(None),
             polling: Cell::new(Polling { key: Key::NONE, waker: (&raw const NO_WAKER).cast() }),
-            alive: Cell::new(0),
             main_due: Cell::new(false),
             outer_loop: Cell::new(None),
             last_awaited: Cell::new(Key::NONE),
@@ -154,9 +151,16 @@ impl Tasks {
         if self.core.limits.await_lines {
             self.begin_trace(key);
         }
-        self.alive.set(self.alive.get() + 1);
+        self.count_alive(1);
         self.core.feed(key);
         key
+    }
+
+    /// Changes the number of tasks that keep the loop running.
+    #[inline]
+    fn count_alive(&self, change: isize) {
+        let alive = &self.core.tasks_alive;
+        alive.set(alive.get().wrapping_add_signed(change));
     }
 
     /// Queues the task `key`. A waker that does not belong to a task of this loop is woken at once.

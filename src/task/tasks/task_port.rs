@@ -103,10 +103,6 @@ impl TaskLayer for Tasks {
         self.inbox.is_notified()
     }
 
-    fn is_alive(&self) -> bool {
-        self.alive.get() > 0
-    }
-
     fn list(&self, now: u64, entries: &mut Vec<Entry>) {
         self.list_all(now, entries);
     }
@@ -137,8 +133,8 @@ impl TaskLayer for Tasks {
         match (was, background) {
             // The main task is not counted: its run ends with it.
             _ if flags.contains(Flags::MAIN) => {}
-            (false, true) => self.alive.set(self.alive.get() - 1),
-            (true, false) => self.alive.set(self.alive.get() + 1),
+            (false, true) => self.count_alive(-1),
+            (true, false) => self.count_alive(1),
             _ => {}
         }
         true
@@ -203,7 +199,7 @@ impl TaskLayer for Tasks {
         for key in keys {
             self.end(key);
         }
-        self.alive.set(0);
+        self.core.tasks_alive.set(0);
         self.unwatch_ios();
         let wakers = self.wakers.borrow().keys();
         for key in wakers {
