@@ -304,7 +304,8 @@ impl LoopCore {
 
     /// Returns the readiness for a queued callback, or `None` if the callback must not run: its
     /// watcher was paused, or its timer moved, after it was queued.
-    #[inline]
+    // Inlined always: both copies of a tick have it, and a call costs an event 13 instructions.
+    #[inline(always)]
     pub(crate) fn readiness_if_due(
         &self,
         source: Source,

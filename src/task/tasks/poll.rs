@@ -207,7 +207,7 @@ impl Tasks {
     }
 
     /// Makes a waker the spare one, unless the task has kept a clone of it.
-    #[inline]
+    #[inline(always)]
     fn return_waker(&self, key: Key, waker: Box<PolledWaker>) {
         if !waker.is_unshared() {
             return self.keep_waker(key, *waker);
