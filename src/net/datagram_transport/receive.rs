@@ -63,6 +63,7 @@ impl Drop for Delivery<'_> {
             self.state.core.datagrams.batch.set(Some(rest.batch));
         } else {
             self.state.rest.replace(Some(rest)); // The end of the run queues the callback.
+            self.state.sync_interest();
         }
     }
 }

@@ -170,8 +170,9 @@ impl EndpointState {
     /// Returns the interest that follows from the flags and the queue.
     pub(in crate::net) fn wanted_interest(&self) -> Interest {
         let mut wanted = Interest::empty();
-        // A rest is passed on first, without an event.
-        if !self.has(Flags::NO_READ) {
+        // A rest is passed on first, without an event. With one, the endpoint would run twice in a
+        // tick.
+        if !self.has(Flags::NO_READ) && self.rest.borrow().is_none() {
             wanted |= Interest::READABLE;
         }
         if !self.has(Flags::WRITE_BACKOFF | Flags::DONE) && !self.queue.borrow().is_empty() {

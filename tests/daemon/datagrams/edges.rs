@@ -27,6 +27,36 @@ fn full(el: &EventLoop<()>, log: &Log) -> (DatagramTransport, std::os::unix::net
 }
 
 #[test]
+fn m2_a_tick_receives_64_datagrams_also_after_a_pause() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, 0);
+        let endpoint = el.bind_datagram("127.0.0.1:0", |_, seen: &mut usize, it, _| {
+            *seen += 1;
+            if *seen == 65 {
+                it.pause_reading();
+            }
+            Ok(())
+        });
+        let endpoint = endpoint.unwrap();
+        let peer = udp();
+        let flood = |count: usize| {
+            (0..count).for_each(|_| _ = peer.send_to(b"x", address_of(&endpoint)).unwrap());
+        };
+        flood(100);
+        tick(&mut el);
+        assert_eq!(*el.state(), 64);
+        tick(&mut el);
+        assert_eq!(*el.state(), 65);
+        flood(80);
+        endpoint.resume_reading();
+        for seen in [65 + 64, 180] {
+            tick(&mut el);
+            assert_eq!(*el.state(), seen);
+        }
+    });
+}
+
+#[test]
 fn m2_a_tick_receives_64_datagrams() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, 0);
