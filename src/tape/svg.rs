@@ -151,7 +151,7 @@ mod tests {
     fn r5_a_long_place_is_cut_where_its_path_begins() {
         assert_eq!(cut("task src/main.rs:7"), "task src/main.rs:7");
         let text = "timer /usr/src/projects/daemon/source/session/handler.rs:1041";
-        assert_eq!(cut(text), "timer …urce/session/handler.rs:1041");
+        assert_eq!(cut(text), "timer …on/source/session/handler.rs:1041");
         assert!(cut(&format!("signal handler {}", "x".repeat(200))).chars().count() <= LETTERS);
     }
 }
