@@ -24,7 +24,7 @@ pub trait PollWith<F: Future> {
 /// impl<F: Future> PollWith<F> for Count {
 ///     fn poll_with(&mut self, future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
 ///         self.0 += 1;
-///         assert_eq!(std::panic::Location::caller().line() as usize, line!() as usize + 8);
+///         assert_eq!(std::panic::Location::caller().line() as usize, line!() as usize + 9);
 ///         future.poll(cx)
 ///     }
 /// }

@@ -370,14 +370,13 @@ impl Transport {
     ///
     /// ```
     /// use mainspring::EventLoop;
-    /// use mainspring::net::Socket;
     /// use std::os::unix::net::UnixStream;
     ///
-    /// let mut el = EventLoop::new()?;
+    /// let el = EventLoop::new()?;
     /// let (ours, _theirs) = UnixStream::pair()?;
-    /// let conn = el.attach(Socket::from(ours), |_, _, _, _| Ok(()))?;
+    /// let conn = el.attach(ours, |_, _, _, _| Ok(()))?;
     /// assert!(el.set_name(conn.handle(), "upstream"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn handle(&self) -> Handle {
         Handle { key: self.state.key, loop_id: self.state.core.loop_id }
