@@ -18,7 +18,7 @@ fn misbehaves(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
     let disk = Disk::new(el);
     let clock = clock.clone();
     let request = el.call_later(15 * MS, move |_, _| {
-        disk.read(&clock); // blocks for 60 ms
+        disk.read(&clock); // blocks for 100 ms
     });
     el.set_name(request, "request");
     Ok(())
@@ -38,13 +38,13 @@ fn cured(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
 
 #[test]
 fn a_blocking_call_stops_the_loop() {
-    let [written, cured] = play("blocking_call", 120 * MS, misbehaves, cured);
-    assert_eq!(written.journal.beats, [10, 75, 80, 90, 100, 110]);
+    let [written, cured] = play("blocking_call", 160 * MS, misbehaves, cured);
+    assert_eq!(written.journal.beats, [10, 115, 120, 130, 140, 150]);
     assert_eq!(cured.journal.beats, ON_TIME);
-    assert_eq!((written.end("request"), cured.end("request")), (75, 75));
+    assert_eq!((written.end("request"), cured.end("request")), (115, 115));
 }
 
-/// A disk that takes 60 ms to answer, from 15 ms on.
+/// A disk that takes 100 ms to answer, from 15 ms on.
 struct Disk {
     home: ThreadId,
     answers: Receiver<()>,
@@ -52,7 +52,7 @@ struct Disk {
     brake: Arc<AtomicBool>,
 }
 
-const ANSWERED_AT: Duration = Duration::from_millis(75);
+const ANSWERED_AT: Duration = Duration::from_millis(115);
 
 impl Disk {
     fn new(el: &LoopHandle<Journal>) -> Disk {

@@ -31,7 +31,7 @@ fn cured(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
 fn arming_again_drifts() {
     let [written, cured] = play("drift", 120 * MS, misbehaves, cured);
     assert_eq!(written.journal.beats, [10, 23, 36, 49, 62, 75, 88, 101, 114]);
-    assert_eq!(cured.journal.beats, ON_TIME);
+    assert_eq!(cured.journal.beats, ON_TIME[..11]);
 }
 
 /// Stands for taking a sample, which takes 3 ms.

@@ -40,16 +40,16 @@ fn cured(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
 
 #[test]
 fn reading_without_end_stops_the_loop() {
-    let [written, cured] = play("endless_read", 120 * MS, misbehaves, cured);
-    assert_eq!(written.turns("reader"), [(15, 95)]);
-    assert_eq!(written.journal.beats, [10, 95, 100, 110]);
-    assert_eq!(cured.turns("reader").len(), 40);
-    assert_eq!(cured.end("reader"), 95);
+    let [written, cured] = play("endless_read", 160 * MS, misbehaves, cured);
+    assert_eq!(written.turns("reader"), [(15, 115)]);
+    assert_eq!(written.journal.beats, [10, 115, 120, 130, 140, 150]);
+    assert_eq!(cured.turns("reader").len(), 50);
+    assert_eq!(cured.end("reader"), 115);
     let late: Vec<u128> = cured.journal.beats.iter().map(|beat| beat % 10).collect();
-    assert!(late.iter().all(|late| *late <= 3) && late.len() == 11, "{late:?}");
+    assert!(late.iter().all(|late| *late <= 3) && late.len() == 15, "{late:?}");
 }
 
-/// A client that sends as fast as it is served, 40 times.
+/// A client that sends as fast as it is served, 50 times.
 struct Client {
     stream: UnixStream,
     clock: SimClock,
@@ -60,7 +60,7 @@ impl Client {
     /// Returns the server's side of the connection, and the client, which begins after 15 ms.
     fn connect(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<(UnixStream, Rc<Client>)> {
         let (ours, stream) = UnixStream::pair()?;
-        let client = Rc::new(Client { stream, clock: clock.clone(), left: Cell::new(40) });
+        let client = Rc::new(Client { stream, clock: clock.clone(), left: Cell::new(50) });
         let begins = client.clone();
         el.call_later(15 * MS, move |_, _| begins.send());
         Ok((ours, client))

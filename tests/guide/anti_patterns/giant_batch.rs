@@ -5,7 +5,7 @@ use mainspring::{LoopHandle, Result, sleep, yield_now};
 
 use super::stage::{Journal, MS, heartbeat, play, work};
 
-const ORDERS: usize = 60;
+const ORDERS: usize = 100;
 
 fn misbehaves(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
     heartbeat(el, clock)?;
@@ -37,12 +37,12 @@ fn cured(el: &LoopHandle<Journal>, clock: &SimClock) -> Result<()> {
 
 #[test]
 fn a_giant_batch_stops_the_loop() {
-    let [written, cured] = play("giant_batch", 120 * MS, misbehaves, cured);
-    assert_eq!(written.turns("report"), [(15, 75)]);
-    assert_eq!(written.journal.beats, [10, 75, 80, 90, 100, 110]);
+    let [written, cured] = play("giant_batch", 160 * MS, misbehaves, cured);
+    assert_eq!(written.turns("report"), [(15, 115)]);
+    assert_eq!(written.journal.beats, [10, 115, 120, 130, 140, 150]);
     let late: Vec<u128> = cured.journal.beats.iter().map(|beat| beat % 10).collect();
-    assert!(late.iter().all(|late| *late <= 3) && late.len() == 11, "{late:?}");
-    assert_eq!(cured.end("report"), 75);
+    assert!(late.iter().all(|late| *late <= 3) && late.len() == 15, "{late:?}");
+    assert_eq!(cured.end("report"), 115);
 }
 
 /// Stands for 1 ms of computing.

@@ -1,6 +1,8 @@
 //! The stage on which the programs run.
 
 use std::cell::Cell;
+use std::fs;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,11 +10,16 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use mainspring::testing::SimClock;
-use mainspring::{Clock, EventLoop, LoopHandle, PanicPolicy, Recorder, Result, SelectorKind, Tape};
+use mainspring::{
+    Clock, Diagnosis, EventLoop, Flag, FlagKind, LoopHandle, PanicPolicy, Recorder, Result,
+    SelectorKind, Tape,
+};
 
-use crate::figures::{Figure, assert_file};
+use crate::figures::{Figure, ROOT, assert_file};
 
 pub const MS: Duration = Duration::from_millis(1);
+/// More ticks than a diagnosis needs to find a loop that spins.
+const TICKS_OF_A_DIAGNOSIS: usize = 1200;
 
 /// The state of all programs: what a run leaves behind.
 #[derive(Debug, Default)]
@@ -32,6 +39,7 @@ pub struct Run {
     tape: Tape,
     /// Names of tasks that had not ended.
     alive: Vec<String>,
+    flags: Vec<Flag>,
 }
 
 impl Run {
@@ -53,7 +61,8 @@ impl Run {
         let snapshot = el.snapshot();
         let names = snapshot.entries().iter().filter_map(|entry| entry.name());
         let alive = names.map(str::to_owned).collect();
-        Run { tape: el.tape().unwrap(), journal: std::mem::take(el.state_mut()), alive }
+        let (tape, journal) = (el.tape().unwrap(), std::mem::take(el.state_mut()));
+        Run { tape, journal, alive, flags: flags(&mut el) }
     }
 
     /// Returns the begin and the end of each turn of a name, in milliseconds.
@@ -82,6 +91,9 @@ pub fn play(name: &str, length: Duration, misbehaves: Program, cured: Program) -
     for &kind in SelectorKind::available() {
         let runs = [misbehaves, cured].map(|program| Run::of(program, length, kind));
         let mut figure = Figure::new(length);
+        let [written, cured] = &runs;
+        assert_file(&page(name), &with_flags(name, &written.flags));
+        assert_eq!(cured.flags, [], "{name}, cured");
         for (title, run) in ["as written", "cured"].into_iter().zip(&runs) {
             figure.add(title, &run.tape, &run.alive);
         }
@@ -90,6 +102,47 @@ pub fn play(name: &str, length: Duration, misbehaves: Program, cured: Program) -
         last = Some(runs);
     }
     last.expect("each system has a selector")
+}
+
+/// Returns the red flags of a loop, and those of one that spins: these are found in the ticks after
+/// a first diagnosis.
+fn flags(el: &mut EventLoop<Journal>) -> Vec<Flag> {
+    let is_spinning = |kind| matches!(kind, FlagKind::BusyLoop | FlagKind::UndrainedDescriptor);
+    // The cost of a clock is a fact of the machine.
+    let mut found: Vec<Flag> = of_kind(&el.diagnose(), |kind| kind != FlagKind::SlowClock);
+    for _ in 0..TICKS_OF_A_DIAGNOSIS {
+        el.tick(Some(10 * MS)).unwrap();
+    }
+    found.extend(of_kind(&el.diagnose(), is_spinning));
+    found
+}
+
+fn of_kind(diagnosis: &Diagnosis, is_wanted: impl Fn(FlagKind) -> bool) -> Vec<Flag> {
+    diagnosis.flags().iter().filter(|flag| is_wanted(flag.kind())).cloned().collect()
+}
+
+/// Returns a line with the descriptor of the page.
+fn without_fd(line: &str) -> String {
+    let Some((before, after)) = line.split_once(": fd ") else { return line.to_owned() };
+    format!("{before}: fd 9{}", after.trim_start_matches(|digit: char| digit.is_ascii_digit()))
+}
+
+fn page(name: &str) -> String {
+    format!("src/guide/async_anti_patterns/{name}.md")
+}
+
+/// Returns the page with the red flags in its block `diagnosis`. A page without that block is about
+/// a program that has none.
+fn with_flags(name: &str, flags: &[Flag]) -> String {
+    let page = fs::read_to_string(Path::new(ROOT).join(page(name))).unwrap();
+    let Some((before, rest)) = page.split_once("```diagnosis\n") else {
+        assert_eq!(flags, [], "{name}");
+        return page;
+    };
+    let (_, after) = rest.split_once("```\n").expect("the end of the block");
+    assert!(!flags.is_empty(), "{name} has no red flag");
+    let lines: String = flags.iter().map(|flag| without_fd(&flag.to_string()) + "\n").collect();
+    format!("{before}```diagnosis\n{lines}```\n{after}")
 }
 
 /// Stands for `time` of computing, in which nothing else runs on this thread.

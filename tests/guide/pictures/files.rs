@@ -1,7 +1,9 @@
 //! The files of the figures, compared with what a run draws (docs/contract.md, G7).
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
+
+use crate::figures::assert_file;
 
 /// The figures. Each is drawn by one test.
 const FIGURES: &[&str] = &[
@@ -19,16 +21,7 @@ const FIGURES: &[&str] = &[
 #[track_caller]
 pub fn compare(name: &str, svg: &str) {
     assert!(FIGURES.contains(&name), "{name} is not in the list of figures");
-    let path = folder().join(format!("{name}.svg"));
-    if env::var_os("MAINSPRING_WRITE_FIGURES").is_some() {
-        fs::write(&path, svg).unwrap();
-    }
-    let written = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        written == svg,
-        "{} is not what this run draws; MAINSPRING_WRITE_FIGURES=1 writes it:\n{svg}",
-        path.display()
-    );
+    assert_file(&format!("src/guide/figures/{name}.svg"), svg);
 }
 
 /// A figure is an HTML block of its page, between empty lines. rustdoc removes the empty lines at

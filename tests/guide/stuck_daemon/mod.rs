@@ -2,6 +2,7 @@
 
 mod daemon;
 mod transcript;
+mod waiting;
 
 use std::env;
 use std::fs;
@@ -16,21 +17,27 @@ use self::transcript::Transcript;
 use crate::figures::assert_file;
 
 const PAGE: &str = "src/guide/debugging_a_stuck_daemon.md";
-/// Variable with the folder of the daemon, for the process that is the daemon.
+/// Variables of a process that is a daemon: its folder, and which of the two it is.
 const FOLDER: &str = "MAINSPRING_TEST_STUCK_DAEMON";
+const WAITS: &str = "MAINSPRING_TEST_WAITING_DAEMON";
+/// First line of the daemon that waits.
+const STARTED: &str = "counter: started\n";
 const NAME: &str = "stuck_daemon::the_transcript_is_what_the_programs_print";
 
 #[test]
 fn the_transcript_is_what_the_programs_print() {
     if let Some(folder) = env::var_os(FOLDER) {
-        daemon::run(&Path::new(&folder).join("tape"), &SimClock::new()).unwrap();
+        match env::var_os(WAITS) {
+            Some(_) => waiting::run(&SimClock::new()).unwrap(),
+            None => daemon::run(&Path::new(&folder).join("tape"), &SimClock::new()).unwrap(),
+        }
         return;
     }
     if !fs::exists("/proc/self/fd").unwrap() {
         println!("skipped: there is no /proc");
         return;
     }
-    let mut daemon = Stuck::start();
+    let (mut daemon, waiting) = (Stuck::start(), Stuck::start_waiting());
     let page = fs::read_to_string(Path::new(crate::figures::ROOT).join(PAGE)).unwrap();
     let mut transcript = Transcript::new(daemon.0.id(), &daemon.1);
     let filled = transcript.fill(&page, |command| match command {
@@ -38,41 +45,76 @@ fn the_transcript_is_what_the_programs_print() {
             daemon.kill();
             String::new()
         }
-        "journalctl -u counter -o cat" => daemon.log(),
+        "journalctl -u counter -o cat" => daemon.reports(),
+        "kill -QUIT 4712" => waiting.dump(),
         _ => panic!("the transcript has the unknown command {command}"),
     });
     assert_file(PAGE, &filled);
 }
 
-/// A daemon that does not return from a callback, and its folder.
+fn pause() {
+    thread::sleep(Duration::from_millis(10));
+}
+
+/// A daemon that hangs, and its folder.
 struct Stuck(Child, PathBuf);
 
 impl Stuck {
     /// Starts the daemon, and waits until it is stuck.
     fn start() -> Stuck {
-        let folder = env::temp_dir().join(format!("mainspring-stuck-{}", process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--exact", NAME, "--nocapture"]).env(FOLDER, &folder).stdout(Stdio::null());
-        let log = fs::File::create(folder.join("log")).unwrap();
-        let stuck = Stuck(command.stderr(log).spawn().unwrap(), folder);
+        let stuck = Stuck::spawn("callback", &mut Command::new(env::current_exe().unwrap()));
         let tape = stuck.1.join("tape").into_os_string();
-        while stuck.log().is_empty() {
-            thread::sleep(Duration::from_millis(10)); // Until the watchdog has reported it.
+        while stuck.reports().is_empty() {
+            pause(); // Until the watchdog has reported it.
         }
         // In two readings, so that it is not an ordinary turn.
         let mut readings = 0;
         while readings < 2 {
-            thread::sleep(Duration::from_millis(10));
+            pause();
             let text = transcript::output(&["ps".into(), tape.clone()]);
             readings = if text.contains("now      watcher frames (") { readings + 1 } else { 0 };
         }
         stuck
     }
 
-    /// Returns the reports of the watchdog.
+    /// Starts the daemon that waits, and waits until its loop runs.
+    fn start_waiting() -> Stuck {
+        let mut command = Command::new(env::current_exe().unwrap());
+        let stuck = Stuck::spawn("await", command.env(WAITS, "1"));
+        while stuck.log() != STARTED {
+            pause();
+        }
+        stuck
+    }
+
+    fn spawn(name: &str, command: &mut Command) -> Stuck {
+        let folder = env::temp_dir().join(format!("mainspring-stuck-{name}-{}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        command.args(["--exact", NAME, "--nocapture"]).env(FOLDER, &folder).stdout(Stdio::null());
+        let log = fs::File::create(folder.join("log")).unwrap();
+        Stuck(command.stderr(log).spawn().unwrap(), folder)
+    }
+
     fn log(&self) -> String {
-        let log = fs::read_to_string(self.1.join("log")).unwrap();
+        fs::read_to_string(self.1.join("log")).unwrap()
+    }
+
+    /// Returns what the daemon writes at the signal QUIT.
+    fn dump(&self) -> String {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-QUIT", &pid]).status().unwrap().success());
+        let mut dump = String::new();
+        // In two readings, so that it is complete.
+        while dump.is_empty() || dump != self.log()[STARTED.len()..] {
+            dump = self.log()[STARTED.len()..].to_owned();
+            pause();
+        }
+        dump
+    }
+
+    /// Returns the reports of the watchdog.
+    fn reports(&self) -> String {
+        let log = self.log();
         let reports = log.lines().filter(|line| line.contains(" has been running for "));
         reports.map(|line| format!("{line}\n")).collect()
     }
