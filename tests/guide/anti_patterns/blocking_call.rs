@@ -41,6 +41,7 @@ fn a_blocking_call_stops_the_loop() {
     let [written, cured] = play("blocking_call", 160 * MS, misbehaves, cured);
     assert_eq!(written.journal.beats, [10, 115, 120, 130, 140, 150]);
     assert_eq!(cured.journal.beats, ON_TIME);
+    assert!(!written.is_on_time("heartbeat") && cured.is_on_time("heartbeat"));
     assert_eq!((written.end("request"), cured.end("request")), (115, 115));
 }
 

@@ -73,6 +73,13 @@ impl Run {
         times.map(|(begin, end)| (begin.as_millis(), end.as_millis())).collect()
     }
 
+    /// Returns true if no turn of a name began after it was due.
+    pub fn is_on_time(&self, name: &str) -> bool {
+        let start = format!("{name} (");
+        let mut turns = self.tape.turns().iter().filter(|turn| turn.place.starts_with(&start));
+        turns.all(|turn| turn.lateness() == Some(Duration::ZERO))
+    }
+
     /// Returns the end of the last turn of a name, in milliseconds.
     pub fn end(&self, name: &str) -> u128 {
         self.turns(name).last().expect("a turn").1

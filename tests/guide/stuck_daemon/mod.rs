@@ -104,10 +104,10 @@ impl Stuck {
         let pid = self.0.id().to_string();
         assert!(Command::new("kill").args(["-QUIT", &pid]).status().unwrap().success());
         let mut dump = String::new();
-        // In two readings, so that it is complete.
-        while dump.is_empty() || dump != self.log()[STARTED.len()..] {
-            dump = self.log()[STARTED.len()..].to_owned();
+        // Its last line is a task.
+        while !(dump.contains("\"right\"") && dump.ends_with('\n')) {
             pause();
+            dump = self.log()[STARTED.len()..].to_owned();
         }
         dump
     }
