@@ -63,6 +63,7 @@
 //! | another process | [`watch_pid`], [`reap_orphans`] | [`process::wait_pid`] |
 //! | signals | [`add_signal_handler`], [`dump_on`] | [`signal`](signal()) |
 //! | a graceful shutdown | [`net::Server::close`] | [`Shutdown`] |
+//! | find what is slow or stuck | [`diagnose`], [`Tape::blame`], [`guide::debugging_a_stuck_daemon`] | the same, and [`snapshot`](LoopHandle::snapshot) |
 //! | use a library that requires `Send` | | [`ThreadBound`] |
 //! | cancel something | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |
 //! | handle errors and panics | [`set_exception_handler`], [`PanicPolicy`] | [`JoinError`] |
@@ -85,6 +86,7 @@
 //! [`call_soon`]: LoopHandle::call_soon
 //! [`cancel`]: LoopHandle::cancel
 //! [`connect`]: LoopHandle::connect
+//! [`diagnose`]: LoopHandle::diagnose
 //! [`dump_on`]: LoopHandle::dump_on
 //! [`into_socket`]: net::TcpStream::into_socket
 //! [`next_deadline`]: LoopHandle::next_deadline
@@ -121,7 +123,9 @@
 //! now      callback src/session.rs:41 for 1.3s, since 2026-11-30 09:35:50.516 UTC
 //! ```
 //!
-//! `top` refreshes that, `trace` draws the turns, `blame` explains those that were late.
+//! `top` refreshes that, `trace` draws the turns, `blame` explains those that were late. The page
+//! [`guide::debugging_a_stuck_daemon`] uses each of them, and `mainspring --help` lists the options.
+//! From a checkout, `cargo install --path .` installs it.
 //!
 //! # One tick
 //!

@@ -29,7 +29,7 @@ impl FlagKind {
     pub fn advice(self) -> &'static str {
         match self {
             FlagKind::LongCallback => {
-                "each other callback waits for it: move the work to `spawn_blocking`, or divide it"
+                "all other callbacks wait while it runs: move the work to `spawn_blocking`, or divide it"
             }
             FlagKind::BusyLoop => "the loop never sleeps: wait for an event or for a time instead",
             FlagKind::UndrainedDescriptor => {

@@ -31,7 +31,7 @@ impl<S> LoopHandle<S> {
     ///
     /// | flag | needs |
     /// |---|---|
-    /// | [`LongCallback`](FlagKind::LongCallback) | a tape; without the place, measured times |
+    /// | [`LongCallback`](FlagKind::LongCallback) | a tape, or measured times, which have no place |
     /// | [`BusyLoop`](FlagKind::BusyLoop) | 1024 ticks since the call before |
     /// | [`UndrainedDescriptor`](FlagKind::UndrainedDescriptor) | the same |
     /// | [`PausedReader`](FlagKind::PausedReader) | a call ten seconds before |

@@ -71,6 +71,35 @@ impl<S> LoopHandle<S> {
     /// assert_eq!(el.state(), b"hello");
     /// # Ok::<(), mainspring::Error>(())
     /// ```
+    ///
+    /// Lines: the closure keeps the part of a line that has come.
+    ///
+    /// ```
+    /// use mainspring::EventLoop;
+    /// use std::io::{Read, Write};
+    ///
+    /// let (reader, mut writer) = std::io::pipe()?;
+    /// let mut el = EventLoop::with_state(Vec::new())?;
+    /// let mut input = Vec::new();
+    /// el.add_reader(reader, move |_, lines: &mut Vec<Vec<u8>>, reader| {
+    ///     let mut buffer = [0; 1024];
+    ///     let count = reader.read(&mut buffer)?;
+    ///     if count == 0 {
+    ///         reader.cancel();
+    ///     }
+    ///     input.extend_from_slice(&buffer[..count]);
+    ///     while let Some(end) = input.iter().position(|byte| *byte == b'\n') {
+    ///         lines.push(input.drain(..=end).collect());
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// writer.write_all(b"one\ntwo\nthr")?;
+    /// writer.write_all(b"ee\n")?;
+    /// drop(writer);
+    /// el.run()?;
+    /// assert_eq!(el.state(), &[&b"one\n"[..], b"two\n", b"three\n"]);
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
     #[track_caller]
     pub fn add_reader<T, F>(&self, source: T, callback: F) -> Result<Watcher<T>>
     where

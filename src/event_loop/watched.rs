@@ -160,27 +160,42 @@ impl<T: AsFd> Watched<T> {
     ///
     /// ```
     /// use mainspring::{EventLoop, Watched};
-    /// use std::io::{BufRead, BufReader, PipeReader, Read, Write};
+    /// use std::io::{self, PipeReader, Read, Write};
     /// use std::os::fd::{AsFd, BorrowedFd};
     ///
-    /// struct Lines(BufReader<PipeReader>); // reads with `&mut self` only
+    /// /// A device that sends samples of one byte.
+    /// struct Sensor {
+    ///     pipe: PipeReader,
+    ///     samples: usize,
+    /// }
     ///
-    /// impl AsFd for Lines {
-    ///     fn as_fd(&self) -> BorrowedFd<'_> {
-    ///         self.0.get_ref().as_fd()
+    /// impl Sensor {
+    ///     fn sample(&mut self) -> io::Result<u8> {
+    ///         let mut byte = [0];
+    ///         self.pipe.read_exact(&mut byte)?;
+    ///         self.samples += 1;
+    ///         Ok(byte[0])
     ///     }
     /// }
     ///
-    /// let (reader, mut writer) = std::io::pipe()?;
-    /// writer.write_all(b"one line\n")?;
-    /// let mut el = EventLoop::with_state(String::new())?;
-    /// el.add_reader(Lines(BufReader::new(reader)), |_, line, lines| {
-    ///     Watched::with_mut(lines, |lines| lines.0.read_line(line))??;
-    ///     lines.cancel();
+    /// impl AsFd for Sensor {
+    ///     fn as_fd(&self) -> BorrowedFd<'_> {
+    ///         self.pipe.as_fd()
+    ///     }
+    /// }
+    ///
+    /// let (pipe, mut writer) = std::io::pipe()?;
+    /// writer.write_all(b"ab")?;
+    /// let mut el = EventLoop::with_state(Vec::new())?;
+    /// el.add_reader(Sensor { pipe, samples: 0 }, |_, seen, sensor| {
+    ///     seen.push(Watched::with_mut(sensor, Sensor::sample)??); // called again for the next one
+    ///     if seen.len() == 2 {
+    ///         sensor.cancel();
+    ///     }
     ///     Ok(())
     /// })?;
     /// el.run()?;
-    /// assert_eq!(el.state(), "one line\n");
+    /// assert_eq!(el.state(), b"ab");
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     ///

@@ -60,6 +60,17 @@ impl Server {
 
     /// Stops accepting and closes the listener at once. Open connections stay open. A second call
     /// does nothing.
+    ///
+    /// Three ways to end the connections, with what a client gets that still has a request to send:
+    ///
+    /// | call | queued output | later requests |
+    /// |---|---|---|
+    /// | none: [`run`](crate::EventLoop::run) returns when the last client has left | is sent | are answered |
+    /// | [`close_clients_within`](Server::close_clients_within) | is sent, up to the limit | are dropped |
+    /// | [`abort_clients`](Server::abort_clients) | is dropped | are dropped |
+    ///
+    /// A drain is the first way, with the third one after a time limit:
+    /// [the guide has an example](crate::guide::a_daemon_from_zero_to_systemd#drain-on-sigterm).
     pub fn close(&self) {
         let state = &self.state;
         if let Some(watch) = state.watch.take() {

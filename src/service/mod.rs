@@ -8,7 +8,7 @@
 //! ```
 //! use std::net::TcpListener;
 //! use std::time::Duration;
-//! use mainspring::{EventLoop, Shutdown, Signal, service::Service};
+//! use mainspring::{EventLoop, Signal, service::Service};
 //!
 //! let service = Service::from_env()?; // first in `main`, before threads and children
 //! let mut el = EventLoop::with_state("the configuration")?;
@@ -17,15 +17,22 @@
 //! let server = el.serve(listener, |_, _, conn, data| Ok(_ = conn.write(data)))?;
 //!
 //! service.on_reload(&el, Signal::HUP, |_, state| *state = "a new configuration")?;
-//! let shutdown = Shutdown::new();
-//! service.drain_on(&el, &[Signal::TERM, Signal::INT], &shutdown, Duration::from_secs(5))?;
+//! service.on_stop(&el, &[Signal::TERM, Signal::INT], move |el, _| {
+//!     server.close(); // new clients are refused; connections go on
+//!     let server = server.clone();
+//!     let limit = el.call_later(Duration::from_secs(5), move |_, _| server.abort_clients());
+//!     el.set_background(limit);
+//! })?;
 //! service.keep_watchdog(&el)?;
 //! service.ready()?;
-//! # shutdown.begin(Duration::ZERO);
-//! el.run_until_complete(async move { shutdown.finish().await })?;
-//! server.close();
+//! # Signal::TERM.raise()?;
+//! el.run()?; // returns when the last client is gone
 //! # Ok::<(), mainspring::Error>(())
 //! ```
+//!
+//! [`drain_on`] is for services of tasks: it begins a [`Shutdown`](crate::Shutdown), which counts
+//! the futures that were passed to [`track`](crate::Shutdown::track). Connections of
+//! [`serve`](crate::LoopHandle::serve) are not counted.
 //!
 //! | part | systemd | s6 |
 //! |---|---|---|
