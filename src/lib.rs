@@ -63,7 +63,7 @@
 //! | another process | [`watch_pid`], [`reap_orphans`] | [`process::wait_pid`] |
 //! | signals | [`add_signal_handler`], [`dump_on`] | [`signal`](signal()) |
 //! | a graceful shutdown | [`net::Server::close`] | [`Shutdown`] |
-//! | find what is slow or stuck | [`diagnose`], [`Tape::blame`], [`guide::debugging_a_stuck_daemon`] | the same, and [`snapshot`](LoopHandle::snapshot) |
+//! | find what is slow or stuck | [`diagnose`], [`Tape::blame`] | [`snapshot`](LoopHandle::snapshot) |
 //! | use a library that requires `Send` | | [`ThreadBound`] |
 //! | cancel something | [`cancel`] | [`CancelScope`], [`TaskGroup`], [`Task::cancel`] |
 //! | handle errors and panics | [`set_exception_handler`], [`PanicPolicy`] | [`JoinError`] |
@@ -124,8 +124,8 @@
 //! ```
 //!
 //! `top` refreshes that, `trace` draws the turns, `blame` explains those that were late. The page
-//! [`guide::debugging_a_stuck_daemon`] uses each of them, and `mainspring --help` lists the options.
-//! From a checkout, `cargo install --path .` installs it.
+//! [`guide::debugging_a_stuck_daemon`] uses them, and `mainspring --help` lists the options. From a
+//! checkout, `cargo install --path .` installs the program.
 //!
 //! # One tick
 //!
