@@ -191,9 +191,6 @@ impl<S, P: DatagramProtocol<S>> Repeat<S> for Endpoint<P> {
         if readiness.contains(Readiness::READABLE) || is_rest {
             self.receive(&mut cx);
         }
-        if is_rest {
-            shared.sync_interest();
-        }
         if !shared.is_quiet() {
             self.end(&mut cx, readiness);
         }

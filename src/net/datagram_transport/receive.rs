@@ -73,6 +73,8 @@ impl EndpointState {
     /// pass on.
     pub(in crate::net) fn next_delivery(&self, used: &mut Used) -> Option<Delivery<'_>> {
         if let Some(rest) = self.rest.take() {
+            // Before the callbacks run, because a panic would skip it.
+            self.sync_interest();
             used.datagrams += rest.batch.len() - rest.next;
             return Some(Delivery { state: self, rest: Some(rest) });
         }

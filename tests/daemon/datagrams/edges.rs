@@ -9,7 +9,7 @@ use std::time::Duration;
 use mainspring::net::{
     Address, Datagram, DatagramOptions, DatagramProtocol, DatagramTransport, Outgoing, UnixDatagram,
 };
-use mainspring::{EventLoop, LoopHandle, Result, SelectorKind};
+use mainspring::{EventLoop, LoopHandle, PanicPolicy, Result, SelectorKind};
 
 use super::support::{Log, Logging, address_of, take, udp};
 use crate::support::process::alone_with_fault;
@@ -221,6 +221,26 @@ fn m5_errors_outside_of_callbacks_cause_one_run() {
         let wrong = "127.0.0.1:0".parse().unwrap();
         (0..3).for_each(|_| endpoint.send_to(b"x", &wrong));
         assert_eq!((tick(&mut el), tick(&mut el)), (1, 0));
+    });
+}
+
+/// A panic at the last datagram of a rest: the endpoint receives again.
+#[test]
+fn m5_an_endpoint_outlives_a_panic_at_each_datagram() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, 0);
+        el.set_panic_policy(PanicPolicy::Report);
+        el.set_exception_handler(|_, _, _| {});
+        let endpoint = el.bind_datagram("127.0.0.1:0", |_, seen: &mut usize, _, _| {
+            *seen += 1;
+            panic!("datagram {seen}")
+        });
+        let (endpoint, peer) = (endpoint.unwrap(), udp());
+        for round in 1..=2 {
+            (0..3).for_each(|_| _ = peer.send_to(b"x", address_of(&endpoint)).unwrap());
+            (0..4).for_each(|_| _ = tick(&mut el));
+            assert_eq!(*el.state(), 3 * round);
+        }
     });
 }
 
