@@ -13,6 +13,7 @@ use mainspring::{EventLoop, LoopHandle, PanicPolicy, Result, SelectorKind};
 
 use super::support::{Log, Logging, address_of, take, udp};
 use crate::support::process::alone_with_fault;
+use crate::support::selector::logged;
 use crate::support::ticks::tick;
 use crate::support::{on_every_selector, simulated};
 
@@ -241,6 +242,24 @@ fn m5_an_endpoint_outlives_a_panic_at_each_datagram() {
             (0..4).for_each(|_| _ = tick(&mut el));
             assert_eq!(*el.state(), 3 * round);
         }
+    });
+}
+
+/// A kernel without memory for the registration. Nothing would wake the endpoint again.
+#[test]
+fn m4_an_endpoint_that_cannot_be_watched_again_is_lost() {
+    on_every_selector(|kind| {
+        let (mut el, refusals) = logged(kind, ());
+        el.set_exception_handler(|_, (), _| {});
+        let log = Log::default();
+        let endpoint = el.bind_datagram_with("127.0.0.1:0", Logging(log.clone())).unwrap();
+        tick(&mut el);
+        endpoint.pause_reading();
+        refusals.refuse_next(rustix::io::Errno::NOMEM);
+        endpoint.resume_reading();
+        tick(&mut el);
+        assert_eq!(take(&log), ["made", "lost OutOfMemory"]);
+        assert_eq!((tick(&mut el), el.is_alive()), (0, false));
     });
 }
 
