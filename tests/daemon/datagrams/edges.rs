@@ -58,27 +58,6 @@ fn m2_a_tick_receives_64_datagrams_also_after_a_pause() {
 }
 
 #[test]
-fn m2_a_tick_receives_64_datagrams() {
-    on_every_selector(|kind| {
-        let (mut el, _) = simulated(kind, 0);
-        let endpoint = el.bind_datagram("127.0.0.1:0", |_, seen: &mut usize, it, _| {
-            *seen += 1;
-            if *seen == 65 {
-                it.pause_reading();
-            }
-            Ok(())
-        });
-        let endpoint = endpoint.unwrap();
-        let peer = udp();
-        (0..100).for_each(|_| _ = peer.send_to(b"x", address_of(&endpoint)).unwrap());
-        tick(&mut el);
-        assert_eq!(*el.state(), 64);
-        tick(&mut el);
-        assert_eq!(*el.state(), 65);
-    });
-}
-
-#[test]
 fn m2_a_paused_endpoint_has_no_events() {
     on_every_selector(|kind| {
         let (mut el, _) = simulated(kind, ());
