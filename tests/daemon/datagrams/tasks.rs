@@ -1,8 +1,13 @@
-//! Batches and facts with the sockets of tasks (M3, M6).
+//! Batches, facts and refusals with the sockets of tasks (M3, M5, M6).
 
-use mainspring::net::UnixDatagram;
-use mainspring::net::{Address, DatagramBatch, DatagramOptions, Ecn, Outgoing, UdpSocket};
+use std::io::ErrorKind;
+use std::rc::Rc;
 
+use mainspring::net::{
+    Address, DatagramBatch, DatagramOptions, Ecn, Outgoing, UdpSocket, UnixDatagram,
+};
+
+use super::support::udp;
 use crate::support::{on_every_selector, simulated};
 
 #[test]
@@ -60,7 +65,39 @@ fn m3_a_batch_of_a_task_waits_for_room() {
                 seen.extend(batch.iter().map(|it| it.bytes[0]));
             }
             assert_eq!(seen[..200], bytes);
-            assert_eq!(sending.await.unwrap(), std::io::ErrorKind::WouldBlock);
+            assert_eq!(sending.await.unwrap(), ErrorKind::WouldBlock);
+        })
+        .unwrap();
+    });
+}
+
+/// The answer of ICMP to an earlier datagram wakes the receiver, and is an error of one call.
+#[test]
+fn m5_a_refusal_ends_no_socket_of_a_task() {
+    on_every_selector(|kind| {
+        let (mut el, _) = simulated(kind, ());
+        el.run_until_complete(async {
+            let closed = udp().local_addr().unwrap();
+            let socket = Rc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
+            socket.connect(closed).unwrap();
+            for is_batch in [false, true] {
+                let ours = socket.clone();
+                let receiving = mainspring::spawn(async move {
+                    match is_batch {
+                        false => ours.recv(&mut [0; 16]).await,
+                        true => ours.recv_batch(&mut DatagramBatch::new(4, 16)).await,
+                    }
+                });
+                mainspring::yield_now().await; // It waits for an event now.
+                socket.send(b"lost").await.unwrap();
+                let error = receiving.await.unwrap().unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+            }
+            let server = UdpSocket::bind(closed).unwrap();
+            socket.send(b"question").await.unwrap();
+            let (_, from) = server.recv_from(&mut [0; 16]).await.unwrap();
+            server.send_to(b"answer", from).await.unwrap();
+            assert_eq!(socket.recv(&mut [0; 16]).await.unwrap(), 6);
         })
         .unwrap();
     });
