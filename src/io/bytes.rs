@@ -41,11 +41,8 @@ where
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        located(|| "read", async move {
-            let read = |source: &T| read(source, buffer);
-            self.call_with(|| "read", Interest::READABLE, read, |bytes| Transferred::bytes(*bytes))
-                .await
-        })
+        let read = move |source: &T| read(source, buffer);
+        self.call_with(|| "read", Interest::READABLE, read, |bytes| Transferred::bytes(*bytes))
     }
 
     /// Reads once, as soon as there is something to read, into a buffer of the loop. An empty chunk
@@ -102,16 +99,8 @@ where
     ///
     /// Those of the source, and of [`writable`](Io::writable).
     pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
-        located(|| "write", async move {
-            let write = |mut source: &T| source.write(bytes);
-            self.call_with(
-                || "write",
-                Interest::WRITABLE,
-                write,
-                |bytes| Transferred::bytes(*bytes),
-            )
-            .await
-        })
+        let write = move |mut source: &T| source.write(bytes);
+        self.call_with(|| "write", Interest::WRITABLE, write, |bytes| Transferred::bytes(*bytes))
     }
 
     /// Writes all of `bytes`.

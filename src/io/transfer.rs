@@ -66,6 +66,17 @@ impl<T> Io<T> {
         )
     }
 
+    /// Makes a call that moves an unknown number of bytes. A task waits for `name`.
+    #[inline]
+    pub(crate) fn call<R>(
+        &self,
+        name: impl Fn() -> &'static str,
+        interest: Interest,
+        call: impl FnMut(&T) -> io::Result<R>,
+    ) -> impl Future<Output = io::Result<R>> {
+        self.call_with(name, interest, call, |_| Transferred::UNKNOWN)
+    }
+
     /// Makes a call that moves bytes and may stop short for any reason.
     pub(crate) fn transfer_part(
         &self,

@@ -124,9 +124,7 @@ impl ConnectedSocket {
         &self,
         buffers: &mut [IoSliceMut<'_>],
     ) -> impl Future<Output = io::Result<usize>> {
-        located(|| "read_vectored", async move {
-            self.io.read_with(|socket| socket::recv_vectored(socket, buffers)).await
-        })
+        self.io.call(|| "read_vectored", READ, move |socket| socket::recv_vectored(socket, buffers))
     }
 
     /// Reads once, as soon as there is input, and leaves the bytes in the socket.
@@ -135,10 +133,7 @@ impl ConnectedSocket {
     ///
     /// Those of [`read`](ConnectedSocket::read).
     pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        located(
-            || "peek",
-            async move { self.io.read_with(|socket| socket::peek(socket, buffer)).await },
-        )
+        self.io.call(|| "peek", READ, move |socket| socket::peek(socket, buffer))
     }
 
     /// Fills the buffer. If the future is dropped, the bytes read until then are lost.
@@ -203,9 +198,11 @@ impl ConnectedSocket {
         &self,
         slices: &[IoSlice<'_>],
     ) -> impl Future<Output = io::Result<usize>> {
-        located(|| "write_vectored", async move {
-            self.io.write_with(|socket| socket::send_vectored(socket, slices)).await
-        })
+        self.io.call(
+            || "write_vectored",
+            WRITE,
+            move |socket| socket::send_vectored(socket, slices),
+        )
     }
 
     /// Writes all of `bytes`. If the future is dropped, a part of them may have been written.
@@ -342,8 +339,11 @@ impl ConnectedSocket {
         socket
     }
 
-    pub(super) async fn recv_fds(&self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        self.io.transfer_with(READ, |socket| socket::recv_fds(socket, buffer)).await
+    pub(super) fn recv_fds(
+        &self,
+        buffer: &mut [u8],
+    ) -> impl Future<Output = io::Result<(usize, Vec<OwnedFd>)>> {
+        self.io.transfer_with(READ, |socket| socket::recv_fds(socket, buffer))
     }
 
     pub(super) async fn write_with<R>(

@@ -135,9 +135,7 @@ macro_rules! methods {
                 &self,
                 buffer: &mut [u8],
             ) -> impl ::std::future::Future<Output = io::Result<usize>> {
-                $crate::awaits::located(|| "recv", async move {
-                    self.io.read_with(|socket| socket.recv(buffer)).await
-                })
+                self.io.call(|| "recv", Interest::READABLE, move |socket| socket.recv(buffer))
             }
 
             /// Receives a datagram like [`recv`](Self::recv), and leaves it in the socket.
@@ -149,9 +147,11 @@ macro_rules! methods {
                 &self,
                 buffer: &mut [u8],
             ) -> impl ::std::future::Future<Output = io::Result<usize>> {
-                $crate::awaits::located(|| "peek", async move {
-                    self.io.read_with(|socket| socket::peek(socket, buffer)).await
-                })
+                self.io.call(
+                    || "peek",
+                    Interest::READABLE,
+                    move |socket| socket::peek(socket, buffer),
+                )
             }
 
             /// Turns on the features of `options` that the kernel has for this socket. Returns all
@@ -187,10 +187,8 @@ macro_rules! methods {
                 &self,
                 batch: &mut socket::DatagramBatch,
             ) -> impl ::std::future::Future<Output = io::Result<usize>> {
-                $crate::awaits::located(|| "recv_batch", async move {
-                    let features = self.features();
-                    self.io.read_with(|socket| batch.recv(socket, features)).await
-                })
+                let receive = move |socket: &_| batch.recv(socket, self.features());
+                self.io.call(|| "recv_batch", Interest::READABLE, receive)
             }
 
             /// Sends `datagrams` in their order, with one system call for up to 64 of them where

@@ -140,9 +140,7 @@ impl UdpSocket {
         &self,
         buffer: &mut [u8],
     ) -> impl Future<Output = io::Result<(usize, SocketAddr)>> {
-        located(|| "recv_from", async move {
-            self.io.read_with(|socket| socket.recv_from(buffer)).await
-        })
+        self.io.call(|| "recv_from", Interest::READABLE, move |socket| socket.recv_from(buffer))
     }
 
     /// Receives a datagram like [`recv_from`](UdpSocket::recv_from), and leaves it in the socket.
@@ -154,9 +152,7 @@ impl UdpSocket {
         &self,
         buffer: &mut [u8],
     ) -> impl Future<Output = io::Result<(usize, SocketAddr)>> {
-        located(|| "peek_from", async move {
-            self.io.read_with(|socket| socket.peek_from(buffer)).await
-        })
+        self.io.call(|| "peek_from", Interest::READABLE, move |socket| socket.peek_from(buffer))
     }
 
     /// Returns the address of this end.

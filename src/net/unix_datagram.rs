@@ -208,9 +208,11 @@ impl UnixDatagram {
         &self,
         buffer: &mut [u8],
     ) -> impl Future<Output = io::Result<(usize, Vec<OwnedFd>)>> {
-        located(|| "recv_fds", async move {
-            self.io.read_with(|socket| socket::recv_fds(socket, buffer)).await
-        })
+        self.io.call(
+            || "recv_fds",
+            Interest::READABLE,
+            move |socket| socket::recv_fds(socket, buffer),
+        )
     }
 
     /// Returns the address of this end.

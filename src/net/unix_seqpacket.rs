@@ -97,10 +97,7 @@ impl UnixSeqpacket {
     /// Those of send(2) and of [`Io::writable`]: `BrokenPipe` if the peer has gone, `EMSGSIZE` for
     /// a message that is longer than the send buffer.
     pub fn send(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
-        located(
-            || "send",
-            async move { self.io.write_with(|socket| socket::send(socket, bytes)).await },
-        )
+        self.io.call(|| "send", Interest::WRITABLE, move |socket| socket::send(socket, bytes))
     }
 
     /// Receives a message, and returns its length; 0 is the end of the connection. Descriptors that
@@ -112,10 +109,7 @@ impl UnixSeqpacket {
     ///
     /// Those of recv(2) and of [`Io::readable`].
     pub fn recv(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        located(
-            || "recv",
-            async move { self.io.read_with(|socket| socket::recv(socket, buffer)).await },
-        )
+        self.io.call(|| "recv", Interest::READABLE, move |socket| socket::recv(socket, buffer))
     }
 
     /// Sends a message with `fds`, and returns its length. The caller may close them then.
@@ -129,9 +123,11 @@ impl UnixSeqpacket {
         bytes: &[u8],
         fds: &[BorrowedFd<'_>],
     ) -> impl Future<Output = io::Result<usize>> {
-        located(|| "send_fds", async move {
-            self.io.write_with(|socket| socket::send_fds(socket, bytes, fds)).await
-        })
+        self.io.call(
+            || "send_fds",
+            Interest::WRITABLE,
+            move |socket| socket::send_fds(socket, bytes, fds),
+        )
     }
 
     /// Receives a message, and returns its length and the descriptors that came with it.
@@ -144,9 +140,11 @@ impl UnixSeqpacket {
         &self,
         buffer: &mut [u8],
     ) -> impl Future<Output = io::Result<(usize, Vec<OwnedFd>)>> {
-        located(|| "recv_fds", async move {
-            self.io.read_with(|socket| socket::recv_fds(socket, buffer)).await
-        })
+        self.io.call(
+            || "recv_fds",
+            Interest::READABLE,
+            move |socket| socket::recv_fds(socket, buffer),
+        )
     }
 
     /// Shuts down sending: the peer receives the end after the last message.

@@ -212,7 +212,7 @@ impl UnixStream {
         &self,
         buffer: &mut [u8],
     ) -> impl Future<Output = io::Result<(usize, Vec<OwnedFd>)>> {
-        located(|| "recv_fds", async move { self.socket.recv_fds(buffer).await })
+        self.socket.recv_fds(buffer)
     }
 
     /// Returns the address of this end.
