@@ -298,11 +298,7 @@ pub(super) mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig {
-            cases: if cfg!(miri) { 20 } else { 2000 },
-            failure_persistence: None,
-            ..ProptestConfig::default()
-        })]
+        #![proptest_config(crate::socket::cases(2000))]
 
         #[test]
         fn the_kernel_form_of_an_address_converts_back(address in any_address()) {

@@ -308,11 +308,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig {
-            cases: if cfg!(miri) { 20 } else { 2000 },
-            failure_persistence: None,
-            ..ProptestConfig::default()
-        })]
+        #![proptest_config(crate::socket::cases(2000))]
 
         /// Any bytes from a kernel end the loop, and no number is negative.
         #[test]

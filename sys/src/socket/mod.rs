@@ -65,3 +65,13 @@ pub use seqpacket::{connect_seqpacket, has_seqpacket, listen_seqpacket, seqpacke
 pub use socket_file::SocketFile;
 pub use transfer::{peek, peek_from, recv, recv_from, recv_vectored, send, send_to, send_vectored};
 pub use unix::UnixAddress;
+
+/// Returns the configuration of a random test with this number of cases, or with 20 under Miri.
+#[cfg(test)]
+fn cases(count: u32) -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        cases: if cfg!(miri) { 20 } else { count },
+        failure_persistence: None,
+        ..Default::default()
+    }
+}

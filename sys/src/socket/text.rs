@@ -209,11 +209,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig {
-            cases: if cfg!(miri) { 20 } else { 4000 },
-            failure_persistence: None,
-            ..ProptestConfig::default()
-        })]
+        #![proptest_config(crate::socket::cases(4000))]
 
         #[test]
         fn every_address_is_parsed_back_from_its_text(address in any_address()) {

@@ -213,11 +213,7 @@ fn an_empty_batch_makes_no_call() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 20 } else { 2000 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(crate::socket::cases(2000))]
 
     /// Any bytes from a kernel are facts or nothing.
     #[test]
