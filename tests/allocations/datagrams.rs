@@ -3,6 +3,7 @@
 use std::net::UdpSocket;
 
 use mainspring::net::{self, Address, DatagramBatch, DatagramOptions, Ecn, Outgoing, UnixDatagram};
+use mainspring::testing::SimClock;
 use mainspring::{EventLoop, LoopHandle, SelectorKind};
 
 use crate::{COUNTS, Turn, expect_none, tick};
@@ -151,4 +152,28 @@ fn q10_a_closing_endpoint_frees_its_buffers() {
             assert!(more < 64 * 1024, "{way} on {kind}: {more} bytes for another endpoint");
         }
     }
+}
+
+/// A queue that is short each time keeps its memory, and a long one frees it when it is empty.
+#[test]
+fn q10_an_empty_queue_keeps_a_little_memory() {
+    let mut el = EventLoop::builder().clock(SimClock::new()).build_with(0).expect("a loop");
+    let (ours, theirs) = UnixDatagram::pair().expect("a pair of sockets");
+    let theirs = theirs.into_std();
+    let endpoint = el.attach_datagram(ours, |_, _, _, _| Ok(())).expect("an endpoint");
+    let mut pass = |bytes: usize| {
+        while endpoint.queued() < bytes {
+            endpoint.send(&[7; 1000]);
+        }
+        while endpoint.queued() > 0 {
+            while theirs.recv(&mut [0; 1000]).is_ok() {}
+            el.tick(None).expect("a tick");
+        }
+        COUNTS.get()
+    };
+    pass(10_000);
+    let (calls, held) = pass(10_000);
+    assert_eq!(pass(10_000), (calls, held));
+    let after = pass(2_000_000).1;
+    assert!(after < held + 100_000, "{held} bytes before, {after} bytes after a long queue");
 }
