@@ -1,9 +1,12 @@
 //! An echo over QUIC: the same on every runtime of quinn.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, Runtime, ServerConfig};
+use quinn::{
+    ClientConfig, Connection, Endpoint, EndpointConfig, Runtime, ServerConfig, TransportConfig,
+};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -16,19 +19,53 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// Those of the sockets and of the certificate.
 pub fn endpoints(runtime: &Arc<dyn Runtime>) -> Result<(Endpoint, Endpoint), Error> {
+    let (server, certificate) = server(runtime)?;
+    let client = client(runtime, certificate, loopback()?, TransportConfig::default())?;
+    Ok((server, client))
+}
+
+/// Returns a server at a free port of the loopback, and its certificate.
+///
+/// # Errors
+///
+/// Those of the socket and of the certificate.
+pub fn server(runtime: &Arc<dyn Runtime>) -> Result<(Endpoint, CertificateDer<'static>), Error> {
     let certified = rcgen::generate_simple_self_signed(vec!["localhost".into()])?;
     let certificate = CertificateDer::from(certified.cert);
     let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
-    let server = ServerConfig::with_single_cert(vec![certificate.clone()], key)?;
+    let config = ServerConfig::with_single_cert(vec![certificate.clone()], key)?;
+    let runtime = runtime.clone();
+    let server = Endpoint::new(EndpointConfig::default(), Some(config), loopback()?, runtime)?;
+    Ok((server, certificate))
+}
+
+/// Returns a client that trusts the server with this certificate.
+///
+/// # Errors
+///
+/// Those of the socket and of the certificate.
+pub fn client(
+    runtime: &Arc<dyn Runtime>,
+    certificate: CertificateDer<'static>,
+    socket: UdpSocket,
+    transport: TransportConfig,
+) -> Result<Endpoint, Error> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate)?;
-    let open = |config| {
-        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        Endpoint::new(EndpointConfig::default(), config, socket, runtime.clone())
-    };
-    let (server, mut client) = (open(Some(server))?, open(None)?);
-    client.set_default_client_config(ClientConfig::with_root_certificates(Arc::new(roots))?);
-    Ok((server, client))
+    let mut config = ClientConfig::with_root_certificates(Arc::new(roots))?;
+    config.transport_config(Arc::new(transport));
+    let mut client = Endpoint::new(EndpointConfig::default(), None, socket, runtime.clone())?;
+    client.set_default_client_config(config);
+    Ok(client)
+}
+
+/// Returns a socket at a free port of the loopback.
+///
+/// # Errors
+///
+/// Those of bind(2).
+pub fn loopback() -> io::Result<UdpSocket> {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
 }
 
 /// Echoes each stream of each connection, until the endpoint is closed. Each connection is served

@@ -15,7 +15,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use mainspring::net::{
-    Address, Datagram, DatagramBatch, DatagramOptions, Ecn, Outgoing, UdpSocket,
+    Address, Datagram, DatagramBatch, DatagramOptions, Ecn, ErrorClass, Operation, Outgoing,
+    UdpSocket,
 };
 use mainspring::{Sleep, ThreadBound};
 use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
@@ -112,11 +113,18 @@ impl AsyncUdpSocket for Socket {
         let Parts { socket, batch } = self.0.get();
         let mut batch = batch.borrow_mut();
         let features = socket.features();
-        let received = socket.io().poll_read_with(cx, |socket| {
-            let count = buffers.len().min(meta.len()).min(BATCH);
-            batch.recv_into(socket, features, buffers[..count].iter_mut().map(|it| &mut **it))
-        });
-        let count = ready!(received)?;
+        let count = loop {
+            let received = socket.io().poll_read_with(cx, |socket| {
+                let count = buffers.len().min(meta.len()).min(BATCH);
+                batch.recv_into(socket, features, buffers[..count].iter_mut().map(|it| &mut **it))
+            });
+            match ready!(received) {
+                // An earlier datagram was refused (udp(7)). quinn would end the endpoint.
+                Err(error) if Operation::ReceiveDatagram.classify(&error) == ErrorClass::OneOff => {
+                }
+                received => break received?,
+            }
+        };
         for (index, meta) in meta.iter_mut().enumerate().take(count) {
             if let Some(datagram) = batch.get_in(index, &buffers[index]) {
                 *meta = meta_of(&datagram);
