@@ -1,7 +1,8 @@
 //! [`SizeChanges`]: new sizes of a window, for tasks.
 
-use mainspring_sys::Signal;
 use std::future::Future;
+
+use mainspring_sys::Signal;
 
 use super::{Tty, WindowSize};
 use crate::awaits::located;
