@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::env;
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -69,19 +70,21 @@ impl Figure {
     }
 
     /// Returns the picture as lines of SVG.
-    pub fn svg(&self, label: &str) -> String {
+    pub fn svg(&self, title: &str) -> String {
         let lanes: usize = self.parts.iter().map(|(_, lanes)| lanes.len()).sum();
         let bottom = self.parts.len() * TITLE + lanes * LANE + 6;
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"100%\" height=\"{}\" \
              style=\"max-width: 44em\" font-family=\"sans-serif\" font-size=\"14\" \
-             fill=\"currentColor\" role=\"img\" aria-label=\"{label}\">\n",
-            bottom + AXIS
+             fill=\"currentColor\" role=\"img\">\n<title>{title}</title>\n<desc>\n{}</desc>\n",
+            bottom + AXIS,
+            self.description()
         );
         svg += &self.axis(bottom);
         let mut top = 0;
         for (title, lanes) in &self.parts {
-            svg += &format!("<text y=\"{}\" font-weight=\"bold\">{title}</text>\n", top + 20);
+            svg +=
+                &format!("<text x=\"5\" y=\"{}\" font-weight=\"bold\">{title}</text>\n", top + 20);
             top += TITLE;
             for lane in lanes {
                 svg += &self.lane(lane, top);
@@ -89,6 +92,14 @@ impl Figure {
             }
         }
         svg + "</svg>\n"
+    }
+
+    /// Returns a line for each lane, for readers that do not see the picture.
+    fn description(&self) -> String {
+        let lanes = |(title, lanes): &(String, Vec<Lane>)| -> String {
+            lanes.iter().map(|lane| format!("{title}: {}\n", lane.description())).collect()
+        };
+        self.parts.iter().map(lanes).collect()
     }
 
     fn axis(&self, bottom: usize) -> String {
@@ -104,10 +115,7 @@ impl Figure {
                 STEPS => "end",
                 _ => "middle",
             };
-            let text = match step {
-                0 => "0".to_owned(),
-                _ => format!("{:?}", self.length * step / STEPS),
-            };
+            let text = in_words(self.length * step / STEPS);
             svg += &format!(
                 "<text x=\"{x}%\" y=\"{}\" text-anchor=\"{anchor}\" opacity=\"0.7\">{text}</text>\n",
                 bottom + 18
@@ -118,7 +126,7 @@ impl Figure {
 
     fn lane(&self, lane: &Lane, top: usize) -> String {
         let y = top + 20;
-        let mut svg = format!("<text y=\"{}\">{}</text>\n", top + 14, lane.name);
+        let mut svg = format!("<text x=\"5\" y=\"{}\">{}</text>\n", top + 14, lane.name);
         if let Some((begin, end)) = lane.waited {
             svg += &self.bar(begin, end, y, "fill=\"#3b82f6\" fill-opacity=\"0.3\"");
         }
@@ -156,6 +164,49 @@ impl Figure {
     fn percent(&self, time: Duration) -> f64 {
         100.0 * time.as_secs_f64() / self.length.as_secs_f64()
     }
+}
+
+impl Lane {
+    /// Returns the lane in words. Turns that follow each other at once are one span.
+    fn description(&self) -> String {
+        let mut spans: Vec<Span> = Vec::new();
+        for &(begin, end) in &self.ran {
+            match spans.last_mut() {
+                Some(last) if last.end == begin => {
+                    last.turns += usize::from(begin != end);
+                    last.end = end;
+                }
+                _ => spans.push(Span { begin, end, turns: 1 }),
+            }
+        }
+        let spans: Vec<String> = spans.iter().map(Span::to_string).collect();
+        let mut text = format!("{} runs at {}", self.name, spans.join(", "));
+        if let Some((begin, end)) = self.waited {
+            text += &format!("; the task exists from {} to {}", in_words(begin), in_words(end));
+        }
+        text + "."
+    }
+}
+
+/// Turns without a pause in between.
+struct Span {
+    begin: Duration,
+    end: Duration,
+    turns: usize,
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", in_words(self.begin))?;
+        if self.begin != self.end {
+            write!(f, " to {}", in_words(self.end))?;
+        }
+        if self.turns > 1 { write!(f, " in {} turns", self.turns) } else { Ok(()) }
+    }
+}
+
+fn in_words(time: Duration) -> String {
+    if time.is_zero() { "0".to_owned() } else { format!("{time:?}") }
 }
 
 /// Returns the name of a turn: its place is `NAME (FILE:LINE)`, or `FILE:LINE` without a name.

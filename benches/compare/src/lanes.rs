@@ -47,7 +47,10 @@ pub fn lanes(table: &Table) -> String {
         }
         svg += &text((scale.x(last(peer)) + 5.0, y), "start", ink, 11, &figure(last(peer)));
     }
-    page(&title, bottom + 24.0, &svg)
+    let ends = peers
+        .iter()
+        .map(|peer| format!("{peer}: the last fetch ends after {} ms.\n", figure(last(peer))));
+    page(&title, &ends.collect::<String>(), bottom + 24.0, &svg)
 }
 
 /// Returns the class of the bars of a peer, which is their colour.
@@ -70,11 +73,12 @@ fn text((x, y): (f64, f64), anchor: &str, class: &str, size: u32, words: &str) -
     )
 }
 
-fn page(title: &str, height: f64, content: &str) -> String {
+fn page(title: &str, description: &str, height: f64, content: &str) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"loop-figure\" role=\"img\" \
          style=\"max-width:540px\" \
          viewBox=\"0 0 {WIDTH:.0} {height:.0}\">\n<title>{title}</title>\n\
+         <desc>\n{description}</desc>\n\
          <style>\n{STYLE}</style>\n\
          <rect class=\"page\" x=\"0.5\" y=\"0.5\" width=\"{:.0}\" height=\"{:.0}\" rx=\"6\"/>\n\
          {content}</svg>\n",

@@ -94,6 +94,9 @@ impl Run {
 /// Runs both programs on every selector, and compares their picture with the one of the guide.
 /// Returns the last run of each.
 pub fn play(name: &str, length: Duration, misbehaves: Program, cured: Program) -> [Run; 2] {
+    let text = fs::read_to_string(Path::new(ROOT).join(page(name))).unwrap();
+    let heading = text.lines().find_map(|line| line.strip_prefix("# ")).expect("a heading");
+    let title = format!("{}: as written, and cured", heading.replace('`', ""));
     let mut last = None;
     for &kind in SelectorKind::available() {
         let runs = [misbehaves, cured].map(|program| Run::of(program, length, kind));
@@ -104,8 +107,7 @@ pub fn play(name: &str, length: Duration, misbehaves: Program, cured: Program) -
         for (title, run) in ["as written", "cured"].into_iter().zip(&runs) {
             figure.add(title, &run.tape, &run.alive);
         }
-        let label = format!("lanes of {}", name.replace('_', " "));
-        assert_file(&format!("src/guide/async_anti_patterns/{name}.svg"), &figure.svg(&label));
+        assert_file(&format!("src/guide/async_anti_patterns/{name}.svg"), &figure.svg(&title));
         last = Some(runs);
     }
     last.expect("each system has a selector")

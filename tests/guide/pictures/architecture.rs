@@ -69,9 +69,16 @@ const ROW: f64 = 36.0;
 const TOP: f64 = 98.0;
 const BOX: f64 = 28.0;
 
+/// Returns true if the selector reports what this source has.
+fn is_of_selector(source: &str) -> bool {
+    matches!(source, "watchers" | "signals" | "inbox")
+}
+
 /// Draws the loop, with the deque as it was in the tick.
 fn draw(deque: &[&str]) -> String {
     let mut figure = Figure::new("The loop: the selector, its sources, the ready deque, the batch");
+    figure.describe("1 select: the selector finds ready descriptors, and sleeps only there.");
+    figure.describe("2 feed: the sources put what is due into the ready deque, in this order.");
     let (left, right) = (MARGIN + 24.0, WIDTH - MARGIN - 20.0);
     let (source, cell) = (104.0, 136.0);
     let inside = WIDTH - 2.0 * MARGIN;
@@ -87,17 +94,20 @@ fn draw(deque: &[&str]) -> String {
     for (row, name) in deque.iter().enumerate() {
         let (y, from) = (TOP + ROW * row as f64, DUE.iter().find(|(due, _)| due == name));
         let from = from.map_or("", |(_, source)| source);
+        let by = if is_of_selector(from) { ", reported by the selector" } else { "" };
+        figure.describe(&format!("{}: {name}, from {from}{by}.", row + 1));
         figure.rect("box", (left, y), (source, BOX), 4.0);
         figure.text((left + 10.0, y + 18.0), Anchor::Start, "", from);
         figure.arrow(&[(left + source, middle(row)), (right - cell, middle(row))]);
         figure.rect("box", (right - cell, y), (cell, BOX), 0.0);
         figure.note((right - cell + 10.0, y + 18.0), Anchor::Start, &(row + 1).to_string());
         figure.text((right - cell + 26.0, y + 18.0), Anchor::Start, "", name);
-        if matches!(from, "watchers" | "signals" | "inbox") {
+        if is_of_selector(from) {
             let x = MARGIN + 8.0;
             figure.arrow(&[(x, MARGIN + 40.0), (x, middle(row)), (left, middle(row))]);
         }
     }
+    figure.describe("3 run_batch: callbacks and tasks run. What they queue runs in a later tick.");
     let (end, last) = (TOP + ROW * deque.len() as f64 + 22.0, deque.len() - 1);
     figure.arrow(&[(right - cell / 2.0, middle(last) + BOX / 2.0), (right - cell / 2.0, end)]);
     figure.rect("box", (MARGIN, end), (inside, 40.0), 4.0);

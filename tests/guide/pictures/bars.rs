@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use super::figure::{Anchor, COLOURS, Figure, MARGIN, WIDTH};
-use super::{Step, turns_of};
+use super::{Step, in_words, turns_of};
 
 const NAMES: f64 = 60.0;
 const LANE: f64 = 26.0;
 const BAR: f64 = 14.0;
 
 /// Draws the turns of `lanes`, with a mark on the scale of time for each `mark`.
-pub fn draw(description: &str, steps: &[Step], lanes: &[&str], mark: Duration) -> String {
-    let mut figure = Figure::new(description);
+pub fn draw(title: &str, steps: &[Step], lanes: &[&str], mark: Duration) -> String {
+    let mut figure = Figure::new(title);
     let all = || lanes.iter().flat_map(|name| turns_of(steps, name));
     let end = all().map(Step::end).max().expect("a turn");
     let left = MARGIN + NAMES;
@@ -32,6 +32,9 @@ pub fn draw(description: &str, steps: &[Step], lanes: &[&str], mark: Duration) -
         let (Some(first), Some(last)) = (turns.first(), turns.last()) else { continue };
         let size = (x(last.end()) - x(first.at), 4.0);
         figure.rect(&format!("{class} wait"), (x(first.at), top + 5.0), size, 0.0);
+        let times = |turn: &&Step| format!("{} to {}", turn.at.as_millis(), in_words(turn.end()));
+        let times: Vec<String> = turns.iter().map(times).collect();
+        figure.describe(&format!("{name} runs from {}; it waits in between.", times.join(", ")));
         for turn in turns {
             // A short turn must still be seen.
             let width = (x(turn.end()) - x(turn.at)).max(2.0);

@@ -36,8 +36,8 @@ fn g4_tasks_take_turns_at_their_awaits() {
             assert_eq!(turns_of(&steps, name).len(), 4);
         }
         let ran: Vec<Step> = turns.into_iter().cloned().collect();
-        let description = "Cooperative multitasking: three tasks on one thread";
-        let svg = bars::draw(description, &ran, &TASKS, ms(24));
+        let title = "Cooperative multitasking: three tasks on one thread";
+        let svg = bars::draw(title, &ran, &TASKS, ms(24));
         files::compare("cooperative_multitasking", &svg);
     });
 }

@@ -59,7 +59,6 @@ fn g1_the_execution_flow_has_the_steps_of_the_guide() {
     on_every_selector(|kind| {
         let (steps, during, after) = run(kind);
         let expected = [
-            // 1: both tasks are ready, so the selector only looks, which has no record
             // 1: both tasks are ready, so the selector does not sleep: no record of a sleep
             step("task A", 0, 2, "loop"), // 2: it runs until it awaits
             step("task B", 2, 3, "loop"), // 4: the next ready task, without a call of the selector

@@ -28,9 +28,11 @@ pub enum Anchor {
     End,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Figure {
-    description: String,
+    title: String,
+    /// Sentences with the content, for readers that do not see the figure.
+    description: Vec<String>,
     content: String,
     labels: Vec<Label>,
     /// Corners of the rectangles, and ends of the lines.
@@ -47,11 +49,14 @@ struct Label {
 }
 
 impl Figure {
-    /// Begins a figure. Screen readers use the description.
-    pub fn new(description: &str) -> Figure {
-        let description = description.to_owned();
-        let (labels, rects, lines) = (Vec::new(), Vec::new(), Vec::new());
-        Figure { description, content: String::new(), labels, rects, lines }
+    /// Begins a figure.
+    pub fn new(title: &str) -> Figure {
+        Figure { title: title.to_owned(), ..Figure::default() }
+    }
+
+    /// Adds a sentence to the content in words.
+    pub fn describe(&mut self, sentence: &str) {
+        self.description.push(escaped(sentence));
     }
 
     /// Adds a text of the usual size, with its base line at `at`.
@@ -73,10 +78,10 @@ impl Figure {
         };
         let (from, to) = ((left, y - 0.8 * size), (left + width, y + 0.25 * size));
         self.labels.push(Label { text: text.to_owned(), from, to });
-        let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         self.content += &format!(
             "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{word}\" \
-             font-size=\"{size:.0}\">{text}</text>\n"
+             font-size=\"{size:.0}\">{}</text>\n",
+            escaped(text)
         );
     }
 
@@ -121,14 +126,17 @@ impl Figure {
     pub fn svg(self, height: f64) -> String {
         let found = self.overlaps(height);
         assert!(found.is_empty(), "{}", found.join("\n"));
-        let Figure { description, content, .. } = self;
+        let Figure { title, description, content, .. } = self;
+        assert!(!description.is_empty(), "{title} has no content in words");
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"loop-figure\" role=\"img\" \
              style=\"max-width:540px\" \
              viewBox=\"0 0 {WIDTH:.0} {height:.0}\">\n\
-             <title>{description}</title>\n<style>\n{STYLE}</style>\n\
+             <title>{}</title>\n<desc>\n{}\n</desc>\n<style>\n{STYLE}</style>\n\
              <rect class=\"page\" x=\"0.5\" y=\"0.5\" width=\"{:.0}\" height=\"{:.0}\" rx=\"6\"/>\n\
              {content}</svg>\n",
+            escaped(&title),
+            description.join("\n"),
             WIDTH - 1.0,
             height - 1.0
         )
@@ -156,6 +164,11 @@ impl Figure {
         }
         found
     }
+}
+
+/// Returns a text as it stands in XML.
+pub fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 impl Label {

@@ -39,8 +39,12 @@ fn g7_a_figure_stands_between_empty_lines() {
     }
 }
 
+fn folder_of_pages() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/guide")
+}
+
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/guide/figures")
+    folder_of_pages().join("figures")
 }
 
 /// Each figure is in the guide once, with colours for light and for dark pages.
@@ -61,7 +65,25 @@ fn g7_each_figure_is_drawn_by_a_test_and_shown_by_a_page() {
         assert!(
             svg.contains("(prefers-color-scheme: dark)") && svg.contains("[data-theme=\"dark\"]")
         );
-        // An empty line would end the HTML block of the page.
-        assert!(svg.ends_with("</svg>\n") && !svg.contains("\n\n"), "{file}");
     }
+}
+
+/// Readers that do not see a figure get its title and its content in words.
+#[test]
+fn g7_each_figure_of_the_guide_has_its_content_in_words() {
+    let mut count = 0;
+    for folder in ["", "figures", "async_anti_patterns"] {
+        for file in fs::read_dir(folder_of_pages().join(folder)).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_none_or(|it| it != "svg") {
+                continue;
+            }
+            count += 1;
+            let (name, svg) = (path.display(), fs::read_to_string(&path).unwrap());
+            assert!(svg.contains("\n<title>") && svg.contains("\n<desc>\n"), "{name}");
+            // An empty line would end the HTML block of the page.
+            assert!(svg.ends_with("</svg>\n") && !svg.contains("\n\n"), "{name}");
+        }
+    }
+    assert_eq!(count, 19);
 }

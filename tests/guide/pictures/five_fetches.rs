@@ -38,7 +38,7 @@ fn g5_five_fetches_wait_at_the_same_time() {
         }
         // The waits overlap: five fetches take little longer than one.
         assert_eq!((total, one_after_the_other), (ms(206), ms(1010)));
-        let description = "Five fetches at the same time, on one thread";
-        files::compare("five_at_once", &bars::draw(description, &steps, &FETCHES, ms(50)));
+        let title = "Five fetches at the same time, on one thread";
+        files::compare("five_at_once", &bars::draw(title, &steps, &FETCHES, ms(50)));
     });
 }

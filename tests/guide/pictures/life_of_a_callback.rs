@@ -4,12 +4,12 @@ use mainspring::testing::SimClock;
 use mainspring::{EventLoop, Handle, LoopHandle, SelectorKind, TimerHandle};
 
 use super::figure::Anchor::{End, Middle, Start};
-use super::states::{Drawing, Edge, GONE, START, Seen, state_of};
+use super::states::{Drawing, EACH, Edge, GONE, START, Seen, state_of};
 use super::{files, ms, recorded};
 use crate::support::on_every_selector;
 
 const DRAWING: Drawing = Drawing {
-    description: "The life of a callback",
+    title: "The life of a callback",
     states: &[
         ("waiting", (146.0, 92.0)),
         ("paused", (294.0, 92.0)),
@@ -69,7 +69,7 @@ const DRAWING: Drawing = Drawing {
             label: ((154.0, 312.0), Start),
         },
         Edge {
-            change: ("each", "cancel", GONE),
+            change: (EACH, "cancel", GONE),
             points: &[(290.0, 286.0), (290.0, 344.0), (188.0, 344.0)],
             label: ((284.0, 339.0), End),
         },
@@ -90,7 +90,7 @@ fn g6_a_callback_has_the_life_of_its_picture() {
         armed(kind, &seen);
         let cancelled = DRAWING.edges.iter().map(|edge| edge.change);
         let drawn = cancelled.flat_map(|change| match change {
-            ("each", event, after) => {
+            (EACH, event, after) => {
                 ["waiting", "paused", "pending", "running"].map(|it| (it, event, after)).to_vec()
             }
             change => vec![change],

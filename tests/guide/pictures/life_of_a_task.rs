@@ -7,12 +7,12 @@ use mainspring::{
 };
 
 use super::figure::Anchor::{End, Middle, Start};
-use super::states::{Drawing, Edge, START, Seen, state_of};
+use super::states::{Drawing, EACH, Edge, START, Seen, state_of};
 use super::{files, ms, recorded};
 use crate::support::on_every_selector;
 
 const DRAWING: Drawing = Drawing {
-    description: "The life of a task",
+    title: "The life of a task",
     states: &[
         ("pending", (106.0, 92.0)),
         ("running", (106.0, 190.0)),
@@ -58,7 +58,7 @@ const DRAWING: Drawing = Drawing {
             label: ((142.0, 256.0), Start),
         },
         Edge {
-            change: ("each", "cancel", "cancelled"),
+            change: (EACH, "cancel", "cancelled"),
             points: &[(286.0, 226.0), (286.0, 281.0)],
             label: ((280.0, 256.0), End),
         },
@@ -75,7 +75,7 @@ fn g6_a_task_has_the_states_of_the_guide() {
         yields_and_panics(kind, &seen);
         cancelled(kind, &seen);
         let drawn = DRAWING.edges.iter().flat_map(|edge| match edge.change {
-            ("each", event, after) => {
+            (EACH, event, after) => {
                 ["pending", "running", "waiting"].map(|it| (it, event, after)).to_vec()
             }
             change => vec![change],

@@ -6,13 +6,13 @@ use std::os::unix::net::UnixStream;
 use mainspring::{Error, EventLoop, Interest, Result, SelectorKind, Watched, Watcher};
 
 use super::figure::Anchor::{End, Middle, Start};
-use super::states::{Drawing, Edge, GONE, START, Seen, state_of};
+use super::states::{Drawing, EACH, Edge, GONE, START, Seen, state_of};
 use super::{files, ms, recorded};
 use crate::support::descriptors::pair;
 use crate::support::on_every_selector;
 
 const DRAWING: Drawing = Drawing {
-    description: "The life of a watcher",
+    title: "The life of a watcher",
     states: &[
         ("waiting", (130.0, 92.0)),
         ("paused", (290.0, 92.0)),
@@ -72,7 +72,7 @@ const DRAWING: Drawing = Drawing {
             label: ((138.0, 312.0), Start),
         },
         Edge {
-            change: ("each", "cancel", GONE),
+            change: (EACH, "cancel", GONE),
             points: &[(290.0, 286.0), (290.0, 344.0), (172.0, 344.0)],
             label: ((284.0, 339.0), End),
         },
@@ -140,7 +140,7 @@ fn g6_a_watcher_has_the_life_of_its_picture() {
         paused_before_its_turn(kind, &seen);
         cancelled(kind, &seen);
         let drawn = DRAWING.edges.iter().flat_map(|edge| match edge.change {
-            ("each", event, after) => {
+            (EACH, event, after) => {
                 ["waiting", "paused", "pending", "running"].map(|it| (it, event, after)).to_vec()
             }
             change => vec![change],

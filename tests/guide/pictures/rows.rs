@@ -44,8 +44,8 @@ impl Row {
 }
 
 /// Draws rows. `lanes` are the names of the columns, from left to right.
-pub fn draw(description: &str, lanes: &[&str], rows: &[Row]) -> String {
-    let mut figure = Figure::new(description);
+pub fn draw(title: &str, lanes: &[&str], rows: &[Row]) -> String {
+    let mut figure = Figure::new(title);
     let x = |lane: usize| LANES + LANE * lane as f64;
     let top = |row: usize| MARGIN + ROW * row as f64;
     let text_at = x(lanes.len()) + 4.0;
@@ -63,6 +63,11 @@ pub fn draw(description: &str, lanes: &[&str], rows: &[Row]) -> String {
         }
     }
     for (index, row) in rows.iter().enumerate() {
+        let step = match row.number {
+            "" => "At".to_owned(),
+            number => format!("Step {number}, at"),
+        };
+        figure.describe(&format!("{step} {}: {} ({}).", in_words(row.at), row.text, row.note));
         let (first, second) = (top(index) + 14.0, top(index) + 28.0);
         if index > 0 {
             let (from, to) = (text_at, WIDTH - MARGIN);

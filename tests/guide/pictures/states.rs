@@ -10,6 +10,8 @@ use super::figure::{Anchor, Figure, MARGIN, Point, WIDTH};
 
 /// The state before a registration.
 pub const START: &str = "start";
+/// Each state in the frame of a drawing.
+pub const EACH: &str = "each";
 /// The state after the end of a registration.
 pub const GONE: &str = "gone";
 
@@ -69,7 +71,7 @@ pub struct Edge {
 /// A drawing: the middle of each state, and the arrows.
 #[derive(Debug)]
 pub struct Drawing {
-    pub description: &'static str,
+    pub title: &'static str,
     pub states: &'static [(&'static str, Point)],
     pub edges: &'static [Edge],
     /// Top and bottom of a frame around the states that are left by the arrows from it.
@@ -82,7 +84,7 @@ const HALF: Point = (42.0, 15.0);
 
 impl Drawing {
     pub fn svg(&self) -> String {
-        let mut figure = Figure::new(self.description);
+        let mut figure = Figure::new(self.title);
         let (top, bottom) = self.frame;
         let size = (WIDTH - 2.0 * MARGIN + 8.0, bottom - top);
         figure.rect("rule dashed", (MARGIN - 4.0, top), size, 6.0);
@@ -91,7 +93,9 @@ impl Drawing {
             figure.rect("box", (x - HALF.0, y - HALF.1), size, 8.0);
             figure.text((*x, y + 4.0), Anchor::Middle, "", name);
         }
-        for Edge { change: (_, event, _), points, label: (at, anchor) } in self.edges {
+        for Edge { change: (before, event, after), points, label: (at, anchor) } in self.edges {
+            let before = if *before == EACH { "each state in the frame" } else { before };
+            figure.describe(&format!("From {before} to {after}: {event}."));
             figure.arrow(points);
             figure.note(*at, *anchor, event);
         }
