@@ -120,6 +120,7 @@ impl<'a> Summary<'a> {
     fn cause(&self, turn: &Turn) -> String {
         match turn.cause {
             Cause::Loop => String::new(),
+            Cause::Timer if turn.kind == TurnKind::Timer => String::new(),
             Cause::Turn(number) => {
                 let by = self.tape.turns().iter().rev().find(|turn| turn.number == number);
                 by.map_or_else(String::new, |by| format!(", queued by {}", named(by)))
