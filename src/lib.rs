@@ -49,6 +49,7 @@
 //! |---|---|---|
 //! | run code in the loop | [`call_soon`] | [`spawn`], [`run_until_complete`] |
 //! | timers | [`call_later`], [`call_every`], [`add_timer`] | [`sleep`], [`interval`], [`timeout`] |
+//! | limits of time | [`set_idle_limit`], [`add_timer`] | [`timeout`] |
 //! | times of day | [`call_at_wall_time`], [`call_on_wall_schedule`] | [`sleep_until_wall_time`] |
 //! | delays that count suspends | [`call_later_in_boot_time`] | [`sleep_in_boot_time`] |
 //! | watch a descriptor | [`add_reader`], [`watch`] | [`Io`] |
@@ -94,6 +95,7 @@
 //! [`run_until_complete`]: EventLoop::run_until_complete
 //! [`serve`]: LoopHandle::serve
 //! [`serve_with`]: LoopHandle::serve_with
+//! [`set_idle_limit`]: net::Server::set_idle_limit
 //! [`set_interest`]: LoopHandle::set_interest
 //! [`set_exception_handler`]: LoopHandle::set_exception_handler
 //! [`spawn_child`]: LoopHandle::spawn_child
@@ -124,8 +126,7 @@
 //! ```
 //!
 //! `top` refreshes that, `trace` draws the turns, `blame` explains those that were late. The page
-//! [`guide::debugging_a_stuck_daemon`] uses them, and `mainspring --help` lists the options. From a
-//! checkout, `cargo install --path .` installs the program.
+//! [`guide::the_program_mainspring`] has its options, [`guide::debugging_a_stuck_daemon`] uses it.
 //!
 //! # One tick
 //!

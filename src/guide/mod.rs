@@ -1,4 +1,4 @@
-//! The guide: how the loop works, how to test a program, how it fits to others.
+//! The guide: how the loop works, how to write and run a daemon, how it fits with other libraries.
 //!
 //! The pages in the order in which to read them. Figures are drawn by tests, from runs.
 //!
@@ -12,6 +12,7 @@
 //! | [`a_daemon_from_zero_to_systemd`] | a daemon that grows from its first line to a service |
 //! | [`async_anti_patterns`] | ten programs that misbehave, their pictures and their cures; misconceptions |
 //! | [`debugging_a_stuck_daemon`] | a daemon hangs: which callback, since when, and why |
+//! | [`the_program_mainspring`] | the program that reads tapes: installation and options |
 //! | [`testing_with_simulated_time`] | exact tests of timeouts and retries |
 //! | [`deploying`] | one core, many cores, many machines behind a balancer |
 //! | [`inside_another_loop`] | GLib and tokio, as a host or as a guest |
@@ -131,6 +132,9 @@ pub mod async_anti_patterns {}
 
 #[doc = include_str!("debugging_a_stuck_daemon.md")]
 pub mod debugging_a_stuck_daemon {}
+
+#[doc = include_str!("the_program_mainspring.md")]
+pub mod the_program_mainspring {}
 
 #[doc = include_str!("where_memory_lies.md")]
 pub mod where_memory_lies {}

@@ -14,9 +14,11 @@ use std::time::Duration;
 use mainspring::testing::SimClock;
 
 use self::transcript::Transcript;
-use crate::figures::assert_file;
+use crate::figures::{ROOT, assert_file};
 
 const PAGE: &str = "src/guide/debugging_a_stuck_daemon.md";
+/// Page about the program, with its help and with commands that read the same tape.
+const PROGRAM: &str = "src/guide/the_program_mainspring.md";
 /// Variables of a process that is a daemon: its folder, and which of the two it is.
 const FOLDER: &str = "MAINSPRING_TEST_STUCK_DAEMON";
 const WAITS: &str = "MAINSPRING_TEST_WAITING_DAEMON";
@@ -38,9 +40,9 @@ fn the_transcript_is_what_the_programs_print() {
         return;
     }
     let (mut daemon, waiting) = (Stuck::start(), Stuck::start_waiting());
-    let page = fs::read_to_string(Path::new(crate::figures::ROOT).join(PAGE)).unwrap();
+    let page = |path| fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
     let mut transcript = Transcript::new(daemon.0.id(), &daemon.1);
-    let filled = transcript.fill(&page, |command| match command {
+    let filled = transcript.fill(&page(PAGE), |command| match command {
         "kill -9 4711" => {
             daemon.kill();
             String::new()
@@ -50,6 +52,8 @@ fn the_transcript_is_what_the_programs_print() {
         _ => panic!("the transcript has the unknown command {command}"),
     });
     assert_file(PAGE, &filled);
+    let filled = transcript.fill(&page(PROGRAM), |command| panic!("the unknown command {command}"));
+    assert_file(PROGRAM, &filled);
 }
 
 fn pause() {
