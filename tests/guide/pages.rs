@@ -48,6 +48,25 @@ fn planted_differences_are_found() {
     assert!(!is_part(""));
 }
 
+/// A page ends with a link to the next one, in the order of the table.
+#[test]
+fn every_page_but_the_last_names_the_next_one() {
+    let guide = fs::read_to_string(Path::new(ROOT).join(PAGES).join("mod.rs")).unwrap();
+    let rows = guide.lines().filter_map(|line| line.strip_prefix("//! | [`")?.split_once("`] |"));
+    let pages: Vec<&str> = rows.map(|(page, _)| page).filter(|page| !page.contains("::")).collect();
+    assert!(pages.len() > 10, "{pages:?}");
+    for pair in pages.windows(2) {
+        let [page, next] = pair else { panic!("a pair") };
+        let (before, _) = guide.split_once(&format!("pub mod {page} {{}}")).expect(page);
+        let (_, file) = before.rsplit_once("include_str!(\"").expect(page);
+        let (file, _) = file.split_once('"').expect(page);
+        let text = fs::read_to_string(Path::new(ROOT).join(PAGES).join(file)).unwrap();
+        let end = text.trim_end().rsplit("\n\n").next().unwrap_or_default();
+        let link = format!("](crate::guide::{next}).");
+        assert!(end.starts_with("Next: [") && end.ends_with(&link), "the end of {file}: {end}");
+    }
+}
+
 /// The pages in a folder and in the folders below it.
 fn pages(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
