@@ -101,6 +101,21 @@ impl fmt::Debug for Handle {
 }
 
 /// Identifies a callback with a deadline, to cancel it or to move its deadline.
+///
+/// [`call_later`], [`call_at`], [`call_every`] and [`add_timer`] return it. [`reset_after`],
+/// [`reset_at`] and [`disarm`] change the timer, [`deadline`] and [`is_armed`] return its state,
+/// [`cancel`] ends it. [The guide](crate::guide::task_lifecycle#a-callback) has its states.
+///
+/// [`add_timer`]: crate::LoopHandle::add_timer
+/// [`call_at`]: crate::LoopHandle::call_at
+/// [`call_every`]: crate::LoopHandle::call_every
+/// [`call_later`]: crate::LoopHandle::call_later
+/// [`cancel`]: crate::LoopHandle::cancel
+/// [`deadline`]: crate::LoopHandle::deadline
+/// [`disarm`]: crate::LoopHandle::disarm
+/// [`is_armed`]: crate::LoopHandle::is_armed
+/// [`reset_after`]: crate::LoopHandle::reset_after
+/// [`reset_at`]: crate::LoopHandle::reset_at
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TimerHandle(pub(crate) Handle);
 
@@ -111,6 +126,17 @@ impl From<TimerHandle> for Handle {
 }
 
 /// Identifies a watched source of type `T` and its callback, to change or cancel them.
+///
+/// [`add_reader`], [`add_writer`] and [`watch`] return it. [`set_interest`] pauses and resumes it,
+/// [`replace`] gives the source another callback, [`cancel`] ends both.
+/// [The guide](crate::guide::task_lifecycle#a-watcher) has its states.
+///
+/// [`add_reader`]: crate::LoopHandle::add_reader
+/// [`add_writer`]: crate::LoopHandle::add_writer
+/// [`cancel`]: crate::LoopHandle::cancel
+/// [`replace`]: crate::LoopHandle::replace
+/// [`set_interest`]: crate::LoopHandle::set_interest
+/// [`watch`]: crate::LoopHandle::watch
 pub struct Watcher<T> {
     pub(crate) handle: Handle,
     pub(crate) source: PhantomData<fn() -> T>,

@@ -6,7 +6,10 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum FlagKind {
-    /// Callbacks of one place take much longer than the others of this loop.
+    /// Callbacks of one place take much longer than the others of this loop: one takes a hundred
+    /// times the usual time and at least 100 ms, or three take ten times that and at least 1 ms.
+    /// The usual time is that of 99 % of the turns of other places. If these are fewer than 20, a
+    /// turn of 100 ms is long.
     LongCallback,
     /// A task or a closure queues itself again in each tick, while nothing comes from outside.
     BusyLoop,
@@ -120,7 +123,8 @@ impl fmt::Display for Flag {
 
 /// The red flags of a loop. Returned by [`LoopHandle::diagnose`](crate::LoopHandle::diagnose).
 ///
-/// Displayed, it has a line for each flag, and one for each check that was not possible.
+/// Displayed, it has a line for each flag, and one for each check that was not possible. The guide
+/// has such lines of [programs that misbehave](crate::guide::async_anti_patterns).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Diagnosis {
     pub(crate) flags: Vec<Flag>,

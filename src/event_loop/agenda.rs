@@ -167,6 +167,7 @@ impl<S> EventLoop<S> {
     }
 }
 
+/// # What keeps the loop running
 impl<S> LoopHandle<S> {
     /// Returns the time at which the loop has something to do next, whatever its descriptors do.
     ///

@@ -12,6 +12,7 @@ use crate::clock::{Timebase, nanos};
 use crate::error::Result;
 use crate::handle::Handle;
 
+/// # Timers that count suspends
 impl<S> LoopHandle<S> {
     /// Calls `callback` when `delay` is over, counted from this call and including the time during
     /// which the machine is suspended. It never runs early.

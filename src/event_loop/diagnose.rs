@@ -20,11 +20,13 @@ use crate::ready::Ready;
 use crate::snapshot::EntryKind;
 use crate::watchers::Role;
 
+/// # Red flags
 impl<S> LoopHandle<S> {
     /// Returns the red flags of the loop: signs of trouble, each with a place, figures and an
     /// advice.
     ///
-    /// Most flags compare with the call before, so it belongs into a timer of a minute or so. From
+    /// Most flags compare with the call before, so it belongs in a [timer of a minute or
+    /// so](crate::guide::debugging_a_stuck_daemon#signs-before-it-hangs). From
     /// the first call on, every 64th tick takes a sample of what is queued and of up to 16
     /// descriptors; before it, nothing is done. A call passes all registrations, with a system call
     /// for each listener and each paused reader.

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::handle::Handle;
 use crate::snapshot::Snapshot;
 
+/// # Dumps
 impl<S> LoopHandle<S> {
     /// Writes the table of a [snapshot](LoopHandle::snapshot) to standard error whenever the
     /// process gets `signal`, and goes on. `kill -QUIT` then shows what a daemon waits for. Without

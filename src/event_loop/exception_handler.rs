@@ -21,6 +21,7 @@ pub(crate) struct ExceptionHandler<S> {
     location: &'static Location<'static>,
 }
 
+/// # Errors and panics
 impl<S> LoopHandle<S> {
     /// Sets the exception handler, which is called with every failure: errors that callbacks
     /// return, panics under [`PanicPolicy::Report`], slow callbacks, trouble of listeners.

@@ -7,6 +7,7 @@ use super::loop_core::LoopCore;
 use super::loop_handle::Shared;
 use crate::error::{Error, Result};
 
+/// # Forked children
 impl<S> LoopHandle<S> {
     /// Makes the loop usable in a child process made by fork(2), with everything that is
     /// registered.

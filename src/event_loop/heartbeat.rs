@@ -9,6 +9,7 @@ use crate::watchdog::Heartbeat;
 /// Number of turns of a tape that is made for a heartbeat.
 const TURNS: usize = 1024;
 
+/// # Heartbeat
 impl<S> LoopHandle<S> {
     /// Returns the heartbeat of the loop, by which any thread reads what runs now. A
     /// [`Watchdog`](crate::Watchdog) does so.

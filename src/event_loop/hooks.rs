@@ -47,6 +47,7 @@ impl Hooks {
     }
 }
 
+/// # Hooks of each tick
 impl<S> LoopHandle<S> {
     /// Calls `callback` in each tick before the loop polls the selector. If the callback queues
     /// anything, the loop does not sleep in this tick.

@@ -38,7 +38,8 @@ pub(crate) struct Shared<S> {
 ///
 /// It can register, change and cancel everything, from any callback and from the `Drop` of any
 /// value that a callback owns: the loop borrows nothing while it runs or drops user code. It cannot
-/// run the loop.
+/// run the loop. [A table](crate#where-to-begin) has its methods by their purpose, and [the
+/// guide](crate::guide) shows them at work.
 ///
 /// A handle that outlives its loop is harmless: calls that can fail return
 /// [`Error::Closed`](crate::Error::Closed), and the others do nothing.
@@ -46,6 +47,7 @@ pub struct LoopHandle<S = ()> {
     pub(crate) shared: Rc<Shared<S>>,
 }
 
+/// # Registrations, time, and the end of a run
 impl<S> LoopHandle<S> {
     pub(crate) fn new(
         core: Rc<LoopCore>,

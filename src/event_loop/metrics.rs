@@ -5,6 +5,7 @@ use super::callback::Callback;
 use crate::callbacks::SETTLE_EVERY;
 use crate::metrics::{Gauges, Metrics};
 
+/// # Numbers
 impl<S> LoopHandle<S> {
     /// Returns the numbers of the loop, for this thread and for others.
     ///

@@ -6,6 +6,7 @@ use super::LoopHandle;
 use crate::arena;
 use crate::handle::{Handle, Key};
 
+/// # Names
 impl<S> LoopHandle<S> {
     /// Names a registration in reports. Returns false if it has ended.
     ///

@@ -13,6 +13,7 @@ use crate::tape::{
     BY_CLOCKS, BY_SOURCES, BY_THREADS, Reason, Recorder, Recording, Start, Tape, TurnId, TurnKind,
 };
 
+/// # Tape
 impl<S> LoopHandle<S> {
     /// Returns the tape of the last turns, or `None` without a
     /// [recorder](crate::EventLoopBuilder::record) or a [heartbeat](LoopHandle::heartbeat).

@@ -35,6 +35,7 @@ pub struct Remote<S = ()> {
     background: bool,
 }
 
+/// # Other threads
 impl<S> LoopHandle<S> {
     /// Returns a [`Remote`], by which other threads reach the loop. It keeps
     /// [`run`](crate::EventLoop::run) going until it is dropped, see [`Remote::background`].

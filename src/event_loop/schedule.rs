@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::handle::{Handle, Key, TimerHandle};
 use crate::timers::TimerSlot;
 
+/// # Callbacks and timers
 impl<S> LoopHandle<S> {
     /// Calls `callback` in the next tick. Callbacks run in the order of these calls. A closure that
     /// has captured no more than a word allocates nothing.
@@ -156,8 +157,8 @@ impl<S> LoopHandle<S> {
     /// deadline that [`reset_after`](LoopHandle::reset_after) or [`reset_at`](LoopHandle::reset_at)
     /// sets.
     ///
-    /// This is the timer for a deadline that recurs without a fixed period, such as the idle limit
-    /// of a connection. It allocates memory only here.
+    /// This is the timer for a deadline that recurs without a fixed period, such as an idle limit.
+    /// It allocates memory only here.
     ///
     /// ```
     /// use mainspring::{EventLoop, testing::SimClock};
@@ -171,6 +172,52 @@ impl<S> LoopHandle<S> {
     ///     el.run()?; // without a deadline the timer does not keep the loop running
     /// }
     /// assert_eq!((*el.state(), clock.elapsed()), (3, Duration::from_secs(15)));
+    /// # Ok::<(), mainspring::Error>(())
+    /// ```
+    ///
+    /// An idle limit of a watched descriptor. The reader and the timer need each other: the reader
+    /// captures the timer, and the timer finds the watcher in the state.
+    ///
+    /// ```
+    /// use mainspring::{EventLoop, Watcher, testing::SimClock};
+    /// use std::io::{PipeReader, Read, Write};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Default)]
+    /// struct Client {
+    ///     input: Vec<u8>,
+    ///     watcher: Option<Watcher<PipeReader>>,
+    /// }
+    /// const IDLE: Duration = Duration::from_secs(30);
+    ///
+    /// let clock = SimClock::new();
+    /// let mut el = EventLoop::builder().clock(clock.clone()).build_with(Client::default())?;
+    /// let limit = el.add_timer(|el, client: &mut Client| {
+    ///     if let Some(watcher) = client.watcher.take() {
+    ///         el.cancel(watcher); // closes the descriptor
+    ///     }
+    /// })?;
+    /// let (reader, mut writer) = std::io::pipe()?;
+    /// let watcher = el.add_reader(reader, move |el, client, reader| {
+    ///     let mut buffer = [0; 1024];
+    ///     let count = reader.read(&mut buffer)?;
+    ///     client.input.extend_from_slice(&buffer[..count]);
+    ///     if count == 0 {
+    ///         reader.cancel();
+    ///         el.cancel(limit);
+    ///     } else {
+    ///         el.reset_after(limit, IDLE);
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// el.state_mut().watcher = Some(watcher);
+    /// el.reset_after(limit, IDLE);
+    ///
+    /// let mut again = writer.try_clone()?;
+    /// writer.write_all(b"hello")?;
+    /// el.call_later(Duration::from_secs(20), move |_, _| again.write_all(b" again").unwrap());
+    /// el.run()?; // returns when the client has been silent for the limit
+    /// assert_eq!((&el.state().input[..], clock.elapsed().as_secs()), (&b"hello again"[..], 50));
     /// # Ok::<(), mainspring::Error>(())
     /// ```
     ///

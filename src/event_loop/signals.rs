@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::handle::{Handle, Key};
 use crate::signals::ReceiverState;
 
+/// # Signals
 impl<S> LoopHandle<S> {
     /// Calls `callback` when the process gets `signal`, as an ordinary callback. A signal may have
     /// several handlers, in several loops too.
@@ -33,7 +34,9 @@ impl<S> LoopHandle<S> {
     /// A handler keeps [`run`](crate::EventLoop::run) going. Use
     /// [`set_background`](LoopHandle::set_background) if the loop should end when its other work is
     /// done. A task waits for a signal with [`signal`](crate::signal()), and a handler begins
-    /// a [`Shutdown`](crate::Shutdown). [`latest_signal`](LoopHandle::latest_signal) returns how
+    /// a [`Shutdown`](crate::Shutdown), or
+    /// [drains a server](crate::guide::a_daemon_from_zero_to_systemd#drain-on-sigterm).
+    /// [`latest_signal`](LoopHandle::latest_signal) returns how
     /// often the signal came, and its sender.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use crate::handle::Key;
 use crate::snapshot::{Details, Entry, EntryKind, EntryState, PlaceCount, Places, Snapshot};
 use crate::watchers::WatcherId;
 
+/// # Snapshots
 impl<S> LoopHandle<S> {
     /// Returns everything that the loop holds: callbacks with their descriptors, deadlines and
     /// signals, tasks, jobs, and which of them keep [`run`](crate::EventLoop::run) going.

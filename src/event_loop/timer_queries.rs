@@ -6,6 +6,7 @@ use super::LoopHandle;
 use crate::clock::{IntervalGrid, MissedTickBehavior, NEVER};
 use crate::handle::TimerHandle;
 
+/// # Timers: their state
 impl<S> LoopHandle<S> {
     /// Returns true if the timer has a deadline, even one beyond the clock's range.
     ///

@@ -16,6 +16,7 @@ use crate::handle::{Handle, Key};
 /// Wait before the next call of a schedule that returns a time that is not later.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// # Timers of the time of day
 impl<S> LoopHandle<S> {
     /// Calls `callback` when the time of day is `deadline` or later, and never before. If it has
     /// passed, the callback runs in the next tick.

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::handle::Watcher;
 use crate::watchers::{FdOwnership, Registration, Role};
 
+/// # Descriptors
 impl<S> LoopHandle<S> {
     /// Calls `callback` in each tick in which `source` can be read without blocking: data, end of
     /// file or an error.
@@ -146,9 +147,9 @@ impl<S> LoopHandle<S> {
     /// The callback and the timer call the library, which may close its socket and open the next
     /// one. The kernel then often uses the same number again. epoll(7) and kqueue(2) drop a
     /// registration with its file, so call `set_interest` after each call of the library, even for
-    /// the same interest. It watches the file that has the number now, on every selector. Sources
-    /// of the standard library close their own fd; for them an unchanged interest costs no system
-    /// call.
+    /// the same interest. From then on the file that has the number now is watched, whatever the
+    /// selector. Sources of the standard library close their own fd; for them an unchanged interest
+    /// costs no system call.
     ///
     /// [`cancel`]: LoopHandle::cancel
     /// [`reset_after`]: LoopHandle::reset_after

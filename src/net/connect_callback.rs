@@ -88,6 +88,7 @@ where
     }
 }
 
+/// # Clients
 impl<S: 'static> LoopHandle<S> {
     /// Connects a stream socket to `address` and calls `callback` once, with the socket or the
     /// error: refused, reset, unreachable, `TimedOut` after `timeout`, no descriptors. Cancelling

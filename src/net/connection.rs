@@ -190,6 +190,7 @@ pub(crate) enum Announce {
     Never,
 }
 
+/// # Connections
 impl<S: 'static> LoopHandle<S> {
     /// Reads and writes `stream` on the loop, and calls `closure` with the input.
     ///

@@ -209,6 +209,7 @@ impl<P> Drop for Endpoint<P> {
     }
 }
 
+/// # Datagrams
 impl<S: 'static> LoopHandle<S> {
     /// Opens a datagram socket that is bound to `address`, UDP or Unix, and calls `closure` with
     /// each datagram.

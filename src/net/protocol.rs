@@ -14,8 +14,8 @@ use crate::event_loop::LoopHandle;
 /// ```
 ///
 /// Pairs of `pause_writing` and `resume_writing` come in between. `connection_lost` is called
-/// exactly once and last. Without that call are dropped only a protocol that has panicked, and
-/// those of a loop that is dropped.
+/// exactly once and last. Two kinds of protocols are dropped without that call: one that has
+/// panicked, and those of a loop that is dropped.
 ///
 /// An error returned from a method ends the connection at once: the queue is dropped, and
 /// `connection_lost` and the exception handler get the error. `WouldBlock` and `Interrupted` are

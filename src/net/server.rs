@@ -30,8 +30,10 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// dropping it changes nothing.
 ///
 /// The number of connections is limited only by descriptors, so one client can take all of them. In
-/// a daemon, set [`max_connections`](Server::set_max_connections) to the process's limit of
-/// descriptors less those that it needs itself, and set an [idle limit](Server::set_idle_limit).
+/// a daemon, set [`max_connections`](Server::set_max_connections) below the limit of descriptors of
+/// the process, to 900 of 1024 for example, so that some are left for its own files. Set an
+/// [idle limit](Server::set_idle_limit), too. The guide builds
+/// [a daemon with both](crate::guide::a_daemon_from_zero_to_systemd#limits-and-time-limits).
 #[derive(Clone)]
 pub struct Server {
     state: Rc<ServerState>,
@@ -176,6 +178,7 @@ impl fmt::Debug for Server {
     }
 }
 
+/// # Servers
 impl<S: 'static> LoopHandle<S> {
     /// Serves each connection of `listener` with `closure`, which is called with the input.
     ///

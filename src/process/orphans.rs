@@ -136,6 +136,7 @@ where
     }
 }
 
+/// # Orphans
 impl<S> LoopHandle<S> {
     /// Reaps orphans, and calls `callback` with the id and the status of each. For PID 1 of a
     /// container, and for a process that called [`become_subreaper`]: a process without a parent

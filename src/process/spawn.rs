@@ -20,6 +20,7 @@ use crate::event_loop::{CallbackResult, LoopHandle};
 use crate::handle::Handle;
 use crate::task::current;
 
+/// # Child processes
 impl<S> LoopHandle<S> {
     /// Starts a program, and calls `callback` with its exit status when it has ended, exactly once.
     ///

@@ -17,6 +17,7 @@ use crate::event_loop::{CallbackResult, LoopHandle};
 use crate::handle::Handle;
 use crate::task::current;
 
+/// # Other processes
 impl<S> LoopHandle<S> {
     /// Calls `callback` when the process `pid` has ended, exactly once. It may be any process: a
     /// daemon with its id in a file, the parent, or a child that other code has started.

@@ -30,6 +30,8 @@
 //! # Ok::<(), mainspring::Error>(())
 //! ```
 //!
+//! [The guide](crate::guide::a_daemon_from_zero_to_systemd) builds such a daemon, with its units.
+//!
 //! [`drain_on`] is for services of tasks: it begins a [`Shutdown`](crate::Shutdown), which counts
 //! the futures that were passed to [`track`](crate::Shutdown::track). Connections of
 //! [`serve`](crate::LoopHandle::serve) are not counted.

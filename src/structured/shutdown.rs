@@ -23,7 +23,8 @@ use crate::task::{Cancelled, budget, foreign, kept_wakers};
 /// All clones are the same shutdown. The code that accepts work uses
 /// [`until_started`](Shutdown::until_started) or [`started`](Shutdown::started), and
 /// [tracks](Shutdown::track) the work. A signal handler [begins](Shutdown::begin) the shutdown, and
-/// the main task [finishes](Shutdown::finish) it.
+/// the main task [finishes](Shutdown::finish) it. A service of [the
+/// guide](crate::guide::async_anti_patterns) leaves its idle clients when the drain begins.
 ///
 /// ```
 /// use mainspring::{EventLoop, Shutdown, ShutdownEnding, sleep, spawn, testing::SimClock};

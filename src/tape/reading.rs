@@ -19,6 +19,9 @@ use crate::log_text::OneLine;
 /// The last turns of a loop, oldest first. Returned by [`LoopHandle::tape`], or read from a file of
 /// [`Recorder::black_box`] by any program.
 ///
+/// [The program `mainspring`](crate::guide::the_program_mainspring) reads it from another process.
+/// [The guide](crate::guide::debugging_a_stuck_daemon) finds a stuck callback with it.
+///
 /// ```
 /// use mainspring::testing::SimClock;
 /// use mainspring::{Cause, EventLoop, Recorder, TurnKind};

@@ -15,6 +15,8 @@ use super::layout;
 /// A tape holds the last turns, in 16 bytes each. A recorder that cannot be opened never stops the
 /// program: the loop runs without a tape, and the error is a report.
 ///
+/// [The program `mainspring`](crate::guide::the_program_mainspring) reads the tape from outside.
+///
 /// ```
 /// use mainspring::{EventLoop, Recorder};
 ///

@@ -27,11 +27,13 @@ pub struct Turn {
     pub cause: Cause,
     /// Time at which it was due, counted like `at`; `None` if the tape does not have it.
     ///
-    /// A timer is due at its deadline, and so is a task that sleeps; a lateness of more than half a
-    /// millisecond is exact to four millionths. A callback or a task that a
-    /// turn has queued is due at the end of that turn. An event from outside, such as readiness of
-    /// a descriptor, is due at the earliest time at which it may have come: when the selector
-    /// returned, and if it did so at once, when it returned the time before.
+    /// A timer is due at its deadline, and so is a task that sleeps. A lateness of more than half a
+    /// millisecond is rounded by up to four millionths. A callback or a task that a turn has queued
+    /// is due at the end of that turn.
+    ///
+    /// An event from outside, such as readiness of a descriptor, is due at the earliest time at
+    /// which it may have come. If the selector slept, that is the end of the sleep. If it returned
+    /// at once, that is the end of its call before.
     pub due: Option<Duration>,
     pub(super) id: TurnId,
 }

@@ -80,6 +80,7 @@ async fn finished<T>(job: Result<Job<T>>) -> Result<T> {
     Ok(job?.await?)
 }
 
+/// # Blocking work
 impl<S> LoopHandle<S> {
     /// Returns the pool of threads for this loop's blocking work. Its first thread starts with the
     /// first job. [`EventLoopBuilder::blocking_pool`](crate::EventLoopBuilder::blocking_pool) has

@@ -41,6 +41,7 @@ where
     Task::new(&tasks, tasks.spawn(future, Location::caller()))
 }
 
+/// # Tasks
 impl<S> LoopHandle<S> {
     /// Spawns a task on this loop. It is first polled in the next tick.
     ///

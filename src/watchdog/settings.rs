@@ -18,6 +18,10 @@ use crate::error::{Error, Result};
 /// [`Service::keep_watchdog`](crate::service::Service::keep_watchdog) is another thing: it is no
 /// thread, and pings the watchdog of the service manager.
 ///
+/// [`spawn`](Watchdog::spawn) returns a guard, which ends the thread when it is dropped. So keep it
+/// in a variable: `let _watchdog = ..`, because `let _ = ..` drops it at once. The guide has a
+/// [stuck daemon](crate::guide::debugging_a_stuck_daemon#the-daemon-reports-it-itself) with one.
+///
 /// ```
 /// use mainspring::{EventLoop, Watchdog};
 /// use std::sync::mpsc;
