@@ -187,8 +187,7 @@ impl<S, P: DatagramProtocol<S>> Repeat<S> for Endpoint<P> {
         if readiness != Readiness::READABLE || shared.has(Flags::UNANNOUNCED | Flags::DONE) {
             self.begin(&mut cx, readiness);
         }
-        let is_rest = shared.rest.borrow().is_some();
-        if readiness.contains(Readiness::READABLE) || is_rest {
+        if readiness.contains(Readiness::READABLE) || shared.rest.borrow().is_some() {
             self.receive(&mut cx);
         }
         if !shared.is_quiet() {

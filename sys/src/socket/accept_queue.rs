@@ -11,7 +11,8 @@ use crate::syscall::check;
 pub struct AcceptQueue {
     /// Number of connections that wait.
     pub waiting: u32,
-    /// Number from which on the kernel refuses further ones: the backlog, as the kernel limits it.
+    /// The backlog, as the kernel limits it. Further connections are refused while more than this
+    /// number wait, so one more than the limit has room.
     pub limit: u32,
 }
 
