@@ -77,7 +77,10 @@ impl Tape {
     /// ```
     pub fn read(mut from: impl Read) -> io::Result<Tape> {
         let mut bytes = Vec::new();
-        from.read_to_end(&mut bytes)?;
+        from.by_ref().take(8).read_to_end(&mut bytes)?;
+        if bytes == layout::MAGIC.to_ne_bytes() {
+            from.read_to_end(&mut bytes)?; // Other files may be of any size.
+        }
         let words = bytes.chunks_exact(8).map(|it| it.try_into().expect("eight bytes"));
         let words: Vec<AtomicU64> = words.map(u64::from_ne_bytes).map(AtomicU64::new).collect();
         Tape::of_words(&words).ok_or_else(|| refusal(&bytes))

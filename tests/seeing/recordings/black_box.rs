@@ -1,6 +1,7 @@
 //! The tape in a file (docs/contract.md, R3, R4, R6).
 
 use std::fs;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -188,7 +189,15 @@ fn r4_a_file_that_is_no_tape_is_refused() {
     let path = path("garbage");
     for bytes in [&b""[..], b"mstape", &[0xff; 100_000]] {
         fs::write(&path, bytes).unwrap();
-        assert_eq!(Tape::open(&path).unwrap_err().kind(), std::io::ErrorKind::InvalidData);
+        assert_eq!(Tape::open(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
     fs::remove_file(&path).unwrap();
+}
+
+/// `mainspring ps PID` tries each file that the process has mapped.
+#[test]
+fn r9_a_large_file_that_is_no_tape_is_not_read() {
+    let mut file = io::repeat(7).take(1 << 20);
+    assert_eq!(Tape::read(&mut file).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    assert!(file.limit() > (1 << 20) - 64);
 }
