@@ -66,6 +66,7 @@ impl<S> LoopHandle<S> {
         if let Some(tape) = core.tape.get() {
             tape.after_fork();
         }
+        core.heartbeat.take(); // It reads the tape of the parent.
         inbox.after_fork();
         tasks.after_fork();
         Ok(())

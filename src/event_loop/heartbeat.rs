@@ -20,9 +20,8 @@ impl<S> LoopHandle<S> {
     #[track_caller]
     pub fn heartbeat(&self) -> Heartbeat {
         let core = self.core();
-        let known = core.heartbeat.borrow().clone();
-        if let Some(heartbeat) = known.filter(Heartbeat::is_of_this_process) {
-            return heartbeat;
+        if let Some(heartbeat) = &*core.heartbeat.borrow() {
+            return heartbeat.clone();
         }
         if core.tape.get().is_none() {
             core.open_tape(&Recorder::ring(TURNS), Location::caller());
@@ -30,7 +29,8 @@ impl<S> LoopHandle<S> {
         core.is_timed.set(true);
         core.is_instrumented.set(true);
         let tape = core.tape.get().and_then(|tape| tape.live());
-        let heartbeat = Heartbeat::new(tape, core.page.clone(), core.timeline.start());
+        let (page, start) = (core.page.clone(), core.timeline.start());
+        let heartbeat = Heartbeat::new(tape, page, start, core.process.get());
         if core.closed.get() {
             heartbeat.close();
         }

@@ -70,7 +70,8 @@ impl LoopCore {
 impl<S> EventLoop<S> {
     /// Records that a run ends, so that the last turn does not seem to go on.
     pub(crate) fn record_end_of_run(&self) {
-        if self.core.tape.get().is_some() {
+        // A forked child shares the memory of its parent's tape, and a run there ends at once.
+        if self.core.tape.get().is_some() && !self.core.is_forked() {
             self.core.record_loop(self.core.timeline.turn_nanos(), Start::LOOP);
         }
     }

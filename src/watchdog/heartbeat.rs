@@ -68,8 +68,14 @@ pub struct RunningTurn {
 }
 
 impl Heartbeat {
-    pub(crate) fn new(tape: Option<LiveTape>, page: Arc<Page>, start: Instant) -> Heartbeat {
-        let (process, is_closed) = (Process::current(), AtomicBool::new(false));
+    /// Returns a heartbeat of the loop of `process`.
+    pub(crate) fn new(
+        tape: Option<LiveTape>,
+        page: Arc<Page>,
+        start: Instant,
+        process: Process,
+    ) -> Heartbeat {
+        let is_closed = AtomicBool::new(false);
         Heartbeat { shared: Arc::new(Shared { tape, page, start, process, is_closed }) }
     }
 
@@ -92,11 +98,7 @@ impl Heartbeat {
 
     /// Returns true if the loop was closed or dropped, or in a forked child of its process.
     pub fn is_closed(&self) -> bool {
-        self.shared.is_closed.load(Acquire) || !self.is_of_this_process()
-    }
-
-    pub(crate) fn is_of_this_process(&self) -> bool {
-        self.shared.process.is_current()
+        self.shared.is_closed.load(Acquire) || !self.shared.process.is_current()
     }
 
     /// Notes that the loop is closed.

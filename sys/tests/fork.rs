@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mainspring::{
-    BlockingPool, Error, EventLoop, ExitWatchKind, Interest, Io, Recorder, SelectorKind, Signal,
-    spawn_blocking, timeout,
+    BlockingPool, Error, EventLoop, ExitWatchKind, Heartbeat, Interest, Io, Recorder, SelectorKind,
+    Signal, Stall, Watchdog, spawn_blocking, timeout,
 };
 use mainspring_sys::shared_map::SharedMap;
 use mainspring_sys::terminal::RawMode;
@@ -40,6 +40,8 @@ const TESTS: &[(&str, Test)] = &[
     ("c15_a_dropped_copy_kills_no_child", c15_drop),
     ("r6_a_child_leaves_the_tape_of_its_parent", r6_tape),
     ("r6_the_ring_of_a_child_begins_again", r6_ring),
+    ("r6_a_child_that_cannot_run_leaves_the_tape_of_its_parent", r6_refuses),
+    ("e4_a_heartbeat_belongs_to_its_process", e4_heartbeat),
     ("r6_a_tape_that_does_not_fit_leaves_no_file", r6_no_room),
     ("x6_a_command_inherits_nothing", x6_command),
     ("w11_descriptors_stay_above_2", w11_low_numbers),
@@ -727,6 +729,69 @@ fn r6_ring(kind: SelectorKind) {
         assert!(timers.iter().all(|turn| turn.place == place && turn.number < 64));
     });
     assert_eq!(el.tape().unwrap().turns(), before.turns());
+}
+
+/// A callback forks, so the run of the child ends with an error. The parent waits for the end of the
+/// child in the callback, which is still the last turn of the tape then.
+fn r6_refuses(kind: SelectorKind) {
+    let path = std::env::temp_dir().join(format!("mainspring-tape-refuse-{}", std::process::id()));
+    for recorder in [Recorder::ring(64), Recorder::black_box(&path).turns(64)] {
+        let builder = EventLoop::builder().selector(kind).record(recorder);
+        let mut el = builder.build_with(false).unwrap();
+        el.call_soon(|el, is_child| {
+            let before = el.tape().unwrap();
+            // SAFETY: this process has one thread.
+            let child = unsafe { libc::fork() };
+            *is_child = child == 0;
+            if child > 0 {
+                wait_for(child);
+                assert_eq!(el.tape().unwrap().turns(), before.turns());
+            }
+        });
+        let ran = el.run();
+        if *el.state() {
+            let refused = is_forked(ran) && is_forked(el.tick(None));
+            // SAFETY: the call ends the process without running destructors.
+            unsafe { libc::_exit(libc::c_int::from(!refused)) }
+        }
+        ran.unwrap();
+    }
+    std::fs::remove_file(&path).unwrap();
+}
+
+/// A heartbeat of the parent is closed in the child, and so is one that a child makes before it
+/// takes the loop over. The child's own heartbeat has the turns of the child, also for a watchdog.
+fn e4_heartbeat(kind: SelectorKind) {
+    let is_closed = |it: &Heartbeat| it.is_closed() && it.running().is_none();
+    for is_known in [true, false] {
+        let recorder = Recorder::ring(64);
+        let builder = EventLoop::builder().selector(kind).record(recorder);
+        let mut el = builder.build_with(None).unwrap();
+        let of_parent = is_known.then(|| el.heartbeat());
+        let watchdog = of_parent.clone().map(|it| Watchdog::new(it).spawn().unwrap());
+        in_child(|| {
+            drop(watchdog); // Its thread is not in this process.
+            let early = el.heartbeat();
+            let are_closed = || is_closed(&early) && of_parent.as_ref().is_none_or(is_closed);
+            assert!(are_closed());
+            el.after_fork_child().unwrap();
+            let heartbeat = el.heartbeat();
+            let (report, reports) = std::sync::mpsc::channel();
+            let limit = Duration::from_millis(4);
+            let on_stall = move |stall: &Stall| report.send(stall.turn.clone()).unwrap();
+            let watchdog = Watchdog::new(heartbeat.clone()).limit(limit).on_stall(on_stall);
+            let _watchdog = watchdog.spawn().unwrap();
+            el.call_soon(move |_, seen| {
+                let reported = reports.recv().unwrap();
+                *seen = heartbeat.running().filter(|running| running.turn == reported);
+            });
+            el.run().unwrap();
+            let running = el.state().as_ref().expect("the turn of this process");
+            assert_eq!(running.turn.kind, mainspring::TurnKind::Soon);
+            assert!(are_closed());
+        });
+        assert!(of_parent.is_none_or(|it| !it.is_closed()));
+    }
 }
 
 /// A limit of the size of files is like a full file system. It raises no SIGXFSZ, and a ring needs
