@@ -15,19 +15,34 @@ const LONG_REPEATED: Duration = Duration::from_millis(1);
 /// Number of long turns that are repeated.
 const REPEATED: usize = 3;
 
+/// The kind and the text of a place.
+type Place<'a> = (TurnKind, &'a str);
+
+/// The turns of a place.
+#[derive(Default)]
+struct Own {
+    lasted: Vec<Duration>,
+    /// Durations of those for which another place has waited.
+    waited_for: Vec<Duration>,
+}
+
 /// Returns a flag for each place with long turns: with one of a hundred times the 99th percentile
-/// of all other places, and at least 100 ms; or with three of ten times, and at least 1 ms. One
-/// alone may be the system's fault. With few other turns, 100 ms are long.
+/// of all other places, and at least 100 ms; or with three of ten times, and at least 1 ms, for
+/// which another place has waited. One alone may be the system's fault, and in an idle loop no
+/// place waits. With few other turns, 100 ms are long.
 pub(crate) fn long_calls_of_tape(tape: &Tape, flags: &mut Vec<Flag>) {
-    let mut places: HashMap<(TurnKind, &str), Vec<Duration>> = HashMap::new();
-    let mut all = Vec::new();
-    for turn in tape.turns().iter().filter(|turn| turn.kind.is_callback()) {
-        let lasted = turn.lasted.unwrap_or_default();
-        places.entry((turn.kind, &turn.place)).or_default().push(lasted);
+    let mut places: HashMap<Place<'_>, Own> = HashMap::new();
+    let (mut all, mut waiting) = (Vec::new(), Waiting::default());
+    for turn in tape.turns().iter().rev().filter(|turn| turn.kind.is_callback()) {
+        let (place, lasted) = ((turn.kind, &*turn.place), turn.lasted.unwrap_or_default());
+        let own = places.entry(place).or_default();
+        own.lasted.push(lasted);
+        own.waited_for.extend(waiting.is_due(place, turn.at + lasted).then_some(lasted));
         all.push(lasted);
+        waiting.add(place, turn.due);
     }
     let mut found = Vec::new();
-    for ((kind, place), mut own) in places {
+    for ((kind, place), Own { lasted: mut own, waited_for }) in places {
         own.sort_unstable();
         let Some(longest) = own.last().copied().filter(|longest| *longest >= LONG_REPEATED) else {
             continue;
@@ -36,8 +51,9 @@ pub(crate) fn long_calls_of_tape(tape: &Tape, flags: &mut Vec<Flag>) {
         let usual = (others.len() >= ENOUGH).then(|| others[(others.len() - 1) * 99 / 100]);
         let once = usual.map_or(LONG_ONCE, |usual| LONG_ONCE.max(usual * 100));
         let repeated = usual.map_or(LONG_ONCE, |usual| LONG_REPEATED.max(usual * 10));
-        let long = own.iter().filter(|time| **time >= repeated).count();
-        if longest >= once || long >= REPEATED {
+        let long_ones = |times: &[Duration]| times.iter().filter(|it| **it >= repeated).count();
+        let long = long_ones(&own);
+        if longest >= once || long_ones(&waited_for) >= REPEATED {
             let usual = usual
                 .map_or(String::new(), |usual| format!(", 99 % of the others {usual:.1?} or less"));
             let figures = format!("ran {longest:.1?}, {long} of {} turns long{usual}", own.len());
@@ -50,6 +66,28 @@ pub(crate) fn long_calls_of_tape(tape: &Tape, flags: &mut Vec<Flag>) {
             .into_iter()
             .map(|(_, place, figures)| Flag::new(FlagKind::LongCallback, place, figures)),
     );
+}
+
+/// The earliest due times of later turns, of two places.
+#[derive(Default)]
+struct Waiting<'a>(Vec<(Place<'a>, Duration)>);
+
+impl<'a> Waiting<'a> {
+    fn add(&mut self, place: Place<'a>, due: Option<Duration>) {
+        let Some(due) = due else { return };
+        match self.0.iter_mut().find(|(known, _)| *known == place) {
+            Some((_, earliest)) => *earliest = due.min(*earliest),
+            None => self.0.push((place, due)),
+        }
+        self.0.sort_by_key(|(_, due)| *due);
+        self.0.truncate(2);
+    }
+
+    /// Returns true if a turn of another place was due long before `end`.
+    fn is_due(&self, place: Place<'_>, end: Duration) -> bool {
+        let mut others = self.0.iter().filter(|(other, _)| *other != place);
+        others.next().is_some_and(|(_, due)| *due + LONG_REPEATED <= end)
+    }
 }
 
 /// Returns the sorted elements of `all` that are not in `own`, which is sorted.

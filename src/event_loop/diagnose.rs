@@ -20,6 +20,9 @@ use crate::ready::Ready;
 use crate::snapshot::EntryKind;
 use crate::watchers::Role;
 
+/// Number of turns of a tape in which long ones are looked for: a million of them take 100 ms.
+const LAST_TURNS: u64 = 16 * 1024;
+
 /// # Red flags
 impl<S> LoopHandle<S> {
     /// Returns the red flags of the loop: signs of trouble, each with a place, figures and an
@@ -29,7 +32,7 @@ impl<S> LoopHandle<S> {
     /// so](crate::guide::debugging_a_stuck_daemon#signs-before-it-hangs). From
     /// the first call on, every 64th tick takes a sample of what is queued and of up to 16
     /// descriptors; before it, nothing is done. A call passes all registrations, with a system call
-    /// for each listener and each paused reader.
+    /// for each listener and each paused reader, and the last 16,384 turns of the tape.
     ///
     /// | flag | needs |
     /// |---|---|
@@ -111,7 +114,7 @@ impl<S> LoopHandle<S> {
 
     fn diagnose_calls(&self, found: &mut Diagnosis) {
         let core = self.core();
-        match self.tape() {
+        match core.tape.get().and_then(|tape| tape.last_turns(LAST_TURNS)) {
             Some(tape) => long_calls_of_tape(&tape, &mut found.flags),
             None if core.page.times().is_some() => {
                 long_calls_of_metrics(&self.metrics(), &mut found.flags);

@@ -83,7 +83,7 @@ impl Tape {
         }
         let words = bytes.chunks_exact(8).map(|it| it.try_into().expect("eight bytes"));
         let words: Vec<AtomicU64> = words.map(u64::from_ne_bytes).map(AtomicU64::new).collect();
-        Tape::of_words(&words).ok_or_else(|| refusal(&bytes))
+        Tape::of_words(&words, u64::MAX).ok_or_else(|| refusal(&bytes))
     }
 
     /// Returns the time of day at which the loop was created.
@@ -163,8 +163,8 @@ impl Tape {
         self
     }
 
-    /// Returns the tape in `words`, or `None` if they are not a tape.
-    pub(super) fn of_words(words: &[AtomicU64]) -> Option<Tape> {
+    /// Returns the last turns of the tape in `words`, at most `limit`. `None` if they are not a tape.
+    pub(super) fn of_words(words: &[AtomicU64], limit: u64) -> Option<Tape> {
         let word = |at: usize| words.get(at).map(|word| word.load(Acquire));
         let capacity = usize::try_from(word(layout::CAPACITY)?).ok()?;
         let is_whole = capacity > 0 && words.len().checked_sub(layout::RING_START)? / 2 >= capacity;
@@ -174,7 +174,7 @@ impl Tape {
         let head = word(layout::HEAD)?;
         // One record fewer than the ring holds: the process may have died while it replaced the
         // oldest one.
-        let first = head.saturating_sub(capacity as u64 - 1);
+        let first = head.saturating_sub(limit.min(capacity as u64 - 1));
         let records: Vec<Record> = (first..head)
             .map(|number| {
                 let at = layout::position(number, capacity as u64);

@@ -109,7 +109,12 @@ impl Recording {
 
     /// Returns what the tape holds now.
     pub(crate) fn tape(&self) -> Option<Tape> {
-        Tape::of_words(self.words())
+        self.last_turns(u64::MAX)
+    }
+
+    /// Returns the last turns, at most `limit`.
+    pub(crate) fn last_turns(&self, limit: u64) -> Option<Tape> {
+        Tape::of_words(self.words(), limit)
     }
 
     /// Stops recording in a forked child if it is in a file, because its parent continues to write

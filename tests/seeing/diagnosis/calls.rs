@@ -17,11 +17,12 @@ fn builder(kind: SelectorKind) -> (EventLoopBuilder, SimClock) {
     (EventLoop::builder().selector(loopback::selector(kind)).clock(clock.clone()), clock)
 }
 
-/// Runs callbacks of 20 µs, and some of one place that take this long. Returns the place's line.
+/// Runs callbacks of one place that take this long, and timers of 20 µs that are due meanwhile.
+/// Returns the place's line.
 fn run(el: &mut EventLoop, clock: &SimClock, time: Duration, times: usize) -> u32 {
     for _ in 0..300 {
         let clock = clock.clone();
-        el.call_soon(move |_, ()| clock.advance(Duration::from_micros(20)));
+        el.call_later(MS, move |_, ()| clock.advance(Duration::from_micros(20)));
     }
     let line = line!() + 3;
     for _ in 0..times {
@@ -75,6 +76,55 @@ fn e7_near_misses_of_long_callbacks_are_not_flagged() {
             el.call_soon(move |_, ()| clock.advance(2 * MS));
         }
         run(&mut el, &clock, 5 * MS, 50);
+        assert_eq!(kinds(&el.diagnose()), []);
+    });
+}
+
+/// Runs pieces of 2 ms, one every 10 ms, and a heartbeat of no length, this long after a piece has
+/// begun. Returns the line of the pieces.
+fn run_pieces(el: &mut EventLoop, clock: &SimClock, after: Duration) -> u32 {
+    let (clock, line) = (clock.clone(), line!() + 1);
+    el.call_every(10 * MS, move |_, ()| clock.advance(2 * MS)).unwrap();
+    el.call_later(after, |el, ()| {
+        el.call_every(10 * MS, |_, ()| {}).unwrap();
+    });
+    el.call_later(1000 * MS, |el, ()| el.stop());
+    el.run().unwrap();
+    line
+}
+
+#[test]
+fn e7_pieces_for_which_no_callback_waits_are_not_flagged() {
+    on_every_selector(|kind| {
+        for after in [MS * 3 / 2, 2 * MS, 5 * MS] {
+            let (builder, clock) = builder(kind);
+            let mut el = builder.record(Recorder::ring(1000)).build().unwrap();
+            run_pieces(&mut el, &clock, after);
+            assert_eq!(kinds(&el.diagnose()), [], "{after:?}");
+        }
+        let (builder, clock) = builder(kind);
+        let mut el = builder.record(Recorder::ring(1000)).build().unwrap();
+        let line = run_pieces(&mut el, &clock, MS);
+        let diagnosis = el.diagnose();
+        assert!(is_only(&diagnosis, FlagKind::LongCallback, file!(), line), "{diagnosis}");
+    });
+}
+
+#[test]
+fn e7_long_callbacks_of_long_ago_are_not_flagged() {
+    on_every_selector(|kind| {
+        let (builder, clock) = builder(kind);
+        let mut el = builder.record(Recorder::ring(20_000)).build().unwrap();
+        let line = run(&mut el, &clock, 2 * MS, 3);
+        let more = |el: &mut EventLoop, count| {
+            for _ in 0..count {
+                el.call_soon(|_, ()| {});
+            }
+            el.run().unwrap();
+        };
+        more(&mut el, 16_000);
+        assert!(is_only(&el.diagnose(), FlagKind::LongCallback, file!(), line));
+        more(&mut el, 400);
         assert_eq!(kinds(&el.diagnose()), []);
     });
 }
