@@ -1,7 +1,7 @@
 //! Snapshots: everything that the loop holds, copied into values.
 //!
-//! The copies are made with the tables borrowed. User code runs only before that: a custom clock is
-//! read once.
+//! The copies are made with the tables borrowed. User code runs only before that: custom clocks are
+//! read first.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,10 +13,17 @@ use super::LoopHandle;
 use super::callback::Callback;
 use super::source::{Hook, Source};
 use crate::callbacks::CallbackEntry;
-use crate::clock::time_left;
+use crate::clock::{Timebase, time_left};
 use crate::handle::Key;
 use crate::snapshot::{Details, Entry, EntryKind, EntryState, PlaceCount, Places, Snapshot};
 use crate::watchers::WatcherId;
+
+/// The times of all clocks, in nanoseconds.
+#[derive(Clone, Copy)]
+struct Times {
+    now: u64,
+    timebases: [u64; Timebase::ALL.len()],
+}
 
 /// # Snapshots
 impl<S> LoopHandle<S> {
@@ -46,8 +53,9 @@ impl<S> LoopHandle<S> {
     pub fn snapshot(&self) -> Snapshot {
         let core = self.core();
         let now = core.timeline.now_nanos();
+        let timebases = Timebase::ALL.map(|timebase| core.timeline.nanos_in(timebase));
         let mut entries = Vec::new();
-        self.list_callbacks(now, &mut entries);
+        self.list_callbacks(Times { now, timebases }, &mut entries);
         self.list_closures(&mut entries);
         self.shared.tasks.list(now, &mut entries);
         self.list_others(&mut entries);
@@ -83,18 +91,18 @@ impl<S> LoopHandle<S> {
         places.sorted()
     }
 
-    fn list_callbacks(&self, now: u64, entries: &mut Vec<Entry>) {
+    fn list_callbacks(&self, times: Times, entries: &mut Vec<Entry>) {
         let queued: HashSet<Key> = self.core().agenda.ready.borrow().keys().collect();
         let callbacks = self.shared.callbacks.borrow();
         entries.reserve(callbacks.count());
         for (key, callback) in callbacks.iter() {
-            entries.push(self.entry_of(now, key, callback, queued.contains(&key)));
+            entries.push(self.entry_of(times, key, callback, queued.contains(&key)));
         }
     }
 
     fn entry_of(
         &self,
-        now: u64,
+        times: Times,
         key: Key,
         callback: &CallbackEntry<Source, Callback<S>>,
         is_queued: bool,
@@ -126,7 +134,7 @@ impl<S> LoopHandle<S> {
             .callback
             .as_ref()
             .and_then(|callback| callback.grid().map(|grid| Duration::from_nanos(grid.period())));
-        self.describe_source(now, key, callback.source, details);
+        self.describe_source(times, key, callback.source, details);
         if entry.kind == EntryKind::Server {
             let details = entry.details_mut();
             details.address = details.fd.and_then(|fd| socket::local_addr_of_fd(fd).ok());
@@ -134,17 +142,17 @@ impl<S> LoopHandle<S> {
         entry
     }
 
-    fn describe_source(&self, now: u64, key: Key, source: Source, details: &mut Details) {
+    fn describe_source(&self, times: Times, key: Key, source: Source, details: &mut Details) {
         let core = self.core();
         match source {
             Source::Soon => {}
             Source::Timer(timer) | Source::Interval(timer) => {
                 let deadline = core.timers.borrow().deadline(timer);
-                details.due_in = deadline.and_then(|deadline| time_left(now, deadline));
+                details.due_in = deadline.and_then(|deadline| time_left(times.now, deadline));
             }
             Source::Clock(_) | Source::Schedule(_) => {
                 details.due_in = source.clock_slot().and_then(|slot| {
-                    let now = core.timeline.nanos_in(slot.timebase);
+                    let now = times.timebases[slot.timebase as usize];
                     core.timebases.deadline(slot).and_then(|deadline| time_left(now, deadline))
                 });
             }

@@ -5,11 +5,12 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use mainspring::net::Transport;
 use mainspring::snapshot::{EntryKind, EntryState, FileType, Snapshot};
-use mainspring::{EventLoop, Interest, Signal};
+use mainspring::testing::SimClock;
+use mainspring::{Clock, EventLoop, Interest, LoopHandle, Signal};
 
 use super::only;
 use crate::support::blocking_jobs::{held, with_threads};
@@ -53,6 +54,38 @@ fn o1_an_entry_has_name_place_and_handle() {
         assert_eq!((place.file(), place.line()), (file!(), here));
         assert_eq!((entry.name(), entry.handle()), (Some("session"), Some(timer.into())));
         assert!(!entry.is_foreground() && !entry.keeps_alive());
+    });
+}
+
+/// A clock that adds a timer to the loop with each reading of the time of day, if it has one.
+#[derive(Debug, Default)]
+struct Meddling(SimClock, Rc<RefCell<Option<LoopHandle>>>);
+
+impl Clock for Meddling {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn wall_time(&self) -> SystemTime {
+        if let Some(el) = &*self.1.borrow() {
+            el.call_later(HOUR, |_, ()| {});
+        }
+        self.0.wall_time()
+    }
+}
+
+#[test]
+fn o1_a_clock_that_uses_the_loop_is_read_before_the_copies_are_made() {
+    on_every_selector(|kind| {
+        let handle = Rc::default();
+        let clock = Meddling(SimClock::new(), Rc::clone(&handle));
+        let el = EventLoop::builder().selector(kind).clock(clock).build().unwrap();
+        let midnight = el.call_at_wall_time(el.wall_time() + HOUR, |_, ()| {}).unwrap();
+        *handle.borrow_mut() = Some(el.handle().clone());
+        let snapshot = el.snapshot();
+        *handle.borrow_mut() = None;
+        assert_eq!(snapshot.get(midnight).unwrap().due_in(), Some(HOUR));
+        assert!(snapshot.entries().len() > 1, "{snapshot}");
     });
 }
 
