@@ -17,7 +17,10 @@ pub(crate) fn run(arguments: &Arguments, sources: &[Source], files: &Files) -> R
         return Err(Failure::Run(text));
     };
     let tape = source.read()?;
-    let tape = arguments.last.map_or(tape.clone(), |time| tape.last(time));
+    let tape = match arguments.last {
+        Some(time) => tape.last(time),
+        None => tape,
+    };
     write(files.svg.as_deref(), &tape, |tape, out| out.write_all(tape.svg().as_bytes()))?;
     write(files.perfetto.as_deref(), &tape, |tape, out| tape.perfetto(out))?;
     write(files.chrome.as_deref(), &tape, |tape, out| tape.chrome_json(out))?;
