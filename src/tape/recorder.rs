@@ -44,9 +44,10 @@ impl Recorder {
     /// Records the last `turns` turns in memory.
     ///
     /// On Linux the memory is a file without a name (memfd_create(2)), which takes one descriptor.
-    /// So `mainspring ps PID` finds the tape of a process that does not return from a callback.
-    /// Processes of the same user can read it, and those of root. It is plain memory if that fails,
-    /// on other systems, and in a process with raised privileges.
+    /// With it, `mainspring ps PID` finds the tape of a process that does not return from a
+    /// callback. Processes of the same user can read the file, and those of root. The tape is plain
+    /// memory if the file cannot be made, on other systems, and in a process with raised
+    /// privileges.
     pub fn ring(turns: usize) -> Recorder {
         Recorder { turns, path: None }
     }

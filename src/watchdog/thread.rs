@@ -1,4 +1,4 @@
-//! The thread of a settings.
+//! The thread of a watchdog.
 
 use std::fmt;
 use std::io;
@@ -23,8 +23,8 @@ const SAMPLES: u32 = 4;
 const BURST: u32 = 5;
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Ends the thread of a [`Watchdog`](super::Watchdog) when it is dropped, and waits for its end. So
-/// a report that is under way delays the drop, unless the report itself drops the guard.
+/// Ends the thread of a [`Watchdog`](super::Watchdog) when it is dropped, and waits for its end. A
+/// report that is under way delays the drop, unless the report itself drops the guard.
 #[must_use = "the watchdog ends when its guard is dropped"]
 pub struct WatchdogGuard {
     stop: Arc<Stop>,
@@ -32,7 +32,7 @@ pub struct WatchdogGuard {
     process: Process,
 }
 
-/// The settings of a settings.
+/// The settings of a watchdog.
 pub(super) struct Settings {
     pub(super) heartbeat: Heartbeat,
     pub(super) limit: Duration,
@@ -67,7 +67,7 @@ impl Stop {
     }
 }
 
-/// Starts the thread of a settings.
+/// Starts the thread of a watchdog.
 pub(super) fn start(settings: Settings) -> io::Result<WatchdogGuard> {
     let stop = Arc::new(Stop::default());
     let of_thread = stop.clone();
