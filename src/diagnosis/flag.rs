@@ -6,10 +6,10 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum FlagKind {
-    /// Callbacks of one place take much longer than the others of this loop: one takes a hundred
-    /// times the usual time and at least 100 ms, or three take ten times that and at least 1 ms, and
-    /// another place waits for each of the three. The usual time is that of 99 % of the turns of
-    /// other places. If these are fewer than 20, a turn of 100 ms is long.
+    /// Callbacks of one place take much longer than the others of this loop. Either one takes a
+    /// hundred times the usual time and at least 100 ms. Or three take ten times the usual time and
+    /// at least 1 ms, and another place waits for each of the three. The usual time is that of
+    /// 99 % of the turns of other places. If these are fewer than 20, a turn of 100 ms is long.
     LongCallback,
     /// A task or a closure queues itself again in each tick, while nothing comes from outside.
     BusyLoop,

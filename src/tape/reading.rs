@@ -163,7 +163,8 @@ impl Tape {
         self
     }
 
-    /// Returns the last turns of the tape in `words`, at most `limit`. `None` if they are not a tape.
+    /// Returns the last turns of the tape in `words`, at most `limit`. `None` if the words are not
+    /// those of a tape.
     pub(super) fn of_words(words: &[AtomicU64], limit: u64) -> Option<Tape> {
         let word = |at: usize| words.get(at).map(|word| word.load(Acquire));
         let capacity = usize::try_from(word(layout::CAPACITY)?).ok()?;

@@ -731,8 +731,8 @@ fn r6_ring(kind: SelectorKind) {
     assert_eq!(el.tape().unwrap().turns(), before.turns());
 }
 
-/// A callback forks, so the run of the child ends with an error. The parent waits for the end of the
-/// child in the callback, which is still the last turn of the tape then.
+/// A callback forks, and the run of the child ends with an error. The parent waits for the end of
+/// the child in the callback, which is still the last turn of the tape then.
 fn r6_refuses(kind: SelectorKind) {
     let path = std::env::temp_dir().join(format!("mainspring-tape-refuse-{}", std::process::id()));
     for recorder in [Recorder::ring(64), Recorder::black_box(&path).turns(64)] {
