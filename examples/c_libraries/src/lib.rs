@@ -2,7 +2,23 @@
 //!
 //! libcurl is the package `examples/curl_multi`.
 
+use std::process::ExitCode;
+
+use mainspring::Result;
+
 #[cfg(hiredis)]
 pub mod hiredis;
 #[cfg(libpq)]
 pub mod libpq;
+
+/// Runs a program with its arguments, and prints its error.
+pub fn run(name: &str, program: fn(&[String]) -> Result<()>) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match program(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {}", error.chain());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -7,8 +7,6 @@
 //! SOCKET is the path of Redis's Unix socket. Without a command, a hundred commands are sent at
 //! once, and then one that gets no reply, which ends by a time limit.
 
-use std::process::ExitCode;
-
 #[cfg(hiredis)]
 mod program {
     use std::ffi::CString;
@@ -58,21 +56,12 @@ mod program {
     }
 }
 
-#[cfg(not(hiredis))]
-mod program {
-    pub fn run(_: &[String]) -> mainspring::Result<()> {
-        println!("skipped: compiled without hiredis (package libhiredis-dev)");
-        Ok(())
-    }
+#[cfg(hiredis)]
+fn main() -> std::process::ExitCode {
+    c_libraries::run("hiredis", program::run)
 }
 
-fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match program::run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("hiredis: {}", error.chain());
-            ExitCode::FAILURE
-        }
-    }
+#[cfg(not(hiredis))]
+fn main() {
+    println!("skipped: compiled without hiredis (package libhiredis-dev)");
 }

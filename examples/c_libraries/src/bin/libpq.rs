@@ -8,8 +8,6 @@
 //! a query, the program runs one that sleeps and one that returns many rows, each on a connection,
 //! while a timer of the loop ticks.
 
-use std::process::ExitCode;
-
 #[cfg(libpq)]
 mod program {
     use std::cell::Cell;
@@ -56,21 +54,12 @@ mod program {
     }
 }
 
-#[cfg(not(libpq))]
-mod program {
-    pub fn run(_: &[String]) -> mainspring::Result<()> {
-        println!("skipped: compiled without libpq (package libpq-dev)");
-        Ok(())
-    }
+#[cfg(libpq)]
+fn main() -> std::process::ExitCode {
+    c_libraries::run("libpq", program::run)
 }
 
-fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match program::run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("libpq: {}", error.chain());
-            ExitCode::FAILURE
-        }
-    }
+#[cfg(not(libpq))]
+fn main() {
+    println!("skipped: compiled without libpq (package libpq-dev)");
 }
