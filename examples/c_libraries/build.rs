@@ -5,14 +5,14 @@ use std::process::Command;
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(libpq, hiredis)");
-    println!("cargo::rerun-if-changed=src/hiredis.c");
+    println!("cargo::rerun-if-changed=src/sys/hiredis.c");
     if has_library("libpq") {
         println!("cargo::rustc-cfg=libpq");
         println!("cargo::rustc-link-lib=pq");
     }
     if has_library("hiredis") {
         println!("cargo::rustc-cfg=hiredis");
-        cc::Build::new().file("src/hiredis.c").compile("hiredis_access");
+        cc::Build::new().file("src/sys/hiredis.c").compile("hiredis_access");
         println!("cargo::rustc-link-lib=hiredis");
     }
 }

@@ -1,6 +1,6 @@
 //! Clients of C libraries on this loop: [`libpq`] for tasks, and [`hiredis`] with callbacks.
 //!
-//! libcurl is the package `examples/curl_multi`.
+//! Each is safe code above a module of `sys`. libcurl is the package `examples/curl_multi`.
 
 use std::process::ExitCode;
 
@@ -10,6 +10,8 @@ use mainspring::Result;
 pub mod hiredis;
 #[cfg(libpq)]
 pub mod libpq;
+#[cfg(any(hiredis, libpq))]
+mod sys;
 
 /// Runs a program with its arguments, and prints its error.
 pub fn run(name: &str, program: fn(&[String]) -> Result<()>) -> ExitCode {

@@ -82,3 +82,55 @@ fn hiredis_sets_the_promises_of_its_replies() {
     let error = error_line(hiredis(&["/nowhere/socket", "GET", "visits"]));
     assert!(error.contains("No such file or directory"), "{error}");
 }
+
+#[cfg(hiredis)]
+mod library {
+    use std::cell::RefCell;
+    use std::ffi::CString;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Wake};
+
+    use c_libraries::hiredis::Redis;
+    use mainspring::EventLoop;
+
+    use crate::servers::Server;
+
+    thread_local!(static REDIS: RefCell<Option<Redis>> = const { RefCell::new(None) });
+
+    /// A waker that runs code of the user at once.
+    struct DropsRedis;
+
+    impl Wake for DropsRedis {
+        fn wake(self: Arc<Self>) {
+            drop(REDIS.take());
+        }
+    }
+
+    /// The promises are set between the calls of hiredis, so a waker may end the connection.
+    #[test]
+    fn a_connection_ends_while_its_watcher_runs() {
+        let Some(server) = Server::redis() else { return };
+        let path = CString::new(server.socket.to_str().unwrap()).unwrap();
+        let mut el = EventLoop::new().unwrap();
+        let redis = Redis::connect(el.handle(), &path).unwrap();
+        assert!(redis.command(&[]).is_err(), "hiredis would read beyond the end of the command");
+        let pong = pin!(redis.command(&["PING"]).unwrap());
+        let waiting = redis.command(&["BLPOP", "empty", "0"]).unwrap();
+        REDIS.set(Some(redis));
+        assert!(pong.poll(&mut Context::from_waker(&Arc::new(DropsRedis).into())).is_pending());
+        let error = el.run_until_complete(waiting).unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "the connection is closed");
+        el.run().unwrap(); // Nothing is watched any longer.
+
+        let lost = Redis::connect(el.handle(), &path).unwrap().command(&["PING"]).unwrap();
+        el.run_until_complete(lost).unwrap().unwrap_err();
+        el.run().unwrap();
+
+        let redis = Redis::connect(el.handle(), &path).unwrap();
+        let shutdown = redis.command(&["SHUTDOWN", "NOSAVE"]).unwrap();
+        el.run_until_complete(shutdown).unwrap().unwrap_err();
+        el.run().unwrap();
+        assert!(redis.command(&["PING"]).is_err(), "the server has closed the connection");
+    }
+}

@@ -19,15 +19,15 @@ mod program {
 
     async fn demonstrate(el: LoopHandle, path: CString) -> Result<()> {
         let redis = Redis::connect(&el, &path)?;
-        redis.command(&["SET", "visits", "0"]).await?;
+        redis.command(&["SET", "visits", "0"])?.await?;
         let replies: Vec<_> = (0..100).map(|_| redis.command(&["INCR", "visits"])).collect();
         let mut last = Reply::Nil;
         for reply in replies {
-            last = reply.await?;
+            last = reply?.await?;
         }
         println!("last of 100 replies: {last:?}");
 
-        let waiting = timeout(LIMIT, redis.command(&["BLPOP", "empty", "0"])).await;
+        let waiting = timeout(LIMIT, redis.command(&["BLPOP", "empty", "0"])?).await;
         println!(
             "a list without elements: {}",
             waiting.map_or_else(|it| it.chain(), |_| "?".into())
@@ -37,7 +37,7 @@ mod program {
 
     async fn command(el: LoopHandle, path: CString, words: Vec<String>) -> Result<()> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        println!("{:?}", Redis::connect(&el, &path)?.command(&words).await?);
+        println!("{:?}", Redis::connect(&el, &path)?.command(&words)?.await?);
         Ok(())
     }
 

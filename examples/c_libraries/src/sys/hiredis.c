@@ -2,21 +2,16 @@
 
 #include <hiredis/async.h>
 
-struct hooks {
-    void (*add_read)(void *data);
-    void (*del_read)(void *data);
-    void (*add_write)(void *data);
-    void (*del_write)(void *data);
-    void (*cleanup)(void *data);
-};
+typedef void hook(void *data);
 
-void access_attach(redisAsyncContext *context, const struct hooks *hooks, void *data) {
-    context->ev.addRead = hooks->add_read;
-    context->ev.delRead = hooks->del_read;
-    context->ev.addWrite = hooks->add_write;
-    context->ev.delWrite = hooks->del_write;
-    context->ev.cleanup = hooks->cleanup;
+/* Sets the hooks, in the order of their fields. */
+void access_attach(redisAsyncContext *context, void *data, hook *const hooks[5]) {
     context->ev.data = data;
+    context->ev.addRead = hooks[0];
+    context->ev.delRead = hooks[1];
+    context->ev.addWrite = hooks[2];
+    context->ev.delWrite = hooks[3];
+    context->ev.cleanup = hooks[4];
 }
 
 int access_fd(const redisAsyncContext *context) {
@@ -36,7 +31,8 @@ long long access_integer(const redisReply *reply) {
     return reply->integer;
 }
 
+/* Returns the text, which is empty for a reply without one. */
 const char *access_text(const redisReply *reply, size_t *length) {
-    *length = reply->len;
-    return reply->str;
+    *length = reply->str ? reply->len : 0;
+    return reply->str ? reply->str : "";
 }

@@ -1,0 +1,20 @@
+//! All unsafe code: the functions of C, and a safe type for each of their objects.
+//!
+//! A method makes one call, and no caller can use it wrongly.
+
+use std::ffi::{CStr, c_char};
+
+#[cfg(hiredis)]
+pub mod hiredis;
+#[cfg(libpq)]
+pub mod libpq;
+
+/// Returns a copy of a text of a library.
+///
+/// # Safety
+///
+/// It must end with 0.
+unsafe fn text(text: *const c_char) -> String {
+    // SAFETY: as the caller guarantees.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
