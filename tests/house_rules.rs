@@ -31,7 +31,7 @@ const UNSAFE: &[(&str, usize)] = &[
     ("examples/c_libraries/src/sys/libpq.rs", 21),
     ("examples/c_libraries/src/sys/mod.rs", 2),
     // libcurl lends its sockets as bare numbers.
-    ("examples/curl_multi/src/main.rs", 1),
+    ("examples/curl_multi/src/sys.rs", 1),
     // Allocators that count.
     ("tests/allocations.rs", 5),
     ("tests/idle_memory.rs", 5),

@@ -15,6 +15,10 @@
 //! use. So its callbacks only queue the requests, and the loop serves them when the call has
 //! returned.
 
+#![deny(unsafe_code)]
+
+mod sys;
+
 use std::collections::{HashMap, HashSet};
 use std::env;
 use std::error::Error as StdError;
@@ -70,7 +74,7 @@ fn run(urls: Vec<String>) -> Result<usize, Box<dyn StdError>> {
 fn downloads_of(urls: Vec<String>) -> Result<Downloads, Box<dyn StdError>> {
     let mut multi = Multi::new();
     let (sender, requests) = channel();
-    multi.socket_function(socket_requests(sender.clone()))?;
+    sys::socket_function(&mut multi, socket_requests(sender.clone()))?;
     multi.timer_function(move |delay| sender.send(Request::Call(delay)).is_ok())?;
     let mut transfers = Vec::new();
     for url in urls {
@@ -97,35 +101,30 @@ impl Handler for Body {
 }
 
 /// Returns the function that libcurl calls when its interest in a socket changes.
-fn socket_requests(requests: Sender<Request>) -> impl FnMut(Socket, SocketEvents, usize) {
+///
+/// libcurl may close a socket in the call in which it requests to remove it, before the loop serves
+/// that request. The loop therefore gets a duplicate. A library that leaves the closing of sockets
+/// to its user needs none.
+fn socket_requests(
+    requests: Sender<Request>,
+) -> impl FnMut(Socket, Option<BorrowedFd<'_>>, SocketEvents) {
     let mut known = HashSet::new();
-    move |socket, events, _token| {
+    move |socket, lent, events| {
         let mut interest = Interest::empty();
         interest.set(Interest::READABLE, events.input() || events.input_and_output());
         interest.set(Interest::WRITABLE, events.output() || events.input_and_output());
-        let request = if events.remove() {
-            known.remove(&socket);
-            Request::Remove(socket)
-        } else if known.insert(socket) {
-            Request::Watch(socket, duplicate(socket), interest)
-        } else {
-            Request::SetInterest(socket, interest)
+        let request = match lent {
+            None => {
+                known.remove(&socket);
+                Request::Remove(socket)
+            }
+            Some(lent) if known.insert(socket) => {
+                Request::Watch(socket, lent.try_clone_to_owned(), interest)
+            }
+            Some(_) => Request::SetInterest(socket, interest),
         };
         let _ = requests.send(request); // Fails only at the end, when the receiver is gone.
     }
-}
-
-/// Returns our own duplicate of libcurl's socket. May be called only while libcurl passes the
-/// socket to a callback.
-///
-/// libcurl may close a socket in the call in which it requests to remove it, before the loop serves
-/// that request. The socket itself therefore cannot be lent to the loop as `BorrowedFd<'static>`. A
-/// library that leaves the closing of sockets to its user needs no duplicate.
-fn duplicate(socket: Socket) -> io::Result<OwnedFd> {
-    // SAFETY: libcurl keeps a socket open while it passes it to this callback, and the borrow ends
-    // with this function.
-    let lent = unsafe { BorrowedFd::borrow_raw(socket) };
-    lent.try_clone_to_owned()
 }
 
 /// Calls libcurl; the only place that does so while the loop runs.
