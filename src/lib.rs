@@ -1,7 +1,7 @@
 //! An event loop for Unix daemons: callbacks and `async` tasks on one thread.
 //!
-//! You register descriptors, timers, signals and sockets, and the loop calls you back when
-//! something happens. Each callback gets your state as `&mut S`, so callbacks share it without
+//! You register descriptors, timers, signals and sockets, and the loop calls back when something
+//! happens. Each callback gets your state as `&mut S`, so callbacks share it without
 //! `Rc<RefCell<..>>`. Tasks run in the same loop, for code that reads better with `await`.
 //!
 //! New to event loops, or to this one? The [`guide`] begins with [the loop in one
@@ -14,7 +14,7 @@
 //! let mut el = EventLoop::with_state(Vec::new())?;
 //! el.call_later(Duration::from_millis(2), |_el, seen| seen.push("later"));
 //! el.call_soon(|_el, seen| seen.push("soon"));
-//! el.run()?; // returns when nothing is left that could call back
+//! el.run()?; // returns when nothing is left to wait for
 //! assert_eq!(*el.state(), ["soon", "later"]);
 //! # Ok::<(), mainspring::Error>(())
 //! ```
@@ -23,24 +23,24 @@
 //!
 //! | item | purpose |
 //! |---|---|
-//! | [`guide`] | pages to read: how the loop works, tests, deploying, other libraries, porting |
-//! | [`EventLoop`] | owns your state and runs |
+//! | [`guide`] | the manual: how the loop works, testing, deployment, other libraries, porting |
+//! | [`EventLoop`] | owns your state, and runs |
 //! | [`LoopHandle`] | registers callbacks; each callback gets a reference to it |
-//! | [`Remote`] | reaches the loop from other threads; the only one of these three that is `Send` |
-//! | [`BlockingPool`] | runs closures that block, on separate threads |
-//! | [`Metrics`], [`Histogram`] | numbers about a loop, for any thread |
-//! | [`Blame`] | the reasons why a timer, a callback or a task was late, in [`BlamePart`]s |
-//! | [`Diagnosis`] | red flags of a loop: each [`Flag`] has a [`FlagKind`], a place and an advice |
-//! | [`Heartbeat`] | the [`RunningTurn`] of a loop, for any thread |
+//! | [`Remote`] | reaches the loop from other threads: the only one of these three that is `Send` |
+//! | [`BlockingPool`] | runs blocking closures on separate threads |
+//! | [`Metrics`], [`Histogram`] | counters and durations of a loop, readable from any thread |
+//! | [`Blame`] | the turns that made a timer, a callback or a task late, as [`BlamePart`]s |
+//! | [`Diagnosis`] | red flags of a loop: each [`Flag`] has a [`FlagKind`], a place and advice |
+//! | [`Heartbeat`] | the [`RunningTurn`] of a loop, readable from any thread |
 //! | [`Watchdog`] | a thread that reports each [`Stall`], until its [`WatchdogGuard`] is dropped |
-//! | [`Recorder`], [`Tape`] | a flight recorder: each turn with its [`Cause`], as [`Turn`]s of a [`TurnKind`] |
+//! | [`Recorder`], [`Tape`] | a flight recorder: each [`Turn`] with its [`TurnKind`] and its [`Cause`] |
 //! | [`net`] | sockets, servers and clients |
-//! | [`io`] | copying, lines, and the readers and writers for these |
+//! | [`io`] | copying, reading lines, and the traits of readers and writers |
 //! | [`process`] | child processes, and waiting for other processes |
-//! | [`service`] | sockets, notifications and signals of a service manager |
-//! | [`snapshot`] | everything that a loop holds, as values |
-//! | [`selector`] | custom selectors, with the tokens and events that they use |
-//! | [`terminal`] | standard input, raw mode, window sizes |
+//! | [`service`] | service managers: inherited sockets, notifications, watchdog, reload |
+//! | [`snapshot`] | the contents of a loop, as plain values |
+//! | [`selector`] | custom selectors, and the tokens and events that they use |
+//! | [`terminal`] | standard input, raw mode, window size |
 //! | [`testing`] | simulated time for tests |
 //!
 //! # Where to begin
@@ -49,14 +49,14 @@
 //! |---|---|---|
 //! | run code in the loop | [`call_soon`] | [`spawn`], [`run_until_complete`] |
 //! | timers | [`call_later`], [`call_every`], [`add_timer`] | [`sleep`], [`interval`], [`timeout`] |
-//! | limits of time | [`set_idle_limit`], [`add_timer`] | [`timeout`] |
+//! | time limits | [`set_idle_limit`], [`add_timer`] | [`timeout`] |
 //! | times of day | [`call_at_wall_time`], [`call_on_wall_schedule`] | [`sleep_until_wall_time`] |
-//! | delays that count suspends | [`call_later_in_boot_time`] | [`sleep_in_boot_time`] |
+//! | delays that include suspend | [`call_later_in_boot_time`] | [`sleep_in_boot_time`] |
 //! | watch a descriptor | [`add_reader`], [`watch`] | [`Io`] |
-//! | drive a C library that has descriptors | [`watch`], [`set_interest`] | [`Io`] |
+//! | drive a C library | [`watch`], [`set_interest`] | [`Io`] |
 //! | a server | [`serve`], [`serve_with`] and [`net::Protocol`] | [`net::TcpListener`], [`net::UnixListener`] |
 //! | a client | [`connect`], then [`attach_with`] | [`net::TcpStream::connect_host`] |
-//! | lines; passing on whole streams | [`net::Protocol`] | [`io::BufReader`], [`io::copy()`] |
+//! | read lines, copy streams | [`net::Protocol`] | [`io::BufReader`], [`io::copy()`] |
 //! | pass descriptors to other processes | [`net::FdStream`] | [`net::UnixStream::send_fds`] |
 //! | datagrams | [`bind_datagram`] | [`net::UdpSocket`], [`net::UnixDatagram`] |
 //! | blocking work, other threads | [`Remote::call_soon`] | [`spawn_blocking`], [`Remote::spawn`] |
@@ -70,8 +70,8 @@
 //! | handle errors and panics | [`set_exception_handler`], [`PanicPolicy`] | [`JoinError`] |
 //! | embed the loop in another one | [`PollFd`], [`next_deadline`], [`tick`] | |
 //!
-//! Callbacks and tasks work together. A task reaches the state through [`with`], and passes a
-//! socket to a protocol through [`into_socket`]. A [`Promise`], made by [`promise()`], turns a
+//! Callbacks and tasks work together. A task reaches the state through [`with`], and hands a socket
+//! over to a protocol through [`into_socket`]. A [`Promise`], created by [`promise()`], turns a
 //! callback into a future.
 //!
 //! [`add_reader`]: LoopHandle::add_reader
@@ -109,14 +109,15 @@
 //! Both are off by default.
 //!
 //! * `futures-io` implements `AsyncRead` and `AsyncWrite` of the crate `futures-io` for [`Io`] and
-//!   the streams of [`net`]. So `BufReader`, `lines` and `copy` of the crate `futures` work.
+//!   the streams of [`net`]. This makes `BufReader`, `lines` and `copy` of the crate `futures`
+//!   work.
 //! * `hyper` adds the module `hyper`, with the streams, the executor and the timer that the crate
 //!   `hyper` requires.
 //!
 //! # The program `mainspring`
 //!
 //! `cargo install mainspring` installs a program that reads the tape of a [`Recorder`] from
-//! outside, while a callback does not return, and after the process was killed:
+//! outside, even while a callback is stuck, or after the process was killed:
 //!
 //! ```text
 //! $ mainspring ps 4711
@@ -125,8 +126,9 @@
 //! now      callback src/session.rs:41 for 1.3s, since 2026-11-30 09:35:50.516 UTC
 //! ```
 //!
-//! `top` refreshes that, `trace` draws the turns, `blame` explains those that were late. The page
-//! [`guide::the_program_mainspring`] has its options, [`guide::debugging_a_stuck_daemon`] uses it.
+//! `top` refreshes this view, `trace` draws the turns, and `blame` explains the late ones. The page
+//! [`guide::the_program_mainspring`] lists the options; [`guide::debugging_a_stuck_daemon`] shows
+//! it at work.
 //!
 //! # One tick
 //!
@@ -149,27 +151,27 @@
 //! A tick is one pass of the loop. It has three steps:
 //!
 //! 1. It calls the selector (epoll, kqueue, poll or select), which returns the ready descriptors.
-//!    If nothing is due, the loop sleeps here until the next event or deadline.
-//! 2. It appends what is due to the ready deque: descriptors (the reader of an fd before its
-//!    writer), then signals, then messages of other threads, then timers. Callbacks that were
-//!    queued before are in front of them.
-//! 3. It runs the batch, in order: the content of the deque at this time.
+//!    If nothing is ready or due, the loop sleeps here until the next event or deadline.
+//! 2. It appends the due callbacks to the ready deque: descriptors (the reader of an fd before its
+//!    writer), then signals, then messages from other threads, then timers. Callbacks that were
+//!    already queued come first.
+//! 3. It runs the batch, in order. The batch is the content of the deque at this point.
 //!
-//! Callbacks that are added meanwhile run in a later tick, after the next call of the selector. So
-//! no callback delays another one by more than two ticks, unless it does not return.
+//! Callbacks that are queued meanwhile run in a later tick, after the next call of the selector. So
+//! no callback delays another by more than two ticks, unless it does not return.
 //!
 //! # Environment
 //!
 //! | variable | effect | values |
 //! |---|---|---|
-//! | `MAINSPRING_SELECTOR` | sets the selector | `epoll`, `kqueue`, `poll`, `select` |
-//! | `MAINSPRING_WAKEUP` | sets how other threads wake the loop | `user-event`, `eventfd`, `pipe` |
-//! | `MAINSPRING_CHILDREN` | sets how the end of child processes is noticed | `pidfd`, `kqueue`, `signal` |
-//! | `MAINSPRING_WAIT` | sets the precision of epoll's sleep | `nanoseconds`, `milliseconds` |
-//! | `MAINSPRING_DEBUG` | turns the [debug mode](EventLoopBuilder::debug) on or off | `1`, `0` |
+//! | `MAINSPRING_SELECTOR` | the selector | `epoll`, `kqueue`, `poll`, `select` |
+//! | `MAINSPRING_WAKEUP` | how other threads wake the loop | `user-event`, `eventfd`, `pipe` |
+//! | `MAINSPRING_CHILDREN` | how the exit of child processes is detected | `pidfd`, `kqueue`, `signal` |
+//! | `MAINSPRING_WAIT` | precision of the sleep in epoll | `nanoseconds`, `milliseconds` |
+//! | `MAINSPRING_DEBUG` | [debug mode](EventLoopBuilder::debug) on or off | `1`, `0` |
 //!
-//! A process with raised privileges (set-user-ID, for example) ignores them. With any other value,
-//! building a loop returns [`Error::Setting`].
+//! A process with elevated privileges (set-user-ID, for example) ignores them. With any other
+//! value, building a loop returns [`Error::Setting`].
 #![forbid(unsafe_code)]
 
 mod arena;
